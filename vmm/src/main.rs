@@ -1,0 +1,2 @@
+//! Runs a Linux program inside a microVM.
+fn main() {}
