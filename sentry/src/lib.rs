@@ -1,1 +1,12 @@
-//! A Linux kernel in user space.
+//! A Linux kernel in user space: it serves the system calls, faults and signals of unmodified Linux
+//! programs that run on a [`platform`].
+//!
+//! Each module is a room; arrows run downward only: `syscall` → `task` → (`signal`, `fs`, `net`, `memory`, …)
+//! → `platform`.
+
+pub mod abi;
+pub mod errno;
+pub mod platform;
+pub mod wait;
+
+pub use errno::Errno;

@@ -1,0 +1,161 @@
+//! Guest memory: one reservation of anonymous host memory, that the platform shows to the guest piece by piece.
+
+use std::io;
+
+use rustix::mm::{Advice, madvise};
+use vm_memory::{GuestAddress, VolatileMemory, VolatileSlice};
+
+use super::PAGE_SIZE;
+
+/// Host and guest addresses are equal modulo this, so that a huge host page can back a large guest page.
+const ALIGNMENT: u64 = 2 << 20;
+
+/// The guest's memory. Host pages appear at the first touch and never go to the disk.
+///
+/// It is reached through volatile slices only: the guest may write at any time, so nothing here ever hands
+/// out a Rust reference to a byte of it.
+#[derive(Debug)]
+pub struct GuestMemory {
+    region: vm_memory::MmapRegion,
+    /// Offset in `region` of the first byte of guest memory.
+    pad_bytes: usize,
+    start: GuestAddress,
+    len_bytes: u64,
+}
+
+/// Why guest memory could not be made or reached.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestMemoryError {
+    /// The host would not reserve the address space.
+    #[error("reserve {len_bytes} bytes of address space for guest memory: {reason}")]
+    Reserve {
+        /// What was asked for.
+        len_bytes: u64,
+        /// The host's answer.
+        reason: String,
+    },
+    /// A range that is not guest memory.
+    #[error("{len_bytes} bytes at {start:#x} are not guest memory")]
+    OutOfBounds {
+        /// Guest-physical start.
+        start: u64,
+        /// Length.
+        len_bytes: usize,
+    },
+    /// The host has no memory for the range.
+    #[error("populate guest memory: {0}")]
+    Populate(#[from] io::Error),
+}
+
+impl GuestMemory {
+    /// Reserves `len_bytes` of guest memory, shown to the guest from `start` on. Both are multiples of 2 MiB.
+    ///
+    /// # Errors
+    /// The host would not reserve the address space, or the lengths overflow.
+    pub fn new(start: GuestAddress, len_bytes: u64) -> Result<Self, GuestMemoryError> {
+        let refused = |reason: String| GuestMemoryError::Reserve { len_bytes, reason };
+        if !start.0.is_multiple_of(ALIGNMENT) || !len_bytes.is_multiple_of(ALIGNMENT) {
+            return Err(refused("not a multiple of 2 MiB".into()));
+        }
+        let reserved = len_bytes
+            .checked_add(ALIGNMENT)
+            .and_then(|len| usize::try_from(len).ok())
+            .ok_or_else(|| refused("too large".into()))?;
+        let region = vm_memory::MmapRegion::new(reserved).map_err(|error| refused(error.to_string()))?;
+        let address = region.as_ptr() as u64;
+        let pad_bytes = (address.next_multiple_of(ALIGNMENT) - address) as usize;
+        Ok(Self { region, pad_bytes, start, len_bytes })
+    }
+
+    /// Guest-physical address of the first byte.
+    pub fn start(&self) -> GuestAddress {
+        self.start
+    }
+
+    /// Length in bytes.
+    pub fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    /// The host address of the first byte: for the platform, which shows it to the guest.
+    pub fn host_start(&self) -> *mut u8 {
+        self.region.as_ptr().wrapping_add(self.pad_bytes)
+    }
+
+    /// The bytes of `len_bytes` of guest memory from `start` on.
+    ///
+    /// # Errors
+    /// The range is not guest memory.
+    pub fn slice(
+        &self,
+        start: GuestAddress,
+        len_bytes: usize,
+    ) -> Result<VolatileSlice<'_>, GuestMemoryError> {
+        let error = || GuestMemoryError::OutOfBounds { start: start.0, len_bytes };
+        let offset = start.0.checked_sub(self.start.0).ok_or_else(error)?;
+        let end = offset.checked_add(len_bytes as u64).ok_or_else(error)?;
+        if end > self.len_bytes {
+            return Err(error());
+        }
+        self.region.get_slice(self.pad_bytes + offset as usize, len_bytes).map_err(|_| error())
+    }
+
+    /// Has the host back `len_bytes` from `start` on with memory now, in huge pages where they fit.
+    ///
+    /// # Errors
+    /// The range is not guest memory, or the host has none left.
+    pub fn populate(&self, start: GuestAddress, len_bytes: usize) -> Result<(), GuestMemoryError> {
+        let slice = self.slice(start, len_bytes)?;
+        let address = slice.ptr_guard_mut().as_ptr().cast();
+        if len_bytes as u64 >= ALIGNMENT {
+            // A host without huge pages refuses the advice: small pages do as well.
+            // SAFETY: the range lies in our own mapping; the advice changes no contents.
+            let _ = unsafe { madvise(address, len_bytes, Advice::LinuxHugepage) };
+        }
+        // SAFETY: the range lies in our own mapping; populating changes no contents.
+        unsafe { madvise(address, len_bytes, Advice::LinuxPopulateWrite) }.map_err(io::Error::from)?;
+        Ok(())
+    }
+
+    /// Gives the pages of the range back to the host; they read as zero afterwards. The range is page-aligned.
+    ///
+    /// # Errors
+    /// The range is not guest memory, or is not made of pages.
+    pub fn discard(&self, start: GuestAddress, len_bytes: usize) -> Result<(), GuestMemoryError> {
+        let slice = self.slice(start, len_bytes)?;
+        if !start.0.is_multiple_of(PAGE_SIZE) || !(len_bytes as u64).is_multiple_of(PAGE_SIZE) {
+            return Err(GuestMemoryError::OutOfBounds { start: start.0, len_bytes });
+        }
+        // SAFETY: the range lies in our own private anonymous mapping, which holds no Rust object: every
+        // access to it is volatile and expects the guest's changes.
+        unsafe { madvise(slice.ptr_guard_mut().as_ptr().cast(), len_bytes, Advice::LinuxDontNeed) }
+            .map_err(io::Error::from)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_end_where_guest_memory_ends() {
+        let memory = GuestMemory::new(GuestAddress(ALIGNMENT), 2 * ALIGNMENT).unwrap();
+        let last_page = GuestAddress(3 * ALIGNMENT - PAGE_SIZE);
+        assert!(memory.slice(last_page, 4096).is_ok());
+        assert!(memory.slice(last_page, 4097).is_err());
+        assert!(memory.slice(GuestAddress(0), 1).is_err());
+        assert!(memory.slice(GuestAddress(u64::MAX), 2).is_err());
+    }
+
+    #[test]
+    fn discarded_pages_read_as_zero() {
+        let memory = GuestMemory::new(GuestAddress(0), ALIGNMENT).unwrap();
+        memory.populate(GuestAddress(0), 8192).unwrap();
+        memory.slice(GuestAddress(4096), 3).unwrap().copy_from(&[1u8, 2, 3]);
+        memory.discard(GuestAddress(4096), 4096).unwrap();
+        let mut bytes = [9u8; 3];
+        memory.slice(GuestAddress(4096), 3).unwrap().copy_to(&mut bytes);
+        assert_eq!(bytes, [0; 3]);
+    }
+}

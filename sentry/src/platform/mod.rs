@@ -1,0 +1,183 @@
+//! The port to the machine that runs user code.
+//!
+//! The sentry never names a hypervisor. It asks a [`Platform`] for guest memory, for [`AddressSpace`]s
+//! (page tables) and for [`Context`]s (the execution state of one task), and everything that user code
+//! does comes back as an [`Exit`]. `platform-kvm` implements the port on KVM; [`fake`] implements it with
+//! a script, so that the kernel's tests need no KVM.
+
+mod address;
+pub mod fake;
+mod memory;
+mod registers;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use address::{PAGE_SHIFT, PAGE_SIZE, VirtualAddress, VirtualRange};
+pub use memory::{GuestMemory, GuestMemoryError};
+pub use registers::{Registers, SegmentBases};
+pub use vm_memory::GuestAddress;
+
+bitflags::bitflags! {
+    /// What user code may do, or tried to do, with a page.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct Access: u8 {
+        /// Load.
+        const READ = 1;
+        /// Store.
+        const WRITE = 2;
+        /// Instruction fetch.
+        const EXECUTE = 4;
+    }
+}
+
+/// Why the platform could not do what was asked: a host resource ran out or the host refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{attempt}: {source}")]
+pub struct PlatformError {
+    /// What was being attempted, for the user's eyes ("create a vCPU").
+    pub attempt: &'static str,
+    /// The host's answer.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// A run of guest-physical pages, contiguous from `start`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameRun {
+    /// Guest-physical address of the first page; page-aligned.
+    pub start: GuestAddress,
+    /// Length in pages of 4 KiB.
+    pub pages: usize,
+}
+
+/// Why user code stopped.
+#[derive(Debug)]
+pub enum Exit {
+    /// A system call: number and arguments are in the registers as the ABI has them (`rax`; `rdi`, `rsi`,
+    /// `rdx`, `r10`, `r8`, `r9`), `rip` is the instruction after SYSCALL, and `rcx`/`r11` hold what SYSCALL
+    /// left there (the next `rip`, and RFLAGS).
+    Syscall,
+    /// A page fault (#PF).
+    Fault {
+        /// The address that was touched (CR2).
+        address: VirtualAddress,
+        /// Exactly one of `READ`, `WRITE`, `EXECUTE`.
+        access: Access,
+    },
+    /// Any other exception (SDM 3A 6.15).
+    Exception {
+        /// Vector, 0-31.
+        vector: u8,
+        /// Error code, 0 for vectors that push none.
+        code: u32,
+    },
+    /// An [`Interrupter`] kicked the context, or it returned early for a reason of its own. Nothing happened.
+    Interrupted,
+    /// The machine can no longer run this context. The task is killed and the reason logged.
+    Broken(String),
+}
+
+/// One microVM.
+pub trait Platform: Send + Sync {
+    /// The guest's memory. Frames below [`Platform::extend_memory`]'s high-water mark may be mapped.
+    fn memory(&self) -> &Arc<GuestMemory>;
+
+    /// Makes at least the first `len_bytes` of guest memory mappable, in steps of the platform's choice, and
+    /// returns how many bytes now are (never more than [`GuestMemory::len_bytes`]).
+    ///
+    /// # Errors
+    /// The host refused another piece of memory.
+    fn extend_memory(&self, len_bytes: u64) -> Result<u64, PlatformError>;
+
+    /// Makes an empty set of page tables.
+    ///
+    /// # Errors
+    /// The host is out of a resource.
+    fn new_address_space(&self) -> Result<Arc<dyn AddressSpace>, PlatformError>;
+
+    /// Makes the execution state of a new task: initial extended state (x87/SSE), segment bases 0.
+    ///
+    /// # Errors
+    /// The host is out of a resource.
+    fn new_context(&self) -> Result<Box<dyn Context>, PlatformError>;
+
+    /// Bytes of [`Context::extended_state`]: the XSAVE area in standard format for the features that user code has (SDM 1 13.4).
+    fn extended_state_len_bytes(&self) -> usize;
+
+    /// The features that user code has enabled in XCR0 (SDM 1 13.3).
+    fn extended_features(&self) -> u64;
+}
+
+/// One set of page tables. The tables are a cache of what the sentry knows: an implementation may forget any
+/// translation at any time, and the next touch comes back as an [`Exit::Fault`].
+pub trait AddressSpace: Send + Sync {
+    /// Maps `runs`, one after the other, from `start` on, replacing what was mapped there. Large pages are
+    /// used where addresses and lengths allow it.
+    ///
+    /// # Errors
+    /// The host is out of a resource; some of the range may have been mapped.
+    fn map(&self, start: VirtualAddress, runs: &[FrameRun], access: Access) -> Result<(), PlatformError>;
+
+    /// Removes all translations of `range`. After it returns no vCPU uses one of them.
+    fn unmap(&self, range: VirtualRange);
+
+    /// Sets the access of the translations that exist in `range` (absent ones stay absent). After it
+    /// returns no vCPU has more than `access` there.
+    fn protect(&self, range: VirtualRange, access: Access);
+
+    /// Removes every translation. After it returns no vCPU uses one of them.
+    fn clear(&self);
+
+    /// For tests and `/proc`: the translation that is in the tables now, if any.
+    fn translate(&self, address: VirtualAddress) -> Option<(GuestAddress, Access)>;
+
+    /// The platform's own view of itself, to find again in [`Context::run`].
+    fn as_any(&self) -> &dyn std::any::Any;
+}
+
+/// One task's execution state. It is on a vCPU while it runs.
+pub trait Context: Send {
+    /// Runs user code in `space` from `registers` until it stops, and leaves its state in `registers`.
+    fn run(&mut self, space: &Arc<dyn AddressSpace>, registers: &mut Registers) -> Exit;
+
+    /// A handle with which other threads end [`Context::run`].
+    fn interrupter(&self) -> Arc<dyn Interrupter>;
+
+    /// The bases of FS and GS as user code last left them (it may change them itself, FSGSBASE).
+    fn segment_bases(&mut self) -> SegmentBases;
+
+    /// Sets the bases of FS and GS for the next run.
+    fn set_segment_bases(&mut self, bases: SegmentBases);
+
+    /// The extended state: an XSAVE area in standard format.
+    fn extended_state(&mut self) -> Vec<u8>;
+
+    /// Replaces the extended state. Short areas (at least 512 bytes) leave the rest in its initial state.
+    ///
+    /// # Errors
+    /// The area is one that XRSTOR would refuse (SDM 1 13.8): nothing has changed.
+    fn set_extended_state(&mut self, area: &[u8]) -> Result<(), InvalidExtendedState>;
+
+    /// The task is about to sleep: others may have its vCPU.
+    fn sleep(&mut self);
+}
+
+/// An XSAVE area that the processor would refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidExtendedState;
+
+impl fmt::Display for InvalidExtendedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an XSAVE area that this processor can restore")
+    }
+}
+
+impl std::error::Error for InvalidExtendedState {}
+
+/// Ends a context's run from another thread.
+pub trait Interrupter: Send + Sync {
+    /// Makes the context's current run, or its next one if it is not running, return
+    /// [`Exit::Interrupted`] soon. Never blocks; async-signal-safe callers are not supported.
+    fn interrupt(&self);
+}

@@ -1,0 +1,172 @@
+//! Waiting: what can become ready owns a [`WaitQueue`], and who waits registers an [`Observer`] with it.
+//!
+//! A task sleeps on its own [`Waiter`]. Everything that may end a sleep (readiness, a signal, a stop) calls
+//! [`Waiter::wake`]; the sleeper looks again at its condition and at its task's state each time. So a wake-up
+//! is a hint that is never lost, and spurious ones are harmless.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+bitflags::bitflags! {
+    /// Readiness, in the bits of poll(2).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct Events: u32 {
+        /// Data to read.
+        const IN = 0x1;
+        /// Urgent data.
+        const PRI = 0x2;
+        /// Room to write.
+        const OUT = 0x4;
+        /// An error is pending.
+        const ERR = 0x8;
+        /// The other side hung up.
+        const HUP = 0x10;
+        /// Not an open descriptor.
+        const NVAL = 0x20;
+        /// Same as IN.
+        const RDNORM = 0x40;
+        /// Band data to read.
+        const RDBAND = 0x80;
+        /// Same as OUT.
+        const WRNORM = 0x100;
+        /// Room to write band data.
+        const WRBAND = 0x200;
+        /// The peer shut down its writing half.
+        const RDHUP = 0x2000;
+    }
+}
+
+/// Something that wants to hear about events.
+pub trait Observer: Send + Sync {
+    /// `events` may have become true. Called with the queue's lock held: must not block, nor touch that queue.
+    fn notify(&self, events: Events);
+}
+
+/// A list of observers. Clones share the list.
+#[derive(Clone, Default)]
+pub struct WaitQueue(Arc<Mutex<Entries>>);
+
+#[derive(Default)]
+struct Entries {
+    next_id: u64,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    id: u64,
+    interest: Events,
+    observer: Arc<dyn Observer>,
+}
+
+/// An observer's place in a queue; dropping it leaves the queue.
+#[must_use = "dropping a registration leaves the queue"]
+pub struct Registration {
+    queue: WaitQueue,
+    id: u64,
+}
+
+impl WaitQueue {
+    /// Has `observer` hear of `interest`, and of errors and hang-ups, from now on.
+    pub fn register(&self, interest: Events, observer: Arc<dyn Observer>) -> Registration {
+        let mut list = self.0.lock();
+        let id = list.next_id;
+        list.next_id += 1;
+        list.entries.push(Entry { id, interest: interest | Events::ERR | Events::HUP, observer });
+        Registration { queue: self.clone(), id }
+    }
+
+    /// Tells every observer that is interested in one of `events`.
+    pub fn notify(&self, events: Events) {
+        for entry in &self.0.lock().entries {
+            if entry.interest.intersects(events) {
+                entry.observer.notify(events);
+            }
+        }
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().entries.is_empty()
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let removed = {
+            let mut list = self.queue.0.lock();
+            let position = list.entries.iter().position(|entry| entry.id == self.id);
+            position.map(|position| list.entries.swap_remove(position))
+        };
+        // The observer may hold the last reference to something that locks this queue: dropped unlocked.
+        drop(removed);
+    }
+}
+
+/// Where one thread sleeps.
+#[derive(Default)]
+pub struct Waiter {
+    is_woken: Mutex<bool>,
+    condition: Condvar,
+}
+
+impl Waiter {
+    /// Ends the current sleep, or the next one at once.
+    pub fn wake(&self) {
+        let mut is_woken = self.is_woken.lock();
+        if !*is_woken {
+            *is_woken = true;
+            self.condition.notify_one();
+        }
+    }
+
+    /// Sleeps until woken or until `deadline`. Returns whether it was woken.
+    pub fn sleep(&self, deadline: Option<Instant>) -> bool {
+        let mut is_woken = self.is_woken.lock();
+        while !*is_woken {
+            match deadline {
+                None => self.condition.wait(&mut is_woken),
+                Some(deadline) => {
+                    if self.condition.wait_until(&mut is_woken, deadline).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        std::mem::take(&mut *is_woken)
+    }
+}
+
+impl Observer for Waiter {
+    fn notify(&self, _events: Events) {
+        self.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_wake_before_the_sleep_is_not_lost() {
+        let waiter = Waiter::default();
+        waiter.wake();
+        assert!(waiter.sleep(None));
+        assert!(!waiter.sleep(Some(Instant::now() + Duration::from_millis(1))));
+    }
+
+    #[test]
+    fn only_interested_observers_hear_of_an_event() {
+        let (queue, waiter) = (WaitQueue::default(), Arc::new(Waiter::default()));
+        let registration = queue.register(Events::OUT, waiter.clone());
+        queue.notify(Events::IN);
+        assert!(!waiter.sleep(Some(Instant::now())));
+        queue.notify(Events::HUP);
+        assert!(waiter.sleep(Some(Instant::now())));
+        drop(registration);
+        assert!(queue.is_empty());
+    }
+}
