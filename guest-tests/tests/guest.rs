@@ -68,7 +68,7 @@ fn run_native(program: &Program) -> Result<Finished, Failed> {
 /// Runs a command that must succeed within the program's time.
 fn run(command: &mut Command, program: &Program) -> Result<Finished, Failed> {
     let finished = bounded::run(command, program.timeout())
-        .map_err(|error| format!("cannot run {}: {error}", command.get_program().display()))?;
+        .map_err(|error| format!("cannot run {command:?}: {error}"))?;
     if finished.has_succeeded() { Ok(finished) } else { Err(finished.describe().into()) }
 }
 
