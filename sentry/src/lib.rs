@@ -5,6 +5,7 @@
 //! → `platform`.
 
 pub mod abi;
+pub mod cred;
 pub mod errno;
 pub mod platform;
 pub mod wait;
