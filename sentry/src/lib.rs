@@ -8,6 +8,7 @@ pub mod abi;
 pub mod cred;
 pub mod errno;
 pub mod platform;
+pub mod signal;
 pub mod wait;
 
 pub use errno::Errno;
