@@ -7,6 +7,8 @@
 pub mod abi;
 pub mod cred;
 pub mod errno;
+pub mod fs;
+pub mod memory;
 pub mod platform;
 pub mod signal;
 pub mod wait;

@@ -14,6 +14,7 @@ use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
 use super::Metadata;
+use super::locks::LockOwner;
 use super::path::Path;
 use crate::Errno;
 use crate::cred::Credentials;
@@ -121,6 +122,22 @@ pub trait Caller {
 
 /// The behaviour of one kind of open file. The defaults are those of a file that can do nothing.
 pub trait File: Send + Sync + Any {
+    /// Whether open(2) may return: a FIFO's blocking open waits for the other side, on the file's wait queue.
+    ///
+    /// # Errors
+    /// EAGAIN while it must wait.
+    fn finish_open(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// Opens the inode of a file without a path anew, through /proc/PID/fd.
+    ///
+    /// # Errors
+    /// ENXIO if that cannot be done.
+    fn reopen(&self, _flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
+        Err(Errno::ENXIO)
+    }
+
     /// Reads at `offset` into `buffer`; streams ignore the offset. 0 at the end of the file.
     ///
     /// # Errors
@@ -288,5 +305,13 @@ impl FileDescription {
     /// The file position, locked for the length of one operation (`man 2 write`, BUGS: since Linux 3.14).
     pub fn position(&self) -> parking_lot::MutexGuard<'_, u64> {
         self.position.lock()
+    }
+}
+
+impl Drop for FileDescription {
+    fn drop(&mut self) {
+        if let Some(locks) = self.path.as_ref().and_then(|path| path.inode().locks()) {
+            locks.release(LockOwner::of_description(self));
+        }
     }
 }
