@@ -12,7 +12,7 @@ use crate::fs::{DescriptorTable, File, FileDescription, FsContext};
 use crate::kernel::Kernel;
 use crate::memory::MemoryManager;
 use crate::platform::{Context, Registers, VirtualAddress};
-use crate::signal::{SignalSet, SignalStack};
+use crate::signal::{AlternateStack, SignalSet};
 use crate::wait::{Events, WaitQueue};
 
 /// A task as its own thread sees it. System call handlers get it by `&mut`, and reach everything through it.
@@ -28,7 +28,7 @@ pub struct CurrentTask {
     /// The mask to put back once a handler frame holds it (sigsuspend, pselect, ppoll, epoll_pwait).
     pub(crate) saved_signal_mask: Option<SignalSet>,
     /// sigaltstack(2).
-    pub(crate) signal_stack: SignalStack,
+    pub(crate) signal_stack: AlternateStack,
     /// The address of the task's memory, kept here so that a system call takes no lock for it.
     pub(super) memory: Arc<MemoryManager>,
     /// The next thing that the run loop does.
