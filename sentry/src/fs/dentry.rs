@@ -117,6 +117,10 @@ impl Dentry {
         self.is_deleted.load(Ordering::Acquire)
     }
 
+    pub(crate) fn set_deleted(&self) {
+        self.is_deleted.store(true, Ordering::Release);
+    }
+
     /// Whether the inode is a directory.
     pub fn is_directory(&self) -> bool {
         self.inode.kind() == FileKind::Directory
@@ -276,7 +280,12 @@ impl LockedDirectory<'_> {
 
     /// Records that `name` has been removed, and with it `child`.
     pub(crate) fn removed(&mut self, name: &[u8], child: &Dentry) {
-        child.is_deleted.store(true, Ordering::Release);
+        child.set_deleted();
+        self.vacated(name);
+    }
+
+    /// Records that `name` is free now.
+    pub(crate) fn vacated(&mut self, name: &[u8]) {
         self.forget(name);
         self.remember_absent(name);
     }

@@ -16,6 +16,7 @@ mod inode;
 pub mod locks;
 mod metadata;
 mod mount;
+pub mod operations;
 pub mod path;
 mod permission;
 mod resolve;
