@@ -6,6 +6,7 @@
 
 pub mod abi;
 pub mod errno;
+pub mod memory;
 pub mod platform;
 pub mod wait;
 
