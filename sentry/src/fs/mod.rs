@@ -12,14 +12,18 @@ mod dentry;
 mod descriptor_table;
 mod file;
 mod fs_context;
+pub mod host;
 mod inode;
 pub mod locks;
 mod metadata;
 mod mount;
 pub mod operations;
+pub mod overlay;
 pub mod path;
 mod permission;
 mod resolve;
+pub mod special;
+pub mod tmpfs;
 
 pub use dentry::Dentry;
 pub use descriptor_table::DescriptorTable;
