@@ -42,6 +42,9 @@ __attribute__((format(printf, 3, 4), noreturn)) UNUSED static void check_failed(
   _exit(1);
 }
 
+// An address that no program maps; volatile, so that the compiler does not warn of it.
+UNUSED static void *volatile wild = (void *)8;
+
 #define FAIL(...) check_failed(__FILE__, __LINE__, __VA_ARGS__)
 
 // The condition holds.
