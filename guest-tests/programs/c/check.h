@@ -27,7 +27,7 @@
 #define PAGE 4096L
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define UNUSED __attribute__((unused))
-#define NOINLINE __attribute__((noinline))
+#define NOINLINE __attribute__((noinline, noclone))
 
 __attribute__((format(printf, 3, 4), noreturn)) UNUSED static void check_failed(const char *file, int line, const char *format, ...) {
   char text[1024];
