@@ -1,5 +1,6 @@
 // prctl and arch_prctl: names, dumpability, no_new_privs, segment bases, what is refused.
 #include "check.h"
+#include <sched.h>
 #include <asm/prctl.h>
 #include <sys/prctl.h>
 
