@@ -10,6 +10,8 @@ pub mod errno;
 pub mod fs;
 pub mod memory;
 pub mod platform;
+pub mod signal;
+pub mod time;
 pub mod wait;
 
 pub use errno::Errno;

@@ -10,9 +10,10 @@ use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::{DescriptorTable, File, FileDescription, FsContext};
 use crate::kernel::Kernel;
+use crate::limits::Resource;
 use crate::memory::MemoryManager;
 use crate::platform::{Context, Registers, VirtualAddress};
-use crate::signal::{SignalSet, SignalStack};
+use crate::signal::{AlternateStack, SignalSet};
 use crate::wait::{Events, WaitQueue};
 
 /// A task as its own thread sees it. System call handlers get it by `&mut`, and reach everything through it.
@@ -28,7 +29,7 @@ pub struct CurrentTask {
     /// The mask to put back once a handler frame holds it (sigsuspend, pselect, ppoll, epoll_pwait).
     pub(crate) saved_signal_mask: Option<SignalSet>,
     /// sigaltstack(2).
-    pub(crate) signal_stack: SignalStack,
+    pub(crate) signal_stack: AlternateStack,
     /// The address of the task's memory, kept here so that a system call takes no lock for it.
     pub(super) memory: Arc<MemoryManager>,
     /// The next thing that the run loop does.
@@ -80,6 +81,20 @@ impl CurrentTask {
     /// EBADF.
     pub fn file(&self, descriptor: i32) -> Result<Arc<FileDescription>, Errno> {
         self.task.descriptors().get(descriptor)
+    }
+
+    /// The open file behind `descriptor`, for reading, writing and the like: not one that O_PATH opened.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn usable_file(&self, descriptor: i32) -> Result<Arc<FileDescription>, Errno> {
+        let file = self.file(descriptor)?;
+        if file.flags().contains(crate::fs::OpenFlags::PATH) { Err(Errno::EBADF) } else { Ok(file) }
+    }
+
+    /// RLIMIT_NOFILE.
+    pub fn open_files_limit(&self) -> usize {
+        usize::try_from(self.thread_group().soft_limit(Resource::OPEN_FILES)).unwrap_or(usize::MAX)
     }
 
     /// The platform's execution state: signal frames and ptrace read and edit it.
