@@ -367,6 +367,9 @@ impl LockedDirectory<'_> {
 impl DentryCache {
     /// Keeps `dentry` for a while, and lets go of one that has not been used lately if there are too many.
     fn keep(&self, dentry: &Arc<Dentry>) {
+        if self.mounts.load(Ordering::Acquire) == 0 {
+            return;
+        }
         let mut victims = Vec::new();
         {
             let mut kept = self.kept.lock();

@@ -8,8 +8,10 @@
 //! Lock order: a file system's rename lock, then `Dentry::children` (parents before children, else by address),
 //! then whatever the inode locks inside. `Dentry::place` is a leaf.
 
+pub mod boot;
 mod dentry;
 mod descriptor_table;
+pub mod dev;
 mod file;
 mod fs_context;
 pub mod host;
