@@ -8,7 +8,7 @@ use syscalls::Sysno;
 
 use crate::Errno;
 use crate::cred::Credentials;
-use crate::fs::{DescriptorTable, FsContext, MountNamespace, Resolver, Viewer};
+use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
@@ -25,6 +25,9 @@ use crate::time::vdso::Vdso;
 pub const RELEASE: &str = "6.12.0-palisade";
 /// The version that uname(2) tells.
 pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC Palisade";
+
+/// Where programs are searched if the environment has no PATH (glibc's `_CS_PATH`).
+const DEFAULT_SEARCH_PATH: &[u8] = b"/bin:/usr/bin";
 
 /// What a sandbox is.
 pub struct KernelConfig {
@@ -53,7 +56,7 @@ pub enum KernelError {
 
 /// The program that a sandbox runs first.
 pub struct InitProgram {
-    /// The program's path, as [`Resolver`] takes it.
+    /// The program: a path, or a name without a slash, which is searched in PATH.
     pub path: Vec<u8>,
     /// Its arguments, its own name first.
     pub arguments: Vec<Vec<u8>>,
@@ -81,6 +84,12 @@ pub enum InitError {
         path: Vec<u8>,
         /// What is wrong with it.
         reason: LoadError,
+    },
+    /// There is no such program.
+    #[error("{path}: not found in the image; the command is looked up inside it", path = path.escape_ascii())]
+    NotFound {
+        /// What was given.
+        path: Vec<u8>,
     },
     /// The program cannot be loaded.
     #[error("cannot execute {path}: {reason}", path = path.escape_ascii())]
@@ -265,17 +274,14 @@ impl Kernel {
         }
         fs_context.set_working_directory(directory);
         let view = fs_context.view();
-        let in_program =
-            |reason: LoadError| InitError::Program { path: init.path.clone(), reason };
-        let file = Resolver::new(&view, &viewer)
-            .resolve(&view.working_directory, &init.path, true)
-            .map_err(|errno| in_program(errno.into()))?;
+        let (file, file_name) = find_program(&view, &viewer, &init.path, &init.environment)?;
+        let in_program = |reason: LoadError| InitError::Program { path: file_name.clone(), reason };
         let program = loader::load(LoadRequest {
             kernel: self,
             view: &view,
             viewer: &viewer,
             file,
-            file_name: init.path.clone(),
+            file_name: file_name.clone(),
             is_reachable: true,
             arguments: init.arguments,
             environment: init.environment,
@@ -337,4 +343,38 @@ impl CpuFeatures {
         let min_signal_stack_bytes = (extended_state_len_bytes as u64 + FRAME_BYTES).next_multiple_of(16);
         Self { hwcap: leaf_1.edx.into(), hwcap2: 1 << 1, min_signal_stack_bytes }
     }
+}
+
+/// Finds the program called `name`: a name without a slash is searched in the environment's PATH (`man 3 execvp`).
+fn find_program(
+    view: &FsView,
+    viewer: &Viewer,
+    name: &[u8],
+    environment: &[Vec<u8>],
+) -> Result<(Path, Vec<u8>), InitError> {
+    let resolver = Resolver::new(view, viewer);
+    let search_path = environment.iter().find_map(|variable| variable.strip_prefix(b"PATH="));
+    let candidates: Vec<Vec<u8>> = if name.contains(&b'/') {
+        vec![name.to_vec()]
+    } else {
+        let directories = search_path.unwrap_or(DEFAULT_SEARCH_PATH).split(|byte| *byte == b':');
+        directories
+            .map(|directory| if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() })
+            .collect()
+    };
+    let mut refused = None;
+    for candidate in candidates {
+        match resolver.resolve(&view.working_directory, &candidate, true) {
+            Ok(file) if fs::check_access(&**file.inode(), fs::Access::EXECUTE, &viewer.credentials).is_ok() => {
+                return Ok((file, candidate));
+            }
+            Ok(_) => refused = refused.or(Some((candidate, Errno::EACCES))),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            Err(error) => refused = refused.or(Some((candidate, error))),
+        }
+    }
+    Err(match refused {
+        Some((path, errno)) => InitError::Program { path, reason: errno.into() },
+        None => InitError::NotFound { path: name.to_vec() },
+    })
 }
