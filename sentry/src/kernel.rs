@@ -244,7 +244,7 @@ impl Kernel {
     /// ENOMEM.
     pub(crate) fn map_vdso(&self, memory: &MemoryManager) -> Result<u64, Errno> {
         let start = memory.map_special(self.vdso.clone(), Protection::READ | Protection::EXECUTE, "[vdso]")?;
-        memory.mprotect(start, PAGE_SIZE, Protection::READ)?;
+        memory.mprotect(start, PAGE_SIZE, Protection::READ, false)?;
         Ok(start.0 + PAGE_SIZE)
     }
 
