@@ -16,7 +16,7 @@ use sentry::fs::proc::ProcFileSystem;
 use sentry::fs::sys::SysFileSystem;
 use sentry::fs::terminal::ControllingTerminals;
 use sentry::fs::tmpfs::MemoryResources;
-use sentry::fs::{DescriptorTable, FileDescription, MountNamespace, OpenFlags};
+use sentry::fs::{Dentry, DescriptorTable, FileDescription, Mount, MountFlags, MountNamespace, OpenFlags};
 use sentry::kernel::{InitProgram, Kernel, KernelConfig};
 use sentry::limits::Limits;
 use sentry::memory::FrameAllocator;
@@ -182,8 +182,13 @@ impl Image {
 fn mount(kernel: &Arc<Kernel>, image: Image) -> anyhow::Result<Arc<MountNamespace>> {
     let resources = MemoryResources { frames: kernel.frames().clone(), specials: Arc::default() };
     let source = TaskSource::new(kernel, kernel.tasks().root().clone());
-    let proc = ProcFileSystem::new(source).mount();
-    let sys = SysFileSystem::new(kernel.cpu_count()).mount();
+    let quiet = MountFlags::NO_SUID | MountFlags::NO_DEVICES | MountFlags::NO_EXEC | MountFlags::RELATIVE_ACCESS_TIME;
+    let proc = ProcFileSystem::new(source);
+    let proc_root = Dentry::new_root(proc.root());
+    let proc = Mount::new(proc, proc_root, "proc", quiet);
+    let sys = SysFileSystem::new(kernel.cpu_count());
+    let sys_root = Dentry::new_root(sys.root());
+    let sys = Mount::new(sys, sys_root, "sysfs", quiet | MountFlags::READ_ONLY);
     mount_root(&resources, image.into_root(), &[("/proc", proc), ("/sys", sys)])
         .map_err(|error| anyhow!("the image cannot be mounted: {error}"))
 }
