@@ -6,7 +6,7 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use linux_raw_sys::general::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
 
@@ -28,19 +28,27 @@ pub enum Acquisition<'a, K: Eq + Hash + Clone> {
 /// A place in the queue for a lock; dropping it leaves the queue.
 pub struct PiWaiter<'a, K: Eq + Hash + Clone> {
     place: FutexWaiter<'a, K>,
-    table: &'a FutexTable<K>,
+    _count: WaiterCount<'a>,
 }
+
+/// One in the number of those who wait for PI locks.
+struct WaiterCount<'a>(&'a AtomicUsize);
 
 impl<K: Eq + Hash + Clone> PiWaiter<'_, K> {
     /// Whether the lock has been handed to this waiter.
     pub fn is_owner(&self) -> bool {
         self.place.is_woken()
     }
+
+    /// Leaves the queue; returns whether the lock has been handed to this waiter before.
+    pub fn give_up(self) -> bool {
+        self.place.give_up()
+    }
 }
 
-impl<K: Eq + Hash + Clone> Drop for PiWaiter<'_, K> {
+impl Drop for WaiterCount<'_> {
     fn drop(&mut self) {
-        self.table.pi_waiters.fetch_sub(1, Ordering::SeqCst);
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -87,7 +95,7 @@ impl<K: Eq + Hash + Clone> FutexTable<K> {
             let sleeper = Self::pi_sleeper(waiter.clone(), own, word);
             let place = self.push(&mut bucket, key.clone(), sleeper);
             bucket.queues.entry(key).or_default().pi_owner = owner;
-            return Ok(Acquisition::Queued(PiWaiter { place, table: self }));
+            return Ok(Acquisition::Queued(PiWaiter { place, _count: WaiterCount(&self.pi_waiters) }));
         }
         Err(Errno::EAGAIN)
     }

@@ -80,9 +80,15 @@ pub struct FutexWaiter<'a, K: Eq + Hash + Clone> {
 }
 
 impl<K: Eq + Hash + Clone> FutexWaiter<'_, K> {
-    /// Whether somebody has woken this waiter, and none other with the same call.
+    /// Whether somebody has woken this waiter.
     pub fn is_woken(&self) -> bool {
         self.sleeper.key.lock().is_none()
+    }
+
+    /// Leaves the queue; returns whether somebody had woken this waiter before. That wake-up counts: it
+    /// was taken from another's.
+    pub fn give_up(self) -> bool {
+        !self.table.remove(&self.sleeper)
     }
 }
 
@@ -231,10 +237,11 @@ impl<K: Eq + Hash + Clone> FutexTable<K> {
         Ok(woken)
     }
 
-    /// Takes a sleeper that gives up from its queue. It may be moved to another one meanwhile.
-    fn remove(&self, sleeper: &Arc<Sleeper<K>>) {
+    /// Takes a sleeper that gives up from its queue; returns false if it has been woken. It may be moved to another
+    /// queue meanwhile.
+    fn remove(&self, sleeper: &Arc<Sleeper<K>>) -> bool {
         loop {
-            let Some(key) = sleeper.key.lock().clone() else { return };
+            let Some(key) = sleeper.key.lock().clone() else { return false };
             let mut bucket = self.bucket(&key);
             if sleeper.key.lock().as_ref() != Some(&key) {
                 continue;
@@ -246,7 +253,7 @@ impl<K: Eq + Hash + Clone> FutexTable<K> {
                 }
             }
             *sleeper.key.lock() = None;
-            return;
+            return true;
         }
     }
 
@@ -350,6 +357,15 @@ pub(super) mod tests {
         drop(queue(&table, 1, u32::MAX));
         assert_eq!(table.wake(&1, 1, u32::MAX), 0);
         assert!(table.buckets().all(|bucket| bucket.lock().queues.is_empty()));
+    }
+
+    #[test]
+    fn a_wake_up_that_meets_a_time_out_counts() {
+        let table = FutexTable::default();
+        let (first, second) = (queue(&table, 1, u32::MAX), queue(&table, 1, u32::MAX));
+        table.wake(&1, 1, u32::MAX);
+        assert!(first.give_up());
+        assert!(!second.give_up());
     }
 
     #[test]
