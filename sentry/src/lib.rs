@@ -5,9 +5,12 @@
 //! → `platform`.
 
 pub mod abi;
+pub mod cred;
 pub mod errno;
+pub mod fs;
 pub mod memory;
 pub mod platform;
+pub mod signal;
 pub mod wait;
 
 pub use errno::Errno;

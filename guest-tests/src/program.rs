@@ -1,0 +1,170 @@
+//! The guest programs: what there is, how each is built, how it is started.
+//!
+//! | folder | kind |
+//! |---|---|
+//! | `programs/c/*.c` | C, for where the C library's or the processor's own behaviour is the point |
+//! | `src/bin/guest/*.rs` | Rust, subcommands of the one binary `guest` |
+//! | `programs/rust/*.rs` | Rust of one file, linked statically |
+//! | `programs/{sh,python,perl}/*` | scripts whose output inside must equal that on Linux |
+//!
+//! The head of a source may hold marks, a comment line each: `static` (linked statically), `timeout: SECONDS`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+/// How long a program may take where its source does not say otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many lines at the head of a source may hold marks.
+const MARK_LINES: usize = 12;
+
+/// How a program is made and started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Compiled by the C compiler.
+    C,
+    /// A subcommand of the binary `guest`.
+    Rust,
+    /// A file of Rust, compiled by rustc and linked statically.
+    StaticRust,
+    /// Run by the interpreter at this path; its output is compared between Linux and inside.
+    Script(&'static str),
+}
+
+/// One guest program.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    kind: Kind,
+    source: PathBuf,
+    timeout: Duration,
+    is_static: bool,
+    built: OnceLock<Result<PathBuf, String>>,
+}
+
+impl Program {
+    /// The name that its tests bear.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How long it may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Whether its standard output is to be compared between Linux and inside.
+    pub fn is_compared(&self) -> bool {
+        matches!(self.kind, Kind::Script(_))
+    }
+
+    /// The words of the command that runs it, the executable first by its absolute path. Builds it at the
+    /// first call; `guest` is the path of the binary that holds the Rust programs.
+    ///
+    /// # Errors
+    /// If it cannot be built: the compiler's output.
+    pub fn words(&self, guest: &Path, build_directory: &Path) -> Result<Vec<PathBuf>, String> {
+        match self.kind {
+            Kind::Rust => Ok(vec![guest.to_path_buf(), PathBuf::from(&self.name)]),
+            Kind::Script(interpreter) => Ok(vec![PathBuf::from(interpreter), self.source.clone()]),
+            Kind::C | Kind::StaticRust => {
+                let built = self.built.get_or_init(|| self.build(build_directory));
+                built.clone().map(|path| vec![path])
+            }
+        }
+    }
+
+    /// Compiles it unless the executable is newer than every source.
+    fn build(&self, build_directory: &Path) -> Result<PathBuf, String> {
+        fs::create_dir_all(build_directory)
+            .map_err(|error| format!("cannot make {}: {error}", build_directory.display()))?;
+        let executable = build_directory.join(&self.name);
+        let header = self.source.with_file_name("check.h");
+        let newest_source = modified(&self.source).max(modified(&header));
+        if modified(&executable).is_some_and(|built| Some(built) > newest_source) {
+            return Ok(executable);
+        }
+        // Compile beside and rename, so that a test in another process never sees half an executable.
+        let partial = build_directory.join(format!(".{}.{}", self.name, std::process::id()));
+        let mut compiler = self.compiler();
+        compiler.arg("-o").arg(&partial).arg(&self.source);
+        let output = compiler.output().map_err(|error| format!("cannot start {compiler:?}: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("{compiler:?} failed:\n{}", String::from_utf8_lossy(&output.stderr)));
+        }
+        fs::rename(&partial, &executable)
+            .map_err(|error| format!("cannot rename {}: {error}", partial.display()))?;
+        Ok(executable)
+    }
+
+    /// The compiler and its options, without the files.
+    fn compiler(&self) -> Command {
+        if self.kind == Kind::StaticRust {
+            let mut rustc = Command::new("rustc");
+            rustc.args(["--edition=2024", "-Copt-level=1", "-Ctarget-feature=+crt-static"]);
+            return rustc;
+        }
+        let mut cc = Command::new("cc");
+        cc.args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread"]);
+        if self.is_static {
+            cc.arg("-static");
+        }
+        cc
+    }
+}
+
+/// Every program, in the order of the names.
+///
+/// # Errors
+/// If a folder of programs or a source cannot be read.
+pub fn discover() -> Result<Vec<Program>, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut programs = Vec::new();
+    let folders = [
+        ("programs/c", "c", Kind::C, ""),
+        ("src/bin/guest", "rs", Kind::Rust, ""),
+        ("programs/rust", "rs", Kind::StaticRust, ""),
+        ("programs/sh", "sh", Kind::Script("/bin/bash"), "sh_"),
+        ("programs/python", "py", Kind::Script("/usr/bin/python3"), "python_"),
+        ("programs/perl", "pl", Kind::Script("/usr/bin/perl"), "perl_"),
+    ];
+    for (folder, extension, kind, prefix) in folders {
+        let folder = root.join(folder);
+        let entries =
+            fs::read_dir(&folder).map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
+        for entry in entries {
+            let source = entry.map_err(|error| format!("cannot list {}: {error}", folder.display()))?.path();
+            let stem = source.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            if source.extension().is_some_and(|found| found == extension) && stem != "main" {
+                programs.push(load(format!("{prefix}{stem}"), kind, source.clone())?);
+            }
+        }
+    }
+    programs.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(programs)
+}
+
+/// Reads the marks of one source.
+fn load(name: String, kind: Kind, source: PathBuf) -> Result<Program, String> {
+    let text =
+        fs::read_to_string(&source).map_err(|error| format!("cannot read {}: {error}", source.display()))?;
+    let mut timeout = DEFAULT_TIMEOUT;
+    let mut is_static = false;
+    for line in text.lines().take(MARK_LINES) {
+        let mark = line.trim_start_matches(['/', '#', '!', ' ']).trim_end();
+        is_static |= mark == "static";
+        if let Some(seconds) = mark.strip_prefix("timeout: ") {
+            let seconds = seconds.parse().map_err(|_| format!("{name}: odd timeout mark: {line}"))?;
+            timeout = Duration::from_secs(seconds);
+        }
+    }
+    Ok(Program { name, kind, source, timeout, is_static, built: OnceLock::new() })
+}
+
+/// When a file was last modified, if it exists.
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}

@@ -1,0 +1,79 @@
+//! One test per guest program and place: `native::NAME` on this Linux, `inside::NAME` in the microVM.
+//!
+//! A program must succeed in both places. A script, in addition, must print inside what it prints on Linux.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+
+use guest_tests::bounded::{self, Finished};
+use guest_tests::program::{self, Program};
+use guest_tests::vmm;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// How many tests run at once unless `--test-threads` says otherwise: the programs measure time, some
+/// make thousands of threads, and continuous integration has two cores.
+const DEFAULT_TEST_THREADS: usize = 2;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(DEFAULT_TEST_THREADS);
+    let programs = match program::discover() {
+        Ok(programs) => programs,
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut trials = Vec::new();
+    for program in programs.into_iter().map(Arc::new) {
+        let native = Arc::clone(&program);
+        trials.push(Trial::test(format!("native::{}", program.name()), move || test_native(&native)));
+        trials.push(Trial::test(format!("inside::{}", program.name()), move || test_inside(&program)));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The program succeeds on Linux.
+fn test_native(program: &Program) -> Result<(), Failed> {
+    run_native(program).map(drop)
+}
+
+/// The program succeeds inside and, if it is a script, prints what it prints on Linux.
+fn test_inside(program: &Program) -> Result<(), Failed> {
+    let words = words(program)?;
+    let (executable, arguments) = words.split_first().ok_or("the program has no command")?;
+    let inside = run(vmm::inside(executable)?.args(arguments), program)?;
+    if program.is_compared() {
+        let native = run_native(program)?;
+        if native.stdout != inside.stdout {
+            return Err(format!(
+                "the output differs\n=== on Linux\n{}\n=== inside: {}",
+                native.stdout,
+                inside.describe()
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Runs the program on Linux.
+fn run_native(program: &Program) -> Result<Finished, Failed> {
+    let words = words(program)?;
+    let (executable, arguments) = words.split_first().ok_or("the program has no command")?;
+    run(Command::new(executable).args(arguments), program)
+}
+
+/// Runs a command that must succeed within the program's time.
+fn run(command: &mut Command, program: &Program) -> Result<Finished, Failed> {
+    let finished = bounded::run(command, program.timeout())
+        .map_err(|error| format!("cannot run {command:?}: {error}"))?;
+    if finished.has_succeeded() { Ok(finished) } else { Err(finished.describe().into()) }
+}
+
+/// The command of a program, which is built first if need be.
+fn words(program: &Program) -> Result<Vec<PathBuf>, Failed> {
+    let build_directory = vmm::profile_directory()?.join("guest-programs");
+    Ok(program.words(Path::new(env!("CARGO_BIN_EXE_guest")), &build_directory)?)
+}

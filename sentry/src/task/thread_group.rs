@@ -1,0 +1,156 @@
+//! A process: what its tasks share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use parking_lot::Mutex;
+
+use super::id::{GroupId, TaskId};
+use super::status::{ExitStatus, ResourceUsage};
+use super::{PidNamespace, Task};
+use crate::limits::{Limits, Resource};
+use crate::signal::{PendingSignals, Signal, SignalActions};
+use crate::wait::WaitQueue;
+
+/// A thread group.
+pub struct ThreadGroup {
+    id: GroupId,
+    pid_namespace: Arc<PidNamespace>,
+    /// Its number in its own PID namespace; 0 until its first task is made.
+    pub(super) number: AtomicI32,
+    /// What exit of the process tells the parent with; 0 for nothing.
+    pub(super) exit_signal: i32,
+    pub(super) state: Mutex<GroupState>,
+    actions: Mutex<Arc<Mutex<SignalActions>>>,
+    limits: Mutex<Limits>,
+    /// Children changed state, or a task of this group ended: wait4 and execve sleep here.
+    pub(super) changes: WaitQueue,
+    /// PR_GET_DUMPABLE.
+    pub(super) is_dumpable: AtomicBool,
+    /// Interval and POSIX timers.
+    pub(crate) timers: crate::time::ProcessTimers,
+}
+
+/// What is decided under the group's lock.
+#[derive(Default)]
+pub(super) struct GroupState {
+    /// The tasks that have not exited.
+    pub(super) tasks: Vec<Arc<Task>>,
+    /// Signals for whichever task takes them.
+    pub(super) pending: PendingSignals,
+    /// Set once the whole group is to end: exit_group, or a fatal signal.
+    pub(super) exit: Option<ExitStatus>,
+    /// The task that is in execve: the others end.
+    pub(super) exec: Option<TaskId>,
+    /// The group stop.
+    pub(super) stop: Stop,
+    /// What wait4 with WUNTRACED or WCONTINUED has not yet been told.
+    pub(super) report: Option<StopReport>,
+    /// What exited tasks used.
+    pub(super) usage: ResourceUsage,
+}
+
+/// A group stop (`man 7 signal`, SIGSTOP).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The group runs.
+    #[default]
+    None,
+    /// Tasks are on their way to a stop by this signal.
+    Stopping(Signal),
+    /// Every task has stopped.
+    Stopped(Signal),
+}
+
+/// A change of a child that wait4(2) can report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StopReport {
+    /// It stopped.
+    Stopped(Signal),
+    /// SIGCONT continued it.
+    Continued,
+}
+
+impl ThreadGroup {
+    /// A group without tasks.
+    pub(super) fn new(
+        id: GroupId,
+        pid_namespace: Arc<PidNamespace>,
+        actions: Arc<Mutex<SignalActions>>,
+        limits: Limits,
+        exit_signal: i32,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            pid_namespace,
+            number: AtomicI32::new(0),
+            exit_signal,
+            state: Mutex::default(),
+            actions: Mutex::new(actions),
+            limits: Mutex::new(limits),
+            changes: WaitQueue::default(),
+            is_dumpable: AtomicBool::new(true),
+            timers: crate::time::ProcessTimers::default(),
+        })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// The PID namespace that its tasks live in.
+    pub fn pid_namespace(&self) -> &Arc<PidNamespace> {
+        &self.pid_namespace
+    }
+
+    /// getpid(2).
+    pub fn number(&self) -> i32 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// What is done with signals.
+    pub fn signal_actions(&self) -> Arc<Mutex<SignalActions>> {
+        self.actions.lock().clone()
+    }
+
+    /// After execve: nobody else's actions any more.
+    pub(super) fn replace_signal_actions(&self, actions: SignalActions) {
+        *self.actions.lock() = Arc::new(Mutex::new(actions));
+    }
+
+    /// The resource limits.
+    pub fn limits(&self) -> Limits {
+        self.limits.lock().clone()
+    }
+
+    /// One soft limit.
+    pub fn soft_limit(&self, resource: Resource) -> u64 {
+        self.limits.lock().soft(resource)
+    }
+
+    /// Changes the limits.
+    pub fn with_limits<T>(&self, change: impl FnOnce(&mut Limits) -> T) -> T {
+        change(&mut self.limits.lock())
+    }
+
+    /// The tasks that have not exited.
+    pub fn live_tasks(&self) -> Vec<Arc<Task>> {
+        self.state.lock().tasks.clone()
+    }
+
+    /// Ends every task of the group with `status`, unless it is already ending.
+    pub fn exit(&self, status: ExitStatus) {
+        let mut state = self.state.lock();
+        state.exit.get_or_insert(status);
+        state.stop = Stop::None;
+        for task in &state.tasks {
+            task.interrupt();
+        }
+    }
+
+    /// How the group is ending, if it is.
+    pub fn exiting(&self) -> Option<ExitStatus> {
+        self.state.lock().exit
+    }
+}
