@@ -8,17 +8,24 @@
 //! Lock order: a file system's rename lock, then `Dentry::children` (parents before children, else by address),
 //! then whatever the inode locks inside. `Dentry::place` is a leaf.
 
+pub mod boot;
 mod dentry;
 mod descriptor_table;
+pub mod dev;
 mod file;
 mod fs_context;
+pub mod host;
 mod inode;
 pub mod locks;
 mod metadata;
 mod mount;
+pub mod operations;
+pub mod overlay;
 pub mod path;
 mod permission;
 mod resolve;
+pub mod special;
+pub mod tmpfs;
 
 pub use dentry::Dentry;
 pub use descriptor_table::DescriptorTable;

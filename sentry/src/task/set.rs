@@ -6,16 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::id::{GroupId, NamespaceId, TaskId, Tid};
+use super::status::ExitStatus;
 use super::thread_group::ThreadGroup;
 use super::tree::{NamespaceNode, Tree};
 use super::{PidNamespace, Task};
 use crate::limits::Limits;
 use crate::signal::SignalActions;
+use crate::wait::{Events, Waiter};
 
 /// Every task of a sandbox.
 pub struct TaskSet {
     pub(super) tree: RwLock<Tree>,
     next_id: AtomicU64,
+    created: AtomicU64,
     root: Arc<PidNamespace>,
     /// Threads that have been started and have not ended.
     live_threads: Mutex<usize>,
@@ -30,6 +33,7 @@ impl Default for TaskSet {
         Self {
             tree: RwLock::new(tree),
             next_id: AtomicU64::new(1),
+            created: AtomicU64::new(0),
             root,
             live_threads: Mutex::new(0),
             all_ended: Condvar::new(),
@@ -105,6 +109,11 @@ impl TaskSet {
         tree.tasks.get(&task.id).map_or(Tid(0), |node| Tree::number_in(&node.numbers, namespace.id()))
     }
 
+    /// What `namespace` calls the process; 0 if it does not see it.
+    pub fn group_number(&self, group: &ThreadGroup, namespace: &PidNamespace) -> Tid {
+        self.tree.read().group_number_in(group.id(), namespace.id())
+    }
+
     /// The parent's number as `group`'s own namespace has it; 0 if it does not see the parent.
     pub fn parent_number(&self, group: &ThreadGroup) -> Tid {
         let tree = self.tree.read();
@@ -115,6 +124,16 @@ impl TaskSet {
     /// How many tasks there are, exited ones that are not reaped included.
     pub fn task_count(&self) -> usize {
         self.tree.read().tasks.len()
+    }
+
+    /// How many tasks have been made, ever.
+    pub fn created_count(&self) -> u64 {
+        self.created.load(Ordering::Relaxed)
+    }
+
+    /// The number that `namespace` gave last.
+    pub fn last_number(&self, namespace: &PidNamespace) -> Tid {
+        self.tree.read().namespaces.get(&namespace.id()).map_or(Tid(0), |node| node.numbers.last())
     }
 
     /// How many of them sleep or run now: (running, all).
@@ -136,6 +155,18 @@ impl TaskSet {
         }
     }
 
+    /// Waits until the process has ended, and returns how. One that has no parent is gone then.
+    pub fn wait_until_ended(&self, group: &ThreadGroup) -> ExitStatus {
+        let waiter = Arc::new(Waiter::default());
+        let _registration = group.changes.register(Events::IN, waiter.clone());
+        loop {
+            if let Some(status) = *group.ended.lock() {
+                return status;
+            }
+            waiter.sleep(None);
+        }
+    }
+
     /// Waits until every task's thread has ended.
     pub fn wait_until_all_ended(&self) {
         let mut live = self.live_threads.lock();
@@ -145,6 +176,7 @@ impl TaskSet {
     }
 
     pub(super) fn task_id(&self) -> TaskId {
+        self.created.fetch_add(1, Ordering::Relaxed);
         TaskId(self.next_id())
     }
 

@@ -1,7 +1,7 @@
 //! A process: what its tasks share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
@@ -9,6 +9,7 @@ use super::id::{GroupId, TaskId};
 use super::status::{ExitStatus, ResourceUsage};
 use super::{PidNamespace, Task};
 use crate::limits::{Limits, Resource};
+use crate::memory::MemoryLimits;
 use crate::signal::{PendingSignals, Signal, SignalActions};
 use crate::wait::WaitQueue;
 
@@ -25,8 +26,12 @@ pub struct ThreadGroup {
     limits: Mutex<Limits>,
     /// Children changed state, or a task of this group ended: wait4 and execve sleep here.
     pub(super) changes: WaitQueue,
-    /// PR_GET_DUMPABLE.
+    /// How the process ended, once it has.
+    pub(super) ended: Mutex<Option<ExitStatus>>,
     pub(super) is_dumpable: AtomicBool,
+    out_of_memory_adjustment: AtomicI32,
+    /// personality(2).
+    pub(crate) personality: AtomicU32,
     /// Interval and POSIX timers.
     pub(crate) timers: crate::time::ProcessTimers,
 }
@@ -89,7 +94,10 @@ impl ThreadGroup {
             actions: Mutex::new(actions),
             limits: Mutex::new(limits),
             changes: WaitQueue::default(),
+            ended: Mutex::default(),
             is_dumpable: AtomicBool::new(true),
+            out_of_memory_adjustment: AtomicI32::new(0),
+            personality: AtomicU32::new(0),
             timers: crate::time::ProcessTimers::default(),
         })
     }
@@ -107,6 +115,26 @@ impl ThreadGroup {
     /// getpid(2).
     pub fn number(&self) -> i32 {
         self.number.load(Ordering::Relaxed)
+    }
+
+    /// PR_GET_DUMPABLE: whether others may look into the process.
+    pub fn is_dumpable(&self) -> bool {
+        self.is_dumpable.load(Ordering::Relaxed)
+    }
+
+    /// PR_SET_DUMPABLE.
+    pub fn set_dumpable(&self, is_dumpable: bool) {
+        self.is_dumpable.store(is_dumpable, Ordering::Relaxed);
+    }
+
+    /// The adjustment of the out-of-memory score, -1000 to 1000: kept for those who read it back.
+    pub fn out_of_memory_adjustment(&self) -> i32 {
+        self.out_of_memory_adjustment.load(Ordering::Relaxed)
+    }
+
+    /// Sets the adjustment of the out-of-memory score.
+    pub fn set_out_of_memory_adjustment(&self, adjustment: i32) {
+        self.out_of_memory_adjustment.store(adjustment.clamp(-1000, 1000), Ordering::Relaxed);
     }
 
     /// What is done with signals.
@@ -127,6 +155,17 @@ impl ThreadGroup {
     /// One soft limit.
     pub fn soft_limit(&self, resource: Resource) -> u64 {
         self.limits.lock().soft(resource)
+    }
+
+    /// The limits that an address space of the process obeys.
+    pub fn memory_limits(&self) -> MemoryLimits {
+        let limits = self.limits.lock();
+        MemoryLimits {
+            address_space_bytes: limits.soft(Resource::ADDRESS_SPACE),
+            data_bytes: limits.soft(Resource::DATA),
+            stack_bytes: limits.soft(Resource::STACK),
+            locked_bytes: limits.soft(Resource::LOCKED_MEMORY),
+        }
     }
 
     /// Changes the limits.
