@@ -5,8 +5,13 @@
 //! → `platform`.
 
 pub mod abi;
+pub mod cred;
 pub mod errno;
+pub mod fs;
+pub mod memory;
 pub mod platform;
+pub mod signal;
+pub mod time;
 pub mod wait;
 
 pub use errno::Errno;

@@ -1,0 +1,397 @@
+//! Dentries: the names by which inodes have been reached, as a tree that caches lookups.
+//!
+//! A dentry keeps its parent; a parent only remembers its children weakly. What keeps an unused dentry is the
+//! file system's [`DentryCache`], which holds a bounded number of them and gives up the ones not used lately.
+//! A name known not to exist is remembered too, in a bounded number.
+
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
+
+use super::inode::Inode;
+use super::metadata::FileKind;
+use crate::Errno;
+
+/// Unused dentries that one file system keeps.
+const MAX_CACHED: usize = 16 * 1024;
+/// Absent names that one file system remembers.
+const MAX_ABSENT: usize = 16 * 1024;
+
+/// A name in a directory, and the inode that it leads to.
+pub struct Dentry {
+    inode: Arc<dyn Inode>,
+    /// Protects the parent and the name, which rename changes.
+    place: RwLock<Place>,
+    children: Mutex<Children>,
+    cache: Arc<DentryCache>,
+    /// Mounts on top of this dentry, in all namespaces.
+    mounts: AtomicU32,
+    is_deleted: AtomicBool,
+    was_used: AtomicBool,
+    /// The dentry itself, while the cache keeps it.
+    kept: Mutex<Option<Arc<Dentry>>>,
+}
+
+struct Place {
+    parent: Option<Arc<Dentry>>,
+    name: Arc<[u8]>,
+}
+
+/// What a directory knows of its entries. Whoever holds its lock is the only one to change the directory.
+pub(crate) struct Children {
+    entries: HashMap<Box<[u8]>, Child>,
+    sweep_at: usize,
+}
+
+enum Child {
+    Present(Weak<Dentry>),
+    Absent,
+}
+
+/// The dentries that a file system keeps though nobody uses them.
+#[derive(Default)]
+pub(crate) struct DentryCache {
+    /// In the order of the clock that looks for victims.
+    kept: Mutex<VecDeque<Weak<Dentry>>>,
+    absent: AtomicUsize,
+    /// Mounts of the file system. When there is none any more, nothing is kept.
+    mounts: AtomicUsize,
+    /// Held by renames between directories, so that ancestry stays as it is meanwhile.
+    rename: Mutex<()>,
+}
+
+impl Dentry {
+    /// The root of a file system's tree.
+    pub fn new_root(inode: Arc<dyn Inode>) -> Arc<Self> {
+        Arc::new(Self::new(inode, None, Arc::new([]), Arc::default()))
+    }
+
+    /// A dentry without an entry in any directory (O_TMPFILE, memfd, pipes): deleted from the start. Its name is
+    /// shown below `parent`.
+    pub fn new_unnamed(inode: Arc<dyn Inode>, parent: Option<&Arc<Dentry>>, name: &[u8]) -> Arc<Self> {
+        let cache = parent.map(|parent| parent.cache.clone()).unwrap_or_default();
+        let dentry = Self::new(inode, parent.cloned(), name.into(), cache);
+        dentry.is_deleted.store(true, Ordering::Release);
+        Arc::new(dentry)
+    }
+
+    fn new(
+        inode: Arc<dyn Inode>,
+        parent: Option<Arc<Dentry>>,
+        name: Arc<[u8]>,
+        cache: Arc<DentryCache>,
+    ) -> Self {
+        Self {
+            inode,
+            place: RwLock::new(Place { parent, name }),
+            children: Mutex::new(Children { entries: HashMap::new(), sweep_at: 64 }),
+            cache,
+            mounts: AtomicU32::new(0),
+            is_deleted: AtomicBool::new(false),
+            was_used: AtomicBool::new(true),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// The inode.
+    pub fn inode(&self) -> &Arc<dyn Inode> {
+        &self.inode
+    }
+
+    /// The directory that holds the name; `None` for the root of a file system.
+    pub fn parent(&self) -> Option<Arc<Dentry>> {
+        self.place.read().parent.clone()
+    }
+
+    /// The name; empty for the root of a file system.
+    pub fn name(&self) -> Arc<[u8]> {
+        self.place.read().name.clone()
+    }
+
+    /// Parent and name, of the same moment.
+    pub(crate) fn place(&self) -> (Option<Arc<Dentry>>, Arc<[u8]>) {
+        let place = self.place.read();
+        (place.parent.clone(), place.name.clone())
+    }
+
+    /// Whether the name has been removed.
+    pub fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
+    }
+
+    /// Records that the name has been removed. Whoever calls this holds a reference.
+    pub(crate) fn set_deleted(&self) {
+        self.is_deleted.store(true, Ordering::Release);
+        self.let_go();
+    }
+
+    /// Has the cache no longer keep this.
+    fn let_go(&self) {
+        let kept = self.kept.lock().take();
+        drop(kept);
+    }
+
+    /// A mount of the file system has been made.
+    pub(crate) fn file_system_mounted(&self) {
+        self.cache.mounts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A mount of the file system has ended.
+    pub(crate) fn file_system_unmounted(&self) {
+        if self.cache.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let kept = std::mem::take(&mut *self.cache.kept.lock());
+            kept.iter().filter_map(Weak::upgrade).for_each(|dentry| dentry.let_go());
+        }
+    }
+
+    /// Whether the inode is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.inode.kind() == FileKind::Directory
+    }
+
+    /// Whether something is mounted here, in any namespace.
+    pub fn is_mount_point(&self) -> bool {
+        self.mounts.load(Ordering::Acquire) != 0
+    }
+
+    pub(crate) fn mount_added(&self) {
+        self.mounts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn mount_removed(&self) {
+        self.mounts.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// The child called `name`: from the cache, or from the file system.
+    ///
+    /// # Errors
+    /// ENOENT, and those of [`Inode::lookup`].
+    pub fn lookup(self: &Arc<Self>, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+        // A directory that has been removed has no entries, whatever its file system may still find.
+        if self.is_deleted() {
+            return Err(Errno::ENOENT);
+        }
+        self.lock().lookup(name)
+    }
+
+    /// Locks the directory for changes and uncached lookups.
+    pub(crate) fn lock(self: &Arc<Self>) -> LockedDirectory<'_> {
+        LockedDirectory { directory: self, children: self.children.lock() }
+    }
+
+    /// Locks two directories, which may be the same (then the second is `None`), in the order of the file.
+    pub(crate) fn lock_two<'a>(
+        first: &'a Arc<Self>,
+        second: &'a Arc<Self>,
+    ) -> (LockedDirectory<'a>, Option<LockedDirectory<'a>>) {
+        if Arc::ptr_eq(first, second) {
+            return (first.lock(), None);
+        }
+        let second_goes_first = second.is_ancestor_of(first)
+            || !first.is_ancestor_of(second) && Arc::as_ptr(second) < Arc::as_ptr(first);
+        if second_goes_first {
+            let locked = second.lock();
+            (first.lock(), Some(locked))
+        } else {
+            let locked = first.lock();
+            (locked, Some(second.lock()))
+        }
+    }
+
+    /// Keeps the ancestry of all dentries of the file system as it is until the guard is dropped.
+    pub(crate) fn lock_ancestry(&self) -> MutexGuard<'_, ()> {
+        self.cache.rename.lock()
+    }
+
+    /// Whether this dentry is `other` or lies above it.
+    pub(crate) fn is_ancestor_of(self: &Arc<Self>, other: &Arc<Self>) -> bool {
+        let mut current = Some(other.clone());
+        while let Some(dentry) = current {
+            if Arc::ptr_eq(self, &dentry) {
+                return true;
+            }
+            current = dentry.parent();
+        }
+        false
+    }
+}
+
+impl Dentry {
+    /// Undoes what this dentry, which nobody refers to any more, is part of, and yields its parent.
+    fn dissolve(&mut self) -> Option<Arc<Dentry>> {
+        let absent = self.children.get_mut().count_absent();
+        self.children.get_mut().entries.clear();
+        self.cache.absent.fetch_sub(absent, Ordering::Relaxed);
+        let place = self.place.get_mut();
+        let parent = place.parent.take()?;
+        // Whoever holds the lock now will meet the dead entry in due course.
+        if let Some(mut children) = parent.children.try_lock()
+            && matches!(children.entries.get(&*place.name), Some(Child::Present(child)) if child.strong_count() == 0)
+        {
+            children.entries.remove(&*place.name);
+        }
+        Some(parent)
+    }
+}
+
+impl Drop for Dentry {
+    fn drop(&mut self) {
+        // Not by recursion: a guest decides how deep its directories are.
+        let mut parent = self.dissolve();
+        while let Some(mut last) = parent.and_then(Arc::into_inner) {
+            parent = last.dissolve();
+        }
+    }
+}
+
+impl Children {
+    fn count_absent(&self) -> usize {
+        self.entries.values().filter(|child| matches!(child, Child::Absent)).count()
+    }
+
+    /// Forgets children that have gone.
+    fn sweep(&mut self) {
+        self.entries.retain(|_, child| !matches!(child, Child::Present(child) if child.strong_count() == 0));
+        self.sweep_at = (self.entries.len() * 2).max(64);
+    }
+}
+
+/// A directory whose entries nobody else reads or changes.
+pub(crate) struct LockedDirectory<'a> {
+    directory: &'a Arc<Dentry>,
+    children: MutexGuard<'a, Children>,
+}
+
+impl LockedDirectory<'_> {
+    /// Fails if the directory itself has been removed.
+    pub(crate) fn check_alive(&self) -> Result<(), Errno> {
+        if self.directory.is_deleted() { Err(Errno::ENOENT) } else { Ok(()) }
+    }
+
+    /// The child called `name`.
+    pub(crate) fn lookup(&mut self, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
+        match self.children.entries.get(name) {
+            Some(Child::Present(child)) => {
+                if let Some(child) = child.upgrade() {
+                    child.was_used.store(true, Ordering::Relaxed);
+                    return Ok(child);
+                }
+            }
+            Some(Child::Absent) => return Err(Errno::ENOENT),
+            None => {}
+        }
+        match self.directory.inode.lookup(name) {
+            Ok(inode) => Ok(self.adopt(name, inode)),
+            Err(Errno::ENOENT) => {
+                self.remember_absent(name);
+                Err(Errno::ENOENT)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records that `name` is now `inode`.
+    pub(crate) fn adopt(&mut self, name: &[u8], inode: Arc<dyn Inode>) -> Arc<Dentry> {
+        let cache = &self.directory.cache;
+        let child = Arc::new(Dentry::new(inode, Some(self.directory.clone()), name.into(), cache.clone()));
+        if self.directory.inode.has_stable_names() {
+            self.put(name, Child::Present(Arc::downgrade(&child)));
+            cache.keep(&child);
+        }
+        child
+    }
+
+    /// Records that `name` has been removed, and with it `child`.
+    pub(crate) fn removed(&mut self, name: &[u8], child: &Dentry) {
+        child.set_deleted();
+        self.vacated(name);
+    }
+
+    /// Records that `name` is free now.
+    pub(crate) fn vacated(&mut self, name: &[u8]) {
+        self.forget(name);
+        self.remember_absent(name);
+    }
+
+    /// Forgets what is known of `name`.
+    pub(crate) fn forget(&mut self, name: &[u8]) {
+        if let Some(Child::Absent) = self.children.entries.remove(name) {
+            self.directory.cache.absent.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Records that `child` is now called `name` here.
+    pub(crate) fn moved_in(&mut self, name: &[u8], child: &Arc<Dentry>) {
+        let old = {
+            let mut place = child.place.write();
+            place.name = name.into();
+            place.parent.replace(self.directory.clone())
+        };
+        self.put(name, Child::Present(Arc::downgrade(child)));
+        // The last reference to the old parent is not this one: its lock is held by whoever renames.
+        drop(old);
+    }
+
+    fn remember_absent(&mut self, name: &[u8]) {
+        let absent = &self.directory.cache.absent;
+        if !self.directory.inode.has_stable_names() {
+            return;
+        }
+        if absent.load(Ordering::Relaxed) >= MAX_ABSENT {
+            let forgotten = self.children.count_absent();
+            self.children.entries.retain(|_, child| matches!(child, Child::Present(_)));
+            absent.fetch_sub(forgotten, Ordering::Relaxed);
+        }
+        if absent.load(Ordering::Relaxed) < MAX_ABSENT {
+            self.put(name, Child::Absent);
+        }
+    }
+
+    fn put(&mut self, name: &[u8], child: Child) {
+        let absent = &self.directory.cache.absent;
+        if matches!(child, Child::Absent) {
+            absent.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(Child::Absent) = self.children.entries.insert(name.into(), child) {
+            absent.fetch_sub(1, Ordering::Relaxed);
+        }
+        if self.children.entries.len() >= self.children.sweep_at {
+            self.children.sweep();
+        }
+    }
+}
+
+impl DentryCache {
+    /// Keeps `dentry` for a while, and lets go of one that has not been used lately if there are too many.
+    fn keep(&self, dentry: &Arc<Dentry>) {
+        if self.mounts.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut victims = Vec::new();
+        {
+            let mut kept = self.kept.lock();
+            kept.push_back(Arc::downgrade(dentry));
+            let mut second_chances = 8;
+            while kept.len() > MAX_CACHED {
+                let Some(oldest) = kept.pop_front() else { break };
+                let Some(oldest) = oldest.upgrade() else { continue };
+                if second_chances > 0
+                    && !oldest.is_deleted()
+                    && oldest.was_used.swap(false, Ordering::Relaxed)
+                {
+                    second_chances -= 1;
+                    kept.push_back(Arc::downgrade(&oldest));
+                } else {
+                    oldest.let_go();
+                }
+                victims.push(oldest);
+            }
+        }
+        *dentry.kept.lock() = Some(dentry.clone());
+        // Outside the lock: dropping a dentry may drop its ancestors and their inodes.
+        drop(victims);
+    }
+}

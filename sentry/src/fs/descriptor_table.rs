@@ -1,0 +1,182 @@
+//! File descriptors: the numbers by which a process knows its open files.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::FileDescription;
+use crate::Errno;
+
+/// A table of descriptors; shared by the tasks that CLONE_FILES joins.
+#[derive(Default)]
+pub struct DescriptorTable {
+    table: RwLock<Table>,
+}
+
+#[derive(Clone, Default)]
+struct Table {
+    entries: Vec<Option<Entry>>,
+    /// No descriptor below is free.
+    first_free: usize,
+}
+
+#[derive(Clone)]
+struct Entry {
+    file: Arc<FileDescription>,
+    is_close_on_exec: bool,
+}
+
+impl DescriptorTable {
+    /// An empty table.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// A table of its own with the same open files (fork, unshare).
+    pub fn duplicate(&self) -> Arc<Self> {
+        Arc::new(Self { table: RwLock::new(self.table.read().clone()) })
+    }
+
+    /// The open file `descriptor`.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn get(&self, descriptor: i32) -> Result<Arc<FileDescription>, Errno> {
+        self.table.read().entry(descriptor).map(|entry| entry.file.clone())
+    }
+
+    /// Installs `file` at the lowest free descriptor from `minimum` on and below `limit` (RLIMIT_NOFILE).
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub fn install(
+        &self,
+        file: Arc<FileDescription>,
+        minimum: usize,
+        is_close_on_exec: bool,
+        limit: usize,
+    ) -> Result<i32, Errno> {
+        let mut table = self.table.write();
+        let start = minimum.max(table.first_free);
+        let free = table.entries.iter().skip(start).position(Option::is_none);
+        let index = free.map_or(table.entries.len().max(start), |offset| start + offset);
+        if index >= limit {
+            return Err(Errno::EMFILE);
+        }
+        let descriptor = i32::try_from(index).map_err(|_| Errno::EMFILE)?;
+        table.put(index, Entry { file, is_close_on_exec })?;
+        if minimum <= table.first_free {
+            table.first_free = index + 1;
+        }
+        Ok(descriptor)
+    }
+
+    /// Installs `file` at `descriptor` (dup2) and returns what was there.
+    ///
+    /// # Errors
+    /// EBADF if it is not below `limit`.
+    pub fn install_at(
+        &self,
+        file: Arc<FileDescription>,
+        descriptor: i32,
+        is_close_on_exec: bool,
+        limit: usize,
+    ) -> Result<Option<Arc<FileDescription>>, Errno> {
+        let index = usize::try_from(descriptor).map_err(|_| Errno::EBADF)?;
+        if index >= limit {
+            return Err(Errno::EBADF);
+        }
+        let mut table = self.table.write();
+        Ok(table.put(index, Entry { file, is_close_on_exec })?.map(|entry| entry.file))
+    }
+
+    /// Removes `descriptor` and returns its file.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn remove(&self, descriptor: i32) -> Result<Arc<FileDescription>, Errno> {
+        let mut table = self.table.write();
+        table.entry(descriptor)?;
+        let index = usize::try_from(descriptor).map_err(|_| Errno::EBADF)?;
+        table.take(index).ok_or(Errno::EBADF)
+    }
+
+    /// Removes the descriptors from `first` to `last`, both included, and returns their files.
+    pub fn remove_range(&self, first: usize, last: usize) -> Vec<Arc<FileDescription>> {
+        let mut table = self.table.write();
+        let end = last.saturating_add(1).min(table.entries.len());
+        (first..end).filter_map(|index| table.take(index)).collect()
+    }
+
+    /// Removes all descriptors that execve closes, and returns their files.
+    pub fn remove_close_on_exec(&self) -> Vec<Arc<FileDescription>> {
+        let mut table = self.table.write();
+        let closing = |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.is_close_on_exec);
+        let indices: Vec<usize> =
+            (0..table.entries.len()).filter(|&index| table.entries.get(index).is_some_and(closing)).collect();
+        indices.into_iter().filter_map(|index| table.take(index)).collect()
+    }
+
+    /// Whether execve closes `descriptor`.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn is_close_on_exec(&self, descriptor: i32) -> Result<bool, Errno> {
+        self.table.read().entry(descriptor).map(|entry| entry.is_close_on_exec)
+    }
+
+    /// Sets whether execve closes `descriptor`.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn set_close_on_exec(&self, descriptor: i32, is_close_on_exec: bool) -> Result<(), Errno> {
+        let mut table = self.table.write();
+        let index = usize::try_from(descriptor).map_err(|_| Errno::EBADF)?;
+        let entry = table.entries.get_mut(index).and_then(Option::as_mut).ok_or(Errno::EBADF)?;
+        entry.is_close_on_exec = is_close_on_exec;
+        Ok(())
+    }
+
+    /// Has execve close the open descriptors from `first` to `last`, both included (CLOSE_RANGE_CLOEXEC).
+    pub fn set_range_close_on_exec(&self, first: usize, last: usize) {
+        let mut table = self.table.write();
+        let len = last.saturating_sub(first).saturating_add(1);
+        for entry in table.entries.iter_mut().skip(first).take(len).flatten() {
+            entry.is_close_on_exec = true;
+        }
+    }
+
+    /// All open descriptors, in order.
+    pub fn descriptors(&self) -> Vec<i32> {
+        let table = self.table.read();
+        let open = table.entries.iter().enumerate().filter(|(_, entry)| entry.is_some());
+        open.filter_map(|(index, _)| i32::try_from(index).ok()).collect()
+    }
+
+    /// The number of slots (`FDSize` in /proc/PID/status).
+    pub fn slots(&self) -> usize {
+        self.table.read().entries.len().next_multiple_of(64)
+    }
+}
+
+impl Table {
+    fn entry(&self, descriptor: i32) -> Result<&Entry, Errno> {
+        let index = usize::try_from(descriptor).map_err(|_| Errno::EBADF)?;
+        self.entries.get(index).and_then(Option::as_ref).ok_or(Errno::EBADF)
+    }
+
+    fn put(&mut self, index: usize, entry: Entry) -> Result<Option<Entry>, Errno> {
+        if index >= self.entries.len() {
+            let missing = index + 1 - self.entries.len();
+            self.entries.try_reserve(missing).map_err(|_| Errno::ENOMEM)?;
+            self.entries.resize(index + 1, None);
+        }
+        Ok(self.entries.get_mut(index).and_then(|slot| slot.replace(entry)))
+    }
+
+    fn take(&mut self, index: usize) -> Option<Arc<FileDescription>> {
+        let entry = self.entries.get_mut(index)?.take()?;
+        self.first_free = self.first_free.min(index);
+        Some(entry.file)
+    }
+}

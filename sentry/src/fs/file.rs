@@ -1,0 +1,317 @@
+//! Open files: what a descriptor refers to.
+//!
+//! A [`File`] is the behaviour of one kind of open file; a [`FileDescription`] is one `open` of it: its position
+//! and status flags, shared by duplicated descriptors (`man 2 open`, "Open file descriptions").
+//!
+//! No operation here blocks. What cannot go on returns EAGAIN before it has changed anything, and the system call
+//! waits on the file's [`WaitQueue`] until it is ready.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use linux_raw_sys::general as uapi;
+use parking_lot::Mutex;
+
+use super::Metadata;
+use super::locks::LockOwner;
+use super::path::Path;
+use crate::Errno;
+use crate::cred::Credentials;
+use crate::memory::{MemoryManager, PageCache};
+use crate::wait::{Events, WaitQueue};
+
+bitflags::bitflags! {
+    /// The flags of open(2) that stay with the description: access mode and status flags.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct OpenFlags: u32 {
+        /// Open for writing only.
+        const WRONLY = uapi::O_WRONLY;
+        /// Open for reading and writing.
+        const RDWR = uapi::O_RDWR;
+        /// Create the file if it does not exist.
+        const CREAT = uapi::O_CREAT;
+        /// Fail if it exists.
+        const EXCL = uapi::O_EXCL;
+        /// Do not make a terminal the controlling one.
+        const NOCTTY = uapi::O_NOCTTY;
+        /// Cut the file to length 0.
+        const TRUNC = uapi::O_TRUNC;
+        /// Write at the end, always.
+        const APPEND = uapi::O_APPEND;
+        /// Return EAGAIN where the call would block.
+        const NONBLOCK = uapi::O_NONBLOCK;
+        /// Write data through.
+        const DSYNC = uapi::O_DSYNC;
+        /// Signal-driven I/O.
+        const ASYNC = uapi::FASYNC;
+        /// No caching.
+        const DIRECT = uapi::O_DIRECT;
+        /// Accepted and ignored on 64-bit systems.
+        const LARGEFILE = uapi::O_LARGEFILE;
+        /// Only a directory will do.
+        const DIRECTORY = uapi::O_DIRECTORY;
+        /// Do not follow a final symbolic link.
+        const NOFOLLOW = uapi::O_NOFOLLOW;
+        /// Leave the access time alone.
+        const NOATIME = uapi::O_NOATIME;
+        /// Close on execve: a flag of the descriptor, not of the description.
+        const CLOEXEC = uapi::O_CLOEXEC;
+        /// Only a handle on the path.
+        const PATH = uapi::O_PATH;
+        /// Write data and metadata through (`O_SYNC` less `O_DSYNC`).
+        const SYNC_METADATA = uapi::O_SYNC & !uapi::O_DSYNC;
+        /// An unnamed file (`O_TMPFILE` less `O_DIRECTORY`).
+        const TMPFILE = uapi::O_TMPFILE & !uapi::O_DIRECTORY;
+    }
+}
+
+impl OpenFlags {
+    /// The flags that fcntl(F_SETFL) may change.
+    pub const CHANGEABLE: Self =
+        Self::APPEND.union(Self::NONBLOCK).union(Self::ASYNC).union(Self::DIRECT).union(Self::NOATIME);
+
+    /// Whether the description may be read.
+    pub fn is_readable(self) -> bool {
+        !self.intersects(Self::WRONLY | Self::PATH)
+    }
+
+    /// Whether the description may be written.
+    pub fn is_writable(self) -> bool {
+        self.intersects(Self::WRONLY | Self::RDWR) && !self.contains(Self::PATH)
+    }
+}
+
+/// One directory entry as getdents64(2) reports it.
+#[derive(Clone, Debug)]
+pub struct DirectoryEntry {
+    /// Inode number.
+    pub inode: u64,
+    /// The position after this entry (`d_off`): where a later read goes on.
+    pub next_position: u64,
+    /// A `DT_*` value.
+    pub kind: u8,
+    /// The name, without a slash or NUL.
+    pub name: Vec<u8>,
+}
+
+/// What a file operation may ask of the task that calls it.
+pub trait Caller {
+    /// The caller's memory, for operations whose arguments hold pointers (ioctl).
+    fn memory(&self) -> &Arc<MemoryManager>;
+    /// The caller's credentials.
+    fn credentials(&self) -> Arc<Credentials>;
+    /// The caller's thread group, as the root PID namespace numbers it.
+    fn process_id(&self) -> i32;
+    /// The caller's process group, numbered so.
+    fn process_group_id(&self) -> i32;
+    /// The caller's session, numbered so.
+    fn session_id(&self) -> i32;
+    /// Sends `signal` to each process of the process group numbered so.
+    fn signal_process_group(&self, process_group_id: i32, signal: i32);
+    /// Whether the caller ignores or blocks `signal` (terminals ask for SIGTTIN and SIGTTOU).
+    fn is_signal_ignored_or_blocked(&self, signal: i32) -> bool;
+    /// Whether the caller's process group is orphaned.
+    fn is_process_group_orphaned(&self) -> bool;
+    /// Installs `file` at the caller's lowest free descriptor (SCM_RIGHTS, TIOCGPTPEER).
+    ///
+    /// # Errors
+    /// EMFILE.
+    fn install_descriptor(&self, file: Arc<FileDescription>, is_close_on_exec: bool) -> Result<i32, Errno>;
+}
+
+/// The behaviour of one kind of open file. The defaults are those of a file that can do nothing.
+pub trait File: Send + Sync + Any {
+    /// Whether open(2) may return: a FIFO's blocking open waits for the other side, on the file's wait queue.
+    ///
+    /// # Errors
+    /// EAGAIN while it must wait.
+    fn finish_open(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// Opens the inode of a file without a path anew, through /proc/PID/fd.
+    ///
+    /// # Errors
+    /// ENXIO if that cannot be done.
+    fn reopen(&self, _flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
+        Err(Errno::ENXIO)
+    }
+
+    /// Reads at `offset` into `buffer`; streams ignore the offset. 0 at the end of the file.
+    ///
+    /// # Errors
+    /// EAGAIN if it would block, and the errors of read(2).
+    fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Writes `buffer` at `offset`; streams ignore the offset.
+    ///
+    /// # Errors
+    /// EAGAIN if it would block, EPIPE if nobody can read any more (the caller raises SIGPIPE), and the errors of write(2).
+    fn write_at(&self, _buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Appends `buffer` and returns the bytes written and the offset after them. Atomic towards other appends.
+    ///
+    /// # Errors
+    /// As [`File::write_at`].
+    fn append(&self, buffer: &[u8]) -> Result<(usize, u64), Errno> {
+        self.write_at(buffer, 0).map(|written| (written, 0))
+    }
+
+    /// Whether the file has positions: pread, pwrite and lseek work.
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    /// lseek(2) with SEEK_DATA (`find_data`) or SEEK_HOLE, from `offset`.
+    ///
+    /// # Errors
+    /// ENXIO past the end.
+    fn seek_data_or_hole(&self, _offset: u64, _find_data: bool) -> Result<u64, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// What the file is ready for now.
+    fn readiness(&self) -> Events {
+        Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM
+    }
+
+    /// Where changes of readiness are announced; `None` if it never changes. epoll refuses such files (EPERM).
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        None
+    }
+
+    /// ioctl(2).
+    ///
+    /// # Errors
+    /// ENOTTY for a request that the file does not know.
+    fn ioctl(&self, _request: u32, _argument: u64, _caller: &dyn Caller) -> Result<usize, Errno> {
+        Err(Errno::ENOTTY)
+    }
+
+    /// The pages behind a mapping of the file.
+    ///
+    /// # Errors
+    /// ENODEV if it cannot be mapped.
+    fn page_cache(&self) -> Result<Arc<PageCache>, Errno> {
+        Err(Errno::ENODEV)
+    }
+
+    /// Lists a directory from `position` (0, or an entry's `next_position`); stops when `sink` returns false (that entry was not taken).
+    ///
+    /// # Errors
+    /// ENOTDIR if it is none.
+    fn read_directory(
+        &self,
+        _position: u64,
+        _sink: &mut dyn FnMut(DirectoryEntry) -> bool,
+    ) -> Result<(), Errno> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// fstat(2).
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn metadata(&self) -> Result<Metadata, Errno>;
+
+    /// fsync(2).
+    ///
+    /// # Errors
+    /// EINVAL if the file cannot be synchronised.
+    fn sync(&self) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// ftruncate(2).
+    ///
+    /// # Errors
+    /// EINVAL if the file has no length.
+    fn truncate(&self, _len_bytes: u64) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// fallocate(2) with the `FALLOC_FL_*` bits of `mode`.
+    ///
+    /// # Errors
+    /// ENODEV if the file has no blocks.
+    fn allocate(&self, _mode: u32, _offset: u64, _len_bytes: u64) -> Result<(), Errno> {
+        Err(Errno::ENODEV)
+    }
+
+    /// A status flag has changed (fcntl F_SETFL).
+    fn flags_changed(&self, _flags: OpenFlags) {}
+
+    /// The text that /proc/PID/fd/N links to for files without a path (`pipe:[5]`).
+    fn anonymous_name(&self) -> String {
+        "anon_inode:[file]".into()
+    }
+
+    /// Lines that /proc/PID/fdinfo/N shows beside position and flags.
+    fn descriptor_info(&self) -> String {
+        String::new()
+    }
+
+    /// The file as its own type: sockets, epolls and others are found again through it.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// One open of a file.
+pub struct FileDescription {
+    file: Arc<dyn File>,
+    path: Option<Path>,
+    flags: AtomicU32,
+    position: Mutex<u64>,
+}
+
+impl FileDescription {
+    /// A description of `file`, opened with `flags` at `path` (`None` for pipes, sockets and the like).
+    pub fn new(file: Arc<dyn File>, path: Option<Path>, flags: OpenFlags) -> Arc<Self> {
+        Arc::new(Self { file, path, flags: AtomicU32::new(flags.bits()), position: Mutex::new(0) })
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    /// The open file as a `T`, if it is one.
+    pub fn downcast<T: 'static>(&self) -> Option<&T> {
+        self.file.as_any().downcast_ref()
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_ref()
+    }
+
+    /// Access mode and status flags.
+    pub fn flags(&self) -> OpenFlags {
+        OpenFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Replaces the changeable status flags (fcntl F_SETFL).
+    pub fn set_status_flags(&self, flags: OpenFlags) {
+        let changeable = OpenFlags::CHANGEABLE;
+        let new = (self.flags() - changeable) | (flags & changeable);
+        self.flags.store(new.bits(), Ordering::Relaxed);
+        self.file.flags_changed(new);
+    }
+
+    /// The file position, locked for the length of one operation (`man 2 write`, BUGS: since Linux 3.14).
+    pub fn position(&self) -> parking_lot::MutexGuard<'_, u64> {
+        self.position.lock()
+    }
+}
+
+impl Drop for FileDescription {
+    fn drop(&mut self) {
+        if let Some(locks) = self.path.as_ref().and_then(|path| path.inode().locks()) {
+            locks.release(LockOwner::of_description(self));
+        }
+    }
+}

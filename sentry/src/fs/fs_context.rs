@@ -1,0 +1,101 @@
+//! Where a task's paths begin, and its umask: what CLONE_FS shares.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::mount::MountNamespace;
+use super::path::Path;
+
+/// Root directory, working directory, mounts and umask.
+pub struct FsContext {
+    state: RwLock<State>,
+}
+
+#[derive(Clone)]
+struct State {
+    view: FsView,
+    umask: u32,
+}
+
+/// The places of a context, at one moment.
+#[derive(Clone)]
+pub struct FsView {
+    /// The mounts.
+    pub namespace: Arc<MountNamespace>,
+    /// Where absolute paths begin, and above which `..` does not lead.
+    pub root: Path,
+    /// Where relative paths begin.
+    pub working_directory: Path,
+}
+
+impl FsContext {
+    /// At the root of `namespace`, with umask 022.
+    pub fn new(namespace: Arc<MountNamespace>) -> Arc<Self> {
+        let root = namespace.root();
+        let view = FsView { namespace, working_directory: root.clone(), root };
+        Arc::new(Self { state: RwLock::new(State { view, umask: 0o022 }) })
+    }
+
+    /// A context of its own with the same contents (fork without CLONE_FS).
+    pub fn duplicate(&self) -> Arc<Self> {
+        Arc::new(Self { state: RwLock::new(self.state.read().clone()) })
+    }
+
+    /// The places.
+    pub fn view(&self) -> FsView {
+        self.state.read().view.clone()
+    }
+
+    /// The mounts.
+    pub fn namespace(&self) -> Arc<MountNamespace> {
+        self.state.read().view.namespace.clone()
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> Path {
+        self.state.read().view.root.clone()
+    }
+
+    /// The working directory.
+    pub fn working_directory(&self) -> Path {
+        self.state.read().view.working_directory.clone()
+    }
+
+    /// The permission bits that new files do not get.
+    pub fn umask(&self) -> u32 {
+        self.state.read().umask
+    }
+
+    /// Replaces the umask and returns the old one.
+    pub fn set_umask(&self, umask: u32) -> u32 {
+        std::mem::replace(&mut self.state.write().umask, umask & 0o777)
+    }
+
+    /// Changes the root directory (chroot). The working directory stays.
+    pub fn set_root(&self, root: Path) {
+        let old = std::mem::replace(&mut self.state.write().view.root, root);
+        drop(old);
+    }
+
+    /// Changes the working directory.
+    pub fn set_working_directory(&self, directory: Path) {
+        let old = std::mem::replace(&mut self.state.write().view.working_directory, directory);
+        drop(old);
+    }
+
+    /// Moves to a copy of the mounts (unshare(CLONE_NEWNS)).
+    pub fn unshare_namespace(&self) {
+        let old = {
+            let mut state = self.state.write();
+            let (namespace, translate) = state.view.namespace.duplicate();
+            let view = FsView {
+                namespace,
+                root: translate(&state.view.root),
+                working_directory: translate(&state.view.working_directory),
+            };
+            std::mem::replace(&mut state.view, view)
+        };
+        drop(old);
+    }
+}

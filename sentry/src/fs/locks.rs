@@ -1,0 +1,279 @@
+//! Advisory locks: flock(2), POSIX record locks and open file description locks (fcntl(2)).
+//!
+//! One [`FileLocks`] belongs to an inode. flock locks and record locks do not see each other. A lock that is not
+//! to be had is EAGAIN; who wants to wait registers with the wait queue, which hears of every release.
+
+use parking_lot::Mutex;
+
+use super::FileDescription;
+use crate::Errno;
+use crate::wait::{Events, WaitQueue};
+
+/// Record locks that one file may carry.
+const MAX_RECORDS: usize = 64 * 1024;
+
+/// Who holds a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LockOwner {
+    /// A process, by its descriptor table's identity (POSIX); with the process id that F_GETLK reports.
+    Process {
+        /// The table's address while it lives.
+        table: usize,
+        /// The thread group.
+        process_id: i32,
+    },
+    /// An open file description, by its identity (flock, OFD).
+    Description(usize),
+}
+
+impl LockOwner {
+    /// The owner of the flock(2) and OFD locks that are taken through `description`.
+    pub fn of_description(description: &FileDescription) -> Self {
+        Self::Description(std::ptr::from_ref(description).addr())
+    }
+
+    fn is_same(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Process { table: a, .. }, Self::Process { table: b, .. }) => a == b,
+            (Self::Description(a), Self::Description(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+/// A record lock: bytes `start..end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordLock {
+    /// First byte.
+    pub start: u64,
+    /// The byte after the last; `u64::MAX` for the end of the file, wherever that is.
+    pub end: u64,
+    /// Whether it excludes all others (F_WRLCK).
+    pub is_exclusive: bool,
+    /// Who holds it.
+    pub owner: LockOwner,
+}
+
+impl RecordLock {
+    fn conflicts_with(&self, other: &Self) -> bool {
+        self.start < other.end
+            && other.start < self.end
+            && (self.is_exclusive || other.is_exclusive)
+            && !self.owner.is_same(other.owner)
+    }
+}
+
+/// The advisory locks on one inode. Takes no memory until the first lock.
+#[derive(Default)]
+pub struct FileLocks(Mutex<Option<Box<Locks>>>);
+
+#[derive(Default)]
+struct Locks {
+    whole_file: Vec<WholeFileLock>,
+    records: Vec<RecordLock>,
+    queue: WaitQueue,
+}
+
+struct WholeFileLock {
+    description: usize,
+    is_exclusive: bool,
+}
+
+impl FileLocks {
+    /// Takes, or converts, the flock(2) lock of a description.
+    ///
+    /// # Errors
+    /// EAGAIN if another description's lock is in the way. A lock to be converted is lost even so (`man 2 flock`).
+    pub fn lock_whole(&self, description: usize, is_exclusive: bool) -> Result<(), Errno> {
+        self.change(|locks| {
+            let old = locks.whole_file.iter().position(|lock| lock.description == description);
+            if let Some(old) = old {
+                let old = locks.whole_file.swap_remove(old);
+                if old.is_exclusive && !is_exclusive {
+                    locks.queue.notify(Events::IN);
+                }
+            }
+            if locks.whole_file.iter().any(|lock| is_exclusive || lock.is_exclusive) {
+                locks.queue.notify(Events::IN);
+                return Err(Errno::EAGAIN);
+            }
+            locks.whole_file.push(WholeFileLock { description, is_exclusive });
+            Ok(())
+        })
+    }
+
+    /// Releases the flock(2) lock of a description, if it has one.
+    pub fn unlock_whole(&self, description: usize) {
+        self.change_if_any(|locks| {
+            locks.whole_file.retain(|lock| lock.description != description);
+            locks.queue.notify(Events::IN);
+        });
+    }
+
+    /// Takes a record lock, replacing what its owner held of the range.
+    ///
+    /// # Errors
+    /// EAGAIN if a lock of somebody else is in the way, ENOLCK if there are too many.
+    pub fn lock_record(&self, lock: RecordLock) -> Result<(), Errno> {
+        self.change(|locks| {
+            if locks.records.iter().any(|other| other.conflicts_with(&lock)) {
+                return Err(Errno::EAGAIN);
+            }
+            if locks.records.len() >= MAX_RECORDS {
+                return Err(Errno::ENOLCK);
+            }
+            let is_weaker = locks.cut(&lock);
+            locks.records.push(lock);
+            locks.merge_around(lock);
+            if is_weaker {
+                locks.queue.notify(Events::IN);
+            }
+            Ok(())
+        })
+    }
+
+    /// Releases what `owner` holds of `start..end`.
+    ///
+    /// # Errors
+    /// ENOLCK if that would split one lock too many.
+    pub fn unlock_record(&self, owner: LockOwner, start: u64, end: u64) -> Result<(), Errno> {
+        let mut result = Ok(());
+        self.change_if_any(|locks| {
+            if locks.records.len() >= MAX_RECORDS && !(start == 0 && end == u64::MAX) {
+                result = Err(Errno::ENOLCK);
+                return;
+            }
+            locks.cut(&RecordLock { start, end, is_exclusive: false, owner });
+            locks.queue.notify(Events::IN);
+        });
+        result
+    }
+
+    /// The first lock that stands in the way of `lock` (F_GETLK).
+    pub fn find_conflict(&self, lock: &RecordLock) -> Option<RecordLock> {
+        let locks = self.0.lock();
+        let records = &locks.as_ref()?.records;
+        records.iter().filter(|other| other.conflicts_with(lock)).min_by_key(|other| other.start).copied()
+    }
+
+    /// Releases everything that `owner` holds.
+    pub fn release(&self, owner: LockOwner) {
+        self.change_if_any(|locks| {
+            let before = locks.records.len() + locks.whole_file.len();
+            locks.records.retain(|lock| !lock.owner.is_same(owner));
+            if let LockOwner::Description(description) = owner {
+                locks.whole_file.retain(|lock| lock.description != description);
+            }
+            if locks.records.len() + locks.whole_file.len() != before {
+                locks.queue.notify(Events::IN);
+            }
+        });
+    }
+
+    /// Where releases are announced, with [`Events::IN`].
+    pub fn wait_queue(&self) -> WaitQueue {
+        self.0.lock().get_or_insert_default().queue.clone()
+    }
+
+    /// All record locks, for /proc/locks.
+    pub fn records(&self) -> Vec<RecordLock> {
+        self.0.lock().as_ref().map_or_else(Vec::new, |locks| locks.records.clone())
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut Locks) -> R) -> R {
+        change(self.0.lock().get_or_insert_default())
+    }
+
+    fn change_if_any(&self, change: impl FnOnce(&mut Locks)) {
+        let mut slot = self.0.lock();
+        if let Some(locks) = slot.as_mut() {
+            change(locks);
+            if locks.records.is_empty() && locks.whole_file.is_empty() && locks.queue.is_empty() {
+                *slot = None;
+            }
+        }
+    }
+}
+
+impl Locks {
+    /// Removes the range of `hole` from its owner's locks. Whether something weaker than before is left.
+    fn cut(&mut self, hole: &RecordLock) -> bool {
+        let mut has_released = false;
+        let mut rests = Vec::new();
+        self.records.retain(|lock| {
+            if !lock.owner.is_same(hole.owner) || lock.end <= hole.start || hole.end <= lock.start {
+                return true;
+            }
+            has_released |= lock.is_exclusive && !hole.is_exclusive;
+            if lock.start < hole.start {
+                rests.push(RecordLock { end: hole.start, ..*lock });
+            }
+            if hole.end < lock.end {
+                rests.push(RecordLock { start: hole.end, ..*lock });
+            }
+            false
+        });
+        self.records.append(&mut rests);
+        has_released
+    }
+
+    /// Joins `lock`, which is in the list, with its owner's neighbours of the same kind.
+    fn merge_around(&mut self, lock: RecordLock) {
+        let mut joined = lock;
+        self.records.retain(|other| {
+            let is_neighbour = other.owner.is_same(lock.owner)
+                && other.is_exclusive == lock.is_exclusive
+                && other.start <= lock.end
+                && lock.start <= other.end;
+            if is_neighbour {
+                joined.start = joined.start.min(other.start);
+                joined.end = joined.end.max(other.end);
+            }
+            !is_neighbour
+        });
+        self.records.push(joined);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(owner: usize, start: u64, end: u64, is_exclusive: bool) -> RecordLock {
+        RecordLock { start, end, is_exclusive, owner: LockOwner::Process { table: owner, process_id: 1 } }
+    }
+
+    #[test]
+    fn unlocking_the_middle_splits_a_record_lock() {
+        let locks = FileLocks::default();
+        locks.lock_record(record(1, 0, 100, true)).unwrap();
+        locks.unlock_record(record(1, 0, 0, false).owner, 40, 60).unwrap();
+        assert_eq!(locks.lock_record(record(2, 39, 41, false)), Err(Errno::EAGAIN));
+        assert_eq!(locks.lock_record(record(2, 40, 60, true)), Ok(()));
+        assert_eq!(locks.find_conflict(&record(2, 0, u64::MAX, true)), Some(record(1, 0, 40, true)));
+    }
+
+    #[test]
+    fn neighbours_join_and_shared_locks_coexist() {
+        let locks = FileLocks::default();
+        locks.lock_record(record(1, 0, 10, false)).unwrap();
+        locks.lock_record(record(1, 10, 20, false)).unwrap();
+        locks.lock_record(record(2, 5, 15, false)).unwrap();
+        assert_eq!(locks.records().len(), 2);
+        assert_eq!(locks.lock_record(record(1, 0, 20, true)), Err(Errno::EAGAIN));
+        locks.release(record(2, 0, 0, false).owner);
+        assert_eq!(locks.lock_record(record(1, 0, 20, true)), Ok(()));
+        assert_eq!(locks.records(), [record(1, 0, 20, true)]);
+    }
+
+    #[test]
+    fn flock_converts_and_excludes() {
+        let locks = FileLocks::default();
+        locks.lock_whole(1, false).unwrap();
+        locks.lock_whole(2, false).unwrap();
+        assert_eq!(locks.lock_whole(1, true), Err(Errno::EAGAIN));
+        assert_eq!(locks.lock_whole(2, true), Ok(()), "the failed conversion lost the lock of 1");
+        locks.unlock_whole(2);
+        assert_eq!(locks.lock_whole(1, true), Ok(()));
+    }
+}

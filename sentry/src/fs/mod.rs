@@ -1,0 +1,39 @@
+//! The virtual file system: names, inodes, open files, and one folder a file system.
+//!
+//! From the top: a [`DescriptorTable`] maps numbers to [`FileDescription`]s; a [`FsContext`] says where a task's
+//! paths begin; a [`Resolver`] walks [`Dentry`]s across the mounts of a [`MountNamespace`]; below a dentry lies an
+//! [`Inode`] of some file system, and opening it yields a [`File`]. The functions of [`operations`] are what the
+//! system calls do with paths: they check permissions and keep dentries and inodes in step.
+//!
+//! Lock order: a file system's rename lock, then `Dentry::children` (parents before children, else by address),
+//! then whatever the inode locks inside. `Dentry::place` is a leaf.
+
+pub mod boot;
+mod dentry;
+mod descriptor_table;
+pub mod dev;
+mod file;
+mod fs_context;
+pub mod host;
+mod inode;
+pub mod locks;
+mod metadata;
+mod mount;
+pub mod operations;
+pub mod overlay;
+pub mod path;
+mod permission;
+mod resolve;
+pub mod special;
+pub mod tmpfs;
+
+pub use dentry::Dentry;
+pub use descriptor_table::DescriptorTable;
+pub use file::{Caller, DirectoryEntry, File, FileDescription, OpenFlags};
+pub use fs_context::{FsContext, FsView};
+pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
+pub use metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange, Timestamp};
+pub use mount::{FileSystem, FileSystemInfo, Mount, MountFlags, MountNamespace};
+pub use path::Path;
+pub use permission::{Access, check_access, check_owner, check_sticky};
+pub use resolve::{LastComponent, ResolveFlags, Resolved, Resolver};

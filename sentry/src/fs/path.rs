@@ -1,0 +1,141 @@
+//! Places in the tree of mounted file systems, and their names.
+
+use std::sync::Arc;
+
+use super::dentry::Dentry;
+use super::inode::Inode;
+use super::metadata::FileKind;
+use super::mount::Mount;
+
+/// Longest name of one component, in bytes (`NAME_MAX`).
+pub const MAX_NAME_LEN: usize = 255;
+/// Longest path that a system call takes, in bytes, without the NUL (`PATH_MAX` - 1).
+pub const MAX_PATH_LEN: usize = 4095;
+
+/// A place: a dentry, as seen through one mount.
+#[derive(Clone)]
+pub struct Path {
+    /// The mount.
+    pub mount: Arc<Mount>,
+    /// The dentry below the mount's root.
+    pub dentry: Arc<Dentry>,
+}
+
+impl Path {
+    /// The place `dentry` in `mount`.
+    pub fn new(mount: Arc<Mount>, dentry: Arc<Dentry>) -> Self {
+        Self { mount, dentry }
+    }
+
+    /// A place for an inode that has no name in any tree: pipes, sockets and the like. `name` is what
+    /// /proc/PID/fd shows.
+    pub fn anonymous(inode: Arc<dyn Inode>, name: &[u8]) -> Self {
+        let dentry = Dentry::new_unnamed(inode, None, name);
+        Self { mount: Mount::internal(dentry.clone()), dentry }
+    }
+
+    /// The inode there.
+    pub fn inode(&self) -> &Arc<dyn Inode> {
+        self.dentry.inode()
+    }
+
+    /// The type of the inode there.
+    pub fn kind(&self) -> FileKind {
+        self.inode().kind()
+    }
+
+    /// Whether this is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.dentry.is_directory()
+    }
+
+    /// The directory that holds this name, within the mount; `None` at the mount's root.
+    pub fn parent_in_mount(&self) -> Option<Self> {
+        if Arc::ptr_eq(&self.dentry, self.mount.root()) {
+            return None;
+        }
+        self.dentry.parent().map(|dentry| Self { mount: self.mount.clone(), dentry })
+    }
+
+    /// One step up, across mount points, but not above `root`; a root has itself as parent.
+    pub fn parent(&self, root: &Self) -> Self {
+        let mut current = self.clone();
+        loop {
+            if current == *root {
+                return current;
+            }
+            if let Some(parent) = current.parent_in_mount() {
+                return parent;
+            }
+            match current.mount.mount_point() {
+                Some(mount_point) => current = mount_point,
+                None => return current,
+            }
+        }
+    }
+
+    /// The absolute path as seen from `root`, and whether it really begins there: it does not for what lies
+    /// outside a changed root.
+    pub fn absolute_from(&self, root: &Self) -> (Vec<u8>, bool) {
+        let mut names = Vec::new();
+        let mut current = self.clone();
+        let is_reachable = loop {
+            if current == *root {
+                break true;
+            }
+            if Arc::ptr_eq(&current.dentry, current.mount.root()) {
+                match current.mount.mount_point() {
+                    Some(mount_point) => current = mount_point,
+                    None => {
+                        // Without a slash before it: the name that an anonymous inode has been given.
+                        let (parent, name) = current.dentry.place();
+                        if parent.is_none() && !name.is_empty() {
+                            return (name.to_vec(), false);
+                        }
+                        break false;
+                    }
+                }
+                continue;
+            }
+            let (parent, name) = current.dentry.place();
+            names.push(name);
+            match parent {
+                Some(dentry) => current.dentry = dentry,
+                None => break false,
+            }
+        };
+        let mut text = Vec::new();
+        for name in names.iter().rev() {
+            text.push(b'/');
+            text.extend_from_slice(name);
+        }
+        if text.is_empty() {
+            text.push(b'/');
+        }
+        (text, is_reachable)
+    }
+
+    /// The text of a /proc link to here: the absolute path from `root`, with ` (deleted)` after a removed name.
+    pub fn display_from(&self, root: &Self) -> Vec<u8> {
+        let (mut text, _) = self.absolute_from(root);
+        if self.dentry.is_deleted() && text.starts_with(b"/") {
+            text.extend_from_slice(b" (deleted)");
+        }
+        text
+    }
+
+    /// What getcwd(2) returns for here: ENOENT's `None` if the directory has been removed.
+    pub fn as_working_directory(&self, root: &Self) -> Option<Vec<u8>> {
+        if self.dentry.is_deleted() {
+            return None;
+        }
+        let (text, is_reachable) = self.absolute_from(root);
+        Some(if is_reachable { text } else { [b"(unreachable)", &*text].concat() })
+    }
+}
+
+impl PartialEq for Path {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.mount, &other.mount) && Arc::ptr_eq(&self.dentry, &other.dentry)
+    }
+}

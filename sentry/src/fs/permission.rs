@@ -1,0 +1,115 @@
+//! Who may do what with an inode (`man 7 path_resolution`, "Permissions"; `man 7 capabilities`).
+
+use super::inode::Inode;
+use super::metadata::{FileKind, Metadata};
+use crate::Errno;
+use crate::cred::{Capabilities, Credentials};
+
+bitflags::bitflags! {
+    /// What is to be done; the bits of one octal digit of a mode, and of access(2).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct Access: u32 {
+        /// Execute a file, search a directory.
+        const EXECUTE = 1;
+        /// Write a file, change the entries of a directory.
+        const WRITE = 2;
+        /// Read a file, list a directory.
+        const READ = 4;
+    }
+}
+
+const STICKY: u32 = 0o1000;
+
+/// Fails unless `credentials` permit `access` to `inode`.
+///
+/// # Errors
+/// EACCES, and those of the file system.
+pub fn check_access(inode: &dyn Inode, access: Access, credentials: &Credentials) -> Result<(), Errno> {
+    // Root's walk through directories needs no metadata.
+    if inode.kind() == FileKind::Directory && credentials.has(Capabilities::DAC_OVERRIDE) {
+        return Ok(());
+    }
+    if permits(&inode.metadata()?, access, credentials) { Ok(()) } else { Err(Errno::EACCES) }
+}
+
+fn permits(metadata: &Metadata, access: Access, credentials: &Credentials) -> bool {
+    let shift = if metadata.uid == credentials.fs_uid {
+        6
+    } else if credentials.is_in_group(metadata.gid) {
+        3
+    } else {
+        0
+    };
+    let granted = Access::from_bits_truncate(metadata.mode >> shift & 0o7);
+    if granted.contains(access) {
+        return true;
+    }
+    let is_directory = metadata.kind() == FileKind::Directory;
+    let read_search = if is_directory { Access::READ | Access::EXECUTE } else { Access::READ };
+    if read_search.contains(access) && credentials.has(Capabilities::DAC_READ_SEARCH) {
+        return true;
+    }
+    let is_executable = is_directory || metadata.mode & 0o111 != 0;
+    (is_executable || !access.contains(Access::EXECUTE)) && credentials.has(Capabilities::DAC_OVERRIDE)
+}
+
+/// Fails unless `credentials` own an inode with `metadata`, or may act as its owner.
+///
+/// # Errors
+/// EPERM.
+pub fn check_owner(metadata: &Metadata, credentials: &Credentials) -> Result<(), Errno> {
+    if metadata.uid == credentials.fs_uid || credentials.has(Capabilities::FOWNER) {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+/// Fails if `directory` is sticky and `credentials` may not remove `entry` from it.
+///
+/// # Errors
+/// EPERM.
+pub fn check_sticky(
+    directory: &dyn Inode,
+    entry: &dyn Inode,
+    credentials: &Credentials,
+) -> Result<(), Errno> {
+    if credentials.has(Capabilities::FOWNER) {
+        return Ok(());
+    }
+    let directory = directory.metadata()?;
+    if directory.mode & STICKY == 0 || directory.uid == credentials.fs_uid {
+        return Ok(());
+    }
+    check_owner(&entry.metadata()?, credentials)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::DeviceNumber;
+
+    fn metadata(kind: FileKind, permissions: u32) -> Metadata {
+        let mut metadata = Metadata::new(kind, permissions, DeviceNumber::default(), 1);
+        (metadata.uid, metadata.gid) = (1000, 100);
+        metadata
+    }
+
+    #[test]
+    fn only_the_first_class_that_applies_counts() {
+        let file = metadata(FileKind::Regular, 0o074);
+        assert!(!permits(&file, Access::READ, &Credentials::of_user(1000, 100)));
+        assert!(permits(&file, Access::WRITE, &Credentials::of_user(1, 100)));
+        assert!(permits(&file, Access::READ, &Credentials::of_user(1, 1)));
+        assert!(!permits(&file, Access::WRITE, &Credentials::of_user(1, 1)));
+    }
+
+    #[test]
+    fn root_executes_only_what_somebody_may_execute() {
+        let root = Credentials::root();
+        assert!(permits(&metadata(FileKind::Regular, 0), Access::READ | Access::WRITE, &root));
+        assert!(!permits(&metadata(FileKind::Regular, 0o666), Access::EXECUTE, &root));
+        assert!(permits(&metadata(FileKind::Regular, 0o001), Access::EXECUTE, &root));
+        assert!(permits(&metadata(FileKind::Directory, 0), Access::EXECUTE, &root));
+    }
+}

@@ -1,0 +1,285 @@
+//! Path resolution (`man 7 path_resolution`, `man 2 openat2`).
+
+use std::borrow::Cow;
+
+use linux_raw_sys::general as uapi;
+
+use super::inode::{LinkTarget, Viewer};
+use super::metadata::FileKind;
+use super::path::{MAX_NAME_LEN, MAX_PATH_LEN, Path};
+use super::permission::{Access, check_access};
+use super::{FsView, MountNamespace};
+use crate::Errno;
+
+/// Symbolic links that one resolution follows.
+const MAX_LINKS: u32 = 40;
+
+bitflags::bitflags! {
+    /// The restrictions of openat2(2), in its bits.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct ResolveFlags: u64 {
+        /// Do not cross mount points.
+        const NO_XDEV = uapi::RESOLVE_NO_XDEV as u64;
+        /// Do not follow magic links.
+        const NO_MAGICLINKS = uapi::RESOLVE_NO_MAGICLINKS as u64;
+        /// Do not follow symbolic links.
+        const NO_SYMLINKS = uapi::RESOLVE_NO_SYMLINKS as u64;
+        /// Fail where the path leaves the starting directory.
+        const BENEATH = uapi::RESOLVE_BENEATH as u64;
+        /// Treat the starting directory as the root.
+        const IN_ROOT = uapi::RESOLVE_IN_ROOT as u64;
+        /// Fail with EAGAIN rather than ask a device; here, nothing does.
+        const CACHED = uapi::RESOLVE_CACHED as u64;
+    }
+}
+
+/// Resolves paths for one viewer.
+pub struct Resolver<'a> {
+    /// The mounts, and the root directory.
+    pub view: &'a FsView,
+    /// Who asks.
+    pub viewer: &'a Viewer,
+    /// Restrictions.
+    pub flags: ResolveFlags,
+}
+
+/// The directory that holds, or would hold, the last component of a path.
+#[derive(Clone)]
+pub struct LastComponent {
+    /// The directory.
+    pub directory: Path,
+    /// The name in it; `.` and `..` are possible, and it is empty for the root.
+    pub name: Vec<u8>,
+    /// Whether slashes followed: the name must be a directory's.
+    pub has_trailing_slash: bool,
+}
+
+/// Where a path that may not exist yet leads.
+pub enum Resolved {
+    /// To something.
+    Found(Path),
+    /// To a free name in an existing directory.
+    Missing(LastComponent),
+}
+
+/// What to do with the last component.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Find { follows_link: bool },
+    FindOrMissing { follows_link: bool },
+    Leave,
+}
+
+enum Outcome {
+    Found(Path),
+    Last(LastComponent),
+}
+
+impl<'a> Resolver<'a> {
+    /// A resolver without restrictions.
+    pub fn new(view: &'a FsView, viewer: &'a Viewer) -> Self {
+        Self { view, viewer, flags: ResolveFlags::empty() }
+    }
+
+    /// The place that `path` names, beginning at `start` if it is relative. A final symbolic link is followed
+    /// if `follows_link` says so or a slash comes after it.
+    ///
+    /// # Errors
+    /// Those of `man 7 path_resolution`.
+    pub fn resolve(&self, start: &Path, path: &[u8], follows_link: bool) -> Result<Path, Errno> {
+        match self.walk(start, path, Last::Find { follows_link })? {
+            Outcome::Found(path) => Ok(path),
+            Outcome::Last(_) => Err(Errno::ENOENT),
+        }
+    }
+
+    /// As [`Resolver::resolve`], but the last component need not exist: where it (or the end of the links that
+    /// it begins) would be made.
+    ///
+    /// # Errors
+    /// Those of `man 7 path_resolution`.
+    pub fn resolve_or_missing(
+        &self,
+        start: &Path,
+        path: &[u8],
+        follows_link: bool,
+    ) -> Result<Resolved, Errno> {
+        Ok(match self.walk(start, path, Last::FindOrMissing { follows_link })? {
+            Outcome::Found(path) => Resolved::Found(path),
+            Outcome::Last(last) => Resolved::Missing(last),
+        })
+    }
+
+    /// The directory and name that `path` ends in; the name itself is not looked at.
+    ///
+    /// # Errors
+    /// Those of `man 7 path_resolution`.
+    pub fn resolve_parent(&self, start: &Path, path: &[u8]) -> Result<LastComponent, Errno> {
+        match self.walk(start, path, Last::Leave)? {
+            Outcome::Last(last) => Ok(last),
+            Outcome::Found(directory) => {
+                Ok(LastComponent { directory, name: Vec::new(), has_trailing_slash: false })
+            }
+        }
+    }
+
+    fn walk(&self, start: &Path, path: &[u8], last: Last) -> Result<Outcome, Errno> {
+        if path.is_empty() {
+            return Err(Errno::ENOENT);
+        }
+        if path.len() > MAX_PATH_LEN {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let is_scoped = self.flags.intersects(ResolveFlags::BENEATH | ResolveFlags::IN_ROOT);
+        let root = if is_scoped { start } else { &self.view.root };
+        let mut walk = Walk {
+            resolver: self,
+            root,
+            current: start.clone(),
+            rest: Cow::Borrowed(path),
+            next: 0,
+            links_left: MAX_LINKS,
+        };
+        walk.enter_text()?;
+        walk.run(last)
+    }
+
+    fn namespace(&self) -> &MountNamespace {
+        &self.view.namespace
+    }
+}
+
+struct Walk<'a> {
+    resolver: &'a Resolver<'a>,
+    root: &'a Path,
+    current: Path,
+    /// The text being walked, and the position in it.
+    rest: Cow<'a, [u8]>,
+    next: usize,
+    links_left: u32,
+}
+
+impl Walk<'_> {
+    fn has(&self, flags: ResolveFlags) -> bool {
+        self.resolver.flags.contains(flags)
+    }
+
+    /// Goes to the root if the text at the current position is absolute.
+    fn enter_text(&mut self) -> Result<(), Errno> {
+        if self.rest.get(self.next) == Some(&b'/') {
+            if self.has(ResolveFlags::BENEATH) {
+                return Err(Errno::EXDEV);
+            }
+            self.move_to(self.root.clone())?;
+        }
+        Ok(())
+    }
+
+    fn move_to(&mut self, path: Path) -> Result<(), Errno> {
+        if self.has(ResolveFlags::NO_XDEV) && !std::sync::Arc::ptr_eq(&path.mount, &self.current.mount) {
+            return Err(Errno::EXDEV);
+        }
+        self.current = path;
+        Ok(())
+    }
+
+    fn run(mut self, last: Last) -> Result<Outcome, Errno> {
+        let mut must_be_directory = false;
+        loop {
+            self.next += self.rest.iter().skip(self.next).take_while(|&&byte| byte == b'/').count();
+            let rest = self.rest.get(self.next..).unwrap_or_default();
+            if rest.is_empty() {
+                if must_be_directory && !self.current.is_directory() {
+                    return Err(Errno::ENOTDIR);
+                }
+                return Ok(Outcome::Found(self.current));
+            }
+            let len = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+            let name = rest.get(..len).unwrap_or_default().to_vec();
+            let after = rest.get(len..).unwrap_or_default();
+            let has_trailing_slash = !after.is_empty();
+            let is_last = after.iter().all(|&byte| byte == b'/');
+            self.next += len;
+
+            if !self.current.is_directory() {
+                return Err(Errno::ENOTDIR);
+            }
+            check_access(&**self.current.inode(), Access::EXECUTE, &self.resolver.viewer.credentials)?;
+            if name.len() > MAX_NAME_LEN {
+                return Err(Errno::ENAMETOOLONG);
+            }
+            if is_last && last == Last::Leave {
+                return Ok(Outcome::Last(LastComponent {
+                    directory: self.current,
+                    name,
+                    has_trailing_slash,
+                }));
+            }
+            must_be_directory = has_trailing_slash;
+            match &*name {
+                b"." => continue,
+                b".." => {
+                    self.step_up()?;
+                    continue;
+                }
+                _ => {}
+            }
+            let child = match self.current.dentry.lookup(&name) {
+                Ok(child) => child,
+                Err(Errno::ENOENT) if is_last && matches!(last, Last::FindOrMissing { .. }) => {
+                    return Ok(Outcome::Last(LastComponent {
+                        directory: self.current,
+                        name,
+                        has_trailing_slash,
+                    }));
+                }
+                Err(error) => return Err(error),
+            };
+            let child = self.resolver.namespace().cross(Path::new(self.current.mount.clone(), child));
+            let follows_link = match last {
+                Last::Find { follows_link } | Last::FindOrMissing { follows_link } => follows_link,
+                Last::Leave => true,
+            };
+            if child.kind() == FileKind::Symlink && (!is_last || follows_link || has_trailing_slash) {
+                self.follow(&child)?;
+            } else {
+                self.move_to(child)?;
+            }
+        }
+    }
+
+    fn step_up(&mut self) -> Result<(), Errno> {
+        if self.current == *self.root {
+            return if self.has(ResolveFlags::BENEATH) { Err(Errno::EXDEV) } else { Ok(()) };
+        }
+        let parent = self.current.parent(self.root);
+        self.move_to(self.resolver.namespace().cross(parent))
+    }
+
+    fn follow(&mut self, link: &Path) -> Result<(), Errno> {
+        if self.has(ResolveFlags::NO_SYMLINKS) {
+            return Err(Errno::ELOOP);
+        }
+        self.links_left = self.links_left.checked_sub(1).ok_or(Errno::ELOOP)?;
+        match link.inode().follow_link(self.resolver.viewer)? {
+            LinkTarget::Text(text) => {
+                if text.is_empty() {
+                    return Err(Errno::ENOENT);
+                }
+                let rest = self.rest.get(self.next..).unwrap_or_default();
+                self.rest = Cow::Owned([&*text, rest].concat());
+                self.next = 0;
+                self.enter_text()
+            }
+            LinkTarget::Magic(path) => {
+                if self.has(ResolveFlags::NO_MAGICLINKS) {
+                    return Err(Errno::ELOOP);
+                }
+                if self.resolver.flags.intersects(ResolveFlags::BENEATH | ResolveFlags::IN_ROOT) {
+                    return Err(Errno::EXDEV);
+                }
+                self.move_to(path)
+            }
+        }
+    }
+}

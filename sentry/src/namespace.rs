@@ -1,0 +1,69 @@
+//! Namespaces that are not PID namespaces: for now, UTS (`man 7 uts_namespaces`).
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::Errno;
+
+/// Longest host or domain name, in bytes (`__NEW_UTS_LEN`).
+pub const NAME_MAX_BYTES: usize = 64;
+
+/// What uname(2) calls nodename and domainname.
+#[derive(Debug)]
+pub struct UtsNamespace {
+    names: Mutex<Names>,
+}
+
+#[derive(Debug, Clone)]
+struct Names {
+    host: Vec<u8>,
+    domain: Vec<u8>,
+}
+
+impl UtsNamespace {
+    /// A namespace with this host name, cut to [`NAME_MAX_BYTES`].
+    pub fn new(host: &[u8]) -> Arc<Self> {
+        let host = host[..host.len().min(NAME_MAX_BYTES)].to_vec();
+        Arc::new(Self { names: Mutex::new(Names { host, domain: b"(none)".to_vec() }) })
+    }
+
+    /// A copy, for clone and unshare with CLONE_NEWUTS.
+    pub fn duplicate(&self) -> Arc<Self> {
+        Arc::new(Self { names: Mutex::new(self.names.lock().clone()) })
+    }
+
+    /// The host name.
+    pub fn host_name(&self) -> Vec<u8> {
+        self.names.lock().host.clone()
+    }
+
+    /// The NIS domain name.
+    pub fn domain_name(&self) -> Vec<u8> {
+        self.names.lock().domain.clone()
+    }
+
+    /// sethostname(2).
+    ///
+    /// # Errors
+    /// EINVAL if it is too long.
+    pub fn set_host_name(&self, name: Vec<u8>) -> Result<(), Errno> {
+        check_length(&name)?;
+        self.names.lock().host = name;
+        Ok(())
+    }
+
+    /// setdomainname(2).
+    ///
+    /// # Errors
+    /// EINVAL if it is too long.
+    pub fn set_domain_name(&self, name: Vec<u8>) -> Result<(), Errno> {
+        check_length(&name)?;
+        self.names.lock().domain = name;
+        Ok(())
+    }
+}
+
+fn check_length(name: &[u8]) -> Result<(), Errno> {
+    if name.len() > NAME_MAX_BYTES { Err(Errno::EINVAL) } else { Ok(()) }
+}

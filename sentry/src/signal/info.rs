@@ -1,0 +1,227 @@
+//! What a signal carries (`man 2 sigaction`, siginfo_t): typed inside the sentry, 128 bytes in user memory.
+
+use linux_raw_sys::general::{SI_KERNEL, SI_TIMER, SI_TKILL, SI_USER};
+
+use super::Signal;
+
+/// A signal with its cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalInfo {
+    /// Which signal (`si_signo`).
+    pub signal: Signal,
+    /// An error number, nearly always 0 (`si_errno`).
+    pub errno: i32,
+    /// Why it was sent (`si_code`).
+    pub code: i32,
+    /// What comes with that reason.
+    pub detail: SignalDetail,
+}
+
+/// The part of siginfo_t that depends on the cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalDetail {
+    /// The kernel sent it, and says no more.
+    None,
+    /// A process sent it: kill(2), tgkill(2).
+    Kill {
+        /// The sender's process, as the receiver sees it.
+        pid: i32,
+        /// The sender's real user.
+        uid: u32,
+    },
+    /// A message queue or asynchronous I/O sent it.
+    Queue {
+        /// The sender's process.
+        pid: i32,
+        /// The sender's real user.
+        uid: u32,
+        /// `si_value`.
+        value: u64,
+    },
+    /// A POSIX timer expired.
+    Timer {
+        /// The timer, as timer_create(2) numbered it.
+        id: i32,
+        /// Expirations beyond the first.
+        overrun: i32,
+        /// `si_value`.
+        value: u64,
+    },
+    /// A child changed its state.
+    Child {
+        /// The child.
+        pid: i32,
+        /// Its real user.
+        uid: u32,
+        /// Its exit status or the signal.
+        status: i32,
+        /// User time that it used, in clock ticks.
+        user_ticks: i64,
+        /// System time that it used, in clock ticks.
+        system_ticks: i64,
+    },
+    /// The processor raised an exception.
+    Fault {
+        /// The instruction or the byte that was touched.
+        address: u64,
+    },
+    /// A descriptor became ready.
+    Poll {
+        /// The events.
+        band: i64,
+        /// The descriptor.
+        fd: i32,
+    },
+    /// A system call was refused by a filter.
+    SystemCall {
+        /// The instruction after the call.
+        address: u64,
+        /// The call's number.
+        number: i32,
+        /// `AUDIT_ARCH_*`.
+        architecture: u32,
+    },
+    /// A process composed it itself: rt_sigqueueinfo(2). The bytes after the header, as words.
+    Composed([u64; 4]),
+}
+
+impl SignalInfo {
+    /// Size of siginfo_t in bytes.
+    pub const SIZE_BYTES: usize = 128;
+    const HEADER_BYTES: usize = 16;
+
+    /// From the kernel, without detail (SI_KERNEL).
+    pub const fn from_kernel(signal: Signal) -> Self {
+        Self { signal, errno: 0, code: SI_KERNEL as i32, detail: SignalDetail::None }
+    }
+
+    /// From kill(2) by process `pid` of user `uid`.
+    pub const fn from_kill(signal: Signal, pid: i32, uid: u32) -> Self {
+        Self { signal, errno: 0, code: SI_USER as i32, detail: SignalDetail::Kill { pid, uid } }
+    }
+
+    /// From tkill(2) or tgkill(2) by process `pid` of user `uid`.
+    pub const fn from_tkill(signal: Signal, pid: i32, uid: u32) -> Self {
+        Self { signal, errno: 0, code: SI_TKILL, detail: SignalDetail::Kill { pid, uid } }
+    }
+
+    /// From the POSIX timer `id`.
+    pub const fn from_timer(signal: Signal, id: i32, overrun: i32, value: u64) -> Self {
+        Self { signal, errno: 0, code: SI_TIMER, detail: SignalDetail::Timer { id, overrun, value } }
+    }
+
+    /// From an exception at `address`, with a `SEGV_*`, `BUS_*`, `FPE_*`, `ILL_*` or `TRAP_*` code.
+    pub const fn from_fault(signal: Signal, code: i32, address: u64) -> Self {
+        Self { signal, errno: 0, code, detail: SignalDetail::Fault { address } }
+    }
+
+    /// As a process composed it, sent as `signal` whatever the bytes say.
+    pub fn from_user_bytes(signal: Signal, bytes: &[u8; Self::SIZE_BYTES]) -> Self {
+        let word = |position: usize| {
+            let start = Self::HEADER_BYTES + position * 8;
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[start..start + 8]);
+            u64::from_ne_bytes(word)
+        };
+        let int = |start: usize| {
+            let mut int = [0; 4];
+            int.copy_from_slice(&bytes[start..start + 4]);
+            i32::from_ne_bytes(int)
+        };
+        let detail = SignalDetail::Composed([word(0), word(1), word(2), word(3)]);
+        Self { signal, errno: int(4), code: int(8), detail }
+    }
+
+    /// The siginfo_t in user memory's layout.
+    pub fn to_bytes(self) -> [u8; Self::SIZE_BYTES] {
+        let mut bytes = [0; Self::SIZE_BYTES];
+        bytes[0..4].copy_from_slice(&i32::from(self.signal.number()).to_ne_bytes());
+        bytes[4..8].copy_from_slice(&self.errno.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&self.code.to_ne_bytes());
+        for (word, place) in self.words().into_iter().zip(bytes[Self::HEADER_BYTES..].chunks_exact_mut(8)) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// The detail as the words after siginfo_t's header.
+    fn words(self) -> [u64; 4] {
+        let pair = |low: i32, high: u32| u64::from(low as u32) | u64::from(high) << 32;
+        match self.detail {
+            SignalDetail::None => [0; 4],
+            SignalDetail::Kill { pid, uid } => [pair(pid, uid), 0, 0, 0],
+            SignalDetail::Queue { pid, uid, value } => [pair(pid, uid), value, 0, 0],
+            SignalDetail::Timer { id, overrun, value } => [pair(id, overrun as u32), value, 0, 0],
+            SignalDetail::Child { pid, uid, status, user_ticks, system_ticks } => {
+                [pair(pid, uid), u64::from(status as u32), user_ticks as u64, system_ticks as u64]
+            }
+            SignalDetail::Fault { address } => [address, 0, 0, 0],
+            SignalDetail::Poll { band, fd } => [band as u64, u64::from(fd as u32), 0, 0],
+            SignalDetail::SystemCall { address, number, architecture } => {
+                [address, pair(number, architecture), 0, 0]
+            }
+            SignalDetail::Composed(words) => words,
+        }
+    }
+
+    /// `si_pid` and `si_uid`, if the cause has them.
+    pub fn sender(self) -> Option<(i32, u32)> {
+        match self.detail {
+            SignalDetail::Kill { pid, uid }
+            | SignalDetail::Queue { pid, uid, .. }
+            | SignalDetail::Child { pid, uid, .. } => Some((pid, uid)),
+            SignalDetail::Composed([sender, ..]) => Some((sender as i32, (sender >> 32) as u32)),
+            _ => None,
+        }
+    }
+
+    /// `si_value`, if the cause has one.
+    pub fn value(self) -> Option<u64> {
+        match self.detail {
+            SignalDetail::Queue { value, .. } | SignalDetail::Timer { value, .. } => Some(value),
+            SignalDetail::Composed([_, value, ..]) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Whether another process must not be told this: only the kernel, kill and tgkill may send it
+    /// (`man 2 rt_sigqueueinfo`).
+    pub const fn is_kernel_only(self) -> bool {
+        self.code >= 0 || self.code == SI_TKILL
+    }
+
+    /// Whether the kernel itself or kill(2) sent it: a full queue is not their fault.
+    pub const fn is_from_kernel_or_kill(self) -> bool {
+        self.code >= 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_composed_info_comes_back_as_it_was() {
+        let mut bytes = [0; SignalInfo::SIZE_BYTES];
+        for (place, byte) in bytes.iter_mut().enumerate().take(48) {
+            *byte = place as u8;
+        }
+        let info = SignalInfo::from_user_bytes(Signal::SIGUSR1, &bytes);
+        let back = info.to_bytes();
+        assert_eq!(back[0], 10);
+        assert_eq!(back[4..12], bytes[4..12]);
+        assert_eq!(back[16..48], bytes[16..48]);
+    }
+
+    #[test]
+    fn details_lie_where_the_c_library_reads_them() {
+        let detail = SignalDetail::Child { pid: 7, uid: 8, status: 9, user_ticks: 10, system_ticks: 11 };
+        let bytes = SignalInfo { signal: Signal::SIGCHLD, errno: 0, code: 1, detail }.to_bytes();
+        for (offset, value) in [(0, 17), (8, 1), (16, 7), (20, 8), (24, 9), (32, 10), (40, 11)] {
+            assert_eq!(bytes[offset], value, "at {offset}");
+        }
+        let bytes = SignalInfo::from_timer(Signal::SIGALRM, 3, 4, 5).to_bytes();
+        assert_eq!((bytes[16], bytes[20], bytes[24]), (3, 4, 5));
+        assert_eq!(i32::from_ne_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]), -2);
+    }
+}

@@ -1,0 +1,196 @@
+//! Signals that were sent and not yet taken. A task has one such queue, and its thread group another.
+//!
+//! A standard signal is pending once, however often it is sent; real-time ones queue in order. Each entry
+//! counts against RLIMIT_SIGPENDING; past the limit a signal stays pending without its information.
+
+use std::collections::VecDeque;
+
+use super::{Signal, SignalDetail, SignalInfo, SignalSet};
+use crate::Errno;
+
+/// What became of a signal that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It is pending now.
+    New,
+    /// It was pending already, and merged with that.
+    Merged,
+}
+
+/// The signals that wait for one task, or for any task of a thread group.
+#[derive(Debug, Default)]
+pub struct PendingSignals {
+    set: SignalSet,
+    queue: VecDeque<SignalInfo>,
+}
+
+impl PendingSignals {
+    /// Adds a signal, with at most `limit` entries in the queue (RLIMIT_SIGPENDING).
+    ///
+    /// # Errors
+    /// EAGAIN: the queue is full and the sender wants to know (`man 3 sigqueue`).
+    pub fn enqueue(&mut self, info: SignalInfo, limit: u64) -> Result<Enqueued, Errno> {
+        let signal = info.signal;
+        let is_pending = self.set.contains(signal);
+        if is_pending
+            && let SignalDetail::Timer { id, overrun, .. } = info.detail
+            && self.add_overrun(signal, id, overrun)
+        {
+            return Ok(Enqueued::Merged);
+        }
+        if is_pending && !signal.is_real_time() {
+            return Ok(Enqueued::Merged);
+        }
+        // There are few standard signals and each is queued once, so those of the kernel need no limit.
+        let is_exempt = !signal.is_real_time() && info.is_from_kernel_or_kill();
+        if (self.queue.len() as u64) < limit || is_exempt {
+            self.queue.push_back(info);
+        } else if signal.is_real_time() && !info.is_from_kernel_or_kill() {
+            return Err(Errno::EAGAIN);
+        }
+        self.set.insert(signal);
+        Ok(if is_pending { Enqueued::Merged } else { Enqueued::New })
+    }
+
+    /// A timer is queued once: further expirations count as overruns (`man 2 timer_getoverrun`).
+    fn add_overrun(&mut self, signal: Signal, timer: i32, further: i32) -> bool {
+        for info in self.queue.iter_mut().filter(|info| info.signal == signal) {
+            if let SignalDetail::Timer { id, overrun, .. } = &mut info.detail
+                && *id == timer
+            {
+                *overrun = overrun.saturating_add(further).saturating_add(1);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Which signals are pending.
+    pub fn set(&self) -> SignalSet {
+        self.set
+    }
+
+    /// Entries in the queue.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether no signal is pending.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
+
+    /// The signal that [`PendingSignals::dequeue`] would take: those of the processor's exceptions first, then
+    /// the lowest number.
+    pub fn next(&self, accepted: SignalSet) -> Option<Signal> {
+        let ready = self.set & accepted;
+        (ready & SignalSet::SYNCHRONOUS).first().or_else(|| ready.first())
+    }
+
+    /// Takes the next signal of `accepted`.
+    pub fn dequeue(&mut self, accepted: SignalSet) -> Option<SignalInfo> {
+        let signal = self.next(accepted)?;
+        let position = self.queue.iter().position(|info| info.signal == signal);
+        let info = position.and_then(|position| self.queue.remove(position));
+        if !self.queue.iter().any(|info| info.signal == signal) {
+            self.set.remove(signal);
+        }
+        // Without an entry the queue was full when it was sent: Linux then tells of kill(2) by nobody.
+        Some(info.unwrap_or(SignalInfo::from_kill(signal, 0, 0)))
+    }
+
+    /// Forgets all instances of `signals`.
+    pub fn discard(&mut self, signals: SignalSet) {
+        if self.set.intersects(signals) {
+            self.set = self.set - signals;
+            self.queue.retain(|info| !signals.contains(info.signal));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: u64 = 4;
+
+    fn kill(signal: Signal, pid: i32) -> SignalInfo {
+        SignalInfo::from_kill(signal, pid, 0)
+    }
+
+    fn queued(signal: Signal, value: u64) -> SignalInfo {
+        let detail = SignalDetail::Queue { pid: 1, uid: 0, value };
+        SignalInfo { signal, errno: 0, code: -1, detail }
+    }
+
+    #[test]
+    fn a_standard_signal_is_pending_once() {
+        let mut pending = PendingSignals::default();
+        assert_eq!(pending.enqueue(kill(Signal::SIGUSR1, 1), LIMIT), Ok(Enqueued::New));
+        assert_eq!(pending.enqueue(kill(Signal::SIGUSR1, 2), LIMIT), Ok(Enqueued::Merged));
+        assert_eq!(pending.dequeue(SignalSet::ALL), Some(kill(Signal::SIGUSR1, 1)));
+        assert_eq!(pending.dequeue(SignalSet::ALL), None);
+    }
+
+    #[test]
+    fn real_time_signals_queue_in_order() {
+        let mut pending = PendingSignals::default();
+        for value in 0..3 {
+            pending.enqueue(queued(Signal::SIGRTMIN, value), LIMIT).unwrap();
+        }
+        let values: Vec<_> = std::iter::from_fn(|| pending.dequeue(SignalSet::ALL)?.value()).collect();
+        assert_eq!(values, [0, 1, 2]);
+        assert!(pending.is_empty());
+    }
+
+    #[test]
+    fn exceptions_come_first_and_then_the_lowest_number() {
+        let mut pending = PendingSignals::default();
+        for signal in [Signal::SIGRTMIN, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGSEGV] {
+            pending.enqueue(kill(signal, 1), LIMIT).unwrap();
+        }
+        let mut taken = Vec::new();
+        while let Some(info) = pending.dequeue(!SignalSet::of(&[Signal::SIGTERM])) {
+            taken.push(info.signal);
+        }
+        assert_eq!(taken, [Signal::SIGSEGV, Signal::SIGHUP, Signal::SIGRTMIN]);
+        assert_eq!(pending.set(), SignalSet::of(&[Signal::SIGTERM]));
+    }
+
+    #[test]
+    fn a_full_queue_refuses_sigqueue_and_keeps_other_signals_without_information() {
+        let mut pending = PendingSignals::default();
+        for value in 0..LIMIT {
+            pending.enqueue(queued(Signal::SIGRTMAX, value), LIMIT).unwrap();
+        }
+        assert_eq!(pending.enqueue(queued(Signal::SIGRTMIN, 9), LIMIT), Err(Errno::EAGAIN));
+        assert_eq!(pending.enqueue(queued(Signal::SIGUSR1, 7), LIMIT), Ok(Enqueued::New));
+        assert_eq!(pending.dequeue(SignalSet::ALL), Some(kill(Signal::SIGUSR1, 0)));
+        assert_eq!(pending.enqueue(kill(Signal::SIGRTMIN, 7), LIMIT), Ok(Enqueued::New));
+        assert_eq!(pending.dequeue(SignalSet::ALL), Some(kill(Signal::SIGRTMIN, 0)));
+        assert_eq!(pending.enqueue(kill(Signal::SIGKILL, 7), LIMIT), Ok(Enqueued::New));
+        assert_eq!(pending.dequeue(SignalSet::of(&[Signal::SIGKILL])), Some(kill(Signal::SIGKILL, 7)));
+    }
+
+    #[test]
+    fn a_timer_that_is_pending_counts_overruns() {
+        let mut pending = PendingSignals::default();
+        let timer = |id, overrun| SignalInfo::from_timer(Signal::SIGRTMIN, id, overrun, 0);
+        for info in [timer(1, 0), timer(2, 0), timer(1, 4), timer(1, 0)] {
+            pending.enqueue(info, LIMIT).unwrap();
+        }
+        assert_eq!(pending.dequeue(SignalSet::ALL), Some(timer(1, 6)));
+        assert_eq!(pending.dequeue(SignalSet::ALL), Some(timer(2, 0)));
+        assert!(pending.is_empty());
+    }
+
+    #[test]
+    fn discarded_signals_are_gone() {
+        let mut pending = PendingSignals::default();
+        pending.enqueue(kill(Signal::SIGTSTP, 1), LIMIT).unwrap();
+        pending.enqueue(kill(Signal::SIGCONT, 1), LIMIT).unwrap();
+        pending.discard(SignalSet::STOP);
+        assert_eq!(pending.set(), SignalSet::of(&[Signal::SIGCONT]));
+        assert_eq!(pending.len(), 1);
+    }
+}

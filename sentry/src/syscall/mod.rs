@@ -1,0 +1,22 @@
+//! System calls: the table, and one file of handlers a subject.
+//!
+//! A handler only decodes: it copies arguments in, calls the subsystem that does the work, and copies results
+//! out. It reaches its task through the `&mut` that it is given and through nothing else.
+
+mod identity;
+mod process;
+mod resource;
+mod system;
+mod table;
+pub(crate) mod trace;
+
+
+use crate::Errno;
+use crate::task::CurrentTask;
+
+pub use syscalls::Sysno;
+pub(crate) use table::dispatch;
+pub use trace::Tracer;
+
+/// A system call's handler: its task and the six argument registers, to the value for `rax`.
+pub(crate) type Handler = fn(&mut CurrentTask, [u64; 6]) -> Result<usize, Errno>;

@@ -1,0 +1,49 @@
+//! The system call table.
+
+use syscalls::Sysno;
+
+use super::Handler;
+use crate::Errno;
+use crate::task::CurrentTask;
+
+/// One more than the largest number in the table.
+const LEN: usize = 512;
+
+/// The handlers of every subject.
+const SUBJECTS: &[&[(Sysno, Handler)]] = &[
+    super::identity::HANDLERS,
+    super::process::HANDLERS,
+    super::resource::HANDLERS,
+    super::system::HANDLERS,
+];
+
+static TABLE: [Option<Handler>; LEN] = build();
+
+const fn build() -> [Option<Handler>; LEN] {
+    let mut table: [Option<Handler>; LEN] = [None; LEN];
+    let mut subject = 0;
+    while subject < SUBJECTS.len() {
+        let handlers = SUBJECTS[subject];
+        let mut index = 0;
+        while index < handlers.len() {
+            let (number, handler) = handlers[index];
+            assert!(table[number as usize].is_none(), "a system call with two handlers");
+            table[number as usize] = Some(handler);
+            index += 1;
+        }
+        subject += 1;
+    }
+    table
+}
+
+/// Serves system call `number`. One that is not there yet is ENOSYS, and is logged once by name.
+pub(crate) fn dispatch(task: &mut CurrentTask, number: u64, arguments: [u64; 6]) -> Result<usize, Errno> {
+    let handler = usize::try_from(number).ok().and_then(|index| TABLE.get(index).copied().flatten());
+    match handler {
+        Some(handler) => handler(task, arguments),
+        None => {
+            task.kernel().note_missing_syscall(number);
+            Err(Errno::ENOSYS)
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! fork, vfork, clone and clone3 (`man 2 clone`).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use linux_raw_sys::general as uapi;
+use parking_lot::Mutex;
+
+use super::id::Tid;
+use super::start::{TaskConfig, TaskImage};
+use super::vfork::VforkCompletion;
+use super::{CurrentTask, Task, ThreadGroup};
+use crate::Errno;
+use crate::cred::Capabilities;
+use crate::memory::MemoryManager;
+use crate::platform::VirtualAddress;
+use crate::signal::{AlternateStack, Signal};
+use crate::wait::Events;
+
+bitflags::bitflags! {
+    /// `CLONE_*`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct CloneFlags: u64 {
+        const VM = uapi::CLONE_VM as u64;
+        const FS = uapi::CLONE_FS as u64;
+        const FILES = uapi::CLONE_FILES as u64;
+        const SIGHAND = uapi::CLONE_SIGHAND as u64;
+        const PIDFD = uapi::CLONE_PIDFD as u64;
+        const PTRACE = uapi::CLONE_PTRACE as u64;
+        const VFORK = uapi::CLONE_VFORK as u64;
+        const PARENT = uapi::CLONE_PARENT as u64;
+        const THREAD = uapi::CLONE_THREAD as u64;
+        const NEWNS = uapi::CLONE_NEWNS as u64;
+        const SYSVSEM = uapi::CLONE_SYSVSEM as u64;
+        const SETTLS = uapi::CLONE_SETTLS as u64;
+        const PARENT_SETTID = uapi::CLONE_PARENT_SETTID as u64;
+        const CHILD_CLEARTID = uapi::CLONE_CHILD_CLEARTID as u64;
+        const DETACHED = uapi::CLONE_DETACHED as u64;
+        const UNTRACED = uapi::CLONE_UNTRACED as u64;
+        const CHILD_SETTID = uapi::CLONE_CHILD_SETTID as u64;
+        const NEWCGROUP = uapi::CLONE_NEWCGROUP as u64;
+        const NEWUTS = uapi::CLONE_NEWUTS as u64;
+        const NEWIPC = uapi::CLONE_NEWIPC as u64;
+        const NEWUSER = uapi::CLONE_NEWUSER as u64;
+        const NEWPID = uapi::CLONE_NEWPID as u64;
+        const NEWNET = uapi::CLONE_NEWNET as u64;
+        const IO = uapi::CLONE_IO as u64;
+        const CLEAR_SIGHAND = 0x1_0000_0000;
+        const INTO_CGROUP = 0x2_0000_0000;
+        const NEWTIME = uapi::CLONE_NEWTIME as u64;
+    }
+}
+
+impl CloneFlags {
+    /// Namespaces that the sentry cannot yet make anew.
+    const UNAVAILABLE: Self = Self::NEWNS
+        .union(Self::NEWCGROUP)
+        .union(Self::NEWIPC)
+        .union(Self::NEWUSER)
+        .union(Self::NEWNET)
+        .union(Self::INTO_CGROUP)
+        .union(Self::NEWTIME);
+}
+
+/// What is asked of clone.
+#[derive(Clone, Debug)]
+pub(crate) struct CloneRequest {
+    pub(crate) flags: CloneFlags,
+    /// What tells the parent of the end; 0 for nothing.
+    pub(crate) exit_signal: i32,
+    /// The new stack pointer; 0 keeps the caller's.
+    pub(crate) stack_pointer: u64,
+    /// Base of FS, with SETTLS.
+    pub(crate) thread_local_storage: u64,
+    /// Where PARENT_SETTID stores the number.
+    pub(crate) parent_tid: u64,
+    /// Where CHILD_SETTID stores the number and CHILD_CLEARTID clears it.
+    pub(crate) child_tid: u64,
+    /// clone3's `set_tid`, from the innermost namespace outwards.
+    pub(crate) wanted_numbers: Vec<Tid>,
+}
+
+impl CloneRequest {
+    /// The rules between flags.
+    fn check(&self, caller: &CurrentTask) -> Result<(), Errno> {
+        let has = |flags| self.flags.contains(flags);
+        let is_contradictory = has(CloneFlags::SIGHAND) && !has(CloneFlags::VM)
+            || has(CloneFlags::THREAD) && !has(CloneFlags::SIGHAND)
+            || has(CloneFlags::THREAD) && self.flags.intersects(CloneFlags::NEWPID | CloneFlags::NEWUSER)
+            || has(CloneFlags::FS) && self.flags.intersects(CloneFlags::NEWNS | CloneFlags::NEWUSER)
+            || has(CloneFlags::SIGHAND | CloneFlags::CLEAR_SIGHAND)
+            || has(CloneFlags::NEWIPC | CloneFlags::SYSVSEM)
+            || has(CloneFlags::PIDFD | CloneFlags::DETACHED);
+        let is_init = caller.thread_group().number() == Tid::INIT.0;
+        if is_contradictory || has(CloneFlags::PARENT) && is_init {
+            return Err(Errno::EINVAL);
+        }
+        if self.exit_signal != 0 {
+            Signal::new(self.exit_signal)?;
+        }
+        if self.flags.intersects(CloneFlags::UNAVAILABLE | CloneFlags::PIDFD) {
+            return Err(Errno::EINVAL);
+        }
+        let needs_privilege = self.flags.intersects(CloneFlags::NEWUTS | CloneFlags::NEWPID);
+        if needs_privilege && !caller.credentials().has(Capabilities::SYS_ADMIN) {
+            return Err(Errno::EPERM);
+        }
+        Ok(())
+    }
+}
+
+impl CurrentTask {
+    /// Makes a task as `request` has it, starts it, and returns its number in the caller's PID namespace.
+    ///
+    /// # Errors
+    /// EINVAL for flags that contradict each other, EPERM, and those of [`TaskSet::new_task`](super::TaskSet::new_task).
+    pub(crate) fn clone_task(&mut self, request: &CloneRequest) -> Result<Tid, Errno> {
+        request.check(self)?;
+        let vfork = request.flags.contains(CloneFlags::VFORK).then(Arc::<VforkCompletion>::default);
+        let config = self.child_config(request, vfork.clone())?;
+        let kernel = self.kernel().clone();
+        let child_memory = config.image.memory.clone();
+        let child = kernel.tasks().new_task(config)?;
+        let number = kernel.tasks().number_of(&child, self.thread_group().pid_namespace());
+        self.store_numbers(request, &child, number, &child_memory);
+        drop(child_memory);
+        child.start()?;
+        if let Some(vfork) = vfork {
+            self.wait_for_vfork(&vfork);
+        }
+        Ok(number)
+    }
+
+    fn child_config(
+        &mut self,
+        request: &CloneRequest,
+        vfork: Option<Arc<VforkCompletion>>,
+    ) -> Result<TaskConfig, Errno> {
+        let has = |flags| request.flags.contains(flags);
+        let task = self.task().clone();
+        let is_thread = has(CloneFlags::THREAD);
+        let memory: Arc<MemoryManager> =
+            if has(CloneFlags::VM) { self.memory().clone() } else { self.memory().fork()? };
+        let mut registers = self.registers;
+        registers.rax = 0;
+        if request.stack_pointer != 0 {
+            registers.rsp = request.stack_pointer;
+        }
+        let mut segment_bases = self.context.segment_bases();
+        if has(CloneFlags::SETTLS) {
+            segment_bases.fs = request.thread_local_storage;
+        }
+        let extended_state = Some(self.context.extended_state());
+        let keeps_signal_stack = !has(CloneFlags::VM) || has(CloneFlags::VFORK);
+        let (descriptors, fs_context) = (self.descriptors(), self.fs_context());
+        Ok(TaskConfig {
+            kernel: task.kernel.clone(),
+            parent: Some(task.clone()),
+            inherit_parent: (has(CloneFlags::PARENT) || is_thread).then(|| task.clone()),
+            thread_group: if is_thread { task.group.clone() } else { self.child_group(request) },
+            wanted_numbers: request.wanted_numbers.clone(),
+            signal_mask: task.signals.lock().mask,
+            signal_stack: if keeps_signal_stack { self.signal_stack } else { AlternateStack::default() },
+            image: TaskImage { registers, segment_bases, extended_state, memory, name: task.name(), executable: task.executable() },
+            fs_context: if has(CloneFlags::FS) { fs_context } else { fs_context.duplicate() },
+            descriptors: if has(CloneFlags::FILES) { descriptors } else { descriptors.duplicate() },
+            credentials: task.credentials(),
+            niceness: task.niceness(),
+            uts_namespace: if has(CloneFlags::NEWUTS) {
+                task.uts_namespace().duplicate()
+            } else {
+                task.uts_namespace()
+            },
+            allowed_cpus: task.allowed_cpus(),
+            user_counters: task.kernel.users().counters(task.credentials().real_uid),
+            clear_child_tid: if has(CloneFlags::CHILD_CLEARTID) { request.child_tid } else { 0 },
+            vfork,
+        })
+    }
+
+    fn child_group(&self, request: &CloneRequest) -> Arc<ThreadGroup> {
+        let group = self.thread_group();
+        let actions = group.signal_actions();
+        let actions = if request.flags.contains(CloneFlags::SIGHAND) {
+            actions
+        } else {
+            let mut copy = actions.lock().clone();
+            if request.flags.contains(CloneFlags::CLEAR_SIGHAND) {
+                copy.reset_handlers();
+            }
+            Arc::new(Mutex::new(copy))
+        };
+        let tasks = self.kernel().tasks();
+        let pid_namespace = if request.flags.contains(CloneFlags::NEWPID) {
+            tasks.new_pid_namespace(group.pid_namespace())
+        } else {
+            group.pid_namespace().clone()
+        };
+        let exit_signal =
+            if request.flags.contains(CloneFlags::PARENT) { group.exit_signal } else { request.exit_signal };
+        let child = tasks.new_thread_group(pid_namespace, actions, group.limits(), exit_signal);
+        child.is_dumpable.store(group.is_dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
+        child
+    }
+
+    /// Stores the new task's number where the flags want it. As on Linux, a bad address is not an error.
+    fn store_numbers(&self, request: &CloneRequest, child: &Task, number: Tid, child_memory: &Arc<MemoryManager>) {
+        if request.flags.contains(CloneFlags::PARENT_SETTID) {
+            let _ = self.memory().write_object(VirtualAddress(request.parent_tid), &number.0);
+        }
+        if request.flags.contains(CloneFlags::CHILD_SETTID) {
+            let _ = child_memory.write_object(VirtualAddress(request.child_tid), &child.number());
+        }
+    }
+
+    /// Sleeps until the child executes a program or exits; only this task's own end ends it earlier.
+    fn wait_for_vfork(&mut self, vfork: &VforkCompletion) {
+        self.context.sleep();
+        let waiter = self.task.waiter().clone();
+        let _registration = vfork.queue().register(Events::IN, waiter.clone());
+        while !vfork.is_complete() && self.thread_group().exiting().is_none() {
+            waiter.sleep(None);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The running task: what only its own thread touches, and how that thread sleeps.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::block::Blocked;
+use super::{Task, ThreadGroup};
+use crate::Errno;
+use crate::cred::Credentials;
+use crate::fs::{DescriptorTable, File, FileDescription, FsContext};
+use crate::kernel::Kernel;
+use crate::limits::Resource;
+use crate::memory::MemoryManager;
+use crate::platform::{Context, Registers, VirtualAddress};
+use crate::signal::{AlternateStack, SignalSet};
+use crate::wait::{Events, WaitQueue};
+
+/// A task as its own thread sees it. System call handlers get it by `&mut`, and reach everything through it.
+pub struct CurrentTask {
+    pub(super) task: Arc<Task>,
+    pub(super) context: Box<dyn Context>,
+    /// User registers at the last exit; what they hold when the handler returns is what user code goes on with.
+    pub registers: Registers,
+    /// The number of the system call being served, before `rax` took its result; `None` outside of one.
+    pub syscall_number: Option<u64>,
+    /// How restart_syscall(2) goes on with what a signal interrupted.
+    pub(crate) restart: Option<Restart>,
+    /// The mask to put back once a handler frame holds it (sigsuspend, pselect, ppoll, epoll_pwait).
+    pub(crate) saved_signal_mask: Option<SignalSet>,
+    /// sigaltstack(2).
+    pub(crate) signal_stack: AlternateStack,
+    /// The address of the task's memory, kept here so that a system call takes no lock for it.
+    pub(super) memory: Arc<MemoryManager>,
+    /// The next thing that the run loop does.
+    pub(super) state: super::run::State,
+}
+
+/// What restart_syscall(2) calls: the rest of an interrupted sleep.
+pub(crate) type Restart = Box<dyn FnOnce(&mut CurrentTask) -> Result<usize, Errno> + Send>;
+
+impl CurrentTask {
+    /// The part of the task that others see.
+    pub fn task(&self) -> &Arc<Task> {
+        &self.task
+    }
+
+    /// The kernel that the task lives in.
+    pub fn kernel(&self) -> &Arc<Kernel> {
+        self.task.kernel()
+    }
+
+    /// The task's process.
+    pub fn thread_group(&self) -> &Arc<ThreadGroup> {
+        self.task.thread_group()
+    }
+
+    /// The task's address space.
+    pub fn memory(&self) -> &Arc<MemoryManager> {
+        &self.memory
+    }
+
+    /// The task's credentials.
+    pub fn credentials(&self) -> Arc<Credentials> {
+        self.task.credentials()
+    }
+
+    /// The task's descriptors.
+    pub fn descriptors(&self) -> Arc<DescriptorTable> {
+        self.task.descriptors()
+    }
+
+    /// The task's root, working directory and umask.
+    pub fn fs_context(&self) -> Arc<FsContext> {
+        self.task.fs_context()
+    }
+
+    /// The open file behind `descriptor`. O_PATH descriptors are found too.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn file(&self, descriptor: i32) -> Result<Arc<FileDescription>, Errno> {
+        self.task.descriptors().get(descriptor)
+    }
+
+    /// The open file behind `descriptor`, for reading, writing and the like: not one that O_PATH opened.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn usable_file(&self, descriptor: i32) -> Result<Arc<FileDescription>, Errno> {
+        let file = self.file(descriptor)?;
+        if file.flags().contains(crate::fs::OpenFlags::PATH) { Err(Errno::EBADF) } else { Ok(file) }
+    }
+
+    /// RLIMIT_NOFILE.
+    pub fn open_files_limit(&self) -> usize {
+        usize::try_from(self.thread_group().soft_limit(Resource::OPEN_FILES)).unwrap_or(usize::MAX)
+    }
+
+    /// The platform's execution state: signal frames and ptrace read and edit it.
+    pub(crate) fn context(&mut self) -> &mut dyn Context {
+        &mut *self.context
+    }
+
+    /// Copies a NUL-terminated path from user memory.
+    ///
+    /// # Errors
+    /// EFAULT, ENAMETOOLONG.
+    pub fn read_path(&self, address: u64) -> Result<Vec<u8>, Errno> {
+        self.memory.read_c_string(VirtualAddress(address), linux_raw_sys::general::PATH_MAX as usize)
+    }
+
+    /// Sleeps until `condition` gives a value. It is asked at once, and again whenever one of `queues` announces one of its events.
+    ///
+    /// # Errors
+    /// [`Blocked::Interrupted`] if a signal, a stop or the task's end is to be dealt with first; [`Blocked::TimedOut`]
+    /// once `deadline` has passed.
+    pub fn block<T>(
+        &mut self,
+        queues: &[(&WaitQueue, Events)],
+        deadline: Option<Instant>,
+        mut condition: impl FnMut() -> Option<T>,
+    ) -> Result<T, Blocked> {
+        let waiter = self.task.waiter().clone();
+        let _registrations: Vec<_> =
+            queues.iter().map(|(queue, events)| queue.register(*events, waiter.clone())).collect();
+        let mut has_slept = false;
+        loop {
+            if let Some(value) = condition() {
+                return Ok(value);
+            }
+            if self.task.is_interrupted() {
+                return Err(Blocked::Interrupted);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Blocked::TimedOut);
+            }
+            if !std::mem::replace(&mut has_slept, true) {
+                self.context.sleep();
+            }
+            self.task.is_asleep.store(true, Ordering::Relaxed);
+            waiter.sleep(deadline);
+            self.task.is_asleep.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Sleeps until `file` is ready for one of `events`, or in error, or hung up.
+    ///
+    /// # Errors
+    /// As [`CurrentTask::block`].
+    pub fn wait_for_file(
+        &mut self,
+        file: &dyn File,
+        events: Events,
+        deadline: Option<Instant>,
+    ) -> Result<(), Blocked> {
+        let is_ready = || file.readiness().intersects(events | Events::ERR | Events::HUP).then_some(());
+        match file.wait_queue() {
+            Some(queue) => self.block(&[(queue, events)], deadline, is_ready),
+            None => self.block(&[], deadline, is_ready),
+        }
+    }
+
+    /// Does `operation` on `file`, waiting for `events` each time that it returns EAGAIN, unless the description is
+    /// non-blocking.
+    ///
+    /// # Errors
+    /// EAGAIN on a non-blocking description, ERESTARTSYS if interrupted, and the operation's own.
+    pub fn retry_while_blocked<T>(
+        &mut self,
+        description: &FileDescription,
+        events: Events,
+        mut operation: impl FnMut(&mut Self) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        loop {
+            match operation(self) {
+                Err(Errno::EAGAIN) if !description.flags().contains(crate::fs::OpenFlags::NONBLOCK) => {
+                    self.wait_for_file(&**description.file(), events, None)?;
+                }
+                result => return result,
+            }
+        }
+    }
+}

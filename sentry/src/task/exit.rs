@@ -1,0 +1,273 @@
+//! The end of a task, of its process, and of what depended on it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use linux_raw_sys::general::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
+
+use super::id::{GroupId, NamespaceId, TaskId};
+use super::status::ExitStatus;
+use super::tree::Tree;
+use super::{Task, TaskSet};
+use crate::signal::{Signal, SignalDetail, SignalInfo};
+use crate::wait::Events;
+
+impl Task {
+    /// Releases what the task shares or owns: memory, descriptors, working directory.
+    pub(super) fn exit_resources(&self) {
+        // Files are closed, and memory freed, without a lock held.
+        let resources = self.resources.lock().take();
+        drop(resources);
+        self.complete_vfork();
+    }
+}
+
+impl TaskSet {
+    /// Takes an ended task out of its group, and ends the process with its last task.
+    pub(super) fn task_exited(&self, task: &Arc<Task>, status: ExitStatus) {
+        let mut tree = self.tree.write();
+        let id = task.group.id();
+        let group_status = {
+            let mut state = task.group.state.lock();
+            state.tasks.retain(|other| other.id != task.id);
+            state.usage += task.usage();
+            if state.exec == Some(task.id) {
+                state.exec = None;
+            }
+            state.exit.unwrap_or(status)
+        };
+        let Some(node) = tree.groups.get_mut(&id) else { return };
+        node.live_tasks -= 1;
+        let is_last = node.live_tasks == 0;
+        let is_leader = node.leader == task.id;
+        if let Some(node) = tree.tasks.get_mut(&task.id) {
+            node.has_exited = true;
+        }
+        task.host_thread_id.store(0, Ordering::Relaxed);
+        tree.signal_death_of_parent(task.id);
+        if !is_leader {
+            tree.remove_task(task.id);
+        }
+        if is_last {
+            tree.end_process(id, group_status);
+        } else {
+            task.group.group_stop_lost_a_task();
+        }
+        drop(tree);
+        task.group.changes.notify(Events::IN);
+    }
+
+    /// Makes every other task of `task`'s group end, and `task` their leader, for execve (`man 2 execve`, "Effect on process attributes"). Called
+    /// again and again until it returns true; the group's queue announces each end.
+    pub(super) fn is_alone(&self, task: &Task) -> bool {
+        let tree = self.tree.read();
+        tree.groups.get(&task.group.id()).is_none_or(|node| node.live_tasks == 1)
+    }
+
+    /// Gives `task`, the only living one of its group, its leader's place and numbers.
+    pub(super) fn become_leader(&self, task: &Arc<Task>) {
+        let mut tree = self.tree.write();
+        let Some(group) = tree.groups.get_mut(&task.group.id()) else { return };
+        let old_leader = std::mem::replace(&mut group.leader, task.id);
+        group.has_execed = true;
+        if old_leader == task.id {
+            return;
+        }
+        group.tasks.remove(&old_leader);
+        let Some(old) = tree.tasks.remove(&old_leader) else { return };
+        let Some(node) = tree.tasks.get_mut(&task.id) else { return };
+        let own = std::mem::replace(&mut node.numbers, old.numbers.clone());
+        tree.remove_numbers(&own);
+        for &(namespace, tid) in old.numbers.iter() {
+            if let Some(namespace) = tree.namespaces.get_mut(&namespace) {
+                namespace.tasks.insert(tid, task.id);
+            }
+        }
+        let children = tree.groups.get(&task.group.id()).map(|node| node.children.clone()).unwrap_or_default();
+        for child in children {
+            if let Some(node) = tree.groups.get_mut(&child).filter(|node| node.parent_task == Some(old_leader)) {
+                node.parent_task = Some(task.id);
+            }
+        }
+        task.number.store(task.group.number(), Ordering::Relaxed);
+        task.root_number.store(old.numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);
+    }
+}
+
+impl Tree {
+    /// Takes a task that is nobody's leader out of the tree.
+    fn remove_task(&mut self, id: TaskId) {
+        let Some(node) = self.tasks.remove(&id) else { return };
+        self.remove_numbers(&node.numbers);
+        node.task.process_charge.lock().take();
+        if let Some(group) = self.groups.get_mut(&node.group) {
+            group.tasks.remove(&id);
+        }
+    }
+
+    /// Sends their PR_SET_PDEATHSIG to the children that `parent` made.
+    fn signal_death_of_parent(&mut self, parent: TaskId) {
+        let Some(group) = self.tasks.get(&parent).and_then(|node| self.groups.get(&node.group)) else { return };
+        let mut successor = group.tasks.iter().copied().find(|id| !self.tasks.get(id).is_none_or(|node| node.has_exited));
+        for child in group.children.clone() {
+            let Some(node) = self.groups.get_mut(&child) else { continue };
+            if node.parent_task != Some(parent) {
+                continue;
+            }
+            node.parent_task = successor.as_mut().copied();
+            let Some(leader) = self.tasks.get(&node.leader) else { continue };
+            let signal = i32::from(leader.task.parent_death_signal.load(Ordering::Relaxed));
+            if let Ok(signal) = Signal::new(signal) {
+                node.group.send_signal(SignalInfo::from_kernel(signal));
+            }
+        }
+    }
+
+    /// The last task of `id` has ended.
+    fn end_process(&mut self, id: GroupId, status: ExitStatus) {
+        self.end_namespace_of(id);
+        self.reparent_children(id);
+        self.signal_orphaned_process_groups(id);
+        let Some(node) = self.groups.get_mut(&id) else { return };
+        node.zombie = Some(status);
+        *node.group.ended.lock() = Some(status);
+        self.notify_parent(id, status);
+    }
+
+    /// If `id` was the init of a PID namespace, everything in that namespace is killed and nothing is created
+    /// there any more (`man 7 pid_namespaces`).
+    fn end_namespace_of(&mut self, id: GroupId) {
+        let Some(group) = self.groups.get(&id) else { return };
+        let namespace_id = group.group.pid_namespace().id();
+        let Some(namespace) = self.namespaces.get_mut(&namespace_id) else { return };
+        if namespace.init != Some(id) {
+            return;
+        }
+        namespace.is_exiting = true;
+        let killed = ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false };
+        for task in namespace.tasks.values() {
+            let Some(node) = self.tasks.get(task) else { continue };
+            if node.group != id {
+                node.task.group.exit(killed);
+            }
+        }
+    }
+
+    /// Gives the children of `id` to the next subreaper or init.
+    fn reparent_children(&mut self, id: GroupId) {
+        let reaper = self.reaper_of(id);
+        let Some(node) = self.groups.get_mut(&id) else { return };
+        let children = std::mem::take(&mut node.children);
+        let reaper_task = reaper.and_then(|reaper| self.groups.get(&reaper)).map(|node| node.leader);
+        for child in children {
+            let Some(node) = self.groups.get_mut(&child) else { continue };
+            node.parent = reaper;
+            node.parent_task = reaper_task;
+            node.exit_signal = Signal::SIGCHLD.number().into();
+            let zombie = node.zombie;
+            if let Some(reaper) = reaper.and_then(|reaper| self.groups.get_mut(&reaper)) {
+                reaper.children.insert(child);
+            }
+            if let Some(status) = zombie {
+                self.notify_parent(child, status);
+            }
+        }
+    }
+
+    /// Wakes stopped members of process groups that the end of `leaving` has orphaned (POSIX, _exit: SIGHUP, then SIGCONT).
+    fn signal_orphaned_process_groups(&mut self, leaving: GroupId) {
+        let Some(node) = self.groups.get(&leaving) else { return };
+        let session = node.session;
+        let mut candidates = vec![node.process_group];
+        candidates.extend(node.children.iter().filter_map(|child| self.groups.get(child)).map(|node| node.process_group));
+        for process_group in candidates {
+            let Some(node) = self.process_groups.get(&process_group) else { continue };
+            let others: Vec<_> = node.members.iter().copied().filter(|member| *member != leaving).collect();
+            let is_anchored =
+                others.iter().any(|member| self.anchors(*member, process_group, session, Some(leaving)));
+            let mut members = others.iter().filter_map(|member| self.groups.get(member));
+            if !is_anchored && members.clone().any(|node| node.group.has_stopped()) {
+                for node in &mut members {
+                    node.group.send_signal(SignalInfo::from_kernel(Signal::SIGHUP));
+                    node.group.send_signal(SignalInfo::from_kernel(Signal::SIGCONT));
+                }
+            }
+        }
+    }
+
+    /// Tells the parent of a zombie; one that nobody waits for is reaped at once.
+    fn notify_parent(&mut self, child: GroupId, status: ExitStatus) {
+        let Some(node) = self.groups.get(&child) else { return };
+        let Some(parent) = node.parent.and_then(|parent| self.groups.get(&parent)) else {
+            self.reap(child);
+            return;
+        };
+        let parent_group = parent.group.clone();
+        let exit_signal = node.exit_signal;
+        let is_ignored = exit_signal == i32::from(Signal::SIGCHLD.number())
+            && parent_group.signal_actions().lock().discards_children();
+        if let Ok(signal) = Signal::new(exit_signal) {
+            let info = self.child_info(child, signal, status, parent_group.pid_namespace().id());
+            parent_group.send_signal(info);
+        }
+        if is_ignored {
+            self.reap(child);
+        }
+        parent_group.changes.notify(Events::IN);
+    }
+
+    /// The siginfo that tells `namespace` of the end of `child`.
+    pub(super) fn child_info(
+        &self,
+        child: GroupId,
+        signal: Signal,
+        status: ExitStatus,
+        namespace: NamespaceId,
+    ) -> SignalInfo {
+        let pid = self.group_number_in(child, namespace);
+        let leader = self.groups.get(&child).and_then(|node| self.tasks.get(&node.leader));
+        let uid = leader.map_or(0, |leader| leader.task.credentials().real_uid);
+        let usage = self.usage_of(child);
+        let (code, status) = match status {
+            ExitStatus::Exited(code) => (CLD_EXITED, i32::from(code)),
+            ExitStatus::Signaled { signal, has_dumped_core: true } => (CLD_DUMPED, signal.number().into()),
+            ExitStatus::Signaled { signal, .. } => (CLD_KILLED, signal.number().into()),
+        };
+        let detail = SignalDetail::Child {
+            pid: pid.0,
+            uid,
+            status,
+            user_ticks: clock_ticks(usage.user_time),
+            system_ticks: clock_ticks(usage.system_time),
+        };
+        SignalInfo { signal, errno: 0, code: code as i32, detail }
+    }
+
+    /// Removes a process that has ended, its numbers last.
+    pub(super) fn reap(&mut self, id: GroupId) {
+        let usage = self.usage_with_children(id);
+        self.leave_process_group(id);
+        let Some(node) = self.groups.remove(&id) else { return };
+        if let Some(parent) = node.parent.and_then(|parent| self.groups.get_mut(&parent)) {
+            parent.children.remove(&id);
+            parent.children_usage += usage;
+        }
+        for task in node.tasks {
+            if let Some(node) = self.tasks.remove(&task) {
+                self.remove_numbers(&node.numbers);
+                node.task.process_charge.lock().take();
+            }
+        }
+        let namespace_id = node.group.pid_namespace().id();
+        let is_over = self.namespaces.get(&namespace_id).is_some_and(|node| node.is_exiting && node.tasks.is_empty());
+        if is_over {
+            self.namespaces.remove(&namespace_id);
+        }
+    }
+}
+
+/// A time in ticks of `USER_HZ`, 100 a second.
+fn clock_ticks(time: Duration) -> i64 {
+    i64::try_from(time.as_millis() / 10).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,55 @@
+//! Tasks: creation, execution, and everything that happens to them until they are reaped.
+//!
+//! A task is one host thread. What only that thread touches is a [`CurrentTask`], which it owns; what others may
+//! see is an `Arc<Task>`. Relations (parents, process groups, numbers) are in the [`TaskSet`]'s tree.
+//!
+//! # Lock order
+//!
+//! Outer before inner; two locks of one line are never held together.
+//!
+//! 1. the task set's tree (`TaskSet::tree`)
+//! 2. a thread group's state (`ThreadGroup::state`)
+//! 3. a task's signals (`Task::signals`), a group's signal actions
+//! 4. the other fields of `Task` and `ThreadGroup`, a [`WaitQueue`](crate::wait::WaitQueue), a [`Waiter`](crate::wait::Waiter)
+//!
+//! Memory, files and timers have orders of their own; none of their locks is held while one of these is taken,
+//! and none of these while a file is closed or an address space dropped.
+
+mod block;
+mod caller;
+mod clone;
+mod current;
+mod exec;
+mod exit;
+mod id;
+mod job_control;
+mod pid_namespace;
+mod process_source;
+mod run;
+mod set;
+mod signals;
+mod start;
+mod status;
+#[expect(clippy::module_inception, reason = "a task is what this room is about")]
+mod task;
+mod thread_group;
+mod tid_allocator;
+mod tree;
+mod usage;
+mod vfork;
+mod wait;
+
+pub use block::Blocked;
+pub(crate) use clone::{CloneFlags, CloneRequest};
+pub use current::CurrentTask;
+pub(crate) use current::Restart;
+pub(crate) use exec::ExecRequest;
+pub use id::{GroupId, NamespaceId, TaskId, Tid};
+pub use pid_namespace::PidNamespace;
+pub use process_source::TaskSource;
+pub use set::TaskSet;
+pub use start::{TaskConfig, TaskImage};
+pub use status::{ExitStatus, ResourceUsage};
+pub use task::{CpuSet, DEFAULT_TIMER_SLACK_NS, NAME_LEN, Task};
+pub use thread_group::ThreadGroup;
+pub(crate) use wait::{ChildEvent, WaitOptions, WaitSelector, Waited};

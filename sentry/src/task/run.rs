@@ -1,0 +1,133 @@
+//! The run loop: a task moves from state to state until it exits.
+//!
+//! A task can stop only between states: group stops, ptrace and checkpoints rely on it.
+
+use std::sync::atomic::Ordering;
+
+use super::CurrentTask;
+use super::status::ExitStatus;
+use crate::platform::{Access, Exit, VirtualAddress};
+use crate::signal::Signal;
+use crate::syscall;
+
+/// What a task does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Run user code.
+    App,
+    /// Serve the system call in the registers.
+    Syscall,
+    /// Deal with signals, stops and the end of the group.
+    Interrupt,
+    /// End.
+    Exit(ExitStatus),
+}
+
+impl CurrentTask {
+    /// Runs the task from its start to its end, on its own thread.
+    pub(super) fn run(&mut self) {
+        self.task.host_thread_id.store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
+        let status = loop {
+            self.state = match self.state {
+                State::App => self.run_app(),
+                State::Syscall => self.run_syscall(),
+                State::Interrupt => self.run_interrupt(),
+                State::Exit(status) => break status,
+            };
+        };
+        self.run_exit(status);
+    }
+
+    fn run_app(&mut self) -> State {
+        if self.task.is_interrupted() {
+            return State::Interrupt;
+        }
+        match self.context.run(self.memory.address_space(), &mut self.registers) {
+            Exit::Syscall => State::Syscall,
+            Exit::Fault { address, access } => self.handle_fault(address, access),
+            Exit::Exception { vector, code } => {
+                self.force_exception(vector, code);
+                State::Interrupt
+            }
+            Exit::Interrupted => State::App,
+            Exit::Broken(reason) => {
+                log::error!("task {} is killed: {reason}", self.task.root_number());
+                let status = ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false };
+                self.task.group.exit(status);
+                State::Exit(status)
+            }
+        }
+    }
+
+    fn handle_fault(&mut self, address: VirtualAddress, access: Access) -> State {
+        match self.memory.handle_fault(address, access) {
+            Ok(()) => State::App,
+            Err(error) => {
+                self.force_fault(address, access, error);
+                State::Interrupt
+            }
+        }
+    }
+
+    fn run_syscall(&mut self) -> State {
+        let number = self.registers.rax;
+        self.syscall_number = Some(number);
+        let arguments = self.registers.syscall_arguments();
+        let result = match self.kernel().tracer() {
+            None => syscall::dispatch(self, number, arguments),
+            Some(_) => syscall::trace::dispatch_traced(self, number, arguments),
+        };
+        if let State::Exit(_) = self.state {
+            return self.state;
+        }
+        // A handler that replaced the registers (execve, rt_sigreturn) has cleared the number: they are whole.
+        if self.syscall_number.is_some() {
+            self.registers.rax = match result {
+                Ok(value) => value as u64,
+                Err(error) => error.as_return_value(),
+            };
+            if result.is_err_and(|error| error.is_restart()) {
+                return State::Interrupt;
+            }
+        }
+        if self.task.is_interrupted() {
+            return State::Interrupt;
+        }
+        self.syscall_number = None;
+        State::App
+    }
+
+    /// Ends the task at the end of this system call.
+    pub(crate) fn exit(&mut self, status: ExitStatus) {
+        self.state = State::Exit(status);
+    }
+
+    fn run_interrupt(&mut self) -> State {
+        self.task.is_interrupted.store(false, Ordering::SeqCst);
+        if let Some(status) = self.fate() {
+            return State::Exit(status);
+        }
+        let state = self.deliver_signals();
+        self.syscall_number = None;
+        state
+    }
+
+    /// How this task ends, if its group is ending or another of its tasks is in execve.
+    pub(super) fn fate(&self) -> Option<ExitStatus> {
+        let state = self.task.group.state.lock();
+        let is_replaced = state.exec.is_some_and(|task| task != self.task.id);
+        state.exit.or(is_replaced.then_some(ExitStatus::Exited(0)))
+    }
+
+    fn run_exit(&mut self, status: ExitStatus) {
+        let kernel = self.kernel().clone();
+        self.release_robust_futexes();
+        self.clear_child_tid();
+        self.memory = kernel.empty_memory().clone();
+        self.task.exit_resources();
+        // The vCPU is free before anybody hears of the end.
+        self.context.sleep();
+        kernel.tasks().task_exited(&self.task, status);
+        kernel.tasks().thread_ended();
+    }
+}

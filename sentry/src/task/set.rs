@@ -1,0 +1,191 @@
+//! Every task of a sandbox.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use super::id::{GroupId, NamespaceId, TaskId, Tid};
+use super::status::ExitStatus;
+use super::thread_group::ThreadGroup;
+use super::tree::{NamespaceNode, Tree};
+use super::{PidNamespace, Task};
+use crate::limits::Limits;
+use crate::signal::SignalActions;
+use crate::wait::{Events, Waiter};
+
+/// Every task of a sandbox.
+pub struct TaskSet {
+    pub(super) tree: RwLock<Tree>,
+    next_id: AtomicU64,
+    created: AtomicU64,
+    root: Arc<PidNamespace>,
+    /// Threads that have been started and have not ended.
+    live_threads: Mutex<usize>,
+    all_ended: Condvar,
+}
+
+impl Default for TaskSet {
+    fn default() -> Self {
+        let root = PidNamespace::new(NamespaceId(0), None);
+        let mut tree = Tree::default();
+        tree.namespaces.insert(root.id(), NamespaceNode::new());
+        Self {
+            tree: RwLock::new(tree),
+            next_id: AtomicU64::new(1),
+            created: AtomicU64::new(0),
+            root,
+            live_threads: Mutex::new(0),
+            all_ended: Condvar::new(),
+        }
+    }
+}
+
+impl TaskSet {
+    /// The root PID namespace.
+    pub fn root(&self) -> &Arc<PidNamespace> {
+        &self.root
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Makes a process without tasks, for the next [`TaskSet::new_task`].
+    pub fn new_thread_group(
+        &self,
+        pid_namespace: Arc<PidNamespace>,
+        actions: Arc<Mutex<SignalActions>>,
+        limits: Limits,
+        exit_signal: i32,
+    ) -> Arc<ThreadGroup> {
+        ThreadGroup::new(GroupId(self.next_id()), pid_namespace, actions, limits, exit_signal)
+    }
+
+    /// Makes a PID namespace inside of `parent`. It ends with its last task.
+    pub fn new_pid_namespace(&self, parent: &Arc<PidNamespace>) -> Arc<PidNamespace> {
+        let namespace = PidNamespace::new(NamespaceId(self.next_id()), Some(parent.clone()));
+        self.tree.write().namespaces.insert(namespace.id(), NamespaceNode::new());
+        namespace
+    }
+
+    /// The task that `namespace` calls `tid`.
+    pub fn task(&self, namespace: &PidNamespace, tid: Tid) -> Option<Arc<Task>> {
+        self.tree.read().task(namespace.id(), tid).map(|node| node.task.clone())
+    }
+
+    /// The process that `namespace` calls `tid`.
+    pub fn thread_group(&self, namespace: &PidNamespace, tid: Tid) -> Option<Arc<ThreadGroup>> {
+        self.tree.read().group(namespace.id(), tid).map(|node| node.group.clone())
+    }
+
+    /// The members of the process group that `namespace` calls `tid`, or `None` if there is no such group.
+    pub fn process_group(&self, namespace: &PidNamespace, tid: Tid) -> Option<Vec<Arc<ThreadGroup>>> {
+        let tree = self.tree.read();
+        let group = tree.process_group(namespace.id(), tid)?;
+        let members = &tree.process_groups.get(&group)?.members;
+        Some(members.iter().filter_map(|id| tree.groups.get(id)).map(|node| node.group.clone()).collect())
+    }
+
+    /// Every process that `namespace` sees, with its number there.
+    pub fn thread_groups(&self, namespace: &PidNamespace) -> Vec<(Tid, Arc<ThreadGroup>)> {
+        let tree = self.tree.read();
+        let Some(node) = tree.namespaces.get(&namespace.id()) else { return Vec::new() };
+        let mut groups: Vec<_> = node
+            .tasks
+            .iter()
+            .filter_map(|(tid, task)| {
+                let group = tree.groups.get(&tree.tasks.get(task)?.group)?;
+                (group.leader == *task).then(|| (*tid, group.group.clone()))
+            })
+            .collect();
+        groups.sort_unstable_by_key(|(tid, _)| *tid);
+        groups
+    }
+
+    /// What `namespace` calls `task`; 0 if it does not see it.
+    pub fn number_of(&self, task: &Task, namespace: &PidNamespace) -> Tid {
+        let tree = self.tree.read();
+        tree.tasks.get(&task.id).map_or(Tid(0), |node| Tree::number_in(&node.numbers, namespace.id()))
+    }
+
+    /// What `namespace` calls the process; 0 if it does not see it.
+    pub fn group_number(&self, group: &ThreadGroup, namespace: &PidNamespace) -> Tid {
+        self.tree.read().group_number_in(group.id(), namespace.id())
+    }
+
+    /// The parent's number as `group`'s own namespace has it; 0 if it does not see the parent.
+    pub fn parent_number(&self, group: &ThreadGroup) -> Tid {
+        let tree = self.tree.read();
+        let parent = tree.groups.get(&group.id()).and_then(|node| node.parent);
+        parent.map_or(Tid(0), |parent| tree.group_number_in(parent, group.pid_namespace().id()))
+    }
+
+    /// How many tasks there are, exited ones that are not reaped included.
+    pub fn task_count(&self) -> usize {
+        self.tree.read().tasks.len()
+    }
+
+    /// How many tasks have been made, ever.
+    pub fn created_count(&self) -> u64 {
+        self.created.load(Ordering::Relaxed)
+    }
+
+    /// The number that `namespace` gave last.
+    pub fn last_number(&self, namespace: &PidNamespace) -> Tid {
+        self.tree.read().namespaces.get(&namespace.id()).map_or(Tid(0), |node| node.numbers.last())
+    }
+
+    /// How many of them sleep or run now: (running, all).
+    pub fn running_count(&self) -> (usize, usize) {
+        let tree = self.tree.read();
+        let running = tree.tasks.values().filter(|node| !node.has_exited && !node.task.is_asleep()).count();
+        (running, tree.tasks.len())
+    }
+
+    pub(super) fn thread_started(&self) {
+        *self.live_threads.lock() += 1;
+    }
+
+    pub(super) fn thread_ended(&self) {
+        let mut live = self.live_threads.lock();
+        *live -= 1;
+        if *live == 0 {
+            self.all_ended.notify_all();
+        }
+    }
+
+    /// Waits until the process has ended, and returns how. One that has no parent is gone then.
+    pub fn wait_until_ended(&self, group: &ThreadGroup) -> ExitStatus {
+        let waiter = Arc::new(Waiter::default());
+        let _registration = group.changes.register(Events::IN, waiter.clone());
+        loop {
+            if let Some(status) = *group.ended.lock() {
+                return status;
+            }
+            waiter.sleep(None);
+        }
+    }
+
+    /// Waits until every task's thread has ended.
+    pub fn wait_until_all_ended(&self) {
+        let mut live = self.live_threads.lock();
+        while *live > 0 {
+            self.all_ended.wait(&mut live);
+        }
+    }
+
+    pub(super) fn task_id(&self) -> TaskId {
+        self.created.fetch_add(1, Ordering::Relaxed);
+        TaskId(self.next_id())
+    }
+
+    /// Checks every invariant of the relations. For tests.
+    ///
+    /// # Panics
+    /// One does not hold.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        self.tree.read().check();
+    }
+}

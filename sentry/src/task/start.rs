@@ -1,0 +1,323 @@
+//! Making a task and starting it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::current::CurrentTask;
+use super::id::Tid;
+use super::run::State;
+use super::status::ExitStatus;
+use super::task::{DEFAULT_TIMER_SLACK_NS, NAME_LEN, Resources, TaskSignals};
+use super::tree::{GroupNode, TaskNode, Tree};
+use super::vfork::VforkCompletion;
+use super::{CpuSet, Task, TaskSet, ThreadGroup};
+use crate::Errno;
+use crate::cred::{Capabilities, Credentials};
+use crate::fs::{DescriptorTable, FsContext, Path};
+use crate::kernel::Kernel;
+use crate::limits::{Resource, UserCounters};
+use crate::memory::MemoryManager;
+use crate::namespace::UtsNamespace;
+use crate::platform::{Context, Registers, SegmentBases};
+use crate::signal::{AlternateStack, SignalSet};
+
+/// Host stack of a task's thread. Handlers do not recurse and keep large buffers on the heap.
+const STACK_BYTES: usize = 512 << 10;
+
+/// What a task executes: its registers and its memory.
+pub struct TaskImage {
+    /// User registers.
+    pub registers: Registers,
+    /// Bases of FS and GS.
+    pub segment_bases: SegmentBases,
+    /// The extended state; `None` is the initial one.
+    pub extended_state: Option<Vec<u8>>,
+    /// The address space.
+    pub memory: Arc<MemoryManager>,
+    /// The task's name (`comm`).
+    pub name: Vec<u8>,
+    /// The file that is executed.
+    pub executable: Option<Path>,
+}
+
+/// What a new task is to be. The configuration owns all of it: what a failed creation leaves is released by being
+/// dropped.
+pub struct TaskConfig {
+    /// The kernel that the task lives in.
+    pub kernel: Arc<Kernel>,
+    /// The parent; `None` for the first task.
+    pub parent: Option<Arc<Task>>,
+    /// Take this task's parent instead (CLONE_PARENT).
+    pub inherit_parent: Option<Arc<Task>>,
+    /// The process that the task belongs to: an existing one, or a new one without tasks.
+    pub thread_group: Arc<ThreadGroup>,
+    /// Exact numbers, from the task's own PID namespace outwards (clone3's `set_tid`); usually empty.
+    pub wanted_numbers: Vec<Tid>,
+    /// Blocked signals.
+    pub signal_mask: SignalSet,
+    /// sigaltstack(2)'s stack: kept by fork and vfork, not by threads.
+    pub signal_stack: AlternateStack,
+    /// Registers and memory.
+    pub image: TaskImage,
+    /// Root, working directory, umask.
+    pub fs_context: Arc<FsContext>,
+    /// Descriptors.
+    pub descriptors: Arc<DescriptorTable>,
+    /// Credentials.
+    pub credentials: Arc<Credentials>,
+    /// -20 to 19.
+    pub niceness: i32,
+    /// The UTS namespace.
+    pub uts_namespace: Arc<UtsNamespace>,
+    /// The CPUs that the task may run on.
+    pub allowed_cpus: CpuSet,
+    /// The user who is charged for it.
+    pub user_counters: Arc<UserCounters>,
+    /// Where its number is cleared and a futex woken when it exits; 0 for nowhere.
+    pub clear_child_tid: u64,
+    /// Who sleeps until it executes a program or exits (CLONE_VFORK).
+    pub(super) vfork: Option<Arc<VforkCompletion>>,
+}
+
+/// What a new task's thread takes with it.
+pub(super) struct Unstarted {
+    context: Box<dyn Context>,
+    registers: Registers,
+    signal_stack: AlternateStack,
+}
+
+impl TaskSet {
+    /// Makes a task, seen at once by everybody who can see it. It does not run before [`Task::start`].
+    ///
+    /// # Errors
+    /// - EAGAIN: the user has RLIMIT_NPROC tasks, a PID namespace has no number left, or the host has no room for
+    ///   another task.
+    /// - EINTR: the thread group is exiting or in execve.
+    /// - ENOMEM: the PID namespace's init has died.
+    /// - EEXIST, EINVAL: a wanted number is in use, or is none.
+    pub fn new_task(&self, config: TaskConfig) -> Result<Arc<Task>, Errno> {
+        let charge = config.user_counters.charge_process(process_limit(&config))?;
+        let TaskConfig { kernel, parent, inherit_parent, thread_group: group, image, .. } = config;
+        let TaskImage { registers, segment_bases, extended_state, memory, name, executable } = image;
+        let task = Arc::new(Task {
+            id: self.task_id(),
+            kernel,
+            group: group.clone(),
+            number: AtomicI32::new(0),
+            root_number: AtomicI32::new(0),
+            waiter: Arc::default(),
+            interrupter: Mutex::default(),
+            is_interrupted: AtomicBool::new(false),
+            is_asleep: AtomicBool::new(false),
+            has_stopped: AtomicBool::new(false),
+            signals: Mutex::new(TaskSignals { mask: config.signal_mask, ..TaskSignals::default() }),
+            credentials: Mutex::new(config.credentials),
+            resources: Mutex::new(Some(Resources {
+                memory,
+                descriptors: config.descriptors,
+                fs_context: config.fs_context,
+            })),
+            name: Mutex::new([0; NAME_LEN]),
+            uts_namespace: Mutex::new(config.uts_namespace),
+            niceness: AtomicI32::new(config.niceness),
+            allowed_cpus: Mutex::new(config.allowed_cpus),
+            clear_child_tid: AtomicU64::new(config.clear_child_tid),
+            robust_list: AtomicU64::new(0),
+            parent_death_signal: AtomicU8::new(0),
+            timer_slack_ns: AtomicU64::new(DEFAULT_TIMER_SLACK_NS),
+            start_time: Instant::now(),
+            executable: Mutex::new(executable),
+            host_thread_id: AtomicI32::new(0),
+            vfork: Mutex::new(config.vfork),
+            process_charge: Mutex::new(Some(charge)),
+            unstarted: Mutex::default(),
+        });
+        task.set_name(&name);
+
+        let mut tree = self.tree.write();
+        tree.insert(&task, parent.as_deref(), inherit_parent.as_deref(), &config.wanted_numbers)?;
+        // The last step. What follows a failure is the exact reverse of what came before.
+        match new_context(&task, segment_bases, extended_state.as_deref()) {
+            Ok(context) => {
+                *task.interrupter.lock() = Some(context.interrupter());
+                let signal_stack = config.signal_stack;
+                *task.unstarted.lock() = Some(Box::new(Unstarted { context, registers, signal_stack }));
+                Ok(task)
+            }
+            Err(error) => {
+                tree.remove_unstarted(&task);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// RLIMIT_NPROC, unless the creator is exempt (`man 2 getrlimit`): the root user, CAP_SYS_RESOURCE, CAP_SYS_ADMIN.
+fn process_limit(config: &TaskConfig) -> Option<u64> {
+    let credentials = &config.credentials;
+    let is_exempt = credentials.real_uid == 0
+        || credentials.effective.intersects(Capabilities::SYS_RESOURCE | Capabilities::SYS_ADMIN);
+    (!is_exempt).then(|| config.thread_group.soft_limit(Resource::PROCESSES))
+}
+
+fn new_context(
+    task: &Task,
+    bases: SegmentBases,
+    extended_state: Option<&[u8]>,
+) -> Result<Box<dyn Context>, Errno> {
+    let mut context = task.kernel.platform().new_context().map_err(|error| {
+        log::warn!("no execution state for a new task: {error}");
+        Errno::EAGAIN
+    })?;
+    context.set_segment_bases(bases);
+    if let Some(state) = extended_state {
+        context.set_extended_state(state).map_err(|_| Errno::EINVAL)?;
+    }
+    Ok(context)
+}
+
+impl Tree {
+    /// Makes `task`, and its group if it is the first, visible: all or nothing.
+    fn insert(
+        &mut self,
+        task: &Arc<Task>,
+        parent: Option<&Task>,
+        inherit_parent: Option<&Task>,
+        wanted: &[Tid],
+    ) -> Result<(), Errno> {
+        let group = &task.group;
+        let mut state = group.state.lock();
+        if state.exit.is_some() || state.exec.is_some() {
+            return Err(Errno::EINTR);
+        }
+        let numbers = self.assign_numbers(task.id, group.pid_namespace(), wanted)?;
+        // Nothing below fails.
+        let own = Self::number_in(&numbers, group.pid_namespace().id());
+        task.number.store(own.0, Ordering::Relaxed);
+        task.root_number.store(numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);
+        let node = TaskNode { task: task.clone(), group: group.id(), numbers: numbers.clone(), has_exited: false };
+        self.tasks.insert(task.id, node);
+        state.tasks.push(task.clone());
+        match self.groups.get_mut(&group.id()) {
+            Some(node) => {
+                node.tasks.insert(task.id);
+                node.live_tasks += 1;
+            }
+            None => {
+                group.number.store(own.0, Ordering::Relaxed);
+                self.insert_group(task, parent, inherit_parent, &numbers);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a new process its place: parent, process group and session.
+    fn insert_group(
+        &mut self,
+        leader: &Arc<Task>,
+        parent: Option<&Task>,
+        inherit_parent: Option<&Task>,
+        numbers: &super::tree::Numbers,
+    ) {
+        let group = &leader.group;
+        let id = group.id();
+        let (parent_group, parent_task) = match inherit_parent.and_then(|task| self.groups.get(&task.group.id())) {
+            Some(sibling) => (sibling.parent, sibling.parent_task),
+            None => (parent.map(|task| task.group.id()), parent.map(|task| task.id)),
+        };
+        let creator = parent.and_then(|task| self.groups.get(&task.group.id()));
+        let (process_group, session) =
+            creator.map_or((id, id), |creator| (creator.process_group, creator.session));
+        let begins_session = creator.is_none();
+        let node = GroupNode {
+            group: group.clone(),
+            leader: leader.id,
+            tasks: [leader.id].into(),
+            live_tasks: 1,
+            parent: parent_group,
+            parent_task,
+            children: Default::default(),
+            process_group,
+            session,
+            exit_signal: group.exit_signal,
+            zombie: None,
+            children_usage: Default::default(),
+            is_child_subreaper: false,
+            has_execed: false,
+        };
+        self.groups.insert(id, node);
+        if let Some(parent) = parent_group.and_then(|parent| self.groups.get_mut(&parent)) {
+            parent.children.insert(id);
+        }
+        if begins_session {
+            self.begin_session(id, numbers);
+        }
+        self.join_process_group(id, process_group);
+        if let Some(namespace) = self.namespaces.get_mut(&group.pid_namespace().id()) {
+            namespace.init.get_or_insert(id);
+        }
+    }
+
+    /// Takes back [`Tree::insert`].
+    fn remove_unstarted(&mut self, task: &Task) {
+        let id = task.group.id();
+        task.group.state.lock().tasks.retain(|other| other.id != task.id);
+        let Some(node) = self.groups.get_mut(&id) else { return };
+        node.live_tasks -= 1;
+        if node.tasks.len() > 1 {
+            node.tasks.remove(&task.id);
+            if let Some(node) = self.tasks.remove(&task.id) {
+                self.remove_numbers(&node.numbers);
+            }
+            return;
+        }
+        node.zombie = Some(ExitStatus::Exited(0));
+        if let Some(namespace) = self.namespaces.get_mut(&task.group.pid_namespace().id()) {
+            namespace.init.take_if(|init| *init == id);
+        }
+        self.reap(id);
+    }
+}
+
+impl Task {
+    /// Starts the task's thread.
+    ///
+    /// # Errors
+    /// EAGAIN if the host has no thread left: the task has exited then, and its parent is told as of any exit.
+    ///
+    /// # Panics
+    /// The task has been started before: a programming error.
+    pub fn start(self: &Arc<Self>) -> Result<(), Errno> {
+        let unstarted = self.unstarted.lock().take();
+        let Some(unstarted) = unstarted else { panic!("task {} is started a second time", self.root_number()) };
+        let Some(memory) = self.memory() else { panic!("task {} has exited before its start", self.root_number()) };
+        let Unstarted { context, registers, signal_stack } = *unstarted;
+        let mut current = CurrentTask {
+            task: self.clone(),
+            context,
+            registers,
+            syscall_number: None,
+            restart: None,
+            saved_signal_mask: None,
+            signal_stack,
+            memory,
+            state: State::App,
+        };
+        self.kernel.tasks().thread_started();
+        let name = format!("task {}", self.root_number());
+        let spawned = std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || current.run());
+        match spawned {
+            Ok(_detached) => Ok(()),
+            Err(error) => {
+                log::warn!("no host thread for task {}: {error}", self.root_number());
+                self.exit_resources();
+                self.kernel.tasks().task_exited(self, ExitStatus::Exited(0));
+                self.kernel.tasks().thread_ended();
+                Err(Errno::EAGAIN)
+            }
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! A task: what others may see of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::id::TaskId;
+use super::start::Unstarted;
+use super::vfork::VforkCompletion;
+use super::ThreadGroup;
+use crate::Errno;
+use crate::cred::Credentials;
+use crate::fs::{DescriptorTable, FsContext, Path};
+use crate::kernel::Kernel;
+use crate::limits::{ProcessCharge, UserCounters};
+use crate::memory::MemoryManager;
+use crate::namespace::UtsNamespace;
+use crate::platform::Interrupter;
+use crate::signal::{PendingSignals, SignalSet};
+use crate::wait::Waiter;
+
+/// Longest name of a task, with its NUL (`TASK_COMM_LEN`).
+pub const NAME_LEN: usize = 16;
+
+/// What PR_SET_TIMERSLACK begins with.
+pub const DEFAULT_TIMER_SLACK_NS: u64 = 50_000;
+
+/// A task. Its thread owns a [`CurrentTask`](super::CurrentTask) beside it.
+pub struct Task {
+    pub(super) id: TaskId,
+    pub(super) kernel: Arc<Kernel>,
+    pub(super) group: Arc<ThreadGroup>,
+    /// Its number in its own PID namespace.
+    pub(super) number: AtomicI32,
+    /// Its number in the root PID namespace: for logs.
+    pub(super) root_number: AtomicI32,
+    pub(super) waiter: Arc<Waiter>,
+    pub(super) interrupter: Mutex<Option<Arc<dyn Interrupter>>>,
+    /// Something is to be dealt with before user code goes on: a signal, a stop, the end.
+    pub(super) is_interrupted: AtomicBool,
+    pub(super) is_asleep: AtomicBool,
+    pub(super) has_stopped: AtomicBool,
+    pub(super) signals: Mutex<TaskSignals>,
+    pub(super) credentials: Mutex<Arc<Credentials>>,
+    /// What the task shares or owns until it exits.
+    pub(super) resources: Mutex<Option<Resources>>,
+    pub(super) name: Mutex<[u8; NAME_LEN]>,
+    pub(super) uts_namespace: Mutex<Arc<UtsNamespace>>,
+    pub(super) niceness: AtomicI32,
+    pub(super) allowed_cpus: Mutex<CpuSet>,
+    /// CLONE_CHILD_CLEARTID's address; 0 for none.
+    pub(crate) clear_child_tid: AtomicU64,
+    /// set_robust_list(2)'s address; 0 for none.
+    pub(crate) robust_list: AtomicU64,
+    /// PR_SET_PDEATHSIG; 0 for none.
+    pub(super) parent_death_signal: AtomicU8,
+    /// PR_GET_TIMERSLACK, nanoseconds.
+    pub(super) timer_slack_ns: AtomicU64,
+    pub(super) start_time: Instant,
+    /// `/proc/PID/exe`.
+    pub(super) executable: Mutex<Option<Path>>,
+    /// The host thread that runs the task, for CPU clocks; 0 before it starts and after it has ended.
+    pub(super) host_thread_id: AtomicI32,
+    pub(super) vfork: Mutex<Option<Arc<VforkCompletion>>>,
+    pub(super) process_charge: Mutex<Option<ProcessCharge>>,
+    pub(super) unstarted: Mutex<Option<Box<Unstarted>>>,
+}
+
+/// What a task shares or owns until it exits.
+#[derive(Clone)]
+pub(super) struct Resources {
+    pub(super) memory: Arc<MemoryManager>,
+    pub(super) descriptors: Arc<DescriptorTable>,
+    pub(super) fs_context: Arc<FsContext>,
+}
+
+/// A task's own signals.
+#[derive(Default)]
+pub(super) struct TaskSignals {
+    pub(super) pending: PendingSignals,
+    pub(super) mask: SignalSet,
+}
+
+/// A set of CPUs, bit N for CPU N.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuSet(pub u64);
+
+impl CpuSet {
+    /// The first `count` CPUs, at most 64.
+    pub fn first(count: usize) -> Self {
+        Self(if count >= 64 { u64::MAX } else { (1 << count) - 1 })
+    }
+}
+
+impl Task {
+    /// Its id.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// The kernel that it lives in.
+    pub fn kernel(&self) -> &Arc<Kernel> {
+        &self.kernel
+    }
+
+    /// Its process.
+    pub fn thread_group(&self) -> &Arc<ThreadGroup> {
+        &self.group
+    }
+
+    /// gettid(2).
+    pub fn number(&self) -> i32 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// Its number in the root PID namespace.
+    pub fn root_number(&self) -> i32 {
+        self.root_number.load(Ordering::Relaxed)
+    }
+
+    /// Where its thread sleeps.
+    pub fn waiter(&self) -> &Arc<Waiter> {
+        &self.waiter
+    }
+
+    /// Has the task look for signals, stops and its end before it goes on: user code is left, sleeps end.
+    pub fn interrupt(&self) {
+        self.is_interrupted.store(true, Ordering::Release);
+        self.waiter.wake();
+        let interrupter = self.interrupter.lock().clone();
+        if let Some(interrupter) = interrupter {
+            interrupter.interrupt();
+        }
+    }
+
+    /// Whether something is to be dealt with before user code goes on.
+    pub fn is_interrupted(&self) -> bool {
+        self.is_interrupted.load(Ordering::Acquire)
+    }
+
+    /// Its credentials.
+    pub fn credentials(&self) -> Arc<Credentials> {
+        self.credentials.lock().clone()
+    }
+
+    /// Replaces its credentials.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        *self.credentials.lock() = Arc::new(credentials);
+    }
+
+    /// Its address space, until it exits.
+    pub fn memory(&self) -> Option<Arc<MemoryManager>> {
+        self.resources.lock().as_ref().map(|resources| resources.memory.clone())
+    }
+
+    /// Its descriptors; an exited task has an empty table.
+    pub fn descriptors(&self) -> Arc<DescriptorTable> {
+        match &*self.resources.lock() {
+            Some(resources) => resources.descriptors.clone(),
+            None => DescriptorTable::new(),
+        }
+    }
+
+    /// Its root, working directory and umask.
+    ///
+    /// # Panics
+    /// The task has exited: only its own thread and those who checked ask.
+    pub fn fs_context(&self) -> Arc<FsContext> {
+        self.try_fs_context().expect("a task's file-system context is there until it exits")
+    }
+
+    /// Its root, working directory and umask, until it exits.
+    pub fn try_fs_context(&self) -> Option<Arc<FsContext>> {
+        self.resources.lock().as_ref().map(|resources| resources.fs_context.clone())
+    }
+
+    /// PR_GET_PDEATHSIG; 0 for none.
+    pub fn parent_death_signal(&self) -> u8 {
+        self.parent_death_signal.load(Ordering::Relaxed)
+    }
+
+    /// PR_SET_PDEATHSIG.
+    pub fn set_parent_death_signal(&self, signal: u8) {
+        self.parent_death_signal.store(signal, Ordering::Relaxed);
+    }
+
+    /// PR_GET_TIMERSLACK, nanoseconds.
+    pub fn timer_slack_ns(&self) -> u64 {
+        self.timer_slack_ns.load(Ordering::Relaxed)
+    }
+
+    /// PR_SET_TIMERSLACK, nanoseconds.
+    pub fn set_timer_slack_ns(&self, slack_ns: u64) {
+        self.timer_slack_ns.store(slack_ns, Ordering::Relaxed);
+    }
+
+    /// Has `user` be charged for this task instead (setuid). As on Linux, the limit does not count here.
+    pub fn charge_to(&self, user: &Arc<UserCounters>) {
+        if let Ok(charge) = user.charge_process(None) {
+            *self.process_charge.lock() = Some(charge);
+        }
+    }
+
+    /// The file that it executes.
+    pub fn executable(&self) -> Option<Path> {
+        self.executable.lock().clone()
+    }
+
+    /// Its UTS namespace.
+    pub fn uts_namespace(&self) -> Arc<UtsNamespace> {
+        self.uts_namespace.lock().clone()
+    }
+
+    /// Its name (`comm`), without the NUL.
+    pub fn name(&self) -> Vec<u8> {
+        let name = self.name.lock();
+        name.iter().copied().take_while(|byte| *byte != 0).collect()
+    }
+
+    /// Names it, cut to 15 bytes.
+    pub fn set_name(&self, name: &[u8]) {
+        let mut bytes = [0; NAME_LEN];
+        let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len()).min(NAME_LEN - 1);
+        bytes[..len].copy_from_slice(&name[..len]);
+        *self.name.lock() = bytes;
+    }
+
+    /// Its niceness, -20 to 19.
+    pub fn niceness(&self) -> i32 {
+        self.niceness.load(Ordering::Relaxed)
+    }
+
+    /// Sets its niceness, clamped.
+    pub fn set_niceness(&self, niceness: i32) {
+        self.niceness.store(niceness.clamp(-20, 19), Ordering::Relaxed);
+    }
+
+    /// The CPUs that it may run on.
+    pub fn allowed_cpus(&self) -> CpuSet {
+        *self.allowed_cpus.lock()
+    }
+
+    /// Sets the CPUs that it may run on.
+    ///
+    /// # Errors
+    /// EINVAL if none of them exists.
+    pub fn set_allowed_cpus(&self, cpus: CpuSet) -> Result<(), Errno> {
+        let cpus = CpuSet(cpus.0 & CpuSet::first(self.kernel.cpu_count()).0);
+        if cpus.0 == 0 {
+            return Err(Errno::EINVAL);
+        }
+        *self.allowed_cpus.lock() = cpus;
+        Ok(())
+    }
+
+    /// When it was made.
+    pub fn start_time(&self) -> Instant {
+        self.start_time
+    }
+
+    /// The host thread that runs it, for CPU clocks; 0 if none does.
+    pub fn host_thread_id(&self) -> i32 {
+        self.host_thread_id.load(Ordering::Relaxed)
+    }
+
+    /// Whether it sleeps in a system call.
+    pub fn is_asleep(&self) -> bool {
+        self.is_asleep.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is in a group stop.
+    pub fn has_stopped(&self) -> bool {
+        self.has_stopped.load(Ordering::Relaxed)
+    }
+
+    /// Has the vfork that made this task return, if it has not.
+    pub(super) fn complete_vfork(&self) {
+        if let Some(vfork) = self.vfork.lock().take() {
+            vfork.complete();
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A process: what its tasks share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+
+use parking_lot::Mutex;
+
+use super::id::{GroupId, TaskId};
+use super::status::{ExitStatus, ResourceUsage};
+use super::{PidNamespace, Task};
+use crate::limits::{Limits, Resource};
+use crate::memory::MemoryLimits;
+use crate::signal::{PendingSignals, Signal, SignalActions};
+use crate::wait::WaitQueue;
+
+/// A thread group.
+pub struct ThreadGroup {
+    id: GroupId,
+    pid_namespace: Arc<PidNamespace>,
+    /// Its number in its own PID namespace; 0 until its first task is made.
+    pub(super) number: AtomicI32,
+    /// What exit of the process tells the parent with; 0 for nothing.
+    pub(super) exit_signal: i32,
+    pub(super) state: Mutex<GroupState>,
+    actions: Mutex<Arc<Mutex<SignalActions>>>,
+    limits: Mutex<Limits>,
+    /// Children changed state, or a task of this group ended: wait4 and execve sleep here.
+    pub(super) changes: WaitQueue,
+    /// How the process ended, once it has.
+    pub(super) ended: Mutex<Option<ExitStatus>>,
+    pub(super) is_dumpable: AtomicBool,
+    out_of_memory_adjustment: AtomicI32,
+    /// personality(2).
+    pub(crate) personality: AtomicU32,
+    /// Interval and POSIX timers.
+    pub(crate) timers: crate::time::ProcessTimers,
+}
+
+/// What is decided under the group's lock.
+#[derive(Default)]
+pub(super) struct GroupState {
+    /// The tasks that have not exited.
+    pub(super) tasks: Vec<Arc<Task>>,
+    /// Signals for whichever task takes them.
+    pub(super) pending: PendingSignals,
+    /// Set once the whole group is to end: exit_group, or a fatal signal.
+    pub(super) exit: Option<ExitStatus>,
+    /// The task that is in execve: the others end.
+    pub(super) exec: Option<TaskId>,
+    /// The group stop.
+    pub(super) stop: Stop,
+    /// What wait4 with WUNTRACED or WCONTINUED has not yet been told.
+    pub(super) report: Option<StopReport>,
+    /// What exited tasks used.
+    pub(super) usage: ResourceUsage,
+}
+
+/// A group stop (`man 7 signal`, SIGSTOP).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The group runs.
+    #[default]
+    None,
+    /// Tasks are on their way to a stop by this signal.
+    Stopping(Signal),
+    /// Every task has stopped.
+    Stopped(Signal),
+}
+
+/// A change of a child that wait4(2) can report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StopReport {
+    /// It stopped.
+    Stopped(Signal),
+    /// SIGCONT continued it.
+    Continued,
+}
+
+impl ThreadGroup {
+    /// A group without tasks.
+    pub(super) fn new(
+        id: GroupId,
+        pid_namespace: Arc<PidNamespace>,
+        actions: Arc<Mutex<SignalActions>>,
+        limits: Limits,
+        exit_signal: i32,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            pid_namespace,
+            number: AtomicI32::new(0),
+            exit_signal,
+            state: Mutex::default(),
+            actions: Mutex::new(actions),
+            limits: Mutex::new(limits),
+            changes: WaitQueue::default(),
+            ended: Mutex::default(),
+            is_dumpable: AtomicBool::new(true),
+            out_of_memory_adjustment: AtomicI32::new(0),
+            personality: AtomicU32::new(0),
+            timers: crate::time::ProcessTimers::default(),
+        })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> GroupId {
+        self.id
+    }
+
+    /// The PID namespace that its tasks live in.
+    pub fn pid_namespace(&self) -> &Arc<PidNamespace> {
+        &self.pid_namespace
+    }
+
+    /// getpid(2).
+    pub fn number(&self) -> i32 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// PR_GET_DUMPABLE: whether others may look into the process.
+    pub fn is_dumpable(&self) -> bool {
+        self.is_dumpable.load(Ordering::Relaxed)
+    }
+
+    /// PR_SET_DUMPABLE.
+    pub fn set_dumpable(&self, is_dumpable: bool) {
+        self.is_dumpable.store(is_dumpable, Ordering::Relaxed);
+    }
+
+    /// The adjustment of the out-of-memory score, -1000 to 1000: kept for those who read it back.
+    pub fn out_of_memory_adjustment(&self) -> i32 {
+        self.out_of_memory_adjustment.load(Ordering::Relaxed)
+    }
+
+    /// Sets the adjustment of the out-of-memory score.
+    pub fn set_out_of_memory_adjustment(&self, adjustment: i32) {
+        self.out_of_memory_adjustment.store(adjustment.clamp(-1000, 1000), Ordering::Relaxed);
+    }
+
+    /// What is done with signals.
+    pub fn signal_actions(&self) -> Arc<Mutex<SignalActions>> {
+        self.actions.lock().clone()
+    }
+
+    /// After execve: nobody else's actions any more.
+    pub(super) fn replace_signal_actions(&self, actions: SignalActions) {
+        *self.actions.lock() = Arc::new(Mutex::new(actions));
+    }
+
+    /// The resource limits.
+    pub fn limits(&self) -> Limits {
+        self.limits.lock().clone()
+    }
+
+    /// One soft limit.
+    pub fn soft_limit(&self, resource: Resource) -> u64 {
+        self.limits.lock().soft(resource)
+    }
+
+    /// The limits that an address space of the process obeys.
+    pub fn memory_limits(&self) -> MemoryLimits {
+        let limits = self.limits.lock();
+        MemoryLimits {
+            address_space_bytes: limits.soft(Resource::ADDRESS_SPACE),
+            data_bytes: limits.soft(Resource::DATA),
+            stack_bytes: limits.soft(Resource::STACK),
+            locked_bytes: limits.soft(Resource::LOCKED_MEMORY),
+        }
+    }
+
+    /// Changes the limits.
+    pub fn with_limits<T>(&self, change: impl FnOnce(&mut Limits) -> T) -> T {
+        change(&mut self.limits.lock())
+    }
+
+    /// The tasks that have not exited.
+    pub fn live_tasks(&self) -> Vec<Arc<Task>> {
+        self.state.lock().tasks.clone()
+    }
+
+    /// Ends every task of the group with `status`, unless it is already ending.
+    pub fn exit(&self, status: ExitStatus) {
+        let mut state = self.state.lock();
+        state.exit.get_or_insert(status);
+        state.stop = Stop::None;
+        for task in &state.tasks {
+            task.interrupt();
+        }
+    }
+
+    /// How the group is ending, if it is.
+    pub fn exiting(&self) -> Option<ExitStatus> {
+        self.state.lock().exit
+    }
+}
