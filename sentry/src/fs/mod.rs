@@ -8,17 +8,25 @@
 //! Lock order: a file system's rename lock, then `Dentry::children` (parents before children, else by address),
 //! then whatever the inode locks inside. `Dentry::place` is a leaf.
 
+pub mod anonymous;
 mod dentry;
 mod descriptor_table;
+pub mod epoll;
+pub mod eventfd;
 mod file;
 mod fs_context;
+pub mod host_stdio;
 mod inode;
 pub mod locks;
 mod metadata;
 mod mount;
 pub mod path;
 mod permission;
+pub mod pipe;
 mod resolve;
+pub mod signalfd;
+pub mod terminal;
+pub mod timerfd;
 
 pub use dentry::Dentry;
 pub use descriptor_table::DescriptorTable;
