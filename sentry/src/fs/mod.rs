@@ -23,8 +23,11 @@ mod mount;
 pub mod path;
 mod permission;
 pub mod pipe;
+pub mod proc;
+mod pseudo;
 mod resolve;
 pub mod signalfd;
+pub mod sys;
 pub mod terminal;
 pub mod timerfd;
 
