@@ -11,6 +11,7 @@ pub mod fs;
 pub mod memory;
 pub mod platform;
 pub mod signal;
+pub mod time;
 pub mod wait;
 
 pub use errno::Errno;

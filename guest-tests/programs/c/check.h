@@ -27,7 +27,7 @@
 #define PAGE 4096L
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define UNUSED __attribute__((unused))
-#define NOINLINE __attribute__((noinline))
+#define NOINLINE __attribute__((noinline, noclone))
 
 __attribute__((format(printf, 3, 4), noreturn)) UNUSED static void check_failed(const char *file, int line, const char *format, ...) {
   char text[1024];
@@ -41,6 +41,9 @@ __attribute__((format(printf, 3, 4), noreturn)) UNUSED static void check_failed(
   if (write(STDERR_FILENO, text, length) < 0) _exit(2);
   _exit(1);
 }
+
+// An address that no program maps; volatile, so that the compiler does not warn of it.
+UNUSED static void *volatile wild = (void *)8;
 
 #define FAIL(...) check_failed(__FILE__, __LINE__, __VA_ARGS__)
 

@@ -137,6 +137,12 @@ impl SignalActions {
         }
     }
 
+    /// Whether children that end leave no zombie: SIGCHLD is ignored, or has SA_NOCLDWAIT.
+    pub fn discards_children(&self) -> bool {
+        let action = self.get(Signal::SIGCHLD);
+        action.handler == Handler::Ignore || action.flags.contains(ActionFlags::NO_CHILD_WAIT)
+    }
+
     /// The signals that are explicitly ignored (SIG_IGN), and those with a handler: what `/proc/[pid]/status` shows.
     pub fn ignored_and_caught(&self) -> (SignalSet, SignalSet) {
         let (mut ignored, mut caught) = (SignalSet::EMPTY, SignalSet::EMPTY);

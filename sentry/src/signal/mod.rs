@@ -14,6 +14,7 @@ mod number;
 mod pending;
 mod set;
 mod stack;
+mod target;
 
 pub use action::{Action, ActionFlags, Handler, SignalActions};
 pub use delivery::{Delivery, InterruptedCall, decide, resume_call};
@@ -27,3 +28,4 @@ pub use number::{DefaultDisposition, Signal};
 pub use pending::{Enqueued, PendingSignals};
 pub use set::SignalSet;
 pub use stack::AlternateStack;
+pub use target::SignalTarget;

@@ -106,16 +106,6 @@ impl PendingSignals {
             self.queue.retain(|info| !signals.contains(info.signal));
         }
     }
-
-    /// Forgets what POSIX timer `timer` sent: it was deleted.
-    pub fn discard_timer(&mut self, timer: i32) {
-        self.queue.retain(|info| !matches!(info.detail, SignalDetail::Timer { id, .. } if id == timer));
-        let left = self.queue.iter().fold(SignalSet::EMPTY, |mut set, info| {
-            set.insert(info.signal);
-            set
-        });
-        self.set = self.set & left;
-    }
 }
 
 #[cfg(test)]
@@ -190,7 +180,7 @@ mod tests {
             pending.enqueue(info, LIMIT).unwrap();
         }
         assert_eq!(pending.dequeue(SignalSet::ALL), Some(timer(1, 6)));
-        pending.discard_timer(2);
+        assert_eq!(pending.dequeue(SignalSet::ALL), Some(timer(2, 0)));
         assert!(pending.is_empty());
     }
 

@@ -10,7 +10,12 @@ use crate::task::CurrentTask;
 const LEN: usize = 512;
 
 /// The handlers of every subject.
-const SUBJECTS: &[&[(Sysno, Handler)]] = &[super::process::HANDLERS, super::identity::HANDLERS];
+const SUBJECTS: &[&[(Sysno, Handler)]] = &[
+    super::identity::HANDLERS,
+    super::process::HANDLERS,
+    super::resource::HANDLERS,
+    super::system::HANDLERS,
+];
 
 static TABLE: [Option<Handler>; LEN] = build();
 

@@ -10,6 +10,7 @@ use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::{DescriptorTable, File, FileDescription, FsContext};
 use crate::kernel::Kernel;
+use crate::limits::Resource;
 use crate::memory::MemoryManager;
 use crate::platform::{Context, Registers, VirtualAddress};
 use crate::signal::{AlternateStack, SignalSet};
@@ -80,6 +81,20 @@ impl CurrentTask {
     /// EBADF.
     pub fn file(&self, descriptor: i32) -> Result<Arc<FileDescription>, Errno> {
         self.task.descriptors().get(descriptor)
+    }
+
+    /// The open file behind `descriptor`, for reading, writing and the like: not one that O_PATH opened.
+    ///
+    /// # Errors
+    /// EBADF.
+    pub fn usable_file(&self, descriptor: i32) -> Result<Arc<FileDescription>, Errno> {
+        let file = self.file(descriptor)?;
+        if file.flags().contains(crate::fs::OpenFlags::PATH) { Err(Errno::EBADF) } else { Ok(file) }
+    }
+
+    /// RLIMIT_NOFILE.
+    pub fn open_files_limit(&self) -> usize {
+        usize::try_from(self.thread_group().soft_limit(Resource::OPEN_FILES)).unwrap_or(usize::MAX)
     }
 
     /// The platform's execution state: signal frames and ptrace read and edit it.

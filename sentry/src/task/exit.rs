@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use linux_raw_sys::general::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
 
 use super::id::{GroupId, NamespaceId, TaskId};
 use super::status::ExitStatus;
 use super::tree::Tree;
 use super::{Task, TaskSet};
-use crate::signal::{Signal, SignalInfo};
+use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::wait::Events;
 
 impl Task {
@@ -128,6 +131,7 @@ impl Tree {
         self.signal_orphaned_process_groups(id);
         let Some(node) = self.groups.get_mut(&id) else { return };
         node.zombie = Some(status);
+        *node.group.ended.lock() = Some(status);
         self.notify_parent(id, status);
     }
 
@@ -225,7 +229,19 @@ impl Tree {
         let leader = self.groups.get(&child).and_then(|node| self.tasks.get(&node.leader));
         let uid = leader.map_or(0, |leader| leader.task.credentials().real_uid);
         let usage = self.usage_of(child);
-        SignalInfo::child_exit(signal, pid.0, uid, status, usage)
+        let (code, status) = match status {
+            ExitStatus::Exited(code) => (CLD_EXITED, i32::from(code)),
+            ExitStatus::Signaled { signal, has_dumped_core: true } => (CLD_DUMPED, signal.number().into()),
+            ExitStatus::Signaled { signal, .. } => (CLD_KILLED, signal.number().into()),
+        };
+        let detail = SignalDetail::Child {
+            pid: pid.0,
+            uid,
+            status,
+            user_ticks: clock_ticks(usage.user_time),
+            system_ticks: clock_ticks(usage.system_time),
+        };
+        SignalInfo { signal, errno: 0, code: code as i32, detail }
     }
 
     /// Removes a process that has ended, its numbers last.
@@ -249,4 +265,9 @@ impl Tree {
             self.namespaces.remove(&namespace_id);
         }
     }
+}
+
+/// A time in ticks of `USER_HZ`, 100 a second.
+fn clock_ticks(time: Duration) -> i64 {
+    i64::try_from(time.as_millis() / 10).unwrap_or(i64::MAX)
 }

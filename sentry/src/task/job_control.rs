@@ -3,7 +3,7 @@
 use super::id::Tid;
 use super::status::ResourceUsage;
 use super::tree::Tree;
-use super::{GroupId, Task, TaskSet, ThreadGroup};
+use super::{GroupId, PidNamespace, Task, TaskSet, ThreadGroup};
 use crate::Errno;
 
 impl TaskSet {
@@ -82,10 +82,10 @@ impl TaskSet {
         Ok(own_number)
     }
 
-    /// The process group and the session of `group`, as `namespace`'s owner sees them from `viewer`.
-    pub(crate) fn process_group_and_session(&self, group: &ThreadGroup, viewer: &ThreadGroup) -> (Tid, Tid) {
+    /// What `namespace` calls the process group and the session of `group`.
+    pub(crate) fn process_group_and_session(&self, group: &ThreadGroup, namespace: &PidNamespace) -> (Tid, Tid) {
         let tree = self.tree.read();
-        let namespace = viewer.pid_namespace().id();
+        let namespace = namespace.id();
         tree.groups.get(&group.id()).map_or((Tid(0), Tid(0)), |node| {
             (
                 tree.process_group_number_in(node.process_group, namespace),

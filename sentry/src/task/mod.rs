@@ -16,6 +16,7 @@
 //! and none of these while a file is closed or an address space dropped.
 
 mod block;
+mod caller;
 mod clone;
 mod current;
 mod exec;
@@ -39,7 +40,7 @@ mod vfork;
 mod wait;
 
 pub use block::Blocked;
-pub(crate) use clone::CloneRequest;
+pub(crate) use clone::{CloneFlags, CloneRequest};
 pub use current::CurrentTask;
 pub(crate) use current::Restart;
 pub(crate) use exec::ExecRequest;
@@ -48,6 +49,6 @@ pub use pid_namespace::PidNamespace;
 pub use set::TaskSet;
 pub use start::{TaskConfig, TaskImage};
 pub use status::{ExitStatus, ResourceUsage};
-pub use task::{CpuSet, NAME_LEN, Task};
+pub use task::{CpuSet, DEFAULT_TIMER_SLACK_NS, NAME_LEN, Task};
 pub use thread_group::ThreadGroup;
 pub(crate) use wait::{ChildEvent, WaitOptions, WaitSelector, Waited};

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::id::{GroupId, NamespaceId, TaskId, Tid};
+use super::status::ExitStatus;
 use super::thread_group::ThreadGroup;
 use super::tree::{NamespaceNode, Tree};
 use super::{PidNamespace, Task};
 use crate::limits::Limits;
 use crate::signal::SignalActions;
+use crate::wait::{Events, Waiter};
 
 /// Every task of a sandbox.
 pub struct TaskSet {
@@ -105,6 +107,11 @@ impl TaskSet {
         tree.tasks.get(&task.id).map_or(Tid(0), |node| Tree::number_in(&node.numbers, namespace.id()))
     }
 
+    /// What `namespace` calls the process; 0 if it does not see it.
+    pub fn group_number(&self, group: &ThreadGroup, namespace: &PidNamespace) -> Tid {
+        self.tree.read().group_number_in(group.id(), namespace.id())
+    }
+
     /// The parent's number as `group`'s own namespace has it; 0 if it does not see the parent.
     pub fn parent_number(&self, group: &ThreadGroup) -> Tid {
         let tree = self.tree.read();
@@ -133,6 +140,18 @@ impl TaskSet {
         *live -= 1;
         if *live == 0 {
             self.all_ended.notify_all();
+        }
+    }
+
+    /// Waits until the process has ended, and returns how. One that has no parent is gone then.
+    pub fn wait_until_ended(&self, group: &ThreadGroup) -> ExitStatus {
+        let waiter = Arc::new(Waiter::default());
+        let _registration = group.changes.register(Events::IN, waiter.clone());
+        loop {
+            if let Some(status) = *group.ended.lock() {
+                return status;
+            }
+            waiter.sleep(None);
         }
     }
 

@@ -10,7 +10,7 @@ use super::current::CurrentTask;
 use super::id::Tid;
 use super::run::State;
 use super::status::ExitStatus;
-use super::task::{NAME_LEN, Resources, TaskSignals};
+use super::task::{DEFAULT_TIMER_SLACK_NS, NAME_LEN, Resources, TaskSignals};
 use super::tree::{GroupNode, TaskNode, Tree};
 use super::vfork::VforkCompletion;
 use super::{CpuSet, Task, TaskSet, ThreadGroup};
@@ -125,7 +125,7 @@ impl TaskSet {
             clear_child_tid: AtomicU64::new(config.clear_child_tid),
             robust_list: AtomicU64::new(0),
             parent_death_signal: AtomicU8::new(0),
-            timer_slack_ns: AtomicU64::new(50_000),
+            timer_slack_ns: AtomicU64::new(DEFAULT_TIMER_SLACK_NS),
             start_time: Instant::now(),
             host_thread_id: AtomicI32::new(0),
             vfork: Mutex::new(config.vfork),

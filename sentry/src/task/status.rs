@@ -23,7 +23,9 @@ impl ExitStatus {
     pub fn wait_status(self) -> i32 {
         match self {
             Self::Exited(code) => i32::from(code) << 8,
-            Self::Signaled { signal, has_dumped_core } => signal.number() | if has_dumped_core { 0x80 } else { 0 },
+            Self::Signaled { signal, has_dumped_core } => {
+                i32::from(signal.number()) | if has_dumped_core { 0x80 } else { 0 }
+            }
         }
     }
 
@@ -31,7 +33,7 @@ impl ExitStatus {
     pub fn shell_status(self) -> u8 {
         match self {
             Self::Exited(code) => code,
-            Self::Signaled { signal, .. } => (128 + signal.number()) as u8,
+            Self::Signaled { signal, .. } => 128 + signal.number(),
         }
     }
 }

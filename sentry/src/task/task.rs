@@ -14,7 +14,7 @@ use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::{DescriptorTable, FsContext};
 use crate::kernel::Kernel;
-use crate::limits::ProcessCharge;
+use crate::limits::{ProcessCharge, UserCounters};
 use crate::memory::MemoryManager;
 use crate::namespace::UtsNamespace;
 use crate::platform::Interrupter;
@@ -23,6 +23,9 @@ use crate::wait::Waiter;
 
 /// Longest name of a task, with its NUL (`TASK_COMM_LEN`).
 pub const NAME_LEN: usize = 16;
+
+/// What PR_SET_TIMERSLACK begins with.
+pub const DEFAULT_TIMER_SLACK_NS: u64 = 50_000;
 
 /// A task. Its thread owns a [`CurrentTask`](super::CurrentTask) beside it.
 pub struct Task {
@@ -169,6 +172,33 @@ impl Task {
     /// Its root, working directory and umask, until it exits.
     pub fn try_fs_context(&self) -> Option<Arc<FsContext>> {
         self.resources.lock().as_ref().map(|resources| resources.fs_context.clone())
+    }
+
+    /// PR_GET_PDEATHSIG; 0 for none.
+    pub fn parent_death_signal(&self) -> u8 {
+        self.parent_death_signal.load(Ordering::Relaxed)
+    }
+
+    /// PR_SET_PDEATHSIG.
+    pub fn set_parent_death_signal(&self, signal: u8) {
+        self.parent_death_signal.store(signal, Ordering::Relaxed);
+    }
+
+    /// PR_GET_TIMERSLACK, nanoseconds.
+    pub fn timer_slack_ns(&self) -> u64 {
+        self.timer_slack_ns.load(Ordering::Relaxed)
+    }
+
+    /// PR_SET_TIMERSLACK, nanoseconds.
+    pub fn set_timer_slack_ns(&self, slack_ns: u64) {
+        self.timer_slack_ns.store(slack_ns, Ordering::Relaxed);
+    }
+
+    /// Has `user` be charged for this task instead (setuid). As on Linux, the limit does not count here.
+    pub fn charge_to(&self, user: &Arc<UserCounters>) {
+        if let Ok(charge) = user.charge_process(None) {
+            *self.process_charge.lock() = Some(charge);
+        }
     }
 
     /// Its UTS namespace.

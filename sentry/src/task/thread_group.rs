@@ -1,7 +1,7 @@
 //! A process: what its tasks share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
@@ -25,8 +25,11 @@ pub struct ThreadGroup {
     limits: Mutex<Limits>,
     /// Children changed state, or a task of this group ended: wait4 and execve sleep here.
     pub(super) changes: WaitQueue,
-    /// PR_GET_DUMPABLE.
+    /// How the process ended, once it has.
+    pub(super) ended: Mutex<Option<ExitStatus>>,
     pub(super) is_dumpable: AtomicBool,
+    /// personality(2).
+    pub(crate) personality: AtomicU32,
     /// Interval and POSIX timers.
     pub(crate) timers: crate::time::ProcessTimers,
 }
@@ -89,7 +92,9 @@ impl ThreadGroup {
             actions: Mutex::new(actions),
             limits: Mutex::new(limits),
             changes: WaitQueue::default(),
+            ended: Mutex::default(),
             is_dumpable: AtomicBool::new(true),
+            personality: AtomicU32::new(0),
             timers: crate::time::ProcessTimers::default(),
         })
     }
@@ -107,6 +112,16 @@ impl ThreadGroup {
     /// getpid(2).
     pub fn number(&self) -> i32 {
         self.number.load(Ordering::Relaxed)
+    }
+
+    /// PR_GET_DUMPABLE: whether others may look into the process.
+    pub fn is_dumpable(&self) -> bool {
+        self.is_dumpable.load(Ordering::Relaxed)
+    }
+
+    /// PR_SET_DUMPABLE.
+    pub fn set_dumpable(&self, is_dumpable: bool) {
+        self.is_dumpable.store(is_dumpable, Ordering::Relaxed);
     }
 
     /// What is done with signals.

@@ -66,7 +66,7 @@ impl CurrentTask {
         let task = self.task().clone();
         let selector = match selector {
             WaitSelector::ProcessGroup(Tid(0)) => {
-                let (own, _) = task.kernel.tasks().process_group_and_session(&task.group, &task.group);
+                let (own, _) = task.kernel.tasks().process_group_and_session(&task.group, task.group.pid_namespace());
                 WaitSelector::ProcessGroup(own)
             }
             selector => selector,

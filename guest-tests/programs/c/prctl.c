@@ -1,0 +1,98 @@
+// prctl and arch_prctl: names, dumpability, no_new_privs, segment bases, what is refused.
+#include "check.h"
+#include <sched.h>
+#include <asm/prctl.h>
+#include <sys/prctl.h>
+
+static void names_are_kept_and_cut(void) {
+  char name[17] = {0}, text[64];
+  OK(prctl(PR_SET_NAME, "a name that is far too long"));
+  OK(prctl(PR_GET_NAME, name));
+  CHECK(strcmp(name, "a name that is ") == 0);
+  read_file("/proc/self/comm", text, sizeof text);
+  CHECK(strcmp(text, "a name that is \n") == 0);
+  OK(prctl(PR_SET_NAME, "new"));
+  read_file("/proc/thread-self/comm", text, sizeof text);
+  CHECK(strcmp(text, "new\n") == 0);
+  CHECK_ERRNO(prctl(PR_SET_NAME, 8), EFAULT);
+  CHECK_ERRNO(prctl(PR_GET_NAME, 8), EFAULT);
+}
+
+static void *own_name(void *argument) {
+  char *name = argument;
+  OK(prctl(PR_GET_NAME, name)); // Inherited,
+  CHECK(strcmp(name, "new") == 0);
+  CHECK_ZERO(pthread_setname_np(pthread_self(), "worker"));
+  OK(prctl(PR_GET_NAME, name));
+  return NULL;
+}
+
+static void names_are_per_thread(void) {
+  char name[17] = {0};
+  join_thread(start_thread(own_name, name));
+  CHECK(strcmp(name, "worker") == 0);
+  OK(prctl(PR_GET_NAME, name));
+  CHECK(strcmp(name, "new") == 0);
+}
+
+static void flags_are_kept(void) {
+  CHECK_EQ(prctl(PR_GET_DUMPABLE), 1);
+  OK(prctl(PR_SET_DUMPABLE, 0));
+  CHECK_EQ(prctl(PR_GET_DUMPABLE), 0);
+  OK(prctl(PR_SET_DUMPABLE, 1));
+  CHECK_ERRNO(prctl(PR_SET_DUMPABLE, 2), EINVAL);
+  CHECK_EQ(prctl(PR_GET_KEEPCAPS), 0);
+  CHECK_ERRNO(prctl(PR_SET_KEEPCAPS, 2), EINVAL);
+  pid_t pid;
+  IN_CHILD(pid) {
+    CHECK_ERRNO(prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0), EINVAL);
+    CHECK_ERRNO(prctl(PR_SET_NO_NEW_PRIVS, 1, 1, 0, 0), EINVAL);
+    OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    CHECK_EQ(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
+    pid_t grandchild;
+    IN_CHILD(grandchild) { CHECK_EQ(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1); }
+    WAIT_OK(grandchild);
+  }
+  WAIT_OK(pid);
+  CHECK_EQ(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 0);
+  OK(prctl(PR_SET_TIMERSLACK, 12345));
+  CHECK_EQ(prctl(PR_GET_TIMERSLACK), 12345);
+  OK(prctl(PR_SET_TIMERSLACK, 0));
+  CHECK_EQ(prctl(PR_CAPBSET_READ, 0) >= 0, 1);
+  CHECK_ERRNO(prctl(PR_CAPBSET_READ, 1000), EINVAL);
+  CHECK_ERRNO(prctl(0x7fffffff, 0, 0, 0, 0), EINVAL);
+}
+
+static unsigned long read_gs(void) {
+  unsigned long value;
+  __asm__ volatile("movq %%gs:0, %0" : "=r"(value));
+  return value;
+}
+
+static void segment_bases_are_kept(void) {
+  static unsigned long block[2] = {0x1122334455667788, 0};
+  unsigned long base = 0;
+  OK(syscall(SYS_arch_prctl, ARCH_SET_GS, block));
+  CHECK_EQ(read_gs(), block[0]);
+  sched_yield();
+  OK(syscall(SYS_arch_prctl, ARCH_GET_GS, &base));
+  CHECK_EQ(base, (unsigned long)block);
+  OK(syscall(SYS_arch_prctl, ARCH_GET_FS, &base));
+  CHECK_EQ(base, (unsigned long)pthread_self());
+  pid_t pid;
+  IN_CHILD(pid) { CHECK_EQ(read_gs(), block[0]); } // Inherited by fork.
+  WAIT_OK(pid);
+  CHECK_ERRNO(syscall(SYS_arch_prctl, ARCH_SET_GS, 0x8000000000000000UL), EPERM);
+  CHECK_ERRNO(syscall(SYS_arch_prctl, ARCH_SET_FS, 0xffff800000000000UL), EPERM);
+  CHECK_ERRNO(syscall(SYS_arch_prctl, ARCH_GET_FS, 8), EFAULT);
+  CHECK_ERRNO(syscall(SYS_arch_prctl, 0x9999, 0), EINVAL);
+  OK(syscall(SYS_arch_prctl, ARCH_SET_GS, 0));
+}
+
+int main(void) {
+  names_are_kept_and_cut();
+  names_are_per_thread();
+  flags_are_kept();
+  segment_bases_are_kept();
+  return 0;
+}

@@ -1,0 +1,340 @@
+//! The kernel: what all tasks of a sandbox share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use syscalls::Sysno;
+
+use crate::Errno;
+use crate::cred::Credentials;
+use crate::fs::{DescriptorTable, FsContext, MountNamespace, Resolver, Viewer};
+use crate::futex::FutexTable;
+use crate::limits::{Limits, Resource, Users};
+use crate::loader::{self, LoadError, LoadRequest};
+use crate::memory::{FrameAllocator, MemoryManager};
+use crate::namespace::UtsNamespace;
+use crate::platform::{Platform, SegmentBases, VirtualAddress};
+use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
+use crate::syscall::trace::Tracer;
+use crate::task::{CpuSet, ExitStatus, Task, TaskConfig, TaskImage, TaskSet};
+use crate::time::TimerQueue;
+use crate::time::vdso::Vdso;
+
+/// The release that uname(2) tells: what the sentry offers lives up to it.
+pub const RELEASE: &str = "6.12.0-palisade";
+/// The version that uname(2) tells.
+pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC Palisade";
+
+/// What a sandbox is.
+pub struct KernelConfig {
+    /// The machine.
+    pub platform: Arc<dyn Platform>,
+    /// The guest's frames.
+    pub frames: Arc<FrameAllocator>,
+    /// CPUs that the guest is told of.
+    pub cpu_count: usize,
+    /// The host name.
+    pub host_name: Vec<u8>,
+    /// Where system calls are written to, if anywhere.
+    pub tracer: Option<Tracer>,
+}
+
+/// Why there is no kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The vDSO does not fit into guest memory.
+    #[error("no guest memory for the vDSO ({0}); give the guest more with --memory")]
+    Vdso(Errno),
+    /// The first address space could not be made.
+    #[error("no address space ({0})")]
+    Memory(Errno),
+}
+
+/// The program that a sandbox runs first.
+pub struct InitProgram {
+    /// The program's path, as [`Resolver`] takes it.
+    pub path: Vec<u8>,
+    /// Its arguments, its own name first.
+    pub arguments: Vec<Vec<u8>>,
+    /// Its environment, `NAME=value` each.
+    pub environment: Vec<Vec<u8>>,
+    /// Its mounts.
+    pub mounts: Arc<MountNamespace>,
+    /// Its working directory.
+    pub working_directory: Vec<u8>,
+    /// Its descriptors.
+    pub descriptors: Arc<DescriptorTable>,
+    /// Who it is.
+    pub credentials: Credentials,
+    /// Its resource limits.
+    pub limits: Limits,
+}
+
+/// Why the first program does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The working directory is not one.
+    #[error("working directory {path}: {reason}", path = path.escape_ascii())]
+    WorkingDirectory {
+        /// What was given.
+        path: Vec<u8>,
+        /// What is wrong with it.
+        reason: LoadError,
+    },
+    /// The program cannot be loaded.
+    #[error("cannot execute {path}: {reason}", path = path.escape_ascii())]
+    Program {
+        /// What was given.
+        path: Vec<u8>,
+        /// What is wrong with it.
+        reason: LoadError,
+    },
+    /// There is no room for the task.
+    #[error("cannot make the first task: {0}")]
+    Task(Errno),
+}
+
+/// What processors offer, as the auxiliary vector tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuFeatures {
+    /// AT_HWCAP: EDX of CPUID leaf 1.
+    pub hwcap: u64,
+    /// AT_HWCAP2: bit 1 for FSGSBASE.
+    pub hwcap2: u64,
+    /// AT_MINSIGSTKSZ.
+    pub min_signal_stack_bytes: u64,
+}
+
+/// The kernel of a sandbox.
+pub struct Kernel {
+    platform: Arc<dyn Platform>,
+    frames: Arc<FrameAllocator>,
+    tasks: TaskSet,
+    users: Users,
+    futexes: FutexTable,
+    timers: Arc<TimerQueue>,
+    vdso: Vdso,
+    uts_namespace: Arc<UtsNamespace>,
+    empty_memory: Arc<MemoryManager>,
+    cpu_count: usize,
+    cpu_features: CpuFeatures,
+    boot_time: Instant,
+    tracer: Option<Tracer>,
+    /// A bit for each system call number whose absence has been logged.
+    missing_syscalls: [AtomicU64; 8],
+}
+
+impl Kernel {
+    /// Makes a kernel without tasks.
+    ///
+    /// # Errors
+    /// Guest memory is too small even for the kernel's own pages.
+    pub fn new(config: KernelConfig) -> Result<Arc<Self>, KernelError> {
+        let KernelConfig { platform, frames, cpu_count, host_name, tracer } = config;
+        let vdso = Vdso::new(&frames).map_err(KernelError::Vdso)?;
+        let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
+        Ok(Arc::new(Self {
+            cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),
+            platform,
+            frames,
+            tasks: TaskSet::default(),
+            users: Users::default(),
+            futexes: FutexTable::default(),
+            timers: TimerQueue::new(),
+            vdso,
+            uts_namespace: UtsNamespace::new(&host_name),
+            empty_memory,
+            cpu_count: cpu_count.clamp(1, 64),
+            boot_time: Instant::now(),
+            tracer,
+            missing_syscalls: Default::default(),
+        }))
+    }
+
+    /// The machine.
+    pub fn platform(&self) -> &Arc<dyn Platform> {
+        &self.platform
+    }
+
+    /// The guest's frames.
+    pub fn frames(&self) -> &Arc<FrameAllocator> {
+        &self.frames
+    }
+
+    /// All tasks.
+    pub fn tasks(&self) -> &TaskSet {
+        &self.tasks
+    }
+
+    /// What each user is charged with.
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Who waits for which futex.
+    pub fn futexes(&self) -> &FutexTable {
+        &self.futexes
+    }
+
+    /// Timers of every kind.
+    pub fn timers(&self) -> &Arc<TimerQueue> {
+        &self.timers
+    }
+
+    /// CPUs that the guest is told of.
+    pub fn cpu_count(&self) -> usize {
+        self.cpu_count
+    }
+
+    /// What the processors offer.
+    pub fn cpu_features(&self) -> CpuFeatures {
+        self.cpu_features
+    }
+
+    /// When the kernel was made.
+    pub fn boot_time(&self) -> Instant {
+        self.boot_time
+    }
+
+    /// The UTS namespace of the first task.
+    pub fn uts_namespace(&self) -> &Arc<UtsNamespace> {
+        &self.uts_namespace
+    }
+
+    /// Where system calls are written to, if anywhere.
+    pub fn tracer(&self) -> Option<&Tracer> {
+        self.tracer.as_ref()
+    }
+
+    /// An address space with nothing in it: what an exited task's thread is left with.
+    pub(crate) fn empty_memory(&self) -> &Arc<MemoryManager> {
+        &self.empty_memory
+    }
+
+    /// A new address space.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(crate) fn new_memory(&self) -> Result<Arc<MemoryManager>, Errno> {
+        MemoryManager::new(&self.platform, &self.frames)
+    }
+
+    /// Maps the vDSO into `memory`; returns where its ELF header is.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(crate) fn map_vdso(&self, memory: &MemoryManager) -> Result<u64, Errno> {
+        self.vdso.map(memory).map(|VirtualAddress(address)| address)
+    }
+
+    /// Logs that system call `number` is not served, the first time that it is asked for.
+    pub(crate) fn note_missing_syscall(&self, number: u64) {
+        let Some(word) = usize::try_from(number / 64).ok().and_then(|index| self.missing_syscalls.get(index)) else {
+            return;
+        };
+        let bit = 1 << (number % 64);
+        if word.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+            let name = Sysno::new(number as usize).map_or("?", |name| name.name());
+            log::warn!("system call {name} ({number}) is not there yet: ENOSYS");
+        }
+    }
+
+    /// Loads and starts the first program.
+    ///
+    /// # Errors
+    /// The program or its working directory is not there, or cannot be used.
+    pub fn start_init(self: &Arc<Self>, init: InitProgram) -> Result<Arc<Task>, InitError> {
+        let viewer = Viewer {
+            credentials: Arc::new(init.credentials.clone()),
+            process_id: 1,
+            thread_id: 1,
+            session_id: 1,
+        };
+        let fs_context = FsContext::new(init.mounts);
+        let in_directory = |reason: LoadError| InitError::WorkingDirectory {
+            path: init.working_directory.clone(),
+            reason,
+        };
+        let view = fs_context.view();
+        let directory = Resolver::new(&view, &viewer)
+            .resolve(&view.root, &init.working_directory, true)
+            .map_err(|errno| in_directory(errno.into()))?;
+        if !directory.is_directory() {
+            return Err(in_directory(Errno::ENOTDIR.into()));
+        }
+        fs_context.set_working_directory(directory);
+        let view = fs_context.view();
+        let in_program =
+            |reason: LoadError| InitError::Program { path: init.path.clone(), reason };
+        let file = Resolver::new(&view, &viewer)
+            .resolve(&view.working_directory, &init.path, true)
+            .map_err(|errno| in_program(errno.into()))?;
+        let program = loader::load(LoadRequest {
+            kernel: self,
+            view: &view,
+            viewer: &viewer,
+            file,
+            file_name: init.path.clone(),
+            is_reachable: true,
+            arguments: init.arguments,
+            environment: init.environment,
+            stack_limit_bytes: init.limits.soft(Resource::STACK),
+        })
+        .map_err(in_program)?;
+        program.memory.set_executable(program.executable.clone());
+        let credentials =
+            loader::credentials_after_exec(&init.credentials, program.set_uid, program.set_gid);
+        let user_counters = self.users.counters(credentials.real_uid);
+        let actions = Arc::new(parking_lot::Mutex::new(SignalActions::default()));
+        let exit_signal = i32::from(Signal::SIGCHLD.number());
+        let config = TaskConfig {
+            kernel: self.clone(),
+            parent: None,
+            inherit_parent: None,
+            thread_group: self.tasks.new_thread_group(
+                self.tasks.root().clone(),
+                actions,
+                init.limits,
+                exit_signal,
+            ),
+            wanted_numbers: Vec::new(),
+            signal_mask: SignalSet::EMPTY,
+            signal_stack: AlternateStack::default(),
+            image: TaskImage {
+                registers: program.registers,
+                segment_bases: SegmentBases::default(),
+                extended_state: None,
+                memory: program.memory,
+                name: program.name,
+            },
+            fs_context,
+            descriptors: init.descriptors,
+            credentials: Arc::new(credentials),
+            niceness: 0,
+            uts_namespace: self.uts_namespace.clone(),
+            allowed_cpus: CpuSet::first(self.cpu_count),
+            user_counters,
+            clear_child_tid: 0,
+            vfork: None,
+        };
+        let task = self.tasks.new_task(config).map_err(InitError::Task)?;
+        task.start().map_err(InitError::Task)?;
+        Ok(task)
+    }
+
+    /// Waits until the process of `task`, the first one, has ended, and returns how.
+    pub fn wait_for_init(&self, task: &Task) -> ExitStatus {
+        self.tasks.wait_until_ended(task.thread_group())
+    }
+}
+
+impl CpuFeatures {
+    fn of_host(extended_state_len_bytes: usize) -> Self {
+        let leaf_1 = std::arch::x86_64::__cpuid(1);
+        // The frame without its extended state, and room to align it (Linux's `sigaltstack` minimum grows alike).
+        const FRAME_BYTES: u64 = 1024;
+        let min_signal_stack_bytes = (extended_state_len_bytes as u64 + FRAME_BYTES).next_multiple_of(16);
+        Self { hwcap: leaf_1.edx.into(), hwcap2: 1 << 1, min_signal_stack_bytes }
+    }
+}

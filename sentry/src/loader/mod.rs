@@ -1,0 +1,272 @@
+//! Loading programs (`man 2 execve`): scripts, ELF executables and their interpreters, and the initial stack.
+
+mod elf;
+mod error;
+mod script;
+mod stack;
+
+use std::sync::Arc;
+
+use crate::Errno;
+use crate::cred::Credentials;
+use crate::fs::{self, File, FileDescription, FileKind, FsView, MountFlags, OpenFlags, Path, Resolver, Viewer};
+use crate::kernel::Kernel;
+use crate::memory::MemoryManager;
+use crate::platform::Registers;
+
+pub use error::LoadError;
+pub use stack::{MAX_ARGUMENT_BYTES, MAX_STRINGS_BYTES};
+
+/// How many interpreters may stand behind one another (Linux's `BINPRM` limit).
+const MAX_SCRIPT_DEPTH: usize = 5;
+/// How much of a file tells its kind (Linux's `BINPRM_BUF_SIZE`).
+const HEAD_BYTES: usize = 256;
+/// Set-user-ID and set-group-ID bits of a mode.
+const SET_UID: u32 = 0o4000;
+const SET_GID: u32 = 0o2000;
+const GROUP_EXECUTE: u32 = 0o010;
+
+/// What is to be loaded.
+pub struct LoadRequest<'a> {
+    /// The kernel.
+    pub kernel: &'a Arc<Kernel>,
+    /// Where paths begin.
+    pub view: &'a FsView,
+    /// Who executes.
+    pub viewer: &'a Viewer,
+    /// The file, already resolved.
+    pub file: Path,
+    /// What the file is called: AT_EXECFN, and a script's name for its interpreter.
+    pub file_name: Vec<u8>,
+    /// Whether a script's interpreter could open the file by `file_name` (not so for a close-on-exec descriptor).
+    pub is_reachable: bool,
+    /// The arguments, with the program's own name first.
+    pub arguments: Vec<Vec<u8>>,
+    /// The environment.
+    pub environment: Vec<Vec<u8>>,
+    /// RLIMIT_STACK.
+    pub stack_limit_bytes: u64,
+}
+
+/// A program in memory, ready to run.
+pub struct LoadedProgram {
+    /// Its address space.
+    pub memory: Arc<MemoryManager>,
+    /// Its first registers.
+    pub registers: Registers,
+    /// Its name (`comm`).
+    pub name: Vec<u8>,
+    /// The file that was loaded (`/proc/PID/exe`).
+    pub executable: Path,
+    /// The IDs that the file's mode gives (set-user-ID, set-group-ID).
+    pub set_uid: Option<u32>,
+    /// Likewise.
+    pub set_gid: Option<u32>,
+    /// Whether the file may not be read by the one who executes it: then nobody may look into the process.
+    pub is_unreadable: bool,
+}
+
+/// A file that is being executed.
+struct Executable {
+    path: Path,
+    file: Arc<dyn File>,
+    /// What /proc/PID/maps names.
+    description: Arc<FileDescription>,
+    head: Vec<u8>,
+    set_uid: Option<u32>,
+    set_gid: Option<u32>,
+    is_unreadable: bool,
+}
+
+/// Loads a program into an address space of its own.
+///
+/// # Errors
+/// Those of execve(2): EACCES, ENOEXEC, ENOENT (an interpreter is missing), ELOOP, E2BIG, ELIBBAD, ENOMEM, EIO.
+pub fn load(request: LoadRequest<'_>) -> Result<LoadedProgram, LoadError> {
+    let LoadRequest { mut arguments, file_name, .. } = request;
+    if arguments.is_empty() {
+        arguments.push(Vec::new());
+    }
+    let around = Surroundings { kernel: request.kernel, view: request.view, viewer: request.viewer };
+    let name = base_name(&file_name).to_vec();
+    let mut executable = open_executable(request.file, request.viewer)?;
+    let mut script_name = file_name.clone();
+    for _ in 0..=MAX_SCRIPT_DEPTH {
+        let Some(script) = script::parse(&executable.head)? else {
+            let (environment, stack_limit_bytes) = (request.environment, request.stack_limit_bytes);
+            let strings = Strings { arguments, environment, file_name, stack_limit_bytes };
+            return load_elf(&around, executable, strings, name);
+        };
+        if !request.is_reachable {
+            return Err(Errno::ENOENT.into());
+        }
+        arguments = script.arguments_for(&script_name, &arguments);
+        executable = find_interpreter(&around, &script.interpreter)?;
+        script_name = script.interpreter;
+    }
+    Err(Errno::ELOOP.into())
+}
+
+/// Where an interpreter is looked up.
+struct Surroundings<'a> {
+    kernel: &'a Arc<Kernel>,
+    view: &'a FsView,
+    viewer: &'a Viewer,
+}
+
+/// Opens the interpreter called `path`.
+fn find_interpreter(around: &Surroundings<'_>, path: &[u8]) -> Result<Executable, LoadError> {
+    let resolver = Resolver::new(around.view, around.viewer);
+    let found = resolver.resolve(&around.view.working_directory, path, true);
+    found.and_then(|found| open_executable(found, around.viewer)).map_err(|errno| {
+        let reason = LoadError::from(errno).reason;
+        LoadError::new(errno, format!("its interpreter {}: {reason}", path.escape_ascii()))
+    })
+}
+
+/// What goes onto the initial stack.
+struct Strings {
+    arguments: Vec<Vec<u8>>,
+    environment: Vec<Vec<u8>>,
+    file_name: Vec<u8>,
+    stack_limit_bytes: u64,
+}
+
+fn load_elf(
+    around: &Surroundings<'_>,
+    executable: Executable,
+    strings: Strings,
+    name: Vec<u8>,
+) -> Result<LoadedProgram, LoadError> {
+    // Nobody is charged for an address space before the strings are known to fit.
+    stack::check_size(&strings.arguments, &strings.environment, strings.stack_limit_bytes)?;
+    let program = elf::Image::parse(&*executable.file, &executable.head)?;
+    let interpreter = match program.interpreter() {
+        None => None,
+        Some(path) => {
+            let interpreter = find_interpreter(around, path)?;
+            let image = elf::Image::parse(&*interpreter.file, &interpreter.head).map_err(|error| {
+                let errno = if error.errno == Errno::ENOEXEC { Errno::ELIBBAD } else { error.errno };
+                LoadError::new(errno, format!("its interpreter {}: {error}", path.escape_ascii()))
+            })?;
+            Some((interpreter, image))
+        }
+    };
+    let memory = around.kernel.new_memory()?;
+    memory.set_stack_limit(strings.stack_limit_bytes);
+    let placed = program.map(&memory, &executable, elf::Role::Program)?;
+    memory.set_brk_start(placed.end)?;
+    let placed_interpreter = match &interpreter {
+        None => None,
+        Some((file, image)) => Some(image.map(&memory, file, elf::Role::Interpreter)?),
+    };
+    let vdso = around.kernel.map_vdso(&memory)?;
+    let stack_pointer = stack::build(&memory, around, &strings, &executable, &stack::Auxiliary {
+        program: &placed,
+        interpreter_base: placed_interpreter.as_ref().map_or(0, |placed| placed.base),
+        vdso,
+        has_executable_stack: program.has_executable_stack(),
+    })?;
+    let rip = placed_interpreter.as_ref().map_or(placed.entry, |placed| placed.entry);
+    Ok(LoadedProgram {
+        memory,
+        registers: Registers { rip, rsp: stack_pointer, ..Registers::default() },
+        name,
+        executable: executable.path,
+        set_uid: executable.set_uid,
+        set_gid: executable.set_gid,
+        is_unreadable: executable.is_unreadable,
+    })
+}
+
+/// Opens `path` for execution and reads its first bytes.
+fn open_executable(path: Path, viewer: &Viewer) -> Result<Executable, Errno> {
+    let inode = path.inode();
+    if inode.kind() != FileKind::Regular || path.mount.flags().contains(MountFlags::NOEXEC) {
+        return Err(Errno::EACCES);
+    }
+    fs::check_access(&**inode, fs::Access::EXECUTE, &viewer.credentials)?;
+    let metadata = inode.metadata()?;
+    let honours_ids =
+        !path.mount.flags().contains(MountFlags::NOSUID) && !viewer.credentials.no_new_privs;
+    let set_uid = (honours_ids && metadata.mode & SET_UID != 0).then_some(metadata.uid);
+    let is_set_gid = metadata.mode & (SET_GID | GROUP_EXECUTE) == SET_GID | GROUP_EXECUTE;
+    let set_gid = (honours_ids && is_set_gid).then_some(metadata.gid);
+    let is_unreadable = fs::check_access(&**inode, fs::Access::READ, &viewer.credentials).is_err();
+    let file = inode.clone().open(OpenFlags::empty(), &Viewer::kernel())?;
+    let mut head = vec![0; HEAD_BYTES];
+    let read = read_fully(&*file, &mut head, 0)?;
+    head.truncate(read);
+    let description = FileDescription::new(file.clone(), Some(path.clone()), OpenFlags::empty());
+    Ok(Executable { path, file, description, head, set_uid, set_gid, is_unreadable })
+}
+
+/// Reads until `buffer` is full or the file ends; returns the bytes read.
+fn read_fully(file: &dyn File, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset.saturating_add(filled as u64))? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(filled)
+}
+
+fn base_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').find(|name| !name.is_empty()).unwrap_or(path)
+}
+
+/// The credentials after execve of a file that gives `set_uid` and `set_gid` (`man 7 capabilities`, "Transformation of capabilities during execve()").
+pub fn credentials_after_exec(old: &Credentials, set_uid: Option<u32>, set_gid: Option<u32>) -> Credentials {
+    use crate::cred::Capabilities;
+    const NOROOT: u32 = 1;
+    let mut new = old.clone();
+    if let Some(uid) = set_uid {
+        new.effective_uid = uid;
+    }
+    if let Some(gid) = set_gid {
+        new.effective_gid = gid;
+    }
+    let is_privileged_file = set_uid.is_some() || set_gid.is_some();
+    if is_privileged_file {
+        new.ambient = Capabilities::empty();
+    }
+    let root_counts = old.securebits & NOROOT == 0;
+    if root_counts && (new.effective_uid == 0 || new.real_uid == 0) {
+        new.permitted = old.inheritable | old.bounding;
+        new.effective = if new.effective_uid == 0 { new.permitted } else { new.ambient };
+    } else {
+        new.permitted = new.ambient;
+        new.effective = new.ambient;
+    }
+    (new.saved_uid, new.fs_uid) = (new.effective_uid, new.effective_uid);
+    (new.saved_gid, new.fs_gid) = (new.effective_gid, new.effective_gid);
+    // SECBIT_KEEP_CAPS is cleared by execve.
+    new.securebits &= !(1 << 4);
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cred::Capabilities;
+
+    #[test]
+    fn a_set_user_id_root_program_has_all_capabilities() {
+        let user = Credentials::of_user(1000, 1000);
+        let new = credentials_after_exec(&user, Some(0), None);
+        assert_eq!((new.real_uid, new.effective_uid, new.saved_uid), (1000, 0, 0));
+        assert!(new.has(Capabilities::ALL));
+    }
+
+    #[test]
+    fn a_user_s_program_has_only_ambient_capabilities() {
+        let mut user = Credentials::of_user(1000, 1000);
+        user.permitted = Capabilities::ALL;
+        user.effective = Capabilities::ALL;
+        user.ambient = Capabilities::NET_RAW;
+        assert_eq!(credentials_after_exec(&user, None, None).effective, Capabilities::NET_RAW);
+        assert!(credentials_after_exec(&user, None, Some(5)).effective.is_empty());
+    }
+}

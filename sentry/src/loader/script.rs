@@ -1,0 +1,62 @@
+//! Interpreter scripts: `#!interpreter [argument]` (`man 2 execve`).
+
+use crate::Errno;
+
+/// The first line of a script.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Script {
+    /// The interpreter's path.
+    pub(super) interpreter: Vec<u8>,
+    argument: Option<Vec<u8>>,
+}
+
+/// Parses the first bytes of a file; `None` if it is no script.
+///
+/// # Errors
+/// ENOEXEC if the line names no interpreter, or if its interpreter's path does not end within `head`.
+pub(super) fn parse(head: &[u8]) -> Result<Option<Script>, Errno> {
+    let Some(rest) = head.strip_prefix(b"#!") else { return Ok(None) };
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let line_end = rest.iter().position(|byte| matches!(byte, b'\n' | 0));
+    let line = &rest[..line_end.unwrap_or(rest.len())];
+    let start = line.iter().position(|byte| !is_blank(byte)).ok_or(Errno::ENOEXEC)?;
+    let line = &line[start..];
+    let end = line.iter().position(is_blank);
+    if end.is_none() && line_end.is_none() && head.len() >= super::HEAD_BYTES {
+        return Err(Errno::ENOEXEC);
+    }
+    let (interpreter, rest) = line.split_at(end.unwrap_or(line.len()));
+    let argument = rest.trim_ascii();
+    let argument = (!argument.is_empty()).then(|| argument.to_vec());
+    Ok(Some(Script { interpreter: interpreter.to_vec(), argument }))
+}
+
+impl Script {
+    /// The interpreter's arguments: itself, its one argument, the script, and the script's arguments.
+    pub(super) fn arguments_for(&self, script_name: &[u8], old: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let own = [self.interpreter.clone()].into_iter().chain(self.argument.clone()).chain([script_name.to_vec()]);
+        own.chain(old.iter().skip(1).cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_the_line_is_one_argument() {
+        let script = parse(b"#! /bin/sh  -e  x \necho").unwrap().unwrap();
+        assert_eq!(script.interpreter, b"/bin/sh");
+        let arguments = script.arguments_for(b"./s", &[b"s".to_vec(), b"a".to_vec()]);
+        assert_eq!(arguments, [&b"/bin/sh"[..], b"-e  x", b"./s", b"a"]);
+    }
+
+    #[test]
+    fn lines_without_an_interpreter_are_not_executable() {
+        assert_eq!(parse(b"\x7fELF"), Ok(None));
+        assert_eq!(parse(b"#!"), Err(Errno::ENOEXEC));
+        assert_eq!(parse(b"#!  \t\nx"), Err(Errno::ENOEXEC));
+        let endless = [b"#!/".to_vec(), vec![b'x'; super::super::HEAD_BYTES - 3]].concat();
+        assert_eq!(parse(&endless), Err(Errno::ENOEXEC));
+    }
+}

@@ -1,0 +1,344 @@
+//! Users, groups and capabilities (`man 7 credentials`, `man 7 capabilities`).
+
+use std::sync::Arc;
+
+use syscalls::Sysno;
+
+use super::Handler;
+use crate::Errno;
+use crate::cred::{Capabilities, Credentials};
+use crate::platform::VirtualAddress;
+use crate::task::{CurrentTask, Tid};
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::getuid, |task, _| Ok(task.credentials().real_uid as usize)),
+    (Sysno::geteuid, |task, _| Ok(task.credentials().effective_uid as usize)),
+    (Sysno::getgid, |task, _| Ok(task.credentials().real_gid as usize)),
+    (Sysno::getegid, |task, _| Ok(task.credentials().effective_gid as usize)),
+    (Sysno::getresuid, getresuid),
+    (Sysno::getresgid, getresgid),
+    (Sysno::setuid, setuid),
+    (Sysno::setgid, setgid),
+    (Sysno::setreuid, setreuid),
+    (Sysno::setregid, setregid),
+    (Sysno::setresuid, setresuid),
+    (Sysno::setresgid, setresgid),
+    (Sysno::setfsuid, setfsuid),
+    (Sysno::setfsgid, setfsgid),
+    (Sysno::getgroups, getgroups),
+    (Sysno::setgroups, setgroups),
+    (Sysno::capget, capget),
+    (Sysno::capset, capset),
+];
+
+/// "Leave this one alone."
+const UNCHANGED: u32 = u32::MAX;
+/// Most supplementary groups (`NGROUPS_MAX`).
+const MAX_GROUPS: u64 = 65_536;
+/// `_LINUX_CAPABILITY_VERSION_3`: two words a set.
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
+const SECBIT_KEEP_CAPS: u32 = 1 << 4;
+
+fn getresuid(task: &mut CurrentTask, [real, effective, saved, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let credentials = task.credentials();
+    write_ids(task, [
+        (real, credentials.real_uid),
+        (effective, credentials.effective_uid),
+        (saved, credentials.saved_uid),
+    ])
+}
+
+fn getresgid(task: &mut CurrentTask, [real, effective, saved, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let credentials = task.credentials();
+    write_ids(task, [
+        (real, credentials.real_gid),
+        (effective, credentials.effective_gid),
+        (saved, credentials.saved_gid),
+    ])
+}
+
+fn write_ids(task: &CurrentTask, ids: [(u64, u32); 3]) -> Result<usize, Errno> {
+    for (address, id) in ids {
+        task.memory().write_object(VirtualAddress(address), &id)?;
+    }
+    Ok(0)
+}
+
+fn setuid(task: &mut CurrentTask, [uid, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let uid = valid_id(uid)?;
+    let old = task.credentials();
+    let mut new = (*old).clone();
+    if old.has(Capabilities::SETUID) {
+        (new.real_uid, new.effective_uid, new.saved_uid) = (uid, uid, uid);
+    } else if uid == old.real_uid || uid == old.saved_uid {
+        new.effective_uid = uid;
+    } else {
+        return Err(Errno::EPERM);
+    }
+    change_user(task, &old, new)
+}
+
+fn setgid(task: &mut CurrentTask, [gid, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let gid = valid_id(gid)?;
+    let mut new = (*task.credentials()).clone();
+    if new.has(Capabilities::SETGID) {
+        (new.real_gid, new.effective_gid, new.saved_gid) = (gid, gid, gid);
+    } else if gid == new.real_gid || gid == new.saved_gid {
+        new.effective_gid = gid;
+    } else {
+        return Err(Errno::EPERM);
+    }
+    new.fs_gid = new.effective_gid;
+    task.task().set_credentials(new);
+    Ok(0)
+}
+
+fn valid_id(id: u64) -> Result<u32, Errno> {
+    if id as u32 == UNCHANGED { Err(Errno::EINVAL) } else { Ok(id as u32) }
+}
+
+fn setreuid(task: &mut CurrentTask, [real, effective, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let old = task.credentials();
+    let new_ids = change_real_and_effective(
+        [old.real_uid, old.effective_uid, old.saved_uid],
+        [real as u32, effective as u32],
+        old.has(Capabilities::SETUID),
+    )?;
+    let mut new = (*old).clone();
+    [new.real_uid, new.effective_uid, new.saved_uid] = new_ids;
+    change_user(task, &old, new)
+}
+
+fn setregid(task: &mut CurrentTask, [real, effective, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let mut new = (*task.credentials()).clone();
+    [new.real_gid, new.effective_gid, new.saved_gid] = change_real_and_effective(
+        [new.real_gid, new.effective_gid, new.saved_gid],
+        [real as u32, effective as u32],
+        new.has(Capabilities::SETGID),
+    )?;
+    new.fs_gid = new.effective_gid;
+    task.task().set_credentials(new);
+    Ok(0)
+}
+
+/// The rules of `man 2 setreuid`, for users and groups alike: old and new are (real, effective, saved).
+fn change_real_and_effective(
+    [old_real, old_effective, old_saved]: [u32; 3],
+    [real, effective]: [u32; 2],
+    is_privileged: bool,
+) -> Result<[u32; 3], Errno> {
+    let may_be_real = is_privileged || [UNCHANGED, old_real, old_effective].contains(&real);
+    let may_be_effective = is_privileged || [UNCHANGED, old_real, old_effective, old_saved].contains(&effective);
+    if !may_be_real || !may_be_effective {
+        return Err(Errno::EPERM);
+    }
+    let new_real = if real == UNCHANGED { old_real } else { real };
+    let new_effective = if effective == UNCHANGED { old_effective } else { effective };
+    let saves = real != UNCHANGED || effective != UNCHANGED && effective != old_real;
+    Ok([new_real, new_effective, if saves { new_effective } else { old_saved }])
+}
+
+fn setresuid(task: &mut CurrentTask, [real, effective, saved, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let old = task.credentials();
+    let mut new = (*old).clone();
+    [new.real_uid, new.effective_uid, new.saved_uid] = change_all(
+        [old.real_uid, old.effective_uid, old.saved_uid],
+        [real as u32, effective as u32, saved as u32],
+        old.has(Capabilities::SETUID),
+    )?;
+    change_user(task, &old, new)
+}
+
+fn setresgid(task: &mut CurrentTask, [real, effective, saved, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let mut new = (*task.credentials()).clone();
+    [new.real_gid, new.effective_gid, new.saved_gid] = change_all(
+        [new.real_gid, new.effective_gid, new.saved_gid],
+        [real as u32, effective as u32, saved as u32],
+        new.has(Capabilities::SETGID),
+    )?;
+    new.fs_gid = new.effective_gid;
+    task.task().set_credentials(new);
+    Ok(0)
+}
+
+/// The rules of `man 2 setresuid`.
+fn change_all(old: [u32; 3], wanted: [u32; 3], is_privileged: bool) -> Result<[u32; 3], Errno> {
+    if !is_privileged && wanted.iter().any(|id| *id != UNCHANGED && !old.contains(id)) {
+        return Err(Errno::EPERM);
+    }
+    Ok(std::array::from_fn(|index| if wanted[index] == UNCHANGED { old[index] } else { wanted[index] }))
+}
+
+/// Swaps in credentials whose user IDs have changed, and adjusts capabilities (`man 7 capabilities`, "Effect of user ID changes on capabilities").
+fn change_user(task: &mut CurrentTask, old: &Credentials, mut new: Credentials) -> Result<usize, Errno> {
+    new.fs_uid = new.effective_uid;
+    if old.securebits & SECBIT_NO_SETUID_FIXUP == 0 {
+        let has_root = |credentials: &Credentials| {
+            [credentials.real_uid, credentials.effective_uid, credentials.saved_uid].contains(&0)
+        };
+        if has_root(old) && !has_root(&new) {
+            if old.securebits & SECBIT_KEEP_CAPS == 0 {
+                new.permitted = Capabilities::empty();
+                new.effective = Capabilities::empty();
+            }
+            new.ambient = Capabilities::empty();
+        }
+        match (old.effective_uid, new.effective_uid) {
+            (0, uid) if uid != 0 => new.effective = Capabilities::empty(),
+            (uid, 0) if uid != 0 => new.effective = new.permitted,
+            _ => {}
+        }
+    }
+    if new.real_uid != old.real_uid {
+        task.task().charge_to(&task.kernel().users().counters(new.real_uid));
+    }
+    task.task().set_credentials(new);
+    Ok(0)
+}
+
+fn setfsuid(task: &mut CurrentTask, [uid, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let old = task.credentials();
+    let uid = uid as u32;
+    let is_own = [old.real_uid, old.effective_uid, old.saved_uid, old.fs_uid].contains(&uid);
+    if uid != UNCHANGED && (is_own || old.has(Capabilities::SETUID)) {
+        let mut new = (*old).clone();
+        new.fs_uid = uid;
+        task.task().set_credentials(new);
+    }
+    Ok(old.fs_uid as usize)
+}
+
+fn setfsgid(task: &mut CurrentTask, [gid, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let old = task.credentials();
+    let gid = gid as u32;
+    let is_own = [old.real_gid, old.effective_gid, old.saved_gid, old.fs_gid].contains(&gid);
+    if gid != UNCHANGED && (is_own || old.has(Capabilities::SETGID)) {
+        let mut new = (*old).clone();
+        new.fs_gid = gid;
+        task.task().set_credentials(new);
+    }
+    Ok(old.fs_gid as usize)
+}
+
+fn getgroups(task: &mut CurrentTask, [size, address, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let groups = task.credentials().groups.clone();
+    let size = size as i32;
+    if size < 0 || size > 0 && (size as usize) < groups.len() {
+        return Err(Errno::EINVAL);
+    }
+    if size > 0 {
+        let bytes: Vec<u8> = groups.iter().flat_map(|group| group.to_le_bytes()).collect();
+        task.memory().write_bytes(VirtualAddress(address), &bytes)?;
+    }
+    Ok(groups.len())
+}
+
+fn setgroups(task: &mut CurrentTask, [size, address, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let mut new = (*task.credentials()).clone();
+    if !new.has(Capabilities::SETGID) {
+        return Err(Errno::EPERM);
+    }
+    if size > MAX_GROUPS {
+        return Err(Errno::EINVAL);
+    }
+    let mut bytes = vec![0; size as usize * 4];
+    task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
+    let words = bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+    let mut groups: Vec<u32> = words.collect();
+    groups.sort_unstable();
+    new.groups = Arc::from(groups);
+    task.task().set_credentials(new);
+    Ok(0)
+}
+
+/// Reads the header of capget(2) and capset(2): how many words a set has, and whose it is.
+fn read_header(task: &CurrentTask, address: u64) -> Result<(usize, i32), Errno> {
+    let [version, pid]: [u32; 2] = task.memory().read_object(VirtualAddress(address))?;
+    /// The first and the second version.
+    const OLD_VERSIONS: [(u32, usize); 2] = [(0x1998_0330, 1), (0x2007_1026, 2)];
+    let words = OLD_VERSIONS.iter().find(|(old, _)| *old == version).map(|(_, words)| *words);
+    match words.or((version == CAPABILITY_VERSION_3).then_some(2)) {
+        Some(words) => Ok((words, pid as i32)),
+        None => {
+            task.memory().write_object(VirtualAddress(address), &CAPABILITY_VERSION_3)?;
+            Err(Errno::EINVAL)
+        }
+    }
+}
+
+fn capget(task: &mut CurrentTask, [header, data, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let (words, pid) = match read_header(task, header) {
+        // With no place for the data, the call only asks for the version.
+        Err(Errno::EINVAL) if data == 0 => return Ok(0),
+        header => header?,
+    };
+    let credentials = match pid {
+        pid if pid < 0 => return Err(Errno::EINVAL),
+        0 => task.credentials(),
+        pid => {
+            let namespace = task.thread_group().pid_namespace();
+            task.kernel().tasks().task(namespace, Tid(pid)).ok_or(Errno::ESRCH)?.credentials()
+        }
+    };
+    if data == 0 {
+        return Ok(0);
+    }
+    let sets = [credentials.effective, credentials.permitted, credentials.inheritable];
+    for word in 0..words {
+        let values = sets.map(|set| (set.bits() >> (32 * word)) as u32);
+        task.memory().write_object(VirtualAddress(data.wrapping_add(12 * word as u64)), &values)?;
+    }
+    Ok(0)
+}
+
+fn capset(task: &mut CurrentTask, [header, data, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let (words, pid) = read_header(task, header)?;
+    if pid != 0 && pid != task.task().number() {
+        return Err(Errno::EPERM);
+    }
+    let mut sets = [0u64; 3];
+    for word in 0..words {
+        let values: [u32; 3] = task.memory().read_object(VirtualAddress(data.wrapping_add(12 * word as u64)))?;
+        for (set, value) in sets.iter_mut().zip(values) {
+            *set |= u64::from(value) << (32 * word);
+        }
+    }
+    let [effective, permitted, inheritable] = sets.map(Capabilities::from_bits_truncate);
+    let old = task.credentials();
+    let may_inherit = old.inheritable
+        | if old.has(Capabilities::SETPCAP) { old.bounding } else { old.permitted };
+    if !old.permitted.contains(permitted)
+        || !permitted.contains(effective)
+        || !may_inherit.contains(inheritable)
+        || !(old.inheritable | old.bounding).contains(inheritable)
+    {
+        return Err(Errno::EPERM);
+    }
+    let mut new = (*old).clone();
+    (new.effective, new.permitted, new.inheritable) = (effective, permitted, inheritable);
+    new.ambient &= permitted & inheritable;
+    task.task().set_credentials(new);
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setreuid_saves_the_effective_user_when_either_changes() {
+        let old = [1000, 1000, 1000];
+        assert_eq!(change_real_and_effective(old, [UNCHANGED, 5], true), Ok([1000, 5, 5]));
+        assert_eq!(change_real_and_effective(old, [UNCHANGED, 1000], true), Ok([1000, 1000, 1000]));
+        assert_eq!(change_real_and_effective([1, 2, 3], [2, 1], false), Ok([2, 1, 1]));
+        assert_eq!(change_real_and_effective([1, 2, 3], [3, UNCHANGED], false), Err(Errno::EPERM));
+    }
+
+    #[test]
+    fn setresuid_without_privilege_permutes_only() {
+        assert_eq!(change_all([1, 2, 3], [3, UNCHANGED, 1], false), Ok([3, 2, 1]));
+        assert_eq!(change_all([1, 2, 3], [4, UNCHANGED, 1], false), Err(Errno::EPERM));
+        assert_eq!(change_all([1, 2, 3], [4, 5, 6], true), Ok([4, 5, 6]));
+    }
+}

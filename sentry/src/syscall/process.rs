@@ -1,0 +1,358 @@
+//! Creating, executing, ending and waiting for processes.
+
+use linux_raw_sys::general as uapi;
+use syscalls::Sysno;
+
+use super::Handler;
+use crate::Errno;
+use crate::abi::{self, UserObject};
+use crate::fs::{FileKind, Resolver};
+use crate::platform::VirtualAddress;
+use crate::signal::{Signal, SignalDetail, SignalInfo};
+use crate::task::{
+    ChildEvent, CloneFlags, CloneRequest, CurrentTask, ExecRequest, ExitStatus, Tid, WaitOptions, WaitSelector,
+    Waited,
+};
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::clone, clone),
+    (Sysno::clone3, clone3),
+    (Sysno::fork, fork),
+    (Sysno::vfork, vfork),
+    (Sysno::execve, execve),
+    (Sysno::execveat, execveat),
+    (Sysno::exit, exit),
+    (Sysno::exit_group, exit_group),
+    (Sysno::wait4, wait4),
+    (Sysno::waitid, waitid),
+    (Sysno::set_tid_address, set_tid_address),
+    (Sysno::getpid, getpid),
+    (Sysno::gettid, gettid),
+    (Sysno::getppid, getppid),
+    (Sysno::getpgid, getpgid),
+    (Sysno::getpgrp, getpgrp),
+    (Sysno::setpgid, setpgid),
+    (Sysno::getsid, getsid),
+    (Sysno::setsid, setsid),
+];
+
+/// Most strings in an argument list or environment: each costs at least a pointer and a NUL of the 6 MiB allowed.
+const MAX_STRINGS: usize = crate::loader::MAX_STRINGS_BYTES as usize / 9;
+
+fn clone(task: &mut CurrentTask, [flags, stack, parent_tid, child_tid, tls, _]: [u64; 6]) -> Result<usize, Errno> {
+    let request = CloneRequest {
+        flags: CloneFlags::from_bits(flags & 0xffff_ff00).ok_or(Errno::EINVAL)?,
+        exit_signal: (flags & 0xff) as i32,
+        stack_pointer: stack,
+        thread_local_storage: tls,
+        parent_tid,
+        child_tid,
+        wanted_numbers: Vec::new(),
+    };
+    task.clone_task(&request).map(number)
+}
+
+fn fork(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    task.clone_task(&simple_clone(CloneFlags::empty())).map(number)
+}
+
+fn vfork(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    task.clone_task(&simple_clone(CloneFlags::VM | CloneFlags::VFORK)).map(number)
+}
+
+fn simple_clone(flags: CloneFlags) -> CloneRequest {
+    CloneRequest {
+        flags,
+        exit_signal: i32::from(Signal::SIGCHLD.number()),
+        stack_pointer: 0,
+        thread_local_storage: 0,
+        parent_tid: 0,
+        child_tid: 0,
+        wanted_numbers: Vec::new(),
+    }
+}
+
+fn number(tid: Tid) -> usize {
+    tid.0 as usize
+}
+
+/// `struct clone_args`, all versions: words of 64 bits.
+const CLONE_ARGS_WORDS: usize = size_of::<uapi::clone_args>() / 8;
+const CLONE_ARGS_MIN_BYTES: usize = 64;
+
+fn clone3(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let words: [u64; CLONE_ARGS_WORDS] = read_extensible(task, address, len, CLONE_ARGS_MIN_BYTES)?;
+    let [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup] =
+        words;
+    let flags = CloneFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    if flags.intersects(CloneFlags::DETACHED) || exit_signal > 64 {
+        return Err(Errno::EINVAL);
+    }
+    let is_signal_pointless = flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT) && exit_signal != 0;
+    let is_stack_torn = (stack == 0) != (stack_size == 0);
+    let is_set_tid_torn = (set_tid == 0) != (set_tid_size == 0) || set_tid_size > 32;
+    if is_signal_pointless || is_stack_torn || is_set_tid_torn {
+        return Err(Errno::EINVAL);
+    }
+    if !flags.contains(CloneFlags::PIDFD) && pidfd != 0 && flags.contains(CloneFlags::PARENT_SETTID) && pidfd == parent_tid
+        || cgroup != 0 && !flags.contains(CloneFlags::INTO_CGROUP)
+    {
+        return Err(Errno::EINVAL);
+    }
+    let request = CloneRequest {
+        flags,
+        exit_signal: exit_signal as i32,
+        stack_pointer: stack.checked_add(stack_size).ok_or(Errno::EINVAL)?,
+        thread_local_storage: tls,
+        parent_tid,
+        child_tid,
+        wanted_numbers: read_wanted_numbers(task, set_tid, set_tid_size)?,
+    };
+    task.clone_task(&request).map(number)
+}
+
+fn read_wanted_numbers(task: &CurrentTask, address: u64, count: u64) -> Result<Vec<Tid>, Errno> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let levels = task.thread_group().pid_namespace().level() as u64 + 1;
+    if count > levels {
+        return Err(Errno::EINVAL);
+    }
+    if !task.credentials().has(crate::cred::Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    (0..count)
+        .map(|index| task.memory().read_object(VirtualAddress(address.wrapping_add(index * 4))).map(Tid))
+        .collect()
+}
+
+/// Reads a structure whose size the caller gives: a shorter one ends in zeroes, a longer one must (`man 2 clone`, E2BIG).
+fn read_extensible<T: UserObject>(task: &CurrentTask, address: u64, len: u64, min_bytes: usize) -> Result<T, Errno> {
+    let len = usize::try_from(len).map_err(|_| Errno::E2BIG)?;
+    if len > crate::platform::PAGE_SIZE as usize {
+        return Err(Errno::E2BIG);
+    }
+    if len < min_bytes {
+        return Err(Errno::EINVAL);
+    }
+    let mut bytes = vec![0; len];
+    task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
+    let known = len.min(size_of::<T>());
+    if bytes[known..].iter().any(|byte| *byte != 0) {
+        return Err(Errno::E2BIG);
+    }
+    let mut value = abi::zeroed::<T>();
+    abi::bytes_of_mut(&mut value)[..known].copy_from_slice(&bytes[..known]);
+    Ok(value)
+}
+
+fn execve(task: &mut CurrentTask, [path, arguments, environment, ..]: [u64; 6]) -> Result<usize, Errno> {
+    execute_at(task, uapi::AT_FDCWD, path, arguments, environment, 0)
+}
+
+fn execveat(
+    task: &mut CurrentTask,
+    [directory, path, arguments, environment, flags, _]: [u64; 6],
+) -> Result<usize, Errno> {
+    execute_at(task, directory as i32, path, arguments, environment, flags as u32)
+}
+
+fn execute_at(
+    task: &mut CurrentTask,
+    directory: i32,
+    path: u64,
+    arguments: u64,
+    environment: u64,
+    flags: u32,
+) -> Result<usize, Errno> {
+    if flags & !(uapi::AT_EMPTY_PATH | uapi::AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = task.read_path(path)?;
+    let view = task.fs_context().view();
+    let viewer = task.viewer();
+    let mut is_reachable = true;
+    let mut file_name = name.clone();
+    let file = if name.is_empty() && flags & uapi::AT_EMPTY_PATH != 0 {
+        is_reachable = !task.descriptors().is_close_on_exec(directory)?;
+        file_name = format!("/dev/fd/{directory}").into_bytes();
+        task.file(directory)?.path().cloned().ok_or(Errno::EACCES)?
+    } else {
+        let start = if directory == uapi::AT_FDCWD || name.starts_with(b"/") {
+            view.working_directory.clone()
+        } else {
+            file_name = [format!("/dev/fd/{directory}/").as_bytes(), &name].concat();
+            is_reachable = !task.descriptors().is_close_on_exec(directory)?;
+            task.file(directory)?.path().cloned().ok_or(Errno::ENOTDIR)?
+        };
+        let follows = flags & uapi::AT_SYMLINK_NOFOLLOW == 0;
+        Resolver::new(&view, &viewer).resolve(&start, &name, follows)?
+    };
+    if file.kind() == FileKind::Symlink {
+        return Err(Errno::ELOOP);
+    }
+    let arguments = read_strings(task, arguments)?;
+    let environment = read_strings(task, environment)?;
+    task.execute(ExecRequest { file, file_name, is_reachable, arguments, environment })?;
+    Ok(0)
+}
+
+/// Reads a NULL-terminated array of strings; a null pointer is an empty one, as on Linux.
+fn read_strings(task: &CurrentTask, array: u64) -> Result<Vec<Vec<u8>>, Errno> {
+    let mut strings = Vec::new();
+    let mut total = 0;
+    if array == 0 {
+        return Ok(strings);
+    }
+    loop {
+        let entry = array.checked_add(strings.len() as u64 * 8).ok_or(Errno::EFAULT)?;
+        let pointer: u64 = task.memory().read_object(VirtualAddress(entry))?;
+        if pointer == 0 {
+            return Ok(strings);
+        }
+        let max_len = crate::loader::MAX_ARGUMENT_BYTES;
+        let string = task.memory().read_c_string(VirtualAddress(pointer), max_len).map_err(|error| match error {
+            Errno::ENAMETOOLONG => Errno::E2BIG,
+            error => error,
+        })?;
+        total += string.len() as u64 + 9;
+        strings.push(string);
+        if strings.len() > MAX_STRINGS || total > crate::loader::MAX_STRINGS_BYTES {
+            return Err(Errno::E2BIG);
+        }
+    }
+}
+
+fn exit(task: &mut CurrentTask, [status, ..]: [u64; 6]) -> Result<usize, Errno> {
+    task.exit(ExitStatus::Exited(status as u8));
+    Ok(0)
+}
+
+fn exit_group(task: &mut CurrentTask, [status, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let status = ExitStatus::Exited(status as u8);
+    task.thread_group().exit(status);
+    task.exit(status);
+    Ok(0)
+}
+
+fn wait4(task: &mut CurrentTask, [pid, status, options, usage, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let allowed = WaitOptions::NOHANG
+        | WaitOptions::STOPPED
+        | WaitOptions::CONTINUED
+        | WaitOptions::NOTHREAD
+        | WaitOptions::ALL
+        | WaitOptions::CLONE;
+    let options = WaitOptions::from_bits(options as u32).filter(|options| allowed.contains(*options));
+    let options = options.ok_or(Errno::EINVAL)? | WaitOptions::EXITED;
+    let selector = match pid as i32 {
+        i32::MIN => return Err(Errno::ESRCH),
+        -1 => WaitSelector::Any,
+        pid if pid > 0 => WaitSelector::Process(Tid(pid)),
+        pid => WaitSelector::ProcessGroup(Tid(-pid)),
+    };
+    let Some(waited) = task.wait_for_child(selector, options)? else { return Ok(0) };
+    if status != 0 {
+        task.memory().write_object(VirtualAddress(status), &wait_status(waited.event))?;
+    }
+    if usage != 0 {
+        super::resource::write_usage(task, usage, waited.usage)?;
+    }
+    Ok(number(waited.pid))
+}
+
+fn wait_status(event: ChildEvent) -> i32 {
+    match event {
+        ChildEvent::Ended(status) => status.wait_status(),
+        ChildEvent::Stopped(signal) => i32::from(signal.number()) << 8 | 0x7f,
+        ChildEvent::Continued => 0xffff,
+    }
+}
+
+fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6]) -> Result<usize, Errno> {
+    let options = WaitOptions::from_bits(options as u32).ok_or(Errno::EINVAL)?;
+    if !options.intersects(WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED) {
+        return Err(Errno::EINVAL);
+    }
+    let id = id as i32;
+    let selector = match kind as u32 {
+        uapi::P_ALL => WaitSelector::Any,
+        uapi::P_PID if id > 0 => WaitSelector::Process(Tid(id)),
+        uapi::P_PGID if id >= 0 => WaitSelector::ProcessGroup(Tid(id)),
+        _ => return Err(Errno::EINVAL),
+    };
+    let waited = task.wait_for_child(selector, options)?;
+    if usage != 0 && let Some(waited) = &waited {
+        super::resource::write_usage(task, usage, waited.usage)?;
+    }
+    if info != 0 {
+        let bytes = waited.map_or([0; SignalInfo::SIZE_BYTES], |waited| wait_info(&waited).to_bytes());
+        task.memory().write_bytes(VirtualAddress(info), &bytes)?;
+    }
+    Ok(0)
+}
+
+/// The siginfo of waitid(2).
+fn wait_info(waited: &Waited) -> SignalInfo {
+    let (code, status) = match waited.event {
+        ChildEvent::Ended(ExitStatus::Exited(code)) => (uapi::CLD_EXITED, i32::from(code)),
+        ChildEvent::Ended(ExitStatus::Signaled { signal, has_dumped_core }) => {
+            (if has_dumped_core { uapi::CLD_DUMPED } else { uapi::CLD_KILLED }, signal.number().into())
+        }
+        ChildEvent::Stopped(signal) => (uapi::CLD_STOPPED, signal.number().into()),
+        ChildEvent::Continued => (uapi::CLD_CONTINUED, Signal::SIGCONT.number().into()),
+    };
+    let detail =
+        SignalDetail::Child { pid: waited.pid.0, uid: waited.uid, status, user_ticks: 0, system_ticks: 0 };
+    SignalInfo { signal: Signal::SIGCHLD, errno: 0, code: code as i32, detail }
+}
+
+fn set_tid_address(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno> {
+    task.task().clear_child_tid.store(address, std::sync::atomic::Ordering::Relaxed);
+    Ok(task.task().number() as usize)
+}
+
+fn getpid(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    Ok(task.thread_group().number() as usize)
+}
+
+fn gettid(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    Ok(task.task().number() as usize)
+}
+
+fn getppid(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    Ok(number(task.kernel().tasks().parent_number(task.thread_group())))
+}
+
+fn getpgid(task: &mut CurrentTask, [pid, ..]: [u64; 6]) -> Result<usize, Errno> {
+    process_group_and_session(task, pid).map(|(process_group, _)| number(process_group))
+}
+
+fn getpgrp(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    process_group_and_session(task, 0).map(|(process_group, _)| number(process_group))
+}
+
+fn getsid(task: &mut CurrentTask, [pid, ..]: [u64; 6]) -> Result<usize, Errno> {
+    process_group_and_session(task, pid).map(|(_, session)| number(session))
+}
+
+fn process_group_and_session(task: &CurrentTask, pid: u64) -> Result<(Tid, Tid), Errno> {
+    let namespace = task.thread_group().pid_namespace();
+    let tasks = task.kernel().tasks();
+    let group = match pid as i32 {
+        0 => task.thread_group().clone(),
+        pid => tasks.task(namespace, Tid(pid)).ok_or(Errno::ESRCH)?.thread_group().clone(),
+    };
+    Ok(tasks.process_group_and_session(&group, namespace))
+}
+
+fn setpgid(task: &mut CurrentTask, [pid, process_group, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let tasks = task.kernel().tasks();
+    tasks.set_process_group(task.task(), Tid(pid as i32), Tid(process_group as i32))?;
+    Ok(0)
+}
+
+fn setsid(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    task.kernel().tasks().set_session(task.task()).map(number)
+}
+

@@ -1,0 +1,323 @@
+//! The system as a whole, and what a task asks of it for itself: uname, sysinfo, prctl, arch_prctl and others.
+
+use std::sync::atomic::Ordering;
+
+use linux_raw_sys::general as uapi;
+use linux_raw_sys::{prctl as pr, system};
+use syscalls::Sysno;
+
+use super::Handler;
+use crate::Errno;
+use crate::abi::{self, UserObject};
+use crate::cred::{Capabilities, Credentials};
+use crate::kernel::{RELEASE, VERSION};
+use crate::namespace::NAME_MAX_BYTES;
+use crate::platform::{SegmentBases, VirtualAddress};
+use crate::signal::Signal;
+use crate::task::{CurrentTask, NAME_LEN};
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::uname, uname),
+    (Sysno::sethostname, sethostname),
+    (Sysno::setdomainname, setdomainname),
+    (Sysno::sysinfo, sysinfo),
+    (Sysno::getrandom, getrandom),
+    (Sysno::getcpu, getcpu),
+    (Sysno::personality, personality),
+    (Sysno::arch_prctl, arch_prctl),
+    (Sysno::prctl, prctl),
+    (Sysno::membarrier, membarrier),
+    (Sysno::syslog, syslog),
+    (Sysno::vhangup, |task, _| privileged(task, Capabilities::SYS_TTY_CONFIG)),
+    (Sysno::reboot, |task, _| privileged(task, Capabilities::SYS_BOOT)),
+];
+
+// SAFETY: a structure of integers and byte arrays; every bit pattern is one.
+unsafe impl UserObject for system::sysinfo {}
+
+fn privileged(task: &mut CurrentTask, capability: Capabilities) -> Result<usize, Errno> {
+    if task.credentials().has(capability) { Err(Errno::EINVAL) } else { Err(Errno::EPERM) }
+}
+
+/// `struct new_utsname`: six fields of 65 bytes.
+fn uname(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno> {
+    const FIELD_BYTES: usize = NAME_MAX_BYTES + 1;
+    let namespace = task.task().uts_namespace();
+    let fields: [&[u8]; 6] = [
+        b"Linux",
+        &namespace.host_name(),
+        RELEASE.as_bytes(),
+        VERSION.as_bytes(),
+        b"x86_64",
+        &namespace.domain_name(),
+    ];
+    let mut bytes = [0; 6 * FIELD_BYTES];
+    for (place, field) in bytes.chunks_exact_mut(FIELD_BYTES).zip(fields) {
+        let len = field.len().min(NAME_MAX_BYTES);
+        place[..len].copy_from_slice(&field[..len]);
+    }
+    task.memory().write_bytes(VirtualAddress(address), &bytes)?;
+    Ok(0)
+}
+
+fn sethostname(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let name = read_name(task, address, len)?;
+    task.task().uts_namespace().set_host_name(name)?;
+    Ok(0)
+}
+
+fn setdomainname(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let name = read_name(task, address, len)?;
+    task.task().uts_namespace().set_domain_name(name)?;
+    Ok(0)
+}
+
+fn read_name(task: &CurrentTask, address: u64, len: u64) -> Result<Vec<u8>, Errno> {
+    if !task.credentials().has(Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    if len > NAME_MAX_BYTES as u64 {
+        return Err(Errno::EINVAL);
+    }
+    let mut name = vec![0; len as usize];
+    task.memory().read_bytes(VirtualAddress(address), &mut name)?;
+    Ok(name)
+}
+
+fn sysinfo(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let kernel = task.kernel();
+    let memory = kernel.frames().statistics();
+    let mut info: system::sysinfo = abi::zeroed();
+    info.uptime = kernel.boot_time().elapsed().as_secs() as i64;
+    info.totalram = memory.total_bytes;
+    info.freeram = memory.free_bytes;
+    info.procs = u16::try_from(kernel.tasks().task_count()).unwrap_or(u16::MAX);
+    info.mem_unit = 1;
+    task.memory().write_object(VirtualAddress(address), &info)?;
+    Ok(0)
+}
+
+fn getrandom(task: &mut CurrentTask, [address, len, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let known = uapi::GRND_NONBLOCK | uapi::GRND_RANDOM | uapi::GRND_INSECURE;
+    let flags = flags as u32;
+    if flags & !known != 0 || flags & uapi::GRND_RANDOM != 0 && flags & uapi::GRND_INSECURE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let len = usize::try_from(len).unwrap_or(usize::MAX).min(i32::MAX as usize);
+    let mut buffer = [0; 4096];
+    let mut done = 0;
+    while done < len {
+        let chunk = &mut buffer[..(len - done).min(4096)];
+        crate::host::fill_random(chunk);
+        let place = VirtualAddress(address.wrapping_add(done as u64));
+        match task.memory().write_partial(place, chunk) {
+            0 if done == 0 => return Err(Errno::EFAULT),
+            0 => break,
+            written => done += written,
+        }
+        if task.task().is_interrupted() && done > 256 {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// The task's host thread runs anywhere; the guest is told of the first CPU that the task may use.
+fn getcpu(task: &mut CurrentTask, [cpu, node, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let number = task.task().allowed_cpus().0.trailing_zeros();
+    if cpu != 0 {
+        task.memory().write_object(VirtualAddress(cpu), &number)?;
+    }
+    if node != 0 {
+        task.memory().write_object(VirtualAddress(node), &0u32)?;
+    }
+    Ok(0)
+}
+
+/// Only PER_LINUX, with or without ADDR_NO_RANDOMIZE: addresses are never randomised.
+fn personality(task: &mut CurrentTask, [persona, ..]: [u64; 6]) -> Result<usize, Errno> {
+    const QUERY: u32 = u32::MAX;
+    let group = task.thread_group();
+    let old = group.personality.load(Ordering::Relaxed);
+    if persona as u32 != QUERY {
+        group.personality.store(persona as u32, Ordering::Relaxed);
+    }
+    Ok(old as usize)
+}
+
+fn arch_prctl(task: &mut CurrentTask, [code, address, ..]: [u64; 6]) -> Result<usize, Errno> {
+    const ARCH_SET_GS: u32 = 0x1001;
+    const ARCH_SET_FS: u32 = 0x1002;
+    const ARCH_GET_FS: u32 = 0x1003;
+    const ARCH_GET_GS: u32 = 0x1004;
+    let code = code as u32;
+    let bases = task.context().segment_bases();
+    match code {
+        ARCH_SET_FS | ARCH_SET_GS if address >= VirtualAddress::USER_END.0 => return Err(Errno::EPERM),
+        ARCH_SET_FS => task.context().set_segment_bases(SegmentBases { fs: address, ..bases }),
+        ARCH_SET_GS => task.context().set_segment_bases(SegmentBases { gs: address, ..bases }),
+        ARCH_GET_FS => task.memory().write_object(VirtualAddress(address), &bases.fs)?,
+        ARCH_GET_GS => task.memory().write_object(VirtualAddress(address), &bases.gs)?,
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+fn prctl(task: &mut CurrentTask, [option, argument, third, fourth, fifth, _]: [u64; 6]) -> Result<usize, Errno> {
+    let group = task.thread_group().clone();
+    let me = task.task().clone();
+    let rest_is_zero = third == 0 && fourth == 0 && fifth == 0;
+    let boolean = |is_set: bool| Ok(usize::from(is_set));
+    match option as u32 {
+        pr::PR_SET_NAME => {
+            let mut name = task.memory().read_c_string_prefix(VirtualAddress(argument), NAME_LEN)?;
+            name.truncate(NAME_LEN - 1);
+            me.set_name(&name);
+        }
+        pr::PR_GET_NAME => {
+            let mut name = [0; NAME_LEN];
+            let bytes = me.name();
+            name[..bytes.len()].copy_from_slice(&bytes);
+            task.memory().write_object(VirtualAddress(argument), &name)?;
+        }
+        pr::PR_SET_PDEATHSIG => {
+            let signal = if argument == 0 { 0 } else { Signal::new(argument as i32)?.number() };
+            me.set_parent_death_signal(signal);
+        }
+        pr::PR_GET_PDEATHSIG => {
+            let signal = i32::from(me.parent_death_signal());
+            task.memory().write_object(VirtualAddress(argument), &signal)?;
+        }
+        pr::PR_SET_DUMPABLE => {
+            if argument > 1 {
+                return Err(Errno::EINVAL);
+            }
+            group.set_dumpable(argument == 1);
+        }
+        pr::PR_GET_DUMPABLE => return boolean(group.is_dumpable()),
+        pr::PR_SET_CHILD_SUBREAPER => task.kernel().tasks().set_child_subreaper(&group, argument != 0),
+        pr::PR_GET_CHILD_SUBREAPER => {
+            let is_subreaper = i32::from(task.kernel().tasks().is_child_subreaper(&group));
+            task.memory().write_object(VirtualAddress(argument), &is_subreaper)?;
+        }
+        pr::PR_SET_NO_NEW_PRIVS => {
+            if argument != 1 || !rest_is_zero {
+                return Err(Errno::EINVAL);
+            }
+            change_credentials(task, |credentials| credentials.no_new_privs = true);
+        }
+        pr::PR_GET_NO_NEW_PRIVS if argument == 0 && rest_is_zero => {
+            return boolean(task.credentials().no_new_privs);
+        }
+        pr::PR_SET_KEEPCAPS if argument <= 1 => {
+            const KEEP_CAPS: u32 = 1 << 4;
+            change_credentials(task, |credentials| {
+                credentials.securebits = credentials.securebits & !KEEP_CAPS | (argument as u32 * KEEP_CAPS);
+            });
+        }
+        pr::PR_GET_KEEPCAPS => return boolean(task.credentials().securebits & (1 << 4) != 0),
+        pr::PR_SET_SECUREBITS => {
+            if !task.credentials().has(Capabilities::SETPCAP) {
+                return Err(Errno::EPERM);
+            }
+            change_credentials(task, |credentials| credentials.securebits = argument as u32);
+        }
+        pr::PR_GET_SECUREBITS => return Ok(task.credentials().securebits as usize),
+        pr::PR_CAPBSET_READ => return boolean(task.credentials().bounding.contains(capability(argument)?)),
+        pr::PR_CAPBSET_DROP => {
+            let capability = capability(argument)?;
+            if !task.credentials().has(Capabilities::SETPCAP) {
+                return Err(Errno::EPERM);
+            }
+            change_credentials(task, |credentials| credentials.bounding.remove(capability));
+        }
+        pr::PR_CAP_AMBIENT => return ambient(task, argument, third),
+        pr::PR_SET_TIMERSLACK => {
+            me.set_timer_slack_ns(if argument == 0 { crate::task::DEFAULT_TIMER_SLACK_NS } else { argument });
+        }
+        pr::PR_GET_TIMERSLACK => return Ok(me.timer_slack_ns() as usize),
+        pr::PR_GET_TSC => task.memory().write_object(VirtualAddress(argument), &pr::PR_TSC_ENABLE)?,
+        pr::PR_SET_TSC if argument == u64::from(pr::PR_TSC_ENABLE) => {}
+        pr::PR_SET_VMA => {
+            // Names of anonymous mappings are a courtesy to readers of /proc/PID/maps.
+            if argument != u64::from(pr::PR_SET_VMA_ANON_NAME) {
+                return Err(Errno::EINVAL);
+            }
+        }
+        pr::PR_SET_THP_DISABLE if rest_is_zero => {}
+        pr::PR_GET_THP_DISABLE if argument == 0 && rest_is_zero => return Ok(0),
+        pr::PR_SET_PTRACER => {}
+        pr::PR_GET_SECCOMP => return Ok(0),
+        pr::PR_MCE_KILL_GET => return Ok(pr::PR_MCE_KILL_DEFAULT as usize),
+        pr::PR_GET_TIMING => return Ok(0),
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+fn change_credentials(task: &CurrentTask, change: impl FnOnce(&mut Credentials)) {
+    let mut credentials = (*task.credentials()).clone();
+    change(&mut credentials);
+    task.task().set_credentials(credentials);
+}
+
+/// The capability numbered so.
+fn capability(number: u64) -> Result<Capabilities, Errno> {
+    let bit = u32::try_from(number).ok().and_then(|number| 1u64.checked_shl(number)).ok_or(Errno::EINVAL)?;
+    Capabilities::from_bits(bit).filter(|set| Capabilities::ALL.contains(*set)).ok_or(Errno::EINVAL)
+}
+
+fn ambient(task: &CurrentTask, operation: u64, number: u64) -> Result<usize, Errno> {
+    let credentials = task.credentials();
+    match operation as u32 {
+        pr::PR_CAP_AMBIENT_CLEAR_ALL => {
+            change_credentials(task, |credentials| credentials.ambient = Capabilities::empty());
+        }
+        pr::PR_CAP_AMBIENT_IS_SET => return Ok(usize::from(credentials.ambient.contains(capability(number)?))),
+        pr::PR_CAP_AMBIENT_RAISE => {
+            let capability = capability(number)?;
+            const NO_CAP_AMBIENT_RAISE: u32 = 1 << 6;
+            let is_allowed = (credentials.permitted & credentials.inheritable).contains(capability)
+                && credentials.securebits & NO_CAP_AMBIENT_RAISE == 0;
+            if !is_allowed {
+                return Err(Errno::EPERM);
+            }
+            change_credentials(task, |credentials| credentials.ambient.insert(capability));
+        }
+        pr::PR_CAP_AMBIENT_LOWER => {
+            let capability = capability(number)?;
+            change_credentials(task, |credentials| credentials.ambient.remove(capability));
+        }
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+/// A barrier on every CPU that runs the sandbox: the host interrupts them, in guest mode too (`man 2 membarrier`).
+fn membarrier(task: &mut CurrentTask, [command, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    const QUERY: u32 = 0;
+    const GLOBAL: u32 = 1;
+    const PRIVATE_EXPEDITED: u32 = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: u32 = 1 << 4;
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    match command as u32 {
+        QUERY => return Ok((GLOBAL | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED) as usize),
+        REGISTER_PRIVATE_EXPEDITED => {}
+        GLOBAL | PRIVATE_EXPEDITED => crate::host::membarrier()?,
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+/// There is no kernel log for the guest.
+fn syslog(task: &mut CurrentTask, [kind, ..]: [u64; 6]) -> Result<usize, Errno> {
+    if !task.credentials().has(Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    match kind {
+        0..=10 => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}

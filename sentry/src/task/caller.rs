@@ -1,0 +1,78 @@
+//! What the file systems may ask of the running task.
+
+use std::sync::Arc;
+
+use super::{CurrentTask, Tid};
+use crate::Errno;
+use crate::cred::Credentials;
+use crate::fs::{Caller, FileDescription, Viewer};
+use crate::memory::MemoryManager;
+use crate::signal::{Signal, SignalInfo};
+
+impl CurrentTask {
+    /// Who this task is to the file systems.
+    pub fn viewer(&self) -> Viewer {
+        Viewer {
+            credentials: self.credentials(),
+            process_id: self.root_process_id(),
+            thread_id: self.task().root_number(),
+            session_id: self.session_id(),
+        }
+    }
+
+    fn root_process_id(&self) -> i32 {
+        let root = self.kernel().tasks().root();
+        self.kernel().tasks().group_number(self.thread_group(), root).0
+    }
+
+    /// The numbers, in the root PID namespace, of the task's process group and session.
+    fn root_process_group_and_session(&self) -> (Tid, Tid) {
+        let tasks = self.kernel().tasks();
+        tasks.process_group_and_session(self.thread_group(), tasks.root())
+    }
+}
+
+impl Caller for CurrentTask {
+    fn memory(&self) -> &Arc<MemoryManager> {
+        CurrentTask::memory(self)
+    }
+
+    fn credentials(&self) -> Arc<Credentials> {
+        CurrentTask::credentials(self)
+    }
+
+    fn process_id(&self) -> i32 {
+        self.root_process_id()
+    }
+
+    fn process_group_id(&self) -> i32 {
+        self.root_process_group_and_session().0.0
+    }
+
+    fn session_id(&self) -> i32 {
+        self.root_process_group_and_session().1.0
+    }
+
+    fn signal_process_group(&self, process_group_id: i32, signal: i32) {
+        let tasks = self.kernel().tasks();
+        let Ok(signal) = Signal::new(signal) else { return };
+        for group in tasks.process_group(tasks.root(), Tid(process_group_id)).unwrap_or_default() {
+            group.send_signal(SignalInfo::from_kernel(signal));
+        }
+    }
+
+    fn is_signal_ignored_or_blocked(&self, signal: i32) -> bool {
+        let Ok(signal) = Signal::new(signal) else { return false };
+        self.task().signals.lock().mask.contains(signal)
+            || self.thread_group().signal_actions().lock().get(signal).ignores(signal)
+    }
+
+    fn is_process_group_orphaned(&self) -> bool {
+        self.kernel().tasks().is_orphaned(self.thread_group())
+    }
+
+    fn install_descriptor(&self, file: Arc<FileDescription>, is_close_on_exec: bool) -> Result<i32, Errno> {
+        let limit = self.open_files_limit();
+        self.descriptors().install(file, 0, is_close_on_exec, limit)
+    }
+}

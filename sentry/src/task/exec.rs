@@ -1,0 +1,132 @@
+//! execve (`man 2 execve`).
+
+use std::sync::atomic::Ordering;
+
+use super::{CurrentTask, TaskSet};
+use crate::Errno;
+use crate::fs::{Path, Viewer};
+use crate::limits::Resource;
+use crate::loader::{self, LoadRequest, LoadedProgram};
+use crate::platform::SegmentBases;
+use crate::signal::{AlternateStack, Signal};
+use crate::wait::Events;
+
+/// What is to be executed.
+pub(crate) struct ExecRequest {
+    /// The file, resolved.
+    pub(crate) file: Path,
+    /// What it is called.
+    pub(crate) file_name: Vec<u8>,
+    /// Whether an interpreter could open it by that name.
+    pub(crate) is_reachable: bool,
+    pub(crate) arguments: Vec<Vec<u8>>,
+    pub(crate) environment: Vec<Vec<u8>>,
+}
+
+impl CurrentTask {
+    /// Replaces the program. Until the new one is loaded nothing of the old has changed.
+    ///
+    /// # Errors
+    /// Those of execve(2).
+    pub(crate) fn execute(&mut self, request: ExecRequest) -> Result<(), Errno> {
+        let kernel = self.kernel().clone();
+        let view = self.fs_context().view();
+        let viewer: Viewer = self.viewer();
+        let program = loader::load(LoadRequest {
+            kernel: &kernel,
+            view: &view,
+            viewer: &viewer,
+            file: request.file,
+            file_name: request.file_name,
+            is_reachable: request.is_reachable,
+            arguments: request.arguments,
+            environment: request.environment,
+            stack_limit_bytes: self.thread_group().soft_limit(Resource::STACK),
+        })
+        .map_err(|error| {
+            log::debug!("execve: {error}");
+            error.errno
+        })?;
+        self.end_other_tasks(kernel.tasks())?;
+        self.enter(program);
+        Ok(())
+    }
+
+    /// Ends the group's other tasks, and becomes its leader.
+    fn end_other_tasks(&mut self, tasks: &TaskSet) -> Result<(), Errno> {
+        let task = self.task().clone();
+        {
+            let mut state = task.group.state.lock();
+            if state.exit.is_some() || state.exec.is_some_and(|other| other != task.id) {
+                return Err(Errno::ERESTARTNOINTR);
+            }
+            state.exec = Some(task.id);
+            for other in state.tasks.iter().filter(|other| other.id != task.id) {
+                other.interrupt();
+            }
+        }
+        // Signals wait; only the end of the whole group ends the wait.
+        self.context.sleep();
+        let waiter = task.waiter().clone();
+        let _registration = task.group.changes.register(Events::IN, waiter.clone());
+        while !tasks.is_alone(&task) {
+            if task.group.exiting().is_some() {
+                return Err(Errno::EINTR);
+            }
+            waiter.sleep(None);
+        }
+        tasks.become_leader(&task);
+        task.group.state.lock().exec = None;
+        Ok(())
+    }
+
+    /// The point of no return: the old program goes, attribute by attribute (`man 2 execve`, "Effect on process attributes").
+    fn enter(&mut self, program: LoadedProgram) {
+        let task = self.task().clone();
+        self.release_robust_futexes();
+        self.clear_child_tid();
+        program.memory.set_executable(program.executable);
+        let descriptors = {
+            let mut resources = task.resources.lock();
+            let Some(resources) = resources.as_mut() else { return };
+            resources.memory = program.memory.clone();
+            if std::sync::Arc::strong_count(&resources.descriptors) > 1 {
+                resources.descriptors = resources.descriptors.duplicate();
+            }
+            resources.descriptors.clone()
+        };
+        let old_memory = std::mem::replace(&mut self.memory, program.memory);
+        drop(old_memory);
+        drop(descriptors.remove_close_on_exec());
+        task.complete_vfork();
+
+        let mut actions = task.group.signal_actions().lock().clone();
+        actions.reset_handlers();
+        task.group.replace_signal_actions(actions);
+        self.signal_stack = AlternateStack::default();
+        self.restart = None;
+        task.group.timers.clear();
+
+        let old = task.credentials();
+        let new = loader::credentials_after_exec(&old, program.set_uid, program.set_gid);
+        let is_dumpable = !program.is_unreadable
+            && new.effective_uid == new.real_uid
+            && new.effective_gid == new.real_gid;
+        task.group.is_dumpable.store(is_dumpable, Ordering::Relaxed);
+        if new != *old {
+            task.set_credentials(new);
+        }
+        if program.set_uid.is_some() || program.set_gid.is_some() {
+            task.parent_death_signal.store(0, Ordering::Relaxed);
+        }
+        task.set_name(&program.name);
+        self.registers = program.registers;
+        self.syscall_number = None;
+        self.context.set_segment_bases(SegmentBases::default());
+        let initial = crate::signal::initial_extended_state();
+        if self.context.set_extended_state(&initial).is_err() {
+            log::error!("the initial extended state is refused");
+            task.group.exit(super::ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false });
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! POSIX timers (`man 2 timer_create`) of one process.
+//!
+//! A timer's signal is in a queue at most once; expirations until it is taken from there are its overruns.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::timer::{ExpirationListener, Timer};
+use crate::Errno;
+use crate::signal::{Signal, SignalInfo, SignalTarget};
+
+/// How a timer tells of its expirations.
+#[derive(Clone)]
+pub struct PosixTimerNotification {
+    /// The signal.
+    pub signal: Signal,
+    /// `si_value`; the timer's number if `None`.
+    pub value: Option<u64>,
+    /// The process or the task that gets the signal.
+    pub target: Weak<dyn SignalTarget>,
+}
+
+/// The POSIX timers of one process.
+#[derive(Default)]
+pub struct PosixTimers {
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    /// Numbers go up, as Linux's do, so that a late signal of a deleted timer is not taken for a new one's.
+    next_id: i32,
+    timers: BTreeMap<i32, Arc<PosixTimer>>,
+}
+
+/// A POSIX timer.
+pub struct PosixTimer {
+    timer: Arc<Timer>,
+    /// Overruns of the signal that was last taken.
+    overrun: AtomicI32,
+}
+
+impl PosixTimer {
+    /// What timer_settime(2) sets.
+    pub fn timer(&self) -> &Arc<Timer> {
+        &self.timer
+    }
+
+    /// timer_getoverrun(2).
+    pub fn overrun(&self) -> i32 {
+        self.overrun.load(Ordering::Relaxed)
+    }
+}
+
+/// Sends a timer's signal, if it has one.
+struct Notifier {
+    id: i32,
+    notification: Option<PosixTimerNotification>,
+}
+
+impl ExpirationListener for Notifier {
+    fn expired(&self, expirations: u64) {
+        let Some(notification) = &self.notification else { return };
+        let Some(target) = notification.target.upgrade() else { return };
+        let overrun = i32::try_from(expirations - 1).unwrap_or(i32::MAX);
+        // As Linux does: the union's low half.
+        let value = notification.value.unwrap_or(self.id as u64);
+        target.deliver(SignalInfo::from_timer(notification.signal, self.id, overrun, value));
+    }
+}
+
+impl PosixTimers {
+    /// Adds a disarmed timer, which `new_timer` makes for a listener, and returns its number. There may be
+    /// `limit` (RLIMIT_SIGPENDING).
+    ///
+    /// # Errors
+    /// EAGAIN: there are as many already.
+    pub fn create(
+        &self,
+        notification: Option<PosixTimerNotification>,
+        limit: u64,
+        new_timer: impl FnOnce(Arc<dyn ExpirationListener>) -> Arc<Timer>,
+    ) -> Result<i32, Errno> {
+        let mut table = self.table.lock();
+        if table.timers.len() as u64 >= limit {
+            return Err(Errno::EAGAIN);
+        }
+        let id = table.next_id;
+        if table.timers.contains_key(&id) {
+            return Err(Errno::EAGAIN);
+        }
+        table.next_id = id.checked_add(1).unwrap_or(0);
+        let timer = new_timer(Arc::new(Notifier { id, notification }));
+        table.timers.insert(id, Arc::new(PosixTimer { timer, overrun: AtomicI32::new(0) }));
+        Ok(id)
+    }
+
+    /// The timer numbered `id`.
+    ///
+    /// # Errors
+    /// EINVAL: there is none.
+    pub fn get(&self, id: i32) -> Result<Arc<PosixTimer>, Errno> {
+        self.table.lock().timers.get(&id).cloned().ok_or(Errno::EINVAL)
+    }
+
+    /// Removes a timer.
+    ///
+    /// # Errors
+    /// EINVAL: there is none.
+    pub fn delete(&self, id: i32) -> Result<(), Errno> {
+        let timer = self.table.lock().timers.remove(&id);
+        timer.map(drop).ok_or(Errno::EINVAL)
+    }
+
+    /// Removes all timers: exec and the end of the process do.
+    pub fn clear(&self) {
+        let timers = std::mem::take(&mut self.table.lock().timers);
+        drop(timers);
+    }
+
+    /// A task has taken the signal of timer `id`, which had `overrun` overruns.
+    pub fn signal_was_taken(&self, id: i32, overrun: i32) {
+        if let Ok(timer) = self.get(id) {
+            timer.overrun.store(overrun, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::time::{TimeSource, TimerQueue, TimerSetting};
+
+    #[derive(Default)]
+    struct Inbox(Mutex<Vec<SignalInfo>>);
+
+    impl SignalTarget for Inbox {
+        fn deliver(&self, info: SignalInfo) {
+            self.0.lock().push(info);
+        }
+    }
+
+    struct Wall(Instant);
+
+    impl TimeSource for Wall {
+        fn now(&self) -> Duration {
+            self.0.elapsed()
+        }
+    }
+
+    fn make(listener: Arc<dyn ExpirationListener>) -> Arc<Timer> {
+        Timer::new(&Arc::new(TimerQueue::default()), Arc::new(Wall(Instant::now())), listener)
+    }
+
+    #[test]
+    fn a_timer_sends_its_signal_with_its_value() {
+        let (timers, inbox) = (PosixTimers::default(), Arc::new(Inbox::default()));
+        let weak: Weak<Inbox> = Arc::downgrade(&inbox);
+        let notification = PosixTimerNotification { signal: Signal::SIGRTMIN, value: Some(42), target: weak };
+        let id = timers.create(Some(notification), 8, make).unwrap();
+        let setting = TimerSetting { value: Duration::from_millis(1), interval: Duration::ZERO };
+        timers.get(id).unwrap().timer().set(setting, false).unwrap();
+        let start = Instant::now();
+        while inbox.0.lock().is_empty() && start.elapsed() < Duration::from_secs(5) {
+            std::thread::yield_now();
+        }
+        assert_eq!(*inbox.0.lock(), [SignalInfo::from_timer(Signal::SIGRTMIN, id, 0, 42)]);
+    }
+
+    #[test]
+    fn timers_are_limited_and_numbers_not_reused() {
+        let timers = PosixTimers::default();
+        assert_eq!(timers.create(None, 2, make), Ok(0));
+        assert_eq!(timers.create(None, 2, make), Ok(1));
+        assert_eq!(timers.create(None, 2, make), Err(Errno::EAGAIN));
+        timers.delete(0).unwrap();
+        assert_eq!(timers.create(None, 2, make), Ok(2));
+        assert_eq!(timers.delete(0), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn the_overrun_is_that_of_the_signal_last_taken() {
+        let timers = PosixTimers::default();
+        let id = timers.create(None, 2, make).unwrap();
+        timers.signal_was_taken(id, 7);
+        assert_eq!(timers.get(id).map(|timer| timer.overrun()), Ok(7));
+    }
+}

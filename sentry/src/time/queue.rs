@@ -1,0 +1,139 @@
+//! Call-backs at deadlines: one host thread, started when it is first needed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::Errno;
+
+/// The thread calls back and does nothing else.
+const STACK_BYTES: usize = 128 << 10;
+
+/// What happens at a deadline.
+pub trait Expire: Send + Sync {
+    /// The deadline has come. Called on the queue's thread with none of its locks held: must not block for long.
+    fn expire(&self);
+}
+
+/// Deadlines and what happens at them.
+#[derive(Default)]
+pub struct TimerQueue {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    next_id: u64,
+    entries: BTreeMap<(Instant, u64), Weak<dyn Expire>>,
+    is_running: bool,
+    is_closed: bool,
+}
+
+/// A deadline in a queue; dropping it takes it out. What happens at it may then be under way.
+#[must_use = "dropping a handle cancels its deadline"]
+pub struct TimerHandle {
+    shared: Arc<Shared>,
+    key: (Instant, u64),
+}
+
+impl TimerQueue {
+    /// Calls `target` back, if it still lives, at `deadline`.
+    ///
+    /// # Errors
+    /// EAGAIN: the host would not start the thread.
+    pub fn schedule(&self, deadline: Instant, target: Weak<dyn Expire>) -> Result<TimerHandle, Errno> {
+        let mut state = self.shared.state.lock();
+        if !state.is_running {
+            let shared = self.shared.clone();
+            let builder = thread::Builder::new().name("timers".into()).stack_size(STACK_BYTES);
+            builder.spawn(move || shared.run()).map_err(|_| Errno::EAGAIN)?;
+            state.is_running = true;
+        }
+        let key = (deadline, state.next_id);
+        state.next_id += 1;
+        state.entries.insert(key, target);
+        if state.entries.first_key_value().is_some_and(|(first, _)| *first == key) {
+            self.shared.changed.notify_one();
+        }
+        drop(state);
+        Ok(TimerHandle { shared: self.shared.clone(), key })
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        let mut state = self.state.lock();
+        while !state.is_closed {
+            match state.entries.first_key_value().map(|(key, _)| *key) {
+                None => self.changed.wait(&mut state),
+                Some(key) if key.0 > Instant::now() => {
+                    self.changed.wait_until(&mut state, key.0);
+                }
+                Some(key) => {
+                    let target = state.entries.remove(&key).and_then(|target| target.upgrade());
+                    // Its last reference may be this one: it is dropped unlocked, too.
+                    parking_lot::MutexGuard::unlocked(&mut state, || {
+                        if let Some(target) = target {
+                            target.expire();
+                        }
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Drop for TimerQueue {
+    fn drop(&mut self) {
+        self.shared.state.lock().is_closed = true;
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Drop for TimerHandle {
+    fn drop(&mut self) {
+        let removed = self.shared.state.lock().entries.remove(&self.key);
+        drop(removed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Note(mpsc::Sender<u32>, u32);
+
+    impl Expire for Note {
+        fn expire(&self) {
+            self.0.send(self.1).unwrap();
+        }
+    }
+
+    #[test]
+    fn deadlines_come_in_order_and_cancelled_ones_do_not() {
+        let (queue, (sender, receiver)) = (TimerQueue::default(), mpsc::channel());
+        let now = Instant::now();
+        let notes: Vec<Arc<dyn Expire>> =
+            (0..4).map(|number| Arc::new(Note(sender.clone(), number)) as Arc<dyn Expire>).collect();
+        let mut handles: Vec<_> = [(0, 40), (1, 10), (2, 20), (3, 30)]
+            .map(|(note, ms): (usize, u64)| {
+                queue.schedule(now + Duration::from_millis(ms), Arc::downgrade(&notes[note])).unwrap()
+            })
+            .into();
+        drop(handles.remove(2));
+        let order: Vec<_> = (0..3).map(|_| receiver.recv_timeout(Duration::from_secs(5)).unwrap()).collect();
+        assert_eq!(order, [1, 3, 0]);
+    }
+}

@@ -1,0 +1,259 @@
+//! A timer that expires once or again and again: what setitimer(2), timer_settime(2) and timerfd_settime(2) set.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::queue::{Expire, TimerHandle, TimerQueue};
+use crate::Errno;
+
+/// Expirations that follow each other faster are announced together: no guest keeps the host busy with a short interval.
+const SHORTEST_PERIOD: Duration = Duration::from_micros(100);
+/// How long at least until a CPU clock is looked at again, and how long at most while it stands still.
+const SHORTEST_SAMPLE: Duration = Duration::from_millis(1);
+const LONGEST_SAMPLE: Duration = Duration::from_millis(100);
+
+/// The clock of a timer.
+pub trait TimeSource: Send + Sync {
+    /// The time now.
+    fn now(&self) -> Duration;
+
+    /// Whether it advances as the host's time does; a CPU clock does not.
+    fn is_steady(&self) -> bool {
+        true
+    }
+}
+
+/// Who hears of expirations.
+pub trait ExpirationListener: Send + Sync {
+    /// The timer has expired `expirations` times, at least once, since it was last announced. Called without locks of the timer.
+    fn expired(&self, expirations: u64);
+}
+
+/// A timer's setting, as `struct itimerspec` has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimerSetting {
+    /// Time until the next expiration; zero if it is disarmed.
+    pub value: Duration,
+    /// Time from one expiration to the next; zero for none.
+    pub interval: Duration,
+}
+
+/// A timer.
+pub struct Timer {
+    queue: Arc<TimerQueue>,
+    source: Arc<dyn TimeSource>,
+    listener: Arc<dyn ExpirationListener>,
+    state: Mutex<State>,
+    own: Weak<Self>,
+}
+
+#[derive(Default)]
+struct State {
+    /// When it expires next, on its clock.
+    target: Option<Duration>,
+    interval: Duration,
+    handle: Option<TimerHandle>,
+    /// The sample of a CPU clock before.
+    last_sample: Option<(Duration, Duration)>,
+}
+
+impl Timer {
+    /// A disarmed timer on `source`.
+    pub fn new(
+        queue: &Arc<TimerQueue>,
+        source: Arc<dyn TimeSource>,
+        listener: Arc<dyn ExpirationListener>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|own| Self {
+            queue: queue.clone(),
+            source,
+            listener,
+            state: Mutex::default(),
+            own: own.clone(),
+        })
+    }
+
+    /// Arms the timer, or disarms it with a value of zero, and returns what was set. `setting.value` is a
+    /// time of the clock if `is_absolute`, and may then be past.
+    ///
+    /// # Errors
+    /// EAGAIN: the host is out of threads.
+    pub fn set(&self, setting: TimerSetting, is_absolute: bool) -> Result<TimerSetting, Errno> {
+        let mut state = self.state.lock();
+        let now = self.source.now();
+        let old = state.setting(now);
+        let old_handle = state.handle.take();
+        state.last_sample = None;
+        state.interval = setting.interval;
+        state.target = match setting.value {
+            Duration::ZERO => None,
+            value if is_absolute => Some(value),
+            value => Some(now.saturating_add(value)),
+        };
+        let result = self.arm(&mut state, now, Duration::ZERO);
+        drop(state);
+        drop(old_handle);
+        result.map(|()| old)
+    }
+
+    /// What is set now.
+    pub fn get(&self) -> TimerSetting {
+        let now = self.source.now();
+        self.state.lock().setting(now)
+    }
+
+    /// Has the queue call when the target is due, and not before `delay` has passed.
+    fn arm(&self, state: &mut State, now: Duration, delay: Duration) -> Result<(), Errno> {
+        let Some(target) = state.target else { return Ok(()) };
+        let mut wait = target.saturating_sub(now).max(delay);
+        if !self.source.is_steady() {
+            wait = state.sample_delay(now, wait);
+        }
+        // Deadlines past the host's reckoning never come.
+        if let Some(deadline) = Instant::now().checked_add(wait) {
+            let own: Weak<dyn Expire> = self.own.clone();
+            state.handle = Some(self.queue.schedule(deadline, own)?);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn setting(&self, now: Duration) -> TimerSetting {
+        let Some(target) = self.target else {
+            return TimerSetting { value: Duration::ZERO, interval: self.interval };
+        };
+        // One that is due and not yet announced is not disarmed, and must not look so.
+        let value = target.saturating_sub(now).max(Duration::from_nanos(1));
+        TimerSetting { value, interval: self.interval }
+    }
+
+    /// When to look at a CPU clock again: the process may run on many CPUs, or not at all.
+    fn sample_delay(&mut self, now: Duration, wait: Duration) -> Duration {
+        let delay = match self.last_sample {
+            Some((then, delay)) if then == now => delay.saturating_mul(2).min(LONGEST_SAMPLE),
+            _ => wait.min(LONGEST_SAMPLE).max(SHORTEST_SAMPLE),
+        };
+        self.last_sample = Some((now, delay));
+        delay
+    }
+
+    /// Takes the expirations until `now`, and sets the next target.
+    fn take_expirations(&mut self, now: Duration) -> u64 {
+        let Some(target) = self.target.filter(|target| *target <= now) else { return 0 };
+        if self.interval.is_zero() {
+            self.target = None;
+            return 1;
+        }
+        let interval_ns = self.interval.as_nanos();
+        let further = (now - target).as_nanos() / interval_ns;
+        let expirations = u64::try_from(further + 1).unwrap_or(u64::MAX);
+        let advance_ns = interval_ns.saturating_mul(u128::from(expirations));
+        let advance = Duration::from_nanos(u64::try_from(advance_ns).unwrap_or(u64::MAX));
+        self.target = target.checked_add(advance);
+        expirations
+    }
+}
+
+impl Expire for Timer {
+    fn expire(&self) {
+        let mut state = self.state.lock();
+        let now = self.source.now();
+        let expirations = state.take_expirations(now);
+        let delay = if expirations == 0 { Duration::ZERO } else { SHORTEST_PERIOD };
+        // Replacing the handle drops one whose deadline has passed. The thread runs, so that this cannot fail.
+        if self.arm(&mut state, now, delay).is_err() {
+            state.target = None;
+        }
+        drop(state);
+        if expirations > 0 {
+            self.listener.expired(expirations);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    struct Wall(Instant);
+
+    impl TimeSource for Wall {
+        fn now(&self) -> Duration {
+            self.0.elapsed()
+        }
+    }
+
+    struct Note(mpsc::Sender<u64>);
+
+    impl ExpirationListener for Note {
+        fn expired(&self, expirations: u64) {
+            let _ = self.0.send(expirations);
+        }
+    }
+
+    fn timer() -> (Arc<Timer>, mpsc::Receiver<u64>) {
+        let (sender, receiver) = mpsc::channel();
+        let queue = Arc::new(TimerQueue::default());
+        (Timer::new(&queue, Arc::new(Wall(Instant::now())), Arc::new(Note(sender))), receiver)
+    }
+
+    const LONG: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_one_shot_timer_expires_once_and_is_then_disarmed() {
+        let (timer, receiver) = timer();
+        timer.set(TimerSetting { value: Duration::from_millis(5), interval: Duration::ZERO }, false).unwrap();
+        assert_eq!(receiver.recv_timeout(LONG), Ok(1));
+        assert_eq!(timer.get(), TimerSetting::default());
+        assert!(receiver.recv_timeout(Duration::from_millis(20)).is_err());
+    }
+
+    #[test]
+    fn an_interval_counts_every_expiration_and_does_not_drift() {
+        let (timer, receiver) = timer();
+        let millisecond = Duration::from_millis(1);
+        let start = Instant::now();
+        timer.set(TimerSetting { value: millisecond, interval: millisecond }, false).unwrap();
+        let mut expirations = 0;
+        while expirations < 50 {
+            expirations += receiver.recv_timeout(LONG).unwrap();
+        }
+        assert!(start.elapsed() >= 50 * millisecond);
+        assert_eq!(timer.get().interval, millisecond);
+        timer.set(TimerSetting::default(), false).unwrap();
+        assert_eq!(timer.get(), TimerSetting::default());
+    }
+
+    #[test]
+    fn a_tiny_interval_is_announced_in_bundles() {
+        let (timer, receiver) = timer();
+        let tiny = Duration::from_nanos(1);
+        timer.set(TimerSetting { value: tiny, interval: tiny }, false).unwrap();
+        receiver.recv_timeout(LONG).unwrap();
+        let second = receiver.recv_timeout(LONG).unwrap();
+        assert!(second > 10_000, "{second}");
+    }
+
+    #[test]
+    fn setting_again_tells_what_was_left() {
+        let (timer, _receiver) = timer();
+        let minute = Duration::from_secs(60);
+        timer.set(TimerSetting { value: minute, interval: minute }, false).unwrap();
+        let old = timer.set(TimerSetting::default(), false).unwrap();
+        assert!(old.value <= minute && old.value > Duration::from_secs(50));
+        assert_eq!(old.interval, minute);
+    }
+
+    #[test]
+    fn an_absolute_time_in_the_past_expires_at_once() {
+        let (timer, receiver) = timer();
+        let tick = Duration::from_nanos(1);
+        timer.set(TimerSetting { value: tick, interval: Duration::ZERO }, true).unwrap();
+        assert_eq!(receiver.recv_timeout(LONG), Ok(1));
+    }
+}
