@@ -8,23 +8,26 @@ use syscalls::Sysno;
 
 use crate::Errno;
 use crate::cred::Credentials;
-use crate::fs::{DescriptorTable, FsContext, MountNamespace, Resolver, Viewer};
+use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
-use crate::memory::{FrameAllocator, MemoryManager};
+use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryManager, Protection};
 use crate::namespace::UtsNamespace;
-use crate::platform::{Platform, SegmentBases, VirtualAddress};
+use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
 use crate::task::{CpuSet, ExitStatus, Task, TaskConfig, TaskImage, TaskSet};
-use crate::time::TimerQueue;
-use crate::time::vdso::Vdso;
+use crate::time::{Timekeeper, TimerQueue};
+use crate::time::vdso::{VvarPage, vdso_image};
 
 /// The release that uname(2) tells: what the sentry offers lives up to it.
 pub const RELEASE: &str = "6.12.0-palisade";
 /// The version that uname(2) tells.
 pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC Palisade";
+
+/// Where programs are searched if the environment has no PATH (glibc's `_CS_PATH`).
+const DEFAULT_SEARCH_PATH: &[u8] = b"/bin:/usr/bin";
 
 /// What a sandbox is.
 pub struct KernelConfig {
@@ -53,7 +56,7 @@ pub enum KernelError {
 
 /// The program that a sandbox runs first.
 pub struct InitProgram {
-    /// The program's path, as [`Resolver`] takes it.
+    /// The program: a path, or a name without a slash, which is searched in PATH.
     pub path: Vec<u8>,
     /// Its arguments, its own name first.
     pub arguments: Vec<Vec<u8>>,
@@ -81,6 +84,12 @@ pub enum InitError {
         path: Vec<u8>,
         /// What is wrong with it.
         reason: LoadError,
+    },
+    /// There is no such program.
+    #[error("{path}: not found in the image; the command is looked up inside it", path = path.escape_ascii())]
+    NotFound {
+        /// What was given.
+        path: Vec<u8>,
     },
     /// The program cannot be loaded.
     #[error("cannot execute {path}: {reason}", path = path.escape_ascii())]
@@ -112,9 +121,11 @@ pub struct Kernel {
     frames: Arc<FrameAllocator>,
     tasks: TaskSet,
     users: Users,
-    futexes: FutexTable,
+    futexes: FutexTable<FutexKey>,
     timers: Arc<TimerQueue>,
-    vdso: Vdso,
+    timekeeper: Timekeeper,
+    /// The vvar page and the code.
+    vdso: Arc<[Frame]>,
     uts_namespace: Arc<UtsNamespace>,
     empty_memory: Arc<MemoryManager>,
     cpu_count: usize,
@@ -132,7 +143,8 @@ impl Kernel {
     /// Guest memory is too small even for the kernel's own pages.
     pub fn new(config: KernelConfig) -> Result<Arc<Self>, KernelError> {
         let KernelConfig { platform, frames, cpu_count, host_name, tracer } = config;
-        let vdso = Vdso::new(&frames).map_err(KernelError::Vdso)?;
+        let timekeeper = Timekeeper::default();
+        let vdso = make_vdso(&platform, &frames, &timekeeper).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
         Ok(Arc::new(Self {
             cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),
@@ -141,7 +153,8 @@ impl Kernel {
             tasks: TaskSet::default(),
             users: Users::default(),
             futexes: FutexTable::default(),
-            timers: TimerQueue::new(),
+            timers: Arc::default(),
+            timekeeper,
             vdso,
             uts_namespace: UtsNamespace::new(&host_name),
             empty_memory,
@@ -173,7 +186,7 @@ impl Kernel {
     }
 
     /// Who waits for which futex.
-    pub fn futexes(&self) -> &FutexTable {
+    pub fn futexes(&self) -> &FutexTable<FutexKey> {
         &self.futexes
     }
 
@@ -195,6 +208,11 @@ impl Kernel {
     /// When the kernel was made.
     pub fn boot_time(&self) -> Instant {
         self.boot_time
+    }
+
+    /// The clocks that all tasks share.
+    pub fn timekeeper(&self) -> &Timekeeper {
+        &self.timekeeper
     }
 
     /// The UTS namespace of the first task.
@@ -225,7 +243,9 @@ impl Kernel {
     /// # Errors
     /// ENOMEM.
     pub(crate) fn map_vdso(&self, memory: &MemoryManager) -> Result<u64, Errno> {
-        self.vdso.map(memory).map(|VirtualAddress(address)| address)
+        let start = memory.map_special(self.vdso.clone(), Protection::READ | Protection::EXECUTE, "[vdso]")?;
+        memory.mprotect(start, PAGE_SIZE, Protection::READ, false)?;
+        Ok(start.0 + PAGE_SIZE)
     }
 
     /// Logs that system call `number` is not served, the first time that it is asked for.
@@ -265,24 +285,20 @@ impl Kernel {
         }
         fs_context.set_working_directory(directory);
         let view = fs_context.view();
-        let in_program =
-            |reason: LoadError| InitError::Program { path: init.path.clone(), reason };
-        let file = Resolver::new(&view, &viewer)
-            .resolve(&view.working_directory, &init.path, true)
-            .map_err(|errno| in_program(errno.into()))?;
+        let (file, file_name) = find_program(&view, &viewer, &init.path, &init.environment)?;
+        let in_program = |reason: LoadError| InitError::Program { path: file_name.clone(), reason };
         let program = loader::load(LoadRequest {
             kernel: self,
             view: &view,
             viewer: &viewer,
             file,
-            file_name: init.path.clone(),
+            file_name: file_name.clone(),
             is_reachable: true,
             arguments: init.arguments,
             environment: init.environment,
             stack_limit_bytes: init.limits.soft(Resource::STACK),
         })
         .map_err(in_program)?;
-        program.memory.set_executable(program.executable.clone());
         let credentials =
             loader::credentials_after_exec(&init.credentials, program.set_uid, program.set_gid);
         let user_counters = self.users.counters(credentials.real_uid);
@@ -307,6 +323,7 @@ impl Kernel {
                 extended_state: None,
                 memory: program.memory,
                 name: program.name,
+                executable: Some(program.executable),
             },
             fs_context,
             descriptors: init.descriptors,
@@ -337,4 +354,52 @@ impl CpuFeatures {
         let min_signal_stack_bytes = (extended_state_len_bytes as u64 + FRAME_BYTES).next_multiple_of(16);
         Self { hwcap: leaf_1.edx.into(), hwcap2: 1 << 1, min_signal_stack_bytes }
     }
+}
+
+/// Fills the frames of the vDSO, data first, and has the data follow `timekeeper`.
+fn make_vdso(
+    platform: &Arc<dyn Platform>,
+    frames: &Arc<FrameAllocator>,
+    timekeeper: &Timekeeper,
+) -> Result<Arc<[Frame]>, Errno> {
+    let vvar = frames.allocate()?;
+    let page = VvarPage::new(platform.memory().clone(), vvar.address()).map_err(|_| Errno::ENOMEM)?;
+    timekeeper.publish(page);
+    let code = frames.allocate()?;
+    code.slice().copy_from(vdso_image().as_slice());
+    Ok([vvar, code].into())
+}
+
+/// Finds the program called `name`: a name without a slash is searched in the environment's PATH (`man 3 execvp`).
+fn find_program(
+    view: &FsView,
+    viewer: &Viewer,
+    name: &[u8],
+    environment: &[Vec<u8>],
+) -> Result<(Path, Vec<u8>), InitError> {
+    let resolver = Resolver::new(view, viewer);
+    let search_path = environment.iter().find_map(|variable| variable.strip_prefix(b"PATH="));
+    let candidates: Vec<Vec<u8>> = if name.contains(&b'/') {
+        vec![name.to_vec()]
+    } else {
+        let directories = search_path.unwrap_or(DEFAULT_SEARCH_PATH).split(|byte| *byte == b':');
+        directories
+            .map(|directory| if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() })
+            .collect()
+    };
+    let mut refused = None;
+    for candidate in candidates {
+        match resolver.resolve(&view.working_directory, &candidate, true) {
+            Ok(file) if fs::check_access(&**file.inode(), fs::Access::EXECUTE, &viewer.credentials).is_ok() => {
+                return Ok((file, candidate));
+            }
+            Ok(_) => refused = refused.or(Some((candidate, Errno::EACCES))),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            Err(error) => refused = refused.or(Some((candidate, error))),
+        }
+    }
+    Err(match refused {
+        Some((path, errno)) => InitError::Program { path, reason: errno.into() },
+        None => InitError::NotFound { path: name.to_vec() },
+    })
 }

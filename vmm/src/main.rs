@@ -1,2 +1,44 @@
-//! Runs a Linux program inside a microVM.
-fn main() {}
+//! Runs a Linux program inside a microVM that has no guest kernel.
+//!
+//! This crate is thin: [`cli`] turns the command line into a [`sandbox::Description`], [`sandbox`] builds it out of
+//! the sentry and the KVM platform and waits for it. Exit statuses are docker's.
+
+mod cli;
+mod failure;
+mod forward;
+mod sandbox;
+mod size;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let arguments = match cli::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // clap prints help to standard output and mistakes to standard error; a pipe that is closed is no news.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Failure::VMM } else { 0 });
+        }
+    };
+    start_log(arguments.log);
+    match arguments.describe().and_then(sandbox::run) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            eprintln!("vmm: {:#}", failure.error);
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn start_log(level: log::LevelFilter) {
+    use std::io::Write;
+    env_logger::Builder::new()
+        .filter_level(level)
+        .format(|out, record| writeln!(out, "vmm: {}: {}", record.level().as_str().to_lowercase(), record.args()))
+        .init();
+}

@@ -31,6 +31,8 @@ pub struct Dentry {
     mounts: AtomicU32,
     is_deleted: AtomicBool,
     was_used: AtomicBool,
+    /// The dentry itself, while the cache keeps it.
+    kept: Mutex<Option<Arc<Dentry>>>,
 }
 
 struct Place {
@@ -53,8 +55,10 @@ enum Child {
 #[derive(Default)]
 pub(crate) struct DentryCache {
     /// In the order of the clock that looks for victims.
-    kept: Mutex<VecDeque<Arc<Dentry>>>,
+    kept: Mutex<VecDeque<Weak<Dentry>>>,
     absent: AtomicUsize,
+    /// Mounts of the file system. When there is none any more, nothing is kept.
+    mounts: AtomicUsize,
     /// Held by renames between directories, so that ancestry stays as it is meanwhile.
     rename: Mutex<()>,
 }
@@ -88,6 +92,7 @@ impl Dentry {
             mounts: AtomicU32::new(0),
             is_deleted: AtomicBool::new(false),
             was_used: AtomicBool::new(true),
+            kept: Mutex::default(),
         }
     }
 
@@ -115,6 +120,31 @@ impl Dentry {
     /// Whether the name has been removed.
     pub fn is_deleted(&self) -> bool {
         self.is_deleted.load(Ordering::Acquire)
+    }
+
+    /// Records that the name has been removed. Whoever calls this holds a reference.
+    pub(crate) fn set_deleted(&self) {
+        self.is_deleted.store(true, Ordering::Release);
+        self.let_go();
+    }
+
+    /// Has the cache no longer keep this.
+    fn let_go(&self) {
+        let kept = self.kept.lock().take();
+        drop(kept);
+    }
+
+    /// A mount of the file system has been made.
+    pub(crate) fn file_system_mounted(&self) {
+        self.cache.mounts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A mount of the file system has ended.
+    pub(crate) fn file_system_unmounted(&self) {
+        if self.cache.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let kept = std::mem::take(&mut *self.cache.kept.lock());
+            kept.iter().filter_map(Weak::upgrade).for_each(|dentry| dentry.let_go());
+        }
     }
 
     /// Whether the inode is a directory.
@@ -276,7 +306,12 @@ impl LockedDirectory<'_> {
 
     /// Records that `name` has been removed, and with it `child`.
     pub(crate) fn removed(&mut self, name: &[u8], child: &Dentry) {
-        child.is_deleted.store(true, Ordering::Release);
+        child.set_deleted();
+        self.vacated(name);
+    }
+
+    /// Records that `name` is free now.
+    pub(crate) fn vacated(&mut self, name: &[u8]) {
         self.forget(name);
         self.remember_absent(name);
     }
@@ -332,24 +367,30 @@ impl LockedDirectory<'_> {
 impl DentryCache {
     /// Keeps `dentry` for a while, and lets go of one that has not been used lately if there are too many.
     fn keep(&self, dentry: &Arc<Dentry>) {
+        if self.mounts.load(Ordering::Acquire) == 0 {
+            return;
+        }
         let mut victims = Vec::new();
         {
             let mut kept = self.kept.lock();
-            kept.push_back(dentry.clone());
+            kept.push_back(Arc::downgrade(dentry));
             let mut second_chances = 8;
             while kept.len() > MAX_CACHED {
                 let Some(oldest) = kept.pop_front() else { break };
+                let Some(oldest) = oldest.upgrade() else { continue };
                 if second_chances > 0
                     && !oldest.is_deleted()
                     && oldest.was_used.swap(false, Ordering::Relaxed)
                 {
                     second_chances -= 1;
-                    kept.push_back(oldest);
+                    kept.push_back(Arc::downgrade(&oldest));
                 } else {
-                    victims.push(oldest);
+                    oldest.let_go();
                 }
+                victims.push(oldest);
             }
         }
+        *dentry.kept.lock() = Some(dentry.clone());
         // Outside the lock: dropping a dentry may drop its ancestors and their inodes.
         drop(victims);
     }

@@ -9,17 +9,22 @@
 //! then whatever the inode locks inside. `Dentry::place` is a leaf.
 
 pub mod anonymous;
+pub mod boot;
 mod dentry;
 mod descriptor_table;
+pub mod dev;
 pub mod epoll;
 pub mod eventfd;
 mod file;
 mod fs_context;
+pub mod host;
 pub mod host_stdio;
 mod inode;
 pub mod locks;
 mod metadata;
 mod mount;
+pub mod operations;
+pub mod overlay;
 pub mod path;
 mod permission;
 pub mod pipe;
@@ -27,9 +32,11 @@ pub mod proc;
 mod pseudo;
 mod resolve;
 pub mod signalfd;
+pub mod special;
 pub mod sys;
 pub mod terminal;
 pub mod timerfd;
+pub mod tmpfs;
 
 pub use dentry::Dentry;
 pub use descriptor_table::DescriptorTable;

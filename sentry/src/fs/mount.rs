@@ -95,6 +95,7 @@ impl Mount {
         flags: MountFlags,
     ) -> Arc<Self> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        root.file_system_mounted();
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             file_system,
@@ -157,6 +158,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
+        self.root.file_system_unmounted();
         // Not by recursion: a guest decides how deep its mounts are.
         let mut place = self.place.get_mut().take();
         while let Some(mut last) = place.and_then(|place| Arc::into_inner(place.mount)) {

@@ -1,7 +1,53 @@
-//! Guest memory as processes and files use it.
+//! Memory: frames, address spaces, the page cache.
+//!
+//! A [`FrameAllocator`] hands out the frames of guest memory, counted by reference. A [`PageCache`] holds the
+//! pages of one file (or of one shared anonymous mapping). A [`MemoryManager`] is one address space: its
+//! mappings, and a table of the frames that they hold now. That table is the truth; the platform's
+//! [`AddressSpace`](crate::platform::AddressSpace) is a cache of it, filled by faults and emptied before a
+//! frame may be used for anything else. So a frame is freed or shared only after `unmap` or `protect` has
+//! returned, and a translation is never wrong, only absent.
+//!
+//! # Locks, in the order in which they are taken
+//!
+//! 1. the state of a [`MemoryManager`] (a parent's before its new child's; never two others at once),
+//! 2. the state of a [`PageCache`] (never two at once; reclaiming memory only tries),
+//! 3. the list of a cache's mappers,
+//! 4. the allocator's growth, then its state.
+//!
+//! What starts in a cache and must reach its mappings (truncation) therefore lets go of the cache first. Host
+//! files are read with none of these locks held.
 
-/// The pages of one file: what mappings of it and its readers and writers share.
-pub struct PageCache;
+mod advice;
+mod allocator;
+mod atomic;
+mod copy;
+mod fault;
+mod fork;
+mod frame;
+mod layout;
+mod lock;
+mod manager;
+mod map;
+mod mapping;
+mod mappings;
+#[cfg(test)]
+mod model_tests;
+mod page_cache;
+mod place;
+mod remap;
+mod report;
+mod request;
+mod stream;
+mod table;
 
-/// The address space of a process.
-pub struct MemoryManager;
+pub use allocator::{FrameAllocator, MemoryStatistics};
+pub use atomic::FutexKey;
+pub use fault::FaultError;
+pub use frame::Frame;
+pub use layout::{Layout, StringsLayout};
+pub use manager::{MemoryLimits, MemoryManager};
+pub use mapping::{MappedFile, MappingFlags};
+pub use page_cache::{PageBudget, PageCache, PageSource};
+pub use remap::RemapFlags;
+pub use report::{MappingInfo, MemorySizes};
+pub use request::{Backing, MapFlags, MapRequest, Protection};

@@ -1,0 +1,136 @@
+//! The devices with major number 1: null, zero, full, random, urandom (`man 4 null`, `full`, `random`).
+
+use std::any::Any;
+use std::sync::Arc;
+
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::Errno;
+use crate::fs::special::DeviceDriver;
+use crate::fs::{DeviceNumber, File, Inode, Metadata, OpenFlags, Viewer};
+use crate::memory::{FrameAllocator, PageCache};
+
+/// Which memory device; the values are the minor numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Null = 3,
+    Zero = 5,
+    Full = 7,
+    Random = 8,
+    Urandom = 9,
+}
+
+/// The driver of the memory devices.
+pub struct MemoryDevices {
+    frames: Arc<FrameAllocator>,
+}
+
+impl MemoryDevices {
+    /// The driver; mappings of /dev/zero take their pages from `frames`.
+    pub fn new(frames: Arc<FrameAllocator>) -> Arc<Self> {
+        Arc::new(Self { frames })
+    }
+}
+
+impl DeviceDriver for MemoryDevices {
+    fn open(
+        &self,
+        device: DeviceNumber,
+        inode: &Arc<dyn Inode>,
+        _flags: OpenFlags,
+        _viewer: &Viewer,
+    ) -> Result<Arc<dyn File>, Errno> {
+        let kinds = [Kind::Null, Kind::Zero, Kind::Full, Kind::Random, Kind::Urandom];
+        let kind = kinds.into_iter().find(|kind| *kind as u32 == device.minor).ok_or(Errno::ENXIO)?;
+        Ok(Arc::new(MemoryDevice { kind, inode: inode.clone(), frames: self.frames.clone() }))
+    }
+}
+
+struct MemoryDevice {
+    kind: Kind,
+    inode: Arc<dyn Inode>,
+    frames: Arc<FrameAllocator>,
+}
+
+impl File for MemoryDevice {
+    fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        match self.kind {
+            Kind::Null => return Ok(0),
+            Kind::Zero | Kind::Full => buffer.fill(0),
+            Kind::Random | Kind::Urandom => fill_random(buffer)?,
+        }
+        Ok(buffer.len())
+    }
+
+    fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
+        if self.kind == Kind::Full { Err(Errno::ENOSPC) } else { Ok(buffer.len()) }
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn page_cache(&self) -> Result<Arc<PageCache>, Errno> {
+        // Each mapping of /dev/zero is an object of its own (`man 4 zero`).
+        if self.kind == Kind::Zero {
+            Ok(PageCache::new(&self.frames, None, i64::MAX as u64))
+        } else {
+            Err(Errno::ENODEV)
+        }
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.inode.metadata()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Fills `buffer` with random bytes of the host.
+fn fill_random(buffer: &mut [u8]) -> Result<(), Errno> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match getrandom(rest, GetRandomFlags::empty()) {
+            Ok(count) => done += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
+    use crate::fs::{FileKind, MountFlags, NewNode, NodeCreation};
+    use crate::platform::Platform;
+    use crate::platform::fake::FakePlatform;
+
+    #[test]
+    fn memory_devices_behave_as_their_manual_pages_say() {
+        let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
+        let frames = FrameAllocator::new(&platform, 16 << 20);
+        let resources = MemoryResources { frames: frames.clone(), specials: Arc::default() };
+        resources.specials.register(FileKind::CharacterDevice, 1, MemoryDevices::new(frames));
+        let mount =
+            tmpfs::new_mount(&resources, &TmpfsOptions::default(), "dev", MountFlags::empty()).unwrap();
+        let root = mount.root().inode().clone();
+        let open = |minor: u32| {
+            let node = NewNode::CharacterDevice(DeviceNumber::new(1, minor));
+            let creation = NodeCreation { node, permissions: 0o666, uid: 0, gid: 0 };
+            let inode = root.create(format!("d{minor}").as_bytes(), &creation)?;
+            inode.open(OpenFlags::RDWR, &Viewer::kernel())
+        };
+        let mut buffer = [1; 64];
+        assert_eq!(open(3).unwrap().read_at(&mut buffer, 0), Ok(0));
+        assert_eq!(open(5).unwrap().read_at(&mut buffer, 0), Ok(64));
+        assert_eq!(buffer, [0; 64]);
+        assert_eq!(open(7).unwrap().write_at(&buffer, 0), Err(Errno::ENOSPC));
+        assert_eq!(open(9).unwrap().read_at(&mut buffer, 0), Ok(64));
+        assert_ne!(buffer, [0; 64]);
+        assert_eq!(open(1).err(), Some(Errno::ENXIO));
+    }
+}

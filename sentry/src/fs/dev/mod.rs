@@ -1,0 +1,7 @@
+//! Devices: the memory devices, and the tree of /dev.
+
+mod memory_device;
+mod tree;
+
+pub use memory_device::MemoryDevices;
+pub use tree::populate;

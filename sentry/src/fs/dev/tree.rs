@@ -1,0 +1,46 @@
+//! What /dev holds.
+
+use crate::Errno;
+use crate::fs::operations::create_node;
+use crate::fs::{DeviceNumber, NewNode, Path, Resolver};
+
+/// Name, major and minor number, permissions.
+const CHARACTER_DEVICES: &[(&str, u32, u32, u32)] = &[
+    ("null", 1, 3, 0o666),
+    ("zero", 1, 5, 0o666),
+    ("full", 1, 7, 0o666),
+    ("random", 1, 8, 0o666),
+    ("urandom", 1, 9, 0o666),
+    ("tty", 5, 0, 0o666),
+    ("console", 5, 1, 0o600),
+];
+
+/// Name and target.
+const LINKS: &[(&str, &str)] = &[
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// Mount points below /dev.
+const DIRECTORIES: &[&str] = &["shm", "pts", "mqueue"];
+
+/// Makes the entries of `directory`, the root of a file system for /dev.
+///
+/// # Errors
+/// Those of mknod(2).
+pub fn populate(resolver: &Resolver<'_>, directory: &Path) -> Result<(), Errno> {
+    for &(name, major, minor, permissions) in CHARACTER_DEVICES {
+        let node = NewNode::CharacterDevice(DeviceNumber::new(major, minor));
+        create_node(resolver, directory, name.as_bytes(), node, permissions)?;
+    }
+    for (name, target) in LINKS {
+        create_node(resolver, directory, name.as_bytes(), NewNode::Symlink(target.as_bytes()), 0o777)?;
+    }
+    for name in DIRECTORIES {
+        create_node(resolver, directory, name.as_bytes(), NewNode::Directory, 0o755)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! One file of a host directory.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, StatxTimestamp, fgetxattr, flistxattr,
+    openat, readlinkat, statx,
+};
+use rustix::io::pread;
+use vm_memory::VolatileSlice;
+
+use super::HostTree;
+use super::handles::HandleSlot;
+use crate::Errno;
+use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
+use crate::memory::PageSource;
+
+/// Bytes of a host file that are copied to guest memory at a time.
+const COPY_LEN: usize = 64 * 1024;
+/// The longest extended attribute (`XATTR_SIZE_MAX`).
+const MAX_XATTR_LEN: usize = 64 * 1024;
+
+/// A file below a [`HostTree`], by its path.
+pub struct HostNode {
+    tree: Arc<HostTree>,
+    /// Relative to the tree's root, without a leading slash; empty for the root.
+    path: Box<[u8]>,
+    handle: Arc<HandleSlot>,
+}
+
+/// What the host tells of a file.
+#[derive(Clone, Debug)]
+pub struct HostStatus {
+    /// Device of the host's file system and inode number in it.
+    pub identity: (u64, u64),
+    /// The type.
+    pub kind: FileKind,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Names.
+    pub links: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Which device a device node is.
+    pub special_device: DeviceNumber,
+    /// Length in bytes.
+    pub size_bytes: u64,
+    /// Storage, in units of 512 bytes.
+    pub blocks: u64,
+    /// Last access.
+    pub accessed: Timestamp,
+    /// Last change of the contents.
+    pub modified: Timestamp,
+    /// Last change of the inode.
+    pub changed: Timestamp,
+    /// Creation, where known.
+    pub created: Option<Timestamp>,
+    /// The text of a symbolic link.
+    pub link_text: Option<Box<[u8]>>,
+}
+
+/// An entry of a host directory.
+#[derive(Clone, Debug)]
+pub struct HostEntry {
+    /// The name.
+    pub name: Box<[u8]>,
+    /// The host's inode number.
+    pub inode: u64,
+    /// The type; `None` if the host's file system does not say.
+    pub kind: Option<FileKind>,
+}
+
+impl HostStatus {
+    fn from_statx(status: &Statx) -> Self {
+        let mode = u32::from(status.stx_mode);
+        let device = DeviceNumber::new(status.stx_dev_major, status.stx_dev_minor);
+        let has_creation = status.stx_mask & StatxFlags::BTIME.bits() != 0;
+        Self {
+            identity: (device.as_u64(), status.stx_ino),
+            kind: FileKind::from_mode(mode).unwrap_or(FileKind::Regular),
+            mode,
+            links: status.stx_nlink,
+            uid: status.stx_uid,
+            gid: status.stx_gid,
+            special_device: DeviceNumber::new(status.stx_rdev_major, status.stx_rdev_minor),
+            size_bytes: status.stx_size,
+            blocks: status.stx_blocks,
+            accessed: timestamp(&status.stx_atime),
+            modified: timestamp(&status.stx_mtime),
+            changed: timestamp(&status.stx_ctime),
+            created: has_creation.then(|| timestamp(&status.stx_btime)),
+            link_text: None,
+        }
+    }
+}
+
+fn timestamp(stamp: &StatxTimestamp) -> Timestamp {
+    Timestamp { seconds: stamp.tv_sec, nanoseconds: stamp.tv_nsec }
+}
+
+fn wanted() -> StatxFlags {
+    StatxFlags::BASIC_STATS | StatxFlags::BTIME
+}
+
+impl HostNode {
+    pub(super) fn root(tree: &Arc<HostTree>) -> Result<(Arc<Self>, HostStatus), Errno> {
+        let status = statx(&tree.root, c"", AtFlags::EMPTY_PATH, wanted())?;
+        Ok((Self::new(tree, Box::new([])), HostStatus::from_statx(&status)))
+    }
+
+    fn new(tree: &Arc<HostTree>, path: Box<[u8]>) -> Arc<Self> {
+        Arc::new(Self { tree: tree.clone(), path, handle: Arc::default() })
+    }
+
+    /// The entry `name` of this directory.
+    ///
+    /// # Errors
+    /// ENOENT, and the host's.
+    pub fn lookup(&self, name: &[u8]) -> Result<(Arc<Self>, HostStatus), Errno> {
+        let directory = self.directory_handle()?;
+        let status = statx(&directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted())?;
+        let mut path = Vec::with_capacity(self.path.len() + 1 + name.len());
+        path.extend_from_slice(&self.path);
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        let mut status = HostStatus::from_statx(&status);
+        if status.kind == FileKind::Symlink {
+            let text = readlinkat(&directory, name, Vec::new())?;
+            status.link_text = Some(text.into_bytes().into());
+        }
+        Ok((Self::new(&self.tree, path.into()), status))
+    }
+
+    /// All entries of this directory but `.` and `..`.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn list(&self) -> Result<Vec<HostEntry>, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let listing = openat(self.directory_handle()?, c".", flags, Mode::empty())?;
+        let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
+        let mut entries = Vec::new();
+        let mut directory = RawDir::new(listing, &mut buffer);
+        while let Some(entry) = directory.next() {
+            let entry = entry?;
+            let name: &CStr = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let kind = kind_of(entry.file_type());
+            entries.push(HostEntry { name: name.to_bytes().into(), inode: entry.ino(), kind });
+        }
+        Ok(entries)
+    }
+
+    /// Reads this regular file at `offset`.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let file = self.file_handle()?;
+        loop {
+            match pread(&file, &mut *buffer, offset) {
+                Err(rustix::io::Errno::INTR) => {}
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// Fails unless this regular file can be read.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn check_readable(&self) -> Result<(), Errno> {
+        self.file_handle().map(drop)
+    }
+
+    /// The extended attributes that mean something to the guest: `user.*` and `security.capability`.
+    pub fn xattrs(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let Ok(file) = self.tree.open(&self.path, OFlags::RDONLY) else { return Vec::new() };
+        let mut names = vec![0; MAX_XATTR_LEN];
+        let Ok(len) = flistxattr(&file, &mut names[..]) else { return Vec::new() };
+        names.truncate(len);
+        let is_kept = |name: &&[u8]| name.starts_with(b"user.") || *name == b"security.capability";
+        let mut value = vec![0; MAX_XATTR_LEN];
+        names
+            .split(|&byte| byte == 0)
+            .filter(is_kept)
+            .filter_map(|name| {
+                let len = fgetxattr(&file, name, &mut value[..]).ok()?;
+                Some((name.to_vec(), value.get(..len)?.to_vec()))
+            })
+            .collect()
+    }
+
+    fn directory_handle(&self) -> Result<Arc<OwnedFd>, Errno> {
+        let open = || self.tree.open(&self.path, OFlags::PATH | OFlags::DIRECTORY);
+        self.tree.handles.get(&self.handle, open)
+    }
+
+    fn file_handle(&self) -> Result<Arc<OwnedFd>, Errno> {
+        self.tree.handles.get(&self.handle, || {
+            let file = self.tree.open(&self.path, OFlags::RDONLY)?;
+            // The host may have put something else there since it was looked up.
+            let status = statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE)?;
+            match FileType::from_raw_mode(u32::from(status.stx_mode)) {
+                FileType::RegularFile => Ok(file),
+                _ => Err(Errno::ESTALE),
+            }
+        })
+    }
+}
+
+fn kind_of(file_type: FileType) -> Option<FileKind> {
+    Some(match file_type {
+        FileType::RegularFile => FileKind::Regular,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        FileType::Fifo => FileKind::Fifo,
+        FileType::Socket => FileKind::Socket,
+        FileType::CharacterDevice => FileKind::CharacterDevice,
+        FileType::BlockDevice => FileKind::BlockDevice,
+        FileType::Unknown => return None,
+    })
+}
+
+/// The pages of a host file.
+pub struct HostPages(pub Arc<HostNode>);
+
+impl PageSource for HostPages {
+    fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
+        let mut buffer = vec![0; COPY_LEN.min(destination.len())];
+        let mut done = 0;
+        while done < destination.len() {
+            let len = buffer.len().min(destination.len() - done);
+            let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
+            let read = self.0.read_at(buffer.get_mut(..len).unwrap_or_default(), position)?;
+            if read == 0 {
+                break;
+            }
+            let target = destination.subslice(done, read).map_err(|_| Errno::EIO)?;
+            target.copy_from(buffer.get(..read).unwrap_or_default());
+            done += read;
+        }
+        Ok(())
+    }
+}

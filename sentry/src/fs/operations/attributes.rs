@@ -1,0 +1,109 @@
+//! Changing attributes (`man 2 chmod`, `chown`, `truncate`, `utimensat`).
+
+use crate::Errno;
+use crate::cred::{Capabilities, Credentials};
+use crate::fs::Path;
+use crate::fs::metadata::{AttributeChanges, FileKind, Metadata, PERMISSION_BITS, TimeChange};
+use crate::fs::permission::{Access, check_access, check_owner};
+
+const SET_UID: u32 = 0o4000;
+const SET_GID: u32 = 0o2000;
+const GROUP_EXECUTE: u32 = 0o010;
+
+/// chmod(2).
+///
+/// # Errors
+/// EPERM, EROFS, EOPNOTSUPP for a symbolic link.
+pub fn change_mode(path: &Path, permissions: u32, credentials: &Credentials) -> Result<(), Errno> {
+    path.mount.check_writable()?;
+    if path.kind() == FileKind::Symlink {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let metadata = path.inode().metadata()?;
+    check_owner(&metadata, credentials)?;
+    let mut permissions = permissions & PERMISSION_BITS;
+    if !credentials.is_in_group(metadata.gid) && !credentials.has(Capabilities::FSETID) {
+        permissions &= !SET_GID;
+    }
+    let changes = AttributeChanges { permissions: Some(permissions), ..AttributeChanges::default() };
+    path.inode().set_attributes(&changes)
+}
+
+/// chown(2); `None` keeps the owner or the group.
+///
+/// # Errors
+/// EPERM, EROFS.
+pub fn change_owner(
+    path: &Path,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    credentials: &Credentials,
+) -> Result<(), Errno> {
+    path.mount.check_writable()?;
+    let metadata = path.inode().metadata()?;
+    if !credentials.has(Capabilities::CHOWN) {
+        let is_owner = metadata.uid == credentials.fs_uid;
+        let keeps_owner = uid.is_none_or(|uid| is_owner && uid == metadata.uid);
+        let may_give_group =
+            gid.is_none_or(|gid| is_owner && (gid == metadata.gid || credentials.is_in_group(gid)));
+        if !keeps_owner || !may_give_group {
+            return Err(Errno::EPERM);
+        }
+    }
+    let changes =
+        AttributeChanges { permissions: without_set_id(&metadata), uid, gid, ..AttributeChanges::default() };
+    path.inode().set_attributes(&changes)
+}
+
+/// The permissions of a file whose set-ID bits a change of owner clears (`man 2 chown`), if that changes anything.
+fn without_set_id(metadata: &Metadata) -> Option<u32> {
+    if metadata.kind() == FileKind::Directory {
+        return None;
+    }
+    let mut permissions = metadata.permissions() & !SET_UID;
+    if permissions & GROUP_EXECUTE != 0 {
+        permissions &= !SET_GID;
+    }
+    (permissions != metadata.permissions()).then_some(permissions)
+}
+
+/// truncate(2).
+///
+/// # Errors
+/// EISDIR, EINVAL, EACCES, EROFS, and those of the file system.
+pub fn truncate(path: &Path, len_bytes: u64, credentials: &Credentials) -> Result<(), Errno> {
+    match path.kind() {
+        FileKind::Directory => return Err(Errno::EISDIR),
+        FileKind::Regular => {}
+        _ => return Err(Errno::EINVAL),
+    }
+    path.mount.check_writable()?;
+    check_access(&**path.inode(), Access::WRITE, credentials)?;
+    let changes = AttributeChanges { size_bytes: Some(len_bytes), ..AttributeChanges::default() };
+    path.inode().set_attributes(&changes)
+}
+
+/// utimensat(2); `None` keeps a time stamp.
+///
+/// # Errors
+/// EACCES if both are "now" and the file may not be written, EPERM otherwise, EROFS.
+pub fn change_times(
+    path: &Path,
+    accessed: Option<TimeChange>,
+    modified: Option<TimeChange>,
+    credentials: &Credentials,
+) -> Result<(), Errno> {
+    if accessed.is_none() && modified.is_none() {
+        return Ok(());
+    }
+    path.mount.check_writable()?;
+    let owns = check_owner(&path.inode().metadata()?, credentials);
+    if accessed == Some(TimeChange::Now) && modified == Some(TimeChange::Now) {
+        if owns.is_err() {
+            check_access(&**path.inode(), Access::WRITE, credentials)?;
+        }
+    } else {
+        owns?;
+    }
+    path.inode().set_attributes(&AttributeChanges { accessed, modified, ..AttributeChanges::default() })
+}

@@ -1,0 +1,12 @@
+//! What system calls do with paths: each function checks permissions, asks the inode, and keeps the dentries in
+//! step with it.
+
+mod attributes;
+mod names;
+mod open;
+mod xattr;
+
+pub use attributes::{change_mode, change_owner, change_times, truncate};
+pub use names::{create_node, link, remove_directory, rename, unlink};
+pub use open::{OpenRequest, open, open_path};
+pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};

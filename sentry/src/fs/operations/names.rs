@@ -1,0 +1,275 @@
+//! Making, linking, removing and renaming (`man 2 mknod`, `link`, `unlink`, `rmdir`, `rename`).
+
+use std::sync::Arc;
+
+use super::open::creation;
+use crate::Errno;
+use crate::cred::Capabilities;
+use crate::fs::inode::{NewNode, RenameMode, Viewer};
+use crate::fs::metadata::{DeviceNumber, FileKind};
+use crate::fs::permission::{Access, check_access, check_sticky};
+use crate::fs::resolve::{LastComponent, Resolver};
+use crate::fs::{Dentry, Path};
+
+/// Makes `node` at `path`. `permissions` are those after the umask.
+///
+/// # Errors
+/// Those of mknod(2), mkdir(2) and symlink(2).
+pub fn create_node(
+    resolver: &Resolver<'_>,
+    start: &Path,
+    path: &[u8],
+    node: NewNode<'_>,
+    permissions: u32,
+) -> Result<Path, Errno> {
+    let last = resolver.resolve_parent(start, path)?;
+    let viewer = resolver.viewer;
+    if is_dot(&last.name) {
+        return Err(Errno::EEXIST);
+    }
+    let directory = &last.directory;
+    let mut locked = directory.dentry.lock();
+    locked.check_alive()?;
+    match locked.lookup(&last.name) {
+        Ok(_) => return Err(Errno::EEXIST),
+        Err(Errno::ENOENT) => {}
+        Err(error) => return Err(error),
+    }
+    if last.has_trailing_slash && node != NewNode::Directory {
+        return Err(Errno::ENOENT);
+    }
+    check_may_change(directory, viewer)?;
+    let is_real_device = match node {
+        // The whiteout of overlay file systems is anybody's to make.
+        NewNode::CharacterDevice(device) => device != DeviceNumber::default(),
+        NewNode::BlockDevice(_) => true,
+        _ => false,
+    };
+    if is_real_device && !viewer.credentials.has(Capabilities::MKNOD) {
+        return Err(Errno::EPERM);
+    }
+    let inode = directory.inode().create(&last.name, &creation(node, permissions, viewer))?;
+    Ok(Path::new(directory.mount.clone(), locked.adopt(&last.name, inode)))
+}
+
+/// Gives `target` the further name `path`.
+///
+/// # Errors
+/// Those of link(2).
+pub fn link(resolver: &Resolver<'_>, target: &Path, start: &Path, path: &[u8]) -> Result<(), Errno> {
+    let last = resolver.resolve_parent(start, path)?;
+    if is_dot(&last.name) {
+        return Err(Errno::EEXIST);
+    }
+    let directory = &last.directory;
+    let mut locked = directory.dentry.lock();
+    locked.check_alive()?;
+    match locked.lookup(&last.name) {
+        Ok(_) => return Err(Errno::EEXIST),
+        Err(Errno::ENOENT) => {}
+        Err(error) => return Err(error),
+    }
+    if last.has_trailing_slash {
+        return Err(Errno::ENOENT);
+    }
+    if !Arc::ptr_eq(&target.mount, &directory.mount) {
+        return Err(Errno::EXDEV);
+    }
+    if target.is_directory() {
+        return Err(Errno::EPERM);
+    }
+    check_may_change(directory, resolver.viewer)?;
+    directory.inode().link(&last.name, target.inode())?;
+    locked.forget(&last.name);
+    locked.adopt(&last.name, target.inode().clone());
+    Ok(())
+}
+
+/// Removes the name `path` of something that is not a directory.
+///
+/// # Errors
+/// Those of unlink(2).
+pub fn unlink(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> Result<(), Errno> {
+    let last = resolver.resolve_parent(start, path)?;
+    if is_dot(&last.name) {
+        return Err(Errno::EISDIR);
+    }
+    // Declared before the lock: the file may end with this reference.
+    let child;
+    let mut locked = last.directory.dentry.lock();
+    locked.check_alive()?;
+    child = locked.lookup(&last.name)?;
+    if last.has_trailing_slash && !child.is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    check_may_remove(&last.directory, &child, resolver.viewer)?;
+    if child.is_directory() {
+        return Err(Errno::EISDIR);
+    }
+    last.directory.inode().unlink(&last.name)?;
+    locked.removed(&last.name, &child);
+    drop(locked);
+    Ok(())
+}
+
+/// Removes the empty directory `path`.
+///
+/// # Errors
+/// Those of rmdir(2).
+pub fn remove_directory(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> Result<(), Errno> {
+    let last = resolver.resolve_parent(start, path)?;
+    match &*last.name {
+        b"" => return Err(Errno::EBUSY),
+        b"." => return Err(Errno::EINVAL),
+        b".." => return Err(Errno::ENOTEMPTY),
+        _ => {}
+    }
+    let child;
+    let mut locked = last.directory.dentry.lock();
+    locked.check_alive()?;
+    child = locked.lookup(&last.name)?;
+    check_may_remove(&last.directory, &child, resolver.viewer)?;
+    if !child.is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    // So that nothing is made in it from the check for emptiness on.
+    let locked_child = child.lock();
+    last.directory.inode().rmdir(&last.name)?;
+    locked.removed(&last.name, &child);
+    drop(locked_child);
+    drop(locked);
+    Ok(())
+}
+
+/// Renames `old_path` to `new_path`.
+///
+/// # Errors
+/// Those of rename(2) and renameat2(2).
+pub fn rename(
+    resolver: &Resolver<'_>,
+    (old_start, old_path): (&Path, &[u8]),
+    (new_start, new_path): (&Path, &[u8]),
+    mode: RenameMode,
+) -> Result<(), Errno> {
+    let old = resolver.resolve_parent(old_start, old_path)?;
+    let new = resolver.resolve_parent(new_start, new_path)?;
+    if !Arc::ptr_eq(&old.directory.mount, &new.directory.mount) {
+        return Err(Errno::EXDEV);
+    }
+    if is_dot(&old.name) {
+        return Err(Errno::EBUSY);
+    }
+    if is_dot(&new.name) {
+        return Err(if mode == RenameMode::NoReplace { Errno::EEXIST } else { Errno::EBUSY });
+    }
+    rename_in(&old, &new, mode, resolver.viewer)
+}
+
+fn rename_in(
+    old: &LastComponent,
+    new: &LastComponent,
+    mode: RenameMode,
+    viewer: &Viewer,
+) -> Result<(), Errno> {
+    let (old_directory, new_directory) = (&old.directory.dentry, &new.directory.dentry);
+    // Declared before the locks: what is replaced may end with these references.
+    let (source, target);
+    let _ancestry = (!Arc::ptr_eq(old_directory, new_directory)).then(|| old_directory.lock_ancestry());
+    let (mut locked_old, mut locked_new) = Dentry::lock_two(old_directory, new_directory);
+    locked_old.check_alive()?;
+    if let Some(locked) = &locked_new {
+        locked.check_alive()?;
+    }
+    source = locked_old.lookup(&old.name)?;
+    let found = locked_new.as_mut().unwrap_or(&mut locked_old).lookup(&new.name);
+    target = match found {
+        Ok(target) => Some(target),
+        Err(Errno::ENOENT) => None,
+        Err(error) => return Err(error),
+    };
+    match (&target, mode) {
+        (Some(_), RenameMode::NoReplace) => return Err(Errno::EEXIST),
+        (None, RenameMode::Exchange) => return Err(Errno::ENOENT),
+        _ => {}
+    }
+    if source.is_ancestor_of(new_directory) {
+        return Err(Errno::EINVAL);
+    }
+    if target.as_ref().is_some_and(|target| target.is_ancestor_of(old_directory)) {
+        return Err(if mode == RenameMode::Exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
+    }
+    check_kinds(old, new, &source, target.as_deref(), mode)?;
+    check_may_remove(&old.directory, &source, viewer)?;
+    match &target {
+        Some(target) => check_may_remove(&new.directory, target, viewer)?,
+        None => check_may_change(&new.directory, viewer)?,
+    }
+    if locked_new.is_some() {
+        // Its `..` changes.
+        let moved = [Some(&source), target.as_ref().filter(|_| mode == RenameMode::Exchange)];
+        for directory in moved.into_iter().flatten().filter(|moved| moved.is_directory()) {
+            check_access(&**directory.inode(), Access::WRITE, &viewer.credentials)?;
+        }
+    }
+    if target.as_ref().is_some_and(|target| Arc::ptr_eq(target.inode(), source.inode())) {
+        return Ok(());
+    }
+    let replaced = target.as_ref().filter(|_| mode != RenameMode::Exchange);
+    let locked_target = replaced.filter(|target| target.is_directory()).map(|target| target.lock());
+    old_directory.inode().rename(&old.name, new_directory.inode(), &new.name, mode)?;
+    drop(locked_target);
+
+    match (&target, mode) {
+        (Some(target), RenameMode::Exchange) => locked_old.moved_in(&old.name, target),
+        _ => locked_old.vacated(&old.name),
+    }
+    if let Some(replaced) = replaced {
+        replaced.set_deleted();
+    }
+    locked_new.as_mut().unwrap_or(&mut locked_old).moved_in(&new.name, &source);
+    drop((locked_old, locked_new));
+    Ok(())
+}
+
+fn check_kinds(
+    old: &LastComponent,
+    new: &LastComponent,
+    source: &Dentry,
+    target: Option<&Dentry>,
+    mode: RenameMode,
+) -> Result<(), Errno> {
+    if !source.is_directory()
+        && (old.has_trailing_slash || mode != RenameMode::Exchange && new.has_trailing_slash)
+    {
+        return Err(Errno::ENOTDIR);
+    }
+    if let (Some(target), false) = (target, mode == RenameMode::Exchange) {
+        return match (source.is_directory(), target.is_directory()) {
+            (true, false) => Err(Errno::ENOTDIR),
+            (false, true) => Err(Errno::EISDIR),
+            _ => Ok(()),
+        };
+    }
+    Ok(())
+}
+
+/// Whether the last component names a directory by itself: the root, `.` or `..`.
+fn is_dot(name: &[u8]) -> bool {
+    matches!(name, b"" | b"." | b"..")
+}
+
+/// Fails unless entries of `directory` may be changed.
+fn check_may_change(directory: &Path, viewer: &Viewer) -> Result<(), Errno> {
+    directory.mount.check_writable()?;
+    check_access(&**directory.inode(), Access::WRITE | Access::EXECUTE, &viewer.credentials)
+}
+
+/// Fails unless `child` may be removed from `directory`.
+fn check_may_remove(directory: &Path, child: &Dentry, viewer: &Viewer) -> Result<(), Errno> {
+    check_may_change(directory, viewer)?;
+    check_sticky(&**directory.inode(), &**child.inode(), &viewer.credentials)?;
+    if child.is_mount_point() && child.inode().kind() != FileKind::Symlink {
+        return Err(Errno::EBUSY);
+    }
+    Ok(())
+}

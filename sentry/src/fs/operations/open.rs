@@ -1,0 +1,189 @@
+//! Opening: from a path to a [`FileDescription`] (`man 2 open`).
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::Errno;
+use crate::fs::inode::{NewNode, NodeCreation, Viewer};
+use crate::fs::metadata::{AttributeChanges, FileKind};
+use crate::fs::mount::MountFlags;
+use crate::fs::permission::{Access, check_access, check_owner};
+use crate::fs::resolve::{LastComponent, Resolved, Resolver};
+use crate::fs::{Dentry, File, FileDescription, Inode, Metadata, OpenFlags, Path};
+
+/// What open(2) is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenRequest {
+    /// The flags.
+    pub flags: OpenFlags,
+    /// Permission bits of a file that is created, after the umask.
+    pub permissions: u32,
+}
+
+/// Times that a file may vanish between the moment it was found and the moment it is created, before open gives up.
+const MAX_RACES: u32 = 64;
+
+/// Opens what `path` names.
+///
+/// # Errors
+/// Those of open(2). EAGAIN never: a FIFO is opened at once, and [`File::finish_open`] says whether to wait.
+pub fn open(
+    resolver: &Resolver<'_>,
+    start: &Path,
+    path: &[u8],
+    request: OpenRequest,
+) -> Result<Arc<FileDescription>, Errno> {
+    let flags = request.flags;
+    if flags.contains(OpenFlags::PATH) {
+        let found = resolver.resolve(start, path, !flags.contains(OpenFlags::NOFOLLOW))?;
+        return open_path(&found, flags, resolver.viewer);
+    }
+    if flags.contains(OpenFlags::TMPFILE) {
+        return open_unnamed(resolver, start, path, request);
+    }
+    if !flags.contains(OpenFlags::CREAT) {
+        let found = resolver.resolve(start, path, !flags.contains(OpenFlags::NOFOLLOW))?;
+        return open_path(&found, flags, resolver.viewer);
+    }
+    if flags.contains(OpenFlags::DIRECTORY) {
+        return Err(Errno::EINVAL);
+    }
+    let follows_link = !flags.intersects(OpenFlags::NOFOLLOW | OpenFlags::EXCL);
+    for _ in 0..MAX_RACES {
+        match resolver.resolve_or_missing(start, path, follows_link)? {
+            Resolved::Found(_) if flags.contains(OpenFlags::EXCL) => return Err(Errno::EEXIST),
+            Resolved::Found(found) if found.is_directory() => return Err(Errno::EISDIR),
+            Resolved::Found(found) => return open_path(&found, flags, resolver.viewer),
+            Resolved::Missing(last) => match create(&last, request, resolver.viewer) {
+                Err(Errno::EEXIST) if !flags.contains(OpenFlags::EXCL) => continue,
+                result => return result,
+            },
+        }
+    }
+    Err(Errno::EAGAIN)
+}
+
+fn create(
+    last: &LastComponent,
+    request: OpenRequest,
+    viewer: &Viewer,
+) -> Result<Arc<FileDescription>, Errno> {
+    if last.has_trailing_slash {
+        return Err(Errno::EISDIR);
+    }
+    let directory = &last.directory;
+    let inode = directory.inode();
+    let child = {
+        let mut locked = directory.dentry.lock();
+        locked.check_alive()?;
+        match locked.lookup(&last.name) {
+            Ok(_) => return Err(Errno::EEXIST),
+            Err(Errno::ENOENT) => {}
+            Err(error) => return Err(error),
+        }
+        directory.mount.check_writable()?;
+        check_access(&**inode, Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
+        let created = inode.create(&last.name, &creation(NewNode::Regular, request.permissions, viewer))?;
+        locked.adopt(&last.name, created)
+    };
+    // Whoever creates a file may open it, whatever its permissions forbid from then on.
+    let path = Path::new(directory.mount.clone(), child);
+    let file = path.inode().clone().open(request.flags, viewer)?;
+    Ok(describe(file, path, request.flags))
+}
+
+pub(super) fn creation<'a>(node: NewNode<'a>, permissions: u32, viewer: &Viewer) -> NodeCreation<'a> {
+    let credentials = &viewer.credentials;
+    NodeCreation { node, permissions, uid: credentials.fs_uid, gid: credentials.fs_gid }
+}
+
+fn open_unnamed(
+    resolver: &Resolver<'_>,
+    start: &Path,
+    path: &[u8],
+    request: OpenRequest,
+) -> Result<Arc<FileDescription>, Errno> {
+    if !request.flags.contains(OpenFlags::DIRECTORY) || !request.flags.is_writable() {
+        return Err(Errno::EINVAL);
+    }
+    let directory = resolver.resolve(start, path, !request.flags.contains(OpenFlags::NOFOLLOW))?;
+    if !directory.is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    directory.mount.check_writable()?;
+    let viewer = resolver.viewer;
+    check_access(&**directory.inode(), Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
+    let inode = directory.inode().create_unnamed(&creation(NewNode::Regular, request.permissions, viewer))?;
+    let name = format!("#{}", inode.metadata()?.inode);
+    let dentry = Dentry::new_unnamed(inode, Some(&directory.dentry), name.as_bytes());
+    let path = Path::new(directory.mount, dentry);
+    let file = path.inode().clone().open(request.flags, viewer)?;
+    Ok(describe(file, path, request.flags))
+}
+
+/// Opens `path`, which has been resolved.
+///
+/// # Errors
+/// Those of open(2).
+pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<FileDescription>, Errno> {
+    let kind = path.kind();
+    if flags.contains(OpenFlags::DIRECTORY) && kind != FileKind::Directory {
+        return Err(if kind == FileKind::Symlink && !flags.contains(OpenFlags::PATH) {
+            Errno::ELOOP
+        } else {
+            Errno::ENOTDIR
+        });
+    }
+    if flags.contains(OpenFlags::PATH) {
+        let kept = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW;
+        let handle = Arc::new(PathHandle(path.inode().clone()));
+        return Ok(FileDescription::new(handle, Some(path.clone()), flags & kept));
+    }
+    let mut access = Access::empty();
+    access.set(Access::READ, !flags.contains(OpenFlags::WRONLY) || flags.contains(OpenFlags::RDWR));
+    access.set(Access::WRITE, flags.intersects(OpenFlags::WRONLY | OpenFlags::RDWR | OpenFlags::TRUNC));
+    let mount_flags = path.mount.flags();
+    match kind {
+        FileKind::Symlink => return Err(Errno::ELOOP),
+        FileKind::Directory if access.contains(Access::WRITE) => return Err(Errno::EISDIR),
+        FileKind::Regular | FileKind::Directory if access.contains(Access::WRITE) => {
+            path.mount.check_writable()?;
+        }
+        FileKind::CharacterDevice | FileKind::BlockDevice if mount_flags.contains(MountFlags::NO_DEVICES) => {
+            return Err(Errno::EACCES);
+        }
+        _ => {}
+    }
+    check_access(&**path.inode(), access, &viewer.credentials)?;
+    if kind == FileKind::Socket {
+        return Err(Errno::ENXIO);
+    }
+    if flags.contains(OpenFlags::NOATIME) {
+        check_owner(&path.inode().metadata()?, &viewer.credentials)?;
+    }
+    let file = path.inode().clone().open(flags, viewer)?;
+    if flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular {
+        path.inode()
+            .set_attributes(&AttributeChanges { size_bytes: Some(0), ..AttributeChanges::default() })?;
+    }
+    Ok(describe(file, path.clone(), flags))
+}
+
+fn describe(file: Arc<dyn File>, path: Path, flags: OpenFlags) -> Arc<FileDescription> {
+    let only_for_open =
+        OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
+    FileDescription::new(file, Some(path), (flags - only_for_open) | OpenFlags::LARGEFILE)
+}
+
+/// What an O_PATH descriptor refers to: a place, and nothing that could be read or written.
+struct PathHandle(Arc<dyn Inode>);
+
+impl File for PathHandle {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.0.metadata()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,55 @@
+//! What device nodes and FIFOs open: their file system only keeps the node.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::inode::{Inode, Viewer};
+use super::metadata::{DeviceNumber, FileKind};
+use super::{File, OpenFlags};
+use crate::Errno;
+
+/// What opens the devices with one major number.
+pub trait DeviceDriver: Send + Sync {
+    /// Opens `device` through the node `inode`, whose metadata the file reports.
+    ///
+    /// # Errors
+    /// ENXIO if there is no such device.
+    fn open(
+        &self,
+        device: DeviceNumber,
+        inode: &Arc<dyn Inode>,
+        flags: OpenFlags,
+        viewer: &Viewer,
+    ) -> Result<Arc<dyn File>, Errno>;
+}
+
+/// The drivers of a sandbox.
+#[derive(Default)]
+pub struct SpecialFiles {
+    drivers: RwLock<HashMap<(FileKind, u32), Arc<dyn DeviceDriver>>>,
+}
+
+impl SpecialFiles {
+    /// Has `driver` open the devices of `kind` with the number `major`.
+    pub fn register(&self, kind: FileKind, major: u32, driver: Arc<dyn DeviceDriver>) {
+        self.drivers.write().insert((kind, major), driver);
+    }
+
+    /// Opens the device of `kind` numbered `device`.
+    ///
+    /// # Errors
+    /// ENXIO if there is none.
+    pub fn open(
+        &self,
+        kind: FileKind,
+        device: DeviceNumber,
+        inode: &Arc<dyn Inode>,
+        flags: OpenFlags,
+        viewer: &Viewer,
+    ) -> Result<Arc<dyn File>, Errno> {
+        let driver = self.drivers.read().get(&(kind, device.major)).cloned().ok_or(Errno::ENXIO)?;
+        driver.open(device, inode, flags, viewer)
+    }
+}

@@ -1,0 +1,155 @@
+//! The entries of a directory.
+//!
+//! A directory of the lower layer is *untouched* until it is listed or changed: the host answers lookups. Then
+//! its entries are copied once, and from there on these are the truth; so there are no whiteouts to keep.
+//!
+//! Each entry has a position of its own, given in the order of insertion: a listing goes on from a position
+//! whatever has been added or removed meanwhile.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::node::Node;
+use crate::fs::DirectoryEntry;
+use crate::fs::host::HostEntry;
+use crate::fs::metadata::FileKind;
+
+/// The first positions are those of `.` and `..`.
+const FIRST_POSITION: u64 = 2;
+
+/// A directory's entries.
+pub(super) struct Entries {
+    is_untouched: bool,
+    by_name: HashMap<Arc<[u8]>, u64>,
+    by_position: BTreeMap<u64, Entry>,
+    next_position: u64,
+    /// The inode number of `..`.
+    pub(super) parent_number: u64,
+}
+
+struct Entry {
+    name: Arc<[u8]>,
+    target: Target,
+}
+
+/// What a name leads to.
+#[derive(Clone)]
+pub(super) enum Target {
+    /// A node that only this file system has, or that was moved here.
+    Own(Arc<Node>),
+    /// The host's file of the same name.
+    Lower {
+        /// The inode number.
+        number: u64,
+        /// The type, if the host told.
+        kind: Option<FileKind>,
+    },
+}
+
+/// What a directory knows of a name.
+pub(super) enum Lookup {
+    /// Nothing: the host is to be asked.
+    AskLower,
+    /// This node.
+    Own(Arc<Node>),
+    /// There is no such entry.
+    Absent,
+}
+
+impl Entries {
+    pub(super) fn new(is_untouched: bool, parent_number: u64) -> Self {
+        Self {
+            is_untouched,
+            by_name: HashMap::new(),
+            by_position: BTreeMap::new(),
+            next_position: FIRST_POSITION,
+            parent_number,
+        }
+    }
+
+    /// Whether the host still answers.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.is_untouched
+    }
+
+    /// Takes over the host's entries.
+    pub(super) fn load(&mut self, entries: Vec<HostEntry>, number: impl Fn(u64) -> u64) {
+        self.is_untouched = false;
+        for entry in entries {
+            self.insert(&entry.name, Target::Lower { number: number(entry.inode), kind: entry.kind });
+        }
+    }
+
+    pub(super) fn lookup(&self, name: &[u8]) -> Lookup {
+        if self.is_untouched {
+            return Lookup::AskLower;
+        }
+        match self.by_name.get(name).and_then(|position| self.by_position.get(position)) {
+            Some(Entry { target: Target::Own(node), .. }) => Lookup::Own(node.clone()),
+            Some(Entry { target: Target::Lower { .. }, .. }) => Lookup::AskLower,
+            None => Lookup::Absent,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// Enters `name`, which is then at a new position, and returns what it led to before.
+    pub(super) fn insert(&mut self, name: &[u8], target: Target) -> Option<Target> {
+        let old = self.remove(name);
+        let name: Arc<[u8]> = name.into();
+        let position = self.next_position;
+        self.next_position += 1;
+        self.by_name.insert(name.clone(), position);
+        self.by_position.insert(position, Entry { name, target });
+        old
+    }
+
+    pub(super) fn remove(&mut self, name: &[u8]) -> Option<Target> {
+        let position = self.by_name.remove(name)?;
+        self.by_position.remove(&position).map(|entry| entry.target)
+    }
+
+    /// Lists from `position` on until `sink` has had enough.
+    pub(super) fn list(&self, own_number: u64, position: u64, sink: &mut dyn FnMut(DirectoryEntry) -> bool) {
+        let directory = FileKind::Directory.directory_entry_type();
+        let dots = [(0, own_number, &b"."[..]), (1, self.parent_number, &b".."[..])];
+        for (at, inode, name) in dots.into_iter().filter(|(at, ..)| *at >= position) {
+            let entry = DirectoryEntry { inode, next_position: at + 1, kind: directory, name: name.to_vec() };
+            if !sink(entry) {
+                return;
+            }
+        }
+        for (&at, entry) in self.by_position.range(position.max(FIRST_POSITION)..) {
+            let (inode, kind) = match &entry.target {
+                Target::Own(node) => (node.number(), Some(node.file_kind())),
+                Target::Lower { number, kind } => (*number, *kind),
+            };
+            let listed = DirectoryEntry {
+                inode,
+                next_position: at + 1,
+                kind: kind.map_or(0, FileKind::directory_entry_type),
+                name: entry.name.to_vec(),
+            };
+            if !sink(listed) {
+                return;
+            }
+        }
+    }
+
+    /// Takes the nodes out, for the directory's end, and says how many bytes their names were counted for.
+    pub(super) fn take_nodes(&mut self) -> (Vec<Arc<Node>>, usize) {
+        self.by_name.clear();
+        let mut name_bytes = 0;
+        let entries = std::mem::take(&mut self.by_position).into_values();
+        let nodes = entries.filter_map(|entry| match entry.target {
+            Target::Own(node) => {
+                name_bytes += entry.name.len();
+                Some(node)
+            }
+            Target::Lower { .. } => None,
+        });
+        (nodes.collect(), name_bytes)
+    }
+}

@@ -1,0 +1,129 @@
+//! Open files and directories.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use linux_raw_sys::general as uapi;
+
+use super::node::Node;
+use crate::Errno;
+use crate::fs::inode::Inode;
+use crate::fs::metadata::{AttributeChanges, Metadata};
+use crate::fs::{DirectoryEntry, File, OpenFlags};
+use crate::memory::PageCache;
+
+/// An open regular file.
+pub(super) struct RegularFile {
+    node: Arc<Node>,
+    is_writable: bool,
+    moves_access_time: bool,
+}
+
+impl RegularFile {
+    pub(super) fn new(node: Arc<Node>, flags: OpenFlags) -> Self {
+        let moves_access_time = !flags.contains(OpenFlags::NOATIME);
+        Self { node, is_writable: flags.is_writable(), moves_access_time }
+    }
+}
+
+impl File for RegularFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let read = self.node.read_data(buffer, offset)?;
+        if self.moves_access_time {
+            self.node.stamp_accessed();
+        }
+        Ok(read)
+    }
+
+    fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
+        self.node.write_data(buffer, offset)
+    }
+
+    fn append(&self, buffer: &[u8]) -> Result<(usize, u64), Errno> {
+        self.node.append_data(buffer)
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn seek_data_or_hole(&self, offset: u64, find_data: bool) -> Result<u64, Errno> {
+        let cache = self.node.page_cache(false)?;
+        let found = if find_data { cache.next_data(offset) } else { cache.next_hole(offset) };
+        found.ok_or(Errno::ENXIO)
+    }
+
+    fn page_cache(&self) -> Result<Arc<PageCache>, Errno> {
+        // A writable description may be mapped shared and writable.
+        self.node.page_cache(self.is_writable)
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.node.metadata()
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn truncate(&self, len_bytes: u64) -> Result<(), Errno> {
+        self.node
+            .set_attributes(&AttributeChanges { size_bytes: Some(len_bytes), ..AttributeChanges::default() })
+    }
+
+    fn allocate(&self, mode: u32, offset: u64, len_bytes: u64) -> Result<(), Errno> {
+        let end = offset.checked_add(len_bytes).filter(|&end| end <= i64::MAX as u64).ok_or(Errno::EFBIG)?;
+        let keeps_size = mode & uapi::FALLOC_FL_KEEP_SIZE != 0;
+        let cache = self.node.page_cache(true)?;
+        match mode & !uapi::FALLOC_FL_KEEP_SIZE {
+            0 => cache.allocate(offset, len_bytes)?,
+            uapi::FALLOC_FL_PUNCH_HOLE if keeps_size => cache.punch_hole(offset, len_bytes)?,
+            uapi::FALLOC_FL_ZERO_RANGE => cache.punch_hole(offset, len_bytes)?,
+            _ => return Err(Errno::EOPNOTSUPP),
+        }
+        if !keeps_size && end > cache.size() {
+            cache.resize(end)?;
+        }
+        self.node.stamp_modified();
+        Ok(())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// An open directory.
+pub(super) struct DirectoryFile(pub(super) Arc<Node>);
+
+impl File for DirectoryFile {
+    fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        Err(Errno::EISDIR)
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn read_directory(
+        &self,
+        position: u64,
+        sink: &mut dyn FnMut(DirectoryEntry) -> bool,
+    ) -> Result<(), Errno> {
+        self.0.loaded_entries()?.list(self.0.number(), position, sink);
+        self.0.stamp_accessed();
+        Ok(())
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.0.metadata()
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,163 @@
+//! Files in memory.
+//!
+//! A tree of [`Node`]s. It may begin empty (tmpfs), or as a view of a host directory, whose files it takes over one
+//! by one as they are changed: that is the [`overlay`](super::overlay). Either way there is one node for a file
+//! from its first use to its end, so numbers, links, locks and pages stay the same when a file is taken over.
+//!
+//! Regular files are page caches. Everything is counted: pages and inodes against the file system's limits, and
+//! what the sentry keeps for names, links and attributes as if it were pages.
+
+mod directory;
+mod file;
+mod lower;
+mod node;
+mod usage;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::dentry::Dentry;
+use super::host::HostTree;
+use super::metadata::DeviceNumber;
+use super::mount::{FileSystem, FileSystemInfo, Mount, MountFlags};
+use super::special::SpecialFiles;
+use crate::Errno;
+use crate::memory::FrameAllocator;
+use lower::LowerTable;
+use usage::Usage;
+
+pub(crate) use node::Node;
+
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
+
+/// Limits and root directory of a tmpfs (`man 5 tmpfs`).
+#[derive(Clone, Copy, Debug)]
+pub struct TmpfsOptions {
+    /// Most bytes of files.
+    pub max_bytes: u64,
+    /// Most inodes.
+    pub max_inodes: u64,
+    /// Permission bits of the root directory.
+    pub permissions: u32,
+    /// Owner of the root directory.
+    pub uid: u32,
+    /// Group of the root directory.
+    pub gid: u32,
+}
+
+impl Default for TmpfsOptions {
+    fn default() -> Self {
+        Self { max_bytes: u64::MAX, max_inodes: 1 << 20, permissions: 0o1777, uid: 0, gid: 0 }
+    }
+}
+
+/// One instance: what all its nodes share.
+pub(crate) struct Volume {
+    device: DeviceNumber,
+    frames: Arc<FrameAllocator>,
+    usage: Arc<Usage>,
+    next_number: AtomicU64,
+    specials: Arc<SpecialFiles>,
+    lower: Option<LowerTable>,
+}
+
+/// What the kernel gives to each file system that keeps files in memory.
+#[derive(Clone)]
+pub struct MemoryResources {
+    /// Where pages come from.
+    pub frames: Arc<FrameAllocator>,
+    /// What devices and FIFOs open.
+    pub specials: Arc<SpecialFiles>,
+}
+
+/// An empty tmpfs, ready to be attached.
+///
+/// # Errors
+/// ENOSPC if it has no room for its root directory.
+pub fn new_mount(
+    resources: &MemoryResources,
+    options: &TmpfsOptions,
+    source: &str,
+    flags: MountFlags,
+) -> Result<Arc<Mount>, Errno> {
+    let volume = Volume::new(resources, options, None, 1);
+    let root = Node::new_root(&volume, options)?;
+    let file_system = Arc::new(MemoryFileSystem { volume, type_name: "tmpfs", magic: TMPFS_MAGIC });
+    Ok(Mount::new(file_system, Dentry::new_root(root), source, flags))
+}
+
+/// A tmpfs whose files begin as those of `tree`, ready to be attached.
+///
+/// # Errors
+/// The host's.
+pub(super) fn new_mount_over(
+    resources: &MemoryResources,
+    options: &TmpfsOptions,
+    tree: &Arc<HostTree>,
+    flags: MountFlags,
+) -> Result<Arc<Mount>, Errno> {
+    let (host_root, status) = tree.root()?;
+    let volume = Volume::new(resources, options, Some(LowerTable::default()), lower::FIRST_OWN_NUMBER);
+    let root = volume.node_of_lower(host_root, &status)?;
+    let file_system = Arc::new(MemoryFileSystem { volume, type_name: "overlay", magic: OVERLAYFS_MAGIC });
+    Ok(Mount::new(file_system, Dentry::new_root(root), "overlay", flags))
+}
+
+impl Volume {
+    fn new(
+        resources: &MemoryResources,
+        options: &TmpfsOptions,
+        lower: Option<LowerTable>,
+        first_number: u64,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            device: DeviceNumber::anonymous(),
+            frames: resources.frames.clone(),
+            usage: Arc::new(Usage::new(options.max_bytes, options.max_inodes)),
+            next_number: AtomicU64::new(first_number),
+            specials: resources.specials.clone(),
+            lower,
+        })
+    }
+
+    fn take_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+struct MemoryFileSystem {
+    volume: Arc<Volume>,
+    type_name: &'static str,
+    magic: u64,
+}
+
+impl FileSystem for MemoryFileSystem {
+    fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+
+    fn device(&self) -> DeviceNumber {
+        self.volume.device
+    }
+
+    fn info(&self) -> FileSystemInfo {
+        self.volume.usage.info(self.magic, &self.volume.frames)
+    }
+
+    fn options(&self) -> String {
+        self.volume.usage.options()
+    }
+}
+
+impl Drop for MemoryFileSystem {
+    fn drop(&mut self) {
+        // The changed files of a lower layer are kept by the volume, which they keep.
+        if let Some(lower) = &self.volume.lower {
+            lower.release_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

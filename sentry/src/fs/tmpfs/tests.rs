@@ -1,0 +1,326 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::fs::operations::{self, OpenRequest};
+use crate::fs::{
+    FileDescription, FsContext, FsView, Inode, MountNamespace, NewNode, OpenFlags, Path, RenameMode,
+    Resolver, Viewer,
+};
+use crate::platform::Platform;
+use crate::platform::fake::FakePlatform;
+
+/// A namespace and a viewer to try things with.
+struct World {
+    view: FsView,
+    viewer: Viewer,
+}
+
+fn resources() -> MemoryResources {
+    let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
+    MemoryResources { frames: FrameAllocator::new(&platform, 16 << 20), specials: Arc::default() }
+}
+
+impl World {
+    fn of(mount: Arc<Mount>) -> Self {
+        let view = FsContext::new(MountNamespace::new(mount)).view();
+        Self { view, viewer: Viewer::kernel() }
+    }
+
+    fn empty(options: &TmpfsOptions) -> Self {
+        Self::of(new_mount(&resources(), options, "tmpfs", MountFlags::empty()).unwrap())
+    }
+
+    fn over(directory: &std::path::Path) -> Self {
+        let root = std::fs::File::open(directory).unwrap().into();
+        let tree = HostTree::new(root, 4);
+        Self::of(new_mount_over(&resources(), &TmpfsOptions::default(), &tree, MountFlags::empty()).unwrap())
+    }
+
+    fn resolver(&self) -> Resolver<'_> {
+        Resolver::new(&self.view, &self.viewer)
+    }
+
+    fn find(&self, path: &str) -> Result<Path, Errno> {
+        self.resolver().resolve(&self.view.root, path.as_bytes(), false)
+    }
+
+    fn open(&self, path: &str, flags: OpenFlags) -> Result<Arc<FileDescription>, Errno> {
+        let request = OpenRequest { flags, permissions: 0o644 };
+        operations::open(&self.resolver(), &self.view.root, path.as_bytes(), request)
+    }
+
+    fn write(&self, path: &str, data: &[u8]) -> Result<(), Errno> {
+        let file = self.open(path, OpenFlags::CREAT | OpenFlags::WRONLY | OpenFlags::TRUNC)?;
+        assert_eq!(file.file().write_at(data, 0)?, data.len());
+        Ok(())
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, Errno> {
+        let file = self.open(path, OpenFlags::empty())?;
+        let mut data = vec![0; 1 << 16];
+        let len = file.file().read_at(&mut data, 0)?;
+        data.truncate(len);
+        Ok(data)
+    }
+
+    fn make(&self, path: &str, node: NewNode<'_>) -> Result<Path, Errno> {
+        operations::create_node(&self.resolver(), &self.view.root, path.as_bytes(), node, 0o755)
+    }
+
+    fn unlink(&self, path: &str) -> Result<(), Errno> {
+        operations::unlink(&self.resolver(), &self.view.root, path.as_bytes())
+    }
+
+    fn rmdir(&self, path: &str) -> Result<(), Errno> {
+        operations::remove_directory(&self.resolver(), &self.view.root, path.as_bytes())
+    }
+
+    fn rename(&self, old: &str, new: &str, mode: RenameMode) -> Result<(), Errno> {
+        let root = &self.view.root;
+        operations::rename(&self.resolver(), (root, old.as_bytes()), (root, new.as_bytes()), mode)
+    }
+
+    fn link(&self, old: &str, new: &str) -> Result<(), Errno> {
+        let target = self.find(old)?;
+        operations::link(&self.resolver(), &target, &self.view.root, new.as_bytes())
+    }
+
+    fn list(&self, path: &str) -> Vec<String> {
+        let directory = self.open(path, OpenFlags::DIRECTORY).unwrap();
+        let mut names = Vec::new();
+        let mut sink = |entry: crate::fs::DirectoryEntry| {
+            names.push(String::from_utf8(entry.name).unwrap());
+            true
+        };
+        directory.file().read_directory(0, &mut sink).unwrap();
+        names.retain(|name| name != "." && name != "..");
+        names.sort();
+        names
+    }
+
+    fn number(&self, path: &str) -> u64 {
+        self.find(path).unwrap().inode().metadata().unwrap().inode
+    }
+
+    fn links(&self, path: &str) -> u32 {
+        self.find(path).unwrap().inode().metadata().unwrap().links
+    }
+}
+
+/// A lower directory with a bit of everything.
+fn image() -> tempfile::TempDir {
+    let image = tempfile::tempdir().unwrap();
+    let root = image.path();
+    std::fs::create_dir_all(root.join("etc/deep")).unwrap();
+    std::fs::write(root.join("etc/passwd"), "root:x:0:0").unwrap();
+    std::fs::write(root.join("etc/deep/file"), "deep").unwrap();
+    std::fs::hard_link(root.join("etc/passwd"), root.join("etc/twin")).unwrap();
+    std::os::unix::fs::symlink("passwd", root.join("etc/link")).unwrap();
+    std::os::unix::fs::symlink("/etc/deep", root.join("absolute")).unwrap();
+    std::os::unix::fs::symlink("loop", root.join("loop")).unwrap();
+    image
+}
+
+#[test]
+fn files_are_made_written_renamed_and_removed() {
+    let world = World::empty(&TmpfsOptions::default());
+    world.make("/dir", NewNode::Directory).unwrap();
+    world.write("/dir/file", b"hello").unwrap();
+    assert_eq!(world.read("dir/./../dir//file"), Ok(b"hello".to_vec()));
+    assert_eq!(world.rmdir("/dir"), Err(Errno::ENOTEMPTY));
+    world.rename("/dir/file", "/moved", RenameMode::Replace).unwrap();
+    assert_eq!(world.find("/dir/file").err(), Some(Errno::ENOENT));
+    assert_eq!(world.read("/moved"), Ok(b"hello".to_vec()));
+    world.rmdir("/dir/").unwrap();
+    assert_eq!(world.list("/"), ["moved"]);
+    let open = world.open("/moved", OpenFlags::empty()).unwrap();
+    world.unlink("/moved").unwrap();
+    assert_eq!(open.path().unwrap().display_from(&world.view.root), b"/moved (deleted)");
+    assert_eq!(open.file().metadata().unwrap().links, 0);
+}
+
+#[test]
+fn rename_obeys_the_kinds_and_the_tree() {
+    let world = World::empty(&TmpfsOptions::default());
+    world.make("/a", NewNode::Directory).unwrap();
+    world.make("/a/b", NewNode::Directory).unwrap();
+    world.write("/file", b"x").unwrap();
+    for (old, new, mode, error) in [
+        ("/a", "/a/b/c", RenameMode::Replace, Errno::EINVAL),
+        ("/a/b", "/a", RenameMode::Replace, Errno::ENOTEMPTY),
+        ("/file", "/a", RenameMode::Replace, Errno::EISDIR),
+        ("/a", "/file", RenameMode::Replace, Errno::ENOTDIR),
+        ("/file", "/new/", RenameMode::Replace, Errno::ENOTDIR),
+        ("/file", "/a", RenameMode::NoReplace, Errno::EEXIST),
+        ("/file", "/absent", RenameMode::Exchange, Errno::ENOENT),
+        ("/a/..", "/z", RenameMode::Replace, Errno::EBUSY),
+    ] {
+        assert_eq!(world.rename(old, new, mode), Err(error), "{old} {new}");
+    }
+    world.rename("/file", "/a/b", RenameMode::Exchange).unwrap();
+    assert!(world.find("/file").unwrap().is_directory());
+    assert_eq!(world.read("/a/b"), Ok(b"x".to_vec()));
+    assert_eq!((world.links("/"), world.links("/a"), world.links("/file")), (4, 2, 2));
+}
+
+#[test]
+fn links_are_followed_within_limits() {
+    let world = World::empty(&TmpfsOptions::default());
+    world.make("/dir", NewNode::Directory).unwrap();
+    world.make("/dir/up", NewNode::Symlink(b"../target")).unwrap();
+    world.make("/loop", NewNode::Symlink(b"loop")).unwrap();
+    let follow = |path: &str| world.resolver().resolve(&world.view.root, path.as_bytes(), true).err();
+    assert_eq!(follow("/dir/up"), Some(Errno::ENOENT));
+    world.write("/dir/up", b"made through a link").unwrap();
+    assert_eq!(world.read("/target"), Ok(b"made through a link".to_vec()));
+    assert_eq!(follow("/loop"), Some(Errno::ELOOP));
+    assert_eq!(follow("/target/"), Some(Errno::ENOTDIR));
+    assert_eq!(follow(&format!("/{}", "n".repeat(256))), Some(Errno::ENAMETOOLONG));
+    assert_eq!(follow(&"/".repeat(4096)), Some(Errno::ENAMETOOLONG));
+    assert_eq!(follow("/../../dir/../.."), None);
+    let excl = OpenFlags::CREAT | OpenFlags::EXCL;
+    assert_eq!(world.open("/loop", excl).err(), Some(Errno::EEXIST));
+    assert_eq!(world.open("/dir/up", OpenFlags::NOFOLLOW).err(), Some(Errno::ELOOP));
+}
+
+#[test]
+fn a_listing_goes_on_while_entries_are_removed() {
+    let world = World::empty(&TmpfsOptions::default());
+    for index in 0..100 {
+        world.write(&format!("/{index}"), b"").unwrap();
+    }
+    let directory = world.open("/", OpenFlags::DIRECTORY).unwrap();
+    let (mut position, mut seen) = (0, 0);
+    loop {
+        let mut batch = Vec::new();
+        let mut sink = |entry: crate::fs::DirectoryEntry| {
+            batch.push(entry);
+            batch.len() < 8
+        };
+        directory.file().read_directory(position, &mut sink).unwrap();
+        let Some(last) = batch.last() else { break };
+        position = last.next_position;
+        for entry in batch.iter().filter(|entry| entry.name[0] != b'.') {
+            world.unlink(std::str::from_utf8(&entry.name).unwrap()).unwrap();
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 100);
+}
+
+#[test]
+fn limits_are_enospc_and_room_comes_back() {
+    let world = World::empty(&TmpfsOptions { max_bytes: 8192, max_inodes: 3, ..Default::default() });
+    world.write("/a", &[1; 8192]).unwrap();
+    assert_eq!(world.write("/b", b"x"), Err(Errno::ENOSPC));
+    assert_eq!(world.write("/c", b""), Err(Errno::ENOSPC), "no inode left");
+    world.unlink("/a").unwrap();
+    world.write("/b", b"x").unwrap();
+    world.write("/c", b"x").unwrap();
+}
+
+#[test]
+fn a_deep_tree_ends_without_recursion() {
+    let world = World::empty(&TmpfsOptions::default());
+    let mut current = world.view.root.clone();
+    for _ in 0..50_000 {
+        current =
+            operations::create_node(&world.resolver(), &current, b"d", NewNode::Directory, 0o755).unwrap();
+    }
+    drop(current);
+    drop(world);
+}
+
+#[test]
+fn the_lower_layer_shows_through_and_stays_as_it_is() {
+    let image = image();
+    let world = World::over(image.path());
+    assert_eq!(world.read("/etc/link"), Ok(b"root:x:0:0".to_vec()));
+    assert_eq!(world.read("/absolute/file"), Ok(b"deep".to_vec()));
+    assert_eq!(world.list("/etc"), ["deep", "link", "passwd", "twin"]);
+    let before =
+        (world.number("/etc/passwd"), world.find("/etc/passwd").unwrap().inode().metadata().unwrap().device);
+    world.write("/etc/passwd", b"changed").unwrap();
+    let after =
+        (world.number("/etc/passwd"), world.find("/etc/passwd").unwrap().inode().metadata().unwrap().device);
+    assert_eq!(before, after);
+    assert_eq!(world.read("/etc/twin"), Ok(b"changed".to_vec()), "a hard link stays one");
+    world.unlink("/etc/twin").unwrap();
+    assert_eq!(world.links("/etc/passwd"), 1);
+    world.rename("/etc/deep", "/shallow", RenameMode::Replace).unwrap();
+    assert_eq!(world.read("/shallow/file"), Ok(b"deep".to_vec()));
+    world.make("/etc/deep", NewNode::Directory).unwrap();
+    assert_eq!(world.list("/etc/deep"), Vec::<String>::new(), "opaque");
+    assert_eq!(world.list("/etc"), ["deep", "link", "passwd"]);
+    assert_eq!(std::fs::read(image.path().join("etc/twin")).unwrap(), b"root:x:0:0");
+    assert!(image.path().join("etc/deep/file").exists());
+}
+
+#[test]
+fn partial_changes_of_a_lower_file_keep_the_rest() {
+    let image = image();
+    std::fs::write(image.path().join("big"), vec![7; 100_000]).unwrap();
+    let world = World::over(image.path());
+    let file = world.open("/big", OpenFlags::RDWR).unwrap();
+    let reader = world.open("/big", OpenFlags::empty()).unwrap();
+    file.file().write_at(b"12", 50_000).unwrap();
+    let mut bytes = [0; 4];
+    reader.file().read_at(&mut bytes, 49_999).unwrap();
+    assert_eq!(bytes, *b"\x0712\x07");
+    file.file().truncate(10).unwrap();
+    file.file().truncate(20).unwrap();
+    assert_eq!(reader.file().read_at(&mut [0; 64], 0), Ok(20));
+    let appended = world.open("/big", OpenFlags::WRONLY | OpenFlags::APPEND).unwrap();
+    assert_eq!(appended.file().append(b"end"), Ok((3, 23)));
+}
+
+#[test]
+fn changes_outlive_the_dentry_cache() {
+    let image = image();
+    for index in 0..100 {
+        std::fs::create_dir(image.path().join(format!("d{index}"))).unwrap();
+    }
+    let world = World::over(image.path());
+    crate::fs::operations::change_mode(
+        &world.find("/etc/deep/file").unwrap(),
+        0o600,
+        &world.viewer.credentials,
+    )
+    .unwrap();
+    for index in 0..20_000 {
+        let _ = world.find(&format!("/d{}/absent{index}", index % 100));
+        world.write("/etc/new", b"").unwrap();
+        world.unlink("/etc/new").unwrap();
+    }
+    assert_eq!(world.find("/etc/deep/file").unwrap().inode().metadata().unwrap().permissions(), 0o600);
+}
+
+#[test]
+fn extended_attributes_and_unnamed_files() {
+    let world = World::empty(&TmpfsOptions::default());
+    let flags = OpenFlags::TMPFILE | OpenFlags::DIRECTORY | OpenFlags::RDWR;
+    let file = world.open("/", flags).unwrap();
+    file.file().write_at(b"unnamed", 0).unwrap();
+    let path = file.path().unwrap().clone();
+    assert_eq!(path.inode().metadata().unwrap().links, 0);
+    operations::link(&world.resolver(), &path, &world.view.root, b"named").unwrap();
+    assert_eq!(world.read("/named"), Ok(b"unnamed".to_vec()));
+    let node: Arc<dyn Inode> = world.find("/named").unwrap().inode().clone();
+    assert_eq!(node.set_xattr(b"user.a", b"1", Some(true)), Err(Errno::ENODATA));
+    node.set_xattr(b"user.a", b"1", None).unwrap();
+    assert_eq!(node.set_xattr(b"user.a", b"1", Some(false)), Err(Errno::EEXIST));
+    assert_eq!(node.get_xattr(b"user.a"), Ok(b"1".to_vec()));
+    assert_eq!(node.get_xattr(b"system.posix_acl_access"), Err(Errno::EOPNOTSUPP));
+    assert_eq!(node.list_xattrs(), Ok(vec![b"user.a".to_vec()]));
+}
+
+#[test]
+fn a_new_name_for_a_file_makes_link_counts() {
+    let world = World::empty(&TmpfsOptions::default());
+    world.write("/a", b"x").unwrap();
+    world.link("/a", "/b").unwrap();
+    assert_eq!(world.link("/a", "/b"), Err(Errno::EEXIST));
+    assert_eq!((world.links("/a"), world.number("/a") == world.number("/b")), (2, true));
+    world.rename("/a", "/b", RenameMode::Replace).unwrap();
+    assert_eq!(world.links("/a"), 2, "renaming one name of a file to another does nothing");
+}

@@ -1,0 +1,496 @@
+//! The allocator of guest memory.
+//!
+//! Guest memory is cut into chunks of 2 MiB. A chunk is populated from the host in one piece, so that the host
+//! can back it with a huge page, and goes back to the host when all its frames are free (a few are kept). A
+//! frame knows whether it still is as the host gave it, so that only used ones are zeroed. Each frame has a
+//! reference count, which needs no lock.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering, fence};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
+use vm_memory::VolatileSlice;
+
+use super::frame::{Frame, FrameNumber, FrameSpan};
+use crate::Errno;
+use crate::platform::{GuestAddress, GuestMemory, PAGE_SHIFT, PAGE_SIZE, Platform};
+
+/// Frames in a chunk: what one entry of a level-2 page table maps.
+pub(super) const CHUNK_FRAMES: usize = 512;
+const CHUNK_BYTES: u64 = CHUNK_FRAMES as u64 * PAGE_SIZE;
+const WORDS: usize = CHUNK_FRAMES / 64;
+/// Wholly free chunks that are kept populated.
+const RESERVE_CHUNKS: usize = 4;
+/// Entries of tables have this many bits for a frame's number: 2 TiB of guest memory.
+pub(super) const FRAME_NUMBER_BITS: u32 = 29;
+
+/// Something that can give frames back when memory is short.
+pub(super) trait Reclaim: Send + Sync {
+    /// Frees up to `wanted` frames, those that are mapped too if `including_mapped`, and returns how many it
+    /// freed. Called with any of the memory locks held: must only try to lock.
+    fn reclaim(&self, wanted: usize, including_mapped: bool) -> usize;
+}
+
+/// What a page in a cache counts as in the statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CacheKind {
+    /// A page of a host file.
+    File,
+    /// A page that exists only in memory: tmpfs, shared anonymous memory.
+    Shared,
+}
+
+/// How guest memory is used, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStatistics {
+    /// The limit.
+    pub total_bytes: u64,
+    /// What is left of it.
+    pub free_bytes: u64,
+    /// Pages of host files.
+    pub cached_bytes: u64,
+    /// Pages of tmpfs and of shared anonymous memory.
+    pub shared_bytes: u64,
+}
+
+/// The allocator of guest memory.
+pub struct FrameAllocator {
+    platform: Arc<dyn Platform>,
+    memory: Arc<GuestMemory>,
+    limit_frames: u64,
+    /// By chunk; made when a chunk is first used.
+    counts: Box<[OnceLock<Box<[AtomicU32; CHUNK_FRAMES]>>]>,
+    /// Held while a chunk is fetched from the host.
+    growth: Mutex<()>,
+    state: Mutex<State>,
+    reclaimers: Mutex<Vec<Weak<dyn Reclaim>>>,
+    cached_frames: AtomicI64,
+    shared_frames: AtomicI64,
+}
+
+#[derive(Default)]
+struct State {
+    /// Every chunk that was ever used, in the order of addresses.
+    chunks: Vec<Chunk>,
+    /// Chunks with some frames free, but not all.
+    with_room: Vec<u32>,
+    /// Chunks with all frames free, backed by the host.
+    idle: Vec<u32>,
+    /// Chunks that the host took back.
+    unbacked: Vec<u32>,
+    used_frames: u64,
+}
+
+struct Chunk {
+    free: [u64; WORDS],
+    /// Frames that may hold something other than zeroes.
+    dirty: [u64; WORDS],
+    free_frames: usize,
+}
+
+impl FrameAllocator {
+    /// An allocator for the guest memory of `platform`, of which at most `limit_bytes` are ever used.
+    pub fn new(platform: &Arc<dyn Platform>, limit_bytes: u64) -> Arc<Self> {
+        let memory = platform.memory().clone();
+        let frames = (memory.len_bytes() / PAGE_SIZE).min(1 << FRAME_NUMBER_BITS);
+        let chunks = frames as usize / CHUNK_FRAMES;
+        Arc::new(Self {
+            platform: platform.clone(),
+            memory,
+            limit_frames: (limit_bytes / PAGE_SIZE).min((chunks * CHUNK_FRAMES) as u64),
+            counts: std::iter::repeat_with(OnceLock::new).take(chunks).collect(),
+            growth: Mutex::default(),
+            state: Mutex::default(),
+            reclaimers: Mutex::default(),
+            cached_frames: AtomicI64::new(0),
+            shared_frames: AtomicI64::new(0),
+        })
+    }
+
+    /// One zeroed frame.
+    ///
+    /// # Errors
+    /// ENOMEM: the limit is reached, or the host has no memory left.
+    pub fn allocate(self: &Arc<Self>) -> Result<Frame, Errno> {
+        let span = self.allocate_span(1)?;
+        Ok(Frame::adopt(self.clone(), span.first))
+    }
+
+    /// How guest memory is used.
+    pub fn statistics(&self) -> MemoryStatistics {
+        let bytes = |frames: &AtomicI64| (frames.load(Ordering::Relaxed).max(0) as u64) << PAGE_SHIFT;
+        MemoryStatistics {
+            total_bytes: self.limit_frames << PAGE_SHIFT,
+            free_bytes: self.free_frames() << PAGE_SHIFT,
+            cached_bytes: bytes(&self.cached_frames),
+            shared_bytes: bytes(&self.shared_frames),
+        }
+    }
+
+    /// The most frames that can ever be in use.
+    pub(super) fn limit_frames(&self) -> u64 {
+        self.limit_frames
+    }
+
+    /// Frames left below the limit.
+    pub(super) fn free_frames(&self) -> u64 {
+        self.limit_frames.saturating_sub(self.state.lock().used_frames)
+    }
+
+    /// Up to `max_frames` zeroed frames in a row, each with one reference, which the caller owns. For 512 or
+    /// more a whole chunk is preferred.
+    ///
+    /// # Errors
+    /// ENOMEM: the limit is reached, or the host has no memory left.
+    pub(super) fn allocate_span(&self, max_frames: usize) -> Result<FrameSpan, Errno> {
+        let mut has_reclaimed = false;
+        let (span, dirty) = loop {
+            let mut state = self.state.lock();
+            let left = self.limit_frames.saturating_sub(state.used_frames) as usize;
+            if left == 0 {
+                drop(state);
+                if has_reclaimed || self.reclaim(max_frames.max(64), false) == 0 {
+                    return Err(Errno::ENOMEM);
+                }
+                has_reclaimed = true;
+                continue;
+            }
+            let can_grow = state.chunks.len() < self.counts.len() || !state.unbacked.is_empty();
+            if let Some(taken) = state.take(max_frames.clamp(1, left), can_grow) {
+                break taken;
+            }
+            drop(state);
+            self.grow()?;
+        };
+        for (index, number) in span.numbers().enumerate() {
+            if dirty[index / 64] & (1 << (index % 64)) != 0 {
+                zero(&self.slice(number, PAGE_SIZE as usize));
+            }
+            self.count(number).store(1, Ordering::Relaxed);
+        }
+        Ok(span)
+    }
+
+    /// Adds a reference to a frame that has one.
+    pub(super) fn retain(&self, number: FrameNumber) {
+        self.count(number).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the caller's reference to a frame is the only one.
+    pub(super) fn is_exclusive(&self, number: FrameNumber) -> bool {
+        self.count(number).load(Ordering::Acquire) == 1
+    }
+
+    /// Gives up one reference to each of `numbers`.
+    pub(super) fn release(&self, numbers: &[FrameNumber]) {
+        // In portions: other threads get at the lock while a large process ends.
+        numbers.chunks(1024).for_each(|portion| self.release_portion(portion));
+    }
+
+    fn release_portion(&self, numbers: &[FrameNumber]) {
+        let mut state = None;
+        let mut to_discard = Vec::new();
+        for &number in numbers {
+            if self.count(number).fetch_sub(1, Ordering::Release) == 1 {
+                // Pairs with the release of every other owner: their accesses happened before the reuse.
+                fence(Ordering::Acquire);
+                to_discard.extend(state.get_or_insert_with(|| self.state.lock()).free(number));
+            }
+        }
+        drop(state);
+        for chunk in to_discard {
+            self.give_back(chunk);
+        }
+    }
+
+    /// Guest-physical address of a frame.
+    pub(super) fn address(&self, number: FrameNumber) -> GuestAddress {
+        GuestAddress(self.memory.start().0 + (u64::from(number.0) << PAGE_SHIFT))
+    }
+
+    /// The first `len_bytes` of guest memory from a frame on: that frame's, and those of frames which follow it.
+    pub(super) fn slice(&self, number: FrameNumber, len_bytes: usize) -> VolatileSlice<'_> {
+        self.memory.slice(self.address(number), len_bytes).expect("frames lie in guest memory")
+    }
+
+    /// Copies the contents of one frame to another.
+    pub(super) fn copy(&self, from: FrameNumber, to: FrameNumber) {
+        let len_bytes = PAGE_SIZE as usize;
+        self.slice(from, len_bytes).copy_to_volatile_slice(self.slice(to, len_bytes));
+    }
+
+    /// Has `reclaimer` asked for frames when memory is short.
+    pub(super) fn register(&self, reclaimer: Weak<dyn Reclaim>) {
+        let mut reclaimers = self.reclaimers.lock();
+        if reclaimers.len() == reclaimers.capacity() {
+            reclaimers.retain(|reclaimer| reclaimer.strong_count() > 0);
+        }
+        reclaimers.push(reclaimer);
+    }
+
+    /// Asks those who registered for `wanted` frames. Returns how many are free now that were not before.
+    pub(super) fn reclaim(&self, wanted: usize, including_mapped: bool) -> usize {
+        let mut reclaimers = self.reclaimers.lock().clone();
+        reclaimers.reverse();
+        let mut freed = 0;
+        for reclaimer in reclaimers.iter().filter_map(Weak::upgrade) {
+            if freed >= wanted {
+                break;
+            }
+            freed += reclaimer.reclaim(wanted - freed, including_mapped);
+        }
+        freed
+    }
+
+    /// Counts pages that entered (or left) the page cache.
+    pub(super) fn count_cached(&self, kind: CacheKind, change: i64) {
+        let counter = match kind {
+            CacheKind::File => &self.cached_frames,
+            CacheKind::Shared => &self.shared_frames,
+        };
+        counter.fetch_add(change, Ordering::Relaxed);
+    }
+
+    fn count(&self, number: FrameNumber) -> &AtomicU32 {
+        let index = number.0 as usize;
+        let counts = self.counts[index / CHUNK_FRAMES]
+            .get_or_init(|| Box::new([const { AtomicU32::new(0) }; CHUNK_FRAMES]));
+        &counts[index % CHUNK_FRAMES]
+    }
+
+    /// Fetches one more chunk from the host.
+    fn grow(&self) -> Result<(), Errno> {
+        let _growth = self.growth.lock();
+        let chunk = {
+            let mut state = self.state.lock();
+            if !state.idle.is_empty() {
+                return Ok(());
+            }
+            state.unbacked.pop().unwrap_or(state.chunks.len() as u32)
+        };
+        let start_bytes = u64::from(chunk) * CHUNK_BYTES;
+        let backed = self.back(start_bytes);
+        let mut state = self.state.lock();
+        match backed {
+            Ok(()) => {
+                if chunk as usize == state.chunks.len() {
+                    state.chunks.push(Chunk::new());
+                }
+                state.idle.push(chunk);
+                Ok(())
+            }
+            Err(error) => {
+                if (chunk as usize) < state.chunks.len() {
+                    state.unbacked.push(chunk);
+                }
+                log::warn!("guest memory at {start_bytes:#x}: {error}");
+                Err(Errno::ENOMEM)
+            }
+        }
+    }
+
+    fn back(&self, start_bytes: u64) -> Result<(), Box<dyn std::error::Error>> {
+        let end_bytes = start_bytes + CHUNK_BYTES;
+        if self.platform.extend_memory(end_bytes)? < end_bytes {
+            return Err("the platform shows no more memory to the guest".into());
+        }
+        let address = GuestAddress(self.memory.start().0 + start_bytes);
+        Ok(self.memory.populate(address, CHUNK_BYTES as usize)?)
+    }
+
+    /// Gives a chunk, which is in none of the lists, back to the host.
+    fn give_back(&self, chunk: u32) {
+        let address = GuestAddress(self.memory.start().0 + u64::from(chunk) * CHUNK_BYTES);
+        let discarded = self.memory.discard(address, CHUNK_BYTES as usize);
+        let mut state = self.state.lock();
+        match discarded {
+            Ok(()) => {
+                state.chunks[chunk as usize].dirty = [0; WORDS];
+                state.unbacked.push(chunk);
+            }
+            Err(_) => state.idle.push(chunk),
+        }
+    }
+}
+
+impl State {
+    /// Takes up to `max_frames` in a row, and says which of them (bit by bit) must be zeroed. `None`: a chunk
+    /// is to be fetched first.
+    fn take(&mut self, max_frames: usize, can_grow: bool) -> Option<(FrameSpan, [u64; WORDS])> {
+        let wants_chunk = max_frames >= CHUNK_FRAMES;
+        let number = match (self.idle.last(), self.with_room.last()) {
+            (Some(&idle), _) if wants_chunk => idle,
+            (None, _) if wants_chunk && can_grow => return None,
+            (_, Some(&with_room)) => with_room,
+            (Some(&idle), None) => idle,
+            (None, None) => return None,
+        };
+        let chunk = &mut self.chunks[number as usize];
+        let was_idle = chunk.free_frames == CHUNK_FRAMES;
+        let (start, count) = longest_run(&chunk.free, max_frames);
+        let mut dirty = [0; WORDS];
+        for index in 0..count {
+            let (word, bit) = ((start + index) / 64, 1 << ((start + index) % 64));
+            chunk.free[word] &= !bit;
+            if chunk.dirty[word] & bit != 0 {
+                dirty[index / 64] |= 1 << (index % 64);
+            }
+        }
+        chunk.free_frames -= count;
+        self.used_frames += count as u64;
+        match (was_idle, chunk.free_frames == 0) {
+            (true, true) => drop(self.idle.pop()),
+            (true, false) => self.with_room.extend(self.idle.pop()),
+            (false, true) => drop(self.with_room.pop()),
+            (false, false) => {}
+        }
+        let first = FrameNumber(number * CHUNK_FRAMES as u32 + start as u32);
+        Some((FrameSpan { first, count }, dirty))
+    }
+
+    /// Frees a frame. Returns its chunk if that is to be given back to the host.
+    fn free(&mut self, number: FrameNumber) -> Option<u32> {
+        let chunk_number = number.0 / CHUNK_FRAMES as u32;
+        let index = number.0 as usize % CHUNK_FRAMES;
+        let chunk = &mut self.chunks[chunk_number as usize];
+        chunk.free[index / 64] |= 1 << (index % 64);
+        chunk.dirty[index / 64] |= 1 << (index % 64);
+        chunk.free_frames += 1;
+        self.used_frames -= 1;
+        if chunk.free_frames == 1 {
+            self.with_room.push(chunk_number);
+        }
+        if chunk.free_frames < CHUNK_FRAMES {
+            return None;
+        }
+        if let Some(position) = self.with_room.iter().rposition(|&other| other == chunk_number) {
+            self.with_room.swap_remove(position);
+        }
+        if self.idle.len() < RESERVE_CHUNKS {
+            self.idle.push(chunk_number);
+            return None;
+        }
+        Some(chunk_number)
+    }
+}
+
+impl Chunk {
+    fn new() -> Self {
+        Self { free: [u64::MAX; WORDS], dirty: [0; WORDS], free_frames: CHUNK_FRAMES }
+    }
+}
+
+/// The first run of `wanted` ones, or else the longest, as (start, length).
+fn longest_run(bits: &[u64; WORDS], wanted: usize) -> (usize, usize) {
+    let (mut best, mut start, mut length) = ((0, 0), 0, 0);
+    for (index, &word) in bits.iter().enumerate() {
+        let mut offset = 0;
+        while offset < 64 {
+            let rest = word >> offset;
+            let ones = (rest.trailing_ones() as usize).min(64 - offset);
+            if ones > 0 {
+                if length == 0 {
+                    start = index * 64 + offset;
+                }
+                length += ones;
+                offset += ones;
+                if length > best.1 {
+                    best = (start, length.min(wanted));
+                }
+                if length >= wanted {
+                    return best;
+                }
+            }
+            if offset < 64 {
+                length = 0;
+                offset += ((word >> offset).trailing_zeros() as usize).min(64 - offset);
+            }
+        }
+    }
+    best
+}
+
+/// Fills with zeroes.
+pub(super) fn zero(slice: &VolatileSlice<'_>) {
+    static ZEROES: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
+    let mut done = 0;
+    while let Ok(rest) = slice.offset(done) {
+        if rest.is_empty() {
+            break;
+        }
+        rest.copy_from(&ZEROES);
+        done += rest.len().min(ZEROES.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::fake::FakePlatform;
+
+    const MIB: u64 = 1 << 20;
+
+    fn allocator(limit_bytes: u64) -> Arc<FrameAllocator> {
+        let platform: Arc<dyn Platform> = FakePlatform::new(64 * MIB).unwrap();
+        FrameAllocator::new(&platform, limit_bytes)
+    }
+
+    #[test]
+    fn a_frame_is_zero_again_after_its_reuse() {
+        let frames = allocator(2 * MIB);
+        let all: Vec<_> = (0..512).map(|_| frames.allocate().unwrap()).collect();
+        all.iter().for_each(|frame| frame.slice().copy_from(&[7u8; 4096]));
+        drop(all);
+        for frame in (0..512).map(|_| frames.allocate().unwrap()) {
+            let mut bytes = [1u8; 4096];
+            frame.slice().copy_to(&mut bytes);
+            assert_eq!(bytes, [0; 4096]);
+        }
+    }
+
+    #[test]
+    fn past_the_limit_is_enomem_until_something_is_freed() {
+        let frames = allocator(4 * MIB);
+        let mut all: Vec<_> = (0..1024).map(|_| frames.allocate().unwrap()).collect();
+        assert_eq!(frames.allocate().unwrap_err(), Errno::ENOMEM);
+        let copy = all[3].clone();
+        all.swap_remove(3);
+        assert_eq!(frames.allocate().unwrap_err(), Errno::ENOMEM);
+        drop(copy);
+        assert!(frames.allocate().is_ok());
+    }
+
+    #[test]
+    fn large_spans_are_whole_chunks() {
+        let frames = allocator(64 * MIB);
+        let _small = frames.allocate().unwrap();
+        let span = frames.allocate_span(600).unwrap();
+        assert_eq!((span.count, span.first.0 % 512), (512, 0));
+        frames.release(&span.numbers().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn free_chunks_beyond_the_reserve_go_back_to_the_host() {
+        let frames = allocator(64 * MIB);
+        let spans: Vec<_> = (0..16).map(|_| frames.allocate_span(512).unwrap()).collect();
+        for span in spans {
+            frames.release(&span.numbers().collect::<Vec<_>>());
+        }
+        let state = frames.state.lock();
+        assert_eq!((state.idle.len(), state.unbacked.len()), (RESERVE_CHUNKS, 16 - RESERVE_CHUNKS));
+        drop(state);
+        assert_eq!(frames.statistics().free_bytes, 64 * MIB);
+    }
+
+    #[test]
+    fn runs_are_found_across_words() {
+        let mut bits = [0; WORDS];
+        bits[0] = 0b1011 | 1 << 62 | 1 << 63;
+        bits[1] = 0b11;
+        assert_eq!(longest_run(&bits, 1), (0, 1));
+        assert_eq!(longest_run(&bits, 2), (0, 2));
+        assert_eq!(longest_run(&bits, 3), (62, 3));
+        assert_eq!(longest_run(&bits, 9), (62, 4));
+        assert_eq!(longest_run(&[u64::MAX; WORDS], 1000), (0, 512));
+    }
+}

@@ -1,0 +1,297 @@
+//! A sparse table from page numbers to frames, which owns a reference to each frame in it.
+//!
+//! Leaves of 64 pages, so that a small file or a lone page costs little, and a bit per page says what is there.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::FrameAllocator;
+use super::allocator::FRAME_NUMBER_BITS;
+use super::frame::{FrameBatch, FrameNumber};
+
+const LEAF_PAGES: u64 = 64;
+
+bitflags::bitflags! {
+    /// What is known of a frame in a table.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) struct EntryFlags: u32 {
+        /// In an address space: the page is the process's own (anonymous, or copied from a file), not the cache's.
+        const PRIVATE = 1 << 31;
+        /// In an address space, for private pages: no one else has the frame, so it may be written in place.
+        const EXCLUSIVE = 1 << 30;
+        /// In a cache: the contents are not what the file's source would give.
+        const DIRTY = 1 << 29;
+    }
+}
+
+/// A frame and its flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry(u32);
+
+impl Entry {
+    /// An entry for `number`.
+    pub(super) fn new(number: FrameNumber, flags: EntryFlags) -> Self {
+        Self(number.0 | flags.bits())
+    }
+
+    /// The frame.
+    pub(super) fn number(self) -> FrameNumber {
+        FrameNumber(self.0 & ((1 << FRAME_NUMBER_BITS) - 1))
+    }
+
+    /// The same frame with other flags.
+    pub(super) fn with(self, flags: EntryFlags) -> Self {
+        Self::new(self.number(), flags)
+    }
+
+    /// Whether one of `flags` is set.
+    pub(super) fn has(self, flags: EntryFlags) -> bool {
+        self.0 & flags.bits() != 0
+    }
+}
+
+/// A sparse table of frames.
+pub(super) struct FrameTable {
+    frames: Arc<FrameAllocator>,
+    leaves: BTreeMap<u64, Box<Leaf>>,
+    len: u64,
+    private_len: u64,
+}
+
+struct Leaf {
+    present: u64,
+    entries: [Entry; LEAF_PAGES as usize],
+}
+
+impl FrameTable {
+    /// An empty table.
+    pub(super) fn new(frames: &Arc<FrameAllocator>) -> Self {
+        Self { frames: frames.clone(), leaves: BTreeMap::new(), len: 0, private_len: 0 }
+    }
+
+    /// Pages in the table.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Pages in the table that are [`EntryFlags::PRIVATE`].
+    pub(super) fn private_len(&self) -> u64 {
+        self.private_len
+    }
+
+    /// The entry of `page`.
+    pub(super) fn get(&self, page: u64) -> Option<Entry> {
+        let leaf = self.leaves.get(&(page / LEAF_PAGES))?;
+        let index = page % LEAF_PAGES;
+        (leaf.present & (1 << index) != 0).then(|| leaf.entries[index as usize])
+    }
+
+    /// Enters `entry`, whose reference the table takes over. The reference that it displaces goes to `displaced`.
+    pub(super) fn insert(&mut self, page: u64, entry: Entry, displaced: &mut FrameBatch) {
+        let leaf = self.leaves.entry(page / LEAF_PAGES).or_insert_with(|| Box::new(Leaf::new()));
+        let index = page % LEAF_PAGES;
+        let old = std::mem::replace(&mut leaf.entries[index as usize], entry);
+        if leaf.present & (1 << index) != 0 {
+            self.private_len -= u64::from(old.has(EntryFlags::PRIVATE));
+            displaced.push(old.number());
+        } else {
+            leaf.present |= 1 << index;
+            self.len += 1;
+        }
+        self.private_len += u64::from(entry.has(EntryFlags::PRIVATE));
+    }
+
+    /// Changes the flags of `page`, if it is there.
+    pub(super) fn set_flags(&mut self, page: u64, flags: EntryFlags) {
+        let Some(leaf) = self.leaves.get_mut(&(page / LEAF_PAGES)) else { return };
+        let index = page % LEAF_PAGES;
+        if leaf.present & (1 << index) != 0 {
+            let entry = &mut leaf.entries[index as usize];
+            self.private_len -= u64::from(entry.has(EntryFlags::PRIVATE));
+            *entry = entry.with(flags);
+            self.private_len += u64::from(entry.has(EntryFlags::PRIVATE));
+        }
+    }
+
+    /// The entries of `pages`, in order.
+    pub(super) fn range(&self, pages: Range<u64>) -> impl Iterator<Item = (u64, Entry)> + '_ {
+        let first = pages.start / LEAF_PAGES;
+        let leaves = first..pages.end.div_ceil(LEAF_PAGES).max(first);
+        self.leaves.range(leaves).flat_map(move |(&number, leaf)| {
+            let present = leaf.present & mask(number, &pages);
+            bits(present).map(move |index| (number * LEAF_PAGES + index, leaf.entries[index as usize]))
+        })
+    }
+
+    /// The smallest range that holds all entries of `pages`; `None` if there are none.
+    pub(super) fn span(&self, pages: Range<u64>) -> Option<Range<u64>> {
+        let mut entries = self.range(pages);
+        let (first, _) = entries.next()?;
+        let last = entries.last().map_or(first, |(page, _)| page);
+        Some(first..last + 1)
+    }
+
+    /// The runs of `pages` that have no entry.
+    pub(super) fn gaps(&self, pages: Range<u64>) -> Vec<Range<u64>> {
+        let mut gaps = Vec::new();
+        let mut next = pages.start;
+        for (page, _) in self.range(pages.clone()) {
+            if page > next {
+                gaps.push(next..page);
+            }
+            next = page + 1;
+        }
+        if next < pages.end {
+            gaps.push(next..pages.end);
+        }
+        gaps
+    }
+
+    /// Moves the entries of `pages` for which `wanted` holds to `taken`. Returns the span that they covered.
+    pub(super) fn take(
+        &mut self,
+        pages: Range<u64>,
+        taken: &mut FrameBatch,
+        mut wanted: impl FnMut(u64, Entry) -> bool,
+    ) -> Option<Range<u64>> {
+        let mut span: Option<Range<u64>> = None;
+        self.extract(pages, |page, entry| {
+            let is_wanted = wanted(page, entry);
+            if is_wanted {
+                taken.push(entry.number());
+                span = Some(span.as_ref().map_or(page, |span| span.start)..page + 1);
+            }
+            is_wanted
+        });
+        span
+    }
+
+    /// Moves the entries of `pages` to where they begin at `target`, which must be empty and apart from them.
+    /// Returns whether there were any.
+    pub(super) fn shift(&mut self, pages: Range<u64>, target: u64) -> bool {
+        let start = pages.start;
+        let mut moved = Vec::new();
+        self.extract(pages, |page, entry| {
+            moved.push((target + (page - start), entry));
+            true
+        });
+        let mut displaced = FrameBatch::new(&self.frames);
+        let is_empty = moved.is_empty();
+        for (page, entry) in moved {
+            self.insert(page, entry, &mut displaced);
+        }
+        !is_empty
+    }
+
+    /// Removes the entries of `pages` for which `remove` says so; it then owns their references.
+    fn extract(&mut self, pages: Range<u64>, mut remove: impl FnMut(u64, Entry) -> bool) {
+        if pages.is_empty() {
+            return;
+        }
+        let mut emptied = Vec::new();
+        let leaves = pages.start / LEAF_PAGES..pages.end.div_ceil(LEAF_PAGES);
+        for (&number, leaf) in self.leaves.range_mut(leaves) {
+            for index in bits(leaf.present & mask(number, &pages)) {
+                let entry = leaf.entries[index as usize];
+                if remove(number * LEAF_PAGES + index, entry) {
+                    leaf.present &= !(1 << index);
+                    self.len -= 1;
+                    self.private_len -= u64::from(entry.has(EntryFlags::PRIVATE));
+                }
+            }
+            if leaf.present == 0 {
+                emptied.push(number);
+            }
+        }
+        for number in emptied {
+            self.leaves.remove(&number);
+        }
+    }
+}
+
+impl Drop for FrameTable {
+    fn drop(&mut self) {
+        let mut all = FrameBatch::new(&self.frames);
+        for leaf in self.leaves.values() {
+            bits(leaf.present).for_each(|index| all.push(leaf.entries[index as usize].number()));
+        }
+    }
+}
+
+impl Leaf {
+    fn new() -> Self {
+        Self { present: 0, entries: [Entry(0); LEAF_PAGES as usize] }
+    }
+}
+
+/// The bits of leaf `number` that stand for `pages`.
+fn mask(number: u64, pages: &Range<u64>) -> u64 {
+    let first = number * LEAF_PAGES;
+    let start = pages.start.saturating_sub(first).min(LEAF_PAGES);
+    let end = pages.end.saturating_sub(first).min(LEAF_PAGES);
+    if start >= end {
+        return 0;
+    }
+    (u64::MAX >> (LEAF_PAGES - (end - start))) << start
+}
+
+/// The numbers of the bits that are set.
+fn bits(mut word: u64) -> impl Iterator<Item = u64> {
+    std::iter::from_fn(move || {
+        (word != 0).then(|| {
+            let index = u64::from(word.trailing_zeros());
+            word &= word - 1;
+            index
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::Platform;
+    use crate::platform::fake::FakePlatform;
+
+    fn table_of(pages: &[u64]) -> (Arc<FrameAllocator>, FrameTable) {
+        let platform: Arc<dyn Platform> = FakePlatform::new(4 << 20).unwrap();
+        let frames = FrameAllocator::new(&platform, 4 << 20);
+        let mut table = FrameTable::new(&frames);
+        let mut displaced = FrameBatch::new(&frames);
+        for &page in pages {
+            let span = frames.allocate_span(1).unwrap();
+            table.insert(page, Entry::new(span.first, EntryFlags::PRIVATE), &mut displaced);
+        }
+        drop(displaced);
+        (frames, table)
+    }
+
+    #[test]
+    fn ranges_and_gaps_are_each_other_s_complement() {
+        let (_, table) = table_of(&[3, 4, 63, 64, 200]);
+        let pages: Vec<_> = table.range(4..200).map(|(page, _)| page).collect();
+        assert_eq!(pages, [4, 63, 64]);
+        assert_eq!(table.gaps(3..201), [5..63, 65..200]);
+        assert_eq!(table.gaps(64..65), []);
+    }
+
+    #[test]
+    fn frames_are_free_when_they_are_taken_or_the_table_dies() {
+        let (frames, mut table) = table_of(&[0, 1, 100]);
+        let mut taken = FrameBatch::new(&frames);
+        assert_eq!(table.take(0..100, &mut taken, |page, _| page != 0), Some(1..2));
+        assert_eq!((taken.len(), table.len(), table.private_len()), (1, 2, 2));
+        assert_eq!(frames.free_frames(), 1024 - 3);
+        drop(taken);
+        drop(table);
+        assert_eq!(frames.free_frames(), 1024);
+    }
+
+    #[test]
+    fn shifting_keeps_frames_and_distances() {
+        let (_, mut table) = table_of(&[10, 12]);
+        let before = table.get(12);
+        assert!(table.shift(10..13, 1000));
+        assert_eq!((table.get(12), table.get(1002), table.len()), (None, before, 2));
+    }
+}

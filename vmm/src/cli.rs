@@ -1,0 +1,186 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Parser;
+
+use crate::failure::Failure;
+use crate::sandbox::{Description, User};
+use crate::size;
+
+/// Where programs are searched unless --env PATH=... says otherwise.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+const EXAMPLES: &str = "\
+Examples:
+  vmm -- sh -c 'echo hello from $(uname -s)'    a shell on the host's own files, which stay as they are
+  vmm --image ./rootfs -- make test             tests on a root file system in a directory
+  vmm --image ./hello                           a single static executable in an empty root
+  vmm --memory 512M --strace -- python3 x.py    with a memory limit, and every system call on standard error
+
+Exit status: the program's own; 128+N if signal N killed it; 125 if vmm itself failed, 126 if COMMAND cannot
+be executed, 127 if it is not found.";
+
+/// Run a Linux program inside a KVM microVM that has no guest kernel.
+///
+/// The program's system calls are served by the sentry, a Linux kernel in user space. The image is never written:
+/// what the program changes lives in memory and ends with it.
+#[derive(Debug, Parser)]
+#[command(name = "vmm", version, after_help = EXAMPLES, max_term_width = 110)]
+pub(crate) struct Arguments {
+    /// A directory that holds a root file system, or a single ELF executable; the host's own / if left out
+    ///
+    /// An executable is run in an otherwise empty root, and the words after `--` are its arguments.
+    #[arg(long, value_name = "IMAGE", num_args = 0..=1, default_value = "/", default_missing_value = "/")]
+    image: PathBuf,
+
+    /// Set an environment variable; without =VALUE, pass on vmm's own
+    #[arg(long, short = 'e', value_name = "NAME[=VALUE]")]
+    env: Vec<OsString>,
+
+    /// The program's working directory
+    #[arg(long, short = 'w', value_name = "DIRECTORY", default_value = "/")]
+    workdir: PathBuf,
+
+    /// Run as this user and group, by number
+    #[arg(long, short = 'u', value_name = "UID[:GID]", default_value = "0:0")]
+    user: User,
+
+    /// The host name that the program sees
+    #[arg(long, value_name = "NAME", default_value = "palisade")]
+    hostname: OsString,
+
+    /// Most memory that the guest may use, as 512M or 2G; past it the guest gets ENOMEM [default: the host's memory]
+    #[arg(long, short = 'm', value_name = "SIZE", value_parser = size::parse)]
+    memory: Option<u64>,
+
+    /// Write every system call to standard error, decoded
+    #[arg(long)]
+    strace: bool,
+
+    /// How much vmm says of itself on standard error: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "error")]
+    pub(crate) log: log::LevelFilter,
+
+    /// The program and its arguments; /bin/sh if left out
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+impl Arguments {
+    /// What the sandbox is to be.
+    ///
+    /// # Errors
+    /// A value that makes no sense.
+    pub(crate) fn describe(self) -> Result<Description, Failure> {
+        let environment = environment(self.env, self.user)?;
+        let image = self.image;
+        Ok(Description {
+            image,
+            command: self.command.into_iter().map(OsString::into_vec).collect(),
+            environment,
+            working_directory: self.workdir.into_os_string().into_vec(),
+            user: self.user,
+            host_name: self.hostname.into_vec(),
+            memory_bytes: self.memory,
+            traces_system_calls: self.strace,
+        })
+    }
+}
+
+/// The program's environment: a small one of vmm's making, then what was asked for.
+fn environment(requested: Vec<OsString>, user: User) -> Result<Vec<Vec<u8>>, Failure> {
+    let home = if user.uid == 0 { "HOME=/root" } else { "HOME=/" };
+    let mut variables = vec![format!("PATH={DEFAULT_PATH}").into_bytes(), home.into()];
+    if let Some(term) = std::env::var_os("TERM") {
+        variables.push([b"TERM=".as_slice(), &term.into_vec()].concat());
+    }
+    for variable in requested {
+        let variable = variable.into_vec();
+        let (name, value) = match variable.iter().position(|byte| *byte == b'=') {
+            Some(0) => return Err(no_name(&variable).into()),
+            Some(end) => (variable[..end].to_vec(), Some(variable[end + 1..].to_vec())),
+            None if variable.is_empty() => return Err(no_name(&variable).into()),
+            None => {
+                let value = std::env::var_os(OsString::from_vec(variable.clone())).map(OsString::into_vec);
+                (variable, value)
+            }
+        };
+        let prefix = [name.as_slice(), b"="].concat();
+        variables.retain(|old| !old.starts_with(&prefix));
+        if let Some(value) = value {
+            variables.push([prefix, value].concat());
+        }
+    }
+    Ok(variables)
+}
+
+fn no_name(variable: &[u8]) -> anyhow::Error {
+    anyhow::anyhow!("--env '{}' has no name: use --env NAME=VALUE", variable.escape_ascii())
+}
+
+impl std::str::FromStr for User {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id = |text: &str| -> anyhow::Result<u32> {
+            let id: u32 = text.parse().with_context(|| format!("'{text}' is not a number"))?;
+            // All ones means "none" everywhere.
+            anyhow::ensure!(id != u32::MAX, "{id} is no user or group");
+            Ok(id)
+        };
+        Ok(match text.split_once(':') {
+            Some((uid, gid)) => Self { uid: id(uid)?, gid: id(gid)? },
+            None => {
+                let uid = id(text)?;
+                Self { uid, gid: uid }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_image_may_go_without_a_value() {
+        for words in [&["vmm", "--image", "--", "sh"][..], &["vmm", "sh"], &["vmm", "--image", "/", "--", "sh"]] {
+            let arguments = Arguments::try_parse_from(words).unwrap();
+            assert_eq!((arguments.image, arguments.command), (PathBuf::from("/"), vec!["sh".into()]), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn options_after_the_command_are_the_command_s() {
+        let arguments = Arguments::try_parse_from(["vmm", "--", "ls", "--image", "-l"]).unwrap();
+        assert_eq!(arguments.command, ["ls", "--image", "-l"]);
+    }
+
+    #[test]
+    fn later_variables_replace_earlier_ones() {
+        let user = User { uid: 0, gid: 0 };
+        let variables = environment(vec!["A=1".into(), "A=2=3".into(), "HOME=/x".into()], user).unwrap();
+        assert!(variables.contains(&b"A=2=3".to_vec()) && !variables.contains(&b"A=1".to_vec()));
+        assert!(variables.contains(&b"HOME=/x".to_vec()) && !variables.contains(&b"HOME=/root".to_vec()));
+        assert!(environment(vec!["=x".into()], user).is_err());
+    }
+
+    #[test]
+    fn users_are_numbers() {
+        assert_eq!("5:6".parse::<User>().unwrap(), User { uid: 5, gid: 6 });
+        assert_eq!("5".parse::<User>().unwrap(), User { uid: 5, gid: 5 });
+        for text in ["", "root", "5:", ":5", "-1", "4294967295"] {
+            assert!(text.parse::<User>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Sizes as people write them: `512M`, `2G`, `65536`.
+
+/// Parses a number of bytes with an optional suffix `K`, `M`, `G` or `T` (powers of 1024; `b` and `iB` may follow).
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub(crate) fn parse(text: &str) -> Result<u64, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, suffix) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| format!("'{text}' does not begin with a whole number"))?;
+    let suffix = suffix.trim().to_ascii_lowercase();
+    let unit = suffix.trim_end_matches("ib").trim_end_matches('b');
+    let shift = match unit {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return Err(format!("'{suffix}' is no unit: use K, M, G or T")),
+    };
+    number.checked_mul(1 << shift).ok_or_else(|| format!("'{text}' is more than any machine has"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn suffixes_are_powers_of_1024() {
+        for (text, bytes) in [("0", 0), ("65536", 65536), ("4k", 4096), ("512M", 512 << 20), ("2GiB", 2 << 30), ("1tb", 1 << 40)] {
+            assert_eq!(parse(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused() {
+        for text in ["", "M", "-1", "1X", "99999999999999999999", "99999999999T"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

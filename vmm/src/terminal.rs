@@ -1,0 +1,22 @@
+//! The caller's terminal is left as it was found.
+
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+
+/// Restores the terminal on standard input, if it is one, when dropped.
+pub(crate) struct TerminalGuard(Option<Termios>);
+
+impl TerminalGuard {
+    /// Remembers the terminal's state.
+    pub(crate) fn new() -> Self {
+        Self(tcgetattr(rustix::stdio::stdin()).ok())
+    }
+}
+
+impl Drop for TerminalGuard {
+    fn drop(&mut self) {
+        if let Some(state) = &self.0 {
+            // Nothing can be done about a terminal that is gone.
+            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, state);
+        }
+    }
+}
