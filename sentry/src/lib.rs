@@ -10,6 +10,7 @@ pub mod errno;
 pub mod fs;
 pub mod futex;
 pub mod memory;
+pub mod net;
 pub mod platform;
 pub mod signal;
 pub mod time;
