@@ -14,8 +14,8 @@ use crate::fs::proc::{
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::limits::{Resource, RESOURCE_COUNT};
-use crate::memory::MemoryManager;
-use crate::platform::VirtualAddress;
+use crate::memory::{MappingFlags, MemoryManager};
+use crate::platform::{PAGE_SHIFT, VirtualAddress};
 
 /// Most bytes that are copied for `cmdline` and `environ`.
 const MAX_STRINGS_BYTES: u64 = 8 << 20;
@@ -239,14 +239,16 @@ impl Process for TaskView {
         let memory = self.task.memory()?;
         let sizes = memory.sizes();
         let layout = memory.layout();
+        let bytes = |pages: u64| pages << PAGE_SHIFT;
         Some(MemoryStatus {
-            peak_bytes: sizes.mapped_bytes,
-            total_bytes: sizes.mapped_bytes,
-            locked_bytes: sizes.locked_bytes,
-            peak_resident_bytes: memory.max_resident_bytes(),
-            resident_anonymous_bytes: memory.resident_bytes(),
-            data_bytes: sizes.data_bytes,
-            stack_bytes: sizes.stack_bytes,
+            peak_bytes: bytes(sizes.total_pages),
+            total_bytes: bytes(sizes.total_pages),
+            locked_bytes: bytes(sizes.locked_pages),
+            peak_resident_bytes: bytes(sizes.peak_resident_pages),
+            resident_anonymous_bytes: bytes(sizes.private_pages),
+            resident_file_bytes: bytes(sizes.resident_pages - sizes.private_pages.min(sizes.resident_pages)),
+            data_bytes: bytes(sizes.data_pages),
+            library_bytes: bytes(sizes.code_pages),
             code: [layout.code.0.0, layout.code.1.0],
             code_bytes: layout.code.1.0.saturating_sub(layout.code.0.0),
             stack_start: layout.strings.stack_start.0,
@@ -342,21 +344,23 @@ impl Process for TaskView {
 
 fn mapping_status(mapping: crate::memory::MappingInfo) -> MappingStatus {
     use crate::platform::Access;
-    let (device, inode) = mapping.file.unwrap_or((DeviceNumber::default(), 0));
+    let (major, minor) = mapping.device;
     MappingStatus {
         start: mapping.range.start.0,
         end: mapping.range.end.0,
         access: [Access::READ, Access::WRITE, Access::EXECUTE].map(|access| mapping.protection.contains(access)),
-        is_shared: mapping.is_shared,
+        is_shared: mapping.flags.contains(MappingFlags::SHARED),
         offset: mapping.offset,
-        file: (device, inode),
+        file: (DeviceNumber { major, minor }, mapping.inode),
         name: mapping.name,
-        resident_bytes: [0, mapping.resident_bytes],
-        is_locked: mapping.is_locked,
+        resident_bytes: [
+            (mapping.resident_pages - mapping.private_pages.min(mapping.resident_pages)) << PAGE_SHIFT,
+            mapping.private_pages << PAGE_SHIFT,
+        ],
+        is_locked: mapping.flags.contains(MappingFlags::LOCKED),
     }
 }
 
-/// Time that all tasks have used.
 impl super::TaskSet {
     /// What every living process has used.
     pub(crate) fn usage(&self) -> ResourceUsage {
