@@ -8,6 +8,7 @@ pub mod abi;
 pub mod cred;
 pub mod errno;
 pub mod fs;
+pub mod futex;
 pub mod memory;
 pub mod platform;
 pub mod signal;

@@ -49,12 +49,17 @@ impl TaskSet {
         if !is_leader {
             tree.remove_task(task.id);
         }
+        let mut has_completed_stop = false;
         if is_last {
+            task.group.timers.clear();
             tree.end_process(id, group_status);
         } else {
-            task.group.group_stop_lost_a_task();
+            has_completed_stop = task.group.lost_a_task(task);
         }
         drop(tree);
+        if has_completed_stop {
+            task.group.report_completed_stop(self);
+        }
         task.group.changes.notify(Events::IN);
     }
 

@@ -22,7 +22,7 @@ use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
 use crate::namespace::UtsNamespace;
 use crate::platform::{Context, Registers, SegmentBases};
-use crate::signal::{AlternateStack, SignalSet};
+use crate::signal::{AlternateStack, SignalSet, TrapState};
 
 /// Host stack of a task's thread. Handlers do not recurse and keep large buffers on the heap.
 const STACK_BYTES: usize = 512 << 10;
@@ -110,7 +110,8 @@ impl TaskSet {
             root_number: AtomicI32::new(0),
             waiter: Arc::default(),
             interrupter: Mutex::default(),
-            is_interrupted: AtomicBool::new(false),
+            // A stop or a signal of the group may have come before the task was part of it.
+            is_interrupted: AtomicBool::new(true),
             is_asleep: AtomicBool::new(false),
             has_stopped: AtomicBool::new(false),
             signals: Mutex::new(TaskSignals { mask: config.signal_mask, ..TaskSignals::default() }),
@@ -303,6 +304,7 @@ impl Task {
             restart: None,
             saved_signal_mask: None,
             signal_stack,
+            trap: TrapState::default(),
             memory,
             state: State::App,
         };

@@ -81,6 +81,8 @@ pub(super) struct Resources {
 pub(super) struct TaskSignals {
     pub(super) pending: PendingSignals,
     pub(super) mask: SignalSet,
+    /// What sigtimedwait(2) waits for now.
+    pub(super) awaited: SignalSet,
 }
 
 /// A set of CPUs, bit N for CPU N.
