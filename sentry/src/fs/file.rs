@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
-use super::Metadata;
 use super::locks::LockOwner;
 use super::path::Path;
+use super::{Inode, Metadata};
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::memory::{MemoryManager, PageCache};
@@ -122,6 +122,19 @@ pub trait Caller {
 
 /// The behaviour of one kind of open file. The defaults are those of a file that can do nothing.
 pub trait File: Send + Sync + Any {
+    /// What comes before each read or write by a task: a terminal stops processes of the background here.
+    ///
+    /// # Errors
+    /// ERESTARTSYS if the caller has been signalled, EIO if it cannot be.
+    fn prepare_io(&self, _caller: &dyn Caller, _is_write: bool) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// The inode of a file without a path, by which /proc/PID/fd/N opens it once more.
+    fn nameless_inode(&self) -> Option<Arc<dyn Inode>> {
+        None
+    }
+
     /// Whether open(2) may return: a FIFO's blocking open waits for the other side, on the file's wait queue.
     ///
     /// # Errors
