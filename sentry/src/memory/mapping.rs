@@ -1,0 +1,206 @@
+//! One mapping: a range of pages with one protection and one thing behind it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::page_cache::{Attachment, PageCache};
+use super::Frame;
+use crate::platform::{Access, PAGE_SHIFT, VirtualAddress, VirtualRange};
+
+bitflags::bitflags! {
+    /// What a mapping is beside its protection.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub struct MappingFlags: u32 {
+        /// Stores reach the file, or the other processes that map it (MAP_SHARED).
+        const SHARED = 1 << 0;
+        /// A stack: grows downward at a touch just below it (MAP_GROWSDOWN).
+        const GROWS_DOWN = 1 << 1;
+        /// Not held against the memory limit up front (MAP_NORESERVE).
+        const NO_RESERVE = 1 << 2;
+        /// Kept in memory (`man 2 mlock`).
+        const LOCKED = 1 << 3;
+        /// Locked, but pages appear only when touched (MLOCK_ONFAULT).
+        const LOCKED_ON_FAULT = 1 << 4;
+        /// A child does not get it (MADV_DONTFORK).
+        const DONT_FORK = 1 << 5;
+        /// A child finds zeroes in it (MADV_WIPEONFORK).
+        const WIPE_ON_FORK = 1 << 6;
+        /// Left out of core dumps (MADV_DONTDUMP).
+        const DONT_DUMP = 1 << 7;
+        /// Read in sequence (MADV_SEQUENTIAL).
+        const SEQUENTIAL = 1 << 8;
+        /// Read in no order (MADV_RANDOM).
+        const RANDOM = 1 << 9;
+        /// Huge pages wanted (MADV_HUGEPAGE).
+        const HUGE_PAGE = 1 << 10;
+        /// Huge pages not wanted (MADV_NOHUGEPAGE).
+        const NO_HUGE_PAGE = 1 << 11;
+        /// May be merged with equal pages (MADV_MERGEABLE).
+        const MERGEABLE = 1 << 12;
+    }
+}
+
+/// The file behind a mapping, as far as memory cares; it stays open while it is mapped.
+pub trait MappedFile: Send + Sync {
+    /// Its path, as `/proc/PID/maps` shows it.
+    fn path(&self) -> Vec<u8>;
+
+    /// Major and minor number of its device.
+    fn device(&self) -> (u32, u32);
+
+    /// Its inode number.
+    fn inode(&self) -> u64;
+}
+
+/// What is behind a mapping.
+#[derive(Clone)]
+pub(super) enum Backing {
+    /// Zeroes.
+    Anonymous,
+    /// A file, or memory shared with children.
+    Cache {
+        /// The pages.
+        attachment: Attachment,
+        /// Number in the cache of the mapping's first page.
+        first: u64,
+        /// `None` for shared anonymous memory.
+        file: Option<Arc<dyn MappedFile>>,
+    },
+    /// Given frames: the vDSO.
+    Frames {
+        /// All of them.
+        frames: Arc<[Frame]>,
+        /// Which of them is the mapping's first page.
+        first: u64,
+        /// As `/proc/PID/maps` shows it.
+        name: &'static str,
+    },
+}
+
+/// A range of pages with one protection and one thing behind it.
+#[derive(Clone)]
+pub(super) struct Mapping {
+    /// The pages.
+    pub(super) pages: Range<u64>,
+    /// What user code may do.
+    pub(super) protection: Access,
+    /// What mprotect may ever allow.
+    pub(super) max_protection: Access,
+    /// All else.
+    pub(super) flags: MappingFlags,
+    /// What is behind it.
+    pub(super) backing: Backing,
+}
+
+impl Mapping {
+    /// Length in pages.
+    pub(super) fn len(&self) -> u64 {
+        self.pages.end - self.pages.start
+    }
+
+    /// The addresses.
+    pub(super) fn range(&self) -> VirtualRange {
+        virtual_range(&self.pages)
+    }
+
+    /// Whether stores are seen by others who map the same.
+    pub(super) fn is_shared(&self) -> bool {
+        self.flags.contains(MappingFlags::SHARED)
+    }
+
+    /// Whether pages of it become the process's own when written.
+    pub(super) fn is_private_writable(&self) -> bool {
+        !self.is_shared() && self.protection.contains(Access::WRITE)
+    }
+
+    /// Whether the page at the same place in another process may be written to through this mapping.
+    pub(super) fn may_share_writes(&self) -> bool {
+        self.is_shared() && self.max_protection.contains(Access::WRITE)
+    }
+
+    /// The cache behind it, and the number there of `page`.
+    pub(super) fn cached(&self, page: u64) -> Option<(&Arc<PageCache>, u64)> {
+        match &self.backing {
+            Backing::Cache { attachment, first, .. } => {
+                Some((attachment.cache(), first + (page - self.pages.start)))
+            }
+            _ => None,
+        }
+    }
+
+    /// What user code may do with a page of the mapping, as the hardware understands it: on x86 a page that
+    /// may be written or executed may be read.
+    pub(super) fn access(&self, is_exclusive: bool) -> Access {
+        if self.protection.is_empty() {
+            return Access::empty();
+        }
+        let mut access = self.protection | Access::READ;
+        if !self.is_shared() && !is_exclusive {
+            access.remove(Access::WRITE);
+        }
+        access
+    }
+
+    /// Cuts off what lies from `page` on, which is inside.
+    pub(super) fn split_off(&mut self, page: u64) -> Self {
+        let mut tail = self.clone();
+        tail.move_start(page);
+        self.pages.end = page;
+        tail
+    }
+
+    /// Makes the mapping begin at `page`, what is behind it staying where it is.
+    pub(super) fn move_start(&mut self, page: u64) {
+        let old_start = std::mem::replace(&mut self.pages.start, page);
+        if let Backing::Cache { first, .. } | Backing::Frames { first, .. } = &mut self.backing {
+            *first = first.wrapping_add(page.wrapping_sub(old_start));
+        }
+    }
+
+    /// Whether `next` begins where this ends and differs in nothing else, so that they can be one.
+    pub(super) fn continues_in(&self, next: &Self) -> bool {
+        self.pages.end == next.pages.start
+            && self.protection == next.protection
+            && self.max_protection == next.max_protection
+            && self.flags == next.flags
+            && match (&self.backing, &next.backing) {
+                (Backing::Anonymous, Backing::Anonymous) => true,
+                (
+                    Backing::Cache { attachment, first, file },
+                    Backing::Cache { attachment: next_attachment, first: next_first, file: next_file },
+                ) => {
+                    Arc::ptr_eq(attachment.cache(), next_attachment.cache())
+                        && first + self.len() == *next_first
+                        && match (file, next_file) {
+                            (Some(file), Some(next_file)) => Arc::ptr_eq(file, next_file),
+                            (None, None) => true,
+                            _ => false,
+                        }
+                }
+                (
+                    Backing::Frames { frames, first, .. },
+                    Backing::Frames { frames: next_frames, first: next_first, .. },
+                ) => Arc::ptr_eq(frames, next_frames) && first + self.len() == *next_first,
+                _ => false,
+            }
+    }
+}
+
+/// The addresses of `pages`.
+pub(super) fn virtual_range(pages: &Range<u64>) -> VirtualRange {
+    VirtualRange {
+        start: VirtualAddress(pages.start << PAGE_SHIFT),
+        end: VirtualAddress(pages.end << PAGE_SHIFT),
+    }
+}
+
+/// The pages that `range` touches.
+pub(super) fn pages_of_range(range: VirtualRange) -> Range<u64> {
+    range.start.0 >> PAGE_SHIFT..range.end.0.div_ceil(1 << PAGE_SHIFT)
+}
+
+/// What two ranges of pages share; empty if nothing.
+pub(super) fn intersect(one: &Range<u64>, other: &Range<u64>) -> Range<u64> {
+    let start = one.start.max(other.start);
+    start..one.end.min(other.end).max(start)
+}

@@ -1,0 +1,211 @@
+//! The mappings of one address space: apart from each other, merged where they can be.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::mapping::{Mapping, intersect};
+
+/// Most mappings that an address space may have (`/proc/sys/vm/max_map_count`).
+pub(super) const MAX_MAPPINGS: usize = 65530;
+
+/// The mappings of one address space, by first page.
+#[derive(Default)]
+pub(super) struct Mappings {
+    by_start: BTreeMap<u64, Mapping>,
+    total_pages: u64,
+    locked_pages: u64,
+}
+
+impl Mappings {
+    /// How many mappings there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_start.len()
+    }
+
+    /// Pages in all mappings.
+    pub(super) fn total_pages(&self) -> u64 {
+        self.total_pages
+    }
+
+    /// Pages in the locked mappings.
+    pub(super) fn locked_pages(&self) -> u64 {
+        self.locked_pages
+    }
+
+    /// All mappings, by address.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Mapping> {
+        self.by_start.values()
+    }
+
+    /// The mapping that holds `page`.
+    pub(super) fn find(&self, page: u64) -> Option<&Mapping> {
+        let (_, mapping) = self.by_start.range(..=page).next_back()?;
+        mapping.pages.contains(&page).then_some(mapping)
+    }
+
+    /// The first mapping that ends past `page`.
+    pub(super) fn at_or_after(&self, page: u64) -> Option<&Mapping> {
+        self.find(page).or_else(|| self.by_start.range(page..).next().map(|(_, mapping)| mapping))
+    }
+
+    /// The last mapping that begins before `page`.
+    pub(super) fn before(&self, page: u64) -> Option<&Mapping> {
+        self.by_start.range(..page).next_back().map(|(_, mapping)| mapping)
+    }
+
+    /// The mappings that share pages with `pages`.
+    pub(super) fn overlapping(&self, pages: Range<u64>) -> impl Iterator<Item = &Mapping> {
+        let first = self.find(pages.start).map_or(pages.start, |mapping| mapping.pages.start);
+        self.by_start
+            .range(first..pages.end.max(first))
+            .map(|(_, mapping)| mapping)
+            .filter(move |mapping| mapping.pages.start < pages.end)
+    }
+
+    /// Whether every page of `pages` is mapped.
+    pub(super) fn covers(&self, pages: Range<u64>) -> bool {
+        self.covered_until(pages.clone()) == pages.end
+    }
+
+    /// The first page of `pages` that is not mapped, or their end.
+    pub(super) fn covered_until(&self, pages: Range<u64>) -> u64 {
+        let mut next = pages.start;
+        for mapping in self.overlapping(pages.clone()) {
+            if mapping.pages.start > next {
+                break;
+            }
+            next = mapping.pages.end;
+        }
+        next.min(pages.end)
+    }
+
+    /// How many pages of `pages` are mapped.
+    pub(super) fn pages_in(&self, pages: Range<u64>) -> u64 {
+        self.overlapping(pages.clone())
+            .map(|mapping| intersect(&mapping.pages, &pages))
+            .map(|shared| shared.end - shared.start)
+            .sum()
+    }
+
+    /// Whether there is room for `more` mappings beside those that cutting `pages` out of the others makes.
+    pub(super) fn has_room(&self, pages: Range<u64>, more: usize) -> bool {
+        let is_split = |page| self.find(page).is_some_and(|mapping| mapping.pages.start != page);
+        let splits = usize::from(is_split(pages.start)) + usize::from(is_split(pages.end));
+        self.len() + splits + more <= MAX_MAPPINGS
+    }
+
+    /// Adds `mapping`, whose pages are free, and merges it with its neighbours if it can be.
+    pub(super) fn insert(&mut self, mut mapping: Mapping) {
+        self.count(&mapping, true);
+        if let Some(previous) = self.before(mapping.pages.start)
+            && previous.continues_in(&mapping)
+            && let Some(mut previous) = self.by_start.remove(&previous.pages.start.clone())
+        {
+            previous.pages.end = mapping.pages.end;
+            mapping = previous;
+        }
+        if let Some(next) = self.by_start.get(&mapping.pages.end)
+            && mapping.continues_in(next)
+            && let Some(next) = self.by_start.remove(&mapping.pages.end)
+        {
+            mapping.pages.end = next.pages.end;
+        }
+        self.by_start.insert(mapping.pages.start, mapping);
+    }
+
+    /// Removes `pages` from all mappings, and returns what was there.
+    pub(super) fn take(&mut self, pages: Range<u64>) -> Vec<Mapping> {
+        self.split_at(pages.start);
+        self.split_at(pages.end);
+        let starts: Vec<u64> = self.by_start.range(pages).map(|(&start, _)| start).collect();
+        let taken: Vec<_> = starts.into_iter().filter_map(|start| self.by_start.remove(&start)).collect();
+        taken.iter().for_each(|mapping| self.count(mapping, false));
+        taken
+    }
+
+    /// Changes every mapping of `pages`, cut to them.
+    pub(super) fn update(&mut self, pages: Range<u64>, mut change: impl FnMut(&mut Mapping)) {
+        for mut mapping in self.take(pages) {
+            change(&mut mapping);
+            self.insert(mapping);
+        }
+    }
+
+    fn split_at(&mut self, page: u64) {
+        if let Some((_, mapping)) = self.by_start.range_mut(..page).next_back()
+            && mapping.pages.contains(&page)
+        {
+            let tail = mapping.split_off(page);
+            self.by_start.insert(page, tail);
+        }
+    }
+
+    fn count(&mut self, mapping: &Mapping, is_added: bool) {
+        use super::mapping::MappingFlags;
+        let locked = if mapping.flags.contains(MappingFlags::LOCKED) { mapping.len() } else { 0 };
+        if is_added {
+            self.total_pages += mapping.len();
+            self.locked_pages += locked;
+        } else {
+            self.total_pages -= mapping.len();
+            self.locked_pages -= locked;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mapping::{Backing, MappingFlags};
+    use super::*;
+    use crate::platform::Access;
+
+    fn anonymous(pages: Range<u64>, protection: Access) -> Mapping {
+        Mapping {
+            pages,
+            protection,
+            max_protection: Access::all(),
+            flags: MappingFlags::empty(),
+            backing: Backing::Anonymous,
+        }
+    }
+
+    fn layout(mappings: &Mappings) -> Vec<(Range<u64>, Access)> {
+        mappings.iter().map(|mapping| (mapping.pages.clone(), mapping.protection)).collect()
+    }
+
+    #[test]
+    fn equal_neighbours_become_one() {
+        let mut mappings = Mappings::default();
+        mappings.insert(anonymous(10..20, Access::READ));
+        mappings.insert(anonymous(30..40, Access::READ));
+        mappings.insert(anonymous(20..30, Access::READ));
+        assert_eq!(layout(&mappings), [(10..40, Access::READ)]);
+        assert_eq!(mappings.total_pages(), 30);
+    }
+
+    #[test]
+    fn updates_split_at_their_ends_and_merge_again() {
+        let mut mappings = Mappings::default();
+        mappings.insert(anonymous(0..30, Access::READ));
+        mappings.update(10..20, |mapping| mapping.protection = Access::all());
+        assert_eq!(
+            layout(&mappings),
+            [(0..10, Access::READ), (10..20, Access::all()), (20..30, Access::READ)]
+        );
+        mappings.update(5..25, |mapping| mapping.protection = Access::READ);
+        assert_eq!(layout(&mappings), [(0..30, Access::READ)]);
+    }
+
+    #[test]
+    fn taking_a_range_leaves_the_rest() {
+        let mut mappings = Mappings::default();
+        mappings.insert(anonymous(0..10, Access::READ));
+        mappings.insert(anonymous(10..20, Access::all()));
+        assert_eq!(mappings.pages_in(5..50), 15);
+        assert_eq!(mappings.covered_until(5..50), 20);
+        assert_eq!(mappings.take(5..15).len(), 2);
+        assert_eq!(layout(&mappings), [(0..5, Access::READ), (15..20, Access::all())]);
+        assert_eq!(mappings.at_or_after(5).map(|mapping| mapping.pages.start), Some(15));
+        assert_eq!(mappings.total_pages(), 10);
+    }
+}

@@ -1,0 +1,115 @@
+//! Where a new mapping goes: Linux's layout without randomisation.
+//!
+//! The stack is at the top; mappings fill the space below the room that the stack may need, from the top down.
+
+use std::ops::Range;
+
+use super::mapping::MappingFlags;
+use super::mappings::Mappings;
+use crate::platform::{PAGE_SHIFT, VirtualAddress};
+
+/// The lowest page that user code may map (`/proc/sys/vm/mmap_min_addr`).
+pub(super) const MIN_PAGE: u64 = 0x10000 >> PAGE_SHIFT;
+/// First page past user memory.
+pub(super) const END_PAGE: u64 = VirtualAddress::USER_END.0 >> PAGE_SHIFT;
+/// Pages below a stack that stay free for it to grow into (Linux's `stack_guard_gap`).
+pub(super) const STACK_GUARD_PAGES: u64 = 256;
+/// Room that a stack gets at least, and at most (Linux's `mmap_base`).
+const STACK_ROOM_PAGES: Range<u64> = (128 << 20 >> PAGE_SHIFT)..(END_PAGE / 6 * 5);
+
+/// The pages where MAP_32BIT mappings go: the second gigabyte.
+pub(super) const LOW_PAGES: Range<u64> = (1 << 30 >> PAGE_SHIFT)..(1 << 31 >> PAGE_SHIFT);
+
+/// The page below which mappings go, if the stack may have `stack_bytes` (RLIMIT_STACK).
+pub(super) fn base_page(stack_bytes: u64) -> u64 {
+    let room = (stack_bytes >> PAGE_SHIFT).saturating_add(STACK_GUARD_PAGES);
+    END_PAGE - room.clamp(STACK_ROOM_PAGES.start, STACK_ROOM_PAGES.end)
+}
+
+/// The highest `len` free pages in `within`.
+pub(super) fn find_highest(mappings: &Mappings, within: Range<u64>, len: u64) -> Option<u64> {
+    let mut end = within.end;
+    while end.checked_sub(len)? >= within.start {
+        let start = end - len;
+        // The mapping, with the gap that it keeps, that ends last of those that are in the way.
+        let Some(blocker) = last_overlapping(mappings, start..end) else { return Some(start) };
+        end = start_with_gap(blocker.0, blocker.1).min(end);
+    }
+    None
+}
+
+/// The lowest `len` free pages in `within`.
+pub(super) fn find_lowest(mappings: &Mappings, within: Range<u64>, len: u64) -> Option<u64> {
+    let mut start = within.start;
+    while start.checked_add(len)? <= within.end {
+        let Some(blocker) = last_overlapping(mappings, start..start + len) else { return Some(start) };
+        start = blocker.0.end;
+    }
+    None
+}
+
+/// Whether `pages` are free, the gap below a stack being taken.
+pub(super) fn is_free(mappings: &Mappings, pages: Range<u64>) -> bool {
+    last_overlapping(mappings, pages).is_none()
+}
+
+fn last_overlapping(mappings: &Mappings, pages: Range<u64>) -> Option<(Range<u64>, MappingFlags)> {
+    let found = |mapping: &super::mapping::Mapping| (mapping.pages.clone(), mapping.flags);
+    // A stack whose mapping begins after the range may still claim the end of it.
+    if let Some(next) = mappings.at_or_after(pages.end)
+        && start_with_gap(next.pages.clone(), next.flags) < pages.end
+    {
+        return Some(found(next));
+    }
+    mappings.before(pages.end).filter(|mapping| mapping.pages.end > pages.start).map(found)
+}
+
+fn start_with_gap(pages: Range<u64>, flags: MappingFlags) -> u64 {
+    match flags.contains(MappingFlags::GROWS_DOWN) {
+        true => pages.start.saturating_sub(STACK_GUARD_PAGES),
+        false => pages.start,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mapping::{Backing, Mapping};
+    use super::*;
+    use crate::platform::Access;
+
+    fn mappings(ranges: &[(Range<u64>, MappingFlags)]) -> Mappings {
+        let mut mappings = Mappings::default();
+        for (pages, flags) in ranges.iter().cloned() {
+            let (protection, backing) = (Access::READ, Backing::Anonymous);
+            mappings.insert(Mapping { pages, protection, max_protection: protection, flags, backing });
+        }
+        mappings
+    }
+
+    #[test]
+    fn mappings_begin_where_gdb_users_know_them() {
+        assert_eq!(base_page(8 << 20) << PAGE_SHIFT, 0x7fff_f7ff_f000);
+        assert_eq!(base_page(u64::MAX) << PAGE_SHIFT, (END_PAGE - END_PAGE / 6 * 5) << PAGE_SHIFT);
+    }
+
+    #[test]
+    fn the_highest_gap_that_is_large_enough_is_taken() {
+        let none = MappingFlags::empty();
+        let mappings = mappings(&[(100..200, none), (205..300, none)]);
+        assert_eq!(find_highest(&mappings, 16..310, 10), Some(300));
+        assert_eq!(find_highest(&mappings, 16..300, 5), Some(200));
+        assert_eq!(find_highest(&mappings, 16..300, 6), Some(94));
+        assert_eq!(find_highest(&mappings, 16..300, 85), None);
+        assert_eq!(find_lowest(&mappings, 100..400, 5), Some(200));
+        assert_eq!(find_lowest(&mappings, 100..400, 6), Some(300));
+        assert_eq!(find_lowest(&mappings, 100..305, 6), None);
+    }
+
+    #[test]
+    fn nothing_is_placed_in_the_gap_below_a_stack() {
+        let mappings = mappings(&[(1000..1100, MappingFlags::GROWS_DOWN)]);
+        assert_eq!(find_highest(&mappings, 16..1100, 10), Some(1000 - STACK_GUARD_PAGES - 10));
+        assert!(!is_free(&mappings, 990..1000));
+        assert!(is_free(&mappings, 1100..1200));
+    }
+}
