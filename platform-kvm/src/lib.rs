@@ -1,1 +1,48 @@
-//! The KVM platform.
+//! The port of the sentry to KVM: the only crate that knows it.
+//!
+//! [`KvmPlatform`] is one microVM without a guest kernel. User code runs in ring 3; whatever it does that
+//! needs the sentry (SYSCALL, an exception) enters a stub of a few bytes that writes an I/O port, and that
+//! ends KVM_RUN. The rooms:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `layout` | where things are in guest-physical and guest-virtual memory |
+//! | `kernel` | the guest's own few pages: stubs, IDT, and a GDT, TSS and stack for each vCPU |
+//! | `machine` | the VM: memory slots, vCPU creation, what the host can do |
+//! | `probe` | how this host delivers SYSCALL, found out by trying |
+//! | `vcpu` | one vCPU: entering user code and naming what ended it |
+//! | `seat`, `pool` | which context has which vCPU, and kicks |
+//! | `context` | the port's `Context` |
+//! | `tables`, `chunks` | page tables and the memory that they are made of |
+//! | `space`, `gate`, `flush` | the port's `AddressSpace`, and how stale translations go |
+//! | `extended` | x87, SSE, AVX: the XSAVE area |
+//!
+//! # Locks
+//!
+//! In the order in which they may be taken: `Space::state` → `Space::members` → `Gate::lock` →
+//! `Pool::state` → `Seat::state`; `Machine::slots` and `Chunks::state` are last and take no other. None is
+//! held across KVM_RUN.
+
+mod chunks;
+mod context;
+mod cpuid;
+mod error;
+mod extended;
+mod flush;
+mod gate;
+mod ioctl;
+mod kernel;
+mod kick;
+mod layout;
+mod machine;
+mod platform;
+mod pool;
+mod probe;
+mod seat;
+mod space;
+mod tables;
+mod vcpu;
+
+pub use error::Error;
+pub use platform::{Config, KvmPlatform};
+pub use probe::Outcome;

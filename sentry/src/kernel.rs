@@ -12,14 +12,14 @@ use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, 
 use crate::futex::FutexTable;
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
-use crate::memory::{FrameAllocator, MemoryManager};
+use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryManager, Protection};
 use crate::namespace::UtsNamespace;
-use crate::platform::{Platform, SegmentBases, VirtualAddress};
+use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
 use crate::task::{CpuSet, ExitStatus, Task, TaskConfig, TaskImage, TaskSet};
-use crate::time::TimerQueue;
-use crate::time::vdso::Vdso;
+use crate::time::{Timekeeper, TimerQueue};
+use crate::time::vdso::{VvarPage, vdso_image};
 
 /// The release that uname(2) tells: what the sentry offers lives up to it.
 pub const RELEASE: &str = "6.12.0-palisade";
@@ -121,9 +121,11 @@ pub struct Kernel {
     frames: Arc<FrameAllocator>,
     tasks: TaskSet,
     users: Users,
-    futexes: FutexTable,
+    futexes: FutexTable<FutexKey>,
     timers: Arc<TimerQueue>,
-    vdso: Vdso,
+    timekeeper: Timekeeper,
+    /// The vvar page and the code.
+    vdso: Arc<[Frame]>,
     uts_namespace: Arc<UtsNamespace>,
     empty_memory: Arc<MemoryManager>,
     cpu_count: usize,
@@ -141,7 +143,8 @@ impl Kernel {
     /// Guest memory is too small even for the kernel's own pages.
     pub fn new(config: KernelConfig) -> Result<Arc<Self>, KernelError> {
         let KernelConfig { platform, frames, cpu_count, host_name, tracer } = config;
-        let vdso = Vdso::new(&frames).map_err(KernelError::Vdso)?;
+        let timekeeper = Timekeeper::default();
+        let vdso = make_vdso(&platform, &frames, &timekeeper).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
         Ok(Arc::new(Self {
             cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),
@@ -150,7 +153,8 @@ impl Kernel {
             tasks: TaskSet::default(),
             users: Users::default(),
             futexes: FutexTable::default(),
-            timers: TimerQueue::new(),
+            timers: Arc::default(),
+            timekeeper,
             vdso,
             uts_namespace: UtsNamespace::new(&host_name),
             empty_memory,
@@ -182,7 +186,7 @@ impl Kernel {
     }
 
     /// Who waits for which futex.
-    pub fn futexes(&self) -> &FutexTable {
+    pub fn futexes(&self) -> &FutexTable<FutexKey> {
         &self.futexes
     }
 
@@ -204,6 +208,11 @@ impl Kernel {
     /// When the kernel was made.
     pub fn boot_time(&self) -> Instant {
         self.boot_time
+    }
+
+    /// The clocks that all tasks share.
+    pub fn timekeeper(&self) -> &Timekeeper {
+        &self.timekeeper
     }
 
     /// The UTS namespace of the first task.
@@ -234,7 +243,9 @@ impl Kernel {
     /// # Errors
     /// ENOMEM.
     pub(crate) fn map_vdso(&self, memory: &MemoryManager) -> Result<u64, Errno> {
-        self.vdso.map(memory).map(|VirtualAddress(address)| address)
+        let start = memory.map_special(self.vdso.clone(), Protection::READ | Protection::EXECUTE, "[vdso]")?;
+        memory.mprotect(start, PAGE_SIZE, Protection::READ, false)?;
+        Ok(start.0 + PAGE_SIZE)
     }
 
     /// Logs that system call `number` is not served, the first time that it is asked for.
@@ -288,7 +299,6 @@ impl Kernel {
             stack_limit_bytes: init.limits.soft(Resource::STACK),
         })
         .map_err(in_program)?;
-        program.memory.set_executable(program.executable.clone());
         let credentials =
             loader::credentials_after_exec(&init.credentials, program.set_uid, program.set_gid);
         let user_counters = self.users.counters(credentials.real_uid);
@@ -313,6 +323,7 @@ impl Kernel {
                 extended_state: None,
                 memory: program.memory,
                 name: program.name,
+                executable: Some(program.executable),
             },
             fs_context,
             descriptors: init.descriptors,
@@ -343,6 +354,20 @@ impl CpuFeatures {
         let min_signal_stack_bytes = (extended_state_len_bytes as u64 + FRAME_BYTES).next_multiple_of(16);
         Self { hwcap: leaf_1.edx.into(), hwcap2: 1 << 1, min_signal_stack_bytes }
     }
+}
+
+/// Fills the frames of the vDSO, data first, and has the data follow `timekeeper`.
+fn make_vdso(
+    platform: &Arc<dyn Platform>,
+    frames: &Arc<FrameAllocator>,
+    timekeeper: &Timekeeper,
+) -> Result<Arc<[Frame]>, Errno> {
+    let vvar = frames.allocate()?;
+    let page = VvarPage::new(platform.memory().clone(), vvar.address()).map_err(|_| Errno::ENOMEM)?;
+    timekeeper.publish(page);
+    let code = frames.allocate()?;
+    code.slice().copy_from(vdso_image().as_slice());
+    Ok([vvar, code].into())
 }
 
 /// Finds the program called `name`: a name without a slash is searched in the environment's PATH (`man 3 execvp`).

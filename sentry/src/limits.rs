@@ -17,7 +17,7 @@ pub const INFINITY: u64 = u64::MAX;
 pub struct Resource(usize);
 
 /// How many resources there are.
-const COUNT: usize = 16;
+pub const RESOURCE_COUNT: usize = 16;
 
 macro_rules! resources {
     ($($name:ident = $number:ident, $soft:expr, $hard:expr;)*) => {
@@ -29,8 +29,8 @@ macro_rules! resources {
         }
 
         /// What a new sandbox starts with: Linux's own defaults for init.
-        const DEFAULTS: [Limit; COUNT] = {
-            let mut limits = [Limit { soft: INFINITY, hard: INFINITY }; COUNT];
+        const DEFAULTS: [Limit; RESOURCE_COUNT] = {
+            let mut limits = [Limit { soft: INFINITY, hard: INFINITY }; RESOURCE_COUNT];
             $(limits[uapi::$number as usize] = Limit { soft: $soft, hard: $hard };)*
             limits
         };
@@ -63,7 +63,7 @@ impl Resource {
     /// EINVAL if there is none.
     pub fn new(number: u32) -> Result<Self, Errno> {
         let number = number as usize;
-        if number < COUNT { Ok(Self(number)) } else { Err(Errno::EINVAL) }
+        if number < RESOURCE_COUNT { Ok(Self(number)) } else { Err(Errno::EINVAL) }
     }
 
     /// Its number.
@@ -83,7 +83,7 @@ pub struct Limit {
 
 /// The limits of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits([Limit; COUNT]);
+pub struct Limits([Limit; RESOURCE_COUNT]);
 
 impl Default for Limits {
     fn default() -> Self {

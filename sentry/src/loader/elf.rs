@@ -78,7 +78,7 @@ impl Image {
         let table = read_table(file, header)?;
         let headers: &[ProgramHeader] =
             pod::slice_from_all_bytes(&table).map_err(|()| LoadError::not_executable("its program headers are torn"))?;
-        let file_size = file.metadata()?.size;
+        let file_size = file.metadata()?.size_bytes;
         let endian = LittleEndian;
         let mut image = Self {
             is_position_independent: header.e_type.get(endian) == ET_DYN,

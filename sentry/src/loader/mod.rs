@@ -182,13 +182,13 @@ fn load_elf(
 /// Opens `path` for execution and reads its first bytes.
 fn open_executable(path: Path, viewer: &Viewer) -> Result<Executable, Errno> {
     let inode = path.inode();
-    if inode.kind() != FileKind::Regular || path.mount.flags().contains(MountFlags::NOEXEC) {
+    if inode.kind() != FileKind::Regular || path.mount.flags().contains(MountFlags::NO_EXEC) {
         return Err(Errno::EACCES);
     }
     fs::check_access(&**inode, fs::Access::EXECUTE, &viewer.credentials)?;
     let metadata = inode.metadata()?;
     let honours_ids =
-        !path.mount.flags().contains(MountFlags::NOSUID) && !viewer.credentials.no_new_privs;
+        !path.mount.flags().contains(MountFlags::NO_SUID) && !viewer.credentials.no_new_privs;
     let set_uid = (honours_ids && metadata.mode & SET_UID != 0).then_some(metadata.uid);
     let is_set_gid = metadata.mode & (SET_GID | GROUP_EXECUTE) == SET_GID | GROUP_EXECUTE;
     let set_gid = (honours_ids && is_set_gid).then_some(metadata.gid);

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::page_cache::{Attachment, PageCache};
 use super::Frame;
+use super::page_cache::{Attachment, PageCache};
 use crate::platform::{Access, PAGE_SHIFT, VirtualAddress, VirtualRange};
 
 bitflags::bitflags! {
@@ -54,7 +54,7 @@ pub trait MappedFile: Send + Sync {
 
 /// What is behind a mapping.
 #[derive(Clone)]
-pub(super) enum Backing {
+pub(super) enum Contents {
     /// Zeroes.
     Anonymous,
     /// A file, or memory shared with children.
@@ -89,7 +89,7 @@ pub(super) struct Mapping {
     /// All else.
     pub(super) flags: MappingFlags,
     /// What is behind it.
-    pub(super) backing: Backing,
+    pub(super) contents: Contents,
 }
 
 impl Mapping {
@@ -120,8 +120,8 @@ impl Mapping {
 
     /// The cache behind it, and the number there of `page`.
     pub(super) fn cached(&self, page: u64) -> Option<(&Arc<PageCache>, u64)> {
-        match &self.backing {
-            Backing::Cache { attachment, first, .. } => {
+        match &self.contents {
+            Contents::Cache { attachment, first, .. } => {
                 Some((attachment.cache(), first + (page - self.pages.start)))
             }
             _ => None,
@@ -152,7 +152,7 @@ impl Mapping {
     /// Makes the mapping begin at `page`, what is behind it staying where it is.
     pub(super) fn move_start(&mut self, page: u64) {
         let old_start = std::mem::replace(&mut self.pages.start, page);
-        if let Backing::Cache { first, .. } | Backing::Frames { first, .. } = &mut self.backing {
+        if let Contents::Cache { first, .. } | Contents::Frames { first, .. } = &mut self.contents {
             *first = first.wrapping_add(page.wrapping_sub(old_start));
         }
     }
@@ -163,11 +163,11 @@ impl Mapping {
             && self.protection == next.protection
             && self.max_protection == next.max_protection
             && self.flags == next.flags
-            && match (&self.backing, &next.backing) {
-                (Backing::Anonymous, Backing::Anonymous) => true,
+            && match (&self.contents, &next.contents) {
+                (Contents::Anonymous, Contents::Anonymous) => true,
                 (
-                    Backing::Cache { attachment, first, file },
-                    Backing::Cache { attachment: next_attachment, first: next_first, file: next_file },
+                    Contents::Cache { attachment, first, file },
+                    Contents::Cache { attachment: next_attachment, first: next_first, file: next_file },
                 ) => {
                     Arc::ptr_eq(attachment.cache(), next_attachment.cache())
                         && first + self.len() == *next_first
@@ -178,8 +178,8 @@ impl Mapping {
                         }
                 }
                 (
-                    Backing::Frames { frames, first, .. },
-                    Backing::Frames { frames: next_frames, first: next_first, .. },
+                    Contents::Frames { frames, first, .. },
+                    Contents::Frames { frames: next_frames, first: next_first, .. },
                 ) => Arc::ptr_eq(frames, next_frames) && first + self.len() == *next_first,
                 _ => false,
             }
@@ -192,11 +192,6 @@ pub(super) fn virtual_range(pages: &Range<u64>) -> VirtualRange {
         start: VirtualAddress(pages.start << PAGE_SHIFT),
         end: VirtualAddress(pages.end << PAGE_SHIFT),
     }
-}
-
-/// The pages that `range` touches.
-pub(super) fn pages_of_range(range: VirtualRange) -> Range<u64> {
-    range.start.0 >> PAGE_SHIFT..range.end.0.div_ceil(1 << PAGE_SHIFT)
 }
 
 /// What two ranges of pages share; empty if nothing.

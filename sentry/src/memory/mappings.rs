@@ -155,7 +155,7 @@ impl Mappings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mapping::{Backing, MappingFlags};
+    use super::super::mapping::{Contents, MappingFlags};
     use super::*;
     use crate::platform::Access;
 
@@ -165,7 +165,7 @@ mod tests {
             protection,
             max_protection: Access::all(),
             flags: MappingFlags::empty(),
-            backing: Backing::Anonymous,
+            contents: Contents::Anonymous,
         }
     }
 

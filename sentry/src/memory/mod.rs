@@ -17,14 +17,37 @@
 //! What starts in a cache and must reach its mappings (truncation) therefore lets go of the cache first. Host
 //! files are read with none of these locks held.
 
+mod advice;
 mod allocator;
+mod atomic;
+mod copy;
+mod fault;
+mod fork;
 mod frame;
+mod layout;
+mod lock;
+mod manager;
+mod map;
+mod mapping;
+mod mappings;
+#[cfg(test)]
+mod model_tests;
 mod page_cache;
+mod place;
+mod remap;
+mod report;
+mod request;
+mod stream;
 mod table;
 
 pub use allocator::{FrameAllocator, MemoryStatistics};
+pub use atomic::FutexKey;
+pub use fault::FaultError;
 pub use frame::Frame;
+pub use layout::{Layout, StringsLayout};
+pub use manager::{MemoryLimits, MemoryManager};
+pub use mapping::{MappedFile, MappingFlags};
 pub use page_cache::{PageBudget, PageCache, PageSource};
-
-/// The address space of a process.
-pub struct MemoryManager;
+pub use remap::RemapFlags;
+pub use report::{MappingInfo, MemorySizes};
+pub use request::{Backing, MapFlags, MapRequest, Protection};

@@ -73,15 +73,15 @@ fn start_with_gap(pages: Range<u64>, flags: MappingFlags) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mapping::{Backing, Mapping};
+    use super::super::mapping::{Contents, Mapping};
     use super::*;
     use crate::platform::Access;
 
     fn mappings(ranges: &[(Range<u64>, MappingFlags)]) -> Mappings {
         let mut mappings = Mappings::default();
         for (pages, flags) in ranges.iter().cloned() {
-            let (protection, backing) = (Access::READ, Backing::Anonymous);
-            mappings.insert(Mapping { pages, protection, max_protection: protection, flags, backing });
+            let (protection, contents) = (Access::READ, Contents::Anonymous);
+            mappings.insert(Mapping { pages, protection, max_protection: protection, flags, contents });
         }
         mappings
     }

@@ -40,11 +40,6 @@ impl Entry {
         FrameNumber(self.0 & ((1 << FRAME_NUMBER_BITS) - 1))
     }
 
-    /// The flags.
-    pub(super) fn flags(self) -> EntryFlags {
-        EntryFlags::from_bits_truncate(self.0)
-    }
-
     /// The same frame with other flags.
     pub(super) fn with(self, flags: EntryFlags) -> Self {
         Self::new(self.number(), flags)
@@ -127,6 +122,14 @@ impl FrameTable {
             let present = leaf.present & mask(number, &pages);
             bits(present).map(move |index| (number * LEAF_PAGES + index, leaf.entries[index as usize]))
         })
+    }
+
+    /// The smallest range that holds all entries of `pages`; `None` if there are none.
+    pub(super) fn span(&self, pages: Range<u64>) -> Option<Range<u64>> {
+        let mut entries = self.range(pages);
+        let (first, _) = entries.next()?;
+        let last = entries.last().map_or(first, |(page, _)| page);
+        Some(first..last + 1)
     }
 
     /// The runs of `pages` that have no entry.

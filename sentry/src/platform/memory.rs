@@ -3,7 +3,7 @@
 use std::io;
 
 use rustix::mm::{Advice, madvise};
-use vm_memory::{GuestAddress, VolatileMemory, VolatileSlice};
+use vm_memory::{AtomicInteger, GuestAddress, VolatileMemory, VolatileSlice};
 
 use super::PAGE_SIZE;
 
@@ -98,6 +98,21 @@ impl GuestMemory {
             return Err(error());
         }
         self.region.get_slice(self.pad_bytes + offset as usize, len_bytes).map_err(|_| error())
+    }
+
+    /// The integer at `address`, for atomic access: futex words, page-table entries.
+    ///
+    /// # Errors
+    /// The integer is not (wholly) in guest memory, or not aligned.
+    pub fn atomic<T: AtomicInteger>(&self, address: GuestAddress) -> Result<&T, GuestMemoryError> {
+        let len_bytes = size_of::<T>();
+        let error = || GuestMemoryError::OutOfBounds { start: address.0, len_bytes };
+        let offset = address.0.checked_sub(self.start.0).ok_or_else(error)?;
+        let end = offset.checked_add(len_bytes as u64).ok_or_else(error)?;
+        if end > self.len_bytes {
+            return Err(error());
+        }
+        self.region.get_atomic_ref(self.pad_bytes + offset as usize).map_err(|_| error())
     }
 
     /// Has the host back `len_bytes` from `start` on with memory now, in huge pages where they fit.

@@ -10,11 +10,13 @@ mod system;
 mod table;
 pub(crate) mod trace;
 
+
 use crate::Errno;
 use crate::task::CurrentTask;
 
 pub use syscalls::Sysno;
 pub(crate) use table::dispatch;
+pub use trace::Tracer;
 
 /// A system call's handler: its task and the six argument registers, to the value for `rax`.
 pub(crate) type Handler = fn(&mut CurrentTask, [u64; 6]) -> Result<usize, Errno>;

@@ -73,9 +73,10 @@ fn set_limit(task: &CurrentTask, group: &Arc<ThreadGroup>, resource: Resource, l
         return Err(Errno::EPERM);
     }
     group.with_limits(|limits| limits.set(resource, limit, may_raise))?;
+    let limits = group.memory_limits();
     for member in group.live_tasks() {
         if let Some(memory) = member.memory() {
-            memory.apply_limits(&group.limits());
+            memory.set_limits(limits);
         }
     }
     Ok(())
@@ -105,7 +106,7 @@ fn check_same_user(caller: &Credentials, target: &Credentials, exempt: Capabilit
 
 fn getrusage(task: &mut CurrentTask, [who, address, ..]: [u64; 6]) -> Result<usize, Errno> {
     let usage = match who as i32 {
-        uapi::RUSAGE_SELF => task.thread_group().usage(),
+        RUSAGE_SELF => task.thread_group().usage(),
         uapi::RUSAGE_CHILDREN => task.kernel().tasks().children_usage(task.thread_group()),
         RUSAGE_THREAD => task.task().usage(),
         _ => return Err(Errno::EINVAL),
@@ -114,6 +115,7 @@ fn getrusage(task: &mut CurrentTask, [who, address, ..]: [u64; 6]) -> Result<usi
     Ok(0)
 }
 
+const RUSAGE_SELF: i32 = uapi::RUSAGE_SELF as i32;
 const RUSAGE_THREAD: i32 = uapi::RUSAGE_THREAD as i32;
 
 /// Writes a `struct rusage`: two timevals and fourteen words.

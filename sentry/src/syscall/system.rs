@@ -3,12 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use linux_raw_sys::general as uapi;
-use linux_raw_sys::{prctl as pr, system};
+use linux_raw_sys::prctl as pr;
 use syscalls::Sysno;
 
 use super::Handler;
 use crate::Errno;
-use crate::abi::{self, UserObject};
 use crate::cred::{Capabilities, Credentials};
 use crate::kernel::{RELEASE, VERSION};
 use crate::namespace::NAME_MAX_BYTES;
@@ -31,9 +30,6 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::vhangup, |task, _| privileged(task, Capabilities::SYS_TTY_CONFIG)),
     (Sysno::reboot, |task, _| privileged(task, Capabilities::SYS_BOOT)),
 ];
-
-// SAFETY: a structure of integers and byte arrays; every bit pattern is one.
-unsafe impl UserObject for system::sysinfo {}
 
 fn privileged(task: &mut CurrentTask, capability: Capabilities) -> Result<usize, Errno> {
     if task.credentials().has(capability) { Err(Errno::EINVAL) } else { Err(Errno::EPERM) }
@@ -87,13 +83,14 @@ fn read_name(task: &CurrentTask, address: u64, len: u64) -> Result<Vec<u8>, Errn
 fn sysinfo(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno> {
     let kernel = task.kernel();
     let memory = kernel.frames().statistics();
-    let mut info: system::sysinfo = abi::zeroed();
-    info.uptime = kernel.boot_time().elapsed().as_secs() as i64;
-    info.totalram = memory.total_bytes;
-    info.freeram = memory.free_bytes;
-    info.procs = u16::try_from(kernel.tasks().task_count()).unwrap_or(u16::MAX);
-    info.mem_unit = 1;
-    task.memory().write_object(VirtualAddress(address), &info)?;
+    let tasks = u16::try_from(kernel.tasks().task_count()).unwrap_or(u16::MAX);
+    // struct sysinfo: uptime, three loads, then memory in all and free; after more sizes the tasks, and the unit.
+    let mut words = [0u64; 14];
+    words[0] = kernel.boot_time().elapsed().as_secs();
+    (words[4], words[5]) = (memory.total_bytes, memory.free_bytes);
+    words[10] = tasks.into();
+    words[13] = 1;
+    task.memory().write_object(VirtualAddress(address), &words)?;
     Ok(0)
 }
 
@@ -170,8 +167,7 @@ fn prctl(task: &mut CurrentTask, [option, argument, third, fourth, fifth, _]: [u
     let boolean = |is_set: bool| Ok(usize::from(is_set));
     match option as u32 {
         pr::PR_SET_NAME => {
-            let mut name = task.memory().read_c_string_prefix(VirtualAddress(argument), NAME_LEN)?;
-            name.truncate(NAME_LEN - 1);
+            let name = read_name_prefix(task, argument)?;
             me.set_name(&name);
         }
         pr::PR_GET_NAME => {
@@ -253,6 +249,20 @@ fn prctl(task: &mut CurrentTask, [option, argument, third, fourth, fifth, _]: [u
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)
+}
+
+/// The name at `address`: up to its NUL, or 15 bytes.
+fn read_name_prefix(task: &CurrentTask, address: u64) -> Result<Vec<u8>, Errno> {
+    let mut name = vec![0; NAME_LEN - 1];
+    let read = task.memory().read_partial(VirtualAddress(address), &mut name);
+    let end = name[..read].iter().position(|byte| *byte == 0);
+    match end {
+        None if read < name.len() => Err(Errno::EFAULT),
+        end => {
+            name.truncate(end.unwrap_or(read));
+            Ok(name)
+        }
+    }
 }
 
 fn change_credentials(task: &CurrentTask, change: impl FnOnce(&mut Credentials)) {

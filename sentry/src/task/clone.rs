@@ -161,7 +161,7 @@ impl CurrentTask {
             wanted_numbers: request.wanted_numbers.clone(),
             signal_mask: task.signals.lock().mask,
             signal_stack: if keeps_signal_stack { self.signal_stack } else { AlternateStack::default() },
-            image: TaskImage { registers, segment_bases, extended_state, memory, name: task.name() },
+            image: TaskImage { registers, segment_bases, extended_state, memory, name: task.name(), executable: task.executable() },
             fs_context: if has(CloneFlags::FS) { fs_context } else { fs_context.duplicate() },
             descriptors: if has(CloneFlags::FILES) { descriptors } else { descriptors.duplicate() },
             credentials: task.credentials(),

@@ -85,7 +85,8 @@ impl CurrentTask {
         let task = self.task().clone();
         self.release_robust_futexes();
         self.clear_child_tid();
-        program.memory.set_executable(program.executable);
+        *task.executable.lock() = Some(program.executable);
+        program.memory.set_limits(task.group.memory_limits());
         let descriptors = {
             let mut resources = task.resources.lock();
             let Some(resources) = resources.as_mut() else { return };

@@ -46,6 +46,7 @@ pub(crate) use current::Restart;
 pub(crate) use exec::ExecRequest;
 pub use id::{GroupId, NamespaceId, TaskId, Tid};
 pub use pid_namespace::PidNamespace;
+pub use process_source::TaskSource;
 pub use set::TaskSet;
 pub use start::{TaskConfig, TaskImage};
 pub use status::{ExitStatus, ResourceUsage};

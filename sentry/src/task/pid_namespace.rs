@@ -23,6 +23,11 @@ impl PidNamespace {
         self.id
     }
 
+    /// Its place in the order in which namespaces were made; 0 for the root.
+    pub fn serial(&self) -> u64 {
+        self.id.0
+    }
+
     /// How many namespaces are around it; 0 for the root.
     pub fn level(&self) -> usize {
         self.level

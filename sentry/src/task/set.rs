@@ -18,6 +18,7 @@ use crate::wait::{Events, Waiter};
 pub struct TaskSet {
     pub(super) tree: RwLock<Tree>,
     next_id: AtomicU64,
+    created: AtomicU64,
     root: Arc<PidNamespace>,
     /// Threads that have been started and have not ended.
     live_threads: Mutex<usize>,
@@ -32,6 +33,7 @@ impl Default for TaskSet {
         Self {
             tree: RwLock::new(tree),
             next_id: AtomicU64::new(1),
+            created: AtomicU64::new(0),
             root,
             live_threads: Mutex::new(0),
             all_ended: Condvar::new(),
@@ -124,6 +126,16 @@ impl TaskSet {
         self.tree.read().tasks.len()
     }
 
+    /// How many tasks have been made, ever.
+    pub fn created_count(&self) -> u64 {
+        self.created.load(Ordering::Relaxed)
+    }
+
+    /// The number that `namespace` gave last.
+    pub fn last_number(&self, namespace: &PidNamespace) -> Tid {
+        self.tree.read().namespaces.get(&namespace.id()).map_or(Tid(0), |node| node.numbers.last())
+    }
+
     /// How many of them sleep or run now: (running, all).
     pub fn running_count(&self) -> (usize, usize) {
         let tree = self.tree.read();
@@ -164,6 +176,7 @@ impl TaskSet {
     }
 
     pub(super) fn task_id(&self) -> TaskId {
+        self.created.fetch_add(1, Ordering::Relaxed);
         TaskId(self.next_id())
     }
 

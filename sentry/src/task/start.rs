@@ -16,7 +16,7 @@ use super::vfork::VforkCompletion;
 use super::{CpuSet, Task, TaskSet, ThreadGroup};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
-use crate::fs::{DescriptorTable, FsContext};
+use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::kernel::Kernel;
 use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
@@ -39,6 +39,8 @@ pub struct TaskImage {
     pub memory: Arc<MemoryManager>,
     /// The task's name (`comm`).
     pub name: Vec<u8>,
+    /// The file that is executed.
+    pub executable: Option<Path>,
 }
 
 /// What a new task is to be. The configuration owns all of it: what a failed creation leaves is released by being
@@ -99,7 +101,7 @@ impl TaskSet {
     pub fn new_task(&self, config: TaskConfig) -> Result<Arc<Task>, Errno> {
         let charge = config.user_counters.charge_process(process_limit(&config))?;
         let TaskConfig { kernel, parent, inherit_parent, thread_group: group, image, .. } = config;
-        let TaskImage { registers, segment_bases, extended_state, memory, name } = image;
+        let TaskImage { registers, segment_bases, extended_state, memory, name, executable } = image;
         let task = Arc::new(Task {
             id: self.task_id(),
             kernel,
@@ -127,6 +129,7 @@ impl TaskSet {
             parent_death_signal: AtomicU8::new(0),
             timer_slack_ns: AtomicU64::new(DEFAULT_TIMER_SLACK_NS),
             start_time: Instant::now(),
+            executable: Mutex::new(executable),
             host_thread_id: AtomicI32::new(0),
             vfork: Mutex::new(config.vfork),
             process_charge: Mutex::new(Some(charge)),

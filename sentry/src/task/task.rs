@@ -12,7 +12,7 @@ use super::vfork::VforkCompletion;
 use super::ThreadGroup;
 use crate::Errno;
 use crate::cred::Credentials;
-use crate::fs::{DescriptorTable, FsContext};
+use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::kernel::Kernel;
 use crate::limits::{ProcessCharge, UserCounters};
 use crate::memory::MemoryManager;
@@ -59,6 +59,8 @@ pub struct Task {
     /// PR_GET_TIMERSLACK, nanoseconds.
     pub(super) timer_slack_ns: AtomicU64,
     pub(super) start_time: Instant,
+    /// `/proc/PID/exe`.
+    pub(super) executable: Mutex<Option<Path>>,
     /// The host thread that runs the task, for CPU clocks; 0 before it starts and after it has ended.
     pub(super) host_thread_id: AtomicI32,
     pub(super) vfork: Mutex<Option<Arc<VforkCompletion>>>,
@@ -199,6 +201,11 @@ impl Task {
         if let Ok(charge) = user.charge_process(None) {
             *self.process_charge.lock() = Some(charge);
         }
+    }
+
+    /// The file that it executes.
+    pub fn executable(&self) -> Option<Path> {
+        self.executable.lock().clone()
     }
 
     /// Its UTS namespace.

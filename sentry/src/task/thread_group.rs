@@ -9,6 +9,7 @@ use super::id::{GroupId, TaskId};
 use super::status::{ExitStatus, ResourceUsage};
 use super::{PidNamespace, Task};
 use crate::limits::{Limits, Resource};
+use crate::memory::MemoryLimits;
 use crate::signal::{PendingSignals, Signal, SignalActions};
 use crate::wait::WaitQueue;
 
@@ -28,6 +29,7 @@ pub struct ThreadGroup {
     /// How the process ended, once it has.
     pub(super) ended: Mutex<Option<ExitStatus>>,
     pub(super) is_dumpable: AtomicBool,
+    out_of_memory_adjustment: AtomicI32,
     /// personality(2).
     pub(crate) personality: AtomicU32,
     /// Interval and POSIX timers.
@@ -94,6 +96,7 @@ impl ThreadGroup {
             changes: WaitQueue::default(),
             ended: Mutex::default(),
             is_dumpable: AtomicBool::new(true),
+            out_of_memory_adjustment: AtomicI32::new(0),
             personality: AtomicU32::new(0),
             timers: crate::time::ProcessTimers::default(),
         })
@@ -124,6 +127,16 @@ impl ThreadGroup {
         self.is_dumpable.store(is_dumpable, Ordering::Relaxed);
     }
 
+    /// The adjustment of the out-of-memory score, -1000 to 1000: kept for those who read it back.
+    pub fn out_of_memory_adjustment(&self) -> i32 {
+        self.out_of_memory_adjustment.load(Ordering::Relaxed)
+    }
+
+    /// Sets the adjustment of the out-of-memory score.
+    pub fn set_out_of_memory_adjustment(&self, adjustment: i32) {
+        self.out_of_memory_adjustment.store(adjustment.clamp(-1000, 1000), Ordering::Relaxed);
+    }
+
     /// What is done with signals.
     pub fn signal_actions(&self) -> Arc<Mutex<SignalActions>> {
         self.actions.lock().clone()
@@ -142,6 +155,17 @@ impl ThreadGroup {
     /// One soft limit.
     pub fn soft_limit(&self, resource: Resource) -> u64 {
         self.limits.lock().soft(resource)
+    }
+
+    /// The limits that an address space of the process obeys.
+    pub fn memory_limits(&self) -> MemoryLimits {
+        let limits = self.limits.lock();
+        MemoryLimits {
+            address_space_bytes: limits.soft(Resource::ADDRESS_SPACE),
+            data_bytes: limits.soft(Resource::DATA),
+            stack_bytes: limits.soft(Resource::STACK),
+            locked_bytes: limits.soft(Resource::LOCKED_MEMORY),
+        }
     }
 
     /// Changes the limits.

@@ -1,0 +1,193 @@
+//! The port's `Context`: one task's execution state, on a vCPU while it runs.
+
+use std::sync::{Arc, Weak};
+
+use log::error;
+use sentry::platform::{
+    Access, AddressSpace, Context, Exit, Interrupter, InvalidExtendedState, PlatformError, Registers,
+    SegmentBases, VirtualAddress,
+};
+
+use crate::machine::Machine;
+use crate::pool::Pool;
+use crate::seat::{Boarding, Seat, SharedSeat};
+use crate::space::{KvmAddressSpace, Space};
+use crate::vcpu::{Stop, Vcpu};
+
+/// #GP (SDM 3A 6.15).
+const GENERAL_PROTECTION: u8 = 13;
+/// Faults in a row on a page that the tables permit, after which KVM is told to look again, and after which
+/// the sentry is.
+const STALE_FAULTS_BEFORE_REFRESH: u32 = 2;
+const STALE_FAULTS_MAX: u32 = 8;
+
+/// One task's execution state.
+pub(crate) struct KvmContext {
+    machine: Arc<Machine>,
+    pool: Arc<Pool>,
+    seat: SharedSeat,
+    /// Where it ran last.
+    space: Weak<Space>,
+    /// Faults in a row that the tables did not explain.
+    stale_faults: u32,
+}
+
+impl KvmContext {
+    /// Makes the state of a new task. It gets a vCPU when it first runs.
+    pub(crate) fn new(machine: Arc<Machine>, pool: Arc<Pool>) -> Self {
+        Self { machine, pool, seat: Arc::new(Seat::default()), space: Weak::new(), stale_faults: 0 }
+    }
+
+    /// Runs on `vcpu` once. `None`: run again.
+    fn run_on(&mut self, mut vcpu: Vcpu, space: &Space, registers: &mut Registers) -> Option<Exit> {
+        let stop = vcpu.run(space.root(), registers);
+        let (is_kicked, broken) = self.seat.alight(vcpu, matches!(stop, Stop::Kicked));
+        if let Some(vcpu) = broken {
+            self.pool.discard(vcpu);
+        }
+        space.gate.note_left();
+        if let Err(error) = self.pool.surrender(&self.seat) {
+            return Some(Exit::Broken(error.to_string()));
+        }
+        match stop {
+            Stop::Exit(Exit::Fault { address, access }) if self.is_stale(space, address, access) => None,
+            Stop::Exit(exit) => Some(exit),
+            Stop::Kicked => is_kicked.then_some(Exit::Interrupted),
+        }
+    }
+
+    /// Whether a fault is a stale translation's, so that the access can be tried again.
+    fn is_stale(&mut self, space: &Space, address: VirtualAddress, access: Access) -> bool {
+        if !space.permits(address, access) || self.stale_faults == STALE_FAULTS_MAX {
+            self.stale_faults = 0;
+            return false;
+        }
+        self.stale_faults += 1;
+        if self.stale_faults > STALE_FAULTS_BEFORE_REFRESH {
+            space.refresh(address);
+        }
+        true
+    }
+}
+
+impl Context for KvmContext {
+    fn run(&mut self, space: &Arc<dyn AddressSpace>, registers: &mut Registers) -> Exit {
+        let Some(space) = space.as_any().downcast_ref::<KvmAddressSpace>() else {
+            return Exit::Broken("the address space is another platform's".into());
+        };
+        let space = space.shared();
+        space.enlist(&self.seat, &mut self.space);
+        loop {
+            // SYSRETQ and IRETQ to such an address would fault in ring 0.
+            if registers.rip >= VirtualAddress::USER_END.0 {
+                return Exit::Exception { vector: GENERAL_PROTECTION, code: 0 };
+            }
+            if space.is_lost() {
+                return Exit::Broken("the address space could not be changed".into());
+            }
+            match self.seat.board(space.root().space, space.gate.is_closed()) {
+                Boarding::Kicked => return Exit::Interrupted,
+                Boarding::Closed => space.gate.wait_open(),
+                Boarding::NeedsVcpu => {
+                    if let Err(error) = self.pool.provide(&self.seat) {
+                        return Exit::Broken(error.to_string());
+                    }
+                }
+                Boarding::Go(vcpu) => {
+                    if let Some(exit) = self.run_on(vcpu, space, registers) {
+                        return exit;
+                    }
+                }
+            }
+        }
+    }
+
+    fn interrupter(&self) -> Arc<dyn Interrupter> {
+        self.seat.clone()
+    }
+
+    fn segment_bases(&mut self) -> SegmentBases {
+        let mut state = self.seat.lock();
+        match &mut state.vcpu {
+            None => state.saved.bases,
+            Some(vcpu) => or_default(vcpu.segment_bases()),
+        }
+    }
+
+    fn set_segment_bases(&mut self, bases: SegmentBases) {
+        let bases = SegmentBases { fs: canonical(bases.fs), gs: canonical(bases.gs) };
+        let mut state = self.seat.lock();
+        match &mut state.vcpu {
+            None => state.saved.bases = bases,
+            Some(vcpu) => vcpu.set_segment_bases(bases),
+        }
+    }
+
+    fn extended_state(&mut self) -> Vec<u8> {
+        let mut guard = self.seat.lock();
+        let state = &mut *guard;
+        match (&mut state.vcpu, &state.saved.extended) {
+            (Some(vcpu), _) => or_default(vcpu.extended_state()),
+            (None, Some(saved)) => saved.clone(),
+            (None, None) => self.machine.extended.initial(),
+        }
+    }
+
+    fn set_extended_state(&mut self, area: &[u8]) -> Result<(), InvalidExtendedState> {
+        let area = self.machine.extended.normalize(area)?;
+        let mut state = self.seat.lock();
+        match &mut state.vcpu {
+            Some(vcpu) => vcpu.set_extended_state(Some(&area)).map_err(|error| {
+                error!("{error}");
+                InvalidExtendedState
+            }),
+            None => {
+                state.saved.extended = Some(area);
+                Ok(())
+            }
+        }
+    }
+
+    fn sleep(&mut self) {
+        self.seat.lock().is_asleep = true;
+        if let Err(error) = self.pool.surrender(&self.seat) {
+            error!("{error}");
+        }
+    }
+}
+
+impl Drop for KvmContext {
+    fn drop(&mut self) {
+        if let Some(space) = self.space.upgrade() {
+            space.dismiss(&self.seat);
+        }
+        self.pool.take_back(&self.seat);
+    }
+}
+
+/// What a vCPU says of itself. KVM does not refuse that, short of a defect.
+fn or_default<T: Default>(result: Result<T, PlatformError>) -> T {
+    result.unwrap_or_else(|error| {
+        error!("{error}");
+        T::default()
+    })
+}
+
+/// The nearest address that a segment base may hold: entering user code with another would fail (SDM 3A
+/// 28.3.1.2).
+const fn canonical(base: u64) -> u64 {
+    ((base << 16) as i64 >> 16) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_bases_stay() {
+        for base in [0, 0x7fff_ffff_ffff, 0xffff_8000_0000_0000, u64::MAX] {
+            assert_eq!(canonical(base), base);
+        }
+        assert_eq!(canonical(0x8000_0000_0000), 0xffff_8000_0000_0000);
+    }
+}

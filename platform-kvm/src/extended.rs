@@ -1,0 +1,198 @@
+//! Extended state: the XSAVE area in standard format (SDM 1 13.4).
+//!
+//! KVM keeps the MXCSR that a vCPU had if an area leaves SSE in its initial state. So what we hand to KVM
+//! always spells x87 and SSE out.
+
+use kvm_bindings::{CpuId, Xsave};
+use sentry::platform::{InvalidExtendedState, PlatformError};
+
+use crate::cpuid;
+
+/// Length of the legacy region (FXSAVE).
+const LEGACY_LEN: usize = 512;
+/// Length of the legacy region and the header.
+const HEADER_END: usize = 576;
+/// Length of the part of `struct kvm_xsave` that is always there.
+const KVM_XSAVE_LEN: usize = 4096;
+/// XSTATE_BV, in the header.
+const XSTATE_BV: std::ops::Range<usize> = 512..520;
+const MXCSR: std::ops::Range<usize> = 24..28;
+/// x87 and SSE.
+const LEGACY_FEATURES: u64 = 3;
+/// FCW after FNINIT.
+const INITIAL_FCW: [u8; 2] = 0x37f_u16.to_le_bytes();
+/// MXCSR after reset.
+const INITIAL_MXCSR: [u8; 4] = 0x1f80_u32.to_le_bytes();
+/// The bits of MXCSR that exist: all of the low 16, and AMD's MM (SDM 1 10.2.3).
+const MXCSR_MASK: u32 = 0x2_ffff;
+
+/// The extended state that this machine's user code has.
+#[derive(Debug)]
+pub(crate) struct Format {
+    /// XCR0.
+    pub(crate) features: u64,
+    /// Length of the area in bytes.
+    pub(crate) len_bytes: usize,
+    /// Where each component beyond SSE ends.
+    ends: Vec<(u64, usize)>,
+    /// Entries of [`Xsave`]'s tail, beyond its 4096 bytes.
+    tail_words: usize,
+}
+
+impl Format {
+    /// Reads the format from CPUID. `kvm_len_bytes` is KVM_CAP_XSAVE2: what KVM copies.
+    pub(crate) fn new(supported: &CpuId, host_xcr0: u64, kvm_len_bytes: usize) -> Self {
+        let features = cpuid::extended_features(supported, host_xcr0);
+        Self {
+            features,
+            len_bytes: cpuid::extended_state_len_bytes(supported, features),
+            ends: cpuid::extended_state_ends(supported, features),
+            tail_words: kvm_len_bytes.saturating_sub(KVM_XSAVE_LEN).div_ceil(4),
+        }
+    }
+
+    /// An area for KVM to write to.
+    pub(crate) fn buffer(&self) -> Result<Xsave, PlatformError> {
+        Xsave::new(self.tail_words).map_err(|error| PlatformError {
+            attempt: "make room for a vCPU's extended state",
+            source: std::io::Error::other(format!("{error:?}")),
+        })
+    }
+
+    /// The bytes of an area that KVM wrote.
+    pub(crate) fn to_bytes(&self, area: &Xsave) -> Vec<u8> {
+        let head = area.as_fam_struct_ref().xsave.region.iter();
+        let words = head.chain(area.as_slice());
+        let mut bytes: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).take(self.len_bytes).collect();
+        bytes.resize(self.len_bytes, 0);
+        bytes
+    }
+
+    /// An area for KVM with the given bytes, which came from [`Format::normalize`] or [`Format::to_bytes`].
+    pub(crate) fn to_xsave(&self, bytes: &[u8]) -> Result<Xsave, PlatformError> {
+        let mut area = self.buffer()?;
+        let mut words =
+            bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+        for (target, word) in area.as_mut_slice_of_head().iter_mut().zip(&mut words) {
+            *target = word;
+        }
+        for (target, word) in area.as_mut_slice().iter_mut().zip(&mut words) {
+            *target = word;
+        }
+        Ok(area)
+    }
+
+    /// The state of a new task.
+    pub(crate) fn initial(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.len_bytes];
+        bytes[..2].copy_from_slice(&INITIAL_FCW);
+        bytes[MXCSR].copy_from_slice(&INITIAL_MXCSR);
+        bytes[XSTATE_BV].copy_from_slice(&LEGACY_FEATURES.to_le_bytes());
+        bytes
+    }
+
+    /// Checks an area as XRSTOR would, and spells out what it leaves in its initial state.
+    pub(crate) fn normalize(&self, area: &[u8]) -> Result<Vec<u8>, InvalidExtendedState> {
+        let area = &area[..area.len().min(self.len_bytes)];
+        let legacy = area.get(..LEGACY_LEN).ok_or(InvalidExtendedState)?;
+        let mut bytes = self.initial();
+        let mxcsr = &legacy[MXCSR];
+        if mxcsr.iter().zip(MXCSR_MASK.to_le_bytes()).any(|(byte, mask)| byte & !mask != 0) {
+            return Err(InvalidExtendedState);
+        }
+        let present = match area.get(LEGACY_LEN..HEADER_END) {
+            None => LEGACY_FEATURES,
+            Some(header) => self.present(header, area.len())?,
+        };
+        if present & 1 != 0 {
+            bytes[..MXCSR.start].copy_from_slice(&legacy[..MXCSR.start]);
+            bytes[32..160].copy_from_slice(&legacy[32..160]);
+        }
+        if present & 2 != 0 {
+            bytes[160..416].copy_from_slice(&legacy[160..416]);
+        }
+        bytes[MXCSR].copy_from_slice(mxcsr);
+        bytes[XSTATE_BV].copy_from_slice(&(present | LEGACY_FEATURES).to_le_bytes());
+        if let Some(tail) = area.get(HEADER_END..) {
+            bytes[HEADER_END..HEADER_END + tail.len()].copy_from_slice(tail);
+        }
+        Ok(bytes)
+    }
+
+    /// The components that a header says are present and that the area is long enough to hold.
+    fn present(&self, header: &[u8], len_bytes: usize) -> Result<u64, InvalidExtendedState> {
+        let (present, rest) = header.split_at(8);
+        let present = u64::from_le_bytes(present.try_into().map_err(|_| InvalidExtendedState)?);
+        // XCOMP_BV and the reserved bytes are zero in standard format (SDM 1 13.8.1).
+        if present & !self.features != 0 || rest.iter().any(|byte| *byte != 0) {
+            return Err(InvalidExtendedState);
+        }
+        let cut_off = self
+            .ends
+            .iter()
+            .filter(|(_, end)| *end > len_bytes)
+            .fold(0, |features, (feature, _)| features | feature);
+        Ok(present & !cut_off)
+    }
+}
+
+/// The fixed part of an [`Xsave`].
+trait Head {
+    fn as_mut_slice_of_head(&mut self) -> &mut [u32];
+}
+
+impl Head for Xsave {
+    fn as_mut_slice_of_head(&mut self) -> &mut [u32] {
+        // SAFETY: the length of the flexible tail is not touched through this reference.
+        unsafe { &mut self.as_mut_fam_struct().xsave.region }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format() -> Format {
+        Format { features: 7, len_bytes: 832, ends: vec![(4, 832)], tail_words: 0 }
+    }
+
+    #[test]
+    fn a_legacy_area_leaves_avx_initial() {
+        let mut area = vec![0_u8; 512];
+        area[MXCSR].copy_from_slice(&0x1fa0_u32.to_le_bytes());
+        area[160] = 7;
+        let bytes = format().normalize(&area).unwrap();
+        assert_eq!(&bytes[XSTATE_BV], &3_u64.to_le_bytes());
+        assert_eq!((bytes[160], &bytes[MXCSR]), (7, &0x1fa0_u32.to_le_bytes()[..]));
+    }
+
+    #[test]
+    fn absent_components_are_spelled_out() {
+        let mut area = vec![0xff_u8; 832];
+        area[LEGACY_LEN..HEADER_END].fill(0);
+        area[MXCSR].copy_from_slice(&INITIAL_MXCSR);
+        let bytes = format().normalize(&area).unwrap();
+        assert_eq!(&bytes[..2], &INITIAL_FCW);
+        assert_eq!(bytes[160], 0);
+        assert_eq!(&bytes[XSTATE_BV], &3_u64.to_le_bytes());
+    }
+
+    #[test]
+    fn what_xrstor_refuses_is_refused() {
+        let format = format();
+        assert!(format.normalize(&[0; 511]).is_err());
+        for (byte, value) in [(26, 4), (512, 8), (520, 1), (540, 1)] {
+            let mut area = format.initial();
+            area[byte] = value;
+            assert_eq!(format.normalize(&area), Err(InvalidExtendedState), "byte {byte}");
+        }
+    }
+
+    #[test]
+    fn bytes_go_to_kvm_and_back() {
+        let format = format();
+        let mut area = format.initial();
+        area[700] = 9;
+        assert_eq!(format.to_bytes(&format.to_xsave(&area).unwrap()), area);
+    }
+}

@@ -1,0 +1,327 @@
+//! The VM: its memory slots, its vCPUs' making, and what the host can do.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kvm_bindings::{
+    CpuId, KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_XSAVE2, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_REGS,
+    KVM_SYNC_X86_SREGS, kvm_enable_cap,
+};
+use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
+use log::debug;
+use parking_lot::Mutex;
+use sentry::platform::{GuestAddress, GuestMemory, PlatformError};
+
+use crate::chunks::{CHUNK_LEN, Chunk, Chunks};
+use crate::error::Error;
+use crate::extended::Format;
+use crate::flush::{FlushList, forget_translations};
+use crate::ioctl::{attempt, delete_slot, host_tsc, host_xcr0, in_bounds, set_slot};
+use crate::kernel::{Kernel, PROBE_CODE, SUPERVISOR_STUB, USER_STUB};
+use crate::layout::{KERNEL_SLOT, KERNEL_START, MEMORY_SLOT, MEMORY_START, kernel_physical, page};
+use crate::probe::{Outcome, SyscallEntry};
+use crate::tables::Grow;
+use crate::vcpu::{Template, Vcpu};
+use crate::{cpuid, kick};
+
+/// KVM_X86_QUIRK_SLOT_ZAP_ALL (KVM api.rst 7.31): deleting a slot drops every shadow page, not only its own.
+const QUIRK_SLOT_ZAP_ALL: u64 = 1 << 7;
+/// The largest slot: a slot costs time by its size.
+const SLOT_LEN_MAX: u64 = 1 << 30;
+/// The first slot.
+const SLOT_LEN_MIN: u64 = 128 << 20;
+/// Chunks of table memory at most: 4 GiB.
+const CHUNKS_MAX: u32 = 16 << 10;
+
+/// One VM.
+pub(crate) struct Machine {
+    vm: VmFd,
+    memory: Arc<GuestMemory>,
+    kernel: Kernel,
+    chunks: Chunks,
+    pub(crate) template: Template,
+    pub(crate) extended: Format,
+    vcpus_max: usize,
+    /// How much of guest memory has slots, and how many. Also orders the changes of slots.
+    slots: Mutex<MemorySlots>,
+    flushes_started: AtomicU64,
+    flushes_finished: AtomicU64,
+}
+
+#[derive(Debug)]
+struct MemorySlots {
+    len_bytes: u64,
+    count: u32,
+}
+
+impl Machine {
+    /// Makes a VM with `memory_bytes` of guest memory and at most `vcpus_max` vCPUs, and its first vCPU, with
+    /// which it finds out how the host behaves.
+    pub(crate) fn new(memory_bytes: u64, vcpus_max: usize) -> Result<(Arc<Self>, Vcpu), Error> {
+        kick::install_handler()
+            .map_err(|source| PlatformError { attempt: "install a signal handler", source })?;
+        let kvm = open()?;
+        let vm = attempt("create a virtual machine", kvm.create_vm())?;
+        require(&kvm)?;
+        let mut cpuid =
+            attempt("ask for the supported CPUID", kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES))?;
+        disable_slot_zap_all(&vm);
+
+        let vcpus_max = vcpus_max.clamp(1, kvm.get_max_vcpus().max(1));
+        let address_bits = cpuid::physical_address_bits(&cpuid);
+        let chunks_start =
+            MEMORY_START.0.checked_add(memory_bytes).and_then(|end| end.checked_next_multiple_of(1 << 30));
+        let too_much = || Error::TooMuchMemory { memory_bytes, address_bits };
+        let chunks_start = chunks_start.ok_or_else(too_much)?;
+        let address_end = 1_u64.checked_shl(address_bits).unwrap_or(u64::MAX);
+        let memory_slots = u32::try_from(memory_bytes.div_ceil(SLOT_LEN_MAX) + 4).map_err(|_| too_much())?;
+        let chunk_slot = MEMORY_SLOT + memory_slots;
+        let slots_left = u32::try_from(kvm.get_nr_memslots()).unwrap_or(0).saturating_sub(chunk_slot);
+        let room = address_end.saturating_sub(chunks_start) / CHUNK_LEN;
+        let chunks_max = CHUNKS_MAX.min(slots_left).min(u32::try_from(room).unwrap_or(u32::MAX));
+        if chunks_max == 0 {
+            return Err(too_much());
+        }
+
+        let kernel = Kernel::new(vcpus_max as u64)?;
+        kernel.set_user_stubs(true)?;
+        set_slot(&vm, KERNEL_SLOT, kernel.memory(), KERNEL_START, kernel.memory().len_bytes())?;
+        let chunks = Chunks::new(GuestAddress(chunks_start), chunk_slot, chunks_max)?;
+        let memory = Arc::new(GuestMemory::new(MEMORY_START, memory_bytes)?);
+
+        let kvm_len_bytes = vm.check_extension_raw(KVM_CAP_XSAVE2.into()).max(0) as usize;
+        let extended = Format::new(&cpuid, host_xcr0(), kvm_len_bytes);
+        let has_supervisor_protection = cpuid::has_supervisor_protection(&cpuid);
+        cpuid::hide_unusable(&mut cpuid, extended.features);
+        let mut template = Template::for_probe(cpuid, extended.features);
+
+        let mut vcpu = Self::make_vcpu(&vm, &kernel, &template, 0)?;
+        let outcome = Self::probe(&mut vcpu)?;
+        debug!(
+            "probe: SYSCALL gave {outcome}; TSC {}",
+            if outcome.is_tsc_the_hosts { "shared" } else { "apart" }
+        );
+        let Some(entry) = SyscallEntry::choose(&outcome) else { return Err(Error::UnknownTrap(outcome)) };
+        template.choose(entry, !outcome.is_tsc_the_hosts, has_supervisor_protection);
+        debug!("SYSCALL arrives in {entry:?}; XCR0 {:#x}; {vcpus_max} vCPUs at most", extended.features);
+        if entry == SyscallEntry::Ring0 {
+            kernel.set_user_stubs(false)?;
+            in_bounds(kernel.add_vcpu(0, false))?;
+        }
+        template.apply(&mut vcpu)?;
+
+        let machine = Arc::new(Self {
+            vm,
+            memory,
+            kernel,
+            chunks,
+            template,
+            extended,
+            vcpus_max,
+            slots: Mutex::new(MemorySlots { len_bytes: 0, count: 0 }),
+            flushes_started: AtomicU64::new(0),
+            flushes_finished: AtomicU64::new(0),
+        });
+        let first = Vcpu::new(machine.clone(), 0, vcpu);
+        Ok((machine, first))
+    }
+
+    /// Guest memory.
+    pub(crate) fn memory(&self) -> &Arc<GuestMemory> {
+        &self.memory
+    }
+
+    /// The guest's own pages.
+    pub(crate) fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// How many vCPUs there may be.
+    pub(crate) fn vcpus_max(&self) -> usize {
+        self.vcpus_max
+    }
+
+    /// Makes vCPU `index`, which was never made before.
+    pub(crate) fn new_vcpu(self: &Arc<Self>, index: usize) -> Result<Vcpu, PlatformError> {
+        let fd = Self::make_vcpu(&self.vm, &self.kernel, &self.template, index as u64)?;
+        Ok(Vcpu::new(self.clone(), index, fd))
+    }
+
+    /// Shows the guest at least the first `len_bytes` of its memory.
+    pub(crate) fn extend_memory(&self, len_bytes: u64) -> Result<u64, PlatformError> {
+        let mut slots = self.slots.lock();
+        let wanted = len_bytes.min(self.memory.len_bytes());
+        while slots.len_bytes < wanted {
+            let rest = self.memory.len_bytes() - slots.len_bytes;
+            let step = slots.len_bytes.clamp(SLOT_LEN_MIN, SLOT_LEN_MAX).min(rest);
+            let start = GuestAddress(self.memory.start().0 + slots.len_bytes);
+            set_slot(&self.vm, MEMORY_SLOT + slots.count, &self.memory, start, step)?;
+            slots.len_bytes += step;
+            slots.count += 1;
+        }
+        Ok(slots.len_bytes)
+    }
+
+    /// Shows a chunk of tables to the guest.
+    fn add_chunk(&self, chunk: &Chunk) -> Result<(), PlatformError> {
+        let _order = self.slots.lock();
+        set_slot(&self.vm, self.chunks.slot(chunk), self.chunks.memory(), self.chunks.start(chunk), CHUNK_LEN)
+    }
+
+    /// Hides a chunk of tables: KVM forgets everything that it learnt from it.
+    fn remove_chunk(&self, chunk: &Chunk) -> Result<(), PlatformError> {
+        let _order = self.slots.lock();
+        delete_slot(&self.vm, self.chunks.slot(chunk))
+    }
+
+    /// Makes KVM forget everything that it learnt from `chunks`. No vCPU may be running in their space.
+    pub(crate) fn purge(&self, chunks: &[Chunk]) -> Result<(), PlatformError> {
+        for chunk in chunks {
+            self.remove_chunk(chunk)?;
+            self.add_chunk(chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a chunk back. If KVM will not let go of it, nobody gets it again.
+    pub(crate) fn release(&self, chunk: Chunk, used_pages: u64) {
+        match self.remove_chunk(&chunk) {
+            Ok(()) => self.chunks.give_back(chunk, used_pages),
+            Err(error) => log::error!("a page table is lost: {error}"),
+        }
+    }
+
+    /// Makes KVM forget the translations to the frames of `list`.
+    pub(crate) fn flush(&self, list: &FlushList) -> io::Result<()> {
+        self.flushes_started.fetch_add(1, Ordering::SeqCst);
+        let result = list.ranges().iter().try_for_each(|range| forget_translations(&self.memory, range));
+        self.flushes_finished.fetch_add(1, Ordering::SeqCst);
+        result
+    }
+
+    /// A number that changes as flushes end, and whether one is under way: a read of guest memory that KVM
+    /// makes meanwhile may fail.
+    pub(crate) fn flush_state(&self) -> (u64, bool) {
+        let finished = self.flushes_finished.load(Ordering::SeqCst);
+        let started = self.flushes_started.load(Ordering::SeqCst);
+        (finished, started != finished)
+    }
+
+    fn make_vcpu(
+        vm: &VmFd,
+        kernel: &Kernel,
+        template: &Template,
+        index: u64,
+    ) -> Result<VcpuFd, PlatformError> {
+        in_bounds(kernel.add_vcpu(index, template.may_write_port()))?;
+        let mut vcpu = attempt("create a vCPU", vm.create_vcpu(index))?;
+        template.init(&mut vcpu, kernel, index)?;
+        Ok(vcpu)
+    }
+
+    /// Executes one SYSCALL on a vCPU that is not otherwise ready.
+    fn probe(vcpu: &mut VcpuFd) -> Result<Outcome, PlatformError> {
+        let sync = vcpu.sync_regs_mut();
+        sync.regs = Default::default();
+        sync.regs.rip = PROBE_CODE;
+        sync.regs.rflags = 2;
+        let run = vcpu.get_kvm_run();
+        run.kvm_dirty_regs = KVM_SYNC_X86_REGS.into();
+        run.kvm_valid_regs = (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS).into();
+        let before = host_tsc();
+        let (port, description) = match vcpu.run() {
+            Ok(kvm_ioctls::VcpuExit::IoOut(port, _)) => (Some(port), format!("a write to port {port:#x}")),
+            Ok(other) => (None, format!("{other:?}")),
+            Err(error) => (None, format!("KVM_RUN: {error}")),
+        };
+        let after = host_tsc();
+        let sync = vcpu.sync_regs_mut();
+        Ok(Outcome {
+            port,
+            rip: sync.regs.rip,
+            privilege: (sync.sregs.cs.selector & 3) as u8,
+            description,
+            is_tsc_the_hosts: (before..=after).contains(&sync.regs.rax),
+        })
+    }
+
+    /// The PML4 that holds the kernel only.
+    pub(crate) fn probe_root() -> GuestAddress {
+        GuestAddress(kernel_physical(page::PML4))
+    }
+
+    /// Where SYSCALL goes.
+    pub(crate) const fn syscall_target(entry: SyscallEntry) -> u64 {
+        match entry {
+            SyscallEntry::Ring0 => SUPERVISOR_STUB,
+            SyscallEntry::Ring3 => USER_STUB,
+        }
+    }
+}
+
+impl Grow for Machine {
+    fn chunks(&self) -> &Chunks {
+        &self.chunks
+    }
+
+    fn grow(&self) -> Result<Chunk, PlatformError> {
+        let chunk = self.chunks.take()?;
+        match self.add_chunk(&chunk) {
+            Ok(()) => Ok(chunk),
+            Err(error) => {
+                self.chunks.give_back(chunk, 0);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Opens the device.
+fn open() -> Result<Kvm, Error> {
+    let kvm = Kvm::new().map_err(|error| match io::Error::from(error) {
+        error if error.kind() == io::ErrorKind::NotFound => Error::NoDevice,
+        error if error.kind() == io::ErrorKind::PermissionDenied => Error::NoPermission,
+        // ENODEV, ENXIO: a device node without a driver behind it.
+        error if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO)) => Error::NoDevice,
+        error => Error::OpenDevice(error),
+    })?;
+    match kvm.get_api_version() {
+        12 => Ok(kvm),
+        version => Err(Error::ApiVersion(version)),
+    }
+}
+
+/// Refuses hosts that lack what we build on.
+fn require(kvm: &Kvm) -> Result<(), Error> {
+    let needed = [
+        (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
+        (Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"),
+        (Cap::Xsave, "KVM_CAP_XSAVE"),
+        (Cap::Xcrs, "KVM_CAP_XCRS"),
+    ];
+    if let Some((_, name)) = needed.into_iter().find(|(capability, _)| !kvm.check_extension(*capability)) {
+        return Err(Error::MissingCapability(name));
+    }
+    let wanted = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+    if kvm.check_extension_int(Cap::SyncRegs) as u32 & wanted != wanted {
+        return Err(Error::MissingCapability("KVM_CAP_SYNC_REGS for registers"));
+    }
+    Ok(())
+}
+
+/// Has the deletion of a slot drop that slot's shadow pages only, where the host can do it.
+fn disable_slot_zap_all(vm: &VmFd) {
+    let offered = vm.check_extension_raw(KVM_CAP_DISABLE_QUIRKS2.into()).max(0) as u64;
+    let is_offered = offered & QUIRK_SLOT_ZAP_ALL != 0;
+    let capability = kvm_enable_cap {
+        cap: KVM_CAP_DISABLE_QUIRKS2,
+        args: [QUIRK_SLOT_ZAP_ALL, 0, 0, 0],
+        ..Default::default()
+    };
+    let is_disabled = is_offered && vm.enable_cap(&capability).is_ok();
+    debug!("deleting a memory slot drops {} shadow pages", if is_disabled { "its own" } else { "all" });
+}
+
+/// The CPUID of the guest, as `Template` keeps it.
+pub(crate) type GuestCpuId = CpuId;

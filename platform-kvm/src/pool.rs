@@ -1,0 +1,221 @@
+//! All vCPUs, and who has them.
+//!
+//! A context keeps its vCPU until another needs one and none is free. Then the first that sleeps loses its
+//! own, or the first that is not in user code. If all are, the newcomer waits in line until the one that has
+//! run longest has had its slice.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use log::debug;
+use parking_lot::Mutex;
+use sentry::platform::PlatformError;
+
+use crate::machine::Machine;
+use crate::seat::{Seat, SharedSeat};
+use crate::vcpu::Vcpu;
+
+/// How long a context runs before it must give its vCPU to another that waits.
+const SLICE: Duration = Duration::from_millis(4);
+
+/// All vCPUs of a machine.
+pub(crate) struct Pool {
+    machine: Arc<Machine>,
+    state: Mutex<PoolState>,
+    /// Length of the line, to be read without the lock.
+    waiting: AtomicUsize,
+}
+
+struct PoolState {
+    /// vCPUs that nobody has.
+    idle: Vec<Vcpu>,
+    /// vCPUs that were made; the numbers of broken ones are not used again.
+    made: usize,
+    /// How many may be made. Lowered if the host refuses more.
+    limit: usize,
+    /// Who has each vCPU, by its number.
+    holders: Vec<Option<SharedSeat>>,
+    /// Where the search for a victim goes on.
+    hand: usize,
+    line: VecDeque<Waiter>,
+}
+
+struct Waiter {
+    seat: SharedSeat,
+    thread: Thread,
+}
+
+impl Pool {
+    /// A pool with one vCPU.
+    pub(crate) fn new(machine: Arc<Machine>, first: Vcpu) -> Self {
+        let limit = machine.vcpus_max();
+        let state = PoolState {
+            idle: vec![first],
+            made: 1,
+            limit,
+            holders: vec![None],
+            hand: 0,
+            line: VecDeque::new(),
+        };
+        Self { machine, state: Mutex::new(state), waiting: AtomicUsize::new(0) }
+    }
+
+    /// Gives a seat without a vCPU one. Returns early, without, if an interrupter kicks the seat.
+    pub(crate) fn provide(&self, seat: &SharedSeat) -> Result<(), PlatformError> {
+        let mut is_in_line = false;
+        loop {
+            let mut state = self.state.lock();
+            let is_next = match state.line.front() {
+                None => true,
+                Some(first) => Arc::ptr_eq(&first.seat, seat),
+            };
+            if is_next && let Some(vcpu) = self.obtain(&mut state)? {
+                return self.seat(state, seat, vcpu, is_in_line);
+            }
+            if !is_in_line {
+                state.line.push_back(Waiter { seat: seat.clone(), thread: thread::current() });
+                self.waiting.store(state.line.len(), Ordering::SeqCst);
+                is_in_line = true;
+                // Look again: a context may have left user code before it could see the line.
+                continue;
+            }
+            if seat.lock().is_kicked() {
+                self.leave_line(&mut state, seat);
+                return Ok(());
+            }
+            let patience = Self::nudge_longest(&state);
+            drop(state);
+            thread::park_timeout(patience);
+        }
+    }
+
+    /// Whether somebody waits for a vCPU.
+    fn has_line(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    /// Gives the vCPU of a context that is not in user code to whoever is first in line, if anybody is.
+    pub(crate) fn surrender(&self, seat: &Seat) -> Result<(), PlatformError> {
+        if !self.has_line() {
+            return Ok(());
+        }
+        let mut state = self.state.lock();
+        if let Some(vcpu) = seat.lock().take_vcpu()? {
+            state.put_idle(vcpu);
+        }
+        Ok(())
+    }
+
+    /// Takes the vCPU of a context that has ended.
+    pub(crate) fn take_back(&self, seat: &Seat) {
+        let mut state = self.state.lock();
+        let Some(vcpu) = seat.lock().vcpu.take() else { return };
+        state.put_idle(vcpu);
+    }
+
+    /// Drops a vCPU that can no longer run.
+    pub(crate) fn discard(&self, vcpu: Vcpu) {
+        self.state.lock().forget_holder(vcpu.index());
+    }
+
+    /// Takes an idle vCPU, or makes one, or takes one from a context that is not in user code.
+    fn obtain(&self, state: &mut PoolState) -> Result<Option<Vcpu>, PlatformError> {
+        if let Some(vcpu) = state.idle.pop() {
+            return Ok(Some(vcpu));
+        }
+        if state.made < state.limit {
+            match self.machine.new_vcpu(state.made) {
+                Ok(vcpu) => {
+                    state.made += 1;
+                    state.holders.push(None);
+                    return Ok(Some(vcpu));
+                }
+                Err(error) => {
+                    debug!("no more than {} vCPUs: {error}", state.made);
+                    state.limit = state.made;
+                }
+            }
+        }
+        if state.holders.is_empty() {
+            return Err(PlatformError {
+                attempt: "find a vCPU",
+                source: std::io::ErrorKind::OutOfMemory.into(),
+            });
+        }
+        for must_sleep in [true, false] {
+            for _ in 0..state.holders.len() {
+                state.hand = (state.hand + 1) % state.holders.len();
+                let hand = state.hand;
+                let Some(Some(holder)) = state.holders.get(hand) else { continue };
+                let taken = {
+                    let mut victim = holder.lock();
+                    if must_sleep && !victim.is_asleep { None } else { victim.take_vcpu()? }
+                };
+                if let Some(vcpu) = taken {
+                    state.forget_holder(hand);
+                    return Ok(Some(vcpu));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Ends a search.
+    fn seat(
+        &self,
+        mut state: parking_lot::MutexGuard<'_, PoolState>,
+        seat: &SharedSeat,
+        vcpu: Vcpu,
+        is_in_line: bool,
+    ) -> Result<(), PlatformError> {
+        if is_in_line {
+            self.leave_line(&mut state, seat);
+        }
+        let index = vcpu.index();
+        seat.lock().put_vcpu(vcpu)?;
+        if let Some(holder) = state.holders.get_mut(index) {
+            *holder = Some(seat.clone());
+        }
+        Ok(())
+    }
+
+    fn leave_line(&self, state: &mut PoolState, seat: &SharedSeat) {
+        state.line.retain(|waiter| !Arc::ptr_eq(&waiter.seat, seat));
+        self.waiting.store(state.line.len(), Ordering::SeqCst);
+        if let Some(first) = state.line.front() {
+            first.thread.unpark();
+        }
+    }
+
+    /// Gets the context that has run longest out of user code if its slice is over. Returns how long to wait.
+    fn nudge_longest(state: &PoolState) -> Duration {
+        let running = state.holders.iter().flatten().filter_map(|seat| Some((seat.running_for()?, seat)));
+        match running.max_by_key(|(duration, _)| *duration) {
+            Some((duration, seat)) if duration >= SLICE => {
+                seat.nudge();
+                SLICE
+            }
+            Some((duration, _)) => SLICE - duration,
+            None => Duration::from_micros(100),
+        }
+    }
+}
+
+impl PoolState {
+    fn put_idle(&mut self, vcpu: Vcpu) {
+        self.forget_holder(vcpu.index());
+        self.idle.push(vcpu);
+        if let Some(first) = self.line.front() {
+            first.thread.unpark();
+        }
+    }
+
+    fn forget_holder(&mut self, index: usize) {
+        if let Some(holder) = self.holders.get_mut(index) {
+            *holder = None;
+        }
+    }
+}

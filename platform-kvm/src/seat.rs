@@ -1,0 +1,165 @@
+//! A context's place: the vCPU that it has, or what was saved of it, and the kicks that it is owed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
+use sentry::platform::{Interrupter, PlatformError, SegmentBases};
+
+use crate::kick::Kick;
+use crate::vcpu::Vcpu;
+
+/// A context's place.
+#[derive(Default)]
+pub(crate) struct Seat {
+    state: Mutex<SeatState>,
+}
+
+/// What a seat holds.
+#[derive(Default)]
+pub(crate) struct SeatState {
+    /// The context's vCPU, unless it has none or is running on it.
+    pub(crate) vcpu: Option<Vcpu>,
+    /// What was saved when the vCPU was taken. Of no meaning while there is one.
+    pub(crate) saved: Saved,
+    /// Set while the context's thread is in user code.
+    running: Option<Running>,
+    /// An interrupter's wish that no run has reported yet.
+    is_kicked: bool,
+    /// The context's task sleeps.
+    pub(crate) is_asleep: bool,
+}
+
+/// The state that lives in a vCPU and that registers do not hold.
+#[derive(Default)]
+pub(crate) struct Saved {
+    pub(crate) bases: SegmentBases,
+    /// `None`: that of a new task.
+    pub(crate) extended: Option<Vec<u8>>,
+}
+
+struct Running {
+    kick: Kick,
+    space: u64,
+    since: Instant,
+}
+
+/// What [`Seat::board`] says.
+pub(crate) enum Boarding {
+    /// Run now, on this vCPU; [`Seat::alight`] follows.
+    Go(Vcpu),
+    /// An interrupter was first.
+    Kicked,
+    /// There is no vCPU here.
+    NeedsVcpu,
+    /// The address space is being purged.
+    Closed,
+}
+
+impl Seat {
+    /// The state. Lock order: last, after the pool's and the gate's.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SeatState> {
+        self.state.lock()
+    }
+
+    /// Takes the vCPU and notes that the calling thread runs it in `space`.
+    pub(crate) fn board(&self, space: u64, is_closed: &AtomicBool) -> Boarding {
+        let mut state = self.state.lock();
+        state.is_asleep = false;
+        if std::mem::take(&mut state.is_kicked) {
+            return Boarding::Kicked;
+        }
+        // Read under the lock: whoever closes a gate looks at the seats afterwards.
+        if is_closed.load(Ordering::SeqCst) {
+            return Boarding::Closed;
+        }
+        let Some(mut vcpu) = state.vcpu.take() else { return Boarding::NeedsVcpu };
+        // SAFETY: `alight`, which the same thread calls, removes the value before it gives the vCPU up.
+        let kick = unsafe { vcpu.kick() };
+        state.running = Some(Running { kick, space, since: Instant::now() });
+        Boarding::Go(vcpu)
+    }
+
+    /// Ends what [`Seat::board`] began: puts the vCPU back, unless it is broken. Returns whether an interrupter
+    /// wants the run to end; with `takes_kick`, that is reported and done with.
+    pub(crate) fn alight(&self, vcpu: Vcpu, takes_kick: bool) -> (bool, Option<Vcpu>) {
+        let mut state = self.state.lock();
+        state.running = None;
+        let is_kicked = state.is_kicked;
+        if takes_kick {
+            state.is_kicked = false;
+        }
+        if vcpu.is_broken() {
+            return (is_kicked, Some(vcpu));
+        }
+        state.vcpu = Some(vcpu);
+        (is_kicked, None)
+    }
+
+    /// How long the context has been in user code, if it is.
+    pub(crate) fn running_for(&self) -> Option<Duration> {
+        self.state.lock().running.as_ref().map(|running| running.since.elapsed())
+    }
+
+    /// Whether the context is in user code in `space`.
+    pub(crate) fn is_running_in(&self, space: u64) -> bool {
+        self.state.lock().running.as_ref().is_some_and(|running| running.space == space)
+    }
+
+    /// Makes the context come out of user code for a moment, without its sentry noticing.
+    pub(crate) fn nudge(&self) {
+        if let Some(running) = &self.state.lock().running {
+            running.kick.send();
+        }
+    }
+}
+
+impl SeatState {
+    /// Whether an interrupter wants the next run to end.
+    pub(crate) fn is_kicked(&self) -> bool {
+        self.is_kicked
+    }
+
+    /// Takes the vCPU from a context that does not need it now.
+    pub(crate) fn take_vcpu(&mut self) -> Result<Option<Vcpu>, PlatformError> {
+        let Some(mut vcpu) = self.vcpu.take() else { return Ok(None) };
+        let saved = vcpu.segment_bases().and_then(|bases| {
+            let extended = Some(vcpu.extended_state()?);
+            Ok(Saved { bases, extended })
+        });
+        match saved {
+            Ok(saved) => {
+                self.saved = saved;
+                Ok(Some(vcpu))
+            }
+            Err(error) => {
+                self.vcpu = Some(vcpu);
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts the context on a vCPU.
+    pub(crate) fn put_vcpu(&mut self, mut vcpu: Vcpu) -> Result<(), PlatformError> {
+        vcpu.set_extended_state(self.saved.extended.as_deref())?;
+        vcpu.set_segment_bases(self.saved.bases);
+        self.vcpu = Some(vcpu);
+        self.saved = Saved::default();
+        Ok(())
+    }
+}
+
+/// The handle that other threads hold.
+impl Interrupter for Seat {
+    fn interrupt(&self) {
+        let mut state = self.state.lock();
+        state.is_kicked = true;
+        if let Some(running) = &state.running {
+            running.kick.send();
+        }
+    }
+}
+
+/// A seat that several hold.
+pub(crate) type SharedSeat = Arc<Seat>;

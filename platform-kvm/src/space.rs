@@ -1,0 +1,226 @@
+//! The port's `AddressSpace`.
+//!
+//! Two ways lead to "no vCPU uses the old translation": forgetting the translations to single frames, which
+//! needs nobody's help, and purging the tables' slots, which needs every vCPU out of the space. The second is
+//! for structural changes and for long lists. See `tables` for what must be one or the other.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use sentry::platform::{
+    Access, AddressSpace, FrameRun, GuestAddress, PAGE_SIZE, PlatformError, VirtualAddress, VirtualRange,
+};
+
+use crate::flush::FlushList;
+use crate::gate::Gate;
+use crate::machine::Machine;
+use crate::seat::SharedSeat;
+use crate::tables::{Tables, is_full};
+use crate::vcpu::Root;
+
+/// One set of page tables.
+pub(crate) struct KvmAddressSpace {
+    shared: Arc<Space>,
+}
+
+/// What a context remembers of the space that it last ran in.
+pub(crate) struct Space {
+    machine: Arc<Machine>,
+    root: Root,
+    pub(crate) gate: Gate,
+    /// Protects the tables.
+    state: Mutex<Tables>,
+    /// KVM would not forget something: nobody may run here.
+    is_lost: AtomicBool,
+    /// The contexts that may be running here.
+    members: Mutex<Vec<SharedSeat>>,
+}
+
+/// A change of the tables.
+type Change<'a> = &'a mut dyn FnMut(&mut Tables, &mut FlushList) -> Result<(), PlatformError>;
+
+impl KvmAddressSpace {
+    /// Makes an empty address space.
+    pub(crate) fn new(machine: Arc<Machine>) -> Result<Self, PlatformError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let tables = Tables::new(&*machine)?;
+        let root = Root { space: NEXT.fetch_add(1, Ordering::Relaxed), address: tables.root(&*machine) };
+        let shared = Space {
+            machine,
+            root,
+            gate: Gate::default(),
+            state: Mutex::new(tables),
+            is_lost: AtomicBool::new(false),
+            members: Mutex::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// What contexts share of it.
+    pub(crate) fn shared(&self) -> &Arc<Space> {
+        &self.shared
+    }
+}
+
+impl Space {
+    /// What a vCPU loads.
+    pub(crate) fn root(&self) -> Root {
+        self.root
+    }
+
+    /// Whether nobody may run here any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::SeqCst)
+    }
+
+    /// A context is about to run here, after having run in `last`.
+    pub(crate) fn enlist(self: &Arc<Self>, seat: &SharedSeat, last: &mut Weak<Self>) {
+        if std::ptr::eq(last.as_ptr(), Arc::as_ptr(self)) {
+            return;
+        }
+        if let Some(last) = last.upgrade() {
+            last.dismiss(seat);
+        }
+        self.members.lock().push(seat.clone());
+        *last = Arc::downgrade(self);
+    }
+
+    /// A context will not run here any more.
+    pub(crate) fn dismiss(&self, seat: &SharedSeat) {
+        self.members.lock().retain(|member| !Arc::ptr_eq(member, seat));
+    }
+
+    /// Whether the tables permit an access, so that a fault there was stale.
+    pub(crate) fn permits(&self, address: VirtualAddress, access: Access) -> bool {
+        let translation = self.state.lock().translate(&*self.machine, address);
+        translation.is_some_and(|(_, permitted)| permitted.contains(access))
+    }
+
+    /// Makes KVM read the translation of one address afresh.
+    pub(crate) fn refresh(&self, address: VirtualAddress) {
+        let tables = self.state.lock();
+        if let Some((frame, _)) = tables.translate(&*self.machine, address) {
+            let mut flush = FlushList::default();
+            flush.push(frame.0 & !(PAGE_SIZE - 1), PAGE_SIZE);
+            if let Err(error) = self.machine.flush(&flush) {
+                log::warn!("a stale translation stays: {error}");
+            }
+        }
+    }
+
+    /// Makes a change of `len_bytes` from `start` on and does what must follow.
+    fn change(
+        &self,
+        start: VirtualAddress,
+        len_bytes: u64,
+        runs: &[FrameRun],
+        change: Change<'_>,
+    ) -> Result<(), PlatformError> {
+        let mut tables = self.state.lock();
+        let mut flush = FlushList::default();
+        if tables.is_structural(&*self.machine, start, len_bytes, runs)? {
+            return self.purge(&mut tables, |tables| change(tables, &mut flush));
+        }
+        let result = change(&mut tables, &mut flush);
+        if flush.is_too_long() || self.machine.flush(&flush).is_err() {
+            self.purge(&mut tables, |_| Ok(()))?;
+        }
+        result
+    }
+
+    /// Makes a change while no vCPU is here, then makes KVM forget the whole space.
+    fn purge<T>(
+        &self,
+        tables: &mut Tables,
+        change: impl FnOnce(&mut Tables) -> Result<T, PlatformError>,
+    ) -> Result<T, PlatformError> {
+        let members = self.members.lock().clone();
+        self.gate.closed(self.root.space, &members, || {
+            let result = change(tables);
+            self.machine.purge(tables.chunks())?;
+            tables.on_purge();
+            result
+        })
+    }
+
+    /// Forgets everything.
+    fn clear(&self, tables: &mut Tables) -> Result<(), PlatformError> {
+        let surplus = self.purge(tables, |tables| tables.reset(&*self.machine))?;
+        for (chunk, used_pages) in surplus {
+            self.machine.release(chunk, used_pages);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a change that cannot be refused has happened: if it failed, everything is forgotten, and
+    /// if that fails, nobody runs here again.
+    fn settle(&self, result: Result<(), PlatformError>) {
+        let Err(error) = result else { return };
+        log::debug!("an address space starts afresh: {error}");
+        if let Err(error) = self.clear(&mut self.state.lock()) {
+            log::error!("an address space is lost: {error}");
+            self.is_lost.store(true, Ordering::SeqCst);
+            for member in self.members.lock().iter() {
+                member.nudge();
+            }
+        }
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        for (chunk, used_pages) in self.state.get_mut().take_chunks() {
+            self.machine.release(chunk, used_pages);
+        }
+    }
+}
+
+impl AddressSpace for KvmAddressSpace {
+    fn map(&self, start: VirtualAddress, runs: &[FrameRun], access: Access) -> Result<(), PlatformError> {
+        let space = &*self.shared;
+        let pages: u64 = runs.iter().map(|run| run.pages as u64).sum();
+        let len_bytes = pages.saturating_mul(PAGE_SIZE);
+        let mut map = |tables: &mut Tables, flush: &mut FlushList| {
+            tables.map(&*space.machine, start, runs, access, flush)
+        };
+        match space.change(start, len_bytes, runs, &mut map) {
+            Err(error) if is_full(&error) => {
+                space.clear(&mut space.state.lock())?;
+                space.change(start, len_bytes, runs, &mut map)
+            }
+            result => result,
+        }
+    }
+
+    fn unmap(&self, range: VirtualRange) {
+        let space = &*self.shared;
+        let mut unmap =
+            |tables: &mut Tables, flush: &mut FlushList| tables.unmap(&*space.machine, range, flush);
+        let result = space.change(range.start, range.len_bytes(), &[], &mut unmap);
+        space.settle(result);
+    }
+
+    fn protect(&self, range: VirtualRange, access: Access) {
+        let space = &*self.shared;
+        let mut protect = |tables: &mut Tables, flush: &mut FlushList| {
+            tables.protect(&*space.machine, range, access, flush)
+        };
+        let result = space.change(range.start, range.len_bytes(), &[], &mut protect);
+        space.settle(result);
+    }
+
+    fn clear(&self) {
+        let result = self.shared.clear(&mut self.shared.state.lock());
+        self.shared.settle(result);
+    }
+
+    fn translate(&self, address: VirtualAddress) -> Option<(GuestAddress, Access)> {
+        self.shared.state.lock().translate(&*self.shared.machine, address)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,624 @@
+//! Page tables: four levels, made of pages that are handed out once.
+//!
+//! What a shadow MMU allows us (KVM `mmu.rst`; it never sees the host's writes):
+//!
+//! - An entry may go from absent to present freely: the miss makes KVM read it.
+//! - A lowest-level entry may change in any way, if KVM then forgets the translations to the old frame.
+//! - An entry of a page directory, once present, has a shadow page behind it that KVM does not question
+//!   again. Making it something else (a table for a large page, another large page) is *structural*: it needs
+//!   a purge of the whole space while no vCPU runs in it. [`Tables::is_structural`] tells beforehand.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sentry::platform::{
+    Access, FrameRun, GuestAddress, PAGE_SIZE, PlatformError, VirtualAddress, VirtualRange,
+};
+
+use crate::chunks::{CHUNK_PAGES, Chunk, Chunks};
+use crate::flush::FlushList;
+use crate::ioctl::in_bounds;
+use crate::kernel::Kernel;
+use crate::layout::{KERNEL_PML4_INDEX, entry};
+
+/// Bytes that an entry of a page directory covers.
+pub(crate) const LARGE_PAGE: u64 = 2 << 20;
+/// Pages in a large page, and entries in a table.
+const ENTRIES: u64 = 512;
+/// The level of the lowest tables, and that of page directories.
+const LOWEST: u32 = 1;
+const DIRECTORY: u32 = 2;
+
+/// One address space's page tables.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    /// What the tables are made of; the first page of the first is the PML4.
+    chunks: Vec<Chunk>,
+    /// Pages handed out of the last chunk.
+    used_pages: u64,
+    /// Page-directory entries that once were large pages, by their guest-physical address: KVM may still have
+    /// a shadow page for what they mapped.
+    former_large: HashMap<u64, u64>,
+}
+
+/// Where a new chunk comes from, ready to be used by the guest.
+pub(crate) trait Grow {
+    /// All table memory.
+    fn chunks(&self) -> &Chunks;
+
+    /// Takes a chunk and shows it to the guest.
+    fn grow(&self) -> Result<Chunk, PlatformError>;
+}
+
+impl Tables {
+    /// Makes empty tables.
+    pub(crate) fn new(source: &impl Grow) -> Result<Self, PlatformError> {
+        let chunk = source.grow()?;
+        let tables = Self { chunks: vec![chunk], used_pages: 1, former_large: HashMap::new() };
+        tables.init_root(source)?;
+        Ok(tables)
+    }
+
+    /// Guest-physical address of the PML4. It never changes.
+    pub(crate) fn root(&self, source: &impl Grow) -> GuestAddress {
+        self.chunks.first().map_or(GuestAddress(0), |chunk| source.chunks().start(chunk))
+    }
+
+    /// The chunks.
+    pub(crate) fn chunks(&self) -> &[Chunk] {
+        &self.chunks
+    }
+
+    /// Forgets everything. The caller purges what is left before a vCPU runs. Returns the chunks that are no
+    /// longer needed, with the pages used of each.
+    pub(crate) fn reset(&mut self, source: &impl Grow) -> Result<Vec<(Chunk, u64)>, PlatformError> {
+        let mut surplus = self.take_chunks();
+        let (first, first_used) = surplus.swap_remove(0);
+        self.chunks.push(first);
+        self.used_pages = 1;
+        let root = self.root(source);
+        for word in 0..first_used * ENTRIES {
+            self.word(source, root.0 + word * 8)?.store(0, Ordering::Relaxed);
+        }
+        self.init_root(source)?;
+        Ok(surplus)
+    }
+
+    /// Takes all chunks, with the pages used of each.
+    pub(crate) fn take_chunks(&mut self) -> Vec<(Chunk, u64)> {
+        self.former_large.clear();
+        let last = self.chunks.len().saturating_sub(1);
+        let used = |index| if index == last { self.used_pages } else { CHUNK_PAGES };
+        std::mem::take(&mut self.chunks)
+            .into_iter()
+            .enumerate()
+            .map(|(index, chunk)| (chunk, used(index)))
+            .collect()
+    }
+
+    /// The slots were purged: KVM has forgotten what former large pages were.
+    pub(crate) fn on_purge(&mut self) {
+        self.former_large.clear();
+    }
+
+    /// Whether a change of `len_bytes` from `start` on changes a present entry of a page directory, so that it
+    /// must happen within a purge. `runs` is what is to be mapped; empty for unmapping and protecting.
+    pub(crate) fn is_structural(
+        &self,
+        source: &impl Grow,
+        start: VirtualAddress,
+        len_bytes: u64,
+        runs: &[FrameRun],
+    ) -> Result<bool, PlatformError> {
+        // Unmapping and protecting change whole large pages freely: only the ends of the range can cut one.
+        let last = Pieces::new(start, len_bytes, &[]).last_piece();
+        let ends = Pieces::new(start, len_bytes, &[]).next().into_iter().chain(last);
+        let pieces: Box<dyn Iterator<Item = Piece<'_>>> =
+            if runs.is_empty() { Box::new(ends) } else { Box::new(Pieces::new(start, len_bytes, runs)) };
+        for piece in pieces {
+            let Some(directory_entry) = self.find(source, piece.start, DIRECTORY)? else { continue };
+            let value = self.word(source, directory_entry)?.load(Ordering::Relaxed);
+            let frame = piece.large_frame();
+            let is_large = value & entry::PRESENT != 0 && value & entry::LARGE != 0;
+            let is_changed = if is_large {
+                if runs.is_empty() { piece.pages < ENTRIES } else { frame != Some(value & entry::ADDRESS) }
+            } else {
+                let former = self.former_large.get(&directory_entry);
+                !runs.is_empty() && former.is_some_and(|former| frame != Some(*former))
+            };
+            if is_changed {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Maps `runs` from `start` on. Frames that are no longer mapped, or with less access, go to `flush`.
+    pub(crate) fn map(
+        &mut self,
+        source: &impl Grow,
+        start: VirtualAddress,
+        runs: &[FrameRun],
+        access: Access,
+        flush: &mut FlushList,
+    ) -> Result<(), PlatformError> {
+        let len_bytes = runs.iter().map(|run| run.pages as u64 * PAGE_SIZE).sum();
+        let flags = flags(access);
+        if flags == 0 {
+            let range = VirtualRange::new(start, len_bytes).ok_or_else(out_of_range)?;
+            return self.unmap(source, range, flush);
+        }
+        for piece in Pieces::new(start, len_bytes, runs) {
+            let directory_entry = self.find_or_make(source, piece.start, DIRECTORY)?;
+            let value = self.word(source, directory_entry)?.load(Ordering::Relaxed);
+            let is_table = value & entry::PRESENT != 0 && value & entry::LARGE == 0;
+            match piece.large_frame() {
+                Some(frame) if !is_table => {
+                    self.replace(source, directory_entry, frame | flags | entry::LARGE, LARGE_PAGE, flush)?;
+                }
+                _ => self.map_small(source, &piece, flags, flush)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the translations of a range.
+    pub(crate) fn unmap(
+        &mut self,
+        source: &impl Grow,
+        range: VirtualRange,
+        flush: &mut FlushList,
+    ) -> Result<(), PlatformError> {
+        self.change(source, range, flush, |_| 0)
+    }
+
+    /// Sets the access of the translations of a range.
+    pub(crate) fn protect(
+        &mut self,
+        source: &impl Grow,
+        range: VirtualRange,
+        access: Access,
+        flush: &mut FlushList,
+    ) -> Result<(), PlatformError> {
+        let flags = flags(access);
+        let keep = entry::ADDRESS | entry::LARGE;
+        self.change(source, range, flush, |old| if access.is_empty() { 0 } else { old & keep | flags })
+    }
+
+    /// The translation of an address.
+    pub(crate) fn translate(
+        &self,
+        source: &impl Grow,
+        address: VirtualAddress,
+    ) -> Option<(GuestAddress, Access)> {
+        if address.0 >= VirtualAddress::USER_END.0 {
+            return None;
+        }
+        let directory_entry = self.find(source, address, DIRECTORY).ok()??;
+        let mut value = self.word(source, directory_entry).ok()?.load(Ordering::Relaxed);
+        let mut span = LARGE_PAGE;
+        if value & entry::LARGE == 0 {
+            let lowest = self.find(source, address, LOWEST).ok()??;
+            value = self.word(source, lowest).ok()?.load(Ordering::Relaxed);
+            span = PAGE_SIZE;
+        }
+        if value & entry::PRESENT == 0 {
+            return None;
+        }
+        let mut access = Access::READ;
+        access.set(Access::WRITE, value & entry::WRITABLE != 0);
+        access.set(Access::EXECUTE, value & entry::NO_EXECUTE == 0);
+        Some((GuestAddress(value & entry::ADDRESS | address.0 & (span - 1)), access))
+    }
+
+    fn map_small(
+        &mut self,
+        source: &impl Grow,
+        piece: &Piece<'_>,
+        flags: u64,
+        flush: &mut FlushList,
+    ) -> Result<(), PlatformError> {
+        let first = self.find_or_make(source, piece.start, LOWEST)?;
+        for (index, frame) in piece.frames().enumerate() {
+            self.replace(source, first + index as u64 * 8, frame | flags, PAGE_SIZE, flush)?;
+        }
+        Ok(())
+    }
+
+    /// Puts `new` of each old entry in place of the entries of `range` that are present.
+    fn change(
+        &mut self,
+        source: &impl Grow,
+        range: VirtualRange,
+        flush: &mut FlushList,
+        new: impl Fn(u64) -> u64,
+    ) -> Result<(), PlatformError> {
+        let mut start = range.start;
+        while start < range.end {
+            let end = next_boundary(start, LARGE_PAGE).min(range.end.0);
+            let pages = (end - start.0).div_ceil(PAGE_SIZE);
+            let Some(directory_entry) = self.find(source, start, DIRECTORY)? else {
+                // Nothing below a missing directory: 1 GiB or more at once.
+                start = VirtualAddress(self.next_present(source, start, range.end.0)?);
+                continue;
+            };
+            let value = self.word(source, directory_entry)?.load(Ordering::Relaxed);
+            if value & (entry::PRESENT | entry::LARGE) == entry::PRESENT | entry::LARGE {
+                if pages == ENTRIES {
+                    self.replace(source, directory_entry, new(value), LARGE_PAGE, flush)?;
+                    start = VirtualAddress(end);
+                    continue;
+                }
+                self.split(source, directory_entry)?;
+            }
+            if let Some(first) = self.find(source, start, LOWEST)? {
+                for index in 0..pages {
+                    let address = first + index * 8;
+                    let old = self.word(source, address)?.load(Ordering::Relaxed);
+                    if old & entry::PRESENT != 0 {
+                        self.replace(source, address, new(old), PAGE_SIZE, flush)?;
+                    }
+                }
+            }
+            start = VirtualAddress(end);
+        }
+        Ok(())
+    }
+
+    /// The first address from `start` on, at most `end`, that has a page directory.
+    fn next_present(
+        &self,
+        source: &impl Grow,
+        start: VirtualAddress,
+        end: u64,
+    ) -> Result<u64, PlatformError> {
+        let mut next = start.0;
+        while next < end && self.find(source, VirtualAddress(next), DIRECTORY)?.is_none() {
+            let has_upper = self.find(source, VirtualAddress(next), 3)?.is_some();
+            next = next_boundary(VirtualAddress(next), if has_upper { 1 << 30 } else { 1 << 39 });
+        }
+        Ok(next.min(end))
+    }
+
+    /// Makes a table of small pages from a large one. Structural: the purge that follows flushes.
+    fn split(&mut self, source: &impl Grow, directory_entry: u64) -> Result<(), PlatformError> {
+        let large = self.word(source, directory_entry)?.load(Ordering::Relaxed);
+        let table = self.take_page(source)?;
+        let small = large & !entry::LARGE;
+        for index in 0..ENTRIES {
+            self.word(source, table + index * 8)?.store(small + index * PAGE_SIZE, Ordering::Relaxed);
+        }
+        self.word(source, directory_entry)?.store(table | entry::TABLE, Ordering::Release);
+        Ok(())
+    }
+
+    /// Writes an entry that covers `span` bytes, and notes the old frame if it loses access.
+    fn replace(
+        &mut self,
+        source: &impl Grow,
+        address: u64,
+        new: u64,
+        span: u64,
+        flush: &mut FlushList,
+    ) -> Result<(), PlatformError> {
+        let old = self.word(source, address)?.swap(new, Ordering::AcqRel);
+        if old & entry::PRESENT == 0 {
+            return Ok(());
+        }
+        if span == LARGE_PAGE && new & entry::PRESENT == 0 {
+            self.former_large.insert(address, old & entry::ADDRESS);
+        }
+        let has_moved = (old ^ new) & entry::ADDRESS != 0;
+        let has_lost =
+            old & !new & (entry::PRESENT | entry::WRITABLE) != 0 || new & !old & entry::NO_EXECUTE != 0;
+        if has_moved || has_lost {
+            flush.push(old & entry::ADDRESS, span);
+        }
+        Ok(())
+    }
+
+    /// The guest-physical address of the entry for `address` in the table of `level`, if that table exists.
+    fn find(
+        &self,
+        source: &impl Grow,
+        address: VirtualAddress,
+        level: u32,
+    ) -> Result<Option<u64>, PlatformError> {
+        let mut table = self.root(source).0;
+        for upper in (level + 1..=4).rev() {
+            let value = self.word(source, table + index(address, upper) * 8)?.load(Ordering::Acquire);
+            if value & entry::PRESENT == 0 || value & entry::LARGE != 0 {
+                return Ok(None);
+            }
+            table = value & entry::ADDRESS;
+        }
+        Ok(Some(table + index(address, level) * 8))
+    }
+
+    /// The same, making the tables on the way. A large page on the way is split.
+    fn find_or_make(
+        &mut self,
+        source: &impl Grow,
+        address: VirtualAddress,
+        level: u32,
+    ) -> Result<u64, PlatformError> {
+        let mut table = self.root(source).0;
+        for upper in (level + 1..=4).rev() {
+            let slot = table + index(address, upper) * 8;
+            let mut value = self.word(source, slot)?.load(Ordering::Acquire);
+            if value & entry::PRESENT == 0 {
+                value = self.take_page(source)? | entry::TABLE;
+                self.word(source, slot)?.store(value, Ordering::Release);
+            } else if value & entry::LARGE != 0 {
+                self.split(source, slot)?;
+                value = self.word(source, slot)?.load(Ordering::Acquire);
+            }
+            table = value & entry::ADDRESS;
+        }
+        Ok(table + index(address, level) * 8)
+    }
+
+    /// Takes a page that was never used since the last purge.
+    fn take_page(&mut self, source: &impl Grow) -> Result<u64, PlatformError> {
+        if self.used_pages == CHUNK_PAGES {
+            if self.chunks.len() == CHUNKS_MAX {
+                return Err(full());
+            }
+            self.chunks.push(source.grow()?);
+            self.used_pages = 0;
+        }
+        let chunk = self.chunks.last().ok_or_else(full)?;
+        let page = source.chunks().start(chunk).0 + self.used_pages * PAGE_SIZE;
+        self.used_pages += 1;
+        Ok(page)
+    }
+
+    fn init_root(&self, source: &impl Grow) -> Result<(), PlatformError> {
+        let root = self.root(source).0;
+        self.word(source, root + KERNEL_PML4_INDEX * 8)?.store(Kernel::pml4_entry(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn word<'a>(&self, source: &'a impl Grow, address: u64) -> Result<&'a AtomicU64, PlatformError> {
+        in_bounds(source.chunks().memory().atomic(GuestAddress(address)))
+    }
+}
+
+/// Chunks of one address space at most: tables for 8 GiB of small pages. Then it starts afresh.
+const CHUNKS_MAX: usize = 64;
+
+fn full() -> PlatformError {
+    PlatformError { attempt: "grow page tables", source: std::io::ErrorKind::StorageFull.into() }
+}
+
+fn out_of_range() -> PlatformError {
+    PlatformError {
+        attempt: "map past the end of user memory",
+        source: std::io::ErrorKind::InvalidInput.into(),
+    }
+}
+
+/// Whether an error says that an address space has all the tables that it may have.
+pub(crate) fn is_full(error: &PlatformError) -> bool {
+    error.source.kind() == std::io::ErrorKind::StorageFull
+}
+
+/// The bits of an entry for some access; absent for none.
+fn flags(access: Access) -> u64 {
+    if access.is_empty() {
+        return 0;
+    }
+    let mut flags = entry::PRESENT | entry::USER | entry::ACCESSED | entry::DIRTY;
+    if access.contains(Access::WRITE) {
+        flags |= entry::WRITABLE;
+    }
+    if !access.contains(Access::EXECUTE) {
+        flags |= entry::NO_EXECUTE;
+    }
+    flags
+}
+
+/// The index of an address in a table of some level.
+const fn index(address: VirtualAddress, level: u32) -> u64 {
+    address.0 >> (12 + 9 * (level - 1)) & (ENTRIES - 1)
+}
+
+/// The next multiple of `span` above `start`.
+const fn next_boundary(start: VirtualAddress, span: u64) -> u64 {
+    (start.0 & !(span - 1)) + span
+}
+
+/// A change cut at the boundaries of page directories' entries.
+struct Pieces<'a> {
+    start: VirtualAddress,
+    end: u64,
+    runs: &'a [FrameRun],
+    /// Pages of the first run that are done.
+    done: usize,
+}
+
+/// What lies within one entry of a page directory.
+struct Piece<'a> {
+    start: VirtualAddress,
+    pages: u64,
+    runs: &'a [FrameRun],
+    done: usize,
+}
+
+impl<'a> Pieces<'a> {
+    fn new(start: VirtualAddress, len_bytes: u64, runs: &'a [FrameRun]) -> Self {
+        Self { start, end: start.0.saturating_add(len_bytes).min(VirtualAddress::USER_END.0), runs, done: 0 }
+    }
+
+    /// The last piece of a change without runs.
+    fn last_piece(mut self) -> Option<Piece<'a>> {
+        let last = self.end.checked_sub(1)? & !(LARGE_PAGE - 1);
+        self.start = VirtualAddress(self.start.0.max(last));
+        self.next()
+    }
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        if self.start.0 >= self.end {
+            return None;
+        }
+        let end = next_boundary(self.start, LARGE_PAGE).min(self.end);
+        let pages = (end - self.start.0).div_ceil(PAGE_SIZE);
+        let piece = Piece { start: self.start, pages, runs: self.runs, done: self.done };
+        self.start = VirtualAddress(end);
+        let mut left = pages as usize;
+        while let Some(run) = self.runs.first() {
+            let rest = run.pages.saturating_sub(self.done);
+            if rest > left {
+                self.done += left;
+                break;
+            }
+            left -= rest;
+            self.done = 0;
+            self.runs = &self.runs[1..];
+        }
+        Some(piece)
+    }
+}
+
+impl Piece<'_> {
+    /// The frame of a large page, if one can map this piece.
+    fn large_frame(&self) -> Option<u64> {
+        let run = self.runs.first()?;
+        let frame = run.start.0 + self.done as u64 * PAGE_SIZE;
+        let is_contiguous = run.pages.saturating_sub(self.done) as u64 >= ENTRIES;
+        (self.pages == ENTRIES && is_contiguous && frame.is_multiple_of(LARGE_PAGE)).then_some(frame)
+    }
+
+    /// The frames, page by page.
+    fn frames(&self) -> impl Iterator<Item = u64> {
+        let pages = |run: &FrameRun, skip: usize| {
+            let start = run.start.0;
+            (skip..run.pages).map(move |page| start + page as u64 * PAGE_SIZE)
+        };
+        self.runs
+            .iter()
+            .enumerate()
+            .flat_map(move |(index, run)| pages(run, if index == 0 { self.done } else { 0 }))
+            .take(self.pages as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct TestSource(Chunks);
+
+    impl Grow for TestSource {
+        fn chunks(&self) -> &Chunks {
+            &self.0
+        }
+
+        fn grow(&self) -> Result<Chunk, PlatformError> {
+            self.0.take()
+        }
+    }
+
+    const RW: Access = Access::READ.union(Access::WRITE);
+    const FRAME: u64 = 1 << 30;
+
+    fn source() -> TestSource {
+        TestSource(Chunks::new(GuestAddress(0), 0, 80).unwrap())
+    }
+
+    fn run(start: u64, pages: usize) -> FrameRun {
+        FrameRun { start: GuestAddress(start), pages }
+    }
+
+    fn range(start: u64, pages: u64) -> VirtualRange {
+        VirtualRange::new(VirtualAddress(start), pages * PAGE_SIZE).unwrap()
+    }
+
+    #[test]
+    fn runs_are_mapped_one_after_the_other() {
+        let (source, mut flush) = (source(), FlushList::default());
+        let mut tables = Tables::new(&source).unwrap();
+        let start = VirtualAddress(LARGE_PAGE - PAGE_SIZE);
+        tables.map(&source, start, &[run(FRAME, 2), run(FRAME + 0x10000, 1)], RW, &mut flush).unwrap();
+        let translate = |page: u64| tables.translate(&source, VirtualAddress(start.0 + page * PAGE_SIZE + 5));
+        assert_eq!(translate(0), Some((GuestAddress(FRAME + 5), RW)));
+        assert_eq!(translate(1), Some((GuestAddress(FRAME + PAGE_SIZE + 5), RW)));
+        assert_eq!(translate(2), Some((GuestAddress(FRAME + 0x10000 + 5), RW)));
+        assert_eq!(translate(3), None);
+        assert!(flush.ranges().is_empty());
+    }
+
+    #[test]
+    fn aligned_runs_are_large_pages_and_partial_changes_are_structural() {
+        let (source, mut flush) = (source(), FlushList::default());
+        let mut tables = Tables::new(&source).unwrap();
+        let start = VirtualAddress(4 * LARGE_PAGE);
+        let before = tables.used_pages;
+        tables.map(&source, start, &[run(FRAME, 1024)], RW, &mut flush).unwrap();
+        assert_eq!(tables.used_pages - before, 2);
+        assert!(!tables.is_structural(&source, start, LARGE_PAGE, &[]).unwrap());
+        assert!(tables.is_structural(&source, start, PAGE_SIZE, &[]).unwrap());
+
+        tables.unmap(&source, range(start.0 + PAGE_SIZE, 1), &mut flush).unwrap();
+        assert_eq!(tables.translate(&source, start), Some((GuestAddress(FRAME), RW)));
+        assert_eq!(tables.translate(&source, VirtualAddress(start.0 + PAGE_SIZE)), None);
+    }
+
+    #[test]
+    fn a_former_large_page_may_come_back_but_nothing_else() {
+        let (source, mut flush) = (source(), FlushList::default());
+        let mut tables = Tables::new(&source).unwrap();
+        let start = VirtualAddress(0);
+        tables.map(&source, start, &[run(FRAME, 512)], RW, &mut flush).unwrap();
+        tables.unmap(&source, range(0, 512), &mut flush).unwrap();
+        let is_structural = |tables: &Tables, frame| {
+            tables.is_structural(&source, start, LARGE_PAGE, &[run(frame, 512)]).unwrap()
+        };
+        assert!(!is_structural(&tables, FRAME));
+        assert!(is_structural(&tables, FRAME + LARGE_PAGE));
+        tables.on_purge();
+        assert!(!is_structural(&tables, FRAME + LARGE_PAGE));
+    }
+
+    #[test]
+    fn only_lost_access_is_flushed() {
+        let (source, mut flush) = (source(), FlushList::default());
+        let mut tables = Tables::new(&source).unwrap();
+        tables.map(&source, VirtualAddress(0), &[run(FRAME, 2)], Access::READ, &mut flush).unwrap();
+        tables.protect(&source, range(0, 2), RW | Access::EXECUTE, &mut flush).unwrap();
+        assert!(flush.ranges().is_empty());
+        tables.protect(&source, range(PAGE_SIZE, 1), RW, &mut flush).unwrap();
+        assert_eq!(flush.ranges(), std::slice::from_ref(&(FRAME + PAGE_SIZE..FRAME + 2 * PAGE_SIZE)));
+        tables.protect(&source, range(0, 1), Access::empty(), &mut flush).unwrap();
+        assert_eq!(tables.translate(&source, VirtualAddress(0)), None);
+    }
+
+    #[test]
+    fn unmapping_everything_skips_what_is_not_there() {
+        let (source, mut flush) = (source(), FlushList::default());
+        let mut tables = Tables::new(&source).unwrap();
+        let high = VirtualAddress::USER_END.0 - PAGE_SIZE;
+        tables.map(&source, VirtualAddress(high), &[run(FRAME, 1)], RW, &mut flush).unwrap();
+        tables.unmap(&source, range(0, VirtualAddress::USER_END.0 / PAGE_SIZE), &mut flush).unwrap();
+        assert_eq!(tables.translate(&source, VirtualAddress(high)), None);
+    }
+
+    #[test]
+    fn tables_do_not_grow_without_bound() {
+        let (source, mut flush) = (source(), FlushList::default());
+        let mut tables = Tables::new(&source).unwrap();
+        let error = (0..1 << 16)
+            .map(|index| VirtualAddress(index << 30))
+            .find_map(|start| tables.map(&source, start, &[run(FRAME, 1)], RW, &mut flush).err())
+            .unwrap();
+        assert!(is_full(&error));
+        let surplus = tables.reset(&source).unwrap();
+        assert_eq!(surplus.len(), CHUNKS_MAX - 1);
+        assert_eq!(tables.translate(&source, VirtualAddress(0)), None);
+        tables.map(&source, VirtualAddress(0), &[run(FRAME, 1)], RW, &mut flush).unwrap();
+    }
+}

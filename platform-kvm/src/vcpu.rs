@@ -1,0 +1,615 @@
+//! One vCPU: entering user code, and naming what ended it.
+//!
+//! Between runs a vCPU is in one of the states of [`Mode`]. User registers enter it in the cheapest way that
+//! its mode allows, always with one KVM_RUN and without another ioctl (KVM api.rst, "sync regs"):
+//!
+//! | mode | entered by |
+//! |---|---|
+//! | `User` | setting the registers |
+//! | `Syscall`, RCX = RIP and R11 = RFLAGS | SYSRETQ |
+//! | `Syscall` otherwise, `Exception` | IRETQ from a frame that the host writes to the vCPU's stack |
+//!
+//! A run that a kick ends inside a stub is resumed until the stub's `out`.
+
+use std::sync::Arc;
+
+use kvm_bindings::{
+    KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr,
+    kvm_xcrs,
+};
+use kvm_ioctls::{VcpuExit, VcpuFd};
+use log::debug;
+use sentry::platform::{
+    Access, Exit, GuestAddress, GuestMemoryError, PlatformError, Registers, SegmentBases, VirtualAddress,
+};
+
+use crate::ioctl::{attempt, set_tsc_offset_zero, set_xsave, xsave};
+use crate::kernel::{
+    Frame, GDT_LIMIT, IRET_STUB, KERNEL_CS, Kernel, OUT_LEN, SYSRET_STUB, TSS_LIMIT, TSS_SELECTOR,
+};
+use crate::kick::Kick;
+use crate::layout::{EXCEPTION_PORT, SYSCALL_PORT, VECTORS, kernel_virtual, page};
+use crate::machine::{GuestCpuId, Machine};
+use crate::probe::SyscallEntry;
+
+/// RFLAGS: bit 1 is always set (SDM 1 3.4.3).
+const FLAG_FIXED: u64 = 1 << 1;
+/// RFLAGS.IF: user code is interruptible, as under Linux.
+const FLAG_INTERRUPT: u64 = 1 << 9;
+/// RFLAGS.RF: set in the frames of faults, and of no use to us.
+const FLAG_RESUME: u64 = 1 << 16;
+/// What SYSCALL clears: TF, IF, DF, IOPL, NT, RF, AC (Linux clears the same).
+const SYSCALL_FLAG_MASK: u64 = 0x5_7700;
+
+/// PE, MP, ET, NE, WP, AM, PG (SDM 3A 2.5).
+const CR0: u64 = 0x8005_0033;
+/// PAE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE.
+const CR4: u64 = 1 << 5 | 1 << 9 | 1 << 10 | 1 << 16 | 1 << 18;
+/// SMEP, SMAP.
+const CR4_SUPERVISOR_PROTECTION: u64 = 1 << 20 | 1 << 21;
+/// SCE, LME, LMA, NXE.
+const EFER: u64 = 1 | 1 << 8 | 1 << 10 | 1 << 11;
+
+/// MSRs (SDM 4).
+const MSR_STAR: u32 = 0xc000_0081;
+const MSR_LSTAR: u32 = 0xc000_0082;
+const MSR_SFMASK: u32 = 0xc000_0084;
+/// SYSCALL's ring-0 selectors, and those of SYSRET: code at +16, stack at +8 (SDM 2B, SYSRET).
+const STAR: u64 = 0x23 << 48 | (KERNEL_CS as u64) << 32;
+
+/// Page-fault error code (SDM 3A 4.7).
+const FAULT_WRITE: u64 = 1 << 1;
+const FAULT_RESERVED: u64 = 1 << 3;
+const FAULT_FETCH: u64 = 1 << 4;
+const PAGE_FAULT: u8 = 14;
+const GENERAL_PROTECTION: u8 = 13;
+
+/// Runs for which system registers are synchronised after a page fault: another often follows, and CR2 comes
+/// with them. Each costs little on some hosts, but a system call need not pay it.
+const FAULT_STREAK: u32 = 8;
+/// Times that a run is resumed before we give the vCPU up.
+const RESUMES_MAX: u32 = 100_000;
+
+/// What a vCPU is made with.
+pub(crate) struct Template {
+    cpuid: GuestCpuId,
+    xcr0: u64,
+    entry: Option<SyscallEntry>,
+    must_set_tsc: bool,
+    cr4: u64,
+}
+
+impl Template {
+    /// For the first vCPU, which finds the rest out.
+    pub(crate) fn for_probe(cpuid: GuestCpuId, xcr0: u64) -> Self {
+        Self { cpuid, xcr0, entry: None, must_set_tsc: false, cr4: CR4 }
+    }
+
+    /// Takes what the probe found.
+    pub(crate) fn choose(
+        &mut self,
+        entry: SyscallEntry,
+        must_set_tsc: bool,
+        has_supervisor_protection: bool,
+    ) {
+        self.entry = Some(entry);
+        self.must_set_tsc = must_set_tsc;
+        if entry == SyscallEntry::Ring0 && has_supervisor_protection {
+            self.cr4 |= CR4_SUPERVISOR_PROTECTION;
+        }
+    }
+
+    /// Whether ring 3 runs the stub, and so must reach its port.
+    pub(crate) fn may_write_port(&self) -> bool {
+        self.entry != Some(SyscallEntry::Ring0)
+    }
+
+    /// Prepares a new vCPU.
+    pub(crate) fn init(&self, vcpu: &mut VcpuFd, kernel: &Kernel, index: u64) -> Result<(), PlatformError> {
+        attempt("set a vCPU's CPUID", vcpu.set_cpuid2(&self.cpuid))?;
+        let mut sregs = attempt("read a vCPU's registers", vcpu.get_sregs())?;
+        let code = segment(Registers::USER_CS, 11, true);
+        let data = segment(Registers::USER_SS, 3, false);
+        (sregs.cs, sregs.ss) = (code, data);
+        (sregs.ds, sregs.es, sregs.fs, sregs.gs) = (data, data, data, data);
+        sregs.tr = kvm_segment {
+            base: kernel.tss_base(index),
+            limit: TSS_LIMIT,
+            selector: TSS_SELECTOR,
+            type_: 11,
+            present: 1,
+            ..Default::default()
+        };
+        (sregs.gdt.base, sregs.gdt.limit) = (kernel.gdt_base(index), GDT_LIMIT);
+        (sregs.idt.base, sregs.idt.limit) = (kernel_virtual(page::IDT), VECTORS * 16 - 1);
+        (sregs.cr0, sregs.cr4, sregs.efer) = (CR0, self.cr4, EFER);
+        sregs.cr3 = Machine::probe_root().0;
+        attempt("set a vCPU's registers", vcpu.set_sregs(&sregs))?;
+        let xcrs = kvm_xcrs {
+            nr_xcrs: 1,
+            xcrs: {
+                let mut xcrs = [kvm_xcr::default(); 16];
+                xcrs[0].value = self.xcr0;
+                xcrs
+            },
+            ..Default::default()
+        };
+        attempt("set a vCPU's XCR0", vcpu.set_xcrs(&xcrs))?;
+        vcpu.sync_regs_mut().sregs = sregs;
+        self.apply(vcpu)
+    }
+
+    /// Sets what depends on the probe.
+    pub(crate) fn apply(&self, vcpu: &mut VcpuFd) -> Result<(), PlatformError> {
+        let target = Machine::syscall_target(self.entry.unwrap_or(SyscallEntry::Ring3));
+        let msr = |index, data| kvm_msr_entry { index, data, ..Default::default() };
+        let entries = [msr(MSR_STAR, STAR), msr(MSR_LSTAR, target), msr(MSR_SFMASK, SYSCALL_FLAG_MASK)];
+        let refused = |reason: String| PlatformError {
+            attempt: "set a vCPU's system call registers",
+            source: std::io::Error::other(reason),
+        };
+        let msrs = Msrs::from_entries(&entries).map_err(|error| refused(format!("{error:?}")))?;
+        let count = attempt("set a vCPU's system call registers", vcpu.set_msrs(&msrs))?;
+        if count != entries.len() {
+            return Err(refused(format!("only {count} were accepted")));
+        }
+        if self.must_set_tsc
+            && let Err(error) = set_tsc_offset_zero(vcpu)
+        {
+            debug!("the guest's time-stamp counter is not the host's: {error}");
+        }
+        // The probe, and whoever set other registers, left these behind.
+        vcpu.sync_regs_mut().sregs.cr4 = self.cr4;
+        Ok(())
+    }
+}
+
+/// A flat segment of ring 3.
+const fn segment(selector: u16, type_: u8, is_code: bool) -> kvm_segment {
+    kvm_segment {
+        base: 0,
+        limit: u32::MAX,
+        selector,
+        type_,
+        present: 1,
+        dpl: 3,
+        db: !is_code as u8,
+        s: 1,
+        l: is_code as u8,
+        g: 1,
+        avl: 0,
+        unusable: 0,
+        padding: 0,
+    }
+}
+
+/// Where a vCPU is between runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// In ring 3, wherever the registers say.
+    User,
+    /// In ring 0, in the stub of SYSCALL.
+    Syscall,
+    /// In ring 0, in the stub of an exception.
+    Exception,
+}
+
+/// Why a run stopped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// User code wants something.
+    Exit(Exit),
+    /// A kick; the registers say where user code is.
+    Kicked,
+}
+
+/// What KVM_RUN answered.
+enum Answer {
+    Port(u16),
+    Kicked,
+    Fault,
+    Broken(String),
+}
+
+/// A page-table root that a vCPU may have loaded: roots are reused, numbers are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Root {
+    /// Names the address space.
+    pub(crate) space: u64,
+    /// Guest-physical address of its PML4.
+    pub(crate) address: GuestAddress,
+}
+
+/// One vCPU.
+pub(crate) struct Vcpu {
+    machine: Arc<Machine>,
+    index: usize,
+    fd: VcpuFd,
+    mode: Mode,
+    /// System registers in user mode; CR3 and the bases of FS and GS vary.
+    sregs: Box<kvm_sregs>,
+    /// `sregs` must be loaded at the next run.
+    must_load: bool,
+    /// The bases of FS and GS, if they are known: user code may have changed them since.
+    bases: Option<SegmentBases>,
+    space: Option<u64>,
+    /// Runs left for which system registers are synchronised.
+    fault_streak: u32,
+    /// No context has used the extended state.
+    is_extended_initial: bool,
+    is_broken: bool,
+}
+
+impl Vcpu {
+    /// Takes a vCPU that [`Template::init`] has prepared.
+    pub(crate) fn new(machine: Arc<Machine>, index: usize, mut fd: VcpuFd) -> Self {
+        // The system registers as `Template::init` left them: in user mode.
+        let mut sregs = fd.sync_regs_mut().sregs;
+        sregs.cs = segment(Registers::USER_CS, 11, true);
+        sregs.ss = segment(Registers::USER_SS, 3, false);
+        Self {
+            machine,
+            index,
+            fd,
+            mode: Mode::User,
+            sregs: Box::new(sregs),
+            must_load: true,
+            bases: Some(SegmentBases::default()),
+            space: None,
+            fault_streak: FAULT_STREAK,
+            is_extended_initial: true,
+            is_broken: false,
+        }
+    }
+
+    /// Its number in the VM.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Whether it can no longer run.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// How to end the next run.
+    ///
+    /// # Safety
+    /// The vCPU and the calling thread outlive the value.
+    pub(crate) unsafe fn kick(&mut self) -> Kick {
+        self.fd.set_kvm_immediate_exit(0);
+        // SAFETY: passed on to the caller.
+        unsafe { Kick::new(&mut self.fd) }
+    }
+
+    /// The bases of FS and GS.
+    pub(crate) fn segment_bases(&mut self) -> Result<SegmentBases, PlatformError> {
+        if let Some(bases) = self.bases {
+            return Ok(bases);
+        }
+        let sregs = attempt("read a vCPU's segment bases", self.fd.get_sregs())?;
+        let bases = SegmentBases { fs: sregs.fs.base, gs: sregs.gs.base };
+        self.bases = Some(bases);
+        Ok(bases)
+    }
+
+    /// Sets the bases of FS and GS for the next run. Both are canonical.
+    pub(crate) fn set_segment_bases(&mut self, bases: SegmentBases) {
+        self.bases = Some(bases);
+        self.must_load = true;
+    }
+
+    /// Reads the extended state.
+    pub(crate) fn extended_state(&mut self) -> Result<Vec<u8>, PlatformError> {
+        let mut area = self.machine.extended.buffer()?;
+        xsave(&self.fd, &mut area)?;
+        Ok(self.machine.extended.to_bytes(&area))
+    }
+
+    /// Writes the extended state; `None` for that of a new task.
+    pub(crate) fn set_extended_state(&mut self, state: Option<&[u8]>) -> Result<(), PlatformError> {
+        let format = &self.machine.extended;
+        match state {
+            None if self.is_extended_initial => Ok(()),
+            None => set_xsave(&self.fd, &format.to_xsave(&format.initial())?),
+            Some(bytes) => {
+                self.is_extended_initial = false;
+                set_xsave(&self.fd, &format.to_xsave(bytes)?)
+            }
+        }
+    }
+
+    /// Runs user code until it wants something or a kick arrives. `registers.rip` is in user memory.
+    pub(crate) fn run(&mut self, root: Root, registers: &mut Registers) -> Stop {
+        match self.try_run(root, registers) {
+            Ok(stop) => stop,
+            Err(error) => self.broken(error.to_string()),
+        }
+    }
+
+    fn try_run(&mut self, root: Root, registers: &mut Registers) -> Result<Stop, PlatformError> {
+        self.load_space(root)?;
+        self.enter(registers)?;
+        self.is_extended_initial = false;
+        let is_synchronised = self.choose_synchronised();
+        for _ in 0..RESUMES_MAX {
+            let (flushes, _) = self.machine.flush_state();
+            match self.run_once() {
+                Answer::Port(port) => return self.on_port(port, registers, is_synchronised),
+                Answer::Kicked => match self.on_kick(registers)? {
+                    Some(stop) => return Ok(stop),
+                    // The kick is on record with whoever sent it, and the `out` is a few instructions away.
+                    None => self.fd.set_kvm_immediate_exit(0),
+                },
+                // KVM could not read memory in the middle of a flush: it can now.
+                Answer::Fault if self.machine.flush_state() != (flushes, false) => {}
+                Answer::Fault => return Ok(self.broken("KVM could not reach guest memory".into())),
+                Answer::Broken(reason) => return Ok(self.broken(reason)),
+            }
+            self.fd.get_kvm_run().kvm_dirty_regs = 0;
+        }
+        Ok(self.broken("user code cannot be entered".into()))
+    }
+
+    fn run_once(&mut self) -> Answer {
+        let answer = match self.fd.run() {
+            Ok(VcpuExit::IoOut(port, _)) => Answer::Port(port),
+            Ok(VcpuExit::Intr) => Answer::Kicked,
+            Ok(VcpuExit::MemoryFault { .. }) => Answer::Fault,
+            Ok(VcpuExit::InternalError) => Answer::Broken("KVM reports an internal error".into()),
+            Ok(other) => Answer::Broken(format!("KVM_RUN ended with {other:?}")),
+            Err(error) => match error.errno() {
+                libc::EINTR | libc::EAGAIN => Answer::Kicked,
+                libc::EFAULT => Answer::Fault,
+                _ => Answer::Broken(format!("KVM_RUN failed: {error}")),
+            },
+        };
+        if let Answer::Broken(reason) = answer { Answer::Broken(self.explain(reason)) } else { answer }
+    }
+
+    /// Adds where the guest was.
+    fn explain(&mut self, reason: String) -> String {
+        let run = self.fd.get_kvm_run();
+        // SAFETY: `internal` is plain numbers, which any bytes are.
+        let internal = unsafe { run.__bindgen_anon_1.internal };
+        let kvm_regs { rip, rsp, rflags, .. } = self.fd.sync_regs_mut().regs;
+        let data = &internal.data[..(internal.ndata as usize).min(4)];
+        format!(
+            "{reason} (suberror {}, {data:x?}) at RIP {rip:#x}, RSP {rsp:#x}, RFLAGS {rflags:#x}",
+            internal.suberror
+        )
+    }
+
+    fn broken(&mut self, reason: String) -> Stop {
+        self.is_broken = true;
+        Stop::Exit(Exit::Broken(reason))
+    }
+
+    fn load_space(&mut self, root: Root) -> Result<(), PlatformError> {
+        if self.space != Some(root.space) {
+            self.segment_bases()?;
+            self.sregs.cr3 = root.address.0;
+            self.space = Some(root.space);
+            self.must_load = true;
+        }
+        Ok(())
+    }
+
+    /// Puts user registers where the next KVM_RUN finds them.
+    fn enter(&mut self, registers: &Registers) -> Result<(), PlatformError> {
+        let rflags = registers.rflags & Registers::USER_FLAGS & !FLAG_RESUME | FLAG_INTERRUPT | FLAG_FIXED;
+        let mut dirty = KVM_SYNC_X86_REGS;
+        if self.must_load {
+            let bases = self.segment_bases()?;
+            (self.sregs.fs.base, self.sregs.gs.base) = (bases.fs, bases.gs);
+            self.fd.sync_regs_mut().sregs = *self.sregs;
+            dirty |= KVM_SYNC_X86_SREGS;
+            self.must_load = false;
+            self.mode = Mode::User;
+        }
+        let mut regs = to_kvm(registers);
+        match self.mode {
+            Mode::User => regs.rflags = rflags,
+            Mode::Syscall if registers.rcx == registers.rip && registers.r11 == rflags => {
+                (regs.rip, regs.rflags) = (SYSRET_STUB, FLAG_FIXED);
+            }
+            Mode::Syscall | Mode::Exception => {
+                let frame = Frame {
+                    error_code: 0,
+                    rip: registers.rip,
+                    cs: Registers::USER_CS.into(),
+                    rflags,
+                    rsp: registers.rsp,
+                    ss: Registers::USER_SS.into(),
+                };
+                let kernel = self.machine.kernel();
+                kernel.set_frame(self.index as u64, frame).map_err(unreachable_stack)?;
+                // The frame proper lies above the error code.
+                regs.rsp = kernel.frame_address(self.index as u64) + 8;
+                (regs.rip, regs.rflags) = (IRET_STUB, FLAG_FIXED);
+            }
+        }
+        self.fd.sync_regs_mut().regs = regs;
+        self.fd.get_kvm_run().kvm_dirty_regs = dirty.into();
+        Ok(())
+    }
+
+    /// Decides whether this run brings the system registers back, too.
+    fn choose_synchronised(&mut self) -> bool {
+        let is_synchronised = self.fault_streak > 0;
+        self.fault_streak = self.fault_streak.saturating_sub(1);
+        let valid = if is_synchronised { KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS } else { KVM_SYNC_X86_REGS };
+        self.fd.get_kvm_run().kvm_valid_regs = valid.into();
+        is_synchronised
+    }
+
+    /// Names what a stub (or user code) wrote to a port for.
+    fn on_port(
+        &mut self,
+        port: u16,
+        registers: &mut Registers,
+        is_synchronised: bool,
+    ) -> Result<Stop, PlatformError> {
+        self.bases = is_synchronised.then(|| {
+            let sregs = &self.fd.sync_regs_mut().sregs;
+            SegmentBases { fs: sregs.fs.base, gs: sregs.gs.base }
+        });
+        let regs = self.fd.sync_regs_mut().regs;
+        from_kvm(&regs, registers);
+        let entry = self.machine.template.entry.unwrap_or(SyscallEntry::Ring0);
+        let stub = Machine::syscall_target(entry);
+        let vector = port.wrapping_sub(EXCEPTION_PORT);
+        if port == SYSCALL_PORT && (stub..=stub + OUT_LEN).contains(&regs.rip) {
+            self.mode = if entry == SyscallEntry::Ring3 { Mode::User } else { Mode::Syscall };
+            registers.rip = regs.rcx;
+            registers.rflags = regs.r11 & !FLAG_RESUME;
+            Ok(Stop::Exit(Exit::Syscall))
+        } else if port == SYSCALL_PORT {
+            // User code wrote the port itself: to it, the port does not exist.
+            self.mode = Mode::User;
+            Ok(Stop::Exit(Exit::Exception { vector: GENERAL_PROTECTION, code: 0 }))
+        } else if vector < VECTORS {
+            self.mode = Mode::Exception;
+            self.on_exception(vector as u8, registers, is_synchronised)
+        } else {
+            Ok(self.broken(format!("port {port:#x} was written at RIP {:#x}", regs.rip)))
+        }
+    }
+
+    fn on_exception(
+        &mut self,
+        vector: u8,
+        registers: &mut Registers,
+        is_synchronised: bool,
+    ) -> Result<Stop, PlatformError> {
+        let kernel = self.machine.kernel();
+        let stack = kernel.frame_address(self.index as u64);
+        let frame = kernel.frame(self.index as u64).map_err(unreachable_stack)?;
+        if registers.rsp != stack || frame.cs != u64::from(Registers::USER_CS) {
+            let rip = frame.rip;
+            return Ok(self.broken(format!("exception {vector} outside user code, at RIP {rip:#x}")));
+        }
+        registers.rip = frame.rip;
+        registers.rsp = frame.rsp;
+        registers.rflags = frame.rflags & !FLAG_RESUME;
+        if vector != PAGE_FAULT {
+            return Ok(Stop::Exit(Exit::Exception { vector, code: frame.error_code as u32 }));
+        }
+        self.fault_streak = FAULT_STREAK;
+        let address = if is_synchronised {
+            self.fd.sync_regs_mut().sregs.cr2
+        } else {
+            let sregs = attempt("read a vCPU's CR2", self.fd.get_sregs())?;
+            self.bases = Some(SegmentBases { fs: sregs.fs.base, gs: sregs.gs.base });
+            sregs.cr2
+        };
+        // Above user memory a host may have its own entries: to user code, as unreachable as any.
+        if frame.error_code & FAULT_RESERVED != 0 && address < VirtualAddress::USER_END.0 {
+            return Ok(self.broken(format!("reserved bits in the page tables at {address:#x}")));
+        }
+        let access = match frame.error_code {
+            code if code & FAULT_FETCH != 0 => Access::EXECUTE,
+            code if code & FAULT_WRITE != 0 => Access::WRITE,
+            _ => Access::READ,
+        };
+        Ok(Stop::Exit(Exit::Fault { address: VirtualAddress(address), access }))
+    }
+
+    /// Finds out where a kick has left the vCPU. `None` if it is on its way to a stub's `out`, and must be
+    /// resumed until there.
+    fn on_kick(&mut self, registers: &mut Registers) -> Result<Option<Stop>, PlatformError> {
+        let events = attempt("read a vCPU's events", self.fd.get_vcpu_events())?;
+        if events.exception.injected != 0 || events.exception.pending != 0 {
+            return Ok(None);
+        }
+        let sregs = attempt("read a vCPU's registers", self.fd.get_sregs())?;
+        self.bases = Some(SegmentBases { fs: sregs.fs.base, gs: sregs.gs.base });
+        let regs = self.fd.sync_regs_mut().regs;
+        let is_in_ring_0 = sregs.cs.selector & 3 == 0;
+        let entry = self.machine.template.entry;
+        match regs.rip {
+            // Still on the way to user code: nothing has changed.
+            SYSRET_STUB if is_in_ring_0 => self.mode = Mode::Syscall,
+            IRET_STUB if is_in_ring_0 => self.mode = Mode::Exception,
+            _ if is_in_ring_0 => return Ok(None),
+            rip if entry.is_some_and(|entry| rip == Machine::syscall_target(entry)) => return Ok(None),
+            _ => {
+                self.mode = Mode::User;
+                from_kvm(&regs, registers);
+                registers.rflags &= !FLAG_RESUME;
+            }
+        }
+        Ok(Some(Stop::Kicked))
+    }
+}
+
+fn unreachable_stack(error: GuestMemoryError) -> PlatformError {
+    PlatformError { attempt: "reach a vCPU's stack", source: std::io::Error::other(error) }
+}
+
+fn to_kvm(registers: &Registers) -> kvm_regs {
+    let Registers {
+        rax,
+        rbx,
+        rcx,
+        rdx,
+        rsi,
+        rdi,
+        rbp,
+        rsp,
+        r8,
+        r9,
+        r10,
+        r11,
+        r12,
+        r13,
+        r14,
+        r15,
+        rip,
+        rflags,
+    } = *registers;
+    kvm_regs { rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp, r8, r9, r10, r11, r12, r13, r14, r15, rip, rflags }
+}
+
+fn from_kvm(regs: &kvm_regs, registers: &mut Registers) {
+    let kvm_regs {
+        rax,
+        rbx,
+        rcx,
+        rdx,
+        rsi,
+        rdi,
+        rsp,
+        rbp,
+        r8,
+        r9,
+        r10,
+        r11,
+        r12,
+        r13,
+        r14,
+        r15,
+        rip,
+        rflags,
+    } = *regs;
+    *registers = Registers {
+        rax,
+        rbx,
+        rcx,
+        rdx,
+        rsi,
+        rdi,
+        rbp,
+        rsp,
+        r8,
+        r9,
+        r10,
+        r11,
+        r12,
+        r13,
+        r14,
+        r15,
+        rip,
+        rflags,
+    };
+}

@@ -1,0 +1,80 @@
+//! A guest of a few pages, for tests of the port on a real KVM.
+
+use std::sync::Arc;
+
+use platform_kvm::{Config, KvmPlatform};
+use sentry::platform::{
+    Access, AddressSpace, Context, FrameRun, GuestAddress, PAGE_SIZE, Platform, Registers, VirtualAddress,
+};
+
+/// Where the code is.
+pub const CODE: u64 = 0x40_0000;
+/// Where the stack ends.
+pub const STACK_TOP: u64 = 0x7000_0000;
+/// Readable and executable.
+pub const RX: Access = Access::READ.union(Access::EXECUTE);
+/// Readable and writable.
+pub const RW: Access = Access::READ.union(Access::WRITE);
+
+/// A platform, and frames handed out one after the other.
+pub struct Guest {
+    pub platform: Arc<KvmPlatform>,
+    next: std::sync::atomic::AtomicU64,
+}
+
+impl Guest {
+    pub fn new() -> Self {
+        Self::with_vcpus(1024)
+    }
+
+    pub fn with_vcpus(vcpus_max: usize) -> Self {
+        let _ = env_logger::builder().is_test(true).try_init();
+        let config = Config { memory_bytes: 256 << 20, vcpus_max };
+        let platform =
+            KvmPlatform::new(config).unwrap_or_else(|error| panic!("these tests need KVM: {error}"));
+        assert_eq!(platform.extend_memory(256 << 20).unwrap(), 256 << 20);
+        let next = platform.memory().start().0.into();
+        Self { platform, next }
+    }
+
+    /// Takes frames; `align` is in bytes.
+    pub fn frames(&self, pages: usize, align: u64) -> FrameRun {
+        let update = |next: u64| Some(next.next_multiple_of(align) + pages as u64 * PAGE_SIZE);
+        let old = self.next.fetch_update(
+            std::sync::atomic::Ordering::SeqCst,
+            std::sync::atomic::Ordering::SeqCst,
+            update,
+        );
+        let start = GuestAddress(old.unwrap().next_multiple_of(align));
+        self.platform.memory().populate(start, pages * PAGE_SIZE as usize).unwrap();
+        FrameRun { start, pages }
+    }
+
+    pub fn write(&self, frame: FrameRun, bytes: &[u8]) {
+        self.platform.memory().slice(frame.start, bytes.len()).unwrap().copy_from(bytes);
+    }
+
+    pub fn read_u64(&self, frame: FrameRun) -> u64 {
+        let word: &std::sync::atomic::AtomicU64 = self.platform.memory().atomic(frame.start).unwrap();
+        word.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// A space with `code` at [`CODE`] and a stack below [`STACK_TOP`].
+    pub fn space(&self, code: &[u8]) -> Arc<dyn AddressSpace> {
+        let space = self.platform.new_address_space().unwrap();
+        let frame = self.frames(code.len().div_ceil(4096).max(1), PAGE_SIZE);
+        self.write(frame, code);
+        space.map(VirtualAddress(CODE), &[frame], RX).unwrap();
+        space.map(VirtualAddress(STACK_TOP - PAGE_SIZE), &[self.frames(1, PAGE_SIZE)], RW).unwrap();
+        space
+    }
+
+    pub fn context(&self) -> Box<dyn Context> {
+        self.platform.new_context().unwrap()
+    }
+}
+
+/// Registers at the start of the code.
+pub fn start() -> Registers {
+    Registers { rip: CODE, rsp: STACK_TOP, rflags: 0x202, ..Registers::default() }
+}

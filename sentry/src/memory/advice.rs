@@ -1,0 +1,242 @@
+//! What user code tells and asks about pages: madvise(2), msync(2), mincore(2).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use linux_raw_sys::general as uapi;
+
+use super::fault::FaultError;
+use super::manager::{Edit, MemoryManager};
+use super::map::checked_pages;
+use super::mapping::{Contents, Mapping, MappingFlags, intersect};
+use super::page_cache::PageCache;
+use crate::Errno;
+use crate::platform::{Access, PAGE_SHIFT, VirtualAddress};
+
+/// Pages that MADV_WILLNEED fetches at most.
+const MAX_WILL_NEED_PAGES: u64 = 1024;
+
+impl MemoryManager {
+    /// Takes advice (an `MADV_*` value) about a range (`man 2 madvise`).
+    ///
+    /// # Errors
+    /// EINVAL, EACCES, EFAULT; ENOMEM if something is not mapped, all else having been advised.
+    pub fn madvise(&self, address: VirtualAddress, len_bytes: u64, advice: u32) -> Result<(), Errno> {
+        let action = Action::parse(advice)?;
+        if !address.is_page_aligned() {
+            return Err(Errno::EINVAL);
+        }
+        let pages = checked_pages(address, len_bytes).ok_or(Errno::EINVAL)?;
+        if pages.is_empty() {
+            return Ok(());
+        }
+        match action {
+            Action::Populate(access) => self.populate_for_advice(pages, access),
+            Action::WillNeed => self.fetch_ahead(pages),
+            Action::Remove => self.punch(pages),
+            Action::Ignore => self.edit().check_mapped(&pages),
+            Action::Forget { is_free, locked_too } => {
+                let mut edit = self.edit();
+                edit.forget(pages.clone(), is_free, locked_too)?;
+                edit.check_mapped(&pages)
+            }
+            Action::Flags { set, clear } => {
+                let mut edit = self.edit();
+                edit.change_flags(pages.clone(), set, clear)?;
+                edit.check_mapped(&pages)
+            }
+        }
+    }
+
+    /// Checks what msync(2) checks; files agree with their mappings at all times.
+    ///
+    /// # Errors
+    /// EINVAL, EBUSY, ENOMEM, as the manual page has them.
+    pub fn msync(&self, address: VirtualAddress, len_bytes: u64, flags: u32) -> Result<(), Errno> {
+        let both = uapi::MS_ASYNC | uapi::MS_SYNC;
+        if flags & !(both | uapi::MS_INVALIDATE) != 0 || flags & both == both || !address.is_page_aligned() {
+            return Err(Errno::EINVAL);
+        }
+        let pages = checked_pages(address, len_bytes).ok_or(Errno::ENOMEM)?;
+        let edit = self.edit();
+        let mut mappings = edit.state.mappings.overlapping(pages.clone());
+        if flags & uapi::MS_INVALIDATE != 0
+            && mappings.any(|mapping| mapping.flags.contains(MappingFlags::LOCKED))
+        {
+            return Err(Errno::EBUSY);
+        }
+        drop(mappings);
+        edit.check_mapped(&pages)
+    }
+
+    /// Which of `pages` pages are in memory, 1 or 0 each (`man 2 mincore`). The caller bounds their number.
+    ///
+    /// # Errors
+    /// EINVAL; ENOMEM if something is not mapped.
+    pub fn mincore(&self, address: VirtualAddress, pages: u64) -> Result<Vec<u8>, Errno> {
+        if !address.is_page_aligned() {
+            return Err(Errno::EINVAL);
+        }
+        let len_bytes = pages.checked_mul(1 << PAGE_SHIFT).ok_or(Errno::ENOMEM)?;
+        let pages = checked_pages(address, len_bytes).ok_or(Errno::ENOMEM)?;
+        let state = self.state().read();
+        let mut residency = Vec::new();
+        let mut next = pages.start;
+        for mapping in state.mappings.overlapping(pages.clone()) {
+            let part = intersect(&mapping.pages, &pages);
+            if part.start != next {
+                return Err(Errno::ENOMEM);
+            }
+            next = part.end;
+            residency.extend(part.map(|page| {
+                let is_cached =
+                    || mapping.cached(page).is_some_and(|(cache, index)| cache.is_resident(index));
+                u8::from(state.pages.get(page).is_some() || is_cached())
+            }));
+        }
+        if next == pages.end { Ok(residency) } else { Err(Errno::ENOMEM) }
+    }
+
+    fn populate_for_advice(&self, pages: Range<u64>, access: Access) -> Result<(), Errno> {
+        self.edit().check_mapped(&pages)?;
+        self.populate(pages, Some(access)).map_err(|error| match error {
+            FaultError::Unmapped | FaultError::OutOfMemory => Errno::ENOMEM,
+            FaultError::Denied => Errno::EINVAL,
+            FaultError::PastEnd | FaultError::Io(_) => Errno::EFAULT,
+        })
+    }
+
+    fn fetch_ahead(&self, pages: Range<u64>) -> Result<(), Errno> {
+        let (wanted, outcome) = {
+            let edit = self.edit();
+            (edit.caches_of(&pages), edit.check_mapped(&pages))
+        };
+        for (cache, indexes) in wanted {
+            let end = indexes.end.min(indexes.start.saturating_add(MAX_WILL_NEED_PAGES));
+            // Only advice: what cannot be read now says so when it is touched.
+            let _ = cache.populate(indexes.start..end);
+        }
+        outcome
+    }
+
+    /// MADV_REMOVE: frees what is behind the mappings too.
+    fn punch(&self, pages: Range<u64>) -> Result<(), Errno> {
+        let (wanted, outcome) = {
+            let edit = self.edit();
+            for mapping in edit.state.mappings.overlapping(pages.clone()) {
+                if mapping.flags.contains(MappingFlags::LOCKED)
+                    || mapping.cached(mapping.pages.start).is_none()
+                {
+                    return Err(Errno::EINVAL);
+                }
+                if !mapping.may_share_writes() {
+                    return Err(Errno::EACCES);
+                }
+            }
+            (edit.caches_of(&pages), edit.check_mapped(&pages))
+        };
+        for (cache, indexes) in wanted {
+            cache.punch_hole(indexes.start << PAGE_SHIFT, (indexes.end - indexes.start) << PAGE_SHIFT)?;
+        }
+        outcome
+    }
+}
+
+impl Edit<'_> {
+    fn check_mapped(&self, pages: &Range<u64>) -> Result<(), Errno> {
+        if self.state.mappings.covers(pages.clone()) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    fn caches_of(&self, pages: &Range<u64>) -> Vec<(Arc<PageCache>, Range<u64>)> {
+        let mappings = self.state.mappings.overlapping(pages.clone());
+        mappings
+            .filter_map(|mapping| {
+                let part = intersect(&mapping.pages, pages);
+                let (cache, first) = mapping.cached(part.start)?;
+                Some((cache.clone(), first..first + (part.end - part.start)))
+            })
+            .collect()
+    }
+
+    fn forget(&mut self, pages: Range<u64>, is_free: bool, locked_too: bool) -> Result<(), Errno> {
+        let parts: Vec<_> = self
+            .state
+            .mappings
+            .overlapping(pages.clone())
+            .map(|mapping| {
+                let is_anonymous = matches!(mapping.contents, Contents::Anonymous);
+                let is_locked = mapping.flags.contains(MappingFlags::LOCKED) && !locked_too;
+                (intersect(&mapping.pages, &pages), !is_locked && (is_anonymous || !is_free))
+            })
+            .collect();
+        for (part, is_possible) in parts {
+            if !is_possible {
+                return Err(Errno::EINVAL);
+            }
+            self.discard(part, |_| true);
+        }
+        Ok(())
+    }
+
+    fn change_flags(
+        &mut self,
+        pages: Range<u64>,
+        set: MappingFlags,
+        clear: MappingFlags,
+    ) -> Result<(), Errno> {
+        let is_private = |mapping: &Mapping| matches!(mapping.contents, Contents::Anonymous);
+        let mut mappings = self.state.mappings.overlapping(pages.clone());
+        if set.contains(MappingFlags::WIPE_ON_FORK) && !mappings.all(is_private) {
+            return Err(Errno::EINVAL);
+        }
+        drop(mappings);
+        if !self.state.mappings.has_room(pages.clone(), 0) {
+            return Err(Errno::ENOMEM);
+        }
+        self.state.mappings.update(pages, |mapping| mapping.flags = (mapping.flags - clear) | set);
+        Ok(())
+    }
+}
+
+/// What a piece of advice comes to.
+enum Action {
+    Flags { set: MappingFlags, clear: MappingFlags },
+    Forget { is_free: bool, locked_too: bool },
+    Populate(Access),
+    WillNeed,
+    Remove,
+    Ignore,
+}
+
+impl Action {
+    fn parse(advice: u32) -> Result<Self, Errno> {
+        let none = MappingFlags::empty();
+        let order = MappingFlags::SEQUENTIAL | MappingFlags::RANDOM;
+        let flags = |set, clear| Self::Flags { set, clear };
+        Ok(match advice {
+            uapi::MADV_NORMAL => flags(none, order),
+            uapi::MADV_SEQUENTIAL => flags(MappingFlags::SEQUENTIAL, order),
+            uapi::MADV_RANDOM => flags(MappingFlags::RANDOM, order),
+            uapi::MADV_DONTFORK => flags(MappingFlags::DONT_FORK, none),
+            uapi::MADV_DOFORK => flags(none, MappingFlags::DONT_FORK),
+            uapi::MADV_WIPEONFORK => flags(MappingFlags::WIPE_ON_FORK, none),
+            uapi::MADV_KEEPONFORK => flags(none, MappingFlags::WIPE_ON_FORK),
+            uapi::MADV_DONTDUMP => flags(MappingFlags::DONT_DUMP, none),
+            uapi::MADV_DODUMP => flags(none, MappingFlags::DONT_DUMP),
+            uapi::MADV_MERGEABLE => flags(MappingFlags::MERGEABLE, none),
+            uapi::MADV_UNMERGEABLE => flags(none, MappingFlags::MERGEABLE),
+            uapi::MADV_HUGEPAGE => flags(MappingFlags::HUGE_PAGE, MappingFlags::NO_HUGE_PAGE),
+            uapi::MADV_NOHUGEPAGE => flags(MappingFlags::NO_HUGE_PAGE, MappingFlags::HUGE_PAGE),
+            uapi::MADV_DONTNEED => Self::Forget { is_free: false, locked_too: false },
+            uapi::MADV_DONTNEED_LOCKED => Self::Forget { is_free: false, locked_too: true },
+            // Freeing at once is one of the moments that Linux may choose.
+            uapi::MADV_FREE => Self::Forget { is_free: true, locked_too: false },
+            uapi::MADV_POPULATE_READ => Self::Populate(Access::READ),
+            uapi::MADV_POPULATE_WRITE => Self::Populate(Access::WRITE),
+            uapi::MADV_WILLNEED => Self::WillNeed,
+            uapi::MADV_REMOVE => Self::Remove,
+            uapi::MADV_COLD | uapi::MADV_PAGEOUT => Self::Ignore,
+            _ => return Err(Errno::EINVAL),
+        })
+    }
+}

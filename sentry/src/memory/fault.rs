@@ -1,0 +1,523 @@
+//! Page faults: bring in what was touched, and map all around it.
+//!
+//! An exit costs as much as a few hundred frames, so a fault never brings in one page where the neighbours are
+//! likely to be wanted too: see [`Streams`] for how many.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::FrameAllocator;
+use super::allocator::CHUNK_FRAMES;
+use super::frame::{Frame, FrameBatch};
+use super::manager::{Edit, MemoryManager};
+use super::mapping::{Contents, Mapping, MappingFlags, intersect, virtual_range};
+use super::page_cache::{PageCache, Presence};
+use super::place::{MIN_PAGE, STACK_GUARD_PAGES};
+use super::stream::{MAX_WINDOW, Streams};
+use super::table::{Entry, EntryFlags, FrameTable};
+use crate::Errno;
+use crate::platform::{Access, AddressSpace, FrameRun, GuestAddress, PAGE_SHIFT, VirtualAddress};
+
+/// Pages that an isolated fault brings in.
+const GROUP_PAGES: u64 = 16;
+/// Most pages that a write to a shared page copies.
+const MAX_COPY_PAGES: u64 = 128;
+/// Pages of a file that a fault fetches.
+const FETCH_PAGES: u64 = 64;
+/// A stack grows by so much at a time, if it may.
+const STACK_STEP_PAGES: u64 = 16;
+/// How often a fault begins anew because what it fetched was gone again.
+pub(super) const MAX_ATTEMPTS: usize = 16;
+
+/// Why a touch is not possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FaultError {
+    /// Nothing is mapped there (SIGSEGV, SEGV_MAPERR).
+    #[error("nothing is mapped at the address")]
+    Unmapped,
+    /// The protection forbids it (SIGSEGV, SEGV_ACCERR).
+    #[error("the protection forbids the access")]
+    Denied,
+    /// The file ends before the page (SIGBUS, BUS_ADRERR).
+    #[error("the file ends before the address")]
+    PastEnd,
+    /// Guest memory is exhausted.
+    #[error("guest memory is exhausted")]
+    OutOfMemory,
+    /// The file could not be read (SIGBUS).
+    #[error("the file could not be read: {0}")]
+    Io(Errno),
+}
+
+impl From<FaultError> for Errno {
+    fn from(error: FaultError) -> Self {
+        match error {
+            FaultError::OutOfMemory => Self::ENOMEM,
+            _ => Self::EFAULT,
+        }
+    }
+}
+
+/// How a page is touched.
+#[derive(Clone, Debug)]
+pub(super) struct Touch {
+    /// What is done: one of READ, WRITE, EXECUTE.
+    pub(super) access: Access,
+    /// Whether the protection is ignored, as ptrace does; what is private stays so.
+    pub(super) is_forced: bool,
+    /// The pages to bring in if that is known; otherwise experience decides.
+    pub(super) window: Option<Range<u64>>,
+}
+
+impl Touch {
+    /// A touch as user code does it.
+    pub(super) fn new(access: Access) -> Self {
+        Self { access, is_forced: false, window: None }
+    }
+
+    /// Whether `mapping` allows it.
+    pub(super) fn is_allowed(&self, mapping: &Mapping) -> bool {
+        let protection = mapping.protection;
+        if self.access.contains(Access::WRITE) {
+            let is_private = self.is_forced && !mapping.is_shared();
+            protection.contains(Access::WRITE) || is_private && mapping.max_protection.contains(Access::WRITE)
+        } else if self.access.contains(Access::EXECUTE) {
+            protection.contains(Access::EXECUTE)
+        } else {
+            self.is_forced || !protection.is_empty()
+        }
+    }
+
+    /// Whether `entry` of `mapping` needs nothing more for it.
+    pub(super) fn is_served_by(&self, mapping: &Mapping, entry: Entry) -> bool {
+        !self.access.contains(Access::WRITE) || mapping.is_shared() || entry.has(EntryFlags::EXCLUSIVE)
+    }
+}
+
+/// What became of a fault.
+pub(super) enum Outcome {
+    /// The page is mapped.
+    Mapped,
+    /// Pages are to be fetched with no lock held; then the fault is to be tried again.
+    Fetch { cache: Arc<PageCache>, index: u64, window: Range<u64> },
+}
+
+impl MemoryManager {
+    /// Serves a fault of user code at `address`, which did exactly one of READ, WRITE and EXECUTE.
+    ///
+    /// # Errors
+    /// The touch is not possible: the task gets a signal.
+    pub fn handle_fault(&self, address: VirtualAddress, access: Access) -> Result<(), FaultError> {
+        self.count_fault();
+        self.fault_in(address.0 >> PAGE_SHIFT, &Touch::new(access))
+    }
+
+    /// Brings in `page`, and what belongs to it. That it is still there afterwards is likely, not sure.
+    pub(super) fn fault_in(&self, page: u64, touch: &Touch) -> Result<(), FaultError> {
+        let mut has_reclaimed = false;
+        for _ in 0..MAX_ATTEMPTS {
+            let outcome = self.edit().fault(page, touch);
+            let outcome = match outcome {
+                Ok(Outcome::Mapped) => return Ok(()),
+                Ok(Outcome::Fetch { cache, index, window }) => fetch(&cache, index, window),
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(FaultError::OutOfMemory) if !has_reclaimed => {
+                    has_reclaimed = true;
+                    if self.frames().reclaim(FETCH_PAGES as usize, true) == 0 {
+                        return Err(FaultError::OutOfMemory);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings in all of `pages` (mlock, MAP_POPULATE), as `access` would touch them; if there is none, as a
+    /// write where that makes a page private, else as a read.
+    pub(super) fn populate(&self, pages: Range<u64>, access: Option<Access>) -> Result<(), FaultError> {
+        let mut last = None;
+        let mut next = pages.start;
+        while next < pages.end {
+            let (page, touch) = {
+                let state = self.state().read();
+                let Some(mapping) = state.mappings.find(next) else { return Err(FaultError::Unmapped) };
+                let default = if mapping.is_private_writable() { Access::WRITE } else { Access::READ };
+                let window = next..mapping.pages.end.min(pages.end).min(next + CHUNK_FRAMES as u64);
+                let mut touch = Touch::new(access.unwrap_or(default));
+                let is_served =
+                    |page| state.pages.get(page).is_some_and(|entry| touch.is_served_by(mapping, entry));
+                let Some(page) = window.clone().find(|&page| !is_served(page)) else {
+                    next = window.end;
+                    continue;
+                };
+                touch.window = Some(page..window.end);
+                (page, touch)
+            };
+            if last.replace(page) == Some(page) {
+                return Err(FaultError::OutOfMemory);
+            }
+            self.fault_in(page, &touch)?;
+            next = page;
+        }
+        Ok(())
+    }
+}
+
+fn fetch(cache: &PageCache, index: u64, window: Range<u64>) -> Result<(), FaultError> {
+    let outcome = match cache.populate(window) {
+        Err(_) => cache.populate(index..index + 1),
+        Ok(()) => Ok(()),
+    };
+    outcome.map_err(|error| match error {
+        Errno::ENOMEM => FaultError::OutOfMemory,
+        error => FaultError::Io(error),
+    })
+}
+
+impl Edit<'_> {
+    /// Serves one fault, as far as that goes with the lock held.
+    pub(super) fn fault(&mut self, page: u64, touch: &Touch) -> Result<Outcome, FaultError> {
+        if self.state.mappings.find(page).is_none() {
+            self.grow_stack(page)?;
+        }
+        self.with_filler(page, |filler| {
+            if !touch.is_allowed(filler.mapping) {
+                return Err(FaultError::Denied);
+            }
+            filler.serve(page, touch)
+        })
+        .unwrap_or(Err(FaultError::Unmapped))
+    }
+
+    /// Runs `body` on the mapping of `page`, if there is one.
+    pub(super) fn with_filler<T>(&mut self, page: u64, body: impl FnOnce(&mut Filler<'_>) -> T) -> Option<T> {
+        let state = &mut *self.state;
+        let mut filler = Filler {
+            mapping: state.mappings.find(page)?,
+            pages: &mut state.pages,
+            streams: &mut state.streams,
+            displaced: &mut self.removed,
+            frames: self.manager.frames(),
+            space: &**self.manager.address_space(),
+        };
+        Some(body(&mut filler))
+    }
+
+    /// Extends the stack that begins above `page` so that it holds it.
+    fn grow_stack(&mut self, page: u64) -> Result<(), FaultError> {
+        let mappings = &self.state.mappings;
+        let stack = mappings.at_or_after(page).ok_or(FaultError::Unmapped)?;
+        let limit_pages = self.state.limits.stack_bytes >> PAGE_SHIFT;
+        let lowest = stack.pages.end.saturating_sub(limit_pages).max(MIN_PAGE);
+        // Others keep their distance, except guard pages and other stacks.
+        let lowest = match mappings.before(stack.pages.start) {
+            Some(other) if other.protection.is_empty() || other.flags.contains(MappingFlags::GROWS_DOWN) => {
+                lowest.max(other.pages.end)
+            }
+            Some(other) => lowest.max(other.pages.end + STACK_GUARD_PAGES),
+            None => lowest,
+        };
+        if !stack.flags.contains(MappingFlags::GROWS_DOWN) || page < lowest {
+            return Err(FaultError::Unmapped);
+        }
+        let start = page.saturating_sub(STACK_STEP_PAGES - 1).max(lowest);
+        let grown = stack.pages.start - start;
+        let total_bytes = (mappings.total_pages() + grown) << PAGE_SHIFT;
+        if total_bytes > self.state.limits.address_space_bytes {
+            return Err(FaultError::Unmapped);
+        }
+        let old = stack.pages.clone();
+        for mut stack in self.state.mappings.take(old) {
+            stack.move_start(start);
+            self.state.mappings.insert(stack);
+        }
+        Ok(())
+    }
+}
+
+/// Brings pages of one mapping into memory.
+pub(super) struct Filler<'a> {
+    pub(super) mapping: &'a Mapping,
+    pages: &'a mut FrameTable,
+    streams: &'a mut Streams,
+    displaced: &'a mut FrameBatch,
+    frames: &'a Arc<FrameAllocator>,
+    space: &'a dyn AddressSpace,
+}
+
+impl Filler<'_> {
+    /// Brings in `page` for `touch`, and maps it and its neighbours.
+    fn serve(&mut self, page: u64, touch: &Touch) -> Result<Outcome, FaultError> {
+        let bounds = &self.mapping.pages;
+        let block_start = page - page % CHUNK_FRAMES as u64;
+        let block = intersect(&(block_start..block_start + CHUNK_FRAMES as u64), bounds);
+        let mut changed = block.clone();
+        if self.pages.get(page).is_none() {
+            changed = match &self.mapping.contents {
+                Contents::Anonymous => self.fill_with_zeroes(page, touch)?,
+                Contents::Frames { frames, first, .. } => self.share_given(frames, *first),
+                Contents::Cache { .. } => match self.share_cached(page, touch, block)? {
+                    Some(changed) => changed,
+                    None => return Ok(self.fetch_for(page, touch)),
+                },
+            };
+        }
+        let Some(entry) = self.pages.get(page) else { return Ok(self.fetch_for(page, touch)) };
+        if !touch.is_served_by(self.mapping, entry) {
+            let owned = self.make_exclusive(page, touch)?;
+            changed = changed.start.min(owned.start)..changed.end.max(owned.end);
+        }
+        self.map(changed)?;
+        Ok(Outcome::Mapped)
+    }
+
+    /// Fills all that is absent of the mapping's `pages` with what needs no I/O, and maps it. For small new mappings.
+    pub(super) fn fill_eagerly(&mut self, pages: Range<u64>, touch: &Touch) {
+        let outcome = match &self.mapping.contents {
+            Contents::Anonymous => self.fill_with_zeroes(pages.start, touch).map(drop),
+            Contents::Frames { frames, first, .. } => {
+                self.share_given(frames, *first);
+                Ok(())
+            }
+            Contents::Cache { .. } => {
+                self.install_cached(&pages);
+                Ok(())
+            }
+        };
+        // What fails here fails again at the touch, which is then the place to say so.
+        if outcome.is_ok() {
+            let _ = self.map(pages);
+        }
+    }
+
+    /// Enters what is in memory of `pages` into the page tables.
+    pub(super) fn map(&mut self, pages: Range<u64>) -> Result<(), FaultError> {
+        map_resident(self.space, self.frames, self.mapping, self.pages, pages)
+    }
+
+    /// Copies what `mapping` shares with other address spaces or with a cache, around `page`, so that it may be
+    /// written. Returns what has to be mapped anew.
+    fn make_exclusive(&mut self, page: u64, touch: &Touch) -> Result<Range<u64>, FaultError> {
+        let window = match &touch.window {
+            Some(window) => intersect(window, &self.mapping.pages),
+            None if touch.is_forced => page..page + 1,
+            None => {
+                let max = self.window_limit().min(MAX_COPY_PAGES);
+                self.streams.window(page, &self.mapping.pages, GROUP_PAGES.min(max), max)
+            }
+        };
+        let mut to_copy = Vec::new();
+        for (number, entry) in self.pages.range(window.clone()).collect::<Vec<_>>() {
+            if entry.has(EntryFlags::EXCLUSIVE) {
+                continue;
+            }
+            if entry.has(EntryFlags::PRIVATE) && self.frames.is_exclusive(entry.number()) {
+                self.pages.set_flags(number, EntryFlags::PRIVATE | EntryFlags::EXCLUSIVE);
+            } else {
+                to_copy.push((number, entry));
+            }
+        }
+        if self.copy(&to_copy).is_err() {
+            // Not all that was wished for, but what is needed.
+            match self.pages.get(page) {
+                Some(entry) if !entry.has(EntryFlags::EXCLUSIVE) => self.copy(&[(page, entry)])?,
+                _ => {}
+            }
+        }
+        Ok(window)
+    }
+
+    fn copy(&mut self, entries: &[(u64, Entry)]) -> Result<(), FaultError> {
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let span = self.frames.allocate_span(rest.len()).map_err(|_| FaultError::OutOfMemory)?;
+            let (now, later) = rest.split_at(span.count);
+            for (&(page, entry), copy) in now.iter().zip(span.numbers()) {
+                self.frames.copy(entry.number(), copy);
+                let entry = Entry::new(copy, EntryFlags::PRIVATE | EntryFlags::EXCLUSIVE);
+                self.pages.insert(page, entry, self.displaced);
+            }
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Anonymous memory: new frames around `page`.
+    fn fill_with_zeroes(&mut self, page: u64, touch: &Touch) -> Result<Range<u64>, FaultError> {
+        let window = match &touch.window {
+            Some(window) => intersect(window, &self.mapping.pages),
+            None if touch.is_forced => page..page + 1,
+            None => {
+                let max = self.window_limit();
+                self.streams.window(page, &self.mapping.pages, GROUP_PAGES.min(max), max)
+            }
+        };
+        for gap in self.pages.gaps(window.clone()) {
+            if self.fill_gap(gap).is_err() {
+                break;
+            }
+        }
+        if self.pages.get(page).is_none() {
+            self.fill_gap(page..page + 1)?;
+        }
+        Ok(window)
+    }
+
+    fn fill_gap(&mut self, gap: Range<u64>) -> Result<(), FaultError> {
+        let large = CHUNK_FRAMES as u64;
+        let mut next = gap.start;
+        while next < gap.end {
+            // Whole chunks come where large pages can map them.
+            let until = if next % large == 0 { next + large } else { next.next_multiple_of(large) };
+            let wanted = until.min(gap.end) - next;
+            let span = self.frames.allocate_span(wanted as usize).map_err(|_| FaultError::OutOfMemory)?;
+            for number in span.numbers() {
+                let entry = Entry::new(number, EntryFlags::PRIVATE | EntryFlags::EXCLUSIVE);
+                self.pages.insert(next, entry, self.displaced);
+                next += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what the cache has of the block of `page`. `None`: the page itself must be fetched first.
+    fn share_cached(
+        &mut self,
+        page: u64,
+        touch: &Touch,
+        block: Range<u64>,
+    ) -> Result<Option<Range<u64>>, FaultError> {
+        let Some((cache, index)) = self.mapping.cached(page) else { return Ok(None) };
+        let window = match &touch.window {
+            Some(window) => intersect(window, &self.mapping.pages),
+            None if touch.is_forced => page..page + 1,
+            None => {
+                // A hole in a file stays a hole where nobody has been; shared memory is all there to be used.
+                let is_file = matches!(&self.mapping.contents, Contents::Cache { file: Some(_), .. });
+                let (first, max) = (if is_file { 1 } else { GROUP_PAGES }, self.window_limit());
+                self.streams.window(page, &self.mapping.pages, first.min(max), max)
+            }
+        };
+        let first = index - (page - window.start);
+        let indexes = first..first + (window.end - window.start);
+        match cache.prepare(index, indexes) {
+            Ok(Presence::Ready) => {}
+            Ok(Presence::InSource) => return Ok(None),
+            Ok(Presence::PastEnd) => return Err(FaultError::PastEnd),
+            Err(Errno::ENOMEM) => return Err(FaultError::OutOfMemory),
+            Err(error) => return Err(FaultError::Io(error)),
+        }
+        let all = window.start.min(block.start)..window.end.max(block.end);
+        self.install_cached(&all);
+        Ok(Some(all))
+    }
+
+    /// Takes over the pages of `pages` that the cache has and the mapping has not.
+    fn install_cached(&mut self, pages: &Range<u64>) {
+        for gap in self.pages.gaps(pages.clone()) {
+            let Some((cache, first)) = self.mapping.cached(gap.start) else { return };
+            let indexes = first..first + (gap.end - gap.start);
+            cache.share(indexes, self.mapping.may_share_writes(), |index, number| {
+                let entry = Entry::new(number, EntryFlags::empty());
+                self.pages.insert(gap.start + (index - first), entry, self.displaced);
+            });
+        }
+    }
+
+    /// Takes over all the given frames that the mapping shows.
+    fn share_given(&mut self, given: &[Frame], first: u64) -> Range<u64> {
+        let pages = self.mapping.pages.clone();
+        for gap in self.pages.gaps(pages.clone()) {
+            for page in gap {
+                let Some(frame) = given.get((first + (page - pages.start)) as usize) else { break };
+                self.frames.retain(frame.number());
+                self.pages.insert(page, Entry::new(frame.number(), EntryFlags::empty()), self.displaced);
+            }
+        }
+        pages
+    }
+
+    fn fetch_for(&self, page: u64, touch: &Touch) -> Outcome {
+        let Some((cache, index)) = self.mapping.cached(page) else { return Outcome::Mapped };
+        let window = match &touch.window {
+            Some(window) => {
+                let window = intersect(window, &self.mapping.pages);
+                let first = index - (page - window.start);
+                first..first + (window.end - window.start)
+            }
+            None => {
+                let is_random = self.mapping.flags.contains(MappingFlags::RANDOM);
+                let count = if is_random { GROUP_PAGES } else { FETCH_PAGES };
+                let first = index - index % count;
+                first..first + count
+            }
+        };
+        Outcome::Fetch { cache: cache.clone(), index, window }
+    }
+
+    /// Most pages that one fault may bring in: less when memory gets short.
+    fn window_limit(&self) -> u64 {
+        (self.frames.free_frames() / 16).clamp(1, MAX_WINDOW)
+    }
+}
+
+/// Enters what `table` has of `pages`, which lie in `mapping`, into the page tables.
+pub(super) fn map_resident(
+    space: &dyn AddressSpace,
+    frames: &FrameAllocator,
+    mapping: &Mapping,
+    table: &FrameTable,
+    pages: Range<u64>,
+) -> Result<(), FaultError> {
+    if mapping.protection.is_empty() {
+        return Ok(());
+    }
+    let mut batch = Batch::default();
+    let mut outcome = Ok(());
+    for (page, entry) in table.range(pages.clone()) {
+        let access = mapping.access(entry.has(EntryFlags::EXCLUSIVE));
+        if page != batch.pages.end || access != batch.access {
+            outcome = outcome.and_then(|()| batch.flush(space));
+            batch = Batch { pages: page..page, access, runs: Vec::new() };
+        }
+        batch.push(frames.address(entry.number()));
+    }
+    outcome = outcome.and_then(|()| batch.flush(space));
+    if outcome.is_err() {
+        // An old translation may be left: none is right, a wrong one is not.
+        space.unmap(virtual_range(&pages));
+    }
+    outcome
+}
+
+/// Pages that follow each other and have the same access.
+#[derive(Default)]
+struct Batch {
+    pages: Range<u64>,
+    access: Access,
+    runs: Vec<FrameRun>,
+}
+
+impl Batch {
+    fn push(&mut self, address: GuestAddress) {
+        match self.runs.last_mut() {
+            Some(run) if run.start.0 + ((run.pages as u64) << PAGE_SHIFT) == address.0 => run.pages += 1,
+            _ => self.runs.push(FrameRun { start: address, pages: 1 }),
+        }
+        self.pages.end += 1;
+    }
+
+    fn flush(&self, space: &dyn AddressSpace) -> Result<(), FaultError> {
+        if self.runs.is_empty() {
+            return Ok(());
+        }
+        space.map(virtual_range(&self.pages).start, &self.runs, self.access).map_err(|error| {
+            log::warn!("{error}");
+            FaultError::OutOfMemory
+        })
+    }
+}

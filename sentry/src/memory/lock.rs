@@ -1,0 +1,121 @@
+//! Memory that stays in memory: mlock(2) and its kin.
+//!
+//! Nothing is ever swapped out, so a lock brings pages in, keeps madvise(2) from dropping them, and counts.
+
+use std::ops::Range;
+
+use super::manager::MemoryManager;
+use super::map::checked_pages;
+use super::mapping::{MappingFlags, intersect};
+use super::place::END_PAGE;
+use crate::Errno;
+use crate::platform::{PAGE_SHIFT, PAGE_SIZE, VirtualAddress};
+
+impl MemoryManager {
+    /// Locks a range, which need not begin at a page. `on_fault`: pages come in when touched (`man 2 mlock2`).
+    ///
+    /// # Errors
+    /// ENOMEM: over RLIMIT_MEMLOCK, or something is not mapped or cannot be had; EPERM: the limit is 0; EINVAL.
+    pub fn mlock(&self, address: VirtualAddress, len_bytes: u64, on_fault: bool) -> Result<(), Errno> {
+        let pages = enclosing_pages(address, len_bytes)?;
+        let set = lock_flags(on_fault);
+        {
+            let mut edit = self.edit();
+            check_permitted(edit.state.limits.locked_bytes)?;
+            let mappings = &mut edit.state.mappings;
+            let already: u64 = mappings
+                .overlapping(pages.clone())
+                .filter(|mapping| mapping.flags.contains(MappingFlags::LOCKED))
+                .map(|mapping| intersect(&mapping.pages, &pages))
+                .map(|part| part.end - part.start)
+                .sum();
+            let total = mappings.locked_pages() + (pages.end - pages.start) - already;
+            let covered = mappings.covered_until(pages.clone());
+            let has_room = mappings.has_room(pages.clone(), 0);
+            if total.saturating_mul(PAGE_SIZE) > edit.state.limits.locked_bytes || !has_room {
+                return Err(Errno::ENOMEM);
+            }
+            edit.state.mappings.update(pages.start..covered, |mapping| change(&mut mapping.flags, set));
+            if covered < pages.end {
+                return Err(Errno::ENOMEM);
+            }
+        }
+        if on_fault {
+            return Ok(());
+        }
+        self.populate(pages, None).map_err(|_| Errno::ENOMEM)
+    }
+
+    /// Unlocks a range (`man 2 munlock`).
+    ///
+    /// # Errors
+    /// ENOMEM if something is not mapped; EINVAL.
+    pub fn munlock(&self, address: VirtualAddress, len_bytes: u64) -> Result<(), Errno> {
+        let pages = enclosing_pages(address, len_bytes)?;
+        let mut edit = self.edit();
+        let mappings = &mut edit.state.mappings;
+        if !mappings.has_room(pages.clone(), 0) {
+            return Err(Errno::ENOMEM);
+        }
+        let covered = mappings.covered_until(pages.clone());
+        mappings.update(pages.start..covered, |mapping| change(&mut mapping.flags, MappingFlags::empty()));
+        if covered < pages.end { Err(Errno::ENOMEM) } else { Ok(()) }
+    }
+
+    /// Locks all that is mapped now (`current`), and what will be (`future`) (`man 2 mlockall`).
+    ///
+    /// # Errors
+    /// ENOMEM: over RLIMIT_MEMLOCK; EPERM: the limit is 0.
+    pub fn mlockall(&self, current: bool, future: bool, on_fault: bool) -> Result<(), Errno> {
+        let set = lock_flags(on_fault);
+        let ranges: Vec<Range<u64>> = {
+            let mut edit = self.edit();
+            check_permitted(edit.state.limits.locked_bytes)?;
+            let total_bytes = edit.state.mappings.total_pages() << PAGE_SHIFT;
+            if current && total_bytes > edit.state.limits.locked_bytes {
+                return Err(Errno::ENOMEM);
+            }
+            edit.state.future_locks = if future { set } else { MappingFlags::empty() };
+            if !current {
+                return Ok(());
+            }
+            edit.state.mappings.update(0..END_PAGE, |mapping| change(&mut mapping.flags, set));
+            edit.state.mappings.iter().map(|mapping| mapping.pages.clone()).collect()
+        };
+        if !on_fault {
+            // What cannot be had now is no error (`man 2 mlockall` names none for it).
+            for pages in ranges {
+                let _ = self.populate(pages, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Unlocks everything, and what will be mapped (`man 2 munlockall`).
+    pub fn munlockall(&self) {
+        let mut edit = self.edit();
+        edit.state.future_locks = MappingFlags::empty();
+        let none = MappingFlags::empty();
+        edit.state.mappings.update(0..END_PAGE, |mapping| change(&mut mapping.flags, none));
+    }
+}
+
+fn lock_flags(on_fault: bool) -> MappingFlags {
+    let mut flags = MappingFlags::LOCKED;
+    flags.set(MappingFlags::LOCKED_ON_FAULT, on_fault);
+    flags
+}
+
+fn change(flags: &mut MappingFlags, set: MappingFlags) {
+    *flags = (*flags - (MappingFlags::LOCKED | MappingFlags::LOCKED_ON_FAULT)) | set;
+}
+
+fn check_permitted(locked_bytes: u64) -> Result<(), Errno> {
+    if locked_bytes == 0 { Err(Errno::EPERM) } else { Ok(()) }
+}
+
+/// All pages that a range touches.
+fn enclosing_pages(address: VirtualAddress, len_bytes: u64) -> Result<Range<u64>, Errno> {
+    let len_bytes = len_bytes.checked_add(address.page_offset()).ok_or(Errno::EINVAL)?;
+    checked_pages(address.page_down(), len_bytes).ok_or(Errno::ENOMEM)
+}

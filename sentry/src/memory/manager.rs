@@ -1,0 +1,252 @@
+//! One address space.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{RwLock, RwLockWriteGuard};
+
+use super::FrameAllocator;
+use super::frame::FrameBatch;
+use super::layout::Layout;
+use super::mapping::{Mapping, intersect, virtual_range};
+use super::mappings::Mappings;
+use super::page_cache::Mapper;
+use super::stream::Streams;
+use super::table::{Entry, EntryFlags, FrameTable};
+use crate::Errno;
+use crate::platform::{AddressSpace, PAGE_SHIFT, Platform};
+
+/// The resource limits that memory obeys, in bytes (`man 2 getrlimit`). `u64::MAX` is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// RLIMIT_AS.
+    pub address_space_bytes: u64,
+    /// RLIMIT_DATA.
+    pub data_bytes: u64,
+    /// RLIMIT_STACK.
+    pub stack_bytes: u64,
+    /// RLIMIT_MEMLOCK; `u64::MAX` too for who has CAP_IPC_LOCK.
+    pub locked_bytes: u64,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        Self {
+            address_space_bytes: u64::MAX,
+            data_bytes: u64::MAX,
+            stack_bytes: 8 << 20,
+            locked_bytes: 8 << 20,
+        }
+    }
+}
+
+/// One address space: its mappings, the frames that they hold, and the page tables that show them to user code.
+pub struct MemoryManager {
+    id: u64,
+    platform: Arc<dyn Platform>,
+    /// Before the state, so that the tables are gone when the frames become free.
+    address_space: Arc<dyn AddressSpace>,
+    state: RwLock<State>,
+    frames: Arc<FrameAllocator>,
+    faults: AtomicU64,
+    this: Weak<Self>,
+}
+
+/// What the lock of a [`MemoryManager`] protects.
+pub(super) struct State {
+    /// What is mapped.
+    pub(super) mappings: Mappings,
+    /// What is in memory of it. The page tables never hold anything else.
+    pub(super) pages: FrameTable,
+    /// Where faults have been lately.
+    pub(super) streams: Streams,
+    /// How much it may be.
+    pub(super) limits: MemoryLimits,
+    /// Where the program's parts are.
+    pub(super) layout: Layout,
+    /// The flags of mlockall(2) for mappings to come.
+    pub(super) future_locks: super::MappingFlags,
+    /// Most pages that were ever in memory.
+    pub(super) peak_pages: u64,
+}
+
+/// An address space that is being changed. What is removed from it is let go after the lock.
+pub(super) struct Edit<'a> {
+    /// Whose address space it is.
+    pub(super) manager: &'a MemoryManager,
+    /// What the lock protects; released before the fields below.
+    pub(super) state: RwLockWriteGuard<'a, State>,
+    /// Frames that were removed.
+    pub(super) removed: FrameBatch,
+    /// Mappings that were removed: dropping one may close a file.
+    pub(super) unmapped: Vec<Mapping>,
+}
+
+impl MemoryManager {
+    /// Makes an empty address space.
+    ///
+    /// # Errors
+    /// ENOMEM: the host is out of a resource.
+    pub fn new(platform: &Arc<dyn Platform>, frames: &Arc<FrameAllocator>) -> Result<Arc<Self>, Errno> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let address_space = platform.new_address_space().map_err(|error| {
+            log::warn!("{error}");
+            Errno::ENOMEM
+        })?;
+        Ok(Arc::new_cyclic(|this| Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            platform: platform.clone(),
+            address_space,
+            state: RwLock::new(State {
+                mappings: Mappings::default(),
+                pages: FrameTable::new(frames),
+                streams: Streams::default(),
+                limits: MemoryLimits::default(),
+                layout: Layout::default(),
+                future_locks: super::MappingFlags::empty(),
+                peak_pages: 0,
+            }),
+            frames: frames.clone(),
+            faults: AtomicU64::new(0),
+            this: this.clone(),
+        }))
+    }
+
+    /// The page tables.
+    pub fn address_space(&self) -> &Arc<dyn AddressSpace> {
+        &self.address_space
+    }
+
+    /// A number that no other address space has.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Where frames come from.
+    pub fn frames(&self) -> &Arc<FrameAllocator> {
+        &self.frames
+    }
+
+    /// The limits that apply.
+    pub fn limits(&self) -> MemoryLimits {
+        self.state.read().limits
+    }
+
+    /// Changes the limits. What is mapped already stays.
+    pub fn set_limits(&self, limits: MemoryLimits) {
+        self.state.write().limits = limits;
+    }
+
+    /// Changes how far the stack may grow (RLIMIT_STACK).
+    pub fn set_stack_limit(&self, stack_bytes: u64) {
+        self.state.write().limits.stack_bytes = stack_bytes;
+    }
+
+    /// Bytes in memory now.
+    pub fn resident_bytes(&self) -> u64 {
+        self.state.read().pages.len() << PAGE_SHIFT
+    }
+
+    /// Most bytes that ever were in memory.
+    pub fn max_resident_bytes(&self) -> u64 {
+        let state = self.state.read();
+        state.peak_pages.max(state.pages.len()) << PAGE_SHIFT
+    }
+
+    /// Faults that user code has had.
+    pub fn fault_count(&self) -> u64 {
+        self.faults.load(Ordering::Relaxed)
+    }
+
+    /// Counts a fault of user code.
+    pub(super) fn count_fault(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The platform that it lives on.
+    pub(super) fn platform(&self) -> &Arc<dyn Platform> {
+        &self.platform
+    }
+
+    /// What the lock protects.
+    pub(super) fn state(&self) -> &RwLock<State> {
+        &self.state
+    }
+
+    /// This address space as caches know it.
+    pub(super) fn as_mapper(&self) -> Weak<dyn Mapper> {
+        self.this.clone()
+    }
+
+    /// Takes the lock to change something.
+    pub(super) fn edit(&self) -> Edit<'_> {
+        self.edit_locked(self.state.write())
+    }
+
+    fn edit_locked<'a>(&'a self, state: RwLockWriteGuard<'a, State>) -> Edit<'a> {
+        Edit { manager: self, state, removed: FrameBatch::new(&self.frames), unmapped: Vec::new() }
+    }
+}
+
+impl Drop for MemoryManager {
+    fn drop(&mut self) {
+        // Someone else keeps the tables: they must not show the frames any more.
+        if Arc::strong_count(&self.address_space) > 1 {
+            self.address_space.clear();
+        }
+    }
+}
+
+impl Edit<'_> {
+    /// The page tables.
+    pub(super) fn space(&self) -> &dyn AddressSpace {
+        &*self.manager.address_space
+    }
+
+    /// Removes all mappings of `pages`, and what they hold.
+    pub(super) fn unmap(&mut self, pages: Range<u64>) {
+        self.discard(pages.clone(), |_| true);
+        let unmapped = self.state.mappings.take(pages);
+        self.unmapped.extend(unmapped);
+    }
+
+    /// Removes the frames of `pages` for which `wanted` holds; the mappings stay.
+    pub(super) fn discard(&mut self, pages: Range<u64>, wanted: impl Fn(Entry) -> bool) {
+        self.state.peak_pages = self.state.peak_pages.max(self.state.pages.len());
+        if let Some(span) = self.state.pages.take(pages, &mut self.removed, |_, entry| wanted(entry)) {
+            self.manager.address_space.unmap(virtual_range(&span));
+        }
+    }
+
+    fn discard_cached(&mut self, cache: u64, indexes: &Range<u64>, including_private: bool) {
+        let ranges: Vec<Range<u64>> = self
+            .state
+            .mappings
+            .iter()
+            .filter_map(|mapping| {
+                let (behind, first) = mapping.cached(mapping.pages.start)?;
+                let shared = intersect(&(first..first.saturating_add(mapping.len())), indexes);
+                (behind.id() == cache).then(|| {
+                    let start = mapping.pages.start + (shared.start - first);
+                    start..start + (shared.end - shared.start)
+                })
+            })
+            .collect();
+        for pages in ranges {
+            self.discard(pages, |entry| including_private || !entry.has(EntryFlags::PRIVATE));
+        }
+    }
+}
+
+impl Mapper for MemoryManager {
+    fn unmap_cached(&self, cache: u64, pages: Range<u64>, including_private: bool) {
+        self.edit().discard_cached(cache, &pages, including_private);
+    }
+
+    fn try_unmap_cached(&self, cache: u64) {
+        if let Some(state) = self.state.try_write() {
+            self.edit_locked(state).discard_cached(cache, &(0..u64::MAX), false);
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! Making, changing and removing mappings: mmap(2), munmap(2), mprotect(2), brk(2).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Frame;
+use super::fault::{Touch, map_resident};
+use super::manager::{Edit, MemoryManager};
+use super::mapping::{Contents, Mapping, MappingFlags, intersect, virtual_range};
+use super::page_cache::PageCache;
+use super::place::{self, END_PAGE, MIN_PAGE};
+use super::request::{Backing, MapFlags, MapRequest, Protection};
+use crate::Errno;
+use crate::platform::{Access, PAGE_SHIFT, PAGE_SIZE, VirtualAddress};
+
+/// New mappings up to this size are filled at once: the faults would cost more.
+const EAGER_PAGES: u64 = 64;
+/// Private writable mappings of files up to this size are copied at once.
+const EAGER_COPY_PAGES: u64 = 16;
+
+impl MemoryManager {
+    /// Makes a mapping, and returns where it is (`man 2 mmap`).
+    ///
+    /// # Errors
+    /// EINVAL, ENOMEM, EEXIST, EPERM, EAGAIN (over RLIMIT_MEMLOCK), EOVERFLOW, as the manual page has them.
+    pub fn mmap(&self, request: MapRequest) -> Result<VirtualAddress, Errno> {
+        let flags = request.flags;
+        let (pages, is_locked) = {
+            let mut edit = self.edit();
+            let pages = edit.map(request)?;
+            (pages.clone(), edit.fill_new(pages))
+        };
+        let is_populated = flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK);
+        if is_populated || is_locked {
+            // What cannot be had now is no error (`man 2 mmap`, MAP_POPULATE).
+            let _ = self.populate(pages.clone(), None);
+        } else {
+            self.fetch_small_data(pages.clone());
+        }
+        Ok(virtual_range(&pages).start)
+    }
+
+    /// Maps given frames, read-only to the kernel's own eyes or as `protection` says: the vDSO and its data.
+    /// `name` is shown in `/proc/PID/maps`.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn map_special(
+        &self,
+        frames: Arc<[Frame]>,
+        protection: Protection,
+        name: &'static str,
+    ) -> Result<VirtualAddress, Errno> {
+        let mut edit = self.edit();
+        let len = frames.len() as u64;
+        let pages = edit.place(VirtualAddress::NULL, len, MapFlags::PRIVATE)?;
+        edit.check_room(&pages, len)?;
+        edit.state.mappings.insert(Mapping {
+            pages: pages.clone(),
+            protection,
+            max_protection: Protection::all(),
+            flags: MappingFlags::empty(),
+            contents: Contents::Frames { frames, first: 0, name },
+        });
+        edit.fill_new(pages.clone());
+        Ok(virtual_range(&pages).start)
+    }
+
+    /// Removes what is mapped in a range (`man 2 munmap`).
+    ///
+    /// # Errors
+    /// EINVAL; ENOMEM if a mapping would be split and there are too many.
+    pub fn munmap(&self, address: VirtualAddress, len_bytes: u64) -> Result<(), Errno> {
+        let pages = checked_pages(address, len_bytes).ok_or(Errno::EINVAL)?;
+        if pages.is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        let mut edit = self.edit();
+        if !edit.state.mappings.has_room(pages.clone(), 0) {
+            return Err(Errno::ENOMEM);
+        }
+        edit.unmap(pages);
+        Ok(())
+    }
+
+    /// Changes the protection of a range (`man 2 mprotect`). `grows_down`: PROT_GROWSDOWN, from the start of the stack on.
+    ///
+    /// # Errors
+    /// EINVAL; ENOMEM if something is not mapped, or if there are too many mappings; EACCES. What lies before the place
+    /// of the error has changed.
+    pub fn mprotect(
+        &self,
+        address: VirtualAddress,
+        len_bytes: u64,
+        protection: Protection,
+        grows_down: bool,
+    ) -> Result<(), Errno> {
+        if !address.is_page_aligned() {
+            return Err(Errno::EINVAL);
+        }
+        let mut pages = checked_pages(address, len_bytes).ok_or(Errno::ENOMEM)?;
+        if pages.is_empty() {
+            return Ok(());
+        }
+        let mut edit = self.edit();
+        if grows_down {
+            let first = edit.state.mappings.find(pages.start).ok_or(Errno::ENOMEM)?;
+            if !first.flags.contains(MappingFlags::GROWS_DOWN) {
+                return Err(Errno::EINVAL);
+            }
+            pages.start = first.pages.start;
+        }
+        edit.protect(pages, protection)
+    }
+
+    /// Moves the end of the heap, and returns where it is then: where it was, if that cannot be (`man 2 brk`).
+    pub fn brk(&self, address: VirtualAddress) -> VirtualAddress {
+        let mut edit = self.edit();
+        let layout = &edit.state.layout;
+        let (start, old) = (layout.brk_start, layout.brk);
+        let (Some(old_end), Some(new_end)) = (old.page_up(), address.page_up()) else { return old };
+        if address < start || address > VirtualAddress::USER_END {
+            return old;
+        }
+        let (old_page, new_page) = (old_end.0 >> PAGE_SHIFT, new_end.0 >> PAGE_SHIFT);
+        if new_page > old_page {
+            if edit.grow_heap(old_page..new_page, address.0 - start.0).is_err() {
+                return old;
+            }
+        } else if new_page < old_page {
+            edit.unmap(new_page..old_page);
+        }
+        edit.state.layout.brk = address;
+        address
+    }
+
+    /// Says where the heap begins: at the first page boundary from `end`, the end of the program, on.
+    ///
+    /// # Errors
+    /// ENOMEM: the program ends at the end of the address space.
+    pub fn set_brk_start(&self, end: VirtualAddress) -> Result<(), Errno> {
+        let start = end.page_up().filter(|start| *start < VirtualAddress::USER_END).ok_or(Errno::ENOMEM)?;
+        let mut edit = self.edit();
+        edit.state.layout.brk_start = start;
+        edit.state.layout.brk = start;
+        Ok(())
+    }
+
+    /// The data of a program is written soon: fetch and copy it now.
+    fn fetch_small_data(&self, pages: Range<u64>) {
+        let is_small_data = {
+            let state = self.state().read();
+            state.mappings.find(pages.start).is_some_and(|mapping| {
+                mapping.is_private_writable()
+                    && matches!(mapping.contents, Contents::Cache { .. })
+                    && pages.end - pages.start <= EAGER_COPY_PAGES
+            })
+        };
+        if is_small_data {
+            let touch = Touch { window: Some(pages.clone()), ..Touch::new(Access::WRITE) };
+            // What cannot be had now fails again at the touch.
+            let _ = self.fault_in(pages.start, &touch);
+        }
+    }
+}
+
+impl Edit<'_> {
+    /// Makes the mapping that is asked for, and returns its pages.
+    fn map(&mut self, request: MapRequest) -> Result<Range<u64>, Errno> {
+        let MapRequest { address, len_bytes, protection, flags, backing } = request;
+        if len_bytes == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let len = pages_in(len_bytes).filter(|&len| len <= END_PAGE).ok_or(Errno::ENOMEM)?;
+        let mut mapping_flags = self.mapping_flags(flags);
+        let pages = self.place(address, len, flags)?;
+        let (contents, max_protection) = match backing {
+            Backing::File { cache, offset, file, max_protection } => {
+                if !offset.is_multiple_of(PAGE_SIZE) {
+                    return Err(Errno::EINVAL);
+                }
+                offset.checked_add(len << PAGE_SHIFT).ok_or(Errno::EOVERFLOW)?;
+                mapping_flags.remove(MappingFlags::GROWS_DOWN);
+                (self.cache_contents(&cache, offset >> PAGE_SHIFT, file), max_protection)
+            }
+            Backing::Anonymous if flags.contains(MapFlags::SHARED) => {
+                let cache = PageCache::new(self.manager.frames(), None, len << PAGE_SHIFT);
+                (self.cache_contents(&cache, 0, None), Protection::all())
+            }
+            Backing::Anonymous => (Contents::Anonymous, Protection::all()),
+        };
+        if !max_protection.contains(protection) {
+            return Err(Errno::EACCES);
+        }
+        let mapping =
+            Mapping { pages: pages.clone(), protection, max_protection, flags: mapping_flags, contents };
+        self.check_room(&pages, len - self.state.mappings.pages_in(pages.clone()))?;
+        self.check_commit(&mapping)?;
+        self.check_data(&mapping, len)?;
+        self.check_locked(&mapping, len)?;
+        self.unmap(pages.clone());
+        self.state.mappings.insert(mapping);
+        Ok(pages)
+    }
+
+    fn mapping_flags(&self, flags: MapFlags) -> MappingFlags {
+        let mut mapping_flags = self.state.future_locks;
+        for (flag, mapping_flag) in [
+            (MapFlags::SHARED, MappingFlags::SHARED),
+            (MapFlags::GROWSDOWN, MappingFlags::GROWS_DOWN),
+            (MapFlags::NORESERVE, MappingFlags::NO_RESERVE),
+            (MapFlags::LOCKED, MappingFlags::LOCKED),
+        ] {
+            mapping_flags.set(mapping_flag, flags.contains(flag) || mapping_flags.contains(mapping_flag));
+        }
+        mapping_flags
+    }
+
+    /// A place among the mappers of `cache`.
+    pub(super) fn cache_contents(
+        &self,
+        cache: &Arc<PageCache>,
+        first: u64,
+        file: Option<Arc<dyn super::MappedFile>>,
+    ) -> Contents {
+        Contents::Cache { attachment: cache.attach(self.manager.id(), self.manager.as_mapper()), first, file }
+    }
+
+    /// Finds the pages for a mapping of `len` pages.
+    pub(super) fn place(
+        &self,
+        address: VirtualAddress,
+        len: u64,
+        flags: MapFlags,
+    ) -> Result<Range<u64>, Errno> {
+        let mappings = &self.state.mappings;
+        if flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
+            if !address.is_page_aligned() {
+                return Err(Errno::EINVAL);
+            }
+            let pages = checked_pages(address, len << PAGE_SHIFT).ok_or(Errno::ENOMEM)?;
+            if pages.start < MIN_PAGE {
+                return Err(Errno::EPERM);
+            }
+            let is_taken = mappings.overlapping(pages.clone()).next().is_some();
+            if flags.contains(MapFlags::FIXED_NOREPLACE) && is_taken {
+                return Err(Errno::EEXIST);
+            }
+            return Ok(pages);
+        }
+        let hint = address.page_up().map_or(END_PAGE, |address| address.0 >> PAGE_SHIFT);
+        if !address.is_null() {
+            let hint = hint.max(MIN_PAGE);
+            let is_inside = hint.checked_add(len).is_some_and(|end| end <= END_PAGE);
+            let is_low = !flags.contains(MapFlags::LOW_32BIT) || hint + len <= place::LOW_PAGES.end;
+            if is_inside && is_low && place::is_free(mappings, hint..hint + len) {
+                return Ok(hint..hint + len);
+            }
+        }
+        let base = place::base_page(self.state.limits.stack_bytes);
+        let start = if flags.contains(MapFlags::LOW_32BIT) {
+            place::find_lowest(mappings, place::LOW_PAGES, len)
+        } else {
+            place::find_highest(mappings, MIN_PAGE..base, len)
+                .or_else(|| place::find_lowest(mappings, base..END_PAGE, len))
+        };
+        start.map(|start| start..start + len).ok_or(Errno::ENOMEM)
+    }
+
+    /// Checks that `added` pages more, and the mapping of `pages`, are not too much.
+    pub(super) fn check_room(&self, pages: &Range<u64>, added: u64) -> Result<(), Errno> {
+        let mappings = &self.state.mappings;
+        let total_bytes = (mappings.total_pages() + added) << PAGE_SHIFT;
+        let is_within = total_bytes <= self.state.limits.address_space_bytes;
+        if is_within && mappings.has_room(pages.clone(), 1) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// Refuses what can never be in memory (Linux's heuristic overcommit).
+    pub(super) fn check_commit(&self, mapping: &Mapping) -> Result<(), Errno> {
+        let is_charged = mapping.protection.contains(Access::WRITE) && !mapping.is_shared()
+            || matches!(mapping.contents, Contents::Cache { file: None, .. });
+        let is_reserved = !mapping.flags.contains(MappingFlags::NO_RESERVE);
+        if is_charged && is_reserved && mapping.len() > self.manager.frames().limit_frames() {
+            return Err(Errno::ENOMEM);
+        }
+        Ok(())
+    }
+
+    /// Checks RLIMIT_DATA, if `added` pages more are to be like `mapping`.
+    pub(super) fn check_data(&self, mapping: &Mapping, added: u64) -> Result<(), Errno> {
+        let limit = self.state.limits.data_bytes;
+        if limit == u64::MAX || !is_data(mapping) {
+            return Ok(());
+        }
+        let data = self.state.mappings.iter().filter(|mapping| is_data(mapping));
+        let total = data.map(Mapping::len).sum::<u64>() + added;
+        if total << PAGE_SHIFT > limit { Err(Errno::ENOMEM) } else { Ok(()) }
+    }
+
+    /// Checks RLIMIT_MEMLOCK, if `added` pages more are to be like `mapping`.
+    pub(super) fn check_locked(&self, mapping: &Mapping, added: u64) -> Result<(), Errno> {
+        let total = self.state.mappings.locked_pages() + added;
+        let is_locked = mapping.flags.contains(MappingFlags::LOCKED);
+        if is_locked && total.saturating_mul(PAGE_SIZE) > self.state.limits.locked_bytes {
+            return Err(Errno::EAGAIN);
+        }
+        Ok(())
+    }
+
+    /// Fills a small new mapping with what needs no I/O. Returns whether the mapping is locked in memory.
+    fn fill_new(&mut self, pages: Range<u64>) -> bool {
+        self.with_filler(pages.start, |filler| {
+            let mapping = filler.mapping;
+            let is_small = pages.end - pages.start <= EAGER_PAGES;
+            let is_useful = match mapping.contents {
+                Contents::Anonymous => mapping.protection.contains(Access::WRITE),
+                // Shared writable pages count as changed once they are mapped: not before they are touched.
+                Contents::Cache { .. } => !mapping.may_share_writes(),
+                Contents::Frames { .. } => true,
+            };
+            let is_reserved = !mapping.flags.contains(MappingFlags::NO_RESERVE);
+            if is_small && is_useful && is_reserved && !mapping.protection.is_empty() {
+                let touch = Touch { window: Some(pages.clone()), ..Touch::new(Access::READ) };
+                filler.fill_eagerly(pages, &touch);
+            }
+            let lock = MappingFlags::LOCKED | MappingFlags::LOCKED_ON_FAULT;
+            mapping.flags & lock == MappingFlags::LOCKED
+        })
+        .unwrap_or(false)
+    }
+
+    fn grow_heap(&mut self, pages: Range<u64>, heap_bytes: u64) -> Result<(), Errno> {
+        let (data_start, data_end) = self.state.layout.data;
+        let data_bytes = heap_bytes.saturating_add(data_end.0.saturating_sub(data_start.0));
+        let len = pages.end - pages.start;
+        if data_bytes > self.state.limits.data_bytes || !place::is_free(&self.state.mappings, pages.clone()) {
+            return Err(Errno::ENOMEM);
+        }
+        let heap = Mapping {
+            pages: pages.clone(),
+            protection: Access::READ | Access::WRITE,
+            max_protection: Protection::all(),
+            flags: self.state.future_locks,
+            contents: Contents::Anonymous,
+        };
+        self.check_room(&pages, len)?;
+        self.check_commit(&heap)?;
+        self.check_locked(&heap, len)?;
+        self.state.mappings.insert(heap);
+        self.fill_new(pages);
+        Ok(())
+    }
+
+    /// Changes the protection of `pages`, up to the first place where that is not possible.
+    fn protect(&mut self, pages: Range<u64>, protection: Protection) -> Result<(), Errno> {
+        if !self.state.mappings.has_room(pages.clone(), 0) {
+            return Err(Errno::ENOMEM);
+        }
+        let mut end = self.state.mappings.covered_until(pages.clone());
+        let mut outcome = if end < pages.end { Err(Errno::ENOMEM) } else { Ok(()) };
+        for mapping in self.state.mappings.overlapping(pages.start..end) {
+            let refusal = if !mapping.max_protection.contains(protection) {
+                Err(Errno::EACCES)
+            } else if protection.contains(Access::WRITE) && !mapping.protection.contains(Access::WRITE) {
+                let mut changed = mapping.clone();
+                changed.protection = protection;
+                self.check_commit(&changed).and_then(|()| self.check_data(&changed, mapping.len()))
+            } else {
+                Ok(())
+            };
+            if refusal.is_err() {
+                end = mapping.pages.start.max(pages.start);
+                outcome = refusal;
+                break;
+            }
+        }
+        if pages.start < end {
+            self.apply_protection(pages.start..end, protection);
+        }
+        outcome
+    }
+
+    fn apply_protection(&mut self, pages: Range<u64>, protection: Protection) {
+        let changing: Vec<_> = self
+            .state
+            .mappings
+            .overlapping(pages.clone())
+            .filter(|mapping| mapping.protection != protection)
+            .map(|mapping| {
+                let was_reserved =
+                    mapping.protection.is_empty() && matches!(mapping.contents, Contents::Anonymous);
+                (intersect(&mapping.pages, &pages), was_reserved)
+            })
+            .collect();
+        self.state.mappings.update(pages, |mapping| mapping.protection = protection);
+        for (pages, was_reserved) in changing {
+            self.reflect_protection(pages, protection, was_reserved);
+        }
+    }
+
+    /// Brings the page tables in line with the protection that `pages` have now.
+    fn reflect_protection(&mut self, pages: Range<u64>, protection: Protection, was_reserved: bool) {
+        let is_small = |pages: &Range<u64>| pages.end - pages.start <= EAGER_PAGES;
+        if let Some(resident) = self.state.pages.span(pages.clone()) {
+            // Nothing keeps more than the new protection; what gains something gets it just below, or at the touch.
+            let range = virtual_range(&resident);
+            match protection.is_empty() {
+                true => self.space().unmap(range),
+                false => self.space().protect(range, (protection | Access::READ) - Access::WRITE),
+            }
+            if protection.contains(Access::WRITE) && is_small(&resident) {
+                self.map_present(resident);
+            }
+        } else if was_reserved && protection.contains(Access::WRITE) && is_small(&pages) {
+            // A heap that grows within its reservation.
+            self.with_filler(pages.start, |filler| {
+                let touch = Touch { window: Some(pages.clone()), ..Touch::new(Access::READ) };
+                filler.fill_eagerly(pages, &touch);
+            });
+        }
+    }
+
+    /// Enters what is in memory of `pages` into the page tables.
+    pub(super) fn map_present(&self, pages: Range<u64>) {
+        for mapping in self.state.mappings.overlapping(pages.clone()) {
+            let part = intersect(&mapping.pages, &pages);
+            // What fails here is mapped at the touch.
+            let _ = map_resident(self.space(), self.manager.frames(), mapping, &self.state.pages, part);
+        }
+    }
+}
+
+fn is_data(mapping: &Mapping) -> bool {
+    mapping.is_private_writable() && !mapping.flags.contains(MappingFlags::GROWS_DOWN)
+}
+
+/// How many pages `len_bytes` take, if their end can be counted in bytes at all.
+pub(super) fn pages_in(len_bytes: u64) -> Option<u64> {
+    len_bytes.checked_next_multiple_of(PAGE_SIZE).map(|len_bytes| len_bytes >> PAGE_SHIFT)
+}
+
+/// The pages of a range that begins at a page boundary and lies in user memory.
+pub(super) fn checked_pages(address: VirtualAddress, len_bytes: u64) -> Option<Range<u64>> {
+    let start = address.0 >> PAGE_SHIFT;
+    let end = start.checked_add(pages_in(len_bytes)?)?;
+    (address.is_page_aligned() && end <= END_PAGE).then_some(start..end)
+}

@@ -1,0 +1,188 @@
+//! mremap(2): making a mapping longer, shorter, or move.
+
+use std::ops::Range;
+
+use linux_raw_sys::general as uapi;
+
+use super::manager::{Edit, MemoryManager};
+use super::map::{checked_pages, pages_in};
+use super::mapping::{Contents, Mapping, MappingFlags, virtual_range};
+use super::place::{self, END_PAGE, MIN_PAGE};
+use super::request::MapFlags;
+use crate::Errno;
+use crate::platform::{PAGE_SHIFT, VirtualAddress};
+
+/// Ranges up to this many pages are mapped at once after a move.
+const EAGER_PAGES: u64 = 512;
+
+bitflags::bitflags! {
+    /// The flags of mremap(2), with Linux's values.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct RemapFlags: u32 {
+        /// The mapping may move.
+        const MAYMOVE = uapi::MREMAP_MAYMOVE;
+        /// It moves to the given address.
+        const FIXED = uapi::MREMAP_FIXED;
+        /// Its old range stays mapped, empty.
+        const DONTUNMAP = uapi::MREMAP_DONTUNMAP;
+    }
+}
+
+impl MemoryManager {
+    /// Changes the size or the place of a mapping, and returns where it is then (`man 2 mremap`).
+    ///
+    /// # Errors
+    /// EINVAL, EFAULT, ENOMEM, EAGAIN, as the manual page has them.
+    pub fn mremap(
+        &self,
+        old_address: VirtualAddress,
+        old_len_bytes: u64,
+        new_len_bytes: u64,
+        flags: RemapFlags,
+        new_address: VirtualAddress,
+    ) -> Result<VirtualAddress, Errno> {
+        let (pages, is_locked) =
+            self.edit().remap(old_address, old_len_bytes, new_len_bytes, flags, new_address)?;
+        if is_locked {
+            // As with mmap, what cannot be had now is no error.
+            let _ = self.populate(pages.clone(), None);
+        }
+        Ok(virtual_range(&pages).start)
+    }
+}
+
+impl Edit<'_> {
+    /// Returns the mapping's pages, and whether they are to be locked in memory.
+    fn remap(
+        &mut self,
+        old_address: VirtualAddress,
+        old_len_bytes: u64,
+        new_len_bytes: u64,
+        flags: RemapFlags,
+        new_address: VirtualAddress,
+    ) -> Result<(Range<u64>, bool), Errno> {
+        let new_len =
+            pages_in(new_len_bytes).filter(|len| (1..=END_PAGE).contains(len)).ok_or(Errno::EINVAL)?;
+        let old = checked_pages(old_address, old_len_bytes).ok_or(Errno::EINVAL)?;
+        let old_len = old.end - old.start;
+        let must_move = flags.intersects(RemapFlags::FIXED | RemapFlags::DONTUNMAP);
+        let keeps_old = flags.contains(RemapFlags::DONTUNMAP);
+        if must_move && !flags.contains(RemapFlags::MAYMOVE) || keeps_old && old_len != new_len {
+            return Err(Errno::EINVAL);
+        }
+        let target = match flags.contains(RemapFlags::FIXED) {
+            true => Some(check_target(&old, new_address, new_len)?),
+            false => None,
+        };
+        if new_len <= old_len && !must_move {
+            self.state.mappings.find(old.start).ok_or(Errno::EFAULT)?;
+            if new_len < old_len {
+                self.unmap(old.start + new_len..old.end);
+            }
+            return Ok((old.start..old.start + new_len, false));
+        }
+        let kept = old.start..old.start + old_len.min(new_len);
+        let mapping = self.mapping_for_remap(&kept)?;
+        let is_locked = mapping.flags.contains(MappingFlags::LOCKED);
+        let is_special = matches!(mapping.contents, Contents::Frames { .. });
+        if old_len == 0 && !mapping.is_shared() || is_special && keeps_old {
+            return Err(Errno::EINVAL);
+        }
+        if is_special && new_len > old_len {
+            return Err(Errno::EFAULT);
+        }
+        if new_len > old_len || keeps_old {
+            self.check_growth(
+                &mapping,
+                old.start,
+                new_len,
+                if keeps_old { new_len } else { new_len - old_len },
+            )?;
+        }
+        if !must_move && old_len > 0 && mapping.pages.end == old.end && self.extend(&mapping, &old, new_len) {
+            return Ok((old.start..old.start + new_len, is_locked));
+        }
+        if !flags.contains(RemapFlags::MAYMOVE) || !self.state.mappings.has_room(old.clone(), 2) {
+            return Err(Errno::ENOMEM);
+        }
+        let target = match target {
+            Some(target) => target,
+            None => self.place(new_address, new_len, MapFlags::PRIVATE)?,
+        };
+        self.unmap(target.clone());
+        self.unmap(kept.end..old.end);
+        if old_len == 0 {
+            self.duplicate(mapping, old.start, target.clone());
+        } else {
+            self.relocate(kept, target.clone(), keeps_old);
+        }
+        Ok((target, is_locked))
+    }
+
+    /// The one mapping that holds all of `pages`.
+    fn mapping_for_remap(&self, pages: &Range<u64>) -> Result<Mapping, Errno> {
+        let mapping = self.state.mappings.find(pages.start).ok_or(Errno::EFAULT)?;
+        if mapping.pages.end < pages.end { Err(Errno::EFAULT) } else { Ok(mapping.clone()) }
+    }
+
+    fn check_growth(&self, mapping: &Mapping, start: u64, new_len: u64, added: u64) -> Result<(), Errno> {
+        if let Some((_, first)) = mapping.cached(start) {
+            first.checked_add(new_len).filter(|&end| end < u64::MAX >> PAGE_SHIFT).ok_or(Errno::EINVAL)?;
+        }
+        let mut grown = mapping.clone();
+        grown.pages = start..start.saturating_add(new_len);
+        self.check_locked(mapping, added)?;
+        self.check_commit(&grown)?;
+        self.check_data(mapping, added)?;
+        self.check_room(&(start..start), added)
+    }
+
+    /// Makes the mapping longer where it is, if what follows is free.
+    fn extend(&mut self, mapping: &Mapping, old: &Range<u64>, new_len: u64) -> bool {
+        let tail = old.end..old.start + new_len;
+        if tail.end > END_PAGE || !place::is_free(&self.state.mappings, tail.clone()) {
+            return false;
+        }
+        let mut added = mapping.clone();
+        added.move_start(tail.start);
+        added.pages = tail;
+        self.state.mappings.insert(added);
+        true
+    }
+
+    /// Maps the shared pages of `mapping` from `first` on a second time.
+    fn duplicate(&mut self, mut mapping: Mapping, first: u64, target: Range<u64>) {
+        mapping.move_start(first);
+        mapping.pages = target;
+        self.state.mappings.insert(mapping);
+    }
+
+    /// Moves what `old` maps to the start of `target`, which is free; the rest of the target continues it.
+    fn relocate(&mut self, old: Range<u64>, target: Range<u64>, keeps_old: bool) {
+        let was_resident = self.state.pages.shift(old.clone(), target.start);
+        if was_resident {
+            self.space().unmap(virtual_range(&old));
+        }
+        for mut mapping in self.state.mappings.take(old) {
+            if keeps_old {
+                let mut left = mapping.clone();
+                left.flags.remove(MappingFlags::LOCKED | MappingFlags::LOCKED_ON_FAULT);
+                self.state.mappings.insert(left);
+            }
+            mapping.pages = target.clone();
+            self.state.mappings.insert(mapping);
+        }
+        if was_resident && target.end - target.start <= EAGER_PAGES {
+            self.map_present(target);
+        }
+    }
+}
+
+/// The pages at `address`, if a mapping may be moved there.
+fn check_target(old: &Range<u64>, address: VirtualAddress, len: u64) -> Result<Range<u64>, Errno> {
+    let target = checked_pages(address, len << PAGE_SHIFT).ok_or(Errno::EINVAL)?;
+    if old.start < target.end && target.start < old.end {
+        return Err(Errno::EINVAL);
+    }
+    if target.start < MIN_PAGE { Err(Errno::EPERM) } else { Ok(target) }
+}

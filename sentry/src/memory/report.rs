@@ -1,0 +1,131 @@
+//! What `/proc/PID/maps`, `smaps` and `statm` tell of an address space.
+
+use super::manager::{MemoryManager, State};
+use super::mapping::{Contents, Mapping, MappingFlags};
+use super::request::Protection;
+use super::table::EntryFlags;
+use crate::platform::{PAGE_SHIFT, VirtualRange};
+
+/// One mapping, as `/proc/PID/smaps` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappingInfo {
+    /// The addresses.
+    pub range: VirtualRange,
+    /// What user code may do.
+    pub protection: Protection,
+    /// What mprotect may ever allow.
+    pub max_protection: Protection,
+    /// All else that it is.
+    pub flags: MappingFlags,
+    /// Where in the file it begins, in bytes.
+    pub offset: u64,
+    /// Major and minor number of the file's device.
+    pub device: (u32, u32),
+    /// The file's inode number.
+    pub inode: u64,
+    /// The file's path, or a name in brackets; empty for plain anonymous memory.
+    pub name: Vec<u8>,
+    /// Pages in memory.
+    pub resident_pages: u64,
+    /// Those of them that are the process's own.
+    pub private_pages: u64,
+}
+
+/// Sizes of an address space in pages, as `/proc/PID/statm` shows them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemorySizes {
+    /// All mappings.
+    pub total_pages: u64,
+    /// In memory.
+    pub resident_pages: u64,
+    /// In memory, and the process's own: anonymous, or copied from a file.
+    pub private_pages: u64,
+    /// Locked.
+    pub locked_pages: u64,
+    /// Code: what may be executed and not written.
+    pub code_pages: u64,
+    /// Data and stack: what is private and may be written.
+    pub data_pages: u64,
+    /// Most that ever was in memory.
+    pub peak_resident_pages: u64,
+}
+
+impl MemoryManager {
+    /// All mappings, by address.
+    pub fn mappings(&self) -> Vec<MappingInfo> {
+        let state = self.state().read();
+        state.mappings.iter().map(|mapping| state.describe(mapping)).collect()
+    }
+
+    /// How large everything is.
+    pub fn sizes(&self) -> MemorySizes {
+        let state = self.state().read();
+        let sum = |is_wanted: &dyn Fn(&Mapping) -> bool| {
+            state.mappings.iter().filter(|mapping| is_wanted(mapping)).map(Mapping::len).sum()
+        };
+        MemorySizes {
+            total_pages: state.mappings.total_pages(),
+            resident_pages: state.pages.len(),
+            private_pages: state.pages.private_len(),
+            locked_pages: state.mappings.locked_pages(),
+            code_pages: sum(&|mapping| {
+                mapping.protection.contains(Protection::EXECUTE)
+                    && !mapping.protection.contains(Protection::WRITE)
+            }),
+            data_pages: sum(&Mapping::is_private_writable),
+            peak_resident_pages: state.peak_pages.max(state.pages.len()),
+        }
+    }
+}
+
+impl State {
+    fn describe(&self, mapping: &Mapping) -> MappingInfo {
+        let (mut resident_pages, mut private_pages) = (0, 0);
+        for (_, entry) in self.pages.range(mapping.pages.clone()) {
+            resident_pages += 1;
+            private_pages += u64::from(entry.has(EntryFlags::PRIVATE));
+        }
+        let (mut device, mut inode, mut offset) = ((0, 0), 0, 0);
+        let name = match &mapping.contents {
+            Contents::Anonymous => self.name_of_anonymous(mapping).to_vec(),
+            Contents::Frames { name, .. } => name.as_bytes().to_vec(),
+            Contents::Cache { attachment, first, file } => {
+                offset = first << PAGE_SHIFT;
+                match file {
+                    Some(file) => {
+                        (device, inode) = (file.device(), file.inode());
+                        file.path()
+                    }
+                    None => {
+                        (device, inode) = ((0, 1), attachment.cache().id());
+                        b"/dev/zero (deleted)".to_vec()
+                    }
+                }
+            }
+        };
+        MappingInfo {
+            range: mapping.range(),
+            protection: mapping.protection,
+            max_protection: mapping.max_protection,
+            flags: mapping.flags,
+            offset,
+            device,
+            inode,
+            name,
+            resident_pages,
+            private_pages,
+        }
+    }
+
+    fn name_of_anonymous(&self, mapping: &Mapping) -> &'static [u8] {
+        let range = mapping.range();
+        let layout = &self.layout;
+        if range.contains(layout.strings.stack_start) {
+            b"[stack]"
+        } else if range.start < layout.brk && range.end > layout.brk_start {
+            b"[heap]"
+        } else {
+            b""
+        }
+    }
+}

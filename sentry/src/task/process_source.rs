@@ -1,0 +1,374 @@
+//! What procfs shows of tasks.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::id::{GroupId, Tid};
+use super::tree::Tree;
+use super::{PidNamespace, ResourceUsage, Task};
+use crate::Errno;
+use crate::cred::Credentials;
+use crate::fs::proc::{
+    MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
+};
+use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
+use crate::kernel::{Kernel, RELEASE, VERSION};
+use crate::limits::{Resource, RESOURCE_COUNT};
+use crate::memory::{MappingFlags, MemoryManager};
+use crate::platform::{PAGE_SHIFT, VirtualAddress};
+
+/// Most bytes that are copied for `cmdline` and `environ`.
+const MAX_STRINGS_BYTES: u64 = 8 << 20;
+
+/// The processes that one PID namespace sees.
+pub struct TaskSource {
+    kernel: Weak<Kernel>,
+    namespace: Arc<PidNamespace>,
+}
+
+/// One task, as that namespace sees it.
+struct TaskView {
+    task: Arc<Task>,
+    namespace: Arc<PidNamespace>,
+}
+
+impl TaskSource {
+    /// The tasks of `kernel` that `namespace` sees.
+    pub fn new(kernel: &Arc<Kernel>, namespace: Arc<PidNamespace>) -> Arc<Self> {
+        Arc::new(Self { kernel: Arc::downgrade(kernel), namespace })
+    }
+
+    fn view(&self, task: Arc<Task>) -> Arc<dyn Process> {
+        Arc::new(TaskView { task, namespace: self.namespace.clone() })
+    }
+
+    /// The task that looks; viewers are numbered by the root namespace.
+    fn viewer(&self, viewer: &Viewer) -> Option<Arc<Task>> {
+        let kernel = self.kernel.upgrade()?;
+        kernel.tasks().task(kernel.tasks().root(), Tid(viewer.thread_id))
+    }
+}
+
+impl ProcessSource for TaskSource {
+    fn process_ids(&self) -> Vec<i32> {
+        let Some(kernel) = self.kernel.upgrade() else { return Vec::new() };
+        kernel.tasks().thread_groups(&self.namespace).into_iter().map(|(tid, _)| tid.0).collect()
+    }
+
+    fn process(&self, id: i32) -> Option<Arc<dyn Process>> {
+        let task = self.kernel.upgrade()?.tasks().task(&self.namespace, Tid(id))?;
+        Some(self.view(task))
+    }
+
+    fn viewer_ids(&self, viewer: &Viewer) -> Option<(i32, i32)> {
+        let task = self.viewer(viewer)?;
+        let tasks = task.kernel.tasks();
+        let process = tasks.group_number(&task.group, &self.namespace);
+        let thread = tasks.number_of(&task, &self.namespace);
+        (process.0 != 0).then_some((process.0, thread.0))
+    }
+
+    fn system(&self) -> SystemStatus {
+        let Some(kernel) = self.kernel.upgrade() else { return SystemStatus::default() };
+        let uptime = kernel.boot_time().elapsed();
+        let (running, tasks) = kernel.tasks().running_count();
+        let memory = kernel.frames().statistics();
+        let usage = kernel.tasks().usage();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let cpus = kernel.cpu_count();
+        let busy = usage.user_time + usage.system_time;
+        SystemStatus {
+            cpus,
+            uptime,
+            boot_time_seconds: now.saturating_sub(uptime).as_secs(),
+            cpu_times: [
+                usage.user_time,
+                usage.system_time,
+                (uptime * u32::try_from(cpus).unwrap_or(1)).saturating_sub(busy),
+            ],
+            created: kernel.tasks().created_count(),
+            running,
+            tasks,
+            last_id: kernel.tasks().last_number(&self.namespace).0,
+            load: [0.0; 3],
+            memory_bytes: memory.total_bytes,
+            free_bytes: memory.free_bytes,
+            ..SystemStatus::default()
+        }
+    }
+
+    fn names(&self, viewer: &Viewer) -> SystemNames {
+        let namespace = match (self.viewer(viewer), self.kernel.upgrade()) {
+            (Some(task), _) => task.uts_namespace(),
+            (None, Some(kernel)) => kernel.uts_namespace().clone(),
+            (None, None) => return SystemNames::default(),
+        };
+        SystemNames {
+            host: String::from_utf8_lossy(&namespace.host_name()).into_owned(),
+            domain: String::from_utf8_lossy(&namespace.domain_name()).into_owned(),
+            release: RELEASE.into(),
+            version: VERSION.into(),
+        }
+    }
+
+    fn set_host_name(&self, viewer: &Viewer, name: &[u8]) -> Result<(), Errno> {
+        if !viewer.credentials.has(crate::cred::Capabilities::SYS_ADMIN) {
+            return Err(Errno::EPERM);
+        }
+        let task = self.viewer(viewer).ok_or(Errno::EPERM)?;
+        task.uts_namespace().set_host_name(name.to_vec())
+    }
+}
+
+impl TaskView {
+    fn memory(&self) -> Result<Arc<MemoryManager>, Errno> {
+        self.task.memory().ok_or(Errno::ESRCH)
+    }
+
+    fn read_range(&self, (start, end): (VirtualAddress, VirtualAddress)) -> Result<Vec<u8>, Errno> {
+        let len = end.0.saturating_sub(start.0).min(MAX_STRINGS_BYTES);
+        let mut bytes = vec![0; len as usize];
+        self.memory()?.read_bytes(start, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// What the tree knows: (own number, process, parent, process group, session, threads, exit status).
+    fn relations(&self, status: &mut ProcessStatus) {
+        let tree = self.task.kernel.tasks().tree.read();
+        let namespace = self.namespace.id();
+        let Some(node) = tree.tasks.get(&self.task.id) else {
+            status.state = 'X';
+            return;
+        };
+        status.id = Tree::number_in(&node.numbers, namespace).0;
+        let Some(group) = tree.groups.get(&node.group) else { return };
+        status.process_id = tree.group_number_in(node.group, namespace).0;
+        status.parent_id = group.parent.map_or(0, |parent| tree.group_number_in(parent, namespace).0);
+        status.process_group_id = tree.process_group_number_in(group.process_group, namespace).0;
+        status.session_id = tree.session_number_in(group.session, namespace).0;
+        status.threads = group.live_tasks;
+        status.exit_signal = group.exit_signal;
+        if node.has_exited {
+            status.state = 'Z';
+        }
+        if let Some(exit) = group.zombie {
+            status.exit_code = exit.wait_status();
+            status.threads = 1;
+        }
+    }
+
+    /// Own usage and that of reaped children.
+    fn usage(&self) -> [ResourceUsage; 2] {
+        let group = &self.task.group;
+        [group.usage(), self.task.kernel.tasks().children_usage(group)]
+    }
+
+    fn children_ids(&self, group: GroupId) -> Vec<i32> {
+        let tree = self.task.kernel.tasks().tree.read();
+        let Some(node) = tree.groups.get(&group) else { return Vec::new() };
+        let numbers = node.children.iter().map(|child| tree.group_number_in(*child, self.namespace.id()).0);
+        numbers.filter(|number| *number != 0).collect()
+    }
+}
+
+impl Process for TaskView {
+    fn status(&self) -> ProcessStatus {
+        let task = &self.task;
+        let credentials: Arc<Credentials> = task.credentials();
+        let [own, children] = self.usage();
+        let (blocked, pending) = {
+            let signals = task.signals.lock();
+            (signals.mask.bits(), signals.pending.set().bits())
+        };
+        let shared_pending = task.group.state.lock().pending.set().bits();
+        let (ignored, caught) = task.group.signal_actions().lock().ignored_and_caught();
+        let state = match (task.has_stopped(), task.is_asleep()) {
+            (true, _) => 'T',
+            (false, true) => 'S',
+            (false, false) => 'R',
+        };
+        let mut status = ProcessStatus {
+            name: task.name(),
+            state,
+            terminal_foreground: -1,
+            minor_faults: [own.minor_faults, children.minor_faults],
+            user_time: [own.user_time, children.user_time],
+            system_time: [own.system_time, children.system_time],
+            niceness: task.niceness(),
+            start_time: task.start_time().saturating_duration_since(task.kernel.boot_time()),
+            pending,
+            shared_pending,
+            blocked,
+            ignored: ignored.bits(),
+            caught: caught.bits(),
+            queued_signals: (0, task.group.soft_limit(Resource::PENDING_SIGNALS)),
+            umask: task.try_fs_context().map(|context| context.umask()),
+            uids: [
+                credentials.real_uid,
+                credentials.effective_uid,
+                credentials.saved_uid,
+                credentials.fs_uid,
+            ],
+            gids: [
+                credentials.real_gid,
+                credentials.effective_gid,
+                credentials.saved_gid,
+                credentials.fs_gid,
+            ],
+            groups: credentials.groups.to_vec(),
+            capabilities: [
+                credentials.inheritable.bits(),
+                credentials.permitted.bits(),
+                credentials.effective.bits(),
+                credentials.bounding.bits(),
+                credentials.ambient.bits(),
+            ],
+            has_no_new_privs: credentials.no_new_privs,
+            allowed_cpus: task.allowed_cpus().0,
+            context_switches: [own.voluntary_switches, 0],
+            personality: task.group.personality.load(std::sync::atomic::Ordering::Relaxed),
+            is_dumpable: task.group.is_dumpable(),
+            out_of_memory_adjustment: task.group.out_of_memory_adjustment(),
+            ..ProcessStatus::default()
+        };
+        self.relations(&mut status);
+        status
+    }
+
+    fn memory(&self) -> Option<MemoryStatus> {
+        let memory = self.task.memory()?;
+        let sizes = memory.sizes();
+        let layout = memory.layout();
+        let bytes = |pages: u64| pages << PAGE_SHIFT;
+        Some(MemoryStatus {
+            peak_bytes: bytes(sizes.total_pages),
+            total_bytes: bytes(sizes.total_pages),
+            locked_bytes: bytes(sizes.locked_pages),
+            peak_resident_bytes: bytes(sizes.peak_resident_pages),
+            resident_anonymous_bytes: bytes(sizes.private_pages),
+            resident_file_bytes: bytes(sizes.resident_pages - sizes.private_pages.min(sizes.resident_pages)),
+            data_bytes: bytes(sizes.data_pages),
+            library_bytes: bytes(sizes.code_pages),
+            code: [layout.code.0.0, layout.code.1.0],
+            code_bytes: layout.code.1.0.saturating_sub(layout.code.0.0),
+            stack_start: layout.strings.stack_start.0,
+            data: [layout.data.0.0, layout.data.1.0],
+            break_start: layout.brk_start.0,
+            arguments: [layout.strings.arguments.0.0, layout.strings.arguments.1.0],
+            environment: [layout.strings.environment.0.0, layout.strings.environment.1.0],
+            ..MemoryStatus::default()
+        })
+    }
+
+    fn mappings(&self) -> Result<Vec<MappingStatus>, Errno> {
+        let memory = TaskView::memory(self)?;
+        Ok(memory.mappings().into_iter().map(mapping_status).collect())
+    }
+
+    fn arguments(&self) -> Result<Vec<u8>, Errno> {
+        self.read_range(TaskView::memory(self)?.layout().strings.arguments)
+    }
+
+    fn environment(&self) -> Result<Vec<u8>, Errno> {
+        self.read_range(TaskView::memory(self)?.layout().strings.environment)
+    }
+
+    fn auxiliary_vector(&self) -> Result<Vec<u8>, Errno> {
+        let vector = TaskView::memory(self)?.layout().strings.auxiliary_vector;
+        Ok(vector.iter().flat_map(|word| word.to_le_bytes()).collect())
+    }
+
+    fn executable(&self) -> Option<Path> {
+        self.task.executable()
+    }
+
+    fn fs_view(&self) -> Option<FsView> {
+        self.task.try_fs_context().map(|context| context.view())
+    }
+
+    fn descriptors(&self) -> Option<Arc<DescriptorTable>> {
+        self.task.try_fs_context().map(|_| self.task.descriptors())
+    }
+
+    fn thread_ids(&self) -> Vec<i32> {
+        let tree = self.task.kernel.tasks().tree.read();
+        let Some(group) = tree.groups.get(&self.task.group.id()) else { return Vec::new() };
+        let nodes = group.tasks.iter().filter_map(|id| tree.tasks.get(id));
+        let mut ids: Vec<i32> = nodes.map(|node| Tree::number_in(&node.numbers, self.namespace.id()).0).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn thread(&self, id: i32) -> Option<Arc<dyn Process>> {
+        let task = self.task.kernel.tasks().task(&self.namespace, Tid(id))?;
+        let is_member = task.group.id() == self.task.group.id();
+        is_member.then(|| Arc::new(Self { task, namespace: self.namespace.clone() }) as Arc<dyn Process>)
+    }
+
+    fn children(&self) -> Vec<i32> {
+        self.children_ids(self.task.group.id())
+    }
+
+    fn limits(&self) -> [(u64, u64); RESOURCE_COUNT] {
+        let limits = self.task.group.limits();
+        std::array::from_fn(|number| {
+            let resource = Resource::new(number as u32);
+            resource.map_or((0, 0), |resource| (limits.get(resource).soft, limits.get(resource).hard))
+        })
+    }
+
+    fn namespaces(&self) -> Vec<(&'static str, u64)> {
+        /// Where Linux's own numbers of the initial namespaces begin (`PROC_CGROUP_INIT_INO` and its neighbours).
+        const INITIAL: [(&str, u64); 7] = [
+            ("cgroup", 0xEFFF_FFFB),
+            ("ipc", 0xEFFF_FFFF),
+            ("mnt", 0xF000_0000),
+            ("net", 0xF000_0001),
+            ("time", 0xEFFF_FFFA),
+            ("user", 0xEFFF_FFFD),
+            ("uts", 0xEFFF_FFFE),
+        ];
+        const INITIAL_PID: u64 = 0xEFFF_FFFC;
+        let pid = INITIAL_PID.wrapping_add(self.task.group.pid_namespace().serial() << 32);
+        INITIAL.into_iter().chain([("pid", pid)]).collect()
+    }
+
+    fn set_name(&self, name: &[u8]) {
+        self.task.set_name(name);
+    }
+
+    fn set_out_of_memory_adjustment(&self, adjustment: i32) {
+        self.task.group.set_out_of_memory_adjustment(adjustment);
+    }
+}
+
+fn mapping_status(mapping: crate::memory::MappingInfo) -> MappingStatus {
+    use crate::platform::Access;
+    let (major, minor) = mapping.device;
+    MappingStatus {
+        start: mapping.range.start.0,
+        end: mapping.range.end.0,
+        access: [Access::READ, Access::WRITE, Access::EXECUTE].map(|access| mapping.protection.contains(access)),
+        is_shared: mapping.flags.contains(MappingFlags::SHARED),
+        offset: mapping.offset,
+        file: (DeviceNumber { major, minor }, mapping.inode),
+        name: mapping.name,
+        resident_bytes: [
+            (mapping.resident_pages - mapping.private_pages.min(mapping.resident_pages)) << PAGE_SHIFT,
+            mapping.private_pages << PAGE_SHIFT,
+        ],
+        is_locked: mapping.flags.contains(MappingFlags::LOCKED),
+    }
+}
+
+impl super::TaskSet {
+    /// What every living process has used.
+    pub(crate) fn usage(&self) -> ResourceUsage {
+        let groups: Vec<_> = self.tree.read().groups.values().map(|node| node.group.clone()).collect();
+        let mut total = ResourceUsage { user_time: Duration::ZERO, ..ResourceUsage::default() };
+        for group in groups {
+            total += group.usage();
+        }
+        total
+    }
+}

@@ -1,0 +1,241 @@
+//! A sandbox, built from a description and run to its end.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use platform_kvm::{Config, KvmPlatform};
+use rustix::fs::{CWD, Mode, OFlags};
+use sentry::cred::Credentials;
+use sentry::fs::boot::{RootImage, mount_root};
+use sentry::fs::host_stdio::{HostFile, HostNotifier};
+use sentry::fs::proc::ProcFileSystem;
+use sentry::fs::sys::SysFileSystem;
+use sentry::fs::terminal::ControllingTerminals;
+use sentry::fs::tmpfs::MemoryResources;
+use sentry::fs::{Dentry, DescriptorTable, FileDescription, Mount, MountFlags, MountNamespace, OpenFlags};
+use sentry::kernel::{InitProgram, Kernel, KernelConfig};
+use sentry::limits::Limits;
+use sentry::memory::FrameAllocator;
+use sentry::platform::Platform;
+use sentry::syscall::Tracer;
+use sentry::task::{ExitStatus, TaskSource};
+
+use crate::failure::Failure;
+use crate::forward::Forwarder;
+use crate::terminal::TerminalGuard;
+
+/// What is run if no command is given.
+const DEFAULT_COMMAND: &[u8] = b"/bin/sh";
+/// The least guest memory that a program can be loaded into.
+const MIN_MEMORY_BYTES: u64 = 8 << 20;
+
+/// What a sandbox is to be.
+#[derive(Debug)]
+pub(crate) struct Description {
+    /// A directory, or an ELF executable.
+    pub(crate) image: PathBuf,
+    /// The program and its arguments; empty for the image's own, or a shell.
+    pub(crate) command: Vec<Vec<u8>>,
+    /// `NAME=value` each.
+    pub(crate) environment: Vec<Vec<u8>>,
+    pub(crate) working_directory: Vec<u8>,
+    pub(crate) user: User,
+    pub(crate) host_name: Vec<u8>,
+    /// `None`: as much as the host has.
+    pub(crate) memory_bytes: Option<u64>,
+    pub(crate) traces_system_calls: bool,
+}
+
+/// A user and a group, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// Builds the sandbox, runs it, and returns the status to exit with.
+///
+/// # Errors
+/// What keeps the program from running, with the status that says whose fault it is.
+pub(crate) fn run(description: Description) -> Result<u8, Failure> {
+    let signals = Forwarder::new()?;
+    raise_open_files_limit();
+    let image = Image::open(&description.image)?;
+    let kernel = make_kernel(&description)?;
+    let _terminal = TerminalGuard::new();
+    let descriptors = standard_streams()?;
+    let (command, arguments) = image.command(description.command);
+    let mounts = mount(&kernel, image)?;
+    let init = kernel
+        .start_init(InitProgram {
+            path: command,
+            arguments,
+            environment: description.environment,
+            mounts,
+            working_directory: description.working_directory,
+            descriptors,
+            credentials: description.user.credentials(),
+            limits: Limits::default(),
+        })
+        .map_err(Failure::of_program)?;
+    signals.start(init.thread_group().clone())?;
+    let status: ExitStatus = kernel.wait_for_init(&init);
+    Ok(status.shell_status())
+}
+
+impl User {
+    fn credentials(self) -> Credentials {
+        if self.uid == 0 {
+            Credentials { real_gid: self.gid, effective_gid: self.gid, saved_gid: self.gid, fs_gid: self.gid, ..Credentials::root() }
+        } else {
+            Credentials::of_user(self.uid, self.gid)
+        }
+    }
+}
+
+fn make_kernel(description: &Description) -> anyhow::Result<Arc<Kernel>> {
+    let memory_bytes = match description.memory_bytes {
+        Some(bytes) if bytes < MIN_MEMORY_BYTES => {
+            bail!("--memory {bytes} is too little to run anything: give the guest at least {} MiB", MIN_MEMORY_BYTES >> 20)
+        }
+        Some(bytes) => bytes,
+        None => host_memory_bytes(),
+    };
+    let platform: Arc<dyn Platform> = KvmPlatform::new(Config { memory_bytes, ..Config::default() })?;
+    let frames = FrameAllocator::new(&platform, memory_bytes);
+    let tracer = description.traces_system_calls.then(|| Tracer::new(Box::new(std::io::stderr())));
+    let cpu_count = std::thread::available_parallelism().map_or(1, usize::from);
+    let host_name = description.host_name.clone();
+    Ok(Kernel::new(KernelConfig { platform, frames, cpu_count, host_name, tracer })?)
+}
+
+fn host_memory_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.totalram as u64 * u64::from(info.mem_unit)
+}
+
+/// Files of the image are held open on the host: as many as it allows.
+fn raise_open_files_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // With fewer, the cache of handles is smaller.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// An image, opened and told apart.
+enum Image {
+    Directory(OwnedFd),
+    Executable { file: OwnedFd, name: Vec<u8> },
+}
+
+impl Image {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        let file = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
+            .with_context(|| format!("image {shown}: cannot be opened; --image takes a directory or an ELF executable"))?;
+        let mut file = File::from(file);
+        let kind = file.metadata().with_context(|| format!("image {shown}"))?.file_type();
+        if kind.is_dir() {
+            return Ok(Self::Directory(file.into()));
+        }
+        let mut head = [0; 4];
+        let is_elf = kind.is_file() && file.read_exact(&mut head).is_ok() && head == *b"\x7fELF";
+        if !is_elf {
+            bail!("image {shown}: neither a directory that holds a root file system nor an ELF executable");
+        }
+        let name = path.file_name().ok_or_else(|| anyhow!("image {shown}: has no name"))?;
+        Ok(Self::Executable { file: file.into(), name: name.as_encoded_bytes().to_vec() })
+    }
+
+    /// The program to run and its arguments, its own name first.
+    fn command(&self, words: Vec<Vec<u8>>) -> (Vec<u8>, Vec<Vec<u8>>) {
+        match self {
+            Self::Directory(_) => {
+                let words = if words.is_empty() { vec![DEFAULT_COMMAND.to_vec()] } else { words };
+                (words.first().cloned().unwrap_or_default(), words)
+            }
+            Self::Executable { name, .. } => {
+                let path = [b"/", name.as_slice()].concat();
+                let names_itself = words.first().is_some_and(|word| *word == path || word == name);
+                let own = if names_itself { Vec::new() } else { vec![path.clone()] };
+                (path, own.into_iter().chain(words).collect())
+            }
+        }
+    }
+
+    fn into_root(self) -> RootImage {
+        match self {
+            Self::Directory(root) => {
+                let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+                let half = limit.and_then(|limit| usize::try_from(limit / 2).ok());
+                RootImage::Directory { root, max_handles: half.unwrap_or(usize::MAX).clamp(64, 1 << 16) }
+            }
+            Self::Executable { file, name } => RootImage::Executable { file, name },
+        }
+    }
+}
+
+fn mount(kernel: &Arc<Kernel>, image: Image) -> anyhow::Result<Arc<MountNamespace>> {
+    let resources = MemoryResources { frames: kernel.frames().clone(), specials: Arc::default() };
+    let source = TaskSource::new(kernel, kernel.tasks().root().clone());
+    let quiet = MountFlags::NO_SUID | MountFlags::NO_DEVICES | MountFlags::NO_EXEC | MountFlags::RELATIVE_ACCESS_TIME;
+    let proc = ProcFileSystem::new(source);
+    let proc_root = Dentry::new_root(proc.root());
+    let proc = Mount::new(proc, proc_root, "proc", quiet);
+    let sys = SysFileSystem::new(kernel.cpu_count());
+    let sys_root = Dentry::new_root(sys.root());
+    let sys = Mount::new(sys, sys_root, "sysfs", quiet | MountFlags::READ_ONLY);
+    mount_root(&resources, image.into_root(), &[("/proc", proc), ("/sys", sys)])
+        .map_err(|error| anyhow!("the image cannot be mounted: {error}"))
+}
+
+/// The caller's standard streams as the guest's descriptors 0, 1 and 2. A closed one stays closed.
+fn standard_streams() -> anyhow::Result<Arc<DescriptorTable>> {
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    let notifier = HostNotifier::new();
+    let terminals = ControllingTerminals::new();
+    let table = DescriptorTable::new();
+    let open: Vec<_> = streams.into_iter().filter(|stream| rustix::io::fcntl_getfd(stream).is_ok()).collect();
+    let files = HostFile::standard_streams(&open, &notifier, &terminals).context("standard streams")?;
+    let mut files = files.into_iter();
+    for (number, stream) in streams.into_iter().enumerate() {
+        if rustix::io::fcntl_getfd(stream).is_err() {
+            continue;
+        }
+        let Some(file) = files.next() else { break };
+        let access = rustix::fs::fcntl_getfl(stream).context("standard streams")?;
+        let flags = OpenFlags::from_bits_truncate(access.bits() & (libc::O_ACCMODE | libc::O_APPEND) as u32);
+        let description = FileDescription::new(file, None, flags);
+        table.install_at(description, number as i32, false, 3).context("standard streams")?;
+    }
+    Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_executable_s_words_are_its_arguments() {
+        let image = Image::Executable { file: File::open("/dev/null").unwrap().into(), name: b"hello".to_vec() };
+        let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+        for given in [&["a"][..], &["/hello", "a"], &["hello", "a"]] {
+            let (path, arguments) = image.command(words(given));
+            assert_eq!(path, b"/hello");
+            assert_eq!(arguments.last().unwrap(), b"a");
+            assert_eq!(arguments.len(), 2);
+        }
+    }
+
+    #[test]
+    fn what_is_neither_directory_nor_elf_is_no_image() {
+        for path in ["/dev/null", "/etc/passwd", "/does/not/exist"] {
+            assert!(Image::open(Path::new(path)).is_err(), "{path}");
+        }
+    }
+}
