@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
-use super::Metadata;
 use super::locks::LockOwner;
 use super::path::Path;
+use super::{FileKind, Inode, Metadata};
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::memory::{MemoryManager, PageCache};
@@ -122,20 +122,25 @@ pub trait Caller {
 
 /// The behaviour of one kind of open file. The defaults are those of a file that can do nothing.
 pub trait File: Send + Sync + Any {
+    /// What comes before each read or write by a task: a terminal stops processes of the background here.
+    ///
+    /// # Errors
+    /// ERESTARTSYS if the caller has been signalled, EIO if it cannot be.
+    fn prepare_io(&self, _caller: &dyn Caller, _is_write: bool) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// The inode of a file without a path, by which /proc/PID/fd/N opens it once more.
+    fn nameless_inode(&self) -> Option<Arc<dyn Inode>> {
+        None
+    }
+
     /// Whether open(2) may return: a FIFO's blocking open waits for the other side, on the file's wait queue.
     ///
     /// # Errors
     /// EAGAIN while it must wait.
     fn finish_open(&self) -> Result<(), Errno> {
         Ok(())
-    }
-
-    /// Opens the inode of a file without a path anew, through /proc/PID/fd.
-    ///
-    /// # Errors
-    /// ENXIO if that cannot be done.
-    fn reopen(&self, _flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
-        Err(Errno::ENXIO)
     }
 
     /// Reads at `offset` into `buffer`; streams ignore the offset. 0 at the end of the file.
@@ -266,12 +271,27 @@ pub struct FileDescription {
     path: Option<Path>,
     flags: AtomicU32,
     position: Mutex<u64>,
+    signal_owner: Mutex<SignalOwner>,
+}
+
+/// Who hears of readiness by a signal, as fcntl(2) sets it (F_SETOWN_EX, F_SETSIG).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignalOwner {
+    /// An `F_OWNER_*` value.
+    pub kind: i32,
+    /// A thread, process or process group; 0 for nobody.
+    pub id: i32,
+    /// The signal; 0 for SIGIO.
+    pub signal: i32,
 }
 
 impl FileDescription {
     /// A description of `file`, opened with `flags` at `path` (`None` for pipes, sockets and the like).
     pub fn new(file: Arc<dyn File>, path: Option<Path>, flags: OpenFlags) -> Arc<Self> {
-        Arc::new(Self { file, path, flags: AtomicU32::new(flags.bits()), position: Mutex::new(0) })
+        Arc::new(Self { file, path, flags: AtomicU32::new(flags.bits()),
+            position: Mutex::new(0),
+            signal_owner: Mutex::default(),
+        })
     }
 
     /// The open file.
@@ -300,6 +320,27 @@ impl FileDescription {
         let new = (self.flags() - changeable) | (flags & changeable);
         self.flags.store(new.bits(), Ordering::Relaxed);
         self.file.flags_changed(new);
+    }
+
+    /// Who hears of readiness by a signal.
+    pub fn signal_owner(&self) -> parking_lot::MutexGuard<'_, SignalOwner> {
+        self.signal_owner.lock()
+    }
+
+    /// fstat(2): of the inode that was opened, else of the file.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn metadata(&self) -> Result<Metadata, Errno> {
+        match &self.path {
+            Some(path) => path.inode().metadata(),
+            None => self.file.metadata(),
+        }
+    }
+
+    /// Whether this is a regular file: one whose reads and writes are never cut short by a signal.
+    pub fn is_regular(&self) -> bool {
+        self.path.as_ref().is_some_and(|path| path.kind() == FileKind::Regular)
     }
 
     /// The file position, locked for the length of one operation (`man 2 write`, BUGS: since Linux 3.14).
