@@ -18,7 +18,7 @@ use super::path::Path;
 use super::{FileKind, Inode, Metadata};
 use crate::Errno;
 use crate::cred::Credentials;
-use crate::memory::{MemoryManager, PageCache};
+use crate::memory::{MappedFile, MemoryManager, PageCache};
 use crate::wait::{Events, WaitQueue};
 
 bitflags::bitflags! {
@@ -288,7 +288,10 @@ pub struct SignalOwner {
 impl FileDescription {
     /// A description of `file`, opened with `flags` at `path` (`None` for pipes, sockets and the like).
     pub fn new(file: Arc<dyn File>, path: Option<Path>, flags: OpenFlags) -> Arc<Self> {
-        Arc::new(Self { file, path, flags: AtomicU32::new(flags.bits()),
+        Arc::new(Self {
+            file,
+            path,
+            flags: AtomicU32::new(flags.bits()),
             position: Mutex::new(0),
             signal_owner: Mutex::default(),
         })
@@ -354,5 +357,23 @@ impl Drop for FileDescription {
         if let Some(locks) = self.path.as_ref().and_then(|path| path.inode().locks()) {
             locks.release(LockOwner::of_description(self));
         }
+    }
+}
+
+impl MappedFile for FileDescription {
+    fn path(&self) -> Vec<u8> {
+        match &self.path {
+            Some(path) => path.display_from(&path.outermost_root()),
+            None => self.file.anonymous_name().into_bytes(),
+        }
+    }
+
+    fn device(&self) -> (u32, u32) {
+        let device = self.file.metadata().map(|metadata| metadata.device).unwrap_or_default();
+        (device.major, device.minor)
+    }
+
+    fn inode(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.inode)
     }
 }

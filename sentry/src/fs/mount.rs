@@ -1,8 +1,8 @@
 //! Mounts: which file system is seen where (`man 7 mount_namespaces`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use linux_raw_sys::general as uapi;
 use parking_lot::RwLock;

@@ -338,7 +338,8 @@ fn futex_waitv(
 }
 
 fn read_waitv(task: &CurrentTask, address: u64) -> Result<(Word, u32), Errno> {
-    let [value, word_address, flags]: [u64; WAITV_WORDS] = task.memory().read_object(VirtualAddress(address))?;
+    let [value, word_address, flags]: [u64; WAITV_WORDS] =
+        task.memory().read_object(VirtualAddress(address))?;
     let is_private = flags & u64::from(uapi::FUTEX2_PRIVATE) != 0;
     // The reserved half is zero, and words have 32 bits.
     if flags & !u64::from(uapi::FUTEX2_PRIVATE) != u64::from(uapi::FUTEX2_SIZE_U32) {

@@ -118,10 +118,7 @@ fn wait_for_handler(task: &mut CurrentTask) -> Result<usize, Errno> {
     Err(Errno::ERESTARTNOHAND)
 }
 
-fn rt_sigtimedwait(
-    task: &mut CurrentTask,
-    [set, info, timeout, size, ..]: [u64; 6],
-) -> Result<usize, Errno> {
+fn rt_sigtimedwait(task: &mut CurrentTask, [set, info, timeout, size, ..]: [u64; 6]) -> Result<usize, Errno> {
     check_set_size(size)?;
     let accepted = read_set(task, set)?.as_blocked_mask();
     let deadline = match timeout {
@@ -306,7 +303,8 @@ fn check_permission(task: &CurrentTask, target: &Arc<Task>, signal: Option<Signa
     if is_own || may_signal(&task.credentials(), &target.credentials()) {
         return Ok(());
     }
-    let session = |group: &ThreadGroup| task.kernel().tasks().process_group_ids(group).map(|(_, session)| session);
+    let session =
+        |group: &ThreadGroup| task.kernel().tasks().process_group_ids(group).map(|(_, session)| session);
     let is_same_session = session(task.thread_group()) == session(target.thread_group());
     if signal == Some(Signal::SIGCONT) && is_same_session { Ok(()) } else { Err(Errno::EPERM) }
 }

@@ -6,9 +6,9 @@ use crate::Errno;
 use crate::memory::FaultError;
 use crate::platform::{Access, VirtualAddress};
 use crate::signal::{
-    Action, ActionFlags, AlternateStack, Delivery, FaultKind, FrameBuilder, InterruptedCall, Signal, SignalInfo,
-    SignalSet, decide, exception_signal, fault_signal, has_unusual_control_state, initial_extended_state,
-    restore_frame, resume_call,
+    Action, ActionFlags, AlternateStack, Delivery, FaultKind, FrameBuilder, InterruptedCall, Signal,
+    SignalInfo, SignalSet, decide, exception_signal, fault_signal, has_unusual_control_state,
+    initial_extended_state, restore_frame, resume_call,
 };
 
 impl CurrentTask {
@@ -159,8 +159,7 @@ impl CurrentTask {
                 return;
             }
         };
-        self.trap =
-            crate::signal::TrapState::of_page_fault(address, access, kind == FaultKind::Denied);
+        self.trap = crate::signal::TrapState::of_page_fault(address, access, kind == FaultKind::Denied);
         self.force_signal(fault_signal(kind, address));
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::CurrentTask;
 use crate::Errno;
 use crate::futex::{FutexTable, FutexWord, RobustMemory, release_robust_locks};
-use crate::memory::MemoryManager;
+use crate::memory::{FutexKey, MemoryManager};
 use crate::platform::VirtualAddress;
 
 /// A word of a process's memory.
@@ -29,7 +29,7 @@ impl FutexWord for UserWord {
 /// The memory of a task that ends.
 struct EndingMemory<'a> {
     memory: &'a Arc<MemoryManager>,
-    futexes: &'a FutexTable,
+    futexes: &'a FutexTable<FutexKey>,
 }
 
 impl EndingMemory<'_> {

@@ -302,8 +302,7 @@ impl CurrentTask {
 
     /// Ends the process by a signal.
     pub(super) fn die_of(&mut self, signal: Signal) -> ExitStatus {
-        let has_dumped_core =
-            signal.default_disposition() == crate::signal::DefaultDisposition::Core;
+        let has_dumped_core = signal.default_disposition() == crate::signal::DefaultDisposition::Core;
         let status = ExitStatus::Signaled { signal, has_dumped_core };
         self.task.group.exit(status);
         status
