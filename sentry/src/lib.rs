@@ -15,6 +15,7 @@ pub mod limits;
 pub mod loader;
 pub mod memory;
 pub mod namespace;
+pub mod net;
 pub mod platform;
 pub mod signal;
 pub mod syscall;
