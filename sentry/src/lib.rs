@@ -9,6 +9,7 @@ pub mod cred;
 pub mod errno;
 pub mod fs;
 pub mod memory;
+pub mod net;
 pub mod platform;
 pub mod signal;
 pub mod time;

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -225,6 +226,32 @@ UNUSED static void *map_shared(size_t size) {
   CHECK(memory != MAP_FAILED);
   return memory;
 }
+
+static sigjmp_buf check_escape;
+static volatile sig_atomic_t check_is_probing;
+
+UNUSED static void check_on_fault(int number, siginfo_t *info, void *context) {
+  (void)context;
+  if (!check_is_probing) FAIL("signal %d at address %p", number, info->si_addr);
+  check_is_probing = 0;
+  siglongjmp(check_escape, number);
+}
+
+// The signal that reading, or writing back, the byte at an address raises; 0 if none.
+UNUSED static int fault_of(volatile char *address, int is_write) {
+  handle(SIGSEGV, check_on_fault, 0);
+  handle(SIGBUS, check_on_fault, 0);
+  int number = sigsetjmp(check_escape, 1);
+  if (number != 0) return number;
+  check_is_probing = 1;
+  char byte = *address;
+  if (is_write) *address = byte;
+  check_is_probing = 0;
+  return 0;
+}
+
+UNUSED static int is_readable(volatile char *address) { return fault_of(address, 0) == 0; }
+UNUSED static int is_writable(volatile char *address) { return fault_of(address, 1) == 0; }
 
 UNUSED static pthread_t start_thread(void *(*body)(void *), void *argument) {
   pthread_t thread;

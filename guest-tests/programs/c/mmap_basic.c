@@ -1,29 +1,9 @@
 // mmap and munmap: placement, fixed mappings, splitting, refusals, zero filling, very large reservations.
 #include "check.h"
-#include <setjmp.h>
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
-
-static sigjmp_buf escape;
-static void on_fault(int number, siginfo_t *info, void *context) {
-  (void)info, (void)context;
-  siglongjmp(escape, number);
-}
-
-// Whether a byte can be read, and written.
-static int readable(volatile char *address) {
-  if (sigsetjmp(escape, 1)) return 0;
-  *address;
-  return 1;
-}
-
-static int writable(volatile char *address) {
-  if (sigsetjmp(escape, 1)) return 0;
-  *address = *address;
-  return 1;
-}
 
 static void fresh_memory_is_zero(void) {
   unsigned char *memory = (void *)map_anonymous(64 * PAGE, PROT_READ | PROT_WRITE);
@@ -69,19 +49,19 @@ static void munmap_splits(void) {
   memset(area, 7, 10 * PAGE);
   OK(munmap(area + 3 * PAGE, PAGE));
   OK(munmap(area + 6 * PAGE, 2 * PAGE));
-  for (int page = 0; page < 10; page++) CHECK_CASE(readable(area + page * PAGE) == (page != 3 && page != 6 && page != 7), "page %d", page);
+  for (int page = 0; page < 10; page++) CHECK_CASE(is_readable(area + page * PAGE) == (page != 3 && page != 6 && page != 7), "page %d", page);
   for (int page = 0; page < 10; page++)
     if (page != 3 && page != 6 && page != 7) CHECK_EQ(area[page * PAGE + 99], 7);
   OK(munmap(area + 3 * PAGE, PAGE)); // A hole may be unmapped.
   OK(munmap(area, 10 * PAGE));
   OK(munmap(area, 10 * PAGE));
-  for (int page = 0; page < 10; page++) CHECK(!readable(area + page * PAGE));
+  for (int page = 0; page < 10; page++) CHECK(!is_readable(area + page * PAGE));
   CHECK_ERRNO(munmap(area + 1, PAGE), EINVAL);
   CHECK_ERRNO(munmap(area, 0), EINVAL);
   CHECK_ERRNO(munmap((void *)-PAGE, PAGE), EINVAL);
   area = map_anonymous(2 * PAGE, PROT_READ);
   OK(munmap(area, 1)); // A length is rounded up.
-  CHECK(!readable(area) && readable(area + PAGE));
+  CHECK(!is_readable(area) && is_readable(area + PAGE));
   OK(munmap(area + PAGE, PAGE));
 }
 
@@ -91,15 +71,15 @@ static void mprotect_changes_what_is_allowed(void) {
   OK(mprotect(area + PAGE, PAGE, PROT_READ));
   OK(mprotect(area + 3 * PAGE, PAGE, PROT_NONE));
   for (int page = 0; page < 6; page++) {
-    CHECK_CASE(readable(area + page * PAGE) == (page != 3), "page %d", page);
-    CHECK_CASE(writable(area + page * PAGE) == (page != 3 && page != 1), "page %d", page);
+    CHECK_CASE(is_readable(area + page * PAGE) == (page != 3), "page %d", page);
+    CHECK_CASE(is_writable(area + page * PAGE) == (page != 3 && page != 1), "page %d", page);
   }
   OK(mprotect(area, 6 * PAGE, PROT_READ | PROT_WRITE));
   for (int page = 0; page < 6; page++) CHECK_EQ(area[page * PAGE], 5);
   OK(munmap(area + 2 * PAGE, PAGE));
   CHECK_ERRNO(mprotect(area, 6 * PAGE, PROT_READ), ENOMEM); // A hole; the part before it has changed.
-  CHECK(!writable(area));
-  CHECK(writable(area + 3 * PAGE));
+  CHECK(!is_writable(area));
+  CHECK(is_writable(area + 3 * PAGE));
   CHECK_ERRNO(mprotect(area + 1, PAGE, PROT_READ), EINVAL);
   CHECK_ERRNO(mprotect(area, PAGE, 0x40), EINVAL);
   OK(mprotect(area, 0, PROT_READ));
@@ -115,7 +95,7 @@ static void code_can_be_written_then_run(void) {
     memcpy(area, code, sizeof code);
     OK(mprotect(area, PAGE, PROT_READ | PROT_EXEC));
     CHECK_EQ(((int (*)(void))area)(), 42 + i);
-    CHECK(!writable(area));
+    CHECK(!is_writable(area));
   }
   OK(munmap(area, PAGE));
 }
@@ -192,8 +172,6 @@ static void many_mappings_work(void) {
 
 int main(void) {
   enter_scratch();
-  handle(SIGSEGV, on_fault, 0);
-  handle(SIGBUS, on_fault, 0);
   fresh_memory_is_zero();
   a_hint_is_taken_when_free();
   fixed_replaces_and_noreplace_does_not();

@@ -7,7 +7,7 @@ pub(in crate::fs) const TERMIOS_BYTES: usize = 36;
 /// Bytes of `struct termios2`: the same, then the input and output speed.
 pub(in crate::fs) const TERMIOS2_BYTES: usize = 44;
 /// The speed that a pseudoterminal shows.
-pub(in crate::fs) const BAUD_38400: u32 = 38400;
+const BAUD_38400: u32 = 38400;
 
 /// Control characters of [`Termios::control_characters`].
 const CONTROL_CHARACTERS: usize = 19;
