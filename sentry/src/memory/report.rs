@@ -66,7 +66,7 @@ impl MemoryManager {
         MemorySizes {
             total_pages: state.mappings.total_pages(),
             resident_pages: state.pages.len(),
-            private_pages: state.pages.private_len(),
+            private_pages: state.pages.marked_len(),
             locked_pages: state.mappings.locked_pages(),
             code_pages: sum(&|mapping| {
                 mapping.protection.contains(Protection::EXECUTE)

@@ -47,6 +47,7 @@ pub(crate) use clone::{CloneFlags, CloneRequest};
 pub use current::CurrentTask;
 pub(crate) use current::Restart;
 pub(crate) use exec::ExecRequest;
+pub(crate) use futex::UserWord;
 pub use id::{GroupId, NamespaceId, TaskId, Tid};
 pub use pid_namespace::PidNamespace;
 pub use process_source::TaskSource;

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::ThreadGroup;
 use super::id::TaskId;
 use super::start::Unstarted;
 use super::vfork::VforkCompletion;
-use super::ThreadGroup;
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::{DescriptorTable, FsContext, Path};
