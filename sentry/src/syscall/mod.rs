@@ -10,6 +10,7 @@ mod resource;
 mod signal;
 mod system;
 mod table;
+mod time;
 pub(crate) mod trace;
 
 use crate::Errno;

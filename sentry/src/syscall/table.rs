@@ -17,6 +17,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::resource::HANDLERS,
     super::signal::HANDLERS,
     super::system::HANDLERS,
+    super::time::HANDLERS,
 ];
 
 static TABLE: [Option<Handler>; LEN] = build();
