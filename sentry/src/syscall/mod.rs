@@ -5,6 +5,7 @@
 
 mod futex;
 mod identity;
+mod memory;
 mod process;
 mod resource;
 mod signal;

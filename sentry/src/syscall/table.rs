@@ -13,6 +13,7 @@ const LEN: usize = 512;
 const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::futex::HANDLERS,
     super::identity::HANDLERS,
+    super::memory::HANDLERS,
     super::process::HANDLERS,
     super::resource::HANDLERS,
     super::signal::HANDLERS,
