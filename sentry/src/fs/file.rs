@@ -288,7 +288,10 @@ pub struct SignalOwner {
 impl FileDescription {
     /// A description of `file`, opened with `flags` at `path` (`None` for pipes, sockets and the like).
     pub fn new(file: Arc<dyn File>, path: Option<Path>, flags: OpenFlags) -> Arc<Self> {
-        Arc::new(Self { file, path, flags: AtomicU32::new(flags.bits()),
+        Arc::new(Self {
+            file,
+            path,
+            flags: AtomicU32::new(flags.bits()),
             position: Mutex::new(0),
             signal_owner: Mutex::default(),
         })

@@ -230,6 +230,13 @@ pub(super) struct WriteFlags {
     appends: bool,
 }
 
+impl WriteFlags {
+    /// write(2), or its kind that returns EAGAIN rather than wait.
+    pub(super) fn waiting(waits: bool) -> Self {
+        Self { never_waits: !waits, appends: false }
+    }
+}
+
 /// Writes from user memory to `file`.
 pub(super) fn write_file(
     task: &mut CurrentTask,
@@ -364,9 +371,7 @@ fn write_stream(
     task.return_buffer(buffer);
     match result {
         Err(Errno::EPIPE) if done == 0 => {
-            if file.file().raises_broken_pipe() {
-                task.task().send_signal(SignalInfo::from_kernel(Signal::SIGPIPE));
-            }
+            task.task().send_signal(SignalInfo::from_kernel(Signal::SIGPIPE));
             Err(Errno::EPIPE)
         }
         Err(error) if done == 0 => Err(error),

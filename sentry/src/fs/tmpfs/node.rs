@@ -280,10 +280,7 @@ impl Node {
     pub(super) fn add_seals(&self, seals: u32) -> Result<(), Errno> {
         let data = self.data().map_err(|_| Errno::EINVAL)?;
         let add = |old: u32| (old & uapi::F_SEAL_SEAL == 0).then_some(old | seals);
-        data.seals
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add)
-            .map(drop)
-            .map_err(|_| Errno::EPERM)
+        data.seals.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).map(drop).map_err(|_| Errno::EPERM)
     }
 
     pub(super) fn set_seals(&self, seals: u32) -> Result<(), Errno> {
