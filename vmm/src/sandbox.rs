@@ -211,7 +211,7 @@ fn standard_streams() -> anyhow::Result<Arc<DescriptorTable>> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     let notifier = HostNotifier::new();
-    let terminals = ControllingTerminals::new();
+    let terminals = Arc::<ControllingTerminals>::default();
     let table = DescriptorTable::new();
     let open: Vec<_> = streams.into_iter().filter(|stream| rustix::io::fcntl_getfd(stream).is_ok()).collect();
     let files = HostFile::standard_streams(&open, &notifier, &terminals).context("standard streams")?;

@@ -18,7 +18,7 @@ use super::path::Path;
 use super::{FileKind, Inode, Metadata};
 use crate::Errno;
 use crate::cred::Credentials;
-use crate::memory::{MemoryManager, PageCache};
+use crate::memory::{MappedFile, MemoryManager, PageCache};
 use crate::wait::{Events, WaitQueue};
 
 bitflags::bitflags! {
@@ -357,5 +357,23 @@ impl Drop for FileDescription {
         if let Some(locks) = self.path.as_ref().and_then(|path| path.inode().locks()) {
             locks.release(LockOwner::of_description(self));
         }
+    }
+}
+
+impl MappedFile for FileDescription {
+    fn path(&self) -> Vec<u8> {
+        match &self.path {
+            Some(path) => path.display_from(&path.outermost_root()),
+            None => self.file.anonymous_name().into_bytes(),
+        }
+    }
+
+    fn device(&self) -> (u32, u32) {
+        let device = self.file.metadata().map(|metadata| metadata.device).unwrap_or_default();
+        (device.major, device.minor)
+    }
+
+    fn inode(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.inode)
     }
 }

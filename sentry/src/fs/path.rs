@@ -150,6 +150,16 @@ impl Path {
         text
     }
 
+    /// The root of the outermost mount around here.
+    pub fn outermost_root(&self) -> Self {
+        let mut mount = self.mount.clone();
+        while let Some(place) = mount.mount_point() {
+            mount = place.mount;
+        }
+        let dentry = mount.root().clone();
+        Self { mount, dentry }
+    }
+
     /// What getcwd(2) returns for here: ENOENT's `None` if the directory has been removed.
     pub fn as_working_directory(&self, root: &Self) -> Option<Vec<u8>> {
         if self.dentry.is_deleted() {
