@@ -164,7 +164,7 @@ fn transfer(
         if done >= wanted {
             break Ok(());
         }
-        let portion_len = portion_len.min(wanted - done).min(buffer.len());
+        let portion_len = portion_len.min(wanted - done);
         let portion = buffer.get_mut(..portion_len).unwrap_or_default();
         // Streams give and take what they can: only the first portion is waited for.
         let waits = !never_waits && (done == 0 || source.file.file().is_seekable());
@@ -235,7 +235,10 @@ fn wait_until_writable(task: &mut CurrentTask, target: &FileDescription, waits: 
 }
 
 /// Between user memory and a pipe: as readv(2) and writev(2), for nobody can tell the difference.
-fn vmsplice(task: &mut CurrentTask, [descriptor, vector, count, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn vmsplice(
+    task: &mut CurrentTask,
+    [descriptor, vector, count, flags, ..]: [u64; 6],
+) -> Result<usize, Errno> {
     let known = uapi::SPLICE_F_MOVE | uapi::SPLICE_F_NONBLOCK | uapi::SPLICE_F_MORE | uapi::SPLICE_F_GIFT;
     let never_waits = check_flags(flags, known)? & uapi::SPLICE_F_NONBLOCK != 0;
     let file = task.usable_file(descriptor as i32)?;
