@@ -22,6 +22,7 @@ mod space;
 mod stat;
 mod system;
 mod table;
+mod time;
 pub(crate) mod trace;
 mod transfer;
 mod user_buffers;

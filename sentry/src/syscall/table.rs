@@ -28,6 +28,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::space::HANDLERS,
     super::stat::HANDLERS,
     super::system::HANDLERS,
+    super::time::HANDLERS,
     super::transfer::HANDLERS,
     super::xattr::HANDLERS,
 ];
