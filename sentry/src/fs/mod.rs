@@ -8,28 +8,41 @@
 //! Lock order: a file system's rename lock, then `Dentry::children` (parents before children, else by address),
 //! then whatever the inode locks inside. `Dentry::place` is a leaf.
 
+pub mod anonymous;
 pub mod boot;
 mod dentry;
+mod description_inode;
 mod descriptor_table;
 pub mod dev;
+pub mod epoll;
+pub mod eventfd;
 mod file;
 mod fs_context;
 pub mod host;
+pub mod host_stdio;
 mod inode;
 pub mod locks;
+pub mod memory_files;
 mod metadata;
 mod mount;
 pub mod operations;
 pub mod overlay;
 pub mod path;
 mod permission;
+pub mod pipe;
+pub mod proc;
+mod pseudo;
 mod resolve;
+pub mod signalfd;
 pub mod special;
+pub mod sys;
+pub mod terminal;
+pub mod timerfd;
 pub mod tmpfs;
 
 pub use dentry::Dentry;
 pub use descriptor_table::DescriptorTable;
-pub use file::{Caller, DirectoryEntry, File, FileDescription, OpenFlags};
+pub use file::{Caller, DirectoryEntry, File, FileDescription, OpenFlags, SignalOwner};
 pub use fs_context::{FsContext, FsView};
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
 pub use metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange, Timestamp};

@@ -1,0 +1,56 @@
+//! Inodes of files that no file system names: pipes, sockets, event counters and the like.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{DeviceNumber, FileKind, Metadata};
+
+/// The attributes of a file without a name.
+pub struct AnonymousInode {
+    number: u64,
+    metadata: Metadata,
+}
+
+impl AnonymousInode {
+    /// A fresh one of no type, as the `anon_inode` files have; owned by root.
+    pub fn new() -> Self {
+        Self::of_mode(0, 0o600)
+    }
+
+    /// A fresh one with the `S_IF*` bits of `kind`.
+    pub fn of_kind(kind: FileKind, permissions: u32) -> Self {
+        Self::of_mode(kind.mode_bits(), permissions)
+    }
+
+    fn of_mode(kind_bits: u32, permissions: u32) -> Self {
+        static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1024);
+        static DEVICE: OnceLock<DeviceNumber> = OnceLock::new();
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        let device = *DEVICE.get_or_init(DeviceNumber::anonymous);
+        let mut metadata = Metadata::new(FileKind::Regular, 0, device, number);
+        metadata.mode = kind_bits | permissions;
+        Self { number, metadata }
+    }
+
+    /// The same, owned by `uid` and `gid`.
+    pub fn owned_by(mut self, uid: u32, gid: u32) -> Self {
+        (self.metadata.uid, self.metadata.gid) = (uid, gid);
+        self
+    }
+
+    /// The inode number, as in `pipe:[N]`.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What fstat(2) tells.
+    pub fn metadata(&self) -> Metadata {
+        self.metadata
+    }
+}
+
+impl Default for AnonymousInode {
+    fn default() -> Self {
+        Self::new()
+    }
+}

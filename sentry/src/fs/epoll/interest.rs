@@ -1,0 +1,217 @@
+//! One entry of an interest list.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use linux_raw_sys::general as uapi;
+use parking_lot::Mutex;
+
+use super::{ReadyEvent, Shared};
+use crate::Errno;
+use crate::fs::{File, FileDescription};
+use crate::wait::{Events, Observer, Registration, WaitQueue};
+
+bitflags::bitflags! {
+    /// How an interest is reported (`man 2 epoll_ctl`).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct InterestFlags: u32 {
+        /// Report each change once.
+        const EDGE_TRIGGERED = uapi::EPOLLET;
+        /// Report once, then wait for EPOLL_CTL_MOD.
+        const ONE_SHOT = uapi::EPOLLONESHOT;
+        /// Wake one of several epolls. Here all of them hear, which the manual permits.
+        const EXCLUSIVE = uapi::EPOLLEXCLUSIVE;
+        /// Keep the system awake: ignored.
+        const WAKE_UP = uapi::EPOLLWAKEUP;
+    }
+}
+
+/// What epoll_ctl(2) asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The events to report; errors and hang-ups always are.
+    pub events: Events,
+    /// How.
+    pub flags: InterestFlags,
+    /// Handed back with each report.
+    pub data: u64,
+}
+
+impl Wish {
+    /// Decodes `struct epoll_event`; unknown bits are ignored, as Linux ignores them.
+    pub fn from_bits(bits: u32, data: u64) -> Self {
+        Self {
+            events: Events::from_bits_truncate(bits),
+            flags: InterestFlags::from_bits_truncate(bits),
+            data,
+        }
+    }
+
+    /// The few events that EPOLLEXCLUSIVE goes with.
+    pub(super) fn check_exclusive(&self) -> Result<(), Errno> {
+        let allowed_events = Events::IN | Events::OUT | Events::ERR | Events::HUP;
+        let is_allowed =
+            allowed_events.contains(self.events) && !self.flags.contains(InterestFlags::ONE_SHOT);
+        if is_allowed { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    fn reported(&self) -> Events {
+        self.events | Events::ERR | Events::HUP
+    }
+
+    fn bits(&self) -> u32 {
+        self.reported().bits() | self.flags.bits()
+    }
+}
+
+/// A description under a descriptor number: an interest's identity.
+#[derive(Clone)]
+pub(super) struct Key {
+    descriptor: i32,
+    /// Keeps the address from being used again, not the file from being closed.
+    file: Weak<FileDescription>,
+}
+
+impl Key {
+    pub(super) fn new(descriptor: i32, file: &Arc<FileDescription>) -> Self {
+        Self { descriptor, file: Arc::downgrade(file) }
+    }
+
+    fn rank(&self) -> (usize, i32) {
+        (self.file.as_ptr().addr(), self.descriptor)
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank() == other.rank()
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+/// One entry of an interest list.
+pub(super) struct Interest {
+    key: Key,
+    state: Mutex<State>,
+    /// Whether it is in the ready list; changes under that list's lock.
+    is_listed: AtomicBool,
+    shared: Weak<Shared>,
+    me: Weak<Interest>,
+}
+
+struct State {
+    wish: Wish,
+    /// A one-shot interest that has fired.
+    is_disabled: bool,
+    registration: Option<Registration>,
+}
+
+impl Interest {
+    pub(super) fn register(key: Key, wish: Wish, queue: &WaitQueue, shared: &Arc<Shared>) -> Arc<Self> {
+        let interest = Arc::new_cyclic(|me| Self {
+            key,
+            state: Mutex::new(State { wish, is_disabled: false, registration: None }),
+            is_listed: AtomicBool::new(false),
+            shared: Arc::downgrade(shared),
+            me: me.clone(),
+        });
+        let registration = queue.register(wish.reported(), interest.clone());
+        interest.state.lock().registration = Some(registration);
+        interest
+    }
+
+    pub(super) fn change(self: &Arc<Self>, wish: Wish, queue: &WaitQueue) {
+        let registration = Some(queue.register(wish.reported(), self.clone()));
+        let old =
+            std::mem::replace(&mut *self.state.lock(), State { wish, is_disabled: false, registration });
+        drop(old);
+    }
+
+    /// Leaves the file's wait queue for good, and reports nothing any more.
+    pub(super) fn unregister(&self) {
+        let registration = {
+            let mut state = self.state.lock();
+            state.is_disabled = true;
+            state.registration.take()
+        };
+        drop(registration);
+    }
+
+    pub(super) fn is_exclusive(&self) -> bool {
+        self.state.lock().wish.flags.contains(InterestFlags::EXCLUSIVE)
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.key.file.strong_count() > 0
+    }
+
+    pub(super) fn file(&self) -> Option<Arc<FileDescription>> {
+        self.key.file.upgrade()
+    }
+
+    /// Returns whether it was listed before.
+    pub(super) fn mark_listed(&self) -> bool {
+        self.is_listed.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn mark_unlisted(&self) {
+        self.is_listed.store(false, Ordering::Relaxed);
+    }
+
+    /// What the file is ready for, of what is wished.
+    pub(super) fn ready_events(&self, file: &dyn File) -> Events {
+        let wished = {
+            let state = self.state.lock();
+            if state.is_disabled { Events::empty() } else { state.wish.reported() }
+        };
+        if wished.is_empty() { wished } else { file.readiness() & wished }
+    }
+
+    /// The event to report, and whether the interest goes back to the ready list; `None` if it is not ready.
+    pub(super) fn take(&self, file: &dyn File) -> Option<(ReadyEvent, bool)> {
+        let events = self.ready_events(file);
+        let mut state = self.state.lock();
+        if events.is_empty() || state.is_disabled {
+            return None;
+        }
+        let is_one_shot = state.wish.flags.contains(InterestFlags::ONE_SHOT);
+        state.is_disabled = is_one_shot;
+        let is_edge_triggered = state.wish.flags.contains(InterestFlags::EDGE_TRIGGERED);
+        Some((ReadyEvent { events, data: state.wish.data }, !is_one_shot && !is_edge_triggered))
+    }
+
+    /// After a new wish: the file may be ready already.
+    pub(super) fn announce_if_ready(self: &Arc<Self>, file: &FileDescription) {
+        let events = self.ready_events(&**file.file());
+        if !events.is_empty() {
+            self.notify(events);
+        }
+    }
+
+    /// The line in /proc/PID/fdinfo.
+    pub(super) fn info(&self) -> String {
+        let (descriptor, wish) = (self.key.descriptor, self.state.lock().wish);
+        format!("tfd: {descriptor:8} events: {:8x} data: {:16x} \n", wish.bits(), wish.data)
+    }
+}
+
+impl Observer for Interest {
+    fn notify(&self, _events: Events) {
+        let (Some(me), Some(shared)) = (self.me.upgrade(), self.shared.upgrade()) else { return };
+        shared.push(&me);
+        shared.queue.notify(Events::IN | Events::RDNORM);
+    }
+}

@@ -1,0 +1,262 @@
+//! epoll(7): an interest list, and the part of it that may be ready.
+//!
+//! Each interest observes its file's wait queue. A notification moves it to the ready list; waiting takes it off,
+//! asks the file what it is really ready for, and, if level-triggered, puts it back. An interest does not keep its
+//! file open: it ends with the last descriptor of the description.
+//!
+//! Lock order: `TOPOLOGY`, then `interests`, then a file's wait queue, then `ready`, then the epoll's own wait queue,
+//! and so on upwards; that is finite because epolls never form a loop.
+
+mod interest;
+#[cfg(test)]
+mod tests;
+mod topology;
+
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use self::interest::{Interest, Key};
+use super::anonymous::AnonymousInode;
+use super::{File, FileDescription, Metadata};
+use crate::Errno;
+use crate::wait::{Events, WaitQueue};
+
+pub use interest::{InterestFlags, Wish};
+
+/// Watches of one epoll; stands for /proc/sys/fs/epoll/max_user_watches.
+const MAX_INTERESTS: usize = 262_144;
+
+/// One ready file, as epoll_wait(2) reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadyEvent {
+    /// What it is ready for, of what was asked.
+    pub events: Events,
+    /// What epoll_ctl stored with the interest.
+    pub data: u64,
+}
+
+/// An epoll instance.
+pub struct EpollFile {
+    interests: Mutex<Interests>,
+    shared: Arc<Shared>,
+    inode: AnonymousInode,
+    me: Weak<EpollFile>,
+    /// The epolls that watch this one. Guarded by the topology lock too.
+    parents: Mutex<Vec<Weak<EpollFile>>>,
+}
+
+#[derive(Default)]
+struct Interests {
+    by_key: BTreeMap<Key, Arc<Interest>>,
+    /// Closed files' interests are swept when the list has grown to this length.
+    sweep_at: usize,
+}
+
+/// What interests reach from within a file's notification.
+#[derive(Default)]
+struct Shared {
+    ready: Mutex<VecDeque<Arc<Interest>>>,
+    queue: WaitQueue,
+}
+
+impl EpollFile {
+    /// An epoll without interests.
+    pub fn new() -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            interests: Mutex::default(),
+            shared: Arc::default(),
+            inode: AnonymousInode::new(),
+            me: me.clone(),
+            parents: Mutex::default(),
+        })
+    }
+
+    /// EPOLL_CTL_ADD.
+    ///
+    /// # Errors
+    /// EEXIST, EPERM for a file that does not announce readiness, ELOOP for epolls in a loop or too deep, EINVAL for
+    /// EPOLLEXCLUSIVE on an epoll or with events that it forbids, ENOSPC for too many.
+    pub fn add(&self, descriptor: i32, file: &Arc<FileDescription>, wish: Wish) -> Result<(), Errno> {
+        let queue = file.file().wait_queue().ok_or(Errno::EPERM)?;
+        let child = file.downcast::<EpollFile>();
+        if wish.flags.contains(InterestFlags::EXCLUSIVE) {
+            wish.check_exclusive()?;
+            if child.is_some() {
+                return Err(Errno::EINVAL);
+            }
+        }
+        let _topology = match child {
+            Some(child) => Some(topology::join(self, child)?),
+            None => None,
+        };
+        let mut interests = self.interests.lock();
+        interests.sweep();
+        let key = Key::new(descriptor, file);
+        if interests.by_key.contains_key(&key) {
+            return Err(Errno::EEXIST);
+        }
+        if interests.by_key.len() >= MAX_INTERESTS {
+            return Err(Errno::ENOSPC);
+        }
+        let interest = Interest::register(key.clone(), wish, queue, &self.shared);
+        interests.by_key.insert(key, interest.clone());
+        if let Some(child) = child {
+            child.parents.lock().push(self.me.clone());
+        }
+        drop(interests);
+        interest.announce_if_ready(file);
+        Ok(())
+    }
+
+    /// EPOLL_CTL_MOD.
+    ///
+    /// # Errors
+    /// ENOENT; EINVAL if EPOLLEXCLUSIVE is or was asked for.
+    pub fn modify(&self, descriptor: i32, file: &Arc<FileDescription>, wish: Wish) -> Result<(), Errno> {
+        let queue = file.file().wait_queue().ok_or(Errno::EPERM)?;
+        let interests = self.interests.lock();
+        let interest = interests.by_key.get(&Key::new(descriptor, file)).ok_or(Errno::ENOENT)?.clone();
+        drop(interests);
+        if wish.flags.contains(InterestFlags::EXCLUSIVE) || interest.is_exclusive() {
+            return Err(Errno::EINVAL);
+        }
+        interest.change(wish, queue);
+        interest.announce_if_ready(file);
+        Ok(())
+    }
+
+    /// EPOLL_CTL_DEL.
+    ///
+    /// # Errors
+    /// ENOENT.
+    pub fn remove(&self, descriptor: i32, file: &Arc<FileDescription>) -> Result<(), Errno> {
+        let key = Key::new(descriptor, file);
+        let interest = self.interests.lock().by_key.remove(&key).ok_or(Errno::ENOENT)?;
+        self.forget(&interest);
+        if let Some(child) = file.downcast::<EpollFile>() {
+            topology::leave(self, child);
+        }
+        Ok(())
+    }
+
+    fn forget(&self, interest: &Arc<Interest>) {
+        interest.unregister();
+        self.shared.ready.lock().retain(|ready| !Arc::ptr_eq(ready, interest));
+    }
+
+    /// Takes at most `max_events` ready files; empty if none is ready.
+    pub fn take_ready(&self, max_events: usize) -> Vec<ReadyEvent> {
+        let mut reported = Vec::new();
+        let mut level_triggered = Vec::new();
+        // What is put back must not be taken again in this round.
+        let mut remaining = self.shared.ready.lock().len();
+        while reported.len() < max_events && remaining > 0 {
+            remaining -= 1;
+            let Some(interest) = self.shared.pop() else { break };
+            let Some(file) = interest.file() else { continue };
+            let Some((event, is_level_triggered)) = interest.take(&**file.file()) else { continue };
+            reported.push(event);
+            if is_level_triggered {
+                level_triggered.push(interest);
+            }
+        }
+        for interest in level_triggered {
+            self.shared.push(&interest);
+        }
+        reported
+    }
+
+    /// Whether some file is ready.
+    fn has_ready(&self) -> bool {
+        let mut remaining = self.shared.ready.lock().len();
+        while remaining > 0 {
+            remaining -= 1;
+            let Some(interest) = self.shared.pop() else { return false };
+            // One that is not ready any more leaves the list: its next event brings it back.
+            if interest.file().is_some_and(|file| !interest.ready_events(&**file.file()).is_empty()) {
+                self.shared.push(&interest);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The epolls that this one watches.
+    fn children(&self) -> Vec<Arc<FileDescription>> {
+        let interests = self.interests.lock();
+        let files = interests.by_key.values().filter_map(|interest| interest.file());
+        files.filter(|file| file.downcast::<EpollFile>().is_some()).collect()
+    }
+}
+
+impl Interests {
+    fn sweep(&mut self) {
+        if self.by_key.len() < self.sweep_at {
+            return;
+        }
+        self.by_key.retain(|_, interest| interest.is_alive());
+        self.sweep_at = self.by_key.len().saturating_mul(2).max(64);
+    }
+}
+
+impl Shared {
+    /// Puts `interest` at the end of the ready list, unless it is there.
+    fn push(&self, interest: &Arc<Interest>) {
+        let mut ready = self.ready.lock();
+        if !interest.mark_listed() {
+            ready.push_back(interest.clone());
+        }
+    }
+
+    fn pop(&self) -> Option<Arc<Interest>> {
+        let mut ready = self.ready.lock();
+        let interest = ready.pop_front()?;
+        interest.mark_unlisted();
+        Some(interest)
+    }
+}
+
+impl Drop for EpollFile {
+    fn drop(&mut self) {
+        // The ready list refers to interests, which refer to the list.
+        for interest in self.interests.get_mut().by_key.values() {
+            interest.unregister();
+        }
+        self.shared.ready.lock().clear();
+    }
+}
+
+impl File for EpollFile {
+    fn readiness(&self) -> Events {
+        if self.has_ready() { Events::IN | Events::RDNORM } else { Events::empty() }
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(&self.shared.queue)
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(self.inode.metadata())
+    }
+
+    fn anonymous_name(&self) -> String {
+        "anon_inode:[eventpoll]".into()
+    }
+
+    fn descriptor_info(&self) -> String {
+        let interests = self.interests.lock();
+        interests
+            .by_key
+            .values()
+            .filter(|interest| interest.is_alive())
+            .map(|interest| interest.info())
+            .collect()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

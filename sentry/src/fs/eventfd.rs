@@ -1,0 +1,143 @@
+//! eventfd(2): a counter to wait on.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::anonymous::AnonymousInode;
+use super::{File, Metadata};
+use crate::Errno;
+use crate::wait::{Events, WaitQueue};
+
+/// The largest value of a counter (`man 2 eventfd`).
+const MAX_VALUE: u64 = u64::MAX - 1;
+
+/// An event counter.
+pub struct EventFile {
+    count: Mutex<u64>,
+    is_semaphore: bool,
+    queue: WaitQueue,
+    inode: AnonymousInode,
+}
+
+impl EventFile {
+    /// A counter that starts at `count`; reads of a semaphore take one at a time.
+    pub fn new(count: u32, is_semaphore: bool) -> Arc<Self> {
+        Arc::new(Self {
+            count: Mutex::new(count.into()),
+            is_semaphore,
+            queue: WaitQueue::default(),
+            inode: AnonymousInode::new(),
+        })
+    }
+}
+
+impl File for EventFile {
+    fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        let place = buffer.first_chunk_mut::<8>().ok_or(Errno::EINVAL)?;
+        let mut count = self.count.lock();
+        if *count == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        let taken = if self.is_semaphore { 1 } else { *count };
+        *count -= taken;
+        drop(count);
+        *place = taken.to_ne_bytes();
+        self.queue.notify(Events::OUT | Events::WRNORM);
+        Ok(place.len())
+    }
+
+    fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
+        let added = u64::from_ne_bytes(*buffer.first_chunk::<8>().ok_or(Errno::EINVAL)?);
+        if added == u64::MAX {
+            return Err(Errno::EINVAL);
+        }
+        let mut count = self.count.lock();
+        let sum = count.checked_add(added).filter(|sum| *sum <= MAX_VALUE).ok_or(Errno::EAGAIN)?;
+        *count = sum;
+        drop(count);
+        self.queue.notify(Events::IN | Events::RDNORM);
+        Ok(8)
+    }
+
+    fn readiness(&self) -> Events {
+        let count = *self.count.lock();
+        let mut events = Events::empty();
+        if count > 0 {
+            events |= Events::IN | Events::RDNORM;
+        }
+        if count < MAX_VALUE {
+            events |= Events::OUT | Events::WRNORM;
+        }
+        events
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(&self.queue)
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(self.inode.metadata())
+    }
+
+    fn anonymous_name(&self) -> String {
+        "anon_inode:[eventfd]".into()
+    }
+
+    fn descriptor_info(&self) -> String {
+        format!(
+            "eventfd-count: {:16x}\neventfd-id: {}\neventfd-semaphore: {}\n",
+            *self.count.lock(),
+            self.inode.number(),
+            u8::from(self.is_semaphore),
+        )
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(file: &EventFile) -> Result<u64, Errno> {
+        let mut bytes = [0; 8];
+        file.read_at(&mut bytes, 0).map(|_| u64::from_ne_bytes(bytes))
+    }
+
+    fn write(file: &EventFile, value: u64) -> Result<usize, Errno> {
+        file.write_at(&value.to_ne_bytes(), 0)
+    }
+
+    #[test]
+    fn a_read_takes_the_whole_count_and_a_semaphore_s_takes_one() {
+        let counter = EventFile::new(2, false);
+        assert_eq!(write(&counter, 3), Ok(8));
+        assert_eq!(read(&counter), Ok(5));
+        assert_eq!(read(&counter), Err(Errno::EAGAIN));
+        let semaphore = EventFile::new(2, true);
+        assert_eq!(
+            [read(&semaphore), read(&semaphore), read(&semaphore)],
+            [Ok(1), Ok(1), Err(Errno::EAGAIN)]
+        );
+    }
+
+    #[test]
+    fn a_count_that_would_pass_the_maximum_blocks_and_all_ones_is_invalid() {
+        let counter = EventFile::new(1, false);
+        assert_eq!(write(&counter, u64::MAX), Err(Errno::EINVAL));
+        assert_eq!(write(&counter, u64::MAX - 1), Err(Errno::EAGAIN));
+        assert_eq!(write(&counter, u64::MAX - 2), Ok(8));
+        assert_eq!(counter.readiness(), Events::IN | Events::RDNORM);
+    }
+
+    #[test]
+    fn short_buffers_are_invalid() {
+        let counter = EventFile::new(1, false);
+        assert_eq!(counter.read_at(&mut [0; 7], 0), Err(Errno::EINVAL));
+        assert_eq!(counter.write_at(&[0; 7], 0), Err(Errno::EINVAL));
+    }
+}

@@ -1,0 +1,344 @@
+//! The caller's standard streams as guest files.
+//!
+//! The caller's open file descriptions are shared with other host processes, so their flags and positions are
+//! not ours to change. Pipes and terminals are opened once more, non-blocking, where the host lets us; sockets are
+//! asked with MSG_DONTWAIT; for the rest, poll(2) tells first whether a call would block. Regular files are read and
+//! written at the position that the caller's description has, like streams.
+
+mod host_terminal;
+mod notifier;
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock, Weak};
+
+use linux_raw_sys::general::SIGTTIN;
+use linux_raw_sys::ioctl::FIONREAD;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::ReadWriteFlags;
+use rustix::net::{RecvFlags, SendFlags};
+
+use self::host_terminal::HostTerminal;
+use super::anonymous::AnonymousInode;
+use super::terminal::ControllingTerminals;
+use super::{Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, Timestamp, Viewer};
+use crate::Errno;
+use crate::platform::VirtualAddress;
+use crate::wait::{Events, WaitQueue};
+
+pub use notifier::HostNotifier;
+
+/// The longest write to a blocking pipe or terminal that poll(2) says is ready: it takes at least this.
+const CAUTIOUS_WRITE_BYTES: usize = 4096;
+/// `pwritev2` and `preadv2` at the description's own position.
+const CURRENT_POSITION: u64 = u64::MAX;
+
+/// How the descriptor is kept from blocking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// Never blocks for long: a regular file, /dev/null.
+    Immediate,
+    /// Our own non-blocking description.
+    NonBlocking,
+    /// A socket.
+    Socket,
+    /// A shared blocking description.
+    Polled,
+}
+
+/// A standard stream of the caller.
+pub struct HostFile {
+    descriptor: OwnedFd,
+    manner: Manner,
+    kind: FileKind,
+    terminal: Option<Arc<HostTerminal>>,
+    queue: WaitQueue,
+    notifier: Arc<HostNotifier>,
+    /// Set once readiness is announced; the value is the notifier's name for the file.
+    watch: OnceLock<Option<u64>>,
+    inode: AnonymousInode,
+    me: Weak<Self>,
+}
+
+impl HostFile {
+    /// The caller's `streams` as files; those on one terminal share its job control.
+    ///
+    /// # Errors
+    /// The host's errors on duplicating or inspecting a descriptor.
+    pub fn standard_streams(
+        streams: &[BorrowedFd<'_>],
+        notifier: &Arc<HostNotifier>,
+        terminals: &Arc<ControllingTerminals>,
+    ) -> Result<Vec<Arc<Self>>, Errno> {
+        let mut files: Vec<Arc<Self>> = Vec::new();
+        for stream in streams {
+            let device = rustix::fs::fstat(stream)?.st_rdev;
+            let known = files.iter().filter_map(|file| file.terminal.clone());
+            let terminal = rustix::termios::isatty(stream).then(|| {
+                known
+                    .into_iter()
+                    .find(|terminal| terminal.host_device() == device)
+                    .unwrap_or_else(|| HostTerminal::new(device, terminals.clone()))
+            });
+            let file = Self::new(*stream, terminal, notifier.clone())?;
+            if let Some(terminal) = &file.terminal {
+                terminal.add_stream(&file);
+            }
+            files.push(file);
+        }
+        Ok(files)
+    }
+
+    fn new(
+        stream: BorrowedFd<'_>,
+        terminal: Option<Arc<HostTerminal>>,
+        notifier: Arc<HostNotifier>,
+    ) -> Result<Arc<Self>, Errno> {
+        let stat = rustix::fs::fstat(stream)?;
+        let kind = FileKind::from_mode(stat.st_mode).unwrap_or(FileKind::Fifo);
+        let reopened = (terminal.is_some() || kind == FileKind::Fifo).then(|| reopen(stream)).flatten();
+        let (descriptor, manner) = match (reopened, kind) {
+            (Some(own), _) => (own, Manner::NonBlocking),
+            (None, FileKind::Socket) => (duplicate(stream)?, Manner::Socket),
+            (None, FileKind::Fifo) => (duplicate(stream)?, Manner::Polled),
+            (None, FileKind::CharacterDevice) if terminal.is_some() => (duplicate(stream)?, Manner::Polled),
+            (None, _) => (duplicate(stream)?, Manner::Immediate),
+        };
+        let inode = AnonymousInode::of_kind(kind, 0o600);
+        let (queue, watch) = (WaitQueue::default(), OnceLock::new());
+        Ok(Arc::new_cyclic(|me| Self {
+            descriptor,
+            manner,
+            kind,
+            terminal,
+            queue,
+            notifier,
+            watch,
+            inode,
+            me: me.clone(),
+        }))
+    }
+
+    /// Makes the terminal behind this stream, if there is one, the controlling terminal of `session_id`.
+    ///
+    /// # Errors
+    /// ENOTTY if it is no terminal, EPERM if either is taken.
+    pub fn control_session(&self, session_id: i32, foreground: i32) -> Result<(), Errno> {
+        let terminal = self.terminal.as_ref().ok_or(Errno::ENOTTY)?;
+        terminal.control_session(session_id, foreground)
+    }
+
+    /// The foreground process group of the terminal behind this stream.
+    pub fn foreground_process_group(&self) -> Option<i32> {
+        self.terminal.as_ref()?.foreground()
+    }
+
+    fn is_ready_for(&self, events: PollFlags) -> bool {
+        let mut polled = [PollFd::new(&self.descriptor, events)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(poll(&mut polled, Some(&now)), Ok(count) if count > 0)
+    }
+
+    fn host_read(&self, buffer: &mut [u8]) -> rustix::io::Result<usize> {
+        match self.manner {
+            Manner::Immediate | Manner::NonBlocking => rustix::io::read(&self.descriptor, buffer),
+            Manner::Socket => {
+                rustix::net::recv(&self.descriptor, buffer, RecvFlags::DONTWAIT).map(|(read, _)| read)
+            }
+            Manner::Polled => {
+                if !self.is_ready_for(PollFlags::IN) {
+                    return Err(rustix::io::Errno::AGAIN);
+                }
+                let mut pieces = [IoSliceMut::new(buffer)];
+                let flags = ReadWriteFlags::NOWAIT;
+                match rustix::io::preadv2(&self.descriptor, &mut pieces, CURRENT_POSITION, flags) {
+                    Err(rustix::io::Errno::OPNOTSUPP) => rustix::io::read(&self.descriptor, buffer),
+                    result => result,
+                }
+            }
+        }
+    }
+
+    fn host_write(&self, buffer: &[u8]) -> rustix::io::Result<usize> {
+        match self.manner {
+            Manner::Immediate | Manner::NonBlocking => rustix::io::write(&self.descriptor, buffer),
+            Manner::Socket => {
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                rustix::net::send(&self.descriptor, buffer, flags)
+            }
+            Manner::Polled => {
+                if !self.is_ready_for(PollFlags::OUT) {
+                    return Err(rustix::io::Errno::AGAIN);
+                }
+                let flags = ReadWriteFlags::NOWAIT;
+                match rustix::io::pwritev2(&self.descriptor, &[IoSlice::new(buffer)], CURRENT_POSITION, flags)
+                {
+                    Err(rustix::io::Errno::OPNOTSUPP) => {
+                        let (first, _) = buffer.split_at(buffer.len().min(CAUTIOUS_WRITE_BYTES));
+                        rustix::io::write(&self.descriptor, first)
+                    }
+                    result => result,
+                }
+            }
+        }
+    }
+}
+
+fn duplicate(stream: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(stream, 3)
+}
+
+/// Our own non-blocking description of a pipe or terminal; `None` where the host refuses.
+fn reopen(stream: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let access = rustix::fs::fcntl_getfl(stream).ok()? & (OFlags::ACCMODE | OFlags::APPEND);
+    let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
+    rustix::fs::open(path, flags, Mode::empty()).ok()
+}
+
+/// Retries what a host signal interrupted; its handlers have nothing to tell us here.
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> Result<T, Errno> {
+    rustix::io::retry_on_intr(&mut call).map_err(Errno::from)
+}
+
+impl File for HostFile {
+    fn prepare_io(&self, caller: &dyn Caller, is_write: bool) -> Result<(), Errno> {
+        match &self.terminal {
+            Some(terminal) if !is_write => terminal.check_foreground(caller, SIGTTIN),
+            _ => Ok(()),
+        }
+    }
+
+    fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        retry(|| self.host_read(buffer))
+    }
+
+    fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        retry(|| self.host_write(buffer))
+    }
+
+    fn readiness(&self) -> Events {
+        if self.manner == Manner::Immediate {
+            return Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM;
+        }
+        let asked = PollFlags::IN | PollFlags::PRI | PollFlags::OUT | PollFlags::RDHUP;
+        let mut polled = [PollFd::new(&self.descriptor, asked)];
+        match poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+            Ok(_) => {
+                let mut events = Events::from_bits_truncate(polled[0].revents().bits().into());
+                events.set(Events::RDNORM, events.contains(Events::IN));
+                events.set(Events::WRNORM, events.contains(Events::OUT));
+                events
+            }
+            Err(_) => Events::ERR,
+        }
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        if self.manner == Manner::Immediate {
+            return None;
+        }
+        let watch =
+            self.watch.get_or_init(|| self.notifier.watch(self.descriptor.as_fd(), self.queue.clone()));
+        watch.is_some().then_some(&self.queue)
+    }
+
+    fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        if let Some(terminal) = &self.terminal {
+            return terminal.ioctl(self.descriptor.as_fd(), request, argument, caller);
+        }
+        match request {
+            FIONREAD => {
+                let len_bytes = rustix::io::ioctl_fionread(&self.descriptor)?;
+                let len_bytes = i32::try_from(len_bytes).unwrap_or(i32::MAX);
+                caller.memory().write_object(VirtualAddress(argument), &len_bytes)?;
+                Ok(0)
+            }
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        let stat = rustix::fs::fstat(&self.descriptor)?;
+        let timestamp = |seconds: i64, nanoseconds: u64| Timestamp {
+            seconds,
+            nanoseconds: u32::try_from(nanoseconds).unwrap_or(0),
+        };
+        Ok(Metadata {
+            links: 1,
+            mode: self.kind.mode_bits() | stat.st_mode & 0o777,
+            special_device: DeviceNumber::from_u64(stat.st_rdev),
+            size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
+            block_size_bytes: u32::try_from(stat.st_blksize).unwrap_or(4096),
+            blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
+            accessed: timestamp(stat.st_atime, stat.st_atime_nsec as u64),
+            modified: timestamp(stat.st_mtime, stat.st_mtime_nsec as u64),
+            changed: timestamp(stat.st_ctime, stat.st_ctime_nsec as u64),
+            ..self.inode.metadata()
+        })
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        match FileType::from_raw_mode(self.kind.mode_bits()) {
+            FileType::RegularFile => Ok(rustix::fs::fsync(&self.descriptor)?),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn anonymous_name(&self) -> String {
+        match self.kind {
+            FileKind::Fifo => format!("pipe:[{}]", self.inode.number()),
+            FileKind::Socket => format!("socket:[{}]", self.inode.number()),
+            _ if self.terminal.is_some() => "/dev/console".into(),
+            FileKind::CharacterDevice => "/dev/null".into(),
+            _ => format!("/host:[{}]", self.inode.number()),
+        }
+    }
+
+    fn nameless_inode(&self) -> Option<Arc<dyn Inode>> {
+        let file = self.me.upgrade()?;
+        Some(Arc::new(HostInode { file }))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A standard stream's inode. Opening it yields the same stream: its host file is not ours to open.
+struct HostInode {
+    file: Arc<HostFile>,
+}
+
+impl Inode for HostInode {
+    fn kind(&self) -> FileKind {
+        self.file.kind
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.file.metadata()
+    }
+
+    fn open(self: Arc<Self>, _flags: OpenFlags, _viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
+        Ok(self.file.clone())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Drop for HostFile {
+    fn drop(&mut self) {
+        if let Some(Some(watch)) = self.watch.get() {
+            self.notifier.forget(self.descriptor.as_fd(), *watch);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The bytes inside a pipe: a ring of page-sized segments, as Linux's capacity rules assume (`man 7 pipe`).
+//!
+//! Capacity counts segments, not bytes: a segment that holds one unread byte is occupied.
+
+use std::collections::VecDeque;
+
+/// Bytes of one segment.
+pub(super) const SEGMENT_BYTES: usize = 4096;
+
+struct Segment {
+    bytes: Box<[u8; SEGMENT_BYTES]>,
+    start: usize,
+    end: usize,
+    is_packet: bool,
+}
+
+impl Segment {
+    fn unread(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+/// A ring of segments.
+pub(super) struct Buffer {
+    segments: VecDeque<Segment>,
+    max_segments: usize,
+    /// The segment that was emptied last, kept so that a steady flow does not allocate.
+    spare: Option<Box<[u8; SEGMENT_BYTES]>>,
+}
+
+impl Buffer {
+    pub(super) fn new(max_segments: usize) -> Self {
+        Self { segments: VecDeque::new(), max_segments, spare: None }
+    }
+
+    pub(super) fn max_segments(&self) -> usize {
+        self.max_segments
+    }
+
+    pub(super) fn occupied_segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// The caller has checked that no more are occupied.
+    pub(super) fn set_max_segments(&mut self, max_segments: usize) {
+        self.max_segments = max_segments;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.segments.len() >= self.max_segments
+    }
+
+    pub(super) fn len_bytes(&self) -> usize {
+        self.segments.iter().map(|segment| segment.unread().len()).sum()
+    }
+
+    /// How many bytes of a write of `len_bytes` fit now.
+    fn room_for(&self, len_bytes: usize) -> usize {
+        let free = self.max_segments.saturating_sub(self.segments.len()) * SEGMENT_BYTES;
+        free + self.mergeable_tail(len_bytes)
+    }
+
+    /// What the last segment takes of a write: its odd part, if that fits whole.
+    fn mergeable_tail(&self, len_bytes: usize) -> usize {
+        let odd_bytes = len_bytes % SEGMENT_BYTES;
+        match self.segments.back() {
+            Some(last) if !last.is_packet && last.end + odd_bytes <= SEGMENT_BYTES => odd_bytes,
+            _ => 0,
+        }
+    }
+
+    /// Whether a write of `len_bytes` fits as a whole.
+    pub(super) fn fits(&self, len_bytes: usize) -> bool {
+        self.room_for(len_bytes) >= len_bytes
+    }
+
+    /// Adds what fits of `bytes` to the stream. Returns how much.
+    pub(super) fn push_stream(&mut self, bytes: &[u8]) -> usize {
+        let merged = self.mergeable_tail(bytes.len());
+        let (head, mut rest) = bytes.split_at(merged);
+        if let Some(last) = self.segments.back_mut()
+            && let Some(room) = last.bytes.get_mut(last.end..last.end + head.len())
+        {
+            room.copy_from_slice(head);
+            last.end += head.len();
+        }
+        while !rest.is_empty() && !self.is_full() {
+            let (piece, later) = rest.split_at(rest.len().min(SEGMENT_BYTES));
+            self.push_segment(piece, false);
+            rest = later;
+        }
+        bytes.len() - rest.len()
+    }
+
+    /// Adds packets of at most [`SEGMENT_BYTES`] each, as many as fit. Returns the bytes taken.
+    pub(super) fn push_packets(&mut self, bytes: &[u8]) -> usize {
+        let room = self.max_segments.saturating_sub(self.segments.len());
+        let mut taken = 0;
+        for packet in bytes.chunks(SEGMENT_BYTES).take(room) {
+            self.push_segment(packet, true);
+            taken += packet.len();
+        }
+        taken
+    }
+
+    fn push_segment(&mut self, piece: &[u8], is_packet: bool) {
+        let mut bytes = self.spare.take().unwrap_or_else(|| Box::new([0; SEGMENT_BYTES]));
+        bytes[..piece.len()].copy_from_slice(piece);
+        self.segments.push_back(Segment { bytes, start: 0, end: piece.len(), is_packet });
+    }
+
+    /// Takes bytes out into `buffer`; at most one packet, whose excess is lost.
+    pub(super) fn pop(&mut self, buffer: &mut [u8]) -> usize {
+        let mut filled = 0;
+        while filled < buffer.len()
+            && let Some(segment) = self.segments.front_mut()
+        {
+            let unread = segment.unread();
+            let taken = unread.len().min(buffer.len() - filled);
+            buffer[filled..filled + taken].copy_from_slice(&unread[..taken]);
+            segment.start += taken;
+            filled += taken;
+            let (is_packet, is_used_up) = (segment.is_packet, segment.start == segment.end);
+            if is_packet || is_used_up {
+                self.spare = self.segments.pop_front().map(|segment| segment.bytes);
+            }
+            if is_packet {
+                break;
+            }
+        }
+        if self.segments.is_empty() && self.max_segments <= 2 {
+            self.spare = None;
+        }
+        filled
+    }
+}

@@ -1,0 +1,376 @@
+//! Pipes and FIFOs (`man 7 pipe`, `man 7 fifo`).
+//!
+//! A [`Pipe`] is the buffer between its ends; a [`PipeFile`] is one open end. The ends count themselves: the last
+//! writer's `Drop` makes end-of-file, the last reader's makes EPIPE. An idle pipe owns no page.
+
+mod buffer;
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use linux_raw_sys::general::{F_GETPIPE_SZ, F_SETPIPE_SZ, PIPE_BUF};
+use linux_raw_sys::ioctl::FIONREAD;
+use parking_lot::Mutex;
+
+use self::buffer::{Buffer, SEGMENT_BYTES};
+use super::anonymous::AnonymousInode;
+use super::{Caller, File, FileKind, Inode, Metadata, OpenFlags, Viewer};
+use crate::Errno;
+use crate::cred::Capabilities;
+use crate::platform::VirtualAddress;
+use crate::wait::{Events, WaitQueue};
+
+/// Segments of a new pipe: 64 KiB.
+const DEFAULT_SEGMENTS: usize = 16;
+/// Segments of a new pipe once [`PAGES_SOFT_LIMIT`] is reached.
+const SCARCE_SEGMENTS: usize = 2;
+/// What /proc/sys/fs/pipe-max-size allows, in bytes.
+pub const MAX_CAPACITY_BYTES: usize = 1 << 20;
+/// /proc/sys/fs/pipe-user-pages-soft: beyond it new pipes are small and none grows.
+pub const PAGES_SOFT_LIMIT: usize = 16384;
+
+/// Segments that all pipes may fill.
+static RESERVED_SEGMENTS: AtomicUsize = AtomicUsize::new(0);
+
+/// The buffer between the ends.
+pub struct Pipe {
+    state: Mutex<State>,
+    queue: WaitQueue,
+}
+
+struct State {
+    buffer: Buffer,
+    readers: usize,
+    writers: usize,
+    /// Openings of either end since the pipe was made: a FIFO's open waits for the other one to move.
+    readers_opened: u64,
+    writers_opened: u64,
+}
+
+/// Which end a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    reads: bool,
+    writes: bool,
+}
+
+/// Where the pipe's attributes live.
+#[derive(Clone)]
+enum Place {
+    Nameless(Arc<NamelessPipe>),
+    Fifo(Arc<dyn Inode>),
+}
+
+/// One open end of a pipe; both ends for a FIFO opened with O_RDWR.
+pub struct PipeFile {
+    pipe: Arc<Pipe>,
+    ends: Ends,
+    is_packet_mode: AtomicBool,
+    place: Place,
+    /// Openings of the other end when this file was opened.
+    peers_seen: u64,
+}
+
+impl Default for Pipe {
+    fn default() -> Self {
+        let segments = if RESERVED_SEGMENTS.load(Ordering::Relaxed) < PAGES_SOFT_LIMIT {
+            DEFAULT_SEGMENTS
+        } else {
+            SCARCE_SEGMENTS
+        };
+        RESERVED_SEGMENTS.fetch_add(segments, Ordering::Relaxed);
+        let state = State {
+            buffer: Buffer::new(segments),
+            readers: 0,
+            writers: 0,
+            readers_opened: 0,
+            writers_opened: 0,
+        };
+        Self { state: Mutex::new(state), queue: WaitQueue::default() }
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        RESERVED_SEGMENTS.fetch_sub(self.state.get_mut().buffer.max_segments(), Ordering::Relaxed);
+    }
+}
+
+impl Pipe {
+    /// A pipe without a name, owned by `uid` and `gid`: its read end and its write end (`man 2 pipe`).
+    pub fn pair(flags: OpenFlags, uid: u32, gid: u32) -> (Arc<PipeFile>, Arc<PipeFile>) {
+        let pipe = Arc::new(Self::default());
+        let inode = AnonymousInode::of_kind(FileKind::Fifo, 0o600).owned_by(uid, gid);
+        let place = Place::Nameless(Arc::new(NamelessPipe { pipe: pipe.clone(), inode }));
+        let end = |reads| PipeFile::new(pipe.clone(), Ends { reads, writes: !reads }, place.clone(), flags);
+        (end(true), end(false))
+    }
+
+    /// Opens a FIFO whose buffer this is. The caller then waits until [`PipeFile::has_met_peer`], unless
+    /// O_NONBLOCK is set.
+    ///
+    /// # Errors
+    /// ENXIO for O_WRONLY with O_NONBLOCK when nobody reads.
+    pub fn open_fifo(
+        self: &Arc<Self>,
+        inode: Arc<dyn Inode>,
+        flags: OpenFlags,
+    ) -> Result<Arc<PipeFile>, Errno> {
+        let ends = Ends { reads: flags.is_readable(), writes: flags.is_writable() };
+        if !ends.reads && flags.contains(OpenFlags::NONBLOCK) && self.state.lock().readers == 0 {
+            return Err(Errno::ENXIO);
+        }
+        Ok(PipeFile::new(self.clone(), ends, Place::Fifo(inode), flags))
+    }
+
+    fn set_capacity(&self, len_bytes: u64, is_privileged: bool) -> Result<usize, Errno> {
+        let len_bytes = usize::try_from(len_bytes).map_err(|_| Errno::EINVAL)?;
+        if len_bytes > 1 << 31 {
+            return Err(Errno::EINVAL);
+        }
+        let segments = len_bytes.div_ceil(SEGMENT_BYTES).max(1).next_power_of_two();
+        let mut state = self.state.lock();
+        let old = state.buffer.max_segments();
+        let is_beyond = segments * SEGMENT_BYTES > MAX_CAPACITY_BYTES;
+        let is_scarce = RESERVED_SEGMENTS.load(Ordering::Relaxed) + segments > PAGES_SOFT_LIMIT;
+        // Root may pass pipe-max-size on Linux; here memory is bounded for everybody (ENOMEM).
+        if segments > old && (is_beyond || is_scarce) {
+            return Err(if is_privileged { Errno::ENOMEM } else { Errno::EPERM });
+        }
+        if state.buffer.occupied_segments() > segments {
+            return Err(Errno::EBUSY);
+        }
+        state.buffer.set_max_segments(segments);
+        RESERVED_SEGMENTS.fetch_add(segments, Ordering::Relaxed);
+        RESERVED_SEGMENTS.fetch_sub(old, Ordering::Relaxed);
+        drop(state);
+        self.queue.notify(Events::OUT | Events::WRNORM);
+        Ok(segments * SEGMENT_BYTES)
+    }
+}
+
+impl PipeFile {
+    fn new(pipe: Arc<Pipe>, ends: Ends, place: Place, flags: OpenFlags) -> Arc<Self> {
+        let peers_seen = {
+            let mut state = pipe.state.lock();
+            state.readers += usize::from(ends.reads);
+            state.writers += usize::from(ends.writes);
+            state.readers_opened += u64::from(ends.reads);
+            state.writers_opened += u64::from(ends.writes);
+            // A peer that is open already counts as met.
+            match (ends.reads, state.readers, state.writers) {
+                (true, _, 0) => state.writers_opened,
+                (false, 0, _) => state.readers_opened,
+                _ => u64::MAX,
+            }
+        };
+        pipe.queue.notify(Events::IN | Events::OUT);
+        let is_packet_mode = AtomicBool::new(flags.contains(OpenFlags::DIRECT));
+        Arc::new(Self { pipe, ends, is_packet_mode, place, peers_seen })
+    }
+
+    /// Whether the other end has been opened since this one was, or was open then: open(2) of a FIFO waits for it.
+    pub fn has_met_peer(&self) -> bool {
+        if self.ends.reads && self.ends.writes {
+            return true;
+        }
+        let state = self.pipe.state.lock();
+        let opened = if self.ends.reads { state.writers_opened } else { state.readers_opened };
+        self.peers_seen != opened
+    }
+
+    /// fcntl(F_GETPIPE_SZ): the capacity in bytes.
+    pub fn capacity_bytes(&self) -> usize {
+        self.pipe.state.lock().buffer.max_segments() * SEGMENT_BYTES
+    }
+
+    /// fcntl(F_SETPIPE_SZ): returns the capacity that was set, a power of two of pages.
+    ///
+    /// # Errors
+    /// EBUSY if more is in the pipe, EPERM or ENOMEM above the limits, EINVAL above 2 GiB.
+    pub fn set_capacity(&self, len_bytes: u64, is_privileged: bool) -> Result<usize, Errno> {
+        self.pipe.set_capacity(len_bytes, is_privileged)
+    }
+
+    /// fcntl(2) with a pipe's own commands; `None` if `command` is none of them.
+    pub fn fcntl(&self, command: u32, argument: u64, caller: &dyn Caller) -> Option<Result<usize, Errno>> {
+        match command {
+            F_GETPIPE_SZ => Some(Ok(self.capacity_bytes())),
+            F_SETPIPE_SZ => {
+                let is_privileged = caller.credentials().has(Capabilities::SYS_RESOURCE);
+                // An unsigned int, as Linux takes it.
+                Some(self.set_capacity(argument & 0xffff_ffff, is_privileged))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The inode of a pipe without a name, by which /proc/PID/fd/N opens an end once more.
+struct NamelessPipe {
+    pipe: Arc<Pipe>,
+    inode: AnonymousInode,
+}
+
+impl Inode for NamelessPipe {
+    fn kind(&self) -> FileKind {
+        FileKind::Fifo
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(self.inode.metadata())
+    }
+
+    fn open(self: Arc<Self>, flags: OpenFlags, _viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
+        let ends = Ends { reads: flags.is_readable(), writes: flags.is_writable() };
+        Ok(PipeFile::new(self.pipe.clone(), ends, Place::Nameless(self), flags))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Drop for PipeFile {
+    fn drop(&mut self) {
+        let mut state = self.pipe.state.lock();
+        state.readers -= usize::from(self.ends.reads);
+        state.writers -= usize::from(self.ends.writes);
+        if state.readers == 0 && state.writers == 0 {
+            // A FIFO forgets what was in it when its last end closes.
+            let segments = state.buffer.max_segments();
+            state.buffer = Buffer::new(segments);
+        }
+        let mut events = Events::empty();
+        if state.writers == 0 {
+            events |= Events::HUP | Events::IN | Events::RDNORM;
+        }
+        if state.readers == 0 {
+            events |= Events::ERR | Events::OUT | Events::WRNORM;
+        }
+        drop(state);
+        if !events.is_empty() {
+            self.pipe.queue.notify(events);
+        }
+    }
+}
+
+impl File for PipeFile {
+    fn finish_open(&self) -> Result<(), Errno> {
+        if self.has_met_peer() { Ok(()) } else { Err(Errno::EAGAIN) }
+    }
+
+    fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        if !self.ends.reads {
+            return Err(Errno::EBADF);
+        }
+        let mut state = self.pipe.state.lock();
+        if state.buffer.is_empty() {
+            return if buffer.is_empty() || state.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
+        }
+        let was_full = state.buffer.is_full();
+        let read = state.buffer.pop(buffer);
+        let has_room = was_full && !state.buffer.is_full();
+        drop(state);
+        if has_room {
+            self.pipe.queue.notify(Events::OUT | Events::WRNORM);
+        }
+        Ok(read)
+    }
+
+    fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
+        if !self.ends.writes {
+            return Err(Errno::EBADF);
+        }
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let mut state = self.pipe.state.lock();
+        if state.readers == 0 {
+            return Err(Errno::EPIPE);
+        }
+        let written = if self.is_packet_mode.load(Ordering::Relaxed) {
+            state.buffer.push_packets(buffer)
+        } else if buffer.len() <= PIPE_BUF as usize && !state.buffer.fits(buffer.len()) {
+            0
+        } else {
+            state.buffer.push_stream(buffer)
+        };
+        drop(state);
+        if written == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        self.pipe.queue.notify(Events::IN | Events::RDNORM);
+        Ok(written)
+    }
+
+    fn readiness(&self) -> Events {
+        let state = self.pipe.state.lock();
+        let mut events = Events::empty();
+        if self.ends.reads {
+            if !state.buffer.is_empty() {
+                events |= Events::IN | Events::RDNORM;
+            }
+            // A FIFO that no writer has opened yet is not hung up.
+            if state.writers == 0 && state.writers_opened != self.peers_seen {
+                events |= Events::HUP;
+            }
+        }
+        if self.ends.writes {
+            if !state.buffer.is_full() {
+                events |= Events::OUT | Events::WRNORM;
+            }
+            if state.readers == 0 {
+                events |= Events::ERR;
+            }
+        }
+        events
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(&self.pipe.queue)
+    }
+
+    fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        match request {
+            FIONREAD => {
+                let len_bytes = self.pipe.state.lock().buffer.len_bytes() as i32;
+                caller.memory().write_object(VirtualAddress(argument), &len_bytes)?;
+                Ok(0)
+            }
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        match &self.place {
+            Place::Nameless(inode) => inode.metadata(),
+            Place::Fifo(inode) => inode.metadata(),
+        }
+    }
+
+    fn flags_changed(&self, flags: OpenFlags) {
+        self.is_packet_mode.store(flags.contains(OpenFlags::DIRECT), Ordering::Relaxed);
+    }
+
+    fn anonymous_name(&self) -> String {
+        match &self.place {
+            Place::Nameless(pipe) => format!("pipe:[{}]", pipe.inode.number()),
+            Place::Fifo(_) => "pipe:[0]".into(),
+        }
+    }
+
+    fn nameless_inode(&self) -> Option<Arc<dyn Inode>> {
+        match &self.place {
+            Place::Nameless(pipe) => Some(pipe.clone()),
+            Place::Fifo(_) => None,
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,128 @@
+//! procfs: processes and the system as files (`man 5 proc`).
+//!
+//! The tree is in static tables: [`system`] for the top, [`process`] for /proc/PID. What they tell comes from a
+//! [`ProcessSource`]; one mount shows one PID namespace.
+
+mod process;
+mod source;
+mod sysctl;
+mod system;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use super::pseudo::{PseudoInode, Subject};
+use super::{DeviceNumber, FileSystem, FileSystemInfo, Inode, Viewer};
+use crate::Errno;
+use crate::cred::Capabilities;
+
+pub use source::{
+    MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
+};
+
+/// One instance of procfs.
+pub struct ProcFileSystem {
+    device: DeviceNumber,
+    source: Arc<dyn ProcessSource>,
+    settings: sysctl::Settings,
+}
+
+impl ProcFileSystem {
+    /// Shows what `source` tells.
+    pub fn new(source: Arc<dyn ProcessSource>) -> Arc<Self> {
+        Arc::new(Self { device: DeviceNumber::anonymous(), source, settings: sysctl::Settings::default() })
+    }
+
+    /// The root directory.
+    pub fn root(self: &Arc<Self>) -> Arc<dyn Inode> {
+        PseudoInode::root(About::of_system(self.clone()), &system::ROOT)
+    }
+}
+
+impl FileSystem for ProcFileSystem {
+    fn type_name(&self) -> &'static str {
+        "proc"
+    }
+
+    fn device(&self) -> DeviceNumber {
+        self.device
+    }
+
+    fn info(&self) -> FileSystemInfo {
+        let magic = linux_raw_sys::general::PROC_SUPER_MAGIC.into();
+        FileSystemInfo { magic, block_size_bytes: 4096, ..FileSystemInfo::default() }
+    }
+}
+
+/// What a file tells about: the system, a process, a thread, or one of its descriptors.
+#[derive(Clone)]
+struct About {
+    file_system: Arc<ProcFileSystem>,
+    process_id: i32,
+    thread_id: Option<i32>,
+    descriptor: i32,
+}
+
+impl About {
+    fn of_system(file_system: Arc<ProcFileSystem>) -> Self {
+        Self { file_system, process_id: 0, thread_id: None, descriptor: -1 }
+    }
+
+    fn of_process(&self, process_id: i32) -> Self {
+        Self { process_id, ..Self::of_system(self.file_system.clone()) }
+    }
+
+    fn of_thread(&self, thread_id: i32) -> Self {
+        Self { thread_id: Some(thread_id), ..self.clone() }
+    }
+
+    fn of_descriptor(&self, descriptor: i32) -> Self {
+        Self { descriptor, ..self.clone() }
+    }
+
+    fn source(&self) -> &dyn ProcessSource {
+        &*self.file_system.source
+    }
+
+    /// The process, or the thread if the file is below its directory.
+    fn process(&self) -> Result<Arc<dyn Process>, Errno> {
+        let process = self.source().process(self.process_id).ok_or(Errno::ESRCH)?;
+        match self.thread_id {
+            Some(thread_id) => process.thread(thread_id).ok_or(Errno::ESRCH),
+            None => Ok(process),
+        }
+    }
+
+    /// The process, if `viewer` may look into it (`man 2 ptrace`, "Ptrace access mode checking").
+    fn inspect(&self, viewer: &Viewer) -> Result<Arc<dyn Process>, Errno> {
+        let process = self.process()?;
+        let status = process.status();
+        if self.source().viewer_ids(viewer).is_some_and(|(process_id, _)| process_id == status.process_id) {
+            return Ok(process);
+        }
+        let credentials = &viewer.credentials;
+        let is_same_user = status.uids[..3].iter().all(|uid| *uid == credentials.fs_uid)
+            && status.gids[..3].iter().all(|gid| *gid == credentials.fs_gid);
+        let is_contained = credentials.permitted.bits() & status.capabilities[1] == status.capabilities[1];
+        let is_allowed =
+            credentials.has(Capabilities::SYS_PTRACE) || is_same_user && is_contained && status.is_dumpable;
+        if is_allowed { Ok(process) } else { Err(Errno::EACCES) }
+    }
+}
+
+impl Subject for About {
+    fn device(&self) -> DeviceNumber {
+        self.file_system.device
+    }
+
+    fn owner(&self) -> (u32, u32) {
+        if self.process_id == 0 {
+            return (0, 0);
+        }
+        match self.process().map(|process| process.status()) {
+            Ok(status) if status.is_dumpable => (status.uids[1], status.gids[1]),
+            _ => (0, 0),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! /proc/PID/fd and fdinfo.
+
+use std::sync::Arc;
+
+use super::numbered;
+use crate::Errno;
+use crate::fs::proc::About;
+use crate::fs::pseudo::{Child, Children, Directory, Node, parse_number};
+use crate::fs::{FileDescription, FileKind, OpenFlags, Path, Viewer};
+
+pub(super) static LINKS: Directory<About> = Directory { entries: &[], children: Some(&Links) };
+pub(super) static INFOS: Directory<About> = Directory { entries: &[], children: Some(&Infos) };
+
+struct Links;
+struct Infos;
+
+impl Children<About> for Links {
+    fn list(&self, about: &About) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
+        open_descriptors(about)
+    }
+
+    fn kind(&self) -> FileKind {
+        FileKind::Symlink
+    }
+
+    fn find(&self, about: &About, name: &[u8]) -> Result<Child<About>, Errno> {
+        let (subject, file) = find(about, name)?;
+        // What may be done with the descriptor shows in the link's mode.
+        let (flags, mut permissions) = (file.flags(), 0);
+        if flags.is_readable() {
+            permissions |= 0o500;
+        }
+        if flags.is_writable() {
+            permissions |= 0o300;
+        }
+        Ok(Child { subject, permissions, node: Node::MagicLink(target, link_text) })
+    }
+}
+
+impl Children<About> for Infos {
+    fn list(&self, about: &About) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
+        open_descriptors(about)
+    }
+
+    fn kind(&self) -> FileKind {
+        FileKind::Regular
+    }
+
+    fn find(&self, about: &About, name: &[u8]) -> Result<Child<About>, Errno> {
+        let (subject, _) = find(about, name)?;
+        Ok(Child { subject, permissions: 0o444, node: Node::Text(info) })
+    }
+}
+
+fn open_descriptors(about: &About) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
+    let process = about.process().map_err(|_| Errno::ENOENT)?;
+    Ok(numbered(process.descriptors().map_or_else(Vec::new, |descriptors| descriptors.descriptors())))
+}
+
+fn find(about: &About, name: &[u8]) -> Result<(About, Arc<FileDescription>), Errno> {
+    let descriptor = parse_number(name).ok_or(Errno::ENOENT)?;
+    let subject = about.of_descriptor(descriptor);
+    let process = about.process().map_err(|_| Errno::ENOENT)?;
+    let file = process.descriptors().ok_or(Errno::ENOENT)?.get(descriptor).map_err(|_| Errno::ENOENT)?;
+    Ok((subject, file))
+}
+
+fn file(about: &About, viewer: &Viewer) -> Result<Arc<FileDescription>, Errno> {
+    let process = about.inspect(viewer)?;
+    process.descriptors().ok_or(Errno::ENOENT)?.get(about.descriptor).map_err(|_| Errno::ENOENT)
+}
+
+fn target(about: &About, viewer: &Viewer) -> Result<Path, Errno> {
+    Ok(Path::of_description(&file(about, viewer)?))
+}
+
+fn link_text(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    let description = file(about, viewer)?;
+    let Some(path) = description.path() else {
+        return Ok(description.file().anonymous_name().into_bytes());
+    };
+    let view = about.process()?.fs_view().ok_or(Errno::ENOENT)?;
+    Ok(path.display_from(&view.root))
+}
+
+fn info(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    let process = about.inspect(viewer)?;
+    let descriptors = process.descriptors().ok_or(Errno::ENOENT)?;
+    let description = descriptors.get(about.descriptor).map_err(|_| Errno::ENOENT)?;
+    let mut flags = description.flags();
+    flags.set(OpenFlags::CLOEXEC, descriptors.is_close_on_exec(about.descriptor).unwrap_or(false));
+    let mount = description.path().map_or(0, |path| path.mount.id());
+    let inode = description.file().metadata().map_or(0, |metadata| metadata.inode);
+    let position = *description.position();
+    let (flags, own) = (flags.bits(), description.file().descriptor_info());
+    Ok(format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n{own}").into_bytes())
+}

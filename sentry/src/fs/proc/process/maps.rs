@@ -1,0 +1,175 @@
+//! /proc/PID/maps, smaps and smaps_rollup.
+
+use std::fmt::Write;
+
+use crate::Errno;
+use crate::fs::proc::source::{MappingStatus, Process};
+
+/// Where the name begins in a line.
+const NAME_COLUMN: usize = 73;
+
+pub(super) fn maps(process: &dyn Process) -> Result<Vec<u8>, Errno> {
+    let mut text = Vec::new();
+    for mapping in process.mappings()? {
+        header(&mut text, &mapping);
+    }
+    Ok(text)
+}
+
+fn header(text: &mut Vec<u8>, mapping: &MappingStatus) {
+    let flag = |is_set: bool, letter: char| if is_set { letter } else { '-' };
+    let [readable, writable, executable] = mapping.access;
+    let (device, inode) = mapping.file;
+    let mut line = format!(
+        "{:08x}-{:08x} {}{}{}{} {:08x} {:02x}:{:02x} {inode} ",
+        mapping.start,
+        mapping.end,
+        flag(readable, 'r'),
+        flag(writable, 'w'),
+        flag(executable, 'x'),
+        if mapping.is_shared { 's' } else { 'p' },
+        mapping.offset,
+        device.major,
+        device.minor,
+    );
+    if !mapping.name.is_empty() {
+        while line.len() < NAME_COLUMN {
+            line.push(' ');
+        }
+    }
+    text.extend_from_slice(line.as_bytes());
+    for byte in &mapping.name {
+        // So that a file's name cannot end the line.
+        match byte {
+            b'\n' => text.extend_from_slice(b"\\012"),
+            other => text.push(*other),
+        }
+    }
+    text.push(b'\n');
+}
+
+/// What the fields after the header tell, in kB.
+#[derive(Default)]
+struct Sizes {
+    total: u64,
+    resident: u64,
+    shared: u64,
+    private_clean: u64,
+    private_dirty: u64,
+    anonymous: u64,
+    locked: u64,
+}
+
+impl Sizes {
+    fn of(mapping: &MappingStatus) -> Self {
+        let [file, anonymous] = mapping.resident_bytes.map(|len_bytes| len_bytes / 1024);
+        let (shared, private_clean) = if mapping.is_shared { (file, 0) } else { (0, file) };
+        Self {
+            total: mapping.end.saturating_sub(mapping.start) / 1024,
+            resident: file + anonymous,
+            shared,
+            private_clean,
+            private_dirty: anonymous,
+            anonymous,
+            locked: if mapping.is_locked { file + anonymous } else { 0 },
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.total += other.total;
+        self.resident += other.resident;
+        self.shared += other.shared;
+        self.private_clean += other.private_clean;
+        self.private_dirty += other.private_dirty;
+        self.anonymous += other.anonymous;
+        self.locked += other.locked;
+    }
+
+    fn fields(&self) -> [(&'static str, u64); 20] {
+        [
+            ("Rss", self.resident),
+            ("Pss", self.resident),
+            ("Pss_Dirty", self.private_dirty),
+            ("Shared_Clean", self.shared),
+            ("Shared_Dirty", 0),
+            ("Private_Clean", self.private_clean),
+            ("Private_Dirty", self.private_dirty),
+            ("Referenced", self.resident),
+            ("Anonymous", self.anonymous),
+            ("KSM", 0),
+            ("LazyFree", 0),
+            ("AnonHugePages", 0),
+            ("ShmemPmdMapped", 0),
+            ("FilePmdMapped", 0),
+            ("Shared_Hugetlb", 0),
+            ("Private_Hugetlb", 0),
+            ("Swap", 0),
+            ("SwapPss", 0),
+            ("Locked", self.locked),
+            ("THPeligible", 0),
+        ]
+    }
+}
+
+fn size_lines(fields: &[(&str, u64)]) -> String {
+    let mut text = String::new();
+    for (name, size) in fields {
+        // Writing to a string does not fail.
+        let _ = match *name {
+            "THPeligible" => writeln!(text, "{:<16}{size:8}", "THPeligible:"),
+            _ => writeln!(text, "{:<16}{size:8} kB", format!("{name}:")),
+        };
+    }
+    text
+}
+
+pub(super) fn smaps(process: &dyn Process) -> Result<Vec<u8>, Errno> {
+    let mut text = Vec::new();
+    for mapping in process.mappings()? {
+        header(&mut text, &mapping);
+        let sizes = Sizes::of(&mapping);
+        let pages = [("Size", sizes.total), ("KernelPageSize", 4), ("MMUPageSize", 4)];
+        text.extend_from_slice(size_lines(&pages).as_bytes());
+        text.extend_from_slice(size_lines(&sizes.fields()).as_bytes());
+        text.extend_from_slice(flags(&mapping).as_bytes());
+    }
+    Ok(text)
+}
+
+fn flags(mapping: &MappingStatus) -> String {
+    let [readable, writable, executable] = mapping.access;
+    let shown = [
+        (readable, "rd"),
+        (writable, "wr"),
+        (executable, "ex"),
+        (mapping.is_shared, "sh"),
+        (true, "mr"),
+        (true, "mw"),
+        (true, "me"),
+        (mapping.is_shared, "ms"),
+        (mapping.is_locked, "lo"),
+    ];
+    let names: String =
+        shown.iter().filter(|(is_set, _)| *is_set).map(|(_, name)| format!("{name} ")).collect();
+    format!("VmFlags: {names}\n")
+}
+
+pub(super) fn smaps_rollup(process: &dyn Process) -> Result<Vec<u8>, Errno> {
+    let mappings = process.mappings()?;
+    let mut sum = Sizes::default();
+    for mapping in &mappings {
+        sum.add(&Sizes::of(mapping));
+    }
+    let whole = MappingStatus {
+        start: mappings.first().map_or(0, |first| first.start),
+        end: mappings.last().map_or(0, |last| last.end),
+        name: b"[rollup]".into(),
+        ..MappingStatus::default()
+    };
+    let mut text = Vec::new();
+    header(&mut text, &whole);
+    let fields = sum.fields();
+    let without_eligibility = fields.split_last().map_or(&fields[..], |(_, others)| others);
+    text.extend_from_slice(size_lines(without_eligibility).as_bytes());
+    Ok(text)
+}

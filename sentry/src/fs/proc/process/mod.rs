@@ -1,0 +1,281 @@
+//! /proc/PID and /proc/PID/task/TID.
+
+mod descriptors;
+mod maps;
+mod mounts;
+mod stat;
+mod status;
+
+use super::About;
+use super::source::{Process, ProcessStatus};
+use crate::Errno;
+use crate::fs::pseudo::{
+    Child, Children, Directory, Entry, Node, directory, link, parse_number, private_text, setting, text,
+};
+use crate::fs::{FileKind, LinkTarget, Path, Viewer};
+
+/// The names that a process and its threads have in common.
+macro_rules! common_entries {
+    ($($more:expr),* $(,)?) => {
+        &[
+            private_text("auxv", |about, viewer| about.inspect(viewer)?.auxiliary_vector()),
+            text("cgroup", |about, _| Ok(about.process()?.cgroup().into_bytes())),
+            text("cmdline", |about, _| command_line(about)),
+            setting("comm", comm, set_comm),
+            magic_link("cwd", cwd, |about, viewer| display(about, viewer, cwd)),
+            private_text("environ", |about, viewer| about.inspect(viewer)?.environment()),
+            magic_link("exe", exe, |about, viewer| display(about, viewer, exe)),
+            Entry { name: "fd", permissions: 0o500, node: Node::Directory(&descriptors::LINKS) },
+            directory("fdinfo", &descriptors::INFOS),
+            setting("gid_map", |_, _| Ok(IDENTITY_MAP.into()), refuse_write),
+            private_text("io", |about, viewer| about.inspect(viewer).map(|_| NO_IO.into())),
+            text("limits", |about, _| Ok(limits(&*about.process()?))),
+            setting("loginuid", |_, _| Ok(u32::MAX.to_string().into_bytes()), refuse_write),
+            text("maps", |about, viewer| maps::maps(&*about.inspect(viewer)?)),
+            text("mountinfo", |about, _| mounts::mountinfo(&*about.process()?)),
+            text("mounts", |about, _| mounts::mounts(&*about.process()?)),
+            Entry { name: "ns", permissions: 0o511, node: Node::Directory(&NAMESPACES) },
+            text("oom_score", |about, _| Ok(line(666 + out_of_memory_adjustment(about)? * 2 / 3))),
+            setting("oom_score_adj", |about, _| Ok(line(out_of_memory_adjustment(about)?)), set_out_of_memory),
+            private_text("personality", |about, viewer| {
+                let status = about.inspect(viewer)?.status();
+                Ok(format!("{:08x}\n", status.personality).into_bytes())
+            }),
+            magic_link("root", root, |about, viewer| display(about, viewer, root)),
+            text("sessionid", |_, _| Ok(u32::MAX.to_string().into_bytes())),
+            setting("setgroups", |_, _| Ok(b"allow\n".into()), refuse_write),
+            text("smaps", |about, viewer| maps::smaps(&*about.inspect(viewer)?)),
+            text("stat", |about, viewer| stat::stat(about, viewer)),
+            text("statm", |about, _| Ok(stat::statm(&*about.process()?))),
+            text("status", |about, _| status::status(&*about.process()?)),
+            setting("uid_map", |_, _| Ok(IDENTITY_MAP.into()), refuse_write),
+            text("wchan", |about, _| about.process().map(|_| b"0".into())),
+            $($more),*
+        ]
+    };
+}
+
+/// The names in /proc/PID.
+pub(super) static PROCESS: Directory<About> = Directory {
+    entries: common_entries![
+        link("net", |_, _| Ok(LinkTarget::Text(b"../net".into()))),
+        text("smaps_rollup", |about, viewer| maps::smaps_rollup(&*about.inspect(viewer)?)),
+        directory("task", &THREADS),
+    ],
+    children: None,
+};
+
+/// The names in /proc/PID/task/TID.
+static THREAD: Directory<About> =
+    Directory { entries: common_entries![text("children", |about, _| children(about))], children: None };
+
+static THREADS: Directory<About> = Directory { entries: &[], children: Some(&ThreadDirectories) };
+
+static NAMESPACES: Directory<About> = Directory { entries: &[], children: Some(&NamespaceLinks) };
+
+/// What uid_map and gid_map hold in the first user namespace.
+const IDENTITY_MAP: &[u8] = b"         0          0 4294967295\n";
+
+/// I/O is not accounted.
+const NO_IO: &[u8] =
+    b"rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n";
+
+const fn magic_link(
+    name: &'static str,
+    target: fn(&About, &Viewer) -> Result<Path, Errno>,
+    text: crate::fs::pseudo::Read<About>,
+) -> Entry<About> {
+    Entry { name, permissions: 0o777, node: Node::MagicLink(target, text) }
+}
+
+fn line(value: impl std::fmt::Display) -> Vec<u8> {
+    format!("{value}\n").into_bytes()
+}
+
+fn refuse_write(_about: &About, _viewer: &Viewer, _text: &[u8]) -> Result<(), Errno> {
+    Err(Errno::EPERM)
+}
+
+fn command_line(about: &About) -> Result<Vec<u8>, Errno> {
+    // A process without memory has none; that is no error.
+    match about.process()?.arguments() {
+        Err(Errno::ESRCH) => Ok(Vec::new()),
+        result => result,
+    }
+}
+
+fn comm(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    let mut name = about.process()?.status().name;
+    name.push(b'\n');
+    Ok(name)
+}
+
+fn set_comm(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    let process = about.process()?;
+    // Only the process itself may, whatever the mode says.
+    let viewer_process = about.source().viewer_ids(viewer).map(|(process_id, _)| process_id);
+    if viewer_process != Some(process.status().process_id) {
+        return Err(Errno::EINVAL);
+    }
+    process.set_name(text);
+    Ok(())
+}
+
+fn out_of_memory_adjustment(about: &About) -> Result<i32, Errno> {
+    Ok(about.process()?.status().out_of_memory_adjustment)
+}
+
+fn set_out_of_memory(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    let process = about.process()?;
+    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
+    let adjustment: i32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+    if !(-1000..=1000).contains(&adjustment) {
+        return Err(Errno::EINVAL);
+    }
+    let is_lowered = adjustment < process.status().out_of_memory_adjustment;
+    if is_lowered && !viewer.credentials.has(crate::cred::Capabilities::SYS_RESOURCE) {
+        return Err(Errno::EACCES);
+    }
+    process.set_out_of_memory_adjustment(adjustment);
+    Ok(())
+}
+
+fn children(about: &About) -> Result<Vec<u8>, Errno> {
+    let children = about.process()?.children();
+    Ok(children.iter().map(|child| format!("{child} ")).collect::<String>().into_bytes())
+}
+
+fn cwd(about: &About, viewer: &Viewer) -> Result<Path, Errno> {
+    Ok(about.inspect(viewer)?.fs_view().ok_or(Errno::ENOENT)?.working_directory)
+}
+
+fn root(about: &About, viewer: &Viewer) -> Result<Path, Errno> {
+    Ok(about.inspect(viewer)?.fs_view().ok_or(Errno::ENOENT)?.root)
+}
+
+fn exe(about: &About, viewer: &Viewer) -> Result<Path, Errno> {
+    about.inspect(viewer)?.executable().ok_or(Errno::ENOENT)
+}
+
+/// The text of a magic link: the path as seen from the viewer's root.
+fn display(
+    about: &About,
+    viewer: &Viewer,
+    target: fn(&About, &Viewer) -> Result<Path, Errno>,
+) -> Result<Vec<u8>, Errno> {
+    let path = target(about, viewer)?;
+    let viewer_id = about.source().viewer_ids(viewer).map(|(process_id, _)| process_id);
+    let viewer_process = viewer_id.and_then(|process_id| about.source().process(process_id));
+    let view =
+        viewer_process.and_then(|process| process.fs_view()).or_else(|| about.process().ok()?.fs_view());
+    Ok(path.display_from(&view.ok_or(Errno::ENOENT)?.root))
+}
+
+fn limits(process: &dyn Process) -> Vec<u8> {
+    const NAMES: [(&str, &str); 16] = [
+        ("Max cpu time", "seconds"),
+        ("Max file size", "bytes"),
+        ("Max data size", "bytes"),
+        ("Max stack size", "bytes"),
+        ("Max core file size", "bytes"),
+        ("Max resident set", "bytes"),
+        ("Max processes", "processes"),
+        ("Max open files", "files"),
+        ("Max locked memory", "bytes"),
+        ("Max address space", "bytes"),
+        ("Max file locks", "locks"),
+        ("Max pending signals", "signals"),
+        ("Max msgqueue size", "bytes"),
+        ("Max nice priority", ""),
+        ("Max realtime priority", ""),
+        ("Max realtime timeout", "us"),
+    ];
+    let show = |limit: u64| if limit == u64::MAX { "unlimited".into() } else { limit.to_string() };
+    let mut text = format!("{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    for ((name, unit), (soft, hard)) in NAMES.into_iter().zip(process.limits()) {
+        text += &format!("{name:<25} {:<20} {:<20} {unit:<10}\n", show(soft), show(hard));
+    }
+    text.into_bytes()
+}
+
+/// The directories in /proc/PID/task.
+struct ThreadDirectories;
+
+impl Children<About> for ThreadDirectories {
+    fn list(&self, about: &About) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
+        let threads = about.process().map_err(|_| Errno::ENOENT)?.thread_ids();
+        Ok(numbered(threads))
+    }
+
+    fn kind(&self) -> FileKind {
+        FileKind::Directory
+    }
+
+    fn find(&self, about: &About, name: &[u8]) -> Result<Child<About>, Errno> {
+        let thread_id = parse_number(name).ok_or(Errno::ENOENT)?;
+        about.process().ok().and_then(|process| process.thread(thread_id)).ok_or(Errno::ENOENT)?;
+        Ok(Child { subject: about.of_thread(thread_id), permissions: 0o555, node: Node::Directory(&THREAD) })
+    }
+}
+
+/// The links in /proc/PID/ns.
+struct NamespaceLinks;
+
+impl NamespaceLinks {
+    /// The text of the link; `_for_children` is shown by what it leads to.
+    fn text_of(process: &dyn Process, name: &str) -> Option<Vec<u8>> {
+        let kind =
+            name.strip_suffix("_for_children").filter(|kind| ["pid", "time"].contains(kind)).unwrap_or(name);
+        let (kind, number) = process.namespaces().into_iter().find(|(known, _)| *known == kind)?;
+        Some(format!("{kind}:[{number}]").into_bytes())
+    }
+}
+
+/// The links, in the order of Linux; the place is the subject's `descriptor`.
+const NAMESPACE_NAMES: [&str; 10] =
+    ["cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts"];
+
+impl Children<About> for NamespaceLinks {
+    fn list(&self, about: &About) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
+        let process = about.process().map_err(|_| Errno::ENOENT)?;
+        let known = |name: &&str| Self::text_of(&*process, name).is_some();
+        Ok((0..)
+            .zip(NAMESPACE_NAMES.iter().filter(|name| known(name)).map(|name| name.as_bytes().to_vec()))
+            .collect())
+    }
+
+    fn kind(&self) -> FileKind {
+        FileKind::Symlink
+    }
+
+    fn find(&self, about: &About, name: &[u8]) -> Result<Child<About>, Errno> {
+        let place = NAMESPACE_NAMES.iter().position(|known| known.as_bytes() == name).ok_or(Errno::ENOENT)?;
+        let subject = about.of_descriptor(i32::try_from(place).map_err(|_| Errno::ENOENT)?);
+        let target = |about: &About, viewer: &Viewer| {
+            let process = about.inspect(viewer)?;
+            let place = usize::try_from(about.descriptor).map_err(|_| Errno::ENOENT)?;
+            let name = NAMESPACE_NAMES.get(place).ok_or(Errno::ENOENT)?;
+            Self::text_of(&*process, name).map(LinkTarget::Text).ok_or(Errno::ENOENT)
+        };
+        Ok(Child { subject, permissions: 0o777, node: Node::Link(target) })
+    }
+}
+
+/// Directory children that are called by their numbers.
+pub(super) fn numbered(numbers: Vec<i32>) -> Vec<(u64, Vec<u8>)> {
+    let key = |number: i32| u64::try_from(number).unwrap_or(0);
+    numbers.into_iter().map(|number| (key(number), number.to_string().into_bytes())).collect()
+}
+
+/// The letter and the word for a task's state.
+fn state_name(status: &ProcessStatus) -> &'static str {
+    match status.state {
+        'R' => "R (running)",
+        'D' => "D (disk sleep)",
+        'T' => "T (stopped)",
+        't' => "t (tracing stop)",
+        'Z' => "Z (zombie)",
+        'X' => "X (dead)",
+        _ => "S (sleeping)",
+    }
+}

@@ -1,0 +1,276 @@
+//! What procfs asks of the rooms above it: processes and the machine, as one PID namespace sees them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Errno;
+use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
+
+/// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
+pub trait ProcessSource: Send + Sync {
+    /// The processes, by ascending number.
+    fn process_ids(&self) -> Vec<i32>;
+    /// The process with this number, or the process of the thread with it.
+    fn process(&self, id: i32) -> Option<Arc<dyn Process>>;
+    /// The viewer's process and thread; `None` if they are not in the namespace.
+    fn viewer_ids(&self, viewer: &Viewer) -> Option<(i32, i32)>;
+    /// The machine, now.
+    fn system(&self) -> SystemStatus;
+    /// Host and domain name in the viewer's UTS namespace.
+    fn names(&self, viewer: &Viewer) -> SystemNames;
+    /// Sets the host name in the viewer's UTS namespace.
+    ///
+    /// # Errors
+    /// EPERM, EINVAL.
+    fn set_host_name(&self, viewer: &Viewer, name: &[u8]) -> Result<(), Errno>;
+}
+
+/// A process, or one thread of it. Everything here is a snapshot; what is gone is `None` or ESRCH.
+pub trait Process: Send + Sync {
+    /// What /proc/PID/stat and status tell.
+    fn status(&self) -> ProcessStatus;
+    /// Sizes of the address space; `None` once it is gone.
+    fn memory(&self) -> Option<MemoryStatus>;
+    /// The mappings, by ascending address.
+    ///
+    /// # Errors
+    /// ESRCH.
+    fn mappings(&self) -> Result<Vec<MappingStatus>, Errno>;
+    /// The memory that held the arguments at execve, as it is now; each ends with NUL.
+    ///
+    /// # Errors
+    /// ESRCH, EFAULT.
+    fn arguments(&self) -> Result<Vec<u8>, Errno>;
+    /// The memory that held the environment at execve, as it is now.
+    ///
+    /// # Errors
+    /// ESRCH, EFAULT.
+    fn environment(&self) -> Result<Vec<u8>, Errno>;
+    /// The auxiliary vector, with its AT_NULL.
+    ///
+    /// # Errors
+    /// ESRCH.
+    fn auxiliary_vector(&self) -> Result<Vec<u8>, Errno>;
+    /// The executed file.
+    fn executable(&self) -> Option<Path>;
+    /// Root, working directory and mounts.
+    fn fs_view(&self) -> Option<FsView>;
+    /// The open files.
+    fn descriptors(&self) -> Option<Arc<DescriptorTable>>;
+    /// The threads of the process, by ascending number.
+    fn thread_ids(&self) -> Vec<i32>;
+    /// One thread of the process.
+    fn thread(&self, id: i32) -> Option<Arc<dyn Process>>;
+    /// Children of this thread.
+    fn children(&self) -> Vec<i32>;
+    /// Soft and hard limits by `RLIMIT_*`; `u64::MAX` is unlimited.
+    fn limits(&self) -> [(u64, u64); 16];
+    /// The namespaces: name in /proc/PID/ns (without `_for_children`) and inode number.
+    fn namespaces(&self) -> Vec<(&'static str, u64)>;
+    /// The lines of /proc/PID/cgroup.
+    fn cgroup(&self) -> String {
+        "0::/\n".into()
+    }
+    /// Sets the thread's name (write to `comm`).
+    fn set_name(&self, name: &[u8]);
+    /// Sets the adjustment of the out-of-memory score, -1000 to 1000.
+    fn set_out_of_memory_adjustment(&self, adjustment: i32);
+}
+
+/// What /proc/PID/stat and status tell.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessStatus {
+    /// The thread's name.
+    pub name: Vec<u8>,
+    /// One of `RSDTtZX`.
+    pub state: char,
+    /// The thread.
+    pub id: i32,
+    /// The process.
+    pub process_id: i32,
+    /// The parent; 0 if it is outside the namespace.
+    pub parent_id: i32,
+    /// Who traces it; 0 for nobody.
+    pub tracer_id: i32,
+    /// The process group.
+    pub process_group_id: i32,
+    /// The session.
+    pub session_id: i32,
+    /// The controlling terminal.
+    pub terminal: Option<DeviceNumber>,
+    /// Its foreground process group; -1 without a terminal.
+    pub terminal_foreground: i32,
+    /// Page faults without I/O: its own and its reaped children's.
+    pub minor_faults: [u64; 2],
+    /// Page faults with I/O: its own and its reaped children's.
+    pub major_faults: [u64; 2],
+    /// User time: its own and its reaped children's.
+    pub user_time: [Duration; 2],
+    /// System time: its own and its reaped children's.
+    pub system_time: [Duration; 2],
+    /// Niceness, -20 to 19.
+    pub niceness: i32,
+    /// Threads of the process.
+    pub threads: usize,
+    /// When it began, since boot.
+    pub start_time: Duration,
+    /// Pending signals of the thread, bit N - 1 for signal N.
+    pub pending: u64,
+    /// Pending signals of the process.
+    pub shared_pending: u64,
+    /// Blocked signals.
+    pub blocked: u64,
+    /// Ignored signals.
+    pub ignored: u64,
+    /// Signals with handlers.
+    pub caught: u64,
+    /// Queued signals and their limit.
+    pub queued_signals: (u64, u64),
+    /// The signal sent to the parent at the end.
+    pub exit_signal: i32,
+    /// The CPU it ran on last.
+    pub processor: usize,
+    /// The exit status as wait(2) has it, for zombies.
+    pub exit_code: i32,
+    /// The umask; `None` for zombies.
+    pub umask: Option<u32>,
+    /// Real, effective, saved and file-system user.
+    pub uids: [u32; 4],
+    /// Real, effective, saved and file-system group.
+    pub gids: [u32; 4],
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// Inheritable, permitted, effective, bounding and ambient capabilities.
+    pub capabilities: [u64; 5],
+    /// PR_SET_NO_NEW_PRIVS.
+    pub has_no_new_privs: bool,
+    /// 0, 1 (strict) or 2 (filters).
+    pub seccomp_mode: u32,
+    /// Allowed CPUs, bit N for CPU N.
+    pub allowed_cpus: u64,
+    /// Switches away while waiting, and while running.
+    pub context_switches: [u64; 2],
+    /// The adjustment of the out-of-memory score.
+    pub out_of_memory_adjustment: i32,
+    /// personality(2).
+    pub personality: u32,
+    /// Whether others of the same user may look into it.
+    pub is_dumpable: bool,
+}
+
+/// Sizes and places of an address space, in bytes and addresses.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryStatus {
+    /// The largest total so far.
+    pub peak_bytes: u64,
+    /// All mappings.
+    pub total_bytes: u64,
+    /// Locked.
+    pub locked_bytes: u64,
+    /// The largest resident size so far.
+    pub peak_resident_bytes: u64,
+    /// Resident anonymous memory.
+    pub resident_anonymous_bytes: u64,
+    /// Resident file pages.
+    pub resident_file_bytes: u64,
+    /// Resident shared memory.
+    pub resident_shared_bytes: u64,
+    /// Private writable mappings.
+    pub data_bytes: u64,
+    /// The stack.
+    pub stack_bytes: u64,
+    /// The program's code.
+    pub code_bytes: u64,
+    /// Libraries' code.
+    pub library_bytes: u64,
+    /// Page tables.
+    pub page_table_bytes: u64,
+    /// Begin and end of the program's code.
+    pub code: [u64; 2],
+    /// Where the stack began.
+    pub stack_start: u64,
+    /// Begin and end of the program's data.
+    pub data: [u64; 2],
+    /// Where brk(2) began.
+    pub break_start: u64,
+    /// Begin and end of the arguments.
+    pub arguments: [u64; 2],
+    /// Begin and end of the environment.
+    pub environment: [u64; 2],
+}
+
+impl MemoryStatus {
+    /// Everything resident, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        self.resident_anonymous_bytes + self.resident_file_bytes + self.resident_shared_bytes
+    }
+}
+
+/// One mapping, as /proc/PID/maps shows it.
+#[derive(Clone, Debug, Default)]
+pub struct MappingStatus {
+    /// First address.
+    pub start: u64,
+    /// One past the last address.
+    pub end: u64,
+    /// Readable, writable, executable.
+    pub access: [bool; 3],
+    /// MAP_SHARED.
+    pub is_shared: bool,
+    /// Offset in the file, in bytes.
+    pub offset: u64,
+    /// The file's device and inode; zero for anonymous memory.
+    pub file: (DeviceNumber, u64),
+    /// The file's path as the viewer's root has it, or `[heap]`, `[stack]`, `[vdso]`; empty for anonymous memory.
+    pub name: Vec<u8>,
+    /// Resident bytes: of the file, and anonymous.
+    pub resident_bytes: [u64; 2],
+    /// Locked.
+    pub is_locked: bool,
+}
+
+/// The machine, now.
+#[derive(Clone, Debug, Default)]
+pub struct SystemStatus {
+    /// CPUs.
+    pub cpus: usize,
+    /// Since boot.
+    pub uptime: Duration,
+    /// The time of boot, in seconds since 1970.
+    pub boot_time_seconds: u64,
+    /// User, system and idle time of all CPUs.
+    pub cpu_times: [Duration; 3],
+    /// Processes and threads made since boot.
+    pub created: u64,
+    /// Tasks that run or want to.
+    pub running: usize,
+    /// Tasks in all.
+    pub tasks: usize,
+    /// The number given last.
+    pub last_id: i32,
+    /// Load averages over 1, 5 and 15 minutes.
+    pub load: [f64; 3],
+    /// Memory in all.
+    pub memory_bytes: u64,
+    /// Unused memory.
+    pub free_bytes: u64,
+    /// Pages of files.
+    pub cached_bytes: u64,
+    /// Anonymous pages.
+    pub anonymous_bytes: u64,
+    /// Shared memory and tmpfs.
+    pub shared_bytes: u64,
+}
+
+/// What the system is called.
+#[derive(Clone, Debug, Default)]
+pub struct SystemNames {
+    /// The host name.
+    pub host: String,
+    /// The NIS domain name.
+    pub domain: String,
+    /// The release, as uname(2) has it.
+    pub release: String,
+    /// The version, likewise.
+    pub version: String,
+}

@@ -1,0 +1,221 @@
+//! /proc/sys: the kernel's settings (`man 5 proc_sys`). Most are fixed; some can be written and are kept for each mount,
+//! since programs set them and read them back.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+
+use super::About;
+use crate::Errno;
+use crate::cred::Capabilities;
+use crate::fs::Viewer;
+use crate::fs::pipe;
+use crate::fs::pseudo::{Directory, Entry, Node, directory, setting, text};
+
+/// Settings that have been written.
+#[derive(Default)]
+pub(super) struct Settings(Mutex<BTreeMap<&'static str, Vec<u8>>>);
+
+/// A file that always says the same.
+macro_rules! fixed {
+    ($name:literal, $text:expr) => {
+        text($name, |_, _| Ok(format!("{}\n", $text).into_bytes()))
+    };
+}
+
+/// A number in a range that root may change.
+macro_rules! number {
+    ($name:literal, $key:literal, $default:expr, $range:expr) => {
+        setting(
+            $name,
+            |about, _| Ok(about.file_system.settings.get($key, $default)),
+            |about, viewer, text| about.file_system.settings.set($key, $range, viewer, text),
+        )
+    };
+}
+
+impl Settings {
+    fn get(&self, key: &'static str, default: u64) -> Vec<u8> {
+        let written = self.0.lock().get(key).cloned();
+        written.unwrap_or_else(|| format!("{default}\n").into_bytes())
+    }
+
+    fn set(
+        &self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<u64>,
+        viewer: &Viewer,
+        text: &[u8],
+    ) -> Result<(), Errno> {
+        if !viewer.credentials.has(Capabilities::SYS_ADMIN) {
+            return Err(Errno::EPERM);
+        }
+        let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
+        let number: u64 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+        if !range.contains(&number) {
+            return Err(Errno::EINVAL);
+        }
+        self.0.lock().insert(key, format!("{number}\n").into_bytes());
+        Ok(())
+    }
+}
+
+/// /proc/sys.
+pub(super) static SYSCTL: Directory<About> = Directory {
+    entries: &[
+        directory("fs", &FS),
+        directory("kernel", &KERNEL),
+        directory("net", &NET),
+        directory("user", &USER),
+        directory("vm", &VM),
+    ],
+    children: None,
+};
+
+static FS: Directory<About> = Directory {
+    entries: &[
+        fixed!("aio-max-nr", 65536),
+        fixed!("aio-nr", 0),
+        directory("epoll", &Directory { entries: &[fixed!("max_user_watches", 262_144)], children: None }),
+        fixed!("file-max", 9_223_372_036_854_775_807_u64),
+        fixed!("file-nr", "0\t0\t9223372036854775807"),
+        directory("inotify", &INOTIFY),
+        fixed!("mount-max", 100_000),
+        fixed!("nr_open", 1_048_576),
+        fixed!("overflowgid", 65534),
+        fixed!("overflowuid", 65534),
+        fixed!("pipe-max-size", pipe::MAX_CAPACITY_BYTES),
+        fixed!("pipe-user-pages-hard", 0),
+        fixed!("pipe-user-pages-soft", pipe::PAGES_SOFT_LIMIT),
+        fixed!("protected_fifos", 0),
+        fixed!("protected_hardlinks", 1),
+        fixed!("protected_regular", 0),
+        fixed!("protected_symlinks", 1),
+        fixed!("suid_dumpable", 0),
+    ],
+    children: None,
+};
+
+static INOTIFY: Directory<About> = Directory {
+    entries: &[
+        fixed!("max_queued_events", 16384),
+        fixed!("max_user_instances", 128),
+        fixed!("max_user_watches", 65536),
+    ],
+    children: None,
+};
+
+static KERNEL: Directory<About> = Directory {
+    entries: &[
+        fixed!("cap_last_cap", 40),
+        number!("core_uses_pid", "kernel.core_uses_pid", 0, 0..=1),
+        fixed!("core_pattern", "core"),
+        text("domainname", |about, viewer| Ok(line(about.source().names(viewer).domain))),
+        fixed!("dmesg_restrict", 1),
+        setting("hostname", |about, viewer| Ok(line(about.source().names(viewer).host)), set_host_name),
+        fixed!("kptr_restrict", 1),
+        fixed!("msgmax", 8192),
+        fixed!("msgmnb", 16384),
+        fixed!("msgmni", 32000),
+        fixed!("ngroups_max", 65536),
+        text("osrelease", |about, viewer| Ok(line(about.source().names(viewer).release))),
+        fixed!("ostype", "Linux"),
+        fixed!("overflowgid", 65534),
+        fixed!("overflowuid", 65534),
+        fixed!("perf_event_paranoid", 4),
+        fixed!("pid_max", 65536),
+        fixed!("printk", "4\t4\t1\t7"),
+        directory("random", &RANDOM),
+        number!("randomize_va_space", "kernel.randomize_va_space", 2, 0..=2),
+        fixed!("sched_rr_timeslice_ms", 100),
+        directory("seccomp", &SECCOMP),
+        fixed!("sem", "32000\t1024000000\t500\t32000"),
+        fixed!("shmall", 18_446_744_073_692_774_399_u64),
+        fixed!("shmmax", 18_446_744_073_692_774_399_u64),
+        fixed!("shmmni", 4096),
+        fixed!("tainted", 0),
+        fixed!("threads-max", 65536),
+        fixed!("unprivileged_bpf_disabled", 2),
+        text("version", |about, viewer| Ok(line(about.source().names(viewer).version))),
+    ],
+    children: None,
+};
+
+static RANDOM: Directory<About> = Directory {
+    entries: &[
+        text("boot_id", |_, _| Ok(line(boot_id()))),
+        fixed!("entropy_avail", 256),
+        fixed!("poolsize", 256),
+        text("uuid", |_, _| random_uuid().map(line)),
+    ],
+    children: None,
+};
+
+static SECCOMP: Directory<About> = Directory {
+    entries: &[fixed!("actions_avail", "kill_process kill_thread trap errno user_notif trace log allow")],
+    children: None,
+};
+
+static NET: Directory<About> =
+    Directory { entries: &[directory("core", &NET_CORE), directory("unix", &NET_UNIX)], children: None };
+
+static NET_CORE: Directory<About> = Directory {
+    entries: &[
+        fixed!("rmem_default", 212_992),
+        fixed!("rmem_max", 212_992),
+        number!("somaxconn", "net.core.somaxconn", 4096, 0..=65535),
+        fixed!("wmem_default", 212_992),
+        fixed!("wmem_max", 212_992),
+    ],
+    children: None,
+};
+
+static NET_UNIX: Directory<About> = Directory { entries: &[fixed!("max_dgram_qlen", 512)], children: None };
+
+static USER: Directory<About> = Directory { entries: &[fixed!("max_user_namespaces", 0)], children: None };
+
+static VM: Directory<About> = Directory {
+    entries: &[
+        Entry { name: "drop_caches", permissions: 0o200, node: Node::Setting(nothing, accept) },
+        fixed!("max_map_count", 65530),
+        fixed!("mmap_min_addr", 65536),
+        fixed!("mmap_rnd_bits", 28),
+        fixed!("nr_hugepages", 0),
+        number!("overcommit_memory", "vm.overcommit_memory", 0, 0..=2),
+        number!("overcommit_ratio", "vm.overcommit_ratio", 50, 0..=100),
+        number!("swappiness", "vm.swappiness", 60, 0..=200),
+    ],
+    children: None,
+};
+
+fn line(text: impl std::fmt::Display) -> Vec<u8> {
+    format!("{text}\n").into_bytes()
+}
+
+fn nothing(_about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    Ok(b"0\n".into())
+}
+
+fn accept(_about: &About, _viewer: &Viewer, _text: &[u8]) -> Result<(), Errno> {
+    Ok(())
+}
+
+fn set_host_name(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    about.source().set_host_name(viewer, text.strip_suffix(b"\n").unwrap_or(text))
+}
+
+/// Random bytes as a version 4 UUID.
+fn random_uuid() -> Result<String, Errno> {
+    let mut bytes = [0; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    let random = u128::from_be_bytes(bytes);
+    let number = random & !(0xf << 76) & !(0x3 << 62) | 4 << 76 | 2 << 62;
+    let hex = format!("{number:032x}");
+    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+}
+
+/// The same for as long as the sandbox lives.
+fn boot_id() -> String {
+    static BOOT_ID: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    BOOT_ID.get_or_init(|| random_uuid().unwrap_or_default()).clone()
+}

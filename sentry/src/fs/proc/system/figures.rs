@@ -1,0 +1,113 @@
+//! The system's figures: /proc/stat, meminfo, uptime, loadavg and the like.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::fs::proc::source::SystemStatus;
+
+/// Hundredths of a second: `sysconf(_SC_CLK_TCK)` is 100.
+fn ticks(time: Duration) -> u128 {
+    time.as_millis() / 10
+}
+
+pub(super) fn stat(system: &SystemStatus) -> Vec<u8> {
+    let cpus = u32::try_from(system.cpus).unwrap_or(1).max(1);
+    let line = |name: &str, divisor: u32| {
+        let [user, system, idle] = system.cpu_times.map(|time| ticks(time / divisor));
+        format!("{name} {user} 0 {system} {idle} 0 0 0 0 0 0\n")
+    };
+    let mut text = line("cpu ", 1);
+    for cpu in 0..cpus {
+        text += &line(&format!("cpu{cpu}"), cpus);
+    }
+    // Writing to a string does not fail.
+    let _ = write!(
+        text,
+        "intr 0\nctxt 0\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
+        system.boot_time_seconds,
+        system.created,
+        system.running.max(1),
+    );
+    text.into_bytes()
+}
+
+pub(super) fn meminfo(system: &SystemStatus) -> Vec<u8> {
+    let available = system.free_bytes.saturating_add(system.cached_bytes).min(system.memory_bytes);
+    let in_use = system.memory_bytes.saturating_sub(system.free_bytes);
+    let files = system.cached_bytes.saturating_sub(system.shared_bytes);
+    let mut text = String::new();
+    for (name, len_bytes) in [
+        ("MemTotal", system.memory_bytes),
+        ("MemFree", system.free_bytes),
+        ("MemAvailable", available),
+        ("Buffers", 0),
+        ("Cached", system.cached_bytes),
+        ("SwapCached", 0),
+        ("Active", in_use),
+        ("Inactive", 0),
+        ("Active(anon)", system.anonymous_bytes),
+        ("Inactive(anon)", 0),
+        ("Active(file)", files),
+        ("Inactive(file)", 0),
+        ("Unevictable", 0),
+        ("Mlocked", 0),
+        ("SwapTotal", 0),
+        ("SwapFree", 0),
+        ("Dirty", 0),
+        ("Writeback", 0),
+        ("AnonPages", system.anonymous_bytes),
+        ("Mapped", files),
+        ("Shmem", system.shared_bytes),
+        ("KReclaimable", 0),
+        ("Slab", 0),
+        ("SReclaimable", 0),
+        ("SUnreclaim", 0),
+        ("KernelStack", 0),
+        ("PageTables", 0),
+        ("NFS_Unstable", 0),
+        ("Bounce", 0),
+        ("WritebackTmp", 0),
+        ("CommitLimit", system.memory_bytes),
+        ("Committed_AS", system.anonymous_bytes + system.shared_bytes),
+        ("VmallocTotal", 34_359_738_367 * 1024),
+        ("VmallocUsed", 0),
+        ("VmallocChunk", 0),
+    ] {
+        let _ = writeln!(text, "{:<16}{:8} kB", format!("{name}:"), len_bytes / 1024);
+    }
+    text += "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\nHugePages_Surp:        0\n";
+    text += "Hugepagesize:       2048 kB\n";
+    text.into_bytes()
+}
+
+pub(super) fn uptime(system: &SystemStatus) -> Vec<u8> {
+    let [up, idle] = [system.uptime, system.cpu_times[2]].map(|time| ticks(time));
+    format!("{}.{:02} {}.{:02}\n", up / 100, up % 100, idle / 100, idle % 100).into_bytes()
+}
+
+pub(super) fn loadavg(system: &SystemStatus) -> Vec<u8> {
+    let [one, five, fifteen] = system.load;
+    let (running, tasks, last) = (system.running.max(1), system.tasks, system.last_id);
+    format!("{one:.2} {five:.2} {fifteen:.2} {running}/{tasks} {last}\n").into_bytes()
+}
+
+pub(super) fn vmstat(system: &SystemStatus) -> Vec<u8> {
+    let pages = |len_bytes: u64| len_bytes / 4096;
+    format!(
+        "nr_free_pages {}\nnr_anon_pages {}\nnr_file_pages {}\nnr_shmem {}\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n",
+        pages(system.free_bytes),
+        pages(system.anonymous_bytes),
+        pages(system.cached_bytes),
+        pages(system.shared_bytes),
+    )
+    .into_bytes()
+}
+
+pub(super) fn interrupts(system: &SystemStatus) -> Vec<u8> {
+    let mut text = " ".repeat(11);
+    for cpu in 0..system.cpus {
+        let _ = write!(text, "{:<11}", format!("CPU{cpu}"));
+    }
+    text.push('\n');
+    text.into_bytes()
+}

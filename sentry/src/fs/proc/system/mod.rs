@@ -1,0 +1,134 @@
+//! The top of procfs: the system's files and the processes' directories.
+
+mod cpuinfo;
+mod figures;
+
+use super::About;
+use super::process::{PROCESS, numbered};
+use super::sysctl::SYSCTL;
+use crate::Errno;
+use crate::fs::pseudo::{
+    Child, Children, Directory, Entry, Node, directory, link, parse_number, private_text, text,
+};
+use crate::fs::{FileKind, LinkTarget, Viewer};
+
+/// The root directory.
+pub(super) static ROOT: Entry<About> = directory("", &TOP);
+
+static TOP: Directory<About> = Directory {
+    entries: &[
+        text("cgroups", |_, _| Ok(b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n".into())),
+        text("cmdline", |_, _| Ok(b"\n".into())),
+        text("cpuinfo", |about, _| Ok(cpuinfo::cpuinfo(about.source().system().cpus))),
+        text("devices", |_, _| Ok(DEVICES.into())),
+        text("diskstats", |_, _| Ok(Vec::new())),
+        text("filesystems", |_, _| Ok(FILE_SYSTEMS.into())),
+        text("interrupts", |about, _| Ok(figures::interrupts(&about.source().system()))),
+        private_text("kmsg", |_, _| Ok(Vec::new())),
+        text("loadavg", |about, _| Ok(figures::loadavg(&about.source().system()))),
+        text("meminfo", |about, _| Ok(figures::meminfo(&about.source().system()))),
+        text("modules", |_, _| Ok(Vec::new())),
+        link("mounts", |_, _| Ok(LinkTarget::Text(b"self/mounts".into()))),
+        directory("net", &NET),
+        text("partitions", |_, _| Ok(b"major minor  #blocks  name\n\n".into())),
+        link("self", own_process),
+        text("stat", |about, _| Ok(figures::stat(&about.source().system()))),
+        text("swaps", |_, _| Ok(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into())),
+        directory("sys", &SYSCTL),
+        directory("sysvipc", &SYSTEM_V),
+        link("thread-self", own_thread),
+        directory(
+            "tty",
+            &Directory { entries: &[text("drivers", |_, _| Ok(TERMINAL_DRIVERS.into()))], children: None },
+        ),
+        text("uptime", |about, _| Ok(figures::uptime(&about.source().system()))),
+        text("version", version),
+        text("vmstat", |about, _| Ok(figures::vmstat(&about.source().system()))),
+        text("zoneinfo", |_, _| Ok(Vec::new())),
+    ],
+    children: Some(&ProcessDirectories),
+};
+
+static SYSTEM_V: Directory<About> = Directory {
+    entries: &[
+        text("msg", |_, _| {
+            Ok(b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n".into())
+        }),
+        text("sem", |_, _| {
+            Ok(b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n"
+                .into())
+        }),
+        text("shm", |_, _| {
+            Ok(b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n".into())
+        }),
+    ],
+    children: None,
+};
+
+static NET: Directory<About> = Directory {
+    entries: &[
+        text("arp", |_, _| {
+            Ok(b"IP address       HW type     Flags       HW address            Mask     Device\n".into())
+        }),
+        text("dev", |_, _| Ok(NET_DEVICES.into())),
+        text("if_inet6", |_, _| Ok(Vec::new())),
+        text("route", |_, _| Ok(NET_ROUTES.into())),
+        text("tcp", |_, _| Ok(NET_TCP.into())),
+        text("udp", |_, _| Ok(NET_UDP.into())),
+        text("unix", |_, _| Ok(b"Num       RefCount Protocol Flags    Type St Inode Path\n".into())),
+    ],
+    children: None,
+};
+
+const NET_DEVICES: &[u8] = b"Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+";
+const NET_ROUTES: &[u8] = b"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT                                                       \n";
+const NET_TCP: &[u8] = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     \n";
+const NET_UDP: &[u8] = b"   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops             \n";
+
+const DEVICES: &[u8] = b"Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n 10 misc\n128 ptm\n136 pts\n\nBlock devices:\n";
+
+const FILE_SYSTEMS: &[u8] =
+    b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tsockfs\nnodev\tpipefs\nnodev\tdevpts\nnodev\toverlay\n";
+
+const TERMINAL_DRIVERS: &[u8] = b"/dev/tty             /dev/tty        5       0 system:/dev/tty
+/dev/console         /dev/console    5       1 system:console
+/dev/ptmx            /dev/ptmx       5       2 system
+pty_slave            /dev/pts      136 0-1048575 pty:slave
+pty_master           /dev/ptm      128 0-1048575 pty:master
+";
+
+fn version(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    let names = about.source().names(viewer);
+    Ok(format!("Linux version {} (palisade@localhost) {}\n", names.release, names.version).into_bytes())
+}
+
+fn own_process(about: &About, viewer: &Viewer) -> Result<LinkTarget, Errno> {
+    let (process_id, _) = about.source().viewer_ids(viewer).ok_or(Errno::ENOENT)?;
+    Ok(LinkTarget::Text(process_id.to_string().into_bytes()))
+}
+
+fn own_thread(about: &About, viewer: &Viewer) -> Result<LinkTarget, Errno> {
+    let (process_id, thread_id) = about.source().viewer_ids(viewer).ok_or(Errno::ENOENT)?;
+    Ok(LinkTarget::Text(format!("{process_id}/task/{thread_id}").into_bytes()))
+}
+
+/// The processes' directories.
+struct ProcessDirectories;
+
+impl Children<About> for ProcessDirectories {
+    fn list(&self, about: &About) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
+        Ok(numbered(about.source().process_ids()))
+    }
+
+    fn kind(&self) -> FileKind {
+        FileKind::Directory
+    }
+
+    fn find(&self, about: &About, name: &[u8]) -> Result<Child<About>, Errno> {
+        let id = parse_number(name).filter(|id| *id > 0).ok_or(Errno::ENOENT)?;
+        about.source().process(id).ok_or(Errno::ENOENT)?;
+        Ok(Child { subject: about.of_process(id), permissions: 0o555, node: Node::Directory(&PROCESS) })
+    }
+}

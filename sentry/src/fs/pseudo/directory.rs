@@ -1,0 +1,83 @@
+//! Open directories.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::{Directory, PseudoInode, Subject};
+use crate::Errno;
+use crate::fs::{DirectoryEntry, File, FileKind, Inode, Metadata};
+
+/// Positions from here on are keys of made-up children; below, places in the table.
+const CHILDREN_START: u64 = 1 << 32;
+
+/// An open directory.
+pub(super) struct DirectoryFile<S: Subject> {
+    inode: Arc<PseudoInode<S>>,
+    directory: &'static Directory<S>,
+}
+
+impl<S: Subject> DirectoryFile<S> {
+    pub(super) fn new(inode: Arc<PseudoInode<S>>, directory: &'static Directory<S>) -> Self {
+        Self { inode, directory }
+    }
+
+    /// The fixed names with `.` and `..`.
+    fn fixed(&self) -> impl Iterator<Item = (&[u8], u64, FileKind)> {
+        let dots: [(&[u8], u64, FileKind); 2] = [
+            (b".", self.inode.number, FileKind::Directory),
+            (b"..", self.inode.parent_number, FileKind::Directory),
+        ];
+        dots.into_iter().chain(self.directory.entries.iter().map(|entry| {
+            let name = entry.name.as_bytes();
+            (name, self.inode.child_number(name), entry.node.kind())
+        }))
+    }
+}
+
+impl<S: Subject> File for DirectoryFile<S> {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn read_directory(
+        &self,
+        position: u64,
+        sink: &mut dyn FnMut(DirectoryEntry) -> bool,
+    ) -> Result<(), Errno> {
+        for (place, (name, inode, kind)) in (0u64..).zip(self.fixed()) {
+            if place < position {
+                continue;
+            }
+            let kind = kind.directory_entry_type();
+            let entry = DirectoryEntry { inode, next_position: place + 1, kind, name: name.to_vec() };
+            if !sink(entry) {
+                return Ok(());
+            }
+        }
+        let Some(children) = self.directory.children else { return Ok(()) };
+        let first_key = position.saturating_sub(CHILDREN_START);
+        for (key, name) in children.list(&self.inode.subject)? {
+            if key < first_key {
+                continue;
+            }
+            let entry = DirectoryEntry {
+                inode: self.inode.child_number(&name),
+                next_position: CHILDREN_START.saturating_add(key).saturating_add(1),
+                kind: children.kind().directory_entry_type(),
+                name,
+            };
+            if !sink(entry) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.inode.metadata()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

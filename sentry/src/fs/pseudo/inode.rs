@@ -1,0 +1,125 @@
+//! Inodes made from tables.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::directory::DirectoryFile;
+use super::text_file::TextFile;
+use super::{Entry, Node, Subject};
+use crate::Errno;
+use crate::fs::{AttributeChanges, File, FileKind, Inode, LinkTarget, Metadata, OpenFlags, Viewer};
+
+/// An inode made from a table's entry, for one subject.
+pub(in crate::fs) struct PseudoInode<S: Subject> {
+    pub(super) subject: S,
+    pub(super) number: u64,
+    pub(super) parent_number: u64,
+    permissions: u32,
+    pub(super) node: Node<S>,
+}
+
+impl<S: Subject> PseudoInode<S> {
+    /// The root directory of a file system.
+    pub(in crate::fs) fn root(subject: S, root: &'static Entry<S>) -> Arc<Self> {
+        Arc::new(Self {
+            subject,
+            number: 1,
+            parent_number: 1,
+            permissions: root.permissions,
+            node: root.node,
+        })
+    }
+
+    pub(super) fn child_number(&self, name: &[u8]) -> u64 {
+        // FNV-1a over the parent's number and the name: the same name has the same number each time.
+        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0100_0000_01b3;
+        let bytes = self.number.to_le_bytes().into_iter().chain(name.iter().copied());
+        let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+        // Positive as a signed number, for those who print it so.
+        hash >> 1
+    }
+
+    fn child(&self, name: &[u8], subject: S, permissions: u32, node: Node<S>) -> Arc<dyn Inode> {
+        let number = self.child_number(name);
+        Arc::new(Self { subject, number, parent_number: self.number, permissions, node })
+    }
+}
+
+impl<S: Subject> Inode for PseudoInode<S> {
+    fn kind(&self) -> FileKind {
+        self.node.kind()
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        let mut metadata =
+            Metadata::new(self.node.kind(), self.permissions, self.subject.device(), self.number);
+        (metadata.uid, metadata.gid) = self.subject.owner();
+        metadata.block_size_bytes = 1024;
+        if let Node::Directory(directory) = self.node {
+            let is_directory = |entry: &&Entry<S>| entry.node.kind() == FileKind::Directory;
+            let below = directory.entries.iter().filter(is_directory).count();
+            metadata.links = u32::try_from(below).unwrap_or(0).saturating_add(2);
+        }
+        Ok(metadata)
+    }
+
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        // O_TRUNC and truncate are accepted, as by Linux's own settings; nothing else can change.
+        let is_truncation = AttributeChanges {
+            size_bytes: changes.size_bytes,
+            accessed: changes.accessed,
+            modified: changes.modified,
+            ..Default::default()
+        } == *changes;
+        if is_truncation { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
+        let Node::Directory(directory) = self.node else { return Err(Errno::ENOTDIR) };
+        if let Some(entry) = directory.entries.iter().find(|entry| entry.name.as_bytes() == name) {
+            return Ok(self.child(name, self.subject.clone(), entry.permissions, entry.node));
+        }
+        let children = directory.children.ok_or(Errno::ENOENT)?;
+        let child = children.find(&self.subject, name)?;
+        Ok(self.child(name, child.subject, child.permissions, child.node))
+    }
+
+    fn has_stable_names(&self) -> bool {
+        false
+    }
+
+    fn follow_link(&self, viewer: &Viewer) -> Result<LinkTarget, Errno> {
+        match self.node {
+            Node::Link(target) => target(&self.subject, viewer),
+            Node::MagicLink(target, _) => target(&self.subject, viewer).map(LinkTarget::Magic),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn read_link(&self, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+        match self.node {
+            Node::MagicLink(_, text) => text(&self.subject, viewer),
+            _ => match self.follow_link(viewer)? {
+                LinkTarget::Text(text) => Ok(text),
+                LinkTarget::Magic(_) => Err(Errno::EINVAL),
+            },
+        }
+    }
+
+    fn open(self: Arc<Self>, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
+        match self.node {
+            Node::Directory(directory) => Ok(Arc::new(DirectoryFile::new(self, directory))),
+            Node::Text(_) if flags.is_writable() => Err(Errno::EACCES),
+            Node::Text(read) => Ok(Arc::new(TextFile::new(self, read, None, viewer.clone()))),
+            Node::Setting(read, write) => {
+                Ok(Arc::new(TextFile::new(self, read, Some(write), viewer.clone())))
+            }
+            Node::Link(_) | Node::MagicLink(..) => Err(Errno::ELOOP),
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,122 @@
+//! File systems whose contents are made up when they are read: procfs and sysfs.
+//!
+//! A tree is described by static tables of [`Entry`]s whose functions are given a [`Subject`]: what the files tell
+//! about. Directories may have further children, made up too (one for each process, say).
+
+mod directory;
+mod inode;
+#[cfg(test)]
+mod tests;
+mod text_file;
+
+pub(super) use inode::PseudoInode;
+
+use super::{DeviceNumber, FileKind, LinkTarget, Path, Viewer};
+use crate::Errno;
+
+/// What the files of a tree tell about.
+pub(super) trait Subject: Clone + Send + Sync + 'static {
+    /// The device number of the file system.
+    fn device(&self) -> DeviceNumber;
+    /// Owner and group of the files.
+    fn owner(&self) -> (u32, u32);
+}
+
+/// Makes up the contents of a file.
+pub(super) type Read<S> = fn(&S, &Viewer) -> Result<Vec<u8>, Errno>;
+/// Takes what is written to a file.
+pub(super) type Write<S> = fn(&S, &Viewer, &[u8]) -> Result<(), Errno>;
+
+/// A name in a directory.
+pub(super) struct Entry<S: 'static> {
+    pub(super) name: &'static str,
+    pub(super) permissions: u32,
+    pub(super) node: Node<S>,
+}
+
+/// What a name stands for.
+pub(super) enum Node<S: 'static> {
+    Text(Read<S>),
+    Setting(Read<S>, Write<S>),
+    Link(fn(&S, &Viewer) -> Result<LinkTarget, Errno>),
+    /// A link straight to a place, and the text that readlink(2) shows for it.
+    MagicLink(fn(&S, &Viewer) -> Result<Path, Errno>, Read<S>),
+    Directory(&'static Directory<S>),
+}
+
+// By hand: deriving asks for `S: Copy`.
+impl<S> Clone for Node<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Node<S> {}
+
+impl<S> Node<S> {
+    fn kind(&self) -> FileKind {
+        match self {
+            Self::Text(_) | Self::Setting(..) => FileKind::Regular,
+            Self::Link(_) | Self::MagicLink(..) => FileKind::Symlink,
+            Self::Directory(_) => FileKind::Directory,
+        }
+    }
+}
+
+/// A directory: its fixed names, and where the others come from.
+pub(super) struct Directory<S: 'static> {
+    pub(super) entries: &'static [Entry<S>],
+    pub(super) children: Option<&'static dyn Children<S>>,
+}
+
+/// Names of a directory that are made up.
+pub(super) trait Children<S>: Sync {
+    /// All of them, by ascending key; the key is where reading the directory goes on.
+    fn list(&self, subject: &S) -> Result<Vec<(u64, Vec<u8>)>, Errno>;
+    /// The type of all of them.
+    fn kind(&self) -> FileKind;
+    /// The child called `name`; ENOENT if there is none.
+    fn find(&self, subject: &S, name: &[u8]) -> Result<Child<S>, Errno>;
+}
+
+/// A made-up child.
+pub(super) struct Child<S: 'static> {
+    pub(super) subject: S,
+    pub(super) permissions: u32,
+    pub(super) node: Node<S>,
+}
+
+/// A file that anybody may read.
+pub(super) const fn text<S>(name: &'static str, read: Read<S>) -> Entry<S> {
+    Entry { name, permissions: 0o444, node: Node::Text(read) }
+}
+
+/// A file that only its owner may read.
+pub(super) const fn private_text<S>(name: &'static str, read: Read<S>) -> Entry<S> {
+    Entry { name, permissions: 0o400, node: Node::Text(read) }
+}
+
+/// A file that its owner may write too.
+pub(super) const fn setting<S>(name: &'static str, read: Read<S>, write: Write<S>) -> Entry<S> {
+    Entry { name, permissions: 0o644, node: Node::Setting(read, write) }
+}
+
+/// A directory that anybody may list.
+pub(super) const fn directory<S>(name: &'static str, directory: &'static Directory<S>) -> Entry<S> {
+    Entry { name, permissions: 0o555, node: Node::Directory(directory) }
+}
+
+/// A symbolic link.
+pub(super) const fn link<S>(
+    name: &'static str,
+    target: fn(&S, &Viewer) -> Result<LinkTarget, Errno>,
+) -> Entry<S> {
+    Entry { name, permissions: 0o777, node: Node::Link(target) }
+}
+
+/// A number as a canonical decimal name (no sign, no leading zero); `None` for other names.
+pub(super) fn parse_number(name: &[u8]) -> Option<i32> {
+    let is_canonical = name == b"0" || name.first().is_some_and(|first| (b'1'..=b'9').contains(first));
+    let digits = std::str::from_utf8(name).ok().filter(|_| is_canonical)?;
+    digits.parse().ok()
+}

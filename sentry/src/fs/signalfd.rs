@@ -1,0 +1,134 @@
+//! signalfd(2): pending signals as something to read.
+//!
+//! Signals live in another room: a [`PendingSignals`] reaches those of whoever reads.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::anonymous::AnonymousInode;
+use super::{File, Metadata};
+use crate::Errno;
+use crate::wait::{Events, WaitQueue};
+
+/// Bytes of `struct signalfd_siginfo`.
+pub const SIGNAL_RECORD_BYTES: usize = 128;
+
+/// The pending signals of the process that reads a signalfd.
+pub trait PendingSignals: Send + Sync {
+    /// Takes the next pending signal in `mask` (bit N - 1 for signal N) off its queue, as a `struct signalfd_siginfo`.
+    fn take(&self, mask: u64) -> Option<[u8; SIGNAL_RECORD_BYTES]>;
+    /// Whether a signal in `mask` is pending.
+    fn is_pending(&self, mask: u64) -> bool;
+    /// Where new signals are announced, as [`Events::IN`].
+    fn wait_queue(&self) -> &WaitQueue;
+}
+
+/// An open signalfd.
+pub struct SignalFile {
+    mask: Mutex<u64>,
+    source: Arc<dyn PendingSignals>,
+    inode: AnonymousInode,
+}
+
+/// SIGKILL and SIGSTOP are silently left out (`man 2 signalfd`).
+const UNMASKABLE: u64 = 1 << (9 - 1) | 1 << (19 - 1);
+
+impl SignalFile {
+    /// A file that reads the signals of `mask` from `source`.
+    pub fn new(mask: u64, source: Arc<dyn PendingSignals>) -> Arc<Self> {
+        Arc::new(Self { mask: Mutex::new(mask & !UNMASKABLE), source, inode: AnonymousInode::new() })
+    }
+
+    /// Replaces the mask; those who wait look again.
+    pub fn set_mask(&self, mask: u64) {
+        *self.mask.lock() = mask & !UNMASKABLE;
+        self.source.wait_queue().notify(Events::IN);
+    }
+}
+
+impl File for SignalFile {
+    fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        if buffer.len() < SIGNAL_RECORD_BYTES {
+            return Err(Errno::EINVAL);
+        }
+        let mask = *self.mask.lock();
+        let mut read = 0;
+        for place in buffer.chunks_exact_mut(SIGNAL_RECORD_BYTES) {
+            let Some(record) = self.source.take(mask) else { break };
+            place.copy_from_slice(&record);
+            read += SIGNAL_RECORD_BYTES;
+        }
+        if read == 0 { Err(Errno::EAGAIN) } else { Ok(read) }
+    }
+
+    fn readiness(&self) -> Events {
+        let mask = *self.mask.lock();
+        if self.source.is_pending(mask) { Events::IN | Events::RDNORM } else { Events::empty() }
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(self.source.wait_queue())
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(self.inode.metadata())
+    }
+
+    fn anonymous_name(&self) -> String {
+        "anon_inode:[signalfd]".into()
+    }
+
+    fn descriptor_info(&self) -> String {
+        format!("sigmask:\t{:016x}\n", *self.mask.lock())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Queue {
+        pending: Mutex<Vec<u8>>,
+        queue: WaitQueue,
+    }
+
+    impl PendingSignals for Queue {
+        fn take(&self, mask: u64) -> Option<[u8; SIGNAL_RECORD_BYTES]> {
+            let mut pending = self.pending.lock();
+            let index = pending.iter().position(|signal| mask & 1 << (signal - 1) != 0)?;
+            let mut record = [0; SIGNAL_RECORD_BYTES];
+            record[0] = pending.remove(index);
+            Some(record)
+        }
+
+        fn is_pending(&self, mask: u64) -> bool {
+            self.pending.lock().iter().any(|signal| mask & 1 << (signal - 1) != 0)
+        }
+
+        fn wait_queue(&self) -> &WaitQueue {
+            &self.queue
+        }
+    }
+
+    #[test]
+    fn a_read_takes_as_many_masked_signals_as_fit() {
+        let source = Arc::new(Queue::default());
+        source.pending.lock().extend([2, 15, 10, 12]);
+        let file = SignalFile::new(1 << 14 | 1 << 9 | 1 << 11, source.clone());
+        let mut buffer = [0; 2 * SIGNAL_RECORD_BYTES + 5];
+        assert_eq!(file.read_at(&mut buffer, 0), Ok(2 * SIGNAL_RECORD_BYTES));
+        assert_eq!((buffer[0], buffer[SIGNAL_RECORD_BYTES]), (15, 10));
+        assert!(file.readiness().contains(Events::IN));
+        file.set_mask(u64::MAX);
+        assert_eq!(file.read_at(&mut buffer, 0), Ok(2 * SIGNAL_RECORD_BYTES));
+        assert_eq!(file.read_at(&mut buffer, 0), Err(Errno::EAGAIN));
+        assert_eq!(file.read_at(&mut [0; 127], 0), Err(Errno::EINVAL));
+    }
+}

@@ -1,0 +1,167 @@
+//! sysfs, as much as programs look for: which CPUs there are, and where cgroups are mounted (`man 5 sysfs`).
+
+use std::sync::Arc;
+
+use super::pseudo::{
+    Child, Children, Directory, Entry, Node, PseudoInode, Subject, directory, parse_number, text,
+};
+use super::{DeviceNumber, FileKind, FileSystem, FileSystemInfo, Inode, Viewer};
+use crate::Errno;
+
+/// One instance of sysfs.
+pub struct SysFileSystem {
+    machine: Machine,
+}
+
+/// What the files tell about.
+#[derive(Clone)]
+struct Machine {
+    device: DeviceNumber,
+    cpus: usize,
+}
+
+impl SysFileSystem {
+    /// Shows a machine with so many CPUs.
+    pub fn new(cpus: usize) -> Arc<Self> {
+        Arc::new(Self { machine: Machine { device: DeviceNumber::anonymous(), cpus: cpus.max(1) } })
+    }
+
+    /// The root directory.
+    pub fn root(&self) -> Arc<dyn Inode> {
+        PseudoInode::root(self.machine.clone(), &ROOT)
+    }
+}
+
+impl FileSystem for SysFileSystem {
+    fn type_name(&self) -> &'static str {
+        "sysfs"
+    }
+
+    fn device(&self) -> DeviceNumber {
+        self.machine.device
+    }
+
+    fn info(&self) -> FileSystemInfo {
+        let magic = linux_raw_sys::general::SYSFS_MAGIC.into();
+        FileSystemInfo { magic, block_size_bytes: 4096, ..FileSystemInfo::default() }
+    }
+}
+
+impl Subject for Machine {
+    fn device(&self) -> DeviceNumber {
+        self.device
+    }
+
+    fn owner(&self) -> (u32, u32) {
+        (0, 0)
+    }
+}
+
+/// A directory with these entries.
+const fn fixed(entries: &'static [Entry<Machine>]) -> Directory<Machine> {
+    Directory { entries, children: None }
+}
+
+static ROOT: Entry<Machine> = directory("", &TOP);
+
+static TOP: Directory<Machine> = fixed(&[
+    directory("block", &EMPTY),
+    directory("bus", &EMPTY),
+    directory("class", &CLASS),
+    directory("dev", &DEV),
+    directory("devices", &DEVICES),
+    directory("firmware", &EMPTY),
+    directory("fs", &FS),
+    directory("kernel", &KERNEL),
+    directory("module", &EMPTY),
+    directory("power", &EMPTY),
+]);
+
+static EMPTY: Directory<Machine> = fixed(&[]);
+static CLASS: Directory<Machine> =
+    fixed(&[directory("block", &EMPTY), directory("net", &EMPTY), directory("tty", &EMPTY)]);
+static DEV: Directory<Machine> = fixed(&[directory("block", &EMPTY), directory("char", &EMPTY)]);
+static DEVICES: Directory<Machine> = fixed(&[directory("system", &SYSTEM), directory("virtual", &EMPTY)]);
+static SYSTEM: Directory<Machine> = fixed(&[directory("cpu", &CPUS), directory("node", &NODES)]);
+static FS: Directory<Machine> = fixed(&[directory("cgroup", &EMPTY)]);
+static KERNEL: Directory<Machine> =
+    fixed(&[directory("debug", &EMPTY), directory("mm", &MEMORY), directory("security", &EMPTY)]);
+static MEMORY: Directory<Machine> = fixed(&[directory("transparent_hugepage", &HUGE_PAGES)]);
+
+static HUGE_PAGES: Directory<Machine> = fixed(&[
+    text("defrag", |_, _| Ok(b"always defer defer+madvise madvise [never]\n".into())),
+    text("enabled", |_, _| Ok(b"always madvise [never]\n".into())),
+    text("hpage_pmd_size", |_, _| Ok(b"2097152\n".into())),
+]);
+
+static CPUS: Directory<Machine> = Directory {
+    entries: &[
+        text("isolated", |_, _| Ok(b"\n".into())),
+        text("kernel_max", |_, _| Ok(b"8191\n".into())),
+        text("offline", |_, _| Ok(b"\n".into())),
+        text("online", all_cpus),
+        text("possible", all_cpus),
+        text("present", all_cpus),
+    ],
+    children: Some(&CpuDirectories),
+};
+
+static NODES: Directory<Machine> = fixed(&[
+    directory("node0", &NODE),
+    text("online", |_, _| Ok(b"0\n".into())),
+    text("possible", |_, _| Ok(b"0\n".into())),
+]);
+static NODE: Directory<Machine> = fixed(&[text("cpulist", all_cpus)]);
+
+static CPU: Directory<Machine> =
+    fixed(&[text("online", |_, _| Ok(b"1\n".into())), directory("topology", &TOPOLOGY)]);
+static TOPOLOGY: Directory<Machine> = fixed(&[text("physical_package_id", |_, _| Ok(b"0\n".into()))]);
+
+fn all_cpus(machine: &Machine, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    Ok(match machine.cpus {
+        1 => b"0\n".into(),
+        cpus => format!("0-{}\n", cpus - 1).into_bytes(),
+    })
+}
+
+/// The directories `cpu0` and so on.
+struct CpuDirectories;
+
+impl Children<Machine> for CpuDirectories {
+    fn list(&self, machine: &Machine) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
+        Ok((0..).zip((0..machine.cpus).map(|cpu| format!("cpu{cpu}").into_bytes())).collect())
+    }
+
+    fn kind(&self) -> FileKind {
+        FileKind::Directory
+    }
+
+    fn find(&self, machine: &Machine, name: &[u8]) -> Result<Child<Machine>, Errno> {
+        let cpu = name.strip_prefix(b"cpu").and_then(parse_number).and_then(|cpu| usize::try_from(cpu).ok());
+        if cpu.is_none_or(|cpu| cpu >= machine.cpus) {
+            return Err(Errno::ENOENT);
+        }
+        Ok(Child { subject: machine.clone(), permissions: 0o555, node: Node::Directory(&CPU) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::OpenFlags;
+
+    #[test]
+    fn every_cpu_has_a_directory_and_the_list_names_them_all() {
+        let root = SysFileSystem::new(4).root();
+        let mut inode = root;
+        for name in ["devices", "system", "cpu"] {
+            inode = inode.lookup(name.as_bytes()).unwrap();
+        }
+        assert!(inode.lookup(b"cpu3").is_ok());
+        assert_eq!(inode.lookup(b"cpu4").err(), Some(Errno::ENOENT));
+        let online = inode.lookup(b"online").unwrap().open(OpenFlags::empty(), &Viewer::kernel()).unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(online.read_at(&mut buffer, 0), Ok(4));
+        assert_eq!(&buffer[..4], b"0-3\n");
+    }
+}

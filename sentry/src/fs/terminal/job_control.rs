@@ -1,0 +1,343 @@
+//! Job control: which session a terminal controls and which of its process groups is in the foreground
+//! (`man 7 credentials`, `man 2 ioctl_tty`).
+//!
+//! Sessions and groups are numbered as the root PID namespace numbers them. `JobControl::state` is taken before
+//! `ControllingTerminals::by_session`; signals are sent with neither held.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use linux_raw_sys::general::{SIGCONT, SIGHUP, SIGTTIN, SIGTTOU};
+use linux_raw_sys::ioctl::{TIOCGPGRP, TIOCGSID, TIOCNOTTY, TIOCSCTTY, TIOCSPGRP};
+use parking_lot::Mutex;
+
+use crate::Errno;
+use crate::cred::Capabilities;
+use crate::fs::{Caller, File};
+use crate::platform::VirtualAddress;
+
+/// The process groups of the sandbox, as terminals need them.
+pub trait ProcessGroups: Send + Sync {
+    /// Sends `signal` to each process of the group.
+    fn signal_process_group(&self, process_group_id: i32, signal: i32);
+    /// The session of the group; `None` if there is no such group.
+    fn session_of_process_group(&self, process_group_id: i32) -> Option<i32>;
+}
+
+/// Which terminal controls which session.
+#[derive(Default)]
+pub struct ControllingTerminals {
+    by_session: Mutex<BTreeMap<i32, Arc<dyn ControllingTerminal>>>,
+    groups: OnceLock<Arc<dyn ProcessGroups>>,
+}
+
+/// A terminal that can control a session.
+pub(crate) trait ControllingTerminal: Send + Sync {
+    /// Its job control.
+    fn job_control(&self) -> &JobControl;
+    /// Opens it once more, for /dev/tty.
+    fn open_again(&self) -> Arc<dyn File>;
+}
+
+impl ControllingTerminals {
+    /// Says where process groups are found; the first one said counts.
+    pub fn set_process_groups(&self, groups: Arc<dyn ProcessGroups>) {
+        // A second kernel for the same terminals does not happen; the first one stays.
+        let _ = self.groups.set(groups);
+    }
+
+    /// A new open file of the session's controlling terminal, for /dev/tty.
+    ///
+    /// # Errors
+    /// ENXIO if it has none.
+    pub fn open(&self, session_id: i32) -> Result<Arc<dyn File>, Errno> {
+        let terminal = self.by_session.lock().get(&session_id).cloned().ok_or(Errno::ENXIO)?;
+        Ok(terminal.open_again())
+    }
+
+    /// The foreground process group of the session's terminal, -1 without one, as /proc/PID/stat's `tpgid`.
+    pub fn foreground_of_session(&self, session_id: i32) -> i32 {
+        let terminal = self.by_session.lock().get(&session_id).cloned();
+        terminal.and_then(|terminal| terminal.job_control().foreground()).unwrap_or(-1)
+    }
+
+    /// A session's leader has exited: its terminal is free, and the foreground hears SIGHUP and SIGCONT.
+    pub fn session_leader_exited(&self, session_id: i32) {
+        let terminal = self.by_session.lock().remove(&session_id);
+        if let Some(terminal) = terminal {
+            terminal.job_control().release();
+        }
+    }
+
+    fn signal(&self, process_group_id: i32, signal: u32) {
+        if let Some(groups) = self.groups.get() {
+            groups.signal_process_group(process_group_id, signal.cast_signed());
+        }
+    }
+}
+
+/// The job control state of one terminal.
+pub struct JobControl {
+    terminals: Arc<ControllingTerminals>,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    session: Option<i32>,
+    foreground: Option<i32>,
+}
+
+impl JobControl {
+    /// Of a terminal that controls no session.
+    pub fn new(terminals: Arc<ControllingTerminals>) -> Self {
+        Self { terminals, state: Mutex::default() }
+    }
+
+    /// The foreground process group.
+    pub fn foreground(&self) -> Option<i32> {
+        self.state.lock().foreground
+    }
+
+    /// The session that the terminal controls.
+    pub fn session(&self) -> Option<i32> {
+        self.state.lock().session
+    }
+
+    /// Sends `signal` to the foreground process group.
+    pub fn signal_foreground(&self, signal: u32) {
+        if let Some(foreground) = self.foreground() {
+            self.terminals.signal(foreground, signal);
+        }
+    }
+
+    /// The line was cut: the session's leader and the foreground hear SIGHUP and SIGCONT, and the session is without a terminal.
+    pub(crate) fn hang_up(&self) {
+        let session = self.session();
+        if let Some(session) = session {
+            self.terminals.by_session.lock().remove(&session);
+            // The leader's group is numbered like the session.
+            if self.foreground() != Some(session) {
+                self.terminals.signal(session, SIGHUP);
+                self.terminals.signal(session, SIGCONT);
+            }
+        }
+        self.release();
+    }
+
+    fn release(&self) {
+        let old = std::mem::take(&mut *self.state.lock());
+        if let Some(foreground) = old.foreground {
+            self.terminals.signal(foreground, SIGHUP);
+            self.terminals.signal(foreground, SIGCONT);
+        }
+    }
+
+    /// Makes `terminal`, whose job control this is, the controlling one of `session`.
+    ///
+    /// # Errors
+    /// EPERM if either is taken.
+    pub(crate) fn control(
+        &self,
+        terminal: Arc<dyn ControllingTerminal>,
+        session: i32,
+        foreground: i32,
+    ) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        let mut by_session = self.terminals.by_session.lock();
+        if state.session.is_some() || by_session.contains_key(&session) {
+            return Err(Errno::EPERM);
+        }
+        by_session.insert(session, terminal);
+        *state = State { session: Some(session), foreground: Some(foreground) };
+        Ok(())
+    }
+
+    fn is_controlling(&self, caller: &dyn Caller) -> bool {
+        self.session() == Some(caller.session_id())
+    }
+
+    /// What a background process group gets for touching the terminal (`__signal` is SIGTTIN or SIGTTOU).
+    ///
+    /// # Errors
+    /// ERESTARTSYS once the group has been signalled; EIO if it cannot be stopped.
+    pub fn check_foreground(&self, caller: &dyn Caller, signal: u32) -> Result<(), Errno> {
+        let state = *self.state.lock();
+        let group = caller.process_group_id();
+        let is_background = state.session == Some(caller.session_id())
+            && state.foreground.is_some_and(|foreground| foreground != group);
+        if !is_background {
+            return Ok(());
+        }
+        if caller.is_signal_ignored_or_blocked(signal.cast_signed()) {
+            return if signal == SIGTTIN { Err(Errno::EIO) } else { Ok(()) };
+        }
+        if caller.is_process_group_orphaned() {
+            return Err(Errno::EIO);
+        }
+        caller.signal_process_group(group, signal.cast_signed());
+        Err(Errno::ERESTARTSYS)
+    }
+
+    /// Opening a terminal without O_NOCTTY gives it to a session leader that has none.
+    pub(crate) fn opened(&self, terminal: Arc<dyn ControllingTerminal>, process_id: i32, session_id: i32) {
+        if process_id == session_id && process_id != 0 {
+            // A terminal or a session that is taken stays as it is.
+            let _ = self.control(terminal, session_id, session_id);
+        }
+    }
+
+    /// The ioctls of job control on `terminal`; `None` if `request` is none of them.
+    pub(crate) fn ioctl(
+        &self,
+        terminal: &Arc<dyn ControllingTerminal>,
+        request: u32,
+        argument: u64,
+        caller: &dyn Caller,
+    ) -> Option<Result<usize, Errno>> {
+        let result = match request {
+            TIOCSCTTY => self.set_controlling(terminal, argument, caller),
+            TIOCNOTTY => self.give_up(caller),
+            TIOCGPGRP => self.tell(argument, caller, |state| state.foreground),
+            TIOCGSID => self.tell(argument, caller, |state| state.session),
+            TIOCSPGRP => self.set_foreground(argument, caller),
+            _ => return None,
+        };
+        Some(result.map(|()| 0))
+    }
+
+    fn set_controlling(
+        &self,
+        terminal: &Arc<dyn ControllingTerminal>,
+        argument: u64,
+        caller: &dyn Caller,
+    ) -> Result<(), Errno> {
+        let session = caller.session_id();
+        if caller.process_id() != session {
+            return Err(Errno::EPERM);
+        }
+        let controlled = self.session();
+        if controlled == Some(session) {
+            return Ok(());
+        }
+        if let Some(other) = controlled {
+            if argument != 1 || !caller.credentials().has(Capabilities::SYS_ADMIN) {
+                return Err(Errno::EPERM);
+            }
+            self.terminals.by_session.lock().remove(&other);
+            *self.state.lock() = State::default();
+        }
+        self.control(terminal.clone(), session, caller.process_group_id())
+    }
+
+    fn give_up(&self, caller: &dyn Caller) -> Result<(), Errno> {
+        if !self.is_controlling(caller) {
+            return Err(Errno::ENOTTY);
+        }
+        if caller.process_id() == caller.session_id() {
+            self.terminals.session_leader_exited(caller.session_id());
+        }
+        Ok(())
+    }
+
+    fn tell(
+        &self,
+        argument: u64,
+        caller: &dyn Caller,
+        which: impl FnOnce(&State) -> Option<i32>,
+    ) -> Result<(), Errno> {
+        if !self.is_controlling(caller) {
+            return Err(Errno::ENOTTY);
+        }
+        let number = which(&self.state.lock()).unwrap_or(0);
+        caller.memory().write_object(VirtualAddress(argument), &number)
+    }
+
+    fn set_foreground(&self, argument: u64, caller: &dyn Caller) -> Result<(), Errno> {
+        if !self.is_controlling(caller) {
+            return Err(Errno::ENOTTY);
+        }
+        self.check_foreground(caller, SIGTTOU)?;
+        let group: i32 = caller.memory().read_object(VirtualAddress(argument))?;
+        if group < 0 {
+            return Err(Errno::EINVAL);
+        }
+        let groups = self.terminals.groups.get().ok_or(Errno::ESRCH)?;
+        let session = groups.session_of_process_group(group).ok_or(Errno::ESRCH)?;
+        let mut state = self.state.lock();
+        if state.session != Some(session) {
+            return Err(Errno::EPERM);
+        }
+        state.foreground = Some(group);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Groups(Mutex<Vec<(i32, i32)>>);
+
+    impl ProcessGroups for Groups {
+        fn signal_process_group(&self, process_group_id: i32, signal: i32) {
+            self.0.lock().push((process_group_id, signal));
+        }
+
+        fn session_of_process_group(&self, _process_group_id: i32) -> Option<i32> {
+            None
+        }
+    }
+
+    struct Line(JobControl);
+
+    impl ControllingTerminal for Line {
+        fn job_control(&self) -> &JobControl {
+            &self.0
+        }
+
+        fn open_again(&self) -> Arc<dyn File> {
+            crate::fs::eventfd::EventFile::new(0, false)
+        }
+    }
+
+    fn setup() -> (Arc<ControllingTerminals>, Arc<Groups>, Arc<Line>) {
+        let terminals = Arc::new(ControllingTerminals::default());
+        let groups = Arc::new(Groups::default());
+        terminals.set_process_groups(groups.clone());
+        let line = Arc::new(Line(JobControl::new(terminals.clone())));
+        (terminals, groups, line)
+    }
+
+    #[test]
+    fn a_session_leader_s_first_open_gives_it_the_terminal_and_others_do_not_take_it() {
+        let (terminals, _, line) = setup();
+        line.0.opened(line.clone(), 12, 10);
+        assert_eq!(terminals.open(10).err(), Some(Errno::ENXIO));
+        line.0.opened(line.clone(), 10, 10);
+        line.0.opened(line.clone(), 20, 20);
+        assert!(terminals.open(10).is_ok());
+        assert!(terminals.open(20).is_err());
+        assert_eq!(terminals.foreground_of_session(10), 10);
+        assert_eq!(terminals.foreground_of_session(20), -1);
+    }
+
+    #[test]
+    fn the_foreground_hears_when_the_leader_exits_and_the_terminal_is_free() {
+        let (terminals, groups, line) = setup();
+        line.0.control(line.clone(), 10, 11).unwrap();
+        terminals.session_leader_exited(10);
+        assert_eq!(*groups.0.lock(), [(11, 1), (11, 18)]);
+        assert!(line.0.control(line.clone(), 20, 20).is_ok());
+    }
+
+    #[test]
+    fn a_hang_up_reaches_leader_and_foreground() {
+        let (terminals, groups, line) = setup();
+        line.0.control(line.clone(), 10, 11).unwrap();
+        line.0.hang_up();
+        assert_eq!(*groups.0.lock(), [(10, 1), (10, 18), (11, 1), (11, 18)]);
+        assert!(terminals.open(10).is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! What all terminals share: sessions and their controlling terminals, and the user API's structures.
+
+mod job_control;
+mod termios;
+
+pub(crate) use job_control::ControllingTerminal;
+pub use job_control::{ControllingTerminals, JobControl, ProcessGroups};
+pub use termios::{Termios, WindowSize};
+
+pub(super) use termios::{TERMIOS_BYTES, TERMIOS2_BYTES};

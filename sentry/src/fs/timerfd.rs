@@ -1,0 +1,250 @@
+//! timerfd(2): expirations as something to read.
+//!
+//! Expirations are computed from the clock when somebody asks; the [`TimerSource`] only wakes those who wait.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::anonymous::AnonymousInode;
+use super::{Caller, File, Metadata};
+use crate::Errno;
+use crate::platform::VirtualAddress;
+use crate::wait::{Events, Observer, WaitQueue};
+
+/// `_IOW('T', 0, __u64)` (`man 2 timerfd_create`).
+const TFD_IOC_SET_TICKS: u32 = 0x4008_5400;
+
+/// The clocks of the sandbox and what rings at a time.
+pub trait TimerSource: Send + Sync {
+    /// The present time of clock `clock_id`.
+    fn now(&self, clock_id: u32) -> Duration;
+    /// Notifies `observer` of [`Events::IN`] once at `deadline` or soon after. Dropping the result cancels that.
+    fn ring_at(&self, deadline: Instant, observer: Arc<dyn Observer>) -> Box<dyn Send + Sync>;
+}
+
+/// When a timer expires next and how often after that; zero `value` is disarmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TimerSetting {
+    /// Period of a repeating timer, or zero.
+    pub interval: Duration,
+    /// Time until the next expiration.
+    pub value: Duration,
+}
+
+/// An open timer.
+pub struct TimerFile {
+    clock_id: u32,
+    source: Arc<dyn TimerSource>,
+    state: Mutex<State>,
+    queue: WaitQueue,
+    inode: AnonymousInode,
+}
+
+#[derive(Default)]
+struct State {
+    /// The next expiration, on the timer's clock.
+    next: Option<Duration>,
+    interval: Duration,
+    /// Expirations that have been counted and not read.
+    ticks: u64,
+    flags: u32,
+    /// Keeps the wake-up alive.
+    alarm: Option<Box<dyn Send + Sync>>,
+}
+
+/// Passes a ring on to those who wait for the timer.
+struct Ring(WaitQueue);
+
+impl Observer for Ring {
+    fn notify(&self, _events: Events) {
+        self.0.notify(Events::IN | Events::RDNORM);
+    }
+}
+
+impl TimerFile {
+    /// A disarmed timer on clock `clock_id`.
+    pub fn new(clock_id: u32, source: Arc<dyn TimerSource>) -> Arc<Self> {
+        Arc::new(Self {
+            clock_id,
+            source,
+            state: Mutex::default(),
+            queue: WaitQueue::default(),
+            inode: AnonymousInode::new(),
+        })
+    }
+
+    /// timerfd_settime(2): arms or disarms. Returns the former setting.
+    pub fn set(&self, new: TimerSetting, is_absolute: bool, flags: u32) -> TimerSetting {
+        let now = self.source.now(self.clock_id);
+        let mut state = self.state.lock();
+        let old = state.setting(now);
+        let next = match new.value {
+            Duration::ZERO => None,
+            value if is_absolute => Some(value),
+            value => Some(now.saturating_add(value)),
+        };
+        *state = State { next, interval: new.interval, ticks: 0, flags, alarm: None };
+        self.rearm(&mut state, now);
+        old
+    }
+
+    /// timerfd_gettime(2).
+    pub fn setting(&self) -> TimerSetting {
+        let now = self.source.now(self.clock_id);
+        self.state.lock().setting(now)
+    }
+
+    fn rearm(&self, state: &mut State, now: Duration) {
+        state.alarm = state.next.and_then(|next| {
+            let deadline = Instant::now().checked_add(next.saturating_sub(now))?;
+            Some(self.source.ring_at(deadline, Arc::new(Ring(self.queue.clone()))))
+        });
+    }
+}
+
+impl State {
+    /// Counts what has expired by `now`.
+    fn advance(&mut self, now: Duration) {
+        let Some(next) = self.next.filter(|next| *next <= now) else { return };
+        if self.interval.is_zero() {
+            self.ticks = self.ticks.saturating_add(1);
+            self.next = None;
+            return;
+        }
+        let interval_ns = self.interval.as_nanos();
+        let expired = (now - next).as_nanos() / interval_ns + 1;
+        self.ticks = self.ticks.saturating_add(u64::try_from(expired).unwrap_or(u64::MAX));
+        let advance_ns = u64::try_from(expired.saturating_mul(interval_ns)).unwrap_or(u64::MAX);
+        self.next = Some(next.saturating_add(Duration::from_nanos(advance_ns)));
+    }
+
+    fn setting(&mut self, now: Duration) -> TimerSetting {
+        self.advance(now);
+        let value = self.next.map_or(Duration::ZERO, |next| next.saturating_sub(now));
+        TimerSetting { interval: self.interval, value }
+    }
+}
+
+impl File for TimerFile {
+    fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        let place = buffer.first_chunk_mut::<8>().ok_or(Errno::EINVAL)?;
+        let now = self.source.now(self.clock_id);
+        let mut state = self.state.lock();
+        state.advance(now);
+        if state.ticks == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        *place = std::mem::take(&mut state.ticks).to_ne_bytes();
+        self.rearm(&mut state, now);
+        Ok(place.len())
+    }
+
+    fn readiness(&self) -> Events {
+        let now = self.source.now(self.clock_id);
+        let mut state = self.state.lock();
+        state.advance(now);
+        if state.ticks > 0 { Events::IN | Events::RDNORM } else { Events::empty() }
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(&self.queue)
+    }
+
+    fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        if request != TFD_IOC_SET_TICKS {
+            return Err(Errno::ENOTTY);
+        }
+        let ticks: u64 = caller.memory().read_object(VirtualAddress(argument))?;
+        if ticks == 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.state.lock().ticks = ticks;
+        self.queue.notify(Events::IN | Events::RDNORM);
+        Ok(0)
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(self.inode.metadata())
+    }
+
+    fn anonymous_name(&self) -> String {
+        "anon_inode:[timerfd]".into()
+    }
+
+    fn descriptor_info(&self) -> String {
+        let now = self.source.now(self.clock_id);
+        let mut state = self.state.lock();
+        let setting = state.setting(now);
+        let pair = |time: Duration| format!("({}, {})", time.as_secs(), time.subsec_nanos());
+        format!(
+            "clockid: {}\nticks: {}\nsettime flags: 0{:o}\nit_value: {}\nit_interval: {}\n",
+            self.clock_id,
+            state.ticks,
+            state.flags,
+            pair(setting.value),
+            pair(setting.interval),
+        )
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock that stands until it is moved, and counts alarms.
+    #[derive(Default)]
+    struct Clock(Mutex<Duration>, Mutex<usize>);
+
+    impl TimerSource for Clock {
+        fn now(&self, _clock_id: u32) -> Duration {
+            *self.0.lock()
+        }
+
+        fn ring_at(&self, _deadline: Instant, _observer: Arc<dyn Observer>) -> Box<dyn Send + Sync> {
+            *self.1.lock() += 1;
+            Box::new(())
+        }
+    }
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    fn read(file: &TimerFile) -> Result<u64, Errno> {
+        let mut bytes = [0; 8];
+        file.read_at(&mut bytes, 0).map(|_| u64::from_ne_bytes(bytes))
+    }
+
+    #[test]
+    fn a_periodic_timer_counts_every_expiration_since_the_last_read() {
+        let clock = Arc::new(Clock::default());
+        *clock.0.lock() = seconds(100);
+        let file = TimerFile::new(1, clock.clone());
+        let old = file.set(TimerSetting { interval: seconds(2), value: seconds(3) }, false, 0);
+        assert_eq!(old, TimerSetting::default());
+        assert_eq!(read(&file), Err(Errno::EAGAIN));
+        *clock.0.lock() = seconds(108);
+        assert_eq!(file.setting(), TimerSetting { interval: seconds(2), value: seconds(1) });
+        assert_eq!(read(&file), Ok(3));
+        assert_eq!(read(&file), Err(Errno::EAGAIN));
+        assert_eq!(*clock.1.lock(), 2, "the next expiration is armed by the read");
+    }
+
+    #[test]
+    fn an_absolute_time_in_the_past_expires_at_once_and_setting_again_forgets_it() {
+        let clock = Arc::new(Clock::default());
+        *clock.0.lock() = seconds(100);
+        let file = TimerFile::new(1, clock);
+        file.set(TimerSetting { interval: Duration::ZERO, value: seconds(5) }, true, 1);
+        assert!(file.readiness().contains(Events::IN));
+        assert_eq!(file.set(TimerSetting::default(), false, 0), TimerSetting::default());
+        assert_eq!(read(&file), Err(Errno::EAGAIN));
+    }
+}

@@ -1,0 +1,7 @@
+//! Sockets. Unix sockets only: other families are EAFNOSUPPORT, which programs take for a host without a network.
+
+pub mod unix;
+
+mod options;
+
+pub use options::{SocketOptions, SocketTimeouts};

@@ -1,0 +1,129 @@
+//! Options of the socket level (`man 7 socket`).
+
+use std::time::Duration;
+
+use linux_raw_sys::net as uapi;
+
+use crate::Errno;
+
+/// What a socket's buffers hold unless told otherwise (net.core.wmem_default).
+pub(super) const DEFAULT_BUFFER_BYTES: u32 = 212_992;
+/// The largest value for SO_SNDBUF and SO_RCVBUF before it is doubled (net.core.wmem_max).
+const MAX_BUFFER_BYTES: u32 = 212_992;
+/// The smallest buffers, after doubling.
+const MIN_SEND_BUFFER_BYTES: u32 = 4608;
+const MIN_RECEIVE_BUFFER_BYTES: u32 = 2304;
+
+/// How long operations on a blocking socket wait; `None` is forever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketTimeouts {
+    /// SO_RCVTIMEO.
+    pub receive: Option<Duration>,
+    /// SO_SNDTIMEO.
+    pub send: Option<Duration>,
+}
+
+/// The options of a socket.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketOptions {
+    /// SO_SNDBUF, doubled as Linux doubles it.
+    pub send_buffer_bytes: u32,
+    /// SO_RCVBUF, doubled.
+    pub receive_buffer_bytes: u32,
+    /// Time-outs.
+    pub timeouts: SocketTimeouts,
+    /// SO_LINGER: on or off, and seconds.
+    pub linger: (bool, u32),
+    /// SO_RCVLOWAT.
+    pub receive_low_water: u32,
+    /// On/off options by number; those above 63 do not exist here.
+    switches: u64,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self {
+            send_buffer_bytes: DEFAULT_BUFFER_BYTES,
+            receive_buffer_bytes: DEFAULT_BUFFER_BYTES,
+            timeouts: SocketTimeouts::default(),
+            linger: (false, 0),
+            receive_low_water: 1,
+            switches: 0,
+        }
+    }
+}
+
+/// Options that are on or off and otherwise have no effect here, SO_PASSCRED apart.
+const SWITCHES: [u32; 10] = [
+    uapi::SO_DEBUG,
+    uapi::SO_REUSEADDR,
+    uapi::SO_DONTROUTE,
+    uapi::SO_BROADCAST,
+    uapi::SO_KEEPALIVE,
+    uapi::SO_OOBINLINE,
+    uapi::SO_PASSCRED,
+    uapi::SO_REUSEPORT,
+    uapi::SO_NO_CHECK,
+    SO_TIMESTAMP_OLD,
+];
+
+const SO_TIMESTAMP_OLD: u32 = 29;
+
+impl SocketOptions {
+    /// An on/off option.
+    ///
+    /// # Errors
+    /// ENOPROTOOPT if `option` is none.
+    pub fn switch(&self, option: u32) -> Result<bool, Errno> {
+        if !SWITCHES.contains(&option) {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        Ok(self.switches >> option & 1 == 1)
+    }
+
+    /// Sets an on/off option.
+    ///
+    /// # Errors
+    /// ENOPROTOOPT if `option` is none.
+    pub fn set_switch(&mut self, option: u32, is_on: bool) -> Result<(), Errno> {
+        self.switch(option)?;
+        self.switches = self.switches & !(1 << option) | u64::from(is_on) << option;
+        Ok(())
+    }
+
+    /// SO_SNDBUF. Root's SO_SNDBUFFORCE has the same bound, since the memory is the sandbox's.
+    pub fn set_send_buffer(&mut self, len_bytes: u32) {
+        self.send_buffer_bytes = (len_bytes.min(MAX_BUFFER_BYTES) * 2).max(MIN_SEND_BUFFER_BYTES);
+    }
+
+    /// SO_RCVBUF.
+    pub fn set_receive_buffer(&mut self, len_bytes: u32) {
+        self.receive_buffer_bytes = (len_bytes.min(MAX_BUFFER_BYTES) * 2).max(MIN_RECEIVE_BUFFER_BYTES);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_doubled_and_bounded() {
+        let mut options = SocketOptions::default();
+        for (asked, send, receive) in
+            [(0, 4608, 2304), (10_000, 20_000, 20_000), (u32::MAX, 425_984, 425_984)]
+        {
+            options.set_send_buffer(asked);
+            options.set_receive_buffer(asked);
+            assert_eq!((options.send_buffer_bytes, options.receive_buffer_bytes), (send, receive));
+        }
+    }
+
+    #[test]
+    fn switches_are_told_apart() {
+        let mut options = SocketOptions::default();
+        options.set_switch(uapi::SO_PASSCRED, true).unwrap();
+        assert_eq!(options.switch(uapi::SO_PASSCRED), Ok(true));
+        assert_eq!(options.switch(uapi::SO_KEEPALIVE), Ok(false));
+        assert_eq!(options.set_switch(200, true), Err(Errno::ENOPROTOOPT));
+    }
+}

@@ -1,0 +1,146 @@
+//! Addresses of unix sockets (`man 7 unix`, "Address format"), and the abstract ones in use.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use linux_raw_sys::net::AF_UNIX;
+use parking_lot::Mutex;
+
+use super::UnixSocket;
+use crate::Errno;
+
+/// Bytes of `sun_path`.
+const PATH_BYTES: usize = 108;
+/// Bytes of the family before it.
+const FAMILY_BYTES: usize = 2;
+
+/// Where a unix socket is bound.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum UnixAddress {
+    /// Nowhere.
+    #[default]
+    Unnamed,
+    /// At a path, as it was given.
+    Path(Arc<[u8]>),
+    /// At a name outside the file system, without its leading NUL.
+    Abstract(Arc<[u8]>),
+}
+
+impl UnixAddress {
+    /// Decodes `struct sockaddr_un`.
+    ///
+    /// # Errors
+    /// EINVAL for another family or a length that does not fit.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Errno> {
+        let (family, path) = bytes.split_at_checked(FAMILY_BYTES).ok_or(Errno::EINVAL)?;
+        if family != (AF_UNIX as u16).to_ne_bytes() || path.len() > PATH_BYTES {
+            return Err(Errno::EINVAL);
+        }
+        Ok(match path {
+            [] => Self::Unnamed,
+            [0, name @ ..] => Self::Abstract(name.into()),
+            path => {
+                let len = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
+                Self::Path(path[..len].into())
+            }
+        })
+    }
+
+    /// Encodes `struct sockaddr_un`, as long as Linux makes it: a path with its NUL, an abstract name without.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = (AF_UNIX as u16).to_ne_bytes().to_vec();
+        match self {
+            Self::Unnamed => {}
+            Self::Path(path) => {
+                bytes.extend_from_slice(path);
+                bytes.push(0);
+            }
+            Self::Abstract(name) => {
+                bytes.push(0);
+                bytes.extend_from_slice(name);
+            }
+        }
+        bytes
+    }
+}
+
+/// The abstract addresses of a network namespace.
+#[derive(Default)]
+pub struct AbstractNames(Mutex<Names>);
+
+#[derive(Default)]
+struct Names {
+    sockets: BTreeMap<Arc<[u8]>, Weak<UnixSocket>>,
+    next_automatic: u32,
+}
+
+/// Names that bind(2) without an address gives: five hexadecimal digits.
+const AUTOMATIC_NAMES: u32 = 1 << 20;
+
+impl AbstractNames {
+    /// The socket bound to `name`.
+    ///
+    /// # Errors
+    /// ECONNREFUSED if there is none.
+    pub fn find(&self, name: &[u8]) -> Result<Arc<UnixSocket>, Errno> {
+        self.0.lock().sockets.get(name).and_then(Weak::upgrade).ok_or(Errno::ECONNREFUSED)
+    }
+
+    pub(super) fn insert(&self, name: &Arc<[u8]>, socket: &Arc<UnixSocket>) -> Result<(), Errno> {
+        let mut names = self.0.lock();
+        if names.sockets.get(name).is_some_and(|socket| socket.strong_count() > 0) {
+            return Err(Errno::EADDRINUSE);
+        }
+        names.sockets.insert(name.clone(), Arc::downgrade(socket));
+        Ok(())
+    }
+
+    /// Gives `socket` a name that nobody has.
+    pub(super) fn insert_automatic(&self, socket: &Arc<UnixSocket>) -> Result<Arc<[u8]>, Errno> {
+        for _ in 0..AUTOMATIC_NAMES {
+            let number = {
+                let mut names = self.0.lock();
+                names.next_automatic = (names.next_automatic + 1) % AUTOMATIC_NAMES;
+                names.next_automatic
+            };
+            let name: Arc<[u8]> = format!("{number:05x}").into_bytes().into();
+            if self.insert(&name, socket).is_ok() {
+                return Ok(name);
+            }
+        }
+        Err(Errno::ENOSPC)
+    }
+
+    /// Frees `name`, if it is still that of `socket`, which is being dropped.
+    pub(super) fn remove(&self, name: &[u8], socket: &Weak<UnixSocket>) {
+        let mut names = self.0.lock();
+        if names.sockets.get(name).is_some_and(|bound| bound.ptr_eq(socket)) {
+            names.sockets.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_as_long_as_linux_makes_them() {
+        for (bytes, address, encoded) in [
+            (&b"\x01\0"[..], UnixAddress::Unnamed, &b"\x01\0"[..]),
+            (b"\x01\0/tmp/x\0\0\0", UnixAddress::Path(b"/tmp/x"[..].into()), b"\x01\0/tmp/x\0"),
+            (b"\x01\0/tmp/x", UnixAddress::Path(b"/tmp/x"[..].into()), b"\x01\0/tmp/x\0"),
+            (b"\x01\0\0a\0b", UnixAddress::Abstract(b"a\0b"[..].into()), b"\x01\0\0a\0b"),
+        ] {
+            assert_eq!(UnixAddress::from_bytes(bytes), Ok(address.clone()));
+            assert_eq!(address.to_bytes(), encoded);
+        }
+    }
+
+    #[test]
+    fn other_families_and_lengths_are_invalid() {
+        for bytes in [&b""[..], b"\x01", b"\x02\0abc", &[1; 111]] {
+            assert_eq!(UnixAddress::from_bytes(bytes), Err(Errno::EINVAL));
+        }
+    }
+}

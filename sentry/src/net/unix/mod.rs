@@ -1,0 +1,371 @@
+//! Unix sockets (`man 7 unix`).
+//!
+//! A [`UnixSocket`] owns an [`Endpoint`], where messages arrive, and knows its peer's, where it puts its own. Endpoints do
+//! not know sockets, so that a connection keeps neither of its ends open. Nothing here blocks: EAGAIN is
+//! returned before anything has changed.
+//!
+//! Lock order: a socket's `state` (of two, the one at the lower address first), then an endpoint's inbox (one at a time). Wait
+//! queues are notified with none of them held.
+
+mod address;
+mod connection;
+mod endpoint;
+mod receive;
+mod rights;
+mod send;
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
+use linux_raw_sys::net as uapi;
+use parking_lot::Mutex;
+
+use self::endpoint::Endpoint;
+use super::SocketOptions;
+use crate::Errno;
+use crate::fs::anonymous::AnonymousInode;
+use crate::fs::{Caller, File, FileKind, Metadata};
+use crate::platform::VirtualAddress;
+use crate::wait::{Events, Observer, Registration, WaitQueue};
+
+pub use address::{AbstractNames, UnixAddress};
+pub use endpoint::{PeerCredentials, Received};
+pub use rights::{MAX_FILES, Rights};
+pub use send::Outgoing;
+
+/// The type of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketKind {
+    /// SOCK_STREAM.
+    Stream,
+    /// SOCK_DGRAM.
+    Datagram,
+    /// SOCK_SEQPACKET.
+    SequencedPacket,
+}
+
+impl SocketKind {
+    /// The kind with the `SOCK_*` number; SOCK_RAW is a datagram socket, as Linux has it.
+    ///
+    /// # Errors
+    /// ESOCKTNOSUPPORT.
+    pub fn from_raw(raw: u32) -> Result<Self, Errno> {
+        match raw {
+            uapi::SOCK_STREAM => Ok(Self::Stream),
+            uapi::SOCK_DGRAM | uapi::SOCK_RAW => Ok(Self::Datagram),
+            uapi::SOCK_SEQPACKET => Ok(Self::SequencedPacket),
+            _ => Err(Errno::ESOCKTNOSUPPORT),
+        }
+    }
+
+    /// The `SOCK_*` number.
+    pub fn raw(self) -> u32 {
+        match self {
+            Self::Stream => uapi::SOCK_STREAM,
+            Self::Datagram => uapi::SOCK_DGRAM,
+            Self::SequencedPacket => uapi::SOCK_SEQPACKET,
+        }
+    }
+
+    /// Whether it must be connected before anything is sent.
+    pub fn is_connection_based(self) -> bool {
+        self != Self::Datagram
+    }
+}
+
+/// A unix socket.
+pub struct UnixSocket {
+    kind: SocketKind,
+    own: Arc<Endpoint>,
+    state: Mutex<State>,
+    options: Mutex<SocketOptions>,
+    /// Made by a connect(2) and not accepted yet.
+    is_embryo: AtomicBool,
+    inode: AnonymousInode,
+    me: Weak<Self>,
+}
+
+#[derive(Default)]
+struct State {
+    address: UnixAddress,
+    /// Where the address is registered, if it is abstract.
+    names: Option<Arc<AbstractNames>>,
+    role: Role,
+    /// Who made the peer of a connection, or this listener's.
+    peer_credentials: Option<PeerCredentials>,
+    is_send_shut: bool,
+}
+
+#[derive(Default)]
+enum Role {
+    #[default]
+    Idle,
+    Listening(Listening),
+    Connected(Link),
+}
+
+struct Listening {
+    backlog: VecDeque<Arc<UnixSocket>>,
+    max_backlog: usize,
+    credentials: PeerCredentials,
+}
+
+/// The way to a peer.
+struct Link {
+    peer: Arc<Endpoint>,
+    peer_address: UnixAddress,
+    /// Passes the peer's announcements of room on to this socket.
+    _room: Registration,
+}
+
+/// Passes announcements on.
+struct Relay(WaitQueue);
+
+impl Observer for Relay {
+    fn notify(&self, events: Events) {
+        self.0.notify(events);
+    }
+}
+
+impl Link {
+    fn new(own: &Endpoint, peer: &Arc<Endpoint>, peer_address: UnixAddress) -> Self {
+        let relay = Arc::new(Relay(own.queue.clone()));
+        Self { peer: peer.clone(), peer_address, _room: peer.room.register(Events::OUT, relay) }
+    }
+}
+
+/// What the inode of a bound path refers to: the socket, without keeping it open.
+pub struct BoundName(Weak<UnixSocket>);
+
+impl BoundName {
+    /// The socket bound there.
+    ///
+    /// # Errors
+    /// ECONNREFUSED if it is gone.
+    pub fn socket(&self) -> Result<Arc<UnixSocket>, Errno> {
+        self.0.upgrade().ok_or(Errno::ECONNREFUSED)
+    }
+}
+
+/// Which halves of a connection shutdown(2) ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Receiving.
+    pub receiving: bool,
+    /// Sending.
+    pub sending: bool,
+}
+
+impl UnixSocket {
+    /// A socket that is neither bound nor connected.
+    pub fn new(kind: SocketKind, uid: u32, gid: u32) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            kind,
+            own: Arc::default(),
+            state: Mutex::default(),
+            options: Mutex::default(),
+            is_embryo: AtomicBool::new(false),
+            inode: AnonymousInode::of_kind(FileKind::Socket, 0o777).owned_by(uid, gid),
+            me: me.clone(),
+        })
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> SocketKind {
+        self.kind
+    }
+
+    /// Its options.
+    pub fn options(&self) -> SocketOptions {
+        *self.options.lock()
+    }
+
+    /// Changes its options.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub fn change_options(
+        &self,
+        change: impl FnOnce(&mut SocketOptions) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        change(&mut self.options.lock())?;
+        // A larger buffer may have made room.
+        self.own.queue.notify(Events::OUT | Events::WRNORM);
+        Ok(())
+    }
+
+    /// Where it is bound (getsockname).
+    pub fn address(&self) -> UnixAddress {
+        self.state.lock().address.clone()
+    }
+
+    /// Where the peer is bound (getpeername).
+    ///
+    /// # Errors
+    /// ENOTCONN.
+    pub fn peer_address(&self) -> Result<UnixAddress, Errno> {
+        match &self.state.lock().role {
+            Role::Connected(link) => Ok(link.peer_address.clone()),
+            _ => Err(Errno::ENOTCONN),
+        }
+    }
+
+    /// SO_PEERCRED.
+    pub fn peer_credentials(&self) -> Option<PeerCredentials> {
+        self.state.lock().peer_credentials
+    }
+
+    /// SO_ACCEPTCONN.
+    pub fn is_listening(&self) -> bool {
+        matches!(self.state.lock().role, Role::Listening(_))
+    }
+
+    /// SO_ERROR: the pending error, which is then no more.
+    pub fn take_error(&self) -> Option<Errno> {
+        self.own.inbox().error.take()
+    }
+
+    /// shutdown(2).
+    ///
+    /// # Errors
+    /// ENOTCONN.
+    pub fn shut_down(&self, halves: Shutdown) -> Result<(), Errno> {
+        let peer = {
+            let mut state = self.state.lock();
+            let peer = match &state.role {
+                Role::Connected(link) => link.peer.clone(),
+                _ => return Err(Errno::ENOTCONN),
+            };
+            state.is_send_shut |= halves.sending;
+            peer
+        };
+        if halves.receiving {
+            let mut inbox = self.own.inbox();
+            inbox.is_shut = true;
+            inbox.is_finished = true;
+        }
+        if halves.sending && self.kind.is_connection_based() {
+            peer.inbox().is_finished = true;
+        }
+        self.own.announce_room();
+        let events = Events::IN | Events::RDHUP | Events::OUT;
+        self.own.queue.notify(events);
+        peer.queue.notify(events);
+        Ok(())
+    }
+
+    /// Bytes sent and not read yet (SIOCOUTQ).
+    fn unread_by_peer(&self) -> usize {
+        match &self.state.lock().role {
+            Role::Connected(link) => link.peer.inbox().cost_bytes,
+            _ => 0,
+        }
+    }
+
+    fn is_writable(&self, state: &State) -> bool {
+        let send_buffer = self.options.lock().send_buffer_bytes as usize;
+        match &state.role {
+            Role::Listening(_) => false,
+            Role::Idle => true,
+            // A quarter, as on Linux: a writer is woken when much fits, not when a byte does.
+            Role::Connected(link) => {
+                let inbox = link.peer.inbox();
+                inbox.cost_bytes * 4 <= send_buffer || inbox.is_shut
+            }
+        }
+    }
+}
+
+impl File for UnixSocket {
+    fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        self.receive(buffer, false).map(|received| received.len_bytes)
+    }
+
+    fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
+        self.send(Outgoing { bytes: buffer, ..Outgoing::default() }, None)
+    }
+
+    fn readiness(&self) -> Events {
+        let state = self.state.lock();
+        let mut events = Events::empty();
+        if self.is_writable(&state) {
+            events |= Events::OUT | Events::WRNORM | Events::WRBAND;
+        }
+        let inbox = self.own.inbox();
+        let has_arrivals = match &state.role {
+            Role::Listening(listening) => !listening.backlog.is_empty(),
+            _ => !inbox.messages.is_empty(),
+        };
+        if has_arrivals || inbox.is_finished {
+            events |= Events::IN | Events::RDNORM;
+        }
+        events.set(Events::RDHUP, inbox.is_finished);
+        events.set(Events::ERR, inbox.error.is_some());
+        let is_unconnected = self.kind.is_connection_based() && matches!(state.role, Role::Idle);
+        let is_closed = inbox.is_hung_up || inbox.is_finished && state.is_send_shut;
+        events.set(Events::HUP, is_unconnected || is_closed);
+        events
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(&self.own.queue)
+    }
+
+    fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        let len_bytes = match request {
+            FIONREAD if self.is_listening() => return Err(Errno::EINVAL),
+            FIONREAD => self.own.inbox().unread_bytes(self.kind == SocketKind::Stream),
+            TIOCOUTQ => self.unread_by_peer(),
+            _ => return Err(Errno::ENOTTY),
+        };
+        let len_bytes = i32::try_from(len_bytes).unwrap_or(i32::MAX);
+        caller.memory().write_object(VirtualAddress(argument), &len_bytes)?;
+        Ok(0)
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(self.inode.metadata())
+    }
+
+    fn anonymous_name(&self) -> String {
+        format!("socket:[{}]", self.inode.number())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        let state = std::mem::take(self.state.get_mut());
+        if let (UnixAddress::Abstract(name), Some(names)) = (&state.address, &state.names) {
+            names.remove(name, &self.me);
+        }
+        let has_unread = self.own.close();
+        match state.role {
+            Role::Connected(link) if self.kind.is_connection_based() => {
+                {
+                    let mut inbox = link.peer.inbox();
+                    (inbox.is_finished, inbox.is_hung_up) = (true, true);
+                    // What was never read was never received (`man 7 unix` is silent; Linux does this).
+                    if has_unread || self.is_embryo.load(Ordering::Relaxed) {
+                        inbox.error = Some(Errno::ECONNRESET);
+                    }
+                }
+                link.peer.queue.notify(Events::IN | Events::OUT | Events::HUP | Events::RDHUP | Events::ERR);
+            }
+            Role::Listening(listening) => {
+                // Those who wait for a place in the backlog learn that there is none.
+                drop(listening);
+                self.own.announce_room();
+            }
+            _ => {}
+        }
+    }
+}

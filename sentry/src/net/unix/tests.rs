@@ -1,0 +1,275 @@
+//! What unix sockets promise, kept.
+
+use super::*;
+use crate::fs::{FileDescription, OpenFlags};
+
+const ME: PeerCredentials = PeerCredentials { process_id: 10, uid: 1000, gid: 100 };
+const YOU: PeerCredentials = PeerCredentials { process_id: 20, uid: 2000, gid: 200 };
+
+fn pair(kind: SocketKind) -> (Arc<UnixSocket>, Arc<UnixSocket>) {
+    UnixSocket::pair(kind, ME)
+}
+
+fn send(socket: &UnixSocket, bytes: &[u8]) -> Result<usize, Errno> {
+    socket.write_at(bytes, 0)
+}
+
+fn receive(socket: &UnixSocket, len_bytes: usize) -> Result<Vec<u8>, Errno> {
+    let mut buffer = vec![0; len_bytes];
+    let received = socket.receive(&mut buffer, false)?;
+    buffer.truncate(received.len_bytes);
+    Ok(buffer)
+}
+
+fn bound(names: &Arc<AbstractNames>, kind: SocketKind, name: &[u8]) -> Arc<UnixSocket> {
+    let socket = UnixSocket::new(kind, 0, 0);
+    socket.bind_abstract(names, Some(name.into())).unwrap();
+    socket
+}
+
+fn send_files(socket: &UnixSocket, bytes: &[u8], files: Vec<Arc<FileDescription>>) -> Result<usize, Errno> {
+    socket.send(Outgoing { bytes, credentials: ME, files }, None)
+}
+
+fn describe(socket: &Arc<UnixSocket>) -> Arc<FileDescription> {
+    FileDescription::new(socket.clone(), None, OpenFlags::RDWR)
+}
+
+#[test]
+fn streams_have_no_bounds_and_the_others_do() {
+    for (kind, expected) in [
+        (SocketKind::Stream, vec![&b"onet"[..], b"wo"]),
+        (SocketKind::Datagram, vec![b"one", b"two"]),
+        (SocketKind::SequencedPacket, vec![b"one", b"two"]),
+    ] {
+        let (a, b) = pair(kind);
+        assert_eq!((send(&a, b"one"), send(&a, b"two")), (Ok(3), Ok(3)));
+        for part in expected {
+            assert_eq!(receive(&b, 4).unwrap(), part, "{kind:?}");
+        }
+        assert_eq!(receive(&b, 4), Err(Errno::EAGAIN));
+    }
+}
+
+#[test]
+fn a_cut_message_loses_its_rest_and_tells_its_length() {
+    let (a, b) = pair(SocketKind::Datagram);
+    send(&a, b"long message").unwrap();
+    let mut buffer = [0; 4];
+    for is_peek in [true, false] {
+        let received = b.receive(&mut buffer, is_peek).unwrap();
+        assert_eq!((received.len_bytes, received.message_bytes), (4, 12));
+    }
+    assert_eq!(receive(&b, 4), Err(Errno::EAGAIN));
+}
+
+#[test]
+fn a_stream_peek_sees_across_messages_and_takes_nothing() {
+    let (a, b) = pair(SocketKind::Stream);
+    send(&a, b"ab").unwrap();
+    send(&a, b"cd").unwrap();
+    let mut buffer = [0; 3];
+    assert_eq!(b.receive(&mut buffer, true).unwrap().len_bytes, 3);
+    assert_eq!(&buffer, b"abc");
+    assert_eq!(receive(&b, 9), Ok(b"abcd".to_vec()));
+}
+
+#[test]
+fn a_full_stream_takes_a_part_then_nothing_and_a_reader_makes_room() {
+    let (a, b) = pair(SocketKind::Stream);
+    let sent = send(&a, &vec![1; 1 << 20]).unwrap();
+    assert!((150_000..=250_000).contains(&sent), "{sent}");
+    assert_eq!(send(&a, b"x"), Err(Errno::EAGAIN));
+    assert!(!a.readiness().contains(Events::OUT));
+    assert_eq!(receive(&b, 1 << 20).unwrap().len(), sent);
+    assert!(a.readiness().contains(Events::OUT));
+}
+
+#[test]
+fn small_messages_cost_what_they_cost_on_linux() {
+    let (a, _b) = pair(SocketKind::Stream);
+    let count = std::iter::repeat_with(|| send(&a, b"x")).take_while(Result::is_ok).count();
+    assert!((250..400).contains(&count), "{count}");
+}
+
+#[test]
+fn an_oversized_datagram_is_refused() {
+    let (a, _b) = pair(SocketKind::Datagram);
+    assert_eq!(send(&a, &vec![0; 212_992]), Err(Errno::EMSGSIZE));
+    assert_eq!(send(&a, &vec![0; 212_992 - 32]), Ok(212_960));
+}
+
+#[test]
+fn closing_is_eof_for_the_reader_and_epipe_for_the_writer() {
+    let (a, b) = pair(SocketKind::Stream);
+    send(&a, b"bye").unwrap();
+    drop(a);
+    let events = b.readiness();
+    assert!(events.contains(Events::IN | Events::HUP | Events::RDHUP | Events::OUT), "{events:?}");
+    assert_eq!(receive(&b, 9), Ok(b"bye".to_vec()));
+    assert_eq!(receive(&b, 9), Ok(vec![]));
+    assert_eq!(send(&b, b"x"), Err(Errno::EPIPE));
+}
+
+#[test]
+fn closing_with_unread_data_resets_the_peer() {
+    let (a, b) = pair(SocketKind::Stream);
+    send(&a, b"unread").unwrap();
+    drop(b);
+    assert!(a.readiness().contains(Events::ERR));
+    assert_eq!(receive(&a, 9), Err(Errno::ECONNRESET));
+    assert_eq!(receive(&a, 9), Ok(vec![]));
+}
+
+#[test]
+fn shutting_down_ends_one_half() {
+    let (a, b) = pair(SocketKind::Stream);
+    a.shut_down(Shutdown { receiving: false, sending: true }).unwrap();
+    assert_eq!(send(&a, b"x"), Err(Errno::EPIPE));
+    assert_eq!(receive(&b, 9), Ok(vec![]));
+    assert!(b.readiness().contains(Events::RDHUP) && !b.readiness().contains(Events::HUP));
+    assert_eq!(send(&b, b"back"), Ok(4));
+    assert_eq!(receive(&a, 9), Ok(b"back".to_vec()));
+    b.shut_down(Shutdown { receiving: true, sending: true }).unwrap();
+    assert!(a.readiness().contains(Events::HUP) && b.readiness().contains(Events::HUP));
+    let idle = UnixSocket::new(SocketKind::Stream, 0, 0);
+    assert_eq!(idle.shut_down(Shutdown { receiving: true, sending: true }), Err(Errno::ENOTCONN));
+}
+
+#[test]
+fn a_connection_is_usable_before_it_is_accepted() {
+    let names = Arc::new(AbstractNames::default());
+    let listener = bound(&names, SocketKind::Stream, b"here");
+    let client = UnixSocket::new(SocketKind::Stream, 0, 0);
+    assert_eq!(client.readiness(), Events::OUT | Events::WRNORM | Events::WRBAND | Events::HUP);
+    assert_eq!(client.connect(&listener, ME), Err(Errno::ECONNREFUSED));
+    listener.listen(1, YOU).unwrap();
+    client.connect(&names.find(b"here").unwrap(), ME).unwrap();
+    assert_eq!(client.connect(&listener, ME), Err(Errno::EISCONN));
+    assert_eq!(send(&client, b"early"), Ok(5));
+    assert_eq!(listener.readiness(), Events::IN | Events::RDNORM);
+    let server = listener.accept().unwrap();
+    assert_eq!(receive(&server, 9), Ok(b"early".to_vec()));
+    assert_eq!((client.peer_credentials(), server.peer_credentials()), (Some(YOU), Some(ME)));
+    assert_eq!(client.peer_address(), Ok(UnixAddress::Abstract(b"here"[..].into())));
+    assert_eq!((server.address(), server.peer_address()), (listener.address(), Ok(UnixAddress::Unnamed)));
+    assert_eq!(listener.accept().err(), Some(Errno::EAGAIN));
+}
+
+#[test]
+fn a_full_backlog_makes_clients_wait_and_a_dead_listener_resets_them() {
+    let names = Arc::new(AbstractNames::default());
+    let listener = bound(&names, SocketKind::Stream, b"here");
+    listener.listen(0, YOU).unwrap();
+    let connect = || {
+        let client = UnixSocket::new(SocketKind::Stream, 0, 0);
+        client.connect(&listener, ME).map(|()| client)
+    };
+    let first = connect().unwrap();
+    assert_eq!(connect().err(), Some(Errno::EAGAIN));
+    let accepted = listener.accept().unwrap();
+    let second = connect().unwrap();
+    drop(listener);
+    assert_eq!(receive(&second, 1), Err(Errno::ECONNRESET));
+    assert_eq!(receive(&first, 1), Err(Errno::EAGAIN));
+    drop(accepted);
+    assert_eq!(names.find(b"here").err(), Some(Errno::ECONNREFUSED));
+}
+
+#[test]
+fn datagrams_tell_their_sender_and_a_connected_socket_takes_only_its_peer_s() {
+    let names = Arc::new(AbstractNames::default());
+    let [a, b, c] = [b"a", b"b", b"c"].map(|name| bound(&names, SocketKind::Datagram, name));
+    let outgoing = Outgoing { bytes: b"hi", ..Outgoing::default() };
+    assert_eq!(a.send(outgoing.clone(), None), Err(Errno::ENOTCONN));
+    assert_eq!(a.send(outgoing.clone(), Some(&b)), Ok(2));
+    let received = b.receive(&mut [0; 9], false).unwrap();
+    assert_eq!(received.sender, UnixAddress::Abstract(b"a"[..].into()));
+    b.connect(&c, ME).unwrap();
+    assert_eq!(a.send(outgoing.clone(), Some(&b)), Err(Errno::EPERM));
+    assert_eq!(c.send(outgoing.clone(), Some(&b)), Ok(2));
+    drop(c);
+    assert_eq!(b.send(outgoing, None), Err(Errno::ECONNREFUSED));
+    assert_eq!(b.peer_address(), Err(Errno::ENOTCONN));
+    let stream = UnixSocket::new(SocketKind::Stream, 0, 0);
+    assert_eq!(stream.connect(&a, ME), Err(Errno::EPROTOTYPE));
+}
+
+#[test]
+fn names_are_used_once_and_freed_with_their_socket() {
+    let names = Arc::new(AbstractNames::default());
+    let socket = bound(&names, SocketKind::Stream, b"n");
+    assert_eq!(socket.bind_abstract(&names, Some(b"m"[..].into())), Err(Errno::EINVAL));
+    let other = UnixSocket::new(SocketKind::Stream, 0, 0);
+    assert_eq!(other.bind_abstract(&names, Some(b"n"[..].into())), Err(Errno::EADDRINUSE));
+    drop(socket);
+    assert_eq!(other.bind_abstract(&names, Some(b"n"[..].into())), Ok(()));
+    let automatic = UnixSocket::new(SocketKind::Stream, 0, 0);
+    automatic.bind_abstract(&names, None).unwrap();
+    assert_eq!(automatic.address(), UnixAddress::Abstract(b"00001"[..].into()));
+}
+
+#[test]
+fn files_travel_with_the_bytes_that_they_came_with() {
+    let (a, b) = pair(SocketKind::Stream);
+    let (sent, _other) = pair(SocketKind::Stream);
+    let file = describe(&sent);
+    send(&a, b"before").unwrap();
+    send_files(&a, b"with", vec![file.clone()]).unwrap();
+    send(&a, b"after").unwrap();
+    let mut buffer = [0; 64];
+    let lengths_and_files: Vec<_> = (0..3)
+        .map(|_| b.receive(&mut buffer, false).unwrap())
+        .map(|received| (received.len_bytes, received.files.len()))
+        .collect();
+    assert_eq!(lengths_and_files, [(6, 0), (4, 1), (5, 0)]);
+    assert_eq!(Arc::strong_count(&file), 1);
+}
+
+#[test]
+fn credentials_are_told_when_asked_for_and_part_a_stream() {
+    let (a, b) = pair(SocketKind::Stream);
+    let outgoing = |bytes, credentials| Outgoing { bytes, credentials, files: Vec::new() };
+    b.change_options(|options| options.set_switch(uapi::SO_PASSCRED, true)).unwrap();
+    a.send(outgoing(b"me", ME), None).unwrap();
+    a.send(outgoing(b"you", YOU), None).unwrap();
+    let mut buffer = [0; 64];
+    let first = b.receive(&mut buffer, false).unwrap();
+    assert_eq!((first.len_bytes, first.credentials), (2, Some(ME)));
+    let second = b.receive(&mut buffer, false).unwrap();
+    assert_eq!((second.len_bytes, second.credentials), (3, Some(YOU)));
+}
+
+#[test]
+fn a_long_chain_of_sockets_within_sockets_is_let_go_without_a_deep_stack() {
+    let (mut holder, mut reader) = pair(SocketKind::Datagram);
+    let outermost = (holder.clone(), reader.clone());
+    for _ in 0..4000 {
+        let (next_holder, next_reader) = pair(SocketKind::Datagram);
+        send_files(&holder, b"x", vec![describe(&next_reader), describe(&next_holder)]).unwrap();
+        (holder, reader) = (next_holder, next_reader);
+    }
+    drop((holder, reader));
+    drop(outermost);
+}
+
+#[test]
+fn too_many_files_in_a_message_are_refused() {
+    let (a, _b) = pair(SocketKind::Stream);
+    let file = describe(&a);
+    assert_eq!(send_files(&a, b"x", vec![file.clone(); MAX_FILES + 1]), Err(Errno::EINVAL));
+    // A socket within itself is never let go; tests that follow do not need the room.
+    drop(file);
+}
+
+#[test]
+fn an_empty_message_is_a_message() {
+    let (a, b) = pair(SocketKind::SequencedPacket);
+    assert_eq!(send(&a, b""), Ok(0));
+    assert!(b.readiness().contains(Events::IN));
+    assert_eq!(receive(&b, 9), Ok(vec![]));
+    assert_eq!(receive(&b, 9), Err(Errno::EAGAIN));
+    let (stream, other) = pair(SocketKind::Stream);
+    assert_eq!(send(&stream, b""), Ok(0));
+    assert_eq!(receive(&other, 9), Err(Errno::EAGAIN));
+}
