@@ -353,7 +353,8 @@ impl Vcpu {
 
     fn run_once(&mut self) -> Answer {
         let answer = match self.fd.run() {
-            Ok(VcpuExit::IoOut(port, _)) => Answer::Port(port),
+            // Only user code reads ports, and only ours.
+            Ok(VcpuExit::IoOut(port, _) | VcpuExit::IoIn(port, _)) => Answer::Port(port),
             Ok(VcpuExit::Intr) => Answer::Kicked,
             Ok(VcpuExit::MemoryFault { .. }) => Answer::Fault,
             Ok(VcpuExit::InternalError) => Answer::Broken("KVM reports an internal error".into()),
@@ -465,7 +466,8 @@ impl Vcpu {
             registers.rflags = regs.r11 & !FLAG_RESUME;
             Ok(Stop::Exit(Exit::Syscall))
         } else if port == SYSCALL_PORT {
-            // User code wrote the port itself: to it, the port does not exist.
+            // User code used the port itself: to it, the port does not exist.
+            self.finish_port_access();
             self.mode = Mode::User;
             Ok(Stop::Exit(Exit::Exception { vector: GENERAL_PROTECTION, code: 0 }))
         } else if vector < VECTORS {
@@ -473,6 +475,16 @@ impl Vcpu {
             self.on_exception(vector as u8, registers, is_synchronised)
         } else {
             Ok(self.broken(format!("port {port:#x} was written at RIP {:#x}", regs.rip)))
+        }
+    }
+
+    /// Has KVM finish an access to a port, which would otherwise change the registers that come next: with
+    /// `immediate_exit` it does that and nothing else (KVM api.rst 5, `KVM_EXIT_IO`).
+    fn finish_port_access(&mut self) {
+        self.fd.set_kvm_immediate_exit(1);
+        self.fd.get_kvm_run().kvm_dirty_regs = 0;
+        if !matches!(self.run_once(), Answer::Kicked) {
+            self.is_broken = true;
         }
     }
 
@@ -533,6 +545,10 @@ impl Vcpu {
             IRET_STUB if is_in_ring_0 => self.mode = Mode::Exception,
             _ if is_in_ring_0 => return Ok(None),
             rip if entry.is_some_and(|entry| rip == Machine::syscall_target(entry)) => return Ok(None),
+            // KVM does not say whether it still has to deliver INT3 or INTO, only that it did or will.
+            _ if matches!(events.exception.nr, 3 | 4) => {
+                return self.deliver_pending(sregs, registers).map(Some);
+            }
             _ => {
                 self.mode = Mode::User;
                 from_kvm(&regs, registers);
@@ -540,6 +556,35 @@ impl Vcpu {
             }
         }
         Ok(Some(Stop::Kicked))
+    }
+
+    /// Has KVM deliver an exception that it may have in hand, and no more: without the page tables of user code
+    /// the vCPU comes back with that exception, or else with the fault of the next instruction's fetch.
+    fn deliver_pending(
+        &mut self,
+        mut sregs: kvm_sregs,
+        registers: &mut Registers,
+    ) -> Result<Stop, PlatformError> {
+        sregs.cr3 = Machine::probe_root().0;
+        attempt("take a vCPU's page tables", self.fd.set_sregs(&sregs))?;
+        self.space = None;
+        self.must_load = true;
+        self.fd.get_kvm_run().kvm_valid_regs = (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS).into();
+        for _ in 0..RESUMES_MAX {
+            self.fd.set_kvm_immediate_exit(0);
+            self.fd.get_kvm_run().kvm_dirty_regs = 0;
+            match self.run_once() {
+                Answer::Port(port) => {
+                    return Ok(match self.on_port(port, registers, true)? {
+                        Stop::Exit(Exit::Fault { .. }) => Stop::Kicked,
+                        stop => stop,
+                    });
+                }
+                Answer::Kicked | Answer::Fault => {}
+                Answer::Broken(reason) => return Ok(self.broken(reason)),
+            }
+        }
+        Ok(self.broken("an exception cannot be delivered".into()))
     }
 }
 

@@ -18,8 +18,8 @@ use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
 use crate::task::{CpuSet, ExitStatus, Task, TaskConfig, TaskImage, TaskSet};
-use crate::time::{Timekeeper, TimerQueue};
 use crate::time::vdso::{VvarPage, vdso_image};
+use crate::time::{Timekeeper, TimerQueue};
 
 /// The release that uname(2) tells: what the sentry offers lives up to it.
 pub const RELEASE: &str = "6.12.0-palisade";
@@ -243,14 +243,16 @@ impl Kernel {
     /// # Errors
     /// ENOMEM.
     pub(crate) fn map_vdso(&self, memory: &MemoryManager) -> Result<u64, Errno> {
-        let start = memory.map_special(self.vdso.clone(), Protection::READ | Protection::EXECUTE, "[vdso]")?;
+        let start =
+            memory.map_special(self.vdso.clone(), Protection::READ | Protection::EXECUTE, "[vdso]")?;
         memory.mprotect(start, PAGE_SIZE, Protection::READ, false)?;
         Ok(start.0 + PAGE_SIZE)
     }
 
     /// Logs that system call `number` is not served, the first time that it is asked for.
     pub(crate) fn note_missing_syscall(&self, number: u64) {
-        let Some(word) = usize::try_from(number / 64).ok().and_then(|index| self.missing_syscalls.get(index)) else {
+        let Some(word) = usize::try_from(number / 64).ok().and_then(|index| self.missing_syscalls.get(index))
+        else {
             return;
         };
         let bit = 1 << (number % 64);
@@ -272,10 +274,8 @@ impl Kernel {
             session_id: 1,
         };
         let fs_context = FsContext::new(init.mounts);
-        let in_directory = |reason: LoadError| InitError::WorkingDirectory {
-            path: init.working_directory.clone(),
-            reason,
-        };
+        let in_directory =
+            |reason: LoadError| InitError::WorkingDirectory { path: init.working_directory.clone(), reason };
         let view = fs_context.view();
         let directory = Resolver::new(&view, &viewer)
             .resolve(&view.root, &init.working_directory, true)
@@ -299,8 +299,7 @@ impl Kernel {
             stack_limit_bytes: init.limits.soft(Resource::STACK),
         })
         .map_err(in_program)?;
-        let credentials =
-            loader::credentials_after_exec(&init.credentials, program.set_uid, program.set_gid);
+        let credentials = loader::credentials_after_exec(&init.credentials, program.set_uid, program.set_gid);
         let user_counters = self.users.counters(credentials.real_uid);
         let actions = Arc::new(parking_lot::Mutex::new(SignalActions::default()));
         let exit_signal = i32::from(Signal::SIGCHLD.number());
@@ -384,13 +383,19 @@ fn find_program(
     } else {
         let directories = search_path.unwrap_or(DEFAULT_SEARCH_PATH).split(|byte| *byte == b':');
         directories
-            .map(|directory| if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() })
+            .map(
+                |directory| {
+                    if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
+                },
+            )
             .collect()
     };
     let mut refused = None;
     for candidate in candidates {
         match resolver.resolve(&view.working_directory, &candidate, true) {
-            Ok(file) if fs::check_access(&**file.inode(), fs::Access::EXECUTE, &viewer.credentials).is_ok() => {
+            Ok(file)
+                if fs::check_access(&**file.inode(), fs::Access::EXECUTE, &viewer.credentials).is_ok() =>
+            {
                 return Ok((file, candidate));
             }
             Ok(_) => refused = refused.or(Some((candidate, Errno::EACCES))),

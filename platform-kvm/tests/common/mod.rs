@@ -59,6 +59,18 @@ impl Guest {
         word.load(std::sync::atomic::Ordering::SeqCst)
     }
 
+    /// Gives a frame back to the host, so that a huge page there is one no more.
+    pub fn platform_memory_discard(&self, frame: FrameRun) {
+        self.platform.memory().discard(frame.start, frame.pages * PAGE_SIZE as usize).unwrap();
+    }
+
+    /// Touches frames page by page.
+    pub fn touch(&self, run: FrameRun) {
+        for index in 0..run.pages as u64 {
+            self.write(FrameRun { start: GuestAddress(run.start.0 + index * PAGE_SIZE), pages: 1 }, &[0]);
+        }
+    }
+
     /// A space with `code` at [`CODE`] and a stack below [`STACK_TOP`].
     pub fn space(&self, code: &[u8]) -> Arc<dyn AddressSpace> {
         let space = self.platform.new_address_space().unwrap();

@@ -1,13 +1,14 @@
 //! Mounts: which file system is seen where (`man 7 mount_namespaces`).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use linux_raw_sys::general as uapi;
 use parking_lot::RwLock;
 
 use super::dentry::Dentry;
+use super::memory_files::MemoryFiles;
 use super::metadata::DeviceNumber;
 use super::path::Path;
 use crate::Errno;
@@ -170,6 +171,7 @@ impl Drop for Mount {
 /// The tree of mounts that some tasks see.
 pub struct MountNamespace {
     table: RwLock<Table>,
+    memory_files: OnceLock<Arc<MemoryFiles>>,
 }
 
 struct Table {
@@ -188,7 +190,17 @@ impl MountNamespace {
     /// A namespace with one mount.
     pub fn new(root: Arc<Mount>) -> Arc<Self> {
         let table = Table { all: vec![root.clone()], root, by_place: HashMap::new() };
-        Arc::new(Self { table: RwLock::new(table) })
+        Arc::new(Self { table: RwLock::new(table), memory_files: OnceLock::new() })
+    }
+
+    /// Where files without a mount point are made, once it has been set.
+    pub fn memory_files(&self) -> Option<&Arc<MemoryFiles>> {
+        self.memory_files.get()
+    }
+
+    /// Sets where files without a mount point are made. Only the first call has an effect.
+    pub fn set_memory_files(&self, files: Arc<MemoryFiles>) {
+        self.memory_files.get_or_init(|| files);
     }
 
     /// The top of the tree: the root directory, with what is mounted on it.
@@ -298,7 +310,8 @@ impl MountNamespace {
         }
         let all = table.all.iter().map(copy_of).collect();
         let copy = Table { root: copy_of(&table.root), by_place, all };
-        (Arc::new(Self { table: RwLock::new(copy) }), translate)
+        let memory_files = self.memory_files.clone();
+        (Arc::new(Self { table: RwLock::new(copy), memory_files }), translate)
     }
 }
 

@@ -3,13 +3,15 @@
 //! A handler only decodes: it copies arguments in, calls the subsystem that does the work, and copies results
 //! out. It reaches its task through the `&mut` that it is given and through nothing else.
 
+mod futex;
 mod identity;
+mod memory;
 mod process;
 mod resource;
+mod signal;
 mod system;
 mod table;
 pub(crate) mod trace;
-
 
 use crate::Errno;
 use crate::task::CurrentTask;

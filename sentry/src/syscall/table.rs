@@ -11,9 +11,12 @@ const LEN: usize = 512;
 
 /// The handlers of every subject.
 const SUBJECTS: &[&[(Sysno, Handler)]] = &[
+    super::futex::HANDLERS,
     super::identity::HANDLERS,
+    super::memory::HANDLERS,
     super::process::HANDLERS,
     super::resource::HANDLERS,
+    super::signal::HANDLERS,
     super::system::HANDLERS,
 ];
 

@@ -13,7 +13,7 @@ use crate::kernel::Kernel;
 use crate::limits::Resource;
 use crate::memory::MemoryManager;
 use crate::platform::{Context, Registers, VirtualAddress};
-use crate::signal::{AlternateStack, SignalSet};
+use crate::signal::{AlternateStack, SignalSet, TrapState};
 use crate::wait::{Events, WaitQueue};
 
 /// A task as its own thread sees it. System call handlers get it by `&mut`, and reach everything through it.
@@ -30,6 +30,8 @@ pub struct CurrentTask {
     pub(crate) saved_signal_mask: Option<SignalSet>,
     /// sigaltstack(2).
     pub(crate) signal_stack: AlternateStack,
+    /// The last exception, which a handler finds in its frame.
+    pub(super) trap: TrapState,
     /// The address of the task's memory, kept here so that a system call takes no lock for it.
     pub(super) memory: Arc<MemoryManager>,
     /// The next thing that the run loop does.

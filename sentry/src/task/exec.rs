@@ -110,9 +110,8 @@ impl CurrentTask {
 
         let old = task.credentials();
         let new = loader::credentials_after_exec(&old, program.set_uid, program.set_gid);
-        let is_dumpable = !program.is_unreadable
-            && new.effective_uid == new.real_uid
-            && new.effective_gid == new.real_gid;
+        let is_dumpable =
+            !program.is_unreadable && new.effective_uid == new.real_uid && new.effective_gid == new.real_gid;
         task.group.is_dumpable.store(is_dumpable, Ordering::Relaxed);
         if new != *old {
             task.set_credentials(new);

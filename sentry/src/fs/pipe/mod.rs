@@ -279,6 +279,10 @@ impl Drop for PipeFile {
 }
 
 impl File for PipeFile {
+    fn finish_open(&self) -> Result<(), Errno> {
+        if self.has_met_peer() { Ok(()) } else { Err(Errno::EAGAIN) }
+    }
+
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         if !self.ends.reads {
             return Err(Errno::EBADF);
