@@ -3,15 +3,22 @@
 //! A handler only decodes: it copies arguments in, calls the subsystem that does the work, and copies results
 //! out. It reaches its task through the `&mut` that it is given and through nothing else.
 
+mod epoll;
+mod eventfd;
 mod futex;
 mod identity;
 mod memory;
+mod pipe;
+mod place;
+mod poll;
 mod process;
 mod resource;
 mod signal;
+mod socket;
 mod system;
 mod table;
 pub(crate) mod trace;
+mod user_buffers;
 
 use crate::Errno;
 use crate::task::CurrentTask;

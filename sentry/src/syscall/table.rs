@@ -11,12 +11,17 @@ const LEN: usize = 512;
 
 /// The handlers of every subject.
 const SUBJECTS: &[&[(Sysno, Handler)]] = &[
+    super::epoll::HANDLERS,
+    super::eventfd::HANDLERS,
     super::futex::HANDLERS,
     super::identity::HANDLERS,
     super::memory::HANDLERS,
+    super::pipe::HANDLERS,
+    super::poll::HANDLERS,
     super::process::HANDLERS,
     super::resource::HANDLERS,
     super::signal::HANDLERS,
+    super::socket::HANDLERS,
     super::system::HANDLERS,
 ];
 
