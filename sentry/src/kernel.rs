@@ -124,7 +124,7 @@ pub struct Kernel {
     users: Users,
     futexes: FutexTable<FutexKey>,
     timers: Arc<TimerQueue>,
-    timekeeper: Timekeeper,
+    timekeeper: Arc<Timekeeper>,
     /// The vvar page and the code.
     vdso: Arc<[Frame]>,
     uts_namespace: Arc<UtsNamespace>,
@@ -145,7 +145,7 @@ impl Kernel {
     /// Guest memory is too small even for the kernel's own pages.
     pub fn new(config: KernelConfig) -> Result<Arc<Self>, KernelError> {
         let KernelConfig { platform, frames, cpu_count, host_name, tracer } = config;
-        let timekeeper = Timekeeper::default();
+        let timekeeper = Arc::new(Timekeeper::default());
         let vdso = make_vdso(&platform, &frames, &timekeeper).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
         Ok(Arc::new(Self {
@@ -214,7 +214,7 @@ impl Kernel {
     }
 
     /// The clocks that all tasks share.
-    pub fn timekeeper(&self) -> &Timekeeper {
+    pub fn timekeeper(&self) -> &Arc<Timekeeper> {
         &self.timekeeper
     }
 

@@ -17,6 +17,7 @@ mod signal;
 mod socket;
 mod system;
 mod table;
+mod time;
 pub(crate) mod trace;
 mod user_buffers;
 

@@ -23,6 +23,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::signal::HANDLERS,
     super::socket::HANDLERS,
     super::system::HANDLERS,
+    super::time::HANDLERS,
 ];
 
 static TABLE: [Option<Handler>; LEN] = build();
