@@ -14,6 +14,7 @@ use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryManager, Protection};
 use crate::namespace::UtsNamespace;
+use crate::net::unix::AbstractNames;
 use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
@@ -127,6 +128,7 @@ pub struct Kernel {
     /// The vvar page and the code.
     vdso: Arc<[Frame]>,
     uts_namespace: Arc<UtsNamespace>,
+    abstract_names: Arc<AbstractNames>,
     empty_memory: Arc<MemoryManager>,
     cpu_count: usize,
     cpu_features: CpuFeatures,
@@ -157,6 +159,7 @@ impl Kernel {
             timekeeper,
             vdso,
             uts_namespace: UtsNamespace::new(&host_name),
+            abstract_names: Arc::default(),
             empty_memory,
             cpu_count: cpu_count.clamp(1, 64),
             boot_time: Instant::now(),
@@ -218,6 +221,11 @@ impl Kernel {
     /// The UTS namespace of the first task.
     pub fn uts_namespace(&self) -> &Arc<UtsNamespace> {
         &self.uts_namespace
+    }
+
+    /// The unix sockets that are bound outside the file system.
+    pub fn abstract_names(&self) -> &Arc<AbstractNames> {
+        &self.abstract_names
     }
 
     /// Where system calls are written to, if anywhere.
