@@ -168,8 +168,8 @@ impl MemoryManager {
 }
 
 fn fetch(cache: &PageCache, index: u64, window: Range<u64>) -> Result<(), FaultError> {
-    let outcome = match cache.populate(window) {
-        Err(_) => cache.populate(index..index + 1),
+    let outcome = match cache.populate(index, window) {
+        Err(_) => cache.populate(index, index..index + 1),
         Ok(()) => Ok(()),
     };
     outcome.map_err(|error| match error {

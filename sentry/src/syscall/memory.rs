@@ -285,7 +285,11 @@ fn check_may_access(task: &CurrentTask, other: &Arc<Task>) -> Result<(), Errno> 
     let is_same_user = [target.real_uid, target.effective_uid, target.saved_uid] == [caller.real_uid; 3]
         && [target.real_gid, target.effective_gid, target.saved_gid] == [caller.real_gid; 3];
     let is_open = is_same_user && other.thread_group().is_dumpable();
-    if is_same_process || is_open || caller.has(Capabilities::SYS_PTRACE) { Ok(()) } else { Err(Errno::EPERM) }
+    if is_same_process || is_open || caller.has(Capabilities::SYS_PTRACE) {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 /// Copies from pieces of one address space to pieces of another, and returns how many bytes it copied.
