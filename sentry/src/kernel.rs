@@ -14,6 +14,7 @@ use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryManager, Protection};
 use crate::namespace::UtsNamespace;
+use crate::net::unix::AbstractNames;
 use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
@@ -123,10 +124,11 @@ pub struct Kernel {
     users: Users,
     futexes: FutexTable<FutexKey>,
     timers: Arc<TimerQueue>,
-    timekeeper: Timekeeper,
+    timekeeper: Arc<Timekeeper>,
     /// The vvar page and the code.
     vdso: Arc<[Frame]>,
     uts_namespace: Arc<UtsNamespace>,
+    abstract_names: Arc<AbstractNames>,
     empty_memory: Arc<MemoryManager>,
     cpu_count: usize,
     cpu_features: CpuFeatures,
@@ -143,7 +145,7 @@ impl Kernel {
     /// Guest memory is too small even for the kernel's own pages.
     pub fn new(config: KernelConfig) -> Result<Arc<Self>, KernelError> {
         let KernelConfig { platform, frames, cpu_count, host_name, tracer } = config;
-        let timekeeper = Timekeeper::default();
+        let timekeeper = Arc::new(Timekeeper::default());
         let vdso = make_vdso(&platform, &frames, &timekeeper).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
         Ok(Arc::new(Self {
@@ -157,6 +159,7 @@ impl Kernel {
             timekeeper,
             vdso,
             uts_namespace: UtsNamespace::new(&host_name),
+            abstract_names: Arc::default(),
             empty_memory,
             cpu_count: cpu_count.clamp(1, 64),
             boot_time: Instant::now(),
@@ -211,13 +214,18 @@ impl Kernel {
     }
 
     /// The clocks that all tasks share.
-    pub fn timekeeper(&self) -> &Timekeeper {
+    pub fn timekeeper(&self) -> &Arc<Timekeeper> {
         &self.timekeeper
     }
 
     /// The UTS namespace of the first task.
     pub fn uts_namespace(&self) -> &Arc<UtsNamespace> {
         &self.uts_namespace
+    }
+
+    /// The unix sockets that are bound outside the file system.
+    pub fn abstract_names(&self) -> &Arc<AbstractNames> {
+        &self.abstract_names
     }
 
     /// Where system calls are written to, if anywhere.

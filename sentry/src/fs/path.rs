@@ -86,6 +86,20 @@ impl Path {
         }
     }
 
+    /// Whether this is `top` or lies below it, across mount points.
+    pub fn is_below(&self, top: &Self) -> bool {
+        let mut current = self.clone();
+        loop {
+            if current == *top {
+                return true;
+            }
+            match current.parent_in_mount().or_else(|| current.mount.mount_point()) {
+                Some(up) => current = up,
+                None => return false,
+            }
+        }
+    }
+
     /// The absolute path as seen from `root`, and whether it really begins there: it does not for what lies
     /// outside a changed root.
     pub fn absolute_from(&self, root: &Self) -> (Vec<u8>, bool) {

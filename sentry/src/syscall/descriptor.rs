@@ -59,8 +59,7 @@ fn dup3(task: &mut CurrentTask, [old, new, flags, ..]: [u64; 6]) -> Result<usize
 
 fn duplicate_to(task: &CurrentTask, old: i32, new: i32, is_close_on_exec: bool) -> Result<usize, Errno> {
     let file = task.file(old)?;
-    let replaced =
-        task.descriptors().install_at(file, new, is_close_on_exec, task.open_files_limit())?;
+    let replaced = task.descriptors().install_at(file, new, is_close_on_exec, task.open_files_limit())?;
     drop(replaced);
     Ok(new as usize)
 }
@@ -101,9 +100,12 @@ fn fcntl(task: &mut CurrentTask, [descriptor, command, argument, ..]: [u64; 6]) 
         | uapi::F_OFD_GETLK
         | uapi::F_OFD_SETLK
         | uapi::F_OFD_SETLKW => record_lock(task, &description, command, argument),
-        uapi::F_SETOWN | uapi::F_GETOWN | uapi::F_SETOWN_EX | uapi::F_GETOWN_EX | uapi::F_SETSIG | uapi::F_GETSIG => {
-            signal_owner(task, &description, command, argument)
-        }
+        uapi::F_SETOWN
+        | uapi::F_GETOWN
+        | uapi::F_SETOWN_EX
+        | uapi::F_GETOWN_EX
+        | uapi::F_SETSIG
+        | uapi::F_GETSIG => signal_owner(task, &description, command, argument),
         uapi::F_ADD_SEALS => {
             let path = description.path().ok_or(Errno::EINVAL)?;
             if !description.flags().is_writable() {

@@ -68,8 +68,7 @@ pub(super) fn record_lock(
     argument: u64,
 ) -> Result<usize, Errno> {
     let mut flock: uapi::flock = task.memory().read_object(VirtualAddress(argument))?;
-    let is_of_description =
-        matches!(command, uapi::F_OFD_GETLK | uapi::F_OFD_SETLK | uapi::F_OFD_SETLKW);
+    let is_of_description = matches!(command, uapi::F_OFD_GETLK | uapi::F_OFD_SETLK | uapi::F_OFD_SETLKW);
     if is_of_description && flock.l_pid != 0 {
         return Err(Errno::EINVAL);
     }

@@ -96,8 +96,7 @@ fn open_path(
     let umask = u64::from(task.fs_context().umask());
     let permissions = (mode & MODE_BITS & !umask) as u32;
     let start = scope.start(task, directory, &path)?;
-    let description =
-        operations::open(&scope.resolver(), &start, &path, OpenRequest { flags, permissions })?;
+    let description = operations::open(&scope.resolver(), &start, &path, OpenRequest { flags, permissions })?;
     drop(scope);
     if !flags.contains(OpenFlags::NONBLOCK)
         && let Some(queue) = description.file().wait_queue()
@@ -128,7 +127,7 @@ fn close_range(task: &mut CurrentTask, [first, last, flags, ..]: [u64; 6]) -> Re
         return Err(Errno::EINVAL);
     }
     if flags & CLOSE_RANGE_UNSHARE != 0 {
-        task.unshare_descriptors();
+        task.task().unshare_descriptors();
     }
     let descriptors = task.descriptors();
     if flags & CLOSE_RANGE_CLOEXEC != 0 {

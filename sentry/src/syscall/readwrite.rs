@@ -88,7 +88,10 @@ fn preadv(task: &mut CurrentTask, [descriptor, vector, count, offset, ..]: [u64;
     preadv2(task, [descriptor, vector, count, offset, 0, 0])
 }
 
-fn pwritev(task: &mut CurrentTask, [descriptor, vector, count, offset, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn pwritev(
+    task: &mut CurrentTask,
+    [descriptor, vector, count, offset, ..]: [u64; 6],
+) -> Result<usize, Errno> {
     check_offset(offset)?;
     pwritev2(task, [descriptor, vector, count, offset, 0, 0])
 }
@@ -113,10 +116,8 @@ fn pwritev2(
     let at = position_or_offset(offset)?;
     let file = task.usable_file(descriptor as i32)?;
     let buffers = UserBuffers::vector(task.memory(), vector, count)?;
-    let flags = WriteFlags {
-        never_waits: flags & uapi::RWF_NOWAIT != 0,
-        appends: flags & uapi::RWF_APPEND != 0,
-    };
+    let flags =
+        WriteFlags { never_waits: flags & uapi::RWF_NOWAIT != 0, appends: flags & uapi::RWF_APPEND != 0 };
     write_file(task, &file, buffers, at, flags)
 }
 
@@ -172,7 +173,7 @@ fn read_positioned(
     let memory = task.memory().clone();
     let mut done = 0;
     let result = loop {
-        let len = buffers.remaining().min(buffer.len());
+        let len = buffers.remaining().min(PORTION_LEN);
         let portion = buffer.get_mut(..len).unwrap_or_default();
         let read = match start.checked_add(done as u64).ok_or(Errno::EINVAL) {
             Ok(offset) => file.file().read_at(portion, offset),
@@ -208,13 +209,10 @@ fn read_stream(
     let mut buffer = task.take_buffer(len);
     let mut operation = |task: &mut CurrentTask| {
         file.file().prepare_io(task, false)?;
-        file.file().read_at(&mut buffer, 0)
+        file.file().read_at(buffer.get_mut(..len).unwrap_or_default(), 0)
     };
-    let read = if never_waits {
-        operation(task)
-    } else {
-        task.retry_while_blocked(file, Events::IN, operation)
-    };
+    let read =
+        if never_waits { operation(task) } else { task.retry_while_blocked(file, Events::IN, operation) };
     let result = read.and_then(|read| {
         let copied = buffers.fill(task.memory(), buffer.get(..read).unwrap_or_default());
         if copied < read && copied == 0 { Err(Errno::EFAULT) } else { Ok(copied) }
@@ -228,6 +226,13 @@ fn read_stream(
 pub(super) struct WriteFlags {
     never_waits: bool,
     appends: bool,
+}
+
+impl WriteFlags {
+    /// write(2), or its kind that returns EAGAIN rather than wait.
+    pub(super) fn waiting(waits: bool) -> Self {
+        Self { never_waits: !waits, appends: false }
+    }
 }
 
 /// Writes from user memory to `file`.
@@ -272,7 +277,7 @@ fn write_positioned(
     let memory = task.memory().clone();
     let (mut done, mut end) = (0, start);
     let result = loop {
-        let len = buffers.remaining().min(buffer.len());
+        let len = buffers.remaining().min(PORTION_LEN);
         let portion = match limit_size(task, file, end, len, appends) {
             Ok(len) => buffer.get_mut(..len).unwrap_or_default(),
             Err(error) => break Err(error),
@@ -341,7 +346,7 @@ fn write_stream(
     let memory = task.memory().clone();
     let mut done = 0;
     let result = loop {
-        let len = buffers.remaining().min(buffer.len());
+        let len = buffers.remaining().min(STREAM_PORTION_LEN);
         let portion = buffer.get_mut(..len).unwrap_or_default();
         let taken = buffers.take(&memory, portion);
         if taken == 0 && len > 0 {
@@ -364,9 +369,7 @@ fn write_stream(
     task.return_buffer(buffer);
     match result {
         Err(Errno::EPIPE) if done == 0 => {
-            if file.file().raises_broken_pipe() {
-                task.task().send_signal(SignalInfo::from_kernel(Signal::SIGPIPE));
-            }
+            task.task().send_signal(SignalInfo::from_kernel(Signal::SIGPIPE));
             Err(Errno::EPIPE)
         }
         Err(error) if done == 0 => Err(error),
@@ -389,7 +392,6 @@ fn write_portion(
             file.file().write_at(rest, 0)
         };
         let written = if never_waits {
-            let mut operation = operation;
             operation(task)
         } else {
             task.retry_while_blocked(file, Events::OUT, operation)

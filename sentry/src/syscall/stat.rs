@@ -35,7 +35,10 @@ fn lstat(task: &mut CurrentTask, [path, address, ..]: [u64; 6]) -> Result<usize,
     stat_at(task, WORKING_DIRECTORY, path, address, uapi::AT_SYMLINK_NOFOLLOW)
 }
 
-fn newfstatat(task: &mut CurrentTask, [directory, path, address, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn newfstatat(
+    task: &mut CurrentTask,
+    [directory, path, address, flags, ..]: [u64; 6],
+) -> Result<usize, Errno> {
     let known = uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH | uapi::AT_NO_AUTOMOUNT;
     let flags = check_flags(flags, known)?;
     stat_at(task, directory, path, address, flags)
@@ -81,13 +84,16 @@ fn stat_of(metadata: &Metadata) -> uapi::stat {
     stat
 }
 
-fn statx(task: &mut CurrentTask, [directory, path, flags, mask, address, _]: [u64; 6]) -> Result<usize, Errno> {
-    let known = uapi::AT_SYMLINK_NOFOLLOW
-        | uapi::AT_EMPTY_PATH
-        | uapi::AT_NO_AUTOMOUNT
-        | uapi::AT_STATX_SYNC_TYPE;
+fn statx(
+    task: &mut CurrentTask,
+    [directory, path, flags, mask, address, _]: [u64; 6],
+) -> Result<usize, Errno> {
+    let known =
+        uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH | uapi::AT_NO_AUTOMOUNT | uapi::AT_STATX_SYNC_TYPE;
     let flags = check_flags(flags, known)?;
-    if flags & uapi::AT_STATX_SYNC_TYPE == uapi::AT_STATX_SYNC_TYPE || mask as u32 & uapi::STATX__RESERVED != 0 {
+    if flags & uapi::AT_STATX_SYNC_TYPE == uapi::AT_STATX_SYNC_TYPE
+        || mask as u32 & uapi::STATX__RESERVED != 0
+    {
         return Err(Errno::EINVAL);
     }
     let place = Scope::new(task).find_at(task, directory, path, flags)?;
@@ -118,7 +124,8 @@ fn statx_of(metadata: &Metadata, place: &Path) -> uapi::statx {
         statx.stx_mask |= uapi::STATX_BTIME;
         statx.stx_btime = statx_timestamp(created);
     }
-    (statx.stx_rdev_major, statx.stx_rdev_minor) = (metadata.special_device.major, metadata.special_device.minor);
+    (statx.stx_rdev_major, statx.stx_rdev_minor) =
+        (metadata.special_device.major, metadata.special_device.minor);
     (statx.stx_dev_major, statx.stx_dev_minor) = (metadata.device.major, metadata.device.minor);
     statx.stx_mnt_id = place.mount.id();
     statx
@@ -185,7 +192,13 @@ fn faccessat2(task: &mut CurrentTask, [directory, path, mode, flags, ..]: [u64; 
     access_at(task, directory, path, mode, check_flags(flags, known)?)
 }
 
-fn access_at(task: &mut CurrentTask, directory: u64, path: u64, mode: u64, flags: u32) -> Result<usize, Errno> {
+fn access_at(
+    task: &mut CurrentTask,
+    directory: u64,
+    path: u64,
+    mode: u64,
+    flags: u32,
+) -> Result<usize, Errno> {
     let wanted = u32::try_from(mode).ok().and_then(Access::from_bits).ok_or(Errno::EINVAL)?;
     let credentials = task.credentials();
     let credentials =
@@ -208,5 +221,10 @@ fn access_at(task: &mut CurrentTask, directory: u64, path: u64, mode: u64, flags
 /// The credentials that access(2) checks: those of the real user.
 fn real_credentials(credentials: &Credentials) -> Credentials {
     let effective = if credentials.real_uid == 0 { credentials.permitted } else { Capabilities::empty() };
-    Credentials { fs_uid: credentials.real_uid, fs_gid: credentials.real_gid, effective, ..credentials.clone() }
+    Credentials {
+        fs_uid: credentials.real_uid,
+        fs_gid: credentials.real_gid,
+        effective,
+        ..credentials.clone()
+    }
 }

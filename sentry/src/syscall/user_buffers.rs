@@ -88,18 +88,6 @@ impl UserBuffers {
         })
     }
 
-    /// Gives back the last `len_bytes` of the `taken` bytes that were just taken: they were not used.
-    pub(crate) fn restore(&mut self, before: &Self, used: usize) {
-        self.pieces.clone_from(&before.pieces);
-        self.remaining = before.remaining;
-        self.advance(used, |_, range| range.len());
-    }
-
-    /// A second view of the same bytes.
-    pub(crate) fn duplicate(&self) -> Self {
-        Self { pieces: self.pieces.clone(), remaining: self.remaining }
-    }
-
     /// Goes through the next `len_bytes` piece by piece; `copy` says how much of a piece it managed.
     fn advance(
         &mut self,

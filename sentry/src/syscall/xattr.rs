@@ -85,11 +85,7 @@ fn set(
     Ok(0)
 }
 
-fn list(
-    task: &mut CurrentTask,
-    path: &Path,
-    [_, buffer, len_bytes, ..]: [u64; 6],
-) -> Result<usize, Errno> {
+fn list(task: &mut CurrentTask, path: &Path, [_, buffer, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
     let names = operations::list_xattrs(path, &task.credentials())?;
     if names.len() > uapi::XATTR_LIST_MAX as usize {
         return Err(Errno::E2BIG);

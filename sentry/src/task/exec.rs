@@ -106,7 +106,7 @@ impl CurrentTask {
         task.group.replace_signal_actions(actions);
         self.signal_stack = AlternateStack::default();
         self.restart = None;
-        task.group.timers.clear();
+        task.group.timers.posix.clear();
 
         let old = task.credentials();
         let new = loader::credentials_after_exec(&old, program.set_uid, program.set_gid);

@@ -35,6 +35,8 @@ mod start;
 mod status;
 #[expect(clippy::module_inception, reason = "a task is what this room is about")]
 mod task;
+#[cfg(test)]
+mod tests;
 mod thread_group;
 mod tid_allocator;
 mod tree;

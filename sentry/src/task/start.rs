@@ -309,6 +309,7 @@ impl Task {
             syscall_number: None,
             restart: None,
             saved_signal_mask: None,
+            buffer: Vec::new(),
             signal_stack,
             trap: TrapState::default(),
             memory,

@@ -84,7 +84,7 @@ impl CurrentTask {
 
 impl TaskSet {
     /// A child that has something to tell, and the telling consumed unless NOWAIT.
-    fn find_child(
+    pub(super) fn find_child(
         &self,
         caller: &Task,
         selector: WaitSelector,
