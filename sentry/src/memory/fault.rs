@@ -369,7 +369,7 @@ impl Filler<'_> {
         let mut next = gap.start;
         while next < gap.end {
             // Whole chunks come where large pages can map them.
-            let until = if next % large == 0 { next + large } else { next.next_multiple_of(large) };
+            let until = if next.is_multiple_of(large) { next + large } else { next.next_multiple_of(large) };
             let wanted = until.min(gap.end) - next;
             let span = self.frames.allocate_span(wanted as usize).map_err(|_| FaultError::OutOfMemory)?;
             for number in span.numbers() {
