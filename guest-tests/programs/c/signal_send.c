@@ -22,7 +22,7 @@ static void odd_targets_are_refused(void) {
   CHECK_ERRNO(syscall(SYS_tgkill, getpid(), 0x3ffffff, 0), ESRCH);
   CHECK_ERRNO(syscall(SYS_tgkill, getpid(), 0, 0), EINVAL);
   CHECK_ERRNO(syscall(SYS_tgkill, -1, getpid(), 0), EINVAL);
-  CHECK_ERRNO(syscall(SYS_tgkill, getppid(), getpid(), 0), ESRCH); // Not a thread of that process.
+  CHECK_ERRNO(syscall(SYS_tgkill, 0x3ffffff, getpid(), 0), ESRCH); // Not a thread of that process.
   CHECK_ERRNO(syscall(SYS_tkill, 0, 0), EINVAL);
   CHECK_ERRNO(syscall(SYS_tkill, 0x3ffffff, 0), ESRCH);
   OK(kill(getpid(), 0));

@@ -3,7 +3,7 @@
 //! Expirations are computed from the clock when somebody asks; the [`TimerSource`] only wakes those who wait.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -41,6 +41,7 @@ pub struct TimerFile {
     state: Mutex<State>,
     queue: WaitQueue,
     inode: AnonymousInode,
+    own: Weak<Self>,
 }
 
 #[derive(Default)]
@@ -56,23 +57,26 @@ struct State {
 }
 
 /// Passes a ring on to those who wait for the timer.
-struct Ring(WaitQueue);
+struct Ring(Weak<TimerFile>);
 
 impl Observer for Ring {
     fn notify(&self, _events: Events) {
-        self.0.notify(Events::IN | Events::RDNORM);
+        if let Some(file) = self.0.upgrade() {
+            file.ring();
+        }
     }
 }
 
 impl TimerFile {
     /// A disarmed timer on clock `clock_id`.
     pub fn new(clock_id: u32, source: Arc<dyn TimerSource>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|own| Self {
             clock_id,
             source,
             state: Mutex::default(),
             queue: WaitQueue::default(),
             inode: AnonymousInode::new(),
+            own: own.clone(),
         })
     }
 
@@ -100,8 +104,22 @@ impl TimerFile {
     fn rearm(&self, state: &mut State, now: Duration) {
         state.alarm = state.next.and_then(|next| {
             let deadline = Instant::now().checked_add(next.saturating_sub(now))?;
-            Some(self.source.ring_at(deadline, Arc::new(Ring(self.queue.clone()))))
+            Some(self.source.ring_at(deadline, Arc::new(Ring(self.own.clone()))))
         });
+    }
+
+    /// The deadline has come on the host's clock. The timer's own clock, which is steered, may be a little behind: then
+    /// the rest is waited for.
+    fn ring(&self) {
+        let now = self.source.now(self.clock_id);
+        let mut state = self.state.lock();
+        state.advance(now);
+        if state.ticks == 0 {
+            self.rearm(&mut state, now);
+            return;
+        }
+        drop(state);
+        self.queue.notify(Events::IN | Events::RDNORM);
     }
 }
 

@@ -16,6 +16,7 @@ mod vector {
     pub(super) const INVALID_OPCODE: u8 = 6;
     pub(super) const SEGMENT_NOT_PRESENT: u8 = 11;
     pub(super) const STACK_FAULT: u8 = 12;
+    pub(super) const GENERAL_PROTECTION: u8 = 13;
     pub(super) const PAGE_FAULT: u8 = 14;
     pub(super) const X87_FAULT: u8 = 16;
     pub(super) const ALIGNMENT_CHECK: u8 = 17;
@@ -69,6 +70,18 @@ pub fn fault_signal(kind: FaultKind, address: VirtualAddress) -> SignalInfo {
         FaultKind::NoBackingStore => (Signal::SIGBUS, BUS_ADRERR),
     };
     SignalInfo::from_fault(signal, code as i32, address.0)
+}
+
+/// The exception as a processor with a full IDT raises it. For `INT n` of a gate that user code may not use that is #GP with
+/// the gate in its error code; hosts without such gates raise #UD. `instruction` is what lies at the exception.
+pub fn normalized_exception(vector: u8, code: u32, instruction: [u8; 2]) -> (u8, u32) {
+    const INT: u8 = 0xcd;
+    /// Error code bits (SDM 3A 6.13): the index above 3 bits, of which bit 1 says IDT.
+    const IDT: u32 = 1 << 1;
+    match (vector, instruction) {
+        (vector::INVALID_OPCODE, [INT, gate]) => (vector::GENERAL_PROTECTION, u32::from(gate) << 3 | IDT),
+        _ => (vector, code),
+    }
 }
 
 /// The signal for an exception other than a page fault, raised at `rip`. `extended_state` is the task's XSAVE area, asked for
@@ -151,6 +164,13 @@ mod tests {
         // Overflow raised and unmasked in the x87 unit.
         (area[0], area[2]) = (0x37, 0x09);
         assert_eq!(exception_signal(16, 0, || area.clone()).code, FPE_FLTOVF as i32);
+    }
+
+    #[test]
+    fn a_software_interrupt_is_a_protection_fault_everywhere() {
+        assert_eq!(normalized_exception(6, 0, [0xcd, 0x55]), (13, 0x55 << 3 | 2));
+        assert_eq!(normalized_exception(6, 0, [0x0f, 0x0b]), (6, 0));
+        assert_eq!(normalized_exception(13, 7, [0xcd, 0x55]), (13, 7));
     }
 
     #[test]

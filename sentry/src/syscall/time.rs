@@ -260,7 +260,7 @@ fn clock_nanosleep(
 }
 
 /// Clocks that wake a machine take CAP_WAKE_ALARM, which is above the capabilities that the sandbox gives names to.
-fn check_alarm(task: &CurrentTask, raw: u64) -> Result<(), Errno> {
+pub(super) fn check_alarm(task: &CurrentTask, raw: u64) -> Result<(), Errno> {
     const WAKE_ALARM: Capabilities = Capabilities::from_bits_retain(1 << 35);
     match ClockId::from_raw(raw as i32)? {
         ClockId::System(clock) if clock.is_alarm() && !task.credentials().has(WAKE_ALARM) => {
