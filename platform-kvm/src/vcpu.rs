@@ -8,6 +8,7 @@
 //! | `User` | setting the registers |
 //! | `Syscall`, RCX = RIP and R11 = RFLAGS | SYSRETQ |
 //! | `Syscall` otherwise, `Exception` | IRETQ from a frame that the host writes to the vCPU's stack |
+//! | the same where ring 0 is emulated, and any mode if page tables or segment bases change | setting the system registers, too |
 //!
 //! A run that a kick ends inside a stub is resumed until the stub's `out`.
 
@@ -102,6 +103,12 @@ impl Template {
     /// Whether ring 3 runs the stub, and so must reach its port.
     pub(crate) fn may_write_port(&self) -> bool {
         self.entry != Some(SyscallEntry::Ring0)
+    }
+
+    /// Whether ring 0 is emulated: then IRETQ costs more than setting the system registers, and reading those
+    /// costs nothing that can be measured.
+    fn has_emulated_ring_0(&self) -> bool {
+        self.entry == Some(SyscallEntry::Ring3)
     }
 
     /// Prepares a new vCPU.
@@ -400,7 +407,8 @@ impl Vcpu {
     fn enter(&mut self, registers: &Registers) -> Result<(), PlatformError> {
         let rflags = registers.rflags & Registers::USER_FLAGS & !FLAG_RESUME | FLAG_INTERRUPT | FLAG_FIXED;
         let mut dirty = KVM_SYNC_X86_REGS;
-        if self.must_load {
+        let leaves_ring_0 = self.mode == Mode::Exception && self.machine.template.has_emulated_ring_0();
+        if self.must_load || leaves_ring_0 {
             let bases = self.segment_bases()?;
             (self.sregs.fs.base, self.sregs.gs.base) = (bases.fs, bases.gs);
             self.fd.sync_regs_mut().sregs = *self.sregs;
@@ -437,7 +445,7 @@ impl Vcpu {
 
     /// Decides whether this run brings the system registers back, too.
     fn choose_synchronised(&mut self) -> bool {
-        let is_synchronised = self.fault_streak > 0;
+        let is_synchronised = self.fault_streak > 0 || self.machine.template.has_emulated_ring_0();
         self.fault_streak = self.fault_streak.saturating_sub(1);
         let valid = if is_synchronised { KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS } else { KVM_SYNC_X86_REGS };
         self.fd.get_kvm_run().kvm_valid_regs = valid.into();
