@@ -11,6 +11,7 @@ use kvm_bindings::{
 use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
 use log::debug;
 use parking_lot::Mutex;
+use rustix::process::{Resource, getrlimit};
 use sentry::platform::{GuestAddress, GuestMemory, PlatformError};
 
 use crate::chunks::{CHUNK_LEN, Chunk, Chunks};
@@ -68,7 +69,7 @@ impl Machine {
             attempt("ask for the supported CPUID", kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES))?;
         disable_slot_zap_all(&vm);
 
-        let vcpus_max = vcpus_max.clamp(1, kvm.get_max_vcpus().max(1));
+        let vcpus_max = vcpus_max.min(kvm.get_max_vcpus()).min(descriptors_to_spare()).max(1);
         let address_bits = cpuid::physical_address_bits(&cpuid);
         let chunks_start =
             MEMORY_START.0.checked_add(memory_bytes).and_then(|end| end.checked_next_multiple_of(1 << 30));
@@ -275,6 +276,13 @@ impl Grow for Machine {
             }
         }
     }
+}
+
+/// How many descriptors vCPUs may take: half of those that the process may have.
+fn descriptors_to_spare() -> usize {
+    getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |limit| usize::try_from(limit / 2).unwrap_or(usize::MAX))
 }
 
 /// Opens the device.

@@ -10,9 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{CODE, Guest, RW, STACK_TOP, start};
-use sentry::platform::{
-    Context, Exit, Interrupter, PAGE_SIZE, Platform, Registers, SegmentBases, VirtualAddress,
-};
+use sentry::platform::{Exit, Interrupter, PAGE_SIZE, Platform, Registers, SegmentBases, VirtualAddress};
 
 /// 1: inc %rbx; jmp 1b
 const SPIN: [u8; 5] = [0x48, 0xff, 0xc3, 0xeb, 0xfb];
@@ -369,7 +367,7 @@ fn garbage_never_breaks_the_host() {
                 rflags: random.next(),
                 ..start()
             };
-            if random.next() % 4 == 0 {
+            if random.next().is_multiple_of(4) {
                 context.set_segment_bases(SegmentBases { fs: near(&mut random), gs: near(&mut random) });
             }
             for _ in 0..20 {
