@@ -1,5 +1,7 @@
 //! Plain data that crosses the boundary between user code and the sentry: Linux's own structures.
 
+use linux_raw_sys::general as uapi;
+
 /// A structure of Linux's user API, copied to and from user memory as bytes.
 ///
 /// # Safety
@@ -17,6 +19,10 @@ macro_rules! user_objects {
 }
 
 user_objects! { u8, i8, u16, i16, u32, i32, u64, i64 }
+
+user_objects! {
+    uapi::stat, uapi::statx, uapi::statfs, uapi::flock, uapi::open_how, uapi::f_owner_ex,
+}
 
 // SAFETY: an array of user objects has no padding of its own.
 unsafe impl<T: UserObject, const N: usize> UserObject for [T; N] {}

@@ -14,12 +14,13 @@ use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryManager, Protection};
 use crate::namespace::UtsNamespace;
+use crate::net::unix::AbstractNames;
 use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
 use crate::task::{CpuSet, ExitStatus, Task, TaskConfig, TaskImage, TaskSet};
-use crate::time::{Timekeeper, TimerQueue};
 use crate::time::vdso::{VvarPage, vdso_image};
+use crate::time::{Timekeeper, TimerQueue};
 
 /// The release that uname(2) tells: what the sentry offers lives up to it.
 pub const RELEASE: &str = "6.12.0-palisade";
@@ -123,10 +124,11 @@ pub struct Kernel {
     users: Users,
     futexes: FutexTable<FutexKey>,
     timers: Arc<TimerQueue>,
-    timekeeper: Timekeeper,
+    timekeeper: Arc<Timekeeper>,
     /// The vvar page and the code.
     vdso: Arc<[Frame]>,
     uts_namespace: Arc<UtsNamespace>,
+    abstract_names: Arc<AbstractNames>,
     empty_memory: Arc<MemoryManager>,
     cpu_count: usize,
     cpu_features: CpuFeatures,
@@ -143,7 +145,7 @@ impl Kernel {
     /// Guest memory is too small even for the kernel's own pages.
     pub fn new(config: KernelConfig) -> Result<Arc<Self>, KernelError> {
         let KernelConfig { platform, frames, cpu_count, host_name, tracer } = config;
-        let timekeeper = Timekeeper::default();
+        let timekeeper = Arc::new(Timekeeper::default());
         let vdso = make_vdso(&platform, &frames, &timekeeper).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
         Ok(Arc::new(Self {
@@ -157,6 +159,7 @@ impl Kernel {
             timekeeper,
             vdso,
             uts_namespace: UtsNamespace::new(&host_name),
+            abstract_names: Arc::default(),
             empty_memory,
             cpu_count: cpu_count.clamp(1, 64),
             boot_time: Instant::now(),
@@ -211,13 +214,18 @@ impl Kernel {
     }
 
     /// The clocks that all tasks share.
-    pub fn timekeeper(&self) -> &Timekeeper {
+    pub fn timekeeper(&self) -> &Arc<Timekeeper> {
         &self.timekeeper
     }
 
     /// The UTS namespace of the first task.
     pub fn uts_namespace(&self) -> &Arc<UtsNamespace> {
         &self.uts_namespace
+    }
+
+    /// The unix sockets that are bound outside the file system.
+    pub fn abstract_names(&self) -> &Arc<AbstractNames> {
+        &self.abstract_names
     }
 
     /// Where system calls are written to, if anywhere.
@@ -243,14 +251,16 @@ impl Kernel {
     /// # Errors
     /// ENOMEM.
     pub(crate) fn map_vdso(&self, memory: &MemoryManager) -> Result<u64, Errno> {
-        let start = memory.map_special(self.vdso.clone(), Protection::READ | Protection::EXECUTE, "[vdso]")?;
+        let start =
+            memory.map_special(self.vdso.clone(), Protection::READ | Protection::EXECUTE, "[vdso]")?;
         memory.mprotect(start, PAGE_SIZE, Protection::READ, false)?;
         Ok(start.0 + PAGE_SIZE)
     }
 
     /// Logs that system call `number` is not served, the first time that it is asked for.
     pub(crate) fn note_missing_syscall(&self, number: u64) {
-        let Some(word) = usize::try_from(number / 64).ok().and_then(|index| self.missing_syscalls.get(index)) else {
+        let Some(word) = usize::try_from(number / 64).ok().and_then(|index| self.missing_syscalls.get(index))
+        else {
             return;
         };
         let bit = 1 << (number % 64);
@@ -272,10 +282,8 @@ impl Kernel {
             session_id: 1,
         };
         let fs_context = FsContext::new(init.mounts);
-        let in_directory = |reason: LoadError| InitError::WorkingDirectory {
-            path: init.working_directory.clone(),
-            reason,
-        };
+        let in_directory =
+            |reason: LoadError| InitError::WorkingDirectory { path: init.working_directory.clone(), reason };
         let view = fs_context.view();
         let directory = Resolver::new(&view, &viewer)
             .resolve(&view.root, &init.working_directory, true)
@@ -299,8 +307,7 @@ impl Kernel {
             stack_limit_bytes: init.limits.soft(Resource::STACK),
         })
         .map_err(in_program)?;
-        let credentials =
-            loader::credentials_after_exec(&init.credentials, program.set_uid, program.set_gid);
+        let credentials = loader::credentials_after_exec(&init.credentials, program.set_uid, program.set_gid);
         let user_counters = self.users.counters(credentials.real_uid);
         let actions = Arc::new(parking_lot::Mutex::new(SignalActions::default()));
         let exit_signal = i32::from(Signal::SIGCHLD.number());
@@ -384,13 +391,19 @@ fn find_program(
     } else {
         let directories = search_path.unwrap_or(DEFAULT_SEARCH_PATH).split(|byte| *byte == b':');
         directories
-            .map(|directory| if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() })
+            .map(
+                |directory| {
+                    if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
+                },
+            )
             .collect()
     };
     let mut refused = None;
     for candidate in candidates {
         match resolver.resolve(&view.working_directory, &candidate, true) {
-            Ok(file) if fs::check_access(&**file.inode(), fs::Access::EXECUTE, &viewer.credentials).is_ok() => {
+            Ok(file)
+                if fs::check_access(&**file.inode(), fs::Access::EXECUTE, &viewer.credentials).is_ok() =>
+            {
                 return Ok((file, candidate));
             }
             Ok(_) => refused = refused.or(Some((candidate, Errno::EACCES))),

@@ -8,10 +8,18 @@ pub mod abi;
 pub mod cred;
 pub mod errno;
 pub mod fs;
+pub mod futex;
+pub mod host;
+pub mod kernel;
+pub mod limits;
+pub mod loader;
 pub mod memory;
+pub mod namespace;
 pub mod net;
 pub mod platform;
 pub mod signal;
+pub mod syscall;
+pub mod task;
 pub mod time;
 pub mod wait;
 

@@ -154,9 +154,15 @@ mod tests {
 
     #[test]
     fn the_image_may_go_without_a_value() {
-        for words in [&["vmm", "--image", "--", "sh"][..], &["vmm", "sh"], &["vmm", "--image", "/", "--", "sh"]] {
+        for words in
+            [&["vmm", "--image", "--", "sh"][..], &["vmm", "sh"], &["vmm", "--image", "/", "--", "sh"]]
+        {
             let arguments = Arguments::try_parse_from(words).unwrap();
-            assert_eq!((arguments.image, arguments.command), (PathBuf::from("/"), vec!["sh".into()]), "{words:?}");
+            assert_eq!(
+                (arguments.image, arguments.command),
+                (PathBuf::from("/"), vec!["sh".into()]),
+                "{words:?}"
+            );
         }
     }
 

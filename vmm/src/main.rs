@@ -39,6 +39,8 @@ fn start_log(level: log::LevelFilter) {
     use std::io::Write;
     env_logger::Builder::new()
         .filter_level(level)
-        .format(|out, record| writeln!(out, "vmm: {}: {}", record.level().as_str().to_lowercase(), record.args()))
+        .format(|out, record| {
+            writeln!(out, "vmm: {}: {}", record.level().as_str().to_lowercase(), record.args())
+        })
         .init();
 }

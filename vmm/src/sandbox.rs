@@ -90,7 +90,13 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
 impl User {
     fn credentials(self) -> Credentials {
         if self.uid == 0 {
-            Credentials { real_gid: self.gid, effective_gid: self.gid, saved_gid: self.gid, fs_gid: self.gid, ..Credentials::root() }
+            Credentials {
+                real_gid: self.gid,
+                effective_gid: self.gid,
+                saved_gid: self.gid,
+                fs_gid: self.gid,
+                ..Credentials::root()
+            }
         } else {
             Credentials::of_user(self.uid, self.gid)
         }
@@ -100,7 +106,10 @@ impl User {
 fn make_kernel(description: &Description) -> anyhow::Result<Arc<Kernel>> {
     let memory_bytes = match description.memory_bytes {
         Some(bytes) if bytes < MIN_MEMORY_BYTES => {
-            bail!("--memory {bytes} is too little to run anything: give the guest at least {} MiB", MIN_MEMORY_BYTES >> 20)
+            bail!(
+                "--memory {bytes} is too little to run anything: give the guest at least {} MiB",
+                MIN_MEMORY_BYTES >> 20
+            )
         }
         Some(bytes) => bytes,
         None => host_memory_bytes(),
@@ -135,8 +144,11 @@ enum Image {
 impl Image {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        let file = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
-            .with_context(|| format!("image {shown}: cannot be opened; --image takes a directory or an ELF executable"))?;
+        let file =
+            rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
+                .with_context(|| {
+                    format!("image {shown}: cannot be opened; --image takes a directory or an ELF executable")
+                })?;
         let mut file = File::from(file);
         let kind = file.metadata().with_context(|| format!("image {shown}"))?.file_type();
         if kind.is_dir() {
@@ -182,7 +194,8 @@ impl Image {
 fn mount(kernel: &Arc<Kernel>, image: Image) -> anyhow::Result<Arc<MountNamespace>> {
     let resources = MemoryResources { frames: kernel.frames().clone(), specials: Arc::default() };
     let source = TaskSource::new(kernel, kernel.tasks().root().clone());
-    let quiet = MountFlags::NO_SUID | MountFlags::NO_DEVICES | MountFlags::NO_EXEC | MountFlags::RELATIVE_ACCESS_TIME;
+    let quiet =
+        MountFlags::NO_SUID | MountFlags::NO_DEVICES | MountFlags::NO_EXEC | MountFlags::RELATIVE_ACCESS_TIME;
     let proc = ProcFileSystem::new(source);
     let proc_root = Dentry::new_root(proc.root());
     let proc = Mount::new(proc, proc_root, "proc", quiet);
@@ -198,7 +211,7 @@ fn standard_streams() -> anyhow::Result<Arc<DescriptorTable>> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     let notifier = HostNotifier::new();
-    let terminals = ControllingTerminals::new();
+    let terminals = Arc::<ControllingTerminals>::default();
     let table = DescriptorTable::new();
     let open: Vec<_> = streams.into_iter().filter(|stream| rustix::io::fcntl_getfd(stream).is_ok()).collect();
     let files = HostFile::standard_streams(&open, &notifier, &terminals).context("standard streams")?;
@@ -222,7 +235,8 @@ mod tests {
 
     #[test]
     fn an_executable_s_words_are_its_arguments() {
-        let image = Image::Executable { file: File::open("/dev/null").unwrap().into(), name: b"hello".to_vec() };
+        let image =
+            Image::Executable { file: File::open("/dev/null").unwrap().into(), name: b"hello".to_vec() };
         let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
         for given in [&["a"][..], &["/hello", "a"], &["hello", "a"]] {
             let (path, arguments) = image.command(words(given));

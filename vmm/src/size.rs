@@ -27,7 +27,14 @@ mod tests {
 
     #[test]
     fn suffixes_are_powers_of_1024() {
-        for (text, bytes) in [("0", 0), ("65536", 65536), ("4k", 4096), ("512M", 512 << 20), ("2GiB", 2 << 30), ("1tb", 1 << 40)] {
+        for (text, bytes) in [
+            ("0", 0),
+            ("65536", 65536),
+            ("4k", 4096),
+            ("512M", 512 << 20),
+            ("2GiB", 2 << 30),
+            ("1tb", 1 << 40),
+        ] {
             assert_eq!(parse(text), Ok(bytes), "{text}");
         }
     }

@@ -144,7 +144,7 @@ static void lengths_without_sense(void) {
   CHECK(got == -1 && (errno == EFAULT || errno == EINVAL));
   got = syscall(SYS_write, writing, text, -1L);
   CHECK(got == -1 && (errno == EFAULT || errno == EINVAL));
-  CHECK_ERRNO(syscall(SYS_poll, text, 1L << 40, 0), EINVAL);
+  CHECK_ERRNO(syscall(SYS_poll, text, 0x7fffffffL, 0), EINVAL);
   CHECK_ERRNO(syscall(SYS_epoll_wait, epoll, text, INT_MAX, 0), EINVAL);
   CHECK_ERRNO(syscall(SYS_getgroups, -5, text), EINVAL);
   CHECK(syscall(SYS_sendto, pair[0], text, -1L, 0, 0, 0) == -1);

@@ -8,6 +8,7 @@ use rustix::io::pread;
 use super::dev::{self, MemoryDevices};
 use super::host::HostTree;
 use super::inode::{NewNode, Viewer};
+use super::memory_files::MemoryFiles;
 use super::metadata::FileKind;
 use super::mount::{Mount, MountFlags, MountNamespace};
 use super::operations::{OpenRequest, create_node, open};
@@ -65,6 +66,7 @@ pub fn mount_root(
         (RootImage::Executable { .. }, None) => return Err(Errno::EINVAL),
     };
     let builder = Builder::new(MountNamespace::new(root));
+    builder.view.namespace.set_memory_files(MemoryFiles::new(resources)?);
     if let Some((file, name)) = executable {
         builder.copy_in(&file, &name)?;
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::FileDescription;
+use super::locks::LockOwner;
 use crate::Errno;
 
 /// A table of descriptors; shared by the tasks that CLONE_FILES joins.
@@ -86,8 +87,8 @@ impl DescriptorTable {
         if index >= limit {
             return Err(Errno::EBADF);
         }
-        let mut table = self.table.write();
-        Ok(table.put(index, Entry { file, is_close_on_exec })?.map(|entry| entry.file))
+        let replaced = self.table.write().put(index, Entry { file, is_close_on_exec })?;
+        Ok(replaced.map(|entry| self.closed(entry.file)))
     }
 
     /// Removes `descriptor` and returns its file.
@@ -95,17 +96,19 @@ impl DescriptorTable {
     /// # Errors
     /// EBADF.
     pub fn remove(&self, descriptor: i32) -> Result<Arc<FileDescription>, Errno> {
-        let mut table = self.table.write();
-        table.entry(descriptor)?;
         let index = usize::try_from(descriptor).map_err(|_| Errno::EBADF)?;
-        table.take(index).ok_or(Errno::EBADF)
+        let removed = self.table.write().take(index);
+        removed.map(|file| self.closed(file)).ok_or(Errno::EBADF)
     }
 
     /// Removes the descriptors from `first` to `last`, both included, and returns their files.
     pub fn remove_range(&self, first: usize, last: usize) -> Vec<Arc<FileDescription>> {
-        let mut table = self.table.write();
-        let end = last.saturating_add(1).min(table.entries.len());
-        (first..end).filter_map(|index| table.take(index)).collect()
+        let removed: Vec<_> = {
+            let mut table = self.table.write();
+            let end = last.saturating_add(1).min(table.entries.len());
+            (first..end).filter_map(|index| table.take(index)).collect()
+        };
+        removed.into_iter().map(|file| self.closed(file)).collect()
     }
 
     /// Removes all descriptors that execve closes, and returns their files.
@@ -114,7 +117,32 @@ impl DescriptorTable {
         let closing = |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.is_close_on_exec);
         let indices: Vec<usize> =
             (0..table.entries.len()).filter(|&index| table.entries.get(index).is_some_and(closing)).collect();
-        indices.into_iter().filter_map(|index| table.take(index)).collect()
+        let removed: Vec<_> = indices.into_iter().filter_map(|index| table.take(index)).collect();
+        drop(table);
+        removed.into_iter().map(|file| self.closed(file)).collect()
+    }
+
+    /// Fails if [`DescriptorTable::install`] would: so that nothing is made that then has no descriptor.
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub fn check_room(&self, limit: usize) -> Result<(), Errno> {
+        let table = self.table.read();
+        let used = table.entries.iter().skip(table.first_free).take_while(|entry| entry.is_some()).count();
+        if table.first_free + used >= limit { Err(Errno::EMFILE) } else { Ok(()) }
+    }
+
+    /// Whose POSIX record locks are taken through this table.
+    pub fn lock_owner(&self, process_id: i32) -> LockOwner {
+        LockOwner::Process { table: std::ptr::from_ref(self).addr(), process_id }
+    }
+
+    /// Closing any descriptor of a file releases all of the process's record locks on it (`man 2 fcntl`).
+    fn closed(&self, file: Arc<FileDescription>) -> Arc<FileDescription> {
+        if let Some(locks) = file.path().and_then(|path| path.inode().locks()) {
+            locks.release(self.lock_owner(0));
+        }
+        file
     }
 
     /// Whether execve closes `descriptor`.
@@ -156,6 +184,12 @@ impl DescriptorTable {
     /// The number of slots (`FDSize` in /proc/PID/status).
     pub fn slots(&self) -> usize {
         self.table.read().entries.len().next_multiple_of(64)
+    }
+}
+
+impl Drop for DescriptorTable {
+    fn drop(&mut self) {
+        self.remove_range(0, usize::MAX);
     }
 }
 

@@ -15,10 +15,10 @@ use parking_lot::Mutex;
 
 use super::locks::LockOwner;
 use super::path::Path;
-use super::{Inode, Metadata};
+use super::{FileKind, Inode, Metadata};
 use crate::Errno;
 use crate::cred::Credentials;
-use crate::memory::{MemoryManager, PageCache};
+use crate::memory::{MappedFile, MemoryManager, PageCache};
 use crate::wait::{Events, WaitQueue};
 
 bitflags::bitflags! {
@@ -141,14 +141,6 @@ pub trait File: Send + Sync + Any {
     /// EAGAIN while it must wait.
     fn finish_open(&self) -> Result<(), Errno> {
         Ok(())
-    }
-
-    /// Opens the inode of a file without a path anew, through /proc/PID/fd.
-    ///
-    /// # Errors
-    /// ENXIO if that cannot be done.
-    fn reopen(&self, _flags: OpenFlags) -> Result<Arc<dyn File>, Errno> {
-        Err(Errno::ENXIO)
     }
 
     /// Reads at `offset` into `buffer`; streams ignore the offset. 0 at the end of the file.
@@ -279,12 +271,30 @@ pub struct FileDescription {
     path: Option<Path>,
     flags: AtomicU32,
     position: Mutex<u64>,
+    signal_owner: Mutex<SignalOwner>,
+}
+
+/// Who hears of readiness by a signal, as fcntl(2) sets it (F_SETOWN_EX, F_SETSIG).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignalOwner {
+    /// An `F_OWNER_*` value.
+    pub kind: i32,
+    /// A thread, process or process group; 0 for nobody.
+    pub id: i32,
+    /// The signal; 0 for SIGIO.
+    pub signal: i32,
 }
 
 impl FileDescription {
     /// A description of `file`, opened with `flags` at `path` (`None` for pipes, sockets and the like).
     pub fn new(file: Arc<dyn File>, path: Option<Path>, flags: OpenFlags) -> Arc<Self> {
-        Arc::new(Self { file, path, flags: AtomicU32::new(flags.bits()), position: Mutex::new(0) })
+        Arc::new(Self {
+            file,
+            path,
+            flags: AtomicU32::new(flags.bits()),
+            position: Mutex::new(0),
+            signal_owner: Mutex::default(),
+        })
     }
 
     /// The open file.
@@ -315,6 +325,27 @@ impl FileDescription {
         self.file.flags_changed(new);
     }
 
+    /// Who hears of readiness by a signal.
+    pub fn signal_owner(&self) -> parking_lot::MutexGuard<'_, SignalOwner> {
+        self.signal_owner.lock()
+    }
+
+    /// fstat(2): of the inode that was opened, else of the file.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn metadata(&self) -> Result<Metadata, Errno> {
+        match &self.path {
+            Some(path) => path.inode().metadata(),
+            None => self.file.metadata(),
+        }
+    }
+
+    /// Whether this is a regular file: one whose reads and writes are never cut short by a signal.
+    pub fn is_regular(&self) -> bool {
+        self.path.as_ref().is_some_and(|path| path.kind() == FileKind::Regular)
+    }
+
     /// The file position, locked for the length of one operation (`man 2 write`, BUGS: since Linux 3.14).
     pub fn position(&self) -> parking_lot::MutexGuard<'_, u64> {
         self.position.lock()
@@ -326,5 +357,23 @@ impl Drop for FileDescription {
         if let Some(locks) = self.path.as_ref().and_then(|path| path.inode().locks()) {
             locks.release(LockOwner::of_description(self));
         }
+    }
+}
+
+impl MappedFile for FileDescription {
+    fn path(&self) -> Vec<u8> {
+        match &self.path {
+            Some(path) => path.display_from(&path.outermost_root()),
+            None => self.file.anonymous_name().into_bytes(),
+        }
+    }
+
+    fn device(&self) -> (u32, u32) {
+        let device = self.file.metadata().map(|metadata| metadata.device).unwrap_or_default();
+        (device.major, device.minor)
+    }
+
+    fn inode(&self) -> u64 {
+        self.file.metadata().map_or(0, |metadata| metadata.inode)
     }
 }

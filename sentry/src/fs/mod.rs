@@ -11,6 +11,7 @@
 pub mod anonymous;
 pub mod boot;
 mod dentry;
+mod description_inode;
 mod descriptor_table;
 pub mod dev;
 pub mod epoll;
@@ -21,6 +22,7 @@ pub mod host;
 pub mod host_stdio;
 mod inode;
 pub mod locks;
+pub mod memory_files;
 mod metadata;
 mod mount;
 pub mod operations;
@@ -40,7 +42,7 @@ pub mod tmpfs;
 
 pub use dentry::Dentry;
 pub use descriptor_table::DescriptorTable;
-pub use file::{Caller, DirectoryEntry, File, FileDescription, OpenFlags};
+pub use file::{Caller, DirectoryEntry, File, FileDescription, OpenFlags, SignalOwner};
 pub use fs_context::{FsContext, FsView};
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
 pub use metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange, Timestamp};

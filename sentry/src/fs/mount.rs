@@ -1,13 +1,14 @@
 //! Mounts: which file system is seen where (`man 7 mount_namespaces`).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use linux_raw_sys::general as uapi;
 use parking_lot::RwLock;
 
 use super::dentry::Dentry;
+use super::memory_files::MemoryFiles;
 use super::metadata::DeviceNumber;
 use super::path::Path;
 use crate::Errno;
@@ -170,6 +171,7 @@ impl Drop for Mount {
 /// The tree of mounts that some tasks see.
 pub struct MountNamespace {
     table: RwLock<Table>,
+    memory_files: OnceLock<Arc<MemoryFiles>>,
 }
 
 struct Table {
@@ -188,7 +190,17 @@ impl MountNamespace {
     /// A namespace with one mount.
     pub fn new(root: Arc<Mount>) -> Arc<Self> {
         let table = Table { all: vec![root.clone()], root, by_place: HashMap::new() };
-        Arc::new(Self { table: RwLock::new(table) })
+        Arc::new(Self { table: RwLock::new(table), memory_files: OnceLock::new() })
+    }
+
+    /// Where files without a mount point are made, once it has been set.
+    pub fn memory_files(&self) -> Option<&Arc<MemoryFiles>> {
+        self.memory_files.get()
+    }
+
+    /// Sets where files without a mount point are made. Only the first call has an effect.
+    pub fn set_memory_files(&self, files: Arc<MemoryFiles>) {
+        self.memory_files.get_or_init(|| files);
     }
 
     /// The top of the tree: the root directory, with what is mounted on it.
@@ -224,10 +236,8 @@ impl MountNamespace {
         if table.by_place.contains_key(&key(&place)) {
             return Err(Errno::EBUSY);
         }
-        place.dentry.mount_added();
-        table.by_place.insert(key(&place), mount.clone());
         table.all.push(mount.clone());
-        *mount.place.write() = Some(MountPoint { mount: place.mount, dentry: place.dentry });
+        table.put(mount, place);
         Ok(())
     }
 
@@ -258,6 +268,57 @@ impl MountNamespace {
         // Outside the lock: this may be the end of whole file systems.
         drop((tree, dropped));
         Ok(())
+    }
+
+    /// Moves `mount` to `place` (MS_MOVE).
+    ///
+    /// # Errors
+    /// EINVAL if it is not attached below another mount, ELOOP if `place` lies within it.
+    pub fn move_mount(&self, mount: &Arc<Mount>, place: Path) -> Result<(), Errno> {
+        let place = self.cross(place);
+        let mut table = self.table.write();
+        if table.tree_below(mount).iter().any(|inner| Arc::ptr_eq(inner, &place.mount)) {
+            return Err(Errno::ELOOP);
+        }
+        let old = mount.place.write().take().ok_or(Errno::EINVAL)?;
+        table.by_place.remove(&(old.mount.id, Arc::as_ptr(&old.dentry).addr()));
+        old.dentry.mount_removed();
+        table.put(mount, place);
+        drop(table);
+        drop(old);
+        Ok(())
+    }
+
+    /// Makes the mount at `new_root` the root, and puts the one that was there, `old_root`, at `put_old`
+    /// (`man 2 pivot_root`).
+    ///
+    /// # Errors
+    /// EINVAL if one of them is not attached as that asks for.
+    pub fn pivot(&self, old_root: &Arc<Mount>, new_root: &Path, put_old: Path) -> Result<(), Errno> {
+        let put_old = self.cross(put_old);
+        let mut table = self.table.write();
+        let new_place = new_root.mount.place.write().take().ok_or(Errno::EINVAL)?;
+        table.by_place.remove(&(new_place.mount.id, Arc::as_ptr(&new_place.dentry).addr()));
+        new_place.dentry.mount_removed();
+        let old_place = old_root.place.write().take();
+        if let Some(place) = &old_place {
+            table.by_place.remove(&(place.mount.id, Arc::as_ptr(&place.dentry).addr()));
+            place.dentry.mount_removed();
+            table.put(&new_root.mount, Path::new(place.mount.clone(), place.dentry.clone()));
+        } else {
+            table.root = new_root.mount.clone();
+        }
+        table.put(old_root, put_old);
+        drop(table);
+        drop((new_place, old_place));
+        Ok(())
+    }
+
+    /// The mounts below `place`, parents first, without the one that it is in.
+    pub fn mounts_below(&self, place: &Path) -> Vec<Arc<Mount>> {
+        let tree = self.table.read().tree_below(&place.mount);
+        let is_inside = |mount: &Arc<Mount>| mount.mount_point().is_some_and(|point| point.is_below(place));
+        tree.into_iter().skip(1).filter(is_inside).collect()
     }
 
     /// All mounts, in the order of mounting.
@@ -298,11 +359,19 @@ impl MountNamespace {
         }
         let all = table.all.iter().map(copy_of).collect();
         let copy = Table { root: copy_of(&table.root), by_place, all };
-        (Arc::new(Self { table: RwLock::new(copy) }), translate)
+        let memory_files = self.memory_files.clone();
+        (Arc::new(Self { table: RwLock::new(copy), memory_files }), translate)
     }
 }
 
 impl Table {
+    /// Records that `mount`, which is attached nowhere, is at `place` now.
+    fn put(&mut self, mount: &Arc<Mount>, place: Path) {
+        place.dentry.mount_added();
+        self.by_place.insert(key(&place), mount.clone());
+        *mount.place.write() = Some(MountPoint { mount: place.mount, dentry: place.dentry });
+    }
+
     /// `mount` and everything mounted below it, parents first.
     fn tree_below(&self, mount: &Arc<Mount>) -> Vec<Arc<Mount>> {
         let mut tree = vec![mount.clone()];

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::FileDescription;
 use super::dentry::Dentry;
+use super::description_inode::DescriptionInode;
 use super::inode::Inode;
 use super::metadata::FileKind;
 use super::mount::Mount;
@@ -32,6 +34,16 @@ impl Path {
     pub fn anonymous(inode: Arc<dyn Inode>, name: &[u8]) -> Self {
         let dentry = Dentry::new_unnamed(inode, None, name);
         Self { mount: Mount::internal(dentry.clone()), dentry }
+    }
+
+    /// Where `description` was opened; for a file without a path, a place made up for it.
+    pub fn of_description(description: &Arc<FileDescription>) -> Self {
+        if let Some(path) = description.path() {
+            return path.clone();
+        }
+        let file = description.file();
+        let inode = file.nameless_inode().unwrap_or_else(|| DescriptionInode::new(description));
+        Self::anonymous(inode, file.anonymous_name().as_bytes())
     }
 
     /// The inode there.
@@ -70,6 +82,20 @@ impl Path {
             match current.mount.mount_point() {
                 Some(mount_point) => current = mount_point,
                 None => return current,
+            }
+        }
+    }
+
+    /// Whether this is `top` or lies below it, across mount points.
+    pub fn is_below(&self, top: &Self) -> bool {
+        let mut current = self.clone();
+        loop {
+            if current == *top {
+                return true;
+            }
+            match current.parent_in_mount().or_else(|| current.mount.mount_point()) {
+                Some(up) => current = up,
+                None => return false,
             }
         }
     }
@@ -122,6 +148,16 @@ impl Path {
             text.extend_from_slice(b" (deleted)");
         }
         text
+    }
+
+    /// The root of the outermost mount around here.
+    pub fn outermost_root(&self) -> Self {
+        let mut mount = self.mount.clone();
+        while let Some(place) = mount.mount_point() {
+            mount = place.mount;
+        }
+        let dentry = mount.root().clone();
+        Self { mount, dentry }
     }
 
     /// What getcwd(2) returns for here: ENOENT's `None` if the directory has been removed.

@@ -2,8 +2,8 @@
 
 use object::LittleEndian;
 use object::elf::{
-    ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, PF_R, PF_W, PF_X, PT_GNU_STACK,
-    PT_INTERP, PT_LOAD, PT_PHDR, ProgramHeader64,
+    ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, PF_R, PF_W, PF_X,
+    PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_PHDR, ProgramHeader64,
 };
 use object::pod;
 
@@ -76,8 +76,8 @@ impl Image {
     pub(super) fn parse(file: &dyn File, head: &[u8]) -> Result<Self, LoadError> {
         let header = check_header(head)?;
         let table = read_table(file, header)?;
-        let headers: &[ProgramHeader] =
-            pod::slice_from_all_bytes(&table).map_err(|()| LoadError::not_executable("its program headers are torn"))?;
+        let headers: &[ProgramHeader] = pod::slice_from_all_bytes(&table)
+            .map_err(|()| LoadError::not_executable("its program headers are torn"))?;
         let file_size = file.metadata()?.size_bytes;
         let endian = LittleEndian;
         let mut image = Self {
@@ -92,7 +92,9 @@ impl Image {
         for header in headers {
             match header.p_type.get(endian) {
                 PT_LOAD => image.segments.push(Segment::parse(header, file_size)?),
-                PT_INTERP if image.interpreter.is_none() => image.interpreter = Some(read_interpreter(file, header)?),
+                PT_INTERP if image.interpreter.is_none() => {
+                    image.interpreter = Some(read_interpreter(file, header)?)
+                }
                 PT_PHDR => image.headers_address = Some(header.p_vaddr.get(endian)),
                 PT_GNU_STACK => image.has_executable_stack = header.p_flags.get(endian).0 & PF_X.0 != 0,
                 _ => {}
@@ -101,7 +103,8 @@ impl Image {
         image.check_segments()?;
         let table_offset = header.e_phoff.get(endian);
         if image.headers_address.is_none() {
-            image.headers_address = image.segments.iter().find_map(|segment| segment.address_of(table_offset));
+            image.headers_address =
+                image.segments.iter().find_map(|segment| segment.address_of(table_offset));
         }
         Ok(image)
     }
@@ -193,7 +196,11 @@ impl Segment {
             memory_bytes: header.p_memsz.get(endian),
             file_offset: header.p_offset.get(endian),
             file_bytes: header.p_filesz.get(endian),
-            alignment: if alignment.is_power_of_two() { alignment.clamp(PAGE_SIZE, 1 << 30) } else { PAGE_SIZE },
+            alignment: if alignment.is_power_of_two() {
+                alignment.clamp(PAGE_SIZE, 1 << 30)
+            } else {
+                PAGE_SIZE
+            },
             protection,
         };
         segment.check(file_size)?;
@@ -212,7 +219,9 @@ impl Segment {
             )));
         }
         if self.address % PAGE_SIZE != self.file_offset % PAGE_SIZE {
-            return Err(LoadError::not_executable("a segment's address and file offset differ within the page"));
+            return Err(LoadError::not_executable(
+                "a segment's address and file offset differ within the page",
+            ));
         }
         match self.file_offset.checked_add(self.file_bytes) {
             Some(end) if end <= file_size => Ok(()),

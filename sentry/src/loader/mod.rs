@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use crate::Errno;
 use crate::cred::Credentials;
-use crate::fs::{self, File, FileDescription, FileKind, FsView, MountFlags, OpenFlags, Path, Resolver, Viewer};
+use crate::fs::{
+    self, File, FileDescription, FileKind, FsView, MountFlags, OpenFlags, Path, Resolver, Viewer,
+};
 use crate::kernel::Kernel;
 use crate::memory::MemoryManager;
 use crate::platform::Registers;
@@ -161,12 +163,18 @@ fn load_elf(
         Some((file, image)) => Some(image.map(&memory, file, elf::Role::Interpreter)?),
     };
     let vdso = around.kernel.map_vdso(&memory)?;
-    let stack_pointer = stack::build(&memory, around, &strings, &executable, &stack::Auxiliary {
-        program: &placed,
-        interpreter_base: placed_interpreter.as_ref().map_or(0, |placed| placed.base),
-        vdso,
-        has_executable_stack: program.has_executable_stack(),
-    })?;
+    let stack_pointer = stack::build(
+        &memory,
+        around,
+        &strings,
+        &executable,
+        &stack::Auxiliary {
+            program: &placed,
+            interpreter_base: placed_interpreter.as_ref().map_or(0, |placed| placed.base),
+            vdso,
+            has_executable_stack: program.has_executable_stack(),
+        },
+    )?;
     let rip = placed_interpreter.as_ref().map_or(placed.entry, |placed| placed.entry);
     Ok(LoadedProgram {
         memory,
@@ -187,8 +195,7 @@ fn open_executable(path: Path, viewer: &Viewer) -> Result<Executable, Errno> {
     }
     fs::check_access(&**inode, fs::Access::EXECUTE, &viewer.credentials)?;
     let metadata = inode.metadata()?;
-    let honours_ids =
-        !path.mount.flags().contains(MountFlags::NO_SUID) && !viewer.credentials.no_new_privs;
+    let honours_ids = !path.mount.flags().contains(MountFlags::NO_SUID) && !viewer.credentials.no_new_privs;
     let set_uid = (honours_ids && metadata.mode & SET_UID != 0).then_some(metadata.uid);
     let is_set_gid = metadata.mode & (SET_GID | GROUP_EXECUTE) == SET_GID | GROUP_EXECUTE;
     let set_gid = (honours_ids && is_set_gid).then_some(metadata.gid);

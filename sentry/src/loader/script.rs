@@ -34,7 +34,8 @@ pub(super) fn parse(head: &[u8]) -> Result<Option<Script>, Errno> {
 impl Script {
     /// The interpreter's arguments: itself, its one argument, the script, and the script's arguments.
     pub(super) fn arguments_for(&self, script_name: &[u8], old: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let own = [self.interpreter.clone()].into_iter().chain(self.argument.clone()).chain([script_name.to_vec()]);
+        let own =
+            [self.interpreter.clone()].into_iter().chain(self.argument.clone()).chain([script_name.to_vec()]);
         own.chain(old.iter().skip(1).cloned()).collect()
     }
 }

@@ -103,7 +103,9 @@ pub(super) fn build(
         .collect();
 
     let mut words = vec![arguments.len() as u64];
-    words.extend(arguments.iter().chain(&[0]).chain(&environment).chain(&[0]).copied().chain(vector.iter().copied()));
+    words.extend(
+        arguments.iter().chain(&[0]).chain(&environment).chain(&[0]).copied().chain(vector.iter().copied()),
+    );
     let stack_pointer = block.push_words(&words);
 
     map_stack(memory, stack_pointer, auxiliary.has_executable_stack)?;

@@ -283,10 +283,7 @@ impl Filler<'_> {
                 self.share_given(frames, *first);
                 Ok(())
             }
-            Contents::Cache { .. } => {
-                self.install_cached(&pages);
-                Ok(())
-            }
+            Contents::Cache { .. } => self.install_cached(&pages).map_err(FaultError::Io),
         };
         // What fails here fails again at the touch, which is then the place to say so.
         if outcome.is_ok() {
@@ -411,21 +408,30 @@ impl Filler<'_> {
             Err(Errno::ENOMEM) => return Err(FaultError::OutOfMemory),
             Err(error) => return Err(FaultError::Io(error)),
         }
-        let all = window.start.min(block.start)..window.end.max(block.end);
-        self.install_cached(&all);
+        // What may be written counts as changed: only what is wanted then.
+        let is_costly = self.mapping.may_share_writes() && cache.has_source();
+        let all = match is_costly {
+            true => window,
+            false => window.start.min(block.start)..window.end.max(block.end),
+        };
+        let outcome = self.install_cached(&all);
+        if self.pages.get(page).is_none() {
+            outcome.map_err(FaultError::Io)?;
+        }
         Ok(Some(all))
     }
 
     /// Takes over the pages of `pages` that the cache has and the mapping has not.
-    fn install_cached(&mut self, pages: &Range<u64>) {
+    fn install_cached(&mut self, pages: &Range<u64>) -> Result<(), Errno> {
         for gap in self.pages.gaps(pages.clone()) {
-            let Some((cache, first)) = self.mapping.cached(gap.start) else { return };
+            let Some((cache, first)) = self.mapping.cached(gap.start) else { break };
             let indexes = first..first + (gap.end - gap.start);
             cache.share(indexes, self.mapping.may_share_writes(), |index, number| {
                 let entry = Entry::new(number, EntryFlags::empty());
                 self.pages.insert(gap.start + (index - first), entry, self.displaced);
-            });
+            })?;
         }
+        Ok(())
     }
 
     /// Takes over all the given frames that the mapping shows.

@@ -26,7 +26,7 @@ pub struct MemoryLimits {
     pub data_bytes: u64,
     /// RLIMIT_STACK.
     pub stack_bytes: u64,
-    /// RLIMIT_MEMLOCK; `u64::MAX` too for who has CAP_IPC_LOCK.
+    /// RLIMIT_MEMLOCK; `u64::MAX` for who has CAP_IPC_LOCK.
     pub locked_bytes: u64,
 }
 

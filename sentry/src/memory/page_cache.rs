@@ -193,22 +193,19 @@ impl PageCache {
         if size > MAX_SIZE {
             return Err(Errno::EFBIG);
         }
-        let mut removed = FrameBatch::new(&self.frames);
-        let is_smaller = {
+        let removed = {
             let mut state = self.state.write();
             let old_size = std::mem::replace(&mut state.size, size);
-            state.zero_tail(&self.frames, old_size.min(size));
-            if size < old_size {
-                state.source_end = state.source_end.min(size);
-                state.generation += 1;
-                state.pages.take(pages_of(size)..u64::MAX, &mut removed, |_, _| true);
+            self.zero_tail(&state, old_size.min(size));
+            if size >= old_size {
+                return Ok(());
             }
-            size < old_size
+            state.source_end = state.source_end.min(size);
+            state.generation += 1;
+            self.remove(&mut state, pages_of(size)..u64::MAX, |_, _| true)
         };
-        if is_smaller {
-            self.unmap(pages_of(size)..u64::MAX, true);
-            self.uncount(removed.len());
-        }
+        self.unmap(pages_of(size)..u64::MAX, true);
+        drop(removed);
         Ok(())
     }
 
@@ -353,7 +350,7 @@ impl PageCache {
                 span.numbers().for_each(|number| loaded.push(number));
                 let len_bytes = span.count << PAGE_SHIFT;
                 source.fill(next << PAGE_SHIFT, self.frames.slice(span.first, len_bytes))?;
-                if !self.insert_loaded(next, span.numbers(), generation)? {
+                if !self.insert_loaded(next, span.numbers(), generation) {
                     return Ok(());
                 }
                 next += span.count as u64;
@@ -364,12 +361,15 @@ impl PageCache {
 
     /// Hands the pages of `pages` that are there, with one more reference each, to `receive`. If they may be
     /// written through the mapping, they count as changed from now on.
+    ///
+    /// # Errors
+    /// The budget's, for pages that would change; those before them have been handed over.
     pub(super) fn share(
         &self,
         pages: Range<u64>,
         may_write: bool,
         mut receive: impl FnMut(u64, FrameNumber),
-    ) {
+    ) -> Result<(), Errno> {
         let mut give = |index, entry: Entry| {
             self.frames.retain(entry.number());
             receive(index, entry.number());
@@ -378,15 +378,21 @@ impl PageCache {
             let state = self.state.read();
             let pages = pages.start..pages.end.min(pages_of(state.size));
             state.pages.range(pages).for_each(|(index, entry)| give(index, entry));
-            return;
+            return Ok(());
         }
         let mut state = self.state.write();
         let pages = pages.start..pages.end.min(pages_of(state.size));
         let entries: Vec<_> = state.pages.range(pages).collect();
         for (index, entry) in entries {
-            state.pages.set_flags(index, EntryFlags::DIRTY);
+            self.mark_changed(&mut state, index, entry)?;
             give(index, entry);
         }
+        Ok(())
+    }
+
+    /// Whether pages may come from a source.
+    pub(super) fn has_source(&self) -> bool {
+        self.source.is_some()
     }
 
     /// Whether page `index` is in memory.
@@ -502,15 +508,18 @@ impl PageCache {
                 }
             }
             let Some(entry) = state.pages.get(page) else { break };
-            copy_in(&self.frames, entry, within, &data[done..done + count]);
-            state.pages.set_flags(page, EntryFlags::DIRTY);
+            match self.mark_changed(&mut state, page, entry) {
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+                Ok(()) => copy_in(&self.frames, entry, within, &data[done..done + count]),
+            }
             done += count;
         }
         let (end, old_size) = (position + done as u64, state.size);
         if end > old_size {
             // What a mapping left behind the end of the file must not appear as it grows.
             if has_mappers && position > old_size {
-                state.zero_tail(&self.frames, old_size);
+                self.zero_tail(&state, old_size);
             }
             state.size = end;
         }
@@ -528,6 +537,7 @@ impl PageCache {
                     self.frames.release(&span.numbers().collect::<Vec<_>>());
                     return Err(error);
                 }
+                self.frames.count_cached(self.kind(), span.count as i64);
                 for number in span.numbers() {
                     state.pages.insert(next, Entry::new(number, EntryFlags::DIRTY), &mut displaced);
                     next += 1;
@@ -544,23 +554,23 @@ impl PageCache {
         first: u64,
         numbers: impl ExactSizeIterator<Item = FrameNumber>,
         generation: u64,
-    ) -> Result<bool, Errno> {
+    ) -> bool {
         let mut displaced = FrameBatch::new(&self.frames);
         let mut state = self.state.write();
         if state.generation != generation {
-            return Ok(false);
+            return false;
         }
         for (page, number) in (first..).zip(numbers) {
             if state.pages.get(page).is_none() {
-                self.charge(1)?;
                 // The source may be longer than what the file still has of it.
                 let end = state.source_end.saturating_sub(page << PAGE_SHIFT).min(PAGE_SIZE) as usize;
                 zero_from(&self.frames, number, end);
                 self.frames.retain(number);
+                self.frames.count_cached(self.kind(), 1);
                 state.pages.insert(page, Entry::new(number, EntryFlags::empty()), &mut displaced);
             }
         }
-        Ok(true)
+        true
     }
 
     /// Zeroes a part of one page.
@@ -569,12 +579,12 @@ impl PageCache {
         for _ in 0..MAX_ATTEMPTS {
             let mut state = self.state.write();
             if let Some(entry) = state.pages.get(page) {
+                self.mark_changed(&mut state, page, entry)?;
                 let len_bytes = (edge.end - edge.start) as usize;
                 let slice = self.frames.slice(entry.number(), PAGE_SIZE as usize);
                 if let Ok(part) = slice.subslice(within, len_bytes) {
                     zero(&part);
                 }
-                state.pages.set_flags(page, EntryFlags::DIRTY);
                 return Ok(());
             }
             if page >= pages_of(state.source_end) {
@@ -587,14 +597,12 @@ impl PageCache {
     }
 
     fn punch_pages(&self, pages: Range<u64>) -> Result<(), Errno> {
-        let mut removed = FrameBatch::new(&self.frames);
-        {
+        let removed = {
             let mut state = self.state.write();
             state.generation += 1;
-            state.pages.take(pages.clone(), &mut removed, |_, _| true);
-        }
+            self.remove(&mut state, pages.clone(), |_, _| true)
+        };
         self.unmap(pages.clone(), false);
-        self.uncount(removed.len());
         drop(removed);
         // Below the end of the source a hole must be a page of zeroes: an absent page would be fetched again.
         let source_pages = pages_of(self.state.read().source_end);
@@ -620,26 +628,58 @@ impl PageCache {
         if self.source.is_some() { CacheKind::File } else { CacheKind::Shared }
     }
 
-    fn charge(&self, pages: u64) -> Result<(), Errno> {
-        if let Some(budget) = &self.budget {
-            budget.charge(pages)?;
+    /// Takes `pages` for which `wanted` holds out of the cache. The frames must stay until they are unmapped.
+    fn remove(
+        &self,
+        state: &mut State,
+        pages: Range<u64>,
+        wanted: impl FnMut(u64, Entry) -> bool,
+    ) -> FrameBatch {
+        let mut removed = FrameBatch::new(&self.frames);
+        let changed_before = state.pages.marked_len();
+        state.pages.take(pages, &mut removed, wanted);
+        self.uncharge(changed_before - state.pages.marked_len());
+        self.frames.count_cached(self.kind(), -(removed.len() as i64));
+        removed
+    }
+
+    /// Makes an entry count as changed, if it does not yet.
+    fn mark_changed(&self, state: &mut State, page: u64, entry: Entry) -> Result<(), Errno> {
+        if !entry.has(EntryFlags::DIRTY) {
+            self.charge(1)?;
+            state.pages.set_flags(page, EntryFlags::DIRTY);
         }
-        self.frames.count_cached(self.kind(), pages as i64);
         Ok(())
     }
 
-    fn uncount(&self, pages: usize) {
-        if let Some(budget) = &self.budget {
-            budget.uncharge(pages as u64);
+    /// Zeroes what follows byte `end` in its page, if that is in memory.
+    fn zero_tail(&self, state: &State, end: u64) {
+        let (page, within) = locate(end);
+        if within > 0
+            && let Some(entry) = state.pages.get(page)
+        {
+            zero_from(&self.frames, entry.number(), within);
         }
-        self.frames.count_cached(self.kind(), -(pages as i64));
+    }
+
+    /// Pages of a host file that are as they were cost its file system nothing.
+    fn charge(&self, pages: u64) -> Result<(), Errno> {
+        self.budget.as_ref().map_or(Ok(()), |budget| budget.charge(pages))
+    }
+
+    fn uncharge(&self, pages: u64) {
+        if let Some(budget) = &self.budget {
+            budget.uncharge(pages);
+        }
     }
 }
 
 impl Drop for PageCache {
     fn drop(&mut self) {
-        let pages = self.state.get_mut().pages.len();
-        self.uncount(pages as usize);
+        let pages = &self.state.get_mut().pages;
+        let (all, changed) = (pages.len(), pages.marked_len());
+        self.uncharge(changed);
+        self.frames.count_cached(self.kind(), -(all as i64));
     }
 }
 
@@ -650,40 +690,24 @@ impl Reclaim for PageCache {
             drop(mappers);
             live.iter().for_each(|mapper| mapper.try_unmap_cached(self.id));
         }
-        let mut removed = FrameBatch::new(&self.frames);
-        if let Some(mut state) = self.state.try_write() {
-            let mut left = wanted;
-            let (source_pages, mut hand) = (pages_of(state.source_end), state.hand);
-            for pages in [hand..source_pages, 0..hand.min(source_pages)] {
-                state.pages.take(pages, &mut removed, |page, entry| {
-                    let is_clean = !entry.has(EntryFlags::DIRTY);
-                    let is_wanted = left > 0 && is_clean && self.frames.is_exclusive(entry.number());
-                    if is_wanted {
-                        left -= 1;
-                        hand = page + 1;
-                    }
-                    is_wanted
-                });
-            }
-            state.hand = hand;
+        let Some(mut state) = self.state.try_write() else { return 0 };
+        let mut left = wanted;
+        let (source_pages, mut hand) = (pages_of(state.source_end), state.hand);
+        let mut freed = 0;
+        for pages in [hand..source_pages, 0..hand.min(source_pages)] {
+            let removed = self.remove(&mut state, pages, |page, entry| {
+                let is_clean = !entry.has(EntryFlags::DIRTY);
+                let is_wanted = left > 0 && is_clean && self.frames.is_exclusive(entry.number());
+                if is_wanted {
+                    left -= 1;
+                    hand = page + 1;
+                }
+                is_wanted
+            });
+            freed += removed.len();
         }
-        self.uncount(removed.len());
-        removed.len()
-    }
-}
-
-impl State {
-    /// Zeroes what follows byte `end` in its page, if that is in memory.
-    fn zero_tail(&mut self, frames: &FrameAllocator, end: u64) {
-        let (page, within) = locate(end);
-        if within > 0
-            && let Some(entry) = self.pages.get(page)
-        {
-            zero_from(frames, entry.number(), within);
-            if page < pages_of(self.source_end) {
-                self.pages.set_flags(page, EntryFlags::DIRTY);
-            }
-        }
+        state.hand = hand;
+        freed
     }
 }
 

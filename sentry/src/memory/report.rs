@@ -1,5 +1,8 @@
 //! What `/proc/PID/maps`, `smaps` and `statm` tell of an address space.
 
+use std::sync::Arc;
+
+use super::MappedFile;
 use super::manager::{MemoryManager, State};
 use super::mapping::{Contents, Mapping, MappingFlags};
 use super::request::Protection;
@@ -53,8 +56,17 @@ pub struct MemorySizes {
 impl MemoryManager {
     /// All mappings, by address.
     pub fn mappings(&self) -> Vec<MappingInfo> {
-        let state = self.state().read();
-        state.mappings.iter().map(|mapping| state.describe(mapping)).collect()
+        let mut described = {
+            let state = self.state().read();
+            state.mappings.iter().map(|mapping| state.describe(mapping)).collect::<Vec<_>>()
+        };
+        // Files have locks of their own: they are asked with none held here.
+        for (info, file) in &mut described {
+            if let Some(file) = file {
+                (info.device, info.inode, info.name) = (file.device(), file.inode(), file.path());
+            }
+        }
+        described.into_iter().map(|(info, _)| info).collect()
     }
 
     /// How large everything is.
@@ -66,7 +78,7 @@ impl MemoryManager {
         MemorySizes {
             total_pages: state.mappings.total_pages(),
             resident_pages: state.pages.len(),
-            private_pages: state.pages.private_len(),
+            private_pages: state.pages.marked_len(),
             locked_pages: state.mappings.locked_pages(),
             code_pages: sum(&|mapping| {
                 mapping.protection.contains(Protection::EXECUTE)
@@ -79,42 +91,37 @@ impl MemoryManager {
 }
 
 impl State {
-    fn describe(&self, mapping: &Mapping) -> MappingInfo {
+    fn describe(&self, mapping: &Mapping) -> (MappingInfo, Option<Arc<dyn MappedFile>>) {
         let (mut resident_pages, mut private_pages) = (0, 0);
         for (_, entry) in self.pages.range(mapping.pages.clone()) {
             resident_pages += 1;
             private_pages += u64::from(entry.has(EntryFlags::PRIVATE));
         }
-        let (mut device, mut inode, mut offset) = ((0, 0), 0, 0);
-        let name = match &mapping.contents {
-            Contents::Anonymous => self.name_of_anonymous(mapping).to_vec(),
-            Contents::Frames { name, .. } => name.as_bytes().to_vec(),
-            Contents::Cache { attachment, first, file } => {
-                offset = first << PAGE_SHIFT;
-                match file {
-                    Some(file) => {
-                        (device, inode) = (file.device(), file.inode());
-                        file.path()
-                    }
-                    None => {
-                        (device, inode) = ((0, 1), attachment.cache().id());
-                        b"/dev/zero (deleted)".to_vec()
-                    }
-                }
-            }
-        };
-        MappingInfo {
+        let mut info = MappingInfo {
             range: mapping.range(),
             protection: mapping.protection,
             max_protection: mapping.max_protection,
             flags: mapping.flags,
-            offset,
-            device,
-            inode,
-            name,
+            offset: 0,
+            device: (0, 0),
+            inode: 0,
+            name: Vec::new(),
             resident_pages,
             private_pages,
+        };
+        let mut behind = None;
+        match &mapping.contents {
+            Contents::Anonymous => info.name = self.name_of_anonymous(mapping).to_vec(),
+            Contents::Frames { name, .. } => info.name = name.as_bytes().to_vec(),
+            Contents::Cache { attachment, first, file } => {
+                info.offset = first << PAGE_SHIFT;
+                // What Linux calls shared anonymous memory; a file's own name comes later.
+                (info.device, info.inode) = ((0, 1), attachment.cache().id());
+                info.name = b"/dev/zero (deleted)".to_vec();
+                behind = file.clone();
+            }
         }
+        (info, behind)
     }
 
     fn name_of_anonymous(&self, mapping: &Mapping) -> &'static [u8] {

@@ -22,6 +22,8 @@ bitflags::bitflags! {
         const EXCLUSIVE = 1 << 30;
         /// In a cache: the contents are not what the file's source would give.
         const DIRTY = 1 << 29;
+        /// Tables count the entries that have one of these.
+        const MARKED = Self::PRIVATE.bits() | Self::DIRTY.bits();
     }
 }
 
@@ -56,7 +58,7 @@ pub(super) struct FrameTable {
     frames: Arc<FrameAllocator>,
     leaves: BTreeMap<u64, Box<Leaf>>,
     len: u64,
-    private_len: u64,
+    marked_len: u64,
 }
 
 struct Leaf {
@@ -67,7 +69,7 @@ struct Leaf {
 impl FrameTable {
     /// An empty table.
     pub(super) fn new(frames: &Arc<FrameAllocator>) -> Self {
-        Self { frames: frames.clone(), leaves: BTreeMap::new(), len: 0, private_len: 0 }
+        Self { frames: frames.clone(), leaves: BTreeMap::new(), len: 0, marked_len: 0 }
     }
 
     /// Pages in the table.
@@ -75,9 +77,9 @@ impl FrameTable {
         self.len
     }
 
-    /// Pages in the table that are [`EntryFlags::PRIVATE`].
-    pub(super) fn private_len(&self) -> u64 {
-        self.private_len
+    /// Pages in the table that are [`EntryFlags::MARKED`]: private ones in an address space, changed ones in a cache.
+    pub(super) fn marked_len(&self) -> u64 {
+        self.marked_len
     }
 
     /// The entry of `page`.
@@ -93,13 +95,13 @@ impl FrameTable {
         let index = page % LEAF_PAGES;
         let old = std::mem::replace(&mut leaf.entries[index as usize], entry);
         if leaf.present & (1 << index) != 0 {
-            self.private_len -= u64::from(old.has(EntryFlags::PRIVATE));
+            self.marked_len -= u64::from(old.has(EntryFlags::MARKED));
             displaced.push(old.number());
         } else {
             leaf.present |= 1 << index;
             self.len += 1;
         }
-        self.private_len += u64::from(entry.has(EntryFlags::PRIVATE));
+        self.marked_len += u64::from(entry.has(EntryFlags::MARKED));
     }
 
     /// Changes the flags of `page`, if it is there.
@@ -108,9 +110,9 @@ impl FrameTable {
         let index = page % LEAF_PAGES;
         if leaf.present & (1 << index) != 0 {
             let entry = &mut leaf.entries[index as usize];
-            self.private_len -= u64::from(entry.has(EntryFlags::PRIVATE));
+            self.marked_len -= u64::from(entry.has(EntryFlags::MARKED));
             *entry = entry.with(flags);
-            self.private_len += u64::from(entry.has(EntryFlags::PRIVATE));
+            self.marked_len += u64::from(entry.has(EntryFlags::MARKED));
         }
     }
 
@@ -197,7 +199,7 @@ impl FrameTable {
                 if remove(number * LEAF_PAGES + index, entry) {
                     leaf.present &= !(1 << index);
                     self.len -= 1;
-                    self.private_len -= u64::from(entry.has(EntryFlags::PRIVATE));
+                    self.marked_len -= u64::from(entry.has(EntryFlags::MARKED));
                 }
             }
             if leaf.present == 0 {
@@ -280,7 +282,7 @@ mod tests {
         let (frames, mut table) = table_of(&[0, 1, 100]);
         let mut taken = FrameBatch::new(&frames);
         assert_eq!(table.take(0..100, &mut taken, |page, _| page != 0), Some(1..2));
-        assert_eq!((taken.len(), table.len(), table.private_len()), (1, 2, 2));
+        assert_eq!((taken.len(), table.len(), table.marked_len()), (1, 2, 2));
         assert_eq!(frames.free_frames(), 1024 - 3);
         drop(taken);
         drop(table);

@@ -42,20 +42,26 @@ const SECBIT_KEEP_CAPS: u32 = 1 << 4;
 
 fn getresuid(task: &mut CurrentTask, [real, effective, saved, ..]: [u64; 6]) -> Result<usize, Errno> {
     let credentials = task.credentials();
-    write_ids(task, [
-        (real, credentials.real_uid),
-        (effective, credentials.effective_uid),
-        (saved, credentials.saved_uid),
-    ])
+    write_ids(
+        task,
+        [
+            (real, credentials.real_uid),
+            (effective, credentials.effective_uid),
+            (saved, credentials.saved_uid),
+        ],
+    )
 }
 
 fn getresgid(task: &mut CurrentTask, [real, effective, saved, ..]: [u64; 6]) -> Result<usize, Errno> {
     let credentials = task.credentials();
-    write_ids(task, [
-        (real, credentials.real_gid),
-        (effective, credentials.effective_gid),
-        (saved, credentials.saved_gid),
-    ])
+    write_ids(
+        task,
+        [
+            (real, credentials.real_gid),
+            (effective, credentials.effective_gid),
+            (saved, credentials.saved_gid),
+        ],
+    )
 }
 
 fn write_ids(task: &CurrentTask, ids: [(u64, u32); 3]) -> Result<usize, Errno> {
@@ -129,7 +135,8 @@ fn change_real_and_effective(
     is_privileged: bool,
 ) -> Result<[u32; 3], Errno> {
     let may_be_real = is_privileged || [UNCHANGED, old_real, old_effective].contains(&real);
-    let may_be_effective = is_privileged || [UNCHANGED, old_real, old_effective, old_saved].contains(&effective);
+    let may_be_effective =
+        is_privileged || [UNCHANGED, old_real, old_effective, old_saved].contains(&effective);
     if !may_be_real || !may_be_effective {
         return Err(Errno::EPERM);
     }
@@ -299,15 +306,16 @@ fn capset(task: &mut CurrentTask, [header, data, ..]: [u64; 6]) -> Result<usize,
     }
     let mut sets = [0u64; 3];
     for word in 0..words {
-        let values: [u32; 3] = task.memory().read_object(VirtualAddress(data.wrapping_add(12 * word as u64)))?;
+        let values: [u32; 3] =
+            task.memory().read_object(VirtualAddress(data.wrapping_add(12 * word as u64)))?;
         for (set, value) in sets.iter_mut().zip(values) {
             *set |= u64::from(value) << (32 * word);
         }
     }
     let [effective, permitted, inheritable] = sets.map(Capabilities::from_bits_truncate);
     let old = task.credentials();
-    let may_inherit = old.inheritable
-        | if old.has(Capabilities::SETPCAP) { old.bounding } else { old.permitted };
+    let may_inherit =
+        old.inheritable | if old.has(Capabilities::SETPCAP) { old.bounding } else { old.permitted };
     if !old.permitted.contains(permitted)
         || !permitted.contains(effective)
         || !may_inherit.contains(inheritable)

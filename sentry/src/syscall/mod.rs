@@ -3,13 +3,35 @@
 //! A handler only decodes: it copies arguments in, calls the subsystem that does the work, and copies results
 //! out. It reaches its task through the `&mut` that it is given and through nothing else.
 
+mod attributes;
+mod descriptor;
+mod directory;
+mod epoll;
+mod eventfd;
+mod futex;
 mod identity;
+mod lock;
+mod memory;
+mod mount;
+mod open;
+mod path;
+mod pipe;
+mod place;
+mod poll;
 mod process;
+mod readwrite;
 mod resource;
+mod signal;
+mod socket;
+mod space;
+mod stat;
 mod system;
 mod table;
+mod time;
 pub(crate) mod trace;
-
+mod transfer;
+mod user_buffers;
+mod xattr;
 
 use crate::Errno;
 use crate::task::CurrentTask;

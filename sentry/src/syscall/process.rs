@@ -10,8 +10,8 @@ use crate::fs::{FileKind, Resolver};
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::task::{
-    ChildEvent, CloneFlags, CloneRequest, CurrentTask, ExecRequest, ExitStatus, Tid, WaitOptions, WaitSelector,
-    Waited,
+    ChildEvent, CloneFlags, CloneRequest, CurrentTask, ExecRequest, ExitStatus, Tid, WaitOptions,
+    WaitSelector, Waited,
 };
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
@@ -39,7 +39,10 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
 /// Most strings in an argument list or environment: each costs at least a pointer and a NUL of the 6 MiB allowed.
 const MAX_STRINGS: usize = crate::loader::MAX_STRINGS_BYTES as usize / 9;
 
-fn clone(task: &mut CurrentTask, [flags, stack, parent_tid, child_tid, tls, _]: [u64; 6]) -> Result<usize, Errno> {
+fn clone(
+    task: &mut CurrentTask,
+    [flags, stack, parent_tid, child_tid, tls, _]: [u64; 6],
+) -> Result<usize, Errno> {
     let request = CloneRequest {
         flags: CloneFlags::from_bits(flags & 0xffff_ff00).ok_or(Errno::EINVAL)?,
         exit_signal: (flags & 0xff) as i32,
@@ -82,8 +85,19 @@ const CLONE_ARGS_MIN_BYTES: usize = 64;
 
 fn clone3(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize, Errno> {
     let words: [u64; CLONE_ARGS_WORDS] = read_extensible(task, address, len, CLONE_ARGS_MIN_BYTES)?;
-    let [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup] =
-        words;
+    let [
+        flags,
+        pidfd,
+        child_tid,
+        parent_tid,
+        exit_signal,
+        stack,
+        stack_size,
+        tls,
+        set_tid,
+        set_tid_size,
+        cgroup,
+    ] = words;
     let flags = CloneFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
     if flags.intersects(CloneFlags::DETACHED) || exit_signal > 64 {
         return Err(Errno::EINVAL);
@@ -94,7 +108,10 @@ fn clone3(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize,
     if is_signal_pointless || is_stack_torn || is_set_tid_torn {
         return Err(Errno::EINVAL);
     }
-    if !flags.contains(CloneFlags::PIDFD) && pidfd != 0 && flags.contains(CloneFlags::PARENT_SETTID) && pidfd == parent_tid
+    if !flags.contains(CloneFlags::PIDFD)
+        && pidfd != 0
+        && flags.contains(CloneFlags::PARENT_SETTID)
+        && pidfd == parent_tid
         || cgroup != 0 && !flags.contains(CloneFlags::INTO_CGROUP)
     {
         return Err(Errno::EINVAL);
@@ -128,7 +145,12 @@ fn read_wanted_numbers(task: &CurrentTask, address: u64, count: u64) -> Result<V
 }
 
 /// Reads a structure whose size the caller gives: a shorter one ends in zeroes, a longer one must (`man 2 clone`, E2BIG).
-fn read_extensible<T: UserObject>(task: &CurrentTask, address: u64, len: u64, min_bytes: usize) -> Result<T, Errno> {
+fn read_extensible<T: UserObject>(
+    task: &CurrentTask,
+    address: u64,
+    len: u64,
+    min_bytes: usize,
+) -> Result<T, Errno> {
     let len = usize::try_from(len).map_err(|_| Errno::E2BIG)?;
     if len > crate::platform::PAGE_SIZE as usize {
         return Err(Errno::E2BIG);
@@ -212,10 +234,11 @@ fn read_strings(task: &CurrentTask, array: u64) -> Result<Vec<Vec<u8>>, Errno> {
             return Ok(strings);
         }
         let max_len = crate::loader::MAX_ARGUMENT_BYTES;
-        let string = task.memory().read_c_string(VirtualAddress(pointer), max_len).map_err(|error| match error {
-            Errno::ENAMETOOLONG => Errno::E2BIG,
-            error => error,
-        })?;
+        let string =
+            task.memory().read_c_string(VirtualAddress(pointer), max_len).map_err(|error| match error {
+                Errno::ENAMETOOLONG => Errno::E2BIG,
+                error => error,
+            })?;
         total += string.len() as u64 + 9;
         strings.push(string);
         if strings.len() > MAX_STRINGS || total > crate::loader::MAX_STRINGS_BYTES {
@@ -282,7 +305,9 @@ fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6])
         _ => return Err(Errno::EINVAL),
     };
     let waited = task.wait_for_child(selector, options)?;
-    if usage != 0 && let Some(waited) = &waited {
+    if usage != 0
+        && let Some(waited) = &waited
+    {
         super::resource::write_usage(task, usage, waited.usage)?;
     }
     if info != 0 {
@@ -355,4 +380,3 @@ fn setpgid(task: &mut CurrentTask, [pid, process_group, ..]: [u64; 6]) -> Result
 fn setsid(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
     task.kernel().tasks().set_session(task.task()).map(number)
 }
-

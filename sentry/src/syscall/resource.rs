@@ -65,7 +65,12 @@ fn prlimit64(task: &mut CurrentTask, [pid, resource, new, old, ..]: [u64; 6]) ->
     Ok(0)
 }
 
-fn set_limit(task: &CurrentTask, group: &Arc<ThreadGroup>, resource: Resource, limit: Limit) -> Result<(), Errno> {
+fn set_limit(
+    task: &CurrentTask,
+    group: &Arc<ThreadGroup>,
+    resource: Resource,
+    limit: Limit,
+) -> Result<(), Errno> {
     let may_raise = task.credentials().has(Capabilities::SYS_RESOURCE);
     /// Linux's `fs.nr_open`.
     const MAX_OPEN_FILES: u64 = 1 << 20;
@@ -216,7 +221,10 @@ fn sched_getscheduler(task: &mut CurrentTask, [pid, ..]: [u64; 6]) -> Result<usi
     find(task, pid).map(|_| uapi::SCHED_NORMAL as usize)
 }
 
-fn sched_setscheduler(task: &mut CurrentTask, [pid, policy, parameter, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn sched_setscheduler(
+    task: &mut CurrentTask,
+    [pid, policy, parameter, ..]: [u64; 6],
+) -> Result<usize, Errno> {
     find(task, pid)?;
     let priority: i32 = task.memory().read_object(VirtualAddress(parameter))?;
     let policy = policy as u32 & !uapi::SCHED_RESET_ON_FORK;

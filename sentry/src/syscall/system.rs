@@ -160,7 +160,10 @@ fn arch_prctl(task: &mut CurrentTask, [code, address, ..]: [u64; 6]) -> Result<u
     Ok(0)
 }
 
-fn prctl(task: &mut CurrentTask, [option, argument, third, fourth, fifth, _]: [u64; 6]) -> Result<usize, Errno> {
+fn prctl(
+    task: &mut CurrentTask,
+    [option, argument, third, fourth, fifth, _]: [u64; 6],
+) -> Result<usize, Errno> {
     let group = task.thread_group().clone();
     let me = task.task().clone();
     let rest_is_zero = third == 0 && fourth == 0 && fifth == 0;
@@ -283,7 +286,9 @@ fn ambient(task: &CurrentTask, operation: u64, number: u64) -> Result<usize, Err
         pr::PR_CAP_AMBIENT_CLEAR_ALL => {
             change_credentials(task, |credentials| credentials.ambient = Capabilities::empty());
         }
-        pr::PR_CAP_AMBIENT_IS_SET => return Ok(usize::from(credentials.ambient.contains(capability(number)?))),
+        pr::PR_CAP_AMBIENT_IS_SET => {
+            return Ok(usize::from(credentials.ambient.contains(capability(number)?)));
+        }
         pr::PR_CAP_AMBIENT_RAISE => {
             let capability = capability(number)?;
             const NO_CAP_AMBIENT_RAISE: u32 = 1 << 6;
@@ -304,7 +309,7 @@ fn ambient(task: &CurrentTask, operation: u64, number: u64) -> Result<usize, Err
 }
 
 /// A barrier on every CPU that runs the sandbox: the host interrupts them, in guest mode too (`man 2 membarrier`).
-fn membarrier(task: &mut CurrentTask, [command, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn membarrier(_: &mut CurrentTask, [command, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
     const QUERY: u32 = 0;
     const GLOBAL: u32 = 1;
     const PRIVATE_EXPEDITED: u32 = 1 << 3;

@@ -11,10 +11,31 @@ const LEN: usize = 512;
 
 /// The handlers of every subject.
 const SUBJECTS: &[&[(Sysno, Handler)]] = &[
+    super::attributes::HANDLERS,
+    super::descriptor::HANDLERS,
+    super::directory::HANDLERS,
+    super::epoll::HANDLERS,
+    super::eventfd::HANDLERS,
+    super::futex::HANDLERS,
     super::identity::HANDLERS,
+    super::lock::HANDLERS,
+    super::memory::HANDLERS,
+    super::mount::HANDLERS,
+    super::open::HANDLERS,
+    super::path::HANDLERS,
+    super::pipe::HANDLERS,
+    super::poll::HANDLERS,
     super::process::HANDLERS,
+    super::readwrite::HANDLERS,
     super::resource::HANDLERS,
+    super::signal::HANDLERS,
+    super::socket::HANDLERS,
+    super::space::HANDLERS,
+    super::stat::HANDLERS,
     super::system::HANDLERS,
+    super::time::HANDLERS,
+    super::transfer::HANDLERS,
+    super::xattr::HANDLERS,
 ];
 
 static TABLE: [Option<Handler>; LEN] = build();

@@ -26,7 +26,11 @@ impl Tracer {
 }
 
 /// Serves a system call and writes it down.
-pub(crate) fn dispatch_traced(task: &mut CurrentTask, number: u64, arguments: [u64; 6]) -> Result<usize, Errno> {
+pub(crate) fn dispatch_traced(
+    task: &mut CurrentTask,
+    number: u64,
+    arguments: [u64; 6],
+) -> Result<usize, Errno> {
     let started = std::time::Instant::now();
     let name = usize::try_from(number).ok().and_then(Sysno::new).map_or("?", |number| number.name());
     let id = task.task().root_number();

@@ -161,7 +161,14 @@ impl CurrentTask {
             wanted_numbers: request.wanted_numbers.clone(),
             signal_mask: task.signals.lock().mask,
             signal_stack: if keeps_signal_stack { self.signal_stack } else { AlternateStack::default() },
-            image: TaskImage { registers, segment_bases, extended_state, memory, name: task.name(), executable: task.executable() },
+            image: TaskImage {
+                registers,
+                segment_bases,
+                extended_state,
+                memory,
+                name: task.name(),
+                executable: task.executable(),
+            },
             fs_context: if has(CloneFlags::FS) { fs_context } else { fs_context.duplicate() },
             descriptors: if has(CloneFlags::FILES) { descriptors } else { descriptors.duplicate() },
             credentials: task.credentials(),
@@ -204,7 +211,13 @@ impl CurrentTask {
     }
 
     /// Stores the new task's number where the flags want it. As on Linux, a bad address is not an error.
-    fn store_numbers(&self, request: &CloneRequest, child: &Task, number: Tid, child_memory: &Arc<MemoryManager>) {
+    fn store_numbers(
+        &self,
+        request: &CloneRequest,
+        child: &Task,
+        number: Tid,
+        child_memory: &Arc<MemoryManager>,
+    ) {
         if request.flags.contains(CloneFlags::PARENT_SETTID) {
             let _ = self.memory().write_object(VirtualAddress(request.parent_tid), &number.0);
         }

@@ -13,7 +13,7 @@ use crate::kernel::Kernel;
 use crate::limits::Resource;
 use crate::memory::MemoryManager;
 use crate::platform::{Context, Registers, VirtualAddress};
-use crate::signal::{AlternateStack, SignalSet};
+use crate::signal::{AlternateStack, SignalSet, TrapState};
 use crate::wait::{Events, WaitQueue};
 
 /// A task as its own thread sees it. System call handlers get it by `&mut`, and reach everything through it.
@@ -30,8 +30,12 @@ pub struct CurrentTask {
     pub(crate) saved_signal_mask: Option<SignalSet>,
     /// sigaltstack(2).
     pub(crate) signal_stack: AlternateStack,
+    /// The last exception, which a handler finds in its frame.
+    pub(super) trap: TrapState,
     /// The address of the task's memory, kept here so that a system call takes no lock for it.
     pub(super) memory: Arc<MemoryManager>,
+    /// What reads and writes move data through, kept from one call to the next.
+    pub(super) buffer: Vec<u8>,
     /// The next thing that the run loop does.
     pub(super) state: super::run::State,
 }
@@ -100,6 +104,23 @@ impl CurrentTask {
     /// The platform's execution state: signal frames and ptrace read and edit it.
     pub(crate) fn context(&mut self) -> &mut dyn Context {
         &mut *self.context
+    }
+
+    /// A buffer of at least `len_bytes` to move data through, with whatever is in it.
+    pub(crate) fn take_buffer(&mut self, len_bytes: usize) -> Vec<u8> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if buffer.len() < len_bytes {
+            buffer.resize(len_bytes, 0);
+        }
+        buffer
+    }
+
+    /// Gives the buffer back for the next call, unless it is large.
+    pub(crate) fn return_buffer(&mut self, buffer: Vec<u8>) {
+        const MAX_KEPT_LEN: usize = 64 * 1024;
+        if buffer.len() <= MAX_KEPT_LEN {
+            self.buffer = buffer;
+        }
     }
 
     /// Copies a NUL-terminated path from user memory.

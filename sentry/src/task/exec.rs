@@ -106,13 +106,12 @@ impl CurrentTask {
         task.group.replace_signal_actions(actions);
         self.signal_stack = AlternateStack::default();
         self.restart = None;
-        task.group.timers.clear();
+        task.group.timers.posix.clear();
 
         let old = task.credentials();
         let new = loader::credentials_after_exec(&old, program.set_uid, program.set_gid);
-        let is_dumpable = !program.is_unreadable
-            && new.effective_uid == new.real_uid
-            && new.effective_gid == new.real_gid;
+        let is_dumpable =
+            !program.is_unreadable && new.effective_uid == new.real_uid && new.effective_gid == new.real_gid;
         task.group.is_dumpable.store(is_dumpable, Ordering::Relaxed);
         if new != *old {
             task.set_credentials(new);

@@ -49,12 +49,17 @@ impl TaskSet {
         if !is_leader {
             tree.remove_task(task.id);
         }
+        let mut has_completed_stop = false;
         if is_last {
+            task.group.timers.clear();
             tree.end_process(id, group_status);
         } else {
-            task.group.group_stop_lost_a_task();
+            has_completed_stop = task.group.lost_a_task(task);
         }
         drop(tree);
+        if has_completed_stop {
+            task.group.report_completed_stop(self);
+        }
         task.group.changes.notify(Events::IN);
     }
 
@@ -84,9 +89,12 @@ impl TaskSet {
                 namespace.tasks.insert(tid, task.id);
             }
         }
-        let children = tree.groups.get(&task.group.id()).map(|node| node.children.clone()).unwrap_or_default();
+        let children =
+            tree.groups.get(&task.group.id()).map(|node| node.children.clone()).unwrap_or_default();
         for child in children {
-            if let Some(node) = tree.groups.get_mut(&child).filter(|node| node.parent_task == Some(old_leader)) {
+            if let Some(node) =
+                tree.groups.get_mut(&child).filter(|node| node.parent_task == Some(old_leader))
+            {
                 node.parent_task = Some(task.id);
             }
         }
@@ -108,8 +116,11 @@ impl Tree {
 
     /// Sends their PR_SET_PDEATHSIG to the children that `parent` made.
     fn signal_death_of_parent(&mut self, parent: TaskId) {
-        let Some(group) = self.tasks.get(&parent).and_then(|node| self.groups.get(&node.group)) else { return };
-        let mut successor = group.tasks.iter().copied().find(|id| !self.tasks.get(id).is_none_or(|node| node.has_exited));
+        let Some(group) = self.tasks.get(&parent).and_then(|node| self.groups.get(&node.group)) else {
+            return;
+        };
+        let mut successor =
+            group.tasks.iter().copied().find(|id| !self.tasks.get(id).is_none_or(|node| node.has_exited));
         for child in group.children.clone() {
             let Some(node) = self.groups.get_mut(&child) else { continue };
             if node.parent_task != Some(parent) {
@@ -180,7 +191,9 @@ impl Tree {
         let Some(node) = self.groups.get(&leaving) else { return };
         let session = node.session;
         let mut candidates = vec![node.process_group];
-        candidates.extend(node.children.iter().filter_map(|child| self.groups.get(child)).map(|node| node.process_group));
+        candidates.extend(
+            node.children.iter().filter_map(|child| self.groups.get(child)).map(|node| node.process_group),
+        );
         for process_group in candidates {
             let Some(node) = self.process_groups.get(&process_group) else { continue };
             let others: Vec<_> = node.members.iter().copied().filter(|member| *member != leaving).collect();
@@ -260,7 +273,8 @@ impl Tree {
             }
         }
         let namespace_id = node.group.pid_namespace().id();
-        let is_over = self.namespaces.get(&namespace_id).is_some_and(|node| node.is_exiting && node.tasks.is_empty());
+        let is_over =
+            self.namespaces.get(&namespace_id).is_some_and(|node| node.is_exiting && node.tasks.is_empty());
         if is_over {
             self.namespaces.remove(&namespace_id);
         }

@@ -11,7 +11,12 @@ impl TaskSet {
     ///
     /// # Errors
     /// ESRCH, EACCES, EPERM, EINVAL as the manual page has them.
-    pub(crate) fn set_process_group(&self, caller: &Task, process: Tid, process_group: Tid) -> Result<(), Errno> {
+    pub(crate) fn set_process_group(
+        &self,
+        caller: &Task,
+        process: Tid,
+        process_group: Tid,
+    ) -> Result<(), Errno> {
         if process_group.0 < 0 {
             return Err(Errno::EINVAL);
         }
@@ -83,7 +88,11 @@ impl TaskSet {
     }
 
     /// What `namespace` calls the process group and the session of `group`.
-    pub(crate) fn process_group_and_session(&self, group: &ThreadGroup, namespace: &PidNamespace) -> (Tid, Tid) {
+    pub(crate) fn process_group_and_session(
+        &self,
+        group: &ThreadGroup,
+        namespace: &PidNamespace,
+    ) -> (Tid, Tid) {
         let tree = self.tree.read();
         let namespace = namespace.id();
         tree.groups.get(&group.id()).map_or((Tid(0), Tid(0)), |node| {
@@ -119,7 +128,11 @@ impl TaskSet {
 
     /// What the reaped children of `group` used.
     pub(crate) fn children_usage(&self, group: &ThreadGroup) -> ResourceUsage {
-        self.tree.read().groups.get(&group.id()).map_or_else(ResourceUsage::default, |node| node.children_usage)
+        self.tree
+            .read()
+            .groups
+            .get(&group.id())
+            .map_or_else(ResourceUsage::default, |node| node.children_usage)
     }
 }
 

@@ -19,8 +19,11 @@ mod block;
 mod caller;
 mod clone;
 mod current;
+mod deliver;
 mod exec;
 mod exit;
+mod futex;
+mod group_stop;
 mod id;
 mod job_control;
 mod pid_namespace;
@@ -32,6 +35,8 @@ mod start;
 mod status;
 #[expect(clippy::module_inception, reason = "a task is what this room is about")]
 mod task;
+#[cfg(test)]
+mod tests;
 mod thread_group;
 mod tid_allocator;
 mod tree;
@@ -44,6 +49,7 @@ pub(crate) use clone::{CloneFlags, CloneRequest};
 pub use current::CurrentTask;
 pub(crate) use current::Restart;
 pub(crate) use exec::ExecRequest;
+pub(crate) use futex::UserWord;
 pub use id::{GroupId, NamespaceId, TaskId, Tid};
 pub use pid_namespace::PidNamespace;
 pub use process_source::TaskSource;

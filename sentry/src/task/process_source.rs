@@ -13,7 +13,7 @@ use crate::fs::proc::{
 };
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::kernel::{Kernel, RELEASE, VERSION};
-use crate::limits::{Resource, RESOURCE_COUNT};
+use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
 
@@ -294,7 +294,8 @@ impl Process for TaskView {
         let tree = self.task.kernel.tasks().tree.read();
         let Some(group) = tree.groups.get(&self.task.group.id()) else { return Vec::new() };
         let nodes = group.tasks.iter().filter_map(|id| tree.tasks.get(id));
-        let mut ids: Vec<i32> = nodes.map(|node| Tree::number_in(&node.numbers, self.namespace.id()).0).collect();
+        let mut ids: Vec<i32> =
+            nodes.map(|node| Tree::number_in(&node.numbers, self.namespace.id()).0).collect();
         ids.sort_unstable();
         ids
     }
@@ -348,7 +349,8 @@ fn mapping_status(mapping: crate::memory::MappingInfo) -> MappingStatus {
     MappingStatus {
         start: mapping.range.start.0,
         end: mapping.range.end.0,
-        access: [Access::READ, Access::WRITE, Access::EXECUTE].map(|access| mapping.protection.contains(access)),
+        access: [Access::READ, Access::WRITE, Access::EXECUTE]
+            .map(|access| mapping.protection.contains(access)),
         is_shared: mapping.flags.contains(MappingFlags::SHARED),
         offset: mapping.offset,
         file: (DeviceNumber { major, minor }, mapping.inode),

@@ -22,7 +22,7 @@ use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
 use crate::namespace::UtsNamespace;
 use crate::platform::{Context, Registers, SegmentBases};
-use crate::signal::{AlternateStack, SignalSet};
+use crate::signal::{AlternateStack, SignalSet, TrapState};
 
 /// Host stack of a task's thread. Handlers do not recurse and keep large buffers on the heap.
 const STACK_BYTES: usize = 512 << 10;
@@ -79,7 +79,7 @@ pub struct TaskConfig {
     /// Where its number is cleared and a futex woken when it exits; 0 for nowhere.
     pub clear_child_tid: u64,
     /// Who sleeps until it executes a program or exits (CLONE_VFORK).
-    pub(super) vfork: Option<Arc<VforkCompletion>>,
+    pub(crate) vfork: Option<Arc<VforkCompletion>>,
 }
 
 /// What a new task's thread takes with it.
@@ -110,7 +110,8 @@ impl TaskSet {
             root_number: AtomicI32::new(0),
             waiter: Arc::default(),
             interrupter: Mutex::default(),
-            is_interrupted: AtomicBool::new(false),
+            // A stop or a signal of the group may have come before the task was part of it.
+            is_interrupted: AtomicBool::new(true),
             is_asleep: AtomicBool::new(false),
             has_stopped: AtomicBool::new(false),
             signals: Mutex::new(TaskSignals { mask: config.signal_mask, ..TaskSignals::default() }),
@@ -198,7 +199,8 @@ impl Tree {
         let own = Self::number_in(&numbers, group.pid_namespace().id());
         task.number.store(own.0, Ordering::Relaxed);
         task.root_number.store(numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);
-        let node = TaskNode { task: task.clone(), group: group.id(), numbers: numbers.clone(), has_exited: false };
+        let node =
+            TaskNode { task: task.clone(), group: group.id(), numbers: numbers.clone(), has_exited: false };
         self.tasks.insert(task.id, node);
         state.tasks.push(task.clone());
         match self.groups.get_mut(&group.id()) {
@@ -224,10 +226,11 @@ impl Tree {
     ) {
         let group = &leader.group;
         let id = group.id();
-        let (parent_group, parent_task) = match inherit_parent.and_then(|task| self.groups.get(&task.group.id())) {
-            Some(sibling) => (sibling.parent, sibling.parent_task),
-            None => (parent.map(|task| task.group.id()), parent.map(|task| task.id)),
-        };
+        let (parent_group, parent_task) =
+            match inherit_parent.and_then(|task| self.groups.get(&task.group.id())) {
+                Some(sibling) => (sibling.parent, sibling.parent_task),
+                None => (parent.map(|task| task.group.id()), parent.map(|task| task.id)),
+            };
         let creator = parent.and_then(|task| self.groups.get(&task.group.id()));
         let (process_group, session) =
             creator.map_or((id, id), |creator| (creator.process_group, creator.session));
@@ -292,8 +295,12 @@ impl Task {
     /// The task has been started before: a programming error.
     pub fn start(self: &Arc<Self>) -> Result<(), Errno> {
         let unstarted = self.unstarted.lock().take();
-        let Some(unstarted) = unstarted else { panic!("task {} is started a second time", self.root_number()) };
-        let Some(memory) = self.memory() else { panic!("task {} has exited before its start", self.root_number()) };
+        let Some(unstarted) = unstarted else {
+            panic!("task {} is started a second time", self.root_number())
+        };
+        let Some(memory) = self.memory() else {
+            panic!("task {} has exited before its start", self.root_number())
+        };
         let Unstarted { context, registers, signal_stack } = *unstarted;
         let mut current = CurrentTask {
             task: self.clone(),
@@ -302,13 +309,16 @@ impl Task {
             syscall_number: None,
             restart: None,
             saved_signal_mask: None,
+            buffer: Vec::new(),
             signal_stack,
+            trap: TrapState::default(),
             memory,
             state: State::App,
         };
         self.kernel.tasks().thread_started();
         let name = format!("task {}", self.root_number());
-        let spawned = std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || current.run());
+        let spawned =
+            std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || current.run());
         match spawned {
             Ok(_detached) => Ok(()),
             Err(error) => {

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::ThreadGroup;
 use super::id::TaskId;
 use super::start::Unstarted;
 use super::vfork::VforkCompletion;
-use super::ThreadGroup;
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::{DescriptorTable, FsContext, Path};
@@ -81,6 +81,8 @@ pub(super) struct Resources {
 pub(super) struct TaskSignals {
     pub(super) pending: PendingSignals,
     pub(super) mask: SignalSet,
+    /// What sigtimedwait(2) waits for now.
+    pub(super) awaited: SignalSet,
 }
 
 /// A set of CPUs, bit N for CPU N.
@@ -160,6 +162,15 @@ impl Task {
         match &*self.resources.lock() {
             Some(resources) => resources.descriptors.clone(),
             None => DescriptorTable::new(),
+        }
+    }
+
+    /// Gives it a descriptor table of its own, if others share the one that it has (unshare(2), CLONE_FILES).
+    pub(crate) fn unshare_descriptors(&self) {
+        let mut resources = self.resources.lock();
+        let Some(resources) = resources.as_mut() else { return };
+        if Arc::strong_count(&resources.descriptors) > 1 {
+            resources.descriptors = resources.descriptors.duplicate();
         }
     }
 

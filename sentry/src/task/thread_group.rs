@@ -26,6 +26,8 @@ pub struct ThreadGroup {
     limits: Mutex<Limits>,
     /// Children changed state, or a task of this group ended: wait4 and execve sleep here.
     pub(super) changes: WaitQueue,
+    /// A signal was sent to the process or one of its tasks: signalfd sleeps here.
+    pub(super) signal_arrivals: WaitQueue,
     /// How the process ended, once it has.
     pub(super) ended: Mutex<Option<ExitStatus>>,
     pub(super) is_dumpable: AtomicBool,
@@ -51,6 +53,8 @@ pub(super) struct GroupState {
     pub(super) stop: Stop,
     /// What wait4 with WUNTRACED or WCONTINUED has not yet been told.
     pub(super) report: Option<StopReport>,
+    /// SIGCONT has ended a stop, and the parent is to be told by the next task that comes by.
+    pub(super) has_continued: bool,
     /// What exited tasks used.
     pub(super) usage: ResourceUsage,
 }
@@ -94,6 +98,7 @@ impl ThreadGroup {
             actions: Mutex::new(actions),
             limits: Mutex::new(limits),
             changes: WaitQueue::default(),
+            signal_arrivals: WaitQueue::default(),
             ended: Mutex::default(),
             is_dumpable: AtomicBool::new(true),
             out_of_memory_adjustment: AtomicI32::new(0),
@@ -180,12 +185,7 @@ impl ThreadGroup {
 
     /// Ends every task of the group with `status`, unless it is already ending.
     pub fn exit(&self, status: ExitStatus) {
-        let mut state = self.state.lock();
-        state.exit.get_or_insert(status);
-        state.stop = Stop::None;
-        for task in &state.tasks {
-            task.interrupt();
-        }
+        self.state.lock().begin_exit(status);
     }
 
     /// How the group is ending, if it is.

@@ -52,7 +52,8 @@ impl TidAllocator {
     pub(super) fn allocate(&mut self) -> Result<Tid, Errno> {
         let lowest = if self.last.0 == 0 { Tid::INIT.0 } else { Tid::INIT.0 + 1 } as usize;
         let after_last = self.last.0 as usize + 1;
-        let number = self.next_free(after_last.max(lowest)).or_else(|| self.next_free(lowest)).ok_or(Errno::EAGAIN)?;
+        let number =
+            self.next_free(after_last.max(lowest)).or_else(|| self.next_free(lowest)).ok_or(Errno::EAGAIN)?;
         let tid = Tid(i32::try_from(number).map_err(|_| Errno::EAGAIN)?);
         self.last = tid;
         self.hold(tid);

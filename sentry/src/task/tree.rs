@@ -124,7 +124,12 @@ impl Tree {
         Ok(numbers.into())
     }
 
-    fn assign_number(&mut self, task: TaskId, namespace: NamespaceId, wanted: Option<Tid>) -> Result<Tid, Errno> {
+    fn assign_number(
+        &mut self,
+        task: TaskId,
+        namespace: NamespaceId,
+        wanted: Option<Tid>,
+    ) -> Result<Tid, Errno> {
         let node = self.namespaces.get_mut(&namespace).ok_or(Errno::ENOMEM)?;
         if node.is_exiting {
             return Err(Errno::ENOMEM);
@@ -283,10 +288,14 @@ impl Tree {
         session: GroupId,
         leaving: Option<GroupId>,
     ) -> bool {
-        let parent = self.groups.get(&member).filter(|node| node.zombie.is_none()).and_then(|node| node.parent);
-        parent.filter(|parent| Some(*parent) != leaving).and_then(|parent| self.groups.get(&parent)).is_some_and(
-            |parent| parent.zombie.is_none() && parent.process_group != process_group && parent.session == session,
-        )
+        let parent =
+            self.groups.get(&member).filter(|node| node.zombie.is_none()).and_then(|node| node.parent);
+        parent
+            .filter(|parent| Some(*parent) != leaving)
+            .and_then(|parent| self.groups.get(&parent))
+            .is_some_and(|parent| {
+                parent.zombie.is_none() && parent.process_group != process_group && parent.session == session
+            })
     }
 
     /// Who takes the children of `group`: the nearest living ancestor that is a child subreaper, else the init
@@ -322,7 +331,10 @@ impl Tree {
         }
         for (id, node) in &self.groups {
             assert!(node.tasks.contains(&node.leader), "a process without its leader");
-            assert_eq!(node.live_tasks, node.tasks.iter().filter(|task| !self.tasks[task].has_exited).count());
+            assert_eq!(
+                node.live_tasks,
+                node.tasks.iter().filter(|task| !self.tasks[task].has_exited).count()
+            );
             assert!(self.process_groups[&node.process_group].members.contains(id));
             assert_eq!(self.process_groups[&node.process_group].session, node.session);
             assert!(node.children.iter().all(|child| self.groups[child].parent == Some(*id)));

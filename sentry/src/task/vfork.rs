@@ -6,7 +6,7 @@ use crate::wait::{Events, WaitQueue};
 
 /// What the parent sleeps on.
 #[derive(Default)]
-pub(super) struct VforkCompletion {
+pub(crate) struct VforkCompletion {
     is_complete: AtomicBool,
     queue: WaitQueue,
 }

@@ -66,7 +66,8 @@ impl CurrentTask {
         let task = self.task().clone();
         let selector = match selector {
             WaitSelector::ProcessGroup(Tid(0)) => {
-                let (own, _) = task.kernel.tasks().process_group_and_session(&task.group, task.group.pid_namespace());
+                let (own, _) =
+                    task.kernel.tasks().process_group_and_session(&task.group, task.group.pid_namespace());
                 WaitSelector::ProcessGroup(own)
             }
             selector => selector,
@@ -83,7 +84,7 @@ impl CurrentTask {
 
 impl TaskSet {
     /// A child that has something to tell, and the telling consumed unless NOWAIT.
-    fn find_child(
+    pub(super) fn find_child(
         &self,
         caller: &Task,
         selector: WaitSelector,
@@ -95,7 +96,9 @@ impl TaskSet {
             .children
             .iter()
             .copied()
-            .filter(|child| tree.groups.get(child).is_some_and(|node| tree.is_selected(node, caller, selector, options)))
+            .filter(|child| {
+                tree.groups.get(child).is_some_and(|node| tree.is_selected(node, caller, selector, options))
+            })
             .collect();
         if children.is_empty() {
             return Err(Errno::ECHILD);
@@ -105,12 +108,20 @@ impl TaskSet {
 }
 
 impl Tree {
-    fn is_selected(&self, child: &GroupNode, caller: &Task, selector: WaitSelector, options: WaitOptions) -> bool {
+    fn is_selected(
+        &self,
+        child: &GroupNode,
+        caller: &Task,
+        selector: WaitSelector,
+        options: WaitOptions,
+    ) -> bool {
         let namespace = caller.group.pid_namespace().id();
         let is_chosen = match selector {
             WaitSelector::Any => true,
             WaitSelector::Process(tid) => self.group_number_in(child.group.id(), namespace) == tid,
-            WaitSelector::ProcessGroup(tid) => self.process_group(namespace, tid) == Some(child.process_group),
+            WaitSelector::ProcessGroup(tid) => {
+                self.process_group(namespace, tid) == Some(child.process_group)
+            }
         };
         let is_clone = child.exit_signal != i32::from(Signal::SIGCHLD.number());
         let is_kind = options.contains(WaitOptions::ALL) || is_clone == options.contains(WaitOptions::CLONE);
@@ -129,8 +140,12 @@ impl Tree {
             None => {
                 let mut state = node.group.state.lock();
                 let event = match state.report? {
-                    StopReport::Stopped(signal) if options.contains(WaitOptions::STOPPED) => ChildEvent::Stopped(signal),
-                    StopReport::Continued if options.contains(WaitOptions::CONTINUED) => ChildEvent::Continued,
+                    StopReport::Stopped(signal) if options.contains(WaitOptions::STOPPED) => {
+                        ChildEvent::Stopped(signal)
+                    }
+                    StopReport::Continued if options.contains(WaitOptions::CONTINUED) => {
+                        ChildEvent::Continued
+                    }
                     _ => return None,
                 };
                 if !options.contains(WaitOptions::NOWAIT) {

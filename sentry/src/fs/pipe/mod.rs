@@ -17,7 +17,8 @@ use parking_lot::Mutex;
 
 use self::buffer::{Buffer, SEGMENT_BYTES};
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, FileKind, Inode, Metadata, OpenFlags, Viewer};
+use super::special::DeviceDriver;
+use super::{Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, Viewer};
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::platform::VirtualAddress;
@@ -36,6 +37,7 @@ pub const PAGES_SOFT_LIMIT: usize = 16384;
 static RESERVED_SEGMENTS: AtomicUsize = AtomicUsize::new(0);
 
 /// The buffer between the ends.
+#[derive(Default)]
 pub struct Pipe {
     state: Mutex<State>,
     queue: WaitQueue,
@@ -48,6 +50,22 @@ struct State {
     /// Openings of either end since the pipe was made: a FIFO's open waits for the other one to move.
     readers_opened: u64,
     writers_opened: u64,
+}
+
+/// Opens FIFOs: the pipe of a FIFO is attached to its inode.
+pub struct FifoDriver;
+
+impl DeviceDriver for FifoDriver {
+    fn open(
+        &self,
+        _device: DeviceNumber,
+        inode: &Arc<dyn Inode>,
+        flags: OpenFlags,
+        _viewer: &Viewer,
+    ) -> Result<Arc<dyn File>, Errno> {
+        let pipe = inode.attachment().ok_or(Errno::ENXIO)?.get_or_attach(Arc::<Pipe>::default)?;
+        Ok(pipe.open_fifo(inode.clone(), flags)?)
+    }
 }
 
 /// Which end a file is.
@@ -74,28 +92,29 @@ pub struct PipeFile {
     peers_seen: u64,
 }
 
-impl Default for Pipe {
+impl Default for State {
     fn default() -> Self {
-        let segments = if RESERVED_SEGMENTS.load(Ordering::Relaxed) < PAGES_SOFT_LIMIT {
-            DEFAULT_SEGMENTS
-        } else {
-            SCARCE_SEGMENTS
-        };
-        RESERVED_SEGMENTS.fetch_add(segments, Ordering::Relaxed);
-        let state = State {
-            buffer: Buffer::new(segments),
-            readers: 0,
-            writers: 0,
-            readers_opened: 0,
-            writers_opened: 0,
-        };
-        Self { state: Mutex::new(state), queue: WaitQueue::default() }
+        Self { buffer: Buffer::new(0), readers: 0, writers: 0, readers_opened: 0, writers_opened: 0 }
     }
 }
 
-impl Drop for Pipe {
-    fn drop(&mut self) {
-        RESERVED_SEGMENTS.fetch_sub(self.state.get_mut().buffer.max_segments(), Ordering::Relaxed);
+impl State {
+    fn is_open(&self) -> bool {
+        self.readers + self.writers > 0
+    }
+
+    /// The first end is open: from now on there is a buffer.
+    fn reserve(&mut self) {
+        let is_scarce = RESERVED_SEGMENTS.load(Ordering::Relaxed) >= PAGES_SOFT_LIMIT;
+        let segments = if is_scarce { SCARCE_SEGMENTS } else { DEFAULT_SEGMENTS };
+        RESERVED_SEGMENTS.fetch_add(segments, Ordering::Relaxed);
+        self.buffer = Buffer::new(segments);
+    }
+
+    /// The last end is closed: a FIFO forgets what was in it.
+    fn release(&mut self) {
+        RESERVED_SEGMENTS.fetch_sub(self.buffer.max_segments(), Ordering::Relaxed);
+        self.buffer = Buffer::new(0);
     }
 }
 
@@ -156,6 +175,9 @@ impl PipeFile {
     fn new(pipe: Arc<Pipe>, ends: Ends, place: Place, flags: OpenFlags) -> Arc<Self> {
         let peers_seen = {
             let mut state = pipe.state.lock();
+            if !state.is_open() {
+                state.reserve();
+            }
             state.readers += usize::from(ends.reads);
             state.writers += usize::from(ends.writes);
             state.readers_opened += u64::from(ends.reads);
@@ -239,10 +261,8 @@ impl Drop for PipeFile {
         let mut state = self.pipe.state.lock();
         state.readers -= usize::from(self.ends.reads);
         state.writers -= usize::from(self.ends.writes);
-        if state.readers == 0 && state.writers == 0 {
-            // A FIFO forgets what was in it when its last end closes.
-            let segments = state.buffer.max_segments();
-            state.buffer = Buffer::new(segments);
+        if !state.is_open() {
+            state.release();
         }
         let mut events = Events::empty();
         if state.writers == 0 {
@@ -259,6 +279,10 @@ impl Drop for PipeFile {
 }
 
 impl File for PipeFile {
+    fn finish_open(&self) -> Result<(), Errno> {
+        if self.has_met_peer() { Ok(()) } else { Err(Errno::EAGAIN) }
+    }
+
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         if !self.ends.reads {
             return Err(Errno::EBADF);

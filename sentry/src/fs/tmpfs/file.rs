@@ -74,6 +74,8 @@ impl File for RegularFile {
     fn allocate(&self, mode: u32, offset: u64, len_bytes: u64) -> Result<(), Errno> {
         let end = offset.checked_add(len_bytes).filter(|&end| end <= i64::MAX as u64).ok_or(Errno::EFBIG)?;
         let keeps_size = mode & uapi::FALLOC_FL_KEEP_SIZE != 0;
+        self.node
+            .check_allocate_seals(if keeps_size { 0 } else { end }, mode & !uapi::FALLOC_FL_KEEP_SIZE != 0)?;
         let cache = self.node.page_cache(true)?;
         match mode & !uapi::FALLOC_FL_KEEP_SIZE {
             0 => cache.allocate(offset, len_bytes)?,

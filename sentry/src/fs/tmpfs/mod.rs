@@ -20,6 +20,7 @@ use super::dentry::Dentry;
 use super::host::HostTree;
 use super::metadata::DeviceNumber;
 use super::mount::{FileSystem, FileSystemInfo, Mount, MountFlags};
+use super::path::Path;
 use super::special::SpecialFiles;
 use crate::Errno;
 use crate::memory::FrameAllocator;
@@ -102,6 +103,31 @@ pub(super) fn new_mount_over(
     let root = volume.node_of_lower(host_root, &status)?;
     let file_system = Arc::new(MemoryFileSystem { volume, type_name: "overlay", magic: OVERLAYFS_MAGIC });
     Ok(Mount::new(file_system, Dentry::new_root(root), "overlay", flags))
+}
+
+/// The seals (`F_SEAL_*`) of the regular file at `path` (fcntl F_GET_SEALS).
+///
+/// # Errors
+/// EINVAL if it cannot have any.
+pub fn seals(path: &Path) -> Result<u32, Errno> {
+    regular_node(path)?.seals()
+}
+
+/// Adds seals to the regular file at `path` (fcntl F_ADD_SEALS).
+///
+/// # Errors
+/// EPERM if it is sealed against that, EINVAL if it cannot have any.
+pub fn add_seals(path: &Path, seals: u32) -> Result<(), Errno> {
+    regular_node(path)?.add_seals(seals)
+}
+
+/// Replaces the seals of a file that nobody else knows yet.
+pub(super) fn set_seals(path: &Path, seals: u32) -> Result<(), Errno> {
+    regular_node(path)?.set_seals(seals)
+}
+
+fn regular_node(path: &Path) -> Result<&Node, Errno> {
+    path.inode().as_any().downcast_ref::<Node>().ok_or(Errno::EINVAL)
 }
 
 impl Volume {

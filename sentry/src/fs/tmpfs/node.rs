@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
+use linux_raw_sys::general as uapi;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::directory::{Entries, Lookup, Target};
@@ -79,6 +80,8 @@ pub(super) struct Data {
     is_own: AtomicBool,
     /// Held while data is appended.
     append: Mutex<()>,
+    /// `F_SEAL_*`: what may not be done any more.
+    seals: AtomicU32,
 }
 
 impl Body {
@@ -95,7 +98,32 @@ impl Body {
 
 impl Data {
     fn new(lower_size: u64, is_own: bool) -> Self {
-        Self { cache: OnceLock::new(), lower_size, is_own: AtomicBool::new(is_own), append: Mutex::new(()) }
+        Self {
+            cache: OnceLock::new(),
+            lower_size,
+            is_own: AtomicBool::new(is_own),
+            append: Mutex::new(()),
+            seals: AtomicU32::new(uapi::F_SEAL_SEAL),
+        }
+    }
+
+    fn is_sealed(&self, seals: u32) -> bool {
+        self.seals.load(Ordering::Acquire) & seals != 0
+    }
+
+    /// Fails if a seal forbids to write up to `end`.
+    fn check_write_seals(&self, end: u64) -> Result<(), Errno> {
+        let is_forbidden = self.is_sealed(uapi::F_SEAL_WRITE | uapi::F_SEAL_FUTURE_WRITE)
+            || self.is_sealed(uapi::F_SEAL_GROW) && end > self.size();
+        if is_forbidden { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    /// Fails if a seal forbids to change the length.
+    fn check_resize_seals(&self, size: u64) -> Result<(), Errno> {
+        let old = self.size();
+        let is_forbidden = size < old && self.is_sealed(uapi::F_SEAL_SHRINK)
+            || size > old && self.is_sealed(uapi::F_SEAL_GROW);
+        if is_forbidden { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     fn size(&self) -> u64 {
@@ -222,6 +250,7 @@ impl Node {
     }
 
     pub(super) fn write_data(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
+        self.data()?.check_write_seals(offset.saturating_add(buffer.len() as u64))?;
         let written = self.page_cache(true)?.write_at(buffer, offset)?;
         self.stamp_modified();
         Ok(written)
@@ -232,9 +261,31 @@ impl Node {
         let cache = self.page_cache(true)?;
         let _appending = data.append.lock();
         let offset = cache.size();
+        data.check_write_seals(offset.saturating_add(buffer.len() as u64))?;
         let written = cache.write_at(buffer, offset)?;
         self.stamp_modified();
         Ok((written, offset + written as u64))
+    }
+
+    /// Fails if a seal forbids fallocate(2) up to `end`.
+    pub(super) fn check_allocate_seals(&self, end: u64, makes_hole: bool) -> Result<(), Errno> {
+        let data = self.data()?;
+        if makes_hole { data.check_write_seals(0) } else { data.check_resize_seals(end.max(data.size())) }
+    }
+
+    pub(super) fn seals(&self) -> Result<u32, Errno> {
+        Ok(self.data().map_err(|_| Errno::EINVAL)?.seals.load(Ordering::Acquire))
+    }
+
+    pub(super) fn add_seals(&self, seals: u32) -> Result<(), Errno> {
+        let data = self.data().map_err(|_| Errno::EINVAL)?;
+        let add = |old: u32| (old & uapi::F_SEAL_SEAL == 0).then_some(old | seals);
+        data.seals.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).map(drop).map_err(|_| Errno::EPERM)
+    }
+
+    pub(super) fn set_seals(&self, seals: u32) -> Result<(), Errno> {
+        self.data()?.seals.store(seals, Ordering::Release);
+        Ok(())
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -520,6 +571,7 @@ impl Inode for Node {
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
         self.begin_change()?;
         if let Some(size) = changes.size_bytes {
+            self.data()?.check_resize_seals(size)?;
             self.page_cache(true)?.resize(size)?;
         }
         let now = Timestamp::now();

@@ -41,17 +41,12 @@ pub(super) struct Message {
 
 impl Message {
     pub(super) fn cost_bytes(&self) -> usize {
-        cost_of(self.bytes.len())
+        (self.bytes.len() + MESSAGE_OVERHEAD_BYTES).next_multiple_of(COST_STEP_BYTES)
     }
 
     pub(super) fn unread(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
     }
-}
-
-/// What a message of `len_bytes` takes of a send buffer.
-pub(super) fn cost_of(len_bytes: usize) -> usize {
-    (len_bytes + MESSAGE_OVERHEAD_BYTES).next_multiple_of(COST_STEP_BYTES)
 }
 
 /// What has arrived.

@@ -175,6 +175,11 @@ impl UnixSocket {
         })
     }
 
+    /// The socket as a value that can be kept; `None` only while it is being dropped.
+    pub fn shared(&self) -> Option<Arc<Self>> {
+        self.me.upgrade()
+    }
+
     /// Its type.
     pub fn kind(&self) -> SocketKind {
         self.kind
@@ -259,6 +264,11 @@ impl UnixSocket {
         Ok(())
     }
 
+    /// Bytes that a receive could get now.
+    pub fn unread_bytes(&self) -> usize {
+        self.own.inbox().unread_bytes(self.kind == SocketKind::Stream)
+    }
+
     /// Bytes sent and not read yet (SIOCOUTQ).
     fn unread_by_peer(&self) -> usize {
         match &self.state.lock().role {
@@ -319,7 +329,7 @@ impl File for UnixSocket {
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
         let len_bytes = match request {
             FIONREAD if self.is_listening() => return Err(Errno::EINVAL),
-            FIONREAD => self.own.inbox().unread_bytes(self.kind == SocketKind::Stream),
+            FIONREAD => self.unread_bytes(),
             TIOCOUTQ => self.unread_by_peer(),
             _ => return Err(Errno::ENOTTY),
         };

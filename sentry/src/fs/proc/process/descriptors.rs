@@ -71,13 +71,7 @@ fn file(about: &About, viewer: &Viewer) -> Result<Arc<FileDescription>, Errno> {
 }
 
 fn target(about: &About, viewer: &Viewer) -> Result<Path, Errno> {
-    let description = file(about, viewer)?;
-    if let Some(path) = description.path() {
-        return Ok(path.clone());
-    }
-    // A socket has no inode to open: ENXIO, as on Linux.
-    let inode = description.file().nameless_inode().ok_or(Errno::ENXIO)?;
-    Ok(Path::anonymous(inode, description.file().anonymous_name().as_bytes()))
+    Ok(Path::of_description(&file(about, viewer)?))
 }
 
 fn link_text(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {

@@ -1,0 +1,112 @@
+//! The options: environment, directory, user, host name, memory, strace, help.
+
+use guest_tests::bounded;
+
+use crate::{TIMEOUT, Test, assert_code, assert_code_among, run, run_script, vmm_command};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("options::env_sets_variables", env_sets_variables),
+    ("options::workdir_is_where_the_program_starts", workdir_is_where_the_program_starts),
+    ("options::user_sets_ids", user_sets_ids),
+    ("options::hostname_is_what_uname_says", hostname_is_what_uname_says),
+    ("options::memory_is_a_bound", memory_is_a_bound),
+    ("options::memory_exhausted_by_files_is_an_error", memory_exhausted_by_files_is_an_error),
+    ("options::strace_decodes_calls", strace_decodes_calls),
+    ("options::help_explains_every_option", help_explains_every_option),
+    ("options::large_argument_lists_arrive", large_argument_lists_arrive),
+];
+
+fn env_sets_variables() {
+    let finished = run_script(
+        &["--env", "GREETING=good day", "--env", "EMPTY="],
+        "echo \"$GREETING|$EMPTY|${EMPTY+set}\"",
+    );
+    assert_eq!(finished.stdout, "good day||set\n", "{}", finished.describe());
+    let finished = run_script(&["--env", "PATH=/only/here"], "echo $PATH");
+    assert_eq!(finished.stdout, "/only/here\n", "{}", finished.describe());
+    let mut command =
+        vmm_command(&["--image", "/"], &["/bin/sh", "-c", "echo \"${SECRET_OF_THE_HOST:-unknown}\""]);
+    let finished = bounded::run(command.env("SECRET_OF_THE_HOST", "told"), TIMEOUT).expect("vmm starts");
+    assert_eq!(finished.stdout, "unknown\n", "the host's environment stays outside: {}", finished.describe());
+}
+
+fn workdir_is_where_the_program_starts() {
+    let finished = run_script(&["--workdir", "/usr/lib"], "pwd");
+    assert_eq!(finished.stdout, "/usr/lib\n", "{}", finished.describe());
+    let finished = run_script(&["--workdir", "/no/such/directory"], "pwd");
+    assert_code_among(&finished, &[125, 126, 127]);
+    assert!(finished.stderr.contains("/no/such/directory"), "{}", finished.describe());
+}
+
+fn user_sets_ids() {
+    let script =
+        "id -u; id -g; grep -c . /etc/passwd > /dev/null && cat /etc/shadow 2> /dev/null || echo refused";
+    let finished = run_script(&["--user", "1234:4321"], script);
+    assert_eq!(finished.stdout, "1234\n4321\nrefused\n", "{}", finished.describe());
+    let finished = run_script(&["--user", "1234"], "id -u");
+    assert_eq!(finished.stdout, "1234\n", "{}", finished.describe());
+}
+
+fn hostname_is_what_uname_says() {
+    let finished = run_script(&["--hostname", "little-box"], "uname -n; cat /proc/sys/kernel/hostname");
+    assert_eq!(finished.stdout, "little-box\nlittle-box\n", "{}", finished.describe());
+}
+
+fn memory_is_a_bound() {
+    assert_code(&run_script(&["--memory", "128M"], "exit 0"), 0);
+    // Each page is touched; the allocation that does not fit fails or its process is killed, vmm is not.
+    let perl = "push @parts, q(x) x (10 << 20) for 1 .. 100; print q(all there)";
+    let script = format!("perl -e '{perl}'; echo status $?; echo still here");
+    let finished = run_script(&["--memory", "256M"], &script);
+    assert_code(&finished, 0);
+    assert!(!finished.stdout.contains("all there"), "{}", finished.describe());
+    assert!(finished.stdout.contains("still here"), "{}", finished.describe());
+    let finished = run_script(&["--memory", "2G"], &script);
+    assert!(finished.stdout.contains("all there"), "{}", finished.describe());
+}
+
+fn memory_exhausted_by_files_is_an_error() {
+    let script = "head -c 600000000 /dev/zero > /tmp/large; echo status $?; rm -f /tmp/large; echo small > /tmp/small && cat /tmp/small";
+    let finished = run_script(&["--memory", "256M"], script);
+    assert_code(&finished, 0);
+    assert!(finished.stdout.starts_with("status 1\n"), "{}", finished.describe());
+    assert!(finished.stdout.ends_with("small\n"), "the room is free again: {}", finished.describe());
+}
+
+fn strace_decodes_calls() {
+    let script = "echo text; cat /no/such/file; mkdir /tmp/new-directory";
+    let finished = run_script(&["--strace"], script);
+    for expected in [
+        "execve(",
+        "write(1, \"text\\n\", 5",
+        "\"/no/such/file\"",
+        "ENOENT",
+        "O_RDONLY",
+        "mkdir",
+        "exit_group(",
+    ] {
+        assert!(finished.stderr.contains(expected), "shows {expected:?}: {}", finished.describe());
+    }
+    assert_eq!(finished.stdout, "text\n");
+}
+
+fn help_explains_every_option() {
+    let finished = run(&["--help"], &[]);
+    assert_code(&finished, 0);
+    for option in
+        ["--image", "--env", "--workdir", "--user", "--hostname", "--memory", "--strace", "--log", "COMMAND"]
+    {
+        assert!(finished.stdout.contains(option), "explains {option}: {}", finished.describe());
+    }
+    assert!(finished.stdout.lines().all(|line| line.chars().count() <= 120), "{}", finished.describe());
+}
+
+fn large_argument_lists_arrive() {
+    let long = "x".repeat(100_000);
+    let words = ["/bin/sh", "-c", "echo ${#1} ${#2} $#", "sh", &long, &long, "three"];
+    let finished = run(&["--image", "/"], &words);
+    assert_eq!(finished.stdout, "100000 100000 3\n", "{}", finished.describe());
+    let script = "x=$(head -c 200000 /dev/zero | tr '\\0' x); /bin/true $x; echo status $?";
+    let finished = run_script(&[], script);
+    assert_eq!(finished.stdout, "status 126\n", "one string over 128 KiB: {}", finished.describe());
+}

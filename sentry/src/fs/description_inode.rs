@@ -1,0 +1,42 @@
+//! An inode for open files that no file system names, so that they can be reached through /proc/PID/fd as others.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::inode::{Inode, Viewer};
+use super::metadata::{FileKind, Metadata};
+use super::{File, FileDescription, OpenFlags};
+use crate::Errno;
+
+/// What stands for an open file without a path.
+pub(super) struct DescriptionInode {
+    description: Arc<FileDescription>,
+    kind: FileKind,
+}
+
+impl DescriptionInode {
+    pub(super) fn new(description: &Arc<FileDescription>) -> Arc<Self> {
+        let metadata = description.file().metadata();
+        let kind = metadata.map_or(FileKind::Regular, |metadata| metadata.kind());
+        Arc::new(Self { description: description.clone(), kind })
+    }
+}
+
+impl Inode for DescriptionInode {
+    fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.description.file().metadata()
+    }
+
+    fn open(self: Arc<Self>, _flags: OpenFlags, _viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
+        // A socket, or an object that has no inode to open: as on Linux.
+        Err(Errno::ENXIO)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,69 @@
+//! Files in memory without a mount point: memfd_create(2), shared memory.
+
+use std::sync::Arc;
+
+use linux_raw_sys::general as uapi;
+
+use super::dentry::Dentry;
+use super::inode::{NewNode, NodeCreation, Viewer};
+use super::mount::{Mount, MountFlags};
+use super::path::Path;
+use super::tmpfs::{self, MemoryResources, TmpfsOptions};
+use super::{FileDescription, OpenFlags};
+use crate::Errno;
+
+/// The tmpfs of files without a mount point, and what further ones are made from.
+pub struct MemoryFiles {
+    resources: MemoryResources,
+    mount: Arc<Mount>,
+}
+
+impl MemoryFiles {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// ENOSPC.
+    pub fn new(resources: &MemoryResources) -> Result<Arc<Self>, Errno> {
+        let mount = tmpfs::new_mount(resources, &TmpfsOptions::default(), "none", MountFlags::empty())?;
+        Ok(Arc::new(Self { resources: resources.clone(), mount }))
+    }
+
+    /// What file systems in memory are made from.
+    pub fn resources(&self) -> &MemoryResources {
+        &self.resources
+    }
+
+    /// Makes and opens an empty file with the given seals (`F_SEAL_*`); /proc/PID/fd shows `name`.
+    ///
+    /// # Errors
+    /// ENOSPC.
+    pub fn create(
+        &self,
+        name: &[u8],
+        permissions: u32,
+        seals: u32,
+        viewer: &Viewer,
+    ) -> Result<Arc<FileDescription>, Errno> {
+        let credentials = &viewer.credentials;
+        let creation = NodeCreation {
+            node: NewNode::Regular,
+            permissions,
+            uid: credentials.fs_uid,
+            gid: credentials.fs_gid,
+        };
+        let inode = self.mount.root().inode().create_unnamed(&creation)?;
+        let dentry = Dentry::new_unnamed(inode, Some(self.mount.root()), name);
+        let path = Path::new(self.mount.clone(), dentry);
+        tmpfs::set_seals(&path, seals)?;
+        let file = path.inode().clone().open(OpenFlags::RDWR, viewer)?;
+        Ok(FileDescription::new(file, Some(path), OpenFlags::RDWR | OpenFlags::LARGEFILE))
+    }
+}
+
+/// The seals that fcntl(2) knows.
+pub const ALL_SEALS: u32 = uapi::F_SEAL_SEAL
+    | uapi::F_SEAL_SHRINK
+    | uapi::F_SEAL_GROW
+    | uapi::F_SEAL_WRITE
+    | uapi::F_SEAL_FUTURE_WRITE
+    | uapi::F_SEAL_EXEC;

@@ -1,0 +1,282 @@
+//! Priority-inheriting locks (`man 2 futex`, "Priority-inheritance futexes").
+//!
+//! The word holds its owner's thread number. Who waits sets FUTEX_WAITERS, so that the owner's unlock asks
+//! the kernel, and the kernel hands the lock to the first in the queue: whoever is woken owns it. Priorities themselves
+//! are the host's business and are not inherited.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use linux_raw_sys::general::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
+
+use super::table::{Bucket, FutexTable, FutexWaiter, FutexWord, Queue};
+use crate::Errno;
+use crate::wait::Waiter;
+
+/// How often a word that changes under our hands is tried again: who rewrites it without end does so to its own harm.
+const ATTEMPTS: usize = 1000;
+
+/// What became of an attempt to lock.
+pub enum Acquisition<'a, K: Eq + Hash + Clone> {
+    /// The lock is held.
+    Acquired,
+    /// Another holds it: the caller waits to be given it.
+    Queued(PiWaiter<'a, K>),
+}
+
+/// A place in the queue for a lock; dropping it leaves the queue.
+pub struct PiWaiter<'a, K: Eq + Hash + Clone> {
+    place: FutexWaiter<'a, K>,
+    _count: WaiterCount<'a>,
+}
+
+/// One in the number of those who wait for PI locks.
+struct WaiterCount<'a>(&'a AtomicUsize);
+
+impl<K: Eq + Hash + Clone> PiWaiter<'_, K> {
+    /// Whether the lock has been handed to this waiter.
+    pub fn is_owner(&self) -> bool {
+        self.place.is_woken()
+    }
+
+    /// Leaves the queue; returns whether the lock has been handed to this waiter before.
+    pub fn give_up(self) -> bool {
+        self.place.give_up()
+    }
+}
+
+impl Drop for WaiterCount<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl<K: Eq + Hash + Clone> FutexTable<K> {
+    /// Takes the lock for thread `own`, or queues `waiter` for it unless `is_attempt` (FUTEX_TRYLOCK_PI).
+    /// `exists` says whether a thread does.
+    ///
+    /// # Errors
+    /// EDEADLK: `own` holds it already. ESRCH: its owner does not exist. EAGAIN: it is held, and this is an attempt; or its word does not stand still. EFAULT.
+    pub fn lock_pi(
+        &self,
+        key: K,
+        word: Arc<dyn FutexWord>,
+        own: u32,
+        waiter: Option<Arc<Waiter>>,
+        exists: impl Fn(u32) -> bool,
+    ) -> Result<Acquisition<'_, K>, Errno> {
+        let mut bucket = self.bucket(&key);
+        for _ in 0..ATTEMPTS {
+            let value = word.load()?;
+            let owner = value & FUTEX_TID_MASK;
+            if owner == own {
+                return Err(Errno::EDEADLK);
+            }
+            if owner == 0 {
+                let waiters = if pi_waiter_count(&bucket, &key) > 0 { FUTEX_WAITERS } else { 0 };
+                let taken = own | value & FUTEX_OWNER_DIED | waiters;
+                if word.compare_exchange(value, taken)?.is_err() {
+                    continue;
+                }
+                if let Some(queue) = bucket.queues.get_mut(&key) {
+                    queue.pi_owner = own;
+                }
+                return Ok(Acquisition::Acquired);
+            }
+            if !exists(owner) {
+                return Err(Errno::ESRCH);
+            }
+            let Some(waiter) = &waiter else { return Err(Errno::EAGAIN) };
+            if value & FUTEX_WAITERS == 0 && word.compare_exchange(value, value | FUTEX_WAITERS)?.is_err() {
+                continue;
+            }
+            self.pi_waiters.fetch_add(1, Ordering::SeqCst);
+            let sleeper = Self::pi_sleeper(waiter.clone(), own, word);
+            let place = self.push(&mut bucket, key.clone(), sleeper);
+            bucket.queues.entry(key).or_default().pi_owner = owner;
+            return Ok(Acquisition::Queued(PiWaiter { place, _count: WaiterCount(&self.pi_waiters) }));
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    /// Gives up the lock that thread `own` holds; the first in the queue gets it.
+    ///
+    /// # Errors
+    /// EPERM: `own` does not hold it. EFAULT.
+    pub fn unlock_pi(&self, key: &K, word: &dyn FutexWord, own: u32) -> Result<(), Errno> {
+        let mut bucket = self.bucket(key);
+        for _ in 0..ATTEMPTS {
+            let value = word.load()?;
+            if value & FUTEX_TID_MASK != own {
+                return Err(Errno::EPERM);
+            }
+            if hand_over(&mut bucket, key, value, 0, |old, new| word.compare_exchange(old, new))? {
+                return Ok(());
+            }
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    /// Hands the locks that thread `own` holds while it ends to those who wait for them, marked FUTEX_OWNER_DIED.
+    pub fn release_pi_locks(&self, own: u32) {
+        if self.pi_waiters.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        for bucket in self.buckets() {
+            let mut bucket = bucket.lock();
+            let held: Vec<K> = bucket
+                .queues
+                .iter()
+                .filter(|(_, queue)| queue.pi_owner == own && first_pi(queue).is_some())
+                .map(|(key, _)| key.clone())
+                .collect();
+            for key in held {
+                release_held(&mut bucket, &key, own);
+            }
+        }
+    }
+}
+
+/// Hands over one lock of a thread that ends, unless its word says that it is another's by now.
+fn release_held<K: Eq + Hash + Clone>(bucket: &mut Bucket<K>, key: &K, own: u32) {
+    let word = bucket.queues.get(key).and_then(first_pi).map(|(_, _, word)| word);
+    let Some(word) = word else { return };
+    for _ in 0..ATTEMPTS {
+        let Ok(value) = word.load() else { return };
+        let owner = value & FUTEX_TID_MASK;
+        if owner != own && owner != 0 {
+            return;
+        }
+        match hand_over(bucket, key, value, FUTEX_OWNER_DIED, |old, new| word.compare_exchange(old, new)) {
+            Ok(false) => (),
+            Ok(true) | Err(_) => return,
+        }
+    }
+}
+
+/// Number and word of the first in the queue who waits for a PI lock, and its place.
+fn first_pi<K>(queue: &Queue<K>) -> Option<(usize, u32, Arc<dyn FutexWord>)> {
+    queue.sleepers.iter().enumerate().find_map(|(place, sleeper)| {
+        let (number, word) = sleeper.pi.as_ref()?;
+        Some((place, *number, word.clone()))
+    })
+}
+
+fn pi_waiter_count<K: Eq + Hash>(bucket: &Bucket<K>, key: &K) -> usize {
+    bucket
+        .queues
+        .get(key)
+        .map_or(0, |queue| queue.sleepers.iter().filter(|sleeper| sleeper.pi.is_some()).count())
+}
+
+/// Sets the word, whose value is `value`, to its next owner's number and `flags`, or frees it. Returns false if the
+/// word has changed meanwhile.
+fn hand_over<K: Eq + Hash>(
+    bucket: &mut Bucket<K>,
+    key: &K,
+    value: u32,
+    flags: u32,
+    compare_exchange: impl Fn(u32, u32) -> Result<Result<u32, u32>, Errno>,
+) -> Result<bool, Errno> {
+    let waiting = pi_waiter_count(bucket, key);
+    let next = bucket.queues.get(key).and_then(first_pi);
+    let Some((place, number, _)) = next else {
+        return Ok(compare_exchange(value, flags)?.is_ok());
+    };
+    let waiters = if waiting > 1 { FUTEX_WAITERS } else { 0 };
+    if compare_exchange(value, number | waiters | flags)?.is_err() {
+        return Ok(false);
+    }
+    if let Some(queue) = bucket.queues.get_mut(key) {
+        queue.pi_owner = number;
+        if let Some(sleeper) = queue.sleepers.remove(place) {
+            sleeper.wake();
+        }
+        if queue.sleepers.is_empty() {
+            bucket.queues.remove(key);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::tests::Word;
+    use super::*;
+
+    fn setup() -> (FutexTable<u32>, Arc<Word>) {
+        (FutexTable::default(), Arc::new(Word::default()))
+    }
+
+    fn lock<'a>(
+        table: &'a FutexTable<u32>,
+        word: &Arc<Word>,
+        own: u32,
+    ) -> Result<Acquisition<'a, u32>, Errno> {
+        table.lock_pi(1, word.clone(), own, Some(Arc::default()), |tid| tid < 100)
+    }
+
+    fn queued<'a>(table: &'a FutexTable<u32>, word: &Arc<Word>, own: u32) -> PiWaiter<'a, u32> {
+        match lock(table, word, own) {
+            Ok(Acquisition::Queued(waiter)) => waiter,
+            _ => panic!("{own} did not queue"),
+        }
+    }
+
+    #[test]
+    fn a_free_lock_is_taken_and_given_back() {
+        let (table, word) = setup();
+        assert!(matches!(lock(&table, &word, 7), Ok(Acquisition::Acquired)));
+        assert_eq!(word.load(), Ok(7));
+        assert_eq!(lock(&table, &word, 7).err(), Some(Errno::EDEADLK));
+        assert_eq!(table.unlock_pi(&1, &*word, 8), Err(Errno::EPERM));
+        assert_eq!(table.unlock_pi(&1, &*word, 7), Ok(()));
+        assert_eq!(word.load(), Ok(0));
+    }
+
+    #[test]
+    fn unlocking_hands_the_lock_to_the_first_in_the_queue() {
+        let (table, word) = setup();
+        word.0.store(7, Ordering::SeqCst);
+        let (first, second) = (queued(&table, &word, 8), queued(&table, &word, 9));
+        assert_eq!(word.load(), Ok(7 | FUTEX_WAITERS));
+        table.unlock_pi(&1, &*word, 7).unwrap();
+        assert!(first.is_owner() && !second.is_owner());
+        assert_eq!(word.load(), Ok(8 | FUTEX_WAITERS));
+        table.unlock_pi(&1, &*word, 8).unwrap();
+        assert!(second.is_owner());
+        assert_eq!(word.load(), Ok(9));
+    }
+
+    #[test]
+    fn an_attempt_does_not_queue_and_a_missing_owner_is_esrch() {
+        let (table, word) = setup();
+        word.0.store(7, Ordering::SeqCst);
+        assert_eq!(table.lock_pi(1, word.clone(), 8, None, |_| true).err(), Some(Errno::EAGAIN));
+        word.0.store(100, Ordering::SeqCst);
+        assert_eq!(lock(&table, &word, 8).err(), Some(Errno::ESRCH));
+    }
+
+    #[test]
+    fn the_lock_of_a_thread_that_ends_goes_to_who_waits() {
+        let (table, word) = setup();
+        word.0.store(7, Ordering::SeqCst);
+        let waiter = queued(&table, &word, 8);
+        table.release_pi_locks(6);
+        assert!(!waiter.is_owner());
+        table.release_pi_locks(7);
+        assert!(waiter.is_owner());
+        assert_eq!(word.load(), Ok(8 | FUTEX_OWNER_DIED));
+    }
+
+    #[test]
+    fn one_who_gives_up_is_not_handed_the_lock() {
+        let (table, word) = setup();
+        word.0.store(7, Ordering::SeqCst);
+        drop(queued(&table, &word, 8));
+        table.unlock_pi(&1, &*word, 7).unwrap();
+        assert_eq!(word.load(), Ok(0));
+        assert_eq!(table.pi_waiters.load(Ordering::SeqCst), 0);
+    }
+}

@@ -1,0 +1,218 @@
+//! Descriptors: duplicating, flags, fcntl, ioctl; descriptors for files in memory.
+
+use std::sync::Arc;
+
+use linux_raw_sys::general as uapi;
+use linux_raw_sys::ioctl as requests;
+use syscalls::Sysno;
+
+use super::Handler;
+use super::lock::record_lock;
+use super::place::check_flags;
+use crate::Errno;
+use crate::abi;
+use crate::fs::memory_files::ALL_SEALS;
+use crate::fs::pipe::PipeFile;
+use crate::fs::{FileDescription, OpenFlags, tmpfs};
+use crate::platform::VirtualAddress;
+use crate::task::CurrentTask;
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::dup, dup),
+    (Sysno::dup2, dup2),
+    (Sysno::dup3, dup3),
+    (Sysno::fcntl, fcntl),
+    (Sysno::ioctl, ioctl),
+    (Sysno::memfd_create, memfd_create),
+];
+
+fn dup(task: &mut CurrentTask, [descriptor, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let file = task.file(descriptor as i32)?;
+    install(task, file, 0, false)
+}
+
+fn install(
+    task: &CurrentTask,
+    file: Arc<FileDescription>,
+    minimum: usize,
+    is_close_on_exec: bool,
+) -> Result<usize, Errno> {
+    let limit = task.open_files_limit();
+    task.descriptors().install(file, minimum, is_close_on_exec, limit).map(|descriptor| descriptor as usize)
+}
+
+fn dup2(task: &mut CurrentTask, [old, new, ..]: [u64; 6]) -> Result<usize, Errno> {
+    if old as i32 == new as i32 {
+        task.file(old as i32)?;
+        return Ok(new as usize);
+    }
+    duplicate_to(task, old as i32, new as i32, false)
+}
+
+fn dup3(task: &mut CurrentTask, [old, new, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let flags = check_flags(flags, uapi::O_CLOEXEC)?;
+    if old as i32 == new as i32 {
+        return Err(Errno::EINVAL);
+    }
+    duplicate_to(task, old as i32, new as i32, flags != 0)
+}
+
+fn duplicate_to(task: &CurrentTask, old: i32, new: i32, is_close_on_exec: bool) -> Result<usize, Errno> {
+    let file = task.file(old)?;
+    let replaced = task.descriptors().install_at(file, new, is_close_on_exec, task.open_files_limit())?;
+    drop(replaced);
+    Ok(new as usize)
+}
+
+fn fcntl(task: &mut CurrentTask, [descriptor, command, argument, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let (descriptor, command) = (descriptor as i32, command as u32);
+    let description = task.file(descriptor)?;
+    match command {
+        uapi::F_DUPFD | uapi::F_DUPFD_CLOEXEC => {
+            let minimum = usize::try_from(argument as i32).map_err(|_| Errno::EINVAL)?;
+            if minimum >= task.open_files_limit() {
+                return Err(Errno::EINVAL);
+            }
+            return install(task, description, minimum, command == uapi::F_DUPFD_CLOEXEC);
+        }
+        uapi::F_GETFD => return task.descriptors().is_close_on_exec(descriptor).map(usize::from),
+        uapi::F_SETFD => {
+            let is_close_on_exec = argument as u32 & uapi::FD_CLOEXEC != 0;
+            task.descriptors().set_close_on_exec(descriptor, is_close_on_exec)?;
+            return Ok(0);
+        }
+        uapi::F_GETFL => return Ok(description.flags().bits() as usize),
+        uapi::F_DUPFD_QUERY => {
+            let other = task.file(argument as i32)?;
+            return Ok(usize::from(Arc::ptr_eq(&description, &other)));
+        }
+        _ if description.flags().contains(OpenFlags::PATH) => return Err(Errno::EBADF),
+        _ => {}
+    }
+    match command {
+        uapi::F_SETFL => {
+            description.set_status_flags(OpenFlags::from_bits_truncate(argument as u32));
+            Ok(0)
+        }
+        uapi::F_GETLK
+        | uapi::F_SETLK
+        | uapi::F_SETLKW
+        | uapi::F_OFD_GETLK
+        | uapi::F_OFD_SETLK
+        | uapi::F_OFD_SETLKW => record_lock(task, &description, command, argument),
+        uapi::F_SETOWN
+        | uapi::F_GETOWN
+        | uapi::F_SETOWN_EX
+        | uapi::F_GETOWN_EX
+        | uapi::F_SETSIG
+        | uapi::F_GETSIG => signal_owner(task, &description, command, argument),
+        uapi::F_ADD_SEALS => {
+            let path = description.path().ok_or(Errno::EINVAL)?;
+            if !description.flags().is_writable() {
+                return Err(Errno::EPERM);
+            }
+            tmpfs::add_seals(path, check_flags(argument, ALL_SEALS)?)?;
+            Ok(0)
+        }
+        uapi::F_GET_SEALS => {
+            tmpfs::seals(description.path().ok_or(Errno::EINVAL)?).map(|seals| seals as usize)
+        }
+        uapi::F_GETLEASE => Ok(uapi::F_UNLCK as usize),
+        _ => {
+            let pipe = description.downcast::<PipeFile>();
+            pipe.and_then(|pipe| pipe.fcntl(command, argument, task)).unwrap_or(Err(Errno::EINVAL))
+        }
+    }
+}
+
+/// The commands about who hears of readiness by a signal.
+fn signal_owner(
+    task: &CurrentTask,
+    description: &FileDescription,
+    command: u32,
+    argument: u64,
+) -> Result<usize, Errno> {
+    const F_OWNER_PID: i32 = uapi::F_OWNER_PID as i32;
+    const F_OWNER_PGRP: i32 = uapi::F_OWNER_PGRP as i32;
+    const MAX_SIGNAL: i32 = 64;
+    let mut owner = description.signal_owner();
+    match command {
+        uapi::F_SETOWN => {
+            // A negative number is a process group.
+            let id = argument as i32;
+            owner.kind = if id < 0 { F_OWNER_PGRP } else { F_OWNER_PID };
+            owner.id = id.checked_abs().ok_or(Errno::EINVAL)?;
+        }
+        uapi::F_GETOWN => {
+            let id = if owner.kind == F_OWNER_PGRP { -owner.id } else { owner.id };
+            return Ok(id as isize as usize);
+        }
+        uapi::F_SETOWN_EX => {
+            let new: uapi::f_owner_ex = task.memory().read_object(VirtualAddress(argument))?;
+            if !(0..=F_OWNER_PGRP).contains(&new.type_) {
+                return Err(Errno::EINVAL);
+            }
+            (owner.kind, owner.id) = (new.type_, new.pid);
+        }
+        uapi::F_GETOWN_EX => {
+            let mut current: uapi::f_owner_ex = abi::zeroed();
+            (current.type_, current.pid) = (owner.kind, owner.id);
+            task.memory().write_object(VirtualAddress(argument), &current)?;
+        }
+        uapi::F_SETSIG => {
+            let signal = argument as i32;
+            if !(0..=MAX_SIGNAL).contains(&signal) {
+                return Err(Errno::EINVAL);
+            }
+            owner.signal = signal;
+        }
+        _ => return Ok(owner.signal as usize),
+    }
+    Ok(0)
+}
+
+fn ioctl(task: &mut CurrentTask, [descriptor, request, argument, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let (descriptor, request) = (descriptor as i32, request as u32);
+    let description = task.usable_file(descriptor)?;
+    match request {
+        requests::FIOCLEX => task.descriptors().set_close_on_exec(descriptor, true).map(|()| 0),
+        requests::FIONCLEX => task.descriptors().set_close_on_exec(descriptor, false).map(|()| 0),
+        requests::FIONBIO | requests::FIOASYNC => {
+            let is_on: i32 = task.memory().read_object(VirtualAddress(argument))?;
+            let flag = if request == requests::FIONBIO { OpenFlags::NONBLOCK } else { OpenFlags::ASYNC };
+            let mut flags = description.flags();
+            flags.set(flag, is_on != 0);
+            description.set_status_flags(flags);
+            Ok(0)
+        }
+        requests::FIONREAD if description.is_regular() => {
+            let left = description.metadata()?.size_bytes.saturating_sub(*description.position());
+            let left = i32::try_from(left).unwrap_or(i32::MAX);
+            task.memory().write_object(VirtualAddress(argument), &left)?;
+            Ok(0)
+        }
+        _ => description.file().ioctl(request, argument, task),
+    }
+}
+
+fn memfd_create(task: &mut CurrentTask, [name, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    const MAX_NAME_LEN: usize = 249;
+    let known = uapi::MFD_CLOEXEC | uapi::MFD_ALLOW_SEALING | uapi::MFD_NOEXEC_SEAL | uapi::MFD_EXEC;
+    let flags = check_flags(flags, known)?;
+    let is_executable = flags & uapi::MFD_NOEXEC_SEAL == 0;
+    if flags & uapi::MFD_EXEC != 0 && !is_executable {
+        return Err(Errno::EINVAL);
+    }
+    let name = task.memory().read_c_string(VirtualAddress(name), MAX_NAME_LEN + 1);
+    let name = name.map_err(|error| if error == Errno::ENAMETOOLONG { Errno::EINVAL } else { error })?;
+    let seals = match (is_executable, flags & uapi::MFD_ALLOW_SEALING != 0) {
+        (true, true) => 0,
+        (true, false) => uapi::F_SEAL_SEAL,
+        (false, _) => uapi::F_SEAL_EXEC,
+    };
+    let permissions = if is_executable { 0o777 } else { 0o666 };
+    let namespace = task.fs_context().namespace();
+    let files = namespace.memory_files().ok_or(Errno::ENOSYS)?;
+    let file = files.create(&[b"memfd:", &*name].concat(), permissions, seals, &task.viewer())?;
+    install(task, file, 0, flags & uapi::MFD_CLOEXEC != 0)
+}

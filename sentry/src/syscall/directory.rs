@@ -1,0 +1,144 @@
+//! Listing directories; working and root directory.
+
+use linux_raw_sys::general as uapi;
+use syscalls::Sysno;
+
+use super::Handler;
+use super::place::{Scope, WORKING_DIRECTORY};
+use crate::Errno;
+use crate::cred::Capabilities;
+use crate::fs::{Access, DirectoryEntry, Path, check_access};
+use crate::platform::VirtualAddress;
+use crate::task::CurrentTask;
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::getdents, getdents),
+    (Sysno::getdents64, getdents64),
+    (Sysno::chdir, chdir),
+    (Sysno::fchdir, fchdir),
+    (Sysno::chroot, chroot),
+    (Sysno::getcwd, getcwd),
+    (Sysno::umask, umask),
+];
+
+/// Bytes of entries that one call returns at most.
+const MAX_LISTING_LEN: usize = 64 * 1024;
+
+fn getdents64(task: &mut CurrentTask, [descriptor, buffer, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+    list(task, descriptor, buffer, len_bytes, encode_entry)
+}
+
+fn getdents(task: &mut CurrentTask, [descriptor, buffer, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+    list(task, descriptor, buffer, len_bytes, encode_old_entry)
+}
+
+/// Lists into user memory, each entry as `encode` writes it.
+fn list(
+    task: &mut CurrentTask,
+    descriptor: u64,
+    buffer: u64,
+    len_bytes: u64,
+    encode: fn(&DirectoryEntry, &mut Vec<u8>),
+) -> Result<usize, Errno> {
+    let description = task.usable_file(descriptor as i32)?;
+    if description.path().is_some_and(|path| path.dentry.is_deleted()) {
+        return Err(Errno::ENOENT);
+    }
+    let room = usize::try_from(len_bytes as u32).unwrap_or(usize::MAX).min(MAX_LISTING_LEN);
+    let (mut listing, mut is_too_small) = (Vec::with_capacity(room.min(4096)), false);
+    let mut position = description.position();
+    let mut next = *position;
+    description.file().read_directory(*position, &mut |entry| {
+        let start = listing.len();
+        encode(&entry, &mut listing);
+        if listing.len() > room {
+            listing.truncate(start);
+            is_too_small = start == 0;
+            return false;
+        }
+        next = entry.next_position;
+        true
+    })?;
+    if is_too_small {
+        return Err(Errno::EINVAL);
+    }
+    task.memory().write_bytes(VirtualAddress(buffer), &listing)?;
+    *position = next;
+    Ok(listing.len())
+}
+
+/// `struct linux_dirent64`.
+fn encode_entry(entry: &DirectoryEntry, listing: &mut Vec<u8>) {
+    let len = (19 + entry.name.len() + 1).next_multiple_of(8);
+    let end = listing.len() + len;
+    listing.extend_from_slice(&entry.inode.to_le_bytes());
+    listing.extend_from_slice(&entry.next_position.to_le_bytes());
+    listing.extend_from_slice(&(len as u16).to_le_bytes());
+    listing.push(entry.kind);
+    listing.extend_from_slice(&entry.name);
+    listing.resize(end, 0);
+}
+
+/// `struct linux_dirent`: the type comes last.
+fn encode_old_entry(entry: &DirectoryEntry, listing: &mut Vec<u8>) {
+    let len = (18 + entry.name.len() + 2).next_multiple_of(8);
+    let end = listing.len() + len;
+    listing.extend_from_slice(&entry.inode.to_le_bytes());
+    listing.extend_from_slice(&entry.next_position.to_le_bytes());
+    listing.extend_from_slice(&(len as u16).to_le_bytes());
+    listing.extend_from_slice(&entry.name);
+    listing.resize(end - 1, 0);
+    listing.push(entry.kind);
+}
+
+fn chdir(task: &mut CurrentTask, [path, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let place = Scope::new(task).find_at(task, WORKING_DIRECTORY, path, 0)?;
+    enter(task, place)
+}
+
+fn fchdir(task: &mut CurrentTask, [descriptor, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let description = task.file(descriptor as i32)?;
+    let place = description.path().cloned().ok_or(Errno::ENOTDIR)?;
+    enter(task, place)
+}
+
+fn enter(task: &mut CurrentTask, place: Path) -> Result<usize, Errno> {
+    check_directory(task, &place)?;
+    task.fs_context().set_working_directory(place);
+    Ok(0)
+}
+
+fn check_directory(task: &CurrentTask, place: &Path) -> Result<(), Errno> {
+    if !place.is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    check_access(&**place.inode(), Access::EXECUTE, &task.credentials())
+}
+
+fn chroot(task: &mut CurrentTask, [path, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let place = Scope::new(task).find_at(task, WORKING_DIRECTORY, path, 0)?;
+    check_directory(task, &place)?;
+    if !task.credentials().has(Capabilities::SYS_CHROOT) {
+        return Err(Errno::EPERM);
+    }
+    task.fs_context().set_root(place);
+    Ok(0)
+}
+
+fn getcwd(task: &mut CurrentTask, [buffer, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let view = task.fs_context().view();
+    let mut text = view.working_directory.as_working_directory(&view.root).ok_or(Errno::ENOENT)?;
+    text.push(0);
+    if text.len() > uapi::PATH_MAX as usize {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    if text.len() as u64 > len_bytes {
+        return Err(Errno::ERANGE);
+    }
+    task.memory().write_bytes(VirtualAddress(buffer), &text)?;
+    Ok(text.len())
+}
+
+fn umask(task: &mut CurrentTask, [mask, ..]: [u64; 6]) -> Result<usize, Errno> {
+    Ok(task.fs_context().set_umask(mask as u32) as usize)
+}

@@ -1,0 +1,27 @@
+//! eventfd(2).
+
+use linux_raw_sys::general as uapi;
+use syscalls::Sysno;
+
+use super::Handler;
+use crate::Errno;
+use crate::fs::eventfd::EventFile;
+use crate::fs::{Caller, FileDescription, OpenFlags};
+use crate::task::CurrentTask;
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::eventfd, |task, [count, ..]| eventfd(task, count as u32, 0)),
+    (Sysno::eventfd2, |task, [count, flags, ..]| eventfd(task, count as u32, flags as u32)),
+];
+
+fn eventfd(task: &mut CurrentTask, count: u32, flags: u32) -> Result<usize, Errno> {
+    if flags & !(uapi::EFD_SEMAPHORE | uapi::EFD_CLOEXEC | uapi::EFD_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = EventFile::new(count, flags & uapi::EFD_SEMAPHORE != 0);
+    let mut status = OpenFlags::RDWR;
+    status.set(OpenFlags::NONBLOCK, flags & uapi::EFD_NONBLOCK != 0);
+    let description = FileDescription::new(file, None, status);
+    let descriptor = task.install_descriptor(description, flags & uapi::EFD_CLOEXEC != 0)?;
+    usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+}

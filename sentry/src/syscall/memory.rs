@@ -1,0 +1,353 @@
+//! Address spaces: mmap and its kin, and copies between processes.
+
+use std::sync::Arc;
+
+use linux_raw_sys::general as uapi;
+use syscalls::Sysno;
+
+use super::Handler;
+use crate::Errno;
+use crate::cred::Capabilities;
+use crate::fs::{MountFlags, OpenFlags};
+use crate::memory::{Backing, MapFlags, MapRequest, MemoryManager, Protection, RemapFlags};
+use crate::platform::{PAGE_SIZE, VirtualAddress};
+use crate::task::{CurrentTask, Task, Tid};
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::mmap, mmap),
+    (Sysno::munmap, munmap),
+    (Sysno::mprotect, mprotect),
+    (Sysno::pkey_mprotect, pkey_mprotect),
+    // This processor's protection keys are not shown to user code.
+    (Sysno::pkey_alloc, |_, _| Err(Errno::ENOSPC)),
+    (Sysno::pkey_free, |_, _| Err(Errno::EINVAL)),
+    (Sysno::mremap, mremap),
+    (Sysno::brk, brk),
+    (Sysno::madvise, madvise),
+    (Sysno::msync, msync),
+    (Sysno::mincore, mincore),
+    (Sysno::mlock, mlock),
+    (Sysno::mlock2, mlock2),
+    (Sysno::munlock, munlock),
+    (Sysno::mlockall, mlockall),
+    (Sysno::munlockall, munlockall),
+    (Sysno::process_vm_readv, process_vm_readv),
+    (Sysno::process_vm_writev, process_vm_writev),
+];
+
+/// The protection bits that mmap(2) and mprotect(2) know.
+const PROTECTION_BITS: u64 = (uapi::PROT_READ | uapi::PROT_WRITE | uapi::PROT_EXEC) as u64;
+/// The flags that MAP_SHARED_VALIDATE accepts, beside the type.
+const VALIDATED_FLAGS: u32 = uapi::MAP_FIXED
+    | uapi::MAP_ANONYMOUS
+    | uapi::MAP_DENYWRITE
+    | uapi::MAP_EXECUTABLE
+    | uapi::MAP_GROWSDOWN
+    | uapi::MAP_LOCKED
+    | uapi::MAP_NORESERVE
+    | uapi::MAP_POPULATE
+    | uapi::MAP_NONBLOCK
+    | uapi::MAP_STACK
+    | uapi::MAP_HUGETLB
+    | uapi::MAP_32BIT
+    | uapi::MAP_FIXED_NOREPLACE;
+
+fn mmap(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
+    let [address, len_bytes, protection, flags, descriptor, offset] = arguments;
+    let protection = protection_of(protection);
+    let raw_flags = flags as u32;
+    if !offset.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
+    let mut flags = MapFlags::from_bits_truncate(raw_flags & !uapi::MAP_TYPE);
+    flags |= match raw_flags & uapi::MAP_TYPE {
+        uapi::MAP_SHARED => MapFlags::SHARED,
+        uapi::MAP_PRIVATE => MapFlags::PRIVATE,
+        uapi::MAP_SHARED_VALIDATE if raw_flags & !(VALIDATED_FLAGS | uapi::MAP_TYPE) != 0 => {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        uapi::MAP_SHARED_VALIDATE => MapFlags::SHARED,
+        _ => return Err(Errno::EINVAL),
+    };
+    let backing = if flags.contains(MapFlags::ANONYMOUS) {
+        // No huge pages are set aside for this (`/proc/sys/vm/nr_hugepages` is 0).
+        if raw_flags & uapi::MAP_HUGETLB != 0 {
+            return Err(Errno::ENOMEM);
+        }
+        if flags.contains(MapFlags::SHARED | MapFlags::GROWSDOWN) {
+            return Err(Errno::EINVAL);
+        }
+        Backing::Anonymous
+    } else {
+        file_backing(task, descriptor as i32, offset, protection, flags.contains(MapFlags::SHARED))?
+    };
+    if flags.contains(MapFlags::LOCKED) {
+        apply_lock_limit(task)?;
+    }
+    let request = MapRequest { address: VirtualAddress(address), len_bytes, protection, flags, backing };
+    let start = task.memory().mmap(request)?;
+    Ok(start.0 as usize)
+}
+
+/// What a mapping of an open file may do (`man 2 mmap`, EACCES and EPERM).
+fn file_backing(
+    task: &CurrentTask,
+    descriptor: i32,
+    offset: u64,
+    protection: Protection,
+    is_shared: bool,
+) -> Result<Backing, Errno> {
+    let file = task.file(descriptor)?;
+    let flags = file.flags();
+    if flags.contains(OpenFlags::PATH) {
+        return Err(Errno::EBADF);
+    }
+    if !flags.is_readable() {
+        return Err(Errno::EACCES);
+    }
+    let mut max_protection = Protection::all();
+    if is_shared && !flags.is_writable() {
+        max_protection.remove(Protection::WRITE);
+    }
+    if file.path().is_some_and(|path| path.mount.flags().contains(MountFlags::NO_EXEC)) {
+        if protection.contains(Protection::EXECUTE) {
+            return Err(Errno::EPERM);
+        }
+        max_protection.remove(Protection::EXECUTE);
+    }
+    let cache = file.file().page_cache()?;
+    Ok(Backing::File { cache, offset, file: Some(file), max_protection })
+}
+
+fn munmap(task: &mut CurrentTask, [address, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+    task.memory().munmap(VirtualAddress(address), len_bytes)?;
+    Ok(0)
+}
+
+fn mprotect(task: &mut CurrentTask, [address, len_bytes, protection, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let grows = u64::from(uapi::PROT_GROWSDOWN | uapi::PROT_GROWSUP);
+    let known = PROTECTION_BITS | u64::from(uapi::PROT_SEM);
+    // x86 has no stacks that grow upward, so asking for one is asking for what is not there.
+    if protection & !(known | grows) != 0 || protection & u64::from(uapi::PROT_GROWSUP) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let grows_down = protection & u64::from(uapi::PROT_GROWSDOWN) != 0;
+    task.memory().mprotect(VirtualAddress(address), len_bytes, protection_of(protection), grows_down)?;
+    Ok(0)
+}
+
+fn pkey_mprotect(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
+    let no_key = arguments[3] as i32 == -1;
+    if no_key { mprotect(task, arguments) } else { Err(Errno::EINVAL) }
+}
+
+fn mremap(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
+    let [old_address, old_len_bytes, new_len_bytes, flags, new_address, _] = arguments;
+    let flags = u32::try_from(flags).ok().and_then(RemapFlags::from_bits).ok_or(Errno::EINVAL)?;
+    let (old_address, new_address) = (VirtualAddress(old_address), VirtualAddress(new_address));
+    let start = task.memory().mremap(old_address, old_len_bytes, new_len_bytes, flags, new_address)?;
+    Ok(start.0 as usize)
+}
+
+fn brk(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno> {
+    Ok(task.memory().brk(VirtualAddress(address)).0 as usize)
+}
+
+fn madvise(task: &mut CurrentTask, [address, len_bytes, advice, ..]: [u64; 6]) -> Result<usize, Errno> {
+    task.memory().madvise(VirtualAddress(address), len_bytes, advice as u32)?;
+    Ok(0)
+}
+
+fn msync(task: &mut CurrentTask, [address, len_bytes, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    task.memory().msync(VirtualAddress(address), len_bytes, flags as u32)?;
+    Ok(0)
+}
+
+fn mincore(task: &mut CurrentTask, [address, len_bytes, vector, ..]: [u64; 6]) -> Result<usize, Errno> {
+    /// Pages that are looked at in one step.
+    const STEP: u64 = 4096;
+    let pages = len_bytes.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::ENOMEM)? / PAGE_SIZE;
+    if !address.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
+    let mut done = 0;
+    while done < pages {
+        let count = (pages - done).min(STEP);
+        let start = address.checked_add(done * PAGE_SIZE).ok_or(Errno::ENOMEM)?;
+        let residency = task.memory().mincore(VirtualAddress(start), count)?;
+        let target = vector.checked_add(done).ok_or(Errno::EFAULT)?;
+        task.memory().write_bytes(VirtualAddress(target), &residency)?;
+        done += count;
+    }
+    Ok(0)
+}
+
+fn mlock(task: &mut CurrentTask, [address, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+    apply_lock_limit(task)?;
+    task.memory().mlock(VirtualAddress(address), len_bytes, false)?;
+    Ok(0)
+}
+
+fn mlock2(task: &mut CurrentTask, [address, len_bytes, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    if flags & !u64::from(uapi::MLOCK_ONFAULT) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    apply_lock_limit(task)?;
+    task.memory().mlock(VirtualAddress(address), len_bytes, flags != 0)?;
+    Ok(0)
+}
+
+fn munlock(task: &mut CurrentTask, [address, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+    task.memory().munlock(VirtualAddress(address), len_bytes)?;
+    Ok(0)
+}
+
+fn mlockall(task: &mut CurrentTask, [flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let has = |flag: u32| flags & u64::from(flag) != 0;
+    let known = u64::from(uapi::MCL_CURRENT | uapi::MCL_FUTURE | uapi::MCL_ONFAULT);
+    if flags & !known != 0 || !has(uapi::MCL_CURRENT) && !has(uapi::MCL_FUTURE) {
+        return Err(Errno::EINVAL);
+    }
+    apply_lock_limit(task)?;
+    task.memory().mlockall(has(uapi::MCL_CURRENT), has(uapi::MCL_FUTURE), has(uapi::MCL_ONFAULT))?;
+    Ok(0)
+}
+
+fn munlockall(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    task.memory().munlockall();
+    Ok(0)
+}
+
+/// Lets the address space know what the caller may lock: the limit, or all with CAP_IPC_LOCK.
+fn apply_lock_limit(task: &CurrentTask) -> Result<(), Errno> {
+    let mut limits = task.thread_group().memory_limits();
+    if task.credentials().has(Capabilities::IPC_LOCK) {
+        limits.locked_bytes = u64::MAX;
+    }
+    task.memory().set_limits(limits);
+    if limits.locked_bytes == 0 { Err(Errno::EPERM) } else { Ok(()) }
+}
+
+fn protection_of(bits: u64) -> Protection {
+    let mut protection = Protection::empty();
+    protection.set(Protection::READ, bits & u64::from(uapi::PROT_READ) != 0);
+    protection.set(Protection::WRITE, bits & u64::from(uapi::PROT_WRITE) != 0);
+    protection.set(Protection::EXECUTE, bits & u64::from(uapi::PROT_EXEC) != 0);
+    protection
+}
+
+fn process_vm_readv(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
+    let (other, local, remote) = transfer_of(task, arguments)?;
+    transfer(&other, &remote, task.memory(), &local)
+}
+
+fn process_vm_writev(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
+    let (other, local, remote) = transfer_of(task, arguments)?;
+    transfer(task.memory(), &local, &other, &remote)
+}
+
+/// A piece of an iovec: address and length in bytes.
+type Piece = [u64; 2];
+
+/// Decodes the arguments that process_vm_readv(2) and process_vm_writev(2) share: the other process's memory, the
+/// caller's pieces, and the other's.
+fn transfer_of(
+    task: &CurrentTask,
+    [pid, local, local_count, remote, remote_count, flags]: [u64; 6],
+) -> Result<(Arc<MemoryManager>, Vec<Piece>, Vec<Piece>), Errno> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let local = read_pieces(task, local, local_count)?;
+    let remote = read_pieces(task, remote, remote_count)?;
+    let namespace = task.thread_group().pid_namespace();
+    let other = task.kernel().tasks().task(namespace, Tid(pid as i32)).ok_or(Errno::ESRCH)?;
+    check_may_access(task, &other)?;
+    Ok((other.memory().ok_or(Errno::ESRCH)?, local, remote))
+}
+
+fn read_pieces(task: &CurrentTask, address: u64, count: u64) -> Result<Vec<Piece>, Errno> {
+    if count > u64::from(uapi::UIO_MAXIOV) {
+        return Err(Errno::EINVAL);
+    }
+    let pieces: Vec<Piece> = task.memory().read_objects(VirtualAddress(address), count as usize)?;
+    let total = pieces.iter().try_fold(0u64, |total, piece| total.checked_add(piece[1]));
+    match total {
+        Some(total) if total <= i64::MAX as u64 => Ok(pieces),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// `man 2 ptrace`, "Ptrace access mode checking", with real credentials.
+fn check_may_access(task: &CurrentTask, other: &Arc<Task>) -> Result<(), Errno> {
+    let (caller, target) = (task.credentials(), other.credentials());
+    let is_same_process = Arc::ptr_eq(task.thread_group(), other.thread_group());
+    let is_same_user = [target.real_uid, target.effective_uid, target.saved_uid] == [caller.real_uid; 3]
+        && [target.real_gid, target.effective_gid, target.saved_gid] == [caller.real_gid; 3];
+    let is_open = is_same_user && other.thread_group().is_dumpable();
+    if is_same_process || is_open || caller.has(Capabilities::SYS_PTRACE) {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+/// Copies from pieces of one address space to pieces of another, and returns how many bytes it copied.
+fn transfer(
+    source: &MemoryManager,
+    from: &[Piece],
+    target: &MemoryManager,
+    to: &[Piece],
+) -> Result<usize, Errno> {
+    /// Bytes that are copied in one step.
+    const STEP: u64 = 64 << 10;
+    let mut buffer = vec![0; STEP as usize];
+    let (mut from, mut to) = (Cursor::new(from), Cursor::new(to));
+    let mut done = 0;
+    while let (Some((read_at, readable)), Some((write_at, writable))) = (from.next_piece(), to.next_piece()) {
+        let len = readable.min(writable).min(STEP) as usize;
+        let Some(piece) = buffer.get_mut(..len) else { break };
+        let read = source.read_partial(VirtualAddress(read_at), piece);
+        let written = target.write_partial(VirtualAddress(write_at), piece.get(..read).unwrap_or_default());
+        done += written;
+        if written < len {
+            break;
+        }
+        from.advance(len as u64);
+        to.advance(len as u64);
+    }
+    let was_empty = from.is_empty() || to.is_empty();
+    if done == 0 && !was_empty { Err(Errno::EFAULT) } else { Ok(done) }
+}
+
+/// Where a transfer is in its pieces.
+struct Cursor<'a> {
+    pieces: &'a [Piece],
+    /// Bytes of the first piece that are done.
+    done: u64,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(pieces: &'a [Piece]) -> Self {
+        Self { pieces, done: 0 }
+    }
+
+    /// Address and length of what comes next.
+    fn next_piece(&mut self) -> Option<(u64, u64)> {
+        while let Some(([address, len], rest)) = self.pieces.split_first() {
+            if self.done < *len {
+                return Some((address.saturating_add(self.done), len - self.done));
+            }
+            (self.pieces, self.done) = (rest, 0);
+        }
+        None
+    }
+
+    fn is_empty(&mut self) -> bool {
+        self.next_piece().is_none()
+    }
+
+    fn advance(&mut self, len_bytes: u64) {
+        self.done += len_bytes;
+    }
+}

@@ -1,0 +1,144 @@
+//! Opening and closing.
+
+use linux_raw_sys::general as uapi;
+use syscalls::Sysno;
+
+use super::Handler;
+use super::place::{Scope, WORKING_DIRECTORY};
+use crate::Errno;
+use crate::abi;
+use crate::fs::operations::{self, OpenRequest};
+use crate::fs::{OpenFlags, ResolveFlags};
+use crate::platform::VirtualAddress;
+use crate::task::CurrentTask;
+use crate::wait::Events;
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::open, open),
+    (Sysno::openat, openat),
+    (Sysno::openat2, openat2),
+    (Sysno::creat, creat),
+    (Sysno::close, close),
+    (Sysno::close_range, close_range),
+    (Sysno::name_to_handle_at, no_handles),
+    (Sysno::open_by_handle_at, no_handles),
+];
+
+const MODE_BITS: u64 = 0o7777;
+
+fn open(task: &mut CurrentTask, [path, flags, mode, ..]: [u64; 6]) -> Result<usize, Errno> {
+    open_path(task, WORKING_DIRECTORY, path, flags, mode, ResolveFlags::empty())
+}
+
+fn openat(task: &mut CurrentTask, [directory, path, flags, mode, ..]: [u64; 6]) -> Result<usize, Errno> {
+    open_path(task, directory, path, flags, mode, ResolveFlags::empty())
+}
+
+fn creat(task: &mut CurrentTask, [path, mode, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let flags = u64::from(uapi::O_CREAT | uapi::O_WRONLY | uapi::O_TRUNC);
+    open_path(task, WORKING_DIRECTORY, path, flags, mode, ResolveFlags::empty())
+}
+
+fn openat2(task: &mut CurrentTask, [directory, path, how, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let how = read_open_how(task, how, len_bytes)?;
+    let known = u64::from(OpenFlags::all().bits() | uapi::O_NOFOLLOW | 0o3);
+    let makes_file = how.flags & u64::from(uapi::O_CREAT | (uapi::O_TMPFILE & !uapi::O_DIRECTORY)) != 0;
+    let has_bad_mode = if makes_file { how.mode & !MODE_BITS != 0 } else { how.mode != 0 };
+    if how.flags & !known != 0 || has_bad_mode {
+        return Err(Errno::EINVAL);
+    }
+    if how.flags & u64::from(uapi::O_PATH) != 0 {
+        let with_path = uapi::O_PATH | uapi::O_CLOEXEC | uapi::O_DIRECTORY | uapi::O_NOFOLLOW;
+        if how.flags & !u64::from(with_path) != 0 {
+            return Err(Errno::EINVAL);
+        }
+    }
+    let resolve = ResolveFlags::from_bits(how.resolve).ok_or(Errno::EINVAL)?;
+    if resolve.contains(ResolveFlags::BENEATH | ResolveFlags::IN_ROOT) {
+        return Err(Errno::EINVAL);
+    }
+    open_path(task, directory, path, how.flags, how.mode, resolve)
+}
+
+/// Reads a `struct open_how` of any version: what this one does not know must be zero (`man 2 openat2`).
+fn read_open_how(task: &CurrentTask, address: u64, len_bytes: u64) -> Result<uapi::open_how, Errno> {
+    const KNOWN: usize = size_of::<uapi::open_how>();
+    let len_bytes = usize::try_from(len_bytes).map_err(|_| Errno::E2BIG)?;
+    if len_bytes < KNOWN {
+        return Err(Errno::EINVAL);
+    }
+    if len_bytes > 4096 {
+        return Err(Errno::E2BIG);
+    }
+    let mut bytes = vec![0; len_bytes];
+    task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
+    let (known, rest) = bytes.split_at(KNOWN);
+    if rest.iter().any(|&byte| byte != 0) {
+        return Err(Errno::E2BIG);
+    }
+    let mut how: uapi::open_how = abi::zeroed();
+    abi::bytes_of_mut(&mut how).copy_from_slice(known);
+    Ok(how)
+}
+
+fn open_path(
+    task: &mut CurrentTask,
+    directory: u64,
+    path: u64,
+    flags: u64,
+    mode: u64,
+    resolve: ResolveFlags,
+) -> Result<usize, Errno> {
+    let path = task.read_path(path)?;
+    let flags = OpenFlags::from_bits_truncate(flags as u32);
+    task.descriptors().check_room(task.open_files_limit())?;
+    let scope = Scope::restricted(task, resolve);
+    let umask = u64::from(task.fs_context().umask());
+    let permissions = (mode & MODE_BITS & !umask) as u32;
+    let start = scope.start(task, directory, &path)?;
+    let description = operations::open(&scope.resolver(), &start, &path, OpenRequest { flags, permissions })?;
+    drop(scope);
+    if !flags.contains(OpenFlags::NONBLOCK)
+        && let Some(queue) = description.file().wait_queue()
+    {
+        let is_open = || match description.file().finish_open() {
+            Err(Errno::EAGAIN) => None,
+            result => Some(result),
+        };
+        task.block(&[(queue, Events::all())], None, is_open)??;
+    }
+    let limit = task.open_files_limit();
+    let is_close_on_exec = flags.contains(OpenFlags::CLOEXEC);
+    task.descriptors().install(description, 0, is_close_on_exec, limit).map(|descriptor| descriptor as usize)
+}
+
+fn close(task: &mut CurrentTask, [descriptor, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let file = task.descriptors().remove(descriptor as i32)?;
+    drop(file);
+    Ok(0)
+}
+
+fn close_range(task: &mut CurrentTask, [first, last, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    const CLOSE_RANGE_UNSHARE: u32 = 2;
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    let (first, last) = (first as u32, last as u32);
+    let flags = super::place::check_flags(flags, CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)?;
+    if first > last {
+        return Err(Errno::EINVAL);
+    }
+    if flags & CLOSE_RANGE_UNSHARE != 0 {
+        task.task().unshare_descriptors();
+    }
+    let descriptors = task.descriptors();
+    if flags & CLOSE_RANGE_CLOEXEC != 0 {
+        descriptors.set_range_close_on_exec(first as usize, last as usize);
+    } else {
+        drop(descriptors.remove_range(first as usize, last as usize));
+    }
+    Ok(0)
+}
+
+/// No file system here can name files by handles.
+fn no_handles(_: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    Err(Errno::EOPNOTSUPP)
+}

@@ -1,0 +1,102 @@
+//! The places that path arguments name.
+
+use std::sync::Arc;
+
+use linux_raw_sys::general as uapi;
+
+use crate::Errno;
+use crate::cred::Credentials;
+use crate::fs::{FsView, Path, ResolveFlags, Resolver, Viewer};
+use crate::task::CurrentTask;
+
+/// `AT_FDCWD`, for the old calls without a directory argument.
+pub(super) const WORKING_DIRECTORY: u64 = uapi::AT_FDCWD as i64 as u64;
+
+/// Where a task's paths begin, and who it is, for one system call.
+pub(super) struct Scope {
+    view: FsView,
+    viewer: Viewer,
+    flags: ResolveFlags,
+}
+
+impl Scope {
+    pub(super) fn new(task: &CurrentTask) -> Self {
+        Self::restricted(task, ResolveFlags::empty())
+    }
+
+    pub(super) fn restricted(task: &CurrentTask, flags: ResolveFlags) -> Self {
+        Self { view: task.fs_context().view(), viewer: task.viewer(), flags }
+    }
+
+    /// The same, for somebody else's permissions.
+    pub(super) fn as_user(mut self, credentials: Arc<Credentials>) -> Self {
+        self.viewer.credentials = credentials;
+        self
+    }
+
+    pub(super) fn view(&self) -> &FsView {
+        &self.view
+    }
+
+    pub(super) fn viewer(&self) -> &Viewer {
+        &self.viewer
+    }
+
+    pub(super) fn resolver(&self) -> Resolver<'_> {
+        Resolver { view: &self.view, viewer: &self.viewer, flags: self.flags }
+    }
+
+    /// Where `path` begins: at the root, at the working directory, or at what `directory` refers to.
+    pub(super) fn start(&self, task: &CurrentTask, directory: u64, path: &[u8]) -> Result<Path, Errno> {
+        let is_scoped = self.flags.intersects(ResolveFlags::BENEATH | ResolveFlags::IN_ROOT);
+        if path.first() == Some(&b'/') && !is_scoped {
+            return Ok(self.view.root.clone());
+        }
+        if directory as i32 == uapi::AT_FDCWD {
+            return Ok(self.view.working_directory.clone());
+        }
+        let description = task.file(directory as i32)?;
+        description.path().cloned().ok_or(Errno::ENOTDIR)
+    }
+
+    /// The place that `path`, relative to `directory`, names.
+    pub(super) fn find(
+        &self,
+        task: &CurrentTask,
+        directory: u64,
+        path: &[u8],
+        follows_link: bool,
+    ) -> Result<Path, Errno> {
+        self.resolver().resolve(&self.start(task, directory, path)?, path, follows_link)
+    }
+
+    /// The place that the path at `address` names, with AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH in `flags`.
+    pub(super) fn find_at(
+        &self,
+        task: &CurrentTask,
+        directory: u64,
+        address: u64,
+        flags: u32,
+    ) -> Result<Path, Errno> {
+        let may_be_empty = flags & uapi::AT_EMPTY_PATH != 0;
+        let path = if may_be_empty && address == 0 { Vec::new() } else { task.read_path(address)? };
+        if may_be_empty && path.is_empty() {
+            return self.place_of(task, directory);
+        }
+        self.find(task, directory, &path, flags & uapi::AT_SYMLINK_NOFOLLOW == 0)
+    }
+
+    /// What `descriptor` refers to, whatever it is; the working directory for AT_FDCWD.
+    pub(super) fn place_of(&self, task: &CurrentTask, descriptor: u64) -> Result<Path, Errno> {
+        if descriptor as i32 == uapi::AT_FDCWD {
+            return Ok(self.view.working_directory.clone());
+        }
+        Ok(Path::of_description(&task.file(descriptor as i32)?))
+    }
+}
+
+/// Fails with EINVAL if `flags` has bits that are not in `known`.
+pub(super) fn check_flags(flags: u64, known: u32) -> Result<u32, Errno> {
+    let flags = flags as u32;
+    if flags & !known == 0 { Ok(flags) } else { Err(Errno::EINVAL) }
+}

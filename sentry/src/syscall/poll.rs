@@ -1,0 +1,350 @@
+//! poll(2), ppoll(2), select(2) and pselect6(2).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use syscalls::Sysno;
+
+use super::Handler;
+use crate::Errno;
+use crate::fs::{FileDescription, OpenFlags};
+use crate::platform::VirtualAddress;
+use crate::signal::SignalSet;
+use crate::task::{Blocked, CurrentTask};
+use crate::time::{duration_from_timespec, timespec, timeval};
+use crate::wait::{Events, WaitQueue};
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] =
+    &[(Sysno::poll, poll), (Sysno::ppoll, ppoll), (Sysno::select, select), (Sysno::pselect6, pselect6)];
+
+/// Bytes of `struct pollfd`.
+const POLL_ENTRY_BYTES: usize = 8;
+/// Bits of one word of an `fd_set`.
+const WORD_BITS: usize = 64;
+
+/// One file that is waited for.
+struct Polled {
+    /// `None` for what is not an open file.
+    file: Option<Arc<FileDescription>>,
+    wanted: Events,
+}
+
+impl Polled {
+    fn ready(&self) -> Events {
+        match &self.file {
+            Some(description) => description.file().readiness() & self.wanted,
+            None => Events::NVAL,
+        }
+    }
+
+    fn queue(&self) -> Option<(&WaitQueue, Events)> {
+        Some((self.file.as_ref()?.file().wait_queue()?, self.wanted))
+    }
+}
+
+/// Waits until something is ready or the deadline has come; says what each file is ready for then.
+fn wait(task: &mut CurrentTask, polled: &[Polled], deadline: Option<Instant>) -> Result<Vec<Events>, Errno> {
+    let look = || {
+        let ready: Vec<Events> = polled.iter().map(Polled::ready).collect();
+        ready.iter().any(|events| !events.is_empty()).then_some(ready)
+    };
+    let queues: Vec<_> = polled.iter().filter_map(Polled::queue).collect();
+    match task.block(&queues, deadline, look) {
+        Ok(ready) => Ok(ready),
+        Err(Blocked::TimedOut) => Ok(vec![Events::empty(); polled.len()]),
+        Err(Blocked::Interrupted) => Err(Errno::EINTR),
+    }
+}
+
+/// Does `wait` with `mask` as the signal mask. When a signal ends the wait, its handler still runs under
+/// `mask`, and the old one comes back after that.
+pub(super) fn with_signal_mask<T>(
+    task: &mut CurrentTask,
+    mask: Option<SignalSet>,
+    wait: impl FnOnce(&mut CurrentTask) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let Some(mask) = mask else { return wait(task) };
+    let old = task.set_signal_mask(mask.as_blocked_mask());
+    let result = wait(task);
+    match &result {
+        Err(error) if *error == Errno::EINTR || error.is_restart() => task.saved_signal_mask = Some(old),
+        _ => {
+            task.set_signal_mask(old);
+        }
+    }
+    result
+}
+
+/// Reads an optional `sigset_t` of `size` bytes.
+pub(super) fn read_signal_mask(
+    task: &CurrentTask,
+    address: u64,
+    size: u64,
+) -> Result<Option<SignalSet>, Errno> {
+    if address == 0 {
+        return Ok(None);
+    }
+    if size != SignalSet::SIZE_BYTES {
+        return Err(Errno::EINVAL);
+    }
+    let bits: u64 = task.memory().read_object(VirtualAddress(address))?;
+    Ok(Some(SignalSet::from_bits(bits)))
+}
+
+/// Reads an optional `struct timespec`.
+pub(super) fn read_timeout(task: &CurrentTask, address: u64) -> Result<Option<Duration>, Errno> {
+    if address == 0 {
+        return Ok(None);
+    }
+    let words: [i64; 2] = task.memory().read_object(VirtualAddress(address))?;
+    duration_from_timespec(words).map(Some)
+}
+
+/// When `timeout` from now is; `None` for never, as for times past the clock's end.
+pub(super) fn deadline_after(timeout: Option<Duration>) -> Option<Instant> {
+    Instant::now().checked_add(timeout?)
+}
+
+fn time_left(deadline: Option<Instant>) -> Duration {
+    deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()))
+}
+
+fn poll(task: &mut CurrentTask, [address, count, timeout_ms, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let timeout = u64::try_from(timeout_ms as i32).ok().map(Duration::from_millis);
+    poll_until(task, address, count, deadline_after(timeout))
+}
+
+/// poll(2) to a deadline; interrupted, it goes on to the same deadline.
+fn poll_until(
+    task: &mut CurrentTask,
+    address: u64,
+    count: u64,
+    deadline: Option<Instant>,
+) -> Result<usize, Errno> {
+    match poll_entries(task, address, count, deadline) {
+        Err(Errno::EINTR) => {
+            task.restart = Some(Box::new(move |task| poll_until(task, address, count, deadline)));
+            Err(Errno::ERESTART_RESTARTBLOCK)
+        }
+        result => result,
+    }
+}
+
+fn ppoll(
+    task: &mut CurrentTask,
+    [address, count, timeout_address, mask_address, mask_size, _]: [u64; 6],
+) -> Result<usize, Errno> {
+    let timeout = read_timeout(task, timeout_address)?;
+    let mask = read_signal_mask(task, mask_address, mask_size)?;
+    let deadline = deadline_after(timeout);
+    let result = with_signal_mask(task, mask, |task| poll_entries(task, address, count, deadline));
+    if timeout.is_some() {
+        // A time-out in memory that cannot be written is left alone, and the call is then not restarted.
+        let written =
+            task.memory().write_object(VirtualAddress(timeout_address), &timespec(time_left(deadline)));
+        if written.is_err() {
+            return result;
+        }
+    }
+    result.map_err(|error| if error == Errno::EINTR { Errno::ERESTARTNOHAND } else { error })
+}
+
+/// Polls an array of `struct pollfd` in user memory.
+fn poll_entries(
+    task: &mut CurrentTask,
+    address: u64,
+    count: u64,
+    deadline: Option<Instant>,
+) -> Result<usize, Errno> {
+    let count = usize::try_from(count as u32).map_err(|_| Errno::EINVAL)?;
+    if count > task.open_files_limit() {
+        return Err(Errno::EINVAL);
+    }
+    let mut bytes = vec![0; count * POLL_ENTRY_BYTES];
+    task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
+    // Entries with a negative descriptor are passed over.
+    let (mut places, mut polled) = (Vec::new(), Vec::new());
+    for (place, entry) in bytes.chunks_exact(POLL_ENTRY_BYTES).enumerate() {
+        let [d0, d1, d2, d3, e0, e1, ..] = *entry else { continue };
+        let descriptor = i32::from_ne_bytes([d0, d1, d2, d3]);
+        let events = Events::from_bits_retain(u16::from_ne_bytes([e0, e1]).into());
+        if descriptor >= 0 {
+            let file = task.file(descriptor).ok().filter(|file| !file.flags().contains(OpenFlags::PATH));
+            polled.push(Polled { file, wanted: events | Events::ERR | Events::HUP });
+            places.push(place);
+        }
+    }
+    let ready = wait(task, &polled, deadline)?;
+    let reported = ready.iter().filter(|events| !events.is_empty()).count();
+    let mut results = vec![Events::empty(); count];
+    for (place, events) in places.into_iter().zip(ready) {
+        results[place] = events;
+    }
+    for (entry, events) in bytes.chunks_exact_mut(POLL_ENTRY_BYTES).zip(results) {
+        entry[6..].copy_from_slice(&(events.bits() as u16).to_ne_bytes());
+    }
+    task.memory().write_bytes(VirtualAddress(address), &bytes)?;
+    Ok(reported)
+}
+
+/// The three sets of select(2).
+struct Sets {
+    addresses: [u64; 3],
+    words: [Vec<u64>; 3],
+}
+
+/// What makes a descriptor count as readable, writable and exceptional.
+const SELECTED: [Events; 3] = [
+    Events::IN.union(Events::RDNORM).union(Events::RDBAND).union(Events::HUP).union(Events::ERR),
+    Events::OUT.union(Events::WRNORM).union(Events::WRBAND).union(Events::ERR),
+    Events::PRI,
+];
+
+impl Sets {
+    fn read(task: &CurrentTask, count: usize, addresses: [u64; 3]) -> Result<Self, Errno> {
+        let mut words = [Vec::new(), Vec::new(), Vec::new()];
+        for (set, address) in words.iter_mut().zip(addresses) {
+            let mut bytes = vec![0; count.div_ceil(WORD_BITS) * size_of::<u64>()];
+            if address != 0 {
+                task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
+            }
+            set.extend(
+                bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default())),
+            );
+            // Bits past the count do not count.
+            if let (Some(last), 1..) = (set.last_mut(), count % WORD_BITS) {
+                *last &= (1 << (count % WORD_BITS)) - 1;
+            }
+        }
+        Ok(Self { addresses, words })
+    }
+
+    fn contains(&self, set: usize, descriptor: usize) -> bool {
+        let word = self.words[set].get(descriptor / WORD_BITS).copied().unwrap_or(0);
+        word >> (descriptor % WORD_BITS) & 1 == 1
+    }
+
+    /// The events that are wanted of `descriptor`; none if it is in no set.
+    fn wanted(&self, descriptor: usize) -> Events {
+        let sets = SELECTED.iter().enumerate().filter(|(set, _)| self.contains(*set, descriptor));
+        sets.fold(Events::empty(), |wanted, (_, events)| wanted | *events)
+    }
+
+    /// Leaves only what is ready in the sets. Returns how many bits are set.
+    fn keep_ready(&mut self, ready: &[(usize, Events)]) -> usize {
+        let old = std::mem::take(&mut self.words);
+        self.words = [vec![0; old[0].len()], vec![0; old[1].len()], vec![0; old[2].len()]];
+        let mut count = 0;
+        for (set, events) in SELECTED.iter().enumerate() {
+            for (descriptor, is_ready) in
+                ready.iter().map(|(descriptor, ready)| (*descriptor, ready.intersects(*events)))
+            {
+                let (word, bit) = (descriptor / WORD_BITS, descriptor % WORD_BITS);
+                let is_wanted = old[set].get(word).is_some_and(|word| word >> bit & 1 == 1);
+                if let (true, true, Some(word)) = (is_ready, is_wanted, self.words[set].get_mut(word)) {
+                    *word |= 1 << bit;
+                    count += 1;
+                }
+            }
+        }
+        count
+    }
+
+    fn write(&self, task: &CurrentTask) -> Result<(), Errno> {
+        for (set, address) in self.words.iter().zip(self.addresses).filter(|(_, address)| *address != 0) {
+            let bytes: Vec<u8> = set.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            task.memory().write_bytes(VirtualAddress(address), &bytes)?;
+        }
+        Ok(())
+    }
+}
+
+fn select_until(
+    task: &mut CurrentTask,
+    count: u64,
+    addresses: [u64; 3],
+    deadline: Option<Instant>,
+) -> Result<usize, Errno> {
+    let count = usize::try_from(count as i32).map_err(|_| Errno::EINVAL)?;
+    let count = count.min(task.descriptors().slots());
+    let mut sets = Sets::read(task, count, addresses)?;
+    let (mut descriptors, mut polled) = (Vec::new(), Vec::new());
+    for descriptor in 0..count {
+        let wanted = sets.wanted(descriptor);
+        if !wanted.is_empty() {
+            let number = i32::try_from(descriptor).map_err(|_| Errno::EBADF)?;
+            let file = Some(task.file(number)?).filter(|file| !file.flags().contains(OpenFlags::PATH));
+            polled.push(Polled { file: Some(file.ok_or(Errno::EBADF)?), wanted });
+            descriptors.push(descriptor);
+        }
+    }
+    let ready = wait(task, &polled, deadline)?;
+    let ready: Vec<(usize, Events)> = descriptors.into_iter().zip(ready).collect();
+    let reported = sets.keep_ready(&ready);
+    sets.write(task)?;
+    Ok(reported)
+}
+
+fn select(
+    task: &mut CurrentTask,
+    [count, read, write, except, timeout_address, _]: [u64; 6],
+) -> Result<usize, Errno> {
+    let timeout = match timeout_address {
+        0 => None,
+        address => {
+            let [seconds, microseconds]: [i64; 2] = task.memory().read_object(VirtualAddress(address))?;
+            // Microseconds beyond a second carry over; only negative ones are refused.
+            let seconds = seconds.checked_add(microseconds / 1_000_000).ok_or(Errno::EINVAL)?;
+            Some(duration_from_timespec([seconds, microseconds % 1_000_000 * 1000])?)
+        }
+    };
+    let deadline = deadline_after(timeout);
+    let result = select_until(task, count, [read, write, except], deadline);
+    if timeout.is_some() {
+        let written =
+            task.memory().write_object(VirtualAddress(timeout_address), &timeval(time_left(deadline)));
+        if written.is_err() {
+            return result;
+        }
+    }
+    result.map_err(|error| if error == Errno::EINTR { Errno::ERESTARTNOHAND } else { error })
+}
+
+fn pselect6(
+    task: &mut CurrentTask,
+    [count, read, write, except, timeout_address, mask_pair]: [u64; 6],
+) -> Result<usize, Errno> {
+    let [mask_address, mask_size] = match mask_pair {
+        0 => [0, 0],
+        address => task.memory().read_object(VirtualAddress(address))?,
+    };
+    let timeout = read_timeout(task, timeout_address)?;
+    let mask = read_signal_mask(task, mask_address, mask_size)?;
+    let deadline = deadline_after(timeout);
+    let sets = [read, write, except];
+    let result = with_signal_mask(task, mask, |task| select_until(task, count, sets, deadline));
+    if timeout.is_some() {
+        let written =
+            task.memory().write_object(VirtualAddress(timeout_address), &timespec(time_left(deadline)));
+        if written.is_err() {
+            return result;
+        }
+    }
+    result.map_err(|error| if error == Errno::EINTR { Errno::ERESTARTNOHAND } else { error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_asked_for_stays_in_a_set() {
+        let mut sets = Sets { addresses: [1, 2, 0], words: [vec![0b1010, 1], vec![0b10, 0], vec![0, 0]] };
+        assert_eq!(sets.wanted(1), SELECTED[0] | SELECTED[1]);
+        assert_eq!(sets.wanted(64), SELECTED[0]);
+        assert_eq!(sets.wanted(0), Events::empty());
+        let ready = [(1, Events::IN), (3, Events::empty()), (64, Events::HUP)];
+        assert_eq!(sets.keep_ready(&ready), 2);
+        assert_eq!(sets.words, [vec![0b10, 1], vec![0, 0], vec![0, 0]]);
+    }
+}

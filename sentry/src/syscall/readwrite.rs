@@ -1,0 +1,433 @@
+//! Reading, writing and seeking.
+//!
+//! Data goes through a buffer of the sentry in portions. Once something has been moved, what stops the rest only
+//! makes the call shorter.
+
+use linux_raw_sys::general as uapi;
+use syscalls::Sysno;
+
+use super::Handler;
+use super::user_buffers::UserBuffers;
+use crate::Errno;
+use crate::fs::{FileDescription, OpenFlags};
+use crate::limits::Resource;
+use crate::signal::{Signal, SignalInfo};
+use crate::task::CurrentTask;
+use crate::wait::Events;
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::read, read),
+    (Sysno::write, write),
+    (Sysno::pread64, pread64),
+    (Sysno::pwrite64, pwrite64),
+    (Sysno::readv, readv),
+    (Sysno::writev, writev),
+    (Sysno::preadv, preadv),
+    (Sysno::pwritev, pwritev),
+    (Sysno::preadv2, preadv2),
+    (Sysno::pwritev2, pwritev2),
+    (Sysno::lseek, lseek),
+];
+
+/// Bytes that are moved at a time between a file with positions and user memory.
+const PORTION_LEN: usize = 64 * 1024;
+/// Bytes of a stream that one read or write moves at a time: a message of a socket is never torn below this.
+const STREAM_PORTION_LEN: usize = 256 * 1024;
+
+/// Where a transfer takes place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    /// At the description's position, which moves.
+    Position,
+    /// At this offset.
+    Offset(u64),
+}
+
+fn read(task: &mut CurrentTask, [descriptor, buffer, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let file = task.usable_file(descriptor as i32)?;
+    read_file(task, &file, UserBuffers::single(buffer, len_bytes)?, At::Position, false)
+}
+
+fn write(task: &mut CurrentTask, [descriptor, buffer, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let file = task.usable_file(descriptor as i32)?;
+    write_file(task, &file, UserBuffers::single(buffer, len_bytes)?, At::Position, WriteFlags::default())
+}
+
+fn pread64(
+    task: &mut CurrentTask,
+    [descriptor, buffer, len_bytes, offset, ..]: [u64; 6],
+) -> Result<usize, Errno> {
+    let at = At::Offset(check_offset(offset)?);
+    let file = task.usable_file(descriptor as i32)?;
+    read_file(task, &file, UserBuffers::single(buffer, len_bytes)?, at, false)
+}
+
+fn pwrite64(
+    task: &mut CurrentTask,
+    [descriptor, buffer, len_bytes, offset, ..]: [u64; 6],
+) -> Result<usize, Errno> {
+    let at = At::Offset(check_offset(offset)?);
+    let file = task.usable_file(descriptor as i32)?;
+    write_file(task, &file, UserBuffers::single(buffer, len_bytes)?, at, WriteFlags::default())
+}
+
+fn readv(task: &mut CurrentTask, [descriptor, vector, count, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let file = task.usable_file(descriptor as i32)?;
+    let buffers = UserBuffers::vector(task.memory(), vector, count)?;
+    read_file(task, &file, buffers, At::Position, false)
+}
+
+fn writev(task: &mut CurrentTask, [descriptor, vector, count, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let file = task.usable_file(descriptor as i32)?;
+    let buffers = UserBuffers::vector(task.memory(), vector, count)?;
+    write_file(task, &file, buffers, At::Position, WriteFlags::default())
+}
+
+fn preadv(task: &mut CurrentTask, [descriptor, vector, count, offset, ..]: [u64; 6]) -> Result<usize, Errno> {
+    check_offset(offset)?;
+    preadv2(task, [descriptor, vector, count, offset, 0, 0])
+}
+
+fn pwritev(
+    task: &mut CurrentTask,
+    [descriptor, vector, count, offset, ..]: [u64; 6],
+) -> Result<usize, Errno> {
+    check_offset(offset)?;
+    pwritev2(task, [descriptor, vector, count, offset, 0, 0])
+}
+
+fn preadv2(
+    task: &mut CurrentTask,
+    [descriptor, vector, count, offset, _, flags]: [u64; 6],
+) -> Result<usize, Errno> {
+    let flags = read_write_flags(flags, uapi::RWF_HIPRI | uapi::RWF_NOWAIT)?;
+    let at = position_or_offset(offset)?;
+    let file = task.usable_file(descriptor as i32)?;
+    let buffers = UserBuffers::vector(task.memory(), vector, count)?;
+    read_file(task, &file, buffers, at, flags & uapi::RWF_NOWAIT != 0)
+}
+
+fn pwritev2(
+    task: &mut CurrentTask,
+    [descriptor, vector, count, offset, _, flags]: [u64; 6],
+) -> Result<usize, Errno> {
+    let known = uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC | uapi::RWF_NOWAIT | uapi::RWF_APPEND;
+    let flags = read_write_flags(flags, known)?;
+    let at = position_or_offset(offset)?;
+    let file = task.usable_file(descriptor as i32)?;
+    let buffers = UserBuffers::vector(task.memory(), vector, count)?;
+    let flags =
+        WriteFlags { never_waits: flags & uapi::RWF_NOWAIT != 0, appends: flags & uapi::RWF_APPEND != 0 };
+    write_file(task, &file, buffers, at, flags)
+}
+
+fn read_write_flags(flags: u64, known: u32) -> Result<u32, Errno> {
+    let flags = flags as u32;
+    if flags & !known == 0 { Ok(flags) } else { Err(Errno::EOPNOTSUPP) }
+}
+
+fn check_offset(offset: u64) -> Result<u64, Errno> {
+    if offset > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(offset) }
+}
+
+fn position_or_offset(offset: u64) -> Result<At, Errno> {
+    if offset == u64::MAX { Ok(At::Position) } else { check_offset(offset).map(At::Offset) }
+}
+
+/// Reads from `file` to user memory.
+pub(super) fn read_file(
+    task: &mut CurrentTask,
+    file: &FileDescription,
+    buffers: UserBuffers,
+    at: At,
+    never_waits: bool,
+) -> Result<usize, Errno> {
+    if !file.flags().is_readable() {
+        return Err(Errno::EBADF);
+    }
+    if file.file().is_seekable() {
+        return match at {
+            At::Offset(offset) => read_positioned(task, file, buffers, offset),
+            At::Position => {
+                let mut position = file.position();
+                let read = read_positioned(task, file, buffers, *position)?;
+                *position += read as u64;
+                Ok(read)
+            }
+        };
+    }
+    if at != At::Position {
+        return Err(Errno::ESPIPE);
+    }
+    read_stream(task, file, buffers, never_waits)
+}
+
+fn read_positioned(
+    task: &mut CurrentTask,
+    file: &FileDescription,
+    mut buffers: UserBuffers,
+    start: u64,
+) -> Result<usize, Errno> {
+    file.file().prepare_io(task, false)?;
+    let mut buffer = task.take_buffer(buffers.remaining().min(PORTION_LEN));
+    let memory = task.memory().clone();
+    let mut done = 0;
+    let result = loop {
+        let len = buffers.remaining().min(PORTION_LEN);
+        let portion = buffer.get_mut(..len).unwrap_or_default();
+        let read = match start.checked_add(done as u64).ok_or(Errno::EINVAL) {
+            Ok(offset) => file.file().read_at(portion, offset),
+            Err(error) => Err(error),
+        };
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => break if done > 0 { Ok(done) } else { Err(error) },
+        };
+        let copied = buffers.fill(&memory, portion.get(..read).unwrap_or_default());
+        done += copied;
+        if copied < read {
+            break if done > 0 { Ok(done) } else { Err(Errno::EFAULT) };
+        }
+        let is_interrupted = !file.is_regular() && task.task().is_interrupted();
+        if read < len || buffers.remaining() == 0 || is_interrupted {
+            break Ok(done);
+        }
+    };
+    task.return_buffer(buffer);
+    result
+}
+
+fn read_stream(
+    task: &mut CurrentTask,
+    file: &FileDescription,
+    mut buffers: UserBuffers,
+    never_waits: bool,
+) -> Result<usize, Errno> {
+    let len = buffers.remaining().min(STREAM_PORTION_LEN);
+    // What has been read from a stream cannot be put back.
+    buffers.check_writable(task.memory(), len)?;
+    let mut buffer = task.take_buffer(len);
+    let mut operation = |task: &mut CurrentTask| {
+        file.file().prepare_io(task, false)?;
+        file.file().read_at(buffer.get_mut(..len).unwrap_or_default(), 0)
+    };
+    let read =
+        if never_waits { operation(task) } else { task.retry_while_blocked(file, Events::IN, operation) };
+    let result = read.and_then(|read| {
+        let copied = buffers.fill(task.memory(), buffer.get(..read).unwrap_or_default());
+        if copied < read && copied == 0 { Err(Errno::EFAULT) } else { Ok(copied) }
+    });
+    task.return_buffer(buffer);
+    result
+}
+
+/// How a write deviates from write(2).
+#[derive(Clone, Copy, Default)]
+pub(super) struct WriteFlags {
+    never_waits: bool,
+    appends: bool,
+}
+
+impl WriteFlags {
+    /// write(2), or its kind that returns EAGAIN rather than wait.
+    pub(super) fn waiting(waits: bool) -> Self {
+        Self { never_waits: !waits, appends: false }
+    }
+}
+
+/// Writes from user memory to `file`.
+pub(super) fn write_file(
+    task: &mut CurrentTask,
+    file: &FileDescription,
+    buffers: UserBuffers,
+    at: At,
+    flags: WriteFlags,
+) -> Result<usize, Errno> {
+    if !file.flags().is_writable() {
+        return Err(Errno::EBADF);
+    }
+    if file.file().is_seekable() {
+        return match at {
+            At::Offset(offset) => write_positioned(task, file, buffers, offset, flags).map(|(len, _)| len),
+            At::Position => {
+                let mut position = file.position();
+                let (written, end) = write_positioned(task, file, buffers, *position, flags)?;
+                *position = end;
+                Ok(written)
+            }
+        };
+    }
+    if at != At::Position {
+        return Err(Errno::ESPIPE);
+    }
+    write_stream(task, file, buffers, flags.never_waits)
+}
+
+/// Writes and returns how much, and the offset after it.
+fn write_positioned(
+    task: &mut CurrentTask,
+    file: &FileDescription,
+    mut buffers: UserBuffers,
+    start: u64,
+    flags: WriteFlags,
+) -> Result<(usize, u64), Errno> {
+    file.file().prepare_io(task, true)?;
+    let appends = flags.appends || file.flags().contains(OpenFlags::APPEND);
+    let mut buffer = task.take_buffer(buffers.remaining().min(PORTION_LEN));
+    let memory = task.memory().clone();
+    let (mut done, mut end) = (0, start);
+    let result = loop {
+        let len = buffers.remaining().min(PORTION_LEN);
+        let portion = match limit_size(task, file, end, len, appends) {
+            Ok(len) => buffer.get_mut(..len).unwrap_or_default(),
+            Err(error) => break Err(error),
+        };
+        let taken = buffers.take(&memory, portion);
+        if taken == 0 && len > 0 {
+            break Err(Errno::EFAULT);
+        }
+        let data = portion.get(..taken).unwrap_or_default();
+        let written = if appends {
+            file.file().append(data)
+        } else {
+            file.file().write_at(data, end).map(|written| (written, end.saturating_add(written as u64)))
+        };
+        match written {
+            Ok((written, new_end)) => {
+                done += written;
+                end = new_end;
+                if written < len || buffers.remaining() == 0 {
+                    break Ok(());
+                }
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    task.return_buffer(buffer);
+    match result {
+        Err(error) if done == 0 => Err(error),
+        _ => Ok((done, end)),
+    }
+}
+
+/// Cuts a write to what RLIMIT_FSIZE leaves; SIGXFSZ if that is nothing (`man 2 setrlimit`).
+fn limit_size(
+    task: &mut CurrentTask,
+    file: &FileDescription,
+    offset: u64,
+    len: usize,
+    appends: bool,
+) -> Result<usize, Errno> {
+    let limit = task.thread_group().soft_limit(Resource::FILE_SIZE);
+    if limit == crate::limits::INFINITY || len == 0 || !file.is_regular() {
+        return Ok(len);
+    }
+    let offset = if appends { file.metadata()?.size_bytes } else { offset };
+    check_size_limit(task, offset.saturating_add(1))?;
+    Ok(usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX).min(len))
+}
+
+/// Fails with EFBIG, and raises SIGXFSZ, if a file may not become `size` bytes long.
+pub(super) fn check_size_limit(task: &mut CurrentTask, size: u64) -> Result<(), Errno> {
+    if size > task.thread_group().soft_limit(Resource::FILE_SIZE) {
+        task.task().send_signal(SignalInfo::from_kernel(Signal::SIGXFSZ));
+        return Err(Errno::EFBIG);
+    }
+    Ok(())
+}
+
+fn write_stream(
+    task: &mut CurrentTask,
+    file: &FileDescription,
+    mut buffers: UserBuffers,
+    never_waits: bool,
+) -> Result<usize, Errno> {
+    let mut buffer = task.take_buffer(buffers.remaining().min(STREAM_PORTION_LEN));
+    let memory = task.memory().clone();
+    let mut done = 0;
+    let result = loop {
+        let len = buffers.remaining().min(STREAM_PORTION_LEN);
+        let portion = buffer.get_mut(..len).unwrap_or_default();
+        let taken = buffers.take(&memory, portion);
+        if taken == 0 && len > 0 {
+            break Err(Errno::EFAULT);
+        }
+        let data = portion.get(..taken).unwrap_or_default();
+        match write_portion(task, file, data, never_waits) {
+            (written, Ok(())) => {
+                done += written;
+                if taken < len || buffers.remaining() == 0 {
+                    break Ok(());
+                }
+            }
+            (written, Err(error)) => {
+                done += written;
+                break Err(error);
+            }
+        }
+    };
+    task.return_buffer(buffer);
+    match result {
+        Err(Errno::EPIPE) if done == 0 => {
+            task.task().send_signal(SignalInfo::from_kernel(Signal::SIGPIPE));
+            Err(Errno::EPIPE)
+        }
+        Err(error) if done == 0 => Err(error),
+        _ => Ok(done),
+    }
+}
+
+/// Writes all of `data`, waiting for room: how much was written, and what stopped the rest.
+fn write_portion(
+    task: &mut CurrentTask,
+    file: &FileDescription,
+    data: &[u8],
+    never_waits: bool,
+) -> (usize, Result<(), Errno>) {
+    let mut done = 0;
+    loop {
+        let rest = data.get(done..).unwrap_or_default();
+        let operation = |task: &mut CurrentTask| {
+            file.file().prepare_io(task, true)?;
+            file.file().write_at(rest, 0)
+        };
+        let written = if never_waits {
+            operation(task)
+        } else {
+            task.retry_while_blocked(file, Events::OUT, operation)
+        };
+        match written {
+            Ok(written) => {
+                done += written;
+                // A file that takes nothing and does not say why would be asked for ever.
+                if done >= data.len() || written == 0 {
+                    return (done, Ok(()));
+                }
+            }
+            Err(error) => return (done, Err(error)),
+        }
+    }
+}
+
+fn lseek(task: &mut CurrentTask, [descriptor, offset, whence, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let description = task.usable_file(descriptor as i32)?;
+    let file = description.file();
+    if !file.is_seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    let offset = offset as i64;
+    let mut position = description.position();
+    let target = match whence as u32 {
+        uapi::SEEK_SET => Some(offset),
+        uapi::SEEK_CUR => position.checked_add_signed(offset).map(|sum| sum as i64),
+        uapi::SEEK_END => description.metadata()?.size_bytes.checked_add_signed(offset).map(|sum| sum as i64),
+        uapi::SEEK_DATA | uapi::SEEK_HOLE => {
+            let start = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+            Some(file.seek_data_or_hole(start, whence as u32 == uapi::SEEK_DATA)? as i64)
+        }
+        _ => None,
+    };
+    let target = target.filter(|&target| target >= 0).ok_or(Errno::EINVAL)?;
+    *position = target as u64;
+    Ok(target as usize)
+}

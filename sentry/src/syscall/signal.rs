@@ -1,0 +1,331 @@
+//! Signals.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use linux_raw_sys::general::{SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK};
+use syscalls::Sysno;
+
+use super::Handler;
+use crate::Errno;
+use crate::cred::{Capabilities, Credentials};
+use crate::platform::VirtualAddress;
+use crate::signal::{Action, AlternateStack, Signal, SignalInfo, SignalSet};
+use crate::task::{CurrentTask, Task, ThreadGroup, Tid};
+use crate::time::duration_from_timespec;
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::rt_sigaction, rt_sigaction),
+    (Sysno::rt_sigprocmask, rt_sigprocmask),
+    (Sysno::rt_sigpending, rt_sigpending),
+    (Sysno::rt_sigsuspend, rt_sigsuspend),
+    (Sysno::rt_sigtimedwait, rt_sigtimedwait),
+    (Sysno::rt_sigqueueinfo, rt_sigqueueinfo),
+    (Sysno::rt_tgsigqueueinfo, rt_tgsigqueueinfo),
+    (Sysno::rt_sigreturn, rt_sigreturn),
+    (Sysno::sigaltstack, sigaltstack),
+    (Sysno::pause, pause),
+    (Sysno::restart_syscall, restart_syscall),
+    (Sysno::kill, kill),
+    (Sysno::tkill, tkill),
+    (Sysno::tgkill, tgkill),
+];
+
+/// Checks the size that a caller gives for its sets.
+fn check_set_size(size: u64) -> Result<(), Errno> {
+    if size == SignalSet::SIZE_BYTES { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// Copies a set in, as a mask of what is blocked. For all calls that take one.
+pub(super) fn read_mask(task: &CurrentTask, address: u64, size: u64) -> Result<SignalSet, Errno> {
+    check_set_size(size)?;
+    Ok(read_set(task, address)?.as_blocked_mask())
+}
+
+fn read_set(task: &CurrentTask, address: u64) -> Result<SignalSet, Errno> {
+    task.memory().read_object(VirtualAddress(address)).map(SignalSet::from_bits)
+}
+
+fn write_set(task: &CurrentTask, address: u64, set: SignalSet) -> Result<(), Errno> {
+    task.memory().write_object(VirtualAddress(address), &set.bits())
+}
+
+fn rt_sigaction(task: &mut CurrentTask, [signal, new, old, size, ..]: [u64; 6]) -> Result<usize, Errno> {
+    check_set_size(size)?;
+    let signal = Signal::new(signal as i32)?;
+    let new = match new {
+        0 => None,
+        address => Some(Action::from_words(task.memory().read_object(VirtualAddress(address))?)),
+    };
+    let actions = task.thread_group().signal_actions();
+    let replaced = match new {
+        None => actions.lock().get(signal),
+        Some(action) => actions.lock().set(signal, action)?,
+    };
+    if new.is_some_and(|action| action.ignores(signal)) {
+        task.thread_group().discard_signal(signal);
+    }
+    if old != 0 {
+        task.memory().write_object(VirtualAddress(old), &replaced.to_words())?;
+    }
+    Ok(0)
+}
+
+fn rt_sigprocmask(task: &mut CurrentTask, [how, set, old, size, ..]: [u64; 6]) -> Result<usize, Errno> {
+    check_set_size(size)?;
+    let current = task.task().signal_mask();
+    if set != 0 {
+        let set = read_set(task, set)?;
+        let mask = match how as u32 {
+            SIG_BLOCK => current | set,
+            SIG_UNBLOCK => current - set,
+            SIG_SETMASK => set,
+            _ => return Err(Errno::EINVAL),
+        };
+        task.set_signal_mask(mask);
+    }
+    if old != 0 {
+        write_set(task, old, current)?;
+    }
+    Ok(0)
+}
+
+fn rt_sigpending(task: &mut CurrentTask, [set, size, ..]: [u64; 6]) -> Result<usize, Errno> {
+    // Shorter sets are filled as far as they go, as Linux does it.
+    if size > SignalSet::SIZE_BYTES {
+        return Err(Errno::EINVAL);
+    }
+    let pending = task.task().pending_signals() | task.thread_group().pending_signals();
+    let blocked = pending & task.task().signal_mask();
+    let bytes = blocked.bits().to_le_bytes();
+    task.memory().write_bytes(VirtualAddress(set), &bytes[..size as usize])?;
+    Ok(0)
+}
+
+fn rt_sigsuspend(task: &mut CurrentTask, [set, size, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let mask = read_mask(task, set, size)?;
+    task.with_signal_mask(mask, wait_for_handler)
+}
+
+fn pause(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    wait_for_handler(task)
+}
+
+/// Sleeps until a signal is delivered.
+fn wait_for_handler(task: &mut CurrentTask) -> Result<usize, Errno> {
+    // Nothing but an interruption ends it.
+    let _ = task.block(&[], None, || None::<()>);
+    Err(Errno::ERESTARTNOHAND)
+}
+
+fn rt_sigtimedwait(task: &mut CurrentTask, [set, info, timeout, size, ..]: [u64; 6]) -> Result<usize, Errno> {
+    check_set_size(size)?;
+    let accepted = read_set(task, set)?.as_blocked_mask();
+    let deadline = match timeout {
+        0 => None,
+        address => {
+            let timeout = duration_from_timespec(task.memory().read_object(VirtualAddress(address))?)?;
+            Instant::now().checked_add(timeout)
+        }
+    };
+    let taken = task.wait_for_signal(accepted, deadline).map_err(|blocked| match blocked {
+        crate::task::Blocked::Interrupted => Errno::EINTR,
+        crate::task::Blocked::TimedOut => Errno::EAGAIN,
+    })?;
+    if info != 0 {
+        task.memory().write_bytes(VirtualAddress(info), &taken.to_bytes())?;
+    }
+    Ok(usize::from(taken.signal.number()))
+}
+
+fn rt_sigreturn(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    task.return_from_handler();
+    Ok(0)
+}
+
+fn sigaltstack(task: &mut CurrentTask, [new, old, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let current = task.signal_stack.to_words(task.registers.rsp);
+    if new != 0 {
+        let words: [u64; AlternateStack::WORDS] = task.memory().read_object(VirtualAddress(new))?;
+        task.set_signal_stack(words)?;
+    }
+    if old != 0 {
+        task.memory().write_object(VirtualAddress(old), &current)?;
+    }
+    Ok(0)
+}
+
+fn restart_syscall(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    match task.restart.take() {
+        Some(restart) => restart(task),
+        None => Err(Errno::EINTR),
+    }
+}
+
+fn kill(task: &mut CurrentTask, [pid, signal, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let signal = Signal::new_or_probe(signal as i32)?;
+    let tasks = task.kernel().tasks();
+    let namespace = task.thread_group().pid_namespace();
+    match pid as i32 {
+        pid if pid > 0 => {
+            let group = tasks.thread_group(namespace, Tid(pid)).ok_or(Errno::ESRCH)?;
+            kill_group(task, &group, signal)?;
+        }
+        -1 => {
+            // Everybody but the caller and init.
+            let others: Vec<_> = tasks
+                .thread_groups(namespace)
+                .into_iter()
+                .filter(|(number, group)| *number > Tid::INIT && !Arc::ptr_eq(group, task.thread_group()))
+                .map(|(_, group)| group)
+                .collect();
+            kill_each(task, &others, signal)?;
+        }
+        pid => {
+            let number = match pid {
+                0 => tasks.process_group_and_session(task.thread_group(), namespace).0,
+                _ => Tid(pid.checked_neg().ok_or(Errno::ESRCH)?),
+            };
+            let members = tasks.process_group(namespace, number).ok_or(Errno::ESRCH)?;
+            kill_each(task, &members, signal)?;
+        }
+    }
+    Ok(0)
+}
+
+/// Sends `signal` to all of `groups`: a success if one may be sent it.
+fn kill_each(task: &CurrentTask, groups: &[Arc<ThreadGroup>], signal: Option<Signal>) -> Result<(), Errno> {
+    let mut outcome = Err(Errno::ESRCH);
+    for group in groups {
+        let result = kill_group(task, group, signal);
+        if outcome.is_err() {
+            outcome = result;
+        }
+    }
+    outcome
+}
+
+fn kill_group(task: &CurrentTask, group: &Arc<ThreadGroup>, signal: Option<Signal>) -> Result<(), Errno> {
+    // An ended process has no task left, and takes any signal.
+    if let Some(target) = group.live_tasks().first() {
+        check_permission(task, target, signal)?;
+    }
+    if let Some(signal) = signal {
+        group.send_signal(SignalInfo::from_kill(signal, sender_pid(task, group), sender_uid(task)));
+    }
+    Ok(())
+}
+
+fn tkill(task: &mut CurrentTask, [tid, signal, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let target = find_task(task, None, tid as i32)?;
+    kill_task(task, &target, signal as i32)
+}
+
+fn tgkill(task: &mut CurrentTask, [tgid, tid, signal, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let target = find_task(task, Some(tgid as i32), tid as i32)?;
+    kill_task(task, &target, signal as i32)
+}
+
+/// The task that the caller calls `tid`, of the process that it calls `tgid`.
+fn find_task(task: &CurrentTask, tgid: Option<i32>, tid: i32) -> Result<Arc<Task>, Errno> {
+    if tid <= 0 || tgid.is_some_and(|tgid| tgid <= 0) {
+        return Err(Errno::EINVAL);
+    }
+    let tasks = task.kernel().tasks();
+    let namespace = task.thread_group().pid_namespace();
+    let found = tasks.task(namespace, Tid(tid)).ok_or(Errno::ESRCH)?;
+    let is_member = tgid.is_none_or(|tgid| tasks.group_number(found.thread_group(), namespace) == Tid(tgid));
+    if is_member { Ok(found) } else { Err(Errno::ESRCH) }
+}
+
+fn kill_task(task: &CurrentTask, target: &Arc<Task>, signal: i32) -> Result<usize, Errno> {
+    let signal = Signal::new_or_probe(signal)?;
+    check_permission(task, target, signal)?;
+    if let Some(signal) = signal {
+        let pid = sender_pid(task, target.thread_group());
+        target.try_send_signal(SignalInfo::from_tkill(signal, pid, sender_uid(task)))?;
+    }
+    Ok(0)
+}
+
+fn rt_sigqueueinfo(task: &mut CurrentTask, [tgid, signal, info, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let (signal, info) = read_info(task, signal as i32, info)?;
+    let tasks = task.kernel().tasks();
+    let group =
+        tasks.thread_group(task.thread_group().pid_namespace(), Tid(tgid as i32)).ok_or(Errno::ESRCH)?;
+    if info.is_kernel_only() && !Arc::ptr_eq(&group, task.thread_group()) {
+        return Err(Errno::EPERM);
+    }
+    if let Some(target) = group.live_tasks().first() {
+        check_permission(task, target, signal)?;
+    }
+    if signal.is_some() {
+        group.try_send_signal(info)?;
+    }
+    Ok(0)
+}
+
+fn rt_tgsigqueueinfo(
+    task: &mut CurrentTask,
+    [tgid, tid, signal, info, ..]: [u64; 6],
+) -> Result<usize, Errno> {
+    let (signal, info) = read_info(task, signal as i32, info)?;
+    let target = find_task(task, Some(tgid as i32), tid as i32)?;
+    if info.is_kernel_only() && !Arc::ptr_eq(target.thread_group(), task.thread_group()) {
+        return Err(Errno::EPERM);
+    }
+    check_permission(task, &target, signal)?;
+    if signal.is_some() {
+        target.try_send_signal(info)?;
+    }
+    Ok(0)
+}
+
+/// Copies a siginfo_t in. For signal 0 the info names some signal that is not sent.
+fn read_info(task: &CurrentTask, signal: i32, address: u64) -> Result<(Option<Signal>, SignalInfo), Errno> {
+    let mut bytes = [0; SignalInfo::SIZE_BYTES];
+    task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
+    let signal = Signal::new_or_probe(signal)?;
+    Ok((signal, SignalInfo::from_user_bytes(signal.unwrap_or(Signal::SIGCONT), &bytes)))
+}
+
+fn sender_pid(task: &CurrentTask, receiver: &ThreadGroup) -> i32 {
+    task.kernel().tasks().group_number(task.thread_group(), receiver.pid_namespace()).0
+}
+
+fn sender_uid(task: &CurrentTask) -> u32 {
+    task.credentials().real_uid
+}
+
+/// Whether the caller may send `signal` to `target` (`man 2 kill`).
+fn check_permission(task: &CurrentTask, target: &Arc<Task>, signal: Option<Signal>) -> Result<(), Errno> {
+    let is_own = Arc::ptr_eq(target.thread_group(), task.thread_group());
+    if is_own || may_signal(&task.credentials(), &target.credentials()) {
+        return Ok(());
+    }
+    let session =
+        |group: &ThreadGroup| task.kernel().tasks().process_group_ids(group).map(|(_, session)| session);
+    let is_same_session = session(task.thread_group()) == session(target.thread_group());
+    if signal == Some(Signal::SIGCONT) && is_same_session { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+fn may_signal(sender: &Credentials, target: &Credentials) -> bool {
+    let is_same = |uid| uid == target.real_uid || uid == target.saved_uid;
+    is_same(sender.effective_uid) || is_same(sender.real_uid) || sender.has(Capabilities::KILL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_may_signal_one_s_own_and_with_a_capability_all() {
+        let (user, other) = (Credentials::of_user(1000, 1000), Credentials::of_user(1001, 1001));
+        assert!(may_signal(&user, &user));
+        assert!(!may_signal(&user, &other));
+        assert!(may_signal(&Credentials::root(), &other));
+        // A set-user-ID program can still be signalled by whoever started it.
+        let set_uid = Credentials { effective_uid: 0, saved_uid: 0, ..user.clone() };
+        assert!(may_signal(&user, &set_uid));
+    }
+}

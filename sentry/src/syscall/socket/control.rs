@@ -1,0 +1,177 @@
+//! Control messages: files and credentials beside the bytes (`man 3 cmsg`).
+
+use std::sync::Arc;
+
+use linux_raw_sys::net as uapi;
+
+use crate::Errno;
+use crate::cred::Capabilities;
+use crate::fs::{Caller, FileDescription};
+use crate::net::unix::{MAX_FILES, PeerCredentials};
+use crate::task::CurrentTask;
+
+/// Bytes of `struct cmsghdr`.
+const HEADER_BYTES: usize = 16;
+/// Control messages begin at multiples of this.
+const ALIGNMENT: usize = 8;
+/// The longest control buffer that is taken (net.core.optmem_max).
+pub(super) const MAX_SENT_BYTES: usize = 131_072;
+
+/// What control messages ask to be sent along.
+pub(super) struct Sent {
+    pub(super) files: Vec<Arc<FileDescription>>,
+    pub(super) credentials: PeerCredentials,
+}
+
+/// Decodes the control messages in `bytes`.
+pub(super) fn decode(task: &CurrentTask, bytes: &[u8]) -> Result<Sent, Errno> {
+    let mut sent = Sent { files: Vec::new(), credentials: own_credentials(task) };
+    let mut rest = bytes;
+    while let Some((header, body)) = rest.split_at_checked(HEADER_BYTES) {
+        let len = header.first_chunk().map_or(0, |len| u64::from_ne_bytes(*len));
+        let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
+        let data = len.checked_sub(HEADER_BYTES).and_then(|len| body.get(..len)).ok_or(Errno::EINVAL)?;
+        let [level, kind] = words(&header[8..])[..] else { return Err(Errno::EINVAL) };
+        // Messages for other levels are for nobody here, and passed over.
+        if level as u32 == uapi::SOL_SOCKET {
+            match kind as u32 {
+                uapi::SCM_RIGHTS => add_files(task, &mut sent.files, data)?,
+                uapi::SCM_CREDENTIALS => sent.credentials = check_credentials(task, data)?,
+                _ => return Err(Errno::EINVAL),
+            }
+        }
+        rest = rest.get(len.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
+    }
+    Ok(sent)
+}
+
+fn words(bytes: &[u8]) -> Vec<i32> {
+    bytes
+        .chunks_exact(4)
+        .filter_map(|word| word.first_chunk())
+        .map(|word| i32::from_ne_bytes(*word))
+        .collect()
+}
+
+fn add_files(task: &CurrentTask, files: &mut Vec<Arc<FileDescription>>, data: &[u8]) -> Result<(), Errno> {
+    for descriptor in words(data) {
+        if files.len() >= MAX_FILES {
+            return Err(Errno::EINVAL);
+        }
+        files.push(task.file(descriptor)?);
+    }
+    Ok(())
+}
+
+fn own_credentials(task: &CurrentTask) -> PeerCredentials {
+    let credentials = task.credentials();
+    let process_id = task.thread_group().number();
+    PeerCredentials { process_id, uid: credentials.real_uid, gid: credentials.real_gid }
+}
+
+/// What a process claims to be: itself, unless it is privileged (`man 7 unix`, SCM_CREDENTIALS).
+fn check_credentials(task: &CurrentTask, data: &[u8]) -> Result<PeerCredentials, Errno> {
+    let [process_id, uid, gid] = words(data)[..] else { return Err(Errno::EINVAL) };
+    let (uid, gid) = (uid.cast_unsigned(), gid.cast_unsigned());
+    let own = task.credentials();
+    let may_be = process_id == task.thread_group().number() || own.has(Capabilities::SYS_ADMIN);
+    let is_user = [own.real_uid, own.effective_uid, own.saved_uid].contains(&uid);
+    let is_group = [own.real_gid, own.effective_gid, own.saved_gid].contains(&gid);
+    let is_allowed =
+        may_be && (is_user || own.has(Capabilities::SETUID)) && (is_group || own.has(Capabilities::SETGID));
+    if is_allowed { Ok(PeerCredentials { process_id, uid, gid }) } else { Err(Errno::EPERM) }
+}
+
+/// Control messages for a receiver's buffer.
+pub(super) struct Encoder {
+    bytes: Vec<u8>,
+    room: usize,
+    /// Something did not fit (MSG_CTRUNC).
+    pub(super) is_cut: bool,
+}
+
+impl Encoder {
+    pub(super) fn new(room: usize) -> Self {
+        Self { bytes: Vec::new(), room, is_cut: false }
+    }
+
+    /// What to write to the receiver's buffer.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn room_left(&self) -> usize {
+        self.room.saturating_sub(self.bytes.len())
+    }
+
+    fn push(&mut self, kind: u32, data: &[u8]) {
+        if self.room_left() < HEADER_BYTES {
+            self.is_cut = true;
+            return;
+        }
+        let (data, lost) = data.split_at(data.len().min(self.room_left() - HEADER_BYTES));
+        self.is_cut |= !lost.is_empty();
+        let len = (HEADER_BYTES + data.len()) as u64;
+        self.bytes.extend_from_slice(&len.to_ne_bytes());
+        self.bytes.extend_from_slice(&uapi::SOL_SOCKET.to_ne_bytes());
+        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        self.bytes.extend_from_slice(data);
+        let padded = self.bytes.len().next_multiple_of(ALIGNMENT).min(self.room);
+        self.bytes.resize(padded, 0);
+    }
+
+    pub(super) fn push_credentials(&mut self, credentials: PeerCredentials) {
+        let mut data = credentials.process_id.to_ne_bytes().to_vec();
+        data.extend_from_slice(&credentials.uid.to_ne_bytes());
+        data.extend_from_slice(&credentials.gid.to_ne_bytes());
+        self.push(uapi::SCM_CREDENTIALS, &data);
+    }
+
+    /// Installs as many of `files` as there is room to tell of, and tells of them.
+    pub(super) fn push_files(
+        &mut self,
+        task: &CurrentTask,
+        files: Vec<Arc<FileDescription>>,
+        is_close_on_exec: bool,
+    ) {
+        let count = self.room_left().saturating_sub(HEADER_BYTES) / size_of::<i32>();
+        self.is_cut |= count < files.len();
+        let mut data = Vec::new();
+        for file in files.into_iter().take(count) {
+            match task.install_descriptor(file, is_close_on_exec) {
+                Ok(descriptor) => data.extend_from_slice(&descriptor.to_ne_bytes()),
+                Err(_) => {
+                    self.is_cut = true;
+                    break;
+                }
+            }
+        }
+        if !data.is_empty() {
+            self.push(uapi::SCM_RIGHTS, &data);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_one_aligned_message() {
+        let mut encoder = Encoder::new(100);
+        encoder.push_credentials(PeerCredentials { process_id: 1, uid: 2, gid: 3 });
+        let mut expected = vec![28, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0];
+        expected.extend([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(encoder.bytes(), expected);
+        assert!(!encoder.is_cut);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_and_told() {
+        for (room, len) in [(0, 0), (15, 0), (16, 16), (20, 20), (28, 28)] {
+            let mut encoder = Encoder::new(room);
+            encoder.push_credentials(PeerCredentials::default());
+            assert_eq!((encoder.bytes().len(), encoder.is_cut), (len, room < 28), "{room}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What is known of files: stat, statx, statfs, access.
+
+use std::sync::Arc;
+
+use linux_raw_sys::general as uapi;
+use syscalls::Sysno;
+
+use super::Handler;
+use super::place::{Scope, WORKING_DIRECTORY, check_flags};
+use crate::Errno;
+use crate::abi;
+use crate::cred::{Capabilities, Credentials};
+use crate::fs::{Access, FileKind, Metadata, MountFlags, Path, Timestamp, check_access};
+use crate::platform::VirtualAddress;
+use crate::task::CurrentTask;
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::stat, stat),
+    (Sysno::lstat, lstat),
+    (Sysno::fstat, fstat),
+    (Sysno::newfstatat, newfstatat),
+    (Sysno::statx, statx),
+    (Sysno::statfs, statfs),
+    (Sysno::fstatfs, fstatfs),
+    (Sysno::access, access),
+    (Sysno::faccessat, faccessat),
+    (Sysno::faccessat2, faccessat2),
+];
+
+fn stat(task: &mut CurrentTask, [path, address, ..]: [u64; 6]) -> Result<usize, Errno> {
+    stat_at(task, WORKING_DIRECTORY, path, address, 0)
+}
+
+fn lstat(task: &mut CurrentTask, [path, address, ..]: [u64; 6]) -> Result<usize, Errno> {
+    stat_at(task, WORKING_DIRECTORY, path, address, uapi::AT_SYMLINK_NOFOLLOW)
+}
+
+fn newfstatat(
+    task: &mut CurrentTask,
+    [directory, path, address, flags, ..]: [u64; 6],
+) -> Result<usize, Errno> {
+    let known = uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH | uapi::AT_NO_AUTOMOUNT;
+    let flags = check_flags(flags, known)?;
+    stat_at(task, directory, path, address, flags)
+}
+
+fn fstat(task: &mut CurrentTask, [descriptor, address, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let metadata = task.file(descriptor as i32)?.metadata()?;
+    task.memory().write_object(VirtualAddress(address), &stat_of(&metadata))?;
+    Ok(0)
+}
+
+fn stat_at(
+    task: &mut CurrentTask,
+    directory: u64,
+    path: u64,
+    address: u64,
+    flags: u32,
+) -> Result<usize, Errno> {
+    let metadata = Scope::new(task).find_at(task, directory, path, flags)?.inode().metadata()?;
+    task.memory().write_object(VirtualAddress(address), &stat_of(&metadata))?;
+    Ok(0)
+}
+
+fn stat_of(metadata: &Metadata) -> uapi::stat {
+    let mut stat: uapi::stat = abi::zeroed();
+    stat.st_dev = metadata.device.as_u64();
+    stat.st_ino = metadata.inode;
+    stat.st_nlink = u64::from(metadata.links);
+    stat.st_mode = metadata.mode;
+    stat.st_uid = metadata.uid;
+    stat.st_gid = metadata.gid;
+    stat.st_rdev = metadata.special_device.as_u64();
+    stat.st_size = metadata.size_bytes as i64;
+    stat.st_blksize = i64::from(metadata.block_size_bytes);
+    stat.st_blocks = metadata.blocks as i64;
+    // The header declares the seconds as unsigned; they are two's complement.
+    stat.st_atime = metadata.accessed.seconds as u64;
+    stat.st_atime_nsec = u64::from(metadata.accessed.nanoseconds);
+    stat.st_mtime = metadata.modified.seconds as u64;
+    stat.st_mtime_nsec = u64::from(metadata.modified.nanoseconds);
+    stat.st_ctime = metadata.changed.seconds as u64;
+    stat.st_ctime_nsec = u64::from(metadata.changed.nanoseconds);
+    stat
+}
+
+fn statx(
+    task: &mut CurrentTask,
+    [directory, path, flags, mask, address, _]: [u64; 6],
+) -> Result<usize, Errno> {
+    let known =
+        uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH | uapi::AT_NO_AUTOMOUNT | uapi::AT_STATX_SYNC_TYPE;
+    let flags = check_flags(flags, known)?;
+    if flags & uapi::AT_STATX_SYNC_TYPE == uapi::AT_STATX_SYNC_TYPE
+        || mask as u32 & uapi::STATX__RESERVED != 0
+    {
+        return Err(Errno::EINVAL);
+    }
+    let place = Scope::new(task).find_at(task, directory, path, flags)?;
+    let statx = statx_of(&place.inode().metadata()?, &place);
+    task.memory().write_object(VirtualAddress(address), &statx)?;
+    Ok(0)
+}
+
+fn statx_of(metadata: &Metadata, place: &Path) -> uapi::statx {
+    let mut statx: uapi::statx = abi::zeroed();
+    statx.stx_mask = uapi::STATX_BASIC_STATS | uapi::STATX_MNT_ID;
+    statx.stx_blksize = metadata.block_size_bytes;
+    statx.stx_nlink = metadata.links;
+    statx.stx_uid = metadata.uid;
+    statx.stx_gid = metadata.gid;
+    statx.stx_mode = metadata.mode as u16;
+    statx.stx_ino = metadata.inode;
+    statx.stx_size = metadata.size_bytes;
+    statx.stx_blocks = metadata.blocks;
+    statx.stx_attributes_mask = u64::from(uapi::STATX_ATTR_MOUNT_ROOT);
+    if Arc::ptr_eq(&place.dentry, place.mount.root()) && place.mount.mount_point().is_some() {
+        statx.stx_attributes = u64::from(uapi::STATX_ATTR_MOUNT_ROOT);
+    }
+    statx.stx_atime = statx_timestamp(metadata.accessed);
+    statx.stx_mtime = statx_timestamp(metadata.modified);
+    statx.stx_ctime = statx_timestamp(metadata.changed);
+    if let Some(created) = metadata.created {
+        statx.stx_mask |= uapi::STATX_BTIME;
+        statx.stx_btime = statx_timestamp(created);
+    }
+    (statx.stx_rdev_major, statx.stx_rdev_minor) =
+        (metadata.special_device.major, metadata.special_device.minor);
+    (statx.stx_dev_major, statx.stx_dev_minor) = (metadata.device.major, metadata.device.minor);
+    statx.stx_mnt_id = place.mount.id();
+    statx
+}
+
+fn statx_timestamp(timestamp: Timestamp) -> uapi::statx_timestamp {
+    uapi::statx_timestamp { tv_sec: timestamp.seconds, tv_nsec: timestamp.nanoseconds, __reserved: 0 }
+}
+
+fn statfs(task: &mut CurrentTask, [path, address, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let place = Scope::new(task).find_at(task, WORKING_DIRECTORY, path, 0)?;
+    write_statfs(task, &place, address)
+}
+
+fn fstatfs(task: &mut CurrentTask, [descriptor, address, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let place = Path::of_description(&task.file(descriptor as i32)?);
+    write_statfs(task, &place, address)
+}
+
+fn write_statfs(task: &CurrentTask, place: &Path, address: u64) -> Result<usize, Errno> {
+    const ST_VALID: i64 = 0x20;
+    let file_system = place.mount.file_system();
+    let info = file_system.info();
+    let mut statfs: uapi::statfs = abi::zeroed();
+    statfs.f_type = info.magic as i64;
+    statfs.f_bsize = info.block_size_bytes as i64;
+    statfs.f_frsize = info.block_size_bytes as i64;
+    statfs.f_blocks = info.blocks as i64;
+    statfs.f_bfree = info.free_blocks as i64;
+    statfs.f_bavail = info.free_blocks as i64;
+    statfs.f_files = info.inodes as i64;
+    statfs.f_ffree = info.free_inodes as i64;
+    statfs.f_fsid.val = [file_system.device().as_u64() as i32, 0];
+    statfs.f_namelen = crate::fs::path::MAX_NAME_LEN as i64;
+    statfs.f_flags = ST_VALID | st_flags(place.mount.flags());
+    task.memory().write_object(VirtualAddress(address), &statfs)?;
+    Ok(0)
+}
+
+/// The `ST_*` flags of statvfs(3).
+fn st_flags(flags: MountFlags) -> i64 {
+    let table = [
+        (MountFlags::READ_ONLY, 1),
+        (MountFlags::NO_SUID, 2),
+        (MountFlags::NO_DEVICES, 4),
+        (MountFlags::NO_EXEC, 8),
+        (MountFlags::NO_ACCESS_TIME, 1024),
+        (MountFlags::NO_DIRECTORY_ACCESS_TIME, 2048),
+        (MountFlags::RELATIVE_ACCESS_TIME, 4096),
+    ];
+    table.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, value)| value).sum()
+}
+
+fn access(task: &mut CurrentTask, [path, mode, ..]: [u64; 6]) -> Result<usize, Errno> {
+    access_at(task, WORKING_DIRECTORY, path, mode, 0)
+}
+
+fn faccessat(task: &mut CurrentTask, [directory, path, mode, ..]: [u64; 6]) -> Result<usize, Errno> {
+    access_at(task, directory, path, mode, 0)
+}
+
+fn faccessat2(task: &mut CurrentTask, [directory, path, mode, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let known = uapi::AT_EACCESS | uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH;
+    access_at(task, directory, path, mode, check_flags(flags, known)?)
+}
+
+fn access_at(
+    task: &mut CurrentTask,
+    directory: u64,
+    path: u64,
+    mode: u64,
+    flags: u32,
+) -> Result<usize, Errno> {
+    let wanted = u32::try_from(mode).ok().and_then(Access::from_bits).ok_or(Errno::EINVAL)?;
+    let credentials = task.credentials();
+    let credentials =
+        if flags & uapi::AT_EACCESS == 0 { Arc::new(real_credentials(&credentials)) } else { credentials };
+    let place = Scope::new(task).as_user(credentials.clone()).find_at(task, directory, path, flags)?;
+    let is_file = matches!(place.kind(), FileKind::Regular | FileKind::Directory | FileKind::Symlink);
+    if wanted.contains(Access::WRITE) && is_file {
+        place.mount.check_writable()?;
+    }
+    let is_no_exec = place.mount.flags().contains(MountFlags::NO_EXEC);
+    if wanted.contains(Access::EXECUTE) && place.kind() == FileKind::Regular && is_no_exec {
+        return Err(Errno::EACCES);
+    }
+    if !wanted.is_empty() {
+        check_access(&**place.inode(), wanted, &credentials)?;
+    }
+    Ok(0)
+}
+
+/// The credentials that access(2) checks: those of the real user.
+fn real_credentials(credentials: &Credentials) -> Credentials {
+    let effective = if credentials.real_uid == 0 { credentials.permitted } else { Capabilities::empty() };
+    Credentials {
+        fs_uid: credentials.real_uid,
+        fs_gid: credentials.real_gid,
+        effective,
+        ..credentials.clone()
+    }
+}

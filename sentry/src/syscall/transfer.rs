@@ -1,0 +1,254 @@
+//! Moving data between descriptors: sendfile, splice, copy_file_range, vmsplice.
+
+use std::sync::Arc;
+
+use linux_raw_sys::general as uapi;
+use syscalls::Sysno;
+
+use super::Handler;
+use super::place::check_flags;
+use super::readwrite::{At, WriteFlags, check_size_limit, read_file, write_file};
+use super::user_buffers::{MAX_TRANSFER_LEN, UserBuffers};
+use crate::Errno;
+use crate::fs::pipe::PipeFile;
+use crate::fs::{FileDescription, FileKind, OpenFlags};
+use crate::platform::VirtualAddress;
+use crate::signal::{Signal, SignalInfo};
+use crate::task::CurrentTask;
+use crate::wait::Events;
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::sendfile, sendfile),
+    (Sysno::copy_file_range, copy_file_range),
+    (Sysno::splice, splice),
+    (Sysno::vmsplice, vmsplice),
+];
+
+/// Bytes that are moved at a time.
+const PORTION_LEN: usize = 64 * 1024;
+/// What a pipe or socket that is ready for writing takes at once (`PIPE_BUF`): more might not fit, and what has
+/// been read from another stream cannot be put back.
+const STREAM_PORTION_LEN: usize = 4096;
+
+/// One side of a transfer: a file, and where in it.
+struct Side {
+    file: Arc<FileDescription>,
+    /// The user's offset; `None` for the file's own position, or for a stream.
+    offset: Option<u64>,
+}
+
+impl Side {
+    /// The side of `descriptor`, with the offset that `address` points to, if it is not null.
+    fn new(task: &CurrentTask, descriptor: u64, address: u64) -> Result<Self, Errno> {
+        let file = task.usable_file(descriptor as i32)?;
+        if address == 0 {
+            return Ok(Self { file, offset: None });
+        }
+        if !file.file().is_seekable() {
+            return Err(Errno::ESPIPE);
+        }
+        let offset: i64 = task.memory().read_object(VirtualAddress(address))?;
+        let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+        Ok(Self { file, offset: Some(offset) })
+    }
+
+    fn start(&self) -> u64 {
+        match self.offset {
+            Some(offset) => offset,
+            None if self.file.file().is_seekable() => *self.file.position(),
+            None => 0,
+        }
+    }
+
+    /// Moves the position, or writes the user's offset back.
+    fn finish(&self, task: &CurrentTask, address: u64, end: u64) -> Result<(), Errno> {
+        match self.offset {
+            Some(_) => task.memory().write_object(VirtualAddress(address), &end),
+            None if self.file.file().is_seekable() => {
+                *self.file.position() = end;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn sendfile(task: &mut CurrentTask, [out, source, offset, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let source = Side::new(task, source, offset)?;
+    let target = Side::new(task, out, 0)?;
+    check_directions(&source.file, &target.file)?;
+    if target.file.flags().contains(OpenFlags::APPEND) || !source.file.file().is_seekable() {
+        return Err(Errno::EINVAL);
+    }
+    let moved = transfer(task, &source, &target, len_bytes, false)?;
+    source.finish(task, offset, source.start() + moved as u64)?;
+    target.finish(task, 0, target.start() + moved as u64)?;
+    Ok(moved)
+}
+
+fn copy_file_range(
+    task: &mut CurrentTask,
+    [source_descriptor, source_offset, target_descriptor, target_offset, len_bytes, flags]: [u64; 6],
+) -> Result<usize, Errno> {
+    check_flags(flags, 0)?;
+    let source = Side::new(task, source_descriptor, source_offset)?;
+    let target = Side::new(task, target_descriptor, target_offset)?;
+    for side in [&source, &target] {
+        match side.file.metadata()?.kind() {
+            FileKind::Regular => {}
+            FileKind::Directory => return Err(Errno::EISDIR),
+            _ => return Err(Errno::EINVAL),
+        }
+    }
+    check_directions(&source.file, &target.file)?;
+    if target.file.flags().contains(OpenFlags::APPEND) {
+        return Err(Errno::EBADF);
+    }
+    let (start, target_start) = (source.start(), target.start());
+    let is_same_file = match (source.file.path(), target.file.path()) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a.inode(), b.inode()),
+        _ => false,
+    };
+    let (end, target_end) = (start.saturating_add(len_bytes), target_start.saturating_add(len_bytes));
+    if is_same_file && start < target_end && target_start < end {
+        return Err(Errno::EINVAL);
+    }
+    let moved = transfer(task, &source, &target, len_bytes, false)?;
+    source.finish(task, source_offset, start + moved as u64)?;
+    target.finish(task, target_offset, target_start + moved as u64)?;
+    Ok(moved)
+}
+
+fn splice(
+    task: &mut CurrentTask,
+    [source_descriptor, source_offset, target_descriptor, target_offset, len_bytes, flags]: [u64; 6],
+) -> Result<usize, Errno> {
+    let known = uapi::SPLICE_F_MOVE | uapi::SPLICE_F_NONBLOCK | uapi::SPLICE_F_MORE | uapi::SPLICE_F_GIFT;
+    let never_waits = check_flags(flags, known)? & uapi::SPLICE_F_NONBLOCK != 0;
+    let source = Side::new(task, source_descriptor, source_offset)?;
+    let target = Side::new(task, target_descriptor, target_offset)?;
+    check_directions(&source.file, &target.file)?;
+    let is_pipe = |side: &Side| side.file.downcast::<PipeFile>().is_some();
+    if !is_pipe(&source) && !is_pipe(&target) || target.file.flags().contains(OpenFlags::APPEND) {
+        return Err(Errno::EINVAL);
+    }
+    // Of a stream, what there is suffices.
+    let len_bytes = if is_pipe(&target) { len_bytes.min(PORTION_LEN as u64) } else { len_bytes };
+    let moved = transfer(task, &source, &target, len_bytes, never_waits)?;
+    source.finish(task, source_offset, source.start() + moved as u64)?;
+    target.finish(task, target_offset, target.start() + moved as u64)?;
+    Ok(moved)
+}
+
+fn check_directions(source: &FileDescription, target: &FileDescription) -> Result<(), Errno> {
+    if !source.flags().is_readable() || !target.flags().is_writable() {
+        return Err(Errno::EBADF);
+    }
+    if source.metadata()?.kind() == FileKind::Directory { Err(Errno::EISDIR) } else { Ok(()) }
+}
+
+/// Moves up to `len_bytes`, and returns how many: fewer at the end of the source, or if something stops it.
+fn transfer(
+    task: &mut CurrentTask,
+    source: &Side,
+    target: &Side,
+    len_bytes: u64,
+    never_waits: bool,
+) -> Result<usize, Errno> {
+    let wanted = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(MAX_TRANSFER_LEN);
+    let is_positioned = target.file.file().is_seekable();
+    let portion_len = if is_positioned { PORTION_LEN } else { STREAM_PORTION_LEN };
+    let mut buffer = task.take_buffer(wanted.min(portion_len));
+    let mut done = 0;
+    let result = loop {
+        if done >= wanted {
+            break Ok(());
+        }
+        let portion_len = portion_len.min(wanted - done);
+        let portion = buffer.get_mut(..portion_len).unwrap_or_default();
+        // Streams give and take what they can: only the first portion is waited for.
+        let waits = !never_waits && (done == 0 || source.file.file().is_seekable());
+        match move_portion(task, source, target, portion, done as u64, waits) {
+            Ok(0) => break Ok(()),
+            Ok(moved) => done += moved,
+            Err(error) => break Err(error),
+        }
+        if task.task().is_interrupted() && !(source.file.is_regular() && target.file.is_regular()) {
+            break Ok(());
+        }
+    };
+    task.return_buffer(buffer);
+    match result {
+        Err(error) if done == 0 => Err(error),
+        _ => Ok(done),
+    }
+}
+
+fn move_portion(
+    task: &mut CurrentTask,
+    source: &Side,
+    target: &Side,
+    portion: &mut [u8],
+    done: u64,
+    waits: bool,
+) -> Result<usize, Errno> {
+    let (input, output) = (source.file.file().clone(), target.file.file().clone());
+    let target_offset = target.start().checked_add(done).ok_or(Errno::EFBIG)?;
+    if target.file.is_regular() {
+        check_size_limit(task, target_offset.saturating_add(1))?;
+    } else if !output.is_seekable() {
+        wait_until_writable(task, &target.file, waits)?;
+    }
+    let source_offset = source.start().checked_add(done).ok_or(Errno::EINVAL)?;
+    let read = if waits && !input.is_seekable() {
+        task.retry_while_blocked(&source.file, Events::IN, |_| input.read_at(portion, source_offset))?
+    } else {
+        input.read_at(portion, source_offset)?
+    };
+    let mut written = 0;
+    while written < read {
+        let rest = portion.get(written..read).unwrap_or_default();
+        let offset = target_offset.saturating_add(written as u64);
+        match task.retry_while_blocked(&target.file, Events::OUT, |_| output.write_at(rest, offset)) {
+            Ok(0) => break,
+            Ok(count) => written += count,
+            Err(Errno::EPIPE) if written == 0 => {
+                task.task().send_signal(SignalInfo::from_kernel(Signal::SIGPIPE));
+                return Err(Errno::EPIPE);
+            }
+            Err(error) if written == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(written)
+}
+
+fn wait_until_writable(task: &mut CurrentTask, target: &FileDescription, waits: bool) -> Result<(), Errno> {
+    let ready = Events::OUT | Events::ERR | Events::HUP;
+    if target.file().readiness().intersects(ready) {
+        return Ok(());
+    }
+    if !waits || target.flags().contains(OpenFlags::NONBLOCK) {
+        return Err(Errno::EAGAIN);
+    }
+    Ok(task.wait_for_file(&**target.file(), Events::OUT, None)?)
+}
+
+/// Between user memory and a pipe: as readv(2) and writev(2), for nobody can tell the difference.
+fn vmsplice(
+    task: &mut CurrentTask,
+    [descriptor, vector, count, flags, ..]: [u64; 6],
+) -> Result<usize, Errno> {
+    let known = uapi::SPLICE_F_MOVE | uapi::SPLICE_F_NONBLOCK | uapi::SPLICE_F_MORE | uapi::SPLICE_F_GIFT;
+    let never_waits = check_flags(flags, known)? & uapi::SPLICE_F_NONBLOCK != 0;
+    let file = task.usable_file(descriptor as i32)?;
+    if file.downcast::<PipeFile>().is_none() {
+        return Err(Errno::EBADF);
+    }
+    let buffers = UserBuffers::vector(task.memory(), vector, count)?;
+    if file.flags().is_writable() {
+        write_file(task, &file, buffers, At::Position, WriteFlags::waiting(!never_waits))
+    } else {
+        read_file(task, &file, buffers, At::Position, never_waits)
+    }
+}

@@ -1,0 +1,121 @@
+//! The memory that a read fills or a write empties: one buffer, or the pieces of an iovec.
+
+use linux_raw_sys::general as uapi;
+
+use crate::Errno;
+use crate::memory::MemoryManager;
+use crate::platform::VirtualAddress;
+
+/// The most that one call moves: Linux's `MAX_RW_COUNT`.
+pub(crate) const MAX_TRANSFER_LEN: usize = 0x7fff_f000;
+
+/// Pieces of user memory, used up from the front.
+pub(crate) struct UserBuffers {
+    /// In reverse, so that the next one is the last.
+    pieces: Vec<(u64, usize)>,
+    remaining: usize,
+}
+
+impl UserBuffers {
+    /// One buffer.
+    ///
+    /// # Errors
+    /// EFAULT if it cannot be user memory.
+    pub(crate) fn single(address: u64, len_bytes: u64) -> Result<Self, Errno> {
+        check_range(address, len_bytes)?;
+        let remaining = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(MAX_TRANSFER_LEN);
+        Ok(Self { pieces: vec![(address, remaining)], remaining })
+    }
+
+    /// The buffers of an iovec (`man 2 readv`).
+    ///
+    /// # Errors
+    /// EINVAL for too many pieces or an absurd length, EFAULT.
+    pub(crate) fn vector(memory: &MemoryManager, address: u64, count: u64) -> Result<Self, Errno> {
+        if count > u64::from(uapi::UIO_MAXIOV) {
+            return Err(Errno::EINVAL);
+        }
+        let vector: Vec<[u64; 2]> = memory.read_objects(VirtualAddress(address), count as usize)?;
+        let (mut pieces, mut remaining) = (Vec::with_capacity(vector.len()), 0);
+        for [start, len_bytes] in vector {
+            if len_bytes > i64::MAX as u64 {
+                return Err(Errno::EINVAL);
+            }
+            check_range(start, len_bytes)?;
+            let len = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(MAX_TRANSFER_LEN - remaining);
+            remaining += len;
+            if len > 0 {
+                pieces.push((start, len));
+            }
+        }
+        pieces.reverse();
+        Ok(Self { pieces, remaining })
+    }
+
+    /// Bytes left.
+    pub(crate) fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    /// Fails if the next `len_bytes` cannot be written.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub(crate) fn check_writable(&self, memory: &MemoryManager, len_bytes: usize) -> Result<(), Errno> {
+        let mut left = len_bytes;
+        for &(address, len) in self.pieces.iter().rev() {
+            let part = len.min(left);
+            memory.check_writable(VirtualAddress(address), part)?;
+            left -= part;
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies `bytes` to the next bytes; how many could be.
+    pub(crate) fn fill(&mut self, memory: &MemoryManager, bytes: &[u8]) -> usize {
+        self.advance(bytes.len(), |address, range| {
+            memory.write_partial(VirtualAddress(address), bytes.get(range).unwrap_or_default())
+        })
+    }
+
+    /// Copies the next bytes to `buffer`; how many could be.
+    pub(crate) fn take(&mut self, memory: &MemoryManager, buffer: &mut [u8]) -> usize {
+        self.advance(buffer.len(), |address, range| {
+            memory.read_partial(VirtualAddress(address), buffer.get_mut(range).unwrap_or_default())
+        })
+    }
+
+    /// Goes through the next `len_bytes` piece by piece; `copy` says how much of a piece it managed.
+    fn advance(
+        &mut self,
+        len_bytes: usize,
+        mut copy: impl FnMut(u64, std::ops::Range<usize>) -> usize,
+    ) -> usize {
+        let mut done = 0;
+        while done < len_bytes {
+            let Some((address, len)) = self.pieces.last_mut() else { break };
+            let part = (*len).min(len_bytes - done);
+            let copied = copy(*address, done..done + part);
+            *address = address.wrapping_add(copied as u64);
+            *len -= copied;
+            let is_used_up = *len == 0;
+            done += copied;
+            self.remaining -= copied;
+            if is_used_up {
+                self.pieces.pop();
+            }
+            if copied < part {
+                break;
+            }
+        }
+        done
+    }
+}
+
+fn check_range(address: u64, len_bytes: u64) -> Result<(), Errno> {
+    let end = address.checked_add(len_bytes).ok_or(Errno::EFAULT)?;
+    if end > VirtualAddress::USER_END.0 { Err(Errno::EFAULT) } else { Ok(()) }
+}

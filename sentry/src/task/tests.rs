@@ -1,0 +1,288 @@
+//! Tasks on the fake platform: creation, relations, exit and waiting.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{
+    ChildEvent, CpuSet, ExitStatus, PidNamespace, Task, TaskConfig, TaskImage, TaskSet, ThreadGroup, Tid,
+    WaitOptions, WaitSelector,
+};
+use crate::Errno;
+use crate::cred::Credentials;
+use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
+use crate::fs::{DescriptorTable, FsContext, MountFlags, MountNamespace};
+use crate::kernel::{Kernel, KernelConfig};
+use crate::limits::{Limit, Limits, Resource};
+use crate::memory::FrameAllocator;
+use crate::platform::fake::FakePlatform;
+use crate::platform::{Platform, Registers, SegmentBases};
+use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
+
+/// A kernel without tasks, and what a first task needs.
+struct Fixture {
+    kernel: Arc<Kernel>,
+    fs_context: Arc<FsContext>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let platform: Arc<dyn Platform> = FakePlatform::new(64 << 20).unwrap();
+        let frames = FrameAllocator::new(&platform, 64 << 20);
+        let kernel = Kernel::new(KernelConfig {
+            platform,
+            frames: frames.clone(),
+            cpu_count: 2,
+            host_name: b"test".to_vec(),
+            tracer: None,
+        })
+        .unwrap();
+        let resources = MemoryResources { frames, specials: Arc::default() };
+        let root = tmpfs::new_mount(&resources, &TmpfsOptions::default(), "root", MountFlags::empty()).unwrap();
+        Self { kernel, fs_context: FsContext::new(MountNamespace::new(root)) }
+    }
+
+    fn tasks(&self) -> &TaskSet {
+        self.kernel.tasks()
+    }
+
+    fn new_group(&self, namespace: &Arc<PidNamespace>) -> Arc<ThreadGroup> {
+        let exit_signal = i32::from(Signal::SIGCHLD.number());
+        let actions = Arc::new(Mutex::new(SignalActions::default()));
+        self.tasks().new_thread_group(namespace.clone(), actions, Limits::default(), exit_signal)
+    }
+
+    fn config(&self, parent: Option<&Arc<Task>>, thread_group: Arc<ThreadGroup>) -> TaskConfig {
+        TaskConfig {
+            kernel: self.kernel.clone(),
+            parent: parent.cloned(),
+            inherit_parent: None,
+            thread_group,
+            wanted_numbers: Vec::new(),
+            signal_mask: SignalSet::EMPTY,
+            signal_stack: AlternateStack::default(),
+            image: TaskImage {
+                registers: Registers::default(),
+                segment_bases: SegmentBases::default(),
+                extended_state: None,
+                memory: self.kernel.new_memory().unwrap(),
+                name: b"test".to_vec(),
+                executable: None,
+            },
+            fs_context: self.fs_context.clone(),
+            descriptors: DescriptorTable::new(),
+            credentials: Arc::new(Credentials::of_user(1000, 1000)),
+            niceness: 0,
+            uts_namespace: self.kernel.uts_namespace().clone(),
+            allowed_cpus: CpuSet::first(2),
+            user_counters: self.kernel.users().counters(1000),
+            clear_child_tid: 0,
+            vfork: None,
+        }
+    }
+
+    /// A process in `namespace`, not started.
+    fn process_in(&self, parent: Option<&Arc<Task>>, namespace: &Arc<PidNamespace>) -> Result<Arc<Task>, Errno> {
+        let group = self.new_group(namespace);
+        let task = self.tasks().new_task(self.config(parent, group));
+        self.tasks().check();
+        task
+    }
+
+    fn process(&self, parent: Option<&Arc<Task>>) -> Arc<Task> {
+        self.process_in(parent, &self.tasks().root().clone()).unwrap()
+    }
+
+    fn thread(&self, of: &Arc<Task>) -> Result<Arc<Task>, Errno> {
+        let task = self.tasks().new_task(self.config(Some(of), of.group.clone()));
+        self.tasks().check();
+        task
+    }
+
+    fn exit(&self, task: &Arc<Task>, code: u8) {
+        task.exit_resources();
+        self.tasks().task_exited(task, ExitStatus::Exited(code));
+        self.tasks().check();
+    }
+
+    fn wait(&self, parent: &Arc<Task>, options: WaitOptions) -> Result<Option<(Tid, ChildEvent)>, Errno> {
+        let waited = self.tasks().find_child(parent, WaitSelector::Any, options)?;
+        self.tasks().check();
+        Ok(waited.map(|waited| (waited.pid, waited.event)))
+    }
+}
+
+#[test]
+fn the_first_task_is_init_and_leads_a_session() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    assert_eq!((init.number(), init.thread_group().number()), (1, 1));
+    let (process_group, session) =
+        fixture.tasks().process_group_and_session(init.thread_group(), fixture.tasks().root());
+    assert_eq!((process_group, session), (Tid(1), Tid(1)));
+}
+
+#[test]
+fn a_child_inherits_process_group_and_session() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let child = fixture.process(Some(&init));
+    let relations = fixture.tasks().process_group_and_session(child.thread_group(), fixture.tasks().root());
+    assert_eq!(relations, (Tid(1), Tid(1)));
+    assert_eq!(fixture.tasks().parent_number(child.thread_group()), Tid(1));
+}
+
+#[test]
+fn a_task_has_a_number_in_every_namespace_around_it() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let inner = fixture.tasks().new_pid_namespace(fixture.tasks().root());
+    let task = fixture.process_in(Some(&init), &inner).unwrap();
+    assert_eq!(task.number(), 1);
+    assert_eq!(fixture.tasks().number_of(&task, fixture.tasks().root()), Tid(2));
+    assert_eq!(fixture.tasks().number_of(&init, &inner), Tid(0));
+}
+
+#[test]
+fn a_number_taken_outside_takes_the_inner_ones_back() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let inner = fixture.tasks().new_pid_namespace(fixture.tasks().root());
+    let mut config = fixture.config(Some(&init), fixture.new_group(&inner));
+    config.wanted_numbers = vec![Tid(1), Tid(1)];
+    assert_eq!(fixture.tasks().new_task(config).err(), Some(Errno::EEXIST));
+    fixture.tasks().check();
+    assert!(fixture.tasks().task(&inner, Tid(1)).is_none());
+    assert_eq!(fixture.kernel.users().counters(1000).processes(), 1, "the charge is taken back");
+}
+
+#[test]
+fn a_user_at_the_limit_gets_eagain() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let limit = Limit { soft: 1, hard: 1 };
+    let group = fixture.new_group(fixture.tasks().root());
+    group.with_limits(|limits| limits.set(Resource::PROCESSES, limit, true)).unwrap();
+    assert_eq!(fixture.tasks().new_task(fixture.config(Some(&init), group)).err(), Some(Errno::EAGAIN));
+}
+
+#[test]
+fn a_group_that_exits_refuses_new_threads() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    init.thread_group().exit(ExitStatus::Exited(0));
+    assert_eq!(fixture.thread(&init).err(), Some(Errno::EINTR));
+}
+
+#[test]
+fn a_process_is_a_zombie_until_it_is_waited_for() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let child = fixture.process(Some(&init));
+    assert_eq!(fixture.wait(&init, WaitOptions::EXITED), Ok(None));
+    fixture.exit(&child, 7);
+    let ended = Some((Tid(2), ChildEvent::Ended(ExitStatus::Exited(7))));
+    assert_eq!(fixture.wait(&init, WaitOptions::EXITED | WaitOptions::NOWAIT), Ok(ended));
+    assert!(fixture.tasks().task(fixture.tasks().root(), Tid(2)).is_some(), "a zombie keeps its number");
+    assert_eq!(fixture.wait(&init, WaitOptions::EXITED), Ok(ended));
+    assert!(fixture.tasks().task(fixture.tasks().root(), Tid(2)).is_none());
+    assert_eq!(fixture.wait(&init, WaitOptions::EXITED), Err(Errno::ECHILD));
+    assert_eq!(fixture.kernel.users().counters(1000).processes(), 1);
+}
+
+#[test]
+fn a_leader_that_exits_first_stays_until_its_last_thread_has_ended() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let leader = fixture.process(Some(&init));
+    let thread = fixture.thread(&leader).unwrap();
+    fixture.exit(&leader, 1);
+    assert_eq!(fixture.wait(&init, WaitOptions::EXITED), Ok(None));
+    fixture.exit(&thread, 2);
+    assert!(matches!(fixture.wait(&init, WaitOptions::EXITED), Ok(Some((Tid(2), _)))));
+}
+
+#[test]
+fn a_thread_that_executes_takes_the_leader_s_number() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let leader = fixture.process(Some(&init));
+    let thread = fixture.thread(&leader).unwrap();
+    fixture.exit(&leader, 0);
+    assert!(fixture.tasks().is_alone(&thread));
+    fixture.tasks().become_leader(&thread);
+    fixture.tasks().check();
+    assert_eq!(thread.number(), 2);
+    assert!(fixture.tasks().task(fixture.tasks().root(), Tid(3)).is_none());
+    fixture.exit(&thread, 0);
+    assert!(matches!(fixture.wait(&init, WaitOptions::EXITED), Ok(Some((Tid(2), _)))));
+}
+
+#[test]
+fn orphans_go_to_the_nearest_subreaper_else_to_init() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let reaper = fixture.process(Some(&init));
+    let parent = fixture.process(Some(&reaper));
+    let (first, second) = (fixture.process(Some(&parent)), fixture.process(Some(&reaper)));
+    fixture.tasks().set_child_subreaper(reaper.thread_group(), true);
+    fixture.exit(&parent, 0);
+    assert_eq!(fixture.tasks().parent_number(first.thread_group()), Tid(reaper.number()));
+    fixture.exit(&reaper, 0);
+    assert_eq!(fixture.tasks().parent_number(first.thread_group()), Tid(1));
+    assert_eq!(fixture.tasks().parent_number(second.thread_group()), Tid(1));
+}
+
+#[test]
+fn the_death_of_a_namespace_s_init_closes_the_namespace() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let inner = fixture.tasks().new_pid_namespace(fixture.tasks().root());
+    let inner_init = fixture.process_in(Some(&init), &inner).unwrap();
+    let member = fixture.process_in(Some(&inner_init), &inner).unwrap();
+    fixture.exit(&inner_init, 0);
+    assert!(member.thread_group().exiting().is_some(), "its processes are killed");
+    assert_eq!(fixture.process_in(Some(&init), &inner).err(), Some(Errno::ENOMEM));
+    fixture.exit(&member, 0);
+    while fixture.wait(&init, WaitOptions::EXITED).is_ok_and(|waited| waited.is_some()) {}
+    assert_eq!(fixture.tasks().task_count(), 1);
+}
+
+#[test]
+fn setsid_and_setpgid_follow_the_rules() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let (a, b) = (fixture.process(Some(&init)), fixture.process(Some(&init)));
+    let tasks = fixture.tasks();
+    assert_eq!(tasks.set_process_group(&init, Tid(2), Tid(2)), Ok(()));
+    assert_eq!(tasks.set_process_group(&init, Tid(3), Tid(2)), Ok(()));
+    assert_eq!(tasks.set_process_group(&init, Tid(3), Tid(9)), Err(Errno::EPERM), "no such group");
+    assert_eq!(tasks.set_process_group(&b, Tid(2), Tid(2)), Err(Errno::ESRCH), "not its child");
+    assert_eq!(tasks.set_process_group(&init, Tid(0), Tid(0)), Err(Errno::EPERM), "a session leader");
+    assert_eq!(tasks.set_session(&a), Err(Errno::EPERM), "a process group leader");
+    assert_eq!(tasks.set_session(&b), Ok(Tid(3)));
+    assert_eq!(tasks.set_process_group(&init, Tid(3), Tid(3)), Err(Errno::EPERM), "another session");
+    tasks.check();
+}
+
+#[test]
+#[should_panic(expected = "started a second time")]
+fn a_second_start_is_a_programming_error() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    init.start().unwrap();
+    let _ = init.start();
+}
+
+#[test]
+fn a_task_runs_to_its_end_and_its_parent_hears_of_it() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let child = fixture.process(Some(&init));
+    child.start().unwrap();
+    fixture.tasks().wait_until_all_ended();
+    assert_eq!(
+        fixture.wait(&init, WaitOptions::EXITED),
+        Ok(Some((Tid(2), ChildEvent::Ended(ExitStatus::Exited(0)))))
+    );
+}
