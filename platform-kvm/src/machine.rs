@@ -2,7 +2,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use kvm_bindings::{
     CpuId, KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_XSAVE2, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_REGS,
@@ -32,6 +33,8 @@ const QUIRK_SLOT_ZAP_ALL: u64 = 1 << 7;
 const SLOT_LEN_MAX: u64 = 1 << 30;
 /// The first slot.
 const SLOT_LEN_MIN: u64 = 128 << 20;
+/// A move of a vCPU to another thread that takes so long is slower than making a vCPU.
+const SLOW_MOVE: Duration = Duration::from_micros(700);
 /// Chunks of table memory at most: 4 GiB.
 const CHUNKS_MAX: u32 = 16 << 10;
 
@@ -48,6 +51,9 @@ pub(crate) struct Machine {
     slots: Mutex<MemorySlots>,
     flushes_started: AtomicU64,
     flushes_finished: AtomicU64,
+    /// A vCPU has moved from one thread to another slowly, and one quickly.
+    has_moved_slowly: AtomicBool,
+    has_moved_quickly: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -123,6 +129,8 @@ impl Machine {
             slots: Mutex::new(MemorySlots { len_bytes: 0, count: 0 }),
             flushes_started: AtomicU64::new(0),
             flushes_finished: AtomicU64::new(0),
+            has_moved_slowly: AtomicBool::new(false),
+            has_moved_quickly: AtomicBool::new(false),
         });
         let first = Vcpu::new(machine.clone(), 0, vcpu);
         Ok((machine, first))
@@ -207,6 +215,25 @@ impl Machine {
         let finished = self.flushes_finished.load(Ordering::SeqCst);
         let started = self.flushes_started.load(Ordering::SeqCst);
         (finished, started != finished)
+    }
+
+    /// Whether running a vCPU on another thread than before seems to be slow: kernels before 6.13 wait for an
+    /// RCU grace period then, many milliseconds. One quick move tells that this one does not.
+    pub(crate) fn is_moving_slow(&self) -> bool {
+        self.has_moved_slowly.load(Ordering::Relaxed) && self.is_moving_unknown()
+    }
+
+    /// Whether no vCPU has moved quickly yet.
+    pub(crate) fn is_moving_unknown(&self) -> bool {
+        !self.has_moved_quickly.load(Ordering::Relaxed)
+    }
+
+    /// A vCPU has moved.
+    pub(crate) fn note_move(&self, duration: Duration) {
+        debug!("a vCPU went to another thread in {duration:?}");
+        let is_slow = duration >= SLOW_MOVE;
+        let note = if is_slow { &self.has_moved_slowly } else { &self.has_moved_quickly };
+        note.store(true, Ordering::Relaxed);
     }
 
     fn make_vcpu(

@@ -13,6 +13,7 @@
 //! A run that a kick ends inside a stub is resumed until the stub's `out`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use kvm_bindings::{
     KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr,
@@ -20,6 +21,8 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use log::debug;
+use rustix::process::Pid;
+use rustix::thread::gettid;
 use sentry::platform::{
     Access, Exit, GuestAddress, GuestMemoryError, PlatformError, Registers, SegmentBases, VirtualAddress,
 };
@@ -245,6 +248,8 @@ pub(crate) struct Vcpu {
     /// No context has used the extended state.
     is_extended_initial: bool,
     is_broken: bool,
+    /// The thread that runs it.
+    thread: Option<Pid>,
 }
 
 impl Vcpu {
@@ -266,6 +271,24 @@ impl Vcpu {
             fault_streak: FAULT_STREAK,
             is_extended_initial: true,
             is_broken: false,
+            thread: None,
+        }
+    }
+
+    /// The thread that ran it last.
+    pub(crate) fn thread(&self) -> Option<Pid> {
+        self.thread
+    }
+
+    /// The calling thread will run it from now on. Finds out what a move from another costs, unless that is
+    /// known: KVM_RUN with `immediate_exit` does nothing else. Nobody may be about to kick the vCPU.
+    pub(crate) fn move_here(&mut self) {
+        let thread = gettid();
+        let last = self.thread.replace(thread);
+        if last.is_some_and(|last| last != thread) && self.machine.is_moving_unknown() {
+            let begun = Instant::now();
+            self.finish_access();
+            self.machine.note_move(begun.elapsed());
         }
     }
 
@@ -475,7 +498,7 @@ impl Vcpu {
             Ok(Stop::Exit(Exit::Syscall))
         } else if port == SYSCALL_PORT {
             // User code used the port itself: to it, the port does not exist.
-            self.finish_port_access();
+            self.finish_access();
             self.mode = Mode::User;
             Ok(Stop::Exit(Exit::Exception { vector: GENERAL_PROTECTION, code: 0 }))
         } else if vector < VECTORS {
@@ -488,7 +511,7 @@ impl Vcpu {
 
     /// Has KVM finish an access to a port, which would otherwise change the registers that come next: with
     /// `immediate_exit` it does that and nothing else (KVM api.rst 5, `KVM_EXIT_IO`).
-    fn finish_port_access(&mut self) {
+    fn finish_access(&mut self) {
         self.fd.set_kvm_immediate_exit(1);
         self.fd.get_kvm_run().kvm_dirty_regs = 0;
         if !matches!(self.run_once(), Answer::Kicked) {

@@ -208,7 +208,7 @@ fn fifty_contexts_share_two_vcpus() {
                 let base = 0x1000_0000 * (task + 1);
                 context.set_segment_bases(SegmentBases { fs: base, gs: 0 });
                 let mut registers = Registers { rbx: base, ..start() };
-                for round in 0..40 {
+                for round in 0..20 {
                     assert!(matches!(context.run(space, &mut registers), Exit::Syscall));
                     if round % 5 == 0 {
                         context.sleep();
@@ -226,7 +226,7 @@ fn fifty_contexts_share_two_vcpus() {
 fn contexts_that_never_leave_user_code_take_turns() {
     let guest = Guest::with_vcpus(2);
     let space = guest.space(&SPIN);
-    let contexts: Vec<_> = (0..8).map(|_| guest.context()).collect();
+    let contexts: Vec<_> = (0..6).map(|_| guest.context()).collect();
     let interrupters: Vec<_> = contexts.iter().map(|context| context.interrupter()).collect();
     thread::scope(|scope| {
         let handles: Vec<_> = contexts
@@ -240,7 +240,7 @@ fn contexts_that_never_leave_user_code_take_turns() {
                 })
             })
             .collect();
-        thread::sleep(Duration::from_millis(400));
+        thread::sleep(Duration::from_secs(1));
         for interrupter in &interrupters {
             interrupter.interrupt();
         }
