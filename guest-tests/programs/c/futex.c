@@ -29,7 +29,7 @@ static void start_waiters(pthread_t *threads, int count, unsigned bits) {
   waiting = awake = 0;
   for (int i = 0; i < count; i++) threads[i] = start_thread(waiter, (void *)(long)bits);
   wait_until(&waiting, count);
-  sleep_ms(30);
+  sleep_ms(60); // From counting itself to sleeping.
 }
 
 static void wake_counts(void) {
@@ -50,7 +50,7 @@ static void bitsets_select(void) {
   waiting = 0;
   for (int i = 0; i < 2; i++) second[i] = start_thread(waiter, (void *)6L);
   wait_until(&waiting, 2);
-  sleep_ms(30);
+  sleep_ms(60);
   CHECK_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, INT_MAX, NULL, NULL, 8), 0);
   CHECK_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, INT_MAX, NULL, NULL, 2), 2);
   for (int i = 0; i < 2; i++) join_thread(second[i]);

@@ -140,11 +140,15 @@ static void sigsuspend_swaps_the_mask(void) {
   CHECK_EQ(count, 2);
   pid_t self = getpid(), pid;
   IN_CHILD(pid) {
-    sleep_ms(30);
-    kill(self, SIGUSR1);
+    // More than once: the first may come before the parent pauses.
+    for (;;) {
+      sleep_ms(30);
+      kill(self, SIGUSR1);
+    }
   }
   CHECK_ERRNO(pause(), EINTR);
-  WAIT_OK(pid);
+  OK(kill(pid, SIGKILL));
+  WAIT_SIGNALED(pid, SIGKILL);
 }
 
 static sigjmp_buf target;

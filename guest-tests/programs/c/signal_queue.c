@@ -80,7 +80,7 @@ static void sigtimedwait_times_out_and_is_interrupted(void) {
   CHECK(now_ms() - started >= 39);
   handle(SIGALRM, record, SA_RESTART);
   seen = 0;
-  ualarm(30000, 0);
+  ualarm(60000, 0);
   wait.tv_sec = 10;
   CHECK_ERRNO(sigtimedwait(&set, NULL, &wait), EINTR); // Even with SA_RESTART.
   CHECK_EQ(seen, 1);

@@ -41,11 +41,11 @@ static long call_pause(void) { return pause(); }
 static long call_nanosleep(void) { return nanosleep(&(struct timespec){10, 0}, NULL); }
 static long call_recv_with_timeout(void) { return recv(pair[0], &byte, 1, 0); }
 static unsigned word;
-static long call_futex(void) { return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &(struct timespec){0, 150000000}, NULL, 0); }
+static long call_futex(void) { return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &(struct timespec){0, 250000000}, NULL, 0); }
 static long call_futex_absolute(void) {
   struct timespec until;
   clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += 150000000;
+  until.tv_nsec += 250000000;
   if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
   return syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, 0, &until, NULL, FUTEX_BITSET_MATCH_ANY);
 }
@@ -89,7 +89,7 @@ static void calls_restart_or_do_not(void) {
       OK(epoll_ctl(epoll_set, EPOLL_CTL_ADD, gate[0], &(struct epoll_event){.events = EPOLLIN}));
       handle(SIGALRM, on_alarm, restart ? SA_RESTART : 0);
       hits = 0;
-      struct itimerval twice = {.it_value = {0, 30000}, .it_interval = {0, 60000}}, stop = {0};
+      struct itimerval twice = {.it_value = {0, 50000}, .it_interval = {0, 100000}}, stop = {0};
       OK(setitimer(ITIMER_REAL, &twice, NULL));
       errno = 0;
       long got = cases[i].call();
@@ -100,7 +100,7 @@ static void calls_restart_or_do_not(void) {
       else if (restart && strncmp(cases[i].name, "futex", 5) == 0)
         CHECK_CASE(got == -1 && (error == EINTR || error == ETIMEDOUT), "%s with SA_RESTART: %ld, errno %d", cases[i].name, got, error);
       else
-        CHECK_CASE(got == -1 && error == EINTR && hits == 1, "%s: %ld, errno %d, %d signals", cases[i].name, got, error, (int)hits);
+        CHECK_CASE(got == -1 && error == EINTR && hits >= 1, "%s: %ld, errno %d, %d signals", cases[i].name, got, error, (int)hits);
       int open_now[] = {gate[0], gate[1], full[0], full[1], pair[0], pair[1], epoll_set};
       for (size_t n = 0; n < COUNT(open_now); n++) OK(close(open_now[n]));
     }
