@@ -11,12 +11,15 @@ use platform_kvm::{Config, KvmPlatform};
 use rustix::fs::{CWD, Mode, OFlags};
 use sentry::cred::Credentials;
 use sentry::fs::boot::{RootImage, mount_root};
+use sentry::fs::dev::TerminalDevices;
 use sentry::fs::host_stdio::{HostFile, HostNotifier};
 use sentry::fs::proc::ProcFileSystem;
 use sentry::fs::sys::SysFileSystem;
 use sentry::fs::terminal::ControllingTerminals;
 use sentry::fs::tmpfs::MemoryResources;
-use sentry::fs::{Dentry, DescriptorTable, FileDescription, Mount, MountFlags, MountNamespace, OpenFlags};
+use sentry::fs::{
+    Dentry, DescriptorTable, FileDescription, FileKind, Mount, MountFlags, MountNamespace, OpenFlags,
+};
 use sentry::kernel::{InitProgram, Kernel, KernelConfig};
 use sentry::limits::Limits;
 use sentry::memory::FrameAllocator;
@@ -67,9 +70,10 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
     let image = Image::open(&description.image)?;
     let kernel = make_kernel(&description)?;
     let _terminal = TerminalGuard::new();
-    let descriptors = standard_streams()?;
+    let terminals = Arc::<ControllingTerminals>::default();
+    let descriptors = standard_streams(&terminals)?;
     let (command, arguments) = image.command(description.command);
-    let mounts = mount(&kernel, image)?;
+    let mounts = mount(&kernel, image, &terminals)?;
     let init = kernel
         .start_init(InitProgram {
             path: command,
@@ -191,8 +195,14 @@ impl Image {
     }
 }
 
-fn mount(kernel: &Arc<Kernel>, image: Image) -> anyhow::Result<Arc<MountNamespace>> {
+fn mount(
+    kernel: &Arc<Kernel>,
+    image: Image,
+    terminals: &Arc<ControllingTerminals>,
+) -> anyhow::Result<Arc<MountNamespace>> {
     let resources = MemoryResources { frames: kernel.frames().clone(), specials: Arc::default() };
+    let terminal_devices = TerminalDevices::new(terminals.clone());
+    resources.specials.register(FileKind::CharacterDevice, 5, terminal_devices);
     let source = TaskSource::new(kernel, kernel.tasks().root().clone());
     let quiet =
         MountFlags::NO_SUID | MountFlags::NO_DEVICES | MountFlags::NO_EXEC | MountFlags::RELATIVE_ACCESS_TIME;
@@ -207,14 +217,13 @@ fn mount(kernel: &Arc<Kernel>, image: Image) -> anyhow::Result<Arc<MountNamespac
 }
 
 /// The caller's standard streams as the guest's descriptors 0, 1 and 2. A closed one stays closed.
-fn standard_streams() -> anyhow::Result<Arc<DescriptorTable>> {
+fn standard_streams(terminals: &Arc<ControllingTerminals>) -> anyhow::Result<Arc<DescriptorTable>> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     let notifier = HostNotifier::new();
-    let terminals = Arc::<ControllingTerminals>::default();
     let table = DescriptorTable::new();
     let open: Vec<_> = streams.into_iter().filter(|stream| rustix::io::fcntl_getfd(stream).is_ok()).collect();
-    let files = HostFile::standard_streams(&open, &notifier, &terminals).context("standard streams")?;
+    let files = HostFile::standard_streams(&open, &notifier, terminals).context("standard streams")?;
     let mut files = files.into_iter();
     for (number, stream) in streams.into_iter().enumerate() {
         if rustix::io::fcntl_getfd(stream).is_err() {

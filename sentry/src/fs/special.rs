@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 
 use super::inode::{Inode, Viewer};
 use super::metadata::{DeviceNumber, FileKind};
+use super::pipe::Pipe;
 use super::{File, OpenFlags};
 use crate::Errno;
 
@@ -37,10 +38,10 @@ impl SpecialFiles {
         self.drivers.write().insert((kind, major), driver);
     }
 
-    /// Opens the device of `kind` numbered `device`.
+    /// Opens the FIFO, or the device of `kind` numbered `device`, that `inode` is.
     ///
     /// # Errors
-    /// ENXIO if there is none.
+    /// ENXIO if there is none, or nobody reads a FIFO that is opened for writing with O_NONBLOCK.
     pub fn open(
         &self,
         kind: FileKind,
@@ -49,6 +50,10 @@ impl SpecialFiles {
         flags: OpenFlags,
         viewer: &Viewer,
     ) -> Result<Arc<dyn File>, Errno> {
+        if kind == FileKind::Fifo {
+            let pipe = inode.attachment().ok_or(Errno::ENXIO)?.get_or_attach(Arc::<Pipe>::default)?;
+            return Ok(pipe.open_fifo(inode.clone(), flags)?);
+        }
         let driver = self.drivers.read().get(&(kind, device.major)).cloned().ok_or(Errno::ENXIO)?;
         driver.open(device, inode, flags, viewer)
     }

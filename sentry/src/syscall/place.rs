@@ -29,7 +29,7 @@ impl Scope {
     }
 
     /// The same, for somebody else's permissions.
-    pub(super) fn as_user(mut self, credentials: Arc<Credentials>) -> Self {
+    pub(super) fn with_credentials(mut self, credentials: Arc<Credentials>) -> Self {
         self.viewer.credentials = credentials;
         self
     }

@@ -203,7 +203,8 @@ fn access_at(
     let credentials = task.credentials();
     let credentials =
         if flags & uapi::AT_EACCESS == 0 { Arc::new(real_credentials(&credentials)) } else { credentials };
-    let place = Scope::new(task).as_user(credentials.clone()).find_at(task, directory, path, flags)?;
+    let place =
+        Scope::new(task).with_credentials(credentials.clone()).find_at(task, directory, path, flags)?;
     let is_file = matches!(place.kind(), FileKind::Regular | FileKind::Directory | FileKind::Symlink);
     if wanted.contains(Access::WRITE) && is_file {
         place.mount.check_writable()?;

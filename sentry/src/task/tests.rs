@@ -38,7 +38,8 @@ impl Fixture {
         })
         .unwrap();
         let resources = MemoryResources { frames, specials: Arc::default() };
-        let root = tmpfs::new_mount(&resources, &TmpfsOptions::default(), "root", MountFlags::empty()).unwrap();
+        let root =
+            tmpfs::new_mount(&resources, &TmpfsOptions::default(), "root", MountFlags::empty()).unwrap();
         Self { kernel, fs_context: FsContext::new(MountNamespace::new(root)) }
     }
 
@@ -82,7 +83,11 @@ impl Fixture {
     }
 
     /// A process in `namespace`, not started.
-    fn process_in(&self, parent: Option<&Arc<Task>>, namespace: &Arc<PidNamespace>) -> Result<Arc<Task>, Errno> {
+    fn process_in(
+        &self,
+        parent: Option<&Arc<Task>>,
+        namespace: &Arc<PidNamespace>,
+    ) -> Result<Arc<Task>, Errno> {
         let group = self.new_group(namespace);
         let task = self.tasks().new_task(self.config(parent, group));
         self.tasks().check();
