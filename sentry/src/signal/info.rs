@@ -144,51 +144,6 @@ impl SignalInfo {
         bytes
     }
 
-    /// The `struct signalfd_siginfo` (`man 2 signalfd`).
-    pub fn to_signalfd_bytes(self) -> [u8; Self::SIZE_BYTES] {
-        let mut bytes = [0; Self::SIZE_BYTES];
-        let mut put =
-            |offset: usize, value: &[u8]| bytes[offset..offset + value.len()].copy_from_slice(value);
-        put(0, &u32::from(self.signal.number()).to_ne_bytes());
-        put(4, &self.errno.to_ne_bytes());
-        put(8, &self.code.to_ne_bytes());
-        if let Some((pid, uid)) = self.sender() {
-            put(12, &pid.to_ne_bytes());
-            put(16, &uid.to_ne_bytes());
-        }
-        if let Some(value) = self.value() {
-            // `sival_int` and `sival_ptr` share their first bytes.
-            put(44, &(value as u32).to_ne_bytes());
-            put(48, &value.to_ne_bytes());
-        }
-        match self.detail {
-            SignalDetail::Timer { id, overrun, .. } => {
-                put(24, &id.to_ne_bytes());
-                put(32, &overrun.to_ne_bytes());
-            }
-            SignalDetail::Child { status, user_ticks, system_ticks, .. } => {
-                put(40, &status.to_ne_bytes());
-                put(56, &user_ticks.to_ne_bytes());
-                put(64, &system_ticks.to_ne_bytes());
-            }
-            SignalDetail::Fault { address } => put(72, &address.to_ne_bytes()),
-            SignalDetail::Poll { band, fd } => {
-                put(20, &fd.to_ne_bytes());
-                put(28, &(band as u32).to_ne_bytes());
-            }
-            SignalDetail::SystemCall { address, number, architecture } => {
-                put(84, &number.to_ne_bytes());
-                put(88, &address.to_ne_bytes());
-                put(96, &architecture.to_ne_bytes());
-            }
-            SignalDetail::None
-            | SignalDetail::Kill { .. }
-            | SignalDetail::Queue { .. }
-            | SignalDetail::Composed(_) => {}
-        }
-        bytes
-    }
-
     /// The detail as the words after siginfo_t's header.
     fn words(self) -> [u64; 4] {
         let pair = |low: i32, high: u32| u64::from(low as u32) | u64::from(high) << 32;

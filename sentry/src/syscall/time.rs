@@ -46,7 +46,7 @@ const TICKS_PER_SECOND: u128 = 100;
 ///
 /// # Errors
 /// EINVAL: there is none, or its process has ended.
-fn time_source(task: &CurrentTask, raw: u64) -> Result<Arc<dyn TimeSource>, Errno> {
+pub(super) fn time_source(task: &CurrentTask, raw: u64) -> Result<Arc<dyn TimeSource>, Errno> {
     match ClockId::from_raw(raw as i32)? {
         ClockId::System(clock) => {
             Ok(Arc::new(SystemSource { timekeeper: task.kernel().timekeeper().clone(), clock }))
@@ -260,7 +260,7 @@ fn clock_nanosleep(
 }
 
 /// Clocks that wake a machine take CAP_WAKE_ALARM, which is above the capabilities that the sandbox gives names to.
-pub(super) fn check_alarm(task: &CurrentTask, raw: u64) -> Result<(), Errno> {
+fn check_alarm(task: &CurrentTask, raw: u64) -> Result<(), Errno> {
     const WAKE_ALARM: Capabilities = Capabilities::from_bits_retain(1 << 35);
     match ClockId::from_raw(raw as i32)? {
         ClockId::System(clock) if clock.is_alarm() && !task.credentials().has(WAKE_ALARM) => {

@@ -1,20 +1,18 @@
-//! Timers as descriptors (`man 2 timerfd_create`).
+//! timerfd_create(2), timerfd_settime(2) and timerfd_gettime(2).
 
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::time::check_alarm;
+use super::time::time_source;
 use crate::Errno;
-use crate::fs::timerfd::{TimerFile, TimerSetting, TimerSource};
+use crate::fs::timerfd::TimerFile;
 use crate::fs::{Caller, FileDescription, OpenFlags};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
-use crate::time::{ClockId, Expire, Timekeeper, TimerHandle, TimerQueue, duration_from_timespec, timespec};
-use crate::wait::{Events, Observer};
+use crate::time::{TimerSetting, duration_from_timespec, timespec};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::timerfd_create, timerfd_create),
@@ -22,65 +20,29 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::timerfd_gettime, timerfd_gettime),
 ];
 
-/// The sandbox's clocks and the thread that rings.
-struct Clocks {
-    timekeeper: Arc<Timekeeper>,
-    queue: Arc<TimerQueue>,
-}
-
-/// An observer who is told when a deadline comes.
-struct Alarm(Arc<dyn Observer>);
-
-impl Expire for Alarm {
-    fn expire(&self) {
-        self.0.notify(Events::IN);
-    }
-}
-
-impl TimerSource for Clocks {
-    fn now(&self, clock_id: u32) -> Duration {
-        match ClockId::from_raw(clock_id as i32) {
-            Ok(ClockId::System(clock)) => self.timekeeper.now(clock),
-            // Such timers are not made.
-            _ => Duration::ZERO,
-        }
-    }
-
-    fn ring_at(&self, deadline: Instant, observer: Arc<dyn Observer>) -> Box<dyn Send + Sync> {
-        let alarm = Arc::new(Alarm(observer));
-        let weak: Weak<Alarm> = Arc::downgrade(&alarm);
-        let handle: Option<TimerHandle> = match self.queue.schedule(deadline, weak) {
-            Ok(handle) => Some(handle),
-            Err(error) => {
-                log::error!("a timer descriptor will not ring, the host has no thread for timers: {error}");
-                None
-            }
-        };
-        Box::new((alarm, handle))
-    }
-}
-
 fn timerfd_create(task: &mut CurrentTask, [clock, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let (clock, flags) = (clock as u32, flags as u32);
-    let is_known = matches!(
-        clock,
-        uapi::CLOCK_REALTIME
-            | uapi::CLOCK_MONOTONIC
-            | uapi::CLOCK_BOOTTIME
-            | uapi::CLOCK_REALTIME_ALARM
-            | uapi::CLOCK_BOOTTIME_ALARM
-    );
-    if !is_known || flags & !(uapi::TFD_CLOEXEC | uapi::TFD_NONBLOCK) != 0 {
+    let (clock_id, flags) = (clock as u32, flags as u32);
+    if flags & !uapi::TFD_CREATE_FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
-    check_alarm(task, clock.into())?;
-    let kernel = task.kernel();
-    let clocks = Clocks { timekeeper: kernel.timekeeper().clone(), queue: kernel.timers().clone() };
+    match clock_id {
+        uapi::CLOCK_REALTIME | uapi::CLOCK_MONOTONIC | uapi::CLOCK_BOOTTIME => {}
+        // They would wake the machine, which takes CAP_WAKE_ALARM; the sandbox has none.
+        uapi::CLOCK_REALTIME_ALARM | uapi::CLOCK_BOOTTIME_ALARM => return Err(Errno::EPERM),
+        _ => return Err(Errno::EINVAL),
+    }
+    let file = TimerFile::new(clock_id, time_source(task, clock)?, task.kernel().timers());
     let mut status = OpenFlags::RDWR;
     status.set(OpenFlags::NONBLOCK, flags & uapi::TFD_NONBLOCK != 0);
-    let description = FileDescription::new(TimerFile::new(clock, Arc::new(clocks)), None, status);
+    let description = FileDescription::new(file, None, status);
     let descriptor = task.install_descriptor(description, flags & uapi::TFD_CLOEXEC != 0)?;
     usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+}
+
+fn find(task: &CurrentTask, descriptor: u64) -> Result<Arc<FileDescription>, Errno> {
+    let description = task.file(descriptor as i32)?;
+    description.downcast::<TimerFile>().ok_or(Errno::EINVAL)?;
+    Ok(description)
 }
 
 fn timerfd_settime(
@@ -88,36 +50,31 @@ fn timerfd_settime(
     [descriptor, flags, new, old, ..]: [u64; 6],
 ) -> Result<usize, Errno> {
     let flags = flags as u32;
-    let [interval_s, interval_ns, value_s, value_ns]: [i64; 4] =
-        task.memory().read_object(VirtualAddress(new))?;
-    let setting = TimerSetting {
-        value: duration_from_timespec([value_s, value_ns])?,
-        interval: duration_from_timespec([interval_s, interval_ns])?,
-    };
     if flags & !(uapi::TFD_TIMER_ABSTIME | uapi::TFD_TIMER_CANCEL_ON_SET) != 0 {
         return Err(Errno::EINVAL);
     }
-    let description = task.file(descriptor as i32)?;
-    let file = description.downcast::<TimerFile>().ok_or(Errno::EINVAL)?;
-    // Nobody can set the sandbox's clocks: TFD_TIMER_CANCEL_ON_SET has nothing to wait for.
-    let replaced = file.set(setting, flags & uapi::TFD_TIMER_ABSTIME != 0, flags);
+    let words: [i64; 4] = task.memory().read_object(VirtualAddress(new))?;
+    let [interval, value] = [[words[0], words[1]], [words[2], words[3]]];
+    let setting =
+        TimerSetting { interval: duration_from_timespec(interval)?, value: duration_from_timespec(value)? };
+    let description = find(task, descriptor)?;
+    let timer = description.downcast::<TimerFile>().ok_or(Errno::EINVAL)?;
+    let former = timer.set(setting, flags & uapi::TFD_TIMER_ABSTIME != 0, flags)?;
     if old != 0 {
-        write_setting(task, old, replaced)?;
+        write_setting(task, old, former)?;
     }
     Ok(0)
 }
 
-fn timerfd_gettime(task: &mut CurrentTask, [descriptor, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let description = task.file(descriptor as i32)?;
-    let file = description.downcast::<TimerFile>().ok_or(Errno::EINVAL)?;
-    write_setting(task, address, file.setting())?;
+fn timerfd_gettime(task: &mut CurrentTask, [descriptor, place, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let description = find(task, descriptor)?;
+    let timer = description.downcast::<TimerFile>().ok_or(Errno::EINVAL)?;
+    write_setting(task, place, timer.setting())?;
     Ok(0)
 }
 
 /// Writes a `struct itimerspec`.
-fn write_setting(task: &CurrentTask, address: u64, setting: TimerSetting) -> Result<(), Errno> {
-    let ([interval_s, interval_ns], [value_s, value_ns]) =
-        (timespec(setting.interval), timespec(setting.value));
-    let words = [interval_s, interval_ns, value_s, value_ns];
-    task.memory().write_object(VirtualAddress(address), &words)
+fn write_setting(task: &CurrentTask, place: u64, setting: TimerSetting) -> Result<(), Errno> {
+    let [interval, value] = [timespec(setting.interval), timespec(setting.value)];
+    task.memory().write_object(VirtualAddress(place), &[interval[0], interval[1], value[0], value[1]])
 }

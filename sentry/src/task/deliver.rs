@@ -170,7 +170,7 @@ impl CurrentTask {
         let (vector, code) = normalized_exception(vector, code, instruction);
         self.trap = self.trap.with_exception(vector, code);
         let context = &mut self.context;
-        let info = exception_signal(vector, self.registers.rip, || context.extended_state());
+        let info = exception_signal(vector, &self.registers, || context.extended_state());
         self.force_signal(info);
     }
 }
