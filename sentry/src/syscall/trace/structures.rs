@@ -223,11 +223,7 @@ pub(super) const POLL: Structure = Structure::new(8, |line, fields| {
     line.text("}");
 });
 pub(super) const SEMAPHORE_OPERATION: Structure = Structure::new(6, |line, fields| {
-    line.put(format_args!(
-        "{{sem_num={}, sem_op={}, sem_flg=",
-        fields.u16(0),
-        fields.u16(2).cast_signed()
-    ));
+    line.put(format_args!("{{sem_num={}, sem_op={}, sem_flg=", fields.u16(0), fields.u16(2).cast_signed()));
     symbols::IPC_FLAGS.flags(line, fields.u16(4).into());
     line.text("}");
 });

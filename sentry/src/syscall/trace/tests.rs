@@ -233,8 +233,7 @@ fn nothing_that_a_guest_passes_is_too_odd_to_be_shown() {
 
 #[test]
 fn every_call_that_is_served_is_decoded() {
-    let missing: Vec<_> =
-        crate::syscall::table::served().filter(|number| !table::has_row(*number)).collect();
+    let missing: Vec<_> = crate::syscall::table::served().filter(|number| !table::has_row(*number)).collect();
     assert!(missing.is_empty(), "give these a row in trace/table.rs: {missing:?}");
     assert_eq!(table::find(Sysno::exit as u64, &[0; 6]).1, Returns::Never);
 }
