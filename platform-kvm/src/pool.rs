@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use log::debug;
 use parking_lot::Mutex;
+use rustix::thread::gettid;
 use sentry::platform::PlatformError;
 
 use crate::machine::Machine;
@@ -123,21 +124,20 @@ impl Pool {
 
     /// Takes an idle vCPU, or makes one, or takes one from a context that is not in user code.
     fn obtain(&self, state: &mut PoolState) -> Result<Option<Vcpu>, PlatformError> {
+        let thread = gettid();
+        if let Some(own) = state.idle.iter().rposition(|vcpu| vcpu.thread() == Some(thread)) {
+            return Ok(Some(state.idle.swap_remove(own)));
+        }
+        if self.machine.is_moving_slow()
+            && let Some(vcpu) = self.make(state)
+        {
+            return Ok(Some(vcpu));
+        }
         if let Some(vcpu) = state.idle.pop() {
             return Ok(Some(vcpu));
         }
-        if state.made < state.limit {
-            match self.machine.new_vcpu(state.made) {
-                Ok(vcpu) => {
-                    state.made += 1;
-                    state.holders.push(None);
-                    return Ok(Some(vcpu));
-                }
-                Err(error) => {
-                    debug!("no more than {} vCPUs: {error}", state.made);
-                    state.limit = state.made;
-                }
-            }
+        if let Some(vcpu) = self.make(state) {
+            return Ok(Some(vcpu));
         }
         if state.holders.is_empty() {
             return Err(PlatformError {
@@ -161,6 +161,25 @@ impl Pool {
             }
         }
         Ok(None)
+    }
+
+    /// Makes a vCPU, if there may be more.
+    fn make(&self, state: &mut PoolState) -> Option<Vcpu> {
+        if state.made == state.limit {
+            return None;
+        }
+        match self.machine.new_vcpu(state.made) {
+            Ok(vcpu) => {
+                state.made += 1;
+                state.holders.push(None);
+                Some(vcpu)
+            }
+            Err(error) => {
+                debug!("no more than {} vCPUs: {error}", state.made);
+                state.limit = state.made;
+                None
+            }
+        }
     }
 
     /// Ends a search.

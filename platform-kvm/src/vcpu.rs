@@ -8,10 +8,12 @@
 //! | `User` | setting the registers |
 //! | `Syscall`, RCX = RIP and R11 = RFLAGS | SYSRETQ |
 //! | `Syscall` otherwise, `Exception` | IRETQ from a frame that the host writes to the vCPU's stack |
+//! | the same where ring 0 is emulated, and any mode if page tables or segment bases change | setting the system registers, too |
 //!
 //! A run that a kick ends inside a stub is resumed until the stub's `out`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use kvm_bindings::{
     KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr,
@@ -19,6 +21,8 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use log::debug;
+use rustix::process::Pid;
+use rustix::thread::gettid;
 use sentry::platform::{
     Access, Exit, GuestAddress, GuestMemoryError, PlatformError, Registers, SegmentBases, VirtualAddress,
 };
@@ -102,6 +106,12 @@ impl Template {
     /// Whether ring 3 runs the stub, and so must reach its port.
     pub(crate) fn may_write_port(&self) -> bool {
         self.entry != Some(SyscallEntry::Ring0)
+    }
+
+    /// Whether ring 0 is emulated: then IRETQ costs more than setting the system registers, and reading those
+    /// costs nothing that can be measured.
+    fn has_emulated_ring_0(&self) -> bool {
+        self.entry == Some(SyscallEntry::Ring3)
     }
 
     /// Prepares a new vCPU.
@@ -238,6 +248,8 @@ pub(crate) struct Vcpu {
     /// No context has used the extended state.
     is_extended_initial: bool,
     is_broken: bool,
+    /// The thread that runs it.
+    thread: Option<Pid>,
 }
 
 impl Vcpu {
@@ -259,6 +271,24 @@ impl Vcpu {
             fault_streak: FAULT_STREAK,
             is_extended_initial: true,
             is_broken: false,
+            thread: None,
+        }
+    }
+
+    /// The thread that ran it last.
+    pub(crate) fn thread(&self) -> Option<Pid> {
+        self.thread
+    }
+
+    /// The calling thread will run it from now on. Finds out what a move from another costs, unless that is
+    /// known: KVM_RUN with `immediate_exit` does nothing else. Nobody may be about to kick the vCPU.
+    pub(crate) fn move_here(&mut self) {
+        let thread = gettid();
+        let last = self.thread.replace(thread);
+        if last.is_some_and(|last| last != thread) && self.machine.is_moving_unknown() {
+            let begun = Instant::now();
+            self.finish_access();
+            self.machine.note_move(begun.elapsed());
         }
     }
 
@@ -400,7 +430,8 @@ impl Vcpu {
     fn enter(&mut self, registers: &Registers) -> Result<(), PlatformError> {
         let rflags = registers.rflags & Registers::USER_FLAGS & !FLAG_RESUME | FLAG_INTERRUPT | FLAG_FIXED;
         let mut dirty = KVM_SYNC_X86_REGS;
-        if self.must_load {
+        let leaves_ring_0 = self.mode == Mode::Exception && self.machine.template.has_emulated_ring_0();
+        if self.must_load || leaves_ring_0 {
             let bases = self.segment_bases()?;
             (self.sregs.fs.base, self.sregs.gs.base) = (bases.fs, bases.gs);
             self.fd.sync_regs_mut().sregs = *self.sregs;
@@ -437,7 +468,7 @@ impl Vcpu {
 
     /// Decides whether this run brings the system registers back, too.
     fn choose_synchronised(&mut self) -> bool {
-        let is_synchronised = self.fault_streak > 0;
+        let is_synchronised = self.fault_streak > 0 || self.machine.template.has_emulated_ring_0();
         self.fault_streak = self.fault_streak.saturating_sub(1);
         let valid = if is_synchronised { KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS } else { KVM_SYNC_X86_REGS };
         self.fd.get_kvm_run().kvm_valid_regs = valid.into();
@@ -467,7 +498,7 @@ impl Vcpu {
             Ok(Stop::Exit(Exit::Syscall))
         } else if port == SYSCALL_PORT {
             // User code used the port itself: to it, the port does not exist.
-            self.finish_port_access();
+            self.finish_access();
             self.mode = Mode::User;
             Ok(Stop::Exit(Exit::Exception { vector: GENERAL_PROTECTION, code: 0 }))
         } else if vector < VECTORS {
@@ -480,7 +511,7 @@ impl Vcpu {
 
     /// Has KVM finish an access to a port, which would otherwise change the registers that come next: with
     /// `immediate_exit` it does that and nothing else (KVM api.rst 5, `KVM_EXIT_IO`).
-    fn finish_port_access(&mut self) {
+    fn finish_access(&mut self) {
         self.fd.set_kvm_immediate_exit(1);
         self.fd.get_kvm_run().kvm_dirty_regs = 0;
         if !matches!(self.run_once(), Answer::Kicked) {
