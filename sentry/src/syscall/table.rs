@@ -23,6 +23,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::mount::HANDLERS,
     super::open::HANDLERS,
     super::path::HANDLERS,
+    super::pidfd::HANDLERS,
     super::pipe::HANDLERS,
     super::poll::HANDLERS,
     super::process::HANDLERS,
