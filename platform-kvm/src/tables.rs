@@ -74,12 +74,10 @@ impl Tables {
     pub(crate) fn reset(&mut self, source: &impl Grow) -> Result<Vec<(Chunk, u64)>, PlatformError> {
         let mut surplus = self.take_chunks();
         let (first, first_used) = surplus.swap_remove(0);
+        let zeroed = in_bounds(source.chunks().zero(&first, first_used));
         self.chunks.push(first);
         self.used_pages = 1;
-        let root = self.root(source);
-        for word in 0..first_used * ENTRIES {
-            self.word(source, root.0 + word * 8)?.store(0, Ordering::Relaxed);
-        }
+        zeroed?;
         self.init_root(source)?;
         Ok(surplus)
     }
@@ -398,9 +396,9 @@ fn out_of_range() -> PlatformError {
     }
 }
 
-/// Whether an error says that an address space has all the tables that it may have.
+/// Whether an error says that there is no room for more tables: an address space may start afresh.
 pub(crate) fn is_full(error: &PlatformError) -> bool {
-    error.source.kind() == std::io::ErrorKind::StorageFull
+    matches!(error.source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::OutOfMemory)
 }
 
 /// The bits of an entry for some access; absent for none.

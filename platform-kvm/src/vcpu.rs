@@ -366,7 +366,7 @@ impl Vcpu {
             let (flushes, _) = self.machine.flush_state();
             match self.run_once() {
                 Answer::Port(port) => return self.on_port(port, registers, is_synchronised),
-                Answer::Kicked => match self.on_kick(registers)? {
+                Answer::Kicked => match self.on_kick(registers, is_synchronised)? {
                     Some(stop) => return Ok(stop),
                     // The kick is on record with whoever sent it, and the `out` is a few instructions away.
                     None => self.fd.set_kvm_immediate_exit(0),
@@ -560,12 +560,19 @@ impl Vcpu {
 
     /// Finds out where a kick has left the vCPU. `None` if it is on its way to a stub's `out`, and must be
     /// resumed until there.
-    fn on_kick(&mut self, registers: &mut Registers) -> Result<Option<Stop>, PlatformError> {
+    fn on_kick(
+        &mut self,
+        registers: &mut Registers,
+        is_synchronised: bool,
+    ) -> Result<Option<Stop>, PlatformError> {
         let events = attempt("read a vCPU's events", self.fd.get_vcpu_events())?;
         if events.exception.injected != 0 || events.exception.pending != 0 {
             return Ok(None);
         }
-        let sregs = attempt("read a vCPU's registers", self.fd.get_sregs())?;
+        let sregs = match is_synchronised {
+            true => self.fd.sync_regs_mut().sregs,
+            false => attempt("read a vCPU's registers", self.fd.get_sregs())?,
+        };
         self.bases = Some(SegmentBases { fs: sregs.fs.base, gs: sregs.gs.base });
         let regs = self.fd.sync_regs_mut().regs;
         let is_in_ring_0 = sregs.cs.selector & 3 == 0;
