@@ -29,11 +29,13 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::readwrite::HANDLERS,
     super::resource::HANDLERS,
     super::signal::HANDLERS,
+    super::signalfd::HANDLERS,
     super::socket::HANDLERS,
     super::space::HANDLERS,
     super::stat::HANDLERS,
     super::system::HANDLERS,
     super::time::HANDLERS,
+    super::timerfd::HANDLERS,
     super::transfer::HANDLERS,
     super::xattr::HANDLERS,
 ];
