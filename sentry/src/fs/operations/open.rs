@@ -128,11 +128,7 @@ fn open_unnamed(
 pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<FileDescription>, Errno> {
     let kind = path.kind();
     if flags.contains(OpenFlags::DIRECTORY) && kind != FileKind::Directory {
-        return Err(if kind == FileKind::Symlink && !flags.contains(OpenFlags::PATH) {
-            Errno::ELOOP
-        } else {
-            Errno::ENOTDIR
-        });
+        return Err(Errno::ENOTDIR);
     }
     if flags.contains(OpenFlags::PATH) {
         let kept = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW;

@@ -273,12 +273,22 @@ impl Node {
         if makes_hole { data.check_write_seals(0) } else { data.check_resize_seals(end.max(data.size())) }
     }
 
+    /// Fails if a seal forbids shared writable mappings.
+    pub(super) fn check_mapping_seals(&self) -> Result<(), Errno> {
+        self.data()?.check_write_seals(0)
+    }
+
     pub(super) fn seals(&self) -> Result<u32, Errno> {
         Ok(self.data().map_err(|_| Errno::EINVAL)?.seals.load(Ordering::Acquire))
     }
 
     pub(super) fn add_seals(&self, seals: u32) -> Result<(), Errno> {
         let data = self.data().map_err(|_| Errno::EINVAL)?;
+        // Private mappings would do no harm, but are not told apart.
+        let is_mapped = data.cache.get().is_some_and(|cache| cache.is_mapped());
+        if seals & uapi::F_SEAL_WRITE != 0 && is_mapped {
+            return Err(Errno::EBUSY);
+        }
         let add = |old: u32| (old & uapi::F_SEAL_SEAL == 0).then_some(old | seals);
         data.seals.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).map(drop).map_err(|_| Errno::EPERM)
     }
