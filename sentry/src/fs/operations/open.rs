@@ -103,7 +103,9 @@ fn open_unnamed(
     path: &[u8],
     request: OpenRequest,
 ) -> Result<Arc<FileDescription>, Errno> {
-    if !request.flags.contains(OpenFlags::DIRECTORY) || !request.flags.is_writable() {
+    let has_directory = request.flags.contains(OpenFlags::DIRECTORY);
+    let is_created = request.flags.contains(OpenFlags::CREAT);
+    if !has_directory || is_created || !request.flags.is_writable() {
         return Err(Errno::EINVAL);
     }
     let directory = resolver.resolve(start, path, !request.flags.contains(OpenFlags::NOFOLLOW))?;
