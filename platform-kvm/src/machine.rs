@@ -2,15 +2,17 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use kvm_bindings::{
-    CpuId, KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_XSAVE2, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_REGS,
-    KVM_SYNC_X86_SREGS, kvm_enable_cap,
+    KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_XSAVE2, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS,
+    kvm_enable_cap,
 };
 use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
 use log::debug;
 use parking_lot::Mutex;
+use rustix::process::{Resource, getrlimit};
 use sentry::platform::{GuestAddress, GuestMemory, PlatformError};
 
 use crate::chunks::{CHUNK_LEN, Chunk, Chunks};
@@ -18,11 +20,12 @@ use crate::error::Error;
 use crate::extended::Format;
 use crate::flush::{FlushList, forget_translations};
 use crate::ioctl::{attempt, delete_slot, host_tsc, host_xcr0, in_bounds, set_slot};
-use crate::kernel::{Kernel, PROBE_CODE, SUPERVISOR_STUB, USER_STUB};
-use crate::layout::{KERNEL_SLOT, KERNEL_START, MEMORY_SLOT, MEMORY_START, kernel_physical, page};
+use crate::kernel::{Kernel, PROBE_CODE};
+use crate::layout::{KERNEL_SLOT, KERNEL_START, MEMORY_SLOT, MEMORY_START};
 use crate::probe::{Outcome, SyscallEntry};
 use crate::tables::Grow;
-use crate::vcpu::{Template, Vcpu};
+use crate::template::Template;
+use crate::vcpu::Vcpu;
 use crate::{cpuid, kick};
 
 /// KVM_X86_QUIRK_SLOT_ZAP_ALL (KVM api.rst 7.31): deleting a slot drops every shadow page, not only its own.
@@ -31,6 +34,8 @@ const QUIRK_SLOT_ZAP_ALL: u64 = 1 << 7;
 const SLOT_LEN_MAX: u64 = 1 << 30;
 /// The first slot.
 const SLOT_LEN_MIN: u64 = 128 << 20;
+/// A move of a vCPU to another thread that takes so long is slower than making a vCPU.
+const SLOW_MOVE: Duration = Duration::from_micros(700);
 /// Chunks of table memory at most: 4 GiB.
 const CHUNKS_MAX: u32 = 16 << 10;
 
@@ -47,6 +52,9 @@ pub(crate) struct Machine {
     slots: Mutex<MemorySlots>,
     flushes_started: AtomicU64,
     flushes_finished: AtomicU64,
+    /// A vCPU has moved from one thread to another slowly, and one quickly.
+    has_moved_slowly: AtomicBool,
+    has_moved_quickly: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -68,7 +76,7 @@ impl Machine {
             attempt("ask for the supported CPUID", kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES))?;
         disable_slot_zap_all(&vm);
 
-        let vcpus_max = vcpus_max.clamp(1, kvm.get_max_vcpus().max(1));
+        let vcpus_max = vcpus_max.min(kvm.get_max_vcpus()).min(descriptors_to_spare()).max(1);
         let address_bits = cpuid::physical_address_bits(&cpuid);
         let chunks_start =
             MEMORY_START.0.checked_add(memory_bytes).and_then(|end| end.checked_next_multiple_of(1 << 30));
@@ -122,6 +130,8 @@ impl Machine {
             slots: Mutex::new(MemorySlots { len_bytes: 0, count: 0 }),
             flushes_started: AtomicU64::new(0),
             flushes_finished: AtomicU64::new(0),
+            has_moved_slowly: AtomicBool::new(false),
+            has_moved_quickly: AtomicBool::new(false),
         });
         let first = Vcpu::new(machine.clone(), 0, vcpu);
         Ok((machine, first))
@@ -208,6 +218,25 @@ impl Machine {
         (finished, started != finished)
     }
 
+    /// Whether running a vCPU on another thread than before seems to be slow: kernels before 6.13 wait for an
+    /// RCU grace period then, many milliseconds. One quick move tells that this one does not.
+    pub(crate) fn is_moving_slow(&self) -> bool {
+        self.has_moved_slowly.load(Ordering::Relaxed) && self.is_moving_unknown()
+    }
+
+    /// Whether no vCPU has moved quickly yet.
+    pub(crate) fn is_moving_unknown(&self) -> bool {
+        !self.has_moved_quickly.load(Ordering::Relaxed)
+    }
+
+    /// A vCPU has moved.
+    pub(crate) fn note_move(&self, duration: Duration) {
+        debug!("a vCPU went to another thread in {duration:?}");
+        let is_slow = duration >= SLOW_MOVE;
+        let note = if is_slow { &self.has_moved_slowly } else { &self.has_moved_quickly };
+        note.store(true, Ordering::Relaxed);
+    }
+
     fn make_vcpu(
         vm: &VmFd,
         kernel: &Kernel,
@@ -245,19 +274,6 @@ impl Machine {
             is_tsc_the_hosts: (before..=after).contains(&sync.regs.rax),
         })
     }
-
-    /// The PML4 that holds the kernel only.
-    pub(crate) fn probe_root() -> GuestAddress {
-        GuestAddress(kernel_physical(page::PML4))
-    }
-
-    /// Where SYSCALL goes.
-    pub(crate) const fn syscall_target(entry: SyscallEntry) -> u64 {
-        match entry {
-            SyscallEntry::Ring0 => SUPERVISOR_STUB,
-            SyscallEntry::Ring3 => USER_STUB,
-        }
-    }
 }
 
 impl Grow for Machine {
@@ -275,6 +291,13 @@ impl Grow for Machine {
             }
         }
     }
+}
+
+/// How many descriptors vCPUs may take: half of those that the process may have.
+fn descriptors_to_spare() -> usize {
+    getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |limit| usize::try_from(limit / 2).unwrap_or(usize::MAX))
 }
 
 /// Opens the device.
@@ -322,6 +345,3 @@ fn disable_slot_zap_all(vm: &VmFd) {
     let is_disabled = is_offered && vm.enable_cap(&capability).is_ok();
     debug!("deleting a memory slot drops {} shadow pages", if is_disabled { "its own" } else { "all" });
 }
-
-/// The CPUID of the guest, as `Template` keeps it.
-pub(crate) type GuestCpuId = CpuId;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use log::debug;
 use parking_lot::Mutex;
+use rustix::thread::gettid;
 use sentry::platform::PlatformError;
 
 use crate::machine::Machine;
@@ -34,6 +35,8 @@ struct PoolState {
     idle: Vec<Vcpu>,
     /// vCPUs that were made; the numbers of broken ones are not used again.
     made: usize,
+    /// vCPUs that are broken.
+    discarded: usize,
     /// How many may be made. Lowered if the host refuses more.
     limit: usize,
     /// Who has each vCPU, by its number.
@@ -55,6 +58,7 @@ impl Pool {
         let state = PoolState {
             idle: vec![first],
             made: 1,
+            discarded: 0,
             limit,
             holders: vec![None],
             hand: 0,
@@ -118,28 +122,29 @@ impl Pool {
 
     /// Drops a vCPU that can no longer run.
     pub(crate) fn discard(&self, vcpu: Vcpu) {
-        self.state.lock().forget_holder(vcpu.index());
+        let mut state = self.state.lock();
+        state.forget_holder(vcpu.index());
+        state.discarded += 1;
     }
 
     /// Takes an idle vCPU, or makes one, or takes one from a context that is not in user code.
     fn obtain(&self, state: &mut PoolState) -> Result<Option<Vcpu>, PlatformError> {
+        let thread = gettid();
+        if let Some(own) = state.idle.iter().rposition(|vcpu| vcpu.thread() == Some(thread)) {
+            return Ok(Some(state.idle.swap_remove(own)));
+        }
+        if self.machine.is_moving_slow()
+            && let Some(vcpu) = self.make(state)
+        {
+            return Ok(Some(vcpu));
+        }
         if let Some(vcpu) = state.idle.pop() {
             return Ok(Some(vcpu));
         }
-        if state.made < state.limit {
-            match self.machine.new_vcpu(state.made) {
-                Ok(vcpu) => {
-                    state.made += 1;
-                    state.holders.push(None);
-                    return Ok(Some(vcpu));
-                }
-                Err(error) => {
-                    debug!("no more than {} vCPUs: {error}", state.made);
-                    state.limit = state.made;
-                }
-            }
+        if let Some(vcpu) = self.make(state) {
+            return Ok(Some(vcpu));
         }
-        if state.holders.is_empty() {
+        if state.discarded == state.made {
             return Err(PlatformError {
                 attempt: "find a vCPU",
                 source: std::io::ErrorKind::OutOfMemory.into(),
@@ -161,6 +166,25 @@ impl Pool {
             }
         }
         Ok(None)
+    }
+
+    /// Makes a vCPU, if there may be more.
+    fn make(&self, state: &mut PoolState) -> Option<Vcpu> {
+        if state.made == state.limit {
+            return None;
+        }
+        match self.machine.new_vcpu(state.made) {
+            Ok(vcpu) => {
+                state.made += 1;
+                state.holders.push(None);
+                Some(vcpu)
+            }
+            Err(error) => {
+                debug!("no more than {} vCPUs: {error}", state.made);
+                state.limit = state.made;
+                None
+            }
+        }
     }
 
     /// Ends a search.

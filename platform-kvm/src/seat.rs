@@ -140,8 +140,9 @@ impl SeatState {
         }
     }
 
-    /// Puts the context on a vCPU.
+    /// Puts the context on a vCPU. The calling thread is the one that will run it.
     pub(crate) fn put_vcpu(&mut self, mut vcpu: Vcpu) -> Result<(), PlatformError> {
+        vcpu.move_here();
         vcpu.set_extended_state(self.saved.extended.as_deref())?;
         vcpu.set_segment_bases(self.saved.bases);
         self.vcpu = Some(vcpu);

@@ -8,26 +8,26 @@ use sentry::platform::{
 };
 
 /// Where the code is.
-pub const CODE: u64 = 0x40_0000;
+pub(crate) const CODE: u64 = 0x40_0000;
 /// Where the stack ends.
-pub const STACK_TOP: u64 = 0x7000_0000;
+pub(crate) const STACK_TOP: u64 = 0x7000_0000;
 /// Readable and executable.
-pub const RX: Access = Access::READ.union(Access::EXECUTE);
+pub(crate) const RX: Access = Access::READ.union(Access::EXECUTE);
 /// Readable and writable.
-pub const RW: Access = Access::READ.union(Access::WRITE);
+pub(crate) const RW: Access = Access::READ.union(Access::WRITE);
 
 /// A platform, and frames handed out one after the other.
-pub struct Guest {
-    pub platform: Arc<KvmPlatform>,
+pub(crate) struct Guest {
+    pub(crate) platform: Arc<KvmPlatform>,
     next: std::sync::atomic::AtomicU64,
 }
 
 impl Guest {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_vcpus(1024)
     }
 
-    pub fn with_vcpus(vcpus_max: usize) -> Self {
+    pub(crate) fn with_vcpus(vcpus_max: usize) -> Self {
         let _ = env_logger::builder().is_test(true).try_init();
         let config = Config { memory_bytes: 256 << 20, vcpus_max };
         let platform =
@@ -38,7 +38,7 @@ impl Guest {
     }
 
     /// Takes frames; `align` is in bytes.
-    pub fn frames(&self, pages: usize, align: u64) -> FrameRun {
+    pub(crate) fn frames(&self, pages: usize, align: u64) -> FrameRun {
         let update = |next: u64| Some(next.next_multiple_of(align) + pages as u64 * PAGE_SIZE);
         let old = self.next.fetch_update(
             std::sync::atomic::Ordering::SeqCst,
@@ -50,29 +50,12 @@ impl Guest {
         FrameRun { start, pages }
     }
 
-    pub fn write(&self, frame: FrameRun, bytes: &[u8]) {
+    pub(crate) fn write(&self, frame: FrameRun, bytes: &[u8]) {
         self.platform.memory().slice(frame.start, bytes.len()).unwrap().copy_from(bytes);
     }
 
-    pub fn read_u64(&self, frame: FrameRun) -> u64 {
-        let word: &std::sync::atomic::AtomicU64 = self.platform.memory().atomic(frame.start).unwrap();
-        word.load(std::sync::atomic::Ordering::SeqCst)
-    }
-
-    /// Gives a frame back to the host, so that a huge page there is one no more.
-    pub fn platform_memory_discard(&self, frame: FrameRun) {
-        self.platform.memory().discard(frame.start, frame.pages * PAGE_SIZE as usize).unwrap();
-    }
-
-    /// Touches frames page by page.
-    pub fn touch(&self, run: FrameRun) {
-        for index in 0..run.pages as u64 {
-            self.write(FrameRun { start: GuestAddress(run.start.0 + index * PAGE_SIZE), pages: 1 }, &[0]);
-        }
-    }
-
     /// A space with `code` at [`CODE`] and a stack below [`STACK_TOP`].
-    pub fn space(&self, code: &[u8]) -> Arc<dyn AddressSpace> {
+    pub(crate) fn space(&self, code: &[u8]) -> Arc<dyn AddressSpace> {
         let space = self.platform.new_address_space().unwrap();
         let frame = self.frames(code.len().div_ceil(4096).max(1), PAGE_SIZE);
         self.write(frame, code);
@@ -81,12 +64,12 @@ impl Guest {
         space
     }
 
-    pub fn context(&self) -> Box<dyn Context> {
+    pub(crate) fn context(&self) -> Box<dyn Context> {
         self.platform.new_context().unwrap()
     }
 }
 
 /// Registers at the start of the code.
-pub fn start() -> Registers {
+pub(crate) fn start() -> Registers {
     Registers { rip: CODE, rsp: STACK_TOP, rflags: 0x202, ..Registers::default() }
 }

@@ -168,8 +168,8 @@ impl MemoryManager {
 }
 
 fn fetch(cache: &PageCache, index: u64, window: Range<u64>) -> Result<(), FaultError> {
-    let outcome = match cache.populate(window) {
-        Err(_) => cache.populate(index..index + 1),
+    let outcome = match cache.populate(index, window) {
+        Err(_) => cache.populate(index, index..index + 1),
         Ok(()) => Ok(()),
     };
     outcome.map_err(|error| match error {
@@ -369,7 +369,7 @@ impl Filler<'_> {
         let mut next = gap.start;
         while next < gap.end {
             // Whole chunks come where large pages can map them.
-            let until = if next % large == 0 { next + large } else { next.next_multiple_of(large) };
+            let until = if next.is_multiple_of(large) { next + large } else { next.next_multiple_of(large) };
             let wanted = until.min(gap.end) - next;
             let span = self.frames.allocate_span(wanted as usize).map_err(|_| FaultError::OutOfMemory)?;
             for number in span.numbers() {

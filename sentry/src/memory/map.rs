@@ -277,8 +277,10 @@ impl Edit<'_> {
 
     /// Refuses what can never be in memory (Linux's heuristic overcommit).
     pub(super) fn check_commit(&self, mapping: &Mapping) -> Result<(), Errno> {
-        let is_charged = mapping.protection.contains(Access::WRITE) && !mapping.is_shared()
-            || matches!(mapping.contents, Contents::Cache { file: None, .. });
+        let is_charged = match &mapping.contents {
+            Contents::Cache { attachment, file: None, .. } => !attachment.cache().has_source(),
+            _ => mapping.is_private_writable(),
+        };
         let is_reserved = !mapping.flags.contains(MappingFlags::NO_RESERVE);
         if is_charged && is_reserved && mapping.len() > self.manager.frames().limit_frames() {
             return Err(Errno::ENOMEM);

@@ -39,6 +39,8 @@ mod report;
 mod request;
 mod stream;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use allocator::{FrameAllocator, MemoryStatistics};
 pub use atomic::FutexKey;

@@ -266,7 +266,7 @@ impl PageCache {
         for _ in 0..MAX_ATTEMPTS {
             match self.prepare(index, index..index + 1)? {
                 Presence::PastEnd => return Err(Errno::ENXIO),
-                Presence::InSource => self.populate(index..index + 1)?,
+                Presence::InSource => self.populate(index, index..index + 1)?,
                 Presence::Ready => {
                     let state = self.state.read();
                     if let Some(entry) = state.pages.get(index) {
@@ -338,10 +338,14 @@ impl PageCache {
         Ok(Presence::Ready)
     }
 
-    /// Fetches what is missing of `pages` from the source. Called with no lock held. That a page is there
-    /// afterwards is likely, not sure: it may have been removed again.
-    pub(super) fn populate(&self, pages: Range<u64>) -> Result<(), Errno> {
+    /// Fetches page `needed`, and what else is missing of `pages` around it, from the source. Called with no lock
+    /// held. That the page is there afterwards is likely, not sure: it may have been removed again.
+    pub(super) fn populate(&self, needed: u64, mut pages: Range<u64>) -> Result<(), Errno> {
         let Some(source) = &self.source else { return Ok(()) };
+        if self.frames.free_frames() < pages.end.saturating_sub(pages.start) {
+            // Making room for the neighbours could take the page itself away again.
+            pages = needed..needed + 1;
+        }
         let (gaps, generation) = {
             let state = self.state.read();
             let pages = pages.start..pages.end.min(pages_of(state.source_end));
@@ -459,8 +463,8 @@ impl PageCache {
             state.next_read = page + count;
             count
         };
-        match self.populate(page..page + count) {
-            Err(_) if count > 1 => self.populate(page..page + 1),
+        match self.populate(page, page..page + count) {
+            Err(_) if count > 1 => self.populate(page, page..page + 1),
             outcome => outcome,
         }
     }
@@ -596,7 +600,7 @@ impl PageCache {
                 return Ok(());
             }
             drop(state);
-            self.populate(page..page + 1)?;
+            self.populate(page, page..page + 1)?;
         }
         Err(Errno::ENOMEM)
     }

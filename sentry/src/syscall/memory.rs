@@ -255,12 +255,14 @@ fn process_vm_writev(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usiz
 /// A piece of an iovec: address and length in bytes.
 type Piece = [u64; 2];
 
-/// Decodes the arguments that process_vm_readv(2) and process_vm_writev(2) share: the other process's memory, the
-/// caller's pieces, and the other's.
+/// The other process's memory, the caller's pieces, and the other's.
+type Transfer = (Arc<MemoryManager>, Vec<Piece>, Vec<Piece>);
+
+/// Decodes the arguments that process_vm_readv(2) and process_vm_writev(2) share.
 fn transfer_of(
     task: &CurrentTask,
     [pid, local, local_count, remote, remote_count, flags]: [u64; 6],
-) -> Result<(Arc<MemoryManager>, Vec<Piece>, Vec<Piece>), Errno> {
+) -> Result<Transfer, Errno> {
     if flags != 0 {
         return Err(Errno::EINVAL);
     }

@@ -17,7 +17,8 @@ impl TaskSet {
         process: Tid,
         process_group: Tid,
     ) -> Result<(), Errno> {
-        if process_group.0 < 0 {
+        let is_negative = |tid: Tid| tid.0 < 0;
+        if is_negative(process_group) || process_group.0 == 0 && is_negative(process) {
             return Err(Errno::EINVAL);
         }
         let namespace = caller.group.pid_namespace().id();

@@ -128,7 +128,7 @@ impl Pipe {
         (end(true), end(false))
     }
 
-    /// Opens a FIFO whose buffer this is. The caller then waits until [`PipeFile::has_met_peer`], unless
+    /// Opens a FIFO whose buffer this is. The caller then waits until [`File::finish_open`] succeeds, unless
     /// O_NONBLOCK is set.
     ///
     /// # Errors
@@ -195,7 +195,7 @@ impl PipeFile {
     }
 
     /// Whether the other end has been opened since this one was, or was open then: open(2) of a FIFO waits for it.
-    pub fn has_met_peer(&self) -> bool {
+    fn has_met_peer(&self) -> bool {
         if self.ends.reads && self.ends.writes {
             return true;
         }
