@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::Errno;
 use crate::fs::inode::{NewNode, NodeCreation, Viewer};
-use crate::fs::metadata::{AttributeChanges, FileKind};
+use crate::fs::metadata::FileKind;
 use crate::fs::mount::MountFlags;
 use crate::fs::permission::{Access, check_access, check_owner};
 use crate::fs::resolve::{LastComponent, Resolved, Resolver};
@@ -108,6 +108,7 @@ fn open_unnamed(
     if !has_directory || is_created || !request.flags.is_writable() {
         return Err(Errno::EINVAL);
     }
+    let is_linkable = !request.flags.contains(OpenFlags::EXCL);
     let directory = resolver.resolve(start, path, !request.flags.contains(OpenFlags::NOFOLLOW))?;
     if !directory.is_directory() {
         return Err(Errno::ENOTDIR);
@@ -115,7 +116,9 @@ fn open_unnamed(
     directory.mount.check_writable()?;
     let viewer = resolver.viewer;
     check_access(&**directory.inode(), Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
-    let inode = directory.inode().create_unnamed(&creation(NewNode::Regular, request.permissions, viewer))?;
+    let inode = directory
+        .inode()
+        .create_unnamed(&creation(NewNode::Regular, request.permissions, viewer), is_linkable)?;
     let name = format!("#{}", inode.metadata()?.inode);
     let dentry = Dentry::new_unnamed(inode, Some(&directory.dentry), name.as_bytes());
     let path = Path::new(directory.mount, dentry);
@@ -161,8 +164,7 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
     }
     let file = path.inode().clone().open(flags, viewer)?;
     if flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular {
-        path.inode()
-            .set_attributes(&AttributeChanges { size_bytes: Some(0), ..AttributeChanges::default() })?;
+        file.truncate(0)?;
     }
     Ok(describe(file, path.clone(), flags))
 }

@@ -297,7 +297,9 @@ impl Drop for PipeFile {
 
 impl File for PipeFile {
     fn finish_open(&self) -> Result<(), Errno> {
-        if self.has_met_peer() { Ok(()) } else { Err(Errno::EAGAIN) }
+        // Only FIFOs wait; /proc/PID/fd/N opens a pipe at once.
+        let is_nameless = matches!(self.place, Place::Nameless(_));
+        if is_nameless || self.has_met_peer() { Ok(()) } else { Err(Errno::EAGAIN) }
     }
 
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {

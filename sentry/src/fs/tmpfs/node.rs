@@ -617,11 +617,15 @@ impl Inode for Node {
         Ok(node)
     }
 
-    fn create_unnamed(&self, creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
+    fn create_unnamed(
+        &self,
+        creation: &NodeCreation<'_>,
+        is_linkable: bool,
+    ) -> Result<Arc<dyn Inode>, Errno> {
         let node = self.make(creation)?;
         {
             let mut attributes = node.attributes.lock();
-            (attributes.links, attributes.is_linkable) = (0, true);
+            (attributes.links, attributes.is_linkable) = (0, is_linkable);
         }
         Ok(node)
     }
