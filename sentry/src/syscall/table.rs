@@ -71,3 +71,9 @@ pub(crate) fn dispatch(task: &mut CurrentTask, number: u64, arguments: [u64; 6])
         }
     }
 }
+
+/// The numbers that have handlers.
+#[cfg(test)]
+pub(super) fn served() -> impl Iterator<Item = Sysno> {
+    SUBJECTS.iter().flat_map(|handlers| handlers.iter()).map(|(number, _)| *number)
+}
