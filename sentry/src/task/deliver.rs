@@ -8,7 +8,7 @@ use crate::platform::{Access, VirtualAddress};
 use crate::signal::{
     Action, ActionFlags, AlternateStack, Delivery, FaultKind, FrameBuilder, InterruptedCall, Signal,
     SignalInfo, SignalSet, decide, exception_signal, fault_signal, has_unusual_control_state,
-    initial_extended_state, restore_frame, resume_call,
+    initial_extended_state, normalized_exception, restore_frame, resume_call,
 };
 
 impl CurrentTask {
@@ -165,25 +165,12 @@ impl CurrentTask {
 
     /// Sends the task the signal for any other exception.
     pub(super) fn force_exception(&mut self, vector: u8, code: u32) {
-        let (vector, code) = self.software_interrupt(vector).unwrap_or((vector, code));
+        let mut instruction = [0; 2];
+        self.memory.read_partial(VirtualAddress(self.registers.rip), &mut instruction);
+        let (vector, code) = normalized_exception(vector, code, instruction);
         self.trap = self.trap.with_exception(vector, code);
         let context = &mut self.context;
-        let info = exception_signal(vector, self.registers.rip, || context.extended_state());
+        let info = exception_signal(vector, &self.registers, || context.extended_state());
         self.force_signal(info);
-    }
-
-    /// What `INT n` raises on a processor whose gates user code may not use: #GP with the gate's number. Some hosts
-    /// raise #UD instead (SDM 2A, INT n; SDM 3A 6.13).
-    fn software_interrupt(&self, vector: u8) -> Option<(u8, u32)> {
-        const INVALID_OPCODE: u8 = 6;
-        const GENERAL_PROTECTION: u8 = 13;
-        const INT_N: u8 = 0xcd;
-        if !matches!(vector, INVALID_OPCODE | GENERAL_PROTECTION) {
-            return None;
-        }
-        match self.memory.read_object::<[u8; 2]>(VirtualAddress(self.registers.rip)) {
-            Ok([INT_N, number]) => Some((GENERAL_PROTECTION, u32::from(number) << 3 | 2)),
-            _ => None,
-        }
     }
 }
