@@ -108,7 +108,8 @@ fn clone3(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize,
     if is_signal_pointless || is_stack_torn || is_set_tid_torn {
         return Err(Errno::EINVAL);
     }
-    let is_pidfd_shared = flags.contains(CloneFlags::PIDFD | CloneFlags::PARENT_SETTID) && pidfd == parent_tid;
+    let is_pidfd_shared =
+        flags.contains(CloneFlags::PIDFD | CloneFlags::PARENT_SETTID) && pidfd == parent_tid;
     if is_pidfd_shared || cgroup != 0 && !flags.contains(CloneFlags::INTO_CGROUP) {
         return Err(Errno::EINVAL);
     }
