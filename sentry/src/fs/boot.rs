@@ -12,6 +12,7 @@ use super::memory_files::MemoryFiles;
 use super::metadata::FileKind;
 use super::mount::{Mount, MountFlags, MountNamespace};
 use super::operations::{OpenRequest, create_node, open};
+use super::pipe::FifoDriver;
 use super::resolve::{ResolveFlags, Resolver};
 use super::tmpfs::{self, MemoryResources, TmpfsOptions};
 use super::{FsContext, FsView, OpenFlags, Path, overlay};
@@ -50,6 +51,7 @@ pub fn mount_root(
 ) -> Result<Arc<MountNamespace>, Errno> {
     let devices = MemoryDevices::new(resources.frames.clone());
     resources.specials.register(FileKind::CharacterDevice, 1, devices);
+    resources.specials.register(FileKind::Fifo, 0, Arc::new(FifoDriver));
     let root = match &image {
         RootImage::Directory { .. } => None,
         RootImage::Executable { .. } => {

@@ -1,6 +1,6 @@
 //! timerfd(2): expirations as something to read.
 //!
-//! Expirations are computed from the clock when somebody asks; the [`TimerSource`] only wakes those who wait.
+//! Expirations are computed from the clock when somebody asks; the [`TimerQueue`] only wakes those who wait.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -12,34 +12,19 @@ use super::anonymous::AnonymousInode;
 use super::{Caller, File, Metadata};
 use crate::Errno;
 use crate::platform::VirtualAddress;
-use crate::wait::{Events, Observer, WaitQueue};
+use crate::time::{Expire, TimeSource, TimerHandle, TimerQueue, TimerSetting};
+use crate::wait::{Events, WaitQueue};
 
 /// `_IOW('T', 0, __u64)` (`man 2 timerfd_create`).
 const TFD_IOC_SET_TICKS: u32 = 0x4008_5400;
 
-/// The clocks of the sandbox and what rings at a time.
-pub trait TimerSource: Send + Sync {
-    /// The present time of clock `clock_id`.
-    fn now(&self, clock_id: u32) -> Duration;
-    /// Notifies `observer` of [`Events::IN`] once at `deadline` or soon after. Dropping the result cancels that.
-    fn ring_at(&self, deadline: Instant, observer: Arc<dyn Observer>) -> Box<dyn Send + Sync>;
-}
-
-/// When a timer expires next and how often after that; zero `value` is disarmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct TimerSetting {
-    /// Period of a repeating timer, or zero.
-    pub interval: Duration,
-    /// Time until the next expiration.
-    pub value: Duration,
-}
-
 /// An open timer.
 pub struct TimerFile {
     clock_id: u32,
-    source: Arc<dyn TimerSource>,
+    source: Arc<dyn TimeSource>,
+    timers: Arc<TimerQueue>,
+    bell: Arc<Bell>,
     state: Mutex<State>,
-    queue: WaitQueue,
     inode: AnonymousInode,
 }
 
@@ -52,33 +37,38 @@ struct State {
     ticks: u64,
     flags: u32,
     /// Keeps the wake-up alive.
-    alarm: Option<Box<dyn Send + Sync>>,
+    alarm: Option<TimerHandle>,
 }
 
-/// Passes a ring on to those who wait for the timer.
-struct Ring(WaitQueue);
+/// Wakes those who wait for the timer.
+#[derive(Default)]
+struct Bell(WaitQueue);
 
-impl Observer for Ring {
-    fn notify(&self, _events: Events) {
+impl Expire for Bell {
+    fn expire(&self) {
         self.0.notify(Events::IN | Events::RDNORM);
     }
 }
 
 impl TimerFile {
-    /// A disarmed timer on clock `clock_id`.
-    pub fn new(clock_id: u32, source: Arc<dyn TimerSource>) -> Arc<Self> {
+    /// A disarmed timer on `source`, which is the clock `clock_id`.
+    pub fn new(clock_id: u32, source: Arc<dyn TimeSource>, timers: &Arc<TimerQueue>) -> Arc<Self> {
         Arc::new(Self {
             clock_id,
             source,
+            timers: timers.clone(),
+            bell: Arc::default(),
             state: Mutex::default(),
-            queue: WaitQueue::default(),
             inode: AnonymousInode::new(),
         })
     }
 
     /// timerfd_settime(2): arms or disarms. Returns the former setting.
-    pub fn set(&self, new: TimerSetting, is_absolute: bool, flags: u32) -> TimerSetting {
-        let now = self.source.now(self.clock_id);
+    ///
+    /// # Errors
+    /// EAGAIN: the host is out of threads.
+    pub fn set(&self, new: TimerSetting, is_absolute: bool, flags: u32) -> Result<TimerSetting, Errno> {
+        let now = self.source.now();
         let mut state = self.state.lock();
         let old = state.setting(now);
         let next = match new.value {
@@ -87,21 +77,25 @@ impl TimerFile {
             value => Some(now.saturating_add(value)),
         };
         *state = State { next, interval: new.interval, ticks: 0, flags, alarm: None };
-        self.rearm(&mut state, now);
-        old
+        self.rearm(&mut state, now)?;
+        Ok(old)
     }
 
     /// timerfd_gettime(2).
     pub fn setting(&self) -> TimerSetting {
-        let now = self.source.now(self.clock_id);
+        let now = self.source.now();
         self.state.lock().setting(now)
     }
 
-    fn rearm(&self, state: &mut State, now: Duration) {
-        state.alarm = state.next.and_then(|next| {
-            let deadline = Instant::now().checked_add(next.saturating_sub(now))?;
-            Some(self.source.ring_at(deadline, Arc::new(Ring(self.queue.clone()))))
-        });
+    fn rearm(&self, state: &mut State, now: Duration) -> Result<(), Errno> {
+        state.alarm = None;
+        let wait = state.next.map(|next| next.saturating_sub(now));
+        // Deadlines past the host's reckoning never come.
+        if let Some(deadline) = wait.and_then(|wait| Instant::now().checked_add(wait)) {
+            let bell: Arc<dyn Expire> = self.bell.clone();
+            state.alarm = Some(self.timers.schedule(deadline, Arc::downgrade(&bell))?);
+        }
+        Ok(())
     }
 }
 
@@ -131,26 +125,26 @@ impl State {
 impl File for TimerFile {
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         let place = buffer.first_chunk_mut::<8>().ok_or(Errno::EINVAL)?;
-        let now = self.source.now(self.clock_id);
+        let now = self.source.now();
         let mut state = self.state.lock();
         state.advance(now);
         if state.ticks == 0 {
             return Err(Errno::EAGAIN);
         }
         *place = std::mem::take(&mut state.ticks).to_ne_bytes();
-        self.rearm(&mut state, now);
+        self.rearm(&mut state, now)?;
         Ok(place.len())
     }
 
     fn readiness(&self) -> Events {
-        let now = self.source.now(self.clock_id);
+        let now = self.source.now();
         let mut state = self.state.lock();
         state.advance(now);
         if state.ticks > 0 { Events::IN | Events::RDNORM } else { Events::empty() }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.queue)
+        Some(&self.bell.0)
     }
 
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
@@ -162,7 +156,7 @@ impl File for TimerFile {
             return Err(Errno::EINVAL);
         }
         self.state.lock().ticks = ticks;
-        self.queue.notify(Events::IN | Events::RDNORM);
+        self.bell.expire();
         Ok(0)
     }
 
@@ -175,7 +169,7 @@ impl File for TimerFile {
     }
 
     fn descriptor_info(&self) -> String {
-        let now = self.source.now(self.clock_id);
+        let now = self.source.now();
         let mut state = self.state.lock();
         let setting = state.setting(now);
         let pair = |time: Duration| format!("({}, {})", time.as_secs(), time.subsec_nanos());
@@ -198,18 +192,13 @@ impl File for TimerFile {
 mod tests {
     use super::*;
 
-    /// A clock that stands until it is moved, and counts alarms.
+    /// A clock that stands until it is moved.
     #[derive(Default)]
-    struct Clock(Mutex<Duration>, Mutex<usize>);
+    struct Clock(Mutex<Duration>);
 
-    impl TimerSource for Clock {
-        fn now(&self, _clock_id: u32) -> Duration {
+    impl TimeSource for Clock {
+        fn now(&self) -> Duration {
             *self.0.lock()
-        }
-
-        fn ring_at(&self, _deadline: Instant, _observer: Arc<dyn Observer>) -> Box<dyn Send + Sync> {
-            *self.1.lock() += 1;
-            Box::new(())
         }
     }
 
@@ -226,25 +215,34 @@ mod tests {
     fn a_periodic_timer_counts_every_expiration_since_the_last_read() {
         let clock = Arc::new(Clock::default());
         *clock.0.lock() = seconds(100);
-        let file = TimerFile::new(1, clock.clone());
+        let file = TimerFile::new(1, clock.clone(), &Arc::default());
         let old = file.set(TimerSetting { interval: seconds(2), value: seconds(3) }, false, 0);
-        assert_eq!(old, TimerSetting::default());
+        assert_eq!(old, Ok(TimerSetting::default()));
         assert_eq!(read(&file), Err(Errno::EAGAIN));
         *clock.0.lock() = seconds(108);
         assert_eq!(file.setting(), TimerSetting { interval: seconds(2), value: seconds(1) });
         assert_eq!(read(&file), Ok(3));
         assert_eq!(read(&file), Err(Errno::EAGAIN));
-        assert_eq!(*clock.1.lock(), 2, "the next expiration is armed by the read");
+    }
+
+    #[test]
+    fn an_expiration_wakes_who_waits() {
+        let file = TimerFile::new(1, Arc::new(Clock::default()), &Arc::default());
+        let waiter = Arc::new(crate::wait::Waiter::default());
+        let _registration = file.wait_queue().unwrap().register(Events::IN, waiter.clone());
+        let value = Duration::from_millis(1);
+        file.set(TimerSetting { interval: Duration::ZERO, value }, false, 0).unwrap();
+        assert!(waiter.sleep(Some(Instant::now() + seconds(10))));
     }
 
     #[test]
     fn an_absolute_time_in_the_past_expires_at_once_and_setting_again_forgets_it() {
         let clock = Arc::new(Clock::default());
         *clock.0.lock() = seconds(100);
-        let file = TimerFile::new(1, clock);
-        file.set(TimerSetting { interval: Duration::ZERO, value: seconds(5) }, true, 1);
+        let file = TimerFile::new(1, clock, &Arc::default());
+        file.set(TimerSetting { interval: Duration::ZERO, value: seconds(5) }, true, 1).unwrap();
         assert!(file.readiness().contains(Events::IN));
-        assert_eq!(file.set(TimerSetting::default(), false, 0), TimerSetting::default());
+        assert_eq!(file.set(TimerSetting::default(), false, 0), Ok(TimerSetting::default()));
         assert_eq!(read(&file), Err(Errno::EAGAIN));
     }
 }

@@ -56,23 +56,16 @@ fn wait(task: &mut CurrentTask, polled: &[Polled], deadline: Option<Instant>) ->
     }
 }
 
-/// Does `wait` with `mask` as the signal mask. When a signal ends the wait, its handler still runs under
-/// `mask`, and the old one comes back after that.
+/// Does `wait` with `mask` as the signal mask, if there is one.
 pub(super) fn with_signal_mask<T>(
     task: &mut CurrentTask,
     mask: Option<SignalSet>,
     wait: impl FnOnce(&mut CurrentTask) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
-    let Some(mask) = mask else { return wait(task) };
-    let old = task.set_signal_mask(mask.as_blocked_mask());
-    let result = wait(task);
-    match &result {
-        Err(error) if *error == Errno::EINTR || error.is_restart() => task.saved_signal_mask = Some(old),
-        _ => {
-            task.set_signal_mask(old);
-        }
+    match mask {
+        Some(mask) => task.with_signal_mask(mask, wait),
+        None => wait(task),
     }
-    result
 }
 
 /// Reads an optional `sigset_t` of `size` bytes.

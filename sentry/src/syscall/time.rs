@@ -46,7 +46,7 @@ const TICKS_PER_SECOND: u128 = 100;
 ///
 /// # Errors
 /// EINVAL: there is none, or its process has ended.
-fn time_source(task: &CurrentTask, raw: u64) -> Result<Arc<dyn TimeSource>, Errno> {
+pub(super) fn time_source(task: &CurrentTask, raw: u64) -> Result<Arc<dyn TimeSource>, Errno> {
     match ClockId::from_raw(raw as i32)? {
         ClockId::System(clock) => {
             Ok(Arc::new(SystemSource { timekeeper: task.kernel().timekeeper().clone(), clock }))

@@ -273,6 +273,11 @@ impl Node {
         if makes_hole { data.check_write_seals(0) } else { data.check_resize_seals(end.max(data.size())) }
     }
 
+    /// Fails if a seal forbids shared writable mappings.
+    pub(super) fn check_mapping_seals(&self) -> Result<(), Errno> {
+        self.data()?.check_write_seals(0)
+    }
+
     pub(super) fn seals(&self) -> Result<u32, Errno> {
         Ok(self.data().map_err(|_| Errno::EINVAL)?.seals.load(Ordering::Acquire))
     }
@@ -614,11 +619,15 @@ impl Inode for Node {
         Ok(node)
     }
 
-    fn create_unnamed(&self, creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
+    fn create_unnamed(
+        &self,
+        creation: &NodeCreation<'_>,
+        is_linkable: bool,
+    ) -> Result<Arc<dyn Inode>, Errno> {
         let node = self.make(creation)?;
         {
             let mut attributes = node.attributes.lock();
-            (attributes.links, attributes.is_linkable) = (0, true);
+            (attributes.links, attributes.is_linkable) = (0, is_linkable);
         }
         Ok(node)
     }
