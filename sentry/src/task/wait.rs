@@ -16,6 +16,8 @@ pub(crate) enum WaitSelector {
     Any,
     /// The child with this number.
     Process(Tid),
+    /// This child (P_PIDFD).
+    Group(GroupId),
     /// Those of this process group; 0 is the caller's own at the time of the call.
     ProcessGroup(Tid),
 }
@@ -100,6 +102,11 @@ impl TaskSet {
                 tree.groups.get(child).is_some_and(|node| tree.is_selected(node, caller, selector, options))
             })
             .collect();
+        // Zombies have no more stops and continuations to tell.
+        let is_over = |child: &GroupId| tree.groups.get(child).is_none_or(|node| node.zombie.is_some());
+        if !options.contains(WaitOptions::EXITED) && children.iter().all(is_over) {
+            return Err(Errno::ECHILD);
+        }
         if children.is_empty() {
             return Err(Errno::ECHILD);
         }
@@ -119,6 +126,7 @@ impl Tree {
         let is_chosen = match selector {
             WaitSelector::Any => true,
             WaitSelector::Process(tid) => self.group_number_in(child.group.id(), namespace) == tid,
+            WaitSelector::Group(id) => child.group.id() == id,
             WaitSelector::ProcessGroup(tid) => {
                 self.process_group(namespace, tid) == Some(child.process_group)
             }

@@ -273,12 +273,24 @@ impl Node {
         if makes_hole { data.check_write_seals(0) } else { data.check_resize_seals(end.max(data.size())) }
     }
 
+    /// Fails if a seal forbids shared writable mappings.
+    pub(super) fn check_mapping_seals(&self) -> Result<(), Errno> {
+        self.data()?.check_write_seals(0)
+    }
+
     pub(super) fn seals(&self) -> Result<u32, Errno> {
         Ok(self.data().map_err(|_| Errno::EINVAL)?.seals.load(Ordering::Acquire))
     }
 
     pub(super) fn add_seals(&self, seals: u32) -> Result<(), Errno> {
         let data = self.data().map_err(|_| Errno::EINVAL)?;
+        if data.seals.load(Ordering::Acquire) & uapi::F_SEAL_SEAL != 0 {
+            return Err(Errno::EPERM);
+        }
+        if seals & (uapi::F_SEAL_WRITE | uapi::F_SEAL_FUTURE_WRITE) != 0 {
+            let leaves_existing = seals & uapi::F_SEAL_WRITE == 0;
+            self.page_cache(true)?.forbid_writable_mappings(leaves_existing)?;
+        }
         let add = |old: u32| (old & uapi::F_SEAL_SEAL == 0).then_some(old | seals);
         data.seals.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).map(drop).map_err(|_| Errno::EPERM)
     }
@@ -607,11 +619,15 @@ impl Inode for Node {
         Ok(node)
     }
 
-    fn create_unnamed(&self, creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
+    fn create_unnamed(
+        &self,
+        creation: &NodeCreation<'_>,
+        is_linkable: bool,
+    ) -> Result<Arc<dyn Inode>, Errno> {
         let node = self.make(creation)?;
         {
             let mut attributes = node.attributes.lock();
-            (attributes.links, attributes.is_linkable) = (0, true);
+            (attributes.links, attributes.is_linkable) = (0, is_linkable);
         }
         Ok(node)
     }
