@@ -64,18 +64,19 @@ impl Chunks {
 
     /// Takes back a chunk, of which `used_pages` may hold something and which has no slot any more.
     pub(crate) fn give_back(&self, chunk: Chunk, used_pages: u64) {
-        let start = self.start(&chunk);
-        let zeroed = self.memory.slice(start, (used_pages * PAGE_SIZE) as usize).map(|slice| {
-            const ZEROES: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
-            for page in 0..used_pages {
-                if let Ok(page) = slice.subslice((page * PAGE_SIZE) as usize, ZEROES.len()) {
-                    page.copy_from(&ZEROES);
-                }
-            }
-        });
-        if zeroed.is_ok() {
+        if self.zero(&chunk, used_pages).is_ok() {
             self.state.lock().free.push(chunk.0);
         }
+    }
+
+    /// Zeroes the first pages of a chunk.
+    pub(crate) fn zero(&self, chunk: &Chunk, pages: u64) -> Result<(), GuestMemoryError> {
+        const ZEROES: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
+        let start = self.start(chunk).0;
+        for page in 0..pages {
+            self.memory.slice(GuestAddress(start + page * PAGE_SIZE), ZEROES.len())?.copy_from(&ZEROES);
+        }
+        Ok(())
     }
 
     /// Guest-physical start of a chunk.

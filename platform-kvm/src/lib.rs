@@ -10,10 +10,12 @@
 //! | `kernel` | the guest's own few pages: stubs, IDT, and a GDT, TSS and stack for each vCPU |
 //! | `machine` | the VM: memory slots, vCPU creation, what the host can do |
 //! | `probe` | how this host delivers SYSCALL, found out by trying |
+//! | `template` | what every vCPU is made with |
 //! | `vcpu` | one vCPU: entering user code and naming what ended it |
 //! | `seat`, `pool` | which context has which vCPU, and kicks |
+//! | `cpuid`, `ioctl`, `kick` | CPUID, and the system interfaces that are not safe by themselves |
 //! | `context` | the port's `Context` |
-//! | `tables`, `chunks` | page tables and the memory that they are made of |
+//! | `tables`, `pieces`, `chunks` | page tables and the memory that they are made of |
 //! | `space`, `gate`, `flush` | the port's `AddressSpace`, and how stale translations go |
 //! | `extended` | x87, SSE, AVX: the XSAVE area |
 //!
@@ -35,12 +37,14 @@ mod kernel;
 mod kick;
 mod layout;
 mod machine;
+mod pieces;
 mod platform;
 mod pool;
 mod probe;
 mod seat;
 mod space;
 mod tables;
+mod template;
 mod vcpu;
 
 pub use error::Error;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kvm_bindings::{
-    CpuId, KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_XSAVE2, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_REGS,
-    KVM_SYNC_X86_SREGS, kvm_enable_cap,
+    KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_XSAVE2, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS,
+    kvm_enable_cap,
 };
 use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
 use log::debug;
@@ -20,11 +20,12 @@ use crate::error::Error;
 use crate::extended::Format;
 use crate::flush::{FlushList, forget_translations};
 use crate::ioctl::{attempt, delete_slot, host_tsc, host_xcr0, in_bounds, set_slot};
-use crate::kernel::{Kernel, PROBE_CODE, SUPERVISOR_STUB, USER_STUB};
-use crate::layout::{KERNEL_SLOT, KERNEL_START, MEMORY_SLOT, MEMORY_START, kernel_physical, page};
+use crate::kernel::{Kernel, PROBE_CODE};
+use crate::layout::{KERNEL_SLOT, KERNEL_START, MEMORY_SLOT, MEMORY_START};
 use crate::probe::{Outcome, SyscallEntry};
 use crate::tables::Grow;
-use crate::vcpu::{Template, Vcpu};
+use crate::template::Template;
+use crate::vcpu::Vcpu;
 use crate::{cpuid, kick};
 
 /// KVM_X86_QUIRK_SLOT_ZAP_ALL (KVM api.rst 7.31): deleting a slot drops every shadow page, not only its own.
@@ -273,19 +274,6 @@ impl Machine {
             is_tsc_the_hosts: (before..=after).contains(&sync.regs.rax),
         })
     }
-
-    /// The PML4 that holds the kernel only.
-    pub(crate) fn probe_root() -> GuestAddress {
-        GuestAddress(kernel_physical(page::PML4))
-    }
-
-    /// Where SYSCALL goes.
-    pub(crate) const fn syscall_target(entry: SyscallEntry) -> u64 {
-        match entry {
-            SyscallEntry::Ring0 => SUPERVISOR_STUB,
-            SyscallEntry::Ring3 => USER_STUB,
-        }
-    }
 }
 
 impl Grow for Machine {
@@ -357,6 +345,3 @@ fn disable_slot_zap_all(vm: &VmFd) {
     let is_disabled = is_offered && vm.enable_cap(&capability).is_ok();
     debug!("deleting a memory slot drops {} shadow pages", if is_disabled { "its own" } else { "all" });
 }
-
-/// The CPUID of the guest, as `Template` keeps it.
-pub(crate) type GuestCpuId = CpuId;

@@ -35,6 +35,8 @@ struct PoolState {
     idle: Vec<Vcpu>,
     /// vCPUs that were made; the numbers of broken ones are not used again.
     made: usize,
+    /// vCPUs that are broken.
+    discarded: usize,
     /// How many may be made. Lowered if the host refuses more.
     limit: usize,
     /// Who has each vCPU, by its number.
@@ -56,6 +58,7 @@ impl Pool {
         let state = PoolState {
             idle: vec![first],
             made: 1,
+            discarded: 0,
             limit,
             holders: vec![None],
             hand: 0,
@@ -119,7 +122,9 @@ impl Pool {
 
     /// Drops a vCPU that can no longer run.
     pub(crate) fn discard(&self, vcpu: Vcpu) {
-        self.state.lock().forget_holder(vcpu.index());
+        let mut state = self.state.lock();
+        state.forget_holder(vcpu.index());
+        state.discarded += 1;
     }
 
     /// Takes an idle vCPU, or makes one, or takes one from a context that is not in user code.
@@ -139,7 +144,7 @@ impl Pool {
         if let Some(vcpu) = self.make(state) {
             return Ok(Some(vcpu));
         }
-        if state.holders.is_empty() {
+        if state.discarded == state.made {
             return Err(PlatformError {
                 attempt: "find a vCPU",
                 source: std::io::ErrorKind::OutOfMemory.into(),

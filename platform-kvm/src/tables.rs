@@ -20,11 +20,12 @@ use crate::flush::FlushList;
 use crate::ioctl::in_bounds;
 use crate::kernel::Kernel;
 use crate::layout::{KERNEL_PML4_INDEX, entry};
+use crate::pieces::{Piece, Pieces};
 
 /// Bytes that an entry of a page directory covers.
 pub(crate) const LARGE_PAGE: u64 = 2 << 20;
 /// Pages in a large page, and entries in a table.
-const ENTRIES: u64 = 512;
+pub(crate) const ENTRIES: u64 = 512;
 /// The level of the lowest tables, and that of page directories.
 const LOWEST: u32 = 1;
 const DIRECTORY: u32 = 2;
@@ -74,12 +75,10 @@ impl Tables {
     pub(crate) fn reset(&mut self, source: &impl Grow) -> Result<Vec<(Chunk, u64)>, PlatformError> {
         let mut surplus = self.take_chunks();
         let (first, first_used) = surplus.swap_remove(0);
+        let zeroed = in_bounds(source.chunks().zero(&first, first_used));
         self.chunks.push(first);
         self.used_pages = 1;
-        let root = self.root(source);
-        for word in 0..first_used * ENTRIES {
-            self.word(source, root.0 + word * 8)?.store(0, Ordering::Relaxed);
-        }
+        zeroed?;
         self.init_root(source)?;
         Ok(surplus)
     }
@@ -398,9 +397,9 @@ fn out_of_range() -> PlatformError {
     }
 }
 
-/// Whether an error says that an address space has all the tables that it may have.
+/// Whether an error says that there is no room for more tables: an address space may start afresh.
 pub(crate) fn is_full(error: &PlatformError) -> bool {
-    error.source.kind() == std::io::ErrorKind::StorageFull
+    matches!(error.source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::OutOfMemory)
 }
 
 /// The bits of an entry for some access; absent for none.
@@ -424,87 +423,8 @@ const fn index(address: VirtualAddress, level: u32) -> u64 {
 }
 
 /// The next multiple of `span` above `start`.
-const fn next_boundary(start: VirtualAddress, span: u64) -> u64 {
+pub(crate) const fn next_boundary(start: VirtualAddress, span: u64) -> u64 {
     (start.0 & !(span - 1)) + span
-}
-
-/// A change cut at the boundaries of page directories' entries.
-struct Pieces<'a> {
-    start: VirtualAddress,
-    end: u64,
-    runs: &'a [FrameRun],
-    /// Pages of the first run that are done.
-    done: usize,
-}
-
-/// What lies within one entry of a page directory.
-struct Piece<'a> {
-    start: VirtualAddress,
-    pages: u64,
-    runs: &'a [FrameRun],
-    done: usize,
-}
-
-impl<'a> Pieces<'a> {
-    fn new(start: VirtualAddress, len_bytes: u64, runs: &'a [FrameRun]) -> Self {
-        Self { start, end: start.0.saturating_add(len_bytes).min(VirtualAddress::USER_END.0), runs, done: 0 }
-    }
-
-    /// The last piece of a change without runs.
-    fn last_piece(mut self) -> Option<Piece<'a>> {
-        let last = self.end.checked_sub(1)? & !(LARGE_PAGE - 1);
-        self.start = VirtualAddress(self.start.0.max(last));
-        self.next()
-    }
-}
-
-impl<'a> Iterator for Pieces<'a> {
-    type Item = Piece<'a>;
-
-    fn next(&mut self) -> Option<Piece<'a>> {
-        if self.start.0 >= self.end {
-            return None;
-        }
-        let end = next_boundary(self.start, LARGE_PAGE).min(self.end);
-        let pages = (end - self.start.0).div_ceil(PAGE_SIZE);
-        let piece = Piece { start: self.start, pages, runs: self.runs, done: self.done };
-        self.start = VirtualAddress(end);
-        let mut left = pages as usize;
-        while let Some(run) = self.runs.first() {
-            let rest = run.pages.saturating_sub(self.done);
-            if rest > left {
-                self.done += left;
-                break;
-            }
-            left -= rest;
-            self.done = 0;
-            self.runs = &self.runs[1..];
-        }
-        Some(piece)
-    }
-}
-
-impl Piece<'_> {
-    /// The frame of a large page, if one can map this piece.
-    fn large_frame(&self) -> Option<u64> {
-        let run = self.runs.first()?;
-        let frame = run.start.0 + self.done as u64 * PAGE_SIZE;
-        let is_contiguous = run.pages.saturating_sub(self.done) as u64 >= ENTRIES;
-        (self.pages == ENTRIES && is_contiguous && frame.is_multiple_of(LARGE_PAGE)).then_some(frame)
-    }
-
-    /// The frames, page by page.
-    fn frames(&self) -> impl Iterator<Item = u64> {
-        let pages = |run: &FrameRun, skip: usize| {
-            let start = run.start.0;
-            (skip..run.pages).map(move |page| start + page as u64 * PAGE_SIZE)
-        };
-        self.runs
-            .iter()
-            .enumerate()
-            .flat_map(move |(index, run)| pages(run, if index == 0 { self.done } else { 0 }))
-            .take(self.pages as usize)
-    }
 }
 
 #[cfg(test)]

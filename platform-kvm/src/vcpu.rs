@@ -15,26 +15,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use kvm_bindings::{
-    KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_xcr,
-    kvm_xcrs,
-};
+use kvm_bindings::{KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, kvm_regs, kvm_sregs};
 use kvm_ioctls::{VcpuExit, VcpuFd};
-use log::debug;
 use rustix::process::Pid;
 use rustix::thread::gettid;
 use sentry::platform::{
     Access, Exit, GuestAddress, GuestMemoryError, PlatformError, Registers, SegmentBases, VirtualAddress,
 };
 
-use crate::ioctl::{attempt, set_tsc_offset_zero, set_xsave, xsave};
-use crate::kernel::{
-    Frame, GDT_LIMIT, IRET_STUB, KERNEL_CS, Kernel, OUT_LEN, SYSRET_STUB, TSS_LIMIT, TSS_SELECTOR,
-};
+use crate::ioctl::{attempt, set_xsave, xsave};
+use crate::kernel::{Frame, IRET_STUB, OUT_LEN, SYSRET_STUB};
 use crate::kick::Kick;
-use crate::layout::{EXCEPTION_PORT, SYSCALL_PORT, VECTORS, kernel_virtual, page};
-use crate::machine::{GuestCpuId, Machine};
-use crate::probe::SyscallEntry;
+use crate::layout::{EXCEPTION_PORT, SYSCALL_PORT, VECTORS};
+use crate::machine::Machine;
+use crate::template::{PROBE_ROOT, segment};
 
 /// RFLAGS: bit 1 is always set (SDM 1 3.4.3).
 const FLAG_FIXED: u64 = 1 << 1;
@@ -42,25 +36,6 @@ const FLAG_FIXED: u64 = 1 << 1;
 const FLAG_INTERRUPT: u64 = 1 << 9;
 /// RFLAGS.RF: set in the frames of faults, and of no use to us.
 const FLAG_RESUME: u64 = 1 << 16;
-/// What SYSCALL clears: TF, IF, DF, IOPL, NT, RF, AC (Linux clears the same).
-const SYSCALL_FLAG_MASK: u64 = 0x5_7700;
-
-/// PE, MP, ET, NE, WP, AM, PG (SDM 3A 2.5).
-const CR0: u64 = 0x8005_0033;
-/// PAE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE.
-const CR4: u64 = 1 << 5 | 1 << 9 | 1 << 10 | 1 << 16 | 1 << 18;
-/// SMEP, SMAP.
-const CR4_SUPERVISOR_PROTECTION: u64 = 1 << 20 | 1 << 21;
-/// SCE, LME, LMA, NXE.
-const EFER: u64 = 1 | 1 << 8 | 1 << 10 | 1 << 11;
-
-/// MSRs (SDM 4).
-const MSR_STAR: u32 = 0xc000_0081;
-const MSR_LSTAR: u32 = 0xc000_0082;
-const MSR_SFMASK: u32 = 0xc000_0084;
-/// SYSCALL's ring-0 selectors, and those of SYSRET: code at +16, stack at +8 (SDM 2B, SYSRET).
-const STAR: u64 = 0x23 << 48 | (KERNEL_CS as u64) << 32;
-
 /// Page-fault error code (SDM 3A 4.7).
 const FAULT_WRITE: u64 = 1 << 1;
 const FAULT_RESERVED: u64 = 1 << 3;
@@ -73,125 +48,6 @@ const GENERAL_PROTECTION: u8 = 13;
 const FAULT_STREAK: u32 = 8;
 /// Times that a run is resumed before we give the vCPU up.
 const RESUMES_MAX: u32 = 100_000;
-
-/// What a vCPU is made with.
-pub(crate) struct Template {
-    cpuid: GuestCpuId,
-    xcr0: u64,
-    entry: Option<SyscallEntry>,
-    must_set_tsc: bool,
-    cr4: u64,
-}
-
-impl Template {
-    /// For the first vCPU, which finds the rest out.
-    pub(crate) fn for_probe(cpuid: GuestCpuId, xcr0: u64) -> Self {
-        Self { cpuid, xcr0, entry: None, must_set_tsc: false, cr4: CR4 }
-    }
-
-    /// Takes what the probe found.
-    pub(crate) fn choose(
-        &mut self,
-        entry: SyscallEntry,
-        must_set_tsc: bool,
-        has_supervisor_protection: bool,
-    ) {
-        self.entry = Some(entry);
-        self.must_set_tsc = must_set_tsc;
-        if entry == SyscallEntry::Ring0 && has_supervisor_protection {
-            self.cr4 |= CR4_SUPERVISOR_PROTECTION;
-        }
-    }
-
-    /// Whether ring 3 runs the stub, and so must reach its port.
-    pub(crate) fn may_write_port(&self) -> bool {
-        self.entry != Some(SyscallEntry::Ring0)
-    }
-
-    /// Whether ring 0 is emulated: then IRETQ costs more than setting the system registers, and reading those
-    /// costs nothing that can be measured.
-    fn has_emulated_ring_0(&self) -> bool {
-        self.entry == Some(SyscallEntry::Ring3)
-    }
-
-    /// Prepares a new vCPU.
-    pub(crate) fn init(&self, vcpu: &mut VcpuFd, kernel: &Kernel, index: u64) -> Result<(), PlatformError> {
-        attempt("set a vCPU's CPUID", vcpu.set_cpuid2(&self.cpuid))?;
-        let mut sregs = attempt("read a vCPU's registers", vcpu.get_sregs())?;
-        let code = segment(Registers::USER_CS, 11, true);
-        let data = segment(Registers::USER_SS, 3, false);
-        (sregs.cs, sregs.ss) = (code, data);
-        (sregs.ds, sregs.es, sregs.fs, sregs.gs) = (data, data, data, data);
-        sregs.tr = kvm_segment {
-            base: kernel.tss_base(index),
-            limit: TSS_LIMIT,
-            selector: TSS_SELECTOR,
-            type_: 11,
-            present: 1,
-            ..Default::default()
-        };
-        (sregs.gdt.base, sregs.gdt.limit) = (kernel.gdt_base(index), GDT_LIMIT);
-        (sregs.idt.base, sregs.idt.limit) = (kernel_virtual(page::IDT), VECTORS * 16 - 1);
-        (sregs.cr0, sregs.cr4, sregs.efer) = (CR0, self.cr4, EFER);
-        sregs.cr3 = Machine::probe_root().0;
-        attempt("set a vCPU's registers", vcpu.set_sregs(&sregs))?;
-        let xcrs = kvm_xcrs {
-            nr_xcrs: 1,
-            xcrs: {
-                let mut xcrs = [kvm_xcr::default(); 16];
-                xcrs[0].value = self.xcr0;
-                xcrs
-            },
-            ..Default::default()
-        };
-        attempt("set a vCPU's XCR0", vcpu.set_xcrs(&xcrs))?;
-        vcpu.sync_regs_mut().sregs = sregs;
-        self.apply(vcpu)
-    }
-
-    /// Sets what depends on the probe.
-    pub(crate) fn apply(&self, vcpu: &mut VcpuFd) -> Result<(), PlatformError> {
-        let target = Machine::syscall_target(self.entry.unwrap_or(SyscallEntry::Ring3));
-        let msr = |index, data| kvm_msr_entry { index, data, ..Default::default() };
-        let entries = [msr(MSR_STAR, STAR), msr(MSR_LSTAR, target), msr(MSR_SFMASK, SYSCALL_FLAG_MASK)];
-        let refused = |reason: String| PlatformError {
-            attempt: "set a vCPU's system call registers",
-            source: std::io::Error::other(reason),
-        };
-        let msrs = Msrs::from_entries(&entries).map_err(|error| refused(format!("{error:?}")))?;
-        let count = attempt("set a vCPU's system call registers", vcpu.set_msrs(&msrs))?;
-        if count != entries.len() {
-            return Err(refused(format!("only {count} were accepted")));
-        }
-        if self.must_set_tsc
-            && let Err(error) = set_tsc_offset_zero(vcpu)
-        {
-            debug!("the guest's time-stamp counter is not the host's: {error}");
-        }
-        // The probe, and whoever set other registers, left these behind.
-        vcpu.sync_regs_mut().sregs.cr4 = self.cr4;
-        Ok(())
-    }
-}
-
-/// A flat segment of ring 3.
-const fn segment(selector: u16, type_: u8, is_code: bool) -> kvm_segment {
-    kvm_segment {
-        base: 0,
-        limit: u32::MAX,
-        selector,
-        type_,
-        present: 1,
-        dpl: 3,
-        db: !is_code as u8,
-        s: 1,
-        l: is_code as u8,
-        g: 1,
-        avl: 0,
-        unusable: 0,
-        padding: 0,
-    }
-}
 
 /// Where a vCPU is between runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -366,7 +222,7 @@ impl Vcpu {
             let (flushes, _) = self.machine.flush_state();
             match self.run_once() {
                 Answer::Port(port) => return self.on_port(port, registers, is_synchronised),
-                Answer::Kicked => match self.on_kick(registers)? {
+                Answer::Kicked => match self.on_kick(registers, is_synchronised)? {
                     Some(stop) => return Ok(stop),
                     // The kick is on record with whoever sent it, and the `out` is a few instructions away.
                     None => self.fd.set_kvm_immediate_exit(0),
@@ -488,11 +344,10 @@ impl Vcpu {
         });
         let regs = self.fd.sync_regs_mut().regs;
         from_kvm(&regs, registers);
-        let entry = self.machine.template.entry.unwrap_or(SyscallEntry::Ring0);
-        let stub = Machine::syscall_target(entry);
+        let stub = self.machine.template.syscall_stub();
         let vector = port.wrapping_sub(EXCEPTION_PORT);
         if port == SYSCALL_PORT && (stub..=stub + OUT_LEN).contains(&regs.rip) {
-            self.mode = if entry == SyscallEntry::Ring3 { Mode::User } else { Mode::Syscall };
+            self.mode = if self.machine.template.has_emulated_ring_0() { Mode::User } else { Mode::Syscall };
             registers.rip = regs.rcx;
             registers.rflags = regs.r11 & !FLAG_RESUME;
             Ok(Stop::Exit(Exit::Syscall))
@@ -560,22 +415,29 @@ impl Vcpu {
 
     /// Finds out where a kick has left the vCPU. `None` if it is on its way to a stub's `out`, and must be
     /// resumed until there.
-    fn on_kick(&mut self, registers: &mut Registers) -> Result<Option<Stop>, PlatformError> {
+    fn on_kick(
+        &mut self,
+        registers: &mut Registers,
+        is_synchronised: bool,
+    ) -> Result<Option<Stop>, PlatformError> {
         let events = attempt("read a vCPU's events", self.fd.get_vcpu_events())?;
         if events.exception.injected != 0 || events.exception.pending != 0 {
             return Ok(None);
         }
-        let sregs = attempt("read a vCPU's registers", self.fd.get_sregs())?;
+        let sregs = match is_synchronised {
+            true => self.fd.sync_regs_mut().sregs,
+            false => attempt("read a vCPU's registers", self.fd.get_sregs())?,
+        };
         self.bases = Some(SegmentBases { fs: sregs.fs.base, gs: sregs.gs.base });
         let regs = self.fd.sync_regs_mut().regs;
         let is_in_ring_0 = sregs.cs.selector & 3 == 0;
-        let entry = self.machine.template.entry;
+        let stub = self.machine.template.syscall_stub();
         match regs.rip {
             // Still on the way to user code: nothing has changed.
             SYSRET_STUB if is_in_ring_0 => self.mode = Mode::Syscall,
             IRET_STUB if is_in_ring_0 => self.mode = Mode::Exception,
             _ if is_in_ring_0 => return Ok(None),
-            rip if entry.is_some_and(|entry| rip == Machine::syscall_target(entry)) => return Ok(None),
+            rip if rip == stub => return Ok(None),
             // KVM does not say whether it still has to deliver INT3 or INTO, only that it did or will.
             _ if matches!(events.exception.nr, 3 | 4) => {
                 return self.deliver_pending(sregs, registers).map(Some);
@@ -596,7 +458,7 @@ impl Vcpu {
         mut sregs: kvm_sregs,
         registers: &mut Registers,
     ) -> Result<Stop, PlatformError> {
-        sregs.cr3 = Machine::probe_root().0;
+        sregs.cr3 = PROBE_ROOT;
         attempt("take a vCPU's page tables", self.fd.set_sregs(&sregs))?;
         self.space = None;
         self.must_load = true;

@@ -83,6 +83,7 @@ static void stops_and_continues_are_reported(void) {
   int status;
   siginfo_t info;
   IN_CHILD(pid) {
+    OK(setpgid(0, 0)); // A group with a parent in its session: SIGTSTP stops it.
     raise(SIGSTOP);
     raise(SIGTSTP);
     _exit(4);

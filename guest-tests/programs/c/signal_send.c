@@ -22,7 +22,11 @@ static void odd_targets_are_refused(void) {
   CHECK_ERRNO(syscall(SYS_tgkill, getpid(), 0x3ffffff, 0), ESRCH);
   CHECK_ERRNO(syscall(SYS_tgkill, getpid(), 0, 0), EINVAL);
   CHECK_ERRNO(syscall(SYS_tgkill, -1, getpid(), 0), EINVAL);
-  CHECK_ERRNO(syscall(SYS_tgkill, getppid(), getpid(), 0), ESRCH); // Not a thread of that process.
+  pid_t pid;
+  IN_CHILD(pid) { pause(); }
+  CHECK_ERRNO(syscall(SYS_tgkill, pid, getpid(), 0), ESRCH); // Not a thread of that process.
+  OK(kill(pid, SIGKILL));
+  WAIT_SIGNALED(pid, SIGKILL);
   CHECK_ERRNO(syscall(SYS_tkill, 0, 0), EINVAL);
   CHECK_ERRNO(syscall(SYS_tkill, 0x3ffffff, 0), ESRCH);
   OK(kill(getpid(), 0));

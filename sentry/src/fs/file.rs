@@ -206,6 +206,14 @@ pub trait File: Send + Sync + Any {
         Err(Errno::ENODEV)
     }
 
+    /// Fails if the file must not be mapped shared and writable.
+    ///
+    /// # Errors
+    /// EPERM: it is sealed (`man 2 fcntl`, "File Sealing").
+    fn check_writable_mapping(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// Lists a directory from `position` (0, or an entry's `next_position`); stops when `sink` returns false (that entry was not taken).
     ///
     /// # Errors

@@ -175,11 +175,15 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::EPERM)
     }
 
-    /// Makes a regular file without a name (O_TMPFILE).
+    /// Makes a regular file without a name (O_TMPFILE), which may get one later if `is_linkable`.
     ///
     /// # Errors
     /// EOPNOTSUPP, ENOSPC.
-    fn create_unnamed(&self, _creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
+    fn create_unnamed(
+        &self,
+        _creation: &NodeCreation<'_>,
+        _is_linkable: bool,
+    ) -> Result<Arc<dyn Inode>, Errno> {
         Err(Errno::EOPNOTSUPP)
     }
 

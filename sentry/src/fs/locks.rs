@@ -3,6 +3,8 @@
 //! One [`FileLocks`] belongs to an inode. flock locks and record locks do not see each other. A lock that is not
 //! to be had is EAGAIN; who wants to wait registers with the wait queue, which hears of every release.
 
+use std::collections::BTreeMap;
+
 use parking_lot::Mutex;
 
 use super::FileDescription;
@@ -60,6 +62,53 @@ impl RecordLock {
             && other.start < self.end
             && (self.is_exclusive || other.is_exclusive)
             && !self.owner.is_same(other.owner)
+    }
+}
+
+/// Which process waits for which one's record lock, so that a circle is found (`man 2 fcntl`, F_SETLKW).
+///
+/// Processes are named by their tables, which are unique among all sandboxes of this process of the host.
+static WAITS: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
+
+/// A process's place among those that wait; dropping it ends the wait.
+pub struct LockWait {
+    waiter: usize,
+}
+
+impl LockWait {
+    /// Of `owner`, who waits for nobody yet. `None` for a description: nobody looks for circles of these.
+    pub fn new(owner: LockOwner) -> Option<Self> {
+        match owner {
+            LockOwner::Process { table, .. } => Some(Self { waiter: table }),
+            LockOwner::Description(_) => None,
+        }
+    }
+
+    /// Records that `holder` is waited for.
+    ///
+    /// # Errors
+    /// EDEADLK if that closes a circle.
+    pub fn wait_for(&self, holder: LockOwner) -> Result<(), Errno> {
+        /// Longer chains are not followed; Linux stops at ten.
+        const MAX_CHAIN_LEN: usize = 10;
+        let LockOwner::Process { table: holder, .. } = holder else { return Ok(()) };
+        let mut waits = WAITS.lock();
+        let mut next = Some(holder);
+        for _ in 0..MAX_CHAIN_LEN {
+            let Some(current) = next else { break };
+            if current == self.waiter {
+                return Err(Errno::EDEADLK);
+            }
+            next = waits.get(&current).copied();
+        }
+        waits.insert(self.waiter, holder);
+        Ok(())
+    }
+}
+
+impl Drop for LockWait {
+    fn drop(&mut self) {
+        WAITS.lock().remove(&self.waiter);
     }
 }
 

@@ -51,7 +51,7 @@ impl MemoryFiles {
             uid: credentials.fs_uid,
             gid: credentials.fs_gid,
         };
-        let inode = self.mount.root().inode().create_unnamed(&creation)?;
+        let inode = self.mount.root().inode().create_unnamed(&creation, false)?;
         let dentry = Dentry::new_unnamed(inode, Some(self.mount.root()), name);
         let path = Path::new(self.mount.clone(), dentry);
         tmpfs::set_seals(&path, seals)?;

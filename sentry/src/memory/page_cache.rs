@@ -156,6 +156,11 @@ impl PageCache {
         self.state.read().size
     }
 
+    /// Whether the file is mapped anywhere.
+    pub fn is_mapped(&self) -> bool {
+        !self.mappers.lock().is_empty()
+    }
+
     /// How many pages are in memory.
     pub fn pages(&self) -> u64 {
         self.state.read().pages.len()

@@ -9,7 +9,7 @@ use super::Handler;
 use crate::Errno;
 use crate::abi;
 use crate::fs::FileDescription;
-use crate::fs::locks::{FileLocks, LockOwner, RecordLock};
+use crate::fs::locks::{FileLocks, LockOwner, LockWait, RecordLock};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 use crate::wait::Events;
@@ -100,7 +100,15 @@ pub(super) fn record_lock(
         _ => return Err(Errno::EINVAL),
     }
     let may_wait = matches!(command, uapi::F_SETLKW | uapi::F_OFD_SETLKW);
-    wait_for(task, locks, may_wait, || locks.lock_record(lock))?;
+    let wait = LockWait::new(owner).filter(|_| may_wait);
+    wait_for(task, locks, may_wait, || match (locks.lock_record(lock), &wait) {
+        (Err(Errno::EAGAIN), Some(wait)) => {
+            let holder = locks.find_conflict(&lock).map(|conflict| conflict.owner);
+            holder.map_or(Ok(()), |holder| wait.wait_for(holder))?;
+            Err(Errno::EAGAIN)
+        }
+        (result, _) => result,
+    })?;
     Ok(0)
 }
 

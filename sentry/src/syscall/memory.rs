@@ -109,6 +109,12 @@ fn file_backing(
     if is_shared && !flags.is_writable() {
         max_protection.remove(Protection::WRITE);
     }
+    if is_shared && let Err(sealed) = file.file().check_writable_mapping() {
+        if protection.contains(Protection::WRITE) {
+            return Err(sealed);
+        }
+        max_protection.remove(Protection::WRITE);
+    }
     if file.path().is_some_and(|path| path.mount.flags().contains(MountFlags::NO_EXEC)) {
         if protection.contains(Protection::EXECUTE) {
             return Err(Errno::EPERM);

@@ -15,6 +15,7 @@ mod memory;
 mod mount;
 mod open;
 mod path;
+mod pidfd;
 mod pipe;
 mod place;
 mod poll;

@@ -6,12 +6,12 @@ use syscalls::Sysno;
 use super::Handler;
 use crate::Errno;
 use crate::abi::{self, UserObject};
-use crate::fs::{FileKind, Resolver};
+use crate::fs::{FileKind, OpenFlags, Resolver};
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::task::{
-    ChildEvent, CloneFlags, CloneRequest, CurrentTask, ExecRequest, ExitStatus, Tid, WaitOptions,
-    WaitSelector, Waited,
+    ChildEvent, CloneFlags, CloneRequest, CurrentTask, ExecRequest, ExitStatus, ProcessFile, Tid,
+    WaitOptions, WaitSelector, Waited,
 };
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
@@ -48,10 +48,15 @@ fn clone(
         exit_signal: (flags & 0xff) as i32,
         stack_pointer: stack,
         thread_local_storage: tls,
+        // clone(2) returns the descriptor where it would store the number.
+        pidfd: parent_tid,
         parent_tid,
         child_tid,
         wanted_numbers: Vec::new(),
     };
+    if request.flags.contains(CloneFlags::PIDFD | CloneFlags::PARENT_SETTID) {
+        return Err(Errno::EINVAL);
+    }
     task.clone_task(&request).map(number)
 }
 
@@ -69,6 +74,7 @@ fn simple_clone(flags: CloneFlags) -> CloneRequest {
         exit_signal: i32::from(Signal::SIGCHLD.number()),
         stack_pointer: 0,
         thread_local_storage: 0,
+        pidfd: 0,
         parent_tid: 0,
         child_tid: 0,
         wanted_numbers: Vec::new(),
@@ -118,6 +124,7 @@ fn clone3(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize,
         exit_signal: exit_signal as i32,
         stack_pointer: stack.checked_add(stack_size).ok_or(Errno::EINVAL)?,
         thread_local_storage: tls,
+        pidfd,
         parent_tid,
         child_tid,
         wanted_numbers: read_wanted_numbers(task, set_tid, set_tid_size)?,
@@ -295,13 +302,27 @@ fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6])
         return Err(Errno::EINVAL);
     }
     let id = id as i32;
+    let mut is_non_blocking = false;
     let selector = match kind as u32 {
         uapi::P_ALL => WaitSelector::Any,
         uapi::P_PID if id > 0 => WaitSelector::Process(Tid(id)),
         uapi::P_PGID if id >= 0 => WaitSelector::ProcessGroup(Tid(id)),
+        uapi::P_PIDFD if id >= 0 => {
+            let file = task.file(id)?;
+            let process = file.downcast::<ProcessFile>().ok_or(Errno::EBADF)?;
+            if file.flags().contains(OpenFlags::NONBLOCK) {
+                is_non_blocking = true;
+            }
+            WaitSelector::Group(process.thread_group().id())
+        }
         _ => return Err(Errno::EINVAL),
     };
+    let asked = options;
+    let options = if is_non_blocking { options | WaitOptions::NOHANG } else { options };
     let waited = task.wait_for_child(selector, options)?;
+    if waited.is_none() && !asked.contains(WaitOptions::NOHANG) {
+        return Err(Errno::EAGAIN);
+    }
     if usage != 0
         && let Some(waited) = &waited
     {

@@ -205,7 +205,11 @@ fn kill_each(task: &CurrentTask, groups: &[Arc<ThreadGroup>], signal: Option<Sig
     outcome
 }
 
-fn kill_group(task: &CurrentTask, group: &Arc<ThreadGroup>, signal: Option<Signal>) -> Result<(), Errno> {
+pub(super) fn kill_group(
+    task: &CurrentTask,
+    group: &Arc<ThreadGroup>,
+    signal: Option<Signal>,
+) -> Result<(), Errno> {
     // An ended process has no task left, and takes any signal.
     if let Some(target) = group.live_tasks().first() {
         check_permission(task, target, signal)?;
@@ -282,7 +286,11 @@ fn rt_tgsigqueueinfo(
 }
 
 /// Copies a siginfo_t in. For signal 0 the info names some signal that is not sent.
-fn read_info(task: &CurrentTask, signal: i32, address: u64) -> Result<(Option<Signal>, SignalInfo), Errno> {
+pub(super) fn read_info(
+    task: &CurrentTask,
+    signal: i32,
+    address: u64,
+) -> Result<(Option<Signal>, SignalInfo), Errno> {
     let mut bytes = [0; SignalInfo::SIZE_BYTES];
     task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
     let signal = Signal::new_or_probe(signal)?;
@@ -298,7 +306,11 @@ fn sender_uid(task: &CurrentTask) -> u32 {
 }
 
 /// Whether the caller may send `signal` to `target` (`man 2 kill`).
-fn check_permission(task: &CurrentTask, target: &Arc<Task>, signal: Option<Signal>) -> Result<(), Errno> {
+pub(super) fn check_permission(
+    task: &CurrentTask,
+    target: &Arc<Task>,
+    signal: Option<Signal>,
+) -> Result<(), Errno> {
     let is_own = Arc::ptr_eq(target.thread_group(), task.thread_group());
     if is_own || may_signal(&task.credentials(), &target.credentials()) {
         return Ok(());

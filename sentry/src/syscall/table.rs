@@ -23,6 +23,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::mount::HANDLERS,
     super::open::HANDLERS,
     super::path::HANDLERS,
+    super::pidfd::HANDLERS,
     super::pipe::HANDLERS,
     super::poll::HANDLERS,
     super::process::HANDLERS,
@@ -69,4 +70,10 @@ pub(crate) fn dispatch(task: &mut CurrentTask, number: u64, arguments: [u64; 6])
             Err(Errno::ENOSYS)
         }
     }
+}
+
+/// The numbers that have handlers.
+#[cfg(test)]
+pub(super) fn served() -> impl Iterator<Item = Sysno> {
+    SUBJECTS.iter().flat_map(|handlers| handlers.iter()).map(|(number, _)| *number)
 }

@@ -1,4 +1,4 @@
-//! Moving data between descriptors: sendfile, splice, copy_file_range, vmsplice.
+//! Moving data between descriptors: sendfile, splice, tee, vmsplice, copy_file_range.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::readwrite::{At, WriteFlags, check_size_limit, read_file, write_file};
 use super::user_buffers::{MAX_TRANSFER_LEN, UserBuffers};
 use crate::Errno;
 use crate::fs::pipe::PipeFile;
-use crate::fs::{FileDescription, FileKind, OpenFlags};
+use crate::fs::{File, FileDescription, FileKind, OpenFlags};
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalInfo};
 use crate::task::CurrentTask;
@@ -21,8 +21,13 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::sendfile, sendfile),
     (Sysno::copy_file_range, copy_file_range),
     (Sysno::splice, splice),
+    (Sysno::tee, tee),
     (Sysno::vmsplice, vmsplice),
 ];
+
+/// What splice(2) knows; only SPLICE_F_NONBLOCK makes a difference here.
+const SPLICE_FLAGS: u32 =
+    uapi::SPLICE_F_MOVE | uapi::SPLICE_F_NONBLOCK | uapi::SPLICE_F_MORE | uapi::SPLICE_F_GIFT;
 
 /// Bytes that are moved at a time.
 const PORTION_LEN: usize = 64 * 1024;
@@ -123,8 +128,7 @@ fn splice(
     task: &mut CurrentTask,
     [source_descriptor, source_offset, target_descriptor, target_offset, len_bytes, flags]: [u64; 6],
 ) -> Result<usize, Errno> {
-    let known = uapi::SPLICE_F_MOVE | uapi::SPLICE_F_NONBLOCK | uapi::SPLICE_F_MORE | uapi::SPLICE_F_GIFT;
-    let never_waits = check_flags(flags, known)? & uapi::SPLICE_F_NONBLOCK != 0;
+    let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
     let source = Side::new(task, source_descriptor, source_offset)?;
     let target = Side::new(task, target_descriptor, target_offset)?;
     check_directions(&source.file, &target.file)?;
@@ -212,15 +216,19 @@ fn move_portion(
         match task.retry_while_blocked(&target.file, Events::OUT, |_| output.write_at(rest, offset)) {
             Ok(0) => break,
             Ok(count) => written += count,
-            Err(Errno::EPIPE) if written == 0 => {
-                task.task().send_signal(SignalInfo::from_kernel(Signal::SIGPIPE));
-                return Err(Errno::EPIPE);
-            }
-            Err(error) if written == 0 => return Err(error),
+            Err(error) if written == 0 => return raise_broken_pipe(task, Err(error)),
             Err(_) => break,
         }
     }
     Ok(written)
+}
+
+/// Raises the signal that comes with EPIPE.
+fn raise_broken_pipe(task: &CurrentTask, result: Result<usize, Errno>) -> Result<usize, Errno> {
+    if result == Err(Errno::EPIPE) {
+        task.task().send_signal(SignalInfo::from_kernel(Signal::SIGPIPE));
+    }
+    result
 }
 
 fn wait_until_writable(task: &mut CurrentTask, target: &FileDescription, waits: bool) -> Result<(), Errno> {
@@ -234,13 +242,59 @@ fn wait_until_writable(task: &mut CurrentTask, target: &FileDescription, waits: 
     Ok(task.wait_for_file(&**target.file(), Events::OUT, None)?)
 }
 
+fn tee(task: &mut CurrentTask, [source, target, len_bytes, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
+    let (source, target) = (task.usable_file(source as i32)?, task.usable_file(target as i32)?);
+    check_directions(&source, &target)?;
+    let (Some(from), Some(to)) = (source.downcast::<PipeFile>(), target.downcast::<PipeFile>()) else {
+        return Err(Errno::EINVAL);
+    };
+    if from.is_same_pipe(to) {
+        return Err(Errno::EINVAL);
+    }
+    let wanted = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(PORTION_LEN);
+    if wanted == 0 {
+        return Ok(0);
+    }
+    let mut buffer = task.take_buffer(wanted);
+    let mut copy = |_: &mut CurrentTask| {
+        let portion = buffer.get_mut(..wanted).unwrap_or_default();
+        match from.peek(portion)? {
+            0 => Ok(0),
+            copied => to.write_at(portion.get(..copied).unwrap_or_default(), 0),
+        }
+    };
+    let result = loop {
+        match copy(task) {
+            Err(Errno::EAGAIN) if !never_waits && !is_nonblocking(&source, &target) => {
+                let queues = [(from.wait_queue(), Events::IN), (to.wait_queue(), Events::OUT)];
+                let queues: Vec<_> =
+                    queues.into_iter().filter_map(|(queue, events)| Some((queue?, events))).collect();
+                let is_ready = || {
+                    let has_data = from.readiness().intersects(Events::IN | Events::HUP);
+                    (has_data && to.readiness().intersects(Events::OUT | Events::ERR)).then_some(())
+                };
+                if let Err(blocked) = task.block(&queues, None, is_ready) {
+                    break Err(blocked.into());
+                }
+            }
+            result => break result,
+        }
+    };
+    task.return_buffer(buffer);
+    raise_broken_pipe(task, result)
+}
+
+fn is_nonblocking(source: &FileDescription, target: &FileDescription) -> bool {
+    (source.flags() | target.flags()).contains(OpenFlags::NONBLOCK)
+}
+
 /// Between user memory and a pipe: as readv(2) and writev(2), for nobody can tell the difference.
 fn vmsplice(
     task: &mut CurrentTask,
     [descriptor, vector, count, flags, ..]: [u64; 6],
 ) -> Result<usize, Errno> {
-    let known = uapi::SPLICE_F_MOVE | uapi::SPLICE_F_NONBLOCK | uapi::SPLICE_F_MORE | uapi::SPLICE_F_GIFT;
-    let never_waits = check_flags(flags, known)? & uapi::SPLICE_F_NONBLOCK != 0;
+    let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
     let file = task.usable_file(descriptor as i32)?;
     if file.downcast::<PipeFile>().is_none() {
         return Err(Errno::EBADF);

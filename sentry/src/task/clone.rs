@@ -9,9 +9,10 @@ use parking_lot::Mutex;
 use super::id::Tid;
 use super::start::{TaskConfig, TaskImage};
 use super::vfork::VforkCompletion;
-use super::{CurrentTask, Task, ThreadGroup};
+use super::{CurrentTask, ProcessFile, Task, ThreadGroup};
 use crate::Errno;
 use crate::cred::Capabilities;
+use crate::fs::{Caller, FileDescription, OpenFlags};
 use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
 use crate::signal::{AlternateStack, Signal};
@@ -72,6 +73,8 @@ pub(crate) struct CloneRequest {
     pub(crate) stack_pointer: u64,
     /// Base of FS, with SETTLS.
     pub(crate) thread_local_storage: u64,
+    /// Where PIDFD stores the descriptor.
+    pub(crate) pidfd: u64,
     /// Where PARENT_SETTID stores the number.
     pub(crate) parent_tid: u64,
     /// Where CHILD_SETTID stores the number and CHILD_CLEARTID clears it.
@@ -90,7 +93,7 @@ impl CloneRequest {
             || has(CloneFlags::FS) && self.flags.intersects(CloneFlags::NEWNS | CloneFlags::NEWUSER)
             || has(CloneFlags::SIGHAND | CloneFlags::CLEAR_SIGHAND)
             || has(CloneFlags::NEWIPC | CloneFlags::SYSVSEM)
-            || has(CloneFlags::PIDFD | CloneFlags::DETACHED);
+            || has(CloneFlags::PIDFD) && self.flags.intersects(CloneFlags::DETACHED | CloneFlags::THREAD);
         let is_init = caller.thread_group().number() == Tid::INIT.0;
         if is_contradictory || has(CloneFlags::PARENT) && is_init {
             return Err(Errno::EINVAL);
@@ -98,7 +101,7 @@ impl CloneRequest {
         if self.exit_signal != 0 {
             Signal::new(self.exit_signal)?;
         }
-        if self.flags.intersects(CloneFlags::UNAVAILABLE | CloneFlags::PIDFD) {
+        if self.flags.intersects(CloneFlags::UNAVAILABLE) {
             return Err(Errno::EINVAL);
         }
         let needs_privilege = self.flags.intersects(CloneFlags::NEWUTS | CloneFlags::NEWPID);
@@ -120,7 +123,17 @@ impl CurrentTask {
         let config = self.child_config(request, vfork.clone())?;
         let kernel = self.kernel().clone();
         let child_memory = config.image.memory.clone();
+        if request.flags.contains(CloneFlags::PIDFD) {
+            // Whether the descriptor can be stored is known before there is a child.
+            self.memory().check_writable(VirtualAddress(request.pidfd), size_of::<i32>())?;
+        }
         let child = kernel.tasks().new_task(config)?;
+        if request.flags.contains(CloneFlags::PIDFD)
+            && let Err(error) = self.store_pidfd(request, &child)
+        {
+            child.abandon();
+            return Err(error);
+        }
         let number = kernel.tasks().number_of(&child, self.thread_group().pid_namespace());
         self.store_numbers(request, &child, number, &child_memory);
         drop(child_memory);
@@ -208,6 +221,13 @@ impl CurrentTask {
         let child = tasks.new_thread_group(pid_namespace, actions, group.limits(), exit_signal);
         child.is_dumpable.store(group.is_dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
         child
+    }
+
+    /// Makes a descriptor for the new process and stores its number.
+    fn store_pidfd(&self, request: &CloneRequest, child: &Arc<Task>) -> Result<(), Errno> {
+        let file = FileDescription::new(ProcessFile::new(child), None, OpenFlags::RDWR);
+        let descriptor = self.install_descriptor(file, true)?;
+        self.memory().write_object(VirtualAddress(request.pidfd), &descriptor)
     }
 
     /// Stores the new task's number where the flags want it. As on Linux, a bad address is not an error.

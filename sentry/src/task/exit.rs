@@ -1,5 +1,6 @@
 //! The end of a task, of its process, and of what depended on it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -138,8 +139,9 @@ impl Tree {
     /// The last task of `id` has ended.
     fn end_process(&mut self, id: GroupId, status: ExitStatus) {
         self.end_namespace_of(id);
+        let affected = self.process_groups_of_family(id);
         self.reparent_children(id);
-        self.signal_orphaned_process_groups(id);
+        self.signal_orphaned_process_groups(id, affected);
         let Some(node) = self.groups.get_mut(&id) else { return };
         node.zombie = Some(status);
         *node.group.ended.lock() = Some(status);
@@ -186,25 +188,28 @@ impl Tree {
         }
     }
 
-    /// Wakes stopped members of process groups that the end of `leaving` has orphaned (POSIX, _exit: SIGHUP, then SIGCONT).
-    fn signal_orphaned_process_groups(&mut self, leaving: GroupId) {
-        let Some(node) = self.groups.get(&leaving) else { return };
-        let session = node.session;
-        let mut candidates = vec![node.process_group];
-        candidates.extend(
-            node.children.iter().filter_map(|child| self.groups.get(child)).map(|node| node.process_group),
-        );
-        for process_group in candidates {
+    /// The process groups of `id` and of its children.
+    fn process_groups_of_family(&self, id: GroupId) -> BTreeSet<GroupId> {
+        let Some(node) = self.groups.get(&id) else { return BTreeSet::new() };
+        let family = node.children.iter().filter_map(|child| self.groups.get(child)).chain([node]);
+        family.map(|node| node.process_group).collect()
+    }
+
+    /// Wakes stopped members of those process groups that the end of `leaving` has orphaned (POSIX, _exit: SIGHUP,
+    /// then SIGCONT).
+    fn signal_orphaned_process_groups(&self, leaving: GroupId, affected: BTreeSet<GroupId>) {
+        for process_group in affected {
             let Some(node) = self.process_groups.get(&process_group) else { continue };
             let others: Vec<_> = node.members.iter().copied().filter(|member| *member != leaving).collect();
             let is_anchored =
-                others.iter().any(|member| self.anchors(*member, process_group, session, Some(leaving)));
-            let mut members = others.iter().filter_map(|member| self.groups.get(member));
-            if !is_anchored && members.clone().any(|node| node.group.has_stopped()) {
-                for node in &mut members {
-                    node.group.send_signal(SignalInfo::from_kernel(Signal::SIGHUP));
-                    node.group.send_signal(SignalInfo::from_kernel(Signal::SIGCONT));
-                }
+                others.iter().any(|member| self.anchors(*member, process_group, node.session, Some(leaving)));
+            let groups: Vec<_> = others.iter().filter_map(|member| self.groups.get(member)).collect();
+            if is_anchored || !groups.iter().any(|node| node.group.has_stopped()) {
+                continue;
+            }
+            for node in groups {
+                node.group.send_signal(SignalInfo::from_kernel(Signal::SIGHUP));
+                node.group.send_signal(SignalInfo::from_kernel(Signal::SIGCONT));
             }
         }
     }

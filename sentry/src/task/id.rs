@@ -21,6 +21,11 @@ serial_ids! {
     NamespaceId;
 }
 
+impl NamespaceId {
+    /// The namespace that all others are in.
+    pub const ROOT: Self = Self(0);
+}
+
 /// A number by which user code names a task, a process, a process group or a session in one PID namespace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Tid(pub i32);

@@ -27,7 +27,7 @@ pub struct TaskSet {
 
 impl Default for TaskSet {
     fn default() -> Self {
-        let root = PidNamespace::new(NamespaceId(0), None);
+        let root = PidNamespace::new(NamespaceId::ROOT, None);
         let mut tree = Tree::default();
         tree.namespaces.insert(root.id(), NamespaceNode::new());
         Self {

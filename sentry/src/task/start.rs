@@ -286,6 +286,13 @@ impl Tree {
 }
 
 impl Task {
+    /// Takes back a task that has not been started: nobody hears of it.
+    pub(super) fn abandon(&self) {
+        self.unstarted.lock().take();
+        self.kernel.tasks().tree.write().remove_unstarted(self);
+        self.process_charge.lock().take();
+    }
+
     /// Starts the task's thread.
     ///
     /// # Errors

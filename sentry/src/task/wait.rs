@@ -16,6 +16,8 @@ pub(crate) enum WaitSelector {
     Any,
     /// The child with this number.
     Process(Tid),
+    /// This child (P_PIDFD).
+    Group(GroupId),
     /// Those of this process group; 0 is the caller's own at the time of the call.
     ProcessGroup(Tid),
 }
@@ -119,6 +121,7 @@ impl Tree {
         let is_chosen = match selector {
             WaitSelector::Any => true,
             WaitSelector::Process(tid) => self.group_number_in(child.group.id(), namespace) == tid,
+            WaitSelector::Group(id) => child.group.id() == id,
             WaitSelector::ProcessGroup(tid) => {
                 self.process_group(namespace, tid) == Some(child.process_group)
             }

@@ -292,6 +292,13 @@ impl File for HostFile {
         }
     }
 
+    fn truncate(&self, len_bytes: u64) -> Result<(), Errno> {
+        match self.kind {
+            FileKind::Regular => Ok(rustix::fs::ftruncate(&self.descriptor, len_bytes)?),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
     fn anonymous_name(&self) -> String {
         match self.kind {
             FileKind::Fifo => format!("pipe:[{}]", self.inode.number()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::Errno;
 use crate::fs::inode::{NewNode, NodeCreation, Viewer};
-use crate::fs::metadata::{AttributeChanges, FileKind};
+use crate::fs::metadata::FileKind;
 use crate::fs::mount::MountFlags;
 use crate::fs::permission::{Access, check_access, check_owner};
 use crate::fs::resolve::{LastComponent, Resolved, Resolver};
@@ -103,9 +103,12 @@ fn open_unnamed(
     path: &[u8],
     request: OpenRequest,
 ) -> Result<Arc<FileDescription>, Errno> {
-    if !request.flags.contains(OpenFlags::DIRECTORY) || !request.flags.is_writable() {
+    let has_directory = request.flags.contains(OpenFlags::DIRECTORY);
+    let is_created = request.flags.contains(OpenFlags::CREAT);
+    if !has_directory || is_created || !request.flags.is_writable() {
         return Err(Errno::EINVAL);
     }
+    let is_linkable = !request.flags.contains(OpenFlags::EXCL);
     let directory = resolver.resolve(start, path, !request.flags.contains(OpenFlags::NOFOLLOW))?;
     if !directory.is_directory() {
         return Err(Errno::ENOTDIR);
@@ -113,7 +116,9 @@ fn open_unnamed(
     directory.mount.check_writable()?;
     let viewer = resolver.viewer;
     check_access(&**directory.inode(), Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
-    let inode = directory.inode().create_unnamed(&creation(NewNode::Regular, request.permissions, viewer))?;
+    let inode = directory
+        .inode()
+        .create_unnamed(&creation(NewNode::Regular, request.permissions, viewer), is_linkable)?;
     let name = format!("#{}", inode.metadata()?.inode);
     let dentry = Dentry::new_unnamed(inode, Some(&directory.dentry), name.as_bytes());
     let path = Path::new(directory.mount, dentry);
@@ -128,11 +133,7 @@ fn open_unnamed(
 pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<FileDescription>, Errno> {
     let kind = path.kind();
     if flags.contains(OpenFlags::DIRECTORY) && kind != FileKind::Directory {
-        return Err(if kind == FileKind::Symlink && !flags.contains(OpenFlags::PATH) {
-            Errno::ELOOP
-        } else {
-            Errno::ENOTDIR
-        });
+        return Err(Errno::ENOTDIR);
     }
     if flags.contains(OpenFlags::PATH) {
         let kept = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW;
@@ -163,8 +164,7 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
     }
     let file = path.inode().clone().open(flags, viewer)?;
     if flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular {
-        path.inode()
-            .set_attributes(&AttributeChanges { size_bytes: Some(0), ..AttributeChanges::default() })?;
+        file.truncate(0)?;
     }
     Ok(describe(file, path.clone(), flags))
 }

@@ -68,7 +68,12 @@ pub fn list_xattrs(path: &Path, credentials: &Credentials) -> Result<Vec<u8>, Er
 }
 
 fn check_name(name: &[u8]) -> Result<(), Errno> {
-    if name.is_empty() || name.len() > MAX_NAME_LEN { Err(Errno::ERANGE) } else { Ok(()) }
+    if name.is_empty() || name.len() > MAX_NAME_LEN {
+        return Err(Errno::ERANGE);
+    }
+    // A namespace alone names nothing.
+    let is_bare = [&b"user."[..], b"trusted.", b"security."].contains(&name);
+    if is_bare { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 fn has_user_attributes(kind: FileKind) -> bool {

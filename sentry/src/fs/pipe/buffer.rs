@@ -113,6 +113,21 @@ impl Buffer {
         self.segments.push_back(Segment { bytes, start: 0, end: piece.len(), is_packet });
     }
 
+    /// Copies bytes into `buffer` and leaves them where they are; at most one packet.
+    pub(super) fn peek(&self, buffer: &mut [u8]) -> usize {
+        let mut filled = 0;
+        for segment in &self.segments {
+            let unread = segment.unread();
+            let copied = unread.len().min(buffer.len() - filled);
+            buffer[filled..filled + copied].copy_from_slice(&unread[..copied]);
+            filled += copied;
+            if segment.is_packet || filled == buffer.len() {
+                break;
+            }
+        }
+        filled
+    }
+
     /// Takes bytes out into `buffer`; at most one packet, whose excess is lost.
     pub(super) fn pop(&mut self, buffer: &mut [u8]) -> usize {
         let mut filled = 0;

@@ -217,6 +217,23 @@ impl PipeFile {
         self.pipe.set_capacity(len_bytes, is_privileged)
     }
 
+    /// Reads into `buffer` what the next read will find too (tee(2)). 0 if nobody will write any more.
+    ///
+    /// # Errors
+    /// EAGAIN if the pipe is empty.
+    pub fn peek(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let state = self.pipe.state.lock();
+        match state.buffer.peek(buffer) {
+            0 if state.writers > 0 => Err(Errno::EAGAIN),
+            copied => Ok(copied),
+        }
+    }
+
+    /// Whether both are ends of the same pipe.
+    pub fn is_same_pipe(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pipe, &other.pipe)
+    }
+
     /// fcntl(2) with a pipe's own commands; `None` if `command` is none of them.
     pub fn fcntl(&self, command: u32, argument: u64, caller: &dyn Caller) -> Option<Result<usize, Errno>> {
         match command {
@@ -280,7 +297,9 @@ impl Drop for PipeFile {
 
 impl File for PipeFile {
     fn finish_open(&self) -> Result<(), Errno> {
-        if self.has_met_peer() { Ok(()) } else { Err(Errno::EAGAIN) }
+        // Only FIFOs wait; /proc/PID/fd/N opens a pipe at once.
+        let is_nameless = matches!(self.place, Place::Nameless(_));
+        if is_nameless || self.has_met_peer() { Ok(()) } else { Err(Errno::EAGAIN) }
     }
 
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {

@@ -58,6 +58,10 @@ impl File for RegularFile {
         self.node.page_cache(self.is_writable)
     }
 
+    fn check_writable_mapping(&self) -> Result<(), Errno> {
+        self.node.check_mapping_seals()
+    }
+
     fn metadata(&self) -> Result<Metadata, Errno> {
         self.node.metadata()
     }

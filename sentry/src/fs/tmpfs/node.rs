@@ -273,12 +273,22 @@ impl Node {
         if makes_hole { data.check_write_seals(0) } else { data.check_resize_seals(end.max(data.size())) }
     }
 
+    /// Fails if a seal forbids shared writable mappings.
+    pub(super) fn check_mapping_seals(&self) -> Result<(), Errno> {
+        self.data()?.check_write_seals(0)
+    }
+
     pub(super) fn seals(&self) -> Result<u32, Errno> {
         Ok(self.data().map_err(|_| Errno::EINVAL)?.seals.load(Ordering::Acquire))
     }
 
     pub(super) fn add_seals(&self, seals: u32) -> Result<(), Errno> {
         let data = self.data().map_err(|_| Errno::EINVAL)?;
+        // Private mappings would do no harm, but are not told apart.
+        let is_mapped = data.cache.get().is_some_and(|cache| cache.is_mapped());
+        if seals & uapi::F_SEAL_WRITE != 0 && is_mapped {
+            return Err(Errno::EBUSY);
+        }
         let add = |old: u32| (old & uapi::F_SEAL_SEAL == 0).then_some(old | seals);
         data.seals.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).map(drop).map_err(|_| Errno::EPERM)
     }
@@ -607,11 +617,15 @@ impl Inode for Node {
         Ok(node)
     }
 
-    fn create_unnamed(&self, creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
+    fn create_unnamed(
+        &self,
+        creation: &NodeCreation<'_>,
+        is_linkable: bool,
+    ) -> Result<Arc<dyn Inode>, Errno> {
         let node = self.make(creation)?;
         {
             let mut attributes = node.attributes.lock();
-            (attributes.links, attributes.is_linkable) = (0, true);
+            (attributes.links, attributes.is_linkable) = (0, is_linkable);
         }
         Ok(node)
     }
