@@ -216,6 +216,10 @@ impl ControllingTerminal for Line {
         let mut state = self.0.state.lock();
         self.0.add_slave(&mut state)
     }
+
+    fn device(&self) -> DeviceNumber {
+        slave_device(self.0.number)
+    }
 }
 
 /// The master's end.
