@@ -96,6 +96,8 @@ impl Template {
             present: 1,
             ..Default::default()
         };
+        // The reset state has a table of 64 KiB at linear address 0, which user code could fill with gates (SDM 3A 9.1.1).
+        sregs.ldt = kvm_segment { type_: 2, unusable: 1, ..kvm_segment::default() };
         (sregs.gdt.base, sregs.gdt.limit) = (kernel.gdt_base(index), GDT_LIMIT);
         (sregs.idt.base, sregs.idt.limit) = (kernel_virtual(page::IDT), VECTORS * 16 - 1);
         (sregs.cr0, sregs.cr4, sregs.efer) = (CR0, self.cr4, EFER);

@@ -22,6 +22,7 @@ use crate::syscall::trace::Tracer;
 use crate::task::{CpuSet, ExitStatus, Task, TaskConfig, TaskGroups, TaskImage, TaskSet};
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{Timekeeper, TimerQueue};
+use crate::wait::WaitQueue;
 
 /// The release that uname(2) tells: what the sentry offers lives up to it.
 pub const RELEASE: &str = "6.12.0-palisade";
@@ -134,6 +135,8 @@ pub struct Kernel {
     empty_memory: Arc<MemoryManager>,
     cpu_count: usize,
     cpu_features: CpuFeatures,
+    /// A signal was sent to somebody: those who wait for signalfds look again. They are few.
+    signal_arrivals: WaitQueue,
     boot_time: Instant,
     tracer: Option<Tracer>,
     /// A bit for each system call number whose absence has been logged.
@@ -165,6 +168,7 @@ impl Kernel {
             terminals: Arc::default(),
             empty_memory,
             cpu_count: cpu_count.clamp(1, 64),
+            signal_arrivals: WaitQueue::default(),
             boot_time: Instant::now(),
             tracer,
             missing_syscalls: Default::default(),
@@ -211,6 +215,11 @@ impl Kernel {
     /// What the processors offer.
     pub fn cpu_features(&self) -> CpuFeatures {
         self.cpu_features
+    }
+
+    /// Where signals are announced, whoever they were sent to: signalfd(2) sleeps here.
+    pub(crate) fn signal_arrivals(&self) -> &WaitQueue {
+        &self.signal_arrivals
     }
 
     /// When the kernel was made.
@@ -347,6 +356,7 @@ impl Kernel {
             credentials: Arc::new(credentials),
             niceness: 0,
             uts_namespace: self.uts_namespace.clone(),
+            scheduling_policy: 0,
             allowed_cpus: CpuSet::first(self.cpu_count),
             user_counters,
             clear_child_tid: 0,

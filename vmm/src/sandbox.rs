@@ -204,7 +204,7 @@ fn mount(
     image: Image,
     terminals: &Arc<ControllingTerminals>,
 ) -> anyhow::Result<Arc<MountNamespace>> {
-    let resources = MemoryResources { frames: kernel.frames().clone(), specials: Arc::default() };
+    let resources = MemoryResources::new(kernel.frames().clone());
     let terminal_devices = TerminalDevices::new(terminals.clone());
     resources.specials.register(FileKind::CharacterDevice, 5, terminal_devices);
     let source = TaskSource::new(kernel, kernel.tasks().root().clone());

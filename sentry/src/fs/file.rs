@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
+use super::signalfd::PendingSignals;
 use super::locks::LockOwner;
 use super::path::Path;
 use super::{FileKind, Inode, Metadata};
@@ -103,6 +104,10 @@ pub trait Caller {
     fn credentials(&self) -> Arc<Credentials>;
     /// The caller's thread group, as the root PID namespace numbers it.
     fn process_id(&self) -> i32;
+    /// The caller's pending signals, for signalfds; `None` for a caller that is no task.
+    fn pending_signals(&self) -> Option<Arc<dyn PendingSignals>> {
+        None
+    }
     /// The caller's process group, numbered so.
     fn process_group_id(&self) -> i32;
     /// The caller's session, numbered so.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{File, Metadata};
+use super::{Caller, File, Metadata};
 use crate::Errno;
 use crate::wait::{Events, WaitQueue};
 
@@ -28,7 +28,9 @@ pub trait PendingSignals: Send + Sync {
 /// An open signalfd.
 pub struct SignalFile {
     mask: Mutex<u64>,
+    /// Whose signals: those of the process that made the descriptor, and those of its last reader if that is another.
     source: Arc<dyn PendingSignals>,
+    reader: Mutex<Option<Arc<dyn PendingSignals>>>,
     inode: AnonymousInode,
 }
 
@@ -38,7 +40,8 @@ const UNMASKABLE: u64 = 1 << (9 - 1) | 1 << (19 - 1);
 impl SignalFile {
     /// A file that reads the signals of `mask` from `source`.
     pub fn new(mask: u64, source: Arc<dyn PendingSignals>) -> Arc<Self> {
-        Arc::new(Self { mask: Mutex::new(mask & !UNMASKABLE), source, inode: AnonymousInode::new() })
+        let mask = Mutex::new(mask & !UNMASKABLE);
+        Arc::new(Self { mask, source, reader: Mutex::default(), inode: AnonymousInode::new() })
     }
 
     /// Replaces the mask; those who wait look again.
@@ -49,14 +52,21 @@ impl SignalFile {
 }
 
 impl File for SignalFile {
+    /// A process reads its own signals, whoever made the descriptor.
+    fn prepare_io(&self, caller: &dyn Caller, _is_write: bool) -> Result<(), Errno> {
+        *self.reader.lock() = caller.pending_signals();
+        Ok(())
+    }
+
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         if buffer.len() < SIGNAL_RECORD_BYTES {
             return Err(Errno::EINVAL);
         }
         let mask = *self.mask.lock();
+        let source = self.reader.lock().clone().unwrap_or_else(|| self.source.clone());
         let mut read = 0;
         for place in buffer.chunks_exact_mut(SIGNAL_RECORD_BYTES) {
-            let Some(record) = self.source.take(mask) else { break };
+            let Some(record) = source.take(mask) else { break };
             place.copy_from_slice(&record);
             read += SIGNAL_RECORD_BYTES;
         }
@@ -65,7 +75,9 @@ impl File for SignalFile {
 
     fn readiness(&self) -> Events {
         let mask = *self.mask.lock();
-        if self.source.is_pending(mask) { Events::IN | Events::RDNORM } else { Events::empty() }
+        let reader = self.reader.lock().clone();
+        let is_ready = self.source.is_pending(mask) || reader.is_some_and(|reader| reader.is_pending(mask));
+        if is_ready { Events::IN | Events::RDNORM } else { Events::empty() }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

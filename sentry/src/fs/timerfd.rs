@@ -3,7 +3,7 @@
 //! Expirations are computed from the clock when somebody asks; the [`TimerQueue`] only wakes those who wait.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -23,7 +23,8 @@ pub struct TimerFile {
     clock_id: u32,
     source: Arc<dyn TimeSource>,
     timers: Arc<TimerQueue>,
-    bell: Arc<Bell>,
+    queue: WaitQueue,
+    own: Weak<Self>,
     state: Mutex<State>,
     inode: AnonymousInode,
 }
@@ -40,24 +41,30 @@ struct State {
     alarm: Option<TimerHandle>,
 }
 
-/// Wakes those who wait for the timer.
-#[derive(Default)]
-struct Bell(WaitQueue);
-
-impl Expire for Bell {
+impl Expire for TimerFile {
+    /// The deadline has come on the host's clock. The timer's own, which is steered, may be a little behind: then the rest
+    /// is waited for.
     fn expire(&self) {
-        self.0.notify(Events::IN | Events::RDNORM);
+        let now = self.source.now();
+        let mut state = self.state.lock();
+        state.advance(now);
+        let is_early = state.ticks == 0 && self.rearm(&mut state, now).is_ok();
+        drop(state);
+        if !is_early {
+            self.queue.notify(Events::IN | Events::RDNORM);
+        }
     }
 }
 
 impl TimerFile {
     /// A disarmed timer on `source`, which is the clock `clock_id`.
     pub fn new(clock_id: u32, source: Arc<dyn TimeSource>, timers: &Arc<TimerQueue>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|own| Self {
             clock_id,
             source,
             timers: timers.clone(),
-            bell: Arc::default(),
+            queue: WaitQueue::default(),
+            own: own.clone(),
             state: Mutex::default(),
             inode: AnonymousInode::new(),
         })
@@ -92,8 +99,8 @@ impl TimerFile {
         let wait = state.next.map(|next| next.saturating_sub(now));
         // Deadlines past the host's reckoning never come.
         if let Some(deadline) = wait.and_then(|wait| Instant::now().checked_add(wait)) {
-            let bell: Arc<dyn Expire> = self.bell.clone();
-            state.alarm = Some(self.timers.schedule(deadline, Arc::downgrade(&bell))?);
+            let own: Weak<dyn Expire> = self.own.clone();
+            state.alarm = Some(self.timers.schedule(deadline, own)?);
         }
         Ok(())
     }
@@ -144,7 +151,7 @@ impl File for TimerFile {
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.bell.0)
+        Some(&self.queue)
     }
 
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
@@ -156,7 +163,7 @@ impl File for TimerFile {
             return Err(Errno::EINVAL);
         }
         self.state.lock().ticks = ticks;
-        self.bell.expire();
+        self.queue.notify(Events::IN | Events::RDNORM);
         Ok(0)
     }
 

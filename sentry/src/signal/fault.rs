@@ -2,11 +2,11 @@
 
 use linux_raw_sys::general::{
     BUS_ADRALN, BUS_ADRERR, FPE_FLTDIV, FPE_FLTINV, FPE_FLTOVF, FPE_FLTRES, FPE_FLTUND, FPE_INTDIV,
-    ILL_ILLOPN, SEGV_ACCERR, SEGV_MAPERR, TRAP_TRACE,
+    ILL_ILLOPN, SEGV_ACCERR, SEGV_MAPERR, TRAP_BRKPT, TRAP_TRACE,
 };
 
 use super::{Signal, SignalInfo};
-use crate::platform::{Access, VirtualAddress};
+use crate::platform::{Access, Registers, VirtualAddress};
 
 /// Exception vectors (SDM 3A table 6-1).
 mod vector {
@@ -16,6 +16,7 @@ mod vector {
     pub(super) const INVALID_OPCODE: u8 = 6;
     pub(super) const SEGMENT_NOT_PRESENT: u8 = 11;
     pub(super) const STACK_FAULT: u8 = 12;
+    pub(super) const GENERAL_PROTECTION: u8 = 13;
     pub(super) const PAGE_FAULT: u8 = 14;
     pub(super) const X87_FAULT: u8 = 16;
     pub(super) const ALIGNMENT_CHECK: u8 = 17;
@@ -71,14 +72,32 @@ pub fn fault_signal(kind: FaultKind, address: VirtualAddress) -> SignalInfo {
     SignalInfo::from_fault(signal, code as i32, address.0)
 }
 
-/// The signal for an exception other than a page fault, raised at `rip`. `extended_state` is the task's XSAVE area, asked for
-/// only by floating-point exceptions.
-pub fn exception_signal(vector: u8, rip: u64, extended_state: impl FnOnce() -> Vec<u8>) -> SignalInfo {
-    let at = |signal, code: u32| SignalInfo::from_fault(signal, code as i32, rip);
+/// The exception as a processor with a full IDT raises it. For `INT n` of a gate that user code may not use that is #GP with
+/// the gate in its error code; hosts without such gates raise #UD. `instruction` is what lies at the exception.
+pub fn normalized_exception(vector: u8, code: u32, instruction: [u8; 2]) -> (u8, u32) {
+    const INT: u8 = 0xcd;
+    /// Error code bits (SDM 3A 6.13): the index above 3 bits, of which bit 1 says IDT.
+    const IDT: u32 = 1 << 1;
+    match (vector, instruction) {
+        (vector::INVALID_OPCODE, [INT, gate]) => (vector::GENERAL_PROTECTION, u32::from(gate) << 3 | IDT),
+        _ => (vector, code),
+    }
+}
+
+/// The signal for an exception other than a page fault, raised with these `registers`. `extended_state` is the task's XSAVE
+/// area, asked for only by floating-point exceptions.
+pub fn exception_signal(
+    vector: u8,
+    registers: &Registers,
+    extended_state: impl FnOnce() -> Vec<u8>,
+) -> SignalInfo {
+    const TRAP_FLAG: u64 = 1 << 8;
+    let at = |signal, code: u32| SignalInfo::from_fault(signal, code as i32, registers.rip);
     match vector {
         vector::DIVIDE_ERROR => at(Signal::SIGFPE, FPE_INTDIV),
-        // INT1 raises #DB as well: indistinguishable from a step without DR6, and Linux's usual answer.
-        vector::DEBUG => at(Signal::SIGTRAP, TRAP_TRACE),
+        vector::DEBUG if registers.rflags & TRAP_FLAG != 0 => at(Signal::SIGTRAP, TRAP_TRACE),
+        // INT1: user code has no debug registers.
+        vector::DEBUG => at(Signal::SIGTRAP, TRAP_BRKPT),
         vector::BREAKPOINT => SignalInfo::from_kernel(Signal::SIGTRAP),
         vector::INVALID_OPCODE => at(Signal::SIGILL, ILL_ILLOPN),
         vector::SEGMENT_NOT_PRESENT | vector::STACK_FAULT => SignalInfo::from_kernel(Signal::SIGBUS),
@@ -128,7 +147,7 @@ mod tests {
     fn exceptions_become_linux_s_signals() {
         for (vector, signal, code, address) in [
             (0, Signal::SIGFPE, 1, 0x40),
-            (1, Signal::SIGTRAP, 2, 0x40),
+            (1, Signal::SIGTRAP, 1, 0x40),
             (3, Signal::SIGTRAP, 0x80, 0),
             (4, Signal::SIGSEGV, 0x80, 0),
             (6, Signal::SIGILL, 2, 0x40),
@@ -136,10 +155,17 @@ mod tests {
             (13, Signal::SIGSEGV, 0x80, 0),
             (17, Signal::SIGBUS, 1, 0),
         ] {
-            let info = exception_signal(vector, 0x40, Vec::new);
+            let registers = Registers { rip: 0x40, ..Registers::default() };
+            let info = exception_signal(vector, &registers, Vec::new);
             assert_eq!((info.signal, info.code), (signal, code), "vector {vector}");
             assert_eq!(info.to_bytes()[16], address, "vector {vector}");
         }
+    }
+
+    #[test]
+    fn a_debug_exception_with_the_trap_flag_is_a_step() {
+        let registers = Registers { rflags: 0x302, ..Registers::default() };
+        assert_eq!(exception_signal(1, &registers, Vec::new).code, TRAP_TRACE as i32);
     }
 
     #[test]
@@ -147,10 +173,17 @@ mod tests {
         let mut area = vec![0; 512];
         // Division by zero and inexact raised; inexact masked.
         (area[24], area[25]) = (0x24, 0x10);
-        assert_eq!(exception_signal(19, 0, || area.clone()).code, FPE_FLTDIV as i32);
+        assert_eq!(exception_signal(19, &Registers::default(), || area.clone()).code, FPE_FLTDIV as i32);
         // Overflow raised and unmasked in the x87 unit.
         (area[0], area[2]) = (0x37, 0x09);
-        assert_eq!(exception_signal(16, 0, || area.clone()).code, FPE_FLTOVF as i32);
+        assert_eq!(exception_signal(16, &Registers::default(), || area.clone()).code, FPE_FLTOVF as i32);
+    }
+
+    #[test]
+    fn a_software_interrupt_is_a_protection_fault_everywhere() {
+        assert_eq!(normalized_exception(6, 0, [0xcd, 0x55]), (13, 0x55 << 3 | 2));
+        assert_eq!(normalized_exception(6, 0, [0x0f, 0x0b]), (6, 0));
+        assert_eq!(normalized_exception(13, 7, [0xcd, 0x55]), (13, 7));
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod target;
 
 pub use action::{Action, ActionFlags, Handler, SignalActions};
 pub use delivery::{Delivery, InterruptedCall, decide, resume_call};
-pub use fault::{FaultKind, TrapState, exception_signal, fault_signal};
+pub use fault::{FaultKind, TrapState, exception_signal, fault_signal, normalized_exception};
 pub use frame::{
     FrameBuilder, RestoredFrame, SignalFrame, has_unusual_control_state, initial_extended_state,
     restore_frame,

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{CurrentTask, Tid};
+use super::{CurrentTask, SignalSource, Tid};
 use crate::Errno;
 use crate::cred::Credentials;
+use crate::fs::signalfd::PendingSignals;
 use crate::fs::{Caller, FileDescription, Viewer};
 use crate::memory::MemoryManager;
 use crate::signal::{Signal, SignalInfo};
@@ -43,6 +44,10 @@ impl Caller for CurrentTask {
 
     fn process_id(&self) -> i32 {
         self.root_process_id()
+    }
+
+    fn pending_signals(&self) -> Option<Arc<dyn PendingSignals>> {
+        Some(SignalSource::new(self.task()))
     }
 
     fn process_group_id(&self) -> i32 {

@@ -8,7 +8,7 @@ use crate::platform::{Access, VirtualAddress};
 use crate::signal::{
     Action, ActionFlags, AlternateStack, Delivery, FaultKind, FrameBuilder, InterruptedCall, Signal,
     SignalInfo, SignalSet, decide, exception_signal, fault_signal, has_unusual_control_state,
-    initial_extended_state, restore_frame, resume_call,
+    initial_extended_state, normalized_exception, restore_frame, resume_call,
 };
 
 impl CurrentTask {
@@ -165,9 +165,12 @@ impl CurrentTask {
 
     /// Sends the task the signal for any other exception.
     pub(super) fn force_exception(&mut self, vector: u8, code: u32) {
+        let mut instruction = [0; 2];
+        self.memory.read_partial(VirtualAddress(self.registers.rip), &mut instruction);
+        let (vector, code) = normalized_exception(vector, code, instruction);
         self.trap = self.trap.with_exception(vector, code);
         let context = &mut self.context;
-        let info = exception_signal(vector, self.registers.rip, || context.extended_state());
+        let info = exception_signal(vector, &self.registers, || context.extended_state());
         self.force_signal(info);
     }
 }

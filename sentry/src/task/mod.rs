@@ -50,7 +50,6 @@ mod wait;
 pub use block::Blocked;
 pub(crate) use clone::{CloneFlags, CloneRequest};
 pub use current::CurrentTask;
-pub(crate) use current::Restart;
 pub(crate) use exec::ExecRequest;
 pub(crate) use futex::UserWord;
 pub use id::{GroupId, NamespaceId, TaskId, Tid};

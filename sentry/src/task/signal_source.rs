@@ -1,4 +1,4 @@
-//! What a signalfd reads: the signals of the task that made it, and of its process.
+//! What a signalfd reads: the signals of the task that reads, and of its process.
 
 use std::sync::{Arc, Weak};
 
@@ -21,7 +21,7 @@ impl SignalSource {
         Arc::new(Self {
             task: Arc::downgrade(task),
             group: Arc::downgrade(group),
-            arrivals: group.signal_arrivals().clone(),
+            arrivals: task.kernel().signal_arrivals().clone(),
         })
     }
 

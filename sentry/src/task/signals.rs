@@ -15,7 +15,7 @@ use super::{CurrentTask, Task, ThreadGroup};
 use crate::Errno;
 use crate::limits::Resource;
 use crate::signal::{Enqueued, Handler, Signal, SignalDetail, SignalInfo, SignalSet, SignalTarget};
-use crate::wait::{Events, WaitQueue};
+use crate::wait::Events;
 
 impl ThreadGroup {
     /// Sends the process a signal. Any of its tasks may take it.
@@ -65,7 +65,7 @@ impl ThreadGroup {
             }
         }
         drop(state);
-        self.signal_arrivals.notify(Events::IN);
+        first.kernel.signal_arrivals().notify(Events::IN);
         Ok(())
     }
 
@@ -93,11 +93,6 @@ impl ThreadGroup {
     /// Signals that wait for any task.
     pub(crate) fn pending_signals(&self) -> SignalSet {
         self.state.lock().pending.set()
-    }
-
-    /// Where new signals are announced: signalfd(2) sleeps here.
-    pub(crate) fn signal_arrivals(&self) -> &WaitQueue {
-        &self.signal_arrivals
     }
 }
 

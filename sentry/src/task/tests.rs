@@ -37,7 +37,7 @@ impl Fixture {
             tracer: None,
         })
         .unwrap();
-        let resources = MemoryResources { frames, specials: Arc::default() };
+        let resources = MemoryResources::new(frames);
         let root =
             tmpfs::new_mount(&resources, &TmpfsOptions::default(), "root", MountFlags::empty()).unwrap();
         Self { kernel, fs_context: FsContext::new(MountNamespace::new(root)) }
@@ -75,6 +75,7 @@ impl Fixture {
             credentials: Arc::new(Credentials::of_user(1000, 1000)),
             niceness: 0,
             uts_namespace: self.kernel.uts_namespace().clone(),
+            scheduling_policy: 0,
             allowed_cpus: CpuSet::first(2),
             user_counters: self.kernel.users().counters(1000),
             clear_child_tid: 0,

@@ -26,8 +26,6 @@ pub struct ThreadGroup {
     limits: Mutex<Limits>,
     /// Children changed state, or a task of this group ended: wait4 and execve sleep here.
     pub(super) changes: WaitQueue,
-    /// A signal was sent to the process or one of its tasks: signalfd sleeps here.
-    pub(super) signal_arrivals: WaitQueue,
     /// How the process ended, once it has.
     pub(super) ended: Mutex<Option<ExitStatus>>,
     pub(super) is_dumpable: AtomicBool,
@@ -98,7 +96,6 @@ impl ThreadGroup {
             actions: Mutex::new(actions),
             limits: Mutex::new(limits),
             changes: WaitQueue::default(),
-            signal_arrivals: WaitQueue::default(),
             ended: Mutex::default(),
             is_dumpable: AtomicBool::new(true),
             out_of_memory_adjustment: AtomicI32::new(0),
