@@ -20,6 +20,7 @@ use sentry::fs::tmpfs::MemoryResources;
 use sentry::fs::{
     Dentry, DescriptorTable, FileDescription, FileKind, Mount, MountFlags, MountNamespace, OpenFlags,
 };
+use sentry::host::HostCpus;
 use sentry::kernel::{InitProgram, Kernel, KernelConfig};
 use sentry::limits::Limits;
 use sentry::memory::FrameAllocator;
@@ -121,9 +122,9 @@ fn make_kernel(description: &Description) -> anyhow::Result<Arc<Kernel>> {
     let platform: Arc<dyn Platform> = KvmPlatform::new(Config { memory_bytes, ..Config::default() })?;
     let frames = FrameAllocator::new(&platform, memory_bytes);
     let tracer = description.traces_system_calls.then(|| Tracer::new(Box::new(std::io::stderr())));
-    let cpu_count = std::thread::available_parallelism().map_or(1, usize::from);
+    let cpus = HostCpus::of_this_thread();
     let host_name = description.host_name.clone();
-    Ok(Kernel::new(KernelConfig { platform, frames, cpu_count, host_name, tracer })?)
+    Ok(Kernel::new(KernelConfig { platform, frames, cpus, host_name, tracer })?)
 }
 
 fn host_memory_bytes() -> u64 {
