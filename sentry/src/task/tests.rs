@@ -38,7 +38,7 @@ impl Fixture {
             tracer: None,
         })
         .unwrap();
-        let resources = MemoryResources { frames, specials: Arc::default() };
+        let resources = MemoryResources::new(frames);
         let root =
             tmpfs::new_mount(&resources, &TmpfsOptions::default(), "root", MountFlags::empty()).unwrap();
         Self { kernel, fs_context: FsContext::new(MountNamespace::new(root)) }
