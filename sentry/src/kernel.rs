@@ -346,6 +346,7 @@ impl Kernel {
             credentials: Arc::new(credentials),
             niceness: 0,
             uts_namespace: self.uts_namespace.clone(),
+            scheduling_policy: 0,
             allowed_cpus: CpuSet::first(self.cpu_count),
             user_counters,
             clear_child_tid: 0,

@@ -75,6 +75,7 @@ impl Fixture {
             credentials: Arc::new(Credentials::of_user(1000, 1000)),
             niceness: 0,
             uts_namespace: self.kernel.uts_namespace().clone(),
+            scheduling_policy: 0,
             allowed_cpus: CpuSet::first(2),
             user_counters: self.kernel.users().counters(1000),
             clear_child_tid: 0,
