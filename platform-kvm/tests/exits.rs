@@ -254,7 +254,7 @@ fn other_code_segments_do_not_exist() {
         let space = guest.space(&code);
         let mut context = guest.context();
         for _ in 0..3 {
-            let exit = context.run(&space, &mut start());
+            let exit = context.run(&space, &mut Registers { rsp: STACK_TOP - 64, ..start() });
             assert!(matches!(exception(&exit), Some((13, _))), "{selector:#x}: {exit:?}");
         }
     }

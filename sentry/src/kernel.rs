@@ -8,6 +8,7 @@ use syscalls::Sysno;
 
 use crate::Errno;
 use crate::cred::Credentials;
+use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
 use crate::limits::{Limits, Resource, Users};
@@ -18,7 +19,7 @@ use crate::net::unix::AbstractNames;
 use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
-use crate::task::{CpuSet, ExitStatus, Task, TaskConfig, TaskImage, TaskSet};
+use crate::task::{CpuSet, ExitStatus, Task, TaskConfig, TaskGroups, TaskImage, TaskSet};
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{Timekeeper, TimerQueue};
 use crate::wait::WaitQueue;
@@ -130,6 +131,7 @@ pub struct Kernel {
     vdso: Arc<[Frame]>,
     uts_namespace: Arc<UtsNamespace>,
     abstract_names: Arc<AbstractNames>,
+    terminals: Arc<ControllingTerminals>,
     empty_memory: Arc<MemoryManager>,
     cpu_count: usize,
     cpu_features: CpuFeatures,
@@ -151,7 +153,7 @@ impl Kernel {
         let timekeeper = Arc::new(Timekeeper::default());
         let vdso = make_vdso(&platform, &frames, &timekeeper).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
-        Ok(Arc::new(Self {
+        let kernel = Arc::new(Self {
             cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),
             platform,
             frames,
@@ -163,13 +165,16 @@ impl Kernel {
             vdso,
             uts_namespace: UtsNamespace::new(&host_name),
             abstract_names: Arc::default(),
+            terminals: Arc::default(),
             empty_memory,
             cpu_count: cpu_count.clamp(1, 64),
             signal_arrivals: WaitQueue::default(),
             boot_time: Instant::now(),
             tracer,
             missing_syscalls: Default::default(),
-        }))
+        });
+        kernel.terminals.set_process_groups(TaskGroups::new(&kernel));
+        Ok(kernel)
     }
 
     /// The machine.
@@ -230,6 +235,11 @@ impl Kernel {
     /// The UTS namespace of the first task.
     pub fn uts_namespace(&self) -> &Arc<UtsNamespace> {
         &self.uts_namespace
+    }
+
+    /// Which terminal controls which session.
+    pub fn terminals(&self) -> &Arc<ControllingTerminals> {
+        &self.terminals
     }
 
     /// The unix sockets that are bound outside the file system.

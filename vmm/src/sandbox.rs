@@ -14,6 +14,7 @@ use sentry::fs::boot::{RootImage, mount_root};
 use sentry::fs::dev::TerminalDevices;
 use sentry::fs::host_stdio::{HostFile, HostNotifier};
 use sentry::fs::proc::ProcFileSystem;
+use sentry::fs::pts::PtsFileSystem;
 use sentry::fs::sys::SysFileSystem;
 use sentry::fs::terminal::ControllingTerminals;
 use sentry::fs::tmpfs::MemoryResources;
@@ -60,6 +61,9 @@ pub(crate) struct User {
     pub(crate) gid: u32,
 }
 
+/// The session of the guest's first process, and its process group.
+pub(crate) const FIRST_SESSION: i32 = 1;
+
 /// Builds the sandbox, runs it, and returns the status to exit with.
 ///
 /// # Errors
@@ -70,10 +74,10 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
     let image = Image::open(&description.image)?;
     let kernel = make_kernel(&description)?;
     let _terminal = TerminalGuard::new();
-    let terminals = Arc::<ControllingTerminals>::default();
-    let descriptors = standard_streams(&terminals)?;
+    let terminals = kernel.terminals();
+    let descriptors = standard_streams(terminals)?;
     let (command, arguments) = image.command(description.command);
-    let mounts = mount(&kernel, image, &terminals)?;
+    let mounts = mount(&kernel, image, terminals)?;
     let init = kernel
         .start_init(InitProgram {
             path: command,
@@ -86,7 +90,7 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
             limits: Limits::default(),
         })
         .map_err(Failure::of_program)?;
-    signals.start(init.thread_group().clone())?;
+    signals.start(kernel.clone(), init.thread_group().clone())?;
     let status: ExitStatus = kernel.wait_for_init(&init);
     Ok(status.shell_status())
 }
@@ -212,7 +216,10 @@ fn mount(
     let sys = SysFileSystem::new(kernel.cpu_count());
     let sys_root = Dentry::new_root(sys.root());
     let sys = Mount::new(sys, sys_root, "sysfs", quiet | MountFlags::READ_ONLY);
-    mount_root(&resources, image.into_root(), &[("/proc", proc), ("/sys", sys)])
+    let pts = PtsFileSystem::new(terminals.clone());
+    let pts_root = Dentry::new_root(pts.root());
+    let pts = Mount::new(pts, pts_root, "devpts", MountFlags::NO_SUID | MountFlags::NO_EXEC);
+    mount_root(&resources, image.into_root(), &[("/proc", proc), ("/sys", sys), ("/dev/pts", pts)])
         .map_err(|error| anyhow!("the image cannot be mounted: {error}"))
 }
 
@@ -224,6 +231,10 @@ fn standard_streams(terminals: &Arc<ControllingTerminals>) -> anyhow::Result<Arc
     let table = DescriptorTable::new();
     let open: Vec<_> = streams.into_iter().filter(|stream| rustix::io::fcntl_getfd(stream).is_ok()).collect();
     let files = HostFile::standard_streams(&open, &notifier, terminals).context("standard streams")?;
+    // The first process leads the first session, which the terminal controls if there is one.
+    if let Some(terminal) = files.iter().find(|file| file.is_terminal()) {
+        terminal.control_session(FIRST_SESSION, FIRST_SESSION).context("the controlling terminal")?;
+    }
     let mut files = files.into_iter();
     for (number, stream) in streams.into_iter().enumerate() {
         if rustix::io::fcntl_getfd(stream).is_err() {

@@ -22,7 +22,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::ReadWriteFlags;
 use rustix::net::{RecvFlags, SendFlags};
 
-use self::host_terminal::HostTerminal;
+use self::host_terminal::{CONSOLE, HostTerminal};
 use super::anonymous::AnonymousInode;
 use super::terminal::ControllingTerminals;
 use super::{Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, Timestamp, Viewer};
@@ -132,9 +132,9 @@ impl HostFile {
         terminal.control_session(session_id, foreground)
     }
 
-    /// The foreground process group of the terminal behind this stream.
-    pub fn foreground_process_group(&self) -> Option<i32> {
-        self.terminal.as_ref()?.foreground()
+    /// Whether this is a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal.is_some()
     }
 
     fn is_ready_for(&self, events: PollFlags) -> bool {
@@ -274,7 +274,10 @@ impl File for HostFile {
         Ok(Metadata {
             links: 1,
             mode: self.kind.mode_bits() | stat.st_mode & 0o777,
-            special_device: DeviceNumber::from_u64(stat.st_rdev),
+            special_device: match self.terminal {
+                Some(_) => CONSOLE,
+                None => DeviceNumber::from_u64(stat.st_rdev),
+            },
             size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
             block_size_bytes: u32::try_from(stat.st_blksize).unwrap_or(4096),
             blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
