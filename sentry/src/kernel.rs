@@ -11,6 +11,7 @@ use crate::cred::Credentials;
 use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
+use crate::host::HostCpus;
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryManager, Protection};
@@ -38,8 +39,8 @@ pub struct KernelConfig {
     pub platform: Arc<dyn Platform>,
     /// The guest's frames.
     pub frames: Arc<FrameAllocator>,
-    /// CPUs that the guest is told of.
-    pub cpu_count: usize,
+    /// The host's CPUs that the guest gets.
+    pub cpus: HostCpus,
     /// The host name.
     pub host_name: Vec<u8>,
     /// Where system calls are written to, if anywhere.
@@ -133,7 +134,7 @@ pub struct Kernel {
     abstract_names: Arc<AbstractNames>,
     terminals: Arc<ControllingTerminals>,
     empty_memory: Arc<MemoryManager>,
-    cpu_count: usize,
+    cpus: HostCpus,
     cpu_features: CpuFeatures,
     /// A signal was sent to somebody: those who wait for signalfds look again. They are few.
     signal_arrivals: WaitQueue,
@@ -149,9 +150,9 @@ impl Kernel {
     /// # Errors
     /// Guest memory is too small even for the kernel's own pages.
     pub fn new(config: KernelConfig) -> Result<Arc<Self>, KernelError> {
-        let KernelConfig { platform, frames, cpu_count, host_name, tracer } = config;
+        let KernelConfig { platform, frames, cpus, host_name, tracer } = config;
         let timekeeper = Arc::new(Timekeeper::default());
-        let vdso = make_vdso(&platform, &frames, &timekeeper).map_err(KernelError::Vdso)?;
+        let vdso = make_vdso(&platform, &frames, &timekeeper, &cpus).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
         let kernel = Arc::new(Self {
             cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),
@@ -167,7 +168,7 @@ impl Kernel {
             abstract_names: Arc::default(),
             terminals: Arc::default(),
             empty_memory,
-            cpu_count: cpu_count.clamp(1, 64),
+            cpus,
             signal_arrivals: WaitQueue::default(),
             boot_time: Instant::now(),
             tracer,
@@ -209,7 +210,12 @@ impl Kernel {
 
     /// CPUs that the guest is told of.
     pub fn cpu_count(&self) -> usize {
-        self.cpu_count
+        self.cpus.count()
+    }
+
+    /// The host's CPUs that the guest's are.
+    pub fn cpus(&self) -> &HostCpus {
+        &self.cpus
     }
 
     /// What the processors offer.
@@ -357,7 +363,7 @@ impl Kernel {
             niceness: 0,
             uts_namespace: self.uts_namespace.clone(),
             scheduling_policy: 0,
-            allowed_cpus: CpuSet::first(self.cpu_count),
+            allowed_cpus: CpuSet::first(self.cpus.count()),
             user_counters,
             clear_child_tid: 0,
             vfork: None,
@@ -388,10 +394,11 @@ fn make_vdso(
     platform: &Arc<dyn Platform>,
     frames: &Arc<FrameAllocator>,
     timekeeper: &Timekeeper,
+    cpus: &HostCpus,
 ) -> Result<Arc<[Frame]>, Errno> {
     let vvar = frames.allocate()?;
     let page = VvarPage::new(platform.memory().clone(), vvar.address()).map_err(|_| Errno::ENOMEM)?;
-    timekeeper.publish(page);
+    timekeeper.publish(page, if cpus.is_identity() { cpus.count() } else { 0 });
     let code = frames.allocate()?;
     code.slice().copy_from(vdso_image().as_slice());
     Ok([vvar, code].into())

@@ -19,8 +19,10 @@ use sentry::fs::sys::SysFileSystem;
 use sentry::fs::terminal::ControllingTerminals;
 use sentry::fs::tmpfs::MemoryResources;
 use sentry::fs::{
-    Dentry, DescriptorTable, FileDescription, FileKind, Mount, MountFlags, MountNamespace, OpenFlags,
+    AttributeChanges, Dentry, DescriptorTable, FileDescription, FileKind, FsContext, Mount, MountFlags,
+    MountNamespace, OpenFlags, Resolver, Viewer,
 };
+use sentry::host::HostCpus;
 use sentry::kernel::{InitProgram, Kernel, KernelConfig};
 use sentry::limits::Limits;
 use sentry::memory::FrameAllocator;
@@ -75,9 +77,10 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
     let kernel = make_kernel(&description)?;
     let _terminal = TerminalGuard::new();
     let terminals = kernel.terminals();
-    let descriptors = standard_streams(terminals)?;
     let (command, arguments) = image.command(description.command);
     let mounts = mount(&kernel, image, terminals)?;
+    let console = find_console(&mounts, description.user);
+    let descriptors = standard_streams(terminals, console)?;
     let init = kernel
         .start_init(InitProgram {
             path: command,
@@ -125,9 +128,9 @@ fn make_kernel(description: &Description) -> anyhow::Result<Arc<Kernel>> {
     let platform: Arc<dyn Platform> = KvmPlatform::new(Config { memory_bytes, ..Config::default() })?;
     let frames = FrameAllocator::new(&platform, memory_bytes);
     let tracer = description.traces_system_calls.then(|| Tracer::new(Box::new(std::io::stderr())));
-    let cpu_count = std::thread::available_parallelism().map_or(1, usize::from);
+    let cpus = HostCpus::of_this_thread();
     let host_name = description.host_name.clone();
-    Ok(Kernel::new(KernelConfig { platform, frames, cpu_count, host_name, tracer })?)
+    Ok(Kernel::new(KernelConfig { platform, frames, cpus, host_name, tracer })?)
 }
 
 fn host_memory_bytes() -> u64 {
@@ -223,8 +226,21 @@ fn mount(
         .map_err(|error| anyhow!("the image cannot be mounted: {error}"))
 }
 
-/// The caller's standard streams as the guest's descriptors 0, 1 and 2. A closed one stays closed.
-fn standard_streams(terminals: &Arc<ControllingTerminals>) -> anyhow::Result<Arc<DescriptorTable>> {
+/// /dev/console, given to `user`: what the caller's terminal is to the guest. `None` if the image has something else there.
+fn find_console(mounts: &Arc<MountNamespace>, user: User) -> Option<sentry::fs::Path> {
+    let (view, viewer) = (FsContext::new(mounts.clone()).view(), Viewer::kernel());
+    let console = Resolver::new(&view, &viewer).resolve(&view.root, b"/dev/console", false).ok()?;
+    let owner = AttributeChanges { uid: Some(user.uid), ..AttributeChanges::default() };
+    console.inode().set_attributes(&owner).ok()?;
+    (console.kind() == FileKind::CharacterDevice).then_some(console)
+}
+
+/// The caller's standard streams as the guest's descriptors 0, 1 and 2; terminals are at `console`. A closed one
+/// stays closed.
+fn standard_streams(
+    terminals: &Arc<ControllingTerminals>,
+    console: Option<sentry::fs::Path>,
+) -> anyhow::Result<Arc<DescriptorTable>> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     let notifier = HostNotifier::new();
@@ -243,7 +259,11 @@ fn standard_streams(terminals: &Arc<ControllingTerminals>) -> anyhow::Result<Arc
         let Some(file) = files.next() else { break };
         let access = rustix::fs::fcntl_getfl(stream).context("standard streams")?;
         let flags = OpenFlags::from_bits_truncate(access.bits() & (libc::O_ACCMODE | libc::O_APPEND) as u32);
-        let description = FileDescription::new(file, None, flags);
+        let path = console.clone().filter(|_| file.is_terminal());
+        if let Some(path) = &path {
+            file.set_node(path.inode().clone());
+        }
+        let description = FileDescription::new(file, path, flags);
         table.install_at(description, number as i32, false, 3).context("standard streams")?;
     }
     Ok(table)

@@ -50,10 +50,10 @@ struct Sample {
 }
 
 impl Timekeeper {
-    /// Lets the vDSO's `page` follow this clock from now on, if the TSC is fit for it. Only the first call
-    /// counts.
-    pub fn publish(&self, page: VvarPage) {
-        page.clear(rdtscp_cpu_count());
+    /// Lets the vDSO's `page` follow this clock from now on, if the TSC is fit for it. Only the first call counts.
+    /// `cpu_count`: how many CPUs RDTSCP may name to getcpu; 0 if the guest numbers them otherwise than the host.
+    pub fn publish(&self, page: VvarPage, cpu_count: usize) {
+        page.clear(if has_rdtscp() { u32::try_from(cpu_count).unwrap_or(0) } else { 0 });
         if is_tsc_fit() {
             let sample = Sample::take();
             *self.lines.lock() = Some(Lines { anchor: sample, next_anchor: sample, current: None });
@@ -203,13 +203,10 @@ fn is_tsc_fit() -> bool {
     is_invariant && is_trusted
 }
 
-/// How many CPUs RDTSCP may name to getcpu; 0 if the processor has no RDTSCP (SDM 2A, CPUID 80000001H).
-fn rdtscp_cpu_count() -> u32 {
+/// SDM 2A, CPUID 80000001H.
+fn has_rdtscp() -> bool {
     const RDTSCP: u32 = 1 << 27;
-    if std::arch::x86_64::__cpuid(0x8000_0001).edx & RDTSCP == 0 {
-        return 0;
-    }
-    std::thread::available_parallelism().map_or(0, |count| u32::try_from(count.get()).unwrap_or(0))
+    std::arch::x86_64::__cpuid(0x8000_0001).edx & RDTSCP != 0
 }
 
 #[cfg(test)]

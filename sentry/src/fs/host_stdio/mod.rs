@@ -61,6 +61,8 @@ pub struct HostFile {
     /// Set once readiness is announced; the value is the notifier's name for the file.
     watch: OnceLock<Option<u64>>,
     inode: AnonymousInode,
+    /// The node in /dev that stands for the terminal.
+    node: OnceLock<Arc<dyn Inode>>,
     me: Weak<Self>,
 }
 
@@ -100,7 +102,9 @@ impl HostFile {
     ) -> Result<Arc<Self>, Errno> {
         let stat = rustix::fs::fstat(stream)?;
         let kind = FileKind::from_mode(stat.st_mode).unwrap_or(FileKind::Fifo);
-        let reopened = (terminal.is_some() || kind == FileKind::Fifo).then(|| reopen(stream)).flatten();
+        let reopened = (terminal.is_some() || kind == FileKind::Fifo)
+            .then(|| reopen(stream, terminal.is_some()))
+            .flatten();
         let (descriptor, manner) = match (reopened, kind) {
             (Some(own), _) => (own, Manner::NonBlocking),
             (None, FileKind::Socket) => (duplicate(stream)?, Manner::Socket),
@@ -119,6 +123,7 @@ impl HostFile {
             notifier,
             watch,
             inode,
+            node: OnceLock::new(),
             me: me.clone(),
         }))
     }
@@ -130,6 +135,11 @@ impl HostFile {
     pub fn control_session(&self, session_id: i32, foreground: i32) -> Result<(), Errno> {
         let terminal = self.terminal.as_ref().ok_or(Errno::ENOTTY)?;
         terminal.control_session(session_id, foreground)
+    }
+
+    /// Has fstat(2) tell of `node`, the terminal's place in /dev, so that ttyname(3) finds it. The first one counts.
+    pub fn set_node(&self, node: Arc<dyn Inode>) {
+        self.node.get_or_init(|| node);
     }
 
     /// Whether this is a terminal.
@@ -192,12 +202,14 @@ fn duplicate(stream: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(stream, 3)
 }
 
-/// Our own non-blocking description of a pipe or terminal; `None` where the host refuses.
-fn reopen(stream: BorrowedFd<'_>) -> Option<OwnedFd> {
+/// Our own non-blocking description of a pipe or terminal; `None` where the host refuses. A terminal's is for reading
+/// and writing if that can be, since /dev/tty is.
+fn reopen(stream: BorrowedFd<'_>, is_terminal: bool) -> Option<OwnedFd> {
     let access = rustix::fs::fcntl_getfl(stream).ok()? & (OFlags::ACCMODE | OFlags::APPEND);
-    let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
-    rustix::fs::open(path, flags, Mode::empty()).ok()
+    let open = |access| rustix::fs::open(&path, access | flags, Mode::empty()).ok();
+    is_terminal.then(|| open(OFlags::RDWR)).flatten().or_else(|| open(access))
 }
 
 /// Retries what a host signal interrupted; its handlers have nothing to tell us here.
@@ -266,6 +278,9 @@ impl File for HostFile {
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
+        if let Some(node) = self.node.get() {
+            return node.metadata();
+        }
         let stat = rustix::fs::fstat(&self.descriptor)?;
         let timestamp = |seconds: i64, nanoseconds: u64| Timestamp {
             seconds,

@@ -13,7 +13,7 @@ const NODE_LEN: u64 = 512;
 
 /// The sentry's own memory that the files of all file systems in memory may take: names, link texts, extended
 /// attributes, and nodes. Without it a guest could fill the host with empty files.
-pub struct KeptMemory {
+pub(super) struct KeptMemory {
     max_bytes: u64,
     bytes: AtomicU64,
 }

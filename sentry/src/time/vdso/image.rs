@@ -447,7 +447,10 @@ mod tests {
     fn vvar(is_filled: bool) -> Vec<u8> {
         let memory = Arc::new(GuestMemory::new(GuestAddress(0), 2 << 20).unwrap());
         let timekeeper = Timekeeper::default();
-        timekeeper.publish(VvarPage::new(memory.clone(), GuestAddress(4096)).unwrap());
+        timekeeper.publish(
+            VvarPage::new(memory.clone(), GuestAddress(4096)).unwrap(),
+            crate::host::HostCpus::of_this_thread().count(),
+        );
         if is_filled {
             std::thread::sleep(Duration::from_millis(200));
             timekeeper.now(SystemClock::Monotonic);
