@@ -5,8 +5,9 @@
 //! - An entry may go from absent to present freely: the miss makes KVM read it.
 //! - A lowest-level entry may change in any way, if KVM then forgets the translations to the old frame.
 //! - An entry of a page directory, once present, has a shadow page behind it that KVM does not question
-//!   again. Making it something else (a table for a large page, another large page) is *structural*: it needs
-//!   a purge of the whole space while no vCPU runs in it. [`Tables::is_structural`] tells beforehand.
+//!   again; if that no longer fits, some host kernels even stop (a BUG in `pte_list_remove`). Making it something
+//!   else (a table for a large page, another large page) is *structural*: it needs a purge of the whole space
+//!   while no vCPU runs in it. [`Tables::is_structural`] tells beforehand.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -347,20 +347,32 @@ impl Vcpu {
         let stub = self.machine.template.syscall_stub();
         let vector = port.wrapping_sub(EXCEPTION_PORT);
         if port == SYSCALL_PORT && (stub..=stub + OUT_LEN).contains(&regs.rip) {
-            self.mode = if self.machine.template.has_emulated_ring_0() { Mode::User } else { Mode::Syscall };
+            self.mode = self.mode_in_syscall_stub();
             registers.rip = regs.rcx;
             registers.rflags = regs.r11 & !FLAG_RESUME;
             Ok(Stop::Exit(Exit::Syscall))
         } else if port == SYSCALL_PORT {
             // User code used the port itself: to it, the port does not exist.
             self.finish_access();
-            self.mode = Mode::User;
+            self.must_load = true;
             Ok(Stop::Exit(Exit::Exception { vector: GENERAL_PROTECTION, code: 0 }))
         } else if vector < VECTORS {
             self.mode = Mode::Exception;
             self.on_exception(vector as u8, registers, is_synchronised)
         } else {
             Ok(self.broken(format!("port {port:#x} was written at RIP {:#x}", regs.rip)))
+        }
+    }
+
+    /// Where SYSCALL has left the vCPU. Where ring 0 is emulated that is ring 3 in all common cases, but ring 0
+    /// if user code's stack pointer is not canonical: it must never go on from there as if it were ring 3.
+    fn mode_in_syscall_stub(&mut self) -> Mode {
+        if !self.machine.template.has_emulated_ring_0() {
+            return Mode::Syscall;
+        }
+        match self.fd.sync_regs_mut().sregs.cs.selector & 3 {
+            3 => Mode::User,
+            _ => Mode::Exception,
         }
     }
 
@@ -383,13 +395,17 @@ impl Vcpu {
         let kernel = self.machine.kernel();
         let stack = kernel.frame_address(self.index as u64);
         let frame = kernel.frame(self.index as u64).map_err(unreachable_stack)?;
-        if registers.rsp != stack || frame.cs != u64::from(Registers::USER_CS) {
+        if registers.rsp != stack || frame.cs & 3 != 3 {
             let rip = frame.rip;
             return Ok(self.broken(format!("exception {vector} outside user code, at RIP {rip:#x}")));
         }
         registers.rip = frame.rip;
         registers.rsp = frame.rsp;
         registers.rflags = frame.rflags & !FLAG_RESUME;
+        if frame.cs != u64::from(Registers::USER_CS) {
+            // The host has other code segments (of 32 bits) than ours: to user code, they do not exist.
+            return Ok(Stop::Exit(Exit::Exception { vector: GENERAL_PROTECTION, code: 0 }));
+        }
         if vector != PAGE_FAULT {
             return Ok(Stop::Exit(Exit::Exception { vector, code: frame.error_code as u32 }));
         }

@@ -373,7 +373,11 @@ fn garbage_never_breaks_the_host() {
             for _ in 0..20 {
                 runs.fetch_add(1, Ordering::SeqCst);
                 match context.run(&space, &mut registers) {
-                    Exit::Broken(reason) => panic!("{reason}: {registers:x?}, code {:x?}", &bytes),
+                    Exit::Broken(reason) => {
+                        let at = registers.rip.wrapping_sub(garbage.0) as usize;
+                        let code = bytes.get(at..).map(|code| &code[..code.len().min(16)]);
+                        panic!("{reason}: {registers:x?}, code {code:x?}")
+                    }
                     Exit::Interrupted => break,
                     Exit::Exception { .. } | Exit::Fault { .. } => {
                         registers.rip = registers.rip.wrapping_add(1)

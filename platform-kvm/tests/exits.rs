@@ -28,6 +28,9 @@ fn distinct() -> Registers {
     }
 }
 
+/// Where the first vCPU's stack is.
+const KERNEL_STACK: u64 = 0xffff_ff80_0000_9fd0;
+
 fn exception(exit: &Exit) -> Option<(u8, u32)> {
     match exit {
         Exit::Exception { vector, code } => Some((*vector, *code)),
@@ -218,14 +221,41 @@ fn wild_addresses_are_exceptions() {
 #[test]
 fn wild_stacks_are_kept() {
     let guest = Guest::new();
-    let space = guest.space(&[0x0f, 0x0b, 0x0f, 0x05]);
-    let mut context = guest.context();
-    for rsp in [0, 1, 0x8000_0000_0000, 0xffff_8000_0000_0000, 0xffff_ff80_0000_9fd0, u64::MAX] {
-        for (rip, is_call) in [(CODE, false), (CODE + 2, true), (CODE, false)] {
-            let mut registers = Registers { rsp, rip, ..start() };
-            let exit = context.run(&space, &mut registers);
-            assert_eq!(matches!(exit, Exit::Syscall), is_call, "{rsp:#x}: {exit:?}");
-            assert_eq!(registers.rsp, rsp);
+    // ud2; syscall; mov %cr3, %rax
+    let space = guest.space(&[0x0f, 0x0b, 0x0f, 0x05, 0x0f, 0x20, 0xd8]);
+    for rsp in [0, 1, 0x8000_0000_0000, 0x322e_0e3c_7ddb_5a87, 0xffff_8000_0000_0000, KERNEL_STACK, u64::MAX]
+    {
+        let mut context = guest.context();
+        for rflags in [0x202, 0x4_0202] {
+            for (offset, vector) in
+                [(0, Some(6)), (2, None), (4, Some(13)), (2, None), (0, Some(6)), (4, Some(13))]
+            {
+                let wanted = Registers { rsp, rip: CODE + offset, rflags, ..start() };
+                let mut registers = wanted;
+                match (context.run(&space, &mut registers), vector) {
+                    (Exit::Syscall, None) => {}
+                    (Exit::Exception { vector, .. }, Some(wanted)) if vector == wanted => {}
+                    (exit, _) => panic!("{rsp:#x}, +{offset}: {exit:?}"),
+                }
+                assert_eq!((registers.rsp, registers.rflags), (rsp, rflags));
+            }
+        }
+    }
+}
+
+#[test]
+fn other_code_segments_do_not_exist() {
+    let guest = Guest::new();
+    // push $selector; push $CODE+16; lretq; and there: ud2
+    for selector in [0x23, 0x10, 0x13, 0x2b, 0x3b, 0x43] {
+        let mut code = vec![0x6a, selector, 0x68, 0x10, 0x00, 0x40, 0x00, 0x48, 0xcb];
+        code.resize(16, 0x90);
+        code.extend([0x0f, 0x0b]);
+        let space = guest.space(&code);
+        let mut context = guest.context();
+        for _ in 0..3 {
+            let exit = context.run(&space, &mut Registers { rsp: STACK_TOP - 64, ..start() });
+            assert!(matches!(exception(&exit), Some((13, _))), "{selector:#x}: {exit:?}");
         }
     }
 }

@@ -66,7 +66,7 @@ pub(crate) struct Arguments {
     pub(crate) log: log::LevelFilter,
 
     /// The program and its arguments; /bin/sh if left out
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     command: Vec<OsString>,
 }
 
@@ -170,6 +170,15 @@ mod tests {
     fn options_after_the_command_are_the_command_s() {
         let arguments = Arguments::try_parse_from(["vmm", "--", "ls", "--image", "-l"]).unwrap();
         assert_eq!(arguments.command, ["ls", "--image", "-l"]);
+    }
+
+    #[test]
+    fn options_that_vmm_does_not_know_are_refused() {
+        for words in [&["vmm", "--bogus"][..], &["vmm", "-Z", "ls"]] {
+            assert!(Arguments::try_parse_from(words).is_err(), "{words:?}");
+        }
+        let arguments = Arguments::try_parse_from(["vmm", "ls", "-l", "--", "x"]).unwrap();
+        assert_eq!(arguments.command, ["ls", "-l", "--", "x"]);
     }
 
     #[test]

@@ -163,7 +163,7 @@ mod tests {
 
     fn resources() -> MemoryResources {
         let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
-        MemoryResources { frames: FrameAllocator::new(&platform, 16 << 20), specials: Arc::default() }
+        MemoryResources::new(FrameAllocator::new(&platform, 16 << 20))
     }
 
     #[test]

@@ -13,8 +13,8 @@ use super::metadata::DeviceNumber;
 use super::path::Path;
 use crate::Errno;
 
-/// Mounts that one namespace may hold (`/proc/sys/fs/mount-max`).
-const MAX_MOUNTS: usize = 100_000;
+/// Mounts that one namespace may hold: fewer than Linux's 100,000, for each takes memory of the sentry.
+const MAX_MOUNTS: usize = 10_000;
 
 bitflags::bitflags! {
     /// What a mount forbids, or does not record. The values are `MS_*`.

@@ -103,11 +103,16 @@ impl Path {
     /// The absolute path as seen from `root`, and whether it really begins there: it does not for what lies
     /// outside a changed root.
     pub fn absolute_from(&self, root: &Self) -> (Vec<u8>, bool) {
-        let mut names = Vec::new();
+        /// A path that is longer is cut: a guest decides how deep its directories are.
+        const MAX_LEN: usize = 4 * MAX_PATH_LEN;
+        let (mut names, mut len) = (Vec::new(), 0);
         let mut current = self.clone();
         let is_reachable = loop {
             if current == *root {
                 break true;
+            }
+            if len > MAX_LEN {
+                break false;
             }
             if Arc::ptr_eq(&current.dentry, current.mount.root()) {
                 match current.mount.mount_point() {
@@ -124,6 +129,7 @@ impl Path {
                 continue;
             }
             let (parent, name) = current.dentry.place();
+            len += name.len() + 1;
             names.push(name);
             match parent {
                 Some(dentry) => current.dentry = dentry,

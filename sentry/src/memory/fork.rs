@@ -116,7 +116,7 @@ fn has_contents_for_child(mapping: &Mapping) -> bool {
 fn copy_of(mapping: &Mapping, child: &MemoryManager) -> Mapping {
     let contents = match &mapping.contents {
         Contents::Cache { attachment, first, file } => Contents::Cache {
-            attachment: attachment.cache().attach(child.id(), child.as_mapper()),
+            attachment: attachment.inherited(child.id(), child.as_mapper()),
             first: *first,
             file: file.clone(),
         },

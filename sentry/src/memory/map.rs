@@ -18,6 +18,11 @@ const EAGER_PAGES: u64 = 64;
 /// Private writable mappings of files up to this size are copied at once.
 const EAGER_COPY_PAGES: u64 = 16;
 
+/// A mapping is refused if not even this part of all memory is left for it.
+const BEGINNING: u64 = 32;
+/// No file is larger (Linux's `MAX_LFS_FILESIZE`).
+const MAX_FILE_BYTES: u64 = i64::MAX as u64;
+
 impl MemoryManager {
     /// Makes a mapping, and returns where it is (`man 2 mmap`).
     ///
@@ -175,19 +180,15 @@ impl Edit<'_> {
         let mut mapping_flags = self.mapping_flags(flags);
         let pages = self.place(address, len, flags)?;
         let (contents, max_protection) = match backing {
-            Backing::File { cache, offset, file, max_protection } => {
-                if !offset.is_multiple_of(PAGE_SIZE) {
-                    return Err(Errno::EINVAL);
-                }
-                offset.checked_add(len << PAGE_SHIFT).ok_or(Errno::EOVERFLOW)?;
-                mapping_flags.remove(MappingFlags::GROWS_DOWN);
-                (self.cache_contents(&cache, offset >> PAGE_SHIFT, file), max_protection)
-            }
             Backing::Anonymous if flags.contains(MapFlags::SHARED) => {
                 let cache = PageCache::new(self.manager.frames(), None, len << PAGE_SHIFT);
-                (self.cache_contents(&cache, 0, None), Protection::all())
+                (self.cache_contents(&cache, 0, None, true)?, Protection::all())
             }
             Backing::Anonymous => (Contents::Anonymous, Protection::all()),
+            Backing::File { .. } => {
+                mapping_flags.remove(MappingFlags::GROWS_DOWN);
+                self.file_contents(backing, len, protection, flags.contains(MapFlags::SHARED))?
+            }
         };
         if !max_protection.contains(protection) {
             return Err(Errno::EACCES);
@@ -216,14 +217,45 @@ impl Edit<'_> {
         mapping_flags
     }
 
+    /// What is behind a mapping of `len` pages of a file, and what mprotect may ever allow.
+    fn file_contents(
+        &self,
+        backing: Backing,
+        len: u64,
+        protection: Protection,
+        is_shared: bool,
+    ) -> Result<(Contents, Protection), Errno> {
+        let Backing::File { cache, offset, file, mut max_protection } = backing else {
+            return Err(Errno::EINVAL);
+        };
+        if !offset.is_multiple_of(PAGE_SIZE) {
+            return Err(Errno::EINVAL);
+        }
+        let end = offset.checked_add(len << PAGE_SHIFT).filter(|&end| end <= MAX_FILE_BYTES);
+        end.ok_or(Errno::EOVERFLOW)?;
+        let first = offset >> PAGE_SHIFT;
+        let is_writable = is_shared && max_protection.contains(Protection::WRITE);
+        let contents = match self.cache_contents(&cache, first, file.clone(), is_writable) {
+            // A sealed file may still be looked at.
+            Err(Errno::EPERM) if !protection.contains(Protection::WRITE) => {
+                max_protection.remove(Protection::WRITE);
+                self.cache_contents(&cache, first, file, false)?
+            }
+            outcome => outcome?,
+        };
+        Ok((contents, max_protection))
+    }
+
     /// A place among the mappers of `cache`.
-    pub(super) fn cache_contents(
+    fn cache_contents(
         &self,
         cache: &Arc<PageCache>,
         first: u64,
         file: Option<Arc<dyn super::MappedFile>>,
-    ) -> Contents {
-        Contents::Cache { attachment: cache.attach(self.manager.id(), self.manager.as_mapper()), first, file }
+        is_writable: bool,
+    ) -> Result<Contents, Errno> {
+        let (id, mapper) = (self.manager.id(), self.manager.as_mapper());
+        Ok(Contents::Cache { attachment: cache.attach(id, mapper, is_writable)?, first, file })
     }
 
     /// Finds the pages for a mapping of `len` pages.
@@ -275,14 +307,20 @@ impl Edit<'_> {
         if is_within && mappings.has_room(pages.clone(), 1) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
-    /// Refuses what can never be in memory (Linux's heuristic overcommit).
+    /// Refuses what can never be in memory, as Linux's heuristic overcommit does, and what there is hardly a beginning
+    /// for: better an error now than a fault that kills.
     pub(super) fn check_commit(&self, mapping: &Mapping) -> Result<(), Errno> {
         let is_charged = match &mapping.contents {
             Contents::Cache { attachment, file: None, .. } => !attachment.cache().has_source(),
             _ => mapping.is_private_writable(),
         };
-        let is_reserved = !mapping.flags.contains(MappingFlags::NO_RESERVE);
-        if is_charged && is_reserved && mapping.len() > self.manager.frames().limit_frames() {
+        if !is_charged || mapping.flags.contains(MappingFlags::NO_RESERVE) {
+            return Ok(());
+        }
+        let frames = self.manager.frames();
+        let limit = frames.limit_frames();
+        let beginning = mapping.len().min(limit / BEGINNING);
+        if mapping.len() > limit || frames.available_frames() < beginning {
             return Err(Errno::ENOMEM);
         }
         Ok(())

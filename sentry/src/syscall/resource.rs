@@ -216,20 +216,22 @@ fn sched_setaffinity(task: &mut CurrentTask, [pid, len, address, ..]: [u64; 6]) 
     Ok(0)
 }
 
-/// Every task is SCHED_OTHER: the host's scheduler decides.
 fn sched_getscheduler(task: &mut CurrentTask, [pid, ..]: [u64; 6]) -> Result<usize, Errno> {
-    find(task, pid).map(|_| uapi::SCHED_NORMAL as usize)
+    find(task, pid).map(|target| target.scheduling_policy() as usize)
 }
 
 fn sched_setscheduler(
     task: &mut CurrentTask,
     [pid, policy, parameter, ..]: [u64; 6],
 ) -> Result<usize, Errno> {
-    find(task, pid)?;
+    let target = find(task, pid)?;
     let priority: i32 = task.memory().read_object(VirtualAddress(parameter))?;
     let policy = policy as u32 & !uapi::SCHED_RESET_ON_FORK;
     match policy {
-        uapi::SCHED_NORMAL | uapi::SCHED_BATCH | uapi::SCHED_IDLE if priority == 0 => Ok(0),
+        uapi::SCHED_NORMAL | uapi::SCHED_BATCH | uapi::SCHED_IDLE if priority == 0 => {
+            target.set_scheduling_policy(policy);
+            Ok(0)
+        }
         // Real-time policies would take the host's processors from everybody else.
         uapi::SCHED_FIFO | uapi::SCHED_RR if (1..=99).contains(&priority) => Err(Errno::EPERM),
         _ => Err(Errno::EINVAL),

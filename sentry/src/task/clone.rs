@@ -191,6 +191,7 @@ impl CurrentTask {
             } else {
                 task.uts_namespace()
             },
+            scheduling_policy: task.scheduling_policy(),
             allowed_cpus: task.allowed_cpus(),
             user_counters: task.kernel.users().counters(task.credentials().real_uid),
             clear_child_tid: if has(CloneFlags::CHILD_CLEARTID) { request.child_tid } else { 0 },

@@ -1,7 +1,7 @@
 //! Making a task and starting it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -72,6 +72,8 @@ pub struct TaskConfig {
     pub niceness: i32,
     /// The UTS namespace.
     pub uts_namespace: Arc<UtsNamespace>,
+    /// One of `SCHED_*`.
+    pub scheduling_policy: u32,
     /// The CPUs that the task may run on.
     pub allowed_cpus: CpuSet,
     /// The user who is charged for it.
@@ -124,6 +126,7 @@ impl TaskSet {
             name: Mutex::new([0; NAME_LEN]),
             uts_namespace: Mutex::new(config.uts_namespace),
             niceness: AtomicI32::new(config.niceness),
+            scheduling_policy: AtomicU32::new(config.scheduling_policy),
             allowed_cpus: Mutex::new(config.allowed_cpus),
             clear_child_tid: AtomicU64::new(config.clear_child_tid),
             robust_list: AtomicU64::new(0),

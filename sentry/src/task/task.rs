@@ -1,7 +1,7 @@
 //! A task: what others may see of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -49,6 +49,7 @@ pub struct Task {
     pub(super) name: Mutex<[u8; NAME_LEN]>,
     pub(super) uts_namespace: Mutex<Arc<UtsNamespace>>,
     pub(super) niceness: AtomicI32,
+    pub(super) scheduling_policy: AtomicU32,
     pub(super) allowed_cpus: Mutex<CpuSet>,
     /// CLONE_CHILD_CLEARTID's address; 0 for none.
     pub(crate) clear_child_tid: AtomicU64,
@@ -248,12 +249,22 @@ impl Task {
         self.niceness.store(niceness.clamp(-20, 19), Ordering::Relaxed);
     }
 
+    /// Its scheduling policy, one of `SCHED_*`: kept for who asks; the host's scheduler decides.
+    pub fn scheduling_policy(&self) -> u32 {
+        self.scheduling_policy.load(Ordering::Relaxed)
+    }
+
+    /// Sets its scheduling policy.
+    pub fn set_scheduling_policy(&self, policy: u32) {
+        self.scheduling_policy.store(policy, Ordering::Relaxed);
+    }
+
     /// The CPUs that it may run on.
     pub fn allowed_cpus(&self) -> CpuSet {
         *self.allowed_cpus.lock()
     }
 
-    /// Sets the CPUs that it may run on.
+    /// Sets the CPUs that it may run on; its host thread follows.
     ///
     /// # Errors
     /// EINVAL if none of them exists.
@@ -263,6 +274,10 @@ impl Task {
             return Err(Errno::EINVAL);
         }
         *self.allowed_cpus.lock() = cpus;
+        let thread_id = self.host_thread_id();
+        if thread_id != 0 {
+            self.kernel.cpus().confine(thread_id, cpus.0)?;
+        }
         Ok(())
     }
 

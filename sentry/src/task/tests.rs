@@ -12,6 +12,7 @@ use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{DescriptorTable, FsContext, MountFlags, MountNamespace};
+use crate::host::HostCpus;
 use crate::kernel::{Kernel, KernelConfig};
 use crate::limits::{Limit, Limits, Resource};
 use crate::memory::FrameAllocator;
@@ -32,12 +33,12 @@ impl Fixture {
         let kernel = Kernel::new(KernelConfig {
             platform,
             frames: frames.clone(),
-            cpu_count: 2,
+            cpus: HostCpus::of_this_thread(),
             host_name: b"test".to_vec(),
             tracer: None,
         })
         .unwrap();
-        let resources = MemoryResources { frames, specials: Arc::default() };
+        let resources = MemoryResources::new(frames);
         let root =
             tmpfs::new_mount(&resources, &TmpfsOptions::default(), "root", MountFlags::empty()).unwrap();
         Self { kernel, fs_context: FsContext::new(MountNamespace::new(root)) }
@@ -75,6 +76,7 @@ impl Fixture {
             credentials: Arc::new(Credentials::of_user(1000, 1000)),
             niceness: 0,
             uts_namespace: self.kernel.uts_namespace().clone(),
+            scheduling_policy: 0,
             allowed_cpus: CpuSet::first(2),
             user_counters: self.kernel.users().counters(1000),
             clear_child_tid: 0,

@@ -102,6 +102,11 @@ impl TaskSet {
                 tree.groups.get(child).is_some_and(|node| tree.is_selected(node, caller, selector, options))
             })
             .collect();
+        // Zombies have no more stops and continuations to tell.
+        let is_over = |child: &GroupId| tree.groups.get(child).is_none_or(|node| node.zombie.is_some());
+        if !options.contains(WaitOptions::EXITED) && children.iter().all(is_over) {
+            return Err(Errno::ECHILD);
+        }
         if children.is_empty() {
             return Err(Errno::ECHILD);
         }

@@ -59,6 +59,7 @@ const UNCONDITIONAL: &[Sysno] = &[
     Sysno::rseq,
     Sysno::sched_yield,
     Sysno::sched_getaffinity,
+    Sysno::sched_setaffinity,
     Sysno::getpid,
     Sysno::gettid,
     Sysno::exit,

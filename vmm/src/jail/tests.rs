@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
-use super::enter;
+use super::Jail;
 use crate::failure::Failure;
 
 /// Names the attempt to the child.
@@ -28,7 +28,7 @@ fn child() {
     let Ok(name) = std::env::var(ATTEMPT) else { return };
     let directory = File::open("/etc").unwrap();
     let passwd = File::open("/etc/passwd").unwrap();
-    enter(Some(directory.as_fd())).unwrap();
+    Jail::around(Some(directory.as_fd())).unwrap().enter().unwrap();
     let is_done = match name.as_str() {
         "open" => File::open("/etc/passwd").is_ok(),
         "open outside of the image" => open_by_name("/proc/self/environ"),

@@ -25,7 +25,7 @@ use super::special::SpecialFiles;
 use crate::Errno;
 use crate::memory::FrameAllocator;
 use lower::LowerTable;
-use usage::Usage;
+use usage::{KeptMemory, Usage};
 
 pub(crate) use node::Node;
 
@@ -70,6 +70,15 @@ pub struct MemoryResources {
     pub frames: Arc<FrameAllocator>,
     /// What devices and FIFOs open.
     pub specials: Arc<SpecialFiles>,
+    kept: Arc<KeptMemory>,
+}
+
+impl MemoryResources {
+    /// Pages from `frames`, and no device yet.
+    pub fn new(frames: Arc<FrameAllocator>) -> Self {
+        let kept = KeptMemory::new(&frames);
+        Self { frames, specials: Arc::default(), kept }
+    }
 }
 
 /// An empty tmpfs, ready to be attached.
@@ -140,7 +149,7 @@ impl Volume {
         Arc::new(Self {
             device: DeviceNumber::anonymous(),
             frames: resources.frames.clone(),
-            usage: Arc::new(Usage::new(options.max_bytes, options.max_inodes)),
+            usage: Arc::new(Usage::new(options.max_bytes, options.max_inodes, resources.kept.clone())),
             next_number: AtomicU64::new(first_number),
             specials: resources.specials.clone(),
             lower,

@@ -284,10 +284,12 @@ impl Node {
 
     pub(super) fn add_seals(&self, seals: u32) -> Result<(), Errno> {
         let data = self.data().map_err(|_| Errno::EINVAL)?;
-        // Private mappings would do no harm, but are not told apart.
-        let is_mapped = data.cache.get().is_some_and(|cache| cache.is_mapped());
-        if seals & uapi::F_SEAL_WRITE != 0 && is_mapped {
-            return Err(Errno::EBUSY);
+        if data.seals.load(Ordering::Acquire) & uapi::F_SEAL_SEAL != 0 {
+            return Err(Errno::EPERM);
+        }
+        if seals & (uapi::F_SEAL_WRITE | uapi::F_SEAL_FUTURE_WRITE) != 0 {
+            let leaves_existing = seals & uapi::F_SEAL_WRITE == 0;
+            self.page_cache(true)?.forbid_writable_mappings(leaves_existing)?;
         }
         let add = |old: u32| (old & uapi::F_SEAL_SEAL == 0).then_some(old | seals);
         data.seals.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).map(drop).map_err(|_| Errno::EPERM)

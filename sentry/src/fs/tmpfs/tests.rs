@@ -17,7 +17,7 @@ struct World {
 
 fn resources() -> MemoryResources {
     let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
-    MemoryResources { frames: FrameAllocator::new(&platform, 16 << 20), specials: Arc::default() }
+    MemoryResources::new(FrameAllocator::new(&platform, 16 << 20))
 }
 
 impl World {
@@ -323,4 +323,167 @@ fn a_new_name_for_a_file_makes_link_counts() {
     assert_eq!((world.links("/a"), world.number("/a") == world.number("/b")), (2, true));
     world.rename("/a", "/b", RenameMode::Replace).unwrap();
     assert_eq!(world.links("/a"), 2, "renaming one name of a file to another does nothing");
+}
+
+/// Runs random changes on the overlay and on a plain directory of the host, and compares results and trees.
+mod against_the_host {
+    use std::io::{Read, Seek, SeekFrom, Write};
+    use std::os::unix::fs::MetadataExt;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Change {
+        Write(usize, u16, u8),
+        Truncate(usize, u16),
+        MakeDirectory(usize),
+        MakeLink(usize, usize),
+        Unlink(usize),
+        RemoveDirectory(usize),
+        Rename(usize, usize),
+        HardLink(usize, usize),
+    }
+
+    const PATHS: &[&str] = &[
+        "etc",
+        "etc/passwd",
+        "etc/twin",
+        "etc/link",
+        "etc/deep",
+        "etc/deep/file",
+        "new",
+        "new/a",
+        "new/b",
+        "big",
+    ];
+
+    fn change() -> impl Strategy<Value = Change> {
+        let path = 0..PATHS.len();
+        prop_oneof![
+            (path.clone(), 0u16..20_000, any::<u8>())
+                .prop_map(|(path, at, byte)| Change::Write(path, at, byte)),
+            (path.clone(), 0u16..20_000).prop_map(|(path, len)| Change::Truncate(path, len)),
+            path.clone().prop_map(Change::MakeDirectory),
+            (path.clone(), path.clone()).prop_map(|(path, to)| Change::MakeLink(path, to)),
+            path.clone().prop_map(Change::Unlink),
+            path.clone().prop_map(Change::RemoveDirectory),
+            (path.clone(), path.clone()).prop_map(|(old, new)| Change::Rename(old, new)),
+            (path.clone(), path).prop_map(|(old, new)| Change::HardLink(old, new)),
+        ]
+    }
+
+    fn errno(result: std::io::Result<()>) -> Result<(), Errno> {
+        result.map_err(Errno::from)
+    }
+
+    fn on_host(root: &std::path::Path, change: &Change) -> Result<(), Errno> {
+        let path = |index: &usize| root.join(PATHS[*index]);
+        errno(match change {
+            Change::Write(index, at, byte) => (|| {
+                let mut options = std::fs::OpenOptions::new();
+                let mut file = options.write(true).create(true).truncate(false).open(path(index))?;
+                file.seek(SeekFrom::Start(u64::from(*at)))?;
+                file.write_all(&[*byte; 3000])
+            })(),
+            Change::Truncate(index, len) => {
+                let file = std::fs::OpenOptions::new().write(true).open(path(index));
+                file.and_then(|file| file.set_len(u64::from(*len)))
+            }
+            Change::MakeDirectory(index) => std::fs::create_dir(path(index)),
+            Change::MakeLink(index, to) => std::os::unix::fs::symlink(PATHS[*to], path(index)),
+            Change::Unlink(index) => std::fs::remove_file(path(index)),
+            Change::RemoveDirectory(index) => std::fs::remove_dir(path(index)),
+            Change::Rename(old, new) => std::fs::rename(path(old), path(new)),
+            Change::HardLink(old, new) => std::fs::hard_link(path(old), path(new)),
+        })
+    }
+
+    fn inside(world: &World, change: &Change) -> Result<(), Errno> {
+        let path = |index: &usize| PATHS[*index];
+        match change {
+            Change::Write(index, at, byte) => {
+                let file = world.open(path(index), OpenFlags::CREAT | OpenFlags::WRONLY)?;
+                file.file().write_at(&[*byte; 3000], u64::from(*at)).map(drop)
+            }
+            Change::Truncate(index, len) => {
+                world.open(path(index), OpenFlags::WRONLY)?.file().truncate(u64::from(*len))
+            }
+            Change::MakeDirectory(index) => world.make(path(index), NewNode::Directory).map(drop),
+            Change::MakeLink(index, to) => {
+                world.make(path(index), NewNode::Symlink(PATHS[*to].as_bytes())).map(drop)
+            }
+            Change::Unlink(index) => world.unlink(path(index)),
+            Change::RemoveDirectory(index) => world.rmdir(path(index)),
+            Change::Rename(old, new) => world.rename(path(old), path(new), RenameMode::Replace),
+            Change::HardLink(old, new) => world.link(path(old), path(new)),
+        }
+    }
+
+    /// Kind, links and contents of everything, by path.
+    fn host_tree(root: &std::path::Path) -> Vec<(String, u32, u64, Vec<u8>)> {
+        let mut tree = Vec::new();
+        let mut pending = vec![root.to_path_buf()];
+        while let Some(directory) = pending.pop() {
+            for entry in std::fs::read_dir(&directory).unwrap().map(Result::unwrap) {
+                let metadata = entry.metadata().unwrap();
+                let mut contents = Vec::new();
+                if metadata.is_dir() {
+                    pending.push(entry.path());
+                } else if metadata.is_symlink() {
+                    contents =
+                        std::fs::read_link(entry.path()).unwrap().into_os_string().into_encoded_bytes();
+                } else {
+                    std::fs::File::open(entry.path()).unwrap().read_to_end(&mut contents).unwrap();
+                }
+                let name = entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                tree.push((name, metadata.mode() & 0o170_000, metadata.nlink(), contents));
+            }
+        }
+        tree.sort();
+        tree
+    }
+
+    fn guest_tree(world: &World) -> Vec<(String, u32, u64, Vec<u8>)> {
+        let mut tree = Vec::new();
+        let mut pending = vec![String::new()];
+        while let Some(directory) = pending.pop() {
+            for name in world.list(&format!("/{directory}")) {
+                let path = if directory.is_empty() { name } else { format!("{directory}/{name}") };
+                let place = world.find(&path).unwrap();
+                let metadata = place.inode().metadata().unwrap();
+                let contents = match metadata.kind() {
+                    crate::fs::FileKind::Directory => {
+                        pending.push(path.clone());
+                        Vec::new()
+                    }
+                    crate::fs::FileKind::Symlink => place.inode().read_link(&world.viewer).unwrap(),
+                    _ => world.read(&path).unwrap(),
+                };
+                tree.push((path, metadata.mode & 0o170_000, u64::from(metadata.links), contents));
+            }
+        }
+        tree.sort();
+        tree
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_overlay_is_like_a_directory_of_the_host(
+            changes in proptest::collection::vec(change(), 1..30),
+        ) {
+            let (lower, model) = (image(), image());
+            let world = World::over(lower.path());
+            let before = host_tree(lower.path());
+            for change in &changes {
+                let (expected, found) = (on_host(model.path(), change), inside(&world, change));
+                prop_assert_eq!(expected, found, "{:?}", change);
+            }
+            prop_assert_eq!(host_tree(model.path()), guest_tree(&world));
+            prop_assert_eq!(host_tree(lower.path()), before);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What a file system in memory uses, and may use.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Errno;
@@ -7,56 +8,81 @@ use crate::fs::mount::FileSystemInfo;
 use crate::memory::{FrameAllocator, PageBudget};
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE};
 
+/// What a node takes of the sentry's own memory, about.
+const NODE_LEN: u64 = 512;
+
+/// The sentry's own memory that the files of all file systems in memory may take: names, link texts, extended
+/// attributes, and nodes. Without it a guest could fill the host with empty files.
+pub(super) struct KeptMemory {
+    max_bytes: u64,
+    bytes: AtomicU64,
+}
+
+impl KeptMemory {
+    /// A sixteenth of the guest's memory, and at least 32 MiB.
+    pub(super) fn new(frames: &FrameAllocator) -> Arc<Self> {
+        let max_bytes = (frames.statistics().total_bytes / 16).max(32 << 20);
+        Arc::new(Self { max_bytes, bytes: AtomicU64::new(0) })
+    }
+
+    fn add(&self, len_bytes: u64) -> Result<(), Errno> {
+        add_up_to(&self.bytes, len_bytes, self.max_bytes)
+    }
+
+    fn remove(&self, len_bytes: u64) {
+        // What came from a lower layer was never counted.
+        let subtract = |kept: u64| Some(kept.saturating_sub(len_bytes));
+        let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract);
+    }
+}
+
+fn add_up_to(counter: &AtomicU64, count: u64, max: u64) -> Result<(), Errno> {
+    let add = |used: u64| used.checked_add(count).filter(|&sum| sum <= max);
+    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).map(drop).map_err(|_| Errno::ENOSPC)
+}
+
 /// Pages and inodes in use, against their limits.
 pub(super) struct Usage {
     max_pages: u64,
     max_inodes: u64,
     pages: AtomicU64,
     inodes: AtomicU64,
-    /// Bytes of the sentry's own memory: names, link texts, extended attributes.
-    kept_bytes: AtomicU64,
+    kept: Arc<KeptMemory>,
 }
 
 impl Usage {
-    pub(super) fn new(max_bytes: u64, max_inodes: u64) -> Self {
+    pub(super) fn new(max_bytes: u64, max_inodes: u64, kept: Arc<KeptMemory>) -> Self {
         Self {
             max_pages: max_bytes.div_ceil(PAGE_SIZE),
             max_inodes,
             pages: AtomicU64::new(0),
             inodes: AtomicU64::new(0),
-            kept_bytes: AtomicU64::new(0),
+            kept,
         }
     }
 
     /// Counts an inode.
     pub(super) fn add_inode(&self) -> Result<(), Errno> {
-        let add = |used: u64| (used < self.max_inodes).then_some(used + 1);
-        self.inodes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
-            .map(drop)
-            .map_err(|_| Errno::ENOSPC)
+        add_up_to(&self.inodes, 1, self.max_inodes)?;
+        self.kept.add(NODE_LEN).inspect_err(|_| {
+            self.inodes.fetch_sub(1, Ordering::Relaxed);
+        })
     }
 
     /// Counts an inode less.
     pub(super) fn remove_inode(&self) {
         self.inodes.fetch_sub(1, Ordering::Relaxed);
+        self.kept.remove(NODE_LEN);
     }
 
-    /// Counts bytes that the sentry keeps: at most as many as the inodes may take, at a page each.
+    /// Counts bytes that the sentry keeps.
     pub(super) fn keep_bytes(&self, len_bytes: usize) -> Result<(), Errno> {
-        let limit = self.max_inodes.saturating_mul(512).min(self.max_pages.saturating_mul(PAGE_SIZE));
-        let add = |used: u64| used.checked_add(len_bytes as u64).filter(|&sum| sum <= limit);
-        self.kept_bytes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
-            .map(drop)
-            .map_err(|_| Errno::ENOSPC)
+        self.kept.add(len_bytes as u64)
     }
 
     /// Counts bytes that are no longer kept.
     pub(super) fn release_bytes(&self, len_bytes: usize) {
-        // What came from a lower layer was never counted.
-        let subtract = |kept: u64| Some(kept.saturating_sub(len_bytes as u64));
-        let _ = self.kept_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract);
+        self.kept.remove(len_bytes as u64);
     }
 
     /// What statfs(2) tells.
@@ -65,13 +91,15 @@ impl Usage {
         let blocks = self.max_pages.min(memory.total_bytes >> PAGE_SHIFT);
         let used = self.pages.load(Ordering::Relaxed);
         let free_memory = memory.free_bytes >> PAGE_SHIFT;
+        let used_inodes = self.inodes.load(Ordering::Relaxed);
+        let max_inodes = self.max_inodes.min(self.kept.max_bytes / NODE_LEN);
         FileSystemInfo {
             magic,
             block_size_bytes: PAGE_SIZE,
             blocks,
             free_blocks: blocks.saturating_sub(used).min(free_memory),
-            inodes: self.max_inodes,
-            free_inodes: self.max_inodes.saturating_sub(self.inodes.load(Ordering::Relaxed)),
+            inodes: max_inodes,
+            free_inodes: max_inodes.saturating_sub(used_inodes),
         }
     }
 
@@ -86,11 +114,7 @@ impl Usage {
 
 impl PageBudget for Usage {
     fn charge(&self, pages: u64) -> Result<(), Errno> {
-        let add = |used: u64| used.checked_add(pages).filter(|&sum| sum <= self.max_pages);
-        self.pages
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
-            .map(drop)
-            .map_err(|_| Errno::ENOSPC)
+        add_up_to(&self.pages, pages, self.max_pages)
     }
 
     fn uncharge(&self, pages: u64) {

@@ -1,0 +1,127 @@
+//! Holes in a file: making them, filling them, finding them.
+
+use std::ops::Range;
+
+use super::{MAX_ATTEMPTS, MAX_SIZE, PageCache, WRITE_PAGES, locate, pages_of};
+use crate::Errno;
+use crate::memory::allocator::zero;
+use crate::platform::{PAGE_SHIFT, PAGE_SIZE};
+
+impl PageCache {
+    /// Makes the range read as zero, and frees its pages. The size stays (`man 2 fallocate`).
+    ///
+    /// # Errors
+    /// The source's, the budget's or ENOMEM.
+    pub fn punch_hole(&self, offset: u64, len_bytes: u64) -> Result<(), Errno> {
+        let size = self.size();
+        let mut end = offset.saturating_add(len_bytes);
+        if end >= size {
+            end = size.next_multiple_of(PAGE_SIZE);
+        }
+        if offset >= end {
+            return Ok(());
+        }
+        let inner = pages_of(offset)..(end >> PAGE_SHIFT);
+        let head = offset..end.min((offset | (PAGE_SIZE - 1)) + 1);
+        let tail = (end & !(PAGE_SIZE - 1)).max(offset)..end;
+        for edge in [head, tail] {
+            if !edge.start.is_multiple_of(PAGE_SIZE) || !edge.end.is_multiple_of(PAGE_SIZE) {
+                self.zero_edge(edge)?;
+            }
+        }
+        if !inner.is_empty() {
+            self.punch_pages(inner)?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the range has pages, growing nothing (`man 2 fallocate`).
+    ///
+    /// # Errors
+    /// The budget's or ENOMEM.
+    pub fn allocate(&self, offset: u64, len_bytes: u64) -> Result<(), Errno> {
+        let end = offset.checked_add(len_bytes).filter(|&end| end <= MAX_SIZE).ok_or(Errno::EFBIG)?;
+        let mut next = offset >> PAGE_SHIFT;
+        while next < pages_of(end) {
+            let until = pages_of(end).min(next + WRITE_PAGES);
+            let mut state = self.state.write();
+            let first = next.max(pages_of(state.source_end)).min(until);
+            self.insert_zeroes(&mut state, first..until)?;
+            next = until;
+        }
+        Ok(())
+    }
+
+    /// The first byte at or after `offset` that is data (SEEK_DATA); `None` if only a hole follows.
+    pub fn next_data(&self, offset: u64) -> Option<u64> {
+        let state = self.state.read();
+        if offset >= state.size {
+            return None;
+        }
+        if offset < state.source_end {
+            return Some(offset);
+        }
+        let (page, _) = state.pages.range(offset >> PAGE_SHIFT..u64::MAX >> PAGE_SHIFT).next()?;
+        Some(offset.max(page << PAGE_SHIFT)).filter(|&data| data < state.size)
+    }
+
+    /// The first byte at or after `offset` that is a hole, the end of the file being one (SEEK_HOLE); `None` if
+    /// `offset` is past the end.
+    pub fn next_hole(&self, offset: u64) -> Option<u64> {
+        let state = self.state.read();
+        if offset >= state.size {
+            return None;
+        }
+        let mut page = offset.max(state.source_end) >> PAGE_SHIFT;
+        if offset < state.source_end {
+            page = pages_of(state.source_end);
+        }
+        for (present, _) in state.pages.range(page..u64::MAX >> PAGE_SHIFT) {
+            if present != page {
+                break;
+            }
+            page += 1;
+        }
+        Some(offset.max(page << PAGE_SHIFT).min(state.size))
+    }
+
+    /// Zeroes a part of one page.
+    fn zero_edge(&self, edge: Range<u64>) -> Result<(), Errno> {
+        let (page, within) = locate(edge.start);
+        for _ in 0..MAX_ATTEMPTS {
+            let mut state = self.state.write();
+            if let Some(entry) = state.pages.get(page) {
+                self.mark_changed(&mut state, page, entry)?;
+                let len_bytes = (edge.end - edge.start) as usize;
+                let slice = self.frames.slice(entry.number(), PAGE_SIZE as usize);
+                if let Ok(part) = slice.subslice(within, len_bytes) {
+                    zero(&part);
+                }
+                return Ok(());
+            }
+            if page >= pages_of(state.source_end) {
+                return Ok(());
+            }
+            drop(state);
+            self.populate(page, page..page + 1)?;
+        }
+        Err(Errno::ENOMEM)
+    }
+
+    fn punch_pages(&self, pages: Range<u64>) -> Result<(), Errno> {
+        let removed = {
+            let mut state = self.state.write();
+            state.generation += 1;
+            self.remove(&mut state, pages.clone(), |_, _| true)
+        };
+        self.unmap(pages.clone(), false);
+        drop(removed);
+        // Below the end of the source a hole must be a page of zeroes: an absent page would be fetched again.
+        let source_pages = pages_of(self.state.read().source_end);
+        for first in (pages.start..pages.end.min(source_pages)).step_by(WRITE_PAGES as usize) {
+            let until = pages.end.min(source_pages).min(first + WRITE_PAGES);
+            self.insert_zeroes(&mut self.state.write(), first..until)?;
+        }
+        Ok(())
+    }
+}

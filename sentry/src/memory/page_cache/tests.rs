@@ -1,0 +1,114 @@
+//! Files as their readers and writers see them.
+
+use super::*;
+use crate::platform::Platform;
+use crate::platform::fake::FakePlatform;
+
+const PAGE: usize = PAGE_SIZE as usize;
+
+struct Pattern(u64);
+
+impl PageSource for Pattern {
+    fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
+        let len = self.0.saturating_sub(offset).min(destination.len() as u64);
+        let bytes: Vec<u8> = (offset..offset + len).map(byte_at).collect();
+        destination.copy_from(&bytes);
+        Ok(())
+    }
+}
+
+fn byte_at(position: u64) -> u8 {
+    (position / 7 + position / PAGE_SIZE) as u8 | 1
+}
+
+fn frames(limit_bytes: u64) -> Arc<FrameAllocator> {
+    let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
+    FrameAllocator::new(&platform, limit_bytes)
+}
+
+fn sourced(limit_bytes: u64, size: u64) -> Arc<PageCache> {
+    PageCache::new(&frames(limit_bytes), Some(Box::new(Pattern(size))), size)
+}
+
+fn contents(cache: &PageCache) -> Vec<u8> {
+    let mut bytes = vec![0xee; cache.size() as usize + 10];
+    let count = cache.read_at(&mut bytes, 0).unwrap();
+    bytes.truncate(count);
+    bytes
+}
+
+#[test]
+fn a_file_reads_as_its_source_until_it_is_written() {
+    let size = 40 * PAGE_SIZE + 100;
+    let cache = sourced(16 << 20, size);
+    let mut expected: Vec<u8> = (0..size).map(byte_at).collect();
+    assert_eq!(contents(&cache), expected);
+    assert_eq!(cache.write_at(&[0; 5000], 10_000), Ok(5000));
+    expected[10_000..15_000].fill(0);
+    assert_eq!(contents(&cache), expected);
+}
+
+#[test]
+fn partial_writes_to_absent_pages_keep_the_rest() {
+    let size = 3 * PAGE_SIZE;
+    let cache = sourced(16 << 20, size);
+    let mut expected: Vec<u8> = (0..size).map(byte_at).collect();
+    cache.write_at(&[1, 2, 3], PAGE_SIZE - 1).unwrap();
+    expected[PAGE - 1..PAGE + 2].copy_from_slice(&[1, 2, 3]);
+    assert_eq!(contents(&cache), expected);
+}
+
+#[test]
+fn what_was_cut_off_reads_as_zero_when_the_file_grows_again() {
+    let cache = sourced(16 << 20, 3 * PAGE_SIZE);
+    cache.resize(PAGE_SIZE + 10).unwrap();
+    cache.resize(3 * PAGE_SIZE).unwrap();
+    let mut expected: Vec<u8> = (0..PAGE_SIZE + 10).map(byte_at).collect();
+    expected.resize(3 * PAGE, 0);
+    assert_eq!(contents(&cache), expected);
+}
+
+#[test]
+fn holes_take_no_memory_and_are_found() {
+    let cache = PageCache::new(&frames(16 << 20), None, 0);
+    cache.write_at(b"x", 100 * PAGE_SIZE).unwrap();
+    assert_eq!((cache.pages(), cache.size()), (1, 100 * PAGE_SIZE + 1));
+    assert_eq!(cache.next_data(0), Some(100 * PAGE_SIZE));
+    assert_eq!(cache.next_hole(0), Some(0));
+    assert_eq!(cache.next_hole(100 * PAGE_SIZE), Some(100 * PAGE_SIZE + 1));
+    assert_eq!(cache.next_data(100 * PAGE_SIZE + 1), None);
+    cache.punch_hole(0, u64::MAX).unwrap();
+    assert_eq!((cache.next_data(0), cache.next_hole(100 * PAGE_SIZE + 1)), (None, None));
+}
+
+#[test]
+fn punched_holes_of_a_source_are_zero() {
+    let size = 6 * PAGE_SIZE;
+    let cache = sourced(16 << 20, size);
+    let mut expected: Vec<u8> = (0..size).map(byte_at).collect();
+    for range in [100..PAGE + 7, 3 * PAGE..5 * PAGE, 5 * PAGE + 1..5 * PAGE + 2] {
+        cache.punch_hole(range.start as u64, range.len() as u64).unwrap();
+        expected[range].fill(0);
+    }
+    assert_eq!(contents(&cache), expected);
+}
+
+#[test]
+fn clean_pages_make_room_when_memory_is_short() {
+    let frames = frames(2 << 20);
+    let size = 8 << 20;
+    let cache = PageCache::new(&frames, Some(Box::new(Pattern(size))), size);
+    cache.write_at(&[0; 10], 5000).unwrap();
+    let mut expected: Vec<u8> = (0..size).map(byte_at).collect();
+    expected[5000..5010].fill(0);
+    assert_eq!(contents(&cache), expected);
+    assert_eq!(contents(&cache), expected);
+}
+
+#[test]
+fn memory_runs_out_as_a_short_write() {
+    let cache = PageCache::new(&frames(2 << 20), None, 0);
+    assert_eq!(cache.write_at(&vec![1; 3 << 20], 0), Ok(2 << 20));
+    assert_eq!(cache.write_at(&[1], 3 << 20), Err(Errno::ENOMEM));
+    assert_eq!(cache.write_at(&[1], u64::MAX), Err(Errno::EFBIG));
+}
