@@ -20,6 +20,7 @@ mod pipe;
 mod place;
 mod poll;
 mod process;
+mod ptrace;
 mod readwrite;
 mod resource;
 mod signal;

@@ -29,6 +29,7 @@ mod job_control;
 mod pid_namespace;
 mod pidfd;
 mod process_source;
+mod ptrace;
 mod run;
 mod set;
 mod signal_source;
@@ -56,6 +57,9 @@ pub use id::{GroupId, NamespaceId, TaskId, Tid};
 pub use pid_namespace::PidNamespace;
 pub(crate) use pidfd::ProcessFile;
 pub use process_source::TaskSource;
+pub(crate) use ptrace::{
+    GENERAL_REGISTER_COUNT, Mode, PendingQueue, SyscallInfo, SyscallPhase, TraceOptions, Tracee, check_access,
+};
 pub use set::TaskSet;
 pub(crate) use signal_source::SignalSource;
 pub use start::{TaskConfig, TaskImage};
