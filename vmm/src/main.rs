@@ -8,6 +8,7 @@ mod cli;
 mod deadlock;
 mod failure;
 mod forward;
+mod jail;
 mod panic;
 mod sandbox;
 mod size;

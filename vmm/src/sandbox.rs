@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,6 +32,7 @@ use sentry::task::{ExitStatus, TaskSource};
 
 use crate::failure::Failure;
 use crate::forward::Forwarder;
+use crate::jail::Jail;
 use crate::terminal::TerminalGuard;
 
 /// What is run if no command is given.
@@ -78,9 +79,11 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
     let _terminal = TerminalGuard::new();
     let terminals = kernel.terminals();
     let (command, arguments) = image.command(description.command);
+    let jail = Jail::around(image.directory())?;
     let mounts = mount(&kernel, image, terminals)?;
     let console = find_console(&mounts, description.user);
     let descriptors = standard_streams(terminals, console)?;
+    jail.enter()?;
     let init = kernel
         .start_init(InitProgram {
             path: command,
@@ -172,6 +175,14 @@ impl Image {
         }
         let name = path.file_name().ok_or_else(|| anyhow!("image {shown}: has no name"))?;
         Ok(Self::Executable { file: file.into(), name: name.as_encoded_bytes().to_vec() })
+    }
+
+    /// The directory below which the image's files are; an executable is open already.
+    fn directory(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Directory(root) => Some(root.as_fd()),
+            Self::Executable { .. } => None,
+        }
     }
 
     /// The program to run and its arguments, its own name first.

@@ -25,16 +25,16 @@
 enum { ARENA_PAGES = 64, CALLERS = 3, NUMBERS = 472, NOBODY = 64321, MOST_DESCRIPTORS = 128 };
 
 // The arguments of a call, a letter each: f descriptor, p path, b buffer, w buffer of numbers, l length, i small
-// number, x flags, o offset, t timespec, v vector of buffers, m address of a mapping, s signal, d directory
+// number, x flags, k length of a mapping, o offset, t timespec, v vector of buffers, m address of a mapping, s signal, d directory
 // descriptor, q process, u user, c socket address, n message header, z size of a kernel structure, 0 nothing.
 // A call that is made inside only begins with '!'.
 static const char *const shapes[NUMBERS] = {
     [SYS_read] = "fbl", [SYS_write] = "fbl", [SYS_open] = "pxi", [SYS_close] = "f", [SYS_stat] = "pb",
-    [SYS_fstat] = "fb", [SYS_lstat] = "pb", [SYS_poll] = "wii", [SYS_lseek] = "foi", [SYS_mmap] = "mlxxfo",
-    [SYS_mprotect] = "mlx", [SYS_munmap] = "ml", [SYS_brk] = "!m", [SYS_rt_sigaction] = "sbbz", [SYS_rt_sigprocmask] = "ibbz",
+    [SYS_fstat] = "fb", [SYS_lstat] = "pb", [SYS_poll] = "wii", [SYS_lseek] = "foi", [SYS_mmap] = "mkxxfo",
+    [SYS_mprotect] = "mkx", [SYS_munmap] = "mk", [SYS_brk] = "!m", [SYS_rt_sigaction] = "sbbz", [SYS_rt_sigprocmask] = "ibbz",
     [SYS_ioctl] = "fxb", [SYS_pread64] = "fblo", [SYS_pwrite64] = "fblo", [SYS_readv] = "fvi", [SYS_writev] = "fvi",
-    [SYS_access] = "pi", [SYS_pipe] = "b", [SYS_select] = "ibbbt", [SYS_sched_yield] = "0", [SYS_mremap] = "mllxm",
-    [SYS_msync] = "mlx", [SYS_mincore] = "mlb", [SYS_madvise] = "mli", [SYS_dup] = "f", [SYS_dup2] = "ff",
+    [SYS_access] = "pi", [SYS_pipe] = "b", [SYS_select] = "ibbbt", [SYS_sched_yield] = "0", [SYS_mremap] = "mkkxm",
+    [SYS_msync] = "mkx", [SYS_mincore] = "mlb", [SYS_madvise] = "mki", [SYS_dup] = "f", [SYS_dup2] = "ff",
     [SYS_pause] = "!0", [SYS_nanosleep] = "tb", [SYS_getitimer] = "ib", [SYS_alarm] = "!i", [SYS_setitimer] = "!iwb",
     [SYS_getpid] = "0", [SYS_sendfile] = "ffbl", [SYS_socket] = "!iii", [SYS_connect] = "fci", [SYS_accept] = "fbb",
     [SYS_sendto] = "fblxci", [SYS_recvfrom] = "fblxbb", [SYS_sendmsg] = "fnx", [SYS_recvmsg] = "fnx", [SYS_shutdown] = "fi",
@@ -50,7 +50,7 @@ static const char *const shapes[NUMBERS] = {
     [SYS_capget] = "bb", [SYS_rt_sigpending] = "bz", [SYS_rt_sigtimedwait] = "bbtz", [SYS_rt_sigqueueinfo] = "!qsb",
     [SYS_rt_sigsuspend] = "bz", [SYS_sigaltstack] = "bb", [SYS_utime] = "pb", [SYS_mknod] = "pii", [SYS_personality] = "!x",
     [SYS_statfs] = "pb", [SYS_fstatfs] = "fb", [SYS_getpriority] = "iq", [SYS_sched_getparam] = "qb",
-    [SYS_sched_setscheduler] = "!qib", [SYS_mlock] = "ml", [SYS_munlock] = "ml", [SYS_mlockall] = "!x", [SYS_pivot_root] = "!pp",
+    [SYS_sched_setscheduler] = "!qib", [SYS_mlock] = "mk", [SYS_munlock] = "mk", [SYS_mlockall] = "!x", [SYS_pivot_root] = "!pp",
     [SYS_prctl] = "!ibbbb", [SYS_arch_prctl] = "!xb", [SYS_setrlimit] = "!ib", [SYS_chroot] = "!p", [SYS_mount] = "!pppxb",
     [SYS_umount2] = "!px", [SYS_gettid] = "0", [SYS_readahead] = "fol", [SYS_setxattr] = "ppblx", [SYS_lsetxattr] = "ppblx",
     [SYS_fsetxattr] = "fpblx", [SYS_getxattr] = "ppbl", [SYS_fgetxattr] = "fpbl", [SYS_listxattr] = "pbl",
@@ -74,7 +74,7 @@ static const char *const shapes[NUMBERS] = {
     [SYS_recvmmsg] = "fnixt", [SYS_prlimit64] = "!qibb", [SYS_name_to_handle_at] = "dpbbx", [SYS_sendmmsg] = "fnix",
     [SYS_setns] = "!fx", [SYS_getcpu] = "bbb", [SYS_process_vm_readv] = "!qvivix", [SYS_process_vm_writev] = "!qvivix",
     [SYS_kcmp] = "qqiii", [SYS_renameat2] = "dpdpx", [SYS_getrandom] = "blx", [SYS_memfd_create] = "px", [SYS_execveat] = "!dpwwx",
-    [SYS_mlock2] = "mlx", [SYS_membarrier] = "ixi", [SYS_copy_file_range] = "fbfblx", [SYS_preadv2] = "fviox",
+    [SYS_mlock2] = "mkx", [SYS_membarrier] = "ixi", [SYS_copy_file_range] = "fbfblx", [SYS_preadv2] = "fviox",
     [SYS_pwritev2] = "fviox", [SYS_statx] = "dpxxb", [SYS_rseq] = "!blxi", [424] = "!fsbx", [SYS_pidfd_open] = "qx",
     [SYS_clone3] = "!wz", [SYS_close_range] = "!iix", [SYS_openat2] = "dpwz", [SYS_pidfd_getfd] = "!ffx", [SYS_faccessat2] = "dpix",
     [SYS_process_madvise] = "!fviix", [SYS_epoll_pwait2] = "fbitbz",
@@ -139,6 +139,7 @@ static long argument(uint64_t *state, char shape) {
     case 'b': return address(state);
     case 'w': fill_numbers(state, room, 12); return (long)room;
     case 'l': return random % 4 ? (long)(random / 4 % 10000) : edge_number(state);
+    case 'k': return (1 + random % 4) * PAGE;
     case 'o': return random % 2 ? (long)(random / 2 % 100000) : edge_number(state);
     case 'i': return random % 4 ? (long)(random / 4 % 24) : edge_number(state);
     case 'x': return random % 4 ? 1L << (random / 4 % 32) : (long)(random & random >> 20);
@@ -165,6 +166,13 @@ static long argument(uint64_t *state, char shape) {
   }
 }
 
+// Calls that end or cripple the caller, so that there would be less to see.
+static int is_rare(int number) {
+  static const int rare[] = {SYS_exit, SYS_exit_group, SYS_execve, SYS_execveat, SYS_pause, SYS_rt_sigaction, SYS_rt_sigsuspend, SYS_rt_sigprocmask, SYS_close_range, SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo, SYS_setrlimit, SYS_prlimit64, SYS_munmap, SYS_mremap, SYS_brk, SYS_rt_sigreturn, SYS_prctl, 424};
+  for (size_t i = 0; i < COUNT(rare); i++) if (rare[i] == number) return 1;
+  return 0;
+}
+
 static void call_once(uint64_t *state) {
   int number = only_call;
   if (number < 0 || next(state) % 4 == 0) number = next(state) % (is_inside ? NUMBERS + 40 : NUMBERS);
@@ -173,9 +181,7 @@ static void call_once(uint64_t *state) {
     if (!is_inside) return;
     shape = shape == NULL ? "bbbbbb" : shape + 1;
   }
-  // Calls that end or block the caller are rare, so that there is something to see.
-  int is_end = number == SYS_exit || number == SYS_exit_group || number == SYS_execve || number == SYS_execveat || number == SYS_pause;
-  if (is_end && next(state) % 50 != 0) return;
+  if (is_rare(number) && next(state) % 50 != 0) return;
   long arguments[6] = {0};
   for (int i = 0; i < 6 && shape[i] != 0; i++) arguments[i] = argument(state, shape[i]);
   // The processor's own registers must stay as the C library needs them for the calls that follow.
@@ -272,8 +278,7 @@ static void child(uint64_t seed, int is_privileged) {
   limit(RLIMIT_FSIZE, 1 << 20);
   limit(RLIMIT_AS, 512 << 20);
   limit(RLIMIT_NPROC, is_inside ? 60 : 1000);
-  static const int fatal[] = {SIGALRM, SIGXFSZ, SIGPIPE, SIGXCPU, SIGUSR1, SIGUSR2, SIGIO, SIGHUP, SIGVTALRM, SIGPROF};
-  for (size_t i = 0; i < COUNT(fatal); i++) handle(fatal[i], ignore, 0);
+  for (int number = 1; number <= SIGRTMAX; number++) sigaction(number, &(struct sigaction){.sa_sigaction = ignore, .sa_flags = SA_SIGINFO}, NULL);
   handle(SIGSEGV, on_fault, SA_NODEFER);
   handle(SIGBUS, on_fault, SA_NODEFER);
   int sink = open("/dev/null", O_RDWR); // What is written to the standard streams is noise.
@@ -327,12 +332,11 @@ int main(int argc, char **argv) {
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) child(child_seed, is_privileged);
-    sleep_ms(lifetime_ms + next(&child_seed) % 50);
-    kill(pid, SIGKILL);
-    long long start = now_ms();
+    long long end = now_ms() + lifetime_ms + next(&child_seed) % 50;
     while (waitpid(pid, NULL, WNOHANG | __WALL) == 0) {
-      CHECK_CASE(now_ms() - start < 10000, "child %d (seed %llu) outlives SIGKILL", i, (unsigned long long)seed);
       sleep_ms(2);
+      if (now_ms() >= end) kill(pid, SIGKILL);
+      CHECK_CASE(now_ms() - end < 10000, "child %d (seed %llu) outlives SIGKILL", i, (unsigned long long)seed);
     }
     kill_the_rest(is_privileged);
   }
