@@ -24,7 +24,8 @@ fn describe(panic: &PanicHookInfo<'_>) -> String {
     let place = panic.location().map_or_else(|| "an unknown place".into(), ToString::to_string);
     let payload = panic.payload();
     let text = payload.downcast_ref::<&str>().copied();
-    let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    let message =
+        text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     let message = message.replace('\n', " ");
     format!(
         "vmm: a defect of vmm ended the sandbox: {message} (thread {:?} at {place}); please report this line",

@@ -25,9 +25,9 @@
 enum { ARENA_PAGES = 64, CALLERS = 3, NUMBERS = 472, NOBODY = 64321, MOST_DESCRIPTORS = 128 };
 
 // The arguments of a call, a letter each: f descriptor, p path, b buffer, w buffer of numbers, l length, i small
-// number, x flags, k length of a mapping, o offset, t timespec, v vector of buffers, m address of a mapping, s signal, d directory
-// descriptor, q process, u user, c socket address, n message header, z size of a kernel structure, 0 nothing.
-// A call that is made inside only begins with '!'.
+// number, x flags, k length of a mapping, o offset, t timespec, v vector of buffers, m address of a mapping, s signal,
+// d directory descriptor, q process, u user, c socket address, n message header, z size of a kernel structure,
+// 0 nothing. A call that is made inside only begins with '!'.
 static const char *const shapes[NUMBERS] = {
     [SYS_read] = "fbl", [SYS_write] = "fbl", [SYS_open] = "pxi", [SYS_close] = "f", [SYS_stat] = "pb",
     [SYS_fstat] = "fb", [SYS_lstat] = "pb", [SYS_poll] = "wii", [SYS_lseek] = "foi", [SYS_mmap] = "mkxxfo",
@@ -89,6 +89,7 @@ static const char *const paths[] = {
 static unsigned char *arena;
 static char *long_path;
 static int is_inside;
+static int is_hunt; // With arguments: what changes the mounts that all share is called, too.
 static int only_call = -1;
 static volatile int ends_now;
 
@@ -181,13 +182,13 @@ static void call_once(uint64_t *state) {
     if (!is_inside) return;
     shape = shape == NULL ? "bbbbbb" : shape + 1;
   }
+  if (!is_hunt && (number == SYS_mount || number == SYS_umount2 || number == SYS_pivot_root)) return;
   if (is_rare(number) && next(state) % 50 != 0) return;
   long arguments[6] = {0};
   for (int i = 0; i < 6 && shape[i] != 0; i++) arguments[i] = argument(state, shape[i]);
   // The processor's own registers must stay as the C library needs them for the calls that follow.
   if (number == SYS_arch_prctl && (arguments[0] == 0x1002 || arguments[0] == 0x1001)) return;
   if (number == SYS_kill && arguments[0] <= 1) return;
-  // On Linux only what the arena holds is unmapped; inside, a program that tears itself apart is welcome.
   int is_fork = number == SYS_fork || number == SYS_clone || number == SYS_clone3 || number == SYS_vfork;
   if (number == SYS_vfork) number = SYS_fork;
   if (syscall(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]) == 0 && is_fork) syscall(SYS_exit, 0);
@@ -314,6 +315,7 @@ int main(int argc, char **argv) {
   uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
   int children = argc > 2 ? atoi(argv[2]) : 12;
   int lifetime_ms = argc > 3 ? atoi(argv[3]) : 150;
+  is_hunt = argc > 1;
   if (argc > 4) only_call = atoi(argv[4]);
   enter_scratch();
   OK(chmod(".", 0777));
@@ -328,7 +330,7 @@ int main(int argc, char **argv) {
   for (int i = 0; i < children; i++) {
     int is_privileged = is_inside && i % 2;
     uint64_t child_seed = seed * 1000003 + i;
-    if (argc > 1) fprintf(stderr, "child %d%s\n", i, is_privileged ? " privileged" : "");
+    if (is_hunt) fprintf(stderr, "child %d%s\n", i, is_privileged ? " privileged" : "");
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) child(child_seed, is_privileged);
@@ -340,6 +342,7 @@ int main(int argc, char **argv) {
     }
     kill_the_rest(is_privileged);
   }
+  if (is_hunt) return 0;
   // The place still works.
   OK(chdir(check_scratch));
   OK(chmod(".", 0755));
