@@ -48,5 +48,6 @@ mod template;
 mod vcpu;
 
 pub use error::Error;
+pub use ioctl::RUNNING_REQUESTS;
 pub use platform::{Config, KvmPlatform};
 pub use probe::Outcome;

@@ -1,5 +1,8 @@
 //! Calls to the host that are nobody's in particular.
 
+use rustix::process::Pid;
+use rustix::thread::CpuSet;
+
 /// Fills `buffer` with the host's random bytes (`man 2 getrandom`).
 pub fn fill_random(buffer: &mut [u8]) {
     let mut filled = 0;
@@ -30,4 +33,72 @@ pub fn membarrier() -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The host's CPUs that the guest's are: guest CPU N is the Nth that this process may run on, 64 at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostCpus(Vec<usize>);
+
+impl HostCpus {
+    /// The CPUs that the calling thread may run on now.
+    pub fn of_this_thread() -> Self {
+        let set = rustix::thread::sched_getaffinity(None);
+        let mut cpus: Vec<usize> = match set {
+            Ok(set) => (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).take(64).collect(),
+            Err(_) => Vec::new(),
+        };
+        if cpus.is_empty() {
+            cpus.push(0);
+        }
+        Self(cpus)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the guest's numbers are the host's.
+    pub fn is_identity(&self) -> bool {
+        self.0.iter().enumerate().all(|(guest, host)| guest == *host)
+    }
+
+    /// The guest's number of the CPU that the calling thread is on.
+    pub fn current(&self) -> usize {
+        let host = rustix::thread::sched_getcpu();
+        self.0.iter().position(|cpu| *cpu == host).unwrap_or(0)
+    }
+
+    /// Keeps the host thread `thread_id` on the CPUs whose guest numbers are the set bits of `guest_cpus`.
+    ///
+    /// # Errors
+    /// The host's: the thread is gone, or the CPUs are.
+    pub fn confine(&self, thread_id: i32, guest_cpus: u64) -> std::io::Result<()> {
+        let mut set = CpuSet::new();
+        for (guest, host) in self.0.iter().enumerate() {
+            if guest_cpus >> guest & 1 == 1 {
+                set.set(*host);
+            }
+        }
+        rustix::thread::sched_setaffinity(Pid::from_raw(thread_id), &set)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_confined_thread_runs_where_it_is_told() {
+        std::thread::spawn(|| {
+            let cpus = HostCpus::of_this_thread();
+            let last = cpus.count() - 1;
+            cpus.confine(0, 1 << last).unwrap();
+            assert_eq!(cpus.current(), last);
+            assert_eq!(HostCpus::of_this_thread().count(), 1);
+        })
+        .join()
+        .unwrap();
+    }
 }

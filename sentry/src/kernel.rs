@@ -8,8 +8,10 @@ use syscalls::Sysno;
 
 use crate::Errno;
 use crate::cred::Credentials;
+use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
+use crate::host::HostCpus;
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryManager, Protection};
@@ -18,7 +20,7 @@ use crate::net::unix::AbstractNames;
 use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
-use crate::task::{CpuSet, ExitStatus, Task, TaskConfig, TaskImage, TaskSet};
+use crate::task::{CpuSet, ExitStatus, Task, TaskConfig, TaskGroups, TaskImage, TaskSet};
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{Timekeeper, TimerQueue};
 use crate::wait::WaitQueue;
@@ -37,8 +39,8 @@ pub struct KernelConfig {
     pub platform: Arc<dyn Platform>,
     /// The guest's frames.
     pub frames: Arc<FrameAllocator>,
-    /// CPUs that the guest is told of.
-    pub cpu_count: usize,
+    /// The host's CPUs that the guest gets.
+    pub cpus: HostCpus,
     /// The host name.
     pub host_name: Vec<u8>,
     /// Where system calls are written to, if anywhere.
@@ -130,8 +132,9 @@ pub struct Kernel {
     vdso: Arc<[Frame]>,
     uts_namespace: Arc<UtsNamespace>,
     abstract_names: Arc<AbstractNames>,
+    terminals: Arc<ControllingTerminals>,
     empty_memory: Arc<MemoryManager>,
-    cpu_count: usize,
+    cpus: HostCpus,
     cpu_features: CpuFeatures,
     /// A signal was sent to somebody: those who wait for signalfds look again. They are few.
     signal_arrivals: WaitQueue,
@@ -147,11 +150,11 @@ impl Kernel {
     /// # Errors
     /// Guest memory is too small even for the kernel's own pages.
     pub fn new(config: KernelConfig) -> Result<Arc<Self>, KernelError> {
-        let KernelConfig { platform, frames, cpu_count, host_name, tracer } = config;
+        let KernelConfig { platform, frames, cpus, host_name, tracer } = config;
         let timekeeper = Arc::new(Timekeeper::default());
-        let vdso = make_vdso(&platform, &frames, &timekeeper).map_err(KernelError::Vdso)?;
+        let vdso = make_vdso(&platform, &frames, &timekeeper, &cpus).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
-        Ok(Arc::new(Self {
+        let kernel = Arc::new(Self {
             cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),
             platform,
             frames,
@@ -163,13 +166,16 @@ impl Kernel {
             vdso,
             uts_namespace: UtsNamespace::new(&host_name),
             abstract_names: Arc::default(),
+            terminals: Arc::default(),
             empty_memory,
-            cpu_count: cpu_count.clamp(1, 64),
+            cpus,
             signal_arrivals: WaitQueue::default(),
             boot_time: Instant::now(),
             tracer,
             missing_syscalls: Default::default(),
-        }))
+        });
+        kernel.terminals.set_process_groups(TaskGroups::new(&kernel));
+        Ok(kernel)
     }
 
     /// The machine.
@@ -204,7 +210,12 @@ impl Kernel {
 
     /// CPUs that the guest is told of.
     pub fn cpu_count(&self) -> usize {
-        self.cpu_count
+        self.cpus.count()
+    }
+
+    /// The host's CPUs that the guest's are.
+    pub fn cpus(&self) -> &HostCpus {
+        &self.cpus
     }
 
     /// What the processors offer.
@@ -230,6 +241,11 @@ impl Kernel {
     /// The UTS namespace of the first task.
     pub fn uts_namespace(&self) -> &Arc<UtsNamespace> {
         &self.uts_namespace
+    }
+
+    /// Which terminal controls which session.
+    pub fn terminals(&self) -> &Arc<ControllingTerminals> {
+        &self.terminals
     }
 
     /// The unix sockets that are bound outside the file system.
@@ -347,7 +363,7 @@ impl Kernel {
             niceness: 0,
             uts_namespace: self.uts_namespace.clone(),
             scheduling_policy: 0,
-            allowed_cpus: CpuSet::first(self.cpu_count),
+            allowed_cpus: CpuSet::first(self.cpus.count()),
             user_counters,
             clear_child_tid: 0,
             vfork: None,
@@ -378,10 +394,11 @@ fn make_vdso(
     platform: &Arc<dyn Platform>,
     frames: &Arc<FrameAllocator>,
     timekeeper: &Timekeeper,
+    cpus: &HostCpus,
 ) -> Result<Arc<[Frame]>, Errno> {
     let vvar = frames.allocate()?;
     let page = VvarPage::new(platform.memory().clone(), vvar.address()).map_err(|_| Errno::ENOMEM)?;
-    timekeeper.publish(page);
+    timekeeper.publish(page, if cpus.is_identity() { cpus.count() } else { 0 });
     let code = frames.allocate()?;
     code.slice().copy_from(vdso_image().as_slice());
     Ok([vvar, code].into())

@@ -6,6 +6,7 @@
 mod cli;
 mod failure;
 mod forward;
+mod jail;
 mod sandbox;
 mod size;
 mod terminal;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,12 +14,15 @@ use sentry::fs::boot::{RootImage, mount_root};
 use sentry::fs::dev::TerminalDevices;
 use sentry::fs::host_stdio::{HostFile, HostNotifier};
 use sentry::fs::proc::ProcFileSystem;
+use sentry::fs::pts::PtsFileSystem;
 use sentry::fs::sys::SysFileSystem;
 use sentry::fs::terminal::ControllingTerminals;
 use sentry::fs::tmpfs::MemoryResources;
 use sentry::fs::{
-    Dentry, DescriptorTable, FileDescription, FileKind, Mount, MountFlags, MountNamespace, OpenFlags,
+    AttributeChanges, Dentry, DescriptorTable, FileDescription, FileKind, FsContext, Mount, MountFlags,
+    MountNamespace, OpenFlags, Resolver, Viewer,
 };
+use sentry::host::HostCpus;
 use sentry::kernel::{InitProgram, Kernel, KernelConfig};
 use sentry::limits::Limits;
 use sentry::memory::FrameAllocator;
@@ -29,6 +32,7 @@ use sentry::task::{ExitStatus, TaskSource};
 
 use crate::failure::Failure;
 use crate::forward::Forwarder;
+use crate::jail::Jail;
 use crate::terminal::TerminalGuard;
 
 /// What is run if no command is given.
@@ -60,6 +64,9 @@ pub(crate) struct User {
     pub(crate) gid: u32,
 }
 
+/// The session of the guest's first process, and its process group.
+pub(crate) const FIRST_SESSION: i32 = 1;
+
 /// Builds the sandbox, runs it, and returns the status to exit with.
 ///
 /// # Errors
@@ -70,10 +77,13 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
     let image = Image::open(&description.image)?;
     let kernel = make_kernel(&description)?;
     let _terminal = TerminalGuard::new();
-    let terminals = Arc::<ControllingTerminals>::default();
-    let descriptors = standard_streams(&terminals)?;
+    let terminals = kernel.terminals();
     let (command, arguments) = image.command(description.command);
-    let mounts = mount(&kernel, image, &terminals)?;
+    let jail = Jail::around(image.directory())?;
+    let mounts = mount(&kernel, image, terminals)?;
+    let console = find_console(&mounts, description.user);
+    let descriptors = standard_streams(terminals, console)?;
+    jail.enter()?;
     let init = kernel
         .start_init(InitProgram {
             path: command,
@@ -86,7 +96,7 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
             limits: Limits::default(),
         })
         .map_err(Failure::of_program)?;
-    signals.start(init.thread_group().clone())?;
+    signals.start(kernel.clone(), init.thread_group().clone())?;
     let status: ExitStatus = kernel.wait_for_init(&init);
     Ok(status.shell_status())
 }
@@ -121,9 +131,9 @@ fn make_kernel(description: &Description) -> anyhow::Result<Arc<Kernel>> {
     let platform: Arc<dyn Platform> = KvmPlatform::new(Config { memory_bytes, ..Config::default() })?;
     let frames = FrameAllocator::new(&platform, memory_bytes);
     let tracer = description.traces_system_calls.then(|| Tracer::new(Box::new(std::io::stderr())));
-    let cpu_count = std::thread::available_parallelism().map_or(1, usize::from);
+    let cpus = HostCpus::of_this_thread();
     let host_name = description.host_name.clone();
-    Ok(Kernel::new(KernelConfig { platform, frames, cpu_count, host_name, tracer })?)
+    Ok(Kernel::new(KernelConfig { platform, frames, cpus, host_name, tracer })?)
 }
 
 fn host_memory_bytes() -> u64 {
@@ -165,6 +175,14 @@ impl Image {
         }
         let name = path.file_name().ok_or_else(|| anyhow!("image {shown}: has no name"))?;
         Ok(Self::Executable { file: file.into(), name: name.as_encoded_bytes().to_vec() })
+    }
+
+    /// The directory below which the image's files are; an executable is open already.
+    fn directory(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Directory(root) => Some(root.as_fd()),
+            Self::Executable { .. } => None,
+        }
     }
 
     /// The program to run and its arguments, its own name first.
@@ -212,18 +230,38 @@ fn mount(
     let sys = SysFileSystem::new(kernel.cpu_count());
     let sys_root = Dentry::new_root(sys.root());
     let sys = Mount::new(sys, sys_root, "sysfs", quiet | MountFlags::READ_ONLY);
-    mount_root(&resources, image.into_root(), &[("/proc", proc), ("/sys", sys)])
+    let pts = PtsFileSystem::new(terminals.clone());
+    let pts_root = Dentry::new_root(pts.root());
+    let pts = Mount::new(pts, pts_root, "devpts", MountFlags::NO_SUID | MountFlags::NO_EXEC);
+    mount_root(&resources, image.into_root(), &[("/proc", proc), ("/sys", sys), ("/dev/pts", pts)])
         .map_err(|error| anyhow!("the image cannot be mounted: {error}"))
 }
 
-/// The caller's standard streams as the guest's descriptors 0, 1 and 2. A closed one stays closed.
-fn standard_streams(terminals: &Arc<ControllingTerminals>) -> anyhow::Result<Arc<DescriptorTable>> {
+/// /dev/console, given to `user`: what the caller's terminal is to the guest. `None` if the image has something else there.
+fn find_console(mounts: &Arc<MountNamespace>, user: User) -> Option<sentry::fs::Path> {
+    let (view, viewer) = (FsContext::new(mounts.clone()).view(), Viewer::kernel());
+    let console = Resolver::new(&view, &viewer).resolve(&view.root, b"/dev/console", false).ok()?;
+    let owner = AttributeChanges { uid: Some(user.uid), ..AttributeChanges::default() };
+    console.inode().set_attributes(&owner).ok()?;
+    (console.kind() == FileKind::CharacterDevice).then_some(console)
+}
+
+/// The caller's standard streams as the guest's descriptors 0, 1 and 2; terminals are at `console`. A closed one
+/// stays closed.
+fn standard_streams(
+    terminals: &Arc<ControllingTerminals>,
+    console: Option<sentry::fs::Path>,
+) -> anyhow::Result<Arc<DescriptorTable>> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     let notifier = HostNotifier::new();
     let table = DescriptorTable::new();
     let open: Vec<_> = streams.into_iter().filter(|stream| rustix::io::fcntl_getfd(stream).is_ok()).collect();
     let files = HostFile::standard_streams(&open, &notifier, terminals).context("standard streams")?;
+    // The first process leads the first session, which the terminal controls if there is one.
+    if let Some(terminal) = files.iter().find(|file| file.is_terminal()) {
+        terminal.control_session(FIRST_SESSION, FIRST_SESSION).context("the controlling terminal")?;
+    }
     let mut files = files.into_iter();
     for (number, stream) in streams.into_iter().enumerate() {
         if rustix::io::fcntl_getfd(stream).is_err() {
@@ -232,7 +270,11 @@ fn standard_streams(terminals: &Arc<ControllingTerminals>) -> anyhow::Result<Arc
         let Some(file) = files.next() else { break };
         let access = rustix::fs::fcntl_getfl(stream).context("standard streams")?;
         let flags = OpenFlags::from_bits_truncate(access.bits() & (libc::O_ACCMODE | libc::O_APPEND) as u32);
-        let description = FileDescription::new(file, None, flags);
+        let path = console.clone().filter(|_| file.is_terminal());
+        if let Some(path) = &path {
+            file.set_node(path.inode().clone());
+        }
+        let description = FileDescription::new(file, path, flags);
         table.install_at(description, number as i32, false, 3).context("standard streams")?;
     }
     Ok(table)

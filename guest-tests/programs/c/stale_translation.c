@@ -42,6 +42,7 @@ static void *accessor(void *argument) {
 
 // Waits until the other thread has made some accesses after now.
 static void let_it_run(void) {
+  __sync_synchronize(); // What the caller stored is seen by the accesses that are counted.
   long from = accesses;
   long long deadline = now_ms() + 10000;
   while (accesses < from + 3) {

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
-use super::signalfd::PendingSignals;
 use super::locks::LockOwner;
 use super::path::Path;
+use super::signalfd::PendingSignals;
 use super::{FileKind, Inode, Metadata};
 use crate::Errno;
 use crate::cred::Credentials;

@@ -32,6 +32,7 @@ mod permission;
 pub mod pipe;
 pub mod proc;
 mod pseudo;
+pub mod pts;
 mod resolve;
 pub mod signalfd;
 pub mod special;

@@ -233,12 +233,15 @@ mod tests {
     }
 
     #[test]
-    fn an_expiration_wakes_who_waits() {
-        let file = TimerFile::new(1, Arc::new(Clock::default()), &Arc::default());
+    fn an_expiration_wakes_who_waits_once_the_clock_shows_it() {
+        let clock = Arc::new(Clock::default());
+        let file = TimerFile::new(1, clock.clone(), &Arc::default());
         let waiter = Arc::new(crate::wait::Waiter::default());
         let _registration = file.wait_queue().unwrap().register(Events::IN, waiter.clone());
         let value = Duration::from_millis(1);
         file.set(TimerSetting { interval: Duration::ZERO, value }, false, 0).unwrap();
+        assert!(!waiter.sleep(Some(Instant::now() + 5 * value)), "the clock still shows zero");
+        *clock.0.lock() = value;
         assert!(waiter.sleep(Some(Instant::now() + seconds(10))));
     }
 

@@ -1,8 +1,8 @@
 //! Priority-inheriting locks (`man 2 futex`, "Priority-inheritance futexes").
 //!
 //! The word holds its owner's thread number. Who waits sets FUTEX_WAITERS, so that the owner's unlock asks
-//! the kernel, and the kernel hands the lock to the first in the queue: whoever is woken owns it. Priorities themselves
-//! are the host's business and are not inherited.
+//! the kernel, and the kernel hands the lock to the first in the queue: whoever is woken owns it. Priorities
+//! themselves are the host's business and are not inherited.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use super::table::{Bucket, FutexTable, FutexWaiter, FutexWord, Queue};
 use crate::Errno;
 use crate::wait::Waiter;
 
-/// How often a word that changes under our hands is tried again: who rewrites it without end does so to its own harm.
+/// How often a word that changes under our hands is tried again: who rewrites it without end does so to its
+/// own harm.
 const ATTEMPTS: usize = 1000;
 
 /// What became of an attempt to lock.
@@ -57,7 +58,8 @@ impl<K: Eq + Hash + Clone> FutexTable<K> {
     /// `exists` says whether a thread does.
     ///
     /// # Errors
-    /// EDEADLK: `own` holds it already. ESRCH: its owner does not exist. EAGAIN: it is held, and this is an attempt; or its word does not stand still. EFAULT.
+    /// EDEADLK: `own` holds it already. ESRCH: its owner does not exist. EAGAIN: it is held, and this is an
+    /// attempt; or its word does not stand still. EFAULT.
     pub fn lock_pi(
         &self,
         key: K,
@@ -118,7 +120,8 @@ impl<K: Eq + Hash + Clone> FutexTable<K> {
         Err(Errno::EAGAIN)
     }
 
-    /// Hands the locks that thread `own` holds while it ends to those who wait for them, marked FUTEX_OWNER_DIED.
+    /// Hands the locks that thread `own` holds while it ends to those who wait for them, marked
+    /// FUTEX_OWNER_DIED.
     pub fn release_pi_locks(&self, own: u32) {
         if self.pi_waiters.load(Ordering::SeqCst) == 0 {
             return;
@@ -170,8 +173,8 @@ fn pi_waiter_count<K: Eq + Hash>(bucket: &Bucket<K>, key: &K) -> usize {
         .map_or(0, |queue| queue.sleepers.iter().filter(|sleeper| sleeper.pi.is_some()).count())
 }
 
-/// Sets the word, whose value is `value`, to its next owner's number and `flags`, or frees it. Returns false if the
-/// word has changed meanwhile.
+/// Sets the word, whose value is `value`, to its next owner's number and `flags`, or frees it. Returns false
+/// if the word has changed meanwhile.
 fn hand_over<K: Eq + Hash>(
     bucket: &mut Bucket<K>,
     key: &K,

@@ -1,8 +1,8 @@
-//! Robust lists (`man 2 get_robust_list`): the locks that a thread holds, listed in user memory, so that its end can
-//! be told to those who wait for them.
+//! Robust lists (`man 2 get_robust_list`): the locks that a thread holds, listed in user memory, so that its
+//! end can be told to those who wait for them.
 //!
-//! The list is the program's: it may be torn, endless, or name memory that is no lock of the thread's. So the walk
-//! is bounded, stops at the first thing that cannot be read, and changes only words that hold the
+//! The list is the program's: it may be torn, endless, or name memory that is no lock of the thread's. So the
+//! walk is bounded, stops at the first thing that cannot be read, and changes only words that hold the
 //! thread's number.
 
 use linux_raw_sys::general::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, ROBUST_LIST_LIMIT};
@@ -11,7 +11,8 @@ use super::table::FutexWord;
 use crate::Errno;
 use crate::platform::VirtualAddress;
 
-/// How often a word that changes under our hands is tried again: who rewrites it without end does so to its own harm.
+/// How often a word that changes under our hands is tried again: who rewrites it without end does so to its
+/// own harm.
 const ATTEMPTS: usize = 1000;
 /// Size of `struct robust_list_head`: the length that set_robust_list(2) demands.
 pub const ROBUST_LIST_HEAD_BYTES: u64 = 24;
@@ -57,8 +58,8 @@ pub fn release_robust_locks(memory: &impl RobustMemory, head: VirtualAddress, ow
     Ok(())
 }
 
-/// Marks one lock as its dead owner's, if it is, and wakes one who waits for it. A PI lock is handed over otherwise
-/// ([`FutexTable::release_pi_locks`](super::FutexTable::release_pi_locks)).
+/// Marks one lock as its dead owner's, if it is, and wakes one who waits for it. A PI lock is handed over
+/// otherwise ([`FutexTable::release_pi_locks`](super::FutexTable::release_pi_locks)).
 fn release(
     memory: &impl RobustMemory,
     address: VirtualAddress,

@@ -217,8 +217,8 @@ impl<K: Eq + Hash + Clone> FutexTable<K> {
         Ok((woken, count))
     }
 
-    /// Changes the word at `second` with `operation`, wakes at most `first_count` of those at `first`, and, if the
-    /// operation says so, at most `second_count` of those at `second` (FUTEX_WAKE_OP).
+    /// Changes the word at `second` with `operation`, wakes at most `first_count` of those at `first`, and,
+    /// if the operation says so, at most `second_count` of those at `second` (FUTEX_WAKE_OP).
     ///
     /// # Errors
     /// The operation's.
@@ -237,8 +237,8 @@ impl<K: Eq + Hash + Clone> FutexTable<K> {
         Ok(woken)
     }
 
-    /// Takes a sleeper that gives up from its queue; returns false if it has been woken. It may be moved to another
-    /// queue meanwhile.
+    /// Takes a sleeper that gives up from its queue; returns false if it has been woken. It may be moved to
+    /// another queue meanwhile.
     fn remove(&self, sleeper: &Arc<Sleeper<K>>) -> bool {
         loop {
             let Some(key) = sleeper.key.lock().clone() else { return false };

@@ -137,6 +137,11 @@ impl FrameAllocator {
         self.limit_frames.saturating_sub(self.state.lock().used_frames)
     }
 
+    /// Frames left, if the pages of host files were given up.
+    pub(super) fn available_frames(&self) -> u64 {
+        self.free_frames() + self.cached_frames.load(Ordering::Relaxed).max(0) as u64
+    }
+
     /// Up to `max_frames` zeroed frames in a row, each with one reference, which the caller owns. For 512 or
     /// more a whole chunk is preferred.
     ///

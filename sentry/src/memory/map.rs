@@ -18,6 +18,8 @@ const EAGER_PAGES: u64 = 64;
 /// Private writable mappings of files up to this size are copied at once.
 const EAGER_COPY_PAGES: u64 = 16;
 
+/// A mapping is refused if not even this part of all memory is left for it.
+const BEGINNING: u64 = 32;
 /// No file is larger (Linux's `MAX_LFS_FILESIZE`).
 const MAX_FILE_BYTES: u64 = i64::MAX as u64;
 
@@ -305,14 +307,20 @@ impl Edit<'_> {
         if is_within && mappings.has_room(pages.clone(), 1) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
-    /// Refuses what can never be in memory (Linux's heuristic overcommit).
+    /// Refuses what can never be in memory, as Linux's heuristic overcommit does, and what there is hardly a beginning
+    /// for: better an error now than a fault that kills.
     pub(super) fn check_commit(&self, mapping: &Mapping) -> Result<(), Errno> {
         let is_charged = match &mapping.contents {
             Contents::Cache { attachment, file: None, .. } => !attachment.cache().has_source(),
             _ => mapping.is_private_writable(),
         };
-        let is_reserved = !mapping.flags.contains(MappingFlags::NO_RESERVE);
-        if is_charged && is_reserved && mapping.len() > self.manager.frames().limit_frames() {
+        if !is_charged || mapping.flags.contains(MappingFlags::NO_RESERVE) {
+            return Ok(());
+        }
+        let frames = self.manager.frames();
+        let limit = frames.limit_frames();
+        let beginning = mapping.len().min(limit / BEGINNING);
+        if mapping.len() > limit || frames.available_frames() < beginning {
             return Err(Errno::ENOMEM);
         }
         Ok(())

@@ -54,12 +54,11 @@ impl Mappings {
     }
 
     /// The mappings that share pages with `pages`.
-    pub(super) fn overlapping(&self, pages: Range<u64>) -> impl Iterator<Item = &Mapping> {
+    pub(super) fn overlapping(&self, pages: Range<u64>) -> impl DoubleEndedIterator<Item = &Mapping> {
         let first = self.find(pages.start).map_or(pages.start, |mapping| mapping.pages.start);
-        self.by_start
-            .range(first..pages.end.max(first))
-            .map(|(_, mapping)| mapping)
-            .filter(move |mapping| mapping.pages.start < pages.end)
+        // An empty range overlaps nothing, not even the mapping that it lies in.
+        let last = if pages.is_empty() { first } else { pages.end };
+        self.by_start.range(first..last).map(|(_, mapping)| mapping)
     }
 
     /// Whether every page of `pages` is mapped.

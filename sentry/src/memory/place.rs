@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::mapping::MappingFlags;
+use super::mapping::{Mapping, MappingFlags};
 use super::mappings::Mappings;
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
 
@@ -28,52 +28,45 @@ pub(super) fn base_page(stack_bytes: u64) -> u64 {
 
 /// The highest `len` free pages in `within`.
 pub(super) fn find_highest(mappings: &Mappings, within: Range<u64>, len: u64) -> Option<u64> {
-    let mut end = within.end;
-    while end.checked_sub(len)? >= within.start {
-        let start = end - len;
-        // The mapping, with the gap that it keeps, that ends last of those that are in the way.
-        let Some(blocker) = last_overlapping(mappings, start..end) else { return Some(start) };
-        end = start_with_gap(blocker.0, blocker.1).min(end);
+    let above = mappings.at_or_after(within.end).map_or(END_PAGE, start_with_gap);
+    let mut end = within.end.min(above);
+    for mapping in mappings.overlapping(within.start..within.end).rev() {
+        if end.saturating_sub(mapping.pages.end) >= len {
+            break;
+        }
+        end = end.min(start_with_gap(mapping));
     }
-    None
+    end.checked_sub(len).filter(|&start| start >= within.start)
 }
 
 /// The lowest `len` free pages in `within`.
 pub(super) fn find_lowest(mappings: &Mappings, within: Range<u64>, len: u64) -> Option<u64> {
     let mut start = within.start;
-    while start.checked_add(len)? <= within.end {
-        let Some(blocker) = last_overlapping(mappings, start..start + len) else { return Some(start) };
-        start = blocker.0.end;
+    for mapping in mappings.overlapping(within.start..END_PAGE) {
+        if start_with_gap(mapping).saturating_sub(start) >= len {
+            break;
+        }
+        start = start.max(mapping.pages.end);
     }
-    None
+    start.checked_add(len).filter(|&end| end <= within.end).map(|_| start)
 }
 
 /// Whether `pages` are free, the gap below a stack being taken.
 pub(super) fn is_free(mappings: &Mappings, pages: Range<u64>) -> bool {
-    last_overlapping(mappings, pages).is_none()
+    mappings.at_or_after(pages.start).is_none_or(|next| start_with_gap(next) >= pages.end)
 }
 
-fn last_overlapping(mappings: &Mappings, pages: Range<u64>) -> Option<(Range<u64>, MappingFlags)> {
-    let found = |mapping: &super::mapping::Mapping| (mapping.pages.clone(), mapping.flags);
-    // A stack whose mapping begins after the range may still claim the end of it.
-    if let Some(next) = mappings.at_or_after(pages.end)
-        && start_with_gap(next.pages.clone(), next.flags) < pages.end
-    {
-        return Some(found(next));
-    }
-    mappings.before(pages.end).filter(|mapping| mapping.pages.end > pages.start).map(found)
-}
-
-fn start_with_gap(pages: Range<u64>, flags: MappingFlags) -> u64 {
-    match flags.contains(MappingFlags::GROWS_DOWN) {
-        true => pages.start.saturating_sub(STACK_GUARD_PAGES),
-        false => pages.start,
+/// Where a mapping begins to be in the way of others.
+fn start_with_gap(mapping: &Mapping) -> u64 {
+    match mapping.flags.contains(MappingFlags::GROWS_DOWN) {
+        true => mapping.pages.start.saturating_sub(STACK_GUARD_PAGES),
+        false => mapping.pages.start,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::mapping::{Contents, Mapping};
+    use super::super::mapping::Contents;
     use super::*;
     use crate::platform::Access;
 

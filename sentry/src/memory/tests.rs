@@ -264,12 +264,14 @@ fn exhausted_memory_is_a_fault_and_mapped_clean_pages_make_room() {
         touch(memory, address, Access::READ).unwrap();
         assert_eq!(memory.read_object::<u64>(VirtualAddress(address)), Ok(number));
     }
-    let anonymous = fixture.map(4 * MIB, MapFlags::PRIVATE | MapFlags::NORESERVE);
+    let heap = fixture.map(4 * MIB, MapFlags::PRIVATE | MapFlags::NORESERVE);
     let more = fixture.map(4 * MIB, MapFlags::PRIVATE | MapFlags::NORESERVE);
     let touch_all = |start: VirtualAddress| {
         (0..1024).try_for_each(|page| touch(memory, start.0 + page * PAGE_SIZE, Access::WRITE).map(drop))
     };
-    assert_eq!(touch_all(anonymous), Ok(()));
+    assert_eq!(touch_all(heap), Ok(()));
+    let request = anonymous(VirtualAddress::NULL, PAGE_SIZE, MapFlags::PRIVATE);
+    assert_eq!(memory.mmap(request), Err(Errno::ENOMEM));
     assert_eq!(touch_all(more), Err(FaultError::OutOfMemory));
     assert_eq!(memory.write_object(more, &1u8), Err(Errno::EFAULT));
 }

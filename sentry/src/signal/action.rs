@@ -143,7 +143,8 @@ impl SignalActions {
         action.handler == Handler::Ignore || action.flags.contains(ActionFlags::NO_CHILD_WAIT)
     }
 
-    /// The signals that are explicitly ignored (SIG_IGN), and those with a handler: what `/proc/[pid]/status` shows.
+    /// The signals that are explicitly ignored (SIG_IGN), and those with a handler: what `/proc/[pid]/status`
+    /// shows.
     pub fn ignored_and_caught(&self) -> (SignalSet, SignalSet) {
         let (mut ignored, mut caught) = (SignalSet::EMPTY, SignalSet::EMPTY);
         for signal in SignalSet::ALL.iter() {

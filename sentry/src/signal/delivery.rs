@@ -26,8 +26,8 @@ pub enum Delivery {
     Handle(Action),
 }
 
-/// What `action` makes of `signal`. A PID namespace's first process `is_init`: from inside, only signals that it
-/// handles reach it (`man 7 pid_namespaces`).
+/// What `action` makes of `signal`. A PID namespace's first process `is_init`: from inside, only signals that
+/// it handles reach it (`man 7 pid_namespaces`).
 pub fn decide(signal: Signal, action: Action, is_init: bool) -> Delivery {
     match action.handler {
         Handler::User(_) if !signal.is_unblockable() => Delivery::Handle(action),
@@ -51,8 +51,8 @@ pub struct InterruptedCall {
     pub errno: Errno,
 }
 
-/// Settles `call` in `registers`: it is made again, or it has failed with EINTR. `handler` has the flags of the handler that
-/// runs first, if one does.
+/// Settles `call` in `registers`: it is made again, or it has failed with EINTR. `handler` has the flags of
+/// the handler that runs first, if one does.
 pub fn resume_call(registers: &mut Registers, call: InterruptedCall, handler: Option<ActionFlags>) {
     let again = match (call.errno, handler) {
         (Errno::ERESTART_RESTARTBLOCK, None) => Some(u64::from(__NR_restart_syscall)),

@@ -72,8 +72,9 @@ pub fn fault_signal(kind: FaultKind, address: VirtualAddress) -> SignalInfo {
     SignalInfo::from_fault(signal, code as i32, address.0)
 }
 
-/// The exception as a processor with a full IDT raises it. For `INT n` of a gate that user code may not use that is #GP with
-/// the gate in its error code; hosts without such gates raise #UD. `instruction` is what lies at the exception.
+/// The exception as a processor with a full IDT raises it. For `INT n` of a gate that user code may not use
+/// that is #GP with the gate in its error code; hosts without such gates raise #UD. `instruction` is what
+/// lies at the exception.
 pub fn normalized_exception(vector: u8, code: u32, instruction: [u8; 2]) -> (u8, u32) {
     const INT: u8 = 0xcd;
     /// Error code bits (SDM 3A 6.13): the index above 3 bits, of which bit 1 says IDT.
@@ -84,8 +85,8 @@ pub fn normalized_exception(vector: u8, code: u32, instruction: [u8; 2]) -> (u8,
     }
 }
 
-/// The signal for an exception other than a page fault, raised with these `registers`. `extended_state` is the task's XSAVE
-/// area, asked for only by floating-point exceptions.
+/// The signal for an exception other than a page fault, raised with these `registers`. `extended_state` is
+/// the task's XSAVE area, asked for only by floating-point exceptions.
 pub fn exception_signal(
     vector: u8,
     registers: &Registers,

@@ -1,8 +1,9 @@
 //! The frame that a handler runs on: Linux's `struct rt_sigframe`, and the way back, rt_sigreturn(2).
 //!
-//! From low to high addresses: the return address, `ucontext`, `siginfo`, padding, and the XSAVE area, which ends in a magic
-//! number. Its software-defined bytes say how long it is and which features it holds. It is built in
-//! one buffer and written at once; reading it back takes one read unless the program moved the XSAVE area.
+//! From low to high addresses: the return address, `ucontext`, `siginfo`, padding, and the XSAVE area, which
+//! ends in a magic number. Its software-defined bytes say how long it is and which features it holds. It is
+//! built in one buffer and written at once; reading it back takes one read unless the program moved the XSAVE
+//! area.
 
 use super::{Action, ActionFlags, AlternateStack, Handler, SignalInfo, SignalSet, TrapState};
 use crate::Errno;
@@ -189,7 +190,8 @@ pub struct RestoredFrame {
     pub extended_state: Option<Vec<u8>>,
 }
 
-/// Reads back the frame that the stack pointer of `current` has just left, with `read` copying from user memory.
+/// Reads back the frame that the stack pointer of `current` has just left, with `read` copying from user
+/// memory.
 /// `state_len_bytes` is the length of the platform's XSAVE area.
 ///
 /// # Errors

@@ -23,7 +23,8 @@ impl AlternateStack {
     /// Size of `stack_t` in words.
     pub const WORDS: usize = 3;
 
-    /// The stack that `stack_t` describes: its words are the base, the flags (32 bits) and the length. A length under
+    /// The stack that `stack_t` describes: its words are the base, the flags (32 bits) and the length. A
+    /// length under
     /// `min_len_bytes` (AT_MINSIGSTKSZ) is too small.
     ///
     /// # Errors
@@ -74,8 +75,8 @@ impl AlternateStack {
         self.len_bytes
     }
 
-    /// Whether code with this stack pointer runs on the stack, so that it must not be changed nor entered anew. A
-    /// stack that use disarms never counts as used: a handler on it has disarmed it.
+    /// Whether code with this stack pointer runs on the stack, so that it must not be changed nor entered
+    /// anew. A stack that use disarms never counts as used: a handler on it has disarmed it.
     pub fn contains(self, stack_pointer: u64) -> bool {
         // The stack grows down: the top itself is inside, the base is not.
         !self.is_disarmed_by_use

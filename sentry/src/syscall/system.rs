@@ -119,9 +119,9 @@ fn getrandom(task: &mut CurrentTask, [address, len, flags, ..]: [u64; 6]) -> Res
     Ok(done)
 }
 
-/// The task's host thread runs anywhere; the guest is told of the first CPU that the task may use.
+/// The CPU that the task's host thread is on.
 fn getcpu(task: &mut CurrentTask, [cpu, node, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let number = task.task().allowed_cpus().0.trailing_zeros();
+    let number = u32::try_from(task.kernel().cpus().current()).unwrap_or(0);
     if cpu != 0 {
         task.memory().write_object(VirtualAddress(cpu), &number)?;
     }

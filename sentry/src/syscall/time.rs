@@ -259,7 +259,8 @@ fn clock_nanosleep(
     }
 }
 
-/// Clocks that wake a machine take CAP_WAKE_ALARM, which is above the capabilities that the sandbox gives names to.
+/// Clocks that wake a machine take CAP_WAKE_ALARM, which is above the capabilities that the sandbox gives
+/// names to.
 fn check_alarm(task: &CurrentTask, raw: u64) -> Result<(), Errno> {
     const WAKE_ALARM: Capabilities = Capabilities::from_bits_retain(1 << 35);
     match ClockId::from_raw(raw as i32)? {
@@ -280,8 +281,8 @@ fn sleep_for(
     sleep_on(task, source, until, remaining)
 }
 
-/// Sleeps until `source` shows `until`. If interrupted it says what is left, and restart_syscall(2) goes on with
-/// that.
+/// Sleeps until `source` shows `until`. If interrupted it says what is left, and restart_syscall(2) goes on
+/// with that.
 fn sleep_on(
     task: &mut CurrentTask,
     source: Arc<dyn TimeSource>,

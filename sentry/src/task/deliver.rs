@@ -12,8 +12,8 @@ use crate::signal::{
 };
 
 impl CurrentTask {
-    /// Deals with stops and with all signals that are not blocked. Handlers' frames go on top of each other; the
-    /// last one entered runs first.
+    /// Deals with stops and with all signals that are not blocked. Handlers' frames go on top of each other;
+    /// the last one entered runs first.
     pub(super) fn deliver_signals(&mut self) -> State {
         let mut call = self.interrupted_call();
         loop {

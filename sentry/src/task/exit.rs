@@ -51,13 +51,20 @@ impl TaskSet {
             tree.remove_task(task.id);
         }
         let mut has_completed_stop = false;
+        let mut led_session = None;
         if is_last {
             task.group.timers.clear();
+            // A session is named like the process that leads it.
+            led_session =
+                tree.sessions.contains_key(&id).then(|| tree.session_number_in(id, self.root().id()));
             tree.end_process(id, group_status);
         } else {
             has_completed_stop = task.group.lost_a_task(task);
         }
         drop(tree);
+        if let Some(session) = led_session {
+            task.kernel.terminals().session_leader_exited(session.0);
+        }
         if has_completed_stop {
             task.group.report_completed_stop(self);
         }

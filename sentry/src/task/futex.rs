@@ -1,4 +1,5 @@
-//! What a task's end tells through futexes (`man 2 set_tid_address`, `man 2 get_robust_list`), and words of its memory as futexes.
+//! What a task's end tells through futexes (`man 2 set_tid_address`, `man 2 get_robust_list`), and words of
+//! its memory as futexes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

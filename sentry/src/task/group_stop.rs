@@ -1,8 +1,8 @@
 //! Group stops (`man 7 signal`): SIGSTOP, SIGTSTP, SIGTTIN and SIGTTOU stop all tasks of a process, SIGCONT
 //! continues them.
 //!
-//! A stop begins when one task takes the signal. Each task stops when it comes by, between two stretches of user code;
-//! the last to arrive completes the stop and tells the parent.
+//! A stop begins when one task takes the signal. Each task stops when it comes by, between two stretches of
+//! user code; the last to arrive completes the stop and tells the parent.
 
 use std::sync::atomic::Ordering;
 
@@ -19,8 +19,8 @@ impl ThreadGroup {
         matches!(self.state.lock().stop, Stop::Stopped(_))
     }
 
-    /// `task` has left the group: others take its signals, and a stop may be complete without it. Returns whether
-    /// it is, and the parent is to be told.
+    /// `task` has left the group: others take its signals, and a stop may be complete without it. Returns
+    /// whether it is, and the parent is to be told.
     #[must_use]
     pub(super) fn lost_a_task(&self, task: &Task) -> bool {
         let mut state = self.state.lock();

@@ -37,6 +37,7 @@ mod start;
 mod status;
 #[expect(clippy::module_inception, reason = "a task is what this room is about")]
 mod task;
+mod terminal_groups;
 #[cfg(test)]
 mod tests;
 mod thread_group;
@@ -60,5 +61,6 @@ pub(crate) use signal_source::SignalSource;
 pub use start::{TaskConfig, TaskImage};
 pub use status::{ExitStatus, ResourceUsage};
 pub use task::{CpuSet, DEFAULT_TIMER_SLACK_NS, NAME_LEN, Task};
+pub(crate) use terminal_groups::TaskGroups;
 pub use thread_group::ThreadGroup;
 pub(crate) use wait::{ChildEvent, WaitOptions, WaitSelector, Waited};

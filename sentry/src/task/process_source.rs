@@ -187,10 +187,15 @@ impl Process for TaskView {
             (false, true) => 'S',
             (false, false) => 'R',
         };
+        let terminals = task.kernel.terminals();
+        let tasks = task.kernel.tasks();
+        let (_, session) = tasks.process_group_and_session(&task.group, tasks.root());
+        let session = session.0;
         let mut status = ProcessStatus {
             name: task.name(),
             state,
-            terminal_foreground: -1,
+            terminal: terminals.device_of_session(session),
+            terminal_foreground: terminals.foreground_of_session(session),
             minor_faults: [own.minor_faults, children.minor_faults],
             user_time: [own.user_time, children.user_time],
             system_time: [own.system_time, children.system_time],

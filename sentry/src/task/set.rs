@@ -87,6 +87,14 @@ impl TaskSet {
         Some(members.iter().filter_map(|id| tree.groups.get(id)).map(|node| node.group.clone()).collect())
     }
 
+    /// The session of the process group that `namespace` calls `tid`; `None` if there is none.
+    pub(super) fn session_of_process_group(&self, namespace: &PidNamespace, tid: Tid) -> Option<Tid> {
+        let tree = self.tree.read();
+        let group = tree.process_group(namespace.id(), tid)?;
+        let session = tree.process_groups.get(&group)?.session;
+        Some(tree.session_number_in(session, namespace.id()))
+    }
+
     /// Every process that `namespace` sees, with its number there.
     pub fn thread_groups(&self, namespace: &PidNamespace) -> Vec<(Tid, Arc<ThreadGroup>)> {
         let tree = self.tree.read();

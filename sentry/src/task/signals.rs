@@ -69,7 +69,8 @@ impl ThreadGroup {
         Ok(())
     }
 
-    /// A stop signal and SIGCONT cancel each other; SIGCONT continues the process even where it is blocked or ignored.
+    /// A stop signal and SIGCONT cancel each other; SIGCONT continues the process even where it is blocked or
+    /// ignored.
     fn prepare(&self, state: &mut GroupState, signal: Signal) {
         if signal.is_stop() {
             state.discard(SignalSet::of(&[Signal::SIGCONT]));
@@ -79,8 +80,8 @@ impl ThreadGroup {
         }
     }
 
-    /// Whether signals without a handler do not reach the process: it is the init of a PID namespace inside of the
-    /// sandbox. The sandbox's own first process is an ordinary program.
+    /// Whether signals without a handler do not reach the process: it is the init of a PID namespace inside
+    /// of the sandbox. The sandbox's own first process is an ordinary program.
     pub(super) fn is_protected_init(&self) -> bool {
         self.pid_namespace().level() > 0 && self.number() == 1
     }
@@ -119,7 +120,8 @@ impl GroupState {
         let _has_found = self.tasks.iter().any(|task| task.notice_signal(signal));
     }
 
-    /// Finds other tasks for what the group has pending: one that could have taken it blocks it now, or has ended.
+    /// Finds other tasks for what the group has pending: one that could have taken it blocks it now, or has
+    /// ended.
     pub(super) fn retarget(&self, leaving: &Task) {
         for signal in self.pending.set().iter() {
             let mut others = self.tasks.iter().filter(|task| task.id != leaving.id);
@@ -226,8 +228,8 @@ impl CurrentTask {
         self.task.set_signal_mask(mask)
     }
 
-    /// Does `operation` with other signals blocked (ppoll, pselect6, epoll_pwait, sigsuspend). If a signal ended it, the old
-    /// mask comes back only when the signal's handler returns.
+    /// Does `operation` with other signals blocked (ppoll, pselect6, epoll_pwait, sigsuspend). If a signal
+    /// ended it, the old mask comes back only when the signal's handler returns.
     ///
     /// # Errors
     /// The operation's.

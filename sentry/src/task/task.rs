@@ -264,7 +264,7 @@ impl Task {
         *self.allowed_cpus.lock()
     }
 
-    /// Sets the CPUs that it may run on.
+    /// Sets the CPUs that it may run on; its host thread follows.
     ///
     /// # Errors
     /// EINVAL if none of them exists.
@@ -274,6 +274,10 @@ impl Task {
             return Err(Errno::EINVAL);
         }
         *self.allowed_cpus.lock() = cpus;
+        let thread_id = self.host_thread_id();
+        if thread_id != 0 {
+            self.kernel.cpus().confine(thread_id, cpus.0)?;
+        }
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{DescriptorTable, FsContext, MountFlags, MountNamespace};
+use crate::host::HostCpus;
 use crate::kernel::{Kernel, KernelConfig};
 use crate::limits::{Limit, Limits, Resource};
 use crate::memory::FrameAllocator;
@@ -32,7 +33,7 @@ impl Fixture {
         let kernel = Kernel::new(KernelConfig {
             platform,
             frames: frames.clone(),
-            cpu_count: 2,
+            cpus: HostCpus::of_this_thread(),
             host_name: b"test".to_vec(),
             tracer: None,
         })

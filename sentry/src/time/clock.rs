@@ -60,8 +60,8 @@ pub enum CpuClockKind {
 }
 
 impl ClockId {
-    /// The clock with that number. Those of processes are negative: the complement of the ID, shifted by 3; bit 2 says thread, bits 0 and 1
-    /// what is counted.
+    /// The clock with that number. Those of processes are negative: the complement of the ID, shifted by 3;
+    /// bit 2 says thread, bits 0 and 1 what is counted.
     ///
     /// # Errors
     /// EINVAL: there is none.
@@ -96,7 +96,8 @@ impl SystemClock {
     /// The host's clock that it follows.
     pub(super) fn host(self) -> HostClock {
         match self {
-            // The sandbox counts no leap seconds, as a machine whose NTP client has not said how many there were.
+            // The sandbox counts no leap seconds, as a machine whose NTP client has not said how many there
+            // were.
             Self::Realtime | Self::RealtimeCoarse | Self::RealtimeAlarm | Self::Tai => HostClock::Realtime,
             Self::Monotonic | Self::MonotonicCoarse => HostClock::Monotonic,
             Self::MonotonicRaw => HostClock::MonotonicRaw,
@@ -104,7 +105,8 @@ impl SystemClock {
         }
     }
 
-    /// What clock_getres(2) says. The coarse clocks are no coarser than the others here; it is what Linux says at 250 Hz.
+    /// What clock_getres(2) says. The coarse clocks are no coarser than the others here; it is what Linux
+    /// says at 250 Hz.
     pub fn resolution(self) -> Duration {
         match self {
             Self::RealtimeCoarse | Self::MonotonicCoarse => Duration::from_millis(4),

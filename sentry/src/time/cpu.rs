@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// The scheduler's clock of one thread (`man 3 pthread_getcpuclockid`; the numbers are Linux's: bit 2 says thread).
+/// The scheduler's clock of one thread (`man 3 pthread_getcpuclockid`; the numbers are Linux's: bit 2 says
+/// thread).
 const THREAD_SCHEDULER_CLOCK: i32 = 6;
 
 /// User and system time of the host thread `host_thread_id` of this process; `None` once it has ended. The host

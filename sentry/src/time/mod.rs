@@ -1,8 +1,8 @@
 //! Time: clocks, timers and the vDSO.
 //!
-//! A [`Timekeeper`] tells the time of the clocks that all share; the [`vdso`] shows the same to user code without a
-//! system call. A [`TimerQueue`] is one host thread that calls back at deadlines; a [`Timer`] on it is what interval timers,
-//! POSIX timers and timer descriptors are made of.
+//! A [`Timekeeper`] tells the time of the clocks that all share; the [`vdso`] shows the same to user code
+//! without a system call. A [`TimerQueue`] is one host thread that calls back at deadlines; a [`Timer`] on it
+//! is what interval timers, POSIX timers and timer descriptors are made of.
 
 mod clock;
 mod cpu;

@@ -73,8 +73,8 @@ impl ProcessTimers {
         timer.map_or_else(TimerSetting::default, |timer| timer.get())
     }
 
-    /// Sets a timer that signals `target`, and returns what was set. `new_timer` makes a timer on the right clock for a
-    /// listener, when it is first needed.
+    /// Sets a timer that signals `target`, and returns what was set. `new_timer` makes a timer on the right
+    /// clock for a listener, when it is first needed.
     ///
     /// # Errors
     /// EAGAIN: the host is out of threads.

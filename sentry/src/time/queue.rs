@@ -14,7 +14,8 @@ const STACK_BYTES: usize = 128 << 10;
 
 /// What happens at a deadline.
 pub trait Expire: Send + Sync {
-    /// The deadline has come. Called on the queue's thread with none of its locks held: must not block for long.
+    /// The deadline has come. Called on the queue's thread with none of its locks held: must not block for
+    /// long.
     fn expire(&self);
 }
 

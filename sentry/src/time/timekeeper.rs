@@ -1,9 +1,10 @@
 //! The time of the clocks that all tasks share.
 //!
-//! They are the host's clocks. Where the processor's time-stamp counter (TSC) is fit for it, the time is reckoned from
-//! the counter instead, by a line that is fitted to the host's clocks now and then; the vDSO's page holds the same line, so that what user
-//! code reads there and what a system call says never contradict each other. A line is valid for a span of
-//! counts. Past it the vDSO makes a system call, and that call fits the next line: nobody asks, nothing is done.
+//! They are the host's clocks. Where the processor's time-stamp counter (TSC) is fit for it, the time is
+//! reckoned from the counter instead, by a line that is fitted to the host's clocks now and then; the vDSO's
+//! page holds the same line, so that what user code reads there and what a system call says never contradict
+//! each other. A line is valid for a span of counts. Past it the vDSO makes a system call, and that call fits
+//! the next line: nobody asks, nothing is done.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -50,8 +51,9 @@ struct Sample {
 
 impl Timekeeper {
     /// Lets the vDSO's `page` follow this clock from now on, if the TSC is fit for it. Only the first call counts.
-    pub fn publish(&self, page: VvarPage) {
-        page.clear(rdtscp_cpu_count());
+    /// `cpu_count`: how many CPUs RDTSCP may name to getcpu; 0 if the guest numbers them otherwise than the host.
+    pub fn publish(&self, page: VvarPage, cpu_count: usize) {
+        page.clear(if has_rdtscp() { u32::try_from(cpu_count).unwrap_or(0) } else { 0 });
         if is_tsc_fit() {
             let sample = Sample::take();
             *self.lines.lock() = Some(Lines { anchor: sample, next_anchor: sample, current: None });
@@ -121,8 +123,8 @@ impl Lines {
         });
     }
 
-    /// `line` from `tsc` on, changed so that `clock` does not step back from the line before: where that one is ahead, this one
-    /// starts there and is flatter, to meet the host's clock at the end of its validity.
+    /// `line` from `tsc` on, changed so that `clock` does not step back from the line before: where that one
+    /// is ahead, this one starts there and is flatter, to meet the host's clock at the end of its validity.
     fn continued(&self, clock: SystemClock, line: ClockLine, tsc: u64, validity_ns: u64) -> ClockLine {
         let before_ns = self.current.as_ref().and_then(|current| current.extrapolated_ns(clock, tsc));
         let ahead_ns = before_ns.unwrap_or(0).saturating_sub(line.base_ns);
@@ -185,7 +187,8 @@ fn read_tsc() -> u64 {
     }
 }
 
-/// Whether the counter advances at one rate in all states (SDM 3B 17.17.1), and the host thinks so of all processors.
+/// Whether the counter advances at one rate in all states (SDM 3B 17.17.1), and the host thinks so of all
+/// processors.
 fn is_tsc_fit() -> bool {
     const ADVANCED_POWER_MANAGEMENT: u32 = 0x8000_0007;
     const INVARIANT_TSC: u32 = 1 << 8;
@@ -200,13 +203,10 @@ fn is_tsc_fit() -> bool {
     is_invariant && is_trusted
 }
 
-/// How many CPUs RDTSCP may name to getcpu; 0 if the processor has no RDTSCP (SDM 2A, CPUID 80000001H).
-fn rdtscp_cpu_count() -> u32 {
+/// SDM 2A, CPUID 80000001H.
+fn has_rdtscp() -> bool {
     const RDTSCP: u32 = 1 << 27;
-    if std::arch::x86_64::__cpuid(0x8000_0001).edx & RDTSCP == 0 {
-        return 0;
-    }
-    std::thread::available_parallelism().map_or(0, |count| u32::try_from(count.get()).unwrap_or(0))
+    std::arch::x86_64::__cpuid(0x8000_0001).edx & RDTSCP != 0
 }
 
 #[cfg(test)]

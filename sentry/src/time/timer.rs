@@ -1,4 +1,5 @@
-//! A timer that expires once or again and again: what setitimer(2), timer_settime(2) and timerfd_settime(2) set.
+//! A timer that expires once or again and again: what setitimer(2), timer_settime(2) and timerfd_settime(2)
+//! set.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -8,7 +9,8 @@ use parking_lot::Mutex;
 use super::queue::{Expire, TimerHandle, TimerQueue};
 use crate::Errno;
 
-/// Expirations that follow each other faster are announced together: no guest keeps the host busy with a short interval.
+/// Expirations that follow each other faster are announced together: no guest keeps the host busy with a
+/// short interval.
 const SHORTEST_PERIOD: Duration = Duration::from_micros(100);
 /// How long at least until a CPU clock is looked at again, and how long at most while it stands still.
 const SHORTEST_SAMPLE: Duration = Duration::from_millis(1);
@@ -27,7 +29,8 @@ pub trait TimeSource: Send + Sync {
 
 /// Who hears of expirations.
 pub trait ExpirationListener: Send + Sync {
-    /// The timer has expired `expirations` times, at least once, since it was last announced. Called without locks of the timer.
+    /// The timer has expired `expirations` times, at least once, since it was last announced. Called without
+    /// locks of the timer.
     fn expired(&self, expirations: u64);
 }
 

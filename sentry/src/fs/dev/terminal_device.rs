@@ -1,4 +1,4 @@
-//! The device with major number 5 that stands for the caller's own terminal (`man 4 tty`).
+//! The devices with major number 5 that stand for a process's own terminal and for the sandbox's (`man 4 tty`, `console`).
 
 use std::sync::Arc;
 
@@ -7,7 +7,10 @@ use crate::fs::special::DeviceDriver;
 use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{DeviceNumber, File, Inode, OpenFlags, Viewer};
 
-/// The driver of /dev/tty.
+/// The session of the first process, which the caller's terminal controls.
+const FIRST_SESSION: i32 = 1;
+
+/// The driver of /dev/tty and /dev/console.
 pub struct TerminalDevices {
     terminals: Arc<ControllingTerminals>,
 }
@@ -28,6 +31,11 @@ impl DeviceDriver for TerminalDevices {
         viewer: &Viewer,
     ) -> Result<Arc<dyn File>, Errno> {
         const TTY: u32 = 0;
-        if device.minor == TTY { self.terminals.open(viewer.session_id) } else { Err(Errno::ENXIO) }
+        const CONSOLE: u32 = 1;
+        match device.minor {
+            TTY => self.terminals.open(viewer.session_id),
+            CONSOLE => self.terminals.open(FIRST_SESSION),
+            _ => Err(Errno::ENXIO),
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::Errno;
 use crate::fs::terminal::{
     ControllingTerminal, ControllingTerminals, JobControl, TERMIOS_BYTES, TERMIOS2_BYTES,
 };
-use crate::fs::{Caller, File};
+use crate::fs::{Caller, DeviceNumber, File};
 use crate::platform::VirtualAddress;
 
 /// Which way an ioctl's argument travels.
@@ -26,6 +26,9 @@ enum Passage {
     /// The argument is a number.
     Number,
 }
+
+/// /dev/console: what the caller's terminal is to the guest.
+pub(super) const CONSOLE: DeviceNumber = DeviceNumber::new(5, 1);
 
 /// The largest argument of a passed ioctl.
 const MAX_ARGUMENT_BYTES: usize = 64;
@@ -86,10 +89,6 @@ impl HostTerminal {
         self.me.upgrade().ok_or(Errno::EIO)
     }
 
-    pub(super) fn foreground(&self) -> Option<i32> {
-        self.job_control.foreground()
-    }
-
     pub(super) fn check_foreground(&self, caller: &dyn Caller, signal: u32) -> Result<(), Errno> {
         self.job_control.check_foreground(caller, signal)
     }
@@ -140,6 +139,10 @@ impl ControllingTerminal for ControllingStream {
 
     fn open_again(&self) -> Arc<dyn File> {
         self.stream.clone()
+    }
+
+    fn device(&self) -> DeviceNumber {
+        CONSOLE
     }
 }
 

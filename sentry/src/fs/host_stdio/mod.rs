@@ -22,7 +22,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::ReadWriteFlags;
 use rustix::net::{RecvFlags, SendFlags};
 
-use self::host_terminal::HostTerminal;
+use self::host_terminal::{CONSOLE, HostTerminal};
 use super::anonymous::AnonymousInode;
 use super::terminal::ControllingTerminals;
 use super::{Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, Timestamp, Viewer};
@@ -61,6 +61,8 @@ pub struct HostFile {
     /// Set once readiness is announced; the value is the notifier's name for the file.
     watch: OnceLock<Option<u64>>,
     inode: AnonymousInode,
+    /// The node in /dev that stands for the terminal.
+    node: OnceLock<Arc<dyn Inode>>,
     me: Weak<Self>,
 }
 
@@ -100,7 +102,9 @@ impl HostFile {
     ) -> Result<Arc<Self>, Errno> {
         let stat = rustix::fs::fstat(stream)?;
         let kind = FileKind::from_mode(stat.st_mode).unwrap_or(FileKind::Fifo);
-        let reopened = (terminal.is_some() || kind == FileKind::Fifo).then(|| reopen(stream)).flatten();
+        let reopened = (terminal.is_some() || kind == FileKind::Fifo)
+            .then(|| reopen(stream, terminal.is_some()))
+            .flatten();
         let (descriptor, manner) = match (reopened, kind) {
             (Some(own), _) => (own, Manner::NonBlocking),
             (None, FileKind::Socket) => (duplicate(stream)?, Manner::Socket),
@@ -119,6 +123,7 @@ impl HostFile {
             notifier,
             watch,
             inode,
+            node: OnceLock::new(),
             me: me.clone(),
         }))
     }
@@ -132,9 +137,14 @@ impl HostFile {
         terminal.control_session(session_id, foreground)
     }
 
-    /// The foreground process group of the terminal behind this stream.
-    pub fn foreground_process_group(&self) -> Option<i32> {
-        self.terminal.as_ref()?.foreground()
+    /// Has fstat(2) tell of `node`, the terminal's place in /dev, so that ttyname(3) finds it. The first one counts.
+    pub fn set_node(&self, node: Arc<dyn Inode>) {
+        self.node.get_or_init(|| node);
+    }
+
+    /// Whether this is a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal.is_some()
     }
 
     fn is_ready_for(&self, events: PollFlags) -> bool {
@@ -192,12 +202,14 @@ fn duplicate(stream: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(stream, 3)
 }
 
-/// Our own non-blocking description of a pipe or terminal; `None` where the host refuses.
-fn reopen(stream: BorrowedFd<'_>) -> Option<OwnedFd> {
+/// Our own non-blocking description of a pipe or terminal; `None` where the host refuses. A terminal's is for reading
+/// and writing if that can be, since /dev/tty is.
+fn reopen(stream: BorrowedFd<'_>, is_terminal: bool) -> Option<OwnedFd> {
     let access = rustix::fs::fcntl_getfl(stream).ok()? & (OFlags::ACCMODE | OFlags::APPEND);
-    let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
-    rustix::fs::open(path, flags, Mode::empty()).ok()
+    let open = |access| rustix::fs::open(&path, access | flags, Mode::empty()).ok();
+    is_terminal.then(|| open(OFlags::RDWR)).flatten().or_else(|| open(access))
 }
 
 /// Retries what a host signal interrupted; its handlers have nothing to tell us here.
@@ -266,6 +278,9 @@ impl File for HostFile {
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
+        if let Some(node) = self.node.get() {
+            return node.metadata();
+        }
         let stat = rustix::fs::fstat(&self.descriptor)?;
         let timestamp = |seconds: i64, nanoseconds: u64| Timestamp {
             seconds,
@@ -274,7 +289,10 @@ impl File for HostFile {
         Ok(Metadata {
             links: 1,
             mode: self.kind.mode_bits() | stat.st_mode & 0o777,
-            special_device: DeviceNumber::from_u64(stat.st_rdev),
+            special_device: match self.terminal {
+                Some(_) => CONSOLE,
+                None => DeviceNumber::from_u64(stat.st_rdev),
+            },
             size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
             block_size_bytes: u32::try_from(stat.st_blksize).unwrap_or(4096),
             blocks: u64::try_from(stat.st_blocks).unwrap_or(0),

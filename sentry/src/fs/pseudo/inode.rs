@@ -7,7 +7,9 @@ use super::directory::DirectoryFile;
 use super::text_file::TextFile;
 use super::{Entry, Node, Subject};
 use crate::Errno;
-use crate::fs::{AttributeChanges, File, FileKind, Inode, LinkTarget, Metadata, OpenFlags, Viewer};
+use crate::fs::{
+    AttributeChanges, File, FileKind, Inode, LinkTarget, Metadata, NodeCreation, OpenFlags, Viewer,
+};
 
 /// An inode made from a table's entry, for one subject.
 pub(in crate::fs) struct PseudoInode<S: Subject> {
@@ -87,6 +89,11 @@ impl<S: Subject> Inode for PseudoInode<S> {
 
     fn has_stable_names(&self) -> bool {
         false
+    }
+
+    /// A name that is not there cannot come to be: Linux reports the failed lookup.
+    fn create(&self, _name: &[u8], _creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
+        Err(Errno::ENOENT)
     }
 
     fn follow_link(&self, viewer: &Viewer) -> Result<LinkTarget, Errno> {

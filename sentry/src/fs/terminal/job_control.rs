@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::Errno;
 use crate::cred::Capabilities;
-use crate::fs::{Caller, File};
+use crate::fs::{Caller, DeviceNumber, File};
 use crate::platform::VirtualAddress;
 
 /// The process groups of the sandbox, as terminals need them.
@@ -37,6 +37,8 @@ pub(crate) trait ControllingTerminal: Send + Sync {
     fn job_control(&self) -> &JobControl;
     /// Opens it once more, for /dev/tty.
     fn open_again(&self) -> Arc<dyn File>;
+    /// Its device number.
+    fn device(&self) -> DeviceNumber;
 }
 
 impl ControllingTerminals {
@@ -59,6 +61,21 @@ impl ControllingTerminals {
     pub fn foreground_of_session(&self, session_id: i32) -> i32 {
         let terminal = self.by_session.lock().get(&session_id).cloned();
         terminal.and_then(|terminal| terminal.job_control().foreground()).unwrap_or(-1)
+    }
+
+    /// The session's terminal, as /proc/PID/stat's `tty_nr`.
+    pub fn device_of_session(&self, session_id: i32) -> Option<DeviceNumber> {
+        let terminal = self.by_session.lock().get(&session_id).cloned();
+        terminal.map(|terminal| terminal.device())
+    }
+
+    /// Sends `signal` to the foreground of the session's terminal. Returns whether there is one.
+    pub fn signal_foreground(&self, session_id: i32, signal: u32) -> bool {
+        let foreground = self.foreground_of_session(session_id);
+        if foreground > 0 {
+            self.signal(foreground, signal);
+        }
+        foreground > 0
     }
 
     /// A session's leader has exited: its terminal is free, and the foreground hears SIGHUP and SIGCONT.
@@ -300,6 +317,10 @@ mod tests {
         fn open_again(&self) -> Arc<dyn File> {
             crate::fs::eventfd::EventFile::new(0, false)
         }
+
+        fn device(&self) -> DeviceNumber {
+            DeviceNumber::new(136, 7)
+        }
     }
 
     fn setup() -> (Arc<ControllingTerminals>, Arc<Groups>, Arc<Line>) {
@@ -320,6 +341,7 @@ mod tests {
         assert!(terminals.open(10).is_ok());
         assert!(terminals.open(20).is_err());
         assert_eq!(terminals.foreground_of_session(10), 10);
+        assert_eq!(terminals.device_of_session(10), Some(DeviceNumber::new(136, 7)));
         assert_eq!(terminals.foreground_of_session(20), -1);
     }
 

@@ -48,15 +48,14 @@ impl PageCache {
         offset: u64,
         mut step: impl FnMut(usize, u64) -> Result<Progress, Errno>,
     ) -> Result<usize, Errno> {
-        let mut done = 0;
-        let mut attempts = 0;
+        let (mut done, mut attempts, mut has_reclaimed) = (0, 0, false);
         while done < len_bytes {
             let Some(position) = offset.checked_add(done as u64) else { break };
             let outcome = match step(done, position) {
                 Ok(Progress::Bytes(0)) => break,
                 Ok(Progress::Bytes(count)) => {
                     done += count;
-                    attempts = 0;
+                    (attempts, has_reclaimed) = (0, false);
                     Ok(())
                 }
                 Ok(Progress::Missing(_)) if attempts == MAX_ATTEMPTS => Err(Errno::ENOMEM),
@@ -67,9 +66,14 @@ impl PageCache {
                 Err(error) => Err(error),
             };
             match outcome {
+                Ok(()) => {}
+                Err(Errno::ENOMEM)
+                    if !has_reclaimed && self.frames.reclaim(WRITE_PAGES as usize, true) > 0 =>
+                {
+                    has_reclaimed = true;
+                }
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
-                Ok(()) => {}
             }
         }
         Ok(done)

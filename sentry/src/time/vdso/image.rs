@@ -10,10 +10,11 @@ pub const CODE_BYTES: usize = 4096;
 /// Where the functions lie in the image; the assembly has the same number.
 const TEXT_OFFSET: usize = 0x800;
 
-// The layout of the data page is that of `vvar.rs`. System calls: 228 clock_gettime, 96 gettimeofday, 201 time, 309 getcpu, 229 clock_getres.
+// The layout of the data page is that of `vvar.rs`. System calls: 228 clock_gettime, 96 gettimeofday, 201
+// time, 309 getcpu, 229 clock_getres.
 //
-// `read_clock`: r10 = a clock's place in the table; returns nanoseconds in rax and CF clear, or CF set if a system call must tell.
-// It leaves rdi and rsi alone.
+// `read_clock`: r10 = a clock's place in the table; returns nanoseconds in rax and CF clear, or CF set if a
+// system call must tell. It leaves rdi and rsi alone.
 global_asm!(
     ".pushsection .rodata.palisade_vdso, \"a\"",
     ".balign 16",
@@ -74,8 +75,8 @@ global_asm!(
     "    syscall",
     "    ret",
     ".balign 16",
-    // RDTSCP tells what the host's kernel or the machine has put there: the node above 12 bits of CPU number. What is no CPU of ours is
-    // not believed. There is one node.
+    // RDTSCP tells what the host's kernel or the machine has put there: the node above 12 bits of CPU number.
+    // What is no CPU of ours is not believed. There is one node.
     "palisade_vdso_getcpu:",
     "    lea r8, [rip + palisade_vdso_start - 0x1800]",
     "    mov r9d, [r8 + 4]",
@@ -446,7 +447,10 @@ mod tests {
     fn vvar(is_filled: bool) -> Vec<u8> {
         let memory = Arc::new(GuestMemory::new(GuestAddress(0), 2 << 20).unwrap());
         let timekeeper = Timekeeper::default();
-        timekeeper.publish(VvarPage::new(memory.clone(), GuestAddress(4096)).unwrap());
+        timekeeper.publish(
+            VvarPage::new(memory.clone(), GuestAddress(4096)).unwrap(),
+            crate::host::HostCpus::of_this_thread().count(),
+        );
         if is_filled {
             std::thread::sleep(Duration::from_millis(200));
             timekeeper.now(SystemClock::Monotonic);
@@ -489,7 +493,8 @@ mod tests {
         for _ in 0..10_000 {
             vdso.clock_gettime(1);
         }
-        // The process's own look-up of the symbol is most of this; a system call in a sandbox would be far more.
+        // The process's own look-up of the symbol is most of this; a system call in a sandbox would be far
+        // more.
         assert!(thread_time() - start < Duration::from_secs(2));
     }
 

@@ -1,5 +1,5 @@
-//! The vDSO (`man 7 vdso`): a shared library that the kernel maps into every process, with which user code tells
-//! the time without a system call.
+//! The vDSO (`man 7 vdso`): a shared library that the kernel maps into every process, with which user code
+//! tells the time without a system call.
 //!
 //! It is one page of code behind one page of data, the "vvar" page. All processes share both; user code may
 //! read the first and execute the second.

@@ -1,9 +1,9 @@
 //! The data page: a line from the time-stamp counter to each clock, under a sequence lock.
 //!
-//! Layout, all little-endian: the sequence number (4 bytes, odd while it is being written), the number of CPUs that RDTSCP
-//! may name (4), the counter at which the lines start (8), for how many counts they are valid (8), 8 unused, and then
-//! for each of the clocks 0 to 11 the time at the start in nanoseconds (8) and the slope (8). A slope of zero
-//! says: make a system call.
+//! Layout, all little-endian: the sequence number (4 bytes, odd while it is being written), the number of
+//! CPUs that RDTSCP may name (4), the counter at which the lines start (8), for how many counts they are
+//! valid (8), 8 unused, and then for each of the clocks 0 to 11 the time at the start in nanoseconds (8) and
+//! the slope (8). A slope of zero says: make a system call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};

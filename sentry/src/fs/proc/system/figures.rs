@@ -81,7 +81,7 @@ pub(super) fn meminfo(system: &SystemStatus) -> Vec<u8> {
 }
 
 pub(super) fn uptime(system: &SystemStatus) -> Vec<u8> {
-    let [up, idle] = [system.uptime, system.cpu_times[2]].map(|time| ticks(time));
+    let [up, idle] = [system.uptime, system.cpu_times[2]].map(ticks);
     format!("{}.{:02} {}.{:02}\n", up / 100, up % 100, idle / 100, idle % 100).into_bytes()
 }
 

@@ -1,0 +1,260 @@
+//! Pseudoterminals and their file system, devpts (`man 4 pts`).
+//!
+//! Opening `ptmx` makes a [`Pair`] and yields its master; the slave appears under its number for as long as the master is open.
+//! The file system refers to pairs weakly: open files keep them.
+
+mod discipline;
+mod terminal;
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use linux_raw_sys::general::DEVPTS_SUPER_MAGIC;
+use parking_lot::Mutex;
+
+use self::terminal::{Pair, slave_device};
+use super::terminal::ControllingTerminals;
+use super::{
+    AttributeChanges, DeviceNumber, DirectoryEntry, File, FileKind, FileSystem, FileSystemInfo, Inode,
+    Metadata, OpenFlags, Viewer,
+};
+use crate::Errno;
+
+/// Pseudoterminals in all (`kernel.pty.max`).
+const MAX_PAIRS: usize = 4096;
+/// The group `tty`, to which slaves belong.
+const TTY_GROUP: u32 = 5;
+/// Inode numbers: the root's, that of `ptmx`, and the first slave's.
+const ROOT_INODE: u64 = 1;
+const PTMX_INODE: u64 = 2;
+const FIRST_SLAVE_INODE: u64 = 3;
+
+/// One instance of devpts.
+pub struct PtsFileSystem {
+    device: DeviceNumber,
+    terminals: Arc<ControllingTerminals>,
+    pairs: Mutex<BTreeMap<u32, Arc<PtsNode>>>,
+}
+
+impl PtsFileSystem {
+    /// An instance without terminals; `terminals` says which controls which session.
+    pub fn new(terminals: Arc<ControllingTerminals>) -> Arc<Self> {
+        Arc::new(Self { device: DeviceNumber::anonymous(), terminals, pairs: Mutex::default() })
+    }
+
+    /// The root directory.
+    pub fn root(self: &Arc<Self>) -> Arc<dyn Inode> {
+        Arc::new(PtsRoot(self.clone()))
+    }
+
+    fn terminals(&self) -> &Arc<ControllingTerminals> {
+        &self.terminals
+    }
+
+    /// Makes a pseudoterminal and opens its master through `inode`.
+    fn open_master(self: &Arc<Self>, inode: Arc<dyn Inode>, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
+        let mut pairs = self.pairs.lock();
+        if pairs.len() >= MAX_PAIRS {
+            return Err(Errno::ENOSPC);
+        }
+        // The lowest free number.
+        let used = (0u32..).zip(pairs.keys()).take_while(|(number, key)| number == *key).count();
+        let number = u32::try_from(used).map_err(|_| Errno::ENOSPC)?;
+        let owner = (viewer.credentials.fs_uid, TTY_GROUP);
+        let pair = Pair::new(number, owner, self);
+        pairs.insert(number, PtsNode::new(&pair));
+        Ok(pair.open_master(inode))
+    }
+
+    fn remove(&self, number: u32) {
+        let removed = self.pairs.lock().remove(&number);
+        drop(removed);
+    }
+}
+
+impl FileSystem for PtsFileSystem {
+    fn type_name(&self) -> &'static str {
+        "devpts"
+    }
+
+    fn device(&self) -> DeviceNumber {
+        self.device
+    }
+
+    fn info(&self) -> FileSystemInfo {
+        let magic = DEVPTS_SUPER_MAGIC.into();
+        FileSystemInfo { magic, block_size_bytes: 4096, ..FileSystemInfo::default() }
+    }
+
+    fn options(&self) -> String {
+        ",gid=5,mode=620,ptmxmode=666".into()
+    }
+}
+
+/// The root directory.
+struct PtsRoot(Arc<PtsFileSystem>);
+
+impl Inode for PtsRoot {
+    fn kind(&self) -> FileKind {
+        FileKind::Directory
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(Metadata { links: 2, ..Metadata::new(FileKind::Directory, 0o755, self.0.device, ROOT_INODE) })
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
+        if name == b"ptmx" {
+            return Ok(Arc::new(Ptmx(self.0.clone())));
+        }
+        let number = super::pseudo::parse_number(name).and_then(|number| u32::try_from(number).ok());
+        let node = self.0.pairs.lock().get(&number.ok_or(Errno::ENOENT)?).cloned();
+        Ok(node.ok_or(Errno::ENOENT)?)
+    }
+
+    fn has_stable_names(&self) -> bool {
+        false
+    }
+
+    fn open(self: Arc<Self>, _flags: OpenFlags, _viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
+        Ok(Arc::new(RootDirectory(self)))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The open root directory.
+struct RootDirectory(Arc<PtsRoot>);
+
+impl File for RootDirectory {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn read_directory(
+        &self,
+        position: u64,
+        sink: &mut dyn FnMut(DirectoryEntry) -> bool,
+    ) -> Result<(), Errno> {
+        let fixed = [
+            (b".".to_vec(), ROOT_INODE, FileKind::Directory),
+            (b"..".to_vec(), ROOT_INODE, FileKind::Directory),
+            (b"ptmx".to_vec(), PTMX_INODE, FileKind::CharacterDevice),
+        ];
+        let numbers: Vec<u32> = self.0.0.pairs.lock().keys().copied().collect();
+        let slaves = numbers.into_iter().map(|number| {
+            (
+                number.to_string().into_bytes(),
+                FIRST_SLAVE_INODE + u64::from(number),
+                FileKind::CharacterDevice,
+            )
+        });
+        // A slave's position follows from its number, so that others may come and go in between.
+        let first_slave_position = fixed.len() as u64;
+        for (place, (name, inode, kind)) in fixed.into_iter().chain(slaves).enumerate() {
+            let own_position = match inode {
+                FIRST_SLAVE_INODE.. => first_slave_position + (inode - FIRST_SLAVE_INODE),
+                _ => place as u64,
+            };
+            let kind = kind.directory_entry_type();
+            let entry = DirectoryEntry { inode, next_position: own_position + 1, kind, name };
+            if own_position >= position && !sink(entry) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.0.metadata()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The multiplexer: each open makes a pseudoterminal.
+struct Ptmx(Arc<PtsFileSystem>);
+
+impl Inode for Ptmx {
+    fn kind(&self) -> FileKind {
+        FileKind::CharacterDevice
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        let special_device = DeviceNumber::new(5, 2);
+        Ok(Metadata {
+            special_device,
+            ..Metadata::new(FileKind::CharacterDevice, 0o666, self.0.device, PTMX_INODE)
+        })
+    }
+
+    fn open(self: Arc<Self>, _flags: OpenFlags, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
+        let file_system = self.0.clone();
+        file_system.open_master(self, viewer)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A slave's node.
+struct PtsNode {
+    pair: Weak<Pair>,
+    attributes: Mutex<Metadata>,
+}
+
+impl PtsNode {
+    fn new(pair: &Arc<Pair>) -> Arc<Self> {
+        Arc::new(Self { pair: Arc::downgrade(pair), attributes: Mutex::new(Self::metadata_of(pair)) })
+    }
+
+    /// The attributes of a new slave.
+    fn metadata_of(pair: &Pair) -> Metadata {
+        let inode = FIRST_SLAVE_INODE + u64::from(pair.number);
+        let (uid, gid) = pair.owner;
+        let special_device = slave_device(pair.number);
+        let fresh = Metadata::new(FileKind::CharacterDevice, 0o620, pair.file_system().device, inode);
+        Metadata { uid, gid, special_device, block_size_bytes: 1024, ..fresh }
+    }
+}
+
+impl Inode for PtsNode {
+    fn kind(&self) -> FileKind {
+        FileKind::CharacterDevice
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(*self.attributes.lock())
+    }
+
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        let mut attributes = self.attributes.lock();
+        if let Some(permissions) = changes.permissions {
+            attributes.mode = FileKind::CharacterDevice.mode_bits() | permissions;
+        }
+        attributes.uid = changes.uid.unwrap_or(attributes.uid);
+        attributes.gid = changes.gid.unwrap_or(attributes.gid);
+        Ok(())
+    }
+
+    fn open(self: Arc<Self>, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
+        let pair = self.pair.upgrade().ok_or(Errno::EIO)?;
+        let slave = pair.open_slave()?;
+        if !flags.contains(OpenFlags::NOCTTY) {
+            pair.offer(viewer.process_id, viewer.session_id);
+        }
+        Ok(slave)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
