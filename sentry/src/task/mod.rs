@@ -18,6 +18,7 @@
 mod block;
 mod caller;
 mod clone;
+mod cpu_limit;
 mod current;
 mod deliver;
 mod exec;
@@ -26,6 +27,8 @@ mod futex;
 mod group_stop;
 mod id;
 mod job_control;
+#[cfg(test)]
+mod model;
 mod pid_namespace;
 mod pidfd;
 mod process_source;
