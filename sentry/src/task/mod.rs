@@ -18,6 +18,7 @@
 mod block;
 mod caller;
 mod clone;
+mod cpu_clock;
 mod current;
 mod deliver;
 mod exec;

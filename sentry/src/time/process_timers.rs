@@ -1,4 +1,4 @@
-//! The timers of one process: the interval timers of setitimer(2), and its POSIX timers.
+//! The timers of one process: the interval timers of setitimer(2), its POSIX timers, and that of RLIMIT_CPU.
 
 use std::sync::{Arc, Weak};
 
@@ -48,6 +48,7 @@ impl IntervalTimer {
 #[derive(Default)]
 pub struct ProcessTimers {
     intervals: Mutex<[Option<Arc<Timer>>; 3]>,
+    cpu_limit: Mutex<Option<Arc<Timer>>>,
     /// timer_create(2).
     pub posix: PosixTimers,
 }
@@ -95,10 +96,30 @@ impl ProcessTimers {
         timer.set(setting, false)
     }
 
+    /// Sets when RLIMIT_CPU is reached, on the clock of what the process has used. `new_timer` makes the timer
+    /// when there first is a limit.
+    ///
+    /// # Errors
+    /// EAGAIN: the host is out of threads.
+    pub fn set_cpu_limit(
+        &self,
+        setting: TimerSetting,
+        new_timer: impl FnOnce() -> Arc<Timer>,
+    ) -> Result<(), Errno> {
+        let mut timer = self.cpu_limit.lock();
+        if timer.is_none() && setting.value.is_zero() {
+            return Ok(());
+        }
+        let timer = timer.get_or_insert_with(new_timer).clone();
+        timer.set(setting, true).map(drop)
+    }
+
     /// For the end of the process: no timer goes on.
     pub fn clear(&self) {
         let intervals = std::mem::take(&mut *self.intervals.lock());
         drop(intervals);
+        let cpu_limit = self.cpu_limit.lock().take();
+        drop(cpu_limit);
         self.posix.clear();
     }
 }
