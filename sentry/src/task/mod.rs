@@ -27,6 +27,8 @@ mod futex;
 mod group_stop;
 mod id;
 mod job_control;
+#[cfg(test)]
+mod model;
 mod pid_namespace;
 mod pidfd;
 mod process_source;
