@@ -238,6 +238,12 @@ impl Dentry {
 impl Dentry {
     /// Undoes what this dentry, which nobody refers to any more, is part of, and yields its parent.
     fn dissolve(&mut self) -> Option<Arc<Dentry>> {
+        // A file that has another name lives on, though its watches hear no more of it.
+        if self.watches.was_used()
+            && (self.is_directory() || self.inode.metadata().is_ok_and(|metadata| metadata.links == 0))
+        {
+            self.watches.end();
+        }
         let absent = self.children.get_mut().count_absent();
         self.children.get_mut().entries.clear();
         self.cache.absent.fetch_sub(absent, Ordering::Relaxed);

@@ -50,6 +50,23 @@ impl WatchList {
         self.0.get().map(|watches| watches.lock().clone()).unwrap_or_default()
     }
 
+    /// Nobody uses the dentry any more, and its file no longer exists: the watches end.
+    pub(in crate::fs) fn end(&self) {
+        for watch in self.snapshot() {
+            let Some(instance) = watch.instance.upgrade() else { continue };
+            if watch.mask().contains(WatchMask::DELETE_SELF) {
+                let (mask, name) = (WatchMask::DELETE_SELF, Box::default());
+                instance.push(Event { watch: watch.descriptor, mask, cookie: 0, name });
+            }
+            instance.end_watch(watch.descriptor);
+        }
+    }
+
+    /// Whether there has been a watch.
+    pub(in crate::fs) fn was_used(&self) -> bool {
+        self.0.get().is_some()
+    }
+
     fn tell(&self, events: WatchMask, name: Option<&[u8]>, cookie: u32, is_removed: bool) {
         for watch in self.snapshot() {
             let mask = watch.mask();
@@ -102,21 +119,6 @@ impl Dentry {
             if let Some(instance) = watch.instance.upgrade() {
                 instance.unpin(watch.descriptor);
             }
-        }
-    }
-}
-
-impl Drop for WatchList {
-    /// Nobody uses the file any more. A live watch keeps its dentry until the name is removed.
-    fn drop(&mut self) {
-        for watch in self.snapshot() {
-            let Some(instance) = watch.instance.upgrade() else { continue };
-            if watch.mask().contains(WatchMask::DELETE_SELF) {
-                let name = Box::default();
-                let mask = WatchMask::DELETE_SELF;
-                instance.push(Event { watch: watch.descriptor, mask, cookie: 0, name });
-            }
-            instance.end_watch(watch.descriptor);
         }
     }
 }
