@@ -4,9 +4,12 @@
 //! the sentry and the KVM platform and waits for it. Exit statuses are docker's.
 
 mod cli;
+#[cfg(feature = "deadlock-detection")]
+mod deadlock;
 mod failure;
 mod forward;
 mod jail;
+mod panic;
 mod sandbox;
 mod size;
 mod terminal;
@@ -27,7 +30,9 @@ fn main() -> ExitCode {
         }
     };
     start_log(arguments.log);
-    match arguments.describe().and_then(sandbox::run) {
+    panic::end_process_on_panic();
+    let result = watch_for_deadlocks().map_err(Failure::from).and_then(|()| arguments.describe());
+    match result.and_then(sandbox::run) {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
             eprintln!("vmm: {:#}", failure.error);
@@ -44,4 +49,14 @@ fn start_log(level: log::LevelFilter) {
             writeln!(out, "vmm: {}: {}", record.level().as_str().to_lowercase(), record.args())
         })
         .init();
+}
+
+#[cfg(feature = "deadlock-detection")]
+fn watch_for_deadlocks() -> anyhow::Result<()> {
+    deadlock::watch()
+}
+
+#[cfg(not(feature = "deadlock-detection"))]
+fn watch_for_deadlocks() -> anyhow::Result<()> {
+    Ok(())
 }

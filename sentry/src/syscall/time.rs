@@ -79,13 +79,44 @@ fn cpu_source(task: &CurrentTask, clock: CpuClock) -> Result<Arc<dyn TimeSource>
         if !Arc::ptr_eq(target.thread_group(), task.thread_group()) {
             return Err(Errno::EINVAL);
         }
-        return Ok(target.cpu_clock(clock.kind));
+        return Ok(Arc::new(task_clock(&target, clock.kind)));
     }
     let group = match clock.id {
         0 => task.thread_group().clone(),
         id => tasks.thread_group(namespace, Tid(id)).ok_or(Errno::EINVAL)?,
     };
-    Ok(group.cpu_clock(clock.kind))
+    Ok(Arc::new(process_clock(&group, clock.kind)))
+}
+
+/// A CPU clock, as a function that reads it. One whose process is gone stands still.
+struct CpuSource<F>(F);
+
+impl<F: Fn() -> Option<(Duration, Duration)> + Send + Sync> TimeSource for CpuSource<(F, CpuClockKind)> {
+    fn now(&self) -> Duration {
+        let (user, system) = self.0.0().unwrap_or_default();
+        match self.0.1 {
+            CpuClockKind::Total => user + system,
+            CpuClockKind::User => user,
+        }
+    }
+
+    fn is_steady(&self) -> bool {
+        false
+    }
+}
+
+fn task_clock(target: &Arc<crate::task::Task>, kind: CpuClockKind) -> impl TimeSource + use<> {
+    let target = Arc::downgrade(target);
+    CpuSource((move || target.upgrade()?.cpu_times(), kind))
+}
+
+fn process_clock(group: &Arc<crate::task::ThreadGroup>, kind: CpuClockKind) -> impl TimeSource + use<> {
+    let group = Arc::downgrade(group);
+    let read = move || {
+        let usage = group.upgrade()?.usage();
+        Some((usage.user_time, usage.system_time))
+    };
+    CpuSource((read, kind))
 }
 
 fn write_timespec(task: &CurrentTask, address: u64, time: Duration) -> Result<(), Errno> {
@@ -325,8 +356,8 @@ fn set_interval(
     let group = task.thread_group();
     let source: Arc<dyn TimeSource> = match which {
         IntervalTimer::Real => time_source(task, u64::from(uapi::CLOCK_MONOTONIC))?,
-        IntervalTimer::Virtual => group.cpu_clock(CpuClockKind::User),
-        IntervalTimer::Profiling => group.cpu_clock(CpuClockKind::Total),
+        IntervalTimer::Virtual => Arc::new(process_clock(group, CpuClockKind::User)),
+        IntervalTimer::Profiling => Arc::new(process_clock(group, CpuClockKind::Total)),
     };
     let weak: Weak<crate::task::ThreadGroup> = Arc::downgrade(group);
     group

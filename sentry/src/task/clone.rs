@@ -134,6 +134,12 @@ impl CurrentTask {
             child.abandon();
             return Err(error);
         }
+        if !request.flags.contains(CloneFlags::THREAD)
+            && let Err(error) = child.thread_group().enforce_cpu_limit(kernel.timers())
+        {
+            child.abandon();
+            return Err(error);
+        }
         let number = kernel.tasks().number_of(&child, self.thread_group().pid_namespace());
         self.store_numbers(request, &child, number, &child_memory);
         drop(child_memory);
@@ -170,7 +176,7 @@ impl CurrentTask {
             kernel: task.kernel.clone(),
             parent: Some(task.clone()),
             inherit_parent: (has(CloneFlags::PARENT) || is_thread).then(|| task.clone()),
-            thread_group: if is_thread { task.group.clone() } else { self.child_group(request)? },
+            thread_group: if is_thread { task.group.clone() } else { self.child_group(request) },
             wanted_numbers: request.wanted_numbers.clone(),
             signal_mask: task.signals.lock().mask,
             signal_stack: if keeps_signal_stack { self.signal_stack } else { AlternateStack::default() },
@@ -199,7 +205,7 @@ impl CurrentTask {
         })
     }
 
-    fn child_group(&self, request: &CloneRequest) -> Result<Arc<ThreadGroup>, Errno> {
+    fn child_group(&self, request: &CloneRequest) -> Arc<ThreadGroup> {
         let group = self.thread_group();
         let actions = group.signal_actions();
         let actions = if request.flags.contains(CloneFlags::SIGHAND) {
@@ -221,8 +227,7 @@ impl CurrentTask {
             if request.flags.contains(CloneFlags::PARENT) { group.exit_signal } else { request.exit_signal };
         let child = tasks.new_thread_group(pid_namespace, actions, group.limits(), exit_signal);
         child.is_dumpable.store(group.is_dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
-        child.enforce_cpu_limit(self.kernel().timers())?;
-        Ok(child)
+        child
     }
 
     /// Makes a descriptor for the new process and stores its number.

@@ -18,7 +18,7 @@
 mod block;
 mod caller;
 mod clone;
-mod cpu_clock;
+mod cpu_limit;
 mod current;
 mod deliver;
 mod exec;

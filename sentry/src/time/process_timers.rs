@@ -1,4 +1,4 @@
-//! The timers of one process: the interval timers of setitimer(2), its POSIX timers, and that of RLIMIT_CPU.
+//! The timers of one process: the interval timers of setitimer(2), and its POSIX timers.
 
 use std::sync::{Arc, Weak};
 
@@ -48,6 +48,7 @@ impl IntervalTimer {
 #[derive(Default)]
 pub struct ProcessTimers {
     intervals: Mutex<[Option<Arc<Timer>>; 3]>,
+    /// Counts the process's CPU time towards RLIMIT_CPU.
     cpu_limit: Mutex<Option<Arc<Timer>>>,
     /// timer_create(2).
     pub posix: PosixTimers,
@@ -96,8 +97,8 @@ impl ProcessTimers {
         timer.set(setting, false)
     }
 
-    /// Sets when RLIMIT_CPU is reached, on the clock of what the process has used. `new_timer` makes the timer
-    /// when there first is a limit.
+    /// Has the timer of RLIMIT_CPU expire at `setting.value` of the process's CPU time, and from then on every
+    /// `setting.interval`. `new_timer` makes it when it is first needed.
     ///
     /// # Errors
     /// EAGAIN: the host is out of threads.
@@ -106,20 +107,21 @@ impl ProcessTimers {
         setting: TimerSetting,
         new_timer: impl FnOnce() -> Arc<Timer>,
     ) -> Result<(), Errno> {
-        let mut timer = self.cpu_limit.lock();
-        if timer.is_none() && setting.value.is_zero() {
-            return Ok(());
-        }
-        let timer = timer.get_or_insert_with(new_timer).clone();
+        let timer = self.cpu_limit.lock().get_or_insert_with(new_timer).clone();
         timer.set(setting, true).map(drop)
+    }
+
+    /// The process's CPU time is not limited any more.
+    pub fn end_cpu_limit(&self) {
+        let timer = self.cpu_limit.lock().take();
+        drop(timer);
     }
 
     /// For the end of the process: no timer goes on.
     pub fn clear(&self) {
         let intervals = std::mem::take(&mut *self.intervals.lock());
         drop(intervals);
-        let cpu_limit = self.cpu_limit.lock().take();
-        drop(cpu_limit);
+        self.end_cpu_limit();
         self.posix.clear();
     }
 }
