@@ -109,11 +109,18 @@ static CPUS: Directory<Machine> = Directory {
 };
 
 static NODES: Directory<Machine> = fixed(&[
+    text("has_cpu", |_, _| Ok(b"0\n".into())),
+    text("has_memory", |_, _| Ok(b"0\n".into())),
+    text("has_normal_memory", |_, _| Ok(b"0\n".into())),
     directory("node0", &NODE),
     text("online", |_, _| Ok(b"0\n".into())),
     text("possible", |_, _| Ok(b"0\n".into())),
 ]);
-static NODE: Directory<Machine> = fixed(&[text("cpulist", all_cpus)]);
+static NODE: Directory<Machine> = fixed(&[
+    text("cpulist", all_cpus),
+    text("cpumap", all_mask),
+    text("distance", |_, _| Ok(b"10\n".into())),
+]);
 
 static CPU: Directory<Machine> =
     fixed(&[text("online", |_, _| Ok(b"1\n".into())), directory("topology", &TOPOLOGY)]);
