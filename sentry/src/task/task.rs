@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::ThreadGroup;
 use super::id::TaskId;
+use super::ptrace::TraceState;
 use super::start::Unstarted;
 use super::vfork::VforkCompletion;
 use crate::Errno;
@@ -67,6 +68,8 @@ pub struct Task {
     pub(super) vfork: Mutex<Option<Arc<VforkCompletion>>>,
     pub(super) process_charge: Mutex<Option<ProcessCharge>>,
     pub(super) unstarted: Mutex<Option<Box<Unstarted>>>,
+    /// What a tracer asked of it.
+    pub(super) ptrace: TraceState,
 }
 
 /// What a task shares or owns until it exits.
