@@ -126,8 +126,8 @@ fn to_bytes(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// Size of `struct user` (`<sys/user.h>`).
-const USER_BYTES: u64 = 912;
+/// Size of the kernel's `struct user`: that of `<sys/user.h>` and two more words.
+const USER_BYTES: u64 = 928;
 /// Where the debug registers are in it.
 const DEBUG_REGISTERS: std::ops::Range<u64> = 848..912;
 const GENERAL_REGISTER_BYTES: u64 = GENERAL_REGISTER_COUNT as u64 * 8;
