@@ -6,6 +6,7 @@
 mod cli;
 #[cfg(feature = "deadlock-detection")]
 mod deadlock;
+mod doctor;
 mod failure;
 mod forward;
 mod jail;
@@ -31,8 +32,11 @@ fn main() -> ExitCode {
     };
     start_log(arguments.log);
     panic::end_process_on_panic();
-    let result = watch_for_deadlocks().map_err(Failure::from).and_then(|()| arguments.describe());
-    match result.and_then(sandbox::run) {
+    let result = watch_for_deadlocks().map_err(Failure::from).and_then(|()| match arguments.subcommand {
+        Some(cli::Subcommand::Doctor) => doctor::run(),
+        None => arguments.describe().and_then(sandbox::run),
+    });
+    match result {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
             eprintln!("vmm: {:#}", failure.error);

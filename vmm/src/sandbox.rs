@@ -142,7 +142,7 @@ fn host_memory_bytes() -> u64 {
 }
 
 /// Files of the image are held open on the host: as many as it allows.
-fn raise_open_files_limit() {
+pub(crate) fn raise_open_files_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // With fewer, the cache of handles is smaller.
