@@ -335,7 +335,11 @@ int main(int argc, char **argv) {
     CHECK(pid >= 0);
     if (pid == 0) child(child_seed, is_privileged);
     long long end = now_ms() + lifetime_ms + next(&child_seed) % 50;
-    while (waitpid(pid, NULL, WNOHANG | __WALL) == 0) {
+    pid_t ended;
+    // A thread that asked to be traced by us is a zombie of its own, and its process waits for it to be reaped.
+    while ((ended = waitpid(-1, NULL, WNOHANG | __WALL)) != pid) {
+      if (ended > 0) continue;
+      CHECK(ended == 0);
       sleep_ms(2);
       if (now_ms() >= end) kill(pid, SIGKILL);
       CHECK_CASE(now_ms() - end < 10000, "child %d (seed %llu) outlives SIGKILL", i, (unsigned long long)seed);

@@ -47,6 +47,8 @@ pub struct Registers {
 impl Registers {
     /// The RFLAGS bits that user code may choose: CF, PF, AF, ZF, SF, TF, DF, OF, RF, AC (Linux's `FIX_EFLAGS`).
     pub const USER_FLAGS: u64 = 0x50dd5 & !(1 << 9);
+    /// TF: a debug exception after each instruction (SDM 3A 2.3).
+    pub const TRAP_FLAG: u64 = 1 << 8;
     /// The selector of user code (Linux's `__USER_CS`).
     pub const USER_CS: u16 = 0x33;
     /// The selector of user data and stack (Linux's `__USER_DS`).

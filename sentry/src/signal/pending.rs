@@ -70,6 +70,11 @@ impl PendingSignals {
         self.set
     }
 
+    /// The queue, oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = SignalInfo> {
+        self.queue.iter().copied()
+    }
+
     /// Entries in the queue.
     pub fn len(&self) -> usize {
         self.queue.len()

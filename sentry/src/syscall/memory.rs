@@ -11,7 +11,7 @@ use crate::cred::Capabilities;
 use crate::fs::{MountFlags, OpenFlags};
 use crate::memory::{Backing, MapFlags, MapRequest, MemoryManager, Protection, RemapFlags};
 use crate::platform::{PAGE_SIZE, VirtualAddress};
-use crate::task::{CurrentTask, Task, Tid};
+use crate::task::{CurrentTask, Tid, check_access};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::mmap, mmap),
@@ -270,7 +270,7 @@ fn transfer_of(
     let remote = read_pieces(task, remote, remote_count)?;
     let namespace = task.thread_group().pid_namespace();
     let other = task.kernel().tasks().task(namespace, Tid(pid as i32)).ok_or(Errno::ESRCH)?;
-    check_may_access(task, &other)?;
+    check_access(task.task(), &other)?;
     Ok((other.memory().ok_or(Errno::ESRCH)?, local, remote))
 }
 
@@ -283,20 +283,6 @@ fn read_pieces(task: &CurrentTask, address: u64, count: u64) -> Result<Vec<Piece
     match total {
         Some(total) if total <= i64::MAX as u64 => Ok(pieces),
         _ => Err(Errno::EINVAL),
-    }
-}
-
-/// `man 2 ptrace`, "Ptrace access mode checking", with real credentials.
-fn check_may_access(task: &CurrentTask, other: &Arc<Task>) -> Result<(), Errno> {
-    let (caller, target) = (task.credentials(), other.credentials());
-    let is_same_process = Arc::ptr_eq(task.thread_group(), other.thread_group());
-    let is_same_user = [target.real_uid, target.effective_uid, target.saved_uid] == [caller.real_uid; 3]
-        && [target.real_gid, target.effective_gid, target.saved_gid] == [caller.real_gid; 3];
-    let is_open = is_same_user && other.thread_group().is_dumpable();
-    if is_same_process || is_open || caller.has(Capabilities::SYS_PTRACE) {
-        Ok(())
-    } else {
-        Err(Errno::EPERM)
     }
 }
 

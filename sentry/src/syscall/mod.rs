@@ -21,6 +21,7 @@ mod pipe;
 mod place;
 mod poll;
 mod process;
+mod ptrace;
 mod readwrite;
 mod resource;
 mod signal;

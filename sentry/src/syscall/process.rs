@@ -293,6 +293,7 @@ fn wait_status(event: ChildEvent) -> i32 {
         ChildEvent::Ended(status) => status.wait_status(),
         ChildEvent::Stopped(signal) => i32::from(signal.number()) << 8 | 0x7f,
         ChildEvent::Continued => 0xffff,
+        ChildEvent::Trapped(code) => code << 8 | 0x7f,
     }
 }
 
@@ -344,6 +345,7 @@ fn wait_info(waited: &Waited) -> SignalInfo {
         }
         ChildEvent::Stopped(signal) => (uapi::CLD_STOPPED, signal.number().into()),
         ChildEvent::Continued => (uapi::CLD_CONTINUED, Signal::SIGCONT.number().into()),
+        ChildEvent::Trapped(code) => (uapi::CLD_TRAPPED, code),
     };
     let detail =
         SignalDetail::Child { pid: waited.pid.0, uid: waited.uid, status, user_ticks: 0, system_ticks: 0 };

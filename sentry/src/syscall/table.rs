@@ -28,6 +28,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::pipe::HANDLERS,
     super::poll::HANDLERS,
     super::process::HANDLERS,
+    super::ptrace::HANDLERS,
     super::readwrite::HANDLERS,
     super::resource::HANDLERS,
     super::signal::HANDLERS,

@@ -7,6 +7,7 @@ use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
 use super::id::Tid;
+use super::ptrace::Event;
 use super::start::{TaskConfig, TaskImage};
 use super::vfork::VforkCompletion;
 use super::{CurrentTask, ProcessFile, Task, ThreadGroup};
@@ -143,11 +144,35 @@ impl CurrentTask {
         let number = kernel.tasks().number_of(&child, self.thread_group().pid_namespace());
         self.store_numbers(request, &child, number, &child_memory);
         drop(child_memory);
+        let event = self.clone_event(request);
+        if event.is_some() || request.flags.contains(CloneFlags::PTRACE) {
+            kernel.tasks().trace_child(self.task(), &child);
+        }
+        let number_for_tracer = kernel.tasks().number_for_tracer(self.task(), &child).0 as u64;
         child.start()?;
+        if let Some(event) = event {
+            self.trap_event(event, number_for_tracer);
+        }
         if let Some(vfork) = vfork {
             self.wait_for_vfork(&vfork);
+            self.trap_event(Event::VforkDone, number_for_tracer);
         }
         Ok(number)
+    }
+
+    /// The event that this clone is to the tracer, if it wants to know.
+    fn clone_event(&self, request: &CloneRequest) -> Option<Event> {
+        if request.flags.contains(CloneFlags::UNTRACED) {
+            return None;
+        }
+        let event = if request.flags.contains(CloneFlags::VFORK) {
+            Event::Vfork
+        } else if request.exit_signal == i32::from(Signal::SIGCHLD.number()) {
+            Event::Fork
+        } else {
+            Event::Clone
+        };
+        self.task.wants_event(event).then_some(event)
     }
 
     fn child_config(

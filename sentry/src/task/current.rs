@@ -22,7 +22,8 @@ pub struct CurrentTask {
     pub(super) context: Box<dyn Context>,
     /// User registers at the last exit; what they hold when the handler returns is what user code goes on with.
     pub registers: Registers,
-    /// The number of the system call being served, before `rax` took its result; `None` outside of one.
+    /// The number of the system call being served, before `rax` took its result; `None` outside of one. Debuggers
+    /// know it as `orig_rax`.
     pub syscall_number: Option<u64>,
     /// How restart_syscall(2) goes on with what a signal interrupted.
     pub(crate) restart: Option<Restart>,
@@ -32,6 +33,8 @@ pub struct CurrentTask {
     pub(crate) signal_stack: AlternateStack,
     /// The last exception, which a handler finds in its frame.
     pub(super) trap: TrapState,
+    /// The tracer wants one instruction (PTRACE_SINGLESTEP).
+    pub(super) is_stepping: bool,
     /// The address of the task's memory, kept here so that a system call takes no lock for it.
     pub(super) memory: Arc<MemoryManager>,
     /// What reads and writes move data through, kept from one call to the next.

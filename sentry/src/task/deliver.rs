@@ -15,7 +15,6 @@ impl CurrentTask {
     /// Deals with stops and with all signals that are not blocked. Handlers' frames go on top of each other;
     /// the last one entered runs first.
     pub(super) fn deliver_signals(&mut self) -> State {
-        let mut call = self.interrupted_call();
         loop {
             self.stop_if_told();
             if let Some(status) = self.fate() {
@@ -23,22 +22,24 @@ impl CurrentTask {
             }
             let accepted = !self.task.signal_mask();
             let Some(info) = self.task.take_signal(accepted) else { break };
+            let Some(info) = self.trap_signal(info) else { continue };
             let action = self.task.group.signal_actions().lock().get(info.signal);
             match decide(info.signal, action, self.task.group.is_protected_init()) {
                 Delivery::Ignore => {}
                 Delivery::Stop => self.begin_group_stop(info.signal),
                 Delivery::Terminate { .. } => return State::Exit(self.die_of(info.signal)),
                 Delivery::Handle(action) => {
-                    if let Some(call) = call.take() {
+                    if let Some(call) = self.interrupted_call() {
                         resume_call(&mut self.registers, call, Some(action.flags));
                     }
-                    if self.enter_handler(info, action).is_err() {
-                        self.refuse_frame(info.signal);
+                    match self.enter_handler(info, action) {
+                        Ok(()) => self.trap_handler_entry(),
+                        Err(_) => self.refuse_frame(info.signal),
                     }
                 }
             }
         }
-        if let Some(call) = call {
+        if let Some(call) = self.interrupted_call() {
             resume_call(&mut self.registers, call, None);
         }
         if let Some(mask) = self.saved_signal_mask.take() {
@@ -47,8 +48,9 @@ impl CurrentTask {
         State::App
     }
 
-    /// The system call that is to be restarted, if one was interrupted.
-    fn interrupted_call(&self) -> Option<InterruptedCall> {
+    /// The system call that is to be restarted, if one was interrupted. The registers alone tell: a tracer may
+    /// have changed them.
+    pub(super) fn interrupted_call(&self) -> Option<InterruptedCall> {
         let number = self.syscall_number?;
         let raw = i32::try_from((self.registers.rax as i64).checked_neg()?).ok()?;
         let errno = Errno::from_raw(raw);

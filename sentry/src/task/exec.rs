@@ -47,8 +47,11 @@ impl CurrentTask {
             log::debug!("execve: {error}");
             error.errno
         })?;
+        let task = self.task().clone();
+        let former_number = kernel.tasks().number_for_tracer(&task, &task);
         self.end_other_tasks(kernel.tasks())?;
         self.enter(program);
+        self.trap_exec(former_number);
         Ok(())
     }
 
@@ -109,19 +112,22 @@ impl CurrentTask {
         task.group.timers.posix.clear();
 
         let old = task.credentials();
-        let new = loader::credentials_after_exec(&old, program.set_uid, program.set_gid);
+        let (set_uid, set_gid) = match task.ptrace.allows_new_privileges() {
+            true => (program.set_uid, program.set_gid),
+            false => (None, None),
+        };
+        let new = loader::credentials_after_exec(&old, set_uid, set_gid);
         let is_dumpable =
             !program.is_unreadable && new.effective_uid == new.real_uid && new.effective_gid == new.real_gid;
         task.group.is_dumpable.store(is_dumpable, Ordering::Relaxed);
         if new != *old {
             task.set_credentials(new);
         }
-        if program.set_uid.is_some() || program.set_gid.is_some() {
+        if set_uid.is_some() || set_gid.is_some() {
             task.parent_death_signal.store(0, Ordering::Relaxed);
         }
         task.set_name(&program.name);
         self.registers = program.registers;
-        self.syscall_number = None;
         self.context.set_segment_bases(SegmentBases::default());
         let initial = crate::signal::initial_extended_state();
         if self.context.set_extended_state(&initial).is_err() {

@@ -44,10 +44,12 @@ impl TaskSet {
         let is_leader = node.leader == task.id;
         if let Some(node) = tree.tasks.get_mut(&task.id) {
             node.has_exited = true;
+            node.exit_status = Some(group_status);
         }
+        tree.release_tracees(task.id);
         task.host_thread_id.store(0, Ordering::Relaxed);
         tree.signal_death_of_parent(task.id);
-        if !is_leader {
+        if !is_leader && !tree.notify_tracer_of_thread(task.id, group_status) {
             tree.remove_task(task.id);
         }
         let mut has_completed_stop = false;
@@ -88,6 +90,7 @@ impl TaskSet {
             return;
         }
         group.tasks.remove(&old_leader);
+        tree.forget_tracer(old_leader);
         let Some(old) = tree.tasks.remove(&old_leader) else { return };
         let Some(node) = tree.tasks.get_mut(&task.id) else { return };
         let own = std::mem::replace(&mut node.numbers, old.numbers.clone());
@@ -113,12 +116,16 @@ impl TaskSet {
 
 impl Tree {
     /// Takes a task that is nobody's leader out of the tree.
-    fn remove_task(&mut self, id: TaskId) {
+    pub(super) fn remove_task(&mut self, id: TaskId) {
+        self.forget_tracer(id);
         let Some(node) = self.tasks.remove(&id) else { return };
         self.remove_numbers(&node.numbers);
         node.task.process_charge.lock().take();
-        if let Some(group) = self.groups.get_mut(&node.group) {
-            group.tasks.remove(&id);
+        let Some(group) = self.groups.get_mut(&node.group) else { return };
+        group.tasks.remove(&id);
+        // The process had ended, and waited for a tracer to wait for this thread.
+        if let Some(status) = group.zombie.filter(|_| group.tasks.len() == 1) {
+            self.notify_parent(node.group, status);
         }
     }
 
@@ -152,7 +159,10 @@ impl Tree {
         let Some(node) = self.groups.get_mut(&id) else { return };
         node.zombie = Some(status);
         *node.group.ended.lock() = Some(status);
-        self.notify_parent(id, status);
+        // Threads that a tracer has not waited for come first.
+        if node.tasks.len() == 1 {
+            self.notify_parent(id, status);
+        }
     }
 
     /// If `id` was the init of a PID namespace, everything in that namespace is killed and nothing is created
@@ -185,7 +195,7 @@ impl Tree {
             node.parent = reaper;
             node.parent_task = reaper_task;
             node.exit_signal = Signal::SIGCHLD.number().into();
-            let zombie = node.zombie;
+            let zombie = node.zombie.filter(|_| node.tasks.len() == 1);
             if let Some(reaper) = reaper.and_then(|reaper| self.groups.get_mut(&reaper)) {
                 reaper.children.insert(child);
             }
@@ -221,8 +231,11 @@ impl Tree {
         }
     }
 
-    /// Tells the parent of a zombie; one that nobody waits for is reaped at once.
-    fn notify_parent(&mut self, child: GroupId, status: ExitStatus) {
+    /// Tells the parent of a zombie, or its tracer first; one that nobody waits for is reaped at once.
+    pub(super) fn notify_parent(&mut self, child: GroupId, status: ExitStatus) {
+        if self.notify_tracer_of_process(child, status) {
+            return;
+        }
         let Some(node) = self.groups.get(&child) else { return };
         let Some(parent) = node.parent.and_then(|parent| self.groups.get(&parent)) else {
             self.reap(child);
@@ -279,6 +292,7 @@ impl Tree {
             parent.children_usage += usage;
         }
         for task in node.tasks {
+            self.forget_tracer(task);
             if let Some(node) = self.tasks.remove(&task) {
                 self.remove_numbers(&node.numbers);
                 node.task.process_charge.lock().take();

@@ -19,6 +19,11 @@ impl ThreadGroup {
         matches!(self.state.lock().stop, Stop::Stopped(_))
     }
 
+    /// Whether a stop is in force, or about to be.
+    pub(super) fn has_begun_to_stop(&self) -> bool {
+        self.state.lock().stop != Stop::None
+    }
+
     /// `task` has left the group: others take its signals, and a stop may be complete without it. Returns
     /// whether it is, and the parent is to be told.
     #[must_use]
@@ -50,8 +55,16 @@ impl CurrentTask {
             return;
         }
         let mut state = group.state.lock();
-        if state.exit.is_none() && state.exec.is_none() && state.stop == Stop::None {
-            state.stop = Stop::Stopping(signal);
+        if state.exit.is_some() || state.exec.is_some() {
+            return;
+        }
+        // A traced task may run although its process is stopped, and stop again.
+        if state.stop == Stop::None || self.task.is_traced() {
+            state.stop = match state.stop {
+                Stop::None => Stop::Stopping(signal),
+                begun => begun,
+            };
+            state.stop_count += 1;
             for task in &state.tasks {
                 task.interrupt();
             }
@@ -68,12 +81,19 @@ impl CurrentTask {
             let is_told = state.stop != Stop::None && state.exec.is_none();
             task.has_stopped.store(is_told, Ordering::Relaxed);
             let has_completed = is_told && state.complete_stop();
+            let group_stop = state.stop.signal().filter(|_| is_told).map(|signal| (signal, state.stop_count));
             drop(state);
             if has_continued {
                 tasks.report_stop(&task.group, StopReport::Continued);
             }
             if let (true, Some(report)) = (has_completed, task.group.stop_report()) {
                 tasks.report_stop(&task.group, report);
+            }
+            if task.is_traced() {
+                if self.trap_if_told(group_stop) {
+                    continue;
+                }
+                return;
             }
             if !is_told {
                 return;
@@ -102,6 +122,14 @@ impl TaskSet {
     /// wait4(2) looks again.
     fn report_stop(&self, group: &ThreadGroup, report: StopReport) {
         let tree = self.tree.read();
+        // A parent that traces the process hears of each task's stop.
+        let leader = tree.groups.get(&group.id()).map(|node| node.leader);
+        let is_traced_by_parent = leader.is_some_and(|leader| {
+            tree.tasks.get(&leader).is_some_and(|node| node.tracer.is_some()) && !tree.is_reparented(leader)
+        });
+        if is_traced_by_parent && report != StopReport::Continued {
+            return;
+        }
         let parent = tree.groups.get(&group.id()).and_then(|node| node.parent);
         let Some(parent) = parent.and_then(|parent| tree.groups.get(&parent)).map(|node| node.group.clone())
         else {

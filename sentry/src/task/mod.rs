@@ -32,6 +32,7 @@ mod model;
 mod pid_namespace;
 mod pidfd;
 mod process_source;
+mod ptrace;
 mod run;
 mod set;
 mod signal_source;
@@ -59,6 +60,9 @@ pub use id::{GroupId, NamespaceId, TaskId, Tid};
 pub use pid_namespace::PidNamespace;
 pub(crate) use pidfd::ProcessFile;
 pub use process_source::TaskSource;
+pub(crate) use ptrace::{
+    GENERAL_REGISTER_COUNT, Mode, PendingQueue, SyscallInfo, SyscallPhase, TraceOptions, Tracee, check_access,
+};
 pub use set::TaskSet;
 pub(crate) use signal_source::SignalSource;
 pub use start::{TaskConfig, TaskImage};

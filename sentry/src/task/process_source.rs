@@ -183,9 +183,10 @@ impl Process for TaskView {
         let shared_pending = task.group.state.lock().pending.set().bits();
         let (ignored, caught) = task.group.signal_actions().lock().ignored_and_caught();
         let state = match (task.has_stopped(), task.is_asleep()) {
-            (true, _) => 'T',
-            (false, true) => 'S',
-            (false, false) => 'R',
+            _ if task.ptrace.is_stopped() => 't',
+            (true, _) if !task.is_traced() => 'T',
+            (_, true) => 'S',
+            (_, false) => 'R',
         };
         let terminals = task.kernel.terminals();
         let tasks = task.kernel.tasks();
@@ -193,6 +194,7 @@ impl Process for TaskView {
         let session = session.0;
         let mut status = ProcessStatus {
             name: task.name(),
+            tracer_id: tasks.tracer_number(task, &self.namespace).0,
             state,
             terminal: terminals.device_of_session(session),
             terminal_foreground: terminals.foreground_of_session(session),
@@ -263,6 +265,10 @@ impl Process for TaskView {
             environment: [layout.strings.environment.0.0, layout.strings.environment.1.0],
             ..MemoryStatus::default()
         })
+    }
+
+    fn address_space(&self) -> Option<Arc<MemoryManager>> {
+        self.task.memory()
     }
 
     fn mappings(&self) -> Result<Vec<MappingStatus>, Errno> {

@@ -4,9 +4,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::CurrentTask;
 use super::status::ExitStatus;
-use crate::platform::{Access, Exit, VirtualAddress};
+use super::{CurrentTask, ptrace};
+use crate::Errno;
+use crate::platform::{Access, Exit, Registers, VirtualAddress};
 use crate::signal::Signal;
 use crate::syscall;
 
@@ -42,7 +43,21 @@ impl CurrentTask {
         if self.task.is_interrupted() {
             return State::Interrupt;
         }
-        match self.context.run(self.memory.address_space(), &mut self.registers) {
+        self.is_stepping &= self.task.is_traced();
+        let has_own_trap_flag = self.registers.rflags & Registers::TRAP_FLAG != 0;
+        if self.is_stepping {
+            self.registers.rflags |= Registers::TRAP_FLAG;
+        }
+        let exit = self.context.run(self.memory.address_space(), &mut self.registers);
+        let state = self.handle_app_exit(exit);
+        if self.is_stepping && !has_own_trap_flag {
+            self.registers.rflags &= !Registers::TRAP_FLAG;
+        }
+        state
+    }
+
+    fn handle_app_exit(&mut self, exit: Exit) -> State {
+        match exit {
             Exit::Syscall => State::Syscall,
             Exit::Fault { address, access } => self.handle_fault(address, access),
             Exit::Exception { vector, code } => {
@@ -70,31 +85,44 @@ impl CurrentTask {
     }
 
     fn run_syscall(&mut self) -> State {
-        let number = self.registers.rax;
-        self.syscall_number = Some(number);
-        let arguments = self.registers.syscall_arguments();
-        let result = match self.kernel().tracer() {
-            None => syscall::dispatch(self, number, arguments),
-            Some(_) => syscall::trace::dispatch_traced(self, number, arguments),
-        };
-        if let State::Exit(_) = self.state {
-            return self.state;
-        }
-        // A handler that replaced the registers (execve, rt_sigreturn) has cleared the number: they are whole.
-        if self.syscall_number.is_some() {
-            self.registers.rax = match result {
-                Ok(value) => value as u64,
-                Err(error) => error.as_return_value(),
-            };
-            if result.is_err_and(|error| error.is_restart()) {
+        self.syscall_number = Some(self.registers.rax);
+        if self.task.is_traced() {
+            self.registers.rax = ptrace::PENDING_RESULT;
+            self.trap_syscall_entry();
+            if self.fate().is_some() {
                 return State::Interrupt;
             }
         }
-        if self.task.is_interrupted() {
+        // A tracer can have the call skipped: then it sets the result, too.
+        if let Some(number) = self.syscall_number {
+            let result = self.dispatch(number);
+            if let State::Exit(_) = self.state {
+                return self.state;
+            }
+            // rt_sigreturn has replaced the registers and cleared the number: they are whole.
+            if self.syscall_number.is_some() {
+                self.registers.rax = match result {
+                    Ok(value) => value as u64,
+                    Err(error) => error.as_return_value(),
+                };
+            }
+        }
+        if self.task.is_traced() {
+            self.trap_syscall_exit();
+        }
+        if self.task.is_interrupted() || self.interrupted_call().is_some() {
             return State::Interrupt;
         }
         self.syscall_number = None;
         State::App
+    }
+
+    fn dispatch(&mut self, number: u64) -> Result<usize, Errno> {
+        let arguments = self.registers.syscall_arguments();
+        match self.kernel().tracer() {
+            None => syscall::dispatch(self, number, arguments),
+            Some(_) => syscall::trace::dispatch_traced(self, number, arguments),
+        }
     }
 
     /// Ends the task at the end of this system call.
@@ -120,6 +148,7 @@ impl CurrentTask {
     }
 
     fn run_exit(&mut self, status: ExitStatus) {
+        self.trap_exit(status);
         let kernel = self.kernel().clone();
         self.release_robust_futexes();
         self.clear_child_tid();

@@ -44,12 +44,15 @@ impl ThreadGroup {
             return Ok(());
         }
         if signal == Signal::SIGKILL {
+            state.kill_count += 1;
             state.begin_exit(ExitStatus::Signaled { signal, has_dumped_core: false });
             return Ok(());
         }
         // What is blocked may have another action by the time that it is unblocked.
-        let is_blocked = target.unwrap_or(&first).signals.lock().mask.contains(signal);
-        if action.ignores(signal) && !is_blocked {
+        let receiver = target.unwrap_or(&first);
+        let is_blocked = receiver.signals.lock().mask.contains(signal);
+        // A tracer sees signals that are ignored, too.
+        if action.ignores(signal) && !is_blocked && !receiver.is_traced() {
             return Ok(());
         }
         let enqueued = match target {
@@ -77,6 +80,11 @@ impl ThreadGroup {
         } else if signal == Signal::SIGCONT {
             state.discard(SignalSet::STOP);
             state.resume();
+            for task in &state.tasks {
+                if task.ptrace.note_continuation() {
+                    task.interrupt();
+                }
+            }
         }
     }
 
@@ -192,8 +200,9 @@ impl Task {
         Some(info)
     }
 
-    /// Replaces the blocked signals, and returns what was blocked. For the task itself.
-    fn set_signal_mask(&self, mask: SignalSet) -> SignalSet {
+    /// Replaces the blocked signals, and returns what was blocked. For the task itself, and for its tracer while it is
+    /// stopped.
+    pub(super) fn set_signal_mask(&self, mask: SignalSet) -> SignalSet {
         let state = self.group.state.lock();
         let mask = mask.as_blocked_mask();
         let (old, pending) = {
@@ -290,7 +299,7 @@ impl CurrentTask {
             mask.remove(signal);
             self.set_signal_mask(mask);
         }
-        if is_handled {
+        if is_handled || self.task.is_traced() {
             self.task.send_signal(info);
         } else {
             self.die_of(signal);

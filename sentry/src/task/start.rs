@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::current::CurrentTask;
 use super::id::Tid;
+use super::ptrace::TraceState;
 use super::run::State;
 use super::status::ExitStatus;
 use super::task::{DEFAULT_TIMER_SLACK_NS, NAME_LEN, Resources, TaskSignals};
@@ -138,6 +139,7 @@ impl TaskSet {
             vfork: Mutex::new(config.vfork),
             process_charge: Mutex::new(Some(charge)),
             unstarted: Mutex::default(),
+            ptrace: TraceState::default(),
         });
         task.set_name(&name);
 
@@ -202,8 +204,15 @@ impl Tree {
         let own = Self::number_in(&numbers, group.pid_namespace().id());
         task.number.store(own.0, Ordering::Relaxed);
         task.root_number.store(numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);
-        let node =
-            TaskNode { task: task.clone(), group: group.id(), numbers: numbers.clone(), has_exited: false };
+        let node = TaskNode {
+            task: task.clone(),
+            group: group.id(),
+            numbers: numbers.clone(),
+            has_exited: false,
+            exit_status: None,
+            tracer: None,
+            tracees: Default::default(),
+        };
         self.tasks.insert(task.id, node);
         state.tasks.push(task.clone());
         match self.groups.get_mut(&group.id()) {
@@ -275,6 +284,7 @@ impl Tree {
         node.live_tasks -= 1;
         if node.tasks.len() > 1 {
             node.tasks.remove(&task.id);
+            self.forget_tracer(task.id);
             if let Some(node) = self.tasks.remove(&task.id) {
                 self.remove_numbers(&node.numbers);
             }
@@ -322,6 +332,7 @@ impl Task {
             buffer: Vec::new(),
             signal_stack,
             trap: TrapState::default(),
+            is_stepping: false,
             memory,
             state: State::App,
         };

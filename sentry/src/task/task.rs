@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::ThreadGroup;
 use super::id::TaskId;
+use super::ptrace::TraceState;
 use super::start::Unstarted;
 use super::vfork::VforkCompletion;
 use crate::Errno;
@@ -67,6 +68,8 @@ pub struct Task {
     pub(super) vfork: Mutex<Option<Arc<VforkCompletion>>>,
     pub(super) process_charge: Mutex<Option<ProcessCharge>>,
     pub(super) unstarted: Mutex<Option<Box<Unstarted>>>,
+    /// What a tracer asked of it.
+    pub(super) ptrace: TraceState,
 }
 
 /// What a task shares or owns until it exits.
@@ -148,9 +151,16 @@ impl Task {
         self.credentials.lock().clone()
     }
 
-    /// Replaces its credentials.
+    /// Replaces its credentials. With another effective identity, or more capabilities, others may no longer look into
+    /// the process (`man 2 prctl`, PR_SET_DUMPABLE), and the death of the parent tells it nothing.
     pub fn set_credentials(&self, credentials: Credentials) {
-        *self.credentials.lock() = Arc::new(credentials);
+        let new = Arc::new(credentials);
+        let old = std::mem::replace(&mut *self.credentials.lock(), new.clone());
+        let identity = |of: &Credentials| [of.effective_uid, of.effective_gid, of.fs_uid, of.fs_gid];
+        if identity(&old) != identity(&new) || !old.permitted.contains(new.permitted) {
+            self.group.set_dumpable(false);
+            self.set_parent_death_signal(0);
+        }
     }
 
     /// Its address space, until it exits.

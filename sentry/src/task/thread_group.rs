@@ -49,6 +49,10 @@ pub(super) struct GroupState {
     pub(super) exec: Option<TaskId>,
     /// The group stop.
     pub(super) stop: Stop,
+    /// How many there have been: who is traced stops once for each.
+    pub(super) stop_count: u64,
+    /// How many times SIGKILL was sent.
+    pub(super) kill_count: u64,
     /// What wait4 with WUNTRACED or WCONTINUED has not yet been told.
     pub(super) report: Option<StopReport>,
     /// SIGCONT has ended a stop, and the parent is to be told by the next task that comes by.
@@ -67,6 +71,16 @@ pub(super) enum Stop {
     Stopping(Signal),
     /// Every task has stopped.
     Stopped(Signal),
+}
+
+impl Stop {
+    /// The signal that stopped the group.
+    pub(super) fn signal(self) -> Option<Signal> {
+        match self {
+            Self::None => None,
+            Self::Stopping(signal) | Self::Stopped(signal) => Some(signal),
+        }
+    }
 }
 
 /// A change of a child that wait4(2) can report.
@@ -183,6 +197,11 @@ impl ThreadGroup {
     /// Ends every task of the group with `status`, unless it is already ending.
     pub fn exit(&self, status: ExitStatus) {
         self.state.lock().begin_exit(status);
+    }
+
+    /// How many times SIGKILL was sent: the stop before a task's end ends with the next.
+    pub(super) fn kill_count(&self) -> u64 {
+        self.state.lock().kill_count
     }
 
     /// How the group is ending, if it is.

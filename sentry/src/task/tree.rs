@@ -33,6 +33,12 @@ pub(super) struct TaskNode {
     pub(super) group: GroupId,
     pub(super) numbers: Numbers,
     pub(super) has_exited: bool,
+    /// How it ended, once it has.
+    pub(super) exit_status: Option<ExitStatus>,
+    /// Who traces it (`man 2 ptrace`).
+    pub(super) tracer: Option<TaskId>,
+    /// Whom it traces.
+    pub(super) tracees: BTreeSet<TaskId>,
 }
 
 /// A process's place.
@@ -331,6 +337,11 @@ impl Tree {
             assert!(self.groups[&node.group].tasks.contains(id), "a task outside of its group");
             for (namespace, tid) in node.numbers.iter() {
                 assert_eq!(self.namespaces[namespace].tasks[tid], *id, "a number that leads elsewhere");
+            }
+            assert!(node.tracees.iter().all(|tracee| self.tasks[tracee].tracer == Some(*id)));
+            assert_eq!(node.task.is_traced(), node.tracer.is_some());
+            if let Some(tracer) = node.tracer {
+                assert!(self.tasks[&tracer].tracees.contains(id), "a tracer that does not know its tracee");
             }
         }
         for (id, node) in &self.groups {

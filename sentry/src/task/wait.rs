@@ -53,6 +53,8 @@ pub(crate) enum ChildEvent {
     Ended(ExitStatus),
     Stopped(Signal),
     Continued,
+    /// A tracee stopped: the signal, and the event above its 8 bits.
+    Trapped(i32),
 }
 
 impl CurrentTask {
@@ -102,15 +104,22 @@ impl TaskSet {
                 tree.groups.get(child).is_some_and(|node| tree.is_selected(node, caller, selector, options))
             })
             .collect();
+        let tracees = tree.selected_tracees(caller, selector, options);
         // Zombies have no more stops and continuations to tell.
         let is_over = |child: &GroupId| tree.groups.get(child).is_none_or(|node| node.zombie.is_some());
-        if !options.contains(WaitOptions::EXITED) && children.iter().all(is_over) {
+        let is_hopeless = match options.contains(WaitOptions::EXITED) {
+            true => children.is_empty() && tracees.is_empty(),
+            false => {
+                children.iter().all(is_over) && tracees.iter().all(|tracee| tree.has_tracee_ended(*tracee))
+            }
+        };
+        if is_hopeless {
             return Err(Errno::ECHILD);
         }
-        if children.is_empty() {
-            return Err(Errno::ECHILD);
-        }
-        Ok(children.into_iter().find_map(|child| tree.take_event(child, caller, options)))
+        let of_tracee =
+            tracees.into_iter().find_map(|tracee| tree.take_tracee_event(tracee, caller, options));
+        let of_child = || children.into_iter().find_map(|child| tree.take_event(child, caller, options));
+        Ok(of_tracee.or_else(of_child))
     }
 }
 
@@ -142,13 +151,19 @@ impl Tree {
         let namespace = caller.group.pid_namespace().id();
         let node = self.groups.get(&child)?;
         let leader: TaskId = node.leader;
+        let tracer = self.tasks.get(&leader)?.tracer;
+        let is_traced_by_parent = tracer.is_some() && !self.is_reparented(leader);
         let event = match node.zombie {
+            // Its tracer comes first, and before that its threads' tracers.
+            Some(_) if tracer.is_some() || node.tasks.len() > 1 => return None,
             Some(status) if options.contains(WaitOptions::EXITED) => ChildEvent::Ended(status),
             Some(_) => return None,
             None => {
                 let mut state = node.group.state.lock();
                 let event = match state.report? {
-                    StopReport::Stopped(signal) if options.contains(WaitOptions::STOPPED) => {
+                    StopReport::Stopped(signal)
+                        if options.contains(WaitOptions::STOPPED) && !is_traced_by_parent =>
+                    {
                         ChildEvent::Stopped(signal)
                     }
                     StopReport::Continued if options.contains(WaitOptions::CONTINUED) => {

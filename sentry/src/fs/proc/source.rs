@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::Errno;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
+use crate::memory::MemoryManager;
 
 /// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
 pub trait ProcessSource: Send + Sync {
@@ -31,6 +32,10 @@ pub trait Process: Send + Sync {
     fn status(&self) -> ProcessStatus;
     /// Sizes of the address space; `None` once it is gone.
     fn memory(&self) -> Option<MemoryStatus>;
+    /// The address space itself; `None` once it is gone.
+    fn address_space(&self) -> Option<Arc<MemoryManager>> {
+        None
+    }
     /// The mappings, by ascending address.
     ///
     /// # Errors

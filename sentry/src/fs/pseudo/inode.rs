@@ -130,6 +130,7 @@ impl<S: Subject> Inode for PseudoInode<S> {
             Node::Setting(read, write) => {
                 Ok(Arc::new(TextFile::new(self, read, Some(write), viewer.clone())))
             }
+            Node::File(open) => open(&self.subject, viewer, self.metadata()?),
             Node::Link(_) | Node::MagicLink(..) => Err(Errno::ELOOP),
         }
     }

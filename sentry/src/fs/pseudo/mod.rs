@@ -9,9 +9,11 @@ mod inode;
 mod tests;
 mod text_file;
 
+use std::sync::Arc;
+
 pub(super) use inode::PseudoInode;
 
-use super::{DeviceNumber, FileKind, LinkTarget, Path, Viewer};
+use super::{DeviceNumber, File, FileKind, LinkTarget, Metadata, Path, Viewer};
 use crate::Errno;
 
 /// What the files of a tree tell about.
@@ -27,6 +29,9 @@ pub(super) type Read<S> = fn(&S, &Viewer) -> Result<Vec<u8>, Errno>;
 /// Takes what is written to a file.
 pub(super) type Write<S> = fn(&S, &Viewer, &[u8]) -> Result<(), Errno>;
 
+/// Opens a file, which has this metadata.
+pub(super) type Open<S> = fn(&S, &Viewer, Metadata) -> Result<Arc<dyn File>, Errno>;
+
 /// A name in a directory.
 pub(super) struct Entry<S: 'static> {
     pub(super) name: &'static str,
@@ -41,6 +46,8 @@ pub(super) enum Node<S: 'static> {
     Link(fn(&S, &Viewer) -> Result<LinkTarget, Errno>),
     /// A link straight to a place, and the text that readlink(2) shows for it.
     MagicLink(fn(&S, &Viewer) -> Result<Path, Errno>, Read<S>),
+    /// A file with a behaviour of its own.
+    File(Open<S>),
     Directory(&'static Directory<S>),
 }
 
@@ -56,7 +63,7 @@ impl<S> Copy for Node<S> {}
 impl<S> Node<S> {
     fn kind(&self) -> FileKind {
         match self {
-            Self::Text(_) | Self::Setting(..) => FileKind::Regular,
+            Self::Text(_) | Self::Setting(..) | Self::File(_) => FileKind::Regular,
             Self::Link(_) | Self::MagicLink(..) => FileKind::Symlink,
             Self::Directory(_) => FileKind::Directory,
         }

@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod maps;
+mod memory;
 mod mounts;
 mod stat;
 mod status;
@@ -32,6 +33,7 @@ macro_rules! common_entries {
             text("limits", |about, _| Ok(limits(&*about.process()?))),
             setting("loginuid", |_, _| Ok(u32::MAX.to_string().into_bytes()), refuse_write),
             text("maps", |about, viewer| maps::maps(&*about.inspect(viewer)?)),
+            Entry { name: "mem", permissions: 0o600, node: Node::File(memory::open) },
             text("mountinfo", |about, _| mounts::mountinfo(&*about.process()?)),
             text("mounts", |about, _| mounts::mounts(&*about.process()?)),
             Entry { name: "ns", permissions: 0o511, node: Node::Directory(&NAMESPACES) },
