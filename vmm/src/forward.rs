@@ -1,5 +1,5 @@
-//! Signals sent to vmm reach the guest's first process. Those that the caller's terminal sends reach the process group
-//! that is in the guest's foreground.
+//! Signals sent to vmm reach the guest's first process. Those that the caller's terminal makes of a key, or of its
+//! window's size, reach the process group that is in the guest's foreground.
 
 use std::sync::Arc;
 
@@ -8,16 +8,14 @@ use sentry::kernel::Kernel;
 use sentry::signal::{Signal, SignalInfo};
 use sentry::task::ThreadGroup;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::raw::WithRawSiginfo;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::sandbox::FIRST_SESSION;
 
-/// What a terminal sends to its foreground.
-const OF_TERMINALS: [i32; 4] = [SIGINT, SIGQUIT, SIGTSTP, SIGWINCH];
-
 /// The signals that are caught from now on, and passed on once there is somebody to pass them to.
-pub(crate) struct Forwarder(Signals);
+pub(crate) struct Forwarder(SignalsInfo<WithRawSiginfo>);
 
 impl Forwarder {
     /// Catches the signals.
@@ -25,7 +23,8 @@ impl Forwarder {
     /// # Errors
     /// The host refuses.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH]).context("catch signals").map(Self)
+        let signals = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH];
+        SignalsInfo::new(signals).context("catch signals").map(Self)
     }
 
     /// Passes every signal on to `group`, on a thread of its own, for as long as vmm lives.
@@ -34,12 +33,14 @@ impl Forwarder {
     /// The host has no thread left.
     pub(crate) fn start(mut self, kernel: Arc<Kernel>, group: Arc<ThreadGroup>) -> anyhow::Result<()> {
         let pass_on = move || {
-            for number in &mut self.0 {
+            for info in &mut self.0 {
+                let number = info.si_signo;
+                let is_of_terminal = info.si_code == libc::SI_KERNEL && number != SIGHUP;
                 let foreground = kernel.terminals().foreground_of_session(FIRST_SESSION);
                 let has_jobs = foreground > 0 && foreground != FIRST_SESSION;
-                if OF_TERMINALS.contains(&number) && has_jobs {
+                if is_of_terminal && has_jobs {
                     kernel.terminals().signal_foreground(FIRST_SESSION, number.cast_unsigned());
-                } else if number == SIGTSTP || number == SIGQUIT && foreground <= 0 {
+                } else if is_of_terminal && (number == SIGTSTP || number == SIGQUIT && foreground <= 0) {
                     // Without jobs in the guest, the key is meant for vmm itself.
                     let _ = emulate_default_handler(number);
                 } else if let Ok(signal) = Signal::new(number) {

@@ -82,9 +82,12 @@ static void stops_and_continues_are_reported(void) {
   pid_t pid;
   int status;
   siginfo_t info;
+  int go[2];
+  OK(pipe(go));
   IN_CHILD(pid) {
     OK(setpgid(0, 0)); // A group with a parent in its session: SIGTSTP stops it.
     raise(SIGSTOP);
+    CHECK_EQ(read(go[0], &status, 1), 1); // The next stop would take back the report of being continued.
     raise(SIGTSTP);
     _exit(4);
   }
@@ -94,12 +97,15 @@ static void stops_and_continues_are_reported(void) {
   OK(kill(pid, SIGCONT));
   CHECK_EQ(waitpid(pid, &status, WCONTINUED), pid);
   CHECK(WIFCONTINUED(status));
+  CHECK_EQ(write(go[1], "", 1), 1);
   OK(waitid(P_PID, pid, &info, WSTOPPED));
   CHECK_EQ(info.si_code, CLD_STOPPED);
   CHECK_EQ(info.si_status, SIGTSTP);
   OK(kill(pid, SIGCONT));
   OK(waitid(P_PID, pid, &info, WCONTINUED | WEXITED | WNOWAIT));
   WAIT_EXIT(pid, 4);
+  OK(close(go[0]));
+  OK(close(go[1]));
 }
 
 static void a_stopped_child_can_be_killed(void) {
@@ -194,7 +200,10 @@ static void any_thread_waits_for_any_threads_child(void) {
   CHECK_EQ((long)join_thread(start_thread(wait_in_thread, &pid)), 12);
   join_thread(start_thread(fork_in_thread, &pid));
   int status;
-  CHECK_EQ(waitpid(pid, &status, __WNOTHREAD), pid); // The thread that made it has gone; the first thread adopted it.
+  // The thread that made it has gone; the first thread adopts it, maybe a moment after it could be joined.
+  pid_t waited = -1;
+  for (int tries = 0; tries < 1000 && (waited = waitpid(pid, &status, __WNOTHREAD)) < 0 && errno == ECHILD; tries++) usleep(1000);
+  CHECK_EQ(waited, pid);
   CHECK_EQ(WEXITSTATUS(status), 12);
 }
 

@@ -58,6 +58,7 @@ const UNCONDITIONAL: &[Sysno] = &[
     Sysno::set_robust_list,
     Sysno::rseq,
     Sysno::sched_yield,
+    Sysno::getcpu, // Where the vDSO does not answer: static executables, hosts without RDTSCP.
     Sysno::sched_getaffinity,
     Sysno::sched_setaffinity,
     Sysno::getpid,

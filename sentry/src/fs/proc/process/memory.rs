@@ -45,7 +45,7 @@ impl File for MemoryFile {
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(self.metadata.clone())
+        Ok(self.metadata)
     }
 
     fn truncate(&self, _len_bytes: u64) -> Result<(), Errno> {
