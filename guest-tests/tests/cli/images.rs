@@ -134,6 +134,25 @@ pub(crate) fn busybox() -> Option<PathBuf> {
     ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|path| path.exists())
 }
 
+/// The directory that holds a Debian root file system, if `PALISADE_DEBIAN_ROOT` names one (scripts/debian-rootfs makes it).
+pub(crate) fn debian_root() -> Option<PathBuf> {
+    std::env::var_os("PALISADE_DEBIAN_ROOT").map(PathBuf::from)
+}
+
+/// Debian's shell, interpreters, compiler and tools run on their own root file system.
+pub(crate) fn debian_root_file_system_runs_its_programs(root: PathBuf) {
+    let script = "set -e; cd $(mktemp -d); . /etc/os-release; echo $ID
+        python3 -c 'import asyncio, json, sqlite3, subprocess; print(subprocess.check_output([\"uname\"]))'
+        perl -e 'print 6 * 7, qq(\\n)'
+        printf '#include <stdio.h>\\nint main(void) { puts(\"compiled\"); }' > a.c; make -s a; ./a
+        find /etc -maxdepth 1 -name passwd | xargs grep -c ^root: ; seq 9 | gawk '{ s += $1 } END { print s }'
+        tar cz -C /etc passwd | tar tz; ps -o comm= -p $$; dpkg --audit; su nobody -s /bin/sh -c 'id -un'";
+    let finished = run(&["--image", &root.to_string_lossy()], &["/bin/bash", "-c", script]);
+    assert_code(&finished, 0);
+    let expected = "debian\nb'Linux\\n'\n42\ncompiled\n1\n45\npasswd\nbash\nnobody\n";
+    assert_eq!(finished.stdout, expected, "{}", finished.describe());
+}
+
 /// A root file system of busybox alone runs the shell script of a hundred lines with ash.
 pub(crate) fn busybox_root_file_system_runs_ash(busybox: PathBuf) {
     let root = tempfile::tempdir().expect("a directory");

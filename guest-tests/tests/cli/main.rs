@@ -51,6 +51,14 @@ fn main() -> ExitCode {
         })
         .with_ignored_flag(busybox.is_none()),
     );
+    let debian = images::debian_root();
+    trials.push(
+        Trial::test("images::debian_root_file_system_runs_its_programs", || {
+            images::debian_root_file_system_runs_its_programs(images::debian_root().expect("a root"));
+            Ok(())
+        })
+        .with_ignored_flag(debian.is_none()),
+    );
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

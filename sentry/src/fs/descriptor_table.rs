@@ -1,6 +1,7 @@
 //! File descriptors: the numbers by which a process knows its open files.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
@@ -8,14 +9,19 @@ use super::FileDescription;
 use super::locks::LockOwner;
 use crate::Errno;
 
+/// Slots of all tables together: what a million descriptors take in each of many processes is bounded.
+const MAX_TOTAL_SLOTS: usize = 1 << 24;
+static TOTAL_SLOTS: AtomicUsize = AtomicUsize::new(0);
+
 /// A table of descriptors; shared by the tasks that CLONE_FILES joins.
 #[derive(Default)]
 pub struct DescriptorTable {
     table: RwLock<Table>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Table {
+    /// Counted in [`TOTAL_SLOTS`].
     entries: Vec<Option<Entry>>,
     /// No descriptor below is free.
     first_free: usize,
@@ -34,8 +40,11 @@ impl DescriptorTable {
     }
 
     /// A table of its own with the same open files (fork, unshare).
-    pub fn duplicate(&self) -> Arc<Self> {
-        Arc::new(Self { table: RwLock::new(self.table.read().clone()) })
+    ///
+    /// # Errors
+    /// ENOMEM if all tables together are too long.
+    pub fn duplicate(&self) -> Result<Arc<Self>, Errno> {
+        Ok(Arc::new(Self { table: RwLock::new(self.table.read().duplicate()?) }))
     }
 
     /// The open file `descriptor`.
@@ -49,7 +58,7 @@ impl DescriptorTable {
     /// Installs `file` at the lowest free descriptor from `minimum` on and below `limit` (RLIMIT_NOFILE).
     ///
     /// # Errors
-    /// EMFILE.
+    /// EMFILE; ENFILE if too many files are open in the sandbox; ENOMEM.
     pub fn install(
         &self,
         file: Arc<FileDescription>,
@@ -57,6 +66,7 @@ impl DescriptorTable {
         is_close_on_exec: bool,
         limit: usize,
     ) -> Result<i32, Errno> {
+        FileDescription::check_total()?;
         let mut table = self.table.write();
         let start = minimum.max(table.first_free);
         let free = table.entries.iter().skip(start).position(Option::is_none);
@@ -125,8 +135,9 @@ impl DescriptorTable {
     /// Fails if [`DescriptorTable::install`] would: so that nothing is made that then has no descriptor.
     ///
     /// # Errors
-    /// EMFILE.
+    /// EMFILE; ENFILE if too many files are open in the sandbox.
     pub fn check_room(&self, limit: usize) -> Result<(), Errno> {
+        FileDescription::check_total()?;
         let table = self.table.read();
         let used = table.entries.iter().skip(table.first_free).take_while(|entry| entry.is_some()).count();
         if table.first_free + used >= limit { Err(Errno::EMFILE) } else { Ok(()) }
@@ -187,6 +198,12 @@ impl DescriptorTable {
     }
 }
 
+impl Drop for Table {
+    fn drop(&mut self) {
+        TOTAL_SLOTS.fetch_sub(self.entries.len(), Ordering::Relaxed);
+    }
+}
+
 impl Drop for DescriptorTable {
     fn drop(&mut self) {
         self.remove_range(0, usize::MAX);
@@ -194,6 +211,27 @@ impl Drop for DescriptorTable {
 }
 
 impl Table {
+    fn duplicate(&self) -> Result<Self, Errno> {
+        let len = self.entries.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        let mut copy = Self { entries: Vec::new(), first_free: self.first_free.min(len) };
+        copy.grow(len)?;
+        for (slot, entry) in copy.entries.iter_mut().zip(&self.entries) {
+            slot.clone_from(entry);
+        }
+        Ok(copy)
+    }
+
+    /// Makes it `len` slots long.
+    fn grow(&mut self, len: usize) -> Result<(), Errno> {
+        let missing = len.saturating_sub(self.entries.len());
+        let has_room = |total: usize| total.checked_add(missing).filter(|sum| *sum <= MAX_TOTAL_SLOTS);
+        TOTAL_SLOTS
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room)
+            .map_err(|_| Errno::ENOMEM)?;
+        self.entries.resize_with(len, || None);
+        Ok(())
+    }
+
     fn entry(&self, descriptor: i32) -> Result<&Entry, Errno> {
         let index = usize::try_from(descriptor).map_err(|_| Errno::EBADF)?;
         self.entries.get(index).and_then(Option::as_ref).ok_or(Errno::EBADF)
@@ -201,9 +239,7 @@ impl Table {
 
     fn put(&mut self, index: usize, entry: Entry) -> Result<Option<Entry>, Errno> {
         if index >= self.entries.len() {
-            let missing = index + 1 - self.entries.len();
-            self.entries.try_reserve(missing).map_err(|_| Errno::ENOMEM)?;
-            self.entries.resize(index + 1, None);
+            self.grow(index + 1)?;
         }
         Ok(self.entries.get_mut(index).and_then(|slot| slot.replace(entry)))
     }

@@ -127,7 +127,7 @@ fn close_range(task: &mut CurrentTask, [first, last, flags, ..]: [u64; 6]) -> Re
         return Err(Errno::EINVAL);
     }
     if flags & CLOSE_RANGE_UNSHARE != 0 {
-        task.task().unshare_descriptors();
+        task.task().unshare_descriptors()?;
     }
     let descriptors = task.descriptors();
     if flags & CLOSE_RANGE_CLOEXEC != 0 {

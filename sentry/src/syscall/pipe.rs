@@ -22,6 +22,7 @@ fn pipe(task: &mut CurrentTask, address: u64, flags: u32) -> Result<usize, Errno
     if !accepted.contains(flags) {
         return Err(Errno::EINVAL);
     }
+    Pipe::check_total()?;
     let credentials = task.credentials();
     let (reader, writer) = Pipe::pair(flags, credentials.fs_uid, credentials.fs_gid);
     let is_close_on_exec = flags.contains(OpenFlags::CLOEXEC);

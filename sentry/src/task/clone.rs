@@ -214,7 +214,7 @@ impl CurrentTask {
                 executable: task.executable(),
             },
             fs_context: if has(CloneFlags::FS) { fs_context } else { fs_context.duplicate() },
-            descriptors: if has(CloneFlags::FILES) { descriptors } else { descriptors.duplicate() },
+            descriptors: if has(CloneFlags::FILES) { descriptors } else { descriptors.duplicate()? },
             credentials: task.credentials(),
             niceness: task.niceness(),
             uts_namespace: if has(CloneFlags::NEWUTS) {

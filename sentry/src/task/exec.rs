@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
+use super::status::ExitStatus;
 use super::{CurrentTask, TaskSet};
 use crate::Errno;
-use crate::fs::{Path, Viewer};
+use crate::fs::{DescriptorTable, Path, Viewer};
 use crate::limits::Resource;
 use crate::loader::{self, LoadRequest, LoadedProgram};
 use crate::platform::SegmentBases;
@@ -95,7 +96,11 @@ impl CurrentTask {
             let Some(resources) = resources.as_mut() else { return };
             resources.memory = program.memory.clone();
             if std::sync::Arc::strong_count(&resources.descriptors) > 1 {
-                resources.descriptors = resources.descriptors.duplicate();
+                // There is no way back: a process that cannot have its own table ends.
+                resources.descriptors = resources.descriptors.duplicate().unwrap_or_else(|_| {
+                    task.group.exit(ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false });
+                    DescriptorTable::new()
+                });
             }
             resources.descriptors.clone()
         };

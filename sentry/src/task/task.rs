@@ -177,12 +177,17 @@ impl Task {
     }
 
     /// Gives it a descriptor table of its own, if others share the one that it has (unshare(2), CLONE_FILES).
-    pub(crate) fn unshare_descriptors(&self) {
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(crate) fn unshare_descriptors(&self) -> Result<(), Errno> {
         let mut resources = self.resources.lock();
-        let Some(resources) = resources.as_mut() else { return };
-        if Arc::strong_count(&resources.descriptors) > 1 {
-            resources.descriptors = resources.descriptors.duplicate();
+        if let Some(resources) = resources.as_mut()
+            && Arc::strong_count(&resources.descriptors) > 1
+        {
+            resources.descriptors = resources.descriptors.duplicate()?;
         }
+        Ok(())
     }
 
     /// Its root, working directory and umask.

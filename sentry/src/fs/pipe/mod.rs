@@ -33,6 +33,9 @@ pub const MAX_CAPACITY_BYTES: usize = 1 << 20;
 /// /proc/sys/fs/pipe-user-pages-soft: beyond it new pipes are small and none grows.
 pub const PAGES_SOFT_LIMIT: usize = 16384;
 
+/// Beyond it there are no new pipes (/proc/sys/fs/pipe-user-pages-hard, which Linux leaves open): 256 MiB.
+const PAGES_HARD_LIMIT: usize = 65536;
+
 /// Segments that all pipes may fill.
 static RESERVED_SEGMENTS: AtomicUsize = AtomicUsize::new(0);
 
@@ -132,7 +135,7 @@ impl Pipe {
     /// O_NONBLOCK is set.
     ///
     /// # Errors
-    /// ENXIO for O_WRONLY with O_NONBLOCK when nobody reads.
+    /// ENXIO for O_WRONLY with O_NONBLOCK when nobody reads; ENFILE.
     pub fn open_fifo(
         self: &Arc<Self>,
         inode: Arc<dyn Inode>,
@@ -142,7 +145,17 @@ impl Pipe {
         if !ends.reads && flags.contains(OpenFlags::NONBLOCK) && self.state.lock().readers == 0 {
             return Err(Errno::ENXIO);
         }
+        Self::check_total()?;
         Ok(PipeFile::new(self.clone(), ends, Place::Fifo(inode), flags))
+    }
+
+    /// Fails if all pipes together have too much memory for one more.
+    ///
+    /// # Errors
+    /// ENFILE (`man 2 pipe`).
+    pub fn check_total() -> Result<(), Errno> {
+        let reserved = RESERVED_SEGMENTS.load(Ordering::Relaxed);
+        if reserved >= PAGES_HARD_LIMIT { Err(Errno::ENFILE) } else { Ok(()) }
     }
 
     fn set_capacity(&self, len_bytes: u64, is_privileged: bool) -> Result<usize, Errno> {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -29,6 +30,27 @@ pub struct PeerCredentials {
     pub gid: u32,
 }
 
+/// Bytes that may be queued at all sockets together, overhead included.
+const MAX_QUEUED_BYTES: usize = 128 << 20;
+static QUEUED_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// A message's part of what may be queued; dropping it gives it back.
+struct QueueCharge(usize);
+
+impl QueueCharge {
+    fn new(cost_bytes: usize) -> Result<Self, Errno> {
+        let has_room = |queued: usize| queued.checked_add(cost_bytes).filter(|sum| *sum <= MAX_QUEUED_BYTES);
+        let charged = QUEUED_BYTES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room);
+        charged.map(|_| Self(cost_bytes)).map_err(|_| Errno::ENOBUFS)
+    }
+}
+
+impl Drop for QueueCharge {
+    fn drop(&mut self) {
+        QUEUED_BYTES.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
 /// One send, or for streams a part of one.
 pub(super) struct Message {
     pub(super) bytes: Vec<u8>,
@@ -37,11 +59,26 @@ pub(super) struct Message {
     pub(super) credentials: PeerCredentials,
     pub(super) rights: Option<Rights>,
     pub(super) sender: UnixAddress,
+    charge: QueueCharge,
 }
 
 impl Message {
+    /// A message of `bytes` without files.
+    ///
+    /// # Errors
+    /// ENOBUFS if too much is queued at all sockets together.
+    pub(super) fn new(
+        bytes: &[u8],
+        credentials: PeerCredentials,
+        sender: UnixAddress,
+    ) -> Result<Self, Errno> {
+        let cost_bytes = (bytes.len() + MESSAGE_OVERHEAD_BYTES).next_multiple_of(COST_STEP_BYTES);
+        let charge = QueueCharge::new(cost_bytes)?;
+        Ok(Self { bytes: bytes.to_vec(), start: 0, credentials, rights: None, sender, charge })
+    }
+
     pub(super) fn cost_bytes(&self) -> usize {
-        (self.bytes.len() + MESSAGE_OVERHEAD_BYTES).next_multiple_of(COST_STEP_BYTES)
+        self.charge.0
     }
 
     pub(super) fn unread(&self) -> &[u8] {

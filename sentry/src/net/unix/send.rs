@@ -69,6 +69,7 @@ impl UnixSocket {
         let piece_bytes = STREAM_MESSAGE_BYTES.min(send_buffer / 2 - 64);
         let mut rights = make_rights(outgoing.files)?;
         let mut sent = 0;
+        let mut refusal = Errno::EAGAIN;
         let result = {
             let mut inbox = peer.inbox();
             if inbox.is_shut {
@@ -78,16 +79,15 @@ impl UnixSocket {
                 if inbox.cost_bytes >= send_buffer {
                     break;
                 }
-                inbox.push(Message {
-                    bytes: piece.to_vec(),
-                    start: 0,
-                    credentials: outgoing.credentials,
-                    rights: rights.take(),
-                    sender: UnixAddress::Unnamed,
-                });
+                let Ok(mut message) = Message::new(piece, outgoing.credentials, UnixAddress::Unnamed) else {
+                    refusal = Errno::ENOBUFS;
+                    break;
+                };
+                message.rights = rights.take();
+                inbox.push(message);
                 sent += piece.len();
             }
-            if sent == 0 && !outgoing.bytes.is_empty() { Err(Errno::EAGAIN) } else { Ok(sent) }
+            if sent == 0 && !outgoing.bytes.is_empty() { Err(refusal) } else { Ok(sent) }
         };
         // Unlocked: files that are not sent are let go.
         drop(rights);
@@ -134,13 +134,8 @@ impl UnixSocket {
             return Err(Errno::EPIPE);
         }
         let rights = make_rights(outgoing.files)?;
-        let message = Message {
-            bytes: outgoing.bytes.to_vec(),
-            start: 0,
-            credentials: outgoing.credentials,
-            rights,
-            sender,
-        };
+        let mut message = Message::new(outgoing.bytes, outgoing.credentials, sender)?;
+        message.rights = rights;
         let refused = {
             let mut inbox = peer.inbox();
             // As on Linux, the last message may overrun: who is told of room (a quarter is used) can send any.
