@@ -80,6 +80,9 @@ impl CurrentTask {
         if let State::Exit(_) = self.state {
             return self.state;
         }
+        if self.memory.take_shortage() {
+            self.relieve_shortage();
+        }
         // A handler that replaced the registers (execve, rt_sigreturn) has cleared the number: they are whole.
         if self.syscall_number.is_some() {
             self.registers.rax = match result {

@@ -67,7 +67,7 @@ impl Fixture {
                 registers: Registers::default(),
                 segment_bases: SegmentBases::default(),
                 extended_state: None,
-                memory: self.kernel.new_memory().unwrap(),
+                memory: self.kernel.new_memory(None).unwrap(),
                 name: b"test".to_vec(),
                 executable: None,
             },
@@ -79,6 +79,7 @@ impl Fixture {
             scheduling_policy: 0,
             allowed_cpus: CpuSet::first(2),
             user_counters: self.kernel.users().counters(1000),
+            initial_cgroup: None,
             clear_child_tid: 0,
             vfork: None,
         }
