@@ -35,7 +35,7 @@ pub(crate) struct KvmContext {
 impl KvmContext {
     /// Makes the state of a new task. It gets a vCPU when it first runs.
     pub(crate) fn new(machine: Arc<Machine>, pool: Arc<Pool>) -> Self {
-        Self { machine, pool, seat: Arc::new(Seat::default()), space: Weak::new(), stale_faults: 0 }
+        Self { machine, pool, seat: Arc::new(Seat::new()), space: Weak::new(), stale_faults: 0 }
     }
 
     /// Runs on `vcpu` once. `None`: run again.
@@ -93,6 +93,10 @@ impl Context for KvmContext {
                         return Exit::Broken(error.to_string());
                     }
                 }
+                Boarding::Move(mut vcpu) => {
+                    vcpu.move_here();
+                    self.seat.put_back(vcpu);
+                }
                 Boarding::Go(vcpu) => {
                     if let Some(exit) = self.run_on(vcpu, space, registers) {
                         return exit;
@@ -149,7 +153,7 @@ impl Context for KvmContext {
     }
 
     fn sleep(&mut self) {
-        self.seat.lock().is_asleep = true;
+        self.seat.lock().fall_asleep();
         if let Err(error) = self.pool.surrender(&self.seat) {
             error!("{error}");
         }

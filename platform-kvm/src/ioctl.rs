@@ -2,14 +2,38 @@
 
 use std::io;
 
-use kvm_bindings::{KVMIO, Xsave, kvm_device_attr, kvm_userspace_memory_region};
+use kvm_bindings::{
+    KVMIO, Xsave, kvm_cpuid2, kvm_device_attr, kvm_msrs, kvm_sregs, kvm_userspace_memory_region,
+    kvm_vcpu_events, kvm_xcrs, kvm_xsave,
+};
 use kvm_ioctls::{VcpuFd, VmFd};
 use sentry::platform::{GuestMemory, GuestMemoryError, PlatformError};
 use vm_memory::GuestAddress;
-use vmm_sys_util::ioctl::ioctl_with_ref;
+use vmm_sys_util::ioctl::{_IOC_NONE, _IOC_READ, _IOC_WRITE, ioctl_expr, ioctl_with_ref};
 use vmm_sys_util::ioctl_iow_nr;
 
 ioctl_iow_nr!(KVM_SET_DEVICE_ATTR, KVMIO, 0xe1, kvm_device_attr);
+
+/// The requests that a machine makes of KVM once it has been created (KVM api.rst): all that a process which confines
+/// itself has to go on allowing. The first is the one that nearly all calls are.
+pub const RUNNING_REQUESTS: [u32; 12] = [
+    request::<()>(_IOC_NONE, 0x80),                           // KVM_RUN
+    request::<kvm_xsave>(_IOC_READ, 0xcf),                    // KVM_GET_XSAVE2
+    request::<kvm_xsave>(_IOC_WRITE, 0xa5),                   // KVM_SET_XSAVE
+    request::<kvm_sregs>(_IOC_READ, 0x83),                    // KVM_GET_SREGS
+    request::<kvm_sregs>(_IOC_WRITE, 0x84),                   // KVM_SET_SREGS
+    request::<kvm_vcpu_events>(_IOC_READ, 0x9f),              // KVM_GET_VCPU_EVENTS
+    request::<kvm_userspace_memory_region>(_IOC_WRITE, 0x46), // KVM_SET_USER_MEMORY_REGION
+    request::<()>(_IOC_NONE, 0x41),                           // KVM_CREATE_VCPU
+    request::<kvm_cpuid2>(_IOC_WRITE, 0x90),                  // KVM_SET_CPUID2
+    request::<kvm_xcrs>(_IOC_WRITE, 0xa7),                    // KVM_SET_XCRS
+    request::<kvm_msrs>(_IOC_WRITE, 0x89),                    // KVM_SET_MSRS
+    request::<kvm_device_attr>(_IOC_WRITE, 0xe1),             // KVM_SET_DEVICE_ATTR
+];
+
+const fn request<T>(direction: u32, number: u32) -> u32 {
+    ioctl_expr(direction, KVMIO, number, size_of::<T>() as u32) as u32
+}
 
 /// `KVM_VCPU_TSC_CTRL` and its attribute `KVM_VCPU_TSC_OFFSET` (KVM devices/vcpu.rst 4.1).
 const TSC_CONTROL: u32 = 0;

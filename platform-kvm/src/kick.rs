@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use kvm_ioctls::VcpuFd;
 use rustix::process::{Pid, getpid};
-use rustix::thread::gettid;
 use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler};
 
 /// A thread that is (about to be) in KVM_RUN, and how to get it out.
@@ -25,13 +24,13 @@ pub(crate) struct Kick {
 unsafe impl Send for Kick {}
 
 impl Kick {
-    /// For the calling thread, about to run `vcpu`.
+    /// For the calling thread, `thread`, about to run `vcpu`.
     ///
     /// # Safety
     /// `vcpu` and the calling thread outlive the value.
-    pub(crate) unsafe fn new(vcpu: &mut VcpuFd) -> Self {
+    pub(crate) unsafe fn new(vcpu: &mut VcpuFd, thread: Pid) -> Self {
         let immediate_exit = NonNull::from(&mut vcpu.get_kvm_run().immediate_exit).cast();
-        Self { immediate_exit, thread: gettid() }
+        Self { immediate_exit, thread }
     }
 
     /// Ends the run.

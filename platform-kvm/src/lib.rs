@@ -17,6 +17,7 @@
 //! | `context` | the port's `Context` |
 //! | `tables`, `pieces`, `chunks` | page tables and the memory that they are made of |
 //! | `space`, `gate`, `flush` | the port's `AddressSpace`, and how stale translations go |
+//! | `report` | what the host is and what was chosen, as data |
 //! | `extended` | x87, SSE, AVX: the XSAVE area |
 //!
 //! # Locks
@@ -41,6 +42,7 @@ mod pieces;
 mod platform;
 mod pool;
 mod probe;
+mod report;
 mod seat;
 mod space;
 mod tables;
@@ -48,5 +50,7 @@ mod template;
 mod vcpu;
 
 pub use error::Error;
+pub use ioctl::RUNNING_REQUESTS;
 pub use platform::{Config, KvmPlatform};
 pub use probe::Outcome;
+pub use report::{Report, measure_exit};

@@ -23,6 +23,7 @@ use crate::ioctl::{attempt, delete_slot, host_tsc, host_xcr0, in_bounds, set_slo
 use crate::kernel::{Kernel, PROBE_CODE};
 use crate::layout::{KERNEL_SLOT, KERNEL_START, MEMORY_SLOT, MEMORY_START};
 use crate::probe::{Outcome, SyscallEntry};
+use crate::report::{self, Report};
 use crate::tables::Grow;
 use crate::template::Template;
 use crate::vcpu::Vcpu;
@@ -47,6 +48,7 @@ pub(crate) struct Machine {
     chunks: Chunks,
     pub(crate) template: Template,
     pub(crate) extended: Format,
+    report: Report,
     vcpus_max: usize,
     /// How much of guest memory has slots, and how many. Also orders the changes of slots.
     slots: Mutex<MemorySlots>,
@@ -74,7 +76,7 @@ impl Machine {
         require(&kvm)?;
         let mut cpuid =
             attempt("ask for the supported CPUID", kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES))?;
-        disable_slot_zap_all(&vm);
+        let drops_own_shadow_pages_only = disable_slot_zap_all(&vm);
 
         let vcpus_max = vcpus_max.min(kvm.get_max_vcpus()).min(descriptors_to_spare()).max(1);
         let address_bits = cpuid::physical_address_bits(&cpuid);
@@ -106,18 +108,29 @@ impl Machine {
 
         let mut vcpu = Self::make_vcpu(&vm, &kernel, &template, 0)?;
         let outcome = Self::probe(&mut vcpu)?;
-        debug!(
-            "probe: SYSCALL gave {outcome}; TSC {}",
-            if outcome.is_tsc_the_hosts { "shared" } else { "apart" }
-        );
         let Some(entry) = SyscallEntry::choose(&outcome) else { return Err(Error::UnknownTrap(outcome)) };
         template.choose(entry, !outcome.is_tsc_the_hosts, has_supervisor_protection);
-        debug!("SYSCALL arrives in {entry:?}; XCR0 {:#x}; {vcpus_max} vCPUs at most", extended.features);
         if entry == SyscallEntry::Ring0 {
             kernel.set_user_stubs(false)?;
             in_bounds(kernel.add_vcpu(0, false))?;
         }
         template.apply(&mut vcpu)?;
+        let report = Report {
+            api_version: kvm.get_api_version(),
+            capabilities: report::capabilities(&vm),
+            vcpus_max,
+            memory_slots_max: kvm.get_nr_memslots(),
+            address_bits,
+            syscall: outcome,
+            enters_ring_0: entry == SyscallEntry::Ring0,
+            drops_own_shadow_pages_only,
+            has_supervisor_protection,
+            extended_features: extended.features,
+            extended_state_len_bytes: extended.len_bytes,
+        };
+        for (subject, text) in report.lines() {
+            debug!("{subject}: {text}");
+        }
 
         let machine = Arc::new(Self {
             vm,
@@ -126,6 +139,7 @@ impl Machine {
             chunks,
             template,
             extended,
+            report,
             vcpus_max,
             slots: Mutex::new(MemorySlots { len_bytes: 0, count: 0 }),
             flushes_started: AtomicU64::new(0),
@@ -140,6 +154,11 @@ impl Machine {
     /// Guest memory.
     pub(crate) fn memory(&self) -> &Arc<GuestMemory> {
         &self.memory
+    }
+
+    /// What the host is, and what was chosen.
+    pub(crate) fn report(&self) -> &Report {
+        &self.report
     }
 
     /// The guest's own pages.
@@ -333,8 +352,8 @@ fn require(kvm: &Kvm) -> Result<(), Error> {
     Ok(())
 }
 
-/// Has the deletion of a slot drop that slot's shadow pages only, where the host can do it.
-fn disable_slot_zap_all(vm: &VmFd) {
+/// Has the deletion of a slot drop that slot's shadow pages only, where the host can do it: tells whether.
+fn disable_slot_zap_all(vm: &VmFd) -> bool {
     let offered = vm.check_extension_raw(KVM_CAP_DISABLE_QUIRKS2.into()).max(0) as u64;
     let is_offered = offered & QUIRK_SLOT_ZAP_ALL != 0;
     let capability = kvm_enable_cap {
@@ -342,6 +361,5 @@ fn disable_slot_zap_all(vm: &VmFd) {
         args: [QUIRK_SLOT_ZAP_ALL, 0, 0, 0],
         ..Default::default()
     };
-    let is_disabled = is_offered && vm.enable_cap(&capability).is_ok();
-    debug!("deleting a memory slot drops {} shadow pages", if is_disabled { "its own" } else { "all" });
+    is_offered && vm.enable_cap(&capability).is_ok()
 }

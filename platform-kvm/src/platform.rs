@@ -8,6 +8,7 @@ use crate::context::KvmContext;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::pool::Pool;
+use crate::report::Report;
 use crate::space::KvmAddressSpace;
 
 /// What a microVM is to have.
@@ -46,6 +47,11 @@ impl KvmPlatform {
         let (machine, first) = Machine::new(memory_bytes.ok_or(too_much)?, config.vcpus_max)?;
         let pool = Arc::new(Pool::new(machine.clone(), first));
         Ok(Arc::new(Self { machine, pool }))
+    }
+
+    /// What this host's KVM is, and what was chosen for it.
+    pub fn report(&self) -> &Report {
+        self.machine.report()
     }
 }
 

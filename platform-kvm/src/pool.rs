@@ -1,8 +1,8 @@
 //! All vCPUs, and who has them.
 //!
 //! A context keeps its vCPU until another needs one and none is free. Then the first that sleeps loses its
-//! own, or the first that is not in user code. If all are, the newcomer waits in line until the one that has
-//! run longest has had its slice.
+//! own, or one that has had its slice: at once if it is not in user code, else after a nudge. Until then
+//! newcomers wait in line, and only the first of them acts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,8 +19,12 @@ use crate::machine::Machine;
 use crate::seat::{Seat, SharedSeat};
 use crate::vcpu::Vcpu;
 
-/// How long a context runs before it must give its vCPU to another that waits.
+/// How long a context has its vCPU before it must give it to another that waits.
 const SLICE: Duration = Duration::from_millis(4);
+/// The same where moving a vCPU to another thread takes many milliseconds.
+const LONG_SLICE: Duration = Duration::from_millis(60);
+/// How long those wait who are not first in line. They are woken when they are, or kicked.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// All vCPUs of a machine.
 pub(crate) struct Pool {
@@ -76,12 +80,23 @@ impl Pool {
                 None => true,
                 Some(first) => Arc::ptr_eq(&first.seat, seat),
             };
-            if is_next && let Some(vcpu) = self.obtain(&mut state)? {
-                return self.seat(state, seat, vcpu, is_in_line);
+            if is_next {
+                match self.obtain(&mut state) {
+                    Ok(None) => {}
+                    Ok(Some(vcpu)) => {
+                        self.leave_line(&mut state, seat);
+                        return state.seat(seat, vcpu);
+                    }
+                    Err(error) => {
+                        self.leave_line(&mut state, seat);
+                        return Err(error);
+                    }
+                }
             }
             if !is_in_line {
                 state.line.push_back(Waiter { seat: seat.clone(), thread: thread::current() });
                 self.waiting.store(state.line.len(), Ordering::SeqCst);
+                seat.lock().set_waiter(Some(thread::current()));
                 is_in_line = true;
                 // Look again: a context may have left user code before it could see the line.
                 continue;
@@ -90,7 +105,7 @@ impl Pool {
                 self.leave_line(&mut state, seat);
                 return Ok(());
             }
-            let patience = Self::nudge_longest(&state);
+            let patience = if is_next { self.nudge(&state) } else { PATIENCE };
             drop(state);
             thread::park_timeout(patience);
         }
@@ -101,13 +116,17 @@ impl Pool {
         self.waiting.load(Ordering::SeqCst) > 0
     }
 
-    /// Gives the vCPU of a context that is not in user code to whoever is first in line, if anybody is.
+    /// Gives the vCPU of a context that is not in user code to whoever is first in line, if anybody is and the
+    /// context sleeps or has had its slice.
     pub(crate) fn surrender(&self, seat: &Seat) -> Result<(), PlatformError> {
         if !self.has_line() {
             return Ok(());
         }
         let mut state = self.state.lock();
-        if let Some(vcpu) = seat.lock().take_vcpu()? {
+        let mut seat = seat.lock();
+        if seat.slice_used().is_none_or(|used| used >= self.slice())
+            && let Some(vcpu) = seat.take_vcpu()?
+        {
             state.put_idle(vcpu);
         }
         Ok(())
@@ -157,7 +176,11 @@ impl Pool {
                 let Some(Some(holder)) = state.holders.get(hand) else { continue };
                 let taken = {
                     let mut victim = holder.lock();
-                    if must_sleep && !victim.is_asleep { None } else { victim.take_vcpu()? }
+                    let is_due = match victim.slice_used() {
+                        None => true,
+                        Some(used) => !must_sleep && used >= self.slice(),
+                    };
+                    if is_due { victim.take_vcpu()? } else { None }
                 };
                 if let Some(vcpu) = taken {
                     state.forget_holder(hand);
@@ -187,26 +210,12 @@ impl Pool {
         }
     }
 
-    /// Ends a search.
-    fn seat(
-        &self,
-        mut state: parking_lot::MutexGuard<'_, PoolState>,
-        seat: &SharedSeat,
-        vcpu: Vcpu,
-        is_in_line: bool,
-    ) -> Result<(), PlatformError> {
-        if is_in_line {
-            self.leave_line(&mut state, seat);
-        }
-        let index = vcpu.index();
-        seat.lock().put_vcpu(vcpu)?;
-        if let Some(holder) = state.holders.get_mut(index) {
-            *holder = Some(seat.clone());
-        }
-        Ok(())
+    fn slice(&self) -> Duration {
+        if self.machine.is_moving_slow() { LONG_SLICE } else { SLICE }
     }
 
     fn leave_line(&self, state: &mut PoolState, seat: &SharedSeat) {
+        seat.lock().set_waiter(None);
         state.line.retain(|waiter| !Arc::ptr_eq(&waiter.seat, seat));
         self.waiting.store(state.line.len(), Ordering::SeqCst);
         if let Some(first) = state.line.front() {
@@ -214,21 +223,34 @@ impl Pool {
         }
     }
 
-    /// Gets the context that has run longest out of user code if its slice is over. Returns how long to wait.
-    fn nudge_longest(state: &PoolState) -> Duration {
-        let running = state.holders.iter().flatten().filter_map(|seat| Some((seat.running_for()?, seat)));
-        match running.max_by_key(|(duration, _)| *duration) {
-            Some((duration, seat)) if duration >= SLICE => {
-                seat.nudge();
-                SLICE
-            }
-            Some((duration, _)) => SLICE - duration,
-            None => Duration::from_micros(100),
+    /// Gets a context that has had its slice out of user code, so that it surrenders its vCPU. Returns how long
+    /// to wait.
+    fn nudge(&self, state: &PoolState) -> Duration {
+        let slice = self.slice();
+        let used = |seat: &SharedSeat| seat.lock().slice_used().unwrap_or(slice);
+        let Some((used, seat)) =
+            state.holders.iter().flatten().map(|seat| (used(seat), seat)).max_by_key(|(used, _)| *used)
+        else {
+            return SLICE;
+        };
+        if used >= slice {
+            seat.nudge();
         }
+        slice.saturating_sub(used).max(SLICE / 8)
     }
 }
 
 impl PoolState {
+    /// Gives a vCPU to a seat.
+    fn seat(&mut self, seat: &SharedSeat, vcpu: Vcpu) -> Result<(), PlatformError> {
+        let index = vcpu.index();
+        seat.lock().put_vcpu(vcpu)?;
+        if let Some(holder) = self.holders.get_mut(index) {
+            *holder = Some(seat.clone());
+        }
+        Ok(())
+    }
+
     fn put_idle(&mut self, vcpu: Vcpu) {
         self.forget_holder(vcpu.index());
         self.idle.push(vcpu);

@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
+use rustix::thread::gettid;
 use sentry::platform::{Interrupter, PlatformError, SegmentBases};
 
 use crate::kick::Kick;
 use crate::vcpu::Vcpu;
 
 /// A context's place.
-#[derive(Default)]
 pub(crate) struct Seat {
     state: Mutex<SeatState>,
 }
 
 /// What a seat holds.
-#[derive(Default)]
 pub(crate) struct SeatState {
     /// The context's vCPU, unless it has none or is running on it.
     pub(crate) vcpu: Option<Vcpu>,
@@ -28,7 +28,11 @@ pub(crate) struct SeatState {
     /// An interrupter's wish that no run has reported yet.
     is_kicked: bool,
     /// The context's task sleeps.
-    pub(crate) is_asleep: bool,
+    is_asleep: bool,
+    /// When the context's slice began: it got its vCPU, or that was ready for it.
+    seated_at: Instant,
+    /// The context's thread, while it waits for a vCPU.
+    waiter: Option<Thread>,
 }
 
 /// The state that lives in a vCPU and that registers do not hold.
@@ -42,13 +46,14 @@ pub(crate) struct Saved {
 struct Running {
     kick: Kick,
     space: u64,
-    since: Instant,
 }
 
 /// What [`Seat::board`] says.
 pub(crate) enum Boarding {
     /// Run now, on this vCPU; [`Seat::alight`] follows.
     Go(Vcpu),
+    /// The vCPU must move to the calling thread first; [`Seat::put_back`] follows.
+    Move(Vcpu),
     /// An interrupter was first.
     Kicked,
     /// There is no vCPU here.
@@ -58,6 +63,20 @@ pub(crate) enum Boarding {
 }
 
 impl Seat {
+    /// The seat of a new context.
+    pub(crate) fn new() -> Self {
+        let state = SeatState {
+            vcpu: None,
+            saved: Saved::default(),
+            running: None,
+            is_kicked: false,
+            is_asleep: false,
+            seated_at: Instant::now(),
+            waiter: None,
+        };
+        Self { state: Mutex::new(state) }
+    }
+
     /// The state. Lock order: last, after the pool's and the gate's.
     pub(crate) fn lock(&self) -> MutexGuard<'_, SeatState> {
         self.state.lock()
@@ -75,10 +94,21 @@ impl Seat {
             return Boarding::Closed;
         }
         let Some(mut vcpu) = state.vcpu.take() else { return Boarding::NeedsVcpu };
+        let thread = gettid();
+        if vcpu.thread() != Some(thread) {
+            return Boarding::Move(vcpu);
+        }
         // SAFETY: `alight`, which the same thread calls, removes the value before it gives the vCPU up.
-        let kick = unsafe { vcpu.kick() };
-        state.running = Some(Running { kick, space, since: Instant::now() });
+        let kick = unsafe { vcpu.kick(thread) };
+        state.running = Some(Running { kick, space });
         Boarding::Go(vcpu)
+    }
+
+    /// Puts a vCPU back that has moved. The context's slice begins.
+    pub(crate) fn put_back(&self, vcpu: Vcpu) {
+        let mut state = self.state.lock();
+        state.vcpu = Some(vcpu);
+        state.seated_at = Instant::now();
     }
 
     /// Ends what [`Seat::board`] began: puts the vCPU back, unless it is broken. Returns whether an interrupter
@@ -95,11 +125,6 @@ impl Seat {
         }
         state.vcpu = Some(vcpu);
         (is_kicked, None)
-    }
-
-    /// How long the context has been in user code, if it is.
-    pub(crate) fn running_for(&self) -> Option<Duration> {
-        self.state.lock().running.as_ref().map(|running| running.since.elapsed())
     }
 
     /// Whether the context is in user code in `space`.
@@ -121,6 +146,21 @@ impl SeatState {
         self.is_kicked
     }
 
+    /// How much of its slice the context has had; `None` if it sleeps, so that it needs none.
+    pub(crate) fn slice_used(&self) -> Option<Duration> {
+        (!self.is_asleep).then(|| self.seated_at.elapsed())
+    }
+
+    /// The context's task sleeps, until it runs again.
+    pub(crate) fn fall_asleep(&mut self) {
+        self.is_asleep = true;
+    }
+
+    /// Notes which thread waits for a vCPU, so that an interrupter wakes it.
+    pub(crate) fn set_waiter(&mut self, waiter: Option<Thread>) {
+        self.waiter = waiter;
+    }
+
     /// Takes the vCPU from a context that does not need it now.
     pub(crate) fn take_vcpu(&mut self) -> Result<Option<Vcpu>, PlatformError> {
         let Some(mut vcpu) = self.vcpu.take() else { return Ok(None) };
@@ -140,13 +180,13 @@ impl SeatState {
         }
     }
 
-    /// Puts the context on a vCPU. The calling thread is the one that will run it.
+    /// Puts the context on a vCPU.
     pub(crate) fn put_vcpu(&mut self, mut vcpu: Vcpu) -> Result<(), PlatformError> {
-        vcpu.move_here();
         vcpu.set_extended_state(self.saved.extended.as_deref())?;
         vcpu.set_segment_bases(self.saved.bases);
         self.vcpu = Some(vcpu);
         self.saved = Saved::default();
+        self.seated_at = Instant::now();
         Ok(())
     }
 }
@@ -158,6 +198,9 @@ impl Interrupter for Seat {
         state.is_kicked = true;
         if let Some(running) = &state.running {
             running.kick.send();
+        }
+        if let Some(waiter) = &state.waiter {
+            waiter.unpark();
         }
     }
 }

@@ -136,12 +136,13 @@ impl Vcpu {
         self.thread
     }
 
-    /// The calling thread will run it from now on. Finds out what a move from another costs, unless that is
-    /// known: KVM_RUN with `immediate_exit` does nothing else. Nobody may be about to kick the vCPU.
+    /// The calling thread will run it from now on. Where that takes long it is done here, lest it count as
+    /// running: KVM_RUN with `immediate_exit` does nothing else. Nobody may be about to kick the vCPU.
     pub(crate) fn move_here(&mut self) {
         let thread = gettid();
         let last = self.thread.replace(thread);
-        if last.is_some_and(|last| last != thread) && self.machine.is_moving_unknown() {
+        let is_unknown = self.machine.is_moving_unknown();
+        if is_unknown && last.is_some_and(|last| last != thread) {
             let begun = Instant::now();
             self.finish_access();
             self.machine.note_move(begun.elapsed());
@@ -162,10 +163,10 @@ impl Vcpu {
     ///
     /// # Safety
     /// The vCPU and the calling thread outlive the value.
-    pub(crate) unsafe fn kick(&mut self) -> Kick {
+    pub(crate) unsafe fn kick(&mut self, thread: Pid) -> Kick {
         self.fd.set_kvm_immediate_exit(0);
         // SAFETY: passed on to the caller.
-        unsafe { Kick::new(&mut self.fd) }
+        unsafe { Kick::new(&mut self.fd, thread) }
     }
 
     /// The bases of FS and GS.

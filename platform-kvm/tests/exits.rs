@@ -255,7 +255,9 @@ fn other_code_segments_do_not_exist() {
         let mut context = guest.context();
         for _ in 0..3 {
             let exit = context.run(&space, &mut Registers { rsp: STACK_TOP - 64, ..start() });
-            assert!(matches!(exception(&exit), Some((13, _))), "{selector:#x}: {exit:?}");
+            // Software emulations of the processor may find the stack unreadable instead.
+            let is_refused = matches!(exit, Exit::Exception { vector: 13, .. } | Exit::Fault { .. });
+            assert!(is_refused, "{selector:#x}: {exit:?}");
         }
     }
 }

@@ -19,6 +19,7 @@ Examples:
   vmm -- sh -c 'echo hello from $(uname -s)'    a shell on the host's own files, which stay as they are
   vmm --image ./rootfs -- make test             tests on a root file system in a directory
   vmm --image ./hello                           a single static executable in an empty root
+  vmm doctor                                    what this host offers, and what is missing
   vmm --memory 512M --strace -- python3 x.py    with a memory limit, and every system call on standard error
 
 Exit status: the program's own; 128+N if signal N killed it; 125 if vmm itself failed, 126 if COMMAND cannot
@@ -30,6 +31,7 @@ be executed, 127 if it is not found.";
 /// what the program changes lives in memory and ends with it.
 #[derive(Debug, Parser)]
 #[command(name = "vmm", version, after_help = EXAMPLES, max_term_width = 110)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
     /// A directory that holds a root file system, or a single ELF executable; the host's own / if left out
     ///
@@ -68,6 +70,16 @@ pub(crate) struct Arguments {
     /// The program and its arguments; /bin/sh if left out
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     command: Vec<OsString>,
+
+    #[command(subcommand)]
+    pub(crate) subcommand: Option<Subcommand>,
+}
+
+/// What vmm does instead of running a program. After `--` or an option, the same words name programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Subcommand)]
+pub(crate) enum Subcommand {
+    /// Tell what this host offers, what is missing and how to get it
+    Doctor,
 }
 
 impl Arguments {
@@ -179,6 +191,22 @@ mod tests {
         }
         let arguments = Arguments::try_parse_from(["vmm", "ls", "-l", "--", "x"]).unwrap();
         assert_eq!(arguments.command, ["ls", "-l", "--", "x"]);
+    }
+
+    #[test]
+    fn doctor_is_a_program_after_dashes_or_options() {
+        let arguments = Arguments::try_parse_from(["vmm", "doctor"]).unwrap();
+        assert_eq!(arguments.subcommand, Some(Subcommand::Doctor));
+        for words in [
+            &["vmm", "--", "doctor"][..],
+            &["vmm", "--image", "/", "--", "doctor"],
+            &["vmm", "--strace", "doctor"],
+        ] {
+            let arguments = Arguments::try_parse_from(words).unwrap();
+            assert_eq!((arguments.subcommand, arguments.command), (None, vec!["doctor".into()]), "{words:?}");
+        }
+        let arguments = Arguments::try_parse_from(["vmm", "sh", "doctor"]).unwrap();
+        assert_eq!((arguments.subcommand, arguments.command.len()), (None, 2));
     }
 
     #[test]

@@ -4,8 +4,13 @@
 //! the sentry and the KVM platform and waits for it. Exit statuses are docker's.
 
 mod cli;
+#[cfg(feature = "deadlock-detection")]
+mod deadlock;
+mod doctor;
 mod failure;
 mod forward;
+mod jail;
+mod panic;
 mod sandbox;
 mod size;
 mod terminal;
@@ -26,7 +31,12 @@ fn main() -> ExitCode {
         }
     };
     start_log(arguments.log);
-    match arguments.describe().and_then(sandbox::run) {
+    panic::end_process_on_panic();
+    let result = watch_for_deadlocks().map_err(Failure::from).and_then(|()| match arguments.subcommand {
+        Some(cli::Subcommand::Doctor) => doctor::run(),
+        None => arguments.describe().and_then(sandbox::run),
+    });
+    match result {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
             eprintln!("vmm: {:#}", failure.error);
@@ -43,4 +53,14 @@ fn start_log(level: log::LevelFilter) {
             writeln!(out, "vmm: {}: {}", record.level().as_str().to_lowercase(), record.args())
         })
         .init();
+}
+
+#[cfg(feature = "deadlock-detection")]
+fn watch_for_deadlocks() -> anyhow::Result<()> {
+    deadlock::watch()
+}
+
+#[cfg(not(feature = "deadlock-detection"))]
+fn watch_for_deadlocks() -> anyhow::Result<()> {
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use anyhow::{Context, anyhow, bail};
 use platform_kvm::{Config, KvmPlatform};
 use rustix::fs::{CWD, Mode, OFlags};
 use sentry::cred::Credentials;
-use sentry::fs::cgroup::CgroupFileSystem;
 use sentry::fs::boot::{RootImage, mount_root};
+use sentry::fs::cgroup::CgroupFileSystem;
 use sentry::fs::dev::TerminalDevices;
 use sentry::fs::host_stdio::{HostFile, HostNotifier};
 use sentry::fs::proc::ProcFileSystem;
@@ -33,6 +33,7 @@ use sentry::task::{CgroupTasks, ExitStatus, TaskSource};
 
 use crate::failure::Failure;
 use crate::forward::Forwarder;
+use crate::jail::Jail;
 use crate::terminal::TerminalGuard;
 
 /// What is run if no command is given.
@@ -79,9 +80,11 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
     let _terminal = TerminalGuard::new();
     let terminals = kernel.terminals();
     let (command, arguments) = image.command(description.command);
+    let jail = Jail::around(image.directory())?;
     let mounts = mount(&kernel, image, terminals)?;
     let console = find_console(&mounts, description.user);
     let descriptors = standard_streams(terminals, console)?;
+    jail.enter()?;
     let init = kernel
         .start_init(InitProgram {
             path: command,
@@ -140,7 +143,7 @@ fn host_memory_bytes() -> u64 {
 }
 
 /// Files of the image are held open on the host: as many as it allows.
-fn raise_open_files_limit() {
+pub(crate) fn raise_open_files_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // With fewer, the cache of handles is smaller.
@@ -173,6 +176,14 @@ impl Image {
         }
         let name = path.file_name().ok_or_else(|| anyhow!("image {shown}: has no name"))?;
         Ok(Self::Executable { file: file.into(), name: name.as_encoded_bytes().to_vec() })
+    }
+
+    /// The directory below which the image's files are; an executable is open already.
+    fn directory(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Directory(root) => Some(root.as_fd()),
+            Self::Executable { .. } => None,
+        }
     }
 
     /// The program to run and its arguments, its own name first.
@@ -226,8 +237,7 @@ fn mount(
     let cgroups = CgroupFileSystem::new(kernel.cgroups(), CgroupTasks::new(kernel));
     let cgroups_root = Dentry::new_root(cgroups.root_for(&Viewer::kernel()));
     let cgroups = Mount::new(cgroups, cgroups_root, "cgroup2", quiet);
-    let mounts =
-        [("/proc", proc), ("/sys", sys), ("/sys/fs/cgroup", cgroups), ("/dev/pts", pts)];
+    let mounts = [("/proc", proc), ("/sys", sys), ("/sys/fs/cgroup", cgroups), ("/dev/pts", pts)];
     mount_root(&resources, image.into_root(), &mounts)
         .map_err(|error| anyhow!("the image cannot be mounted: {error}"))
 }

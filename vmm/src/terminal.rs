@@ -10,13 +10,18 @@ impl TerminalGuard {
     pub(crate) fn new() -> Self {
         Self(tcgetattr(rustix::stdio::stdin()).ok())
     }
-}
 
-impl Drop for TerminalGuard {
-    fn drop(&mut self) {
+    /// Puts the terminal back into the state that is remembered.
+    pub(crate) fn restore(&self) {
         if let Some(state) = &self.0 {
             // Nothing can be done about a terminal that is gone.
             let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, state);
         }
+    }
+}
+
+impl Drop for TerminalGuard {
+    fn drop(&mut self) {
+        self.restore();
     }
 }

@@ -12,5 +12,5 @@ seq 1 12 | xargs -P 4 -I{} sh -c 'echo {}' | sort -n | paste -sd' '
 jobs=(); for i in 0 1 2 3 4 5 6 7; do (exit "$i") & jobs+=($!); done
 failed=0; for job in "${jobs[@]}"; do wait "$job" || failed=$((failed + $?)); done; echo "failed $failed"
 mkfifo "/tmp/guest-test-fifo.$$"; (echo through the fifo > "/tmp/guest-test-fifo.$$") & cat "/tmp/guest-test-fifo.$$"; wait; rm "/tmp/guest-test-fifo.$$"
-echo data | tee /dev/stderr 2>&1 > /dev/null
+{ echo data | tee /dev/stderr > /dev/null; } 2>&1 | cat
 { echo out; echo err >&2; } 2>&1 | sort

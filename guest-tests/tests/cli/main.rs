@@ -3,6 +3,7 @@
 //! What the guest's programs may expect of Linux is tested by `guest.rs`. Here a test starts `vmm` as a
 //! user does and looks at its status, its two streams and the host.
 
+mod doctor;
 mod elf_files;
 mod images;
 mod life;
@@ -30,7 +31,8 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(DEFAULT_TEST_THREADS);
     // Where an assertion failed is enough; a backtrace of the harness tells nothing.
     std::panic::set_hook(Box::new(|information| eprintln!("{information}")));
-    let tests = [status::TESTS, elf_files::TESTS, options::TESTS, images::TESTS, life::TESTS].concat();
+    let tests =
+        [status::TESTS, elf_files::TESTS, options::TESTS, images::TESTS, life::TESTS, doctor::TESTS].concat();
     let mut trials: Vec<Trial> = tests
         .into_iter()
         .map(|(name, test)| {

@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::inode::Inode;
+use super::inotify::WatchList;
 use super::metadata::FileKind;
 use crate::Errno;
 
@@ -33,6 +34,7 @@ pub struct Dentry {
     was_used: AtomicBool,
     /// The dentry itself, while the cache keeps it.
     kept: Mutex<Option<Arc<Dentry>>>,
+    watches: WatchList,
 }
 
 struct Place {
@@ -61,6 +63,8 @@ pub(crate) struct DentryCache {
     mounts: AtomicUsize,
     /// Held by renames between directories, so that ancestry stays as it is meanwhile.
     rename: Mutex<()>,
+    /// How many there have been.
+    renames: AtomicU32,
 }
 
 impl Dentry {
@@ -93,6 +97,7 @@ impl Dentry {
             is_deleted: AtomicBool::new(false),
             was_used: AtomicBool::new(true),
             kept: Mutex::default(),
+            watches: WatchList::default(),
         }
     }
 
@@ -125,7 +130,18 @@ impl Dentry {
     /// Records that the name has been removed. Whoever calls this holds a reference.
     pub(crate) fn set_deleted(&self) {
         self.is_deleted.store(true, Ordering::Release);
+        self.unpin_watches();
         self.let_go();
+    }
+
+    /// The inotify watches on it.
+    pub(super) fn watches(&self) -> &WatchList {
+        &self.watches
+    }
+
+    /// A number that no other rename of the file system has had lately.
+    pub(crate) fn next_rename_cookie(&self) -> u32 {
+        self.cache.renames.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
     /// Has the cache no longer keep this.
@@ -222,6 +238,12 @@ impl Dentry {
 impl Dentry {
     /// Undoes what this dentry, which nobody refers to any more, is part of, and yields its parent.
     fn dissolve(&mut self) -> Option<Arc<Dentry>> {
+        // A file that has another name lives on, though its watches hear no more of it.
+        if self.watches.was_used()
+            && (self.is_directory() || self.inode.metadata().is_ok_and(|metadata| metadata.links == 0))
+        {
+            self.watches.end();
+        }
         let absent = self.children.get_mut().count_absent();
         self.children.get_mut().entries.clear();
         self.cache.absent.fetch_sub(absent, Ordering::Relaxed);

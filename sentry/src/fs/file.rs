@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
+use super::inotify::WatchMask;
 use super::locks::LockOwner;
 use super::path::Path;
 use super::signalfd::PendingSignals;
@@ -354,6 +355,13 @@ impl FileDescription {
         }
     }
 
+    /// Tells who watches the file of what happened to it.
+    pub fn announce(&self, event: WatchMask) {
+        if let Some(path) = self.path.as_ref().filter(|_| !self.flags().contains(OpenFlags::PATH)) {
+            path.dentry.announce(event);
+        }
+    }
+
     /// Whether this is a regular file: one whose reads and writes are never cut short by a signal.
     pub fn is_regular(&self) -> bool {
         self.path.as_ref().is_some_and(|path| path.kind() == FileKind::Regular)
@@ -367,6 +375,8 @@ impl FileDescription {
 
 impl Drop for FileDescription {
     fn drop(&mut self) {
+        let is_writable = self.flags().is_writable();
+        self.announce(if is_writable { WatchMask::CLOSE_WRITE } else { WatchMask::CLOSE_NOWRITE });
         if let Some(locks) = self.path.as_ref().and_then(|path| path.inode().locks()) {
             locks.release(LockOwner::of_description(self));
         }

@@ -22,6 +22,7 @@ mod fs_context;
 pub mod host;
 pub mod host_stdio;
 mod inode;
+pub mod inotify;
 pub mod locks;
 pub mod memory_files;
 mod metadata;

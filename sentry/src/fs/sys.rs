@@ -18,12 +18,14 @@ pub struct SysFileSystem {
 struct Machine {
     device: DeviceNumber,
     cpus: usize,
+    /// Which one, below the directory of a CPU.
+    cpu: usize,
 }
 
 impl SysFileSystem {
     /// Shows a machine with so many CPUs.
     pub fn new(cpus: usize) -> Arc<Self> {
-        Arc::new(Self { machine: Machine { device: DeviceNumber::anonymous(), cpus: cpus.max(1) } })
+        Arc::new(Self { machine: Machine { device: DeviceNumber::anonymous(), cpus: cpus.max(1), cpu: 0 } })
     }
 
     /// The root directory.
@@ -111,15 +113,63 @@ static CPUS: Directory<Machine> = Directory {
 };
 
 static NODES: Directory<Machine> = fixed(&[
+    text("has_cpu", |_, _| Ok(b"0\n".into())),
+    text("has_memory", |_, _| Ok(b"0\n".into())),
+    text("has_normal_memory", |_, _| Ok(b"0\n".into())),
     directory("node0", &NODE),
     text("online", |_, _| Ok(b"0\n".into())),
     text("possible", |_, _| Ok(b"0\n".into())),
 ]);
-static NODE: Directory<Machine> = fixed(&[text("cpulist", all_cpus)]);
+static NODE: Directory<Machine> = fixed(&[
+    text("cpulist", all_cpus),
+    text("cpumap", all_mask),
+    text("distance", |_, _| Ok(b"10\n".into())),
+]);
 
 static CPU: Directory<Machine> =
     fixed(&[text("online", |_, _| Ok(b"1\n".into())), directory("topology", &TOPOLOGY)]);
-static TOPOLOGY: Directory<Machine> = fixed(&[text("physical_package_id", |_, _| Ok(b"0\n".into()))]);
+
+/// One package, in which each CPU is a core of its own.
+static TOPOLOGY: Directory<Machine> = fixed(&[
+    text("core_cpus", own_mask),
+    text("core_cpus_list", own_number),
+    text("core_id", own_number),
+    text("core_siblings", all_mask),
+    text("core_siblings_list", all_cpus),
+    text("die_id", |_, _| Ok(b"0\n".into())),
+    text("package_cpus", all_mask),
+    text("package_cpus_list", all_cpus),
+    text("physical_package_id", |_, _| Ok(b"0\n".into())),
+    text("thread_siblings", own_mask),
+    text("thread_siblings_list", own_number),
+]);
+
+fn own_number(machine: &Machine, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    Ok(format!("{}\n", machine.cpu).into_bytes())
+}
+
+fn own_mask(machine: &Machine, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    Ok(mask(machine.cpus, |cpu| cpu == machine.cpu))
+}
+
+fn all_mask(machine: &Machine, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    Ok(mask(machine.cpus, |_| true))
+}
+
+/// A CPU mask as sysfs shows it: hexadecimal words of 32 CPUs, the highest first, and as many digits as there are CPUs.
+fn mask(cpus: usize, is_set: impl Fn(usize) -> bool) -> Vec<u8> {
+    let mut text = String::new();
+    for index in (0..cpus.div_ceil(4)).rev() {
+        let own = (index * 4..cpus.min(index * 4 + 4)).filter(|&cpu| is_set(cpu));
+        let value = own.map(|cpu| 1 << (cpu % 4)).sum();
+        text.push(char::from_digit(value, 16).unwrap_or('0'));
+        if index % 8 == 0 && index > 0 {
+            text.push(',');
+        }
+    }
+    text.push('\n');
+    text.into_bytes()
+}
 
 fn all_cpus(machine: &Machine, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     Ok(match machine.cpus {
@@ -142,10 +192,12 @@ impl Children<Machine> for CpuDirectories {
 
     fn find(&self, machine: &Machine, name: &[u8]) -> Result<Child<Machine>, Errno> {
         let cpu = name.strip_prefix(b"cpu").and_then(parse_number).and_then(|cpu| usize::try_from(cpu).ok());
-        if cpu.is_none_or(|cpu| cpu >= machine.cpus) {
-            return Err(Errno::ENOENT);
-        }
-        Ok(Child { subject: machine.clone(), permissions: 0o555, node: Node::Directory(&CPU) })
+        let cpu = cpu.filter(|cpu| *cpu < machine.cpus).ok_or(Errno::ENOENT)?;
+        Ok(Child {
+            subject: Machine { cpu, ..machine.clone() },
+            permissions: 0o555,
+            node: Node::Directory(&CPU),
+        })
     }
 }
 
@@ -153,6 +205,13 @@ impl Children<Machine> for CpuDirectories {
 mod tests {
     use super::*;
     use crate::fs::OpenFlags;
+
+    #[test]
+    fn a_mask_has_a_digit_for_four_cpus_and_a_comma_after_eight_digits() {
+        assert_eq!(mask(2, |cpu| cpu == 1), b"2\n");
+        assert_eq!(mask(12, |_| true), b"fff\n");
+        assert_eq!(mask(36, |cpu| cpu == 33), b"2,00000000\n");
+    }
 
     #[test]
     fn every_cpu_has_a_directory_and_the_list_names_them_all() {

@@ -7,6 +7,7 @@ use super::Handler;
 use super::place::{Scope, WORKING_DIRECTORY};
 use crate::Errno;
 use crate::cred::Capabilities;
+use crate::fs::inotify::WatchMask;
 use crate::fs::{Access, DirectoryEntry, Path, check_access};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
@@ -64,6 +65,7 @@ fn list(
     }
     task.memory().write_bytes(VirtualAddress(buffer), &listing)?;
     *position = next;
+    description.announce(WatchMask::ACCESS);
     Ok(listing.len())
 }
 

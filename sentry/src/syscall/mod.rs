@@ -10,6 +10,7 @@ mod epoll;
 mod eventfd;
 mod futex;
 mod identity;
+mod inotify;
 mod lock;
 mod memory;
 mod mount;

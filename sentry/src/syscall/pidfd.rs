@@ -8,6 +8,7 @@ use syscalls::Sysno;
 use super::Handler;
 use crate::Errno;
 use crate::cred::Capabilities;
+use crate::fs::proc::process_of_directory;
 use crate::fs::{Caller, FileDescription, OpenFlags};
 use crate::signal::Signal;
 use crate::task::{CurrentTask, ProcessFile, Task, Tid};
@@ -49,23 +50,34 @@ fn pidfd_send_signal(
         return Err(Errno::EINVAL);
     }
     let signal = Signal::new_or_probe(signal as i32)?;
-    let file = task.file(descriptor as i32)?;
-    let process = file.downcast::<ProcessFile>().ok_or(Errno::EBADF)?;
-    if process.thread_group().exiting().is_some() && process.thread_group().live_tasks().is_empty() {
+    let leader = named_process(task, descriptor as i32)?;
+    let group = leader.thread_group();
+    if group.exiting().is_some() && group.live_tasks().is_empty() {
         return Err(Errno::ESRCH);
     }
     if info == 0 {
-        super::signal::kill_group(task, process.thread_group(), signal)?;
+        super::signal::kill_group(task, group, signal)?;
         return Ok(0);
     }
     let Some(signal) = signal else { return Ok(0) };
     let (_, info) = super::signal::read_info(task, i32::from(signal.number()), info)?;
-    if info.is_kernel_only() && !Arc::ptr_eq(process.thread_group(), task.thread_group()) {
+    if info.is_kernel_only() && !Arc::ptr_eq(group, task.thread_group()) {
         return Err(Errno::EPERM);
     }
-    super::signal::check_permission(task, process.leader(), Some(signal))?;
-    process.thread_group().try_send_signal(info)?;
+    super::signal::check_permission(task, &leader, Some(signal))?;
+    group.try_send_signal(info)?;
     Ok(0)
+}
+
+/// The leader of the process that a descriptor stands for: a process descriptor, or /proc/PID.
+fn named_process(task: &CurrentTask, descriptor: i32) -> Result<Arc<Task>, Errno> {
+    let file = task.file(descriptor)?;
+    if let Some(process) = file.downcast::<ProcessFile>() {
+        return Ok(process.leader().clone());
+    }
+    let path = file.path().ok_or(Errno::EBADF)?;
+    let number = process_of_directory(&**path.dentry.inode()).ok_or(Errno::EBADF)?;
+    task.kernel().tasks().task(task.thread_group().pid_namespace(), Tid(number)).ok_or(Errno::ESRCH)
 }
 
 fn pidfd_getfd(task: &mut CurrentTask, [descriptor, target, flags, ..]: [u64; 6]) -> Result<usize, Errno> {

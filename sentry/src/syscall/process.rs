@@ -148,7 +148,7 @@ fn find_cgroup(task: &CurrentTask, descriptor: u64) -> Result<Arc<Cgroup>, Errno
     let inode = file.path().ok_or(Errno::EBADF)?.inode();
     let directory = inode.as_any().downcast_ref::<CgroupDirectory>().ok_or(Errno::EBADF)?;
     if directory.cgroup().is_removed() {
-        return Err(Errno::ENODEV);
+        return Err(Errno::ENOENT);
     }
     directory.check_may_enter(&task.viewer(), &task.task().cgroup())?;
     Ok(directory.cgroup().clone())

@@ -9,6 +9,7 @@ use syscalls::Sysno;
 use super::Handler;
 use super::user_buffers::UserBuffers;
 use crate::Errno;
+use crate::fs::inotify::WatchMask;
 use crate::fs::{FileDescription, OpenFlags};
 use crate::limits::Resource;
 use crate::signal::{Signal, SignalInfo};
@@ -145,6 +146,20 @@ pub(super) fn read_file(
     if !file.flags().is_readable() {
         return Err(Errno::EBADF);
     }
+    let read = read_from(task, file, buffers, at, never_waits)?;
+    if read > 0 {
+        file.announce(WatchMask::ACCESS);
+    }
+    Ok(read)
+}
+
+fn read_from(
+    task: &mut CurrentTask,
+    file: &FileDescription,
+    buffers: UserBuffers,
+    at: At,
+    never_waits: bool,
+) -> Result<usize, Errno> {
     if file.file().is_seekable() {
         return match at {
             At::Offset(offset) => read_positioned(task, file, buffers, offset),
@@ -246,6 +261,20 @@ pub(super) fn write_file(
     if !file.flags().is_writable() {
         return Err(Errno::EBADF);
     }
+    let written = write_to(task, file, buffers, at, flags)?;
+    if written > 0 {
+        file.announce(WatchMask::MODIFY);
+    }
+    Ok(written)
+}
+
+fn write_to(
+    task: &mut CurrentTask,
+    file: &FileDescription,
+    buffers: UserBuffers,
+    at: At,
+    flags: WriteFlags,
+) -> Result<usize, Errno> {
     if file.file().is_seekable() {
         return match at {
             At::Offset(offset) => write_positioned(task, file, buffers, offset, flags).map(|(len, _)| len),

@@ -78,6 +78,9 @@ fn set_limit(
         return Err(Errno::EPERM);
     }
     group.with_limits(|limits| limits.set(resource, limit, may_raise))?;
+    if resource == Resource::CPU {
+        group.enforce_cpu_limit(task.kernel().timers())?;
+    }
     let limits = group.memory_limits();
     for member in group.live_tasks() {
         if let Some(memory) = member.memory() {

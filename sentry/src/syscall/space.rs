@@ -7,6 +7,7 @@ use super::Handler;
 use super::place::{Scope, WORKING_DIRECTORY};
 use super::readwrite::check_size_limit;
 use crate::Errno;
+use crate::fs::inotify::WatchMask;
 use crate::fs::{FileKind, operations};
 use crate::task::CurrentTask;
 
@@ -39,6 +40,7 @@ fn ftruncate(task: &mut CurrentTask, [descriptor, len_bytes, ..]: [u64; 6]) -> R
     }
     check_size_limit(task, len_bytes)?;
     description.file().truncate(len_bytes)?;
+    description.announce(WatchMask::MODIFY);
     Ok(0)
 }
 
@@ -69,6 +71,7 @@ fn fallocate(
         check_size_limit(task, end)?;
     }
     description.file().allocate(mode, offset, len_bytes)?;
+    description.announce(WatchMask::MODIFY);
     Ok(0)
 }
 

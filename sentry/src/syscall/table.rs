@@ -18,6 +18,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::eventfd::HANDLERS,
     super::futex::HANDLERS,
     super::identity::HANDLERS,
+    super::inotify::HANDLERS,
     super::lock::HANDLERS,
     super::memory::HANDLERS,
     super::mount::HANDLERS,

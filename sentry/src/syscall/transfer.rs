@@ -10,6 +10,7 @@ use super::place::check_flags;
 use super::readwrite::{At, WriteFlags, check_size_limit, read_file, write_file};
 use super::user_buffers::{MAX_TRANSFER_LEN, UserBuffers};
 use crate::Errno;
+use crate::fs::inotify::WatchMask;
 use crate::fs::pipe::PipeFile;
 use crate::fs::{File, FileDescription, FileKind, OpenFlags};
 use crate::platform::VirtualAddress;
@@ -219,6 +220,10 @@ fn move_portion(
             Err(error) if written == 0 => return raise_broken_pipe(task, Err(error)),
             Err(_) => break,
         }
+    }
+    if written > 0 {
+        source.file.announce(WatchMask::ACCESS);
+        target.file.announce(WatchMask::MODIFY);
     }
     Ok(written)
 }

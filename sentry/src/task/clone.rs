@@ -136,6 +136,12 @@ impl CurrentTask {
             child.abandon();
             return Err(error);
         }
+        if !request.flags.contains(CloneFlags::THREAD)
+            && let Err(error) = child.thread_group().enforce_cpu_limit(kernel.timers())
+        {
+            child.abandon();
+            return Err(error);
+        }
         let number = kernel.tasks().number_of(&child, self.thread_group().pid_namespace());
         self.store_numbers(request, &child, number, &child_memory);
         drop(child_memory);

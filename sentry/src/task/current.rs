@@ -159,9 +159,7 @@ impl CurrentTask {
             if !std::mem::replace(&mut has_slept, true) {
                 self.context.sleep();
             }
-            self.task.is_asleep.store(true, Ordering::Relaxed);
-            waiter.sleep(deadline);
-            self.task.is_asleep.store(false, Ordering::Relaxed);
+            self.sleep_once(deadline);
         }
     }
 
@@ -193,13 +191,35 @@ impl CurrentTask {
         events: Events,
         mut operation: impl FnMut(&mut Self) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
+        match operation(self) {
+            Err(Errno::EAGAIN) if !description.flags().contains(crate::fs::OpenFlags::NONBLOCK) => {}
+            result => return result,
+        }
+        let file = description.file().clone();
+        let waiter = self.task.waiter().clone();
+        let _registration = file.wait_queue().map(|queue| queue.register(events, waiter));
         loop {
             match operation(self) {
-                Err(Errno::EAGAIN) if !description.flags().contains(crate::fs::OpenFlags::NONBLOCK) => {
-                    self.wait_for_file(&**description.file(), events, None)?;
-                }
+                Err(Errno::EAGAIN) => {}
                 result => return result,
             }
+            if file.readiness().intersects(events | Events::ERR | Events::HUP) {
+                // Ready, but not for this operation, as an event counter that it would overflow: the next change may do.
+                if self.task.is_interrupted() {
+                    return Err(Errno::ERESTARTSYS);
+                }
+                self.context.sleep();
+                self.sleep_once(None);
+            } else {
+                self.wait_for_file(&*file, events, None)?;
+            }
         }
+    }
+
+    /// Sleeps until the task's waiter is woken, or until `deadline`.
+    fn sleep_once(&mut self, deadline: Option<Instant>) {
+        self.task.is_asleep.store(true, Ordering::Relaxed);
+        self.task.waiter().sleep(deadline);
+        self.task.is_asleep.store(false, Ordering::Relaxed);
     }
 }

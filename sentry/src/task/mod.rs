@@ -20,6 +20,7 @@
 mod block;
 mod caller;
 mod clone;
+mod cpu_limit;
 mod current;
 mod deliver;
 mod exec;
@@ -29,6 +30,8 @@ mod group_stop;
 mod id;
 mod job_control;
 mod member;
+#[cfg(test)]
+mod model;
 mod pid_namespace;
 mod pidfd;
 mod process_source;

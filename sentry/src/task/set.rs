@@ -124,9 +124,14 @@ impl TaskSet {
 
     /// The parent's number as `group`'s own namespace has it; 0 if it does not see the parent.
     pub fn parent_number(&self, group: &ThreadGroup) -> Tid {
+        self.parent_number_in(group, group.pid_namespace())
+    }
+
+    /// The parent's number as `namespace` has it; 0 if it does not see the parent.
+    pub fn parent_number_in(&self, group: &ThreadGroup, namespace: &PidNamespace) -> Tid {
         let tree = self.tree.read();
         let parent = tree.groups.get(&group.id()).and_then(|node| node.parent);
-        parent.map_or(Tid(0), |parent| tree.group_number_in(parent, group.pid_namespace().id()))
+        parent.map_or(Tid(0), |parent| tree.group_number_in(parent, namespace.id()))
     }
 
     /// How many tasks there are, exited ones that are not reaped included.

@@ -22,14 +22,14 @@ use crate::platform::{Platform, Registers, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 
 /// A kernel without tasks, and what a first task needs.
-struct Fixture {
+pub(super) struct Fixture {
     platform: Arc<FakePlatform>,
     kernel: Arc<Kernel>,
     fs_context: Arc<FsContext>,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let fake = FakePlatform::new(64 << 20).unwrap();
         let platform: Arc<dyn Platform> = fake.clone();
         let frames = FrameAllocator::new(&platform, 64 << 20);
@@ -47,17 +47,21 @@ impl Fixture {
         Self { platform: fake, kernel, fs_context: FsContext::new(MountNamespace::new(root)) }
     }
 
-    fn tasks(&self) -> &TaskSet {
+    pub(super) fn kernel(&self) -> &Arc<Kernel> {
+        &self.kernel
+    }
+
+    pub(super) fn tasks(&self) -> &TaskSet {
         self.kernel.tasks()
     }
 
-    fn new_group(&self, namespace: &Arc<PidNamespace>) -> Arc<ThreadGroup> {
+    pub(super) fn new_group(&self, namespace: &Arc<PidNamespace>) -> Arc<ThreadGroup> {
         let exit_signal = i32::from(Signal::SIGCHLD.number());
         let actions = Arc::new(Mutex::new(SignalActions::default()));
         self.tasks().new_thread_group(namespace.clone(), actions, Limits::default(), exit_signal)
     }
 
-    fn config(&self, parent: Option<&Arc<Task>>, thread_group: Arc<ThreadGroup>) -> TaskConfig {
+    pub(super) fn config(&self, parent: Option<&Arc<Task>>, thread_group: Arc<ThreadGroup>) -> TaskConfig {
         TaskConfig {
             kernel: self.kernel.clone(),
             parent: parent.cloned(),
@@ -89,7 +93,7 @@ impl Fixture {
     }
 
     /// A process in `namespace`, not started.
-    fn process_in(
+    pub(super) fn process_in(
         &self,
         parent: Option<&Arc<Task>>,
         namespace: &Arc<PidNamespace>,
@@ -100,23 +104,27 @@ impl Fixture {
         task
     }
 
-    fn process(&self, parent: Option<&Arc<Task>>) -> Arc<Task> {
+    pub(super) fn process(&self, parent: Option<&Arc<Task>>) -> Arc<Task> {
         self.process_in(parent, &self.tasks().root().clone()).unwrap()
     }
 
-    fn thread(&self, of: &Arc<Task>) -> Result<Arc<Task>, Errno> {
+    pub(super) fn thread(&self, of: &Arc<Task>) -> Result<Arc<Task>, Errno> {
         let task = self.tasks().new_task(self.config(Some(of), of.group.clone()));
         self.tasks().check();
         task
     }
 
-    fn exit(&self, task: &Arc<Task>, code: u8) {
+    pub(super) fn exit(&self, task: &Arc<Task>, code: u8) {
         task.exit_resources();
         self.tasks().task_exited(task, ExitStatus::Exited(code));
         self.tasks().check();
     }
 
-    fn wait(&self, parent: &Arc<Task>, options: WaitOptions) -> Result<Option<(Tid, ChildEvent)>, Errno> {
+    pub(super) fn wait(
+        &self,
+        parent: &Arc<Task>,
+        options: WaitOptions,
+    ) -> Result<Option<(Tid, ChildEvent)>, Errno> {
         let waited = self.tasks().find_child(parent, WaitSelector::Any, options)?;
         self.tasks().check();
         Ok(waited.map(|waited| (waited.pid, waited.event)))

@@ -48,6 +48,8 @@ impl IntervalTimer {
 #[derive(Default)]
 pub struct ProcessTimers {
     intervals: Mutex<[Option<Arc<Timer>>; 3]>,
+    /// Counts the process's CPU time towards RLIMIT_CPU.
+    cpu_limit: Mutex<Option<Arc<Timer>>>,
     /// timer_create(2).
     pub posix: PosixTimers,
 }
@@ -95,10 +97,31 @@ impl ProcessTimers {
         timer.set(setting, false)
     }
 
+    /// Has the timer of RLIMIT_CPU expire at `setting.value` of the process's CPU time, and from then on every
+    /// `setting.interval`. `new_timer` makes it when it is first needed.
+    ///
+    /// # Errors
+    /// EAGAIN: the host is out of threads.
+    pub fn set_cpu_limit(
+        &self,
+        setting: TimerSetting,
+        new_timer: impl FnOnce() -> Arc<Timer>,
+    ) -> Result<(), Errno> {
+        let timer = self.cpu_limit.lock().get_or_insert_with(new_timer).clone();
+        timer.set(setting, true).map(drop)
+    }
+
+    /// The process's CPU time is not limited any more.
+    pub fn end_cpu_limit(&self) {
+        let timer = self.cpu_limit.lock().take();
+        drop(timer);
+    }
+
     /// For the end of the process: no timer goes on.
     pub fn clear(&self) {
         let intervals = std::mem::take(&mut *self.intervals.lock());
         drop(intervals);
+        self.end_cpu_limit();
         self.posix.clear();
     }
 }

@@ -63,7 +63,8 @@ impl CgroupFileSystem {
         is_thread: bool,
         target: &Arc<Cgroup>,
     ) -> Result<(), Errno> {
-        let source = self.hierarchy.find(key).ok_or(Errno::ESRCH)?;
+        // A zombie is nowhere; to move it changes nothing, and is no error.
+        let Some(source) = self.hierarchy.find(key) else { return Ok(()) };
         self.check_may_move(viewer, &source, target)?;
         let moved = if is_thread { Moved::Thread(key) } else { Moved::Process(key.process) };
         self.hierarchy.migrate(moved, target)

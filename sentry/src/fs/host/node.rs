@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, StatxTimestamp, fgetxattr, flistxattr,
-    openat, readlinkat, statx,
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Statx, StatxFlags, StatxTimestamp, fgetxattr,
+    flistxattr, openat2, readlinkat, statx,
 };
 use rustix::io::pread;
 use vm_memory::VolatileSlice;
@@ -144,7 +144,7 @@ impl HostNode {
     /// The host's.
     pub fn list(&self) -> Result<Vec<HostEntry>, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let listing = openat(self.directory_handle()?, c".", flags, Mode::empty())?;
+        let listing = openat2(self.directory_handle()?, c".", flags, Mode::empty(), ResolveFlags::BENEATH)?;
         let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
         let mut entries = Vec::new();
         let mut directory = RawDir::new(listing, &mut buffer);

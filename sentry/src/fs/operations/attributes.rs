@@ -3,6 +3,7 @@
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::Path;
+use crate::fs::inotify::WatchMask;
 use crate::fs::metadata::{AttributeChanges, FileKind, Metadata, PERMISSION_BITS, TimeChange};
 use crate::fs::permission::{Access, check_access, check_owner};
 
@@ -26,7 +27,9 @@ pub fn change_mode(path: &Path, permissions: u32, credentials: &Credentials) -> 
         permissions &= !SET_GID;
     }
     let changes = AttributeChanges { permissions: Some(permissions), ..AttributeChanges::default() };
-    path.inode().set_attributes(&changes)
+    path.inode().set_attributes(&changes)?;
+    path.dentry.announce(WatchMask::ATTRIB);
+    Ok(())
 }
 
 /// chown(2); `None` keeps the owner or the group.
@@ -52,7 +55,9 @@ pub fn change_owner(
     }
     let changes =
         AttributeChanges { permissions: without_set_id(&metadata), uid, gid, ..AttributeChanges::default() };
-    path.inode().set_attributes(&changes)
+    path.inode().set_attributes(&changes)?;
+    path.dentry.announce(WatchMask::ATTRIB);
+    Ok(())
 }
 
 /// The permissions of a file whose set-ID bits a change of owner clears (`man 2 chown`), if that changes anything.
@@ -80,7 +85,9 @@ pub fn truncate(path: &Path, len_bytes: u64, credentials: &Credentials) -> Resul
     path.mount.check_writable()?;
     check_access(&**path.inode(), Access::WRITE, credentials)?;
     let changes = AttributeChanges { size_bytes: Some(len_bytes), ..AttributeChanges::default() };
-    path.inode().set_attributes(&changes)
+    path.inode().set_attributes(&changes)?;
+    path.dentry.announce(WatchMask::MODIFY);
+    Ok(())
 }
 
 /// utimensat(2); `None` keeps a time stamp.
@@ -105,5 +112,7 @@ pub fn change_times(
     } else {
         owns?;
     }
-    path.inode().set_attributes(&AttributeChanges { accessed, modified, ..AttributeChanges::default() })
+    path.inode().set_attributes(&AttributeChanges { accessed, modified, ..AttributeChanges::default() })?;
+    path.dentry.announce(WatchMask::ATTRIB);
+    Ok(())
 }

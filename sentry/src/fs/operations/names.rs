@@ -6,6 +6,7 @@ use super::open::creation;
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::inode::{NewNode, RenameMode, Viewer};
+use crate::fs::inotify::WatchMask;
 use crate::fs::metadata::{DeviceNumber, FileKind};
 use crate::fs::permission::{Access, check_access, check_sticky};
 use crate::fs::resolve::{LastComponent, Resolver};
@@ -49,7 +50,10 @@ pub fn create_node(
         return Err(Errno::EPERM);
     }
     let inode = directory.inode().create(&last.name, &creation(node, permissions, viewer))?;
-    Ok(Path::new(directory.mount.clone(), locked.adopt(&last.name, inode)))
+    let child = locked.adopt(&last.name, inode);
+    drop(locked);
+    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, &child, 0);
+    Ok(Path::new(directory.mount.clone(), child))
 }
 
 /// Gives `target` the further name `path`.
@@ -81,7 +85,10 @@ pub fn link(resolver: &Resolver<'_>, target: &Path, start: &Path, path: &[u8]) -
     check_may_change(directory, resolver.viewer)?;
     directory.inode().link(&last.name, target.inode())?;
     locked.forget(&last.name);
-    locked.adopt(&last.name, target.inode().clone());
+    let child = locked.adopt(&last.name, target.inode().clone());
+    drop(locked);
+    target.dentry.announce_self(WatchMask::ATTRIB);
+    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, &child, 0);
     Ok(())
 }
 
@@ -109,6 +116,8 @@ pub fn unlink(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> Result<(), 
     last.directory.inode().unlink(&last.name)?;
     locked.removed(&last.name, &child);
     drop(locked);
+    child.announce_self(WatchMask::ATTRIB);
+    last.directory.dentry.announce_entry(WatchMask::DELETE, &last.name, &child, 0);
     Ok(())
 }
 
@@ -138,6 +147,7 @@ pub fn remove_directory(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> R
     locked.removed(&last.name, &child);
     drop(locked_child);
     drop(locked);
+    last.directory.dentry.announce_entry(WatchMask::DELETE, &last.name, &child, 0);
     Ok(())
 }
 
@@ -228,7 +238,30 @@ fn rename_in(
     }
     locked_new.as_mut().unwrap_or(&mut locked_old).moved_in(&new.name, &source);
     drop((locked_old, locked_new));
+    announce_rename(old, new, &source, target.as_deref(), mode);
     Ok(())
+}
+
+/// Tells who watches of a rename that has been done.
+fn announce_rename(
+    old: &LastComponent,
+    new: &LastComponent,
+    source: &Dentry,
+    target: Option<&Dentry>,
+    mode: RenameMode,
+) {
+    let move_entry = |from: &LastComponent, to: &LastComponent, child: &Dentry| {
+        let cookie = child.next_rename_cookie();
+        from.directory.dentry.announce_entry(WatchMask::MOVED_FROM, &from.name, child, cookie);
+        to.directory.dentry.announce_entry(WatchMask::MOVED_TO, &to.name, child, cookie);
+        child.announce_self(WatchMask::MOVE_SELF);
+    };
+    move_entry(old, new, source);
+    match target {
+        Some(target) if mode == RenameMode::Exchange => move_entry(new, old, target),
+        Some(target) => target.announce_self(WatchMask::ATTRIB),
+        None => {}
+    }
 }
 
 fn check_kinds(

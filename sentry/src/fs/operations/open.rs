@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::Errno;
 use crate::fs::inode::{NewNode, NodeCreation, Viewer};
+use crate::fs::inotify::WatchMask;
 use crate::fs::metadata::FileKind;
 use crate::fs::mount::MountFlags;
 use crate::fs::permission::{Access, check_access, check_owner};
@@ -86,6 +87,7 @@ fn create(
         let created = inode.create(&last.name, &creation(NewNode::Regular, request.permissions, viewer))?;
         locked.adopt(&last.name, created)
     };
+    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, &child, 0);
     // Whoever creates a file may open it, whatever its permissions forbid from then on.
     let path = Path::new(directory.mount.clone(), child);
     let file = path.inode().clone().open(request.flags, viewer)?;
@@ -165,6 +167,7 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
     let file = path.inode().clone().open(flags, viewer)?;
     if flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular {
         file.truncate(0)?;
+        path.dentry.announce(WatchMask::MODIFY);
     }
     Ok(describe(file, path.clone(), flags))
 }
@@ -172,7 +175,9 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
 fn describe(file: Arc<dyn File>, path: Path, flags: OpenFlags) -> Arc<FileDescription> {
     let only_for_open =
         OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
-    FileDescription::new(file, Some(path), (flags - only_for_open) | OpenFlags::LARGEFILE)
+    let description = FileDescription::new(file, Some(path), (flags - only_for_open) | OpenFlags::LARGEFILE);
+    description.announce(WatchMask::OPEN);
+    description
 }
 
 /// What an O_PATH descriptor refers to: a place, and nothing that could be read or written.

@@ -3,6 +3,7 @@
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::Path;
+use crate::fs::inotify::WatchMask;
 use crate::fs::metadata::FileKind;
 use crate::fs::permission::{Access, check_access, check_owner};
 
@@ -40,7 +41,9 @@ pub fn set_xattr(
     credentials: &Credentials,
 ) -> Result<(), Errno> {
     check_may_change(path, name, credentials)?;
-    path.inode().set_xattr(name, value, must_exist)
+    path.inode().set_xattr(name, value, must_exist)?;
+    path.dentry.announce(WatchMask::ATTRIB);
+    Ok(())
 }
 
 /// removexattr(2).
@@ -49,7 +52,9 @@ pub fn set_xattr(
 /// ENODATA, EPERM, EACCES, EOPNOTSUPP, EROFS.
 pub fn remove_xattr(path: &Path, name: &[u8], credentials: &Credentials) -> Result<(), Errno> {
     check_may_change(path, name, credentials)?;
-    path.inode().remove_xattr(name)
+    path.inode().remove_xattr(name)?;
+    path.dentry.announce(WatchMask::ATTRIB);
+    Ok(())
 }
 
 /// listxattr(2): each name with a NUL after it.

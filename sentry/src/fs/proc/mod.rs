@@ -40,6 +40,12 @@ impl ProcFileSystem {
     }
 }
 
+/// The number of the process whose directory, /proc/PID, this is.
+pub fn process_of_directory(inode: &dyn Inode) -> Option<i32> {
+    let (about, table) = inode.as_any().downcast_ref::<PseudoInode<About>>()?.directory()?;
+    std::ptr::eq(table, &raw const process::PROCESS).then_some(about.process_id)
+}
+
 impl FileSystem for ProcFileSystem {
     fn type_name(&self) -> &'static str {
         "proc"

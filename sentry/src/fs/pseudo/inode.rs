@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::directory::DirectoryFile;
 use super::text_file::TextFile;
-use super::{Entry, Node, Subject};
+use super::{Directory, Entry, Node, Subject};
 use crate::Errno;
 use crate::fs::{
     AttributeChanges, File, FileKind, Inode, LinkTarget, Metadata, NodeCreation, OpenFlags, Viewer,
@@ -30,6 +30,14 @@ impl<S: Subject> PseudoInode<S> {
             permissions: root.permissions,
             node: root.node,
         })
+    }
+
+    /// The subject and the table of a directory.
+    pub(in crate::fs) fn directory(&self) -> Option<(&S, &'static Directory<S>)> {
+        match self.node {
+            Node::Directory(directory) => Some((&self.subject, directory)),
+            _ => None,
+        }
     }
 
     pub(super) fn child_number(&self, name: &[u8]) -> u64 {

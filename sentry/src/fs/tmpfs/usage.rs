@@ -14,15 +14,27 @@ const NODE_LEN: u64 = 512;
 /// The sentry's own memory that the files of all file systems in memory may take: names, link texts, extended
 /// attributes, and nodes. Without it a guest could fill the host with empty files.
 pub(super) struct KeptMemory {
+    frames: Arc<FrameAllocator>,
     max_bytes: u64,
     bytes: AtomicU64,
 }
 
 impl KeptMemory {
     /// A sixteenth of the guest's memory, and at least 32 MiB.
-    pub(super) fn new(frames: &FrameAllocator) -> Arc<Self> {
+    pub(super) fn new(frames: &Arc<FrameAllocator>) -> Arc<Self> {
         let max_bytes = (frames.statistics().total_bytes / 16).max(32 << 20);
-        Arc::new(Self { max_bytes, bytes: AtomicU64::new(0) })
+        Arc::new(Self { frames: frames.clone(), max_bytes, bytes: AtomicU64::new(0) })
+    }
+
+    /// Fails if `pages` more would leave programs too little to run with: an eighth of the guest's memory, 64 MiB at
+    /// most. Linux keeps such a rest by limiting each tmpfs to half of the memory.
+    fn check_room(&self, pages: u64) -> Result<(), Errno> {
+        const MAX_REST_BYTES: u64 = 64 << 20;
+        let memory = self.frames.statistics();
+        let rest_bytes = (memory.total_bytes / 8).min(MAX_REST_BYTES);
+        let available_bytes = memory.free_bytes.saturating_add(memory.cached_bytes);
+        let needed_bytes = pages.saturating_mul(PAGE_SIZE).saturating_add(rest_bytes);
+        if available_bytes < needed_bytes { Err(Errno::ENOSPC) } else { Ok(()) }
     }
 
     fn add(&self, len_bytes: u64) -> Result<(), Errno> {
@@ -114,6 +126,7 @@ impl Usage {
 
 impl PageBudget for Usage {
     fn charge(&self, pages: u64) -> Result<(), Errno> {
+        self.kept.check_room(pages)?;
         add_up_to(&self.pages, pages, self.max_pages)
     }
 

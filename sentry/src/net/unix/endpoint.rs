@@ -79,9 +79,9 @@ impl Inbox {
         Some(message)
     }
 
-    /// Bytes that a read could get: all of a stream, the first message otherwise.
-    pub(super) fn unread_bytes(&self, is_stream: bool) -> usize {
-        let count = if is_stream { usize::MAX } else { 1 };
+    /// Bytes that FIONREAD tells: all of a connection, the first message otherwise.
+    pub(super) fn unread_bytes(&self, counts_all: bool) -> usize {
+        let count = if counts_all { usize::MAX } else { 1 };
         self.messages.iter().take(count).map(|message| message.unread().len()).sum()
     }
 }

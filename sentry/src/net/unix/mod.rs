@@ -266,7 +266,7 @@ impl UnixSocket {
 
     /// Bytes that a receive could get now.
     pub fn unread_bytes(&self) -> usize {
-        self.own.inbox().unread_bytes(self.kind == SocketKind::Stream)
+        self.own.inbox().unread_bytes(self.kind != SocketKind::Datagram)
     }
 
     /// Bytes sent and not read yet (SIOCOUTQ).

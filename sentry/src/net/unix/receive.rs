@@ -108,7 +108,7 @@ fn receive_stream(
     {
         let is_other_sender = received.credentials.is_some_and(|sender| sender != message.credentials);
         let brings_files = message.rights.is_some();
-        if place + doomed.len() > 0 && (brings_files || passes_credentials && is_other_sender) {
+        if passes_credentials && is_other_sender {
             break;
         }
         received.credentials = Some(message.credentials);

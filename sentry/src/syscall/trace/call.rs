@@ -9,7 +9,7 @@ use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
 
 /// The most that is read of user memory at once, in bytes.
-const MAX_READ_BYTES: usize = 4096;
+const MAX_READ_BYTES: usize = 32 << 10;
 /// The most elements that are shown of an array.
 pub(super) const MAX_ELEMENTS: usize = 32;
 

@@ -1,0 +1,116 @@
+//! The seccomp filter (`man 2 seccomp`): which system calls of the host remain.
+//!
+//! Whatever is not in a list here is trapped: see [`super::violation`]. A few calls that the C library makes on its own
+//! and can do without fail with ENOSYS instead: clone3, whose flags a filter cannot see, so that threads are made by
+//! clone, whose flags it can; and openat, by which malloc and backtraces look into /proc and /sys.
+
+use std::collections::BTreeMap;
+
+use linux_raw_sys::{general as uapi, prctl};
+use seccompiler::apply_filter_all_threads;
+use sentry::syscall::Sysno;
+
+use super::program::{
+    Answer::{self, Allow, AllowIf, Unavailable},
+    Test::{HasNone, HasSome, IsZero, OneOf},
+    compile,
+};
+use super::requests;
+
+/// Calls that remain whatever their arguments.
+const UNCONDITIONAL: &[Sysno] = &[
+    // Standard streams, and the files of the image.
+    Sysno::read,
+    Sysno::write,
+    Sysno::writev,
+    Sysno::pread64,
+    Sysno::preadv2,
+    Sysno::pwritev2,
+    Sysno::lseek,
+    Sysno::close,
+    Sysno::fsync,
+    Sysno::ftruncate,
+    Sysno::recvfrom,
+    Sysno::fstat,
+    Sysno::fstatfs,
+    Sysno::statx,
+    Sysno::openat2,
+    Sysno::readlinkat,
+    Sysno::getdents64,
+    Sysno::fgetxattr,
+    Sysno::flistxattr,
+    // Readiness.
+    Sysno::poll,
+    Sysno::ppoll,
+    Sysno::epoll_create1,
+    Sysno::epoll_ctl,
+    Sysno::epoll_wait,
+    Sysno::epoll_pwait,
+    Sysno::epoll_pwait2,
+    // Memory.
+    Sysno::brk,
+    Sysno::munmap,
+    Sysno::mremap,
+    Sysno::madvise,
+    // Threads.
+    Sysno::futex,
+    Sysno::membarrier,
+    Sysno::set_robust_list,
+    Sysno::rseq,
+    Sysno::sched_yield,
+    Sysno::sched_getaffinity,
+    Sysno::sched_setaffinity,
+    Sysno::getpid,
+    Sysno::gettid,
+    Sysno::exit,
+    Sysno::exit_group,
+    Sysno::restart_syscall,
+    // Signals that the sentry's own threads send each other.
+    Sysno::rt_sigprocmask,
+    Sysno::rt_sigreturn,
+    Sysno::sigaltstack,
+    // Clocks and randomness.
+    Sysno::clock_gettime,
+    Sysno::clock_getres,
+    Sysno::clock_nanosleep,
+    Sysno::nanosleep,
+    Sysno::getrandom,
+];
+
+/// Calls that fail with ENOSYS.
+const UNAVAILABLE: &[Sysno] = &[Sysno::openat, Sysno::clone3];
+
+/// The signal that the C library handles from the first thread on, to have setuid(2) concern all threads
+/// (`man 7 nptl`).
+const SIGSETXID: u32 = 33;
+
+/// Installs the filter for all threads. It stays, and no other can be added.
+///
+/// # Errors
+/// The host refuses.
+pub(super) fn install() -> anyhow::Result<()> {
+    Ok(apply_filter_all_threads(&compile(rules())?)?)
+}
+
+fn rules() -> BTreeMap<Sysno, Answer> {
+    let own_process = rustix::process::getpid().as_raw_nonzero().get().cast_unsigned();
+    let conditional = [
+        (Sysno::ioctl, vec![OneOf(1, requests::allowed())]),
+        (Sysno::mmap, vec![HasNone(2, uapi::PROT_EXEC)]),
+        (Sysno::mprotect, vec![HasNone(2, uapi::PROT_EXEC)]),
+        (Sysno::clone, vec![HasSome(0, uapi::CLONE_THREAD)]),
+        (Sysno::tgkill, vec![OneOf(0, vec![own_process])]),
+        (Sysno::rt_sigaction, vec![OneOf(0, vec![SIGSETXID])]),
+        (Sysno::fcntl, vec![OneOf(1, vec![uapi::F_GETFD, uapi::F_GETFL, uapi::F_DUPFD_CLOEXEC])]),
+        (Sysno::prctl, vec![OneOf(0, vec![prctl::PR_SET_NAME, prctl::PR_SET_VMA])]),
+        // The limits of this process, without new ones.
+        (Sysno::prlimit64, vec![IsZero(0), IsZero(2)]),
+        // Without an address to send to.
+        (Sysno::sendto, vec![IsZero(4)]),
+    ];
+    let mut rules: BTreeMap<_, _> =
+        conditional.into_iter().map(|(number, tests)| (number, AllowIf(tests))).collect();
+    rules.extend(UNCONDITIONAL.iter().map(|number| (*number, Allow)));
+    rules.extend(UNAVAILABLE.iter().map(|number| (*number, Unavailable)));
+    rules
+}

@@ -1,0 +1,226 @@
+//! Turns rules for system calls into one program of classic BPF (`man 2 seccomp`).
+//!
+//! Linux runs the program at each call whose answer depends on arguments, above all at KVM_RUN, and once for every
+//! number when it is installed. So the numbers are found by bisection, not one after the other.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, ensure};
+use linux_raw_sys::ptrace::AUDIT_ARCH_X86_64;
+use seccompiler::sock_filter;
+use sentry::syscall::Sysno;
+
+/// What becomes of a system call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It is made.
+    Allow,
+    /// It fails with ENOSYS.
+    Unavailable,
+    /// It is made if all tests hold, else trapped.
+    AllowIf(Vec<Test>),
+    /// It raises SIGSYS.
+    Trap,
+}
+
+/// A test of the argument whose index comes first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Test {
+    /// Its lower half is one of these.
+    OneOf(u32, Vec<u32>),
+    /// Its lower half has none of these bits.
+    HasNone(u32, u32),
+    /// Its lower half has one of these bits.
+    HasSome(u32, u32),
+    /// All 64 bits are zero.
+    IsZero(u32),
+}
+
+/// The offsets of `struct seccomp_data`: the number, the architecture, and the arguments' lower halves.
+const NUMBER: u32 = 0;
+const ARCHITECTURE: u32 = 4;
+const ARGUMENTS: u32 = 16;
+
+const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+
+/// Compiles the rules; a call without one is trapped, and a process of another architecture killed.
+///
+/// # Errors
+/// The program would be too long.
+pub(super) fn compile(rules: BTreeMap<Sysno, Answer>) -> anyhow::Result<Vec<sock_filter>> {
+    let mut program = vec![
+        instruction(LOAD, ARCHITECTURE),
+        jump(libc::BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0),
+        instruction(RETURN, libc::SECCOMP_RET_KILL_PROCESS),
+        instruction(LOAD, NUMBER),
+    ];
+    program.extend(bisect(&intervals(rules))?);
+    ensure!(program.len() <= libc::BPF_MAXINSNS as usize, "{} instructions are too many", program.len());
+    Ok(program)
+}
+
+/// The first number of each run of numbers that have one answer, from 0 on, in order.
+fn intervals(rules: BTreeMap<Sysno, Answer>) -> Vec<(u32, Answer)> {
+    let mut intervals = vec![(0, Answer::Trap)];
+    let mut start_interval = |start: u32, answer: Answer| match intervals.last_mut() {
+        Some((last_start, last)) if *last_start == start => *last = answer,
+        Some((_, last)) if *last == answer => {}
+        _ => intervals.push((start, answer)),
+    };
+    let mut rules: Vec<_> = rules.into_iter().map(|(number, answer)| (number as u32, answer)).collect();
+    rules.sort_unstable_by_key(|(number, _)| *number);
+    for (number, answer) in rules {
+        start_interval(number, answer);
+        start_interval(number + 1, Answer::Trap);
+    }
+    intervals
+}
+
+/// Finds the interval of the number that has been loaded.
+fn bisect(intervals: &[(u32, Answer)]) -> anyhow::Result<Vec<sock_filter>> {
+    if let [(_, answer)] = intervals {
+        return answer_with(answer);
+    }
+    let (lower, upper) = intervals.split_at(intervals.len() / 2);
+    let Some((boundary, _)) = upper.first() else { return answer_with(&Answer::Trap) };
+    let lower = bisect(lower)?;
+    let mut program = vec![jump(libc::BPF_JGE, *boundary, distance(lower.len())?, 0)];
+    program.extend(lower);
+    program.extend(bisect(upper)?);
+    Ok(program)
+}
+
+fn answer_with(answer: &Answer) -> anyhow::Result<Vec<sock_filter>> {
+    let mut program = Vec::new();
+    let action = match answer {
+        Answer::Allow => libc::SECCOMP_RET_ALLOW,
+        Answer::Unavailable => libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32,
+        Answer::Trap => libc::SECCOMP_RET_TRAP,
+        Answer::AllowIf(tests) => {
+            for test in tests {
+                program.extend(trap_unless(test)?);
+            }
+            libc::SECCOMP_RET_ALLOW
+        }
+    };
+    program.push(instruction(RETURN, action));
+    Ok(program)
+}
+
+/// Goes on after its end if the test holds.
+fn trap_unless(test: &Test) -> anyhow::Result<Vec<sock_filter>> {
+    let lower_half = |index: u32| instruction(LOAD, ARGUMENTS + index * 8);
+    let trap = instruction(RETURN, libc::SECCOMP_RET_TRAP);
+    Ok(match test {
+        Test::OneOf(index, values) => {
+            let mut program = vec![lower_half(*index)];
+            for (position, value) in values.iter().enumerate() {
+                // Over the values that are left, and the trap.
+                program.push(jump(libc::BPF_JEQ, *value, distance(values.len() - position)?, 0));
+            }
+            program.push(trap);
+            program
+        }
+        Test::HasNone(index, bits) => vec![lower_half(*index), jump(libc::BPF_JSET, *bits, 0, 1), trap],
+        Test::HasSome(index, bits) => vec![lower_half(*index), jump(libc::BPF_JSET, *bits, 1, 0), trap],
+        Test::IsZero(index) => vec![
+            lower_half(*index),
+            jump(libc::BPF_JEQ, 0, 0, 2),
+            instruction(LOAD, ARGUMENTS + index * 8 + 4),
+            jump(libc::BPF_JEQ, 0, 1, 0),
+            trap,
+        ],
+    })
+}
+
+fn distance(instructions: usize) -> anyhow::Result<u8> {
+    u8::try_from(instructions).context("a jump of the filter is too long")
+}
+
+fn instruction(code: u32, operand: u32) -> sock_filter {
+    sock_filter { code: code as u16, jt: 0, jf: 0, k: operand }
+}
+
+/// Compares what was loaded with `operand`, and skips so many instructions if it holds or not.
+fn jump(comparison: u32, operand: u32, if_true: u8, if_false: u8) -> sock_filter {
+    let code = libc::BPF_JMP | comparison | libc::BPF_K;
+    sock_filter { code: code as u16, jt: if_true, jf: if_false, k: operand }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the program as Linux would.
+    fn run(program: &[sock_filter], number: u32, arguments: [u64; 6]) -> u32 {
+        let mut data = [number, AUDIT_ARCH_X86_64, 0, 0].to_vec();
+        data.extend(arguments.iter().flat_map(|value| [*value as u32, (*value >> 32) as u32]));
+        let (mut accumulator, mut position) = (0, 0);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[position];
+            let code = u32::from(code);
+            position += 1;
+            let holds = match code & !libc::BPF_JMP {
+                _ if code == LOAD => {
+                    accumulator = data[k as usize / 4];
+                    continue;
+                }
+                _ if code == RETURN => return k,
+                libc::BPF_JEQ => accumulator == k,
+                libc::BPF_JGE => accumulator >= k,
+                libc::BPF_JSET => accumulator & k != 0,
+                _ => panic!("no such instruction: {code:#x}"),
+            };
+            position += usize::from(if holds { jt } else { jf });
+        }
+    }
+
+    #[test]
+    fn each_call_has_its_answer_and_no_other() {
+        let tests = vec![Test::OneOf(1, vec![5, 6, 7])];
+        let rules = BTreeMap::from([
+            (Sysno::read, Answer::Allow),
+            (Sysno::write, Answer::Allow),
+            (Sysno::close, Answer::Unavailable),
+            (Sysno::ioctl, Answer::AllowIf(tests)),
+            (Sysno::exit_group, Answer::Allow),
+        ]);
+        let program = compile(rules).unwrap();
+        for number in (0..600).chain([0x4000_0000, u32::MAX]) {
+            let expected = match number {
+                0 | 1 | 231 => libc::SECCOMP_RET_ALLOW,
+                3 => libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32,
+                _ => libc::SECCOMP_RET_TRAP,
+            };
+            assert_eq!(run(&program, number, [0; 6]), expected, "{number}");
+        }
+    }
+
+    #[test]
+    fn tests_look_at_the_right_bits_of_the_right_argument() {
+        let wide = 1 << 32;
+        for (test, allowed, trapped) in [
+            (Test::OneOf(1, vec![5, 6]), [5, 6, wide | 5], [0, 7, wide]),
+            (Test::HasNone(1, 4), [0, 3, wide], [4, 7, wide | 4]),
+            (Test::HasSome(1, 6), [2, 4, wide | 2], [0, 1, wide]),
+            (Test::IsZero(1), [0, 0, 0], [1, wide, wide | 1]),
+        ] {
+            let second = Test::IsZero(2);
+            let rules = BTreeMap::from([(Sysno::ioctl, Answer::AllowIf(vec![test.clone(), second]))]);
+            let program = compile(rules).unwrap();
+            let number = Sysno::ioctl as u32;
+            for value in allowed {
+                assert_eq!(
+                    run(&program, number, [9, value, 0, 9, 9, 9]),
+                    libc::SECCOMP_RET_ALLOW,
+                    "{test:?}"
+                );
+                assert_eq!(run(&program, number, [9, value, 1, 9, 9, 9]), libc::SECCOMP_RET_TRAP, "{test:?}");
+            }
+            for value in trapped {
+                assert_eq!(run(&program, number, [9, value, 0, 9, 9, 9]), libc::SECCOMP_RET_TRAP, "{test:?}");
+            }
+        }
+    }
+}

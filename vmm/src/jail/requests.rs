@@ -1,0 +1,31 @@
+//! The ioctls that remain: KVM's, and those that a guest may make on vmm's own terminal.
+//!
+//! TIOCSTI and TIOCLINUX, which type into a terminal, are not among them.
+
+use linux_raw_sys::ioctl;
+
+/// Requests to a terminal (`man 2 ioctl_tty`), which the sentry passes on for standard streams.
+const TERMINAL: [u32; 17] = [
+    ioctl::TCGETS,
+    ioctl::TCGETS2,
+    ioctl::TCSETS,
+    ioctl::TCSETSW,
+    ioctl::TCSETSF,
+    ioctl::TCSETS2,
+    ioctl::TCSETSW2,
+    ioctl::TCSETSF2,
+    ioctl::TCSBRK,
+    ioctl::TCSBRKP,
+    ioctl::TCXONC,
+    ioctl::TCFLSH,
+    ioctl::TIOCGWINSZ,
+    ioctl::TIOCSWINSZ,
+    ioctl::TIOCGETD,
+    ioctl::TIOCOUTQ,
+    ioctl::FIONREAD,
+];
+
+/// All of them, the frequent ones first.
+pub(super) fn allowed() -> Vec<u32> {
+    platform_kvm::RUNNING_REQUESTS.into_iter().chain(TERMINAL).collect()
+}
