@@ -319,6 +319,40 @@ static void faults_stop_before_they_kill(void) {
   CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
 }
 
+static volatile long watched[2];
+static void write_watched(void) {
+  watched[1] = 1;
+  watched[0] = 7;
+  _exit(add_one(watched[0]));
+}
+
+#define DEBUG_REGISTER(n) (offsetof(struct user, u_debugreg) + (n) * 8)
+
+static void debug_registers_watch_writes_and_execution(void) {
+  pid_t pid = traced_child(write_watched);
+  CHECK_EQ(register_at(pid, DEBUG_REGISTER(7)), 0);
+  OK(ptrace(PTRACE_POKEUSER, pid, DEBUG_REGISTER(0), watched));
+  OK(ptrace(PTRACE_POKEUSER, pid, DEBUG_REGISTER(1), add_one));
+  // DR0: writes of 8 bytes; DR1: execution.
+  OK(ptrace(PTRACE_POKEUSER, pid, DEBUG_REGISTER(7), 1L | 1 << 2 | 0x9 << 16));
+  CHECK_ERRNO(ptrace(PTRACE_POKEUSER, pid, DEBUG_REGISTER(2), 1L << 63), EINVAL);
+  resume(pid, PTRACE_CONT, 0);
+  CHECK_EQ(stop_of(pid), SIGTRAP);
+  siginfo_t info;
+  OK(ptrace(PTRACE_GETSIGINFO, pid, 0, &info));
+  CHECK_EQ(info.si_code, TRAP_HWBKPT);
+  CHECK_EQ(register_at(pid, DEBUG_REGISTER(6)) & 0xf, 1);
+  errno = 0;
+  CHECK_EQ(ptrace(PTRACE_PEEKDATA, pid, &watched[0], 0), 7);
+  OK(ptrace(PTRACE_POKEUSER, pid, DEBUG_REGISTER(6), 0L));
+  resume(pid, PTRACE_CONT, 0);
+  CHECK_EQ(stop_of(pid), SIGTRAP);
+  CHECK_EQ(register_at(pid, DEBUG_REGISTER(6)) & 0xf, 2);
+  CHECK_EQ(REGISTER(pid, rip), (long)add_one);
+  resume(pid, PTRACE_CONT, 0);
+  WAIT_EXIT(pid, 8);
+}
+
 int main(void) {
   a_signal_is_passed_suppressed_or_replaced();
   siginfo_can_be_replaced();
@@ -332,4 +366,5 @@ int main(void) {
   a_breakpoint_is_put_in_and_taken_out();
   a_call_restarts_after_its_registers_came_back();
   faults_stop_before_they_kill();
+  debug_registers_watch_writes_and_execution();
 }

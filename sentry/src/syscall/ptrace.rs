@@ -134,12 +134,18 @@ const GENERAL_REGISTER_BYTES: u64 = GENERAL_REGISTER_COUNT as u64 * 8;
 
 /// The word at `offset` of `struct user`.
 fn peek_user(tracee: &Tracee, offset: u64) -> Result<u64, Errno> {
-    let registers = tracee.registers()?;
+    tracee.check_stopped()?;
     if !offset.is_multiple_of(8) || offset >= USER_BYTES {
         return Err(Errno::EIO);
     }
-    // What is neither a general register nor a debug register reads as zero on Linux; debug registers are never in use.
-    Ok(usize::try_from(offset / 8).ok().and_then(|place| registers.get(place).copied()).unwrap_or(0))
+    tracee.with_image(|image| {
+        Ok(match offset {
+            0..GENERAL_REGISTER_BYTES => image.words().get((offset / 8) as usize).copied().unwrap_or(0),
+            _ if DEBUG_REGISTERS.contains(&offset) => image.debug.get(debug_register(offset)),
+            // As on Linux, the rest reads as zero.
+            _ => 0,
+        })
+    })
 }
 
 fn poke_user(tracee: &Tracee, offset: u64, value: u64) -> Result<(), Errno> {
@@ -147,13 +153,16 @@ fn poke_user(tracee: &Tracee, offset: u64, value: u64) -> Result<(), Errno> {
     if !offset.is_multiple_of(8) {
         return Err(Errno::EIO);
     }
-    match offset {
-        0..GENERAL_REGISTER_BYTES => tracee.with_image(|image| image.set_word((offset / 8) as usize, value)),
-        // There are no hardware breakpoints and watchpoints to be had; clearing them is nothing to do.
-        _ if DEBUG_REGISTERS.contains(&offset) && value == 0 => Ok(()),
-        _ if DEBUG_REGISTERS.contains(&offset) => Err(Errno::ENOSPC),
+    tracee.with_image(|image| match offset {
+        0..GENERAL_REGISTER_BYTES => image.set_word((offset / 8) as usize, value),
+        _ if DEBUG_REGISTERS.contains(&offset) => image.debug.set(debug_register(offset), value),
         _ => Err(Errno::EIO),
-    }
+    })
+}
+
+/// The debug register at `offset` of `struct user`.
+fn debug_register(offset: u64) -> usize {
+    ((offset - DEBUG_REGISTERS.start) / 8) as usize
 }
 
 /// Size of `struct user_fpregs_struct`.

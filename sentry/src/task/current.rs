@@ -35,6 +35,8 @@ pub struct CurrentTask {
     pub(super) trap: TrapState,
     /// The tracer wants one instruction (PTRACE_SINGLESTEP).
     pub(super) is_stepping: bool,
+    /// Hardware breakpoints that the tracer set.
+    pub(super) debug: super::ptrace::DebugState,
     /// The address of the task's memory, kept here so that a system call takes no lock for it.
     pub(super) memory: Arc<MemoryManager>,
     /// What reads and writes move data through, kept from one call to the next.

@@ -136,6 +136,7 @@ impl CurrentTask {
         }
         task.set_name(&program.name);
         self.registers = program.registers;
+        self.debug = Default::default();
         self.context.set_segment_bases(SegmentBases::default());
         let initial = crate::signal::initial_extended_state();
         if self.context.set_extended_state(&initial).is_err() {

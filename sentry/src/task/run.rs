@@ -11,6 +11,9 @@ use crate::platform::{Access, Exit, Registers, VirtualAddress};
 use crate::signal::Signal;
 use crate::syscall;
 
+/// #DB (SDM 3A 6.15).
+const DEBUG_EXCEPTION: u8 = 1;
+
 /// What a task does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -44,13 +47,18 @@ impl CurrentTask {
             return State::Interrupt;
         }
         self.is_stepping &= self.task.is_traced();
+        let is_watching = self.is_watching();
+        if is_watching && self.stops_at_breakpoint() {
+            return State::Interrupt;
+        }
         let has_own_trap_flag = self.registers.rflags & Registers::TRAP_FLAG != 0;
-        if self.is_stepping {
+        let sets_trap_flag = !has_own_trap_flag && (self.is_stepping || is_watching);
+        if sets_trap_flag {
             self.registers.rflags |= Registers::TRAP_FLAG;
         }
         let exit = self.context.run(self.memory.address_space(), &mut self.registers);
         let state = self.handle_app_exit(exit);
-        if self.is_stepping && !has_own_trap_flag {
+        if sets_trap_flag {
             self.registers.rflags &= !Registers::TRAP_FLAG;
         }
         state
@@ -60,6 +68,9 @@ impl CurrentTask {
         match exit {
             Exit::Syscall => State::Syscall,
             Exit::Fault { address, access } => self.handle_fault(address, access),
+            Exit::Exception { vector: DEBUG_EXCEPTION, .. } if self.is_watching() => {
+                if self.stops_after_step() { State::Interrupt } else { State::App }
+            }
             Exit::Exception { vector, code } => {
                 self.force_exception(vector, code);
                 State::Interrupt

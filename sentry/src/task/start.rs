@@ -368,6 +368,7 @@ impl Task {
             signal_stack,
             trap: TrapState::default(),
             is_stepping: false,
+            debug: Default::default(),
             memory,
             state: State::App,
         };

@@ -1,5 +1,6 @@
 //! A stopped task's registers, in the layouts that debuggers know.
 
+use super::debug::DebugRegisters;
 use crate::Errno;
 use crate::platform::{Registers, SegmentBases, VirtualAddress};
 use crate::signal::initial_extended_state;
@@ -39,6 +40,8 @@ pub(crate) struct Image {
     pub(crate) original_rax: u64,
     /// Bases of FS and GS.
     pub(crate) bases: SegmentBases,
+    /// The debug registers.
+    pub(crate) debug: DebugRegisters,
     /// The XSAVE area in standard format.
     pub(crate) extended_state: Vec<u8>,
     /// The features in it that user code has (XCR0).
@@ -216,6 +219,7 @@ mod tests {
             registers: Registers { rflags: 0x202, ..Registers::default() },
             original_rax: u64::MAX,
             bases: SegmentBases::default(),
+            debug: DebugRegisters::default(),
             extended_state,
             extended_features: 7,
             has_new_extended_state: false,

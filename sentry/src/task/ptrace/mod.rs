@@ -10,6 +10,7 @@
 //! (PTRACE_O_EXITKILL).
 
 mod access;
+mod debug;
 mod end;
 mod image;
 mod relation;
@@ -19,6 +20,7 @@ mod stop;
 mod wait;
 
 pub(crate) use access::check_access;
+pub(in crate::task) use debug::DebugState;
 pub(crate) use image::GENERAL_REGISTER_COUNT;
 use image::Image;
 pub(crate) use request::{PendingQueue, SyscallInfo, SyscallPhase, Tracee};

@@ -98,6 +98,7 @@ impl CurrentTask {
             registers: self.registers,
             original_rax: self.syscall_number.unwrap_or(u64::MAX),
             bases: self.context.segment_bases(),
+            debug: self.debug.registers,
             extended_state: self.context.extended_state(),
             extended_features: self.kernel().platform().extended_features(),
             has_new_extended_state: false,
@@ -109,6 +110,9 @@ impl CurrentTask {
         self.syscall_number = ((image.original_rax as i64) >= 0).then_some(image.original_rax);
         if self.context.segment_bases() != image.bases {
             self.context.set_segment_bases(image.bases);
+        }
+        if image.debug != self.debug.registers || self.is_watching() {
+            self.set_debug_registers(image.debug);
         }
         if image.has_new_extended_state && self.context.set_extended_state(&image.extended_state).is_err() {
             log::warn!("the extended state that a tracer set is refused");
