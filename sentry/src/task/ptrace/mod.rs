@@ -17,6 +17,8 @@ mod relation;
 mod request;
 mod state;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 pub(crate) use access::check_access;
