@@ -7,7 +7,8 @@
 //! | `programs/rust/*.rs` | Rust of one file, linked statically |
 //! | `programs/{sh,python,perl}/*` | scripts whose output inside must equal that on Linux |
 //!
-//! The head of a source may hold marks, a comment line each: `static` (linked statically), `timeout: SECONDS`.
+//! The head of a source may hold marks, a comment line each: `static` (linked statically), `timeout: SECONDS`,
+//! `inside only: REASON` (Linux as it is set up here cannot run it).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ pub struct Program {
     source: PathBuf,
     timeout: Duration,
     is_static: bool,
+    is_inside_only: bool,
     built: OnceLock<Result<PathBuf, String>>,
 }
 
@@ -54,6 +56,11 @@ impl Program {
     /// How long it may take.
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Whether it is run inside alone: the source says why.
+    pub fn is_inside_only(&self) -> bool {
+        self.is_inside_only
     }
 
     /// Whether its standard output is to be compared between Linux and inside.
@@ -153,15 +160,17 @@ fn load(name: String, kind: Kind, source: PathBuf) -> Result<Program, String> {
         fs::read_to_string(&source).map_err(|error| format!("cannot read {}: {error}", source.display()))?;
     let mut timeout = DEFAULT_TIMEOUT;
     let mut is_static = false;
+    let mut is_inside_only = false;
     for line in text.lines().take(MARK_LINES) {
         let mark = line.trim_start_matches(['/', '#', '!', ' ']).trim_end();
         is_static |= mark == "static";
+        is_inside_only |= mark.starts_with("inside only: ");
         if let Some(seconds) = mark.strip_prefix("timeout: ") {
             let seconds = seconds.parse().map_err(|_| format!("{name}: odd timeout mark: {line}"))?;
             timeout = Duration::from_secs(seconds);
         }
     }
-    Ok(Program { name, kind, source, timeout, is_static, built: OnceLock::new() })
+    Ok(Program { name, kind, source, timeout, is_static, is_inside_only, built: OnceLock::new() })
 }
 
 /// When a file was last modified, if it exists.

@@ -28,7 +28,9 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for program in programs.into_iter().map(Arc::new) {
         let native = Arc::clone(&program);
-        trials.push(Trial::test(format!("native::{}", program.name()), move || test_native(&native)));
+        let is_native = !program.is_inside_only();
+        let test = Trial::test(format!("native::{}", program.name()), move || test_native(&native));
+        trials.extend(is_native.then_some(test));
         trials.push(Trial::test(format!("inside::{}", program.name()), move || test_inside(&program)));
     }
     libtest_mimic::run(&arguments, trials).exit_code()

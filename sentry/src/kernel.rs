@@ -7,6 +7,7 @@ use std::time::Instant;
 use syscalls::Sysno;
 
 use crate::Errno;
+use crate::cgroup::Hierarchy;
 use crate::cred::Credentials;
 use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
@@ -14,7 +15,7 @@ use crate::futex::FutexTable;
 use crate::host::HostCpus;
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
-use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryManager, Protection};
+use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
 use crate::namespace::UtsNamespace;
 use crate::net::unix::AbstractNames;
 use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
@@ -134,6 +135,7 @@ pub struct Kernel {
     abstract_names: Arc<AbstractNames>,
     terminals: Arc<ControllingTerminals>,
     empty_memory: Arc<MemoryManager>,
+    cgroups: Arc<Hierarchy>,
     cpus: HostCpus,
     cpu_features: CpuFeatures,
     /// A signal was sent to somebody: those who wait for signalfds look again. They are few.
@@ -154,6 +156,7 @@ impl Kernel {
         let timekeeper = Arc::new(Timekeeper::default());
         let vdso = make_vdso(&platform, &frames, &timekeeper, &cpus).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
+        let cgroups = Hierarchy::new(&frames);
         let kernel = Arc::new(Self {
             cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),
             platform,
@@ -168,6 +171,7 @@ impl Kernel {
             abstract_names: Arc::default(),
             terminals: Arc::default(),
             empty_memory,
+            cgroups,
             cpus,
             signal_arrivals: WaitQueue::default(),
             boot_time: Instant::now(),
@@ -253,6 +257,11 @@ impl Kernel {
         &self.abstract_names
     }
 
+    /// The control groups.
+    pub fn cgroups(&self) -> &Arc<Hierarchy> {
+        &self.cgroups
+    }
+
     /// Where system calls are written to, if anywhere.
     pub fn tracer(&self) -> Option<&Tracer> {
         self.tracer.as_ref()
@@ -263,12 +272,14 @@ impl Kernel {
         &self.empty_memory
     }
 
-    /// A new address space.
+    /// A new address space, whose memory `payer` pays for.
     ///
     /// # Errors
     /// ENOMEM.
-    pub(crate) fn new_memory(&self) -> Result<Arc<MemoryManager>, Errno> {
-        MemoryManager::new(&self.platform, &self.frames)
+    pub(crate) fn new_memory(&self, payer: Option<Arc<MemoryAccount>>) -> Result<Arc<MemoryManager>, Errno> {
+        let memory = MemoryManager::new(&self.platform, &self.frames)?;
+        memory.set_payer(payer);
+        Ok(memory)
     }
 
     /// Maps the vDSO into `memory`; returns where its ELF header is.
@@ -330,6 +341,7 @@ impl Kernel {
             arguments: init.arguments,
             environment: init.environment,
             stack_limit_bytes: init.limits.soft(Resource::STACK),
+            payer: None,
         })
         .map_err(in_program)?;
         let credentials = loader::credentials_after_exec(&init.credentials, program.set_uid, program.set_gid);
@@ -365,6 +377,7 @@ impl Kernel {
             scheduling_policy: 0,
             allowed_cpus: CpuSet::first(self.cpus.count()),
             user_counters,
+            initial_cgroup: None,
             clear_child_tid: 0,
             vfork: None,
         };

@@ -5,6 +5,7 @@
 //! → `platform`.
 
 pub mod abi;
+pub mod cgroup;
 pub mod cred;
 pub mod errno;
 pub mod fs;

@@ -11,6 +11,7 @@ use platform_kvm::{Config, KvmPlatform};
 use rustix::fs::{CWD, Mode, OFlags};
 use sentry::cred::Credentials;
 use sentry::fs::boot::{RootImage, mount_root};
+use sentry::fs::cgroup::CgroupFileSystem;
 use sentry::fs::dev::TerminalDevices;
 use sentry::fs::host_stdio::{HostFile, HostNotifier};
 use sentry::fs::proc::ProcFileSystem;
@@ -28,7 +29,7 @@ use sentry::limits::Limits;
 use sentry::memory::FrameAllocator;
 use sentry::platform::Platform;
 use sentry::syscall::Tracer;
-use sentry::task::{ExitStatus, TaskSource};
+use sentry::task::{CgroupTasks, ExitStatus, TaskSource};
 
 use crate::failure::Failure;
 use crate::forward::Forwarder;
@@ -233,7 +234,11 @@ fn mount(
     let pts = PtsFileSystem::new(terminals.clone());
     let pts_root = Dentry::new_root(pts.root());
     let pts = Mount::new(pts, pts_root, "devpts", MountFlags::NO_SUID | MountFlags::NO_EXEC);
-    mount_root(&resources, image.into_root(), &[("/proc", proc), ("/sys", sys), ("/dev/pts", pts)])
+    let cgroups = CgroupFileSystem::new(kernel.cgroups(), CgroupTasks::new(kernel));
+    let cgroups_root = Dentry::new_root(cgroups.root_for(&Viewer::kernel()));
+    let cgroups = Mount::new(cgroups, cgroups_root, "cgroup2", quiet);
+    let mounts = [("/proc", proc), ("/sys", sys), ("/sys/fs/cgroup", cgroups), ("/dev/pts", pts)];
+    mount_root(&resources, image.into_root(), &mounts)
         .map_err(|error| anyhow!("the image cannot be mounted: {error}"))
 }
 

@@ -115,7 +115,8 @@ static void threads_are_traced_and_waited_for(void) {
   resume(thread);
   int status;
   CHECK_EQ(waitpid(thread, &status, __WALL), thread);
-  CHECK_EQ(status, 0);
+  // If the process has begun to end meanwhile, its own status counts.
+  CHECK(status == 0 || status == 6 << 8);
   CHECK_EQ(stop_of(pid), EVENT(PTRACE_EVENT_EXIT));
   CHECK_EQ(message_of(pid), 6 << 8);
   struct user_regs_struct registers;

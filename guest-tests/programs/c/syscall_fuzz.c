@@ -6,6 +6,7 @@
 // static
 // timeout: 60
 #include "check.h"
+#include <sys/ptrace.h>
 #include <grp.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -310,6 +311,17 @@ static void kill_the_rest(int is_privileged) {
   while (waitpid(-1, NULL, WNOHANG | __WALL) > 0) {}
 }
 
+// Waits for anything: a thread that asked to be traced (PTRACE_TRACEME) holds its process back until it is waited for.
+static int has_ended(pid_t pid) {
+  int status;
+  pid_t got;
+  while ((got = waitpid(-1, &status, WNOHANG | __WALL)) > 0) {
+    if (WIFSTOPPED(status)) ptrace(PTRACE_CONT, got, 0, 0);
+    else if (got == pid) return 1;
+  }
+  return got < 0;
+}
+
 int main(int argc, char **argv) {
   is_inside = getpid() == 1;
   uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
@@ -335,11 +347,7 @@ int main(int argc, char **argv) {
     CHECK(pid >= 0);
     if (pid == 0) child(child_seed, is_privileged);
     long long end = now_ms() + lifetime_ms + next(&child_seed) % 50;
-    pid_t ended;
-    // A thread that asked to be traced by us is a zombie of its own, and its process waits for it to be reaped.
-    while ((ended = waitpid(-1, NULL, WNOHANG | __WALL)) != pid) {
-      if (ended > 0) continue;
-      CHECK(ended == 0);
+    while (!has_ended(pid)) {
       sleep_ms(2);
       if (now_ms() >= end) kill(pid, SIGKILL);
       CHECK_CASE(now_ms() - end < 10000, "child %d (seed %llu) outlives SIGKILL", i, (unsigned long long)seed);

@@ -10,6 +10,7 @@
 
 pub mod anonymous;
 pub mod boot;
+pub mod cgroup;
 mod dentry;
 mod description_inode;
 mod descriptor_table;

@@ -54,6 +54,10 @@ impl Subject for Machine {
         self.device
     }
 
+    fn has_stable_names(&self) -> bool {
+        true
+    }
+
     fn owner(&self) -> (u32, u32) {
         (0, 0)
     }

@@ -13,7 +13,7 @@ use crate::fs::{
     self, File, FileDescription, FileKind, FsView, MountFlags, OpenFlags, Path, Resolver, Viewer,
 };
 use crate::kernel::Kernel;
-use crate::memory::MemoryManager;
+use crate::memory::{MemoryAccount, MemoryManager};
 use crate::platform::Registers;
 
 pub use error::LoadError;
@@ -48,6 +48,8 @@ pub struct LoadRequest<'a> {
     pub environment: Vec<Vec<u8>>,
     /// RLIMIT_STACK.
     pub stack_limit_bytes: u64,
+    /// Who pays for the program's memory.
+    pub payer: Option<Arc<MemoryAccount>>,
 }
 
 /// A program in memory, ready to run.
@@ -96,7 +98,8 @@ pub fn load(request: LoadRequest<'_>) -> Result<LoadedProgram, LoadError> {
     for _ in 0..=MAX_SCRIPT_DEPTH {
         let Some(script) = script::parse(&executable.head)? else {
             let (environment, stack_limit_bytes) = (request.environment, request.stack_limit_bytes);
-            let strings = Strings { arguments, environment, file_name, stack_limit_bytes };
+            let payer = request.payer;
+            let strings = Strings { arguments, environment, file_name, stack_limit_bytes, payer };
             return load_elf(&around, executable, strings, name);
         };
         if !request.is_reachable {
@@ -132,6 +135,7 @@ struct Strings {
     environment: Vec<Vec<u8>>,
     file_name: Vec<u8>,
     stack_limit_bytes: u64,
+    payer: Option<Arc<MemoryAccount>>,
 }
 
 fn load_elf(
@@ -154,7 +158,7 @@ fn load_elf(
             Some((interpreter, image))
         }
     };
-    let memory = around.kernel.new_memory()?;
+    let memory = around.kernel.new_memory(strings.payer.clone())?;
     memory.set_stack_limit(strings.stack_limit_bytes);
     let placed = program.map(&memory, &executable, elf::Role::Program)?;
     memory.set_brk_start(placed.end)?;

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 use vm_memory::VolatileSlice;
 
+use super::account::{AccountNumber, Accounts, MemoryAccount};
 use super::frame::{Frame, FrameNumber, FrameSpan};
 use crate::Errno;
 use crate::platform::{GuestAddress, GuestMemory, PAGE_SHIFT, PAGE_SIZE, Platform};
@@ -60,6 +61,9 @@ pub struct FrameAllocator {
     limit_frames: u64,
     /// By chunk; made when a chunk is first used.
     counts: Box<[OnceLock<Box<[AtomicU32; CHUNK_FRAMES]>>]>,
+    /// Who pays for each frame, by chunk; made when somebody first pays for one of its frames.
+    payers: Box<[OnceLock<Box<[AtomicU32; CHUNK_FRAMES]>>]>,
+    accounts: Arc<Accounts>,
     /// Held while a chunk is fetched from the host.
     growth: Mutex<()>,
     state: Mutex<State>,
@@ -99,6 +103,8 @@ impl FrameAllocator {
             memory,
             limit_frames: (limit_bytes / PAGE_SIZE).min((chunks * CHUNK_FRAMES) as u64),
             counts: std::iter::repeat_with(OnceLock::new).take(chunks).collect(),
+            payers: std::iter::repeat_with(OnceLock::new).take(chunks).collect(),
+            accounts: Arc::default(),
             growth: Mutex::default(),
             state: Mutex::default(),
             reclaimers: Mutex::default(),
@@ -176,6 +182,53 @@ impl FrameAllocator {
         Ok(span)
     }
 
+    /// Somebody who pays for frames, and for whom `parent` pays too.
+    pub fn new_account(&self, parent: Option<Arc<MemoryAccount>>) -> Arc<MemoryAccount> {
+        MemoryAccount::new(&self.accounts, parent)
+    }
+
+    /// As [`Self::allocate_span`]; `payer`, if there is one, is charged until the frames are free.
+    ///
+    /// # Errors
+    /// ENOMEM: as there, or the payer's limit is reached.
+    pub(super) fn allocate_span_for(
+        &self,
+        payer: Option<&MemoryAccount>,
+        max_frames: usize,
+    ) -> Result<FrameSpan, Errno> {
+        let Some(payer) = payer else { return self.allocate_span(max_frames) };
+        let charged = payer.charge(max_frames as u64);
+        if charged == 0 {
+            return Err(Errno::ENOMEM);
+        }
+        let allocated = self.allocate_span(charged as usize);
+        let used = allocated.as_ref().map_or(0, |span| span.count as u64);
+        if used < charged {
+            payer.uncharge(charged - used);
+        }
+        let span = allocated?;
+        for number in span.numbers() {
+            self.payer(number).store(payer.number(), Ordering::Relaxed);
+        }
+        Ok(span)
+    }
+
+    fn payer(&self, number: FrameNumber) -> &AtomicU32 {
+        let index = number.0 as usize;
+        let payers = self.payers[index / CHUNK_FRAMES]
+            .get_or_init(|| Box::new([const { AtomicU32::new(0) }; CHUNK_FRAMES]));
+        &payers[index % CHUNK_FRAMES]
+    }
+
+    /// Who pays for a frame that is about to be free, who from now on does not.
+    fn take_payer(&self, number: FrameNumber) -> AccountNumber {
+        let index = number.0 as usize;
+        match self.payers[index / CHUNK_FRAMES].get() {
+            Some(payers) => payers[index % CHUNK_FRAMES].swap(0, Ordering::Relaxed),
+            None => 0,
+        }
+    }
+
     /// Adds a reference to a frame that has one.
     pub(super) fn retain(&self, number: FrameNumber) {
         self.count(number).fetch_add(1, Ordering::Relaxed);
@@ -195,16 +248,31 @@ impl FrameAllocator {
     fn release_portion(&self, numbers: &[FrameNumber]) {
         let mut state = None;
         let mut to_discard = Vec::new();
+        // Frames in a row mostly have one payer.
+        let mut paid: (AccountNumber, u64) = (0, 0);
         for &number in numbers {
             if self.count(number).fetch_sub(1, Ordering::Release) == 1 {
                 // Pairs with the release of every other owner: their accesses happened before the reuse.
                 fence(Ordering::Acquire);
+                let payer = self.take_payer(number);
+                if payer != paid.0 {
+                    self.take_back(paid);
+                    paid = (payer, 0);
+                }
+                paid.1 += 1;
                 to_discard.extend(state.get_or_insert_with(|| self.state.lock()).free(number));
             }
         }
         drop(state);
+        self.take_back(paid);
         for chunk in to_discard {
             self.give_back(chunk);
+        }
+    }
+
+    fn take_back(&self, (payer, frames): (AccountNumber, u64)) {
+        if payer != 0 {
+            self.accounts.uncharge(payer, frames);
         }
     }
 

@@ -6,7 +6,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::FrameAllocator;
 use super::allocator::CHUNK_FRAMES;
 use super::frame::{Frame, FrameBatch};
 use super::manager::{Edit, MemoryManager};
@@ -15,6 +14,7 @@ use super::page_cache::{PageCache, Presence};
 use super::place::{MIN_PAGE, STACK_GUARD_PAGES};
 use super::stream::{MAX_WINDOW, Streams};
 use super::table::{Entry, EntryFlags, FrameTable};
+use super::{FrameAllocator, MemoryAccount};
 use crate::Errno;
 use crate::platform::{Access, AddressSpace, FrameRun, GuestAddress, PAGE_SHIFT, VirtualAddress};
 
@@ -127,10 +127,16 @@ impl MemoryManager {
                 Err(FaultError::OutOfMemory) if !has_reclaimed => {
                     has_reclaimed = true;
                     if self.frames().reclaim(FETCH_PAGES as usize, true) == 0 {
+                        self.note_shortage();
                         return Err(FaultError::OutOfMemory);
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if error == FaultError::OutOfMemory {
+                        self.note_shortage();
+                    }
+                    return Err(error);
+                }
             }
         }
         Ok(())
@@ -202,6 +208,7 @@ impl Edit<'_> {
             streams: &mut state.streams,
             displaced: &mut self.removed,
             frames: self.manager.frames(),
+            payer: state.payer.as_deref(),
             space: &**self.manager.address_space(),
         };
         Some(body(&mut filler))
@@ -246,6 +253,7 @@ pub(super) struct Filler<'a> {
     streams: &'a mut Streams,
     displaced: &'a mut FrameBatch,
     frames: &'a Arc<FrameAllocator>,
+    payer: Option<&'a MemoryAccount>,
     space: &'a dyn AddressSpace,
 }
 
@@ -331,7 +339,8 @@ impl Filler<'_> {
     fn copy(&mut self, entries: &[(u64, Entry)]) -> Result<(), FaultError> {
         let mut rest = entries;
         while !rest.is_empty() {
-            let span = self.frames.allocate_span(rest.len()).map_err(|_| FaultError::OutOfMemory)?;
+            let span =
+                self.frames.allocate_span_for(self.payer, rest.len()).map_err(|_| FaultError::OutOfMemory)?;
             let (now, later) = rest.split_at(span.count);
             for (&(page, entry), copy) in now.iter().zip(span.numbers()) {
                 self.frames.copy(entry.number(), copy);
@@ -371,7 +380,10 @@ impl Filler<'_> {
             // Whole chunks come where large pages can map them.
             let until = if next.is_multiple_of(large) { next + large } else { next.next_multiple_of(large) };
             let wanted = until.min(gap.end) - next;
-            let span = self.frames.allocate_span(wanted as usize).map_err(|_| FaultError::OutOfMemory)?;
+            let span = self
+                .frames
+                .allocate_span_for(self.payer, wanted as usize)
+                .map_err(|_| FaultError::OutOfMemory)?;
             for number in span.numbers() {
                 let entry = Entry::new(number, EntryFlags::PRIVATE | EntryFlags::EXCLUSIVE);
                 self.pages.insert(next, entry, self.displaced);
@@ -401,7 +413,7 @@ impl Filler<'_> {
         };
         let first = index - (page - window.start);
         let indexes = first..first + (window.end - window.start);
-        match cache.prepare(index, indexes) {
+        match cache.prepare(index, indexes, self.payer) {
             Ok(Presence::Ready) => {}
             Ok(Presence::InSource) => return Ok(None),
             Ok(Presence::PastEnd) => return Err(FaultError::PastEnd),

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::MemoryAccount;
 use super::allocator::CHUNK_FRAMES;
 use super::fault::map_resident;
 use super::frame::{FrameBatch, FrameSpan};
@@ -39,12 +40,16 @@ impl MemoryManager {
             let mut state = child.state().write();
             state.limits = parent.limits;
             state.layout = parent.layout.clone();
+            state.payer = parent.payer.clone();
             for mapping in parent.mappings.iter().filter(|mapping| is_inherited(mapping)) {
                 state.mappings.insert(copy_of(mapping, &child));
             }
             let exclusive = exclusive_pages(parent);
-            let copies =
-                if exclusive.len() <= max_copied_pages { allocate(self, exclusive.len()) } else { None };
+            let copies = if exclusive.len() <= max_copied_pages {
+                allocate(self, parent.payer.as_deref(), exclusive.len())
+            } else {
+                None
+            };
             let was_copied = copies.is_some();
             let mut copies = copies.unwrap_or_default().into_iter().flat_map(FrameSpan::numbers);
             for (page, entry) in exclusive {
@@ -141,11 +146,11 @@ fn exclusive_pages(parent: &State) -> Vec<(u64, Entry)> {
 }
 
 /// Frames for `count` copies, or none at all.
-fn allocate(manager: &MemoryManager, count: usize) -> Option<Vec<FrameSpan>> {
+fn allocate(manager: &MemoryManager, payer: Option<&MemoryAccount>, count: usize) -> Option<Vec<FrameSpan>> {
     let mut spans: Vec<FrameSpan> = Vec::new();
     let mut left = count;
     while left > 0 {
-        match manager.frames().allocate_span(left.min(CHUNK_FRAMES - 1)) {
+        match manager.frames().allocate_span_for(payer, left.min(CHUNK_FRAMES - 1)) {
             Ok(span) => {
                 left -= span.count;
                 spans.push(span);

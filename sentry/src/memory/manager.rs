@@ -1,12 +1,11 @@
 //! One address space.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{RwLock, RwLockWriteGuard};
 
-use super::FrameAllocator;
 use super::frame::FrameBatch;
 use super::layout::Layout;
 use super::mapping::{Mapping, intersect, virtual_range};
@@ -14,6 +13,7 @@ use super::mappings::Mappings;
 use super::page_cache::Mapper;
 use super::stream::Streams;
 use super::table::{Entry, EntryFlags, FrameTable};
+use super::{FrameAllocator, MemoryAccount};
 use crate::Errno;
 use crate::platform::{AddressSpace, PAGE_SHIFT, Platform};
 
@@ -50,6 +50,8 @@ pub struct MemoryManager {
     state: RwLock<State>,
     frames: Arc<FrameAllocator>,
     faults: AtomicU64,
+    /// A touch has failed because the payer's limit is reached, and nobody has dealt with it yet.
+    is_short: AtomicBool,
     this: Weak<Self>,
 }
 
@@ -69,6 +71,8 @@ pub(super) struct State {
     pub(super) future_locks: super::MappingFlags,
     /// Most pages that were ever in memory.
     pub(super) peak_pages: u64,
+    /// Who pays for what is brought in.
+    pub(super) payer: Option<Arc<MemoryAccount>>,
 }
 
 /// An address space that is being changed. What is removed from it is let go after the lock.
@@ -106,9 +110,11 @@ impl MemoryManager {
                 layout: Layout::default(),
                 future_locks: super::MappingFlags::empty(),
                 peak_pages: 0,
+                payer: None,
             }),
             frames: frames.clone(),
             faults: AtomicU64::new(0),
+            is_short: AtomicBool::new(false),
             this: this.clone(),
         }))
     }
@@ -141,6 +147,29 @@ impl MemoryManager {
     /// Changes how far the stack may grow (RLIMIT_STACK).
     pub fn set_stack_limit(&self, stack_bytes: u64) {
         self.state.write().limits.stack_bytes = stack_bytes;
+    }
+
+    /// Who pays for what is brought in from now on.
+    pub fn payer(&self) -> Option<Arc<MemoryAccount>> {
+        self.state.read().payer.clone()
+    }
+
+    /// Has `payer` pay for what is brought in from now on; what is there already stays charged as it is.
+    pub fn set_payer(&self, payer: Option<Arc<MemoryAccount>>) {
+        let old = std::mem::replace(&mut self.state.write().payer, payer);
+        drop(old);
+    }
+
+    /// Whether a touch has failed, since this was asked last, because the payer's limit is reached.
+    pub fn take_shortage(&self) -> bool {
+        self.is_short.load(Ordering::Relaxed) && self.is_short.swap(false, Ordering::Relaxed)
+    }
+
+    /// Records that a touch failed for want of memory, if the payer's limit is the reason.
+    pub(super) fn note_shortage(&self) {
+        if self.payer().is_some_and(|payer| payer.exhausted().is_some()) {
+            self.is_short.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Bytes in memory now.

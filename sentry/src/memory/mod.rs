@@ -12,11 +12,12 @@
 //! 1. the state of a [`MemoryManager`] (a parent's before its new child's; never two others at once),
 //! 2. the state of a [`PageCache`] (never two at once; reclaiming memory only tries),
 //! 3. the list of a cache's mappers,
-//! 4. the allocator's growth, then its state.
+//! 4. the allocator's growth, then its state, then the list of its accounts.
 //!
 //! What starts in a cache and must reach its mappings (truncation) therefore lets go of the cache first. Host
 //! files are read with none of these locks held.
 
+mod account;
 mod advice;
 mod allocator;
 mod atomic;
@@ -42,6 +43,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use account::{MemoryAccount, MemoryEvents};
 pub use allocator::{FrameAllocator, MemoryStatistics};
 pub use atomic::FutexKey;
 pub use fault::FaultError;

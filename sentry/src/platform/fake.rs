@@ -20,6 +20,8 @@ pub type Script = Box<dyn FnMut(&Arc<dyn AddressSpace>, &mut Registers) -> Exit 
 pub struct FakePlatform {
     memory: Arc<GuestMemory>,
     scripts: Mutex<VecDeque<Script>>,
+    /// The next context is refused.
+    refuses_context: AtomicBool,
 }
 
 impl FakePlatform {
@@ -29,7 +31,12 @@ impl FakePlatform {
     /// The host would not reserve the memory.
     pub fn new(memory_bytes: u64) -> Result<Arc<Self>, GuestMemoryError> {
         let memory = Arc::new(GuestMemory::new(GuestAddress(0), memory_bytes)?);
-        Ok(Arc::new(Self { memory, scripts: Mutex::default() }))
+        Ok(Arc::new(Self { memory, scripts: Mutex::default(), refuses_context: AtomicBool::new(false) }))
+    }
+
+    /// Refuses the next context, as a host does that has no room for another.
+    pub fn refuse_next_context(&self) {
+        self.refuses_context.store(true, Ordering::Relaxed);
     }
 
     /// Gives `script` to the next context that is made without one. Contexts beyond the scripts call `exit(0)`.
@@ -52,6 +59,12 @@ impl Platform for FakePlatform {
     }
 
     fn new_context(&self) -> Result<Box<dyn Context>, PlatformError> {
+        if self.refuses_context.swap(false, Ordering::Relaxed) {
+            return Err(PlatformError {
+                attempt: "make a context",
+                source: std::io::Error::other("refused"),
+            });
+        }
         let script = self.scripts.lock().pop_front().unwrap_or_else(|| {
             Box::new(|_, registers| {
                 registers.rax = u64::from(linux_raw_sys::general::__NR_exit);

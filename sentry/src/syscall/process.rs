@@ -1,11 +1,15 @@
 //! Creating, executing, ending and waiting for processes.
 
+use std::sync::Arc;
+
 use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
 use crate::Errno;
 use crate::abi::{self, UserObject};
+use crate::cgroup::Cgroup;
+use crate::fs::cgroup::CgroupDirectory;
 use crate::fs::{FileKind, OpenFlags, Resolver};
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalDetail, SignalInfo};
@@ -53,6 +57,7 @@ fn clone(
         parent_tid,
         child_tid,
         wanted_numbers: Vec::new(),
+        cgroup: None,
     };
     if request.flags.contains(CloneFlags::PIDFD | CloneFlags::PARENT_SETTID) {
         return Err(Errno::EINVAL);
@@ -78,6 +83,7 @@ fn simple_clone(flags: CloneFlags) -> CloneRequest {
         parent_tid: 0,
         child_tid: 0,
         wanted_numbers: Vec::new(),
+        cgroup: None,
     }
 }
 
@@ -116,7 +122,7 @@ fn clone3(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize,
     }
     let is_pidfd_shared =
         flags.contains(CloneFlags::PIDFD | CloneFlags::PARENT_SETTID) && pidfd == parent_tid;
-    if is_pidfd_shared || cgroup != 0 && !flags.contains(CloneFlags::INTO_CGROUP) {
+    if is_pidfd_shared {
         return Err(Errno::EINVAL);
     }
     let request = CloneRequest {
@@ -128,8 +134,24 @@ fn clone3(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize,
         parent_tid,
         child_tid,
         wanted_numbers: read_wanted_numbers(task, set_tid, set_tid_size)?,
+        cgroup: match flags.contains(CloneFlags::INTO_CGROUP) {
+            true => Some(find_cgroup(task, cgroup)?),
+            false => None,
+        },
     };
     task.clone_task(&request).map(number)
+}
+
+/// The control group whose directory is open at `descriptor`, if the caller may have a task made there.
+fn find_cgroup(task: &CurrentTask, descriptor: u64) -> Result<Arc<Cgroup>, Errno> {
+    let file = task.file(i32::try_from(descriptor).map_err(|_| Errno::EINVAL)?)?;
+    let inode = file.path().ok_or(Errno::EBADF)?.inode();
+    let directory = inode.as_any().downcast_ref::<CgroupDirectory>().ok_or(Errno::EBADF)?;
+    if directory.cgroup().is_removed() {
+        return Err(Errno::ENOENT);
+    }
+    directory.check_may_enter(&task.viewer(), &task.task().cgroup())?;
+    Ok(directory.cgroup().clone())
 }
 
 fn read_wanted_numbers(task: &CurrentTask, address: u64, count: u64) -> Result<Vec<Tid>, Errno> {

@@ -12,6 +12,7 @@ use super::start::{TaskConfig, TaskImage};
 use super::vfork::VforkCompletion;
 use super::{CurrentTask, ProcessFile, Task, ThreadGroup};
 use crate::Errno;
+use crate::cgroup::Cgroup;
 use crate::cred::Capabilities;
 use crate::fs::{Caller, FileDescription, OpenFlags};
 use crate::memory::MemoryManager;
@@ -60,7 +61,6 @@ impl CloneFlags {
         .union(Self::NEWIPC)
         .union(Self::NEWUSER)
         .union(Self::NEWNET)
-        .union(Self::INTO_CGROUP)
         .union(Self::NEWTIME);
 }
 
@@ -82,6 +82,8 @@ pub(crate) struct CloneRequest {
     pub(crate) child_tid: u64,
     /// clone3's `set_tid`, from the innermost namespace outwards.
     pub(crate) wanted_numbers: Vec<Tid>,
+    /// clone3's `cgroup`, with INTO_CGROUP.
+    pub(crate) cgroup: Option<Arc<Cgroup>>,
 }
 
 impl CloneRequest {
@@ -225,6 +227,7 @@ impl CurrentTask {
             scheduling_policy: task.scheduling_policy(),
             allowed_cpus: task.allowed_cpus(),
             user_counters: task.kernel.users().counters(task.credentials().real_uid),
+            initial_cgroup: request.cgroup.clone(),
             clear_child_tid: if has(CloneFlags::CHILD_CLEARTID) { request.child_tid } else { 0 },
             vfork,
         })

@@ -156,6 +156,10 @@ impl CurrentTask {
             FaultError::PastEnd | FaultError::Io(_) => FaultKind::NoBackingStore,
             // Linux's out-of-memory killer picks who asked.
             FaultError::OutOfMemory => {
+                if self.relieve_shortage() {
+                    // The instruction is tried again.
+                    return;
+                }
                 log::warn!("task {} is killed: guest memory is exhausted", self.task.root_number());
                 self.die_of(Signal::SIGKILL);
                 return;

@@ -43,6 +43,7 @@ impl CurrentTask {
             arguments: request.arguments,
             environment: request.environment,
             stack_limit_bytes: self.thread_group().soft_limit(Resource::STACK),
+            payer: self.task().cgroup().memory().cloned(),
         })
         .map_err(|error| {
             log::debug!("execve: {error}");
@@ -106,6 +107,8 @@ impl CurrentTask {
         };
         let old_memory = std::mem::replace(&mut self.memory, program.memory);
         drop(old_memory);
+        // It may have been moved while the program was loaded.
+        task.settle_memory();
         drop(descriptors.remove_close_on_exec());
         task.complete_vfork();
 

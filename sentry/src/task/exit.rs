@@ -27,6 +27,7 @@ impl Task {
 impl TaskSet {
     /// Takes an ended task out of its group, and ends the process with its last task.
     pub(super) fn task_exited(&self, task: &Arc<Task>, status: ExitStatus) {
+        task.leave_cgroup();
         let mut tree = self.tree.write();
         let id = task.group.id();
         let group_status = {
@@ -92,6 +93,7 @@ impl TaskSet {
         group.tasks.remove(&old_leader);
         tree.forget_tracer(old_leader);
         let Some(old) = tree.tasks.remove(&old_leader) else { return };
+        old.task.uncharge();
         let Some(node) = tree.tasks.get_mut(&task.id) else { return };
         let own = std::mem::replace(&mut node.numbers, old.numbers.clone());
         tree.remove_numbers(&own);
@@ -120,7 +122,7 @@ impl Tree {
         self.forget_tracer(id);
         let Some(node) = self.tasks.remove(&id) else { return };
         self.remove_numbers(&node.numbers);
-        node.task.process_charge.lock().take();
+        node.task.uncharge();
         let Some(group) = self.groups.get_mut(&node.group) else { return };
         group.tasks.remove(&id);
         // The process had ended, and waited for a tracer to wait for this thread.
@@ -295,7 +297,7 @@ impl Tree {
             self.forget_tracer(task);
             if let Some(node) = self.tasks.remove(&task) {
                 self.remove_numbers(&node.numbers);
-                node.task.process_charge.lock().take();
+                node.task.uncharge();
             }
         }
         let namespace_id = node.group.pid_namespace().id();

@@ -71,7 +71,7 @@ impl CurrentTask {
         }
     }
 
-    /// Tells the parent of a continuation, and stops while the group does.
+    /// Tells the parent of a continuation, and stops while the group does or its control group is frozen.
     pub(super) fn stop_if_told(&mut self) {
         let task = self.task.clone();
         let tasks = task.kernel.tasks();
@@ -79,23 +79,26 @@ impl CurrentTask {
             let mut state = task.group.state.lock();
             let has_continued = std::mem::take(&mut state.has_continued);
             let is_told = state.stop != Stop::None && state.exec.is_none();
+            let is_ending = state.exit.is_some() || state.exec.is_some();
             task.has_stopped.store(is_told, Ordering::Relaxed);
             let has_completed = is_told && state.complete_stop();
             let group_stop = state.stop.signal().filter(|_| is_told).map(|signal| (signal, state.stop_count));
             drop(state);
+            let is_frozen = !is_ending && task.is_to_freeze();
+            task.set_frozen(is_frozen);
             if has_continued {
                 tasks.report_stop(&task.group, StopReport::Continued);
             }
             if let (true, Some(report)) = (has_completed, task.group.stop_report()) {
                 tasks.report_stop(&task.group, report);
             }
-            if task.is_traced() {
+            if task.is_traced() && !is_frozen {
                 if self.trap_if_told(group_stop) {
                     continue;
                 }
                 return;
             }
-            if !is_told {
+            if !is_told && !is_frozen {
                 return;
             }
             self.context.sleep();

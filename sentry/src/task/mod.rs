@@ -10,10 +10,12 @@
 //! 1. the task set's tree (`TaskSet::tree`)
 //! 2. a thread group's state (`ThreadGroup::state`)
 //! 3. a task's signals (`Task::signals`), a group's signal actions
-//! 4. the other fields of `Task` and `ThreadGroup`, a [`WaitQueue`](crate::wait::WaitQueue), a [`Waiter`](crate::wait::Waiter)
+//! 4. the state of the control groups ([`Hierarchy`](crate::cgroup::Hierarchy))
+//! 5. the other fields of `Task` and `ThreadGroup`, a [`WaitQueue`](crate::wait::WaitQueue), a [`Waiter`](crate::wait::Waiter)
 //!
 //! Memory, files and timers have orders of their own; none of their locks is held while one of these is taken,
-//! and none of these while a file is closed or an address space dropped.
+//! and none of these while a file is closed or an address space dropped. The lock of migrations between control
+//! groups comes before all of them.
 
 mod block;
 mod caller;
@@ -27,6 +29,7 @@ mod futex;
 mod group_stop;
 mod id;
 mod job_control;
+mod member;
 #[cfg(test)]
 mod model;
 mod pid_namespace;
@@ -57,6 +60,7 @@ pub use current::CurrentTask;
 pub(crate) use exec::ExecRequest;
 pub(crate) use futex::UserWord;
 pub use id::{GroupId, NamespaceId, TaskId, Tid};
+pub use member::CgroupTasks;
 pub use pid_namespace::PidNamespace;
 pub(crate) use pidfd::ProcessFile;
 pub use process_source::TaskSource;

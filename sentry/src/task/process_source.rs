@@ -345,6 +345,13 @@ impl Process for TaskView {
         INITIAL.into_iter().chain([("pid", pid)]).collect()
     }
 
+    fn cgroup(&self) -> String {
+        let cgroup = self.task.cgroup();
+        let path = cgroup.path_from(self.task.kernel.cgroups().root());
+        let deleted = if cgroup.is_removed() { " (deleted)" } else { "" };
+        format!("0::{}{deleted}\n", String::from_utf8_lossy(&path))
+    }
+
     fn set_name(&self, name: &[u8]) {
         self.task.set_name(name);
     }

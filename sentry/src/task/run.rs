@@ -99,6 +99,9 @@ impl CurrentTask {
             if let State::Exit(_) = self.state {
                 return self.state;
             }
+            if self.memory.take_shortage() {
+                self.relieve_shortage();
+            }
             // rt_sigreturn has replaced the registers and cleared the number: they are whole.
             if self.syscall_number.is_some() {
                 self.registers.rax = match result {

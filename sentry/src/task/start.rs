@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::current::CurrentTask;
 use super::id::Tid;
+use super::member::TaskMember;
 use super::ptrace::TraceState;
 use super::run::State;
 use super::status::ExitStatus;
@@ -16,6 +17,7 @@ use super::tree::{GroupNode, TaskNode, Tree};
 use super::vfork::VforkCompletion;
 use super::{CpuSet, Task, TaskSet, ThreadGroup};
 use crate::Errno;
+use crate::cgroup::{Cgroup, Reservation};
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::kernel::Kernel;
@@ -23,7 +25,7 @@ use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
 use crate::namespace::UtsNamespace;
 use crate::platform::{Context, Registers, SegmentBases};
-use crate::signal::{AlternateStack, SignalSet, TrapState};
+use crate::signal::{AlternateStack, Signal, SignalSet, TrapState};
 
 /// Host stack of a task's thread. Handlers do not recurse and keep large buffers on the heap.
 const STACK_BYTES: usize = 512 << 10;
@@ -79,6 +81,9 @@ pub struct TaskConfig {
     pub allowed_cpus: CpuSet,
     /// The user who is charged for it.
     pub user_counters: Arc<UserCounters>,
+    /// The control group to enter, instead of the creator's (CLONE_INTO_CGROUP). A task that nobody inside creates enters the
+    /// root unless one is given, and is held against no limit.
+    pub initial_cgroup: Option<Arc<Cgroup>>,
     /// Where its number is cleared and a futex woken when it exits; 0 for nowhere.
     pub clear_child_tid: u64,
     /// Who sleeps until it executes a program or exits (CLONE_VFORK).
@@ -96,13 +101,16 @@ impl TaskSet {
     /// Makes a task, seen at once by everybody who can see it. It does not run before [`Task::start`].
     ///
     /// # Errors
-    /// - EAGAIN: the user has RLIMIT_NPROC tasks, a PID namespace has no number left, or the host has no room for
+    /// - EAGAIN: the user has RLIMIT_NPROC tasks, a control group has as many as it may, a PID namespace has no number left, or the host has no room for
     ///   another task.
     /// - EINTR: the thread group is exiting or in execve.
     /// - ENOMEM: the PID namespace's init has died.
     /// - EEXIST, EINVAL: a wanted number is in use, or is none.
+    /// - ENODEV, EBUSY, EOPNOTSUPP: the wanted control group takes no task.
     pub fn new_task(&self, config: TaskConfig) -> Result<Arc<Task>, Errno> {
         let charge = config.user_counters.charge_process(process_limit(&config))?;
+        let creator = config.parent.as_ref().map(|task| task.member_key());
+        let reservation = config.kernel.cgroups().reserve(creator, config.initial_cgroup.as_ref())?;
         let TaskConfig { kernel, parent, inherit_parent, thread_group: group, image, .. } = config;
         let TaskImage { registers, segment_bases, extended_state, memory, name, executable } = image;
         let task = Arc::new(Task {
@@ -138,19 +146,24 @@ impl TaskSet {
             host_thread_id: AtomicI32::new(0),
             vfork: Mutex::new(config.vfork),
             process_charge: Mutex::new(Some(charge)),
+            membership: Mutex::default(),
+            pids_charge: Mutex::default(),
             unstarted: Mutex::default(),
             ptrace: TraceState::default(),
         });
         task.set_name(&name);
 
         let mut tree = self.tree.write();
-        tree.insert(&task, parent.as_deref(), inherit_parent.as_deref(), &config.wanted_numbers)?;
+        let family = Family { parent: parent.as_deref(), inherit_parent: inherit_parent.as_deref() };
+        tree.insert(&task, family, &config.wanted_numbers, reservation)?;
         // The last step. What follows a failure is the exact reverse of what came before.
         match new_context(&task, segment_bases, extended_state.as_deref()) {
             Ok(context) => {
                 *task.interrupter.lock() = Some(context.interrupter());
                 let signal_stack = config.signal_stack;
                 *task.unstarted.lock() = Some(Box::new(Unstarted { context, registers, signal_stack }));
+                drop(tree);
+                task.pay_for_memory(parent.as_deref());
                 Ok(task)
             }
             Err(error) => {
@@ -185,14 +198,21 @@ fn new_context(
     Ok(context)
 }
 
+/// Where a new task's parent comes from.
+#[derive(Clone, Copy)]
+struct Family<'a> {
+    parent: Option<&'a Task>,
+    inherit_parent: Option<&'a Task>,
+}
+
 impl Tree {
-    /// Makes `task`, and its group if it is the first, visible: all or nothing.
+    /// Makes `task`, and its group if it is the first, visible, and puts it into its control group: all or nothing.
     fn insert(
         &mut self,
         task: &Arc<Task>,
-        parent: Option<&Task>,
-        inherit_parent: Option<&Task>,
+        family: Family<'_>,
         wanted: &[Tid],
+        reservation: Reservation,
     ) -> Result<(), Errno> {
         let group = &task.group;
         let mut state = group.state.lock();
@@ -215,6 +235,12 @@ impl Tree {
         };
         self.tasks.insert(task.id, node);
         state.tasks.push(task.clone());
+        let (membership, was_killed) =
+            task.kernel.cgroups().enter(reservation, task.member_key(), TaskMember::new(task));
+        *task.membership.lock() = Some(membership);
+        if was_killed {
+            state.begin_exit(ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false });
+        }
         match self.groups.get_mut(&group.id()) {
             Some(node) => {
                 node.tasks.insert(task.id);
@@ -222,7 +248,7 @@ impl Tree {
             }
             None => {
                 group.number.store(own.0, Ordering::Relaxed);
-                self.insert_group(task, parent, inherit_parent, &numbers);
+                self.insert_group(task, family, &numbers);
             }
         }
         Ok(())
@@ -232,8 +258,7 @@ impl Tree {
     fn insert_group(
         &mut self,
         leader: &Arc<Task>,
-        parent: Option<&Task>,
-        inherit_parent: Option<&Task>,
+        Family { parent, inherit_parent }: Family<'_>,
         numbers: &super::tree::Numbers,
     ) {
         let group = &leader.group;
@@ -278,6 +303,7 @@ impl Tree {
 
     /// Takes back [`Tree::insert`].
     fn remove_unstarted(&mut self, task: &Task) {
+        drop(task.membership.lock().take());
         let id = task.group.id();
         task.group.state.lock().tasks.retain(|other| other.id != task.id);
         let Some(node) = self.groups.get_mut(&id) else { return };
@@ -299,11 +325,20 @@ impl Tree {
 }
 
 impl Task {
+    /// Has its control group pay for its address space, unless that is its parent's too.
+    fn pay_for_memory(self: &Arc<Self>, parent: Option<&Task>) {
+        let (own, parents) = (self.memory(), parent.and_then(|parent| parent.memory()));
+        let is_shared = own.zip(parents).is_some_and(|(own, parents)| Arc::ptr_eq(&own, &parents));
+        if !is_shared {
+            self.settle_memory();
+        }
+    }
+
     /// Takes back a task that has not been started: nobody hears of it.
     pub(super) fn abandon(&self) {
         self.unstarted.lock().take();
         self.kernel.tasks().tree.write().remove_unstarted(self);
-        self.process_charge.lock().take();
+        self.uncharge();
     }
 
     /// Starts the task's thread.

@@ -12,6 +12,7 @@ use super::ptrace::TraceState;
 use super::start::Unstarted;
 use super::vfork::VforkCompletion;
 use crate::Errno;
+use crate::cgroup::{Membership, PidsCharge};
 use crate::cred::Credentials;
 use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::kernel::Kernel;
@@ -67,6 +68,10 @@ pub struct Task {
     pub(super) host_thread_id: AtomicI32,
     pub(super) vfork: Mutex<Option<Arc<VforkCompletion>>>,
     pub(super) process_charge: Mutex<Option<ProcessCharge>>,
+    /// Its place in a control group, until it exits.
+    pub(super) membership: Mutex<Option<Membership>>,
+    /// What the pids controller charges it with between its exit and its being reaped.
+    pub(super) pids_charge: Mutex<Option<PidsCharge>>,
     pub(super) unstarted: Mutex<Option<Box<Unstarted>>>,
     /// What a tracer asked of it.
     pub(super) ptrace: TraceState,

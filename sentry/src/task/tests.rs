@@ -9,6 +9,7 @@ use super::{
     WaitOptions, WaitSelector,
 };
 use crate::Errno;
+use crate::cgroup::{FileOwner, Moved};
 use crate::cred::Credentials;
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{DescriptorTable, FsContext, MountFlags, MountNamespace};
@@ -22,13 +23,15 @@ use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 
 /// A kernel without tasks, and what a first task needs.
 pub(super) struct Fixture {
+    platform: Arc<FakePlatform>,
     kernel: Arc<Kernel>,
     fs_context: Arc<FsContext>,
 }
 
 impl Fixture {
     pub(super) fn new() -> Self {
-        let platform: Arc<dyn Platform> = FakePlatform::new(64 << 20).unwrap();
+        let fake = FakePlatform::new(64 << 20).unwrap();
+        let platform: Arc<dyn Platform> = fake.clone();
         let frames = FrameAllocator::new(&platform, 64 << 20);
         let kernel = Kernel::new(KernelConfig {
             platform,
@@ -41,7 +44,7 @@ impl Fixture {
         let resources = MemoryResources::new(frames);
         let root =
             tmpfs::new_mount(&resources, &TmpfsOptions::default(), "root", MountFlags::empty()).unwrap();
-        Self { kernel, fs_context: FsContext::new(MountNamespace::new(root)) }
+        Self { platform: fake, kernel, fs_context: FsContext::new(MountNamespace::new(root)) }
     }
 
     pub(super) fn kernel(&self) -> &Arc<Kernel> {
@@ -71,7 +74,7 @@ impl Fixture {
                 registers: Registers::default(),
                 segment_bases: SegmentBases::default(),
                 extended_state: None,
-                memory: self.kernel.new_memory().unwrap(),
+                memory: self.kernel.new_memory(None).unwrap(),
                 name: b"test".to_vec(),
                 executable: None,
             },
@@ -83,6 +86,7 @@ impl Fixture {
             scheduling_policy: 0,
             allowed_cpus: CpuSet::first(2),
             user_counters: self.kernel.users().counters(1000),
+            initial_cgroup: None,
             clear_child_tid: 0,
             vfork: None,
         }
@@ -300,4 +304,100 @@ fn a_task_runs_to_its_end_and_its_parent_hears_of_it() {
         fixture.wait(&init, WaitOptions::EXITED),
         Ok(Some((Tid(2), ChildEvent::Ended(ExitStatus::Exited(0)))))
     );
+}
+
+/// Where a creation is made to fail.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    UserLimit,
+    PidsLimit,
+    GroupExiting,
+    NumberTaken,
+    NamespaceDead,
+    Context,
+}
+
+#[test]
+fn a_creation_that_fails_at_any_step_leaves_no_charge() {
+    let fixture = Fixture::new();
+    let tasks = fixture.tasks();
+    let cgroups = fixture.kernel.cgroups().clone();
+    let owner = FileOwner { uid: 0, gid: 0, permissions: 0o755 };
+    let outer = cgroups.create(cgroups.root(), b"outer", owner).unwrap();
+    let inner = cgroups.create(&outer, b"inner", owner).unwrap();
+    let init = fixture.process(None);
+    cgroups.migrate(Moved::Process(init.member_key().process), &inner).unwrap();
+    let dead = tasks.new_pid_namespace(tasks.root());
+    let dead_init = fixture.process_in(Some(&init), &dead).unwrap();
+    fixture.exit(&dead_init, 0);
+    while fixture.wait(&init, WaitOptions::EXITED).is_ok_and(|waited| waited.is_some()) {}
+    let charges = || {
+        let pids = [cgroups.root(), &outer, &inner].map(|cgroup| cgroup.pids().current());
+        (pids, fixture.kernel.users().counters(1000).processes(), tasks.task_count())
+    };
+    let before = ([1, 1, 1], 1, 1);
+    assert_eq!(charges(), before);
+    for (step, expected) in [
+        (Step::UserLimit, Errno::EAGAIN),
+        (Step::PidsLimit, Errno::EAGAIN),
+        (Step::GroupExiting, Errno::EINTR),
+        (Step::NumberTaken, Errno::EEXIST),
+        (Step::NamespaceDead, Errno::ENOMEM),
+        (Step::Context, Errno::EAGAIN),
+    ] {
+        let namespace = if step == Step::NamespaceDead { &dead } else { tasks.root() };
+        let mut config = fixture.config(Some(&init), fixture.new_group(namespace));
+        match step {
+            Step::UserLimit => config
+                .thread_group
+                .with_limits(|limits| limits.set(Resource::PROCESSES, Limit { soft: 1, hard: 1 }, true))
+                .unwrap(),
+            Step::PidsLimit => outer.pids().set_max(Some(1)),
+            Step::GroupExiting => config.thread_group.exit(ExitStatus::Exited(0)),
+            Step::NumberTaken => config.wanted_numbers = vec![Tid(1)],
+            Step::NamespaceDead => {}
+            Step::Context => fixture.platform.refuse_next_context(),
+        }
+        assert_eq!(tasks.new_task(config).err(), Some(expected), "{step:?}");
+        assert_eq!(charges(), before, "{step:?}");
+        outer.pids().set_max(None);
+        tasks.check();
+    }
+    assert_eq!(outer.pids().refusals(), (1, 1));
+    let child = fixture.process(Some(&init));
+    assert_eq!(charges().0, [2, 2, 2], "a child is charged where its creator is");
+    fixture.exit(&child, 0);
+    assert_eq!(charges().0, [2, 2, 2], "a zombie is charged");
+    fixture.wait(&init, WaitOptions::EXITED).unwrap();
+    assert_eq!(charges(), before);
+}
+
+#[test]
+fn a_child_may_begin_in_another_control_group() {
+    let fixture = Fixture::new();
+    let cgroups = fixture.kernel.cgroups().clone();
+    let owner = FileOwner { uid: 0, gid: 0, permissions: 0o755 };
+    let group = cgroups.create(cgroups.root(), b"group", owner).unwrap();
+    let init = fixture.process(None);
+    let mut config = fixture.config(Some(&init), fixture.new_group(fixture.tasks().root()));
+    config.initial_cgroup = Some(group.clone());
+    let child = fixture.tasks().new_task(config).unwrap();
+    assert!(Arc::ptr_eq(&child.cgroup(), &group));
+    assert_eq!(group.pids().current(), 1);
+    let payer = child.memory().unwrap().payer().unwrap();
+    assert!(payer.is(group.memory().unwrap()), "its memory is paid for there");
+    assert_eq!(cgroups.remove(cgroups.root(), b"group"), Err(Errno::EBUSY));
+    fixture.exit(&child, 0);
+    assert_eq!(cgroups.remove(cgroups.root(), b"group"), Ok(()));
+    assert!(Arc::ptr_eq(&child.cgroup(), &group), "a zombie remembers where it was");
+}
+
+#[test]
+fn a_control_group_s_kill_ends_its_processes() {
+    let fixture = Fixture::new();
+    let cgroups = fixture.kernel.cgroups().clone();
+    let init = fixture.process(None);
+    let child = fixture.process(Some(&init));
+    cgroups.kill(cgroups.root()).unwrap();
+    assert!(init.thread_group().exiting().is_some() && child.thread_group().exiting().is_some());
 }

@@ -73,9 +73,7 @@ pub trait Process: Send + Sync {
     /// The namespaces: name in /proc/PID/ns (without `_for_children`) and inode number.
     fn namespaces(&self) -> Vec<(&'static str, u64)>;
     /// The lines of /proc/PID/cgroup.
-    fn cgroup(&self) -> String {
-        "0::/\n".into()
-    }
+    fn cgroup(&self) -> String;
     /// Sets the thread's name (write to `comm`).
     fn set_name(&self, name: &[u8]);
     /// Sets the adjustment of the out-of-memory score, -1000 to 1000.

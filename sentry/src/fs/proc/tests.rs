@@ -57,6 +57,10 @@ impl ProcessSource for Fake {
 }
 
 impl Process for Shell {
+    fn cgroup(&self) -> String {
+        "0::/\n".into()
+    }
+
     fn status(&self) -> ProcessStatus {
         ProcessStatus {
             name: b"sh (x)".into(),

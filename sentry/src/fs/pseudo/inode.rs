@@ -96,7 +96,8 @@ impl<S: Subject> Inode for PseudoInode<S> {
     }
 
     fn has_stable_names(&self) -> bool {
-        false
+        let is_fixed = matches!(self.node, Node::Directory(directory) if directory.children.is_none());
+        is_fixed && self.subject.has_stable_names()
     }
 
     /// A name that is not there cannot come to be: Linux reports the failed lookup.

@@ -20,6 +20,11 @@ use crate::Errno;
 pub(super) trait Subject: Clone + Send + Sync + 'static {
     /// The device number of the file system.
     fn device(&self) -> DeviceNumber;
+    /// Whether names found in directories without made-up children stay true: then they can be mounted on.
+    fn has_stable_names(&self) -> bool {
+        false
+    }
+
     /// Owner and group of the files.
     fn owner(&self) -> (u32, u32);
 }

@@ -46,7 +46,7 @@ impl PageCache {
             let until = pages_of(end).min(next + WRITE_PAGES);
             let mut state = self.state.write();
             let first = next.max(pages_of(state.source_end)).min(until);
-            self.insert_zeroes(&mut state, first..until)?;
+            self.insert_zeroes(&mut state, first..until, None)?;
             next = until;
         }
         Ok(())
@@ -120,7 +120,7 @@ impl PageCache {
         let source_pages = pages_of(self.state.read().source_end);
         for first in (pages.start..pages.end.min(source_pages)).step_by(WRITE_PAGES as usize) {
             let until = pages.end.min(source_pages).min(first + WRITE_PAGES);
-            self.insert_zeroes(&mut self.state.write(), first..until)?;
+            self.insert_zeroes(&mut self.state.write(), first..until, None)?;
         }
         Ok(())
     }

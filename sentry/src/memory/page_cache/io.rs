@@ -134,9 +134,9 @@ impl PageCache {
                     }
                 }
                 let whole_pages = ((portion - done) as u64 >> PAGE_SHIFT).max(1);
-                if let Err(error) = self.insert_zeroes(&mut state, page..page + whole_pages) {
+                if let Err(error) = self.insert_zeroes(&mut state, page..page + whole_pages, None) {
                     // A smaller piece may fit still.
-                    let single = self.insert_zeroes(&mut state, page..page + 1);
+                    let single = self.insert_zeroes(&mut state, page..page + 1, None);
                     match (single, done) {
                         (Ok(()), _) => {}
                         (Err(_), 0) => return Err(error),

@@ -20,6 +20,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Mutex, RwLock};
 use vm_memory::VolatileSlice;
 
+use crate::memory::MemoryAccount;
 use crate::memory::allocator::{CacheKind, FrameAllocator, Reclaim, zero};
 use crate::memory::frame::{Frame, FrameBatch, FrameNumber};
 use crate::memory::table::{Entry, EntryFlags, FrameTable};
@@ -177,7 +178,7 @@ impl PageCache {
     /// ENXIO past the end; the source's, the budget's or ENOMEM.
     pub fn page(&self, index: u64) -> Result<Frame, Errno> {
         for _ in 0..MAX_ATTEMPTS {
-            match self.prepare(index, index..index + 1)? {
+            match self.prepare(index, index..index + 1, None)? {
                 Presence::PastEnd => return Err(Errno::ENXIO),
                 Presence::InSource => self.populate(index, index..index + 1)?,
                 Presence::Ready => {
@@ -193,8 +194,13 @@ impl PageCache {
     }
 
     /// Finds out what must happen before page `index` can be mapped. Where no source is needed, the absent
-    /// pages of `window` are made.
-    pub(in crate::memory) fn prepare(&self, index: u64, window: Range<u64>) -> Result<Presence, Errno> {
+    /// pages of `window` are made, and `payer` pays for them.
+    pub(in crate::memory) fn prepare(
+        &self,
+        index: u64,
+        window: Range<u64>,
+        payer: Option<&MemoryAccount>,
+    ) -> Result<Presence, Errno> {
         {
             let state = self.state.read();
             if index >= pages_of(state.size) {
@@ -212,8 +218,8 @@ impl PageCache {
             return Ok(Presence::PastEnd);
         }
         let window = window.start.max(pages_of(state.source_end))..window.end.min(pages_of(state.size));
-        if self.insert_zeroes(&mut state, window).is_err() {
-            self.insert_zeroes(&mut state, index..index + 1)?;
+        if self.insert_zeroes(&mut state, window, payer).is_err() {
+            self.insert_zeroes(&mut state, index..index + 1, payer)?;
         }
         Ok(Presence::Ready)
     }
@@ -290,12 +296,17 @@ impl PageCache {
     }
 
     /// Makes the absent pages of `pages` with zeroes.
-    fn insert_zeroes(&self, state: &mut State, pages: Range<u64>) -> Result<(), Errno> {
+    fn insert_zeroes(
+        &self,
+        state: &mut State,
+        pages: Range<u64>,
+        payer: Option<&MemoryAccount>,
+    ) -> Result<(), Errno> {
         let mut displaced = FrameBatch::new(&self.frames);
         for gap in state.pages.gaps(pages) {
             let mut next = gap.start;
             while next < gap.end {
-                let span = self.frames.allocate_span((gap.end - next) as usize)?;
+                let span = self.frames.allocate_span_for(payer, (gap.end - next) as usize)?;
                 if let Err(error) = self.charge(span.count as u64) {
                     self.frames.release(&span.numbers().collect::<Vec<_>>());
                     return Err(error);

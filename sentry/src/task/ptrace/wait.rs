@@ -2,7 +2,7 @@
 
 use crate::task::id::TaskId;
 use crate::task::tree::Tree;
-use crate::task::{ChildEvent, ResourceUsage, Task, WaitOptions, WaitSelector, Waited};
+use crate::task::{ChildEvent, ExitStatus, ResourceUsage, Task, WaitOptions, WaitSelector, Waited};
 
 impl Tree {
     /// The tasks that `caller`'s process traces, or `caller` alone with NOTHREAD, of those selected.
@@ -53,7 +53,7 @@ impl Tree {
         let is_consumed = !options.contains(WaitOptions::NOWAIT);
         let event = match node.exit_status {
             Some(_) if !options.contains(WaitOptions::EXITED) => return None,
-            Some(status) => ChildEvent::Ended(self.reportable_end(tracee)?.unwrap_or(status)),
+            Some(status) => ChildEvent::Ended(self.reportable_end(tracee, status)?),
             None => {
                 let mut trace = task.ptrace.lock();
                 let stop = trace.stop.as_mut().filter(|stop| stop.is_open() && !stop.is_reported)?;
@@ -79,13 +79,13 @@ impl Tree {
         Some(waited)
     }
 
-    /// How the process of an ended `tracee` ended, if the tracee leads it. `None` if the leader's end is not to be told
-    /// yet: other threads are there.
-    fn reportable_end(&self, tracee: TaskId) -> Option<Option<crate::task::ExitStatus>> {
+    /// How an ended `tracee` ended, to whoever waits for it: if its process is ending, that counts. `None` if it leads
+    /// a process that still has other threads: its end is not to be told yet.
+    fn reportable_end(&self, tracee: TaskId, status: ExitStatus) -> Option<ExitStatus> {
         let group = self.groups.get(&self.tasks.get(&tracee)?.group)?;
-        if group.leader != tracee {
-            return Some(None);
+        if group.leader == tracee {
+            return group.zombie.filter(|_| group.tasks.len() == 1);
         }
-        group.zombie.filter(|_| group.tasks.len() == 1).map(Some)
+        Some(group.group.exiting().unwrap_or(status))
     }
 }

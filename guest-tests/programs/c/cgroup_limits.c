@@ -1,0 +1,225 @@
+// The pids, memory and cpu controllers of control groups.
+// inside only: where version 1 has the controllers, version 2 has none
+#include "check.h"
+#include <poll.h>
+
+static char text[8192];
+
+static const char *content(const char *path) {
+  read_file(path, text, sizeof text);
+  return text;
+}
+
+static int put(const char *path, const char *value) {
+  int file = OK(open(path, O_WRONLY | O_CLOEXEC));
+  ssize_t written = write(file, value, strlen(value));
+  int error = written < 0 ? errno : 0;
+  close(file);
+  return error;
+}
+
+static long number(const char *path) { return atol(content(path)); }
+
+// The number behind `name` in a file of lines.
+static long field(const char *path, const char *name) {
+  size_t length = strlen(name);
+  for (char *line = strtok((char *)content(path), "\n"); line; line = strtok(NULL, "\n"))
+    if (strncmp(line, name, length) == 0 && line[length] == ' ') return atol(line + length);
+  FAIL("%s: no %s", path, name);
+}
+
+static void controllers_are_given_from_above(void) {
+  CHECK(strstr(content("cgroup.controllers"), "pids") != NULL);
+  OK(mkdir("a", 0755));
+  CHECK_EQ(access("a/pids.max", F_OK), -1);
+  CHECK_EQ(put("a/cgroup.subtree_control", "+pids"), ENOENT);
+  CHECK_EQ(put("cgroup.subtree_control", "+nothing"), EINVAL);
+  CHECK_EQ(put("cgroup.subtree_control", "pids"), EINVAL);
+  CHECK_EQ(put("cgroup.subtree_control", "+pids +memory +cpu"), 0);
+  CHECK(strcmp(content("a/cgroup.controllers"), "cpu memory pids\n") == 0);
+  CHECK_EQ(access("a/pids.max", F_OK), 0);
+  CHECK_EQ(put("a/cgroup.subtree_control", "+memory"), 0);
+  CHECK_EQ(put("cgroup.subtree_control", "-memory"), EBUSY);
+  // No internal processes.
+  CHECK_EQ(put("a/cgroup.procs", "0"), EBUSY);
+  CHECK_EQ(put("a/cgroup.subtree_control", "-memory"), 0);
+  pid_t pid;
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    CHECK_EQ(put("a/cgroup.subtree_control", "+memory"), EBUSY);
+  }
+  WAIT_OK(pid);
+  OK(rmdir("a"));
+}
+
+static void forks_are_counted_and_limited(void) {
+  OK(mkdir("a", 0755));
+  OK(mkdir("a/b", 0755));
+  CHECK_EQ(put("a/cgroup.subtree_control", "+pids"), 0);
+  for (size_t i = 0; i < 3; i++) CHECK_EQ(put("a/pids.max", ((const char *[]){"-1", "x", "4194305"})[i]), EINVAL);
+  CHECK_EQ(put("a/pids.max", "2"), 0);
+  pid_t pid;
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/b/cgroup.procs", "0"), 0);
+    CHECK_EQ(number("a/pids.current"), 1);
+    CHECK_EQ(number("a/b/pids.current"), 1);
+    pid_t child = fork();
+    if (child == 0) _exit(0);
+    CHECK(child > 0);
+    siginfo_t info;
+    OK(waitid(P_PID, child, &info, WEXITED | WNOWAIT));
+    // A zombie still counts.
+    CHECK_EQ(number("a/b/pids.current"), 2);
+    CHECK_ERRNO(fork(), EAGAIN);
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, (void *(*)(void *))abort, NULL), EAGAIN);
+    WAIT_OK(child);
+    CHECK_EQ(number("a/b/pids.current"), 1);
+    // As on Linux, attempts that fail further up count.
+    CHECK(number("a/b/pids.peak") >= 2);
+    CHECK_EQ(field("a/pids.events", "max"), 2);
+    CHECK_EQ(field("a/b/pids.events", "max"), 0);
+  }
+  WAIT_OK(pid);
+  CHECK_EQ(number("a/pids.current"), 0);
+  // Whoever is moved is not refused.
+  CHECK_EQ(put("a/pids.max", "0"), 0);
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/b/cgroup.procs", "0"), 0);
+    CHECK_ERRNO(fork(), EAGAIN);
+  }
+  WAIT_OK(pid);
+  OK(rmdir("a/b"));
+  OK(rmdir("a"));
+}
+
+static void memory_is_charged_and_given_back(void) {
+  const long size = 8 << 20;
+  OK(mkdir("a", 0755));
+  pid_t pid;
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    long before = number("a/memory.current");
+    char *memory = map_anonymous(size, PROT_READ | PROT_WRITE);
+    memset(memory, 1, size);
+    long with = number("a/memory.current");
+    CHECK_CASE(with - before >= size && with - before < size + (2 << 20), "%ld and %ld", before, with);
+    // Copies of a child are charged too, and what is shared is charged once.
+    pid_t child;
+    IN_CHILD(child) {
+      long shared = number("a/memory.current");
+      CHECK_CASE(shared < with + (4 << 20), "%ld and %ld", with, shared);
+      memset(memory, 2, size);
+      CHECK(number("a/memory.current") >= with + size / 2);
+    }
+    WAIT_OK(child);
+    OK(munmap(memory, size));
+    CHECK(number("a/memory.current") < with - size / 2);
+    CHECK(number("a/memory.peak") >= with);
+  }
+  WAIT_OK(pid);
+  CHECK_EQ(number("a/memory.current"), 0);
+  OK(rmdir("a"));
+}
+
+static void too_much_memory_kills_inside_the_group(void) {
+  const long limit = 16 << 20;
+  OK(mkdir("a", 0755));
+  CHECK_EQ(put("a/memory.max", "16M"), 0);
+  CHECK_EQ(number("a/memory.max"), limit);
+  volatile long *greatest = map_shared(PAGE);
+  pid_t bystander;
+  IN_CHILD(bystander) for (;;) pause();
+  pid_t pid;
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    char *memory = map_anonymous(4 * limit, PROT_READ | PROT_WRITE);
+    for (long at = 0; at < 4 * limit; at += PAGE) {
+      memory[at] = 1;
+      *greatest = at;
+    }
+  }
+  WAIT_SIGNALED(pid, SIGKILL);
+  CHECK(*greatest < limit && *greatest > limit / 2);
+  CHECK_EQ(field("a/memory.events", "oom_kill"), 1);
+  CHECK(field("a/memory.events", "max") >= 1);
+  CHECK(number("a/memory.peak") <= limit);
+  // The largest is killed, and the one that asked goes on.
+  int ready[2];
+  OK(pipe(ready));
+  pid_t large, small;
+  IN_CHILD(large) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    memset(map_anonymous(10 << 20, PROT_READ | PROT_WRITE), 1, 10 << 20);
+    OK(write(ready[1], "", 1));
+    for (;;) pause();
+  }
+  char byte;
+  CHECK_EQ(read(ready[0], &byte, 1), 1);
+  IN_CHILD(small) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    memset(map_anonymous(8 << 20, PROT_READ | PROT_WRITE), 1, 8 << 20);
+  }
+  WAIT_OK(small);
+  WAIT_SIGNALED(large, SIGKILL);
+  // So it is when a system call fills the memory.
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    int zero = OK(open("/dev/zero", O_RDONLY));
+    read(zero, map_anonymous(2 * limit, PROT_READ | PROT_WRITE), 2 * limit);
+  }
+  WAIT_SIGNALED(pid, SIGKILL);
+  CHECK_EQ(kill(bystander, 0), 0);
+  OK(kill(bystander, SIGKILL));
+  WAIT_SIGNALED(bystander, SIGKILL);
+  OK(rmdir("a"));
+}
+
+static void a_lower_limit_kills_at_once(void) {
+  OK(mkdir("a", 0755));
+  int ready[2];
+  OK(pipe(ready));
+  pid_t pid;
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    memset(map_anonymous(8 << 20, PROT_READ | PROT_WRITE), 1, 8 << 20);
+    OK(write(ready[1], "", 1));
+    for (;;) pause();
+  }
+  char byte;
+  CHECK_EQ(read(ready[0], &byte, 1), 1);
+  CHECK_EQ(put("a/memory.max", "4M"), 0);
+  WAIT_SIGNALED(pid, SIGKILL);
+  OK(rmdir("a"));
+}
+
+static void processor_time_is_told(void) {
+  OK(mkdir("a", 0755));
+  pid_t pid;
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    for (long long end = now_ms() + 60; now_ms() < end;) {}
+  }
+  WAIT_OK(pid);
+  long usage = field("a/cpu.stat", "usage_usec");
+  CHECK_CASE(usage >= 20000 && usage < 5000000, "%ld", usage);
+  CHECK(strcmp(content("a/cpu.max"), "max 100000\n") == 0);
+  CHECK_EQ(put("a/cpu.max", "50000 100000"), 0);
+  CHECK(strcmp(content("a/cpu.max"), "50000 100000\n") == 0);
+  CHECK_EQ(number("a/cpu.weight"), 100);
+  CHECK_EQ(put("a/cpu.weight", "0"), ERANGE);
+  CHECK_EQ(put("a/cpu.weight", "50"), 0);
+  CHECK_EQ(number("a/cpu.weight"), 50);
+  OK(rmdir("a"));
+}
+
+int main(void) {
+  OK(chdir("/sys/fs/cgroup"));
+  controllers_are_given_from_above();
+  forks_are_counted_and_limited();
+  memory_is_charged_and_given_back();
+  too_much_memory_kills_inside_the_group();
+  a_lower_limit_kills_at_once();
+  processor_time_is_told();
+  return 0;
+}

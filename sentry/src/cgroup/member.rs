@@ -1,0 +1,111 @@
+//! What a group knows of a task, and what a task holds of its group.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::hierarchy::Hierarchy;
+use super::node::Cgroup;
+use super::pids::PidsCharge;
+use crate::memory::MemoryAccount;
+
+/// A task: its process first, so that the tasks of a process are neighbours. Neither number is ever used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberKey {
+    /// The process.
+    pub process: u64,
+    /// The task.
+    pub task: u64,
+}
+
+/// Processor time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuUsage {
+    /// In user code.
+    pub user: Duration,
+    /// In system calls.
+    pub system: Duration,
+}
+
+/// A task, as its group deals with it. Only [`Member::cpu_usage`] is called with a lock of the hierarchy's state held.
+pub trait Member: Send + Sync {
+    /// Kills the process.
+    fn kill(&self);
+    /// Whether the process is ending.
+    fn is_dying(&self) -> bool;
+    /// Has the task look whether it is to be frozen.
+    fn interrupt(&self);
+    /// Has `payer` pay for the memory that the process brings in from now on.
+    fn set_payer(&self, payer: Option<Arc<MemoryAccount>>);
+    /// How much would be gained by the end of the process, in pages; `None` if it must not be killed.
+    fn badness(&self) -> Option<u64>;
+    /// Processor time used until now. Locks nothing.
+    fn cpu_usage(&self) -> CpuUsage;
+}
+
+/// A group in which a task is about to be made: charged for it, and not to be removed.
+#[must_use = "dropping a reservation takes the charge back"]
+pub struct Reservation {
+    pub(super) hierarchy: Arc<Hierarchy>,
+    pub(super) cgroup: Arc<Cgroup>,
+    /// Taken when the task enters.
+    pub(super) charge: Option<PidsCharge>,
+    /// The task that makes the new one: where it is, the new one will be, unless a group was asked for.
+    pub(super) creator: Option<MemberKey>,
+    /// How often the creator's group had been killed.
+    pub(super) kills: u64,
+}
+
+impl Reservation {
+    /// The group that is charged.
+    pub fn cgroup(&self) -> &Arc<Cgroup> {
+        &self.cgroup
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.hierarchy.end_reservation(&self.cgroup);
+    }
+}
+
+/// A living task's place in a group; dropping it takes the task out.
+#[must_use = "dropping a membership takes the task out of its group"]
+pub struct Membership {
+    pub(super) hierarchy: Arc<Hierarchy>,
+    pub(super) key: MemberKey,
+    pub(super) freezer: Arc<AtomicBool>,
+    /// What the group has been told last.
+    pub(super) is_frozen: bool,
+}
+
+impl Membership {
+    /// Whether the task is to stand still.
+    pub fn is_to_freeze(&self) -> bool {
+        self.freezer.load(Ordering::Acquire)
+    }
+
+    /// Records whether the task stands still.
+    pub fn set_frozen(&mut self, is_frozen: bool) {
+        if std::mem::replace(&mut self.is_frozen, is_frozen) != is_frozen {
+            self.hierarchy.set_frozen(self.key, is_frozen);
+        }
+    }
+
+    /// The group.
+    pub fn cgroup(&self) -> Arc<Cgroup> {
+        self.hierarchy.cgroup_of(self.key)
+    }
+
+    /// Ends the membership of a task that has exited; the charge stays until it is reaped.
+    pub fn leave(self) -> Option<PidsCharge> {
+        self.hierarchy.leave(self.key)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        // The charge, if `leave` has not handed it out, goes with this.
+        drop(self.hierarchy.leave(self.key));
+    }
+}

@@ -1,0 +1,98 @@
+//! The cgroup2 file system (`man 7 cgroups`): a directory a group, with a file for each thing to read or set.
+//!
+//! What the files are called and do is in one table, [`table::FILES`]; the groups themselves are in
+//! [`crate::cgroup`].
+
+mod directory;
+mod file;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use super::{Access, DeviceNumber, FileSystem, FileSystemInfo, Inode, Viewer, check_access};
+use crate::Errno;
+use crate::cgroup::{Cgroup, Hierarchy, MemberKey, Moved};
+pub use directory::CgroupDirectory;
+use file::ControlInode;
+
+/// `CGROUP2_SUPER_MAGIC`.
+const MAGIC: u64 = 0x6367_7270;
+
+/// What the file system asks of the room of tasks.
+pub trait TaskDirectory: Send + Sync {
+    /// The task that `viewer`'s PID namespace calls `number`; the viewer itself for 0.
+    fn find(&self, viewer: &Viewer, number: i32) -> Option<MemberKey>;
+    /// What `viewer`'s PID namespace calls each of `keys`, or its process; 0 for what it does not see.
+    fn numbers(&self, viewer: &Viewer, keys: &[MemberKey], of_processes: bool) -> Vec<i32>;
+    /// The group that the viewer's cgroup namespace takes for the root.
+    fn root_of(&self, viewer: &Viewer) -> Option<Arc<Cgroup>>;
+}
+
+/// The cgroup2 file system. There is one, however often it is mounted.
+pub struct CgroupFileSystem {
+    device: DeviceNumber,
+    hierarchy: Arc<Hierarchy>,
+    tasks: Arc<dyn TaskDirectory>,
+}
+
+impl CgroupFileSystem {
+    /// Shows the groups of `hierarchy`, with the numbers that `tasks` tells.
+    pub fn new(hierarchy: &Arc<Hierarchy>, tasks: Arc<dyn TaskDirectory>) -> Arc<Self> {
+        Arc::new(Self { device: DeviceNumber::anonymous(), hierarchy: hierarchy.clone(), tasks })
+    }
+
+    /// The directory of `cgroup`.
+    pub fn directory(self: &Arc<Self>, cgroup: &Arc<Cgroup>) -> Arc<dyn Inode> {
+        Arc::new(CgroupDirectory::new(self.clone(), cgroup.clone()))
+    }
+
+    /// The directory of the group that `viewer`'s cgroup namespace takes for the root: what a mount shows.
+    pub fn root_for(self: &Arc<Self>, viewer: &Viewer) -> Arc<dyn Inode> {
+        let root = self.tasks.root_of(viewer);
+        self.directory(root.as_ref().unwrap_or(self.hierarchy.root()))
+    }
+
+    /// Moves what `key` stands for from its group to `target`, if `viewer` may: it must be allowed to write cgroup.procs of the
+    /// nearest group that both are in (`cgroup-v2.rst`, "Delegation Containment").
+    fn migrate(
+        self: &Arc<Self>,
+        viewer: &Viewer,
+        key: MemberKey,
+        is_thread: bool,
+        target: &Arc<Cgroup>,
+    ) -> Result<(), Errno> {
+        // A zombie is nowhere; to move it changes nothing, and is no error.
+        let Some(source) = self.hierarchy.find(key) else { return Ok(()) };
+        self.check_may_move(viewer, &source, target)?;
+        let moved = if is_thread { Moved::Thread(key) } else { Moved::Process(key.process) };
+        self.hierarchy.migrate(moved, target)
+    }
+
+    fn check_may_move(
+        self: &Arc<Self>,
+        viewer: &Viewer,
+        source: &Arc<Cgroup>,
+        target: &Arc<Cgroup>,
+    ) -> Result<(), Errno> {
+        let common = source.with_ancestors().find(|ancestor| target.is_within(ancestor));
+        let common = common.ok_or(Errno::ENOENT)?;
+        let procs = ControlInode::new(self.clone(), common.clone(), &table::PROCESSES);
+        check_access(&procs, Access::WRITE, &viewer.credentials)
+    }
+}
+
+impl FileSystem for CgroupFileSystem {
+    fn type_name(&self) -> &'static str {
+        "cgroup2"
+    }
+
+    fn device(&self) -> DeviceNumber {
+        self.device
+    }
+
+    fn info(&self) -> FileSystemInfo {
+        FileSystemInfo { magic: MAGIC, block_size_bytes: 4096, ..FileSystemInfo::default() }
+    }
+}

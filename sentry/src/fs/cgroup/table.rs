@@ -1,0 +1,352 @@
+//! What each file of a group is called, tells and takes (`Documentation/admin-guide/cgroup-v2.rst`).
+
+use std::sync::Arc;
+
+use super::{CgroupFileSystem, Viewer};
+use crate::Errno;
+use crate::cgroup::{Cgroup, Controllers, EventCounter, Hierarchy, MemberKey};
+use crate::platform::PAGE_SIZE;
+
+/// Whose file is read or written, and by whom.
+pub(super) struct Subject<'a> {
+    pub(super) file_system: &'a Arc<CgroupFileSystem>,
+    pub(super) hierarchy: &'a Hierarchy,
+    pub(super) cgroup: &'a Arc<Cgroup>,
+    pub(super) viewer: &'a Viewer,
+}
+
+type Read = fn(&Subject<'_>) -> Result<String, Errno>;
+type Write = fn(&Subject<'_>, &str) -> Result<(), Errno>;
+
+/// A file of a group.
+pub(super) struct ControlFile {
+    pub(super) name: &'static str,
+    pub(super) permissions: u32,
+    controller: Controllers,
+    is_in_root: bool,
+    pub(super) read: Option<Read>,
+    pub(super) write: Option<Write>,
+    /// Whose changes poll(2) tells.
+    pub(super) events: Option<fn(&Cgroup) -> &EventCounter>,
+}
+
+impl ControlFile {
+    const fn core(name: &'static str) -> Self {
+        Self {
+            name,
+            permissions: 0o444,
+            controller: Controllers::empty(),
+            is_in_root: false,
+            read: None,
+            write: None,
+            events: None,
+        }
+    }
+
+    const fn of(controller: Controllers, name: &'static str) -> Self {
+        Self { controller, ..Self::core(name) }
+    }
+
+    const fn in_root(self) -> Self {
+        Self { is_in_root: true, ..self }
+    }
+
+    const fn reads(self, read: Read) -> Self {
+        Self { read: Some(read), ..self }
+    }
+
+    const fn writes(self, write: Write) -> Self {
+        Self { write: Some(write), permissions: if self.read.is_some() { 0o644 } else { 0o200 }, ..self }
+    }
+
+    const fn announces(self, events: fn(&Cgroup) -> &EventCounter) -> Self {
+        Self { events: Some(events), ..self }
+    }
+
+    /// Whether a group with `controllers` has it.
+    pub(super) fn is_in(&self, is_root: bool, controllers: Controllers) -> bool {
+        (self.is_in_root || !is_root) && (is_root || controllers.contains(self.controller))
+    }
+}
+
+/// Who is in the group: permission to write it is permission to move processes.
+pub(super) static PROCESSES: ControlFile = PROCESSES_FILE;
+
+const PROCESSES_FILE: ControlFile = ControlFile::core("cgroup.procs")
+    .in_root()
+    .reads(processes)
+    .writes(|subject, text| migrate(subject, text, false));
+
+const CPU: Controllers = Controllers::CPU;
+const MEMORY: Controllers = Controllers::MEMORY;
+const PIDS: Controllers = Controllers::PIDS;
+
+/// Every file.
+pub(super) static FILES: [ControlFile; 34] = [
+    ControlFile::core("cgroup.controllers")
+        .in_root()
+        .reads(|subject| Ok(format!("{}\n", subject.hierarchy.controllers(subject.cgroup)))),
+    ControlFile::core("cgroup.events").reads(group_events).announces(Cgroup::events),
+    ControlFile::core("cgroup.freeze").reads(freezes).writes(set_freezes),
+    ControlFile::core("cgroup.kill").writes(kill),
+    ControlFile::core("cgroup.max.depth")
+        .in_root()
+        .reads(|subject| Ok(show_limit(subject.cgroup.limits().max_depth)))
+        .writes(|subject, text| {
+            let limit = parse_count(text)?;
+            subject.cgroup.set_limits(|limits| limits.max_depth = limit);
+            Ok(())
+        }),
+    ControlFile::core("cgroup.max.descendants")
+        .in_root()
+        .reads(|subject| Ok(show_limit(subject.cgroup.limits().max_descendants)))
+        .writes(|subject, text| {
+            let limit = parse_count(text)?;
+            subject.cgroup.set_limits(|limits| limits.max_descendants = limit);
+            Ok(())
+        }),
+    PROCESSES_FILE,
+    ControlFile::core("cgroup.stat").in_root().reads(|subject| {
+        let descendants = subject.hierarchy.descendants(subject.cgroup);
+        Ok(format!("nr_descendants {descendants}\nnr_dying_descendants 0\n"))
+    }),
+    ControlFile::core("cgroup.subtree_control")
+        .in_root()
+        .reads(|subject| Ok(format!("{}\n", subject.hierarchy.subtree_control(subject.cgroup))))
+        .writes(|subject, text| {
+            let (enabled, disabled) = Controllers::parse_changes(text)?;
+            subject.hierarchy.set_subtree_control(subject.cgroup, enabled, disabled)
+        }),
+    ControlFile::core("cgroup.threads")
+        .in_root()
+        .reads(threads)
+        .writes(|subject, text| migrate(subject, text, true)),
+    ControlFile::core("cgroup.type")
+        .reads(|subject| Ok(format!("{}\n", subject.hierarchy.kind(subject.cgroup)?)))
+        .writes(|subject, text| match text {
+            "threaded" => subject.hierarchy.make_threaded(subject.cgroup),
+            _ => Err(Errno::EINVAL),
+        }),
+    ControlFile::core("cpu.stat").in_root().reads(cpu_statistics),
+    ControlFile::of(CPU, "cpu.idle")
+        .reads(|subject| Ok(setting(subject, "cpu.idle", "0")))
+        .writes(|subject, text| keep_number(subject, "cpu.idle", text, 0..=1)),
+    ControlFile::of(CPU, "cpu.max")
+        .reads(|subject| Ok(setting(subject, "cpu.max", "max 100000")))
+        .writes(set_cpu_max),
+    ControlFile::of(CPU, "cpu.max.burst")
+        .reads(|subject| Ok(setting(subject, "cpu.max.burst", "0")))
+        .writes(|subject, text| keep_number(subject, "cpu.max.burst", text, 0..=1_000_000_000)),
+    ControlFile::of(CPU, "cpu.weight")
+        .reads(|subject| Ok(setting(subject, "cpu.weight", "100")))
+        .writes(|subject, text| keep_number(subject, "cpu.weight", text, 1..=10_000)),
+    ControlFile::of(CPU, "cpu.weight.nice")
+        .reads(|subject| Ok(setting(subject, "cpu.weight.nice", "0")))
+        .writes(|subject, text| keep_number(subject, "cpu.weight.nice", text, -20..=19)),
+    ControlFile::of(MEMORY, "memory.current")
+        .reads(|subject| Ok(format!("{}\n", account(subject)?.current_bytes()))),
+    ControlFile::of(MEMORY, "memory.events").reads(memory_events).announces(Cgroup::memory_events),
+    ControlFile::of(MEMORY, "memory.high")
+        .reads(|subject| Ok(setting(subject, "memory.high", "max")))
+        .writes(|subject, text| keep_bytes(subject, "memory.high", text)),
+    ControlFile::of(MEMORY, "memory.low")
+        .reads(|subject| Ok(setting(subject, "memory.low", "0")))
+        .writes(|subject, text| keep_bytes(subject, "memory.low", text)),
+    ControlFile::of(MEMORY, "memory.max")
+        .reads(|subject| Ok(show_limit(account(subject)?.max_bytes())))
+        .writes(set_memory_max),
+    ControlFile::of(MEMORY, "memory.min")
+        .reads(|subject| Ok(setting(subject, "memory.min", "0")))
+        .writes(|subject, text| keep_bytes(subject, "memory.min", text)),
+    ControlFile::of(MEMORY, "memory.oom.group")
+        .reads(|subject| Ok(format!("{}\n", u8::from(subject.cgroup.kills_group()))))
+        .writes(|subject, text| {
+            subject.cgroup.set_kills_group(parse_number(text, 0..=1, Errno::EINVAL)? == 1);
+            Ok(())
+        }),
+    ControlFile::of(MEMORY, "memory.peak")
+        .reads(|subject| Ok(format!("{}\n", account(subject)?.peak_bytes()))),
+    ControlFile::of(MEMORY, "memory.stat").reads(|subject| {
+        let bytes = account(subject)?.current_bytes();
+        Ok(format!("anon {bytes}\nfile 0\nkernel 0\nshmem 0\n"))
+    }),
+    ControlFile::of(MEMORY, "memory.swap.current").reads(|_| Ok("0\n".into())),
+    ControlFile::of(MEMORY, "memory.swap.events").reads(|_| Ok("high 0\nmax 0\nfail 0\n".into())),
+    ControlFile::of(MEMORY, "memory.swap.max")
+        .reads(|subject| Ok(setting(subject, "memory.swap.max", "max")))
+        .writes(|subject, text| keep_bytes(subject, "memory.swap.max", text)),
+    ControlFile::of(PIDS, "pids.current")
+        .reads(|subject| Ok(format!("{}\n", subject.cgroup.pids().current()))),
+    ControlFile::of(PIDS, "pids.events")
+        .reads(|subject| Ok(format!("max {}\n", subject.cgroup.pids().refusals().0)))
+        .announces(|cgroup| cgroup.pids().events()),
+    ControlFile::of(PIDS, "pids.events.local")
+        .reads(|subject| Ok(format!("max {}\n", subject.cgroup.pids().refusals().1)))
+        .announces(|cgroup| cgroup.pids().events()),
+    ControlFile::of(PIDS, "pids.max")
+        .reads(|subject| Ok(show_limit(subject.cgroup.pids().max())))
+        .writes(set_pids_max),
+    ControlFile::of(PIDS, "pids.peak").reads(|subject| Ok(format!("{}\n", subject.cgroup.pids().peak()))),
+];
+
+fn processes(subject: &Subject<'_>) -> Result<String, Errno> {
+    Ok(numbers(subject, &subject.hierarchy.processes(subject.cgroup)?, true))
+}
+
+fn threads(subject: &Subject<'_>) -> Result<String, Errno> {
+    Ok(numbers(subject, &subject.hierarchy.threads(subject.cgroup)?, false))
+}
+
+fn numbers(subject: &Subject<'_>, keys: &[MemberKey], of_processes: bool) -> String {
+    let numbers = subject.file_system.tasks.numbers(subject.viewer, keys, of_processes);
+    numbers.iter().map(|number| format!("{number}\n")).collect()
+}
+
+fn migrate(subject: &Subject<'_>, text: &str, is_thread: bool) -> Result<(), Errno> {
+    let number: i32 = text.parse().map_err(|_| Errno::EINVAL)?;
+    if number < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let key = subject.file_system.tasks.find(subject.viewer, number).ok_or(Errno::ESRCH)?;
+    subject.file_system.migrate(subject.viewer, key, is_thread, subject.cgroup)
+}
+
+fn group_events(subject: &Subject<'_>) -> Result<String, Errno> {
+    let events = subject.hierarchy.group_events(subject.cgroup);
+    Ok(format!("populated {}\nfrozen {}\n", u8::from(events.is_populated), u8::from(events.is_frozen)))
+}
+
+fn freezes(subject: &Subject<'_>) -> Result<String, Errno> {
+    Ok(format!("{}\n", u8::from(subject.hierarchy.freezes(subject.cgroup))))
+}
+
+fn set_freezes(subject: &Subject<'_>, text: &str) -> Result<(), Errno> {
+    let freezes = parse_number(text, 0..=1, Errno::ERANGE)? == 1;
+    subject.hierarchy.set_freezes(subject.cgroup, freezes)
+}
+
+fn kill(subject: &Subject<'_>, text: &str) -> Result<(), Errno> {
+    parse_number(text, 1..=1, Errno::ERANGE)?;
+    subject.hierarchy.kill(subject.cgroup)
+}
+
+fn cpu_statistics(subject: &Subject<'_>) -> Result<String, Errno> {
+    let usage = subject.hierarchy.cpu_usage(subject.cgroup);
+    let [user, system] = [usage.user, usage.system].map(|time| time.as_micros());
+    let mut text = format!("usage_usec {}\nuser_usec {user}\nsystem_usec {system}\n", user + system);
+    if subject.hierarchy.controllers(subject.cgroup).contains(CPU) && !subject.cgroup.is_root() {
+        text += "nr_periods 0\nnr_throttled 0\nthrottled_usec 0\n";
+    }
+    Ok(text)
+}
+
+/// `max 100000` or `50000 100000`: quota and period in microseconds. Accepted; the host's scheduler decides.
+fn set_cpu_max(subject: &Subject<'_>, text: &str) -> Result<(), Errno> {
+    let mut words = text.split_ascii_whitespace();
+    let quota = words.next().ok_or(Errno::EINVAL)?;
+    let period: u64 = words.next().map_or(Ok(100_000), str::parse).map_err(|_| Errno::EINVAL)?;
+    let is_quota = quota == "max" || quota.parse::<u64>().is_ok_and(|quota| quota >= 1000);
+    if !is_quota || !(1000..=1_000_000).contains(&period) || words.next().is_some() {
+        return Err(Errno::EINVAL);
+    }
+    subject.cgroup.set_value("cpu.max", format!("{quota} {period}"));
+    Ok(())
+}
+
+fn account<'a>(subject: &Subject<'a>) -> Result<&'a Arc<crate::memory::MemoryAccount>, Errno> {
+    subject.cgroup.memory().ok_or(Errno::ENODEV)
+}
+
+fn memory_events(subject: &Subject<'_>) -> Result<String, Errno> {
+    let events = account(subject)?.events();
+    Ok(format!(
+        "low 0\nhigh 0\nmax {}\noom {}\noom_kill {}\noom_group_kill 0\n",
+        events.max, events.out_of_memory, events.kills
+    ))
+}
+
+fn set_memory_max(subject: &Subject<'_>, text: &str) -> Result<(), Errno> {
+    account(subject)?.set_max_bytes(parse_bytes(text)?);
+    subject.hierarchy.enforce_memory_limit(subject.cgroup);
+    Ok(())
+}
+
+fn set_pids_max(subject: &Subject<'_>, text: &str) -> Result<(), Errno> {
+    let max = match text {
+        "max" => None,
+        text => {
+            let max: i64 = text.parse().map_err(|_| Errno::EINVAL)?;
+            /// `PID_MAX_LIMIT`: Linux's numbers never go further.
+            const LIMIT: i64 = 4 << 20;
+            if !(0..=LIMIT).contains(&max) {
+                return Err(Errno::EINVAL);
+            }
+            u64::try_from(max).ok()
+        }
+    };
+    subject.cgroup.pids().set_max(max);
+    Ok(())
+}
+
+fn show_limit(limit: Option<u64>) -> String {
+    limit.map_or_else(|| "max\n".into(), |limit| format!("{limit}\n"))
+}
+
+/// What was written to a setting, or its value before.
+fn setting(subject: &Subject<'_>, name: &'static str, default: &str) -> String {
+    format!("{}\n", subject.cgroup.value(name).unwrap_or_else(|| default.into()))
+}
+
+fn keep_number(
+    subject: &Subject<'_>,
+    name: &'static str,
+    text: &str,
+    allowed: std::ops::RangeInclusive<i64>,
+) -> Result<(), Errno> {
+    let number = parse_number(text, allowed, Errno::ERANGE)?;
+    subject.cgroup.set_value(name, number.to_string());
+    Ok(())
+}
+
+fn keep_bytes(subject: &Subject<'_>, name: &'static str, text: &str) -> Result<(), Errno> {
+    let bytes = parse_bytes(text)?.map_or_else(|| "max".into(), |bytes| bytes.to_string());
+    subject.cgroup.set_value(name, bytes);
+    Ok(())
+}
+
+fn parse_number(
+    text: &str,
+    allowed: std::ops::RangeInclusive<i64>,
+    out_of_range: Errno,
+) -> Result<i64, Errno> {
+    let number: i64 = text.parse().map_err(|_| Errno::EINVAL)?;
+    if allowed.contains(&number) { Ok(number) } else { Err(out_of_range) }
+}
+
+/// `max` or a number that an `int` holds.
+fn parse_count(text: &str) -> Result<Option<u64>, Errno> {
+    if text == "max" {
+        return Ok(None);
+    }
+    let number = parse_number(text, 0..=i64::from(i32::MAX), Errno::ERANGE)?;
+    Ok(u64::try_from(number).ok())
+}
+
+/// `max`, or bytes with a suffix, rounded down to pages.
+fn parse_bytes(text: &str) -> Result<Option<u64>, Errno> {
+    if text == "max" {
+        return Ok(None);
+    }
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text.get(digits.len()..).unwrap_or_default() {
+        "" => 0,
+        "k" | "K" => 10,
+        "m" | "M" => 20,
+        "g" | "G" => 30,
+        "t" | "T" => 40,
+        _ => return Err(Errno::EINVAL),
+    };
+    let number: u64 = digits.parse().map_err(|_| Errno::EINVAL)?;
+    let bytes = number.checked_mul(1 << shift).ok_or(Errno::EINVAL)?;
+    Ok(Some(bytes - bytes % PAGE_SIZE))
+}

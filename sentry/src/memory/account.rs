@@ -1,0 +1,265 @@
+//! Who pays for frames: accounts in a tree, each with a limit (`Documentation/admin-guide/cgroup-v2.rst`, Memory).
+//!
+//! A frame is charged once, when it is allocated for somebody, to that account and all above it; the allocator
+//! remembers the account beside the frame and takes the charge back when the frame is free again, whoever shared
+//! it meanwhile. So a charge can neither be lost nor taken back twice.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use crate::platform::PAGE_SHIFT;
+
+/// An account's place in the allocator's memory of who pays; 0 is nobody.
+pub(super) type AccountNumber = u32;
+
+/// Every account of an allocator for which a frame may be charged.
+#[derive(Default)]
+pub(super) struct Accounts {
+    ledgers: RwLock<HashMap<AccountNumber, Arc<Ledger>>>,
+    last_number: AtomicU32,
+}
+
+/// What happened to an account, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryEvents {
+    /// Times that the limit kept a frame from being charged.
+    pub max: u64,
+    /// Times that nothing but the end of a process could help.
+    pub out_of_memory: u64,
+    /// Processes that were killed for it.
+    pub kills: u64,
+}
+
+/// Somebody who pays for frames. Once the last handle is gone, only frames that are charged already remember it.
+pub struct MemoryAccount {
+    ledger: Arc<Ledger>,
+    accounts: Arc<Accounts>,
+}
+
+struct Ledger {
+    number: AccountNumber,
+    parent: Option<Arc<MemoryAccount>>,
+    /// Frames that name this account itself, and one for the handles together.
+    holders: AtomicU64,
+    /// Frames of this account and of those below it.
+    frames: AtomicU64,
+    peak_frames: AtomicU64,
+    max_frames: AtomicU64,
+    refusals: AtomicU64,
+    shortages: AtomicU64,
+    kills: AtomicU64,
+}
+
+impl MemoryAccount {
+    pub(super) fn new(accounts: &Arc<Accounts>, parent: Option<Arc<MemoryAccount>>) -> Arc<Self> {
+        let mut ledgers = accounts.ledgers.write();
+        // Numbers come again after 2^32 accounts; those still in use are skipped.
+        let number = loop {
+            let number = accounts.last_number.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            if number != 0 && !ledgers.contains_key(&number) {
+                break number;
+            }
+        };
+        let ledger = Arc::new(Ledger {
+            number,
+            parent,
+            holders: AtomicU64::new(1),
+            frames: AtomicU64::new(0),
+            peak_frames: AtomicU64::new(0),
+            max_frames: AtomicU64::new(u64::MAX),
+            refusals: AtomicU64::new(0),
+            shortages: AtomicU64::new(0),
+            kills: AtomicU64::new(0),
+        });
+        ledgers.insert(number, ledger.clone());
+        drop(ledgers);
+        Arc::new(Self { ledger, accounts: accounts.clone() })
+    }
+
+    pub(super) fn number(&self) -> AccountNumber {
+        self.ledger.number
+    }
+
+    /// Bytes charged now, to this account and those below it.
+    pub fn current_bytes(&self) -> u64 {
+        self.ledger.frames.load(Ordering::Relaxed) << PAGE_SHIFT
+    }
+
+    /// Most bytes that were ever charged.
+    pub fn peak_bytes(&self) -> u64 {
+        self.ledger.peak_frames.load(Ordering::Relaxed) << PAGE_SHIFT
+    }
+
+    /// The limit; `None` if there is none.
+    pub fn max_bytes(&self) -> Option<u64> {
+        let max = self.ledger.max_frames.load(Ordering::Relaxed);
+        (max != u64::MAX).then_some(max << PAGE_SHIFT)
+    }
+
+    /// Sets the limit, in whole pages. What is charged already stays.
+    pub fn set_max_bytes(&self, max_bytes: Option<u64>) {
+        let frames = max_bytes.map_or(u64::MAX, |bytes| bytes >> PAGE_SHIFT);
+        self.ledger.max_frames.store(frames, Ordering::Relaxed);
+    }
+
+    /// What happened to this account and those below it.
+    pub fn events(&self) -> MemoryEvents {
+        MemoryEvents {
+            max: self.ledger.refusals.load(Ordering::Relaxed),
+            out_of_memory: self.ledger.shortages.load(Ordering::Relaxed),
+            kills: self.ledger.kills.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counts that only the end of a process can help this account, and whether one has been killed.
+    pub fn count_shortage(&self, has_killed: bool) {
+        for ledger in self.ledger.with_ancestors() {
+            ledger.shortages.fetch_add(1, Ordering::Relaxed);
+            ledger.kills.fetch_add(u64::from(has_killed), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether `other` is this account.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.ledger, &other.ledger)
+    }
+
+    /// The nearest of this account and those above it that has nothing left.
+    pub fn exhausted(self: &Arc<Self>) -> Option<&Arc<MemoryAccount>> {
+        std::iter::successors(Some(self), |account| account.ledger.parent.as_ref())
+            .find(|account| account.ledger.left() == 0)
+    }
+
+    /// Charges up to `wanted` frames, and returns how many: 0 if a limit is reached.
+    pub(super) fn charge(&self, wanted: u64) -> u64 {
+        let mut granted = wanted;
+        for ledger in self.ledger.with_ancestors() {
+            let given = ledger.charge(granted);
+            if given < granted {
+                for below in self.ledger.with_ancestors().take_while(|below| below.number != ledger.number) {
+                    below.frames.fetch_sub(granted - given, Ordering::Relaxed);
+                }
+                granted = given;
+            }
+            if granted == 0 {
+                self.ledger.count_refusal(ledger);
+                return 0;
+            }
+        }
+        for ledger in self.ledger.with_ancestors() {
+            ledger.peak_frames.fetch_max(ledger.frames.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.ledger.holders.fetch_add(granted, Ordering::Relaxed);
+        granted
+    }
+
+    /// Takes back what was charged for frames that were not allocated after all.
+    pub(super) fn uncharge(&self, frames: u64) {
+        self.accounts.uncharge(self.ledger.number, frames);
+    }
+}
+
+impl Drop for MemoryAccount {
+    fn drop(&mut self) {
+        self.accounts.let_go(&self.ledger, 1);
+    }
+}
+
+impl std::fmt::Debug for MemoryAccount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MemoryAccount({})", self.ledger.number)
+    }
+}
+
+impl Ledger {
+    fn with_ancestors(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |ledger| ledger.parent.as_ref().map(|parent| &*parent.ledger))
+    }
+
+    fn left(&self) -> u64 {
+        let max = self.max_frames.load(Ordering::Relaxed);
+        max.saturating_sub(self.frames.load(Ordering::Relaxed))
+    }
+
+    fn charge(&self, wanted: u64) -> u64 {
+        let max = self.max_frames.load(Ordering::Relaxed);
+        let mut given = 0;
+        // Fails only where the closure says that there is nothing to change.
+        let _ = self.frames.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |frames| {
+            given = wanted.min(max.saturating_sub(frames));
+            (given > 0).then_some(frames + given)
+        });
+        given
+    }
+
+    /// Counts a refusal by `limiting`, there and above.
+    fn count_refusal(&self, limiting: &Self) {
+        for ledger in self.with_ancestors().skip_while(|ledger| ledger.number != limiting.number) {
+            ledger.refusals.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Accounts {
+    /// Takes back the charge for `frames` frames of account `number`.
+    pub(super) fn uncharge(&self, number: AccountNumber, frames: u64) {
+        let Some(ledger) = self.ledgers.read().get(&number).cloned() else { return };
+        for level in ledger.with_ancestors() {
+            level.frames.fetch_sub(frames, Ordering::Relaxed);
+        }
+        self.let_go(&ledger, frames);
+    }
+
+    fn let_go(&self, ledger: &Arc<Ledger>, holders: u64) {
+        if ledger.holders.fetch_sub(holders, Ordering::AcqRel) == holders {
+            let gone = self.ledgers.write().remove(&ledger.number);
+            // Outside the lock: its parent may go with it.
+            drop(gone);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accounts() -> (Arc<Accounts>, Arc<MemoryAccount>, Arc<MemoryAccount>) {
+        let accounts = Arc::<Accounts>::default();
+        let parent = MemoryAccount::new(&accounts, None);
+        let child = MemoryAccount::new(&accounts, Some(parent.clone()));
+        (accounts, parent, child)
+    }
+
+    #[test]
+    fn a_charge_counts_at_every_level_and_stops_at_the_lowest_limit() {
+        let (_, parent, child) = accounts();
+        parent.set_max_bytes(Some(10 << PAGE_SHIFT));
+        assert_eq!(child.charge(8), 8);
+        assert_eq!(child.charge(8), 2);
+        assert_eq!(child.charge(1), 0);
+        assert_eq!(child.current_bytes(), 10 << PAGE_SHIFT);
+        assert_eq!(parent.current_bytes(), 10 << PAGE_SHIFT);
+        assert_eq!((parent.events().max, child.events().max), (1, 0));
+        assert!(child.exhausted().unwrap().is(&parent));
+        child.uncharge(4);
+        assert!(child.exhausted().is_none());
+        assert_eq!(parent.peak_bytes(), 10 << PAGE_SHIFT);
+    }
+
+    #[test]
+    fn an_account_is_remembered_until_its_last_frame_is_free() {
+        let (accounts, parent, child) = accounts();
+        let number = child.number();
+        assert_eq!(child.charge(3), 3);
+        drop(child);
+        accounts.uncharge(number, 2);
+        assert_eq!(parent.current_bytes(), 1 << PAGE_SHIFT);
+        accounts.uncharge(number, 1);
+        assert_eq!(parent.current_bytes(), 0);
+        drop(parent);
+        assert!(accounts.ledgers.read().is_empty());
+    }
+}

@@ -1,0 +1,186 @@
+//! Tasks as members of control groups, and the control groups of tasks.
+
+use std::sync::{Arc, Weak};
+
+use super::id::{GroupId, TaskId, Tid};
+use super::status::ExitStatus;
+use super::tree::Tree;
+use super::{CurrentTask, Task};
+use crate::cgroup::{Cgroup, CpuUsage, Member, MemberKey, PidsCharge};
+use crate::fs::Viewer;
+use crate::fs::cgroup::TaskDirectory;
+use crate::kernel::Kernel;
+use crate::memory::MemoryAccount;
+use crate::signal::Signal;
+
+/// How long a task waits for memory that the end of another process will free.
+const SHORTAGE_WAIT: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// A task, as its control group deals with it.
+pub(super) struct TaskMember(Weak<Task>);
+
+impl TaskMember {
+    pub(super) fn new(task: &Arc<Task>) -> Arc<Self> {
+        Arc::new(Self(Arc::downgrade(task)))
+    }
+}
+
+impl Member for TaskMember {
+    fn kill(&self) {
+        if let Some(task) = self.0.upgrade() {
+            task.group.exit(ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false });
+        }
+    }
+
+    fn is_dying(&self) -> bool {
+        self.0.upgrade().is_some_and(|task| task.group.exiting().is_some())
+    }
+
+    fn interrupt(&self) {
+        if let Some(task) = self.0.upgrade() {
+            task.interrupt();
+        }
+    }
+
+    fn set_payer(&self, payer: Option<Arc<MemoryAccount>>) {
+        if let Some(memory) = self.0.upgrade().and_then(|task| task.memory()) {
+            memory.set_payer(payer);
+        }
+    }
+
+    /// As Linux rates processes: what is resident, and oom_score_adj in thousandths of all memory.
+    fn badness(&self) -> Option<u64> {
+        let task = self.0.upgrade()?;
+        let adjustment = i64::from(task.group.out_of_memory_adjustment());
+        let is_first = task.group.pid_namespace().level() == 0 && task.group.number() == Tid::INIT.0;
+        if is_first || adjustment == -1000 {
+            return None;
+        }
+        let pages = |bytes: u64| i64::try_from(bytes >> crate::platform::PAGE_SHIFT).unwrap_or(i64::MAX);
+        let total = pages(task.kernel.frames().statistics().total_bytes);
+        let badness =
+            pages(task.memory()?.resident_bytes()).saturating_add(adjustment.saturating_mul(total / 1000));
+        Some(u64::try_from(badness).unwrap_or(0).max(1))
+    }
+
+    fn cpu_usage(&self) -> CpuUsage {
+        let times = self.0.upgrade().and_then(|task| task.cpu_times());
+        times.map_or_else(CpuUsage::default, |(user, system)| CpuUsage { user, system })
+    }
+}
+
+impl Task {
+    /// Its name among the members of control groups.
+    pub(super) fn member_key(&self) -> MemberKey {
+        MemberKey { process: self.group.id().0, task: self.id.0 }
+    }
+
+    /// Its control group; that of an exited task is the one that it was in.
+    pub fn cgroup(&self) -> Arc<Cgroup> {
+        if let Some(membership) = &*self.membership.lock() {
+            return membership.cgroup();
+        }
+        let charge = self.pids_charge.lock();
+        charge.as_ref().map_or_else(|| self.kernel.cgroups().root().clone(), |charge| charge.cgroup().clone())
+    }
+
+    /// Has its control group pay for its address space, which is new.
+    pub(super) fn settle_memory(self: &Arc<Self>) {
+        self.kernel.cgroups().settle(self.member_key(), &TaskMember(Arc::downgrade(self)));
+    }
+
+    /// Takes it out of its control group; it stays charged until it is reaped.
+    pub(super) fn leave_cgroup(&self) {
+        let membership = self.membership.lock().take();
+        let charge = membership.and_then(|membership| membership.leave());
+        *self.pids_charge.lock() = charge;
+    }
+
+    /// Takes back what it is charged with as a task: it has been reaped.
+    pub(super) fn uncharge(&self) {
+        let charges: (_, Option<PidsCharge>) =
+            (self.process_charge.lock().take(), self.pids_charge.lock().take());
+        drop(charges);
+    }
+
+    /// Whether its control group is to stand still.
+    pub(super) fn is_to_freeze(&self) -> bool {
+        self.membership.lock().as_ref().is_some_and(|membership| membership.is_to_freeze())
+    }
+
+    /// Tells its control group whether it stands still.
+    pub(super) fn set_frozen(&self, is_frozen: bool) {
+        if let Some(membership) = &mut *self.membership.lock() {
+            membership.set_frozen(is_frozen);
+        }
+    }
+}
+
+impl CurrentTask {
+    /// Makes room in the task's control group, whose memory is used up, and waits for it a moment. Returns whether what
+    /// wanted the memory may be tried again.
+    pub(super) fn relieve_shortage(&mut self) -> bool {
+        self.memory.take_shortage();
+        let Some(payer) = self.memory.payer() else { return false };
+        let is_used_up = payer.exhausted().is_some();
+        if !is_used_up && self.kernel().frames().statistics().free_bytes == 0 {
+            return false;
+        }
+        let kernel = self.kernel().clone();
+        if !kernel.cgroups().relieve(&payer) {
+            return false;
+        }
+        if is_used_up {
+            let deadline = std::time::Instant::now() + SHORTAGE_WAIT;
+            // Ends early if this task is the one that must end, or is wanted for something else.
+            let _ = self.block::<()>(&[], Some(deadline), || None);
+        }
+        true
+    }
+}
+
+/// Finds tasks for the cgroup file system.
+pub struct CgroupTasks(Weak<Kernel>);
+
+impl CgroupTasks {
+    /// The tasks of `kernel`.
+    pub fn new(kernel: &Arc<Kernel>) -> Arc<Self> {
+        Arc::new(Self(Arc::downgrade(kernel)))
+    }
+
+    fn viewer(kernel: &Kernel, viewer: &Viewer) -> Option<Arc<Task>> {
+        kernel.tasks().task(kernel.tasks().root(), Tid(viewer.thread_id))
+    }
+}
+
+impl TaskDirectory for CgroupTasks {
+    fn find(&self, viewer: &Viewer, number: i32) -> Option<MemberKey> {
+        let kernel = self.0.upgrade()?;
+        let own = Self::viewer(&kernel, viewer);
+        if number == 0 {
+            return own.map(|task| task.member_key());
+        }
+        let namespace = own.map(|task| task.group.pid_namespace().clone());
+        let namespace = namespace.as_ref().unwrap_or(kernel.tasks().root());
+        kernel.tasks().task(namespace, Tid(number)).map(|task| task.member_key())
+    }
+
+    fn numbers(&self, viewer: &Viewer, keys: &[MemberKey], of_processes: bool) -> Vec<i32> {
+        let Some(kernel) = self.0.upgrade() else { return Vec::new() };
+        let namespace = Self::viewer(&kernel, viewer).map(|task| task.group.pid_namespace().id());
+        let namespace = namespace.unwrap_or_else(|| kernel.tasks().root().id());
+        let tree = kernel.tasks().tree.read();
+        let number = |key: &MemberKey| match of_processes {
+            true => tree.group_number_in(GroupId(key.process), namespace).0,
+            false => {
+                let node = tree.tasks.get(&TaskId(key.task));
+                node.map_or(0, |node| Tree::number_in(&node.numbers, namespace).0)
+            }
+        };
+        keys.iter().map(number).collect()
+    }
+
+    fn root_of(&self, _viewer: &Viewer) -> Option<Arc<Cgroup>> {
+        Some(self.0.upgrade()?.cgroups().root().clone())
+    }
+}
