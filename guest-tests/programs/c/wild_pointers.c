@@ -147,6 +147,9 @@ static void lengths_without_sense(void) {
   CHECK_ERRNO(syscall(SYS_poll, text, 0x7fffffffL, 0), EINVAL);
   CHECK_ERRNO(syscall(SYS_epoll_wait, epoll, text, INT_MAX, 0), EINVAL);
   CHECK_ERRNO(syscall(SYS_getgroups, -5, text), EINVAL);
+  CHECK_ERRNO(fcntl(reading, F_SETOWN_EX, &(struct f_owner_ex){F_OWNER_PGRP, INT_MIN}), ESRCH);
+  CHECK_ERRNO(fcntl(reading, F_SETOWN, INT_MIN), EINVAL);
+  OK(fcntl(reading, F_GETOWN));
   CHECK(syscall(SYS_sendto, pair[0], text, -1L, 0, 0, 0) == -1);
 }
 

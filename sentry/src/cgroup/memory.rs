@@ -7,6 +7,9 @@ use super::member::Member;
 use super::node::Cgroup;
 use crate::memory::MemoryAccount;
 
+/// Tasks, as control groups see them.
+type Members = Vec<Arc<dyn Member>>;
+
 impl Hierarchy {
     /// Makes room in the group whose limit keeps `payer` from paying: kills the process whose end gains most, unless one
     /// is ending already. Returns whether it makes sense to try again after a while.
@@ -41,7 +44,7 @@ impl Hierarchy {
     }
 
     /// The group whose account is `account`, and all that it pays for.
-    fn members_paid_by(&self, account: &MemoryAccount) -> Option<(Arc<Cgroup>, Vec<Arc<dyn Member>>)> {
+    fn members_paid_by(&self, account: &MemoryAccount) -> Option<(Arc<Cgroup>, Members)> {
         let state = self.state.lock();
         let is_payer =
             |cgroup: &&Arc<Cgroup>| cgroup.memory.as_ref().is_some_and(|memory| memory.is(account));

@@ -113,7 +113,7 @@ impl Cgroup {
     }
 
     /// It and those that it is in, from the inside out.
-    pub fn with_ancestors<'a>(self: &'a Arc<Self>) -> impl Iterator<Item = &'a Arc<Self>> {
+    pub fn with_ancestors(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
         std::iter::successors(Some(self), |cgroup| cgroup.parent.as_ref())
     }
 

@@ -128,7 +128,7 @@ impl MemoryAccount {
     }
 
     /// The nearest of this account and those above it that has nothing left.
-    pub fn exhausted<'a>(self: &'a Arc<Self>) -> Option<&'a Arc<MemoryAccount>> {
+    pub fn exhausted(self: &Arc<Self>) -> Option<&Arc<MemoryAccount>> {
         std::iter::successors(Some(self), |account| account.ledger.parent.as_ref())
             .find(|account| account.ledger.left() == 0)
     }

@@ -152,6 +152,9 @@ fn signal_owner(
             if !(0..=F_OWNER_PGRP).contains(&new.type_) {
                 return Err(Errno::EINVAL);
             }
+            if new.pid < 0 {
+                return Err(Errno::ESRCH);
+            }
             (owner.kind, owner.id) = (new.type_, new.pid);
         }
         uapi::F_GETOWN_EX => {

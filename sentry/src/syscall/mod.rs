@@ -14,6 +14,7 @@ mod inotify;
 mod lock;
 mod memory;
 mod mount;
+mod numa;
 mod open;
 mod path;
 mod pidfd;

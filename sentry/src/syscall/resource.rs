@@ -25,6 +25,7 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::sched_setaffinity, sched_setaffinity),
     (Sysno::sched_getscheduler, sched_getscheduler),
     (Sysno::sched_setscheduler, sched_setscheduler),
+    (Sysno::sched_getattr, sched_getattr),
     (Sysno::sched_getparam, sched_getparam),
     (Sysno::sched_setparam, sched_setparam),
     (Sysno::sched_get_priority_max, sched_get_priority_range::<99>),
@@ -239,6 +240,24 @@ fn sched_setscheduler(
         uapi::SCHED_FIFO | uapi::SCHED_RR if (1..=99).contains(&priority) => Err(Errno::EPERM),
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// `struct sched_attr`, as far as `size` has room for it, and zeroes after it: only policy and niceness are not zero.
+fn sched_getattr(task: &mut CurrentTask, [pid, address, size, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    /// `sizeof(struct sched_attr)`, now and in its first version.
+    const SIZES: [u32; 2] = [56, 48];
+    let size = size as u32;
+    if flags != 0 || address == 0 || !(SIZES[1]..=4096).contains(&size) {
+        return Err(Errno::EINVAL);
+    }
+    let target = find(task, pid)?;
+    let mut attributes = [0u32; 4096 / 4];
+    (attributes[0], attributes[1], attributes[4]) =
+        (size.min(SIZES[0]), target.scheduling_policy(), target.niceness() as u32);
+    let bytes = attributes.map(u32::to_ne_bytes);
+    let bytes = bytes.as_flattened().get(..size as usize).unwrap_or_default();
+    task.memory().write_bytes(VirtualAddress(address), bytes)?;
+    Ok(0)
 }
 
 fn sched_getparam(task: &mut CurrentTask, [pid, address, ..]: [u64; 6]) -> Result<usize, Errno> {
