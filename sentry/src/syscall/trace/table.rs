@@ -266,6 +266,7 @@ const MEMORY: &[(Sysno, Row)] = &[
     (Sysno::madvise, call(&[POINTER, SIZE, Choice(&symbols::MEMORY_ADVICE)])),
     (Sysno::msync, call(&[POINTER, SIZE, Flags(&symbols::SYNC_FLAGS)])),
     (Sysno::mincore, call(&[POINTER, SIZE, POINTER])),
+    (Sysno::get_mempolicy, call(&[POINTER, POINTER, UINT, POINTER, HEX])),
     (Sysno::mlock, call(&[POINTER, SIZE])),
     (Sysno::mlock2, call(&[POINTER, SIZE, Flags(&symbols::LOCK_FLAGS)])),
     (Sysno::munlock, call(&[POINTER, SIZE])),
