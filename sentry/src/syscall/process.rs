@@ -361,10 +361,7 @@ fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6])
 /// The siginfo of waitid(2).
 fn wait_info(waited: &Waited) -> SignalInfo {
     let (code, status) = match waited.event {
-        ChildEvent::Ended(ExitStatus::Exited(code)) => (uapi::CLD_EXITED, i32::from(code)),
-        ChildEvent::Ended(ExitStatus::Signaled { signal, has_dumped_core }) => {
-            (if has_dumped_core { uapi::CLD_DUMPED } else { uapi::CLD_KILLED }, signal.number().into())
-        }
+        ChildEvent::Ended(status) => status.child_code_and_status(),
         ChildEvent::Stopped(signal) => (uapi::CLD_STOPPED, signal.number().into()),
         ChildEvent::Continued => (uapi::CLD_CONTINUED, Signal::SIGCONT.number().into()),
         ChildEvent::Trapped(code) => (uapi::CLD_TRAPPED, code),

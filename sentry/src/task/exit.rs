@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use linux_raw_sys::general::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
-
 use super::id::{GroupId, NamespaceId, TaskId};
 use super::status::ExitStatus;
 use super::tree::Tree;
@@ -269,11 +267,7 @@ impl Tree {
         let leader = self.groups.get(&child).and_then(|node| self.tasks.get(&node.leader));
         let uid = leader.map_or(0, |leader| leader.task.credentials().real_uid);
         let usage = self.usage_of(child);
-        let (code, status) = match status {
-            ExitStatus::Exited(code) => (CLD_EXITED, i32::from(code)),
-            ExitStatus::Signaled { signal, has_dumped_core: true } => (CLD_DUMPED, signal.number().into()),
-            ExitStatus::Signaled { signal, .. } => (CLD_KILLED, signal.number().into()),
-        };
+        let (code, status) = status.child_code_and_status();
         let detail = SignalDetail::Child {
             pid: pid.0,
             uid,

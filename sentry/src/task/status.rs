@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use linux_raw_sys::general::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
+
 use crate::signal::Signal;
 
 /// How a process ended (`man 2 wait`).
@@ -26,6 +28,15 @@ impl ExitStatus {
             Self::Signaled { signal, has_dumped_core } => {
                 i32::from(signal.number()) | if has_dumped_core { 0x80 } else { 0 }
             }
+        }
+    }
+
+    /// `si_code` and `si_status` of the SIGCHLD that tells of it (`man 2 sigaction`).
+    pub fn child_code_and_status(self) -> (u32, i32) {
+        match self {
+            Self::Exited(code) => (CLD_EXITED, code.into()),
+            Self::Signaled { signal, has_dumped_core: true } => (CLD_DUMPED, signal.number().into()),
+            Self::Signaled { signal, .. } => (CLD_KILLED, signal.number().into()),
         }
     }
 

@@ -1,7 +1,5 @@
 //! The end of a traced task: its tracer hears of it first, then its parent.
 
-use linux_raw_sys::general::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
-
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::task::id::{GroupId, TaskId};
 use crate::task::status::ExitStatus;
@@ -14,20 +12,13 @@ impl Tree {
     pub(in crate::task) fn notify_tracer_of_thread(&mut self, task: TaskId, status: ExitStatus) -> bool {
         let Some(tracer) = self.tracer_group(task) else { return false };
         let Some(node) = self.tasks.get(&task) else { return false };
+        let (code, status) = status.child_code_and_status();
         let detail = SignalDetail::Child {
             pid: Self::number_in(&node.numbers, tracer.pid_namespace().id()).0,
             uid: node.task.credentials().real_uid,
-            status: match status {
-                ExitStatus::Exited(code) => code.into(),
-                ExitStatus::Signaled { signal, .. } => signal.number().into(),
-            },
+            status,
             user_ticks: 0,
             system_ticks: 0,
-        };
-        let code = match status {
-            ExitStatus::Exited(_) => CLD_EXITED,
-            ExitStatus::Signaled { has_dumped_core: true, .. } => CLD_DUMPED,
-            ExitStatus::Signaled { .. } => CLD_KILLED,
         };
         tracer.send_signal(SignalInfo { signal: Signal::SIGCHLD, errno: 0, code: code as i32, detail });
         tracer.changes.notify(Events::IN);
