@@ -102,7 +102,7 @@ impl CurrentTask {
                 return;
             }
             self.context.sleep();
-            task.waiter.sleep(None);
+            self.rest(None);
         }
     }
 }
