@@ -1,5 +1,5 @@
 // CPU time: what is user time and what is system time, wherever it is told.
-// timeout: 60
+// timeout: 120
 #include "check.h"
 #include <sched.h>
 #include <stdatomic.h>
