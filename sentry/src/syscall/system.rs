@@ -119,9 +119,9 @@ fn getrandom(task: &mut CurrentTask, [address, len, flags, ..]: [u64; 6]) -> Res
     Ok(done)
 }
 
-/// The CPU that the task's host thread is on.
+/// The CPU that the task runs on: the one that its rseq(2) area shows, if it has one.
 fn getcpu(task: &mut CurrentTask, [cpu, node, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let number = u32::try_from(task.kernel().cpus().current()).unwrap_or(0);
+    let number = task.cpu_number();
     if cpu != 0 {
         task.memory().write_object(VirtualAddress(cpu), &number)?;
     }

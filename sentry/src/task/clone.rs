@@ -228,6 +228,7 @@ impl CurrentTask {
             allowed_cpus: task.allowed_cpus(),
             user_counters: task.kernel.users().counters(task.credentials().real_uid),
             initial_cgroup: request.cgroup.clone(),
+            rseq_area: if has(CloneFlags::VM) { None } else { self.rseq_area() },
             clear_child_tid: if has(CloneFlags::CHILD_CLEARTID) { request.child_tid } else { 0 },
             vfork,
         })
@@ -283,7 +284,7 @@ impl CurrentTask {
 
     /// Sleeps until the child executes a program or exits; only this task's own end ends it earlier.
     fn wait_for_vfork(&mut self, vfork: &VforkCompletion) {
-        self.context.sleep();
+        self.fall_asleep();
         let waiter = self.task.waiter().clone();
         let _registration = vfork.queue().register(Events::IN, waiter.clone());
         while !vfork.is_complete() && self.thread_group().exiting().is_none() {

@@ -71,7 +71,7 @@ impl CurrentTask {
             }
         }
         // Signals wait; only the end of the whole group ends the wait.
-        self.context.sleep();
+        self.fall_asleep();
         let waiter = task.waiter().clone();
         let _registration = task.group.changes.register(Events::IN, waiter.clone());
         while !tasks.is_alone(&task) {
@@ -90,6 +90,7 @@ impl CurrentTask {
         let task = self.task().clone();
         self.release_robust_futexes();
         self.clear_child_tid();
+        self.forget_rseq();
         *task.executable.lock() = Some(program.executable);
         program.memory.set_limits(task.group.memory_limits());
         let descriptors = {

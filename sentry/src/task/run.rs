@@ -56,7 +56,11 @@ impl CurrentTask {
         if sets_trap_flag {
             self.registers.rflags |= Registers::TRAP_FLAG;
         }
+        if let Err(state) = self.enter_user_code() {
+            return state;
+        }
         let exit = self.context.run(self.memory.address_space(), &mut self.registers);
+        self.leave_user_code();
         let state = self.handle_app_exit(exit);
         if sets_trap_flag {
             self.registers.rflags &= !Registers::TRAP_FLAG;
@@ -166,6 +170,7 @@ impl CurrentTask {
         let kernel = self.kernel().clone();
         self.release_robust_futexes();
         self.clear_child_tid();
+        self.forget_rseq();
         self.memory = kernel.empty_memory().clone();
         self.task.exit_resources();
         // The vCPU is free before anybody hears of the end.
