@@ -152,7 +152,10 @@ pub struct Ticket(Option<u64>);
 
 /// The CPU numbers of one address space.
 #[derive(Default)]
-pub struct VirtualCpus(Mutex<Queue>);
+pub struct VirtualCpus {
+    queue: Mutex<Queue>,
+    accepts_recalls: AtomicBool,
+}
 
 #[derive(Default)]
 struct Queue {
@@ -186,7 +189,7 @@ impl VirtualCpus {
     /// Gives `seat` a number if one can be had. Only the seat's own task claims.
     pub fn claim(&self, seat: &Arc<CpuSeat>, wish: Wish, ticket: &mut Ticket) -> Claim {
         let now = Instant::now();
-        let mut queue = self.0.lock();
+        let mut queue = self.queue.lock();
         queue.known |= wish.allowed;
         if seat.is_wanted.swap(false, Ordering::AcqRel) {
             queue.take_back(seat, now);
@@ -207,7 +210,7 @@ impl VirtualCpus {
 
     /// Gives up a claim for now. The ticket keeps the place in the order.
     pub fn withdraw(&self, ticket: &Ticket) {
-        let mut queue = self.0.lock();
+        let mut queue = self.queue.lock();
         if let Some(number) = ticket.0
             && queue.waiting.remove(&number).is_some()
         {
@@ -218,14 +221,14 @@ impl VirtualCpus {
     /// Gives the seat's number back: the task sleeps, or wants none any more. Only the seat's own task does this, out of user code.
     pub fn release(&self, seat: &CpuSeat) {
         if seat.is_holder() {
-            self.0.lock().take_back(seat, Instant::now());
+            self.queue.lock().take_back(seat, Instant::now());
         }
     }
 
     /// Exchanges the seat's number for `cpu` if that is free. Only the seat's own task does this, out of user code.
     pub fn move_to(&self, seat: &Arc<CpuSeat>, cpu: u32) {
         let now = Instant::now();
-        let mut queue = self.0.lock();
+        let mut queue = self.queue.lock();
         if queue.is_free(cpu) && seat.take() {
             queue.vacate(seat.grant().cpu());
             queue.grant(seat, cpu, now);
@@ -233,11 +236,21 @@ impl VirtualCpus {
         }
     }
 
+    /// From now on tasks may have each other claim anew (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ).
+    pub fn accept_recalls(&self) {
+        self.accepts_recalls.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`VirtualCpus::accept_recalls`] was called.
+    pub fn accepts_recalls(&self) -> bool {
+        self.accepts_recalls.load(Ordering::Relaxed)
+    }
+
     /// Has every task but the seat's own claim anew before its user code goes on, and returns those that were in user code
     /// (`man 2 membarrier`, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ). With `cpu`, only the one with that number.
     pub fn recall_others(&self, seat: &CpuSeat, cpu: Option<u32>) -> Vec<Recalled> {
         let now = Instant::now();
-        let mut queue = self.0.lock();
+        let mut queue = self.queue.lock();
         let holders: Vec<_> = queue
             .places
             .iter()
@@ -259,7 +272,7 @@ impl VirtualCpus {
 
     #[cfg(test)]
     fn holders(&self) -> Vec<u32> {
-        let queue = self.0.lock();
+        let queue = self.queue.lock();
         (0..queue.places.len() as u32).filter(|cpu| !queue.is_free(*cpu)).collect()
     }
 }

@@ -1,6 +1,7 @@
 // rseq(2): registration and its errors, numbers, aborts by signals, broken sections, fork, exec, threads.
 // timeout: 60
 #include "check.h"
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/auxv.h>
 #include <sys/rseq.h>
@@ -322,6 +323,29 @@ static void *thread_with_area(void *argument) {
   return NULL;
 }
 
+static void *abort_by_barrier(void *argument) {
+  (void)argument;
+  while (!flag[1]) sched_yield();
+  sleep_ms(5);
+  OK(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0));
+  return NULL;
+}
+
+static void test_membarrier_aborts(void) {
+  CHECK_ERRNO(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0), EPERM);
+  CHECK_ERRNO(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 1, 0), EINVAL);
+  OK(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0));
+  CHECK_ERRNO(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 2, 0), EINVAL);
+  OK(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, MEMBARRIER_CMD_FLAG_CPU, 5000));
+  reset_section();
+  for (int round = 0; round < 20; round++) {
+    flag[0] = flag[1] = 0;
+    pthread_t other = start_thread(abort_by_barrier, NULL);
+    CHECK_EQ(spin_in_section(&own, flag), 0);
+    join_thread(other);
+  }
+}
+
 // An area that goes away while it is registered is SIGSEGV once its task is preempted.
 static void test_unmapped_area(void) {
   pid_t pid;
@@ -349,6 +373,7 @@ int main(int count, char **arguments) {
   test_signal_aborts();
   test_signal_outside();
   test_single_step();
+  test_membarrier_aborts();
   test_broken_sections();
   test_area_flags();
   test_fork_inherits();

@@ -7,6 +7,8 @@
 //! What a preemption is, and why nobody else runs with the same number between two of them, is told in
 //! [`virtual_cpus`](crate::virtual_cpus). A task without an area takes no part in it.
 
+use std::time::Duration;
+
 use super::CurrentTask;
 use super::run::State;
 use crate::Errno;
@@ -288,6 +290,26 @@ impl CurrentTask {
             && let Some(address) = area.abort(&self.memory, VirtualAddress(self.registers.rip))?
         {
             self.registers.rip = address.0;
+        }
+        Ok(())
+    }
+
+    /// Aborts the critical sections of all other tasks of the address space, or of the one that runs with CPU number `cpu`, before it
+    /// returns (`man 2 membarrier`, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ).
+    ///
+    /// # Errors
+    /// EPERM: nobody has registered that this may happen.
+    pub(crate) fn abort_critical_sections(&mut self, cpu: Option<u32>) -> Result<(), Errno> {
+        /// How long a task may take to come out of user code before it is looked at again.
+        const PAUSE: Duration = Duration::from_micros(20);
+        let cpus = self.memory.virtual_cpus();
+        if !cpus.accepts_recalls() {
+            return Err(Errno::EPERM);
+        }
+        for other in cpus.recall_others(&self.task.cpu_seat, cpu) {
+            while !other.is_out() {
+                std::thread::sleep(PAUSE);
+            }
         }
         Ok(())
     }
