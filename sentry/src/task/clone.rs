@@ -284,10 +284,9 @@ impl CurrentTask {
     /// Sleeps until the child executes a program or exits; only this task's own end ends it earlier.
     fn wait_for_vfork(&mut self, vfork: &VforkCompletion) {
         self.fall_asleep();
-        let waiter = self.task.waiter().clone();
-        let _registration = vfork.queue().register(Events::IN, waiter.clone());
+        let _registration = vfork.queue().register(Events::IN, self.task.waiter().clone());
         while !vfork.is_complete() && self.thread_group().exiting().is_none() {
-            waiter.sleep(None);
+            self.rest(None);
         }
     }
 }

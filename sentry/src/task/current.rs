@@ -226,7 +226,7 @@ impl CurrentTask {
     /// Sleeps until the task's waiter is woken, or until `deadline`.
     fn sleep_once(&mut self, deadline: Option<Instant>) {
         self.task.is_asleep.store(true, Ordering::Relaxed);
-        self.task.waiter().sleep(deadline);
+        self.rest(deadline);
         self.task.is_asleep.store(false, Ordering::Relaxed);
     }
 }

@@ -72,13 +72,12 @@ impl CurrentTask {
         }
         // Signals wait; only the end of the whole group ends the wait.
         self.fall_asleep();
-        let waiter = task.waiter().clone();
-        let _registration = task.group.changes.register(Events::IN, waiter.clone());
+        let _registration = task.group.changes.register(Events::IN, task.waiter().clone());
         while !tasks.is_alone(&task) {
             if task.group.exiting().is_some() {
                 return Err(Errno::EINTR);
             }
-            waiter.sleep(None);
+            self.rest(None);
         }
         tasks.become_leader(&task);
         task.group.state.lock().exec = None;

@@ -102,7 +102,7 @@ impl CurrentTask {
                 return;
             }
             self.fall_asleep();
-            task.waiter.sleep(None);
+            self.rest(None);
         }
     }
 }

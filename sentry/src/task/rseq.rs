@@ -343,7 +343,7 @@ impl CurrentTask {
             if std::mem::take(&mut is_first) {
                 self.context.sleep();
             }
-            self.task.waiter.sleep(deadline);
+            self.rest(deadline);
         }
     }
 

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::cpu_time::CpuTime;
 use super::current::CurrentTask;
+use super::external_stop::StopState;
 use super::id::Tid;
 use super::member::TaskMember;
 use super::ptrace::TraceState;
@@ -151,7 +153,8 @@ impl TaskSet {
             timer_slack_ns: AtomicU64::new(DEFAULT_TIMER_SLACK_NS),
             start_time: Instant::now(),
             executable: Mutex::new(executable),
-            host_thread_id: AtomicI32::new(0),
+            cpu_time: CpuTime::new(),
+            stops: StopState::default(),
             vfork: Mutex::new(config.vfork),
             process_charge: Mutex::new(Some(charge)),
             membership: Mutex::default(),
@@ -232,6 +235,7 @@ impl Tree {
         }
         let numbers = self.assign_numbers(task.id, group.pid_namespace(), wanted)?;
         // Nothing below fails.
+        task.stops.begin_with(self.stops);
         let own = Self::number_in(&numbers, group.pid_namespace().id());
         task.number.store(own.0, Ordering::Relaxed);
         task.root_number.store(numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);

@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 
 use super::Namespaces;
 use super::ThreadGroup;
+use super::cpu_time::CpuTime;
+use super::external_stop::StopState;
 use super::id::TaskId;
 use super::ptrace::TraceState;
 use super::rseq::RseqArea;
@@ -71,8 +73,9 @@ pub struct Task {
     pub(super) start_time: Instant,
     /// `/proc/PID/exe`.
     pub(super) executable: Mutex<Option<Path>>,
-    /// The host thread that runs the task, for CPU clocks; 0 before it starts and after it has ended.
-    pub(super) host_thread_id: AtomicI32,
+    /// Its CPU clock, and the host thread that runs it.
+    pub(super) cpu_time: CpuTime,
+    pub(super) stops: StopState,
     pub(super) vfork: Mutex<Option<Arc<VforkCompletion>>>,
     pub(super) process_charge: Mutex<Option<ProcessCharge>>,
     /// Its place in a control group, until it exits.
@@ -147,6 +150,11 @@ impl Task {
     pub fn interrupt(&self) {
         self.is_interrupted.store(true, Ordering::Release);
         self.waiter.wake();
+        self.leave_user_code();
+    }
+
+    /// Has the task come out of user code for a moment.
+    pub(super) fn leave_user_code(&self) {
         let interrupter = self.interrupter.lock().clone();
         if let Some(interrupter) = interrupter {
             interrupter.interrupt();
@@ -337,7 +345,7 @@ impl Task {
 
     /// The host thread that runs it, for CPU clocks; 0 if none does.
     pub fn host_thread_id(&self) -> i32 {
-        self.host_thread_id.load(Ordering::Relaxed)
+        self.cpu_time.host_thread_id()
     }
 
     /// Whether it sleeps in a system call.

@@ -48,6 +48,10 @@ impl Fixture {
         Self { platform: fake, kernel, fs_context: FsContext::new(MountNamespace::new(root)) }
     }
 
+    pub(super) fn platform(&self) -> &Arc<FakePlatform> {
+        &self.platform
+    }
+
     pub(super) fn kernel(&self) -> &Arc<Kernel> {
         &self.kernel
     }

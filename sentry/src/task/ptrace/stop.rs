@@ -89,7 +89,7 @@ impl CurrentTask {
                     return Ended::Resumed { signal, info: stop.info };
                 }
             }
-            task.waiter.sleep(None);
+            self.rest(None);
         }
     }
 
