@@ -101,7 +101,7 @@ impl CurrentTask {
             if !is_told && !is_frozen {
                 return;
             }
-            self.context.sleep();
+            self.fall_asleep();
             self.rest(None);
         }
     }

@@ -11,7 +11,8 @@
 //! 2. a thread group's state (`ThreadGroup::state`)
 //! 3. a task's signals (`Task::signals`), a group's signal actions
 //! 4. the state of the control groups ([`Hierarchy`](crate::cgroup::Hierarchy))
-//! 5. the other fields of `Task` and `ThreadGroup`, a [`WaitQueue`](crate::wait::WaitQueue), a [`Waiter`](crate::wait::Waiter)
+//! 5. the other fields of `Task` and `ThreadGroup`, a [`WaitQueue`](crate::wait::WaitQueue), a [`Waiter`](crate::wait::Waiter);
+//!    [`VirtualCpus`](crate::virtual_cpus::VirtualCpus) come before a waiter
 //! 6. the lock of external stops, a task's CPU clock
 //!
 //! Memory, files and timers have orders of their own; none of their locks is held while one of these is taken,
@@ -40,6 +41,7 @@ mod pid_namespace;
 mod pidfd;
 mod process_source;
 mod ptrace;
+mod rseq;
 mod run;
 mod set;
 mod signal_source;
@@ -75,6 +77,7 @@ pub use process_source::TaskSource;
 pub(crate) use ptrace::{
     GENERAL_REGISTER_COUNT, Mode, PendingQueue, SyscallInfo, SyscallPhase, TraceOptions, Tracee, check_access,
 };
+pub use rseq::RseqArea;
 pub use set::TaskSet;
 pub(crate) use signal_source::SignalSource;
 pub use start::{TaskConfig, TaskImage};

@@ -55,12 +55,16 @@ impl CurrentTask {
         if is_watching && self.stops_at_breakpoint() {
             return State::Interrupt;
         }
+        if let Err(state) = self.enter_user_code() {
+            return state;
+        }
         let has_own_trap_flag = self.registers.rflags & Registers::TRAP_FLAG != 0;
         let sets_trap_flag = !has_own_trap_flag && (self.is_stepping || is_watching);
         if sets_trap_flag {
             self.registers.rflags |= Registers::TRAP_FLAG;
         }
         let exit = self.run_user_code();
+        self.leave_user_code();
         let state = self.handle_app_exit(exit);
         if sets_trap_flag {
             self.registers.rflags &= !Registers::TRAP_FLAG;
@@ -179,6 +183,7 @@ impl CurrentTask {
         let kernel = self.kernel().clone();
         self.release_robust_futexes();
         self.clear_child_tid();
+        self.forget_rseq();
         self.memory = kernel.empty_memory().clone();
         self.task.exit_resources();
         // The vCPU is free before anybody hears of the end.

@@ -12,6 +12,7 @@ use super::cpu_time::CpuTime;
 use super::external_stop::StopState;
 use super::id::TaskId;
 use super::ptrace::TraceState;
+use super::rseq::RseqArea;
 use super::start::Unstarted;
 use super::vfork::VforkCompletion;
 use crate::Errno;
@@ -24,6 +25,7 @@ use crate::memory::MemoryManager;
 use crate::namespace::{IpcNamespace, NetworkNamespace, UtsNamespace};
 use crate::platform::Interrupter;
 use crate::signal::{PendingSignals, SignalSet};
+use crate::virtual_cpus::CpuSeat;
 use crate::wait::Waiter;
 
 /// Longest name of a task, with its NUL (`TASK_COMM_LEN`).
@@ -60,6 +62,10 @@ pub struct Task {
     pub(crate) clear_child_tid: AtomicU64,
     /// set_robust_list(2)'s address; 0 for none.
     pub(crate) robust_list: AtomicU64,
+    /// Its share in the CPU numbers of its address space.
+    pub(super) cpu_seat: Arc<CpuSeat>,
+    /// The rseq(2) area that it has registered.
+    pub(super) rseq_area: Mutex<Option<RseqArea>>,
     /// PR_SET_PDEATHSIG; 0 for none.
     pub(super) parent_death_signal: AtomicU8,
     /// PR_GET_TIMERSLACK, nanoseconds.
@@ -328,6 +334,7 @@ impl Task {
         if thread_id != 0 {
             self.kernel.cpus().confine(thread_id, cpus.0)?;
         }
+        self.cpu_seat.recall();
         Ok(())
     }
 

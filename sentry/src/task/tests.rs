@@ -92,6 +92,7 @@ impl Fixture {
             allowed_cpus: CpuSet::first(2),
             user_counters: self.kernel.users().counters(1000),
             initial_cgroup: None,
+            rseq_area: None,
             clear_child_tid: 0,
             vfork: None,
         }

@@ -73,7 +73,7 @@ impl CurrentTask {
         if !task.kernel.tasks().begin_trap(&task, stop) {
             return Ended::Untraced;
         }
-        self.context.sleep();
+        self.fall_asleep();
         loop {
             let is_killed = is_killed(self);
             {
