@@ -180,14 +180,15 @@ impl CurrentTask {
             return Err(Errno::EINVAL);
         }
         let mut namespaces = self.unshared_namespaces(request.flags, &credentials)?;
-        if !has(CloneFlags::VM) {
-            // An address space is in one time namespace; execve takes a task that shares it to the other.
-            namespaces.time = namespaces.time_for_children.clone();
-        }
         check_wanted_numbers(&request.wanted_numbers, &namespaces.pid_for_children, &credentials)?;
         let mount_identity = mount_identity(request.flags, &credentials)?;
         let memory: Arc<MemoryManager> =
             if has(CloneFlags::VM) { self.memory().clone() } else { self.memory().fork()? };
+        // Who shares memory shares the vDSO's clocks, and stays until it executes a program.
+        if !has(CloneFlags::VM) && !Arc::ptr_eq(&namespaces.time, &namespaces.time_for_children) {
+            namespaces.time = namespaces.time_for_children.clone();
+            task.kernel.switch_vdso(&memory, &namespaces.time)?;
+        }
         let mut registers = self.registers;
         registers.rax = 0;
         if request.stack_pointer != 0 {
