@@ -31,6 +31,7 @@ mod exit;
 mod external_stop;
 mod futex;
 mod group_stop;
+mod host_threads;
 mod id;
 mod job_control;
 mod member;
