@@ -22,6 +22,8 @@
 mod block;
 mod caller;
 mod clone;
+#[cfg(test)]
+mod concurrency;
 mod cpu_limit;
 mod cpu_time;
 mod current;

@@ -181,6 +181,7 @@ impl CurrentTask {
     }
 
     fn run_exit(&mut self, status: ExitStatus) {
+        self.task.begin_exit(status);
         self.trap_exit(status);
         let kernel = self.kernel().clone();
         self.release_robust_futexes();

@@ -247,6 +247,7 @@ impl Tree {
         };
         self.tasks.insert(task.id, node);
         state.tasks.push(task.clone());
+        state.active_tasks += 1;
         let (membership, was_killed) =
             task.kernel.cgroups().enter(reservation, task.member_key(), TaskMember::new(task));
         *task.membership.lock() = Some(membership);
@@ -317,7 +318,11 @@ impl Tree {
     fn remove_unstarted(&mut self, task: &Task) {
         drop(task.membership.lock().take());
         let id = task.group.id();
-        task.group.state.lock().tasks.retain(|other| other.id != task.id);
+        {
+            let mut state = task.group.state.lock();
+            state.tasks.retain(|other| other.id != task.id);
+            state.active_tasks -= 1;
+        }
         let Some(node) = self.groups.get_mut(&id) else { return };
         node.live_tasks -= 1;
         if node.tasks.len() > 1 {
@@ -389,6 +394,7 @@ impl Task {
             Ok(()) => Ok(()),
             Err(error) => {
                 log::warn!("no host thread for task {}: {error}", self.root_number());
+                self.begin_exit(ExitStatus::Exited(0));
                 self.exit_resources();
                 self.kernel.tasks().task_exited(self, ExitStatus::Exited(0));
                 self.kernel.tasks().thread_ended();
