@@ -22,7 +22,7 @@ use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::kernel::Kernel;
 use crate::limits::{ProcessCharge, UserCounters};
 use crate::memory::MemoryManager;
-use crate::namespace::{IpcNamespace, NetworkNamespace, UtsNamespace};
+use crate::namespace::{IpcNamespace, NetworkNamespace, TimeNamespace, UtsNamespace};
 use crate::platform::Interrupter;
 use crate::signal::{PendingSignals, SignalSet};
 use crate::virtual_cpus::CpuSeat;
@@ -263,6 +263,17 @@ impl Task {
     /// Moves it to other namespaces.
     pub(crate) fn set_namespaces(&self, namespaces: Namespaces) {
         let old = std::mem::replace(&mut *self.namespaces.lock(), namespaces);
+        drop(old);
+    }
+
+    /// Its time namespace.
+    pub fn time_namespace(&self) -> Arc<TimeNamespace> {
+        self.namespaces.lock().time.clone()
+    }
+
+    /// Moves it to a time namespace, whose clocks its memory shows already.
+    pub(super) fn enter_time_namespace(&self, namespace: Arc<TimeNamespace>) {
+        let old = std::mem::replace(&mut self.namespaces.lock().time, namespace);
         drop(old);
     }
 
