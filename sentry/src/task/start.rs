@@ -25,6 +25,7 @@ use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
 use crate::namespace::UtsNamespace;
 use crate::platform::{Context, Registers, SegmentBases};
+use crate::process_identity::ProcessIdentity;
 use crate::signal::{AlternateStack, Signal, SignalSet, TrapState};
 
 /// Host stack of a task's thread. Handlers do not recurse and keep large buffers on the heap.
@@ -263,6 +264,8 @@ impl Tree {
     ) {
         let group = &leader.group;
         let id = group.id();
+        let identity = ProcessIdentity::new(numbers.iter().map(|(namespace, tid)| (namespace.0, tid.0)));
+        group.identity.get_or_init(|| identity);
         let (parent_group, parent_task) =
             match inherit_parent.and_then(|task| self.groups.get(&task.group.id())) {
                 Some(sibling) => (sibling.parent, sibling.parent_task),
