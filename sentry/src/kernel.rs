@@ -16,12 +16,10 @@ use crate::host::HostCpus;
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
-use crate::namespace::UtsNamespace;
-use crate::net::unix::AbstractNames;
 use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
-use crate::task::{CpuSet, ExitStatus, Task, TaskConfig, TaskGroups, TaskImage, TaskSet};
+use crate::task::{CpuSet, ExitStatus, Namespaces, Task, TaskConfig, TaskGroups, TaskImage, TaskSet};
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{Timekeeper, TimerQueue};
 use crate::wait::WaitQueue;
@@ -131,8 +129,7 @@ pub struct Kernel {
     timekeeper: Arc<Timekeeper>,
     /// The vvar page and the code.
     vdso: Arc<[Frame]>,
-    uts_namespace: Arc<UtsNamespace>,
-    abstract_names: Arc<AbstractNames>,
+    namespaces: Namespaces,
     terminals: Arc<ControllingTerminals>,
     empty_memory: Arc<MemoryManager>,
     cgroups: Arc<Hierarchy>,
@@ -157,18 +154,19 @@ impl Kernel {
         let vdso = make_vdso(&platform, &frames, &timekeeper, &cpus).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
         let cgroups = Hierarchy::new(&frames);
+        let tasks = TaskSet::default();
+        let namespaces = Namespaces::initial(&host_name, &tasks, cgroups.root());
         let kernel = Arc::new(Self {
             cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),
             platform,
             frames,
-            tasks: TaskSet::default(),
+            tasks,
             users: Users::default(),
             futexes: FutexTable::default(),
             timers: Arc::default(),
             timekeeper,
             vdso,
-            uts_namespace: UtsNamespace::new(&host_name),
-            abstract_names: Arc::default(),
+            namespaces,
             terminals: Arc::default(),
             empty_memory,
             cgroups,
@@ -242,19 +240,14 @@ impl Kernel {
         &self.timekeeper
     }
 
-    /// The UTS namespace of the first task.
-    pub fn uts_namespace(&self) -> &Arc<UtsNamespace> {
-        &self.uts_namespace
+    /// The namespaces of the first task.
+    pub fn initial_namespaces(&self) -> &Namespaces {
+        &self.namespaces
     }
 
     /// Which terminal controls which session.
     pub fn terminals(&self) -> &Arc<ControllingTerminals> {
         &self.terminals
-    }
-
-    /// The unix sockets that are bound outside the file system.
-    pub fn abstract_names(&self) -> &Arc<AbstractNames> {
-        &self.abstract_names
     }
 
     /// The control groups.
@@ -373,7 +366,7 @@ impl Kernel {
             descriptors: init.descriptors,
             credentials: Arc::new(credentials),
             niceness: 0,
-            uts_namespace: self.uts_namespace.clone(),
+            namespaces: self.namespaces.clone(),
             scheduling_policy: 0,
             allowed_cpus: CpuSet::first(self.cpus.count()),
             user_counters,

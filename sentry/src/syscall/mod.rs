@@ -14,6 +14,7 @@ mod inotify;
 mod lock;
 mod memory;
 mod mount;
+mod namespace;
 mod numa;
 mod open;
 mod path;

@@ -22,6 +22,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::lock::HANDLERS,
     super::memory::HANDLERS,
     super::mount::HANDLERS,
+    super::namespace::HANDLERS,
     super::numa::HANDLERS,
     super::open::HANDLERS,
     super::path::HANDLERS,

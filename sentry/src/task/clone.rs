@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 use super::id::Tid;
 use super::ptrace::Event;
 use super::start::{TaskConfig, TaskImage};
+use super::unshare::mount_identity;
 use super::vfork::VforkCompletion;
-use super::{CurrentTask, ProcessFile, Task, ThreadGroup};
+use super::{CurrentTask, PidNamespace, ProcessFile, Task, ThreadGroup};
 use crate::Errno;
 use crate::cgroup::Cgroup;
-use crate::cred::Capabilities;
 use crate::fs::{Caller, FileDescription, OpenFlags};
 use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
@@ -52,16 +52,6 @@ bitflags::bitflags! {
         const INTO_CGROUP = 0x2_0000_0000;
         const NEWTIME = uapi::CLONE_NEWTIME as u64;
     }
-}
-
-impl CloneFlags {
-    /// Namespaces that the sentry cannot yet make anew.
-    const UNAVAILABLE: Self = Self::NEWNS
-        .union(Self::NEWCGROUP)
-        .union(Self::NEWIPC)
-        .union(Self::NEWUSER)
-        .union(Self::NEWNET)
-        .union(Self::NEWTIME);
 }
 
 /// What is asked of clone.
@@ -104,14 +94,18 @@ impl CloneRequest {
         if self.exit_signal != 0 {
             Signal::new(self.exit_signal)?;
         }
-        if self.flags.intersects(CloneFlags::UNAVAILABLE) {
-            return Err(Errno::EINVAL);
-        }
-        let needs_privilege = self.flags.intersects(CloneFlags::NEWUTS | CloneFlags::NEWPID);
-        if needs_privilege && !caller.credentials().has(Capabilities::SYS_ADMIN) {
-            return Err(Errno::EPERM);
-        }
-        Ok(())
+        self.check_namespaces(caller)
+    }
+
+    /// A thread is in the namespaces of its process, and an address space in one time namespace.
+    fn check_namespaces(&self, caller: &CurrentTask) -> Result<(), Errno> {
+        let namespaces = caller.task().namespaces();
+        let leaves_pid_namespace =
+            !Arc::ptr_eq(&namespaces.pid_for_children, caller.thread_group().pid_namespace());
+        let leaves_time_namespace = !Arc::ptr_eq(&namespaces.time_for_children, &namespaces.time);
+        let is_torn = self.flags.contains(CloneFlags::THREAD) && leaves_pid_namespace
+            || self.flags.intersects(CloneFlags::VM | CloneFlags::THREAD) && leaves_time_namespace;
+        if is_torn { Err(Errno::EINVAL) } else { Ok(()) }
     }
 }
 
@@ -185,6 +179,10 @@ impl CurrentTask {
         let has = |flags| request.flags.contains(flags);
         let task = self.task().clone();
         let is_thread = has(CloneFlags::THREAD);
+        let credentials = self.credentials_for(request.flags)?;
+        let mut namespaces = self.unshared_namespaces(request.flags, &credentials)?;
+        namespaces.time = namespaces.time_for_children.clone();
+        let mount_identity = mount_identity(request.flags, &credentials)?;
         let memory: Arc<MemoryManager> =
             if has(CloneFlags::VM) { self.memory().clone() } else { self.memory().fork()? };
         let mut registers = self.registers;
@@ -198,12 +196,22 @@ impl CurrentTask {
         }
         let extended_state = Some(self.context.extended_state());
         let keeps_signal_stack = !has(CloneFlags::VM) || has(CloneFlags::VFORK);
-        let (descriptors, fs_context) = (self.descriptors(), self.fs_context());
+        let (descriptors, mut fs_context) = (self.descriptors(), self.fs_context());
+        if !has(CloneFlags::FS) {
+            fs_context = fs_context.duplicate();
+        }
+        if let Some(identity) = mount_identity {
+            fs_context.unshare_namespace(identity);
+        }
         Ok(TaskConfig {
             kernel: task.kernel.clone(),
             parent: Some(task.clone()),
             inherit_parent: (has(CloneFlags::PARENT) || is_thread).then(|| task.clone()),
-            thread_group: if is_thread { task.group.clone() } else { self.child_group(request) },
+            thread_group: if is_thread {
+                task.group.clone()
+            } else {
+                self.child_group(request, namespaces.pid_for_children.clone())
+            },
             wanted_numbers: request.wanted_numbers.clone(),
             signal_mask: task.signals.lock().mask,
             signal_stack: if keeps_signal_stack { self.signal_stack } else { AlternateStack::default() },
@@ -215,25 +223,21 @@ impl CurrentTask {
                 name: task.name(),
                 executable: task.executable(),
             },
-            fs_context: if has(CloneFlags::FS) { fs_context } else { fs_context.duplicate() },
+            fs_context,
             descriptors: if has(CloneFlags::FILES) { descriptors } else { descriptors.duplicate()? },
-            credentials: task.credentials(),
+            user_counters: task.kernel.users().counters(credentials.real_uid),
+            credentials,
             niceness: task.niceness(),
-            uts_namespace: if has(CloneFlags::NEWUTS) {
-                task.uts_namespace().duplicate()
-            } else {
-                task.uts_namespace()
-            },
+            namespaces,
             scheduling_policy: task.scheduling_policy(),
             allowed_cpus: task.allowed_cpus(),
-            user_counters: task.kernel.users().counters(task.credentials().real_uid),
             initial_cgroup: request.cgroup.clone(),
             clear_child_tid: if has(CloneFlags::CHILD_CLEARTID) { request.child_tid } else { 0 },
             vfork,
         })
     }
 
-    fn child_group(&self, request: &CloneRequest) -> Arc<ThreadGroup> {
+    fn child_group(&self, request: &CloneRequest, pid_namespace: Arc<PidNamespace>) -> Arc<ThreadGroup> {
         let group = self.thread_group();
         let actions = group.signal_actions();
         let actions = if request.flags.contains(CloneFlags::SIGHAND) {
@@ -246,11 +250,6 @@ impl CurrentTask {
             Arc::new(Mutex::new(copy))
         };
         let tasks = self.kernel().tasks();
-        let pid_namespace = if request.flags.contains(CloneFlags::NEWPID) {
-            tasks.new_pid_namespace(group.pid_namespace())
-        } else {
-            group.pid_namespace().clone()
-        };
         let exit_signal =
             if request.flags.contains(CloneFlags::PARENT) { group.exit_signal } else { request.exit_signal };
         let child = tasks.new_thread_group(pid_namespace, actions, group.limits(), exit_signal);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::id::{GroupId, NamespaceId, TaskId};
 use super::status::ExitStatus;
-use super::tree::Tree;
+use super::tree::{NamespaceNode, Tree};
 use super::{Task, TaskSet};
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::wait::Events;
@@ -174,7 +174,7 @@ impl Tree {
         if namespace.init != Some(id) {
             return;
         }
-        namespace.is_exiting = true;
+        group.group.pid_namespace().end();
         let killed = ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false };
         for task in namespace.tasks.values() {
             let Some(node) = self.tasks.get(task) else { continue };
@@ -294,11 +294,10 @@ impl Tree {
                 node.task.uncharge();
             }
         }
-        let namespace_id = node.group.pid_namespace().id();
-        let is_over =
-            self.namespaces.get(&namespace_id).is_some_and(|node| node.is_exiting && node.tasks.is_empty());
-        if is_over {
-            self.namespaces.remove(&namespace_id);
+        let namespace = node.group.pid_namespace();
+        let is_empty = |node: &NamespaceNode| node.tasks.is_empty();
+        if namespace.is_over() && self.namespaces.get(&namespace.id()).is_some_and(is_empty) {
+            self.namespaces.remove(&namespace.id());
         }
     }
 }

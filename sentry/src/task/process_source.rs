@@ -15,6 +15,7 @@ use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager};
+use crate::namespace::{Namespace, NamespaceKind};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
 
 /// Most bytes that are copied for `cmdline` and `environ`.
@@ -100,7 +101,7 @@ impl ProcessSource for TaskSource {
     fn names(&self, viewer: &Viewer) -> SystemNames {
         let namespace = match (self.viewer(viewer), self.kernel.upgrade()) {
             (Some(task), _) => task.uts_namespace(),
-            (None, Some(kernel)) => kernel.uts_namespace().clone(),
+            (None, Some(kernel)) => kernel.initial_namespaces().uts.clone(),
             (None, None) => return SystemNames::default(),
         };
         SystemNames {
@@ -329,20 +330,17 @@ impl Process for TaskView {
         })
     }
 
-    fn namespaces(&self) -> Vec<(&'static str, u64)> {
-        /// Where Linux's own numbers of the initial namespaces begin (`PROC_CGROUP_INIT_INO` and its neighbours).
-        const INITIAL: [(&str, u64); 7] = [
-            ("cgroup", 0xEFFF_FFFB),
-            ("ipc", 0xEFFF_FFFF),
-            ("mnt", 0xF000_0000),
-            ("net", 0xF000_0001),
-            ("time", 0xEFFF_FFFA),
-            ("user", 0xEFFF_FFFD),
-            ("uts", 0xEFFF_FFFE),
-        ];
-        const INITIAL_PID: u64 = 0xEFFF_FFFC;
-        let pid = INITIAL_PID.wrapping_add(self.task.group.pid_namespace().serial() << 32);
-        INITIAL.into_iter().chain([("pid", pid)]).collect()
+    fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>> {
+        let of_children = self.task.namespaces();
+        match name {
+            "pid_for_children" => {
+                let namespace = of_children.pid_for_children;
+                // As on Linux, there is nothing to show before it has its init.
+                self.task.kernel.tasks().has_begun(&namespace).then_some(namespace as Arc<dyn Namespace>)
+            }
+            "time_for_children" => Some(of_children.time_for_children),
+            _ => self.task.namespace(NamespaceKind::ALL.into_iter().find(|kind| kind.name() == name)?),
+        }
     }
 
     fn cgroup(&self) -> String {

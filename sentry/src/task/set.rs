@@ -10,9 +10,14 @@ use super::status::ExitStatus;
 use super::thread_group::ThreadGroup;
 use super::tree::{NamespaceNode, Tree};
 use super::{PidNamespace, Task};
+use crate::Errno;
 use crate::limits::Limits;
+use crate::namespace::{Identity, NamespaceKind, UserNamespace};
 use crate::signal::SignalActions;
 use crate::wait::{Events, Waiter};
+
+/// How deep PID namespaces nest (`man 7 pid_namespaces`).
+const MAX_LEVEL: usize = 32;
 
 /// Every task of a sandbox.
 pub struct TaskSet {
@@ -27,7 +32,7 @@ pub struct TaskSet {
 
 impl Default for TaskSet {
     fn default() -> Self {
-        let root = PidNamespace::new(NamespaceId::ROOT, None);
+        let root = PidNamespace::new(NamespaceId::ROOT, Identity::initial(NamespaceKind::Pid), None);
         let mut tree = Tree::default();
         tree.namespaces.insert(root.id(), NamespaceNode::new());
         Self {
@@ -62,11 +67,20 @@ impl TaskSet {
         ThreadGroup::new(GroupId(self.next_id()), pid_namespace, actions, limits, exit_signal)
     }
 
-    /// Makes a PID namespace inside of `parent`. It ends with its last task.
-    pub fn new_pid_namespace(&self, parent: &Arc<PidNamespace>) -> Arc<PidNamespace> {
-        let namespace = PidNamespace::new(NamespaceId(self.next_id()), Some(parent.clone()));
-        self.tree.write().namespaces.insert(namespace.id(), NamespaceNode::new());
-        namespace
+    /// Makes a PID namespace inside of `parent`, owned by `owner`.
+    ///
+    /// # Errors
+    /// ENOSPC: too deep (`man 7 pid_namespaces`), or too many.
+    pub fn new_pid_namespace(
+        &self,
+        parent: &Arc<PidNamespace>,
+        owner: &Arc<UserNamespace>,
+    ) -> Result<Arc<PidNamespace>, Errno> {
+        if parent.level() >= MAX_LEVEL {
+            return Err(Errno::ENOSPC);
+        }
+        let identity = Identity::new(NamespaceKind::Pid, owner)?;
+        Ok(PidNamespace::new(NamespaceId(self.next_id()), identity, Some(parent.clone())))
     }
 
     /// The task that `namespace` calls `tid`.
@@ -134,6 +148,12 @@ impl TaskSet {
         parent.map_or(Tid(0), |parent| tree.group_number_in(parent, namespace.id()))
     }
 
+    /// Whether `is_wanted` holds for a task other than `task`.
+    pub(super) fn any_other(&self, task: &Task, is_wanted: impl Fn(&Task) -> bool) -> bool {
+        let others: Vec<_> = self.tree.read().tasks.values().map(|node| node.task.clone()).collect();
+        others.iter().any(|other| other.id != task.id && is_wanted(other))
+    }
+
     /// How many tasks there are, exited ones that are not reaped included.
     pub fn task_count(&self) -> usize {
         self.tree.read().tasks.len()
@@ -142,6 +162,11 @@ impl TaskSet {
     /// How many tasks have been made, ever.
     pub fn created_count(&self) -> u64 {
         self.created.load(Ordering::Relaxed)
+    }
+
+    /// Whether `namespace` has, or had, its init.
+    pub(super) fn has_begun(&self, namespace: &PidNamespace) -> bool {
+        namespace.is_over() || self.tree.read().namespaces.contains_key(&namespace.id())
     }
 
     /// The number that `namespace` gave last.

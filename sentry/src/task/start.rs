@@ -15,7 +15,7 @@ use super::status::ExitStatus;
 use super::task::{DEFAULT_TIMER_SLACK_NS, NAME_LEN, Resources, TaskSignals};
 use super::tree::{GroupNode, TaskNode, Tree};
 use super::vfork::VforkCompletion;
-use super::{CpuSet, Task, TaskSet, ThreadGroup};
+use super::{CpuSet, Namespaces, Task, TaskSet, ThreadGroup};
 use crate::Errno;
 use crate::cgroup::{Cgroup, Reservation};
 use crate::cred::{Capabilities, Credentials};
@@ -23,7 +23,6 @@ use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::kernel::Kernel;
 use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
-use crate::namespace::UtsNamespace;
 use crate::platform::{Context, Registers, SegmentBases};
 use crate::process_identity::ProcessIdentity;
 use crate::signal::{AlternateStack, Signal, SignalSet, TrapState};
@@ -74,8 +73,8 @@ pub struct TaskConfig {
     pub credentials: Arc<Credentials>,
     /// -20 to 19.
     pub niceness: i32,
-    /// The UTS namespace.
-    pub uts_namespace: Arc<UtsNamespace>,
+    /// The namespaces that are not part of the group, the credentials or the file-system context.
+    pub namespaces: Namespaces,
     /// One of `SCHED_*`.
     pub scheduling_policy: u32,
     /// The CPUs that the task may run on.
@@ -134,7 +133,7 @@ impl TaskSet {
                 fs_context: config.fs_context,
             })),
             name: Mutex::new([0; NAME_LEN]),
-            uts_namespace: Mutex::new(config.uts_namespace),
+            namespaces: Mutex::new(config.namespaces),
             niceness: AtomicI32::new(config.niceness),
             scheduling_policy: AtomicU32::new(config.scheduling_policy),
             allowed_cpus: Mutex::new(config.allowed_cpus),

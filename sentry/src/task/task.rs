@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::Namespaces;
 use super::ThreadGroup;
 use super::id::TaskId;
 use super::ptrace::TraceState;
@@ -18,7 +19,7 @@ use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::kernel::Kernel;
 use crate::limits::{ProcessCharge, UserCounters};
 use crate::memory::MemoryManager;
-use crate::namespace::UtsNamespace;
+use crate::namespace::{IpcNamespace, NetworkNamespace, UtsNamespace};
 use crate::platform::Interrupter;
 use crate::signal::{PendingSignals, SignalSet};
 use crate::wait::Waiter;
@@ -49,7 +50,7 @@ pub struct Task {
     /// What the task shares or owns until it exits.
     pub(super) resources: Mutex<Option<Resources>>,
     pub(super) name: Mutex<[u8; NAME_LEN]>,
-    pub(super) uts_namespace: Mutex<Arc<UtsNamespace>>,
+    pub(super) namespaces: Mutex<Namespaces>,
     pub(super) niceness: AtomicI32,
     pub(super) scheduling_policy: AtomicU32,
     pub(super) allowed_cpus: Mutex<CpuSet>,
@@ -240,9 +241,30 @@ impl Task {
         self.executable.lock().clone()
     }
 
+    /// Its namespaces, but for those of its credentials, its file-system context and its group.
+    pub fn namespaces(&self) -> Namespaces {
+        self.namespaces.lock().clone()
+    }
+
+    /// Moves it to other namespaces.
+    pub(crate) fn set_namespaces(&self, namespaces: Namespaces) {
+        let old = std::mem::replace(&mut *self.namespaces.lock(), namespaces);
+        drop(old);
+    }
+
     /// Its UTS namespace.
     pub fn uts_namespace(&self) -> Arc<UtsNamespace> {
-        self.uts_namespace.lock().clone()
+        self.namespaces.lock().uts.clone()
+    }
+
+    /// Its IPC namespace.
+    pub fn ipc_namespace(&self) -> Arc<IpcNamespace> {
+        self.namespaces.lock().ipc.clone()
+    }
+
+    /// Its network namespace.
+    pub fn network_namespace(&self) -> Arc<NetworkNamespace> {
+        self.namespaces.lock().network.clone()
     }
 
     /// Its name (`comm`), without the NUL.

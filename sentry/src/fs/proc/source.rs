@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::Errno;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::memory::MemoryManager;
+use crate::namespace::Namespace;
 
 /// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
 pub trait ProcessSource: Send + Sync {
@@ -70,8 +71,8 @@ pub trait Process: Send + Sync {
     fn children(&self) -> Vec<i32>;
     /// Soft and hard limits by `RLIMIT_*`; `u64::MAX` is unlimited.
     fn limits(&self) -> [(u64, u64); 16];
-    /// The namespaces: name in /proc/PID/ns (without `_for_children`) and inode number.
-    fn namespaces(&self) -> Vec<(&'static str, u64)>;
+    /// The namespace that /proc/PID/ns calls `name`; `None` once it is gone, or before it has begun.
+    fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>>;
     /// The lines of /proc/PID/cgroup.
     fn cgroup(&self) -> String;
     /// Sets the thread's name (write to `comm`).
