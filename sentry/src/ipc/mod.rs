@@ -31,7 +31,8 @@ pub use semaphore::{
 };
 pub use shared_memory::{AttachFlags, SegmentStatus, SharedMemory, SharedMemoryUsage};
 
-use crate::cred::Credentials;
+use crate::cred::{Capabilities, Credentials};
+use crate::namespace::UserNamespace;
 use crate::process_identity::ProcessIdentity;
 
 /// The key of objects that are found by identifier only.
@@ -42,8 +43,17 @@ pub const IPC_PRIVATE: i32 = 0;
 pub struct IpcCaller<'a> {
     /// What it may do.
     pub credentials: &'a Credentials,
+    /// The user namespace that owns the IPC namespace: capabilities count there.
+    pub owner: Option<&'a UserNamespace>,
     /// Its process.
     pub process: &'a ProcessIdentity,
+}
+
+impl IpcCaller<'_> {
+    /// Whether the caller has `capabilities` over the namespace.
+    fn has(&self, capabilities: Capabilities) -> bool {
+        self.owner.is_some_and(|owner| self.credentials.has_in(owner, capabilities))
+    }
 }
 
 /// How a `*ctl` call names an object that it asks about.
@@ -90,4 +100,11 @@ impl std::fmt::Debug for IpcObjects {
 /// Seconds since 1970, as the objects are stamped.
 fn now_seconds() -> i64 {
     rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec
+}
+
+/// Does `test` as process 1, of a user with these credentials, in a namespace of the initial user namespace.
+#[cfg(test)]
+fn with_caller<T>(credentials: &Credentials, test: impl FnOnce(&IpcCaller<'_>) -> T) -> T {
+    let (owner, process) = (UserNamespace::initial(), ProcessIdentity::new([(0, 1)]));
+    test(&IpcCaller { credentials, owner: Some(&owner), process: &process })
 }

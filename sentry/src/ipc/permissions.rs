@@ -78,7 +78,7 @@ impl Permissions {
             0
         };
         let granted = IpcAccess::from_bits_truncate(self.mode >> shift & 0o7);
-        let is_allowed = granted.contains(access) || credentials.has(Capabilities::IPC_OWNER);
+        let is_allowed = granted.contains(access) || caller.has(Capabilities::IPC_OWNER);
         if is_allowed { Ok(()) } else { Err(Errno::EACCES) }
     }
 
@@ -87,9 +87,8 @@ impl Permissions {
     /// # Errors
     /// EPERM.
     pub(super) fn check_owner(&self, caller: &IpcCaller<'_>) -> Result<(), Errno> {
-        let credentials = caller.credentials;
         let is_allowed =
-            self.is_owned_by(credentials.effective_uid) || credentials.has(Capabilities::SYS_ADMIN);
+            self.is_owned_by(caller.credentials.effective_uid) || caller.has(Capabilities::SYS_ADMIN);
         if is_allowed { Ok(()) } else { Err(Errno::EPERM) }
     }
 
@@ -116,19 +115,17 @@ impl Permissions {
 mod tests {
     use super::*;
     use crate::cred::Credentials;
-    use crate::process_identity::ProcessIdentity;
+    use crate::ipc::with_caller;
 
     fn permissions(mode: u32) -> Permissions {
-        let (creator, process) = (Credentials::of_user(10, 20), ProcessIdentity::default());
-        let caller = IpcCaller { credentials: &creator, process: &process };
-        let mut permissions = Permissions::new(1, mode, 0, &caller);
+        let creator = Credentials::of_user(10, 20);
+        let mut permissions = with_caller(&creator, |caller| Permissions::new(1, mode, 0, caller));
         permissions.change(PermissionChange { uid: 11, gid: 21, mode }).unwrap();
         permissions
     }
 
     fn may(mode: u32, access: IpcAccess, credentials: &Credentials) -> bool {
-        let process = ProcessIdentity::default();
-        permissions(mode).check(access, &IpcCaller { credentials, process: &process }).is_ok()
+        with_caller(credentials, |caller| permissions(mode).check(access, caller).is_ok())
     }
 
     #[test]
@@ -151,15 +148,14 @@ mod tests {
 
     #[test]
     fn only_owner_creator_and_administrator_control_an_object() {
-        let process = ProcessIdentity::default();
         for (credentials, is_allowed) in [
             (Credentials::of_user(10, 1), true),
             (Credentials::of_user(11, 1), true),
             (Credentials::of_user(12, 21), false),
             (Credentials::root(), true),
         ] {
-            let caller = IpcCaller { credentials: &credentials, process: &process };
-            assert_eq!(permissions(0o777).check_owner(&caller).is_ok(), is_allowed);
+            let is_owner = with_caller(&credentials, |caller| permissions(0o777).check_owner(caller).is_ok());
+            assert_eq!(is_owner, is_allowed, "{credentials:?}");
         }
     }
 }

@@ -197,7 +197,7 @@ impl<T: Object> Registry<T> {
 mod tests {
     use super::*;
     use crate::cred::Credentials;
-    use crate::process_identity::ProcessIdentity;
+    use crate::ipc::with_caller;
 
     struct Thing(i32, Permissions);
 
@@ -211,13 +211,8 @@ mod tests {
         }
     }
 
-    fn with_caller<T>(test: impl FnOnce(&IpcCaller<'_>) -> T) -> T {
-        let (credentials, process) = (Credentials::root(), ProcessIdentity::default());
-        test(&IpcCaller { credentials: &credentials, process: &process })
-    }
-
     fn add(registry: &mut Registry<Thing>, key: i32) -> Result<i32, Errno> {
-        with_caller(|caller| {
+        with_caller(&Credentials::root(), |caller| {
             let place = registry.place(MAX_OBJECTS)?;
             let permissions = Permissions::new(key, 0o600, place.sequence, caller);
             registry.insert(place, Arc::new(Thing(place.id(), permissions)));
@@ -247,7 +242,7 @@ mod tests {
     fn a_key_names_one_object_until_that_is_removed() {
         let mut registry = Registry::default();
         let id = add(&mut registry, 77).unwrap();
-        let open = |registry: &Registry<Thing>, flags| with_caller(|caller| registry.open(77, flags, caller, |_| Ok(())));
+        let open = |registry: &Registry<Thing>, flags| with_caller(&Credentials::root(), |caller| registry.open(77, flags, caller, |_| Ok(())));
         assert!(matches!(open(&registry, 0o600), Ok(Found::Existing(thing)) if thing.0 == id));
         assert!(matches!(open(&registry, 0o3600), Err(Errno::EEXIST)));
         registry.remove(id);

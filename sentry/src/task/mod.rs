@@ -28,6 +28,7 @@ mod exit;
 mod futex;
 mod group_stop;
 mod id;
+mod ipc;
 mod job_control;
 mod member;
 #[cfg(test)]

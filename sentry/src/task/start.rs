@@ -20,6 +20,7 @@ use crate::Errno;
 use crate::cgroup::{Cgroup, Reservation};
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::{DescriptorTable, FsContext, Path};
+use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
@@ -75,6 +76,8 @@ pub struct TaskConfig {
     pub niceness: i32,
     /// The namespaces that are not part of the group, the credentials or the file-system context.
     pub namespaces: Namespaces,
+    /// The creator's list of what semaphore operations are to take back, if the two share it (CLONE_SYSVSEM).
+    pub undo_list: Option<Arc<UndoList>>,
     /// One of `SCHED_*`.
     pub scheduling_policy: u32,
     /// The CPUs that the task may run on.
@@ -149,6 +152,7 @@ impl TaskSet {
             membership: Mutex::default(),
             pids_charge: Mutex::default(),
             unstarted: Mutex::default(),
+            undo_list: Mutex::new(config.undo_list),
             ptrace: TraceState::default(),
         });
         task.set_name(&name);

@@ -152,7 +152,7 @@ impl MessageQueues {
         let mut state = queue.state();
         state.permissions.check_owner(caller)?;
         let is_beyond = change.max_bytes > limits.get(IpcLimit::QueueBytes);
-        if is_beyond && !caller.credentials.has(Capabilities::SYS_RESOURCE) {
+        if is_beyond && !caller.has(Capabilities::SYS_RESOURCE) {
             return Err(Errno::EPERM);
         }
         state.permissions.change(change.permissions)?;

@@ -244,7 +244,7 @@ impl SharedMemory {
     ) -> Result<(), Errno> {
         let segment = self.table.lock().segments.get(id)?;
         let mut state = segment.state();
-        if !caller.credentials.has(Capabilities::IPC_LOCK) {
+        if !caller.has(Capabilities::IPC_LOCK) {
             let is_owner = state.permissions.is_owned_by(caller.credentials.effective_uid);
             if !is_owner || is_locked && limit_bytes == 0 {
                 return Err(Errno::EPERM);
