@@ -64,7 +64,12 @@ impl Default for IpcLimits {
         let unlimited = u64::MAX - (1 << 24);
         Self {
             numbers: [unlimited, unlimited, 4096, 8192, 16_384, 32_000, 256, 10, 10, 8192, 8192],
-            semaphores: SemaphoreLimits { set_len: 32_000, total: 1_024_000_000, operations: 500, sets: 32_000 },
+            semaphores: SemaphoreLimits {
+                set_len: 32_000,
+                total: 1_024_000_000,
+                operations: 500,
+                sets: 32_000,
+            },
         }
     }
 }
@@ -107,7 +112,10 @@ impl IpcLimits {
             return Err(Errno::EINVAL);
         }
         for (place, value) in places.into_iter().zip(values) {
-            *place = u32::try_from(*value).ok().filter(|value| u64::from(*value) <= INT_MAX).ok_or(Errno::EINVAL)?;
+            *place = u32::try_from(*value)
+                .ok()
+                .filter(|value| u64::from(*value) <= INT_MAX)
+                .ok_or(Errno::EINVAL)?;
         }
         if limits.sets > MAX_OBJECTS {
             return Err(Errno::EINVAL);
@@ -129,7 +137,11 @@ mod tests {
         limits.set(IpcLimit::PosixMessages, 50).unwrap();
         assert_eq!(limits.get(IpcLimit::PosixMessages), 50);
         assert_eq!(limits.set_semaphores(&[1, 2, 3, 40_000]), Err(Errno::EINVAL));
-        assert_eq!(limits, { let mut same = IpcLimits::default(); same.set(IpcLimit::PosixMessages, 50).unwrap(); same });
+        assert_eq!(limits, {
+            let mut same = IpcLimits::default();
+            same.set(IpcLimit::PosixMessages, 50).unwrap();
+            same
+        });
         limits.set_semaphores(&[100, 200]).unwrap();
         assert_eq!((limits.semaphores.set_len, limits.semaphores.sets), (100, 32_000));
     }

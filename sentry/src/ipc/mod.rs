@@ -21,13 +21,13 @@ use parking_lot::Mutex;
 
 pub use limits::{HARD_MAX_MESSAGE_BYTES, HARD_MAX_MESSAGES, IpcLimit, IpcLimits, SemaphoreLimits};
 pub use message_queue::{
-    Message, MessageQueue, MessageQueueStatus, MessageQueues, MessageUsage, PendingReception, QueueChange, Received,
-    Reception, Selection,
+    Message, MessageQueue, MessageQueueStatus, MessageQueues, MessageUsage, PendingReception, QueueChange,
+    Received, Reception, Selection,
 };
 pub use permissions::{IpcAccess, PermissionChange, Permissions};
 pub use semaphore::{
-    MAX_SEMAPHORE_VALUE, PendingOperation, Semaphore, SemaphoreOperation, SemaphoreOutcome, SemaphoreSetStatus,
-    SemaphoreUsage, Semaphores, UndoList,
+    MAX_SEMAPHORE_VALUE, PendingOperation, Semaphore, SemaphoreOperation, SemaphoreOutcome,
+    SemaphoreSetStatus, SemaphoreUsage, Semaphores, UndoList,
 };
 pub use shared_memory::{AttachFlags, SegmentStatus, SharedMemory, SharedMemoryUsage};
 

@@ -110,7 +110,8 @@ impl<T: Object> Registry<T> {
         }
         let circle = (in_use.saturating_mul(3) / 2).clamp(MIN_CIRCLE, MAX_OBJECTS).max(in_use + 1);
         let start = self.last_index.map_or(0, |last| last + 1);
-        let index = self.first_free(start..circle).or_else(|| self.first_free(0..circle)).ok_or(Errno::ENOSPC)?;
+        let index =
+            self.first_free(start..circle).or_else(|| self.first_free(0..circle)).ok_or(Errno::ENOSPC)?;
         let has_wrapped = self.last_index.is_some_and(|last| index <= last);
         let sequence = match (has_wrapped, self.sequence) {
             (false, sequence) => sequence,
@@ -242,7 +243,9 @@ mod tests {
     fn a_key_names_one_object_until_that_is_removed() {
         let mut registry = Registry::default();
         let id = add(&mut registry, 77).unwrap();
-        let open = |registry: &Registry<Thing>, flags| with_caller(&Credentials::root(), |caller| registry.open(77, flags, caller, |_| Ok(())));
+        let open = |registry: &Registry<Thing>, flags| {
+            with_caller(&Credentials::root(), |caller| registry.open(77, flags, caller, |_| Ok(())))
+        };
         assert!(matches!(open(&registry, 0o600), Ok(Found::Existing(thing)) if thing.0 == id));
         assert!(matches!(open(&registry, 0o3600), Err(Errno::EEXIST)));
         registry.remove(id);

@@ -71,7 +71,8 @@ impl Mappings {
             let offset = mapping.cached(mapping.pages.start).map(|(_, first)| first);
             is_segment && offset.and_then(|offset| start.checked_add(offset)) == Some(mapping.pages.start)
         };
-        let cache_of = |mapping: &Mapping| mapping.cached(mapping.pages.start).map(|(cache, _)| cache.clone());
+        let cache_of =
+            |mapping: &Mapping| mapping.cached(mapping.pages.start).map(|(cache, _)| cache.clone());
         let Some(first) = self.overlapping(start..u64::MAX).find(is_in_place) else { return Vec::new() };
         let Some(cache) = cache_of(first) else { return Vec::new() };
         let end = start.saturating_add(pages_of(cache.size()));

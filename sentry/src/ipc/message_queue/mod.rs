@@ -107,7 +107,12 @@ impl MessageQueues {
     ///
     /// # Errors
     /// EINVAL, EACCES.
-    pub fn status(&self, id: i32, lookup: Lookup, caller: &IpcCaller<'_>) -> Result<MessageQueueStatus, Errno> {
+    pub fn status(
+        &self,
+        id: i32,
+        lookup: Lookup,
+        caller: &IpcCaller<'_>,
+    ) -> Result<MessageQueueStatus, Errno> {
         let queue = {
             let queues = self.queues.lock();
             if lookup == Lookup::Id { queues.get(id)? } else { queues.at_index(id)? }
@@ -127,8 +132,12 @@ impl MessageQueues {
     /// What all queues hold.
     pub fn usage(&self) -> MessageUsage {
         let queues = self.queues.lock();
-        let mut usage =
-            MessageUsage { queues: queues.len(), messages: 0, bytes: 0, highest_index: queues.highest_index() };
+        let mut usage = MessageUsage {
+            queues: queues.len(),
+            messages: 0,
+            bytes: 0,
+            highest_index: queues.highest_index(),
+        };
         for queue in queues.iter() {
             let state = queue.state();
             usage.messages += state.messages.len();

@@ -88,7 +88,8 @@ impl Semaphores {
         caller: &IpcCaller<'_>,
     ) -> Result<i32, Errno> {
         let limits = limits.semaphores;
-        let len = usize::try_from(len).ok().filter(|len| *len <= limits.set_len as usize).ok_or(Errno::EINVAL)?;
+        let len =
+            usize::try_from(len).ok().filter(|len| *len <= limits.set_len as usize).ok_or(Errno::EINVAL)?;
         let mut table = self.table.lock();
         let is_large_enough = |set: &SemaphoreSet| if len > set.len { Err(Errno::EINVAL) } else { Ok(()) };
         if let Found::Existing(set) = table.sets.open(key, flags, caller, is_large_enough)? {
@@ -134,7 +135,12 @@ impl Semaphores {
     ///
     /// # Errors
     /// EINVAL, EACCES.
-    pub fn status(&self, id: i32, lookup: Lookup, caller: &IpcCaller<'_>) -> Result<SemaphoreSetStatus, Errno> {
+    pub fn status(
+        &self,
+        id: i32,
+        lookup: Lookup,
+        caller: &IpcCaller<'_>,
+    ) -> Result<SemaphoreSetStatus, Errno> {
         let set = {
             let table = self.table.lock();
             if lookup == Lookup::Id { table.sets.get(id)? } else { table.sets.at_index(id)? }
@@ -212,7 +218,8 @@ impl Semaphores {
     /// # Errors
     /// ERANGE, EINVAL, EACCES, EIDRM.
     pub fn set_value(&self, id: i32, number: i32, value: i32, caller: &IpcCaller<'_>) -> Result<(), Errno> {
-        let value = u16::try_from(value).ok().filter(|value| *value <= MAX_SEMAPHORE_VALUE).ok_or(Errno::ERANGE)?;
+        let value =
+            u16::try_from(value).ok().filter(|value| *value <= MAX_SEMAPHORE_VALUE).ok_or(Errno::ERANGE)?;
         let set = self.find(id)?;
         let mut state = set.state()?;
         let index = usize::try_from(number).ok().filter(|index| *index < set.len).ok_or(Errno::EINVAL)?;

@@ -1,7 +1,7 @@
 //! What semop(2) does to the values of a set: all of its operations, or none.
 
-use super::set::{MAX_ADJUSTMENT, State};
 use super::MAX_SEMAPHORE_VALUE;
+use super::set::{MAX_ADJUSTMENT, State};
 use crate::Errno;
 use crate::process_identity::ProcessIdentity;
 

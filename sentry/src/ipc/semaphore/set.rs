@@ -10,9 +10,9 @@ use super::undo::Adjustments;
 use super::{MAX_SEMAPHORE_VALUE, UndoList};
 use crate::Errno;
 use crate::ipc::budget::Charge;
+use crate::ipc::now_seconds;
 use crate::ipc::permissions::Permissions;
 use crate::ipc::registry::Object;
-use crate::ipc::now_seconds;
 use crate::process_identity::ProcessIdentity;
 use crate::wait::{Events, WaitQueue};
 
@@ -233,7 +233,9 @@ impl State {
             entry.operations.get(place).copied()
         });
         blocking
-            .filter(|operation| usize::from(operation.semaphore) == index && (operation.change == 0) == for_zero)
+            .filter(|operation| {
+                usize::from(operation.semaphore) == index && (operation.change == 0) == for_zero
+            })
             .count()
     }
 }

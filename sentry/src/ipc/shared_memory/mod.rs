@@ -18,13 +18,12 @@ use self::segment::{DESTROYED, LOCKED, Segment};
 use super::budget::{Charge, OBJECT_BYTES};
 use super::registry::{Found, Object, Registry};
 use super::{
-    IPC_PRIVATE, IpcAccess, IpcCaller, IpcLimit, IpcLimits, Lookup, PermissionChange, Permissions, now_seconds,
+    IPC_PRIVATE, IpcAccess, IpcCaller, IpcLimit, IpcLimits, Lookup, PermissionChange, Permissions,
+    now_seconds,
 };
 use crate::Errno;
 use crate::cred::Capabilities;
-use crate::memory::{
-    Backing, FrameAllocator, MapFlags, MapRequest, MemoryManager, PageCache, Protection,
-};
+use crate::memory::{Backing, FrameAllocator, MapFlags, MapRequest, MemoryManager, PageCache, Protection};
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE, VirtualAddress};
 
 pub use self::segment::SegmentStatus;
@@ -152,8 +151,12 @@ impl SharedMemory {
             drop(state);
             segment
         };
-        let backing =
-            Backing::File { cache: segment.cache.clone(), offset: 0, file: Some(segment.clone()), max_protection };
+        let backing = Backing::File {
+            cache: segment.cache.clone(),
+            offset: 0,
+            file: Some(segment.clone()),
+            max_protection,
+        };
         let len_bytes = segment.size_bytes;
         let mapped = memory.mmap(MapRequest { address, len_bytes, protection, flags: map_flags, backing });
         if mapped.is_ok() {
@@ -345,7 +348,12 @@ fn check_size(size_bytes: u64, total_pages: u64, limits: &IpcLimits) -> Result<u
 }
 
 /// Refuses a segment that can never be in memory, as Linux's heuristic overcommit does.
-fn check_backing(pages: u64, flags: u32, frames: &FrameAllocator, caller: &IpcCaller<'_>) -> Result<(), Errno> {
+fn check_backing(
+    pages: u64,
+    flags: u32,
+    frames: &FrameAllocator,
+    caller: &IpcCaller<'_>,
+) -> Result<(), Errno> {
     if flags & HUGE_PAGES != 0 {
         // None are set aside (`/proc/sys/vm/nr_hugepages` is 0).
         let is_allowed = caller.credentials.has(Capabilities::IPC_LOCK);
@@ -355,5 +363,9 @@ fn check_backing(pages: u64, flags: u32, frames: &FrameAllocator, caller: &IpcCa
         return Err(Errno::EINVAL);
     }
     let is_reserved = flags & NO_RESERVE == 0;
-    if is_reserved && pages > frames.statistics().total_bytes >> PAGE_SHIFT { Err(Errno::ENOMEM) } else { Ok(()) }
+    if is_reserved && pages > frames.statistics().total_bytes >> PAGE_SHIFT {
+        Err(Errno::ENOMEM)
+    } else {
+        Ok(())
+    }
 }

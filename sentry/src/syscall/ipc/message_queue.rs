@@ -3,7 +3,8 @@
 use syscalls::Sysno;
 
 use super::{
-    Context, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures, write_words,
+    Context, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures,
+    write_words,
 };
 use crate::Errno;
 use crate::ipc::{IpcLimit, Lookup, Message, PendingReception, Received, Reception, Selection};
@@ -12,12 +13,8 @@ use crate::syscall::Handler;
 use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
 
-pub(in crate::syscall) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::msgget, msgget),
-    (Sysno::msgsnd, msgsnd),
-    (Sysno::msgrcv, msgrcv),
-    (Sysno::msgctl, msgctl),
-];
+pub(in crate::syscall) const HANDLERS: &[(Sysno, Handler)] =
+    &[(Sysno::msgget, msgget), (Sysno::msgsnd, msgsnd), (Sysno::msgrcv, msgrcv), (Sysno::msgctl, msgctl)];
 
 const MSG_STAT: u32 = 11;
 const MSG_INFO: u32 = 12;
@@ -68,7 +65,10 @@ fn interruption(_blocked: Blocked) -> Errno {
     Errno::ERESTARTNOHAND
 }
 
-fn msgrcv(task: &mut CurrentTask, [id, address, max_bytes, kind, flags, _]: [u64; 6]) -> Result<usize, Errno> {
+fn msgrcv(
+    task: &mut CurrentTask,
+    [id, address, max_bytes, kind, flags, _]: [u64; 6],
+) -> Result<usize, Errno> {
     let (id, flags) = (id as i32, flags as u32);
     let max_bytes = usize::try_from(max_bytes as i64).map_err(|_| Errno::EINVAL)?;
     if id < 0 {

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use syscalls::Sysno;
 
-use super::{Context, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures, write_words};
+use super::{
+    Context, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures, write_words,
+};
 use crate::Errno;
 use crate::ipc::{Lookup, PendingOperation, SemaphoreOperation, SemaphoreOutcome};
 use crate::platform::VirtualAddress;
@@ -38,7 +40,10 @@ fn semget(task: &mut CurrentTask, [key, len, flags, ..]: [u64; 6]) -> Result<usi
     result_of(objects.semaphores.get(request, &objects.limits(), &context.caller())?)
 }
 
-fn semtimedop(task: &mut CurrentTask, [id, operations, count, timeout, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn semtimedop(
+    task: &mut CurrentTask,
+    [id, operations, count, timeout, ..]: [u64; 6],
+) -> Result<usize, Errno> {
     let timeout = match timeout {
         0 => None,
         address => Some(duration_from_timespec(task.memory().read_object(VirtualAddress(address))?)?),
@@ -60,8 +65,7 @@ fn semop(
     let context = Context::of(task);
     let limit = context.objects().limits().semaphores.operations;
     let count = u32::try_from(count).ok().filter(|count| *count <= limit).ok_or(Errno::E2BIG)?;
-    let operations: Vec<[u16; 3]> =
-        task.memory().read_objects(VirtualAddress(operations), count as usize)?;
+    let operations: Vec<[u16; 3]> = task.memory().read_objects(VirtualAddress(operations), count as usize)?;
     let operations: Vec<_> = operations.into_iter().map(SemaphoreOperation::from_user).collect();
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let has_undo = operations.iter().any(|operation| operation.has_undo);

@@ -2,7 +2,9 @@
 
 use syscalls::Sysno;
 
-use super::{Context, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures, write_words};
+use super::{
+    Context, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures, write_words,
+};
 use crate::Errno;
 use crate::ipc::{AttachFlags, Lookup};
 use crate::limits::Resource;
@@ -10,12 +12,8 @@ use crate::platform::VirtualAddress;
 use crate::syscall::Handler;
 use crate::task::CurrentTask;
 
-pub(in crate::syscall) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::shmget, shmget),
-    (Sysno::shmat, shmat),
-    (Sysno::shmdt, shmdt),
-    (Sysno::shmctl, shmctl),
-];
+pub(in crate::syscall) const HANDLERS: &[(Sysno, Handler)] =
+    &[(Sysno::shmget, shmget), (Sysno::shmat, shmat), (Sysno::shmdt, shmdt), (Sysno::shmctl, shmctl)];
 
 const SHM_LOCK: u32 = 11;
 const SHM_UNLOCK: u32 = 12;
@@ -37,8 +35,7 @@ fn shmat(task: &mut CurrentTask, [id, address, flags, ..]: [u64; 6]) -> Result<u
     let flags = AttachFlags::from_bits_truncate(flags as u32);
     let memory = task.memory();
     let shared_memory = &context.objects().shared_memory;
-    let start =
-        shared_memory.attach(id as i32, VirtualAddress(address), flags, memory, &context.caller())?;
+    let start = shared_memory.attach(id as i32, VirtualAddress(address), flags, memory, &context.caller())?;
     Ok(start.0 as usize)
 }
 

@@ -4,8 +4,8 @@
 use super::Context;
 use crate::Errno;
 use crate::ipc::{
-    IpcLimit, IpcLimits, MAX_SEMAPHORE_VALUE, MessageQueueStatus, MessageUsage, PermissionChange, Permissions,
-    QueueChange, SegmentStatus, SemaphoreSetStatus, SemaphoreUsage, SharedMemoryUsage,
+    IpcLimit, IpcLimits, MAX_SEMAPHORE_VALUE, MessageQueueStatus, MessageUsage, PermissionChange,
+    Permissions, QueueChange, SegmentStatus, SemaphoreSetStatus, SemaphoreUsage, SharedMemoryUsage,
 };
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;

@@ -51,8 +51,7 @@ fn namespace(about: &About, viewer: &Viewer) -> Result<Arc<IpcNamespace>, Errno>
 fn changeable_namespace(about: &About, viewer: &Viewer) -> Result<Arc<IpcNamespace>, Errno> {
     let namespace = namespace(about, viewer)?;
     let owner = namespace.identity().owner();
-    let is_allowed =
-        owner.is_some_and(|owner| viewer.credentials.has_in(owner, Capabilities::SYS_ADMIN));
+    let is_allowed = owner.is_some_and(|owner| viewer.credentials.has_in(owner, Capabilities::SYS_ADMIN));
     if is_allowed { Ok(namespace) } else { Err(Errno::EPERM) }
 }
 
