@@ -372,6 +372,7 @@ impl Kernel {
             allowed_cpus: CpuSet::first(self.cpus.count()),
             user_counters,
             initial_cgroup: None,
+            rseq_area: None,
             clear_child_tid: 0,
             vfork: None,
         };

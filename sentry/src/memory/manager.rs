@@ -17,6 +17,7 @@ use super::{FrameAllocator, MemoryAccount};
 use crate::Errno;
 use crate::platform::{AddressSpace, PAGE_SHIFT, Platform};
 use crate::process_identity::ProcessIdentity;
+use crate::virtual_cpus::VirtualCpus;
 
 /// The resource limits that memory obeys, in bytes (`man 2 getrlimit`). `u64::MAX` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub struct MemoryManager {
     is_short: AtomicBool,
     /// Whose it is, for files that want to know who maps them. A leaf.
     owner: Mutex<ProcessIdentity>,
+    virtual_cpus: VirtualCpus,
     this: Weak<Self>,
 }
 
@@ -137,6 +139,7 @@ impl MemoryManager {
             faults: AtomicU64::new(0),
             is_short: AtomicBool::new(false),
             owner: Mutex::default(),
+            virtual_cpus: VirtualCpus::default(),
             this: this.clone(),
         }))
     }
@@ -144,6 +147,11 @@ impl MemoryManager {
     /// The page tables.
     pub fn address_space(&self) -> &Arc<dyn AddressSpace> {
         &self.address_space
+    }
+
+    /// The CPU numbers that its tasks run with.
+    pub fn virtual_cpus(&self) -> &VirtualCpus {
+        &self.virtual_cpus
     }
 
     /// A number that no other address space has.

@@ -233,6 +233,7 @@ impl CurrentTask {
             scheduling_policy: task.scheduling_policy(),
             allowed_cpus: task.allowed_cpus(),
             initial_cgroup: request.cgroup.clone(),
+            rseq_area: if has(CloneFlags::VM) { None } else { self.rseq_area() },
             clear_child_tid: if has(CloneFlags::CHILD_CLEARTID) { request.child_tid } else { 0 },
             vfork,
         })
@@ -283,11 +284,10 @@ impl CurrentTask {
 
     /// Sleeps until the child executes a program or exits; only this task's own end ends it earlier.
     fn wait_for_vfork(&mut self, vfork: &VforkCompletion) {
-        self.context.sleep();
-        let waiter = self.task.waiter().clone();
-        let _registration = vfork.queue().register(Events::IN, waiter.clone());
+        self.fall_asleep();
+        let _registration = vfork.queue().register(Events::IN, self.task.waiter().clone());
         while !vfork.is_complete() && self.thread_group().exiting().is_none() {
-            waiter.sleep(None);
+            self.rest(None);
         }
     }
 }

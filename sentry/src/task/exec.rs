@@ -71,14 +71,13 @@ impl CurrentTask {
             }
         }
         // Signals wait; only the end of the whole group ends the wait.
-        self.context.sleep();
-        let waiter = task.waiter().clone();
-        let _registration = task.group.changes.register(Events::IN, waiter.clone());
+        self.fall_asleep();
+        let _registration = task.group.changes.register(Events::IN, task.waiter().clone());
         while !tasks.is_alone(&task) {
             if task.group.exiting().is_some() {
                 return Err(Errno::EINTR);
             }
-            waiter.sleep(None);
+            self.rest(None);
         }
         tasks.become_leader(&task);
         task.group.state.lock().exec = None;
@@ -90,6 +89,7 @@ impl CurrentTask {
         let task = self.task().clone();
         self.release_robust_futexes();
         self.clear_child_tid();
+        self.forget_rseq();
         *task.executable.lock() = Some(program.executable);
         program.memory.set_limits(task.group.memory_limits());
         let descriptors = {

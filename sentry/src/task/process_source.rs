@@ -1,7 +1,6 @@
 //! What procfs shows of tasks.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use super::id::{GroupId, Tid};
 use super::tree::Tree;
@@ -391,10 +390,12 @@ fn mapping_status(mapping: crate::memory::MappingInfo) -> MappingStatus {
 }
 
 impl super::TaskSet {
-    /// What every living process has used.
+    /// What every process has used, those that have ended included.
     pub(crate) fn usage(&self) -> ResourceUsage {
-        let groups: Vec<_> = self.tree.read().groups.values().map(|node| node.group.clone()).collect();
-        let mut total = ResourceUsage { user_time: Duration::ZERO, ..ResourceUsage::default() };
+        let tree = self.tree.read();
+        let mut total = tree.past_usage;
+        let groups: Vec<_> = tree.groups.values().map(|node| node.group.clone()).collect();
+        drop(tree);
         for group in groups {
             total += group.usage();
         }

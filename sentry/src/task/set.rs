@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use super::cpu_time::SwitchCost;
+use super::external_stop::StopGate;
 use super::id::{GroupId, NamespaceId, TaskId, Tid};
 use super::status::ExitStatus;
 use super::thread_group::ThreadGroup;
@@ -28,6 +30,9 @@ pub struct TaskSet {
     /// Threads that have been started and have not ended.
     live_threads: Mutex<usize>,
     all_ended: Condvar,
+    pub(super) stop_gate: StopGate,
+    /// What entering and leaving user code costs on this host.
+    pub(super) switch_cost: SwitchCost,
 }
 
 impl Default for TaskSet {
@@ -42,6 +47,8 @@ impl Default for TaskSet {
             root,
             live_threads: Mutex::new(0),
             all_ended: Condvar::new(),
+            stop_gate: StopGate::default(),
+            switch_cost: SwitchCost::default(),
         }
     }
 }

@@ -15,7 +15,7 @@ mod timer;
 pub mod vdso;
 
 pub use clock::{ClockId, CpuClock, CpuClockKind, SystemClock};
-pub use cpu::thread_cpu_times;
+pub use cpu::{own_cpu_time, thread_cpu_time};
 pub use duration::{duration_from_timespec, duration_from_timeval, timespec, timeval};
 pub use posix_timer::{PosixTimer, PosixTimerNotification, PosixTimers};
 pub use process_timers::{IntervalTimer, ProcessTimers};
