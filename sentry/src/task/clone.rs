@@ -97,14 +97,12 @@ impl CloneRequest {
         self.check_namespaces(caller)
     }
 
-    /// A thread is in the namespaces of its process, and an address space in one time namespace.
+    /// A thread is in the PID namespace of its process.
     fn check_namespaces(&self, caller: &CurrentTask) -> Result<(), Errno> {
         let namespaces = caller.task().namespaces();
         let leaves_pid_namespace =
             !Arc::ptr_eq(&namespaces.pid_for_children, caller.thread_group().pid_namespace());
-        let leaves_time_namespace = !Arc::ptr_eq(&namespaces.time_for_children, &namespaces.time);
-        let is_torn = self.flags.contains(CloneFlags::THREAD) && leaves_pid_namespace
-            || self.flags.intersects(CloneFlags::VM | CloneFlags::THREAD) && leaves_time_namespace;
+        let is_torn = self.flags.contains(CloneFlags::THREAD) && leaves_pid_namespace;
         if is_torn { Err(Errno::EINVAL) } else { Ok(()) }
     }
 }
@@ -181,10 +179,14 @@ impl CurrentTask {
         let is_thread = has(CloneFlags::THREAD);
         let credentials = self.credentials_for(request.flags)?;
         let mut namespaces = self.unshared_namespaces(request.flags, &credentials)?;
-        namespaces.time = namespaces.time_for_children.clone();
         let mount_identity = mount_identity(request.flags, &credentials)?;
         let memory: Arc<MemoryManager> =
             if has(CloneFlags::VM) { self.memory().clone() } else { self.memory().fork()? };
+        // Who shares memory shares the vDSO's clocks, and stays until it executes a program.
+        if !has(CloneFlags::VM) && !Arc::ptr_eq(&namespaces.time, &namespaces.time_for_children) {
+            namespaces.time = namespaces.time_for_children.clone();
+            task.kernel.switch_vdso(&memory, &namespaces.time)?;
+        }
         let mut registers = self.registers;
         registers.rax = 0;
         if request.stack_pointer != 0 {

@@ -6,7 +6,7 @@ use super::id::{GroupId, Tid};
 use super::tree::Tree;
 use super::{PidNamespace, ResourceUsage, Task};
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Capabilities, Credentials};
 use crate::fs::proc::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
 };
@@ -16,6 +16,7 @@ use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager};
 use crate::namespace::{IpcNamespace, Namespace, NamespaceKind};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
+use crate::time::ClockOffsets;
 
 /// Most bytes that are copied for `cmdline` and `environ`.
 const MAX_STRINGS_BYTES: u64 = 8 << 20;
@@ -95,6 +96,10 @@ impl ProcessSource for TaskSource {
             free_bytes: memory.free_bytes,
             ..SystemStatus::default()
         }
+    }
+
+    fn clock_offsets(&self, viewer: &Viewer) -> ClockOffsets {
+        self.viewer(viewer).map_or_else(ClockOffsets::default, |task| task.time_namespace().offsets())
     }
 
     fn names(&self, viewer: &Viewer) -> SystemNames {
@@ -351,6 +356,20 @@ impl Process for TaskView {
             "time_for_children" => Some(of_children.time_for_children),
             _ => self.task.namespace(NamespaceKind::ALL.into_iter().find(|kind| kind.name() == name)?),
         }
+    }
+
+    fn clock_offsets(&self) -> Option<ClockOffsets> {
+        Some(self.task.namespaces().time_for_children.offsets())
+    }
+
+    fn set_clock_offsets(&self, viewer: &Viewer, offsets: ClockOffsets) -> Result<(), Errno> {
+        let namespace = self.task.namespaces().time_for_children;
+        let owner = namespace.identity().owner().ok_or(Errno::EPERM)?;
+        if !viewer.credentials.has_in(owner, Capabilities::SYS_TIME) {
+            return Err(Errno::EPERM);
+        }
+        offsets.check(|clock| self.task.kernel.timekeeper().now(clock))?;
+        namespace.set_offsets(offsets)
     }
 
     fn cgroup(&self) -> String {

@@ -23,7 +23,7 @@ use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::limits::{ProcessCharge, UserCounters};
 use crate::memory::MemoryManager;
-use crate::namespace::{IpcNamespace, NetworkNamespace, UtsNamespace};
+use crate::namespace::{IpcNamespace, NetworkNamespace, TimeNamespace, UtsNamespace};
 use crate::platform::Interrupter;
 use crate::signal::{PendingSignals, SignalSet};
 use crate::virtual_cpus::CpuSeat;
@@ -270,6 +270,17 @@ impl Task {
             self.leave_ipc_namespace();
         }
         let old = std::mem::replace(&mut *self.namespaces.lock(), namespaces);
+        drop(old);
+    }
+
+    /// Its time namespace.
+    pub fn time_namespace(&self) -> Arc<TimeNamespace> {
+        self.namespaces.lock().time.clone()
+    }
+
+    /// Moves it to a time namespace, whose clocks its memory shows already.
+    pub(super) fn enter_time_namespace(&self, namespace: Arc<TimeNamespace>) {
+        let old = std::mem::replace(&mut self.namespaces.lock().time, namespace);
         drop(old);
     }
 
