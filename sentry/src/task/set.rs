@@ -18,9 +18,6 @@ use crate::namespace::{Identity, NamespaceKind, UserNamespace};
 use crate::signal::SignalActions;
 use crate::wait::{Events, Waiter};
 
-/// How deep PID namespaces nest (`man 7 pid_namespaces`).
-const MAX_LEVEL: usize = 32;
-
 /// Every task of a sandbox.
 pub struct TaskSet {
     pub(super) tree: RwLock<Tree>,
@@ -83,7 +80,7 @@ impl TaskSet {
         parent: &Arc<PidNamespace>,
         owner: &Arc<UserNamespace>,
     ) -> Result<Arc<PidNamespace>, Errno> {
-        if parent.level() >= MAX_LEVEL {
+        if parent.level() >= PidNamespace::MAX_LEVEL {
             return Err(Errno::ENOSPC);
         }
         let identity = Identity::new(NamespaceKind::Pid, owner)?;

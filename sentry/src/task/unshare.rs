@@ -50,7 +50,9 @@ impl CloneFlags {
             (Self::NEWNS, Self::FS),
         ];
         for (flag, implied) in implications {
-            self.set(implied, self.contains(implied) || self.contains(flag));
+            if self.contains(flag) {
+                self.insert(implied);
+            }
         }
         self
     }
@@ -161,6 +163,9 @@ impl CurrentTask {
     /// # Errors
     /// ESRCH if it has exited; EPERM, EINVAL, EUSERS (`man 2 setns`).
     pub(crate) fn enter_namespaces_of(&mut self, target: &Arc<Task>, flags: CloneFlags) -> Result<(), Errno> {
+        if target.memory().is_none() {
+            return Err(Errno::ESRCH);
+        }
         check_access(self.task(), target)?;
         let mut change = self.no_change();
         // The user namespace first: what it allows counts for the others.
