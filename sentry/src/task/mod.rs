@@ -35,6 +35,7 @@ mod futex;
 mod group_stop;
 mod host_threads;
 mod id;
+mod ipc;
 mod job_control;
 mod member;
 #[cfg(test)]
