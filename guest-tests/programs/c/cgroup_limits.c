@@ -213,6 +213,61 @@ static void processor_time_is_told(void) {
   OK(rmdir("a"));
 }
 
+static void spin(long milliseconds) {
+  struct timespec used;
+  do OK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used));
+  while (used.tv_sec * 1000 + used.tv_nsec / 1000000 < milliseconds);
+}
+
+static void processor_time_is_limited(void) {
+  OK(mkdir("a", 0755));
+  CHECK(strcmp(content("a/cpu.max"), "max 100000\n") == 0);
+  static const char *const wrong[] = {"", "x", "999", "max 999", "max 1000001", "20000 100000 1", "-1"};
+  for (size_t i = 0; i < COUNT(wrong); i++) CHECK_CASE(put("a/cpu.max", wrong[i]) == EINVAL, "%s", wrong[i]);
+  CHECK_EQ(put("a/cpu.max.burst", "1000"), EINVAL);
+  CHECK_EQ(put("a/cpu.max", "10000 50000"), 0);
+  CHECK_EQ(put("a/cpu.max", "20000"), 0);
+  CHECK(strcmp(content("a/cpu.max"), "20000 50000\n") == 0);
+  CHECK_EQ(put("a/cpu.max.burst", "20001"), EINVAL);
+  CHECK_EQ(put("a/cpu.max", "10000 50000"), 0);
+  OK(mkdir("a/b", 0755));
+  // A fifth of a processor, for two processes below the group together.
+  pid_t pids[2];
+  long long start = now_ms();
+  for (int i = 0; i < 2; i++) {
+    IN_CHILD(pids[i]) {
+      CHECK_EQ(put("a/b/cgroup.procs", "0"), 0);
+      spin(50);
+    }
+  }
+  for (int i = 0; i < 2; i++) WAIT_OK(pids[i]);
+  long long took = now_ms() - start;
+  CHECK_CASE(took >= 300, "%lld ms", took);
+  CHECK(field("a/cpu.stat", "nr_periods") >= 5);
+  CHECK(field("a/cpu.stat", "nr_throttled") >= 4);
+  CHECK(field("a/cpu.stat", "throttled_usec") >= 100000);
+  // Who waits for time can be killed, and goes on once there is no limit.
+  CHECK_EQ(put("a/cpu.max", "1000 1000000"), 0);
+  IN_CHILD(pids[0]) {
+    CHECK_EQ(put("a/b/cgroup.procs", "0"), 0);
+    for (;;) {}
+  }
+  IN_CHILD(pids[1]) {
+    CHECK_EQ(put("a/b/cgroup.procs", "0"), 0);
+    spin(100);
+  }
+  sleep_ms(100);
+  start = now_ms();
+  OK(kill(pids[0], SIGKILL));
+  WAIT_SIGNALED(pids[0], SIGKILL);
+  CHECK_EQ(put("a/cpu.max", "max"), 0);
+  WAIT_OK(pids[1]);
+  took = now_ms() - start;
+  CHECK_CASE(took < 5000, "%lld ms", took);
+  OK(rmdir("a/b"));
+  OK(rmdir("a"));
+}
+
 int main(void) {
   OK(chdir("/sys/fs/cgroup"));
   controllers_are_given_from_above();
@@ -221,5 +276,6 @@ int main(void) {
   too_much_memory_kills_inside_the_group();
   a_lower_limit_kills_at_once();
   processor_time_is_told();
+  processor_time_is_limited();
   return 0;
 }
