@@ -10,6 +10,7 @@ mod ipc;
 mod network;
 mod time;
 mod user;
+mod user_map;
 mod uts;
 
 use std::any::Any;
@@ -22,7 +23,8 @@ pub use cgroup::CgroupNamespace;
 pub use ipc::IpcNamespace;
 pub use network::NetworkNamespace;
 pub use time::TimeNamespace;
-pub use user::UserNamespace;
+pub use user::{IdKind, UserNamespace};
+pub use user_map::OVERFLOW_ID;
 pub use uts::{NAME_MAX_BYTES, UtsNamespace};
 
 use crate::Errno;

@@ -9,6 +9,7 @@ use super::Handler;
 use crate::Errno;
 use crate::abi::{self, UserObject};
 use crate::cgroup::Cgroup;
+use crate::cred::Capabilities;
 use crate::fs::cgroup::CgroupDirectory;
 use crate::fs::{FileKind, OpenFlags, Resolver};
 use crate::platform::VirtualAddress;
@@ -162,7 +163,11 @@ fn read_wanted_numbers(task: &CurrentTask, address: u64, count: u64) -> Result<V
     if count > levels {
         return Err(Errno::EINVAL);
     }
-    if !task.credentials().has(crate::cred::Capabilities::SYS_ADMIN) {
+    let namespace = task.task().namespaces().pid_for_children;
+    let mut namespaces = namespace.with_ancestors().take(count as usize);
+    if !namespaces
+        .all(|namespace| task.credentials().has_over_namespace(&**namespace, Capabilities::SYS_ADMIN))
+    {
         return Err(Errno::EPERM);
     }
     (0..count)
@@ -352,22 +357,22 @@ fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6])
         super::resource::write_usage(task, usage, waited.usage)?;
     }
     if info != 0 {
-        let bytes = waited.map_or([0; SignalInfo::SIZE_BYTES], |waited| wait_info(&waited).to_bytes());
+        let bytes = waited.map_or([0; SignalInfo::SIZE_BYTES], |waited| wait_info(task, &waited).to_bytes());
         task.memory().write_bytes(VirtualAddress(info), &bytes)?;
     }
     Ok(0)
 }
 
 /// The siginfo of waitid(2).
-fn wait_info(waited: &Waited) -> SignalInfo {
+fn wait_info(task: &CurrentTask, waited: &Waited) -> SignalInfo {
     let (code, status) = match waited.event {
         ChildEvent::Ended(status) => status.child_code_and_status(),
         ChildEvent::Stopped(signal) => (uapi::CLD_STOPPED, signal.number().into()),
         ChildEvent::Continued => (uapi::CLD_CONTINUED, Signal::SIGCONT.number().into()),
         ChildEvent::Trapped(code) => (uapi::CLD_TRAPPED, code),
     };
-    let detail =
-        SignalDetail::Child { pid: waited.pid.0, uid: waited.uid, status, user_ticks: 0, system_ticks: 0 };
+    let uid = task.credentials().user_namespace.from_kernel_uid(waited.uid);
+    let detail = SignalDetail::Child { pid: waited.pid.0, uid, status, user_ticks: 0, system_ticks: 0 };
     SignalInfo { signal: Signal::SIGCHLD, errno: 0, code: code as i32, detail }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::Errno;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::memory::MemoryManager;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, UserNamespace};
 
 /// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
 pub trait ProcessSource: Send + Sync {
@@ -73,6 +73,14 @@ pub trait Process: Send + Sync {
     fn limits(&self) -> [(u64, u64); 16];
     /// The namespace that /proc/PID/ns calls `name`; `None` once it is gone, or before it has begun.
     fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>>;
+    /// The user namespace that it is in.
+    fn user_namespace(&self) -> Arc<UserNamespace> {
+        UserNamespace::initial()
+    }
+    /// The user namespace that it executed its program in.
+    fn executed_in(&self) -> Arc<UserNamespace> {
+        UserNamespace::initial()
+    }
     /// The lines of /proc/PID/cgroup.
     fn cgroup(&self) -> String;
     /// Sets the thread's name (write to `comm`).
