@@ -22,6 +22,7 @@ pub mod signal;
 pub mod syscall;
 pub mod task;
 pub mod time;
+pub mod virtual_cpus;
 pub mod wait;
 
 pub use errno::Errno;

@@ -16,6 +16,7 @@ use super::table::{Entry, EntryFlags, FrameTable};
 use super::{FrameAllocator, MemoryAccount};
 use crate::Errno;
 use crate::platform::{AddressSpace, PAGE_SHIFT, Platform};
+use crate::virtual_cpus::VirtualCpus;
 
 /// The resource limits that memory obeys, in bytes (`man 2 getrlimit`). `u64::MAX` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,7 @@ pub struct MemoryManager {
     faults: AtomicU64,
     /// A touch has failed because the payer's limit is reached, and nobody has dealt with it yet.
     is_short: AtomicBool,
+    virtual_cpus: VirtualCpus,
     this: Weak<Self>,
 }
 
@@ -115,6 +117,7 @@ impl MemoryManager {
             frames: frames.clone(),
             faults: AtomicU64::new(0),
             is_short: AtomicBool::new(false),
+            virtual_cpus: VirtualCpus::default(),
             this: this.clone(),
         }))
     }
@@ -122,6 +125,11 @@ impl MemoryManager {
     /// The page tables.
     pub fn address_space(&self) -> &Arc<dyn AddressSpace> {
         &self.address_space
+    }
+
+    /// The CPU numbers that its tasks run with.
+    pub fn virtual_cpus(&self) -> &VirtualCpus {
+        &self.virtual_cpus
     }
 
     /// A number that no other address space has.

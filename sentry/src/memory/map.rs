@@ -10,6 +10,7 @@ use super::mapping::{Contents, Mapping, MappingFlags, intersect, virtual_range};
 use super::page_cache::PageCache;
 use super::place::{self, END_PAGE, MIN_PAGE};
 use super::request::{Backing, MapFlags, MapRequest, Protection};
+use super::table::EntryFlags;
 use crate::Errno;
 use crate::platform::{Access, PAGE_SHIFT, PAGE_SIZE, VirtualAddress};
 
@@ -69,6 +70,27 @@ impl MemoryManager {
         });
         edit.fill_new(pages.clone());
         Ok(virtual_range(&pages).start)
+    }
+
+    /// Has what was mapped as `name` by [`MemoryManager::map_special`], wherever it is by now, show `frames` in the place of
+    /// those before; pages that user code has changed stay its own.
+    pub fn replace_special(&self, frames: &Arc<[Frame]>, name: &'static str) {
+        let mut edit = self.edit();
+        let is_meant = |mapping: &&Mapping| match &mapping.contents {
+            Contents::Frames { name: other, .. } => *other == name,
+            _ => false,
+        };
+        let ranges: Vec<_> =
+            edit.state.mappings.iter().filter(is_meant).map(|mapping| mapping.pages.clone()).collect();
+        for pages in ranges {
+            edit.state.mappings.update(pages.clone(), |mapping| {
+                if let Contents::Frames { frames: shown, .. } = &mut mapping.contents {
+                    *shown = frames.clone();
+                }
+            });
+            edit.discard(pages.clone(), |entry| !entry.has(EntryFlags::PRIVATE));
+            edit.fill_new(pages);
+        }
     }
 
     /// Removes what is mapped in a range (`man 2 munmap`).

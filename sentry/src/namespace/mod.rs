@@ -22,6 +22,7 @@ use linux_raw_sys::general as uapi;
 pub use cgroup::CgroupNamespace;
 pub use ipc::IpcNamespace;
 pub use network::NetworkNamespace;
+pub(crate) use time::ShiftedVdso;
 pub use time::TimeNamespace;
 pub use user::{IdKind, UserNamespace};
 pub use user_map::OVERFLOW_ID;

@@ -26,6 +26,7 @@ mod process;
 mod ptrace;
 mod readwrite;
 mod resource;
+mod rseq;
 mod signal;
 mod signalfd;
 mod socket;

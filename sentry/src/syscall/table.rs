@@ -33,6 +33,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::ptrace::HANDLERS,
     super::readwrite::HANDLERS,
     super::resource::HANDLERS,
+    super::rseq::HANDLERS,
     super::signal::HANDLERS,
     super::signalfd::HANDLERS,
     super::socket::HANDLERS,

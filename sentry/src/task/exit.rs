@@ -46,7 +46,7 @@ impl TaskSet {
             node.exit_status = Some(group_status);
         }
         tree.release_tracees(task.id);
-        task.host_thread_id.store(0, Ordering::Relaxed);
+        task.cpu_time.end();
         tree.signal_death_of_parent(task.id);
         if !is_leader && !tree.notify_tracer_of_thread(task.id, group_status) {
             tree.remove_task(task.id);
@@ -281,6 +281,7 @@ impl Tree {
     /// Removes a process that has ended, its numbers last.
     pub(super) fn reap(&mut self, id: GroupId) {
         let usage = self.usage_with_children(id);
+        self.past_usage += self.usage_of(id);
         self.leave_process_group(id);
         let Some(node) = self.groups.remove(&id) else { return };
         if let Some(parent) = node.parent.and_then(|parent| self.groups.get_mut(&parent)) {

@@ -18,6 +18,9 @@ pub struct PidNamespace {
 }
 
 impl PidNamespace {
+    /// How deep they nest (`man 7 pid_namespaces`).
+    pub(crate) const MAX_LEVEL: usize = 32;
+
     pub(super) fn new(id: NamespaceId, identity: Identity, parent: Option<Arc<Self>>) -> Arc<Self> {
         let level = parent.as_ref().map_or(0, |parent| parent.level + 1);
         Arc::new(Self { id, identity, parent, level, is_over: AtomicBool::new(false) })

@@ -1,7 +1,6 @@
 //! What procfs shows of tasks.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use super::id::{GroupId, Tid};
 use super::tree::Tree;
@@ -17,6 +16,7 @@ use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager};
 use crate::namespace::{Namespace, NamespaceKind, UserNamespace};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
+use crate::time::ClockOffsets;
 
 /// Most bytes that are copied for `cmdline` and `environ`.
 const MAX_STRINGS_BYTES: u64 = 8 << 20;
@@ -96,6 +96,10 @@ impl ProcessSource for TaskSource {
             free_bytes: memory.free_bytes,
             ..SystemStatus::default()
         }
+    }
+
+    fn clock_offsets(&self, viewer: &Viewer) -> ClockOffsets {
+        self.viewer(viewer).map_or_else(ClockOffsets::default, |task| task.time_namespace().offsets())
     }
 
     fn names(&self, viewer: &Viewer) -> SystemNames {
@@ -351,6 +355,20 @@ impl Process for TaskView {
         self.task.group.executed_in()
     }
 
+    fn clock_offsets(&self) -> Option<ClockOffsets> {
+        Some(self.task.namespaces().time_for_children.offsets())
+    }
+
+    fn set_clock_offsets(&self, viewer: &Viewer, offsets: ClockOffsets) -> Result<(), Errno> {
+        let namespace = self.task.namespaces().time_for_children;
+        let owner = namespace.identity().owner().ok_or(Errno::EPERM)?;
+        if !viewer.credentials.has_in(owner, Capabilities::SYS_TIME) {
+            return Err(Errno::EPERM);
+        }
+        offsets.check(|clock| self.task.kernel.timekeeper().now(clock))?;
+        namespace.set_offsets(offsets)
+    }
+
     fn cgroup(&self) -> String {
         let cgroup = self.task.cgroup();
         let path = cgroup.path_from(self.task.kernel.cgroups().root());
@@ -388,10 +406,12 @@ fn mapping_status(mapping: crate::memory::MappingInfo) -> MappingStatus {
 }
 
 impl super::TaskSet {
-    /// What every living process has used.
+    /// What every process has used, those that have ended included.
     pub(crate) fn usage(&self) -> ResourceUsage {
-        let groups: Vec<_> = self.tree.read().groups.values().map(|node| node.group.clone()).collect();
-        let mut total = ResourceUsage { user_time: Duration::ZERO, ..ResourceUsage::default() };
+        let tree = self.tree.read();
+        let mut total = tree.past_usage;
+        let groups: Vec<_> = tree.groups.values().map(|node| node.group.clone()).collect();
+        drop(tree);
         for group in groups {
             total += group.usage();
         }

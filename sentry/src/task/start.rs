@@ -6,10 +6,13 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::cpu_time::CpuTime;
 use super::current::CurrentTask;
+use super::external_stop::StopState;
 use super::id::Tid;
 use super::member::TaskMember;
 use super::ptrace::TraceState;
+use super::rseq::{RseqArea, RseqState};
 use super::run::State;
 use super::status::ExitStatus;
 use super::task::{DEFAULT_TIMER_SLACK_NS, NAME_LEN, Resources, TaskSignals};
@@ -25,6 +28,8 @@ use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
 use crate::platform::{Context, Registers, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalSet, TrapState};
+use crate::virtual_cpus::CpuSeat;
+use crate::wait::Waiter;
 
 /// Host stack of a task's thread. Handlers do not recurse and keep large buffers on the heap.
 const STACK_BYTES: usize = 512 << 10;
@@ -83,6 +88,8 @@ pub struct TaskConfig {
     /// The control group to enter, instead of the creator's (CLONE_INTO_CGROUP). A task that nobody inside creates enters the
     /// root unless one is given, and is held against no limit.
     pub initial_cgroup: Option<Arc<Cgroup>>,
+    /// The rseq(2) area: kept by fork, not by what shares memory.
+    pub rseq_area: Option<RseqArea>,
     /// Where its number is cleared and a futex woken when it exits; 0 for nowhere.
     pub clear_child_tid: u64,
     /// Who sleeps until it executes a program or exits (CLONE_VFORK).
@@ -94,6 +101,7 @@ pub(super) struct Unstarted {
     context: Box<dyn Context>,
     registers: Registers,
     signal_stack: AlternateStack,
+    rseq_area: Option<RseqArea>,
 }
 
 impl TaskSet {
@@ -113,13 +121,16 @@ impl TaskSet {
         let TaskConfig { kernel, parent, inherit_parent, thread_group: group, image, .. } = config;
         let TaskImage { registers, segment_bases, extended_state, memory, name, executable } = image;
         group.set_user_namespace(&config.credentials.user_namespace);
+        let waiter = Arc::<Waiter>::default();
         let task = Arc::new(Task {
             id: self.task_id(),
             kernel,
             group: group.clone(),
             number: AtomicI32::new(0),
             root_number: AtomicI32::new(0),
-            waiter: Arc::default(),
+            cpu_seat: CpuSeat::new(waiter.clone()),
+            rseq_area: Mutex::new(config.rseq_area),
+            waiter,
             interrupter: Mutex::default(),
             // A stop or a signal of the group may have come before the task was part of it.
             is_interrupted: AtomicBool::new(true),
@@ -143,7 +154,8 @@ impl TaskSet {
             timer_slack_ns: AtomicU64::new(DEFAULT_TIMER_SLACK_NS),
             start_time: Instant::now(),
             executable: Mutex::new(executable),
-            host_thread_id: AtomicI32::new(0),
+            cpu_time: CpuTime::new(),
+            stops: StopState::default(),
             vfork: Mutex::new(config.vfork),
             process_charge: Mutex::new(Some(charge)),
             membership: Mutex::default(),
@@ -159,9 +171,12 @@ impl TaskSet {
         // The last step. What follows a failure is the exact reverse of what came before.
         match new_context(&task, segment_bases, extended_state.as_deref()) {
             Ok(context) => {
-                *task.interrupter.lock() = Some(context.interrupter());
-                let signal_stack = config.signal_stack;
-                *task.unstarted.lock() = Some(Box::new(Unstarted { context, registers, signal_stack }));
+                let interrupter = context.interrupter();
+                task.cpu_seat.set_interrupter(interrupter.clone());
+                *task.interrupter.lock() = Some(interrupter);
+                let TaskConfig { signal_stack, rseq_area, .. } = config;
+                let unstarted = Unstarted { context, registers, signal_stack, rseq_area };
+                *task.unstarted.lock() = Some(Box::new(unstarted));
                 drop(tree);
                 task.pay_for_memory(parent.as_deref());
                 Ok(task)
@@ -223,6 +238,7 @@ impl Tree {
         }
         let numbers = self.assign_numbers(task.id, group.pid_namespace(), wanted)?;
         // Nothing below fails.
+        task.stops.begin_with(self.stops);
         let own = Self::number_in(&numbers, group.pid_namespace().id());
         task.number.store(own.0, Ordering::Relaxed);
         task.root_number.store(numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);
@@ -358,7 +374,7 @@ impl Task {
         let Some(memory) = self.memory() else {
             panic!("task {} has exited before its start", self.root_number())
         };
-        let Unstarted { context, registers, signal_stack } = *unstarted;
+        let Unstarted { context, registers, signal_stack, rseq_area } = *unstarted;
         let mut current = CurrentTask {
             task: self.clone(),
             context,
@@ -371,6 +387,7 @@ impl Task {
             trap: TrapState::default(),
             is_stepping: false,
             debug: Default::default(),
+            rseq: RseqState::new(rseq_area),
             memory,
             state: State::App,
         };

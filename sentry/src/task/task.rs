@@ -8,8 +8,11 @@ use parking_lot::Mutex;
 
 use super::Namespaces;
 use super::ThreadGroup;
+use super::cpu_time::CpuTime;
+use super::external_stop::StopState;
 use super::id::TaskId;
 use super::ptrace::TraceState;
+use super::rseq::RseqArea;
 use super::start::Unstarted;
 use super::vfork::VforkCompletion;
 use crate::Errno;
@@ -19,9 +22,10 @@ use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::kernel::Kernel;
 use crate::limits::{ProcessCharge, UserCounters};
 use crate::memory::MemoryManager;
-use crate::namespace::{IpcNamespace, NetworkNamespace, UtsNamespace};
+use crate::namespace::{IpcNamespace, NetworkNamespace, TimeNamespace, UtsNamespace};
 use crate::platform::Interrupter;
 use crate::signal::{PendingSignals, SignalSet};
+use crate::virtual_cpus::CpuSeat;
 use crate::wait::Waiter;
 
 /// Longest name of a task, with its NUL (`TASK_COMM_LEN`).
@@ -58,6 +62,10 @@ pub struct Task {
     pub(crate) clear_child_tid: AtomicU64,
     /// set_robust_list(2)'s address; 0 for none.
     pub(crate) robust_list: AtomicU64,
+    /// Its share in the CPU numbers of its address space.
+    pub(super) cpu_seat: Arc<CpuSeat>,
+    /// The rseq(2) area that it has registered.
+    pub(super) rseq_area: Mutex<Option<RseqArea>>,
     /// PR_SET_PDEATHSIG; 0 for none.
     pub(super) parent_death_signal: AtomicU8,
     /// PR_GET_TIMERSLACK, nanoseconds.
@@ -65,8 +73,9 @@ pub struct Task {
     pub(super) start_time: Instant,
     /// `/proc/PID/exe`.
     pub(super) executable: Mutex<Option<Path>>,
-    /// The host thread that runs the task, for CPU clocks; 0 before it starts and after it has ended.
-    pub(super) host_thread_id: AtomicI32,
+    /// Its CPU clock, and the host thread that runs it.
+    pub(super) cpu_time: CpuTime,
+    pub(super) stops: StopState,
     pub(super) vfork: Mutex<Option<Arc<VforkCompletion>>>,
     pub(super) process_charge: Mutex<Option<ProcessCharge>>,
     /// Its place in a control group, until it exits.
@@ -141,6 +150,11 @@ impl Task {
     pub fn interrupt(&self) {
         self.is_interrupted.store(true, Ordering::Release);
         self.waiter.wake();
+        self.leave_user_code();
+    }
+
+    /// Has the task come out of user code for a moment.
+    pub(super) fn leave_user_code(&self) {
         let interrupter = self.interrupter.lock().clone();
         if let Some(interrupter) = interrupter {
             interrupter.interrupt();
@@ -260,6 +274,17 @@ impl Task {
         drop(old);
     }
 
+    /// Its time namespace.
+    pub fn time_namespace(&self) -> Arc<TimeNamespace> {
+        self.namespaces.lock().time.clone()
+    }
+
+    /// Moves it to a time namespace, whose clocks its memory shows already.
+    pub(super) fn enter_time_namespace(&self, namespace: Arc<TimeNamespace>) {
+        let old = std::mem::replace(&mut self.namespaces.lock().time, namespace);
+        drop(old);
+    }
+
     /// Its UTS namespace.
     pub fn uts_namespace(&self) -> Arc<UtsNamespace> {
         self.namespaces.lock().uts.clone()
@@ -328,6 +353,7 @@ impl Task {
         if thread_id != 0 {
             self.kernel.cpus().confine(thread_id, cpus.0)?;
         }
+        self.cpu_seat.recall();
         Ok(())
     }
 
@@ -338,7 +364,7 @@ impl Task {
 
     /// The host thread that runs it, for CPU clocks; 0 if none does.
     pub fn host_thread_id(&self) -> i32 {
-        self.host_thread_id.load(Ordering::Relaxed)
+        self.cpu_time.host_thread_id()
     }
 
     /// Whether it sleeps in a system call.

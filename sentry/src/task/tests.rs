@@ -48,6 +48,10 @@ impl Fixture {
         Self { platform: fake, kernel, fs_context: FsContext::new(MountNamespace::new(root)) }
     }
 
+    pub(super) fn platform(&self) -> &Arc<FakePlatform> {
+        &self.platform
+    }
+
     pub(super) fn kernel(&self) -> &Arc<Kernel> {
         &self.kernel
     }
@@ -88,6 +92,7 @@ impl Fixture {
             allowed_cpus: CpuSet::first(2),
             user_counters: self.kernel.users().counters(1000),
             initial_cgroup: None,
+            rseq_area: None,
             clear_child_tid: 0,
             vfork: None,
         }

@@ -25,6 +25,10 @@ pub(super) struct Tree {
     /// By the leader of each.
     pub(super) sessions: HashMap<GroupId, SessionNode>,
     pub(super) namespaces: HashMap<NamespaceId, NamespaceNode>,
+    /// External stops in force.
+    pub(super) stops: u32,
+    /// What processes used that have been reaped.
+    pub(super) past_usage: ResourceUsage,
 }
 
 /// A task's place.

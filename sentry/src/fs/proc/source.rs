@@ -7,6 +7,7 @@ use crate::Errno;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::memory::MemoryManager;
 use crate::namespace::{Namespace, UserNamespace};
+use crate::time::ClockOffsets;
 
 /// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
 pub trait ProcessSource: Send + Sync {
@@ -18,6 +19,10 @@ pub trait ProcessSource: Send + Sync {
     fn viewer_ids(&self, viewer: &Viewer) -> Option<(i32, i32)>;
     /// The machine, now.
     fn system(&self) -> SystemStatus;
+    /// How far the clocks are ahead that the viewer sees.
+    fn clock_offsets(&self, _viewer: &Viewer) -> ClockOffsets {
+        ClockOffsets::default()
+    }
     /// Host and domain name in the viewer's UTS namespace.
     fn names(&self, viewer: &Viewer) -> SystemNames;
     /// Sets the host name in the viewer's UTS namespace.
@@ -80,6 +85,17 @@ pub trait Process: Send + Sync {
     /// The user namespace that it executed its program in.
     fn executed_in(&self) -> Arc<UserNamespace> {
         UserNamespace::initial()
+    }
+    /// How far the clocks of its children to come are ahead; `None` once it is gone.
+    fn clock_offsets(&self) -> Option<ClockOffsets> {
+        None
+    }
+    /// Sets that.
+    ///
+    /// # Errors
+    /// ESRCH; EPERM, ERANGE, EACCES (`man 7 time_namespaces`).
+    fn set_clock_offsets(&self, _viewer: &Viewer, _offsets: ClockOffsets) -> Result<(), Errno> {
+        Err(Errno::ESRCH)
     }
     /// The lines of /proc/PID/cgroup.
     fn cgroup(&self) -> String;
