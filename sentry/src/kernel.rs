@@ -392,6 +392,7 @@ impl Kernel {
             credentials: Arc::new(credentials),
             niceness: 0,
             namespaces: self.namespaces.clone(),
+            undo_list: None,
             scheduling_policy: 0,
             allowed_cpus: CpuSet::first(self.cpus.count()),
             user_counters,

@@ -110,6 +110,24 @@ impl MemoryManager {
         Ok(())
     }
 
+    /// Removes what is left of the System V segment that was attached at `address` (`man 2 shmdt`).
+    ///
+    /// # Errors
+    /// EINVAL if there is none.
+    pub fn detach_segment(&self, address: VirtualAddress) -> Result<(), Errno> {
+        if !address.is_page_aligned() {
+            return Err(Errno::EINVAL);
+        }
+        let start = address.0 >> PAGE_SHIFT;
+        let mut edit = self.edit();
+        let parts = edit.state.mappings.segment_attached_at(start);
+        if parts.is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        parts.into_iter().for_each(|pages| edit.unmap(pages));
+        Ok(())
+    }
+
     /// Changes the protection of a range (`man 2 mprotect`). `grows_down`: PROT_GROWSDOWN, from the start of the stack on.
     ///
     /// # Errors

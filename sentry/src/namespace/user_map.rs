@@ -83,7 +83,7 @@ impl IdMap {
     }
 
     /// The namespace's number for the kernel's `id`.
-    pub(super) fn from_kernel(&self, id: u32) -> Option<u32> {
+    pub(super) fn to_own(&self, id: u32) -> Option<u32> {
         let after = self.by_outside.partition_point(|extent| extent.outside <= id);
         let extent = self.by_outside.get(after.checked_sub(1)?)?;
         extent.shift(id, extent.outside, extent.inside)
@@ -161,10 +161,10 @@ mod tests {
         let map = IdMap::new(vec![extent(0, 1000, 1), extent(1, 100_000, 65_536)]);
         for (inside, outside) in [(0, 1000), (1, 100_000), (65_536, 165_535)] {
             assert_eq!(map.to_kernel(inside), Some(outside));
-            assert_eq!(map.from_kernel(outside), Some(inside));
+            assert_eq!(map.to_own(outside), Some(inside));
         }
         assert_eq!((map.to_kernel(65_537), map.to_kernel(NO_ID)), (None, None));
-        assert_eq!([0, 999, 1001, 99_999, 165_536, NO_ID].map(|id| map.from_kernel(id)), [None; 6]);
+        assert_eq!([0, 999, 1001, 99_999, 165_536, NO_ID].map(|id| map.to_own(id)), [None; 6]);
         assert_eq!(IdMap::identity().to_kernel(NO_ID), None);
         assert_eq!(IdMap::identity().to_kernel(NO_ID - 1), Some(NO_ID - 1));
     }

@@ -233,6 +233,7 @@ impl CurrentTask {
             credentials,
             niceness: task.niceness(),
             namespaces,
+            undo_list: has(CloneFlags::SYSVSEM).then(|| task.undo_list()),
             scheduling_policy: task.scheduling_policy(),
             allowed_cpus: task.allowed_cpus(),
             initial_cgroup: request.cgroup.clone(),

@@ -13,11 +13,12 @@ use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::wait::Events;
 
 impl Task {
-    /// Releases what the task shares or owns: memory, descriptors, working directory.
+    /// Releases what the task shares or owns: memory, descriptors, working directory, semaphores.
     pub(super) fn exit_resources(&self) {
         // Files are closed, and memory freed, without a lock held.
         let resources = self.resources.lock().take();
         drop(resources);
+        self.leave_ipc_namespace();
         self.complete_vfork();
     }
 }

@@ -32,6 +32,7 @@ mod external_stop;
 mod futex;
 mod group_stop;
 mod id;
+mod ipc;
 mod job_control;
 mod member;
 #[cfg(test)]

@@ -31,6 +31,11 @@ impl PidNamespace {
         self.id
     }
 
+    /// Its id as a number: by which a [`ProcessIdentity`](crate::process_identity::ProcessIdentity) knows it.
+    pub fn serial(&self) -> u64 {
+        self.id.0
+    }
+
     /// How many namespaces are around it; 0 for the root.
     pub fn level(&self) -> usize {
         self.level

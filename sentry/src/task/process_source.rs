@@ -14,7 +14,7 @@ use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager};
-use crate::namespace::{Namespace, NamespaceKind, UserNamespace};
+use crate::namespace::{IpcNamespace, Namespace, NamespaceKind, UserNamespace};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
 use crate::time::ClockOffsets;
 
@@ -114,6 +114,17 @@ impl ProcessSource for TaskSource {
             release: RELEASE.into(),
             version: VERSION.into(),
         }
+    }
+
+    fn ipc_namespace(&self, viewer: &Viewer) -> Option<Arc<IpcNamespace>> {
+        match self.viewer(viewer) {
+            Some(task) => Some(task.ipc_namespace()),
+            None => self.kernel.upgrade().map(|kernel| kernel.initial_namespaces().ipc.clone()),
+        }
+    }
+
+    fn pid_namespace(&self) -> u64 {
+        self.namespace.serial()
     }
 
     fn set_host_name(&self, viewer: &Viewer, name: &[u8]) -> Result<(), Errno> {

@@ -23,10 +23,12 @@ use crate::Errno;
 use crate::cgroup::{Cgroup, Reservation};
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::{DescriptorTable, FsContext, Path};
+use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
 use crate::platform::{Context, Registers, SegmentBases};
+use crate::process_identity::ProcessIdentity;
 use crate::signal::{AlternateStack, Signal, SignalSet, TrapState};
 use crate::virtual_cpus::CpuSeat;
 use crate::wait::Waiter;
@@ -79,6 +81,8 @@ pub struct TaskConfig {
     pub niceness: i32,
     /// The namespaces that are not part of the group, the credentials or the file-system context.
     pub namespaces: Namespaces,
+    /// The creator's list of what semaphore operations are to take back, if the two share it (CLONE_SYSVSEM).
+    pub undo_list: Option<Arc<UndoList>>,
     /// One of `SCHED_*`.
     pub scheduling_policy: u32,
     /// The CPUs that the task may run on.
@@ -161,6 +165,7 @@ impl TaskSet {
             membership: Mutex::default(),
             pids_charge: Mutex::default(),
             unstarted: Mutex::default(),
+            undo_list: Mutex::new(config.undo_list),
             ptrace: TraceState::default(),
         });
         task.set_name(&name);
@@ -281,6 +286,8 @@ impl Tree {
     ) {
         let group = &leader.group;
         let id = group.id();
+        let identity = ProcessIdentity::new(numbers.iter().map(|(namespace, tid)| (namespace.0, tid.0)));
+        group.identity.get_or_init(|| identity);
         let (parent_group, parent_task) =
             match inherit_parent.and_then(|task| self.groups.get(&task.group.id())) {
                 Some(sibling) => (sibling.parent, sibling.parent_task),

@@ -19,6 +19,7 @@ use crate::Errno;
 use crate::cgroup::{Membership, PidsCharge};
 use crate::cred::Credentials;
 use crate::fs::{DescriptorTable, FsContext, Path};
+use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::limits::{ProcessCharge, UserCounters};
 use crate::memory::MemoryManager;
@@ -83,6 +84,8 @@ pub struct Task {
     /// What the pids controller charges it with between its exit and its being reaped.
     pub(super) pids_charge: Mutex<Option<PidsCharge>>,
     pub(super) unstarted: Mutex<Option<Box<Unstarted>>>,
+    /// What its semaphore operations take back at its end.
+    pub(super) undo_list: Mutex<Option<Arc<UndoList>>>,
     /// What a tracer asked of it.
     pub(super) ptrace: TraceState,
 }
@@ -270,6 +273,10 @@ impl Task {
 
     /// Moves it to other namespaces.
     pub(crate) fn set_namespaces(&self, namespaces: Namespaces) {
+        let is_same_ipc = Arc::ptr_eq(&self.ipc_namespace(), &namespaces.ipc);
+        if !is_same_ipc {
+            self.leave_ipc_namespace();
+        }
         let old = std::mem::replace(&mut *self.namespaces.lock(), namespaces);
         drop(old);
     }

@@ -88,6 +88,7 @@ impl Fixture {
             credentials: Arc::new(Credentials::of_user(1000, 1000)),
             niceness: 0,
             namespaces: self.kernel.initial_namespaces().clone(),
+            undo_list: None,
             scheduling_policy: 0,
             allowed_cpus: CpuSet::first(2),
             user_counters: self.kernel.users().counters(1000),

@@ -1,7 +1,7 @@
 //! A process: what its tasks share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -11,6 +11,7 @@ use super::{PidNamespace, Task};
 use crate::limits::{Limits, Resource};
 use crate::memory::MemoryLimits;
 use crate::namespace::UserNamespace;
+use crate::process_identity::ProcessIdentity;
 use crate::signal::{PendingSignals, Signal, SignalActions};
 use crate::wait::WaitQueue;
 
@@ -27,6 +28,8 @@ pub struct ThreadGroup {
     limits: Mutex<Limits>,
     /// Children changed state, or a task of this group ended: wait4 and execve sleep here.
     pub(super) changes: WaitQueue,
+    /// Its numbers, from the making of its first task on.
+    pub(super) identity: OnceLock<ProcessIdentity>,
     /// How the process ended, once it has.
     pub(super) ended: Mutex<Option<ExitStatus>>,
     pub(super) is_dumpable: AtomicBool,
@@ -121,6 +124,7 @@ impl ThreadGroup {
             actions: Mutex::new(actions),
             limits: Mutex::new(limits),
             changes: WaitQueue::default(),
+            identity: OnceLock::new(),
             ended: Mutex::default(),
             is_dumpable: AtomicBool::new(true),
             user_namespaces: Mutex::new(UserNamespaces {
@@ -166,6 +170,11 @@ impl ThreadGroup {
     /// It executes a program in `namespace`, or goes on with one that was executed there.
     pub(super) fn set_executed_in(&self, namespace: Arc<UserNamespace>) {
         self.user_namespaces.lock().executed_in = namespace;
+    }
+
+    /// Its numbers, for those that remember it after its end.
+    pub fn identity(&self) -> ProcessIdentity {
+        self.identity.get().cloned().unwrap_or_default()
     }
 
     /// PR_GET_DUMPABLE: whether others may look into the process.

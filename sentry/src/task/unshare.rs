@@ -78,6 +78,9 @@ impl CurrentTask {
         if flags.contains(CloneFlags::FS) {
             self.task().unshare_fs_context(mount_identity);
         }
+        if flags.contains(CloneFlags::SYSVSEM) {
+            self.task().leave_undo_list();
+        }
         self.task().set_namespaces(namespaces);
         if flags.contains(CloneFlags::NEWUSER) {
             self.task().set_credentials(Credentials::clone(&credentials));

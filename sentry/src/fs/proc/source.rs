@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::Errno;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::memory::MemoryManager;
-use crate::namespace::{Namespace, UserNamespace};
+use crate::namespace::{IpcNamespace, Namespace, UserNamespace};
 use crate::time::ClockOffsets;
 
 /// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
@@ -25,6 +25,10 @@ pub trait ProcessSource: Send + Sync {
     }
     /// Host and domain name in the viewer's UTS namespace.
     fn names(&self, viewer: &Viewer) -> SystemNames;
+    /// The viewer's IPC namespace.
+    fn ipc_namespace(&self, viewer: &Viewer) -> Option<Arc<IpcNamespace>>;
+    /// The serial number of the PID namespace whose numbers these are.
+    fn pid_namespace(&self) -> u64;
     /// Sets the host name in the viewer's UTS namespace.
     ///
     /// # Errors

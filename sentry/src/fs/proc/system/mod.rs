@@ -2,6 +2,7 @@
 
 mod cpuinfo;
 mod figures;
+mod sysvipc;
 
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ static TOP: Directory<About> = Directory {
         text("stat", |about, viewer| Ok(figures::stat(&system_of(about, viewer)))),
         text("swaps", |_, _| Ok(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into())),
         directory("sys", &SYSCTL),
-        directory("sysvipc", &SYSTEM_V),
+        directory("sysvipc", &sysvipc::SYSTEM_V),
         link("thread-self", own_thread),
         directory(
             "tty",
@@ -50,22 +51,6 @@ static TOP: Directory<About> = Directory {
         text("zoneinfo", |_, _| Ok(Vec::new())),
     ],
     children: Some(&ProcessDirectories),
-};
-
-static SYSTEM_V: Directory<About> = Directory {
-    entries: &[
-        text("msg", |_, _| {
-            Ok(b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n".into())
-        }),
-        text("sem", |_, _| {
-            Ok(b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n"
-                .into())
-        }),
-        text("shm", |_, _| {
-            Ok(b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n".into())
-        }),
-    ],
-    children: None,
 };
 
 static NET: Directory<About> = Directory {
