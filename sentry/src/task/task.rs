@@ -355,11 +355,13 @@ impl Task {
         if cpus.0 == 0 {
             return Err(Errno::EINVAL);
         }
-        *self.allowed_cpus.lock() = cpus;
+        let mut allowed = self.allowed_cpus.lock();
+        *allowed = cpus;
         let thread_id = self.host_thread_id();
         if thread_id != 0 {
             self.kernel.cpus().confine(thread_id, cpus.0)?;
         }
+        drop(allowed);
         self.cpu_seat.recall();
         Ok(())
     }

@@ -55,6 +55,8 @@ struct UserNamespaces {
 pub(super) struct GroupState {
     /// The tasks that have not exited.
     pub(super) tasks: Vec<Arc<Task>>,
+    /// How many of them have not begun to exit.
+    pub(super) active_tasks: usize,
     /// Signals for whichever task takes them.
     pub(super) pending: PendingSignals,
     /// Set once the whole group is to end: exit_group, or a fatal signal.
