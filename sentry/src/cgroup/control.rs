@@ -117,6 +117,7 @@ impl Hierarchy {
             }
             if let (true, Some(account)) = (disabled.contains(Controllers::MEMORY), &child.memory) {
                 account.set_max_bytes(None);
+                self.set_memory_high(account, None);
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -26,7 +26,9 @@ const ROOT_OWNER: FileOwner = FileOwner { uid: 0, gid: 0, permissions: 0o755 };
 /// The tree of groups.
 pub struct Hierarchy {
     root: Arc<Cgroup>,
-    frames: Arc<FrameAllocator>,
+    pub(super) frames: Arc<FrameAllocator>,
+    /// Groups that have a memory.high.
+    pub(super) high_groups: AtomicUsize,
     pub(super) ticker: Arc<Ticker>,
     /// Held while tasks move from group to group.
     pub(super) migration: Mutex<()>,
@@ -83,6 +85,7 @@ impl Hierarchy {
         Arc::new_cyclic(|own| Self {
             root,
             frames: frames.clone(),
+            high_groups: AtomicUsize::new(0),
             ticker: Ticker::new(timers, own),
             migration: Mutex::default(),
             state: Mutex::new(state),
@@ -157,6 +160,9 @@ impl Hierarchy {
         drop(state);
         if let Some(removed) = removed {
             self.set_cpu_limit(&removed.cgroup, CpuLimit::default());
+            if let Some(account) = &removed.cgroup.memory {
+                self.set_memory_high(account, None);
+            }
             removed.cgroup.events.announce();
         }
         Ok(())

@@ -289,7 +289,7 @@ pub trait File: Send + Sync + Any {
     ///
     /// # Errors
     /// ENODEV if the file has no blocks.
-    fn allocate(&self, _mode: u32, _offset: u64, _len_bytes: u64) -> Result<(), Errno> {
+    fn allocate(&self, _mode: u32, _offset: u64, _len_bytes: u64, _caller: &dyn Caller) -> Result<(), Errno> {
         Err(Errno::ENODEV)
     }
 

@@ -173,6 +173,22 @@ impl CurrentTask {
     }
 }
 
+impl CurrentTask {
+    /// After memory may have been brought in: waits a while if a control group around the task has more than it should.
+    pub(super) fn wait_above_high(&mut self) {
+        if !self.kernel().cgroups().limits_memory_softly() {
+            return;
+        }
+        let Some(payer) = self.memory.payer() else { return };
+        let delay = self.kernel().cgroups().high_delay(&payer);
+        // Linux does not bother with less either.
+        const SHORTEST: std::time::Duration = std::time::Duration::from_millis(1);
+        if let Some(delay) = delay.filter(|delay| *delay >= SHORTEST) {
+            let _ = self.block::<()>(&[], Some(std::time::Instant::now() + delay), || None);
+        }
+    }
+}
+
 /// Finds tasks for the cgroup file system.
 pub struct CgroupTasks(Weak<Kernel>);
 

@@ -109,7 +109,10 @@ impl CurrentTask {
 
     fn handle_fault(&mut self, address: VirtualAddress, access: Access) -> State {
         match self.memory.handle_fault(address, access) {
-            Ok(()) => State::App,
+            Ok(()) => {
+                self.wait_above_high();
+                State::App
+            }
             Err(error) => {
                 self.force_fault(address, access, error);
                 State::Interrupt
@@ -133,6 +136,7 @@ impl CurrentTask {
             if let State::Exit(_) = self.state {
                 return self.state;
             }
+            self.wait_above_high();
             if self.memory.take_shortage() {
                 self.relieve_shortage();
             }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{CgroupFileSystem, Viewer};
 use crate::Errno;
 use crate::cgroup::{Cgroup, Controllers, CpuLimit, EventCounter, Hierarchy, MemberKey};
+use crate::memory::FrameUse;
 use crate::namespace::CgroupNamespace;
 use crate::platform::PAGE_SIZE;
 
@@ -161,8 +162,11 @@ pub(super) static FILES: [ControlFile; 34] = [
         .reads(|subject| Ok(format!("{}\n", account(subject)?.current_bytes()))),
     ControlFile::of(MEMORY, "memory.events").reads(memory_events).announces(Cgroup::memory_events),
     ControlFile::of(MEMORY, "memory.high")
-        .reads(|subject| Ok(setting(subject, "memory.high", "max")))
-        .writes(|subject, text| keep_bytes(subject, "memory.high", text)),
+        .reads(|subject| Ok(show_limit(account(subject)?.high_bytes())))
+        .writes(|subject, text| {
+            subject.hierarchy.set_memory_high(account(subject)?, parse_bytes(text)?);
+            Ok(())
+        }),
     ControlFile::of(MEMORY, "memory.low")
         .reads(|subject| Ok(setting(subject, "memory.low", "0")))
         .writes(|subject, text| keep_bytes(subject, "memory.low", text)),
@@ -182,8 +186,11 @@ pub(super) static FILES: [ControlFile; 34] = [
     ControlFile::of(MEMORY, "memory.peak")
         .reads(|subject| Ok(format!("{}\n", account(subject)?.peak_bytes()))),
     ControlFile::of(MEMORY, "memory.stat").reads(|subject| {
-        let bytes = account(subject)?.current_bytes();
-        Ok(format!("anon {bytes}\nfile 0\nkernel 0\nshmem 0\n"))
+        let account = account(subject)?;
+        let [anonymous, file, shared] =
+            [FrameUse::Anonymous, FrameUse::File, FrameUse::Shared].map(|part| account.bytes_of(part));
+        // As on Linux, what is shared counts as files.
+        Ok(format!("anon {anonymous}\nfile {}\nkernel 0\nshmem {shared}\n", file + shared))
     }),
     ControlFile::of(MEMORY, "memory.swap.current").reads(|_| Ok("0\n".into())),
     ControlFile::of(MEMORY, "memory.swap.events").reads(|_| Ok("high 0\nmax 0\nfail 0\n".into())),
@@ -310,8 +317,8 @@ fn account<'a>(subject: &Subject<'a>) -> Result<&'a Arc<crate::memory::MemoryAcc
 fn memory_events(subject: &Subject<'_>) -> Result<String, Errno> {
     let events = account(subject)?.events();
     Ok(format!(
-        "low 0\nhigh 0\nmax {}\noom {}\noom_kill {}\noom_group_kill 0\n",
-        events.max, events.out_of_memory, events.kills
+        "low 0\nhigh {}\nmax {}\noom {}\noom_kill {}\noom_group_kill 0\n",
+        events.high, events.max, events.out_of_memory, events.kills
     ))
 }
 

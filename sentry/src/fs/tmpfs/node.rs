@@ -18,7 +18,7 @@ use crate::fs::inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, Ren
 use crate::fs::locks::FileLocks;
 use crate::fs::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, Timestamp};
 use crate::fs::{File, OpenFlags};
-use crate::memory::PageCache;
+use crate::memory::{MemoryAccount, PageCache};
 
 const SET_GID: u32 = 0o2000;
 /// Names that one file may have (ext4's limit).
@@ -233,7 +233,12 @@ impl Node {
         Ok(cache)
     }
 
-    pub(super) fn read_data(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    pub(super) fn read_data(
+        &self,
+        buffer: &mut [u8],
+        offset: u64,
+        payer: Option<&Arc<MemoryAccount>>,
+    ) -> Result<usize, Errno> {
         let data = self.data()?;
         if let (Some(lower), false) = (&self.lower, data.is_own.load(Ordering::Acquire)) {
             let left = usize::try_from(data.lower_size.saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -244,25 +249,34 @@ impl Node {
             };
         }
         match data.cache.get() {
-            Some(cache) => cache.read_at(buffer, offset),
+            Some(cache) => cache.read_at(buffer, offset, payer),
             None => Ok(0),
         }
     }
 
-    pub(super) fn write_data(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
+    pub(super) fn write_data(
+        &self,
+        buffer: &[u8],
+        offset: u64,
+        payer: Option<&Arc<MemoryAccount>>,
+    ) -> Result<usize, Errno> {
         self.data()?.check_write_seals(offset.saturating_add(buffer.len() as u64))?;
-        let written = self.page_cache(true)?.write_at(buffer, offset)?;
+        let written = self.page_cache(true)?.write_at(buffer, offset, payer)?;
         self.stamp_modified();
         Ok(written)
     }
 
-    pub(super) fn append_data(&self, buffer: &[u8]) -> Result<(usize, u64), Errno> {
+    pub(super) fn append_data(
+        &self,
+        buffer: &[u8],
+        payer: Option<&Arc<MemoryAccount>>,
+    ) -> Result<(usize, u64), Errno> {
         let data = self.data()?;
         let cache = self.page_cache(true)?;
         let _appending = data.append.lock();
         let offset = cache.size();
         data.check_write_seals(offset.saturating_add(buffer.len() as u64))?;
-        let written = cache.write_at(buffer, offset)?;
+        let written = cache.write_at(buffer, offset, payer)?;
         self.stamp_modified();
         Ok((written, offset + written as u64))
     }
