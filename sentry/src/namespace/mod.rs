@@ -10,6 +10,7 @@ mod ipc;
 mod network;
 mod time;
 mod user;
+mod user_map;
 mod uts;
 
 use std::any::Any;
@@ -21,8 +22,10 @@ use linux_raw_sys::general as uapi;
 pub use cgroup::CgroupNamespace;
 pub use ipc::IpcNamespace;
 pub use network::NetworkNamespace;
+pub(crate) use time::ShiftedVdso;
 pub use time::TimeNamespace;
-pub use user::UserNamespace;
+pub use user::{IdKind, UserNamespace};
+pub use user_map::OVERFLOW_ID;
 pub use uts::{NAME_MAX_BYTES, UtsNamespace};
 
 use crate::Errno;

@@ -14,8 +14,8 @@ use crate::fs::{FileKind, OpenFlags, Resolver};
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::task::{
-    ChildEvent, CloneFlags, CloneRequest, CurrentTask, ExecRequest, ExitStatus, ProcessFile, Tid,
-    WaitOptions, WaitSelector, Waited,
+    ChildEvent, CloneFlags, CloneRequest, CurrentTask, ExecRequest, ExitStatus, PidNamespace, ProcessFile,
+    Tid, WaitOptions, WaitSelector, Waited,
 };
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
@@ -155,15 +155,8 @@ fn find_cgroup(task: &CurrentTask, descriptor: u64) -> Result<Arc<Cgroup>, Errno
 }
 
 fn read_wanted_numbers(task: &CurrentTask, address: u64, count: u64) -> Result<Vec<Tid>, Errno> {
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    let levels = task.thread_group().pid_namespace().level() as u64 + 1;
-    if count > levels {
+    if count > PidNamespace::MAX_LEVEL as u64 {
         return Err(Errno::EINVAL);
-    }
-    if !task.credentials().has(crate::cred::Capabilities::SYS_ADMIN) {
-        return Err(Errno::EPERM);
     }
     (0..count)
         .map(|index| task.memory().read_object(VirtualAddress(address.wrapping_add(index * 4))).map(Tid))
@@ -333,6 +326,9 @@ fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6])
         uapi::P_PIDFD if id >= 0 => {
             let file = task.file(id)?;
             let process = file.downcast::<ProcessFile>().ok_or(Errno::EBADF)?;
+            if process.is_of_thread() {
+                return Err(Errno::EINVAL);
+            }
             if file.flags().contains(OpenFlags::NONBLOCK) {
                 is_non_blocking = true;
             }
@@ -352,22 +348,22 @@ fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6])
         super::resource::write_usage(task, usage, waited.usage)?;
     }
     if info != 0 {
-        let bytes = waited.map_or([0; SignalInfo::SIZE_BYTES], |waited| wait_info(&waited).to_bytes());
+        let bytes = waited.map_or([0; SignalInfo::SIZE_BYTES], |waited| wait_info(task, &waited).to_bytes());
         task.memory().write_bytes(VirtualAddress(info), &bytes)?;
     }
     Ok(0)
 }
 
 /// The siginfo of waitid(2).
-fn wait_info(waited: &Waited) -> SignalInfo {
+fn wait_info(task: &CurrentTask, waited: &Waited) -> SignalInfo {
     let (code, status) = match waited.event {
         ChildEvent::Ended(status) => status.child_code_and_status(),
         ChildEvent::Stopped(signal) => (uapi::CLD_STOPPED, signal.number().into()),
         ChildEvent::Continued => (uapi::CLD_CONTINUED, Signal::SIGCONT.number().into()),
         ChildEvent::Trapped(code) => (uapi::CLD_TRAPPED, code),
     };
-    let detail =
-        SignalDetail::Child { pid: waited.pid.0, uid: waited.uid, status, user_ticks: 0, system_ticks: 0 };
+    let uid = task.credentials().user_namespace.from_kernel_uid(waited.uid);
+    let detail = SignalDetail::Child { pid: waited.pid.0, uid, status, user_ticks: 0, system_ticks: 0 };
     SignalInfo { signal: Signal::SIGCHLD, errno: 0, code: code as i32, detail }
 }
 

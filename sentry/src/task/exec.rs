@@ -33,6 +33,8 @@ impl CurrentTask {
         let kernel = self.kernel().clone();
         let view = self.fs_context().view();
         let viewer: Viewer = self.viewer();
+        // A program begins in the time namespace of the task's children (`man 7 time_namespaces`).
+        let time_namespace = self.task().namespaces().time_for_children;
         let program = loader::load(LoadRequest {
             kernel: &kernel,
             view: &view,
@@ -44,6 +46,8 @@ impl CurrentTask {
             environment: request.environment,
             stack_limit_bytes: self.thread_group().soft_limit(Resource::STACK),
             payer: self.task().cgroup().memory().cloned(),
+            allows_new_privileges: self.task().ptrace.allows_new_privileges(),
+            time_namespace: time_namespace.clone(),
         })
         .map_err(|error| {
             log::debug!("execve: {error}");
@@ -53,6 +57,7 @@ impl CurrentTask {
         let former_number = kernel.tasks().number_for_tracer(&task, &task);
         self.end_other_tasks(kernel.tasks())?;
         self.enter(program);
+        self.task().enter_time_namespace(time_namespace);
         self.trap_exec(former_number);
         Ok(())
     }
@@ -71,14 +76,13 @@ impl CurrentTask {
             }
         }
         // Signals wait; only the end of the whole group ends the wait.
-        self.context.sleep();
-        let waiter = task.waiter().clone();
-        let _registration = task.group.changes.register(Events::IN, waiter.clone());
+        self.fall_asleep();
+        let _registration = task.group.changes.register(Events::IN, task.waiter().clone());
         while !tasks.is_alone(&task) {
             if task.group.exiting().is_some() {
                 return Err(Errno::EINTR);
             }
-            waiter.sleep(None);
+            self.rest(None);
         }
         tasks.become_leader(&task);
         task.group.state.lock().exec = None;
@@ -90,6 +94,7 @@ impl CurrentTask {
         let task = self.task().clone();
         self.release_robust_futexes();
         self.clear_child_tid();
+        self.forget_rseq();
         *task.executable.lock() = Some(program.executable);
         program.memory.set_limits(task.group.memory_limits());
         let descriptors = {
@@ -120,18 +125,16 @@ impl CurrentTask {
         task.group.timers.posix.clear();
 
         let old = task.credentials();
-        let (set_uid, set_gid) = match task.ptrace.allows_new_privileges() {
-            true => (program.set_uid, program.set_gid),
-            false => (None, None),
-        };
-        let new = loader::credentials_after_exec(&old, set_uid, set_gid);
+        let may_gain = task.ptrace.allows_new_privileges();
+        let (new, is_secure) = loader::credentials_after_exec(&old, program.set_ids, may_gain);
         let is_dumpable =
             !program.is_unreadable && new.effective_uid == new.real_uid && new.effective_gid == new.real_gid;
+        task.group.set_executed_in(new.user_namespace.clone());
         task.group.is_dumpable.store(is_dumpable, Ordering::Relaxed);
         if new != *old {
             task.set_credentials(new);
         }
-        if set_uid.is_some() || set_gid.is_some() {
+        if is_secure {
             task.parent_death_signal.store(0, Ordering::Relaxed);
         }
         task.set_name(&program.name);

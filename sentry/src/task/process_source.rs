@@ -1,13 +1,12 @@
 //! What procfs shows of tasks.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use super::id::{GroupId, Tid};
 use super::tree::Tree;
 use super::{PidNamespace, ResourceUsage, Task};
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Capabilities, Credentials};
 use crate::fs::proc::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
 };
@@ -15,8 +14,9 @@ use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager};
-use crate::namespace::{Namespace, NamespaceKind};
+use crate::namespace::{IpcNamespace, Namespace, NamespaceKind, UserNamespace};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
+use crate::time::ClockOffsets;
 
 /// Most bytes that are copied for `cmdline` and `environ`.
 const MAX_STRINGS_BYTES: u64 = 8 << 20;
@@ -98,6 +98,10 @@ impl ProcessSource for TaskSource {
         }
     }
 
+    fn clock_offsets(&self, viewer: &Viewer) -> ClockOffsets {
+        self.viewer(viewer).map_or_else(ClockOffsets::default, |task| task.time_namespace().offsets())
+    }
+
     fn names(&self, viewer: &Viewer) -> SystemNames {
         let namespace = match (self.viewer(viewer), self.kernel.upgrade()) {
             (Some(task), _) => task.uts_namespace(),
@@ -112,12 +116,23 @@ impl ProcessSource for TaskSource {
         }
     }
 
+    fn ipc_namespace(&self, viewer: &Viewer) -> Option<Arc<IpcNamespace>> {
+        match self.viewer(viewer) {
+            Some(task) => Some(task.ipc_namespace()),
+            None => self.kernel.upgrade().map(|kernel| kernel.initial_namespaces().ipc.clone()),
+        }
+    }
+
+    fn pid_namespace(&self) -> u64 {
+        self.namespace.serial()
+    }
+
     fn set_host_name(&self, viewer: &Viewer, name: &[u8]) -> Result<(), Errno> {
-        if !viewer.credentials.has(crate::cred::Capabilities::SYS_ADMIN) {
+        let namespace = self.viewer(viewer).ok_or(Errno::EPERM)?.uts_namespace();
+        if !viewer.credentials.has_over_namespace(&*namespace, Capabilities::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
-        let task = self.viewer(viewer).ok_or(Errno::EPERM)?;
-        task.uts_namespace().set_host_name(name.to_vec())
+        namespace.set_host_name(name.to_vec())
     }
 }
 
@@ -343,6 +358,28 @@ impl Process for TaskView {
         }
     }
 
+    fn user_namespace(&self) -> Arc<UserNamespace> {
+        self.task.credentials().user_namespace.clone()
+    }
+
+    fn executed_in(&self) -> Arc<UserNamespace> {
+        self.task.group.executed_in()
+    }
+
+    fn clock_offsets(&self) -> Option<ClockOffsets> {
+        Some(self.task.namespaces().time_for_children.offsets())
+    }
+
+    fn set_clock_offsets(&self, viewer: &Viewer, offsets: ClockOffsets) -> Result<(), Errno> {
+        let namespace = self.task.namespaces().time_for_children;
+        let owner = namespace.identity().owner().ok_or(Errno::EPERM)?;
+        if !viewer.credentials.has_in(owner, Capabilities::SYS_TIME) {
+            return Err(Errno::EPERM);
+        }
+        offsets.check(|clock| self.task.kernel.timekeeper().now(clock))?;
+        namespace.set_offsets(offsets)
+    }
+
     fn cgroup(&self) -> String {
         let cgroup = self.task.cgroup();
         let path = cgroup.path_from(self.task.kernel.cgroups().root());
@@ -380,10 +417,12 @@ fn mapping_status(mapping: crate::memory::MappingInfo) -> MappingStatus {
 }
 
 impl super::TaskSet {
-    /// What every living process has used.
+    /// What every process has used, those that have ended included.
     pub(crate) fn usage(&self) -> ResourceUsage {
-        let groups: Vec<_> = self.tree.read().groups.values().map(|node| node.group.clone()).collect();
-        let mut total = ResourceUsage { user_time: Duration::ZERO, ..ResourceUsage::default() };
+        let tree = self.tree.read();
+        let mut total = tree.past_usage;
+        let groups: Vec<_> = tree.groups.values().map(|node| node.group.clone()).collect();
+        drop(tree);
         for group in groups {
             total += group.usage();
         }

@@ -4,8 +4,9 @@
 
 use std::sync::atomic::Ordering;
 
+use super::cpu_time::Pursuit;
 use super::status::ExitStatus;
-use super::{CurrentTask, ptrace};
+use super::{CpuSet, CurrentTask, ptrace};
 use crate::Errno;
 use crate::platform::{Access, Exit, Registers, VirtualAddress};
 use crate::signal::Signal;
@@ -28,10 +29,14 @@ pub(super) enum State {
 }
 
 impl CurrentTask {
-    /// Runs the task from its start to its end, on its own thread.
-    pub(super) fn run(&mut self) {
-        self.task.host_thread_id.store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
+    /// Runs the task from its start to its end, on the calling thread, which is confined to `cpus` if that is known.
+    /// Returns what it is confined to afterwards.
+    pub(super) fn run(&mut self, cpus: Option<CpuSet>) -> CpuSet {
+        self.task.begin_activity(cpus);
         let status = loop {
+            if self.task.stops.is_in_force() {
+                self.stop_externally();
+            }
             self.state = match self.state {
                 State::App => self.run_app(),
                 State::Syscall => self.run_syscall(),
@@ -40,6 +45,7 @@ impl CurrentTask {
             };
         };
         self.run_exit(status);
+        self.task.end_activity()
     }
 
     fn run_app(&mut self) -> State {
@@ -51,17 +57,30 @@ impl CurrentTask {
         if is_watching && self.stops_at_breakpoint() {
             return State::Interrupt;
         }
+        if let Err(state) = self.enter_user_code() {
+            return state;
+        }
         let has_own_trap_flag = self.registers.rflags & Registers::TRAP_FLAG != 0;
         let sets_trap_flag = !has_own_trap_flag && (self.is_stepping || is_watching);
         if sets_trap_flag {
             self.registers.rflags |= Registers::TRAP_FLAG;
         }
-        let exit = self.context.run(self.memory.address_space(), &mut self.registers);
+        let exit = self.run_user_code();
+        self.leave_user_code();
         let state = self.handle_app_exit(exit);
         if sets_trap_flag {
             self.registers.rflags &= !Registers::TRAP_FLAG;
         }
         state
+    }
+
+    /// Runs user code until it stops; the time until then is its own.
+    fn run_user_code(&mut self) -> Exit {
+        let task = &self.task;
+        task.cpu_time.mark(Pursuit::User);
+        let exit = self.context.run(self.memory.address_space(), &mut self.registers);
+        task.cpu_time.mark_left_user_code(matches!(exit, Exit::Syscall), &task.kernel.tasks().switch_cost);
+        exit
     }
 
     fn handle_app_exit(&mut self, exit: Exit) -> State {
@@ -162,15 +181,16 @@ impl CurrentTask {
     }
 
     fn run_exit(&mut self, status: ExitStatus) {
+        self.task.begin_exit(status);
         self.trap_exit(status);
         let kernel = self.kernel().clone();
         self.release_robust_futexes();
         self.clear_child_tid();
+        self.forget_rseq();
         self.memory = kernel.empty_memory().clone();
         self.task.exit_resources();
         // The vCPU is free before anybody hears of the end.
         self.context.sleep();
         kernel.tasks().task_exited(&self.task, status);
-        kernel.tasks().thread_ended();
     }
 }

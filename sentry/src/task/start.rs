@@ -6,10 +6,13 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::cpu_time::CpuTime;
 use super::current::CurrentTask;
+use super::external_stop::StopState;
 use super::id::Tid;
 use super::member::TaskMember;
 use super::ptrace::TraceState;
+use super::rseq::{RseqArea, RseqState};
 use super::run::State;
 use super::status::ExitStatus;
 use super::task::{DEFAULT_TIMER_SLACK_NS, NAME_LEN, Resources, TaskSignals};
@@ -20,14 +23,15 @@ use crate::Errno;
 use crate::cgroup::{Cgroup, Reservation};
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::{DescriptorTable, FsContext, Path};
+use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
 use crate::platform::{Context, Registers, SegmentBases};
+use crate::process_identity::ProcessIdentity;
 use crate::signal::{AlternateStack, Signal, SignalSet, TrapState};
-
-/// Host stack of a task's thread. Handlers do not recurse and keep large buffers on the heap.
-const STACK_BYTES: usize = 512 << 10;
+use crate::virtual_cpus::CpuSeat;
+use crate::wait::Waiter;
 
 /// What a task executes: its registers and its memory.
 pub struct TaskImage {
@@ -74,6 +78,8 @@ pub struct TaskConfig {
     pub niceness: i32,
     /// The namespaces that are not part of the group, the credentials or the file-system context.
     pub namespaces: Namespaces,
+    /// The creator's list of what semaphore operations are to take back, if the two share it (CLONE_SYSVSEM).
+    pub undo_list: Option<Arc<UndoList>>,
     /// One of `SCHED_*`.
     pub scheduling_policy: u32,
     /// The CPUs that the task may run on.
@@ -83,6 +89,8 @@ pub struct TaskConfig {
     /// The control group to enter, instead of the creator's (CLONE_INTO_CGROUP). A task that nobody inside creates enters the
     /// root unless one is given, and is held against no limit.
     pub initial_cgroup: Option<Arc<Cgroup>>,
+    /// The rseq(2) area: kept by fork, not by what shares memory.
+    pub rseq_area: Option<RseqArea>,
     /// Where its number is cleared and a futex woken when it exits; 0 for nowhere.
     pub clear_child_tid: u64,
     /// Who sleeps until it executes a program or exits (CLONE_VFORK).
@@ -94,6 +102,7 @@ pub(super) struct Unstarted {
     context: Box<dyn Context>,
     registers: Registers,
     signal_stack: AlternateStack,
+    rseq_area: Option<RseqArea>,
 }
 
 impl TaskSet {
@@ -112,13 +121,17 @@ impl TaskSet {
         let reservation = config.kernel.cgroups().reserve(creator, config.initial_cgroup.as_ref())?;
         let TaskConfig { kernel, parent, inherit_parent, thread_group: group, image, .. } = config;
         let TaskImage { registers, segment_bases, extended_state, memory, name, executable } = image;
+        group.set_user_namespace(&config.credentials.user_namespace);
+        let waiter = Arc::<Waiter>::default();
         let task = Arc::new(Task {
             id: self.task_id(),
             kernel,
             group: group.clone(),
             number: AtomicI32::new(0),
             root_number: AtomicI32::new(0),
-            waiter: Arc::default(),
+            cpu_seat: CpuSeat::new(waiter.clone()),
+            rseq_area: Mutex::new(config.rseq_area),
+            waiter,
             interrupter: Mutex::default(),
             // A stop or a signal of the group may have come before the task was part of it.
             is_interrupted: AtomicBool::new(true),
@@ -142,12 +155,14 @@ impl TaskSet {
             timer_slack_ns: AtomicU64::new(DEFAULT_TIMER_SLACK_NS),
             start_time: Instant::now(),
             executable: Mutex::new(executable),
-            host_thread_id: AtomicI32::new(0),
+            cpu_time: CpuTime::new(),
+            stops: StopState::default(),
             vfork: Mutex::new(config.vfork),
             process_charge: Mutex::new(Some(charge)),
             membership: Mutex::default(),
             pids_charge: Mutex::default(),
             unstarted: Mutex::default(),
+            undo_list: Mutex::new(config.undo_list),
             ptrace: TraceState::default(),
         });
         task.set_name(&name);
@@ -158,9 +173,12 @@ impl TaskSet {
         // The last step. What follows a failure is the exact reverse of what came before.
         match new_context(&task, segment_bases, extended_state.as_deref()) {
             Ok(context) => {
-                *task.interrupter.lock() = Some(context.interrupter());
-                let signal_stack = config.signal_stack;
-                *task.unstarted.lock() = Some(Box::new(Unstarted { context, registers, signal_stack }));
+                let interrupter = context.interrupter();
+                task.cpu_seat.set_interrupter(interrupter.clone());
+                *task.interrupter.lock() = Some(interrupter);
+                let TaskConfig { signal_stack, rseq_area, .. } = config;
+                let unstarted = Unstarted { context, registers, signal_stack, rseq_area };
+                *task.unstarted.lock() = Some(Box::new(unstarted));
                 drop(tree);
                 task.pay_for_memory(parent.as_deref());
                 Ok(task)
@@ -173,11 +191,13 @@ impl TaskSet {
     }
 }
 
-/// RLIMIT_NPROC, unless the creator is exempt (`man 2 getrlimit`): the root user, CAP_SYS_RESOURCE, CAP_SYS_ADMIN.
+/// RLIMIT_NPROC, unless the creator is exempt (`man 2 getrlimit`): the system's root user, CAP_SYS_RESOURCE,
+/// CAP_SYS_ADMIN.
 fn process_limit(config: &TaskConfig) -> Option<u64> {
     let credentials = &config.credentials;
     let is_exempt = credentials.real_uid == 0
-        || credentials.effective.intersects(Capabilities::SYS_RESOURCE | Capabilities::SYS_ADMIN);
+        || credentials.has(Capabilities::SYS_RESOURCE)
+        || credentials.has(Capabilities::SYS_ADMIN);
     (!is_exempt).then(|| config.thread_group.soft_limit(Resource::PROCESSES))
 }
 
@@ -220,6 +240,7 @@ impl Tree {
         }
         let numbers = self.assign_numbers(task.id, group.pid_namespace(), wanted)?;
         // Nothing below fails.
+        task.stops.begin_with(self.stops);
         let own = Self::number_in(&numbers, group.pid_namespace().id());
         task.number.store(own.0, Ordering::Relaxed);
         task.root_number.store(numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);
@@ -234,6 +255,7 @@ impl Tree {
         };
         self.tasks.insert(task.id, node);
         state.tasks.push(task.clone());
+        state.active_tasks += 1;
         let (membership, was_killed) =
             task.kernel.cgroups().enter(reservation, task.member_key(), TaskMember::new(task));
         *task.membership.lock() = Some(membership);
@@ -262,6 +284,8 @@ impl Tree {
     ) {
         let group = &leader.group;
         let id = group.id();
+        let identity = ProcessIdentity::new(numbers.iter().map(|(namespace, tid)| (namespace.0, tid.0)));
+        group.identity.get_or_init(|| identity);
         let (parent_group, parent_task) =
             match inherit_parent.and_then(|task| self.groups.get(&task.group.id())) {
                 Some(sibling) => (sibling.parent, sibling.parent_task),
@@ -304,7 +328,11 @@ impl Tree {
     fn remove_unstarted(&mut self, task: &Task) {
         drop(task.membership.lock().take());
         let id = task.group.id();
-        task.group.state.lock().tasks.retain(|other| other.id != task.id);
+        {
+            let mut state = task.group.state.lock();
+            state.tasks.retain(|other| other.id != task.id);
+            state.active_tasks -= 1;
+        }
         let Some(node) = self.groups.get_mut(&id) else { return };
         node.live_tasks -= 1;
         if node.tasks.len() > 1 {
@@ -340,7 +368,7 @@ impl Task {
         self.uncharge();
     }
 
-    /// Starts the task's thread.
+    /// Starts the task's thread. One that has exited, as it was restored, does not run.
     ///
     /// # Errors
     /// EAGAIN if the host has no thread left: the task has exited then, and its parent is told as of any exit.
@@ -352,11 +380,10 @@ impl Task {
         let Some(unstarted) = unstarted else {
             panic!("task {} is started a second time", self.root_number())
         };
-        let Some(memory) = self.memory() else {
-            panic!("task {} has exited before its start", self.root_number())
-        };
-        let Unstarted { context, registers, signal_stack } = *unstarted;
-        let mut current = CurrentTask {
+        // A task that is restored after it had exited does not run.
+        let Some(memory) = self.memory() else { return Ok(()) };
+        let Unstarted { context, registers, signal_stack, rseq_area } = *unstarted;
+        let current = CurrentTask {
             task: self.clone(),
             context,
             registers,
@@ -368,17 +395,16 @@ impl Task {
             trap: TrapState::default(),
             is_stepping: false,
             debug: Default::default(),
+            rseq: RseqState::new(rseq_area),
             memory,
             state: State::App,
         };
         self.kernel.tasks().thread_started();
-        let name = format!("task {}", self.root_number());
-        let spawned =
-            std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || current.run());
-        match spawned {
-            Ok(_detached) => Ok(()),
+        match self.kernel.tasks().host_threads.run(current) {
+            Ok(()) => Ok(()),
             Err(error) => {
                 log::warn!("no host thread for task {}: {error}", self.root_number());
+                self.begin_exit(ExitStatus::Exited(0));
                 self.exit_resources();
                 self.kernel.tasks().task_exited(self, ExitStatus::Exited(0));
                 self.kernel.tasks().thread_ended();

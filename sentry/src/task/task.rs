@@ -8,20 +8,25 @@ use parking_lot::Mutex;
 
 use super::Namespaces;
 use super::ThreadGroup;
+use super::cpu_time::CpuTime;
+use super::external_stop::StopState;
 use super::id::TaskId;
 use super::ptrace::TraceState;
+use super::rseq::RseqArea;
 use super::start::Unstarted;
 use super::vfork::VforkCompletion;
 use crate::Errno;
 use crate::cgroup::{Membership, PidsCharge};
 use crate::cred::Credentials;
 use crate::fs::{DescriptorTable, FsContext, Path};
+use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::limits::{ProcessCharge, UserCounters};
 use crate::memory::MemoryManager;
-use crate::namespace::{IpcNamespace, NetworkNamespace, UtsNamespace};
+use crate::namespace::{IpcNamespace, NetworkNamespace, TimeNamespace, UtsNamespace};
 use crate::platform::Interrupter;
 use crate::signal::{PendingSignals, SignalSet};
+use crate::virtual_cpus::CpuSeat;
 use crate::wait::Waiter;
 
 /// Longest name of a task, with its NUL (`TASK_COMM_LEN`).
@@ -58,6 +63,10 @@ pub struct Task {
     pub(crate) clear_child_tid: AtomicU64,
     /// set_robust_list(2)'s address; 0 for none.
     pub(crate) robust_list: AtomicU64,
+    /// Its share in the CPU numbers of its address space.
+    pub(super) cpu_seat: Arc<CpuSeat>,
+    /// The rseq(2) area that it has registered.
+    pub(super) rseq_area: Mutex<Option<RseqArea>>,
     /// PR_SET_PDEATHSIG; 0 for none.
     pub(super) parent_death_signal: AtomicU8,
     /// PR_GET_TIMERSLACK, nanoseconds.
@@ -65,8 +74,9 @@ pub struct Task {
     pub(super) start_time: Instant,
     /// `/proc/PID/exe`.
     pub(super) executable: Mutex<Option<Path>>,
-    /// The host thread that runs the task, for CPU clocks; 0 before it starts and after it has ended.
-    pub(super) host_thread_id: AtomicI32,
+    /// Its CPU clock, and the host thread that runs it.
+    pub(super) cpu_time: CpuTime,
+    pub(super) stops: StopState,
     pub(super) vfork: Mutex<Option<Arc<VforkCompletion>>>,
     pub(super) process_charge: Mutex<Option<ProcessCharge>>,
     /// Its place in a control group, until it exits.
@@ -74,6 +84,8 @@ pub struct Task {
     /// What the pids controller charges it with between its exit and its being reaped.
     pub(super) pids_charge: Mutex<Option<PidsCharge>>,
     pub(super) unstarted: Mutex<Option<Box<Unstarted>>>,
+    /// What its semaphore operations take back at its end.
+    pub(super) undo_list: Mutex<Option<Arc<UndoList>>>,
     /// What a tracer asked of it.
     pub(super) ptrace: TraceState,
 }
@@ -141,6 +153,11 @@ impl Task {
     pub fn interrupt(&self) {
         self.is_interrupted.store(true, Ordering::Release);
         self.waiter.wake();
+        self.leave_user_code();
+    }
+
+    /// Has the task come out of user code for a moment.
+    pub(super) fn leave_user_code(&self) {
         let interrupter = self.interrupter.lock().clone();
         if let Some(interrupter) = interrupter {
             interrupter.interrupt();
@@ -157,13 +174,21 @@ impl Task {
         self.credentials.lock().clone()
     }
 
+    /// Its real user, as the processes in the user namespace of `receiver` number them.
+    pub(super) fn uid_for(&self, receiver: &ThreadGroup) -> u32 {
+        receiver.user_namespace().from_kernel_uid(self.credentials().real_uid)
+    }
+
     /// Replaces its credentials. With another effective identity, or more capabilities, others may no longer look into
     /// the process (`man 2 prctl`, PR_SET_DUMPABLE), and the death of the parent tells it nothing.
     pub fn set_credentials(&self, credentials: Credentials) {
         let new = Arc::new(credentials);
         let old = std::mem::replace(&mut *self.credentials.lock(), new.clone());
+        if new.user_namespace != old.user_namespace {
+            self.group.set_user_namespace(&new.user_namespace);
+        }
         let identity = |of: &Credentials| [of.effective_uid, of.effective_gid, of.fs_uid, of.fs_gid];
-        if identity(&old) != identity(&new) || !old.permitted.contains(new.permitted) {
+        if identity(&old) != identity(&new) || !new.are_within(&old) {
             self.group.set_dumpable(false);
             self.set_parent_death_signal(0);
         }
@@ -248,7 +273,22 @@ impl Task {
 
     /// Moves it to other namespaces.
     pub(crate) fn set_namespaces(&self, namespaces: Namespaces) {
+        let is_same_ipc = Arc::ptr_eq(&self.ipc_namespace(), &namespaces.ipc);
+        if !is_same_ipc {
+            self.leave_ipc_namespace();
+        }
         let old = std::mem::replace(&mut *self.namespaces.lock(), namespaces);
+        drop(old);
+    }
+
+    /// Its time namespace.
+    pub fn time_namespace(&self) -> Arc<TimeNamespace> {
+        self.namespaces.lock().time.clone()
+    }
+
+    /// Moves it to a time namespace, whose clocks its memory shows already.
+    pub(super) fn enter_time_namespace(&self, namespace: Arc<TimeNamespace>) {
+        let old = std::mem::replace(&mut self.namespaces.lock().time, namespace);
         drop(old);
     }
 
@@ -315,11 +355,14 @@ impl Task {
         if cpus.0 == 0 {
             return Err(Errno::EINVAL);
         }
-        *self.allowed_cpus.lock() = cpus;
+        let mut allowed = self.allowed_cpus.lock();
+        *allowed = cpus;
         let thread_id = self.host_thread_id();
         if thread_id != 0 {
             self.kernel.cpus().confine(thread_id, cpus.0)?;
         }
+        drop(allowed);
+        self.cpu_seat.recall();
         Ok(())
     }
 
@@ -330,7 +373,7 @@ impl Task {
 
     /// The host thread that runs it, for CPU clocks; 0 if none does.
     pub fn host_thread_id(&self) -> i32 {
-        self.host_thread_id.load(Ordering::Relaxed)
+        self.cpu_time.host_thread_id()
     }
 
     /// Whether it sleeps in a system call.

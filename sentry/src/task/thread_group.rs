@@ -1,7 +1,7 @@
 //! A process: what its tasks share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -10,6 +10,8 @@ use super::status::{ExitStatus, ResourceUsage};
 use super::{PidNamespace, Task};
 use crate::limits::{Limits, Resource};
 use crate::memory::MemoryLimits;
+use crate::namespace::UserNamespace;
+use crate::process_identity::ProcessIdentity;
 use crate::signal::{PendingSignals, Signal, SignalActions};
 use crate::wait::WaitQueue;
 
@@ -26,9 +28,12 @@ pub struct ThreadGroup {
     limits: Mutex<Limits>,
     /// Children changed state, or a task of this group ended: wait4 and execve sleep here.
     pub(super) changes: WaitQueue,
+    /// Its numbers, from the making of its first task on.
+    pub(super) identity: OnceLock<ProcessIdentity>,
     /// How the process ended, once it has.
     pub(super) ended: Mutex<Option<ExitStatus>>,
     pub(super) is_dumpable: AtomicBool,
+    user_namespaces: Mutex<UserNamespaces>,
     out_of_memory_adjustment: AtomicI32,
     /// personality(2).
     pub(crate) personality: AtomicU32,
@@ -36,11 +41,22 @@ pub struct ThreadGroup {
     pub(crate) timers: crate::time::ProcessTimers,
 }
 
+/// The user namespaces of a process: only one without further threads changes to another.
+#[derive(Clone)]
+struct UserNamespaces {
+    /// Of its tasks' credentials.
+    current: Arc<UserNamespace>,
+    /// The one that it executed its program in: who may look into it there may, if nobody else may.
+    executed_in: Arc<UserNamespace>,
+}
+
 /// What is decided under the group's lock.
 #[derive(Default)]
 pub(super) struct GroupState {
     /// The tasks that have not exited.
     pub(super) tasks: Vec<Arc<Task>>,
+    /// How many of them have not begun to exit.
+    pub(super) active_tasks: usize,
     /// Signals for whichever task takes them.
     pub(super) pending: PendingSignals,
     /// Set once the whole group is to end: exit_group, or a fatal signal.
@@ -110,8 +126,13 @@ impl ThreadGroup {
             actions: Mutex::new(actions),
             limits: Mutex::new(limits),
             changes: WaitQueue::default(),
+            identity: OnceLock::new(),
             ended: Mutex::default(),
             is_dumpable: AtomicBool::new(true),
+            user_namespaces: Mutex::new(UserNamespaces {
+                current: UserNamespace::initial(),
+                executed_in: UserNamespace::initial(),
+            }),
             out_of_memory_adjustment: AtomicI32::new(0),
             personality: AtomicU32::new(0),
             timers: crate::time::ProcessTimers::default(),
@@ -131,6 +152,31 @@ impl ThreadGroup {
     /// getpid(2).
     pub fn number(&self) -> i32 {
         self.number.load(Ordering::Relaxed)
+    }
+
+    /// The user namespace that its tasks are in.
+    pub fn user_namespace(&self) -> Arc<UserNamespace> {
+        self.user_namespaces.lock().current.clone()
+    }
+
+    /// The user namespace that it executed its program in.
+    pub fn executed_in(&self) -> Arc<UserNamespace> {
+        self.user_namespaces.lock().executed_in.clone()
+    }
+
+    /// Its tasks are in `namespace` now.
+    pub(super) fn set_user_namespace(&self, namespace: &Arc<UserNamespace>) {
+        self.user_namespaces.lock().current = namespace.clone();
+    }
+
+    /// It executes a program in `namespace`, or goes on with one that was executed there.
+    pub(super) fn set_executed_in(&self, namespace: Arc<UserNamespace>) {
+        self.user_namespaces.lock().executed_in = namespace;
+    }
+
+    /// Its numbers, for those that remember it after its end.
+    pub fn identity(&self) -> ProcessIdentity {
+        self.identity.get().cloned().unwrap_or_default()
     }
 
     /// PR_GET_DUMPABLE: whether others may look into the process.

@@ -25,6 +25,10 @@ pub(super) struct Tree {
     /// By the leader of each.
     pub(super) sessions: HashMap<GroupId, SessionNode>,
     pub(super) namespaces: HashMap<NamespaceId, NamespaceNode>,
+    /// External stops in force.
+    pub(super) stops: u32,
+    /// What processes used that have been reaped.
+    pub(super) past_usage: ResourceUsage,
 }
 
 /// A task's place.
@@ -350,6 +354,12 @@ impl Tree {
                 node.live_tasks,
                 node.tasks.iter().filter(|task| !self.tasks[task].has_exited).count()
             );
+            let (living, active) = {
+                let state = node.group.state.lock();
+                (state.tasks.len(), state.active_tasks)
+            };
+            assert_eq!(living, node.live_tasks, "a process that has lost a task, or not");
+            assert!(active <= living, "more tasks run than live");
             assert!(self.process_groups[&node.process_group].members.contains(id));
             assert_eq!(self.process_groups[&node.process_group].session, node.session);
             assert!(node.children.iter().all(|child| self.groups[child].parent == Some(*id)));
