@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::cred::Credentials;
 use crate::fs::inode::{NewNode, NodeCreation};
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::memory::FrameAllocator;
@@ -112,7 +113,7 @@ fn slaves_of_a_group_without_members_pass_to_its_master() {
 fn the_copy_of_a_less_privileged_namespace_is_locked() {
     let world = World::new();
     world.mount("a");
-    let user = UserNamespace::new(&UserNamespace::initial(), 0, 0).unwrap();
+    let user = UserNamespace::new(&Credentials::root()).unwrap();
     let other = world.copy(&user);
     let inner = other.mounts().pop().unwrap();
     assert_eq!(other.unmount(&inner, true).err(), Some(Errno::EINVAL));
