@@ -13,6 +13,7 @@ mod budget;
 mod limits;
 mod message_queue;
 mod permissions;
+mod posix_queue;
 mod registry;
 mod semaphore;
 mod shared_memory;
@@ -23,6 +24,10 @@ pub use limits::{HARD_MAX_MESSAGE_BYTES, HARD_MAX_MESSAGES, IpcLimit, IpcLimits,
 pub use message_queue::{
     Message, MessageQueue, MessageQueueStatus, MessageQueues, MessageUsage, PendingReception, QueueChange,
     Received, Reception, Selection,
+};
+pub use posix_queue::{
+    MAX_PRIORITIES, Notification, NotificationKind, PendingPosixReception, PosixQueue, PosixQueueStatus, PosixQueues,
+    PosixReceived, QueueAttributes, QueueCreation,
 };
 pub use permissions::{IpcAccess, PermissionChange, Permissions};
 pub use semaphore::{
@@ -76,6 +81,8 @@ pub struct IpcObjects {
     pub semaphores: Semaphores,
     /// System V message queues.
     pub message_queues: MessageQueues,
+    /// POSIX message queues.
+    pub posix_queues: PosixQueues,
     limits: Mutex<IpcLimits>,
 }
 
