@@ -25,11 +25,11 @@ pub use message_queue::{
     Message, MessageQueue, MessageQueueStatus, MessageQueues, MessageUsage, PendingReception, QueueChange,
     Received, Reception, Selection,
 };
-pub use posix_queue::{
-    MAX_PRIORITIES, Notification, NotificationKind, PendingPosixReception, PosixQueue, PosixQueueStatus, PosixQueues,
-    PosixReceived, QueueAttributes, QueueCreation,
-};
 pub use permissions::{IpcAccess, PermissionChange, Permissions};
+pub use posix_queue::{
+    MAX_PRIORITIES, Notification, NotificationKind, PendingPosixReception, PosixQueue, PosixQueueStatus,
+    PosixQueues, PosixReceived, QueueAttributes, QueueCreation,
+};
 pub use semaphore::{
     MAX_SEMAPHORE_VALUE, PendingOperation, Semaphore, SemaphoreOperation, SemaphoreOutcome,
     SemaphoreSetStatus, SemaphoreUsage, Semaphores, UndoList,

@@ -14,8 +14,8 @@ use crate::fs::locks::LockOwner;
 use crate::fs::mqueue::{self, QueueFile, QueueRequest};
 use crate::fs::{Caller, FileDescription, OpenFlags};
 use crate::ipc::{
-    MAX_PRIORITIES, Message, Notification, NotificationKind, PendingPosixReception, PosixQueue, PosixReceived,
-    QueueAttributes,
+    MAX_PRIORITIES, Message, Notification, NotificationKind, PendingPosixReception, PosixQueue,
+    PosixReceived, QueueAttributes,
 };
 use crate::limits::Resource;
 use crate::platform::VirtualAddress;

@@ -87,8 +87,10 @@ impl File for QueueFile {
                 (SIGEV_SIGNAL, signal.map_or(0, |signal| signal.number()), process)
             }
         };
-        let text =
-            format!("QSIZE:{:<10} NOTIFY:{kind:<5} SIGNO:{signal:<5} NOTIFY_PID:{process:<6}\n", status.bytes);
+        let text = format!(
+            "QSIZE:{:<10} NOTIFY:{kind:<5} SIGNO:{signal:<5} NOTIFY_PID:{process:<6}\n",
+            status.bytes
+        );
         let rest = usize::try_from(offset).ok().and_then(|start| text.as_bytes().get(start..));
         let rest = rest.unwrap_or_default();
         let len = rest.len().min(buffer.len());

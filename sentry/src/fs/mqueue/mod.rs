@@ -13,8 +13,8 @@ use self::directory::QueueDirectory;
 use super::dentry::Dentry;
 use super::operations::check_may_remove;
 use super::{
-    Access, DeviceNumber, FileDescription, FileSystem, FileSystemInfo, Mount, MountFlags, OpenFlags, Path, Viewer,
-    check_access,
+    Access, DeviceNumber, FileDescription, FileSystem, FileSystemInfo, Mount, MountFlags, OpenFlags, Path,
+    Viewer, check_access,
 };
 use crate::Errno;
 use crate::ipc::QueueAttributes;

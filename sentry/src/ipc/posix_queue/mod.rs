@@ -39,7 +39,8 @@ pub struct QueueAttributes {
 impl QueueAttributes {
     /// Those of a queue whose maker gives none.
     pub fn default_of(limits: &IpcLimits) -> Self {
-        let lower = |default, max| usize::try_from(limits.get(default).min(limits.get(max))).unwrap_or(usize::MAX);
+        let lower =
+            |default, max| usize::try_from(limits.get(default).min(limits.get(max))).unwrap_or(usize::MAX);
         Self {
             max_messages: lower(IpcLimit::PosixMessagesDefault, IpcLimit::PosixMessages),
             message_bytes: lower(IpcLimit::PosixMessageBytesDefault, IpcLimit::PosixMessageBytes),

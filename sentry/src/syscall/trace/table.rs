@@ -289,10 +289,7 @@ const MEMORY: &[(Sysno, Row)] = &[
     (Sysno::mq_open, Row::Variant(variants::mq_open)),
     (Sysno::mq_unlink, call(&[PATH])),
     (Sysno::mq_timedsend, call(&[FD, WRITE_BUFFER, SIZE, UINT, TIMEOUT])),
-    (
-        Sysno::mq_timedreceive,
-        call(&[FD, READ_BUFFER, SIZE, Out(&structures::UNSIGNED), TIMEOUT]),
-    ),
+    (Sysno::mq_timedreceive, call(&[FD, READ_BUFFER, SIZE, Out(&structures::UNSIGNED), TIMEOUT])),
     (Sysno::mq_notify, call(&[FD, In(&structures::TIMER_EVENT)])),
     (
         Sysno::mq_getsetattr,
