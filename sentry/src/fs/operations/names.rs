@@ -110,7 +110,7 @@ pub fn unlink(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> Result<(), 
     if last.has_trailing_slash && !child.is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    check_may_remove(&last.directory, &child, resolver)?;
+    check_may_leave(&last.directory, &child, resolver)?;
     if child.is_directory() {
         return Err(Errno::EISDIR);
     }
@@ -139,7 +139,7 @@ pub fn remove_directory(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> R
     let mut locked = last.directory.dentry.lock();
     locked.check_alive()?;
     child = locked.lookup(&last.name)?;
-    check_may_remove(&last.directory, &child, resolver)?;
+    check_may_leave(&last.directory, &child, resolver)?;
     if !child.is_directory() {
         return Err(Errno::ENOTDIR);
     }
@@ -212,9 +212,9 @@ fn rename_in(
         return Err(if mode == RenameMode::Exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
     }
     check_kinds(old, new, &source, target.as_deref(), mode)?;
-    check_may_remove(&old.directory, &source, resolver)?;
+    check_may_leave(&old.directory, &source, resolver)?;
     match &target {
-        Some(target) => check_may_remove(&new.directory, target, resolver)?,
+        Some(target) => check_may_leave(&new.directory, target, resolver)?,
         None => check_may_change(&new.directory, resolver.viewer)?,
     }
     if locked_new.is_some() {
@@ -303,11 +303,19 @@ fn check_may_change(directory: &Path, viewer: &Viewer) -> Result<(), Errno> {
     check_access(&**directory.inode(), Access::WRITE | Access::EXECUTE, &viewer.credentials)
 }
 
-/// Fails unless `child` may be removed from `directory`. Mounts on it in other namespaces are no obstacle.
-fn check_may_remove(directory: &Path, child: &Arc<Dentry>, resolver: &Resolver<'_>) -> Result<(), Errno> {
-    let credentials = &resolver.viewer.credentials;
-    check_may_change(directory, resolver.viewer)?;
-    check_sticky(&**directory.inode(), &**child.inode(), credentials)?;
+/// Fails unless `child` may be removed from `directory`.
+pub(in crate::fs) fn check_may_remove(
+    directory: &Path,
+    child: &Dentry,
+    viewer: &Viewer,
+) -> Result<(), Errno> {
+    check_may_change(directory, viewer)?;
+    check_sticky(&**directory.inode(), &**child.inode(), &viewer.credentials)
+}
+
+/// As [`check_may_remove`], and nothing may be mounted on it. Mounts in other namespaces are no obstacle.
+fn check_may_leave(directory: &Path, child: &Arc<Dentry>, resolver: &Resolver<'_>) -> Result<(), Errno> {
+    check_may_remove(directory, child, resolver.viewer)?;
     if resolver.view.namespace.is_mount_point(child) {
         return Err(Errno::EBUSY);
     }

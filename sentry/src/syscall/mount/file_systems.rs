@@ -48,6 +48,14 @@ const TYPES: &[FileSystemType] = &[
         must_be_visible: false,
     },
     FileSystemType {
+        name: "mqueue",
+        owner: |task| owner_of(&*task.task().ipc_namespace()),
+        make: |task, _, _| Ok(task.task().ipc_namespace().message_queue_mount().instance().clone()),
+        check: |_, options| check_options(options, &[], &[]),
+        is_new_each_time: false,
+        must_be_visible: false,
+    },
+    FileSystemType {
         name: "proc",
         owner: |task| owner_of(&**task.thread_group().pid_namespace()),
         make: processes,
