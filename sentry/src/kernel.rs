@@ -13,6 +13,7 @@ use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
 use crate::host::HostCpus;
+use crate::keys::{Keys, TaskKeyrings};
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
@@ -125,6 +126,7 @@ pub struct Kernel {
     tasks: TaskSet,
     users: Users,
     futexes: FutexTable<FutexKey>,
+    keys: Arc<Keys>,
     timers: Arc<TimerQueue>,
     timekeeper: Arc<Timekeeper>,
     /// The vvar page and the code.
@@ -163,6 +165,7 @@ impl Kernel {
             tasks,
             users: Users::default(),
             futexes: FutexTable::default(),
+            keys: Keys::new(),
             timers: Arc::default(),
             timekeeper,
             vdso,
@@ -198,6 +201,11 @@ impl Kernel {
     /// What each user is charged with.
     pub fn users(&self) -> &Users {
         &self.users
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.keys
     }
 
     /// Who waits for which futex.
@@ -372,6 +380,7 @@ impl Kernel {
             user_counters,
             initial_cgroup: None,
             rseq_area: None,
+            keyrings: TaskKeyrings::new(&self.keys),
             clear_child_tid: 0,
             vfork: None,
         };

@@ -12,6 +12,7 @@ pub mod fs;
 pub mod futex;
 pub mod host;
 pub mod kernel;
+pub mod keys;
 pub mod limits;
 pub mod loader;
 pub mod memory;

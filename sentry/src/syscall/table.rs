@@ -19,6 +19,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::futex::HANDLERS,
     super::identity::HANDLERS,
     super::inotify::HANDLERS,
+    super::keys::HANDLERS,
     super::lock::HANDLERS,
     super::memory::HANDLERS,
     super::mount::HANDLERS,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::Errno;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
+use crate::keys::Keys;
 use crate::memory::MemoryManager;
 use crate::namespace::Namespace;
 
@@ -18,6 +19,10 @@ pub trait ProcessSource: Send + Sync {
     fn viewer_ids(&self, viewer: &Viewer) -> Option<(i32, i32)>;
     /// The machine, now.
     fn system(&self) -> SystemStatus;
+    /// The lines of /proc/keys for the viewer.
+    fn list_keys(&self, viewer: &Viewer) -> Vec<u8>;
+    /// All keys; `None` if the kernel is gone.
+    fn keys(&self) -> Option<Arc<Keys>>;
     /// Host and domain name in the viewer's UTS namespace.
     fn names(&self, viewer: &Viewer) -> SystemNames;
     /// Sets the host name in the viewer's UTS namespace.

@@ -24,6 +24,8 @@ static TOP: Directory<About> = Directory {
         text("diskstats", |_, _| Ok(Vec::new())),
         text("filesystems", |_, _| Ok(FILE_SYSTEMS.into())),
         text("interrupts", |about, _| Ok(figures::interrupts(&about.source().system()))),
+        text("key-users", |about, _| Ok(about.source().keys().map_or(Vec::new(), |keys| keys.users()))),
+        text("keys", |about, viewer| Ok(about.source().list_keys(viewer))),
         private_text("kmsg", |_, _| Ok(Vec::new())),
         text("loadavg", |about, _| Ok(figures::loadavg(&about.source().system()))),
         text("meminfo", |about, _| Ok(figures::meminfo(&about.source().system()))),
