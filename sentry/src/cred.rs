@@ -57,6 +57,8 @@ bitflags::bitflags! {
         const MKNOD = 1 << 27;
         /// Set file capabilities.
         const SETFCAP = 1 << 31;
+        /// Choose process numbers, among others.
+        const CHECKPOINT_RESTORE = 1 << 40;
         /// Everything that Linux knows (through CAP_CHECKPOINT_RESTORE, 40).
         const ALL = (1 << 41) - 1;
     }

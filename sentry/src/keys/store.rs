@@ -292,8 +292,11 @@ impl Store {
         for ring in shrunk {
             self.settle_links(ring);
         }
-        let persistent = self.persistent.extract_if(.., |_, serial| is_gone(serial));
-        released.extend(persistent.map(|(_, serial)| serial));
+        self.persistent.retain(|_, serial| {
+            let goes = is_gone(serial);
+            released.extend(goes.then_some(*serial));
+            !goes
+        });
         for serial in released {
             self.release(serial);
         }

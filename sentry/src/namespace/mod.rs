@@ -21,6 +21,7 @@ use linux_raw_sys::general as uapi;
 pub use cgroup::CgroupNamespace;
 pub use ipc::IpcNamespace;
 pub use network::NetworkNamespace;
+pub(crate) use time::ShiftedVdso;
 pub use time::TimeNamespace;
 pub use user::UserNamespace;
 pub use uts::{NAME_MAX_BYTES, UtsNamespace};

@@ -11,6 +11,7 @@ mod eventfd;
 mod futex;
 mod identity;
 mod inotify;
+mod ipc;
 mod keys;
 mod lock;
 mod memory;

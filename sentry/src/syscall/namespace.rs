@@ -16,7 +16,7 @@ fn unshare(task: &mut CurrentTask, [flags, ..]: [u64; 6]) -> Result<usize, Errno
 }
 
 fn setns(task: &mut CurrentTask, [descriptor, kinds, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let file = task.file(descriptor as i32)?;
+    let file = task.usable_file(descriptor as i32)?;
     let kinds = kinds as u32;
     if let Some(file) = file.downcast::<NamespaceFile>() {
         let namespace = file.namespace();
@@ -32,6 +32,6 @@ fn setns(task: &mut CurrentTask, [descriptor, kinds, ..]: [u64; 6]) -> Result<us
         return Err(Errno::EINVAL);
     }
     let flags = CloneFlags::from_bits(kinds.into()).ok_or(Errno::EINVAL)?;
-    task.enter_namespaces_of(process.leader(), flags)?;
+    task.enter_namespaces_of(process.task(), flags)?;
     Ok(0)
 }

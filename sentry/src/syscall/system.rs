@@ -86,7 +86,8 @@ fn sysinfo(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Err
     let tasks = u16::try_from(kernel.tasks().task_count()).unwrap_or(u16::MAX);
     // struct sysinfo: uptime, three loads, then memory in all and free; after more sizes the tasks, and the unit.
     let mut words = [0u64; 14];
-    words[0] = kernel.boot_time().elapsed().as_secs();
+    let boottime = task.task().time_namespace().offsets().boottime;
+    words[0] = boottime.shown(kernel.boot_time().elapsed()).as_secs();
     (words[4], words[5]) = (memory.total_bytes, memory.free_bytes);
     words[10] = tasks.into();
     words[13] = 1;

@@ -14,8 +14,10 @@ use super::vfork::VforkCompletion;
 use super::{CurrentTask, PidNamespace, ProcessFile, Task, ThreadGroup};
 use crate::Errno;
 use crate::cgroup::Cgroup;
+use crate::cred::{Capabilities, Credentials};
 use crate::fs::{Caller, FileDescription, OpenFlags};
 use crate::memory::MemoryManager;
+use crate::namespace::Namespace;
 use crate::platform::VirtualAddress;
 use crate::signal::{AlternateStack, Signal};
 use crate::wait::Events;
@@ -85,8 +87,7 @@ impl CloneRequest {
             || has(CloneFlags::THREAD) && self.flags.intersects(CloneFlags::NEWPID | CloneFlags::NEWUSER)
             || has(CloneFlags::FS) && self.flags.intersects(CloneFlags::NEWNS | CloneFlags::NEWUSER)
             || has(CloneFlags::SIGHAND | CloneFlags::CLEAR_SIGHAND)
-            || has(CloneFlags::NEWIPC | CloneFlags::SYSVSEM)
-            || has(CloneFlags::PIDFD) && self.flags.intersects(CloneFlags::DETACHED | CloneFlags::THREAD);
+            || has(CloneFlags::PIDFD | CloneFlags::DETACHED);
         let is_init = caller.thread_group().number() == Tid::INIT.0;
         if is_contradictory || has(CloneFlags::PARENT) && is_init {
             return Err(Errno::EINVAL);
@@ -94,18 +95,13 @@ impl CloneRequest {
         if self.exit_signal != 0 {
             Signal::new(self.exit_signal)?;
         }
-        self.check_namespaces(caller)
-    }
-
-    /// A thread is in the namespaces of its process, and an address space in one time namespace.
-    fn check_namespaces(&self, caller: &CurrentTask) -> Result<(), Errno> {
-        let namespaces = caller.task().namespaces();
-        let leaves_pid_namespace =
-            !Arc::ptr_eq(&namespaces.pid_for_children, caller.thread_group().pid_namespace());
-        let leaves_time_namespace = !Arc::ptr_eq(&namespaces.time_for_children, &namespaces.time);
-        let is_torn = self.flags.contains(CloneFlags::THREAD) && leaves_pid_namespace
-            || self.flags.intersects(CloneFlags::VM | CloneFlags::THREAD) && leaves_time_namespace;
-        if is_torn { Err(Errno::EINVAL) } else { Ok(()) }
+        if has(CloneFlags::SETTLS) && self.thread_local_storage >= VirtualAddress::USER_END.0 {
+            return Err(Errno::EPERM);
+        }
+        // A thread is in the PID namespace of its process.
+        let children = caller.task().namespaces().pid_for_children;
+        let is_elsewhere = !Arc::ptr_eq(&children, caller.thread_group().pid_namespace());
+        if has(CloneFlags::THREAD) && is_elsewhere { Err(Errno::EINVAL) } else { Ok(()) }
     }
 }
 
@@ -180,11 +176,19 @@ impl CurrentTask {
         let task = self.task().clone();
         let is_thread = has(CloneFlags::THREAD);
         let credentials = self.credentials_for(request.flags)?;
+        if has(CloneFlags::NEWIPC | CloneFlags::SYSVSEM) {
+            return Err(Errno::EINVAL);
+        }
         let mut namespaces = self.unshared_namespaces(request.flags, &credentials)?;
-        namespaces.time = namespaces.time_for_children.clone();
+        check_wanted_numbers(&request.wanted_numbers, &namespaces.pid_for_children, &credentials)?;
         let mount_identity = mount_identity(request.flags, &credentials)?;
         let memory: Arc<MemoryManager> =
             if has(CloneFlags::VM) { self.memory().clone() } else { self.memory().fork()? };
+        // Who shares memory shares the vDSO's clocks, and stays until it executes a program.
+        if !has(CloneFlags::VM) && !Arc::ptr_eq(&namespaces.time, &namespaces.time_for_children) {
+            namespaces.time = namespaces.time_for_children.clone();
+            task.kernel.switch_vdso(&memory, &namespaces.time)?;
+        }
         let mut registers = self.registers;
         registers.rax = 0;
         if request.stack_pointer != 0 {
@@ -233,6 +237,7 @@ impl CurrentTask {
             credentials,
             niceness: task.niceness(),
             namespaces,
+            undo_list: has(CloneFlags::SYSVSEM).then(|| task.undo_list()),
             scheduling_policy: task.scheduling_policy(),
             allowed_cpus: task.allowed_cpus(),
             initial_cgroup: request.cgroup.clone(),
@@ -265,7 +270,11 @@ impl CurrentTask {
 
     /// Makes a descriptor for the new process and stores its number.
     fn store_pidfd(&self, request: &CloneRequest, child: &Arc<Task>) -> Result<(), Errno> {
-        let file = FileDescription::new(ProcessFile::new(child), None, OpenFlags::RDWR);
+        let file = match request.flags.contains(CloneFlags::THREAD) {
+            true => ProcessFile::of_thread(child),
+            false => ProcessFile::of_process(child),
+        };
+        let file = FileDescription::new(file, None, OpenFlags::RDWR);
         let descriptor = self.install_descriptor(file, true)?;
         self.memory().write_object(VirtualAddress(request.pidfd), &descriptor)
     }
@@ -294,4 +303,28 @@ impl CurrentTask {
             self.rest(None);
         }
     }
+}
+
+/// Who chooses a number needs leave for it in each PID namespace (`man 2 clone`, `set_tid`).
+fn check_wanted_numbers(
+    wanted: &[Tid],
+    namespace: &Arc<PidNamespace>,
+    credentials: &Credentials,
+) -> Result<(), Errno> {
+    if wanted.len() > namespace.level() + 1 {
+        return Err(Errno::EINVAL);
+    }
+    for (namespace, tid) in namespace.with_ancestors().zip(wanted) {
+        let owner = namespace.identity().owner().ok_or(Errno::EPERM)?;
+        let may_choose = [Capabilities::CHECKPOINT_RESTORE, Capabilities::SYS_ADMIN]
+            .into_iter()
+            .any(|capability| credentials.has_in(owner, capability));
+        match tid.0 {
+            ..=0 => return Err(Errno::EINVAL),
+            _ if *tid > Tid::MAX => return Err(Errno::EINVAL),
+            _ if !may_choose => return Err(Errno::EPERM),
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -13,12 +13,22 @@ use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::wait::Events;
 
 impl Task {
-    /// Releases what the task shares or owns: memory, descriptors, working directory.
+    /// The task begins to exit. The last of its process to do so decides how that ends, unless something else has.
+    pub(super) fn begin_exit(&self, status: ExitStatus) {
+        let mut state = self.group.state.lock();
+        state.active_tasks -= 1;
+        if state.active_tasks == 0 {
+            state.begin_exit(status);
+        }
+    }
+
+    /// Releases what the task shares or owns: memory, descriptors, working directory, semaphores.
     pub(super) fn exit_resources(&self) {
         // Files are closed, and memory freed, without a lock held.
         let resources = self.resources.lock().take();
         drop(resources);
         self.release_keyrings();
+        self.leave_ipc_namespace();
         self.complete_vfork();
     }
 }

@@ -47,7 +47,7 @@ pub(crate) struct NamespaceCreator<'a> {
 impl Namespaces {
     /// Those of the first task.
     pub(crate) fn initial(host_name: &[u8], tasks: &TaskSet, cgroup_root: &Arc<Cgroup>) -> Self {
-        let time = TimeNamespace::new(Identity::initial(NamespaceKind::Time));
+        let time = TimeNamespace::initial(Identity::initial(NamespaceKind::Time));
         Self {
             uts: UtsNamespace::new(Identity::initial(NamespaceKind::Uts), host_name),
             ipc: IpcNamespace::new(Identity::initial(NamespaceKind::Ipc)),
@@ -79,7 +79,7 @@ impl Namespaces {
             new.cgroup = CgroupNamespace::new(identity(NamespaceKind::Cgroup)?, creator.cgroup.clone());
         }
         if flags.contains(CloneFlags::NEWTIME) {
-            new.time_for_children = TimeNamespace::new(identity(NamespaceKind::Time)?);
+            new.time_for_children = self.time_for_children.duplicate(identity(NamespaceKind::Time)?);
         }
         if flags.contains(CloneFlags::NEWPID) {
             if !Arc::ptr_eq(&self.pid_for_children, creator.pid_namespace) {

@@ -18,6 +18,9 @@ pub struct PidNamespace {
 }
 
 impl PidNamespace {
+    /// How deep they nest (`man 7 pid_namespaces`).
+    pub(crate) const MAX_LEVEL: usize = 32;
+
     pub(super) fn new(id: NamespaceId, identity: Identity, parent: Option<Arc<Self>>) -> Arc<Self> {
         let level = parent.as_ref().map_or(0, |parent| parent.level + 1);
         Arc::new(Self { id, identity, parent, level, is_over: AtomicBool::new(false) })
@@ -26,6 +29,11 @@ impl PidNamespace {
     /// Its id.
     pub fn id(&self) -> NamespaceId {
         self.id
+    }
+
+    /// Its id as a number: by which a [`ProcessIdentity`](crate::process_identity::ProcessIdentity) knows it.
+    pub fn serial(&self) -> u64 {
+        self.id.0
     }
 
     /// How many namespaces are around it; 0 for the root.

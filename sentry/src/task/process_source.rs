@@ -6,7 +6,7 @@ use super::id::{GroupId, Tid};
 use super::tree::Tree;
 use super::{PidNamespace, ResourceUsage, Task};
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Capabilities, Credentials};
 use crate::fs::proc::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
 };
@@ -15,8 +15,9 @@ use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::keys::Keys;
 use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager};
-use crate::namespace::{Namespace, NamespaceKind};
+use crate::namespace::{IpcNamespace, Namespace, NamespaceKind};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
+use crate::time::ClockOffsets;
 
 /// Most bytes that are copied for `cmdline` and `environ`.
 const MAX_STRINGS_BYTES: u64 = 8 << 20;
@@ -107,6 +108,10 @@ impl ProcessSource for TaskSource {
         }
     }
 
+    fn clock_offsets(&self, viewer: &Viewer) -> ClockOffsets {
+        self.viewer(viewer).map_or_else(ClockOffsets::default, |task| task.time_namespace().offsets())
+    }
+
     fn names(&self, viewer: &Viewer) -> SystemNames {
         let namespace = match (self.viewer(viewer), self.kernel.upgrade()) {
             (Some(task), _) => task.uts_namespace(),
@@ -119,6 +124,17 @@ impl ProcessSource for TaskSource {
             release: RELEASE.into(),
             version: VERSION.into(),
         }
+    }
+
+    fn ipc_namespace(&self, viewer: &Viewer) -> Option<Arc<IpcNamespace>> {
+        match self.viewer(viewer) {
+            Some(task) => Some(task.ipc_namespace()),
+            None => self.kernel.upgrade().map(|kernel| kernel.initial_namespaces().ipc.clone()),
+        }
+    }
+
+    fn pid_namespace(&self) -> u64 {
+        self.namespace.serial()
     }
 
     fn set_host_name(&self, viewer: &Viewer, name: &[u8]) -> Result<(), Errno> {
@@ -350,6 +366,20 @@ impl Process for TaskView {
             "time_for_children" => Some(of_children.time_for_children),
             _ => self.task.namespace(NamespaceKind::ALL.into_iter().find(|kind| kind.name() == name)?),
         }
+    }
+
+    fn clock_offsets(&self) -> Option<ClockOffsets> {
+        Some(self.task.namespaces().time_for_children.offsets())
+    }
+
+    fn set_clock_offsets(&self, viewer: &Viewer, offsets: ClockOffsets) -> Result<(), Errno> {
+        let namespace = self.task.namespaces().time_for_children;
+        let owner = namespace.identity().owner().ok_or(Errno::EPERM)?;
+        if !viewer.credentials.has_in(owner, Capabilities::SYS_TIME) {
+            return Err(Errno::EPERM);
+        }
+        offsets.check(|clock| self.task.kernel.timekeeper().now(clock))?;
+        namespace.set_offsets(offsets)
     }
 
     fn cgroup(&self) -> String {

@@ -23,17 +23,16 @@ use crate::Errno;
 use crate::cgroup::{Cgroup, Reservation};
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::{DescriptorTable, FsContext, Path};
+use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::keys::TaskKeyrings;
 use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
 use crate::platform::{Context, Registers, SegmentBases};
+use crate::process_identity::ProcessIdentity;
 use crate::signal::{AlternateStack, Signal, SignalSet, TrapState};
 use crate::virtual_cpus::CpuSeat;
 use crate::wait::Waiter;
-
-/// Host stack of a task's thread. Handlers do not recurse and keep large buffers on the heap.
-const STACK_BYTES: usize = 512 << 10;
 
 /// What a task executes: its registers and its memory.
 pub struct TaskImage {
@@ -80,6 +79,8 @@ pub struct TaskConfig {
     pub niceness: i32,
     /// The namespaces that are not part of the group, the credentials or the file-system context.
     pub namespaces: Namespaces,
+    /// The creator's list of what semaphore operations are to take back, if the two share it (CLONE_SYSVSEM).
+    pub undo_list: Option<Arc<UndoList>>,
     /// One of `SCHED_*`.
     pub scheduling_policy: u32,
     /// The CPUs that the task may run on.
@@ -164,6 +165,7 @@ impl TaskSet {
             membership: Mutex::default(),
             pids_charge: Mutex::default(),
             unstarted: Mutex::default(),
+            undo_list: Mutex::new(config.undo_list),
             ptrace: TraceState::default(),
         });
         task.set_name(&name);
@@ -254,6 +256,7 @@ impl Tree {
         };
         self.tasks.insert(task.id, node);
         state.tasks.push(task.clone());
+        state.active_tasks += 1;
         let (membership, was_killed) =
             task.kernel.cgroups().enter(reservation, task.member_key(), TaskMember::new(task));
         *task.membership.lock() = Some(membership);
@@ -282,6 +285,8 @@ impl Tree {
     ) {
         let group = &leader.group;
         let id = group.id();
+        let identity = ProcessIdentity::new(numbers.iter().map(|(namespace, tid)| (namespace.0, tid.0)));
+        group.identity.get_or_init(|| identity);
         let (parent_group, parent_task) =
             match inherit_parent.and_then(|task| self.groups.get(&task.group.id())) {
                 Some(sibling) => (sibling.parent, sibling.parent_task),
@@ -324,7 +329,11 @@ impl Tree {
     fn remove_unstarted(&mut self, task: &Task) {
         drop(task.membership.lock().take());
         let id = task.group.id();
-        task.group.state.lock().tasks.retain(|other| other.id != task.id);
+        {
+            let mut state = task.group.state.lock();
+            state.tasks.retain(|other| other.id != task.id);
+            state.active_tasks -= 1;
+        }
         let Some(node) = self.groups.get_mut(&id) else { return };
         node.live_tasks -= 1;
         if node.tasks.len() > 1 {
@@ -360,7 +369,7 @@ impl Task {
         self.uncharge();
     }
 
-    /// Starts the task's thread.
+    /// Starts the task's thread. One that has exited, as it was restored, does not run.
     ///
     /// # Errors
     /// EAGAIN if the host has no thread left: the task has exited then, and its parent is told as of any exit.
@@ -372,11 +381,10 @@ impl Task {
         let Some(unstarted) = unstarted else {
             panic!("task {} is started a second time", self.root_number())
         };
-        let Some(memory) = self.memory() else {
-            panic!("task {} has exited before its start", self.root_number())
-        };
+        // A task that is restored after it had exited does not run.
+        let Some(memory) = self.memory() else { return Ok(()) };
         let Unstarted { context, registers, signal_stack, rseq_area } = *unstarted;
-        let mut current = CurrentTask {
+        let current = CurrentTask {
             task: self.clone(),
             context,
             registers,
@@ -393,13 +401,11 @@ impl Task {
             state: State::App,
         };
         self.kernel.tasks().thread_started();
-        let name = format!("task {}", self.root_number());
-        let spawned =
-            std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || current.run());
-        match spawned {
-            Ok(_detached) => Ok(()),
+        match self.kernel.tasks().host_threads.run(current) {
+            Ok(()) => Ok(()),
             Err(error) => {
                 log::warn!("no host thread for task {}: {error}", self.root_number());
+                self.begin_exit(ExitStatus::Exited(0));
                 self.exit_resources();
                 self.kernel.tasks().task_exited(self, ExitStatus::Exited(0));
                 self.kernel.tasks().thread_ended();

@@ -19,11 +19,12 @@ use crate::Errno;
 use crate::cgroup::{Membership, PidsCharge};
 use crate::cred::Credentials;
 use crate::fs::{DescriptorTable, FsContext, Path};
+use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::keys::TaskKeyrings;
 use crate::limits::{ProcessCharge, UserCounters};
 use crate::memory::MemoryManager;
-use crate::namespace::{IpcNamespace, NetworkNamespace, UtsNamespace};
+use crate::namespace::{IpcNamespace, NetworkNamespace, TimeNamespace, UtsNamespace};
 use crate::platform::Interrupter;
 use crate::signal::{PendingSignals, SignalSet};
 use crate::virtual_cpus::CpuSeat;
@@ -86,6 +87,8 @@ pub struct Task {
     /// What the pids controller charges it with between its exit and its being reaped.
     pub(super) pids_charge: Mutex<Option<PidsCharge>>,
     pub(super) unstarted: Mutex<Option<Box<Unstarted>>>,
+    /// What its semaphore operations take back at its end.
+    pub(super) undo_list: Mutex<Option<Arc<UndoList>>>,
     /// What a tracer asked of it.
     pub(super) ptrace: TraceState,
 }
@@ -268,7 +271,22 @@ impl Task {
 
     /// Moves it to other namespaces.
     pub(crate) fn set_namespaces(&self, namespaces: Namespaces) {
+        let is_same_ipc = Arc::ptr_eq(&self.ipc_namespace(), &namespaces.ipc);
+        if !is_same_ipc {
+            self.leave_ipc_namespace();
+        }
         let old = std::mem::replace(&mut *self.namespaces.lock(), namespaces);
+        drop(old);
+    }
+
+    /// Its time namespace.
+    pub fn time_namespace(&self) -> Arc<TimeNamespace> {
+        self.namespaces.lock().time.clone()
+    }
+
+    /// Moves it to a time namespace, whose clocks its memory shows already.
+    pub(super) fn enter_time_namespace(&self, namespace: Arc<TimeNamespace>) {
+        let old = std::mem::replace(&mut self.namespaces.lock().time, namespace);
         drop(old);
     }
 
@@ -335,11 +353,13 @@ impl Task {
         if cpus.0 == 0 {
             return Err(Errno::EINVAL);
         }
-        *self.allowed_cpus.lock() = cpus;
+        let mut allowed = self.allowed_cpus.lock();
+        *allowed = cpus;
         let thread_id = self.host_thread_id();
         if thread_id != 0 {
             self.kernel.cpus().confine(thread_id, cpus.0)?;
         }
+        drop(allowed);
         self.cpu_seat.recall();
         Ok(())
     }

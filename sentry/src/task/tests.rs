@@ -32,6 +32,7 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) fn new() -> Self {
+        watch_for_deadlocks();
         let fake = FakePlatform::new(64 << 20).unwrap();
         let platform: Arc<dyn Platform> = fake.clone();
         let frames = FrameAllocator::new(&platform, 64 << 20);
@@ -89,6 +90,7 @@ impl Fixture {
             credentials: Arc::new(Credentials::of_user(1000, 1000)),
             niceness: 0,
             namespaces: self.kernel.initial_namespaces().clone(),
+            undo_list: None,
             scheduling_policy: 0,
             allowed_cpus: CpuSet::first(2),
             user_counters: self.kernel.users().counters(1000),
@@ -128,6 +130,7 @@ impl Fixture {
     }
 
     pub(super) fn exit(&self, task: &Arc<Task>, code: u8) {
+        task.begin_exit(ExitStatus::Exited(code));
         task.exit_resources();
         self.tasks().task_exited(task, ExitStatus::Exited(code));
         self.tasks().check();
@@ -142,6 +145,25 @@ impl Fixture {
         self.tasks().check();
         Ok(waited.map(|waited| (waited.pid, waited.event)))
     }
+}
+
+/// Looks from now on whether threads wait for each other's locks, and ends the tests if they do.
+fn watch_for_deadlocks() {
+    static WATCH: std::sync::Once = std::sync::Once::new();
+    WATCH.call_once(|| {
+        std::thread::spawn(|| {
+            loop {
+                std::thread::sleep(std::time::Duration::from_secs(1));
+                let deadlocks = parking_lot::deadlock::check_deadlock();
+                for thread in deadlocks.iter().flatten() {
+                    eprintln!("a thread in a deadlock:\n{:?}", thread.backtrace());
+                }
+                if !deadlocks.is_empty() {
+                    std::process::abort();
+                }
+            }
+        });
+    });
 }
 
 #[test]
@@ -232,6 +254,76 @@ fn a_leader_that_exits_first_stays_until_its_last_thread_has_ended() {
     assert_eq!(fixture.wait(&init, WaitOptions::EXITED), Ok(None));
     fixture.exit(&thread, 2);
     assert!(matches!(fixture.wait(&init, WaitOptions::EXITED), Ok(Some((Tid(2), _)))));
+}
+
+#[test]
+fn who_begins_to_exit_last_decides_how_the_process_ends() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let leader = fixture.process(Some(&init));
+    let thread = fixture.thread(&leader).unwrap();
+    assert_eq!(leader.thread_group().state.lock().active_tasks, 2);
+    leader.begin_exit(ExitStatus::Exited(1));
+    assert_eq!(leader.thread_group().exiting(), None);
+    fixture.exit(&thread, 2);
+    assert_eq!(leader.thread_group().exiting(), Some(ExitStatus::Exited(2)));
+    fixture.tasks().task_exited(&leader, ExitStatus::Exited(1));
+    let ended = Some((Tid(2), ChildEvent::Ended(ExitStatus::Exited(2))));
+    assert_eq!(fixture.wait(&init, WaitOptions::EXITED), Ok(ended));
+}
+
+#[test]
+fn tasks_are_counted() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let leader = fixture.process(Some(&init));
+    let thread = fixture.thread(&leader).unwrap();
+    let counts = || {
+        let (tree, id) = (fixture.tasks().tree.read(), leader.thread_group().id());
+        let node = &tree.groups[&id];
+        (node.tasks.len(), node.live_tasks, leader.thread_group().state.lock().active_tasks)
+    };
+    assert_eq!(counts(), (2, 2, 2));
+    leader.begin_exit(ExitStatus::Exited(0));
+    assert_eq!(counts(), (2, 2, 1), "one is on its way out");
+    fixture.tasks().task_exited(&leader, ExitStatus::Exited(0));
+    assert_eq!(counts(), (2, 1, 1), "a leader stays");
+    fixture.exit(&thread, 0);
+    assert_eq!(counts(), (1, 0, 0), "a zombie");
+    assert_eq!(fixture.tasks().task_count(), 2);
+    assert_eq!(fixture.tasks().created_count(), 3);
+}
+
+#[test]
+fn a_task_that_had_exited_before_its_start_does_not_run() {
+    let fixture = Fixture::new();
+    fixture.platform().push_script(Box::new(|_, _| panic!("it runs")));
+    let init = fixture.process(None);
+    fixture.exit(&init, 4);
+    init.start().unwrap();
+    fixture.tasks().wait_until_all_ended();
+    assert_eq!(fixture.tasks().task_count(), 0);
+}
+
+#[test]
+fn a_thread_whose_task_has_ended_runs_the_next() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    for _ in 0..20 {
+        let sender = sender.clone();
+        fixture.platform().push_script(Box::new(move |_, registers| {
+            let _ = sender.send(rustix::thread::gettid());
+            registers.rax = linux_raw_sys::general::__NR_exit.into();
+            crate::platform::Exit::Syscall
+        }));
+        fixture.process(Some(&init)).start().unwrap();
+        fixture.tasks().wait_until_all_ended();
+        // The thread comes by a moment later.
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let threads: std::collections::BTreeSet<_> = receiver.try_iter().map(|id| id.as_raw_nonzero()).collect();
+    assert!(threads.len() < 20, "{} threads for 20 tasks", threads.len());
 }
 
 #[test]

@@ -50,7 +50,9 @@ impl CloneFlags {
             (Self::NEWNS, Self::FS),
         ];
         for (flag, implied) in implications {
-            self.set(implied, self.contains(implied) || self.contains(flag));
+            if self.contains(flag) {
+                self.insert(implied);
+            }
         }
         self
     }
@@ -75,6 +77,9 @@ impl CurrentTask {
         }
         if flags.contains(CloneFlags::FS) {
             self.task().unshare_fs_context(mount_identity);
+        }
+        if flags.contains(CloneFlags::SYSVSEM) {
+            self.task().leave_undo_list();
         }
         self.task().set_namespaces(namespaces);
         if flags.contains(CloneFlags::NEWUSER) {
@@ -150,8 +155,7 @@ impl CurrentTask {
     pub(crate) fn enter_namespace(&mut self, namespace: &Arc<dyn Namespace>) -> Result<(), Errno> {
         let mut change = self.no_change();
         self.plan_to_enter(&mut change, namespace)?;
-        self.make(change);
-        Ok(())
+        self.make(change)
     }
 
     /// setns(2) with a pidfd: moves to those namespaces of `target` whose kinds `flags` names.
@@ -159,6 +163,9 @@ impl CurrentTask {
     /// # Errors
     /// ESRCH if it has exited; EPERM, EINVAL, EUSERS (`man 2 setns`).
     pub(crate) fn enter_namespaces_of(&mut self, target: &Arc<Task>, flags: CloneFlags) -> Result<(), Errno> {
+        if target.memory().is_none() {
+            return Err(Errno::ESRCH);
+        }
         check_access(self.task(), target)?;
         let mut change = self.no_change();
         // The user namespace first: what it allows counts for the others.
@@ -178,15 +185,18 @@ impl CurrentTask {
                 self.plan_to_enter(&mut change, &namespace)?;
             }
         }
-        self.make(change);
-        Ok(())
+        self.make(change)
     }
 
     fn no_change(&self) -> Change {
         Change { credentials: self.credentials(), namespaces: self.task().namespaces(), mounts: None }
     }
 
-    fn make(&self, change: Change) {
+    fn make(&self, change: Change) -> Result<(), Errno> {
+        // The only thing that can fail: the clocks of another time namespace take a page.
+        if !Arc::ptr_eq(&change.namespaces.time, &self.task().namespaces().time) {
+            self.kernel().switch_vdso(self.memory(), &change.namespaces.time)?;
+        }
         self.task().set_namespaces(change.namespaces);
         if let Some(mounts) = change.mounts {
             self.fs_context().enter_namespace(mounts);
@@ -194,6 +204,7 @@ impl CurrentTask {
         if !Arc::ptr_eq(&change.credentials, &self.credentials()) {
             self.task().set_credentials(Credentials::clone(&change.credentials));
         }
+        Ok(())
     }
 
     /// Adds to `change` that the task is in `namespace`.
@@ -232,7 +243,7 @@ impl CurrentTask {
                 new.pid_for_children = target;
             }
             NamespaceKind::Time => {
-                if self.has_threads() {
+                if self.has_threads() || self.shares(Task::memory) {
                     return Err(Errno::EUSERS);
                 }
                 new.time = downcast::<TimeNamespace>(namespace)?;

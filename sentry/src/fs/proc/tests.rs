@@ -61,6 +61,14 @@ impl ProcessSource for Fake {
         }
     }
 
+    fn ipc_namespace(&self, _viewer: &Viewer) -> Option<Arc<IpcNamespace>> {
+        Some(IpcNamespace::new(Identity::initial(NamespaceKind::Ipc)))
+    }
+
+    fn pid_namespace(&self) -> u64 {
+        0
+    }
+
     fn set_host_name(&self, _viewer: &Viewer, _name: &[u8]) -> Result<(), Errno> {
         Err(Errno::EPERM)
     }

@@ -1,5 +1,6 @@
 //! /proc/PID and /proc/PID/task/TID.
 
+mod clocks;
 mod descriptors;
 mod maps;
 mod memory;
@@ -66,6 +67,7 @@ pub(super) static PROCESS: Directory<About> = Directory {
         link("net", |_, _| Ok(LinkTarget::Text(b"../net".into()))),
         text("smaps_rollup", |about, viewer| maps::smaps_rollup(&*about.inspect(viewer)?)),
         directory("task", &THREADS),
+        setting("timens_offsets", clocks::offsets, clocks::set_offsets),
     ],
     children: None,
 };
