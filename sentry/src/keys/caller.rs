@@ -188,8 +188,9 @@ impl Caller<'_> {
             store.hold(serial);
             Ok::<_, Errno>(serial)
         };
-        let user = make(self.store, format!("_uid.{uid}"))?;
-        let session = make(self.store, format!("_uid_ses.{uid}"))
+        let shown = self.credentials.user_namespace.from_kernel_uid(uid);
+        let user = make(self.store, format!("_uid.{shown}"))?;
+        let session = make(self.store, format!("_uid_ses.{shown}"))
             .and_then(|session| self.store.link(session, user, self.now).map(|()| session))
             .inspect_err(|_| self.store.release(user))?;
         let keyrings = UserKeyrings { user, session };
@@ -206,7 +207,7 @@ impl Caller<'_> {
                 let permissions = (Permissions::POSSESSOR_ALL - Permissions::POSSESSOR_SET_ATTRIBUTES)
                     | Permissions::USER_VIEW
                     | Permissions::USER_READ;
-                let name = format!("_persistent.{uid}");
+                let name = format!("_persistent.{}", self.credentials.user_namespace.from_kernel_uid(uid));
                 let owner = Owner { uid, gid: None };
                 let new =
                     NewKey { payment: Payment::Free, ..NewKey::keyring(name.as_bytes(), owner, permissions) };

@@ -36,6 +36,7 @@ use store::Store;
 pub use task_keyrings::TaskKeyrings;
 
 use crate::cred::Credentials;
+use crate::namespace::UserNamespace;
 
 /// Keys that there may be, whoever has them.
 pub const MAX_KEYS: usize = 1 << 18;
@@ -78,8 +79,8 @@ impl Keys {
         self.0.lock().limits.set(limit, value);
     }
 
-    /// The lines of /proc/key-users.
-    pub fn users(&self) -> Vec<u8> {
-        report::users(&self.0.lock())
+    /// The lines of /proc/key-users for who is in `namespace`.
+    pub fn users(&self, namespace: &UserNamespace) -> Vec<u8> {
+        report::users(&self.0.lock(), namespace)
     }
 }

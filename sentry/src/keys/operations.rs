@@ -280,7 +280,8 @@ impl Caller<'_> {
     pub(crate) fn describe(&mut self, id: i32) -> Result<Vec<u8>, Errno> {
         let found = self.look_up(id, Lookup::Partial, Need::VIEW)?;
         let key = self.key(found)?;
-        let (name, uid, gid) = (key.key_type().name(), key.owner.uid, super::report::shown_gid(key));
+        let name = key.key_type().name();
+        let (uid, gid) = super::report::shown_owner(key, &self.credentials.user_namespace);
         let mut text = format!("{name};{uid};{gid};{:08x};", key.permissions.bits()).into_bytes();
         text.extend_from_slice(&key.description);
         text.push(0);

@@ -8,20 +8,23 @@ use super::key::{Content, Key};
 use super::permission::Need;
 use super::search::Query;
 use super::store::Store;
+use crate::namespace::UserNamespace;
 
 /// The group that a key without one shows.
 const OVERFLOW_GID: u32 = 65534;
 
-/// The group that a key shows.
-pub(super) fn shown_gid(key: &Key) -> u32 {
-    key.owner.gid.unwrap_or(OVERFLOW_GID)
+/// The user and the group that a key shows in `namespace`.
+pub(super) fn shown_owner(key: &Key, namespace: &UserNamespace) -> (u32, u32) {
+    let gid = key.owner.gid.map_or(OVERFLOW_GID, |gid| namespace.from_kernel_gid(gid));
+    (namespace.from_kernel_uid(key.owner.uid), gid)
 }
 
-/// The lines of /proc/key-users.
-pub(super) fn users(store: &Store) -> Vec<u8> {
+/// The lines of /proc/key-users: the users that `namespace` knows.
+pub(super) fn users(store: &Store, namespace: &UserNamespace) -> Vec<u8> {
     let mut text = String::new();
-    for (uid, account) in &store.accounts.0 {
+    for (uid, account) in store.accounts.0.iter().filter(|(uid, _)| namespace.maps_uid(**uid)) {
         let (max_keys, max_bytes) = store.limits.of(*uid);
+        let uid = namespace.from_kernel_uid(*uid);
         let (keys, quota_keys, quota_bytes) = (account.keys, account.quota_keys, account.quota_bytes);
         text +=
             &format!("{uid:5}: {keys:5} {keys}/{keys} {quota_keys}/{max_keys} {quota_bytes}/{max_bytes}\n");
@@ -30,10 +33,11 @@ pub(super) fn users(store: &Store) -> Vec<u8> {
 }
 
 impl Caller<'_> {
-    /// The lines of /proc/keys: the keys that the caller may see.
+    /// The lines of /proc/keys: the keys that the caller may see, of users that its namespace knows.
     pub(crate) fn list(&self) -> Vec<u8> {
         let mut text = Vec::new();
-        for (serial, key) in &self.store.keys {
+        let namespace = &self.credentials.user_namespace;
+        for (serial, key) in self.store.keys.iter().filter(|(_, key)| namespace.maps_uid(key.owner.uid)) {
             let may_see = |is_possessed| key.check(Need::VIEW, self.credentials, is_possessed).is_ok();
             // Whether it is possessed is asked only if it makes a difference.
             if may_see(false) || may_see(true) && self.possesses(*serial) {
@@ -64,7 +68,8 @@ impl Caller<'_> {
             None => "perm".into(),
             Some(expiry) => shown_time(expiry.saturating_duration_since(self.now)),
         };
-        let (uid, gid, kind) = (key.owner.uid, shown_gid(key), key.key_type().name());
+        let (uid, gid) = shown_owner(key, &self.credentials.user_namespace);
+        let kind = key.key_type().name();
         let mut line = format!(
             "{:08x} {flags} {:5} {timeout:>4} {:08x} {uid:5} {gid:5} {kind:<9.9} ",
             serial.0,

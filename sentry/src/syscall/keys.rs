@@ -100,7 +100,7 @@ fn keyctl(task: &mut CurrentTask, [operation, a, b, c, d, _]: [u64; 6]) -> Resul
         command::JOIN_SESSION_KEYRING => return join_session_keyring(task, a),
         command::UPDATE => update(task, id, b, c)?,
         command::REVOKE => with_keys(task, |caller| caller.revoke(id))?,
-        command::CHOWN => with_keys(task, |caller| caller.change_owner(id, identity(b), identity(c)))?,
+        command::CHOWN => change_owner(task, id, b as u32, c as u32)?,
         command::SETPERM => with_keys(task, |caller| caller.set_permissions(id, b as u32))?,
         command::DESCRIBE => {
             let text = with_keys(task, |caller| caller.describe(id))?;
@@ -134,7 +134,9 @@ fn keyctl(task: &mut CurrentTask, [operation, a, b, c, d, _]: [u64; 6]) -> Resul
         command::SESSION_TO_PARENT => task.give_session_keyring_to_parent()?,
         command::INVALIDATE => with_keys(task, |caller| caller.invalidate(id))?,
         command::GET_PERSISTENT => {
-            return with_keys(task, |caller| caller.persistent(identity(a), b as i32)).map(number);
+            let namespace = &task.credentials().user_namespace;
+            let uid = identity(a as u32, |uid| namespace.to_kernel_uid(uid))?;
+            return with_keys(task, |caller| caller.persistent(uid, b as i32)).map(number);
         }
         command::RESTRICT_KEYRING => restrict_keyring(task, id, b, c)?,
         command::MOVE => move_key(task, id, b as i32, c as i32, d as u32)?,
@@ -148,9 +150,22 @@ fn number(serial: Serial) -> usize {
     serial.0 as usize
 }
 
-/// A user or group to change to; -1 is none.
-fn identity(word: u64) -> Option<u32> {
-    Some(word as u32).filter(|id| *id != u32::MAX)
+/// A user or group that the caller numbers so; -1 is none.
+///
+/// # Errors
+/// EINVAL: the caller's namespace does not know it.
+fn identity(id: u32, to_kernel: impl Fn(u32) -> Option<u32>) -> Result<Option<u32>, Errno> {
+    match id {
+        u32::MAX => Ok(None),
+        _ => to_kernel(id).map(Some).ok_or(Errno::EINVAL),
+    }
+}
+
+fn change_owner(task: &CurrentTask, id: i32, uid: u32, gid: u32) -> Result<(), Errno> {
+    let namespace = &task.credentials().user_namespace;
+    let uid = identity(uid, |uid| namespace.to_kernel_uid(uid))?;
+    let gid = identity(gid, |gid| namespace.to_kernel_gid(gid))?;
+    with_keys(task, |caller| caller.change_owner(id, uid, gid))
 }
 
 /// Whether a word is an error that a request can be answered with.

@@ -10,11 +10,12 @@ use parking_lot::Mutex;
 
 use super::About;
 use crate::Errno;
-use crate::cred::Capabilities;
-use crate::fs::Viewer;
+use crate::cred::{Capabilities, Credentials};
 use crate::fs::pipe;
 use crate::fs::pseudo::{Directory, Entry, Node, directory, setting, text};
+use crate::fs::{Access, Metadata, Viewer};
 use crate::keys::KeyLimit;
+use crate::namespace::NamespaceKind;
 
 /// Settings that have been written.
 #[derive(Default)]
@@ -35,6 +36,23 @@ macro_rules! number {
             |about, _| Ok(about.file_system.settings.get($key, $default)),
             |about, viewer, text| about.file_system.settings.set($key, $range, viewer, text),
         )
+    };
+}
+
+/// How many namespaces of a kind the user namespace of whoever opened the file may own (`man 7 namespaces`).
+macro_rules! limit {
+    ($name:literal, $kind:expr) => {
+        Entry {
+            name: $name,
+            permissions: 0o644,
+            node: Node::Guarded(
+                may_limit,
+                &Node::Setting(
+                    |_, viewer| Ok(line(viewer.credentials.user_namespace.limit($kind))),
+                    |_, viewer, text| viewer.credentials.user_namespace.set_limit($kind, parse(text)?),
+                ),
+            ),
+        }
     };
 }
 
@@ -62,8 +80,7 @@ fn parse_number(viewer: &Viewer, range: RangeInclusive<u64>, text: &[u8]) -> Res
     if !viewer.credentials.has(Capabilities::SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
-    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
-    let number: u64 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+    let number = parse(text)?;
     if range.contains(&number) { Ok(number) } else { Err(Errno::EINVAL) }
 }
 
@@ -205,7 +222,19 @@ static NET_CORE: Directory<About> = Directory {
 
 static NET_UNIX: Directory<About> = Directory { entries: &[fixed!("max_dgram_qlen", 512)], children: None };
 
-static USER: Directory<About> = Directory { entries: &[fixed!("max_user_namespaces", 0)], children: None };
+static USER: Directory<About> = Directory {
+    entries: &[
+        limit!("max_cgroup_namespaces", NamespaceKind::Cgroup),
+        limit!("max_ipc_namespaces", NamespaceKind::Ipc),
+        limit!("max_mnt_namespaces", NamespaceKind::Mount),
+        limit!("max_net_namespaces", NamespaceKind::Network),
+        limit!("max_pid_namespaces", NamespaceKind::Pid),
+        limit!("max_time_namespaces", NamespaceKind::Time),
+        limit!("max_user_namespaces", NamespaceKind::User),
+        limit!("max_uts_namespaces", NamespaceKind::Uts),
+    ],
+    children: None,
+};
 
 static VM: Directory<About> = Directory {
     entries: &[
@@ -232,6 +261,22 @@ fn set_key_limit(about: &About, viewer: &Viewer, limit: KeyLimit, text: &[u8]) -
 
 fn line(text: impl std::fmt::Display) -> Vec<u8> {
     format!("{text}\n").into_bytes()
+}
+
+fn parse<T: std::str::FromStr>(text: &[u8]) -> Result<T, Errno> {
+    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
+    text.trim().parse().map_err(|_| Errno::EINVAL)
+}
+
+/// Anybody reads the limits of the own user namespace; CAP_SYS_RESOURCE in it lets one write them.
+fn may_limit(
+    _about: &About,
+    _metadata: &Metadata,
+    access: Access,
+    credentials: &Credentials,
+) -> Result<bool, Errno> {
+    let may_write = credentials.has_in_own(Capabilities::SYS_RESOURCE);
+    Ok(Access::READ.contains(access) || may_write && !access.contains(Access::EXECUTE))
 }
 
 fn nothing(_about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
