@@ -16,6 +16,7 @@ mod keys;
 mod lock;
 mod memory;
 mod mount;
+mod mqueue;
 mod namespace;
 mod numa;
 mod open;
