@@ -14,6 +14,7 @@ use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
 use crate::host::HostCpus;
+use crate::keys::{Keys, TaskKeyrings};
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
@@ -131,6 +132,7 @@ pub struct Kernel {
     tasks: TaskSet,
     users: Users,
     futexes: FutexTable<FutexKey>,
+    keys: Arc<Keys>,
     timers: Arc<TimerQueue>,
     timekeeper: Arc<Timekeeper>,
     /// The vvar page and the code.
@@ -171,6 +173,7 @@ impl Kernel {
             tasks,
             users: Users::default(),
             futexes: FutexTable::default(),
+            keys: Keys::new(),
             timers,
             timekeeper,
             vdso,
@@ -207,6 +210,11 @@ impl Kernel {
     /// What each user is charged with.
     pub fn users(&self) -> &Users {
         &self.users
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.keys
     }
 
     /// Who waits for which futex.
@@ -411,6 +419,7 @@ impl Kernel {
             user_counters,
             initial_cgroup: None,
             rseq_area: None,
+            keyrings: TaskKeyrings::new(&self.keys),
             clear_child_tid: 0,
             vfork: None,
         };
