@@ -143,6 +143,38 @@ static void processes_stay_within_the_boundary(void) {
   end(inside);
 }
 
+// The root that mountinfo shows for the mount at a place.
+static const char *shown_root(const char *place) {
+  static char root[128];
+  char seen[128];
+  read_file("/proc/self/mountinfo", text, sizeof text);
+  for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+    if (sscanf(line, "%*d %*d %*s %127s %127s", root, seen) == 2 && strcmp(seen, place) == 0) return root;
+  FAIL("no mount at %s", place);
+}
+
+static void mounts_show_the_namespace_s_root(const char *scratch) {
+  CHECK(strcmp(shown_root(scratch), "/") == 0);
+  pid_t pid;
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    OK(unshare(CLONE_NEWCGROUP | CLONE_NEWNS));
+    CHECK(strcmp(shown_root(scratch), "/../..") == 0);
+    char place[64] = "/tmp/guest-test-XXXXXX";
+    CHECK(mkdtemp(place) != NULL);
+    OK(mount("cgroup2", place, "cgroup2", 0, NULL));
+    CHECK(strcmp(shown_root(place), "/") == 0);
+    OK(chdir(place));
+    // What is there is the group, not the hierarchy's root, which has no events.
+    OK(access("cgroup.events", F_OK));
+    OK(access("c", F_OK));
+    OK(chdir("/"));
+    OK(umount2(place, MNT_DETACH));
+    OK(rmdir(place));
+  }
+  WAIT_OK(pid);
+}
+
 static void zero_is_who_writes(void) {
   int procs = OK(open("b/cgroup.procs", O_WRONLY | O_CLOEXEC));
   pid_t pid;
@@ -174,6 +206,7 @@ int main(void) {
   clone_makes_one_where_its_caller_is();
   processes_stay_within_the_boundary();
   zero_is_who_writes();
+  mounts_show_the_namespace_s_root(scratch);
   OK(rmdir("a/c"));
   OK(rmdir("a"));
   OK(rmdir("b"));

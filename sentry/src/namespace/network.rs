@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use super::{Identity, Namespace};
-use crate::net::unix::AbstractNames;
+use crate::net::unix::UnixSockets;
 
 /// What the sockets of some tasks can reach by a name that is no file.
 pub struct NetworkNamespace {
     identity: Identity,
-    abstract_names: Arc<AbstractNames>,
+    unix_sockets: Arc<UnixSockets>,
 }
 
 impl NetworkNamespace {
     /// A namespace in which nothing is bound.
     pub fn new(identity: Identity) -> Arc<Self> {
-        Arc::new(Self { identity, abstract_names: Arc::default() })
+        Arc::new(Self { identity, unix_sockets: Arc::default() })
     }
 
-    /// The unix sockets that are bound outside the file system.
-    pub fn abstract_names(&self) -> &Arc<AbstractNames> {
-        &self.abstract_names
+    /// Its unix sockets.
+    pub fn unix_sockets(&self) -> &Arc<UnixSockets> {
+        &self.unix_sockets
     }
 }
 

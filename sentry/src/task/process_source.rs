@@ -15,7 +15,7 @@ use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::keys::Keys;
 use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager};
-use crate::namespace::{IpcNamespace, Namespace, NamespaceKind, UserNamespace};
+use crate::namespace::{IpcNamespace, Namespace, NamespaceKind, NetworkNamespace, UserNamespace};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
 use crate::time::ClockOffsets;
 
@@ -388,6 +388,10 @@ impl Process for TaskView {
         }
         offsets.check(|clock| self.task.kernel.timekeeper().now(clock))?;
         namespace.set_offsets(offsets)
+    }
+
+    fn network(&self) -> Option<Arc<NetworkNamespace>> {
+        Some(self.task.network_namespace())
     }
 
     fn cgroup(&self, viewer: &Viewer) -> String {

@@ -55,9 +55,8 @@ impl CgroupFileSystem {
         self.directory(namespace.as_ref().map_or(self.hierarchy.root(), |namespace| namespace.root()))
     }
 
-    /// What mountinfo calls `directory`, if it is that of a group, to `viewer`: its path from the root of the viewer's cgroup
-    /// namespace.
-    pub fn shown_path(&self, directory: &dyn Inode, viewer: &Viewer) -> Option<Vec<u8>> {
+    /// The path of `directory`, if it is that of a group, from the root of the viewer's cgroup namespace.
+    fn shown_path(&self, directory: &dyn Inode, viewer: &Viewer) -> Option<Vec<u8>> {
         let directory = directory.as_any().downcast_ref::<CgroupDirectory>()?;
         let namespace = self.tasks.namespace_of(viewer);
         let root = namespace.as_ref().map_or(self.hierarchy.root(), |namespace| namespace.root());
@@ -108,6 +107,10 @@ impl FileSystem for CgroupFileSystem {
 
     fn device(&self) -> DeviceNumber {
         self.device
+    }
+
+    fn shown_root(&self, root: &dyn Inode, viewer: &Viewer) -> Option<Vec<u8>> {
+        self.shown_path(root, viewer)
     }
 
     fn options(&self) -> String {

@@ -26,7 +26,9 @@ use std::sync::{Arc, Weak};
 use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
+use super::Viewer;
 use super::dentry::Dentry;
+use super::inode::Inode;
 use super::metadata::DeviceNumber;
 use super::path::Path;
 use crate::Errno;
@@ -102,6 +104,11 @@ pub trait FileSystem: Send + Sync {
 
     /// What statfs(2) tells.
     fn info(&self) -> FileSystemInfo;
+
+    /// What mountinfo shows `viewer` as the root of a mount whose root is `root`, if that is not its path.
+    fn shown_root(&self, _root: &dyn Inode, _viewer: &Viewer) -> Option<Vec<u8>> {
+        None
+    }
 
     /// The options of /proc/mounts beside the mount's own, with a comma before each.
     fn options(&self) -> String {

@@ -7,7 +7,7 @@ use crate::Errno;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::keys::Keys;
 use crate::memory::MemoryManager;
-use crate::namespace::{IpcNamespace, Namespace, UserNamespace};
+use crate::namespace::{IpcNamespace, Namespace, NetworkNamespace, UserNamespace};
 use crate::time::ClockOffsets;
 
 /// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
@@ -105,6 +105,10 @@ pub trait Process: Send + Sync {
     /// ESRCH; EPERM, ERANGE, EACCES (`man 7 time_namespaces`).
     fn set_clock_offsets(&self, _viewer: &Viewer, _offsets: ClockOffsets) -> Result<(), Errno> {
         Err(Errno::ESRCH)
+    }
+    /// Its network namespace; `None` once it is gone.
+    fn network(&self) -> Option<Arc<NetworkNamespace>> {
+        None
     }
     /// The lines of /proc/PID/cgroup, as `viewer`'s cgroup namespace has them.
     fn cgroup(&self, viewer: &Viewer) -> String;

@@ -64,12 +64,14 @@ impl UnixAddress {
     }
 }
 
-/// The abstract addresses of a network namespace.
+/// The unix sockets of a network namespace, and the abstract addresses that some of them have.
 #[derive(Default)]
-pub struct AbstractNames(Mutex<Names>);
+pub struct UnixSockets(Mutex<Names>);
 
 #[derive(Default)]
 struct Names {
+    /// All of them, by inode number.
+    all: BTreeMap<u64, Weak<UnixSocket>>,
     sockets: BTreeMap<Arc<[u8]>, Weak<UnixSocket>>,
     next_automatic: u32,
 }
@@ -77,7 +79,7 @@ struct Names {
 /// Names that bind(2) without an address gives: five hexadecimal digits.
 const AUTOMATIC_NAMES: u32 = 1 << 20;
 
-impl AbstractNames {
+impl UnixSockets {
     /// The socket bound to `name`.
     ///
     /// # Errors
@@ -109,6 +111,22 @@ impl AbstractNames {
             }
         }
         Err(Errno::ENOSPC)
+    }
+
+    /// All of them, by inode number.
+    pub fn all(&self) -> Vec<Arc<UnixSocket>> {
+        let all: Vec<_> = self.0.lock().all.values().cloned().collect();
+        all.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Takes in a new socket.
+    pub(super) fn register(&self, inode: u64, socket: Weak<UnixSocket>) {
+        self.0.lock().all.insert(inode, socket);
+    }
+
+    /// Forgets a socket that is being dropped.
+    pub(super) fn forget(&self, inode: u64) {
+        self.0.lock().all.remove(&inode);
     }
 
     /// Frees `name`, if it is still that of `socket`, which is being dropped.

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use parking_lot::MutexGuard;
 
 use super::{
-    AbstractNames, BoundName, Link, Listening, PeerCredentials, Role, SocketKind, State, UnixAddress,
-    UnixSocket,
+    BoundName, Link, Listening, PeerCredentials, Role, SocketKind, State, UnixAddress, UnixSocket,
+    UnixSockets,
 };
 use crate::Errno;
 use crate::wait::{Events, WaitQueue};
@@ -18,8 +18,12 @@ const MAX_BACKLOG: i32 = 4096;
 
 impl UnixSocket {
     /// Two sockets connected to each other (`man 2 socketpair`).
-    pub fn pair(kind: SocketKind, credentials: PeerCredentials) -> (Arc<Self>, Arc<Self>) {
-        let make = || Self::new(kind, credentials.uid, credentials.gid);
+    pub fn pair(
+        kind: SocketKind,
+        credentials: PeerCredentials,
+        home: &Arc<UnixSockets>,
+    ) -> (Arc<Self>, Arc<Self>) {
+        let make = || Self::new(kind, credentials.uid, credentials.gid, home);
         let (first, second) = (make(), make());
         for (socket, other) in [(&first, &second), (&second, &first)] {
             let mut state = socket.state.lock();
@@ -34,21 +38,16 @@ impl UnixSocket {
     ///
     /// # Errors
     /// EINVAL if it is bound already, EADDRINUSE.
-    pub fn bind_abstract(
-        self: &Arc<Self>,
-        names: &Arc<AbstractNames>,
-        name: Option<Arc<[u8]>>,
-    ) -> Result<(), Errno> {
+    pub fn bind_abstract(self: &Arc<Self>, name: Option<Arc<[u8]>>) -> Result<(), Errno> {
         let mut state = self.state.lock();
         if state.address != UnixAddress::Unnamed {
             return if name.is_none() { Ok(()) } else { Err(Errno::EINVAL) };
         }
         let name = match name {
-            Some(name) => names.insert(&name, self).map(|()| name)?,
-            None => names.insert_automatic(self)?,
+            Some(name) => self.home.insert(&name, self).map(|()| name)?,
+            None => self.home.insert_automatic(self)?,
         };
         state.address = UnixAddress::Abstract(name);
-        state.names = Some(names.clone());
         Ok(())
     }
 
@@ -151,7 +150,7 @@ impl UnixSocket {
         if listening.backlog.len() > listening.max_backlog {
             return Err(Errno::EAGAIN);
         }
-        let accepted = Self::new(self.kind, credentials.uid, credentials.gid);
+        let accepted = Self::new(self.kind, credentials.uid, credentials.gid, &self.home);
         accepted.is_embryo.store(true, Ordering::Relaxed);
         *accepted.options.lock() = target.options();
         {

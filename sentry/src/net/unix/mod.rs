@@ -33,7 +33,7 @@ use crate::fs::{Caller, File, FileKind, Metadata};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, Observer, Registration, WaitQueue};
 
-pub use address::{AbstractNames, UnixAddress};
+pub use address::{UnixAddress, UnixSockets};
 pub use endpoint::{PeerCredentials, Received};
 pub use rights::{MAX_FILES, Rights};
 pub use send::Outgoing;
@@ -87,14 +87,14 @@ pub struct UnixSocket {
     /// Made by a connect(2) and not accepted yet.
     is_embryo: AtomicBool,
     inode: AnonymousInode,
+    /// The sockets of the network namespace that it was made in, where it stays.
+    home: Arc<UnixSockets>,
     me: Weak<Self>,
 }
 
 #[derive(Default)]
 struct State {
     address: UnixAddress,
-    /// Where the address is registered, if it is abstract.
-    names: Option<Arc<AbstractNames>>,
     role: Role,
     /// Who made the peer of a connection, or this listener's.
     peer_credentials: Option<PeerCredentials>,
@@ -162,17 +162,55 @@ pub struct Shutdown {
 }
 
 impl UnixSocket {
-    /// A socket that is neither bound nor connected.
-    pub fn new(kind: SocketKind, uid: u32, gid: u32) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self {
+    /// A socket among those of `home`, neither bound nor connected.
+    pub fn new(kind: SocketKind, uid: u32, gid: u32, home: &Arc<UnixSockets>) -> Arc<Self> {
+        let socket = Arc::new_cyclic(|me| Self {
             kind,
             own: Arc::default(),
             state: Mutex::default(),
             options: Mutex::default(),
             is_embryo: AtomicBool::new(false),
             inode: AnonymousInode::of_kind(FileKind::Socket, 0o777).owned_by(uid, gid),
+            home: home.clone(),
             me: me.clone(),
-        })
+        });
+        home.register(socket.inode.number(), socket.me.clone());
+        socket
+    }
+
+    /// The sockets that it can reach by their abstract addresses.
+    pub fn home(&self) -> &Arc<UnixSockets> {
+        &self.home
+    }
+
+    /// Its line in /proc/net/unix (`man 5 proc`); kernel addresses are nobody's business.
+    pub fn to_line(&self) -> Vec<u8> {
+        const ACCEPTS: u32 = 1 << 16;
+        let (address, is_listening, is_connected) = {
+            let state = self.state.lock();
+            let is_connected = matches!(state.role, Role::Connected(_));
+            (state.address.clone(), matches!(state.role, Role::Listening(_)), is_connected)
+        };
+        let flags = if is_listening { ACCEPTS } else { 0 };
+        // SS_UNCONNECTED or SS_CONNECTED.
+        let connection = if is_connected { 3 } else { 1 };
+        let (kind, inode) = (self.kind.raw(), self.inode.number());
+        let references = if is_connected { 3 } else { 2 };
+        let text = format!(
+            "{:016x}: {references:08X} 00000000 {flags:08X} {kind:04X} {connection:02X} {inode:>5}",
+            0
+        );
+        let mut line = text.into_bytes();
+        match &address {
+            UnixAddress::Unnamed => {}
+            UnixAddress::Path(path) => line.extend([b" ", &**path].concat()),
+            UnixAddress::Abstract(name) => {
+                line.extend(b" @");
+                line.extend(name.iter().map(|byte| if *byte == 0 { b'@' } else { *byte }));
+            }
+        }
+        line.push(b'\n');
+        line
     }
 
     /// The socket as a value that can be kept; `None` only while it is being dropped.
@@ -354,8 +392,9 @@ impl File for UnixSocket {
 impl Drop for UnixSocket {
     fn drop(&mut self) {
         let state = std::mem::take(self.state.get_mut());
-        if let (UnixAddress::Abstract(name), Some(names)) = (&state.address, &state.names) {
-            names.remove(name, &self.me);
+        self.home.forget(self.inode.number());
+        if let UnixAddress::Abstract(name) = &state.address {
+            self.home.remove(name, &self.me);
         }
         let has_unread = self.own.close();
         match state.role {

@@ -7,7 +7,7 @@ const ME: PeerCredentials = PeerCredentials { process_id: 10, uid: 1000, gid: 10
 const YOU: PeerCredentials = PeerCredentials { process_id: 20, uid: 2000, gid: 200 };
 
 fn pair(kind: SocketKind) -> (Arc<UnixSocket>, Arc<UnixSocket>) {
-    UnixSocket::pair(kind, ME)
+    UnixSocket::pair(kind, ME, &Arc::default())
 }
 
 fn send(socket: &UnixSocket, bytes: &[u8]) -> Result<usize, Errno> {
@@ -21,9 +21,9 @@ fn receive(socket: &UnixSocket, len_bytes: usize) -> Result<Vec<u8>, Errno> {
     Ok(buffer)
 }
 
-fn bound(names: &Arc<AbstractNames>, kind: SocketKind, name: &[u8]) -> Arc<UnixSocket> {
-    let socket = UnixSocket::new(kind, 0, 0);
-    socket.bind_abstract(names, Some(name.into())).unwrap();
+fn bound(names: &Arc<UnixSockets>, kind: SocketKind, name: &[u8]) -> Arc<UnixSocket> {
+    let socket = UnixSocket::new(kind, 0, 0, names);
+    socket.bind_abstract(Some(name.into())).unwrap();
     socket
 }
 
@@ -132,15 +132,15 @@ fn shutting_down_ends_one_half() {
     assert_eq!(receive(&a, 9), Ok(b"back".to_vec()));
     b.shut_down(Shutdown { receiving: true, sending: true }).unwrap();
     assert!(a.readiness().contains(Events::HUP) && b.readiness().contains(Events::HUP));
-    let idle = UnixSocket::new(SocketKind::Stream, 0, 0);
+    let idle = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
     assert_eq!(idle.shut_down(Shutdown { receiving: true, sending: true }), Err(Errno::ENOTCONN));
 }
 
 #[test]
 fn a_connection_is_usable_before_it_is_accepted() {
-    let names = Arc::new(AbstractNames::default());
+    let names = Arc::new(UnixSockets::default());
     let listener = bound(&names, SocketKind::Stream, b"here");
-    let client = UnixSocket::new(SocketKind::Stream, 0, 0);
+    let client = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
     assert_eq!(client.readiness(), Events::OUT | Events::WRNORM | Events::WRBAND | Events::HUP);
     assert_eq!(client.connect(&listener, ME), Err(Errno::ECONNREFUSED));
     listener.listen(1, YOU).unwrap();
@@ -158,11 +158,11 @@ fn a_connection_is_usable_before_it_is_accepted() {
 
 #[test]
 fn a_full_backlog_makes_clients_wait_and_a_dead_listener_resets_them() {
-    let names = Arc::new(AbstractNames::default());
+    let names = Arc::new(UnixSockets::default());
     let listener = bound(&names, SocketKind::Stream, b"here");
     listener.listen(0, YOU).unwrap();
     let connect = || {
-        let client = UnixSocket::new(SocketKind::Stream, 0, 0);
+        let client = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
         client.connect(&listener, ME).map(|()| client)
     };
     let first = connect().unwrap();
@@ -178,7 +178,7 @@ fn a_full_backlog_makes_clients_wait_and_a_dead_listener_resets_them() {
 
 #[test]
 fn datagrams_tell_their_sender_and_a_connected_socket_takes_only_its_peer_s() {
-    let names = Arc::new(AbstractNames::default());
+    let names = Arc::new(UnixSockets::default());
     let [a, b, c] = [b"a", b"b", b"c"].map(|name| bound(&names, SocketKind::Datagram, name));
     let outgoing = Outgoing { bytes: b"hi", ..Outgoing::default() };
     assert_eq!(a.send(outgoing.clone(), None), Err(Errno::ENOTCONN));
@@ -191,21 +191,21 @@ fn datagrams_tell_their_sender_and_a_connected_socket_takes_only_its_peer_s() {
     drop(c);
     assert_eq!(b.send(outgoing, None), Err(Errno::ECONNREFUSED));
     assert_eq!(b.peer_address(), Err(Errno::ENOTCONN));
-    let stream = UnixSocket::new(SocketKind::Stream, 0, 0);
+    let stream = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
     assert_eq!(stream.connect(&a, ME), Err(Errno::EPROTOTYPE));
 }
 
 #[test]
 fn names_are_used_once_and_freed_with_their_socket() {
-    let names = Arc::new(AbstractNames::default());
+    let names = Arc::new(UnixSockets::default());
     let socket = bound(&names, SocketKind::Stream, b"n");
-    assert_eq!(socket.bind_abstract(&names, Some(b"m"[..].into())), Err(Errno::EINVAL));
-    let other = UnixSocket::new(SocketKind::Stream, 0, 0);
-    assert_eq!(other.bind_abstract(&names, Some(b"n"[..].into())), Err(Errno::EADDRINUSE));
+    assert_eq!(socket.bind_abstract(Some(b"m"[..].into())), Err(Errno::EINVAL));
+    let other = UnixSocket::new(SocketKind::Stream, 0, 0, &names);
+    assert_eq!(other.bind_abstract(Some(b"n"[..].into())), Err(Errno::EADDRINUSE));
     drop(socket);
-    assert_eq!(other.bind_abstract(&names, Some(b"n"[..].into())), Ok(()));
-    let automatic = UnixSocket::new(SocketKind::Stream, 0, 0);
-    automatic.bind_abstract(&names, None).unwrap();
+    assert_eq!(other.bind_abstract(Some(b"n"[..].into())), Ok(()));
+    let automatic = UnixSocket::new(SocketKind::Stream, 0, 0, &names);
+    automatic.bind_abstract(None).unwrap();
     assert_eq!(automatic.address(), UnixAddress::Abstract(b"00001"[..].into()));
 }
 

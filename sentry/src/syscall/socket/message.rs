@@ -187,7 +187,7 @@ fn send(
         (_, SocketKind::SequencedPacket) | (None, _) => None,
         (Some(_), SocketKind::Stream) if socket.peer_address().is_ok() => return Err(Errno::EISCONN),
         (Some(_), SocketKind::Stream) => return Err(Errno::EOPNOTSUPP),
-        (Some(address), SocketKind::Datagram) => Some(find_target(task, address)?),
+        (Some(address), SocketKind::Datagram) => Some(find_target(task, socket, address)?),
     };
     let result = match socket.kind() {
         SocketKind::Stream => send_stream(task, open, patience, buffers, sent),

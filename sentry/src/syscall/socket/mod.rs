@@ -156,8 +156,12 @@ fn install(task: &CurrentTask, socket: Arc<UnixSocket>, flags: OpenFlags) -> Res
 
 fn socket(task: &mut CurrentTask, [family, kind, protocol, ..]: [u64; 6]) -> Result<usize, Errno> {
     let (kind, flags) = decode_kind(family, kind, protocol)?;
-    let credentials = task.credentials();
-    install(task, UnixSocket::new(kind, credentials.fs_uid, credentials.fs_gid), flags)
+    let (credentials, network) = (task.credentials(), task.task().network_namespace());
+    install(
+        task,
+        UnixSocket::new(kind, credentials.fs_uid, credentials.fs_gid, network.unix_sockets()),
+        flags,
+    )
 }
 
 fn socketpair(
@@ -165,7 +169,8 @@ fn socketpair(
     [family, kind, protocol, address, ..]: [u64; 6],
 ) -> Result<usize, Errno> {
     let (kind, flags) = decode_kind(family, kind, protocol)?;
-    let (first, second) = UnixSocket::pair(kind, peer_credentials(task));
+    let (first, second) =
+        UnixSocket::pair(kind, peer_credentials(task), task.task().network_namespace().unix_sockets());
     let files = [describe(first, flags), describe(second, flags)];
     install_pair(task, files, flags.contains(OpenFlags::CLOEXEC), address)
 }
@@ -201,11 +206,9 @@ fn write_address(task: &CurrentTask, [address, len_address]: [u64; 2], value: &[
 fn bind(task: &mut CurrentTask, [descriptor, address, len, ..]: [u64; 6]) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
     let socket = open.shared()?;
-    let network = task.task().network_namespace();
-    let names = network.abstract_names();
     match read_address(task, address, len)? {
-        UnixAddress::Unnamed => socket.bind_abstract(names, None)?,
-        UnixAddress::Abstract(name) => socket.bind_abstract(names, Some(name))?,
+        UnixAddress::Unnamed => socket.bind_abstract(None)?,
+        UnixAddress::Abstract(name) => socket.bind_abstract(Some(name))?,
         UnixAddress::Path(path) => socket.bind_path(&path, |name| make_name(task, &path, name))?,
     }
     Ok(0)
@@ -222,11 +225,15 @@ fn make_name(task: &CurrentTask, path: &[u8], name: Arc<BoundName>) -> Result<()
     Ok(())
 }
 
-/// The socket at an address.
-fn find_target(task: &CurrentTask, address: &UnixAddress) -> Result<Arc<UnixSocket>, Errno> {
+/// The socket at an address, as `socket` reaches it.
+fn find_target(
+    task: &CurrentTask,
+    socket: &UnixSocket,
+    address: &UnixAddress,
+) -> Result<Arc<UnixSocket>, Errno> {
     match address {
         UnixAddress::Unnamed => Err(Errno::EINVAL),
-        UnixAddress::Abstract(name) => task.task().network_namespace().abstract_names().find(name),
+        UnixAddress::Abstract(name) => socket.home().find(name),
         UnixAddress::Path(path) => {
             let scope = Scope::new(task);
             let start = scope.start(task, WORKING_DIRECTORY, path)?;
@@ -255,7 +262,7 @@ fn connect(task: &mut CurrentTask, [descriptor, address, len, ..]: [u64; 6]) -> 
         socket.disconnect()?;
         return Ok(0);
     }
-    let target = find_target(task, &UnixAddress::from_bytes(&raw)?)?;
+    let target = find_target(task, socket, &UnixAddress::from_bytes(&raw)?)?;
     let credentials = peer_credentials(task);
     let patience = Patience::new(open.is_nonblocking(), socket.options().timeouts.send);
     patience.retry(task, (target.room(), Events::OUT), || socket.connect(&target, credentials))?;

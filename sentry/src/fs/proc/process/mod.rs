@@ -13,11 +13,12 @@ use std::sync::Arc;
 
 use super::About;
 use super::source::{Process, ProcessStatus};
+use super::system::NET;
 use crate::Errno;
 use crate::fs::pseudo::{
-    Child, Children, Directory, Entry, Node, directory, link, parse_number, private_text, setting, text,
+    Child, Children, Directory, Entry, Node, directory, parse_number, private_text, setting, text,
 };
-use crate::fs::{FileKind, LinkTarget, Path, Viewer, nsfs};
+use crate::fs::{FileKind, Path, Viewer, nsfs};
 use crate::namespace::{IdKind, Namespace};
 
 /// The names that a process and its threads have in common.
@@ -67,7 +68,7 @@ macro_rules! common_entries {
 /// The names in /proc/PID.
 pub(super) static PROCESS: Directory<About> = Directory {
     entries: common_entries![
-        link("net", |_, _| Ok(LinkTarget::Text(b"../net".into()))),
+        directory("net", &NET),
         text("smaps_rollup", |about, viewer| maps::smaps_rollup(&*about.inspect(viewer)?)),
         directory("task", &THREADS),
         setting("timens_offsets", clocks::offsets, clocks::set_offsets),

@@ -15,26 +15,32 @@ use crate::fs::{Dentry, File, FsView, Metadata, Mount, MountFlags, Viewer};
 use crate::wait::{Events, WaitQueue};
 
 /// Writes the line of a mount, which is seen at this place.
-type WriteLine = fn(&mut Vec<u8>, &FsView, &Arc<Mount>, &[u8]);
+type WriteLine = fn(&mut Vec<u8>, &Look, &Arc<Mount>, &[u8]);
+
+/// Whose mounts are looked at, and by whom.
+struct Look {
+    view: FsView,
+    viewer: Viewer,
+}
 
 /// Opens /proc/PID/mounts.
-pub(super) fn mounts(about: &About, _: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
-    MountsFile::open(about, metadata, mount_line)
+pub(super) fn mounts(about: &About, viewer: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
+    MountsFile::open(about, viewer, metadata, mount_line)
 }
 
 /// Opens /proc/PID/mountinfo.
-pub(super) fn mountinfo(about: &About, _: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
-    MountsFile::open(about, metadata, mountinfo_line)
+pub(super) fn mountinfo(about: &About, viewer: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
+    MountsFile::open(about, viewer, metadata, mountinfo_line)
 }
 
 /// Opens /proc/PID/mountstats.
-pub(super) fn mountstats(about: &About, _: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
-    MountsFile::open(about, metadata, mountstats_line)
+pub(super) fn mountstats(about: &About, viewer: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
+    MountsFile::open(about, viewer, metadata, mountstats_line)
 }
 
 /// An open file. Its text is made up when a read begins at offset 0.
 struct MountsFile {
-    view: FsView,
+    look: Look,
     metadata: Metadata,
     write_line: WriteLine,
     text: Mutex<Vec<u8>>,
@@ -43,17 +49,23 @@ struct MountsFile {
 }
 
 impl MountsFile {
-    fn open(about: &About, metadata: Metadata, write_line: WriteLine) -> Result<Arc<dyn File>, Errno> {
+    fn open(
+        about: &About,
+        viewer: &Viewer,
+        metadata: Metadata,
+        write_line: WriteLine,
+    ) -> Result<Arc<dyn File>, Errno> {
         let view = about.process()?.fs_view().ok_or(Errno::EINVAL)?;
         let changes = AtomicU64::new(view.namespace.changes());
-        Ok(Arc::new(Self { view, metadata, write_line, text: Mutex::default(), changes }))
+        let look = Look { view, viewer: viewer.clone() };
+        Ok(Arc::new(Self { look, metadata, write_line, text: Mutex::default(), changes }))
     }
 
     fn text(&self) -> Vec<u8> {
         let mut text = Vec::new();
-        for mount in self.view.namespace.mounts() {
-            if let Some(place) = place_in(&self.view, &mount) {
-                (self.write_line)(&mut text, &self.view, &mount, &place);
+        for mount in self.look.view.namespace.mounts() {
+            if let Some(place) = place_in(&self.look.view, &mount) {
+                (self.write_line)(&mut text, &self.look, &mount, &place);
             }
         }
         text
@@ -80,14 +92,14 @@ impl File for MountsFile {
     }
 
     fn readiness(&self) -> Events {
-        let changes = self.view.namespace.changes();
+        let changes = self.look.view.namespace.changes();
         let is_told = self.changes.swap(changes, Ordering::Relaxed) == changes;
         let ready = Events::IN | Events::RDNORM;
         if is_told { ready } else { ready | Events::PRI | Events::ERR }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(self.view.namespace.watchers())
+        Some(self.look.view.namespace.watchers())
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
@@ -108,7 +120,7 @@ fn place_in(view: &FsView, mount: &Arc<Mount>) -> Option<Vec<u8>> {
     is_reachable.then_some(place)
 }
 
-fn mount_line(text: &mut Vec<u8>, _view: &FsView, mount: &Arc<Mount>, place: &[u8]) {
+fn mount_line(text: &mut Vec<u8>, _: &Look, mount: &Arc<Mount>, place: &[u8]) {
     escape(text, mount.source().as_bytes());
     text.push(b' ');
     escape(text, place);
@@ -120,13 +132,14 @@ fn mount_line(text: &mut Vec<u8>, _view: &FsView, mount: &Arc<Mount>, place: &[u
     );
 }
 
-fn mountinfo_line(text: &mut Vec<u8>, view: &FsView, mount: &Arc<Mount>, place: &[u8]) {
+fn mountinfo_line(text: &mut Vec<u8>, Look { view, viewer }: &Look, mount: &Arc<Mount>, place: &[u8]) {
     let file_system = mount.file_system();
     let device = file_system.device();
     let parent = mount.mount_point().map_or(mount.id(), |place| place.mount.id());
     let first = format!("{} {parent} {}:{} ", mount.id(), device.major, device.minor);
     text.extend_from_slice(first.as_bytes());
-    escape(text, &place_in_file_system(mount.root()));
+    let shown = file_system.shown_root(&**mount.root().inode(), viewer);
+    escape(text, &shown.unwrap_or_else(|| place_in_file_system(mount.root())));
     text.push(b' ');
     escape(text, place);
     let own_access = access(mount.flags().contains(MountFlags::READ_ONLY));
@@ -140,7 +153,7 @@ fn mountinfo_line(text: &mut Vec<u8>, view: &FsView, mount: &Arc<Mount>, place: 
     text.extend_from_slice(format!(" {access}{}\n", file_system.options()).as_bytes());
 }
 
-fn mountstats_line(text: &mut Vec<u8>, _view: &FsView, mount: &Arc<Mount>, place: &[u8]) {
+fn mountstats_line(text: &mut Vec<u8>, _: &Look, mount: &Arc<Mount>, place: &[u8]) {
     text.extend_from_slice(b"device ");
     escape(text, mount.source().as_bytes());
     text.extend_from_slice(b" mounted on ");

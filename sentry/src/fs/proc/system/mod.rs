@@ -35,7 +35,7 @@ static TOP: Directory<About> = Directory {
         text("meminfo", |about, _| Ok(figures::meminfo(&about.source().system()))),
         text("modules", |_, _| Ok(Vec::new())),
         link("mounts", |_, _| Ok(LinkTarget::Text(b"self/mounts".into()))),
-        directory("net", &NET),
+        link("net", |_, _| Ok(LinkTarget::Text(b"self/net".into()))),
         text("partitions", |_, _| Ok(b"major minor  #blocks  name\n\n".into())),
         link("self", own_process),
         text("stat", |about, viewer| Ok(figures::stat(&system_of(about, viewer)))),
@@ -55,7 +55,8 @@ static TOP: Directory<About> = Directory {
     children: Some(&ProcessDirectories),
 };
 
-static NET: Directory<About> = Directory {
+/// The names in /proc/PID/net.
+pub(super) static NET: Directory<About> = Directory {
     entries: &[
         text("arp", |_, _| {
             Ok(b"IP address       HW type     Flags       HW address            Mask     Device\n".into())
@@ -65,7 +66,7 @@ static NET: Directory<About> = Directory {
         text("route", |_, _| Ok(NET_ROUTES.into())),
         text("tcp", |_, _| Ok(NET_TCP.into())),
         text("udp", |_, _| Ok(NET_UDP.into())),
-        text("unix", |_, _| Ok(b"Num       RefCount Protocol Flags    Type St Inode Path\n".into())),
+        text("unix", |about, _| unix_sockets(about)),
     ],
     children: None,
 };
@@ -92,6 +93,14 @@ pty_master           /dev/ptm      128 0-1048575 pty:master
 fn version(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     let names = about.source().names(viewer);
     Ok(format!("Linux version {} (palisade@localhost) {}\n", names.release, names.version).into_bytes())
+}
+
+fn unix_sockets(about: &About) -> Result<Vec<u8>, Errno> {
+    let network = about.process()?.network();
+    let mut text = b"Num       RefCount Protocol Flags    Type St Inode Path\n".to_vec();
+    let sockets = network.map(|network| network.unix_sockets().all()).unwrap_or_default();
+    text.extend(sockets.iter().flat_map(|socket| socket.to_line()));
+    Ok(text)
 }
 
 /// The machine, with the time since boot that the viewer's time namespace shows.
