@@ -26,6 +26,9 @@ impl Task {
     pub(super) fn exit_resources(&self) {
         // Files are closed, and memory freed, without a lock held.
         let resources = self.resources.lock().take();
+        if let Some(resources) = &resources {
+            self.remember_memory_usage(&resources.memory);
+        }
         drop(resources);
         self.leave_ipc_namespace();
         self.complete_vfork();
@@ -41,7 +44,7 @@ impl TaskSet {
         let group_status = {
             let mut state = task.group.state.lock();
             state.tasks.retain(|other| other.id != task.id);
-            state.usage += task.usage();
+            state.usage += task.own_usage();
             if state.exec == Some(task.id) {
                 state.exec = None;
             }
@@ -163,7 +166,7 @@ impl Tree {
     /// The last task of `id` has ended.
     fn end_process(&mut self, id: GroupId, status: ExitStatus) {
         self.end_namespace_of(id);
-        let affected = self.process_groups_of_family(id);
+        let affected = self.process_groups_anchored_by(id);
         self.reparent_children(id);
         self.signal_orphaned_process_groups(id, affected);
         let Some(node) = self.groups.get_mut(&id) else { return };
@@ -215,11 +218,15 @@ impl Tree {
         }
     }
 
-    /// The process groups of `id` and of its children.
-    fn process_groups_of_family(&self, id: GroupId) -> BTreeSet<GroupId> {
+    /// The process groups that `id` keeps from being orphaned: its own as a member, its children's as their parent.
+    fn process_groups_anchored_by(&self, id: GroupId) -> BTreeSet<GroupId> {
         let Some(node) = self.groups.get(&id) else { return BTreeSet::new() };
-        let family = node.children.iter().filter_map(|child| self.groups.get(child)).chain([node]);
-        family.map(|node| node.process_group).collect()
+        let own = self.anchors(id, node.process_group, node.session, None).then_some(node.process_group);
+        let children = node.children.iter().filter_map(|child| self.groups.get(child));
+        let of_children = children
+            .filter(|child| child.session == node.session && child.process_group != node.process_group)
+            .map(|child| child.process_group);
+        own.into_iter().chain(of_children).collect()
     }
 
     /// Wakes stopped members of those process groups that the end of `leaving` has orphaned (POSIX, _exit: SIGHUP,

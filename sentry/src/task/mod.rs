@@ -26,6 +26,8 @@ mod clone;
 mod concurrency;
 mod cpu_limit;
 mod cpu_time;
+#[cfg(test)]
+mod creation_cost;
 mod current;
 mod deliver;
 mod exec;
