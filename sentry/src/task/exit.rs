@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::id::{GroupId, NamespaceId, TaskId};
+use super::id::{GroupId, TaskId};
 use super::status::ExitStatus;
 use super::tree::{NamespaceNode, Tree};
-use super::{Task, TaskSet};
+use super::{Task, TaskSet, ThreadGroup};
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::wait::Events;
 
@@ -263,7 +263,7 @@ impl Tree {
         let is_ignored = exit_signal == i32::from(Signal::SIGCHLD.number())
             && parent_group.signal_actions().lock().discards_children();
         if let Ok(signal) = Signal::new(exit_signal) {
-            let info = self.child_info(child, signal, status, parent_group.pid_namespace().id());
+            let info = self.child_info(child, signal, status, &parent_group);
             parent_group.send_signal(info);
         }
         if is_ignored {
@@ -272,17 +272,17 @@ impl Tree {
         parent_group.changes.notify(Events::IN);
     }
 
-    /// The siginfo that tells `namespace` of the end of `child`.
+    /// The siginfo that tells `receiver` of the end of `child`.
     pub(super) fn child_info(
         &self,
         child: GroupId,
         signal: Signal,
         status: ExitStatus,
-        namespace: NamespaceId,
+        receiver: &ThreadGroup,
     ) -> SignalInfo {
-        let pid = self.group_number_in(child, namespace);
+        let pid = self.group_number_in(child, receiver.pid_namespace().id());
         let leader = self.groups.get(&child).and_then(|node| self.tasks.get(&node.leader));
-        let uid = leader.map_or(0, |leader| leader.task.credentials().real_uid);
+        let uid = leader.map_or(0, |leader| leader.task.uid_for(receiver));
         let usage = self.usage_of(child);
         let (code, status) = status.child_code_and_status();
         let detail = SignalDetail::Child {

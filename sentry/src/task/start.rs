@@ -121,6 +121,7 @@ impl TaskSet {
         let reservation = config.kernel.cgroups().reserve(creator, config.initial_cgroup.as_ref())?;
         let TaskConfig { kernel, parent, inherit_parent, thread_group: group, image, .. } = config;
         let TaskImage { registers, segment_bases, extended_state, memory, name, executable } = image;
+        group.set_user_namespace(&config.credentials.user_namespace);
         let waiter = Arc::<Waiter>::default();
         let task = Arc::new(Task {
             id: self.task_id(),
@@ -191,11 +192,13 @@ impl TaskSet {
     }
 }
 
-/// RLIMIT_NPROC, unless the creator is exempt (`man 2 getrlimit`): the root user, CAP_SYS_RESOURCE, CAP_SYS_ADMIN.
+/// RLIMIT_NPROC, unless the creator is exempt (`man 2 getrlimit`): the system's root user, CAP_SYS_RESOURCE,
+/// CAP_SYS_ADMIN.
 fn process_limit(config: &TaskConfig) -> Option<u64> {
     let credentials = &config.credentials;
     let is_exempt = credentials.real_uid == 0
-        || credentials.effective.intersects(Capabilities::SYS_RESOURCE | Capabilities::SYS_ADMIN);
+        || credentials.has(Capabilities::SYS_RESOURCE)
+        || credentials.has(Capabilities::SYS_ADMIN);
     (!is_exempt).then(|| config.thread_group.soft_limit(Resource::PROCESSES))
 }
 

@@ -9,7 +9,7 @@ use super::{
     WaitOptions, WaitSelector,
 };
 use crate::Errno;
-use crate::cgroup::{FileOwner, Moved};
+use crate::cgroup::{Cgroup, FileOwner, Moved};
 use crate::cred::Credentials;
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{DescriptorTable, FsContext, MountFlags, MountNamespace};
@@ -137,6 +137,29 @@ impl Fixture {
         task
     }
 
+    /// A creation by `parent` that fails at one step. The limit is that of `cgroup`, which the parent is in.
+    pub(super) fn fail(&self, parent: &Arc<Task>, failure: Failure, cgroup: &Arc<Cgroup>) {
+        let inner = self.new_pid_namespace();
+        let mut config = self.config(Some(parent), self.new_group(&inner));
+        match failure {
+            Failure::UserLimit => config
+                .thread_group
+                .with_limits(|limits| limits.set(Resource::PROCESSES, Limit { soft: 0, hard: 0 }, true))
+                .unwrap(),
+            Failure::PidsLimit => cgroup.pids().set_max(Some(0)),
+            Failure::GroupExiting => config.thread_group.exit(ExitStatus::Exited(0)),
+            // The inner number is assigned first, and must be given back.
+            Failure::NumberTaken => config.wanted_numbers = vec![Tid(1), Tid(1)],
+            Failure::NamespaceDead => inner.end(),
+            Failure::Context => self.platform.refuse_next_context(),
+        }
+        assert_eq!(self.tasks().new_task(config).err(), Some(failure.errno()), "{failure:?}");
+        self.tasks().check();
+        assert!(self.tasks().task(&inner, Tid(1)).is_none());
+        assert!(!self.tasks().tree.read().namespaces.contains_key(&inner.id()), "{failure:?}");
+        cgroup.pids().set_max(None);
+    }
+
     pub(super) fn exit(&self, task: &Arc<Task>, code: u8) {
         task.begin_exit(ExitStatus::Exited(code));
         task.exit_resources();
@@ -152,6 +175,37 @@ impl Fixture {
         let waited = self.tasks().find_child(parent, WaitSelector::Any, options)?;
         self.tasks().check();
         Ok(waited.map(|waited| (waited.pid, waited.event)))
+    }
+}
+
+/// Where a creation is made to fail, in the order of its steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Failure {
+    UserLimit,
+    PidsLimit,
+    GroupExiting,
+    NumberTaken,
+    NamespaceDead,
+    Context,
+}
+
+impl Failure {
+    pub(super) const ALL: [Self; 6] = [
+        Self::UserLimit,
+        Self::PidsLimit,
+        Self::GroupExiting,
+        Self::NumberTaken,
+        Self::NamespaceDead,
+        Self::Context,
+    ];
+
+    fn errno(self) -> Errno {
+        match self {
+            Self::UserLimit | Self::PidsLimit | Self::Context => Errno::EAGAIN,
+            Self::GroupExiting => Errno::EINTR,
+            Self::NumberTaken => Errno::EEXIST,
+            Self::NamespaceDead => Errno::ENOMEM,
+        }
     }
 }
 
@@ -434,17 +488,6 @@ fn a_task_runs_to_its_end_and_its_parent_hears_of_it() {
     );
 }
 
-/// Where a creation is made to fail.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
-    UserLimit,
-    PidsLimit,
-    GroupExiting,
-    NumberTaken,
-    NamespaceDead,
-    Context,
-}
-
 #[test]
 fn a_creation_that_fails_at_any_step_leaves_no_charge() {
     let fixture = Fixture::new();
@@ -455,41 +498,15 @@ fn a_creation_that_fails_at_any_step_leaves_no_charge() {
     let inner = cgroups.create(&outer, b"inner", owner).unwrap();
     let init = fixture.process(None);
     cgroups.migrate(Moved::Process(init.member_key().process), &inner).unwrap();
-    let dead = fixture.new_pid_namespace();
-    let dead_init = fixture.process_in(Some(&init), &dead).unwrap();
-    fixture.exit(&dead_init, 0);
-    while fixture.wait(&init, WaitOptions::EXITED).is_ok_and(|waited| waited.is_some()) {}
     let charges = || {
         let pids = [cgroups.root(), &outer, &inner].map(|cgroup| cgroup.pids().current());
         (pids, fixture.kernel.users().counters(1000).processes(), tasks.task_count())
     };
     let before = ([1, 1, 1], 1, 1);
     assert_eq!(charges(), before);
-    for (step, expected) in [
-        (Step::UserLimit, Errno::EAGAIN),
-        (Step::PidsLimit, Errno::EAGAIN),
-        (Step::GroupExiting, Errno::EINTR),
-        (Step::NumberTaken, Errno::EEXIST),
-        (Step::NamespaceDead, Errno::ENOMEM),
-        (Step::Context, Errno::EAGAIN),
-    ] {
-        let namespace = if step == Step::NamespaceDead { &dead } else { tasks.root() };
-        let mut config = fixture.config(Some(&init), fixture.new_group(namespace));
-        match step {
-            Step::UserLimit => config
-                .thread_group
-                .with_limits(|limits| limits.set(Resource::PROCESSES, Limit { soft: 1, hard: 1 }, true))
-                .unwrap(),
-            Step::PidsLimit => outer.pids().set_max(Some(1)),
-            Step::GroupExiting => config.thread_group.exit(ExitStatus::Exited(0)),
-            Step::NumberTaken => config.wanted_numbers = vec![Tid(1)],
-            Step::NamespaceDead => {}
-            Step::Context => fixture.platform.refuse_next_context(),
-        }
-        assert_eq!(tasks.new_task(config).err(), Some(expected), "{step:?}");
-        assert_eq!(charges(), before, "{step:?}");
-        outer.pids().set_max(None);
-        tasks.check();
+    for failure in Failure::ALL {
+        fixture.fail(&init, failure, &outer);
+        assert_eq!(charges(), before, "{failure:?}");
     }
     assert_eq!(outer.pids().refusals(), (1, 1));
     let child = fixture.process(Some(&init));
