@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::id::{GroupId, TaskId};
 use super::status::ExitStatus;
-use super::tree::{NamespaceNode, Tree};
+use super::tree::{NamespaceNode, Numbers, Tree};
 use super::{Task, TaskSet, ThreadGroup};
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::wait::Events;
@@ -137,8 +137,33 @@ impl Tree {
         let Some(group) = self.groups.get_mut(&node.group) else { return };
         group.tasks.remove(&id);
         // The process had ended, and waited for a tracer to wait for this thread.
-        if let Some(status) = group.zombie.filter(|_| group.tasks.len() == 1) {
-            self.notify_parent(node.group, status);
+        self.notify_parent_if_over(node.group);
+        self.notify_parents_of_inits(&node.numbers);
+    }
+
+    /// Whether the process has ended, and all that must end before its parent hears of it: threads that a tracer has not
+    /// waited for, and, if it was the init of a PID namespace, every other process there.
+    pub(super) fn is_all_over(&self, id: GroupId) -> bool {
+        let Some(node) = self.groups.get(&id).filter(|node| node.zombie.is_some()) else { return false };
+        let namespace = self.namespaces.get(&node.group.pid_namespace().id());
+        let is_last = namespace
+            .is_none_or(|namespace| namespace.init != Some(id) || namespace.tasks.len() <= node.tasks.len());
+        is_last && node.tasks.len() == 1
+    }
+
+    fn notify_parent_if_over(&mut self, id: GroupId) {
+        let status = self.groups.get(&id).and_then(|node| node.zombie);
+        if let Some(status) = status.filter(|_| self.is_all_over(id)) {
+            self.notify_parent(id, status);
+        }
+    }
+
+    /// A task with these numbers has gone: a namespace's init that has ended may have waited for that.
+    fn notify_parents_of_inits(&mut self, numbers: &Numbers) {
+        for (namespace, _) in numbers.iter() {
+            if let Some(init) = self.namespaces.get(namespace).and_then(|node| node.init) {
+                self.notify_parent_if_over(init);
+            }
         }
     }
 
@@ -172,10 +197,7 @@ impl Tree {
         let Some(node) = self.groups.get_mut(&id) else { return };
         node.zombie = Some(status);
         *node.group.ended.lock() = Some(status);
-        // Threads that a tracer has not waited for come first.
-        if node.tasks.len() == 1 {
-            self.notify_parent(id, status);
-        }
+        self.notify_parent_if_over(id);
     }
 
     /// If `id` was the init of a PID namespace, everything in that namespace is killed and nothing is created
@@ -208,13 +230,10 @@ impl Tree {
             node.parent = reaper;
             node.parent_task = reaper_task;
             node.exit_signal = Signal::SIGCHLD.number().into();
-            let zombie = node.zombie.filter(|_| node.tasks.len() == 1);
             if let Some(reaper) = reaper.and_then(|reaper| self.groups.get_mut(&reaper)) {
                 reaper.children.insert(child);
             }
-            if let Some(status) = zombie {
-                self.notify_parent(child, status);
-            }
+            self.notify_parent_if_over(child);
         }
     }
 
@@ -305,11 +324,12 @@ impl Tree {
             parent.children.remove(&id);
             parent.children_usage += usage;
         }
-        for task in node.tasks {
-            self.forget_tracer(task);
-            if let Some(node) = self.tasks.remove(&task) {
+        for task in &node.tasks {
+            self.forget_tracer(*task);
+            if let Some(node) = self.tasks.remove(task) {
                 self.remove_numbers(&node.numbers);
                 node.task.uncharge();
+                self.notify_parents_of_inits(&node.numbers);
             }
         }
         let namespace = node.group.pid_namespace();

@@ -444,7 +444,9 @@ fn the_death_of_a_namespace_s_init_closes_the_namespace() {
     fixture.exit(&inner_init, 0);
     assert!(member.thread_group().exiting().is_some(), "its processes are killed");
     assert_eq!(fixture.process_in(Some(&init), &inner).err(), Some(Errno::ENOMEM));
+    assert_eq!(fixture.wait(&init, WaitOptions::EXITED), Ok(None), "it waits for them");
     fixture.exit(&member, 0);
+    assert!(fixture.wait(&init, WaitOptions::EXITED | WaitOptions::NOWAIT).unwrap().is_some());
     while fixture.wait(&init, WaitOptions::EXITED).is_ok_and(|waited| waited.is_some()) {}
     assert_eq!(fixture.tasks().task_count(), 1);
 }

@@ -164,8 +164,8 @@ impl Tree {
         let tracer = self.tasks.get(&leader)?.tracer;
         let is_traced_by_parent = tracer.is_some() && !self.is_reparented(leader);
         let event = match node.zombie {
-            // Its tracer comes first, and before that its threads' tracers.
-            Some(_) if tracer.is_some() || node.tasks.len() > 1 => return None,
+            // Its tracer comes first, and before that its threads' tracers and an init's namespace.
+            Some(_) if tracer.is_some() || !self.is_all_over(child) => return None,
             Some(status) if options.contains(WaitOptions::EXITED) => ChildEvent::Ended(status),
             Some(_) => return None,
             None => {
