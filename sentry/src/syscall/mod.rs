@@ -15,6 +15,7 @@ mod ipc;
 mod lock;
 mod memory;
 mod mount;
+mod mqueue;
 mod namespace;
 mod numa;
 mod open;

@@ -55,13 +55,23 @@ fn mount(
         let kind = read_text(task, kind)?.ok_or(Errno::EINVAL)?;
         let source = read_text(task, source)?.unwrap_or_else(|| "none".into());
         let options = read_text(task, options)?.unwrap_or_default();
-        let mounted = new_mount(&scope, &kind, &source, &options, mount_flags)?;
+        let mounted = match &*kind {
+            "mqueue" => message_queues(task, &source, mount_flags),
+            _ => new_mount(&scope, &kind, &source, &options, mount_flags)?,
+        };
         if !place.is_directory() {
             return Err(Errno::ENOTDIR);
         }
         scope.view().namespace.attach(&mounted, place)?;
     }
     Ok(0)
+}
+
+/// The POSIX message queues of the task's IPC namespace.
+fn message_queues(task: &CurrentTask, source: &str, flags: MountFlags) -> Arc<Mount> {
+    let namespace = task.task().ipc_namespace();
+    let queues = namespace.message_queue_mount();
+    Mount::new(queues.file_system().clone(), queues.root().clone(), source, flags)
 }
 
 /// A string argument of mount(2); `None` for a null pointer.

@@ -25,6 +25,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::lock::HANDLERS,
     super::memory::HANDLERS,
     super::mount::HANDLERS,
+    super::mqueue::HANDLERS,
     super::namespace::HANDLERS,
     super::numa::HANDLERS,
     super::open::HANDLERS,

@@ -298,7 +298,11 @@ fn check_may_change(directory: &Path, viewer: &Viewer) -> Result<(), Errno> {
 }
 
 /// Fails unless `child` may be removed from `directory`.
-fn check_may_remove(directory: &Path, child: &Dentry, viewer: &Viewer) -> Result<(), Errno> {
+pub(in crate::fs) fn check_may_remove(
+    directory: &Path,
+    child: &Dentry,
+    viewer: &Viewer,
+) -> Result<(), Errno> {
     check_may_change(directory, viewer)?;
     check_sticky(&**directory.inode(), &**child.inode(), &viewer.credentials)?;
     if child.is_mount_point() && child.inode().kind() != FileKind::Symlink {

@@ -203,9 +203,26 @@ symbols! { BARRIER_COMMANDS "MEMBARRIER_CMD_???" general { } {
 } }
 symbols! { RSEQ_FLAGS "RSEQ_FLAG_???" general { } { RSEQ_FLAG_UNREGISTER = 1 } }
 symbols! { IPC_FLAGS "IPC_???" general { } { IPC_CREAT = 0x200 IPC_EXCL = 0x400 IPC_NOWAIT = 0x800 } }
-symbols! { IPC_COMMANDS "IPC_???" general { } {
+symbols! { SEGMENT_FLAGS "SHM_???" general { } {
+    IPC_CREAT = 0x200 IPC_EXCL = 0x400 SHM_HUGETLB = 0x800 SHM_NORESERVE = 0x1000
+} }
+symbols! { ATTACH_FLAGS "SHM_???" general { } {
+    SHM_RDONLY = 0x1000 SHM_RND = 0x2000 SHM_REMAP = 0x4000 SHM_EXEC = 0x8000
+} }
+symbols! { SEGMENT_COMMANDS "SHM_???" general { } {
+    IPC_RMID = 0 IPC_SET = 1 IPC_STAT = 2 IPC_INFO = 3 SHM_LOCK = 11 SHM_UNLOCK = 12 SHM_STAT = 13 SHM_INFO = 14
+    SHM_STAT_ANY = 15
+} }
+symbols! { SEMAPHORE_FLAGS "SEM_???" general { } { IPC_NOWAIT = 0x800 SEM_UNDO = 0x1000 } }
+symbols! { SEMAPHORE_COMMANDS "SEM_???" general { } {
     IPC_RMID = 0 IPC_SET = 1 IPC_STAT = 2 IPC_INFO = 3 GETPID = 11 GETVAL = 12 GETALL = 13 GETNCNT = 14 GETZCNT = 15
-    SETVAL = 16 SETALL = 17
+    SETVAL = 16 SETALL = 17 SEM_STAT = 18 SEM_INFO = 19 SEM_STAT_ANY = 20
+} }
+symbols! { RECEIVE_FLAGS "MSG_???" general { } {
+    IPC_NOWAIT = 0x800 MSG_NOERROR = 0x1000 MSG_EXCEPT = 0x2000 MSG_COPY = 0x4000
+} }
+symbols! { QUEUE_COMMANDS "MSG_???" general { } {
+    IPC_RMID = 0 IPC_SET = 1 IPC_STAT = 2 IPC_INFO = 3 MSG_STAT = 11 MSG_INFO = 12 MSG_STAT_ANY = 13
 } }
 symbols! { SECCOMP_OPERATIONS "SECCOMP_???" general { } {
     SECCOMP_SET_MODE_STRICT = 0 SECCOMP_SET_MODE_FILTER = 1 SECCOMP_GET_ACTION_AVAIL = 2 SECCOMP_GET_NOTIF_SIZES = 3

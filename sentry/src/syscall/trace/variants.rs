@@ -39,6 +39,16 @@ pub(super) fn openat(arguments: &[u64; 6]) -> Shape {
     (shape, Returns::Number)
 }
 
+/// mq_open(2).
+pub(super) fn mq_open(arguments: &[u64; 6]) -> Shape {
+    let shape: &[Argument] = if creates(arguments[1]) {
+        &[PATH, OPEN_FLAGS, MODE, In(&structures::QUEUE_ATTRIBUTES)]
+    } else {
+        &[PATH, OPEN_FLAGS]
+    };
+    (shape, Returns::Number)
+}
+
 /// fcntl(2).
 pub(super) fn fcntl(arguments: &[u64; 6]) -> Shape {
     const COMMAND: Argument = Choice(&symbols::FCNTL_COMMANDS);
