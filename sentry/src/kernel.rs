@@ -1,7 +1,7 @@
 //! The kernel: what all tasks of a sandbox share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use syscalls::Sysno;
@@ -9,6 +9,7 @@ use syscalls::Sysno;
 use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner, Hierarchy};
 use crate::cred::Credentials;
+use crate::fs::file_systems::FileSystems;
 use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
@@ -20,7 +21,9 @@ use crate::namespace::{ShiftedVdso, TimeNamespace};
 use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
-use crate::task::{CpuSet, ExitStatus, Namespaces, Task, TaskConfig, TaskGroups, TaskImage, TaskSet};
+use crate::task::{
+    CgroupTasks, CpuSet, ExitStatus, Namespaces, Task, TaskConfig, TaskGroups, TaskImage, TaskSet,
+};
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{Timekeeper, TimerQueue};
 use crate::wait::WaitQueue;
@@ -139,6 +142,7 @@ pub struct Kernel {
     terminals: Arc<ControllingTerminals>,
     empty_memory: Arc<MemoryManager>,
     cgroups: Arc<Hierarchy>,
+    file_systems: OnceLock<FileSystems>,
     cpus: HostCpus,
     cpu_features: CpuFeatures,
     /// A signal was sent to somebody: those who wait for signalfds look again. They are few.
@@ -176,6 +180,7 @@ impl Kernel {
             terminals: Arc::default(),
             empty_memory,
             cgroups,
+            file_systems: OnceLock::new(),
             cpus,
             signal_arrivals: WaitQueue::default(),
             boot_time: Instant::now(),
@@ -259,6 +264,12 @@ impl Kernel {
     /// The control groups.
     pub fn cgroups(&self) -> &Arc<Hierarchy> {
         &self.cgroups
+    }
+
+    /// The file systems of which there is one instance.
+    pub fn file_systems(self: &Arc<Self>) -> &FileSystems {
+        self.file_systems
+            .get_or_init(|| FileSystems::new(self.cpu_count(), &self.cgroups, CgroupTasks::new(self)))
     }
 
     /// Where system calls are written to, if anywhere.

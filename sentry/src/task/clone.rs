@@ -201,11 +201,10 @@ impl CurrentTask {
         let extended_state = Some(self.context.extended_state());
         let keeps_signal_stack = !has(CloneFlags::VM) || has(CloneFlags::VFORK);
         let (descriptors, mut fs_context) = (self.descriptors(), self.fs_context());
-        if !has(CloneFlags::FS) {
-            fs_context = fs_context.duplicate();
-        }
         if let Some(identity) = mount_identity {
-            fs_context.unshare_namespace(identity);
+            fs_context = fs_context.in_new_namespace(identity)?;
+        } else if !has(CloneFlags::FS) {
+            fs_context = fs_context.duplicate();
         }
         Ok(TaskConfig {
             kernel: task.kernel.clone(),

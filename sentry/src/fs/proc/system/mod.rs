@@ -78,7 +78,7 @@ const NET_UDP: &[u8] = b"   sl  local_address rem_address   st tx_queue rx_queue
 const DEVICES: &[u8] = b"Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n 10 misc\n128 ptm\n136 pts\n\nBlock devices:\n";
 
 const FILE_SYSTEMS: &[u8] =
-    b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tsockfs\nnodev\tpipefs\nnodev\tmqueue\nnodev\tdevpts\nnodev\toverlay\n";
+    b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tsockfs\nnodev\tpipefs\nnodev\tramfs\nnodev\tmqueue\nnodev\tdevpts\n";
 
 const TERMINAL_DRIVERS: &[u8] = b"/dev/tty             /dev/tty        5       0 system:/dev/tty
 /dev/console         /dev/console    5       1 system:console
