@@ -14,6 +14,7 @@ use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
 use crate::host::HostCpus;
+use crate::keys::{Keys, TaskKeyrings};
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
@@ -134,6 +135,7 @@ pub struct Kernel {
     tasks: TaskSet,
     users: Users,
     futexes: FutexTable<FutexKey>,
+    keys: Arc<Keys>,
     timers: Arc<TimerQueue>,
     timekeeper: Arc<Timekeeper>,
     /// The vvar page and the code.
@@ -173,6 +175,7 @@ impl Kernel {
             tasks,
             users: Users::default(),
             futexes: FutexTable::default(),
+            keys: Keys::new(),
             timers: Arc::default(),
             timekeeper,
             vdso,
@@ -209,6 +212,11 @@ impl Kernel {
     /// What each user is charged with.
     pub fn users(&self) -> &Users {
         &self.users
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.keys
     }
 
     /// Who waits for which futex.
@@ -416,6 +424,7 @@ impl Kernel {
             user_counters,
             initial_cgroup,
             rseq_area: None,
+            keyrings: TaskKeyrings::new(&self.keys),
             clear_child_tid: 0,
             vfork: None,
         };

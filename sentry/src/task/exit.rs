@@ -30,6 +30,7 @@ impl Task {
             self.remember_memory_usage(&resources.memory);
         }
         drop(resources);
+        self.release_keyrings();
         self.leave_ipc_namespace();
         self.complete_vfork();
     }
