@@ -5,13 +5,12 @@
 
 use kvm_bindings::{CpuId, Msrs, kvm_msr_entry, kvm_segment, kvm_xcr, kvm_xcrs};
 use kvm_ioctls::VcpuFd;
-use log::debug;
 use sentry::platform::{PlatformError, Registers};
 
 use crate::ioctl::{attempt, set_tsc_offset_zero};
 use crate::kernel::{GDT_LIMIT, KERNEL_CS, Kernel, SUPERVISOR_STUB, TSS_LIMIT, TSS_SELECTOR, USER_STUB};
 use crate::layout::{VECTORS, kernel_physical, kernel_virtual, page};
-use crate::probe::SyscallEntry;
+use crate::probe::{Choice, SyscallEntry};
 
 /// What SYSCALL clears: TF, IF, DF, IOPL, NT, RF, AC (Linux clears the same).
 const SYSCALL_FLAG_MASK: u64 = 0x5_7700;
@@ -51,15 +50,10 @@ impl Template {
     }
 
     /// Takes what the probe found.
-    pub(crate) fn choose(
-        &mut self,
-        entry: SyscallEntry,
-        must_set_tsc: bool,
-        has_supervisor_protection: bool,
-    ) {
-        self.entry = Some(entry);
-        self.must_set_tsc = must_set_tsc;
-        if entry == SyscallEntry::Ring0 && has_supervisor_protection {
+    pub(crate) fn choose(&mut self, choice: Choice, has_supervisor_protection: bool) {
+        self.entry = Some(choice.entry);
+        self.must_set_tsc = choice.must_set_tsc;
+        if choice.entry == SyscallEntry::Ring0 && has_supervisor_protection {
             self.cr4 |= CR4_SUPERVISOR_PROTECTION;
         }
     }
@@ -131,10 +125,11 @@ impl Template {
         if count != entries.len() {
             return Err(refused(format!("only {count} were accepted")));
         }
-        if self.must_set_tsc
-            && let Err(error) = set_tsc_offset_zero(vcpu)
-        {
-            debug!("the guest's time-stamp counter is not the host's: {error}");
+        if self.must_set_tsc {
+            let attempt =
+                "make a vCPU's time-stamp counter the host's, which needs a host kernel from 5.16 on";
+            // User code tells the time by it: with another counter, wrongly.
+            set_tsc_offset_zero(vcpu).map_err(|source| PlatformError { attempt, source })?;
         }
         // For whoever loads the system registers next.
         vcpu.sync_regs_mut().sregs.cr4 = self.cr4;
