@@ -61,6 +61,9 @@ static void load_segment(void) { __asm__ volatile("movw %w0, %%ds" ::"r"(0x1234)
 
 #define ANY ((void *)-1)
 
+// Cases of the table that were otherwise: all are told, and the rest is tested, before they count.
+static int wrong_count;
+
 static void table_of_faults(void) {
   struct { const char *name; void (*body)(void); int number, code; void *address; long trap, error; } cases[] = {
       {"read of nothing", read_nothing, SIGSEGV, SEGV_MAPERR, nothing, 14, 4},
@@ -103,7 +106,7 @@ static void table_of_faults(void) {
     is_right = is_right && (cases[i].address == ANY || fault.address == cases[i].address);
     is_right = is_right && (cases[i].error == -1 || (fault.trap == 14 ? fault.error | 1 : fault.error) == (fault.trap == 14 ? cases[i].error | 1 : cases[i].error)); // Whether the page was present (bit 0) is the kernel's choice.
     if (fault.trap == 14) is_right = is_right && fault.cr2 == (long)cases[i].address;
-    CHECK_CASE(is_right, "%s: signal %d code %d address %p trap %ld error %#lx cr2 %#lx", cases[i].name, fault.number, fault.code, fault.address, fault.trap, fault.error, fault.cr2);
+    if (!is_right) wrong_count += fprintf(stderr, "%s: signal %d code %d address %p trap %ld error %#lx cr2 %#lx\n", cases[i].name, fault.number, fault.code, fault.address, fault.trap, fault.error, fault.cr2) > 0;
   }
 }
 
@@ -180,5 +183,6 @@ int main(void) {
   instruction_pointers_are_those_of_the_fault();
   a_blocked_or_ignored_fault_kills();
   a_wild_handler_or_frame_kills();
+  CHECK_EQ(wrong_count, 0);
   return 0;
 }
