@@ -8,7 +8,8 @@
 //! | `programs/{sh,python,perl}/*` | scripts whose output inside must equal that on Linux |
 //!
 //! The head of a source may hold marks, a comment line each: `static` (linked statically), `timeout: SECONDS`,
-//! `inside only: REASON` (Linux as it is set up here cannot run it).
+//! `inside only: REASON` (Linux as it is set up here cannot run it), `compared` (its output inside must equal that on
+//! Linux, as a script's must).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,7 @@ pub struct Program {
     timeout: Duration,
     is_static: bool,
     is_inside_only: bool,
+    is_compared: bool,
     built: OnceLock<Result<PathBuf, String>>,
 }
 
@@ -65,7 +67,7 @@ impl Program {
 
     /// Whether its standard output is to be compared between Linux and inside.
     pub fn is_compared(&self) -> bool {
-        matches!(self.kind, Kind::Script(_))
+        self.is_compared
     }
 
     /// The words of the command that runs it, the executable first by its absolute path. Builds it at the
@@ -161,16 +163,19 @@ fn load(name: String, kind: Kind, source: PathBuf) -> Result<Program, String> {
     let mut timeout = DEFAULT_TIMEOUT;
     let mut is_static = false;
     let mut is_inside_only = false;
+    let mut is_compared = matches!(kind, Kind::Script(_));
     for line in text.lines().take(MARK_LINES) {
         let mark = line.trim_start_matches(['/', '#', '!', ' ']).trim_end();
         is_static |= mark == "static";
+        is_compared |= mark == "compared";
         is_inside_only |= mark.starts_with("inside only: ");
         if let Some(seconds) = mark.strip_prefix("timeout: ") {
             let seconds = seconds.parse().map_err(|_| format!("{name}: odd timeout mark: {line}"))?;
             timeout = Duration::from_secs(seconds);
         }
     }
-    Ok(Program { name, kind, source, timeout, is_static, is_inside_only, built: OnceLock::new() })
+    let built = OnceLock::new();
+    Ok(Program { name, kind, source, timeout, is_static, is_inside_only, is_compared, built })
 }
 
 /// When a file was last modified, if it exists.

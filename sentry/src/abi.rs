@@ -27,6 +27,11 @@ user_objects! {
 // SAFETY: an array of user objects has no padding of its own.
 unsafe impl<T: UserObject, const N: usize> UserObject for [T; N] {}
 
+/// How much of an rseq(2) area the sentry fills, bytes: through `mm_cid` (AT_RSEQ_FEATURE_SIZE).
+pub const RSEQ_FEATURE_BYTES: u32 = 28;
+/// The alignment of an rseq(2) area, bytes (AT_RSEQ_ALIGN).
+pub const RSEQ_ALIGNMENT: u32 = 32;
+
 /// A value of all zero bytes.
 pub fn zeroed<T: UserObject>() -> T {
     // SAFETY: every bit pattern is a valid `T`.

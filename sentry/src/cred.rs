@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::Errno;
+use crate::namespace::UserNamespace;
+
 bitflags::bitflags! {
     /// A set of capabilities, bit N for capability number N.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
@@ -54,6 +57,8 @@ bitflags::bitflags! {
         const MKNOD = 1 << 27;
         /// Set file capabilities.
         const SETFCAP = 1 << 31;
+        /// Choose process numbers, among others.
+        const CHECKPOINT_RESTORE = 1 << 40;
         /// Everything that Linux knows (through CAP_CHECKPOINT_RESTORE, 40).
         const ALL = (1 << 41) - 1;
     }
@@ -94,6 +99,8 @@ pub struct Credentials {
     pub securebits: u32,
     /// PR_SET_NO_NEW_PRIVS.
     pub no_new_privs: bool,
+    /// The user namespace in which the capabilities hold.
+    pub user_namespace: Arc<UserNamespace>,
 }
 
 impl Credentials {
@@ -121,12 +128,57 @@ impl Credentials {
             ambient: Capabilities::empty(),
             securebits: 0,
             no_new_privs: false,
+            user_namespace: UserNamespace::initial(),
         }
     }
 
-    /// Whether all of `capabilities` are effective.
+    /// Whether all of `capabilities` are effective in the initial user namespace.
     pub fn has(&self, capabilities: Capabilities) -> bool {
+        self.user_namespace.level() == 0 && self.effective.contains(capabilities)
+    }
+
+    /// Whether all of `capabilities` are effective in the task's own user namespace.
+    pub fn has_in_own(&self, capabilities: Capabilities) -> bool {
         self.effective.contains(capabilities)
+    }
+
+    /// Whether all of `capabilities` are effective in `namespace` (`man 7 user_namespaces`): they are if they are
+    /// effective in it or in one around it, and whoever made a namespace has them all there from the one around it.
+    pub fn has_in(&self, namespace: &UserNamespace, capabilities: Capabilities) -> bool {
+        let own = &*self.user_namespace;
+        let mut current = namespace;
+        while current.level() > own.level() {
+            let Some(parent) = current.parent() else { return false };
+            if **parent == *own && current.owner_uid() == self.effective_uid {
+                return true;
+            }
+            current = parent;
+        }
+        current == own && self.has_in_own(capabilities)
+    }
+
+    /// Those of the first task of a new user namespace within the own one: with every capability there
+    /// (`man 7 user_namespaces`).
+    ///
+    /// # Errors
+    /// ENOSPC: too deep, or too many.
+    pub fn in_new_namespace(&self) -> Result<Self, Errno> {
+        let namespace = UserNamespace::new(&self.user_namespace, self.effective_uid, self.effective_gid)?;
+        Ok(self.in_namespace(namespace))
+    }
+
+    /// Those of a task that enters `namespace`: with every capability there.
+    pub fn in_namespace(&self, namespace: Arc<UserNamespace>) -> Self {
+        Self {
+            permitted: Capabilities::ALL,
+            effective: Capabilities::ALL,
+            inheritable: Capabilities::empty(),
+            bounding: Capabilities::ALL,
+            ambient: Capabilities::empty(),
+            securebits: 0,
+            user_namespace: namespace,
+            ..self.clone()
+        }
     }
 
     /// Whether `gid` is the file-access group or a supplementary one.

@@ -16,12 +16,11 @@ use crate::host::HostCpus;
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
-use crate::namespace::UtsNamespace;
-use crate::net::unix::AbstractNames;
+use crate::namespace::{ShiftedVdso, TimeNamespace};
 use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
-use crate::task::{CpuSet, ExitStatus, Task, TaskConfig, TaskGroups, TaskImage, TaskSet};
+use crate::task::{CpuSet, ExitStatus, Namespaces, Task, TaskConfig, TaskGroups, TaskImage, TaskSet};
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{Timekeeper, TimerQueue};
 use crate::wait::WaitQueue;
@@ -33,6 +32,8 @@ pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC Palisade";
 
 /// Where programs are searched if the environment has no PATH (glibc's `_CS_PATH`).
 const DEFAULT_SEARCH_PATH: &[u8] = b"/bin:/usr/bin";
+/// What /proc/PID/maps calls the vDSO.
+const VDSO_NAME: &str = "[vdso]";
 
 /// What a sandbox is.
 pub struct KernelConfig {
@@ -131,8 +132,7 @@ pub struct Kernel {
     timekeeper: Arc<Timekeeper>,
     /// The vvar page and the code.
     vdso: Arc<[Frame]>,
-    uts_namespace: Arc<UtsNamespace>,
-    abstract_names: Arc<AbstractNames>,
+    namespaces: Namespaces,
     terminals: Arc<ControllingTerminals>,
     empty_memory: Arc<MemoryManager>,
     cgroups: Arc<Hierarchy>,
@@ -154,21 +154,22 @@ impl Kernel {
     pub fn new(config: KernelConfig) -> Result<Arc<Self>, KernelError> {
         let KernelConfig { platform, frames, cpus, host_name, tracer } = config;
         let timekeeper = Arc::new(Timekeeper::default());
-        let vdso = make_vdso(&platform, &frames, &timekeeper, &cpus).map_err(KernelError::Vdso)?;
+        let vdso = make_vdso(&frames, &timekeeper, &cpus).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
         let cgroups = Hierarchy::new(&frames);
+        let tasks = TaskSet::default();
+        let namespaces = Namespaces::initial(&host_name, &tasks, cgroups.root());
         let kernel = Arc::new(Self {
             cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),
             platform,
             frames,
-            tasks: TaskSet::default(),
+            tasks,
             users: Users::default(),
             futexes: FutexTable::default(),
             timers: Arc::default(),
             timekeeper,
             vdso,
-            uts_namespace: UtsNamespace::new(&host_name),
-            abstract_names: Arc::default(),
+            namespaces,
             terminals: Arc::default(),
             empty_memory,
             cgroups,
@@ -242,19 +243,14 @@ impl Kernel {
         &self.timekeeper
     }
 
-    /// The UTS namespace of the first task.
-    pub fn uts_namespace(&self) -> &Arc<UtsNamespace> {
-        &self.uts_namespace
+    /// The namespaces of the first task.
+    pub fn initial_namespaces(&self) -> &Namespaces {
+        &self.namespaces
     }
 
     /// Which terminal controls which session.
     pub fn terminals(&self) -> &Arc<ControllingTerminals> {
         &self.terminals
-    }
-
-    /// The unix sockets that are bound outside the file system.
-    pub fn abstract_names(&self) -> &Arc<AbstractNames> {
-        &self.abstract_names
     }
 
     /// The control groups.
@@ -282,15 +278,35 @@ impl Kernel {
         Ok(memory)
     }
 
-    /// Maps the vDSO into `memory`; returns where its ELF header is.
+    /// Maps the vDSO that tasks of `namespace` see into `memory`; returns where its ELF header is.
     ///
     /// # Errors
     /// ENOMEM.
-    pub(crate) fn map_vdso(&self, memory: &MemoryManager) -> Result<u64, Errno> {
-        let start =
-            memory.map_special(self.vdso.clone(), Protection::READ | Protection::EXECUTE, "[vdso]")?;
+    pub(crate) fn map_vdso(&self, memory: &MemoryManager, namespace: &TimeNamespace) -> Result<u64, Errno> {
+        let frames = self.vdso_in(namespace)?;
+        let start = memory.map_special(frames, Protection::READ | Protection::EXECUTE, VDSO_NAME)?;
         memory.mprotect(start, PAGE_SIZE, Protection::READ, false)?;
         Ok(start.0 + PAGE_SIZE)
+    }
+
+    /// Has the vDSO in `memory`, wherever it is by now, be the one that tasks of `namespace` see.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(crate) fn switch_vdso(&self, memory: &MemoryManager, namespace: &TimeNamespace) -> Result<(), Errno> {
+        memory.replace_special(&self.vdso_in(namespace)?, VDSO_NAME);
+        Ok(())
+    }
+
+    /// The vDSO as tasks of `namespace` see it, whose offsets are settled from now on: its data page and its code.
+    fn vdso_in(&self, namespace: &TimeNamespace) -> Result<Arc<[Frame]>, Errno> {
+        let shifted = namespace.settle(|offsets| {
+            let code = self.vdso.get(1).cloned().ok_or(Errno::ENOMEM)?;
+            let vvar = self.frames.allocate()?;
+            let _vvar = self.timekeeper.publish_shifted(VvarPage::new(vvar.clone()), offsets);
+            Ok(ShiftedVdso { frames: [vvar, code].into(), _vvar })
+        })?;
+        Ok(shifted.map_or_else(|| self.vdso.clone(), |shifted| shifted.frames))
     }
 
     /// Logs that system call `number` is not served, the first time that it is asked for.
@@ -342,6 +358,7 @@ impl Kernel {
             environment: init.environment,
             stack_limit_bytes: init.limits.soft(Resource::STACK),
             payer: None,
+            time_namespace: self.namespaces.time.clone(),
         })
         .map_err(in_program)?;
         let credentials = loader::credentials_after_exec(&init.credentials, program.set_uid, program.set_gid);
@@ -373,11 +390,13 @@ impl Kernel {
             descriptors: init.descriptors,
             credentials: Arc::new(credentials),
             niceness: 0,
-            uts_namespace: self.uts_namespace.clone(),
+            namespaces: self.namespaces.clone(),
+            undo_list: None,
             scheduling_policy: 0,
             allowed_cpus: CpuSet::first(self.cpus.count()),
             user_counters,
             initial_cgroup: None,
+            rseq_area: None,
             clear_child_tid: 0,
             vfork: None,
         };
@@ -404,14 +423,12 @@ impl CpuFeatures {
 
 /// Fills the frames of the vDSO, data first, and has the data follow `timekeeper`.
 fn make_vdso(
-    platform: &Arc<dyn Platform>,
     frames: &Arc<FrameAllocator>,
     timekeeper: &Timekeeper,
     cpus: &HostCpus,
 ) -> Result<Arc<[Frame]>, Errno> {
     let vvar = frames.allocate()?;
-    let page = VvarPage::new(platform.memory().clone(), vvar.address()).map_err(|_| Errno::ENOMEM)?;
-    timekeeper.publish(page, if cpus.is_identity() { cpus.count() } else { 0 });
+    timekeeper.publish(VvarPage::new(vvar.clone()), if cpus.is_identity() { cpus.count() } else { 0 });
     let code = frames.allocate()?;
     code.slice().copy_from(vdso_image().as_slice());
     Ok([vvar, code].into())

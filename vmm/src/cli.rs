@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
+use rustix::process::Pid;
 
 use crate::failure::Failure;
 use crate::sandbox::{Description, User};
@@ -20,6 +21,7 @@ Examples:
   vmm --image ./rootfs -- make test             tests on a root file system in a directory
   vmm --image ./hello                           a single static executable in an empty root
   vmm doctor                                    what this host offers, and what is missing
+  vmm pause 4711; vmm resume 4711               have the sandbox of process 4711 stand still and go on
   vmm --memory 512M --strace -- python3 x.py    with a memory limit, and every system call on standard error
 
 Exit status: the program's own; 128+N if signal N killed it; 125 if vmm itself failed, 126 if COMMAND cannot
@@ -80,6 +82,28 @@ pub(crate) struct Arguments {
 pub(crate) enum Subcommand {
     /// Tell what this host offers, what is missing and how to get it
     Doctor,
+
+    /// Have every task of a running sandbox stand still, and return once all do
+    ///
+    /// PID is the vmm that runs the sandbox; only its own user and root may pause it. Inside, nothing but the time that passes
+    /// is noticed: timers that are due meanwhile expire afterwards, and signals wait, those sent to the vmm included.
+    Pause {
+        /// The process number of the vmm that runs the sandbox
+        #[arg(value_parser = process_number)]
+        pid: Pid,
+    },
+
+    /// Let a paused sandbox go on
+    Resume {
+        /// The process number of the vmm that runs the sandbox
+        #[arg(value_parser = process_number)]
+        pid: Pid,
+    },
+}
+
+fn process_number(text: &str) -> anyhow::Result<Pid> {
+    let number: i32 = text.parse().with_context(|| format!("'{text}' is no process number"))?;
+    Pid::from_raw(number).filter(|_| number > 0).with_context(|| format!("{number} is no process number"))
 }
 
 impl Arguments {
@@ -207,6 +231,17 @@ mod tests {
         }
         let arguments = Arguments::try_parse_from(["vmm", "sh", "doctor"]).unwrap();
         assert_eq!((arguments.subcommand, arguments.command.len()), (None, 2));
+    }
+
+    #[test]
+    fn a_sandbox_is_paused_by_the_number_of_its_process() {
+        let arguments = Arguments::try_parse_from(["vmm", "pause", "17"]).unwrap();
+        let pid = Pid::from_raw(17).unwrap();
+        assert_eq!(arguments.subcommand, Some(Subcommand::Pause { pid }));
+        for number in ["0", "-1", "x", "99999999999"] {
+            assert!(Arguments::try_parse_from(["vmm", "pause", "--", number]).is_err(), "{number}");
+        }
+        assert!(Arguments::try_parse_from(["vmm", "resume"]).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! the sentry and the KVM platform and waits for it. Exit statuses are docker's.
 
 mod cli;
+mod control;
 #[cfg(feature = "deadlock-detection")]
 mod deadlock;
 mod doctor;
@@ -34,6 +35,8 @@ fn main() -> ExitCode {
     panic::end_process_on_panic();
     let result = watch_for_deadlocks().map_err(Failure::from).and_then(|()| match arguments.subcommand {
         Some(cli::Subcommand::Doctor) => doctor::run(),
+        Some(cli::Subcommand::Pause { pid }) => ask(pid, control::Request::Pause),
+        Some(cli::Subcommand::Resume { pid }) => ask(pid, control::Request::Resume),
         None => arguments.describe().and_then(sandbox::run),
     });
     match result {
@@ -43,6 +46,11 @@ fn main() -> ExitCode {
             ExitCode::from(failure.status)
         }
     }
+}
+
+fn ask(pid: rustix::process::Pid, request: control::Request) -> Result<u8, Failure> {
+    control::ask(pid, request)?;
+    Ok(0)
 }
 
 fn start_log(level: log::LevelFilter) {

@@ -31,6 +31,7 @@ use sentry::platform::Platform;
 use sentry::syscall::Tracer;
 use sentry::task::{CgroupTasks, ExitStatus, TaskSource};
 
+use crate::control::ControlSocket;
 use crate::failure::Failure;
 use crate::forward::Forwarder;
 use crate::jail::Jail;
@@ -84,6 +85,7 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
     let mounts = mount(&kernel, image, terminals)?;
     let console = find_console(&mounts, description.user);
     let descriptors = standard_streams(terminals, console)?;
+    let control = ControlSocket::open();
     jail.enter()?;
     let init = kernel
         .start_init(InitProgram {
@@ -98,6 +100,10 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
         })
         .map_err(Failure::of_program)?;
     signals.start(kernel.clone(), init.thread_group().clone())?;
+    match control {
+        Ok(control) => control.serve(kernel.clone())?,
+        Err(error) => log::warn!("the sandbox cannot be paused: {error:#}"),
+    }
     let status: ExitStatus = kernel.wait_for_init(&init);
     Ok(status.shell_status())
 }

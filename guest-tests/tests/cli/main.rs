@@ -8,6 +8,7 @@ mod elf_files;
 mod images;
 mod life;
 mod options;
+mod pause;
 mod status;
 
 use std::process::{Command, ExitCode, Stdio};
@@ -31,8 +32,16 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(DEFAULT_TEST_THREADS);
     // Where an assertion failed is enough; a backtrace of the harness tells nothing.
     std::panic::set_hook(Box::new(|information| eprintln!("{information}")));
-    let tests =
-        [status::TESTS, elf_files::TESTS, options::TESTS, images::TESTS, life::TESTS, doctor::TESTS].concat();
+    let tests = [
+        status::TESTS,
+        elf_files::TESTS,
+        options::TESTS,
+        images::TESTS,
+        life::TESTS,
+        doctor::TESTS,
+        pause::TESTS,
+    ]
+    .concat();
     let mut trials: Vec<Trial> = tests
         .into_iter()
         .map(|(name, test)| {

@@ -21,6 +21,7 @@ use super::{FileKind, Inode, Metadata};
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::memory::{MappedFile, MemoryManager, PageCache};
+use crate::namespace::Namespace;
 use crate::wait::{Events, WaitQueue};
 
 bitflags::bitflags! {
@@ -108,6 +109,10 @@ pub trait Caller {
     /// The caller's pending signals, for signalfds; `None` for a caller that is no task.
     fn pending_signals(&self) -> Option<Arc<dyn PendingSignals>> {
         None
+    }
+    /// Whether `namespace` is the caller's own or lies within it: what is outside cannot be reached from inside.
+    fn may_see_namespace(&self, _namespace: &dyn Namespace) -> bool {
+        false
     }
     /// The caller's process group, numbered so.
     fn process_group_id(&self) -> i32;

@@ -6,6 +6,7 @@ use parking_lot::RwLock;
 
 use super::mount::MountNamespace;
 use super::path::Path;
+use crate::namespace::Identity;
 
 /// Root directory, working directory, mounts and umask.
 pub struct FsContext {
@@ -27,6 +28,13 @@ pub struct FsView {
     pub root: Path,
     /// Where relative paths begin.
     pub working_directory: Path,
+}
+
+impl FsView {
+    /// Whether the root is another than that of the mounts.
+    pub fn is_chrooted(&self) -> bool {
+        self.root != self.namespace.root()
+    }
 }
 
 impl FsContext {
@@ -84,11 +92,11 @@ impl FsContext {
         drop(old);
     }
 
-    /// Moves to a copy of the mounts (unshare(CLONE_NEWNS)).
-    pub fn unshare_namespace(&self) {
+    /// Moves to a copy of the mounts with this identity (clone and unshare with CLONE_NEWNS).
+    pub fn unshare_namespace(&self, identity: Identity) {
         let old = {
             let mut state = self.state.write();
-            let (namespace, translate) = state.view.namespace.duplicate();
+            let (namespace, translate) = state.view.namespace.duplicate(identity);
             let view = FsView {
                 namespace,
                 root: translate(&state.view.root),
@@ -96,6 +104,14 @@ impl FsContext {
             };
             std::mem::replace(&mut state.view, view)
         };
+        drop(old);
+    }
+
+    /// Moves to the root of `namespace` (setns(2)).
+    pub fn enter_namespace(&self, namespace: Arc<MountNamespace>) {
+        let root = namespace.root();
+        let view = FsView { namespace, working_directory: root.clone(), root };
+        let old = std::mem::replace(&mut self.state.write().view, view);
         drop(old);
     }
 }

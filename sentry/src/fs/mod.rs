@@ -27,6 +27,7 @@ pub mod locks;
 pub mod memory_files;
 mod metadata;
 mod mount;
+pub mod nsfs;
 pub mod operations;
 pub mod overlay;
 pub mod path;

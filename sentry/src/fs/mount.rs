@@ -12,6 +12,7 @@ use super::memory_files::MemoryFiles;
 use super::metadata::DeviceNumber;
 use super::path::Path;
 use crate::Errno;
+use crate::namespace::{Identity, Namespace, NamespaceKind};
 
 /// Mounts that one namespace may hold: fewer than Linux's 100,000, for each takes memory of the sentry.
 const MAX_MOUNTS: usize = 10_000;
@@ -170,6 +171,7 @@ impl Drop for Mount {
 
 /// The tree of mounts that some tasks see.
 pub struct MountNamespace {
+    identity: Identity,
     table: RwLock<Table>,
     memory_files: OnceLock<Arc<MemoryFiles>>,
 }
@@ -187,10 +189,11 @@ fn key(path: &Path) -> (u64, usize) {
 }
 
 impl MountNamespace {
-    /// A namespace with one mount.
+    /// The first namespace, with one mount.
     pub fn new(root: Arc<Mount>) -> Arc<Self> {
         let table = Table { all: vec![root.clone()], root, by_place: HashMap::new() };
-        Arc::new(Self { table: RwLock::new(table), memory_files: OnceLock::new() })
+        let identity = Identity::initial(NamespaceKind::Mount);
+        Arc::new(Self { identity, table: RwLock::new(table), memory_files: OnceLock::new() })
     }
 
     /// Where files without a mount point are made, once it has been set.
@@ -334,7 +337,7 @@ impl MountNamespace {
     }
 
     /// A copy with mounts of its own (CLONE_NEWNS), and a function that finds a place of the old one in it.
-    pub fn duplicate(&self) -> (Arc<Self>, impl Fn(&Path) -> Path + use<>) {
+    pub fn duplicate(&self, identity: Identity) -> (Arc<Self>, impl Fn(&Path) -> Path + use<>) {
         let table = self.table.read();
         let copies: HashMap<u64, Arc<Mount>> = table
             .all
@@ -360,7 +363,7 @@ impl MountNamespace {
         let all = table.all.iter().map(copy_of).collect();
         let copy = Table { root: copy_of(&table.root), by_place, all };
         let memory_files = self.memory_files.clone();
-        (Arc::new(Self { table: RwLock::new(copy), memory_files }), translate)
+        (Arc::new(Self { identity, table: RwLock::new(copy), memory_files }), translate)
     }
 }
 
@@ -384,6 +387,12 @@ impl Table {
             next += 1;
         }
         tree
+    }
+}
+
+impl Namespace for MountNamespace {
+    fn identity(&self) -> &Identity {
+        &self.identity
     }
 }
 

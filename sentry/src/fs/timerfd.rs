@@ -70,6 +70,11 @@ impl TimerFile {
         })
     }
 
+    /// What it is set on.
+    pub fn source(&self) -> &Arc<dyn TimeSource> {
+        &self.source
+    }
+
     /// timerfd_settime(2): arms or disarms. Returns the former setting.
     ///
     /// # Errors

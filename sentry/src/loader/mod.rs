@@ -14,6 +14,7 @@ use crate::fs::{
 };
 use crate::kernel::Kernel;
 use crate::memory::{MemoryAccount, MemoryManager};
+use crate::namespace::TimeNamespace;
 use crate::platform::Registers;
 
 pub use error::LoadError;
@@ -50,6 +51,8 @@ pub struct LoadRequest<'a> {
     pub stack_limit_bytes: u64,
     /// Who pays for the program's memory.
     pub payer: Option<Arc<MemoryAccount>>,
+    /// Whose clocks the vDSO shows.
+    pub time_namespace: Arc<TimeNamespace>,
 }
 
 /// A program in memory, ready to run.
@@ -98,8 +101,9 @@ pub fn load(request: LoadRequest<'_>) -> Result<LoadedProgram, LoadError> {
     for _ in 0..=MAX_SCRIPT_DEPTH {
         let Some(script) = script::parse(&executable.head)? else {
             let (environment, stack_limit_bytes) = (request.environment, request.stack_limit_bytes);
-            let payer = request.payer;
-            let strings = Strings { arguments, environment, file_name, stack_limit_bytes, payer };
+            let (payer, time_namespace) = (request.payer, request.time_namespace);
+            let strings =
+                Strings { arguments, environment, file_name, stack_limit_bytes, payer, time_namespace };
             return load_elf(&around, executable, strings, name);
         };
         if !request.is_reachable {
@@ -129,13 +133,14 @@ fn find_interpreter(around: &Surroundings<'_>, path: &[u8]) -> Result<Executable
     })
 }
 
-/// What goes onto the initial stack.
+/// What goes onto the initial stack, and who pays for and sees the rest.
 struct Strings {
     arguments: Vec<Vec<u8>>,
     environment: Vec<Vec<u8>>,
     file_name: Vec<u8>,
     stack_limit_bytes: u64,
     payer: Option<Arc<MemoryAccount>>,
+    time_namespace: Arc<TimeNamespace>,
 }
 
 fn load_elf(
@@ -166,7 +171,7 @@ fn load_elf(
         None => None,
         Some((file, image)) => Some(image.map(&memory, file, elf::Role::Interpreter)?),
     };
-    let vdso = around.kernel.map_vdso(&memory)?;
+    let vdso = around.kernel.map_vdso(&memory, &strings.time_namespace)?;
     let stack_pointer = stack::build(
         &memory,
         around,

@@ -5,6 +5,7 @@ use linux_raw_sys::auxvec as at;
 use super::elf::Placed;
 use super::{Executable, LoadError, Strings, Surroundings};
 use crate::Errno;
+use crate::abi::{RSEQ_ALIGNMENT, RSEQ_FEATURE_BYTES};
 use crate::memory::{Backing, MapFlags, MapRequest, MemoryManager, Protection};
 use crate::platform::{PAGE_SIZE, VirtualAddress};
 
@@ -93,6 +94,8 @@ pub(super) fn build(
         (at::AT_HWCAP2, cpu.hwcap2),
         (at::AT_EXECFN, file_name),
         (at::AT_PLATFORM, platform),
+        (at::AT_RSEQ_FEATURE_SIZE, RSEQ_FEATURE_BYTES.into()),
+        (at::AT_RSEQ_ALIGN, RSEQ_ALIGNMENT.into()),
         (at::AT_MINSIGSTKSZ, cpu.min_signal_stack_bytes),
         (at::AT_NULL, 0),
     ];

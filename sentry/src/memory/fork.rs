@@ -13,6 +13,7 @@ use super::manager::{MemoryManager, State};
 use super::mapping::{Contents, Mapping, MappingFlags};
 use super::table::{Entry, EntryFlags};
 use crate::Errno;
+use crate::process_identity::ProcessIdentity;
 
 /// Most pages that are copied at once.
 const MAX_COPIED_PAGES: usize = 512;
@@ -79,7 +80,21 @@ impl MemoryManager {
                 child.map_all(&state);
             }
         }
+        drop(edit);
+        child.announce_inherited(&self.owner());
         Ok(child)
+    }
+
+    /// Tells the segments behind the mappings that this copy, made by `process`, maps them too.
+    fn announce_inherited(&self, process: &ProcessIdentity) {
+        let files: Vec<_> = {
+            let state = self.state().read();
+            let segments = state.mappings.iter().filter_map(Mapping::file).filter(|file| file.is_segment());
+            segments.cloned().collect()
+        };
+        for file in files {
+            file.inherited(process);
+        }
     }
 
     /// Gives the child the pages that need no copy now: shared already, or the cache's if they are few.

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 
 use super::frame::FrameBatch;
 use super::layout::Layout;
@@ -16,6 +16,8 @@ use super::table::{Entry, EntryFlags, FrameTable};
 use super::{FrameAllocator, MemoryAccount};
 use crate::Errno;
 use crate::platform::{AddressSpace, PAGE_SHIFT, Platform};
+use crate::process_identity::ProcessIdentity;
+use crate::virtual_cpus::VirtualCpus;
 
 /// The resource limits that memory obeys, in bytes (`man 2 getrlimit`). `u64::MAX` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,9 @@ pub struct MemoryManager {
     faults: AtomicU64,
     /// A touch has failed because the payer's limit is reached, and nobody has dealt with it yet.
     is_short: AtomicBool,
+    /// Whose it is, for files that want to know who maps them. A leaf.
+    owner: Mutex<ProcessIdentity>,
+    virtual_cpus: VirtualCpus,
     this: Weak<Self>,
 }
 
@@ -83,8 +88,26 @@ pub(super) struct Edit<'a> {
     pub(super) state: RwLockWriteGuard<'a, State>,
     /// Frames that were removed.
     pub(super) removed: FrameBatch,
-    /// Mappings that were removed: dropping one may close a file.
-    pub(super) unmapped: Vec<Mapping>,
+    /// Mappings that were removed.
+    pub(super) unmapped: Unmapped<'a>,
+}
+
+/// Mappings that were removed from an address space, let go when no lock is held: dropping one may close a file.
+pub(super) struct Unmapped<'a> {
+    owner: &'a Mutex<ProcessIdentity>,
+    mappings: Vec<Mapping>,
+}
+
+impl Drop for Unmapped<'_> {
+    fn drop(&mut self) {
+        for mapping in self.mappings.drain(..) {
+            let file = mapping.file().filter(|file| file.is_segment()).cloned();
+            drop(mapping);
+            if let Some(file) = file {
+                file.unmapped(&self.owner.lock().clone());
+            }
+        }
+    }
 }
 
 impl MemoryManager {
@@ -115,6 +138,8 @@ impl MemoryManager {
             frames: frames.clone(),
             faults: AtomicU64::new(0),
             is_short: AtomicBool::new(false),
+            owner: Mutex::default(),
+            virtual_cpus: VirtualCpus::default(),
             this: this.clone(),
         }))
     }
@@ -122,6 +147,11 @@ impl MemoryManager {
     /// The page tables.
     pub fn address_space(&self) -> &Arc<dyn AddressSpace> {
         &self.address_space
+    }
+
+    /// The CPU numbers that its tasks run with.
+    pub fn virtual_cpus(&self) -> &VirtualCpus {
+        &self.virtual_cpus
     }
 
     /// A number that no other address space has.
@@ -163,6 +193,16 @@ impl MemoryManager {
     /// Whether a touch has failed, since this was asked last, because the payer's limit is reached.
     pub fn take_shortage(&self) -> bool {
         self.is_short.load(Ordering::Relaxed) && self.is_short.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whose address space it is.
+    pub fn owner(&self) -> ProcessIdentity {
+        self.owner.lock().clone()
+    }
+
+    /// Says whose address space it is.
+    pub fn set_owner(&self, owner: ProcessIdentity) {
+        *self.owner.lock() = owner;
     }
 
     /// Records that a touch failed for want of memory, if the payer's limit is the reason.
@@ -214,7 +254,8 @@ impl MemoryManager {
     }
 
     fn edit_locked<'a>(&'a self, state: RwLockWriteGuard<'a, State>) -> Edit<'a> {
-        Edit { manager: self, state, removed: FrameBatch::new(&self.frames), unmapped: Vec::new() }
+        let unmapped = Unmapped { owner: &self.owner, mappings: Vec::new() };
+        Edit { manager: self, state, removed: FrameBatch::new(&self.frames), unmapped }
     }
 }
 
@@ -224,6 +265,8 @@ impl Drop for MemoryManager {
         if Arc::strong_count(&self.address_space) > 1 {
             self.address_space.clear();
         }
+        let mappings = self.state.get_mut().mappings.take_all();
+        drop(Unmapped { owner: &self.owner, mappings });
     }
 }
 
@@ -237,7 +280,7 @@ impl Edit<'_> {
     pub(super) fn unmap(&mut self, pages: Range<u64>) {
         self.discard(pages.clone(), |_| true);
         let unmapped = self.state.mappings.take(pages);
-        self.unmapped.extend(unmapped);
+        self.unmapped.mappings.extend(unmapped);
     }
 
     /// Removes the frames of `pages` for which `wanted` holds; the mappings stay.

@@ -10,6 +10,7 @@ use super::mapping::{Contents, Mapping, MappingFlags, intersect, virtual_range};
 use super::page_cache::PageCache;
 use super::place::{self, END_PAGE, MIN_PAGE};
 use super::request::{Backing, MapFlags, MapRequest, Protection};
+use super::table::EntryFlags;
 use crate::Errno;
 use crate::platform::{Access, PAGE_SHIFT, PAGE_SIZE, VirtualAddress};
 
@@ -71,6 +72,27 @@ impl MemoryManager {
         Ok(virtual_range(&pages).start)
     }
 
+    /// Has what was mapped as `name` by [`MemoryManager::map_special`], wherever it is by now, show `frames` in the place of
+    /// those before; pages that user code has changed stay its own.
+    pub fn replace_special(&self, frames: &Arc<[Frame]>, name: &'static str) {
+        let mut edit = self.edit();
+        let is_meant = |mapping: &&Mapping| match &mapping.contents {
+            Contents::Frames { name: other, .. } => *other == name,
+            _ => false,
+        };
+        let ranges: Vec<_> =
+            edit.state.mappings.iter().filter(is_meant).map(|mapping| mapping.pages.clone()).collect();
+        for pages in ranges {
+            edit.state.mappings.update(pages.clone(), |mapping| {
+                if let Contents::Frames { frames: shown, .. } = &mut mapping.contents {
+                    *shown = frames.clone();
+                }
+            });
+            edit.discard(pages.clone(), |entry| !entry.has(EntryFlags::PRIVATE));
+            edit.fill_new(pages);
+        }
+    }
+
     /// Removes what is mapped in a range (`man 2 munmap`).
     ///
     /// # Errors
@@ -85,6 +107,24 @@ impl MemoryManager {
             return Err(Errno::ENOMEM);
         }
         edit.unmap(pages);
+        Ok(())
+    }
+
+    /// Removes what is left of the System V segment that was attached at `address` (`man 2 shmdt`).
+    ///
+    /// # Errors
+    /// EINVAL if there is none.
+    pub fn detach_segment(&self, address: VirtualAddress) -> Result<(), Errno> {
+        if !address.is_page_aligned() {
+            return Err(Errno::EINVAL);
+        }
+        let start = address.0 >> PAGE_SHIFT;
+        let mut edit = self.edit();
+        let parts = edit.state.mappings.segment_attached_at(start);
+        if parts.is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        parts.into_iter().for_each(|pages| edit.unmap(pages));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Frame;
 use super::page_cache::{Attachment, PageCache};
 use crate::platform::{Access, PAGE_SHIFT, VirtualAddress, VirtualRange};
+use crate::process_identity::ProcessIdentity;
 
 bitflags::bitflags! {
     /// What a mapping is beside its protection.
@@ -50,6 +51,18 @@ pub trait MappedFile: Send + Sync {
 
     /// Its inode number.
     fn inode(&self) -> u64;
+
+    /// Whether it is a System V shared memory segment: what shmdt(2) looks for.
+    fn is_segment(&self) -> bool {
+        false
+    }
+
+    /// The copy that `process` has just made of its address space maps the segment, too. Called with no lock of the
+    /// memory room held.
+    fn inherited(&self, _process: &ProcessIdentity) {}
+
+    /// A mapping of the segment by `process` is gone. Called with no lock of the memory room held.
+    fn unmapped(&self, _process: &ProcessIdentity) {}
 }
 
 /// What is behind a mapping.
@@ -101,6 +114,14 @@ impl Mapping {
     /// The addresses.
     pub(super) fn range(&self) -> VirtualRange {
         virtual_range(&self.pages)
+    }
+
+    /// The file behind it, if it has one.
+    pub(super) fn file(&self) -> Option<&Arc<dyn MappedFile>> {
+        match &self.contents {
+            Contents::Cache { file, .. } => file.as_ref(),
+            _ => None,
+        }
     }
 
     /// Whether stores are seen by others who map the same.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::mapping::{Mapping, intersect};
+use super::page_cache::pages_of;
 
 /// Most mappings that an address space may have (`/proc/sys/vm/max_map_count`).
 pub(super) const MAX_MAPPINGS: usize = 65530;
@@ -59,6 +61,33 @@ impl Mappings {
         // An empty range overlaps nothing, not even the mapping that it lies in.
         let last = if pages.is_empty() { first } else { pages.end };
         self.by_start.range(first..last).map(|(_, mapping)| mapping)
+    }
+
+    /// The parts that are left of the segment that was attached at page `start`: mappings of one segment, each where the
+    /// attachment put it.
+    pub(super) fn segment_attached_at(&self, start: u64) -> Vec<Range<u64>> {
+        let is_in_place = |mapping: &&Mapping| {
+            let is_segment = mapping.file().is_some_and(|file| file.is_segment());
+            let offset = mapping.cached(mapping.pages.start).map(|(_, first)| first);
+            is_segment && offset.and_then(|offset| start.checked_add(offset)) == Some(mapping.pages.start)
+        };
+        let cache_of =
+            |mapping: &Mapping| mapping.cached(mapping.pages.start).map(|(cache, _)| cache.clone());
+        let Some(first) = self.overlapping(start..u64::MAX).find(is_in_place) else { return Vec::new() };
+        let Some(cache) = cache_of(first) else { return Vec::new() };
+        let end = start.saturating_add(pages_of(cache.size()));
+        let is_rest = |mapping: &&Mapping| {
+            let is_same = cache_of(mapping).is_some_and(|other| Arc::ptr_eq(&other, &cache));
+            is_same && mapping.pages.end <= end
+        };
+        let rest = self.overlapping(first.pages.end..end).filter(is_in_place).filter(is_rest);
+        std::iter::once(first).chain(rest).map(|mapping| mapping.pages.clone()).collect()
+    }
+
+    /// Takes all mappings out.
+    pub(super) fn take_all(&mut self) -> Vec<Mapping> {
+        let mappings = std::mem::take(self);
+        mappings.by_start.into_values().collect()
     }
 
     /// Whether every page of `pages` is mapped.

@@ -117,7 +117,8 @@ fn read_timeout(task: &CurrentTask, address: u64) -> Result<Option<Duration>, Er
 /// A time of `clock` as the host's; `None` for none, and for one that never comes.
 fn read_deadline(task: &CurrentTask, address: u64, clock: SystemClock) -> Result<Option<Instant>, Errno> {
     let time = read_timeout(task, address)?;
-    Ok(time.and_then(|time| task.kernel().timekeeper().deadline(clock, time)))
+    let offset = task.task().time_namespace().offsets().of(clock);
+    Ok(time.and_then(|time| task.kernel().timekeeper().deadline(clock, offset.machine(time))))
 }
 
 /// Numbers of tasks to wake or move: negative ones count as none, as far as Linux lets them pass.

@@ -14,8 +14,8 @@ use crate::fs::{FileKind, OpenFlags, Resolver};
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::task::{
-    ChildEvent, CloneFlags, CloneRequest, CurrentTask, ExecRequest, ExitStatus, ProcessFile, Tid,
-    WaitOptions, WaitSelector, Waited,
+    ChildEvent, CloneFlags, CloneRequest, CurrentTask, ExecRequest, ExitStatus, PidNamespace, ProcessFile,
+    Tid, WaitOptions, WaitSelector, Waited,
 };
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
@@ -155,15 +155,8 @@ fn find_cgroup(task: &CurrentTask, descriptor: u64) -> Result<Arc<Cgroup>, Errno
 }
 
 fn read_wanted_numbers(task: &CurrentTask, address: u64, count: u64) -> Result<Vec<Tid>, Errno> {
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    let levels = task.thread_group().pid_namespace().level() as u64 + 1;
-    if count > levels {
+    if count > PidNamespace::MAX_LEVEL as u64 {
         return Err(Errno::EINVAL);
-    }
-    if !task.credentials().has(crate::cred::Capabilities::SYS_ADMIN) {
-        return Err(Errno::EPERM);
     }
     (0..count)
         .map(|index| task.memory().read_object(VirtualAddress(address.wrapping_add(index * 4))).map(Tid))
@@ -333,6 +326,9 @@ fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6])
         uapi::P_PIDFD if id >= 0 => {
             let file = task.file(id)?;
             let process = file.downcast::<ProcessFile>().ok_or(Errno::EBADF)?;
+            if process.is_of_thread() {
+                return Err(Errno::EINVAL);
+            }
             if file.flags().contains(OpenFlags::NONBLOCK) {
                 is_non_blocking = true;
             }

@@ -104,6 +104,7 @@ fn request_of_tracer(
         }
         uapi::PTRACE_PEEKSIGINFO => return peek_signal_info(task, tracee, address, data),
         GET_SYSCALL_INFO => return get_syscall_info(task, tracee, address, data),
+        uapi::PTRACE_GET_RSEQ_CONFIGURATION => return get_rseq_configuration(task, tracee, address, data),
         ARCH_PRCTL => arch_prctl(task, tracee, address, data)?,
         _ => {
             tracee.check_stopped()?;
@@ -111,6 +112,24 @@ fn request_of_tracer(
         }
     }
     Ok(0)
+}
+
+/// Writes as much of `struct ptrace_rseq_configuration` as there is room for, and returns how long it is.
+fn get_rseq_configuration(
+    task: &CurrentTask,
+    tracee: &Tracee,
+    room_bytes: u64,
+    address: u64,
+) -> Result<usize, Errno> {
+    let mut words = [0; 3];
+    if let Some(area) = tracee.rseq_area()? {
+        let len_and_signature = u64::from(area.signature) << 32 | u64::from(area.len_bytes);
+        words = [area.address.0, len_and_signature, 0];
+    }
+    let bytes = to_bytes(&words);
+    let room = usize::try_from(room_bytes).unwrap_or(usize::MAX).min(bytes.len());
+    write(task, address, &bytes[..room])?;
+    Ok(bytes.len())
 }
 
 /// The signal that a resumed tracee is given; 0 is none.

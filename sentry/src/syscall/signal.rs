@@ -222,12 +222,12 @@ pub(super) fn kill_group(
 
 fn tkill(task: &mut CurrentTask, [tid, signal, ..]: [u64; 6]) -> Result<usize, Errno> {
     let target = find_task(task, None, tid as i32)?;
-    kill_task(task, &target, signal as i32)
+    kill_task(task, &target, Signal::new_or_probe(signal as i32)?)
 }
 
 fn tgkill(task: &mut CurrentTask, [tgid, tid, signal, ..]: [u64; 6]) -> Result<usize, Errno> {
     let target = find_task(task, Some(tgid as i32), tid as i32)?;
-    kill_task(task, &target, signal as i32)
+    kill_task(task, &target, Signal::new_or_probe(signal as i32)?)
 }
 
 /// The task that the caller calls `tid`, of the process that it calls `tgid`.
@@ -242,8 +242,12 @@ fn find_task(task: &CurrentTask, tgid: Option<i32>, tid: i32) -> Result<Arc<Task
     if is_member { Ok(found) } else { Err(Errno::ESRCH) }
 }
 
-fn kill_task(task: &CurrentTask, target: &Arc<Task>, signal: i32) -> Result<usize, Errno> {
-    let signal = Signal::new_or_probe(signal)?;
+/// Sends to one task what tgkill(2) sends.
+pub(super) fn kill_task(
+    task: &CurrentTask,
+    target: &Arc<Task>,
+    signal: Option<Signal>,
+) -> Result<usize, Errno> {
     check_permission(task, target, signal)?;
     if let Some(signal) = signal {
         let pid = sender_pid(task, target.thread_group());
@@ -275,10 +279,20 @@ fn rt_tgsigqueueinfo(
 ) -> Result<usize, Errno> {
     let (signal, info) = read_info(task, signal as i32, info)?;
     let target = find_task(task, Some(tgid as i32), tid as i32)?;
+    queue_to_task(task, &target, signal, info)
+}
+
+/// Sends to one task, with the caller's own siginfo_t.
+pub(super) fn queue_to_task(
+    task: &CurrentTask,
+    target: &Arc<Task>,
+    signal: Option<Signal>,
+    info: SignalInfo,
+) -> Result<usize, Errno> {
     if info.is_kernel_only() && !Arc::ptr_eq(target.thread_group(), task.thread_group()) {
         return Err(Errno::EPERM);
     }
-    check_permission(task, &target, signal)?;
+    check_permission(task, target, signal)?;
     if signal.is_some() {
         target.try_send_signal(info)?;
     }

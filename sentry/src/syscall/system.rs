@@ -86,7 +86,8 @@ fn sysinfo(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Err
     let tasks = u16::try_from(kernel.tasks().task_count()).unwrap_or(u16::MAX);
     // struct sysinfo: uptime, three loads, then memory in all and free; after more sizes the tasks, and the unit.
     let mut words = [0u64; 14];
-    words[0] = kernel.boot_time().elapsed().as_secs();
+    let boottime = task.task().time_namespace().offsets().boottime;
+    words[0] = boottime.shown(kernel.boot_time().elapsed()).as_secs();
     (words[4], words[5]) = (memory.total_bytes, memory.free_bytes);
     words[10] = tasks.into();
     words[13] = 1;
@@ -119,9 +120,9 @@ fn getrandom(task: &mut CurrentTask, [address, len, flags, ..]: [u64; 6]) -> Res
     Ok(done)
 }
 
-/// The CPU that the task's host thread is on.
+/// The CPU that the task runs on: the one that its rseq(2) area shows, if it has one.
 fn getcpu(task: &mut CurrentTask, [cpu, node, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let number = u32::try_from(task.kernel().cpus().current()).unwrap_or(0);
+    let number = task.cpu_number();
     if cpu != 0 {
         task.memory().write_object(VirtualAddress(cpu), &number)?;
     }
@@ -309,16 +310,30 @@ fn ambient(task: &CurrentTask, operation: u64, number: u64) -> Result<usize, Err
 }
 
 /// A barrier on every CPU that runs the sandbox: the host interrupts them, in guest mode too (`man 2 membarrier`).
-fn membarrier(_: &mut CurrentTask, [command, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn membarrier(task: &mut CurrentTask, [command, flags, cpu, ..]: [u64; 6]) -> Result<usize, Errno> {
     const QUERY: u32 = 0;
     const GLOBAL: u32 = 1;
     const PRIVATE_EXPEDITED: u32 = 1 << 3;
     const REGISTER_PRIVATE_EXPEDITED: u32 = 1 << 4;
-    if flags != 0 {
+    const PRIVATE_EXPEDITED_RSEQ: u32 = 1 << 7;
+    const REGISTER_PRIVATE_EXPEDITED_RSEQ: u32 = 1 << 8;
+    const ALL: u32 = GLOBAL
+        | PRIVATE_EXPEDITED
+        | REGISTER_PRIVATE_EXPEDITED
+        | PRIVATE_EXPEDITED_RSEQ
+        | REGISTER_PRIVATE_EXPEDITED_RSEQ;
+    /// MEMBARRIER_CMD_FLAG_CPU.
+    const ONE_CPU: u32 = 1;
+    let (command, flags) = (command as u32, flags as u32);
+    if flags & !ONE_CPU != 0 || flags == ONE_CPU && command != PRIVATE_EXPEDITED_RSEQ {
         return Err(Errno::EINVAL);
     }
-    match command as u32 {
-        QUERY => return Ok((GLOBAL | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED) as usize),
+    match command {
+        QUERY => return Ok(ALL as usize),
+        REGISTER_PRIVATE_EXPEDITED_RSEQ => task.memory().virtual_cpus().accept_recalls(),
+        PRIVATE_EXPEDITED_RSEQ => {
+            task.abort_critical_sections((flags == ONE_CPU).then_some(cpu as u32))?;
+        }
         REGISTER_PRIVATE_EXPEDITED => {}
         GLOBAL | PRIVATE_EXPEDITED => crate::host::membarrier()?,
         _ => return Err(Errno::EINVAL),

@@ -13,8 +13,8 @@ use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalTarget};
 use crate::task::{Blocked, CurrentTask, Tid};
 use crate::time::{
-    ClockId, CpuClock, CpuClockKind, IntervalTimer, PosixTimerNotification, SystemClock, TimeSource, Timer,
-    TimerSetting, duration_from_timespec, duration_from_timeval, timespec, timeval,
+    ClockId, ClockOffset, CpuClock, CpuClockKind, IntervalTimer, PosixTimerNotification, SystemClock,
+    TimeSource, Timer, TimerSetting, duration_from_timespec, duration_from_timeval, timespec, timeval,
 };
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
@@ -42,7 +42,7 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
 /// Clock ticks a second (`man 7 time`, USER_HZ).
 const TICKS_PER_SECOND: u128 = 100;
 
-/// The clock that `raw` names for this task.
+/// The clock that `raw` names for this task, as the machine has it: a time namespace shows it shifted by [`offset`].
 ///
 /// # Errors
 /// EINVAL: there is none, or its process has ended.
@@ -55,6 +55,32 @@ pub(super) fn time_source(task: &CurrentTask, raw: u64) -> Result<Arc<dyn TimeSo
     }
 }
 
+/// How far the task's time namespace shows the clock that `raw` names ahead of the machine's.
+///
+/// # Errors
+/// EINVAL: there is no such clock.
+pub(super) fn offset(task: &CurrentTask, raw: u64) -> Result<ClockOffset, Errno> {
+    match ClockId::from_raw(raw as i32)? {
+        ClockId::System(clock) => Ok(task.task().time_namespace().offsets().of(clock)),
+        ClockId::Cpu(_) => Ok(ClockOffset::default()),
+    }
+}
+
+/// What a timer on `source` is set to by a task that asks for `setting`: absolute times are the machine's.
+pub(super) fn machine_setting(
+    task: &CurrentTask,
+    source: &dyn TimeSource,
+    setting: TimerSetting,
+    is_absolute: bool,
+) -> TimerSetting {
+    let Some(clock) = source.system_clock().filter(|_| is_absolute && !setting.value.is_zero()) else {
+        return setting;
+    };
+    let offset = task.task().time_namespace().offsets().of(clock);
+    // Zero would disarm it.
+    TimerSetting { value: offset.machine(setting.value).max(Duration::from_nanos(1)), ..setting }
+}
+
 /// A clock that all share.
 struct SystemSource {
     timekeeper: Arc<crate::time::Timekeeper>,
@@ -64,6 +90,10 @@ struct SystemSource {
 impl TimeSource for SystemSource {
     fn now(&self) -> Duration {
         self.timekeeper.now(self.clock)
+    }
+
+    fn system_clock(&self) -> Option<SystemClock> {
+        Some(self.clock)
     }
 }
 
@@ -125,7 +155,7 @@ fn write_timespec(task: &CurrentTask, address: u64, time: Duration) -> Result<()
 
 fn clock_gettime(task: &mut CurrentTask, [clock, address, ..]: [u64; 6]) -> Result<usize, Errno> {
     let now = time_source(task, clock)?.now();
-    write_timespec(task, address, now)?;
+    write_timespec(task, address, offset(task, clock)?.shown(now))?;
     Ok(0)
 }
 
@@ -253,6 +283,7 @@ fn clock_nanosleep(
     if flags as u32 & uapi::TIMER_ABSTIME == 0 {
         return sleep_for(task, source, time, remaining);
     }
+    let time = offset(task, clock)?.machine(time);
     match sleep_until(task, &*source, time) {
         Ok(()) => Ok(0),
         Err(_) => Err(Errno::ERESTARTNOHAND),
@@ -453,6 +484,7 @@ fn timer_settime(task: &mut CurrentTask, [id, flags, new, old, ..]: [u64; 6]) ->
         interval: duration_from_timespec([interval_s, interval_ns])?,
     };
     let is_absolute = flags as u32 & uapi::TIMER_ABSTIME != 0;
+    let setting = machine_setting(task, &**timer.timer().source(), setting, is_absolute);
     let replaced = timer.timer().set(setting, is_absolute)?;
     if old != 0 {
         task.memory().write_object(VirtualAddress(old), &setting_words(replaced, timespec))?;

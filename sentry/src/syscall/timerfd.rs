@@ -6,7 +6,7 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::time::time_source;
+use super::time::{machine_setting, time_source};
 use crate::Errno;
 use crate::fs::timerfd::TimerFile;
 use crate::fs::{Caller, FileDescription, OpenFlags};
@@ -59,7 +59,9 @@ fn timerfd_settime(
         TimerSetting { interval: duration_from_timespec(interval)?, value: duration_from_timespec(value)? };
     let description = find(task, descriptor)?;
     let timer = description.downcast::<TimerFile>().ok_or(Errno::EINVAL)?;
-    let former = timer.set(setting, flags & uapi::TFD_TIMER_ABSTIME != 0, flags)?;
+    let is_absolute = flags & uapi::TFD_TIMER_ABSTIME != 0;
+    let setting = machine_setting(task, &**timer.source(), setting, is_absolute);
+    let former = timer.set(setting, is_absolute, flags)?;
     if old != 0 {
         write_setting(task, old, former)?;
     }

@@ -8,6 +8,7 @@ use crate::cred::Credentials;
 use crate::fs::signalfd::PendingSignals;
 use crate::fs::{Caller, FileDescription, Viewer};
 use crate::memory::MemoryManager;
+use crate::namespace::{Namespace, NamespaceKind};
 use crate::signal::{Signal, SignalInfo};
 
 impl CurrentTask {
@@ -48,6 +49,22 @@ impl Caller for CurrentTask {
 
     fn pending_signals(&self) -> Option<Arc<dyn PendingSignals>> {
         Some(SignalSource::new(self.task()))
+    }
+
+    fn may_see_namespace(&self, namespace: &dyn Namespace) -> bool {
+        let (user, pid) = (self.credentials().user_namespace.clone(), self.thread_group().pid_namespace());
+        let own = match namespace.identity().kind() {
+            NamespaceKind::User => user.identity().number(),
+            NamespaceKind::Pid => pid.identity().number(),
+            _ => return true,
+        };
+        let mut parent = namespace.parent();
+        let mut number = namespace.identity().number();
+        while number != own {
+            let Some(namespace) = parent else { return false };
+            (number, parent) = (namespace.identity().number(), namespace.parent());
+        }
+        true
     }
 
     fn process_group_id(&self) -> i32 {

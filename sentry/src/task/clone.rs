@@ -9,13 +9,15 @@ use parking_lot::Mutex;
 use super::id::Tid;
 use super::ptrace::Event;
 use super::start::{TaskConfig, TaskImage};
+use super::unshare::mount_identity;
 use super::vfork::VforkCompletion;
-use super::{CurrentTask, ProcessFile, Task, ThreadGroup};
+use super::{CurrentTask, PidNamespace, ProcessFile, Task, ThreadGroup};
 use crate::Errno;
 use crate::cgroup::Cgroup;
-use crate::cred::Capabilities;
+use crate::cred::{Capabilities, Credentials};
 use crate::fs::{Caller, FileDescription, OpenFlags};
 use crate::memory::MemoryManager;
+use crate::namespace::Namespace;
 use crate::platform::VirtualAddress;
 use crate::signal::{AlternateStack, Signal};
 use crate::wait::Events;
@@ -54,16 +56,6 @@ bitflags::bitflags! {
     }
 }
 
-impl CloneFlags {
-    /// Namespaces that the sentry cannot yet make anew.
-    const UNAVAILABLE: Self = Self::NEWNS
-        .union(Self::NEWCGROUP)
-        .union(Self::NEWIPC)
-        .union(Self::NEWUSER)
-        .union(Self::NEWNET)
-        .union(Self::NEWTIME);
-}
-
 /// What is asked of clone.
 #[derive(Clone, Debug)]
 pub(crate) struct CloneRequest {
@@ -95,8 +87,7 @@ impl CloneRequest {
             || has(CloneFlags::THREAD) && self.flags.intersects(CloneFlags::NEWPID | CloneFlags::NEWUSER)
             || has(CloneFlags::FS) && self.flags.intersects(CloneFlags::NEWNS | CloneFlags::NEWUSER)
             || has(CloneFlags::SIGHAND | CloneFlags::CLEAR_SIGHAND)
-            || has(CloneFlags::NEWIPC | CloneFlags::SYSVSEM)
-            || has(CloneFlags::PIDFD) && self.flags.intersects(CloneFlags::DETACHED | CloneFlags::THREAD);
+            || has(CloneFlags::PIDFD | CloneFlags::DETACHED);
         let is_init = caller.thread_group().number() == Tid::INIT.0;
         if is_contradictory || has(CloneFlags::PARENT) && is_init {
             return Err(Errno::EINVAL);
@@ -104,14 +95,13 @@ impl CloneRequest {
         if self.exit_signal != 0 {
             Signal::new(self.exit_signal)?;
         }
-        if self.flags.intersects(CloneFlags::UNAVAILABLE) {
-            return Err(Errno::EINVAL);
-        }
-        let needs_privilege = self.flags.intersects(CloneFlags::NEWUTS | CloneFlags::NEWPID);
-        if needs_privilege && !caller.credentials().has(Capabilities::SYS_ADMIN) {
+        if has(CloneFlags::SETTLS) && self.thread_local_storage >= VirtualAddress::USER_END.0 {
             return Err(Errno::EPERM);
         }
-        Ok(())
+        // A thread is in the PID namespace of its process.
+        let children = caller.task().namespaces().pid_for_children;
+        let is_elsewhere = !Arc::ptr_eq(&children, caller.thread_group().pid_namespace());
+        if has(CloneFlags::THREAD) && is_elsewhere { Err(Errno::EINVAL) } else { Ok(()) }
     }
 }
 
@@ -185,8 +175,20 @@ impl CurrentTask {
         let has = |flags| request.flags.contains(flags);
         let task = self.task().clone();
         let is_thread = has(CloneFlags::THREAD);
+        let credentials = self.credentials_for(request.flags)?;
+        if has(CloneFlags::NEWIPC | CloneFlags::SYSVSEM) {
+            return Err(Errno::EINVAL);
+        }
+        let mut namespaces = self.unshared_namespaces(request.flags, &credentials)?;
+        check_wanted_numbers(&request.wanted_numbers, &namespaces.pid_for_children, &credentials)?;
+        let mount_identity = mount_identity(request.flags, &credentials)?;
         let memory: Arc<MemoryManager> =
             if has(CloneFlags::VM) { self.memory().clone() } else { self.memory().fork()? };
+        // Who shares memory shares the vDSO's clocks, and stays until it executes a program.
+        if !has(CloneFlags::VM) && !Arc::ptr_eq(&namespaces.time, &namespaces.time_for_children) {
+            namespaces.time = namespaces.time_for_children.clone();
+            task.kernel.switch_vdso(&memory, &namespaces.time)?;
+        }
         let mut registers = self.registers;
         registers.rax = 0;
         if request.stack_pointer != 0 {
@@ -198,12 +200,22 @@ impl CurrentTask {
         }
         let extended_state = Some(self.context.extended_state());
         let keeps_signal_stack = !has(CloneFlags::VM) || has(CloneFlags::VFORK);
-        let (descriptors, fs_context) = (self.descriptors(), self.fs_context());
+        let (descriptors, mut fs_context) = (self.descriptors(), self.fs_context());
+        if !has(CloneFlags::FS) {
+            fs_context = fs_context.duplicate();
+        }
+        if let Some(identity) = mount_identity {
+            fs_context.unshare_namespace(identity);
+        }
         Ok(TaskConfig {
             kernel: task.kernel.clone(),
             parent: Some(task.clone()),
             inherit_parent: (has(CloneFlags::PARENT) || is_thread).then(|| task.clone()),
-            thread_group: if is_thread { task.group.clone() } else { self.child_group(request) },
+            thread_group: if is_thread {
+                task.group.clone()
+            } else {
+                self.child_group(request, namespaces.pid_for_children.clone())
+            },
             wanted_numbers: request.wanted_numbers.clone(),
             signal_mask: task.signals.lock().mask,
             signal_stack: if keeps_signal_stack { self.signal_stack } else { AlternateStack::default() },
@@ -215,25 +227,23 @@ impl CurrentTask {
                 name: task.name(),
                 executable: task.executable(),
             },
-            fs_context: if has(CloneFlags::FS) { fs_context } else { fs_context.duplicate() },
+            fs_context,
             descriptors: if has(CloneFlags::FILES) { descriptors } else { descriptors.duplicate()? },
-            credentials: task.credentials(),
+            user_counters: task.kernel.users().counters(credentials.real_uid),
+            credentials,
             niceness: task.niceness(),
-            uts_namespace: if has(CloneFlags::NEWUTS) {
-                task.uts_namespace().duplicate()
-            } else {
-                task.uts_namespace()
-            },
+            namespaces,
+            undo_list: has(CloneFlags::SYSVSEM).then(|| task.undo_list()),
             scheduling_policy: task.scheduling_policy(),
             allowed_cpus: task.allowed_cpus(),
-            user_counters: task.kernel.users().counters(task.credentials().real_uid),
             initial_cgroup: request.cgroup.clone(),
+            rseq_area: if has(CloneFlags::VM) { None } else { self.rseq_area() },
             clear_child_tid: if has(CloneFlags::CHILD_CLEARTID) { request.child_tid } else { 0 },
             vfork,
         })
     }
 
-    fn child_group(&self, request: &CloneRequest) -> Arc<ThreadGroup> {
+    fn child_group(&self, request: &CloneRequest, pid_namespace: Arc<PidNamespace>) -> Arc<ThreadGroup> {
         let group = self.thread_group();
         let actions = group.signal_actions();
         let actions = if request.flags.contains(CloneFlags::SIGHAND) {
@@ -246,11 +256,6 @@ impl CurrentTask {
             Arc::new(Mutex::new(copy))
         };
         let tasks = self.kernel().tasks();
-        let pid_namespace = if request.flags.contains(CloneFlags::NEWPID) {
-            tasks.new_pid_namespace(group.pid_namespace())
-        } else {
-            group.pid_namespace().clone()
-        };
         let exit_signal =
             if request.flags.contains(CloneFlags::PARENT) { group.exit_signal } else { request.exit_signal };
         let child = tasks.new_thread_group(pid_namespace, actions, group.limits(), exit_signal);
@@ -260,7 +265,11 @@ impl CurrentTask {
 
     /// Makes a descriptor for the new process and stores its number.
     fn store_pidfd(&self, request: &CloneRequest, child: &Arc<Task>) -> Result<(), Errno> {
-        let file = FileDescription::new(ProcessFile::new(child), None, OpenFlags::RDWR);
+        let file = match request.flags.contains(CloneFlags::THREAD) {
+            true => ProcessFile::of_thread(child),
+            false => ProcessFile::of_process(child),
+        };
+        let file = FileDescription::new(file, None, OpenFlags::RDWR);
         let descriptor = self.install_descriptor(file, true)?;
         self.memory().write_object(VirtualAddress(request.pidfd), &descriptor)
     }
@@ -283,11 +292,34 @@ impl CurrentTask {
 
     /// Sleeps until the child executes a program or exits; only this task's own end ends it earlier.
     fn wait_for_vfork(&mut self, vfork: &VforkCompletion) {
-        self.context.sleep();
-        let waiter = self.task.waiter().clone();
-        let _registration = vfork.queue().register(Events::IN, waiter.clone());
+        self.fall_asleep();
+        let _registration = vfork.queue().register(Events::IN, self.task.waiter().clone());
         while !vfork.is_complete() && self.thread_group().exiting().is_none() {
-            waiter.sleep(None);
+            self.rest(None);
         }
     }
+}
+
+/// Who chooses a number needs leave for it in each PID namespace (`man 2 clone`, `set_tid`).
+fn check_wanted_numbers(
+    wanted: &[Tid],
+    namespace: &Arc<PidNamespace>,
+    credentials: &Credentials,
+) -> Result<(), Errno> {
+    if wanted.len() > namespace.level() + 1 {
+        return Err(Errno::EINVAL);
+    }
+    for (namespace, tid) in namespace.with_ancestors().zip(wanted) {
+        let owner = namespace.identity().owner().ok_or(Errno::EPERM)?;
+        let may_choose = [Capabilities::CHECKPOINT_RESTORE, Capabilities::SYS_ADMIN]
+            .into_iter()
+            .any(|capability| credentials.has_in(owner, capability));
+        match tid.0 {
+            ..=0 => return Err(Errno::EINVAL),
+            _ if *tid > Tid::MAX => return Err(Errno::EINVAL),
+            _ if !may_choose => return Err(Errno::EPERM),
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -37,6 +37,8 @@ pub struct CurrentTask {
     pub(super) is_stepping: bool,
     /// Hardware breakpoints that the tracer set.
     pub(super) debug: super::ptrace::DebugState,
+    /// Restartable sequences.
+    pub(super) rseq: super::rseq::RseqState,
     /// The address of the task's memory, kept here so that a system call takes no lock for it.
     pub(super) memory: Arc<MemoryManager>,
     /// What reads and writes move data through, kept from one call to the next.
@@ -162,7 +164,7 @@ impl CurrentTask {
                 return Err(Blocked::TimedOut);
             }
             if !std::mem::replace(&mut has_slept, true) {
-                self.context.sleep();
+                self.fall_asleep();
             }
             self.sleep_once(deadline);
         }
@@ -213,7 +215,7 @@ impl CurrentTask {
                 if self.task.is_interrupted() {
                     return Err(Errno::ERESTARTSYS);
                 }
-                self.context.sleep();
+                self.fall_asleep();
                 self.sleep_once(None);
             } else {
                 self.wait_for_file(&*file, events, None)?;
@@ -224,7 +226,7 @@ impl CurrentTask {
     /// Sleeps until the task's waiter is woken, or until `deadline`.
     fn sleep_once(&mut self, deadline: Option<Instant>) {
         self.task.is_asleep.store(true, Ordering::Relaxed);
-        self.task.waiter().sleep(deadline);
+        self.rest(deadline);
         self.task.is_asleep.store(false, Ordering::Relaxed);
     }
 }

@@ -32,7 +32,8 @@ impl CurrentTask {
                     if let Some(call) = self.interrupted_call() {
                         resume_call(&mut self.registers, call, Some(action.flags));
                     }
-                    match self.enter_handler(info, action) {
+                    // What the frame saves is where the task will go on.
+                    match self.abort_critical_section().and_then(|()| self.enter_handler(info, action)) {
                         Ok(()) => self.trap_handler_entry(),
                         Err(_) => self.refuse_frame(info.signal),
                     }

@@ -33,6 +33,8 @@ impl CurrentTask {
         let kernel = self.kernel().clone();
         let view = self.fs_context().view();
         let viewer: Viewer = self.viewer();
+        // A program begins in the time namespace of the task's children (`man 7 time_namespaces`).
+        let time_namespace = self.task().namespaces().time_for_children;
         let program = loader::load(LoadRequest {
             kernel: &kernel,
             view: &view,
@@ -44,6 +46,7 @@ impl CurrentTask {
             environment: request.environment,
             stack_limit_bytes: self.thread_group().soft_limit(Resource::STACK),
             payer: self.task().cgroup().memory().cloned(),
+            time_namespace: time_namespace.clone(),
         })
         .map_err(|error| {
             log::debug!("execve: {error}");
@@ -53,6 +56,7 @@ impl CurrentTask {
         let former_number = kernel.tasks().number_for_tracer(&task, &task);
         self.end_other_tasks(kernel.tasks())?;
         self.enter(program);
+        self.task().enter_time_namespace(time_namespace);
         self.trap_exec(former_number);
         Ok(())
     }
@@ -71,14 +75,13 @@ impl CurrentTask {
             }
         }
         // Signals wait; only the end of the whole group ends the wait.
-        self.context.sleep();
-        let waiter = task.waiter().clone();
-        let _registration = task.group.changes.register(Events::IN, waiter.clone());
+        self.fall_asleep();
+        let _registration = task.group.changes.register(Events::IN, task.waiter().clone());
         while !tasks.is_alone(&task) {
             if task.group.exiting().is_some() {
                 return Err(Errno::EINTR);
             }
-            waiter.sleep(None);
+            self.rest(None);
         }
         tasks.become_leader(&task);
         task.group.state.lock().exec = None;
@@ -90,6 +93,7 @@ impl CurrentTask {
         let task = self.task().clone();
         self.release_robust_futexes();
         self.clear_child_tid();
+        self.forget_rseq();
         *task.executable.lock() = Some(program.executable);
         program.memory.set_limits(task.group.memory_limits());
         let descriptors = {

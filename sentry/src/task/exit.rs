@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use super::id::{GroupId, NamespaceId, TaskId};
 use super::status::ExitStatus;
-use super::tree::Tree;
+use super::tree::{NamespaceNode, Tree};
 use super::{Task, TaskSet};
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::wait::Events;
 
 impl Task {
-    /// Releases what the task shares or owns: memory, descriptors, working directory.
+    /// Releases what the task shares or owns: memory, descriptors, working directory, semaphores.
     pub(super) fn exit_resources(&self) {
         // Files are closed, and memory freed, without a lock held.
         let resources = self.resources.lock().take();
         drop(resources);
+        self.leave_ipc_namespace();
         self.complete_vfork();
     }
 }
@@ -46,7 +47,7 @@ impl TaskSet {
             node.exit_status = Some(group_status);
         }
         tree.release_tracees(task.id);
-        task.host_thread_id.store(0, Ordering::Relaxed);
+        task.cpu_time.end();
         tree.signal_death_of_parent(task.id);
         if !is_leader && !tree.notify_tracer_of_thread(task.id, group_status) {
             tree.remove_task(task.id);
@@ -174,7 +175,7 @@ impl Tree {
         if namespace.init != Some(id) {
             return;
         }
-        namespace.is_exiting = true;
+        group.group.pid_namespace().end();
         let killed = ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false };
         for task in namespace.tasks.values() {
             let Some(node) = self.tasks.get(task) else { continue };
@@ -281,6 +282,7 @@ impl Tree {
     /// Removes a process that has ended, its numbers last.
     pub(super) fn reap(&mut self, id: GroupId) {
         let usage = self.usage_with_children(id);
+        self.past_usage += self.usage_of(id);
         self.leave_process_group(id);
         let Some(node) = self.groups.remove(&id) else { return };
         if let Some(parent) = node.parent.and_then(|parent| self.groups.get_mut(&parent)) {
@@ -294,11 +296,10 @@ impl Tree {
                 node.task.uncharge();
             }
         }
-        let namespace_id = node.group.pid_namespace().id();
-        let is_over =
-            self.namespaces.get(&namespace_id).is_some_and(|node| node.is_exiting && node.tasks.is_empty());
-        if is_over {
-            self.namespaces.remove(&namespace_id);
+        let namespace = node.group.pid_namespace();
+        let is_empty = |node: &NamespaceNode| node.tasks.is_empty();
+        if namespace.is_over() && self.namespaces.get(&namespace.id()).is_some_and(is_empty) {
+            self.namespaces.remove(&namespace.id());
         }
     }
 }

@@ -101,8 +101,8 @@ impl CurrentTask {
             if !is_told && !is_frozen {
                 return;
             }
-            self.context.sleep();
-            task.waiter.sleep(None);
+            self.fall_asleep();
+            self.rest(None);
         }
     }
 }

@@ -84,8 +84,11 @@ impl Task {
         charge.as_ref().map_or_else(|| self.kernel.cgroups().root().clone(), |charge| charge.cgroup().clone())
     }
 
-    /// Has its control group pay for its address space, which is new.
+    /// Has its control group pay for its address space, which is new and now the process's.
     pub(super) fn settle_memory(self: &Arc<Self>) {
+        if let Some(memory) = self.memory() {
+            memory.set_owner(self.group.identity());
+        }
         self.kernel.cgroups().settle(self.member_key(), &TaskMember(Arc::downgrade(self)));
     }
 

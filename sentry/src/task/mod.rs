@@ -11,7 +11,9 @@
 //! 2. a thread group's state (`ThreadGroup::state`)
 //! 3. a task's signals (`Task::signals`), a group's signal actions
 //! 4. the state of the control groups ([`Hierarchy`](crate::cgroup::Hierarchy))
-//! 5. the other fields of `Task` and `ThreadGroup`, a [`WaitQueue`](crate::wait::WaitQueue), a [`Waiter`](crate::wait::Waiter)
+//! 5. the other fields of `Task` and `ThreadGroup`, a [`WaitQueue`](crate::wait::WaitQueue), a [`Waiter`](crate::wait::Waiter);
+//!    [`VirtualCpus`](crate::virtual_cpus::VirtualCpus) come before a waiter
+//! 6. the lock of external stops, a task's CPU clock
 //!
 //! Memory, files and timers have orders of their own; none of their locks is held while one of these is taken,
 //! and none of these while a file is closed or an address space dropped. The lock of migrations between control
@@ -21,21 +23,26 @@ mod block;
 mod caller;
 mod clone;
 mod cpu_limit;
+mod cpu_time;
 mod current;
 mod deliver;
 mod exec;
 mod exit;
+mod external_stop;
 mod futex;
 mod group_stop;
 mod id;
+mod ipc;
 mod job_control;
 mod member;
 #[cfg(test)]
 mod model;
+mod namespaces;
 mod pid_namespace;
 mod pidfd;
 mod process_source;
 mod ptrace;
+mod rseq;
 mod run;
 mod set;
 mod signal_source;
@@ -50,6 +57,7 @@ mod tests;
 mod thread_group;
 mod tid_allocator;
 mod tree;
+mod unshare;
 mod usage;
 mod vfork;
 mod wait;
@@ -58,15 +66,19 @@ pub use block::Blocked;
 pub(crate) use clone::{CloneFlags, CloneRequest};
 pub use current::CurrentTask;
 pub(crate) use exec::ExecRequest;
+pub use external_stop::StopGuard;
 pub(crate) use futex::UserWord;
 pub use id::{GroupId, NamespaceId, TaskId, Tid};
 pub use member::CgroupTasks;
+pub(crate) use namespaces::NamespaceCreator;
+pub use namespaces::Namespaces;
 pub use pid_namespace::PidNamespace;
 pub(crate) use pidfd::ProcessFile;
 pub use process_source::TaskSource;
 pub(crate) use ptrace::{
     GENERAL_REGISTER_COUNT, Mode, PendingQueue, SyscallInfo, SyscallPhase, TraceOptions, Tracee, check_access,
 };
+pub use rseq::RseqArea;
 pub use set::TaskSet;
 pub(crate) use signal_source::SignalSource;
 pub use start::{TaskConfig, TaskImage};

@@ -144,7 +144,7 @@ impl Model {
                 else {
                     return;
                 };
-                let namespace = self.fixture.tasks().new_pid_namespace(self.fixture.tasks().root());
+                let namespace = self.fixture.new_pid_namespace();
                 self.namespaces.push(namespace);
                 self.fork(Some(parent), self.namespaces.len() - 1);
             }
@@ -186,7 +186,7 @@ impl Model {
     fn fork_into_taken_number(&mut self, parent: usize) {
         let Some(parent) = self.alive(parent) else { return };
         let parent_task = self.processes[parent].living[0].clone();
-        let inner = self.fixture.tasks().new_pid_namespace(self.fixture.tasks().root());
+        let inner = self.fixture.new_pid_namespace();
         let mut config = self.fixture.config(Some(&parent_task), self.fixture.new_group(&inner));
         config.wanted_numbers = vec![Tid(1), Tid(1)];
         assert_eq!(self.fixture.tasks().new_task(config).err(), Some(Errno::EEXIST));

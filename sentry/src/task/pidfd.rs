@@ -9,17 +9,37 @@ use crate::fs::anonymous::AnonymousInode;
 use crate::fs::{File, Metadata};
 use crate::wait::{Events, WaitQueue};
 
-/// A descriptor that stands for a process, whatever becomes of its number.
+/// A descriptor that stands for a process, or one thread of it, whatever becomes of its number.
 pub(crate) struct ProcessFile {
     group: Arc<ThreadGroup>,
-    leader: Arc<Task>,
+    task: Arc<Task>,
+    is_of_thread: bool,
     inode: AnonymousInode,
 }
 
 impl ProcessFile {
     /// A file that stands for the process led by `leader`.
-    pub(crate) fn new(leader: &Arc<Task>) -> Arc<Self> {
-        Arc::new(Self { group: leader.group.clone(), leader: leader.clone(), inode: AnonymousInode::new() })
+    pub(crate) fn of_process(leader: &Arc<Task>) -> Arc<Self> {
+        Self::new(leader, false)
+    }
+
+    /// A file that stands for this one thread (PIDFD_THREAD).
+    pub(crate) fn of_thread(task: &Arc<Task>) -> Arc<Self> {
+        Self::new(task, true)
+    }
+
+    fn new(task: &Arc<Task>, is_of_thread: bool) -> Arc<Self> {
+        let (group, task) = (task.group.clone(), task.clone());
+        Arc::new(Self { group, task, is_of_thread, inode: AnonymousInode::new() })
+    }
+
+    /// Whether it stands for one thread.
+    pub(crate) fn is_of_thread(&self) -> bool {
+        self.is_of_thread
+    }
+
+    fn has_ended(&self) -> bool {
+        if self.is_of_thread { self.task.memory().is_none() } else { self.group.ended.lock().is_some() }
     }
 
     /// The process.
@@ -27,15 +47,15 @@ impl ProcessFile {
         &self.group
     }
 
-    /// Its leader, as it was when the descriptor was made.
-    pub(crate) fn leader(&self) -> &Arc<Task> {
-        &self.leader
+    /// The thread, or the process's leader as it was when the descriptor was made.
+    pub(crate) fn task(&self) -> &Arc<Task> {
+        &self.task
     }
 }
 
 impl File for ProcessFile {
     fn readiness(&self) -> Events {
-        if self.group.ended.lock().is_some() { Events::IN | Events::RDNORM } else { Events::empty() }
+        if self.has_ended() { Events::IN | Events::RDNORM } else { Events::empty() }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
@@ -51,7 +71,11 @@ impl File for ProcessFile {
     }
 
     fn descriptor_info(&self) -> String {
-        let number = if self.group.ended.lock().is_some() { -1 } else { self.group.number() };
+        let number = match self.has_ended() {
+            true => -1,
+            false if self.is_of_thread => self.task.number(),
+            false => self.group.number(),
+        };
         format!("Pid:\t{number}\nNSpid:\t{number}\n")
     }
 

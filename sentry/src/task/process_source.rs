@@ -1,13 +1,12 @@
 //! What procfs shows of tasks.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use super::id::{GroupId, Tid};
 use super::tree::Tree;
 use super::{PidNamespace, ResourceUsage, Task};
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Capabilities, Credentials};
 use crate::fs::proc::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
 };
@@ -15,7 +14,9 @@ use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager};
+use crate::namespace::{IpcNamespace, Namespace, NamespaceKind};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
+use crate::time::ClockOffsets;
 
 /// Most bytes that are copied for `cmdline` and `environ`.
 const MAX_STRINGS_BYTES: u64 = 8 << 20;
@@ -97,10 +98,14 @@ impl ProcessSource for TaskSource {
         }
     }
 
+    fn clock_offsets(&self, viewer: &Viewer) -> ClockOffsets {
+        self.viewer(viewer).map_or_else(ClockOffsets::default, |task| task.time_namespace().offsets())
+    }
+
     fn names(&self, viewer: &Viewer) -> SystemNames {
         let namespace = match (self.viewer(viewer), self.kernel.upgrade()) {
             (Some(task), _) => task.uts_namespace(),
-            (None, Some(kernel)) => kernel.uts_namespace().clone(),
+            (None, Some(kernel)) => kernel.initial_namespaces().uts.clone(),
             (None, None) => return SystemNames::default(),
         };
         SystemNames {
@@ -109,6 +114,17 @@ impl ProcessSource for TaskSource {
             release: RELEASE.into(),
             version: VERSION.into(),
         }
+    }
+
+    fn ipc_namespace(&self, viewer: &Viewer) -> Option<Arc<IpcNamespace>> {
+        match self.viewer(viewer) {
+            Some(task) => Some(task.ipc_namespace()),
+            None => self.kernel.upgrade().map(|kernel| kernel.initial_namespaces().ipc.clone()),
+        }
+    }
+
+    fn pid_namespace(&self) -> u64 {
+        self.namespace.serial()
     }
 
     fn set_host_name(&self, viewer: &Viewer, name: &[u8]) -> Result<(), Errno> {
@@ -329,20 +345,31 @@ impl Process for TaskView {
         })
     }
 
-    fn namespaces(&self) -> Vec<(&'static str, u64)> {
-        /// Where Linux's own numbers of the initial namespaces begin (`PROC_CGROUP_INIT_INO` and its neighbours).
-        const INITIAL: [(&str, u64); 7] = [
-            ("cgroup", 0xEFFF_FFFB),
-            ("ipc", 0xEFFF_FFFF),
-            ("mnt", 0xF000_0000),
-            ("net", 0xF000_0001),
-            ("time", 0xEFFF_FFFA),
-            ("user", 0xEFFF_FFFD),
-            ("uts", 0xEFFF_FFFE),
-        ];
-        const INITIAL_PID: u64 = 0xEFFF_FFFC;
-        let pid = INITIAL_PID.wrapping_add(self.task.group.pid_namespace().serial() << 32);
-        INITIAL.into_iter().chain([("pid", pid)]).collect()
+    fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>> {
+        let of_children = self.task.namespaces();
+        match name {
+            "pid_for_children" => {
+                let namespace = of_children.pid_for_children;
+                // As on Linux, there is nothing to show before it has its init.
+                self.task.kernel.tasks().has_begun(&namespace).then_some(namespace as Arc<dyn Namespace>)
+            }
+            "time_for_children" => Some(of_children.time_for_children),
+            _ => self.task.namespace(NamespaceKind::ALL.into_iter().find(|kind| kind.name() == name)?),
+        }
+    }
+
+    fn clock_offsets(&self) -> Option<ClockOffsets> {
+        Some(self.task.namespaces().time_for_children.offsets())
+    }
+
+    fn set_clock_offsets(&self, viewer: &Viewer, offsets: ClockOffsets) -> Result<(), Errno> {
+        let namespace = self.task.namespaces().time_for_children;
+        let owner = namespace.identity().owner().ok_or(Errno::EPERM)?;
+        if !viewer.credentials.has_in(owner, Capabilities::SYS_TIME) {
+            return Err(Errno::EPERM);
+        }
+        offsets.check(|clock| self.task.kernel.timekeeper().now(clock))?;
+        namespace.set_offsets(offsets)
     }
 
     fn cgroup(&self) -> String {
@@ -382,10 +409,12 @@ fn mapping_status(mapping: crate::memory::MappingInfo) -> MappingStatus {
 }
 
 impl super::TaskSet {
-    /// What every living process has used.
+    /// What every process has used, those that have ended included.
     pub(crate) fn usage(&self) -> ResourceUsage {
-        let groups: Vec<_> = self.tree.read().groups.values().map(|node| node.group.clone()).collect();
-        let mut total = ResourceUsage { user_time: Duration::ZERO, ..ResourceUsage::default() };
+        let tree = self.tree.read();
+        let mut total = tree.past_usage;
+        let groups: Vec<_> = tree.groups.values().map(|node| node.group.clone()).collect();
+        drop(tree);
         for group in groups {
             total += group.usage();
         }

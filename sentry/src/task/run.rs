@@ -4,6 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::cpu_time::Pursuit;
 use super::status::ExitStatus;
 use super::{CurrentTask, ptrace};
 use crate::Errno;
@@ -30,8 +31,11 @@ pub(super) enum State {
 impl CurrentTask {
     /// Runs the task from its start to its end, on its own thread.
     pub(super) fn run(&mut self) {
-        self.task.host_thread_id.store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
+        self.task.begin_activity();
         let status = loop {
+            if self.task.stops.is_in_force() {
+                self.stop_externally();
+            }
             self.state = match self.state {
                 State::App => self.run_app(),
                 State::Syscall => self.run_syscall(),
@@ -51,17 +55,30 @@ impl CurrentTask {
         if is_watching && self.stops_at_breakpoint() {
             return State::Interrupt;
         }
+        if let Err(state) = self.enter_user_code() {
+            return state;
+        }
         let has_own_trap_flag = self.registers.rflags & Registers::TRAP_FLAG != 0;
         let sets_trap_flag = !has_own_trap_flag && (self.is_stepping || is_watching);
         if sets_trap_flag {
             self.registers.rflags |= Registers::TRAP_FLAG;
         }
-        let exit = self.context.run(self.memory.address_space(), &mut self.registers);
+        let exit = self.run_user_code();
+        self.leave_user_code();
         let state = self.handle_app_exit(exit);
         if sets_trap_flag {
             self.registers.rflags &= !Registers::TRAP_FLAG;
         }
         state
+    }
+
+    /// Runs user code until it stops; the time until then is its own.
+    fn run_user_code(&mut self) -> Exit {
+        let task = &self.task;
+        task.cpu_time.mark(Pursuit::User);
+        let exit = self.context.run(self.memory.address_space(), &mut self.registers);
+        task.cpu_time.mark_left_user_code(matches!(exit, Exit::Syscall), &task.kernel.tasks().switch_cost);
+        exit
     }
 
     fn handle_app_exit(&mut self, exit: Exit) -> State {
@@ -166,11 +183,13 @@ impl CurrentTask {
         let kernel = self.kernel().clone();
         self.release_robust_futexes();
         self.clear_child_tid();
+        self.forget_rseq();
         self.memory = kernel.empty_memory().clone();
         self.task.exit_resources();
         // The vCPU is free before anybody hears of the end.
         self.context.sleep();
         kernel.tasks().task_exited(&self.task, status);
+        self.task.end_activity();
         kernel.tasks().thread_ended();
     }
 }

@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use super::cpu_time::SwitchCost;
+use super::external_stop::StopGate;
 use super::id::{GroupId, NamespaceId, TaskId, Tid};
 use super::status::ExitStatus;
 use super::thread_group::ThreadGroup;
 use super::tree::{NamespaceNode, Tree};
 use super::{PidNamespace, Task};
+use crate::Errno;
 use crate::limits::Limits;
+use crate::namespace::{Identity, NamespaceKind, UserNamespace};
 use crate::signal::SignalActions;
 use crate::wait::{Events, Waiter};
 
@@ -23,11 +27,14 @@ pub struct TaskSet {
     /// Threads that have been started and have not ended.
     live_threads: Mutex<usize>,
     all_ended: Condvar,
+    pub(super) stop_gate: StopGate,
+    /// What entering and leaving user code costs on this host.
+    pub(super) switch_cost: SwitchCost,
 }
 
 impl Default for TaskSet {
     fn default() -> Self {
-        let root = PidNamespace::new(NamespaceId::ROOT, None);
+        let root = PidNamespace::new(NamespaceId::ROOT, Identity::initial(NamespaceKind::Pid), None);
         let mut tree = Tree::default();
         tree.namespaces.insert(root.id(), NamespaceNode::new());
         Self {
@@ -37,6 +44,8 @@ impl Default for TaskSet {
             root,
             live_threads: Mutex::new(0),
             all_ended: Condvar::new(),
+            stop_gate: StopGate::default(),
+            switch_cost: SwitchCost::default(),
         }
     }
 }
@@ -62,11 +71,20 @@ impl TaskSet {
         ThreadGroup::new(GroupId(self.next_id()), pid_namespace, actions, limits, exit_signal)
     }
 
-    /// Makes a PID namespace inside of `parent`. It ends with its last task.
-    pub fn new_pid_namespace(&self, parent: &Arc<PidNamespace>) -> Arc<PidNamespace> {
-        let namespace = PidNamespace::new(NamespaceId(self.next_id()), Some(parent.clone()));
-        self.tree.write().namespaces.insert(namespace.id(), NamespaceNode::new());
-        namespace
+    /// Makes a PID namespace inside of `parent`, owned by `owner`.
+    ///
+    /// # Errors
+    /// ENOSPC: too deep (`man 7 pid_namespaces`), or too many.
+    pub fn new_pid_namespace(
+        &self,
+        parent: &Arc<PidNamespace>,
+        owner: &Arc<UserNamespace>,
+    ) -> Result<Arc<PidNamespace>, Errno> {
+        if parent.level() >= PidNamespace::MAX_LEVEL {
+            return Err(Errno::ENOSPC);
+        }
+        let identity = Identity::new(NamespaceKind::Pid, owner)?;
+        Ok(PidNamespace::new(NamespaceId(self.next_id()), identity, Some(parent.clone())))
     }
 
     /// The task that `namespace` calls `tid`.
@@ -134,6 +152,12 @@ impl TaskSet {
         parent.map_or(Tid(0), |parent| tree.group_number_in(parent, namespace.id()))
     }
 
+    /// Whether `is_wanted` holds for a task other than `task`.
+    pub(super) fn any_other(&self, task: &Task, is_wanted: impl Fn(&Task) -> bool) -> bool {
+        let others: Vec<_> = self.tree.read().tasks.values().map(|node| node.task.clone()).collect();
+        others.iter().any(|other| other.id != task.id && is_wanted(other))
+    }
+
     /// How many tasks there are, exited ones that are not reaped included.
     pub fn task_count(&self) -> usize {
         self.tree.read().tasks.len()
@@ -142,6 +166,11 @@ impl TaskSet {
     /// How many tasks have been made, ever.
     pub fn created_count(&self) -> u64 {
         self.created.load(Ordering::Relaxed)
+    }
+
+    /// Whether `namespace` has, or had, its init.
+    pub(super) fn has_begun(&self, namespace: &PidNamespace) -> bool {
+        namespace.is_over() || self.tree.read().namespaces.contains_key(&namespace.id())
     }
 
     /// The number that `namespace` gave last.

@@ -6,26 +6,32 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::cpu_time::CpuTime;
 use super::current::CurrentTask;
+use super::external_stop::StopState;
 use super::id::Tid;
 use super::member::TaskMember;
 use super::ptrace::TraceState;
+use super::rseq::{RseqArea, RseqState};
 use super::run::State;
 use super::status::ExitStatus;
 use super::task::{DEFAULT_TIMER_SLACK_NS, NAME_LEN, Resources, TaskSignals};
 use super::tree::{GroupNode, TaskNode, Tree};
 use super::vfork::VforkCompletion;
-use super::{CpuSet, Task, TaskSet, ThreadGroup};
+use super::{CpuSet, Namespaces, Task, TaskSet, ThreadGroup};
 use crate::Errno;
 use crate::cgroup::{Cgroup, Reservation};
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::{DescriptorTable, FsContext, Path};
+use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
-use crate::namespace::UtsNamespace;
 use crate::platform::{Context, Registers, SegmentBases};
+use crate::process_identity::ProcessIdentity;
 use crate::signal::{AlternateStack, Signal, SignalSet, TrapState};
+use crate::virtual_cpus::CpuSeat;
+use crate::wait::Waiter;
 
 /// Host stack of a task's thread. Handlers do not recurse and keep large buffers on the heap.
 const STACK_BYTES: usize = 512 << 10;
@@ -73,8 +79,10 @@ pub struct TaskConfig {
     pub credentials: Arc<Credentials>,
     /// -20 to 19.
     pub niceness: i32,
-    /// The UTS namespace.
-    pub uts_namespace: Arc<UtsNamespace>,
+    /// The namespaces that are not part of the group, the credentials or the file-system context.
+    pub namespaces: Namespaces,
+    /// The creator's list of what semaphore operations are to take back, if the two share it (CLONE_SYSVSEM).
+    pub undo_list: Option<Arc<UndoList>>,
     /// One of `SCHED_*`.
     pub scheduling_policy: u32,
     /// The CPUs that the task may run on.
@@ -84,6 +92,8 @@ pub struct TaskConfig {
     /// The control group to enter, instead of the creator's (CLONE_INTO_CGROUP). A task that nobody inside creates enters the
     /// root unless one is given, and is held against no limit.
     pub initial_cgroup: Option<Arc<Cgroup>>,
+    /// The rseq(2) area: kept by fork, not by what shares memory.
+    pub rseq_area: Option<RseqArea>,
     /// Where its number is cleared and a futex woken when it exits; 0 for nowhere.
     pub clear_child_tid: u64,
     /// Who sleeps until it executes a program or exits (CLONE_VFORK).
@@ -95,6 +105,7 @@ pub(super) struct Unstarted {
     context: Box<dyn Context>,
     registers: Registers,
     signal_stack: AlternateStack,
+    rseq_area: Option<RseqArea>,
 }
 
 impl TaskSet {
@@ -113,13 +124,16 @@ impl TaskSet {
         let reservation = config.kernel.cgroups().reserve(creator, config.initial_cgroup.as_ref())?;
         let TaskConfig { kernel, parent, inherit_parent, thread_group: group, image, .. } = config;
         let TaskImage { registers, segment_bases, extended_state, memory, name, executable } = image;
+        let waiter = Arc::<Waiter>::default();
         let task = Arc::new(Task {
             id: self.task_id(),
             kernel,
             group: group.clone(),
             number: AtomicI32::new(0),
             root_number: AtomicI32::new(0),
-            waiter: Arc::default(),
+            cpu_seat: CpuSeat::new(waiter.clone()),
+            rseq_area: Mutex::new(config.rseq_area),
+            waiter,
             interrupter: Mutex::default(),
             // A stop or a signal of the group may have come before the task was part of it.
             is_interrupted: AtomicBool::new(true),
@@ -133,7 +147,7 @@ impl TaskSet {
                 fs_context: config.fs_context,
             })),
             name: Mutex::new([0; NAME_LEN]),
-            uts_namespace: Mutex::new(config.uts_namespace),
+            namespaces: Mutex::new(config.namespaces),
             niceness: AtomicI32::new(config.niceness),
             scheduling_policy: AtomicU32::new(config.scheduling_policy),
             allowed_cpus: Mutex::new(config.allowed_cpus),
@@ -143,12 +157,14 @@ impl TaskSet {
             timer_slack_ns: AtomicU64::new(DEFAULT_TIMER_SLACK_NS),
             start_time: Instant::now(),
             executable: Mutex::new(executable),
-            host_thread_id: AtomicI32::new(0),
+            cpu_time: CpuTime::new(),
+            stops: StopState::default(),
             vfork: Mutex::new(config.vfork),
             process_charge: Mutex::new(Some(charge)),
             membership: Mutex::default(),
             pids_charge: Mutex::default(),
             unstarted: Mutex::default(),
+            undo_list: Mutex::new(config.undo_list),
             ptrace: TraceState::default(),
         });
         task.set_name(&name);
@@ -159,9 +175,12 @@ impl TaskSet {
         // The last step. What follows a failure is the exact reverse of what came before.
         match new_context(&task, segment_bases, extended_state.as_deref()) {
             Ok(context) => {
-                *task.interrupter.lock() = Some(context.interrupter());
-                let signal_stack = config.signal_stack;
-                *task.unstarted.lock() = Some(Box::new(Unstarted { context, registers, signal_stack }));
+                let interrupter = context.interrupter();
+                task.cpu_seat.set_interrupter(interrupter.clone());
+                *task.interrupter.lock() = Some(interrupter);
+                let TaskConfig { signal_stack, rseq_area, .. } = config;
+                let unstarted = Unstarted { context, registers, signal_stack, rseq_area };
+                *task.unstarted.lock() = Some(Box::new(unstarted));
                 drop(tree);
                 task.pay_for_memory(parent.as_deref());
                 Ok(task)
@@ -221,6 +240,7 @@ impl Tree {
         }
         let numbers = self.assign_numbers(task.id, group.pid_namespace(), wanted)?;
         // Nothing below fails.
+        task.stops.begin_with(self.stops);
         let own = Self::number_in(&numbers, group.pid_namespace().id());
         task.number.store(own.0, Ordering::Relaxed);
         task.root_number.store(numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);
@@ -263,6 +283,8 @@ impl Tree {
     ) {
         let group = &leader.group;
         let id = group.id();
+        let identity = ProcessIdentity::new(numbers.iter().map(|(namespace, tid)| (namespace.0, tid.0)));
+        group.identity.get_or_init(|| identity);
         let (parent_group, parent_task) =
             match inherit_parent.and_then(|task| self.groups.get(&task.group.id())) {
                 Some(sibling) => (sibling.parent, sibling.parent_task),
@@ -356,7 +378,7 @@ impl Task {
         let Some(memory) = self.memory() else {
             panic!("task {} has exited before its start", self.root_number())
         };
-        let Unstarted { context, registers, signal_stack } = *unstarted;
+        let Unstarted { context, registers, signal_stack, rseq_area } = *unstarted;
         let mut current = CurrentTask {
             task: self.clone(),
             context,
@@ -369,6 +391,7 @@ impl Task {
             trap: TrapState::default(),
             is_stepping: false,
             debug: Default::default(),
+            rseq: RseqState::new(rseq_area),
             memory,
             state: State::App,
         };

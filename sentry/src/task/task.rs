@@ -6,21 +6,27 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::Namespaces;
 use super::ThreadGroup;
+use super::cpu_time::CpuTime;
+use super::external_stop::StopState;
 use super::id::TaskId;
 use super::ptrace::TraceState;
+use super::rseq::RseqArea;
 use super::start::Unstarted;
 use super::vfork::VforkCompletion;
 use crate::Errno;
 use crate::cgroup::{Membership, PidsCharge};
 use crate::cred::Credentials;
 use crate::fs::{DescriptorTable, FsContext, Path};
+use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::limits::{ProcessCharge, UserCounters};
 use crate::memory::MemoryManager;
-use crate::namespace::UtsNamespace;
+use crate::namespace::{IpcNamespace, NetworkNamespace, TimeNamespace, UtsNamespace};
 use crate::platform::Interrupter;
 use crate::signal::{PendingSignals, SignalSet};
+use crate::virtual_cpus::CpuSeat;
 use crate::wait::Waiter;
 
 /// Longest name of a task, with its NUL (`TASK_COMM_LEN`).
@@ -49,7 +55,7 @@ pub struct Task {
     /// What the task shares or owns until it exits.
     pub(super) resources: Mutex<Option<Resources>>,
     pub(super) name: Mutex<[u8; NAME_LEN]>,
-    pub(super) uts_namespace: Mutex<Arc<UtsNamespace>>,
+    pub(super) namespaces: Mutex<Namespaces>,
     pub(super) niceness: AtomicI32,
     pub(super) scheduling_policy: AtomicU32,
     pub(super) allowed_cpus: Mutex<CpuSet>,
@@ -57,6 +63,10 @@ pub struct Task {
     pub(crate) clear_child_tid: AtomicU64,
     /// set_robust_list(2)'s address; 0 for none.
     pub(crate) robust_list: AtomicU64,
+    /// Its share in the CPU numbers of its address space.
+    pub(super) cpu_seat: Arc<CpuSeat>,
+    /// The rseq(2) area that it has registered.
+    pub(super) rseq_area: Mutex<Option<RseqArea>>,
     /// PR_SET_PDEATHSIG; 0 for none.
     pub(super) parent_death_signal: AtomicU8,
     /// PR_GET_TIMERSLACK, nanoseconds.
@@ -64,8 +74,9 @@ pub struct Task {
     pub(super) start_time: Instant,
     /// `/proc/PID/exe`.
     pub(super) executable: Mutex<Option<Path>>,
-    /// The host thread that runs the task, for CPU clocks; 0 before it starts and after it has ended.
-    pub(super) host_thread_id: AtomicI32,
+    /// Its CPU clock, and the host thread that runs it.
+    pub(super) cpu_time: CpuTime,
+    pub(super) stops: StopState,
     pub(super) vfork: Mutex<Option<Arc<VforkCompletion>>>,
     pub(super) process_charge: Mutex<Option<ProcessCharge>>,
     /// Its place in a control group, until it exits.
@@ -73,6 +84,8 @@ pub struct Task {
     /// What the pids controller charges it with between its exit and its being reaped.
     pub(super) pids_charge: Mutex<Option<PidsCharge>>,
     pub(super) unstarted: Mutex<Option<Box<Unstarted>>>,
+    /// What its semaphore operations take back at its end.
+    pub(super) undo_list: Mutex<Option<Arc<UndoList>>>,
     /// What a tracer asked of it.
     pub(super) ptrace: TraceState,
 }
@@ -140,6 +153,11 @@ impl Task {
     pub fn interrupt(&self) {
         self.is_interrupted.store(true, Ordering::Release);
         self.waiter.wake();
+        self.leave_user_code();
+    }
+
+    /// Has the task come out of user code for a moment.
+    pub(super) fn leave_user_code(&self) {
         let interrupter = self.interrupter.lock().clone();
         if let Some(interrupter) = interrupter {
             interrupter.interrupt();
@@ -240,9 +258,45 @@ impl Task {
         self.executable.lock().clone()
     }
 
+    /// Its namespaces, but for those of its credentials, its file-system context and its group.
+    pub fn namespaces(&self) -> Namespaces {
+        self.namespaces.lock().clone()
+    }
+
+    /// Moves it to other namespaces.
+    pub(crate) fn set_namespaces(&self, namespaces: Namespaces) {
+        let is_same_ipc = Arc::ptr_eq(&self.ipc_namespace(), &namespaces.ipc);
+        if !is_same_ipc {
+            self.leave_ipc_namespace();
+        }
+        let old = std::mem::replace(&mut *self.namespaces.lock(), namespaces);
+        drop(old);
+    }
+
+    /// Its time namespace.
+    pub fn time_namespace(&self) -> Arc<TimeNamespace> {
+        self.namespaces.lock().time.clone()
+    }
+
+    /// Moves it to a time namespace, whose clocks its memory shows already.
+    pub(super) fn enter_time_namespace(&self, namespace: Arc<TimeNamespace>) {
+        let old = std::mem::replace(&mut self.namespaces.lock().time, namespace);
+        drop(old);
+    }
+
     /// Its UTS namespace.
     pub fn uts_namespace(&self) -> Arc<UtsNamespace> {
-        self.uts_namespace.lock().clone()
+        self.namespaces.lock().uts.clone()
+    }
+
+    /// Its IPC namespace.
+    pub fn ipc_namespace(&self) -> Arc<IpcNamespace> {
+        self.namespaces.lock().ipc.clone()
+    }
+
+    /// Its network namespace.
+    pub fn network_namespace(&self) -> Arc<NetworkNamespace> {
+        self.namespaces.lock().network.clone()
     }
 
     /// Its name (`comm`), without the NUL.
@@ -298,6 +352,7 @@ impl Task {
         if thread_id != 0 {
             self.kernel.cpus().confine(thread_id, cpus.0)?;
         }
+        self.cpu_seat.recall();
         Ok(())
     }
 
@@ -308,7 +363,7 @@ impl Task {
 
     /// The host thread that runs it, for CPU clocks; 0 if none does.
     pub fn host_thread_id(&self) -> i32 {
-        self.host_thread_id.load(Ordering::Relaxed)
+        self.cpu_time.host_thread_id()
     }
 
     /// Whether it sleeps in a system call.

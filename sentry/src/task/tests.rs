@@ -17,6 +17,7 @@ use crate::host::HostCpus;
 use crate::kernel::{Kernel, KernelConfig};
 use crate::limits::{Limit, Limits, Resource};
 use crate::memory::FrameAllocator;
+use crate::namespace::UserNamespace;
 use crate::platform::fake::FakePlatform;
 use crate::platform::{Platform, Registers, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
@@ -45,6 +46,10 @@ impl Fixture {
         let root =
             tmpfs::new_mount(&resources, &TmpfsOptions::default(), "root", MountFlags::empty()).unwrap();
         Self { platform: fake, kernel, fs_context: FsContext::new(MountNamespace::new(root)) }
+    }
+
+    pub(super) fn platform(&self) -> &Arc<FakePlatform> {
+        &self.platform
     }
 
     pub(super) fn kernel(&self) -> &Arc<Kernel> {
@@ -82,14 +87,21 @@ impl Fixture {
             descriptors: DescriptorTable::new(),
             credentials: Arc::new(Credentials::of_user(1000, 1000)),
             niceness: 0,
-            uts_namespace: self.kernel.uts_namespace().clone(),
+            namespaces: self.kernel.initial_namespaces().clone(),
+            undo_list: None,
             scheduling_policy: 0,
             allowed_cpus: CpuSet::first(2),
             user_counters: self.kernel.users().counters(1000),
             initial_cgroup: None,
+            rseq_area: None,
             clear_child_tid: 0,
             vfork: None,
         }
+    }
+
+    /// A PID namespace inside of the root's.
+    pub(super) fn new_pid_namespace(&self) -> Arc<PidNamespace> {
+        self.tasks().new_pid_namespace(self.tasks().root(), &UserNamespace::initial()).unwrap()
     }
 
     /// A process in `namespace`, not started.
@@ -155,7 +167,7 @@ fn a_child_inherits_process_group_and_session() {
 fn a_task_has_a_number_in_every_namespace_around_it() {
     let fixture = Fixture::new();
     let init = fixture.process(None);
-    let inner = fixture.tasks().new_pid_namespace(fixture.tasks().root());
+    let inner = fixture.new_pid_namespace();
     let task = fixture.process_in(Some(&init), &inner).unwrap();
     assert_eq!(task.number(), 1);
     assert_eq!(fixture.tasks().number_of(&task, fixture.tasks().root()), Tid(2));
@@ -166,7 +178,7 @@ fn a_task_has_a_number_in_every_namespace_around_it() {
 fn a_number_taken_outside_takes_the_inner_ones_back() {
     let fixture = Fixture::new();
     let init = fixture.process(None);
-    let inner = fixture.tasks().new_pid_namespace(fixture.tasks().root());
+    let inner = fixture.new_pid_namespace();
     let mut config = fixture.config(Some(&init), fixture.new_group(&inner));
     config.wanted_numbers = vec![Tid(1), Tid(1)];
     assert_eq!(fixture.tasks().new_task(config).err(), Some(Errno::EEXIST));
@@ -256,7 +268,7 @@ fn orphans_go_to_the_nearest_subreaper_else_to_init() {
 fn the_death_of_a_namespace_s_init_closes_the_namespace() {
     let fixture = Fixture::new();
     let init = fixture.process(None);
-    let inner = fixture.tasks().new_pid_namespace(fixture.tasks().root());
+    let inner = fixture.new_pid_namespace();
     let inner_init = fixture.process_in(Some(&init), &inner).unwrap();
     let member = fixture.process_in(Some(&inner_init), &inner).unwrap();
     fixture.exit(&inner_init, 0);
@@ -327,7 +339,7 @@ fn a_creation_that_fails_at_any_step_leaves_no_charge() {
     let inner = cgroups.create(&outer, b"inner", owner).unwrap();
     let init = fixture.process(None);
     cgroups.migrate(Moved::Process(init.member_key().process), &inner).unwrap();
-    let dead = tasks.new_pid_namespace(tasks.root());
+    let dead = fixture.new_pid_namespace();
     let dead_init = fixture.process_in(Some(&init), &dead).unwrap();
     fixture.exit(&dead_init, 0);
     while fixture.wait(&init, WaitOptions::EXITED).is_ok_and(|waited| waited.is_some()) {}

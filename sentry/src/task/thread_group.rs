@@ -1,7 +1,7 @@
 //! A process: what its tasks share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -10,6 +10,7 @@ use super::status::{ExitStatus, ResourceUsage};
 use super::{PidNamespace, Task};
 use crate::limits::{Limits, Resource};
 use crate::memory::MemoryLimits;
+use crate::process_identity::ProcessIdentity;
 use crate::signal::{PendingSignals, Signal, SignalActions};
 use crate::wait::WaitQueue;
 
@@ -26,6 +27,8 @@ pub struct ThreadGroup {
     limits: Mutex<Limits>,
     /// Children changed state, or a task of this group ended: wait4 and execve sleep here.
     pub(super) changes: WaitQueue,
+    /// Its numbers, from the making of its first task on.
+    pub(super) identity: OnceLock<ProcessIdentity>,
     /// How the process ended, once it has.
     pub(super) ended: Mutex<Option<ExitStatus>>,
     pub(super) is_dumpable: AtomicBool,
@@ -110,6 +113,7 @@ impl ThreadGroup {
             actions: Mutex::new(actions),
             limits: Mutex::new(limits),
             changes: WaitQueue::default(),
+            identity: OnceLock::new(),
             ended: Mutex::default(),
             is_dumpable: AtomicBool::new(true),
             out_of_memory_adjustment: AtomicI32::new(0),
@@ -131,6 +135,11 @@ impl ThreadGroup {
     /// getpid(2).
     pub fn number(&self) -> i32 {
         self.number.load(Ordering::Relaxed)
+    }
+
+    /// Its numbers, for those that remember it after its end.
+    pub fn identity(&self) -> ProcessIdentity {
+        self.identity.get().cloned().unwrap_or_default()
     }
 
     /// PR_GET_DUMPABLE: whether others may look into the process.

@@ -25,6 +25,10 @@ pub(super) struct Tree {
     /// By the leader of each.
     pub(super) sessions: HashMap<GroupId, SessionNode>,
     pub(super) namespaces: HashMap<NamespaceId, NamespaceNode>,
+    /// External stops in force.
+    pub(super) stops: u32,
+    /// What processes used that have been reaped.
+    pub(super) past_usage: ResourceUsage,
 }
 
 /// A task's place.
@@ -77,7 +81,7 @@ pub(super) struct SessionNode {
     pub(super) process_groups: BTreeSet<GroupId>,
 }
 
-/// What one PID namespace sees.
+/// What one PID namespace sees, from its first task to its last.
 pub(super) struct NamespaceNode {
     pub(super) numbers: TidAllocator,
     pub(super) tasks: HashMap<Tid, TaskId>,
@@ -85,8 +89,6 @@ pub(super) struct NamespaceNode {
     pub(super) sessions: HashMap<Tid, GroupId>,
     /// The namespace's first process; `None` before it is made.
     pub(super) init: Option<GroupId>,
-    /// Its init has died: nothing is created here any more.
-    pub(super) is_exiting: bool,
 }
 
 impl NamespaceNode {
@@ -97,7 +99,6 @@ impl NamespaceNode {
             process_groups: HashMap::new(),
             sessions: HashMap::new(),
             init: None,
-            is_exiting: false,
         }
     }
 }
@@ -117,7 +118,7 @@ impl Tree {
         let mut numbers = Vec::with_capacity(namespace.level() + 1);
         let mut wanted = wanted.iter();
         for namespace in namespace.with_ancestors() {
-            match self.assign_number(task, namespace.id(), wanted.next().copied()) {
+            match self.assign_number(task, namespace, wanted.next().copied()) {
                 Ok(tid) => numbers.push((namespace.id(), tid)),
                 Err(error) => {
                     for (namespace, tid) in numbers {
@@ -133,13 +134,13 @@ impl Tree {
     fn assign_number(
         &mut self,
         task: TaskId,
-        namespace: NamespaceId,
+        namespace: &PidNamespace,
         wanted: Option<Tid>,
     ) -> Result<Tid, Errno> {
-        let node = self.namespaces.get_mut(&namespace).ok_or(Errno::ENOMEM)?;
-        if node.is_exiting {
+        if namespace.is_over() {
             return Err(Errno::ENOMEM);
         }
+        let node = self.namespaces.entry(namespace.id()).or_insert_with(NamespaceNode::new);
         let tid = match wanted {
             Some(tid) => {
                 if node.init.is_none() && tid != Tid::INIT {
@@ -154,9 +155,12 @@ impl Tree {
     }
 
     fn remove_number(&mut self, namespace: NamespaceId, tid: Tid) {
-        if let Some(node) = self.namespaces.get_mut(&namespace) {
-            node.tasks.remove(&tid);
-            node.numbers.release(tid);
+        let Some(node) = self.namespaces.get_mut(&namespace) else { return };
+        node.tasks.remove(&tid);
+        node.numbers.release(tid);
+        if node.tasks.is_empty() && node.init.is_none() && namespace != NamespaceId::ROOT {
+            // Its first task did not come to be.
+            self.namespaces.remove(&namespace);
         }
     }
 

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::status::ResourceUsage;
 use super::{Task, ThreadGroup};
-use crate::time::thread_cpu_times;
 
 impl Task {
     /// What the task has used until now.
     pub fn usage(&self) -> ResourceUsage {
-        let mut usage = ResourceUsage::default();
+        let mut usage =
+            ResourceUsage { voluntary_switches: self.cpu_time.rests(), ..ResourceUsage::default() };
         if let Some((user_time, system_time)) = self.cpu_times() {
             usage.user_time = user_time;
             usage.system_time = system_time;
@@ -23,10 +23,7 @@ impl Task {
 
     /// Time in user code and in the sentry; `None` once the thread has ended.
     pub fn cpu_times(&self) -> Option<(Duration, Duration)> {
-        match self.host_thread_id() {
-            0 => None,
-            id => thread_cpu_times(id),
-        }
+        self.cpu_time.read()
     }
 }
 

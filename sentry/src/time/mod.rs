@@ -1,12 +1,14 @@
 //! Time: clocks, timers and the vDSO.
 //!
 //! A [`Timekeeper`] tells the time of the clocks that all share; the [`vdso`] shows the same to user code
-//! without a system call. A [`TimerQueue`] is one host thread that calls back at deadlines; a [`Timer`] on it
+//! without a system call. Time namespaces see some of them shifted, by [`ClockOffsets`]: what a task names or is told
+//! is shifted at the system call, and all inside is the machine's time. A [`TimerQueue`] is one host thread that calls back at deadlines; a [`Timer`] on it
 //! is what interval timers, POSIX timers and timer descriptors are made of.
 
 mod clock;
 mod cpu;
 mod duration;
+mod offset;
 mod posix_timer;
 mod process_timers;
 mod queue;
@@ -15,10 +17,11 @@ mod timer;
 pub mod vdso;
 
 pub use clock::{ClockId, CpuClock, CpuClockKind, SystemClock};
-pub use cpu::thread_cpu_times;
+pub use cpu::{own_cpu_time, thread_cpu_time};
 pub use duration::{duration_from_timespec, duration_from_timeval, timespec, timeval};
+pub use offset::{ClockOffset, ClockOffsets};
 pub use posix_timer::{PosixTimer, PosixTimerNotification, PosixTimers};
 pub use process_timers::{IntervalTimer, ProcessTimers};
 pub use queue::{Expire, TimerHandle, TimerQueue};
-pub use timekeeper::Timekeeper;
+pub use timekeeper::{ShiftedVvar, Timekeeper};
 pub use timer::{ExpirationListener, TimeSource, Timer, TimerSetting};

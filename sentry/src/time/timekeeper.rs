@@ -6,13 +6,15 @@
 //! each other. A line is valid for a span of counts. Past it the vDSO makes a system call, and that call fits
 //! the next line: nobody asks, nothing is done.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::time::{ClockId as HostClock, clock_gettime};
 
 use super::clock::SystemClock;
+use super::offset::ClockOffsets;
 use super::vdso::{ClockLine, VvarPage, VvarSnapshot};
 
 /// The slope of a line is known well enough after this time.
@@ -29,7 +31,17 @@ const LARGEST_SLOWDOWN: u64 = 8;
 #[derive(Default)]
 pub struct Timekeeper {
     vvar: OnceLock<VvarPage>,
+    /// How many CPUs RDTSCP may name.
+    cpu_count: AtomicU32,
     lines: Mutex<Option<Lines>>,
+    /// The pages of time namespaces. Locked inside the lines.
+    shifted: Mutex<Vec<Weak<ShiftedVvar>>>,
+}
+
+/// A page whose clocks are ahead or behind; it follows the timekeeper for as long as it lives.
+pub struct ShiftedVvar {
+    page: VvarPage,
+    offsets: ClockOffsets,
 }
 
 struct Lines {
@@ -53,12 +65,27 @@ impl Timekeeper {
     /// Lets the vDSO's `page` follow this clock from now on, if the TSC is fit for it. Only the first call counts.
     /// `cpu_count`: how many CPUs RDTSCP may name to getcpu; 0 if the guest numbers them otherwise than the host.
     pub fn publish(&self, page: VvarPage, cpu_count: usize) {
-        page.clear(if has_rdtscp() { u32::try_from(cpu_count).unwrap_or(0) } else { 0 });
+        let cpu_count = if has_rdtscp() { u32::try_from(cpu_count).unwrap_or(0) } else { 0 };
+        self.cpu_count.store(cpu_count, Ordering::Relaxed);
+        page.clear(cpu_count);
         if is_tsc_fit() {
             let sample = Sample::take();
             *self.lines.lock() = Some(Lines { anchor: sample, next_anchor: sample, current: None });
         }
         let _ = self.vvar.set(page);
+    }
+
+    /// Lets `page` follow this clock, shifted by `offsets`, until what is returned is dropped.
+    pub fn publish_shifted(&self, page: VvarPage, offsets: ClockOffsets) -> Arc<ShiftedVvar> {
+        page.clear(self.cpu_count.load(Ordering::Relaxed));
+        let shifted = Arc::new(ShiftedVvar { page, offsets });
+        let lines = self.lines.lock();
+        if let Some(snapshot) = lines.as_ref().and_then(|lines| lines.current.as_ref()) {
+            shifted.show(snapshot);
+        }
+        self.shifted.lock().push(Arc::downgrade(&shifted));
+        drop(lines);
+        shifted
     }
 
     /// The time of `clock`: since 1970 or since the start of the host.
@@ -77,12 +104,28 @@ impl Timekeeper {
         let time = |lines: &Lines| lines.current.as_ref()?.time_ns(clock, read_tsc());
         let time_ns = time(lines).or_else(|| {
             lines.refresh();
-            if let (Some(page), Some(snapshot)) = (self.vvar.get(), &lines.current) {
-                page.write(snapshot);
+            if let Some(snapshot) = &lines.current {
+                self.show(snapshot);
             }
             time(lines)
         })?;
         Some(Duration::from_nanos(time_ns))
+    }
+
+    /// Brings every page up to date. The lines are locked.
+    fn show(&self, snapshot: &VvarSnapshot) {
+        if let Some(page) = self.vvar.get() {
+            page.write(snapshot);
+        }
+        self.shifted.lock().retain(|page| page.upgrade().is_some_and(|page| page.show(snapshot)));
+    }
+}
+
+impl ShiftedVvar {
+    /// Shows `snapshot`, shifted; returns true.
+    fn show(&self, snapshot: &VvarSnapshot) -> bool {
+        self.page.write(&snapshot.shifted(&self.offsets));
+        true
     }
 }
 

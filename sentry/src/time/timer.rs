@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::clock::SystemClock;
 use super::queue::{Expire, TimerHandle, TimerQueue};
 use crate::Errno;
 
@@ -20,6 +21,11 @@ const LONGEST_SAMPLE: Duration = Duration::from_millis(100);
 pub trait TimeSource: Send + Sync {
     /// The time now.
     fn now(&self) -> Duration;
+
+    /// The clock that all tasks share and that it is; `None` for a CPU clock.
+    fn system_clock(&self) -> Option<SystemClock> {
+        None
+    }
 
     /// Whether it advances as the host's time does; a CPU clock does not.
     fn is_steady(&self) -> bool {
@@ -99,6 +105,11 @@ impl Timer {
         drop(state);
         drop(old_handle);
         result.map(|()| old)
+    }
+
+    /// What it is set on.
+    pub fn source(&self) -> &Arc<dyn TimeSource> {
+        &self.source
     }
 
     /// What is set now.

@@ -106,6 +106,12 @@ fn rules() -> BTreeMap<Sysno, Answer> {
         (Sysno::prctl, vec![OneOf(0, vec![prctl::PR_SET_NAME, prctl::PR_SET_VMA])]),
         // The limits of this process, without new ones.
         (Sysno::prlimit64, vec![IsZero(0), IsZero(2)]),
+        // Requests to pause and resume, at a socket that is open already.
+        (Sysno::accept4, vec![IsZero(1)]),
+        (
+            Sysno::getsockopt,
+            vec![OneOf(1, vec![libc::SOL_SOCKET as u32]), OneOf(2, vec![libc::SO_PEERCRED as u32])],
+        ),
         // Without an address to send to.
         (Sysno::sendto, vec![IsZero(4)]),
     ];

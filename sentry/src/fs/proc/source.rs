@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::Errno;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::memory::MemoryManager;
+use crate::namespace::{IpcNamespace, Namespace};
+use crate::time::ClockOffsets;
 
 /// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
 pub trait ProcessSource: Send + Sync {
@@ -17,8 +19,16 @@ pub trait ProcessSource: Send + Sync {
     fn viewer_ids(&self, viewer: &Viewer) -> Option<(i32, i32)>;
     /// The machine, now.
     fn system(&self) -> SystemStatus;
+    /// How far the clocks are ahead that the viewer sees.
+    fn clock_offsets(&self, _viewer: &Viewer) -> ClockOffsets {
+        ClockOffsets::default()
+    }
     /// Host and domain name in the viewer's UTS namespace.
     fn names(&self, viewer: &Viewer) -> SystemNames;
+    /// The viewer's IPC namespace.
+    fn ipc_namespace(&self, viewer: &Viewer) -> Option<Arc<IpcNamespace>>;
+    /// The serial number of the PID namespace whose numbers these are.
+    fn pid_namespace(&self) -> u64;
     /// Sets the host name in the viewer's UTS namespace.
     ///
     /// # Errors
@@ -70,8 +80,19 @@ pub trait Process: Send + Sync {
     fn children(&self) -> Vec<i32>;
     /// Soft and hard limits by `RLIMIT_*`; `u64::MAX` is unlimited.
     fn limits(&self) -> [(u64, u64); 16];
-    /// The namespaces: name in /proc/PID/ns (without `_for_children`) and inode number.
-    fn namespaces(&self) -> Vec<(&'static str, u64)>;
+    /// The namespace that /proc/PID/ns calls `name`; `None` once it is gone, or before it has begun.
+    fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>>;
+    /// How far the clocks of its children to come are ahead; `None` once it is gone.
+    fn clock_offsets(&self) -> Option<ClockOffsets> {
+        None
+    }
+    /// Sets that.
+    ///
+    /// # Errors
+    /// ESRCH; EPERM, ERANGE, EACCES (`man 7 time_namespaces`).
+    fn set_clock_offsets(&self, _viewer: &Viewer, _offsets: ClockOffsets) -> Result<(), Errno> {
+        Err(Errno::ESRCH)
+    }
     /// The lines of /proc/PID/cgroup.
     fn cgroup(&self) -> String;
     /// Sets the thread's name (write to `comm`).

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::fs::{DescriptorTable, FileDescription, FsView, LinkTarget, OpenFlags, Path};
+use crate::namespace::{Identity, IpcNamespace, Namespace, NamespaceKind};
 
 struct Fake;
 
@@ -49,6 +50,14 @@ impl ProcessSource for Fake {
             release: "6.1".into(),
             version: "#1 SMP".into(),
         }
+    }
+
+    fn ipc_namespace(&self, _viewer: &Viewer) -> Option<Arc<IpcNamespace>> {
+        Some(IpcNamespace::new(Identity::initial(NamespaceKind::Ipc)))
+    }
+
+    fn pid_namespace(&self) -> u64 {
+        0
     }
 
     fn set_host_name(&self, _viewer: &Viewer, _name: &[u8]) -> Result<(), Errno> {
@@ -156,8 +165,9 @@ impl Process for Shell {
         limits
     }
 
-    fn namespaces(&self) -> Vec<(&'static str, u64)> {
-        vec![("mnt", 4_026_531_841), ("pid", 4_026_531_836)]
+    fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>> {
+        let kind = NamespaceKind::ALL.into_iter().find(|kind| kind.name() == name)?;
+        Some(IpcNamespace::new(Identity::initial(kind)))
     }
 
     fn set_name(&self, _name: &[u8]) {}
@@ -261,11 +271,11 @@ fn links_lead_to_the_viewer_and_to_open_files() {
     assert_eq!(link("self"), "12");
     assert_eq!(link("thread-self"), "12/task/13");
     assert_eq!(link("mounts"), "self/mounts");
-    assert_eq!(link("12/ns/pid_for_children"), "pid:[4026531836]");
+    assert_eq!(link("12/ns/pid"), "pid:[4026531836]");
     assert!(link("12/fd/5").starts_with("pipe:["));
     assert!(matches!(lookup("12/fd/5").unwrap().follow_link(&viewer()), Ok(LinkTarget::Magic(_))));
     assert!(read("12/fdinfo/5").starts_with("pos:\t0\nflags:\t02004000\nmnt_id:\t0\nino:\t"));
-    for missing in ["12/fd/4", "12/fd/05", "13", "012", "0", "12/task/14", "12/ns/net"] {
+    for missing in ["12/fd/4", "12/fd/05", "13", "012", "0", "12/task/14", "12/ns/pid_for_children"] {
         let found = lookup(missing).and_then(|inode| inode.read_link(&viewer()));
         assert_eq!(found.err(), Some(Errno::ENOENT), "{missing}");
     }

@@ -75,6 +75,11 @@ impl PageCache {
         Ok(())
     }
 
+    /// How many mappings of the file there are, in all address spaces.
+    pub fn mapping_count(&self) -> usize {
+        self.mappers.lock().by_id.values().map(|entry| entry.mappings).sum()
+    }
+
     /// Counts one more mapping by `mapper`, which writes to the file if `is_writable`.
     ///
     /// # Errors

@@ -201,7 +201,8 @@ fn write_address(task: &CurrentTask, [address, len_address]: [u64; 2], value: &[
 fn bind(task: &mut CurrentTask, [descriptor, address, len, ..]: [u64; 6]) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
     let socket = open.shared()?;
-    let names = task.kernel().abstract_names();
+    let network = task.task().network_namespace();
+    let names = network.abstract_names();
     match read_address(task, address, len)? {
         UnixAddress::Unnamed => socket.bind_abstract(names, None)?,
         UnixAddress::Abstract(name) => socket.bind_abstract(names, Some(name))?,
@@ -225,7 +226,7 @@ fn make_name(task: &CurrentTask, path: &[u8], name: Arc<BoundName>) -> Result<()
 fn find_target(task: &CurrentTask, address: &UnixAddress) -> Result<Arc<UnixSocket>, Errno> {
     match address {
         UnixAddress::Unnamed => Err(Errno::EINVAL),
-        UnixAddress::Abstract(name) => task.kernel().abstract_names().find(name),
+        UnixAddress::Abstract(name) => task.task().network_namespace().abstract_names().find(name),
         UnixAddress::Path(path) => {
             let scope = Scope::new(task);
             let start = scope.start(task, WORKING_DIRECTORY, path)?;

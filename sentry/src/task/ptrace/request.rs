@@ -10,7 +10,7 @@ use super::{GENERAL_REGISTER_COUNT, Image};
 use crate::Errno;
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalInfo, SignalSet};
-use crate::task::{Task, TaskSet, Tid};
+use crate::task::{RseqArea, Task, TaskSet, Tid};
 
 /// A task and who traces it. Every request finds out anew whether the tracee is stopped: it may be killed at any time.
 pub(crate) struct Tracee {
@@ -44,6 +44,17 @@ pub(crate) enum PendingQueue {
     Own,
     /// Its process's.
     Shared,
+}
+
+impl Tracee {
+    /// The rseq(2) area that the tracee has registered.
+    ///
+    /// # Errors
+    /// ESRCH if it is not stopped.
+    pub(crate) fn rseq_area(&self) -> Result<Option<RseqArea>, Errno> {
+        self.check_stopped()?;
+        Ok(*self.task.rseq_area.lock())
+    }
 }
 
 impl TaskSet {

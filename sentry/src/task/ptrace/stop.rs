@@ -73,7 +73,7 @@ impl CurrentTask {
         if !task.kernel.tasks().begin_trap(&task, stop) {
             return Ended::Untraced;
         }
-        self.context.sleep();
+        self.fall_asleep();
         loop {
             let is_killed = is_killed(self);
             {
@@ -89,7 +89,7 @@ impl CurrentTask {
                     return Ended::Resumed { signal, info: stop.info };
                 }
             }
-            task.waiter.sleep(None);
+            self.rest(None);
         }
     }
 

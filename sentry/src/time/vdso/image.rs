@@ -378,7 +378,9 @@ mod tests {
     use rustix::time::{ClockId, clock_gettime};
 
     use super::*;
-    use crate::platform::{GuestAddress, GuestMemory};
+    use crate::memory::FrameAllocator;
+    use crate::platform::Platform;
+    use crate::platform::fake::FakePlatform;
     use crate::time::vdso::VvarPage;
     use crate::time::{SystemClock, Timekeeper};
 
@@ -445,18 +447,16 @@ mod tests {
 
     /// A data page that a timekeeper has filled, or left empty.
     fn vvar(is_filled: bool) -> Vec<u8> {
-        let memory = Arc::new(GuestMemory::new(GuestAddress(0), 2 << 20).unwrap());
+        let platform: Arc<dyn Platform> = FakePlatform::new(2 << 20).unwrap();
+        let frame = FrameAllocator::new(&platform, 2 << 20).allocate().unwrap();
         let timekeeper = Timekeeper::default();
-        timekeeper.publish(
-            VvarPage::new(memory.clone(), GuestAddress(4096)).unwrap(),
-            crate::host::HostCpus::of_this_thread().count(),
-        );
+        timekeeper.publish(VvarPage::new(frame.clone()), crate::host::HostCpus::of_this_thread().count());
         if is_filled {
             std::thread::sleep(Duration::from_millis(200));
             timekeeper.now(SystemClock::Monotonic);
         }
         let mut bytes = vec![0; 4096];
-        memory.slice(GuestAddress(4096), 4096).unwrap().copy_to(&mut bytes[..]);
+        frame.slice().copy_to(&mut bytes[..]);
         bytes
     }
 

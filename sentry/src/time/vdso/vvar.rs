@@ -5,13 +5,12 @@
 //! valid (8), 8 unused, and then for each of the clocks 0 to 11 the time at the start in nanoseconds (8) and
 //! the slope (8). A slope of zero says: make a system call.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use vm_memory::{Bytes, VolatileMemory, VolatileSlice};
 
-use crate::platform::{GuestAddress, GuestMemory, GuestMemoryError, PAGE_SIZE};
-use crate::time::SystemClock;
+use crate::memory::Frame;
+use crate::time::{ClockOffset, ClockOffsets, SystemClock};
 
 /// The clocks of the table, by number; the coarse ones are as fine as the others.
 const CLOCKS: [(usize, SystemClock); 6] = [
@@ -86,6 +85,21 @@ impl VvarSnapshot {
         Some(self.line(clock).at(ticks.min(self.valid_ticks)))
     }
 
+    /// The lines as a time namespace with `offsets` shows them.
+    pub(in crate::time) fn shifted(&self, offsets: &ClockOffsets) -> Self {
+        // What a namespace shows is neither negative nor too large: that was checked as the offsets were set.
+        let shift = |line: ClockLine, offset: ClockOffset| ClockLine {
+            base_ns: line.base_ns.wrapping_add_signed(offset.nanoseconds()),
+            ..line
+        };
+        Self {
+            monotonic: shift(self.monotonic, offsets.monotonic),
+            raw: shift(self.raw, offsets.monotonic),
+            boottime: shift(self.boottime, offsets.boottime),
+            ..*self
+        }
+    }
+
     fn line(&self, clock: SystemClock) -> ClockLine {
         match clock {
             SystemClock::Realtime
@@ -99,20 +113,15 @@ impl VvarSnapshot {
     }
 }
 
-/// The page, in guest memory.
+/// The page, in guest memory. Nobody else writes it.
 pub struct VvarPage {
-    memory: Arc<GuestMemory>,
-    address: GuestAddress,
+    frame: Frame,
 }
 
 impl VvarPage {
-    /// The page at `address`, which nobody else writes.
-    ///
-    /// # Errors
-    /// It is not guest memory.
-    pub fn new(memory: Arc<GuestMemory>, address: GuestAddress) -> Result<Self, GuestMemoryError> {
-        memory.slice(address, PAGE_SIZE as usize)?;
-        Ok(Self { memory, address })
+    /// The page in `frame`.
+    pub fn new(frame: Frame) -> Self {
+        Self { frame }
     }
 
     /// Has user code make system calls, until the first snapshot is written. RDTSCP may name `cpu_count` CPUs.
@@ -140,8 +149,8 @@ impl VvarPage {
 
     /// Changes the page while the sequence number is odd.
     fn update(&self, change: impl FnOnce(&VolatileSlice<'_>)) {
-        // The page was checked when this value was made: neither can fail.
-        let Ok(page) = self.memory.slice(self.address, PAGE_SIZE as usize) else { return };
+        let page = self.frame.slice();
+        // A frame is longer than this, and aligned: it cannot fail.
         let Ok(sequence) = page.get_atomic_ref::<AtomicU32>(SEQUENCE) else { return };
         let even = sequence.load(Ordering::Relaxed) & !1;
         sequence.store(even.wrapping_add(1), Ordering::Relaxed);

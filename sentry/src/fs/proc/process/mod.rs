@@ -1,5 +1,6 @@
 //! /proc/PID and /proc/PID/task/TID.
 
+mod clocks;
 mod descriptors;
 mod maps;
 mod memory;
@@ -7,13 +8,16 @@ mod mounts;
 mod stat;
 mod status;
 
+use std::sync::Arc;
+
 use super::About;
 use super::source::{Process, ProcessStatus};
 use crate::Errno;
 use crate::fs::pseudo::{
     Child, Children, Directory, Entry, Node, directory, link, parse_number, private_text, setting, text,
 };
-use crate::fs::{FileKind, LinkTarget, Path, Viewer};
+use crate::fs::{FileKind, LinkTarget, Path, Viewer, nsfs};
+use crate::namespace::Namespace;
 
 /// The names that a process and its threads have in common.
 macro_rules! common_entries {
@@ -63,6 +67,7 @@ pub(super) static PROCESS: Directory<About> = Directory {
         link("net", |_, _| Ok(LinkTarget::Text(b"../net".into()))),
         text("smaps_rollup", |about, viewer| maps::smaps_rollup(&*about.inspect(viewer)?)),
         directory("task", &THREADS),
+        setting("timens_offsets", clocks::offsets, clocks::set_offsets),
     ],
     children: None,
 };
@@ -223,27 +228,14 @@ impl Children<About> for ThreadDirectories {
 /// The links in /proc/PID/ns.
 struct NamespaceLinks;
 
-impl NamespaceLinks {
-    /// The text of the link; `_for_children` is shown by what it leads to.
-    fn text_of(process: &dyn Process, name: &str) -> Option<Vec<u8>> {
-        let kind =
-            name.strip_suffix("_for_children").filter(|kind| ["pid", "time"].contains(kind)).unwrap_or(name);
-        let (kind, number) = process.namespaces().into_iter().find(|(known, _)| *known == kind)?;
-        Some(format!("{kind}:[{number}]").into_bytes())
-    }
-}
-
 /// The links, in the order of Linux; the place is the subject's `descriptor`.
 const NAMESPACE_NAMES: [&str; 10] =
     ["cgroup", "ipc", "mnt", "net", "pid", "pid_for_children", "time", "time_for_children", "user", "uts"];
 
 impl Children<About> for NamespaceLinks {
     fn list(&self, about: &About) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
-        let process = about.process().map_err(|_| Errno::ENOENT)?;
-        let known = |name: &&str| Self::text_of(&*process, name).is_some();
-        Ok((0..)
-            .zip(NAMESPACE_NAMES.iter().filter(|name| known(name)).map(|name| name.as_bytes().to_vec()))
-            .collect())
+        about.process().map_err(|_| Errno::ENOENT)?;
+        Ok((0..).zip(NAMESPACE_NAMES.iter().map(|name| name.as_bytes().to_vec())).collect())
     }
 
     fn kind(&self) -> FileKind {
@@ -253,14 +245,20 @@ impl Children<About> for NamespaceLinks {
     fn find(&self, about: &About, name: &[u8]) -> Result<Child<About>, Errno> {
         let place = NAMESPACE_NAMES.iter().position(|known| known.as_bytes() == name).ok_or(Errno::ENOENT)?;
         let subject = about.of_descriptor(i32::try_from(place).map_err(|_| Errno::ENOENT)?);
-        let target = |about: &About, viewer: &Viewer| {
-            let process = about.inspect(viewer)?;
-            let place = usize::try_from(about.descriptor).map_err(|_| Errno::ENOENT)?;
-            let name = NAMESPACE_NAMES.get(place).ok_or(Errno::ENOENT)?;
-            Self::text_of(&*process, name).map(LinkTarget::Text).ok_or(Errno::ENOENT)
+        let target = |about: &About, viewer: &Viewer| namespace(about, viewer).map(nsfs::place_of);
+        let text = |about: &About, viewer: &Viewer| {
+            namespace(about, viewer).map(|namespace| nsfs::name_of(&*namespace).into_bytes())
         };
-        Ok(Child { subject, permissions: 0o777, node: Node::Link(target) })
+        Ok(Child { subject, permissions: 0o777, node: Node::MagicLink(target, text) })
     }
+}
+
+/// The namespace that a link of /proc/PID/ns leads to.
+fn namespace(about: &About, viewer: &Viewer) -> Result<Arc<dyn Namespace>, Errno> {
+    let process = about.inspect(viewer)?;
+    let place = usize::try_from(about.descriptor).map_err(|_| Errno::ENOENT)?;
+    let name = NAMESPACE_NAMES.get(place).ok_or(Errno::ENOENT)?;
+    process.namespace(name).ok_or(Errno::ENOENT)
 }
 
 /// Directory children that are called by their numbers.

@@ -45,7 +45,7 @@ pub(super) fn stat(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
         i128::from(status.niceness),
         status.threads as i128,
         0,
-        ticks(status.start_time) as i128,
+        ticks(about.source().clock_offsets(viewer).boottime.shown(status.start_time)) as i128,
         i128::from(memory.total_bytes),
         i128::from(memory.resident_bytes() / PAGE_BYTES),
         i128::from(about.process()?.limits()[RLIMIT_RSS].0),

@@ -2,9 +2,13 @@
 
 mod cpuinfo;
 mod figures;
+mod sysvipc;
+
+use std::time::Duration;
 
 use super::About;
 use super::process::{PROCESS, numbered};
+use super::source::SystemStatus;
 use super::sysctl::SYSCTL;
 use crate::Errno;
 use crate::fs::pseudo::{
@@ -32,37 +36,21 @@ static TOP: Directory<About> = Directory {
         directory("net", &NET),
         text("partitions", |_, _| Ok(b"major minor  #blocks  name\n\n".into())),
         link("self", own_process),
-        text("stat", |about, _| Ok(figures::stat(&about.source().system()))),
+        text("stat", |about, viewer| Ok(figures::stat(&system_of(about, viewer)))),
         text("swaps", |_, _| Ok(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into())),
         directory("sys", &SYSCTL),
-        directory("sysvipc", &SYSTEM_V),
+        directory("sysvipc", &sysvipc::SYSTEM_V),
         link("thread-self", own_thread),
         directory(
             "tty",
             &Directory { entries: &[text("drivers", |_, _| Ok(TERMINAL_DRIVERS.into()))], children: None },
         ),
-        text("uptime", |about, _| Ok(figures::uptime(&about.source().system()))),
+        text("uptime", |about, viewer| Ok(figures::uptime(&system_of(about, viewer)))),
         text("version", version),
         text("vmstat", |about, _| Ok(figures::vmstat(&about.source().system()))),
         text("zoneinfo", |_, _| Ok(Vec::new())),
     ],
     children: Some(&ProcessDirectories),
-};
-
-static SYSTEM_V: Directory<About> = Directory {
-    entries: &[
-        text("msg", |_, _| {
-            Ok(b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n".into())
-        }),
-        text("sem", |_, _| {
-            Ok(b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n"
-                .into())
-        }),
-        text("shm", |_, _| {
-            Ok(b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n".into())
-        }),
-    ],
-    children: None,
 };
 
 static NET: Directory<About> = Directory {
@@ -102,6 +90,16 @@ pty_master           /dev/ptm      128 0-1048575 pty:master
 fn version(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     let names = about.source().names(viewer);
     Ok(format!("Linux version {} (palisade@localhost) {}\n", names.release, names.version).into_bytes())
+}
+
+/// The machine, with the time since boot that the viewer's time namespace shows.
+fn system_of(about: &About, viewer: &Viewer) -> SystemStatus {
+    let mut system = about.source().system();
+    let offset = about.source().clock_offsets(viewer).boottime;
+    system.uptime = offset.shown(system.uptime);
+    let boot_time = Duration::from_secs(system.boot_time_seconds);
+    system.boot_time_seconds = offset.machine(boot_time).as_secs();
+    system
 }
 
 fn own_process(about: &About, viewer: &Viewer) -> Result<LinkTarget, Errno> {

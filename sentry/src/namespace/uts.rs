@@ -1,9 +1,10 @@
-//! Namespaces that are not PID namespaces: for now, UTS (`man 7 uts_namespaces`).
+//! UTS namespaces (`man 7 uts_namespaces`): what the system is called.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::{Identity, Namespace};
 use crate::Errno;
 
 /// Longest host or domain name, in bytes (`__NEW_UTS_LEN`).
@@ -12,6 +13,7 @@ pub const NAME_MAX_BYTES: usize = 64;
 /// What uname(2) calls nodename and domainname.
 #[derive(Debug)]
 pub struct UtsNamespace {
+    identity: Identity,
     names: Mutex<Names>,
 }
 
@@ -23,14 +25,14 @@ struct Names {
 
 impl UtsNamespace {
     /// A namespace with this host name, cut to [`NAME_MAX_BYTES`].
-    pub fn new(host: &[u8]) -> Arc<Self> {
+    pub fn new(identity: Identity, host: &[u8]) -> Arc<Self> {
         let host = host[..host.len().min(NAME_MAX_BYTES)].to_vec();
-        Arc::new(Self { names: Mutex::new(Names { host, domain: b"(none)".to_vec() }) })
+        Arc::new(Self { identity, names: Mutex::new(Names { host, domain: b"(none)".to_vec() }) })
     }
 
     /// A copy, for clone and unshare with CLONE_NEWUTS.
-    pub fn duplicate(&self) -> Arc<Self> {
-        Arc::new(Self { names: Mutex::new(self.names.lock().clone()) })
+    pub fn duplicate(&self, identity: Identity) -> Arc<Self> {
+        Arc::new(Self { identity, names: Mutex::new(self.names.lock().clone()) })
     }
 
     /// The host name.
@@ -61,6 +63,12 @@ impl UtsNamespace {
         check_length(&name)?;
         self.names.lock().domain = name;
         Ok(())
+    }
+}
+
+impl Namespace for UtsNamespace {
+    fn identity(&self) -> &Identity {
+        &self.identity
     }
 }
 

@@ -1,6 +1,8 @@
 //! /proc/sys: the kernel's settings (`man 5 proc_sys`). Most are fixed; some can be written and are kept for each mount,
 //! since programs set them and read them back.
 
+mod ipc;
+
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
@@ -81,6 +83,7 @@ static FS: Directory<About> = Directory {
         fixed!("file-nr", "0\t0\t9223372036854775807"),
         directory("inotify", &INOTIFY),
         fixed!("mount-max", 100_000),
+        directory("mqueue", &ipc::MQUEUE),
         fixed!("nr_open", 1_048_576),
         fixed!("overflowgid", 65534),
         fixed!("overflowuid", 65534),
@@ -114,9 +117,9 @@ static KERNEL: Directory<About> = Directory {
         fixed!("dmesg_restrict", 1),
         setting("hostname", |about, viewer| Ok(line(about.source().names(viewer).host)), set_host_name),
         fixed!("kptr_restrict", 1),
-        fixed!("msgmax", 8192),
-        fixed!("msgmnb", 16384),
-        fixed!("msgmni", 32000),
+        ipc::MESSAGE_BYTES,
+        ipc::QUEUE_BYTES,
+        ipc::QUEUES,
         fixed!("ngroups_max", 65536),
         text("osrelease", |about, viewer| Ok(line(about.source().names(viewer).release))),
         fixed!("ostype", "Linux"),
@@ -129,10 +132,11 @@ static KERNEL: Directory<About> = Directory {
         number!("randomize_va_space", "kernel.randomize_va_space", 2, 0..=2),
         fixed!("sched_rr_timeslice_ms", 100),
         directory("seccomp", &SECCOMP),
-        fixed!("sem", "32000\t1024000000\t500\t32000"),
-        fixed!("shmall", 18_446_744_073_692_774_399_u64),
-        fixed!("shmmax", 18_446_744_073_692_774_399_u64),
-        fixed!("shmmni", 4096),
+        ipc::SEMAPHORES,
+        ipc::FORCED_REMOVAL,
+        ipc::SEGMENT_PAGES,
+        ipc::SEGMENT_BYTES,
+        ipc::SEGMENTS,
         fixed!("tainted", 0),
         fixed!("threads-max", 65536),
         fixed!("unprivileged_bpf_disabled", 2),

@@ -1,0 +1,97 @@
+//! `vmm pause` and `vmm resume`.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use guest_tests::bounded::{self, Finished, Running};
+use rustix::process::{Signal, kill_process};
+
+use crate::{TIMEOUT, Test, assert_code, assert_one_line, vmm_command};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("pause::nothing_runs_until_resume", nothing_runs_until_resume),
+    ("pause::signals_and_timers_wait", signals_and_timers_wait),
+    ("pause::wrong_processes_and_users_are_refused", wrong_processes_and_users_are_refused),
+];
+
+const MOMENT: Duration = Duration::from_millis(300);
+
+fn start(script: &str) -> Running {
+    let running = bounded::start(&mut vmm_command(&["--image", "/"], &["/bin/sh", "-c", script]));
+    let mut running = running.expect("vmm starts");
+    assert!(running.prints_within("ready\n", TIMEOUT).expect("output"));
+    running
+}
+
+fn ask(word: &str, pid: &str) -> Finished {
+    bounded::run(vmm_command(&[], &[]).args([word, pid]), TIMEOUT).expect("vmm starts")
+}
+
+fn ask_running(word: &str, running: &Running) -> Finished {
+    ask(word, &running.pid().as_raw_nonzero().to_string())
+}
+
+/// The CPU time of a process, in clock ticks.
+fn ticks_of(running: &Running) -> u64 {
+    let stat =
+        std::fs::read_to_string(format!("/proc/{}/stat", running.pid().as_raw_nonzero())).expect("stat");
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum()
+}
+
+fn nothing_runs_until_resume() {
+    // Two loops that need no system call, and one that makes many.
+    let script = "while :; do :; done & while :; do :; done & (while :; do echo $((i += 1)); done) >/dev/null & \
+        echo ready; wait";
+    let mut command = vmm_command(&["--image", "/"], &["/bin/bash", "-c", script]);
+    let mut running = bounded::start(&mut command).expect("vmm starts");
+    assert!(running.prints_within("ready\n", TIMEOUT).expect("output"));
+    for _ in 0..3 {
+        assert_code(&ask_running("pause", &running), 0);
+        let before = ticks_of(&running);
+        std::thread::sleep(MOMENT);
+        assert!(ticks_of(&running) <= before + 1, "a paused sandbox runs");
+        assert_one_line(&ask_running("pause", &running), &[125], &["paused already"]);
+        assert_code(&ask_running("resume", &running), 0);
+        let (before, deadline) = (ticks_of(&running), Instant::now() + TIMEOUT);
+        while ticks_of(&running) <= before + 3 {
+            assert!(Instant::now() < deadline, "a resumed sandbox stands still");
+            std::thread::sleep(MOMENT / 10);
+        }
+        assert_one_line(&ask_running("resume", &running), &[125], &["not paused"]);
+    }
+    kill_process(running.pid(), Signal::KILL).expect("kill");
+}
+
+fn signals_and_timers_wait() {
+    let mut running = start(
+        "trap 'echo got TERM; exit 7' TERM; echo ready; sleep 0.2; echo slept; while :; do sleep 0.05; done",
+    );
+    assert_code(&ask_running("pause", &running), 0);
+    kill_process(running.pid(), Signal::TERM).expect("kill");
+    assert!(!running.prints_within("ready\nslept\n", 2 * MOMENT).expect("output"));
+    assert_code(&ask_running("resume", &running), 0);
+    let finished = running.finish(TIMEOUT).expect("end");
+    assert_code(&finished, 7);
+    assert!(finished.stdout.ends_with("got TERM\n"), "{}", finished.describe());
+}
+
+fn wrong_processes_and_users_are_refused() {
+    let own = std::process::id().to_string();
+    assert_one_line(&ask("pause", &own), &[125], &[&own, "runs no sandbox"]);
+    for number in ["0", "-1", "x"] {
+        assert_code(&ask("pause", number), 125);
+    }
+    let running = start("echo ready; sleep 60");
+    let pid = running.pid().as_raw_nonzero().to_string();
+    let mut foreign: Command = vmm_command(&[], &[]);
+    foreign.args(["pause", &pid]).uid(12345).gid(12345);
+    // Where the other user cannot execute the binary, nothing is shown.
+    if let Ok(refused) = bounded::run(&mut foreign, TIMEOUT) {
+        assert_one_line(&refused, &[125], &["does not let you"]);
+    }
+    assert_one_line(&ask("resume", &pid), &[125], &["not paused"]);
+    kill_process(running.pid(), Signal::KILL).expect("kill");
+    assert!(!running.finish(TIMEOUT).expect("end").stdout.is_empty());
+}

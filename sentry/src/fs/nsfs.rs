@@ -1,0 +1,142 @@
+//! nsfs: the files that stand for namespaces (`man 7 namespaces`, `man 2 ioctl_ns`).
+//!
+//! A link in /proc/PID/ns leads to one. While it is open or bind-mounted, the namespace lives.
+
+use std::any::Any;
+use std::sync::{Arc, LazyLock};
+
+use super::dentry::Dentry;
+use super::mount::{FileSystem, FileSystemInfo, Mount, MountFlags};
+use super::{
+    Caller, DeviceNumber, File, FileDescription, FileKind, Inode, Metadata, OpenFlags, Path, Viewer,
+};
+use crate::Errno;
+use crate::namespace::{Namespace, NamespaceKind, UserNamespace};
+use crate::platform::VirtualAddress;
+
+const NSFS_MAGIC: u64 = 0x6e73_6673;
+static DEVICE: LazyLock<DeviceNumber> = LazyLock::new(DeviceNumber::anonymous);
+
+/// `_IO(0xb7, N)` (`linux/nsfs.h`).
+const NS_GET_USERNS: u32 = 0xb701;
+const NS_GET_PARENT: u32 = 0xb702;
+const NS_GET_NSTYPE: u32 = 0xb703;
+const NS_GET_OWNER_UID: u32 = 0xb704;
+
+/// Where the file of `namespace` is.
+pub fn place_of(namespace: Arc<dyn Namespace>) -> Path {
+    let name = name_of(&*namespace);
+    let dentry = Dentry::new_unnamed(Arc::new(NamespaceInode { namespace }), None, name.as_bytes());
+    let mount = Mount::new(Arc::new(NamespaceFileSystem), dentry.clone(), "nsfs", MountFlags::empty());
+    Path::new(mount, dentry)
+}
+
+/// What readlink(2) says of a link to the file of `namespace`.
+pub fn name_of(namespace: &dyn Namespace) -> String {
+    let identity = namespace.identity();
+    format!("{}:[{}]", identity.kind().name(), identity.number())
+}
+
+struct NamespaceInode {
+    namespace: Arc<dyn Namespace>,
+}
+
+impl NamespaceInode {
+    fn metadata(&self) -> Metadata {
+        Metadata::new(FileKind::Regular, 0o444, *DEVICE, self.namespace.identity().number())
+    }
+}
+
+impl Inode for NamespaceInode {
+    fn kind(&self) -> FileKind {
+        FileKind::Regular
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(self.metadata())
+    }
+
+    fn open(self: Arc<Self>, _flags: OpenFlags, _viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
+        Ok(Arc::new(NamespaceFile { inode: self }))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// An open file that stands for a namespace.
+pub(crate) struct NamespaceFile {
+    inode: Arc<NamespaceInode>,
+}
+
+impl NamespaceFile {
+    /// The namespace.
+    pub(crate) fn namespace(&self) -> &Arc<dyn Namespace> {
+        &self.inode.namespace
+    }
+
+    /// Opens `namespace` for `caller`, who must not see beyond its own (`man 2 ioctl_ns`).
+    fn open_for(namespace: Arc<dyn Namespace>, caller: &dyn Caller) -> Result<usize, Errno> {
+        if !caller.may_see_namespace(&*namespace) {
+            return Err(Errno::EPERM);
+        }
+        let path = place_of(namespace);
+        let file = path.inode().clone().open(OpenFlags::empty(), &Viewer::kernel())?;
+        let description = FileDescription::new(file, Some(path), OpenFlags::empty());
+        let descriptor = caller.install_descriptor(description, true)?;
+        usize::try_from(descriptor).map_err(|_| Errno::EBADF)
+    }
+}
+
+impl File for NamespaceFile {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(self.inode.metadata())
+    }
+
+    fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        let namespace = self.namespace();
+        let identity = namespace.identity();
+        match request {
+            NS_GET_USERNS => {
+                let owner = identity.owner().ok_or(Errno::EPERM)?.clone();
+                Self::open_for(owner, caller)
+            }
+            NS_GET_PARENT => {
+                if !matches!(identity.kind(), NamespaceKind::Pid | NamespaceKind::User) {
+                    return Err(Errno::EINVAL);
+                }
+                Self::open_for(namespace.parent().ok_or(Errno::EPERM)?, caller)
+            }
+            NS_GET_NSTYPE => Ok(identity.kind().flag() as usize),
+            NS_GET_OWNER_UID => {
+                let any: &dyn Any = &**namespace;
+                let user = any.downcast_ref::<UserNamespace>().ok_or(Errno::EINVAL)?;
+                caller.memory().write_object(VirtualAddress(argument), &user.owner_uid())?;
+                Ok(0)
+            }
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+struct NamespaceFileSystem;
+
+impl FileSystem for NamespaceFileSystem {
+    fn type_name(&self) -> &'static str {
+        "nsfs"
+    }
+
+    fn device(&self) -> DeviceNumber {
+        *DEVICE
+    }
+
+    fn info(&self) -> FileSystemInfo {
+        let block_size_bytes = crate::platform::PAGE_SIZE;
+        FileSystemInfo { magic: NSFS_MAGIC, block_size_bytes, ..FileSystemInfo::default() }
+    }
+}

@@ -1,0 +1,161 @@
+//! Who may do what to a System V object (`man 7 sysvipc`, "ipc_perm").
+
+use super::IpcCaller;
+use crate::Errno;
+use crate::cred::Capabilities;
+
+/// The mode bits that the calls set: read and write, for owner, group and others.
+const MODE_BITS: u32 = 0o777;
+
+bitflags::bitflags! {
+    /// What is asked for, in the bits of one class of a mode.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct IpcAccess: u32 {
+        /// Execute: shmat(2) with SHM_EXEC.
+        const EXECUTE = 0o1;
+        /// Alter.
+        const WRITE = 0o2;
+        /// Look at.
+        const READ = 0o4;
+    }
+}
+
+impl IpcAccess {
+    /// What the low nine bits of the flags of a `get` call ask for, whichever class they are written in.
+    pub(super) fn of_flags(flags: u32) -> Self {
+        Self::from_bits_truncate((flags >> 6 | flags >> 3 | flags) & 0o7)
+    }
+}
+
+/// `struct ipc_perm`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permissions {
+    /// The key; IPC_PRIVATE (0) if it has none.
+    pub key: i32,
+    /// Owner.
+    pub uid: u32,
+    /// Owner's group.
+    pub gid: u32,
+    /// Creator.
+    pub creator_uid: u32,
+    /// Creator's group.
+    pub creator_gid: u32,
+    /// Nine mode bits, and those that each kind of object adds.
+    pub mode: u32,
+    /// How often the object's index has been around.
+    pub sequence: u16,
+}
+
+/// What IPC_SET may change of [`Permissions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PermissionChange {
+    /// New owner.
+    pub uid: u32,
+    /// New group.
+    pub gid: u32,
+    /// New mode; only its nine low bits count.
+    pub mode: u32,
+}
+
+impl Permissions {
+    /// Those of an object that `caller` makes.
+    pub(super) fn new(key: i32, flags: u32, sequence: u16, caller: &IpcCaller<'_>) -> Self {
+        let (uid, gid) = (caller.credentials.effective_uid, caller.credentials.effective_gid);
+        Self { key, uid, gid, creator_uid: uid, creator_gid: gid, mode: flags & MODE_BITS, sequence }
+    }
+
+    /// Fails unless `caller` may do `access`.
+    ///
+    /// # Errors
+    /// EACCES.
+    pub(super) fn check(&self, access: IpcAccess, caller: &IpcCaller<'_>) -> Result<(), Errno> {
+        let credentials = caller.credentials;
+        let shift = if self.is_owned_by(credentials.effective_uid) {
+            6
+        } else if credentials.is_in_group(self.creator_gid) || credentials.is_in_group(self.gid) {
+            3
+        } else {
+            0
+        };
+        let granted = IpcAccess::from_bits_truncate(self.mode >> shift & 0o7);
+        let is_allowed = granted.contains(access) || caller.has(Capabilities::IPC_OWNER);
+        if is_allowed { Ok(()) } else { Err(Errno::EACCES) }
+    }
+
+    /// Fails unless `caller` may remove the object or change its owner.
+    ///
+    /// # Errors
+    /// EPERM.
+    pub(super) fn check_owner(&self, caller: &IpcCaller<'_>) -> Result<(), Errno> {
+        let is_allowed =
+            self.is_owned_by(caller.credentials.effective_uid) || caller.has(Capabilities::SYS_ADMIN);
+        if is_allowed { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
+    /// Whether `uid` owns or made the object.
+    pub(super) fn is_owned_by(&self, uid: u32) -> bool {
+        uid == self.uid || uid == self.creator_uid
+    }
+
+    /// IPC_SET.
+    ///
+    /// # Errors
+    /// EINVAL if an id is none.
+    pub(super) fn change(&mut self, change: PermissionChange) -> Result<(), Errno> {
+        if change.uid == u32::MAX || change.gid == u32::MAX {
+            return Err(Errno::EINVAL);
+        }
+        (self.uid, self.gid) = (change.uid, change.gid);
+        self.mode = self.mode & !MODE_BITS | change.mode & MODE_BITS;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cred::Credentials;
+    use crate::ipc::with_caller;
+
+    fn permissions(mode: u32) -> Permissions {
+        let creator = Credentials::of_user(10, 20);
+        let mut permissions = with_caller(&creator, |caller| Permissions::new(1, mode, 0, caller));
+        permissions.change(PermissionChange { uid: 11, gid: 21, mode }).unwrap();
+        permissions
+    }
+
+    fn may(mode: u32, access: IpcAccess, credentials: &Credentials) -> bool {
+        with_caller(credentials, |caller| permissions(mode).check(access, caller).is_ok())
+    }
+
+    #[test]
+    fn the_first_class_that_fits_decides() {
+        let user = Credentials::of_user;
+        for (mode, access, credentials, is_allowed) in [
+            (0o600, IpcAccess::READ | IpcAccess::WRITE, user(10, 1), true),
+            (0o600, IpcAccess::READ | IpcAccess::WRITE, user(11, 1), true),
+            (0o066, IpcAccess::READ, user(10, 20), false),
+            (0o040, IpcAccess::READ, user(1, 20), true),
+            (0o040, IpcAccess::READ, user(1, 21), true),
+            (0o404, IpcAccess::READ, user(1, 21), false),
+            (0o004, IpcAccess::READ, user(1, 1), true),
+            (0o004, IpcAccess::WRITE, user(1, 1), false),
+            (0o000, IpcAccess::WRITE, Credentials::root(), true),
+        ] {
+            assert_eq!(may(mode, access, &credentials), is_allowed, "{mode:o} {access:?} {credentials:?}");
+        }
+    }
+
+    #[test]
+    fn only_owner_creator_and_administrator_control_an_object() {
+        for (credentials, is_allowed) in [
+            (Credentials::of_user(10, 1), true),
+            (Credentials::of_user(11, 1), true),
+            (Credentials::of_user(12, 21), false),
+            (Credentials::root(), true),
+        ] {
+            let is_owner = with_caller(&credentials, |caller| permissions(0o777).check_owner(caller).is_ok());
+            assert_eq!(is_owner, is_allowed, "{credentials:?}");
+        }
+    }
+}

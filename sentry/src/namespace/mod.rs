@@ -1,0 +1,165 @@
+//! Namespaces (`man 7 namespaces`): what a task sees of the system's names, addresses and clocks.
+//!
+//! Every namespace has an [`Identity`]: its kind, its number, which is the inode number that /proc/PID/ns shows, and
+//! the user namespace that owns it, whose capabilities govern it. PID namespaces live in [`task`](crate::task), mount
+//! namespaces in [`fs`](crate::fs), the others here. Which ones a task is in is in its
+//! [`Namespaces`](crate::task::Namespaces); its user namespace is part of its credentials.
+
+mod cgroup;
+mod ipc;
+mod network;
+mod time;
+mod user;
+mod uts;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use linux_raw_sys::general as uapi;
+
+pub use cgroup::CgroupNamespace;
+pub use ipc::IpcNamespace;
+pub use network::NetworkNamespace;
+pub(crate) use time::ShiftedVdso;
+pub use time::TimeNamespace;
+pub use user::UserNamespace;
+pub use uts::{NAME_MAX_BYTES, UtsNamespace};
+
+use crate::Errno;
+
+/// What a namespace is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NamespaceKind {
+    /// The root of the control groups (`man 7 cgroup_namespaces`).
+    Cgroup,
+    /// System V IPC and POSIX message queues (`man 7 ipc_namespaces`).
+    Ipc,
+    /// Mounts (`man 7 mount_namespaces`).
+    Mount,
+    /// Devices, addresses, ports and abstract socket names (`man 7 network_namespaces`).
+    Network,
+    /// Process numbers (`man 7 pid_namespaces`).
+    Pid,
+    /// Offsets of the monotonic clocks (`man 7 time_namespaces`).
+    Time,
+    /// User and group numbers, and capabilities (`man 7 user_namespaces`).
+    User,
+    /// Host and domain name (`man 7 uts_namespaces`).
+    Uts,
+}
+
+impl NamespaceKind {
+    /// How many kinds there are.
+    pub(crate) const COUNT: usize = 8;
+
+    /// Every kind.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Cgroup, Self::Ipc, Self::Mount, Self::Network, Self::Pid, Self::Time, Self::User, Self::Uts];
+
+    /// Its name in /proc/PID/ns.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cgroup => "cgroup",
+            Self::Ipc => "ipc",
+            Self::Mount => "mnt",
+            Self::Network => "net",
+            Self::Pid => "pid",
+            Self::Time => "time",
+            Self::User => "user",
+            Self::Uts => "uts",
+        }
+    }
+
+    /// `CLONE_NEW*`.
+    pub fn flag(self) -> u32 {
+        match self {
+            Self::Cgroup => uapi::CLONE_NEWCGROUP,
+            Self::Ipc => uapi::CLONE_NEWIPC,
+            Self::Mount => uapi::CLONE_NEWNS,
+            Self::Network => uapi::CLONE_NEWNET,
+            Self::Pid => uapi::CLONE_NEWPID,
+            Self::Time => uapi::CLONE_NEWTIME,
+            Self::User => uapi::CLONE_NEWUSER,
+            Self::Uts => uapi::CLONE_NEWUTS,
+        }
+    }
+
+    /// The number of the first namespace of this kind, as Linux has it (`PROC_*_INIT_INO`).
+    fn initial_number(self) -> u64 {
+        match self {
+            Self::Time => 0xEFFF_FFFA,
+            Self::Cgroup => 0xEFFF_FFFB,
+            Self::Pid => 0xEFFF_FFFC,
+            Self::User => 0xEFFF_FFFD,
+            Self::Uts => 0xEFFF_FFFE,
+            Self::Ipc => 0xEFFF_FFFF,
+            Self::Mount => 0xF000_0000,
+            Self::Network => 0xF000_0001,
+        }
+    }
+}
+
+/// What all namespaces have.
+#[derive(Debug)]
+pub struct Identity {
+    kind: NamespaceKind,
+    number: u64,
+    /// `None` for the initial user namespace alone.
+    owner: Option<Arc<UserNamespace>>,
+    is_charged: bool,
+}
+
+impl Identity {
+    /// Of the namespace of this kind that the first task is in.
+    pub fn initial(kind: NamespaceKind) -> Self {
+        let owner = (kind != NamespaceKind::User).then(UserNamespace::initial);
+        Self { kind, number: kind.initial_number(), owner, is_charged: false }
+    }
+
+    /// Of a new namespace, owned by `owner` and charged to it and its ancestors until it is dropped.
+    ///
+    /// # Errors
+    /// ENOSPC: one of them owns as many as it may (`man 7 namespaces`, /proc/sys/user).
+    pub fn new(kind: NamespaceKind, owner: &Arc<UserNamespace>) -> Result<Self, Errno> {
+        /// Past the numbers of the initial ones.
+        static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0xF000_0100);
+        owner.charge(kind)?;
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { kind, number, owner: Some(owner.clone()), is_charged: true })
+    }
+
+    /// What the namespace is about.
+    pub fn kind(&self) -> NamespaceKind {
+        self.kind
+    }
+
+    /// Its inode number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The user namespace that owns it; of a user namespace, its parent. `None` for the initial user namespace.
+    pub fn owner(&self) -> Option<&Arc<UserNamespace>> {
+        self.owner.as_ref()
+    }
+}
+
+impl Drop for Identity {
+    fn drop(&mut self) {
+        if let Some(owner) = self.owner.as_ref().filter(|_| self.is_charged) {
+            owner.uncharge(self.kind);
+        }
+    }
+}
+
+/// A namespace of any kind, as /proc/PID/ns hands it out.
+pub trait Namespace: Any + Send + Sync {
+    /// Its kind, number and owner.
+    fn identity(&self) -> &Identity;
+
+    /// The namespace around it; `None` for the outermost and for kinds that do not nest.
+    fn parent(&self) -> Option<Arc<dyn Namespace>> {
+        None
+    }
+}

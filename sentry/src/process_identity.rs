@@ -1,0 +1,35 @@
+//! Who a process is to those that outlive it: System V IPC remembers who touched an object last (`man 7 sysvipc`).
+
+use std::sync::Arc;
+
+/// The numbers of a process, one for each PID namespace that sees it. They stay true when it has ended, as far as
+/// anything can: a number may have been given to another process since.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessIdentity {
+    /// Serial numbers of namespaces, and the process's number in each.
+    numbers: Arc<[(u64, i32)]>,
+}
+
+impl ProcessIdentity {
+    /// A process with these numbers: the serial number of a PID namespace, and what that calls the process.
+    pub fn new(numbers: impl IntoIterator<Item = (u64, i32)>) -> Self {
+        Self { numbers: numbers.into_iter().collect() }
+    }
+
+    /// What the PID namespace with this serial number calls the process; 0 if it does not see it, or if it is nobody.
+    pub fn number_in(&self, namespace: u64) -> i32 {
+        self.numbers.iter().find(|(serial, _)| *serial == namespace).map_or(0, |(_, number)| *number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_no_number_where_it_is_not_seen() {
+        let process = ProcessIdentity::new([(7, 1), (0, 42)]);
+        assert_eq!([0, 7, 8].map(|namespace| process.number_in(namespace)), [42, 1, 0]);
+        assert_eq!(ProcessIdentity::default().number_in(0), 0);
+    }
+}

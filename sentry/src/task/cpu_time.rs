@@ -1,0 +1,311 @@
+//! CPU time of a task, told apart into user and system time.
+//!
+//! How much it is, the host's clock of the task's thread says. What it was spent on, the thread notes: it marks when it enters
+//! user code, leaves it, and rests. The growth of the one is divided as the other's was, so that both times only
+//! grow and their sum is exact, as Linux keeps them (`man 2 times`).
+//!
+//! Entering and leaving user code is the sentry's work and not the program's, but happens inside of
+//! [`Context::run`](crate::platform::Context::run). The shortest run that ever ended in a system call is what it costs.
+
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::time::{own_cpu_time, thread_cpu_time};
+
+/// What a task's thread spends its time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pursuit {
+    /// Sleeping, or not there.
+    Rest = 0,
+    /// User code.
+    User = 1,
+    /// The sentry.
+    System = 2,
+}
+
+/// What entering and leaving user code costs, nanoseconds: the least that was seen. One for all tasks.
+#[derive(Debug)]
+pub(super) struct SwitchCost(AtomicU64);
+
+impl Default for SwitchCost {
+    fn default() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+}
+
+impl SwitchCost {
+    fn note(&self, run_ns: u64) {
+        if run_ns < self.0.load(Ordering::Relaxed) {
+            self.0.fetch_min(run_ns, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The clock of one task.
+pub(super) struct CpuTime {
+    /// The host thread that runs the task; 0 before it starts and after it has ended.
+    host_thread_id: AtomicI32,
+    /// That thread's CPU time when it took the task on.
+    base_ns: AtomicU64,
+    /// When the notes' time begins.
+    epoch: Instant,
+    notes: Notes,
+    /// How often it went to rest.
+    rests: AtomicU64,
+    reported: Mutex<Reported>,
+}
+
+/// How long the thread has done what, in nanoseconds of the wall clock. The thread writes, anybody reads.
+#[derive(Default)]
+struct Notes {
+    user_ns: AtomicU64,
+    system_ns: AtomicU64,
+    /// Since when the thread does what the low bits say.
+    mark: AtomicU64,
+}
+
+/// What has been told, and the notes that it was told by.
+#[derive(Clone, Copy, Default)]
+struct Reported {
+    user: Duration,
+    system: Duration,
+    noted_user_ns: u64,
+    noted_system_ns: u64,
+}
+
+const PURSUIT_BITS: u32 = 2;
+
+impl CpuTime {
+    /// The clock of a task whose thread has not started.
+    pub(super) fn new() -> Self {
+        Self {
+            host_thread_id: AtomicI32::new(0),
+            base_ns: AtomicU64::new(0),
+            epoch: Instant::now(),
+            notes: Notes::default(),
+            rests: AtomicU64::new(0),
+            reported: Mutex::default(),
+        }
+    }
+
+    /// Begins to count: the calling thread runs the task from now on.
+    pub(super) fn start(&self) {
+        self.base_ns.store(as_ns(own_cpu_time()), Ordering::Relaxed);
+        self.mark(Pursuit::System);
+        let id = rustix::thread::gettid().as_raw_nonzero().get();
+        self.host_thread_id.store(id, Ordering::Release);
+    }
+
+    /// The thread leaves the task.
+    pub(super) fn end(&self) {
+        self.host_thread_id.store(0, Ordering::Release);
+    }
+
+    /// The host thread that runs the task; 0 if none does.
+    pub(super) fn host_thread_id(&self) -> i32 {
+        self.host_thread_id.load(Ordering::Acquire)
+    }
+
+    /// How often the task went to rest.
+    pub(super) fn rests(&self) -> u64 {
+        self.rests.load(Ordering::Relaxed)
+    }
+
+    /// Notes what the thread does from now on. For that thread.
+    pub(super) fn mark(&self, pursuit: Pursuit) {
+        if pursuit == Pursuit::Rest {
+            self.rests.store(self.rests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+        self.notes.switch(self.now_ns(), pursuit, 0);
+    }
+
+    /// Notes that the thread has left user code, by a system call or not. For that thread.
+    pub(super) fn mark_left_user_code(&self, is_syscall: bool, cost: &SwitchCost) {
+        let now = self.now_ns();
+        if is_syscall {
+            cost.note(now.saturating_sub(self.notes.since()));
+        }
+        self.notes.switch(now, Pursuit::System, cost.get());
+    }
+
+    fn now_ns(&self) -> u64 {
+        as_ns(self.epoch.elapsed())
+    }
+
+    /// User and system time until now; `None` if no thread runs the task.
+    pub(super) fn read(&self) -> Option<(Duration, Duration)> {
+        let id = self.host_thread_id();
+        if id == 0 {
+            return None;
+        }
+        let mut reported = self.reported.lock();
+        let base = Duration::from_nanos(self.base_ns.load(Ordering::Relaxed));
+        let total = thread_cpu_time(id)?.saturating_sub(base);
+        reported.take(total, self.notes.at(self.now_ns()));
+        Some((reported.user, reported.system))
+    }
+}
+
+impl Notes {
+    fn since(&self) -> u64 {
+        unpack(self.mark.load(Ordering::Relaxed)).0
+    }
+
+    /// Counts what has been done since the last mark, of user code `overhead_ns` as system time.
+    fn switch(&self, now: u64, pursuit: Pursuit, overhead_ns: u64) {
+        let (since, former) = unpack(self.mark.load(Ordering::Relaxed));
+        let spent = now.saturating_sub(since);
+        let (user, system) = match former {
+            Pursuit::Rest => (0, 0),
+            Pursuit::User => (spent.saturating_sub(overhead_ns), spent.min(overhead_ns)),
+            Pursuit::System => (0, spent),
+        };
+        // Who reads meanwhile sees that the mark has changed, and reads again.
+        self.mark.store(pack(now, Pursuit::Rest), Ordering::Release);
+        self.user_ns.store(self.user_ns.load(Ordering::Relaxed).saturating_add(user), Ordering::Release);
+        self.system_ns
+            .store(self.system_ns.load(Ordering::Relaxed).saturating_add(system), Ordering::Release);
+        self.mark.store(pack(now, pursuit), Ordering::Release);
+    }
+
+    /// User and system time until `now`, what goes on included.
+    fn at(&self, now: u64) -> (u64, u64) {
+        loop {
+            let mark = self.mark.load(Ordering::Acquire);
+            let user = self.user_ns.load(Ordering::Acquire);
+            let system = self.system_ns.load(Ordering::Acquire);
+            if self.mark.load(Ordering::Acquire) != mark {
+                continue;
+            }
+            let (since, pursuit) = unpack(mark);
+            let spent = now.saturating_sub(since);
+            return match pursuit {
+                Pursuit::Rest => (user, system),
+                Pursuit::User => (user.saturating_add(spent), system),
+                Pursuit::System => (user, system.saturating_add(spent)),
+            };
+        }
+    }
+}
+
+impl Reported {
+    /// Divides what `total` has grown by as the notes have grown.
+    fn take(&mut self, total: Duration, (noted_user_ns, noted_system_ns): (u64, u64)) {
+        let growth = total.saturating_sub(self.user + self.system);
+        let user = noted_user_ns.saturating_sub(self.noted_user_ns);
+        let system = noted_system_ns.saturating_sub(self.noted_system_ns);
+        let all = u128::from(user) + u128::from(system);
+        let user_share = match all {
+            0 => 0,
+            all => growth.as_nanos() * u128::from(user) / all,
+        };
+        let user_share = Duration::from_nanos(u64::try_from(user_share).unwrap_or(u64::MAX)).min(growth);
+        self.user += user_share;
+        self.system += growth.saturating_sub(user_share);
+        self.noted_user_ns = self.noted_user_ns.max(noted_user_ns);
+        self.noted_system_ns = self.noted_system_ns.max(noted_system_ns);
+    }
+}
+
+fn as_ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn pack(since_ns: u64, pursuit: Pursuit) -> u64 {
+    since_ns << PURSUIT_BITS | pursuit as u64
+}
+
+fn unpack(mark: u64) -> (u64, Pursuit) {
+    let pursuit = match mark & ((1 << PURSUIT_BITS) - 1) {
+        1 => Pursuit::User,
+        2 => Pursuit::System,
+        _ => Pursuit::Rest,
+    };
+    (mark >> PURSUIT_BITS, pursuit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn burn(time: Duration) {
+        let end = own_cpu_time() + time;
+        while own_cpu_time() < end {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[test]
+    fn a_task_has_used_what_its_thread_has_since_it_took_it_on() {
+        std::thread::spawn(|| {
+            const MS: Duration = Duration::from_millis(1);
+            burn(5 * MS);
+            let (clock, before) = (CpuTime::new(), own_cpu_time());
+            assert_eq!(clock.read(), None);
+            clock.start();
+            burn(10 * MS);
+            clock.mark(Pursuit::Rest);
+            clock.mark(Pursuit::System);
+            let (user, system) = clock.read().unwrap();
+            assert_eq!(user, Duration::ZERO);
+            assert!((10 * MS..=own_cpu_time() - before).contains(&system), "{system:?}");
+            assert_eq!(clock.rests(), 1);
+            clock.end();
+            assert_eq!(clock.read(), None);
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn neither_time_ever_falls() {
+        let mut reported = Reported::default();
+        let mut last = (Duration::ZERO, Duration::ZERO);
+        for (total, noted) in [
+            (10, (10, 0)),
+            (20, (10, 90)),
+            (15, (500, 90)),
+            (30, (400, 80)),
+            (90, (400, 80)),
+            (91, (500, 90)),
+        ] {
+            reported.take(Duration::from_nanos(total), noted);
+            let now = (reported.user, reported.system);
+            assert!(now.0 >= last.0 && now.1 >= last.1, "{last:?} then {now:?}");
+            assert!(now.0 + now.1 >= Duration::from_nanos(total));
+            last = now;
+        }
+    }
+
+    #[test]
+    fn what_goes_on_counts_before_it_is_over() {
+        let notes = Notes::default();
+        notes.switch(10, Pursuit::User, 0);
+        assert_eq!(notes.at(25), (15, 0));
+        notes.switch(30, Pursuit::System, 0);
+        assert_eq!(notes.at(32), (20, 2));
+        notes.switch(40, Pursuit::Rest, 0);
+        assert_eq!(notes.at(99), (20, 10));
+        notes.switch(100, Pursuit::User, 0);
+        assert_eq!(notes.at(101), (21, 10));
+    }
+
+    #[test]
+    fn entering_user_code_costs_system_time() {
+        let notes = Notes::default();
+        notes.switch(0, Pursuit::User, 7);
+        notes.switch(107, Pursuit::System, 7);
+        notes.switch(107, Pursuit::User, 7);
+        notes.switch(112, Pursuit::System, 7);
+        assert_eq!(notes.at(112), (100, 12));
+        let cost = SwitchCost::default();
+        [9, 5, 8].into_iter().for_each(|run| cost.note(run));
+        assert_eq!(cost.get(), 5);
+    }
+}

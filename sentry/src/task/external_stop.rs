@@ -1,0 +1,311 @@
+//! External stops: somebody outside has every task of the set stand still, to look at it or to keep it as it is.
+//!
+//! A task stands still between two states of its run loop, or where it sleeps in a system call, which it does not complete
+//! before the stop is over. Nothing inside notices, but that time passes: timers that are due meanwhile expire, and what they
+//! send waits. Stops nest; the last one's end lets the tasks go on.
+//!
+//! A task is active while its thread may touch what others see. Whoever stops the set raises the count of every
+//! task and then waits for each to be inactive; a task becomes active and then looks at its count. So one of the two
+//! sees the other, without a lock for the task that nobody stops.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::cpu_time::Pursuit;
+use super::{CurrentTask, Task, TaskSet};
+
+/// What a task knows of external stops.
+#[derive(Default)]
+pub(super) struct StopState {
+    /// How many stops are in force. Changes with the tree locked.
+    count: AtomicU32,
+    /// Its thread runs the task, and neither sleeps nor stands still.
+    is_active: AtomicBool,
+}
+
+impl StopState {
+    /// Has the stops in force when the task is made hold for it.
+    pub(super) fn begin_with(&self, count: u32) {
+        self.count.store(count, Ordering::SeqCst);
+    }
+
+    /// Whether the task is to stand still.
+    pub(super) fn is_in_force(&self) -> bool {
+        self.count.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// Where those meet who stop and who are stopped. Its lock is taken last.
+#[derive(Default)]
+pub(super) struct StopGate {
+    lock: Mutex<()>,
+    came_to_rest: Condvar,
+    is_over: Condvar,
+}
+
+impl StopGate {
+    fn announce_rest(&self) {
+        let _lock = self.lock.lock();
+        self.came_to_rest.notify_all();
+    }
+
+    fn wait_for_rest(&self, state: &StopState) {
+        let mut lock = self.lock.lock();
+        while state.is_active.load(Ordering::SeqCst) {
+            self.came_to_rest.wait(&mut lock);
+        }
+    }
+
+    fn announce_end(&self) {
+        let _lock = self.lock.lock();
+        self.is_over.notify_all();
+    }
+
+    fn wait_for_end(&self, state: &StopState) {
+        let mut lock = self.lock.lock();
+        while state.is_in_force() {
+            self.is_over.wait(&mut lock);
+        }
+    }
+}
+
+/// An external stop; it ends when this is dropped.
+#[must_use = "dropping the guard lets the tasks go on"]
+pub struct StopGuard<'a>(&'a TaskSet);
+
+impl TaskSet {
+    /// Stops every task, and returns once all stand still. A task that is made meanwhile does not run.
+    ///
+    /// Must not be called by a task's own thread, which would wait for itself.
+    pub fn stop_all(&self) -> StopGuard<'_> {
+        let tasks: Vec<Arc<Task>> = {
+            let mut tree = self.tree.write();
+            tree.stops += 1;
+            for node in tree.tasks.values() {
+                node.task.stops.count.fetch_add(1, Ordering::SeqCst);
+            }
+            tree.tasks.values().map(|node| node.task.clone()).collect()
+        };
+        for task in tasks.iter().filter(|task| task.stops.is_active.load(Ordering::SeqCst)) {
+            task.leave_user_code();
+        }
+        for task in &tasks {
+            self.stop_gate.wait_for_rest(&task.stops);
+        }
+        StopGuard(self)
+    }
+}
+
+impl Drop for StopGuard<'_> {
+    fn drop(&mut self) {
+        {
+            let mut tree = self.0.tree.write();
+            tree.stops -= 1;
+            for node in tree.tasks.values() {
+                node.task.stops.count.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        self.0.stop_gate.announce_end();
+    }
+}
+
+impl Task {
+    /// Its thread may touch what others see, once no stop is in force.
+    fn become_active(&self) {
+        let gate = &self.kernel.tasks().stop_gate;
+        loop {
+            self.stops.is_active.store(true, Ordering::SeqCst);
+            if !self.stops.is_in_force() {
+                return;
+            }
+            self.become_inactive();
+            gate.wait_for_end(&self.stops);
+        }
+    }
+
+    fn become_inactive(&self) {
+        self.stops.is_active.store(false, Ordering::SeqCst);
+        if self.stops.is_in_force() {
+            self.kernel.tasks().stop_gate.announce_rest();
+        }
+    }
+
+    /// The thread begins to run the task, once no stop is in force.
+    pub(super) fn begin_activity(&self) {
+        self.become_active();
+        self.cpu_time.start();
+    }
+
+    /// The thread touches the task no more.
+    pub(super) fn end_activity(&self) {
+        self.cpu_time.end();
+        self.become_inactive();
+    }
+}
+
+impl CurrentTask {
+    /// Sleeps until the task's waiter is woken, or until `deadline`, and while external stops are in force. Returns whether it
+    /// was woken. Every sleep of a task is this one.
+    pub(super) fn rest(&self, deadline: Option<Instant>) -> bool {
+        let task = &self.task;
+        task.cpu_time.mark(Pursuit::Rest);
+        task.become_inactive();
+        let is_woken = task.waiter.sleep(deadline);
+        task.become_active();
+        task.cpu_time.mark(Pursuit::System);
+        is_woken
+    }
+
+    /// Stands still while external stops are in force.
+    pub(super) fn stop_externally(&mut self) {
+        self.context.sleep();
+        self.task.cpu_time.mark(Pursuit::Rest);
+        self.task.become_inactive();
+        self.task.become_active();
+        self.task.cpu_time.mark(Pursuit::System);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::platform::Exit;
+    use crate::task::ExitStatus;
+    use crate::task::tests::Fixture;
+
+    const MOMENT: Duration = Duration::from_millis(30);
+
+    /// A process whose user code counts, and the count.
+    fn counting(fixture: &Fixture) -> (Arc<Task>, Arc<AtomicU64>) {
+        let count = Arc::new(AtomicU64::new(0));
+        let counter = count.clone();
+        fixture.platform().push_script(Box::new(move |_, _| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Exit::Interrupted
+        }));
+        (fixture.process(None), count)
+    }
+
+    fn stands_still(count: &AtomicU64) -> bool {
+        let before = count.load(Ordering::Relaxed);
+        std::thread::sleep(MOMENT);
+        count.load(Ordering::Relaxed) == before
+    }
+
+    fn goes_on(count: &AtomicU64) -> bool {
+        let (before, deadline) = (count.load(Ordering::Relaxed), Instant::now() + 300 * MOMENT);
+        while count.load(Ordering::Relaxed) == before && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        count.load(Ordering::Relaxed) > before
+    }
+
+    fn end(fixture: &Fixture, task: &Arc<Task>) {
+        task.thread_group().exit(ExitStatus::Exited(0));
+        fixture.tasks().wait_until_all_ended();
+    }
+
+    #[test]
+    fn nothing_runs_until_the_last_guard_is_dropped() {
+        let fixture = Fixture::new();
+        let (task, count) = counting(&fixture);
+        task.start().unwrap();
+        assert!(goes_on(&count));
+        let outer = fixture.tasks().stop_all();
+        let inner = fixture.tasks().stop_all();
+        assert!(stands_still(&count));
+        drop(outer);
+        assert!(stands_still(&count), "another stop is in force");
+        drop(inner);
+        assert!(goes_on(&count));
+        end(&fixture, &task);
+    }
+
+    #[test]
+    fn a_task_that_is_made_and_started_during_a_stop_does_not_run() {
+        let fixture = Fixture::new();
+        let stop = fixture.tasks().stop_all();
+        let (task, count) = counting(&fixture);
+        task.start().unwrap();
+        assert!(stands_still(&count));
+        let second = fixture.tasks().stop_all();
+        drop((stop, second));
+        assert!(goes_on(&count));
+        end(&fixture, &task);
+    }
+
+    #[test]
+    fn a_sleep_that_is_over_during_a_stop_is_completed_after_it() {
+        let fixture = Fixture::new();
+        let is_done = Arc::new(AtomicBool::new(false));
+        let (done, mut calls) = (is_done.clone(), 0);
+        fixture.platform().push_script(Box::new(move |_, registers| {
+            calls += 1;
+            done.store(calls > 1, Ordering::SeqCst);
+            registers.rax = match calls {
+                1 => linux_raw_sys::general::__NR_poll.into(),
+                _ => linux_raw_sys::general::__NR_exit.into(),
+            };
+            (registers.rdi, registers.rsi) = (0, 0);
+            registers.rdx = MOMENT.as_millis() as u64;
+            Exit::Syscall
+        }));
+        let task = fixture.process(None);
+        task.start().unwrap();
+        while !task.is_asleep() {
+            std::thread::yield_now();
+        }
+        let stop = fixture.tasks().stop_all();
+        std::thread::sleep(3 * MOMENT);
+        assert!(!is_done.load(Ordering::SeqCst));
+        drop(stop);
+        fixture.tasks().wait_until_all_ended();
+        assert!(is_done.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn a_task_that_is_killed_during_a_stop_ends_after_it() {
+        let fixture = Fixture::new();
+        let (task, _) = counting(&fixture);
+        task.start().unwrap();
+        let stop = fixture.tasks().stop_all();
+        task.thread_group().exit(ExitStatus::Exited(3));
+        std::thread::sleep(MOMENT);
+        assert_eq!(fixture.tasks().running_count().1, 1);
+        assert!(task.memory().is_some(), "it has not begun to end");
+        drop(stop);
+        fixture.tasks().wait_until_all_ended();
+        assert!(task.memory().is_none());
+    }
+
+    #[test]
+    fn stops_from_many_threads_meet_tasks_that_come_and_go() {
+        let fixture = Fixture::new();
+        let (init, count) = counting(&fixture);
+        init.start().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let stop = fixture.tasks().stop_all();
+                        let before = count.load(Ordering::Relaxed);
+                        std::thread::yield_now();
+                        assert_eq!(count.load(Ordering::Relaxed), before);
+                        drop(stop);
+                    }
+                });
+            }
+            for _ in 0..100 {
+                fixture.process(Some(&init)).start().unwrap();
+            }
+        });
+        assert!(goes_on(&count));
+        end(&fixture, &init);
+    }
+}

@@ -1,0 +1,652 @@
+//! CPU numbers, and the right to run with one: the scheduler that rseq(2) rests on.
+//!
+//! What a restartable sequence is promised is that nobody else runs with its CPU number until it has committed or
+//! has been aborted. Tasks are host threads, and the host preempts and migrates a thread in user code without the
+//! sentry seeing it. So the numbers belong to the sentry: they are **virtual CPUs**, and a task that has registered an
+//! rseq area enters user code only while it holds one of its address space's, which nobody else does then. When the
+//! host takes its own CPU from a virtual one, all that has the number stands still: to user code that is stolen time, as in any virtual
+//! machine, and no preemption. A preemption is that a task loses its number, which happens only
+//! while the task is out of user code, so that the sequence can be aborted before the task goes on.
+//!
+//! A task keeps its number while system calls and faults are served, and gives it back when it sleeps. With no more
+//! runnable tasks than CPUs, nobody ever waits, and an entry costs two atomic operations. Otherwise a waiting task
+//! takes the number of who has had one for longest once that has had its slice: at once if the holder is out
+//! of user code, else the holder is kicked out of it. A number is the host's own for the CPU where the task
+//! is, whenever that is free.
+//!
+//! Numbers are exclusive in one address space. Sequences of several processes on memory that these share
+//! are not kept apart.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::platform::Interrupter;
+use crate::wait::Waiter;
+
+/// How long a task keeps its number against one that has lost its own to the clock.
+pub const SLICE: Duration = Duration::from_millis(4);
+/// How long it does against one that has slept, and has something new to do.
+pub const SLICE_AGAINST_WOKEN: Duration = Duration::from_millis(1);
+
+/// The seat holds no number.
+const IDLE: u8 = 0;
+/// The seat holds a number, and its task is out of user code: the number can be taken from it.
+const HELD: u8 = 1;
+/// The seat's task is in user code, or about to be, with the number that the seat holds.
+const RUNNING: u8 = 2;
+
+/// A number that a seat was given. Two grants differ even if the numbers are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Grant(u64);
+
+impl Grant {
+    fn new(count: u64, id: u32, cpu: u32) -> Self {
+        Self(count << 16 | u64::from(id) << 8 | u64::from(cpu))
+    }
+
+    /// The CPU number.
+    pub fn cpu(self) -> u32 {
+        (self.0 & 0xff) as u32
+    }
+
+    /// The concurrency id: the lowest that no other holder in the address space has (`mm_cid`).
+    pub fn concurrency_id(self) -> u32 {
+        (self.0 >> 8 & 0xff) as u32
+    }
+}
+
+/// A task's share in the numbers.
+pub struct CpuSeat {
+    status: AtomicU8,
+    grant: AtomicU64,
+    /// Somebody waits for the number, or the task may no longer have it.
+    is_wanted: AtomicBool,
+    waiter: Arc<Waiter>,
+    interrupter: OnceLock<Arc<dyn Interrupter>>,
+}
+
+impl CpuSeat {
+    /// The seat of a task that sleeps on `waiter`.
+    pub fn new(waiter: Arc<Waiter>) -> Arc<Self> {
+        Arc::new(Self {
+            status: AtomicU8::new(IDLE),
+            grant: AtomicU64::new(0),
+            is_wanted: AtomicBool::new(false),
+            waiter,
+            interrupter: OnceLock::new(),
+        })
+    }
+
+    /// Says how the task is kicked out of user code. The first answer counts.
+    pub fn set_interrupter(&self, interrupter: Arc<dyn Interrupter>) {
+        self.interrupter.get_or_init(|| interrupter);
+    }
+
+    /// Before user code: the number that the task has now and keeps until [`CpuSeat::leave`]. `None` if it has to claim one.
+    pub fn enter(&self) -> Option<Grant> {
+        if self.is_wanted.load(Ordering::Acquire) || !self.change(HELD, RUNNING) {
+            return None;
+        }
+        Some(self.grant())
+    }
+
+    /// After user code.
+    pub fn leave(&self) {
+        self.change(RUNNING, HELD);
+    }
+
+    /// The number that the task had last.
+    pub fn grant(&self) -> Grant {
+        Grant(self.grant.load(Ordering::Acquire))
+    }
+
+    /// Has the task claim anew before user code goes on: what it may have has changed.
+    pub fn recall(&self) {
+        self.is_wanted.store(true, Ordering::Release);
+        if let Some(interrupter) = self.interrupter.get() {
+            interrupter.interrupt();
+        }
+    }
+
+    fn is_holder(&self) -> bool {
+        self.status.load(Ordering::Acquire) != IDLE
+    }
+
+    /// Takes the number from a seat whose task is out of user code.
+    fn take(&self) -> bool {
+        self.change(HELD, IDLE)
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.status.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// What a task wants.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// CPUs that it may have, a bit each; at least one.
+    pub allowed: u64,
+    /// The one that it had rather than others.
+    pub preferred: u32,
+    /// How long it lets others have theirs.
+    pub patience: Duration,
+}
+
+/// What came of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The seat has a number.
+    Granted,
+    /// Claim again when the seat's waiter is woken, or at this time.
+    Wait(Option<Instant>),
+}
+
+/// A task's place among those who wait. It outlives an interrupted wait.
+#[derive(Default)]
+pub struct Ticket(Option<u64>);
+
+/// The CPU numbers of one address space.
+#[derive(Default)]
+pub struct VirtualCpus {
+    queue: Mutex<Queue>,
+    accepts_recalls: AtomicBool,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Who holds which number.
+    places: Vec<Option<Place>>,
+    /// Concurrency ids in use, a bit each.
+    used_ids: u64,
+    /// Who waits, in the order in which they came.
+    waiting: BTreeMap<u64, Waiting>,
+    last_ticket: u64,
+    grants: u64,
+    /// CPUs that anybody may ever have had, a bit each.
+    known: u64,
+}
+
+struct Place {
+    seat: Arc<CpuSeat>,
+    /// When its slice began.
+    since: Instant,
+    id: u32,
+}
+
+struct Waiting {
+    seat: Arc<CpuSeat>,
+    wish: Wish,
+    /// It watches the slice of a holder: it is the first of those who wait for some CPU.
+    is_watching: bool,
+}
+
+impl VirtualCpus {
+    /// Gives `seat` a number if one can be had. Only the seat's own task claims.
+    pub fn claim(&self, seat: &Arc<CpuSeat>, wish: Wish, ticket: &mut Ticket) -> Claim {
+        let now = Instant::now();
+        let mut queue = self.queue.lock();
+        queue.known |= wish.allowed;
+        if seat.is_wanted.swap(false, Ordering::AcqRel) {
+            queue.take_back(seat, now);
+        }
+        if !seat.is_holder() {
+            let number = *ticket.0.get_or_insert_with(|| queue.next_ticket());
+            queue.waiting.insert(number, Waiting { seat: seat.clone(), wish, is_watching: false });
+            queue.grant_free(now);
+            while !seat.is_holder() {
+                if let Some(wait) = queue.watch(number, now) {
+                    return Claim::Wait(wait.deadline);
+                }
+            }
+        }
+        ticket.0 = None;
+        Claim::Granted
+    }
+
+    /// Gives up a claim for now. The ticket keeps the place in the order.
+    pub fn withdraw(&self, ticket: &Ticket) {
+        let mut queue = self.queue.lock();
+        if let Some(number) = ticket.0
+            && queue.waiting.remove(&number).is_some()
+        {
+            queue.wake_watchers();
+        }
+    }
+
+    /// Gives the seat's number back: the task sleeps, or wants none any more. Only the seat's own task does this, out of user code.
+    pub fn release(&self, seat: &CpuSeat) {
+        if seat.is_holder() {
+            self.queue.lock().take_back(seat, Instant::now());
+        }
+    }
+
+    /// Exchanges the seat's number for `cpu` if that is free. Only the seat's own task does this, out of user code.
+    pub fn move_to(&self, seat: &Arc<CpuSeat>, cpu: u32) {
+        let now = Instant::now();
+        let mut queue = self.queue.lock();
+        if queue.is_free(cpu) && seat.take() {
+            queue.vacate(seat.grant().cpu());
+            queue.grant(seat, cpu, now);
+            queue.grant_free(now);
+        }
+    }
+
+    /// From now on tasks may have each other claim anew (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ).
+    pub fn accept_recalls(&self) {
+        self.accepts_recalls.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`VirtualCpus::accept_recalls`] was called.
+    pub fn accepts_recalls(&self) -> bool {
+        self.accepts_recalls.load(Ordering::Relaxed)
+    }
+
+    /// Has every task but the seat's own claim anew before its user code goes on, and returns those that were in user code
+    /// (`man 2 membarrier`, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ). With `cpu`, only the one with that number.
+    pub fn recall_others(&self, seat: &CpuSeat, cpu: Option<u32>) -> Vec<Recalled> {
+        let now = Instant::now();
+        let mut queue = self.queue.lock();
+        let holders: Vec<_> = queue
+            .places
+            .iter()
+            .flatten()
+            .map(|place| place.seat.clone())
+            .filter(|other| !std::ptr::eq(&**other, seat))
+            .filter(|other| cpu.is_none_or(|cpu| other.grant().cpu() == cpu))
+            .collect();
+        let mut recalled = Vec::new();
+        for other in holders {
+            let grant = other.grant();
+            if !queue.take_back(&other, now) {
+                other.recall();
+                recalled.push(Recalled { seat: other, grant });
+            }
+        }
+        recalled
+    }
+
+    #[cfg(test)]
+    fn holders(&self) -> Vec<u32> {
+        let queue = self.queue.lock();
+        (0..queue.places.len() as u32).filter(|cpu| !queue.is_free(*cpu)).collect()
+    }
+}
+
+/// A task that was in user code when it was recalled.
+pub struct Recalled {
+    seat: Arc<CpuSeat>,
+    grant: Grant,
+}
+
+impl Recalled {
+    /// Whether it has come out since.
+    pub fn is_out(&self) -> bool {
+        self.seat.grant() != self.grant || self.seat.status.load(Ordering::Acquire) != RUNNING
+    }
+}
+
+/// A claim has to wait.
+struct Wait {
+    deadline: Option<Instant>,
+}
+
+impl Queue {
+    fn next_ticket(&mut self) -> u64 {
+        self.last_ticket += 1;
+        self.last_ticket
+    }
+
+    fn is_free(&self, cpu: u32) -> bool {
+        self.places.get(cpu as usize).is_none_or(Option::is_none)
+    }
+
+    /// CPUs without a holder, a bit each.
+    fn free(&self) -> u64 {
+        let held = self.places.iter().enumerate().filter(|(_, place)| place.is_some());
+        self.known & !held.fold(0, |held, (cpu, _)| held | 1 << cpu)
+    }
+
+    fn grant(&mut self, seat: &Arc<CpuSeat>, cpu: u32, now: Instant) {
+        let id = self.used_ids.trailing_ones();
+        self.used_ids |= 1 << id;
+        if self.places.len() <= cpu as usize {
+            self.places.resize_with(cpu as usize + 1, || None);
+        }
+        self.places[cpu as usize] = Some(Place { seat: seat.clone(), since: now, id });
+        self.grants += 1;
+        seat.grant.store(Grant::new(self.grants, id, cpu).0, Ordering::Release);
+        seat.status.store(HELD, Ordering::Release);
+    }
+
+    fn vacate(&mut self, cpu: u32) {
+        if let Some(place) = self.places.get_mut(cpu as usize).and_then(Option::take) {
+            self.used_ids &= !(1 << place.id);
+        }
+    }
+
+    /// Takes the number from a seat that is out of user code, for who waits for one. Returns whether it was.
+    fn take_back(&mut self, seat: &CpuSeat, now: Instant) -> bool {
+        let is_taken = seat.take();
+        if is_taken {
+            self.vacate(seat.grant().cpu());
+            self.grant_free(now);
+        }
+        is_taken
+    }
+
+    /// Gives free numbers to those who wait, first come, first served.
+    fn grant_free(&mut self, now: Instant) {
+        let mut free = self.free();
+        let mut granted = Vec::new();
+        for (number, waiting) in &self.waiting {
+            if free == 0 {
+                break;
+            }
+            let candidates = waiting.wish.allowed & free;
+            if candidates != 0 {
+                let is_preferred = candidates >> waiting.wish.preferred & 1 == 1;
+                let cpu = if is_preferred { waiting.wish.preferred } else { candidates.trailing_zeros() };
+                free &= !(1 << cpu);
+                granted.push((*number, cpu));
+            }
+        }
+        for (number, cpu) in &granted {
+            if let Some(waiting) = self.waiting.remove(number) {
+                self.grant(&waiting.seat, *cpu, now);
+                waiting.seat.waiter.wake();
+            }
+        }
+        if !granted.is_empty() {
+            self.wake_watchers();
+        }
+    }
+
+    /// Has the first of those who wait for each CPU watch it.
+    fn wake_watchers(&mut self) {
+        let mut covered = 0;
+        for waiting in self.waiting.values_mut() {
+            if covered == self.known {
+                break;
+            }
+            let is_first = waiting.wish.allowed & !covered != 0;
+            covered |= waiting.wish.allowed;
+            if is_first && !waiting.is_watching {
+                waiting.is_watching = true;
+                waiting.seat.waiter.wake();
+            }
+        }
+    }
+
+    /// Looks after the holders for whose numbers ticket `number` is the first to wait: takes the number of one that has had its slice,
+    /// and then returns `None`.
+    fn watch(&mut self, number: u64, now: Instant) -> Option<Wait> {
+        let patience = self.waiting.get(&number)?.wish.patience;
+        let watched = self.watched_by(number);
+        let places = self.places.iter_mut().enumerate().filter(|(cpu, _)| watched >> cpu & 1 == 1);
+        let Some(place) = places.filter_map(|(_, place)| place.as_mut()).min_by_key(|place| place.since)
+        else {
+            return Some(Wait { deadline: None });
+        };
+        let due = place.since + patience;
+        if now < due {
+            return Some(Wait { deadline: Some(due) });
+        }
+        let seat = place.seat.clone();
+        // Should it not come out in time, it is asked again.
+        place.since = now;
+        if self.take_back(&seat, now) {
+            return None;
+        }
+        seat.recall();
+        Some(Wait { deadline: Some(now + patience) })
+    }
+
+    /// CPUs for which ticket `number` is the first to wait, a bit each.
+    fn watched_by(&mut self, number: u64) -> u64 {
+        let Some(mut watched) = self.waiting.get(&number).map(|waiting| waiting.wish.allowed) else {
+            return 0;
+        };
+        for earlier in self.waiting.range(..number).map(|(_, waiting)| waiting.wish.allowed) {
+            watched &= !earlier;
+            if watched == 0 {
+                break;
+            }
+        }
+        if let Some(waiting) = self.waiting.get_mut(&number) {
+            waiting.is_watching = watched != 0;
+        }
+        watched
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Kicks(AtomicU32);
+
+    impl Interrupter for Kicks {
+        fn interrupt(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A task of the tests.
+    struct Tester {
+        seat: Arc<CpuSeat>,
+        kicks: Arc<Kicks>,
+        ticket: Ticket,
+        wish: Wish,
+    }
+
+    impl Tester {
+        fn new(allowed: u64, preferred: u32) -> Self {
+            let (seat, kicks) = (CpuSeat::new(Arc::default()), Arc::<Kicks>::default());
+            seat.set_interrupter(kicks.clone());
+            let wish = Wish { allowed, preferred, patience: Duration::ZERO };
+            Self { seat, kicks, ticket: Ticket::default(), wish }
+        }
+
+        fn patient(self) -> Self {
+            let wish = Wish { patience: Duration::from_secs(3600), ..self.wish };
+            Self { wish, ..self }
+        }
+
+        fn claim(&mut self, cpus: &VirtualCpus) -> Claim {
+            cpus.claim(&self.seat, self.wish, &mut self.ticket)
+        }
+
+        fn run(&mut self, cpus: &VirtualCpus) -> Grant {
+            assert_eq!(self.claim(cpus), Claim::Granted);
+            self.seat.enter().expect("a number")
+        }
+
+        fn kicks(&self) -> u32 {
+            self.kicks.0.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn the_preferred_number_is_given_if_it_is_free() {
+        let cpus = VirtualCpus::default();
+        let (mut first, mut second) = (Tester::new(0b11, 1), Tester::new(0b11, 1));
+        let grants = [first.run(&cpus), second.run(&cpus)];
+        assert_eq!(grants.map(Grant::cpu), [1, 0]);
+        assert_eq!(grants.map(Grant::concurrency_id), [0, 1]);
+    }
+
+    #[test]
+    fn a_number_is_kept_from_one_entry_to_the_next() {
+        let cpus = VirtualCpus::default();
+        let mut task = Tester::new(0b11, 0);
+        let grant = task.run(&cpus);
+        task.seat.leave();
+        assert_eq!(task.seat.enter(), Some(grant));
+    }
+
+    #[test]
+    fn a_number_is_taken_from_who_is_out_of_user_code() {
+        let cpus = VirtualCpus::default();
+        let (mut first, mut second) = (Tester::new(1, 0), Tester::new(1, 0));
+        let grant = first.run(&cpus);
+        first.seat.leave();
+        assert_ne!(second.run(&cpus), grant);
+        assert_eq!(first.seat.enter(), None);
+        assert_eq!(first.kicks(), 0);
+    }
+
+    #[test]
+    fn who_is_in_user_code_is_kicked_and_keeps_its_number_until_it_is_out() {
+        let cpus = VirtualCpus::default();
+        let (mut first, mut second) = (Tester::new(1, 0), Tester::new(1, 0));
+        first.run(&cpus);
+        assert!(matches!(second.claim(&cpus), Claim::Wait(Some(_))));
+        assert_eq!((first.kicks(), second.seat.enter()), (1, None));
+        first.seat.leave();
+        assert_eq!(first.seat.enter(), None);
+        assert!(matches!(first.claim(&cpus), Claim::Granted | Claim::Wait(_)));
+        assert!(second.seat.enter().is_some() || second.claim(&cpus) == Claim::Granted);
+    }
+
+    #[test]
+    fn nobody_is_kicked_before_its_slice_is_over() {
+        let cpus = VirtualCpus::default();
+        let (mut first, mut second) = (Tester::new(1, 0), Tester::new(1, 0).patient());
+        first.run(&cpus);
+        let Claim::Wait(Some(due)) = second.claim(&cpus) else { panic!("a slice to wait for") };
+        assert!(due > Instant::now() && first.kicks() == 0);
+    }
+
+    #[test]
+    fn numbers_go_to_who_came_first() {
+        let cpus = VirtualCpus::default();
+        let mut holder = Tester::new(1, 0);
+        holder.run(&cpus);
+        let mut waiting: Vec<Tester> = (0..3).map(|_| Tester::new(1, 0).patient()).collect();
+        for (place, task) in waiting.iter_mut().enumerate() {
+            // Only the first looks after the holder.
+            assert_eq!(matches!(task.claim(&cpus), Claim::Wait(Some(_))), place == 0);
+        }
+        holder.seat.leave();
+        cpus.release(&holder.seat);
+        for task in &mut waiting {
+            assert!(task.seat.enter().is_some());
+            task.seat.leave();
+            cpus.release(&task.seat);
+        }
+        assert!(cpus.holders().is_empty());
+    }
+
+    #[test]
+    fn who_withdraws_is_passed_over_and_comes_back_to_its_place() {
+        let cpus = VirtualCpus::default();
+        let mut holder = Tester::new(1, 0);
+        let [mut first, mut second] = [(); 2].map(|()| Tester::new(1, 0).patient());
+        holder.run(&cpus);
+        first.claim(&cpus);
+        second.claim(&cpus);
+        cpus.withdraw(&first.ticket);
+        assert!(second.seat.waiter.sleep(Some(Instant::now())), "the next one has to look after the holder");
+        first.claim(&cpus);
+        holder.seat.leave();
+        cpus.release(&holder.seat);
+        assert!(first.seat.enter().is_some());
+        assert_eq!(second.seat.enter(), None);
+    }
+
+    #[test]
+    fn a_number_that_is_not_allowed_is_not_given() {
+        let cpus = VirtualCpus::default();
+        let (mut first, mut second) = (Tester::new(0b10, 1), Tester::new(0b10, 0).patient());
+        assert_eq!(first.run(&cpus).cpu(), 1);
+        assert!(matches!(second.claim(&cpus), Claim::Wait(_)));
+        second.wish.allowed = 0b01;
+        assert_eq!(second.run(&cpus).cpu(), 0);
+    }
+
+    #[test]
+    fn a_recalled_task_claims_what_it_may_have_now() {
+        let cpus = VirtualCpus::default();
+        let mut task = Tester::new(0b01, 0);
+        task.run(&cpus);
+        task.seat.recall();
+        task.seat.leave();
+        assert_eq!((task.kicks(), task.seat.enter()), (1, None));
+        task.wish.allowed = 0b10;
+        assert_eq!(task.run(&cpus).cpu(), 1);
+        assert_eq!(cpus.holders(), [1]);
+    }
+
+    #[test]
+    fn a_task_follows_the_host_if_the_number_there_is_free() {
+        let cpus = VirtualCpus::default();
+        let (mut first, mut second) = (Tester::new(0b111, 0), Tester::new(0b111, 1));
+        let grant = first.run(&cpus);
+        first.seat.leave();
+        second.run(&cpus);
+        cpus.move_to(&first.seat, 1);
+        assert_eq!(first.seat.grant(), grant);
+        cpus.move_to(&first.seat, 2);
+        assert_eq!((first.seat.grant().cpu(), cpus.holders()), (2, vec![1, 2]));
+    }
+
+    #[test]
+    fn a_recall_of_all_others_tells_who_was_in_user_code() {
+        let cpus = VirtualCpus::default();
+        let mut tasks: Vec<Tester> = (0..3).map(|cpu| Tester::new(0b111, cpu)).collect();
+        for task in &mut tasks {
+            task.run(&cpus);
+        }
+        tasks[1].seat.leave();
+        let recalled = cpus.recall_others(&tasks[0].seat, None);
+        assert_eq!(tasks.iter().map(Tester::kicks).collect::<Vec<_>>(), [0, 0, 1]);
+        assert_eq!(tasks[1].seat.enter(), None);
+        assert!(recalled.len() == 1 && !recalled[0].is_out());
+        tasks[2].seat.leave();
+        assert!(recalled[0].is_out());
+    }
+
+    #[test]
+    fn threads_never_share_a_number() {
+        const THREADS: usize = 6;
+        const ENTRIES: usize = 500;
+        let cpus = VirtualCpus::default();
+        let owners: [AtomicU32; 2] = Default::default();
+        std::thread::scope(|scope| {
+            for thread in 1..=THREADS as u32 {
+                let (cpus, owners) = (&cpus, &owners);
+                scope.spawn(move || {
+                    let mut task = Tester::new(0b11, thread % 2);
+                    for entry in 0..ENTRIES {
+                        let grant = loop {
+                            if let Some(grant) = task.seat.enter() {
+                                break grant;
+                            }
+                            if let Claim::Wait(deadline) = task.claim(cpus) {
+                                task.seat.waiter.sleep(deadline);
+                            }
+                        };
+                        let owner = &owners[grant.cpu() as usize];
+                        assert_eq!(owner.swap(thread, Ordering::SeqCst), 0);
+                        std::hint::spin_loop();
+                        assert_eq!(owner.swap(0, Ordering::SeqCst), thread);
+                        task.seat.leave();
+                        if entry % 7 == 0 {
+                            cpus.release(&task.seat);
+                        }
+                    }
+                    cpus.release(&task.seat);
+                });
+            }
+        });
+        assert!(cpus.holders().is_empty());
+    }
+}
