@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::Errno;
-use crate::namespace::UserNamespace;
+use crate::namespace::{Namespace, UserNamespace};
 
 bitflags::bitflags! {
     /// A set of capabilities, bit N for capability number N.
@@ -27,6 +27,8 @@ bitflags::bitflags! {
         const SETUID = 1 << 7;
         /// Change capability sets.
         const SETPCAP = 1 << 8;
+        /// Change the immutable and append-only flags of files.
+        const LINUX_IMMUTABLE = 1 << 9;
         /// Bind low ports.
         const NET_BIND_SERVICE = 1 << 10;
         /// Administer the network.
@@ -57,10 +59,62 @@ bitflags::bitflags! {
         const MKNOD = 1 << 27;
         /// Set file capabilities.
         const SETFCAP = 1 << 31;
+        /// Override mandatory access control.
+        const MAC_OVERRIDE = 1 << 32;
         /// Choose process numbers, among others.
         const CHECKPOINT_RESTORE = 1 << 40;
         /// Everything that Linux knows (through CAP_CHECKPOINT_RESTORE, 40).
         const ALL = (1 << 41) - 1;
+    }
+}
+
+impl Capabilities {
+    /// Those that come and go with the user for file access (`man 2 setfsuid`, `man 7 capabilities`).
+    const OF_FILES: Self = Self::CHOWN
+        .union(Self::DAC_OVERRIDE)
+        .union(Self::DAC_READ_SEARCH)
+        .union(Self::FOWNER)
+        .union(Self::FSETID)
+        .union(Self::LINUX_IMMUTABLE)
+        .union(Self::MKNOD)
+        .union(Self::MAC_OVERRIDE);
+}
+
+bitflags::bitflags! {
+    /// `SECBIT_*`: how users and capabilities go together. The bit after each locks it (`man 7 capabilities`, "The
+    /// securebits flags").
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct SecureBits: u32 {
+        /// The root user gets no capabilities from execve(2).
+        const NO_ROOT = 1 << 0;
+        /// Locks it.
+        const NO_ROOT_LOCKED = 1 << 1;
+        /// Capabilities do not change with users.
+        const NO_SETUID_FIXUP = 1 << 2;
+        /// Locks it.
+        const NO_SETUID_FIXUP_LOCKED = 1 << 3;
+        /// Permitted capabilities stay when no user is root any more.
+        const KEEP_CAPS = 1 << 4;
+        /// Locks it.
+        const KEEP_CAPS_LOCKED = 1 << 5;
+        /// No ambient capability can be added.
+        const NO_CAP_AMBIENT_RAISE = 1 << 6;
+        /// Locks it.
+        const NO_CAP_AMBIENT_RAISE_LOCKED = 1 << 7;
+    }
+}
+
+impl SecureBits {
+    const LOCKS: Self = Self::NO_ROOT_LOCKED
+        .union(Self::NO_SETUID_FIXUP_LOCKED)
+        .union(Self::KEEP_CAPS_LOCKED)
+        .union(Self::NO_CAP_AMBIENT_RAISE_LOCKED);
+
+    /// Whether they may become `new`: nothing that is locked changes, and no lock opens.
+    pub fn may_become(self, new: Self) -> bool {
+        let locks = self & Self::LOCKS;
+        let locked = Self::from_bits_truncate(locks.bits() >> 1);
+        !(self ^ new).intersects(locked) && new.contains(locks)
     }
 }
 
@@ -95,8 +149,8 @@ pub struct Credentials {
     pub bounding: Capabilities,
     /// Ambient capabilities.
     pub ambient: Capabilities,
-    /// `SECBIT_*` flags (`man 7 capabilities`).
-    pub securebits: u32,
+    /// How users and capabilities go together.
+    pub securebits: SecureBits,
     /// PR_SET_NO_NEW_PRIVS.
     pub no_new_privs: bool,
     /// The user namespace in which the capabilities hold.
@@ -126,13 +180,14 @@ impl Credentials {
             inheritable: Capabilities::empty(),
             bounding: Capabilities::ALL,
             ambient: Capabilities::empty(),
-            securebits: 0,
+            securebits: SecureBits::empty(),
             no_new_privs: false,
             user_namespace: UserNamespace::initial(),
         }
     }
 
-    /// Whether all of `capabilities` are effective in the initial user namespace.
+    /// Whether all of `capabilities` are effective in the initial user namespace: for what concerns the whole system,
+    /// and no namespace of it.
     pub fn has(&self, capabilities: Capabilities) -> bool {
         self.user_namespace.level() == 0 && self.effective.contains(capabilities)
     }
@@ -157,14 +212,36 @@ impl Credentials {
         current == own && self.has_in_own(capabilities)
     }
 
+    /// Whether all of `capabilities` are effective towards `namespace`: in the user namespace that owns it.
+    pub fn has_over_namespace(&self, namespace: &dyn Namespace, capabilities: Capabilities) -> bool {
+        namespace.identity().owner().is_some_and(|owner| self.has_in(owner, capabilities))
+    }
+
+    /// Whether all of `capabilities` are effective towards a file of `uid` and `gid`: in the own user namespace, if that
+    /// has numbers for both (`man 7 user_namespaces`, "Capabilities").
+    pub fn has_over(&self, uid: u32, gid: u32, capabilities: Capabilities) -> bool {
+        let own = &self.user_namespace;
+        self.has_in_own(capabilities) && own.maps_uid(uid) && own.maps_gid(gid)
+    }
+
+    /// Whether `old` could have done all that these can do: they hold no more capabilities in the same namespace, or
+    /// the namespace that they are in is one that `old` made.
+    pub fn are_within(&self, old: &Self) -> bool {
+        if self.user_namespace == old.user_namespace {
+            return old.permitted.contains(self.permitted);
+        }
+        self.user_namespace.with_ancestors().any(|namespace| {
+            namespace.parent() == Some(&old.user_namespace) && namespace.owner_uid() == old.effective_uid
+        })
+    }
+
     /// Those of the first task of a new user namespace within the own one: with every capability there
     /// (`man 7 user_namespaces`).
     ///
     /// # Errors
-    /// ENOSPC: too deep, or too many.
+    /// ENOSPC: too deep, or too many. EPERM: without numbers in the own namespace.
     pub fn in_new_namespace(&self) -> Result<Self, Errno> {
-        let namespace = UserNamespace::new(&self.user_namespace, self.effective_uid, self.effective_gid)?;
-        Ok(self.in_namespace(namespace))
+        Ok(self.in_namespace(UserNamespace::new(self)?))
     }
 
     /// Those of a task that enters `namespace`: with every capability there.
@@ -175,9 +252,48 @@ impl Credentials {
             inheritable: Capabilities::empty(),
             bounding: Capabilities::ALL,
             ambient: Capabilities::empty(),
-            securebits: 0,
+            securebits: SecureBits::empty(),
             user_namespace: namespace,
             ..self.clone()
+        }
+    }
+
+    /// Whether one of real, effective and saved user is the root of the namespace, whose number is `root`.
+    fn has_root(&self, root: Option<u32>) -> bool {
+        root.is_some_and(|root| [self.real_uid, self.effective_uid, self.saved_uid].contains(&root))
+    }
+
+    /// Adjusts the capabilities after a change of users from those of `old` (`man 7 capabilities`, "Effect of user ID
+    /// changes on capabilities").
+    pub fn adjust_to_user_change(&mut self, old: &Self) {
+        if old.securebits.contains(SecureBits::NO_SETUID_FIXUP) {
+            return;
+        }
+        let root = old.user_namespace.root_uid();
+        if old.has_root(root) && !self.has_root(root) {
+            if !old.securebits.contains(SecureBits::KEEP_CAPS) {
+                self.permitted = Capabilities::empty();
+                self.effective = Capabilities::empty();
+            }
+            self.ambient = Capabilities::empty();
+        }
+        match (root == Some(old.effective_uid), root == Some(self.effective_uid)) {
+            (true, false) => self.effective = Capabilities::empty(),
+            (false, true) => self.effective = self.permitted,
+            _ => {}
+        }
+    }
+
+    /// Adjusts the capabilities after a change of the user for file access.
+    pub fn adjust_to_fs_user_change(&mut self, old: &Self) {
+        if old.securebits.contains(SecureBits::NO_SETUID_FIXUP) {
+            return;
+        }
+        let root = old.user_namespace.root_uid();
+        match (root == Some(old.fs_uid), root == Some(self.fs_uid)) {
+            (true, false) => self.effective.remove(Capabilities::OF_FILES),
+            (false, true) => self.effective.insert(self.permitted & Capabilities::OF_FILES),
+            _ => {}
         }
     }
 

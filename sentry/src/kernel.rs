@@ -358,10 +358,11 @@ impl Kernel {
             environment: init.environment,
             stack_limit_bytes: init.limits.soft(Resource::STACK),
             payer: None,
+            allows_new_privileges: true,
             time_namespace: self.namespaces.time.clone(),
         })
         .map_err(in_program)?;
-        let credentials = loader::credentials_after_exec(&init.credentials, program.set_uid, program.set_gid);
+        let (credentials, _) = loader::credentials_after_exec(&init.credentials, program.set_ids, true);
         let user_counters = self.users.counters(credentials.real_uid);
         let actions = Arc::new(parking_lot::Mutex::new(SignalActions::default()));
         let exit_signal = i32::from(Signal::SIGCHLD.number());

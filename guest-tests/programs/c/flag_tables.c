@@ -1,7 +1,7 @@
 // compared
 // timeout: 120
 // Every flag of clone3, clone and unshare alone and with each other, and the wrong arguments of clone3, setns and
-// waitid: each case in a process of its own, its outcome printed. What Linux prints is what is right.
+// waitid: the outcome of each case is printed. What Linux prints is what is right.
 #include "check.h"
 #include <linux/sched.h>
 #include <sched.h>
@@ -89,30 +89,62 @@ static void with_a_shared_root(void) {
 static void in_another_pid_namespace(void) { OK(unshare(CLONE_NEWPID)); }
 static void in_another_time_namespace(void) { OK(unshare(CLONE_NEWTIME)); }
 
-// One case: a call with up to two numbers.
+// A call with up to two numbers.
 typedef long (*call)(unsigned long long, unsigned long long);
 
-// Prints what the call gives in a process of its own: an errno's name, or ok.
-static void outcome(const char *name, call call, unsigned long long first, unsigned long long second) {
-  int pipe_ends[2];
-  OK(pipe2(pipe_ends, O_CLOEXEC));
-  pid_t pid = check_fork(__FILE__, __LINE__);
-  if (pid == 0) {
-    prepare();
-    errno = 0;
-    long result = call(first, second);
-    int error = result >= 0 ? 0 : result < -1 ? -result : errno ? errno : EPERM;
-    CHECK_EQ(write(pipe_ends[1], &error, sizeof error), sizeof error);
-    _exit(0);
-  }
-  OK(close(pipe_ends[1]));
+// One case, as it is handed to the process that makes the call.
+struct request { call call; unsigned long long first, second; };
+
+// Who makes the calls: a process in the prepared state, until one succeeds and so may have changed it.
+static struct { pid_t pid; int requests, errors; void (*prepared)(void); } worker;
+
+static void serve(int requests, int errors) {
+  prepare();
+  struct request request;
   int error = -1;
-  ssize_t got = read(pipe_ends[0], &error, sizeof error);
-  OK(close(pipe_ends[0]));
-  if (got != sizeof error) printf("%s: no answer\n", name);
-  else printf("%s: %s\n", name, error == 0 ? "ok" : strerrorname_np(error));
-  // With CLONE_PARENT the new task is a child of this one.
+  while (error != 0 && read(requests, &request, sizeof request) == sizeof request) {
+    errno = 0;
+    long result = request.call(request.first, request.second);
+    error = result >= 0 ? 0 : result < -1 ? -result : errno ? errno : EPERM;
+    CHECK_EQ(write(errors, &error, sizeof error), sizeof error);
+  }
+  _exit(0);
+}
+
+static void begin_worker(void) {
+  int requests[2], errors[2];
+  OK(pipe2(requests, O_CLOEXEC));
+  OK(pipe2(errors, O_CLOEXEC));
+  worker.pid = check_fork(__FILE__, __LINE__);
+  if (worker.pid == 0) {
+    OK(close(requests[1]));
+    OK(close(errors[0]));
+    serve(requests[0], errors[1]);
+  }
+  OK(close(requests[0]));
+  OK(close(errors[1]));
+  worker.requests = requests[1], worker.errors = errors[0], worker.prepared = prepare;
+}
+
+static void end_worker(void) {
+  if (worker.pid == 0) return;
+  OK(close(worker.requests));
+  OK(close(worker.errors));
+  worker.pid = 0;
+  // With CLONE_PARENT the new tasks are children of this one.
   while (waitpid(-1, NULL, __WALL) > 0) {}
+}
+
+// Prints what the call gives in the prepared state: an errno's name, or ok.
+static void outcome(const char *name, call call, unsigned long long first, unsigned long long second) {
+  if (worker.prepared != prepare) end_worker();
+  if (worker.pid == 0) begin_worker();
+  struct request request = {call, first, second};
+  CHECK_EQ(write(worker.requests, &request, sizeof request), sizeof request);
+  int error = 0;
+  if (read(worker.errors, &error, sizeof error) != sizeof error) printf("%s: no answer\n", name);
+  else printf("%s: %s\n", name, error == 0 ? "ok" : strerrorname_np(error));
+  if (error == 0) end_worker();
 }
 
 // Every flag alone and with each other.
@@ -222,9 +254,14 @@ static long by_setns(unsigned long long which, unsigned long long kinds) {
     int ends[2];
     OK(pipe(ends));
     descriptor = ends[0];
+    close(ends[1]);
   }
   errno = 0;
-  return syscall(SYS_setns, descriptor, kinds);
+  long result = syscall(SYS_setns, descriptor, kinds);
+  int error = errno;
+  close(descriptor);
+  errno = error;
+  return result;
 }
 
 static void setns_cases(const char *title) {
@@ -247,13 +284,9 @@ static void setns_cases(const char *title) {
   if (prepare != as_a_user) outcome("dead and not reaped, NEWUTS", by_setns, 21, CLONE_NEWUTS | 1);
 }
 
-struct wait_case { int kind; long id; int options; };
-
-static long by_waitid(unsigned long long which, unsigned long long unused) {
-  (void)unused;
-  const struct wait_case *wait_case = (const void *)(uintptr_t)which;
+static long by_waitid(unsigned long long kind_and_options, unsigned long long id) {
   siginfo_t info;
-  return syscall(SYS_waitid, wait_case->kind, wait_case->id, &info, wait_case->options, NULL);
+  return syscall(SYS_waitid, (int)kind_and_options, id, &info, (int)(kind_and_options >> 32), NULL);
 }
 
 static void with_a_dead_child(void) {
@@ -277,14 +310,16 @@ static void waitid_cases(const char *title, int options) {
     WEXITED | __WCLONE, WEXITED | __WNOTHREAD, WEXITED | 0x10, WEXITED | 1 << 30, -1, WSTOPPED | WCONTINUED | WEXITED};
   char name[64];
   printf("== waitid%s\n", title);
+  // A process without children from before.
+  end_worker();
   for (size_t i = 0; i < COUNT(kinds); i++)
     for (size_t j = 0; j < COUNT(ids); j++)
       for (size_t k = 0; k < COUNT(more); k++) {
-        // Only the case that every process has a child for would sleep; and init's group is another natively.
-        struct wait_case wait_case = {kinds[i], ids[j], more[k] | options};
+        // Natively init's process group is another.
         if (kinds[i] == P_PGID && ids[j] == 1) continue;
-        snprintf(name, sizeof name, "%d, %ld, %#x", kinds[i], ids[j], wait_case.options);
-        outcome(name, by_waitid, (uintptr_t)&wait_case, 0);
+        int all_options = more[k] | options;
+        snprintf(name, sizeof name, "%d, %ld, %#x", kinds[i], ids[j], all_options);
+        outcome(name, by_waitid, (unsigned)kinds[i] | (unsigned long long)(unsigned)all_options << 32, ids[j]);
       }
 }
 
@@ -321,5 +356,6 @@ int main(void) {
   waitid_cases(" with a dead child", WNOHANG);
   prepare = with_a_live_child;
   waitid_cases(" with a live child", WNOHANG);
+  end_worker();
   return 0;
 }

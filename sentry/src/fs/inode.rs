@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::locks::FileLocks;
 use super::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata};
 use super::path::Path;
-use super::{File, OpenFlags};
+use super::{Access, File, OpenFlags};
 use crate::Errno;
 use crate::cred::Credentials;
 
@@ -144,6 +144,14 @@ pub trait Inode: Send + Sync + Any {
     /// # Errors
     /// Those of the file system.
     fn metadata(&self) -> Result<Metadata, Errno>;
+
+    /// Whether `credentials` permit `access`, if mode and owner do not tell.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn permits(&self, _access: Access, _credentials: &Credentials) -> Option<Result<bool, Errno>> {
+        None
+    }
 
     /// Changes attributes; the caller has checked that it may.
     ///

@@ -112,7 +112,8 @@ impl File for NamespaceFile {
             NS_GET_OWNER_UID => {
                 let any: &dyn Any = &**namespace;
                 let user = any.downcast_ref::<UserNamespace>().ok_or(Errno::EINVAL)?;
-                caller.memory().write_object(VirtualAddress(argument), &user.owner_uid())?;
+                let uid = caller.credentials().user_namespace.from_kernel_uid(user.owner_uid());
+                caller.memory().write_object(VirtualAddress(argument), &uid)?;
                 Ok(0)
             }
             _ => Err(Errno::ENOTTY),

@@ -25,14 +25,19 @@ const STICKY: u32 = 0o1000;
 /// # Errors
 /// EACCES, and those of the file system.
 pub fn check_access(inode: &dyn Inode, access: Access, credentials: &Credentials) -> Result<(), Errno> {
-    // Root's walk through directories needs no metadata.
+    // The walk of the system's root through directories needs no metadata.
     if inode.kind() == FileKind::Directory && credentials.has(Capabilities::DAC_OVERRIDE) {
         return Ok(());
     }
-    if permits(&inode.metadata()?, access, credentials) { Ok(()) } else { Err(Errno::EACCES) }
+    let is_permitted = match inode.permits(access, credentials) {
+        Some(own_rule) => own_rule?,
+        None => permits(&inode.metadata()?, access, credentials),
+    };
+    if is_permitted { Ok(()) } else { Err(Errno::EACCES) }
 }
 
-fn permits(metadata: &Metadata, access: Access, credentials: &Credentials) -> bool {
+/// Whether mode and owner permit `access`, or a capability does.
+pub(super) fn permits(metadata: &Metadata, access: Access, credentials: &Credentials) -> bool {
     let shift = if metadata.uid == credentials.fs_uid {
         6
     } else if credentials.is_in_group(metadata.gid) {
@@ -46,11 +51,12 @@ fn permits(metadata: &Metadata, access: Access, credentials: &Credentials) -> bo
     }
     let is_directory = metadata.kind() == FileKind::Directory;
     let read_search = if is_directory { Access::READ | Access::EXECUTE } else { Access::READ };
-    if read_search.contains(access) && credentials.has(Capabilities::DAC_READ_SEARCH) {
+    let has = |capability| credentials.has_over(metadata.uid, metadata.gid, capability);
+    if read_search.contains(access) && has(Capabilities::DAC_READ_SEARCH) {
         return true;
     }
     let is_executable = is_directory || metadata.mode & 0o111 != 0;
-    (is_executable || !access.contains(Access::EXECUTE)) && credentials.has(Capabilities::DAC_OVERRIDE)
+    (is_executable || !access.contains(Access::EXECUTE)) && has(Capabilities::DAC_OVERRIDE)
 }
 
 /// Fails unless `credentials` own an inode with `metadata`, or may act as its owner.
@@ -58,11 +64,9 @@ fn permits(metadata: &Metadata, access: Access, credentials: &Credentials) -> bo
 /// # Errors
 /// EPERM.
 pub fn check_owner(metadata: &Metadata, credentials: &Credentials) -> Result<(), Errno> {
-    if metadata.uid == credentials.fs_uid || credentials.has(Capabilities::FOWNER) {
-        Ok(())
-    } else {
-        Err(Errno::EPERM)
-    }
+    let may_act_as_owner =
+        || credentials.has_in_own(Capabilities::FOWNER) && credentials.user_namespace.maps_uid(metadata.uid);
+    if metadata.uid == credentials.fs_uid || may_act_as_owner() { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// Fails if `directory` is sticky and `credentials` may not remove `entry` from it.
@@ -81,7 +85,10 @@ pub fn check_sticky(
     if directory.mode & STICKY == 0 || directory.uid == credentials.fs_uid {
         return Ok(());
     }
-    check_owner(&entry.metadata()?, credentials)
+    let entry = entry.metadata()?;
+    let may_remove =
+        entry.uid == credentials.fs_uid || credentials.has_over(entry.uid, entry.gid, Capabilities::FOWNER);
+    if may_remove { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 mod elf;
 mod error;
+mod privileges;
 mod script;
 mod stack;
 
 use std::sync::Arc;
 
 use crate::Errno;
-use crate::cred::Credentials;
 use crate::fs::{
     self, File, FileDescription, FileKind, FsView, MountFlags, OpenFlags, Path, Resolver, Viewer,
 };
@@ -18,16 +18,13 @@ use crate::namespace::TimeNamespace;
 use crate::platform::Registers;
 
 pub use error::LoadError;
+pub use privileges::{SetIds, credentials_after_exec};
 pub use stack::{MAX_ARGUMENT_BYTES, MAX_STRINGS_BYTES};
 
 /// How many interpreters may stand behind one another (Linux's `BINPRM` limit).
 const MAX_SCRIPT_DEPTH: usize = 5;
 /// How much of a file tells its kind (Linux's `BINPRM_BUF_SIZE`).
 const HEAD_BYTES: usize = 256;
-/// Set-user-ID and set-group-ID bits of a mode.
-const SET_UID: u32 = 0o4000;
-const SET_GID: u32 = 0o2000;
-const GROUP_EXECUTE: u32 = 0o010;
 
 /// What is to be loaded.
 pub struct LoadRequest<'a> {
@@ -51,6 +48,8 @@ pub struct LoadRequest<'a> {
     pub stack_limit_bytes: u64,
     /// Who pays for the program's memory.
     pub payer: Option<Arc<MemoryAccount>>,
+    /// Whether no tracer keeps a set-user-ID program from having its effect.
+    pub allows_new_privileges: bool,
     /// Whose clocks the vDSO shows.
     pub time_namespace: Arc<TimeNamespace>,
 }
@@ -65,10 +64,8 @@ pub struct LoadedProgram {
     pub name: Vec<u8>,
     /// The file that was loaded (`/proc/PID/exe`).
     pub executable: Path,
-    /// The IDs that the file's mode gives (set-user-ID, set-group-ID).
-    pub set_uid: Option<u32>,
-    /// Likewise.
-    pub set_gid: Option<u32>,
+    /// The user and group that the file's mode gives.
+    pub set_ids: SetIds,
     /// Whether the file may not be read by the one who executes it: then nobody may look into the process.
     pub is_unreadable: bool,
 }
@@ -80,8 +77,7 @@ struct Executable {
     /// What /proc/PID/maps names.
     description: Arc<FileDescription>,
     head: Vec<u8>,
-    set_uid: Option<u32>,
-    set_gid: Option<u32>,
+    set_ids: SetIds,
     is_unreadable: bool,
 }
 
@@ -94,7 +90,12 @@ pub fn load(request: LoadRequest<'_>) -> Result<LoadedProgram, LoadError> {
     if arguments.is_empty() {
         arguments.push(Vec::new());
     }
-    let around = Surroundings { kernel: request.kernel, view: request.view, viewer: request.viewer };
+    let around = Surroundings {
+        kernel: request.kernel,
+        view: request.view,
+        viewer: request.viewer,
+        allows_new_privileges: request.allows_new_privileges,
+    };
     let name = base_name(&file_name).to_vec();
     let mut executable = open_executable(request.file, request.viewer)?;
     let mut script_name = file_name.clone();
@@ -121,6 +122,7 @@ struct Surroundings<'a> {
     kernel: &'a Arc<Kernel>,
     view: &'a FsView,
     viewer: &'a Viewer,
+    allows_new_privileges: bool,
 }
 
 /// Opens the interpreter called `path`.
@@ -190,8 +192,7 @@ fn load_elf(
         registers: Registers { rip, rsp: stack_pointer, ..Registers::default() },
         name,
         executable: executable.path,
-        set_uid: executable.set_uid,
-        set_gid: executable.set_gid,
+        set_ids: executable.set_ids,
         is_unreadable: executable.is_unreadable,
     })
 }
@@ -204,17 +205,14 @@ fn open_executable(path: Path, viewer: &Viewer) -> Result<Executable, Errno> {
     }
     fs::check_access(&**inode, fs::Access::EXECUTE, &viewer.credentials)?;
     let metadata = inode.metadata()?;
-    let honours_ids = !path.mount.flags().contains(MountFlags::NO_SUID) && !viewer.credentials.no_new_privs;
-    let set_uid = (honours_ids && metadata.mode & SET_UID != 0).then_some(metadata.uid);
-    let is_set_gid = metadata.mode & (SET_GID | GROUP_EXECUTE) == SET_GID | GROUP_EXECUTE;
-    let set_gid = (honours_ids && is_set_gid).then_some(metadata.gid);
+    let set_ids = SetIds::of_file(&path, &metadata, &viewer.credentials);
     let is_unreadable = fs::check_access(&**inode, fs::Access::READ, &viewer.credentials).is_err();
     let file = inode.clone().open(OpenFlags::empty(), &Viewer::kernel())?;
     let mut head = vec![0; HEAD_BYTES];
     let read = read_fully(&*file, &mut head, 0)?;
     head.truncate(read);
     let description = FileDescription::new(file.clone(), Some(path.clone()), OpenFlags::empty());
-    Ok(Executable { path, file, description, head, set_uid, set_gid, is_unreadable })
+    Ok(Executable { path, file, description, head, set_ids, is_unreadable })
 }
 
 /// Reads until `buffer` is full or the file ends; returns the bytes read.
@@ -231,58 +229,4 @@ fn read_fully(file: &dyn File, buffer: &mut [u8], offset: u64) -> Result<usize, 
 
 fn base_name(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').find(|name| !name.is_empty()).unwrap_or(path)
-}
-
-/// The credentials after execve of a file that gives `set_uid` and `set_gid` (`man 7 capabilities`, "Transformation of capabilities during execve()").
-pub fn credentials_after_exec(old: &Credentials, set_uid: Option<u32>, set_gid: Option<u32>) -> Credentials {
-    use crate::cred::Capabilities;
-    const NOROOT: u32 = 1;
-    let mut new = old.clone();
-    if let Some(uid) = set_uid {
-        new.effective_uid = uid;
-    }
-    if let Some(gid) = set_gid {
-        new.effective_gid = gid;
-    }
-    let is_privileged_file = set_uid.is_some() || set_gid.is_some();
-    if is_privileged_file {
-        new.ambient = Capabilities::empty();
-    }
-    let root_counts = old.securebits & NOROOT == 0;
-    if root_counts && (new.effective_uid == 0 || new.real_uid == 0) {
-        new.permitted = old.inheritable | old.bounding;
-        new.effective = if new.effective_uid == 0 { new.permitted } else { new.ambient };
-    } else {
-        new.permitted = new.ambient;
-        new.effective = new.ambient;
-    }
-    (new.saved_uid, new.fs_uid) = (new.effective_uid, new.effective_uid);
-    (new.saved_gid, new.fs_gid) = (new.effective_gid, new.effective_gid);
-    // SECBIT_KEEP_CAPS is cleared by execve.
-    new.securebits &= !(1 << 4);
-    new
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cred::Capabilities;
-
-    #[test]
-    fn a_set_user_id_root_program_has_all_capabilities() {
-        let user = Credentials::of_user(1000, 1000);
-        let new = credentials_after_exec(&user, Some(0), None);
-        assert_eq!((new.real_uid, new.effective_uid, new.saved_uid), (1000, 0, 0));
-        assert!(new.has(Capabilities::ALL));
-    }
-
-    #[test]
-    fn a_user_s_program_has_only_ambient_capabilities() {
-        let mut user = Credentials::of_user(1000, 1000);
-        user.permitted = Capabilities::ALL;
-        user.effective = Capabilities::ALL;
-        user.ambient = Capabilities::NET_RAW;
-        assert_eq!(credentials_after_exec(&user, None, None).effective, Capabilities::NET_RAW);
-        assert!(credentials_after_exec(&user, None, Some(5)).effective.is_empty());
-    }
 }

@@ -3,7 +3,7 @@
 use linux_raw_sys::auxvec as at;
 
 use super::elf::Placed;
-use super::{Executable, LoadError, Strings, Surroundings};
+use super::{Executable, LoadError, Strings, Surroundings, credentials_after_exec};
 use crate::Errno;
 use crate::abi::{RSEQ_ALIGNMENT, RSEQ_FEATURE_BYTES};
 use crate::memory::{Backing, MapFlags, MapRequest, MemoryManager, Protection};
@@ -71,8 +71,9 @@ pub(super) fn build(
     crate::host::fill_random(&mut random);
     let random = block.push(&random);
 
-    let credentials = &around.viewer.credentials;
-    let is_secure = executable.set_uid.is_some() || executable.set_gid.is_some();
+    let (credentials, is_secure) =
+        credentials_after_exec(&around.viewer.credentials, executable.set_ids, around.allows_new_privileges);
+    let namespace = &credentials.user_namespace;
     let cpu = around.kernel.cpu_features();
     let vector = [
         (at::AT_SYSINFO_EHDR, auxiliary.vdso),
@@ -85,10 +86,10 @@ pub(super) fn build(
         (at::AT_BASE, auxiliary.interpreter_base),
         (at::AT_FLAGS, 0),
         (at::AT_ENTRY, auxiliary.program.entry),
-        (at::AT_UID, credentials.real_uid.into()),
-        (at::AT_EUID, executable.set_uid.unwrap_or(credentials.effective_uid).into()),
-        (at::AT_GID, credentials.real_gid.into()),
-        (at::AT_EGID, executable.set_gid.unwrap_or(credentials.effective_gid).into()),
+        (at::AT_UID, namespace.from_kernel_uid(credentials.real_uid).into()),
+        (at::AT_EUID, namespace.from_kernel_uid(credentials.effective_uid).into()),
+        (at::AT_GID, namespace.from_kernel_gid(credentials.real_gid).into()),
+        (at::AT_EGID, namespace.from_kernel_gid(credentials.effective_gid).into()),
         (at::AT_SECURE, is_secure.into()),
         (at::AT_RANDOM, random),
         (at::AT_HWCAP2, cpu.hwcap2),

@@ -10,6 +10,7 @@ mod ipc;
 mod network;
 mod time;
 mod user;
+mod user_map;
 mod uts;
 
 use std::any::Any;
@@ -23,7 +24,8 @@ pub use ipc::IpcNamespace;
 pub use network::NetworkNamespace;
 pub(crate) use time::ShiftedVdso;
 pub use time::TimeNamespace;
-pub use user::UserNamespace;
+pub use user::{IdKind, UserNamespace};
+pub use user_map::OVERFLOW_ID;
 pub use uts::{NAME_MAX_BYTES, UtsNamespace};
 
 use crate::Errno;

@@ -1,15 +1,52 @@
-//! User namespaces (`man 7 user_namespaces`): who owns what, and where a capability holds.
+//! User namespaces (`man 7 user_namespaces`): who owns what, where a capability holds, and how users and groups are
+//! numbered.
+//!
+//! The sentry keeps the initial namespace's numbers everywhere, "kernel" numbers. A system call turns those that it
+//! is given, and those that it shows, into them and back by the maps of the caller's namespace.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
+use parking_lot::Mutex;
+
+use super::user_map::{self, Extent, IdMap, OVERFLOW_ID};
 use super::{Identity, Namespace, NamespaceKind};
 use crate::Errno;
+use crate::cred::{Capabilities, Credentials};
 
-/// How deep user namespaces nest (`man 7 user_namespaces`).
+/// How deep user namespaces nest: Linux refuses a namespace to one that is deeper than this.
 const MAX_LEVEL: u32 = 32;
-/// Namespaces of one kind that a user namespace and those within it may own, unless /proc/sys/user says otherwise.
+/// Namespaces of one kind that the initial user namespace and those within it may own, unless /proc/sys/user says
+/// otherwise.
 const DEFAULT_LIMIT: u32 = 4096;
+/// What there may be at most, whatever /proc/sys/user says: each costs the sentry memory.
+const MAX_LIMIT: u32 = 1 << 16;
+/// The largest limit that can be written, which is what a new namespace begins with.
+const UNLIMITED: u32 = i32::MAX as u32;
+
+/// What a map of a user namespace numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdKind {
+    /// Users: uid_map.
+    User,
+    /// Groups: gid_map.
+    Group,
+    /// Projects, for quotas: projid_map.
+    Project,
+}
+
+impl IdKind {
+    const COUNT: usize = 3;
+
+    /// The capability that allows any map; projects need none.
+    fn capability(self) -> Option<Capabilities> {
+        match self {
+            Self::User => Some(Capabilities::SETUID),
+            Self::Group => Some(Capabilities::SETGID),
+            Self::Project => None,
+        }
+    }
+}
 
 /// A user namespace.
 #[derive(Debug)]
@@ -18,6 +55,12 @@ pub struct UserNamespace {
     level: u32,
     /// The effective user and group of who made it.
     owner: (u32, u32),
+    /// Whether who made it had CAP_SETFCAP: only then may it map the user 0 around it by itself.
+    creator_sets_file_capabilities: bool,
+    /// Written once.
+    maps: [OnceLock<IdMap>; IdKind::COUNT],
+    /// Whether setgroups(2) is allowed. Held while a map is written.
+    allows_setgroups: Mutex<bool>,
     counts: [AtomicU32; NamespaceKind::COUNT],
     limits: [AtomicU32; NamespaceKind::COUNT],
 }
@@ -26,26 +69,43 @@ impl UserNamespace {
     /// The namespace that the first task is in, whose numbers are those that the sentry keeps everywhere.
     pub fn initial() -> Arc<Self> {
         static INITIAL: LazyLock<Arc<UserNamespace>> = LazyLock::new(|| {
-            Arc::new(UserNamespace::with_identity(Identity::initial(NamespaceKind::User), 0, (0, 0)))
+            Arc::new(UserNamespace {
+                identity: Identity::initial(NamespaceKind::User),
+                level: 0,
+                owner: (0, 0),
+                creator_sets_file_capabilities: true,
+                maps: std::array::from_fn(|_| OnceLock::from(IdMap::identity())),
+                allows_setgroups: Mutex::new(true),
+                counts: Default::default(),
+                limits: std::array::from_fn(|_| AtomicU32::new(DEFAULT_LIMIT)),
+            })
         });
         INITIAL.clone()
     }
 
-    /// A namespace within `parent`, made by somebody with this effective user and group.
+    /// A namespace within that of `creator`, still without maps.
     ///
     /// # Errors
-    /// ENOSPC: too deep, or too many.
-    pub fn new(parent: &Arc<Self>, owner_uid: u32, owner_gid: u32) -> Result<Arc<Self>, Errno> {
-        if parent.level >= MAX_LEVEL {
+    /// ENOSPC: too deep, or too many. EPERM: the effective user or group has no number in the creator's namespace.
+    pub fn new(creator: &Credentials) -> Result<Arc<Self>, Errno> {
+        let parent = &creator.user_namespace;
+        if parent.level > MAX_LEVEL {
             return Err(Errno::ENOSPC);
         }
         let identity = Identity::new(NamespaceKind::User, parent)?;
-        Ok(Arc::new(Self::with_identity(identity, parent.level + 1, (owner_uid, owner_gid))))
-    }
-
-    fn with_identity(identity: Identity, level: u32, owner: (u32, u32)) -> Self {
-        let limits = std::array::from_fn(|_| AtomicU32::new(DEFAULT_LIMIT));
-        Self { identity, level, owner, counts: Default::default(), limits }
+        if !parent.maps_uid(creator.effective_uid) || !parent.maps_gid(creator.effective_gid) {
+            return Err(Errno::EPERM);
+        }
+        Ok(Arc::new(Self {
+            identity,
+            level: parent.level + 1,
+            owner: (creator.effective_uid, creator.effective_gid),
+            creator_sets_file_capabilities: creator.has_in_own(Capabilities::SETFCAP),
+            maps: Default::default(),
+            allows_setgroups: Mutex::new(*parent.allows_setgroups.lock()),
+            counts: Default::default(),
+            limits: std::array::from_fn(|_| AtomicU32::new(UNLIMITED)),
+        }))
     }
 
     /// The namespace around it; `None` for the initial one.
@@ -58,12 +118,12 @@ impl UserNamespace {
         self.level
     }
 
-    /// The effective user of who made it, as the initial namespace numbers it.
+    /// The effective user of who made it, as a kernel number.
     pub fn owner_uid(&self) -> u32 {
         self.owner.0
     }
 
-    /// The effective group of who made it, as the initial namespace numbers it.
+    /// The effective group of who made it, as a kernel number.
     pub fn owner_gid(&self) -> u32 {
         self.owner.1
     }
@@ -73,13 +133,172 @@ impl UserNamespace {
         std::iter::successors(Some(self), |namespace| namespace.parent().map(|parent| &**parent))
     }
 
+    /// The kernel's number of the user that it numbers `uid`; `None` if it does not map it.
+    pub fn to_kernel_uid(&self, uid: u32) -> Option<u32> {
+        self.map(IdKind::User)?.to_kernel(uid)
+    }
+
+    /// The kernel's number of the group that it numbers `gid`; `None` if it does not map it.
+    pub fn to_kernel_gid(&self, gid: u32) -> Option<u32> {
+        self.map(IdKind::Group)?.to_kernel(gid)
+    }
+
+    /// What it shows of the user whom the kernel numbers `uid`: [`OVERFLOW_ID`] if it does not map them.
+    pub fn from_kernel_uid(&self, uid: u32) -> u32 {
+        self.to_own(IdKind::User, uid).unwrap_or(OVERFLOW_ID)
+    }
+
+    /// What it shows of the group that the kernel numbers `gid`: [`OVERFLOW_ID`] if it does not map it.
+    pub fn from_kernel_gid(&self, gid: u32) -> u32 {
+        self.to_own(IdKind::Group, gid).unwrap_or(OVERFLOW_ID)
+    }
+
+    /// Whether it has a number for the user whom the kernel numbers `uid`.
+    pub fn maps_uid(&self, uid: u32) -> bool {
+        self.to_own(IdKind::User, uid).is_some()
+    }
+
+    /// Whether it has a number for the group that the kernel numbers `gid`.
+    pub fn maps_gid(&self, gid: u32) -> bool {
+        self.to_own(IdKind::Group, gid).is_some()
+    }
+
+    /// The kernel's number of its root user, if it has one.
+    pub fn root_uid(&self) -> Option<u32> {
+        self.to_kernel_uid(0)
+    }
+
+    fn map(&self, kind: IdKind) -> Option<&IdMap> {
+        self.maps[kind as usize].get()
+    }
+
+    fn to_own(&self, kind: IdKind, id: u32) -> Option<u32> {
+        self.map(kind)?.to_own(id)
+    }
+
+    /// What uid_map, gid_map or projid_map shows to a reader in `reader`: outside numbers are that namespace's, or the
+    /// parent's for a reader within this one.
+    pub fn show_map(&self, kind: IdKind, reader: &Self) -> String {
+        let outside = match self.parent() {
+            Some(parent) if self == reader => parent,
+            _ => reader,
+        };
+        let extents = self.map(kind).map(IdMap::extents).unwrap_or_default();
+        let line = |extent: &Extent| {
+            let first = outside.to_own(kind, extent.outside).unwrap_or(u32::MAX);
+            format!("{:10} {first:10} {:10}\n", extent.inside, extent.count)
+        };
+        extents.iter().map(line).collect()
+    }
+
+    /// Writes uid_map, gid_map or projid_map for `opener`, who opened the file.
+    ///
+    /// # Errors
+    /// EPERM: there is a map already, or the opener may not write this one. EINVAL: the text is no map.
+    pub fn write_map(&self, kind: IdKind, text: &[u8], opener: &Credentials) -> Result<(), Errno> {
+        let parent = self.parent().ok_or(Errno::EPERM)?;
+        if *opener.user_namespace != *self && opener.user_namespace != *parent {
+            return Err(Errno::EPERM);
+        }
+        let allows_setgroups = self.allows_setgroups.lock();
+        let map = &self.maps[kind as usize];
+        let is_administrator = kind == IdKind::Project || opener.has_in(self, Capabilities::SYS_ADMIN);
+        if map.get().is_some() || !is_administrator {
+            return Err(Errno::EPERM);
+        }
+        let extents = user_map::parse(text)?;
+        if !self.may_map(kind, &extents, opener, *allows_setgroups) {
+            return Err(Errno::EPERM);
+        }
+        let outer = parent.map(kind).ok_or(Errno::EPERM)?;
+        map.set(outer.nest(&extents)?).map_err(|_| Errno::EPERM)
+    }
+
+    /// Whether `opener` may set this map: one's own number alone, or with capabilities in the namespace around any.
+    fn may_map(
+        &self,
+        kind: IdKind,
+        extents: &[Extent],
+        opener: &Credentials,
+        allows_setgroups: bool,
+    ) -> bool {
+        let (Some(parent), Some(capability)) = (self.parent(), kind.capability()) else { return true };
+        if kind == IdKind::User && !self.may_map_root(extents, opener) {
+            return false;
+        }
+        if let [Extent { outside, count: 1, .. }] = *extents
+            && self.owner_uid() == opener.effective_uid
+        {
+            let is_own = match kind {
+                IdKind::User => parent.to_kernel_uid(outside) == Some(opener.effective_uid),
+                // Without its groups, one may be allowed what members of the group are not.
+                _ => !allows_setgroups && parent.to_kernel_gid(outside) == Some(opener.effective_gid),
+            };
+            if is_own {
+                return true;
+            }
+        }
+        opener.has_in(parent, capability)
+    }
+
+    /// Who maps the user 0 of the namespace around could give files capabilities that count there.
+    fn may_map_root(&self, extents: &[Extent], opener: &Credentials) -> bool {
+        let Some(parent) = self.parent().filter(|_| extents.iter().any(|extent| extent.outside == 0)) else {
+            return true;
+        };
+        match *opener.user_namespace == *self {
+            true => self.creator_sets_file_capabilities,
+            false => opener.has_in(parent, Capabilities::SETFCAP),
+        }
+    }
+
+    /// Whether setgroups(2) is allowed, as /proc/PID/setgroups shows it.
+    pub fn allows_setgroups(&self) -> bool {
+        *self.allows_setgroups.lock()
+    }
+
+    /// Whether setgroups(2) is allowed and there are groups to set.
+    pub fn may_set_groups(&self) -> bool {
+        self.allows_setgroups() && self.map(IdKind::Group).is_some()
+    }
+
+    /// Writes /proc/PID/setgroups.
+    ///
+    /// # Errors
+    /// EPERM: it is denied for good, or the groups are mapped already.
+    pub fn set_allows_setgroups(&self, is_allowed: bool) -> Result<(), Errno> {
+        let mut allows_setgroups = self.allows_setgroups.lock();
+        if is_allowed && !*allows_setgroups || !is_allowed && self.map(IdKind::Group).is_some() {
+            return Err(Errno::EPERM);
+        }
+        *allows_setgroups = is_allowed;
+        Ok(())
+    }
+
+    /// How many namespaces of `kind` it and those within it may own (/proc/sys/user).
+    pub fn limit(&self, kind: NamespaceKind) -> u32 {
+        self.limits[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// Sets that limit.
+    ///
+    /// # Errors
+    /// EINVAL if it is more than an `int` holds.
+    pub fn set_limit(&self, kind: NamespaceKind, limit: u32) -> Result<(), Errno> {
+        if limit > UNLIMITED {
+            return Err(Errno::EINVAL);
+        }
+        self.limits[kind as usize].store(limit, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Counts one more namespace of `kind`, here and in every ancestor, or nowhere.
     ///
     /// # Errors
     /// ENOSPC.
     pub(super) fn charge(&self, kind: NamespaceKind) -> Result<(), Errno> {
         for (depth, namespace) in self.with_ancestors().enumerate() {
-            let limit = namespace.limits[kind as usize].load(Ordering::Relaxed);
+            let limit = namespace.limit(kind).min(MAX_LIMIT);
             let count = &namespace.counts[kind as usize];
             let more = |count: u32| (count < limit).then_some(count + 1);
             if count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
@@ -124,12 +343,25 @@ impl Namespace for UserNamespace {
 mod tests {
     use super::*;
 
+    const ALLOWED: Result<(), Errno> = Ok(());
+    const REFUSED: Result<(), Errno> = Err(Errno::EPERM);
+
+    fn user() -> Credentials {
+        Credentials::of_user(1000, 100)
+    }
+
+    /// The credentials of the first task of a namespace that `creator` makes.
+    fn within(creator: &Credentials) -> Credentials {
+        creator.in_new_namespace().unwrap()
+    }
+
     #[test]
     fn a_namespace_over_the_limit_is_enospc_and_costs_nothing() {
-        let initial = UserNamespace::initial();
-        let outer = UserNamespace::new(&initial, 0, 0).unwrap();
-        outer.limits[NamespaceKind::Uts as usize].store(1, Ordering::Relaxed);
-        let inner = UserNamespace::new(&outer, 0, 0).unwrap();
+        let outer = UserNamespace::new(&Credentials::root()).unwrap();
+        outer.write_map(IdKind::User, b"0 0 1", &Credentials::root()).unwrap();
+        outer.write_map(IdKind::Group, b"0 0 1", &Credentials::root()).unwrap();
+        outer.set_limit(NamespaceKind::Uts, 1).unwrap();
+        let inner = UserNamespace::new(&Credentials::root().in_namespace(outer.clone())).unwrap();
         let first = Identity::new(NamespaceKind::Uts, &inner).unwrap();
         assert_eq!(Identity::new(NamespaceKind::Uts, &inner).err(), Some(Errno::ENOSPC));
         let count =
@@ -140,11 +372,91 @@ mod tests {
     }
 
     #[test]
-    fn user_namespaces_nest_32_deep() {
-        let mut namespace = UserNamespace::initial();
-        for _ in 0..MAX_LEVEL {
-            namespace = UserNamespace::new(&namespace, 0, 0).unwrap();
+    fn user_namespaces_nest_33_deep() {
+        let mut credentials = Credentials::root();
+        for _ in 0..=MAX_LEVEL {
+            credentials = within(&credentials);
+            let namespace = credentials.user_namespace.clone();
+            namespace.write_map(IdKind::User, b"0 0 1", &credentials).unwrap();
+            if namespace.level() == 1 {
+                namespace.set_allows_setgroups(false).unwrap();
+            }
+            namespace.write_map(IdKind::Group, b"0 0 1", &credentials).unwrap();
         }
-        assert_eq!(UserNamespace::new(&namespace, 0, 0).err(), Some(Errno::ENOSPC));
+        assert_eq!(UserNamespace::new(&credentials).err(), Some(Errno::ENOSPC));
+    }
+
+    #[test]
+    fn who_has_no_number_in_a_namespace_makes_none_within_it() {
+        assert_eq!(UserNamespace::new(&within(&user())).err(), Some(Errno::EPERM));
+    }
+
+    #[test]
+    fn a_user_maps_oneself_alone() {
+        let inside = within(&user());
+        let namespace = &inside.user_namespace;
+        for text in ["0 1001 1", "0 1000 2", "0 1000 1\n1 1001 1", "0 0 1"] {
+            assert_eq!(namespace.write_map(IdKind::User, text.as_bytes(), &inside), REFUSED, "{text}");
+        }
+        assert_eq!(namespace.write_map(IdKind::User, b"0 1000 1", &inside), ALLOWED);
+        assert_eq!(namespace.write_map(IdKind::User, b"0 1000 1", &inside), REFUSED);
+        assert_eq!(namespace.root_uid(), Some(1000));
+        assert_eq!((namespace.from_kernel_uid(1000), namespace.from_kernel_uid(0)), (0, OVERFLOW_ID));
+    }
+
+    #[test]
+    fn a_user_maps_the_own_group_once_setgroups_is_denied() {
+        let inside = within(&user());
+        let namespace = &inside.user_namespace;
+        assert_eq!(namespace.write_map(IdKind::Group, b"0 100 1", &inside), REFUSED);
+        assert_eq!(namespace.set_allows_setgroups(false), ALLOWED);
+        assert_eq!(namespace.set_allows_setgroups(true), REFUSED);
+        assert!(!namespace.may_set_groups());
+        assert_eq!(namespace.write_map(IdKind::Group, b"0 100 1", &inside), ALLOWED);
+        assert_eq!(namespace.set_allows_setgroups(false), REFUSED);
+    }
+
+    #[test]
+    fn who_may_change_users_outside_maps_any() {
+        let inside = within(&user());
+        let namespace = &inside.user_namespace;
+        let mut helper = Credentials::of_user(1001, 100);
+        helper.effective = Capabilities::SETUID;
+        let text = b"0 1000 1\n1 100000 65536";
+        // It has to be privileged within, too.
+        assert_eq!(namespace.write_map(IdKind::User, text, &helper), REFUSED);
+        helper.effective_uid = 1000;
+        assert_eq!(namespace.write_map(IdKind::User, text, &helper), ALLOWED);
+        assert_eq!(namespace.write_map(IdKind::Group, text, &helper), REFUSED);
+        assert_eq!(namespace.write_map(IdKind::Project, text, &user()), ALLOWED);
+    }
+
+    #[test]
+    fn mapping_the_outer_root_needs_cap_setfcap_outside() {
+        let mut weak = Credentials::root();
+        weak.effective.remove(Capabilities::SETFCAP);
+        let made_by_weak = within(&weak);
+        assert_eq!(made_by_weak.user_namespace.write_map(IdKind::User, b"0 0 1", &made_by_weak), REFUSED);
+        let inside = within(&Credentials::root());
+        assert_eq!(inside.user_namespace.write_map(IdKind::User, b"0 0 1", &inside), ALLOWED);
+        let namespace = within(&Credentials::root()).user_namespace;
+        // Who made it has every capability within it.
+        assert_eq!(namespace.write_map(IdKind::User, b"0 0 1", &weak), REFUSED);
+        assert_eq!(namespace.write_map(IdKind::User, b"0 1 9", &weak), ALLOWED);
+    }
+
+    #[test]
+    fn maps_are_shown_as_the_reader_numbers_users() {
+        let inside = within(&user());
+        let namespace = &inside.user_namespace;
+        namespace.write_map(IdKind::User, b"5 1000 1", &inside).unwrap();
+        let initial = UserNamespace::initial();
+        let line = "         5       1000          1\n";
+        assert_eq!(namespace.show_map(IdKind::User, &initial), line);
+        assert_eq!(namespace.show_map(IdKind::User, namespace), line);
+        assert_eq!(namespace.show_map(IdKind::Group, namespace), "");
+        let other = within(&user()).user_namespace;
+        assert_eq!(namespace.show_map(IdKind::User, &other), "         5 4294967295          1\n");
+        assert_eq!(initial.show_map(IdKind::User, &initial), "         0          0 4294967295\n");
     }
 }

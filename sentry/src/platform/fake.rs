@@ -16,10 +16,15 @@ use super::{
 /// What a scripted context does at each run.
 pub type Script = Box<dyn FnMut(&Arc<dyn AddressSpace>, &mut Registers) -> Exit + Send>;
 
+/// Makes scripts.
+pub type ScriptMaker = Box<dyn Fn() -> Script + Send>;
+
 /// A platform without a machine.
 pub struct FakePlatform {
     memory: Arc<GuestMemory>,
     scripts: Mutex<VecDeque<Script>>,
+    /// Makes the script of a context for which none was pushed.
+    default_script: Mutex<Option<ScriptMaker>>,
     /// The next context is refused.
     refuses_context: AtomicBool,
 }
@@ -31,7 +36,12 @@ impl FakePlatform {
     /// The host would not reserve the memory.
     pub fn new(memory_bytes: u64) -> Result<Arc<Self>, GuestMemoryError> {
         let memory = Arc::new(GuestMemory::new(GuestAddress(0), memory_bytes)?);
-        Ok(Arc::new(Self { memory, scripts: Mutex::default(), refuses_context: AtomicBool::new(false) }))
+        Ok(Arc::new(Self {
+            memory,
+            scripts: Mutex::default(),
+            default_script: Mutex::default(),
+            refuses_context: AtomicBool::new(false),
+        }))
     }
 
     /// Refuses the next context, as a host does that has no room for another.
@@ -39,10 +49,22 @@ impl FakePlatform {
         self.refuses_context.store(true, Ordering::Relaxed);
     }
 
-    /// Gives `script` to the next context that is made without one. Contexts beyond the scripts call `exit(0)`.
+    /// Has `make` make the scripts of contexts beyond those that were pushed; without it they call `exit(0)`.
+    pub fn set_default_script(&self, make: ScriptMaker) {
+        *self.default_script.lock() = Some(make);
+    }
+
+    /// Gives `script` to the next context that is made without one.
     pub fn push_script(&self, script: Script) {
         self.scripts.lock().push_back(script);
     }
+}
+
+/// The script of a context that nobody gave one.
+fn exit_at_once(_: &Arc<dyn AddressSpace>, registers: &mut Registers) -> Exit {
+    registers.rax = u64::from(linux_raw_sys::general::__NR_exit);
+    registers.rdi = 0;
+    Exit::Syscall
 }
 
 impl Platform for FakePlatform {
@@ -65,13 +87,10 @@ impl Platform for FakePlatform {
                 source: std::io::Error::other("refused"),
             });
         }
-        let script = self.scripts.lock().pop_front().unwrap_or_else(|| {
-            Box::new(|_, registers| {
-                registers.rax = u64::from(linux_raw_sys::general::__NR_exit);
-                registers.rdi = 0;
-                Exit::Syscall
-            })
-        });
+        let pushed = self.scripts.lock().pop_front();
+        let script = pushed
+            .or_else(|| self.default_script.lock().as_ref().map(|make| make()))
+            .unwrap_or_else(|| Box::new(exit_at_once));
         Ok(Box::new(FakeContext {
             script,
             bases: SegmentBases::default(),

@@ -175,6 +175,21 @@ impl SignalInfo {
         }
     }
 
+    /// This, with `translate` applied to `si_uid`, if the cause has one.
+    pub fn with_uid(mut self, translate: impl FnOnce(u32) -> u32) -> Self {
+        match &mut self.detail {
+            SignalDetail::Kill { uid, .. }
+            | SignalDetail::Queue { uid, .. }
+            | SignalDetail::Child { uid, .. } => *uid = translate(*uid),
+            // What a process queues itself has a negative code and is laid out as sigqueue(3) does it.
+            SignalDetail::Composed([sender, ..]) if self.code < 0 && self.code != SI_TIMER => {
+                *sender = *sender & 0xffff_ffff | u64::from(translate((*sender >> 32) as u32)) << 32;
+            }
+            _ => {}
+        }
+        self
+    }
+
     /// `si_value`, if the cause has one.
     pub fn value(self) -> Option<u64> {
         match self.detail {

@@ -58,18 +58,26 @@ fn lchown(task: &mut CurrentTask, [path, uid, gid, ..]: [u64; 6]) -> Result<usiz
 fn fchownat(task: &mut CurrentTask, [directory, path, uid, gid, flags, _]: [u64; 6]) -> Result<usize, Errno> {
     let flags = check_flags(flags, uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH)?;
     let place = Scope::new(task).find_at(task, directory, path, flags)?;
-    operations::change_owner(&place, kept_if_minus_one(uid), kept_if_minus_one(gid), &task.credentials())?;
-    Ok(0)
+    change_owner(task, &place, uid, gid)
 }
 
 fn fchown(task: &mut CurrentTask, [descriptor, uid, gid, ..]: [u64; 6]) -> Result<usize, Errno> {
     let place = Path::of_description(&task.usable_file(descriptor as i32)?);
-    operations::change_owner(&place, kept_if_minus_one(uid), kept_if_minus_one(gid), &task.credentials())?;
-    Ok(0)
+    change_owner(task, &place, uid, gid)
 }
 
-fn kept_if_minus_one(id: u64) -> Option<u32> {
-    (id as u32 != u32::MAX).then_some(id as u32)
+/// Gives the file at `place` to the caller's `uid` and `gid`; -1 keeps either.
+fn change_owner(task: &CurrentTask, place: &Path, uid: u64, gid: u64) -> Result<usize, Errno> {
+    let credentials = task.credentials();
+    let namespace = &credentials.user_namespace;
+    let wanted = |id: u64, to_kernel: &dyn Fn(u32) -> Option<u32>| match id as u32 {
+        u32::MAX => Ok(None),
+        id => to_kernel(id).ok_or(Errno::EINVAL).map(Some),
+    };
+    let uid = wanted(uid, &|uid| namespace.to_kernel_uid(uid))?;
+    let gid = wanted(gid, &|gid| namespace.to_kernel_gid(gid))?;
+    operations::change_owner(place, uid, gid, &credentials)?;
+    Ok(0)
 }
 
 fn utime(task: &mut CurrentTask, [path, times, ..]: [u64; 6]) -> Result<usize, Errno> {

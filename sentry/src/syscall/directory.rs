@@ -120,7 +120,7 @@ fn check_directory(task: &CurrentTask, place: &Path) -> Result<(), Errno> {
 fn chroot(task: &mut CurrentTask, [path, ..]: [u64; 6]) -> Result<usize, Errno> {
     let place = Scope::new(task).find_at(task, WORKING_DIRECTORY, path, 0)?;
     check_directory(task, &place)?;
-    if !task.credentials().has(Capabilities::SYS_CHROOT) {
+    if !task.credentials().has_in_own(Capabilities::SYS_CHROOT) {
         return Err(Errno::EPERM);
     }
     task.fs_context().set_root(place);

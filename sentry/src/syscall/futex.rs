@@ -9,11 +9,10 @@ use syscalls::Sysno;
 
 use super::Handler;
 use crate::Errno;
-use crate::cred::Capabilities;
 use crate::futex::{Acquisition, FutexWord, ROBUST_LIST_HEAD_BYTES, Requeue};
 use crate::memory::FutexKey;
 use crate::platform::VirtualAddress;
-use crate::task::{Blocked, CurrentTask, Tid, UserWord};
+use crate::task::{Blocked, CurrentTask, Tid, UserWord, check_access};
 use crate::time::{SystemClock, duration_from_timespec};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
@@ -366,14 +365,7 @@ fn get_robust_list(task: &mut CurrentTask, [tid, head, len, ..]: [u64; 6]) -> Re
             task.kernel().tasks().task(namespace, Tid(tid)).ok_or(Errno::ESRCH)?
         }
     };
-    let credentials = task.credentials();
-    let is_own = Arc::ptr_eq(target.thread_group(), task.thread_group());
-    if !is_own
-        && target.credentials().real_uid != credentials.effective_uid
-        && !credentials.has(Capabilities::SYS_PTRACE)
-    {
-        return Err(Errno::EPERM);
-    }
+    check_access(task.task(), &target)?;
     let address = target.robust_list.load(Ordering::Relaxed);
     task.memory().write_object(VirtualAddress(len), &ROBUST_LIST_HEAD_BYTES)?;
     task.memory().write_object(VirtualAddress(head), &address)?;

@@ -1,4 +1,5 @@
-//! Users, groups and capabilities (`man 7 credentials`, `man 7 capabilities`).
+//! Users, groups and capabilities (`man 7 credentials`, `man 7 capabilities`). Users and groups are numbered by the
+//! caller's user namespace (`man 7 user_namespaces`).
 
 use std::sync::Arc;
 
@@ -11,10 +12,10 @@ use crate::platform::VirtualAddress;
 use crate::task::{CurrentTask, Tid};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::getuid, |task, _| Ok(task.credentials().real_uid as usize)),
-    (Sysno::geteuid, |task, _| Ok(task.credentials().effective_uid as usize)),
-    (Sysno::getgid, |task, _| Ok(task.credentials().real_gid as usize)),
-    (Sysno::getegid, |task, _| Ok(task.credentials().effective_gid as usize)),
+    (Sysno::getuid, |task, _| Ok(shown_uid(&task.credentials(), |own| own.real_uid))),
+    (Sysno::geteuid, |task, _| Ok(shown_uid(&task.credentials(), |own| own.effective_uid))),
+    (Sysno::getgid, |task, _| Ok(shown_gid(&task.credentials(), |own| own.real_gid))),
+    (Sysno::getegid, |task, _| Ok(shown_gid(&task.credentials(), |own| own.effective_gid))),
     (Sysno::getresuid, getresuid),
     (Sysno::getresgid, getresgid),
     (Sysno::setuid, setuid),
@@ -34,48 +35,44 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
 /// "Leave this one alone."
 const UNCHANGED: u32 = u32::MAX;
 /// Most supplementary groups (`NGROUPS_MAX`).
-const MAX_GROUPS: u64 = 65_536;
+const MAX_GROUPS: usize = 65_536;
 /// `_LINUX_CAPABILITY_VERSION_3`: two words a set.
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
-const SECBIT_KEEP_CAPS: u32 = 1 << 4;
 
-fn getresuid(task: &mut CurrentTask, [real, effective, saved, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let credentials = task.credentials();
-    write_ids(
-        task,
-        [
-            (real, credentials.real_uid),
-            (effective, credentials.effective_uid),
-            (saved, credentials.saved_uid),
-        ],
-    )
+/// The user of `credentials` as their own namespace numbers it.
+fn shown_uid(credentials: &Credentials, id: fn(&Credentials) -> u32) -> usize {
+    credentials.user_namespace.from_kernel_uid(id(credentials)) as usize
 }
 
-fn getresgid(task: &mut CurrentTask, [real, effective, saved, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let credentials = task.credentials();
-    write_ids(
-        task,
-        [
-            (real, credentials.real_gid),
-            (effective, credentials.effective_gid),
-            (saved, credentials.saved_gid),
-        ],
-    )
+/// The group of `credentials` as their own namespace numbers it.
+fn shown_gid(credentials: &Credentials, id: fn(&Credentials) -> u32) -> usize {
+    credentials.user_namespace.from_kernel_gid(id(credentials)) as usize
 }
 
-fn write_ids(task: &CurrentTask, ids: [(u64, u32); 3]) -> Result<usize, Errno> {
-    for (address, id) in ids {
+fn getresuid(task: &mut CurrentTask, addresses: [u64; 6]) -> Result<usize, Errno> {
+    let own = task.credentials();
+    let shown = [own.real_uid, own.effective_uid, own.saved_uid];
+    write_ids(task, addresses, shown.map(|uid| own.user_namespace.from_kernel_uid(uid)))
+}
+
+fn getresgid(task: &mut CurrentTask, addresses: [u64; 6]) -> Result<usize, Errno> {
+    let own = task.credentials();
+    let shown = [own.real_gid, own.effective_gid, own.saved_gid];
+    write_ids(task, addresses, shown.map(|gid| own.user_namespace.from_kernel_gid(gid)))
+}
+
+fn write_ids(task: &CurrentTask, addresses: [u64; 6], ids: [u32; 3]) -> Result<usize, Errno> {
+    for (address, id) in addresses.into_iter().zip(ids) {
         task.memory().write_object(VirtualAddress(address), &id)?;
     }
     Ok(0)
 }
 
 fn setuid(task: &mut CurrentTask, [uid, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let uid = valid_id(uid)?;
     let old = task.credentials();
+    let uid = old.user_namespace.to_kernel_uid(uid as u32).ok_or(Errno::EINVAL)?;
     let mut new = (*old).clone();
-    if old.has(Capabilities::SETUID) {
+    if old.has_in_own(Capabilities::SETUID) {
         (new.real_uid, new.effective_uid, new.saved_uid) = (uid, uid, uid);
     } else if uid == old.real_uid || uid == old.saved_uid {
         new.effective_uid = uid;
@@ -86,30 +83,40 @@ fn setuid(task: &mut CurrentTask, [uid, ..]: [u64; 6]) -> Result<usize, Errno> {
 }
 
 fn setgid(task: &mut CurrentTask, [gid, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let gid = valid_id(gid)?;
     let mut new = (*task.credentials()).clone();
-    if new.has(Capabilities::SETGID) {
+    let gid = new.user_namespace.to_kernel_gid(gid as u32).ok_or(Errno::EINVAL)?;
+    if new.has_in_own(Capabilities::SETGID) {
         (new.real_gid, new.effective_gid, new.saved_gid) = (gid, gid, gid);
     } else if gid == new.real_gid || gid == new.saved_gid {
         new.effective_gid = gid;
     } else {
         return Err(Errno::EPERM);
     }
-    new.fs_gid = new.effective_gid;
-    task.task().set_credentials(new);
-    Ok(0)
+    change_group(task, new)
 }
 
-fn valid_id(id: u64) -> Result<u32, Errno> {
-    if id as u32 == UNCHANGED { Err(Errno::EINVAL) } else { Ok(id as u32) }
+/// The kernel's number of a user to change to, or [`UNCHANGED`].
+fn wanted_uid(credentials: &Credentials, uid: u64) -> Result<u32, Errno> {
+    match uid as u32 {
+        UNCHANGED => Ok(UNCHANGED),
+        uid => credentials.user_namespace.to_kernel_uid(uid).ok_or(Errno::EINVAL),
+    }
+}
+
+/// The kernel's number of a group to change to, or [`UNCHANGED`].
+fn wanted_gid(credentials: &Credentials, gid: u64) -> Result<u32, Errno> {
+    match gid as u32 {
+        UNCHANGED => Ok(UNCHANGED),
+        gid => credentials.user_namespace.to_kernel_gid(gid).ok_or(Errno::EINVAL),
+    }
 }
 
 fn setreuid(task: &mut CurrentTask, [real, effective, ..]: [u64; 6]) -> Result<usize, Errno> {
     let old = task.credentials();
     let new_ids = change_real_and_effective(
         [old.real_uid, old.effective_uid, old.saved_uid],
-        [real as u32, effective as u32],
-        old.has(Capabilities::SETUID),
+        [wanted_uid(&old, real)?, wanted_uid(&old, effective)?],
+        old.has_in_own(Capabilities::SETUID),
     )?;
     let mut new = (*old).clone();
     [new.real_uid, new.effective_uid, new.saved_uid] = new_ids;
@@ -120,12 +127,10 @@ fn setregid(task: &mut CurrentTask, [real, effective, ..]: [u64; 6]) -> Result<u
     let mut new = (*task.credentials()).clone();
     [new.real_gid, new.effective_gid, new.saved_gid] = change_real_and_effective(
         [new.real_gid, new.effective_gid, new.saved_gid],
-        [real as u32, effective as u32],
-        new.has(Capabilities::SETGID),
+        [wanted_gid(&new, real)?, wanted_gid(&new, effective)?],
+        new.has_in_own(Capabilities::SETGID),
     )?;
-    new.fs_gid = new.effective_gid;
-    task.task().set_credentials(new);
-    Ok(0)
+    change_group(task, new)
 }
 
 /// The rules of `man 2 setreuid`, for users and groups alike: old and new are (real, effective, saved).
@@ -151,8 +156,8 @@ fn setresuid(task: &mut CurrentTask, [real, effective, saved, ..]: [u64; 6]) -> 
     let mut new = (*old).clone();
     [new.real_uid, new.effective_uid, new.saved_uid] = change_all(
         [old.real_uid, old.effective_uid, old.saved_uid],
-        [real as u32, effective as u32, saved as u32],
-        old.has(Capabilities::SETUID),
+        [wanted_uid(&old, real)?, wanted_uid(&old, effective)?, wanted_uid(&old, saved)?],
+        old.has_in_own(Capabilities::SETUID),
     )?;
     change_user(task, &old, new)
 }
@@ -161,12 +166,10 @@ fn setresgid(task: &mut CurrentTask, [real, effective, saved, ..]: [u64; 6]) -> 
     let mut new = (*task.credentials()).clone();
     [new.real_gid, new.effective_gid, new.saved_gid] = change_all(
         [new.real_gid, new.effective_gid, new.saved_gid],
-        [real as u32, effective as u32, saved as u32],
-        new.has(Capabilities::SETGID),
+        [wanted_gid(&new, real)?, wanted_gid(&new, effective)?, wanted_gid(&new, saved)?],
+        new.has_in_own(Capabilities::SETGID),
     )?;
-    new.fs_gid = new.effective_gid;
-    task.task().set_credentials(new);
-    Ok(0)
+    change_group(task, new)
 }
 
 /// The rules of `man 2 setresuid`.
@@ -177,26 +180,10 @@ fn change_all(old: [u32; 3], wanted: [u32; 3], is_privileged: bool) -> Result<[u
     Ok(std::array::from_fn(|index| if wanted[index] == UNCHANGED { old[index] } else { wanted[index] }))
 }
 
-/// Swaps in credentials whose user IDs have changed, and adjusts capabilities (`man 7 capabilities`, "Effect of user ID changes on capabilities").
+/// Swaps in credentials whose user IDs have changed, and adjusts capabilities.
 fn change_user(task: &mut CurrentTask, old: &Credentials, mut new: Credentials) -> Result<usize, Errno> {
     new.fs_uid = new.effective_uid;
-    if old.securebits & SECBIT_NO_SETUID_FIXUP == 0 {
-        let has_root = |credentials: &Credentials| {
-            [credentials.real_uid, credentials.effective_uid, credentials.saved_uid].contains(&0)
-        };
-        if has_root(old) && !has_root(&new) {
-            if old.securebits & SECBIT_KEEP_CAPS == 0 {
-                new.permitted = Capabilities::empty();
-                new.effective = Capabilities::empty();
-            }
-            new.ambient = Capabilities::empty();
-        }
-        match (old.effective_uid, new.effective_uid) {
-            (0, uid) if uid != 0 => new.effective = Capabilities::empty(),
-            (uid, 0) if uid != 0 => new.effective = new.permitted,
-            _ => {}
-        }
-    }
+    new.adjust_to_user_change(old);
     if new.real_uid != old.real_uid {
         task.task().charge_to(&task.kernel().users().counters(new.real_uid));
     }
@@ -204,55 +191,67 @@ fn change_user(task: &mut CurrentTask, old: &Credentials, mut new: Credentials) 
     Ok(0)
 }
 
+/// Swaps in credentials whose group IDs have changed.
+fn change_group(task: &mut CurrentTask, mut new: Credentials) -> Result<usize, Errno> {
+    new.fs_gid = new.effective_gid;
+    task.task().set_credentials(new);
+    Ok(0)
+}
+
 fn setfsuid(task: &mut CurrentTask, [uid, ..]: [u64; 6]) -> Result<usize, Errno> {
     let old = task.credentials();
-    let uid = uid as u32;
-    let is_own = [old.real_uid, old.effective_uid, old.saved_uid, old.fs_uid].contains(&uid);
-    if uid != UNCHANGED && (is_own || old.has(Capabilities::SETUID)) {
+    let is_own = |uid| [old.real_uid, old.effective_uid, old.saved_uid, old.fs_uid].contains(&uid);
+    let wanted = old.user_namespace.to_kernel_uid(uid as u32);
+    if let Some(uid) = wanted.filter(|uid| is_own(*uid) || old.has_in_own(Capabilities::SETUID)) {
         let mut new = (*old).clone();
         new.fs_uid = uid;
+        new.adjust_to_fs_user_change(&old);
         task.task().set_credentials(new);
     }
-    Ok(old.fs_uid as usize)
+    Ok(shown_uid(&old, |old| old.fs_uid))
 }
 
 fn setfsgid(task: &mut CurrentTask, [gid, ..]: [u64; 6]) -> Result<usize, Errno> {
     let old = task.credentials();
-    let gid = gid as u32;
-    let is_own = [old.real_gid, old.effective_gid, old.saved_gid, old.fs_gid].contains(&gid);
-    if gid != UNCHANGED && (is_own || old.has(Capabilities::SETGID)) {
+    let is_own = |gid| [old.real_gid, old.effective_gid, old.saved_gid, old.fs_gid].contains(&gid);
+    let wanted = old.user_namespace.to_kernel_gid(gid as u32);
+    if let Some(gid) = wanted.filter(|gid| is_own(*gid) || old.has_in_own(Capabilities::SETGID)) {
         let mut new = (*old).clone();
         new.fs_gid = gid;
         task.task().set_credentials(new);
     }
-    Ok(old.fs_gid as usize)
+    Ok(shown_gid(&old, |old| old.fs_gid))
 }
 
 fn getgroups(task: &mut CurrentTask, [size, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let groups = task.credentials().groups.clone();
+    let own = task.credentials();
     let size = size as i32;
-    if size < 0 || size > 0 && (size as usize) < groups.len() {
+    if size < 0 || size > 0 && (size as usize) < own.groups.len() {
         return Err(Errno::EINVAL);
     }
     if size > 0 {
-        let bytes: Vec<u8> = groups.iter().flat_map(|group| group.to_le_bytes()).collect();
+        let shown = own.groups.iter().map(|group| own.user_namespace.from_kernel_gid(*group));
+        let bytes: Vec<u8> = shown.flat_map(u32::to_le_bytes).collect();
         task.memory().write_bytes(VirtualAddress(address), &bytes)?;
     }
-    Ok(groups.len())
+    Ok(own.groups.len())
 }
 
 fn setgroups(task: &mut CurrentTask, [size, address, ..]: [u64; 6]) -> Result<usize, Errno> {
     let mut new = (*task.credentials()).clone();
-    if !new.has(Capabilities::SETGID) {
+    if !new.has_in_own(Capabilities::SETGID) || !new.user_namespace.may_set_groups() {
         return Err(Errno::EPERM);
     }
+    // The size is an `int`, and more than there may be if it is negative.
+    let size = usize::try_from(size as u32).unwrap_or(usize::MAX);
     if size > MAX_GROUPS {
         return Err(Errno::EINVAL);
     }
-    let mut bytes = vec![0; size as usize * 4];
+    let mut bytes = vec![0; size * 4];
     task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
     let words = bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
-    let mut groups: Vec<u32> = words.collect();
+    let groups: Option<Vec<u32>> = words.map(|group| new.user_namespace.to_kernel_gid(group)).collect();
+    let mut groups = groups.ok_or(Errno::EINVAL)?;
     groups.sort_unstable();
     new.groups = Arc::from(groups);
     task.task().set_credentials(new);
@@ -315,7 +314,7 @@ fn capset(task: &mut CurrentTask, [header, data, ..]: [u64; 6]) -> Result<usize,
     let [effective, permitted, inheritable] = sets.map(Capabilities::from_bits_truncate);
     let old = task.credentials();
     let may_inherit =
-        old.inheritable | if old.has(Capabilities::SETPCAP) { old.bounding } else { old.permitted };
+        old.inheritable | if old.has_in_own(Capabilities::SETPCAP) { old.bounding } else { old.permitted };
     if !old.permitted.contains(permitted)
         || !permitted.contains(effective)
         || !may_inherit.contains(inheritable)

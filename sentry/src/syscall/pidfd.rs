@@ -7,11 +7,10 @@ use syscalls::Sysno;
 
 use super::Handler;
 use crate::Errno;
-use crate::cred::Capabilities;
 use crate::fs::proc::process_of_directory;
 use crate::fs::{Caller, FileDescription, OpenFlags};
 use crate::signal::Signal;
-use crate::task::{CurrentTask, ProcessFile, Task, ThreadGroup, Tid};
+use crate::task::{CurrentTask, ProcessFile, Task, ThreadGroup, Tid, check_access};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::pidfd_open, pidfd_open),
@@ -82,7 +81,7 @@ fn pidfd_send_signal(
         return Err(Errno::EPERM);
     }
     super::signal::check_permission(task, &leader, Some(signal))?;
-    group.try_send_signal(info)?;
+    super::signal::queue_to_group(task, group, info)?;
     Ok(0)
 }
 
@@ -148,12 +147,7 @@ fn pidfd_getfd(task: &mut CurrentTask, [descriptor, target, flags, ..]: [u64; 6]
     if leader.memory().is_none() {
         return Err(Errno::ESRCH);
     }
-    let (own, other) = (task.credentials(), leader.credentials());
-    let is_same_user =
-        [other.real_uid, other.effective_uid, other.saved_uid].iter().all(|uid| *uid == own.fs_uid);
-    if !is_same_user && !own.has(Capabilities::SYS_PTRACE) {
-        return Err(Errno::EPERM);
-    }
+    check_access(task.task(), leader)?;
     let taken = leader.descriptors().get(target as i32)?;
     let descriptor = task.install_descriptor(taken, true)?;
     usize::try_from(descriptor).map_err(|_| Errno::EMFILE)

@@ -348,22 +348,22 @@ fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6])
         super::resource::write_usage(task, usage, waited.usage)?;
     }
     if info != 0 {
-        let bytes = waited.map_or([0; SignalInfo::SIZE_BYTES], |waited| wait_info(&waited).to_bytes());
+        let bytes = waited.map_or([0; SignalInfo::SIZE_BYTES], |waited| wait_info(task, &waited).to_bytes());
         task.memory().write_bytes(VirtualAddress(info), &bytes)?;
     }
     Ok(0)
 }
 
 /// The siginfo of waitid(2).
-fn wait_info(waited: &Waited) -> SignalInfo {
+fn wait_info(task: &CurrentTask, waited: &Waited) -> SignalInfo {
     let (code, status) = match waited.event {
         ChildEvent::Ended(status) => status.child_code_and_status(),
         ChildEvent::Stopped(signal) => (uapi::CLD_STOPPED, signal.number().into()),
         ChildEvent::Continued => (uapi::CLD_CONTINUED, Signal::SIGCONT.number().into()),
         ChildEvent::Trapped(code) => (uapi::CLD_TRAPPED, code),
     };
-    let detail =
-        SignalDetail::Child { pid: waited.pid.0, uid: waited.uid, status, user_ticks: 0, system_ticks: 0 };
+    let uid = task.credentials().user_namespace.from_kernel_uid(waited.uid);
+    let detail = SignalDetail::Child { pid: waited.pid.0, uid, status, user_ticks: 0, system_ticks: 0 };
     SignalInfo { signal: Signal::SIGCHLD, errno: 0, code: code as i32, detail }
 }
 

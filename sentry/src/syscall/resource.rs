@@ -110,7 +110,7 @@ fn check_same_user(caller: &Credentials, target: &Credentials, exempt: Capabilit
         && caller.real_gid == target.real_gid
         && caller.real_gid == target.effective_gid
         && caller.real_gid == target.saved_gid;
-    if is_same || caller.has(exempt) { Ok(()) } else { Err(Errno::EPERM) }
+    if is_same || caller.has_in(&target.user_namespace, exempt) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 fn getrusage(task: &mut CurrentTask, [who, address, ..]: [u64; 6]) -> Result<usize, Errno> {
@@ -157,7 +157,11 @@ fn select(task: &CurrentTask, which: u64, who: u64) -> Result<Vec<Arc<Task>>, Er
             groups.iter().flat_map(|group| group.live_tasks()).collect()
         }
         uapi::PRIO_USER => {
-            let uid = if who == 0 { task.credentials().real_uid } else { who as u32 };
+            let own = task.credentials();
+            let uid = match who as u32 {
+                0 => own.real_uid,
+                uid => own.user_namespace.to_kernel_uid(uid).ok_or(Errno::ESRCH)?,
+            };
             let groups = tasks.thread_groups(namespace);
             let all = groups.iter().flat_map(|(_, group)| group.live_tasks());
             all.filter(|task| task.credentials().real_uid == uid).collect()
@@ -175,15 +179,14 @@ fn getpriority(task: &mut CurrentTask, [which, who, ..]: [u64; 6]) -> Result<usi
 fn setpriority(task: &mut CurrentTask, [which, who, niceness, ..]: [u64; 6]) -> Result<usize, Errno> {
     let niceness = (niceness as i32).clamp(-20, 19);
     let credentials = task.credentials();
-    let is_privileged = credentials.has(Capabilities::SYS_NICE);
     for target in select(task, which, who)? {
         let owner = target.credentials();
         let is_owner = [owner.real_uid, owner.effective_uid].contains(&credentials.effective_uid);
-        if !is_owner && !is_privileged {
+        if !is_owner && !credentials.has_in(&owner.user_namespace, Capabilities::SYS_NICE) {
             return Err(Errno::EPERM);
         }
         let floor = 20 - target.thread_group().soft_limit(Resource::NICE).min(40) as i32;
-        if niceness < target.niceness() && niceness < floor && !is_privileged {
+        if niceness < target.niceness() && niceness < floor && !credentials.has(Capabilities::SYS_NICE) {
             return Err(Errno::EACCES);
         }
         target.set_niceness(niceness);
@@ -213,7 +216,7 @@ fn sched_setaffinity(task: &mut CurrentTask, [pid, len, address, ..]: [u64; 6]) 
     task.memory().read_bytes(VirtualAddress(address), &mut bytes[..len])?;
     let (credentials, owner) = (task.credentials(), target.credentials());
     let is_owner = [owner.real_uid, owner.effective_uid].contains(&credentials.effective_uid);
-    if !is_owner && !credentials.has(Capabilities::SYS_NICE) {
+    if !is_owner && !credentials.has_in(&owner.user_namespace, Capabilities::SYS_NICE) {
         return Err(Errno::EPERM);
     }
     target.set_allowed_cpus(CpuSet(u64::from_le_bytes(bytes)))?;

@@ -9,6 +9,7 @@ use syscalls::Sysno;
 use super::Handler;
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
+use crate::namespace::{OVERFLOW_ID, UserNamespace};
 use crate::platform::VirtualAddress;
 use crate::signal::{Action, AlternateStack, Signal, SignalInfo, SignalSet};
 use crate::task::{CurrentTask, Task, ThreadGroup, Tid};
@@ -215,7 +216,8 @@ pub(super) fn kill_group(
         check_permission(task, target, signal)?;
     }
     if let Some(signal) = signal {
-        group.send_signal(SignalInfo::from_kill(signal, sender_pid(task, group), sender_uid(task)));
+        let uid = sender_uid(task, &group.user_namespace());
+        group.send_signal(SignalInfo::from_kill(signal, sender_pid(task, group), uid));
     }
     Ok(())
 }
@@ -251,7 +253,8 @@ pub(super) fn kill_task(
     check_permission(task, target, signal)?;
     if let Some(signal) = signal {
         let pid = sender_pid(task, target.thread_group());
-        target.try_send_signal(SignalInfo::from_tkill(signal, pid, sender_uid(task)))?;
+        let uid = sender_uid(task, &target.credentials().user_namespace);
+        target.try_send_signal(SignalInfo::from_tkill(signal, pid, uid))?;
     }
     Ok(0)
 }
@@ -268,7 +271,7 @@ fn rt_sigqueueinfo(task: &mut CurrentTask, [tgid, signal, info, ..]: [u64; 6]) -
         check_permission(task, target, signal)?;
     }
     if signal.is_some() {
-        group.try_send_signal(info)?;
+        queue_to_group(task, &group, info)?;
     }
     Ok(0)
 }
@@ -294,7 +297,8 @@ pub(super) fn queue_to_task(
     }
     check_permission(task, target, signal)?;
     if signal.is_some() {
-        target.try_send_signal(info)?;
+        let namespace = target.credentials().user_namespace.clone();
+        target.try_send_signal(translated(task, info, &namespace))?;
     }
     Ok(0)
 }
@@ -315,8 +319,23 @@ fn sender_pid(task: &CurrentTask, receiver: &ThreadGroup) -> i32 {
     task.kernel().tasks().group_number(task.thread_group(), receiver.pid_namespace()).0
 }
 
-fn sender_uid(task: &CurrentTask) -> u32 {
-    task.credentials().real_uid
+/// What a task in `receiver` calls the sender.
+fn sender_uid(task: &CurrentTask, receiver: &UserNamespace) -> u32 {
+    receiver.from_kernel_uid(task.credentials().real_uid)
+}
+
+/// `info`, which the caller made up, as a task in `receiver` numbers users.
+fn translated(task: &CurrentTask, info: SignalInfo, receiver: &UserNamespace) -> SignalInfo {
+    let sender = task.credentials();
+    info.with_uid(|uid| {
+        let uid = sender.user_namespace.to_kernel_uid(uid);
+        uid.map_or(OVERFLOW_ID, |uid| receiver.from_kernel_uid(uid))
+    })
+}
+
+/// Sends a signal with what the caller says about it to a process.
+pub(super) fn queue_to_group(task: &CurrentTask, group: &ThreadGroup, info: SignalInfo) -> Result<(), Errno> {
+    group.try_send_signal(translated(task, info, &group.user_namespace()))
 }
 
 /// Whether the caller may send `signal` to `target` (`man 2 kill`).
@@ -337,7 +356,9 @@ pub(super) fn check_permission(
 
 fn may_signal(sender: &Credentials, target: &Credentials) -> bool {
     let is_same = |uid| uid == target.real_uid || uid == target.saved_uid;
-    is_same(sender.effective_uid) || is_same(sender.real_uid) || sender.has(Capabilities::KILL)
+    is_same(sender.effective_uid)
+        || is_same(sender.real_uid)
+        || sender.has_in(&target.user_namespace, Capabilities::KILL)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::Handler;
 use super::place::{Scope, WORKING_DIRECTORY, check_flags};
 use crate::Errno;
 use crate::abi;
-use crate::cred::{Capabilities, Credentials};
+use crate::cred::{Capabilities, Credentials, SecureBits};
 use crate::fs::{Access, FileKind, Metadata, MountFlags, Path, Timestamp, check_access};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
@@ -46,7 +46,7 @@ fn newfstatat(
 
 fn fstat(task: &mut CurrentTask, [descriptor, address, ..]: [u64; 6]) -> Result<usize, Errno> {
     let metadata = task.file(descriptor as i32)?.metadata()?;
-    task.memory().write_object(VirtualAddress(address), &stat_of(&metadata))?;
+    task.memory().write_object(VirtualAddress(address), &stat_of(task, &metadata))?;
     Ok(0)
 }
 
@@ -58,18 +58,20 @@ fn stat_at(
     flags: u32,
 ) -> Result<usize, Errno> {
     let metadata = Scope::new(task).find_at(task, directory, path, flags)?.inode().metadata()?;
-    task.memory().write_object(VirtualAddress(address), &stat_of(&metadata))?;
+    task.memory().write_object(VirtualAddress(address), &stat_of(task, &metadata))?;
     Ok(0)
 }
 
-fn stat_of(metadata: &Metadata) -> uapi::stat {
+fn stat_of(task: &CurrentTask, metadata: &Metadata) -> uapi::stat {
+    let credentials = task.credentials();
+    let namespace = &credentials.user_namespace;
     let mut stat: uapi::stat = abi::zeroed();
     stat.st_dev = metadata.device.as_u64();
     stat.st_ino = metadata.inode;
     stat.st_nlink = u64::from(metadata.links);
     stat.st_mode = metadata.mode;
-    stat.st_uid = metadata.uid;
-    stat.st_gid = metadata.gid;
+    stat.st_uid = namespace.from_kernel_uid(metadata.uid);
+    stat.st_gid = namespace.from_kernel_gid(metadata.gid);
     stat.st_rdev = metadata.special_device.as_u64();
     stat.st_size = metadata.size_bytes as i64;
     stat.st_blksize = i64::from(metadata.block_size_bytes);
@@ -97,18 +99,20 @@ fn statx(
         return Err(Errno::EINVAL);
     }
     let place = Scope::new(task).find_at(task, directory, path, flags)?;
-    let statx = statx_of(&place.inode().metadata()?, &place);
+    let statx = statx_of(task, &place.inode().metadata()?, &place);
     task.memory().write_object(VirtualAddress(address), &statx)?;
     Ok(0)
 }
 
-fn statx_of(metadata: &Metadata, place: &Path) -> uapi::statx {
+fn statx_of(task: &CurrentTask, metadata: &Metadata, place: &Path) -> uapi::statx {
+    let credentials = task.credentials();
+    let namespace = &credentials.user_namespace;
     let mut statx: uapi::statx = abi::zeroed();
     statx.stx_mask = uapi::STATX_BASIC_STATS | uapi::STATX_MNT_ID;
     statx.stx_blksize = metadata.block_size_bytes;
     statx.stx_nlink = metadata.links;
-    statx.stx_uid = metadata.uid;
-    statx.stx_gid = metadata.gid;
+    statx.stx_uid = namespace.from_kernel_uid(metadata.uid);
+    statx.stx_gid = namespace.from_kernel_gid(metadata.gid);
     statx.stx_mode = metadata.mode as u16;
     statx.stx_ino = metadata.inode;
     statx.stx_size = metadata.size_bytes;
@@ -221,7 +225,11 @@ fn access_at(
 
 /// The credentials that access(2) checks: those of the real user.
 fn real_credentials(credentials: &Credentials) -> Credentials {
-    let effective = if credentials.real_uid == 0 { credentials.permitted } else { Capabilities::empty() };
+    let effective = match credentials.securebits.contains(SecureBits::NO_SETUID_FIXUP) {
+        true => credentials.effective,
+        false if credentials.user_namespace.root_uid() == Some(credentials.real_uid) => credentials.permitted,
+        false => Capabilities::empty(),
+    };
     Credentials {
         fs_uid: credentials.real_uid,
         fs_gid: credentials.real_gid,

@@ -8,7 +8,7 @@ use syscalls::Sysno;
 
 use super::Handler;
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials};
+use crate::cred::{Capabilities, Credentials, SecureBits};
 use crate::kernel::{RELEASE, VERSION};
 use crate::namespace::NAME_MAX_BYTES;
 use crate::platform::{SegmentBases, VirtualAddress};
@@ -27,12 +27,20 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::prctl, prctl),
     (Sysno::membarrier, membarrier),
     (Sysno::syslog, syslog),
-    (Sysno::vhangup, |task, _| privileged(task, Capabilities::SYS_TTY_CONFIG)),
-    (Sysno::reboot, |task, _| privileged(task, Capabilities::SYS_BOOT)),
+    (Sysno::vhangup, vhangup),
+    (Sysno::reboot, reboot),
 ];
 
-fn privileged(task: &mut CurrentTask, capability: Capabilities) -> Result<usize, Errno> {
-    if task.credentials().has(capability) { Err(Errno::EINVAL) } else { Err(Errno::EPERM) }
+/// A terminal of the sandbox is not hung up from within.
+fn vhangup(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    if task.credentials().has(Capabilities::SYS_TTY_CONFIG) { Err(Errno::EINVAL) } else { Err(Errno::EPERM) }
+}
+
+/// The sandbox ends with its first process alone.
+fn reboot(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+    let namespace = task.thread_group().pid_namespace();
+    let may = task.credentials().has_over_namespace(&**namespace, Capabilities::SYS_BOOT);
+    if may { Err(Errno::EINVAL) } else { Err(Errno::EPERM) }
 }
 
 /// `struct new_utsname`: six fields of 65 bytes.
@@ -69,7 +77,8 @@ fn setdomainname(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result
 }
 
 fn read_name(task: &CurrentTask, address: u64, len: u64) -> Result<Vec<u8>, Errno> {
-    if !task.credentials().has(Capabilities::SYS_ADMIN) {
+    let namespace = task.task().uts_namespace();
+    if !task.credentials().has_over_namespace(&*namespace, Capabilities::SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     if len > NAME_MAX_BYTES as u64 {
@@ -210,25 +219,22 @@ fn prctl(
             return boolean(task.credentials().no_new_privs);
         }
         pr::PR_SET_KEEPCAPS if argument <= 1 => {
-            const KEEP_CAPS: u32 = 1 << 4;
+            if task.credentials().securebits.contains(SecureBits::KEEP_CAPS_LOCKED) {
+                return Err(Errno::EPERM);
+            }
             change_credentials(task, |credentials| {
-                credentials.securebits = credentials.securebits & !KEEP_CAPS | (argument as u32 * KEEP_CAPS);
+                credentials.securebits.set(SecureBits::KEEP_CAPS, argument == 1);
             });
         }
-        pr::PR_GET_KEEPCAPS => return boolean(task.credentials().securebits & (1 << 4) != 0),
-        pr::PR_SET_SECUREBITS => {
-            if !task.credentials().has(Capabilities::SETPCAP) {
-                return Err(Errno::EPERM);
-            }
-            change_credentials(task, |credentials| credentials.securebits = argument as u32);
-        }
-        pr::PR_GET_SECUREBITS => return Ok(task.credentials().securebits as usize),
+        pr::PR_GET_KEEPCAPS => return boolean(task.credentials().securebits.contains(SecureBits::KEEP_CAPS)),
+        pr::PR_SET_SECUREBITS => set_securebits(task, argument)?,
+        pr::PR_GET_SECUREBITS => return Ok(task.credentials().securebits.bits() as usize),
         pr::PR_CAPBSET_READ => return boolean(task.credentials().bounding.contains(capability(argument)?)),
         pr::PR_CAPBSET_DROP => {
-            let capability = capability(argument)?;
-            if !task.credentials().has(Capabilities::SETPCAP) {
+            if !task.credentials().has_in_own(Capabilities::SETPCAP) {
                 return Err(Errno::EPERM);
             }
+            let capability = capability(argument)?;
             change_credentials(task, |credentials| credentials.bounding.remove(capability));
         }
         pr::PR_CAP_AMBIENT => return ambient(task, argument, third),
@@ -275,6 +281,16 @@ fn change_credentials(task: &CurrentTask, change: impl FnOnce(&mut Credentials))
     task.task().set_credentials(credentials);
 }
 
+fn set_securebits(task: &CurrentTask, bits: u64) -> Result<(), Errno> {
+    let own = task.credentials();
+    let new = u32::try_from(bits).ok().and_then(SecureBits::from_bits);
+    let may_become =
+        |new: &SecureBits| own.securebits.may_become(*new) && own.has_in_own(Capabilities::SETPCAP);
+    let new = new.filter(may_become).ok_or(Errno::EPERM)?;
+    change_credentials(task, |credentials| credentials.securebits = new);
+    Ok(())
+}
+
 /// The capability numbered so.
 fn capability(number: u64) -> Result<Capabilities, Errno> {
     let bit = u32::try_from(number).ok().and_then(|number| 1u64.checked_shl(number)).ok_or(Errno::EINVAL)?;
@@ -292,9 +308,8 @@ fn ambient(task: &CurrentTask, operation: u64, number: u64) -> Result<usize, Err
         }
         pr::PR_CAP_AMBIENT_RAISE => {
             let capability = capability(number)?;
-            const NO_CAP_AMBIENT_RAISE: u32 = 1 << 6;
             let is_allowed = (credentials.permitted & credentials.inheritable).contains(capability)
-                && credentials.securebits & NO_CAP_AMBIENT_RAISE == 0;
+                && !credentials.securebits.contains(SecureBits::NO_CAP_AMBIENT_RAISE);
             if !is_allowed {
                 return Err(Errno::EPERM);
             }

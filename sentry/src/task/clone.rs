@@ -259,6 +259,7 @@ impl CurrentTask {
         let exit_signal =
             if request.flags.contains(CloneFlags::PARENT) { group.exit_signal } else { request.exit_signal };
         let child = tasks.new_thread_group(pid_namespace, actions, group.limits(), exit_signal);
+        child.set_executed_in(group.executed_in());
         child.is_dumpable.store(group.is_dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
         child
     }

@@ -46,6 +46,7 @@ impl CurrentTask {
             environment: request.environment,
             stack_limit_bytes: self.thread_group().soft_limit(Resource::STACK),
             payer: self.task().cgroup().memory().cloned(),
+            allows_new_privileges: self.task().ptrace.allows_new_privileges(),
             time_namespace: time_namespace.clone(),
         })
         .map_err(|error| {
@@ -124,18 +125,16 @@ impl CurrentTask {
         task.group.timers.posix.clear();
 
         let old = task.credentials();
-        let (set_uid, set_gid) = match task.ptrace.allows_new_privileges() {
-            true => (program.set_uid, program.set_gid),
-            false => (None, None),
-        };
-        let new = loader::credentials_after_exec(&old, set_uid, set_gid);
+        let may_gain = task.ptrace.allows_new_privileges();
+        let (new, is_secure) = loader::credentials_after_exec(&old, program.set_ids, may_gain);
         let is_dumpable =
             !program.is_unreadable && new.effective_uid == new.real_uid && new.effective_gid == new.real_gid;
+        task.group.set_executed_in(new.user_namespace.clone());
         task.group.is_dumpable.store(is_dumpable, Ordering::Relaxed);
         if new != *old {
             task.set_credentials(new);
         }
-        if set_uid.is_some() || set_gid.is_some() {
+        if is_secure {
             task.parent_death_signal.store(0, Ordering::Relaxed);
         }
         task.set_name(&program.name);

@@ -5,14 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::id::{GroupId, NamespaceId, TaskId};
+use super::id::{GroupId, TaskId};
 use super::status::ExitStatus;
 use super::tree::{NamespaceNode, Tree};
-use super::{Task, TaskSet};
+use super::{Task, TaskSet, ThreadGroup};
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::wait::Events;
 
 impl Task {
+    /// The task begins to exit. The last of its process to do so decides how that ends, unless something else has.
+    pub(super) fn begin_exit(&self, status: ExitStatus) {
+        let mut state = self.group.state.lock();
+        state.active_tasks -= 1;
+        if state.active_tasks == 0 {
+            state.begin_exit(status);
+        }
+    }
+
     /// Releases what the task shares or owns: memory, descriptors, working directory, semaphores.
     pub(super) fn exit_resources(&self) {
         // Files are closed, and memory freed, without a lock held.
@@ -247,7 +256,7 @@ impl Tree {
         let is_ignored = exit_signal == i32::from(Signal::SIGCHLD.number())
             && parent_group.signal_actions().lock().discards_children();
         if let Ok(signal) = Signal::new(exit_signal) {
-            let info = self.child_info(child, signal, status, parent_group.pid_namespace().id());
+            let info = self.child_info(child, signal, status, &parent_group);
             parent_group.send_signal(info);
         }
         if is_ignored {
@@ -256,17 +265,17 @@ impl Tree {
         parent_group.changes.notify(Events::IN);
     }
 
-    /// The siginfo that tells `namespace` of the end of `child`.
+    /// The siginfo that tells `receiver` of the end of `child`.
     pub(super) fn child_info(
         &self,
         child: GroupId,
         signal: Signal,
         status: ExitStatus,
-        namespace: NamespaceId,
+        receiver: &ThreadGroup,
     ) -> SignalInfo {
-        let pid = self.group_number_in(child, namespace);
+        let pid = self.group_number_in(child, receiver.pid_namespace().id());
         let leader = self.groups.get(&child).and_then(|node| self.tasks.get(&node.leader));
-        let uid = leader.map_or(0, |leader| leader.task.credentials().real_uid);
+        let uid = leader.map_or(0, |leader| leader.task.uid_for(receiver));
         let usage = self.usage_of(child);
         let (code, status) = status.child_code_and_status();
         let detail = SignalDetail::Child {

@@ -15,7 +15,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use super::cpu_time::Pursuit;
-use super::{CurrentTask, Task, TaskSet};
+use super::{CpuSet, CurrentTask, Task, TaskSet};
 
 /// What a task knows of external stops.
 #[derive(Default)]
@@ -133,16 +133,25 @@ impl Task {
         }
     }
 
-    /// The thread begins to run the task, once no stop is in force.
-    pub(super) fn begin_activity(&self) {
+    /// The calling thread begins to run the task, once no stop is in force.
+    pub(super) fn begin_activity(&self, confined_to: Option<CpuSet>) {
         self.become_active();
         self.cpu_time.start();
+        // Who changes the set from here on sees the thread.
+        let allowed = self.allowed_cpus.lock();
+        if confined_to != Some(*allowed)
+            && let Err(error) = self.kernel.cpus().confine(0, allowed.0)
+        {
+            log::debug!("a thread runs on other CPUs than it should: {error}");
+        }
     }
 
-    /// The thread touches the task no more.
-    pub(super) fn end_activity(&self) {
+    /// The thread touches the task no more. Returns the CPUs that the thread is confined to.
+    pub(super) fn end_activity(&self) -> CpuSet {
+        let allowed = self.allowed_cpus.lock();
         self.cpu_time.end();
         self.become_inactive();
+        *allowed
     }
 }
 

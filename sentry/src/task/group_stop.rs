@@ -144,7 +144,7 @@ impl TaskSet {
         };
         let pid = tree.group_number_in(group.id(), parent.pid_namespace().id());
         let leader = tree.groups.get(&group.id()).and_then(|node| tree.tasks.get(&node.leader));
-        let uid = leader.map_or(0, |leader| leader.task.credentials().real_uid);
+        let uid = leader.map_or(0, |leader| leader.task.uid_for(&parent));
         drop(tree);
         let action = parent.signal_actions().lock().get(Signal::SIGCHLD);
         if action.handler != Handler::Ignore && !action.flags.contains(ActionFlags::NO_CHILD_STOP) {

@@ -22,6 +22,8 @@
 mod block;
 mod caller;
 mod clone;
+#[cfg(test)]
+mod concurrency;
 mod cpu_limit;
 mod cpu_time;
 mod current;
@@ -31,6 +33,7 @@ mod exit;
 mod external_stop;
 mod futex;
 mod group_stop;
+mod host_threads;
 mod id;
 mod ipc;
 mod job_control;

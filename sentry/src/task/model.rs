@@ -8,25 +8,58 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::tests::Fixture;
+use super::tests::{Failure, Fixture};
 use super::{ChildEvent, ExitStatus, PidNamespace, Task, Tid, WaitOptions};
 use crate::Errno;
-use crate::limits::{Limit, Resource};
+use crate::cgroup::{Cgroup, FileOwner, Moved};
 
 /// One step. Indices choose among what there is, modulo its number.
 #[derive(Clone, Debug)]
 enum Step {
-    Fork { parent: usize },
-    ForkIntoNamespace { parent: usize },
-    ForkIntoTakenNumber { parent: usize },
-    ForkOverLimit { parent: usize },
-    Thread { process: usize },
-    ExitThread { process: usize, thread: usize },
-    Exit { process: usize },
-    Reap { parent: usize },
-    SetProcessGroup { caller: usize, target: usize, group: usize },
-    SetSession { caller: usize },
-    SetSubreaper { process: usize, is_subreaper: bool },
+    Fork {
+        parent: usize,
+    },
+    ForkIntoNamespace {
+        parent: usize,
+    },
+    /// CLONE_PARENT.
+    ForkSibling {
+        creator: usize,
+    },
+    Fail {
+        parent: usize,
+        failure: usize,
+    },
+    /// A thread executes a program: it becomes its process.
+    Execute {
+        process: usize,
+        thread: usize,
+    },
+    Thread {
+        process: usize,
+    },
+    ExitThread {
+        process: usize,
+        thread: usize,
+    },
+    Exit {
+        process: usize,
+    },
+    Reap {
+        parent: usize,
+    },
+    SetProcessGroup {
+        caller: usize,
+        target: usize,
+        group: usize,
+    },
+    SetSession {
+        caller: usize,
+    },
+    SetSubreaper {
+        process: usize,
+        is_subreaper: bool,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -34,8 +67,9 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => index().prop_map(|parent| Step::Fork { parent }),
         1 => index().prop_map(|parent| Step::ForkIntoNamespace { parent }),
-        1 => index().prop_map(|parent| Step::ForkIntoTakenNumber { parent }),
-        1 => index().prop_map(|parent| Step::ForkOverLimit { parent }),
+        1 => index().prop_map(|creator| Step::ForkSibling { creator }),
+        2 => (index(), index()).prop_map(|(parent, failure)| Step::Fail { parent, failure }),
+        1 => (index(), index()).prop_map(|(process, thread)| Step::Execute { process, thread }),
         2 => index().prop_map(|process| Step::Thread { process }),
         2 => (index(), index()).prop_map(|(process, thread)| Step::ExitThread { process, thread }),
         3 => index().prop_map(|process| Step::Exit { process }),
@@ -58,6 +92,7 @@ struct Process {
     process_group: usize,
     session: usize,
     is_subreaper: bool,
+    has_executed: bool,
     /// Living threads; the first task that was made is the leader.
     living: Vec<Arc<Task>>,
     leader: Arc<Task>,
@@ -67,6 +102,8 @@ struct Process {
 
 struct Model {
     fixture: Fixture,
+    /// Where all processes are.
+    cgroup: Arc<Cgroup>,
     namespaces: Vec<Arc<PidNamespace>>,
     processes: Vec<Process>,
     last_number: i32,
@@ -76,8 +113,14 @@ impl Model {
     fn new() -> Self {
         let fixture = Fixture::new();
         let root = fixture.tasks().root().clone();
-        let mut model = Self { fixture, namespaces: vec![root], processes: Vec::new(), last_number: 0 };
+        let cgroups = fixture.kernel().cgroups().clone();
+        let owner = FileOwner { uid: 0, gid: 0, permissions: 0o755 };
+        let cgroup = cgroups.create(cgroups.root(), b"model", owner).expect("a group");
+        let mut model =
+            Self { fixture, cgroup, namespaces: vec![root], processes: Vec::new(), last_number: 0 };
         model.fork(None, 0);
+        let init = model.processes[0].leader.member_key().process;
+        cgroups.migrate(Moved::Process(init), &model.cgroup).expect("room");
         model
     }
 
@@ -113,11 +156,32 @@ impl Model {
 
     fn fork(&mut self, parent: Option<usize>, namespace: usize) {
         let parent_task = parent.map(|parent| self.processes[parent].living[0].clone());
-        let number = self.next_number();
         let task =
             self.fixture.process_in(parent_task.as_ref(), &self.namespaces[namespace]).expect("a fork");
+        self.add(task, parent, parent, namespace);
+    }
+
+    fn fork_sibling(&mut self, creator: usize) {
+        // The first process has no parent to share; clone refuses.
+        let has_parent = |process: &Process| !process.living.is_empty() && process.parent.is_some();
+        let Some(creator) = self.choose(creator, has_parent) else { return };
+        let (namespace, parent) = (self.processes[creator].namespace, self.processes[creator].parent);
+        if self.init_of(namespace) == creator {
+            return;
+        }
+        let creator_task = self.processes[creator].living[0].clone();
+        let group = self.fixture.new_group(&self.namespaces[namespace]);
+        let mut config = self.fixture.config(Some(&creator_task), group);
+        config.inherit_parent = Some(creator_task);
+        let task = self.fixture.tasks().new_task(config).expect("a fork");
+        self.add(task, Some(creator), parent, namespace);
+    }
+
+    /// Records a new process.
+    fn add(&mut self, task: Arc<Task>, creator: Option<usize>, parent: Option<usize>, namespace: usize) {
+        let number = self.next_number();
         let place = self.processes.len();
-        let inherited = parent.map(|parent| &self.processes[parent]);
+        let inherited = creator.map(|creator| &self.processes[creator]);
         self.processes.push(Process {
             namespace,
             number,
@@ -125,6 +189,7 @@ impl Model {
             process_group: inherited.map_or(place, |parent| parent.process_group),
             session: inherited.map_or(place, |parent| parent.session),
             is_subreaper: false,
+            has_executed: false,
             living: vec![task.clone()],
             leader: task,
             is_zombie: false,
@@ -148,8 +213,9 @@ impl Model {
                 self.namespaces.push(namespace);
                 self.fork(Some(parent), self.namespaces.len() - 1);
             }
-            Step::ForkIntoTakenNumber { parent } => self.fork_into_taken_number(parent),
-            Step::ForkOverLimit { parent } => self.fork_over_limit(parent),
+            Step::ForkSibling { creator } => self.fork_sibling(creator),
+            Step::Fail { parent, failure } => self.fail(parent, failure),
+            Step::Execute { process, thread } => self.execute(process, thread),
             Step::Thread { process } => {
                 let Some(process) = self.alive(process) else { return };
                 self.next_number();
@@ -182,25 +248,28 @@ impl Model {
         }
     }
 
-    /// The inner number is assigned first, and must be given back when the outer one turns out to be taken.
-    fn fork_into_taken_number(&mut self, parent: usize) {
+    fn fail(&mut self, parent: usize, failure: usize) {
         let Some(parent) = self.alive(parent) else { return };
         let parent_task = self.processes[parent].living[0].clone();
-        let inner = self.fixture.new_pid_namespace();
-        let mut config = self.fixture.config(Some(&parent_task), self.fixture.new_group(&inner));
-        config.wanted_numbers = vec![Tid(1), Tid(1)];
-        assert_eq!(self.fixture.tasks().new_task(config).err(), Some(Errno::EEXIST));
-        assert!(self.fixture.tasks().task(&inner, Tid(1)).is_none());
+        let failure = Failure::ALL[failure % Failure::ALL.len()];
+        self.fixture.fail(&parent_task, failure, &self.cgroup);
+        if failure == Failure::Context {
+            // Given and given back: the next number is another.
+            self.next_number();
+        }
     }
 
-    fn fork_over_limit(&mut self, parent: usize) {
-        let Some(parent) = self.alive(parent) else { return };
-        let parent_task = self.processes[parent].living[0].clone();
-        let group = self.fixture.new_group(self.fixture.tasks().root());
-        let none = Limit { soft: 0, hard: 0 };
-        group.with_limits(|limits| limits.set(Resource::PROCESSES, none, true)).expect("a limit");
-        let config = self.fixture.config(Some(&parent_task), group);
-        assert_eq!(self.fixture.tasks().new_task(config).err(), Some(Errno::EAGAIN));
+    fn execute(&mut self, process: usize, thread: usize) {
+        let Some(process) = self.alive(process) else { return };
+        let thread = thread % self.processes[process].living.len();
+        let task = self.processes[process].living.remove(thread);
+        for other in std::mem::take(&mut self.processes[process].living) {
+            self.fixture.exit(&other, 0);
+        }
+        self.fixture.tasks().become_leader(&task);
+        self.processes[process].living = vec![task.clone()];
+        self.processes[process].leader = task;
+        self.processes[process].has_executed = true;
     }
 
     fn exit_thread(&mut self, process: usize, thread: usize) {
@@ -307,7 +376,11 @@ impl Model {
             .map(|process| process.session);
         let expected = if !is_own_child {
             Err(Errno::ESRCH)
-        } else if target_process.session != caller_process.session || target_process.session == target {
+        } else if target_process.session != caller_process.session {
+            Err(Errno::EPERM)
+        } else if target != caller && target_process.has_executed {
+            Err(Errno::EACCES)
+        } else if target_process.session == target {
             Err(Errno::EPERM)
         } else {
             match members_session {
@@ -357,6 +430,7 @@ impl Model {
         }
         assert_eq!(tasks.task_count(), living);
         assert_eq!(self.fixture.kernel().users().counters(1000).processes(), living as u64, "charges");
+        assert_eq!(self.cgroup.pids().current(), living as u64, "charges of the control group");
     }
 }
 

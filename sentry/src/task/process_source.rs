@@ -14,7 +14,7 @@ use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager};
-use crate::namespace::{IpcNamespace, Namespace, NamespaceKind};
+use crate::namespace::{IpcNamespace, Namespace, NamespaceKind, UserNamespace};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
 use crate::time::ClockOffsets;
 
@@ -128,11 +128,11 @@ impl ProcessSource for TaskSource {
     }
 
     fn set_host_name(&self, viewer: &Viewer, name: &[u8]) -> Result<(), Errno> {
-        if !viewer.credentials.has(crate::cred::Capabilities::SYS_ADMIN) {
+        let namespace = self.viewer(viewer).ok_or(Errno::EPERM)?.uts_namespace();
+        if !viewer.credentials.has_over_namespace(&*namespace, Capabilities::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
-        let task = self.viewer(viewer).ok_or(Errno::EPERM)?;
-        task.uts_namespace().set_host_name(name.to_vec())
+        namespace.set_host_name(name.to_vec())
     }
 }
 
@@ -356,6 +356,14 @@ impl Process for TaskView {
             "time_for_children" => Some(of_children.time_for_children),
             _ => self.task.namespace(NamespaceKind::ALL.into_iter().find(|kind| kind.name() == name)?),
         }
+    }
+
+    fn user_namespace(&self) -> Arc<UserNamespace> {
+        self.task.credentials().user_namespace.clone()
+    }
+
+    fn executed_in(&self) -> Arc<UserNamespace> {
+        self.task.group.executed_in()
     }
 
     fn clock_offsets(&self) -> Option<ClockOffsets> {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::cpu_time::Pursuit;
 use super::status::ExitStatus;
-use super::{CurrentTask, ptrace};
+use super::{CpuSet, CurrentTask, ptrace};
 use crate::Errno;
 use crate::platform::{Access, Exit, Registers, VirtualAddress};
 use crate::signal::Signal;
@@ -29,9 +29,10 @@ pub(super) enum State {
 }
 
 impl CurrentTask {
-    /// Runs the task from its start to its end, on its own thread.
-    pub(super) fn run(&mut self) {
-        self.task.begin_activity();
+    /// Runs the task from its start to its end, on the calling thread, which is confined to `cpus` if that is known.
+    /// Returns what it is confined to afterwards.
+    pub(super) fn run(&mut self, cpus: Option<CpuSet>) -> CpuSet {
+        self.task.begin_activity(cpus);
         let status = loop {
             if self.task.stops.is_in_force() {
                 self.stop_externally();
@@ -44,6 +45,7 @@ impl CurrentTask {
             };
         };
         self.run_exit(status);
+        self.task.end_activity()
     }
 
     fn run_app(&mut self) -> State {
@@ -179,6 +181,7 @@ impl CurrentTask {
     }
 
     fn run_exit(&mut self, status: ExitStatus) {
+        self.task.begin_exit(status);
         self.trap_exit(status);
         let kernel = self.kernel().clone();
         self.release_robust_futexes();
@@ -189,7 +192,5 @@ impl CurrentTask {
         // The vCPU is free before anybody hears of the end.
         self.context.sleep();
         kernel.tasks().task_exited(&self.task, status);
-        self.task.end_activity();
-        kernel.tasks().thread_ended();
     }
 }

@@ -7,6 +7,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::cpu_time::SwitchCost;
 use super::external_stop::StopGate;
+use super::host_threads::HostThreads;
 use super::id::{GroupId, NamespaceId, TaskId, Tid};
 use super::status::ExitStatus;
 use super::thread_group::ThreadGroup;
@@ -28,6 +29,7 @@ pub struct TaskSet {
     live_threads: Mutex<usize>,
     all_ended: Condvar,
     pub(super) stop_gate: StopGate,
+    pub(super) host_threads: Arc<HostThreads>,
     /// What entering and leaving user code costs on this host.
     pub(super) switch_cost: SwitchCost,
 }
@@ -45,6 +47,7 @@ impl Default for TaskSet {
             live_threads: Mutex::new(0),
             all_ended: Condvar::new(),
             stop_gate: StopGate::default(),
+            host_threads: Arc::default(),
             switch_cost: SwitchCost::default(),
         }
     }

@@ -33,9 +33,6 @@ use crate::signal::{AlternateStack, Signal, SignalSet, TrapState};
 use crate::virtual_cpus::CpuSeat;
 use crate::wait::Waiter;
 
-/// Host stack of a task's thread. Handlers do not recurse and keep large buffers on the heap.
-const STACK_BYTES: usize = 512 << 10;
-
 /// What a task executes: its registers and its memory.
 pub struct TaskImage {
     /// User registers.
@@ -124,6 +121,7 @@ impl TaskSet {
         let reservation = config.kernel.cgroups().reserve(creator, config.initial_cgroup.as_ref())?;
         let TaskConfig { kernel, parent, inherit_parent, thread_group: group, image, .. } = config;
         let TaskImage { registers, segment_bases, extended_state, memory, name, executable } = image;
+        group.set_user_namespace(&config.credentials.user_namespace);
         let waiter = Arc::<Waiter>::default();
         let task = Arc::new(Task {
             id: self.task_id(),
@@ -193,11 +191,13 @@ impl TaskSet {
     }
 }
 
-/// RLIMIT_NPROC, unless the creator is exempt (`man 2 getrlimit`): the root user, CAP_SYS_RESOURCE, CAP_SYS_ADMIN.
+/// RLIMIT_NPROC, unless the creator is exempt (`man 2 getrlimit`): the system's root user, CAP_SYS_RESOURCE,
+/// CAP_SYS_ADMIN.
 fn process_limit(config: &TaskConfig) -> Option<u64> {
     let credentials = &config.credentials;
     let is_exempt = credentials.real_uid == 0
-        || credentials.effective.intersects(Capabilities::SYS_RESOURCE | Capabilities::SYS_ADMIN);
+        || credentials.has(Capabilities::SYS_RESOURCE)
+        || credentials.has(Capabilities::SYS_ADMIN);
     (!is_exempt).then(|| config.thread_group.soft_limit(Resource::PROCESSES))
 }
 
@@ -255,6 +255,7 @@ impl Tree {
         };
         self.tasks.insert(task.id, node);
         state.tasks.push(task.clone());
+        state.active_tasks += 1;
         let (membership, was_killed) =
             task.kernel.cgroups().enter(reservation, task.member_key(), TaskMember::new(task));
         *task.membership.lock() = Some(membership);
@@ -327,7 +328,11 @@ impl Tree {
     fn remove_unstarted(&mut self, task: &Task) {
         drop(task.membership.lock().take());
         let id = task.group.id();
-        task.group.state.lock().tasks.retain(|other| other.id != task.id);
+        {
+            let mut state = task.group.state.lock();
+            state.tasks.retain(|other| other.id != task.id);
+            state.active_tasks -= 1;
+        }
         let Some(node) = self.groups.get_mut(&id) else { return };
         node.live_tasks -= 1;
         if node.tasks.len() > 1 {
@@ -363,7 +368,7 @@ impl Task {
         self.uncharge();
     }
 
-    /// Starts the task's thread.
+    /// Starts the task's thread. One that has exited, as it was restored, does not run.
     ///
     /// # Errors
     /// EAGAIN if the host has no thread left: the task has exited then, and its parent is told as of any exit.
@@ -375,11 +380,10 @@ impl Task {
         let Some(unstarted) = unstarted else {
             panic!("task {} is started a second time", self.root_number())
         };
-        let Some(memory) = self.memory() else {
-            panic!("task {} has exited before its start", self.root_number())
-        };
+        // A task that is restored after it had exited does not run.
+        let Some(memory) = self.memory() else { return Ok(()) };
         let Unstarted { context, registers, signal_stack, rseq_area } = *unstarted;
-        let mut current = CurrentTask {
+        let current = CurrentTask {
             task: self.clone(),
             context,
             registers,
@@ -396,13 +400,11 @@ impl Task {
             state: State::App,
         };
         self.kernel.tasks().thread_started();
-        let name = format!("task {}", self.root_number());
-        let spawned =
-            std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || current.run());
-        match spawned {
-            Ok(_detached) => Ok(()),
+        match self.kernel.tasks().host_threads.run(current) {
+            Ok(()) => Ok(()),
             Err(error) => {
                 log::warn!("no host thread for task {}: {error}", self.root_number());
+                self.begin_exit(ExitStatus::Exited(0));
                 self.exit_resources();
                 self.kernel.tasks().task_exited(self, ExitStatus::Exited(0));
                 self.kernel.tasks().thread_ended();

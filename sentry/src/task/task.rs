@@ -174,13 +174,21 @@ impl Task {
         self.credentials.lock().clone()
     }
 
+    /// Its real user, as the processes in the user namespace of `receiver` number them.
+    pub(super) fn uid_for(&self, receiver: &ThreadGroup) -> u32 {
+        receiver.user_namespace().from_kernel_uid(self.credentials().real_uid)
+    }
+
     /// Replaces its credentials. With another effective identity, or more capabilities, others may no longer look into
     /// the process (`man 2 prctl`, PR_SET_DUMPABLE), and the death of the parent tells it nothing.
     pub fn set_credentials(&self, credentials: Credentials) {
         let new = Arc::new(credentials);
         let old = std::mem::replace(&mut *self.credentials.lock(), new.clone());
+        if new.user_namespace != old.user_namespace {
+            self.group.set_user_namespace(&new.user_namespace);
+        }
         let identity = |of: &Credentials| [of.effective_uid, of.effective_gid, of.fs_uid, of.fs_gid];
-        if identity(&old) != identity(&new) || !old.permitted.contains(new.permitted) {
+        if identity(&old) != identity(&new) || !new.are_within(&old) {
             self.group.set_dumpable(false);
             self.set_parent_death_signal(0);
         }
@@ -347,11 +355,13 @@ impl Task {
         if cpus.0 == 0 {
             return Err(Errno::EINVAL);
         }
-        *self.allowed_cpus.lock() = cpus;
+        let mut allowed = self.allowed_cpus.lock();
+        *allowed = cpus;
         let thread_id = self.host_thread_id();
         if thread_id != 0 {
             self.kernel.cpus().confine(thread_id, cpus.0)?;
         }
+        drop(allowed);
         self.cpu_seat.recall();
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::{
     WaitOptions, WaitSelector,
 };
 use crate::Errno;
-use crate::cgroup::{FileOwner, Moved};
+use crate::cgroup::{Cgroup, FileOwner, Moved};
 use crate::cred::Credentials;
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{DescriptorTable, FsContext, MountFlags, MountNamespace};
@@ -31,6 +31,7 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) fn new() -> Self {
+        watch_for_deadlocks();
         let fake = FakePlatform::new(64 << 20).unwrap();
         let platform: Arc<dyn Platform> = fake.clone();
         let frames = FrameAllocator::new(&platform, 64 << 20);
@@ -126,7 +127,31 @@ impl Fixture {
         task
     }
 
+    /// A creation by `parent` that fails at one step. The limit is that of `cgroup`, which the parent is in.
+    pub(super) fn fail(&self, parent: &Arc<Task>, failure: Failure, cgroup: &Arc<Cgroup>) {
+        let inner = self.new_pid_namespace();
+        let mut config = self.config(Some(parent), self.new_group(&inner));
+        match failure {
+            Failure::UserLimit => config
+                .thread_group
+                .with_limits(|limits| limits.set(Resource::PROCESSES, Limit { soft: 0, hard: 0 }, true))
+                .unwrap(),
+            Failure::PidsLimit => cgroup.pids().set_max(Some(0)),
+            Failure::GroupExiting => config.thread_group.exit(ExitStatus::Exited(0)),
+            // The inner number is assigned first, and must be given back.
+            Failure::NumberTaken => config.wanted_numbers = vec![Tid(1), Tid(1)],
+            Failure::NamespaceDead => inner.end(),
+            Failure::Context => self.platform.refuse_next_context(),
+        }
+        assert_eq!(self.tasks().new_task(config).err(), Some(failure.errno()), "{failure:?}");
+        self.tasks().check();
+        assert!(self.tasks().task(&inner, Tid(1)).is_none());
+        assert!(!self.tasks().tree.read().namespaces.contains_key(&inner.id()), "{failure:?}");
+        cgroup.pids().set_max(None);
+    }
+
     pub(super) fn exit(&self, task: &Arc<Task>, code: u8) {
+        task.begin_exit(ExitStatus::Exited(code));
         task.exit_resources();
         self.tasks().task_exited(task, ExitStatus::Exited(code));
         self.tasks().check();
@@ -141,6 +166,56 @@ impl Fixture {
         self.tasks().check();
         Ok(waited.map(|waited| (waited.pid, waited.event)))
     }
+}
+
+/// Where a creation is made to fail, in the order of its steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Failure {
+    UserLimit,
+    PidsLimit,
+    GroupExiting,
+    NumberTaken,
+    NamespaceDead,
+    Context,
+}
+
+impl Failure {
+    pub(super) const ALL: [Self; 6] = [
+        Self::UserLimit,
+        Self::PidsLimit,
+        Self::GroupExiting,
+        Self::NumberTaken,
+        Self::NamespaceDead,
+        Self::Context,
+    ];
+
+    fn errno(self) -> Errno {
+        match self {
+            Self::UserLimit | Self::PidsLimit | Self::Context => Errno::EAGAIN,
+            Self::GroupExiting => Errno::EINTR,
+            Self::NumberTaken => Errno::EEXIST,
+            Self::NamespaceDead => Errno::ENOMEM,
+        }
+    }
+}
+
+/// Looks from now on whether threads wait for each other's locks, and ends the tests if they do.
+fn watch_for_deadlocks() {
+    static WATCH: std::sync::Once = std::sync::Once::new();
+    WATCH.call_once(|| {
+        std::thread::spawn(|| {
+            loop {
+                std::thread::sleep(std::time::Duration::from_secs(1));
+                let deadlocks = parking_lot::deadlock::check_deadlock();
+                for thread in deadlocks.iter().flatten() {
+                    eprintln!("a thread in a deadlock:\n{:?}", thread.backtrace());
+                }
+                if !deadlocks.is_empty() {
+                    std::process::abort();
+                }
+            }
+        });
+    });
 }
 
 #[test]
@@ -234,6 +309,76 @@ fn a_leader_that_exits_first_stays_until_its_last_thread_has_ended() {
 }
 
 #[test]
+fn who_begins_to_exit_last_decides_how_the_process_ends() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let leader = fixture.process(Some(&init));
+    let thread = fixture.thread(&leader).unwrap();
+    assert_eq!(leader.thread_group().state.lock().active_tasks, 2);
+    leader.begin_exit(ExitStatus::Exited(1));
+    assert_eq!(leader.thread_group().exiting(), None);
+    fixture.exit(&thread, 2);
+    assert_eq!(leader.thread_group().exiting(), Some(ExitStatus::Exited(2)));
+    fixture.tasks().task_exited(&leader, ExitStatus::Exited(1));
+    let ended = Some((Tid(2), ChildEvent::Ended(ExitStatus::Exited(2))));
+    assert_eq!(fixture.wait(&init, WaitOptions::EXITED), Ok(ended));
+}
+
+#[test]
+fn tasks_are_counted() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let leader = fixture.process(Some(&init));
+    let thread = fixture.thread(&leader).unwrap();
+    let counts = || {
+        let (tree, id) = (fixture.tasks().tree.read(), leader.thread_group().id());
+        let node = &tree.groups[&id];
+        (node.tasks.len(), node.live_tasks, leader.thread_group().state.lock().active_tasks)
+    };
+    assert_eq!(counts(), (2, 2, 2));
+    leader.begin_exit(ExitStatus::Exited(0));
+    assert_eq!(counts(), (2, 2, 1), "one is on its way out");
+    fixture.tasks().task_exited(&leader, ExitStatus::Exited(0));
+    assert_eq!(counts(), (2, 1, 1), "a leader stays");
+    fixture.exit(&thread, 0);
+    assert_eq!(counts(), (1, 0, 0), "a zombie");
+    assert_eq!(fixture.tasks().task_count(), 2);
+    assert_eq!(fixture.tasks().created_count(), 3);
+}
+
+#[test]
+fn a_task_that_had_exited_before_its_start_does_not_run() {
+    let fixture = Fixture::new();
+    fixture.platform().push_script(Box::new(|_, _| panic!("it runs")));
+    let init = fixture.process(None);
+    fixture.exit(&init, 4);
+    init.start().unwrap();
+    fixture.tasks().wait_until_all_ended();
+    assert_eq!(fixture.tasks().task_count(), 0);
+}
+
+#[test]
+fn a_thread_whose_task_has_ended_runs_the_next() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    for _ in 0..20 {
+        let sender = sender.clone();
+        fixture.platform().push_script(Box::new(move |_, registers| {
+            let _ = sender.send(rustix::thread::gettid());
+            registers.rax = linux_raw_sys::general::__NR_exit.into();
+            crate::platform::Exit::Syscall
+        }));
+        fixture.process(Some(&init)).start().unwrap();
+        fixture.tasks().wait_until_all_ended();
+        // The thread comes by a moment later.
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let threads: std::collections::BTreeSet<_> = receiver.try_iter().map(|id| id.as_raw_nonzero()).collect();
+    assert!(threads.len() < 20, "{} threads for 20 tasks", threads.len());
+}
+
+#[test]
 fn a_thread_that_executes_takes_the_leader_s_number() {
     let fixture = Fixture::new();
     let init = fixture.process(None);
@@ -318,17 +463,6 @@ fn a_task_runs_to_its_end_and_its_parent_hears_of_it() {
     );
 }
 
-/// Where a creation is made to fail.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
-    UserLimit,
-    PidsLimit,
-    GroupExiting,
-    NumberTaken,
-    NamespaceDead,
-    Context,
-}
-
 #[test]
 fn a_creation_that_fails_at_any_step_leaves_no_charge() {
     let fixture = Fixture::new();
@@ -339,41 +473,15 @@ fn a_creation_that_fails_at_any_step_leaves_no_charge() {
     let inner = cgroups.create(&outer, b"inner", owner).unwrap();
     let init = fixture.process(None);
     cgroups.migrate(Moved::Process(init.member_key().process), &inner).unwrap();
-    let dead = fixture.new_pid_namespace();
-    let dead_init = fixture.process_in(Some(&init), &dead).unwrap();
-    fixture.exit(&dead_init, 0);
-    while fixture.wait(&init, WaitOptions::EXITED).is_ok_and(|waited| waited.is_some()) {}
     let charges = || {
         let pids = [cgroups.root(), &outer, &inner].map(|cgroup| cgroup.pids().current());
         (pids, fixture.kernel.users().counters(1000).processes(), tasks.task_count())
     };
     let before = ([1, 1, 1], 1, 1);
     assert_eq!(charges(), before);
-    for (step, expected) in [
-        (Step::UserLimit, Errno::EAGAIN),
-        (Step::PidsLimit, Errno::EAGAIN),
-        (Step::GroupExiting, Errno::EINTR),
-        (Step::NumberTaken, Errno::EEXIST),
-        (Step::NamespaceDead, Errno::ENOMEM),
-        (Step::Context, Errno::EAGAIN),
-    ] {
-        let namespace = if step == Step::NamespaceDead { &dead } else { tasks.root() };
-        let mut config = fixture.config(Some(&init), fixture.new_group(namespace));
-        match step {
-            Step::UserLimit => config
-                .thread_group
-                .with_limits(|limits| limits.set(Resource::PROCESSES, Limit { soft: 1, hard: 1 }, true))
-                .unwrap(),
-            Step::PidsLimit => outer.pids().set_max(Some(1)),
-            Step::GroupExiting => config.thread_group.exit(ExitStatus::Exited(0)),
-            Step::NumberTaken => config.wanted_numbers = vec![Tid(1)],
-            Step::NamespaceDead => {}
-            Step::Context => fixture.platform.refuse_next_context(),
-        }
-        assert_eq!(tasks.new_task(config).err(), Some(expected), "{step:?}");
-        assert_eq!(charges(), before, "{step:?}");
-        outer.pids().set_max(None);
-        tasks.check();
+    for failure in Failure::ALL {
+        fixture.fail(&init, failure, &outer);
+        assert_eq!(charges(), before, "{failure:?}");
     }
     assert_eq!(outer.pids().refusals(), (1, 1));
     let child = fixture.process(Some(&init));

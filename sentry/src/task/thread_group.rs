@@ -10,6 +10,7 @@ use super::status::{ExitStatus, ResourceUsage};
 use super::{PidNamespace, Task};
 use crate::limits::{Limits, Resource};
 use crate::memory::MemoryLimits;
+use crate::namespace::UserNamespace;
 use crate::process_identity::ProcessIdentity;
 use crate::signal::{PendingSignals, Signal, SignalActions};
 use crate::wait::WaitQueue;
@@ -32,6 +33,7 @@ pub struct ThreadGroup {
     /// How the process ended, once it has.
     pub(super) ended: Mutex<Option<ExitStatus>>,
     pub(super) is_dumpable: AtomicBool,
+    user_namespaces: Mutex<UserNamespaces>,
     out_of_memory_adjustment: AtomicI32,
     /// personality(2).
     pub(crate) personality: AtomicU32,
@@ -39,11 +41,22 @@ pub struct ThreadGroup {
     pub(crate) timers: crate::time::ProcessTimers,
 }
 
+/// The user namespaces of a process: only one without further threads changes to another.
+#[derive(Clone)]
+struct UserNamespaces {
+    /// Of its tasks' credentials.
+    current: Arc<UserNamespace>,
+    /// The one that it executed its program in: who may look into it there may, if nobody else may.
+    executed_in: Arc<UserNamespace>,
+}
+
 /// What is decided under the group's lock.
 #[derive(Default)]
 pub(super) struct GroupState {
     /// The tasks that have not exited.
     pub(super) tasks: Vec<Arc<Task>>,
+    /// How many of them have not begun to exit.
+    pub(super) active_tasks: usize,
     /// Signals for whichever task takes them.
     pub(super) pending: PendingSignals,
     /// Set once the whole group is to end: exit_group, or a fatal signal.
@@ -116,6 +129,10 @@ impl ThreadGroup {
             identity: OnceLock::new(),
             ended: Mutex::default(),
             is_dumpable: AtomicBool::new(true),
+            user_namespaces: Mutex::new(UserNamespaces {
+                current: UserNamespace::initial(),
+                executed_in: UserNamespace::initial(),
+            }),
             out_of_memory_adjustment: AtomicI32::new(0),
             personality: AtomicU32::new(0),
             timers: crate::time::ProcessTimers::default(),
@@ -135,6 +152,26 @@ impl ThreadGroup {
     /// getpid(2).
     pub fn number(&self) -> i32 {
         self.number.load(Ordering::Relaxed)
+    }
+
+    /// The user namespace that its tasks are in.
+    pub fn user_namespace(&self) -> Arc<UserNamespace> {
+        self.user_namespaces.lock().current.clone()
+    }
+
+    /// The user namespace that it executed its program in.
+    pub fn executed_in(&self) -> Arc<UserNamespace> {
+        self.user_namespaces.lock().executed_in.clone()
+    }
+
+    /// Its tasks are in `namespace` now.
+    pub(super) fn set_user_namespace(&self, namespace: &Arc<UserNamespace>) {
+        self.user_namespaces.lock().current = namespace.clone();
+    }
+
+    /// It executes a program in `namespace`, or goes on with one that was executed there.
+    pub(super) fn set_executed_in(&self, namespace: Arc<UserNamespace>) {
+        self.user_namespaces.lock().executed_in = namespace;
     }
 
     /// Its numbers, for those that remember it after its end.

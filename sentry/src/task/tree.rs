@@ -354,6 +354,12 @@ impl Tree {
                 node.live_tasks,
                 node.tasks.iter().filter(|task| !self.tasks[task].has_exited).count()
             );
+            let (living, active) = {
+                let state = node.group.state.lock();
+                (state.tasks.len(), state.active_tasks)
+            };
+            assert_eq!(living, node.live_tasks, "a process that has lost a task, or not");
+            assert!(active <= living, "more tasks run than live");
             assert!(self.process_groups[&node.process_group].members.contains(id));
             assert_eq!(self.process_groups[&node.process_group].session, node.session);
             assert!(node.children.iter().all(|child| self.groups[child].parent == Some(*id)));

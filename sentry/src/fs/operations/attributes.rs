@@ -23,7 +23,9 @@ pub fn change_mode(path: &Path, permissions: u32, credentials: &Credentials) -> 
     let metadata = path.inode().metadata()?;
     check_owner(&metadata, credentials)?;
     let mut permissions = permissions & PERMISSION_BITS;
-    if !credentials.is_in_group(metadata.gid) && !credentials.has(Capabilities::FSETID) {
+    let keeps_set_gid = credentials.is_in_group(metadata.gid)
+        || credentials.has_over(metadata.uid, metadata.gid, Capabilities::FSETID);
+    if !keeps_set_gid {
         permissions &= !SET_GID;
     }
     let changes = AttributeChanges { permissions: Some(permissions), ..AttributeChanges::default() };
@@ -44,7 +46,7 @@ pub fn change_owner(
 ) -> Result<(), Errno> {
     path.mount.check_writable()?;
     let metadata = path.inode().metadata()?;
-    if !credentials.has(Capabilities::CHOWN) {
+    if !credentials.has_over(metadata.uid, metadata.gid, Capabilities::CHOWN) {
         let is_owner = metadata.uid == credentials.fs_uid;
         let keeps_owner = uid.is_none_or(|uid| is_owner && uid == metadata.uid);
         let may_give_group =

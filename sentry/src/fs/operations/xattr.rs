@@ -98,7 +98,13 @@ fn check_may_change(path: &Path, name: &[u8], credentials: &Credentials) -> Resu
         }
         return check_access(&**path.inode(), Access::WRITE, credentials);
     }
-    let needed = if name == b"security.capability" { Capabilities::SETFCAP } else { Capabilities::SYS_ADMIN };
-    let is_privileged = name.starts_with(b"trusted.") || name.starts_with(b"security.");
-    if is_privileged && !credentials.has(needed) { Err(Errno::EPERM) } else { Ok(()) }
+    let may_change = if name == b"security.capability" {
+        let metadata = path.inode().metadata()?;
+        credentials.has_over(metadata.uid, metadata.gid, Capabilities::SETFCAP)
+    } else if name.starts_with(b"trusted.") || name.starts_with(b"security.") {
+        credentials.has(Capabilities::SYS_ADMIN)
+    } else {
+        true
+    };
+    if may_change { Ok(()) } else { Err(Errno::EPERM) }
 }

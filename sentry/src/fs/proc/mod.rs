@@ -16,6 +16,7 @@ use super::pseudo::{PseudoInode, Subject};
 use super::{DeviceNumber, FileSystem, FileSystemInfo, Inode, Viewer};
 use crate::Errno;
 use crate::cred::Capabilities;
+use crate::namespace::UserNamespace;
 
 pub use source::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
@@ -110,9 +111,12 @@ impl About {
         let credentials = &viewer.credentials;
         let is_same_user = status.uids[..3].iter().all(|uid| *uid == credentials.fs_uid)
             && status.gids[..3].iter().all(|gid| *gid == credentials.fs_gid);
-        let is_contained = credentials.permitted.bits() & status.capabilities[1] == status.capabilities[1];
-        let is_allowed =
-            credentials.has(Capabilities::SYS_PTRACE) || is_same_user && is_contained && status.is_dumpable;
+        let namespace = process.user_namespace();
+        let is_contained = credentials.user_namespace == namespace
+            && credentials.effective.bits() & status.capabilities[1] == status.capabilities[1];
+        let may_in = |namespace: &UserNamespace| credentials.has_in(namespace, Capabilities::SYS_PTRACE);
+        let is_allowed = (is_same_user && is_contained || may_in(&namespace))
+            && (status.is_dumpable || may_in(&process.executed_in()));
         if is_allowed { Ok(process) } else { Err(Errno::EACCES) }
     }
 }
@@ -126,9 +130,12 @@ impl Subject for About {
         if self.process_id == 0 {
             return (0, 0);
         }
-        match self.process().map(|process| process.status()) {
-            Ok(status) if status.is_dumpable => (status.uids[1], status.gids[1]),
-            _ => (0, 0),
+        let Ok(process) = self.process() else { return (0, 0) };
+        let status = process.status();
+        if status.is_dumpable {
+            return (status.uids[1], status.gids[1]);
         }
+        let namespace = process.executed_in();
+        (namespace.to_kernel_uid(0).unwrap_or(0), namespace.to_kernel_gid(0).unwrap_or(0))
     }
 }

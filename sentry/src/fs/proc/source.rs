@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::Errno;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::memory::MemoryManager;
-use crate::namespace::{IpcNamespace, Namespace};
+use crate::namespace::{IpcNamespace, Namespace, UserNamespace};
 use crate::time::ClockOffsets;
 
 /// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
@@ -82,6 +82,14 @@ pub trait Process: Send + Sync {
     fn limits(&self) -> [(u64, u64); 16];
     /// The namespace that /proc/PID/ns calls `name`; `None` once it is gone, or before it has begun.
     fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>>;
+    /// The user namespace that it is in.
+    fn user_namespace(&self) -> Arc<UserNamespace> {
+        UserNamespace::initial()
+    }
+    /// The user namespace that it executed its program in.
+    fn executed_in(&self) -> Arc<UserNamespace> {
+        UserNamespace::initial()
+    }
     /// How far the clocks of its children to come are ahead; `None` once it is gone.
     fn clock_offsets(&self) -> Option<ClockOffsets> {
         None

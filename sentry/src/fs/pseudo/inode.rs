@@ -7,8 +7,9 @@ use super::directory::DirectoryFile;
 use super::text_file::TextFile;
 use super::{Directory, Entry, Node, Subject};
 use crate::Errno;
+use crate::cred::Credentials;
 use crate::fs::{
-    AttributeChanges, File, FileKind, Inode, LinkTarget, Metadata, NodeCreation, OpenFlags, Viewer,
+    Access, AttributeChanges, File, FileKind, Inode, LinkTarget, Metadata, NodeCreation, OpenFlags, Viewer,
 };
 
 /// An inode made from a table's entry, for one subject.
@@ -123,8 +124,17 @@ impl<S: Subject> Inode for PseudoInode<S> {
         }
     }
 
+    fn permits(&self, access: Access, credentials: &Credentials) -> Option<Result<bool, Errno>> {
+        let Node::Guarded(guard, _) = self.node else { return None };
+        Some(self.metadata().and_then(|metadata| guard(&self.subject, &metadata, access, credentials)))
+    }
+
     fn open(self: Arc<Self>, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
-        match self.node {
+        let node = match self.node {
+            Node::Guarded(_, node) => *node,
+            node => node,
+        };
+        match node {
             Node::Directory(directory) => Ok(Arc::new(DirectoryFile::new(self, directory))),
             Node::Text(_) if flags.is_writable() => Err(Errno::EACCES),
             Node::Text(read) => Ok(Arc::new(TextFile::new(self, read, None, viewer.clone()))),
@@ -132,7 +142,7 @@ impl<S: Subject> Inode for PseudoInode<S> {
                 Ok(Arc::new(TextFile::new(self, read, Some(write), viewer.clone())))
             }
             Node::File(open) => open(&self.subject, viewer, self.metadata()?),
-            Node::Link(_) | Node::MagicLink(..) => Err(Errno::ELOOP),
+            Node::Link(_) | Node::MagicLink(..) | Node::Guarded(..) => Err(Errno::ELOOP),
         }
     }
 

@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 pub(super) use inode::PseudoInode;
 
-use super::{DeviceNumber, File, FileKind, LinkTarget, Metadata, Path, Viewer};
+use super::{Access, DeviceNumber, File, FileKind, LinkTarget, Metadata, Path, Viewer};
 use crate::Errno;
+use crate::cred::Credentials;
 
 /// What the files of a tree tell about.
 pub(super) trait Subject: Clone + Send + Sync + 'static {
@@ -37,6 +38,9 @@ pub(super) type Write<S> = fn(&S, &Viewer, &[u8]) -> Result<(), Errno>;
 /// Opens a file, which has this metadata.
 pub(super) type Open<S> = fn(&S, &Viewer, Metadata) -> Result<Arc<dyn File>, Errno>;
 
+/// Whether somebody may access a file that has this metadata: a rule of its own, in the place of the usual one.
+pub(super) type Guard<S> = fn(&S, &Metadata, Access, &Credentials) -> Result<bool, Errno>;
+
 /// A name in a directory.
 pub(super) struct Entry<S: 'static> {
     pub(super) name: &'static str,
@@ -54,6 +58,8 @@ pub(super) enum Node<S: 'static> {
     /// A file with a behaviour of its own.
     File(Open<S>),
     Directory(&'static Directory<S>),
+    /// A file with a rule of its own about who may access it.
+    Guarded(Guard<S>, &'static Self),
 }
 
 // By hand: deriving asks for `S: Copy`.
@@ -71,6 +77,7 @@ impl<S> Node<S> {
             Self::Text(_) | Self::Setting(..) | Self::File(_) => FileKind::Regular,
             Self::Link(_) | Self::MagicLink(..) => FileKind::Symlink,
             Self::Directory(_) => FileKind::Directory,
+            Self::Guarded(_, node) => node.kind(),
         }
     }
 }

@@ -7,6 +7,7 @@ use linux_raw_sys::net as uapi;
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::{Caller, FileDescription};
+use crate::namespace::UserNamespace;
 use crate::net::unix::{MAX_FILES, PeerCredentials};
 use crate::task::CurrentTask;
 
@@ -74,11 +75,16 @@ fn check_credentials(task: &CurrentTask, data: &[u8]) -> Result<PeerCredentials,
     let [process_id, uid, gid] = words(data)[..] else { return Err(Errno::EINVAL) };
     let (uid, gid) = (uid.cast_unsigned(), gid.cast_unsigned());
     let own = task.credentials();
-    let may_be = process_id == task.thread_group().number() || own.has(Capabilities::SYS_ADMIN);
+    let uid = own.user_namespace.to_kernel_uid(uid).ok_or(Errno::EINVAL)?;
+    let gid = own.user_namespace.to_kernel_gid(gid).ok_or(Errno::EINVAL)?;
+    let pid_namespace = task.thread_group().pid_namespace();
+    let may_be = process_id == task.thread_group().number()
+        || own.has_over_namespace(&**pid_namespace, Capabilities::SYS_ADMIN);
     let is_user = [own.real_uid, own.effective_uid, own.saved_uid].contains(&uid);
     let is_group = [own.real_gid, own.effective_gid, own.saved_gid].contains(&gid);
-    let is_allowed =
-        may_be && (is_user || own.has(Capabilities::SETUID)) && (is_group || own.has(Capabilities::SETGID));
+    let is_allowed = may_be
+        && (is_user || own.has_in_own(Capabilities::SETUID))
+        && (is_group || own.has_in_own(Capabilities::SETGID));
     if is_allowed { Ok(PeerCredentials { process_id, uid, gid }) } else { Err(Errno::EPERM) }
 }
 
@@ -120,10 +126,11 @@ impl Encoder {
         self.bytes.resize(padded, 0);
     }
 
-    pub(super) fn push_credentials(&mut self, credentials: PeerCredentials) {
+    /// Tells who sent, as `namespace` numbers users.
+    pub(super) fn push_credentials(&mut self, credentials: PeerCredentials, namespace: &UserNamespace) {
         let mut data = credentials.process_id.to_ne_bytes().to_vec();
-        data.extend_from_slice(&credentials.uid.to_ne_bytes());
-        data.extend_from_slice(&credentials.gid.to_ne_bytes());
+        data.extend_from_slice(&namespace.from_kernel_uid(credentials.uid).to_ne_bytes());
+        data.extend_from_slice(&namespace.from_kernel_gid(credentials.gid).to_ne_bytes());
         self.push(uapi::SCM_CREDENTIALS, &data);
     }
 
@@ -159,7 +166,8 @@ mod tests {
     #[test]
     fn credentials_are_one_aligned_message() {
         let mut encoder = Encoder::new(100);
-        encoder.push_credentials(PeerCredentials { process_id: 1, uid: 2, gid: 3 });
+        encoder
+            .push_credentials(PeerCredentials { process_id: 1, uid: 2, gid: 3 }, &UserNamespace::initial());
         let mut expected = vec![28, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0];
         expected.extend([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(encoder.bytes(), expected);
@@ -170,7 +178,7 @@ mod tests {
     fn what_does_not_fit_is_cut_and_told() {
         for (room, len) in [(0, 0), (15, 0), (16, 16), (20, 20), (28, 28)] {
             let mut encoder = Encoder::new(room);
-            encoder.push_credentials(PeerCredentials::default());
+            encoder.push_credentials(PeerCredentials::default(), &UserNamespace::initial());
             assert_eq!((encoder.bytes().len(), encoder.is_cut), (len, room < 28), "{room}");
         }
     }

@@ -349,7 +349,7 @@ fn receive_header(
     }
     let mut encoder = Encoder::new(header.control_len);
     if let Some(credentials) = received.credentials {
-        encoder.push_credentials(credentials);
+        encoder.push_credentials(credentials, &task.credentials().user_namespace);
     }
     let files = std::mem::take(&mut received.files);
     if !files.is_empty() {

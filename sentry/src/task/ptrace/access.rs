@@ -14,19 +14,18 @@ pub(crate) fn check_access(caller: &Task, target: &Task) -> Result<(), Errno> {
     if Arc::ptr_eq(caller.thread_group(), target.thread_group()) {
         return Ok(());
     }
-    let is_dumpable = target.thread_group().is_dumpable();
-    if is_allowed(&caller.credentials(), &target.credentials(), is_dumpable) {
-        Ok(())
-    } else {
-        Err(Errno::EPERM)
-    }
+    let group = target.thread_group();
+    let (caller, target) = (caller.credentials(), target.credentials());
+    let may_see = group.is_dumpable() || caller.has_in(&group.executed_in(), Capabilities::SYS_PTRACE);
+    if may_see && is_allowed(&caller, &target) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
-fn is_allowed(caller: &Credentials, target: &Credentials, is_dumpable: bool) -> bool {
+fn is_allowed(caller: &Credentials, target: &Credentials) -> bool {
     let is_same_user = [target.real_uid, target.effective_uid, target.saved_uid] == [caller.real_uid; 3]
         && [target.real_gid, target.effective_gid, target.saved_gid] == [caller.real_gid; 3];
-    let is_contained = caller.permitted.contains(target.permitted);
-    is_same_user && is_dumpable && is_contained || caller.has(Capabilities::SYS_PTRACE)
+    let is_contained =
+        caller.user_namespace == target.user_namespace && caller.permitted.contains(target.permitted);
+    is_same_user && is_contained || caller.has_in(&target.user_namespace, Capabilities::SYS_PTRACE)
 }
 
 #[cfg(test)]
@@ -36,14 +35,17 @@ mod tests {
     #[test]
     fn one_may_look_into_one_s_own_processes_and_with_a_capability_into_all() {
         let (user, other) = (Credentials::of_user(1000, 1000), Credentials::of_user(1001, 1001));
-        assert!(is_allowed(&user, &user, true));
-        assert!(!is_allowed(&user, &user, false));
-        assert!(!is_allowed(&user, &other, true));
-        assert!(is_allowed(&Credentials::root(), &other, false));
+        assert!(is_allowed(&user, &user));
+        assert!(!is_allowed(&user, &other));
+        assert!(is_allowed(&Credentials::root(), &other));
         let set_uid = Credentials { effective_uid: 0, saved_uid: 0, ..user.clone() };
-        assert!(!is_allowed(&user, &set_uid, true));
+        assert!(!is_allowed(&user, &set_uid));
         let capable = Credentials { permitted: Capabilities::KILL, ..user.clone() };
-        assert!(!is_allowed(&user, &capable, true));
-        assert!(is_allowed(&capable, &user, true));
+        assert!(!is_allowed(&user, &capable));
+        assert!(is_allowed(&capable, &user));
+        // Who made a user namespace may look into what is in it; nobody in it may look out.
+        let inside = user.in_new_namespace().unwrap();
+        assert!(is_allowed(&user, &inside));
+        assert!(!is_allowed(&inside, &user));
     }
 }

@@ -15,7 +15,7 @@ impl Tree {
         let (code, status) = status.child_code_and_status();
         let detail = SignalDetail::Child {
             pid: Self::number_in(&node.numbers, tracer.pid_namespace().id()).0,
-            uid: node.task.credentials().real_uid,
+            uid: node.task.uid_for(&tracer),
             status,
             user_ticks: 0,
             system_ticks: 0,
@@ -33,7 +33,7 @@ impl Tree {
         let Some(tracer) = self.tracer_group(leader) else { return false };
         let signal = if self.is_reparented(leader) { Signal::SIGCHLD.number().into() } else { exit_signal };
         if let Ok(signal) = Signal::new(signal) {
-            tracer.send_signal(self.child_info(process, signal, status, tracer.pid_namespace().id()));
+            tracer.send_signal(self.child_info(process, signal, status, &tracer));
         }
         tracer.changes.notify(Events::IN);
         true

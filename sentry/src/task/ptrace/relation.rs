@@ -120,7 +120,10 @@ impl Tree {
         if node.tracer.is_some() || node.has_exited {
             return Err(Errno::EPERM);
         }
-        let is_privileged = tracer.credentials().has(Capabilities::SYS_PTRACE);
+        let is_privileged = {
+            let namespace = node.task.credentials().user_namespace.clone();
+            tracer.credentials().has_in(&namespace, Capabilities::SYS_PTRACE)
+        };
         self.insert_link(tracee, tracer.id, Grant { is_seized, is_privileged, options });
         Ok(())
     }

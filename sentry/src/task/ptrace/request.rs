@@ -267,7 +267,7 @@ impl Tracee {
     fn signal_from_tracer(&self, signal: Signal) -> SignalInfo {
         let namespace = self.task.group.pid_namespace();
         let pid = self.task.kernel.tasks().number_of(&self.tracer, namespace);
-        SignalInfo::from_kill(signal, pid.0, self.tracer.credentials().real_uid)
+        SignalInfo::from_kill(signal, pid.0, self.tracer.uid_for(&self.task.group))
     }
 
     /// PTRACE_INTERRUPT: has a seized tracee stop soon.

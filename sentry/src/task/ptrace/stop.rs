@@ -121,7 +121,7 @@ impl CurrentTask {
 
     /// A SIGTRAP that stands for no signal: events and system calls.
     fn trap_info(&self, code: i32) -> SignalInfo {
-        let detail = SignalDetail::Kill { pid: self.task.number(), uid: self.task.credentials().real_uid };
+        let detail = SignalDetail::Kill { pid: self.task.number(), uid: self.task.uid_for(&self.task.group) };
         SignalInfo { signal: Signal::SIGTRAP, errno: 0, code, detail }
     }
 
@@ -145,7 +145,7 @@ impl CurrentTask {
             !trace.grant.is_seized && !trace.grant.options.contains(TraceOptions::EXEC)
         };
         if gets_signal {
-            let (pid, uid) = (self.task.group.number(), self.task.credentials().real_uid);
+            let (pid, uid) = (self.task.group.number(), self.task.uid_for(&self.task.group));
             self.task.send_signal(SignalInfo::from_kill(Signal::SIGTRAP, pid, uid));
         } else {
             self.trap_event(Event::Exec, former.0 as u64);
@@ -282,7 +282,7 @@ impl TaskSet {
         if action.handler != Handler::Ignore && !action.flags.contains(ActionFlags::NO_CHILD_STOP) {
             let detail = SignalDetail::Child {
                 pid: pid.0,
-                uid: task.credentials().real_uid,
+                uid: task.uid_for(&tracer),
                 status: code & 0x7f,
                 user_ticks: 0,
                 system_ticks: 0,

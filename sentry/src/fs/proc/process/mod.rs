@@ -7,6 +7,7 @@ mod memory;
 mod mounts;
 mod stat;
 mod status;
+mod user_namespace;
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::fs::pseudo::{
     Child, Children, Directory, Entry, Node, directory, link, parse_number, private_text, setting, text,
 };
 use crate::fs::{FileKind, LinkTarget, Path, Viewer, nsfs};
-use crate::namespace::Namespace;
+use crate::namespace::{IdKind, Namespace};
 
 /// The names that a process and its threads have in common.
 macro_rules! common_entries {
@@ -32,7 +33,7 @@ macro_rules! common_entries {
             magic_link("exe", exe, |about, viewer| display(about, viewer, exe)),
             Entry { name: "fd", permissions: 0o500, node: Node::Directory(&descriptors::LINKS) },
             directory("fdinfo", &descriptors::INFOS),
-            setting("gid_map", |_, _| Ok(IDENTITY_MAP.into()), refuse_write),
+            user_namespace::map_file("gid_map", IdKind::Group),
             private_text("io", |about, viewer| about.inspect(viewer).map(|_| NO_IO.into())),
             text("limits", |about, _| Ok(limits(&*about.process()?))),
             setting("loginuid", |_, _| Ok(u32::MAX.to_string().into_bytes()), refuse_write),
@@ -47,14 +48,15 @@ macro_rules! common_entries {
                 let status = about.inspect(viewer)?.status();
                 Ok(format!("{:08x}\n", status.personality).into_bytes())
             }),
+            user_namespace::map_file("projid_map", IdKind::Project),
             magic_link("root", root, |about, viewer| display(about, viewer, root)),
             text("sessionid", |_, _| Ok(u32::MAX.to_string().into_bytes())),
-            setting("setgroups", |_, _| Ok(b"allow\n".into()), refuse_write),
+            user_namespace::SETGROUPS,
             text("smaps", |about, viewer| maps::smaps(&*about.inspect(viewer)?)),
             text("stat", |about, viewer| stat::stat(about, viewer)),
             text("statm", |about, _| Ok(stat::statm(&*about.process()?))),
-            text("status", |about, _| status::status(&*about.process()?)),
-            setting("uid_map", |_, _| Ok(IDENTITY_MAP.into()), refuse_write),
+            text("status", |about, viewer| status::status(&*about.process()?, &viewer.credentials.user_namespace)),
+            user_namespace::map_file("uid_map", IdKind::User),
             text("wchan", |about, _| about.process().map(|_| b"0".into())),
             $($more),*
         ]
@@ -79,9 +81,6 @@ static THREAD: Directory<About> =
 static THREADS: Directory<About> = Directory { entries: &[], children: Some(&ThreadDirectories) };
 
 static NAMESPACES: Directory<About> = Directory { entries: &[], children: Some(&NamespaceLinks) };
-
-/// What uid_map and gid_map hold in the first user namespace.
-const IDENTITY_MAP: &[u8] = b"         0          0 4294967295\n";
 
 /// I/O is not accounted.
 const NO_IO: &[u8] =

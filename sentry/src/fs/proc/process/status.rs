@@ -5,10 +5,14 @@ use std::fmt::Write;
 use super::state_name;
 use crate::Errno;
 use crate::fs::proc::source::{MemoryStatus, Process, ProcessStatus};
+use crate::namespace::UserNamespace;
 
-/// The text. Names are escaped as Linux does, so that each line is one field.
-pub(super) fn status(process: &dyn Process) -> Result<Vec<u8>, Errno> {
-    let status = process.status();
+/// The text, with users and groups as `namespace` numbers them. Names are escaped as Linux does, so that each line is one field.
+pub(super) fn status(process: &dyn Process, namespace: &UserNamespace) -> Result<Vec<u8>, Errno> {
+    let mut status = process.status();
+    status.uids = status.uids.map(|uid| namespace.from_kernel_uid(uid));
+    status.gids = status.gids.map(|gid| namespace.from_kernel_gid(gid));
+    status.groups.iter_mut().for_each(|gid| *gid = namespace.from_kernel_gid(*gid));
     let slots = process.descriptors().map_or(0, |descriptors| descriptors.slots());
     let mut text = String::new();
     // Writing to a string does not fail.

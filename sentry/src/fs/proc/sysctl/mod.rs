@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 
 use super::About;
 use crate::Errno;
-use crate::cred::Capabilities;
-use crate::fs::Viewer;
+use crate::cred::{Capabilities, Credentials};
 use crate::fs::pipe;
 use crate::fs::pseudo::{Directory, Entry, Node, directory, setting, text};
+use crate::fs::{Access, Metadata, Viewer};
+use crate::namespace::NamespaceKind;
 
 /// Settings that have been written.
 #[derive(Default)]
@@ -36,6 +37,23 @@ macro_rules! number {
     };
 }
 
+/// How many namespaces of a kind the user namespace of whoever opened the file may own (`man 7 namespaces`).
+macro_rules! limit {
+    ($name:literal, $kind:expr) => {
+        Entry {
+            name: $name,
+            permissions: 0o644,
+            node: Node::Guarded(
+                may_limit,
+                &Node::Setting(
+                    |_, viewer| Ok(line(viewer.credentials.user_namespace.limit($kind))),
+                    |_, viewer, text| viewer.credentials.user_namespace.set_limit($kind, parse(text)?),
+                ),
+            ),
+        }
+    };
+}
+
 impl Settings {
     fn get(&self, key: &'static str, default: u64) -> Vec<u8> {
         let written = self.0.lock().get(key).cloned();
@@ -52,8 +70,7 @@ impl Settings {
         if !viewer.credentials.has(Capabilities::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
-        let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
-        let number: u64 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+        let number: u64 = parse(text)?;
         if !range.contains(&number) {
             return Err(Errno::EINVAL);
         }
@@ -176,7 +193,19 @@ static NET_CORE: Directory<About> = Directory {
 
 static NET_UNIX: Directory<About> = Directory { entries: &[fixed!("max_dgram_qlen", 512)], children: None };
 
-static USER: Directory<About> = Directory { entries: &[fixed!("max_user_namespaces", 0)], children: None };
+static USER: Directory<About> = Directory {
+    entries: &[
+        limit!("max_cgroup_namespaces", NamespaceKind::Cgroup),
+        limit!("max_ipc_namespaces", NamespaceKind::Ipc),
+        limit!("max_mnt_namespaces", NamespaceKind::Mount),
+        limit!("max_net_namespaces", NamespaceKind::Network),
+        limit!("max_pid_namespaces", NamespaceKind::Pid),
+        limit!("max_time_namespaces", NamespaceKind::Time),
+        limit!("max_user_namespaces", NamespaceKind::User),
+        limit!("max_uts_namespaces", NamespaceKind::Uts),
+    ],
+    children: None,
+};
 
 static VM: Directory<About> = Directory {
     entries: &[
@@ -194,6 +223,22 @@ static VM: Directory<About> = Directory {
 
 fn line(text: impl std::fmt::Display) -> Vec<u8> {
     format!("{text}\n").into_bytes()
+}
+
+fn parse<T: std::str::FromStr>(text: &[u8]) -> Result<T, Errno> {
+    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
+    text.trim().parse().map_err(|_| Errno::EINVAL)
+}
+
+/// Anybody reads the limits of the own user namespace; CAP_SYS_RESOURCE in it lets one write them.
+fn may_limit(
+    _about: &About,
+    _metadata: &Metadata,
+    access: Access,
+    credentials: &Credentials,
+) -> Result<bool, Errno> {
+    let may_write = credentials.has_in_own(Capabilities::SYS_RESOURCE);
+    Ok(Access::READ.contains(access) || may_write && !access.contains(Access::EXECUTE))
 }
 
 fn nothing(_about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {

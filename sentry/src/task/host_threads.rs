@@ -1,0 +1,151 @@
+//! The host threads that run tasks.
+//!
+//! A task is one host thread from its start to its end. A thread whose task has ended waits a while for the next one: it
+//! need not be made, and what the platform keeps for a thread (a vCPU that this thread has run before) serves again.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{CpuSet, CurrentTask};
+
+/// Stack of each. Handlers do not recurse and keep large buffers on the heap.
+const STACK_BYTES: usize = 512 << 10;
+/// How many may wait for a task, and how long.
+const IDLE_MAX: usize = 64;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The host threads that run the tasks of one set.
+#[derive(Default)]
+pub(super) struct HostThreads {
+    /// Those that wait for a task, who came last at the end: its stack is warm.
+    idle: Mutex<Vec<Arc<Seat>>>,
+}
+
+/// Where a thread waits.
+#[derive(Default)]
+struct Seat {
+    call: Mutex<Call>,
+    is_called: Condvar,
+}
+
+/// What a thread that waits is called for.
+#[derive(Default)]
+enum Call {
+    #[default]
+    Wait,
+    Run(Box<CurrentTask>),
+    End,
+}
+
+impl HostThreads {
+    /// Runs `task` to its end on a thread of its own.
+    ///
+    /// # Errors
+    /// The host has no thread left; the task is dropped.
+    pub(super) fn run(self: &Arc<Self>, task: CurrentTask) -> std::io::Result<()> {
+        let seat = self.idle.lock().pop();
+        if let Some(seat) = seat {
+            seat.call(Call::Run(Box::new(task)));
+            return Ok(());
+        }
+        let threads = Arc::downgrade(self);
+        let run = move || Worker { threads, seat: Arc::default(), cpus: None }.work(task);
+        std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run).map(drop)
+    }
+
+    /// Has `seat` wait for the next task, if not too many do.
+    fn offer(&self, seat: &Arc<Seat>) -> bool {
+        let mut idle = self.idle.lock();
+        let has_room = idle.len() < IDLE_MAX;
+        if has_room {
+            idle.push(seat.clone());
+        }
+        has_room
+    }
+
+    /// Takes the offer back; `false` if the seat has been given a task meanwhile, or will be at once.
+    fn withdraw(&self, seat: &Arc<Seat>) -> bool {
+        let mut idle = self.idle.lock();
+        let position = idle.iter().position(|other| Arc::ptr_eq(other, seat));
+        position.map(|position| idle.remove(position)).is_some()
+    }
+}
+
+impl Drop for HostThreads {
+    fn drop(&mut self) {
+        for seat in self.idle.get_mut().drain(..) {
+            seat.call(Call::End);
+        }
+    }
+}
+
+impl Seat {
+    fn call(&self, call: Call) {
+        *self.call.lock() = call;
+        self.is_called.notify_one();
+    }
+
+    /// Waits for a call until `deadline`, or for ever without one.
+    fn wait(&self, deadline: Option<Instant>) -> Call {
+        let mut call = self.call.lock();
+        while matches!(*call, Call::Wait) {
+            match deadline {
+                None => self.is_called.wait(&mut call),
+                Some(deadline) => {
+                    if self.is_called.wait_until(&mut call, deadline).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        std::mem::take(&mut call)
+    }
+}
+
+/// One host thread.
+struct Worker {
+    threads: Weak<HostThreads>,
+    seat: Arc<Seat>,
+    /// The CPUs that it is confined to, once that is known.
+    cpus: Option<CpuSet>,
+}
+
+impl Worker {
+    fn work(mut self, first: CurrentTask) {
+        self.run(first);
+        while let Some(next) = self.next() {
+            self.run(*next);
+        }
+    }
+
+    fn run(&mut self, mut current: CurrentTask) {
+        let task = current.task().clone();
+        // Names are for those who look at the host's threads.
+        let name = format!("task {}\0", task.root_number());
+        if let Ok(name) = std::ffi::CStr::from_bytes_with_nul(name.as_bytes()) {
+            let _ = rustix::thread::set_name(name);
+        }
+        self.cpus = Some(current.run(self.cpus));
+        drop(current);
+        task.kernel().tasks().thread_ended();
+    }
+
+    fn next(&self) -> Option<Box<CurrentTask>> {
+        if !self.threads.upgrade()?.offer(&self.seat) {
+            return None;
+        }
+        let call = match self.seat.wait(Some(Instant::now() + PATIENCE)) {
+            Call::Wait if self.threads.upgrade().is_some_and(|threads| threads.withdraw(&self.seat)) => {
+                Call::End
+            }
+            Call::Wait => self.seat.wait(None),
+            call => call,
+        };
+        match call {
+            Call::Run(task) => Some(task),
+            Call::Wait | Call::End => None,
+        }
+    }
+}
