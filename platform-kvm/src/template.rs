@@ -7,6 +7,7 @@ use kvm_bindings::{CpuId, Msrs, kvm_msr_entry, kvm_segment, kvm_xcr, kvm_xcrs};
 use kvm_ioctls::VcpuFd;
 use sentry::platform::{PlatformError, Registers};
 
+use crate::cpuid::has_rdtscp;
 use crate::ioctl::{attempt, set_tsc_offset_zero};
 use crate::kernel::{GDT_LIMIT, KERNEL_CS, Kernel, SUPERVISOR_STUB, TSS_LIMIT, TSS_SELECTOR, USER_STUB};
 use crate::layout::{VECTORS, kernel_physical, kernel_virtual, page};
@@ -28,6 +29,10 @@ const EFER: u64 = 1 | 1 << 8 | 1 << 10 | 1 << 11;
 const MSR_STAR: u32 = 0xc000_0081;
 const MSR_LSTAR: u32 = 0xc000_0082;
 const MSR_SFMASK: u32 = 0xc000_0084;
+const MSR_TSC_AUX: u32 = 0xc000_0103;
+/// What RDTSCP tells user code, unless the host lets it read the processor's own register: the number of no CPU. The
+/// host moves vCPUs from one CPU to another and tells nobody, so that a number would soon be wrong.
+const NO_CPU: u64 = 0xfff;
 /// SYSCALL's ring-0 selectors, and those of SYSRET: code at +16, stack at +8 (SDM 2B, SYSRET).
 const STAR: u64 = 0x23 << 48 | (KERNEL_CS as u64) << 32;
 
@@ -114,8 +119,14 @@ impl Template {
     /// Sets what depends on the probe.
     pub(crate) fn apply(&self, vcpu: &mut VcpuFd) -> Result<(), PlatformError> {
         let msr = |index, data| kvm_msr_entry { index, data, ..Default::default() };
-        let entries =
-            [msr(MSR_STAR, STAR), msr(MSR_LSTAR, self.syscall_stub()), msr(MSR_SFMASK, SYSCALL_FLAG_MASK)];
+        let mut entries = vec![
+            msr(MSR_STAR, STAR),
+            msr(MSR_LSTAR, self.syscall_stub()),
+            msr(MSR_SFMASK, SYSCALL_FLAG_MASK),
+        ];
+        if has_rdtscp(&self.cpuid) {
+            entries.push(msr(MSR_TSC_AUX, NO_CPU));
+        }
         let refused = |reason: String| PlatformError {
             attempt: "set a vCPU's system call registers",
             source: std::io::Error::other(reason),

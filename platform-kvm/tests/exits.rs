@@ -349,3 +349,22 @@ fn the_time_stamp_counter_is_the_hosts() {
         assert!((before..=after).contains(&registers.rax));
     }
 }
+
+#[test]
+fn rdtscp_names_the_hosts_cpu_or_none() {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let guest = Guest::new();
+    let space = guest.space(&[0x0f, 0x01, 0xf9, 0x89, 0xcb, 0x0f, 0x05]); // rdtscp; mov %ecx, %ebx; syscall
+    let mut context = guest.context();
+    let all = sched_getaffinity(None).unwrap();
+    for cpu in (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)) {
+        let mut one = CpuSet::new();
+        one.set(cpu);
+        sched_setaffinity(None, &one).unwrap();
+        let mut registers = start();
+        assert!(matches!(context.run(&space, &mut registers), Exit::Syscall));
+        let named = registers.rbx as usize & 0xfff;
+        assert!(named == cpu || named == 0xfff, "{named} on {cpu}");
+    }
+    sched_setaffinity(None, &all).unwrap();
+}
