@@ -140,6 +140,7 @@ impl Users {
 #[derive(Default, Debug)]
 pub struct UserCounters {
     processes: AtomicU64,
+    message_queue_bytes: AtomicU64,
 }
 
 impl UserCounters {
@@ -153,6 +154,22 @@ impl UserCounters {
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |count| (count < limit).then_some(count + 1))
             .map_err(|_| Errno::EAGAIN)?;
         Ok(ProcessCharge(self.clone()))
+    }
+
+    /// Charges the bytes of a POSIX message queue. `limit`: RLIMIT_MSGQUEUE.
+    ///
+    /// # Errors
+    /// EMFILE if the user's queues would have more than `limit`.
+    pub fn charge_message_queue(
+        self: &Arc<Self>,
+        len_bytes: u64,
+        limit: u64,
+    ) -> Result<MessageQueueCharge, Errno> {
+        let has_room = |charged: u64| charged.checked_add(len_bytes).filter(|sum| *sum <= limit);
+        self.message_queue_bytes
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, has_room)
+            .map_err(|_| Errno::EMFILE)?;
+        Ok(MessageQueueCharge { user: self.clone(), len_bytes })
     }
 
     /// How many tasks are charged.
@@ -175,6 +192,19 @@ impl ProcessCharge {
 impl Drop for ProcessCharge {
     fn drop(&mut self) {
         self.0.processes.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The bytes of a POSIX message queue; dropping it takes the charge back.
+#[derive(Debug)]
+pub struct MessageQueueCharge {
+    user: Arc<UserCounters>,
+    len_bytes: u64,
+}
+
+impl Drop for MessageQueueCharge {
+    fn drop(&mut self) {
+        self.user.message_queue_bytes.fetch_sub(self.len_bytes, Ordering::AcqRel);
     }
 }
 

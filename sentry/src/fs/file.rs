@@ -267,6 +267,9 @@ pub trait File: Send + Sync + Any {
         Err(Errno::ENODEV)
     }
 
+    /// A descriptor of it has been closed, through the table that is `owner`.
+    fn descriptor_closed(&self, _owner: LockOwner) {}
+
     /// A status flag has changed (fcntl F_SETFL).
     fn flags_changed(&self, _flags: OpenFlags) {}
 

@@ -13,6 +13,7 @@ mod budget;
 mod limits;
 mod message_queue;
 mod permissions;
+mod posix_queue;
 mod registry;
 mod semaphore;
 mod shared_memory;
@@ -25,6 +26,10 @@ pub use message_queue::{
     Received, Reception, Selection,
 };
 pub use permissions::{IpcAccess, PermissionChange, Permissions};
+pub use posix_queue::{
+    MAX_PRIORITIES, Notification, NotificationKind, PendingPosixReception, PosixQueue, PosixQueueStatus,
+    PosixQueues, PosixReceived, QueueAttributes, QueueCreation,
+};
 pub use semaphore::{
     MAX_SEMAPHORE_VALUE, PendingOperation, Semaphore, SemaphoreOperation, SemaphoreOutcome,
     SemaphoreSetStatus, SemaphoreUsage, Semaphores, UndoList,
@@ -76,6 +81,8 @@ pub struct IpcObjects {
     pub semaphores: Semaphores,
     /// System V message queues.
     pub message_queues: MessageQueues,
+    /// POSIX message queues.
+    pub posix_queues: PosixQueues,
     limits: Mutex<IpcLimits>,
 }
 

@@ -8,7 +8,7 @@ mod structures;
 use std::sync::Arc;
 
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Capabilities, Credentials};
 use crate::ipc::{IpcCaller, IpcObjects, Lookup};
 use crate::namespace::{IpcNamespace, Namespace};
 use crate::platform::VirtualAddress;
@@ -46,6 +46,16 @@ impl Context {
             process: group.identity(),
             pid_namespace: group.pid_namespace().serial(),
         }
+    }
+
+    pub(super) fn namespace(&self) -> &Arc<IpcNamespace> {
+        &self.namespace
+    }
+
+    /// Whether the caller has `capabilities` over the namespace.
+    pub(super) fn has(&self, capabilities: Capabilities) -> bool {
+        let owner = self.namespace.identity().owner();
+        owner.is_some_and(|owner| self.credentials.has_in(owner, capabilities))
     }
 
     pub(super) fn objects(&self) -> &IpcObjects {

@@ -224,8 +224,18 @@ pub(super) const POLL: Structure = Structure::new(8, |line, fields| {
 });
 pub(super) const SEMAPHORE_OPERATION: Structure = Structure::new(6, |line, fields| {
     line.put(format_args!("{{sem_num={}, sem_op={}, sem_flg=", fields.u16(0), fields.u16(2).cast_signed()));
-    symbols::IPC_FLAGS.flags(line, fields.u16(4).into());
+    symbols::SEMAPHORE_FLAGS.flags(line, fields.u16(4).into());
     line.text("}");
+});
+pub(super) const QUEUE_ATTRIBUTES: Structure = Structure::new(64, |line, fields| {
+    line.text("{mq_flags=");
+    value::open_flags(line, fields.u64(0));
+    line.put(format_args!(
+        ", mq_maxmsg={}, mq_msgsize={}, mq_curmsgs={}}}",
+        fields.i64(8),
+        fields.i64(16),
+        fields.i64(24)
+    ));
 });
 pub(super) const EPOLL_EVENT: Structure = Structure::new(12, |line, fields| {
     line.text("{events=");

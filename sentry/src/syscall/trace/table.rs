@@ -66,6 +66,7 @@ const POINTER: Argument = Value(value::pointer);
 const FD: Argument = INT;
 const PID: Argument = INT;
 const ID: Argument = Value(value::id);
+const KEY: Argument = Value(value::key);
 const DIRECTORY: Argument = Value(value::directory);
 const PATH: Argument = Before(decode::path);
 const STRING: Argument = PATH;
@@ -107,6 +108,14 @@ const SUBJECTS: &[&[(Sysno, Row)]] = &[
     READINESS,
     SOCKETS,
     SYSTEM,
+    KEYS,
+];
+
+/// Keys and keyrings.
+const KEYS: &[(Sysno, Row)] = &[
+    (Sysno::add_key, call(&[STRING, STRING, WRITE_BUFFER, SIZE, KEY])),
+    (Sysno::request_key, call(&[STRING, STRING, STRING, KEY])),
+    (Sysno::keyctl, Row::Variant(variants::keyctl)),
 ];
 
 /// Opening, reading and writing.
@@ -243,6 +252,13 @@ const MOUNTS: &[(Sysno, Row)] = &[
     (Sysno::mount, call(&[PATH, PATH, STRING, Flags(&symbols::MOUNT_FLAGS), STRING])),
     (Sysno::umount2, call(&[PATH, Flags(&symbols::UNMOUNT_FLAGS)])),
     (Sysno::pivot_root, call(&[PATH, PATH])),
+    (Sysno::open_tree, call(&[DIRECTORY, PATH, Flags(&symbols::OPEN_TREE_FLAGS)])),
+    (Sysno::move_mount, call(&[DIRECTORY, PATH, DIRECTORY, PATH, Flags(&symbols::MOVE_MOUNT_FLAGS)])),
+    (Sysno::fsopen, call(&[STRING, Flags(&symbols::FSOPEN_FLAGS)])),
+    (Sysno::fsconfig, call(&[FD, UINT, STRING, STRING, INT])),
+    (Sysno::fsmount, call(&[FD, Flags(&symbols::FSMOUNT_FLAGS), Flags(&symbols::MOUNT_ATTRIBUTES)])),
+    (Sysno::fspick, call(&[DIRECTORY, PATH, Flags(&symbols::FSPICK_FLAGS)])),
+    (Sysno::mount_setattr, call(&[DIRECTORY, PATH, Flags(&symbols::MOUNT_SETATTR_FLAGS), POINTER, SIZE])),
     (Sysno::unshare, call(&[Flags(&symbols::CLONE_FLAGS)])),
     (Sysno::setns, call(&[FD, Flags(&symbols::CLONE_FLAGS)])),
 ];
@@ -274,18 +290,27 @@ const MEMORY: &[(Sysno, Row)] = &[
     (Sysno::munlockall, call(&[])),
     (Sysno::process_vm_readv, call(&[PID, POINTER, SIZE, POINTER, SIZE, UINT])),
     (Sysno::process_vm_writev, call(&[PID, WRITE_VECTOR, SIZE, POINTER, SIZE, UINT])),
-    (Sysno::shmget, call(&[HEX, SIZE, Flags(&symbols::IPC_FLAGS)])),
-    (Sysno::shmat, returning(Returns::Address, &[INT, POINTER, HEX])),
+    (Sysno::shmget, call(&[HEX, SIZE, Flags(&symbols::SEGMENT_FLAGS)])),
+    (Sysno::shmat, returning(Returns::Address, &[INT, POINTER, Flags(&symbols::ATTACH_FLAGS)])),
     (Sysno::shmdt, call(&[POINTER])),
-    (Sysno::shmctl, call(&[INT, Choice(&symbols::IPC_COMMANDS), POINTER])),
+    (Sysno::shmctl, call(&[INT, Choice(&symbols::SEGMENT_COMMANDS), POINTER])),
     (Sysno::semget, call(&[HEX, INT, Flags(&symbols::IPC_FLAGS)])),
     (Sysno::semop, call(&[INT, InArray(&structures::SEMAPHORE_OPERATION), SIZE])),
     (Sysno::semtimedop, call(&[INT, InArray(&structures::SEMAPHORE_OPERATION), SIZE, TIMEOUT])),
-    (Sysno::semctl, call(&[INT, INT, Choice(&symbols::IPC_COMMANDS), HEX])),
+    (Sysno::semctl, call(&[INT, INT, Choice(&symbols::SEMAPHORE_COMMANDS), HEX])),
     (Sysno::msgget, call(&[HEX, Flags(&symbols::IPC_FLAGS)])),
     (Sysno::msgsnd, call(&[INT, POINTER, SIZE, Flags(&symbols::IPC_FLAGS)])),
-    (Sysno::msgrcv, call(&[INT, POINTER, SIZE, LONG, Flags(&symbols::IPC_FLAGS)])),
-    (Sysno::msgctl, call(&[INT, Choice(&symbols::IPC_COMMANDS), POINTER])),
+    (Sysno::msgrcv, call(&[INT, POINTER, SIZE, LONG, Flags(&symbols::RECEIVE_FLAGS)])),
+    (Sysno::msgctl, call(&[INT, Choice(&symbols::QUEUE_COMMANDS), POINTER])),
+    (Sysno::mq_open, Row::Variant(variants::mq_open)),
+    (Sysno::mq_unlink, call(&[PATH])),
+    (Sysno::mq_timedsend, call(&[FD, WRITE_BUFFER, SIZE, UINT, TIMEOUT])),
+    (Sysno::mq_timedreceive, call(&[FD, READ_BUFFER, SIZE, Out(&structures::UNSIGNED), TIMEOUT])),
+    (Sysno::mq_notify, call(&[FD, In(&structures::TIMER_EVENT)])),
+    (
+        Sysno::mq_getsetattr,
+        call(&[FD, In(&structures::QUEUE_ATTRIBUTES), Out(&structures::QUEUE_ATTRIBUTES)]),
+    ),
 ];
 
 /// The life of tasks.

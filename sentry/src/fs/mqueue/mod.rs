@@ -1,0 +1,121 @@
+//! The file system of POSIX message queues (`man 7 mq_overview`, "Mounting the message queue filesystem"): one directory,
+//! with a file for each queue of an IPC namespace.
+//!
+//! Each namespace has one instance, which mq_open(2) uses whether or not it is mounted anywhere. What is left of it when
+//! the namespace ends shows no queue.
+
+mod directory;
+mod file;
+
+use std::sync::{Arc, Weak};
+
+use self::directory::QueueDirectory;
+use super::dentry::Dentry;
+use super::operations::check_may_remove;
+use super::{
+    Access, DeviceNumber, FileDescription, FileSystem, FileSystemInfo, Mount, MountFlags, OpenFlags, Path,
+    Viewer, check_access,
+};
+use crate::Errno;
+use crate::ipc::QueueAttributes;
+use crate::limits::UserCounters;
+use crate::namespace::IpcNamespace;
+
+pub use self::file::QueueFile;
+
+/// `MQUEUE_MAGIC`.
+const MAGIC: u64 = 0x1980_0202;
+
+struct MessageQueueFileSystem {
+    device: DeviceNumber,
+}
+
+/// The queues of `namespace`, ready to be mounted.
+pub fn new_mount(namespace: Weak<IpcNamespace>) -> Arc<Mount> {
+    let device = DeviceNumber::anonymous();
+    let root = Dentry::new_root(Arc::new(QueueDirectory::new(namespace, device)));
+    Mount::new(Arc::new(MessageQueueFileSystem { device }), root, "mqueue", MountFlags::empty())
+}
+
+/// What mq_open(2) makes if there is no such queue.
+pub struct QueueRequest {
+    /// Permission bits, after the umask.
+    pub permissions: u32,
+    /// How much the queue may hold.
+    pub attributes: QueueAttributes,
+    /// Who is charged for it while it exists, and the limit of that (RLIMIT_MSGQUEUE).
+    pub user: (Arc<UserCounters>, u64),
+    /// There must be no such queue yet (O_EXCL).
+    pub is_exclusive: bool,
+    /// The limit of `queues_max` does not count.
+    pub is_privileged: bool,
+}
+
+/// Opens the queue `name` of `mount`, or makes it as `request` has it. `flags` are the access mode and O_NONBLOCK.
+///
+/// # Errors
+/// Those of mq_open(3).
+pub fn open(
+    mount: &Arc<Mount>,
+    name: &[u8],
+    flags: OpenFlags,
+    request: Option<QueueRequest>,
+    viewer: &Viewer,
+) -> Result<Arc<FileDescription>, Errno> {
+    let root = mount.root();
+    let mut locked = root.lock();
+    let child = match (locked.lookup(name), request) {
+        (Ok(_), Some(request)) if request.is_exclusive => return Err(Errno::EEXIST),
+        (Ok(child), _) => {
+            if flags.contains(OpenFlags::RDWR | OpenFlags::WRONLY) {
+                return Err(Errno::EINVAL);
+            }
+            let mut access = Access::empty();
+            access.set(Access::READ, flags.is_readable());
+            access.set(Access::WRITE, flags.is_writable());
+            check_access(&**child.inode(), access, &viewer.credentials)?;
+            child
+        }
+        (Err(Errno::ENOENT), Some(request)) => {
+            let directory = root.inode().as_any().downcast_ref::<QueueDirectory>().ok_or(Errno::EACCES)?;
+            check_access(directory, Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
+            let inode = directory.create_queue(name, request, &viewer.credentials)?;
+            locked.adopt(name, inode)
+        }
+        (Err(error), _) => return Err(error),
+    };
+    drop(locked);
+    let path = Path::new(mount.clone(), child);
+    let file = path.inode().clone().open(flags, viewer)?;
+    Ok(FileDescription::new(file, Some(path), flags))
+}
+
+/// mq_unlink(2).
+///
+/// # Errors
+/// ENOENT, EPERM.
+pub fn unlink(mount: &Arc<Mount>, name: &[u8], viewer: &Viewer) -> Result<(), Errno> {
+    let root = mount.root();
+    // Declared before the lock: the queue may end with this reference.
+    let child;
+    let mut locked = root.lock();
+    child = locked.lookup(name)?;
+    check_may_remove(&Path::new(mount.clone(), root.clone()), &child, viewer)?;
+    root.inode().unlink(name)?;
+    locked.removed(name, &child);
+    Ok(())
+}
+
+impl FileSystem for MessageQueueFileSystem {
+    fn type_name(&self) -> &'static str {
+        "mqueue"
+    }
+
+    fn device(&self) -> DeviceNumber {
+        self.device
+    }
+
+    fn info(&self) -> FileSystemInfo {
+        FileSystemInfo { magic: MAGIC, block_size_bytes: 4096, ..FileSystemInfo::default() }
+    }
+}

@@ -1,0 +1,267 @@
+//! POSIX message queues: mq_open(2), mq_unlink(2), mq_timedsend(2), mq_timedreceive(2), mq_notify(2), mq_getsetattr(2).
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use linux_raw_sys::general as uapi;
+use syscalls::Sysno;
+
+use super::Handler;
+use super::ipc::Context;
+use crate::Errno;
+use crate::cred::Capabilities;
+use crate::fs::locks::LockOwner;
+use crate::fs::mqueue::{self, QueueFile, QueueRequest};
+use crate::fs::{Caller, FileDescription, OpenFlags};
+use crate::ipc::{
+    MAX_PRIORITIES, Message, Notification, NotificationKind, PendingPosixReception, PosixQueue,
+    PosixReceived, QueueAttributes,
+};
+use crate::limits::Resource;
+use crate::platform::VirtualAddress;
+use crate::signal::{Signal, SignalTarget};
+use crate::task::{Blocked, CurrentTask};
+use crate::time::{SystemClock, duration_from_timespec};
+use crate::wait::Events;
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::mq_open, mq_open),
+    (Sysno::mq_unlink, mq_unlink),
+    (Sysno::mq_timedsend, mq_timedsend),
+    (Sysno::mq_timedreceive, mq_timedreceive),
+    (Sysno::mq_notify, mq_notify),
+    (Sysno::mq_getsetattr, mq_getsetattr),
+];
+
+/// The longest name of a file.
+const NAME_MAX: usize = 255;
+/// The permission bits of a mode.
+const MODE_BITS: u32 = 0o7777;
+/// `struct mq_attr`: flags, messages at most, bytes of a message at most, messages now; and reserved words.
+type AttributeWords = [i64; 8];
+/// `struct sigevent` in words: the value, the signal and the kind of notification, and the rest.
+type EventWords = [u64; uapi::SIGEV_MAX_SIZE as usize / 8];
+
+fn mq_open(task: &mut CurrentTask, [name, flags, mode, attributes, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let flags = flags as u32;
+    let asked: Option<AttributeWords> = match attributes {
+        0 => None,
+        address => Some(task.memory().read_object(VirtualAddress(address))?),
+    };
+    let name = read_name(task, name)?;
+    let open_flags = OpenFlags::from_bits_truncate(flags & (uapi::O_ACCMODE | uapi::O_NONBLOCK));
+    let context = Context::of(task);
+    let mount = context.namespace().message_queue_mount();
+    let request = match flags & uapi::O_CREAT {
+        0 => None,
+        _ => Some(queue_request(task, &context, flags, mode as u32, asked)?),
+    };
+    task.descriptors().check_room(task.open_files_limit())?;
+    let description = mqueue::open(mount, &name, open_flags, request, &task.viewer())?;
+    // Always closed by execve, whatever the flags say (`man 3 mq_open`).
+    let descriptor = task.install_descriptor(description, true)?;
+    usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+}
+
+/// What is to be made if there is no such queue.
+fn queue_request(
+    task: &CurrentTask,
+    context: &Context,
+    flags: u32,
+    mode: u32,
+    asked: Option<AttributeWords>,
+) -> Result<QueueRequest, Errno> {
+    let limits = context.objects().limits();
+    let is_privileged = context.has(Capabilities::SYS_RESOURCE);
+    let attributes = match asked {
+        None => QueueAttributes::default_of(&limits),
+        Some([_, messages, bytes, ..]) => QueueAttributes::checked(messages, bytes, &limits, is_privileged)?,
+    };
+    let user = task.kernel().users().counters(task.credentials().real_uid);
+    let limit = task.thread_group().soft_limit(Resource::MESSAGE_QUEUES);
+    Ok(QueueRequest {
+        permissions: mode & MODE_BITS & !task.fs_context().umask(),
+        attributes,
+        user: (user, limit),
+        is_exclusive: flags & uapi::O_EXCL != 0,
+        is_privileged,
+    })
+}
+
+/// The name of a queue: one component of a path. The C library takes the slash away.
+fn read_name(task: &CurrentTask, address: u64) -> Result<Vec<u8>, Errno> {
+    let name = task.read_path(address)?;
+    match &*name {
+        b"" => Err(Errno::ENOENT),
+        b"." | b".." => Err(Errno::EACCES),
+        name if name.contains(&b'/') => Err(Errno::EACCES),
+        name if name.len() > NAME_MAX => Err(Errno::ENAMETOOLONG),
+        _ => Ok(name),
+    }
+}
+
+fn mq_unlink(task: &mut CurrentTask, [name, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let name = read_name(task, name)?;
+    let context = Context::of(task);
+    mqueue::unlink(context.namespace().message_queue_mount(), &name, &task.viewer())?;
+    Ok(0)
+}
+
+/// The open queue behind `descriptor`.
+fn find(task: &CurrentTask, descriptor: u64) -> Result<(Arc<FileDescription>, Arc<PosixQueue>), Errno> {
+    let description = task.usable_file(descriptor as i32)?;
+    let queue = description.downcast::<QueueFile>().ok_or(Errno::EBADF)?.queue().clone();
+    Ok((description, queue))
+}
+
+/// When a call is to give up; `None` for never.
+fn read_deadline(task: &CurrentTask, address: u64) -> Result<Option<Instant>, Errno> {
+    if address == 0 {
+        return Ok(None);
+    }
+    let time = duration_from_timespec(task.memory().read_object(VirtualAddress(address))?)?;
+    Ok(task.kernel().timekeeper().deadline(SystemClock::Realtime, time))
+}
+
+/// Restarted if the handler wants it (`man 7 signal`).
+fn interruption(blocked: Blocked) -> Errno {
+    match blocked {
+        Blocked::Interrupted => Errno::ERESTARTSYS,
+        Blocked::TimedOut => Errno::ETIMEDOUT,
+    }
+}
+
+fn mq_timedsend(
+    task: &mut CurrentTask,
+    [descriptor, address, len_bytes, priority, timeout, _]: [u64; 6],
+) -> Result<usize, Errno> {
+    let deadline = read_deadline(task, timeout)?;
+    let priority = u32::try_from(priority & u64::from(u32::MAX)).map_err(|_| Errno::EINVAL)?;
+    if priority >= MAX_PRIORITIES {
+        return Err(Errno::EINVAL);
+    }
+    let (description, queue) = find(task, descriptor)?;
+    if !description.flags().is_writable() {
+        return Err(Errno::EBADF);
+    }
+    let len = usize::try_from(len_bytes).map_err(|_| Errno::EMSGSIZE)?;
+    if len > queue.attributes().message_bytes {
+        return Err(Errno::EMSGSIZE);
+    }
+    let message =
+        Message::new(priority.into(), len, |bytes| task.memory().read_bytes(VirtualAddress(address), bytes))?;
+    let (identity, uid) = (task.thread_group().identity(), task.credentials().real_uid);
+    let is_nonblocking = description.flags().contains(OpenFlags::NONBLOCK);
+    let mut message = Some(message);
+    let attempt = || match queue.send(&mut message, &identity, uid) {
+        Err(Errno::EAGAIN) if !is_nonblocking => None,
+        outcome => Some(outcome),
+    };
+    match task.block(&[(queue.events(), Events::OUT)], deadline, attempt) {
+        Ok(outcome) => outcome.map(|()| 0),
+        Err(blocked) => Err(interruption(blocked)),
+    }
+}
+
+fn mq_timedreceive(
+    task: &mut CurrentTask,
+    [descriptor, address, max_bytes, priority, timeout, _]: [u64; 6],
+) -> Result<usize, Errno> {
+    let deadline = read_deadline(task, timeout)?;
+    let (description, queue) = find(task, descriptor)?;
+    if !description.flags().is_readable() {
+        return Err(Errno::EBADF);
+    }
+    if max_bytes < queue.attributes().message_bytes as u64 {
+        return Err(Errno::EMSGSIZE);
+    }
+    let waits = !description.flags().contains(OpenFlags::NONBLOCK);
+    let message = match queue.receive(waits)? {
+        PosixReceived::Message(message) => message,
+        PosixReceived::Pending(pending) => wait(task, pending, deadline)?,
+    };
+    if priority != 0 {
+        let number = u32::try_from(message.kind()).unwrap_or(0);
+        task.memory().write_object(VirtualAddress(priority), &number)?;
+    }
+    task.memory().write_bytes(VirtualAddress(address), message.text())?;
+    Ok(message.text().len())
+}
+
+fn wait(
+    task: &mut CurrentTask,
+    pending: PendingPosixReception,
+    deadline: Option<Instant>,
+) -> Result<Message, Errno> {
+    match task.block(&[(pending.queue(), Events::IN)], deadline, || pending.message()) {
+        Ok(message) => Ok(message),
+        Err(blocked) => pending.cancel().ok_or_else(|| interruption(blocked)),
+    }
+}
+
+fn mq_notify(task: &mut CurrentTask, [descriptor, event, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let event: Option<EventWords> = match event {
+        0 => None,
+        address => Some(task.memory().read_object(VirtualAddress(address))?),
+    };
+    let kind = event.map(|event| notification_kind(task, &event)).transpose()?;
+    let (_, queue) = find(task, descriptor)?;
+    let group = task.thread_group();
+    let owner = group.identity();
+    let Some(kind) = kind else {
+        queue.unregister(&owner);
+        return Ok(0);
+    };
+    let target: Weak<dyn SignalTarget> = {
+        let weak: Weak<crate::task::ThreadGroup> = Arc::downgrade(group);
+        weak
+    };
+    let pid_namespace = group.pid_namespace().serial();
+    let LockOwner::Process { table, .. } = task.descriptors().lock_owner(group.number()) else {
+        return Err(Errno::EBADF);
+    };
+    queue.register(Notification { kind, owner, target, pid_namespace, table })?;
+    Ok(0)
+}
+
+fn notification_kind(task: &CurrentTask, [value, kind, ..]: &EventWords) -> Result<NotificationKind, Errno> {
+    let number = *kind as i32;
+    match (kind >> 32) as u32 {
+        uapi::SIGEV_NONE => Ok(NotificationKind::Silent),
+        uapi::SIGEV_SIGNAL if number == 0 => Ok(NotificationKind::Signal(None, *value)),
+        uapi::SIGEV_SIGNAL => Ok(NotificationKind::Signal(Some(Signal::new(number)?), *value)),
+        // The C library's threads are told through a netlink socket, whose descriptor this is: there are none.
+        uapi::SIGEV_THREAD => {
+            task.file(number)?;
+            Err(Errno::EINVAL)
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn mq_getsetattr(task: &mut CurrentTask, [descriptor, new, old, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let new: Option<AttributeWords> = match new {
+        0 => None,
+        address => Some(task.memory().read_object(VirtualAddress(address))?),
+    };
+    let new_flags = new.map(|[flags, ..]| flags);
+    if new_flags.is_some_and(|flags| flags & !i64::from(uapi::O_NONBLOCK) != 0) {
+        return Err(Errno::EINVAL);
+    }
+    let (description, queue) = find(task, descriptor)?;
+    let flags = description.flags();
+    if let Some(new_flags) = new_flags {
+        let nonblocking = if new_flags != 0 { OpenFlags::NONBLOCK } else { OpenFlags::empty() };
+        description.set_status_flags((flags - OpenFlags::NONBLOCK) | nonblocking);
+    }
+    if old != 0 {
+        let attributes = queue.attributes();
+        let mut words: AttributeWords = [0; 8];
+        words[0] = i64::from((flags & OpenFlags::NONBLOCK).bits());
+        words[1] = i64::try_from(attributes.max_messages).unwrap_or(i64::MAX);
+        words[2] = i64::try_from(attributes.message_bytes).unwrap_or(i64::MAX);
+        words[3] = i64::try_from(queue.status().messages).unwrap_or(i64::MAX);
+        task.memory().write_object(VirtualAddress(old), &words)?;
+    }
+    Ok(0)
+}
