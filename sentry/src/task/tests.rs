@@ -94,6 +94,7 @@ impl Fixture {
                 memory,
                 name: b"test".to_vec(),
                 executable: None,
+                syscall_number: None,
             },
             fs_context: self.fs_context.clone(),
             descriptors: DescriptorTable::new(),
