@@ -7,6 +7,7 @@ use crate::ipc::{
     IpcLimit, IpcLimits, MAX_SEMAPHORE_VALUE, MessageQueueStatus, MessageUsage, PermissionChange,
     Permissions, QueueChange, SegmentStatus, SemaphoreSetStatus, SemaphoreUsage, SharedMemoryUsage,
 };
+use crate::namespace::UserNamespace;
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 
@@ -32,21 +33,23 @@ fn int(number: u64) -> u32 {
     u32::try_from(number.min(i32::MAX as u64)).unwrap_or(0)
 }
 
-/// `head` and, from word `start` on, `tail`.
-fn with_tail<const N: usize>(permissions: &Permissions, tail: &[u64]) -> [u64; N] {
+/// A structure that begins with the permissions.
+fn with_tail<const N: usize>(permissions: &Permissions, context: &Context, tail: &[u64]) -> [u64; N] {
     let mut words = [0; N];
-    let head = permission_words(permissions);
+    let head = permission_words(permissions, context.user_namespace());
     for (place, word) in words.iter_mut().zip(head.iter().chain(tail)) {
         *place = *word;
     }
     words
 }
 
-fn permission_words(permissions: &Permissions) -> [u64; PERMISSIONS_WORDS] {
+fn permission_words(permissions: &Permissions, ids: &UserNamespace) -> [u64; PERMISSIONS_WORDS] {
+    let uid = |uid| ids.from_kernel_uid(uid);
+    let gid = |gid| ids.from_kernel_gid(gid);
     [
-        pair(permissions.key.cast_unsigned(), permissions.uid),
-        pair(permissions.gid, permissions.creator_uid),
-        pair(permissions.creator_gid, permissions.mode),
+        pair(permissions.key.cast_unsigned(), uid(permissions.uid)),
+        pair(gid(permissions.gid), uid(permissions.creator_uid)),
+        pair(gid(permissions.creator_gid), permissions.mode),
         permissions.sequence.into(),
         0,
         0,
@@ -58,6 +61,7 @@ pub(super) fn segment(status: &SegmentStatus, context: &Context) -> [u64; SEGMEN
     let number = |process| context.number_of(process).cast_unsigned();
     with_tail(
         &status.permissions,
+        context,
         &[
             status.size_bytes,
             status.attached_seconds.cast_unsigned(),
@@ -70,10 +74,10 @@ pub(super) fn segment(status: &SegmentStatus, context: &Context) -> [u64; SEGMEN
 }
 
 /// `struct semid64_ds`.
-pub(super) fn semaphore_set(status: &SemaphoreSetStatus) -> [u64; SEMAPHORE_SET_WORDS] {
+pub(super) fn semaphore_set(status: &SemaphoreSetStatus, context: &Context) -> [u64; SEMAPHORE_SET_WORDS] {
     let operated = status.operated_seconds.cast_unsigned();
     let changed = status.changed_seconds.cast_unsigned();
-    with_tail(&status.permissions, &[operated, 0, changed, 0, status.len as u64])
+    with_tail(&status.permissions, context, &[operated, 0, changed, 0, status.len as u64])
 }
 
 /// `struct msqid64_ds`.
@@ -81,6 +85,7 @@ pub(super) fn queue(status: &MessageQueueStatus, context: &Context) -> [u64; QUE
     let number = |process| context.number_of(process).cast_unsigned();
     with_tail(
         &status.permissions,
+        context,
         &[
             status.sent_seconds.cast_unsigned(),
             status.received_seconds.cast_unsigned(),
@@ -94,23 +99,36 @@ pub(super) fn queue(status: &MessageQueueStatus, context: &Context) -> [u64; QUE
 }
 
 /// What IPC_SET changes, of the structure at `address`.
-pub(super) fn read_change(task: &CurrentTask, address: u64) -> Result<PermissionChange, Errno> {
+pub(super) fn read_change(
+    task: &CurrentTask,
+    context: &Context,
+    address: u64,
+) -> Result<PermissionChange, Errno> {
     let words: [u64; PERMISSIONS_WORDS] = task.memory().read_object(VirtualAddress(address))?;
-    Ok(change_of(&words))
+    Ok(change_of(&words, context.user_namespace()))
 }
 
 /// What IPC_SET changes of a message queue.
-pub(super) fn read_queue_change(task: &CurrentTask, address: u64) -> Result<QueueChange, Errno> {
+pub(super) fn read_queue_change(
+    task: &CurrentTask,
+    context: &Context,
+    address: u64,
+) -> Result<QueueChange, Errno> {
     let words: [u64; QUEUE_WORDS] = task.memory().read_object(VirtualAddress(address))?;
-    Ok(QueueChange { permissions: change_of(&words), max_bytes: words[11] })
+    Ok(QueueChange { permissions: change_of(&words, context.user_namespace()), max_bytes: words[11] })
 }
 
-fn change_of(words: &[u64]) -> PermissionChange {
+/// The change that a structure asks for; an id that does not exist becomes the one that is none.
+fn change_of(words: &[u64], ids: &UserNamespace) -> PermissionChange {
     let half = |index: usize| {
         let word = words.get(index / 2).copied().unwrap_or(0);
         (word >> (index % 2 * 32)) as u32
     };
-    PermissionChange { uid: half(1), gid: half(2), mode: half(5) }
+    PermissionChange {
+        uid: ids.to_kernel_uid(half(1)).unwrap_or(u32::MAX),
+        gid: ids.to_kernel_gid(half(2)).unwrap_or(u32::MAX),
+        mode: half(5),
+    }
 }
 
 /// `struct shminfo64`.

@@ -30,9 +30,11 @@ fn head(id: i32, permissions: &Permissions) -> String {
     format!("{:10} {id:10}  {:4o}", permissions.key, permissions.mode)
 }
 
-/// Owner and creator.
-fn owners(permissions: &Permissions) -> String {
-    let Permissions { uid, gid, creator_uid, creator_gid, .. } = permissions;
+/// Owner and creator, as the viewer's user namespace numbers them.
+fn owners(permissions: &Permissions, viewer: &Viewer) -> String {
+    let ids = &viewer.credentials.user_namespace;
+    let [uid, creator_uid] = [permissions.uid, permissions.creator_uid].map(|uid| ids.from_kernel_uid(uid));
+    let [gid, creator_gid] = [permissions.gid, permissions.creator_gid].map(|gid| ids.from_kernel_gid(gid));
     format!("{uid:5} {gid:5} {creator_uid:5} {creator_gid:5}")
 }
 
@@ -49,7 +51,7 @@ fn message_queues(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
             status.messages,
             status.last_sender.number_in(pid_namespace),
             status.last_receiver.number_in(pid_namespace),
-            owners(&status.permissions),
+            owners(&status.permissions, viewer),
             status.sent_seconds,
             status.received_seconds,
             status.changed_seconds,
@@ -66,7 +68,7 @@ fn semaphores(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
             "{} {:10} {} {:10} {:10}",
             head(status.id, &status.permissions),
             status.len,
-            owners(&status.permissions),
+            owners(&status.permissions, viewer),
             status.operated_seconds,
             status.changed_seconds,
         );
@@ -86,7 +88,7 @@ fn segments(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
             status.creator.number_in(pid_namespace),
             status.last_process.number_in(pid_namespace),
             status.attachments,
-            owners(&status.permissions),
+            owners(&status.permissions, viewer),
             status.attached_seconds,
             status.detached_seconds,
             status.changed_seconds,
