@@ -22,6 +22,7 @@ user_objects! { u8, i8, u16, i16, u32, i32, u64, i64 }
 
 user_objects! {
     uapi::stat, uapi::statx, uapi::statfs, uapi::flock, uapi::open_how, uapi::f_owner_ex,
+    uapi::mount_attr,
 }
 
 // SAFETY: an array of user objects has no padding of its own.

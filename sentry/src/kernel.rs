@@ -1,7 +1,7 @@
 //! The kernel: what all tasks of a sandbox share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use syscalls::Sysno;
@@ -9,10 +9,12 @@ use syscalls::Sysno;
 use crate::Errno;
 use crate::cgroup::Hierarchy;
 use crate::cred::Credentials;
+use crate::fs::file_systems::FileSystems;
 use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
 use crate::host::HostCpus;
+use crate::keys::{Keys, TaskKeyrings};
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
@@ -20,7 +22,9 @@ use crate::namespace::{ShiftedVdso, TimeNamespace};
 use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
-use crate::task::{CpuSet, ExitStatus, Namespaces, Task, TaskConfig, TaskGroups, TaskImage, TaskSet};
+use crate::task::{
+    CgroupTasks, CpuSet, ExitStatus, Namespaces, Task, TaskConfig, TaskGroups, TaskImage, TaskSet,
+};
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{Timekeeper, TimerQueue};
 use crate::wait::WaitQueue;
@@ -128,6 +132,7 @@ pub struct Kernel {
     tasks: TaskSet,
     users: Users,
     futexes: FutexTable<FutexKey>,
+    keys: Arc<Keys>,
     timers: Arc<TimerQueue>,
     timekeeper: Arc<Timekeeper>,
     /// The vvar page and the code.
@@ -136,6 +141,7 @@ pub struct Kernel {
     terminals: Arc<ControllingTerminals>,
     empty_memory: Arc<MemoryManager>,
     cgroups: Arc<Hierarchy>,
+    file_systems: OnceLock<FileSystems>,
     cpus: HostCpus,
     cpu_features: CpuFeatures,
     /// A signal was sent to somebody: those who wait for signalfds look again. They are few.
@@ -166,6 +172,7 @@ impl Kernel {
             tasks,
             users: Users::default(),
             futexes: FutexTable::default(),
+            keys: Keys::new(),
             timers: Arc::default(),
             timekeeper,
             vdso,
@@ -173,6 +180,7 @@ impl Kernel {
             terminals: Arc::default(),
             empty_memory,
             cgroups,
+            file_systems: OnceLock::new(),
             cpus,
             signal_arrivals: WaitQueue::default(),
             boot_time: Instant::now(),
@@ -201,6 +209,11 @@ impl Kernel {
     /// What each user is charged with.
     pub fn users(&self) -> &Users {
         &self.users
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.keys
     }
 
     /// Who waits for which futex.
@@ -256,6 +269,12 @@ impl Kernel {
     /// The control groups.
     pub fn cgroups(&self) -> &Arc<Hierarchy> {
         &self.cgroups
+    }
+
+    /// The file systems of which there is one instance.
+    pub fn file_systems(self: &Arc<Self>) -> &FileSystems {
+        self.file_systems
+            .get_or_init(|| FileSystems::new(self.cpu_count(), &self.cgroups, CgroupTasks::new(self)))
     }
 
     /// Where system calls are written to, if anywhere.
@@ -398,6 +417,7 @@ impl Kernel {
             user_counters,
             initial_cgroup: None,
             rseq_area: None,
+            keyrings: TaskKeyrings::new(&self.keys),
             clear_child_tid: 0,
             vfork: None,
         };

@@ -11,12 +11,10 @@ use platform_kvm::{Config, KvmPlatform};
 use rustix::fs::{CWD, Mode, OFlags};
 use sentry::cred::Credentials;
 use sentry::fs::boot::{RootImage, mount_root};
-use sentry::fs::cgroup::CgroupFileSystem;
 use sentry::fs::dev::TerminalDevices;
 use sentry::fs::host_stdio::{HostFile, HostNotifier};
 use sentry::fs::proc::ProcFileSystem;
 use sentry::fs::pts::PtsFileSystem;
-use sentry::fs::sys::SysFileSystem;
 use sentry::fs::terminal::ControllingTerminals;
 use sentry::fs::tmpfs::MemoryResources;
 use sentry::fs::{
@@ -29,7 +27,7 @@ use sentry::limits::Limits;
 use sentry::memory::FrameAllocator;
 use sentry::platform::Platform;
 use sentry::syscall::Tracer;
-use sentry::task::{CgroupTasks, ExitStatus, TaskSource};
+use sentry::task::{ExitStatus, TaskSource};
 
 use crate::control::ControlSocket;
 use crate::failure::Failure;
@@ -234,13 +232,12 @@ fn mount(
     let proc = ProcFileSystem::new(source);
     let proc_root = Dentry::new_root(proc.root());
     let proc = Mount::new(proc, proc_root, "proc", quiet);
-    let sys = SysFileSystem::new(kernel.cpu_count());
-    let sys_root = Dentry::new_root(sys.root());
-    let sys = Mount::new(sys, sys_root, "sysfs", quiet | MountFlags::READ_ONLY);
+    let file_systems = kernel.file_systems();
+    let sys = Mount::of(file_systems.system.clone(), "sysfs", quiet | MountFlags::READ_ONLY);
     let pts = PtsFileSystem::new(terminals.clone());
     let pts_root = Dentry::new_root(pts.root());
     let pts = Mount::new(pts, pts_root, "devpts", MountFlags::NO_SUID | MountFlags::NO_EXEC);
-    let cgroups = CgroupFileSystem::new(kernel.cgroups(), CgroupTasks::new(kernel));
+    let cgroups = file_systems.cgroups.clone();
     let cgroups_root = Dentry::new_root(cgroups.root_for(&Viewer::kernel()));
     let cgroups = Mount::new(cgroups, cgroups_root, "cgroup2", quiet);
     let mounts = [("/proc", proc), ("/sys", sys), ("/sys/fs/cgroup", cgroups), ("/dev/pts", pts)];

@@ -181,6 +181,28 @@ impl Dentry {
         self.mounts.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// What stands for this dentry from now on, for as long as somebody holds it: lookups find it even where names are
+    /// not stable. A mount point is one of these.
+    pub(super) fn pinned(self: &Arc<Self>) -> Arc<Dentry> {
+        let mut below = Vec::new();
+        let mut top = self.clone();
+        while let Some(parent) = top.parent() {
+            below.push(std::mem::replace(&mut top, parent));
+        }
+        while let Some(dentry) = below.pop() {
+            if dentry.is_deleted() {
+                return self.clone();
+            }
+            if top.inode.has_stable_names() {
+                top = dentry;
+                continue;
+            }
+            let Some(found) = top.lock().pin(&dentry) else { return self.clone() };
+            top = found;
+        }
+        top
+    }
+
     /// The child called `name`: from the cache, or from the file system.
     ///
     /// # Errors
@@ -313,6 +335,20 @@ impl LockedDirectory<'_> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What stands for `child`, or for its like if that has become stale: the one that is kept already, if there is one.
+    fn pin(&mut self, child: &Arc<Dentry>) -> Option<Arc<Dentry>> {
+        let name = child.name();
+        if let Some(Child::Present(known)) = self.children.entries.get(&*name)
+            && let Some(known) = known.upgrade()
+        {
+            return Some(known);
+        }
+        let is_own = child.parent().is_some_and(|parent| Arc::ptr_eq(&parent, self.directory));
+        let child = if is_own { child.clone() } else { self.lookup(&name).ok()? };
+        self.put(&name, Child::Present(Arc::downgrade(&child)));
+        Some(child)
     }
 
     /// Records that `name` is now `inode`.

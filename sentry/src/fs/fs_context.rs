@@ -6,6 +6,7 @@ use parking_lot::RwLock;
 
 use super::mount::MountNamespace;
 use super::path::Path;
+use crate::Errno;
 use crate::namespace::Identity;
 
 /// Root directory, working directory, mounts and umask.
@@ -92,19 +93,30 @@ impl FsContext {
         drop(old);
     }
 
-    /// Moves to a copy of the mounts with this identity (clone and unshare with CLONE_NEWNS).
-    pub fn unshare_namespace(&self, identity: Identity) {
-        let old = {
+    /// The same contents in a copy of the mounts, which has this identity (clone and unshare with CLONE_NEWNS).
+    ///
+    /// # Errors
+    /// ENOSPC: there are too many mounts.
+    pub fn in_new_namespace(&self, identity: Identity) -> Result<Arc<Self>, Errno> {
+        let State { view, umask } = self.state.read().clone();
+        let (namespace, translate) = view.namespace.duplicate(identity)?;
+        let root = translate(&view.root);
+        let working_directory = translate(&view.working_directory);
+        let view = FsView { namespace, root, working_directory };
+        Ok(Arc::new(Self { state: RwLock::new(State { view, umask }) }))
+    }
+
+    /// Has root and working directory be `new` where they are `old` (pivot_root(2)).
+    pub fn replace_place(&self, old: &Path, new: &Path) {
+        let mut replaced = Vec::new();
+        {
             let mut state = self.state.write();
-            let (namespace, translate) = state.view.namespace.duplicate(identity);
-            let view = FsView {
-                namespace,
-                root: translate(&state.view.root),
-                working_directory: translate(&state.view.working_directory),
-            };
-            std::mem::replace(&mut state.view, view)
-        };
-        drop(old);
+            let FsView { root, working_directory, .. } = &mut state.view;
+            for place in [root, working_directory].into_iter().filter(|place| **place == *old) {
+                replaced.push(std::mem::replace(place, new.clone()));
+            }
+        }
+        drop(replaced);
     }
 
     /// Moves to the root of `namespace` (setns(2)).

@@ -175,6 +175,11 @@ pub trait Inode: Send + Sync + Any {
         true
     }
 
+    /// Whether this is a directory that nothing can ever be in: a mere mount point, where a mount hides nothing.
+    fn is_permanently_empty(&self) -> bool {
+        false
+    }
+
     /// Makes an inode called `name`, which does not exist yet.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ pub mod dev;
 pub mod epoll;
 pub mod eventfd;
 mod file;
+pub mod file_systems;
 mod fs_context;
 pub mod host;
 pub mod host_stdio;
@@ -51,7 +52,10 @@ pub use file::{Caller, DirectoryEntry, File, FileDescription, OpenFlags, SignalO
 pub use fs_context::{FsContext, FsView};
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
 pub use metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange, Timestamp};
-pub use mount::{FileSystem, FileSystemInfo, Mount, MountFlags, MountNamespace};
+pub use mount::{
+    DetachedTree, FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountNamespace, Propagation,
+    Settings,
+};
 pub use path::Path;
 pub use permission::{Access, check_access, check_owner, check_sticky};
 pub use resolve::{LastComponent, ResolveFlags, Resolved, Resolver};

@@ -6,7 +6,7 @@ use std::any::Any;
 use std::sync::{Arc, LazyLock};
 
 use super::dentry::Dentry;
-use super::mount::{FileSystem, FileSystemInfo, Mount, MountFlags};
+use super::mount::{FileSystem, FileSystemInfo, Mount};
 use super::{
     Caller, DeviceNumber, File, FileDescription, FileKind, Inode, Metadata, OpenFlags, Path, Viewer,
 };
@@ -27,7 +27,7 @@ const NS_GET_OWNER_UID: u32 = 0xb704;
 pub fn place_of(namespace: Arc<dyn Namespace>) -> Path {
     let name = name_of(&*namespace);
     let dentry = Dentry::new_unnamed(Arc::new(NamespaceInode { namespace }), None, name.as_bytes());
-    let mount = Mount::new(Arc::new(NamespaceFileSystem), dentry.clone(), "nsfs", MountFlags::empty());
+    let mount = Mount::internal_of(Arc::new(NamespaceFileSystem), dentry.clone(), "nsfs");
     Path::new(mount, dentry)
 }
 
@@ -35,6 +35,18 @@ pub fn place_of(namespace: Arc<dyn Namespace>) -> Path {
 pub fn name_of(namespace: &dyn Namespace) -> String {
     let identity = namespace.identity();
     format!("{}:[{}]", identity.kind().name(), identity.number())
+}
+
+/// Whether `inode` stands for a namespace.
+pub(super) fn is_file(inode: &dyn Inode) -> bool {
+    inode.as_any().is::<NamespaceInode>()
+}
+
+/// The number of the mount namespace that `inode` stands for, if it does. Younger ones have higher numbers: an older
+/// one may hold the files of younger ones and not the other way round, so that no two keep each other alive.
+pub(super) fn mount_namespace_number(inode: &dyn Inode) -> Option<u64> {
+    let identity = inode.as_any().downcast_ref::<NamespaceInode>()?.namespace.identity();
+    (identity.kind() == NamespaceKind::Mount).then(|| identity.number())
 }
 
 struct NamespaceInode {

@@ -46,6 +46,22 @@ impl Path {
         Self::anonymous(inode, file.anonymous_name().as_bytes())
     }
 
+    /// The root of what is mounted here, or this if nothing is.
+    pub fn cross(mut self) -> Self {
+        while self.dentry.is_mount_point() {
+            let Some(mounted) = self.mount.mounted_on(&self.dentry) else { break };
+            mounted.entered();
+            self = mounted.root_path();
+        }
+        self
+    }
+
+    /// The same, at a dentry that lookups will find again ([`Dentry::pinned`]).
+    pub(super) fn pinned(mut self) -> Self {
+        self.dentry = self.dentry.pinned();
+        self
+    }
+
     /// The inode there.
     pub fn inode(&self) -> &Arc<dyn Inode> {
         self.dentry.inode()

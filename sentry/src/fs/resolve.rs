@@ -8,7 +8,7 @@ use super::inode::{LinkTarget, Viewer};
 use super::metadata::FileKind;
 use super::path::{MAX_NAME_LEN, MAX_PATH_LEN, Path};
 use super::permission::{Access, check_access};
-use super::{FsView, MountNamespace};
+use super::{FsView, MountFlags};
 use crate::Errno;
 
 /// Symbolic links that one resolution follows.
@@ -143,10 +143,6 @@ impl<'a> Resolver<'a> {
         walk.enter_text()?;
         walk.run(last)
     }
-
-    fn namespace(&self) -> &MountNamespace {
-        &self.view.namespace
-    }
 }
 
 struct Walk<'a> {
@@ -235,7 +231,7 @@ impl Walk<'_> {
                 }
                 Err(error) => return Err(error),
             };
-            let child = self.resolver.namespace().cross(Path::new(self.current.mount.clone(), child));
+            let child = Path::new(self.current.mount.clone(), child).cross();
             let follows_link = match last {
                 Last::Find { follows_link } | Last::FindOrMissing { follows_link } => follows_link,
                 Last::Leave => true,
@@ -253,11 +249,11 @@ impl Walk<'_> {
             return if self.has(ResolveFlags::BENEATH) { Err(Errno::EXDEV) } else { Ok(()) };
         }
         let parent = self.current.parent(self.root);
-        self.move_to(self.resolver.namespace().cross(parent))
+        self.move_to(parent.cross())
     }
 
     fn follow(&mut self, link: &Path) -> Result<(), Errno> {
-        if self.has(ResolveFlags::NO_SYMLINKS) {
+        if self.has(ResolveFlags::NO_SYMLINKS) || link.mount.flags().contains(MountFlags::NO_SYMLINKS) {
             return Err(Errno::ELOOP);
         }
         self.links_left = self.links_left.checked_sub(1).ok_or(Errno::ELOOP)?;

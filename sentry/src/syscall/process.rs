@@ -164,7 +164,7 @@ fn read_wanted_numbers(task: &CurrentTask, address: u64, count: u64) -> Result<V
 }
 
 /// Reads a structure whose size the caller gives: a shorter one ends in zeroes, a longer one must (`man 2 clone`, E2BIG).
-fn read_extensible<T: UserObject>(
+pub(super) fn read_extensible<T: UserObject>(
     task: &CurrentTask,
     address: u64,
     len: u64,

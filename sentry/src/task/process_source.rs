@@ -12,6 +12,7 @@ use crate::fs::proc::{
 };
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::kernel::{Kernel, RELEASE, VERSION};
+use crate::keys::Keys;
 use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager};
 use crate::namespace::{IpcNamespace, Namespace, NamespaceKind, UserNamespace};
@@ -67,6 +68,15 @@ impl ProcessSource for TaskSource {
         let process = tasks.group_number(&task.group, &self.namespace);
         let thread = tasks.number_of(&task, &self.namespace);
         (process.0 != 0).then_some((process.0, thread.0))
+    }
+
+    fn list_keys(&self, viewer: &Viewer) -> Vec<u8> {
+        let task = self.viewer(viewer);
+        task.map_or(Vec::new(), |task| task.with_keys(&viewer.credentials, |caller| caller.list()))
+    }
+
+    fn keys(&self) -> Option<Arc<Keys>> {
+        Some(self.kernel.upgrade()?.keys().clone())
     }
 
     fn system(&self) -> SystemStatus {

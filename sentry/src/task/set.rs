@@ -14,6 +14,7 @@ use super::thread_group::ThreadGroup;
 use super::tree::{NamespaceNode, Tree};
 use super::{PidNamespace, Task};
 use crate::Errno;
+use crate::fs::FsContext;
 use crate::limits::Limits;
 use crate::namespace::{Identity, NamespaceKind, UserNamespace};
 use crate::signal::SignalActions;
@@ -159,6 +160,12 @@ impl TaskSet {
     pub(super) fn any_other(&self, task: &Task, is_wanted: impl Fn(&Task) -> bool) -> bool {
         let others: Vec<_> = self.tree.read().tasks.values().map(|node| node.task.clone()).collect();
         others.iter().any(|other| other.id != task.id && is_wanted(other))
+    }
+
+    /// Calls `action` with the file-system context of every task that has one.
+    pub(crate) fn for_each_fs_context(&self, action: impl Fn(&FsContext)) {
+        let tasks: Vec<_> = self.tree.read().tasks.values().map(|node| node.task.clone()).collect();
+        tasks.iter().filter_map(|task| task.try_fs_context()).for_each(|context| action(&context));
     }
 
     /// How many tasks there are, exited ones that are not reaped included.

@@ -25,6 +25,7 @@ use crate::cred::{Capabilities, Credentials};
 use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::ipc::UndoList;
 use crate::kernel::Kernel;
+use crate::keys::TaskKeyrings;
 use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
 use crate::platform::{Context, Registers, SegmentBases};
@@ -89,6 +90,8 @@ pub struct TaskConfig {
     /// The control group to enter, instead of the creator's (CLONE_INTO_CGROUP). A task that nobody inside creates enters the
     /// root unless one is given, and is held against no limit.
     pub initial_cgroup: Option<Arc<Cgroup>>,
+    /// The keyrings: the session's, and for a thread the process's and its own.
+    pub keyrings: TaskKeyrings,
     /// The rseq(2) area: kept by fork, not by what shares memory.
     pub rseq_area: Option<RseqArea>,
     /// Where its number is cleared and a futex woken when it exits; 0 for nowhere.
@@ -131,6 +134,7 @@ impl TaskSet {
             root_number: AtomicI32::new(0),
             cpu_seat: CpuSeat::new(waiter.clone()),
             rseq_area: Mutex::new(config.rseq_area),
+            keyrings: Mutex::new(config.keyrings),
             waiter,
             interrupter: Mutex::default(),
             // A stop or a signal of the group may have come before the task was part of it.

@@ -15,6 +15,7 @@ use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{DescriptorTable, FsContext, MountFlags, MountNamespace};
 use crate::host::HostCpus;
 use crate::kernel::{Kernel, KernelConfig};
+use crate::keys::TaskKeyrings;
 use crate::limits::{Limit, Limits, Resource};
 use crate::memory::FrameAllocator;
 use crate::namespace::UserNamespace;
@@ -95,6 +96,7 @@ impl Fixture {
             user_counters: self.kernel.users().counters(1000),
             initial_cgroup: None,
             rseq_area: None,
+            keyrings: TaskKeyrings::new(self.kernel.keys()),
             clear_child_tid: 0,
             vfork: None,
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{CloneFlags, CurrentTask, NamespaceCreator, Namespaces, PidNamespace, Task, check_access};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
-use crate::fs::MountNamespace;
+use crate::fs::{FsContext, MountNamespace};
 use crate::namespace::{
     CgroupNamespace, Identity, IpcNamespace, Namespace, NamespaceKind, NetworkNamespace, TimeNamespace,
     UserNamespace, UtsNamespace,
@@ -71,12 +71,15 @@ impl CurrentTask {
         self.check_shares_nothing(flags)?;
         let credentials = self.credentials_for(flags)?;
         let namespaces = self.unshared_namespaces(flags, &credentials)?;
-        let mount_identity = mount_identity(flags, &credentials)?;
+        let fs_context = match mount_identity(flags, &credentials)? {
+            Some(identity) => Some(self.fs_context().in_new_namespace(identity)?),
+            None => flags.contains(CloneFlags::FS).then(|| self.fs_context().duplicate()),
+        };
         if flags.contains(CloneFlags::FILES) {
             self.task().unshare_descriptors()?;
         }
-        if flags.contains(CloneFlags::FS) {
-            self.task().unshare_fs_context(mount_identity);
+        if let Some(fs_context) = fs_context {
+            self.task().set_fs_context(fs_context);
         }
         if flags.contains(CloneFlags::SYSVSEM) {
             self.task().leave_undo_list();
@@ -284,15 +287,12 @@ impl Task {
         })
     }
 
-    /// Gives it a file-system context of its own, in a copy of the mounts if there is an identity for one.
-    fn unshare_fs_context(&self, mount_identity: Option<Identity>) {
+    /// Replaces its file-system context.
+    fn set_fs_context(&self, context: Arc<FsContext>) {
         let mut resources = self.resources.lock();
-        let Some(resources) = resources.as_mut() else { return };
-        let context = resources.fs_context.duplicate();
-        if let Some(identity) = mount_identity {
-            context.unshare_namespace(identity);
-        }
-        resources.fs_context = context;
+        let old = resources.as_mut().map(|resources| std::mem::replace(&mut resources.fs_context, context));
+        drop(resources);
+        drop(old);
     }
 }
 

@@ -7,7 +7,8 @@ use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::inode::{NewNode, RenameMode, Viewer};
 use crate::fs::inotify::WatchMask;
-use crate::fs::metadata::{DeviceNumber, FileKind};
+use crate::fs::metadata::DeviceNumber;
+use crate::fs::mount::detach_from;
 use crate::fs::permission::{Access, check_access, check_sticky};
 use crate::fs::resolve::{LastComponent, Resolver};
 use crate::fs::{Dentry, Path};
@@ -109,13 +110,14 @@ pub fn unlink(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> Result<(), 
     if last.has_trailing_slash && !child.is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    check_may_remove(&last.directory, &child, resolver.viewer)?;
+    check_may_leave(&last.directory, &child, resolver)?;
     if child.is_directory() {
         return Err(Errno::EISDIR);
     }
     last.directory.inode().unlink(&last.name)?;
     locked.removed(&last.name, &child);
     drop(locked);
+    detach_from(&child);
     child.announce_self(WatchMask::ATTRIB);
     last.directory.dentry.announce_entry(WatchMask::DELETE, &last.name, &child, 0);
     Ok(())
@@ -137,7 +139,7 @@ pub fn remove_directory(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> R
     let mut locked = last.directory.dentry.lock();
     locked.check_alive()?;
     child = locked.lookup(&last.name)?;
-    check_may_remove(&last.directory, &child, resolver.viewer)?;
+    check_may_leave(&last.directory, &child, resolver)?;
     if !child.is_directory() {
         return Err(Errno::ENOTDIR);
     }
@@ -147,6 +149,7 @@ pub fn remove_directory(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> R
     locked.removed(&last.name, &child);
     drop(locked_child);
     drop(locked);
+    detach_from(&child);
     last.directory.dentry.announce_entry(WatchMask::DELETE, &last.name, &child, 0);
     Ok(())
 }
@@ -172,14 +175,14 @@ pub fn rename(
     if is_dot(&new.name) {
         return Err(if mode == RenameMode::NoReplace { Errno::EEXIST } else { Errno::EBUSY });
     }
-    rename_in(&old, &new, mode, resolver.viewer)
+    rename_in(&old, &new, mode, resolver)
 }
 
 fn rename_in(
     old: &LastComponent,
     new: &LastComponent,
     mode: RenameMode,
-    viewer: &Viewer,
+    resolver: &Resolver<'_>,
 ) -> Result<(), Errno> {
     let (old_directory, new_directory) = (&old.directory.dentry, &new.directory.dentry);
     // Declared before the locks: what is replaced may end with these references.
@@ -209,16 +212,16 @@ fn rename_in(
         return Err(if mode == RenameMode::Exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
     }
     check_kinds(old, new, &source, target.as_deref(), mode)?;
-    check_may_remove(&old.directory, &source, viewer)?;
+    check_may_leave(&old.directory, &source, resolver)?;
     match &target {
-        Some(target) => check_may_remove(&new.directory, target, viewer)?,
-        None => check_may_change(&new.directory, viewer)?,
+        Some(target) => check_may_leave(&new.directory, target, resolver)?,
+        None => check_may_change(&new.directory, resolver.viewer)?,
     }
     if locked_new.is_some() {
         // Its `..` changes.
         let moved = [Some(&source), target.as_ref().filter(|_| mode == RenameMode::Exchange)];
         for directory in moved.into_iter().flatten().filter(|moved| moved.is_directory()) {
-            check_access(&**directory.inode(), Access::WRITE, &viewer.credentials)?;
+            check_access(&**directory.inode(), Access::WRITE, &resolver.viewer.credentials)?;
         }
     }
     if target.as_ref().is_some_and(|target| Arc::ptr_eq(target.inode(), source.inode())) {
@@ -238,6 +241,9 @@ fn rename_in(
     }
     locked_new.as_mut().unwrap_or(&mut locked_old).moved_in(&new.name, &source);
     drop((locked_old, locked_new));
+    if let Some(replaced) = replaced {
+        detach_from(replaced);
+    }
     announce_rename(old, new, &source, target.as_deref(), mode);
     Ok(())
 }
@@ -304,8 +310,13 @@ pub(in crate::fs) fn check_may_remove(
     viewer: &Viewer,
 ) -> Result<(), Errno> {
     check_may_change(directory, viewer)?;
-    check_sticky(&**directory.inode(), &**child.inode(), &viewer.credentials)?;
-    if child.is_mount_point() && child.inode().kind() != FileKind::Symlink {
+    check_sticky(&**directory.inode(), &**child.inode(), &viewer.credentials)
+}
+
+/// As [`check_may_remove`], and nothing may be mounted on it. Mounts in other namespaces are no obstacle.
+fn check_may_leave(directory: &Path, child: &Arc<Dentry>, resolver: &Resolver<'_>) -> Result<(), Errno> {
+    check_may_remove(directory, child, resolver.viewer)?;
+    if resolver.view.namespace.is_mount_point(child) {
         return Err(Errno::EBUSY);
     }
     Ok(())

@@ -101,6 +101,11 @@ impl<S: Subject> Inode for PseudoInode<S> {
         is_fixed && self.subject.has_stable_names()
     }
 
+    fn is_permanently_empty(&self) -> bool {
+        let empty = |directory: &Directory<S>| directory.entries.is_empty() && directory.children.is_none();
+        matches!(self.node, Node::Directory(directory) if empty(directory))
+    }
+
     /// A name that is not there cannot come to be: Linux reports the failed lookup.
     fn create(&self, _name: &[u8], _creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
         Err(Errno::ENOENT)

@@ -11,6 +11,7 @@ mod directory;
 mod file;
 mod lower;
 mod node;
+mod options;
 mod usage;
 
 use std::sync::Arc;
@@ -19,39 +20,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::dentry::Dentry;
 use super::host::HostTree;
 use super::metadata::DeviceNumber;
-use super::mount::{FileSystem, FileSystemInfo, Mount, MountFlags};
+use super::mount::{FileSystem, FileSystemInfo, Instance, Mount, MountFlags};
 use super::path::Path;
 use super::special::SpecialFiles;
 use crate::Errno;
 use crate::memory::FrameAllocator;
+use crate::namespace::UserNamespace;
 use lower::LowerTable;
 use usage::{KeptMemory, Usage};
 
 pub(crate) use node::Node;
+pub use options::TmpfsOptions;
 
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
-
-/// Limits and root directory of a tmpfs (`man 5 tmpfs`).
-#[derive(Clone, Copy, Debug)]
-pub struct TmpfsOptions {
-    /// Most bytes of files.
-    pub max_bytes: u64,
-    /// Most inodes.
-    pub max_inodes: u64,
-    /// Permission bits of the root directory.
-    pub permissions: u32,
-    /// Owner of the root directory.
-    pub uid: u32,
-    /// Group of the root directory.
-    pub gid: u32,
-}
-
-impl Default for TmpfsOptions {
-    fn default() -> Self {
-        Self { max_bytes: u64::MAX, max_inodes: 1 << 20, permissions: 0o1777, uid: 0, gid: 0 }
-    }
-}
 
 /// One instance: what all its nodes share.
 pub(crate) struct Volume {
@@ -91,10 +73,23 @@ pub fn new_mount(
     source: &str,
     flags: MountFlags,
 ) -> Result<Arc<Mount>, Errno> {
+    Ok(Mount::of(new_instance(resources, options, "tmpfs", UserNamespace::initial())?, source, flags))
+}
+
+/// An empty tmpfs, whose type is called `type_name` (ramfs is one without a limit).
+///
+/// # Errors
+/// ENOSPC if it has no room for its root directory.
+pub fn new_instance(
+    resources: &MemoryResources,
+    options: &TmpfsOptions,
+    type_name: &'static str,
+    owner: Arc<UserNamespace>,
+) -> Result<Arc<Instance>, Errno> {
     let volume = Volume::new(resources, options, None, 1);
     let root = Node::new_root(&volume, options)?;
-    let file_system = Arc::new(MemoryFileSystem { volume, type_name: "tmpfs", magic: TMPFS_MAGIC });
-    Ok(Mount::new(file_system, Dentry::new_root(root), source, flags))
+    let file_system = Arc::new(MemoryFileSystem { volume, type_name, magic: TMPFS_MAGIC });
+    Ok(Instance::new(file_system, Dentry::new_root(root), owner))
 }
 
 /// A tmpfs whose files begin as those of `tree`, ready to be attached.
@@ -182,6 +177,13 @@ impl FileSystem for MemoryFileSystem {
 
     fn options(&self) -> String {
         self.volume.usage.options()
+    }
+
+    fn reconfigure(&self, options: &str) -> Result<(), Errno> {
+        let (max_bytes, max_inodes) = self.volume.usage.limits();
+        let old = TmpfsOptions { max_bytes, max_inodes, ..TmpfsOptions::default() };
+        let new = old.with(options)?;
+        self.volume.usage.set_limits(new.max_bytes, new.max_inodes)
     }
 }
 

@@ -55,8 +55,8 @@ fn add_up_to(counter: &AtomicU64, count: u64, max: u64) -> Result<(), Errno> {
 
 /// Pages and inodes in use, against their limits.
 pub(super) struct Usage {
-    max_pages: u64,
-    max_inodes: u64,
+    max_pages: AtomicU64,
+    max_inodes: AtomicU64,
     pages: AtomicU64,
     inodes: AtomicU64,
     kept: Arc<KeptMemory>,
@@ -65,17 +65,45 @@ pub(super) struct Usage {
 impl Usage {
     pub(super) fn new(max_bytes: u64, max_inodes: u64, kept: Arc<KeptMemory>) -> Self {
         Self {
-            max_pages: max_bytes.div_ceil(PAGE_SIZE),
-            max_inodes,
+            max_pages: AtomicU64::new(max_bytes.div_ceil(PAGE_SIZE)),
+            max_inodes: AtomicU64::new(max_inodes),
             pages: AtomicU64::new(0),
             inodes: AtomicU64::new(0),
             kept,
         }
     }
 
+    /// The most bytes and inodes.
+    pub(super) fn limits(&self) -> (u64, u64) {
+        (self.max_pages().saturating_mul(PAGE_SIZE), self.max_inodes())
+    }
+
+    /// Replaces the limits.
+    ///
+    /// # Errors
+    /// EINVAL if there is more already.
+    pub(super) fn set_limits(&self, max_bytes: u64, max_inodes: u64) -> Result<(), Errno> {
+        let max_pages = max_bytes.div_ceil(PAGE_SIZE);
+        let (pages, inodes) = (self.pages.load(Ordering::Relaxed), self.inodes.load(Ordering::Relaxed));
+        if max_pages < pages || max_inodes < inodes {
+            return Err(Errno::EINVAL);
+        }
+        self.max_pages.store(max_pages, Ordering::Relaxed);
+        self.max_inodes.store(max_inodes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn max_pages(&self) -> u64 {
+        self.max_pages.load(Ordering::Relaxed)
+    }
+
+    fn max_inodes(&self) -> u64 {
+        self.max_inodes.load(Ordering::Relaxed)
+    }
+
     /// Counts an inode.
     pub(super) fn add_inode(&self) -> Result<(), Errno> {
-        add_up_to(&self.inodes, 1, self.max_inodes)?;
+        add_up_to(&self.inodes, 1, self.max_inodes())?;
         self.kept.add(NODE_LEN).inspect_err(|_| {
             self.inodes.fetch_sub(1, Ordering::Relaxed);
         })
@@ -100,11 +128,11 @@ impl Usage {
     /// What statfs(2) tells.
     pub(super) fn info(&self, magic: u64, frames: &FrameAllocator) -> FileSystemInfo {
         let memory = frames.statistics();
-        let blocks = self.max_pages.min(memory.total_bytes >> PAGE_SHIFT);
+        let blocks = self.max_pages().min(memory.total_bytes >> PAGE_SHIFT);
         let used = self.pages.load(Ordering::Relaxed);
         let free_memory = memory.free_bytes >> PAGE_SHIFT;
         let used_inodes = self.inodes.load(Ordering::Relaxed);
-        let max_inodes = self.max_inodes.min(self.kept.max_bytes / NODE_LEN);
+        let max_inodes = self.max_inodes().min(self.kept.max_bytes / NODE_LEN);
         FileSystemInfo {
             magic,
             block_size_bytes: PAGE_SIZE,
@@ -117,17 +145,21 @@ impl Usage {
 
     /// The options of /proc/mounts.
     pub(super) fn options(&self) -> String {
-        if self.max_pages >= u64::MAX >> PAGE_SHIFT {
+        if self.max_pages() >= u64::MAX >> PAGE_SHIFT {
             return String::new();
         }
-        format!(",size={}k,nr_inodes={}", self.max_pages.saturating_mul(PAGE_SIZE / 1024), self.max_inodes)
+        format!(
+            ",size={}k,nr_inodes={}",
+            self.max_pages().saturating_mul(PAGE_SIZE / 1024),
+            self.max_inodes()
+        )
     }
 }
 
 impl PageBudget for Usage {
     fn charge(&self, pages: u64) -> Result<(), Errno> {
         self.kept.check_room(pages)?;
-        add_up_to(&self.pages, pages, self.max_pages)
+        add_up_to(&self.pages, pages, self.max_pages())
     }
 
     fn uncharge(&self, pages: u64) {

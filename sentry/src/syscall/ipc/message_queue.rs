@@ -146,7 +146,7 @@ fn msgctl(task: &mut CurrentTask, [id, command, address, ..]: [u64; 6]) -> Resul
             Ok(stat_result(lookup, status.id))
         }
         IPC_SET => {
-            let change = structures::read_queue_change(task, &context, address)?;
+            let change = structures::read_queue_change(task, address)?;
             queues.change(id, change, &objects.limits(), &caller)?;
             Ok(0)
         }

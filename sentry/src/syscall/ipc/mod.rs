@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
 use crate::ipc::{IpcCaller, IpcObjects, Lookup};
-use crate::namespace::{IpcNamespace, Namespace, UserNamespace};
+use crate::namespace::{IpcNamespace, Namespace};
 use crate::platform::VirtualAddress;
 use crate::process_identity::ProcessIdentity;
 use crate::task::CurrentTask;
@@ -65,11 +65,6 @@ impl Context {
     pub(super) fn caller(&self) -> IpcCaller<'_> {
         let owner = self.namespace.identity().owner().map(|owner| &**owner);
         IpcCaller { credentials: &self.credentials, owner, process: &self.process }
-    }
-
-    /// The user namespace whose ids the caller reads and writes.
-    fn user_namespace(&self) -> &UserNamespace {
-        &self.credentials.user_namespace
     }
 
     /// What the caller's PID namespace calls `process`.

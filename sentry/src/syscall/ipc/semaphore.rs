@@ -114,7 +114,7 @@ fn semctl(task: &mut CurrentTask, [id, number, command, argument, ..]: [u64; 6])
             Ok(stat_result(lookup, status.id))
         }
         IPC_SET => {
-            semaphores.change(id, structures::read_change(task, &context, argument)?, &caller)?;
+            semaphores.change(id, structures::read_change(task, argument)?, &caller)?;
             Ok(0)
         }
         IPC_RMID => {

@@ -73,7 +73,7 @@ fn shmctl(task: &mut CurrentTask, [id, command, address, ..]: [u64; 6]) -> Resul
             Ok(stat_result(lookup, status.id))
         }
         IPC_SET => {
-            shared_memory.change(id, structures::read_change(task, &context, address)?, &caller)?;
+            shared_memory.change(id, structures::read_change(task, address)?, &caller)?;
             Ok(0)
         }
         IPC_RMID => {

@@ -7,7 +7,6 @@ use crate::ipc::{
     IpcLimit, IpcLimits, MAX_SEMAPHORE_VALUE, MessageQueueStatus, MessageUsage, PermissionChange,
     Permissions, QueueChange, SegmentStatus, SemaphoreSetStatus, SemaphoreUsage, SharedMemoryUsage,
 };
-use crate::namespace::UserNamespace;
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 
@@ -33,23 +32,21 @@ fn int(number: u64) -> u32 {
     u32::try_from(number.min(i32::MAX as u64)).unwrap_or(0)
 }
 
-/// A structure that begins with the permissions.
+/// `head` and, from word `start` on, `tail`.
 fn with_tail<const N: usize>(permissions: &Permissions, context: &Context, tail: &[u64]) -> [u64; N] {
     let mut words = [0; N];
-    let head = permission_words(permissions, context.user_namespace());
+    let head = permission_words(&permissions.shown_in(&context.credentials.user_namespace));
     for (place, word) in words.iter_mut().zip(head.iter().chain(tail)) {
         *place = *word;
     }
     words
 }
 
-fn permission_words(permissions: &Permissions, ids: &UserNamespace) -> [u64; PERMISSIONS_WORDS] {
-    let uid = |uid| ids.from_kernel_uid(uid);
-    let gid = |gid| ids.from_kernel_gid(gid);
+fn permission_words(permissions: &Permissions) -> [u64; PERMISSIONS_WORDS] {
     [
-        pair(permissions.key.cast_unsigned(), uid(permissions.uid)),
-        pair(gid(permissions.gid), uid(permissions.creator_uid)),
-        pair(gid(permissions.creator_gid), permissions.mode),
+        pair(permissions.key.cast_unsigned(), permissions.uid),
+        pair(permissions.gid, permissions.creator_uid),
+        pair(permissions.creator_gid, permissions.mode),
         permissions.sequence.into(),
         0,
         0,
@@ -99,34 +96,27 @@ pub(super) fn queue(status: &MessageQueueStatus, context: &Context) -> [u64; QUE
 }
 
 /// What IPC_SET changes, of the structure at `address`.
-pub(super) fn read_change(
-    task: &CurrentTask,
-    context: &Context,
-    address: u64,
-) -> Result<PermissionChange, Errno> {
+pub(super) fn read_change(task: &CurrentTask, address: u64) -> Result<PermissionChange, Errno> {
     let words: [u64; PERMISSIONS_WORDS] = task.memory().read_object(VirtualAddress(address))?;
-    Ok(change_of(&words, context.user_namespace()))
+    Ok(change_of(task, &words))
 }
 
 /// What IPC_SET changes of a message queue.
-pub(super) fn read_queue_change(
-    task: &CurrentTask,
-    context: &Context,
-    address: u64,
-) -> Result<QueueChange, Errno> {
+pub(super) fn read_queue_change(task: &CurrentTask, address: u64) -> Result<QueueChange, Errno> {
     let words: [u64; QUEUE_WORDS] = task.memory().read_object(VirtualAddress(address))?;
-    Ok(QueueChange { permissions: change_of(&words, context.user_namespace()), max_bytes: words[11] })
+    Ok(QueueChange { permissions: change_of(task, &words), max_bytes: words[11] })
 }
 
-/// The change that a structure asks for; an id that does not exist becomes the one that is none.
-fn change_of(words: &[u64], ids: &UserNamespace) -> PermissionChange {
+fn change_of(task: &CurrentTask, words: &[u64]) -> PermissionChange {
     let half = |index: usize| {
         let word = words.get(index / 2).copied().unwrap_or(0);
         (word >> (index % 2 * 32)) as u32
     };
+    let credentials = task.credentials();
+    let namespace = &credentials.user_namespace;
     PermissionChange {
-        uid: ids.to_kernel_uid(half(1)).unwrap_or(u32::MAX),
-        gid: ids.to_kernel_gid(half(2)).unwrap_or(u32::MAX),
+        uid: namespace.to_kernel_uid(half(1)).unwrap_or(u32::MAX),
+        gid: namespace.to_kernel_gid(half(2)).unwrap_or(u32::MAX),
         mode: half(5),
     }
 }

@@ -66,6 +66,7 @@ const POINTER: Argument = Value(value::pointer);
 const FD: Argument = INT;
 const PID: Argument = INT;
 const ID: Argument = Value(value::id);
+const KEY: Argument = Value(value::key);
 const DIRECTORY: Argument = Value(value::directory);
 const PATH: Argument = Before(decode::path);
 const STRING: Argument = PATH;
@@ -107,6 +108,14 @@ const SUBJECTS: &[&[(Sysno, Row)]] = &[
     READINESS,
     SOCKETS,
     SYSTEM,
+    KEYS,
+];
+
+/// Keys and keyrings.
+const KEYS: &[(Sysno, Row)] = &[
+    (Sysno::add_key, call(&[STRING, STRING, WRITE_BUFFER, SIZE, KEY])),
+    (Sysno::request_key, call(&[STRING, STRING, STRING, KEY])),
+    (Sysno::keyctl, Row::Variant(variants::keyctl)),
 ];
 
 /// Opening, reading and writing.
@@ -243,6 +252,13 @@ const MOUNTS: &[(Sysno, Row)] = &[
     (Sysno::mount, call(&[PATH, PATH, STRING, Flags(&symbols::MOUNT_FLAGS), STRING])),
     (Sysno::umount2, call(&[PATH, Flags(&symbols::UNMOUNT_FLAGS)])),
     (Sysno::pivot_root, call(&[PATH, PATH])),
+    (Sysno::open_tree, call(&[DIRECTORY, PATH, Flags(&symbols::OPEN_TREE_FLAGS)])),
+    (Sysno::move_mount, call(&[DIRECTORY, PATH, DIRECTORY, PATH, Flags(&symbols::MOVE_MOUNT_FLAGS)])),
+    (Sysno::fsopen, call(&[STRING, Flags(&symbols::FSOPEN_FLAGS)])),
+    (Sysno::fsconfig, call(&[FD, UINT, STRING, STRING, INT])),
+    (Sysno::fsmount, call(&[FD, Flags(&symbols::FSMOUNT_FLAGS), Flags(&symbols::MOUNT_ATTRIBUTES)])),
+    (Sysno::fspick, call(&[DIRECTORY, PATH, Flags(&symbols::FSPICK_FLAGS)])),
+    (Sysno::mount_setattr, call(&[DIRECTORY, PATH, Flags(&symbols::MOUNT_SETATTR_FLAGS), POINTER, SIZE])),
     (Sysno::unshare, call(&[Flags(&symbols::CLONE_FLAGS)])),
     (Sysno::setns, call(&[FD, Flags(&symbols::CLONE_FLAGS)])),
 ];

@@ -1,64 +1,182 @@
-//! /proc/PID/mounts and mountinfo.
+//! /proc/PID/mounts, mountinfo and mountstats (`man 5 proc`).
+//!
+//! Who opens one sees that process's mounts from then on, whatever becomes of the process. Polling tells of changes
+//! (POLLPRI and POLLERR), once each.
 
+use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
 
 use crate::Errno;
-use crate::fs::proc::source::Process;
-use crate::fs::{FsView, Mount, MountFlags, Path};
+use crate::fs::proc::About;
+use crate::fs::{Dentry, File, FsView, Metadata, Mount, MountFlags, Viewer};
+use crate::wait::{Events, WaitQueue};
 
-pub(super) fn mounts(process: &dyn Process) -> Result<Vec<u8>, Errno> {
-    let view = process.fs_view().ok_or(Errno::EINVAL)?;
-    let mut text = Vec::new();
-    for (mount, place) in visible(&view) {
-        text.extend(escaped(mount.source().as_bytes()));
-        text.push(b' ');
-        text.extend(escaped(&place));
-        let file_system = mount.file_system();
-        let (access, options) = (access(&mount), file_system.options());
-        let rest = format!(" {} {access}{}{options} 0 0\n", file_system.type_name(), restrictions(&mount));
-        text.extend_from_slice(rest.as_bytes());
-    }
-    Ok(text)
+/// Writes the line of a mount, which is seen at this place.
+type WriteLine = fn(&mut Vec<u8>, &FsView, &Arc<Mount>, &[u8]);
+
+/// Opens /proc/PID/mounts.
+pub(super) fn mounts(about: &About, _: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
+    MountsFile::open(about, metadata, mount_line)
 }
 
-pub(super) fn mountinfo(process: &dyn Process) -> Result<Vec<u8>, Errno> {
-    let view = process.fs_view().ok_or(Errno::EINVAL)?;
-    let mut text = Vec::new();
-    for (mount, place) in visible(&view) {
-        let file_system = mount.file_system();
-        let device = file_system.device();
-        let parent = mount.mount_point().map_or(mount.id(), |place| place.mount.id());
-        let first = format!("{} {parent} {}:{} / ", mount.id(), device.major, device.minor);
-        text.extend_from_slice(first.as_bytes());
-        text.extend(escaped(&place));
-        let (access, kind) = (access(&mount), file_system.type_name());
-        let middle = format!(" {access}{} - {kind} ", restrictions(&mount));
-        text.extend_from_slice(middle.as_bytes());
-        text.extend(escaped(mount.source().as_bytes()));
-        text.extend_from_slice(format!(" {access}{}\n", file_system.options()).as_bytes());
-    }
-    Ok(text)
+/// Opens /proc/PID/mountinfo.
+pub(super) fn mountinfo(about: &About, _: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
+    MountsFile::open(about, metadata, mountinfo_line)
 }
 
-/// The mounts below the process's root, with their places as it names them.
-fn visible(view: &FsView) -> Vec<(Arc<Mount>, Vec<u8>)> {
-    let root_mount = &view.root.mount;
-    let place_of = |mount: &Arc<Mount>| {
-        if Arc::ptr_eq(mount, root_mount) {
-            return Some(b"/".to_vec());
+/// Opens /proc/PID/mountstats.
+pub(super) fn mountstats(about: &About, _: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
+    MountsFile::open(about, metadata, mountstats_line)
+}
+
+/// An open file. Its text is made up when a read begins at offset 0.
+struct MountsFile {
+    view: FsView,
+    metadata: Metadata,
+    write_line: WriteLine,
+    text: Mutex<Vec<u8>>,
+    /// The changes of the mounts that have been told of.
+    changes: AtomicU64,
+}
+
+impl MountsFile {
+    fn open(about: &About, metadata: Metadata, write_line: WriteLine) -> Result<Arc<dyn File>, Errno> {
+        let view = about.process()?.fs_view().ok_or(Errno::EINVAL)?;
+        let changes = AtomicU64::new(view.namespace.changes());
+        Ok(Arc::new(Self { view, metadata, write_line, text: Mutex::default(), changes }))
+    }
+
+    fn text(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        for mount in self.view.namespace.mounts() {
+            if let Some(place) = place_in(&self.view, &mount) {
+                (self.write_line)(&mut text, &self.view, &mount, &place);
+            }
         }
-        let (place, is_reachable) = Path::new(mount.clone(), mount.root().clone()).absolute_from(&view.root);
-        is_reachable.then_some(place)
-    };
-    view.namespace
-        .mounts()
-        .into_iter()
-        .filter_map(|mount| place_of(&mount).map(|place| (mount, place)))
-        .collect()
+        text
+    }
 }
 
-fn access(mount: &Mount) -> &'static str {
-    if mount.flags().contains(MountFlags::READ_ONLY) { "ro" } else { "rw" }
+impl File for MountsFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let mut text = self.text.lock();
+        if offset == 0 {
+            *text = self.text();
+        }
+        let rest = usize::try_from(offset).ok().and_then(|start| text.get(start..)).unwrap_or_default();
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        if len == 0 {
+            *text = Vec::new();
+        }
+        Ok(len)
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn readiness(&self) -> Events {
+        let changes = self.view.namespace.changes();
+        let is_told = self.changes.swap(changes, Ordering::Relaxed) == changes;
+        let ready = Events::IN | Events::RDNORM;
+        if is_told { ready } else { ready | Events::PRI | Events::ERR }
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(self.view.namespace.watchers())
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(self.metadata)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Where the process sees `mount`; `None` if it lies outside its root.
+fn place_in(view: &FsView, mount: &Arc<Mount>) -> Option<Vec<u8>> {
+    if Arc::ptr_eq(mount, &view.root.mount) {
+        return Some(b"/".to_vec());
+    }
+    let (place, is_reachable) = mount.root_path().absolute_from(&view.root);
+    is_reachable.then_some(place)
+}
+
+fn mount_line(text: &mut Vec<u8>, _view: &FsView, mount: &Arc<Mount>, place: &[u8]) {
+    escape(text, mount.source().as_bytes());
+    text.push(b' ');
+    escape(text, place);
+    let file_system = mount.file_system();
+    let access = access(mount.check_writable().is_err());
+    let (restrictions, options) = (restrictions(mount), file_system.options());
+    text.extend_from_slice(
+        format!(" {} {access}{restrictions}{options} 0 0\n", file_system.type_name()).as_bytes(),
+    );
+}
+
+fn mountinfo_line(text: &mut Vec<u8>, view: &FsView, mount: &Arc<Mount>, place: &[u8]) {
+    let file_system = mount.file_system();
+    let device = file_system.device();
+    let parent = mount.mount_point().map_or(mount.id(), |place| place.mount.id());
+    let first = format!("{} {parent} {}:{} ", mount.id(), device.major, device.minor);
+    text.extend_from_slice(first.as_bytes());
+    escape(text, &place_in_file_system(mount.root()));
+    text.push(b' ');
+    escape(text, place);
+    let own_access = access(mount.flags().contains(MountFlags::READ_ONLY));
+    let is_visible = |other: &Arc<Mount>| view.namespace.holds(other) && place_in(view, other).is_some();
+    let propagation = mount.propagation_fields(is_visible);
+    let kind = file_system.type_name();
+    let middle = format!(" {own_access}{}{propagation} - {kind} ", restrictions(mount));
+    text.extend_from_slice(middle.as_bytes());
+    escape(text, mount.source().as_bytes());
+    let access = access(mount.instance().is_read_only());
+    text.extend_from_slice(format!(" {access}{}\n", file_system.options()).as_bytes());
+}
+
+fn mountstats_line(text: &mut Vec<u8>, _view: &FsView, mount: &Arc<Mount>, place: &[u8]) {
+    text.extend_from_slice(b"device ");
+    escape(text, mount.source().as_bytes());
+    text.extend_from_slice(b" mounted on ");
+    escape(text, place);
+    text.extend_from_slice(format!(" with fstype {}\n", mount.file_system().type_name()).as_bytes());
+}
+
+/// The path of `root` in its file system, as the root of a mount.
+fn place_in_file_system(root: &Arc<Dentry>) -> Vec<u8> {
+    /// A path that is longer is cut: a guest decides how deep its directories are.
+    const MAX_NAMES: usize = 4096;
+    let (mut names, mut dentry) = (Vec::new(), root.clone());
+    while names.len() < MAX_NAMES {
+        let (parent, name) = dentry.place();
+        match parent {
+            Some(parent) => {
+                names.push(name);
+                dentry = parent;
+            }
+            // What a file system without directories calls it: a namespace's file.
+            None if names.is_empty() && !name.is_empty() => return name.to_vec(),
+            None => break,
+        }
+    }
+    let mut path: Vec<u8> = names.iter().rev().flat_map(|name| [b"/", &**name].concat()).collect();
+    if path.is_empty() {
+        path.push(b'/');
+    }
+    if root.is_deleted() {
+        path.extend_from_slice(b"//deleted");
+    }
+    path
+}
+
+fn access(is_read_only: bool) -> &'static str {
+    if is_read_only { "ro" } else { "rw" }
 }
 
 fn restrictions(mount: &Mount) -> String {
@@ -69,22 +187,21 @@ fn restrictions(mount: &Mount) -> String {
         (MountFlags::NO_ACCESS_TIME, ",noatime"),
         (MountFlags::NO_DIRECTORY_ACCESS_TIME, ",nodiratime"),
         (MountFlags::RELATIVE_ACCESS_TIME, ",relatime"),
+        (MountFlags::NO_SYMLINKS, ",nosymfollow"),
     ];
     shown.iter().filter(|(flag, _)| mount.flags().contains(*flag)).map(|(_, name)| *name).collect()
 }
 
 /// White space and backslashes as octal escapes (`man 5 fstab`).
-fn escaped(text: &[u8]) -> Vec<u8> {
-    let mut escaped = Vec::with_capacity(text.len());
-    for byte in text {
+fn escape(text: &mut Vec<u8>, name: &[u8]) {
+    for byte in name {
         match byte {
             b' ' | b'\t' | b'\n' | b'\\' | b'#' => {
-                escaped.extend_from_slice(format!("\\{byte:03o}").as_bytes())
+                text.extend_from_slice(format!("\\{byte:03o}").as_bytes());
             }
-            other => escaped.push(*other),
+            other => text.push(*other),
         }
     }
-    escaped
 }
 
 #[cfg(test)]
@@ -93,6 +210,8 @@ mod tests {
 
     #[test]
     fn white_space_in_names_is_escaped() {
-        assert_eq!(escaped(b"/a b\n\\"), b"/a\\040b\\012\\134");
+        let mut text = Vec::new();
+        escape(&mut text, b"/a b\n\\");
+        assert_eq!(text, b"/a\\040b\\012\\134");
     }
 }

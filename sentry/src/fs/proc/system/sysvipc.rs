@@ -30,11 +30,10 @@ fn head(id: i32, permissions: &Permissions) -> String {
     format!("{:10} {id:10}  {:4o}", permissions.key, permissions.mode)
 }
 
-/// Owner and creator, as the viewer's user namespace numbers them.
+/// Owner and creator, as the viewer numbers them.
 fn owners(permissions: &Permissions, viewer: &Viewer) -> String {
-    let ids = &viewer.credentials.user_namespace;
-    let [uid, creator_uid] = [permissions.uid, permissions.creator_uid].map(|uid| ids.from_kernel_uid(uid));
-    let [gid, creator_gid] = [permissions.gid, permissions.creator_gid].map(|gid| ids.from_kernel_gid(gid));
+    let Permissions { uid, gid, creator_uid, creator_gid, .. } =
+        permissions.shown_in(&viewer.credentials.user_namespace);
     format!("{uid:5} {gid:5} {creator_uid:5} {creator_gid:5}")
 }
 

@@ -1,0 +1,55 @@
+//! Trees that only a descriptor refers to (`man 2 open_tree`, `fsmount`).
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::topology::{Change, tree};
+use super::{Home, Mount};
+use crate::Errno;
+use crate::fs::file::{File, FileDescription, OpenFlags};
+use crate::fs::metadata::Metadata;
+
+/// A tree that is attached nowhere. Unless it is attached by then, it ends with this.
+pub struct DetachedTree {
+    root: Arc<Mount>,
+}
+
+impl DetachedTree {
+    /// A tree of the new `mount`.
+    pub fn new(mount: Arc<Mount>) -> Self {
+        Self::in_change(&mut Change::begin(), mount)
+    }
+
+    pub(super) fn in_change(change: &mut Change, root: Arc<Mount>) -> Self {
+        change.settle(&tree(&root), &Home::Detached);
+        Self { root }
+    }
+
+    /// Opens the tree's root, as with O_PATH.
+    pub fn open(self) -> Arc<FileDescription> {
+        let path = self.root.root_path();
+        FileDescription::new(Arc::new(DetachedRoot(self)), Some(path), OpenFlags::PATH)
+    }
+}
+
+impl Drop for DetachedTree {
+    fn drop(&mut self) {
+        let mut change = Change::begin();
+        if self.root.is_detached() {
+            change.dissolve(&self.root);
+        }
+    }
+}
+
+/// What a descriptor of a detached tree refers to.
+struct DetachedRoot(DetachedTree);
+
+impl File for DetachedRoot {
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        self.0.root.root.inode().metadata()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,420 @@
+//! Mounts: which file system is seen where (`man 7 mount_namespaces`).
+//!
+//! A [`Mount`] shows an [`Instance`] of a file system, from some dentry on. It is attached to a dentry of its parent,
+//! which owns it; a [`MountNamespace`] owns its root, and a [`DetachedTree`] a tree that is not attached yet. A child
+//! refers to its parent weakly, so nothing here forms a cycle.
+//!
+//! Every change of the trees is a [`Change`](topology::Change), one at a time for all namespaces, since it may
+//! [propagate](propagation) from one to another. Lookups take only the lock of the mount that they pass through.
+//!
+//! Lock order: the lock of changes, then a mount's links or the lists of a peer group, which are leaves. What a change
+//! lets go of is dropped after it: that may be the end of whole file systems, or of other namespaces.
+
+mod copy;
+mod detached;
+mod namespace;
+mod propagation;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod topology;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use linux_raw_sys::general as uapi;
+use parking_lot::Mutex;
+
+use super::dentry::Dentry;
+use super::metadata::DeviceNumber;
+use super::path::Path;
+use crate::Errno;
+use crate::namespace::UserNamespace;
+pub use detached::DetachedTree;
+pub use namespace::MountNamespace;
+use namespace::NamespaceCore;
+use propagation::PeerGroup;
+pub use propagation::Propagation;
+pub use settings::Settings;
+pub(crate) use topology::detach_from;
+
+/// Mounts that the sandbox may have, in all namespaces together: each takes memory of the sentry.
+const MAX_MOUNTS: usize = 1 << 16;
+static MOUNTS: AtomicUsize = AtomicUsize::new(0);
+
+bitflags::bitflags! {
+    /// What a mount forbids, or does not record. The values are `MS_*`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct MountFlags: u32 {
+        /// Nothing may be changed through it.
+        const READ_ONLY = uapi::MS_RDONLY;
+        /// Set-ID bits have no effect.
+        const NO_SUID = uapi::MS_NOSUID;
+        /// Device nodes cannot be opened.
+        const NO_DEVICES = uapi::MS_NODEV;
+        /// Nothing can be executed.
+        const NO_EXEC = uapi::MS_NOEXEC;
+        /// Symbolic links are not followed.
+        const NO_SYMLINKS = uapi::MS_NOSYMFOLLOW;
+        /// Access times never move.
+        const NO_ACCESS_TIME = uapi::MS_NOATIME;
+        /// Access times of directories never move.
+        const NO_DIRECTORY_ACCESS_TIME = uapi::MS_NODIRATIME;
+        /// Access times move as little as tells reads from writes.
+        const RELATIVE_ACCESS_TIME = uapi::MS_RELATIME;
+    }
+}
+
+impl MountFlags {
+    /// How access times move.
+    pub const ACCESS_TIMES: Self =
+        Self::NO_ACCESS_TIME.union(Self::NO_DIRECTORY_ACCESS_TIME).union(Self::RELATIVE_ACCESS_TIME);
+
+    /// What the mounts of a less privileged namespace cannot be rid of.
+    const LOCKABLE: Self = Self::READ_ONLY.union(Self::NO_SUID).union(Self::NO_DEVICES).union(Self::NO_EXEC);
+}
+
+/// What statfs(2) tells of a file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileSystemInfo {
+    /// The `*_SUPER_MAGIC` number.
+    pub magic: u64,
+    /// Block size in bytes.
+    pub block_size_bytes: u64,
+    /// Blocks in all.
+    pub blocks: u64,
+    /// Blocks free.
+    pub free_blocks: u64,
+    /// Inodes in all.
+    pub inodes: u64,
+    /// Inodes free.
+    pub free_inodes: u64,
+}
+
+/// A file system.
+pub trait FileSystem: Send + Sync {
+    /// The name of its type, as in /proc/filesystems.
+    fn type_name(&self) -> &'static str;
+
+    /// The device number of its inodes.
+    fn device(&self) -> DeviceNumber;
+
+    /// What statfs(2) tells.
+    fn info(&self) -> FileSystemInfo;
+
+    /// The options of /proc/mounts beside the mount's own, with a comma before each.
+    fn options(&self) -> String {
+        String::new()
+    }
+
+    /// Takes the options of a remount.
+    ///
+    /// # Errors
+    /// EINVAL for options that it does not know, and others of mount(2).
+    fn reconfigure(&self, _options: &str) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+/// One instance of a file system (Linux's superblock), which may be mounted many times.
+pub struct Instance {
+    file_system: Arc<dyn FileSystem>,
+    root: Arc<Dentry>,
+    owner: Arc<UserNamespace>,
+    is_read_only: AtomicBool,
+}
+
+impl Instance {
+    /// `file_system`, whose root directory is `root`, mounted by somebody in `owner`.
+    pub fn new(file_system: Arc<dyn FileSystem>, root: Arc<Dentry>, owner: Arc<UserNamespace>) -> Arc<Self> {
+        Arc::new(Self { file_system, root, owner, is_read_only: AtomicBool::new(false) })
+    }
+
+    /// The file system.
+    pub fn file_system(&self) -> &Arc<dyn FileSystem> {
+        &self.file_system
+    }
+
+    /// Its root directory.
+    pub fn root(&self) -> &Arc<Dentry> {
+        &self.root
+    }
+
+    /// The user namespace whose administrators may reconfigure it.
+    pub fn owner(&self) -> &Arc<UserNamespace> {
+        &self.owner
+    }
+
+    /// Whether nothing may be changed through any mount of it.
+    pub fn is_read_only(&self) -> bool {
+        self.is_read_only.load(Ordering::Acquire)
+    }
+
+    /// Says whether something may be changed.
+    pub fn set_read_only(&self, is_read_only: bool) {
+        self.is_read_only.store(is_read_only, Ordering::Release);
+    }
+}
+
+/// A tree, attached somewhere.
+pub struct Mount {
+    id: u64,
+    instance: Arc<Instance>,
+    root: Arc<Dentry>,
+    source: Arc<str>,
+    flags: AtomicU32,
+    /// Uses that are still allowed before an expiry mark is void.
+    expiry: AtomicU8,
+    is_counted: bool,
+    links: Mutex<Links>,
+}
+
+/// How a mount hangs together with others. Changed only by a [`topology::Change`].
+#[derive(Default)]
+struct Links {
+    /// Where it is attached.
+    place: Option<MountPoint>,
+    /// What is attached to it, by the address of the dentry, which the child's place keeps.
+    children: HashMap<usize, Arc<Mount>>,
+    home: Home,
+    /// Those that it receives mounts from and gives them to (MS_SHARED).
+    group: Option<Arc<PeerGroup>>,
+    /// Those that it only receives mounts from (MS_SLAVE).
+    master: Option<Arc<PeerGroup>>,
+    /// It cannot be bind-mounted (MS_UNBINDABLE).
+    is_unbindable: bool,
+    /// It can be unmounted only together with its parent, for it came from a more privileged namespace.
+    is_locked: bool,
+    /// Flags that cannot be taken back, for the same reason.
+    locked_flags: MountFlags,
+}
+
+/// What a mount is part of.
+#[derive(Clone, Default)]
+enum Home {
+    /// Nothing: it is new, or has been unmounted, or is never attached.
+    #[default]
+    Nowhere,
+    /// A tree that only a descriptor refers to.
+    Detached,
+    Namespace(Arc<NamespaceCore>),
+}
+
+struct MountPoint {
+    mount: Weak<Mount>,
+    dentry: Arc<Dentry>,
+}
+
+fn key(dentry: &Arc<Dentry>) -> usize {
+    Arc::as_ptr(dentry).addr()
+}
+
+impl Mount {
+    /// A first mount of `file_system`, whose root directory is `root`, ready to be attached. `source` is the first
+    /// field in /proc/mounts.
+    pub fn new(
+        file_system: Arc<dyn FileSystem>,
+        root: Arc<Dentry>,
+        source: &str,
+        flags: MountFlags,
+    ) -> Arc<Self> {
+        Self::of(Instance::new(file_system, root, UserNamespace::initial()), source, flags)
+    }
+
+    /// A further mount of `instance`, ready to be attached.
+    pub fn of(instance: Arc<Instance>, source: &str, flags: MountFlags) -> Arc<Self> {
+        let root = instance.root.clone();
+        Self::make(instance, root, source.into(), flags, true, Links::default())
+    }
+
+    /// A mount that is never attached, for inodes without names.
+    pub(crate) fn internal(root: Arc<Dentry>) -> Arc<Self> {
+        Self::internal_of(Arc::new(AnonymousFileSystem), root, "none")
+    }
+
+    /// A mount of `file_system` that is never attached.
+    pub(crate) fn internal_of(
+        file_system: Arc<dyn FileSystem>,
+        root: Arc<Dentry>,
+        source: &str,
+    ) -> Arc<Self> {
+        let instance = Instance::new(file_system, root.clone(), UserNamespace::initial());
+        Self::make(instance, root, source.into(), MountFlags::empty(), false, Links::default())
+    }
+
+    fn make(
+        instance: Arc<Instance>,
+        root: Arc<Dentry>,
+        source: Arc<str>,
+        flags: MountFlags,
+        is_counted: bool,
+        links: Links,
+    ) -> Arc<Self> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        root.file_system_mounted();
+        MOUNTS.fetch_add(usize::from(is_counted), Ordering::Relaxed);
+        Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            instance,
+            root,
+            source,
+            flags: AtomicU32::new(flags.bits()),
+            expiry: AtomicU8::new(0),
+            is_counted,
+            links: Mutex::new(links),
+        })
+    }
+
+    /// Fails if the sandbox may not have one more.
+    ///
+    /// # Errors
+    /// ENOSPC.
+    pub fn check_total() -> Result<(), Errno> {
+        if MOUNTS.load(Ordering::Relaxed) >= MAX_MOUNTS { Err(Errno::ENOSPC) } else { Ok(()) }
+    }
+
+    /// Its number, as in /proc/PID/mountinfo. No two mounts ever have the same.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The dentry that is seen at the mount point.
+    pub fn root(&self) -> &Arc<Dentry> {
+        &self.root
+    }
+
+    /// The place of that dentry.
+    pub fn root_path(self: &Arc<Self>) -> Path {
+        Path::new(self.clone(), self.root.clone())
+    }
+
+    /// What it shows.
+    pub fn instance(&self) -> &Arc<Instance> {
+        &self.instance
+    }
+
+    /// The file system.
+    pub fn file_system(&self) -> &Arc<dyn FileSystem> {
+        &self.instance.file_system
+    }
+
+    /// The first field in /proc/mounts.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// What it forbids.
+    pub fn flags(&self) -> MountFlags {
+        MountFlags::from_bits_retain(self.flags.load(Ordering::Acquire))
+    }
+
+    /// Fails with EROFS if nothing may be changed through this mount.
+    ///
+    /// # Errors
+    /// EROFS.
+    pub fn check_writable(&self) -> Result<(), Errno> {
+        let is_read_only = self.flags().contains(MountFlags::READ_ONLY) || self.instance.is_read_only();
+        if is_read_only { Err(Errno::EROFS) } else { Ok(()) }
+    }
+
+    /// Where it is attached.
+    pub fn mount_point(&self) -> Option<Path> {
+        let links = self.links.lock();
+        let place = links.place.as_ref()?;
+        Some(Path::new(place.mount.upgrade()?, place.dentry.clone()))
+    }
+
+    /// Whether it is attached somewhere.
+    pub fn is_attached(&self) -> bool {
+        self.links.lock().place.is_some()
+    }
+
+    /// What is mounted on `dentry`, as seen through this mount.
+    pub(super) fn mounted_on(&self, dentry: &Arc<Dentry>) -> Option<Arc<Mount>> {
+        self.links.lock().children.get(&key(dentry)).cloned()
+    }
+
+    fn children(&self) -> Vec<Arc<Mount>> {
+        let mut children: Vec<_> = self.links.lock().children.values().cloned().collect();
+        children.sort_by_key(|child| child.id);
+        children
+    }
+
+    fn group(&self) -> Option<Arc<PeerGroup>> {
+        self.links.lock().group.clone()
+    }
+
+    fn is_locked(&self) -> bool {
+        self.links.lock().is_locked
+    }
+
+    /// The namespace that it is in.
+    fn namespace(&self) -> Option<Arc<NamespaceCore>> {
+        match &self.links.lock().home {
+            Home::Namespace(core) => Some(core.clone()),
+            Home::Nowhere | Home::Detached => None,
+        }
+    }
+
+    /// Whether it is part of a tree that only a descriptor refers to.
+    pub fn is_detached(&self) -> bool {
+        matches!(self.links.lock().home, Home::Detached)
+    }
+
+    /// Has remounts never take back `flags`, as if it came from a more privileged namespace.
+    pub fn lock_flags(&self, flags: MountFlags) {
+        self.links.lock().locked_flags |= flags;
+    }
+
+    /// Marks it as unused (MNT_EXPIRE); whether it was so marked, and not used since.
+    pub fn mark_expired(&self) -> bool {
+        // The path that leads here uses it, too.
+        const USES_OF_THE_CALLER: u8 = 2;
+        self.expiry.swap(USES_OF_THE_CALLER, Ordering::Relaxed) == USES_OF_THE_CALLER - 1
+    }
+
+    /// A path has been followed into it.
+    pub(super) fn entered(&self) {
+        let left = self.expiry.load(Ordering::Relaxed);
+        if left != 0 {
+            self.expiry.store(left - 1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        MOUNTS.fetch_sub(usize::from(self.is_counted), Ordering::Relaxed);
+        self.root.file_system_unmounted();
+        let links = self.links.get_mut();
+        if let Some(place) = &links.place {
+            place.dentry.mount_removed();
+        }
+        // Not by recursion: a guest decides how deep its mounts are.
+        let mut rest: Vec<_> = links.children.drain().map(|(_, child)| child).collect();
+        while let Some(child) = rest.pop() {
+            if let Some(mut child) = Arc::into_inner(child) {
+                rest.extend(child.links.get_mut().children.drain().map(|(_, child)| child));
+            }
+        }
+    }
+}
+
+/// What inodes without names belong to.
+struct AnonymousFileSystem;
+
+impl FileSystem for AnonymousFileSystem {
+    fn type_name(&self) -> &'static str {
+        "anon_inodefs"
+    }
+
+    fn device(&self) -> DeviceNumber {
+        DeviceNumber::new(0, 15)
+    }
+
+    fn info(&self) -> FileSystemInfo {
+        const ANON_INODE_FS_MAGIC: u64 = 0x0904_1934;
+        FileSystemInfo { magic: ANON_INODE_FS_MAGIC, block_size_bytes: 4096, ..FileSystemInfo::default() }
+    }
+}

@@ -1,0 +1,56 @@
+//! What can be changed of a mount (`man 2 mount` on MS_REMOUNT | MS_BIND, `man 2 mount_setattr`).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::propagation::Propagation;
+use super::topology::Change;
+use super::{Mount, MountFlags};
+use crate::Errno;
+
+/// A change of the settings of mounts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// Flags that are cleared.
+    pub clear: MountFlags,
+    /// Flags that are set after that.
+    pub set: MountFlags,
+    /// What they give and receive from now on.
+    pub propagation: Option<Propagation>,
+}
+
+impl Settings {
+    /// That the flags are these.
+    pub fn flags(flags: MountFlags) -> Self {
+        Self { clear: MountFlags::all(), set: flags, propagation: None }
+    }
+
+    /// Changes all of `mounts`, or none.
+    pub(super) fn apply(self, change: &mut Change, mounts: &[Arc<Mount>]) -> Result<(), Errno> {
+        mounts.iter().try_for_each(|mount| self.check(mount))?;
+        for mount in mounts {
+            mount.flags.store(self.flags_of(mount).bits(), Ordering::Release);
+            if let Some(propagation) = self.propagation {
+                change.set_propagation(mount, propagation);
+            }
+            if let Some(core) = mount.namespace() {
+                change.touch(&core);
+            }
+        }
+        Ok(())
+    }
+
+    fn flags_of(self, mount: &Mount) -> MountFlags {
+        (mount.flags() - self.clear) | self.set
+    }
+
+    /// Fails if it would undo what a more privileged namespace has set.
+    fn check(self, mount: &Mount) -> Result<(), Errno> {
+        let (old, new) = (mount.flags(), self.flags_of(mount));
+        let locked = mount.links.lock().locked_flags;
+        let is_undone = !new.contains(locked & MountFlags::LOCKABLE);
+        let has_other_times = locked.contains(MountFlags::ACCESS_TIMES)
+            && (old & MountFlags::ACCESS_TIMES) != (new & MountFlags::ACCESS_TIMES);
+        if is_undone || has_other_times { Err(Errno::EPERM) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,165 @@
+//! What a regular file holds: pages in a cache, or the host's file until it is changed, and the seals on them.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use linux_raw_sys::general as uapi;
+use parking_lot::Mutex;
+
+use super::{Body, Node};
+use crate::Errno;
+use crate::fs::host::HostPages;
+use crate::memory::PageCache;
+
+/// The contents of a regular file.
+pub(super) struct Data {
+    /// Made when it is first mapped or written.
+    pub(super) cache: OnceLock<Arc<PageCache>>,
+    /// Length of the host's file.
+    pub(super) lower_size: u64,
+    /// Whether the pages may differ from the host's file: reads then go to the cache.
+    pub(super) is_own: AtomicBool,
+    /// Held while data is appended.
+    append: Mutex<()>,
+    /// `F_SEAL_*`: what may not be done any more.
+    seals: AtomicU32,
+}
+
+impl Data {
+    pub(super) fn new(lower_size: u64, is_own: bool) -> Self {
+        Self {
+            cache: OnceLock::new(),
+            lower_size,
+            is_own: AtomicBool::new(is_own),
+            append: Mutex::new(()),
+            seals: AtomicU32::new(uapi::F_SEAL_SEAL),
+        }
+    }
+
+    pub(super) fn is_sealed(&self, seals: u32) -> bool {
+        self.seals.load(Ordering::Acquire) & seals != 0
+    }
+
+    /// Fails if a seal forbids to write up to `end`.
+    pub(super) fn check_write_seals(&self, end: u64) -> Result<(), Errno> {
+        let is_forbidden = self.is_sealed(uapi::F_SEAL_WRITE | uapi::F_SEAL_FUTURE_WRITE)
+            || self.is_sealed(uapi::F_SEAL_GROW) && end > self.size();
+        if is_forbidden { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    /// Fails if a seal forbids to change the length.
+    pub(super) fn check_resize_seals(&self, size: u64) -> Result<(), Errno> {
+        let old = self.size();
+        let is_forbidden = size < old && self.is_sealed(uapi::F_SEAL_SHRINK)
+            || size > old && self.is_sealed(uapi::F_SEAL_GROW);
+        if is_forbidden { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.cache.get().map_or(self.lower_size, |cache| cache.size())
+    }
+}
+
+impl Node {
+    pub(super) fn data(&self) -> Result<&Data, Errno> {
+        match &self.body {
+            Body::Regular(data) => Ok(data),
+            Body::Directory(_) => Err(Errno::EISDIR),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// The pages of a regular file. With `for_change` they may come to differ from the host's file.
+    pub(in crate::fs::tmpfs) fn page_cache(&self, for_change: bool) -> Result<Arc<PageCache>, Errno> {
+        let data = self.data()?;
+        if for_change {
+            self.begin_change()?;
+        }
+        let make = || {
+            let pages = self.lower.as_ref().map(|lower| Box::new(HostPages(lower.host.clone())) as _);
+            let budget = self.volume.usage.clone();
+            PageCache::with_budget(&self.volume.frames, pages, data.lower_size, Some(budget))
+        };
+        let cache = data.cache.get_or_init(make).clone();
+        if for_change {
+            data.is_own.store(true, Ordering::Release);
+        }
+        Ok(cache)
+    }
+
+    pub(in crate::fs::tmpfs) fn read_data(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let data = self.data()?;
+        if let (Some(lower), false) = (&self.lower, data.is_own.load(Ordering::Acquire)) {
+            let left = usize::try_from(data.lower_size.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let len = buffer.len().min(left);
+            return match buffer.get_mut(..len) {
+                Some(buffer) if !buffer.is_empty() => lower.host.read_at(buffer, offset),
+                _ => Ok(0),
+            };
+        }
+        match data.cache.get() {
+            Some(cache) => cache.read_at(buffer, offset),
+            None => Ok(0),
+        }
+    }
+
+    pub(in crate::fs::tmpfs) fn write_data(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
+        self.data()?.check_write_seals(offset.saturating_add(buffer.len() as u64))?;
+        let written = self.page_cache(true)?.write_at(buffer, offset)?;
+        self.stamp_modified();
+        Ok(written)
+    }
+
+    pub(in crate::fs::tmpfs) fn append_data(&self, buffer: &[u8]) -> Result<(usize, u64), Errno> {
+        let data = self.data()?;
+        let cache = self.page_cache(true)?;
+        let _appending = data.append.lock();
+        let offset = cache.size();
+        data.check_write_seals(offset.saturating_add(buffer.len() as u64))?;
+        let written = cache.write_at(buffer, offset)?;
+        self.stamp_modified();
+        Ok((written, offset + written as u64))
+    }
+
+    /// Fails if a seal forbids fallocate(2) up to `end`.
+    pub(in crate::fs::tmpfs) fn check_allocate_seals(&self, end: u64, makes_hole: bool) -> Result<(), Errno> {
+        let data = self.data()?;
+        if makes_hole { data.check_write_seals(0) } else { data.check_resize_seals(end.max(data.size())) }
+    }
+
+    /// Fails if a seal forbids shared writable mappings.
+    pub(in crate::fs::tmpfs) fn check_mapping_seals(&self) -> Result<(), Errno> {
+        self.data()?.check_write_seals(0)
+    }
+
+    pub(in crate::fs::tmpfs) fn seals(&self) -> Result<u32, Errno> {
+        Ok(self.data().map_err(|_| Errno::EINVAL)?.seals.load(Ordering::Acquire))
+    }
+
+    pub(in crate::fs::tmpfs) fn add_seals(&self, seals: u32) -> Result<(), Errno> {
+        let data = self.data().map_err(|_| Errno::EINVAL)?;
+        if data.seals.load(Ordering::Acquire) & uapi::F_SEAL_SEAL != 0 {
+            return Err(Errno::EPERM);
+        }
+        if seals & (uapi::F_SEAL_WRITE | uapi::F_SEAL_FUTURE_WRITE) != 0 {
+            let leaves_existing = seals & uapi::F_SEAL_WRITE == 0;
+            self.page_cache(true)?.forbid_writable_mappings(leaves_existing)?;
+        }
+        let add = |old: u32| (old & uapi::F_SEAL_SEAL == 0).then_some(old | seals);
+        data.seals.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).map(drop).map_err(|_| Errno::EPERM)
+    }
+
+    pub(in crate::fs::tmpfs) fn set_seals(&self, seals: u32) -> Result<(), Errno> {
+        self.data()?.seals.store(seals, Ordering::Release);
+        Ok(())
+    }
+
+    pub(in crate::fs::tmpfs) fn size(&self) -> u64 {
+        match &self.body {
+            Body::Regular(data) => data.size(),
+            Body::Symlink(text) => text.len() as u64,
+            Body::Directory(_) => 4096,
+            Body::Device(_) | Body::Endpoint => 0,
+        }
+    }
+}

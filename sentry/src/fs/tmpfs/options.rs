@@ -1,0 +1,86 @@
+//! The options of a tmpfs (`man 5 tmpfs`).
+
+use crate::Errno;
+use crate::platform::PAGE_SIZE;
+
+/// Limits and root directory of a tmpfs.
+#[derive(Clone, Copy, Debug)]
+pub struct TmpfsOptions {
+    /// Most bytes of files.
+    pub max_bytes: u64,
+    /// Most inodes.
+    pub max_inodes: u64,
+    /// Permission bits of the root directory.
+    pub permissions: u32,
+    /// Owner of the root directory.
+    pub uid: u32,
+    /// Group of the root directory.
+    pub gid: u32,
+}
+
+impl Default for TmpfsOptions {
+    fn default() -> Self {
+        Self { max_bytes: u64::MAX, max_inodes: 1 << 20, permissions: 0o1777, uid: 0, gid: 0 }
+    }
+}
+
+impl TmpfsOptions {
+    /// These, changed by `options`, the text of mount(2). What has no meaning here is accepted if Linux knows it.
+    ///
+    /// # Errors
+    /// EINVAL for an option that is not known, or a value that makes no sense.
+    pub fn with(mut self, options: &str) -> Result<Self, Errno> {
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            match name {
+                "size" => self.max_bytes = parse_size(value)?,
+                "nr_blocks" => self.max_bytes = parse_size(value)?.saturating_mul(PAGE_SIZE),
+                "nr_inodes" => self.max_inodes = parse_size(value)?.min(Self::default().max_inodes),
+                "mode" => {
+                    self.permissions = u32::from_str_radix(value, 8).map_err(|_| Errno::EINVAL)? & 0o7777;
+                }
+                "uid" => self.uid = value.parse().map_err(|_| Errno::EINVAL)?,
+                "gid" => self.gid = value.parse().map_err(|_| Errno::EINVAL)?,
+                "huge" | "mpol" | "inode32" | "inode64" | "noswap" => {}
+                _ => return Err(Errno::EINVAL),
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// A number with k, m or g behind it; 0 is no limit.
+fn parse_size(text: &str) -> Result<u64, Errno> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text.get(digits.len()..).unwrap_or_default() {
+        "" => 0,
+        "k" | "K" => 10,
+        "m" | "M" => 20,
+        "g" | "G" => 30,
+        // Half of the memory, and so on: the guest's memory is the limit anyway.
+        "%" => return Ok(u64::MAX),
+        _ => return Err(Errno::EINVAL),
+    };
+    let number: u64 = digits.parse().map_err(|_| Errno::EINVAL)?;
+    Ok(if number == 0 { u64::MAX } else { number.checked_mul(1 << shift).ok_or(Errno::EINVAL)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_suffixes() {
+        let options = TmpfsOptions::default().with("size=3m,nr_inodes=2k,mode=755,uid=5").unwrap();
+        assert_eq!((options.max_bytes, options.max_inodes), (3 << 20, 2 << 10));
+        assert_eq!((options.permissions, options.uid, options.gid), (0o755, 5, 0));
+        assert_eq!(TmpfsOptions::default().with("size=0").unwrap().max_bytes, u64::MAX);
+    }
+
+    #[test]
+    fn what_is_not_known_is_einval() {
+        for options in ["color=red", "size=", "size=5x", "mode=9", "uid=root"] {
+            assert_eq!(TmpfsOptions::default().with(options).err(), Some(Errno::EINVAL), "{options}");
+        }
+    }
+}

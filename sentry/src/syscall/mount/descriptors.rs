@@ -1,0 +1,371 @@
+//! The calls that mount with descriptors: open_tree(2), move_mount(2), fsopen(2), fsconfig(2), fsmount(2), fspick(2)
+//! and mount_setattr(2).
+
+use std::any::Any;
+use std::sync::Arc;
+
+use linux_raw_sys::general as uapi;
+use parking_lot::Mutex;
+
+use super::file_systems::FileSystemType;
+use super::{check_is_mount_root, check_may_mount, propagation_of, read_text};
+use crate::Errno;
+use crate::cred::Capabilities;
+use crate::fs::operations::open_path;
+use crate::fs::{
+    Caller, DetachedTree, File, FileDescription, FileKind, Instance, Metadata, Mount, MountFlags, OpenFlags,
+    Settings,
+};
+use crate::platform::VirtualAddress;
+use crate::syscall::place::{Scope, check_flags};
+use crate::syscall::process::read_extensible;
+use crate::task::CurrentTask;
+
+/// The attributes that mount_setattr(2) and fsmount(2) know, but for those of access times.
+const ATTRIBUTES: [(u32, MountFlags); 6] = [
+    (uapi::MOUNT_ATTR_RDONLY, MountFlags::READ_ONLY),
+    (uapi::MOUNT_ATTR_NOSUID, MountFlags::NO_SUID),
+    (uapi::MOUNT_ATTR_NODEV, MountFlags::NO_DEVICES),
+    (uapi::MOUNT_ATTR_NOEXEC, MountFlags::NO_EXEC),
+    (uapi::MOUNT_ATTR_NODIRATIME, MountFlags::NO_DIRECTORY_ACCESS_TIME),
+    (uapi::MOUNT_ATTR_NOSYMFOLLOW, MountFlags::NO_SYMLINKS),
+];
+const KNOWN_ATTRIBUTES: u64 = (uapi::MOUNT_ATTR_RDONLY
+    | uapi::MOUNT_ATTR_NOSUID
+    | uapi::MOUNT_ATTR_NODEV
+    | uapi::MOUNT_ATTR_NOEXEC
+    | uapi::MOUNT_ATTR_NODIRATIME
+    | uapi::MOUNT_ATTR_NOSYMFOLLOW
+    | uapi::MOUNT_ATTR__ATIME) as u64;
+
+/// The longest key, value and message of fsconfig(2).
+const MAX_VALUE_LEN: usize = 256;
+/// The longest options in all.
+const MAX_OPTIONS_LEN: usize = 4096;
+
+fn install(
+    task: &CurrentTask,
+    description: Arc<FileDescription>,
+    is_close_on_exec: bool,
+) -> Result<usize, Errno> {
+    let descriptor = task.install_descriptor(description, is_close_on_exec)?;
+    usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+}
+
+pub(super) fn open_tree(
+    task: &mut CurrentTask,
+    [directory, path, flags, ..]: [u64; 6],
+) -> Result<usize, Errno> {
+    let known = uapi::AT_EMPTY_PATH
+        | uapi::AT_NO_AUTOMOUNT
+        | uapi::AT_RECURSIVE
+        | uapi::AT_SYMLINK_NOFOLLOW
+        | uapi::OPEN_TREE_CLONE
+        | uapi::OPEN_TREE_CLOEXEC;
+    let flags = check_flags(flags, known)?;
+    let (is_copy, is_recursive) = (flags & uapi::OPEN_TREE_CLONE != 0, flags & uapi::AT_RECURSIVE != 0);
+    if is_recursive && !is_copy {
+        return Err(Errno::EINVAL);
+    }
+    if is_copy {
+        check_may_mount(task)?;
+    }
+    let scope = Scope::new(task);
+    let place = scope.find_at(task, directory, path, flags)?;
+    let description = if is_copy {
+        scope.view().namespace.detached_copy(&place, is_recursive)?.open()
+    } else {
+        open_path(&place, OpenFlags::PATH, scope.viewer())?
+    };
+    install(task, description, flags & uapi::OPEN_TREE_CLOEXEC != 0)
+}
+
+pub(super) fn move_mount(
+    task: &mut CurrentTask,
+    [from_directory, from, to_directory, to, flags, _]: [u64; 6],
+) -> Result<usize, Errno> {
+    check_may_mount(task)?;
+    let known = uapi::MOVE_MOUNT_F_SYMLINKS
+        | uapi::MOVE_MOUNT_F_AUTOMOUNTS
+        | uapi::MOVE_MOUNT_F_EMPTY_PATH
+        | uapi::MOVE_MOUNT_T_SYMLINKS
+        | uapi::MOVE_MOUNT_T_AUTOMOUNTS
+        | uapi::MOVE_MOUNT_T_EMPTY_PATH;
+    let flags = check_flags(flags, known)?;
+    let scope = Scope::new(task);
+    let find = |directory, path, follow, empty| {
+        let no_follow = if flags & follow == 0 { uapi::AT_SYMLINK_NOFOLLOW } else { 0 };
+        let empty = if flags & empty != 0 { uapi::AT_EMPTY_PATH } else { 0 };
+        scope.find_at(task, directory, path, no_follow | empty)
+    };
+    let source = find(from_directory, from, uapi::MOVE_MOUNT_F_SYMLINKS, uapi::MOVE_MOUNT_F_EMPTY_PATH)?;
+    let place = find(to_directory, to, uapi::MOVE_MOUNT_T_SYMLINKS, uapi::MOVE_MOUNT_T_EMPTY_PATH)?;
+    scope.view().namespace.move_mount(&source, place)?;
+    Ok(0)
+}
+
+/// What fsopen(2) and fspick(2) open: a file system that is being configured.
+struct Configuration(Mutex<State>);
+
+struct State {
+    kind: &'static FileSystemType,
+    source: Option<String>,
+    options: String,
+    is_read_only: bool,
+    phase: Phase,
+}
+
+enum Phase {
+    /// Parameters of a new instance are taken.
+    Creation,
+    /// There is an instance; fsmount(2) may come.
+    Created(Arc<Instance>),
+    /// Parameters of an instance that is mounted already are taken.
+    Reconfiguration(Arc<Instance>),
+}
+
+impl File for Configuration {
+    fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        // There is never a message.
+        Err(Errno::ENODATA)
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(Metadata::new(FileKind::Regular, 0o600, Default::default(), 1))
+    }
+
+    fn anonymous_name(&self) -> String {
+        "anon_inode:[fscontext]".into()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Configuration {
+    fn open(task: &CurrentTask, state: State, is_close_on_exec: bool) -> Result<usize, Errno> {
+        let file = Arc::new(Self(Mutex::new(state)));
+        install(task, FileDescription::new(file, None, OpenFlags::RDWR), is_close_on_exec)
+    }
+}
+
+pub(super) fn fsopen(task: &mut CurrentTask, [kind, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    check_may_mount(task)?;
+    let flags = check_flags(flags, uapi::FSOPEN_CLOEXEC)?;
+    let kind = FileSystemType::find(&read_text(task, kind)?.ok_or(Errno::EFAULT)?)?;
+    let (source, options) = (None, String::new());
+    let state = State { kind, source, options, is_read_only: false, phase: Phase::Creation };
+    Configuration::open(task, state, flags & uapi::FSOPEN_CLOEXEC != 0)
+}
+
+pub(super) fn fspick(task: &mut CurrentTask, [directory, path, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    check_may_mount(task)?;
+    let known = uapi::FSPICK_CLOEXEC
+        | uapi::FSPICK_SYMLINK_NOFOLLOW
+        | uapi::FSPICK_NO_AUTOMOUNT
+        | uapi::FSPICK_EMPTY_PATH;
+    let flags = check_flags(flags, known)?;
+    let no_follow = if flags & uapi::FSPICK_SYMLINK_NOFOLLOW != 0 { uapi::AT_SYMLINK_NOFOLLOW } else { 0 };
+    let empty = if flags & uapi::FSPICK_EMPTY_PATH != 0 { uapi::AT_EMPTY_PATH } else { 0 };
+    let place = Scope::new(task).find_at(task, directory, path, no_follow | empty)?;
+    check_is_mount_root(&place)?;
+    let instance = place.mount.instance().clone();
+    let kind = FileSystemType::find(instance.file_system().type_name())?;
+    let is_read_only = instance.is_read_only();
+    let phase = Phase::Reconfiguration(instance);
+    let state = State { kind, source: None, options: String::new(), is_read_only, phase };
+    Configuration::open(task, state, flags & uapi::FSPICK_CLOEXEC != 0)
+}
+
+pub(super) fn fsconfig(
+    task: &mut CurrentTask,
+    [descriptor, command, key, value, number, _]: [u64; 6],
+) -> Result<usize, Errno> {
+    use uapi::fsconfig_command as commands;
+    if (descriptor as i32) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (command, number) = (command as u32, number as i32);
+    const SET_FLAG: u32 = commands::FSCONFIG_SET_FLAG as u32;
+    const SET_STRING: u32 = commands::FSCONFIG_SET_STRING as u32;
+    const SET_BINARY: u32 = commands::FSCONFIG_SET_BINARY as u32;
+    const SET_PATH: u32 = commands::FSCONFIG_SET_PATH as u32;
+    const SET_PATH_EMPTY: u32 = commands::FSCONFIG_SET_PATH_EMPTY as u32;
+    const SET_DESCRIPTOR: u32 = commands::FSCONFIG_SET_FD as u32;
+    const CREATE: u32 = commands::FSCONFIG_CMD_CREATE as u32;
+    const RECONFIGURE: u32 = commands::FSCONFIG_CMD_RECONFIGURE as u32;
+    const CREATE_EXCLUSIVELY: u32 = commands::FSCONFIG_CMD_CREATE_EXCL as u32;
+    let (has_key, has_value) = (key != 0, value != 0);
+    let is_valid = match command {
+        SET_FLAG => has_key && !has_value && number == 0,
+        SET_STRING => has_key && has_value && number == 0,
+        SET_BINARY => has_key && has_value && number > 0,
+        SET_PATH | SET_PATH_EMPTY => has_key && has_value && (number == uapi::AT_FDCWD || number >= 0),
+        SET_DESCRIPTOR => has_key && !has_value && number >= 0,
+        CREATE | RECONFIGURE | CREATE_EXCLUSIVELY => !has_key && !has_value && number == 0,
+        _ => return Err(Errno::EOPNOTSUPP),
+    };
+    if !is_valid {
+        return Err(Errno::EINVAL);
+    }
+    let file = task.file(descriptor as i32)?;
+    let configuration = file.downcast::<Configuration>().ok_or(Errno::EINVAL)?;
+    let mut state = configuration.0.lock();
+    match command {
+        CREATE | CREATE_EXCLUSIVELY => state.create(task, command == CREATE_EXCLUSIVELY)?,
+        RECONFIGURE => state.reconfigure(task)?,
+        SET_FLAG => state.set(task, &read_value(task, key)?, None)?,
+        SET_STRING => {
+            let value = read_value(task, value)?;
+            state.set(task, &read_value(task, key)?, Some(value))?;
+        }
+        // No type here takes any of these.
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(0)
+}
+
+fn read_value(task: &CurrentTask, address: u64) -> Result<String, Errno> {
+    let bytes = task.memory().read_c_string(VirtualAddress(address), MAX_VALUE_LEN);
+    let bytes = bytes.map_err(|error| if error == Errno::ENAMETOOLONG { Errno::EINVAL } else { error })?;
+    String::from_utf8(bytes).map_err(|_| Errno::EINVAL)
+}
+
+impl State {
+    fn set(&mut self, task: &CurrentTask, key: &str, value: Option<String>) -> Result<(), Errno> {
+        if matches!(self.phase, Phase::Created(_)) {
+            return Err(Errno::EBUSY);
+        }
+        match (key, value) {
+            ("ro", None) => self.is_read_only = true,
+            ("rw", None) => self.is_read_only = false,
+            ("sync" | "async" | "dirsync" | "lazytime" | "nolazytime" | "mand" | "nomand", None) => {}
+            ("source", Some(source)) if self.source.is_none() => self.source = Some(source),
+            ("source", _) => return Err(Errno::EINVAL),
+            (key, value) => {
+                let option = value.map_or_else(|| key.to_owned(), |value| format!("{key}={value}"));
+                // A comma would end the option.
+                if option.contains(',') || self.options.len() + option.len() >= MAX_OPTIONS_LEN {
+                    return Err(Errno::EINVAL);
+                }
+                self.kind.check_options(task, &option)?;
+                self.options.push(',');
+                self.options += &option;
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, task: &CurrentTask, is_exclusive: bool) -> Result<(), Errno> {
+        if !matches!(self.phase, Phase::Creation) {
+            return Err(Errno::EBUSY);
+        }
+        let instance = self.kind.instance(task, &self.options)?;
+        if self.kind.is_new_each_time() {
+            instance.set_read_only(self.is_read_only);
+        } else if is_exclusive {
+            return Err(Errno::EBUSY);
+        }
+        self.phase = Phase::Created(instance);
+        Ok(())
+    }
+
+    fn reconfigure(&mut self, task: &CurrentTask) -> Result<(), Errno> {
+        let Phase::Reconfiguration(instance) = &self.phase else { return Err(Errno::EBUSY) };
+        if !task.credentials().has_in(instance.owner(), Capabilities::SYS_ADMIN) {
+            return Err(Errno::EPERM);
+        }
+        instance.file_system().reconfigure(&std::mem::take(&mut self.options))?;
+        instance.set_read_only(self.is_read_only);
+        Ok(())
+    }
+}
+
+pub(super) fn fsmount(
+    task: &mut CurrentTask,
+    [descriptor, flags, attributes, ..]: [u64; 6],
+) -> Result<usize, Errno> {
+    check_may_mount(task)?;
+    let flags = check_flags(flags, uapi::FSMOUNT_CLOEXEC)?;
+    if attributes & !KNOWN_ATTRIBUTES != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mount_flags = flags_of(attributes as u32) | access_times(attributes as u32)?;
+    let file = task.file(descriptor as i32)?;
+    let configuration = file.downcast::<Configuration>().ok_or(Errno::EINVAL)?;
+    let mut state = configuration.0.lock();
+    let instance = match &state.phase {
+        Phase::Created(instance) => instance.clone(),
+        Phase::Creation => return Err(Errno::EINVAL),
+        Phase::Reconfiguration(_) => return Err(Errno::EBUSY),
+    };
+    Mount::check_total()?;
+    let source = state.source.as_deref().unwrap_or("none");
+    let mount = state.kind.mount(&Scope::new(task), instance.clone(), source, mount_flags)?;
+    // One mount a configuration: from now on it is for the instance that there is.
+    state.options.clear();
+    state.phase = Phase::Reconfiguration(instance);
+    drop(state);
+    install(task, DetachedTree::new(mount).open(), flags & uapi::FSMOUNT_CLOEXEC != 0)
+}
+
+/// The flags for a set of attributes, without those of access times.
+fn flags_of(attributes: u32) -> MountFlags {
+    let given = ATTRIBUTES.iter().filter(|(attribute, _)| attributes & attribute != 0);
+    given.map(|(_, flag)| *flag).collect()
+}
+
+/// The flag for a choice of access times.
+fn access_times(attributes: u32) -> Result<MountFlags, Errno> {
+    Ok(match attributes & uapi::MOUNT_ATTR__ATIME {
+        uapi::MOUNT_ATTR_RELATIME => MountFlags::RELATIVE_ACCESS_TIME,
+        uapi::MOUNT_ATTR_NOATIME => MountFlags::NO_ACCESS_TIME,
+        uapi::MOUNT_ATTR_STRICTATIME => MountFlags::empty(),
+        _ => return Err(Errno::EINVAL),
+    })
+}
+
+pub(super) fn mount_setattr(
+    task: &mut CurrentTask,
+    [directory, path, flags, attributes, len_bytes, _]: [u64; 6],
+) -> Result<usize, Errno> {
+    let known = uapi::AT_EMPTY_PATH | uapi::AT_RECURSIVE | uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_NO_AUTOMOUNT;
+    let flags = check_flags(flags, known)?;
+    let min_bytes = uapi::MOUNT_ATTR_SIZE_VER0 as usize;
+    let attributes: uapi::mount_attr = read_extensible(task, attributes, len_bytes, min_bytes)?;
+    check_may_mount(task)?;
+    if (attributes.attr_set, attributes.attr_clr, attributes.propagation) == (0, 0, 0) {
+        return Ok(0);
+    }
+    let settings = settings_of(&attributes)?;
+    let scope = Scope::new(task);
+    let place = scope.find_at(task, directory, path, flags)?;
+    scope.view().namespace.change_settings(&place, settings, flags & uapi::AT_RECURSIVE != 0)?;
+    Ok(0)
+}
+
+fn settings_of(attributes: &uapi::mount_attr) -> Result<Settings, Errno> {
+    let (set, clear) = (attributes.attr_set, attributes.attr_clr);
+    // Among them MOUNT_ATTR_IDMAP, which no file system here supports.
+    if (set | clear) & !KNOWN_ATTRIBUTES != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (set, clear) = (set as u32, clear as u32);
+    let mut settings = Settings { set: flags_of(set), clear: flags_of(clear), propagation: None };
+    if clear & uapi::MOUNT_ATTR__ATIME != 0 {
+        // It is a choice, which can only be made anew as a whole.
+        if clear & uapi::MOUNT_ATTR__ATIME != uapi::MOUNT_ATTR__ATIME {
+            return Err(Errno::EINVAL);
+        }
+        settings.clear |= MountFlags::NO_ACCESS_TIME | MountFlags::RELATIVE_ACCESS_TIME;
+        settings.set |= access_times(set)?;
+    } else if set & uapi::MOUNT_ATTR__ATIME != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if attributes.propagation != 0 {
+        let propagation = u32::try_from(attributes.propagation).map_err(|_| Errno::EINVAL)?;
+        settings.propagation = Some(propagation_of(propagation)?);
+    }
+    Ok(settings)
+}

@@ -1,0 +1,214 @@
+//! Mounting and unmounting: mount(2), umount2(2) and pivot_root(2) here, the calls with descriptors in [`descriptors`].
+
+mod descriptors;
+mod file_systems;
+
+use std::sync::Arc;
+
+use linux_raw_sys::general as uapi;
+use syscalls::Sysno;
+
+use super::Handler;
+use super::place::{Scope, WORKING_DIRECTORY, check_flags};
+use crate::Errno;
+use crate::cred::Capabilities;
+use crate::fs::{Mount, MountFlags, Path, Propagation, Settings};
+use crate::namespace::Namespace;
+use crate::platform::VirtualAddress;
+use crate::task::CurrentTask;
+use file_systems::FileSystemType;
+
+pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
+    (Sysno::mount, mount),
+    (Sysno::umount2, umount2),
+    (Sysno::pivot_root, pivot_root),
+    (Sysno::open_tree, descriptors::open_tree),
+    (Sysno::move_mount, descriptors::move_mount),
+    (Sysno::fsopen, descriptors::fsopen),
+    (Sysno::fsconfig, descriptors::fsconfig),
+    (Sysno::fsmount, descriptors::fsmount),
+    (Sysno::fspick, descriptors::fspick),
+    (Sysno::mount_setattr, descriptors::mount_setattr),
+];
+
+/// The longest string argument: a page, with its NUL.
+const MAX_TEXT_LEN: usize = 4096;
+
+/// The `MS_*` flags that say what a mount gives and receives.
+const PROPAGATION_FLAGS: u32 = uapi::MS_SHARED | uapi::MS_PRIVATE | uapi::MS_SLAVE | uapi::MS_UNBINDABLE;
+/// The `MS_*` flags that say how access times move.
+const ACCESS_TIME_FLAGS: u32 =
+    uapi::MS_NOATIME | uapi::MS_NODIRATIME | uapi::MS_RELATIME | uapi::MS_STRICTATIME;
+
+/// Fails unless the task may change its mount namespace.
+fn check_may_mount(task: &CurrentTask) -> Result<(), Errno> {
+    let namespace = task.fs_context().namespace();
+    let owner = namespace.identity().owner().ok_or(Errno::EPERM)?;
+    if task.credentials().has_in(owner, Capabilities::SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// A string argument; `None` for a null pointer.
+fn read_text(task: &CurrentTask, address: u64) -> Result<Option<String>, Errno> {
+    if address == 0 {
+        return Ok(None);
+    }
+    let bytes = task.memory().read_c_string(VirtualAddress(address), MAX_TEXT_LEN)?;
+    String::from_utf8(bytes).map(Some).map_err(|_| Errno::EINVAL)
+}
+
+fn mount(
+    task: &mut CurrentTask,
+    [source, target, kind, flags, options, _]: [u64; 6],
+) -> Result<usize, Errno> {
+    let mut flags = flags as u32;
+    // Ancient callers put a magic number into the upper half.
+    if flags & uapi::MS_MGC_MSK == uapi::MS_MGC_VAL {
+        flags &= !uapi::MS_MGC_MSK;
+    }
+    let kind = read_text(task, kind)?;
+    let source_text = read_text(task, source)?;
+    let scope = Scope::new(task);
+    let place = scope.find_at(task, WORKING_DIRECTORY, target, 0)?;
+    if flags & uapi::MS_NOUSER != 0 {
+        return Err(Errno::EINVAL);
+    }
+    check_may_mount(task)?;
+    let namespace = &scope.view().namespace;
+    let has = |flag| flags & flag != 0;
+    if has(uapi::MS_REMOUNT) {
+        remount(task, &place, flags, || read_text(task, options))?;
+    } else if has(uapi::MS_BIND) {
+        let source = find_source(task, &scope, source, source_text)?;
+        namespace.bind(&source, place, has(uapi::MS_REC))?;
+    } else if has(PROPAGATION_FLAGS) {
+        let propagation = propagation_of(flags & !(uapi::MS_REC | uapi::MS_SILENT))?;
+        namespace.set_propagation(&place, propagation, has(uapi::MS_REC))?;
+    } else if has(uapi::MS_MOVE) {
+        let source = find_source(task, &scope, source, source_text)?;
+        namespace.move_mount(&source, place)?;
+    } else {
+        let kind = FileSystemType::find(&kind.ok_or(Errno::EINVAL)?)?;
+        let options = read_text(task, options)?.unwrap_or_default();
+        Mount::check_total()?;
+        let instance = kind.instance(task, &options)?;
+        let flags = mount_flags(flags);
+        // Whether all mounts of it are read-only, or just this one, makes a difference to a new instance only.
+        if kind.is_new_each_time() {
+            instance.set_read_only(flags.contains(MountFlags::READ_ONLY));
+        }
+        let mount = kind.mount(&scope, instance, source_text.as_deref().unwrap_or("none"), flags)?;
+        namespace.attach(&mount, place)?;
+    }
+    Ok(0)
+}
+
+/// The place that the source argument of a bind mount or a move names.
+fn find_source(task: &CurrentTask, scope: &Scope, address: u64, text: Option<String>) -> Result<Path, Errno> {
+    if text.is_none_or(|text| text.is_empty()) {
+        return Err(Errno::EINVAL);
+    }
+    scope.find_at(task, WORKING_DIRECTORY, address, 0)
+}
+
+fn remount(
+    task: &CurrentTask,
+    place: &Path,
+    flags: u32,
+    options: impl FnOnce() -> Result<Option<String>, Errno>,
+) -> Result<(), Errno> {
+    let mount = &place.mount;
+    let mut new = mount_flags(flags);
+    if flags & ACCESS_TIME_FLAGS == 0 {
+        new = (new - MountFlags::ACCESS_TIMES) | (mount.flags() & MountFlags::ACCESS_TIMES);
+    }
+    let namespace = task.fs_context().namespace();
+    if flags & uapi::MS_BIND == 0 {
+        check_is_mount_root(place)?;
+        if !namespace.holds(mount) {
+            return Err(Errno::EINVAL);
+        }
+        let instance = mount.instance();
+        if !task.credentials().has_in(instance.owner(), Capabilities::SYS_ADMIN) {
+            return Err(Errno::EPERM);
+        }
+        instance.file_system().reconfigure(&options()?.unwrap_or_default())?;
+        namespace.change_settings(place, Settings::flags(new), false)?;
+        instance.set_read_only(new.contains(MountFlags::READ_ONLY));
+        return Ok(());
+    }
+    namespace.change_settings(place, Settings::flags(new), false)
+}
+
+/// The one propagation that `flags` name.
+fn propagation_of(flags: u32) -> Result<Propagation, Errno> {
+    Ok(match flags {
+        uapi::MS_SHARED => Propagation::Shared,
+        uapi::MS_PRIVATE => Propagation::Private,
+        uapi::MS_SLAVE => Propagation::Slave,
+        uapi::MS_UNBINDABLE => Propagation::Unbindable,
+        _ => return Err(Errno::EINVAL),
+    })
+}
+
+fn mount_flags(flags: u32) -> MountFlags {
+    let mut mount_flags = MountFlags::from_bits_truncate(flags);
+    let is_strict = flags & (uapi::MS_NOATIME | uapi::MS_STRICTATIME) != 0;
+    mount_flags.set(MountFlags::RELATIVE_ACCESS_TIME, !is_strict);
+    if flags & uapi::MS_STRICTATIME != 0 {
+        mount_flags -= MountFlags::NO_ACCESS_TIME;
+    }
+    mount_flags
+}
+
+fn check_is_mount_root(place: &Path) -> Result<(), Errno> {
+    if Arc::ptr_eq(&place.dentry, place.mount.root()) { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+fn umount2(task: &mut CurrentTask, [target, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let known = uapi::MNT_FORCE | uapi::MNT_DETACH | uapi::MNT_EXPIRE | uapi::UMOUNT_NOFOLLOW;
+    let flags = check_flags(flags, known)?;
+    let has = |flag| flags & flag != 0;
+    let no_follow = if has(uapi::UMOUNT_NOFOLLOW) { uapi::AT_SYMLINK_NOFOLLOW } else { 0 };
+    let scope = Scope::new(task);
+    let place = scope.find_at(task, WORKING_DIRECTORY, target, no_follow)?;
+    check_may_mount(task)?;
+    check_is_mount_root(&place)?;
+    let namespace = &scope.view().namespace;
+    let Path { mount, dentry } = place;
+    drop(dentry);
+    if !namespace.holds(&mount) {
+        return Err(Errno::EINVAL);
+    }
+    if has(uapi::MNT_FORCE) && !task.credentials().has_in(mount.instance().owner(), Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    let is_root = Arc::ptr_eq(&mount, &scope.view().root.mount);
+    if has(uapi::MNT_EXPIRE) {
+        if is_root || has(uapi::MNT_FORCE | uapi::MNT_DETACH) {
+            return Err(Errno::EINVAL);
+        }
+        if !mount.mark_expired() {
+            return Err(Errno::EAGAIN);
+        }
+    }
+    if is_root && !has(uapi::MNT_DETACH) {
+        return Err(Errno::EBUSY);
+    }
+    namespace.unmount(&mount, has(uapi::MNT_DETACH))?;
+    Ok(0)
+}
+
+fn pivot_root(task: &mut CurrentTask, [new_root, put_old, ..]: [u64; 6]) -> Result<usize, Errno> {
+    check_may_mount(task)?;
+    let scope = Scope::new(task);
+    let directory = |address| {
+        let place = scope.find_at(task, WORKING_DIRECTORY, address, 0)?;
+        if place.is_directory() { Ok(place) } else { Err(Errno::ENOTDIR) }
+    };
+    let (new_root, put_old) = (directory(new_root)?, directory(put_old)?);
+    let old_root = scope.view().root.clone();
+    scope.view().namespace.pivot(&old_root, &new_root, put_old)?;
+    // Whoever was there moves along: kernel threads on Linux, and everybody who has not moved away.
+    task.kernel().tasks().for_each_fs_context(|context| context.replace_place(&old_root, &new_root));
+    Ok(0)
+}
