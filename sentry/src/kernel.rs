@@ -162,7 +162,8 @@ impl Kernel {
         let timekeeper = Arc::new(Timekeeper::default());
         let vdso = make_vdso(&frames, &timekeeper, &cpus).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
-        let cgroups = Hierarchy::new(&frames);
+        let timers = Arc::<TimerQueue>::default();
+        let cgroups = Hierarchy::new(&frames, &timers);
         let tasks = TaskSet::default();
         let namespaces = Namespaces::initial(&host_name, &tasks, cgroups.root());
         let kernel = Arc::new(Self {
@@ -173,7 +174,7 @@ impl Kernel {
             users: Users::default(),
             futexes: FutexTable::default(),
             keys: Keys::new(),
-            timers: Arc::default(),
+            timers,
             timekeeper,
             vdso,
             namespaces,
@@ -405,6 +406,7 @@ impl Kernel {
                 memory: program.memory,
                 name: program.name,
                 executable: Some(program.executable),
+                syscall_number: None,
             },
             fs_context,
             descriptors: init.descriptors,

@@ -390,9 +390,12 @@ impl Process for TaskView {
         namespace.set_offsets(offsets)
     }
 
-    fn cgroup(&self) -> String {
+    fn cgroup(&self, viewer: &Viewer) -> String {
+        let tasks = self.task.kernel.tasks();
+        let viewer = tasks.task(tasks.root(), Tid(viewer.thread_id));
+        let namespace = viewer.as_ref().unwrap_or(&self.task).namespaces().cgroup;
         let cgroup = self.task.cgroup();
-        let path = cgroup.path_from(self.task.kernel.cgroups().root());
+        let path = cgroup.path_from(namespace.root());
         let deleted = if cgroup.is_removed() { " (deleted)" } else { "" };
         format!("0::{}{deleted}\n", String::from_utf8_lossy(&path))
     }

@@ -167,6 +167,14 @@ impl Task {
         }
     }
 
+    /// Has the task leave user code for a moment. Sleeps go on.
+    pub(super) fn kick(&self) {
+        let interrupter = self.interrupter.lock().clone();
+        if let Some(interrupter) = interrupter {
+            interrupter.interrupt();
+        }
+    }
+
     /// Whether something is to be dealt with before user code goes on.
     pub fn is_interrupted(&self) -> bool {
         self.is_interrupted.load(Ordering::Acquire)

@@ -84,6 +84,7 @@ impl Fixture {
                 memory: self.kernel.new_memory(None).unwrap(),
                 name: b"test".to_vec(),
                 executable: None,
+                syscall_number: None,
             },
             fs_context: self.fs_context.clone(),
             descriptors: DescriptorTable::new(),
