@@ -229,6 +229,7 @@ impl CurrentTask {
                 memory,
                 name: task.name(),
                 executable: task.executable(),
+                syscall_number: self.syscall_number,
             },
             fs_context,
             descriptors: if has(CloneFlags::FILES) { descriptors } else { descriptors.duplicate()? },

@@ -258,6 +258,7 @@ impl Process for TaskView {
             ],
             has_no_new_privs: credentials.no_new_privs,
             allowed_cpus: task.allowed_cpus().0,
+            processor: task.last_cpu() as usize,
             context_switches: [own.voluntary_switches, 0],
             personality: task.group.personality.load(std::sync::atomic::Ordering::Relaxed),
             is_dumpable: task.group.is_dumpable(),
@@ -390,9 +391,12 @@ impl Process for TaskView {
         namespace.set_offsets(offsets)
     }
 
-    fn cgroup(&self) -> String {
+    fn cgroup(&self, viewer: &Viewer) -> String {
+        let tasks = self.task.kernel.tasks();
+        let viewer = tasks.task(tasks.root(), Tid(viewer.thread_id));
+        let namespace = viewer.as_ref().unwrap_or(&self.task).namespaces().cgroup;
         let cgroup = self.task.cgroup();
-        let path = cgroup.path_from(self.task.kernel.cgroups().root());
+        let path = cgroup.path_from(namespace.root());
         let deleted = if cgroup.is_removed() { " (deleted)" } else { "" };
         format!("0::{}{deleted}\n", String::from_utf8_lossy(&path))
     }

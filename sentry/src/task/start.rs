@@ -48,6 +48,8 @@ pub struct TaskImage {
     pub name: Vec<u8>,
     /// The file that is executed.
     pub executable: Option<Path>,
+    /// The system call that made the task: its tracer sees it in the first stop.
+    pub syscall_number: Option<u64>,
 }
 
 /// What a new task is to be. The configuration owns all of it: what a failed creation leaves is released by being
@@ -106,6 +108,7 @@ pub(super) struct Unstarted {
     registers: Registers,
     signal_stack: AlternateStack,
     rseq_area: Option<RseqArea>,
+    syscall_number: Option<u64>,
 }
 
 impl TaskSet {
@@ -123,7 +126,8 @@ impl TaskSet {
         let creator = config.parent.as_ref().map(|task| task.member_key());
         let reservation = config.kernel.cgroups().reserve(creator, config.initial_cgroup.as_ref())?;
         let TaskConfig { kernel, parent, inherit_parent, thread_group: group, image, .. } = config;
-        let TaskImage { registers, segment_bases, extended_state, memory, name, executable } = image;
+        let TaskImage { registers, segment_bases, extended_state, memory, name, executable, syscall_number } =
+            image;
         group.set_user_namespace(&config.credentials.user_namespace);
         let waiter = Arc::<Waiter>::default();
         let task = Arc::new(Task {
@@ -153,6 +157,7 @@ impl TaskSet {
             niceness: AtomicI32::new(config.niceness),
             scheduling_policy: AtomicU32::new(config.scheduling_policy),
             allowed_cpus: Mutex::new(config.allowed_cpus),
+            last_cpu: AtomicU32::new(0),
             clear_child_tid: AtomicU64::new(config.clear_child_tid),
             robust_list: AtomicU64::new(0),
             parent_death_signal: AtomicU8::new(0),
@@ -181,7 +186,7 @@ impl TaskSet {
                 task.cpu_seat.set_interrupter(interrupter.clone());
                 *task.interrupter.lock() = Some(interrupter);
                 let TaskConfig { signal_stack, rseq_area, .. } = config;
-                let unstarted = Unstarted { context, registers, signal_stack, rseq_area };
+                let unstarted = Unstarted { context, registers, signal_stack, rseq_area, syscall_number };
                 *task.unstarted.lock() = Some(Box::new(unstarted));
                 drop(tree);
                 task.pay_for_memory(parent.as_deref());
@@ -245,6 +250,8 @@ impl Tree {
         let numbers = self.assign_numbers(task.id, group.pid_namespace(), wanted)?;
         // Nothing below fails.
         task.stops.begin_with(self.stops);
+        let cpu = task.allowed_cpus().nth(task.root_number().unsigned_abs());
+        task.last_cpu.store(cpu, Ordering::Relaxed);
         let own = Self::number_in(&numbers, group.pid_namespace().id());
         task.number.store(own.0, Ordering::Relaxed);
         task.root_number.store(numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);
@@ -380,30 +387,7 @@ impl Task {
     /// # Panics
     /// The task has been started before: a programming error.
     pub fn start(self: &Arc<Self>) -> Result<(), Errno> {
-        let unstarted = self.unstarted.lock().take();
-        let Some(unstarted) = unstarted else {
-            panic!("task {} is started a second time", self.root_number())
-        };
-        // A task that is restored after it had exited does not run.
-        let Some(memory) = self.memory() else { return Ok(()) };
-        let Unstarted { context, registers, signal_stack, rseq_area } = *unstarted;
-        let current = CurrentTask {
-            task: self.clone(),
-            context,
-            registers,
-            syscall_number: None,
-            restart: None,
-            saved_signal_mask: None,
-            buffer: Vec::new(),
-            signal_stack,
-            trap: TrapState::default(),
-            is_stepping: false,
-            debug: Default::default(),
-            rseq: RseqState::new(rseq_area),
-            memory,
-            state: State::App,
-        };
-        self.kernel.tasks().thread_started();
+        let Some(current) = self.take_up() else { return Ok(()) };
         match self.kernel.tasks().host_threads.run(current) {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -415,5 +399,36 @@ impl Task {
                 Err(Errno::EAGAIN)
             }
         }
+    }
+
+    /// What the task's thread needs to run it, once; `None` if the task has exited.
+    ///
+    /// # Panics
+    /// It has been taken before.
+    pub(super) fn take_up(self: &Arc<Self>) -> Option<CurrentTask> {
+        let unstarted = self.unstarted.lock().take();
+        let Some(unstarted) = unstarted else {
+            panic!("task {} is started a second time", self.root_number())
+        };
+        let memory = self.memory()?;
+        let Unstarted { context, registers, signal_stack, rseq_area, syscall_number } = *unstarted;
+        self.kernel.tasks().thread_started();
+        Some(CurrentTask {
+            task: self.clone(),
+            context,
+            registers,
+            syscall_number,
+            restart: None,
+            saved_signal_mask: None,
+            buffer: Vec::new(),
+            signal_stack,
+            trap: TrapState::default(),
+            is_stepping: false,
+            debug: Default::default(),
+            charged_time: None,
+            rseq: RseqState::new(rseq_area),
+            memory,
+            state: State::App,
+        })
     }
 }

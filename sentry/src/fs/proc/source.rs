@@ -106,8 +106,8 @@ pub trait Process: Send + Sync {
     fn set_clock_offsets(&self, _viewer: &Viewer, _offsets: ClockOffsets) -> Result<(), Errno> {
         Err(Errno::ESRCH)
     }
-    /// The lines of /proc/PID/cgroup.
-    fn cgroup(&self) -> String;
+    /// The lines of /proc/PID/cgroup, as `viewer`'s cgroup namespace has them.
+    fn cgroup(&self, viewer: &Viewer) -> String;
     /// Sets the thread's name (write to `comm`).
     fn set_name(&self, name: &[u8]);
     /// Sets the adjustment of the out-of-memory score, -1000 to 1000.
