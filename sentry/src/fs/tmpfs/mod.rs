@@ -182,7 +182,7 @@ impl FileSystem for MemoryFileSystem {
     fn reconfigure(&self, options: &str) -> Result<(), Errno> {
         let (max_bytes, max_inodes) = self.volume.usage.limits();
         let old = TmpfsOptions { max_bytes, max_inodes, ..TmpfsOptions::default() };
-        let new = old.with(options)?;
+        let new = old.with(options, &UserNamespace::initial())?;
         self.volume.usage.set_limits(new.max_bytes, new.max_inodes)
     }
 }

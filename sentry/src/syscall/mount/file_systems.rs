@@ -201,5 +201,5 @@ fn parse_tmpfs_options(task: &CurrentTask, options: &str) -> Result<TmpfsOptions
     let credentials = task.credentials();
     let defaults =
         TmpfsOptions { uid: credentials.fs_uid, gid: credentials.fs_gid, ..TmpfsOptions::default() };
-    defaults.with(options)
+    defaults.with(options, &credentials.user_namespace)
 }
