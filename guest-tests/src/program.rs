@@ -9,7 +9,7 @@
 //!
 //! The head of a source may hold marks, a comment line each: `static` (linked statically), `timeout: SECONDS`,
 //! `inside only: REASON` (Linux as it is set up here cannot run it), `compared` (its output inside must equal that on
-//! Linux, as a script's must).
+//! Linux, as a script's must), `not emulated: REASON` (`scripts/kvm-matrix` takes it to real processors alone).
 
 use std::fs;
 use std::path::{Path, PathBuf};

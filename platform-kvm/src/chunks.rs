@@ -3,6 +3,9 @@
 //! A shadow MMU keeps what it learnt from a page table for as long as the memory slot of that table lives
 //! (KVM `mmu.rst`, "Synchronized and unsynchronized pages": the host's writes are not tracked). So tables
 //! have slots of their own, and a chunk that goes from one address space to another loses its slot between.
+//!
+//! The slots are writable although the guest never writes there: with two-dimensional paging its walks of the tables
+//! count as writes (SDM 3C, "Accessed and Dirty Flags for EPT"; APM 2 15.25.6), and KVM_MEM_READONLY would refuse them.
 
 use parking_lot::Mutex;
 use sentry::platform::{GuestAddress, GuestMemory, GuestMemoryError, PAGE_SIZE, PlatformError};

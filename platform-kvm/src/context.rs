@@ -78,7 +78,7 @@ impl Context for KvmContext {
         let space = space.shared();
         space.enlist(&self.seat, &mut self.space);
         loop {
-            // SYSRETQ and IRETQ to such an address would fault in ring 0.
+            // SYSRETQ and IRETQ to such an address would fault in ring 0 (SDM 2B, "SYSRET" and "IRET"; see `vcpu`).
             if registers.rip >= VirtualAddress::USER_END.0 {
                 return Exit::Exception { vector: GENERAL_PROTECTION, code: 0 };
             }

@@ -69,6 +69,11 @@ pub(crate) fn has_supervisor_protection(supported: &CpuId) -> bool {
     find(supported, 7, 0).is_some_and(|leaf| leaf.ebx >> 7 & 1 == 1 && leaf.ebx >> 20 & 1 == 1)
 }
 
+/// Whether the processor has RDTSCP (SDM 2A, CPUID 80000001H: EDX 27).
+pub(crate) fn has_rdtscp(supported: &CpuId) -> bool {
+    find(supported, 0x8000_0001, 0).is_some_and(|leaf| leaf.edx >> 27 & 1 == 1)
+}
+
 fn find(cpuid: &CpuId, function: u32, index: u32) -> Option<&kvm_cpuid_entry2> {
     cpuid.as_slice().iter().find(|leaf| leaf.function == function && leaf.index == index)
 }

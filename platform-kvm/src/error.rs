@@ -45,7 +45,7 @@ pub enum Error {
     /// KVM refused something.
     #[error(transparent)]
     Kvm(#[from] PlatformError),
-    /// SYSCALL did something that we do not know.
-    #[error("this host delivers SYSCALL in a way that is not known: {0}")]
-    UnknownTrap(Outcome),
+    /// SYSCALL or an exception did something that we do not know: nothing is run on a guess.
+    #[error("this host delivers traps in a way that is not known, so that nothing can be run safely: {0}")]
+    UnknownTrap(Box<Outcome>),
 }

@@ -46,8 +46,10 @@ pub(crate) const USER_STUB: u64 = kernel_virtual(page::USER_STUBS) + SYSCALL_STU
 pub(crate) const SYSRET_STUB: u64 = kernel_virtual(page::STUBS) + SYSRET;
 /// An IRETQ: the way back to user code through a frame.
 pub(crate) const IRET_STUB: u64 = kernel_virtual(page::STUBS) + IRET;
-/// What the probe runs in ring 3: reads the TSC into RAX, then SYSCALL.
+/// What the probe runs in ring 3: reads the TSC into RAX, then SYSCALL, then UD2.
 pub(crate) const PROBE_CODE: u64 = kernel_virtual(page::USER_STUBS) + PROBE;
+/// The probe's UD2.
+pub(crate) const PROBE_UD2: u64 = PROBE_CODE + 11;
 
 /// Bytes of the syscall stub's `out`: RIP at the exit is at its start or at its end, by host.
 pub(crate) const OUT_LEN: u64 = 2;
@@ -194,8 +196,9 @@ impl Kernel {
         self.write(stubs + SYSCALL_STUB, &out)?;
         self.write(stubs + SYSRET, &[0x48, 0x0f, 0x07])?; // sysretq
         self.write(stubs + IRET, &[0x48, 0xcf])?; // iretq
-        // rdtsc; shl $32, %rdx; or %rdx, %rax; syscall
-        self.write(stubs + PROBE, &[0x0f, 0x31, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xd0, 0x0f, 0x05])?;
+        // rdtsc; shl $32, %rdx; or %rdx, %rax; syscall; ud2
+        let probe = [0x0f, 0x31, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xd0, 0x0f, 0x05, 0x0f, 0x0b];
+        self.write(stubs + PROBE, &probe)?;
         for vector in 0..VECTORS {
             let mut code = Vec::with_capacity(EXCEPTION_STUB_LEN as usize);
             if !pushes_error_code(vector) {

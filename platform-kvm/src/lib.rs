@@ -9,7 +9,7 @@
 //! | `layout` | where things are in guest-physical and guest-virtual memory |
 //! | `kernel` | the guest's own few pages: stubs, IDT, and a GDT, TSS and stack for each vCPU |
 //! | `machine` | the VM: memory slots, vCPU creation, what the host can do |
-//! | `probe` | how this host delivers SYSCALL, found out by trying |
+//! | `probe` | how this host delivers traps, found out by trying |
 //! | `template` | what every vCPU is made with |
 //! | `vcpu` | one vCPU: entering user code and naming what ended it |
 //! | `seat`, `pool` | which context has which vCPU, and kicks |
@@ -52,5 +52,5 @@ mod vcpu;
 pub use error::Error;
 pub use ioctl::RUNNING_REQUESTS;
 pub use platform::{Config, KvmPlatform};
-pub use probe::Outcome;
+pub use probe::{Outcome, Stop};
 pub use report::{Report, measure_exit};

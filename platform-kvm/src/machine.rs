@@ -22,7 +22,7 @@ use crate::flush::{FlushList, forget_translations};
 use crate::ioctl::{attempt, delete_slot, host_tsc, host_xcr0, in_bounds, set_slot};
 use crate::kernel::{Kernel, PROBE_CODE};
 use crate::layout::{KERNEL_SLOT, KERNEL_START, MEMORY_SLOT, MEMORY_START};
-use crate::probe::{Outcome, SyscallEntry};
+use crate::probe::{self, Choice, Outcome, SyscallEntry};
 use crate::report::{self, Report};
 use crate::tables::Grow;
 use crate::template::Template;
@@ -78,7 +78,8 @@ impl Machine {
             attempt("ask for the supported CPUID", kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES))?;
         let drops_own_shadow_pages_only = disable_slot_zap_all(&vm);
 
-        let vcpus_max = vcpus_max.min(kvm.get_max_vcpus()).min(descriptors_to_spare()).max(1);
+        let vcpus_of_kvm = vcpus_max.min(kvm.get_max_vcpus());
+        let vcpus_max = vcpus_of_kvm.min(descriptors_to_spare()).max(1);
         let address_bits = cpuid::physical_address_bits(&cpuid);
         let chunks_start =
             MEMORY_START.0.checked_add(memory_bytes).and_then(|end| end.checked_next_multiple_of(1 << 30));
@@ -107,10 +108,11 @@ impl Machine {
         let mut template = Template::for_probe(cpuid, extended.features);
 
         let mut vcpu = Self::make_vcpu(&vm, &kernel, &template, 0)?;
-        let outcome = Self::probe(&mut vcpu)?;
-        let Some(entry) = SyscallEntry::choose(&outcome) else { return Err(Error::UnknownTrap(outcome)) };
-        template.choose(entry, !outcome.is_tsc_the_hosts, has_supervisor_protection);
-        if entry == SyscallEntry::Ring0 {
+        let outcome = Self::probe(&mut vcpu, &kernel)?;
+        let Some(choice) = Choice::of(&outcome) else { return Err(Error::UnknownTrap(Box::new(outcome))) };
+        template.choose(choice, has_supervisor_protection);
+        let enters_ring_0 = choice.entry == SyscallEntry::Ring0;
+        if enters_ring_0 {
             kernel.set_user_stubs(false)?;
             in_bounds(kernel.add_vcpu(0, false))?;
         }
@@ -119,10 +121,11 @@ impl Machine {
             api_version: kvm.get_api_version(),
             capabilities: report::capabilities(&vm),
             vcpus_max,
+            vcpus_of_kvm,
             memory_slots_max: kvm.get_nr_memslots(),
             address_bits,
-            syscall: outcome,
-            enters_ring_0: entry == SyscallEntry::Ring0,
+            outcome,
+            enters_ring_0,
             drops_own_shadow_pages_only,
             has_supervisor_protection,
             extended_features: extended.features,
@@ -268,8 +271,8 @@ impl Machine {
         Ok(vcpu)
     }
 
-    /// Executes one SYSCALL on a vCPU that is not otherwise ready.
-    fn probe(vcpu: &mut VcpuFd) -> Result<Outcome, PlatformError> {
+    /// Has a vCPU that is not otherwise ready run the probe's instructions: see `probe`.
+    fn probe(vcpu: &mut VcpuFd, kernel: &Kernel) -> Result<Outcome, PlatformError> {
         let sync = vcpu.sync_regs_mut();
         sync.regs = Default::default();
         sync.regs.rip = PROBE_CODE;
@@ -278,20 +281,25 @@ impl Machine {
         run.kvm_dirty_regs = KVM_SYNC_X86_REGS.into();
         run.kvm_valid_regs = (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS).into();
         let before = host_tsc();
+        let syscall = Self::probe_once(vcpu);
+        let after = host_tsc();
+        let is_tsc_the_hosts = (before..=after).contains(&vcpu.sync_regs_mut().regs.rax);
+        vcpu.get_kvm_run().kvm_dirty_regs = 0;
+        let exception = Self::probe_once(vcpu);
+        let frame = in_bounds(kernel.frame(0))?;
+        Ok(Outcome::new(syscall, exception, frame, is_tsc_the_hosts))
+    }
+
+    /// Runs a vCPU until it stops.
+    fn probe_once(vcpu: &mut VcpuFd) -> probe::Stop {
         let (port, description) = match vcpu.run() {
             Ok(kvm_ioctls::VcpuExit::IoOut(port, _)) => (Some(port), format!("a write to port {port:#x}")),
             Ok(other) => (None, format!("{other:?}")),
             Err(error) => (None, format!("KVM_RUN: {error}")),
         };
-        let after = host_tsc();
         let sync = vcpu.sync_regs_mut();
-        Ok(Outcome {
-            port,
-            rip: sync.regs.rip,
-            privilege: (sync.sregs.cs.selector & 3) as u8,
-            description,
-            is_tsc_the_hosts: (before..=after).contains(&sync.regs.rax),
-        })
+        let privilege = (sync.sregs.cs.selector & 3) as u8;
+        probe::Stop { port, rip: sync.regs.rip, privilege, description }
     }
 }
 

@@ -1,17 +1,29 @@
-//! How this host delivers SYSCALL.
+//! How this host delivers traps.
 //!
-//! Most hosts enter ring 0 as the processor does (SDM 3A 5.8.8). Some shadow-paging hosts without hardware
-//! virtualisation jump to LSTAR and stay in ring 3. The first vCPU executes one SYSCALL and we look; the
-//! choice is made on what was seen, never on a host's name.
+//! Most hosts enter ring 0 upon SYSCALL, as the processor does (SDM 3A 6.8.8, "Fast System Calls in 64-Bit Mode").
+//! Some shadow-paging hosts without hardware virtualisation jump to LSTAR and stay in ring 3. The first vCPU runs a
+//! few instructions in ring 3, we look at where it stops, and let it go on once:
+//!
+//! | | the first stop | the second stop |
+//! |---|---|---|
+//! | `RDTSC; SYSCALL` | the stub's `out`, in ring 0 or 3 | |
+//! | the stub's SYSRETQ | | in ring 0, user code goes on; in ring 3, #GP at the stub |
+//! | `UD2` | | #UD at its own address |
+//!
+//! The choice is a pure function of what was seen, never of a host's name. What fits no known host is refused.
 
 use std::fmt;
 
-use crate::kernel::{OUT_LEN, USER_STUB};
-use crate::layout::SYSCALL_PORT;
+use crate::kernel::{Frame, OUT_LEN, PROBE_UD2, USER_STUB};
+use crate::layout::{EXCEPTION_PORT, SYSCALL_PORT};
 
-/// What the probe's SYSCALL led to.
+/// #UD and #GP (SDM 3A 6.15).
+const UNDEFINED_INSTRUCTION: u16 = 6;
+const GENERAL_PROTECTION: u16 = 13;
+
+/// Where the probe's vCPU stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Stop {
     /// The port that was written, if KVM_RUN ended with a port being written.
     pub port: Option<u16>,
     /// RIP at the exit.
@@ -20,14 +32,42 @@ pub struct Outcome {
     pub privilege: u8,
     /// KVM_RUN's answer, for the user's eyes.
     pub description: String,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rip, privilege, description, .. } = self;
+        write!(f, "{description} at RIP {rip:#x} in ring {privilege}")
+    }
+}
+
+/// What the probe's instructions led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// After SYSCALL.
+    pub syscall: Stop,
+    /// After that, without anything being changed.
+    pub exception: Stop,
+    /// Where user code was, by the frame on the stack of ring 0 at the second stop.
+    pub interrupted_rip: u64,
+    /// The privilege level in that frame.
+    pub interrupted_privilege: u8,
     /// The guest's TSC was between the host's before and after.
     pub is_tsc_the_hosts: bool,
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rip, privilege, description, .. } = self;
-        write!(f, "{description} at RIP {rip:#x} in ring {privilege}")
+        let Self { syscall, exception, interrupted_rip, interrupted_privilege, .. } = self;
+        write!(f, "{syscall}; then {exception}, for RIP {interrupted_rip:#x} in ring {interrupted_privilege}")
+    }
+}
+
+impl Outcome {
+    /// Puts together what was seen.
+    pub(crate) fn new(syscall: Stop, exception: Stop, frame: Frame, is_tsc_the_hosts: bool) -> Self {
+        let interrupted_privilege = (frame.cs & 3) as u8;
+        Self { syscall, exception, interrupted_rip: frame.rip, interrupted_privilege, is_tsc_the_hosts }
     }
 }
 
@@ -40,16 +80,35 @@ pub(crate) enum SyscallEntry {
     Ring3,
 }
 
-impl SyscallEntry {
+/// What was chosen for the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// Where SYSCALL arrives.
+    pub(crate) entry: SyscallEntry,
+    /// vCPUs start with a TSC of their own, whose offset is to be taken away.
+    pub(crate) must_set_tsc: bool,
+}
+
+impl Choice {
     /// Chooses from what the probe saw; `None` if that is something unknown.
-    pub(crate) fn choose(outcome: &Outcome) -> Option<Self> {
-        let is_in_stub = (USER_STUB..=USER_STUB + OUT_LEN).contains(&outcome.rip);
-        match outcome.privilege {
-            _ if outcome.port != Some(SYSCALL_PORT) || !is_in_stub => None,
-            0 => Some(Self::Ring0),
-            3 => Some(Self::Ring3),
-            _ => None,
+    pub(crate) fn of(outcome: &Outcome) -> Option<Self> {
+        let Outcome { syscall, exception, interrupted_rip, interrupted_privilege, is_tsc_the_hosts } =
+            outcome;
+        let is_in_stub = (USER_STUB..=USER_STUB + OUT_LEN).contains(&syscall.rip);
+        if syscall.port != Some(SYSCALL_PORT) || !is_in_stub {
+            return None;
         }
+        // An exception reaches ring 0, with a frame that tells where ring 3 was.
+        if exception.privilege != 0 || *interrupted_privilege != 3 {
+            return None;
+        }
+        let vector = exception.port.and_then(|port| port.checked_sub(EXCEPTION_PORT));
+        let entry = match (syscall.privilege, vector, *interrupted_rip) {
+            (0, Some(UNDEFINED_INSTRUCTION), PROBE_UD2) => SyscallEntry::Ring0,
+            (3, Some(GENERAL_PROTECTION), rip) if rip == USER_STUB + OUT_LEN => SyscallEntry::Ring3,
+            _ => return None,
+        };
+        Some(Self { entry, must_set_tsc: !is_tsc_the_hosts })
     }
 }
 
@@ -57,32 +116,89 @@ impl SyscallEntry {
 mod tests {
     use super::*;
 
-    fn outcome() -> Outcome {
+    fn stop(port: u16, rip: u64, privilege: u8) -> Stop {
+        Stop { port: Some(port), rip, privilege, description: format!("a write to port {port:#x}") }
+    }
+
+    /// As recorded with PVM: shadow paging, without VMX or SVM (Linux 6.18).
+    fn pvm() -> Outcome {
         Outcome {
-            port: Some(SYSCALL_PORT),
-            rip: USER_STUB,
-            privilege: 0,
-            description: String::new(),
+            syscall: stop(0x10, 0xffff_ff80_0000_5002, 3),
+            exception: stop(0x2d, 0xffff_ff80_0000_41d2, 0),
+            interrupted_rip: 0xffff_ff80_0000_5002,
+            interrupted_privilege: 3,
             is_tsc_the_hosts: true,
         }
     }
 
+    /// As recorded with SVM and nested paging, without NRIP-save (Linux 6.1 and 6.12).
+    fn svm_nested() -> Outcome {
+        Outcome {
+            syscall: stop(0x10, 0xffff_ff80_0000_5000, 0),
+            exception: stop(0x26, 0xffff_ff80_0000_4162, 0),
+            interrupted_rip: 0xffff_ff80_0000_502b,
+            interrupted_privilege: 3,
+            is_tsc_the_hosts: false,
+        }
+    }
+
+    /// As recorded with SVM and shadow paging (npt=0; Linux 6.1 and 6.12).
+    fn svm_shadow() -> Outcome {
+        svm_nested()
+    }
+
     #[test]
-    fn the_privilege_in_the_stub_decides() {
-        assert_eq!(SyscallEntry::choose(&outcome()), Some(SyscallEntry::Ring0));
-        let after_out = Outcome { rip: USER_STUB + OUT_LEN, privilege: 3, ..outcome() };
-        assert_eq!(SyscallEntry::choose(&after_out), Some(SyscallEntry::Ring3));
+    fn the_recorded_hosts_are_known() {
+        let ring_3 = Choice { entry: SyscallEntry::Ring3, must_set_tsc: false };
+        let ring_0 = Choice { entry: SyscallEntry::Ring0, must_set_tsc: true };
+        for (host, outcome, choice) in [
+            ("PVM", pvm(), ring_3),
+            ("SVM, nested", svm_nested(), ring_0),
+            ("SVM, shadow", svm_shadow(), ring_0),
+        ] {
+            assert_eq!(Choice::of(&outcome), Some(choice), "{host}");
+        }
+    }
+
+    #[test]
+    fn rip_may_be_before_or_after_the_port_s_instruction() {
+        for rip in [USER_STUB, USER_STUB + OUT_LEN] {
+            let outcome = Outcome { syscall: stop(0x10, rip, 0), ..svm_nested() };
+            assert!(Choice::of(&outcome).is_some(), "{outcome}");
+        }
     }
 
     #[test]
     fn anything_else_is_refused() {
+        let silent = |stop: Stop| Stop { port: None, description: "Shutdown".into(), ..stop };
         for unknown in [
-            Outcome { port: None, ..outcome() },
-            Outcome { port: Some(SYSCALL_PORT + 1), ..outcome() },
-            Outcome { rip: 0x1000, ..outcome() },
-            Outcome { privilege: 1, ..outcome() },
+            // No such stop, another port, another place.
+            Outcome { syscall: silent(pvm().syscall), ..pvm() },
+            Outcome { syscall: stop(0x11, USER_STUB, 0), ..svm_nested() },
+            Outcome { syscall: stop(0x10, 0x1000, 0), ..svm_nested() },
+            Outcome { syscall: stop(0x10, USER_STUB, 1), ..svm_nested() },
+            // The two stops contradict each other.
+            Outcome { syscall: pvm().syscall, ..svm_nested() },
+            Outcome { syscall: svm_nested().syscall, ..pvm() },
+            // An exception that does not come, that stays in ring 3, or whose frame is another's.
+            Outcome { exception: silent(pvm().exception), ..pvm() },
+            Outcome { exception: silent(svm_nested().exception), ..svm_nested() },
+            Outcome { exception: stop(0x2d, 0xffff_ff80_0000_41d2, 3), ..pvm() },
+            Outcome { exception: stop(0x2e, 0xffff_ff80_0000_41e2, 0), ..svm_nested() },
+            Outcome { interrupted_rip: 0, ..svm_nested() },
+            Outcome { interrupted_rip: 0, ..pvm() },
+            Outcome { interrupted_privilege: 0, ..svm_nested() },
         ] {
-            assert_eq!(SyscallEntry::choose(&unknown), None, "{unknown}");
+            assert_eq!(Choice::of(&unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_shows_the_outcome() {
+        let outcome = Outcome { interrupted_rip: 0x77, ..svm_nested() };
+        let message = crate::Error::UnknownTrap(Box::new(outcome)).to_string();
+        for part in ["a write to port 0x10 at RIP 0xffffff8000005000 in ring 0", "for RIP 0x77 in ring 3"] {
+            assert!(message.contains(part), "{message}");
         }
     }
 }

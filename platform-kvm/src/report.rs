@@ -39,12 +39,14 @@ pub struct Report {
     pub capabilities: Vec<(&'static str, i32)>,
     /// vCPUs at most: the least of what KVM, the descriptors of this process and the configuration allow.
     pub vcpus_max: usize,
+    /// vCPUs that KVM would allow, but for the limits of this process; at most those of the configuration.
+    pub vcpus_of_kvm: usize,
     /// Memory slots that KVM allows.
     pub memory_slots_max: usize,
     /// MAXPHYADDR of the guest.
     pub address_bits: u32,
-    /// What the probe's SYSCALL led to.
-    pub syscall: Outcome,
+    /// What the probe's instructions led to.
+    pub outcome: Outcome,
     /// SYSCALL enters ring 0, as the processor does; otherwise it stays in ring 3.
     pub enters_ring_0: bool,
     /// Deleting a memory slot drops the shadow pages of that slot only.
@@ -65,7 +67,7 @@ impl Report {
         let entry = if self.enters_ring_0 { "ring 0" } else { "ring 3, at LSTAR" };
         let supervisor = if self.has_supervisor_protection && self.enters_ring_0 { "on" } else { "off" };
         let tsc =
-            if self.syscall.is_tsc_the_hosts { "the host's" } else { "apart, its offset is set to zero" };
+            if self.outcome.is_tsc_the_hosts { "the host's" } else { "apart, its offset is set to zero" };
         let dropped = if self.drops_own_shadow_pages_only { "its own" } else { "all" };
         vec![
             ("KVM interface", format!("version {}", self.api_version)),
@@ -77,7 +79,7 @@ impl Report {
                     self.vcpus_max, self.memory_slots_max, self.address_bits
                 ),
             ),
-            ("SYSCALL", format!("arrives in {entry}: the probe saw {}", self.syscall)),
+            ("SYSCALL", format!("arrives in {entry}: the probe saw {}", self.outcome)),
             ("SMEP and SMAP", supervisor.to_owned()),
             ("TSC", tsc.to_owned()),
             ("deleting a slot", format!("drops {dropped} shadow pages")),
@@ -86,6 +88,29 @@ impl Report {
                 format!("XCR0 {:#x}, {} bytes", self.extended_features, self.extended_state_len_bytes),
             ),
         ]
+    }
+
+    /// What this host lacks although programs can run without, and how to get it: a sentence each.
+    pub fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        if !self.drops_own_shadow_pages_only {
+            missing.push(
+                "KVM_X86_QUIRK_SLOT_ZAP_ALL cannot be disabled, so that with shadow paging a large change of mappings \
+                 slows all programs down: a host kernel from 6.12 on has it"
+                    .to_owned(),
+            );
+        }
+        if !self.has_supervisor_protection {
+            missing
+                .push("SMEP and SMAP, a second wall about the stubs: a newer processor has them".to_owned());
+        }
+        if self.vcpus_max < self.vcpus_of_kvm {
+            missing.push(format!(
+                "{} of KVM's vCPUs, so that more threads share one: raise the limit of open files (`ulimit -n`)",
+                self.vcpus_of_kvm - self.vcpus_max
+            ));
+        }
+        missing
     }
 }
 
@@ -131,23 +156,31 @@ pub fn measure_exit(platform: &Arc<KvmPlatform>) -> Result<Duration, PlatformErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::Stop;
 
     #[test]
     fn the_lines_tell_what_was_chosen() {
-        let syscall = Outcome {
-            port: Some(0x10),
-            rip: 0x1000,
-            privilege: 3,
-            description: "a write to port 0x10".into(),
+        let stop = |port, rip, privilege| Stop {
+            port: Some(port),
+            rip,
+            privilege,
+            description: format!("a write to port {port:#x}"),
+        };
+        let outcome = Outcome {
+            syscall: stop(0x10, 0x1002, 3),
+            exception: stop(0x2d, 0x2002, 0),
+            interrupted_rip: 0x1002,
+            interrupted_privilege: 3,
             is_tsc_the_hosts: false,
         };
         let report = Report {
             api_version: 12,
             capabilities: vec![("xcrs", 1), ("xsave2", 0)],
             vcpus_max: 7,
+            vcpus_of_kvm: 1024,
             memory_slots_max: 509,
             address_bits: 36,
-            syscall,
+            outcome,
             enters_ring_0: false,
             drops_own_shadow_pages_only: true,
             has_supervisor_protection: true,
@@ -159,12 +192,21 @@ mod tests {
         for line in [
             "capabilities: xcrs=1 xsave2=0",
             "limits: 7 vCPUs, 509 memory slots, 36 physical address bits",
-            "SYSCALL: arrives in ring 3, at LSTAR: the probe saw a write to port 0x10 at RIP 0x1000 in ring 3",
+            "SYSCALL: arrives in ring 3, at LSTAR: the probe saw a write to port 0x10 at RIP 0x1002 in ring 3; \
+             then a write to port 0x2d at RIP 0x2002 in ring 0, for RIP 0x1002 in ring 3",
             "SMEP and SMAP: off",
             "TSC: apart, its offset is set to zero",
             "deleting a slot: drops its own shadow pages",
         ] {
             assert!(text.iter().any(|found| found == line), "{line} in {text:#?}");
         }
+        let missing = report.missing();
+        assert_eq!(missing.len(), 1);
+        assert!(
+            missing[0].starts_with("1017 of KVM's vCPUs") && missing[0].contains("ulimit -n"),
+            "{missing:?}"
+        );
+        let old = Report { drops_own_shadow_pages_only: false, vcpus_max: 1024, ..report };
+        assert!(old.missing()[0].contains("6.12"), "{:?}", old.missing());
     }
 }

@@ -5,13 +5,13 @@
 
 use kvm_bindings::{CpuId, Msrs, kvm_msr_entry, kvm_segment, kvm_xcr, kvm_xcrs};
 use kvm_ioctls::VcpuFd;
-use log::debug;
 use sentry::platform::{PlatformError, Registers};
 
+use crate::cpuid::has_rdtscp;
 use crate::ioctl::{attempt, set_tsc_offset_zero};
 use crate::kernel::{GDT_LIMIT, KERNEL_CS, Kernel, SUPERVISOR_STUB, TSS_LIMIT, TSS_SELECTOR, USER_STUB};
 use crate::layout::{VECTORS, kernel_physical, kernel_virtual, page};
-use crate::probe::SyscallEntry;
+use crate::probe::{Choice, SyscallEntry};
 
 /// What SYSCALL clears: TF, IF, DF, IOPL, NT, RF, AC (Linux clears the same).
 const SYSCALL_FLAG_MASK: u64 = 0x5_7700;
@@ -29,6 +29,10 @@ const EFER: u64 = 1 | 1 << 8 | 1 << 10 | 1 << 11;
 const MSR_STAR: u32 = 0xc000_0081;
 const MSR_LSTAR: u32 = 0xc000_0082;
 const MSR_SFMASK: u32 = 0xc000_0084;
+const MSR_TSC_AUX: u32 = 0xc000_0103;
+/// What RDTSCP tells user code, unless the host lets it read the processor's own register: the number of no CPU. The
+/// host moves vCPUs from one CPU to another and tells nobody, so that a number would soon be wrong.
+const NO_CPU: u64 = 0xfff;
 /// SYSCALL's ring-0 selectors, and those of SYSRET: code at +16, stack at +8 (SDM 2B, SYSRET).
 const STAR: u64 = 0x23 << 48 | (KERNEL_CS as u64) << 32;
 
@@ -51,15 +55,10 @@ impl Template {
     }
 
     /// Takes what the probe found.
-    pub(crate) fn choose(
-        &mut self,
-        entry: SyscallEntry,
-        must_set_tsc: bool,
-        has_supervisor_protection: bool,
-    ) {
-        self.entry = Some(entry);
-        self.must_set_tsc = must_set_tsc;
-        if entry == SyscallEntry::Ring0 && has_supervisor_protection {
+    pub(crate) fn choose(&mut self, choice: Choice, has_supervisor_protection: bool) {
+        self.entry = Some(choice.entry);
+        self.must_set_tsc = choice.must_set_tsc;
+        if choice.entry == SyscallEntry::Ring0 && has_supervisor_protection {
             self.cr4 |= CR4_SUPERVISOR_PROTECTION;
         }
     }
@@ -120,8 +119,14 @@ impl Template {
     /// Sets what depends on the probe.
     pub(crate) fn apply(&self, vcpu: &mut VcpuFd) -> Result<(), PlatformError> {
         let msr = |index, data| kvm_msr_entry { index, data, ..Default::default() };
-        let entries =
-            [msr(MSR_STAR, STAR), msr(MSR_LSTAR, self.syscall_stub()), msr(MSR_SFMASK, SYSCALL_FLAG_MASK)];
+        let mut entries = vec![
+            msr(MSR_STAR, STAR),
+            msr(MSR_LSTAR, self.syscall_stub()),
+            msr(MSR_SFMASK, SYSCALL_FLAG_MASK),
+        ];
+        if has_rdtscp(&self.cpuid) {
+            entries.push(msr(MSR_TSC_AUX, NO_CPU));
+        }
         let refused = |reason: String| PlatformError {
             attempt: "set a vCPU's system call registers",
             source: std::io::Error::other(reason),
@@ -131,10 +136,11 @@ impl Template {
         if count != entries.len() {
             return Err(refused(format!("only {count} were accepted")));
         }
-        if self.must_set_tsc
-            && let Err(error) = set_tsc_offset_zero(vcpu)
-        {
-            debug!("the guest's time-stamp counter is not the host's: {error}");
+        if self.must_set_tsc {
+            let attempt =
+                "make a vCPU's time-stamp counter the host's, which needs a host kernel from 5.16 on";
+            // User code tells the time by it: with another counter, wrongly.
+            set_tsc_offset_zero(vcpu).map_err(|source| PlatformError { attempt, source })?;
         }
         // For whoever loads the system registers next.
         vcpu.sync_regs_mut().sregs.cr4 = self.cr4;

@@ -6,11 +6,30 @@
 //! | mode | entered by |
 //! |---|---|
 //! | `User` | setting the registers |
-//! | `Syscall`, RCX = RIP and R11 = RFLAGS | SYSRETQ |
+//! | `Syscall`, RCX = RIP and R11 = RFLAGS without TF | SYSRETQ |
 //! | `Syscall` otherwise, `Exception` | IRETQ from a frame that the host writes to the vCPU's stack |
 //! | the same where ring 0 is emulated, and any mode if page tables or segment bases change | setting the system registers, too |
 //!
 //! A run that a kick ends inside a stub is resumed until the stub's `out`.
+//!
+//! # Where VMX differs from SVM
+//!
+//! By the titles of the SDM's sections, since their numbers change between editions:
+//!
+//! - SYSRETQ to a non-canonical address raises #GP in ring 0 on Intel's processors and in ring 3 on AMD's (SDM 2B,
+//!   "SYSRET", Operation: the check of RCX comes before CPL changes). In ring 0 it would push a frame, without another
+//!   stack, wherever user code's RSP points: through a supervisor's translation. So `KvmContext::run` refuses every RIP
+//!   past user memory before it boards a vCPU.
+//! - NMIs of the host end a run on VMX by the control "NMI exiting" (SDM 3C, "Pin-Based VM-Execution Controls"), and on
+//!   SVM by an intercept (APM 2 15.13.2); KVM serves them and goes on, wherever in a stub that was. The guest has none:
+//!   only KVM_NMI injects one, which is never asked for, so that neither "virtual NMIs" nor "blocking by NMI" (SDM 3C,
+//!   "Guest Non-Register State"), which IRETQ ends, ever matter to the stubs. One that came anyway would end the run
+//!   by the gate of vector 2: as an exception of user code if it hit ring 3, and as a broken vCPU if it hit a stub.
+//! - EPT violations tell the access by the bits of an exit qualification (SDM 3C, "Exit Qualification for EPT
+//!   Violations"), nested page faults by an error code (APM 2 15.25.6). We see neither: what a fault wanted comes from
+//!   the error code of the guest's own #PF, which is the same on all. But a walk of the guest's tables counts as a write
+//!   to them where EPT has accessed and dirty flags (SDM 3C, "Accessed and Dirty Flags for EPT"), and always on SVM: the
+//!   slots of tables must never be read-only (see `chunks`).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,6 +51,9 @@ use crate::template::{PROBE_ROOT, segment};
 
 /// RFLAGS: bit 1 is always set (SDM 1 3.4.3).
 const FLAG_FIXED: u64 = 1 << 1;
+/// RFLAGS.TF: a SYSRETQ that sets it traps at once, before the next instruction, so that a program that is stepped would
+/// not get on; an IRETQ lets that instruction run first (SDM 3B 18.3.1.4, "Single-Step Exception Condition").
+const FLAG_TRAP: u64 = 1 << 8;
 /// RFLAGS.IF: user code is interruptible, as under Linux.
 const FLAG_INTERRUPT: u64 = 1 << 9;
 /// RFLAGS.RF: set in the frames of faults, and of no use to us.
@@ -299,7 +321,9 @@ impl Vcpu {
         let mut regs = to_kvm(registers);
         match self.mode {
             Mode::User => regs.rflags = rflags,
-            Mode::Syscall if registers.rcx == registers.rip && registers.r11 == rflags => {
+            Mode::Syscall
+                if registers.rcx == registers.rip && registers.r11 == rflags && rflags & FLAG_TRAP == 0 =>
+            {
                 (regs.rip, regs.rflags) = (SYSRET_STUB, FLAG_FIXED);
             }
             Mode::Syscall | Mode::Exception => {

@@ -125,6 +125,22 @@ fn single_stepping_stops_after_each_instruction() {
 }
 
 #[test]
+fn single_stepping_goes_on_after_a_system_call() {
+    let guest = Guest::new();
+    let space = guest.space(&[0x0f, 0x05, 0x90, 0x48, 0xff, 0xc0]); // syscall; nop; inc %rax
+    let mut context = guest.context();
+    let mut registers = start();
+    assert!(matches!(context.run(&space, &mut registers), Exit::Syscall));
+    (registers.rax, registers.rflags, registers.r11) = (0, 0x302, 0x302);
+    for rip in [3, 6] {
+        let exit = context.run(&space, &mut registers);
+        assert_eq!(exception(&exit), Some((1, 0)), "{exit:?}");
+        assert_eq!(registers.rip, CODE + rip);
+    }
+    assert_eq!(registers.rax, 1);
+}
+
+#[test]
 fn page_faults_name_address_and_access() {
     let guest = Guest::new();
     let cases: [(&[u8], u64, Access); 5] = [
@@ -219,6 +235,30 @@ fn wild_addresses_are_exceptions() {
 }
 
 #[test]
+fn a_return_to_a_wild_address_is_refused_before_entering() {
+    let guest = Guest::new();
+    let space = guest.space(&[0x0f, 0x05, 0x0f, 0x05]);
+    let mut context = guest.context();
+    let mut registers = start();
+    assert!(matches!(context.run(&space, &mut registers), Exit::Syscall));
+    let after = registers;
+    // RCX and R11 as SYSRETQ wants them, and a stack that the fault of a SYSRETQ in ring 0 would write to.
+    context.interrupter().interrupt();
+    for rip in [0x7fff_ffff_f000, 0x8000_0000_0000, 0xffff_7fff_ffff_ffff, 0xffff_8000_0000_0000] {
+        let wanted = Registers { rip, rcx: rip, r11: 0x202, rflags: 0x202, rsp: KERNEL_STACK, ..after };
+        registers = wanted;
+        let exit = context.run(&space, &mut registers);
+        assert_eq!(exception(&exit), Some((13, 0)), "{rip:#x}: {exit:?}");
+        assert_eq!(registers, wanted);
+    }
+    // No vCPU was entered: the kick is still owed. And SYSRETQ still leads back.
+    registers = after;
+    assert!(matches!(context.run(&space, &mut registers), Exit::Interrupted));
+    assert!(matches!(context.run(&space, &mut registers), Exit::Syscall));
+    assert_eq!(registers.rip, CODE + 4);
+}
+
+#[test]
 fn wild_stacks_are_kept() {
     let guest = Guest::new();
     // ud2; syscall; mov %cr3, %rax
@@ -308,4 +348,23 @@ fn the_time_stamp_counter_is_the_hosts() {
         let after = unsafe { std::arch::x86_64::_rdtsc() };
         assert!((before..=after).contains(&registers.rax));
     }
+}
+
+#[test]
+fn rdtscp_names_the_hosts_cpu_or_none() {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let guest = Guest::new();
+    let space = guest.space(&[0x0f, 0x01, 0xf9, 0x89, 0xcb, 0x0f, 0x05]); // rdtscp; mov %ecx, %ebx; syscall
+    let mut context = guest.context();
+    let all = sched_getaffinity(None).unwrap();
+    for cpu in (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)) {
+        let mut one = CpuSet::new();
+        one.set(cpu);
+        sched_setaffinity(None, &one).unwrap();
+        let mut registers = start();
+        assert!(matches!(context.run(&space, &mut registers), Exit::Syscall));
+        let named = registers.rbx as usize & 0xfff;
+        assert!(named == cpu || named == 0xfff, "{named} on {cpu}");
+    }
+    sched_setaffinity(None, &all).unwrap();
 }

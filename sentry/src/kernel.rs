@@ -14,6 +14,7 @@ use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
 use crate::host::HostCpus;
+use crate::keys::{Keys, TaskKeyrings};
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
@@ -131,6 +132,7 @@ pub struct Kernel {
     tasks: TaskSet,
     users: Users,
     futexes: FutexTable<FutexKey>,
+    keys: Arc<Keys>,
     timers: Arc<TimerQueue>,
     timekeeper: Arc<Timekeeper>,
     /// The vvar page and the code.
@@ -160,7 +162,8 @@ impl Kernel {
         let timekeeper = Arc::new(Timekeeper::default());
         let vdso = make_vdso(&frames, &timekeeper, &cpus).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
-        let cgroups = Hierarchy::new(&frames);
+        let timers = Arc::<TimerQueue>::default();
+        let cgroups = Hierarchy::new(&frames, &timers);
         let tasks = TaskSet::default();
         let namespaces = Namespaces::initial(&host_name, &tasks, cgroups.root());
         let kernel = Arc::new(Self {
@@ -170,7 +173,8 @@ impl Kernel {
             tasks,
             users: Users::default(),
             futexes: FutexTable::default(),
-            timers: Arc::default(),
+            keys: Keys::new(),
+            timers,
             timekeeper,
             vdso,
             namespaces,
@@ -206,6 +210,11 @@ impl Kernel {
     /// What each user is charged with.
     pub fn users(&self) -> &Users {
         &self.users
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.keys
     }
 
     /// Who waits for which futex.
@@ -397,6 +406,7 @@ impl Kernel {
                 memory: program.memory,
                 name: program.name,
                 executable: Some(program.executable),
+                syscall_number: None,
             },
             fs_context,
             descriptors: init.descriptors,
@@ -409,6 +419,7 @@ impl Kernel {
             user_counters,
             initial_cgroup: None,
             rseq_area: None,
+            keyrings: TaskKeyrings::new(&self.keys),
             clear_child_tid: 0,
             vfork: None,
         };

@@ -13,6 +13,7 @@ pub mod futex;
 pub mod host;
 pub mod ipc;
 pub mod kernel;
+pub mod keys;
 pub mod limits;
 pub mod loader;
 pub mod memory;

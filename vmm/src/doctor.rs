@@ -12,6 +12,11 @@ use crate::sandbox::raise_open_files_limit;
 /// Guest memory of the microVM that is made for the examination.
 const MEMORY_BYTES: u64 = 64 << 20;
 
+/// Where sysfs(5) shows modules and their parameters.
+const MODULES: &str = "/sys/module";
+/// The parameters that turn nested paging on, by module.
+const NESTED_PAGING: [(&str, &str); 2] = [("kvm_intel", "ept"), ("kvm_amd", "npt")];
+
 /// Examines the host and prints what it finds, a line each.
 ///
 /// # Errors
@@ -29,13 +34,21 @@ pub(crate) fn run() -> Result<u8, Failure> {
         ),
     );
     print("virtualisation", &virtualisation(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()));
-    print("modules", &modules(Path::new("/sys/module")));
+    print("modules", &modules(Path::new(MODULES)));
     print("/dev/kvm", &device());
     raise_open_files_limit();
     let platform = KvmPlatform::new(Config { memory_bytes: MEMORY_BYTES, ..Config::default() })
         .map_err(anyhow::Error::from)?;
     for (subject, text) in platform.report().lines() {
         print(subject, &text);
+    }
+    let mut missing = platform.report().missing();
+    missing.extend(nested_paging_is_off(Path::new(MODULES)));
+    for text in &missing {
+        print("missing", text);
+    }
+    if missing.is_empty() {
+        print("missing", "nothing");
     }
     let exit = measure_exit(&platform).map_err(anyhow::Error::from)?;
     print("an exit costs", &format!("{:.2} µs", exit.as_secs_f64() * 1e6));
@@ -76,6 +89,18 @@ fn modules(directory: &Path) -> String {
     }
 }
 
+/// What to do if a module has nested paging turned off.
+fn nested_paging_is_off(directory: &Path) -> Option<String> {
+    let (module, parameter) = NESTED_PAGING.into_iter().find(|(module, parameter)| {
+        let value = fs::read_to_string(directory.join(module).join("parameters").join(parameter));
+        value.is_ok_and(|value| value.trim() == "N")
+    })?;
+    Some(format!(
+        "nested paging, so that changes of mappings are slow: it is turned off, or the processor lacks it; load \
+         {module} with {parameter}=1"
+    ))
+}
+
 /// Whose the device is, and what it allows.
 fn device() -> String {
     match fs::metadata("/dev/kvm") {
@@ -99,6 +124,19 @@ mod tests {
         }
         assert!(virtualisation("flags : fpu\n").starts_with("neither"));
         assert!(virtualisation("").starts_with("neither"));
+    }
+
+    #[test]
+    fn nested_paging_that_is_off_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let parameters = directory.path().join("kvm_amd/parameters");
+        fs::create_dir_all(&parameters).unwrap();
+        for (value, is_off) in [("N\n", true), ("Y\n", false)] {
+            fs::write(parameters.join("npt"), value).unwrap();
+            let advice = nested_paging_is_off(directory.path());
+            assert_eq!(advice.is_some_and(|advice| advice.contains("kvm_amd with npt=1")), is_off);
+        }
+        assert_eq!(nested_paging_is_off(Path::new("/no/such/directory")), None);
     }
 
     #[test]

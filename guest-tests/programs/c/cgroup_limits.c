@@ -213,6 +213,142 @@ static void processor_time_is_told(void) {
   OK(rmdir("a"));
 }
 
+static void spin(long milliseconds) {
+  struct timespec used;
+  do OK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used));
+  while (used.tv_sec * 1000 + used.tv_nsec / 1000000 < milliseconds);
+}
+
+static void processor_time_is_limited(void) {
+  OK(mkdir("a", 0755));
+  CHECK(strcmp(content("a/cpu.max"), "max 100000\n") == 0);
+  static const char *const wrong[] = {"", "x", "999", "max 999", "max 1000001", "-1"};
+  for (size_t i = 0; i < COUNT(wrong); i++) CHECK_CASE(put("a/cpu.max", wrong[i]) == EINVAL, "%s", wrong[i]);
+  CHECK_EQ(put("a/cpu.max.burst", "1000"), EINVAL);
+  CHECK_EQ(put("a/cpu.max", "10000 50000"), 0);
+  CHECK_EQ(put("a/cpu.max", "20000"), 0);
+  CHECK(strcmp(content("a/cpu.max"), "20000 50000\n") == 0);
+  CHECK_EQ(put("a/cpu.max.burst", "20001"), EINVAL);
+  CHECK_EQ(put("a/cpu.max", "10000 50000"), 0);
+  OK(mkdir("a/b", 0755));
+  // A fifth of a processor, for two processes below the group together.
+  pid_t pids[2];
+  long long start = now_ms();
+  for (int i = 0; i < 2; i++) {
+    IN_CHILD(pids[i]) {
+      CHECK_EQ(put("a/b/cgroup.procs", "0"), 0);
+      spin(50);
+    }
+  }
+  for (int i = 0; i < 2; i++) WAIT_OK(pids[i]);
+  long long took = now_ms() - start;
+  CHECK_CASE(took >= 300, "%lld ms", took);
+  CHECK(field("a/cpu.stat", "nr_periods") >= 5);
+  CHECK(field("a/cpu.stat", "nr_throttled") >= 4);
+  CHECK(field("a/cpu.stat", "throttled_usec") >= 100000);
+  // Who waits for time can be killed, and goes on once there is no limit.
+  CHECK_EQ(put("a/cpu.max", "1000 1000000"), 0);
+  IN_CHILD(pids[0]) {
+    CHECK_EQ(put("a/b/cgroup.procs", "0"), 0);
+    for (;;) {}
+  }
+  IN_CHILD(pids[1]) {
+    CHECK_EQ(put("a/b/cgroup.procs", "0"), 0);
+    spin(100);
+  }
+  sleep_ms(100);
+  start = now_ms();
+  OK(kill(pids[0], SIGKILL));
+  WAIT_SIGNALED(pids[0], SIGKILL);
+  CHECK_EQ(put("a/cpu.max", "max"), 0);
+  WAIT_OK(pids[1]);
+  took = now_ms() - start;
+  CHECK_CASE(took < 5000, "%lld ms", took);
+  OK(rmdir("a/b"));
+  OK(rmdir("a"));
+}
+
+// Writes so many pages to a new file; its descriptor.
+static int fill_file(const char *path, int pages) {
+  static char page[PAGE];
+  memset(page, 'x', sizeof page);
+  int file = OK(open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  for (int i = 0; i < pages; i++) CHECK_EQ(write(file, page, sizeof page), sizeof page);
+  return file;
+}
+
+static void files_in_memory_are_charged(void) {
+  static const char path[] = "/tmp/guest-test-charged";
+  OK(mkdir("a", 0755));
+  pid_t pid;
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    long before = number("a/memory.current");
+    int file = fill_file(path, 1024);
+    CHECK(number("a/memory.current") >= before + 1024 * PAGE);
+    CHECK(field("a/memory.stat", "shmem") >= 1024 * PAGE);
+    CHECK(field("a/memory.stat", "file") >= 1024 * PAGE);
+    OK(fallocate(file, 0, 1024 * PAGE, 1024 * PAGE));
+    CHECK(field("a/memory.stat", "shmem") >= 2048 * PAGE);
+    OK(ftruncate(file, 0));
+    CHECK(field("a/memory.stat", "shmem") < 1024 * PAGE);
+    long anonymous = field("a/memory.stat", "anon");
+    memset(map_anonymous(1024 * PAGE, PROT_READ | PROT_WRITE), 1, 1024 * PAGE);
+    CHECK(field("a/memory.stat", "anon") >= anonymous + 1024 * PAGE);
+  }
+  WAIT_OK(pid);
+  CHECK_EQ(put("a/memory.max", "4M"), 0);
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    fill_file(path, 4096);
+  }
+  WAIT_SIGNALED(pid, SIGKILL);
+  CHECK(field("a/memory.events", "oom_kill") >= 1);
+  OK(unlink(path));
+  OK(rmdir("a"));
+}
+
+// Pages of files that can be read again are given up before anybody is killed.
+static void pages_of_files_make_room(void) {
+  OK(mkdir("a", 0755));
+  CHECK_EQ(put("a/memory.max", "1M"), 0);
+  pid_t pid;
+  IN_CHILD(pid) {
+    int file = OK(open("/lib/x86_64-linux-gnu/libc.so.6", O_RDONLY | O_CLOEXEC));
+    struct stat status;
+    OK(fstat(file, &status));
+    char *memory = mmap(NULL, status.st_size, PROT_READ, MAP_SHARED, file, 0);
+    CHECK(memory != MAP_FAILED);
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    for (int round = 0; round < 2; round++)
+      for (long at = 0; at < status.st_size; at += PAGE) *(volatile char *)(memory + at);
+    CHECK(number("a/memory.current") <= 1 << 20);
+  }
+  WAIT_OK(pid);
+  CHECK_EQ(field("a/memory.events", "oom_kill"), 0);
+  OK(rmdir("a"));
+}
+
+static void who_has_more_than_high_is_held_up(void) {
+  OK(mkdir("a", 0755));
+  CHECK_EQ(put("a/memory.high", "1x"), EINVAL);
+  CHECK_EQ(put("a/memory.high", "4M"), 0);
+  CHECK_EQ(number("a/memory.high"), 4 << 20);
+  pid_t pid;
+  long long start = now_ms();
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    char *memory = map_anonymous(6 << 20, PROT_READ | PROT_WRITE);
+    for (long at = 0; at < 6 << 20; at += PAGE) memory[at] = 1;
+  }
+  WAIT_OK(pid);
+  long long took = now_ms() - start;
+  CHECK_CASE(took >= 100, "%lld ms", took);
+  CHECK(field("a/memory.events", "high") >= 1);
+  CHECK_EQ(field("a/memory.events", "oom_kill"), 0);
+  OK(rmdir("a"));
+}
+
 int main(void) {
   OK(chdir("/sys/fs/cgroup"));
   controllers_are_given_from_above();
@@ -221,5 +357,9 @@ int main(void) {
   too_much_memory_kills_inside_the_group();
   a_lower_limit_kills_at_once();
   processor_time_is_told();
+  processor_time_is_limited();
+  files_in_memory_are_charged();
+  pages_of_files_make_room();
+  who_has_more_than_high_is_held_up();
   return 0;
 }

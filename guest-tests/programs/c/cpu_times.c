@@ -1,5 +1,6 @@
 // CPU time: what is user time and what is system time, wherever it is told.
 // timeout: 120
+// not emulated: it measures shares of processor time, which emulation distorts natively, too
 #include "check.h"
 #include <sched.h>
 #include <stdatomic.h>

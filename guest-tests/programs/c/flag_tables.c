@@ -2,6 +2,7 @@
 // timeout: 120
 // Every flag of clone3, clone and unshare alone and with each other, and the wrong arguments of clone3, setns and
 // waitid: the outcome of each case is printed. What Linux prints is what is right.
+// not emulated: thousands of processes take many minutes there
 #include "check.h"
 #include <linux/sched.h>
 #include <sched.h>

@@ -56,10 +56,12 @@ static void x87_divide(void) {
 }
 static void misaligned_sse(void) { __asm__ volatile("movaps (%0), %%xmm0" ::"r"(read_only + 1) : "xmm0"); }
 static void single_step(void) { __asm__ volatile("pushfq\n orl $0x100, (%%rsp)\n popfq\n nop\n nop" ::: "memory", "cc"); }
-static void far_return(void) { __asm__ volatile("pushq $0\n pushq $0\n lretq"); }
 static void load_segment(void) { __asm__ volatile("movw %w0, %%ds" ::"r"(0x1234)); }
 
 #define ANY ((void *)-1)
+
+// Cases of the table that were otherwise: all are told, and the rest is tested, before they count.
+static int wrong_count;
 
 static void table_of_faults(void) {
   struct { const char *name; void (*body)(void); int number, code; void *address; long trap, error; } cases[] = {
@@ -88,22 +90,22 @@ static void table_of_faults(void) {
       {"SIMD division", simd_divide, SIGFPE, FPE_FLTDIV, ANY, 19, 0},
       {"x87 division", x87_divide, SIGFPE, FPE_FLTDIV, ANY, 16, 0},
       {"misaligned movaps", misaligned_sse, SIGSEGV, SI_KERNEL, NULL, 13, 0},
-      {"far return to null", far_return, SIGSEGV, SI_KERNEL, NULL, 13, 0},
       {"bad segment", load_segment, SIGSEGV, SI_KERNEL, NULL, 13, 0x1234},
   };
   for (size_t i = 0; i < COUNT(cases); i++) {
     fault.number = 0;
-    if (sigsetjmp(escape, 1) == 0) {
-      cases[i].body();
-      FAIL("%s: no fault", cases[i].name);
-    }
+    if (sigsetjmp(escape, 1) == 0) cases[i].body();
     unsigned control = 0x1f80;
     __asm__ volatile("fninit\n ldmxcsr %0" ::"m"(control));
+    if (fault.number == 0) {
+      wrong_count += fprintf(stderr, "%s: no fault\n", cases[i].name) > 0;
+      continue;
+    }
     int is_right = fault.number == cases[i].number && fault.code == cases[i].code && fault.trap == cases[i].trap;
     is_right = is_right && (cases[i].address == ANY || fault.address == cases[i].address);
     is_right = is_right && (cases[i].error == -1 || (fault.trap == 14 ? fault.error | 1 : fault.error) == (fault.trap == 14 ? cases[i].error | 1 : cases[i].error)); // Whether the page was present (bit 0) is the kernel's choice.
     if (fault.trap == 14) is_right = is_right && fault.cr2 == (long)cases[i].address;
-    CHECK_CASE(is_right, "%s: signal %d code %d address %p trap %ld error %#lx cr2 %#lx", cases[i].name, fault.number, fault.code, fault.address, fault.trap, fault.error, fault.cr2);
+    if (!is_right) wrong_count += fprintf(stderr, "%s: signal %d code %d address %p trap %ld error %#lx cr2 %#lx\n", cases[i].name, fault.number, fault.code, fault.address, fault.trap, fault.error, fault.cr2) > 0;
   }
 }
 
@@ -180,5 +182,6 @@ int main(void) {
   instruction_pointers_are_those_of_the_fault();
   a_blocked_or_ignored_fault_kills();
   a_wild_handler_or_frame_kills();
+  CHECK_EQ(wrong_count, 0);
   return 0;
 }

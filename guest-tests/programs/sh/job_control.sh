@@ -27,7 +27,7 @@ echo "by signal: $?"
 (sleep 0.1; exit 8) & second=$!
 wait $second; echo "second $?"
 wait $first; echo "first $?"
-for delay in 3 2 1; do (sleep 0.0$delay; exit $delay) & done
+for delay in 3 2 1; do (sleep 0.$((3 * delay)); exit $delay) & done
 wait -n; echo "any: $?"
 wait; echo "all: $?"
 

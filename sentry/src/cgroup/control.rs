@@ -6,9 +6,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Controllers;
 use super::hierarchy::{Hierarchy, State};
 use super::node::Cgroup;
+use super::{Controllers, CpuLimit};
 use crate::Errno;
 
 /// What cgroup.type tells.
@@ -112,8 +112,12 @@ impl Hierarchy {
             if disabled.contains(Controllers::PIDS) {
                 child.pids.set_max(None);
             }
+            if disabled.contains(Controllers::CPU) {
+                self.set_cpu_limit(&child, CpuLimit::default());
+            }
             if let (true, Some(account)) = (disabled.contains(Controllers::MEMORY), &child.memory) {
                 account.set_max_bytes(None);
+                self.set_memory_high(account, None);
             }
         }
         Ok(())

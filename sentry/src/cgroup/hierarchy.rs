@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::bandwidth::{CpuLimit, Ticker};
 use super::member::{CpuUsage, Member, MemberKey, Membership, Reservation};
 use super::node::{Cgroup, FileOwner};
 use super::pids::PidsCharge;
 use super::{Controllers, GroupEvents};
 use crate::Errno;
 use crate::memory::FrameAllocator;
+use crate::time::TimerQueue;
 
 /// Groups that there may be: each takes memory of the sentry.
 pub const MAX_CGROUPS: usize = 4096;
@@ -24,7 +26,10 @@ const ROOT_OWNER: FileOwner = FileOwner { uid: 0, gid: 0, permissions: 0o755 };
 /// The tree of groups.
 pub struct Hierarchy {
     root: Arc<Cgroup>,
-    frames: Arc<FrameAllocator>,
+    pub(super) frames: Arc<FrameAllocator>,
+    /// Groups that have a memory.high.
+    pub(super) high_groups: AtomicUsize,
+    pub(super) ticker: Arc<Ticker>,
     /// Held while tasks move from group to group.
     pub(super) migration: Mutex<()>,
     pub(super) state: Mutex<State>,
@@ -72,12 +77,19 @@ pub(super) struct MemberNode {
 }
 
 impl Hierarchy {
-    /// A tree with a root, whose tasks' memory comes from `frames`.
-    pub fn new(frames: &Arc<FrameAllocator>) -> Arc<Self> {
+    /// A tree with a root, whose tasks' memory comes from `frames`. On `timers` it looks after limits.
+    pub fn new(frames: &Arc<FrameAllocator>, timers: &Arc<TimerQueue>) -> Arc<Self> {
         let root = Cgroup::new(1, None, b"", None, ROOT_OWNER);
         let nodes = [(root.id, Node::new(root.clone()))].into();
         let state = State { nodes, members: BTreeMap::new(), next_id: 2 };
-        Arc::new(Self { root, frames: frames.clone(), migration: Mutex::default(), state: Mutex::new(state) })
+        Arc::new_cyclic(|own| Self {
+            root,
+            frames: frames.clone(),
+            high_groups: AtomicUsize::new(0),
+            ticker: Ticker::new(timers, own),
+            migration: Mutex::default(),
+            state: Mutex::new(state),
+        })
     }
 
     /// The group that all others are in.
@@ -147,6 +159,10 @@ impl Hierarchy {
         }
         drop(state);
         if let Some(removed) = removed {
+            self.set_cpu_limit(&removed.cgroup, CpuLimit::default());
+            if let Some(account) = &removed.cgroup.memory {
+                self.set_memory_high(account, None);
+            }
             removed.cgroup.events.announce();
         }
         Ok(())

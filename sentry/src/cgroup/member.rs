@@ -35,6 +35,8 @@ pub trait Member: Send + Sync {
     fn is_dying(&self) -> bool;
     /// Has the task look whether it is to be frozen.
     fn interrupt(&self);
+    /// Has the task leave user code, if it is there, and enter it again.
+    fn kick(&self);
     /// Has `payer` pay for the memory that the process brings in from now on.
     fn set_payer(&self, payer: Option<Arc<MemoryAccount>>);
     /// How much would be gained by the end of the process, in pages; `None` if it must not be killed.

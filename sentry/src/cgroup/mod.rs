@@ -12,8 +12,9 @@
 //!
 //! The hierarchy has two. `migration` is held while tasks move, and while their address spaces are told who pays
 //! for them; what a [`Member`] locks then comes after it. `state` protects the tree and who is where; nothing but
-//! wait queues is locked inside it, so that it can be taken under the task set's locks.
+//! wait queues and processor times is locked inside it, so that it can be taken under the task set's locks.
 
+mod bandwidth;
 mod control;
 mod controllers;
 mod events;
@@ -28,6 +29,7 @@ mod pids;
 mod tests;
 mod usage;
 
+pub use bandwidth::{Bandwidth, BandwidthStatistics, CpuLimit, Throttle};
 pub use control::CgroupKind;
 pub use controllers::Controllers;
 pub use events::{EventCounter, GroupEvents};

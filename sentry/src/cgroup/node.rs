@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::EventCounter;
+use super::bandwidth::Bandwidth;
 use super::pids::PidsCounter;
 use crate::memory::MemoryAccount;
 
@@ -20,6 +21,8 @@ pub struct Cgroup {
     pub(super) pids: PidsCounter,
     /// Who pays for the memory of its tasks; nobody for those of the root.
     pub(super) memory: Option<Arc<MemoryAccount>>,
+    /// How much processor time its tasks may use.
+    pub(super) bandwidth: Bandwidth,
     pub(super) is_removed: AtomicBool,
     /// How often it has been killed, or a group above it.
     pub(super) kills: AtomicU64,
@@ -77,6 +80,7 @@ impl Cgroup {
             depth,
             pids: PidsCounter::default(),
             memory,
+            bandwidth: Bandwidth::default(),
             is_removed: AtomicBool::new(false),
             kills: AtomicU64::new(0),
             events: EventCounter::default(),
@@ -157,6 +161,11 @@ impl Cgroup {
     /// The memory controller's account; the root has none.
     pub fn memory(&self) -> Option<&Arc<MemoryAccount>> {
         self.memory.as_ref()
+    }
+
+    /// How much processor time its tasks may use.
+    pub fn bandwidth(&self) -> &Bandwidth {
+        &self.bandwidth
     }
 
     /// Changes of cgroup.events.

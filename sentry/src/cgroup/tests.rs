@@ -31,6 +31,8 @@ impl Member for Recorder {
         self.interrupts.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn kick(&self) {}
+
     fn set_payer(&self, _payer: Option<Arc<MemoryAccount>>) {}
 
     fn badness(&self) -> Option<u64> {
@@ -44,7 +46,7 @@ impl Member for Recorder {
 
 fn hierarchy() -> Arc<Hierarchy> {
     let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
-    Hierarchy::new(&FrameAllocator::new(&platform, 16 << 20))
+    Hierarchy::new(&FrameAllocator::new(&platform, 16 << 20), &Arc::default())
 }
 
 fn make(hierarchy: &Hierarchy, parent: &Arc<Cgroup>, name: &str) -> Arc<Cgroup> {

@@ -106,6 +106,8 @@ pub trait Caller {
     fn credentials(&self) -> Arc<Credentials>;
     /// The caller's thread group, as the root PID namespace numbers it.
     fn process_id(&self) -> i32;
+    /// The calling task, numbered so.
+    fn thread_id(&self) -> i32;
     /// The caller's pending signals, for signalfds; `None` for a caller that is no task.
     fn pending_signals(&self) -> Option<Arc<dyn PendingSignals>> {
         None
@@ -168,6 +170,30 @@ pub trait File: Send + Sync + Any {
     /// EAGAIN if it would block, EPIPE if nobody can read any more (the caller raises SIGPIPE), and the errors of write(2).
     fn write_at(&self, _buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
+    }
+
+    /// As [`File::read_at`], for files to which it matters who reads.
+    ///
+    /// # Errors
+    /// As [`File::read_at`].
+    fn read_by(&self, buffer: &mut [u8], offset: u64, _caller: &dyn Caller) -> Result<usize, Errno> {
+        self.read_at(buffer, offset)
+    }
+
+    /// As [`File::write_at`], for files to which it matters who writes.
+    ///
+    /// # Errors
+    /// As [`File::write_at`].
+    fn write_by(&self, buffer: &[u8], offset: u64, _caller: &dyn Caller) -> Result<usize, Errno> {
+        self.write_at(buffer, offset)
+    }
+
+    /// As [`File::append`], for files to which it matters who writes.
+    ///
+    /// # Errors
+    /// As [`File::write_at`].
+    fn append_by(&self, buffer: &[u8], _caller: &dyn Caller) -> Result<(usize, u64), Errno> {
+        self.append(buffer)
     }
 
     /// Appends `buffer` and returns the bytes written and the offset after them. Atomic towards other appends.
@@ -263,7 +289,7 @@ pub trait File: Send + Sync + Any {
     ///
     /// # Errors
     /// ENODEV if the file has no blocks.
-    fn allocate(&self, _mode: u32, _offset: u64, _len_bytes: u64) -> Result<(), Errno> {
+    fn allocate(&self, _mode: u32, _offset: u64, _len_bytes: u64, _caller: &dyn Caller) -> Result<(), Errno> {
         Err(Errno::ENODEV)
     }
 

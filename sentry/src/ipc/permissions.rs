@@ -3,6 +3,7 @@
 use super::IpcCaller;
 use crate::Errno;
 use crate::cred::Capabilities;
+use crate::namespace::UserNamespace;
 
 /// The mode bits that the calls set: read and write, for owner, group and others.
 const MODE_BITS: u32 = 0o777;
@@ -49,9 +50,9 @@ pub struct Permissions {
 /// What IPC_SET may change of [`Permissions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PermissionChange {
-    /// New owner.
+    /// New owner; `u32::MAX` is none.
     pub uid: u32,
-    /// New group.
+    /// New group; `u32::MAX` is none.
     pub gid: u32,
     /// New mode; only its nine low bits count.
     pub mode: u32,
@@ -62,6 +63,17 @@ impl Permissions {
     pub(super) fn new(key: i32, flags: u32, sequence: u16, caller: &IpcCaller<'_>) -> Self {
         let (uid, gid) = (caller.credentials.effective_uid, caller.credentials.effective_gid);
         Self { key, uid, gid, creator_uid: uid, creator_gid: gid, mode: flags & MODE_BITS, sequence }
+    }
+
+    /// These, with users and groups as `namespace` numbers them.
+    pub fn shown_in(&self, namespace: &UserNamespace) -> Self {
+        Self {
+            uid: namespace.from_kernel_uid(self.uid),
+            gid: namespace.from_kernel_gid(self.gid),
+            creator_uid: namespace.from_kernel_uid(self.creator_uid),
+            creator_gid: namespace.from_kernel_gid(self.creator_gid),
+            ..*self
+        }
     }
 
     /// Fails unless `caller` may do `access`.

@@ -1,10 +1,10 @@
 //! Who pays for frames: accounts in a tree, each with a limit (`Documentation/admin-guide/cgroup-v2.rst`, Memory).
 //!
 //! A frame is charged once, when it is allocated for somebody, to that account and all above it; the allocator
-//! remembers the account beside the frame and takes the charge back when the frame is free again, whoever shared
+//! remembers the account and the use beside the frame and takes the charge back when the frame is free again, whoever shared
 //! it meanwhile. So a charge can neither be lost nor taken back twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -14,6 +14,33 @@ use crate::platform::PAGE_SHIFT;
 
 /// An account's place in the allocator's memory of who pays; 0 is nobody.
 pub(super) type AccountNumber = u32;
+
+/// Numbers of accounts have this many bits: the allocator keeps a use beside them.
+pub(super) const ACCOUNT_NUMBER_BITS: u32 = 30;
+
+/// What a frame is paid for as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameUse {
+    /// A process's own memory.
+    Anonymous = 0,
+    /// A page of a host file: it can be given up.
+    File = 1,
+    /// tmpfs and shared anonymous memory.
+    Shared = 2,
+}
+
+impl FrameUse {
+    const COUNT: usize = 3;
+
+    /// The use with that number.
+    pub(super) fn from_number(number: u32) -> Self {
+        match number {
+            1 => Self::File,
+            2 => Self::Shared,
+            _ => Self::Anonymous,
+        }
+    }
+}
 
 /// Every account of an allocator for which a frame may be charged.
 #[derive(Default)]
@@ -31,6 +58,8 @@ pub struct MemoryEvents {
     pub out_of_memory: u64,
     /// Processes that were killed for it.
     pub kills: u64,
+    /// Times that tasks were held up for being above what the group should have.
+    pub high: u64,
 }
 
 /// Somebody who pays for frames. Once the last handle is gone, only frames that are charged already remember it.
@@ -46,8 +75,12 @@ struct Ledger {
     holders: AtomicU64,
     /// Frames of this account and of those below it.
     frames: AtomicU64,
+    /// The same, by use.
+    frames_by_use: [AtomicU64; FrameUse::COUNT],
     peak_frames: AtomicU64,
     max_frames: AtomicU64,
+    high_frames: AtomicU64,
+    highs: AtomicU64,
     refusals: AtomicU64,
     shortages: AtomicU64,
     kills: AtomicU64,
@@ -56,9 +89,10 @@ struct Ledger {
 impl MemoryAccount {
     pub(super) fn new(accounts: &Arc<Accounts>, parent: Option<Arc<MemoryAccount>>) -> Arc<Self> {
         let mut ledgers = accounts.ledgers.write();
-        // Numbers come again after 2^32 accounts; those still in use are skipped.
+        // Numbers come again after 2^30 accounts; those still in use are skipped.
         let number = loop {
             let number = accounts.last_number.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            let number = number & ((1 << ACCOUNT_NUMBER_BITS) - 1);
             if number != 0 && !ledgers.contains_key(&number) {
                 break number;
             }
@@ -68,8 +102,11 @@ impl MemoryAccount {
             parent,
             holders: AtomicU64::new(1),
             frames: AtomicU64::new(0),
+            frames_by_use: Default::default(),
             peak_frames: AtomicU64::new(0),
             max_frames: AtomicU64::new(u64::MAX),
+            high_frames: AtomicU64::new(u64::MAX),
+            highs: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
             shortages: AtomicU64::new(0),
             kills: AtomicU64::new(0),
@@ -86,6 +123,11 @@ impl MemoryAccount {
     /// Bytes charged now, to this account and those below it.
     pub fn current_bytes(&self) -> u64 {
         self.ledger.frames.load(Ordering::Relaxed) << PAGE_SHIFT
+    }
+
+    /// Bytes charged now for `frame_use`.
+    pub fn bytes_of(&self, frame_use: FrameUse) -> u64 {
+        self.ledger.frames_by_use[frame_use as usize].load(Ordering::Relaxed) << PAGE_SHIFT
     }
 
     /// Most bytes that were ever charged.
@@ -105,12 +147,46 @@ impl MemoryAccount {
         self.ledger.max_frames.store(frames, Ordering::Relaxed);
     }
 
+    /// Above how many bytes tasks are held up; `None` if never.
+    pub fn high_bytes(&self) -> Option<u64> {
+        let high = self.ledger.high_frames.load(Ordering::Relaxed);
+        (high != u64::MAX).then_some(high << PAGE_SHIFT)
+    }
+
+    /// Sets above how many bytes tasks are held up, in whole pages.
+    pub fn set_high_bytes(&self, high_bytes: Option<u64>) {
+        let frames = high_bytes.map_or(u64::MAX, |bytes| bytes >> PAGE_SHIFT);
+        self.ledger.high_frames.store(frames, Ordering::Relaxed);
+    }
+
+    /// The nearest of this account and those above it that has more than it should.
+    pub fn above_high(self: &Arc<Self>) -> Option<&Arc<MemoryAccount>> {
+        std::iter::successors(Some(self), |account| account.ledger.parent.as_ref())
+            .find(|account| account.current_bytes() > account.high_bytes().unwrap_or(u64::MAX))
+    }
+
+    /// Counts that a task is held up, here and above.
+    pub fn count_high(&self) {
+        for ledger in self.ledger.with_ancestors() {
+            ledger.highs.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The numbers of this account and of those below it.
+    pub(super) fn family(&self) -> HashSet<AccountNumber> {
+        let ledgers = self.accounts.ledgers.read();
+        let is_within =
+            |ledger: &&Arc<Ledger>| ledger.with_ancestors().any(|level| level.number == self.number());
+        ledgers.values().filter(is_within).map(|ledger| ledger.number).collect()
+    }
+
     /// What happened to this account and those below it.
     pub fn events(&self) -> MemoryEvents {
         MemoryEvents {
             max: self.ledger.refusals.load(Ordering::Relaxed),
             out_of_memory: self.ledger.shortages.load(Ordering::Relaxed),
             kills: self.ledger.kills.load(Ordering::Relaxed),
+            high: self.ledger.highs.load(Ordering::Relaxed),
         }
     }
 
@@ -134,7 +210,7 @@ impl MemoryAccount {
     }
 
     /// Charges up to `wanted` frames, and returns how many: 0 if a limit is reached.
-    pub(super) fn charge(&self, wanted: u64) -> u64 {
+    pub(super) fn charge(&self, wanted: u64, frame_use: FrameUse) -> u64 {
         let mut granted = wanted;
         for ledger in self.ledger.with_ancestors() {
             let given = ledger.charge(granted);
@@ -150,6 +226,7 @@ impl MemoryAccount {
             }
         }
         for ledger in self.ledger.with_ancestors() {
+            ledger.frames_by_use[frame_use as usize].fetch_add(granted, Ordering::Relaxed);
             ledger.peak_frames.fetch_max(ledger.frames.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         self.ledger.holders.fetch_add(granted, Ordering::Relaxed);
@@ -157,8 +234,8 @@ impl MemoryAccount {
     }
 
     /// Takes back what was charged for frames that were not allocated after all.
-    pub(super) fn uncharge(&self, frames: u64) {
-        self.accounts.uncharge(self.ledger.number, frames);
+    pub(super) fn uncharge(&self, frames: u64, frame_use: FrameUse) {
+        self.accounts.uncharge(self.ledger.number, frames, frame_use);
     }
 }
 
@@ -205,10 +282,11 @@ impl Ledger {
 
 impl Accounts {
     /// Takes back the charge for `frames` frames of account `number`.
-    pub(super) fn uncharge(&self, number: AccountNumber, frames: u64) {
+    pub(super) fn uncharge(&self, number: AccountNumber, frames: u64, frame_use: FrameUse) {
         let Some(ledger) = self.ledgers.read().get(&number).cloned() else { return };
         for level in ledger.with_ancestors() {
             level.frames.fetch_sub(frames, Ordering::Relaxed);
+            level.frames_by_use[frame_use as usize].fetch_sub(frames, Ordering::Relaxed);
         }
         self.let_go(&ledger, frames);
     }
@@ -237,27 +315,41 @@ mod tests {
     fn a_charge_counts_at_every_level_and_stops_at_the_lowest_limit() {
         let (_, parent, child) = accounts();
         parent.set_max_bytes(Some(10 << PAGE_SHIFT));
-        assert_eq!(child.charge(8), 8);
-        assert_eq!(child.charge(8), 2);
-        assert_eq!(child.charge(1), 0);
+        assert_eq!(child.charge(8, FrameUse::File), 8);
+        assert_eq!(child.charge(8, FrameUse::Anonymous), 2);
+        assert_eq!(child.charge(1, FrameUse::Shared), 0);
+        assert_eq!(parent.bytes_of(FrameUse::File), 8 << PAGE_SHIFT);
         assert_eq!(child.current_bytes(), 10 << PAGE_SHIFT);
         assert_eq!(parent.current_bytes(), 10 << PAGE_SHIFT);
         assert_eq!((parent.events().max, child.events().max), (1, 0));
         assert!(child.exhausted().unwrap().is(&parent));
-        child.uncharge(4);
+        child.uncharge(4, FrameUse::File);
+        assert_eq!(child.bytes_of(FrameUse::File), 4 << PAGE_SHIFT);
         assert!(child.exhausted().is_none());
         assert_eq!(parent.peak_bytes(), 10 << PAGE_SHIFT);
+    }
+
+    #[test]
+    fn who_is_above_what_it_should_have_is_known() {
+        let (_, parent, child) = accounts();
+        parent.set_high_bytes(Some(4 << PAGE_SHIFT));
+        child.charge(4, FrameUse::Anonymous);
+        assert!(child.above_high().is_none());
+        child.charge(1, FrameUse::Anonymous);
+        assert!(child.above_high().unwrap().is(&parent));
+        assert_eq!(parent.family().len(), 2);
+        assert_eq!(child.family(), [child.number()].into());
     }
 
     #[test]
     fn an_account_is_remembered_until_its_last_frame_is_free() {
         let (accounts, parent, child) = accounts();
         let number = child.number();
-        assert_eq!(child.charge(3), 3);
+        assert_eq!(child.charge(3, FrameUse::Shared), 3);
         drop(child);
-        accounts.uncharge(number, 2);
+        accounts.uncharge(number, 2, FrameUse::Shared);
         assert_eq!(parent.current_bytes(), 1 << PAGE_SHIFT);
-        accounts.uncharge(number, 1);
+        accounts.uncharge(number, 1, FrameUse::Shared);
         assert_eq!(parent.current_bytes(), 0);
         drop(parent);
         assert!(accounts.ledgers.read().is_empty());

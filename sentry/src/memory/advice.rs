@@ -114,7 +114,7 @@ impl MemoryManager {
         for (cache, indexes) in wanted {
             let end = indexes.end.min(indexes.start.saturating_add(MAX_WILL_NEED_PAGES));
             // Only advice: what cannot be read now says so when it is touched.
-            let _ = cache.populate(indexes.start, indexes.start..end);
+            let _ = cache.populate(indexes.start, indexes.start..end, self.payer().as_deref());
         }
         outcome
     }

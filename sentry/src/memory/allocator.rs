@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 use vm_memory::VolatileSlice;
 
-use super::account::{AccountNumber, Accounts, MemoryAccount};
+use super::account::{ACCOUNT_NUMBER_BITS, AccountNumber, Accounts, FrameUse, MemoryAccount};
 use super::frame::{Frame, FrameNumber, FrameSpan};
 use crate::Errno;
 use crate::platform::{GuestAddress, GuestMemory, PAGE_SHIFT, PAGE_SIZE, Platform};
@@ -27,9 +27,10 @@ pub(super) const FRAME_NUMBER_BITS: u32 = 29;
 
 /// Something that can give frames back when memory is short.
 pub(super) trait Reclaim: Send + Sync {
-    /// Frees up to `wanted` frames, those that are mapped too if `including_mapped`, and returns how many it
-    /// freed. Called with any of the memory locks held: must only try to lock.
-    fn reclaim(&self, wanted: usize, including_mapped: bool) -> usize;
+    /// Frees up to `wanted` frames, those that are mapped too if `including_mapped`, but only such as `is_meant` names, and
+    /// returns how many it freed. Called with any of the memory locks held: must only try to lock.
+    fn reclaim(&self, wanted: usize, including_mapped: bool, is_meant: &dyn Fn(FrameNumber) -> bool)
+    -> usize;
 }
 
 /// What a page in a cache counts as in the statistics.
@@ -39,6 +40,15 @@ pub(super) enum CacheKind {
     File,
     /// A page that exists only in memory: tmpfs, shared anonymous memory.
     Shared,
+}
+
+/// What is kept beside a frame: who pays for it, and as what.
+fn paid_as(account: AccountNumber, frame_use: FrameUse) -> u32 {
+    account | (frame_use as u32) << ACCOUNT_NUMBER_BITS
+}
+
+fn account_of(paid: u32) -> AccountNumber {
+    paid & ((1 << ACCOUNT_NUMBER_BITS) - 1)
 }
 
 /// How guest memory is used, in bytes.
@@ -187,28 +197,29 @@ impl FrameAllocator {
         MemoryAccount::new(&self.accounts, parent)
     }
 
-    /// As [`Self::allocate_span`]; `payer`, if there is one, is charged until the frames are free.
+    /// As [`Self::allocate_span`]; `payer`, if there is one, is charged for `frame_use` until the frames are free.
     ///
     /// # Errors
     /// ENOMEM: as there, or the payer's limit is reached.
     pub(super) fn allocate_span_for(
         &self,
         payer: Option<&MemoryAccount>,
+        frame_use: FrameUse,
         max_frames: usize,
     ) -> Result<FrameSpan, Errno> {
         let Some(payer) = payer else { return self.allocate_span(max_frames) };
-        let charged = payer.charge(max_frames as u64);
+        let charged = payer.charge(max_frames as u64, frame_use);
         if charged == 0 {
             return Err(Errno::ENOMEM);
         }
         let allocated = self.allocate_span(charged as usize);
         let used = allocated.as_ref().map_or(0, |span| span.count as u64);
         if used < charged {
-            payer.uncharge(charged - used);
+            payer.uncharge(charged - used, frame_use);
         }
         let span = allocated?;
         for number in span.numbers() {
-            self.payer(number).store(payer.number(), Ordering::Relaxed);
+            self.payer(number).store(paid_as(payer.number(), frame_use), Ordering::Relaxed);
         }
         Ok(span)
     }
@@ -220,8 +231,8 @@ impl FrameAllocator {
         &payers[index % CHUNK_FRAMES]
     }
 
-    /// Who pays for a frame that is about to be free, who from now on does not.
-    fn take_payer(&self, number: FrameNumber) -> AccountNumber {
+    /// Who pays for a frame that is about to be free, who from now on does not, and as what.
+    fn take_payer(&self, number: FrameNumber) -> u32 {
         let index = number.0 as usize;
         match self.payers[index / CHUNK_FRAMES].get() {
             Some(payers) => payers[index % CHUNK_FRAMES].swap(0, Ordering::Relaxed),
@@ -249,7 +260,7 @@ impl FrameAllocator {
         let mut state = None;
         let mut to_discard = Vec::new();
         // Frames in a row mostly have one payer.
-        let mut paid: (AccountNumber, u64) = (0, 0);
+        let mut paid: (u32, u64) = (0, 0);
         for &number in numbers {
             if self.count(number).fetch_sub(1, Ordering::Release) == 1 {
                 // Pairs with the release of every other owner: their accesses happened before the reuse.
@@ -270,9 +281,10 @@ impl FrameAllocator {
         }
     }
 
-    fn take_back(&self, (payer, frames): (AccountNumber, u64)) {
-        if payer != 0 {
-            self.accounts.uncharge(payer, frames);
+    fn take_back(&self, (paid, frames): (u32, u64)) {
+        if paid != 0 {
+            let frame_use = FrameUse::from_number(paid >> ACCOUNT_NUMBER_BITS);
+            self.accounts.uncharge(account_of(paid), frames, frame_use);
         }
     }
 
@@ -303,6 +315,41 @@ impl FrameAllocator {
 
     /// Asks those who registered for `wanted` frames. Returns how many are free now that were not before.
     pub(super) fn reclaim(&self, wanted: usize, including_mapped: bool) -> usize {
+        self.reclaim_those(wanted, including_mapped, &|_| true)
+    }
+
+    /// As [`Self::reclaim`], only of what `account` and those below it pay for: mapped pages, too. Called with no memory lock
+    /// held.
+    pub fn reclaim_from(&self, account: &MemoryAccount, wanted: usize) -> usize {
+        // Nothing but pages of files can be given up.
+        if account.bytes_of(FrameUse::File) == 0 {
+            return 0;
+        }
+        let family = account.family();
+        self.reclaim_those(wanted, true, &|number| {
+            let payers = self.payers.get(number.0 as usize / CHUNK_FRAMES).and_then(OnceLock::get);
+            payers.is_some_and(|payers| {
+                let paid = payers[number.0 as usize % CHUNK_FRAMES].load(Ordering::Relaxed);
+                family.contains(&account_of(paid))
+            })
+        })
+    }
+
+    /// Makes room for `payer`, whose limit or whose memory is exhausted. Returns how many frames are free now that were not
+    /// before.
+    pub(super) fn relieve(&self, payer: Option<&Arc<MemoryAccount>>, wanted: usize) -> usize {
+        match payer.and_then(|payer| payer.exhausted()) {
+            Some(account) => self.reclaim_from(account, wanted),
+            None => self.reclaim(wanted, true),
+        }
+    }
+
+    fn reclaim_those(
+        &self,
+        wanted: usize,
+        including_mapped: bool,
+        is_meant: &dyn Fn(FrameNumber) -> bool,
+    ) -> usize {
         let mut reclaimers = self.reclaimers.lock().clone();
         reclaimers.reverse();
         let mut freed = 0;
@@ -310,7 +357,7 @@ impl FrameAllocator {
             if freed >= wanted {
                 break;
             }
-            freed += reclaimer.reclaim(wanted - freed, including_mapped);
+            freed += reclaimer.reclaim(wanted - freed, including_mapped, is_meant);
         }
         freed
     }

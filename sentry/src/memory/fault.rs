@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::account::FrameUse;
 use super::allocator::CHUNK_FRAMES;
 use super::frame::{Frame, FrameBatch};
 use super::manager::{Edit, MemoryManager};
@@ -119,14 +120,16 @@ impl MemoryManager {
             let outcome = self.edit().fault(page, touch);
             let outcome = match outcome {
                 Ok(Outcome::Mapped) => return Ok(()),
-                Ok(Outcome::Fetch { cache, index, window }) => fetch(&cache, index, window),
+                Ok(Outcome::Fetch { cache, index, window }) => {
+                    fetch(&cache, index, window, self.payer().as_ref())
+                }
                 Err(error) => Err(error),
             };
             match outcome {
                 Ok(()) => {}
                 Err(FaultError::OutOfMemory) if !has_reclaimed => {
                     has_reclaimed = true;
-                    if self.frames().reclaim(FETCH_PAGES as usize, true) == 0 {
+                    if self.frames().relieve(self.payer().as_ref(), FETCH_PAGES as usize) == 0 {
                         self.note_shortage();
                         return Err(FaultError::OutOfMemory);
                     }
@@ -173,9 +176,15 @@ impl MemoryManager {
     }
 }
 
-fn fetch(cache: &PageCache, index: u64, window: Range<u64>) -> Result<(), FaultError> {
-    let outcome = match cache.populate(index, window) {
-        Err(_) => cache.populate(index, index..index + 1),
+fn fetch(
+    cache: &PageCache,
+    index: u64,
+    window: Range<u64>,
+    payer: Option<&Arc<MemoryAccount>>,
+) -> Result<(), FaultError> {
+    let payer = payer.map(|payer| &**payer);
+    let outcome = match cache.populate(index, window, payer) {
+        Err(_) => cache.populate(index, index..index + 1, payer),
         Ok(()) => Ok(()),
     };
     outcome.map_err(|error| match error {
@@ -339,8 +348,10 @@ impl Filler<'_> {
     fn copy(&mut self, entries: &[(u64, Entry)]) -> Result<(), FaultError> {
         let mut rest = entries;
         while !rest.is_empty() {
-            let span =
-                self.frames.allocate_span_for(self.payer, rest.len()).map_err(|_| FaultError::OutOfMemory)?;
+            let span = self
+                .frames
+                .allocate_span_for(self.payer, FrameUse::Anonymous, rest.len())
+                .map_err(|_| FaultError::OutOfMemory)?;
             let (now, later) = rest.split_at(span.count);
             for (&(page, entry), copy) in now.iter().zip(span.numbers()) {
                 self.frames.copy(entry.number(), copy);
@@ -382,7 +393,7 @@ impl Filler<'_> {
             let wanted = until.min(gap.end) - next;
             let span = self
                 .frames
-                .allocate_span_for(self.payer, wanted as usize)
+                .allocate_span_for(self.payer, FrameUse::Anonymous, wanted as usize)
                 .map_err(|_| FaultError::OutOfMemory)?;
             for number in span.numbers() {
                 let entry = Entry::new(number, EntryFlags::PRIVATE | EntryFlags::EXCLUSIVE);

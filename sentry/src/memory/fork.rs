@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::MemoryAccount;
+use super::account::FrameUse;
 use super::allocator::CHUNK_FRAMES;
 use super::fault::map_resident;
 use super::frame::{FrameBatch, FrameSpan};
@@ -165,7 +166,7 @@ fn allocate(manager: &MemoryManager, payer: Option<&MemoryAccount>, count: usize
     let mut spans: Vec<FrameSpan> = Vec::new();
     let mut left = count;
     while left > 0 {
-        match manager.frames().allocate_span_for(payer, left.min(CHUNK_FRAMES - 1)) {
+        match manager.frames().allocate_span_for(payer, FrameUse::Anonymous, left.min(CHUNK_FRAMES - 1)) {
             Ok(span) => {
                 left -= span.count;
                 spans.push(span);

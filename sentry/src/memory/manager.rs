@@ -206,7 +206,7 @@ impl MemoryManager {
     }
 
     /// Records that a touch failed for want of memory, if the payer's limit is the reason.
-    pub(super) fn note_shortage(&self) {
+    pub(crate) fn note_shortage(&self) {
         if self.payer().is_some_and(|payer| payer.exhausted().is_some()) {
             self.is_short.store(true, Ordering::Relaxed);
         }

@@ -43,7 +43,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use account::{MemoryAccount, MemoryEvents};
+pub use account::{FrameUse, MemoryAccount, MemoryEvents};
 pub use allocator::{FrameAllocator, MemoryStatistics};
 pub use atomic::FutexKey;
 pub use fault::FaultError;

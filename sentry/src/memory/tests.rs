@@ -306,9 +306,9 @@ fn reads_writes_and_mappings_of_a_file_agree() {
     let place = VirtualAddress(shared.0 + 2 * PAGE_SIZE);
     fixture.memory.write_object(place, &77u64).unwrap();
     let mut bytes = [0; 8];
-    file.read_at(&mut bytes, 2 * PAGE_SIZE).unwrap();
+    file.read_at(&mut bytes, 2 * PAGE_SIZE, None).unwrap();
     assert_eq!(u64::from_ne_bytes(bytes), 77);
-    file.write_at(&78u64.to_ne_bytes(), 2 * PAGE_SIZE).unwrap();
+    file.write_at(&78u64.to_ne_bytes(), 2 * PAGE_SIZE, None).unwrap();
     assert_eq!(fixture.memory.read_object::<u64>(place), Ok(78));
     assert_eq!(fixture.memory.madvise(shared, 4 * PAGE_SIZE, uapi::MADV_REMOVE), Ok(()));
     assert_eq!(fixture.memory.read_object::<u64>(place), Ok(0));

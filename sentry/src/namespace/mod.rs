@@ -136,6 +136,11 @@ impl Identity {
         self.kind
     }
 
+    /// Whether it is the one that the first task is in.
+    pub fn is_initial(&self) -> bool {
+        !self.is_charged
+    }
+
     /// Its inode number.
     pub fn number(&self) -> u64 {
         self.number

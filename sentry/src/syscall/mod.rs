@@ -12,6 +12,7 @@ mod futex;
 mod identity;
 mod inotify;
 mod ipc;
+mod keys;
 mod lock;
 mod memory;
 mod mount;

@@ -17,6 +17,9 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[(Sysno::ptrace, ptrace)];
 
 /// PTRACE_GET_SYSCALL_INFO, which the headers have as a structure's name only.
 const GET_SYSCALL_INFO: u32 = 0x420e;
+/// Requests of x86 (`<asm/ptrace-abi.h>`).
+const PTRACE_SYSEMU: u32 = 31;
+const PTRACE_SYSEMU_SINGLESTEP: u32 = 32;
 /// PTRACE_ARCH_PRCTL.
 const ARCH_PRCTL: u32 = 30;
 
@@ -58,6 +61,8 @@ fn request_of_tracer(
         uapi::PTRACE_CONT => tracee.resume(Mode::Continue, signal_of(data)?)?,
         uapi::PTRACE_SYSCALL => tracee.resume(Mode::Syscalls, signal_of(data)?)?,
         uapi::PTRACE_SINGLESTEP => tracee.resume(Mode::Step, signal_of(data)?)?,
+        PTRACE_SYSEMU => tracee.resume(Mode::Emulate, signal_of(data)?)?,
+        PTRACE_SYSEMU_SINGLESTEP => tracee.resume(Mode::EmulateStep, signal_of(data)?)?,
         uapi::PTRACE_DETACH => tracee.detach(signal_of(data)?)?,
         uapi::PTRACE_SETOPTIONS | uapi::PTRACE_OLDSETOPTIONS => {
             let options = u32::try_from(data).ok().and_then(TraceOptions::from_bits);
@@ -106,6 +111,7 @@ fn request_of_tracer(
         GET_SYSCALL_INFO => return get_syscall_info(task, tracee, address, data),
         uapi::PTRACE_GET_RSEQ_CONFIGURATION => return get_rseq_configuration(task, tracee, address, data),
         ARCH_PRCTL => arch_prctl(task, tracee, address, data)?,
+        // Also PTRACE_SINGLEBLOCK: the processor's branch trap is the host's alone.
         _ => {
             tracee.check_stopped()?;
             return Err(Errno::EIO);

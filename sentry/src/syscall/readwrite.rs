@@ -191,7 +191,7 @@ fn read_positioned(
         let len = buffers.remaining().min(PORTION_LEN);
         let portion = buffer.get_mut(..len).unwrap_or_default();
         let read = match start.checked_add(done as u64).ok_or(Errno::EINVAL) {
-            Ok(offset) => file.file().read_at(portion, offset),
+            Ok(offset) => file.file().read_by(portion, offset, task),
             Err(error) => Err(error),
         };
         let read = match read {
@@ -317,9 +317,9 @@ fn write_positioned(
         }
         let data = portion.get(..taken).unwrap_or_default();
         let written = if appends {
-            file.file().append(data)
+            file.file().append_by(data, task)
         } else {
-            file.file().write_at(data, end).map(|written| (written, end.saturating_add(written as u64)))
+            file.file().write_by(data, end, task).map(|written| (written, end.saturating_add(written as u64)))
         };
         match written {
             Ok((written, new_end)) => {
@@ -418,7 +418,7 @@ fn write_portion(
         let rest = data.get(done..).unwrap_or_default();
         let operation = |task: &mut CurrentTask| {
             file.file().prepare_io(task, true)?;
-            file.file().write_at(rest, 0)
+            file.file().write_by(rest, 0, task)
         };
         let written = if never_waits {
             operation(task)

@@ -319,18 +319,22 @@ fn sender_pid(task: &CurrentTask, receiver: &ThreadGroup) -> i32 {
     task.kernel().tasks().group_number(task.thread_group(), receiver.pid_namespace()).0
 }
 
-/// What a task in `receiver` calls the sender.
+/// What a task in `receiver` calls the sender. As on Linux, it is the sender's own number that is translated: who has
+/// none is nobody everywhere.
 fn sender_uid(task: &CurrentTask, receiver: &UserNamespace) -> u32 {
-    receiver.from_kernel_uid(task.credentials().real_uid)
+    let sender = task.credentials();
+    let namespace = &sender.user_namespace;
+    translated_uid(namespace, namespace.from_kernel_uid(sender.real_uid), receiver)
+}
+
+/// What a task in `receiver` calls the user whom one in `sender` calls `uid`.
+fn translated_uid(sender: &UserNamespace, uid: u32, receiver: &UserNamespace) -> u32 {
+    sender.to_kernel_uid(uid).map_or(OVERFLOW_ID, |uid| receiver.from_kernel_uid(uid))
 }
 
 /// `info`, which the caller made up, as a task in `receiver` numbers users.
 fn translated(task: &CurrentTask, info: SignalInfo, receiver: &UserNamespace) -> SignalInfo {
-    let sender = task.credentials();
-    info.with_uid(|uid| {
-        let uid = sender.user_namespace.to_kernel_uid(uid);
-        uid.map_or(OVERFLOW_ID, |uid| receiver.from_kernel_uid(uid))
-    })
+    info.with_uid(|uid| translated_uid(&task.credentials().user_namespace, uid, receiver))
 }
 
 /// Sends a signal with what the caller says about it to a process.

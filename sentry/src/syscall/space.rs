@@ -70,7 +70,7 @@ fn fallocate(
     if mode & uapi::FALLOC_FL_KEEP_SIZE == 0 {
         check_size_limit(task, end)?;
     }
-    description.file().allocate(mode, offset, len_bytes)?;
+    description.file().allocate(mode, offset, len_bytes, task)?;
     description.announce(WatchMask::MODIFY);
     Ok(0)
 }

@@ -206,15 +206,18 @@ fn move_portion(
     }
     let source_offset = source.start().checked_add(done).ok_or(Errno::EINVAL)?;
     let read = if waits && !input.is_seekable() {
-        task.retry_while_blocked(&source.file, Events::IN, |_| input.read_at(portion, source_offset))?
+        task.retry_while_blocked(&source.file, Events::IN, |task| {
+            input.read_by(portion, source_offset, task)
+        })?
     } else {
-        input.read_at(portion, source_offset)?
+        input.read_by(portion, source_offset, task)?
     };
     let mut written = 0;
     while written < read {
         let rest = portion.get(written..read).unwrap_or_default();
         let offset = target_offset.saturating_add(written as u64);
-        match task.retry_while_blocked(&target.file, Events::OUT, |_| output.write_at(rest, offset)) {
+        match task.retry_while_blocked(&target.file, Events::OUT, |task| output.write_by(rest, offset, task))
+        {
             Ok(0) => break,
             Ok(count) => written += count,
             Err(error) if written == 0 => return raise_broken_pipe(task, Err(error)),

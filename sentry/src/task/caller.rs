@@ -47,6 +47,10 @@ impl Caller for CurrentTask {
         self.root_process_id()
     }
 
+    fn thread_id(&self) -> i32 {
+        self.task().root_number()
+    }
+
     fn pending_signals(&self) -> Option<Arc<dyn PendingSignals>> {
         Some(SignalSource::new(self.task()))
     }

@@ -198,6 +198,10 @@ impl CurrentTask {
         if has(CloneFlags::SETTLS) {
             segment_bases.fs = request.thread_local_storage;
         }
+        let keyrings = {
+            let keyrings = task.keyrings.lock();
+            if is_thread { keyrings.for_thread(&credentials)? } else { keyrings.for_process() }
+        };
         let extended_state = Some(self.context.extended_state());
         let keeps_signal_stack = !has(CloneFlags::VM) || has(CloneFlags::VFORK);
         let (descriptors, mut fs_context) = (self.descriptors(), self.fs_context());
@@ -225,6 +229,7 @@ impl CurrentTask {
                 memory,
                 name: task.name(),
                 executable: task.executable(),
+                syscall_number: self.syscall_number,
             },
             fs_context,
             descriptors: if has(CloneFlags::FILES) { descriptors } else { descriptors.duplicate()? },
@@ -236,6 +241,7 @@ impl CurrentTask {
             scheduling_policy: task.scheduling_policy(),
             allowed_cpus: task.allowed_cpus(),
             initial_cgroup: request.cgroup.clone(),
+            keyrings,
             rseq_area: if has(CloneFlags::VM) { None } else { self.rseq_area() },
             clear_child_tid: if has(CloneFlags::CHILD_CLEARTID) { request.child_tid } else { 0 },
             vfork,

@@ -39,6 +39,8 @@ pub struct CurrentTask {
     pub(super) debug: super::ptrace::DebugState,
     /// Restartable sequences.
     pub(super) rseq: super::rseq::RseqState,
+    /// The processor time that its control groups have been charged with, while there is a limit.
+    pub(super) charged_time: Option<std::time::Duration>,
     /// The address of the task's memory, kept here so that a system call takes no lock for it.
     pub(super) memory: Arc<MemoryManager>,
     /// What reads and writes move data through, kept from one call to the next.

@@ -95,6 +95,7 @@ impl CurrentTask {
         self.release_robust_futexes();
         self.clear_child_tid();
         self.forget_rseq();
+        task.keyrings.lock().begin_program();
         *task.executable.lock() = Some(program.executable);
         program.memory.set_limits(task.group.memory_limits());
         let descriptors = {

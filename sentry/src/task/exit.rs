@@ -27,6 +27,7 @@ impl Task {
         // Files are closed, and memory freed, without a lock held.
         let resources = self.resources.lock().take();
         drop(resources);
+        self.release_keyrings();
         self.leave_ipc_namespace();
         self.complete_vfork();
     }

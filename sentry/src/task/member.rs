@@ -11,7 +11,10 @@ use crate::fs::Viewer;
 use crate::fs::cgroup::TaskDirectory;
 use crate::kernel::Kernel;
 use crate::memory::MemoryAccount;
+use crate::namespace::CgroupNamespace;
 use crate::signal::Signal;
+use crate::time::own_cpu_time;
+use crate::wait::Events;
 
 /// How long a task waits for memory that the end of another process will free.
 const SHORTAGE_WAIT: std::time::Duration = std::time::Duration::from_millis(10);
@@ -39,6 +42,12 @@ impl Member for TaskMember {
     fn interrupt(&self) {
         if let Some(task) = self.0.upgrade() {
             task.interrupt();
+        }
+    }
+
+    fn kick(&self) {
+        if let Some(task) = self.0.upgrade().filter(|task| !task.is_asleep()) {
+            task.kick();
         }
     }
 
@@ -142,6 +151,44 @@ impl CurrentTask {
     }
 }
 
+impl CurrentTask {
+    /// Before user code goes on: counts the processor time that the task has used, and waits while a control group
+    /// around it has none left. Returns whether it waited, so that things may have changed.
+    pub(super) fn wait_for_processor(&mut self) -> bool {
+        let kernel = self.kernel().clone();
+        if !kernel.cgroups().limits_processors() {
+            self.charged_time = None;
+            return false;
+        }
+        let now = own_cpu_time();
+        // What was used before there was a limit does not count.
+        let used = now.saturating_sub(self.charged_time.replace(now).unwrap_or(now));
+        let Some(throttle) = kernel.cgroups().charge_processor(self.task.member_key(), used) else {
+            return false;
+        };
+        // Signals end the wait early; that a task without time only deals with them is seen to here again.
+        let queues = [(throttle.queue(), Events::IN)];
+        let _ = self.block(&queues, Some(throttle.until), || throttle.is_over().then_some(()));
+        true
+    }
+}
+
+impl CurrentTask {
+    /// After memory may have been brought in: waits a while if a control group around the task has more than it should.
+    pub(super) fn wait_above_high(&mut self) {
+        if !self.kernel().cgroups().limits_memory_softly() {
+            return;
+        }
+        let Some(payer) = self.memory.payer() else { return };
+        let delay = self.kernel().cgroups().high_delay(&payer);
+        // Linux does not bother with less either.
+        const SHORTEST: std::time::Duration = std::time::Duration::from_millis(1);
+        if let Some(delay) = delay.filter(|delay| *delay >= SHORTEST) {
+            let _ = self.block::<()>(&[], Some(std::time::Instant::now() + delay), || None);
+        }
+    }
+}
+
 /// Finds tasks for the cgroup file system.
 pub struct CgroupTasks(Weak<Kernel>);
 
@@ -183,7 +230,7 @@ impl TaskDirectory for CgroupTasks {
         keys.iter().map(number).collect()
     }
 
-    fn root_of(&self, _viewer: &Viewer) -> Option<Arc<Cgroup>> {
-        Some(self.0.upgrade()?.cgroups().root().clone())
+    fn namespace_of(&self, viewer: &Viewer) -> Option<Arc<CgroupNamespace>> {
+        Some(Self::viewer(&*self.0.upgrade()?, viewer)?.namespaces().cgroup)
     }
 }

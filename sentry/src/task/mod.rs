@@ -13,6 +13,7 @@
 //! 4. the state of the control groups ([`Hierarchy`](crate::cgroup::Hierarchy))
 //! 5. the other fields of `Task` and `ThreadGroup`, a [`WaitQueue`](crate::wait::WaitQueue), a [`Waiter`](crate::wait::Waiter);
 //!    [`VirtualCpus`](crate::virtual_cpus::VirtualCpus) come before a waiter
+//!    [`TaskKeyrings`](crate::keys::TaskKeyrings) come before the lock of all [`Keys`](crate::keys::Keys)
 //! 6. the lock of external stops, a task's CPU clock
 //!
 //! Memory, files and timers have orders of their own; none of their locks is held while one of these is taken,
@@ -37,6 +38,7 @@ mod host_threads;
 mod id;
 mod ipc;
 mod job_control;
+mod keyrings;
 mod member;
 #[cfg(test)]
 mod model;

@@ -12,6 +12,7 @@ use crate::fs::proc::{
 };
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
 use crate::kernel::{Kernel, RELEASE, VERSION};
+use crate::keys::Keys;
 use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager};
 use crate::namespace::{IpcNamespace, Namespace, NamespaceKind, UserNamespace};
@@ -67,6 +68,15 @@ impl ProcessSource for TaskSource {
         let process = tasks.group_number(&task.group, &self.namespace);
         let thread = tasks.number_of(&task, &self.namespace);
         (process.0 != 0).then_some((process.0, thread.0))
+    }
+
+    fn list_keys(&self, viewer: &Viewer) -> Vec<u8> {
+        let task = self.viewer(viewer);
+        task.map_or(Vec::new(), |task| task.with_keys(&viewer.credentials, |caller| caller.list()))
+    }
+
+    fn keys(&self) -> Option<Arc<Keys>> {
+        Some(self.kernel.upgrade()?.keys().clone())
     }
 
     fn system(&self) -> SystemStatus {
@@ -380,9 +390,12 @@ impl Process for TaskView {
         namespace.set_offsets(offsets)
     }
 
-    fn cgroup(&self) -> String {
+    fn cgroup(&self, viewer: &Viewer) -> String {
+        let tasks = self.task.kernel.tasks();
+        let viewer = tasks.task(tasks.root(), Tid(viewer.thread_id));
+        let namespace = viewer.as_ref().unwrap_or(&self.task).namespaces().cgroup;
         let cgroup = self.task.cgroup();
-        let path = cgroup.path_from(self.task.kernel.cgroups().root());
+        let path = cgroup.path_from(namespace.root());
         let deleted = if cgroup.is_removed() { " (deleted)" } else { "" };
         format!("0::{}{deleted}\n", String::from_utf8_lossy(&path))
     }

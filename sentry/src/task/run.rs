@@ -57,6 +57,9 @@ impl CurrentTask {
         if is_watching && self.stops_at_breakpoint() {
             return State::Interrupt;
         }
+        if self.wait_for_processor() {
+            return State::App;
+        }
         if let Err(state) = self.enter_user_code() {
             return state;
         }
@@ -106,7 +109,10 @@ impl CurrentTask {
 
     fn handle_fault(&mut self, address: VirtualAddress, access: Access) -> State {
         match self.memory.handle_fault(address, access) {
-            Ok(()) => State::App,
+            Ok(()) => {
+                self.wait_above_high();
+                State::App
+            }
             Err(error) => {
                 self.force_fault(address, access, error);
                 State::Interrupt
@@ -116,19 +122,21 @@ impl CurrentTask {
 
     fn run_syscall(&mut self) -> State {
         self.syscall_number = Some(self.registers.rax);
+        let mut is_emulated = false;
         if self.task.is_traced() {
             self.registers.rax = ptrace::PENDING_RESULT;
-            self.trap_syscall_entry();
+            is_emulated = self.trap_syscall_entry();
             if self.fate().is_some() {
                 return State::Interrupt;
             }
         }
         // A tracer can have the call skipped: then it sets the result, too.
-        if let Some(number) = self.syscall_number {
+        if let Some(number) = self.syscall_number.filter(|_| !is_emulated) {
             let result = self.dispatch(number);
             if let State::Exit(_) = self.state {
                 return self.state;
             }
+            self.wait_above_high();
             if self.memory.take_shortage() {
                 self.relieve_shortage();
             }
@@ -141,7 +149,7 @@ impl CurrentTask {
             }
         }
         if self.task.is_traced() {
-            self.trap_syscall_exit();
+            self.trap_syscall_exit(is_emulated);
         }
         if self.task.is_interrupted() || self.interrupted_call().is_some() {
             return State::Interrupt;

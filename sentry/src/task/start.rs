@@ -25,6 +25,7 @@ use crate::cred::{Capabilities, Credentials};
 use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::ipc::UndoList;
 use crate::kernel::Kernel;
+use crate::keys::TaskKeyrings;
 use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
 use crate::platform::{Context, Registers, SegmentBases};
@@ -47,6 +48,8 @@ pub struct TaskImage {
     pub name: Vec<u8>,
     /// The file that is executed.
     pub executable: Option<Path>,
+    /// The system call that made the task: its tracer sees it in the first stop.
+    pub syscall_number: Option<u64>,
 }
 
 /// What a new task is to be. The configuration owns all of it: what a failed creation leaves is released by being
@@ -89,6 +92,8 @@ pub struct TaskConfig {
     /// The control group to enter, instead of the creator's (CLONE_INTO_CGROUP). A task that nobody inside creates enters the
     /// root unless one is given, and is held against no limit.
     pub initial_cgroup: Option<Arc<Cgroup>>,
+    /// The keyrings: the session's, and for a thread the process's and its own.
+    pub keyrings: TaskKeyrings,
     /// The rseq(2) area: kept by fork, not by what shares memory.
     pub rseq_area: Option<RseqArea>,
     /// Where its number is cleared and a futex woken when it exits; 0 for nowhere.
@@ -103,6 +108,7 @@ pub(super) struct Unstarted {
     registers: Registers,
     signal_stack: AlternateStack,
     rseq_area: Option<RseqArea>,
+    syscall_number: Option<u64>,
 }
 
 impl TaskSet {
@@ -120,7 +126,8 @@ impl TaskSet {
         let creator = config.parent.as_ref().map(|task| task.member_key());
         let reservation = config.kernel.cgroups().reserve(creator, config.initial_cgroup.as_ref())?;
         let TaskConfig { kernel, parent, inherit_parent, thread_group: group, image, .. } = config;
-        let TaskImage { registers, segment_bases, extended_state, memory, name, executable } = image;
+        let TaskImage { registers, segment_bases, extended_state, memory, name, executable, syscall_number } =
+            image;
         group.set_user_namespace(&config.credentials.user_namespace);
         let waiter = Arc::<Waiter>::default();
         let task = Arc::new(Task {
@@ -131,6 +138,7 @@ impl TaskSet {
             root_number: AtomicI32::new(0),
             cpu_seat: CpuSeat::new(waiter.clone()),
             rseq_area: Mutex::new(config.rseq_area),
+            keyrings: Mutex::new(config.keyrings),
             waiter,
             interrupter: Mutex::default(),
             // A stop or a signal of the group may have come before the task was part of it.
@@ -177,7 +185,7 @@ impl TaskSet {
                 task.cpu_seat.set_interrupter(interrupter.clone());
                 *task.interrupter.lock() = Some(interrupter);
                 let TaskConfig { signal_stack, rseq_area, .. } = config;
-                let unstarted = Unstarted { context, registers, signal_stack, rseq_area };
+                let unstarted = Unstarted { context, registers, signal_stack, rseq_area, syscall_number };
                 *task.unstarted.lock() = Some(Box::new(unstarted));
                 drop(tree);
                 task.pay_for_memory(parent.as_deref());
@@ -382,12 +390,12 @@ impl Task {
         };
         // A task that is restored after it had exited does not run.
         let Some(memory) = self.memory() else { return Ok(()) };
-        let Unstarted { context, registers, signal_stack, rseq_area } = *unstarted;
+        let Unstarted { context, registers, signal_stack, rseq_area, syscall_number } = *unstarted;
         let current = CurrentTask {
             task: self.clone(),
             context,
             registers,
-            syscall_number: None,
+            syscall_number,
             restart: None,
             saved_signal_mask: None,
             buffer: Vec::new(),
@@ -395,6 +403,7 @@ impl Task {
             trap: TrapState::default(),
             is_stepping: false,
             debug: Default::default(),
+            charged_time: None,
             rseq: RseqState::new(rseq_area),
             memory,
             state: State::App,

@@ -21,6 +21,7 @@ use crate::cred::Credentials;
 use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::ipc::UndoList;
 use crate::kernel::Kernel;
+use crate::keys::TaskKeyrings;
 use crate::limits::{ProcessCharge, UserCounters};
 use crate::memory::MemoryManager;
 use crate::namespace::{IpcNamespace, NetworkNamespace, TimeNamespace, UtsNamespace};
@@ -65,6 +66,8 @@ pub struct Task {
     pub(crate) robust_list: AtomicU64,
     /// Its share in the CPU numbers of its address space.
     pub(super) cpu_seat: Arc<CpuSeat>,
+    /// Its session, process and thread keyrings.
+    pub(super) keyrings: Mutex<TaskKeyrings>,
     /// The rseq(2) area that it has registered.
     pub(super) rseq_area: Mutex<Option<RseqArea>>,
     /// PR_SET_PDEATHSIG; 0 for none.
@@ -164,6 +167,14 @@ impl Task {
         }
     }
 
+    /// Has the task leave user code for a moment. Sleeps go on.
+    pub(super) fn kick(&self) {
+        let interrupter = self.interrupter.lock().clone();
+        if let Some(interrupter) = interrupter {
+            interrupter.interrupt();
+        }
+    }
+
     /// Whether something is to be dealt with before user code goes on.
     pub fn is_interrupted(&self) -> bool {
         self.is_interrupted.load(Ordering::Acquire)
@@ -184,6 +195,9 @@ impl Task {
     pub fn set_credentials(&self, credentials: Credentials) {
         let new = Arc::new(credentials);
         let old = std::mem::replace(&mut *self.credentials.lock(), new.clone());
+        if old.fs_uid != new.fs_uid {
+            self.keyrings.lock().change_user(new.fs_uid);
+        }
         if new.user_namespace != old.user_namespace {
             self.group.set_user_namespace(&new.user_namespace);
         }

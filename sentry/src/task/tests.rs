@@ -15,6 +15,7 @@ use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{DescriptorTable, FsContext, MountFlags, MountNamespace};
 use crate::host::HostCpus;
 use crate::kernel::{Kernel, KernelConfig};
+use crate::keys::TaskKeyrings;
 use crate::limits::{Limit, Limits, Resource};
 use crate::memory::FrameAllocator;
 use crate::namespace::UserNamespace;
@@ -83,6 +84,7 @@ impl Fixture {
                 memory: self.kernel.new_memory(None).unwrap(),
                 name: b"test".to_vec(),
                 executable: None,
+                syscall_number: None,
             },
             fs_context: self.fs_context.clone(),
             descriptors: DescriptorTable::new(),
@@ -95,6 +97,7 @@ impl Fixture {
             user_counters: self.kernel.users().counters(1000),
             initial_cgroup: None,
             rseq_area: None,
+            keyrings: TaskKeyrings::new(self.kernel.keys()),
             clear_child_tid: 0,
             vfork: None,
         }

@@ -41,7 +41,8 @@ impl CgroupDirectory {
     pub fn check_may_enter(&self, viewer: &Viewer, source: &Arc<Cgroup>) -> Result<(), Errno> {
         let procs = ControlInode::new(self.file_system.clone(), self.cgroup.clone(), &table::PROCESSES);
         check_access(&procs, Access::WRITE, &viewer.credentials)?;
-        self.file_system.check_may_move(viewer, source, &self.cgroup)
+        let namespace = self.file_system.tasks.namespace_of(viewer);
+        self.file_system.check_may_move(viewer, namespace.as_deref(), source, &self.cgroup)
     }
 
     /// The files that there are, with their places in the table.

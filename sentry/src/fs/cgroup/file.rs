@@ -11,7 +11,8 @@ use super::table::{self, ControlFile, Subject};
 use super::{CgroupFileSystem, Viewer};
 use crate::Errno;
 use crate::cgroup::Cgroup;
-use crate::fs::{AttributeChanges, File, FileKind, Inode, Metadata, OpenFlags};
+use crate::fs::{AttributeChanges, Caller, File, FileKind, Inode, Metadata, OpenFlags};
+use crate::namespace::{CgroupNamespace, Namespace};
 use crate::wait::{Events, WaitQueue};
 
 /// The longest write: one page, as on Linux.
@@ -66,6 +67,7 @@ impl Inode for ControlInode {
             seen: AtomicU64::new(0),
             kept: Mutex::default(),
             viewer: viewer.clone(),
+            namespace: self.file_system.tasks.namespace_of(viewer),
             inode: self,
         }))
     }
@@ -78,19 +80,28 @@ impl Inode for ControlInode {
 /// An open file. Its text is made up when a read begins at offset 0.
 struct OpenControl {
     inode: Arc<ControlInode>,
+    /// Who opened it, and in which cgroup namespace: what may be done depends on that, not on who writes.
     viewer: Viewer,
+    namespace: Option<Arc<CgroupNamespace>>,
     kept: Mutex<Option<String>>,
     /// Changes that there had been at the last read.
     seen: AtomicU64,
 }
 
 impl OpenControl {
-    fn subject(&self) -> Result<Subject<'_>, Errno> {
+    fn subject<'a>(&'a self, user: &'a Viewer) -> Result<Subject<'a>, Errno> {
         if self.inode.cgroup.is_removed() {
             return Err(Errno::ENODEV);
         }
         let ControlInode { file_system, cgroup, .. } = &*self.inode;
-        Ok(Subject { file_system, hierarchy: &file_system.hierarchy, cgroup, viewer: &self.viewer })
+        Ok(Subject {
+            file_system,
+            hierarchy: &file_system.hierarchy,
+            cgroup,
+            opener: &self.viewer,
+            namespace: self.namespace.as_deref(),
+            user,
+        })
     }
 
     fn make_text(&self) -> Result<String, Errno> {
@@ -98,7 +109,27 @@ impl OpenControl {
         if let Some(events) = self.inode.file.events {
             self.seen.store(events(&self.inode.cgroup).changes(), Ordering::Relaxed);
         }
-        read(&self.subject()?)
+        read(&self.subject(&self.viewer)?)
+    }
+
+    /// Whether the group is the root of the namespace that it was opened in: what its files set is for who is outside.
+    fn is_root_of_delegation(&self) -> bool {
+        let namespace = self.namespace.as_ref().filter(|namespace| !namespace.identity().is_initial());
+        namespace.is_some_and(|namespace| Arc::ptr_eq(namespace.root(), &self.inode.cgroup))
+    }
+
+    fn write_as(&self, buffer: &[u8], user: &Viewer) -> Result<usize, Errno> {
+        let write = self.inode.file.write.ok_or(Errno::EINVAL)?;
+        if buffer.len() > MAX_WRITE_BYTES {
+            return Err(Errno::E2BIG);
+        }
+        let text = std::str::from_utf8(buffer).map_err(|_| Errno::EINVAL)?;
+        let subject = self.subject(user)?;
+        if !self.inode.file.is_delegated && self.is_root_of_delegation() {
+            return Err(Errno::EPERM);
+        }
+        write(&subject, text.trim())?;
+        Ok(buffer.len())
     }
 }
 
@@ -119,14 +150,12 @@ impl File for OpenControl {
     }
 
     fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
-        let write = self.inode.file.write.ok_or(Errno::EINVAL)?;
-        let text = buffer.get(..buffer.len().min(MAX_WRITE_BYTES)).unwrap_or_default();
-        if text.len() < buffer.len() {
-            return Err(Errno::E2BIG);
-        }
-        let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
-        write(&self.subject()?, text.trim())?;
-        Ok(buffer.len())
+        self.write_as(buffer, &self.viewer)
+    }
+
+    fn write_by(&self, buffer: &[u8], _offset: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        // Who writes is who "0" means, and whose numbers count.
+        self.write_as(buffer, &Viewer { thread_id: caller.thread_id(), ..self.viewer.clone() })
     }
 
     fn is_seekable(&self) -> bool {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::{Access, DeviceNumber, FileSystem, FileSystemInfo, Inode, Viewer, check_access};
 use crate::Errno;
 use crate::cgroup::{Cgroup, Hierarchy, MemberKey, Moved};
+use crate::namespace::CgroupNamespace;
 pub use directory::CgroupDirectory;
 use file::ControlInode;
 
@@ -26,8 +27,8 @@ pub trait TaskDirectory: Send + Sync {
     fn find(&self, viewer: &Viewer, number: i32) -> Option<MemberKey>;
     /// What `viewer`'s PID namespace calls each of `keys`, or its process; 0 for what it does not see.
     fn numbers(&self, viewer: &Viewer, keys: &[MemberKey], of_processes: bool) -> Vec<i32>;
-    /// The group that the viewer's cgroup namespace takes for the root.
-    fn root_of(&self, viewer: &Viewer) -> Option<Arc<Cgroup>>;
+    /// The cgroup namespace that the viewer is in; `None` for the kernel itself.
+    fn namespace_of(&self, viewer: &Viewer) -> Option<Arc<CgroupNamespace>>;
 }
 
 /// The cgroup2 file system. There is one, however often it is mounted.
@@ -50,22 +51,33 @@ impl CgroupFileSystem {
 
     /// The directory of the group that `viewer`'s cgroup namespace takes for the root: what a mount shows.
     pub fn root_for(self: &Arc<Self>, viewer: &Viewer) -> Arc<dyn Inode> {
-        let root = self.tasks.root_of(viewer);
-        self.directory(root.as_ref().unwrap_or(self.hierarchy.root()))
+        let namespace = self.tasks.namespace_of(viewer);
+        self.directory(namespace.as_ref().map_or(self.hierarchy.root(), |namespace| namespace.root()))
     }
 
-    /// Moves what `key` stands for from its group to `target`, if `viewer` may: it must be allowed to write cgroup.procs of the
-    /// nearest group that both are in (`cgroup-v2.rst`, "Delegation Containment").
+    /// What mountinfo calls `directory`, if it is that of a group, to `viewer`: its path from the root of the viewer's cgroup
+    /// namespace.
+    pub fn shown_path(&self, directory: &dyn Inode, viewer: &Viewer) -> Option<Vec<u8>> {
+        let directory = directory.as_any().downcast_ref::<CgroupDirectory>()?;
+        let namespace = self.tasks.namespace_of(viewer);
+        let root = namespace.as_ref().map_or(self.hierarchy.root(), |namespace| namespace.root());
+        Some(directory.cgroup().path_from(root))
+    }
+
+    /// Moves what `key` stands for from its group to `target`, if `viewer`, who was in `namespace`, may: it must be allowed to
+    /// write cgroup.procs of the nearest group that both are in, and both must lie in the namespace (`cgroup-v2.rst`,
+    /// "Delegation Containment").
     fn migrate(
         self: &Arc<Self>,
         viewer: &Viewer,
+        namespace: Option<&CgroupNamespace>,
         key: MemberKey,
         is_thread: bool,
         target: &Arc<Cgroup>,
     ) -> Result<(), Errno> {
         // A zombie is nowhere; to move it changes nothing, and is no error.
         let Some(source) = self.hierarchy.find(key) else { return Ok(()) };
-        self.check_may_move(viewer, &source, target)?;
+        self.check_may_move(viewer, namespace, &source, target)?;
         let moved = if is_thread { Moved::Thread(key) } else { Moved::Process(key.process) };
         self.hierarchy.migrate(moved, target)
     }
@@ -73,13 +85,19 @@ impl CgroupFileSystem {
     fn check_may_move(
         self: &Arc<Self>,
         viewer: &Viewer,
+        namespace: Option<&CgroupNamespace>,
         source: &Arc<Cgroup>,
         target: &Arc<Cgroup>,
     ) -> Result<(), Errno> {
         let common = source.with_ancestors().find(|ancestor| target.is_within(ancestor));
         let common = common.ok_or(Errno::ENOENT)?;
         let procs = ControlInode::new(self.clone(), common.clone(), &table::PROCESSES);
-        check_access(&procs, Access::WRITE, &viewer.credentials)
+        check_access(&procs, Access::WRITE, &viewer.credentials)?;
+        // Namespaces are boundaries of delegation: the mount option nsdelegate, which is always on.
+        match namespace.map(CgroupNamespace::root) {
+            Some(root) if !source.is_within(root) || !target.is_within(root) => Err(Errno::ENOENT),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -90,6 +108,10 @@ impl FileSystem for CgroupFileSystem {
 
     fn device(&self) -> DeviceNumber {
         self.device
+    }
+
+    fn options(&self) -> String {
+        ",nsdelegate".into()
     }
 
     fn info(&self) -> FileSystemInfo {

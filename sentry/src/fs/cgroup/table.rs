@@ -1,18 +1,25 @@
 //! What each file of a group is called, tells and takes (`Documentation/admin-guide/cgroup-v2.rst`).
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::{CgroupFileSystem, Viewer};
 use crate::Errno;
-use crate::cgroup::{Cgroup, Controllers, EventCounter, Hierarchy, MemberKey};
+use crate::cgroup::{Cgroup, Controllers, CpuLimit, EventCounter, Hierarchy, MemberKey};
+use crate::memory::FrameUse;
+use crate::namespace::CgroupNamespace;
 use crate::platform::PAGE_SIZE;
 
-/// Whose file is read or written, and by whom.
+/// Whose file is read or written, and by whom. Two count: who opened the file, for what is allowed, and who uses it, for
+/// what numbers mean.
 pub(super) struct Subject<'a> {
     pub(super) file_system: &'a Arc<CgroupFileSystem>,
     pub(super) hierarchy: &'a Hierarchy,
     pub(super) cgroup: &'a Arc<Cgroup>,
-    pub(super) viewer: &'a Viewer,
+    pub(super) opener: &'a Viewer,
+    /// The cgroup namespace that the opener was in.
+    pub(super) namespace: Option<&'a CgroupNamespace>,
+    pub(super) user: &'a Viewer,
 }
 
 type Read = fn(&Subject<'_>) -> Result<String, Errno>;
@@ -24,6 +31,8 @@ pub(super) struct ControlFile {
     pub(super) permissions: u32,
     controller: Controllers,
     is_in_root: bool,
+    /// Whether it may be written in the root of a cgroup namespace, from inside (`/sys/kernel/cgroup/delegate`).
+    pub(super) is_delegated: bool,
     pub(super) read: Option<Read>,
     pub(super) write: Option<Write>,
     /// Whose changes poll(2) tells.
@@ -37,6 +46,7 @@ impl ControlFile {
             permissions: 0o444,
             controller: Controllers::empty(),
             is_in_root: false,
+            is_delegated: false,
             read: None,
             write: None,
             events: None,
@@ -49,6 +59,10 @@ impl ControlFile {
 
     const fn in_root(self) -> Self {
         Self { is_in_root: true, ..self }
+    }
+
+    const fn delegated(self) -> Self {
+        Self { is_delegated: true, ..self }
     }
 
     const fn reads(self, read: Read) -> Self {
@@ -74,6 +88,7 @@ pub(super) static PROCESSES: ControlFile = PROCESSES_FILE;
 
 const PROCESSES_FILE: ControlFile = ControlFile::core("cgroup.procs")
     .in_root()
+    .delegated()
     .reads(processes)
     .writes(|subject, text| migrate(subject, text, false));
 
@@ -111,6 +126,7 @@ pub(super) static FILES: [ControlFile; 34] = [
         Ok(format!("nr_descendants {descendants}\nnr_dying_descendants 0\n"))
     }),
     ControlFile::core("cgroup.subtree_control")
+        .delegated()
         .in_root()
         .reads(|subject| Ok(format!("{}\n", subject.hierarchy.subtree_control(subject.cgroup))))
         .writes(|subject, text| {
@@ -118,6 +134,7 @@ pub(super) static FILES: [ControlFile; 34] = [
             subject.hierarchy.set_subtree_control(subject.cgroup, enabled, disabled)
         }),
     ControlFile::core("cgroup.threads")
+        .delegated()
         .in_root()
         .reads(threads)
         .writes(|subject, text| migrate(subject, text, true)),
@@ -131,12 +148,10 @@ pub(super) static FILES: [ControlFile; 34] = [
     ControlFile::of(CPU, "cpu.idle")
         .reads(|subject| Ok(setting(subject, "cpu.idle", "0")))
         .writes(|subject, text| keep_number(subject, "cpu.idle", text, 0..=1)),
-    ControlFile::of(CPU, "cpu.max")
-        .reads(|subject| Ok(setting(subject, "cpu.max", "max 100000")))
-        .writes(set_cpu_max),
+    ControlFile::of(CPU, "cpu.max").reads(cpu_max).writes(set_cpu_max),
     ControlFile::of(CPU, "cpu.max.burst")
-        .reads(|subject| Ok(setting(subject, "cpu.max.burst", "0")))
-        .writes(|subject, text| keep_number(subject, "cpu.max.burst", text, 0..=1_000_000_000)),
+        .reads(|subject| Ok(format!("{}\n", subject.cgroup.bandwidth().limit().burst.as_micros())))
+        .writes(set_cpu_burst),
     ControlFile::of(CPU, "cpu.weight")
         .reads(|subject| Ok(setting(subject, "cpu.weight", "100")))
         .writes(|subject, text| keep_number(subject, "cpu.weight", text, 1..=10_000)),
@@ -147,8 +162,11 @@ pub(super) static FILES: [ControlFile; 34] = [
         .reads(|subject| Ok(format!("{}\n", account(subject)?.current_bytes()))),
     ControlFile::of(MEMORY, "memory.events").reads(memory_events).announces(Cgroup::memory_events),
     ControlFile::of(MEMORY, "memory.high")
-        .reads(|subject| Ok(setting(subject, "memory.high", "max")))
-        .writes(|subject, text| keep_bytes(subject, "memory.high", text)),
+        .reads(|subject| Ok(show_limit(account(subject)?.high_bytes())))
+        .writes(|subject, text| {
+            subject.hierarchy.set_memory_high(account(subject)?, parse_bytes(text)?);
+            Ok(())
+        }),
     ControlFile::of(MEMORY, "memory.low")
         .reads(|subject| Ok(setting(subject, "memory.low", "0")))
         .writes(|subject, text| keep_bytes(subject, "memory.low", text)),
@@ -159,6 +177,7 @@ pub(super) static FILES: [ControlFile; 34] = [
         .reads(|subject| Ok(setting(subject, "memory.min", "0")))
         .writes(|subject, text| keep_bytes(subject, "memory.min", text)),
     ControlFile::of(MEMORY, "memory.oom.group")
+        .delegated()
         .reads(|subject| Ok(format!("{}\n", u8::from(subject.cgroup.kills_group()))))
         .writes(|subject, text| {
             subject.cgroup.set_kills_group(parse_number(text, 0..=1, Errno::EINVAL)? == 1);
@@ -167,8 +186,11 @@ pub(super) static FILES: [ControlFile; 34] = [
     ControlFile::of(MEMORY, "memory.peak")
         .reads(|subject| Ok(format!("{}\n", account(subject)?.peak_bytes()))),
     ControlFile::of(MEMORY, "memory.stat").reads(|subject| {
-        let bytes = account(subject)?.current_bytes();
-        Ok(format!("anon {bytes}\nfile 0\nkernel 0\nshmem 0\n"))
+        let account = account(subject)?;
+        let [anonymous, file, shared] =
+            [FrameUse::Anonymous, FrameUse::File, FrameUse::Shared].map(|part| account.bytes_of(part));
+        // As on Linux, what is shared counts as files.
+        Ok(format!("anon {anonymous}\nfile {}\nkernel 0\nshmem {shared}\n", file + shared))
     }),
     ControlFile::of(MEMORY, "memory.swap.current").reads(|_| Ok("0\n".into())),
     ControlFile::of(MEMORY, "memory.swap.events").reads(|_| Ok("high 0\nmax 0\nfail 0\n".into())),
@@ -198,7 +220,7 @@ fn threads(subject: &Subject<'_>) -> Result<String, Errno> {
 }
 
 fn numbers(subject: &Subject<'_>, keys: &[MemberKey], of_processes: bool) -> String {
-    let numbers = subject.file_system.tasks.numbers(subject.viewer, keys, of_processes);
+    let numbers = subject.file_system.tasks.numbers(subject.user, keys, of_processes);
     numbers.iter().map(|number| format!("{number}\n")).collect()
 }
 
@@ -207,8 +229,8 @@ fn migrate(subject: &Subject<'_>, text: &str, is_thread: bool) -> Result<(), Err
     if number < 0 {
         return Err(Errno::EINVAL);
     }
-    let key = subject.file_system.tasks.find(subject.viewer, number).ok_or(Errno::ESRCH)?;
-    subject.file_system.migrate(subject.viewer, key, is_thread, subject.cgroup)
+    let key = subject.file_system.tasks.find(subject.user, number).ok_or(Errno::ESRCH)?;
+    subject.file_system.migrate(subject.opener, subject.namespace, key, is_thread, subject.cgroup)
 }
 
 fn group_events(subject: &Subject<'_>) -> Result<String, Errno> {
@@ -235,21 +257,56 @@ fn cpu_statistics(subject: &Subject<'_>) -> Result<String, Errno> {
     let [user, system] = [usage.user, usage.system].map(|time| time.as_micros());
     let mut text = format!("usage_usec {}\nuser_usec {user}\nsystem_usec {system}\n", user + system);
     if subject.hierarchy.controllers(subject.cgroup).contains(CPU) && !subject.cgroup.is_root() {
-        text += "nr_periods 0\nnr_throttled 0\nthrottled_usec 0\n";
+        let bandwidth = subject.cgroup.bandwidth().statistics(Instant::now());
+        text += &format!(
+            "nr_periods {}\nnr_throttled {}\nthrottled_usec {}\nnr_bursts {}\nburst_usec {}\n",
+            bandwidth.periods,
+            bandwidth.throttled_periods,
+            bandwidth.throttled_time.as_micros(),
+            bandwidth.bursts,
+            bandwidth.burst_time.as_micros()
+        );
     }
     Ok(text)
 }
 
-/// `max 100000` or `50000 100000`: quota and period in microseconds. Accepted; the host's scheduler decides.
+/// `max 100000` or `50000 100000`: quota and period in microseconds; the period stays if there is none.
 fn set_cpu_max(subject: &Subject<'_>, text: &str) -> Result<(), Errno> {
     let mut words = text.split_ascii_whitespace();
     let quota = words.next().ok_or(Errno::EINVAL)?;
-    let period: u64 = words.next().map_or(Ok(100_000), str::parse).map_err(|_| Errno::EINVAL)?;
-    let is_quota = quota == "max" || quota.parse::<u64>().is_ok_and(|quota| quota >= 1000);
-    if !is_quota || !(1000..=1_000_000).contains(&period) || words.next().is_some() {
+    let old = subject.cgroup.bandwidth().limit();
+    let period = words.next().map(str::parse).transpose().map_err(|_| Errno::EINVAL)?;
+    let period = period.map_or(old.period, Duration::from_micros);
+    let quota = match quota {
+        "max" => None,
+        number => Some(Duration::from_micros(number.parse().map_err(|_| Errno::EINVAL)?)),
+    };
+    let allowed = Duration::from_millis(1)..=Duration::from_secs(1);
+    let is_quota = quota.is_none_or(|quota| quota >= *allowed.start() && quota <= MAX_QUOTA);
+    if !is_quota || !allowed.contains(&period) || quota.is_some_and(|quota| quota < old.burst) {
         return Err(Errno::EINVAL);
     }
-    subject.cgroup.set_value("cpu.max", format!("{quota} {period}"));
+    subject.hierarchy.set_cpu_limit(subject.cgroup, CpuLimit { quota, period, ..old });
+    Ok(())
+}
+
+/// The longest quota: Linux's `max_bw_runtime_us` is about this.
+const MAX_QUOTA: Duration = Duration::from_secs(1 << 24);
+
+fn cpu_max(subject: &Subject<'_>) -> Result<String, Errno> {
+    let limit = subject.cgroup.bandwidth().limit();
+    let quota = limit.quota.map_or_else(|| "max".into(), |quota| quota.as_micros().to_string());
+    Ok(format!("{quota} {}\n", limit.period.as_micros()))
+}
+
+fn set_cpu_burst(subject: &Subject<'_>, text: &str) -> Result<(), Errno> {
+    let burst = Duration::from_micros(text.parse().map_err(|_| Errno::EINVAL)?);
+    let old = subject.cgroup.bandwidth().limit();
+    // What no quota limits can be no burst.
+    if burst > old.quota.unwrap_or(Duration::ZERO) {
+        return Err(Errno::EINVAL);
+    }
+    subject.hierarchy.set_cpu_limit(subject.cgroup, CpuLimit { burst, ..old });
     Ok(())
 }
 
@@ -260,8 +317,8 @@ fn account<'a>(subject: &Subject<'a>) -> Result<&'a Arc<crate::memory::MemoryAcc
 fn memory_events(subject: &Subject<'_>) -> Result<String, Errno> {
     let events = account(subject)?.events();
     Ok(format!(
-        "low 0\nhigh 0\nmax {}\noom {}\noom_kill {}\noom_group_kill 0\n",
-        events.max, events.out_of_memory, events.kills
+        "low 0\nhigh {}\nmax {}\noom {}\noom_kill {}\noom_group_kill 0\n",
+        events.high, events.max, events.out_of_memory, events.kills
     ))
 }
 

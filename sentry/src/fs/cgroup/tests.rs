@@ -6,6 +6,7 @@ use super::*;
 use crate::cgroup::Controllers;
 use crate::fs::{NewNode, NodeCreation, OpenFlags};
 use crate::memory::FrameAllocator;
+use crate::namespace::CgroupNamespace;
 use crate::platform::Platform;
 use crate::platform::fake::FakePlatform;
 use crate::wait::Events;
@@ -22,14 +23,14 @@ impl TaskDirectory for Nobody {
         keys.iter().map(|_| 0).collect()
     }
 
-    fn root_of(&self, _viewer: &Viewer) -> Option<Arc<Cgroup>> {
+    fn namespace_of(&self, _viewer: &Viewer) -> Option<Arc<CgroupNamespace>> {
         None
     }
 }
 
 fn root() -> (Arc<CgroupFileSystem>, Arc<dyn Inode>) {
     let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
-    let hierarchy = Hierarchy::new(&FrameAllocator::new(&platform, 16 << 20));
+    let hierarchy = Hierarchy::new(&FrameAllocator::new(&platform, 16 << 20), &Arc::default());
     let file_system = CgroupFileSystem::new(&hierarchy, Arc::new(Nobody));
     let root = file_system.root_for(&Viewer::kernel());
     (file_system, root)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::Errno;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
+use crate::keys::Keys;
 use crate::memory::MemoryManager;
 use crate::namespace::{IpcNamespace, Namespace, UserNamespace};
 use crate::time::ClockOffsets;
@@ -19,6 +20,10 @@ pub trait ProcessSource: Send + Sync {
     fn viewer_ids(&self, viewer: &Viewer) -> Option<(i32, i32)>;
     /// The machine, now.
     fn system(&self) -> SystemStatus;
+    /// The lines of /proc/keys for the viewer.
+    fn list_keys(&self, viewer: &Viewer) -> Vec<u8>;
+    /// All keys; `None` if the kernel is gone.
+    fn keys(&self) -> Option<Arc<Keys>>;
     /// How far the clocks are ahead that the viewer sees.
     fn clock_offsets(&self, _viewer: &Viewer) -> ClockOffsets {
         ClockOffsets::default()
@@ -101,8 +106,8 @@ pub trait Process: Send + Sync {
     fn set_clock_offsets(&self, _viewer: &Viewer, _offsets: ClockOffsets) -> Result<(), Errno> {
         Err(Errno::ESRCH)
     }
-    /// The lines of /proc/PID/cgroup.
-    fn cgroup(&self) -> String;
+    /// The lines of /proc/PID/cgroup, as `viewer`'s cgroup namespace has them.
+    fn cgroup(&self, viewer: &Viewer) -> String;
     /// Sets the thread's name (write to `comm`).
     fn set_name(&self, name: &[u8]);
     /// Sets the adjustment of the out-of-memory score, -1000 to 1000.

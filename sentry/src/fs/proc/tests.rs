@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::fs::{DescriptorTable, FileDescription, FsView, LinkTarget, OpenFlags, Path};
+use crate::keys::Keys;
 use crate::namespace::{Identity, IpcNamespace, Namespace, NamespaceKind};
 
 struct Fake;
@@ -14,6 +15,14 @@ struct Shell {
 }
 
 impl ProcessSource for Fake {
+    fn list_keys(&self, _viewer: &Viewer) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn keys(&self) -> Option<Arc<Keys>> {
+        None
+    }
+
     fn process_ids(&self) -> Vec<i32> {
         vec![1, 12]
     }
@@ -66,7 +75,7 @@ impl ProcessSource for Fake {
 }
 
 impl Process for Shell {
-    fn cgroup(&self) -> String {
+    fn cgroup(&self, _viewer: &Viewer) -> String {
         "0::/\n".into()
     }
 

@@ -9,8 +9,8 @@ use super::node::Node;
 use crate::Errno;
 use crate::fs::inode::Inode;
 use crate::fs::metadata::{AttributeChanges, Metadata};
-use crate::fs::{DirectoryEntry, File, OpenFlags};
-use crate::memory::PageCache;
+use crate::fs::{Caller, DirectoryEntry, File, OpenFlags};
+use crate::memory::{MemoryAccount, PageCache};
 
 /// An open regular file.
 pub(super) struct RegularFile {
@@ -26,21 +26,57 @@ impl RegularFile {
     }
 }
 
-impl File for RegularFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let read = self.node.read_data(buffer, offset)?;
+/// Does `operation` at the expense of the caller's control group. If that has nothing left, the caller deals with it before
+/// user code goes on.
+fn paid_by<T>(
+    caller: &dyn Caller,
+    operation: impl FnOnce(Option<&Arc<MemoryAccount>>) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let result = operation(caller.memory().payer().as_ref());
+    if result.as_ref().err() == Some(&Errno::ENOMEM) {
+        caller.memory().note_shortage();
+    }
+    result
+}
+
+impl RegularFile {
+    fn read_for(
+        &self,
+        buffer: &mut [u8],
+        offset: u64,
+        payer: Option<&Arc<MemoryAccount>>,
+    ) -> Result<usize, Errno> {
+        let read = self.node.read_data(buffer, offset, payer)?;
         if self.moves_access_time {
             self.node.stamp_accessed();
         }
         Ok(read)
     }
+}
+
+impl File for RegularFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.read_for(buffer, offset, None)
+    }
+
+    fn read_by(&self, buffer: &mut [u8], offset: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        paid_by(caller, |payer| self.read_for(buffer, offset, payer))
+    }
 
     fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
-        self.node.write_data(buffer, offset)
+        self.node.write_data(buffer, offset, None)
+    }
+
+    fn write_by(&self, buffer: &[u8], offset: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        paid_by(caller, |payer| self.node.write_data(buffer, offset, payer))
     }
 
     fn append(&self, buffer: &[u8]) -> Result<(usize, u64), Errno> {
-        self.node.append_data(buffer)
+        self.node.append_data(buffer, None)
+    }
+
+    fn append_by(&self, buffer: &[u8], caller: &dyn Caller) -> Result<(usize, u64), Errno> {
+        paid_by(caller, |payer| self.node.append_data(buffer, payer))
     }
 
     fn is_seekable(&self) -> bool {
@@ -75,14 +111,14 @@ impl File for RegularFile {
             .set_attributes(&AttributeChanges { size_bytes: Some(len_bytes), ..AttributeChanges::default() })
     }
 
-    fn allocate(&self, mode: u32, offset: u64, len_bytes: u64) -> Result<(), Errno> {
+    fn allocate(&self, mode: u32, offset: u64, len_bytes: u64, caller: &dyn Caller) -> Result<(), Errno> {
         let end = offset.checked_add(len_bytes).filter(|&end| end <= i64::MAX as u64).ok_or(Errno::EFBIG)?;
         let keeps_size = mode & uapi::FALLOC_FL_KEEP_SIZE != 0;
         self.node
             .check_allocate_seals(if keeps_size { 0 } else { end }, mode & !uapi::FALLOC_FL_KEEP_SIZE != 0)?;
         let cache = self.node.page_cache(true)?;
         match mode & !uapi::FALLOC_FL_KEEP_SIZE {
-            0 => cache.allocate(offset, len_bytes)?,
+            0 => paid_by(caller, |payer| cache.allocate(offset, len_bytes, payer.map(|payer| &**payer)))?,
             uapi::FALLOC_FL_PUNCH_HOLE if keeps_size => cache.punch_hole(offset, len_bytes)?,
             uapi::FALLOC_FL_ZERO_RANGE => cache.punch_hole(offset, len_bytes)?,
             _ => return Err(Errno::EOPNOTSUPP),

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{MAX_ATTEMPTS, MAX_SIZE, PageCache, WRITE_PAGES, locate, pages_of};
 use crate::Errno;
+use crate::memory::MemoryAccount;
 use crate::memory::allocator::zero;
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE};
 
@@ -35,18 +36,18 @@ impl PageCache {
         Ok(())
     }
 
-    /// Makes sure that the range has pages, growing nothing (`man 2 fallocate`).
+    /// Makes sure that the range has pages, for which `payer` pays, growing nothing (`man 2 fallocate`).
     ///
     /// # Errors
     /// The budget's or ENOMEM.
-    pub fn allocate(&self, offset: u64, len_bytes: u64) -> Result<(), Errno> {
+    pub fn allocate(&self, offset: u64, len_bytes: u64, payer: Option<&MemoryAccount>) -> Result<(), Errno> {
         let end = offset.checked_add(len_bytes).filter(|&end| end <= MAX_SIZE).ok_or(Errno::EFBIG)?;
         let mut next = offset >> PAGE_SHIFT;
         while next < pages_of(end) {
             let until = pages_of(end).min(next + WRITE_PAGES);
             let mut state = self.state.write();
             let first = next.max(pages_of(state.source_end)).min(until);
-            self.insert_zeroes(&mut state, first..until, None)?;
+            self.insert_zeroes(&mut state, first..until, payer)?;
             next = until;
         }
         Ok(())
@@ -103,7 +104,7 @@ impl PageCache {
                 return Ok(());
             }
             drop(state);
-            self.populate(page, page..page + 1)?;
+            self.populate(page, page..page + 1, None)?;
         }
         Err(Errno::ENOMEM)
     }

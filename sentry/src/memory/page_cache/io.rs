@@ -1,7 +1,10 @@
 //! Reading and writing a file through its pages.
 
+use std::sync::Arc;
+
 use super::{MAX_ATTEMPTS, MAX_SIZE, PageCache, WRITE_PAGES, locate, pages_of};
 use crate::Errno;
+use crate::memory::MemoryAccount;
 use crate::memory::allocator::FrameAllocator;
 use crate::memory::table::Entry;
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE};
@@ -17,27 +20,41 @@ enum Progress {
 }
 
 impl PageCache {
-    /// Reads from `offset` on, and returns how many bytes there were: fewer than asked for at the end of the file.
+    /// Reads from `offset` on, and returns how many bytes there were: fewer than asked for at the end of the file. `payer`
+    /// pays for what is fetched.
     ///
     /// # Errors
     /// The source's, or ENOMEM, if nothing was read before it.
-    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        self.advance(buffer.len(), offset, |done, position| {
+    pub fn read_at(
+        &self,
+        buffer: &mut [u8],
+        offset: u64,
+        payer: Option<&Arc<MemoryAccount>>,
+    ) -> Result<usize, Errno> {
+        self.advance(buffer.len(), offset, payer, |done, position| {
             Ok(self.read_present(&mut buffer[done..], position))
         })
     }
 
-    /// Writes `data` at `offset`, and returns how much of it fit. The file grows as needed; a gap is a hole.
+    /// Writes `data` at `offset`, and returns how much of it fit. The file grows as needed; a gap is a hole. `payer` pays for
+    /// new pages.
     ///
     /// # Errors
     /// EFBIG past the largest file; the source's, the budget's or ENOMEM, if nothing was written before it.
-    pub fn write_at(&self, data: &[u8], offset: u64) -> Result<usize, Errno> {
+    pub fn write_at(
+        &self,
+        data: &[u8],
+        offset: u64,
+        payer: Option<&Arc<MemoryAccount>>,
+    ) -> Result<usize, Errno> {
         if data.is_empty() {
             return Ok(0);
         }
         let room = MAX_SIZE.checked_sub(offset).filter(|&room| room > 0).ok_or(Errno::EFBIG)?;
         let data = &data[..data.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
-        self.advance(data.len(), offset, |done, position| self.write_present(&data[done..], position))
+        self.advance(data.len(), offset, payer, |done, position| {
+            self.write_present(&data[done..], position, payer.map(|payer| &**payer))
+        })
     }
 
     /// Repeats `step`, which copies at (bytes done, position) what it can, until `len_bytes` are done or it
@@ -46,6 +63,7 @@ impl PageCache {
         &self,
         len_bytes: usize,
         offset: u64,
+        payer: Option<&Arc<MemoryAccount>>,
         mut step: impl FnMut(usize, u64) -> Result<Progress, Errno>,
     ) -> Result<usize, Errno> {
         let (mut done, mut attempts, mut has_reclaimed) = (0, 0, false);
@@ -61,14 +79,14 @@ impl PageCache {
                 Ok(Progress::Missing(_)) if attempts == MAX_ATTEMPTS => Err(Errno::ENOMEM),
                 Ok(Progress::Missing(page)) => {
                     attempts += 1;
-                    self.read_ahead(page, pages_of((len_bytes - done) as u64))
+                    self.read_ahead(page, pages_of((len_bytes - done) as u64), payer.map(|payer| &**payer))
                 }
                 Err(error) => Err(error),
             };
             match outcome {
                 Ok(()) => {}
                 Err(Errno::ENOMEM)
-                    if !has_reclaimed && self.frames.reclaim(WRITE_PAGES as usize, true) > 0 =>
+                    if !has_reclaimed && self.frames.relieve(payer, WRITE_PAGES as usize) > 0 =>
                 {
                     has_reclaimed = true;
                 }
@@ -80,7 +98,7 @@ impl PageCache {
     }
 
     /// Fetches `page`, of `wanted` pages that will be read, and more if the file is being read in sequence.
-    fn read_ahead(&self, page: u64, wanted: u64) -> Result<(), Errno> {
+    fn read_ahead(&self, page: u64, wanted: u64, payer: Option<&MemoryAccount>) -> Result<(), Errno> {
         let count = {
             let mut state = self.state.write();
             state.window = match state.next_read == page {
@@ -91,8 +109,8 @@ impl PageCache {
             state.next_read = page + count;
             count
         };
-        match self.populate(page, page..page + count) {
-            Err(_) if count > 1 => self.populate(page, page..page + 1),
+        match self.populate(page, page..page + count, payer) {
+            Err(_) if count > 1 => self.populate(page, page..page + 1, payer),
             outcome => outcome,
         }
     }
@@ -117,7 +135,12 @@ impl PageCache {
         Progress::Bytes(done)
     }
 
-    fn write_present(&self, data: &[u8], position: u64) -> Result<Progress, Errno> {
+    fn write_present(
+        &self,
+        data: &[u8],
+        position: u64,
+        payer: Option<&MemoryAccount>,
+    ) -> Result<Progress, Errno> {
         let mut state = self.state.write();
         let has_mappers = !self.mappers.lock().is_empty();
         let mut done = 0;
@@ -134,9 +157,9 @@ impl PageCache {
                     }
                 }
                 let whole_pages = ((portion - done) as u64 >> PAGE_SHIFT).max(1);
-                if let Err(error) = self.insert_zeroes(&mut state, page..page + whole_pages, None) {
+                if let Err(error) = self.insert_zeroes(&mut state, page..page + whole_pages, payer) {
                     // A smaller piece may fit still.
-                    let single = self.insert_zeroes(&mut state, page..page + 1, None);
+                    let single = self.insert_zeroes(&mut state, page..page + 1, payer);
                     match (single, done) {
                         (Ok(()), _) => {}
                         (Err(_), 0) => return Err(error),

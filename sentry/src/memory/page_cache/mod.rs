@@ -20,10 +20,10 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Mutex, RwLock};
 use vm_memory::VolatileSlice;
 
-use crate::memory::MemoryAccount;
 use crate::memory::allocator::{CacheKind, FrameAllocator, Reclaim, zero};
 use crate::memory::frame::{Frame, FrameBatch, FrameNumber};
 use crate::memory::table::{Entry, EntryFlags, FrameTable};
+use crate::memory::{FrameUse, MemoryAccount};
 use mappers::Mappers;
 pub(in crate::memory) use mappers::{Attachment, Mapper};
 
@@ -180,7 +180,7 @@ impl PageCache {
         for _ in 0..MAX_ATTEMPTS {
             match self.prepare(index, index..index + 1, None)? {
                 Presence::PastEnd => return Err(Errno::ENXIO),
-                Presence::InSource => self.populate(index, index..index + 1)?,
+                Presence::InSource => self.populate(index, index..index + 1, None)?,
                 Presence::Ready => {
                     let state = self.state.read();
                     if let Some(entry) = state.pages.get(index) {
@@ -224,9 +224,14 @@ impl PageCache {
         Ok(Presence::Ready)
     }
 
-    /// Fetches page `needed`, and what else is missing of `pages` around it, from the source. Called with no lock
-    /// held. That the page is there afterwards is likely, not sure: it may have been removed again.
-    pub(in crate::memory) fn populate(&self, needed: u64, mut pages: Range<u64>) -> Result<(), Errno> {
+    /// Fetches page `needed`, and what else is missing of `pages` around it, from the source; `payer` pays. Called with no
+    /// lock held. That the page is there afterwards is likely, not sure: it may have been removed again.
+    pub(in crate::memory) fn populate(
+        &self,
+        needed: u64,
+        mut pages: Range<u64>,
+        payer: Option<&MemoryAccount>,
+    ) -> Result<(), Errno> {
         let Some(source) = &self.source else { return Ok(()) };
         if self.frames.free_frames() < pages.end.saturating_sub(pages.start) {
             // Making room for the neighbours could take the page itself away again.
@@ -240,7 +245,7 @@ impl PageCache {
         for gap in gaps {
             let mut next = gap.start;
             while next < gap.end {
-                let span = self.frames.allocate_span((gap.end - next) as usize)?;
+                let span = self.frames.allocate_span_for(payer, FrameUse::File, (gap.end - next) as usize)?;
                 let mut loaded = FrameBatch::new(&self.frames);
                 span.numbers().for_each(|number| loaded.push(number));
                 let len_bytes = span.count << PAGE_SHIFT;
@@ -303,10 +308,11 @@ impl PageCache {
         payer: Option<&MemoryAccount>,
     ) -> Result<(), Errno> {
         let mut displaced = FrameBatch::new(&self.frames);
+        let frame_use = if self.source.is_some() { FrameUse::File } else { FrameUse::Shared };
         for gap in state.pages.gaps(pages) {
             let mut next = gap.start;
             while next < gap.end {
-                let span = self.frames.allocate_span_for(payer, (gap.end - next) as usize)?;
+                let span = self.frames.allocate_span_for(payer, frame_use, (gap.end - next) as usize)?;
                 if let Err(error) = self.charge(span.count as u64) {
                     self.frames.release(&span.numbers().collect::<Vec<_>>());
                     return Err(error);
@@ -415,7 +421,19 @@ impl Drop for PageCache {
 }
 
 impl Reclaim for PageCache {
-    fn reclaim(&self, wanted: usize, including_mapped: bool) -> usize {
+    fn reclaim(
+        &self,
+        wanted: usize,
+        including_mapped: bool,
+        is_meant: &dyn Fn(FrameNumber) -> bool,
+    ) -> usize {
+        let has_any = |state: &State| {
+            let mut pages = state.pages.range(0..pages_of(state.source_end));
+            pages.any(|(_, entry)| !entry.has(EntryFlags::DIRTY) && is_meant(entry.number()))
+        };
+        if !self.state.try_read().is_some_and(|state| has_any(&state)) {
+            return 0;
+        }
         if including_mapped && let Some(mappers) = self.mappers.try_lock() {
             let live = mappers.live();
             drop(mappers);
@@ -428,7 +446,10 @@ impl Reclaim for PageCache {
         for pages in [hand..source_pages, 0..hand.min(source_pages)] {
             let removed = self.remove(&mut state, pages, |page, entry| {
                 let is_clean = !entry.has(EntryFlags::DIRTY);
-                let is_wanted = left > 0 && is_clean && self.frames.is_exclusive(entry.number());
+                let is_wanted = left > 0
+                    && is_clean
+                    && is_meant(entry.number())
+                    && self.frames.is_exclusive(entry.number());
                 if is_wanted {
                     left -= 1;
                     hand = page + 1;

@@ -32,7 +32,7 @@ fn sourced(limit_bytes: u64, size: u64) -> Arc<PageCache> {
 
 fn contents(cache: &PageCache) -> Vec<u8> {
     let mut bytes = vec![0xee; cache.size() as usize + 10];
-    let count = cache.read_at(&mut bytes, 0).unwrap();
+    let count = cache.read_at(&mut bytes, 0, None).unwrap();
     bytes.truncate(count);
     bytes
 }
@@ -43,7 +43,7 @@ fn a_file_reads_as_its_source_until_it_is_written() {
     let cache = sourced(16 << 20, size);
     let mut expected: Vec<u8> = (0..size).map(byte_at).collect();
     assert_eq!(contents(&cache), expected);
-    assert_eq!(cache.write_at(&[0; 5000], 10_000), Ok(5000));
+    assert_eq!(cache.write_at(&[0; 5000], 10_000, None), Ok(5000));
     expected[10_000..15_000].fill(0);
     assert_eq!(contents(&cache), expected);
 }
@@ -53,7 +53,7 @@ fn partial_writes_to_absent_pages_keep_the_rest() {
     let size = 3 * PAGE_SIZE;
     let cache = sourced(16 << 20, size);
     let mut expected: Vec<u8> = (0..size).map(byte_at).collect();
-    cache.write_at(&[1, 2, 3], PAGE_SIZE - 1).unwrap();
+    cache.write_at(&[1, 2, 3], PAGE_SIZE - 1, None).unwrap();
     expected[PAGE - 1..PAGE + 2].copy_from_slice(&[1, 2, 3]);
     assert_eq!(contents(&cache), expected);
 }
@@ -71,7 +71,7 @@ fn what_was_cut_off_reads_as_zero_when_the_file_grows_again() {
 #[test]
 fn holes_take_no_memory_and_are_found() {
     let cache = PageCache::new(&frames(16 << 20), None, 0);
-    cache.write_at(b"x", 100 * PAGE_SIZE).unwrap();
+    cache.write_at(b"x", 100 * PAGE_SIZE, None).unwrap();
     assert_eq!((cache.pages(), cache.size()), (1, 100 * PAGE_SIZE + 1));
     assert_eq!(cache.next_data(0), Some(100 * PAGE_SIZE));
     assert_eq!(cache.next_hole(0), Some(0));
@@ -98,7 +98,7 @@ fn clean_pages_make_room_when_memory_is_short() {
     let frames = frames(2 << 20);
     let size = 8 << 20;
     let cache = PageCache::new(&frames, Some(Box::new(Pattern(size))), size);
-    cache.write_at(&[0; 10], 5000).unwrap();
+    cache.write_at(&[0; 10], 5000, None).unwrap();
     let mut expected: Vec<u8> = (0..size).map(byte_at).collect();
     expected[5000..5010].fill(0);
     assert_eq!(contents(&cache), expected);
@@ -108,7 +108,7 @@ fn clean_pages_make_room_when_memory_is_short() {
 #[test]
 fn memory_runs_out_as_a_short_write() {
     let cache = PageCache::new(&frames(2 << 20), None, 0);
-    assert_eq!(cache.write_at(&vec![1; 3 << 20], 0), Ok(2 << 20));
-    assert_eq!(cache.write_at(&[1], 3 << 20), Err(Errno::ENOMEM));
-    assert_eq!(cache.write_at(&[1], u64::MAX), Err(Errno::EFBIG));
+    assert_eq!(cache.write_at(&vec![1; 3 << 20], 0, None), Ok(2 << 20));
+    assert_eq!(cache.write_at(&[1], 3 << 20, None), Err(Errno::ENOMEM));
+    assert_eq!(cache.write_at(&[1], u64::MAX, None), Err(Errno::EFBIG));
 }

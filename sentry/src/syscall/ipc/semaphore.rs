@@ -109,7 +109,7 @@ fn semctl(task: &mut CurrentTask, [id, number, command, argument, ..]: [u64; 6])
                 _ => Lookup::AnyIndex,
             };
             let status = semaphores.status(id, lookup, &caller)?;
-            write_words(task, argument, structures::semaphore_set(&status))?;
+            write_words(task, argument, structures::semaphore_set(&status, &context))?;
             Ok(stat_result(lookup, status.id))
         }
         IPC_SET => {

@@ -33,9 +33,9 @@ fn int(number: u64) -> u32 {
 }
 
 /// `head` and, from word `start` on, `tail`.
-fn with_tail<const N: usize>(permissions: &Permissions, tail: &[u64]) -> [u64; N] {
+fn with_tail<const N: usize>(permissions: &Permissions, context: &Context, tail: &[u64]) -> [u64; N] {
     let mut words = [0; N];
-    let head = permission_words(permissions);
+    let head = permission_words(&permissions.shown_in(&context.credentials.user_namespace));
     for (place, word) in words.iter_mut().zip(head.iter().chain(tail)) {
         *place = *word;
     }
@@ -58,6 +58,7 @@ pub(super) fn segment(status: &SegmentStatus, context: &Context) -> [u64; SEGMEN
     let number = |process| context.number_of(process).cast_unsigned();
     with_tail(
         &status.permissions,
+        context,
         &[
             status.size_bytes,
             status.attached_seconds.cast_unsigned(),
@@ -70,10 +71,10 @@ pub(super) fn segment(status: &SegmentStatus, context: &Context) -> [u64; SEGMEN
 }
 
 /// `struct semid64_ds`.
-pub(super) fn semaphore_set(status: &SemaphoreSetStatus) -> [u64; SEMAPHORE_SET_WORDS] {
+pub(super) fn semaphore_set(status: &SemaphoreSetStatus, context: &Context) -> [u64; SEMAPHORE_SET_WORDS] {
     let operated = status.operated_seconds.cast_unsigned();
     let changed = status.changed_seconds.cast_unsigned();
-    with_tail(&status.permissions, &[operated, 0, changed, 0, status.len as u64])
+    with_tail(&status.permissions, context, &[operated, 0, changed, 0, status.len as u64])
 }
 
 /// `struct msqid64_ds`.
@@ -81,6 +82,7 @@ pub(super) fn queue(status: &MessageQueueStatus, context: &Context) -> [u64; QUE
     let number = |process| context.number_of(process).cast_unsigned();
     with_tail(
         &status.permissions,
+        context,
         &[
             status.sent_seconds.cast_unsigned(),
             status.received_seconds.cast_unsigned(),
@@ -96,21 +98,27 @@ pub(super) fn queue(status: &MessageQueueStatus, context: &Context) -> [u64; QUE
 /// What IPC_SET changes, of the structure at `address`.
 pub(super) fn read_change(task: &CurrentTask, address: u64) -> Result<PermissionChange, Errno> {
     let words: [u64; PERMISSIONS_WORDS] = task.memory().read_object(VirtualAddress(address))?;
-    Ok(change_of(&words))
+    Ok(change_of(task, &words))
 }
 
 /// What IPC_SET changes of a message queue.
 pub(super) fn read_queue_change(task: &CurrentTask, address: u64) -> Result<QueueChange, Errno> {
     let words: [u64; QUEUE_WORDS] = task.memory().read_object(VirtualAddress(address))?;
-    Ok(QueueChange { permissions: change_of(&words), max_bytes: words[11] })
+    Ok(QueueChange { permissions: change_of(task, &words), max_bytes: words[11] })
 }
 
-fn change_of(words: &[u64]) -> PermissionChange {
+fn change_of(task: &CurrentTask, words: &[u64]) -> PermissionChange {
     let half = |index: usize| {
         let word = words.get(index / 2).copied().unwrap_or(0);
         (word >> (index % 2 * 32)) as u32
     };
-    PermissionChange { uid: half(1), gid: half(2), mode: half(5) }
+    let credentials = task.credentials();
+    let namespace = &credentials.user_namespace;
+    PermissionChange {
+        uid: namespace.to_kernel_uid(half(1)).unwrap_or(u32::MAX),
+        gid: namespace.to_kernel_gid(half(2)).unwrap_or(u32::MAX),
+        mode: half(5),
+    }
 }
 
 /// `struct shminfo64`.

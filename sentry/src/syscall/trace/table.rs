@@ -66,6 +66,7 @@ const POINTER: Argument = Value(value::pointer);
 const FD: Argument = INT;
 const PID: Argument = INT;
 const ID: Argument = Value(value::id);
+const KEY: Argument = Value(value::key);
 const DIRECTORY: Argument = Value(value::directory);
 const PATH: Argument = Before(decode::path);
 const STRING: Argument = PATH;
@@ -107,6 +108,14 @@ const SUBJECTS: &[&[(Sysno, Row)]] = &[
     READINESS,
     SOCKETS,
     SYSTEM,
+    KEYS,
+];
+
+/// Keys and keyrings.
+const KEYS: &[(Sysno, Row)] = &[
+    (Sysno::add_key, call(&[STRING, STRING, WRITE_BUFFER, SIZE, KEY])),
+    (Sysno::request_key, call(&[STRING, STRING, STRING, KEY])),
+    (Sysno::keyctl, Row::Variant(variants::keyctl)),
 ];
 
 /// Opening, reading and writing.

@@ -55,6 +55,14 @@ pub(super) fn id(line: &mut Line, value: u64) {
     }
 }
 
+/// A key: its number, or the keyring that a negative one stands for.
+pub(super) fn key(line: &mut Line, value: u64) {
+    match symbols::SPECIAL_KEYRINGS.name(u64::from(value as u32)) {
+        Some(name) => line.text(name),
+        None => int(line, value),
+    }
+}
+
 /// Permission bits.
 pub(super) fn mode(line: &mut Line, value: u64) {
     line.put(format_args!("0{:02o}", value as u32));

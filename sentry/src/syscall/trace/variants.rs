@@ -8,6 +8,7 @@ use super::call::{
 };
 use super::table::Shape;
 use super::{decode, structures, symbols, value};
+use crate::syscall::keys::command;
 
 const FD: Argument = Value(value::int);
 const POINTER: Argument = Value(value::pointer);
@@ -110,6 +111,37 @@ pub(super) fn ioctl(arguments: &[u64; 6]) -> Shape {
             &[FD, REQUEST, Value(value::int)]
         }
         _ => &[FD, REQUEST, Value(value::hex)],
+    };
+    (shape, Returns::Number)
+}
+
+/// keyctl(2).
+pub(super) fn keyctl(arguments: &[u64; 6]) -> Shape {
+    const OPERATION: Argument = Choice(&symbols::KEY_OPERATIONS);
+    const KEY: Argument = Value(value::key);
+    const ID: Argument = Value(value::id);
+    const SIZE: Argument = Value(value::size);
+    const NUMBER: Argument = Value(value::unsigned);
+    const HEX: Argument = Value(value::hex);
+    let shape: &[Argument] = match arguments[0] as u32 {
+        command::GET_KEYRING_ID => &[OPERATION, KEY, Value(value::int)],
+        command::JOIN_SESSION_KEYRING => &[OPERATION, PATH],
+        command::UPDATE => &[OPERATION, KEY, Before(decode::buffer_in), SIZE],
+        command::REVOKE | command::CLEAR | command::INVALIDATE => &[OPERATION, KEY],
+        command::CHOWN => &[OPERATION, KEY, ID, ID],
+        command::SETPERM => &[OPERATION, KEY, HEX],
+        command::DESCRIBE | command::READ | command::GET_SECURITY => &[OPERATION, KEY, POINTER, SIZE],
+        command::LINK | command::UNLINK => &[OPERATION, KEY, KEY],
+        command::SEARCH => &[OPERATION, KEY, PATH, PATH, KEY],
+        command::SET_REQKEY_KEYRING => &[OPERATION, Choice(&symbols::REQUEST_KEYRINGS)],
+        command::SET_TIMEOUT => &[OPERATION, KEY, NUMBER],
+        command::ASSUME_AUTHORITY => &[OPERATION, KEY],
+        command::SESSION_TO_PARENT => &[OPERATION],
+        command::GET_PERSISTENT => &[OPERATION, ID, KEY],
+        command::RESTRICT_KEYRING => &[OPERATION, KEY, PATH, PATH],
+        command::MOVE => &[OPERATION, KEY, KEY, KEY, Flags(&symbols::KEY_MOVE_FLAGS)],
+        command::CAPABILITIES => &[OPERATION, POINTER, SIZE],
+        _ => &[OPERATION, HEX, HEX, HEX, HEX],
     };
     (shape, Returns::Number)
 }

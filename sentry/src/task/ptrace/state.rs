@@ -35,6 +35,22 @@ pub(crate) enum Mode {
     Syscalls,
     /// One instruction (PTRACE_SINGLESTEP).
     Step,
+    /// To the next system call, which is then not made (PTRACE_SYSEMU).
+    Emulate,
+    /// One instruction; a system call is not made (PTRACE_SYSEMU_SINGLESTEP).
+    EmulateStep,
+}
+
+impl Mode {
+    /// Whether the task stops after one instruction.
+    pub(super) fn is_step(self) -> bool {
+        matches!(self, Self::Step | Self::EmulateStep)
+    }
+
+    /// Whether system calls are left to the tracer.
+    pub(super) fn emulates(self) -> bool {
+        matches!(self, Self::Emulate | Self::EmulateStep)
+    }
 }
 
 /// A traced task's side of the relation.

@@ -80,7 +80,7 @@ impl CurrentTask {
                 let mut trace = task.ptrace.lock();
                 let is_over = trace.stop.as_ref().is_none_or(|stop| stop.resumed.is_some());
                 if is_over || is_killed {
-                    self.is_stepping = trace.mode == Mode::Step;
+                    self.is_stepping = trace.mode.is_step();
                     let stop = trace.stop.take();
                     drop(trace);
                     let Some(stop) = stop else { return Ended::Untraced };
@@ -157,17 +157,23 @@ impl CurrentTask {
         self.trap_event(Event::Exit, status.wait_status() as u64);
     }
 
-    /// The stop before a system call. The tracer may change its number and its arguments.
-    pub(in crate::task) fn trap_syscall_entry(&mut self) {
-        self.trap_syscall(uapi::PTRACE_EVENTMSG_SYSCALL_ENTRY);
+    /// The stop before a system call. The tracer may change its number and its arguments. Returns whether the call is not
+    /// to be made.
+    pub(in crate::task) fn trap_syscall_entry(&mut self) -> bool {
+        let mode = self.task.ptrace.lock().mode;
+        if mode == Mode::Syscalls || mode.emulates() {
+            self.trap_syscall(uapi::PTRACE_EVENTMSG_SYSCALL_ENTRY);
+        }
+        mode.emulates()
     }
 
-    /// The stop after a system call. The tracer may change its result. A step ends here, too.
-    pub(in crate::task) fn trap_syscall_exit(&mut self) {
-        if self.is_stepping {
+    /// The stop after a system call. The tracer may change its result. A step ends here, too, unless the call was not made.
+    pub(in crate::task) fn trap_syscall_exit(&mut self, is_emulated: bool) {
+        let mode = self.task.ptrace.lock().mode;
+        if self.is_stepping && !is_emulated {
             let info = SignalInfo::from_fault(Signal::SIGTRAP, TRAP_BRKPT as i32, self.registers.rip);
             self.force_signal(info);
-        } else {
+        } else if mode == Mode::Syscalls {
             self.trap_syscall(uapi::PTRACE_EVENTMSG_SYSCALL_EXIT);
         }
     }
@@ -176,13 +182,7 @@ impl CurrentTask {
         if !self.task.ptrace.is_traced() {
             return;
         }
-        let (mode, options) = {
-            let trace = self.task.ptrace.lock();
-            (trace.mode, trace.grant.options)
-        };
-        if mode != Mode::Syscalls {
-            return;
-        }
+        let options = self.task.ptrace.lock().grant.options;
         let sysgood = if options.contains(TraceOptions::SYSGOOD) { SYSGOOD_BIT } else { 0 };
         let code = i32::from(Signal::SIGTRAP.number()) | sysgood;
         let info = self.trap_info(code);

@@ -25,7 +25,7 @@ macro_rules! common_entries {
     ($($more:expr),* $(,)?) => {
         &[
             private_text("auxv", |about, viewer| about.inspect(viewer)?.auxiliary_vector()),
-            text("cgroup", |about, _| Ok(about.process()?.cgroup().into_bytes())),
+            text("cgroup", |about, viewer| Ok(about.process()?.cgroup(viewer).into_bytes())),
             text("cmdline", |about, _| command_line(about)),
             setting("comm", comm, set_comm),
             magic_link("cwd", cwd, |about, viewer| display(about, viewer, cwd)),

@@ -4,6 +4,7 @@
 mod ipc;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use parking_lot::Mutex;
 
@@ -13,6 +14,7 @@ use crate::cred::{Capabilities, Credentials};
 use crate::fs::pipe;
 use crate::fs::pseudo::{Directory, Entry, Node, directory, setting, text};
 use crate::fs::{Access, Metadata, Viewer};
+use crate::keys::KeyLimit;
 use crate::namespace::NamespaceKind;
 
 /// Settings that have been written.
@@ -63,20 +65,23 @@ impl Settings {
     fn set(
         &self,
         key: &'static str,
-        range: std::ops::RangeInclusive<u64>,
+        range: RangeInclusive<u64>,
         viewer: &Viewer,
         text: &[u8],
     ) -> Result<(), Errno> {
-        if !viewer.credentials.has(Capabilities::SYS_ADMIN) {
-            return Err(Errno::EPERM);
-        }
-        let number: u64 = parse(text)?;
-        if !range.contains(&number) {
-            return Err(Errno::EINVAL);
-        }
+        let number = parse_number(viewer, range, text)?;
         self.0.lock().insert(key, format!("{number}\n").into_bytes());
         Ok(())
     }
+}
+
+/// The number that somebody who may writes.
+fn parse_number(viewer: &Viewer, range: RangeInclusive<u64>, text: &[u8]) -> Result<u64, Errno> {
+    if !viewer.credentials.has(Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    let number = parse(text)?;
+    if range.contains(&number) { Ok(number) } else { Err(Errno::EINVAL) }
 }
 
 /// /proc/sys.
@@ -133,6 +138,7 @@ static KERNEL: Directory<About> = Directory {
         text("domainname", |about, viewer| Ok(line(about.source().names(viewer).domain))),
         fixed!("dmesg_restrict", 1),
         setting("hostname", |about, viewer| Ok(line(about.source().names(viewer).host)), set_host_name),
+        directory("keys", &KEYS),
         fixed!("kptr_restrict", 1),
         ipc::MESSAGE_BYTES,
         ipc::QUEUE_BYTES,
@@ -158,6 +164,29 @@ static KERNEL: Directory<About> = Directory {
         fixed!("threads-max", 65536),
         fixed!("unprivileged_bpf_disabled", 2),
         text("version", |about, viewer| Ok(line(about.source().names(viewer).version))),
+    ],
+    children: None,
+};
+
+/// A limit of keys that root may change.
+macro_rules! key_limit {
+    ($name:literal, $limit:ident) => {
+        setting(
+            $name,
+            |about, _| Ok(line(about.source().keys().map_or(0, |keys| keys.limit(KeyLimit::$limit)))),
+            |about, viewer, text| set_key_limit(about, viewer, KeyLimit::$limit, text),
+        )
+    };
+}
+
+static KEYS: Directory<About> = Directory {
+    entries: &[
+        key_limit!("gc_delay", CollectionDelay),
+        key_limit!("maxbytes", Bytes),
+        key_limit!("maxkeys", Keys),
+        key_limit!("persistent_keyring_expiry", PersistentExpiry),
+        key_limit!("root_maxbytes", RootBytes),
+        key_limit!("root_maxkeys", RootKeys),
     ],
     children: None,
 };
@@ -220,6 +249,15 @@ static VM: Directory<About> = Directory {
     ],
     children: None,
 };
+
+fn set_key_limit(about: &About, viewer: &Viewer, limit: KeyLimit, text: &[u8]) -> Result<(), Errno> {
+    let max = u64::from(i32::MAX.cast_unsigned());
+    let number = parse_number(viewer, 0..=max, text)?;
+    if let Some(keys) = about.source().keys() {
+        keys.set_limit(limit, u32::try_from(number).map_err(|_| Errno::EINVAL)?);
+    }
+    Ok(())
+}
 
 fn line(text: impl std::fmt::Display) -> Vec<u8> {
     format!("{text}\n").into_bytes()

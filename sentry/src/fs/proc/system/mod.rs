@@ -28,6 +28,8 @@ static TOP: Directory<About> = Directory {
         text("diskstats", |_, _| Ok(Vec::new())),
         text("filesystems", |_, _| Ok(FILE_SYSTEMS.into())),
         text("interrupts", |about, _| Ok(figures::interrupts(&about.source().system()))),
+        text("key-users", key_users),
+        text("keys", |about, viewer| Ok(about.source().list_keys(viewer))),
         private_text("kmsg", |_, _| Ok(Vec::new())),
         text("loadavg", |about, _| Ok(figures::loadavg(&about.source().system()))),
         text("meminfo", |about, _| Ok(figures::meminfo(&about.source().system()))),
@@ -100,6 +102,11 @@ fn system_of(about: &About, viewer: &Viewer) -> SystemStatus {
     let boot_time = Duration::from_secs(system.boot_time_seconds);
     system.boot_time_seconds = offset.machine(boot_time).as_secs();
     system
+}
+
+fn key_users(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    let keys = about.source().keys();
+    Ok(keys.map_or(Vec::new(), |keys| keys.users(&viewer.credentials.user_namespace)))
 }
 
 fn own_process(about: &About, viewer: &Viewer) -> Result<LinkTarget, Errno> {

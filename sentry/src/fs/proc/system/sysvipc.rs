@@ -30,9 +30,10 @@ fn head(id: i32, permissions: &Permissions) -> String {
     format!("{:10} {id:10}  {:4o}", permissions.key, permissions.mode)
 }
 
-/// Owner and creator.
-fn owners(permissions: &Permissions) -> String {
-    let Permissions { uid, gid, creator_uid, creator_gid, .. } = permissions;
+/// Owner and creator, as the viewer numbers them.
+fn owners(permissions: &Permissions, viewer: &Viewer) -> String {
+    let Permissions { uid, gid, creator_uid, creator_gid, .. } =
+        permissions.shown_in(&viewer.credentials.user_namespace);
     format!("{uid:5} {gid:5} {creator_uid:5} {creator_gid:5}")
 }
 
@@ -49,7 +50,7 @@ fn message_queues(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
             status.messages,
             status.last_sender.number_in(pid_namespace),
             status.last_receiver.number_in(pid_namespace),
-            owners(&status.permissions),
+            owners(&status.permissions, viewer),
             status.sent_seconds,
             status.received_seconds,
             status.changed_seconds,
@@ -66,7 +67,7 @@ fn semaphores(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
             "{} {:10} {} {:10} {:10}",
             head(status.id, &status.permissions),
             status.len,
-            owners(&status.permissions),
+            owners(&status.permissions, viewer),
             status.operated_seconds,
             status.changed_seconds,
         );
@@ -86,7 +87,7 @@ fn segments(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
             status.creator.number_in(pid_namespace),
             status.last_process.number_in(pid_namespace),
             status.attachments,
-            owners(&status.permissions),
+            owners(&status.permissions, viewer),
             status.attached_seconds,
             status.detached_seconds,
             status.changed_seconds,

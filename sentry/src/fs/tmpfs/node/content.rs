@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::{Body, Node};
 use crate::Errno;
 use crate::fs::host::HostPages;
-use crate::memory::PageCache;
+use crate::memory::{MemoryAccount, PageCache};
 
 /// The contents of a regular file.
 pub(super) struct Data {
@@ -87,7 +87,12 @@ impl Node {
         Ok(cache)
     }
 
-    pub(in crate::fs::tmpfs) fn read_data(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    pub(in crate::fs::tmpfs) fn read_data(
+        &self,
+        buffer: &mut [u8],
+        offset: u64,
+        payer: Option<&Arc<MemoryAccount>>,
+    ) -> Result<usize, Errno> {
         let data = self.data()?;
         if let (Some(lower), false) = (&self.lower, data.is_own.load(Ordering::Acquire)) {
             let left = usize::try_from(data.lower_size.saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -98,25 +103,34 @@ impl Node {
             };
         }
         match data.cache.get() {
-            Some(cache) => cache.read_at(buffer, offset),
+            Some(cache) => cache.read_at(buffer, offset, payer),
             None => Ok(0),
         }
     }
 
-    pub(in crate::fs::tmpfs) fn write_data(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
+    pub(in crate::fs::tmpfs) fn write_data(
+        &self,
+        buffer: &[u8],
+        offset: u64,
+        payer: Option<&Arc<MemoryAccount>>,
+    ) -> Result<usize, Errno> {
         self.data()?.check_write_seals(offset.saturating_add(buffer.len() as u64))?;
-        let written = self.page_cache(true)?.write_at(buffer, offset)?;
+        let written = self.page_cache(true)?.write_at(buffer, offset, payer)?;
         self.stamp_modified();
         Ok(written)
     }
 
-    pub(in crate::fs::tmpfs) fn append_data(&self, buffer: &[u8]) -> Result<(usize, u64), Errno> {
+    pub(in crate::fs::tmpfs) fn append_data(
+        &self,
+        buffer: &[u8],
+        payer: Option<&Arc<MemoryAccount>>,
+    ) -> Result<(usize, u64), Errno> {
         let data = self.data()?;
         let cache = self.page_cache(true)?;
         let _appending = data.append.lock();
         let offset = cache.size();
         data.check_write_seals(offset.saturating_add(buffer.len() as u64))?;
-        let written = cache.write_at(buffer, offset)?;
+        let written = cache.write_at(buffer, offset, payer)?;
         self.stamp_modified();
         Ok((written, offset + written as u64))
     }
