@@ -57,6 +57,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "palisade")]
     hostname: OsString,
 
+    /// Name the sandbox: the program and what it starts live in a control group of that name
+    ///
+    /// Inside, /proc/self/cgroup shows it. Letters, digits, `_`, `.` and `-`, at most 64.
+    #[arg(long, value_name = "NAME", value_parser = container_name)]
+    name: Option<String>,
+
     /// Most memory that the guest may use, as 512M or 2G; past it the guest gets ENOMEM [default: the host's memory]
     #[arg(long, short = 'm', value_name = "SIZE", value_parser = size::parse)]
     memory: Option<u64>,
@@ -121,10 +127,25 @@ impl Arguments {
             working_directory: self.workdir.into_os_string().into_vec(),
             user: self.user,
             host_name: self.hostname.into_vec(),
+            name: self.name.map(String::into_bytes),
             memory_bytes: self.memory,
             traces_system_calls: self.strace,
         })
     }
+}
+
+/// A name that is a container's id everywhere else, too.
+fn container_name(text: &str) -> anyhow::Result<String> {
+    const MAX_LEN: usize = 64;
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    anyhow::ensure!(
+        (1..=MAX_LEN).contains(&text.len())
+            && text.bytes().all(is_fine)
+            && text.starts_with(|first: char| first.is_ascii_alphanumeric()),
+        "'{}' is no name: use up to {MAX_LEN} letters, digits, '_', '.' and '-', a letter or digit first",
+        text.escape_debug()
+    );
+    Ok(text.to_owned())
 }
 
 /// The program's environment: a small one of vmm's making, then what was asked for.
@@ -251,6 +272,16 @@ mod tests {
         assert!(variables.contains(&b"A=2=3".to_vec()) && !variables.contains(&b"A=1".to_vec()));
         assert!(variables.contains(&b"HOME=/x".to_vec()) && !variables.contains(&b"HOME=/root".to_vec()));
         assert!(environment(vec!["=x".into()], user).is_err());
+    }
+
+    #[test]
+    fn names_are_those_of_containers() {
+        for name in ["web-1", "0af3", "a.b_c", &"x".repeat(64)] {
+            assert_eq!(container_name(name).unwrap(), name);
+        }
+        for name in ["", ".", "..", "a/b", "-x", "a b", "a\n", "\u{e9}", &"x".repeat(65)] {
+            assert!(container_name(name).is_err(), "{name:?}");
+        }
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub(crate) struct Description {
     pub(crate) working_directory: Vec<u8>,
     pub(crate) user: User,
     pub(crate) host_name: Vec<u8>,
+    /// The container's id.
+    pub(crate) name: Option<Vec<u8>>,
     /// `None`: as much as the host has.
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) traces_system_calls: bool,
@@ -95,6 +97,7 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
             descriptors,
             credentials: description.user.credentials(),
             limits: Limits::default(),
+            container_id: description.name,
         })
         .map_err(Failure::of_program)?;
     signals.start(kernel.clone(), init.thread_group().clone())?;

@@ -9,6 +9,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("options::workdir_is_where_the_program_starts", workdir_is_where_the_program_starts),
     ("options::user_sets_ids", user_sets_ids),
     ("options::hostname_is_what_uname_says", hostname_is_what_uname_says),
+    ("options::name_is_that_of_the_control_group", name_is_that_of_the_control_group),
     ("options::memory_is_a_bound", memory_is_a_bound),
     ("options::memory_exhausted_by_files_is_an_error", memory_exhausted_by_files_is_an_error),
     ("options::strace_decodes_calls", strace_decodes_calls),
@@ -50,6 +51,14 @@ fn user_sets_ids() {
 fn hostname_is_what_uname_says() {
     let finished = run_script(&["--hostname", "little-box"], "uname -n; cat /proc/sys/kernel/hostname");
     assert_eq!(finished.stdout, "little-box\nlittle-box\n", "{}", finished.describe());
+}
+
+fn name_is_that_of_the_control_group() {
+    let script = "cat /proc/self/cgroup /sys/fs/cgroup/web-1/pids.current; (cat /proc/self/cgroup)";
+    let finished = run_script(&["--name", "web-1"], script);
+    assert_eq!(finished.stdout, "0::/web-1\n2\n0::/web-1\n", "{}", finished.describe());
+    assert_eq!(run_script(&[], "cat /proc/self/cgroup").stdout, "0::/\n");
+    assert_code_among(&run_script(&["--name", "a/b"], "true"), &[125]);
 }
 
 fn memory_is_a_bound() {

@@ -9,6 +9,8 @@ const INT_MAX: u64 = i32::MAX as u64;
 pub const HARD_MAX_MESSAGES: u64 = 65_536;
 /// `HARD_MSGSIZEMAX` of POSIX message queues, in bytes.
 pub const HARD_MAX_MESSAGE_BYTES: u64 = 16 << 20;
+/// Most semaphores of a set: fewer than Linux allows, since a call may copy the values of all.
+const MAX_SET_LEN: u32 = 65_536;
 const MIN_MESSAGE_SIZE_LIMIT: u64 = 128;
 
 /// A limit that is one number.
@@ -117,7 +119,7 @@ impl IpcLimits {
                 .filter(|value| u64::from(*value) <= INT_MAX)
                 .ok_or(Errno::EINVAL)?;
         }
-        if limits.sets > MAX_OBJECTS {
+        if limits.sets > MAX_OBJECTS || limits.set_len > MAX_SET_LEN {
             return Err(Errno::EINVAL);
         }
         self.semaphores = limits;

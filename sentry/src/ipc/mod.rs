@@ -31,8 +31,8 @@ pub use posix_queue::{
     PosixQueues, PosixReceived, QueueAttributes, QueueCreation,
 };
 pub use semaphore::{
-    MAX_SEMAPHORE_VALUE, PendingOperation, Semaphore, SemaphoreOperation, SemaphoreOutcome,
-    SemaphoreSetStatus, SemaphoreUsage, Semaphores, UndoList,
+    MAX_SEMAPHORE_VALUE, PendingOperation, Semaphore, SemaphoreOperation, SemaphoreOperations,
+    SemaphoreOutcome, SemaphoreSetStatus, SemaphoreUsage, Semaphores, UndoList,
 };
 pub use shared_memory::{AttachFlags, SegmentStatus, SharedMemory, SharedMemoryUsage};
 

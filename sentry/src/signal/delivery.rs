@@ -34,7 +34,8 @@ pub fn decide(signal: Signal, action: Action, is_init: bool) -> Delivery {
         Handler::Ignore if !signal.is_unblockable() => Delivery::Ignore,
         _ => match signal.default_disposition() {
             DefaultDisposition::Ignore | DefaultDisposition::Continue => Delivery::Ignore,
-            _ if is_init => Delivery::Ignore,
+            // Those two are not even sent from inside.
+            _ if is_init && !signal.is_unblockable() => Delivery::Ignore,
             DefaultDisposition::Stop => Delivery::Stop,
             DefaultDisposition::Terminate => Delivery::Terminate { dumps_core: false },
             DefaultDisposition::Core => Delivery::Terminate { dumps_core: true },
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn init_gets_only_what_it_handles() {
         assert_eq!(decide(Signal::SIGTERM, DEFAULT, true), Delivery::Ignore);
-        assert_eq!(decide(Signal::SIGKILL, DEFAULT, true), Delivery::Ignore);
+        assert_eq!(decide(Signal::SIGSTOP, DEFAULT, true), Delivery::Stop);
         assert_eq!(decide(Signal::SIGTERM, HANDLED, true), Delivery::Handle(HANDLED));
     }
 

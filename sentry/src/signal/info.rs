@@ -100,6 +100,12 @@ impl SignalInfo {
         Self { signal, errno: 0, code: SI_USER as i32, detail: SignalDetail::Kill { pid, uid } }
     }
 
+    /// Whether the receiver does not see the sender: the kernel, or a process of a namespace around the receiver's.
+    pub fn is_from_outside(&self) -> bool {
+        !matches!(self.detail, SignalDetail::Kill { pid, .. } if pid != 0)
+            && !matches!(self.detail, SignalDetail::Composed(_))
+    }
+
     /// From tkill(2) or tgkill(2) by process `pid` of user `uid`.
     pub const fn from_tkill(signal: Signal, pid: i32, uid: u32) -> Self {
         Self { signal, errno: 0, code: SI_TKILL, detail: SignalDetail::Kill { pid, uid } }

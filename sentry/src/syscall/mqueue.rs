@@ -153,10 +153,13 @@ fn mq_timedsend(
     let (identity, uid) = (task.thread_group().identity(), task.credentials().real_uid);
     let is_nonblocking = description.flags().contains(OpenFlags::NONBLOCK);
     let mut message = Some(message);
-    let attempt = || match queue.send(&mut message, &identity, uid) {
+    let mut attempt = || match queue.send(&mut message, &identity, uid) {
         Err(Errno::EAGAIN) if !is_nonblocking => None,
         outcome => Some(outcome),
     };
+    if let Some(outcome) = attempt() {
+        return outcome.map(|()| 0);
+    }
     match task.block(&[(queue.events(), Events::OUT)], deadline, attempt) {
         Ok(outcome) => outcome.map(|()| 0),
         Err(blocked) => Err(interruption(blocked)),

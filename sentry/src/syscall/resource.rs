@@ -103,6 +103,11 @@ fn find(task: &CurrentTask, pid: u64) -> Result<Arc<Task>, Errno> {
     }
 }
 
+/// The same for calls to which a number below 0 is nobody's, and no wrong one.
+fn find_any(task: &CurrentTask, pid: u64) -> Result<Arc<Task>, Errno> {
+    if (pid as i32) < 0 { Err(Errno::ESRCH) } else { find(task, pid) }
+}
+
 fn check_same_user(caller: &Credentials, target: &Credentials, exempt: Capabilities) -> Result<(), Errno> {
     let is_same = caller.real_uid == target.real_uid
         && caller.real_uid == target.effective_uid
@@ -147,7 +152,7 @@ fn select(task: &CurrentTask, which: u64, who: u64) -> Result<Vec<Arc<Task>>, Er
     let tasks = task.kernel().tasks();
     let namespace = task.thread_group().pid_namespace();
     let selected: Vec<Arc<Task>> = match which as u32 {
-        uapi::PRIO_PROCESS => vec![find(task, who)?],
+        uapi::PRIO_PROCESS => vec![find_any(task, who)?],
         uapi::PRIO_PGRP => {
             let number = match who as i32 {
                 0 => tasks.process_group_and_session(task.thread_group(), namespace).0,
@@ -200,7 +205,7 @@ fn sched_yield(_: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
 }
 
 fn sched_getaffinity(task: &mut CurrentTask, [pid, len, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let cpus = find(task, pid)?.allowed_cpus();
+    let cpus = find_any(task, pid)?.allowed_cpus();
     let needed = task.kernel().cpu_count().div_ceil(8) as u64;
     if len < needed || len % 8 != 0 {
         return Err(Errno::EINVAL);
@@ -210,7 +215,7 @@ fn sched_getaffinity(task: &mut CurrentTask, [pid, len, address, ..]: [u64; 6]) 
 }
 
 fn sched_setaffinity(task: &mut CurrentTask, [pid, len, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let target = find(task, pid)?;
+    let target = find_any(task, pid)?;
     let mut bytes = [0; 8];
     let len = len.min(8) as usize;
     task.memory().read_bytes(VirtualAddress(address), &mut bytes[..len])?;

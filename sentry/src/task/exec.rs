@@ -112,6 +112,7 @@ impl CurrentTask {
             resources.descriptors.clone()
         };
         let old_memory = std::mem::replace(&mut self.memory, program.memory);
+        task.count_replaced_memory(&old_memory);
         drop(old_memory);
         // It may have been moved while the program was loaded.
         task.settle_memory();

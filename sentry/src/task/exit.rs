@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::id::{GroupId, TaskId};
 use super::status::ExitStatus;
-use super::tree::{NamespaceNode, Tree};
+use super::tree::{NamespaceNode, Numbers, Tree};
 use super::{Task, TaskSet, ThreadGroup};
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::wait::Events;
@@ -26,6 +26,9 @@ impl Task {
     pub(super) fn exit_resources(&self) {
         // Files are closed, and memory freed, without a lock held.
         let resources = self.resources.lock().take();
+        if let Some(resources) = &resources {
+            self.remember_memory_usage(&resources.memory);
+        }
         drop(resources);
         self.release_keyrings();
         self.leave_ipc_namespace();
@@ -42,7 +45,7 @@ impl TaskSet {
         let group_status = {
             let mut state = task.group.state.lock();
             state.tasks.retain(|other| other.id != task.id);
-            state.usage += task.usage();
+            state.usage += task.own_usage();
             if state.exec == Some(task.id) {
                 state.exec = None;
             }
@@ -135,8 +138,33 @@ impl Tree {
         let Some(group) = self.groups.get_mut(&node.group) else { return };
         group.tasks.remove(&id);
         // The process had ended, and waited for a tracer to wait for this thread.
-        if let Some(status) = group.zombie.filter(|_| group.tasks.len() == 1) {
-            self.notify_parent(node.group, status);
+        self.notify_parent_if_over(node.group);
+        self.notify_parents_of_inits(&node.numbers);
+    }
+
+    /// Whether the process has ended, and all that must end before its parent hears of it: threads that a tracer has not
+    /// waited for, and, if it was the init of a PID namespace, every other process there.
+    pub(super) fn is_all_over(&self, id: GroupId) -> bool {
+        let Some(node) = self.groups.get(&id).filter(|node| node.zombie.is_some()) else { return false };
+        let namespace = self.namespaces.get(&node.group.pid_namespace().id());
+        let is_last = namespace
+            .is_none_or(|namespace| namespace.init != Some(id) || namespace.tasks.len() <= node.tasks.len());
+        is_last && node.tasks.len() == 1
+    }
+
+    fn notify_parent_if_over(&mut self, id: GroupId) {
+        let status = self.groups.get(&id).and_then(|node| node.zombie);
+        if let Some(status) = status.filter(|_| self.is_all_over(id)) {
+            self.notify_parent(id, status);
+        }
+    }
+
+    /// A task with these numbers has gone: a namespace's init that has ended may have waited for that.
+    fn notify_parents_of_inits(&mut self, numbers: &Numbers) {
+        for (namespace, _) in numbers.iter() {
+            if let Some(init) = self.namespaces.get(namespace).and_then(|node| node.init) {
+                self.notify_parent_if_over(init);
+            }
         }
     }
 
@@ -164,16 +192,13 @@ impl Tree {
     /// The last task of `id` has ended.
     fn end_process(&mut self, id: GroupId, status: ExitStatus) {
         self.end_namespace_of(id);
-        let affected = self.process_groups_of_family(id);
+        let affected = self.process_groups_anchored_by(id);
         self.reparent_children(id);
         self.signal_orphaned_process_groups(id, affected);
         let Some(node) = self.groups.get_mut(&id) else { return };
         node.zombie = Some(status);
         *node.group.ended.lock() = Some(status);
-        // Threads that a tracer has not waited for come first.
-        if node.tasks.len() == 1 {
-            self.notify_parent(id, status);
-        }
+        self.notify_parent_if_over(id);
     }
 
     /// If `id` was the init of a PID namespace, everything in that namespace is killed and nothing is created
@@ -206,21 +231,22 @@ impl Tree {
             node.parent = reaper;
             node.parent_task = reaper_task;
             node.exit_signal = Signal::SIGCHLD.number().into();
-            let zombie = node.zombie.filter(|_| node.tasks.len() == 1);
             if let Some(reaper) = reaper.and_then(|reaper| self.groups.get_mut(&reaper)) {
                 reaper.children.insert(child);
             }
-            if let Some(status) = zombie {
-                self.notify_parent(child, status);
-            }
+            self.notify_parent_if_over(child);
         }
     }
 
-    /// The process groups of `id` and of its children.
-    fn process_groups_of_family(&self, id: GroupId) -> BTreeSet<GroupId> {
+    /// The process groups that `id` keeps from being orphaned: its own as a member, its children's as their parent.
+    fn process_groups_anchored_by(&self, id: GroupId) -> BTreeSet<GroupId> {
         let Some(node) = self.groups.get(&id) else { return BTreeSet::new() };
-        let family = node.children.iter().filter_map(|child| self.groups.get(child)).chain([node]);
-        family.map(|node| node.process_group).collect()
+        let own = self.anchors(id, node.process_group, node.session, None).then_some(node.process_group);
+        let children = node.children.iter().filter_map(|child| self.groups.get(child));
+        let of_children = children
+            .filter(|child| child.session == node.session && child.process_group != node.process_group)
+            .map(|child| child.process_group);
+        own.into_iter().chain(of_children).collect()
     }
 
     /// Wakes stopped members of those process groups that the end of `leaving` has orphaned (POSIX, _exit: SIGHUP,
@@ -299,11 +325,12 @@ impl Tree {
             parent.children.remove(&id);
             parent.children_usage += usage;
         }
-        for task in node.tasks {
-            self.forget_tracer(task);
-            if let Some(node) = self.tasks.remove(&task) {
+        for task in &node.tasks {
+            self.forget_tracer(*task);
+            if let Some(node) = self.tasks.remove(task) {
                 self.remove_numbers(&node.numbers);
                 node.task.uncharge();
+                self.notify_parents_of_inits(&node.numbers);
             }
         }
         let namespace = node.group.pid_namespace();

@@ -160,6 +160,8 @@ impl CurrentTask {
     /// was woken. Every sleep of a task is this one.
     pub(super) fn rest(&self, deadline: Option<Instant>) -> bool {
         let task = &self.task;
+        let cpu = u32::try_from(task.kernel.cpus().current()).unwrap_or(0);
+        task.last_cpu.store(cpu, Ordering::Relaxed);
         task.cpu_time.mark(Pursuit::Rest);
         task.become_inactive();
         let is_woken = task.waiter.sleep(deadline);

@@ -14,7 +14,7 @@
 //! 5. the other fields of `Task` and `ThreadGroup`, a [`WaitQueue`](crate::wait::WaitQueue), a [`Waiter`](crate::wait::Waiter);
 //!    [`VirtualCpus`](crate::virtual_cpus::VirtualCpus) come before a waiter
 //!    [`TaskKeyrings`](crate::keys::TaskKeyrings) come before the lock of all [`Keys`](crate::keys::Keys)
-//! 6. the lock of external stops, a task's CPU clock
+//! 6. the lock of external stops, a task's CPU clock, the host threads that wait for a task
 //!
 //! Memory, files and timers have orders of their own; none of their locks is held while one of these is taken,
 //! and none of these while a file is closed or an address space dropped. The lock of migrations between control
@@ -27,6 +27,8 @@ mod clone;
 mod concurrency;
 mod cpu_limit;
 mod cpu_time;
+#[cfg(test)]
+mod creation_cost;
 mod current;
 mod deliver;
 mod exec;

@@ -258,6 +258,7 @@ impl Process for TaskView {
             ],
             has_no_new_privs: credentials.no_new_privs,
             allowed_cpus: task.allowed_cpus().0,
+            processor: task.last_cpu() as usize,
             context_switches: [own.voluntary_switches, 0],
             personality: task.group.personality.load(std::sync::atomic::Ordering::Relaxed),
             is_dumpable: task.group.is_dumpable(),

@@ -40,7 +40,8 @@ impl ThreadGroup {
         let mut state = self.state.lock();
         let Some(first) = state.tasks.first().cloned() else { return Ok(()) };
         self.prepare(&mut state, signal);
-        if self.is_protected_init() && action.handler == Handler::Default {
+        let gets_through = signal.is_unblockable() && info.is_from_outside();
+        if self.is_protected_init() && action.handler == Handler::Default && !gets_through {
             return Ok(());
         }
         if signal == Signal::SIGKILL {

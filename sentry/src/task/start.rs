@@ -157,6 +157,7 @@ impl TaskSet {
             niceness: AtomicI32::new(config.niceness),
             scheduling_policy: AtomicU32::new(config.scheduling_policy),
             allowed_cpus: Mutex::new(config.allowed_cpus),
+            last_cpu: AtomicU32::new(0),
             clear_child_tid: AtomicU64::new(config.clear_child_tid),
             robust_list: AtomicU64::new(0),
             parent_death_signal: AtomicU8::new(0),
@@ -249,6 +250,8 @@ impl Tree {
         let numbers = self.assign_numbers(task.id, group.pid_namespace(), wanted)?;
         // Nothing below fails.
         task.stops.begin_with(self.stops);
+        let cpu = task.allowed_cpus().nth(task.root_number().unsigned_abs());
+        task.last_cpu.store(cpu, Ordering::Relaxed);
         let own = Self::number_in(&numbers, group.pid_namespace().id());
         task.number.store(own.0, Ordering::Relaxed);
         task.root_number.store(numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);
@@ -384,14 +387,33 @@ impl Task {
     /// # Panics
     /// The task has been started before: a programming error.
     pub fn start(self: &Arc<Self>) -> Result<(), Errno> {
+        let Some(current) = self.take_up() else { return Ok(()) };
+        match self.kernel.tasks().host_threads.run(current) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                log::warn!("no host thread for task {}: {error}", self.root_number());
+                self.begin_exit(ExitStatus::Exited(0));
+                self.exit_resources();
+                self.kernel.tasks().task_exited(self, ExitStatus::Exited(0));
+                self.kernel.tasks().thread_ended();
+                Err(Errno::EAGAIN)
+            }
+        }
+    }
+
+    /// What the task's thread needs to run it, once; `None` if the task has exited.
+    ///
+    /// # Panics
+    /// It has been taken before.
+    pub(super) fn take_up(self: &Arc<Self>) -> Option<CurrentTask> {
         let unstarted = self.unstarted.lock().take();
         let Some(unstarted) = unstarted else {
             panic!("task {} is started a second time", self.root_number())
         };
-        // A task that is restored after it had exited does not run.
-        let Some(memory) = self.memory() else { return Ok(()) };
+        let memory = self.memory()?;
         let Unstarted { context, registers, signal_stack, rseq_area, syscall_number } = *unstarted;
-        let current = CurrentTask {
+        self.kernel.tasks().thread_started();
+        Some(CurrentTask {
             task: self.clone(),
             context,
             registers,
@@ -407,18 +429,6 @@ impl Task {
             rseq: RseqState::new(rseq_area),
             memory,
             state: State::App,
-        };
-        self.kernel.tasks().thread_started();
-        match self.kernel.tasks().host_threads.run(current) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                log::warn!("no host thread for task {}: {error}", self.root_number());
-                self.begin_exit(ExitStatus::Exited(0));
-                self.exit_resources();
-                self.kernel.tasks().task_exited(self, ExitStatus::Exited(0));
-                self.kernel.tasks().thread_ended();
-                Err(Errno::EAGAIN)
-            }
-        }
+        })
     }
 }

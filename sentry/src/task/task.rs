@@ -60,6 +60,8 @@ pub struct Task {
     pub(super) niceness: AtomicI32,
     pub(super) scheduling_policy: AtomicU32,
     pub(super) allowed_cpus: Mutex<CpuSet>,
+    /// The CPU where it was seen last.
+    pub(super) last_cpu: AtomicU32,
     /// CLONE_CHILD_CLEARTID's address; 0 for none.
     pub(crate) clear_child_tid: AtomicU64,
     /// set_robust_list(2)'s address; 0 for none.
@@ -118,6 +120,20 @@ impl CpuSet {
     /// The first `count` CPUs, at most 64.
     pub fn first(count: usize) -> Self {
         Self(if count >= 64 { u64::MAX } else { (1 << count) - 1 })
+    }
+}
+
+impl CpuSet {
+    /// Whether it holds `cpu`.
+    pub fn contains(self, cpu: u32) -> bool {
+        self.0.checked_shr(cpu).is_some_and(|rest| rest & 1 == 1)
+    }
+
+    /// One of its CPUs, in turn as `index` grows; 0 if there is none.
+    pub fn nth(self, index: u32) -> u32 {
+        let Some(index) = index.checked_rem(self.0.count_ones()) else { return 0 };
+        let lower = (0..index).fold(self.0, |rest, _| rest & (rest - 1));
+        lower.trailing_zeros()
     }
 }
 
@@ -378,6 +394,12 @@ impl Task {
         drop(allowed);
         self.cpu_seat.recall();
         Ok(())
+    }
+
+    /// The CPU where it ran when it was seen last, one of those that it may run on.
+    pub fn last_cpu(&self) -> u32 {
+        let (cpu, allowed) = (self.last_cpu.load(Ordering::Relaxed), self.allowed_cpus());
+        if allowed.contains(cpu) { cpu } else { allowed.nth(0) }
     }
 
     /// When it was made.

@@ -17,7 +17,7 @@ use crate::host::HostCpus;
 use crate::kernel::{Kernel, KernelConfig};
 use crate::keys::TaskKeyrings;
 use crate::limits::{Limit, Limits, Resource};
-use crate::memory::FrameAllocator;
+use crate::memory::{FrameAllocator, MemoryManager};
 use crate::namespace::UserNamespace;
 use crate::platform::fake::FakePlatform;
 use crate::platform::{Platform, Registers, SegmentBases};
@@ -69,6 +69,16 @@ impl Fixture {
     }
 
     pub(super) fn config(&self, parent: Option<&Arc<Task>>, thread_group: Arc<ThreadGroup>) -> TaskConfig {
+        let memory = self.kernel.new_memory(None).unwrap();
+        self.config_with_memory(parent, thread_group, memory)
+    }
+
+    pub(super) fn config_with_memory(
+        &self,
+        parent: Option<&Arc<Task>>,
+        thread_group: Arc<ThreadGroup>,
+        memory: Arc<MemoryManager>,
+    ) -> TaskConfig {
         TaskConfig {
             kernel: self.kernel.clone(),
             parent: parent.cloned(),
@@ -81,7 +91,7 @@ impl Fixture {
                 registers: Registers::default(),
                 segment_bases: SegmentBases::default(),
                 extended_state: None,
-                memory: self.kernel.new_memory(None).unwrap(),
+                memory,
                 name: b"test".to_vec(),
                 executable: None,
                 syscall_number: None,
@@ -328,6 +338,21 @@ fn who_begins_to_exit_last_decides_how_the_process_ends() {
 }
 
 #[test]
+fn a_task_gets_a_cpu_of_those_that_it_may_run_on() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    for (allowed, expected) in [(0b1, 0), (0b10, 1), (1 << 63, 63)] {
+        let mut config = fixture.config(Some(&init), fixture.new_group(fixture.tasks().root()));
+        config.allowed_cpus = CpuSet(allowed);
+        assert_eq!(fixture.tasks().new_task(config).unwrap().last_cpu(), expected);
+    }
+    let set = CpuSet(0b1011_0000);
+    assert_eq!([0, 1, 2, 3].map(|index| set.nth(index)), [4, 5, 7, 4]);
+    assert!(set.contains(7) && !set.contains(6) && !set.contains(64));
+    assert_eq!(CpuSet(0).nth(3), 0);
+}
+
+#[test]
 fn tasks_are_counted() {
     let fixture = Fixture::new();
     let init = fixture.process(None);
@@ -422,7 +447,9 @@ fn the_death_of_a_namespace_s_init_closes_the_namespace() {
     fixture.exit(&inner_init, 0);
     assert!(member.thread_group().exiting().is_some(), "its processes are killed");
     assert_eq!(fixture.process_in(Some(&init), &inner).err(), Some(Errno::ENOMEM));
+    assert_eq!(fixture.wait(&init, WaitOptions::EXITED), Ok(None), "it waits for them");
     fixture.exit(&member, 0);
+    assert!(fixture.wait(&init, WaitOptions::EXITED | WaitOptions::NOWAIT).unwrap().is_some());
     while fixture.wait(&init, WaitOptions::EXITED).is_ok_and(|waited| waited.is_some()) {}
     assert_eq!(fixture.tasks().task_count(), 1);
 }

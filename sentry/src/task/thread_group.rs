@@ -73,8 +73,10 @@ pub(super) struct GroupState {
     pub(super) report: Option<StopReport>,
     /// SIGCONT has ended a stop, and the parent is to be told by the next task that comes by.
     pub(super) has_continued: bool,
-    /// What exited tasks used.
+    /// What exited tasks used, and former programs' memory.
     pub(super) usage: ResourceUsage,
+    /// What it used of the address space that its tasks have left.
+    pub(super) left_memory: ResourceUsage,
 }
 
 /// A group stop (`man 7 signal`, SIGSTOP).

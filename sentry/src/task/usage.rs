@@ -1,42 +1,64 @@
-//! What tasks use: their host threads' clocks tell.
+//! What tasks use: their host threads' clocks tell, and their address spaces.
 
 use std::time::Duration;
 
 use super::status::ResourceUsage;
 use super::{Task, ThreadGroup};
+use crate::memory::MemoryManager;
 
 impl Task {
     /// What the task has used until now.
     pub fn usage(&self) -> ResourceUsage {
-        let mut usage =
-            ResourceUsage { voluntary_switches: self.cpu_time.rests(), ..ResourceUsage::default() };
-        if let Some((user_time, system_time)) = self.cpu_times() {
-            usage.user_time = user_time;
-            usage.system_time = system_time;
-        }
-        if let Some(memory) = self.memory() {
-            usage.max_resident_kib = memory.max_resident_bytes() / 1024;
-            usage.minor_faults = memory.fault_count();
-        }
+        let mut usage = self.own_usage();
+        usage += self.memory().map(|memory| memory_usage(&memory)).unwrap_or_default();
         usage
+    }
+
+    /// What it used alone: all but memory, which its process shares.
+    pub(super) fn own_usage(&self) -> ResourceUsage {
+        let (user_time, system_time) = self.cpu_times().unwrap_or_default();
+        let voluntary_switches = self.cpu_time.rests();
+        ResourceUsage { user_time, system_time, voluntary_switches, ..ResourceUsage::default() }
     }
 
     /// Time in user code and in the sentry; `None` once the thread has ended.
     pub fn cpu_times(&self) -> Option<(Duration, Duration)> {
         self.cpu_time.read()
     }
+
+    /// Has the process remember what it used of an address space that the task leaves.
+    pub(super) fn remember_memory_usage(&self, memory: &MemoryManager) {
+        self.group.state.lock().left_memory = memory_usage(memory);
+    }
+
+    /// Counts an address space that execve replaces; one that the process had from vfork was not its own.
+    pub(super) fn count_replaced_memory(&self, memory: &MemoryManager) {
+        if self.vfork.lock().is_none() {
+            self.group.state.lock().usage += memory_usage(memory);
+        }
+    }
 }
 
 impl ThreadGroup {
     /// What the tasks of the process have used until now, exited ones included.
     pub fn usage(&self) -> ResourceUsage {
-        let (mut usage, tasks) = {
+        let (mut usage, left_memory, tasks) = {
             let state = self.state.lock();
-            (state.usage, state.tasks.clone())
+            (state.usage, state.left_memory, state.tasks.clone())
         };
+        let memory = tasks.iter().find_map(|task| task.memory());
+        usage += memory.map_or(left_memory, |memory| memory_usage(&memory));
         for task in tasks {
-            usage += task.usage();
+            usage += task.own_usage();
         }
         usage
+    }
+}
+
+fn memory_usage(memory: &MemoryManager) -> ResourceUsage {
+    ResourceUsage {
+        max_resident_kib: memory.max_resident_bytes() / 1024,
+        minor_faults: memory.fault_count(),
+        ..ResourceUsage::default()
     }
 }

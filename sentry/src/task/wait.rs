@@ -96,10 +96,20 @@ impl TaskSet {
     ) -> Result<Option<Waited>, Errno> {
         let mut tree = self.tree.write();
         let own = tree.groups.get(&caller.group.id()).ok_or(Errno::ECHILD)?;
-        let children: Vec<GroupId> = own
-            .children
-            .iter()
-            .copied()
+        // One that is named is looked up, however many there are.
+        let named = match selector {
+            WaitSelector::Process(tid) => {
+                Some(tree.group(caller.group.pid_namespace().id(), tid).map(|node| node.group.id()))
+            }
+            WaitSelector::Group(id) => Some(Some(id)),
+            WaitSelector::Any | WaitSelector::ProcessGroup(_) => None,
+        };
+        let candidates: Vec<GroupId> = match named {
+            Some(named) => named.into_iter().filter(|child| own.children.contains(child)).collect(),
+            None => own.children.iter().copied().collect(),
+        };
+        let children: Vec<GroupId> = candidates
+            .into_iter()
             .filter(|child| {
                 tree.groups.get(child).is_some_and(|node| tree.is_selected(node, caller, selector, options))
             })
@@ -154,8 +164,8 @@ impl Tree {
         let tracer = self.tasks.get(&leader)?.tracer;
         let is_traced_by_parent = tracer.is_some() && !self.is_reparented(leader);
         let event = match node.zombie {
-            // Its tracer comes first, and before that its threads' tracers.
-            Some(_) if tracer.is_some() || node.tasks.len() > 1 => return None,
+            // Its tracer comes first, and before that its threads' tracers and an init's namespace.
+            Some(_) if tracer.is_some() || !self.is_all_over(child) => return None,
             Some(status) if options.contains(WaitOptions::EXITED) => ChildEvent::Ended(status),
             Some(_) => return None,
             None => {

@@ -17,7 +17,7 @@ use super::{IpcAccess, IpcCaller, IpcLimits, Lookup, PermissionChange, Permissio
 use crate::Errno;
 use crate::process_identity::ProcessIdentity;
 
-pub use self::operation::SemaphoreOperation;
+pub use self::operation::{SemaphoreOperation, SemaphoreOperations};
 pub use self::set::{PendingOperation, SemaphoreOutcome};
 pub use self::undo::UndoList;
 
@@ -116,7 +116,7 @@ impl Semaphores {
     pub fn operate(
         &self,
         id: i32,
-        operations: Vec<SemaphoreOperation>,
+        operations: SemaphoreOperations,
         undo_list: Option<&UndoList>,
         caller: &IpcCaller<'_>,
     ) -> Result<SemaphoreOutcome, Errno> {

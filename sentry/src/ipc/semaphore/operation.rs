@@ -3,6 +3,7 @@
 use super::MAX_SEMAPHORE_VALUE;
 use super::set::{MAX_ADJUSTMENT, State};
 use crate::Errno;
+use crate::ipc::budget::Charge;
 use crate::process_identity::ProcessIdentity;
 
 /// `struct sembuf`.
@@ -30,6 +31,33 @@ impl SemaphoreOperation {
             is_nonblocking: flags & Self::NO_WAIT != 0,
             has_undo: flags & Self::UNDO != 0,
         }
+    }
+}
+
+/// The operations of one semop(2), charged for as long as they wait.
+pub struct SemaphoreOperations {
+    operations: Vec<SemaphoreOperation>,
+    _charge: Charge,
+}
+
+impl SemaphoreOperations {
+    /// `count` operations, which `read` fetches.
+    ///
+    /// # Errors
+    /// ENOMEM; those of `read`.
+    pub fn new(count: usize, read: impl FnOnce() -> Result<Vec<[u16; 3]>, Errno>) -> Result<Self, Errno> {
+        const BYTES: usize = size_of::<[u16; 3]>() + size_of::<SemaphoreOperation>();
+        let charge = Charge::new(count.saturating_mul(BYTES))?;
+        let operations = read()?.into_iter().map(SemaphoreOperation::from_user).collect();
+        Ok(Self { operations, _charge: charge })
+    }
+}
+
+impl std::ops::Deref for SemaphoreOperations {
+    type Target = [SemaphoreOperation];
+
+    fn deref(&self) -> &Self::Target {
+        &self.operations
     }
 }
 

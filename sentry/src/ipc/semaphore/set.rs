@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::operation::{Attempt, Operator, SemaphoreOperation};
+use super::operation::{Attempt, Operator, SemaphoreOperations};
 use super::undo::Adjustments;
 use super::{MAX_SEMAPHORE_VALUE, UndoList};
 use crate::Errno;
@@ -49,7 +49,7 @@ pub(super) struct Value {
 
 /// Operations that wait.
 struct Entry {
-    operations: Vec<SemaphoreOperation>,
+    operations: SemaphoreOperations,
     operator: Operator,
     progress: Mutex<Progress>,
     queue: WaitQueue,
@@ -146,7 +146,7 @@ impl SemaphoreSet {
     pub(super) fn operate(
         self: &Arc<Self>,
         state: &mut State,
-        operations: Vec<SemaphoreOperation>,
+        operations: SemaphoreOperations,
         process: &ProcessIdentity,
         undo_list: Option<&UndoList>,
     ) -> Result<SemaphoreOutcome, Errno> {

@@ -22,7 +22,13 @@ fn operate(
     operations: &[SemaphoreOperation],
     undo_list: Option<&UndoList>,
 ) -> Result<SemaphoreOutcome, Errno> {
-    as_root(|caller| semaphores.operate(id, operations.to_vec(), undo_list, caller))
+    let to_user = |operation: &SemaphoreOperation| {
+        let undo = if operation.has_undo { 0x1000 } else { 0 };
+        [operation.semaphore, operation.change.cast_unsigned(), undo]
+    };
+    let read = || Ok(operations.iter().map(to_user).collect());
+    let operations = SemaphoreOperations::new(operations.len(), read).unwrap();
+    as_root(|caller| semaphores.operate(id, operations, undo_list, caller))
 }
 
 fn pending(outcome: Result<SemaphoreOutcome, Errno>) -> PendingOperation {

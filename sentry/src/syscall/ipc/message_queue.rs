@@ -54,7 +54,10 @@ fn msgsnd(task: &mut CurrentTask, [id, address, len_bytes, flags, ..]: [u64; 6])
         Err(Errno::EAGAIN) if !is_nonblocking => None,
         outcome => Some(outcome),
     };
-    match task.block(&[(queue.room(), Events::OUT)], None, &mut attempt) {
+    if let Some(outcome) = attempt() {
+        return outcome.map(|()| 0);
+    }
+    match task.block(&[(queue.room(), Events::OUT)], None, attempt) {
         Ok(outcome) => outcome.map(|()| 0),
         Err(blocked) => Err(interruption(blocked)),
     }

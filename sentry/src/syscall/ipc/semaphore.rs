@@ -8,7 +8,7 @@ use super::{
     Context, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures, write_words,
 };
 use crate::Errno;
-use crate::ipc::{Lookup, PendingOperation, SemaphoreOperation, SemaphoreOutcome};
+use crate::ipc::{Lookup, PendingOperation, SemaphoreOperations, SemaphoreOutcome};
 use crate::platform::VirtualAddress;
 use crate::syscall::Handler;
 use crate::task::{Blocked, CurrentTask};
@@ -65,8 +65,9 @@ fn semop(
     let context = Context::of(task);
     let limit = context.objects().limits().semaphores.operations;
     let count = u32::try_from(count).ok().filter(|count| *count <= limit).ok_or(Errno::E2BIG)?;
-    let operations: Vec<[u16; 3]> = task.memory().read_objects(VirtualAddress(operations), count as usize)?;
-    let operations: Vec<_> = operations.into_iter().map(SemaphoreOperation::from_user).collect();
+    let operations = SemaphoreOperations::new(count as usize, || {
+        task.memory().read_objects(VirtualAddress(operations), count as usize)
+    })?;
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let has_undo = operations.iter().any(|operation| operation.has_undo);
     let undo_list = has_undo.then(|| task.task().undo_list());
