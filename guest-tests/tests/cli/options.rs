@@ -54,9 +54,9 @@ fn hostname_is_what_uname_says() {
 }
 
 fn name_is_that_of_the_control_group() {
-    let script = "cat /proc/self/cgroup /sys/fs/cgroup/web-1/pids.current; (cat /proc/self/cgroup)";
+    let script = "cat /proc/self/cgroup /sys/fs/cgroup/web-1/cgroup.procs; (cat /proc/self/cgroup)";
     let finished = run_script(&["--name", "web-1"], script);
-    assert_eq!(finished.stdout, "0::/web-1\n2\n0::/web-1\n", "{}", finished.describe());
+    assert_eq!(finished.stdout, "0::/web-1\n1\n2\n0::/web-1\n", "{}", finished.describe());
     assert_eq!(run_script(&[], "cat /proc/self/cgroup").stdout, "0::/\n");
     assert_code_among(&run_script(&["--name", "a/b"], "true"), &[125]);
 }

@@ -20,11 +20,12 @@ pub struct SetIds {
 
 impl SetIds {
     /// Those of the file at `path`, as far as its mount and `credentials` honour them: the owner and the group need
-    /// numbers in the user namespace.
+    /// numbers in the user namespace, which lies in the one that the file system was mounted in.
     pub(super) fn of_file(path: &Path, metadata: &Metadata, credentials: &Credentials) -> Self {
         let namespace = &credentials.user_namespace;
         let is_honoured = !path.mount.flags().contains(MountFlags::NO_SUID)
             && !credentials.no_new_privs
+            && namespace.with_ancestors().any(|namespace| *namespace == **path.mount.instance().owner())
             && namespace.maps_uid(metadata.uid)
             && namespace.maps_gid(metadata.gid);
         let is_set_gid = metadata.mode & (SET_GID | GROUP_EXECUTE) == SET_GID | GROUP_EXECUTE;

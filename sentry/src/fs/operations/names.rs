@@ -50,7 +50,8 @@ pub fn create_node(
     if is_real_device && !viewer.credentials.has(Capabilities::MKNOD) {
         return Err(Errno::EPERM);
     }
-    let inode = directory.inode().create(&last.name, &creation(node, permissions, viewer))?;
+    let creation = creation(directory, node, permissions, viewer)?;
+    let inode = directory.inode().create(&last.name, &creation)?;
     let child = locked.adopt(&last.name, inode);
     drop(locked);
     directory.dentry.announce_entry(WatchMask::CREATE, &last.name, &child, 0);

@@ -84,7 +84,8 @@ fn create(
         }
         directory.mount.check_writable()?;
         check_access(&**inode, Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
-        let created = inode.create(&last.name, &creation(NewNode::Regular, request.permissions, viewer))?;
+        let creation = creation(directory, NewNode::Regular, request.permissions, viewer)?;
+        let created = inode.create(&last.name, &creation)?;
         locked.adopt(&last.name, created)
     };
     directory.dentry.announce_entry(WatchMask::CREATE, &last.name, &child, 0);
@@ -94,9 +95,22 @@ fn create(
     Ok(describe(file, path, request.flags))
 }
 
-pub(super) fn creation<'a>(node: NewNode<'a>, permissions: u32, viewer: &Viewer) -> NodeCreation<'a> {
-    let credentials = &viewer.credentials;
-    NodeCreation { node, permissions, uid: credentials.fs_uid, gid: credentials.fs_gid }
+/// The request for a new inode of `viewer` in `directory`.
+///
+/// # Errors
+/// EOVERFLOW: the user namespace that the file system was mounted in has no number for the viewer.
+pub(super) fn creation<'a>(
+    directory: &Path,
+    node: NewNode<'a>,
+    permissions: u32,
+    viewer: &Viewer,
+) -> Result<NodeCreation<'a>, Errno> {
+    let (uid, gid) = (viewer.credentials.fs_uid, viewer.credentials.fs_gid);
+    let namespace = directory.mount.instance().owner();
+    if !namespace.maps_uid(uid) || !namespace.maps_gid(gid) {
+        return Err(Errno::EOVERFLOW);
+    }
+    Ok(NodeCreation { node, permissions, uid, gid })
 }
 
 fn open_unnamed(
@@ -118,9 +132,8 @@ fn open_unnamed(
     directory.mount.check_writable()?;
     let viewer = resolver.viewer;
     check_access(&**directory.inode(), Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
-    let inode = directory
-        .inode()
-        .create_unnamed(&creation(NewNode::Regular, request.permissions, viewer), is_linkable)?;
+    let creation = creation(&directory, NewNode::Regular, request.permissions, viewer)?;
+    let inode = directory.inode().create_unnamed(&creation, is_linkable)?;
     let name = format!("#{}", inode.metadata()?.inode);
     let dentry = Dentry::new_unnamed(inode, Some(&directory.dentry), name.as_bytes());
     let path = Path::new(directory.mount, dentry);

@@ -26,13 +26,11 @@ impl Default for TmpfsOptions {
 }
 
 impl TmpfsOptions {
-    /// These, changed by `options`, the text of mount(2), in which users and groups are numbered as `user_namespace`
-    /// numbers them. What has no meaning here is accepted if Linux knows it.
+    /// These, changed by `options`, the text of mount(2), in which `namespace` numbers users. What has no meaning here is accepted if Linux knows it.
     ///
     /// # Errors
     /// EINVAL for an option that is not known, or a value that makes no sense.
-    pub fn with(mut self, options: &str, user_namespace: &UserNamespace) -> Result<Self, Errno> {
-        let id = |text: &str| text.parse::<u32>().map_err(|_| Errno::EINVAL);
+    pub fn with(mut self, options: &str, namespace: &UserNamespace) -> Result<Self, Errno> {
         for option in options.split(',').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
             match name {
@@ -42,14 +40,18 @@ impl TmpfsOptions {
                 "mode" => {
                     self.permissions = u32::from_str_radix(value, 8).map_err(|_| Errno::EINVAL)? & 0o7777;
                 }
-                "uid" => self.uid = user_namespace.to_kernel_uid(id(value)?).ok_or(Errno::EINVAL)?,
-                "gid" => self.gid = user_namespace.to_kernel_gid(id(value)?).ok_or(Errno::EINVAL)?,
+                "uid" => self.uid = namespace.to_kernel_uid(parse_id(value)?).ok_or(Errno::EINVAL)?,
+                "gid" => self.gid = namespace.to_kernel_gid(parse_id(value)?).ok_or(Errno::EINVAL)?,
                 "huge" | "mpol" | "inode32" | "inode64" | "noswap" => {}
                 _ => return Err(Errno::EINVAL),
             }
         }
         Ok(self)
     }
+}
+
+fn parse_id(text: &str) -> Result<u32, Errno> {
+    text.parse().map_err(|_| Errno::EINVAL)
 }
 
 /// A number with k, m or g behind it; 0 is no limit.
@@ -72,22 +74,22 @@ fn parse_size(text: &str) -> Result<u64, Errno> {
 mod tests {
     use super::*;
 
-    fn parse(options: &str) -> Result<TmpfsOptions, Errno> {
+    fn with(options: &str) -> Result<TmpfsOptions, Errno> {
         TmpfsOptions::default().with(options, &UserNamespace::initial())
     }
 
     #[test]
     fn sizes_have_suffixes() {
-        let options = parse("size=3m,nr_inodes=2k,mode=755,uid=5").unwrap();
+        let options = with("size=3m,nr_inodes=2k,mode=755,uid=5").unwrap();
         assert_eq!((options.max_bytes, options.max_inodes), (3 << 20, 2 << 10));
         assert_eq!((options.permissions, options.uid, options.gid), (0o755, 5, 0));
-        assert_eq!(parse("size=0").unwrap().max_bytes, u64::MAX);
+        assert_eq!(with("size=0").unwrap().max_bytes, u64::MAX);
     }
 
     #[test]
     fn what_is_not_known_is_einval() {
         for options in ["color=red", "size=", "size=5x", "mode=9", "uid=root"] {
-            assert_eq!(parse(options).err(), Some(Errno::EINVAL), "{options}");
+            assert_eq!(with(options).err(), Some(Errno::EINVAL), "{options}");
         }
     }
 }
