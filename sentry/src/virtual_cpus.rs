@@ -11,7 +11,7 @@
 //! A task keeps its number while system calls and faults are served, and gives it back when it sleeps. With no more
 //! runnable tasks than CPUs, nobody ever waits, and an entry costs two atomic operations. Otherwise a waiting task
 //! takes the number of who has had one for longest once that has had its slice: at once if the holder is out
-//! of user code, else the holder is kicked out of it. A number is the host's own for the CPU where the task
+//! of user code, else the holder is kicked out of it. Who has slept waits less than who has had a slice. A number is the host's own for the CPU where the task
 //! is, whenever that is free.
 //!
 //! Numbers are exclusive in one address space. Sequences of several processes on memory that these share
@@ -31,6 +31,9 @@ use crate::wait::Waiter;
 pub const SLICE: Duration = Duration::from_millis(4);
 /// How long it does against one that has slept, and has something new to do.
 pub const SLICE_AGAINST_WOKEN: Duration = Duration::from_millis(1);
+/// How much earlier a task that has slept seems to have come: it goes before those that the clock has stopped, but for those that
+/// have waited for longer than this.
+pub const HEAD_START: Duration = Duration::from_millis(20);
 
 /// The seat holds no number.
 const IDLE: u8 = 0;
@@ -135,6 +138,8 @@ pub struct Wish {
     pub preferred: u32,
     /// How long it lets others have theirs.
     pub patience: Duration,
+    /// How much earlier than it did it seems to have come.
+    pub head_start: Duration,
 }
 
 /// What came of a claim.
@@ -148,7 +153,14 @@ pub enum Claim {
 
 /// A task's place among those who wait. It outlives an interrupted wait.
 #[derive(Default)]
-pub struct Ticket(Option<u64>);
+pub struct Ticket(Option<Turn>);
+
+/// A place in the order: when the task came, and a number that no other has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    since: Instant,
+    number: u64,
+}
 
 /// The CPU numbers of one address space.
 #[derive(Default)]
@@ -164,8 +176,8 @@ struct Queue {
     /// Concurrency ids in use, a bit each.
     used_ids: u64,
     /// Who waits, in the order in which they came.
-    waiting: BTreeMap<u64, Waiting>,
-    last_ticket: u64,
+    waiting: BTreeMap<Turn, Waiting>,
+    turns: u64,
     grants: u64,
     /// CPUs that anybody may ever have had, a bit each.
     known: u64,
@@ -195,11 +207,11 @@ impl VirtualCpus {
             queue.take_back(seat, now);
         }
         if !seat.is_holder() {
-            let number = *ticket.0.get_or_insert_with(|| queue.next_ticket());
-            queue.waiting.insert(number, Waiting { seat: seat.clone(), wish, is_watching: false });
+            let turn = *ticket.0.get_or_insert_with(|| queue.next_turn(now, wish.head_start));
+            queue.waiting.insert(turn, Waiting { seat: seat.clone(), wish, is_watching: false });
             queue.grant_free(now);
             while !seat.is_holder() {
-                if let Some(wait) = queue.watch(number, now) {
+                if let Some(wait) = queue.watch(turn, now) {
                     return Claim::Wait(wait.deadline);
                 }
             }
@@ -211,8 +223,8 @@ impl VirtualCpus {
     /// Gives up a claim for now. The ticket keeps the place in the order.
     pub fn withdraw(&self, ticket: &Ticket) {
         let mut queue = self.queue.lock();
-        if let Some(number) = ticket.0
-            && queue.waiting.remove(&number).is_some()
+        if let Some(turn) = ticket.0
+            && queue.waiting.remove(&turn).is_some()
         {
             queue.wake_watchers();
         }
@@ -296,9 +308,9 @@ struct Wait {
 }
 
 impl Queue {
-    fn next_ticket(&mut self) -> u64 {
-        self.last_ticket += 1;
-        self.last_ticket
+    fn next_turn(&mut self, now: Instant, head_start: Duration) -> Turn {
+        self.turns += 1;
+        Turn { since: now.checked_sub(head_start).unwrap_or(now), number: self.turns }
     }
 
     fn is_free(&self, cpu: u32) -> bool {
@@ -343,7 +355,7 @@ impl Queue {
     fn grant_free(&mut self, now: Instant) {
         let mut free = self.free();
         let mut granted = Vec::new();
-        for (number, waiting) in &self.waiting {
+        for (turn, waiting) in &self.waiting {
             if free == 0 {
                 break;
             }
@@ -352,11 +364,11 @@ impl Queue {
                 let is_preferred = candidates >> waiting.wish.preferred & 1 == 1;
                 let cpu = if is_preferred { waiting.wish.preferred } else { candidates.trailing_zeros() };
                 free &= !(1 << cpu);
-                granted.push((*number, cpu));
+                granted.push((*turn, cpu));
             }
         }
-        for (number, cpu) in &granted {
-            if let Some(waiting) = self.waiting.remove(number) {
+        for (turn, cpu) in &granted {
+            if let Some(waiting) = self.waiting.remove(turn) {
                 self.grant(&waiting.seat, *cpu, now);
                 waiting.seat.waiter.wake();
             }
@@ -382,11 +394,11 @@ impl Queue {
         }
     }
 
-    /// Looks after the holders for whose numbers ticket `number` is the first to wait: takes the number of one that has had its slice,
+    /// Looks after the holders for whose numbers `turn` is the first to wait: takes the number of one that has had its slice,
     /// and then returns `None`.
-    fn watch(&mut self, number: u64, now: Instant) -> Option<Wait> {
-        let patience = self.waiting.get(&number)?.wish.patience;
-        let watched = self.watched_by(number);
+    fn watch(&mut self, turn: Turn, now: Instant) -> Option<Wait> {
+        let patience = self.waiting.get(&turn)?.wish.patience;
+        let watched = self.watched_by(turn);
         let places = self.places.iter_mut().enumerate().filter(|(cpu, _)| watched >> cpu & 1 == 1);
         let Some(place) = places.filter_map(|(_, place)| place.as_mut()).min_by_key(|place| place.since)
         else {
@@ -406,18 +418,18 @@ impl Queue {
         Some(Wait { deadline: Some(now + patience) })
     }
 
-    /// CPUs for which ticket `number` is the first to wait, a bit each.
-    fn watched_by(&mut self, number: u64) -> u64 {
-        let Some(mut watched) = self.waiting.get(&number).map(|waiting| waiting.wish.allowed) else {
+    /// CPUs for which `turn` is the first to wait, a bit each.
+    fn watched_by(&mut self, turn: Turn) -> u64 {
+        let Some(mut watched) = self.waiting.get(&turn).map(|waiting| waiting.wish.allowed) else {
             return 0;
         };
-        for earlier in self.waiting.range(..number).map(|(_, waiting)| waiting.wish.allowed) {
+        for earlier in self.waiting.range(..turn).map(|(_, waiting)| waiting.wish.allowed) {
             watched &= !earlier;
             if watched == 0 {
                 break;
             }
         }
-        if let Some(waiting) = self.waiting.get_mut(&number) {
+        if let Some(waiting) = self.waiting.get_mut(&turn) {
             waiting.is_watching = watched != 0;
         }
         watched
@@ -451,7 +463,7 @@ mod tests {
         fn new(allowed: u64, preferred: u32) -> Self {
             let (seat, kicks) = (CpuSeat::new(Arc::default()), Arc::<Kicks>::default());
             seat.set_interrupter(kicks.clone());
-            let wish = Wish { allowed, preferred, patience: Duration::ZERO };
+            let wish = Wish { allowed, preferred, patience: Duration::ZERO, head_start: Duration::ZERO };
             Self { seat, kicks, ticket: Ticket::default(), wish }
         }
 
@@ -543,6 +555,26 @@ mod tests {
             cpus.release(&task.seat);
         }
         assert!(cpus.holders().is_empty());
+    }
+
+    #[test]
+    fn who_has_slept_goes_first_but_not_before_those_who_have_waited_long() {
+        let cpus = VirtualCpus::default();
+        let mut holder = Tester::new(1, 0);
+        holder.run(&cpus);
+        let [mut long, mut short, mut woken] = [(); 3].map(|()| Tester::new(1, 0).patient());
+        long.wish.head_start = HEAD_START * 2;
+        woken.wish.head_start = HEAD_START;
+        for task in [&mut long, &mut short, &mut woken] {
+            task.claim(&cpus);
+        }
+        holder.seat.leave();
+        cpus.release(&holder.seat);
+        for task in [&long, &woken, &short] {
+            assert!(task.seat.enter().is_some());
+            task.seat.leave();
+            cpus.release(&task.seat);
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::abi::RSEQ_ALIGNMENT;
 use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalInfo};
-use crate::virtual_cpus::{Claim, Grant, SLICE, SLICE_AGAINST_WOKEN, Ticket, Wish};
+use crate::virtual_cpus::{Claim, Grant, HEAD_START, SLICE, SLICE_AGAINST_WOKEN, Ticket, Wish};
 
 /// Length of the first version's area, the least that can be registered.
 const ORIGINAL_BYTES: u32 = 32;
@@ -350,10 +350,13 @@ impl CurrentTask {
     fn cpu_wish(&self) -> Wish {
         let all = super::CpuSet::first(self.kernel().cpu_count()).0;
         let allowed = self.task.allowed_cpus().0 & all;
+        let (patience, head_start) =
+            if self.rseq.has_slept { (SLICE_AGAINST_WOKEN, HEAD_START) } else { (SLICE, Duration::ZERO) };
         Wish {
             allowed: if allowed == 0 { all } else { allowed },
             preferred: self.host_cpu(),
-            patience: if self.rseq.has_slept { SLICE_AGAINST_WOKEN } else { SLICE },
+            patience,
+            head_start,
         }
     }
 }
