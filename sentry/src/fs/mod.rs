@@ -6,7 +6,8 @@
 //! system calls do with paths: they check permissions and keep dentries and inodes in step.
 //!
 //! Lock order: a file system's rename lock, then `Dentry::children` (parents before children, else by address),
-//! then whatever the inode locks inside. `Dentry::place` is a leaf.
+//! then the lock of changes of mounts, then whatever the inode locks inside. `Dentry::place` and what a mount locks
+//! ([`mount`]) are leaves.
 
 pub mod anonymous;
 pub mod boot;

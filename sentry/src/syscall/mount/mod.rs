@@ -170,7 +170,9 @@ fn umount2(task: &mut CurrentTask, [target, flags, ..]: [u64; 6]) -> Result<usiz
     let has = |flag| flags & flag != 0;
     let no_follow = if has(uapi::UMOUNT_NOFOLLOW) { uapi::AT_SYMLINK_NOFOLLOW } else { 0 };
     let scope = Scope::new(task);
-    let place = scope.find_at(task, WORKING_DIRECTORY, target, no_follow)?;
+    // What is meant is on top, even of a working directory that has been mounted on: after pivot_root(".", "."),
+    // "." is the old root.
+    let place = scope.find_at(task, WORKING_DIRECTORY, target, no_follow)?.cross();
     check_may_mount(task)?;
     check_is_mount_root(&place)?;
     let namespace = &scope.view().namespace;
