@@ -108,8 +108,8 @@ pub(crate) enum Subcommand {
 }
 
 fn process_number(text: &str) -> anyhow::Result<Pid> {
-    let number: i32 = text.parse().with_context(|| format!("'{text}' is no process number"))?;
-    Pid::from_raw(number).filter(|_| number > 0).with_context(|| format!("{number} is no process number"))
+    let number = text.parse().ok().filter(|number: &i32| *number > 0);
+    number.and_then(Pid::from_raw).with_context(|| format!("'{text}' is no process number"))
 }
 
 impl Arguments {
