@@ -1,6 +1,7 @@
 // Unix sockets: pairs of every type, addresses, listening, descriptors and credentials in messages, shutdown, options.
 #include "check.h"
 #include <poll.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -278,16 +279,12 @@ static void descriptors_travel(void) {
   close_pair(pair);
 }
 
-static void credentials_travel(void) {
-  int pair[2], on = 1;
-  make_pair(SOCK_DGRAM, pair);
-  OK(setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
-  pid_t pid;
-  IN_CHILD(pid) { CHECK_EQ(send(pair[0], "me", 2, 0), 2); }
+// Receives a message, and checks that it says it comes from this process.
+static void receive_from(int socket, pid_t pid) {
   char text[8], control[CMSG_SPACE(sizeof(struct ucred))];
   struct iovec part = {text, sizeof text};
   struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  CHECK_EQ(recvmsg(pair[1], &message, 0), 2);
+  CHECK_EQ(recvmsg(socket, &message, 0), 2);
   struct cmsghdr *header = CMSG_FIRSTHDR(&message);
   CHECK(header != NULL && header->cmsg_type == SCM_CREDENTIALS);
   struct ucred sender;
@@ -295,6 +292,45 @@ static void credentials_travel(void) {
   CHECK_EQ(sender.pid, pid);
   CHECK_EQ(sender.uid, getuid());
   CHECK_EQ(sender.gid, getgid());
+}
+
+static ssize_t send_as(int socket, pid_t pid) {
+  char control[CMSG_SPACE(sizeof(struct ucred))] = {0};
+  struct iovec part = {"me", 2};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  *header = (struct cmsghdr){CMSG_LEN(sizeof(struct ucred)), SOL_SOCKET, SCM_CREDENTIALS};
+  struct ucred claimed = {pid, getuid(), getgid()};
+  memcpy(CMSG_DATA(header), &claimed, sizeof claimed);
+  return sendmsg(socket, &message, 0);
+}
+
+static void credentials_travel(void) {
+  int pair[2], on = 1;
+  make_pair(SOCK_DGRAM, pair);
+  OK(setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
+  pid_t pid;
+  IN_CHILD(pid) {
+    CHECK_EQ(send(pair[0], "me", 2, 0), 2);
+    CHECK_EQ(write(pair[0], "me", 2), 2);
+    CHECK_EQ(send_as(pair[0], getpid()), 2);
+  }
+  for (int i = 0; i < 3; i++) receive_from(pair[1], pid);
+  WAIT_OK(pid);
+  // Root may say that it is another process, if there is one.
+  IN_CHILD(pid) { CHECK_EQ(send_as(pair[0], getppid()), 2); }
+  receive_from(pair[1], getpid());
+  WAIT_OK(pid);
+  CHECK_ERRNO(send_as(pair[0], 4000000), ESRCH);
+  // A process is called as the receiver's namespace calls it.
+  pid = OK(syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0));
+  if (pid == 0) {
+    CHECK_EQ(getpid(), 1);
+    CHECK_EQ(write(pair[0], "me", 2), 2);
+    CHECK_EQ(send_as(pair[0], 1), 2);
+    _exit(0);
+  }
+  for (int i = 0; i < 2; i++) receive_from(pair[1], pid);
   WAIT_OK(pid);
   close_pair(pair);
 }

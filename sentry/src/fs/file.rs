@@ -22,6 +22,7 @@ use crate::Errno;
 use crate::cred::Credentials;
 use crate::memory::{MappedFile, MemoryManager, PageCache};
 use crate::namespace::Namespace;
+use crate::process_identity::ProcessIdentity;
 use crate::wait::{Events, WaitQueue};
 
 bitflags::bitflags! {
@@ -106,6 +107,10 @@ pub trait Caller {
     fn credentials(&self) -> Arc<Credentials>;
     /// The caller's thread group, as the root PID namespace numbers it.
     fn process_id(&self) -> i32;
+    /// The caller's process, for those that remember who it was: nobody unless it is a task.
+    fn process_identity(&self) -> ProcessIdentity {
+        ProcessIdentity::default()
+    }
     /// The calling task, numbered so.
     fn thread_id(&self) -> i32;
     /// The caller's pending signals, for signalfds; `None` for a caller that is no task.

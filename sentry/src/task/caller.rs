@@ -9,6 +9,7 @@ use crate::fs::signalfd::PendingSignals;
 use crate::fs::{Caller, FileDescription, Viewer};
 use crate::memory::MemoryManager;
 use crate::namespace::{Namespace, NamespaceKind};
+use crate::process_identity::ProcessIdentity;
 use crate::signal::{Signal, SignalInfo};
 
 impl CurrentTask {
@@ -41,6 +42,10 @@ impl Caller for CurrentTask {
 
     fn credentials(&self) -> Arc<Credentials> {
         CurrentTask::credentials(self)
+    }
+
+    fn process_identity(&self) -> ProcessIdentity {
+        self.thread_group().identity()
     }
 
     fn process_id(&self) -> i32 {

@@ -28,7 +28,7 @@ impl UnixSocket {
         for (socket, other) in [(&first, &second), (&second, &first)] {
             let mut state = socket.state.lock();
             state.role = Role::Connected(Link::new(&socket.own, &other.own, UnixAddress::Unnamed));
-            state.peer_credentials = Some(credentials);
+            state.peer_credentials = Some(credentials.clone());
         }
         (first, second)
     }
@@ -160,7 +160,7 @@ impl UnixSocket {
             other.peer_credentials = Some(credentials);
         }
         state.role = Role::Connected(Link::new(&self.own, &accepted.own, address));
-        state.peer_credentials = Some(listening.credentials);
+        state.peer_credentials = Some(listening.credentials.clone());
         listening.backlog.push_back(accepted);
         drop(listener);
         drop(state);

@@ -10,6 +10,8 @@ use super::UnixAddress;
 use super::rights::Rights;
 use crate::Errno;
 use crate::fs::FileDescription;
+use crate::namespace::UserNamespace;
+use crate::process_identity::ProcessIdentity;
 use crate::wait::{Events, WaitQueue};
 
 /// What a message costs beside its bytes: Linux's `sk_buff` and its tail, so that as many fit as on Linux.
@@ -20,14 +22,25 @@ const COST_STEP_BYTES: usize = 64;
 pub(super) const MAX_QUEUED_MESSAGES: usize = 512;
 
 /// Who sent something (`struct ucred`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct PeerCredentials {
     /// The process.
-    pub process_id: i32,
+    pub process: ProcessIdentity,
     /// Its user.
     pub uid: u32,
     /// Its group.
     pub gid: u32,
+}
+
+impl PeerCredentials {
+    /// The words of `struct ucred`, as a task in these namespaces sees them: of a PID namespace, its serial number.
+    pub fn seen_from(&self, pid_namespace: u64, user_namespace: &UserNamespace) -> [u32; 3] {
+        [
+            self.process.number_in(pid_namespace).cast_unsigned(),
+            user_namespace.from_kernel_uid(self.uid),
+            user_namespace.from_kernel_gid(self.gid),
+        ]
+    }
 }
 
 /// Bytes that may be queued at all sockets together, overhead included.

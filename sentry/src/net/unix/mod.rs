@@ -260,7 +260,7 @@ impl UnixSocket {
 
     /// SO_PEERCRED.
     pub fn peer_credentials(&self) -> Option<PeerCredentials> {
-        self.state.lock().peer_credentials
+        self.state.lock().peer_credentials.clone()
     }
 
     /// SO_ACCEPTCONN.
@@ -336,6 +336,12 @@ impl File for UnixSocket {
 
     fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
         self.send(Outgoing { bytes: buffer, ..Outgoing::default() }, None)
+    }
+
+    fn write_by(&self, buffer: &[u8], _offset: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        let (process, own) = (caller.process_identity(), caller.credentials());
+        let credentials = PeerCredentials { process, uid: own.real_uid, gid: own.real_gid };
+        self.send(Outgoing { bytes: buffer, credentials, files: Vec::new() }, None)
     }
 
     fn readiness(&self) -> Events {

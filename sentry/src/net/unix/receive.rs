@@ -74,7 +74,7 @@ fn peek_message(inbox: &Inbox, buffer: &mut [u8]) -> Result<Received, Errno> {
     Ok(Received {
         len_bytes: copy(&message.bytes, buffer),
         message_bytes: message.bytes.len(),
-        credentials: Some(message.credentials),
+        credentials: Some(message.credentials.clone()),
         files: peeked_files(message),
         sender: message.sender.clone(),
     })
@@ -85,7 +85,7 @@ fn take_message(inbox: &mut Inbox, buffer: &mut [u8]) -> (Result<Received, Errno
     let received = Received {
         len_bytes: copy(&message.bytes, buffer),
         message_bytes: message.bytes.len(),
-        credentials: Some(message.credentials),
+        credentials: Some(message.credentials.clone()),
         files: message.rights.take().map_or_else(Vec::new, Rights::into_files),
         sender: message.sender.clone(),
     };
@@ -106,12 +106,13 @@ fn receive_stream(
     while received.len_bytes < buffer.len()
         && let Some(message) = inbox.messages.get_mut(place)
     {
-        let is_other_sender = received.credentials.is_some_and(|sender| sender != message.credentials);
+        let is_other_sender =
+            received.credentials.as_ref().is_some_and(|sender| *sender != message.credentials);
         let brings_files = message.rights.is_some();
         if passes_credentials && is_other_sender {
             break;
         }
-        received.credentials = Some(message.credentials);
+        received.credentials = Some(message.credentials.clone());
         let copied = copy(message.unread(), &mut buffer[received.len_bytes..]);
         received.len_bytes += copied;
         if is_peek {

@@ -79,7 +79,8 @@ impl UnixSocket {
                 if inbox.cost_bytes >= send_buffer {
                     break;
                 }
-                let Ok(mut message) = Message::new(piece, outgoing.credentials, UnixAddress::Unnamed) else {
+                let Ok(mut message) = Message::new(piece, outgoing.credentials.clone(), UnixAddress::Unnamed)
+                else {
                     refusal = Errno::ENOBUFS;
                     break;
                 };

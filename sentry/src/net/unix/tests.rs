@@ -2,12 +2,18 @@
 
 use super::*;
 use crate::fs::{FileDescription, OpenFlags};
+use crate::process_identity::ProcessIdentity;
 
-const ME: PeerCredentials = PeerCredentials { process_id: 10, uid: 1000, gid: 100 };
-const YOU: PeerCredentials = PeerCredentials { process_id: 20, uid: 2000, gid: 200 };
+fn me() -> PeerCredentials {
+    PeerCredentials { process: ProcessIdentity::new([(0, 10)]), uid: 1000, gid: 100 }
+}
+
+fn you() -> PeerCredentials {
+    PeerCredentials { process: ProcessIdentity::new([(0, 20)]), uid: 2000, gid: 200 }
+}
 
 fn pair(kind: SocketKind) -> (Arc<UnixSocket>, Arc<UnixSocket>) {
-    UnixSocket::pair(kind, ME, &Arc::default())
+    UnixSocket::pair(kind, me(), &Arc::default())
 }
 
 fn send(socket: &UnixSocket, bytes: &[u8]) -> Result<usize, Errno> {
@@ -28,7 +34,7 @@ fn bound(names: &Arc<UnixSockets>, kind: SocketKind, name: &[u8]) -> Arc<UnixSoc
 }
 
 fn send_files(socket: &UnixSocket, bytes: &[u8], files: Vec<Arc<FileDescription>>) -> Result<usize, Errno> {
-    socket.send(Outgoing { bytes, credentials: ME, files }, None)
+    socket.send(Outgoing { bytes, credentials: me(), files }, None)
 }
 
 fn describe(socket: &Arc<UnixSocket>) -> Arc<FileDescription> {
@@ -142,15 +148,15 @@ fn a_connection_is_usable_before_it_is_accepted() {
     let listener = bound(&names, SocketKind::Stream, b"here");
     let client = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
     assert_eq!(client.readiness(), Events::OUT | Events::WRNORM | Events::WRBAND | Events::HUP);
-    assert_eq!(client.connect(&listener, ME), Err(Errno::ECONNREFUSED));
-    listener.listen(1, YOU).unwrap();
-    client.connect(&names.find(b"here").unwrap(), ME).unwrap();
-    assert_eq!(client.connect(&listener, ME), Err(Errno::EISCONN));
+    assert_eq!(client.connect(&listener, me()), Err(Errno::ECONNREFUSED));
+    listener.listen(1, you()).unwrap();
+    client.connect(&names.find(b"here").unwrap(), me()).unwrap();
+    assert_eq!(client.connect(&listener, me()), Err(Errno::EISCONN));
     assert_eq!(send(&client, b"early"), Ok(5));
     assert_eq!(listener.readiness(), Events::IN | Events::RDNORM);
     let server = listener.accept().unwrap();
     assert_eq!(receive(&server, 9), Ok(b"early".to_vec()));
-    assert_eq!((client.peer_credentials(), server.peer_credentials()), (Some(YOU), Some(ME)));
+    assert_eq!((client.peer_credentials(), server.peer_credentials()), (Some(you()), Some(me())));
     assert_eq!(client.peer_address(), Ok(UnixAddress::Abstract(b"here"[..].into())));
     assert_eq!((server.address(), server.peer_address()), (listener.address(), Ok(UnixAddress::Unnamed)));
     assert_eq!(listener.accept().err(), Some(Errno::EAGAIN));
@@ -160,10 +166,10 @@ fn a_connection_is_usable_before_it_is_accepted() {
 fn a_full_backlog_makes_clients_wait_and_a_dead_listener_resets_them() {
     let names = Arc::new(UnixSockets::default());
     let listener = bound(&names, SocketKind::Stream, b"here");
-    listener.listen(0, YOU).unwrap();
+    listener.listen(0, you()).unwrap();
     let connect = || {
         let client = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
-        client.connect(&listener, ME).map(|()| client)
+        client.connect(&listener, me()).map(|()| client)
     };
     let first = connect().unwrap();
     assert_eq!(connect().err(), Some(Errno::EAGAIN));
@@ -185,14 +191,14 @@ fn datagrams_tell_their_sender_and_a_connected_socket_takes_only_its_peer_s() {
     assert_eq!(a.send(outgoing.clone(), Some(&b)), Ok(2));
     let received = b.receive(&mut [0; 9], false).unwrap();
     assert_eq!(received.sender, UnixAddress::Abstract(b"a"[..].into()));
-    b.connect(&c, ME).unwrap();
+    b.connect(&c, me()).unwrap();
     assert_eq!(a.send(outgoing.clone(), Some(&b)), Err(Errno::EPERM));
     assert_eq!(c.send(outgoing.clone(), Some(&b)), Ok(2));
     drop(c);
     assert_eq!(b.send(outgoing, None), Err(Errno::ECONNREFUSED));
     assert_eq!(b.peer_address(), Err(Errno::ENOTCONN));
     let stream = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
-    assert_eq!(stream.connect(&a, ME), Err(Errno::EPROTOTYPE));
+    assert_eq!(stream.connect(&a, me()), Err(Errno::EPROTOTYPE));
 }
 
 #[test]
@@ -232,13 +238,13 @@ fn credentials_are_told_when_asked_for_and_part_a_stream() {
     let (a, b) = pair(SocketKind::Stream);
     let outgoing = |bytes, credentials| Outgoing { bytes, credentials, files: Vec::new() };
     b.change_options(|options| options.set_switch(uapi::SO_PASSCRED, true)).unwrap();
-    a.send(outgoing(b"me", ME), None).unwrap();
-    a.send(outgoing(b"you", YOU), None).unwrap();
+    a.send(outgoing(b"me", me()), None).unwrap();
+    a.send(outgoing(b"you", you()), None).unwrap();
     let mut buffer = [0; 64];
     let first = b.receive(&mut buffer, false).unwrap();
-    assert_eq!((first.len_bytes, first.credentials), (2, Some(ME)));
+    assert_eq!((first.len_bytes, first.credentials), (2, Some(me())));
     let second = b.receive(&mut buffer, false).unwrap();
-    assert_eq!((second.len_bytes, second.credentials), (3, Some(YOU)));
+    assert_eq!((second.len_bytes, second.credentials), (3, Some(you())));
 }
 
 #[test]

@@ -7,9 +7,8 @@ use linux_raw_sys::net as uapi;
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::{Caller, FileDescription};
-use crate::namespace::UserNamespace;
 use crate::net::unix::{MAX_FILES, PeerCredentials};
-use crate::task::CurrentTask;
+use crate::task::{CurrentTask, Tid};
 
 /// Bytes of `struct cmsghdr`.
 const HEADER_BYTES: usize = 16;
@@ -66,8 +65,8 @@ fn add_files(task: &CurrentTask, files: &mut Vec<Arc<FileDescription>>, data: &[
 
 fn own_credentials(task: &CurrentTask) -> PeerCredentials {
     let credentials = task.credentials();
-    let process_id = task.thread_group().number();
-    PeerCredentials { process_id, uid: credentials.real_uid, gid: credentials.real_gid }
+    let process = task.thread_group().identity();
+    PeerCredentials { process, uid: credentials.real_uid, gid: credentials.real_gid }
 }
 
 /// What a process claims to be: itself, unless it is privileged (`man 7 unix`, SCM_CREDENTIALS).
@@ -85,7 +84,11 @@ fn check_credentials(task: &CurrentTask, data: &[u8]) -> Result<PeerCredentials,
     let is_allowed = may_be
         && (is_user || own.has_in_own(Capabilities::SETUID))
         && (is_group || own.has_in_own(Capabilities::SETGID));
-    if is_allowed { Ok(PeerCredentials { process_id, uid, gid }) } else { Err(Errno::EPERM) }
+    if !is_allowed {
+        return Err(Errno::EPERM);
+    }
+    let claimed = task.kernel().tasks().thread_group(pid_namespace, Tid(process_id)).ok_or(Errno::ESRCH)?;
+    Ok(PeerCredentials { process: claimed.identity(), uid, gid })
 }
 
 /// Control messages for a receiver's buffer.
@@ -126,11 +129,9 @@ impl Encoder {
         self.bytes.resize(padded, 0);
     }
 
-    /// Tells who sent, as `namespace` numbers users.
-    pub(super) fn push_credentials(&mut self, credentials: PeerCredentials, namespace: &UserNamespace) {
-        let mut data = credentials.process_id.to_ne_bytes().to_vec();
-        data.extend_from_slice(&namespace.from_kernel_uid(credentials.uid).to_ne_bytes());
-        data.extend_from_slice(&namespace.from_kernel_gid(credentials.gid).to_ne_bytes());
+    /// Tells who sent: the words of `struct ucred`.
+    pub(super) fn push_credentials(&mut self, sender: [u32; 3]) {
+        let data: Vec<u8> = sender.iter().flat_map(|word| word.to_ne_bytes()).collect();
         self.push(uapi::SCM_CREDENTIALS, &data);
     }
 
@@ -166,8 +167,7 @@ mod tests {
     #[test]
     fn credentials_are_one_aligned_message() {
         let mut encoder = Encoder::new(100);
-        encoder
-            .push_credentials(PeerCredentials { process_id: 1, uid: 2, gid: 3 }, &UserNamespace::initial());
+        encoder.push_credentials([1, 2, 3]);
         let mut expected = vec![28, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0];
         expected.extend([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(encoder.bytes(), expected);
@@ -178,7 +178,7 @@ mod tests {
     fn what_does_not_fit_is_cut_and_told() {
         for (room, len) in [(0, 0), (15, 0), (16, 16), (20, 20), (28, 28)] {
             let mut encoder = Encoder::new(room);
-            encoder.push_credentials(PeerCredentials::default(), &UserNamespace::initial());
+            encoder.push_credentials([0; 3]);
             assert_eq!((encoder.bytes().len(), encoder.is_cut), (len, room < 28), "{room}");
         }
     }

@@ -7,7 +7,7 @@ use linux_raw_sys::general::UIO_MAXIOV;
 use linux_raw_sys::net as uapi;
 
 use super::control::{self, Encoder};
-use super::{OpenSocket, Patience, find_target, read_address, write_address};
+use super::{OpenSocket, Patience, find_target, read_address, seen_from, write_address};
 use crate::Errno;
 use crate::net::unix::{Outgoing, Received, SocketKind, UnixAddress, UnixSocket};
 use crate::platform::VirtualAddress;
@@ -224,7 +224,7 @@ fn send_stream(
         loop {
             let attempt = || {
                 let files = sent.files.clone();
-                socket.send(Outgoing { bytes: rest, credentials: sent.credentials, files }, None)
+                socket.send(Outgoing { bytes: rest, credentials: sent.credentials.clone(), files }, None)
             };
             match patience.retry(task, (queue, Events::OUT), attempt) {
                 Ok(count) => {
@@ -267,7 +267,7 @@ fn send_message(
     let queue = target.as_ref().map_or(own_queue, |target| target.room());
     patience.retry(task, (queue, Events::OUT), || {
         let files = sent.files.clone();
-        socket.send(Outgoing { bytes: &bytes, credentials: sent.credentials, files }, target.as_ref())
+        socket.send(Outgoing { bytes: &bytes, credentials: sent.credentials.clone(), files }, target.as_ref())
     })
 }
 
@@ -348,8 +348,8 @@ fn receive_header(
         task.memory().write_bytes(VirtualAddress(header.name), shown)?;
     }
     let mut encoder = Encoder::new(header.control_len);
-    if let Some(credentials) = received.credentials {
-        encoder.push_credentials(credentials, &task.credentials().user_namespace);
+    if let Some(credentials) = &received.credentials {
+        encoder.push_credentials(seen_from(task, credentials));
     }
     let files = std::mem::take(&mut received.files);
     if !files.is_empty() {

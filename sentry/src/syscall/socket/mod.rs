@@ -118,11 +118,17 @@ impl Patience {
     }
 }
 
+/// What the caller sees of a sender or a peer.
+fn seen_from(task: &CurrentTask, credentials: &PeerCredentials) -> [u32; 3] {
+    let pid_namespace = task.thread_group().pid_namespace().serial();
+    credentials.seen_from(pid_namespace, &task.credentials().user_namespace)
+}
+
 /// Who a connection's other end sees (SO_PEERCRED).
 fn peer_credentials(task: &CurrentTask) -> PeerCredentials {
     let credentials = task.credentials();
     PeerCredentials {
-        process_id: task.thread_group().number(),
+        process: task.thread_group().identity(),
         uid: credentials.effective_uid,
         gid: credentials.effective_gid,
     }
@@ -265,7 +271,7 @@ fn connect(task: &mut CurrentTask, [descriptor, address, len, ..]: [u64; 6]) -> 
     let target = find_target(task, socket, &UnixAddress::from_bytes(&raw)?)?;
     let credentials = peer_credentials(task);
     let patience = Patience::new(open.is_nonblocking(), socket.options().timeouts.send);
-    patience.retry(task, (target.room(), Events::OUT), || socket.connect(&target, credentials))?;
+    patience.retry(task, (target.room(), Events::OUT), || socket.connect(&target, credentials.clone()))?;
     Ok(0)
 }
 

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use linux_raw_sys::net as uapi;
 
-use super::OpenSocket;
+use super::{OpenSocket, seen_from};
 use crate::Errno;
-use crate::namespace::UserNamespace;
 use crate::net::SocketTimeouts;
 use crate::net::unix::UnixSocket;
 use crate::platform::VirtualAddress;
@@ -26,7 +25,7 @@ pub(super) fn getsockopt(
     if level as u32 != uapi::SOL_SOCKET {
         return Err(Errno::EOPNOTSUPP);
     }
-    let bytes = get(open.socket()?, option as u32, &task.credentials().user_namespace)?;
+    let bytes = get(task, open.socket()?, option as u32)?;
     let (shown, _) = bytes.split_at(room.min(bytes.len()));
     task.memory().write_bytes(VirtualAddress(value), shown)?;
     task.memory().write_object(VirtualAddress(len_address), &(shown.len() as i32))?;
@@ -34,7 +33,7 @@ pub(super) fn getsockopt(
 }
 
 /// An option's value, encoded.
-fn get(socket: &UnixSocket, option: u32, namespace: &UserNamespace) -> Result<Vec<u8>, Errno> {
+fn get(task: &CurrentTask, socket: &UnixSocket, option: u32) -> Result<Vec<u8>, Errno> {
     let options = socket.options();
     let number = match option {
         uapi::SO_TYPE => socket.kind().raw(),
@@ -52,11 +51,7 @@ fn get(socket: &UnixSocket, option: u32, namespace: &UserNamespace) -> Result<Ve
         }
         uapi::SO_PEERCRED => {
             return Ok(match socket.peer_credentials() {
-                Some(peer) => words(&[
-                    peer.process_id.cast_unsigned(),
-                    namespace.from_kernel_uid(peer.uid),
-                    namespace.from_kernel_gid(peer.gid),
-                ]),
+                Some(peer) => words(&seen_from(task, &peer)),
                 None => words(&[0, u32::MAX, u32::MAX]),
             });
         }
