@@ -131,7 +131,7 @@ mod tests {
         }
     }
 
-    /// As recorded with SVM and nested paging, without NRIP-save (Linux 6.1 and 6.12).
+    /// As recorded with SVM and nested paging, without NRIP-save (Linux 6.1).
     fn svm_nested() -> Outcome {
         Outcome {
             syscall: stop(0x10, 0xffff_ff80_0000_5000, 0),
@@ -142,7 +142,7 @@ mod tests {
         }
     }
 
-    /// As recorded with SVM and shadow paging (npt=0; Linux 6.1 and 6.12).
+    /// As recorded with SVM and shadow paging (npt=0; Linux 6.1).
     fn svm_shadow() -> Outcome {
         svm_nested()
     }
