@@ -12,7 +12,8 @@ static void *mounter(void *directory) {
     snprintf(inner, sizeof inner, "%s/inner", (char *)directory);
     mkdir(inner, 0755);
     if (mount("race", inner, "tmpfs", 0, NULL) != 0 && errno != ENOENT && errno != EINVAL) FAIL("mount: errno %d", errno);
-    // When the copy of it in "copy" goes, so does this one.
+    // When the copy of it in "copy" goes, so does this one; what was then mounted on "inner" lies in the directory below.
+    if (umount2(inner, MNT_DETACH) != 0 && errno != ENOENT && errno != EINVAL) FAIL("umount2: errno %d", errno);
     if (umount2(directory, MNT_DETACH) != 0 && errno != EINVAL) FAIL("umount2: errno %d", errno);
   }
   return NULL;

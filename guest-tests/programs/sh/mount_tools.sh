@@ -1,4 +1,7 @@
 # util-linux's tools for mounts and namespaces: mount, umount, findmnt, mountpoint, unshare, nsenter.
+# On one CPU: Linux lets a mount namespace be mounted in older ones alone, and tells their age by numbers of which each CPU
+# has a supply of its own.
+taskset -cp "$(sed -n 's/^Cpus_allowed_list:[^0-9]*\([0-9]*\).*/\1/p' /proc/self/status)" $$ >/dev/null
 run() {
 unshare --mount --propagation private sh -s <<'SCRIPT'
 cd /mnt || exit 1
