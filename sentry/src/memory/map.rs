@@ -300,12 +300,13 @@ impl Edit<'_> {
 
     /// Finds the pages for a mapping of `len` pages.
     pub(super) fn place(
-        &self,
+        &mut self,
         address: VirtualAddress,
         len: u64,
         flags: MapFlags,
     ) -> Result<Range<u64>, Errno> {
-        let mappings = &self.state.mappings;
+        let base = place::base_page(self.state.limits.stack_bytes);
+        let mappings = &mut self.state.mappings;
         if flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
             if !address.is_page_aligned() {
                 return Err(Errno::EINVAL);
@@ -329,7 +330,6 @@ impl Edit<'_> {
                 return Ok(hint..hint + len);
             }
         }
-        let base = place::base_page(self.state.limits.stack_bytes);
         let start = if flags.contains(MapFlags::LOW_32BIT) {
             place::find_lowest(mappings, place::LOW_PAGES, len)
         } else {

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::crowded::Crowded;
 use super::mapping::{Mapping, intersect};
 use super::page_cache::pages_of;
+use super::place::start_with_gap;
 
 /// Most mappings that an address space may have (`/proc/sys/vm/max_map_count`).
 pub(super) const MAX_MAPPINGS: usize = 65530;
@@ -16,6 +18,7 @@ pub(super) struct Mappings {
     by_start: BTreeMap<u64, Mapping>,
     total_pages: u64,
     locked_pages: u64,
+    crowded: Crowded,
 }
 
 impl Mappings {
@@ -143,6 +146,20 @@ impl Mappings {
 
     /// Removes `pages` from all mappings, and returns what was there.
     pub(super) fn take(&mut self, pages: Range<u64>) -> Vec<Mapping> {
+        let taken = self.cut(pages.clone());
+        if !taken.is_empty() {
+            let end = self.at_or_after(pages.end).map_or(u64::MAX, start_with_gap);
+            self.crowded.open(&pages, end);
+        }
+        taken
+    }
+
+    /// Where there is no room.
+    pub(super) fn crowded(&mut self) -> &mut Crowded {
+        &mut self.crowded
+    }
+
+    fn cut(&mut self, pages: Range<u64>) -> Vec<Mapping> {
         self.split_at(pages.start);
         self.split_at(pages.end);
         let starts: Vec<u64> = self.by_start.range(pages).map(|(&start, _)| start).collect();
@@ -153,7 +170,7 @@ impl Mappings {
 
     /// Changes every mapping of `pages`, cut to them.
     pub(super) fn update(&mut self, pages: Range<u64>, mut change: impl FnMut(&mut Mapping)) {
-        for mut mapping in self.take(pages) {
+        for mut mapping in self.cut(pages) {
             change(&mut mapping);
             self.insert(mapping);
         }

@@ -22,6 +22,7 @@ mod advice;
 mod allocator;
 mod atomic;
 mod copy;
+mod crowded;
 mod fault;
 mod fork;
 mod frame;

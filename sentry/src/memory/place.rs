@@ -27,15 +27,17 @@ pub(super) fn base_page(stack_bytes: u64) -> u64 {
 }
 
 /// The highest `len` free pages in `within`.
-pub(super) fn find_highest(mappings: &Mappings, within: Range<u64>, len: u64) -> Option<u64> {
-    let above = mappings.at_or_after(within.end).map_or(END_PAGE, start_with_gap);
-    let mut end = within.end.min(above);
-    for mapping in mappings.overlapping(within.start..within.end).rev() {
+pub(super) fn find_highest(mappings: &mut Mappings, within: Range<u64>, len: u64) -> Option<u64> {
+    let begin = mappings.crowded().begin(len, within.end);
+    let above = mappings.at_or_after(begin).map_or(END_PAGE, start_with_gap);
+    let mut end = begin.min(above);
+    for mapping in mappings.overlapping(within.start..begin).rev() {
         if end.saturating_sub(mapping.pages.end) >= len {
             break;
         }
         end = end.min(start_with_gap(mapping));
     }
+    mappings.crowded().note(len, end..within.end);
     end.checked_sub(len).filter(|&start| start >= within.start)
 }
 
@@ -57,7 +59,7 @@ pub(super) fn is_free(mappings: &Mappings, pages: Range<u64>) -> bool {
 }
 
 /// Where a mapping begins to be in the way of others.
-fn start_with_gap(mapping: &Mapping) -> u64 {
+pub(super) fn start_with_gap(mapping: &Mapping) -> u64 {
     match mapping.flags.contains(MappingFlags::GROWS_DOWN) {
         true => mapping.pages.start.saturating_sub(STACK_GUARD_PAGES),
         false => mapping.pages.start,
@@ -88,20 +90,54 @@ mod tests {
     #[test]
     fn the_highest_gap_that_is_large_enough_is_taken() {
         let none = MappingFlags::empty();
-        let mappings = mappings(&[(100..200, none), (205..300, none)]);
-        assert_eq!(find_highest(&mappings, 16..310, 10), Some(300));
-        assert_eq!(find_highest(&mappings, 16..300, 5), Some(200));
-        assert_eq!(find_highest(&mappings, 16..300, 6), Some(94));
-        assert_eq!(find_highest(&mappings, 16..300, 85), None);
+        let mut mappings = mappings(&[(100..200, none), (205..300, none)]);
+        assert_eq!(find_highest(&mut mappings, 16..310, 10), Some(300));
+        assert_eq!(find_highest(&mut mappings, 16..300, 5), Some(200));
+        assert_eq!(find_highest(&mut mappings, 16..300, 6), Some(94));
+        assert_eq!(find_highest(&mut mappings, 16..300, 85), None);
         assert_eq!(find_lowest(&mappings, 100..400, 5), Some(200));
         assert_eq!(find_lowest(&mappings, 100..400, 6), Some(300));
         assert_eq!(find_lowest(&mappings, 100..305, 6), None);
     }
 
     #[test]
+    fn what_searches_remember_changes_nothing() {
+        let mut state = 1_u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) % below
+        };
+        let mut known = mappings(&[(900..1000, MappingFlags::GROWS_DOWN)]);
+        for _ in 0..20_000 {
+            let len = 1 + random(9);
+            // Without notes.
+            let mut fresh = Mappings::default();
+            for mapping in known.iter() {
+                fresh.insert(mapping.clone());
+            }
+            let place = find_highest(&mut known, 16..900, len);
+            assert_eq!(place, find_highest(&mut fresh, 16..900, len));
+            if let Some(start) = place {
+                let (protection, flags) = (Access::READ, MappingFlags::empty());
+                let contents = Contents::Anonymous;
+                let pages = start..start + len;
+                known.insert(Mapping { pages, protection, max_protection: protection, flags, contents });
+            }
+            let start = 16 + random(880);
+            match random(4) {
+                0 => drop(known.take(start..start + 1 + random(12))),
+                1 => known.update(start..start + 5, |mapping| {
+                    mapping.protection ^= Access::WRITE;
+                }),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
     fn nothing_is_placed_in_the_gap_below_a_stack() {
-        let mappings = mappings(&[(1000..1100, MappingFlags::GROWS_DOWN)]);
-        assert_eq!(find_highest(&mappings, 16..1100, 10), Some(1000 - STACK_GUARD_PAGES - 10));
+        let mut mappings = mappings(&[(1000..1100, MappingFlags::GROWS_DOWN)]);
+        assert_eq!(find_highest(&mut mappings, 16..1100, 10), Some(1000 - STACK_GUARD_PAGES - 10));
         assert!(!is_free(&mappings, 990..1000));
         assert!(is_free(&mappings, 1100..1200));
     }
