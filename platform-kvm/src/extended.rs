@@ -61,10 +61,11 @@ impl Format {
 
     /// The bytes of an area that KVM wrote.
     pub(crate) fn to_bytes(&self, area: &Xsave) -> Vec<u8> {
-        let head = area.as_fam_struct_ref().xsave.region.iter();
-        let words = head.chain(area.as_slice());
-        let mut bytes: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).take(self.len_bytes).collect();
-        bytes.resize(self.len_bytes, 0);
+        let mut bytes = vec![0; self.len_bytes];
+        let words = area.as_fam_struct_ref().xsave.region.iter().chain(area.as_slice());
+        for (bytes, word) in bytes.chunks_mut(4).zip(words) {
+            bytes.copy_from_slice(&word.to_le_bytes()[..bytes.len()]);
+        }
         bytes
     }
 
@@ -163,15 +164,16 @@ impl Packed {
 
     /// The area.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let count = self.len_bytes.div_ceil(8);
-        let (present, words) = self.words.split_at(count.div_ceil(64));
+        let (present, words) = self.words.split_at(self.len_bytes.div_ceil(8).div_ceil(64));
         let mut words = words.iter();
-        let is_present = |index: usize| present[index / 64] >> (index % 64) & 1 == 1;
-        let mut bytes: Vec<u8> = (0..count)
-            .map(|index| if is_present(index) { words.next().copied().unwrap_or(0) } else { 0 })
-            .flat_map(u64::to_le_bytes)
-            .collect();
-        bytes.truncate(self.len_bytes);
+        let mut bytes = vec![0; self.len_bytes];
+        for (index, bytes) in bytes.chunks_mut(8).enumerate() {
+            if present[index / 64] >> (index % 64) & 1 == 1
+                && let Some(word) = words.next()
+            {
+                bytes.copy_from_slice(&word.to_le_bytes()[..bytes.len()]);
+            }
+        }
         bytes
     }
 }
@@ -230,7 +232,7 @@ mod tests {
 
     #[test]
     fn packing_keeps_every_byte() {
-        for len_bytes in [0, 1, 8, 831, 832, 2696] {
+        for len_bytes in [0_usize, 1, 8, 831, 832, 2696] {
             let area: Vec<u8> =
                 (0..len_bytes).map(|index| if index / 40 % 3 == 0 { index as u8 } else { 0 }).collect();
             let packed = Packed::new(&area);
