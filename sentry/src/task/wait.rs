@@ -108,10 +108,9 @@ impl TaskSet {
             tree.groups.get(child).is_some_and(|node| tree.is_selected(node, caller, selector, options))
         };
         let children: Vec<GroupId> = match named {
-            Some(named) => named
-                .filter(|child| own.children.contains(child) && is_selected(child))
-                .into_iter()
-                .collect(),
+            Some(named) => {
+                named.filter(|child| own.children.contains(child) && is_selected(child)).into_iter().collect()
+            }
             None => own.children.iter().copied().filter(is_selected).collect(),
         };
         let tracees = tree.selected_tracees(caller, selector, options);
