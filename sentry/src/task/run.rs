@@ -68,9 +68,14 @@ impl CurrentTask {
         if sets_trap_flag {
             self.registers.rflags |= Registers::TRAP_FLAG;
         }
+        let resumed = (self.registers.rflags & Registers::RESUME_FLAG != 0).then_some(self.registers.rip);
         let exit = self.run_user_code();
+        // The platform does not tell of RF; it lasts until the instruction has been executed.
+        if resumed == Some(self.registers.rip) && matches!(exit, Exit::Fault { .. } | Exit::Interrupted) {
+            self.registers.rflags |= Registers::RESUME_FLAG;
+        }
         self.leave_user_code();
-        let state = self.handle_app_exit(exit);
+        let state = self.handle_app_exit(exit, has_own_trap_flag);
         if sets_trap_flag {
             self.registers.rflags &= !Registers::TRAP_FLAG;
         }
@@ -86,12 +91,16 @@ impl CurrentTask {
         exit
     }
 
-    fn handle_app_exit(&mut self, exit: Exit) -> State {
+    fn handle_app_exit(&mut self, exit: Exit, has_own_trap_flag: bool) -> State {
         match exit {
             Exit::Syscall => State::Syscall,
             Exit::Fault { address, access } => self.handle_fault(address, access),
-            Exit::Exception { vector: DEBUG_EXCEPTION, .. } if self.is_watching() => {
-                if self.stops_after_step() { State::Interrupt } else { State::App }
+            Exit::Exception { vector: DEBUG_EXCEPTION, .. } if self.is_stepping || self.is_watching() => {
+                if self.stops_after_step(has_own_trap_flag) {
+                    State::Interrupt
+                } else {
+                    State::App
+                }
             }
             Exit::Exception { vector, code } => {
                 self.force_exception(vector, code);
