@@ -66,7 +66,7 @@ impl HostThreads {
         }
         self.make_futex_room(self.count.fetch_add(1, Ordering::Relaxed));
         let threads = Arc::downgrade(self);
-        let run = move || Worker { threads, seat: Arc::default(), cpus: None }.work(task);
+        let run = move || Worker { threads, seat: Arc::default(), thread: HostThread::current() }.work(task);
         std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run).map(drop).inspect_err(|_| {
             self.count.fetch_sub(1, Ordering::Relaxed);
         })
@@ -140,8 +140,21 @@ impl Seat {
 struct Worker {
     threads: Weak<HostThreads>,
     seat: Arc<Seat>,
+    thread: HostThread,
+}
+
+/// A host thread, as the tasks that it runs know it.
+pub(super) struct HostThread {
+    pub(super) id: i32,
     /// The CPUs that it is confined to, once that is known.
-    cpus: Option<CpuSet>,
+    pub(super) confined_to: Option<CpuSet>,
+}
+
+impl HostThread {
+    /// The calling one.
+    pub(super) fn current() -> Self {
+        Self { id: rustix::thread::gettid().as_raw_nonzero().get(), confined_to: None }
+    }
 }
 
 impl Worker {
@@ -162,7 +175,7 @@ impl Worker {
         if let Ok(name) = std::ffi::CStr::from_bytes_with_nul(name.as_bytes()) {
             let _ = rustix::thread::set_name(name);
         }
-        self.cpus = Some(current.run(self.cpus));
+        current.run(&mut self.thread);
         drop(current);
         task.kernel().tasks().thread_ended();
     }
