@@ -300,13 +300,12 @@ impl Edit<'_> {
 
     /// Finds the pages for a mapping of `len` pages.
     pub(super) fn place(
-        &mut self,
+        &self,
         address: VirtualAddress,
         len: u64,
         flags: MapFlags,
     ) -> Result<Range<u64>, Errno> {
-        let base = place::base_page(self.state.limits.stack_bytes);
-        let mappings = &mut self.state.mappings;
+        let mappings = &self.state.mappings;
         if flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
             if !address.is_page_aligned() {
                 return Err(Errno::EINVAL);
@@ -330,6 +329,7 @@ impl Edit<'_> {
                 return Ok(hint..hint + len);
             }
         }
+        let base = place::base_page(self.state.limits.stack_bytes);
         let start = if flags.contains(MapFlags::LOW_32BIT) {
             place::find_lowest(mappings, place::LOW_PAGES, len)
         } else {
