@@ -43,6 +43,7 @@ debug -ex 'break main' -ex run -ex bt -ex 'info registers rip' -ex 'break twice'
 debug -ex 'break touch if n == 11' -ex run -ex 'bt 1' -ex 'print n' -ex delete -ex continue -ex 'print $_siginfo.si_signo' -ex kill ./threads
 debug -ex 'set can-use-hw-watchpoints 0' -ex 'break main' -ex run -ex 'watch counter' -ex continue -ex continue -ex kill ./prog
 debug -ex 'break main' -ex run -ex 'watch counter' -ex 'hbreak 12' -ex continue -ex continue -ex next -ex continue -ex 'info breakpoints' -ex kill ./prog
+debug -ex 'break main' -ex run -ex 'rwatch counter' -ex continue -ex continue -ex delete -ex 'awatch counter' -ex continue -ex continue -ex continue -ex delete -ex continue ./prog
 debug -ex 'set follow-fork-mode child' -ex 'catch fork' -ex run -ex 'info breakpoints' -ex continue ./prog | grep -v 'Catchpoint 1 (forked'
 debug -ex 'catch syscall write' -ex run -ex 'print $rax' -ex 'print $orig_rax' -ex continue -ex 'print $rax' -ex 'generate-core-file core' -ex kill ./prog | grep -v vsyscall | grep -v 'Memory read failed'
 debug -ex 'bt -1' ./prog core | tail -1

@@ -49,6 +49,8 @@ impl Registers {
     pub const USER_FLAGS: u64 = 0x50dd5 & !(1 << 9);
     /// TF: a debug exception after each instruction (SDM 3A 2.3).
     pub const TRAP_FLAG: u64 = 1 << 8;
+    /// RF: an instruction breakpoint has been told of (SDM 3B 18.3.1.1).
+    pub const RESUME_FLAG: u64 = 1 << 16;
     /// The selector of user code (Linux's `__USER_CS`).
     pub const USER_CS: u16 = 0x33;
     /// The selector of user data and stack (Linux's `__USER_DS`).

@@ -20,6 +20,7 @@ const GET_SYSCALL_INFO: u32 = 0x420e;
 /// Requests of x86 (`<asm/ptrace-abi.h>`).
 const PTRACE_SYSEMU: u32 = 31;
 const PTRACE_SYSEMU_SINGLESTEP: u32 = 32;
+const PTRACE_SINGLEBLOCK: u32 = 33;
 /// PTRACE_ARCH_PRCTL.
 const ARCH_PRCTL: u32 = 30;
 
@@ -61,6 +62,7 @@ fn request_of_tracer(
         uapi::PTRACE_CONT => tracee.resume(Mode::Continue, signal_of(data)?)?,
         uapi::PTRACE_SYSCALL => tracee.resume(Mode::Syscalls, signal_of(data)?)?,
         uapi::PTRACE_SINGLESTEP => tracee.resume(Mode::Step, signal_of(data)?)?,
+        PTRACE_SINGLEBLOCK => tracee.resume(Mode::StepByBranches, signal_of(data)?)?,
         PTRACE_SYSEMU => tracee.resume(Mode::Emulate, signal_of(data)?)?,
         PTRACE_SYSEMU_SINGLESTEP => tracee.resume(Mode::EmulateStep, signal_of(data)?)?,
         uapi::PTRACE_DETACH => tracee.detach(signal_of(data)?)?,
@@ -111,7 +113,6 @@ fn request_of_tracer(
         GET_SYSCALL_INFO => return get_syscall_info(task, tracee, address, data),
         uapi::PTRACE_GET_RSEQ_CONFIGURATION => return get_rseq_configuration(task, tracee, address, data),
         ARCH_PRCTL => arch_prctl(task, tracee, address, data)?,
-        // Also PTRACE_SINGLEBLOCK: the processor's branch trap is the host's alone.
         _ => {
             tracee.check_stopped()?;
             return Err(Errno::EIO);

@@ -51,7 +51,7 @@ impl HostThreads {
             return Ok(());
         }
         let threads = Arc::downgrade(self);
-        let run = move || Worker { threads, seat: Arc::default(), cpus: None }.work(task);
+        let run = move || Worker { threads, seat: Arc::default(), thread: HostThread::current() }.work(task);
         std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run).map(drop)
     }
 
@@ -108,8 +108,21 @@ impl Seat {
 struct Worker {
     threads: Weak<HostThreads>,
     seat: Arc<Seat>,
+    thread: HostThread,
+}
+
+/// A host thread, as the tasks that it runs know it.
+pub(super) struct HostThread {
+    pub(super) id: i32,
     /// The CPUs that it is confined to, once that is known.
-    cpus: Option<CpuSet>,
+    pub(super) confined_to: Option<CpuSet>,
+}
+
+impl HostThread {
+    /// The calling one.
+    pub(super) fn current() -> Self {
+        Self { id: rustix::thread::gettid().as_raw_nonzero().get(), confined_to: None }
+    }
 }
 
 impl Worker {
@@ -127,7 +140,7 @@ impl Worker {
         if let Ok(name) = std::ffi::CStr::from_bytes_with_nul(name.as_bytes()) {
             let _ = rustix::thread::set_name(name);
         }
-        self.cpus = Some(current.run(self.cpus));
+        current.run(&mut self.thread);
         drop(current);
         task.kernel().tasks().thread_ended();
     }

@@ -5,8 +5,9 @@
 use std::sync::atomic::Ordering;
 
 use super::cpu_time::Pursuit;
+use super::host_threads::HostThread;
 use super::status::ExitStatus;
-use super::{CpuSet, CurrentTask, ptrace};
+use super::{CurrentTask, ptrace};
 use crate::Errno;
 use crate::platform::{Access, Exit, Registers, VirtualAddress};
 use crate::signal::Signal;
@@ -29,10 +30,9 @@ pub(super) enum State {
 }
 
 impl CurrentTask {
-    /// Runs the task from its start to its end, on the calling thread, which is confined to `cpus` if that is known.
-    /// Returns what it is confined to afterwards.
-    pub(super) fn run(&mut self, cpus: Option<CpuSet>) -> CpuSet {
-        self.task.begin_activity(cpus);
+    /// Runs the task from its start to its end, on the calling thread, which is `thread`.
+    pub(super) fn run(&mut self, thread: &mut HostThread) {
+        self.task.begin_activity(thread);
         let status = loop {
             if self.task.stops.is_in_force() {
                 self.stop_externally();
@@ -45,7 +45,7 @@ impl CurrentTask {
             };
         };
         self.run_exit(status);
-        self.task.end_activity()
+        self.task.end_activity(thread);
     }
 
     fn run_app(&mut self) -> State {
@@ -68,9 +68,14 @@ impl CurrentTask {
         if sets_trap_flag {
             self.registers.rflags |= Registers::TRAP_FLAG;
         }
+        let resumed = (self.registers.rflags & Registers::RESUME_FLAG != 0).then_some(self.registers.rip);
         let exit = self.run_user_code();
+        // The platform does not tell of RF; it lasts until the instruction has been executed.
+        if resumed == Some(self.registers.rip) && matches!(exit, Exit::Fault { .. } | Exit::Interrupted) {
+            self.registers.rflags |= Registers::RESUME_FLAG;
+        }
         self.leave_user_code();
-        let state = self.handle_app_exit(exit);
+        let state = self.handle_app_exit(exit, has_own_trap_flag);
         if sets_trap_flag {
             self.registers.rflags &= !Registers::TRAP_FLAG;
         }
@@ -86,12 +91,16 @@ impl CurrentTask {
         exit
     }
 
-    fn handle_app_exit(&mut self, exit: Exit) -> State {
+    fn handle_app_exit(&mut self, exit: Exit, has_own_trap_flag: bool) -> State {
         match exit {
             Exit::Syscall => State::Syscall,
             Exit::Fault { address, access } => self.handle_fault(address, access),
-            Exit::Exception { vector: DEBUG_EXCEPTION, .. } if self.is_watching() => {
-                if self.stops_after_step() { State::Interrupt } else { State::App }
+            Exit::Exception { vector: DEBUG_EXCEPTION, .. } if self.is_stepping || self.is_watching() => {
+                if self.stops_after_step(has_own_trap_flag) {
+                    State::Interrupt
+                } else {
+                    State::App
+                }
             }
             Exit::Exception { vector, code } => {
                 self.force_exception(vector, code);

@@ -20,15 +20,16 @@ mod stop;
 #[cfg(test)]
 mod tests;
 mod wait;
+mod watch;
 
 pub(crate) use access::check_access;
-pub(in crate::task) use debug::DebugState;
 pub(crate) use image::GENERAL_REGISTER_COUNT;
 use image::Image;
 pub(crate) use request::{PendingQueue, SyscallInfo, SyscallPhase, Tracee};
 pub(in crate::task) use state::TraceState;
 pub(crate) use state::{Mode, TraceOptions};
 pub(in crate::task) use stop::{Event, PENDING_RESULT};
+pub(in crate::task) use watch::DebugState;
 
 #[cfg(doc)]
 use state::Stop;

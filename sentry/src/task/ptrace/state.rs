@@ -35,6 +35,8 @@ pub(crate) enum Mode {
     Syscalls,
     /// One instruction (PTRACE_SINGLESTEP).
     Step,
+    /// To the next branch that is taken (PTRACE_SINGLEBLOCK).
+    StepByBranches,
     /// To the next system call, which is then not made (PTRACE_SYSEMU).
     Emulate,
     /// One instruction; a system call is not made (PTRACE_SYSEMU_SINGLESTEP).
@@ -42,9 +44,9 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    /// Whether the task stops after one instruction.
+    /// Whether the task stops after one instruction, or a few.
     pub(super) fn is_step(self) -> bool {
-        matches!(self, Self::Step | Self::EmulateStep)
+        matches!(self, Self::Step | Self::StepByBranches | Self::EmulateStep)
     }
 
     /// Whether system calls are left to the tracer.

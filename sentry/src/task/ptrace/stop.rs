@@ -81,6 +81,7 @@ impl CurrentTask {
                 let is_over = trace.stop.as_ref().is_none_or(|stop| stop.resumed.is_some());
                 if is_over || is_killed {
                     self.is_stepping = trace.mode.is_step();
+                    self.debug.steps_by_branches = trace.mode == Mode::StepByBranches;
                     let stop = trace.stop.take();
                     drop(trace);
                     let Some(stop) = stop else { return Ended::Untraced };
@@ -111,9 +112,7 @@ impl CurrentTask {
         if self.context.segment_bases() != image.bases {
             self.context.set_segment_bases(image.bases);
         }
-        if image.debug != self.debug.registers || self.is_watching() {
-            self.set_debug_registers(image.debug);
-        }
+        self.debug.registers = image.debug;
         if image.has_new_extended_state && self.context.set_extended_state(&image.extended_state).is_err() {
             log::warn!("the extended state that a tracer set is refused");
         }
