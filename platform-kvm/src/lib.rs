@@ -24,7 +24,7 @@
 //!
 //! In the order in which they may be taken: `Space::state` → `Space::members` → `Gate::lock` →
 //! `Pool::state` → `Seat::state`; `Machine::slots` and `Chunks::state` are last and take no other. None is
-//! held across KVM_RUN.
+//! held across KVM_RUN. Under `Pool::state`, and only there, a second seat may be locked beside the first.
 
 mod chunks;
 mod context;

@@ -3,12 +3,26 @@
 //! A context keeps its vCPU until another needs one and none is free. Then the first that sleeps loses its
 //! own, or one that has had its slice: at once if it is not in user code, else after a nudge. Until then
 //! newcomers wait in line, and only the first of them acts.
+//!
+//! # Why nobody waits for ever
+//!
+//! - Who joins the line looks at the holders once more afterwards. A context that sleeps or leaves user code puts its vCPU
+//!   into its seat, and then looks for a line. Both looks are sequentially consistent: one of the two sees the other, and the
+//!   vCPU changes hands.
+//! - The first in line never waits without a time-out. It looks again after [`SHORT_WAIT`] or once a slice ends, so that
+//!   a missed vCPU, as of a seat whose lock was taken at the moment, costs that time and no more.
+//! - Who is not first waits for whoever is to leave the line, which wakes the new first, on all paths: with a vCPU, with an
+//!   error, or kicked.
+//! - A context in user code that has had its slice is nudged, [`NUDGES`] at a time and others each time: the host may
+//!   have more threads to run than processors, and a nudge works once the thread runs. Out of user code the context
+//!   surrenders its vCPU before it can enter again.
+//! - A robbed context that runs finds no vCPU and joins the line like any other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::debug;
 use parking_lot::{Mutex, MutexGuard};
@@ -16,13 +30,19 @@ use rustix::thread::gettid;
 use sentry::platform::PlatformError;
 
 use crate::machine::Machine;
-use crate::seat::{Seat, SharedSeat};
+use crate::seat::{Seat, SeatState, SharedSeat};
 use crate::vcpu::Vcpu;
 
 /// How long a context has its vCPU before it must give it to another that waits.
 const SLICE: Duration = Duration::from_millis(4);
 /// The same where moving a vCPU to another thread takes many milliseconds.
 const LONG_SLICE: Duration = Duration::from_millis(60);
+/// How long the first in line waits for a context that it has nudged, at least.
+const SHORT_WAIT: Duration = Duration::from_micros(500);
+/// How much longer than a look at the holders it waits for the next.
+const LOOKS_APART: u32 = 8;
+/// Contexts that are nudged at once: the host may not be running the first.
+const NUDGES: usize = 4;
 /// How long those wait who are not first in line. They are woken when they are, or kicked.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -50,12 +70,14 @@ struct PoolState {
     line: VecDeque<Waiter>,
 }
 
-/// What came of looking for a context to take a vCPU from.
-enum Robbery<'a> {
-    /// The seat has a vCPU.
-    Done,
-    /// There is none now.
-    Nobody(MutexGuard<'a, PoolState>),
+/// What a look at the holders has found.
+struct Survey {
+    /// One that can be robbed, and its vCPU's number.
+    victim: Option<(usize, SharedSeat)>,
+    /// Some that have had their slices and are in user code.
+    due: Vec<SharedSeat>,
+    /// When to look again.
+    wait: Duration,
 }
 
 struct Waiter {
@@ -84,6 +106,8 @@ impl Pool {
         let mut is_in_line = false;
         loop {
             let mut state = self.state.lock();
+            let begun = Instant::now();
+            let mut patience = PATIENCE;
             let is_next = match state.line.front() {
                 None => true,
                 Some(first) => Arc::ptr_eq(&first.seat, seat),
@@ -99,10 +123,21 @@ impl Pool {
                     self.leave_line(&mut state, seat);
                     return Err(no_vcpu());
                 }
-                state = match self.rob(state, seat)? {
-                    Robbery::Done => return Ok(()),
-                    Robbery::Nobody(state) => state,
-                };
+                let survey = state.survey(self.slice());
+                if let Some((index, victim)) = &survey.victim
+                    && let Some(victim_state) = victim.try_lock()
+                    && victim_state.can_be_robbed(self.slice())
+                {
+                    self.leave_line(&mut state, seat);
+                    state.set_holder(*index, Some(seat));
+                    drop(state);
+                    return self.rob(*index, victim, victim_state, seat);
+                }
+                if is_in_line {
+                    survey.due.iter().for_each(|seat| seat.nudge());
+                }
+                // A look at many holders takes long: others want the lock, too.
+                patience = survey.wait.max(begun.elapsed() * LOOKS_APART);
             }
             if !is_in_line {
                 state.line.push_back(Waiter { seat: seat.clone(), thread: thread::current() });
@@ -116,7 +151,6 @@ impl Pool {
                 self.leave_line(&mut state, seat);
                 return Ok(());
             }
-            let patience = if is_next { self.nudge(&state) } else { PATIENCE };
             drop(state);
             thread::park_timeout(patience);
         }
@@ -171,42 +205,25 @@ impl Pool {
         state.idle.pop().or_else(|| self.make(state))
     }
 
-    /// Takes a vCPU from a context that is not in user code, for `seat`. What lives in it is saved and loaded without
+    /// Takes vCPU `index` from `victim`, which is not in user code, for `seat`. What lives in it is saved and loaded without
     /// the pool's lock: each takes longer than all else. The victim's own lock keeps the victim out meanwhile.
-    fn rob<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, PoolState>,
+    fn rob(
+        &self,
+        index: usize,
+        victim: &SharedSeat,
+        mut victim_state: MutexGuard<'_, SeatState>,
         seat: &SharedSeat,
-    ) -> Result<Robbery<'a>, PlatformError> {
-        for must_sleep in [true, false] {
-            for _ in 0..state.holders.len() {
-                state.hand = (state.hand + 1) % state.holders.len();
-                let hand = state.hand;
-                let Some(Some(holder)) = state.holders.get(hand).cloned() else { continue };
-                // Whoever has the lock is about to run, or is being robbed.
-                let Some(mut victim) = holder.try_lock() else { continue };
-                let is_due = match victim.slice_used() {
-                    None => true,
-                    Some(used) => !must_sleep && used >= self.slice(),
-                };
-                if is_due && victim.vcpu.is_some() {
-                    self.leave_line(&mut state, seat);
-                    state.set_holder(hand, Some(seat));
-                    drop(state);
-                    let taken = victim.take_vcpu();
-                    drop(victim);
-                    return match taken {
-                        Ok(Some(vcpu)) => seat.lock().put_vcpu(vcpu).map(|()| Robbery::Done),
-                        Ok(None) => Err(no_vcpu()),
-                        Err(error) => {
-                            self.state.lock().set_holder(hand, Some(&holder));
-                            Err(error)
-                        }
-                    };
-                }
+    ) -> Result<(), PlatformError> {
+        let taken = victim_state.take_vcpu();
+        drop(victim_state);
+        match taken {
+            Ok(Some(vcpu)) => seat.lock().put_vcpu(vcpu),
+            Ok(None) => Err(no_vcpu()),
+            Err(error) => {
+                self.state.lock().set_holder(index, Some(victim));
+                Err(error)
             }
         }
-        Ok(Robbery::Nobody(state))
     }
 
     /// Makes a vCPU, if there may be more.
@@ -240,25 +257,40 @@ impl Pool {
             first.thread.unpark();
         }
     }
-
-    /// Gets a context that has had its slice out of user code, so that it surrenders its vCPU. Returns how long
-    /// to wait.
-    fn nudge(&self, state: &PoolState) -> Duration {
-        let slice = self.slice();
-        let used = |seat: &SharedSeat| seat.lock().slice_used().unwrap_or(slice);
-        let Some((used, seat)) =
-            state.holders.iter().flatten().map(|seat| (used(seat), seat)).max_by_key(|(used, _)| *used)
-        else {
-            return SLICE;
-        };
-        if used >= slice {
-            seat.nudge();
-        }
-        slice.saturating_sub(used).max(SLICE / 8)
-    }
 }
 
 impl PoolState {
+    /// Looks for a context to take a vCPU from: the first that sleeps, else one that has had its slice.
+    fn survey(&mut self, slice: Duration) -> Survey {
+        let (mut longest, mut fallback, mut due) = (Duration::ZERO, None, Vec::new());
+        let count = self.holders.len();
+        for index in (1..=count).map(|step| (self.hand + step) % count) {
+            let Some(Some(holder)) = self.holders.get(index) else { continue };
+            // Whoever has the lock is about to run, or is being robbed.
+            let Some(state) = holder.try_lock() else { continue };
+            match state.slice_used() {
+                None if state.vcpu.is_some() => {
+                    drop(state);
+                    let victim = Some((index, holder.clone()));
+                    self.hand = index;
+                    return Survey { victim, due: Vec::new(), wait: SHORT_WAIT };
+                }
+                None => {}
+                Some(used) if used < slice => longest = longest.max(used),
+                Some(_) if state.vcpu.is_some() => {
+                    fallback.get_or_insert_with(|| (index, holder.clone()));
+                }
+                Some(_) if due.len() < NUDGES => due.push((index, holder.clone())),
+                Some(_) => {}
+            }
+        }
+        if let Some((index, _)) = fallback.as_ref().or(due.last()) {
+            self.hand = *index;
+        }
+        let wait = if due.is_empty() { (slice - longest).max(SHORT_WAIT) } else { SHORT_WAIT };
+        Survey { victim: fallback, due: due.into_iter().map(|(_, seat)| seat).collect(), wait }
+    }
+
     fn put_idle(&mut self, vcpu: Vcpu) {
         self.set_holder(vcpu.index(), None);
         self.idle.push(vcpu);

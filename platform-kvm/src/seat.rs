@@ -157,6 +157,11 @@ impl SeatState {
         (!self.is_asleep).then(|| self.seated_at.elapsed())
     }
 
+    /// Whether another may have the vCPU: it is not in use, and the context sleeps or has had its slice.
+    pub(crate) fn can_be_robbed(&self, slice: Duration) -> bool {
+        self.vcpu.is_some() && self.slice_used().is_none_or(|used| used >= slice)
+    }
+
     /// The context's task sleeps, until it runs again.
     pub(crate) fn fall_asleep(&mut self) {
         self.is_asleep = true;

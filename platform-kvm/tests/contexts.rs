@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{CODE, Guest, RW, STACK_TOP, start};
+use rustix::thread::CpuSet;
 use sentry::platform::{Exit, Interrupter, PAGE_SIZE, Platform, Registers, SegmentBases, VirtualAddress};
 
 /// 1: inc %rbx; jmp 1b
@@ -248,6 +249,52 @@ fn contexts_that_never_leave_user_code_take_turns() {
         eprintln!("{counts:?}");
         assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
     });
+}
+
+#[test]
+fn contexts_that_sleep_get_vcpus_beside_many_that_spin_on_one_processor() {
+    const SPINNERS: usize = 12;
+    const SLEEPERS: usize = 20;
+    // syscall; jmp back to the start
+    const CALLS: [u8; 4] = [0x0f, 0x05, 0xeb, 0xfc];
+    let guest = Guest::with_vcpus(2);
+    let (spinning, calling) = (guest.space(&SPIN), guest.space(&CALLS));
+    let spinners: Vec<_> = (0..SPINNERS).map(|_| guest.context()).collect();
+    let interrupters: Vec<_> = spinners.iter().map(|context| context.interrupter()).collect();
+    thread::scope(|scope| {
+        for mut context in spinners {
+            let space = &spinning;
+            scope.spawn(move || {
+                stay_on_one_processor();
+                assert!(matches!(context.run(space, &mut start()), Exit::Interrupted));
+            });
+        }
+        let sleepers: Vec<_> = (0..SLEEPERS)
+            .map(|_| {
+                let (mut context, space) = (guest.context(), &calling);
+                scope.spawn(move || {
+                    stay_on_one_processor();
+                    let mut registers = start();
+                    for _ in 0..5 {
+                        assert!(matches!(context.run(space, &mut registers), Exit::Syscall));
+                        context.sleep();
+                        thread::sleep(Duration::from_micros(50));
+                    }
+                })
+            })
+            .collect();
+        sleepers.into_iter().for_each(|sleeper| sleeper.join().unwrap());
+        interrupters.iter().for_each(|interrupter| interrupter.interrupt());
+    });
+}
+
+/// The calling thread leaves all processors but the first that it may have.
+fn stay_on_one_processor() {
+    let allowed = rustix::thread::sched_getaffinity(None).unwrap();
+    let first = (0..CpuSet::MAX_CPU).find(|cpu| allowed.is_set(*cpu)).unwrap();
+    let mut one = CpuSet::new();
+    one.set(first);
+    rustix::thread::sched_setaffinity(None, &one).unwrap();
 }
 
 #[test]
