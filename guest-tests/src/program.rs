@@ -91,8 +91,7 @@ impl Program {
         fs::create_dir_all(build_directory)
             .map_err(|error| format!("cannot make {}: {error}", build_directory.display()))?;
         let executable = build_directory.join(&self.name);
-        let header = self.source.with_file_name("check.h");
-        let newest_source = modified(&self.source).max(modified(&header));
+        let newest_source = self.newest_source();
         if modified(&executable).is_some_and(|built| Some(built) > newest_source) {
             return Ok(executable);
         }
@@ -107,6 +106,14 @@ impl Program {
         fs::rename(&partial, &executable)
             .map_err(|error| format!("cannot rename {}: {error}", partial.display()))?;
         Ok(executable)
+    }
+
+    /// When the source, or a header beside it, was last modified.
+    fn newest_source(&self) -> Option<SystemTime> {
+        let beside = self.source.parent().and_then(|folder| fs::read_dir(folder).ok());
+        let paths = beside.into_iter().flatten().flatten().map(|entry| entry.path());
+        let headers = paths.filter(|path| path.extension().is_some_and(|extension| extension == "h"));
+        headers.chain([self.source.clone()]).filter_map(|path| modified(&path)).max()
     }
 
     /// The compiler and its options, without the files.

@@ -11,6 +11,7 @@ pub mod errno;
 pub mod fs;
 pub mod futex;
 pub mod host;
+mod id_map;
 pub mod ipc;
 pub mod kernel;
 pub mod keys;

@@ -1,34 +1,12 @@
 // Control groups without controllers: making and removing, moving, events, freezing, killing, CLONE_INTO_CGROUP.
-#include "check.h"
+#include "control_groups.h"
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
 
-static char text[8192];
-
-static const char *content(const char *path) {
-  read_file(path, text, sizeof text);
-  return text;
-}
-
-// Writes to a control file; the errno, or 0.
-static int put(const char *path, const char *value) {
-  int file = OK(open(path, O_WRONLY | O_CLOEXEC));
-  ssize_t written = write(file, value, strlen(value));
-  int error = written < 0 ? errno : 0;
-  close(file);
-  return error;
-}
-
-static int put_number(const char *path, long number) {
-  char value[32];
-  snprintf(value, sizeof value, "%ld", number);
-  return put(path, value);
-}
-
 static int has_line(const char *path, const char *line) {
-  char padded[8300], wanted[128];
+  char padded[sizeof check_content + 2], wanted[128];
   snprintf(padded, sizeof padded, "\n%s", content(path));
   snprintf(wanted, sizeof wanted, "\n%s\n", line);
   return strstr(padded, wanted) != NULL;
@@ -37,7 +15,7 @@ static int has_line(const char *path, const char *line) {
 static void eventually_has(const char *path, const char *line) {
   long long deadline = now_ms() + 5000;
   while (!has_line(path, line)) {
-    CHECK_CASE(now_ms() < deadline, "%s: no %s: %.100s", path, line, text);
+    CHECK_CASE(now_ms() < deadline, "%s: no %s: %.100s", path, line, content(path));
     sleep_ms(5);
   }
 }
@@ -46,13 +24,6 @@ static pid_t sleeper(void) {
   pid_t pid;
   IN_CHILD(pid) for (;;) pause();
   return pid;
-}
-
-// Where the calling process is, below the mount.
-static const char *own_group(void) {
-  for (char *line = strtok((char *)content("/proc/self/cgroup"), "\n"); line; line = strtok(NULL, "\n"))
-    if (strncmp(line, "0::", 3) == 0) return line + 3;
-  FAIL("no line of the unified hierarchy");
 }
 
 static void directories_are_groups(void) {
@@ -69,8 +40,9 @@ static void directories_are_groups(void) {
   CHECK_ERRNO(open("a/new", O_CREAT | O_WRONLY, 0644), EACCES);
   CHECK_ERRNO(unlink("a/cgroup.procs"), EPERM);
   CHECK_ERRNO(rmdir("a/cgroup.procs"), ENOTDIR);
+  char byte;
   int kill_file = OK(open("a/cgroup.kill", O_RDWR));
-  CHECK_ERRNO(read(kill_file, text, sizeof text), EINVAL);
+  CHECK_ERRNO(read(kill_file, &byte, 1), EINVAL);
   close(kill_file);
   CHECK_EQ(put("a/cgroup.events", "1"), EINVAL);
   CHECK(has_line("a/cgroup.stat", "nr_descendants 1"));
@@ -116,11 +88,11 @@ static void children_are_where_their_parent_is(void) {
   pid_t pid;
   IN_CHILD(pid) {
     CHECK_EQ(put("a/cgroup.procs", "0"), 0);
-    const char *group = own_group();
+    const char *group = unified_group("/proc/self/cgroup");
     CHECK(strcmp(group + strlen(group) - 2, "/a") == 0);
     pid_t child;
     IN_CHILD(child) {
-      const char *own = own_group();
+      const char *own = unified_group("/proc/self/cgroup");
       CHECK(strcmp(own + strlen(own) - 2, "/a") == 0);
     }
     WAIT_OK(child);
@@ -158,8 +130,9 @@ static void threads_move_with_their_process(void) {
   CHECK_EQ(put_number("a/t/cgroup.threads", *thread), 0);
   CHECK_EQ(atoi(content("a/t/cgroup.threads")), *thread);
   CHECK_EQ(atoi(content("a/cgroup.threads")), pid);
+  char byte;
   int procs = OK(open("a/t/cgroup.procs", O_RDONLY));
-  CHECK_ERRNO(read(procs, text, sizeof text), EOPNOTSUPP);
+  CHECK_ERRNO(read(procs, &byte, 1), EOPNOTSUPP);
   close(procs);
   CHECK_EQ(put("a/t/cgroup.kill", "1"), EOPNOTSUPP);
   CHECK_EQ(put("a/cgroup.kill", "1"), 0);
@@ -170,6 +143,7 @@ static void threads_move_with_their_process(void) {
 
 static void events_are_polled(void) {
   OK(mkdir("a", 0755));
+  char text[256];
   int events = OK(open("a/cgroup.events", O_RDONLY));
   OK(read(events, text, sizeof text));
   struct pollfd polled = {events, POLLPRI, 0};
@@ -264,7 +238,7 @@ static void clone_goes_straight_into_a_group(void) {
   fflush(NULL);
   pid_t pid = OK(syscall(SYS_clone3, &arguments, sizeof arguments));
   if (pid == 0) {
-    const char *group = own_group();
+    const char *group = unified_group("/proc/self/cgroup");
     _exit(strcmp(group + strlen(group) - 2, "/a") == 0 ? 0 : 1);
   }
   WAIT_OK(pid);
@@ -282,9 +256,10 @@ static void clone_goes_straight_into_a_group(void) {
 
 static void a_removed_group_is_gone_for_open_files(void) {
   OK(mkdir("a", 0755));
+  char byte;
   int procs = OK(open("a/cgroup.procs", O_RDWR));
   OK(rmdir("a"));
-  CHECK_ERRNO(read(procs, text, sizeof text), ENODEV);
+  CHECK_ERRNO(read(procs, &byte, 1), ENODEV);
   CHECK_ERRNO(write(procs, "0", 1), ENODEV);
   close(procs);
 }

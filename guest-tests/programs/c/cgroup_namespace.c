@@ -1,28 +1,16 @@
 // Cgroup namespaces: what /proc/PID/cgroup tells from inside and outside, and how far processes can be moved.
-#include "check.h"
+#include "control_groups.h"
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/mount.h>
 
-static char text[65536], top[64];
-
-// Writes to a control file; the errno, or 0.
-static int put(const char *path, const char *value) {
-  int file = OK(open(path, O_WRONLY | O_CLOEXEC));
-  ssize_t written = write(file, value, strlen(value));
-  int error = written < 0 ? errno : 0;
-  close(file);
-  return error;
-}
+static char top[64];
 
 // Where a process is, as the caller's namespace has it.
 static const char *group_of(pid_t pid) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/cgroup", pid);
-  read_file(path, text, sizeof text);
-  for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-    if (strncmp(line, "0::", 3) == 0) return line + 3;
-  FAIL("no line of the unified hierarchy");
+  return unified_group(path);
 }
 
 static void check_group(pid_t pid, const char *format, ...) {
@@ -112,8 +100,7 @@ static void clone_makes_one_where_its_caller_is(void) {
 
 // With the mount option nsdelegate, namespaces are boundaries.
 static int has_boundaries(void) {
-  read_file("/proc/self/mounts", text, sizeof text);
-  for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+  for (char *line = strtok(content("/proc/self/mounts"), "\n"); line; line = strtok(NULL, "\n"))
     if (strstr(line, " cgroup2 ") && strstr(line, "nsdelegate")) return 1;
   return 0;
 }
@@ -147,8 +134,7 @@ static void processes_stay_within_the_boundary(void) {
 static const char *shown_root(const char *place) {
   static char root[128];
   char seen[128];
-  read_file("/proc/self/mountinfo", text, sizeof text);
-  for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+  for (char *line = strtok(content("/proc/self/mountinfo"), "\n"); line; line = strtok(NULL, "\n"))
     if (sscanf(line, "%*d %*d %*s %127s %127s", root, seen) == 2 && strcmp(seen, place) == 0) return root;
   FAIL("no mount at %s", place);
 }

@@ -213,6 +213,29 @@ UNUSED static ssize_t read_file(const char *path, char *buffer, size_t size) {
   return length;
 }
 
+// Waits until a process or thread sleeps, as one does that waits in a system call, however long it takes to get there.
+UNUSED static void until_asleep(pid_t id) {
+  char path[64], text[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", id);
+  do {
+    sleep_ms(1);
+    read_file(path, text, sizeof text);
+    CHECK_CASE(strstr(text, ") Z ") == NULL, "%d has ended", id);
+  } while (strstr(text, ") S ") == NULL);
+}
+
+// A child that sends a signal to the caller each time that it finds it asleep, so many times.
+UNUSED static pid_t signal_asleep(int number, int times) {
+  pid_t sleeper = getpid(), pid;
+  IN_CHILD(pid) {
+    for (int i = 0; i < times; i++) {
+      until_asleep(sleeper);
+      OK(kill(sleeper, number));
+    }
+  }
+  return pid;
+}
+
 // Anonymous private memory of this many bytes.
 UNUSED static char *map_anonymous(size_t size, int protection) {
   char *memory = mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

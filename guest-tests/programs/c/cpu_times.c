@@ -52,41 +52,41 @@ static void have_served(long long ns) {
   close(zero);
 }
 
-static void check_mostly(struct usage spent, int is_user, long long least) {
+// What it was spent on is estimated, on Linux too (from ticks): a machine with other work distorts single measurements.
+// One of these finds what it must.
+static void now_and_then(int (*is_as_expected)(void), const char *name) {
+  for (int tries = 0; tries < 25; tries++)
+    if (is_as_expected()) return;
+  FAIL("%s: never", name);
+}
+
+static int is_mostly(struct usage spent, int is_user, long long least) {
   long long most = is_user ? spent.user : spent.system, rest = is_user ? spent.system : spent.user;
-  if (most < least || most < 2 * rest)
-    fprintf(stderr, "user %lld ms, system %lld ms\n", spent.user / MS, spent.system / MS);
-  CHECK(most >= least);
-  CHECK(most >= 2 * rest);
+  if (most >= least && most >= 2 * rest) return 1;
+  fprintf(stderr, "user %lld ms, system %lld ms\n", spent.user / MS, spent.system / MS);
+  return 0;
 }
 
-static void computing_is_user_time(void) {
-  int who[] = {RUSAGE_SELF, RUSAGE_THREAD};
-  for (int i = 0; i < 2; i++) {
-    struct usage before = usage_of(who[i]);
-    compute(200 * MS);
-    check_mostly(since(before, who[i]), 1, 150 * MS);
-  }
+static int computing_is_user_time(void) {
+  struct usage process = usage_of(RUSAGE_SELF), thread = usage_of(RUSAGE_THREAD);
+  compute(200 * MS);
+  return is_mostly(since(process, RUSAGE_SELF), 1, 150 * MS) && is_mostly(since(thread, RUSAGE_THREAD), 1, 150 * MS);
 }
 
-static void system_calls_are_system_time(void) {
+static int system_calls_are_system_time(void) {
   memset(big, 1, sizeof big);
-  int who[] = {RUSAGE_SELF, RUSAGE_THREAD};
-  for (int i = 0; i < 2; i++) {
-    struct usage before = usage_of(who[i]);
-    have_served(200 * MS);
-    check_mostly(since(before, who[i]), 0, 130 * MS);
-  }
+  struct usage process = usage_of(RUSAGE_SELF), thread = usage_of(RUSAGE_THREAD);
+  have_served(200 * MS);
+  return is_mostly(since(process, RUSAGE_SELF), 0, 130 * MS) && is_mostly(since(thread, RUSAGE_THREAD), 0, 130 * MS);
 }
 
-static void short_calls_are_mostly_system_time(void) {
+static int short_calls_are_mostly_system_time(void) {
   struct usage before = usage_of(RUSAGE_THREAD);
   long long end = clock_ns(CLOCK_THREAD_CPUTIME_ID) + 200 * MS;
   while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < end)
     for (int i = 0; i < 100; i++) sched_getscheduler(0);
   struct usage spent = since(before, RUSAGE_THREAD);
-  if (spent.system < 60 * MS) fprintf(stderr, "user %lld ms, system %lld ms\n", spent.user / MS, spent.system / MS);
-  CHECK(spent.system >= 60 * MS);
+  return spent.system >= 60 * MS;
 }
 
 static void all_clocks_agree(void) {
@@ -114,7 +114,7 @@ static void all_clocks_agree(void) {
   }
 }
 
-static void children_count_once_they_are_waited_for(void) {
+static int children_count_once_they_are_waited_for(void) {
   struct usage before = usage_of(RUSAGE_CHILDREN);
   pid_t child = fork();
   if (child == 0) {
@@ -128,27 +128,29 @@ static void children_count_once_they_are_waited_for(void) {
   CHECK(spent.user + spent.system == 0);
   struct rusage usage;
   CHECK(wait4(child, NULL, 0, &usage) == child);
-  CHECK(of_timeval(usage.ru_utime) >= 120 * MS && of_timeval(usage.ru_stime) >= 60 * MS);
   spent = since(before, RUSAGE_CHILDREN);
   CHECK(llabs(spent.user - of_timeval(usage.ru_utime)) <= MS);
   CHECK(llabs(spent.system - of_timeval(usage.ru_stime)) <= MS);
+  CHECK(spent.user + spent.system >= 240 * MS);
+  return spent.user >= 120 * MS && spent.system >= 60 * MS;
 }
 
 static atomic_int virtual_alarms, profiling_alarms;
 static void note(int signal) { (signal == SIGPROF ? profiling_alarms++ : virtual_alarms++); }
 
-static void interval_timers_count_what_they_say(void) {
+static int interval_timers_count_what_they_say(void) {
   signal(SIGVTALRM, note);
   signal(SIGPROF, note);
   struct itimerval every_10_ms = {{0, 10000}, {0, 10000}}, off = {{0, 0}, {0, 0}};
   CHECK(setitimer(ITIMER_VIRTUAL, &every_10_ms, NULL) == 0 && setitimer(ITIMER_PROF, &every_10_ms, NULL) == 0);
+  virtual_alarms = profiling_alarms = 0;
   compute(300 * MS);
-  int of_user = virtual_alarms;
-  CHECK(of_user >= 10 && profiling_alarms >= of_user - 3);
+  int of_user = virtual_alarms, of_both = profiling_alarms;
   virtual_alarms = profiling_alarms = 0;
   have_served(300 * MS);
-  CHECK(profiling_alarms >= 10 && virtual_alarms <= profiling_alarms / 2);
+  int of_rest = virtual_alarms, of_all = profiling_alarms;
   CHECK(setitimer(ITIMER_VIRTUAL, &off, NULL) == 0 && setitimer(ITIMER_PROF, &off, NULL) == 0);
+  return of_user >= 10 && of_both >= of_user - 3 && of_all >= 10 && of_rest <= of_all / 2;
 }
 
 static void sleeping_costs_nothing_but_a_switch(void) {
@@ -206,12 +208,12 @@ static void no_time_ever_falls(void) {
 }
 
 int main(void) {
-  computing_is_user_time();
-  system_calls_are_system_time();
-  short_calls_are_mostly_system_time();
+  now_and_then(computing_is_user_time, "computing_is_user_time");
+  now_and_then(system_calls_are_system_time, "system_calls_are_system_time");
+  now_and_then(short_calls_are_mostly_system_time, "short_calls_are_mostly_system_time");
   all_clocks_agree();
-  children_count_once_they_are_waited_for();
-  interval_timers_count_what_they_say();
+  now_and_then(children_count_once_they_are_waited_for, "children_count_once_they_are_waited_for");
+  now_and_then(interval_timers_count_what_they_say, "interval_timers_count_what_they_say");
   sleeping_costs_nothing_but_a_switch();
   no_time_ever_falls();
   return 0;

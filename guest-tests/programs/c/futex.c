@@ -9,6 +9,7 @@ static long futex(volatile void *word, int operation, unsigned value, const void
 
 static volatile unsigned word, other;
 static volatile int awake, waiting;
+static pid_t waiters[5];
 
 static void wait_until(volatile int *count, int wanted) {
   long long deadline = now_ms() + 10000;
@@ -19,17 +20,24 @@ static void wait_until(volatile int *count, int wanted) {
 }
 
 static void *waiter(void *bits) {
-  __atomic_add_fetch(&waiting, 1, __ATOMIC_SEQ_CST);
+  waiters[__atomic_fetch_add(&waiting, 1, __ATOMIC_SEQ_CST)] = gettid();
   CHECK_EQ(futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 0, NULL, NULL, (unsigned)(long)bits), 0);
   __atomic_add_fetch(&awake, 1, __ATOMIC_SEQ_CST);
   return NULL;
 }
 
+static void until_waiting(int count) {
+  for (int i = 0; i < count; i++) {
+    while (*(volatile pid_t *)&waiters[i] == 0) sleep_ms(1);
+    until_asleep(waiters[i]);
+  }
+  memset(waiters, 0, sizeof waiters);
+}
+
 static void start_waiters(pthread_t *threads, int count, unsigned bits) {
   waiting = awake = 0;
   for (int i = 0; i < count; i++) threads[i] = start_thread(waiter, (void *)(long)bits);
-  wait_until(&waiting, count);
-  sleep_ms(60); // From counting itself to sleeping.
+  until_waiting(count);
 }
 
 static void wake_counts(void) {
@@ -49,8 +57,7 @@ static void bitsets_select(void) {
   start_waiters(first, 2, 1);
   waiting = 0;
   for (int i = 0; i < 2; i++) second[i] = start_thread(waiter, (void *)6L);
-  wait_until(&waiting, 2);
-  sleep_ms(60);
+  until_waiting(2);
   CHECK_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, INT_MAX, NULL, NULL, 8), 0);
   CHECK_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, INT_MAX, NULL, NULL, 2), 2);
   for (int i = 0; i < 2; i++) join_thread(second[i]);
@@ -134,7 +141,7 @@ static void shared_futexes_work_between_processes(void) {
     shared[1] = 1;
     futex(&shared[1], FUTEX_WAKE, 1, NULL, NULL, 0);
   }
-  sleep_ms(30);
+  until_asleep(pid);
   shared[0] = 1;
   CHECK_EQ(futex(&shared[0], FUTEX_WAKE, 1, NULL, NULL, 0), 1);
   while (shared[1] == 0) futex(&shared[1], FUTEX_WAIT, 0, NULL, NULL, 0);

@@ -225,9 +225,9 @@ static void test_signals(void) {
       else CHECK_ERRNO(mq_receive(queue, buffer, sizeof buffer, NULL), EINTR);
       CHECK_EQ(handled, 1);
     }
-    sleep_ms(50);
+    until_asleep(child);
     OK(kill(child, SIGUSR1));
-    sleep_ms(50);
+    if (restarts) until_asleep(child);
     if (restarts) send_text(queue, "text", 0);
     WAIT_OK(child);
   }
@@ -272,7 +272,7 @@ static void test_notification(void) {
   IN_CHILD(child) {
     expect(queue, "three", 0);
   }
-  sleep_ms(50);
+  until_asleep(child);
   send_text(queue, "three", 0);
   WAIT_OK(child);
   CHECK_EQ(handled, 1);

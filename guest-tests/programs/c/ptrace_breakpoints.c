@@ -1,8 +1,6 @@
 // ptrace: breakpoints of the debug registers, what they refuse and whom they outlive; steps from branch to branch.
-#include "check.h"
+#include "tracees.h"
 #include <stdbool.h>
-#include <sys/ptrace.h>
-#include <sys/user.h>
 
 #define REGISTER(number) (offsetof(struct user, u_debugreg) + 8 * (number))
 #define WRITE 1UL
@@ -18,20 +16,6 @@ static volatile long sink;
 
 NOINLINE static void target(void) { __asm__ volatile("nop"); }
 
-static pid_t traced_child(void (*body)(void)) {
-  pid_t pid;
-  IN_CHILD(pid) {
-    OK(ptrace(PTRACE_TRACEME, 0, 0, 0));
-    raise(SIGSTOP);
-    body();
-    _exit(9);
-  }
-  int status;
-  CHECK_EQ(waitpid(pid, &status, 0), pid);
-  CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-  return pid;
-}
-
 static unsigned long get(pid_t pid, int number) {
   errno = 0;
   unsigned long value = ptrace(PTRACE_PEEKUSER, pid, REGISTER(number), 0);
@@ -41,12 +25,6 @@ static unsigned long get(pid_t pid, int number) {
 
 static long set(pid_t pid, int number, unsigned long value) {
   return ptrace(PTRACE_POKEUSER, pid, REGISTER(number), value);
-}
-
-static struct user_regs_struct registers_of(pid_t pid) {
-  struct user_regs_struct registers;
-  OK(ptrace(PTRACE_GETREGS, pid, 0, &registers));
-  return registers;
 }
 
 // Resumes the task until it stops with SIGTRAP of `code`, and DR6 has `status`.
@@ -70,7 +48,7 @@ static void expect_exit(pid_t pid, int code) {
 static void nothing(void) {}
 
 static void registers_hold_what_is_allowed(void) {
-  pid_t pid = traced_child(nothing);
+  pid_t pid = traced_child(nothing, 0);
   for (int number = 0; number < 8; number++) CHECK_EQ(get(pid, number), number == 6 ? 0xffff0ff0 : 0);
   CHECK_ERRNO(set(pid, 0, 1UL << 63), EINVAL);
   CHECK_ERRNO(set(pid, 0, 0x7ffffffff000), EINVAL);
@@ -117,7 +95,7 @@ static void touch(void) {
 }
 
 static void writes_are_noticed_even_if_they_change_nothing(void) {
-  pid_t pid = traced_child(touch);
+  pid_t pid = traced_child(touch, 0);
   OK(set(pid, 0, (unsigned long)&words[0]));
   OK(set(pid, 3, (unsigned long)&words[1] + 2));
   OK(set(pid, 7, CONTROL(0, WRITE, 2UL) | CONTROL(3, WRITE, 1UL)));
@@ -129,7 +107,7 @@ static void writes_are_noticed_even_if_they_change_nothing(void) {
 }
 
 static void reads_are_noticed(void) {
-  pid_t pid = traced_child(touch);
+  pid_t pid = traced_child(touch, 0);
   OK(set(pid, 0, (unsigned long)&words[0]));
   OK(set(pid, 1, (unsigned long)&words[2]));
   OK(set(pid, 7, CONTROL(0, READ_OR_WRITE, 2UL) | CONTROL(1, READ_OR_WRITE, 0UL)));
@@ -161,7 +139,7 @@ static void many_kinds_of_instructions(void) {
 }
 
 static void all_kinds_of_instructions_are_noticed(void) {
-  pid_t pid = traced_child(many_kinds_of_instructions);
+  pid_t pid = traced_child(many_kinds_of_instructions, 0);
   OK(set(pid, 2, (unsigned long)&words[4]));
   OK(set(pid, 7, CONTROL(2, READ_OR_WRITE, 2UL)));
   // movdqu, inc, cmp, three times movsb, push, pop.
@@ -170,7 +148,7 @@ static void all_kinds_of_instructions_are_noticed(void) {
 }
 
 static void instructions_are_told_of_once_before_they_run(void) {
-  pid_t pid = traced_child(touch);
+  pid_t pid = traced_child(touch, 0);
   OK(set(pid, 2, (unsigned long)target));
   OK(set(pid, 7, CONTROL(2, 0UL, 0UL)));
   expect_trap(pid, PTRACE_CONT, TRAP_HWBKPT, 4);
@@ -189,7 +167,7 @@ static void instructions_are_told_of_once_before_they_run(void) {
 }
 
 static void a_step_and_a_hit_are_told_of_together(void) {
-  pid_t pid = traced_child(touch);
+  pid_t pid = traced_child(touch, 0);
   OK(set(pid, 0, (unsigned long)&words[0]));
   OK(set(pid, 7, CONTROL(0, WRITE, 2UL)));
   unsigned long dr6;
@@ -225,7 +203,7 @@ static void touch_with_handler(void) {
 }
 
 static void breakpoints_stay_when_the_tracer_goes(void) {
-  pid_t pid = traced_child(touch_with_handler);
+  pid_t pid = traced_child(touch_with_handler, 0);
   OK(set(pid, 0, (unsigned long)&words[0]));
   OK(set(pid, 1, (unsigned long)target));
   OK(set(pid, 7, CONTROL(0, WRITE, 2UL) | CONTROL(1, 0UL, 0UL)));
@@ -251,7 +229,7 @@ static void make_tasks(void) {
 }
 
 static void new_tasks_have_no_breakpoints(void) {
-  pid_t pid = traced_child(make_tasks);
+  pid_t pid = traced_child(make_tasks, 0);
   OK(set(pid, 0, (unsigned long)&words[0]));
   OK(set(pid, 7, CONTROL(0, WRITE, 2UL)));
   OK(ptrace(PTRACE_CONT, pid, 0, 0));
@@ -265,7 +243,7 @@ static void new_tasks_have_no_breakpoints(void) {
 static void execute(void) { execl("/proc/self/exe", "ptrace_breakpoints", "exit", NULL); }
 
 static void execve_ends_breakpoints(void) {
-  pid_t pid = traced_child(execute);
+  pid_t pid = traced_child(execute, 0);
   OK(ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEEXEC));
   OK(set(pid, 0, (unsigned long)&words[0]));
   OK(set(pid, 7, CONTROL(0, WRITE, 2UL)));
@@ -284,7 +262,7 @@ extern char branches_end[];
 
 // Processors without branch traps step by instructions: all that is sure is that a step ends behind the branch or before.
 static void blocks_end_at_branches(void) {
-  pid_t pid = traced_child(branches);
+  pid_t pid = traced_child(branches, 0);
   OK(set(pid, 0, (unsigned long)branches));
   OK(set(pid, 7, CONTROL(0, 0UL, 0UL)));
   expect_trap(pid, PTRACE_CONT, TRAP_HWBKPT, 1);

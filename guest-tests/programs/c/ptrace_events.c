@@ -1,36 +1,11 @@
 // ptrace: fork, vfork, clone, exec and exit as events; who is traced with whom; threads and their ends.
-#include "check.h"
-#include <sys/ptrace.h>
-#include <sys/user.h>
-
-#define EVENT(number) (SIGTRAP | (number) << 8)
-
-static int stop_of(pid_t pid) {
-  int status;
-  CHECK_EQ(waitpid(pid, &status, __WALL), pid);
-  CHECK_CASE(WIFSTOPPED(status), "status %#x", status);
-  return status >> 8;
-}
-
-static pid_t traced_child(void (*body)(void), long options) {
-  pid_t pid;
-  IN_CHILD(pid) {
-    OK(ptrace(PTRACE_TRACEME, 0, 0, 0));
-    raise(SIGSTOP);
-    body();
-  }
-  CHECK_EQ(stop_of(pid), SIGSTOP);
-  OK(ptrace(PTRACE_SETOPTIONS, pid, 0, options));
-  return pid;
-}
+#include "tracees.h"
 
 static unsigned long message_of(pid_t pid) {
   unsigned long message;
   OK(ptrace(PTRACE_GETEVENTMSG, pid, 0, &message));
   return message;
 }
-
-static void resume(pid_t pid) { OK(ptrace(PTRACE_CONT, pid, 0, 0)); }
 
 static void fork_once(void) {
   pid_t pid = fork();
@@ -48,30 +23,26 @@ static void vfork_once(void) {
 
 static void forks_are_events_and_children_are_traced(void) {
   pid_t pid = traced_child(fork_once, PTRACE_O_TRACEFORK);
-  resume(pid);
-  CHECK_EQ(stop_of(pid), EVENT(PTRACE_EVENT_FORK));
-  siginfo_t info;
-  OK(ptrace(PTRACE_GETSIGINFO, pid, 0, &info));
+  NEXT_STOP(pid, PTRACE_CONT, EVENT(PTRACE_EVENT_FORK));
+  siginfo_t info = siginfo_of(pid);
   CHECK_EQ(info.si_code, EVENT(PTRACE_EVENT_FORK));
   pid_t child = message_of(pid);
   CHECK(child > 0 && child != pid);
   CHECK_EQ(stop_of(child), SIGSTOP);
-  struct user_regs_struct registers;
-  OK(ptrace(PTRACE_GETREGS, child, 0, &registers));
+  struct user_regs_struct registers = registers_of(child);
   CHECK_EQ(registers.rax, 0);
   resume(child);
   resume(pid);
   // The tracer sees the end first, and then the parent does.
   WAIT_EXIT(child, 3);
   CHECK_EQ(stop_of(pid), SIGCHLD);
-  OK(ptrace(PTRACE_CONT, pid, 0, SIGCHLD));
+  resume_by(pid, PTRACE_CONT, SIGCHLD);
   WAIT_EXIT(pid, 4);
 }
 
 static void vfork_tells_twice(void) {
   pid_t pid = traced_child(vfork_once, PTRACE_O_TRACEVFORK | PTRACE_O_TRACEVFORKDONE);
-  resume(pid);
-  CHECK_EQ(stop_of(pid), EVENT(PTRACE_EVENT_VFORK));
+  NEXT_STOP(pid, PTRACE_CONT, EVENT(PTRACE_EVENT_VFORK));
   pid_t child = message_of(pid);
   CHECK_EQ(stop_of(child), SIGSTOP);
   resume(pid);
@@ -104,13 +75,11 @@ static void make_thread(void) {
 
 static void threads_are_traced_and_waited_for(void) {
   pid_t pid = traced_child(make_thread, PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXIT);
-  resume(pid);
-  CHECK_EQ(stop_of(pid), EVENT(PTRACE_EVENT_CLONE));
+  NEXT_STOP(pid, PTRACE_CONT, EVENT(PTRACE_EVENT_CLONE));
   pid_t thread = message_of(pid);
   CHECK_EQ(stop_of(thread), SIGSTOP);
   resume(pid);
-  resume(thread);
-  CHECK_EQ(stop_of(thread), EVENT(PTRACE_EVENT_EXIT));
+  NEXT_STOP(thread, PTRACE_CONT, EVENT(PTRACE_EVENT_EXIT));
   CHECK_EQ(message_of(thread), 0);
   resume(thread);
   int status;
@@ -119,8 +88,7 @@ static void threads_are_traced_and_waited_for(void) {
   CHECK(status == 0 || status == 6 << 8);
   CHECK_EQ(stop_of(pid), EVENT(PTRACE_EVENT_EXIT));
   CHECK_EQ(message_of(pid), 6 << 8);
-  struct user_regs_struct registers;
-  OK(ptrace(PTRACE_GETREGS, pid, 0, &registers));
+  struct user_regs_struct registers = registers_of(pid);
   CHECK_EQ(registers.orig_rax, SYS_exit_group);
   resume(pid);
   WAIT_EXIT(pid, 6);
@@ -139,8 +107,7 @@ static void exec_in_thread(void) {
 
 static void exec_by_a_thread_takes_the_leader_s_number(void) {
   pid_t pid = traced_child(exec_in_thread, PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC);
-  resume(pid);
-  CHECK_EQ(stop_of(pid), EVENT(PTRACE_EVENT_CLONE));
+  NEXT_STOP(pid, PTRACE_CONT, EVENT(PTRACE_EVENT_CLONE));
   pid_t thread = message_of(pid);
   CHECK_EQ(stop_of(thread), SIGSTOP);
   resume(pid);
@@ -148,8 +115,7 @@ static void exec_by_a_thread_takes_the_leader_s_number(void) {
   CHECK_EQ(stop_of(pid), EVENT(PTRACE_EVENT_EXEC));
   CHECK_EQ(message_of(pid), thread);
   CHECK_ERRNO(waitpid(thread, NULL, __WALL), ECHILD);
-  struct user_regs_struct registers;
-  OK(ptrace(PTRACE_GETREGS, pid, 0, &registers));
+  struct user_regs_struct registers = registers_of(pid);
   CHECK_EQ(registers.orig_rax, SYS_execve);
   CHECK_EQ(registers.rbp, 0);
   resume(pid);
@@ -160,10 +126,8 @@ static void exec_alone(void) { execute(NULL); }
 
 static void exec_without_the_option_is_a_trap(void) {
   pid_t pid = traced_child(exec_alone, 0);
-  resume(pid);
-  CHECK_EQ(stop_of(pid), SIGTRAP);
-  siginfo_t info;
-  OK(ptrace(PTRACE_GETSIGINFO, pid, 0, &info));
+  NEXT_STOP(pid, PTRACE_CONT, SIGTRAP);
+  siginfo_t info = siginfo_of(pid);
   CHECK_EQ(info.si_code, SI_USER);
   resume(pid);
   WAIT_EXIT(pid, 0);
@@ -173,9 +137,8 @@ static void kill_oneself(void) { raise(SIGTERM); }
 
 static void death_by_signal_is_an_exit_event(void) {
   pid_t pid = traced_child(kill_oneself, PTRACE_O_TRACEEXIT);
-  resume(pid);
-  CHECK_EQ(stop_of(pid), SIGTERM);
-  OK(ptrace(PTRACE_CONT, pid, 0, SIGTERM));
+  NEXT_STOP(pid, PTRACE_CONT, SIGTERM);
+  resume_by(pid, PTRACE_CONT, SIGTERM);
   CHECK_EQ(stop_of(pid), EVENT(PTRACE_EVENT_EXIT));
   CHECK_EQ(message_of(pid), SIGTERM);
   resume(pid);
@@ -228,7 +191,7 @@ static void a_stranger_traces_and_the_parent_waits(void) {
     OK(waitid(P_PID, target, &info, WEXITED));
     CHECK_EQ(info.si_code, CLD_TRAPPED);
     CHECK_EQ(info.si_status, SIGUSR1);
-    OK(ptrace(PTRACE_CONT, target, 0, SIGUSR1));
+    resume_by(target, PTRACE_CONT, SIGUSR1);
     sleep_ms(200);
     int end;
     CHECK_EQ(waitpid(target, &end, 0), target);

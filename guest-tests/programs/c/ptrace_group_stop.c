@@ -1,15 +1,7 @@
 // ptrace: group stops under PTRACE_ATTACH and PTRACE_SEIZE, PTRACE_INTERRUPT and PTRACE_LISTEN.
-#include "check.h"
-#include <sys/ptrace.h>
+#include "tracees.h"
 
 #define STOP(signal) ((signal) | PTRACE_EVENT_STOP << 8)
-
-static int stop_of(pid_t pid) {
-  int status;
-  CHECK_EQ(waitpid(pid, &status, __WALL), pid);
-  CHECK_CASE(WIFSTOPPED(status), "status %#x", status);
-  return status >> 8;
-}
 
 static pid_t resting_child(void) {
   pid_t pid;
@@ -114,14 +106,18 @@ static void a_stopped_process_can_be_seized_and_left_stopped(void) {
 
 static void children_of_the_seized_stop_before_they_run(void) {
   pid_t pid;
+  int go[2];
+  OK(pipe(go));
   IN_CHILD(pid) {
-    sleep_ms(100);
+    char byte;
+    CHECK_EQ(read(go[0], &byte, 1), 1);
     pid_t child = fork();
     if (child == 0) _exit(0);
     waitpid(child, NULL, 0);
     _exit(8);
   }
   OK(ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACEFORK));
+  OK(write(go[1], "", 1));
   CHECK_EQ(stop_of(pid), SIGTRAP | PTRACE_EVENT_FORK << 8);
   unsigned long child;
   OK(ptrace(PTRACE_GETEVENTMSG, pid, 0, &child));

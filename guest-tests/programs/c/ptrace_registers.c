@@ -1,10 +1,8 @@
 // ptrace: registers, memory and signal data of a stopped tracee, read and written in every way; access checks.
-#include "check.h"
+#include "tracees.h"
 #include <elf.h>
 #include <stdalign.h>
-#include <sys/ptrace.h>
 #include <sys/uio.h>
-#include <sys/user.h>
 
 static volatile long shared_word = 0x1122334455667788;
 static const long constant_word = 0x0102030405060708;
@@ -22,25 +20,9 @@ __attribute__((naked, noreturn)) static void trap_with_registers(void) {
           "syscall\n");
 }
 
-static pid_t traced_child(void (*body)(void)) {
-  pid_t pid;
-  IN_CHILD(pid) {
-    OK(ptrace(PTRACE_TRACEME, 0, 0, 0));
-    raise(SIGSTOP);
-    body();
-  }
-  int status;
-  CHECK_EQ(waitpid(pid, &status, 0), pid);
-  CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-  return pid;
-}
-
 static pid_t child_at_trap(void) {
-  pid_t pid = traced_child(trap_with_registers);
-  int status;
-  OK(ptrace(PTRACE_CONT, pid, 0, 0));
-  CHECK_EQ(waitpid(pid, &status, 0), pid);
-  CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+  pid_t pid = traced_child(trap_with_registers, 0);
+  NEXT_STOP(pid, PTRACE_CONT, SIGTRAP);
   return pid;
 }
 
@@ -128,7 +110,7 @@ static void use_xmm(void) {
 }
 
 static void a_tracee_goes_on_with_new_extended_state(void) {
-  pid_t pid = traced_child(use_xmm);
+  pid_t pid = traced_child(use_xmm, 0);
   int status;
   OK(ptrace(PTRACE_CONT, pid, 0, 0));
   CHECK_EQ(waitpid(pid, &status, 0), pid);
@@ -146,7 +128,7 @@ static void exit_with_words(void) {
 }
 
 static void memory_is_read_and_written(void) {
-  pid_t pid = traced_child(exit_with_words);
+  pid_t pid = traced_child(exit_with_words, 0);
   int status;
   OK(ptrace(PTRACE_CONT, pid, 0, 0));
   CHECK_EQ(waitpid(pid, &status, 0), pid);
@@ -181,7 +163,7 @@ static void memory_is_read_and_written(void) {
 }
 
 static void masks_and_pending_signals_are_seen(void) {
-  pid_t pid = traced_child(exit_with_words);
+  pid_t pid = traced_child(exit_with_words, 0);
   sigset_t set = signals(SIGUSR1, SIGUSR2, SIGKILL, SIGSTOP, 0), got;
   OK(ptrace(PTRACE_SETSIGMASK, pid, 8, &set));
   OK(ptrace(PTRACE_GETSIGMASK, pid, 8, &got));
@@ -234,7 +216,7 @@ static void access_is_checked(void) {
     // Changing the user has made the process undumpable; its own user may not look in.
     pause();
   }
-  sleep_ms(100);
+  until_asleep(target);
   for (int uid = 1000; uid <= 1001; uid++) {
     IN_CHILD(other) {
       OK(setresgid(uid, uid, uid));

@@ -41,12 +41,11 @@ static long call_pause(void) { return pause(); }
 static long call_nanosleep(void) { return nanosleep(&(struct timespec){10, 0}, NULL); }
 static long call_recv_with_timeout(void) { return recv(pair[0], &byte, 1, 0); }
 static unsigned word;
-static long call_futex(void) { return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &(struct timespec){0, 250000000}, NULL, 0); }
+static long call_futex(void) { return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &(struct timespec){10, 0}, NULL, 0); }
 static long call_futex_absolute(void) {
   struct timespec until;
   clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += 250000000;
-  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+  until.tv_sec += 10;
   return syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, 0, &until, NULL, FUTEX_BITSET_MATCH_ANY);
 }
 static long call_flock(void) { return flock(locked, LOCK_EX); }
@@ -89,18 +88,15 @@ static void calls_restart_or_do_not(void) {
       OK(epoll_ctl(epoll_set, EPOLL_CTL_ADD, gate[0], &(struct epoll_event){.events = EPOLLIN}));
       handle(SIGALRM, on_alarm, restart ? SA_RESTART : 0);
       hits = 0;
-      struct itimerval twice = {.it_value = {0, 50000}, .it_interval = {0, 100000}}, stop = {0};
-      OK(setitimer(ITIMER_REAL, &twice, NULL));
+      pid_t caller = signal_asleep(SIGALRM, 2);
       errno = 0;
       long got = cases[i].call();
-      int error = errno;
-      OK(setitimer(ITIMER_REAL, &stop, NULL));
+      int error = errno, signals = hits;
+      WAIT_OK(caller);
       if (restart && cases[i].restarted > 0)
-        CHECK_CASE(got == cases[i].restarted && hits >= 2, "%s with SA_RESTART: %ld, errno %d, %d signals", cases[i].name, got, error, (int)hits);
-      else if (restart && strncmp(cases[i].name, "futex", 5) == 0)
-        CHECK_CASE(got == -1 && (error == EINTR || error == ETIMEDOUT), "%s with SA_RESTART: %ld, errno %d", cases[i].name, got, error);
+        CHECK_CASE(got == cases[i].restarted && signals == 2, "%s with SA_RESTART: %ld, errno %d, %d signals", cases[i].name, got, error, signals);
       else
-        CHECK_CASE(got == -1 && error == EINTR && hits >= 1, "%s: %ld, errno %d, %d signals", cases[i].name, got, error, (int)hits);
+        CHECK_CASE(got == -1 && error == EINTR && signals == 1, "%s: %ld, errno %d, %d signals", cases[i].name, got, error, signals);
       int open_now[] = {gate[0], gate[1], full[0], full[1], pair[0], pair[1], epoll_set};
       for (size_t n = 0; n < COUNT(open_now); n++) OK(close(open_now[n]));
     }
@@ -114,8 +110,9 @@ static void receive_timeout_is_never_restarted(void) {
   OK(setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
   handle(SIGALRM, on_alarm, SA_RESTART);
   hits = -100;
-  ualarm(30000, 0);
+  pid_t caller = signal_asleep(SIGALRM, 1);
   CHECK_ERRNO(call_recv_with_timeout(), EINTR);
+  WAIT_OK(caller);
   close(pair[0]), close(pair[1]);
 }
 
@@ -123,19 +120,22 @@ static void nanosleep_reports_what_remains(void) {
   handle(SIGALRM, on_alarm, SA_RESTART);
   hits = -100;
   struct timespec rest = {0};
-  ualarm(50000, 0);
-  CHECK_ERRNO(nanosleep(&(struct timespec){2, 0}, &rest), EINTR);
-  CHECK_CASE(rest.tv_sec == 1 && rest.tv_nsec > 0, "%ld s", (long)rest.tv_sec);
-  ualarm(50000, 0);
-  CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){2, 0}, &rest), EINTR);
-  CHECK_EQ(rest.tv_sec, 1);
+  pid_t caller = signal_asleep(SIGALRM, 1);
+  CHECK_ERRNO(nanosleep(&(struct timespec){100, 0}, &rest), EINTR);
+  CHECK_CASE(rest.tv_sec > 80 && rest.tv_sec < 100 && rest.tv_nsec > 0, "%ld s", (long)rest.tv_sec);
+  WAIT_OK(caller);
+  caller = signal_asleep(SIGALRM, 1);
+  CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){100, 0}, &rest), EINTR);
+  CHECK_CASE(rest.tv_sec > 80 && rest.tv_sec < 100, "%ld s", (long)rest.tv_sec);
+  WAIT_OK(caller);
   struct timespec until;
   OK(clock_gettime(CLOCK_MONOTONIC, &until));
-  until.tv_sec += 2;
+  until.tv_sec += 100;
   rest.tv_sec = 77;
-  ualarm(50000, 0);
+  caller = signal_asleep(SIGALRM, 1);
   CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, &rest), EINTR);
   CHECK_EQ(rest.tv_sec, 77); // Untouched for an absolute time.
+  WAIT_OK(caller);
 }
 
 static void stop_and_continue_restart_with_the_remaining_time(void) {
@@ -153,12 +153,11 @@ static void stop_and_continue_restart_with_the_remaining_time(void) {
       long long took = now_ms() - started;
       CHECK_CASE(took >= 199 && took < 5000, "kind %d took %lld ms", kind, took);
     }
-    sleep_ms(40);
+    until_asleep(pid);
     OK(kill(pid, SIGSTOP));
     int status;
     CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
     CHECK(WIFSTOPPED(status));
-    sleep_ms(20);
     OK(kill(pid, SIGCONT));
     WAIT_OK(pid);
   }
@@ -175,25 +174,30 @@ static void ignored_signals_do_not_interrupt(void) {
 }
 
 static void wait_restarts(void) {
-  handle(SIGALRM, on_alarm, SA_RESTART);
-  hits = -100;
-  pid_t pid;
-  IN_CHILD(pid) {
-    sleep_ms(120);
-    _exit(5);
+  pid_t self = getpid(), pid;
+  int over[2];
+  OK(pipe(over));
+  for (int restart = 1; restart >= 0; restart--) {
+    handle(SIGALRM, on_alarm, restart ? SA_RESTART : 0);
+    hits = -100;
+    IN_CHILD(pid) {
+      until_asleep(self);
+      OK(kill(self, SIGALRM));
+      if (restart) until_asleep(self);
+      else CHECK_EQ(read(over[0], &byte, 1), 1);
+      _exit(5);
+    }
+    int status;
+    if (!restart) {
+      CHECK_ERRNO(waitpid(pid, &status, 0), EINTR);
+      OK(write(over[1], "", 1));
+    }
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(WEXITSTATUS(status), 5);
+    CHECK_EQ(hits, -99);
   }
-  ualarm(30000, 0);
-  int status;
-  CHECK_EQ(waitpid(pid, &status, 0), pid);
-  CHECK_EQ(hits, -99);
-  handle(SIGALRM, on_alarm, 0);
-  IN_CHILD(pid) {
-    sleep_ms(120);
-    _exit(5);
-  }
-  ualarm(30000, 0);
-  CHECK_ERRNO(waitpid(pid, &status, 0), EINTR);
-  WAIT_EXIT(pid, 5);
+  OK(close(over[0]));
+  OK(close(over[1]));
 }
 
 static void partial_transfers_are_reported(void) {
@@ -202,9 +206,10 @@ static void partial_transfers_are_reported(void) {
   char *large = map_anonymous(1 << 20, PROT_READ | PROT_WRITE);
   handle(SIGALRM, on_alarm, SA_RESTART);
   hits = -100;
-  ualarm(50000, 0);
+  pid_t caller = signal_asleep(SIGALRM, 1);
   ssize_t wrote = OK(write(ends[1], large, 1 << 20)); // Interrupted after filling the pipe.
   CHECK_EQ(wrote, 65536);
+  WAIT_OK(caller);
   close(ends[0]), close(ends[1]);
 }
 

@@ -156,7 +156,7 @@ static void test_waiting(void) {
       CHECK_EQ(msgrcv(id, &message, 100, wanted[index], 0), 4);
       CHECK_EQ(message.type, types[index]);
     }
-    sleep_ms(30);
+    until_asleep(children[index]);
   }
   OK(send_text(id, 7, "text", 0));
   WAIT_OK(children[0]);
@@ -171,12 +171,12 @@ static void test_waiting(void) {
     struct message message;
     CHECK_ERRNO(msgrcv(id, &message, 3, 0, 0), E2BIG);
   }
-  sleep_ms(30);
+  until_asleep(children[0]);
   IN_CHILD(children[1]) {
     struct message message;
     CHECK_EQ(msgrcv(id, &message, 3, 0, MSG_NOERROR), 3);
   }
-  sleep_ms(30);
+  until_asleep(children[1]);
   OK(send_text(id, 1, "text", 0));
   WAIT_OK(children[0]);
   WAIT_OK(children[1]);
@@ -187,7 +187,7 @@ static void test_waiting(void) {
   IN_CHILD(children[0]) {
     OK(send_text(id, 4, "late", 0));
   }
-  sleep_ms(30);
+  until_asleep(children[0]);
   CHECK_EQ(stat_of(id).msg_qnum, 2);
   CHECK_EQ(msgrcv(id, &message, 8192, 0, 0), 8192);
   WAIT_OK(children[0]);
@@ -217,14 +217,14 @@ static void test_signals_and_removal(void) {
         CHECK_EQ(errno, round ? EIDRM : EINTR);
       }
     }
-    sleep_ms(50);
+    until_asleep(child);
     OK(kill(child, SIGUSR1));
-    sleep_ms(50);
+    until_asleep(child);
     // A stop is no interruption.
     OK(kill(child, SIGSTOP));
-    sleep_ms(30);
+    CHECK_EQ(waitpid(child, NULL, WUNTRACED), child);
     OK(kill(child, SIGCONT));
-    sleep_ms(30);
+    until_asleep(child);
     OK(msgctl(id, IPC_RMID, NULL));
     WAIT_OK(child);
   }

@@ -205,9 +205,9 @@ static void test_signals_and_removal(void) {
     CHECK_ERRNO(operate(id, 0, -1, 0), EIDRM);
   }
   wait_for(id, 0, GETNCNT, 1);
-  sleep_ms(20);
+  until_asleep(child);
   OK(kill(child, SIGUSR1));
-  sleep_ms(50);
+  until_asleep(child);
   wait_for(id, 0, GETNCNT, 1);
   drop(id);
   WAIT_OK(child);

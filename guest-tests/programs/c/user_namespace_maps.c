@@ -1,39 +1,6 @@
 // User namespaces: who may write which maps of users and groups, what they show, and what numbers are without them.
 // timeout: 120
-#include "check.h"
-#include <grp.h>
-#include <sched.h>
-#include <sys/prctl.h>
-
-#define USER 1000
-#define NOBODY 65534
-
-static void become(uid_t user) {
-  OK(setgroups(0, NULL));
-  OK(setresgid(user, user, user));
-  OK(setresuid(user, user, user));
-  // Other processes of the user may look into it: its files in /proc stay its own.
-  OK(prctl(PR_SET_DUMPABLE, 1));
-}
-
-// The errno of a write to a file as a whole, at an offset; 0 if it succeeds.
-static int write_at(const char *path, const char *text, size_t length, off_t offset) {
-  int file = open(path, O_WRONLY | O_CLOEXEC);
-  if (file < 0) return errno;
-  OK(lseek(file, offset, SEEK_SET));
-  ssize_t written = write(file, text, length);
-  int error = written == (ssize_t)length ? 0 : errno;
-  OK(close(file));
-  return error;
-}
-
-static int write_text(const char *path, const char *text) { return write_at(path, text, strlen(text), 0); }
-
-static const char *map_of(pid_t pid, const char *name) {
-  static char path[64];
-  snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
-  return path;
-}
+#include "user_namespaces.h"
 
 static void shows(const char *path, const char *expected) {
   char text[8192];
@@ -41,46 +8,7 @@ static void shows(const char *path, const char *expected) {
   CHECK_CASE(strcmp(text, expected) == 0, "%s: %.200s", path, text);
 }
 
-// A child in a new user namespace, made by a user, which waits until the pipe is closed.
-static pid_t start_inside(uid_t user, int *release) {
-  int ready[2], end[2];
-  OK(pipe2(ready, O_CLOEXEC));
-  OK(pipe2(end, O_CLOEXEC));
-  pid_t pid;
-  IN_CHILD(pid) {
-    char byte;
-    OK(close(end[1]));
-    if (user != 0) become(user);
-    OK(unshare(CLONE_NEWUSER));
-    OK(write(ready[1], "", 1));
-    CHECK_EQ(read(end[0], &byte, 1), 0);
-  }
-  char byte;
-  OK(close(ready[1]));
-  CHECK_EQ(read(ready[0], &byte, 1), 1);
-  OK(close(ready[0]));
-  OK(close(end[0]));
-  *release = end[1];
-  return pid;
-}
-
-// Enters a new user namespace whose maps a process outside writes.
-static void unshare_with_maps(const char *users, const char *groups) {
-  int go[2];
-  OK(pipe2(go, O_CLOEXEC));
-  pid_t target = getpid(), helper;
-  IN_CHILD(helper) {
-    char byte;
-    OK(read(go[0], &byte, 1));
-    CHECK_EQ(write_text(map_of(target, "uid_map"), users), 0);
-    CHECK_EQ(write_text(map_of(target, "gid_map"), groups), 0);
-  }
-  OK(unshare(CLONE_NEWUSER));
-  OK(write(go[1], "", 1));
-  WAIT_OK(helper);
-  OK(close(go[0]));
-  OK(close(go[1]));
-}
+static void make_user_namespace(void) { OK(unshare(CLONE_NEWUSER)); }
 
 // What a user may write to the maps of a namespace that it has made itself.
 static void a_user_maps_oneself_alone(void) {
@@ -198,7 +126,7 @@ static void without_maps_everybody_is_nobody(void) {
 
 static void a_privileged_parent_maps_ranges(void) {
   int release;
-  pid_t pid = start_inside(0, &release);
+  pid_t pid = start_inside(make_user_namespace, &release);
   CHECK_EQ(write_text(map_of(pid, "uid_map"), "0 0 1\n1 100000 65536\n"), 0);
   CHECK_EQ(write_text(map_of(pid, "gid_map"), "0 100000 10\n"), 0);
   shows(map_of(pid, "uid_map"), "         0          0          1\n         1     100000      65536\n");
@@ -210,7 +138,7 @@ static void a_privileged_parent_maps_ranges(void) {
   pid_t user;
   IN_CHILD(user) {
     become(USER);
-    pid = start_inside(0, &release);
+    pid = start_inside(make_user_namespace, &release);
     CHECK_EQ(write_text(map_of(pid, "uid_map"), "0 100000 10"), EPERM);
     CHECK_EQ(write_text(map_of(pid, "uid_map"), "5 1000 1"), 0);
     CHECK_EQ(write_text(map_of(pid, "setgroups"), "deny"), 0);
@@ -228,7 +156,7 @@ static void the_longest_map_has_340_lines(void) {
     for (int line = 0; line < lines; line++)
       length += snprintf(text + length, sizeof text - length, "%d %d 1\n", 340 - line, 2000 + line);
     int release;
-    pid_t pid = start_inside(0, &release);
+    pid_t pid = start_inside(make_user_namespace, &release);
     CHECK_EQ(write_text(map_of(pid, "uid_map"), text), lines == 340 ? 0 : EINVAL);
     if (lines == 340) {
       static char shown[340 * 40];
@@ -328,7 +256,7 @@ static void namespaces_nest_within_the_maps_around_them(void) {
       }
       WAIT_OK(inner);
       int release;
-      inner = start_inside(0, &release);
+      inner = start_inside(make_user_namespace, &release);
       int error = write_text(map_of(inner, "uid_map"), cases[index].text);
       CHECK_CASE(error == cases[index].error, "%s: %d", cases[index].text, error);
       OK(close(release));

@@ -1,40 +1,20 @@
 // User namespaces: where capabilities count, what execve and set*id make of them, and how others see one's numbers.
 // timeout: 120
-#include "check.h"
-#include <grp.h>
+#include "user_namespaces.h"
 #include <linux/nsfs.h>
-#include <sched.h>
 #include <sys/auxv.h>
 #include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/xattr.h>
 
-#define USER 1000
 #define OTHER 1001
-#define NOBODY 65534
 #define ALL_CAPABILITIES 0x1ffffffffffull
 
 static const char *program;
-
-static void become(uid_t user) {
-  OK(setgroups(0, NULL));
-  OK(setresgid(user, user, user));
-  OK(setresuid(user, user, user));
-  OK(prctl(PR_SET_DUMPABLE, 1));
-}
-
-static int write_text(const char *path, const char *text) {
-  int file = open(path, O_WRONLY | O_CLOEXEC);
-  if (file < 0) return errno;
-  int error = write(file, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : errno;
-  OK(close(file));
-  return error;
-}
 
 // Enters a new user namespace as `inside`, alone in it.
 static void unshare_as(uid_t inside) {
@@ -47,26 +27,6 @@ static void unshare_as(uid_t inside) {
   CHECK_EQ(write_text("/proc/self/setgroups", "deny"), 0);
   snprintf(text, sizeof text, "%d %d 1", inside, group);
   CHECK_EQ(write_text("/proc/self/gid_map", text), 0);
-}
-
-// Enters a new user namespace whose maps a process outside writes.
-static void unshare_with_map(const char *map) {
-  int go[2];
-  OK(pipe2(go, O_CLOEXEC));
-  pid_t target = getpid(), helper;
-  IN_CHILD(helper) {
-    char byte, path[64];
-    OK(read(go[0], &byte, 1));
-    snprintf(path, sizeof path, "/proc/%d/uid_map", target);
-    CHECK_EQ(write_text(path, map), 0);
-    snprintf(path, sizeof path, "/proc/%d/gid_map", target);
-    CHECK_EQ(write_text(path, map), 0);
-  }
-  OK(unshare(CLONE_NEWUSER));
-  OK(write(go[1], "", 1));
-  WAIT_OK(helper);
-  OK(close(go[0]));
-  OK(close(go[1]));
 }
 
 struct sets {
@@ -202,7 +162,7 @@ static void the_root_within_keeps_capabilities_over_execve(void) {
 static void changing_users_within_drops_capabilities(void) {
   pid_t pid;
   IN_CHILD(pid) {
-    unshare_with_map("0 1000 10\n");
+    unshare_with_maps("0 1000 10\n", "0 1000 10\n");
     OK(setresuid(0, 0, 0));
     OK(setresgid(0, 0, 0));
     CHECK_EQ(capabilities().effective, ALL_CAPABILITIES);
@@ -223,7 +183,7 @@ static void changing_users_within_drops_capabilities(void) {
   WAIT_OK(pid);
   IN_CHILD(pid) {
     // Who is no root within keeps them.
-    unshare_with_map("0 1000 10\n");
+    unshare_with_maps("0 1000 10\n", "0 1000 10\n");
     CHECK_EQ(getuid(), NOBODY);
     OK(setresuid(5, 5, 5));
     CHECK_EQ(capabilities().effective, ALL_CAPABILITIES);
@@ -257,7 +217,7 @@ static void set_id_files_count_if_their_owner_is_mapped(void) {
   }
   WAIT_OK(pid);
   IN_CHILD(pid) {
-    unshare_with_map("0 1000 10\n");
+    unshare_with_maps("0 1000 10\n", "0 1000 10\n");
     OK(setresgid(1, 1, 1));
     OK(setresuid(1, 1, 1));
     struct report foreign = execute("./set_root");
@@ -281,7 +241,7 @@ static void capabilities_over_files_need_both_numbers(void) {
   for (size_t index = 0; index < COUNT(names); index++) OK(chmod(names[index], 0));
   pid_t pid;
   IN_CHILD(pid) {
-    unshare_with_map("0 1000 10\n");
+    unshare_with_maps("0 1000 10\n", "0 1000 10\n");
     OK(setresgid(0, 0, 0));
     OK(setresuid(0, 0, 0));
     OK(close(OK(open("of_mapped", O_RDWR))));
@@ -299,28 +259,6 @@ static void capabilities_over_files_need_both_numbers(void) {
   WAIT_OK(pid);
 }
 
-// A child that stays until the pipe is closed, after `enter`.
-static pid_t start(void (*enter)(void), int *release) {
-  int ready[2], end[2];
-  OK(pipe2(ready, O_CLOEXEC));
-  OK(pipe2(end, O_CLOEXEC));
-  pid_t pid;
-  IN_CHILD(pid) {
-    char byte;
-    OK(close(end[1]));
-    enter();
-    OK(write(ready[1], "", 1));
-    CHECK_EQ(read(end[0], &byte, 1), 0);
-  }
-  char byte;
-  OK(close(ready[1]));
-  CHECK_EQ(read(ready[0], &byte, 1), 1);
-  OK(close(ready[0]));
-  OK(close(end[0]));
-  *release = end[1];
-  return pid;
-}
-
 static void enter_as_user(void) {
   become(USER);
   unshare_as(0);
@@ -330,7 +268,7 @@ static void enter_as_root(void) { unshare_as(0); }
 
 static void its_maker_rules_a_namespace_from_outside(void) {
   int release;
-  pid_t inside = start(enter_as_user, &release), pid;
+  pid_t inside = start_inside(enter_as_user, &release), pid;
   IN_CHILD(pid) {
     become(OTHER);
     CHECK_ERRNO(kill(inside, 0), EPERM);
@@ -381,7 +319,7 @@ static void its_maker_rules_a_namespace_from_outside(void) {
 
 static void the_real_root_is_beyond_reach(void) {
   int release;
-  pid_t inside = start(enter_as_root, &release), pid;
+  pid_t inside = start_inside(enter_as_root, &release), pid;
   IN_CHILD(pid) {
     // The same user, but with capabilities in a namespace of its own only.
     unshare_as(0);
@@ -404,7 +342,7 @@ static void peers_see_each_other_s_numbers(void) {
   OK(setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)));
   pid_t pid;
   IN_CHILD(pid) {
-    unshare_with_map("0 1000 10\n");
+    unshare_with_maps("0 1000 10\n", "0 1000 10\n");
     OK(setresgid(4, 4, 4));
     OK(setresuid(4, 4, 4));
     struct ucred peer;
@@ -443,7 +381,7 @@ static void signals_tell_the_sender_as_the_receiver_numbers_users(void) {
   handle(SIGUSR1, on_signal, SA_RESTART);
   pid_t pid, receiver = getpid();
   IN_CHILD(pid) {
-    unshare_with_map("0 1000 10\n20 0 1\n");
+    unshare_with_maps("0 1000 10\n20 0 1\n", "0 1000 10\n20 0 1\n");
     OK(setresuid(3, 3, 20));
     OK(kill(getpid(), SIGUSR1));
     CHECK_EQ(told_user, 3);
@@ -463,7 +401,7 @@ static void signals_tell_the_sender_as_the_receiver_numbers_users(void) {
   CHECK_EQ(told_user, 1003);
   // From a sender that has no number where it is.
   IN_CHILD(pid) {
-    unshare_with_map("0 1000 10\n");
+    unshare_with_maps("0 1000 10\n", "0 1000 10\n");
     OK(setresgid(0, 0, 0));
     OK(setresuid(0, 0, 0));
     pid_t parent = getpid(), sender;
@@ -506,7 +444,7 @@ static void securebits_are_locked_for_good(void) {
 static void priorities_are_found_by_the_own_number_of_a_user(void) {
   pid_t pid;
   IN_CHILD(pid) {
-    unshare_with_map("0 1000 10\n");
+    unshare_with_maps("0 1000 10\n", "0 1000 10\n");
     OK(setresuid(7, 7, 7));
     OK(setpriority(PRIO_USER, 7, 3));
     CHECK_EQ(getpriority(PRIO_PROCESS, 0), 3);

@@ -1,6 +1,6 @@
 //! The tree of groups, and who is in which.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -12,6 +12,7 @@ use super::node::{Cgroup, FileOwner};
 use super::pids::PidsCharge;
 use super::{Controllers, GroupEvents};
 use crate::Errno;
+use crate::id_map::IdMap;
 use crate::memory::FrameAllocator;
 use crate::time::TimerQueue;
 
@@ -37,7 +38,7 @@ pub struct Hierarchy {
 
 /// Where everything is.
 pub(super) struct State {
-    pub(super) nodes: HashMap<u64, Node>,
+    pub(super) nodes: IdMap<u64, Node>,
     pub(super) members: BTreeMap<MemberKey, MemberNode>,
     next_id: u64,
 }
@@ -80,7 +81,7 @@ impl Hierarchy {
     /// A tree with a root, whose tasks' memory comes from `frames`. On `timers` it looks after limits.
     pub fn new(frames: &Arc<FrameAllocator>, timers: &Arc<TimerQueue>) -> Arc<Self> {
         let root = Cgroup::new(1, None, b"", None, ROOT_OWNER);
-        let nodes = [(root.id, Node::new(root.clone()))].into();
+        let nodes = std::iter::once((root.id, Node::new(root.clone()))).collect();
         let state = State { nodes, members: BTreeMap::new(), next_id: 2 };
         Arc::new_cyclic(|own| Self {
             root,
@@ -232,12 +233,6 @@ impl Hierarchy {
         Ok(Reservation { hierarchy: self.clone(), cgroup, charge: Some(charge), creator, kills })
     }
 
-    pub(super) fn end_reservation(&self, cgroup: &Cgroup) {
-        if let Ok(node) = self.state.lock().node_mut(cgroup) {
-            node.reservations -= 1;
-        }
-    }
-
     /// Makes `key` a member of the reserved group, or of the one that its creator has been moved to meanwhile. Cannot
     /// fail. Returns whether that group was killed since the reservation: the new task must not live then.
     pub fn enter(
@@ -249,7 +244,7 @@ impl Hierarchy {
         let freezer = Arc::<AtomicBool>::default();
         let mut state = self.state.lock();
         let target = state.cgroup_of(reservation.creator).unwrap_or_else(|| reservation.cgroup.clone());
-        let charge = reservation.charge.take().filter(|charge| Arc::ptr_eq(charge.cgroup(), &target));
+        let charge = reservation.end(&mut state).filter(|charge| Arc::ptr_eq(charge.cgroup(), &target));
         let charge = charge.unwrap_or_else(|| PidsCharge::forced(&target));
         let was_killed = Arc::ptr_eq(&target, &reservation.cgroup)
             && target.kills.load(Ordering::Acquire) != reservation.kills;
@@ -265,9 +260,7 @@ impl Hierarchy {
         state.members.insert(key, node);
         state.put(key, &target);
         drop(state);
-        // Locks the state again.
-        drop(reservation);
-        (Membership { hierarchy: self.clone(), key, freezer, is_frozen: false }, was_killed)
+        (Membership { hierarchy: self.clone(), key, freezer, is_frozen: false, has_ended: false }, was_killed)
     }
 
     /// Takes a task out.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::hierarchy::Hierarchy;
+use super::hierarchy::{Hierarchy, State};
 use super::node::Cgroup;
 use super::pids::PidsCharge;
 use crate::memory::MemoryAccount;
@@ -50,7 +50,7 @@ pub trait Member: Send + Sync {
 pub struct Reservation {
     pub(super) hierarchy: Arc<Hierarchy>,
     pub(super) cgroup: Arc<Cgroup>,
-    /// Taken when the task enters.
+    /// `None` once the reservation has ended.
     pub(super) charge: Option<PidsCharge>,
     /// The task that makes the new one: where it is, the new one will be, unless a group was asked for.
     pub(super) creator: Option<MemberKey>,
@@ -63,11 +63,24 @@ impl Reservation {
     pub fn cgroup(&self) -> &Arc<Cgroup> {
         &self.cgroup
     }
+
+    /// Lets the group be removed again, and hands the charge out; `None` if that has been done.
+    pub(super) fn end(&mut self, state: &mut State) -> Option<PidsCharge> {
+        let charge = self.charge.take()?;
+        if let Ok(node) = state.node_mut(&self.cgroup) {
+            node.reservations -= 1;
+        }
+        Some(charge)
+    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.hierarchy.end_reservation(&self.cgroup);
+        if self.charge.is_some() {
+            let hierarchy = self.hierarchy.clone();
+            let charge = self.end(&mut hierarchy.state.lock());
+            drop(charge);
+        }
     }
 }
 
@@ -79,6 +92,7 @@ pub struct Membership {
     pub(super) freezer: Arc<AtomicBool>,
     /// What the group has been told last.
     pub(super) is_frozen: bool,
+    pub(super) has_ended: bool,
 }
 
 impl Membership {
@@ -100,14 +114,19 @@ impl Membership {
     }
 
     /// Ends the membership of a task that has exited; the charge stays until it is reaped.
-    pub fn leave(self) -> Option<PidsCharge> {
-        self.hierarchy.leave(self.key)
+    pub fn leave(mut self) -> Option<PidsCharge> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Option<PidsCharge> {
+        let has_ended = std::mem::replace(&mut self.has_ended, true);
+        if has_ended { None } else { self.hierarchy.leave(self.key) }
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
         // The charge, if `leave` has not handed it out, goes with this.
-        drop(self.hierarchy.leave(self.key));
+        drop(self.end());
     }
 }

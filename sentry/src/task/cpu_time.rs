@@ -77,29 +77,37 @@ struct Reported {
     system: Duration,
     noted_user_ns: u64,
     noted_system_ns: u64,
+    /// No more will be told.
+    is_final: bool,
 }
 
 const PURSUIT_BITS: u32 = 2;
 
 impl CpuTime {
     /// The clock of a task whose thread has not started.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             host_thread_id: AtomicI32::new(0),
             base_ns: AtomicU64::new(0),
-            epoch: Instant::now(),
+            epoch: now,
             notes: Notes::default(),
             rests: AtomicU64::new(0),
             reported: Mutex::default(),
         }
     }
 
-    /// Begins to count: the calling thread runs the task from now on.
-    pub(super) fn start(&self) {
+    /// Begins to count: the calling thread, which has this id, runs the task from now on.
+    pub(super) fn start(&self, host_thread_id: i32) {
         self.base_ns.store(as_ns(own_cpu_time()), Ordering::Relaxed);
         self.mark(Pursuit::System);
-        let id = rustix::thread::gettid().as_raw_nonzero().get();
-        self.host_thread_id.store(id, Ordering::Release);
+        self.host_thread_id.store(host_thread_id, Ordering::Release);
+    }
+
+    /// The task has ended: what it has used until now is all.
+    pub(super) fn stop(&self) {
+        let mut reported = self.reported.lock();
+        self.bring_up_to_date(&mut reported);
+        reported.is_final = true;
     }
 
     /// The thread leaves the task.
@@ -138,17 +146,27 @@ impl CpuTime {
         as_ns(self.epoch.elapsed())
     }
 
-    /// User and system time until now; `None` if no thread runs the task.
+    /// User and system time until now; `None` if the task has not started, or has ended.
     pub(super) fn read(&self) -> Option<(Duration, Duration)> {
-        let id = self.host_thread_id();
-        if id == 0 {
-            return None;
-        }
         let mut reported = self.reported.lock();
+        self.bring_up_to_date(&mut reported).then_some((reported.user, reported.system))
+    }
+
+    /// User and system time until now, or until the task ended; none before it started.
+    pub(super) fn total(&self) -> (Duration, Duration) {
+        let mut reported = self.reported.lock();
+        self.bring_up_to_date(&mut reported);
+        (reported.user, reported.system)
+    }
+
+    /// Returns whether the task runs; else there is nothing new.
+    fn bring_up_to_date(&self, reported: &mut Reported) -> bool {
+        let id = self.host_thread_id();
+        let is_running = id != 0 && !reported.is_final;
+        let Some(now) = is_running.then(|| thread_cpu_time(id)).flatten() else { return false };
         let base = Duration::from_nanos(self.base_ns.load(Ordering::Relaxed));
-        let total = thread_cpu_time(id)?.saturating_sub(base);
-        reported.take(total, self.notes.at(self.now_ns()));
-        Some((reported.user, reported.system))
+        reported.take(now.saturating_sub(base), self.notes.at(self.now_ns()));
+        true
     }
 }
 
@@ -246,9 +264,9 @@ mod tests {
         std::thread::spawn(|| {
             const MS: Duration = Duration::from_millis(1);
             burn(5 * MS);
-            let (clock, before) = (CpuTime::new(), own_cpu_time());
-            assert_eq!(clock.read(), None);
-            clock.start();
+            let (clock, before) = (CpuTime::new(Instant::now()), own_cpu_time());
+            assert_eq!((clock.read(), clock.total()), (None, (Duration::ZERO, Duration::ZERO)));
+            clock.start(rustix::thread::gettid().as_raw_nonzero().get());
             burn(10 * MS);
             clock.mark(Pursuit::Rest);
             clock.mark(Pursuit::System);
@@ -256,8 +274,12 @@ mod tests {
             assert_eq!(user, Duration::ZERO);
             assert!((10 * MS..=own_cpu_time() - before).contains(&system), "{system:?}");
             assert_eq!(clock.rests(), 1);
-            clock.end();
+            clock.stop();
             assert_eq!(clock.read(), None);
+            let at_end = clock.total();
+            assert!(at_end.1 >= system);
+            burn(MS);
+            assert_eq!(clock.total(), at_end);
         })
         .join()
         .unwrap();

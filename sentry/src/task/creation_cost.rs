@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::host_threads::HostThread;
 use super::tests::Fixture;
-use super::{CpuSet, Task, WaitOptions, WaitSelector};
+use super::{Task, WaitOptions, WaitSelector};
 use crate::cred::Credentials;
 use crate::memory::MemoryManager;
 
@@ -48,11 +49,12 @@ impl Bench {
 
     /// Microseconds a task, all on this thread.
     fn own_work(&self) -> f64 {
+        let mut thread = HostThread::current();
         let begun = Instant::now();
         for _ in 0..TASKS_A_ROUND {
             let task = self.new_task();
             let mut current = task.take_up().unwrap();
-            current.run(Some(CpuSet::first(2)));
+            current.run(&mut thread);
             drop(current);
             self.fixture.tasks().thread_ended();
             self.reap(&task);

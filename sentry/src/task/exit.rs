@@ -39,6 +39,7 @@ impl Task {
 impl TaskSet {
     /// Takes an ended task out of its group, and ends the process with its last task.
     pub(super) fn task_exited(&self, task: &Arc<Task>, status: ExitStatus) {
+        task.cpu_time.stop();
         task.leave_cgroup();
         let mut tree = self.tree.write();
         let id = task.group.id();
@@ -60,7 +61,6 @@ impl TaskSet {
             node.exit_status = Some(group_status);
         }
         tree.release_tracees(task.id);
-        task.cpu_time.end();
         tree.signal_death_of_parent(task.id);
         if !is_leader && !tree.notify_tracer_of_thread(task.id, group_status) {
             tree.remove_task(task.id);
@@ -83,7 +83,8 @@ impl TaskSet {
         if has_completed_stop {
             task.group.report_completed_stop(self);
         }
-        task.group.changes.notify(Events::IN);
+        // Who waits for the process only is not bothered for each of its tasks.
+        task.group.changes.notify(if is_last { Events::IN | Events::HUP } else { Events::IN });
     }
 
     /// Makes every other task of `task`'s group end, and `task` their leader, for execve (`man 2 execve`, "Effect on process attributes"). Called
@@ -317,13 +318,14 @@ impl Tree {
 
     /// Removes a process that has ended, its numbers last.
     pub(super) fn reap(&mut self, id: GroupId) {
-        let usage = self.usage_with_children(id);
-        self.past_usage += self.usage_of(id);
+        let own_usage = self.usage_of(id);
+        self.past_usage += own_usage;
         self.leave_process_group(id);
         let Some(node) = self.groups.remove(&id) else { return };
         if let Some(parent) = node.parent.and_then(|parent| self.groups.get_mut(&parent)) {
             parent.children.remove(&id);
-            parent.children_usage += usage;
+            parent.children_usage += own_usage;
+            parent.children_usage += node.children_usage;
         }
         for task in &node.tasks {
             self.forget_tracer(*task);

@@ -15,7 +15,8 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use super::cpu_time::Pursuit;
-use super::{CpuSet, CurrentTask, Task, TaskSet};
+use super::host_threads::HostThread;
+use super::{CurrentTask, Task, TaskSet};
 
 /// What a task knows of external stops.
 #[derive(Default)]
@@ -134,24 +135,25 @@ impl Task {
     }
 
     /// The calling thread begins to run the task, once no stop is in force.
-    pub(super) fn begin_activity(&self, confined_to: Option<CpuSet>) {
+    pub(super) fn begin_activity(&self, thread: &HostThread) {
         self.become_active();
-        self.cpu_time.start();
+        self.cpu_time.start(thread.id);
         // Who changes the set from here on sees the thread.
         let allowed = self.allowed_cpus.lock();
-        if confined_to != Some(*allowed)
+        if thread.confined_to != Some(*allowed)
             && let Err(error) = self.kernel.cpus().confine(0, allowed.0)
         {
             log::debug!("a thread runs on other CPUs than it should: {error}");
         }
     }
 
-    /// The thread touches the task no more. Returns the CPUs that the thread is confined to.
-    pub(super) fn end_activity(&self) -> CpuSet {
+    /// The thread touches the task no more.
+    pub(super) fn end_activity(&self, thread: &mut HostThread) {
         let allowed = self.allowed_cpus.lock();
         self.cpu_time.end();
+        thread.confined_to = Some(*allowed);
+        drop(allowed);
         self.become_inactive();
-        *allowed
     }
 }
 

@@ -73,7 +73,7 @@ impl Member for TaskMember {
     }
 
     fn cpu_usage(&self) -> CpuUsage {
-        let times = self.0.upgrade().and_then(|task| task.cpu_times());
+        let times = self.0.upgrade().map(|task| task.cpu_time.total());
         times.map_or_else(CpuUsage::default, |(user, system)| CpuUsage { user, system })
     }
 }

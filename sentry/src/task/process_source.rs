@@ -208,7 +208,8 @@ impl Process for TaskView {
         };
         let shared_pending = task.group.state.lock().pending.set().bits();
         let (ignored, caught) = task.group.signal_actions().lock().ignored_and_caught();
-        let state = match (task.has_stopped(), task.is_asleep()) {
+        // Whom a signal calls is awake, even before its thread has got a processor.
+        let state = match (task.has_stopped(), task.is_asleep() && !task.is_interrupted()) {
             _ if task.ptrace.is_stopped() => 't',
             (true, _) if !task.is_traced() => 'T',
             (_, true) => 'S',

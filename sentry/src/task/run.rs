@@ -5,8 +5,9 @@
 use std::sync::atomic::Ordering;
 
 use super::cpu_time::Pursuit;
+use super::host_threads::HostThread;
 use super::status::ExitStatus;
-use super::{CpuSet, CurrentTask, ptrace};
+use super::{CurrentTask, ptrace};
 use crate::Errno;
 use crate::platform::{Access, Exit, Registers, VirtualAddress};
 use crate::signal::Signal;
@@ -29,10 +30,9 @@ pub(super) enum State {
 }
 
 impl CurrentTask {
-    /// Runs the task from its start to its end, on the calling thread, which is confined to `cpus` if that is known.
-    /// Returns what it is confined to afterwards.
-    pub(super) fn run(&mut self, cpus: Option<CpuSet>) -> CpuSet {
-        self.task.begin_activity(cpus);
+    /// Runs the task from its start to its end, on the calling thread, which is `thread`.
+    pub(super) fn run(&mut self, thread: &mut HostThread) {
+        self.task.begin_activity(thread);
         let status = loop {
             if self.task.stops.is_in_force() {
                 self.stop_externally();
@@ -45,7 +45,7 @@ impl CurrentTask {
             };
         };
         self.run_exit(status);
-        self.task.end_activity()
+        self.task.end_activity(thread);
     }
 
     fn run_app(&mut self) -> State {

@@ -130,6 +130,7 @@ impl TaskSet {
             image;
         group.set_user_namespace(&config.credentials.user_namespace);
         let waiter = Arc::<Waiter>::default();
+        let now = Instant::now();
         let task = Arc::new(Task {
             id: self.task_id(),
             kernel,
@@ -162,9 +163,9 @@ impl TaskSet {
             robust_list: AtomicU64::new(0),
             parent_death_signal: AtomicU8::new(0),
             timer_slack_ns: AtomicU64::new(DEFAULT_TIMER_SLACK_NS),
-            start_time: Instant::now(),
+            start_time: now,
             executable: Mutex::new(executable),
-            cpu_time: CpuTime::new(),
+            cpu_time: CpuTime::new(now),
             stops: StopState::default(),
             vfork: Mutex::new(config.vfork),
             process_charge: Mutex::new(Some(charge)),

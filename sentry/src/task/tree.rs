@@ -3,7 +3,7 @@
 //! All of it lives in one value under one lock, and refers to itself by ids that are never reused. So a change is
 //! seen whole or not at all, and the invariants can be checked in one place ([`Tree::check`]).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::id::{GroupId, NamespaceId, TaskId, Tid};
@@ -11,6 +11,7 @@ use super::status::{ExitStatus, ResourceUsage};
 use super::tid_allocator::TidAllocator;
 use super::{PidNamespace, Task, ThreadGroup};
 use crate::Errno;
+use crate::id_map::IdMap;
 
 /// A task's number in each PID namespace that sees it, its own first.
 pub(super) type Numbers = Arc<[(NamespaceId, Tid)]>;
@@ -18,13 +19,13 @@ pub(super) type Numbers = Arc<[(NamespaceId, Tid)]>;
 /// All relations.
 #[derive(Default)]
 pub(super) struct Tree {
-    pub(super) tasks: HashMap<TaskId, TaskNode>,
-    pub(super) groups: HashMap<GroupId, GroupNode>,
+    pub(super) tasks: IdMap<TaskId, TaskNode>,
+    pub(super) groups: IdMap<GroupId, GroupNode>,
     /// By the process that began each: its number is the group's.
-    pub(super) process_groups: HashMap<GroupId, ProcessGroupNode>,
+    pub(super) process_groups: IdMap<GroupId, ProcessGroupNode>,
     /// By the leader of each.
-    pub(super) sessions: HashMap<GroupId, SessionNode>,
-    pub(super) namespaces: HashMap<NamespaceId, NamespaceNode>,
+    pub(super) sessions: IdMap<GroupId, SessionNode>,
+    pub(super) namespaces: IdMap<NamespaceId, NamespaceNode>,
     /// External stops in force.
     pub(super) stops: u32,
     /// What processes used that have been reaped.
@@ -84,9 +85,9 @@ pub(super) struct SessionNode {
 /// What one PID namespace sees, from its first task to its last.
 pub(super) struct NamespaceNode {
     pub(super) numbers: TidAllocator,
-    pub(super) tasks: HashMap<Tid, TaskId>,
-    pub(super) process_groups: HashMap<Tid, GroupId>,
-    pub(super) sessions: HashMap<Tid, GroupId>,
+    pub(super) tasks: IdMap<Tid, TaskId>,
+    pub(super) process_groups: IdMap<Tid, GroupId>,
+    pub(super) sessions: IdMap<Tid, GroupId>,
     /// The namespace's first process; `None` before it is made.
     pub(super) init: Option<GroupId>,
 }
@@ -95,9 +96,9 @@ impl NamespaceNode {
     pub(super) fn new() -> Self {
         Self {
             numbers: TidAllocator::new(),
-            tasks: HashMap::new(),
-            process_groups: HashMap::new(),
-            sessions: HashMap::new(),
+            tasks: IdMap::default(),
+            process_groups: IdMap::default(),
+            sessions: IdMap::default(),
             init: None,
         }
     }

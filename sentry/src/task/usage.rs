@@ -16,7 +16,7 @@ impl Task {
 
     /// What it used alone: all but memory, which its process shares.
     pub(super) fn own_usage(&self) -> ResourceUsage {
-        let (user_time, system_time) = self.cpu_times().unwrap_or_default();
+        let (user_time, system_time) = self.cpu_time.total();
         let voluntary_switches = self.cpu_time.rests();
         ResourceUsage { user_time, system_time, voluntary_switches, ..ResourceUsage::default() }
     }

@@ -104,16 +104,15 @@ impl TaskSet {
             WaitSelector::Group(id) => Some(Some(id)),
             WaitSelector::Any | WaitSelector::ProcessGroup(_) => None,
         };
-        let candidates: Vec<GroupId> = match named {
-            Some(named) => named.into_iter().filter(|child| own.children.contains(child)).collect(),
-            None => own.children.iter().copied().collect(),
+        let is_selected = |child: &GroupId| {
+            tree.groups.get(child).is_some_and(|node| tree.is_selected(node, caller, selector, options))
         };
-        let children: Vec<GroupId> = candidates
-            .into_iter()
-            .filter(|child| {
-                tree.groups.get(child).is_some_and(|node| tree.is_selected(node, caller, selector, options))
-            })
-            .collect();
+        let children: Vec<GroupId> = match named {
+            Some(named) => {
+                named.filter(|child| own.children.contains(child) && is_selected(child)).into_iter().collect()
+            }
+            None => own.children.iter().copied().filter(is_selected).collect(),
+        };
         let tracees = tree.selected_tracees(caller, selector, options);
         // Zombies have no more stops and continuations to tell.
         let is_over = |child: &GroupId| tree.groups.get(child).is_none_or(|node| node.zombie.is_some());
