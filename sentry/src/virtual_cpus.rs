@@ -196,7 +196,6 @@ struct Turn {
 #[derive(Default)]
 pub struct VirtualCpus {
     queue: Mutex<Queue>,
-    accepts_recalls: AtomicBool,
 }
 
 #[derive(Default)]
@@ -308,16 +307,6 @@ impl VirtualCpus {
             queue.grant(seat, cpu, now, Duration::ZERO);
             queue.grant_free(now);
         }
-    }
-
-    /// From now on tasks may have each other claim anew (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ).
-    pub fn accept_recalls(&self) {
-        self.accepts_recalls.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether [`VirtualCpus::accept_recalls`] was called.
-    pub fn accepts_recalls(&self) -> bool {
-        self.accepts_recalls.load(Ordering::Relaxed)
     }
 
     /// Has every task but the seat's own claim anew before its user code goes on, and returns those that were in user code
