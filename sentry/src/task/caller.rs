@@ -44,6 +44,10 @@ impl Caller for CurrentTask {
         CurrentTask::credentials(self)
     }
 
+    fn is_interrupted(&self) -> bool {
+        self.task().is_interrupted()
+    }
+
     fn process_identity(&self) -> ProcessIdentity {
         self.thread_group().identity()
     }
