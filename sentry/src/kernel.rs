@@ -385,7 +385,7 @@ impl Kernel {
             time_namespace: self.namespaces.time.clone(),
         })
         .map_err(in_program)?;
-        let (credentials, _) = loader::credentials_after_exec(&init.credentials, program.set_ids, true);
+        let (credentials, _) = loader::credentials_after_exec(&init.credentials, program.grants, true);
         let initial_cgroup = match &init.container_id {
             Some(id) => Some(self.new_container_cgroup(id, &credentials).map_err(InitError::Task)?),
             None => None,

@@ -4,18 +4,29 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::mapping::{Mapping, intersect};
+use super::gaps::{Gap, Gaps};
+use super::mapping::{Mapping, MappingFlags, intersect};
 use super::page_cache::pages_of;
+use super::place::{END_PAGE, STACK_GUARD_PAGES};
 
 /// Most mappings that an address space may have (`/proc/sys/vm/max_map_count`).
 pub(super) const MAX_MAPPINGS: usize = 65530;
 
 /// The mappings of one address space, by first page.
-#[derive(Default)]
 pub(super) struct Mappings {
     by_start: BTreeMap<u64, Mapping>,
+    /// What lies between them.
+    gaps: Gaps,
     total_pages: u64,
     locked_pages: u64,
+}
+
+impl Default for Mappings {
+    fn default() -> Self {
+        let mut gaps = Gaps::default();
+        gaps.insert(Gap { pages: 0..END_PAGE, guard: 0 });
+        Self { by_start: BTreeMap::new(), gaps, total_pages: 0, locked_pages: 0 }
+    }
 }
 
 impl Mappings {
@@ -32,6 +43,11 @@ impl Mappings {
     /// Pages in the locked mappings.
     pub(super) fn locked_pages(&self) -> u64 {
         self.locked_pages
+    }
+
+    /// The free pages.
+    pub(super) fn gaps(&self) -> &Gaps {
+        &self.gaps
     }
 
     /// All mappings, by address.
@@ -123,7 +139,29 @@ impl Mappings {
     }
 
     /// Adds `mapping`, whose pages are free, and merges it with its neighbours if it can be.
-    pub(super) fn insert(&mut self, mut mapping: Mapping) {
+    pub(super) fn insert(&mut self, mapping: Mapping) {
+        self.fill_gap(&mapping);
+        self.link(mapping);
+    }
+
+    /// Removes `pages` from all mappings, and returns what was there.
+    pub(super) fn take(&mut self, pages: Range<u64>) -> Vec<Mapping> {
+        let taken = self.cut(pages.clone());
+        if !taken.is_empty() {
+            self.open_gap(pages);
+        }
+        taken
+    }
+
+    /// Changes every mapping of `pages`, cut to them. `change` leaves each where it is, and what grows down a stack.
+    pub(super) fn update(&mut self, pages: Range<u64>, mut change: impl FnMut(&mut Mapping)) {
+        for mut mapping in self.cut(pages) {
+            change(&mut mapping);
+            self.link(mapping);
+        }
+    }
+
+    fn link(&mut self, mut mapping: Mapping) {
         self.count(&mapping, true);
         if let Some(previous) = self.before(mapping.pages.start)
             && previous.continues_in(&mapping)
@@ -141,22 +179,13 @@ impl Mappings {
         self.by_start.insert(mapping.pages.start, mapping);
     }
 
-    /// Removes `pages` from all mappings, and returns what was there.
-    pub(super) fn take(&mut self, pages: Range<u64>) -> Vec<Mapping> {
+    fn cut(&mut self, pages: Range<u64>) -> Vec<Mapping> {
         self.split_at(pages.start);
         self.split_at(pages.end);
         let starts: Vec<u64> = self.by_start.range(pages).map(|(&start, _)| start).collect();
         let taken: Vec<_> = starts.into_iter().filter_map(|start| self.by_start.remove(&start)).collect();
         taken.iter().for_each(|mapping| self.count(mapping, false));
         taken
-    }
-
-    /// Changes every mapping of `pages`, cut to them.
-    pub(super) fn update(&mut self, pages: Range<u64>, mut change: impl FnMut(&mut Mapping)) {
-        for mut mapping in self.take(pages) {
-            change(&mut mapping);
-            self.insert(mapping);
-        }
     }
 
     fn split_at(&mut self, page: u64) {
@@ -168,8 +197,36 @@ impl Mappings {
         }
     }
 
+    /// The pages of `mapping` are no longer free.
+    fn fill_gap(&mut self, mapping: &Mapping) {
+        let Range { start, end } = mapping.pages;
+        let Some(gap) = self.gaps.at_or_before(start).cloned() else { return };
+        self.gaps.remove(gap.pages.start..gap.pages.start + 1);
+        self.add_gap(gap.pages.start..start, Some(mapping.flags));
+        if end < gap.pages.end {
+            self.gaps.insert(Gap { pages: end..gap.pages.end, guard: gap.guard });
+        }
+    }
+
+    /// Nothing is mapped at `pages` any more.
+    fn open_gap(&mut self, pages: Range<u64>) {
+        let start = self.before(pages.start).map_or(0, |mapping| mapping.pages.end);
+        let above = self.by_start.range(pages.end..).next().map(|(&start, mapping)| (start, mapping.flags));
+        let end = above.map_or(END_PAGE, |(start, _)| start);
+        self.gaps.remove(start..end);
+        self.add_gap(start..end, above.map(|(_, flags)| flags));
+    }
+
+    /// Adds the gap `pages`, below a mapping that has the flags `above`.
+    fn add_gap(&mut self, pages: Range<u64>, above: Option<MappingFlags>) {
+        let is_below_stack = above.is_some_and(|flags| flags.contains(MappingFlags::GROWS_DOWN));
+        let guard = if is_below_stack { STACK_GUARD_PAGES } else { 0 };
+        if !pages.is_empty() {
+            self.gaps.insert(Gap { pages, guard });
+        }
+    }
+
     fn count(&mut self, mapping: &Mapping, is_added: bool) {
-        use super::mapping::MappingFlags;
         let locked = if mapping.flags.contains(MappingFlags::LOCKED) { mapping.len() } else { 0 };
         if is_added {
             self.total_pages += mapping.len();
@@ -183,7 +240,7 @@ impl Mappings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mapping::{Contents, MappingFlags};
+    use super::super::mapping::Contents;
     use super::*;
     use crate::platform::Access;
 

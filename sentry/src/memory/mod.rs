@@ -25,6 +25,7 @@ mod copy;
 mod fault;
 mod fork;
 mod frame;
+mod gaps;
 mod layout;
 mod lock;
 mod manager;

@@ -1,10 +1,12 @@
 //! Where a new mapping goes: Linux's layout without randomisation.
 //!
-//! The stack is at the top; mappings fill the space below the room that the stack may need, from the top down.
+//! The stack is at the top; mappings fill the space below the room that the stack may need, from the top down. A place is
+//! found in the tree of gaps, on one way down, however many mappings there are.
 
 use std::ops::Range;
 
-use super::mapping::{Mapping, MappingFlags};
+use super::gaps::Gap;
+use super::mapping::{Mapping, MappingFlags, intersect};
 use super::mappings::Mappings;
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
 
@@ -28,27 +30,28 @@ pub(super) fn base_page(stack_bytes: u64) -> u64 {
 
 /// The highest `len` free pages in `within`.
 pub(super) fn find_highest(mappings: &Mappings, within: Range<u64>, len: u64) -> Option<u64> {
-    let above = mappings.at_or_after(within.end).map_or(END_PAGE, start_with_gap);
-    let mut end = within.end.min(above);
-    for mapping in mappings.overlapping(within.start..within.end).rev() {
-        if end.saturating_sub(mapping.pages.end) >= len {
-            break;
-        }
-        end = end.min(start_with_gap(mapping));
-    }
-    end.checked_sub(len).filter(|&start| start >= within.start)
+    let gaps = mappings.gaps();
+    let end_of_room = |gap: &Gap| {
+        let room = intersect(&gap.room(), &within);
+        (room.end - room.start >= len).then_some(room.end)
+    };
+    // Of the uppermost gap only a part may lie within.
+    let uppermost = gaps.at_or_before(within.end)?;
+    let end =
+        end_of_room(uppermost).or_else(|| gaps.highest(uppermost.pages.start, len).and_then(end_of_room))?;
+    Some(end - len)
 }
 
 /// The lowest `len` free pages in `within`.
 pub(super) fn find_lowest(mappings: &Mappings, within: Range<u64>, len: u64) -> Option<u64> {
-    let mut start = within.start;
-    for mapping in mappings.overlapping(within.start..END_PAGE) {
-        if start_with_gap(mapping).saturating_sub(start) >= len {
-            break;
-        }
-        start = start.max(mapping.pages.end);
-    }
-    start.checked_add(len).filter(|&end| end <= within.end).map(|_| start)
+    let gaps = mappings.gaps();
+    let start_of_room = |gap: &Gap| {
+        let room = intersect(&gap.room(), &within);
+        (room.end - room.start >= len).then_some(room.start)
+    };
+    // Of the lowermost gap only a part may lie within.
+    let lowermost = gaps.at_or_before(within.start).and_then(start_of_room);
+    lowermost.or_else(|| gaps.lowest(within.start, len).and_then(start_of_room))
 }
 
 /// Whether `pages` are free, the gap below a stack being taken.
@@ -66,6 +69,8 @@ fn start_with_gap(mapping: &Mapping) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::mapping::Contents;
     use super::*;
     use crate::platform::Access;
@@ -104,5 +109,88 @@ mod tests {
         assert_eq!(find_highest(&mappings, 16..1100, 10), Some(1000 - STACK_GUARD_PAGES - 10));
         assert!(!is_free(&mappings, 990..1000));
         assert!(is_free(&mappings, 1100..1200));
+    }
+
+    /// Pages that the property test plays on.
+    const FIELD: Range<u64> = 1000..4000;
+
+    #[derive(Clone, Debug)]
+    enum Change {
+        Map { pages: Range<u64>, flags: MappingFlags },
+        Unmap { pages: Range<u64> },
+        Protect { pages: Range<u64>, protection: Access },
+    }
+
+    fn pages() -> impl Strategy<Value = Range<u64>> {
+        (FIELD, 1..300u64).prop_map(|(start, len)| start..start + len)
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        let flags = prop_oneof![3 => Just(MappingFlags::empty()), 1 => Just(MappingFlags::GROWS_DOWN)];
+        let protection = prop_oneof![Just(Access::READ), Just(Access::all())];
+        prop_oneof![
+            4 => (pages(), flags).prop_map(|(pages, flags)| Change::Map { pages, flags }),
+            2 => pages().prop_map(|pages| Change::Unmap { pages }),
+            1 => (pages(), protection).prop_map(|(pages, protection)| Change::Protect { pages, protection }),
+        ]
+    }
+
+    fn apply(mappings: &mut Mappings, change: &Change) {
+        match change.clone() {
+            Change::Map { pages, flags } => {
+                mappings.take(pages.clone());
+                let (protection, contents) = (Access::READ, Contents::Anonymous);
+                mappings.insert(Mapping {
+                    pages,
+                    protection,
+                    max_protection: Access::all(),
+                    flags,
+                    contents,
+                });
+            }
+            Change::Unmap { pages } => drop(mappings.take(pages)),
+            Change::Protect { pages, protection } => {
+                mappings.update(pages, |mapping| mapping.protection = protection);
+            }
+        }
+    }
+
+    /// Only what is next above `pages` keeps others at a distance.
+    fn is_free_by_search(mappings: &Mappings, pages: &Range<u64>) -> bool {
+        let next = mappings.iter().find(|mapping| mapping.pages.end > pages.start);
+        next.is_none_or(|next| start_with_gap(next) >= pages.end)
+    }
+
+    fn gaps_by_search(mappings: &Mappings) -> Vec<Gap> {
+        let ends = std::iter::once(0).chain(mappings.iter().map(|mapping| mapping.pages.end));
+        let guard = |mapping: &Mapping| mapping.pages.start - start_with_gap(mapping);
+        let starts = mappings.iter().map(|mapping| (mapping.pages.start, guard(mapping)));
+        let bounds = ends.zip(starts.chain([(END_PAGE, 0)]));
+        let gaps = bounds.map(|(start, (end, guard))| Gap { pages: start..end, guard });
+        gaps.filter(|gap| !gap.pages.is_empty()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_place_is_the_one_that_a_look_at_every_page_finds(
+            changes in prop::collection::vec(change(), 0..30),
+            within in (FIELD, FIELD).prop_map(|(one, other)| one.min(other)..one.max(other)),
+            len in 1..400u64,
+        ) {
+            let mut mappings = Mappings::default();
+            for change in &changes {
+                apply(&mut mappings, change);
+                prop_assert_eq!(mappings.gaps().to_vec(), gaps_by_search(&mappings));
+            }
+            let places = || {
+                let starts = within.start..(within.end + 1).saturating_sub(len);
+                starts.filter(|start| is_free_by_search(&mappings, &(*start..start + len)))
+            };
+            prop_assert_eq!(find_highest(&mappings, within.clone(), len), places().next_back());
+            prop_assert_eq!(find_lowest(&mappings, within.clone(), len), places().next());
+            for start in places() {
+                prop_assert!(is_free(&mappings, start..start + len));
+            }
+        }
     }
 }

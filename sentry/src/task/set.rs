@@ -75,7 +75,7 @@ impl TaskSet {
         ThreadGroup::new(GroupId(self.next_id()), pid_namespace, actions, limits, exit_signal)
     }
 
-    /// Makes a PID namespace inside of `parent`, owned by `owner`.
+    /// Makes a PID namespace inside of `parent`, owned by `owner` and made by the effective user `uid`.
     ///
     /// # Errors
     /// ENOSPC: too deep (`man 7 pid_namespaces`), or too many.
@@ -83,11 +83,12 @@ impl TaskSet {
         &self,
         parent: &Arc<PidNamespace>,
         owner: &Arc<UserNamespace>,
+        uid: u32,
     ) -> Result<Arc<PidNamespace>, Errno> {
         if parent.level() >= PidNamespace::MAX_LEVEL {
             return Err(Errno::ENOSPC);
         }
-        let identity = Identity::new(NamespaceKind::Pid, owner)?;
+        let identity = Identity::new(NamespaceKind::Pid, owner, uid)?;
         Ok(PidNamespace::new(NamespaceId(self.next_id()), identity, Some(parent.clone())))
     }
 
@@ -210,7 +211,7 @@ impl TaskSet {
     /// Waits until the process has ended, and returns how. One that has no parent is gone then.
     pub fn wait_until_ended(&self, group: &ThreadGroup) -> ExitStatus {
         let waiter = Arc::new(Waiter::default());
-        let _registration = group.changes.register(Events::IN, waiter.clone());
+        let _registration = group.changes.register(Events::HUP, waiter.clone());
         loop {
             if let Some(status) = *group.ended.lock() {
                 return status;

@@ -115,7 +115,7 @@ impl Fixture {
 
     /// A PID namespace inside of the root's.
     pub(super) fn new_pid_namespace(&self) -> Arc<PidNamespace> {
-        self.tasks().new_pid_namespace(self.tasks().root(), &UserNamespace::initial()).unwrap()
+        self.tasks().new_pid_namespace(self.tasks().root(), &UserNamespace::initial(), 0).unwrap()
     }
 
     /// A process in `namespace`, not started.

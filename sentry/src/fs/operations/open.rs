@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::names::lock_vacant;
 use crate::Errno;
+use crate::fs::file_capabilities;
 use crate::fs::inode::{NewNode, NodeCreation, Viewer};
 use crate::fs::inotify::WatchMask;
 use crate::fs::metadata::FileKind;
@@ -174,6 +175,7 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
     }
     let file = path.inode().clone().open(flags, viewer)?;
     if flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular {
+        file_capabilities::drop_with_contents(&**path.inode(), &viewer.credentials)?;
         file.truncate(0)?;
         path.dentry.announce(WatchMask::MODIFY);
     }

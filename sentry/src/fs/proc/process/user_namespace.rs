@@ -125,6 +125,10 @@ impl File for NamespaceFile {
         true
     }
 
+    fn is_sequence(&self) -> bool {
+        true
+    }
+
     fn metadata(&self) -> Result<Metadata, Errno> {
         Ok(self.metadata)
     }
