@@ -61,6 +61,7 @@ mod task;
 mod terminal_groups;
 #[cfg(test)]
 mod tests;
+mod thread_counts;
 mod thread_group;
 mod tid_allocator;
 mod tree;

@@ -10,6 +10,7 @@ use super::external_stop::StopGate;
 use super::host_threads::HostThreads;
 use super::id::{GroupId, NamespaceId, TaskId, Tid};
 use super::status::ExitStatus;
+use super::thread_counts::ThreadCounts;
 use super::thread_group::ThreadGroup;
 use super::tree::{NamespaceNode, Tree};
 use super::{PidNamespace, Task};
@@ -26,9 +27,13 @@ pub struct TaskSet {
     next_id: AtomicU64,
     created: AtomicU64,
     root: Arc<PidNamespace>,
-    /// Threads that have been started and have not ended.
-    live_threads: Mutex<usize>,
-    all_ended: Condvar,
+    /// How many signals have been sent to several processes at once. Locked while one is sent, and while a process is
+    /// made visible.
+    broadcasts: Mutex<u64>,
+    /// The threads of all tasks.
+    pub(super) threads: ThreadCounts,
+    /// Announces the end of the last of them.
+    all_ended: (Mutex<()>, Condvar),
     pub(super) stop_gate: StopGate,
     pub(super) host_threads: Arc<HostThreads>,
     /// What entering and leaving user code costs on this host.
@@ -45,8 +50,9 @@ impl Default for TaskSet {
             next_id: AtomicU64::new(1),
             created: AtomicU64::new(0),
             root,
-            live_threads: Mutex::new(0),
-            all_ended: Condvar::new(),
+            broadcasts: Mutex::default(),
+            threads: ThreadCounts::default(),
+            all_ended: Default::default(),
             stop_gate: StopGate::default(),
             host_threads: Arc::default(),
             switch_cost: SwitchCost::default(),
@@ -190,21 +196,14 @@ impl TaskSet {
 
     /// How many of them sleep or run now: (running, all).
     pub fn running_count(&self) -> (usize, usize) {
-        let tree = self.tree.read();
-        let running = tree.tasks.values().filter(|node| !node.has_exited && !node.task.is_asleep()).count();
-        (running, tree.tasks.len())
+        (self.threads.running(), self.task_count())
     }
 
-    pub(super) fn thread_started(&self) {
-        *self.live_threads.lock() += 1;
-    }
-
-    pub(super) fn thread_ended(&self) {
-        let mut live = self.live_threads.lock();
-        *live -= 1;
-        if *live == 0 {
-            self.all_ended.notify_all();
-        }
+    /// No thread is left.
+    pub(super) fn announce_end_of_all(&self) {
+        let (lock, condition) = &self.all_ended;
+        let _lock = lock.lock();
+        condition.notify_all();
     }
 
     /// Waits until the process has ended, and returns how. One that has no parent is gone then.
@@ -221,9 +220,10 @@ impl TaskSet {
 
     /// Waits until every task's thread has ended.
     pub fn wait_until_all_ended(&self) {
-        let mut live = self.live_threads.lock();
-        while *live > 0 {
-            self.all_ended.wait(&mut live);
+        let (lock, condition) = &self.all_ended;
+        let mut lock = lock.lock();
+        while self.threads.live() > 0 {
+            condition.wait(&mut lock);
         }
     }
 

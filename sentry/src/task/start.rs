@@ -396,7 +396,7 @@ impl Task {
                 self.begin_exit(ExitStatus::Exited(0));
                 self.exit_resources();
                 self.kernel.tasks().task_exited(self, ExitStatus::Exited(0));
-                self.kernel.tasks().thread_ended();
+                self.count_end();
                 Err(Errno::EAGAIN)
             }
         }
@@ -413,7 +413,7 @@ impl Task {
         };
         let memory = self.memory()?;
         let Unstarted { context, registers, signal_stack, rseq_area, syscall_number } = *unstarted;
-        self.kernel.tasks().thread_started();
+        self.count_start();
         Some(CurrentTask {
             task: self.clone(),
             context,
