@@ -399,6 +399,7 @@ impl Kernel {
             inherit_parent: None,
             thread_group: self.tasks.new_thread_group(
                 self.tasks.root().clone(),
+            broadcasts_seen: 0,
                 actions,
                 init.limits,
                 exit_signal,

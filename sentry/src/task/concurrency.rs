@@ -113,7 +113,8 @@ impl Arena {
             28..31 if self.may_create() => clone(PROCESS | uapi::CLONE_VM | uapi::CLONE_VFORK),
             31..34 if self.may_create() => clone(PROCESS | uapi::CLONE_PARENT),
             34..36 if self.may_create() => clone(PROCESS | uapi::CLONE_NEWPID),
-            36..46 => {
+            36..38 => (uapi::__NR_kill, [0, random.one_of(&[uapi::SIGCONT, uapi::SIGCHLD]).into(), 0, 0]),
+            38..46 => {
                 let signal = random.one_of(&[
                     uapi::SIGKILL,
                     uapi::SIGUSR1,

@@ -7,7 +7,7 @@
 //!
 //! Outer before inner; two locks of one line are never held together.
 //!
-//! 1. the task set's tree (`TaskSet::tree`)
+//! 1. the lock of signals to several processes (`TaskSet::broadcast`), then the task set's tree (`TaskSet::tree`)
 //! 2. a thread group's state (`ThreadGroup::state`)
 //! 3. a task's signals (`Task::signals`), a group's signal actions
 //! 4. the state of the control groups ([`Hierarchy`](crate::cgroup::Hierarchy))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock, RwLockWriteGuard};
 
 use super::cpu_time::SwitchCost;
 use super::external_stop::StopGate;
@@ -18,7 +18,7 @@ use crate::Errno;
 use crate::fs::FsContext;
 use crate::limits::Limits;
 use crate::namespace::{Identity, NamespaceKind, UserNamespace};
-use crate::signal::SignalActions;
+use crate::signal::{Signal, SignalActions, SignalInfo};
 use crate::wait::{Events, Waiter};
 
 /// Every task of a sandbox.
@@ -115,6 +115,34 @@ impl TaskSet {
         Some(members.iter().filter_map(|id| tree.groups.get(id)).map(|node| node.group.clone()).collect())
     }
 
+    /// Finds several processes and signals them, in `send`, as one step for those who make processes: a new one is
+    /// found, or its creator is signalled before it is there. Its lock is taken before the tree's.
+    pub(crate) fn broadcast<T>(&self, send: impl FnOnce() -> T) -> T {
+        let mut broadcasts = self.broadcasts.lock();
+        *broadcasts += 1;
+        send()
+    }
+
+    /// Sends `signal`, as the kernel, to all of the process group that the root PID namespace calls `number`.
+    pub(super) fn signal_process_group(&self, number: Tid, signal: Signal) {
+        self.broadcast(|| {
+            for group in self.process_group(&self.root, number).unwrap_or_default() {
+                group.send_signal(SignalInfo::from_kernel(signal));
+            }
+        });
+    }
+
+    /// How many broadcasts there have been.
+    pub(super) fn broadcast_count(&self) -> u64 {
+        *self.broadcasts.lock()
+    }
+
+    /// Locks the tree to make a process visible. Returns how many broadcasts have not found it, too.
+    pub(super) fn lock_for_creation(&self) -> (RwLockWriteGuard<'_, Tree>, u64) {
+        let broadcasts = self.broadcasts.lock();
+        (self.tree.write(), *broadcasts)
+    }
+
     /// The session of the process group that `namespace` calls `tid`; `None` if there is none.
     pub(super) fn session_of_process_group(&self, namespace: &PidNamespace, tid: Tid) -> Option<Tid> {
         let tree = self.tree.read();
@@ -194,7 +222,7 @@ impl TaskSet {
         self.tree.read().namespaces.get(&namespace.id()).map_or(Tid(0), |node| node.numbers.last())
     }
 
-    /// How many of them sleep or run now: (running, all).
+    /// How many of them run now, and how many there are: (running, all).
     pub fn running_count(&self) -> (usize, usize) {
         (self.threads.running(), self.task_count())
     }

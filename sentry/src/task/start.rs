@@ -63,6 +63,9 @@ pub struct TaskConfig {
     pub inherit_parent: Option<Arc<Task>>,
     /// The process that the task belongs to: an existing one, or a new one without tasks.
     pub thread_group: Arc<ThreadGroup>,
+    /// How many signals had been sent to several processes when the creator began: one that has come since is dealt with
+    /// before there is a child.
+    pub(crate) broadcasts_seen: u64,
     /// Exact numbers, from the task's own PID namespace outwards (clone3's `set_tid`); usually empty.
     pub wanted_numbers: Vec<Tid>,
     /// Blocked signals.
@@ -117,7 +120,8 @@ impl TaskSet {
     /// # Errors
     /// - EAGAIN: the user has RLIMIT_NPROC tasks, a control group has as many as it may, a PID namespace has no number left, or the host has no room for
     ///   another task.
-    /// - EINTR: the thread group is exiting or in execve.
+    /// - EINTR: the thread group, or the creator's, is exiting or in execve.
+    /// - ERESTARTNOINTR: the creator was sent a signal together with others, which the new process would have been sent too.
     /// - ENOMEM: the PID namespace's init has died.
     /// - EEXIST, EINVAL: a wanted number is in use, or is none.
     /// - ENODEV, EBUSY, EOPNOTSUPP: the wanted control group takes no task.
@@ -177,7 +181,12 @@ impl TaskSet {
         });
         task.set_name(&name);
 
-        let mut tree = self.tree.write();
+        let (mut tree, broadcasts) = self.lock_for_creation();
+        if broadcasts != config.broadcasts_seen
+            && parent.as_ref().is_some_and(|parent| parent.has_unblocked_signal())
+        {
+            return Err(Errno::ERESTARTNOINTR);
+        }
         let family = Family { parent: parent.as_deref(), inherit_parent: inherit_parent.as_deref() };
         tree.insert(&task, family, &config.wanted_numbers, reservation)?;
         // The last step. What follows a failure is the exact reverse of what came before.
@@ -262,6 +271,10 @@ impl Tree {
             numbers: numbers.clone(),
             has_exited: false,
             exit_status: None,
+        // Who is being killed leaves nobody behind.
+        if family.parent.is_some_and(|parent| parent.group.id() != group.id() && parent.fate().is_some()) {
+            return Err(Errno::EINTR);
+        }
             tracer: None,
             tracees: Default::default(),
         };
