@@ -222,6 +222,7 @@ impl CurrentTask {
                 self.child_group(request, namespaces.pid_for_children.clone())
             },
             broadcasts_seen,
+            container_id: task.container_id.clone(),
             wanted_numbers: request.wanted_numbers.clone(),
             signal_mask: task.signals.lock().mask,
             signal_stack: if keeps_signal_stack { self.signal_stack } else { AlternateStack::default() },

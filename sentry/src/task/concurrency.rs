@@ -142,11 +142,11 @@ impl Arena {
     fn check_at_rest(&self) {
         let _stop = self.fixture.tasks().stop_all();
         self.check();
-    }
         let tasks = self.fixture.tasks();
         assert_eq!(tasks.threads.running(), 0, "threads that run during a stop");
         let groups = tasks.thread_groups(tasks.root());
         assert!(groups.iter().all(|(_, group)| group.threads.running() == 0));
+    }
 
     fn check(&self) {
         self.fixture.tasks().check();
@@ -221,6 +221,6 @@ fn tasks_that_make_end_kill_stop_and_wait_for_each_other_keep_every_invariant() 
     arena.fixture.tasks().wait_until_all_ended();
     arena.check();
     assert_eq!(arena.fixture.tasks().task_count(), 0, "somebody has not been reaped");
-}
     assert_eq!(arena.fixture.tasks().threads.live(), 0);
     assert_eq!((init.thread_group().threads.live(), init.thread_group().threads.running()), (0, 0));
+}

@@ -20,7 +20,7 @@ use super::tree::{GroupNode, TaskNode, Tree};
 use super::vfork::VforkCompletion;
 use super::{CpuSet, Namespaces, Task, TaskSet, ThreadGroup};
 use crate::Errno;
-use crate::cgroup::{Cgroup, Reservation};
+use crate::cgroup::{Cgroup, FileOwner, NewCgroup, Reservation};
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::ipc::UndoList;
@@ -66,6 +66,9 @@ pub struct TaskConfig {
     /// How many signals had been sent to several processes when the creator began: one that has come since is dealt with
     /// before there is a child.
     pub(crate) broadcasts_seen: u64,
+    /// The container that the task is in: that of its creator. A first task enters the control group of this name, in the
+    /// root, which is made for it.
+    pub container_id: Option<Arc<[u8]>>,
     /// Exact numbers, from the task's own PID namespace outwards (clone3's `set_tid`); usually empty.
     pub wanted_numbers: Vec<Tid>,
     /// Blocked signals.
@@ -92,8 +95,8 @@ pub struct TaskConfig {
     pub allowed_cpus: CpuSet,
     /// The user who is charged for it.
     pub user_counters: Arc<UserCounters>,
-    /// The control group to enter, instead of the creator's (CLONE_INTO_CGROUP). A task that nobody inside creates enters the
-    /// root unless one is given, and is held against no limit.
+    /// The control group to enter, instead of the creator's (CLONE_INTO_CGROUP) or the container's. A task that nobody inside
+    /// creates, and that has no container, enters the root; it is held against no limit.
     pub initial_cgroup: Option<Arc<Cgroup>>,
     /// The keyrings: the session's, and for a thread the process's and its own.
     pub keyrings: TaskKeyrings,
@@ -128,7 +131,9 @@ impl TaskSet {
     pub fn new_task(&self, config: TaskConfig) -> Result<Arc<Task>, Errno> {
         let charge = config.user_counters.charge_process(process_limit(&config))?;
         let creator = config.parent.as_ref().map(|task| task.member_key());
-        let reservation = config.kernel.cgroups().reserve(creator, config.initial_cgroup.as_ref())?;
+        let container = config.container_cgroup()?;
+        let into = config.initial_cgroup.as_ref().or(container.as_ref().map(|container| container.cgroup()));
+        let reservation = config.kernel.cgroups().reserve(creator, into)?;
         let TaskConfig { kernel, parent, inherit_parent, thread_group: group, image, .. } = config;
         let TaskImage { registers, segment_bases, extended_state, memory, name, executable, syscall_number } =
             image;
@@ -137,6 +142,7 @@ impl TaskSet {
         let now = Instant::now();
         let task = Arc::new(Task {
             id: self.task_id(),
+            container_id: config.container_id,
             kernel,
             group: group.clone(),
             number: AtomicI32::new(0),
@@ -199,6 +205,7 @@ impl TaskSet {
                 let unstarted = Unstarted { context, registers, signal_stack, rseq_area, syscall_number };
                 *task.unstarted.lock() = Some(Box::new(unstarted));
                 drop(tree);
+                container.into_iter().for_each(NewCgroup::keep);
                 task.pay_for_memory(parent.as_deref());
                 Ok(task)
             }
@@ -207,6 +214,17 @@ impl TaskSet {
                 Err(error)
             }
         }
+    }
+}
+
+impl TaskConfig {
+    /// The control group of the container that a first task begins, made if it is not there. Its first user may use it.
+    fn container_cgroup(&self) -> Result<Option<NewCgroup>, Errno> {
+        let Some(id) = self.container_id.as_ref().filter(|_| self.parent.is_none()) else { return Ok(None) };
+        let credentials = &self.credentials;
+        let owner =
+            FileOwner { uid: credentials.effective_uid, gid: credentials.effective_gid, permissions: 0o755 };
+        NewCgroup::make(self.kernel.cgroups(), id, owner).map(Some)
     }
 }
 
@@ -253,6 +271,10 @@ impl Tree {
         reservation: Reservation,
     ) -> Result<(), Errno> {
         let group = &task.group;
+        // Who is being killed leaves nobody behind.
+        if family.parent.is_some_and(|parent| parent.group.id() != group.id() && parent.fate().is_some()) {
+            return Err(Errno::EINTR);
+        }
         let mut state = group.state.lock();
         if state.exit.is_some() || state.exec.is_some() {
             return Err(Errno::EINTR);
@@ -271,10 +293,6 @@ impl Tree {
             numbers: numbers.clone(),
             has_exited: false,
             exit_status: None,
-        // Who is being killed leaves nobody behind.
-        if family.parent.is_some_and(|parent| parent.group.id() != group.id() && parent.fate().is_some()) {
-            return Err(Errno::EINTR);
-        }
             tracer: None,
             tracees: Default::default(),
         };

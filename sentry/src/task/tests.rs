@@ -85,6 +85,7 @@ impl Fixture {
             inherit_parent: None,
             thread_group,
             broadcasts_seen: self.tasks().broadcast_count(),
+            container_id: None,
             wanted_numbers: Vec::new(),
             signal_mask: SignalSet::EMPTY,
             signal_stack: AlternateStack::default(),
@@ -295,7 +296,6 @@ fn a_group_that_exits_refuses_new_threads() {
 }
 
 #[test]
-#[test]
 fn a_group_in_execve_refuses_new_threads() {
     let fixture = Fixture::new();
     let init = fixture.process(None);
@@ -331,6 +331,31 @@ fn a_signal_to_a_process_group_comes_before_a_child_that_it_did_not_find() {
     fixture.tasks().new_task(config()).expect("what begins after the signal is not held up by it");
     init.take_signal(SignalSet::of(&[Signal::SIGUSR1])).expect("the signal");
     fixture.tasks().new_task(third).expect("the signal has been dealt with");
+}
+
+#[test]
+fn a_first_task_enters_the_control_group_of_its_container() {
+    let fixture = Fixture::new();
+    let cgroups = fixture.kernel.cgroups().clone();
+    let config = || {
+        let mut config = fixture.config(None, fixture.new_group(fixture.tasks().root()));
+        config.container_id = Some(b"web".as_slice().into());
+        config
+    };
+    fixture.platform().refuse_next_context();
+    assert_eq!(fixture.tasks().new_task(config()).err(), Some(Errno::EAGAIN));
+    assert!(cgroups.child(cgroups.root(), b"web").is_err(), "a creation that fails leaves no group");
+    let first = fixture.tasks().new_task(config()).unwrap();
+    let group = cgroups.child(cgroups.root(), b"web").unwrap();
+    assert!(Arc::ptr_eq(&first.cgroup(), &group));
+    assert_eq!(first.container_id().map(|id| &**id), Some(b"web".as_slice()));
+    let second = fixture.tasks().new_task(config()).unwrap();
+    assert!(Arc::ptr_eq(&second.cgroup(), &group), "another first task joins it");
+    let mut child = fixture.config(Some(&first), fixture.new_group(fixture.tasks().root()));
+    child.container_id = first.container_id().cloned();
+    cgroups.migrate(Moved::Process(first.member_key().process), cgroups.root()).unwrap();
+    let child = fixture.tasks().new_task(child).unwrap();
+    assert!(Arc::ptr_eq(&child.cgroup(), cgroups.root()), "a child begins where its creator is");
 }
 
 #[test]
@@ -397,6 +422,7 @@ fn numbers_are_given_in_every_namespace_or_in_none() {
     assert!(tasks.task(&inner, Tid(41)).is_none());
 }
 
+#[test]
 fn a_process_is_a_zombie_until_it_is_waited_for() {
     let fixture = Fixture::new();
     let init = fixture.process(None);
