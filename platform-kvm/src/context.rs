@@ -8,6 +8,7 @@ use sentry::platform::{
     SegmentBases, VirtualAddress,
 };
 
+use crate::extended::Packed;
 use crate::machine::Machine;
 use crate::pool::Pool;
 use crate::seat::{Boarding, Seat, SharedSeat};
@@ -132,7 +133,7 @@ impl Context for KvmContext {
         let state = &mut *guard;
         match (&mut state.vcpu, &state.saved.extended) {
             (Some(vcpu), _) => or_default(vcpu.extended_state()),
-            (None, Some(saved)) => saved.clone(),
+            (None, Some(saved)) => saved.bytes(),
             (None, None) => self.machine.extended.initial(),
         }
     }
@@ -146,7 +147,7 @@ impl Context for KvmContext {
                 InvalidExtendedState
             }),
             None => {
-                state.saved.extended = Some(area);
+                state.saved.extended = Some(Packed::new(&area));
                 Ok(())
             }
         }

@@ -11,7 +11,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use log::debug;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustix::thread::gettid;
 use sentry::platform::PlatformError;
 
@@ -50,6 +50,14 @@ struct PoolState {
     line: VecDeque<Waiter>,
 }
 
+/// What came of looking for a context to take a vCPU from.
+enum Robbery<'a> {
+    /// The seat has a vCPU.
+    Done,
+    /// There is none now.
+    Nobody(MutexGuard<'a, PoolState>),
+}
+
 struct Waiter {
     seat: SharedSeat,
     thread: Thread,
@@ -81,17 +89,20 @@ impl Pool {
                 Some(first) => Arc::ptr_eq(&first.seat, seat),
             };
             if is_next {
-                match self.obtain(&mut state) {
-                    Ok(None) => {}
-                    Ok(Some(vcpu)) => {
-                        self.leave_line(&mut state, seat);
-                        return state.seat(seat, vcpu);
-                    }
-                    Err(error) => {
-                        self.leave_line(&mut state, seat);
-                        return Err(error);
-                    }
+                if let Some(vcpu) = self.spare(&mut state) {
+                    self.leave_line(&mut state, seat);
+                    state.set_holder(vcpu.index(), Some(seat));
+                    drop(state);
+                    return seat.lock().put_vcpu(vcpu);
                 }
+                if state.discarded == state.made {
+                    self.leave_line(&mut state, seat);
+                    return Err(no_vcpu());
+                }
+                state = match self.rob(state, seat)? {
+                    Robbery::Done => return Ok(()),
+                    Robbery::Nobody(state) => state,
+                };
             }
             if !is_in_line {
                 state.line.push_back(Waiter { seat: seat.clone(), thread: thread::current() });
@@ -142,53 +153,60 @@ impl Pool {
     /// Drops a vCPU that can no longer run.
     pub(crate) fn discard(&self, vcpu: Vcpu) {
         let mut state = self.state.lock();
-        state.forget_holder(vcpu.index());
+        state.set_holder(vcpu.index(), None);
         state.discarded += 1;
     }
 
-    /// Takes an idle vCPU, or makes one, or takes one from a context that is not in user code.
-    fn obtain(&self, state: &mut PoolState) -> Result<Option<Vcpu>, PlatformError> {
+    /// Takes an idle vCPU, or makes one.
+    fn spare(&self, state: &mut PoolState) -> Option<Vcpu> {
         let thread = gettid();
         if let Some(own) = state.idle.iter().rposition(|vcpu| vcpu.thread() == Some(thread)) {
-            return Ok(Some(state.idle.swap_remove(own)));
+            return Some(state.idle.swap_remove(own));
         }
         if self.machine.is_moving_slow()
             && let Some(vcpu) = self.make(state)
         {
-            return Ok(Some(vcpu));
+            return Some(vcpu);
         }
-        if let Some(vcpu) = state.idle.pop() {
-            return Ok(Some(vcpu));
-        }
-        if let Some(vcpu) = self.make(state) {
-            return Ok(Some(vcpu));
-        }
-        if state.discarded == state.made {
-            return Err(PlatformError {
-                attempt: "find a vCPU",
-                source: std::io::ErrorKind::OutOfMemory.into(),
-            });
-        }
+        state.idle.pop().or_else(|| self.make(state))
+    }
+
+    /// Takes a vCPU from a context that is not in user code, for `seat`. What lives in it is saved and loaded without
+    /// the pool's lock: each takes longer than all else. The victim's own lock keeps the victim out meanwhile.
+    fn rob<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, PoolState>,
+        seat: &SharedSeat,
+    ) -> Result<Robbery<'a>, PlatformError> {
         for must_sleep in [true, false] {
             for _ in 0..state.holders.len() {
                 state.hand = (state.hand + 1) % state.holders.len();
                 let hand = state.hand;
-                let Some(Some(holder)) = state.holders.get(hand) else { continue };
-                let taken = {
-                    let mut victim = holder.lock();
-                    let is_due = match victim.slice_used() {
-                        None => true,
-                        Some(used) => !must_sleep && used >= self.slice(),
-                    };
-                    if is_due { victim.take_vcpu()? } else { None }
+                let Some(Some(holder)) = state.holders.get(hand).cloned() else { continue };
+                // Whoever has the lock is about to run, or is being robbed.
+                let Some(mut victim) = holder.try_lock() else { continue };
+                let is_due = match victim.slice_used() {
+                    None => true,
+                    Some(used) => !must_sleep && used >= self.slice(),
                 };
-                if let Some(vcpu) = taken {
-                    state.forget_holder(hand);
-                    return Ok(Some(vcpu));
+                if is_due && victim.vcpu.is_some() {
+                    self.leave_line(&mut state, seat);
+                    state.set_holder(hand, Some(seat));
+                    drop(state);
+                    let taken = victim.take_vcpu();
+                    drop(victim);
+                    return match taken {
+                        Ok(Some(vcpu)) => seat.lock().put_vcpu(vcpu).map(|()| Robbery::Done),
+                        Ok(None) => Err(no_vcpu()),
+                        Err(error) => {
+                            self.state.lock().set_holder(hand, Some(&holder));
+                            Err(error)
+                        }
+                    };
                 }
             }
         }
-        Ok(None)
+        Ok(Robbery::Nobody(state))
     }
 
     /// Makes a vCPU, if there may be more.
@@ -241,27 +259,21 @@ impl Pool {
 }
 
 impl PoolState {
-    /// Gives a vCPU to a seat.
-    fn seat(&mut self, seat: &SharedSeat, vcpu: Vcpu) -> Result<(), PlatformError> {
-        let index = vcpu.index();
-        seat.lock().put_vcpu(vcpu)?;
-        if let Some(holder) = self.holders.get_mut(index) {
-            *holder = Some(seat.clone());
-        }
-        Ok(())
-    }
-
     fn put_idle(&mut self, vcpu: Vcpu) {
-        self.forget_holder(vcpu.index());
+        self.set_holder(vcpu.index(), None);
         self.idle.push(vcpu);
         if let Some(first) = self.line.front() {
             first.thread.unpark();
         }
     }
 
-    fn forget_holder(&mut self, index: usize) {
+    fn set_holder(&mut self, index: usize, seat: Option<&SharedSeat>) {
         if let Some(holder) = self.holders.get_mut(index) {
-            *holder = None;
+            *holder = seat.cloned();
         }
     }
+}
+
+fn no_vcpu() -> PlatformError {
+    PlatformError { attempt: "find a vCPU", source: std::io::ErrorKind::OutOfMemory.into() }
 }

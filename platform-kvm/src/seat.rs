@@ -9,6 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rustix::thread::gettid;
 use sentry::platform::{Interrupter, PlatformError, SegmentBases};
 
+use crate::extended::Packed;
 use crate::kick::Kick;
 use crate::vcpu::Vcpu;
 
@@ -40,7 +41,7 @@ pub(crate) struct SeatState {
 pub(crate) struct Saved {
     pub(crate) bases: SegmentBases,
     /// `None`: that of a new task.
-    pub(crate) extended: Option<Vec<u8>>,
+    pub(crate) extended: Option<Packed>,
 }
 
 struct Running {
@@ -80,6 +81,11 @@ impl Seat {
     /// The state. Lock order: last, after the pool's and the gate's.
     pub(crate) fn lock(&self) -> MutexGuard<'_, SeatState> {
         self.state.lock()
+    }
+
+    /// The state, if nobody else has it.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, SeatState>> {
+        self.state.try_lock()
     }
 
     /// Takes the vCPU and notes that the calling thread runs it in `space`.
@@ -165,7 +171,7 @@ impl SeatState {
     pub(crate) fn take_vcpu(&mut self) -> Result<Option<Vcpu>, PlatformError> {
         let Some(mut vcpu) = self.vcpu.take() else { return Ok(None) };
         let saved = vcpu.segment_bases().and_then(|bases| {
-            let extended = Some(vcpu.extended_state()?);
+            let extended = Some(Packed::new(&vcpu.extended_state()?));
             Ok(Saved { bases, extended })
         });
         match saved {
@@ -182,7 +188,8 @@ impl SeatState {
 
     /// Puts the context on a vCPU.
     pub(crate) fn put_vcpu(&mut self, mut vcpu: Vcpu) -> Result<(), PlatformError> {
-        vcpu.set_extended_state(self.saved.extended.as_deref())?;
+        let extended = self.saved.extended.as_ref().map(Packed::bytes);
+        vcpu.set_extended_state(extended.as_deref())?;
         vcpu.set_segment_bases(self.saved.bases);
         self.vcpu = Some(vcpu);
         self.saved = Saved::default();

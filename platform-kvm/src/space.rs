@@ -5,6 +5,7 @@
 //! for structural changes and for long lists. See `tables` for what must be one or the other.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -34,8 +35,8 @@ pub(crate) struct Space {
     state: Mutex<Tables>,
     /// KVM would not forget something: nobody may run here.
     is_lost: AtomicBool,
-    /// The contexts that may be running here.
-    members: Mutex<Vec<SharedSeat>>,
+    /// The contexts that may be running here, by their addresses.
+    members: Mutex<BTreeMap<usize, SharedSeat>>,
 }
 
 /// A change of the tables.
@@ -83,13 +84,13 @@ impl Space {
         if let Some(last) = last.upgrade() {
             last.dismiss(seat);
         }
-        self.members.lock().push(seat.clone());
+        self.members.lock().insert(Arc::as_ptr(seat).addr(), seat.clone());
         *last = Arc::downgrade(self);
     }
 
     /// A context will not run here any more.
     pub(crate) fn dismiss(&self, seat: &SharedSeat) {
-        self.members.lock().retain(|member| !Arc::ptr_eq(member, seat));
+        self.members.lock().remove(&Arc::as_ptr(seat).addr());
     }
 
     /// Whether the tables permit an access, so that a fault there was stale.
@@ -136,7 +137,7 @@ impl Space {
         tables: &mut Tables,
         change: impl FnOnce(&mut Tables) -> Result<T, PlatformError>,
     ) -> Result<T, PlatformError> {
-        let members = self.members.lock().clone();
+        let members: Vec<_> = self.members.lock().values().cloned().collect();
         self.gate.closed(self.root.space, &members, || {
             let result = change(tables);
             self.machine.purge(tables.chunks())?;
@@ -162,7 +163,7 @@ impl Space {
         if let Err(error) = self.clear(&mut self.state.lock()) {
             log::error!("an address space is lost: {error}");
             self.is_lost.store(true, Ordering::SeqCst);
-            for member in self.members.lock().iter() {
+            for member in self.members.lock().values() {
                 member.nudge();
             }
         }

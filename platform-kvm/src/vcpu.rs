@@ -421,8 +421,7 @@ impl Vcpu {
         let stack = kernel.frame_address(self.index as u64);
         let frame = kernel.frame(self.index as u64).map_err(unreachable_stack)?;
         if registers.rsp != stack || frame.cs & 3 != 3 {
-            let rip = frame.rip;
-            return Ok(self.broken(format!("exception {vector} outside user code, at RIP {rip:#x}")));
+            return Ok(self.broken(format!("exception {vector} outside user code: {frame:x?}")));
         }
         registers.rip = frame.rip;
         registers.rsp = frame.rsp;

@@ -35,6 +35,18 @@ pub fn membarrier() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Gives this process a futex table of its own with `slots` slots, rounded up to a power of two (linux/prctl.h, `PR_FUTEX_HASH`).
+///
+/// # Errors
+/// The host's: EINVAL on kernels before 6.16.
+pub fn set_futex_slots(slots: usize) -> std::io::Result<()> {
+    use linux_raw_sys::prctl::{PR_FUTEX_HASH, PR_FUTEX_HASH_SET_SLOTS};
+    let slots = slots.checked_next_power_of_two().unwrap_or(slots) as libc::c_ulong;
+    // SAFETY: prctl with these numbers touches no memory of ours; who sleeps on a futex is carried over.
+    let result = unsafe { libc::prctl(PR_FUTEX_HASH as libc::c_int, PR_FUTEX_HASH_SET_SLOTS, slots, 0, 0) };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
 /// The host's CPUs that the guest's are: guest CPU N is the Nth that this process may run on, 64 at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostCpus(Vec<usize>);

@@ -7,7 +7,8 @@ static volatile int is_over;
 
 static void *mounter(void *directory) {
   while (!is_over) {
-    if (mount("race", directory, "tmpfs", 0, NULL) != 0) FAIL("mount: errno %d", errno);
+    // The copy of an earlier one lies on the directory until that in "copy" goes: between the walk to it and the mount, at times.
+    if (mount("race", directory, "tmpfs", 0, NULL) != 0 && errno != EINVAL) FAIL("mount: errno %d", errno);
     char inner[64];
     snprintf(inner, sizeof inner, "%s/inner", (char *)directory);
     mkdir(inner, 0755);

@@ -154,20 +154,34 @@ impl<K: Eq + Hash + Clone> FutexTable<K> {
 
     /// Wakes at most `count` of those at `key` who wait for a bit of `bitset`, and returns how many.
     pub fn wake(&self, key: &K, count: usize, bitset: u32) -> usize {
-        Self::wake_in(&mut self.bucket(key), key, count, bitset)
+        let woken = Self::take_from(&mut self.bucket(key), key, count, bitset);
+        // Many take long: others may use the bucket meanwhile.
+        woken.iter().for_each(|sleeper| sleeper.wake());
+        woken.len()
     }
 
     fn wake_in(bucket: &mut Bucket<K>, key: &K, count: usize, bitset: u32) -> usize {
-        let Some(queue) = bucket.queues.get_mut(key) else { return 0 };
-        let mut woken = 0;
-        queue.sleepers.retain(|sleeper| {
-            let is_woken = woken < count && sleeper.bitset & bitset != 0;
-            if is_woken {
-                woken += 1;
-                sleeper.wake();
+        let woken = Self::take_from(bucket, key, count, bitset);
+        woken.iter().for_each(|sleeper| sleeper.wake());
+        woken.len()
+    }
+
+    /// Takes those who are to be woken from their queue; they have been woken, as far as they can tell. Looks at no more of
+    /// the queue than it must.
+    fn take_from(bucket: &mut Bucket<K>, key: &K, count: usize, bitset: u32) -> Vec<Arc<Sleeper<K>>> {
+        let Some(queue) = bucket.queues.get_mut(key) else { return Vec::new() };
+        let mut woken = Vec::new();
+        let mut index = 0;
+        while woken.len() < count
+            && let Some(sleeper) = queue.sleepers.get(index)
+        {
+            if sleeper.bitset & bitset == 0 {
+                index += 1;
+            } else if let Some(sleeper) = queue.sleepers.remove(index) {
+                *sleeper.key.lock() = None;
+                woken.push(sleeper);
             }
-            !is_woken
-        });
+        }
         if queue.sleepers.is_empty() {
             bucket.queues.remove(key);
         }

@@ -90,7 +90,8 @@ impl TaskSet {
         if has_completed_stop {
             task.group.report_completed_stop(self);
         }
-        task.group.changes.notify(Events::IN);
+        // Who waits for the process only is not bothered for each of its tasks.
+        task.group.changes.notify(if is_last { Events::IN | Events::HUP } else { Events::IN });
     }
 
     /// Makes every other task of `task`'s group end, and `task` their leader, for execve (`man 2 execve`, "Effect on process attributes"). Called

@@ -2,25 +2,37 @@
 //!
 //! A task is one host thread from its start to its end. A thread whose task has ended waits a while for the next one: it
 //! need not be made, and what the platform keeps for a thread (a vCPU that this thread has run before) serves again.
+//!
+//! Tasks sleep on futexes of the host, whose hash table for a process is small by default: with ten thousand sleepers a wake-up
+//! would walk past a thousand others. So the table grows with the number of threads.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::{CpuSet, CurrentTask};
+use crate::host;
 
 /// Stack of each. Handlers do not recurse and keep large buffers on the heap.
 const STACK_BYTES: usize = 512 << 10;
 /// How many may wait for a task, and how long.
 const IDLE_MAX: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Threads for which the host's own futex table will do.
+const FEW_THREADS: usize = 64;
+/// Slots of the futex table for each thread that it is made for.
+const FUTEX_SLOTS_PER_THREAD: usize = 2;
 
 /// The host threads that run the tasks of one set.
 #[derive(Default)]
 pub(super) struct HostThreads {
     /// Those that wait for a task, who came last at the end: its stack is warm.
     idle: Mutex<Vec<Arc<Seat>>>,
+    count: AtomicUsize,
+    /// How many threads the host's futex table is good for.
+    futex_room: AtomicUsize,
 }
 
 /// Where a thread waits.
@@ -45,14 +57,34 @@ impl HostThreads {
     /// # Errors
     /// The host has no thread left; the task is dropped.
     pub(super) fn run(self: &Arc<Self>, task: CurrentTask) -> std::io::Result<()> {
+        // In a box, lest every frame below a thread's first hold a copy.
+        let task = Box::new(task);
         let seat = self.idle.lock().pop();
         if let Some(seat) = seat {
-            seat.call(Call::Run(Box::new(task)));
+            seat.call(Call::Run(task));
             return Ok(());
         }
+        self.make_futex_room(self.count.fetch_add(1, Ordering::Relaxed));
         let threads = Arc::downgrade(self);
         let run = move || Worker { threads, seat: Arc::default(), thread: HostThread::current() }.work(task);
-        std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run).map(drop)
+        std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run).map(drop).inspect_err(|_| {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        })
+    }
+
+    /// Has the host's futex table suit more than `count` threads.
+    fn make_futex_room(&self, count: usize) {
+        let room = self.futex_room.load(Ordering::Relaxed).max(FEW_THREADS);
+        if count < room {
+            return;
+        }
+        let next = room.saturating_mul(4);
+        if self.futex_room.fetch_max(next, Ordering::Relaxed) < next
+            && let Err(error) = host::set_futex_slots(next.saturating_mul(FUTEX_SLOTS_PER_THREAD))
+        {
+            // Kernels before 6.16 have one table, which grows with the number of processors.
+            log::debug!("the host's futex table stays: {error}");
+        }
     }
 
     /// Has `seat` wait for the next task, if not too many do.
@@ -126,14 +158,17 @@ impl HostThread {
 }
 
 impl Worker {
-    fn work(mut self, first: CurrentTask) {
+    fn work(mut self, first: Box<CurrentTask>) {
         self.run(first);
         while let Some(next) = self.next() {
-            self.run(*next);
+            self.run(next);
+        }
+        if let Some(threads) = self.threads.upgrade() {
+            threads.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    fn run(&mut self, mut current: CurrentTask) {
+    fn run(&mut self, mut current: Box<CurrentTask>) {
         let task = current.task().clone();
         // Names are for those who look at the host's threads.
         let name = format!("task {}\0", task.root_number());

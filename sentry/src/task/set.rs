@@ -237,7 +237,7 @@ impl TaskSet {
     /// Waits until the process has ended, and returns how. One that has no parent is gone then.
     pub fn wait_until_ended(&self, group: &ThreadGroup) -> ExitStatus {
         let waiter = Arc::new(Waiter::default());
-        let _registration = group.changes.register(Events::IN, waiter.clone());
+        let _registration = group.changes.register(Events::HUP, waiter.clone());
         loop {
             if let Some(status) = *group.ended.lock() {
                 return status;

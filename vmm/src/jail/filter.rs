@@ -103,7 +103,7 @@ fn rules() -> BTreeMap<Sysno, Answer> {
         (Sysno::tgkill, vec![OneOf(0, vec![own_process])]),
         (Sysno::rt_sigaction, vec![OneOf(0, vec![SIGSETXID])]),
         (Sysno::fcntl, vec![OneOf(1, vec![uapi::F_GETFD, uapi::F_GETFL, uapi::F_DUPFD_CLOEXEC])]),
-        (Sysno::prctl, vec![OneOf(0, vec![prctl::PR_SET_NAME, prctl::PR_SET_VMA])]),
+        (Sysno::prctl, vec![OneOf(0, vec![prctl::PR_SET_NAME, prctl::PR_SET_VMA, prctl::PR_FUTEX_HASH])]),
         // The limits of this process, without new ones.
         (Sysno::prlimit64, vec![IsZero(0), IsZero(2)]),
         // Requests to pause and resume, at a socket that is open already.
