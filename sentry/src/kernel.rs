@@ -385,7 +385,7 @@ impl Kernel {
             time_namespace: self.namespaces.time.clone(),
         })
         .map_err(in_program)?;
-        let (credentials, _) = loader::credentials_after_exec(&init.credentials, program.set_ids, true);
+        let (credentials, _) = loader::credentials_after_exec(&init.credentials, program.grants, true);
         let user_counters = self.users.counters(credentials.real_uid);
         let actions = Arc::new(parking_lot::Mutex::new(SignalActions::default()));
         let exit_signal = i32::from(Signal::SIGCHLD.number());

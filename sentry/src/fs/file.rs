@@ -214,6 +214,12 @@ pub trait File: Send + Sync + Any {
         false
     }
 
+    /// Whether it is what Linux calls a sequence file: pwrite is ESPIPE and SEEK_END is EINVAL, though it has positions, and
+    /// writev(2) writes each buffer by itself.
+    fn is_sequence(&self) -> bool {
+        false
+    }
+
     /// lseek(2) with SEEK_DATA (`find_data`) or SEEK_HOLE, from `offset`.
     ///
     /// # Errors

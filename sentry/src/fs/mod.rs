@@ -19,6 +19,7 @@ pub mod dev;
 pub mod epoll;
 pub mod eventfd;
 mod file;
+pub(crate) mod file_capabilities;
 pub mod file_systems;
 mod fs_context;
 pub mod host;

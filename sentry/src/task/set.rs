@@ -81,7 +81,7 @@ impl TaskSet {
         ThreadGroup::new(GroupId(self.next_id()), pid_namespace, actions, limits, exit_signal)
     }
 
-    /// Makes a PID namespace inside of `parent`, owned by `owner`.
+    /// Makes a PID namespace inside of `parent`, owned by `owner` and made by the effective user `uid`.
     ///
     /// # Errors
     /// ENOSPC: too deep (`man 7 pid_namespaces`), or too many.
@@ -89,11 +89,12 @@ impl TaskSet {
         &self,
         parent: &Arc<PidNamespace>,
         owner: &Arc<UserNamespace>,
+        uid: u32,
     ) -> Result<Arc<PidNamespace>, Errno> {
         if parent.level() >= PidNamespace::MAX_LEVEL {
             return Err(Errno::ENOSPC);
         }
-        let identity = Identity::new(NamespaceKind::Pid, owner)?;
+        let identity = Identity::new(NamespaceKind::Pid, owner, uid)?;
         Ok(PidNamespace::new(NamespaceId(self.next_id()), identity, Some(parent.clone())))
     }
 

@@ -117,7 +117,7 @@ impl Fixture {
 
     /// A PID namespace inside of the root's.
     pub(super) fn new_pid_namespace(&self) -> Arc<PidNamespace> {
-        self.tasks().new_pid_namespace(self.tasks().root(), &UserNamespace::initial()).unwrap()
+        self.tasks().new_pid_namespace(self.tasks().root(), &UserNamespace::initial(), 0).unwrap()
     }
 
     /// A process in `namespace`, not started.
@@ -391,7 +391,7 @@ fn numbers_are_given_in_every_namespace_or_in_none() {
     let fixture = Fixture::new();
     let tasks = fixture.tasks();
     let init = fixture.process(None);
-    let nest = |parent| tasks.new_pid_namespace(parent, &UserNamespace::initial()).unwrap();
+    let nest = |parent| tasks.new_pid_namespace(parent, &UserNamespace::initial(), 0).unwrap();
     let middle = nest(tasks.root());
     let inner = nest(&middle);
     let middle_init = fixture.process_in(Some(&init), &middle).unwrap();

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use crate::Errno;
+use crate::fs::file_capabilities;
 use crate::fs::inode::{NewNode, NodeCreation, Viewer};
 use crate::fs::inotify::WatchMask;
 use crate::fs::metadata::FileKind;
@@ -179,6 +180,7 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
     }
     let file = path.inode().clone().open(flags, viewer)?;
     if flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular {
+        file_capabilities::drop_with_contents(&**path.inode(), &viewer.credentials)?;
         file.truncate(0)?;
         path.dentry.announce(WatchMask::MODIFY);
     }

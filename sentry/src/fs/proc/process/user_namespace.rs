@@ -75,6 +75,10 @@ impl File for MapFile {
         true
     }
 
+    fn is_sequence(&self) -> bool {
+        true
+    }
+
     fn metadata(&self) -> Result<Metadata, Errno> {
         Ok(self.metadata)
     }
@@ -130,6 +134,10 @@ impl File for SetgroupsFile {
     }
 
     fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn is_sequence(&self) -> bool {
         true
     }
 
