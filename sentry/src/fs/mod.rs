@@ -26,6 +26,7 @@ pub mod host;
 pub mod host_stdio;
 mod inode;
 pub mod inotify;
+mod listing;
 pub mod locks;
 pub mod memory_files;
 mod metadata;

@@ -447,6 +447,9 @@ fn lseek(task: &mut CurrentTask, [descriptor, offset, whence, ..]: [u64; 6]) -> 
     if !file.is_seekable() {
         return Err(Errno::ESPIPE);
     }
+    if file.has_single_position() && whence as u32 <= uapi::SEEK_MAX {
+        return Ok(0);
+    }
     let offset = offset as i64;
     let mut position = description.position();
     let target = match whence as u32 {

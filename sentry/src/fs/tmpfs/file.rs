@@ -127,7 +127,10 @@ impl File for RegularFile {
         drop_with_contents(&*self.node, &caller.credentials())?;
         let cache = self.node.page_cache(true)?;
         match mode & !uapi::FALLOC_FL_KEEP_SIZE {
-            0 => paid_by(caller, |payer| cache.allocate(offset, len_bytes, payer.map(|payer| &**payer)))?,
+            0 => paid_by(caller, |payer| {
+                let payer = payer.map(|payer| &**payer);
+                cache.allocate(offset, len_bytes, payer, &|| caller.is_interrupted())
+            })?,
             uapi::FALLOC_FL_PUNCH_HOLE if keeps_size => cache.punch_hole(offset, len_bytes)?,
             uapi::FALLOC_FL_ZERO_RANGE => cache.punch_hole(offset, len_bytes)?,
             _ => return Err(Errno::EOPNOTSUPP),
