@@ -7,7 +7,7 @@ use std::time::Instant;
 use syscalls::Sysno;
 
 use crate::Errno;
-use crate::cgroup::{Cgroup, FileOwner, Hierarchy};
+use crate::cgroup::Hierarchy;
 use crate::cred::Credentials;
 use crate::fs::file_systems::FileSystems;
 use crate::fs::terminal::ControllingTerminals;
@@ -385,11 +385,7 @@ impl Kernel {
             time_namespace: self.namespaces.time.clone(),
         })
         .map_err(in_program)?;
-        let (credentials, _) = loader::credentials_after_exec(&init.credentials, program.set_ids, true);
-        let initial_cgroup = match &init.container_id {
-            Some(id) => Some(self.new_container_cgroup(id, &credentials).map_err(InitError::Task)?),
-            None => None,
-        };
+        let (credentials, _) = loader::credentials_after_exec(&init.credentials, program.grants, true);
         let user_counters = self.users.counters(credentials.real_uid);
         let actions = Arc::new(parking_lot::Mutex::new(SignalActions::default()));
         let exit_signal = i32::from(Signal::SIGCHLD.number());
@@ -403,6 +399,8 @@ impl Kernel {
                 init.limits,
                 exit_signal,
             ),
+            broadcasts_seen: 0,
+            container_id: init.container_id.map(Arc::from),
             wanted_numbers: Vec::new(),
             signal_mask: SignalSet::EMPTY,
             signal_stack: AlternateStack::default(),
@@ -424,7 +422,7 @@ impl Kernel {
             scheduling_policy: 0,
             allowed_cpus: CpuSet::first(self.cpus.count()),
             user_counters,
-            initial_cgroup,
+            initial_cgroup: None,
             rseq_area: None,
             keyrings: TaskKeyrings::new(&self.keys),
             clear_child_tid: 0,
@@ -433,13 +431,6 @@ impl Kernel {
         let task = self.tasks.new_task(config).map_err(InitError::Task)?;
         task.start().map_err(InitError::Task)?;
         Ok(task)
-    }
-
-    /// The control group of a container, which its first user may use.
-    fn new_container_cgroup(&self, id: &[u8], credentials: &Credentials) -> Result<Arc<Cgroup>, Errno> {
-        let owner =
-            FileOwner { uid: credentials.effective_uid, gid: credentials.effective_gid, permissions: 0o755 };
-        self.cgroups.create(self.cgroups.root(), id, owner)
     }
 
     /// Waits until the process of `task`, the first one, has ended, and returns how.

@@ -11,8 +11,16 @@
 //! A task keeps its number while system calls and faults are served, and gives it back when it sleeps. With no more
 //! runnable tasks than CPUs, nobody ever waits, and an entry costs two atomic operations. Otherwise a waiting task
 //! takes the number of who has had one for longest once that has had its slice: at once if the holder is out
-//! of user code, else the holder is kicked out of it. Who has slept waits less than who has had a slice. A number is the host's own for the CPU where the task
-//! is, whenever that is free.
+//! of user code, else the holder is kicked out of it. Who has slept waits less than who has had a slice, and the less, the
+//! less the holder itself has waited. A number is the host's own for the CPU where the task is, whenever that is free.
+//!
+//! Two things follow from the host's being free to run any of the threads, or none:
+//!
+//! - A holder that is kicked comes out once the host runs it. Another holder may keep it from that, so that after
+//!   [`KICK_PATIENCE`] the next one is kicked, too.
+//! - A task wakes another, then sleeps: that one may not have run on the host yet, still less claimed a number. So a number
+//!   that is given back in sleep is kept for [`GRACE`] for those who wake, before those get it whom the clock
+//!   has stopped; but not for long if nobody ever comes for it.
 //!
 //! Numbers are exclusive in one address space. Sequences of several processes on memory that these share
 //! are not kept apart.
@@ -31,6 +39,18 @@ use crate::wait::Waiter;
 pub const SLICE: Duration = Duration::from_millis(4);
 /// How long it does against one that has slept, and has something new to do.
 pub const SLICE_AGAINST_WOKEN: Duration = Duration::from_millis(1);
+/// How long it does against the same at least, after a short wait.
+const SHORT_SLICE: Duration = Duration::from_micros(150);
+/// A holder's slice against those that have slept is the time that it has waited for, divided by this.
+const WAIT_PER_SLICE: u32 = 16;
+/// How long a kicked holder may take to come out before another is kicked.
+const KICK_PATIENCE: Duration = Duration::from_micros(150);
+/// How long a number is kept for who is just waking.
+const GRACE: Duration = Duration::from_micros(100);
+/// How often nobody may come before only every so manyth number is kept.
+const LUCK_MAX: u32 = 8;
+const TRIALS: u32 = 16;
+
 /// How much earlier a task that has slept seems to have come: it goes before those that the clock has stopped, but for those that
 /// have waited for longer than this.
 pub const HEAD_START: Duration = Duration::from_millis(20);
@@ -142,6 +162,16 @@ pub struct Wish {
     pub head_start: Duration,
 }
 
+impl Wish {
+    fn has_slept(&self) -> bool {
+        !self.head_start.is_zero()
+    }
+
+    fn patience_with(&self, holder: &Place) -> Duration {
+        if self.has_slept() { self.patience.min(holder.slice_against_woken) } else { self.patience }
+    }
+}
+
 /// What came of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
@@ -166,7 +196,6 @@ struct Turn {
 #[derive(Default)]
 pub struct VirtualCpus {
     queue: Mutex<Queue>,
-    accepts_recalls: AtomicBool,
 }
 
 #[derive(Default)]
@@ -181,12 +210,30 @@ struct Queue {
     grants: u64,
     /// CPUs that anybody may ever have had, a bit each.
     known: u64,
+    kept: Kept,
+}
+
+/// The numbers that are kept for who is just waking, and whether that is of use.
+struct Kept {
+    /// A bit each.
+    cpus: u64,
+    until: Instant,
+    luck: u32,
+    releases: u32,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { cpus: 0, until: Instant::now(), luck: LUCK_MAX, releases: 0 }
+    }
 }
 
 struct Place {
     seat: Arc<CpuSeat>,
     /// When its slice began.
     since: Instant,
+    /// How long it has the number against those that have slept.
+    slice_against_woken: Duration,
     id: u32,
 }
 
@@ -195,6 +242,13 @@ struct Waiting {
     wish: Wish,
     /// It watches the slice of a holder: it is the first of those who wait for some CPU.
     is_watching: bool,
+}
+
+impl Waiting {
+    /// Whether it can let those go first who are just waking: it has not slept itself, nor waited for long.
+    fn has_time(&self, turn: &Turn, now: Instant) -> bool {
+        !self.wish.has_slept() && now.saturating_duration_since(turn.since) < HEAD_START
+    }
 }
 
 impl VirtualCpus {
@@ -233,7 +287,14 @@ impl VirtualCpus {
     /// Gives the seat's number back: the task sleeps, or wants none any more. Only the seat's own task does this, out of user code.
     pub fn release(&self, seat: &CpuSeat) {
         if seat.is_holder() {
-            self.queue.lock().take_back(seat, Instant::now());
+            let now = Instant::now();
+            let mut queue = self.queue.lock();
+            let cpu = seat.grant().cpu();
+            if seat.take() {
+                queue.vacate(cpu);
+                queue.keep(cpu, now);
+                queue.grant_free(now);
+            }
         }
     }
 
@@ -243,19 +304,9 @@ impl VirtualCpus {
         let mut queue = self.queue.lock();
         if queue.is_free(cpu) && seat.take() {
             queue.vacate(seat.grant().cpu());
-            queue.grant(seat, cpu, now);
+            queue.grant(seat, cpu, now, Duration::ZERO);
             queue.grant_free(now);
         }
-    }
-
-    /// From now on tasks may have each other claim anew (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ).
-    pub fn accept_recalls(&self) {
-        self.accepts_recalls.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether [`VirtualCpus::accept_recalls`] was called.
-    pub fn accepts_recalls(&self) -> bool {
-        self.accepts_recalls.load(Ordering::Relaxed)
     }
 
     /// Has every task but the seat's own claim anew before its user code goes on, and returns those that were in user code
@@ -323,13 +374,19 @@ impl Queue {
         self.known & !held.fold(0, |held, (cpu, _)| held | 1 << cpu)
     }
 
-    fn grant(&mut self, seat: &Arc<CpuSeat>, cpu: u32, now: Instant) {
+    fn grant(&mut self, seat: &Arc<CpuSeat>, cpu: u32, now: Instant, waited: Duration) {
         let id = self.used_ids.trailing_ones();
         self.used_ids |= 1 << id;
         if self.places.len() <= cpu as usize {
             self.places.resize_with(cpu as usize + 1, || None);
         }
-        self.places[cpu as usize] = Some(Place { seat: seat.clone(), since: now, id });
+        self.places[cpu as usize] = Some(Place {
+            seat: seat.clone(),
+            since: now,
+            slice_against_woken: (waited / WAIT_PER_SLICE).clamp(SHORT_SLICE, SLICE_AGAINST_WOKEN),
+            id,
+        });
+        self.kept.cpus &= !(1 << cpu);
         self.grants += 1;
         seat.grant.store(Grant::new(self.grants, id, cpu).0, Ordering::Release);
         seat.status.store(HELD, Ordering::Release);
@@ -351,15 +408,41 @@ impl Queue {
         is_taken
     }
 
+    /// Keeps a free number for who is just waking, if it would go to somebody else and it is likely that somebody comes.
+    fn keep(&mut self, cpu: u32, now: Instant) {
+        let first = self.waiting.iter_mut().find(|(_, waiting)| waiting.wish.allowed >> cpu & 1 == 1);
+        let Some((_, first)) = first.filter(|(turn, first)| first.has_time(turn, now)) else { return };
+        self.kept.releases = self.kept.releases.wrapping_add(1);
+        if self.kept.luck == 0 && !self.kept.releases.is_multiple_of(TRIALS) {
+            return;
+        }
+        // It looks again when that is over.
+        first.is_watching = true;
+        first.seat.waiter.wake();
+        self.end_keeping(now);
+        self.kept.cpus |= 1 << cpu;
+        self.kept.until = now + GRACE;
+    }
+
+    /// Lets go of what has been kept for long enough.
+    fn end_keeping(&mut self, now: Instant) {
+        if self.kept.cpus != 0 && now >= self.kept.until {
+            self.kept.cpus = 0;
+            self.kept.luck = self.kept.luck.saturating_sub(1);
+        }
+    }
+
     /// Gives free numbers to those who wait, first come, first served.
     fn grant_free(&mut self, now: Instant) {
+        self.end_keeping(now);
         let mut free = self.free();
         let mut granted = Vec::new();
         for (turn, waiting) in &self.waiting {
             if free == 0 {
                 break;
             }
-            let candidates = waiting.wish.allowed & free;
+            let kept = if waiting.has_time(turn, now) { self.kept.cpus } else { 0 };
+            let candidates = waiting.wish.allowed & free & !kept;
             if candidates != 0 {
                 let is_preferred = candidates >> waiting.wish.preferred & 1 == 1;
                 let cpu = if is_preferred { waiting.wish.preferred } else { candidates.trailing_zeros() };
@@ -369,7 +452,11 @@ impl Queue {
         }
         for (turn, cpu) in &granted {
             if let Some(waiting) = self.waiting.remove(turn) {
-                self.grant(&waiting.seat, *cpu, now);
+                if self.kept.cpus >> cpu & 1 == 1 {
+                    self.kept.luck = LUCK_MAX;
+                }
+                let came = turn.since + waiting.wish.head_start;
+                self.grant(&waiting.seat, *cpu, now, now.saturating_duration_since(came));
                 waiting.seat.waiter.wake();
             }
         }
@@ -397,25 +484,29 @@ impl Queue {
     /// Looks after the holders for whose numbers `turn` is the first to wait: takes the number of one that has had its slice,
     /// and then returns `None`.
     fn watch(&mut self, turn: Turn, now: Instant) -> Option<Wait> {
-        let patience = self.waiting.get(&turn)?.wish.patience;
+        let wish = self.waiting.get(&turn)?.wish;
         let watched = self.watched_by(turn);
+        let kept_until = (watched & self.kept.cpus != 0).then_some(self.kept.until);
+        let wait_until =
+            |due: Instant| Wait { deadline: Some(kept_until.map_or(due, |until| due.min(until))) };
         let places = self.places.iter_mut().enumerate().filter(|(cpu, _)| watched >> cpu & 1 == 1);
-        let Some(place) = places.filter_map(|(_, place)| place.as_mut()).min_by_key(|place| place.since)
+        let due_of = |place: &Place| place.since + wish.patience_with(place);
+        let Some(place) = places.filter_map(|(_, place)| place.as_mut()).min_by_key(|place| due_of(place))
         else {
-            return Some(Wait { deadline: None });
+            return Some(Wait { deadline: kept_until });
         };
-        let due = place.since + patience;
+        let due = due_of(place);
         if now < due {
-            return Some(Wait { deadline: Some(due) });
+            return Some(wait_until(due));
         }
         let seat = place.seat.clone();
-        // Should it not come out in time, it is asked again.
+        // Should it not come out in time, it is asked again; others are, before.
         place.since = now;
         if self.take_back(&seat, now) {
             return None;
         }
         seat.recall();
-        Some(Wait { deadline: Some(now + patience) })
+        Some(wait_until(now + wish.patience.min(KICK_PATIENCE)))
     }
 
     /// CPUs for which `turn` is the first to wait, a bit each.
@@ -437,248 +528,4 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicU32;
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Kicks(AtomicU32);
-
-    impl Interrupter for Kicks {
-        fn interrupt(&self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// A task of the tests.
-    struct Tester {
-        seat: Arc<CpuSeat>,
-        kicks: Arc<Kicks>,
-        ticket: Ticket,
-        wish: Wish,
-    }
-
-    impl Tester {
-        fn new(allowed: u64, preferred: u32) -> Self {
-            let (seat, kicks) = (CpuSeat::new(Arc::default()), Arc::<Kicks>::default());
-            seat.set_interrupter(kicks.clone());
-            let wish = Wish { allowed, preferred, patience: Duration::ZERO, head_start: Duration::ZERO };
-            Self { seat, kicks, ticket: Ticket::default(), wish }
-        }
-
-        fn patient(self) -> Self {
-            let wish = Wish { patience: Duration::from_secs(3600), ..self.wish };
-            Self { wish, ..self }
-        }
-
-        fn claim(&mut self, cpus: &VirtualCpus) -> Claim {
-            cpus.claim(&self.seat, self.wish, &mut self.ticket)
-        }
-
-        fn run(&mut self, cpus: &VirtualCpus) -> Grant {
-            assert_eq!(self.claim(cpus), Claim::Granted);
-            self.seat.enter().expect("a number")
-        }
-
-        fn kicks(&self) -> u32 {
-            self.kicks.0.load(Ordering::Relaxed)
-        }
-    }
-
-    #[test]
-    fn the_preferred_number_is_given_if_it_is_free() {
-        let cpus = VirtualCpus::default();
-        let (mut first, mut second) = (Tester::new(0b11, 1), Tester::new(0b11, 1));
-        let grants = [first.run(&cpus), second.run(&cpus)];
-        assert_eq!(grants.map(Grant::cpu), [1, 0]);
-        assert_eq!(grants.map(Grant::concurrency_id), [0, 1]);
-    }
-
-    #[test]
-    fn a_number_is_kept_from_one_entry_to_the_next() {
-        let cpus = VirtualCpus::default();
-        let mut task = Tester::new(0b11, 0);
-        let grant = task.run(&cpus);
-        task.seat.leave();
-        assert_eq!(task.seat.enter(), Some(grant));
-    }
-
-    #[test]
-    fn a_number_is_taken_from_who_is_out_of_user_code() {
-        let cpus = VirtualCpus::default();
-        let (mut first, mut second) = (Tester::new(1, 0), Tester::new(1, 0));
-        let grant = first.run(&cpus);
-        first.seat.leave();
-        assert_ne!(second.run(&cpus), grant);
-        assert_eq!(first.seat.enter(), None);
-        assert_eq!(first.kicks(), 0);
-    }
-
-    #[test]
-    fn who_is_in_user_code_is_kicked_and_keeps_its_number_until_it_is_out() {
-        let cpus = VirtualCpus::default();
-        let (mut first, mut second) = (Tester::new(1, 0), Tester::new(1, 0));
-        first.run(&cpus);
-        assert!(matches!(second.claim(&cpus), Claim::Wait(Some(_))));
-        assert_eq!((first.kicks(), second.seat.enter()), (1, None));
-        first.seat.leave();
-        assert_eq!(first.seat.enter(), None);
-        assert!(matches!(first.claim(&cpus), Claim::Granted | Claim::Wait(_)));
-        assert!(second.seat.enter().is_some() || second.claim(&cpus) == Claim::Granted);
-    }
-
-    #[test]
-    fn nobody_is_kicked_before_its_slice_is_over() {
-        let cpus = VirtualCpus::default();
-        let (mut first, mut second) = (Tester::new(1, 0), Tester::new(1, 0).patient());
-        first.run(&cpus);
-        let Claim::Wait(Some(due)) = second.claim(&cpus) else { panic!("a slice to wait for") };
-        assert!(due > Instant::now() && first.kicks() == 0);
-    }
-
-    #[test]
-    fn numbers_go_to_who_came_first() {
-        let cpus = VirtualCpus::default();
-        let mut holder = Tester::new(1, 0);
-        holder.run(&cpus);
-        let mut waiting: Vec<Tester> = (0..3).map(|_| Tester::new(1, 0).patient()).collect();
-        for (place, task) in waiting.iter_mut().enumerate() {
-            // Only the first looks after the holder.
-            assert_eq!(matches!(task.claim(&cpus), Claim::Wait(Some(_))), place == 0);
-        }
-        holder.seat.leave();
-        cpus.release(&holder.seat);
-        for task in &mut waiting {
-            assert!(task.seat.enter().is_some());
-            task.seat.leave();
-            cpus.release(&task.seat);
-        }
-        assert!(cpus.holders().is_empty());
-    }
-
-    #[test]
-    fn who_has_slept_goes_first_but_not_before_those_who_have_waited_long() {
-        let cpus = VirtualCpus::default();
-        let mut holder = Tester::new(1, 0);
-        holder.run(&cpus);
-        let [mut long, mut short, mut woken] = [(); 3].map(|()| Tester::new(1, 0).patient());
-        long.wish.head_start = HEAD_START * 2;
-        woken.wish.head_start = HEAD_START;
-        for task in [&mut long, &mut short, &mut woken] {
-            task.claim(&cpus);
-        }
-        holder.seat.leave();
-        cpus.release(&holder.seat);
-        for task in [&long, &woken, &short] {
-            assert!(task.seat.enter().is_some());
-            task.seat.leave();
-            cpus.release(&task.seat);
-        }
-    }
-
-    #[test]
-    fn who_withdraws_is_passed_over_and_comes_back_to_its_place() {
-        let cpus = VirtualCpus::default();
-        let mut holder = Tester::new(1, 0);
-        let [mut first, mut second] = [(); 2].map(|()| Tester::new(1, 0).patient());
-        holder.run(&cpus);
-        first.claim(&cpus);
-        second.claim(&cpus);
-        cpus.withdraw(&first.ticket);
-        assert!(second.seat.waiter.sleep(Some(Instant::now())), "the next one has to look after the holder");
-        first.claim(&cpus);
-        holder.seat.leave();
-        cpus.release(&holder.seat);
-        assert!(first.seat.enter().is_some());
-        assert_eq!(second.seat.enter(), None);
-    }
-
-    #[test]
-    fn a_number_that_is_not_allowed_is_not_given() {
-        let cpus = VirtualCpus::default();
-        let (mut first, mut second) = (Tester::new(0b10, 1), Tester::new(0b10, 0).patient());
-        assert_eq!(first.run(&cpus).cpu(), 1);
-        assert!(matches!(second.claim(&cpus), Claim::Wait(_)));
-        second.wish.allowed = 0b01;
-        assert_eq!(second.run(&cpus).cpu(), 0);
-    }
-
-    #[test]
-    fn a_recalled_task_claims_what_it_may_have_now() {
-        let cpus = VirtualCpus::default();
-        let mut task = Tester::new(0b01, 0);
-        task.run(&cpus);
-        task.seat.recall();
-        task.seat.leave();
-        assert_eq!((task.kicks(), task.seat.enter()), (1, None));
-        task.wish.allowed = 0b10;
-        assert_eq!(task.run(&cpus).cpu(), 1);
-        assert_eq!(cpus.holders(), [1]);
-    }
-
-    #[test]
-    fn a_task_follows_the_host_if_the_number_there_is_free() {
-        let cpus = VirtualCpus::default();
-        let (mut first, mut second) = (Tester::new(0b111, 0), Tester::new(0b111, 1));
-        let grant = first.run(&cpus);
-        first.seat.leave();
-        second.run(&cpus);
-        cpus.move_to(&first.seat, 1);
-        assert_eq!(first.seat.grant(), grant);
-        cpus.move_to(&first.seat, 2);
-        assert_eq!((first.seat.grant().cpu(), cpus.holders()), (2, vec![1, 2]));
-    }
-
-    #[test]
-    fn a_recall_of_all_others_tells_who_was_in_user_code() {
-        let cpus = VirtualCpus::default();
-        let mut tasks: Vec<Tester> = (0..3).map(|cpu| Tester::new(0b111, cpu)).collect();
-        for task in &mut tasks {
-            task.run(&cpus);
-        }
-        tasks[1].seat.leave();
-        let recalled = cpus.recall_others(&tasks[0].seat, None);
-        assert_eq!(tasks.iter().map(Tester::kicks).collect::<Vec<_>>(), [0, 0, 1]);
-        assert_eq!(tasks[1].seat.enter(), None);
-        assert!(recalled.len() == 1 && !recalled[0].is_out());
-        tasks[2].seat.leave();
-        assert!(recalled[0].is_out());
-    }
-
-    #[test]
-    fn threads_never_share_a_number() {
-        const THREADS: usize = 6;
-        const ENTRIES: usize = 500;
-        let cpus = VirtualCpus::default();
-        let owners: [AtomicU32; 2] = Default::default();
-        std::thread::scope(|scope| {
-            for thread in 1..=THREADS as u32 {
-                let (cpus, owners) = (&cpus, &owners);
-                scope.spawn(move || {
-                    let mut task = Tester::new(0b11, thread % 2);
-                    for entry in 0..ENTRIES {
-                        let grant = loop {
-                            if let Some(grant) = task.seat.enter() {
-                                break grant;
-                            }
-                            if let Claim::Wait(deadline) = task.claim(cpus) {
-                                task.seat.waiter.sleep(deadline);
-                            }
-                        };
-                        let owner = &owners[grant.cpu() as usize];
-                        assert_eq!(owner.swap(thread, Ordering::SeqCst), 0);
-                        std::hint::spin_loop();
-                        assert_eq!(owner.swap(0, Ordering::SeqCst), thread);
-                        task.seat.leave();
-                        if entry % 7 == 0 {
-                            cpus.release(&task.seat);
-                        }
-                    }
-                    cpus.release(&task.seat);
-                });
-            }
-        });
-        assert!(cpus.holders().is_empty());
-    }
-}
+mod tests;

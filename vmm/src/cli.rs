@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use rustix::process::Pid;
 
+use crate::control::Target;
 use crate::failure::Failure;
 use crate::sandbox::{Description, User};
 use crate::size;
@@ -59,7 +60,7 @@ pub(crate) struct Arguments {
 
     /// Name the sandbox: the program and what it starts live in a control group of that name
     ///
-    /// Inside, /proc/self/cgroup shows it. Letters, digits, `_`, `.` and `-`, at most 64.
+    /// Inside, /proc/self/cgroup shows it; outside, `vmm pause NAME` finds it, so no two that run may have the same. Letters, digits, `_`, `.` and `-`, at most 64.
     #[arg(long, value_name = "NAME", value_parser = container_name)]
     name: Option<String>,
 
@@ -84,32 +85,36 @@ pub(crate) struct Arguments {
 }
 
 /// What vmm does instead of running a program. After `--` or an option, the same words name programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, clap::Subcommand)]
 pub(crate) enum Subcommand {
     /// Tell what this host offers, what is missing and how to get it
     Doctor,
 
     /// Have every task of a running sandbox stand still, and return once all do
     ///
-    /// PID is the vmm that runs the sandbox; only its own user and root may pause it. Inside, nothing but the time that passes
+    /// Only the sandbox's own user and root may pause it. Inside, nothing but the time that passes
     /// is noticed: timers that are due meanwhile expire afterwards, and signals wait, those sent to the vmm included.
     Pause {
-        /// The process number of the vmm that runs the sandbox
-        #[arg(value_parser = process_number)]
-        pid: Pid,
+        /// The process number of the vmm that runs the sandbox, or the name that you gave it with --name
+        #[arg(value_name = "PID|NAME", value_parser = sandbox)]
+        sandbox: Target,
     },
 
     /// Let a paused sandbox go on
     Resume {
-        /// The process number of the vmm that runs the sandbox
-        #[arg(value_parser = process_number)]
-        pid: Pid,
+        /// The process number of the vmm that runs the sandbox, or the name that you gave it with --name
+        #[arg(value_name = "PID|NAME", value_parser = sandbox)]
+        sandbox: Target,
     },
 }
 
-fn process_number(text: &str) -> anyhow::Result<Pid> {
-    let number = text.parse().ok().filter(|number: &i32| *number > 0);
-    number.and_then(Pid::from_raw).with_context(|| format!("'{text}' is no process number"))
+/// The name of a container, or the number of a process: what is all digits is a number.
+fn sandbox(text: &str) -> anyhow::Result<Target> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return container_name(text).map(Target::Container);
+    }
+    let pid = text.parse().ok().and_then(Pid::from_raw).map(Target::Process);
+    pid.with_context(|| format!("'{text}' is no process number"))
 }
 
 impl Arguments {
@@ -127,7 +132,7 @@ impl Arguments {
             working_directory: self.workdir.into_os_string().into_vec(),
             user: self.user,
             host_name: self.hostname.into_vec(),
-            name: self.name.map(String::into_bytes),
+            name: self.name,
             memory_bytes: self.memory,
             traces_system_calls: self.strace,
         })
@@ -255,12 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sandbox_is_paused_by_the_number_of_its_process() {
-        let arguments = Arguments::try_parse_from(["vmm", "pause", "17"]).unwrap();
+    fn a_sandbox_is_paused_by_the_number_of_its_process_or_by_its_name() {
         let pid = Pid::from_raw(17).unwrap();
-        assert_eq!(arguments.subcommand, Some(Subcommand::Pause { pid }));
-        for number in ["0", "-1", "x", "99999999999"] {
-            assert!(Arguments::try_parse_from(["vmm", "pause", "--", number]).is_err(), "{number}");
+        for (text, sandbox) in [("17", Target::Process(pid)), ("web-1", Target::Container("web-1".into()))] {
+            let arguments = Arguments::try_parse_from(["vmm", "pause", text]).unwrap();
+            assert_eq!(arguments.subcommand, Some(Subcommand::Pause { sandbox }));
+        }
+        for text in ["0", "-1", "", "a/b", "99999999999"] {
+            assert!(Arguments::try_parse_from(["vmm", "pause", "--", text]).is_err(), "{text}");
         }
         assert!(Arguments::try_parse_from(["vmm", "resume"]).is_err());
     }

@@ -1,10 +1,12 @@
 //! Pausing and resuming a sandbox from outside.
 //!
-//! A vmm that runs a sandbox listens at an abstract unix socket (`man 7 unix`) named after its process, opened before the jail
-//! is entered: it leaves no file behind and needs no directory. `vmm pause PID` sends one packet there and gets one back. The
-//! listener serves its own user and root, by what the host says of the peer; the caller makes sure that
-//! the listener is the process that it names.
+//! A vmm that runs a sandbox listens at an abstract unix socket (`man 7 unix`) named after its process, and at one named after
+//! its user and the container, if that has a name. They are opened before the jail is entered, leave no file behind and need no
+//! directory. `vmm pause` sends one packet there and gets one back. The listener serves its own user and root, by
+//! what the host says of the peer; the caller makes sure that the listener is the process that it names, or belongs to the user
+//! whose containers it names: its own.
 
+use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +15,8 @@ use anyhow::{Context, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
-    listen, recv, send, socket_with, sockopt::socket_peercred,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, UCred, accept_with, bind,
+    connect, listen, recv, send, socket_with, sockopt::socket_peercred,
 };
 use rustix::process::{Pid, Uid, getpid, getuid};
 use sentry::kernel::Kernel;
@@ -50,9 +52,46 @@ impl Request {
     }
 }
 
+/// The sandbox that is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The one that this process runs.
+    Process(Pid),
+    /// The caller's own container of this name.
+    Container(String),
+}
+
+impl Target {
+    fn address(&self) -> anyhow::Result<SocketAddrUnix> {
+        let name = match self {
+            Self::Process(pid) => format!("palisade-vmm-{}", pid.as_raw_nonzero()),
+            Self::Container(name) => format!("palisade-container-{}-{name}", getuid().as_raw()),
+        };
+        Ok(SocketAddrUnix::new_abstract_name(name.as_bytes())?)
+    }
+
+    /// Whether the listener at the address is not somebody who has taken it from whom it is meant for.
+    fn is(&self, listener: &UCred) -> bool {
+        match self {
+            Self::Process(pid) => listener.pid == *pid,
+            Self::Container(_) => listener.uid == getuid(),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(pid) => write!(f, "process {}", pid.as_raw_nonzero()),
+            Self::Container(name) => write!(f, "container {name}"),
+        }
+    }
+}
+
 /// Where requests arrive.
 pub(crate) struct ControlSocket {
-    socket: OwnedFd,
+    /// One for the process, and one for the container.
+    sockets: Vec<OwnedFd>,
     /// Whom it serves besides root.
     owner: Uid,
 }
@@ -61,12 +100,18 @@ impl ControlSocket {
     /// Listens for requests, which wait until they are served.
     ///
     /// # Errors
-    /// The host refuses, or somebody else has taken the name.
-    pub(crate) fn open() -> anyhow::Result<Self> {
-        let socket = new_socket()?;
-        bind(&socket, &address_of(getpid())?)?;
-        listen(&socket, BACKLOG)?;
-        Ok(Self { socket, owner: getuid() })
+    /// The host refuses, or the container's name is taken.
+    pub(crate) fn open(container: Option<&str>) -> anyhow::Result<Self> {
+        let mut sockets = Vec::new();
+        match listen_at(&Target::Process(getpid())) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) => log::warn!("the sandbox cannot be paused by its number: {error:#}"),
+        }
+        if let Some(name) = container {
+            let socket = listen_at(&Target::Container(name.to_owned()));
+            sockets.push(socket.with_context(|| format!("--name {name}: is there a sandbox of that name?"))?);
+        }
+        Ok(Self { sockets, owner: getuid() })
     }
 
     /// Serves requests for as long as vmm lives, on a thread of its own.
@@ -74,10 +119,13 @@ impl ControlSocket {
     /// # Errors
     /// The host has no thread left.
     pub(crate) fn serve(self, kernel: Arc<Kernel>) -> anyhow::Result<()> {
+        if self.sockets.is_empty() {
+            return Ok(());
+        }
         let serve = move || {
             let mut pause: Option<StopGuard<'_>> = None;
             loop {
-                match accept_with(&self.socket, SocketFlags::CLOEXEC) {
+                match self.accept() {
                     Ok(peer) => {
                         if let Err(error) = self.serve_one(&peer, &kernel, &mut pause) {
                             log::info!("a request to pause or resume: {error:#}");
@@ -93,6 +141,16 @@ impl ControlSocket {
         };
         std::thread::Builder::new().name("control".into()).spawn(serve).context("start a thread")?;
         Ok(())
+    }
+
+    /// Waits for the next caller at any of the sockets.
+    fn accept(&self) -> rustix::io::Result<OwnedFd> {
+        let mut sockets: Vec<_> =
+            self.sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
+        poll(&mut sockets, None)?;
+        let called = sockets.iter().position(|socket| !socket.revents().is_empty());
+        let socket = called.and_then(|index| self.sockets.get(index)).ok_or(Errno::INTR)?;
+        accept_with(socket, SocketFlags::CLOEXEC)
     }
 
     fn serve_one<'a>(
@@ -130,23 +188,22 @@ impl ControlSocket {
     }
 }
 
-/// Has the sandbox that process `pid` runs do what is asked, and returns once it has.
+/// Has a sandbox do what is asked, and returns once it has.
 ///
 /// # Errors
 /// There is no such sandbox, it belongs to somebody else, or it is paused, or running, already.
-pub(crate) fn ask(pid: Pid, request: Request) -> anyhow::Result<()> {
-    let number = pid.as_raw_nonzero();
+pub(crate) fn ask(target: &Target, request: Request) -> anyhow::Result<()> {
     let socket = new_socket()?;
-    connect(&socket, &address_of(pid)?).with_context(|| format!("process {number} runs no sandbox"))?;
+    connect(&socket, &target.address()?).with_context(|| format!("{target} runs no sandbox"))?;
     let listener = socket_peercred(&socket)?;
-    ensure!(listener.pid == pid, "process {number} runs no sandbox");
-    let refused = || format!("process {number} does not let you");
+    ensure!(target.is(&listener), "{target} runs no sandbox");
+    let refused = || format!("{target} does not let you");
     send(&socket, request.word(), SendFlags::NOSIGNAL).with_context(refused)?;
     let answer = receive(&socket).with_context(refused)?;
     match answer.as_slice() {
         DONE => Ok(()),
         [] => bail!(refused()),
-        reason => bail!("process {number}: {}", reason.escape_ascii()),
+        reason => bail!("{target}: {}", reason.escape_ascii()),
     }
 }
 
@@ -155,9 +212,11 @@ fn new_socket() -> anyhow::Result<OwnedFd> {
         .context("make a unix socket")
 }
 
-fn address_of(pid: Pid) -> anyhow::Result<SocketAddrUnix> {
-    let name = format!("palisade-vmm-{}", pid.as_raw_nonzero());
-    Ok(SocketAddrUnix::new_abstract_name(name.as_bytes())?)
+fn listen_at(target: &Target) -> anyhow::Result<OwnedFd> {
+    let socket = new_socket()?;
+    bind(&socket, &target.address()?)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket)
 }
 
 fn receive(socket: impl AsFd) -> rustix::io::Result<Vec<u8>> {
@@ -180,7 +239,17 @@ mod tests {
 
     #[test]
     fn a_process_without_a_sandbox_is_named() {
-        let error = ask(getpid(), Request::Pause).unwrap_err();
+        let error = ask(&Target::Process(getpid()), Request::Pause).unwrap_err();
         assert!(error.to_string().contains("runs no sandbox"), "{error}");
+    }
+
+    #[test]
+    fn a_name_is_taken_until_its_sandbox_is_gone() {
+        let name = format!("test-{}", getpid().as_raw_nonzero());
+        let first = ControlSocket::open(Some(&name)).unwrap();
+        let error = ControlSocket::open(Some(&name)).err().expect("it is taken");
+        assert!(format!("{error:#}").contains(&name), "{error:#}");
+        drop(first);
+        ControlSocket::open(Some(&name)).unwrap();
     }
 }

@@ -35,8 +35,8 @@ fn main() -> ExitCode {
     panic::end_process_on_panic();
     let result = watch_for_deadlocks().map_err(Failure::from).and_then(|()| match arguments.subcommand {
         Some(cli::Subcommand::Doctor) => doctor::run(),
-        Some(cli::Subcommand::Pause { pid }) => ask(pid, control::Request::Pause),
-        Some(cli::Subcommand::Resume { pid }) => ask(pid, control::Request::Resume),
+        Some(cli::Subcommand::Pause { sandbox }) => ask(&sandbox, control::Request::Pause),
+        Some(cli::Subcommand::Resume { sandbox }) => ask(&sandbox, control::Request::Resume),
         None => arguments.describe().and_then(sandbox::run),
     });
     match result {
@@ -48,8 +48,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn ask(pid: rustix::process::Pid, request: control::Request) -> Result<u8, Failure> {
-    control::ask(pid, request)?;
+fn ask(sandbox: &control::Target, request: control::Request) -> Result<u8, Failure> {
+    control::ask(sandbox, request)?;
     Ok(0)
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct Description {
     pub(crate) user: User,
     pub(crate) host_name: Vec<u8>,
     /// The container's id.
-    pub(crate) name: Option<Vec<u8>>,
+    pub(crate) name: Option<String>,
     /// `None`: as much as the host has.
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) traces_system_calls: bool,
@@ -85,7 +85,7 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
     let mounts = mount(&kernel, image, terminals)?;
     let console = find_console(&mounts, description.user);
     let descriptors = standard_streams(terminals, console)?;
-    let control = ControlSocket::open();
+    let control = ControlSocket::open(description.name.as_deref())?;
     jail.enter()?;
     let init = kernel
         .start_init(InitProgram {
@@ -97,14 +97,11 @@ pub(crate) fn run(description: Description) -> Result<u8, Failure> {
             descriptors,
             credentials: description.user.credentials(),
             limits: Limits::default(),
-            container_id: description.name,
+            container_id: description.name.map(String::into_bytes),
         })
         .map_err(Failure::of_program)?;
     signals.start(kernel.clone(), init.thread_group().clone())?;
-    match control {
-        Ok(control) => control.serve(kernel.clone())?,
-        Err(error) => log::warn!("the sandbox cannot be paused: {error:#}"),
-    }
+    control.serve(kernel.clone())?;
     let status: ExitStatus = kernel.wait_for_init(&init);
     Ok(status.shell_status())
 }

@@ -223,6 +223,11 @@ static void device_files_work(void) {
   memset(bytes, 1, sizeof bytes);
   CHECK_EQ(read(file, bytes, 64), 64);
   for (int i = 0; i < 64; i++) CHECK_EQ(bytes[i], 0);
+  // It has one position.
+  CHECK_EQ(lseek(file, 0, SEEK_CUR), 0);
+  CHECK_EQ(lseek(file, -77, SEEK_SET), 0);
+  CHECK_EQ(lseek(file, 1, SEEK_END), 0);
+  CHECK_ERRNO(lseek(file, 0, 99), EINVAL);
   char *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
   CHECK(memory != MAP_FAILED);
   CHECK_EQ(memory[5], 0);
@@ -242,6 +247,11 @@ static void device_files_work(void) {
   OK(access("/dev/fd/0", F_OK));
   file = OK(open("/dev/shm", O_TMPFILE | O_RDWR, 0600));
   CHECK_EQ(write(file, "shm", 3), 3);
+  // What there is no room for is refused at once, and takes none.
+  CHECK_ERRNO(fallocate(file, 0, 0, 12LL << 40), ENOSPC);
+  OK(fstat(file, &status));
+  CHECK_EQ(status.st_size, 3);
+  CHECK_EQ(status.st_blocks, 8);
   OK(close(file));
 }
 

@@ -42,6 +42,7 @@ static void soft_may_not_exceed_hard(void) {
     WAIT_OK(grandchild);
     OK(prlimit(getppid(), RLIMIT_CORE, NULL, &old));
     CHECK_ERRNO(prlimit(0x3ffffff, RLIMIT_CORE, NULL, &old), ESRCH);
+    CHECK_ERRNO(prlimit(-1, RLIMIT_CORE, NULL, &old), ESRCH);
   }
   WAIT_OK(pid);
 }

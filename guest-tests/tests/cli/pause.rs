@@ -12,6 +12,7 @@ use crate::{TIMEOUT, Test, assert_code, assert_one_line, vmm_command};
 pub(crate) const TESTS: &[Test] = &[
     ("pause::nothing_runs_until_resume", nothing_runs_until_resume),
     ("pause::signals_and_timers_wait", signals_and_timers_wait),
+    ("pause::a_sandbox_is_known_by_its_name", a_sandbox_is_known_by_its_name),
     ("pause::wrong_processes_and_users_are_refused", wrong_processes_and_users_are_refused),
 ];
 
@@ -75,6 +76,23 @@ fn signals_and_timers_wait() {
     let finished = running.finish(TIMEOUT).expect("end");
     assert_code(&finished, 7);
     assert!(finished.stdout.ends_with("got TERM\n"), "{}", finished.describe());
+}
+
+fn a_sandbox_is_known_by_its_name() {
+    let name = format!("pause-test-{}", std::process::id());
+    let script = "echo ready; while :; do sleep 0.05; done";
+    let named = || vmm_command(&["--image", "/", "--name", &name], &["/bin/sh", "-c", script]);
+    let mut running = bounded::start(&mut named()).expect("vmm starts");
+    assert!(running.prints_within("ready\n", TIMEOUT).expect("output"));
+    let second = bounded::run(&mut named(), TIMEOUT).expect("vmm starts");
+    assert_one_line(&second, &[125], &[&name, "of that name"]);
+    assert_code(&ask("pause", &name), 0);
+    assert_one_line(&ask_running("pause", &running), &[125], &["paused already"]);
+    assert_code(&ask_running("resume", &running), 0);
+    assert_one_line(&ask("resume", &name), &[125], &[&name, "not paused"]);
+    kill_process(running.pid(), Signal::KILL).expect("kill");
+    running.finish(TIMEOUT).expect("end");
+    assert_one_line(&ask("pause", &name), &[125], &[&name, "runs no sandbox"]);
 }
 
 fn wrong_processes_and_users_are_refused() {

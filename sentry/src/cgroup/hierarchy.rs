@@ -137,6 +137,17 @@ impl Hierarchy {
         Ok(cgroup)
     }
 
+    /// The group called `name` in the root, made if it is not there; and whether it was made.
+    ///
+    /// # Errors
+    /// As [`Hierarchy::create`].
+    pub(super) fn find_or_create(&self, name: &[u8], owner: FileOwner) -> Result<(Arc<Cgroup>, bool), Errno> {
+        match self.create(&self.root, name, owner) {
+            Err(Errno::EEXIST) => Ok((self.child(&self.root, name)?, false)),
+            made => made.map(|cgroup| (cgroup, true)),
+        }
+    }
+
     /// Removes the group called `name` from `parent`.
     ///
     /// # Errors

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::hierarchy::{Hierarchy, State};
-use super::node::Cgroup;
+use super::node::{Cgroup, FileOwner};
 use super::pids::PidsCharge;
+use crate::Errno;
 use crate::memory::MemoryAccount;
 
 /// A task: its process first, so that the tasks of a process are neighbours. Neither number is ever used again.
@@ -80,6 +81,46 @@ impl Drop for Reservation {
             let hierarchy = self.hierarchy.clone();
             let charge = self.end(&mut hierarchy.state.lock());
             drop(charge);
+        }
+    }
+}
+
+/// The group of a container whose first task is about to be made; dropping it removes the group again, if it was made for
+/// that.
+#[must_use = "dropping a new group removes it"]
+pub struct NewCgroup {
+    hierarchy: Arc<Hierarchy>,
+    cgroup: Arc<Cgroup>,
+    is_to_go: bool,
+}
+
+impl NewCgroup {
+    /// Makes the group called `name` in the root, unless it is there.
+    ///
+    /// # Errors
+    /// As [`Hierarchy::create`].
+    pub fn make(hierarchy: &Arc<Hierarchy>, name: &[u8], owner: FileOwner) -> Result<Self, Errno> {
+        let (cgroup, is_to_go) = hierarchy.find_or_create(name, owner)?;
+        Ok(Self { hierarchy: hierarchy.clone(), cgroup, is_to_go })
+    }
+
+    /// The group.
+    pub fn cgroup(&self) -> &Arc<Cgroup> {
+        &self.cgroup
+    }
+
+    /// Leaves the group there.
+    pub fn keep(mut self) {
+        self.is_to_go = false;
+    }
+}
+
+impl Drop for NewCgroup {
+    fn drop(&mut self) {
+        if self.is_to_go
+            && let Err(error) = self.hierarchy.remove(self.hierarchy.root(), self.cgroup.name())
+        {
+            log::debug!("the group of a container that did not begin stays: {error:?}");
         }
     }
 }

@@ -34,7 +34,7 @@ pub use control::CgroupKind;
 pub use controllers::Controllers;
 pub use events::{EventCounter, GroupEvents};
 pub use hierarchy::{Hierarchy, MAX_CGROUPS, MAX_DEPTH};
-pub use member::{CpuUsage, Member, MemberKey, Membership, Reservation};
+pub use member::{CpuUsage, Member, MemberKey, Membership, NewCgroup, Reservation};
 pub use migrate::Moved;
 pub use node::{Cgroup, FileOwner, Limits};
 pub use pids::{PidsCharge, PidsCounter};

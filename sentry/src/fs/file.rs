@@ -127,6 +127,10 @@ pub trait Caller {
     fn session_id(&self) -> i32;
     /// Sends `signal` to each process of the process group numbered so.
     fn signal_process_group(&self, process_group_id: i32, signal: i32);
+    /// Whether something waits for the caller to come out of a long operation.
+    fn is_interrupted(&self) -> bool {
+        false
+    }
     /// Whether the caller ignores or blocks `signal` (terminals ask for SIGTTIN and SIGTTOU).
     fn is_signal_ignored_or_blocked(&self, signal: i32) -> bool;
     /// Whether the caller's process group is orphaned.
@@ -211,6 +215,17 @@ pub trait File: Send + Sync + Any {
 
     /// Whether the file has positions: pread, pwrite and lseek work.
     fn is_seekable(&self) -> bool {
+        false
+    }
+
+    /// Whether every position is 0, wherever one seeks, as on memory devices (`man 4 null`).
+    fn has_single_position(&self) -> bool {
+        false
+    }
+
+    /// Whether it is what Linux calls a sequence file: pwrite is ESPIPE and SEEK_END is EINVAL, though it has positions, and
+    /// writev(2) writes each buffer by itself.
+    fn is_sequence(&self) -> bool {
         false
     }
 

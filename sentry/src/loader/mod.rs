@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::Errno;
 use crate::fs::{
-    self, File, FileDescription, FileKind, FsView, MountFlags, OpenFlags, Path, Resolver, Viewer,
+    self, File, FileDescription, FileKind, FsView, Metadata, MountFlags, OpenFlags, Path, Resolver, Viewer,
 };
 use crate::kernel::Kernel;
 use crate::memory::{MemoryAccount, MemoryManager};
@@ -18,7 +18,7 @@ use crate::namespace::TimeNamespace;
 use crate::platform::Registers;
 
 pub use error::LoadError;
-pub use privileges::{SetIds, credentials_after_exec};
+pub(crate) use privileges::{FileGrants, credentials_after_exec};
 pub use stack::{MAX_ARGUMENT_BYTES, MAX_STRINGS_BYTES};
 
 /// How many interpreters may stand behind one another (Linux's `BINPRM` limit).
@@ -64,8 +64,8 @@ pub struct LoadedProgram {
     pub name: Vec<u8>,
     /// The file that was loaded (`/proc/PID/exe`).
     pub executable: Path,
-    /// The user and group that the file's mode gives.
-    pub set_ids: SetIds,
+    /// What the file gives to who executes it.
+    pub(crate) grants: FileGrants,
     /// Whether the file may not be read by the one who executes it: then nobody may look into the process.
     pub is_unreadable: bool,
 }
@@ -77,7 +77,7 @@ struct Executable {
     /// What /proc/PID/maps names.
     description: Arc<FileDescription>,
     head: Vec<u8>,
-    set_ids: SetIds,
+    metadata: Metadata,
     is_unreadable: bool,
 }
 
@@ -165,6 +165,7 @@ fn load_elf(
             Some((interpreter, image))
         }
     };
+    let grants = FileGrants::of_file(&executable.path, &executable.metadata, &around.viewer.credentials)?;
     let memory = around.kernel.new_memory(strings.payer.clone())?;
     memory.set_stack_limit(strings.stack_limit_bytes);
     let placed = program.map(&memory, &executable, elf::Role::Program)?;
@@ -178,7 +179,7 @@ fn load_elf(
         &memory,
         around,
         &strings,
-        &executable,
+        grants,
         &stack::Auxiliary {
             program: &placed,
             interpreter_base: placed_interpreter.as_ref().map_or(0, |placed| placed.base),
@@ -192,7 +193,7 @@ fn load_elf(
         registers: Registers { rip, rsp: stack_pointer, ..Registers::default() },
         name,
         executable: executable.path,
-        set_ids: executable.set_ids,
+        grants,
         is_unreadable: executable.is_unreadable,
     })
 }
@@ -205,14 +206,13 @@ fn open_executable(path: Path, viewer: &Viewer) -> Result<Executable, Errno> {
     }
     fs::check_access(&**inode, fs::Access::EXECUTE, &viewer.credentials)?;
     let metadata = inode.metadata()?;
-    let set_ids = SetIds::of_file(&path, &metadata, &viewer.credentials);
     let is_unreadable = fs::check_access(&**inode, fs::Access::READ, &viewer.credentials).is_err();
     let file = inode.clone().open(OpenFlags::empty(), &Viewer::kernel())?;
     let mut head = vec![0; HEAD_BYTES];
     let read = read_fully(&*file, &mut head, 0)?;
     head.truncate(read);
     let description = FileDescription::new(file.clone(), Some(path.clone()), OpenFlags::empty());
-    Ok(Executable { path, file, description, head, set_ids, is_unreadable })
+    Ok(Executable { path, file, description, head, metadata, is_unreadable })
 }
 
 /// Reads until `buffer` is full or the file ends; returns the bytes read.

@@ -3,7 +3,7 @@
 use linux_raw_sys::auxvec as at;
 
 use super::elf::Placed;
-use super::{Executable, LoadError, Strings, Surroundings, credentials_after_exec};
+use super::{FileGrants, LoadError, Strings, Surroundings, credentials_after_exec};
 use crate::Errno;
 use crate::abi::{RSEQ_ALIGNMENT, RSEQ_FEATURE_BYTES};
 use crate::memory::{Backing, MapFlags, MapRequest, MemoryManager, Protection};
@@ -59,7 +59,7 @@ pub(super) fn build(
     memory: &MemoryManager,
     around: &Surroundings<'_>,
     strings: &Strings,
-    executable: &Executable,
+    grants: FileGrants,
     auxiliary: &Auxiliary<'_>,
 ) -> Result<u64, LoadError> {
     let mut block = Block::new(STACK_TOP);
@@ -72,7 +72,7 @@ pub(super) fn build(
     let random = block.push(&random);
 
     let (credentials, is_secure) =
-        credentials_after_exec(&around.viewer.credentials, executable.set_ids, around.allows_new_privileges);
+        credentials_after_exec(&around.viewer.credentials, grants, around.allows_new_privileges);
     let namespace = &credentials.user_namespace;
     let cpu = around.kernel.cpu_features();
     let vector = [

@@ -35,6 +35,7 @@ impl MemoryManager {
     /// As [`Self::fork`], sharing what is more than `max_copied_pages`.
     pub(super) fn fork_copying(&self, max_copied_pages: usize) -> Result<Arc<Self>, Errno> {
         let child = Self::new(self.platform(), self.frames())?;
+        child.add_barriers(self.barriers());
         let mut edit = self.edit();
         let parent = &mut *edit.state;
         let mut displaced = FrameBatch::new(self.frames());

@@ -1,7 +1,7 @@
 //! One address space.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
@@ -57,6 +57,7 @@ pub struct MemoryManager {
     /// Whose it is, for files that want to know who maps them. A leaf.
     owner: Mutex<ProcessIdentity>,
     virtual_cpus: VirtualCpus,
+    barriers: AtomicU32,
     this: Weak<Self>,
 }
 
@@ -140,6 +141,7 @@ impl MemoryManager {
             is_short: AtomicBool::new(false),
             owner: Mutex::default(),
             virtual_cpus: VirtualCpus::default(),
+            barriers: AtomicU32::new(0),
             this: this.clone(),
         }))
     }
@@ -152,6 +154,16 @@ impl MemoryManager {
     /// The CPU numbers that its tasks run with.
     pub fn virtual_cpus(&self) -> &VirtualCpus {
         &self.virtual_cpus
+    }
+
+    /// The `MEMBARRIER_CMD_REGISTER_*` that it has been registered with (`man 2 membarrier`). A fork inherits them.
+    pub fn barriers(&self) -> u32 {
+        self.barriers.load(Ordering::Relaxed)
+    }
+
+    /// Registers it with one more.
+    pub fn add_barriers(&self, commands: u32) {
+        self.barriers.fetch_or(commands, Ordering::Relaxed);
     }
 
     /// A number that no other address space has.

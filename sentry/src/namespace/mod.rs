@@ -109,26 +109,28 @@ pub struct Identity {
     number: u64,
     /// `None` for the initial user namespace alone.
     owner: Option<Arc<UserNamespace>>,
-    is_charged: bool,
+    /// Whom it is charged to: the effective user of who made it.
+    charged_uid: Option<u32>,
 }
 
 impl Identity {
     /// Of the namespace of this kind that the first task is in.
     pub fn initial(kind: NamespaceKind) -> Self {
         let owner = (kind != NamespaceKind::User).then(UserNamespace::initial);
-        Self { kind, number: kind.initial_number(), owner, is_charged: false }
+        Self { kind, number: kind.initial_number(), owner, charged_uid: None }
     }
 
-    /// Of a new namespace, owned by `owner` and charged to it and its ancestors until it is dropped.
+    /// Of a new namespace, owned by `owner` and made by the effective user `uid`: charged to this user there, and to
+    /// the makers of `owner` and its ancestors around them, until it is dropped.
     ///
     /// # Errors
-    /// ENOSPC: one of them owns as many as it may (`man 7 namespaces`, /proc/sys/user).
-    pub fn new(kind: NamespaceKind, owner: &Arc<UserNamespace>) -> Result<Self, Errno> {
+    /// ENOSPC: one of them has as many as one may have (`man 7 namespaces`, /proc/sys/user).
+    pub fn new(kind: NamespaceKind, owner: &Arc<UserNamespace>, uid: u32) -> Result<Self, Errno> {
         /// Past the numbers of the initial ones.
         static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0xF000_0100);
-        owner.charge(kind)?;
+        owner.charge(kind, uid)?;
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { kind, number, owner: Some(owner.clone()), is_charged: true })
+        Ok(Self { kind, number, owner: Some(owner.clone()), charged_uid: Some(uid) })
     }
 
     /// What the namespace is about.
@@ -138,7 +140,7 @@ impl Identity {
 
     /// Whether it is the one that the first task is in.
     pub fn is_initial(&self) -> bool {
-        !self.is_charged
+        self.charged_uid.is_none()
     }
 
     /// Its inode number.
@@ -154,8 +156,8 @@ impl Identity {
 
 impl Drop for Identity {
     fn drop(&mut self) {
-        if let Some(owner) = self.owner.as_ref().filter(|_| self.is_charged) {
-            owner.uncharge(self.kind);
+        if let (Some(owner), Some(uid)) = (&self.owner, self.charged_uid) {
+            owner.uncharge(self.kind, uid);
         }
     }
 }

@@ -4,6 +4,8 @@
 //! The sentry keeps the initial namespace's numbers everywhere, "kernel" numbers. A system call turns those that it
 //! is given, and those that it shows, into them and back by the maps of the caller's namespace.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
@@ -16,10 +18,10 @@ use crate::cred::{Capabilities, Credentials};
 
 /// How deep user namespaces nest: Linux refuses a namespace to one that is deeper than this.
 const MAX_LEVEL: u32 = 32;
-/// Namespaces of one kind that the initial user namespace and those within it may own, unless /proc/sys/user says
-/// otherwise.
+/// Namespaces of one kind that a user may have in the initial user namespace and those within it, unless
+/// /proc/sys/user says otherwise.
 const DEFAULT_LIMIT: u32 = 4096;
-/// What there may be at most, whatever /proc/sys/user says: each costs the sentry memory.
+/// What all users may have at most, whatever /proc/sys/user says: each costs the sentry memory.
 const MAX_LIMIT: u32 = 1 << 16;
 /// The largest limit that can be written, which is what a new namespace begins with.
 const UNLIMITED: u32 = i32::MAX as u32;
@@ -61,7 +63,9 @@ pub struct UserNamespace {
     maps: [OnceLock<IdMap>; IdKind::COUNT],
     /// Whether setgroups(2) is allowed. Held while a map is written.
     allows_setgroups: Mutex<bool>,
-    counts: [AtomicU32; NamespaceKind::COUNT],
+    /// What each user has here, by kernel number, and all of them.
+    counts: Mutex<BTreeMap<u32, Counts>>,
+    totals: [AtomicU32; NamespaceKind::COUNT],
     limits: [AtomicU32; NamespaceKind::COUNT],
 }
 
@@ -77,6 +81,7 @@ impl UserNamespace {
                 maps: std::array::from_fn(|_| OnceLock::from(IdMap::identity())),
                 allows_setgroups: Mutex::new(true),
                 counts: Default::default(),
+                totals: Default::default(),
                 limits: std::array::from_fn(|_| AtomicU32::new(DEFAULT_LIMIT)),
             })
         });
@@ -92,7 +97,7 @@ impl UserNamespace {
         if parent.level > MAX_LEVEL {
             return Err(Errno::ENOSPC);
         }
-        let identity = Identity::new(NamespaceKind::User, parent)?;
+        let identity = Identity::new(NamespaceKind::User, parent, creator.effective_uid)?;
         if !parent.maps_uid(creator.effective_uid) || !parent.maps_gid(creator.effective_gid) {
             return Err(Errno::EPERM);
         }
@@ -104,6 +109,7 @@ impl UserNamespace {
             maps: Default::default(),
             allows_setgroups: Mutex::new(*parent.allows_setgroups.lock()),
             counts: Default::default(),
+            totals: Default::default(),
             limits: std::array::from_fn(|_| AtomicU32::new(UNLIMITED)),
         }))
     }
@@ -275,7 +281,7 @@ impl UserNamespace {
         Ok(())
     }
 
-    /// How many namespaces of `kind` it and those within it may own (/proc/sys/user).
+    /// How many namespaces of `kind` a user may have in it and those within it (/proc/sys/user).
     pub fn limit(&self, kind: NamespaceKind) -> u32 {
         self.limits[kind as usize].load(Ordering::Relaxed)
     }
@@ -292,17 +298,15 @@ impl UserNamespace {
         Ok(())
     }
 
-    /// Counts one more namespace of `kind`, here and in every ancestor, or nowhere.
+    /// Counts one more namespace of `kind`, here for the user `uid` and in every ancestor for who made the namespace
+    /// within it, or nowhere.
     ///
     /// # Errors
     /// ENOSPC.
-    pub(super) fn charge(&self, kind: NamespaceKind) -> Result<(), Errno> {
-        for (depth, namespace) in self.with_ancestors().enumerate() {
-            let limit = namespace.limit(kind).min(MAX_LIMIT);
-            let count = &namespace.counts[kind as usize];
-            let more = |count: u32| (count < limit).then_some(count + 1);
-            if count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
-                self.uncharge_levels(kind, depth);
+    pub(super) fn charge(&self, kind: NamespaceKind, uid: u32) -> Result<(), Errno> {
+        for (depth, (namespace, charged_uid)) in self.charged(uid).enumerate() {
+            if !namespace.count(kind, charged_uid) {
+                self.uncharge_levels(kind, uid, depth);
                 return Err(Errno::ENOSPC);
             }
         }
@@ -310,16 +314,51 @@ impl UserNamespace {
     }
 
     /// Takes back [`UserNamespace::charge`].
-    pub(super) fn uncharge(&self, kind: NamespaceKind) {
-        self.uncharge_levels(kind, usize::MAX);
+    pub(super) fn uncharge(&self, kind: NamespaceKind, uid: u32) {
+        self.uncharge_levels(kind, uid, usize::MAX);
     }
 
-    fn uncharge_levels(&self, kind: NamespaceKind, levels: usize) {
-        for namespace in self.with_ancestors().take(levels) {
-            namespace.counts[kind as usize].fetch_sub(1, Ordering::Relaxed);
+    fn uncharge_levels(&self, kind: NamespaceKind, uid: u32, levels: usize) {
+        for (namespace, uid) in self.charged(uid).take(levels) {
+            namespace.discount(kind, uid);
+        }
+    }
+
+    /// Who is charged, and where, for what the user `uid` makes here.
+    fn charged(&self, uid: u32) -> impl Iterator<Item = (&Self, u32)> {
+        let makers = self.with_ancestors().map(Self::owner_uid);
+        self.with_ancestors().zip(std::iter::once(uid).chain(makers))
+    }
+
+    /// Counts one more for `uid`; false if there are too many.
+    fn count(&self, kind: NamespaceKind, uid: u32) -> bool {
+        let limit = self.limit(kind);
+        let mut counts = self.counts.lock();
+        let total = &self.totals[kind as usize];
+        let own = counts.get(&uid).map_or(0, |counts| counts[kind as usize]);
+        if own >= limit || total.load(Ordering::Relaxed) >= MAX_LIMIT {
+            return false;
+        }
+        total.fetch_add(1, Ordering::Relaxed);
+        counts.entry(uid).or_default()[kind as usize] += 1;
+        true
+    }
+
+    fn discount(&self, kind: NamespaceKind, uid: u32) {
+        let mut counts = self.counts.lock();
+        self.totals[kind as usize].fetch_sub(1, Ordering::Relaxed);
+        if let Entry::Occupied(mut entry) = counts.entry(uid) {
+            let own = &mut entry.get_mut()[kind as usize];
+            *own = own.saturating_sub(1);
+            if *entry.get() == Counts::default() {
+                entry.remove();
+            }
         }
     }
 }
+
+/// How many namespaces of each kind a user has.
+type Counts = [u32; NamespaceKind::COUNT];
 
 impl PartialEq for UserNamespace {
     fn eq(&self, other: &Self) -> bool {
@@ -362,13 +401,20 @@ mod tests {
         outer.write_map(IdKind::Group, b"0 0 1", &Credentials::root()).unwrap();
         outer.set_limit(NamespaceKind::Uts, 1).unwrap();
         let inner = UserNamespace::new(&Credentials::root().in_namespace(outer.clone())).unwrap();
-        let first = Identity::new(NamespaceKind::Uts, &inner).unwrap();
-        assert_eq!(Identity::new(NamespaceKind::Uts, &inner).err(), Some(Errno::ENOSPC));
+        let first = Identity::new(NamespaceKind::Uts, &inner, 0).unwrap();
+        assert_eq!(Identity::new(NamespaceKind::Uts, &inner, 0).err(), Some(Errno::ENOSPC));
         let count =
-            |namespace: &UserNamespace| namespace.counts[NamespaceKind::Uts as usize].load(Ordering::Relaxed);
+            |namespace: &UserNamespace| namespace.totals[NamespaceKind::Uts as usize].load(Ordering::Relaxed);
         assert_eq!((count(&inner), count(&outer)), (1, 1));
+        // What another makes within it counts for who made the inner one, too.
+        assert_eq!(Identity::new(NamespaceKind::Uts, &inner, 7).err(), Some(Errno::ENOSPC));
         drop(first);
         assert_eq!((count(&inner), count(&outer)), (0, 0));
+        assert!(inner.counts.lock().is_empty());
+        outer.set_limit(NamespaceKind::Uts, 2).unwrap();
+        inner.set_limit(NamespaceKind::Uts, 1).unwrap();
+        let _others = [0, 7].map(|uid| Identity::new(NamespaceKind::Uts, &inner, uid).unwrap());
+        assert_eq!(Identity::new(NamespaceKind::Uts, &inner, 7).err(), Some(Errno::ENOSPC));
     }
 
     #[test]

@@ -116,9 +116,10 @@ fn signal_process_group(
     }
     let (tasks, root) = (task.kernel().tasks(), task.kernel().tasks().root());
     let (number, _) = tasks.process_group_and_session(group, root);
-    let members = tasks.process_group(root, number).ok_or(Errno::ESRCH)?;
-    let results: Vec<_> =
-        members.iter().map(|member| super::signal::kill_group(task, member, signal)).collect();
+    let results: Vec<Result<(), Errno>> = tasks.broadcast(|| {
+        let members = tasks.process_group(root, number).unwrap_or_default();
+        members.iter().map(|member| super::signal::kill_group(task, member, signal)).collect()
+    });
     // One that got it will do.
     results.iter().copied().find(Result::is_ok).or(results.first().copied()).unwrap_or(Err(Errno::ESRCH))?;
     Ok(0)

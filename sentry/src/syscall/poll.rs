@@ -127,17 +127,35 @@ fn ppoll(
     task: &mut CurrentTask,
     [address, count, timeout_address, mask_address, mask_size, _]: [u64; 6],
 ) -> Result<usize, Errno> {
+    wait_masked(task, timeout_address, [mask_address, mask_size], |task, deadline| {
+        poll_entries(task, address, count, deadline)
+    })
+}
+
+/// Does `wait` with a time-out and a signal mask from user memory, each optional.
+fn wait_masked(
+    task: &mut CurrentTask,
+    timeout_address: u64,
+    [mask_address, mask_size]: [u64; 2],
+    wait: impl FnOnce(&mut CurrentTask, Option<Instant>) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
     let timeout = read_timeout(task, timeout_address)?;
     let mask = read_signal_mask(task, mask_address, mask_size)?;
     let deadline = deadline_after(timeout);
-    let result = with_signal_mask(task, mask, |task| poll_entries(task, address, count, deadline));
-    if timeout.is_some() {
-        // A time-out in memory that cannot be written is left alone, and the call is then not restarted.
-        let written =
-            task.memory().write_object(VirtualAddress(timeout_address), &timespec(time_left(deadline)));
-        if written.is_err() {
-            return result;
-        }
+    let result = with_signal_mask(task, mask, |task| wait(task, deadline));
+    tell_time_left(task, result, timeout_address, timespec(time_left(deadline)))
+}
+
+/// The end of a call with an optional time-out in memory: what is left of it is written there, and the call goes on
+/// after a signal that has no handler. A time-out that cannot be written is left alone, and its call not restarted.
+fn tell_time_left(
+    task: &CurrentTask,
+    result: Result<usize, Errno>,
+    timeout_address: u64,
+    left: [i64; 2],
+) -> Result<usize, Errno> {
+    if timeout_address != 0 && task.memory().write_object(VirtualAddress(timeout_address), &left).is_err() {
+        return result;
     }
     result.map_err(|error| if error == Errno::EINTR { Errno::ERESTARTNOHAND } else { error })
 }
@@ -293,37 +311,20 @@ fn select(
     };
     let deadline = deadline_after(timeout);
     let result = select_until(task, count, [read, write, except], deadline);
-    if timeout.is_some() {
-        let written =
-            task.memory().write_object(VirtualAddress(timeout_address), &timeval(time_left(deadline)));
-        if written.is_err() {
-            return result;
-        }
-    }
-    result.map_err(|error| if error == Errno::EINTR { Errno::ERESTARTNOHAND } else { error })
+    tell_time_left(task, result, timeout_address, timeval(time_left(deadline)))
 }
 
 fn pselect6(
     task: &mut CurrentTask,
     [count, read, write, except, timeout_address, mask_pair]: [u64; 6],
 ) -> Result<usize, Errno> {
-    let [mask_address, mask_size] = match mask_pair {
+    let mask = match mask_pair {
         0 => [0, 0],
         address => task.memory().read_object(VirtualAddress(address))?,
     };
-    let timeout = read_timeout(task, timeout_address)?;
-    let mask = read_signal_mask(task, mask_address, mask_size)?;
-    let deadline = deadline_after(timeout);
-    let sets = [read, write, except];
-    let result = with_signal_mask(task, mask, |task| select_until(task, count, sets, deadline));
-    if timeout.is_some() {
-        let written =
-            task.memory().write_object(VirtualAddress(timeout_address), &timespec(time_left(deadline)));
-        if written.is_err() {
-            return result;
-        }
-    }
-    result.map_err(|error| if error == Errno::EINTR { Errno::ERESTARTNOHAND } else { error })
+    wait_masked(task, timeout_address, mask, |task, deadline| {
+        select_until(task, count, [read, write, except], deadline)
+    })
 }
 
 #[cfg(test)]

@@ -277,6 +277,7 @@ fn write_to(
 ) -> Result<usize, Errno> {
     if file.file().is_seekable() {
         return match at {
+            At::Offset(_) if file.file().is_sequence() => Err(Errno::ESPIPE),
             At::Offset(offset) => write_positioned(task, file, buffers, offset, flags).map(|(len, _)| len),
             At::Position => {
                 let mut position = file.position();
@@ -301,12 +302,14 @@ fn write_positioned(
     flags: WriteFlags,
 ) -> Result<(usize, u64), Errno> {
     file.file().prepare_io(task, true)?;
-    let appends = flags.appends || file.flags().contains(OpenFlags::APPEND);
+    let is_sequence = file.file().is_sequence();
+    let appends = !is_sequence && (flags.appends || file.flags().contains(OpenFlags::APPEND));
     let mut buffer = task.take_buffer(buffers.remaining().min(PORTION_LEN));
     let memory = task.memory().clone();
     let (mut done, mut end) = (0, start);
     let result = loop {
-        let len = buffers.remaining().min(PORTION_LEN);
+        let whole = if is_sequence { buffers.first_len() } else { buffers.remaining() };
+        let len = whole.min(PORTION_LEN);
         let portion = match limit_size(task, file, end, len, appends) {
             Ok(len) => buffer.get_mut(..len).unwrap_or_default(),
             Err(error) => break Err(error),
@@ -444,11 +447,15 @@ fn lseek(task: &mut CurrentTask, [descriptor, offset, whence, ..]: [u64; 6]) -> 
     if !file.is_seekable() {
         return Err(Errno::ESPIPE);
     }
+    if file.has_single_position() && whence as u32 <= uapi::SEEK_MAX {
+        return Ok(0);
+    }
     let offset = offset as i64;
     let mut position = description.position();
     let target = match whence as u32 {
         uapi::SEEK_SET => Some(offset),
         uapi::SEEK_CUR => position.checked_add_signed(offset).map(|sum| sum as i64),
+        uapi::SEEK_END if file.is_sequence() => None,
         uapi::SEEK_END => description.metadata()?.size_bytes.checked_add_signed(offset).map(|sum| sum as i64),
         uapi::SEEK_DATA | uapi::SEEK_HOLE => {
             let start = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;

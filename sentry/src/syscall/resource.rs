@@ -49,7 +49,7 @@ fn setrlimit(task: &mut CurrentTask, [resource, address, ..]: [u64; 6]) -> Resul
 }
 
 fn prlimit64(task: &mut CurrentTask, [pid, resource, new, old, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let target = find(task, pid)?;
+    let target = find_any(task, pid)?;
     let resource = Resource::new(resource as u32)?;
     if target.id() != task.task().id() {
         check_same_user(&task.credentials(), &target.credentials(), Capabilities::SYS_RESOURCE)?;

@@ -174,21 +174,25 @@ fn kill(task: &mut CurrentTask, [pid, signal, ..]: [u64; 6]) -> Result<usize, Er
         }
         -1 => {
             // Everybody but the caller and init.
-            let others: Vec<_> = tasks
-                .thread_groups(namespace)
-                .into_iter()
-                .filter(|(number, group)| *number > Tid::INIT && !Arc::ptr_eq(group, task.thread_group()))
-                .map(|(_, group)| group)
-                .collect();
-            kill_each(task, &others, signal)?;
+            let is_other = |number: Tid, group: &Arc<ThreadGroup>| {
+                number > Tid::INIT && !Arc::ptr_eq(group, task.thread_group())
+            };
+            tasks.broadcast(|| {
+                let groups = tasks.thread_groups(namespace).into_iter();
+                let others =
+                    groups.filter(|(number, group)| is_other(*number, group)).map(|(_, group)| group);
+                kill_each(task, &others.collect::<Vec<_>>(), signal)
+            })?;
         }
         pid => {
             let number = match pid {
                 0 => tasks.process_group_and_session(task.thread_group(), namespace).0,
                 _ => Tid(pid.checked_neg().ok_or(Errno::ESRCH)?),
             };
-            let members = tasks.process_group(namespace, number).ok_or(Errno::ESRCH)?;
-            kill_each(task, &members, signal)?;
+            tasks.broadcast(|| {
+                let members = tasks.process_group(namespace, number).ok_or(Errno::ESRCH)?;
+                kill_each(task, &members, signal)
+            })?;
         }
     }
     Ok(0)

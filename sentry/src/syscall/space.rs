@@ -7,6 +7,7 @@ use super::Handler;
 use super::place::{Scope, WORKING_DIRECTORY};
 use super::readwrite::check_size_limit;
 use crate::Errno;
+use crate::fs::file_capabilities::drop_with_contents;
 use crate::fs::inotify::WatchMask;
 use crate::fs::{FileKind, operations};
 use crate::task::CurrentTask;
@@ -39,6 +40,9 @@ fn ftruncate(task: &mut CurrentTask, [descriptor, len_bytes, ..]: [u64; 6]) -> R
         return Err(Errno::EINVAL);
     }
     check_size_limit(task, len_bytes)?;
+    if let Some(path) = description.path() {
+        drop_with_contents(&**path.inode(), &task.credentials())?;
+    }
     description.file().truncate(len_bytes)?;
     description.announce(WatchMask::MODIFY);
     Ok(0)

@@ -324,33 +324,43 @@ fn ambient(task: &CurrentTask, operation: u64, number: u64) -> Result<usize, Err
     Ok(0)
 }
 
-/// A barrier on every CPU that runs the sandbox: the host interrupts them, in guest mode too (`man 2 membarrier`).
+/// A barrier on every CPU that runs the sandbox: the host interrupts them, in guest mode too (`man 2 membarrier`). That
+/// they fetch instructions anew (`*_SYNC_CORE`) is not promised.
 fn membarrier(task: &mut CurrentTask, [command, flags, cpu, ..]: [u64; 6]) -> Result<usize, Errno> {
     const QUERY: u32 = 0;
     const GLOBAL: u32 = 1;
+    const GLOBAL_EXPEDITED: u32 = 1 << 1;
+    const REGISTER_GLOBAL_EXPEDITED: u32 = 1 << 2;
     const PRIVATE_EXPEDITED: u32 = 1 << 3;
     const REGISTER_PRIVATE_EXPEDITED: u32 = 1 << 4;
     const PRIVATE_EXPEDITED_RSEQ: u32 = 1 << 7;
     const REGISTER_PRIVATE_EXPEDITED_RSEQ: u32 = 1 << 8;
-    const ALL: u32 = GLOBAL
-        | PRIVATE_EXPEDITED
-        | REGISTER_PRIVATE_EXPEDITED
-        | PRIVATE_EXPEDITED_RSEQ
-        | REGISTER_PRIVATE_EXPEDITED_RSEQ;
+    const GET_REGISTRATIONS: u32 = 1 << 9;
+    const REGISTER: u32 =
+        REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED_RSEQ;
+    const ALL: u32 =
+        GLOBAL | GLOBAL_EXPEDITED | PRIVATE_EXPEDITED | PRIVATE_EXPEDITED_RSEQ | GET_REGISTRATIONS | REGISTER;
     /// MEMBARRIER_CMD_FLAG_CPU.
     const ONE_CPU: u32 = 1;
     let (command, flags) = (command as u32, flags as u32);
     if flags & !ONE_CPU != 0 || flags == ONE_CPU && command != PRIVATE_EXPEDITED_RSEQ {
         return Err(Errno::EINVAL);
     }
+    let registered = task.memory().barriers();
     match command {
         QUERY => return Ok(ALL as usize),
-        REGISTER_PRIVATE_EXPEDITED_RSEQ => task.memory().virtual_cpus().accept_recalls(),
-        PRIVATE_EXPEDITED_RSEQ => {
-            task.abort_critical_sections((flags == ONE_CPU).then_some(cpu as u32))?;
+        GET_REGISTRATIONS => return Ok(registered as usize),
+        REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED_RSEQ => {
+            task.memory().add_barriers(command);
         }
-        REGISTER_PRIVATE_EXPEDITED => {}
-        GLOBAL | PRIVATE_EXPEDITED => crate::host::membarrier()?,
+        PRIVATE_EXPEDITED if registered & REGISTER_PRIVATE_EXPEDITED == 0 => return Err(Errno::EPERM),
+        PRIVATE_EXPEDITED_RSEQ if registered & REGISTER_PRIVATE_EXPEDITED_RSEQ == 0 => {
+            return Err(Errno::EPERM);
+        }
+        PRIVATE_EXPEDITED_RSEQ => {
+            task.abort_critical_sections((flags == ONE_CPU).then_some(cpu as u32));
+        }
+        GLOBAL | GLOBAL_EXPEDITED | PRIVATE_EXPEDITED => crate::host::membarrier()?,
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)

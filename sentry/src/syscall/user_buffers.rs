@@ -57,6 +57,11 @@ impl UserBuffers {
         self.remaining
     }
 
+    /// Bytes left in the first buffer that has any.
+    pub(crate) fn first_len(&self) -> usize {
+        self.pieces.iter().rev().map(|(_, len)| *len).find(|len| *len > 0).unwrap_or(0)
+    }
+
     /// Fails if the next `len_bytes` cannot be written.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::fs::{Caller, FileDescription, Viewer};
 use crate::memory::MemoryManager;
 use crate::namespace::{Namespace, NamespaceKind};
 use crate::process_identity::ProcessIdentity;
-use crate::signal::{Signal, SignalInfo};
+use crate::signal::Signal;
 
 impl CurrentTask {
     /// Who this task is to the file systems.
@@ -42,6 +42,10 @@ impl Caller for CurrentTask {
 
     fn credentials(&self) -> Arc<Credentials> {
         CurrentTask::credentials(self)
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.task().is_interrupted()
     }
 
     fn process_identity(&self) -> ProcessIdentity {
@@ -87,9 +91,7 @@ impl Caller for CurrentTask {
     fn signal_process_group(&self, process_group_id: i32, signal: i32) {
         let tasks = self.kernel().tasks();
         let Ok(signal) = Signal::new(signal) else { return };
-        for group in tasks.process_group(tasks.root(), Tid(process_group_id)).unwrap_or_default() {
-            group.send_signal(SignalInfo::from_kernel(signal));
-        }
+        tasks.signal_process_group(Tid(process_group_id), signal);
     }
 
     fn is_signal_ignored_or_blocked(&self, signal: i32) -> bool {

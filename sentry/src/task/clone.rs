@@ -112,8 +112,9 @@ impl CurrentTask {
     /// EINVAL for flags that contradict each other, EPERM, and those of [`TaskSet::new_task`](super::TaskSet::new_task).
     pub(crate) fn clone_task(&mut self, request: &CloneRequest) -> Result<Tid, Errno> {
         request.check(self)?;
+        let broadcasts_seen = self.kernel().tasks().broadcast_count();
         let vfork = request.flags.contains(CloneFlags::VFORK).then(Arc::<VforkCompletion>::default);
-        let config = self.child_config(request, vfork.clone())?;
+        let config = self.child_config(request, vfork.clone(), broadcasts_seen)?;
         let kernel = self.kernel().clone();
         let child_memory = config.image.memory.clone();
         if request.flags.contains(CloneFlags::PIDFD) {
@@ -171,6 +172,7 @@ impl CurrentTask {
         &mut self,
         request: &CloneRequest,
         vfork: Option<Arc<VforkCompletion>>,
+        broadcasts_seen: u64,
     ) -> Result<TaskConfig, Errno> {
         let has = |flags| request.flags.contains(flags);
         let task = self.task().clone();
@@ -219,6 +221,8 @@ impl CurrentTask {
             } else {
                 self.child_group(request, namespaces.pid_for_children.clone())
             },
+            broadcasts_seen,
+            container_id: task.container_id.clone(),
             wanted_numbers: request.wanted_numbers.clone(),
             signal_mask: task.signals.lock().mask,
             signal_stack: if keeps_signal_stack { self.signal_stack } else { AlternateStack::default() },

@@ -113,7 +113,8 @@ impl Arena {
             28..31 if self.may_create() => clone(PROCESS | uapi::CLONE_VM | uapi::CLONE_VFORK),
             31..34 if self.may_create() => clone(PROCESS | uapi::CLONE_PARENT),
             34..36 if self.may_create() => clone(PROCESS | uapi::CLONE_NEWPID),
-            36..46 => {
+            36..38 => (uapi::__NR_kill, [0, random.one_of(&[uapi::SIGCONT, uapi::SIGCHLD]).into(), 0, 0]),
+            38..46 => {
                 let signal = random.one_of(&[
                     uapi::SIGKILL,
                     uapi::SIGUSR1,
@@ -141,6 +142,22 @@ impl Arena {
     fn check_at_rest(&self) {
         let _stop = self.fixture.tasks().stop_all();
         self.check();
+        self.check_nothing_runs();
+    }
+
+    /// Nothing runs. The threads of tasks that ended just before are gone a moment later.
+    fn check_nothing_runs(&self) {
+        let tasks = self.fixture.tasks();
+        let running = || {
+            let groups = tasks.thread_groups(tasks.root());
+            let of_groups: usize = groups.iter().map(|(_, group)| group.threads.running()).sum();
+            (tasks.threads.running(), of_groups)
+        };
+        let begun = Instant::now();
+        while running() != (0, 0) {
+            assert!(begun.elapsed() < DEADLINE, "threads run during a stop: {:?}", running());
+            std::thread::yield_now();
+        }
     }
 
     fn check(&self) {
@@ -216,4 +233,6 @@ fn tasks_that_make_end_kill_stop_and_wait_for_each_other_keep_every_invariant() 
     arena.fixture.tasks().wait_until_all_ended();
     arena.check();
     assert_eq!(arena.fixture.tasks().task_count(), 0, "somebody has not been reaped");
+    assert_eq!(arena.fixture.tasks().threads.live(), 0);
+    assert_eq!((init.thread_group().threads.live(), init.thread_group().threads.running()), (0, 0));
 }

@@ -56,7 +56,7 @@ impl Bench {
             let mut current = task.take_up().unwrap();
             current.run(&mut thread);
             drop(current);
-            self.fixture.tasks().thread_ended();
+            task.count_end();
             self.reap(&task);
         }
         begun.elapsed().as_secs_f64() * 1e6 / f64::from(TASKS_A_ROUND)

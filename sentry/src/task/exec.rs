@@ -128,7 +128,7 @@ impl CurrentTask {
 
         let old = task.credentials();
         let may_gain = task.ptrace.allows_new_privileges();
-        let (new, is_secure) = loader::credentials_after_exec(&old, program.set_ids, may_gain);
+        let (new, is_secure) = loader::credentials_after_exec(&old, program.grants, may_gain);
         let is_dumpable =
             !program.is_unreadable && new.effective_uid == new.real_uid && new.effective_gid == new.real_gid;
         task.group.set_executed_in(new.user_namespace.clone());

@@ -22,6 +22,13 @@ impl Task {
         }
     }
 
+    /// How it ends, if its group is ending or another of its tasks is in execve.
+    pub(super) fn fate(&self) -> Option<ExitStatus> {
+        let state = self.group.state.lock();
+        let is_replaced = state.exec.is_some_and(|task| task != self.id);
+        state.exit.or(is_replaced.then_some(ExitStatus::Exited(0)))
+    }
+
     /// Releases what the task shares or owns: memory, descriptors, working directory, semaphores.
     pub(super) fn exit_resources(&self) {
         // Files are closed, and memory freed, without a lock held.

@@ -115,19 +115,26 @@ impl Drop for StopGuard<'_> {
 
 impl Task {
     /// Its thread may touch what others see, once no stop is in force.
-    fn become_active(&self) {
+    pub(super) fn become_active(&self) {
         let gate = &self.kernel.tasks().stop_gate;
         loop {
             self.stops.is_active.store(true, Ordering::SeqCst);
             if !self.stops.is_in_force() {
+                self.count_run();
                 return;
             }
-            self.become_inactive();
+            self.retire();
             gate.wait_for_end(&self.stops);
         }
     }
 
-    fn become_inactive(&self) {
+    /// Its thread touches nothing that others see, until it becomes active again.
+    pub(super) fn become_inactive(&self) {
+        self.count_rest();
+        self.retire();
+    }
+
+    fn retire(&self) {
         self.stops.is_active.store(false, Ordering::SeqCst);
         if self.stops.is_in_force() {
             self.kernel.tasks().stop_gate.announce_rest();

@@ -177,7 +177,7 @@ impl Worker {
         }
         current.run(&mut self.thread);
         drop(current);
-        task.kernel().tasks().thread_ended();
+        task.count_end();
     }
 
     fn next(&self) -> Option<Box<CurrentTask>> {

@@ -7,7 +7,7 @@
 //!
 //! Outer before inner; two locks of one line are never held together.
 //!
-//! 1. the task set's tree (`TaskSet::tree`)
+//! 1. the lock of signals to several processes (`TaskSet::broadcast`), then the task set's tree (`TaskSet::tree`)
 //! 2. a thread group's state (`ThreadGroup::state`)
 //! 3. a task's signals (`Task::signals`), a group's signal actions
 //! 4. the state of the control groups ([`Hierarchy`](crate::cgroup::Hierarchy))
@@ -61,6 +61,7 @@ mod task;
 mod terminal_groups;
 #[cfg(test)]
 mod tests;
+mod thread_counts;
 mod thread_group;
 mod tid_allocator;
 mod tree;

@@ -1,15 +1,17 @@
 //! A model test: random lives of tasks, run against a reference that is too simple to be wrong.
 //!
 //! The reference keeps processes in a list and looks everything up by searching it. After each step both must agree
-//! on every number, parent, process group and session, on the charges, and the tree's own invariants must hold.
+//! on every number, parent, process group and session, on the charges and the counts of threads, and the tree's own
+//! invariants must hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::host_threads::HostThread;
 use super::tests::{Failure, Fixture};
-use super::{ChildEvent, ExitStatus, PidNamespace, Task, Tid, WaitOptions};
+use super::{ChildEvent, CpuSet, ExitStatus, PidNamespace, Task, TaskId, Tid, WaitOptions};
 use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner, Moved};
 
@@ -37,6 +39,11 @@ enum Step {
     },
     Thread {
         process: usize,
+    },
+    /// A thread begins to run, or the one that runs goes to rest, or one that rests goes on.
+    Run {
+        process: usize,
+        thread: usize,
     },
     ExitThread {
         process: usize,
@@ -71,6 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (index(), index()).prop_map(|(parent, failure)| Step::Fail { parent, failure }),
         1 => (index(), index()).prop_map(|(process, thread)| Step::Execute { process, thread }),
         2 => index().prop_map(|process| Step::Thread { process }),
+        3 => (index(), index()).prop_map(|(process, thread)| Step::Run { process, thread }),
         2 => (index(), index()).prop_map(|(process, thread)| Step::ExitThread { process, thread }),
         3 => index().prop_map(|process| Step::Exit { process }),
         3 => index().prop_map(|parent| Step::Reap { parent }),
@@ -107,6 +115,10 @@ struct Model {
     namespaces: Vec<Arc<PidNamespace>>,
     processes: Vec<Process>,
     last_number: i32,
+    /// The host thread that all tasks are said to run on.
+    thread: HostThread,
+    /// The living tasks that have been started, and whether they run.
+    started: BTreeMap<TaskId, bool>,
 }
 
 impl Model {
@@ -116,8 +128,15 @@ impl Model {
         let cgroups = fixture.kernel().cgroups().clone();
         let owner = FileOwner { uid: 0, gid: 0, permissions: 0o755 };
         let cgroup = cgroups.create(cgroups.root(), b"model", owner).expect("a group");
-        let mut model =
-            Self { fixture, cgroup, namespaces: vec![root], processes: Vec::new(), last_number: 0 };
+        let mut model = Self {
+            fixture,
+            cgroup,
+            namespaces: vec![root],
+            processes: Vec::new(),
+            last_number: 0,
+            thread: HostThread { confined_to: Some(CpuSet::first(2)), ..HostThread::current() },
+            started: BTreeMap::new(),
+        };
         model.fork(None, 0);
         let init = model.processes[0].leader.member_key().process;
         cgroups.migrate(Moved::Process(init), &model.cgroup).expect("room");
@@ -222,6 +241,11 @@ impl Model {
                 let thread = self.fixture.thread(&self.processes[process].living[0]).expect("a thread");
                 self.processes[process].living.push(thread);
             }
+            Step::Run { process, thread } => {
+                let Some(process) = self.alive(process) else { return };
+                let thread = thread % self.processes[process].living.len();
+                self.run_thread(process, thread);
+            }
             Step::ExitThread { process, thread } => {
                 // Init's last thread stays.
                 let Some(process) = self.choose(process, |process| process.living.len() > 1) else { return };
@@ -248,6 +272,33 @@ impl Model {
         }
     }
 
+    fn run_thread(&mut self, process: usize, thread: usize) {
+        let task = &self.processes[process].living[thread];
+        match self.started.get(&task.id()) {
+            None => {
+                drop(task.take_up().expect("it lives"));
+                task.begin_activity(&self.thread);
+            }
+            Some(true) => task.become_inactive(),
+            Some(false) => task.become_active(),
+        }
+        let is_running = self.started.entry(task.id()).or_default();
+        *is_running = !*is_running;
+    }
+
+    /// The task ends, and its thread if it has one.
+    fn end_task(&mut self, task: &Arc<Task>) {
+        let is_running = self.started.remove(&task.id());
+        if is_running == Some(false) {
+            task.become_active();
+        }
+        self.fixture.exit(task, 0);
+        if is_running.is_some() {
+            task.end_activity(&mut self.thread);
+            task.count_end();
+        }
+    }
+
     fn fail(&mut self, parent: usize, failure: usize) {
         let Some(parent) = self.alive(parent) else { return };
         let parent_task = self.processes[parent].living[0].clone();
@@ -264,7 +315,7 @@ impl Model {
         let thread = thread % self.processes[process].living.len();
         let task = self.processes[process].living.remove(thread);
         for other in std::mem::take(&mut self.processes[process].living) {
-            self.fixture.exit(&other, 0);
+            self.end_task(&other);
         }
         self.fixture.tasks().become_leader(&task);
         self.processes[process].living = vec![task.clone()];
@@ -274,7 +325,7 @@ impl Model {
 
     fn exit_thread(&mut self, process: usize, thread: usize) {
         let task = self.processes[process].living.remove(thread);
-        self.fixture.exit(&task, 0);
+        self.end_task(&task);
         if self.processes[process].living.is_empty() {
             self.end_process(process);
         }
@@ -424,11 +475,17 @@ impl Model {
             assert_eq!(session, Tid(self.processes[process.session].number));
             let parent = process.parent.map_or(0, |parent| self.processes[parent].number);
             assert_eq!(tasks.parent_number_in(group, root), Tid(parent));
+            let started = || process.living.iter().filter_map(|task| self.started.get(&task.id()));
+            assert_eq!(group.threads.live(), started().count(), "living threads of a process");
+            assert_eq!(group.threads.running(), started().filter(|is_running| **is_running).count());
             // A leader that exits first stays until its process is reaped.
             let leader_lives = process.living.iter().any(|task| Arc::ptr_eq(task, &process.leader));
             living += process.living.len() + usize::from(!leader_lives);
         }
         assert_eq!(tasks.task_count(), living);
+        assert_eq!(tasks.threads.live(), self.started.len(), "living threads");
+        let running = self.started.values().filter(|is_running| **is_running).count();
+        assert_eq!(tasks.running_count(), (running, living), "running threads");
         assert_eq!(self.fixture.kernel().users().counters(1000).processes(), living as u64, "charges");
         assert_eq!(self.cgroup.pids().current(), living as u64, "charges of the control group");
     }

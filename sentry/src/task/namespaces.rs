@@ -38,6 +38,8 @@ pub(crate) struct NamespaceCreator<'a> {
     pub(crate) tasks: &'a TaskSet,
     /// The user namespace that will own the new ones.
     pub(crate) owner: &'a Arc<UserNamespace>,
+    /// The effective user who makes them.
+    pub(crate) uid: u32,
     /// The PID namespace that a new one lies in.
     pub(crate) pid_namespace: &'a Arc<PidNamespace>,
     /// The control group that a new control group namespace begins at.
@@ -65,7 +67,7 @@ impl Namespaces {
     /// ENOSPC if there are too many, EINVAL if a PID namespace is asked for a second time.
     pub(crate) fn unshare(&self, flags: CloneFlags, creator: &NamespaceCreator<'_>) -> Result<Self, Errno> {
         let mut new = self.clone();
-        let identity = |kind| Identity::new(kind, creator.owner);
+        let identity = |kind| Identity::new(kind, creator.owner, creator.uid);
         if flags.contains(CloneFlags::NEWUTS) {
             new.uts = self.uts.duplicate(identity(NamespaceKind::Uts)?);
         }
@@ -85,7 +87,8 @@ impl Namespaces {
             if !Arc::ptr_eq(&self.pid_for_children, creator.pid_namespace) {
                 return Err(Errno::EINVAL);
             }
-            new.pid_for_children = creator.tasks.new_pid_namespace(creator.pid_namespace, creator.owner)?;
+            new.pid_for_children =
+                creator.tasks.new_pid_namespace(creator.pid_namespace, creator.owner, creator.uid)?;
         }
         Ok(new)
     }

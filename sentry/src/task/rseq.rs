@@ -296,22 +296,15 @@ impl CurrentTask {
 
     /// Aborts the critical sections of all other tasks of the address space, or of the one that runs with CPU number `cpu`, before it
     /// returns (`man 2 membarrier`, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ).
-    ///
-    /// # Errors
-    /// EPERM: nobody has registered that this may happen.
-    pub(crate) fn abort_critical_sections(&mut self, cpu: Option<u32>) -> Result<(), Errno> {
+    pub(crate) fn abort_critical_sections(&mut self, cpu: Option<u32>) {
         /// How long a task may take to come out of user code before it is looked at again.
         const PAUSE: Duration = Duration::from_micros(20);
         let cpus = self.memory.virtual_cpus();
-        if !cpus.accepts_recalls() {
-            return Err(Errno::EPERM);
-        }
         for other in cpus.recall_others(&self.task.cpu_seat, cpu) {
             while !other.is_out() {
                 std::thread::sleep(PAUSE);
             }
         }
-        Ok(())
     }
 
     /// The host may have moved the thread: if the number of the CPU where it is now is free, the task takes that.

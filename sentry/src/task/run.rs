@@ -192,9 +192,7 @@ impl CurrentTask {
 
     /// How this task ends, if its group is ending or another of its tasks is in execve.
     pub(super) fn fate(&self) -> Option<ExitStatus> {
-        let state = self.task.group.state.lock();
-        let is_replaced = state.exec.is_some_and(|task| task != self.task.id);
-        state.exit.or(is_replaced.then_some(ExitStatus::Exited(0)))
+        self.task.fate()
     }
 
     fn run_exit(&mut self, status: ExitStatus) {

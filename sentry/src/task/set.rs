@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock, RwLockWriteGuard};
 
 use super::cpu_time::SwitchCost;
 use super::external_stop::StopGate;
 use super::host_threads::HostThreads;
 use super::id::{GroupId, NamespaceId, TaskId, Tid};
 use super::status::ExitStatus;
+use super::thread_counts::ThreadCounts;
 use super::thread_group::ThreadGroup;
 use super::tree::{NamespaceNode, Tree};
 use super::{PidNamespace, Task};
@@ -17,7 +18,7 @@ use crate::Errno;
 use crate::fs::FsContext;
 use crate::limits::Limits;
 use crate::namespace::{Identity, NamespaceKind, UserNamespace};
-use crate::signal::SignalActions;
+use crate::signal::{Signal, SignalActions, SignalInfo};
 use crate::wait::{Events, Waiter};
 
 /// Every task of a sandbox.
@@ -26,9 +27,13 @@ pub struct TaskSet {
     next_id: AtomicU64,
     created: AtomicU64,
     root: Arc<PidNamespace>,
-    /// Threads that have been started and have not ended.
-    live_threads: Mutex<usize>,
-    all_ended: Condvar,
+    /// How many signals have been sent to several processes at once. Locked while one is sent, and while a process is
+    /// made visible.
+    broadcasts: Mutex<u64>,
+    /// The threads of all tasks.
+    pub(super) threads: ThreadCounts,
+    /// Announces the end of the last of them.
+    all_ended: (Mutex<()>, Condvar),
     pub(super) stop_gate: StopGate,
     pub(super) host_threads: Arc<HostThreads>,
     /// What entering and leaving user code costs on this host.
@@ -45,8 +50,9 @@ impl Default for TaskSet {
             next_id: AtomicU64::new(1),
             created: AtomicU64::new(0),
             root,
-            live_threads: Mutex::new(0),
-            all_ended: Condvar::new(),
+            broadcasts: Mutex::default(),
+            threads: ThreadCounts::default(),
+            all_ended: Default::default(),
             stop_gate: StopGate::default(),
             host_threads: Arc::default(),
             switch_cost: SwitchCost::default(),
@@ -75,7 +81,7 @@ impl TaskSet {
         ThreadGroup::new(GroupId(self.next_id()), pid_namespace, actions, limits, exit_signal)
     }
 
-    /// Makes a PID namespace inside of `parent`, owned by `owner`.
+    /// Makes a PID namespace inside of `parent`, owned by `owner` and made by the effective user `uid`.
     ///
     /// # Errors
     /// ENOSPC: too deep (`man 7 pid_namespaces`), or too many.
@@ -83,11 +89,12 @@ impl TaskSet {
         &self,
         parent: &Arc<PidNamespace>,
         owner: &Arc<UserNamespace>,
+        uid: u32,
     ) -> Result<Arc<PidNamespace>, Errno> {
         if parent.level() >= PidNamespace::MAX_LEVEL {
             return Err(Errno::ENOSPC);
         }
-        let identity = Identity::new(NamespaceKind::Pid, owner)?;
+        let identity = Identity::new(NamespaceKind::Pid, owner, uid)?;
         Ok(PidNamespace::new(NamespaceId(self.next_id()), identity, Some(parent.clone())))
     }
 
@@ -107,6 +114,34 @@ impl TaskSet {
         let group = tree.process_group(namespace.id(), tid)?;
         let members = &tree.process_groups.get(&group)?.members;
         Some(members.iter().filter_map(|id| tree.groups.get(id)).map(|node| node.group.clone()).collect())
+    }
+
+    /// Finds several processes and signals them, in `send`, as one step for those who make processes: a new one is
+    /// found, or its creator is signalled before it is there. Its lock is taken before the tree's.
+    pub(crate) fn broadcast<T>(&self, send: impl FnOnce() -> T) -> T {
+        let mut broadcasts = self.broadcasts.lock();
+        *broadcasts += 1;
+        send()
+    }
+
+    /// Sends `signal`, as the kernel, to all of the process group that the root PID namespace calls `number`.
+    pub(super) fn signal_process_group(&self, number: Tid, signal: Signal) {
+        self.broadcast(|| {
+            for group in self.process_group(&self.root, number).unwrap_or_default() {
+                group.send_signal(SignalInfo::from_kernel(signal));
+            }
+        });
+    }
+
+    /// How many broadcasts there have been.
+    pub(super) fn broadcast_count(&self) -> u64 {
+        *self.broadcasts.lock()
+    }
+
+    /// Locks the tree to make a process visible. Returns how many broadcasts have not found it, too.
+    pub(super) fn lock_for_creation(&self) -> (RwLockWriteGuard<'_, Tree>, u64) {
+        let broadcasts = self.broadcasts.lock();
+        (self.tree.write(), *broadcasts)
     }
 
     /// The session of the process group that `namespace` calls `tid`; `None` if there is none.
@@ -188,23 +223,16 @@ impl TaskSet {
         self.tree.read().namespaces.get(&namespace.id()).map_or(Tid(0), |node| node.numbers.last())
     }
 
-    /// How many of them sleep or run now: (running, all).
+    /// How many of them run now, and how many there are: (running, all).
     pub fn running_count(&self) -> (usize, usize) {
-        let tree = self.tree.read();
-        let running = tree.tasks.values().filter(|node| !node.has_exited && !node.task.is_asleep()).count();
-        (running, tree.tasks.len())
+        (self.threads.running(), self.task_count())
     }
 
-    pub(super) fn thread_started(&self) {
-        *self.live_threads.lock() += 1;
-    }
-
-    pub(super) fn thread_ended(&self) {
-        let mut live = self.live_threads.lock();
-        *live -= 1;
-        if *live == 0 {
-            self.all_ended.notify_all();
-        }
+    /// No thread is left.
+    pub(super) fn announce_end_of_all(&self) {
+        let (lock, condition) = &self.all_ended;
+        let _lock = lock.lock();
+        condition.notify_all();
     }
 
     /// Waits until the process has ended, and returns how. One that has no parent is gone then.
@@ -221,9 +249,10 @@ impl TaskSet {
 
     /// Waits until every task's thread has ended.
     pub fn wait_until_all_ended(&self) {
-        let mut live = self.live_threads.lock();
-        while *live > 0 {
-            self.all_ended.wait(&mut live);
+        let (lock, condition) = &self.all_ended;
+        let mut lock = lock.lock();
+        while self.threads.live() > 0 {
+            condition.wait(&mut lock);
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::block::Blocked;
 use super::status::ExitStatus;
-use super::thread_group::{GroupState, StopReport};
+use super::thread_group::{GroupState, Stop, StopReport};
 use super::{CurrentTask, Task, ThreadGroup};
 use crate::Errno;
 use crate::limits::Resource;
@@ -182,6 +182,13 @@ impl Task {
     /// The blocked signals.
     pub fn signal_mask(&self) -> SignalSet {
         self.signals.lock().mask
+    }
+
+    /// Whether a signal or a stop waits for the task that it is to deal with at once.
+    pub(super) fn has_unblocked_signal(&self) -> bool {
+        let state = self.group.state.lock();
+        let signals = self.signals.lock();
+        state.stop != Stop::None || (signals.pending.set() | state.pending.set()).intersects(!signals.mask)
     }
 
     /// Signals that wait for this task alone.

@@ -20,7 +20,7 @@ use super::tree::{GroupNode, TaskNode, Tree};
 use super::vfork::VforkCompletion;
 use super::{CpuSet, Namespaces, Task, TaskSet, ThreadGroup};
 use crate::Errno;
-use crate::cgroup::{Cgroup, Reservation};
+use crate::cgroup::{Cgroup, FileOwner, NewCgroup, Reservation};
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::ipc::UndoList;
@@ -63,6 +63,12 @@ pub struct TaskConfig {
     pub inherit_parent: Option<Arc<Task>>,
     /// The process that the task belongs to: an existing one, or a new one without tasks.
     pub thread_group: Arc<ThreadGroup>,
+    /// How many signals had been sent to several processes when the creator began: one that has come since is dealt with
+    /// before there is a child.
+    pub(crate) broadcasts_seen: u64,
+    /// The container that the task is in: that of its creator. A first task enters the control group of this name, in the
+    /// root, which is made for it.
+    pub container_id: Option<Arc<[u8]>>,
     /// Exact numbers, from the task's own PID namespace outwards (clone3's `set_tid`); usually empty.
     pub wanted_numbers: Vec<Tid>,
     /// Blocked signals.
@@ -89,8 +95,8 @@ pub struct TaskConfig {
     pub allowed_cpus: CpuSet,
     /// The user who is charged for it.
     pub user_counters: Arc<UserCounters>,
-    /// The control group to enter, instead of the creator's (CLONE_INTO_CGROUP). A task that nobody inside creates enters the
-    /// root unless one is given, and is held against no limit.
+    /// The control group to enter, instead of the creator's (CLONE_INTO_CGROUP) or the container's. A task that nobody inside
+    /// creates, and that has no container, enters the root; it is held against no limit.
     pub initial_cgroup: Option<Arc<Cgroup>>,
     /// The keyrings: the session's, and for a thread the process's and its own.
     pub keyrings: TaskKeyrings,
@@ -117,14 +123,17 @@ impl TaskSet {
     /// # Errors
     /// - EAGAIN: the user has RLIMIT_NPROC tasks, a control group has as many as it may, a PID namespace has no number left, or the host has no room for
     ///   another task.
-    /// - EINTR: the thread group is exiting or in execve.
+    /// - EINTR: the thread group, or the creator's, is exiting or in execve.
+    /// - ERESTARTNOINTR: the creator was sent a signal together with others, which the new process would have been sent too.
     /// - ENOMEM: the PID namespace's init has died.
     /// - EEXIST, EINVAL: a wanted number is in use, or is none.
     /// - ENODEV, EBUSY, EOPNOTSUPP: the wanted control group takes no task.
     pub fn new_task(&self, config: TaskConfig) -> Result<Arc<Task>, Errno> {
         let charge = config.user_counters.charge_process(process_limit(&config))?;
         let creator = config.parent.as_ref().map(|task| task.member_key());
-        let reservation = config.kernel.cgroups().reserve(creator, config.initial_cgroup.as_ref())?;
+        let container = config.container_cgroup()?;
+        let into = config.initial_cgroup.as_ref().or(container.as_ref().map(|container| container.cgroup()));
+        let reservation = config.kernel.cgroups().reserve(creator, into)?;
         let TaskConfig { kernel, parent, inherit_parent, thread_group: group, image, .. } = config;
         let TaskImage { registers, segment_bases, extended_state, memory, name, executable, syscall_number } =
             image;
@@ -133,6 +142,7 @@ impl TaskSet {
         let now = Instant::now();
         let task = Arc::new(Task {
             id: self.task_id(),
+            container_id: config.container_id,
             kernel,
             group: group.clone(),
             number: AtomicI32::new(0),
@@ -177,7 +187,12 @@ impl TaskSet {
         });
         task.set_name(&name);
 
-        let mut tree = self.tree.write();
+        let (mut tree, broadcasts) = self.lock_for_creation();
+        if broadcasts != config.broadcasts_seen
+            && parent.as_ref().is_some_and(|parent| parent.has_unblocked_signal())
+        {
+            return Err(Errno::ERESTARTNOINTR);
+        }
         let family = Family { parent: parent.as_deref(), inherit_parent: inherit_parent.as_deref() };
         tree.insert(&task, family, &config.wanted_numbers, reservation)?;
         // The last step. What follows a failure is the exact reverse of what came before.
@@ -190,6 +205,7 @@ impl TaskSet {
                 let unstarted = Unstarted { context, registers, signal_stack, rseq_area, syscall_number };
                 *task.unstarted.lock() = Some(Box::new(unstarted));
                 drop(tree);
+                container.into_iter().for_each(NewCgroup::keep);
                 task.pay_for_memory(parent.as_deref());
                 Ok(task)
             }
@@ -198,6 +214,17 @@ impl TaskSet {
                 Err(error)
             }
         }
+    }
+}
+
+impl TaskConfig {
+    /// The control group of the container that a first task begins, made if it is not there. Its first user may use it.
+    fn container_cgroup(&self) -> Result<Option<NewCgroup>, Errno> {
+        let Some(id) = self.container_id.as_ref().filter(|_| self.parent.is_none()) else { return Ok(None) };
+        let credentials = &self.credentials;
+        let owner =
+            FileOwner { uid: credentials.effective_uid, gid: credentials.effective_gid, permissions: 0o755 };
+        NewCgroup::make(self.kernel.cgroups(), id, owner).map(Some)
     }
 }
 
@@ -244,6 +271,10 @@ impl Tree {
         reservation: Reservation,
     ) -> Result<(), Errno> {
         let group = &task.group;
+        // Who is being killed leaves nobody behind.
+        if family.parent.is_some_and(|parent| parent.group.id() != group.id() && parent.fate().is_some()) {
+            return Err(Errno::EINTR);
+        }
         let mut state = group.state.lock();
         if state.exit.is_some() || state.exec.is_some() {
             return Err(Errno::EINTR);
@@ -396,7 +427,7 @@ impl Task {
                 self.begin_exit(ExitStatus::Exited(0));
                 self.exit_resources();
                 self.kernel.tasks().task_exited(self, ExitStatus::Exited(0));
-                self.kernel.tasks().thread_ended();
+                self.count_end();
                 Err(Errno::EAGAIN)
             }
         }
@@ -413,7 +444,7 @@ impl Task {
         };
         let memory = self.memory()?;
         let Unstarted { context, registers, signal_stack, rseq_area, syscall_number } = *unstarted;
-        self.kernel.tasks().thread_started();
+        self.count_start();
         Some(CurrentTask {
             task: self.clone(),
             context,

@@ -41,6 +41,7 @@ pub struct Task {
     pub(super) id: TaskId,
     pub(super) kernel: Arc<Kernel>,
     pub(super) group: Arc<ThreadGroup>,
+    pub(super) container_id: Option<Arc<[u8]>>,
     /// Its number in its own PID namespace.
     pub(super) number: AtomicI32,
     /// Its number in the root PID namespace: for logs.
@@ -151,6 +152,11 @@ impl Task {
     /// Its process.
     pub fn thread_group(&self) -> &Arc<ThreadGroup> {
         &self.group
+    }
+
+    /// The container that it is in, if that has a name.
+    pub fn container_id(&self) -> Option<&Arc<[u8]>> {
+        self.container_id.as_ref()
     }
 
     /// gettid(2).

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use super::id::Tid;
 use crate::fs::terminal::ProcessGroups;
 use crate::kernel::Kernel;
-use crate::signal::{Signal, SignalInfo};
+use crate::signal::Signal;
 
 /// The process groups of a kernel.
 pub(crate) struct TaskGroups(Weak<Kernel>);
@@ -21,9 +21,7 @@ impl ProcessGroups for TaskGroups {
     fn signal_process_group(&self, process_group_id: i32, signal: i32) {
         let (Some(kernel), Ok(signal)) = (self.0.upgrade(), Signal::new(signal)) else { return };
         let tasks = kernel.tasks();
-        for group in tasks.process_group(tasks.root(), Tid(process_group_id)).unwrap_or_default() {
-            group.send_signal(SignalInfo::from_kernel(signal));
-        }
+        tasks.signal_process_group(Tid(process_group_id), signal);
     }
 
     fn session_of_process_group(&self, process_group_id: i32) -> Option<i32> {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner, Moved};
-use crate::cred::Credentials;
+use crate::cred::{Capabilities, Credentials};
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{DescriptorTable, FsContext, MountFlags, MountNamespace};
 use crate::host::HostCpus;
@@ -84,6 +84,8 @@ impl Fixture {
             parent: parent.cloned(),
             inherit_parent: None,
             thread_group,
+            broadcasts_seen: self.tasks().broadcast_count(),
+            container_id: None,
             wanted_numbers: Vec::new(),
             signal_mask: SignalSet::EMPTY,
             signal_stack: AlternateStack::default(),
@@ -115,7 +117,7 @@ impl Fixture {
 
     /// A PID namespace inside of the root's.
     pub(super) fn new_pid_namespace(&self) -> Arc<PidNamespace> {
-        self.tasks().new_pid_namespace(self.tasks().root(), &UserNamespace::initial()).unwrap()
+        self.tasks().new_pid_namespace(self.tasks().root(), &UserNamespace::initial(), 0).unwrap()
     }
 
     /// A process in `namespace`, not started.
@@ -291,6 +293,133 @@ fn a_group_that_exits_refuses_new_threads() {
     let init = fixture.process(None);
     init.thread_group().exit(ExitStatus::Exited(0));
     assert_eq!(fixture.thread(&init).err(), Some(Errno::EINTR));
+}
+
+#[test]
+fn a_group_in_execve_refuses_new_threads() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let leader = fixture.process(Some(&init));
+    let thread = fixture.thread(&leader).unwrap();
+    leader.thread_group().state.lock().exec = Some(thread.id());
+    assert_eq!(fixture.thread(&leader).err(), Some(Errno::EINTR));
+    assert_eq!(fixture.process_in(Some(&leader), fixture.tasks().root()).err(), Some(Errno::EINTR));
+    fixture.process_in(Some(&thread), fixture.tasks().root()).expect("who executes may fork until it does");
+}
+
+#[test]
+fn who_is_being_killed_leaves_no_child_behind() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let parent = fixture.process(Some(&init));
+    parent.thread_group().exit(ExitStatus::Exited(0));
+    assert_eq!(fixture.process_in(Some(&parent), fixture.tasks().root()).err(), Some(Errno::EINTR));
+    assert_eq!(fixture.tasks().task_count(), 2);
+}
+
+#[test]
+fn a_signal_to_a_process_group_comes_before_a_child_that_it_did_not_find() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let config = || fixture.config(Some(&init), fixture.new_group(fixture.tasks().root()));
+    init.set_signal_mask(SignalSet::of(&[Signal::SIGUSR2]));
+    let (first, second, third) = (config(), config(), config());
+    fixture.tasks().signal_process_group(Tid(1), Signal::SIGUSR2);
+    fixture.tasks().new_task(first).expect("a signal that is blocked can wait");
+    fixture.tasks().signal_process_group(Tid(1), Signal::SIGUSR1);
+    assert_eq!(fixture.tasks().new_task(second).err(), Some(Errno::ERESTARTNOINTR));
+    fixture.tasks().new_task(config()).expect("what begins after the signal is not held up by it");
+    init.take_signal(SignalSet::of(&[Signal::SIGUSR1])).expect("the signal");
+    fixture.tasks().new_task(third).expect("the signal has been dealt with");
+}
+
+#[test]
+fn a_first_task_enters_the_control_group_of_its_container() {
+    let fixture = Fixture::new();
+    let cgroups = fixture.kernel.cgroups().clone();
+    let config = || {
+        let mut config = fixture.config(None, fixture.new_group(fixture.tasks().root()));
+        config.container_id = Some(b"web".as_slice().into());
+        config
+    };
+    fixture.platform().refuse_next_context();
+    assert_eq!(fixture.tasks().new_task(config()).err(), Some(Errno::EAGAIN));
+    assert!(cgroups.child(cgroups.root(), b"web").is_err(), "a creation that fails leaves no group");
+    let first = fixture.tasks().new_task(config()).unwrap();
+    let group = cgroups.child(cgroups.root(), b"web").unwrap();
+    assert!(Arc::ptr_eq(&first.cgroup(), &group));
+    assert_eq!(first.container_id().map(|id| &**id), Some(b"web".as_slice()));
+    let second = fixture.tasks().new_task(config()).unwrap();
+    assert!(Arc::ptr_eq(&second.cgroup(), &group), "another first task joins it");
+    let mut child = fixture.config(Some(&first), fixture.new_group(fixture.tasks().root()));
+    child.container_id = first.container_id().cloned();
+    cgroups.migrate(Moved::Process(first.member_key().process), cgroups.root()).unwrap();
+    let child = fixture.tasks().new_task(child).unwrap();
+    assert!(Arc::ptr_eq(&child.cgroup(), cgroups.root()), "a child begins where its creator is");
+}
+
+#[test]
+fn the_system_s_root_and_two_capabilities_exempt_from_the_limit_on_processes() {
+    let fixture = Fixture::new();
+    let init = fixture.process(None);
+    let user = Credentials::of_user(1000, 1000);
+    let with = |effective| Credentials { effective, ..user.clone() };
+    let inner = UserNamespace::new(&user).unwrap();
+    let cases = [
+        (user.clone(), false),
+        (with(Capabilities::SYS_RESOURCE), true),
+        (with(Capabilities::SYS_ADMIN), true),
+        (with(Capabilities::KILL | Capabilities::SETUID), false),
+        (Credentials { real_uid: 0, ..user.clone() }, true),
+        (Credentials { effective_uid: 0, ..user.clone() }, false),
+        (Credentials { user_namespace: inner, ..with(Capabilities::ALL) }, false),
+    ];
+    for (credentials, is_exempt) in cases {
+        let group = fixture.new_group(fixture.tasks().root());
+        let limit = Limit { soft: 1, hard: 1 };
+        group.with_limits(|limits| limits.set(Resource::PROCESSES, limit, true)).unwrap();
+        let mut config = fixture.config(Some(&init), group);
+        let shown = format!("{:?} {:?}", credentials.real_uid, credentials.effective);
+        config.credentials = Arc::new(credentials);
+        let result = fixture.tasks().new_task(config).map(|task| task.abandon());
+        assert_eq!(result, if is_exempt { Ok(()) } else { Err(Errno::EAGAIN) }, "{shown}");
+    }
+}
+
+#[test]
+fn numbers_are_given_in_every_namespace_or_in_none() {
+    let fixture = Fixture::new();
+    let tasks = fixture.tasks();
+    let init = fixture.process(None);
+    let nest = |parent| tasks.new_pid_namespace(parent, &UserNamespace::initial(), 0).unwrap();
+    let middle = nest(tasks.root());
+    let inner = nest(&middle);
+    let middle_init = fixture.process_in(Some(&init), &middle).unwrap();
+    let inner_init = fixture.process_in(Some(&middle_init), &inner).unwrap();
+    let lasts = || [&inner, &middle, tasks.root()].map(|namespace| tasks.last_number(namespace).0);
+    assert_eq!(lasts(), [1, 2, 3]);
+    let create = |wanted: &[i32]| {
+        let mut config = fixture.config(Some(&inner_init), fixture.new_group(&inner));
+        config.wanted_numbers = wanted.iter().copied().map(Tid).collect();
+        let result = tasks.new_task(config);
+        tasks.check();
+        result
+    };
+    for taken in [[1, 50, 60], [40, 1, 60], [40, 50, 1]] {
+        assert_eq!(create(&taken).err(), Some(Errno::EEXIST), "{taken:?}");
+        for (namespace, number) in [(&inner, 40), (&middle, 50), (tasks.root(), 60)] {
+            assert!(tasks.task(namespace, Tid(number)).is_none(), "{taken:?}");
+        }
+    }
+    let task = create(&[40, 50, 60]).unwrap();
+    let numbers = [&inner, &middle, tasks.root()].map(|namespace| tasks.number_of(&task, namespace));
+    assert_eq!(numbers, [40, 50, 60].map(Tid));
+    fixture.exit(&middle_init, 0);
+    assert_eq!(create(&[]).err(), Some(Errno::EINTR), "it is killed with the namespace around its own");
+    let mut config = fixture.config(Some(&init), fixture.new_group(&inner));
+    config.wanted_numbers = vec![Tid(41)];
+    assert_eq!(tasks.new_task(config).err(), Some(Errno::ENOMEM), "the dead namespace is not its own");
+    assert!(tasks.task(&inner, Tid(41)).is_none());
 }
 
 #[test]

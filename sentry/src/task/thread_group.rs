@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::id::{GroupId, TaskId};
 use super::status::{ExitStatus, ResourceUsage};
+use super::thread_counts::ThreadCounts;
 use super::{PidNamespace, Task};
 use crate::limits::{Limits, Resource};
 use crate::memory::MemoryLimits;
@@ -26,6 +27,8 @@ pub struct ThreadGroup {
     pub(super) state: Mutex<GroupState>,
     actions: Mutex<Arc<Mutex<SignalActions>>>,
     limits: Mutex<Limits>,
+    /// Its threads.
+    pub(super) threads: ThreadCounts,
     /// Children changed state, or a task of this group ended: wait4 and execve sleep here.
     pub(super) changes: WaitQueue,
     /// Its numbers, from the making of its first task on.
@@ -127,6 +130,7 @@ impl ThreadGroup {
             state: Mutex::default(),
             actions: Mutex::new(actions),
             limits: Mutex::new(limits),
+            threads: ThreadCounts::default(),
             changes: WaitQueue::default(),
             identity: OnceLock::new(),
             ended: Mutex::default(),

@@ -145,6 +145,7 @@ impl CurrentTask {
         let creator = NamespaceCreator {
             tasks: self.kernel().tasks(),
             owner: &credentials.user_namespace,
+            uid: credentials.effective_uid,
             pid_namespace: self.thread_group().pid_namespace(),
             cgroup: self.task().cgroup(),
         };
@@ -302,7 +303,9 @@ pub(super) fn mount_identity(
     credentials: &Credentials,
 ) -> Result<Option<Identity>, Errno> {
     let is_wanted = flags.contains(CloneFlags::NEWNS);
-    is_wanted.then(|| Identity::new(NamespaceKind::Mount, &credentials.user_namespace)).transpose()
+    let identity =
+        || Identity::new(NamespaceKind::Mount, &credentials.user_namespace, credentials.effective_uid);
+    is_wanted.then(identity).transpose()
 }
 
 /// The namespace as its own type.

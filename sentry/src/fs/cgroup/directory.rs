@@ -8,9 +8,9 @@ use super::table::{self, ControlFile};
 use super::{CgroupFileSystem, Viewer};
 use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner};
+use crate::fs::listing::{Listed, ListedDirectory, OpenDirectory};
 use crate::fs::{
-    Access, AttributeChanges, DirectoryEntry, File, FileKind, Inode, Metadata, NewNode, NodeCreation,
-    OpenFlags, check_access,
+    Access, AttributeChanges, File, FileKind, Inode, Metadata, NewNode, NodeCreation, OpenFlags, check_access,
 };
 
 /// A group's inode number is its id with room for its files below.
@@ -126,56 +126,21 @@ pub(super) fn changed(owner: FileOwner, changes: &AttributeChanges) -> FileOwner
     }
 }
 
-struct OpenDirectory(Arc<CgroupDirectory>);
-
-impl OpenDirectory {
-    /// Every entry after `position`: position, number, kind, name.
-    fn entries(&self) -> Vec<(u64, u64, FileKind, Vec<u8>)> {
-        let directory = &self.0;
-        let own = directory.cgroup.id() << NUMBER_SHIFT;
-        let parent = directory.cgroup.parent().map_or(own, |parent| parent.id() << NUMBER_SHIFT);
+impl ListedDirectory for CgroupDirectory {
+    fn entries(&self) -> Vec<Listed> {
+        let own = self.cgroup.id() << NUMBER_SHIFT;
+        let parent = self.cgroup.parent().map_or(own, |parent| parent.id() << NUMBER_SHIFT);
         let mut entries = vec![
-            (0, own, FileKind::Directory, b".".to_vec()),
-            (1, parent, FileKind::Directory, b"..".to_vec()),
+            Listed::new(0, own, FileKind::Directory, "."),
+            Listed::new(1, parent, FileKind::Directory, ".."),
         ];
-        for (place, file) in directory.files() {
-            entries.push((place + 2, own + place + 1, FileKind::Regular, file.name.into()));
+        for (place, file) in self.files() {
+            entries.push(Listed::new(place + 2, own + place + 1, FileKind::Regular, file.name));
         }
-        for child in directory.file_system.hierarchy.children(&directory.cgroup) {
-            let position = CHILDREN_START + child.id();
-            entries.push((position, child.id() << NUMBER_SHIFT, FileKind::Directory, child.name().into()));
+        for child in self.file_system.hierarchy.children(&self.cgroup) {
+            let number = child.id() << NUMBER_SHIFT;
+            entries.push(Listed::new(CHILDREN_START + child.id(), number, FileKind::Directory, child.name()));
         }
         entries
-    }
-}
-
-impl File for OpenDirectory {
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn read_directory(
-        &self,
-        position: u64,
-        sink: &mut dyn FnMut(DirectoryEntry) -> bool,
-    ) -> Result<(), Errno> {
-        for (place, inode, kind, name) in self.entries() {
-            if place < position {
-                continue;
-            }
-            let kind = kind.directory_entry_type();
-            if !sink(DirectoryEntry { inode, next_position: place + 1, kind, name }) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn metadata(&self) -> Result<Metadata, Errno> {
-        self.0.metadata()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

@@ -70,6 +70,10 @@ impl File for MemoryDevice {
         true
     }
 
+    fn has_single_position(&self) -> bool {
+        true
+    }
+
     fn page_cache(&self) -> Result<Arc<PageCache>, Errno> {
         // Each mapping of /dev/zero is an object of its own (`man 4 zero`).
         if self.kind == Kind::Zero {

@@ -53,7 +53,7 @@ impl World {
     }
 
     fn copy(&self, owner: &Arc<UserNamespace>) -> Arc<MountNamespace> {
-        let identity = Identity::new(NamespaceKind::Mount, owner).unwrap();
+        let identity = Identity::new(NamespaceKind::Mount, owner, 0).unwrap();
         self.namespace.duplicate(identity).unwrap().0
     }
 }
@@ -99,7 +99,7 @@ fn slaves_of_a_group_without_members_pass_to_its_master() {
     let middle = world.copy(&UserNamespace::initial());
     middle.set_propagation(&middle.root(), Propagation::Slave, false).unwrap();
     middle.set_propagation(&middle.root(), Propagation::Shared, false).unwrap();
-    let identity = Identity::new(NamespaceKind::Mount, &UserNamespace::initial()).unwrap();
+    let identity = Identity::new(NamespaceKind::Mount, &UserNamespace::initial(), 0).unwrap();
     let last = middle.duplicate(identity).unwrap().0;
     last.set_propagation(&last.root(), Propagation::Slave, false).unwrap();
     world.mount("a");

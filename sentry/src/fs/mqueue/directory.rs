@@ -10,9 +10,9 @@ use super::QueueRequest;
 use super::file::QueueInode;
 use crate::Errno;
 use crate::cred::Credentials;
+use crate::fs::listing::{Listed, ListedDirectory, OpenDirectory};
 use crate::fs::{
-    AttributeChanges, DeviceNumber, DirectoryEntry, File, FileKind, Inode, Metadata, NewNode, NodeCreation,
-    OpenFlags, Viewer,
+    AttributeChanges, DeviceNumber, File, FileKind, Inode, Metadata, NewNode, NodeCreation, OpenFlags, Viewer,
 };
 use crate::ipc::{PosixQueue, QueueAttributes, QueueCreation};
 use crate::namespace::IpcNamespace;
@@ -123,44 +123,12 @@ impl Inode for QueueDirectory {
     }
 }
 
-struct OpenDirectory(Arc<QueueDirectory>);
-
-impl OpenDirectory {
-    /// Every entry: inode number, which is its position, kind and name.
-    fn entries(&self) -> Vec<(u64, FileKind, Vec<u8>)> {
-        let queues = self.0.namespace.upgrade().map(|namespace| namespace.objects().posix_queues.list());
+impl ListedDirectory for QueueDirectory {
+    fn entries(&self) -> Vec<Listed> {
+        let queues = self.namespace.upgrade().map(|namespace| namespace.objects().posix_queues.list());
         let queues = queues.unwrap_or_default().into_iter();
-        queues.map(|(number, name)| (number, FileKind::Regular, name)).collect()
-    }
-}
-
-impl File for OpenDirectory {
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn read_directory(
-        &self,
-        position: u64,
-        sink: &mut dyn FnMut(DirectoryEntry) -> bool,
-    ) -> Result<(), Errno> {
-        let own = [(0, b".".to_vec()), (1, b"..".to_vec())];
-        let own = own.map(|(place, name)| (place, ROOT_NUMBER, FileKind::Directory, name));
-        let queues = self.entries().into_iter().map(|(number, kind, name)| (number, number, kind, name));
-        for (place, inode, kind, name) in own.into_iter().chain(queues) {
-            let kind = kind.directory_entry_type();
-            if place >= position && !sink(DirectoryEntry { inode, next_position: place + 1, kind, name }) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn metadata(&self) -> Result<Metadata, Errno> {
-        self.0.metadata()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
+        let own = [".", ".."].into_iter().zip(0..);
+        let own = own.map(|(name, place)| Listed::new(place, ROOT_NUMBER, FileKind::Directory, name));
+        own.chain(queues.map(|(number, name)| Listed::new(number, number, FileKind::Regular, name))).collect()
     }
 }

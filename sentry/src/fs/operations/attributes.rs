@@ -3,13 +3,12 @@
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::Path;
+use crate::fs::file_capabilities;
 use crate::fs::inotify::WatchMask;
-use crate::fs::metadata::{AttributeChanges, FileKind, Metadata, PERMISSION_BITS, TimeChange};
+use crate::fs::metadata::{AttributeChanges, FileKind, PERMISSION_BITS, TimeChange};
 use crate::fs::permission::{Access, check_access, check_owner};
 
-const SET_UID: u32 = 0o4000;
 const SET_GID: u32 = 0o2000;
-const GROUP_EXECUTE: u32 = 0o010;
 
 /// chmod(2).
 ///
@@ -55,23 +54,18 @@ pub fn change_owner(
             return Err(Errno::EPERM);
         }
     }
-    let changes =
-        AttributeChanges { permissions: without_set_id(&metadata), uid, gid, ..AttributeChanges::default() };
+    let permissions = file_capabilities::without_set_id(&metadata);
+    // Whoever changes nothing else still changes these.
+    if permissions.is_some() {
+        check_owner(&metadata, credentials)?;
+    }
+    let changes = AttributeChanges { permissions, uid, gid, ..AttributeChanges::default() };
+    if path.kind() != FileKind::Directory {
+        file_capabilities::drop_capabilities(&**path.inode())?;
+    }
     path.inode().set_attributes(&changes)?;
     path.dentry.announce(WatchMask::ATTRIB);
     Ok(())
-}
-
-/// The permissions of a file whose set-ID bits a change of owner clears (`man 2 chown`), if that changes anything.
-fn without_set_id(metadata: &Metadata) -> Option<u32> {
-    if metadata.kind() == FileKind::Directory {
-        return None;
-    }
-    let mut permissions = metadata.permissions() & !SET_UID;
-    if permissions & GROUP_EXECUTE != 0 {
-        permissions &= !SET_GID;
-    }
-    (permissions != metadata.permissions()).then_some(permissions)
 }
 
 /// truncate(2).
@@ -86,6 +80,7 @@ pub fn truncate(path: &Path, len_bytes: u64, credentials: &Credentials) -> Resul
     }
     path.mount.check_writable()?;
     check_access(&**path.inode(), Access::WRITE, credentials)?;
+    file_capabilities::drop_with_contents(&**path.inode(), credentials)?;
     let changes = AttributeChanges { size_bytes: Some(len_bytes), ..AttributeChanges::default() };
     path.inode().set_attributes(&changes)?;
     path.dentry.announce(WatchMask::MODIFY);

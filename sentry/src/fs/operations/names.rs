@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::open::creation;
 use crate::Errno;
 use crate::cred::Capabilities;
+use crate::fs::dentry::LockedDirectory;
 use crate::fs::inode::{NewNode, RenameMode, Viewer};
 use crate::fs::inotify::WatchMask;
 use crate::fs::metadata::DeviceNumber;
@@ -26,17 +27,8 @@ pub fn create_node(
 ) -> Result<Path, Errno> {
     let last = resolver.resolve_parent(start, path)?;
     let viewer = resolver.viewer;
-    if is_dot(&last.name) {
-        return Err(Errno::EEXIST);
-    }
     let directory = &last.directory;
-    let mut locked = directory.dentry.lock();
-    locked.check_alive()?;
-    match locked.lookup(&last.name) {
-        Ok(_) => return Err(Errno::EEXIST),
-        Err(Errno::ENOENT) => {}
-        Err(error) => return Err(error),
-    }
+    let mut locked = lock_vacant(&last)?;
     if last.has_trailing_slash && node != NewNode::Directory {
         return Err(Errno::ENOENT);
     }
@@ -64,17 +56,8 @@ pub fn create_node(
 /// Those of link(2).
 pub fn link(resolver: &Resolver<'_>, target: &Path, start: &Path, path: &[u8]) -> Result<(), Errno> {
     let last = resolver.resolve_parent(start, path)?;
-    if is_dot(&last.name) {
-        return Err(Errno::EEXIST);
-    }
     let directory = &last.directory;
-    let mut locked = directory.dentry.lock();
-    locked.check_alive()?;
-    match locked.lookup(&last.name) {
-        Ok(_) => return Err(Errno::EEXIST),
-        Err(Errno::ENOENT) => {}
-        Err(error) => return Err(error),
-    }
+    let mut locked = lock_vacant(&last)?;
     if last.has_trailing_slash {
         return Err(Errno::ENOENT);
     }
@@ -291,6 +274,23 @@ fn check_kinds(
         };
     }
     Ok(())
+}
+
+/// Locks the directory of a name that nothing has yet.
+///
+/// # Errors
+/// EEXIST, ENOENT if the directory itself has been removed, and those of looking.
+pub(super) fn lock_vacant(last: &LastComponent) -> Result<LockedDirectory<'_>, Errno> {
+    if is_dot(&last.name) {
+        return Err(Errno::EEXIST);
+    }
+    let mut locked = last.directory.dentry.lock();
+    locked.check_alive()?;
+    match locked.lookup(&last.name) {
+        Ok(_) => Err(Errno::EEXIST),
+        Err(Errno::ENOENT) => Ok(locked),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the last component names a directory by itself: the root, `.` or `..`.

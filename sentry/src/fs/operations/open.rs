@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use super::names::lock_vacant;
 use crate::Errno;
+use crate::fs::file_capabilities;
 use crate::fs::inode::{NewNode, NodeCreation, Viewer};
 use crate::fs::inotify::WatchMask;
 use crate::fs::metadata::FileKind;
@@ -75,13 +77,7 @@ fn create(
     let directory = &last.directory;
     let inode = directory.inode();
     let child = {
-        let mut locked = directory.dentry.lock();
-        locked.check_alive()?;
-        match locked.lookup(&last.name) {
-            Ok(_) => return Err(Errno::EEXIST),
-            Err(Errno::ENOENT) => {}
-            Err(error) => return Err(error),
-        }
+        let mut locked = lock_vacant(last)?;
         directory.mount.check_writable()?;
         check_access(&**inode, Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
         let creation = creation(directory, NewNode::Regular, request.permissions, viewer)?;
@@ -179,6 +175,7 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
     }
     let file = path.inode().clone().open(flags, viewer)?;
     if flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular {
+        file_capabilities::drop_with_contents(&**path.inode(), &viewer.credentials)?;
         file.truncate(0)?;
         path.dentry.announce(WatchMask::MODIFY);
     }

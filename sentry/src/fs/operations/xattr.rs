@@ -3,6 +3,7 @@
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::Path;
+use crate::fs::file_capabilities;
 use crate::fs::inotify::WatchMask;
 use crate::fs::metadata::FileKind;
 use crate::fs::permission::{Access, check_access, check_owner};
@@ -15,7 +16,7 @@ const STICKY: u32 = 0o1000;
 /// getxattr(2).
 ///
 /// # Errors
-/// ENODATA, EACCES, EOPNOTSUPP, ERANGE for an impossible name.
+/// ENODATA, EACCES, EOPNOTSUPP, ERANGE for an impossible name, EOVERFLOW for capabilities of a user outside.
 pub fn get_xattr(path: &Path, name: &[u8], credentials: &Credentials) -> Result<Vec<u8>, Errno> {
     check_name(name)?;
     if name.starts_with(b"user.") {
@@ -26,13 +27,17 @@ pub fn get_xattr(path: &Path, name: &[u8], credentials: &Credentials) -> Result<
     } else if name.starts_with(b"trusted.") && !credentials.has(Capabilities::SYS_ADMIN) {
         return Err(Errno::ENODATA);
     }
-    path.inode().get_xattr(name)
+    let value = path.inode().get_xattr(name)?;
+    if name == file_capabilities::NAME {
+        return file_capabilities::to_shown(path, &value, credentials);
+    }
+    Ok(value)
 }
 
 /// setxattr(2).
 ///
 /// # Errors
-/// EEXIST, ENODATA, EPERM, EACCES, EOPNOTSUPP, ENOSPC, EROFS.
+/// EEXIST, ENODATA, EPERM, EACCES, EOPNOTSUPP, ENOSPC, EROFS, EINVAL for impossible capabilities.
 pub fn set_xattr(
     path: &Path,
     name: &[u8],
@@ -41,7 +46,12 @@ pub fn set_xattr(
     credentials: &Credentials,
 ) -> Result<(), Errno> {
     check_may_change(path, name, credentials)?;
-    path.inode().set_xattr(name, value, must_exist)?;
+    let is_capability = name == file_capabilities::NAME;
+    let kept = match is_capability {
+        true => &*file_capabilities::to_kept(path, value, &path.inode().metadata()?, credentials)?,
+        false => value,
+    };
+    path.inode().set_xattr(name, kept, must_exist)?;
     path.dentry.announce(WatchMask::ATTRIB);
     Ok(())
 }
@@ -52,6 +62,9 @@ pub fn set_xattr(
 /// ENODATA, EPERM, EACCES, EOPNOTSUPP, EROFS.
 pub fn remove_xattr(path: &Path, name: &[u8], credentials: &Credentials) -> Result<(), Errno> {
     check_may_change(path, name, credentials)?;
+    if name == file_capabilities::NAME {
+        file_capabilities::check_may_set(&path.inode().metadata()?, credentials)?;
+    }
     path.inode().remove_xattr(name)?;
     path.dentry.announce(WatchMask::ATTRIB);
     Ok(())
@@ -98,11 +111,9 @@ fn check_may_change(path: &Path, name: &[u8], credentials: &Credentials) -> Resu
         }
         return check_access(&**path.inode(), Access::WRITE, credentials);
     }
-    let may_change = if name == b"security.capability" {
-        let metadata = path.inode().metadata()?;
-        credentials.has_over(metadata.uid, metadata.gid, Capabilities::SETFCAP)
-    } else if name.starts_with(b"trusted.") || name.starts_with(b"security.") {
-        credentials.has(Capabilities::SYS_ADMIN)
+    let may_change = if name.starts_with(b"trusted.") || name.starts_with(b"security.") {
+        // Those of files have their own rule.
+        name == file_capabilities::NAME || credentials.has(Capabilities::SYS_ADMIN)
     } else {
         true
     };

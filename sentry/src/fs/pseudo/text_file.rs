@@ -9,8 +9,8 @@ use super::{PseudoInode, Read, Subject, Write};
 use crate::Errno;
 use crate::fs::{File, Inode, Metadata, Viewer};
 
-/// The longest text that an open file keeps between reads. Longer ones are made up again for each.
-const MAX_KEPT_BYTES: usize = 64 * 1024;
+/// How much of its text an open file keeps between reads. What a reader of a longer one finds behind it is made up again.
+const MAX_KEPT_BYTES: usize = 256 * 1024;
 /// The longest write to a setting: one page, as on Linux.
 const MAX_WRITE_BYTES: usize = 4096;
 
@@ -20,7 +20,37 @@ pub(super) struct TextFile<S: Subject> {
     read: Read<S>,
     write: Option<Write<S>>,
     viewer: Viewer,
-    kept: Mutex<Option<Vec<u8>>>,
+    kept: Mutex<Option<Kept>>,
+}
+
+/// A piece of a text.
+struct Kept {
+    /// Where it begins in the text.
+    start: usize,
+    bytes: Vec<u8>,
+    is_last: bool,
+}
+
+impl Kept {
+    /// The piece of `text` from `start` on.
+    fn cut(mut text: Vec<u8>, start: usize) -> Self {
+        let start = start.min(text.len());
+        let end = start.saturating_add(MAX_KEPT_BYTES).min(text.len());
+        let is_last = end == text.len();
+        text.truncate(end);
+        text.drain(..start);
+        text.shrink_to_fit();
+        Self { start, bytes: text, is_last }
+    }
+
+    /// What is kept from `offset` on; `None` if the text goes on elsewhere.
+    fn rest(&self, offset: usize) -> Option<&[u8]> {
+        let rest = self.bytes.get(offset.checked_sub(self.start)?..);
+        match rest {
+            Some([]) | None if !self.is_last => None,
+            rest => Some(rest.unwrap_or_default()),
+        }
+    }
 }
 
 impl<S: Subject> TextFile<S> {
@@ -36,17 +66,18 @@ impl<S: Subject> TextFile<S> {
 
 impl<S: Subject> File for TextFile<S> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let kept = self.kept.lock().take().filter(|_| offset != 0);
-        let text = match kept {
-            Some(text) => text,
-            None => (self.read)(&self.inode.subject, &self.viewer)?,
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let kept = self.kept.lock().take().filter(|kept| offset != 0 && kept.rest(offset).is_some());
+        let kept = match kept {
+            Some(kept) => kept,
+            None => Kept::cut((self.read)(&self.inode.subject, &self.viewer)?, offset),
         };
-        let rest = usize::try_from(offset).ok().and_then(|start| text.get(start..)).unwrap_or_default();
+        let rest = kept.rest(offset).unwrap_or_default();
         let read = rest.len().min(buffer.len());
         buffer[..read].copy_from_slice(&rest[..read]);
         // The last read finds nothing and needs the text no more.
-        if read > 0 && text.len() <= MAX_KEPT_BYTES {
-            *self.kept.lock() = Some(text);
+        if read > 0 {
+            *self.kept.lock() = Some(kept);
         }
         Ok(read)
     }
@@ -74,5 +105,23 @@ impl<S: Subject> File for TextFile<S> {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_serves_what_lies_in_it() {
+        let text: Vec<u8> = (0..MAX_KEPT_BYTES + 100).map(|place| place as u8).collect();
+        let first = Kept::cut(text.clone(), 0);
+        assert_eq!(first.rest(5), Some(&text[5..MAX_KEPT_BYTES]));
+        assert_eq!(first.rest(MAX_KEPT_BYTES), None);
+        let last = Kept::cut(text.clone(), MAX_KEPT_BYTES);
+        assert_eq!(last.rest(MAX_KEPT_BYTES + 10), Some(&text[MAX_KEPT_BYTES + 10..]));
+        assert_eq!(last.rest(text.len()), Some(&[][..]));
+        assert_eq!(last.rest(text.len() + 7), Some(&[][..]));
+        assert_eq!(last.rest(MAX_KEPT_BYTES - 1), None);
     }
 }

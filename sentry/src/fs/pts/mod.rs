@@ -16,10 +16,11 @@ use linux_raw_sys::general::DEVPTS_SUPER_MAGIC;
 use parking_lot::Mutex;
 
 use self::terminal::{Pair, slave_device};
+use super::listing::{Listed, ListedDirectory, OpenDirectory};
 use super::terminal::ControllingTerminals;
 use super::{
-    AttributeChanges, DeviceNumber, DirectoryEntry, File, FileKind, FileSystem, FileSystemInfo, Inode,
-    Metadata, OpenFlags, Viewer,
+    AttributeChanges, DeviceNumber, File, FileKind, FileSystem, FileSystemInfo, Inode, Metadata, OpenFlags,
+    Viewer,
 };
 use crate::Errno;
 
@@ -120,7 +121,7 @@ impl Inode for PtsRoot {
     }
 
     fn open(self: Arc<Self>, _flags: OpenFlags, _viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
-        Ok(Arc::new(RootDirectory(self)))
+        Ok(Arc::new(OpenDirectory(self)))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -128,54 +129,20 @@ impl Inode for PtsRoot {
     }
 }
 
-/// The open root directory.
-struct RootDirectory(Arc<PtsRoot>);
-
-impl File for RootDirectory {
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn read_directory(
-        &self,
-        position: u64,
-        sink: &mut dyn FnMut(DirectoryEntry) -> bool,
-    ) -> Result<(), Errno> {
-        let fixed = [
-            (b".".to_vec(), ROOT_INODE, FileKind::Directory),
-            (b"..".to_vec(), ROOT_INODE, FileKind::Directory),
-            (b"ptmx".to_vec(), PTMX_INODE, FileKind::CharacterDevice),
+impl ListedDirectory for PtsRoot {
+    fn entries(&self) -> Vec<Listed> {
+        let mut entries = vec![
+            Listed::new(0, ROOT_INODE, FileKind::Directory, "."),
+            Listed::new(1, ROOT_INODE, FileKind::Directory, ".."),
+            Listed::new(2, PTMX_INODE, FileKind::CharacterDevice, "ptmx"),
         ];
-        let numbers: Vec<u32> = self.0.0.pairs.lock().keys().copied().collect();
-        let slaves = numbers.into_iter().map(|number| {
-            (
-                number.to_string().into_bytes(),
-                FIRST_SLAVE_INODE + u64::from(number),
-                FileKind::CharacterDevice,
-            )
-        });
-        // A slave's position follows from its number, so that others may come and go in between.
-        let first_slave_position = fixed.len() as u64;
-        for (place, (name, inode, kind)) in fixed.into_iter().chain(slaves).enumerate() {
-            let own_position = match inode {
-                FIRST_SLAVE_INODE.. => first_slave_position + (inode - FIRST_SLAVE_INODE),
-                _ => place as u64,
-            };
-            let kind = kind.directory_entry_type();
-            let entry = DirectoryEntry { inode, next_position: own_position + 1, kind, name };
-            if own_position >= position && !sink(entry) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn metadata(&self) -> Result<Metadata, Errno> {
-        self.0.metadata()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
+        // A slave's place follows from its number, so that others may come and go in between.
+        let slaves = self.0.pairs.lock().keys().copied().map(u64::from).collect::<Vec<_>>();
+        entries.extend(slaves.into_iter().map(|number| {
+            let inode = FIRST_SLAVE_INODE + number;
+            Listed::new(3 + number, inode, FileKind::CharacterDevice, number.to_string())
+        }));
+        entries
     }
 }
 

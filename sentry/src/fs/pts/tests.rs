@@ -1,6 +1,7 @@
 //! What pseudoterminals promise, kept.
 
 use super::*;
+use crate::fs::DirectoryEntry;
 use crate::fs::terminal::ProcessGroups;
 use crate::wait::Events;
 

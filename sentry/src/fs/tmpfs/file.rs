@@ -7,6 +7,7 @@ use linux_raw_sys::general as uapi;
 
 use super::node::Node;
 use crate::Errno;
+use crate::fs::file_capabilities::drop_with_contents;
 use crate::fs::inode::Inode;
 use crate::fs::metadata::{AttributeChanges, Metadata};
 use crate::fs::{Caller, DirectoryEntry, File, OpenFlags};
@@ -52,6 +53,11 @@ impl RegularFile {
         }
         Ok(read)
     }
+
+    /// What is about to be written takes the file's privileges.
+    fn drop_privileges(&self, buffer: &[u8], caller: &dyn Caller) -> Result<(), Errno> {
+        if buffer.is_empty() { Ok(()) } else { drop_with_contents(&*self.node, &caller.credentials()) }
+    }
 }
 
 impl File for RegularFile {
@@ -68,6 +74,7 @@ impl File for RegularFile {
     }
 
     fn write_by(&self, buffer: &[u8], offset: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        self.drop_privileges(buffer, caller)?;
         paid_by(caller, |payer| self.node.write_data(buffer, offset, payer))
     }
 
@@ -76,6 +83,7 @@ impl File for RegularFile {
     }
 
     fn append_by(&self, buffer: &[u8], caller: &dyn Caller) -> Result<(usize, u64), Errno> {
+        self.drop_privileges(buffer, caller)?;
         paid_by(caller, |payer| self.node.append_data(buffer, payer))
     }
 
@@ -116,9 +124,13 @@ impl File for RegularFile {
         let keeps_size = mode & uapi::FALLOC_FL_KEEP_SIZE != 0;
         self.node
             .check_allocate_seals(if keeps_size { 0 } else { end }, mode & !uapi::FALLOC_FL_KEEP_SIZE != 0)?;
+        drop_with_contents(&*self.node, &caller.credentials())?;
         let cache = self.node.page_cache(true)?;
         match mode & !uapi::FALLOC_FL_KEEP_SIZE {
-            0 => paid_by(caller, |payer| cache.allocate(offset, len_bytes, payer.map(|payer| &**payer)))?,
+            0 => paid_by(caller, |payer| {
+                let payer = payer.map(|payer| &**payer);
+                cache.allocate(offset, len_bytes, payer, &|| caller.is_interrupted())
+            })?,
             uapi::FALLOC_FL_PUNCH_HOLE if keeps_size => cache.punch_hole(offset, len_bytes)?,
             uapi::FALLOC_FL_ZERO_RANGE => cache.punch_hole(offset, len_bytes)?,
             _ => return Err(Errno::EOPNOTSUPP),

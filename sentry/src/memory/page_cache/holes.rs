@@ -36,20 +36,45 @@ impl PageCache {
         Ok(())
     }
 
-    /// Makes sure that the range has pages, for which `payer` pays, growing nothing (`man 2 fallocate`).
+    /// Makes sure that the range has pages, for which `payer` pays, growing nothing (`man 2 fallocate`). What cannot
+    /// fit is refused at once.
     ///
     /// # Errors
-    /// The budget's or ENOMEM.
-    pub fn allocate(&self, offset: u64, len_bytes: u64, payer: Option<&MemoryAccount>) -> Result<(), Errno> {
+    /// ENOSPC: there is not so much memory, or the budget's. ENOMEM: `payer`'s. EINTR: `is_interrupted` says so.
+    pub fn allocate(
+        &self,
+        offset: u64,
+        len_bytes: u64,
+        payer: Option<&MemoryAccount>,
+        is_interrupted: &dyn Fn() -> bool,
+    ) -> Result<(), Errno> {
         let end = offset.checked_add(len_bytes).filter(|&end| end <= MAX_SIZE).ok_or(Errno::EFBIG)?;
         let mut next = offset >> PAGE_SHIFT;
+        self.check_room(next..pages_of(end))?;
         while next < pages_of(end) {
+            if is_interrupted() {
+                return Err(Errno::EINTR);
+            }
             let until = pages_of(end).min(next + WRITE_PAGES);
             let mut state = self.state.write();
             let first = next.max(pages_of(state.source_end)).min(until);
             self.insert_zeroes(&mut state, first..until, payer)?;
             next = until;
         }
+        Ok(())
+    }
+
+    /// Fails if the pages that `pages` lacks are more than there can be now.
+    fn check_room(&self, pages: Range<u64>) -> Result<(), Errno> {
+        let state = self.state.read();
+        let own = pages.start.max(pages_of(state.source_end)).min(pages.end)..pages.end;
+        let present = state.pages.range(own.clone()).count() as u64;
+        let absent = own.end.saturating_sub(own.start + present);
+        if absent > self.frames.available_frames() {
+            return Err(Errno::ENOSPC);
+        }
+        self.charge(absent)?;
+        self.uncharge(absent);
         Ok(())
     }
 

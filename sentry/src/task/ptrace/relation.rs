@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::state::{Grant, Trace, TraceOptions};
 use crate::Errno;
-use crate::cred::Capabilities;
+use crate::cred::{Capabilities, Credentials};
 use crate::signal::{Signal, SignalInfo};
 use crate::task::id::TaskId;
 use crate::task::tree::Tree;
@@ -23,7 +23,8 @@ impl TaskSet {
         });
         let parent = parent.and_then(|parent| tree.tasks.get(&parent)).filter(|parent| !parent.has_exited);
         let parent = parent.ok_or(Errno::EPERM)?.task.clone();
-        tree.link(task.id, &parent, TraceOptions::empty(), false)
+        // Who asks to be traced vouches for its tracer.
+        tree.link(task.id, &parent, &task.credentials(), TraceOptions::empty(), false)
     }
 
     /// PTRACE_ATTACH: `tracer` traces `target`, which is to stop.
@@ -63,7 +64,7 @@ impl TaskSet {
             return Err(Errno::EPERM);
         }
         super::check_access(tracer, target)?;
-        self.tree.write().link(target.id, tracer, options, is_seized)
+        self.tree.write().link(target.id, tracer, &tracer.credentials(), options, is_seized)
     }
 
     /// Has who traces `parent` trace `child`, which has not started, in the same way: its first stop comes before its
@@ -113,6 +114,7 @@ impl Tree {
         &mut self,
         tracee: TaskId,
         tracer: &Task,
+        voucher: &Credentials,
         options: TraceOptions,
         is_seized: bool,
     ) -> Result<(), Errno> {
@@ -122,7 +124,7 @@ impl Tree {
         }
         let is_privileged = {
             let namespace = node.task.credentials().user_namespace.clone();
-            tracer.credentials().has_in(&namespace, Capabilities::SYS_PTRACE)
+            voucher.has_in(&namespace, Capabilities::SYS_PTRACE)
         };
         self.insert_link(tracee, tracer.id, Grant { is_seized, is_privileged, options });
         Ok(())

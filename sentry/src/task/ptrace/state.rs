@@ -82,7 +82,8 @@ pub(super) struct Trace {
 pub(super) struct Grant {
     /// PTRACE_SEIZE.
     pub(super) is_seized: bool,
-    /// Whether the tracer had CAP_SYS_PTRACE: then set-user-ID programs keep their effect.
+    /// Whether the tracer, or who asked to be traced, had CAP_SYS_PTRACE: then set-user-ID programs and capabilities of
+    /// files keep their effect.
     pub(super) is_privileged: bool,
     pub(super) options: TraceOptions,
 }

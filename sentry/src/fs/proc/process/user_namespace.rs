@@ -42,50 +42,16 @@ fn open_map(
     metadata: Metadata,
     kind: IdKind,
 ) -> Result<Arc<dyn File>, Errno> {
-    Ok(Arc::new(MapFile {
-        namespace: about.process()?.user_namespace(),
-        kind,
-        viewer: viewer.clone(),
-        metadata,
-    }))
+    open(about, metadata, Content::Map { kind, viewer: viewer.clone() })
 }
 
-struct MapFile {
-    namespace: Arc<UserNamespace>,
-    kind: IdKind,
-    viewer: Viewer,
-    metadata: Metadata,
+fn open_setgroups(about: &About, _viewer: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
+    open(about, metadata, Content::Setgroups)
 }
 
-impl File for MapFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let text = self.namespace.show_map(self.kind, &self.viewer.credentials.user_namespace);
-        Ok(copy_from(text.as_bytes(), buffer, offset))
-    }
-
-    fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
-        if offset != 0 || buffer.len() > MAX_MAP_BYTES {
-            return Err(Errno::EINVAL);
-        }
-        self.namespace.write_map(self.kind, buffer, &self.viewer.credentials)?;
-        Ok(buffer.len())
-    }
-
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(self.metadata)
-    }
-
-    fn truncate(&self, _len_bytes: u64) -> Result<(), Errno> {
-        Ok(())
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
+fn open(about: &About, metadata: Metadata, content: Content) -> Result<Arc<dyn File>, Errno> {
+    let namespace = about.process()?.user_namespace();
+    Ok(Arc::new(NamespaceFile { namespace, metadata, content }))
 }
 
 /// To write it takes CAP_SYS_ADMIN in the namespace, too.
@@ -100,36 +66,66 @@ fn may_open_setgroups(
     Ok((is_privileged || !access.contains(Access::WRITE)) && permits(metadata, access, credentials))
 }
 
-fn open_setgroups(about: &About, _viewer: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
-    Ok(Arc::new(SetgroupsFile { namespace: about.process()?.user_namespace(), metadata }))
+/// What a file shows of a namespace, and sets.
+enum Content {
+    /// The map of one kind of numbers, as `viewer` sees it.
+    Map { kind: IdKind, viewer: Viewer },
+    /// Whether setgroups(2) is allowed.
+    Setgroups,
 }
 
-struct SetgroupsFile {
+struct NamespaceFile {
     namespace: Arc<UserNamespace>,
     metadata: Metadata,
+    content: Content,
 }
 
-impl File for SetgroupsFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let text: &[u8] = if self.namespace.allows_setgroups() { b"allow\n" } else { b"deny\n" };
-        Ok(copy_from(text, buffer, offset))
-    }
-
-    fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
-        if offset != 0 || buffer.len() > MAX_SETGROUPS_BYTES {
-            return Err(Errno::EINVAL);
-        }
-        let text = buffer.split(|byte| *byte == 0).next().unwrap_or_default();
+impl NamespaceFile {
+    fn set_allows_setgroups(&self, text: &[u8]) -> Result<(), Errno> {
+        let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
         let is_allowed = match text.trim_ascii_end() {
             b"allow" => true,
             b"deny" => false,
             _ => return Err(Errno::EINVAL),
         };
-        self.namespace.set_allows_setgroups(is_allowed)?;
+        self.namespace.set_allows_setgroups(is_allowed)
+    }
+}
+
+impl File for NamespaceFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let text = match &self.content {
+            Content::Map { kind, viewer } => {
+                self.namespace.show_map(*kind, &viewer.credentials.user_namespace)
+            }
+            Content::Setgroups if self.namespace.allows_setgroups() => "allow\n".to_owned(),
+            Content::Setgroups => "deny\n".to_owned(),
+        };
+        Ok(copy_from(text.as_bytes(), buffer, offset))
+    }
+
+    fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
+        let longest = match &self.content {
+            Content::Map { .. } => MAX_MAP_BYTES,
+            Content::Setgroups => MAX_SETGROUPS_BYTES,
+        };
+        if offset != 0 || buffer.len() > longest {
+            return Err(Errno::EINVAL);
+        }
+        match &self.content {
+            Content::Map { kind, viewer } => {
+                self.namespace.write_map(*kind, buffer, &viewer.credentials)?;
+            }
+            Content::Setgroups => self.set_allows_setgroups(buffer)?,
+        }
         Ok(buffer.len())
     }
 
     fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn is_sequence(&self) -> bool {
         true
     }
 
