@@ -64,7 +64,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", value_parser = container_name)]
     name: Option<String>,
 
-    /// Most memory that the guest may use, as 512M or 2G; past it the guest gets ENOMEM [default: the host's memory]
+    /// Most memory that the guest may use, as 512M or 2G; past it the guest gets ENOMEM [default: three quarters of the host's memory]
     #[arg(long, short = 'm', value_name = "SIZE", value_parser = size::parse)]
     memory: Option<u64>,
 

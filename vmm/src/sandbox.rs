@@ -131,7 +131,7 @@ fn make_kernel(description: &Description) -> anyhow::Result<Arc<Kernel>> {
             )
         }
         Some(bytes) => bytes,
-        None => host_memory_bytes(),
+        None => default_memory_bytes(),
     };
     let platform: Arc<dyn Platform> = KvmPlatform::new(Config { memory_bytes, ..Config::default() })?;
     let frames = FrameAllocator::new(&platform, memory_bytes);
@@ -141,9 +141,12 @@ fn make_kernel(description: &Description) -> anyhow::Result<Arc<Kernel>> {
     Ok(Kernel::new(KernelConfig { platform, frames, cpus, host_name, tracer })?)
 }
 
-fn host_memory_bytes() -> u64 {
+/// Three quarters of the host's memory: a guest that takes all it gets leaves the host the rest, and is stopped by
+/// its own bound before the host has to end something.
+fn default_memory_bytes() -> u64 {
     let info = rustix::system::sysinfo();
-    info.totalram as u64 * u64::from(info.mem_unit)
+    let host_bytes = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
+    host_bytes / 4 * 3
 }
 
 /// Files of the image are held open on the host: as many as it allows.

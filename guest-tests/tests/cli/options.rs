@@ -11,6 +11,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("options::hostname_is_what_uname_says", hostname_is_what_uname_says),
     ("options::name_is_that_of_the_control_group", name_is_that_of_the_control_group),
     ("options::memory_is_a_bound", memory_is_a_bound),
+    ("options::the_host_keeps_a_quarter_of_its_memory", the_host_keeps_a_quarter_of_its_memory),
     ("options::memory_exhausted_by_files_is_an_error", memory_exhausted_by_files_is_an_error),
     ("options::strace_decodes_calls", strace_decodes_calls),
     ("options::help_explains_every_option", help_explains_every_option),
@@ -72,6 +73,16 @@ fn memory_is_a_bound() {
     assert!(finished.stdout.contains("still here"), "{}", finished.describe());
     let finished = run_script(&["--memory", "2G"], &script);
     assert!(finished.stdout.contains("all there"), "{}", finished.describe());
+}
+
+fn the_host_keeps_a_quarter_of_its_memory() {
+    let total_kib = |text: &str| -> u64 {
+        let line = text.lines().find(|line| line.starts_with("MemTotal:")).expect("MemTotal");
+        line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
+    };
+    let finished = run_script(&[], "cat /proc/meminfo");
+    let host = total_kib(&std::fs::read_to_string("/proc/meminfo").expect("/proc/meminfo"));
+    assert!(total_kib(&finished.stdout) <= host / 4 * 3 + 4, "{}", finished.describe());
 }
 
 fn memory_exhausted_by_files_is_an_error() {
