@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_process_without_a_sandbox_is_named() {
-        let error = ask(&Target::Process(getpid()), Request::Pause).unwrap_err();
+        let error = ask(&Target::Process(Pid::INIT), Request::Pause).unwrap_err();
         assert!(error.to_string().contains("runs no sandbox"), "{error}");
     }
 
