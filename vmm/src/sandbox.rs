@@ -54,7 +54,7 @@ pub(crate) struct Description {
     pub(crate) host_name: Vec<u8>,
     /// The container's id.
     pub(crate) name: Option<String>,
-    /// `None`: as much as the host has.
+    /// `None`: three quarters of the host's.
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) traces_system_calls: bool,
 }
