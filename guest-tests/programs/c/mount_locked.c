@@ -1,8 +1,6 @@
 // Mounts that a less privileged namespace has got (man 7 mount_namespaces, "Restrictions on mount namespaces").
 // static
-#include "check.h"
-#include <sched.h>
-#include <sys/mount.h>
+#include "mounts.h"
 #include <sys/statvfs.h>
 
 static void write_map(const char *file, const char *text) {
@@ -77,11 +75,7 @@ static void test_own_proc(void) {
 }
 
 int main(void) {
-  OK(unshare(CLONE_NEWNS));
-  OK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-  const char *base = enter_scratch();
-  OK(mount("test", base, "tmpfs", 0, NULL));
-  OK(chdir(base));
+  const char *base = enter_own_mounts();
   OK(mkdir("below", 0755)), OK(mkdir("other", 0755)), OK(mkdir("strict", 0755)), OK(mkdir("below/hidden", 0755));
   OK(mount("test", "below", "tmpfs", 0, NULL));
   OK(mkdir("below/inner", 0755));

@@ -1,8 +1,6 @@
 // Propagation of mounts (man 7 mount_namespaces): shared, slave, private and unbindable mounts, across namespaces.
 // static
-#include "check.h"
-#include <sched.h>
-#include <sys/mount.h>
+#include "mounts.h"
 
 // The line of /proc/self/mountinfo for a mount point: everything up to the separator; the last if there are several.
 static const char *line_of(const char *directory) {
@@ -270,10 +268,7 @@ static void test_pivot(void) {
 }
 
 int main(void) {
-  OK(unshare(CLONE_NEWNS));
-  OK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-  strcpy(base, enter_scratch());
-  OK(mount("test", base, "tmpfs", 0, NULL));
+  strcpy(base, enter_own_mounts());
   test_peers();
   test_slaves();
   test_unbindable();

@@ -1,7 +1,5 @@
 // Mounts that come and go while others walk through them, copy them and look at them: nothing hangs or breaks.
-#include "check.h"
-#include <sched.h>
-#include <sys/mount.h>
+#include "mounts.h"
 
 static volatile int is_over;
 
@@ -49,11 +47,7 @@ static void *copier(void *unused) {
 }
 
 int main(void) {
-  OK(unshare(CLONE_NEWNS));
-  OK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-  const char *base = enter_scratch();
-  OK(mount("test", base, "tmpfs", 0, NULL));
-  OK(chdir(base));
+  const char *base = enter_own_mounts();
   OK(mkdir("shared", 0755)), OK(mkdir("peer", 0755)), OK(mkdir("copy", 0755));
   OK(mount("test", "shared", "tmpfs", 0, NULL));
   OK(mount(NULL, "shared", NULL, MS_SHARED, NULL));
