@@ -216,6 +216,30 @@ static void entering_a_pid_namespace_is_for_children(void) {
   WAIT_OK(pid);
 }
 
+static void a_zombie_has_left_all_but_its_user_and_pid_namespaces(void) {
+  pid_t pid;
+  IN_CHILD(pid) {}
+  siginfo_t info;
+  OK(waitid(P_PID, pid, &info, WEXITED | WNOWAIT));
+  char name[16], path[64];
+  snprintf(name, sizeof name, "%d", pid);
+  for (size_t i = 0; i < COUNT(kinds); i++) {
+    int is_kept = kinds[i].flag == CLONE_NEWUSER || kinds[i].flag == CLONE_NEWPID;
+    CHECK_CASE((number_of(name, kinds[i].name) != 0) == is_kept, "%s", kinds[i].name);
+    snprintf(path, sizeof path, "/proc/%d/ns/%s", pid, kinds[i].name);
+    int file = open(path, O_RDONLY);
+    CHECK_CASE((file >= 0) == is_kept, "%s", kinds[i].name);
+    if (is_kept) OK(close(file));
+    else CHECK_EQ(errno, ENOENT);
+  }
+  CHECK_EQ(number_of(name, "pid_for_children"), 0);
+  CHECK_EQ(number_of(name, "time_for_children"), 0);
+  snprintf(path, sizeof path, "/proc/%d/timens_offsets", pid);
+  char text[64];
+  CHECK_EQ(read_file(path, text, sizeof text), 0);
+  WAIT_OK(pid);
+}
+
 int main(void) {
   files_tell_what_they_stand_for();
   each_kind_is_unshared_alone();
@@ -223,5 +247,6 @@ int main(void) {
   a_new_name_is_seen_in_its_namespace_alone();
   a_bind_mount_keeps_a_namespace();
   entering_a_pid_namespace_is_for_children();
+  a_zombie_has_left_all_but_its_user_and_pid_namespaces();
   return 0;
 }

@@ -38,7 +38,7 @@ impl Task {
         }
         drop(resources);
         self.release_keyrings();
-        self.leave_ipc_namespace();
+        self.leave_namespaces();
         self.complete_vfork();
     }
 }

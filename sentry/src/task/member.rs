@@ -103,9 +103,10 @@ impl Task {
 
     /// Takes it out of its control group; it stays charged until it is reaped.
     pub(super) fn leave_cgroup(&self) {
+        // Whoever sees that it has left must find the charge, which tells the group that it was in.
+        let mut charge = self.pids_charge.lock();
         let membership = self.membership.lock().take();
-        let charge = membership.and_then(|membership| membership.leave());
-        *self.pids_charge.lock() = charge;
+        *charge = membership.and_then(|membership| membership.leave());
     }
 
     /// Takes back what it is charged with as a task: it has been reaped.

@@ -358,14 +358,13 @@ impl Process for TaskView {
     }
 
     fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>> {
-        let of_children = self.task.namespaces();
         match name {
             "pid_for_children" => {
-                let namespace = of_children.pid_for_children;
+                let namespace = self.task.try_namespaces()?.pid_for_children;
                 // As on Linux, there is nothing to show before it has its init.
                 self.task.kernel.tasks().has_begun(&namespace).then_some(namespace as Arc<dyn Namespace>)
             }
-            "time_for_children" => Some(of_children.time_for_children),
+            "time_for_children" => Some(self.task.try_namespaces()?.time_for_children),
             _ => self.task.namespace(NamespaceKind::ALL.into_iter().find(|kind| kind.name() == name)?),
         }
     }
@@ -379,11 +378,11 @@ impl Process for TaskView {
     }
 
     fn clock_offsets(&self) -> Option<ClockOffsets> {
-        Some(self.task.namespaces().time_for_children.offsets())
+        Some(self.task.try_namespaces()?.time_for_children.offsets())
     }
 
     fn set_clock_offsets(&self, viewer: &Viewer, offsets: ClockOffsets) -> Result<(), Errno> {
-        let namespace = self.task.namespaces().time_for_children;
+        let namespace = self.task.try_namespaces().ok_or(Errno::ESRCH)?.time_for_children;
         let owner = namespace.identity().owner().ok_or(Errno::EPERM)?;
         if !viewer.credentials.has_in(owner, Capabilities::SYS_TIME) {
             return Err(Errno::EPERM);
@@ -393,7 +392,7 @@ impl Process for TaskView {
     }
 
     fn network(&self) -> Option<Arc<NetworkNamespace>> {
-        Some(self.task.network_namespace())
+        Some(self.task.try_namespaces()?.network)
     }
 
     fn cgroup(&self, viewer: &Viewer) -> String {

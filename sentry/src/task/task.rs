@@ -307,6 +307,20 @@ impl Task {
         self.namespaces.lock().clone()
     }
 
+    /// The same, until it exits.
+    pub fn try_namespaces(&self) -> Option<Namespaces> {
+        // It loses the resources first.
+        let namespaces = self.namespaces();
+        self.resources.lock().is_some().then_some(namespaces)
+    }
+
+    /// Leaves its namespaces, to end: a zombie must not keep what is in them. It passes for one of the first ones from here on.
+    pub(super) fn leave_namespaces(&self) {
+        self.leave_ipc_namespace();
+        let old = std::mem::replace(&mut *self.namespaces.lock(), self.kernel.initial_namespaces().clone());
+        drop(old);
+    }
+
     /// Moves it to other namespaces.
     pub(crate) fn set_namespaces(&self, namespaces: Namespaces) {
         let is_same_ipc = Arc::ptr_eq(&self.ipc_namespace(), &namespaces.ipc);

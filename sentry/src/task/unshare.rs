@@ -275,16 +275,15 @@ impl CurrentTask {
 impl Task {
     /// Its namespace of this kind; `None` if it has exited, and no longer has one.
     pub(crate) fn namespace(&self, kind: NamespaceKind) -> Option<Arc<dyn Namespace>> {
-        let namespaces = self.namespaces();
         Some(match kind {
-            NamespaceKind::Cgroup => namespaces.cgroup,
-            NamespaceKind::Ipc => namespaces.ipc,
+            NamespaceKind::Cgroup => self.try_namespaces()?.cgroup,
+            NamespaceKind::Ipc => self.try_namespaces()?.ipc,
             NamespaceKind::Mount => self.try_fs_context()?.namespace(),
-            NamespaceKind::Network => namespaces.network,
+            NamespaceKind::Network => self.try_namespaces()?.network,
             NamespaceKind::Pid => self.group.pid_namespace().clone(),
-            NamespaceKind::Time => namespaces.time,
+            NamespaceKind::Time => self.try_namespaces()?.time,
             NamespaceKind::User => self.credentials().user_namespace.clone(),
-            NamespaceKind::Uts => namespaces.uts,
+            NamespaceKind::Uts => self.try_namespaces()?.uts,
         })
     }
 

@@ -5,8 +5,9 @@ use crate::fs::Viewer;
 use crate::fs::proc::About;
 
 pub(super) fn offsets(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
-    let offsets = about.process()?.clock_offsets().ok_or(Errno::ESRCH)?;
-    Ok(offsets.to_text().into_bytes())
+    // A zombie has none any more.
+    let offsets = about.process()?.clock_offsets();
+    Ok(offsets.map_or_else(Vec::new, |offsets| offsets.to_text().into_bytes()))
 }
 
 pub(super) fn set_offsets(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
