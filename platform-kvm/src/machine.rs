@@ -103,6 +103,9 @@ impl Machine {
 
         let kvm_len_bytes = vm.check_extension_raw(KVM_CAP_XSAVE2.into()).max(0) as usize;
         let extended = Format::new(&cpuid, host_xcr0(), kvm_len_bytes);
+            // A shadow MMU has seen them where the probe ran, and would go on showing them.
+            let flushed = forget_translations(kernel.memory(), &Kernel::stubs());
+            flushed.map_err(|source| PlatformError { attempt: "hide the probe's stubs", source })?;
         let has_supervisor_protection = cpuid::has_supervisor_protection(&cpuid);
         cpuid::hide_unusable(&mut cpuid, extended.features);
         let mut template = Template::for_probe(cpuid, extended.features);
