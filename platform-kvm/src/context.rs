@@ -57,6 +57,12 @@ impl KvmContext {
         }
     }
 
+    /// Moves the context's vCPU to the calling thread.
+    fn move_here(&self, mut vcpu: Vcpu) {
+        vcpu.move_here();
+        self.seat.put_back(vcpu);
+    }
+
     /// Whether a fault is a stale translation's, so that the access can be tried again.
     fn is_stale(&mut self, space: &Space, address: VirtualAddress, access: Access) -> bool {
         if !space.permits(address, access) || self.stale_faults == STALE_FAULTS_MAX {
@@ -94,10 +100,7 @@ impl Context for KvmContext {
                         return Exit::Broken(error.to_string());
                     }
                 }
-                Boarding::Move(mut vcpu) => {
-                    vcpu.move_here();
-                    self.seat.put_back(vcpu);
-                }
+                Boarding::Move(vcpu) => self.move_here(vcpu),
                 Boarding::Go(vcpu) => {
                     if let Some(exit) = self.run_on(vcpu, space, registers) {
                         return exit;
@@ -157,6 +160,26 @@ impl Context for KvmContext {
         self.seat.lock().fall_asleep();
         if let Err(error) = self.pool.surrender(&self.seat) {
             error!("{error}");
+        }
+    }
+
+    fn wake(&mut self) -> bool {
+        let mut seat = self.seat.lock();
+        seat.wake();
+        seat.vcpu.as_ref().is_some_and(|vcpu| vcpu.is_here() || !self.machine.is_moving_slow())
+    }
+
+    fn prepare(&mut self) {
+        if !self.wake()
+            && self.seat.lock().vcpu.is_none()
+            && let Err(error) = self.pool.provide(&self.seat)
+        {
+            // The run fails as well, and ends the task.
+            error!("{error}");
+        }
+        let strange = self.seat.lock().vcpu.take_if(|vcpu| !vcpu.is_here());
+        if let Some(vcpu) = strange {
+            self.move_here(vcpu);
         }
     }
 }
