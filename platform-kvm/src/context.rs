@@ -57,6 +57,12 @@ impl KvmContext {
         }
     }
 
+    /// Moves the context's vCPU to the calling thread.
+    fn move_here(&self, mut vcpu: Vcpu) {
+        vcpu.move_here();
+        self.seat.put_back(vcpu);
+    }
+
     /// Whether a fault is a stale translation's, so that the access can be tried again.
     fn is_stale(&mut self, space: &Space, address: VirtualAddress, access: Access) -> bool {
         if !space.permits(address, access) || self.stale_faults == STALE_FAULTS_MAX {
@@ -94,10 +100,7 @@ impl Context for KvmContext {
                         return Exit::Broken(error.to_string());
                     }
                 }
-                Boarding::Move(mut vcpu) => {
-                    vcpu.move_here();
-                    self.seat.put_back(vcpu);
-                }
+                Boarding::Move(vcpu) => self.move_here(vcpu),
                 Boarding::Go(vcpu) => {
                     if let Some(exit) = self.run_on(vcpu, space, registers) {
                         return exit;
@@ -159,6 +162,26 @@ impl Context for KvmContext {
             error!("{error}");
         }
     }
+
+    fn wake(&mut self) -> bool {
+        let mut seat = self.seat.lock();
+        seat.wake();
+        seat.vcpu.as_ref().is_some_and(|vcpu| vcpu.is_here() || !self.machine.is_moving_slow())
+    }
+
+    fn prepare(&mut self) {
+        if !self.wake()
+            && self.seat.lock().vcpu.is_none()
+            && let Err(error) = self.pool.provide(&self.seat)
+        {
+            // The run fails as well, and ends the task.
+            error!("{error}");
+        }
+        let strange = self.seat.lock().vcpu.take_if(|vcpu| !vcpu.is_here());
+        if let Some(vcpu) = strange {
+            self.move_here(vcpu);
+        }
+    }
 }
 
 impl Drop for KvmContext {
@@ -178,8 +201,8 @@ fn or_default<T: Default>(result: Result<T, PlatformError>) -> T {
     })
 }
 
-/// The nearest address that a segment base may hold: entering user code with another would fail (SDM 3A
-/// 28.3.1.2).
+/// The nearest address that a segment base may hold: entering user code with another would fail (SDM 3C, "Checks
+/// on Guest Segment Registers").
 const fn canonical(base: u64) -> u64 {
     ((base << 16) as i64 >> 16) as u64
 }

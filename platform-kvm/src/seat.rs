@@ -167,6 +167,13 @@ impl SeatState {
         self.is_asleep = true;
     }
 
+    /// The context's task sleeps no more. If it has a vCPU, its slice begins.
+    pub(crate) fn wake(&mut self) {
+        if std::mem::take(&mut self.is_asleep) {
+            self.seated_at = Instant::now();
+        }
+    }
+
     /// Notes which thread waits for a vCPU, so that an interrupter wakes it.
     pub(crate) fn set_waiter(&mut self, waiter: Option<Thread>) {
         self.waiter = waiter;

@@ -158,6 +158,11 @@ impl Vcpu {
         self.thread
     }
 
+    /// Whether the calling thread can run it without moving it.
+    pub(crate) fn is_here(&self) -> bool {
+        self.thread.is_none_or(|thread| thread == gettid())
+    }
+
     /// The calling thread will run it from now on. Where that takes long it is done here, lest it count as
     /// running: KVM_RUN with `immediate_exit` does nothing else. Nobody may be about to kick the vCPU.
     pub(crate) fn move_here(&mut self) {

@@ -224,6 +224,35 @@ fn fifty_contexts_share_two_vcpus() {
 }
 
 #[test]
+fn a_context_that_has_prepared_goes_into_user_code_at_once() {
+    let guest = Guest::with_vcpus(1);
+    let space = guest.space(&[0x0f, 0x05, 0xeb, 0xfc]);
+    let [mut first, mut second] = [(); 2].map(|()| guest.context());
+    let (mut first_registers, mut second_registers) = (start(), start());
+    assert!(!first.wake(), "a new context has no vCPU");
+    for _ in 0..3 {
+        // Each takes the only vCPU from the other, which sleeps.
+        for (context, registers) in [(&mut first, &mut first_registers), (&mut second, &mut second_registers)]
+        {
+            context.prepare();
+            assert!(context.wake());
+            assert!(matches!(context.run(&space, registers), Exit::Syscall));
+            context.sleep();
+        }
+        assert!(!first.wake(), "the other has its vCPU");
+        assert!(second.wake(), "nobody wanted its vCPU");
+        second.sleep();
+    }
+    // A wish to interrupt ends the wait for a vCPU, and the run that follows.
+    second.wake();
+    let interrupter = first.interrupter();
+    interrupter.interrupt();
+    first.prepare();
+    assert!(matches!(first.run(&space, &mut first_registers), Exit::Interrupted));
+    assert!(matches!(first.run(&space, &mut first_registers), Exit::Syscall));
+}
+
+#[test]
 fn contexts_that_never_leave_user_code_take_turns() {
     let guest = Guest::with_vcpus(2);
     let space = guest.space(&SPIN);

@@ -368,3 +368,29 @@ fn rdtscp_names_the_hosts_cpu_or_none() {
     }
     sched_setaffinity(None, &all).unwrap();
 }
+
+#[test]
+fn the_probes_stubs_are_gone_where_ring_0_has_its_own() {
+    let guest = Guest::new();
+    if !guest.platform.report().enters_ring_0 {
+        return;
+    }
+    // Where the probe ran in ring 3.
+    const USER_STUBS: u64 = 0xffff_ff80_0000_5000;
+    // syscall, then: mov (%rdi), %rax; jmp *%rdi
+    for (code, access) in
+        [(&[0x0f, 0x05, 0x48, 0x8b, 0x07_u8][..], Access::READ), (&[0x0f, 0x05, 0xff, 0xe7], Access::EXECUTE)]
+    {
+        for offset in [0, 2, 0x20] {
+            let target = VirtualAddress(USER_STUBS + offset);
+            let space = guest.space(code);
+            let mut context = guest.context();
+            let mut registers = Registers { rdi: target.0, ..start() };
+            // From now on a shadow MMU has in this space what it learnt of the kernel's tables in the probe's.
+            assert!(matches!(context.run(&space, &mut registers), Exit::Syscall));
+            let exit = context.run(&space, &mut registers);
+            let is_refused = matches!(exit, Exit::Fault { address, access: found } if (address, found) == (target, access));
+            assert!(is_refused, "+{offset:#x}: {exit:?}");
+        }
+    }
+}

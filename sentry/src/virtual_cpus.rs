@@ -181,7 +181,8 @@ pub enum Claim {
     Wait(Option<Instant>),
 }
 
-/// A task's place among those who wait. It outlives an interrupted wait.
+/// A task's place among those who wait. It outlives an interrupted wait, and a number that is lost before it was of use: the
+/// task drops it when it enters user code.
 #[derive(Default)]
 pub struct Ticket(Option<Turn>);
 
@@ -270,7 +271,6 @@ impl VirtualCpus {
                 }
             }
         }
-        ticket.0 = None;
         Claim::Granted
     }
 
@@ -296,6 +296,12 @@ impl VirtualCpus {
                 queue.grant_free(now);
             }
         }
+    }
+
+    /// Lets others have the seat's number, because the task cannot use it yet. Only the seat's own task does this, out of user
+    /// code.
+    pub fn pass_on(&self, seat: &CpuSeat) {
+        self.queue.lock().take_back(seat, Instant::now());
     }
 
     /// Exchanges the seat's number for `cpu` if that is free. Only the seat's own task does this, out of user code.

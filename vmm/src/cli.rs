@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use rustix::process::Pid;
 
 use crate::control::Target;
@@ -55,7 +56,7 @@ pub(crate) struct Arguments {
     user: User,
 
     /// The host name that the program sees
-    #[arg(long, value_name = "NAME", default_value = "palisade")]
+    #[arg(long, value_name = "NAME", default_value = "palisade", value_parser = OsStringValueParser::new().try_map(host_name))]
     hostname: OsString,
 
     /// Name the sandbox: the program and what it starts live in a control group of that name
@@ -137,6 +138,13 @@ impl Arguments {
             traces_system_calls: self.strace,
         })
     }
+}
+
+/// A host name that sethostname(2) would take.
+fn host_name(name: OsString) -> anyhow::Result<OsString> {
+    const MAX_LEN: usize = 64;
+    anyhow::ensure!(name.len() <= MAX_LEN, "it is longer than the {MAX_LEN} bytes that Linux allows");
+    Ok(name)
 }
 
 /// A name that is a container's id everywhere else, too.
@@ -288,6 +296,14 @@ mod tests {
         }
         for name in ["", ".", "..", "a/b", "-x", "a b", "a\n", "\u{e9}", &"x".repeat(65)] {
             assert!(container_name(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn host_names_are_those_that_linux_takes() {
+        for (name, is_fine) in [("x".repeat(64), true), ("x".repeat(65), false), (String::new(), true)] {
+            let arguments = Arguments::try_parse_from(["vmm", "--hostname", &name, "true"]);
+            assert_eq!(arguments.is_ok_and(|arguments| arguments.hostname == *name), is_fine, "{name}");
         }
     }
 

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -132,6 +133,10 @@ impl ControlSocket {
                         }
                     }
                     Err(Errno::INTR | Errno::CONNABORTED) => {}
+                    // The caller waits in the queue until there is room.
+                    Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                        thread::sleep(PATIENCE)
+                    }
                     Err(error) => {
                         log::warn!("the sandbox can no longer be paused or resumed: {error}");
                         return;
@@ -139,7 +144,7 @@ impl ControlSocket {
                 }
             }
         };
-        std::thread::Builder::new().name("control".into()).spawn(serve).context("start a thread")?;
+        thread::Builder::new().name("control".into()).spawn(serve).context("start a thread")?;
         Ok(())
     }
 

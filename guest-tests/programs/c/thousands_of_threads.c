@@ -1,5 +1,4 @@
 // Three thousand threads at once, which all wait, are counted in /proc, and all end: more than a host has vCPUs.
-// not emulated: before 6.13 a vCPU that changes threads waits for a grace period of RCU, which takes an emulated machine too long
 // timeout: 90
 #include "check.h"
 #include <dirent.h>

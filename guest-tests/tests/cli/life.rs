@@ -14,6 +14,7 @@ use crate::{TIMEOUT, Test, assert_code, assert_one_line, vmm_command};
 pub(crate) const TESTS: &[Test] = &[
     ("life::signals_reach_the_first_process", signals_reach_the_first_process),
     ("life::killing_vmm_leaves_nothing_behind", killing_vmm_leaves_nothing_behind),
+    ("life::blocked_signals_are_no_trouble", blocked_signals_are_no_trouble),
     ("life::closed_streams_are_no_trouble", closed_streams_are_no_trouble),
     ("life::without_kvm_the_device_is_named", without_kvm_the_device_is_named),
     ("life::a_fork_bomb_ends_with_its_first_process", a_fork_bomb_ends_with_its_first_process),
@@ -73,6 +74,16 @@ fn live_members_of_group(group: i32) -> usize {
 fn entries(directory: impl AsRef<std::path::Path>) -> Vec<String> {
     let listed = fs::read_dir(directory).expect("list").filter_map(Result::ok);
     listed.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// All signals are blocked when vmm starts; it needs one of its own to get threads out of user code.
+fn blocked_signals_are_no_trouble() {
+    let block = "use POSIX; my $all = POSIX::SigSet->new(1 .. 31, 34 .. 64); sigprocmask(SIG_SETMASK, $all); exec @ARGV";
+    let script = "while :; do :; done & kill -KILL $!; wait $!; echo $?";
+    let mut command = Command::new("perl");
+    command.args(["-e", block]).arg(vmm::binary().expect("vmm")).args(["--", "/bin/sh", "-c", script]);
+    let finished = bounded::run(&mut command, TIMEOUT).expect("perl starts");
+    assert_eq!(finished.stdout, "137\n", "{}", finished.describe());
 }
 
 fn closed_streams_are_no_trouble() {

@@ -196,6 +196,12 @@ impl Context for FakeContext {
     }
 
     fn sleep(&mut self) {}
+
+    fn wake(&mut self) -> bool {
+        true
+    }
+
+    fn prepare(&mut self) {}
 }
 
 #[derive(Default)]

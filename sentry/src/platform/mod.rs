@@ -161,6 +161,13 @@ pub trait Context: Send {
 
     /// The task is about to sleep: others may have its vCPU.
     fn sleep(&mut self);
+
+    /// The task sleeps no more: it keeps its vCPU for now. Returns whether the next [`Context::run`] goes into user code at
+    /// once, rather than wait for a vCPU.
+    fn wake(&mut self) -> bool;
+
+    /// Does the waiting that [`Context::run`] would do before user code. Returns early if an interrupter wants it to.
+    fn prepare(&mut self);
 }
 
 /// An XSAVE area that the processor would refuse.

@@ -257,6 +257,7 @@ impl CurrentTask {
                 None => self.claim_cpu()?,
             }
         };
+        self.rseq.ticket = Ticket::default();
         if self.rseq.shown == Some(grant) {
             return Ok(());
         }
@@ -321,9 +322,20 @@ impl CurrentTask {
         (self.kernel().cpus().current() & 63) as u32
     }
 
-    /// Waits until the seat has a number.
+    /// Waits until the seat has a number, and can make use of it at once.
     fn claim_cpu(&mut self) -> Result<(), State> {
-        let mut is_first = true;
+        self.wait_for_cpu(true)?;
+        if !self.context.wake() {
+            // A vCPU may take long to come. Others have the number meanwhile; then this task's turn is before theirs.
+            self.memory.virtual_cpus().pass_on(&self.task.cpu_seat);
+            self.context.prepare();
+            self.wait_for_cpu(false)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the seat has a number. With `is_asleep`, others may have the vCPU meanwhile.
+    fn wait_for_cpu(&mut self, mut is_asleep: bool) -> Result<(), State> {
         loop {
             let wish = self.cpu_wish();
             let memory = self.memory.clone();
@@ -333,7 +345,7 @@ impl CurrentTask {
                 memory.virtual_cpus().withdraw(&self.rseq.ticket);
                 return Err(State::Interrupt);
             }
-            if std::mem::take(&mut is_first) {
+            if std::mem::take(&mut is_asleep) {
                 self.context.sleep();
             }
             self.rest(deadline);

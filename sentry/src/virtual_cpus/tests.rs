@@ -40,6 +40,7 @@ impl Tester {
 
     fn run(&mut self, cpus: &VirtualCpus) -> Grant {
         assert_eq!(self.claim(cpus), Claim::Granted);
+        self.ticket = Ticket::default();
         self.seat.enter().expect("a number")
     }
 
@@ -232,6 +233,42 @@ fn who_withdraws_is_passed_over_and_comes_back_to_its_place() {
 }
 
 #[test]
+fn who_passes_a_number_on_has_its_turn_later() {
+    let cpus = without_grace();
+    let mut holder = Tester::new(1, 0);
+    let [mut first, mut second, mut third] = [(); 3].map(|()| Tester::new(1, 0).patient());
+    holder.run(&cpus);
+    for task in [&mut first, &mut second, &mut third] {
+        task.claim(&cpus);
+    }
+    holder.seat.leave();
+    cpus.release(&holder.seat);
+    cpus.pass_on(&first.seat);
+    assert_eq!(first.seat.enter(), None);
+    assert!(second.seat.enter().is_some());
+    assert!(matches!(first.claim(&cpus), Claim::Wait(_)));
+    second.seat.leave();
+    cpus.release(&second.seat);
+    assert!(first.seat.enter().is_some(), "it came before the third");
+    assert_eq!(third.seat.enter(), None);
+}
+
+#[test]
+fn who_loses_a_number_before_using_it_has_its_turn_later() {
+    let cpus = without_grace();
+    let [mut first, mut second, mut third] = [(); 3].map(|()| Tester::new(1, 0));
+    assert_eq!(first.claim(&cpus), Claim::Granted);
+    assert_eq!(second.claim(&cpus), Claim::Granted, "the first is out of user code");
+    third = third.patient();
+    third.claim(&cpus);
+    first = first.patient();
+    first.claim(&cpus);
+    cpus.release(&second.seat);
+    assert!(first.seat.enter().is_some(), "it came before the third");
+    assert_eq!(third.seat.enter(), None);
+}
+
+#[test]
 fn a_number_that_is_not_allowed_is_not_given() {
     let cpus = VirtualCpus::default();
     let (mut first, mut second) = (Tester::new(0b10, 1), Tester::new(0b10, 0).patient());
@@ -297,6 +334,7 @@ fn threads_never_share_a_number() {
                 for entry in 0..ENTRIES {
                     let grant = loop {
                         if let Some(grant) = task.seat.enter() {
+                            task.ticket = Ticket::default();
                             break grant;
                         }
                         if let Claim::Wait(deadline) = task.claim(cpus) {
