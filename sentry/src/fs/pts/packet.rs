@@ -44,7 +44,7 @@ impl PacketMode {
     /// Something happened; it makes `over` old news.
     pub(super) fn note(&mut self, news: PacketStatus, over: PacketStatus) {
         if self.is_on {
-            self.status = self.status - over | news;
+            self.status = (self.status - over) | news;
         }
     }
 
