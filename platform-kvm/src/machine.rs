@@ -376,7 +376,7 @@ fn require(kvm: &Kvm) -> Result<(), Error> {
     let needed = [
         (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
         (Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"),
-        (Cap::Xsave, "KVM_CAP_XSAVE"),
+        (Cap::Xsave2, "KVM_CAP_XSAVE2"),
         (Cap::Xcrs, "KVM_CAP_XCRS"),
     ];
     if let Some((_, name)) = needed.into_iter().find(|(capability, _)| !kvm.check_extension(*capability)) {
