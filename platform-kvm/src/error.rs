@@ -43,7 +43,7 @@ pub enum Error {
     #[error("/dev/kvm speaks version {0} of its interface, not 12: the host's kernel is not supported")]
     ApiVersion(i32),
     /// KVM lacks something that we cannot do without.
-    #[error("the host's KVM lacks {0}: a newer host kernel is needed")]
+    #[error("the host's KVM lacks {0}: a newer host kernel, or a processor that has it, is needed")]
     MissingCapability(&'static str),
     /// The guest's memory would not fit into the guest-physical addresses that the processor has.
     #[error(

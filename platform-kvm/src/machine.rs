@@ -9,7 +9,7 @@ use kvm_bindings::{
     KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_XSAVE2, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS,
     kvm_enable_cap,
 };
-use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
+use kvm_ioctls::{Cap, Kvm, VcpuExit, VcpuFd, VmFd};
 use log::debug;
 use parking_lot::Mutex;
 use rustix::process::{Resource, getrlimit};
@@ -70,7 +70,7 @@ impl Machine {
         kick::install_handler()
             .map_err(|source| PlatformError { attempt: "install a signal handler", source })?;
         let kvm = open()?;
-        let vm = attempt("create a virtual machine", kvm.create_vm())?;
+        let vm = attempt("create a virtual machine", create_vm(&kvm))?;
         require(&kvm)?;
         let mut cpuid =
             attempt("ask for the supported CPUID", kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES))?;
@@ -276,11 +276,11 @@ impl Machine {
         run.kvm_dirty_regs = (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS).into();
         run.kvm_valid_regs = (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS).into();
         let before = host_tsc();
-        let syscall = Self::probe_once(vcpu);
+        let syscall = Self::probe_once(vcpu)?;
         let after = host_tsc();
         let tsc = TscReading { before, guest: vcpu.sync_regs_mut().regs.rax, after };
         vcpu.get_kvm_run().kvm_dirty_regs = 0;
-        let exception = Self::probe_once(vcpu);
+        let exception = Self::probe_once(vcpu)?;
         let frame = in_bounds(kernel.frame(0))?;
         vcpu.sync_regs_mut().sregs = user_sregs;
         Ok(Outcome::new(syscall, exception, frame, tsc))
@@ -300,15 +300,24 @@ impl Machine {
     }
 
     /// Runs a vCPU until it stops.
-    fn probe_once(vcpu: &mut VcpuFd) -> probe::Stop {
-        let (port, description) = match vcpu.run() {
-            Ok(kvm_ioctls::VcpuExit::IoOut(port, _)) => (Some(port), format!("a write to port {port:#x}")),
-            Ok(other) => (None, format!("{other:?}")),
-            Err(error) => (None, format!("KVM_RUN: {error}")),
+    fn probe_once(vcpu: &mut VcpuFd) -> Result<probe::Stop, PlatformError> {
+        let (port, description) = loop {
+            match vcpu.run() {
+                Ok(VcpuExit::IoOut(port, _)) => break (Some(port), format!("a write to port {port:#x}")),
+                Ok(VcpuExit::Intr) => {}
+                Ok(other) => break (None, format!("{other:?}")),
+                Err(error) => match error.errno() {
+                    // A signal for this thread tells nothing of the guest, which goes on.
+                    libc::EINTR => {}
+                    // Nor does a host that has no thread or memory to spare.
+                    libc::EAGAIN | libc::ENOMEM => return attempt("run a vCPU", Err(error)),
+                    _ => break (None, format!("KVM_RUN: {error}")),
+                },
+            }
         };
         let sync = vcpu.sync_regs_mut();
         let privilege = (sync.sregs.cs.selector & 3) as u8;
-        probe::Stop { port, rip: sync.regs.rip, privilege, description }
+        Ok(probe::Stop { port, rip: sync.regs.rip, privilege, description })
     }
 }
 
@@ -352,12 +361,22 @@ fn open() -> Result<Kvm, Error> {
     }
 }
 
+/// Creates the VM. KVM gives up when a signal arrives meanwhile.
+fn create_vm(kvm: &Kvm) -> Result<VmFd, kvm_ioctls::Error> {
+    loop {
+        match kvm.create_vm() {
+            Err(error) if error.errno() == libc::EINTR => {}
+            result => return result,
+        }
+    }
+}
+
 /// Refuses hosts that lack what we build on.
 fn require(kvm: &Kvm) -> Result<(), Error> {
     let needed = [
         (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
         (Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"),
-        (Cap::Xsave, "KVM_CAP_XSAVE"),
+        (Cap::Xsave2, "KVM_CAP_XSAVE2"),
         (Cap::Xcrs, "KVM_CAP_XCRS"),
     ];
     if let Some((_, name)) = needed.into_iter().find(|(capability, _)| !kvm.check_extension(*capability)) {

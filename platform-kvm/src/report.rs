@@ -70,7 +70,7 @@ impl Report {
         let entry = if self.enters_ring_0 { "ring 0" } else { "ring 3, at LSTAR" };
         let supervisor = match (self.enters_ring_0, self.has_supervisor_protection) {
             (true, true) => "on",
-            (true, false) => "off: KVM offers them not",
+            (true, false) => "off: KVM does not offer them",
             (false, _) => "off: ring 3 must reach the stub of SYSCALL",
         };
         let tsc = if self.outcome.tsc.is_the_hosts() {

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -163,12 +164,20 @@ fn container_name(text: &str) -> anyhow::Result<String> {
 
 /// The program's environment: a small one of vmm's making, then what was asked for.
 fn environment(requested: Vec<OsString>, user: User) -> Result<Vec<Vec<u8>>, Failure> {
-    let home = if user.uid == 0 { "HOME=/root" } else { "HOME=/" };
-    let mut variables = vec![format!("PATH={DEFAULT_PATH}").into_bytes(), home.into()];
-    if let Some(term) = std::env::var_os("TERM") {
-        variables.push([b"TERM=".as_slice(), &term.into_vec()].concat());
-    }
-    for variable in requested {
+    let home = if user.uid == 0 { "/root" } else { "/" };
+    let own = [
+        ("PATH", Some(DEFAULT_PATH.into())),
+        ("HOME", Some(home.into())),
+        ("TERM", std::env::var_os("TERM")),
+    ];
+    let own_count = own.len();
+    // By name, with its place among the others.
+    let mut variables: BTreeMap<Vec<u8>, (usize, Vec<u8>)> = own
+        .into_iter()
+        .enumerate()
+        .filter_map(|(place, (name, value))| Some((name.into(), (place, value?.into_vec()))))
+        .collect();
+    for (place, variable) in (own_count..).zip(requested) {
         let variable = variable.into_vec();
         let (name, value) = match variable.iter().position(|byte| *byte == b'=') {
             Some(0) => return Err(no_name(&variable).into()),
@@ -179,13 +188,14 @@ fn environment(requested: Vec<OsString>, user: User) -> Result<Vec<Vec<u8>>, Fai
                 (variable, value)
             }
         };
-        let prefix = [name.as_slice(), b"="].concat();
-        variables.retain(|old| !old.starts_with(&prefix));
-        if let Some(value) = value {
-            variables.push([prefix, value].concat());
-        }
+        match value {
+            Some(value) => variables.insert(name, (place, value)),
+            None => variables.remove(&name),
+        };
     }
-    Ok(variables)
+    let mut variables: Vec<_> = variables.into_iter().collect();
+    variables.sort_by_key(|(_, (place, _))| *place);
+    Ok(variables.into_iter().map(|(name, (_, value))| [name.as_slice(), b"=", &value].concat()).collect())
 }
 
 fn no_name(variable: &[u8]) -> anyhow::Error {
@@ -286,6 +296,12 @@ mod tests {
         let variables = environment(vec!["A=1".into(), "A=2=3".into(), "HOME=/x".into()], user).unwrap();
         assert!(variables.contains(&b"A=2=3".to_vec()) && !variables.contains(&b"A=1".to_vec()));
         assert!(variables.contains(&b"HOME=/x".to_vec()) && !variables.contains(&b"HOME=/root".to_vec()));
+        assert!(
+            variables[0].starts_with(b"PATH=") && variables.ends_with(&[b"A=2=3".into(), b"HOME=/x".into()])
+        );
+        // One that vmm itself does not have is nobody's.
+        let variables = environment(vec!["A=1".into(), "A".into()], user).unwrap();
+        assert!(!variables.iter().any(|variable| variable.starts_with(b"A=")));
         assert!(environment(vec!["=x".into()], user).is_err());
     }
 

@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("life::signals_reach_the_first_process", signals_reach_the_first_process),
     ("life::killing_vmm_leaves_nothing_behind", killing_vmm_leaves_nothing_behind),
     ("life::blocked_signals_are_no_trouble", blocked_signals_are_no_trouble),
+    ("life::limits_that_are_too_small_are_named", limits_that_are_too_small_are_named),
     ("life::closed_streams_are_no_trouble", closed_streams_are_no_trouble),
     ("life::without_kvm_the_device_is_named", without_kvm_the_device_is_named),
     ("life::a_fork_bomb_ends_with_its_first_process", a_fork_bomb_ends_with_its_first_process),
@@ -84,6 +85,22 @@ fn blocked_signals_are_no_trouble() {
     command.args(["-e", block]).arg(vmm::binary().expect("vmm")).args(["--", "/bin/sh", "-c", script]);
     let finished = bounded::run(&mut command, TIMEOUT).expect("perl starts");
     assert_eq!(finished.stdout, "137\n", "{}", finished.describe());
+}
+
+fn limits_that_are_too_small_are_named() {
+    let binary = vmm::binary().expect("vmm");
+    for (limit, words) in [
+        ("ulimit -v 100000", ["address space", "ulimit -v"]),
+        ("ulimit -d 100000", ["address space", "ulimit -d"]),
+        ("ulimit -n 5", ["image /", "Too many open files"]),
+        ("ulimit -n 8", ["create a vCPU", "Too many open files"]),
+    ] {
+        let script = format!("{limit}; exec {} --image / -- /bin/true", binary.display());
+        let finished =
+            bounded::run(Command::new("bash").args(["-c", &script]), TIMEOUT).expect("bash starts");
+        assert_one_line(&finished, &[125], &words);
+        assert_eq!(finished.stderr.matches("(os error").count(), 1, "said once: {}", finished.describe());
+    }
 }
 
 fn closed_streams_are_no_trouble() {
