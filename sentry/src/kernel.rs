@@ -24,7 +24,7 @@ use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
 use crate::task::{
-    CgroupTasks, CpuSet, ExitStatus, Namespaces, Task, TaskConfig, TaskGroups, TaskImage, TaskSet,
+    CgroupTasks, CpuSet, ExitStatus, Namespaces, Scheduling, Task, TaskConfig, TaskGroups, TaskImage, TaskSet,
 };
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{Timekeeper, TimerQueue};
@@ -426,7 +426,7 @@ impl Kernel {
             niceness: 0,
             namespaces: self.namespaces.clone(),
             undo_list: None,
-            scheduling_policy: 0,
+            scheduling: Scheduling::default(),
             allowed_cpus: CpuSet::first(self.cpus.count()),
             user_counters,
             initial_cgroup: None,
