@@ -179,15 +179,12 @@ fn environment(requested: Vec<OsString>, user: User) -> Result<Vec<Vec<u8>>, Fai
         .collect();
     for (place, variable) in (own_count..).zip(requested) {
         let variable = variable.into_vec();
-        let (name, value) = match variable.iter().position(|byte| *byte == b'=') {
-            Some(0) => return Err(no_name(&variable).into()),
-            Some(end) => (variable[..end].to_vec(), Some(variable[end + 1..].to_vec())),
-            None if variable.is_empty() => return Err(no_name(&variable).into()),
-            None => {
-                let value = std::env::var_os(OsString::from_vec(variable.clone())).map(OsString::into_vec);
-                (variable, value)
-            }
+        let mut parts = variable.splitn(2, |byte| *byte == b'=').map(<[u8]>::to_vec);
+        let Some(name) = parts.next().filter(|name| !name.is_empty()) else {
+            return Err(no_name(&variable).into());
         };
+        let of_vmm = || std::env::var_os(OsString::from_vec(name.clone())).map(OsString::into_vec);
+        let value = parts.next().or_else(of_vmm);
         match value {
             Some(value) => variables.insert(name, (place, value)),
             None => variables.remove(&name),

@@ -227,7 +227,7 @@ fn listen_at(target: &Target) -> anyhow::Result<OwnedFd> {
 fn receive(socket: impl AsFd) -> rustix::io::Result<Vec<u8>> {
     let mut packet = [0; MAX_PACKET_LEN];
     let (len, _) = rustix::io::retry_on_intr(|| recv(&socket, &mut packet[..], RecvFlags::empty()))?;
-    Ok(packet[..len].to_vec())
+    Ok(packet.into_iter().take(len).collect())
 }
 
 #[cfg(test)]

@@ -251,8 +251,7 @@ fn mount(
     let cgroups_root = Dentry::new_root(cgroups.root_for(&Viewer::kernel()));
     let cgroups = Mount::new(cgroups, cgroups_root, "cgroup2", quiet);
     let mounts = [("/proc", proc), ("/sys", sys), ("/sys/fs/cgroup", cgroups), ("/dev/pts", pts)];
-    mount_root(&resources, image.into_root(), &mounts)
-        .map_err(|error| anyhow!("the image cannot be mounted: {error}"))
+    mount_root(&resources, image.into_root(), &mounts).context("the image cannot be mounted")
 }
 
 /// /dev/console, given to `user`: what the caller's terminal is to the guest. `None` if the image has something else there.
