@@ -201,8 +201,8 @@ fn or_default<T: Default>(result: Result<T, PlatformError>) -> T {
     })
 }
 
-/// The nearest address that a segment base may hold: entering user code with another would fail (SDM 3A
-/// 28.3.1.2).
+/// The nearest address that a segment base may hold: entering user code with another would fail (SDM 3C, "Checks
+/// on Guest Segment Registers").
 const fn canonical(base: u64) -> u64 {
     ((base << 16) as i64 >> 16) as u64
 }

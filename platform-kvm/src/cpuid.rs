@@ -35,9 +35,14 @@ pub(crate) fn extended_state_ends(supported: &CpuId, features: u64) -> Vec<(u64,
         .collect()
 }
 
-/// MAXPHYADDR (SDM 2A, CPUID 80000008H).
+/// Bits of a guest-physical address that KVM can map: MAXPHYADDR, or less where its page tables reach less far (SDM 2A
+/// and APM 3, CPUID 80000008H: PhysAddrSize and GuestPhysAddrSize).
 pub(crate) fn physical_address_bits(supported: &CpuId) -> u32 {
-    find(supported, 0x8000_0008, 0).map_or(36, |leaf| leaf.eax & 0xff)
+    let Some(leaf) = find(supported, 0x8000_0008, 0) else { return 36 };
+    match (leaf.eax & 0xff, leaf.eax >> 16 & 0xff) {
+        (all, 0) => all,
+        (all, mapped) => all.min(mapped),
+    }
 }
 
 /// Hides what the guest cannot have: virtualisation, and features whose bit in CR4 or XCR0 stays off.
@@ -98,6 +103,15 @@ mod tests {
     fn the_area_ends_with_its_last_component() {
         assert_eq!(extended_state_len_bytes(&cpuid(), 7), 832);
         assert_eq!(extended_state_len_bytes(&cpuid(), 3), 576);
+    }
+
+    #[test]
+    fn addresses_have_the_bits_that_kvm_can_map() {
+        for (eax, bits) in [(0x3028, 40), (0x30_3034, 48), (0x34_3030, 48)] {
+            let leaf = kvm_cpuid_entry2 { function: 0x8000_0008, eax, ..Default::default() };
+            assert_eq!(physical_address_bits(&CpuId::from_entries(&[leaf]).unwrap()), bits, "{eax:#x}");
+        }
+        assert_eq!(physical_address_bits(&cpuid()), 36);
     }
 
     #[test]

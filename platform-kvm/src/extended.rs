@@ -31,7 +31,7 @@ const MXCSR_MASK: u32 = 0x2_ffff;
 pub(crate) struct Format {
     /// XCR0.
     pub(crate) features: u64,
-    /// Length of the area in bytes.
+    /// Length of the area in bytes: at least [`HEADER_END`].
     pub(crate) len_bytes: usize,
     /// Where each component beyond SSE ends.
     ends: Vec<(u64, usize)>,
@@ -94,7 +94,7 @@ impl Format {
 
     /// Checks an area as XRSTOR would, and spells out what it leaves in its initial state.
     pub(crate) fn normalize(&self, area: &[u8]) -> Result<Vec<u8>, InvalidExtendedState> {
-        let area = &area[..area.len().min(self.len_bytes)];
+        let area = area.get(..self.len_bytes).unwrap_or(area);
         let legacy = area.get(..LEGACY_LEN).ok_or(InvalidExtendedState)?;
         let mut bytes = self.initial();
         let mxcsr = &legacy[MXCSR];

@@ -56,7 +56,7 @@ pub(crate) fn in_bounds<T>(result: Result<T, GuestMemoryError>) -> Result<T, Pla
 }
 
 /// Makes the guest's TSC the host's (KVM devices/vcpu.rst 4.1).
-pub(crate) fn set_tsc_offset_zero(vcpu: &VcpuFd) -> io::Result<()> {
+pub(crate) fn set_tsc_offset_zero(vcpu: &VcpuFd) -> Result<(), PlatformError> {
     let offset = 0_u64;
     let attribute = kvm_device_attr {
         group: TSC_CONTROL,
@@ -66,7 +66,11 @@ pub(crate) fn set_tsc_offset_zero(vcpu: &VcpuFd) -> io::Result<()> {
     };
     // SAFETY: `attribute` and the u64 that its address names live through the call, which only reads them.
     let result = unsafe { ioctl_with_ref(vcpu, KVM_SET_DEVICE_ATTR(), &attribute) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        return Ok(());
+    }
+    let attempt = "make a vCPU's time-stamp counter the host's, which needs a host kernel from 5.16 on";
+    Err(PlatformError { attempt, source: io::Error::last_os_error() })
 }
 
 /// Shows `len_bytes` of `memory`, from guest-physical `start` on, to the guest (KVM api.rst 4.35).

@@ -4,6 +4,7 @@
 //! The IDT's gates lead to stubs that write a port, so that KVM_RUN ends with the frame still on the vCPU's
 //! stack, where the host reads and edits it. One page a vCPU holds its GDT, TSS and that stack.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sentry::platform::{GuestAddress, GuestMemory, GuestMemoryError, PAGE_SIZE, Registers};
@@ -100,7 +101,13 @@ impl Kernel {
         kernel_physical(page::PDPT) | entry::TABLE
     }
 
-    /// Makes the stubs reachable for ring 3, or no longer.
+    /// The guest-physical range of the stubs.
+    pub(crate) const fn stubs() -> Range<u64> {
+        kernel_physical(page::STUBS)..kernel_physical(page::STUBS + 1)
+    }
+
+    /// Makes the stubs reachable for ring 3, or no longer; in the latter case a shadow MMU must forget what it knows of
+    /// [`Self::stubs`].
     pub(crate) fn set_user_stubs(&self, is_reachable: bool) -> Result<(), GuestMemoryError> {
         let value =
             kernel_physical(page::STUBS) | entry::PRESENT | entry::USER | entry::ACCESSED | entry::DIRTY;

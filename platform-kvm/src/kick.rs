@@ -1,17 +1,19 @@
 //! Ending KVM_RUN from another thread: `immediate_exit` for a run that has not begun, and a signal for one
 //! that has (KVM api.rst, `kvm_run.immediate_exit`).
 //!
-//! The signal is the first real-time signal. Threads that run contexts must not block it.
+//! The signal is the first real-time signal. Threads that run contexts must not block it, whatever mask the process was
+//! started with.
 
 use std::ffi::c_void;
 use std::io;
 use std::ptr::NonNull;
-use std::sync::Once;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use kvm_ioctls::VcpuFd;
 use rustix::process::{Pid, getpid};
-use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler};
+use vmm_sys_util::errno;
+use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler, unblock_signal};
 
 /// A thread that is (about to be) in KVM_RUN, and how to get it out.
 #[derive(Debug)]
@@ -46,14 +48,12 @@ impl Kick {
     }
 }
 
-/// Installs the handler, once in a process: a signal without one would kill it.
+/// Installs the handler, once in a process: a signal without one would kill it. The calling thread, and so those that it
+/// starts from now on, no longer block the signal.
 pub(crate) fn install_handler() -> io::Result<()> {
-    static INSTALL: Once = Once::new();
-    let mut result = Ok(());
-    INSTALL.call_once(|| {
-        result = register_signal_handler(SIGRTMIN(), on_kick).map_err(io::Error::from);
-    });
-    result
+    static INSTALLED: OnceLock<errno::Result<()>> = OnceLock::new();
+    (*INSTALLED.get_or_init(|| register_signal_handler(SIGRTMIN(), on_kick))).map_err(io::Error::from)?;
+    unblock_signal(SIGRTMIN()).map_err(|error| io::Error::other(error.to_string()))
 }
 
 /// Does nothing: the signal's arrival is what ends KVM_RUN.

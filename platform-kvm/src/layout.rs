@@ -13,6 +13,9 @@
 
 use sentry::platform::{GuestAddress, PAGE_SIZE, VirtualAddress};
 
+use crate::chunks::CHUNK_LEN;
+use crate::error::Error;
+
 /// Guest-physical start of the kernel's pages.
 pub(crate) const KERNEL_START: GuestAddress = GuestAddress(2 << 20);
 /// Guest-virtual start of the kernel's pages: the last entry of the PML4.
@@ -61,6 +64,57 @@ pub(crate) const VECTORS: u16 = 32;
 pub(crate) const KERNEL_SLOT: u32 = 0;
 /// The first slot of guest memory.
 pub(crate) const MEMORY_SLOT: u32 = 1;
+/// The largest slot of guest memory: a slot costs time by its size.
+pub(crate) const SLOT_LEN_MAX: u64 = 1 << 30;
+/// The first slot's length. Each of the others is as long as those before it together, up to [`SLOT_LEN_MAX`].
+pub(crate) const SLOT_LEN_MIN: u64 = 128 << 20;
+/// Slots that guest memory takes beyond one for each [`SLOT_LEN_MAX`], since it begins with shorter ones.
+const SHORT_SLOTS: u64 = 4;
+/// Chunks of table memory at most: 4 GiB.
+const CHUNKS_MAX: u32 = 16 << 10;
+
+/// What depends on how much memory the guest is to have, and on what the host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Length of guest memory.
+    pub(crate) memory_bytes: u64,
+    /// Guest-physical start of the first chunk of table memory.
+    pub(crate) chunks_start: GuestAddress,
+    /// Its slot; the other chunks' follow.
+    pub(crate) chunk_slot: u32,
+    /// How many chunks there may be.
+    pub(crate) chunks_max: u32,
+}
+
+impl Layout {
+    /// For at least `wanted_bytes` of guest memory, with `address_bits` of MAXPHYADDR and so many `memory_slots`.
+    ///
+    /// # Errors
+    /// It does not fit.
+    pub(crate) fn new(wanted_bytes: u64, address_bits: u32, memory_slots: usize) -> Result<Self, Error> {
+        let too_much = || Error::TooMuchMemory { memory_bytes: wanted_bytes, address_bits };
+        let memory_bytes = wanted_bytes.checked_next_multiple_of(2 << 20).ok_or_else(too_much)?;
+        let chunks_start = MEMORY_START
+            .0
+            .checked_add(memory_bytes)
+            .and_then(|end| end.checked_next_multiple_of(1 << 30))
+            .ok_or_else(too_much)?;
+        let address_end = 1_u64.checked_shl(address_bits).unwrap_or(u64::MAX);
+        let room = address_end.saturating_sub(chunks_start) / CHUNK_LEN;
+        if room == 0 {
+            return Err(too_much());
+        }
+        let too_few = || Error::TooFewSlots { memory_bytes: wanted_bytes, memory_slots };
+        let chunk_slot = memory_bytes.div_ceil(SLOT_LEN_MAX) + SHORT_SLOTS + u64::from(MEMORY_SLOT);
+        let slots_left = (memory_slots as u64).saturating_sub(chunk_slot);
+        if slots_left == 0 {
+            return Err(too_few());
+        }
+        let chunks_max = u32::try_from(room.min(slots_left)).unwrap_or(u32::MAX).min(CHUNKS_MAX);
+        let chunk_slot = u32::try_from(chunk_slot).map_err(|_| too_few())?;
+        Ok(Self { memory_bytes, chunks_start: GuestAddress(chunks_start), chunk_slot, chunks_max })
+    }
+}
 
 /// Bits of page-table entries (SDM 3A 4.5).
 pub(crate) mod entry {
@@ -82,4 +136,42 @@ pub(crate) mod entry {
     pub(crate) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
     /// An entry that points to a table, and leaves all decisions to it.
     pub(crate) const TABLE: u64 = PRESENT | WRITABLE | USER | ACCESSED;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOTS: usize = 32764;
+
+    #[test]
+    fn tables_follow_memory_at_a_whole_gib() {
+        let layout = Layout::new((5 << 30) + 1, 48, SLOTS).unwrap();
+        let wanted = Layout {
+            memory_bytes: (5 << 30) + (2 << 20),
+            chunks_start: GuestAddress(10 << 30),
+            chunk_slot: 11,
+            chunks_max: 16 << 10,
+        };
+        assert_eq!(layout, wanted);
+    }
+
+    #[test]
+    fn few_slots_and_few_addresses_leave_room_for_fewer_tables() {
+        assert_eq!(Layout::new(1 << 30, 48, 509).unwrap().chunks_max, 503);
+        assert_eq!(Layout::new(58 << 30, 36, SLOTS).unwrap().chunks_max, 8 << 10);
+    }
+
+    #[test]
+    fn memory_that_does_not_fit_is_refused_for_what_it_lacks() {
+        for (memory_bytes, bits) in [(60 << 30, 36), (1 << 40, 40), (1 << 48, 48), (u64::MAX, 52)] {
+            let error = Layout::new(memory_bytes, bits, SLOTS).unwrap_err();
+            assert!(matches!(error, Error::TooMuchMemory { .. }), "{memory_bytes:#x}: {error}");
+        }
+        // 2^32 - 1 slots, and one more than there are.
+        for (memory_bytes, bits) in [((1 << 62) - (5 << 30), 63), (32 << 40, 48)] {
+            let error = Layout::new(memory_bytes, bits, SLOTS).unwrap_err();
+            assert!(matches!(error, Error::TooFewSlots { .. }), "{memory_bytes:#x}: {error}");
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `layout` | where things are in guest-physical and guest-virtual memory |
+//! | `layout` | where things are in guest-physical and guest-virtual memory, and whether they fit |
 //! | `kernel` | the guest's own few pages: stubs, IDT, and a GDT, TSS and stack for each vCPU |
 //! | `machine` | the VM: memory slots, vCPU creation, what the host can do |
 //! | `probe` | how this host delivers traps, found out by trying |
@@ -52,5 +52,5 @@ mod vcpu;
 pub use error::Error;
 pub use ioctl::RUNNING_REQUESTS;
 pub use platform::{Config, KvmPlatform};
-pub use probe::{Outcome, Stop};
+pub use probe::{Outcome, Stop, TscReading};
 pub use report::{Report, measure_exit};

@@ -9,7 +9,7 @@ use kvm_bindings::{
     KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_XSAVE2, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS,
     kvm_enable_cap,
 };
-use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
+use kvm_ioctls::{Cap, Kvm, VcpuExit, VcpuFd, VmFd};
 use log::debug;
 use parking_lot::Mutex;
 use rustix::process::{Resource, getrlimit};
@@ -19,10 +19,12 @@ use crate::chunks::{CHUNK_LEN, Chunk, Chunks};
 use crate::error::Error;
 use crate::extended::Format;
 use crate::flush::{FlushList, forget_translations};
-use crate::ioctl::{attempt, delete_slot, host_tsc, host_xcr0, in_bounds, set_slot};
+use crate::ioctl::{attempt, delete_slot, host_tsc, host_xcr0, in_bounds, set_slot, set_tsc_offset_zero};
 use crate::kernel::{Kernel, PROBE_CODE};
-use crate::layout::{KERNEL_SLOT, KERNEL_START, MEMORY_SLOT, MEMORY_START};
-use crate::probe::{self, Choice, Outcome, SyscallEntry};
+use crate::layout::{
+    KERNEL_SLOT, KERNEL_START, Layout, MEMORY_SLOT, MEMORY_START, SLOT_LEN_MAX, SLOT_LEN_MIN,
+};
+use crate::probe::{self, Choice, Outcome, SyscallEntry, TscReading};
 use crate::report::{self, Report};
 use crate::tables::Grow;
 use crate::template::Template;
@@ -31,14 +33,10 @@ use crate::{cpuid, kick};
 
 /// KVM_X86_QUIRK_SLOT_ZAP_ALL (KVM api.rst 7.31): deleting a slot drops every shadow page, not only its own.
 const QUIRK_SLOT_ZAP_ALL: u64 = 1 << 7;
-/// The largest slot: a slot costs time by its size.
-const SLOT_LEN_MAX: u64 = 1 << 30;
-/// The first slot.
-const SLOT_LEN_MIN: u64 = 128 << 20;
 /// A move of a vCPU to another thread that takes so long is slower than making a vCPU.
 const SLOW_MOVE: Duration = Duration::from_micros(700);
-/// Chunks of table memory at most: 4 GiB.
-const CHUNKS_MAX: u32 = 16 << 10;
+/// How often the time-stamp counters are compared: the thread may have gone to another processor in between.
+const TSC_LOOKS: usize = 3;
 
 /// One VM.
 pub(crate) struct Machine {
@@ -72,34 +70,22 @@ impl Machine {
         kick::install_handler()
             .map_err(|source| PlatformError { attempt: "install a signal handler", source })?;
         let kvm = open()?;
-        let vm = attempt("create a virtual machine", kvm.create_vm())?;
+        let vm = attempt("create a virtual machine", create_vm(&kvm))?;
         require(&kvm)?;
         let mut cpuid =
             attempt("ask for the supported CPUID", kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES))?;
         let drops_own_shadow_pages_only = disable_slot_zap_all(&vm);
 
-        let vcpus_of_kvm = vcpus_max.min(kvm.get_max_vcpus());
-        let vcpus_max = vcpus_of_kvm.min(descriptors_to_spare()).max(1);
+        let (vcpus_wanted, vcpus_of_kvm) = (vcpus_max, kvm.get_max_vcpus());
+        let vcpus_max = vcpus_wanted.min(vcpus_of_kvm).min(descriptors_to_spare()).max(1);
         let address_bits = cpuid::physical_address_bits(&cpuid);
-        let chunks_start =
-            MEMORY_START.0.checked_add(memory_bytes).and_then(|end| end.checked_next_multiple_of(1 << 30));
-        let too_much = || Error::TooMuchMemory { memory_bytes, address_bits };
-        let chunks_start = chunks_start.ok_or_else(too_much)?;
-        let address_end = 1_u64.checked_shl(address_bits).unwrap_or(u64::MAX);
-        let memory_slots = u32::try_from(memory_bytes.div_ceil(SLOT_LEN_MAX) + 4).map_err(|_| too_much())?;
-        let chunk_slot = MEMORY_SLOT + memory_slots;
-        let slots_left = u32::try_from(kvm.get_nr_memslots()).unwrap_or(0).saturating_sub(chunk_slot);
-        let room = address_end.saturating_sub(chunks_start) / CHUNK_LEN;
-        let chunks_max = CHUNKS_MAX.min(slots_left).min(u32::try_from(room).unwrap_or(u32::MAX));
-        if chunks_max == 0 {
-            return Err(too_much());
-        }
+        let layout = Layout::new(memory_bytes, address_bits, kvm.get_nr_memslots())?;
 
         let kernel = Kernel::new(vcpus_max as u64)?;
         kernel.set_user_stubs(true)?;
         set_slot(&vm, KERNEL_SLOT, kernel.memory(), KERNEL_START, kernel.memory().len_bytes())?;
-        let chunks = Chunks::new(GuestAddress(chunks_start), chunk_slot, chunks_max)?;
-        let memory = Arc::new(GuestMemory::new(MEMORY_START, memory_bytes)?);
+        let chunks = Chunks::new(layout.chunks_start, layout.chunk_slot, layout.chunks_max)?;
+        let memory = Arc::new(GuestMemory::new(MEMORY_START, layout.memory_bytes)?);
 
         let kvm_len_bytes = vm.check_extension_raw(KVM_CAP_XSAVE2.into()).max(0) as usize;
         let extended = Format::new(&cpuid, host_xcr0(), kvm_len_bytes);
@@ -110,10 +96,16 @@ impl Machine {
         let mut vcpu = Self::make_vcpu(&vm, &kernel, &template, 0)?;
         let outcome = Self::probe(&mut vcpu, &kernel)?;
         let Some(choice) = Choice::of(&outcome) else { return Err(Error::UnknownTrap(Box::new(outcome))) };
+        if choice.must_set_tsc {
+            Self::follow_tsc(&mut vcpu, &kernel)?;
+        }
         template.choose(choice, has_supervisor_protection);
         let enters_ring_0 = choice.entry == SyscallEntry::Ring0;
         if enters_ring_0 {
             kernel.set_user_stubs(false)?;
+            // A shadow MMU has seen them where the probe ran, and would go on showing them.
+            let flushed = forget_translations(kernel.memory(), &Kernel::stubs());
+            flushed.map_err(|source| PlatformError { attempt: "hide the probe's stubs", source })?;
             in_bounds(kernel.add_vcpu(0, false))?;
         }
         template.apply(&mut vcpu)?;
@@ -122,6 +114,7 @@ impl Machine {
             capabilities: report::capabilities(&vm),
             vcpus_max,
             vcpus_of_kvm,
+            vcpus_wanted,
             memory_slots_max: kvm.get_nr_memslots(),
             address_bits,
             outcome,
@@ -271,35 +264,60 @@ impl Machine {
         Ok(vcpu)
     }
 
-    /// Has a vCPU that is not otherwise ready run the probe's instructions: see `probe`.
+    /// Has a vCPU that is not otherwise ready run the probe's instructions: see `probe`. Its system registers are those
+    /// of user mode before and after.
     fn probe(vcpu: &mut VcpuFd, kernel: &Kernel) -> Result<Outcome, PlatformError> {
         let sync = vcpu.sync_regs_mut();
+        let user_sregs = sync.sregs;
         sync.regs = Default::default();
         sync.regs.rip = PROBE_CODE;
         sync.regs.rflags = 2;
         let run = vcpu.get_kvm_run();
-        run.kvm_dirty_regs = KVM_SYNC_X86_REGS.into();
+        run.kvm_dirty_regs = (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS).into();
         run.kvm_valid_regs = (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS).into();
         let before = host_tsc();
-        let syscall = Self::probe_once(vcpu);
+        let syscall = Self::probe_once(vcpu)?;
         let after = host_tsc();
-        let is_tsc_the_hosts = (before..=after).contains(&vcpu.sync_regs_mut().regs.rax);
+        let tsc = TscReading { before, guest: vcpu.sync_regs_mut().regs.rax, after };
         vcpu.get_kvm_run().kvm_dirty_regs = 0;
-        let exception = Self::probe_once(vcpu);
+        let exception = Self::probe_once(vcpu)?;
         let frame = in_bounds(kernel.frame(0))?;
-        Ok(Outcome::new(syscall, exception, frame, is_tsc_the_hosts))
+        vcpu.sync_regs_mut().sregs = user_sregs;
+        Ok(Outcome::new(syscall, exception, frame, tsc))
+    }
+
+    /// Makes the TSC of the probe's vCPU the host's, and sees that it is.
+    fn follow_tsc(vcpu: &mut VcpuFd, kernel: &Kernel) -> Result<(), Error> {
+        set_tsc_offset_zero(vcpu)?;
+        let mut reading = Self::probe(vcpu, kernel)?.tsc;
+        for _ in 1..TSC_LOOKS {
+            if reading.is_the_hosts() {
+                break;
+            }
+            reading = Self::probe(vcpu, kernel)?.tsc;
+        }
+        if reading.is_the_hosts() { Ok(()) } else { Err(Error::UnknownTsc(reading)) }
     }
 
     /// Runs a vCPU until it stops.
-    fn probe_once(vcpu: &mut VcpuFd) -> probe::Stop {
-        let (port, description) = match vcpu.run() {
-            Ok(kvm_ioctls::VcpuExit::IoOut(port, _)) => (Some(port), format!("a write to port {port:#x}")),
-            Ok(other) => (None, format!("{other:?}")),
-            Err(error) => (None, format!("KVM_RUN: {error}")),
+    fn probe_once(vcpu: &mut VcpuFd) -> Result<probe::Stop, PlatformError> {
+        let (port, description) = loop {
+            match vcpu.run() {
+                Ok(VcpuExit::IoOut(port, _)) => break (Some(port), format!("a write to port {port:#x}")),
+                Ok(VcpuExit::Intr) => {}
+                Ok(other) => break (None, format!("{other:?}")),
+                Err(error) => match error.errno() {
+                    // A signal for this thread tells nothing of the guest, which goes on.
+                    libc::EINTR => {}
+                    // Nor does a host that has no thread or memory to spare.
+                    libc::EAGAIN | libc::ENOMEM => return attempt("run a vCPU", Err(error)),
+                    _ => break (None, format!("KVM_RUN: {error}")),
+                },
+            }
         };
         let sync = vcpu.sync_regs_mut();
         let privilege = (sync.sregs.cs.selector & 3) as u8;
-        probe::Stop { port, rip: sync.regs.rip, privilege, description }
+        Ok(probe::Stop { port, rip: sync.regs.rip, privilege, description })
     }
 }
 
@@ -329,16 +347,27 @@ fn descriptors_to_spare() -> usize {
 
 /// Opens the device.
 fn open() -> Result<Kvm, Error> {
-    let kvm = Kvm::new().map_err(|error| match io::Error::from(error) {
-        error if error.kind() == io::ErrorKind::NotFound => Error::NoDevice,
-        error if error.kind() == io::ErrorKind::PermissionDenied => Error::NoPermission,
-        // ENODEV, ENXIO: a device node without a driver behind it.
-        error if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO)) => Error::NoDevice,
-        error => Error::OpenDevice(error),
+    let kvm = Kvm::new().map_err(|error| match error.errno() {
+        libc::ENOENT => Error::NoDevice,
+        libc::ENODEV | libc::ENXIO => Error::NoDriver,
+        libc::EACCES => Error::NoPermission,
+        libc::EPERM => Error::NotPermitted,
+        _ => Error::OpenDevice(error.into()),
     })?;
     match kvm.get_api_version() {
         12 => Ok(kvm),
+        -1 => Err(Error::NotKvm),
         version => Err(Error::ApiVersion(version)),
+    }
+}
+
+/// Creates the VM. KVM gives up when a signal arrives meanwhile.
+fn create_vm(kvm: &Kvm) -> Result<VmFd, kvm_ioctls::Error> {
+    loop {
+        match kvm.create_vm() {
+            Err(error) if error.errno() == libc::EINTR => {}
+            result => return result,
+        }
     }
 }
 
@@ -347,7 +376,7 @@ fn require(kvm: &Kvm) -> Result<(), Error> {
     let needed = [
         (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
         (Cap::ImmediateExit, "KVM_CAP_IMMEDIATE_EXIT"),
-        (Cap::Xsave, "KVM_CAP_XSAVE"),
+        (Cap::Xsave2, "KVM_CAP_XSAVE2"),
         (Cap::Xcrs, "KVM_CAP_XCRS"),
     ];
     if let Some((_, name)) = needed.into_iter().find(|(capability, _)| !kvm.check_extension(*capability)) {

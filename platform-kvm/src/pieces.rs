@@ -47,7 +47,7 @@ impl<'a> Iterator for Pieces<'a> {
         let piece = Piece { start: self.start, pages, runs: self.runs, done: self.done };
         self.start = VirtualAddress(end);
         let mut left = pages as usize;
-        while let Some(run) = self.runs.first() {
+        while let Some((run, later_runs)) = self.runs.split_first() {
             let rest = run.pages.saturating_sub(self.done);
             if rest > left {
                 self.done += left;
@@ -55,7 +55,7 @@ impl<'a> Iterator for Pieces<'a> {
             }
             left -= rest;
             self.done = 0;
-            self.runs = &self.runs[1..];
+            self.runs = later_runs;
         }
         Some(piece)
     }

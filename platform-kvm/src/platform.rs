@@ -37,14 +37,12 @@ impl KvmPlatform {
     ///
     /// The process gets a handler for its first real-time signal, with which other threads get contexts out of
     /// user code. Threads that run contexts must not block that signal, and may see it end a system call of
-    /// theirs with EINTR.
+    /// theirs with EINTR. The calling thread, and those that it starts afterwards, do not block it.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn new(config: Config) -> Result<Arc<Self>, Error> {
-        let memory_bytes = config.memory_bytes.checked_next_multiple_of(2 << 20);
-        let too_much = Error::TooMuchMemory { memory_bytes: config.memory_bytes, address_bits: 64 };
-        let (machine, first) = Machine::new(memory_bytes.ok_or(too_much)?, config.vcpus_max)?;
+        let (machine, first) = Machine::new(config.memory_bytes, config.vcpus_max)?;
         let pool = Arc::new(Pool::new(machine.clone(), first));
         Ok(Arc::new(Self { machine, pool }))
     }

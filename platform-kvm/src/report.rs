@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use kvm_bindings::{
     KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_IMMEDIATE_EXIT, KVM_CAP_MAX_VCPUS, KVM_CAP_NR_MEMSLOTS,
-    KVM_CAP_NR_VCPUS, KVM_CAP_SYNC_REGS, KVM_CAP_TSC_CONTROL, KVM_CAP_XCRS, KVM_CAP_XSAVE, KVM_CAP_XSAVE2,
+    KVM_CAP_NR_VCPUS, KVM_CAP_SYNC_REGS, KVM_CAP_VCPU_ATTRIBUTES, KVM_CAP_XCRS, KVM_CAP_XSAVE,
+    KVM_CAP_XSAVE2,
 };
 use kvm_ioctls::VmFd;
 use sentry::platform::{
@@ -23,7 +24,7 @@ const CAPABILITIES: [(&str, u32); 10] = [
     ("xsave", KVM_CAP_XSAVE),
     ("xsave2", KVM_CAP_XSAVE2),
     ("xcrs", KVM_CAP_XCRS),
-    ("tsc_control", KVM_CAP_TSC_CONTROL),
+    ("vcpu_attributes", KVM_CAP_VCPU_ATTRIBUTES),
     ("disable_quirks2", KVM_CAP_DISABLE_QUIRKS2),
     ("nr_vcpus", KVM_CAP_NR_VCPUS),
     ("max_vcpus", KVM_CAP_MAX_VCPUS),
@@ -37,10 +38,12 @@ pub struct Report {
     pub api_version: i32,
     /// Capabilities that matter here, in lower case, and KVM's answer: 0 is no.
     pub capabilities: Vec<(&'static str, i32)>,
-    /// vCPUs at most: the least of what KVM, the descriptors of this process and the configuration allow.
+    /// vCPUs at most: the least of what KVM, the configuration and the descriptors of this process allow.
     pub vcpus_max: usize,
-    /// vCPUs that KVM would allow, but for the limits of this process; at most those of the configuration.
+    /// vCPUs that KVM allows.
     pub vcpus_of_kvm: usize,
+    /// vCPUs that the configuration allows.
+    pub vcpus_wanted: usize,
     /// Memory slots that KVM allows.
     pub memory_slots_max: usize,
     /// MAXPHYADDR of the guest.
@@ -65,9 +68,16 @@ impl Report {
         let capabilities: Vec<String> =
             self.capabilities.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let entry = if self.enters_ring_0 { "ring 0" } else { "ring 3, at LSTAR" };
-        let supervisor = if self.has_supervisor_protection && self.enters_ring_0 { "on" } else { "off" };
-        let tsc =
-            if self.outcome.is_tsc_the_hosts { "the host's" } else { "apart, its offset is set to zero" };
+        let supervisor = match (self.enters_ring_0, self.has_supervisor_protection) {
+            (true, true) => "on",
+            (true, false) => "off: KVM does not offer them",
+            (false, _) => "off: ring 3 must reach the stub of SYSCALL",
+        };
+        let tsc = if self.outcome.tsc.is_the_hosts() {
+            "the host's"
+        } else {
+            "the host's, once its offset was set to zero"
+        };
         let dropped = if self.drops_own_shadow_pages_only { "its own" } else { "all" };
         vec![
             ("KVM interface", format!("version {}", self.api_version)),
@@ -75,13 +85,13 @@ impl Report {
             (
                 "limits",
                 format!(
-                    "{} vCPUs, {} memory slots, {} physical address bits",
-                    self.vcpus_max, self.memory_slots_max, self.address_bits
+                    "{} vCPUs (of the {} that KVM allows), {} memory slots, {} physical address bits",
+                    self.vcpus_max, self.vcpus_of_kvm, self.memory_slots_max, self.address_bits
                 ),
             ),
             ("SYSCALL", format!("arrives in {entry}: the probe saw {}", self.outcome)),
             ("SMEP and SMAP", supervisor.to_owned()),
-            ("TSC", tsc.to_owned()),
+            ("TSC", format!("{tsc}: the probe read {}", self.outcome.tsc)),
             ("deleting a slot", format!("drops {dropped} shadow pages")),
             (
                 "extended state",
@@ -95,19 +105,21 @@ impl Report {
         let mut missing = Vec::new();
         if !self.drops_own_shadow_pages_only {
             missing.push(
-                "KVM_X86_QUIRK_SLOT_ZAP_ALL cannot be disabled, so that with shadow paging a large change of mappings \
-                 slows all programs down: a host kernel from 6.12 on has it"
+                "deleting a memory slot without dropping all shadow pages (KVM_X86_QUIRK_SLOT_ZAP_ALL cannot be \
+                 disabled), so that a large change of one program's mappings slows all programs down for a moment: a \
+                 host kernel from 6.12 on can"
                     .to_owned(),
             );
         }
-        if !self.has_supervisor_protection {
+        if self.enters_ring_0 && !self.has_supervisor_protection {
             missing
                 .push("SMEP and SMAP, a second wall about the stubs: a newer processor has them".to_owned());
         }
-        if self.vcpus_max < self.vcpus_of_kvm {
+        let lacking = self.vcpus_wanted.min(self.vcpus_of_kvm).saturating_sub(self.vcpus_max);
+        if lacking > 0 {
             missing.push(format!(
-                "{} of KVM's vCPUs, so that more threads share one: raise the limit of open files (`ulimit -n`)",
-                self.vcpus_of_kvm - self.vcpus_max
+                "{lacking} vCPUs that KVM allows, so that more threads share one: raise the hard limit of open files \
+                 (`ulimit -Hn`)"
             ));
         }
         missing
@@ -156,10 +168,9 @@ pub fn measure_exit(platform: &Arc<KvmPlatform>) -> Result<Duration, PlatformErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::Stop;
+    use crate::probe::{Stop, TscReading};
 
-    #[test]
-    fn the_lines_tell_what_was_chosen() {
+    fn report() -> Report {
         let stop = |port, rip, privilege| Stop {
             port: Some(port),
             rip,
@@ -171,13 +182,14 @@ mod tests {
             exception: stop(0x2d, 0x2002, 0),
             interrupted_rip: 0x1002,
             interrupted_privilege: 3,
-            is_tsc_the_hosts: false,
+            tsc: TscReading { before: 100, guest: 5, after: 200 },
         };
-        let report = Report {
+        Report {
             api_version: 12,
             capabilities: vec![("xcrs", 1), ("xsave2", 0)],
             vcpus_max: 7,
-            vcpus_of_kvm: 1024,
+            vcpus_of_kvm: 4096,
+            vcpus_wanted: 1024,
             memory_slots_max: 509,
             address_bits: 36,
             outcome,
@@ -186,27 +198,46 @@ mod tests {
             has_supervisor_protection: true,
             extended_features: 7,
             extended_state_len_bytes: 832,
-        };
+        }
+    }
+
+    #[test]
+    fn the_lines_tell_what_was_chosen() {
+        let report = report();
         let text: Vec<String> =
             report.lines().into_iter().map(|(subject, text)| format!("{subject}: {text}")).collect();
         for line in [
             "capabilities: xcrs=1 xsave2=0",
-            "limits: 7 vCPUs, 509 memory slots, 36 physical address bits",
+            "limits: 7 vCPUs (of the 4096 that KVM allows), 509 memory slots, 36 physical address bits",
             "SYSCALL: arrives in ring 3, at LSTAR: the probe saw a write to port 0x10 at RIP 0x1002 in ring 3; \
              then a write to port 0x2d at RIP 0x2002 in ring 0, for RIP 0x1002 in ring 3",
-            "SMEP and SMAP: off",
-            "TSC: apart, its offset is set to zero",
+            "SMEP and SMAP: off: ring 3 must reach the stub of SYSCALL",
+            "TSC: the host's, once its offset was set to zero: the probe read 0x5 between 0x64 and 0xc8 of the host",
             "deleting a slot: drops its own shadow pages",
         ] {
             assert!(text.iter().any(|found| found == line), "{line} in {text:#?}");
         }
-        let missing = report.missing();
-        assert_eq!(missing.len(), 1);
-        assert!(
-            missing[0].starts_with("1017 of KVM's vCPUs") && missing[0].contains("ulimit -n"),
-            "{missing:?}"
-        );
-        let old = Report { drops_own_shadow_pages_only: false, vcpus_max: 1024, ..report };
-        assert!(old.missing()[0].contains("6.12"), "{:?}", old.missing());
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_how_to_get_it() {
+        let complete = Report { vcpus_max: 1024, ..report() };
+        assert_eq!(complete.missing(), Vec::<String>::new());
+        let (processor, kernel) = (complete.clone(), complete.clone());
+        for (lacking, what, how) in [
+            (report(), "1017 vCPUs", "ulimit -Hn"),
+            (Report { drops_own_shadow_pages_only: false, ..kernel }, "SLOT_ZAP_ALL", "6.12"),
+            (
+                Report { enters_ring_0: true, has_supervisor_protection: false, ..processor },
+                "SMEP",
+                "newer processor",
+            ),
+            // Where ring 3 runs the stub, they would be of no use.
+            (Report { has_supervisor_protection: false, ..complete }, "", ""),
+        ] {
+            let missing = lacking.missing();
+            assert_eq!(missing.len(), usize::from(!what.is_empty()), "{missing:?}");
+            assert!(missing.iter().all(|text| text.contains(what) && text.contains(how)), "{missing:?}");
+        }
     }
 }

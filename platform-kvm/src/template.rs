@@ -101,7 +101,10 @@ impl Template {
         (sregs.idt.base, sregs.idt.limit) = (kernel_virtual(page::IDT), VECTORS * 16 - 1);
         (sregs.cr0, sregs.cr4, sregs.efer) = (CR0, self.cr4, EFER);
         sregs.cr3 = PROBE_ROOT;
-        attempt("set a vCPU's registers", vcpu.set_sregs(&sregs))?;
+        // Not every host's CPUID tells what it takes: trying does.
+        let what = "set a vCPU's registers, for which the processor must have long mode, NX, XSAVE and FSGSBASE, and a \
+                    virtual machine be shown them (as by QEMU's `-cpu host`)";
+        attempt(what, vcpu.set_sregs(&sregs))?;
         let xcrs = kvm_xcrs {
             nr_xcrs: 1,
             xcrs: {
@@ -137,10 +140,8 @@ impl Template {
             return Err(refused(format!("only {count} were accepted")));
         }
         if self.must_set_tsc {
-            let attempt =
-                "make a vCPU's time-stamp counter the host's, which needs a host kernel from 5.16 on";
             // User code tells the time by it: with another counter, wrongly.
-            set_tsc_offset_zero(vcpu).map_err(|source| PlatformError { attempt, source })?;
+            set_tsc_offset_zero(vcpu)?;
         }
         // For whoever loads the system registers next.
         vcpu.sync_regs_mut().sregs.cr4 = self.cr4;

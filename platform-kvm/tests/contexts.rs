@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{CODE, Guest, RW, STACK_TOP, start};
+use platform_kvm::{Config, KvmPlatform};
 use rustix::thread::CpuSet;
 use sentry::platform::{Exit, Interrupter, PAGE_SIZE, Platform, Registers, SegmentBases, VirtualAddress};
 
@@ -464,5 +465,28 @@ fn garbage_never_breaks_the_host() {
         }
         drop(done);
         eprintln!("{} runs", runs.load(Ordering::SeqCst));
+    });
+}
+
+#[test]
+fn a_platform_is_made_while_signals_arrive() {
+    extern "C" fn on_signal(_: i32, _: *mut libc::siginfo_t, _: *mut std::ffi::c_void) {}
+    vmm_sys_util::signal::register_signal_handler(libc::SIGUSR1, on_signal).unwrap();
+    let (is_done, target) = (AtomicBool::new(false), rustix::thread::gettid().as_raw_nonzero().get());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                // SAFETY: tgkill(2) takes three numbers; the signal has a handler.
+                unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), target, libc::SIGUSR1) };
+                // The host needs some time without.
+                thread::sleep(Duration::from_micros(50));
+            }
+        });
+        let results: Vec<_> =
+            (0..20).map(|_| KvmPlatform::new(Config { memory_bytes: 64 << 20, vcpus_max: 1 })).collect();
+        is_done.store(true, Ordering::Relaxed);
+        for result in results {
+            assert!(result.is_ok(), "{:?}", result.err());
+        }
     });
 }

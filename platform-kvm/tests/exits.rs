@@ -184,16 +184,41 @@ fn the_kernels_pages_cannot_be_touched() {
 }
 
 #[test]
-fn writing_the_port_is_a_protection_fault() {
-    let guest = Guest::new();
-    for code in [&[0xe6_u8, 0x10][..], &[0xba, 0x10, 0, 0, 0, 0xee]] {
-        let space = guest.space(code);
+fn using_the_port_is_a_protection_fault() {
+    let guest = Guest::with_vcpus(2);
+    // out and in, then the same by DX, with repeated strings, and wider; and there: ud2.
+    let accesses: [&[u8]; 12] = [
+        &[0xe6, 0x10],
+        &[0xe4, 0x10],
+        &[0xee],
+        &[0xec],
+        &[0x6e],
+        &[0x6c],
+        &[0xf3, 0x6e],
+        &[0xf3, 0x6c],
+        &[0xef],
+        &[0xed],
+        &[0xf3, 0x6f],
+        &[0xf3, 0x6d],
+    ];
+    for access in accesses {
+        let space = guest.space(&[access, &[0x0f, 0x0b]].concat());
         let mut context = guest.context();
-        let exit = context.run(&space, &mut start());
-        assert!(matches!(exception(&exit), Some((13, _))), "{exit:?}");
-        // The context goes on.
-        let mut registers = start();
-        assert!(exception(&context.run(&space, &mut registers)).is_some());
+        // More often than there are vCPUs: none is lost.
+        for _ in 0..3 {
+            let registers =
+                Registers { rdx: 0x10, rsi: CODE, rdi: STACK_TOP - 4096, rcx: 10_000, rax: 7, ..start() };
+            let mut after = registers;
+            let exit = context.run(&space, &mut after);
+            assert!(matches!(exception(&exit), Some((13, _))), "{access:x?}: {exit:?}");
+            // Where KVM has let the access happen, RIP may be past it.
+            assert!((CODE..=CODE + access.len() as u64).contains(&after.rip), "{access:x?}: {after:x?}");
+            assert_eq!(after.rax, 7, "{access:x?}");
+            // The context goes on.
+            let mut next = Registers { rip: CODE + access.len() as u64, ..registers };
+            assert_eq!(exception(&context.run(&space, &mut next)), Some((6, 0)), "{access:x?}");
+            assert_eq!(next.rax, 7, "{access:x?}");
+        }
     }
 }
 
@@ -367,4 +392,30 @@ fn rdtscp_names_the_hosts_cpu_or_none() {
         assert!(named == cpu || named == 0xfff, "{named} on {cpu}");
     }
     sched_setaffinity(None, &all).unwrap();
+}
+
+#[test]
+fn the_probes_stubs_are_gone_where_ring_0_has_its_own() {
+    let guest = Guest::new();
+    if !guest.platform.report().enters_ring_0 {
+        return;
+    }
+    // Where the probe ran in ring 3.
+    const USER_STUBS: u64 = 0xffff_ff80_0000_5000;
+    // syscall, then: mov (%rdi), %rax; jmp *%rdi
+    for (code, access) in
+        [(&[0x0f, 0x05, 0x48, 0x8b, 0x07_u8][..], Access::READ), (&[0x0f, 0x05, 0xff, 0xe7], Access::EXECUTE)]
+    {
+        for offset in [0, 2, 0x20] {
+            let target = VirtualAddress(USER_STUBS + offset);
+            let space = guest.space(code);
+            let mut context = guest.context();
+            let mut registers = Registers { rdi: target.0, ..start() };
+            // From now on a shadow MMU has in this space what it learnt of the kernel's tables in the probe's.
+            assert!(matches!(context.run(&space, &mut registers), Exit::Syscall));
+            let exit = context.run(&space, &mut registers);
+            let is_refused = matches!(exit, Exit::Fault { address, access: found } if (address, found) == (target, access));
+            assert!(is_refused, "+{offset:#x}: {exit:?}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The kernel: what all tasks of a sandbox share.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -23,7 +24,7 @@ use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
 use crate::syscall::trace::Tracer;
 use crate::task::{
-    CgroupTasks, CpuSet, ExitStatus, Namespaces, Task, TaskConfig, TaskGroups, TaskImage, TaskSet,
+    CgroupTasks, CpuSet, ExitStatus, Namespaces, Scheduling, Task, TaskConfig, TaskGroups, TaskImage, TaskSet,
 };
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{Timekeeper, TimerQueue};
@@ -96,10 +97,10 @@ pub enum InitError {
         /// What was given.
         path: Vec<u8>,
         /// What is wrong with it.
-        reason: LoadError,
+        reason: Cow<'static, str>,
     },
     /// There is no such program.
-    #[error("{path}: not found in the image; the command is looked up inside it", path = path.escape_ascii())]
+    #[error("'{path}': not found in the image; the command is looked up inside it", path = path.escape_ascii())]
     NotFound {
         /// What was given.
         path: Vec<u8>,
@@ -357,14 +358,20 @@ impl Kernel {
             session_id: 1,
         };
         let fs_context = FsContext::new(init.mounts);
-        let in_directory =
-            |reason: LoadError| InitError::WorkingDirectory { path: init.working_directory.clone(), reason };
+        let in_directory = |errno: Errno| InitError::WorkingDirectory {
+            path: init.working_directory.clone(),
+            reason: match errno {
+                Errno::ENOENT => "it does not exist in the image".into(),
+                Errno::ENOTDIR => "it is not a directory".into(),
+                errno => LoadError::from(errno).reason,
+            },
+        };
         let view = fs_context.view();
         let directory = Resolver::new(&view, &viewer)
             .resolve(&view.root, &init.working_directory, true)
-            .map_err(|errno| in_directory(errno.into()))?;
+            .map_err(in_directory)?;
         if !directory.is_directory() {
-            return Err(in_directory(Errno::ENOTDIR.into()));
+            return Err(in_directory(Errno::ENOTDIR));
         }
         fs_context.set_working_directory(directory);
         let view = fs_context.view();
@@ -419,7 +426,7 @@ impl Kernel {
             niceness: 0,
             namespaces: self.namespaces.clone(),
             undo_list: None,
-            scheduling_policy: 0,
+            scheduling: Scheduling::default(),
             allowed_cpus: CpuSet::first(self.cpus.count()),
             user_counters,
             initial_cgroup: None,
@@ -471,7 +478,9 @@ fn find_program(
 ) -> Result<(Path, Vec<u8>), InitError> {
     let resolver = Resolver::new(view, viewer);
     let search_path = environment.iter().find_map(|variable| variable.strip_prefix(b"PATH="));
-    let candidates: Vec<Vec<u8>> = if name.contains(&b'/') {
+    let candidates: Vec<Vec<u8>> = if name.is_empty() {
+        Vec::new()
+    } else if name.contains(&b'/') {
         vec![name.to_vec()]
     } else {
         let directories = search_path.unwrap_or(DEFAULT_SEARCH_PATH).split(|byte| *byte == b':');

@@ -1,11 +1,13 @@
 //! The command line.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use rustix::process::Pid;
 
 use crate::control::Target;
@@ -55,7 +57,7 @@ pub(crate) struct Arguments {
     user: User,
 
     /// The host name that the program sees
-    #[arg(long, value_name = "NAME", default_value = "palisade")]
+    #[arg(long, value_name = "NAME", default_value = "palisade", value_parser = OsStringValueParser::new().try_map(host_name))]
     hostname: OsString,
 
     /// Name the sandbox: the program and what it starts live in a control group of that name
@@ -139,6 +141,13 @@ impl Arguments {
     }
 }
 
+/// A host name that sethostname(2) would take.
+fn host_name(name: OsString) -> anyhow::Result<OsString> {
+    const MAX_LEN: usize = 64;
+    anyhow::ensure!(name.len() <= MAX_LEN, "it is longer than the {MAX_LEN} bytes that Linux allows");
+    Ok(name)
+}
+
 /// A name that is a container's id everywhere else, too.
 fn container_name(text: &str) -> anyhow::Result<String> {
     const MAX_LEN: usize = 64;
@@ -155,29 +164,35 @@ fn container_name(text: &str) -> anyhow::Result<String> {
 
 /// The program's environment: a small one of vmm's making, then what was asked for.
 fn environment(requested: Vec<OsString>, user: User) -> Result<Vec<Vec<u8>>, Failure> {
-    let home = if user.uid == 0 { "HOME=/root" } else { "HOME=/" };
-    let mut variables = vec![format!("PATH={DEFAULT_PATH}").into_bytes(), home.into()];
-    if let Some(term) = std::env::var_os("TERM") {
-        variables.push([b"TERM=".as_slice(), &term.into_vec()].concat());
-    }
-    for variable in requested {
+    let home = if user.uid == 0 { "/root" } else { "/" };
+    let own = [
+        ("PATH", Some(DEFAULT_PATH.into())),
+        ("HOME", Some(home.into())),
+        ("TERM", std::env::var_os("TERM")),
+    ];
+    let own_count = own.len();
+    // By name, with its place among the others.
+    let mut variables: BTreeMap<Vec<u8>, (usize, Vec<u8>)> = own
+        .into_iter()
+        .enumerate()
+        .filter_map(|(place, (name, value))| Some((name.into(), (place, value?.into_vec()))))
+        .collect();
+    for (place, variable) in (own_count..).zip(requested) {
         let variable = variable.into_vec();
-        let (name, value) = match variable.iter().position(|byte| *byte == b'=') {
-            Some(0) => return Err(no_name(&variable).into()),
-            Some(end) => (variable[..end].to_vec(), Some(variable[end + 1..].to_vec())),
-            None if variable.is_empty() => return Err(no_name(&variable).into()),
-            None => {
-                let value = std::env::var_os(OsString::from_vec(variable.clone())).map(OsString::into_vec);
-                (variable, value)
-            }
+        let mut parts = variable.splitn(2, |byte| *byte == b'=').map(<[u8]>::to_vec);
+        let Some(name) = parts.next().filter(|name| !name.is_empty()) else {
+            return Err(no_name(&variable).into());
         };
-        let prefix = [name.as_slice(), b"="].concat();
-        variables.retain(|old| !old.starts_with(&prefix));
-        if let Some(value) = value {
-            variables.push([prefix, value].concat());
-        }
+        let of_vmm = || std::env::var_os(OsString::from_vec(name.clone())).map(OsString::into_vec);
+        let value = parts.next().or_else(of_vmm);
+        match value {
+            Some(value) => variables.insert(name, (place, value)),
+            None => variables.remove(&name),
+        };
     }
-    Ok(variables)
+    let mut variables: Vec<_> = variables.into_iter().collect();
+    variables.sort_by_key(|(_, (place, _))| *place);
+    Ok(variables.into_iter().map(|(name, (_, value))| [name.as_slice(), b"=", &value].concat()).collect())
 }
 
 fn no_name(variable: &[u8]) -> anyhow::Error {
@@ -278,6 +293,12 @@ mod tests {
         let variables = environment(vec!["A=1".into(), "A=2=3".into(), "HOME=/x".into()], user).unwrap();
         assert!(variables.contains(&b"A=2=3".to_vec()) && !variables.contains(&b"A=1".to_vec()));
         assert!(variables.contains(&b"HOME=/x".to_vec()) && !variables.contains(&b"HOME=/root".to_vec()));
+        assert!(
+            variables[0].starts_with(b"PATH=") && variables.ends_with(&[b"A=2=3".into(), b"HOME=/x".into()])
+        );
+        // One that vmm itself does not have is nobody's.
+        let variables = environment(vec!["A=1".into(), "A".into()], user).unwrap();
+        assert!(!variables.iter().any(|variable| variable.starts_with(b"A=")));
         assert!(environment(vec!["=x".into()], user).is_err());
     }
 
@@ -288,6 +309,14 @@ mod tests {
         }
         for name in ["", ".", "..", "a/b", "-x", "a b", "a\n", "\u{e9}", &"x".repeat(65)] {
             assert!(container_name(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn host_names_are_those_that_linux_takes() {
+        for (name, is_fine) in [("x".repeat(64), true), ("x".repeat(65), false), (String::new(), true)] {
+            let arguments = Arguments::try_parse_from(["vmm", "--hostname", &name, "true"]);
+            assert_eq!(arguments.is_ok_and(|arguments| arguments.hostname == *name), is_fine, "{name}");
         }
     }
 

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -132,6 +133,10 @@ impl ControlSocket {
                         }
                     }
                     Err(Errno::INTR | Errno::CONNABORTED) => {}
+                    // The caller waits in the queue until there is room.
+                    Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                        thread::sleep(PATIENCE)
+                    }
                     Err(error) => {
                         log::warn!("the sandbox can no longer be paused or resumed: {error}");
                         return;
@@ -139,7 +144,7 @@ impl ControlSocket {
                 }
             }
         };
-        std::thread::Builder::new().name("control".into()).spawn(serve).context("start a thread")?;
+        thread::Builder::new().name("control".into()).spawn(serve).context("start a thread")?;
         Ok(())
     }
 
@@ -222,7 +227,7 @@ fn listen_at(target: &Target) -> anyhow::Result<OwnedFd> {
 fn receive(socket: impl AsFd) -> rustix::io::Result<Vec<u8>> {
     let mut packet = [0; MAX_PACKET_LEN];
     let (len, _) = rustix::io::retry_on_intr(|| recv(&socket, &mut packet[..], RecvFlags::empty()))?;
-    Ok(packet[..len].to_vec())
+    Ok(packet.into_iter().take(len).collect())
 }
 
 #[cfg(test)]

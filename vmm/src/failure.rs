@@ -15,6 +15,18 @@ impl Failure {
     /// COMMAND is not found.
     pub(crate) const NOT_FOUND: u8 = 127;
 
+    /// What to say: the error and its causes, each of which is said once.
+    pub(crate) fn text(&self) -> String {
+        let mut causes = self.error.chain().map(ToString::to_string);
+        let mut text = causes.next().unwrap_or_default();
+        for cause in causes.filter(|cause| !cause.is_empty()) {
+            if !text.ends_with(&cause) {
+                text = format!("{text}: {cause}");
+            }
+        }
+        text
+    }
+
     /// A failure of the program to run.
     pub(crate) fn of_program(error: sentry::kernel::InitError) -> Self {
         use sentry::kernel::InitError;
@@ -30,5 +42,23 @@ impl Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self { status: Self::VMM, error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let text = |error: anyhow::Error| Failure::from(error).text();
+        assert_eq!(text(anyhow!("no room")), "no room");
+        assert_eq!(text(anyhow!("no room").context("open it")), "open it: no room");
+        let told = std::io::Error::from_raw_os_error(24);
+        let open = platform_kvm::Error::OpenDevice(told);
+        let wanted = "begin: open /dev/kvm: Too many open files (os error 24)";
+        assert_eq!(text(Err::<(), _>(open).context("begin").unwrap_err()), wanted);
     }
 }

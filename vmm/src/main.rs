@@ -16,6 +16,7 @@ mod sandbox;
 mod size;
 mod terminal;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,8 +28,8 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // clap prints help to standard output and mistakes to standard error; a pipe that is closed is no news.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { Failure::VMM } else { 0 });
+            let is_told = error.print().map_or_else(|error| error.kind() == ErrorKind::BrokenPipe, |()| true);
+            return ExitCode::from(if is_told && !error.use_stderr() { 0 } else { Failure::VMM });
         }
     };
     start_log(arguments.log);
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
-            eprintln!("vmm: {:#}", failure.error);
+            // Nothing can be done about a standard error that is closed or full.
+            let _ = writeln!(std::io::stderr(), "vmm: {}", failure.text());
             ExitCode::from(failure.status)
         }
     }
@@ -54,7 +56,6 @@ fn ask(sandbox: &control::Target, request: control::Request) -> Result<u8, Failu
 }
 
 fn start_log(level: log::LevelFilter) {
-    use std::io::Write;
     env_logger::Builder::new()
         .filter_level(level)
         .format(|out, record| {

@@ -37,6 +37,8 @@ use crate::terminal::TerminalGuard;
 
 /// What is run if no command is given.
 const DEFAULT_COMMAND: &[u8] = b"/bin/sh";
+/// What the sandbox makes in a root that is otherwise empty.
+const OWN_DIRECTORIES: [&[u8]; 4] = [b"dev", b"proc", b"sys", b"tmp"];
 /// The least guest memory that a program can be loaded into.
 const MIN_MEMORY_BYTES: u64 = 8 << 20;
 
@@ -181,8 +183,13 @@ impl Image {
         if !is_elf {
             bail!("image {shown}: neither a directory that holds a root file system nor an ELF executable");
         }
-        let name = path.file_name().ok_or_else(|| anyhow!("image {shown}: has no name"))?;
-        Ok(Self::Executable { file: file.into(), name: name.as_encoded_bytes().to_vec() })
+        let name = path.file_name().ok_or_else(|| anyhow!("image {shown}: has no name"))?.as_encoded_bytes();
+        if OWN_DIRECTORIES.contains(&name) {
+            bail!(
+                "image {shown}: an executable needs another name, since the sandbox has a directory of that name"
+            );
+        }
+        Ok(Self::Executable { file: file.into(), name: name.to_vec() })
     }
 
     /// The directory below which the image's files are; an executable is open already.
@@ -244,8 +251,7 @@ fn mount(
     let cgroups_root = Dentry::new_root(cgroups.root_for(&Viewer::kernel()));
     let cgroups = Mount::new(cgroups, cgroups_root, "cgroup2", quiet);
     let mounts = [("/proc", proc), ("/sys", sys), ("/sys/fs/cgroup", cgroups), ("/dev/pts", pts)];
-    mount_root(&resources, image.into_root(), &mounts)
-        .map_err(|error| anyhow!("the image cannot be mounted: {error}"))
+    mount_root(&resources, image.into_root(), &mounts).context("the image cannot be mounted")
 }
 
 /// /dev/console, given to `user`: what the caller's terminal is to the guest. `None` if the image has something else there.
@@ -257,8 +263,8 @@ fn find_console(mounts: &Arc<MountNamespace>, user: User) -> Option<sentry::fs::
     (console.kind() == FileKind::CharacterDevice).then_some(console)
 }
 
-/// The caller's standard streams as the guest's descriptors 0, 1 and 2; terminals are at `console`. A closed one
-/// stays closed.
+/// The caller's standard streams as the guest's descriptors 0, 1 and 2; terminals are at `console`. One that was closed is
+/// /dev/null by now: Rust's runtime sees to that, lest a file of vmm's own get its number.
 fn standard_streams(
     terminals: &Arc<ControllingTerminals>,
     console: Option<sentry::fs::Path>,
@@ -267,18 +273,12 @@ fn standard_streams(
     let streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     let notifier = HostNotifier::new();
     let table = DescriptorTable::new();
-    let open: Vec<_> = streams.into_iter().filter(|stream| rustix::io::fcntl_getfd(stream).is_ok()).collect();
-    let files = HostFile::standard_streams(&open, &notifier, terminals).context("standard streams")?;
+    let files = HostFile::standard_streams(&streams, &notifier, terminals).context("standard streams")?;
     // The first process leads the first session, which the terminal controls if there is one.
     if let Some(terminal) = files.iter().find(|file| file.is_terminal()) {
         terminal.control_session(FIRST_SESSION, FIRST_SESSION).context("the controlling terminal")?;
     }
-    let mut files = files.into_iter();
-    for (number, stream) in streams.into_iter().enumerate() {
-        if rustix::io::fcntl_getfd(stream).is_err() {
-            continue;
-        }
-        let Some(file) = files.next() else { break };
+    for ((number, stream), file) in (0..).zip(streams).zip(files) {
         let access = rustix::fs::fcntl_getfl(stream).context("standard streams")?;
         let flags = OpenFlags::from_bits_truncate(access.bits() & (libc::O_ACCMODE | libc::O_APPEND) as u32);
         let path = console.clone().filter(|_| file.is_terminal());
@@ -286,7 +286,7 @@ fn standard_streams(
             file.set_node(path.inode().clone());
         }
         let description = FileDescription::new(file, path, flags);
-        table.install_at(description, number as i32, false, 3).context("standard streams")?;
+        table.install_at(description, number, false, 3).context("standard streams")?;
     }
     Ok(table)
 }
@@ -312,6 +312,16 @@ mod tests {
     fn what_is_neither_directory_nor_elf_is_no_image() {
         for path in ["/dev/null", "/etc/passwd", "/does/not/exist"] {
             assert!(Image::open(Path::new(path)).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_executable_is_not_called_as_a_directory_of_the_sandbox() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, is_fine) in [("proc", false), ("tmp", false), ("process", true)] {
+            let path = directory.path().join(name);
+            std::fs::write(&path, b"\x7fELF and more").unwrap();
+            assert_eq!(Image::open(&path).is_ok(), is_fine, "{name}");
         }
     }
 }

@@ -9,7 +9,7 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let (number, suffix) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| format!("'{text}' does not begin with a whole number"))?;
     let suffix = suffix.trim().to_ascii_lowercase();
-    let unit = suffix.trim_end_matches("ib").trim_end_matches('b');
+    let unit = suffix.strip_suffix("ib").or(suffix.strip_suffix('b')).unwrap_or(&suffix);
     let shift = match unit {
         "" => 0,
         "k" => 10,
@@ -34,6 +34,7 @@ mod tests {
             ("512M", 512 << 20),
             ("2GiB", 2 << 30),
             ("1tb", 1 << 40),
+            ("7b", 7),
         ] {
             assert_eq!(parse(text), Ok(bytes), "{text}");
         }
@@ -41,7 +42,8 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_refused() {
-        for text in ["", "M", "-1", "1X", "99999999999999999999", "99999999999T"] {
+        for text in ["", "M", "-1", "1X", "99999999999999999999", "99999999999T", "4kibib", "4bb", "\u{663}M"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
     }

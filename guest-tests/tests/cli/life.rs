@@ -14,6 +14,8 @@ use crate::{TIMEOUT, Test, assert_code, assert_one_line, vmm_command};
 pub(crate) const TESTS: &[Test] = &[
     ("life::signals_reach_the_first_process", signals_reach_the_first_process),
     ("life::killing_vmm_leaves_nothing_behind", killing_vmm_leaves_nothing_behind),
+    ("life::blocked_signals_are_no_trouble", blocked_signals_are_no_trouble),
+    ("life::limits_that_are_too_small_are_named", limits_that_are_too_small_are_named),
     ("life::closed_streams_are_no_trouble", closed_streams_are_no_trouble),
     ("life::without_kvm_the_device_is_named", without_kvm_the_device_is_named),
     ("life::a_fork_bomb_ends_with_its_first_process", a_fork_bomb_ends_with_its_first_process),
@@ -73,6 +75,32 @@ fn live_members_of_group(group: i32) -> usize {
 fn entries(directory: impl AsRef<std::path::Path>) -> Vec<String> {
     let listed = fs::read_dir(directory).expect("list").filter_map(Result::ok);
     listed.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// All signals are blocked when vmm starts; it needs one of its own to get threads out of user code.
+fn blocked_signals_are_no_trouble() {
+    let block = "use POSIX; my $all = POSIX::SigSet->new(1 .. 31, 34 .. 64); sigprocmask(SIG_SETMASK, $all); exec @ARGV";
+    let script = "while :; do :; done & kill -KILL $!; wait $!; echo $?";
+    let mut command = Command::new("perl");
+    command.args(["-e", block]).arg(vmm::binary().expect("vmm")).args(["--", "/bin/sh", "-c", script]);
+    let finished = bounded::run(&mut command, TIMEOUT).expect("perl starts");
+    assert_eq!(finished.stdout, "137\n", "{}", finished.describe());
+}
+
+fn limits_that_are_too_small_are_named() {
+    let binary = vmm::binary().expect("vmm");
+    for (limit, words) in [
+        ("ulimit -v 100000", ["address space", "ulimit -v"]),
+        ("ulimit -d 100000", ["address space", "ulimit -d"]),
+        ("ulimit -n 5", ["image /", "Too many open files"]),
+        ("ulimit -n 8", ["create a vCPU", "Too many open files"]),
+    ] {
+        let script = format!("{limit}; exec {} --image / -- /bin/true", binary.display());
+        let finished =
+            bounded::run(Command::new("bash").args(["-c", &script]), TIMEOUT).expect("bash starts");
+        assert_one_line(&finished, &[125], &words);
+        assert_eq!(finished.stderr.matches("(os error").count(), 1, "said once: {}", finished.describe());
+    }
 }
 
 fn closed_streams_are_no_trouble() {

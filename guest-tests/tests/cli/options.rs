@@ -37,7 +37,9 @@ fn workdir_is_where_the_program_starts() {
     assert_eq!(finished.stdout, "/usr/lib\n", "{}", finished.describe());
     let finished = run_script(&["--workdir", "/no/such/directory"], "pwd");
     assert_code_among(&finished, &[125, 126, 127]);
-    assert!(finished.stderr.contains("/no/such/directory"), "{}", finished.describe());
+    assert!(finished.stderr.contains("/no/such/directory: it does not exist"), "{}", finished.describe());
+    let finished = run_script(&["--workdir", "/etc/passwd"], "pwd");
+    assert!(finished.stderr.contains("/etc/passwd: it is not a directory"), "{}", finished.describe());
 }
 
 fn user_sets_ids() {

@@ -2,8 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
-use crate::{Test, assert_code, assert_code_among, assert_one_line, run, run_script, run_with_input};
+use guest_tests::{bounded, vmm};
+
+use crate::{
+    TIMEOUT, Test, assert_code, assert_code_among, assert_one_line, run, run_script, run_with_input,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     ("status::is_the_programs_own", is_the_programs_own),
@@ -11,6 +16,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("status::command_not_found_is_127", command_not_found_is_127),
     ("status::command_that_cannot_be_executed_is_126", command_that_cannot_be_executed_is_126),
     ("status::wrong_use_is_125", wrong_use_is_125),
+    (
+        "status::messages_that_nobody_can_read_change_no_status",
+        messages_that_nobody_can_read_change_no_status,
+    ),
     ("status::scripts_nested_too_deep_are_126", scripts_nested_too_deep_are_126),
     ("status::scripts_run_by_their_interpreter", scripts_run_by_their_interpreter),
     ("status::background_processes_do_not_delay_the_end", background_processes_do_not_delay_the_end),
@@ -35,7 +44,7 @@ fn of_a_killed_program_is_128_plus_the_signal() {
 }
 
 fn command_not_found_is_127() {
-    for command in ["/no/such/program", "no-such-program-anywhere"] {
+    for command in ["/no/such/program", "no-such-program-anywhere", ""] {
         assert_one_line(&run(&["--image", "/"], &[command]), &[127], &[command]);
     }
 }
@@ -51,10 +60,15 @@ fn command_that_cannot_be_executed_is_126() {
 }
 
 fn wrong_use_is_125() {
-    let cases: [(&[&str], &str); 6] = [
+    let long_name = "x".repeat(65);
+    let cases: [(&[&str], &str); 10] = [
         (&["--no-such-option"], "--no-such-option"),
         (&["--memory", "much"], "much"),
         (&["--memory", "0"], "0"),
+        (&["--memory", "4294967291G"], "do not fit"),
+        (&["--memory", "18446744073709551615"], "do not fit"),
+        (&["--memory", "100T"], "do not fit"),
+        (&["--hostname", &long_name], "64"),
         (&["--user", "x:y:z"], "x:y:z"),
         (&["--image", "/no/such/image"], "/no/such/image"),
         (&["--image", "/etc/passwd"], "/etc/passwd"),
@@ -64,6 +78,20 @@ fn wrong_use_is_125() {
         assert_code(&finished, 125);
         assert!(finished.stderr.contains(named), "names {named:?}: {}", finished.describe());
         assert!(finished.stdout.is_empty(), "{}", finished.describe());
+    }
+}
+
+fn messages_that_nobody_can_read_change_no_status() {
+    for (words, code) in [
+        ("-- /no/such/program", 127),
+        ("--image /no/such/image", 125),
+        ("--no-such-option", 125),
+        ("-- /etc", 126),
+    ] {
+        let script = format!("{} {words} 2> /dev/full", vmm::binary().expect("vmm").display());
+        let finished =
+            bounded::run(Command::new("/bin/sh").args(["-c", &script]), TIMEOUT).expect("sh starts");
+        assert_code(&finished, code);
     }
 }
 

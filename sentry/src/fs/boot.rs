@@ -39,6 +39,35 @@ pub enum RootImage {
     },
 }
 
+/// Why there is no tree to start with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {reason}", reason = self.reason())]
+pub struct BootError {
+    /// Where it went wrong, in the tree.
+    pub path: String,
+    /// What went wrong.
+    pub errno: Errno,
+}
+
+impl BootError {
+    fn at(path: &str) -> impl FnOnce(Errno) -> Self {
+        move |errno| Self { path: path.to_owned(), errno }
+    }
+
+    /// What a person wants to read.
+    fn reason(&self) -> String {
+        match self.errno {
+            Errno::ENOTDIR | Errno::EEXIST | Errno::ELOOP => {
+                "there must be a directory, or nothing".to_owned()
+            }
+            Errno::ENOMEM | Errno::ENOSPC => {
+                "there is not enough guest memory; give the guest more with --memory".to_owned()
+            }
+            errno => errno.to_string(),
+        }
+    }
+}
+
 /// Mounts the root file system, /dev with its tmpfs for shared memory, and then `mounts` (procfs and the like) at
 /// their paths. Directories that the image lacks are made, in memory.
 ///
@@ -48,48 +77,43 @@ pub fn mount_root(
     resources: &MemoryResources,
     image: RootImage,
     mounts: &[(&str, Arc<Mount>)],
-) -> Result<Arc<MountNamespace>, Errno> {
+) -> Result<Arc<MountNamespace>, BootError> {
+    let (root, executable) = mount_image(resources, image).map_err(BootError::at("/"))?;
+    let builder = Builder::new(MountNamespace::new(root));
+    let files = MemoryFiles::new(resources).map_err(BootError::at("/"))?;
+    builder.view.namespace.set_memory_files(files);
+    if let Some((file, name)) = executable {
+        builder.copy_in(&file, &name).map_err(BootError::at(&format!("/{}", name.escape_ascii())))?;
+    }
+    builder.directory("/tmp", 0o1777).map_err(BootError::at("/tmp"))?;
+    builder.mount_devices(resources).map_err(BootError::at("/dev"))?;
+    for (path, mount) in mounts {
+        builder.mount(path, mount).map_err(BootError::at(path))?;
+    }
+    Ok(builder.view.namespace)
+}
+
+/// An executable of the host and what it is to be called.
+type Executable = (OwnedFd, Vec<u8>);
+
+/// The root file system; an executable is still to be copied into it.
+fn mount_image(
+    resources: &MemoryResources,
+    image: RootImage,
+) -> Result<(Arc<Mount>, Option<Executable>), Errno> {
     let devices = MemoryDevices::new(resources.frames.clone());
     resources.specials.register(FileKind::CharacterDevice, 1, devices);
     resources.specials.register(FileKind::Fifo, 0, Arc::new(FifoDriver));
-    let root = match &image {
-        RootImage::Directory { .. } => None,
-        RootImage::Executable { .. } => {
-            let options = TmpfsOptions { permissions: 0o755, ..TmpfsOptions::default() };
-            Some(tmpfs::new_mount(resources, &options, "rootfs", MountFlags::RELATIVE_ACCESS_TIME)?)
-        }
-    };
-    let (root, executable) = match (image, root) {
-        (RootImage::Directory { root, max_handles }, _) => {
-            let tree = HostTree::new(root, max_handles);
-            (overlay::new_mount(resources, &tree, MountFlags::RELATIVE_ACCESS_TIME)?, None)
-        }
-        (RootImage::Executable { file, name }, Some(root)) => (root, Some((file, name))),
-        (RootImage::Executable { .. }, None) => return Err(Errno::EINVAL),
-    };
-    let builder = Builder::new(MountNamespace::new(root));
-    builder.view.namespace.set_memory_files(MemoryFiles::new(resources)?);
-    if let Some((file, name)) = executable {
-        builder.copy_in(&file, &name)?;
-    }
-    builder.directory("/tmp", 0o1777)?;
-
-    let not_for_programs = MountFlags::NO_SUID | MountFlags::NO_EXEC;
     let options = TmpfsOptions { permissions: 0o755, ..TmpfsOptions::default() };
-    let dev = tmpfs::new_mount(resources, &options, "dev", not_for_programs)?;
-    builder.mount("/dev", &dev)?;
-    dev::populate(&builder.resolver(), &builder.find("/dev")?)?;
-    let shm = tmpfs::new_mount(
-        resources,
-        &TmpfsOptions::default(),
-        "shm",
-        not_for_programs | MountFlags::NO_DEVICES,
-    )?;
-    builder.mount("/dev/shm", &shm)?;
-    for (path, mount) in mounts {
-        builder.mount(path, mount)?;
-    }
-    Ok(builder.view.namespace)
+    let flags = MountFlags::RELATIVE_ACCESS_TIME;
+    Ok(match image {
+        RootImage::Directory { root, max_handles } => {
+            (overlay::new_mount(resources, &HostTree::new(root, max_handles), flags)?, None)
+        }
+        RootImage::Executable { file, name } => {
+            (tmpfs::new_mount(resources, &options, "rootfs", flags)?, Some((file, name)))
+        }
+    })
 }
 
 struct Builder {
@@ -129,6 +153,18 @@ impl Builder {
     fn mount(&self, path: &str, mount: &Arc<Mount>) -> Result<(), Errno> {
         let place = self.directory(path, 0o755)?;
         self.view.namespace.attach(mount, place)
+    }
+
+    /// /dev with its devices, and the tmpfs for shared memory in it.
+    fn mount_devices(&self, resources: &MemoryResources) -> Result<(), Errno> {
+        let not_for_programs = MountFlags::NO_SUID | MountFlags::NO_EXEC;
+        let options = TmpfsOptions { permissions: 0o755, ..TmpfsOptions::default() };
+        let dev = tmpfs::new_mount(resources, &options, "dev", not_for_programs)?;
+        self.mount("/dev", &dev)?;
+        dev::populate(&self.resolver(), &self.find("/dev")?)?;
+        let no_devices = not_for_programs | MountFlags::NO_DEVICES;
+        let shm = tmpfs::new_mount(resources, &TmpfsOptions::default(), "shm", no_devices)?;
+        self.mount("/dev/shm", &shm)
     }
 
     /// Copies an executable of the host into the root directory.
@@ -178,6 +214,19 @@ mod tests {
         let shm = builder.find("/dev/shm").unwrap();
         assert_eq!(shm.absolute_from(&builder.view.root), (b"/dev/shm".to_vec(), true));
         assert!(shm.parent(&builder.view.root) == builder.find("/dev").unwrap());
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_a_mount_point_is_named() {
+        let image = tempfile::tempdir().unwrap();
+        for path in ["tmp", "dev"] {
+            std::fs::write(image.path().join(path), "").unwrap();
+            let root = std::fs::File::open(image.path()).unwrap().into();
+            let image_root = RootImage::Directory { root, max_handles: 16 };
+            let error = mount_root(&resources(), image_root, &[]).err().unwrap();
+            assert_eq!(error.to_string(), format!("/{path}: there must be a directory, or nothing"));
+            std::fs::remove_file(image.path().join(path)).unwrap();
+        }
     }
 
     #[test]

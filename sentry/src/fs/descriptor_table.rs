@@ -6,12 +6,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::RwLock;
 
 use super::FileDescription;
+use super::description_total::DESCRIPTIONS;
 use super::locks::LockOwner;
 use crate::Errno;
 
 /// Slots of all tables together: what a million descriptors take in each of many processes is bounded.
 const MAX_TOTAL_SLOTS: usize = 1 << 24;
 static TOTAL_SLOTS: AtomicUsize = AtomicUsize::new(0);
+
+/// What bounds a new descriptor.
+#[derive(Clone, Copy, Debug)]
+pub struct DescriptorBounds {
+    /// RLIMIT_NOFILE: descriptors are below it.
+    pub limit: usize,
+    /// CAP_SYS_ADMIN: fs.file-max does not count.
+    pub is_privileged: bool,
+}
 
 /// A table of descriptors; shared by the tasks that CLONE_FILES joins.
 #[derive(Default)]
@@ -55,7 +65,7 @@ impl DescriptorTable {
         self.table.read().entry(descriptor).map(|entry| entry.file.clone())
     }
 
-    /// Installs `file` at the lowest free descriptor from `minimum` on and below `limit` (RLIMIT_NOFILE).
+    /// Installs `file` at the lowest free descriptor from `minimum` on.
     ///
     /// # Errors
     /// EMFILE; ENFILE if too many files are open in the sandbox; ENOMEM.
@@ -64,14 +74,14 @@ impl DescriptorTable {
         file: Arc<FileDescription>,
         minimum: usize,
         is_close_on_exec: bool,
-        limit: usize,
+        bounds: DescriptorBounds,
     ) -> Result<i32, Errno> {
-        FileDescription::check_total()?;
+        DESCRIPTIONS.check(bounds.is_privileged)?;
         let mut table = self.table.write();
         let start = minimum.max(table.first_free);
         let free = table.entries.iter().skip(start).position(Option::is_none);
         let index = free.map_or(table.entries.len().max(start), |offset| start + offset);
-        if index >= limit {
+        if index >= bounds.limit {
             return Err(Errno::EMFILE);
         }
         let descriptor = i32::try_from(index).map_err(|_| Errno::EMFILE)?;
@@ -136,11 +146,11 @@ impl DescriptorTable {
     ///
     /// # Errors
     /// EMFILE; ENFILE if too many files are open in the sandbox.
-    pub fn check_room(&self, limit: usize) -> Result<(), Errno> {
-        FileDescription::check_total()?;
+    pub fn check_room(&self, bounds: DescriptorBounds) -> Result<(), Errno> {
+        DESCRIPTIONS.check(bounds.is_privileged)?;
         let table = self.table.read();
         let used = table.entries.iter().skip(table.first_free).take_while(|entry| entry.is_some()).count();
-        if table.first_free + used >= limit { Err(Errno::EMFILE) } else { Ok(()) }
+        if table.first_free + used >= bounds.limit { Err(Errno::EMFILE) } else { Ok(()) }
     }
 
     /// Whose POSIX record locks are taken through this table.

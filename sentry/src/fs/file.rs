@@ -8,11 +8,12 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
+use super::description_total::DESCRIPTIONS;
 use super::inotify::WatchMask;
 use super::locks::LockOwner;
 use super::path::Path;
@@ -342,10 +343,6 @@ pub struct FileDescription {
     signal_owner: Mutex<SignalOwner>,
 }
 
-/// Open file descriptions that the sandbox may have (Linux's `fs.file-max`).
-const MAX_DESCRIPTIONS: usize = 1 << 20;
-static DESCRIPTIONS: AtomicUsize = AtomicUsize::new(0);
-
 /// Who hears of readiness by a signal, as fcntl(2) sets it (F_SETOWN_EX, F_SETSIG).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SignalOwner {
@@ -360,7 +357,7 @@ pub struct SignalOwner {
 impl FileDescription {
     /// A description of `file`, opened with `flags` at `path` (`None` for pipes, sockets and the like).
     pub fn new(file: Arc<dyn File>, path: Option<Path>, flags: OpenFlags) -> Arc<Self> {
-        DESCRIPTIONS.fetch_add(1, Ordering::Relaxed);
+        DESCRIPTIONS.add();
         Arc::new(Self {
             file,
             path,
@@ -368,14 +365,6 @@ impl FileDescription {
             position: Mutex::new(0),
             signal_owner: Mutex::default(),
         })
-    }
-
-    /// Fails if the sandbox may not have one more.
-    ///
-    /// # Errors
-    /// ENFILE.
-    pub fn check_total() -> Result<(), Errno> {
-        if DESCRIPTIONS.load(Ordering::Relaxed) >= MAX_DESCRIPTIONS { Err(Errno::ENFILE) } else { Ok(()) }
     }
 
     /// The open file.
@@ -442,7 +431,7 @@ impl FileDescription {
 
 impl Drop for FileDescription {
     fn drop(&mut self) {
-        DESCRIPTIONS.fetch_sub(1, Ordering::Relaxed);
+        DESCRIPTIONS.remove();
         let is_writable = self.flags().is_writable();
         self.announce(if is_writable { WatchMask::CLOSE_WRITE } else { WatchMask::CLOSE_NOWRITE });
         if let Some(locks) = self.path.as_ref().and_then(|path| path.inode().locks()) {

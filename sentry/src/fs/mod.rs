@@ -14,6 +14,7 @@ pub mod boot;
 pub mod cgroup;
 mod dentry;
 mod description_inode;
+mod description_total;
 mod descriptor_table;
 pub mod dev;
 pub mod epoll;
@@ -50,7 +51,7 @@ pub mod timerfd;
 pub mod tmpfs;
 
 pub use dentry::Dentry;
-pub use descriptor_table::DescriptorTable;
+pub use descriptor_table::{DescriptorBounds, DescriptorTable};
 pub use file::{Caller, DirectoryEntry, File, FileDescription, OpenFlags, SignalOwner};
 pub use fs_context::{FsContext, FsView};
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};

@@ -27,7 +27,10 @@ pub struct GuestMemory {
 #[derive(Debug, thiserror::Error)]
 pub enum GuestMemoryError {
     /// The host would not reserve the address space.
-    #[error("reserve {len_bytes} bytes of address space for guest memory: {reason}")]
+    #[error(
+        "reserve {len_bytes} bytes of address space for the guest: {reason} (`ulimit -v`, `ulimit -d` and the sysctl \
+         vm.overcommit_memory=2 bound it)"
+    )]
     Reserve {
         /// What was asked for.
         len_bytes: u64,

@@ -13,7 +13,7 @@ use crate::Errno;
 use crate::abi;
 use crate::fs::memory_files::ALL_SEALS;
 use crate::fs::pipe::PipeFile;
-use crate::fs::{FileDescription, OpenFlags, tmpfs};
+use crate::fs::{DescriptorBounds, FileDescription, OpenFlags, tmpfs};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 
@@ -28,17 +28,18 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
 
 fn dup(task: &mut CurrentTask, [descriptor, ..]: [u64; 6]) -> Result<usize, Errno> {
     let file = task.file(descriptor as i32)?;
-    install(task, file, 0, false)
+    duplicate(task, file, 0, false)
 }
 
-fn install(
+/// One more descriptor of an open file; there is no new description, whose number would be bounded.
+fn duplicate(
     task: &CurrentTask,
     file: Arc<FileDescription>,
     minimum: usize,
     is_close_on_exec: bool,
 ) -> Result<usize, Errno> {
-    let limit = task.open_files_limit();
-    task.descriptors().install(file, minimum, is_close_on_exec, limit).map(|descriptor| descriptor as usize)
+    let bounds = DescriptorBounds { is_privileged: true, ..task.descriptor_bounds() };
+    task.descriptors().install(file, minimum, is_close_on_exec, bounds).map(|descriptor| descriptor as usize)
 }
 
 fn dup2(task: &mut CurrentTask, [old, new, ..]: [u64; 6]) -> Result<usize, Errno> {
@@ -73,7 +74,7 @@ fn fcntl(task: &mut CurrentTask, [descriptor, command, argument, ..]: [u64; 6]) 
             if minimum >= task.open_files_limit() {
                 return Err(Errno::EINVAL);
             }
-            return install(task, description, minimum, command == uapi::F_DUPFD_CLOEXEC);
+            return duplicate(task, description, minimum, command == uapi::F_DUPFD_CLOEXEC);
         }
         uapi::F_GETFD => return task.descriptors().is_close_on_exec(descriptor).map(usize::from),
         uapi::F_SETFD => {
@@ -217,5 +218,7 @@ fn memfd_create(task: &mut CurrentTask, [name, flags, ..]: [u64; 6]) -> Result<u
     let namespace = task.fs_context().namespace();
     let files = namespace.memory_files().ok_or(Errno::ENOSYS)?;
     let file = files.create(&[b"memfd:", &*name].concat(), permissions, seals, &task.viewer())?;
-    install(task, file, 0, flags & uapi::MFD_CLOEXEC != 0)
+    let bounds = task.descriptor_bounds();
+    let is_close_on_exec = flags & uapi::MFD_CLOEXEC != 0;
+    task.descriptors().install(file, 0, is_close_on_exec, bounds).map(|descriptor| descriptor as usize)
 }

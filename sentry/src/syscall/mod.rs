@@ -30,6 +30,7 @@ mod ptrace;
 mod readwrite;
 mod resource;
 mod rseq;
+mod scheduling;
 mod signal;
 mod signalfd;
 mod socket;

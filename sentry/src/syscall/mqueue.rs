@@ -56,7 +56,7 @@ fn mq_open(task: &mut CurrentTask, [name, flags, mode, attributes, ..]: [u64; 6]
         0 => None,
         _ => Some(queue_request(task, &context, flags, mode as u32, asked)?),
     };
-    task.descriptors().check_room(task.open_files_limit())?;
+    task.descriptors().check_room(task.descriptor_bounds())?;
     let description = mqueue::open(mount, &name, open_flags, request, &task.viewer())?;
     // Always closed by execve, whatever the flags say (`man 3 mq_open`).
     let descriptor = task.install_descriptor(description, true)?;

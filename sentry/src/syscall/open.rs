@@ -91,7 +91,7 @@ fn open_path(
 ) -> Result<usize, Errno> {
     let path = task.read_path(path)?;
     let flags = OpenFlags::from_bits_truncate(flags as u32);
-    task.descriptors().check_room(task.open_files_limit())?;
+    task.descriptors().check_room(task.descriptor_bounds())?;
     let scope = Scope::restricted(task, resolve);
     let umask = u64::from(task.fs_context().umask());
     let permissions = (mode & MODE_BITS & !umask) as u32;
@@ -107,9 +107,9 @@ fn open_path(
         };
         task.block(&[(queue, Events::all())], None, is_open)??;
     }
-    let limit = task.open_files_limit();
+    let bounds = task.descriptor_bounds();
     let is_close_on_exec = flags.contains(OpenFlags::CLOEXEC);
-    task.descriptors().install(description, 0, is_close_on_exec, limit).map(|descriptor| descriptor as usize)
+    task.descriptors().install(description, 0, is_close_on_exec, bounds).map(|descriptor| descriptor as usize)
 }
 
 fn close(task: &mut CurrentTask, [descriptor, ..]: [u64; 6]) -> Result<usize, Errno> {

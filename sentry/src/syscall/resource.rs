@@ -1,4 +1,4 @@
-//! Resource limits, usage and scheduling.
+//! Resource limits, usage and priorities.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
 use crate::limits::{Limit, Resource};
 use crate::platform::VirtualAddress;
-use crate::task::{CpuSet, CurrentTask, ResourceUsage, Task, ThreadGroup, Tid};
+use crate::task::{CurrentTask, ResourceUsage, Task, ThreadGroup, Tid};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::getrlimit, getrlimit),
@@ -20,17 +20,6 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::getrusage, getrusage),
     (Sysno::getpriority, getpriority),
     (Sysno::setpriority, setpriority),
-    (Sysno::sched_yield, sched_yield),
-    (Sysno::sched_getaffinity, sched_getaffinity),
-    (Sysno::sched_setaffinity, sched_setaffinity),
-    (Sysno::sched_getscheduler, sched_getscheduler),
-    (Sysno::sched_setscheduler, sched_setscheduler),
-    (Sysno::sched_getattr, sched_getattr),
-    (Sysno::sched_getparam, sched_getparam),
-    (Sysno::sched_setparam, sched_setparam),
-    (Sysno::sched_get_priority_max, sched_get_priority_range::<99>),
-    (Sysno::sched_get_priority_min, sched_get_priority_range::<1>),
-    (Sysno::sched_rr_get_interval, sched_rr_get_interval),
     (Sysno::ioprio_get, ioprio_get),
     (Sysno::ioprio_set, ioprio_set),
 ];
@@ -92,7 +81,7 @@ fn set_limit(
 }
 
 /// The task that the caller calls `pid`; 0 is the caller.
-fn find(task: &CurrentTask, pid: u64) -> Result<Arc<Task>, Errno> {
+pub(super) fn find(task: &CurrentTask, pid: u64) -> Result<Arc<Task>, Errno> {
     match pid as i32 {
         0 => Ok(task.task().clone()),
         pid if pid < 0 => Err(Errno::EINVAL),
@@ -104,7 +93,7 @@ fn find(task: &CurrentTask, pid: u64) -> Result<Arc<Task>, Errno> {
 }
 
 /// The same for calls to which a number below 0 is nobody's, and no wrong one.
-fn find_any(task: &CurrentTask, pid: u64) -> Result<Arc<Task>, Errno> {
+pub(super) fn find_any(task: &CurrentTask, pid: u64) -> Result<Arc<Task>, Errno> {
     if (pid as i32) < 0 { Err(Errno::ESRCH) } else { find(task, pid) }
 }
 
@@ -196,106 +185,6 @@ fn setpriority(task: &mut CurrentTask, [which, who, niceness, ..]: [u64; 6]) -> 
         }
         target.set_niceness(niceness);
     }
-    Ok(0)
-}
-
-fn sched_yield(_: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
-    std::thread::yield_now();
-    Ok(0)
-}
-
-fn sched_getaffinity(task: &mut CurrentTask, [pid, len, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let cpus = find_any(task, pid)?.allowed_cpus();
-    let needed = task.kernel().cpu_count().div_ceil(8) as u64;
-    if len < needed || len % 8 != 0 {
-        return Err(Errno::EINVAL);
-    }
-    task.memory().write_object(VirtualAddress(address), &cpus.0)?;
-    Ok(size_of::<u64>())
-}
-
-fn sched_setaffinity(task: &mut CurrentTask, [pid, len, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let target = find_any(task, pid)?;
-    let mut bytes = [0; 8];
-    let len = len.min(8) as usize;
-    task.memory().read_bytes(VirtualAddress(address), &mut bytes[..len])?;
-    let (credentials, owner) = (task.credentials(), target.credentials());
-    let is_owner = [owner.real_uid, owner.effective_uid].contains(&credentials.effective_uid);
-    if !is_owner && !credentials.has_in(&owner.user_namespace, Capabilities::SYS_NICE) {
-        return Err(Errno::EPERM);
-    }
-    target.set_allowed_cpus(CpuSet(u64::from_le_bytes(bytes)))?;
-    Ok(0)
-}
-
-fn sched_getscheduler(task: &mut CurrentTask, [pid, ..]: [u64; 6]) -> Result<usize, Errno> {
-    find(task, pid).map(|target| target.scheduling_policy() as usize)
-}
-
-fn sched_setscheduler(
-    task: &mut CurrentTask,
-    [pid, policy, parameter, ..]: [u64; 6],
-) -> Result<usize, Errno> {
-    let target = find(task, pid)?;
-    let priority: i32 = task.memory().read_object(VirtualAddress(parameter))?;
-    let policy = policy as u32 & !uapi::SCHED_RESET_ON_FORK;
-    match policy {
-        uapi::SCHED_NORMAL | uapi::SCHED_BATCH | uapi::SCHED_IDLE if priority == 0 => {
-            target.set_scheduling_policy(policy);
-            Ok(0)
-        }
-        // Real-time policies would take the host's processors from everybody else.
-        uapi::SCHED_FIFO | uapi::SCHED_RR if (1..=99).contains(&priority) => Err(Errno::EPERM),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-/// `struct sched_attr`, as far as `size` has room for it, and zeroes after it: only policy and niceness are not zero.
-fn sched_getattr(task: &mut CurrentTask, [pid, address, size, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
-    /// `sizeof(struct sched_attr)`, now and in its first version.
-    const SIZES: [u32; 2] = [56, 48];
-    let size = size as u32;
-    if flags != 0 || address == 0 || !(SIZES[1]..=4096).contains(&size) {
-        return Err(Errno::EINVAL);
-    }
-    let target = find(task, pid)?;
-    let mut attributes = [0u32; 4096 / 4];
-    (attributes[0], attributes[1], attributes[4]) =
-        (size.min(SIZES[0]), target.scheduling_policy(), target.niceness() as u32);
-    let bytes = attributes.map(u32::to_ne_bytes);
-    let bytes = bytes.as_flattened().get(..size as usize).unwrap_or_default();
-    task.memory().write_bytes(VirtualAddress(address), bytes)?;
-    Ok(0)
-}
-
-fn sched_getparam(task: &mut CurrentTask, [pid, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    find(task, pid)?;
-    task.memory().write_object(VirtualAddress(address), &0i32)?;
-    Ok(0)
-}
-
-fn sched_setparam(task: &mut CurrentTask, [pid, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    find(task, pid)?;
-    let priority: i32 = task.memory().read_object(VirtualAddress(address))?;
-    if priority == 0 { Ok(0) } else { Err(Errno::EINVAL) }
-}
-
-fn sched_get_priority_range<const REAL_TIME: usize>(
-    _: &mut CurrentTask,
-    [policy, ..]: [u64; 6],
-) -> Result<usize, Errno> {
-    match policy as u32 {
-        uapi::SCHED_FIFO | uapi::SCHED_RR => Ok(REAL_TIME),
-        uapi::SCHED_NORMAL | uapi::SCHED_BATCH | uapi::SCHED_IDLE | uapi::SCHED_DEADLINE => Ok(0),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-fn sched_rr_get_interval(task: &mut CurrentTask, [pid, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    find(task, pid)?;
-    /// What Linux tells for SCHED_OTHER on an idle system.
-    const SLICE_NS: u64 = 4_000_000;
-    task.memory().write_object(VirtualAddress(address), &[0, SLICE_NS])?;
     Ok(0)
 }
 

@@ -9,6 +9,7 @@ use syscalls::Sysno;
 use super::Handler;
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials, SecureBits};
+use crate::fs::Caller;
 use crate::kernel::{RELEASE, VERSION};
 use crate::namespace::NAME_MAX_BYTES;
 use crate::platform::{SegmentBases, VirtualAddress};
@@ -31,9 +32,14 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::reboot, reboot),
 ];
 
-/// A terminal of the sandbox is not hung up from within.
+/// Hangs up the caller's terminal.
 fn vhangup(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
-    if task.credentials().has(Capabilities::SYS_TTY_CONFIG) { Err(Errno::EINVAL) } else { Err(Errno::EPERM) }
+    if !task.credentials().has(Capabilities::SYS_TTY_CONFIG) {
+        return Err(Errno::EPERM);
+    }
+    let session = task.session_id();
+    task.kernel().terminals().hang_up(session);
+    Ok(0)
 }
 
 /// The sandbox ends with its first process alone.

@@ -38,6 +38,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::ptrace::HANDLERS,
     super::readwrite::HANDLERS,
     super::resource::HANDLERS,
+    super::scheduling::HANDLERS,
     super::rseq::HANDLERS,
     super::signal::HANDLERS,
     super::signalfd::HANDLERS,

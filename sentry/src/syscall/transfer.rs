@@ -86,7 +86,7 @@ fn sendfile(task: &mut CurrentTask, [out, source, offset, len_bytes, ..]: [u64; 
     if target.file.flags().contains(OpenFlags::APPEND) || !source.file.file().is_seekable() {
         return Err(Errno::EINVAL);
     }
-    let moved = transfer(task, &source, &target, len_bytes, false)?;
+    let moved = transfer(task, &source, &target, len_bytes, Patience::Whole)?;
     source.finish(task, offset, source.start() + moved as u64)?;
     target.finish(task, 0, target.start() + moved as u64)?;
     Ok(moved)
@@ -119,7 +119,7 @@ fn copy_file_range(
     if is_same_file && start < target_end && target_start < end {
         return Err(Errno::EINVAL);
     }
-    let moved = transfer(task, &source, &target, len_bytes, false)?;
+    let moved = transfer(task, &source, &target, len_bytes, Patience::Whole)?;
     source.finish(task, source_offset, start + moved as u64)?;
     target.finish(task, target_offset, target_start + moved as u64)?;
     Ok(moved)
@@ -139,7 +139,12 @@ fn splice(
     }
     // Of a stream, what there is suffices.
     let len_bytes = if is_pipe(&target) { len_bytes.min(PORTION_LEN as u64) } else { len_bytes };
-    let moved = transfer(task, &source, &target, len_bytes, never_waits)?;
+    let patience = match (never_waits, is_pipe(&target)) {
+        (true, _) => Patience::Never,
+        (false, true) => Patience::First,
+        (false, false) => Patience::Whole,
+    };
+    let moved = transfer(task, &source, &target, len_bytes, patience)?;
     source.finish(task, source_offset, source.start() + moved as u64)?;
     target.finish(task, target_offset, target.start() + moved as u64)?;
     Ok(moved)
@@ -152,13 +157,22 @@ fn check_directions(source: &FileDescription, target: &FileDescription) -> Resul
     if source.metadata()?.kind() == FileKind::Directory { Err(Errno::EISDIR) } else { Ok(()) }
 }
 
+/// How far a transfer waits for a side that is not ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    Never,
+    /// For the first portion alone: a pipe takes what it has room for.
+    First,
+    Whole,
+}
+
 /// Moves up to `len_bytes`, and returns how many: fewer at the end of the source, or if something stops it.
 fn transfer(
     task: &mut CurrentTask,
     source: &Side,
     target: &Side,
     len_bytes: u64,
-    never_waits: bool,
+    patience: Patience,
 ) -> Result<usize, Errno> {
     let wanted = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(MAX_TRANSFER_LEN);
     let is_positioned = target.file.file().is_seekable();
@@ -171,8 +185,12 @@ fn transfer(
         }
         let portion_len = portion_len.min(wanted - done);
         let portion = buffer.get_mut(..portion_len).unwrap_or_default();
-        // Streams give and take what they can: only the first portion is waited for.
-        let waits = !never_waits && (done == 0 || source.file.file().is_seekable());
+        let waits = match patience {
+            Patience::Never => false,
+            Patience::First => done == 0,
+            // A stream gives what it can.
+            Patience::Whole => done == 0 || source.file.file().is_seekable(),
+        };
         match move_portion(task, source, target, portion, done as u64, waits) {
             Ok(0) => break Ok(()),
             Ok(moved) => done += moved,

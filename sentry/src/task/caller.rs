@@ -105,7 +105,7 @@ impl Caller for CurrentTask {
     }
 
     fn install_descriptor(&self, file: Arc<FileDescription>, is_close_on_exec: bool) -> Result<i32, Errno> {
-        let limit = self.open_files_limit();
-        self.descriptors().install(file, 0, is_close_on_exec, limit)
+        let bounds = self.descriptor_bounds();
+        self.descriptors().install(file, 0, is_close_on_exec, bounds)
     }
 }

@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::block::Blocked;
 use super::{Task, ThreadGroup};
 use crate::Errno;
-use crate::cred::Credentials;
-use crate::fs::{DescriptorTable, File, FileDescription, FsContext};
+use crate::cred::{Capabilities, Credentials};
+use crate::fs::{DescriptorBounds, DescriptorTable, File, FileDescription, FsContext};
 use crate::kernel::Kernel;
 use crate::limits::Resource;
 use crate::memory::MemoryManager;
@@ -108,6 +108,12 @@ impl CurrentTask {
     /// RLIMIT_NOFILE.
     pub fn open_files_limit(&self) -> usize {
         usize::try_from(self.thread_group().soft_limit(Resource::OPEN_FILES)).unwrap_or(usize::MAX)
+    }
+
+    /// What bounds new descriptors.
+    pub fn descriptor_bounds(&self) -> DescriptorBounds {
+        let is_privileged = self.credentials().has(Capabilities::SYS_ADMIN);
+        DescriptorBounds { limit: self.open_files_limit(), is_privileged }
     }
 
     /// The platform's execution state: signal frames and ptrace read and edit it.

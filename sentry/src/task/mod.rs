@@ -51,6 +51,7 @@ mod process_source;
 mod ptrace;
 mod rseq;
 mod run;
+mod scheduling;
 mod set;
 mod signal_source;
 mod signals;
@@ -87,6 +88,7 @@ pub(crate) use ptrace::{
     GENERAL_REGISTER_COUNT, Mode, PendingQueue, SyscallInfo, SyscallPhase, TraceOptions, Tracee, check_access,
 };
 pub use rseq::RseqArea;
+pub use scheduling::Scheduling;
 pub use set::TaskSet;
 pub(crate) use signal_source::SignalSource;
 pub use start::{TaskConfig, TaskImage};

@@ -14,6 +14,7 @@ use super::member::TaskMember;
 use super::ptrace::TraceState;
 use super::rseq::{RseqArea, RseqState};
 use super::run::State;
+use super::scheduling::Scheduling;
 use super::status::ExitStatus;
 use super::task::{DEFAULT_TIMER_SLACK_NS, NAME_LEN, Resources, TaskSignals};
 use super::tree::{GroupNode, TaskNode, Tree};
@@ -89,8 +90,8 @@ pub struct TaskConfig {
     pub namespaces: Namespaces,
     /// The creator's list of what semaphore operations are to take back, if the two share it (CLONE_SYSVSEM).
     pub undo_list: Option<Arc<UndoList>>,
-    /// One of `SCHED_*`.
-    pub scheduling_policy: u32,
+    /// How it is scheduled.
+    pub scheduling: Scheduling,
     /// The CPUs that the task may run on.
     pub allowed_cpus: CpuSet,
     /// The user who is charged for it.
@@ -166,7 +167,7 @@ impl TaskSet {
             name: Mutex::new([0; NAME_LEN]),
             namespaces: Mutex::new(config.namespaces),
             niceness: AtomicI32::new(config.niceness),
-            scheduling_policy: AtomicU32::new(config.scheduling_policy),
+            scheduling: Mutex::new(config.scheduling),
             allowed_cpus: Mutex::new(config.allowed_cpus),
             last_cpu: AtomicU32::new(0),
             clear_child_tid: AtomicU64::new(config.clear_child_tid),

@@ -13,6 +13,7 @@ use super::external_stop::StopState;
 use super::id::TaskId;
 use super::ptrace::TraceState;
 use super::rseq::RseqArea;
+use super::scheduling::Scheduling;
 use super::start::Unstarted;
 use super::vfork::VforkCompletion;
 use crate::Errno;
@@ -59,7 +60,7 @@ pub struct Task {
     pub(super) name: Mutex<[u8; NAME_LEN]>,
     pub(super) namespaces: Mutex<Namespaces>,
     pub(super) niceness: AtomicI32,
-    pub(super) scheduling_policy: AtomicU32,
+    pub(super) scheduling: Mutex<Scheduling>,
     pub(super) allowed_cpus: Mutex<CpuSet>,
     /// The CPU where it was seen last.
     pub(super) last_cpu: AtomicU32,
@@ -381,14 +382,14 @@ impl Task {
         self.niceness.store(niceness.clamp(-20, 19), Ordering::Relaxed);
     }
 
-    /// Its scheduling policy, one of `SCHED_*`: kept for who asks; the host's scheduler decides.
-    pub fn scheduling_policy(&self) -> u32 {
-        self.scheduling_policy.load(Ordering::Relaxed)
+    /// How it is scheduled.
+    pub fn scheduling(&self) -> Scheduling {
+        *self.scheduling.lock()
     }
 
-    /// Sets its scheduling policy.
-    pub fn set_scheduling_policy(&self, policy: u32) {
-        self.scheduling_policy.store(policy, Ordering::Relaxed);
+    /// Sets how it is scheduled.
+    pub fn set_scheduling(&self, scheduling: Scheduling) {
+        *self.scheduling.lock() = scheduling;
     }
 
     /// The CPUs that it may run on.

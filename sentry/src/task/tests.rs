@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::scheduling::Scheduling;
 use super::{
     ChildEvent, CpuSet, ExitStatus, PidNamespace, Task, TaskConfig, TaskImage, TaskSet, ThreadGroup, Tid,
     WaitOptions, WaitSelector,
@@ -104,7 +105,7 @@ impl Fixture {
             niceness: 0,
             namespaces: self.kernel.initial_namespaces().clone(),
             undo_list: None,
-            scheduling_policy: 0,
+            scheduling: Scheduling::default(),
             allowed_cpus: CpuSet::first(2),
             user_counters: self.kernel.users().counters(1000),
             initial_cgroup: None,

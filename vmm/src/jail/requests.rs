@@ -5,7 +5,11 @@
 use linux_raw_sys::ioctl;
 
 /// Requests to a terminal (`man 2 ioctl_tty`), which the sentry passes on for standard streams.
-const TERMINAL: [u32; 17] = [
+const TERMINAL: [u32; 21] = [
+    ioctl::TCGETA,
+    ioctl::TCSETA,
+    ioctl::TCSETAW,
+    ioctl::TCSETAF,
     ioctl::TCGETS,
     ioctl::TCGETS2,
     ioctl::TCSETS,

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::HostFile;
 use crate::Errno;
 use crate::fs::terminal::{
-    ControllingTerminal, ControllingTerminals, JobControl, TERMIOS_BYTES, TERMIOS2_BYTES,
+    ControllingTerminal, ControllingTerminals, JobControl, TERMIO_BYTES, TERMIOS_BYTES, TERMIOS2_BYTES,
 };
 use crate::fs::{Caller, DeviceNumber, File};
 use crate::platform::VirtualAddress;
@@ -36,10 +36,12 @@ const MAX_ARGUMENT_BYTES: usize = 64;
 /// The requests that the host answers, and the direction and size of their arguments.
 fn passage(request: u32) -> Option<Passage> {
     Some(match request {
+        requests::TCGETA => Passage::Out(TERMIO_BYTES),
         requests::TCGETS => Passage::Out(TERMIOS_BYTES),
         requests::TCGETS2 => Passage::Out(TERMIOS2_BYTES),
         requests::TIOCGWINSZ => Passage::Out(8),
         requests::FIONREAD | requests::TIOCOUTQ | requests::TIOCGETD => Passage::Out(4),
+        requests::TCSETA | requests::TCSETAW | requests::TCSETAF => Passage::In(TERMIO_BYTES),
         requests::TCSETS | requests::TCSETSW | requests::TCSETSF => Passage::In(TERMIOS_BYTES),
         requests::TCSETS2 | requests::TCSETSW2 | requests::TCSETSF2 => Passage::In(TERMIOS2_BYTES),
         requests::TIOCSWINSZ => Passage::In(8),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::fs::{DescriptorTable, FileDescription, FsView, LinkTarget, OpenFlags, Path};
+use crate::fs::{DescriptorBounds, DescriptorTable, FileDescription, FsView, LinkTarget, OpenFlags, Path};
 use crate::keys::Keys;
 use crate::namespace::{Identity, IpcNamespace, Namespace, NamespaceKind};
 
@@ -152,7 +152,8 @@ impl Process for Shell {
         let table = DescriptorTable::new();
         let (reader, _) = crate::fs::pipe::Pipe::pair(OpenFlags::empty(), 0, 0);
         let flags = OpenFlags::NONBLOCK;
-        table.install(FileDescription::new(reader, None, flags), 5, true, 10).unwrap();
+        let bounds = DescriptorBounds { limit: 10, is_privileged: true };
+        table.install(FileDescription::new(reader, None, flags), 5, true, bounds).unwrap();
         Some(table)
     }
 

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use linux_raw_sys::general as uapi;
 
+use super::packet::{PacketMode, PacketStatus};
 use crate::fs::terminal::Termios;
 
 /// Typed bytes that are kept, and bytes in one line (`N_TTY_BUF_SIZE`).
@@ -44,6 +45,8 @@ pub(super) struct Discipline {
     is_stopped: bool,
     /// The next character is taken literally.
     is_literal_next: bool,
+    /// What a master in packet mode is told.
+    packet_mode: PacketMode,
 }
 
 impl Discipline {
@@ -51,8 +54,25 @@ impl Discipline {
         self.termios
     }
 
+    /// Packet mode: what its master is told of.
+    pub(super) fn packet_mode(&mut self) -> &mut PacketMode {
+        &mut self.packet_mode
+    }
+
+    /// Whether the master has something to read or to be told.
+    pub(super) fn is_shown(&self) -> bool {
+        self.shown_bytes() > 0 || self.packet_mode.has_status()
+    }
+
+    /// Whether ^S and ^Q stop and start output, as a master in packet mode may do for its user.
+    fn is_stopped_by_control_s(&self) -> bool {
+        let characters = [uapi::VSTOP, uapi::VSTART].map(|index| self.termios.character(index));
+        self.is_input(uapi::IXON) && characters == [0x13, 0x11]
+    }
+
     /// New settings. What is in the buffers stays, readable in the new mode.
     pub(super) fn set_termios(&mut self, termios: Termios) {
+        let was_stopped_by_control_s = self.is_stopped_by_control_s();
         let was_canonical = self.is_local(uapi::ICANON);
         self.termios = termios;
         if was_canonical != self.is_local(uapi::ICANON) {
@@ -63,7 +83,12 @@ impl Discipline {
             }
         }
         if termios.input & uapi::IXON == 0 {
-            self.is_stopped = false;
+            self.set_stopped(false);
+        }
+        match (was_stopped_by_control_s, self.is_stopped_by_control_s()) {
+            (false, true) => self.packet_mode.note(PacketStatus::DO_STOP, PacketStatus::NO_STOP),
+            (true, false) => self.packet_mode.note(PacketStatus::NO_STOP, PacketStatus::DO_STOP),
+            _ => {}
         }
     }
 
@@ -155,15 +180,42 @@ impl Discipline {
         self.ready.clear();
         self.line.clear();
         (self.ready_bytes, self.is_literal_next) = (0, false);
+        self.packet_mode.note(PacketStatus::FLUSH_READ, PacketStatus::empty());
     }
 
     /// Forgets what has been shown and not been seen (TCOFLUSH).
     pub(super) fn flush_output(&mut self) {
         self.output.clear();
+        self.packet_mode.note(PacketStatus::FLUSH_WRITE, PacketStatus::empty());
+    }
+
+    /// Forgets what has been shown, as the master's own choice.
+    pub(super) fn forget_shown(&mut self) {
+        self.output.clear();
+    }
+
+    /// Sends the stop or the start character to the master (TCIOFF, TCION).
+    pub(super) fn send_flow_character(&mut self, index: u32) {
+        let character = self.termios.character(index);
+        if character != 0 {
+            self.send_to_master(character);
+        }
+    }
+
+    /// Shows a byte as it is; lost if there is no room.
+    pub(super) fn send_to_master(&mut self, byte: u8) {
+        if self.output.len() + WIDEST <= OUTPUT_BYTES {
+            self.output.push_back(byte);
+        }
     }
 
     /// Stops or starts output (TCXONC).
     pub(super) fn set_stopped(&mut self, is_stopped: bool) {
+        match (self.is_stopped, is_stopped) {
+            (false, true) => self.packet_mode.note(PacketStatus::STOP, PacketStatus::START),
+            (true, false) => self.packet_mode.note(PacketStatus::START, PacketStatus::STOP),
+            _ => {}
+        }
         self.is_stopped = is_stopped;
     }
 
@@ -228,15 +280,15 @@ impl Discipline {
     /// The start and stop characters. Returns whether `byte` was one.
     fn control_flow(&mut self, byte: u8) -> bool {
         if self.is_character(byte, uapi::VSTART) {
-            self.is_stopped = false;
+            self.set_stopped(false);
             return true;
         }
         if self.is_character(byte, uapi::VSTOP) {
-            self.is_stopped = true;
+            self.set_stopped(true);
             return true;
         }
         if self.is_input(uapi::IXANY) {
-            self.is_stopped = false;
+            self.set_stopped(false);
         }
         false
     }
@@ -253,7 +305,7 @@ impl Discipline {
             self.flush_output();
         }
         if self.is_input(uapi::IXON) {
-            self.is_stopped = false;
+            self.set_stopped(false);
         }
         if self.is_local(uapi::ECHO) {
             self.echo(byte);

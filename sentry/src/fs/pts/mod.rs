@@ -4,7 +4,10 @@
 //! The file system refers to pairs weakly: open files keep them.
 
 mod discipline;
-mod terminal;
+mod master;
+mod packet;
+mod pair;
+mod slave;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +18,7 @@ use std::sync::{Arc, Weak};
 use linux_raw_sys::general::DEVPTS_SUPER_MAGIC;
 use parking_lot::Mutex;
 
-use self::terminal::{Pair, slave_device};
+use self::pair::{Pair, slave_device};
 use super::listing::{Listed, ListedDirectory, OpenDirectory};
 use super::terminal::ControllingTerminals;
 use super::{
@@ -214,7 +217,7 @@ impl Inode for PtsNode {
 
     fn open(self: Arc<Self>, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
         let pair = self.pair.upgrade().ok_or(Errno::EIO)?;
-        let slave = pair.open_slave()?;
+        let slave = pair.open_slave(&viewer.credentials)?;
         if !flags.contains(OpenFlags::NOCTTY) {
             pair.offer(viewer.process_id, viewer.session_id);
         }

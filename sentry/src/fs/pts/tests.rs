@@ -35,7 +35,7 @@ fn open(file_system: &Arc<PtsFileSystem>, name: &str) -> Result<Arc<dyn File>, E
 
 fn unlock(file_system: &PtsFileSystem, number: u32) -> Arc<Pair> {
     let pair = file_system.pairs.lock()[&number].pair.upgrade().unwrap();
-    pair.unlock();
+    pair.set_locked(false);
     pair
 }
 

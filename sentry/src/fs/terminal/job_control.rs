@@ -39,6 +39,10 @@ pub(crate) trait ControllingTerminal: Send + Sync {
     fn open_again(&self) -> Arc<dyn File>;
     /// Its device number.
     fn device(&self) -> DeviceNumber;
+    /// Hangs it up: its session is without a terminal.
+    fn hang_up(&self) {
+        self.job_control().hang_up();
+    }
 }
 
 impl ControllingTerminals {
@@ -76,6 +80,14 @@ impl ControllingTerminals {
             self.signal(foreground, signal);
         }
         foreground > 0
+    }
+
+    /// Hangs up the session's terminal, if it has one (`man 2 vhangup`).
+    pub fn hang_up(&self, session_id: i32) {
+        let terminal = self.by_session.lock().get(&session_id).cloned();
+        if let Some(terminal) = terminal {
+            terminal.hang_up();
+        }
     }
 
     /// A session's leader has exited: its terminal is free, and the foreground hears SIGHUP and SIGCONT.

@@ -7,4 +7,4 @@ pub(crate) use job_control::ControllingTerminal;
 pub use job_control::{ControllingTerminals, JobControl, ProcessGroups};
 pub use termios::{Termios, WindowSize};
 
-pub(super) use termios::{TERMIOS_BYTES, TERMIOS2_BYTES};
+pub(super) use termios::{TERMIO_BYTES, TERMIOS_BYTES, TERMIOS2_BYTES};

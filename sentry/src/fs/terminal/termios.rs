@@ -6,8 +6,21 @@ use linux_raw_sys::general as uapi;
 pub(in crate::fs) const TERMIOS_BYTES: usize = 36;
 /// Bytes of `struct termios2`: the same, then the input and output speed.
 pub(in crate::fs) const TERMIOS2_BYTES: usize = 44;
-/// The speed that a pseudoterminal shows.
+/// Bytes of `struct termio`, System V's settings: 16 bits of each flag word and the first control characters.
+pub(in crate::fs) const TERMIO_BYTES: usize = size_of::<uapi::termio>();
+/// Where `struct termio` ends, but for its padding.
+const TERMIO_END: usize = TERMIO_CHARACTERS + uapi::NCC as usize;
+/// Where `struct termio` holds its control characters, after `c_line`.
+const TERMIO_CHARACTERS: usize = 9;
+/// The speed that a new pseudoterminal shows.
 const BAUD_38400: u32 = 38400;
+/// Speeds by the number in `c_cflag`: `B0` to `B38400`, and `B57600` onward with [`uapi::CBAUDEX`].
+const SPEEDS: [u32; 16] =
+    [0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200, BAUD_38400];
+const EXTRA_SPEEDS: [u32; 16] = [
+    0, 57600, 115_200, 230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000, 1_152_000, 1_500_000,
+    2_000_000, 2_500_000, 3_000_000, 3_500_000, 4_000_000,
+];
 
 /// Control characters of [`Termios::control_characters`].
 const CONTROL_CHARACTERS: usize = 19;
@@ -107,9 +120,88 @@ impl Termios {
         self
     }
 
+    /// The user's `struct termio`.
+    pub fn to_termio_bytes(&self) -> [u8; TERMIO_BYTES] {
+        let mut bytes = [0; TERMIO_BYTES];
+        let words = [self.input, self.output, self.control, self.local];
+        for (place, word) in bytes.chunks_exact_mut(2).zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes()[..2]);
+        }
+        bytes[TERMIO_CHARACTERS - 1] = self.line;
+        bytes[TERMIO_CHARACTERS..TERMIO_END].copy_from_slice(&self.control_characters[..uapi::NCC as usize]);
+        bytes
+    }
+
+    /// Reads the user's `struct termio`; what it does not hold stays as it is here.
+    pub fn updated_from_termio(mut self, bytes: &[u8; TERMIO_BYTES]) -> Self {
+        let words = [&mut self.input, &mut self.output, &mut self.control, &mut self.local];
+        for (word, half) in words.into_iter().zip(bytes.chunks_exact(2)) {
+            *word = *word & 0xffff_0000 | u32::from(u16::from_ne_bytes([half[0], half[1]]));
+        }
+        self.line = bytes[TERMIO_CHARACTERS - 1];
+        self.control_characters[..uapi::NCC as usize].copy_from_slice(&bytes[TERMIO_CHARACTERS..TERMIO_END]);
+        self
+    }
+
+    /// The settings that a pseudoterminal makes of these, which a user asks for: its characters have 8 bits and no
+    /// parity, and its speeds are those that `c_cflag` names.
+    pub fn on_pseudoterminal(mut self) -> Self {
+        self.output_speed = speed(self.control, self.output_speed);
+        self.input_speed = match self.control >> uapi::IBSHIFT & uapi::CBAUD {
+            uapi::B0 => self.output_speed,
+            number => speed(number, self.input_speed),
+        };
+        self.control &= !(uapi::CSIZE | uapi::PARENB | uapi::ADDRB);
+        self.control |= uapi::CS8 | uapi::CREAD;
+        self
+    }
+
+    /// These settings with those of `old` where `lock` has bits set, or characters other than 0 (TIOCSLCKTRMIOS).
+    pub fn locked(mut self, lock: &Self, old: &Self) -> Self {
+        let keep = |new: &mut u32, lock: u32, old: u32| *new = *new & !lock | old & lock;
+        keep(&mut self.input, lock.input, old.input);
+        keep(&mut self.output, lock.output, old.output);
+        keep(&mut self.control, lock.control, old.control);
+        keep(&mut self.local, lock.local, old.local);
+        if lock.line != 0 {
+            self.line = old.line;
+        }
+        let characters = self.control_characters.iter_mut().zip(lock.control_characters);
+        for ((new, lock), old) in characters.zip(old.control_characters) {
+            if lock != 0 {
+                *new = old;
+            }
+        }
+        self
+    }
+
+    /// A lock of nothing.
+    pub fn no_lock() -> Self {
+        Self {
+            input: 0,
+            output: 0,
+            control: 0,
+            local: 0,
+            line: 0,
+            control_characters: [0; CONTROL_CHARACTERS],
+            input_speed: 0,
+            output_speed: 0,
+        }
+    }
+
     /// The control character at a `V*` index; 0 is "none".
     pub fn character(&self, index: u32) -> u8 {
         self.control_characters.get(index as usize).copied().unwrap_or(0)
+    }
+}
+
+/// The speed that the low bits of `control` name; `other` if they leave it to the speed's own field.
+fn speed(control: u32, other: u32) -> u32 {
+    let index = (control & uapi::CBAUD & !uapi::CBAUDEX) as usize;
+    match (control & uapi::CBAUDEX != 0, index) {
+        (true, 0) => other,
+        (true, index) => EXTRA_SPEEDS.get(index).copied().unwrap_or(other),
+        (false, index) => SPEEDS.get(index).copied().unwrap_or(other),
     }
 }
 
@@ -131,5 +223,42 @@ mod tests {
         let short = Termios { input_speed: BAUD_38400, ..settings };
         assert_eq!(Termios::default().updated_from(&settings.to_bytes()[..TERMIOS_BYTES]), short);
         assert_eq!(settings.character(uapi::VEOF), 4);
+    }
+    #[test]
+    fn system_v_settings_replace_half_of_each_word() {
+        let settings = Termios { input: 0x0003_0500, ..Termios::default() };
+        let mut bytes = settings.to_termio_bytes();
+        assert_eq!(settings.updated_from_termio(&bytes), settings);
+        bytes = [0xff; TERMIO_BYTES];
+        let all = settings.updated_from_termio(&bytes);
+        assert_eq!((all.input, all.output, all.line), (0x0003_ffff, 0xffff, 0xff));
+        assert_eq!((all.character(uapi::VTIME), all.character(uapi::VSTART)), (0xff, 0x11));
+    }
+
+    #[test]
+    fn speeds_follow_the_control_flags() {
+        let with = |control| {
+            let asked = Termios { control, input_speed: 1234, output_speed: 4321, ..Termios::default() };
+            let made = asked.on_pseudoterminal();
+            (made.input_speed, made.output_speed, made.control & !uapi::CBAUD & !uapi::CIBAUD)
+        };
+        let forced = uapi::CS8 | uapi::CREAD;
+        assert_eq!(with(uapi::B9600 | uapi::CS5 | uapi::PARENB), (9600, 9600, forced));
+        assert_eq!(with(uapi::B4000000), (4_000_000, 4_000_000, forced));
+        assert_eq!(with(uapi::BOTHER), (4321, 4321, forced));
+        assert_eq!(with(uapi::BOTHER | uapi::BOTHER << uapi::IBSHIFT), (1234, 4321, forced));
+        assert_eq!(with(uapi::BOTHER | uapi::B9600 << uapi::IBSHIFT), (9600, 4321, forced));
+        assert_eq!(with(uapi::B0), (0, 0, forced));
+    }
+
+    #[test]
+    fn locked_settings_stay() {
+        let old = Termios::default();
+        let mut lock = Termios::no_lock();
+        lock.local = uapi::ECHO;
+        lock.control_characters[uapi::VINTR as usize] = 1;
+        let asked = Termios::no_lock().locked(&lock, &old);
+        assert_eq!(asked.local, uapi::ECHO);
+        assert_eq!((asked.character(uapi::VINTR), asked.character(uapi::VEOF)), (3, 0));
     }
 }

@@ -281,6 +281,8 @@ fn accept(task: &mut CurrentTask, descriptor: u64, address: [u64; 2], flags: u32
     }
     let open = OpenSocket::find(task, descriptor)?;
     let socket = open.socket()?;
+    // A connection that gets no descriptor stays in the queue.
+    task.descriptors().check_room(task.descriptor_bounds())?;
     let patience = Patience::new(open.is_nonblocking(), socket.options().timeouts.receive);
     let queue = open.description.file().wait_queue().ok_or(Errno::ENOTSOCK)?;
     let accepted = patience.retry(task, (queue, Events::IN), || socket.accept())?;

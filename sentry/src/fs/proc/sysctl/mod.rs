@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::About;
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
+use crate::fs::description_total::DESCRIPTIONS;
 use crate::fs::pipe;
 use crate::fs::pseudo::{Directory, Entry, Node, directory, setting, text};
 use crate::fs::{Access, Metadata, Viewer};
@@ -101,8 +102,8 @@ static FS: Directory<About> = Directory {
         fixed!("aio-max-nr", 65536),
         fixed!("aio-nr", 0),
         directory("epoll", &Directory { entries: &[fixed!("max_user_watches", 262_144)], children: None }),
-        fixed!("file-max", 9_223_372_036_854_775_807_u64),
-        fixed!("file-nr", "0\t0\t9223372036854775807"),
+        setting("file-max", |_, _| Ok(line(DESCRIPTIONS.setting())), set_file_max),
+        text("file-nr", |_, _| Ok(line(format!("{}\t0\t{}", DESCRIPTIONS.used(), DESCRIPTIONS.setting())))),
         directory("inotify", &INOTIFY),
         fixed!("mount-max", 100_000),
         directory("mqueue", &ipc::MQUEUE),
@@ -289,6 +290,12 @@ fn accept(_about: &About, _viewer: &Viewer, _text: &[u8]) -> Result<(), Errno> {
 
 fn set_host_name(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
     about.source().set_host_name(viewer, text.strip_suffix(b"\n").unwrap_or(text))
+}
+
+/// fs.file-max: a bound on open file descriptions.
+fn set_file_max(_about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    DESCRIPTIONS.set(parse_number(viewer, 0..=i64::MAX.cast_unsigned(), text)?);
+    Ok(())
 }
 
 /// Random bytes as a version 4 UUID.

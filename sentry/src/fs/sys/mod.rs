@@ -1,7 +1,10 @@
-//! sysfs, as much as programs look for: which CPUs there are, and where cgroups are mounted (`man 5 sysfs`).
+//! sysfs, as much as programs look for: which CPUs and caches there are, and where cgroups are mounted (`man 5 sysfs`).
+
+mod caches;
 
 use std::sync::Arc;
 
+use self::caches::Cache;
 use super::pseudo::{
     Child, Children, Directory, Entry, Node, PseudoInode, Subject, directory, parse_number, text,
 };
@@ -20,17 +23,40 @@ struct Machine {
     cpus: usize,
     /// Which one, below the directory of a CPU.
     cpu: usize,
+    /// The caches of each CPU.
+    caches: Arc<[Cache]>,
+    /// Which one, below the directory of a cache.
+    cache: usize,
 }
 
 impl SysFileSystem {
     /// Shows a machine with so many CPUs.
     pub fn new(cpus: usize) -> Arc<Self> {
-        Arc::new(Self { machine: Machine { device: DeviceNumber::anonymous(), cpus: cpus.max(1), cpu: 0 } })
+        let machine = Machine {
+            device: DeviceNumber::anonymous(),
+            cpus: cpus.max(1),
+            cpu: 0,
+            caches: Cache::all().into(),
+            cache: 0,
+        };
+        Arc::new(Self { machine })
     }
 
     /// The root directory.
     pub fn root(&self) -> Arc<dyn Inode> {
         PseudoInode::root(self.machine.clone(), &ROOT)
+    }
+}
+
+impl Machine {
+    /// The cache that a file is about.
+    fn cache(&self) -> Result<&Cache, Errno> {
+        self.caches.get(self.cache).ok_or(Errno::ENOENT)
+    }
+
+    /// A line with what `tell` says of it.
+    fn of_cache<T: std::fmt::Display>(&self, tell: impl FnOnce(&Cache) -> T) -> Result<Vec<u8>, Errno> {
+        Ok(format!("{}\n", tell(self.cache()?)).into_bytes())
     }
 }
 
@@ -126,8 +152,30 @@ static NODE: Directory<Machine> = fixed(&[
     text("distance", |_, _| Ok(b"10\n".into())),
 ]);
 
-static CPU: Directory<Machine> =
-    fixed(&[text("online", |_, _| Ok(b"1\n".into())), directory("topology", &TOPOLOGY)]);
+static CPU: Directory<Machine> = fixed(&[
+    directory("cache", &CACHES),
+    text("online", |_, _| Ok(b"1\n".into())),
+    directory("topology", &TOPOLOGY),
+]);
+
+static CACHES: Directory<Machine> = Directory { entries: &[], children: Some(&CacheDirectories) };
+
+static CACHE: Directory<Machine> = fixed(&[
+    text("coherency_line_size", |machine, _| machine.of_cache(|cache| cache.line_bytes)),
+    text("id", |machine, _| machine.of_cache(|cache| if cache.is_shared() { 0 } else { machine.cpu })),
+    text("level", |machine, _| machine.of_cache(|cache| cache.level)),
+    text("number_of_sets", |machine, _| machine.of_cache(|cache| cache.sets)),
+    text("physical_line_partition", |machine, _| machine.of_cache(|cache| cache.partitions)),
+    text("shared_cpu_list", |machine, viewer| {
+        if machine.cache()?.is_shared() { all_cpus(machine, viewer) } else { own_number(machine, viewer) }
+    }),
+    text("shared_cpu_map", |machine, viewer| {
+        if machine.cache()?.is_shared() { all_mask(machine, viewer) } else { own_mask(machine, viewer) }
+    }),
+    text("size", |machine, _| machine.of_cache(|cache| format!("{}K", cache.size_bytes() >> 10))),
+    text("type", |machine, _| machine.of_cache(|cache| cache.contents.name())),
+    text("ways_of_associativity", |machine, _| machine.of_cache(|cache| cache.ways)),
+]);
 
 /// One package, in which each CPU is a core of its own.
 static TOPOLOGY: Directory<Machine> = fixed(&[
@@ -197,6 +245,31 @@ impl Children<Machine> for CpuDirectories {
             subject: Machine { cpu, ..machine.clone() },
             permissions: 0o555,
             node: Node::Directory(&CPU),
+        })
+    }
+}
+
+/// The directories `index0` and so on.
+struct CacheDirectories;
+
+impl Children<Machine> for CacheDirectories {
+    fn list(&self, machine: &Machine) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
+        let names = (0..machine.caches.len()).map(|cache| format!("index{cache}").into_bytes());
+        Ok((0..).zip(names).collect())
+    }
+
+    fn kind(&self) -> FileKind {
+        FileKind::Directory
+    }
+
+    fn find(&self, machine: &Machine, name: &[u8]) -> Result<Child<Machine>, Errno> {
+        let number = name.strip_prefix(b"index").and_then(parse_number);
+        let cache = number.and_then(|number| usize::try_from(number).ok());
+        let cache = cache.filter(|cache| *cache < machine.caches.len()).ok_or(Errno::ENOENT)?;
+        Ok(Child {
+            subject: Machine { cache, ..machine.clone() },
+            permissions: 0o555,
+            node: Node::Directory(&CACHE),
         })
     }
 }

@@ -1,0 +1,313 @@
+//! A pseudoterminal: a line discipline between a master and its slave (`man 7 pty`).
+
+use std::sync::Arc;
+
+use linux_raw_sys::general as uapi;
+use linux_raw_sys::ioctl as requests;
+use parking_lot::Mutex;
+
+use super::PtsFileSystem;
+use super::discipline::Discipline;
+use super::master::Master;
+use super::slave::{Line, Slave};
+use crate::Errno;
+use crate::cred::{Capabilities, Credentials};
+use crate::fs::terminal::{JobControl, TERMIO_BYTES, TERMIOS_BYTES, TERMIOS2_BYTES, Termios, WindowSize};
+use crate::fs::{Caller, DeviceNumber, File, Inode};
+use crate::platform::VirtualAddress;
+use crate::wait::{Events, WaitQueue};
+
+/// The line discipline that there is (`linux/tty.h`).
+const N_TTY: u32 = 0;
+/// Major number of slaves.
+pub(super) const SLAVE_MAJOR: u32 = 136;
+
+/// A master and a slave.
+pub(super) struct Pair {
+    pub(super) number: u32,
+    pub(super) owner: (u32, u32),
+    pub(super) state: Mutex<State>,
+    pub(super) job_control: JobControl,
+    pub(super) master_queue: WaitQueue,
+    pub(super) slave_queue: WaitQueue,
+    file_system: Arc<PtsFileSystem>,
+}
+
+pub(super) struct State {
+    pub(super) discipline: Discipline,
+    window: WindowSize,
+    /// Which settings stay as they are (TIOCSLCKTRMIOS).
+    lock: Termios,
+    /// Slaves cannot be opened until unlockpt(3).
+    pub(super) is_locked: bool,
+    /// The slave is opened no more but by the privileged (TIOCEXCL).
+    pub(super) is_exclusive: bool,
+    /// The master was asked to be: nothing comes of it, since it cannot be opened again.
+    pub(super) is_master_exclusive: bool,
+    pub(super) is_master_closed: bool,
+    /// Those that are open, dead ones among them.
+    pub(super) slaves: usize,
+    /// How often the line was hung up: slaves that were open then are dead.
+    pub(super) hang_ups: u64,
+    /// A slave has been open: from then on, none is a hang-up.
+    has_been_open: bool,
+}
+
+impl State {
+    /// Whether the master has lost its last slave.
+    pub(super) fn is_left(&self) -> bool {
+        self.has_been_open && self.slaves == 0
+    }
+
+    /// What a read of the master gets.
+    ///
+    /// # Errors
+    /// EAGAIN if it has to wait, EIO once the last slave is gone and all has been read.
+    pub(super) fn take_shown(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let is_packet = self.discipline.packet_mode().is_on();
+        let (header, rest) = buffer.split_at_mut(usize::from(is_packet));
+        if self.discipline.packet_mode().has_status() {
+            header.fill(self.discipline.packet_mode().take_status());
+            return Ok(header.len());
+        }
+        if self.discipline.shown_bytes() == 0 {
+            return Err(if self.is_left() { Errno::EIO } else { Errno::EAGAIN });
+        }
+        header.fill(uapi::TIOCPKT_DATA as u8);
+        Ok(header.len() + self.discipline.take_shown(rest))
+    }
+}
+
+impl Pair {
+    pub(super) fn new(number: u32, owner: (u32, u32), file_system: &Arc<PtsFileSystem>) -> Arc<Self> {
+        Arc::new(Self {
+            number,
+            owner,
+            state: Mutex::new(State {
+                discipline: Discipline::default(),
+                window: WindowSize::default(),
+                lock: Termios::no_lock(),
+                is_locked: true,
+                is_exclusive: false,
+                is_master_exclusive: false,
+                is_master_closed: false,
+                slaves: 0,
+                hang_ups: 0,
+                has_been_open: false,
+            }),
+            job_control: JobControl::new(file_system.terminals().clone()),
+            master_queue: WaitQueue::default(),
+            slave_queue: WaitQueue::default(),
+            file_system: file_system.clone(),
+        })
+    }
+
+    pub(super) fn open_master(self: &Arc<Self>, inode: Arc<dyn Inode>) -> Arc<dyn File> {
+        Arc::new(Master::new(self.clone(), inode))
+    }
+
+    /// Opens the slave.
+    ///
+    /// # Errors
+    /// EIO if it is locked or the master is closed; EBUSY if it is exclusive and the opener not privileged.
+    pub(super) fn open_slave(self: &Arc<Self>, credentials: &Credentials) -> Result<Arc<dyn File>, Errno> {
+        let mut state = self.state.lock();
+        if state.is_locked || state.is_master_closed {
+            return Err(Errno::EIO);
+        }
+        if state.is_exclusive && !credentials.has(Capabilities::SYS_ADMIN) {
+            return Err(Errno::EBUSY);
+        }
+        Ok(self.add_slave(&mut state))
+    }
+
+    /// One more open slave.
+    pub(super) fn add_slave(self: &Arc<Self>, state: &mut State) -> Arc<dyn File> {
+        state.slaves += 1;
+        state.has_been_open = true;
+        Arc::new(Slave::new(self.clone(), state.hang_ups))
+    }
+
+    /// Hangs the line up: its session is without a terminal, and slaves that are open are dead.
+    pub(super) fn hang_up(&self) {
+        self.state.lock().hang_ups += 1;
+        self.job_control.hang_up();
+        self.slave_queue.notify(Events::all());
+    }
+
+    pub(super) fn file_system(&self) -> &PtsFileSystem {
+        &self.file_system
+    }
+
+    /// Whether the slave is kept from being opened, until unlockpt(3).
+    pub(super) fn set_locked(&self, is_locked: bool) {
+        self.state.lock().is_locked = is_locked;
+    }
+
+    /// A session leader without a terminal has opened the slave without O_NOCTTY.
+    pub(super) fn offer(self: &Arc<Self>, process_id: i32, session_id: i32) {
+        self.job_control.opened(Arc::new(Line::new(self.clone())), process_id, session_id);
+    }
+
+    /// Announces what a change of the discipline has made possible.
+    pub(super) fn announce(&self) {
+        let (is_shown, is_told, has_room, is_readable, takes) = {
+            let mut state = self.state.lock();
+            let discipline = &mut state.discipline;
+            (
+                discipline.is_shown(),
+                discipline.packet_mode().has_status(),
+                discipline.has_output_room(),
+                discipline.is_readable(),
+                discipline.has_input_room(),
+            )
+        };
+        let events = |reads: bool, writes: bool| {
+            let mut events = Events::empty();
+            events.set(Events::IN | Events::RDNORM, reads);
+            events.set(Events::OUT | Events::WRNORM, writes);
+            events
+        };
+        let mut of_master = events(is_shown, takes);
+        of_master.set(Events::PRI, is_told);
+        self.master_queue.notify(of_master);
+        self.slave_queue.notify(events(is_readable, has_room));
+    }
+
+    /// The ioctls that both ends answer.
+    pub(super) fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        let (memory, place) = (caller.memory(), VirtualAddress(argument));
+        match request {
+            requests::TCGETS | requests::TCGETS2 => {
+                let bytes = self.state.lock().discipline.termios().to_bytes();
+                let len_bytes = if request == requests::TCGETS2 { TERMIOS2_BYTES } else { TERMIOS_BYTES };
+                memory.write_bytes(place, &bytes[..len_bytes])?;
+            }
+            requests::TCGETA => {
+                let bytes = self.state.lock().discipline.termios().to_termio_bytes();
+                memory.write_bytes(place, &bytes)?;
+            }
+            requests::TCSETS | requests::TCSETSW | requests::TCSETSF => {
+                let mut bytes = [0; TERMIOS_BYTES];
+                memory.read_bytes(place, &mut bytes)?;
+                self.set_termios(request == requests::TCSETSF, |old| old.updated_from(&bytes));
+            }
+            requests::TCSETS2 | requests::TCSETSW2 | requests::TCSETSF2 => {
+                let mut bytes = [0; TERMIOS2_BYTES];
+                memory.read_bytes(place, &mut bytes)?;
+                self.set_termios(request == requests::TCSETSF2, |old| old.updated_from(&bytes));
+            }
+            requests::TCSETA | requests::TCSETAW | requests::TCSETAF => {
+                let mut bytes = [0; TERMIO_BYTES];
+                memory.read_bytes(place, &mut bytes)?;
+                self.set_termios(request == requests::TCSETAF, |old| old.updated_from_termio(&bytes));
+            }
+            requests::TIOCGLCKTRMIOS => {
+                let bytes = self.state.lock().lock.to_bytes();
+                memory.write_bytes(place, &bytes[..TERMIOS_BYTES])?;
+            }
+            requests::TIOCSLCKTRMIOS => self.lock_termios(place, caller)?,
+            requests::TIOCGSOFTCAR => {
+                let control = self.state.lock().discipline.termios().control;
+                memory.write_object(place, &i32::from(control & uapi::CLOCAL != 0))?;
+            }
+            requests::TIOCSSOFTCAR => {
+                let is_local: i32 = memory.read_object(place)?;
+                let flag = if is_local != 0 { uapi::CLOCAL } else { 0 };
+                self.set_termios(false, |old| Termios { control: old.control & !uapi::CLOCAL | flag, ..old });
+            }
+            requests::TIOCGWINSZ => {
+                let window = self.state.lock().window;
+                memory.write_object(place, &window.fields)?;
+            }
+            requests::TIOCSWINSZ => {
+                let window = WindowSize { fields: memory.read_object(place)? };
+                let old = std::mem::replace(&mut self.state.lock().window, window);
+                if old != window {
+                    self.job_control.signal_foreground(uapi::SIGWINCH);
+                }
+            }
+            requests::TIOCGDEV => {
+                let device = slave_device(self.number).as_u64();
+                let device = u32::try_from(device).map_err(|_| Errno::EOVERFLOW)?;
+                memory.write_object(place, &device)?;
+            }
+            requests::TCXONC => self.control_flow(argument)?,
+            // Output is never on its way: it is with the master at once. There is no wire to break.
+            requests::TCSBRK | requests::TCSBRKP | requests::TIOCSBRK | requests::TIOCCBRK => {}
+            requests::TIOCGETD => memory.write_object(place, &N_TTY)?,
+            requests::TIOCSETD => {
+                let number: u32 = memory.read_object(place)?;
+                if number != N_TTY {
+                    return Err(Errno::EINVAL);
+                }
+            }
+            _ => return Err(Errno::ENOTTY),
+        }
+        Ok(0)
+    }
+
+    /// New settings, made of the old ones; `forgets_input` if what was typed is not to be read under them.
+    fn set_termios(&self, forgets_input: bool, change: impl FnOnce(Termios) -> Termios) {
+        {
+            let mut state = self.state.lock();
+            if forgets_input {
+                state.discipline.flush_input();
+            }
+            let old = state.discipline.termios();
+            let settings = change(old).on_pseudoterminal().locked(&state.lock, &old);
+            state.discipline.set_termios(settings);
+        }
+        self.announce();
+    }
+
+    fn lock_termios(&self, place: VirtualAddress, caller: &dyn Caller) -> Result<(), Errno> {
+        if !caller.credentials().has(Capabilities::SYS_ADMIN) {
+            return Err(Errno::EPERM);
+        }
+        let mut bytes = [0; TERMIOS_BYTES];
+        caller.memory().read_bytes(place, &mut bytes)?;
+        self.state.lock().lock = Termios::no_lock().updated_from(&bytes);
+        Ok(())
+    }
+
+    fn control_flow(&self, what: u64) -> Result<(), Errno> {
+        match u32::try_from(what) {
+            Ok(uapi::TCOOFF) => self.state.lock().discipline.set_stopped(true),
+            Ok(uapi::TCOON) => self.state.lock().discipline.set_stopped(false),
+            Ok(uapi::TCIOFF) => self.state.lock().discipline.send_flow_character(uapi::VSTOP),
+            Ok(uapi::TCION) => self.state.lock().discipline.send_flow_character(uapi::VSTART),
+            _ => return Err(Errno::EINVAL),
+        }
+        self.announce();
+        Ok(())
+    }
+
+    /// Answers a request for a count of bytes.
+    pub(super) fn number_of_bytes(
+        &self,
+        caller: &dyn Caller,
+        argument: u64,
+        count: usize,
+    ) -> Result<usize, Errno> {
+        let count = i32::try_from(count).unwrap_or(i32::MAX);
+        caller.memory().write_object(VirtualAddress(argument), &count)?;
+        Ok(0)
+    }
+}
+
+/// The device number of slave `number`.
+pub(super) fn slave_device(number: u32) -> DeviceNumber {
+    DeviceNumber::new(SLAVE_MAJOR, number)
+}
+
+/// The byte that TIOCSTI types.
+///
+/// # Errors
+/// EIO without privilege, as where `dev.tty.legacy_tiocsti` is 0; EFAULT.
+pub(super) fn byte_to_type(place: VirtualAddress, caller: &dyn Caller) -> Result<u8, Errno> {
+    if !caller.credentials().has(Capabilities::SYS_ADMIN) {
+        return Err(Errno::EIO);
+    }
+    caller.memory().read_object(place)
+}
