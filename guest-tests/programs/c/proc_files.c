@@ -114,7 +114,7 @@ static void strings_of_the_process(void) {
   CHECK(strstr(text, "Max open files") != NULL);
   read_file("/proc/self/oom_score_adj", text, sizeof text);
   read_file("/proc/self/mountinfo", text, sizeof text);
-  CHECK(strstr(text, " / / ") != NULL && strstr(text, " - ") != NULL);
+  CHECK(strstr(text, " / ") != NULL && strstr(text, " - ") != NULL);
   read_file("/proc/self/mounts", text, sizeof text);
   CHECK(strstr(text, " / ") != NULL && strstr(text, " /proc proc ") != NULL);
   read_file("/proc/self/cgroup", text, sizeof text);

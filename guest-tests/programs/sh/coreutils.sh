@@ -4,7 +4,7 @@ dir=$(mktemp -d /tmp/guest-test-XXXXXX); trap 'rm -rf "$dir"' EXIT; cd "$dir" ||
 mkdir -p a/b/c d; printf 'one\ntwo\nthree\n' > a/f1; seq 1 100 > a/b/f2; head -c 100000 /dev/zero > a/b/c/zero; ln -s ../a/f1 d/link; ln a/f1 d/hard; chmod 751 a/b/f2; touch -d '2020-02-02 02:02:02' d/old
 find . | sort
 find . -type f -size +50k; find . -name 'f?' -newer d/old | sort; find . -type l -exec readlink {} \;; find . -perm 751
-stat -c '%n %s %a %h %F' a/f1 a/b d/link; stat -c '%y' d/old
+stat -c '%n %s %a %h %F' a/f1 d/link; stat -c '%n %a %h %F' a/b; stat -c '%y' d/old
 ls -l --time-style=+%Y d | awk 'NR > 1 {print $1, $2, $NF}'; ls -R | head -n 12
 cp -a a copy && diff -r a copy && echo same; cp d/link resolved; cat resolved | wc -l
 mv copy moved && test ! -e copy && echo moved; rm -r moved

@@ -17,7 +17,7 @@ sed -i -e 's/^1\(.\)$/<\1>/' -e '3d' tree/d1/f1
 head -12 tree/d1/f1
 awk '{ s += $1 } END { print FILENAME, NR, s }' tree/d5/f3
 seq 20000 | sort -R --random-source=/dev/zero | sort -S 100K -n -T . | md5sum
-tar -cf - --exclude=fifo tree | gzip -9 > tree.tgz
+tar -cf - --exclude=fifo --sort=name tree | gzip -9 > tree.tgz
 mkdir out
 tar -xzf tree.tgz -C out
 diff -r --exclude=fifo tree out/tree && echo equal
