@@ -170,10 +170,12 @@ impl Context for KvmContext {
     }
 
     fn prepare(&mut self) {
-        if !self.wake()
-            && self.seat.lock().vcpu.is_none()
-            && let Err(error) = self.pool.provide(&self.seat)
-        {
+        let has_vcpu = {
+            let mut seat = self.seat.lock();
+            seat.wake();
+            seat.vcpu.is_some()
+        };
+        if !has_vcpu && let Err(error) = self.pool.provide(&self.seat) {
             // The run fails as well, and ends the task.
             error!("{error}");
         }

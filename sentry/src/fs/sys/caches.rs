@@ -40,7 +40,8 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// All caches of a CPU; none if the processor does not tell.
+    /// All caches of a CPU; none if the processor does not tell. CPUID is slow in a virtual machine, so that this is for
+    /// who looks at the files, and not for start-up.
     pub(super) fn all() -> Vec<Self> {
         let is_known = |leaf: u32| __cpuid(leaf & 0x8000_0000).eax >= leaf;
         let told = LEAVES.into_iter().filter(|leaf| is_known(*leaf)).map(|leaf| {

@@ -23,22 +23,14 @@ struct Machine {
     cpus: usize,
     /// Which one, below the directory of a CPU.
     cpu: usize,
-    /// The caches of each CPU.
-    caches: Arc<[Cache]>,
-    /// Which one, below the directory of a cache.
-    cache: usize,
+    /// Which cache, below the directory of one.
+    cache: Option<Cache>,
 }
 
 impl SysFileSystem {
     /// Shows a machine with so many CPUs.
     pub fn new(cpus: usize) -> Arc<Self> {
-        let machine = Machine {
-            device: DeviceNumber::anonymous(),
-            cpus: cpus.max(1),
-            cpu: 0,
-            caches: Cache::all().into(),
-            cache: 0,
-        };
+        let machine = Machine { device: DeviceNumber::anonymous(), cpus: cpus.max(1), cpu: 0, cache: None };
         Arc::new(Self { machine })
     }
 
@@ -51,7 +43,7 @@ impl SysFileSystem {
 impl Machine {
     /// The cache that a file is about.
     fn cache(&self) -> Result<&Cache, Errno> {
-        self.caches.get(self.cache).ok_or(Errno::ENOENT)
+        self.cache.as_ref().ok_or(Errno::ENOENT)
     }
 
     /// A line with what `tell` says of it.
@@ -253,8 +245,8 @@ impl Children<Machine> for CpuDirectories {
 struct CacheDirectories;
 
 impl Children<Machine> for CacheDirectories {
-    fn list(&self, machine: &Machine) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
-        let names = (0..machine.caches.len()).map(|cache| format!("index{cache}").into_bytes());
+    fn list(&self, _machine: &Machine) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
+        let names = (0..Cache::all().len()).map(|cache| format!("index{cache}").into_bytes());
         Ok((0..).zip(names).collect())
     }
 
@@ -264,10 +256,10 @@ impl Children<Machine> for CacheDirectories {
 
     fn find(&self, machine: &Machine, name: &[u8]) -> Result<Child<Machine>, Errno> {
         let number = name.strip_prefix(b"index").and_then(parse_number);
-        let cache = number.and_then(|number| usize::try_from(number).ok());
-        let cache = cache.filter(|cache| *cache < machine.caches.len()).ok_or(Errno::ENOENT)?;
+        let index = number.and_then(|number| usize::try_from(number).ok()).ok_or(Errno::ENOENT)?;
+        let cache = Cache::all().get(index).copied().ok_or(Errno::ENOENT)?;
         Ok(Child {
-            subject: Machine { cache, ..machine.clone() },
+            subject: Machine { cache: Some(cache), ..machine.clone() },
             permissions: 0o555,
             node: Node::Directory(&CACHE),
         })
