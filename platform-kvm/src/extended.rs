@@ -59,12 +59,16 @@ impl Format {
         })
     }
 
-    /// The bytes of an area that KVM wrote.
+    /// The bytes of an area that KVM wrote, without the components that are not the guest's: where XCR0 is not switched, KVM
+    /// tells of the host's as well (PKRU, which Linux keeps in use).
     pub(crate) fn to_bytes(&self, area: &Xsave) -> Vec<u8> {
         let mut bytes = vec![0; self.len_bytes];
         let words = area.as_fam_struct_ref().xsave.region.iter().chain(area.as_slice());
         for (bytes, word) in bytes.chunks_mut(4).zip(words) {
             bytes.copy_from_slice(&word.to_le_bytes()[..bytes.len()]);
+        }
+        for (byte, features) in bytes[XSTATE_BV].iter_mut().zip(self.features.to_le_bytes()) {
+            *byte &= features;
         }
         bytes
     }
@@ -239,6 +243,16 @@ mod tests {
             assert_eq!(packed.bytes(), area);
             assert!(packed.words.len() <= len_bytes.div_ceil(8).div_ceil(64) + len_bytes.div_ceil(16) + 2);
         }
+    }
+
+    #[test]
+    fn what_kvm_tells_of_the_hosts_components_is_left_out() {
+        let format = format();
+        let mut area = format.to_xsave(&format.initial()).unwrap();
+        area.as_mut_slice_of_head()[XSTATE_BV.start / 4] |= 1 << 9 | 4;
+        let bytes = format.to_bytes(&area);
+        assert_eq!(&bytes[XSTATE_BV], &7_u64.to_le_bytes());
+        assert!(format.normalize(&bytes).is_ok());
     }
 
     #[test]
