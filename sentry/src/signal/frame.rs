@@ -48,6 +48,11 @@ const XSAVE_HEADER_BYTES: usize = 64;
 const XSTATE_BV: usize = LEGACY_BYTES;
 /// x87 and SSE.
 const LEGACY_FEATURES: u64 = 3;
+/// The x87 control word after FNINIT.
+const INITIAL_FCW: u16 = 0x037f;
+/// Where MXCSR is, and what it is after reset (SDM 1 10.2.3).
+const MXCSR: usize = 24;
+const INITIAL_MXCSR: u32 = 0x1f80;
 
 /// What a frame is made of.
 #[derive(Clone, Copy, Debug)]
@@ -324,22 +329,30 @@ fn restored_registers(current: &Registers, frame: &[u8]) -> Registers {
 /// The initial extended state (SDM 1 13.6), for a handler or for a frame without an XSAVE area.
 pub fn initial_extended_state() -> Vec<u8> {
     let mut area = vec![0; LEGACY_BYTES + XSAVE_HEADER_BYTES];
-    area[..2].copy_from_slice(&0x037f_u16.to_le_bytes());
-    put_u32(&mut area, 24, 0x1f80);
+    area[..2].copy_from_slice(&INITIAL_FCW.to_le_bytes());
+    put_u32(&mut area, MXCSR, INITIAL_MXCSR);
     area
 }
 
-/// Whether code can tell that it did not start with the initial extended state: the x87 stack or a control word
-/// differs. Nobody may expect anything of the vector registers when a function is entered.
-pub fn has_unusual_control_state(area: &[u8]) -> bool {
-    if area.len() < LEGACY_BYTES {
-        return true;
-    }
-    let features = if area.len() >= XSTATE_BV + 8 { get_u64(area, XSTATE_BV) } else { LEGACY_FEATURES };
-    let x87 = get_u32(area, 0);
-    let is_x87_usual = features & 1 == 0 || x87 == 0x037f && area[4] == 0;
-    let is_sse_usual = features & 6 == 0 || get_u32(area, 24) == 0x1f80;
-    !(is_x87_usual && is_sse_usual)
+/// Whether an XSAVE area in standard format holds the initial extended state, so that none has to be set for a handler.
+pub fn is_initial_extended_state(area: &[u8]) -> bool {
+    let (Some(legacy), Some(header)) =
+        (area.get(..LEGACY_BYTES), area.get(LEGACY_BYTES..LEGACY_BYTES + XSAVE_HEADER_BYTES))
+    else {
+        return false;
+    };
+    let features = get_u64(header, 0);
+    let is_clear = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    // FCW, and then all that FNINIT clears: the other words and the registers.
+    let is_x87_initial = features & 1 == 0
+        || legacy[..2] == INITIAL_FCW.to_le_bytes()
+            && is_clear(&legacy[2..MXCSR])
+            && is_clear(&legacy[32..160]);
+    let is_mxcsr_initial = features & 6 == 0 || get_u32(legacy, MXCSR) == INITIAL_MXCSR;
+    let is_sse_initial = features & 2 == 0 || is_clear(&legacy[160..416]);
+    let is_rest_initial =
+        features & !LEGACY_FEATURES == 0 || is_clear(&area[LEGACY_BYTES + XSAVE_HEADER_BYTES..]);
+    is_x87_initial && is_mxcsr_initial && is_sse_initial && is_rest_initial
 }
 
 fn put_u64(bytes: &mut [u8], offset: usize, value: u64) {
@@ -542,12 +555,20 @@ mod tests {
     }
 
     #[test]
-    fn only_control_words_and_the_x87_stack_count_as_unusual() {
-        assert!(!has_unusual_control_state(&initial_extended_state()));
-        assert!(!has_unusual_control_state(&state()));
-        let mut rounding = initial_extended_state();
-        put_u32(&mut rounding, 24, 0x7f80);
-        put_u64(&mut rounding, XSTATE_BV, 3);
-        assert!(has_unusual_control_state(&rounding));
+    fn whatever_differs_from_reset_is_not_initial() {
+        let mut initial = initial_extended_state();
+        initial.resize(STATE_BYTES, 0);
+        assert!(is_initial_extended_state(&initial));
+        put_u64(&mut initial, XSTATE_BV, 7);
+        assert!(is_initial_extended_state(&initial));
+        // The control words, the x87 tag, stack and pointers, a vector register and its upper half.
+        for offset in [0, 2, 4, 8, 24, 32, 160, 600] {
+            let mut changed = initial.clone();
+            changed[offset] ^= 1;
+            assert!(!is_initial_extended_state(&changed), "offset {offset}");
+            put_u64(&mut changed, XSTATE_BV, 0);
+            assert!(is_initial_extended_state(&changed), "offset {offset} of an absent component");
+        }
+        assert!(!is_initial_extended_state(&initial[..LEGACY_BYTES]));
     }
 }

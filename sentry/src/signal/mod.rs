@@ -20,7 +20,7 @@ pub use action::{Action, ActionFlags, Handler, SignalActions};
 pub use delivery::{Delivery, InterruptedCall, decide, resume_call};
 pub use fault::{FaultKind, TrapState, exception_signal, fault_signal, normalized_exception};
 pub use frame::{
-    FrameBuilder, RestoredFrame, SignalFrame, has_unusual_control_state, initial_extended_state,
+    FrameBuilder, RestoredFrame, SignalFrame, initial_extended_state, is_initial_extended_state,
     restore_frame,
 };
 pub use info::{SignalDetail, SignalInfo};

@@ -7,8 +7,8 @@ use crate::memory::FaultError;
 use crate::platform::{Access, VirtualAddress};
 use crate::signal::{
     Action, ActionFlags, AlternateStack, Delivery, FaultKind, FrameBuilder, InterruptedCall, Signal,
-    SignalInfo, SignalSet, decide, exception_signal, fault_signal, has_unusual_control_state,
-    initial_extended_state, normalized_exception, restore_frame, resume_call,
+    SignalInfo, SignalSet, decide, exception_signal, fault_signal, initial_extended_state,
+    is_initial_extended_state, normalized_exception, restore_frame, resume_call,
 };
 
 impl CurrentTask {
@@ -79,7 +79,7 @@ impl CurrentTask {
         self.memory.write_bytes(frame.address, &frame.bytes)?;
         self.registers = frame.registers;
         self.saved_signal_mask = None;
-        if has_unusual_control_state(&extended_state) {
+        if !is_initial_extended_state(&extended_state) {
             self.reset_extended_state();
         }
         if self.signal_stack.is_disarmed_by_use() {
