@@ -15,16 +15,16 @@ use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
 use crate::host::HostCpus;
-use crate::keys::{Keys, TaskKeyrings};
+use crate::keys::Keys;
 use crate::limits::{Limits, Resource, Users};
 use crate::loader::{self, LoadError, LoadRequest};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
 use crate::namespace::{ShiftedVdso, TimeNamespace};
 use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
-use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
+use crate::signal::{Signal, SignalActions};
 use crate::syscall::trace::Tracer;
 use crate::task::{
-    CgroupTasks, CpuSet, ExitStatus, Namespaces, Scheduling, Task, TaskConfig, TaskGroups, TaskImage, TaskSet,
+    CgroupTasks, ExitStatus, Namespaces, Task, TaskConfig, TaskGroups, TaskImage, TaskSet, UnstartedTask,
 };
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{Timekeeper, TimerQueue};
@@ -393,51 +393,23 @@ impl Kernel {
         })
         .map_err(in_program)?;
         let (credentials, _) = loader::credentials_after_exec(&init.credentials, program.grants, true);
-        let user_counters = self.users.counters(credentials.real_uid);
         let actions = Arc::new(parking_lot::Mutex::new(SignalActions::default()));
         let exit_signal = i32::from(Signal::SIGCHLD.number());
-        let config = TaskConfig {
-            kernel: self.clone(),
-            parent: None,
-            inherit_parent: None,
-            thread_group: self.tasks.new_thread_group(
-                self.tasks.root().clone(),
-                actions,
-                init.limits,
-                exit_signal,
-            ),
-            broadcasts_seen: 0,
-            container_id: init.container_id.map(Arc::from),
-            wanted_numbers: Vec::new(),
-            signal_mask: SignalSet::EMPTY,
-            signal_stack: AlternateStack::default(),
-            image: TaskImage {
-                registers: program.registers,
-                segment_bases: SegmentBases::default(),
-                extended_state: None,
-                memory: program.memory,
-                name: program.name,
-                executable: Some(program.executable),
-                syscall_number: None,
-            },
-            fs_context,
-            descriptors: init.descriptors,
-            credentials: Arc::new(credentials),
-            niceness: 0,
-            namespaces: self.namespaces.clone(),
-            undo_list: None,
-            scheduling: Scheduling::default(),
-            allowed_cpus: CpuSet::first(self.cpus.count()),
-            user_counters,
-            initial_cgroup: None,
-            rseq_area: None,
-            keyrings: TaskKeyrings::new(&self.keys),
-            clear_child_tid: 0,
-            vfork: None,
+        let group = self.tasks.new_thread_group(self.tasks.root().clone(), actions, init.limits, exit_signal);
+        let image = TaskImage {
+            registers: program.registers,
+            segment_bases: SegmentBases::default(),
+            extended_state: None,
+            memory: program.memory,
+            name: program.name,
+            executable: Some(program.executable),
+            syscall_number: None,
         };
-        let task = self.tasks.new_task(config).map_err(InitError::Task)?;
-        task.start().map_err(InitError::Task)?;
-        Ok(task)
+        let config = TaskConfig {
+            container_id: init.container_id.map(Arc::from),
+            ..TaskConfig::without_creator(self, group, image, fs_context, init.descriptors, credentials)
+        };
+        self.tasks.new_task(config).and_then(UnstartedTask::start).map_err(InitError::Task)
     }
 
     /// Waits until the process of `task`, the first one, has ended, and returns how.

@@ -1,25 +1,19 @@
 //! fork, vfork, clone and clone3 (`man 2 clone`).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use linux_raw_sys::general as uapi;
-use parking_lot::Mutex;
 
 use super::id::Tid;
 use super::ptrace::Event;
-use super::start::{TaskConfig, TaskImage};
-use super::unshare::mount_identity;
 use super::vfork::VforkCompletion;
-use super::{CurrentTask, PidNamespace, ProcessFile, Task, ThreadGroup};
+use super::{CurrentTask, ProcessFile, Task};
 use crate::Errno;
 use crate::cgroup::Cgroup;
-use crate::cred::{Capabilities, Credentials};
 use crate::fs::{Caller, FileDescription, OpenFlags};
 use crate::memory::MemoryManager;
-use crate::namespace::Namespace;
 use crate::platform::VirtualAddress;
-use crate::signal::{AlternateStack, Signal};
+use crate::signal::Signal;
 use crate::wait::Events;
 
 bitflags::bitflags! {
@@ -122,27 +116,20 @@ impl CurrentTask {
             self.memory().check_writable(VirtualAddress(request.pidfd), size_of::<i32>())?;
         }
         let child = kernel.tasks().new_task(config)?;
-        if request.flags.contains(CloneFlags::PIDFD)
-            && let Err(error) = self.store_pidfd(request, &child)
-        {
-            child.abandon();
-            return Err(error);
+        if !request.flags.contains(CloneFlags::THREAD) {
+            child.task().thread_group().enforce_cpu_limit(kernel.timers())?;
         }
-        if !request.flags.contains(CloneFlags::THREAD)
-            && let Err(error) = child.thread_group().enforce_cpu_limit(kernel.timers())
-        {
-            child.abandon();
-            return Err(error);
-        }
-        let number = kernel.tasks().number_of(&child, self.thread_group().pid_namespace());
-        self.store_numbers(request, &child, number, &child_memory);
+        let has_pidfd = request.flags.contains(CloneFlags::PIDFD);
+        let pidfd = has_pidfd.then(|| self.store_pidfd(request, child.task())).transpose()?;
+        let number = kernel.tasks().number_of(child.task(), self.thread_group().pid_namespace());
+        self.store_numbers(request, child.task(), number, &child_memory);
         drop(child_memory);
         let event = self.clone_event(request);
         if event.is_some() || request.flags.contains(CloneFlags::PTRACE) {
-            kernel.tasks().trace_child(self.task(), &child);
+            kernel.tasks().trace_child(self.task(), child.task());
         }
-        let number_for_tracer = kernel.tasks().number_for_tracer(self.task(), &child).0 as u64;
-        child.start()?;
+        let number_for_tracer = kernel.tasks().number_for_tracer(self.task(), child.task()).0 as u64;
+        child.start().inspect_err(|_| pidfd.into_iter().for_each(|pidfd| self.forget_descriptor(pidfd)))?;
         if let Some(event) = event {
             self.trap_event(event, number_for_tracer);
         }
@@ -168,120 +155,21 @@ impl CurrentTask {
         self.task.wants_event(event).then_some(event)
     }
 
-    fn child_config(
-        &mut self,
-        request: &CloneRequest,
-        vfork: Option<Arc<VforkCompletion>>,
-        broadcasts_seen: u64,
-    ) -> Result<TaskConfig, Errno> {
-        let has = |flags| request.flags.contains(flags);
-        let task = self.task().clone();
-        let is_thread = has(CloneFlags::THREAD);
-        let credentials = self.credentials_for(request.flags)?;
-        if has(CloneFlags::NEWIPC | CloneFlags::SYSVSEM) {
-            return Err(Errno::EINVAL);
-        }
-        let mut namespaces = self.unshared_namespaces(request.flags, &credentials)?;
-        check_wanted_numbers(&request.wanted_numbers, &namespaces.pid_for_children, &credentials)?;
-        let mount_identity = mount_identity(request.flags, &credentials)?;
-        let memory: Arc<MemoryManager> =
-            if has(CloneFlags::VM) { self.memory().clone() } else { self.memory().fork()? };
-        // Who shares memory shares the vDSO's clocks, and stays until it executes a program.
-        if !has(CloneFlags::VM) && !Arc::ptr_eq(&namespaces.time, &namespaces.time_for_children) {
-            namespaces.time = namespaces.time_for_children.clone();
-            task.kernel.switch_vdso(&memory, &namespaces.time)?;
-        }
-        let mut registers = self.registers;
-        registers.rax = 0;
-        if request.stack_pointer != 0 {
-            registers.rsp = request.stack_pointer;
-        }
-        let mut segment_bases = self.context.segment_bases();
-        if has(CloneFlags::SETTLS) {
-            segment_bases.fs = request.thread_local_storage;
-        }
-        let keyrings = {
-            let keyrings = task.keyrings.lock();
-            if is_thread { keyrings.for_thread(&credentials)? } else { keyrings.for_process() }
-        };
-        let extended_state = Some(self.context.extended_state());
-        let keeps_signal_stack = !has(CloneFlags::VM) || has(CloneFlags::VFORK);
-        let (descriptors, mut fs_context) = (self.descriptors(), self.fs_context());
-        if let Some(identity) = mount_identity {
-            fs_context = fs_context.in_new_namespace(identity)?;
-        } else if !has(CloneFlags::FS) {
-            fs_context = fs_context.duplicate();
-        }
-        Ok(TaskConfig {
-            kernel: task.kernel.clone(),
-            parent: Some(task.clone()),
-            inherit_parent: (has(CloneFlags::PARENT) || is_thread).then(|| task.clone()),
-            thread_group: if is_thread {
-                task.group.clone()
-            } else {
-                self.child_group(request, namespaces.pid_for_children.clone())
-            },
-            broadcasts_seen,
-            container_id: task.container_id.clone(),
-            wanted_numbers: request.wanted_numbers.clone(),
-            signal_mask: task.signals.lock().mask,
-            signal_stack: if keeps_signal_stack { self.signal_stack } else { AlternateStack::default() },
-            image: TaskImage {
-                registers,
-                segment_bases,
-                extended_state,
-                memory,
-                name: task.name(),
-                executable: task.executable(),
-                syscall_number: self.syscall_number,
-            },
-            fs_context,
-            descriptors: if has(CloneFlags::FILES) { descriptors } else { descriptors.duplicate()? },
-            user_counters: task.kernel.users().counters(credentials.real_uid),
-            credentials,
-            niceness: task.scheduling().niceness_of_child(task.niceness()),
-            namespaces,
-            undo_list: has(CloneFlags::SYSVSEM).then(|| task.undo_list()),
-            scheduling: task.scheduling().of_child(),
-            allowed_cpus: task.allowed_cpus(),
-            initial_cgroup: request.cgroup.clone(),
-            keyrings,
-            rseq_area: if has(CloneFlags::VM) { None } else { self.rseq_area() },
-            clear_child_tid: if has(CloneFlags::CHILD_CLEARTID) { request.child_tid } else { 0 },
-            vfork,
-        })
-    }
-
-    fn child_group(&self, request: &CloneRequest, pid_namespace: Arc<PidNamespace>) -> Arc<ThreadGroup> {
-        let group = self.thread_group();
-        let actions = group.signal_actions();
-        let actions = if request.flags.contains(CloneFlags::SIGHAND) {
-            actions
-        } else {
-            let mut copy = actions.lock().clone();
-            if request.flags.contains(CloneFlags::CLEAR_SIGHAND) {
-                copy.reset_handlers();
-            }
-            Arc::new(Mutex::new(copy))
-        };
-        let tasks = self.kernel().tasks();
-        let exit_signal =
-            if request.flags.contains(CloneFlags::PARENT) { group.exit_signal } else { request.exit_signal };
-        let child = tasks.new_thread_group(pid_namespace, actions, group.limits(), exit_signal);
-        child.set_executed_in(group.executed_in());
-        child.is_dumpable.store(group.is_dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
-        child
-    }
-
-    /// Makes a descriptor for the new process and stores its number.
-    fn store_pidfd(&self, request: &CloneRequest, child: &Arc<Task>) -> Result<(), Errno> {
+    /// Makes a descriptor for the new task, or its process, and stores its number.
+    fn store_pidfd(&self, request: &CloneRequest, child: &Arc<Task>) -> Result<i32, Errno> {
         let file = match request.flags.contains(CloneFlags::THREAD) {
             true => ProcessFile::of_thread(child),
             false => ProcessFile::of_process(child),
         };
         let file = FileDescription::new(file, None, OpenFlags::RDWR);
         let descriptor = self.install_descriptor(file, true)?;
-        self.memory().write_object(VirtualAddress(request.pidfd), &descriptor)
+        let stored = self.memory().write_object(VirtualAddress(request.pidfd), &descriptor);
+        stored.inspect_err(|_| self.forget_descriptor(descriptor)).map(|()| descriptor)
+    }
+
+    /// Removes a descriptor of a task that does not come to be.
+    fn forget_descriptor(&self, descriptor: i32) {
+        let _ = self.descriptors().remove(descriptor);
     }
 
     /// Stores the new task's number where the flags want it. As on Linux, a bad address is not an error.
@@ -308,28 +196,4 @@ impl CurrentTask {
             self.rest(None);
         }
     }
-}
-
-/// Who chooses a number needs leave for it in each PID namespace (`man 2 clone`, `set_tid`).
-fn check_wanted_numbers(
-    wanted: &[Tid],
-    namespace: &Arc<PidNamespace>,
-    credentials: &Credentials,
-) -> Result<(), Errno> {
-    if wanted.len() > namespace.level() + 1 {
-        return Err(Errno::EINVAL);
-    }
-    for (namespace, tid) in namespace.with_ancestors().zip(wanted) {
-        let owner = namespace.identity().owner().ok_or(Errno::EPERM)?;
-        let may_choose = [Capabilities::CHECKPOINT_RESTORE, Capabilities::SYS_ADMIN]
-            .into_iter()
-            .any(|capability| credentials.has_in(owner, capability));
-        match tid.0 {
-            ..=0 => return Err(Errno::EINVAL),
-            _ if *tid > Tid::MAX => return Err(Errno::EINVAL),
-            _ if !may_choose => return Err(Errno::EPERM),
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use linux_raw_sys::general as uapi;
 
 use super::tests::Fixture;
-use super::{ExitStatus, Task};
+use super::{ExitStatus, Task, UnstartedTask};
 use crate::cred::Credentials;
 use crate::platform::fake::Script;
 use crate::platform::{Exit, Registers};
@@ -193,20 +193,19 @@ fn wait(options: u32) -> (u32, [u64; 4]) {
     (uapi::__NR_wait4, [u64::MAX, 0, (options | uapi::__WALL).into(), 0])
 }
 
-fn first_task(arena: &Arena) -> Arc<Task> {
+fn start_first_task(arena: &Arena) -> Arc<Task> {
     let fixture = &arena.fixture;
     let mut config = fixture.config(None, fixture.new_group(fixture.tasks().root()));
     config.credentials = Arc::new(Credentials::root());
     config.user_counters = fixture.kernel().users().counters(0);
     config.image.registers = Registers::default();
-    fixture.tasks().new_task(config).unwrap()
+    fixture.tasks().new_task(config).and_then(UnstartedTask::start).unwrap()
 }
 
 #[test]
 fn tasks_that_make_end_kill_stop_and_wait_for_each_other_keep_every_invariant() {
     let arena = Arena::new();
-    let init = first_task(&arena);
-    init.start().unwrap();
+    let init = start_first_task(&arena);
     let begun = Instant::now();
     let goes_on = || arena.created() < CREATED && begun.elapsed() < DEADLINE;
     std::thread::scope(|scope| {

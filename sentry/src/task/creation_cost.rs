@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::host_threads::HostThread;
 use super::tests::Fixture;
-use super::{Task, WaitOptions, WaitSelector};
+use super::{Task, UnstartedTask, WaitOptions, WaitSelector};
 use crate::cred::Credentials;
 use crate::memory::MemoryManager;
 
@@ -30,14 +30,14 @@ impl Bench {
     fn with_tasks(count: usize) -> Self {
         let fixture = Fixture::new();
         let memory = fixture.kernel().new_memory(None).unwrap();
-        let new = |parent: Option<&Arc<Task>>| new_task(&fixture, &memory, parent);
+        let new = |parent: Option<&Arc<Task>>| new_task(&fixture, &memory, parent).into_parts().0;
         let init = new(None);
         let creator = new(Some(&init));
         let alive = (2..count).map(|_| new(Some(&init))).chain([init.clone()]).collect();
         Self { memory, creator, _alive: alive, fixture }
     }
 
-    fn new_task(&self) -> Arc<Task> {
+    fn new_task(&self) -> UnstartedTask {
         new_task(&self.fixture, &self.memory, Some(&self.creator))
     }
 
@@ -52,8 +52,8 @@ impl Bench {
         let mut thread = HostThread::current();
         let begun = Instant::now();
         for _ in 0..TASKS_A_ROUND {
-            let task = self.new_task();
-            let mut current = task.take_up().unwrap();
+            let (task, mut current) = self.new_task().into_parts();
+            task.count_start();
             current.run(&mut thread);
             drop(current);
             task.count_end();
@@ -67,7 +67,7 @@ impl Bench {
         let begun = Instant::now();
         for _ in 0..TASKS_A_ROUND / BATCH {
             let tasks: Vec<_> = (0..BATCH).map(|_| self.new_task()).collect();
-            tasks.iter().for_each(|task| task.start().unwrap());
+            let tasks: Vec<_> = tasks.into_iter().map(|task| task.start().unwrap()).collect();
             self.fixture.tasks().wait_until_all_ended();
             tasks.iter().for_each(|task| self.reap(task));
         }
@@ -75,7 +75,7 @@ impl Bench {
     }
 }
 
-fn new_task(fixture: &Fixture, memory: &Arc<MemoryManager>, parent: Option<&Arc<Task>>) -> Arc<Task> {
+fn new_task(fixture: &Fixture, memory: &Arc<MemoryManager>, parent: Option<&Arc<Task>>) -> UnstartedTask {
     let mut config =
         fixture.config_with_memory(parent, fixture.new_group(fixture.tasks().root()), memory.clone());
     config.credentials = Arc::new(Credentials::root());

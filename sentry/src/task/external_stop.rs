@@ -196,20 +196,20 @@ mod tests {
 
     use super::*;
     use crate::platform::Exit;
-    use crate::task::ExitStatus;
     use crate::task::tests::Fixture;
+    use crate::task::{ExitStatus, UnstartedTask};
 
     const MOMENT: Duration = Duration::from_millis(30);
 
     /// A process whose user code counts, and the count.
-    fn counting(fixture: &Fixture) -> (Arc<Task>, Arc<AtomicU64>) {
+    fn counting(fixture: &Fixture) -> (UnstartedTask, Arc<AtomicU64>) {
         let count = Arc::new(AtomicU64::new(0));
         let counter = count.clone();
         fixture.platform().push_script(Box::new(move |_, _| {
             counter.fetch_add(1, Ordering::Relaxed);
             Exit::Interrupted
         }));
-        (fixture.process(None), count)
+        (fixture.unstarted(None), count)
     }
 
     fn stands_still(count: &AtomicU64) -> bool {
@@ -235,7 +235,7 @@ mod tests {
     fn nothing_runs_until_the_last_guard_is_dropped() {
         let fixture = Fixture::new();
         let (task, count) = counting(&fixture);
-        task.start().unwrap();
+        let task = task.start().unwrap();
         assert!(goes_on(&count));
         let outer = fixture.tasks().stop_all();
         let inner = fixture.tasks().stop_all();
@@ -252,7 +252,7 @@ mod tests {
         let fixture = Fixture::new();
         let stop = fixture.tasks().stop_all();
         let (task, count) = counting(&fixture);
-        task.start().unwrap();
+        let task = task.start().unwrap();
         assert!(stands_still(&count));
         let second = fixture.tasks().stop_all();
         drop((stop, second));
@@ -276,8 +276,7 @@ mod tests {
             registers.rdx = MOMENT.as_millis() as u64;
             Exit::Syscall
         }));
-        let task = fixture.process(None);
-        task.start().unwrap();
+        let task = fixture.unstarted(None).start().unwrap();
         while !task.is_asleep() {
             std::thread::yield_now();
         }
@@ -293,7 +292,7 @@ mod tests {
     fn a_task_that_is_killed_during_a_stop_ends_after_it() {
         let fixture = Fixture::new();
         let (task, _) = counting(&fixture);
-        task.start().unwrap();
+        let task = task.start().unwrap();
         let stop = fixture.tasks().stop_all();
         task.thread_group().exit(ExitStatus::Exited(3));
         std::thread::sleep(MOMENT);
@@ -308,7 +307,7 @@ mod tests {
     fn stops_from_many_threads_meet_tasks_that_come_and_go() {
         let fixture = Fixture::new();
         let (init, count) = counting(&fixture);
-        init.start().unwrap();
+        let init = init.start().unwrap();
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
@@ -322,7 +321,7 @@ mod tests {
                 });
             }
             for _ in 0..100 {
-                fixture.process(Some(&init)).start().unwrap();
+                fixture.unstarted(Some(&init)).start().unwrap();
             }
         });
         assert!(goes_on(&count));

@@ -56,9 +56,7 @@ impl HostThreads {
     ///
     /// # Errors
     /// The host has no thread left; the task is dropped.
-    pub(super) fn run(self: &Arc<Self>, task: CurrentTask) -> std::io::Result<()> {
-        // In a box, lest every frame below a thread's first hold a copy.
-        let task = Box::new(task);
+    pub(super) fn run(self: &Arc<Self>, task: Box<CurrentTask>) -> std::io::Result<()> {
         let seat = self.idle.lock().pop();
         if let Some(seat) = seat {
             seat.call(Call::Run(task));

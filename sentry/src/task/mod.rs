@@ -25,6 +25,7 @@ mod caller;
 mod clone;
 #[cfg(test)]
 mod concurrency;
+mod config;
 mod cpu_limit;
 mod cpu_time;
 #[cfg(test)]
@@ -73,6 +74,7 @@ mod wait;
 
 pub use block::Blocked;
 pub(crate) use clone::{CloneFlags, CloneRequest};
+pub use config::{TaskConfig, TaskImage};
 pub use current::CurrentTask;
 pub(crate) use exec::ExecRequest;
 pub use external_stop::StopGuard;
@@ -91,7 +93,7 @@ pub use rseq::RseqArea;
 pub use scheduling::Scheduling;
 pub use set::TaskSet;
 pub(crate) use signal_source::SignalSource;
-pub use start::{TaskConfig, TaskImage};
+pub use start::UnstartedTask;
 pub use status::{ExitStatus, ResourceUsage};
 pub use task::{CpuSet, DEFAULT_TIMER_SLACK_NS, NAME_LEN, Task};
 pub(crate) use terminal_groups::TaskGroups;

@@ -192,7 +192,7 @@ impl Model {
         let group = self.fixture.new_group(&self.namespaces[namespace]);
         let mut config = self.fixture.config(Some(&creator_task), group);
         config.inherit_parent = Some(creator_task);
-        let task = self.fixture.tasks().new_task(config).expect("a fork");
+        let task = self.fixture.new_task(config).expect("a fork");
         self.add(task, Some(creator), parent, namespace);
     }
 
@@ -276,7 +276,7 @@ impl Model {
         let task = &self.processes[process].living[thread];
         match self.started.get(&task.id()) {
             None => {
-                drop(task.take_up().expect("it lives"));
+                task.count_start();
                 task.begin_activity(&self.thread);
             }
             Some(true) => task.become_inactive(),

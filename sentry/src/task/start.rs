@@ -6,120 +6,46 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::config::{TaskConfig, TaskImage};
 use super::cpu_time::CpuTime;
 use super::current::CurrentTask;
 use super::external_stop::StopState;
 use super::id::Tid;
 use super::member::TaskMember;
 use super::ptrace::TraceState;
-use super::rseq::{RseqArea, RseqState};
+use super::rseq::RseqState;
 use super::run::State;
-use super::scheduling::Scheduling;
 use super::status::ExitStatus;
 use super::task::{DEFAULT_TIMER_SLACK_NS, NAME_LEN, Resources, TaskSignals};
 use super::tree::{GroupNode, TaskNode, Tree};
-use super::vfork::VforkCompletion;
-use super::{CpuSet, Namespaces, Task, TaskSet, ThreadGroup};
+use super::{Task, TaskSet};
 use crate::Errno;
-use crate::cgroup::{Cgroup, FileOwner, NewCgroup, Reservation};
-use crate::cred::{Capabilities, Credentials};
-use crate::fs::{DescriptorTable, FsContext, Path};
-use crate::ipc::UndoList;
+use crate::cgroup::{NewCgroup, Reservation};
 use crate::kernel::Kernel;
-use crate::keys::TaskKeyrings;
-use crate::limits::{Resource, UserCounters};
-use crate::memory::MemoryManager;
-use crate::platform::{Context, Registers, SegmentBases};
+use crate::platform::{Context, Interrupter, SegmentBases};
 use crate::process_identity::ProcessIdentity;
-use crate::signal::{AlternateStack, Signal, SignalSet, TrapState};
+use crate::signal::{Signal, TrapState};
 use crate::virtual_cpus::CpuSeat;
-use crate::wait::Waiter;
+use crate::wait::{Events, Waiter};
 
-/// What a task executes: its registers and its memory.
-pub struct TaskImage {
-    /// User registers.
-    pub registers: Registers,
-    /// Bases of FS and GS.
-    pub segment_bases: SegmentBases,
-    /// The extended state; `None` is the initial one.
-    pub extended_state: Option<Vec<u8>>,
-    /// The address space.
-    pub memory: Arc<MemoryManager>,
-    /// The task's name (`comm`).
-    pub name: Vec<u8>,
-    /// The file that is executed.
-    pub executable: Option<Path>,
-    /// The system call that made the task: its tracer sees it in the first stop.
-    pub syscall_number: Option<u64>,
+/// A task that everybody may see and that nobody runs yet. Dropped instead of started, it is taken back: nobody hears of it.
+#[must_use = "a task that is dropped before its start is taken back"]
+pub struct UnstartedTask {
+    // What the thread would have owned goes first.
+    current: Box<CurrentTask>,
+    creation: Creation,
 }
 
-/// What a new task is to be. The configuration owns all of it: what a failed creation leaves is released by being
-/// dropped.
-pub struct TaskConfig {
-    /// The kernel that the task lives in.
-    pub kernel: Arc<Kernel>,
-    /// The parent; `None` for the first task.
-    pub parent: Option<Arc<Task>>,
-    /// Take this task's parent instead (CLONE_PARENT).
-    pub inherit_parent: Option<Arc<Task>>,
-    /// The process that the task belongs to: an existing one, or a new one without tasks.
-    pub thread_group: Arc<ThreadGroup>,
-    /// How many signals had been sent to several processes when the creator began: one that has come since is dealt with
-    /// before there is a child.
-    pub(crate) broadcasts_seen: u64,
-    /// The container that the task is in: that of its creator. A first task enters the control group of this name, in the
-    /// root, which is made for it.
-    pub container_id: Option<Arc<[u8]>>,
-    /// Exact numbers, from the task's own PID namespace outwards (clone3's `set_tid`); usually empty.
-    pub wanted_numbers: Vec<Tid>,
-    /// Blocked signals.
-    pub signal_mask: SignalSet,
-    /// sigaltstack(2)'s stack: kept by fork and vfork, not by threads.
-    pub signal_stack: AlternateStack,
-    /// Registers and memory.
-    pub image: TaskImage,
-    /// Root, working directory, umask.
-    pub fs_context: Arc<FsContext>,
-    /// Descriptors.
-    pub descriptors: Arc<DescriptorTable>,
-    /// Credentials.
-    pub credentials: Arc<Credentials>,
-    /// -20 to 19.
-    pub niceness: i32,
-    /// The namespaces that are not part of the group, the credentials or the file-system context.
-    pub namespaces: Namespaces,
-    /// The creator's list of what semaphore operations are to take back, if the two share it (CLONE_SYSVSEM).
-    pub undo_list: Option<Arc<UndoList>>,
-    /// How it is scheduled.
-    pub scheduling: Scheduling,
-    /// The CPUs that the task may run on.
-    pub allowed_cpus: CpuSet,
-    /// The user who is charged for it.
-    pub user_counters: Arc<UserCounters>,
-    /// The control group to enter, instead of the creator's (CLONE_INTO_CGROUP) or the container's. A task that nobody inside
-    /// creates, and that has no container, enters the root; it is held against no limit.
-    pub initial_cgroup: Option<Arc<Cgroup>>,
-    /// The keyrings: the session's, and for a thread the process's and its own.
-    pub keyrings: TaskKeyrings,
-    /// The rseq(2) area: kept by fork, not by what shares memory.
-    pub rseq_area: Option<RseqArea>,
-    /// Where its number is cleared and a futex woken when it exits; 0 for nowhere.
-    pub clear_child_tid: u64,
-    /// Who sleeps until it executes a program or exits (CLONE_VFORK).
-    pub(crate) vfork: Option<Arc<VforkCompletion>>,
-}
-
-/// What a new task's thread takes with it.
-pub(super) struct Unstarted {
-    context: Box<dyn Context>,
-    registers: Registers,
-    signal_stack: AlternateStack,
-    rseq_area: Option<RseqArea>,
-    syscall_number: Option<u64>,
+/// What has been done to make a task, and is taken back unless it is kept.
+struct Creation {
+    task: Arc<Task>,
+    /// The control group of the container that the task begins.
+    container: Option<NewCgroup>,
+    is_kept: bool,
 }
 
 impl TaskSet {
-    /// Makes a task, seen at once by everybody who can see it. It does not run before [`Task::start`].
+    /// Makes a task, seen at once by everybody who can see it. It does not run before [`UnstartedTask::start`].
     ///
     /// # Errors
     /// - EAGAIN: the user has RLIMIT_NPROC tasks, a control group has as many as it may, a PID namespace has no number left, or the host has no room for
@@ -129,8 +55,8 @@ impl TaskSet {
     /// - ENOMEM: the PID namespace's init has died.
     /// - EEXIST, EINVAL: a wanted number is in use, or is none.
     /// - ENODEV, EBUSY, EOPNOTSUPP: the wanted control group takes no task.
-    pub fn new_task(&self, config: TaskConfig) -> Result<Arc<Task>, Errno> {
-        let charge = config.user_counters.charge_process(process_limit(&config))?;
+    pub fn new_task(&self, config: TaskConfig) -> Result<UnstartedTask, Errno> {
+        let charge = config.user_counters.charge_process(config.process_limit())?;
         let creator = config.parent.as_ref().map(|task| task.member_key());
         let container = config.container_cgroup()?;
         let into = config.initial_cgroup.as_ref().or(container.as_ref().map(|container| container.cgroup()));
@@ -160,7 +86,7 @@ impl TaskSet {
             signals: Mutex::new(TaskSignals { mask: config.signal_mask, ..TaskSignals::default() }),
             credentials: Mutex::new(config.credentials),
             resources: Mutex::new(Some(Resources {
-                memory,
+                memory: memory.clone(),
                 descriptors: config.descriptors,
                 fs_context: config.fs_context,
             })),
@@ -182,7 +108,6 @@ impl TaskSet {
             process_charge: Mutex::new(Some(charge)),
             membership: Mutex::default(),
             pids_charge: Mutex::default(),
-            unstarted: Mutex::default(),
             undo_list: Mutex::new(config.undo_list),
             ptrace: TraceState::default(),
         });
@@ -197,54 +122,88 @@ impl TaskSet {
         let family = Family { parent: parent.as_deref(), inherit_parent: inherit_parent.as_deref() };
         tree.insert(&task, family, &config.wanted_numbers, reservation)?;
         // The last step. What follows a failure is the exact reverse of what came before.
-        match new_context(&task, segment_bases, extended_state.as_deref()) {
-            Ok(context) => {
-                let interrupter = context.interrupter();
-                task.cpu_seat.set_interrupter(interrupter.clone());
-                *task.interrupter.lock() = Some(interrupter);
-                let TaskConfig { signal_stack, rseq_area, .. } = config;
-                let unstarted = Unstarted { context, registers, signal_stack, rseq_area, syscall_number };
-                *task.unstarted.lock() = Some(Box::new(unstarted));
-                drop(tree);
-                container.into_iter().for_each(NewCgroup::keep);
-                task.pay_for_memory(parent.as_deref());
-                Ok(task)
-            }
-            Err(error) => {
-                tree.remove_unstarted(&task);
-                Err(error)
-            }
+        let context = new_context(&task.kernel, segment_bases, extended_state.as_deref())
+            .inspect_err(|_| tree.remove_unstarted(&task))?;
+        task.set_interrupter(context.interrupter());
+        drop(tree);
+        task.pay_for_memory(parent.as_deref());
+        let current = Box::new(CurrentTask {
+            task: task.clone(),
+            context,
+            registers,
+            syscall_number,
+            restart: None,
+            saved_signal_mask: None,
+            buffer: Vec::new(),
+            signal_stack: config.signal_stack,
+            trap: TrapState::default(),
+            is_stepping: false,
+            debug: Default::default(),
+            charged_time: None,
+            rseq: RseqState::new(config.rseq_area),
+            memory,
+            state: State::App,
+        });
+        Ok(UnstartedTask { current, creation: Creation { task, container, is_kept: false } })
+    }
+}
+
+impl UnstartedTask {
+    /// The part of it that others see.
+    pub fn task(&self) -> &Arc<Task> {
+        &self.creation.task
+    }
+
+    /// Starts the task's thread. A task that has exited, as it was restored, does not run.
+    ///
+    /// # Errors
+    /// EAGAIN if the host has no thread left: the task is taken back.
+    pub fn start(self) -> Result<Arc<Task>, Errno> {
+        let Self { current, creation } = self;
+        let task = creation.task.clone();
+        if task.memory().is_some() {
+            task.count_start();
+            task.kernel.tasks().host_threads.run(current).map_err(|error| {
+                log::warn!("no host thread for task {}: {error}", task.root_number());
+                task.count_end();
+                Errno::EAGAIN
+            })?;
+        }
+        creation.keep();
+        Ok(task)
+    }
+
+    /// The task, and what its thread would own: for tests that let no thread run it.
+    #[cfg(test)]
+    pub(super) fn into_parts(self) -> (Arc<Task>, Box<CurrentTask>) {
+        let task = self.creation.task.clone();
+        self.creation.keep();
+        (task, self.current)
+    }
+}
+
+impl Creation {
+    fn keep(mut self) {
+        self.is_kept = true;
+        self.container.take().into_iter().for_each(NewCgroup::keep);
+    }
+}
+
+impl Drop for Creation {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.task.kernel.tasks().tree.write().remove_unstarted(&self.task);
+            self.task.uncharge();
         }
     }
 }
 
-impl TaskConfig {
-    /// The control group of the container that a first task begins, made if it is not there. Its first user may use it.
-    fn container_cgroup(&self) -> Result<Option<NewCgroup>, Errno> {
-        let Some(id) = self.container_id.as_ref().filter(|_| self.parent.is_none()) else { return Ok(None) };
-        let credentials = &self.credentials;
-        let owner =
-            FileOwner { uid: credentials.effective_uid, gid: credentials.effective_gid, permissions: 0o755 };
-        NewCgroup::make(self.kernel.cgroups(), id, owner).map(Some)
-    }
-}
-
-/// RLIMIT_NPROC, unless the creator is exempt (`man 2 getrlimit`): the system's root user, CAP_SYS_RESOURCE,
-/// CAP_SYS_ADMIN.
-fn process_limit(config: &TaskConfig) -> Option<u64> {
-    let credentials = &config.credentials;
-    let is_exempt = credentials.real_uid == 0
-        || credentials.has(Capabilities::SYS_RESOURCE)
-        || credentials.has(Capabilities::SYS_ADMIN);
-    (!is_exempt).then(|| config.thread_group.soft_limit(Resource::PROCESSES))
-}
-
 fn new_context(
-    task: &Task,
+    kernel: &Kernel,
     bases: SegmentBases,
     extended_state: Option<&[u8]>,
 ) -> Result<Box<dyn Context>, Errno> {
-    let mut context = task.kernel.platform().new_context().map_err(|error| {
+    let mut context = kernel.platform().new_context().map_err(|error| {
         log::warn!("no execution state for a new task: {error}");
         Errno::EAGAIN
     })?;
@@ -368,8 +327,11 @@ impl Tree {
         }
     }
 
-    /// Takes back [`Tree::insert`].
+    /// Takes back [`Tree::insert`]. One that has exited meanwhile stays what it is.
     fn remove_unstarted(&mut self, task: &Task) {
+        if self.tasks.get(&task.id).is_none_or(|node| node.has_exited) {
+            return;
+        }
         drop(task.membership.lock().take());
         let id = task.group.id();
         {
@@ -391,7 +353,12 @@ impl Tree {
         if let Some(namespace) = self.namespaces.get_mut(&task.group.pid_namespace().id()) {
             namespace.init.take_if(|init| *init == id);
         }
+        // Whoever waits for a child may have no other.
+        let parent = node.parent;
         self.reap(id);
+        if let Some(parent) = parent.and_then(|parent| self.groups.get(&parent)) {
+            parent.group.changes.notify(Events::IN);
+        }
     }
 }
 
@@ -405,63 +372,8 @@ impl Task {
         }
     }
 
-    /// Takes back a task that has not been started: nobody hears of it.
-    pub(super) fn abandon(&self) {
-        self.unstarted.lock().take();
-        self.kernel.tasks().tree.write().remove_unstarted(self);
-        self.uncharge();
-    }
-
-    /// Starts the task's thread. One that has exited, as it was restored, does not run.
-    ///
-    /// # Errors
-    /// EAGAIN if the host has no thread left: the task has exited then, and its parent is told as of any exit.
-    ///
-    /// # Panics
-    /// The task has been started before: a programming error.
-    pub fn start(self: &Arc<Self>) -> Result<(), Errno> {
-        let Some(current) = self.take_up() else { return Ok(()) };
-        match self.kernel.tasks().host_threads.run(current) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                log::warn!("no host thread for task {}: {error}", self.root_number());
-                self.begin_exit(ExitStatus::Exited(0));
-                self.exit_resources();
-                self.kernel.tasks().task_exited(self, ExitStatus::Exited(0));
-                self.count_end();
-                Err(Errno::EAGAIN)
-            }
-        }
-    }
-
-    /// What the task's thread needs to run it, once; `None` if the task has exited.
-    ///
-    /// # Panics
-    /// It has been taken before.
-    pub(super) fn take_up(self: &Arc<Self>) -> Option<CurrentTask> {
-        let unstarted = self.unstarted.lock().take();
-        let Some(unstarted) = unstarted else {
-            panic!("task {} is started a second time", self.root_number())
-        };
-        let memory = self.memory()?;
-        let Unstarted { context, registers, signal_stack, rseq_area, syscall_number } = *unstarted;
-        self.count_start();
-        Some(CurrentTask {
-            task: self.clone(),
-            context,
-            registers,
-            syscall_number,
-            restart: None,
-            saved_signal_mask: None,
-            buffer: Vec::new(),
-            signal_stack,
-            trap: TrapState::default(),
-            is_stepping: false,
-            debug: Default::default(),
-            charged_time: None,
-            rseq: RseqState::new(rseq_area),
-            memory,
-            state: State::App,
-        })
+    fn set_interrupter(&self, interrupter: Arc<dyn Interrupter>) {
+        self.cpu_seat.set_interrupter(interrupter.clone());
+        *self.interrupter.lock() = Some(interrupter);
     }
 }

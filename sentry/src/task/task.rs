@@ -14,7 +14,6 @@ use super::id::TaskId;
 use super::ptrace::TraceState;
 use super::rseq::RseqArea;
 use super::scheduling::Scheduling;
-use super::start::Unstarted;
 use super::vfork::VforkCompletion;
 use crate::Errno;
 use crate::cgroup::{Membership, PidsCharge};
@@ -90,7 +89,6 @@ pub struct Task {
     pub(super) membership: Mutex<Option<Membership>>,
     /// What the pids controller charges it with between its exit and its being reaped.
     pub(super) pids_charge: Mutex<Option<PidsCharge>>,
-    pub(super) unstarted: Mutex<Option<Box<Unstarted>>>,
     /// What its semaphore operations take back at its end.
     pub(super) undo_list: Mutex<Option<Arc<UndoList>>>,
     /// What a tracer asked of it.

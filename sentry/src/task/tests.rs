@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::scheduling::Scheduling;
 use super::{
     ChildEvent, CpuSet, ExitStatus, PidNamespace, Task, TaskConfig, TaskImage, TaskSet, ThreadGroup, Tid,
-    WaitOptions, WaitSelector,
+    UnstartedTask, WaitOptions, WaitSelector,
 };
 use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner, Moved};
@@ -16,13 +15,12 @@ use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{DescriptorTable, FsContext, MountFlags, MountNamespace};
 use crate::host::HostCpus;
 use crate::kernel::{Kernel, KernelConfig};
-use crate::keys::TaskKeyrings;
 use crate::limits::{Limit, Limits, Resource};
 use crate::memory::{FrameAllocator, MemoryManager};
 use crate::namespace::UserNamespace;
 use crate::platform::fake::FakePlatform;
 use crate::platform::{Platform, Registers, SegmentBases};
-use crate::signal::{AlternateStack, Signal, SignalActions, SignalSet};
+use crate::signal::{Signal, SignalActions, SignalSet};
 
 /// A kernel without tasks, and what a first task needs.
 pub(super) struct Fixture {
@@ -80,40 +78,33 @@ impl Fixture {
         thread_group: Arc<ThreadGroup>,
         memory: Arc<MemoryManager>,
     ) -> TaskConfig {
+        let image = TaskImage {
+            registers: Registers::default(),
+            segment_bases: SegmentBases::default(),
+            extended_state: None,
+            memory,
+            name: b"test".to_vec(),
+            executable: None,
+            syscall_number: None,
+        };
+        let (fs_context, descriptors) = (self.fs_context.clone(), DescriptorTable::new());
+        let user = Credentials::of_user(1000, 1000);
         TaskConfig {
-            kernel: self.kernel.clone(),
             parent: parent.cloned(),
-            inherit_parent: None,
-            thread_group,
-            broadcasts_seen: self.tasks().broadcast_count(),
-            container_id: None,
-            wanted_numbers: Vec::new(),
-            signal_mask: SignalSet::EMPTY,
-            signal_stack: AlternateStack::default(),
-            image: TaskImage {
-                registers: Registers::default(),
-                segment_bases: SegmentBases::default(),
-                extended_state: None,
-                memory,
-                name: b"test".to_vec(),
-                executable: None,
-                syscall_number: None,
-            },
-            fs_context: self.fs_context.clone(),
-            descriptors: DescriptorTable::new(),
-            credentials: Arc::new(Credentials::of_user(1000, 1000)),
-            niceness: 0,
-            namespaces: self.kernel.initial_namespaces().clone(),
-            undo_list: None,
-            scheduling: Scheduling::default(),
             allowed_cpus: CpuSet::first(2),
-            user_counters: self.kernel.users().counters(1000),
-            initial_cgroup: None,
-            rseq_area: None,
-            keyrings: TaskKeyrings::new(self.kernel.keys()),
-            clear_child_tid: 0,
-            vfork: None,
+            ..TaskConfig::without_creator(&self.kernel, thread_group, image, fs_context, descriptors, user)
         }
+    }
+
+    /// Makes a task that no thread runs: the test does with it what its thread would do.
+    pub(super) fn new_task(&self, config: TaskConfig) -> Result<Arc<Task>, Errno> {
+        self.tasks().new_task(config).map(|task| task.into_parts().0)
+    }
+
+    /// Makes a process, to be started.
+    pub(super) fn unstarted(&self, parent: Option<&Arc<Task>>) -> UnstartedTask {
+        let config = self.config(parent, self.new_group(self.tasks().root()));
+        self.tasks().new_task(config).unwrap()
     }
 
     /// A PID namespace inside of the root's.
@@ -121,14 +112,14 @@ impl Fixture {
         self.tasks().new_pid_namespace(self.tasks().root(), &UserNamespace::initial(), 0).unwrap()
     }
 
-    /// A process in `namespace`, not started.
+    /// A process in `namespace` that no thread runs.
     pub(super) fn process_in(
         &self,
         parent: Option<&Arc<Task>>,
         namespace: &Arc<PidNamespace>,
     ) -> Result<Arc<Task>, Errno> {
         let group = self.new_group(namespace);
-        let task = self.tasks().new_task(self.config(parent, group));
+        let task = self.new_task(self.config(parent, group));
         self.tasks().check();
         task
     }
@@ -138,7 +129,7 @@ impl Fixture {
     }
 
     pub(super) fn thread(&self, of: &Arc<Task>) -> Result<Arc<Task>, Errno> {
-        let task = self.tasks().new_task(self.config(Some(of), of.group.clone()));
+        let task = self.new_task(self.config(Some(of), of.group.clone()));
         self.tasks().check();
         task
     }
@@ -159,7 +150,7 @@ impl Fixture {
             Failure::NamespaceDead => inner.end(),
             Failure::Context => self.platform.refuse_next_context(),
         }
-        assert_eq!(self.tasks().new_task(config).err(), Some(failure.errno()), "{failure:?}");
+        assert_eq!(self.new_task(config).err(), Some(failure.errno()), "{failure:?}");
         self.tasks().check();
         assert!(self.tasks().task(&inner, Tid(1)).is_none());
         assert!(!self.tasks().tree.read().namespaces.contains_key(&inner.id()), "{failure:?}");
@@ -272,7 +263,7 @@ fn a_number_taken_outside_takes_the_inner_ones_back() {
     let inner = fixture.new_pid_namespace();
     let mut config = fixture.config(Some(&init), fixture.new_group(&inner));
     config.wanted_numbers = vec![Tid(1), Tid(1)];
-    assert_eq!(fixture.tasks().new_task(config).err(), Some(Errno::EEXIST));
+    assert_eq!(fixture.new_task(config).err(), Some(Errno::EEXIST));
     fixture.tasks().check();
     assert!(fixture.tasks().task(&inner, Tid(1)).is_none());
     assert_eq!(fixture.kernel.users().counters(1000).processes(), 1, "the charge is taken back");
@@ -285,7 +276,7 @@ fn a_user_at_the_limit_gets_eagain() {
     let limit = Limit { soft: 1, hard: 1 };
     let group = fixture.new_group(fixture.tasks().root());
     group.with_limits(|limits| limits.set(Resource::PROCESSES, limit, true)).unwrap();
-    assert_eq!(fixture.tasks().new_task(fixture.config(Some(&init), group)).err(), Some(Errno::EAGAIN));
+    assert_eq!(fixture.new_task(fixture.config(Some(&init), group)).err(), Some(Errno::EAGAIN));
 }
 
 #[test]
@@ -326,12 +317,12 @@ fn a_signal_to_a_process_group_comes_before_a_child_that_it_did_not_find() {
     init.set_signal_mask(SignalSet::of(&[Signal::SIGUSR2]));
     let (first, second, third) = (config(), config(), config());
     fixture.tasks().signal_process_group(Tid(1), Signal::SIGUSR2);
-    fixture.tasks().new_task(first).expect("a signal that is blocked can wait");
+    fixture.new_task(first).expect("a signal that is blocked can wait");
     fixture.tasks().signal_process_group(Tid(1), Signal::SIGUSR1);
-    assert_eq!(fixture.tasks().new_task(second).err(), Some(Errno::ERESTARTNOINTR));
-    fixture.tasks().new_task(config()).expect("what begins after the signal is not held up by it");
+    assert_eq!(fixture.new_task(second).err(), Some(Errno::ERESTARTNOINTR));
+    fixture.new_task(config()).expect("what begins after the signal is not held up by it");
     init.take_signal(SignalSet::of(&[Signal::SIGUSR1])).expect("the signal");
-    fixture.tasks().new_task(third).expect("the signal has been dealt with");
+    fixture.new_task(third).expect("the signal has been dealt with");
 }
 
 #[test]
@@ -344,18 +335,18 @@ fn a_first_task_enters_the_control_group_of_its_container() {
         config
     };
     fixture.platform().refuse_next_context();
-    assert_eq!(fixture.tasks().new_task(config()).err(), Some(Errno::EAGAIN));
+    assert_eq!(fixture.new_task(config()).err(), Some(Errno::EAGAIN));
     assert!(cgroups.child(cgroups.root(), b"web").is_err(), "a creation that fails leaves no group");
-    let first = fixture.tasks().new_task(config()).unwrap();
+    let first = fixture.new_task(config()).unwrap();
     let group = cgroups.child(cgroups.root(), b"web").unwrap();
     assert!(Arc::ptr_eq(&first.cgroup(), &group));
     assert_eq!(first.container_id().map(|id| &**id), Some(b"web".as_slice()));
-    let second = fixture.tasks().new_task(config()).unwrap();
+    let second = fixture.new_task(config()).unwrap();
     assert!(Arc::ptr_eq(&second.cgroup(), &group), "another first task joins it");
     let mut child = fixture.config(Some(&first), fixture.new_group(fixture.tasks().root()));
     child.container_id = first.container_id().cloned();
     cgroups.migrate(Moved::Process(first.member_key().process), cgroups.root()).unwrap();
-    let child = fixture.tasks().new_task(child).unwrap();
+    let child = fixture.new_task(child).unwrap();
     assert!(Arc::ptr_eq(&child.cgroup(), cgroups.root()), "a child begins where its creator is");
 }
 
@@ -382,7 +373,7 @@ fn the_system_s_root_and_two_capabilities_exempt_from_the_limit_on_processes() {
         let mut config = fixture.config(Some(&init), group);
         let shown = format!("{:?} {:?}", credentials.real_uid, credentials.effective);
         config.credentials = Arc::new(credentials);
-        let result = fixture.tasks().new_task(config).map(|task| task.abandon());
+        let result = fixture.tasks().new_task(config).map(drop);
         assert_eq!(result, if is_exempt { Ok(()) } else { Err(Errno::EAGAIN) }, "{shown}");
     }
 }
@@ -402,7 +393,7 @@ fn numbers_are_given_in_every_namespace_or_in_none() {
     let create = |wanted: &[i32]| {
         let mut config = fixture.config(Some(&inner_init), fixture.new_group(&inner));
         config.wanted_numbers = wanted.iter().copied().map(Tid).collect();
-        let result = tasks.new_task(config);
+        let result = fixture.new_task(config);
         tasks.check();
         result
     };
@@ -419,7 +410,7 @@ fn numbers_are_given_in_every_namespace_or_in_none() {
     assert_eq!(create(&[]).err(), Some(Errno::EINTR), "it is killed with the namespace around its own");
     let mut config = fixture.config(Some(&init), fixture.new_group(&inner));
     config.wanted_numbers = vec![Tid(41)];
-    assert_eq!(tasks.new_task(config).err(), Some(Errno::ENOMEM), "the dead namespace is not its own");
+    assert_eq!(fixture.new_task(config).err(), Some(Errno::ENOMEM), "the dead namespace is not its own");
     assert!(tasks.task(&inner, Tid(41)).is_none());
 }
 
@@ -474,7 +465,7 @@ fn a_task_gets_a_cpu_of_those_that_it_may_run_on() {
     for (allowed, expected) in [(0b1, 0), (0b10, 1), (1 << 63, 63)] {
         let mut config = fixture.config(Some(&init), fixture.new_group(fixture.tasks().root()));
         config.allowed_cpus = CpuSet(allowed);
-        assert_eq!(fixture.tasks().new_task(config).unwrap().last_cpu(), expected);
+        assert_eq!(fixture.new_task(config).unwrap().last_cpu(), expected);
     }
     let set = CpuSet(0b1011_0000);
     assert_eq!([0, 1, 2, 3].map(|index| set.nth(index)), [4, 5, 7, 4]);
@@ -508,8 +499,8 @@ fn tasks_are_counted() {
 fn a_task_that_had_exited_before_its_start_does_not_run() {
     let fixture = Fixture::new();
     fixture.platform().push_script(Box::new(|_, _| panic!("it runs")));
-    let init = fixture.process(None);
-    fixture.exit(&init, 4);
+    let init = fixture.unstarted(None);
+    fixture.exit(init.task(), 4);
     init.start().unwrap();
     fixture.tasks().wait_until_all_ended();
     assert_eq!(fixture.tasks().task_count(), 0);
@@ -527,7 +518,7 @@ fn a_thread_whose_task_has_ended_runs_the_next() {
             registers.rax = linux_raw_sys::general::__NR_exit.into();
             crate::platform::Exit::Syscall
         }));
-        fixture.process(Some(&init)).start().unwrap();
+        fixture.unstarted(Some(&init)).start().unwrap();
         fixture.tasks().wait_until_all_ended();
         // The thread comes by a moment later.
         std::thread::sleep(std::time::Duration::from_millis(2));
@@ -602,20 +593,48 @@ fn setsid_and_setpgid_follow_the_rules() {
 }
 
 #[test]
-#[should_panic(expected = "started a second time")]
-fn a_second_start_is_a_programming_error() {
+fn a_task_that_is_dropped_before_its_start_has_never_been() {
+    let fixture = Fixture::new();
+    let (tasks, cgroups) = (fixture.tasks(), fixture.kernel.cgroups().clone());
+    let mut config = fixture.config(None, fixture.new_group(tasks.root()));
+    config.container_id = Some(b"web".as_slice().into());
+    drop(tasks.new_task(config).unwrap());
+    assert!(cgroups.child(cgroups.root(), b"web").is_err(), "nor has its container");
+    let init = fixture.process(None);
+    let charges = || (fixture.kernel.users().counters(1000).processes(), cgroups.root().pids().current());
+    let before = charges();
+    let inner = fixture.new_pid_namespace();
+    let namespaces = [tasks.root(), &inner];
+    for group in namespaces.map(|namespace| fixture.new_group(namespace)).iter().chain([&init.group]) {
+        let task = tasks.new_task(fixture.config(Some(&init), group.clone())).unwrap();
+        let tid = Tid(task.task().root_number());
+        assert!(tasks.task(tasks.root(), tid).is_some());
+        drop(task);
+        tasks.check();
+        assert!(tasks.task(tasks.root(), tid).is_none());
+        assert_eq!((charges(), tasks.task_count()), (before, 1));
+        assert_eq!(fixture.wait(&init, WaitOptions::EXITED), Err(Errno::ECHILD));
+    }
+    assert_eq!(init.thread_group().exiting(), None);
+    assert!(fixture.process_in(Some(&init), &inner).is_ok(), "the namespace has had no init");
+}
+
+#[test]
+fn who_waits_for_a_child_that_is_taken_back_looks_again() {
     let fixture = Fixture::new();
     let init = fixture.process(None);
-    init.start().unwrap();
-    let _ = init.start();
+    let waiter = Arc::<crate::wait::Waiter>::default();
+    let child = fixture.unstarted(Some(&init));
+    let _registration = init.thread_group().changes.register(crate::wait::Events::IN, waiter.clone());
+    drop(child);
+    assert!(waiter.sleep(Some(std::time::Instant::now())), "nobody has woken it");
 }
 
 #[test]
 fn a_task_runs_to_its_end_and_its_parent_hears_of_it() {
     let fixture = Fixture::new();
     let init = fixture.process(None);
-    let child = fixture.process(Some(&init));
-    child.start().unwrap();
+    fixture.unstarted(Some(&init)).start().unwrap();
     fixture.tasks().wait_until_all_ended();
     assert_eq!(
         fixture.wait(&init, WaitOptions::EXITED),
@@ -661,7 +680,7 @@ fn a_child_may_begin_in_another_control_group() {
     let init = fixture.process(None);
     let mut config = fixture.config(Some(&init), fixture.new_group(fixture.tasks().root()));
     config.initial_cgroup = Some(group.clone());
-    let child = fixture.tasks().new_task(config).unwrap();
+    let child = fixture.new_task(config).unwrap();
     assert!(Arc::ptr_eq(&child.cgroup(), &group));
     assert_eq!(group.pids().current(), 1);
     let payer = child.memory().unwrap().payer().unwrap();

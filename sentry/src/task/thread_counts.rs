@@ -1,6 +1,6 @@
 //! How many threads of a process, and of the whole set, there are.
 //!
-//! A thread lives from [`Task::start`] until it leaves the task for good. It runs while it may touch what others see: not while it
+//! A thread lives from [`UnstartedTask::start`](super::UnstartedTask::start) until it leaves the task for good. It runs while it may touch what others see: not while it
 //! sleeps in a system call, is stopped, or stands still for an external stop.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
