@@ -4,6 +4,7 @@
 //! exits 0. `tests/guest.rs` turns every program into two tests, `native::NAME` and `inside::NAME`;
 //! `tests/cli.rs` tests the contract of `vmm` itself. The modules here are what both share:
 //!
+//! - [`known_state`]: what programs inherit, whoever starts the tests;
 //! - [`program`]: which programs there are and how each is built;
 //! - [`bounded`]: runs a command with a deadline and captures what it prints;
 //! - [`vmm`]: finds or builds `vmm`, and makes the command that runs a program inside;
@@ -13,5 +14,6 @@
 pub mod bounded;
 pub mod check;
 pub mod elf;
+pub mod known_state;
 pub mod program;
 pub mod vmm;

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use guest_tests::bounded::{self, Finished};
+use guest_tests::known_state;
 use guest_tests::program::{self, Program};
 use guest_tests::vmm;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -16,6 +17,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 const DEFAULT_TEST_THREADS: usize = 2;
 
 fn main() -> ExitCode {
+    known_state::enter();
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(DEFAULT_TEST_THREADS);
     let programs = match program::discover() {

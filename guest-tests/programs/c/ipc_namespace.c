@@ -11,6 +11,7 @@
 static int key, segment, semaphores, queue;
 static char *attached;
 static int reports[2];
+static char posix_name[32];
 
 static void number_of_namespace(char *link, size_t size) {
   ssize_t length = OK(readlink("/proc/self/ns/ipc", link, size - 1));
@@ -38,7 +39,7 @@ static int in_new_namespace(void *argument) {
   CHECK_ERRNO(shmctl(segment, IPC_RMID, NULL), EINVAL);
   CHECK_ERRNO(semctl(semaphores, 0, GETVAL), EINVAL);
   CHECK_ERRNO(msgctl(queue, IPC_RMID, NULL), EINVAL);
-  CHECK_ERRNO(mq_open("/ipc-namespace", O_RDWR), ENOENT);
+  CHECK_ERRNO(mq_open(posix_name, O_RDWR), ENOENT);
   CHECK_EQ(lines_of("/proc/sysvipc/shm"), 1);
   CHECK_EQ(lines_of("/proc/sysvipc/sem"), 1);
   CHECK_EQ(lines_of("/proc/sysvipc/msg"), 1);
@@ -49,7 +50,7 @@ static int in_new_namespace(void *argument) {
   CHECK_EQ(shmget(key, 1, IPC_CREAT | 0600), 0);
   CHECK_EQ(semget(key, 1, IPC_CREAT | 0600), 0);
   CHECK_EQ(msgget(key, IPC_CREAT | 0600), 0);
-  OK(mq_open("/ipc-namespace", O_CREAT | O_EXCL | O_RDWR, 0600, NULL));
+  OK(mq_open(posix_name, O_CREAT | O_EXCL | O_RDWR, 0600, NULL));
   CHECK_EQ(lines_of("/proc/sysvipc/shm"), 2);
   OK(write(reports[1], own, strlen(own)));
   return 0;
@@ -66,7 +67,8 @@ int main(void) {
   }
   semaphores = OK(semget(key, 1, IPC_CREAT | 0600));
   queue = OK(msgget(key, IPC_CREAT | 0600));
-  mqd_t posix = OK(mq_open("/ipc-namespace", O_CREAT | O_EXCL | O_RDWR, 0600, NULL));
+  snprintf(posix_name, sizeof posix_name, "/ipc-namespace-%d", getpid());
+  mqd_t posix = OK(mq_open(posix_name, O_CREAT | O_EXCL | O_RDWR, 0600, NULL));
   attached = shmat(segment, NULL, 0);
   CHECK(attached != (void *)-1);
   strcpy(attached, "of the parent");
@@ -123,6 +125,6 @@ int main(void) {
   OK(semctl(semaphores, 0, IPC_RMID));
   OK(msgctl(queue, IPC_RMID, NULL));
   OK(mq_close(posix));
-  OK(mq_unlink("/ipc-namespace"));
+  OK(mq_unlink(posix_name));
   return 0;
 }

@@ -25,19 +25,19 @@ static void soft_may_not_exceed_hard(void) {
   struct rlimit limit, old;
   pid_t pid;
   IN_CHILD(pid) {
-    limit = (struct rlimit){200, 300};
+    limit = (struct rlimit){70, 80};
     OK(setrlimit(RLIMIT_NOFILE, &limit));
-    limit = (struct rlimit){301, 300};
+    limit = (struct rlimit){81, 80};
     CHECK_ERRNO(setrlimit(RLIMIT_NOFILE, &limit), EINVAL);
-    limit = (struct rlimit){100, 300};
+    limit = (struct rlimit){60, 80};
     OK(prlimit(0, RLIMIT_NOFILE, &limit, &old));
-    CHECK_EQ(old.rlim_cur, 200);
-    CHECK_EQ(old.rlim_max, 300);
+    CHECK_EQ(old.rlim_cur, 70);
+    CHECK_EQ(old.rlim_max, 80);
     pid_t grandchild;
     IN_CHILD(grandchild) {
       OK(getrlimit(RLIMIT_NOFILE, &limit));
-      CHECK_EQ(limit.rlim_cur, 100);
-      CHECK_EQ(limit.rlim_max, 300);
+      CHECK_EQ(limit.rlim_cur, 60);
+      CHECK_EQ(limit.rlim_max, 80);
     }
     WAIT_OK(grandchild);
     OK(prlimit(getppid(), RLIMIT_CORE, NULL, &old));

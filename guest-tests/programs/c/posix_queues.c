@@ -364,6 +364,7 @@ static void test_file_system(void) {
 }
 
 int main(void) {
+  OK(unshare(CLONE_NEWIPC)); // Its limits are the usual ones, whatever the host's are.
   snprintf(name, sizeof name, "/guest-test-%d", getpid());
   test_names();
   test_limits();

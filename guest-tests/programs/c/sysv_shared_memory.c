@@ -2,6 +2,7 @@
 // System V shared memory: identifiers and keys, where it is attached, who is counted, and when it goes.
 #include "check.h"
 
+#include <sched.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
 
@@ -310,6 +311,7 @@ static void test_touching_past_the_end(void) {
 }
 
 int main(void) {
+  OK(unshare(CLONE_NEWIPC)); // Its limits are the usual ones, whatever the host's are.
   test_identifiers();
   test_attaching();
   test_execution();

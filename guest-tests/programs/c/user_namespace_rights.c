@@ -281,7 +281,7 @@ static void its_maker_rules_a_namespace_from_outside(void) {
   IN_CHILD(pid) {
     become(USER);
     OK(kill(inside, 0));
-    OK(setpriority(PRIO_PROCESS, inside, 1));
+    OK(setpriority(PRIO_PROCESS, inside, 19));
     OK(ptrace(PTRACE_SEIZE, inside, 0, 0));
     OK(ptrace(PTRACE_INTERRUPT, inside, 0, 0));
     int status;
@@ -446,8 +446,8 @@ static void priorities_are_found_by_the_own_number_of_a_user(void) {
   IN_CHILD(pid) {
     unshare_with_maps("0 1000 10\n", "0 1000 10\n");
     OK(setresuid(7, 7, 7));
-    OK(setpriority(PRIO_USER, 7, 3));
-    CHECK_EQ(getpriority(PRIO_PROCESS, 0), 3);
+    OK(setpriority(PRIO_USER, 7, 19));
+    CHECK_EQ(getpriority(PRIO_PROCESS, 0), 19);
     errno = 0;
     CHECK(getpriority(PRIO_USER, 50) == -1 && errno == ESRCH);
   }

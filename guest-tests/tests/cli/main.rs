@@ -15,6 +15,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use guest_tests::bounded::{self, Finished};
+use guest_tests::known_state;
 use guest_tests::vmm;
 use libtest_mimic::{Arguments, Trial};
 
@@ -28,6 +29,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 type Test = (&'static str, fn());
 
 fn main() -> ExitCode {
+    known_state::enter();
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(DEFAULT_TEST_THREADS);
     // Where an assertion failed is enough; a backtrace of the harness tells nothing.
