@@ -323,6 +323,17 @@ impl Tree {
         SignalInfo { signal, errno: 0, code: code as i32, detail }
     }
 
+    /// Removes a process that has ended, for the parent that has waited for it: what it used counts as its children's
+    /// (`man 2 getrusage`, RUSAGE_CHILDREN).
+    pub(super) fn reap_for_parent(&mut self, id: GroupId) {
+        let usage = self.usage_with_children(id);
+        let parent = self.groups.get(&id).and_then(|node| node.parent);
+        if let Some(parent) = parent.and_then(|parent| self.groups.get_mut(&parent)) {
+            parent.children_usage += usage;
+        }
+        self.reap(id);
+    }
+
     /// Removes a process that has ended, its numbers last.
     pub(super) fn reap(&mut self, id: GroupId) {
         let own_usage = self.usage_of(id);
@@ -331,8 +342,6 @@ impl Tree {
         let Some(node) = self.groups.remove(&id) else { return };
         if let Some(parent) = node.parent.and_then(|parent| self.groups.get_mut(&parent)) {
             parent.children.remove(&id);
-            parent.children_usage += own_usage;
-            parent.children_usage += node.children_usage;
         }
         for task in &node.tasks {
             self.forget_tracer(*task);

@@ -193,7 +193,7 @@ impl Tree {
             usage: self.usage_with_children(child),
         };
         if matches!(event, ChildEvent::Ended(_)) && !options.contains(WaitOptions::NOWAIT) {
-            self.reap(child);
+            self.reap_for_parent(child);
         }
         Some(waited)
     }

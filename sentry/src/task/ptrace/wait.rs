@@ -72,7 +72,7 @@ impl Tree {
         if matches!(event, ChildEvent::Ended(_)) && is_consumed {
             let process = node.group;
             match is_leader && !self.is_reparented(tracee) {
-                true => self.reap(process),
+                true => self.reap_for_parent(process),
                 false => self.unlink(tracee, None),
             }
         }
