@@ -40,6 +40,7 @@ pub mod path;
 mod permission;
 pub mod pipe;
 pub mod proc;
+mod protections;
 mod pseudo;
 pub mod pts;
 mod resolve;
@@ -62,4 +63,5 @@ pub use mount::{
 };
 pub use path::Path;
 pub use permission::{Access, check_access, check_owner, check_sticky};
+pub use protections::Protections;
 pub use resolve::{LastComponent, ResolveFlags, Resolved, Resolver};

@@ -56,8 +56,8 @@ pub struct LastComponent {
 
 /// Where a path that may not exist yet leads.
 pub enum Resolved {
-    /// To something.
-    Found(Path),
+    /// To something; with it comes the directory that holds the name, unless it is reached by no name.
+    Found(Path, Option<Path>),
     /// To a free name in an existing directory.
     Missing(LastComponent),
 }
@@ -71,7 +71,7 @@ enum Last {
 }
 
 enum Outcome {
-    Found(Path),
+    Found(Path, Option<Path>),
     Last(LastComponent),
 }
 
@@ -88,7 +88,7 @@ impl<'a> Resolver<'a> {
     /// Those of `man 7 path_resolution`.
     pub fn resolve(&self, start: &Path, path: &[u8], follows_link: bool) -> Result<Path, Errno> {
         match self.walk(start, path, Last::Find { follows_link })? {
-            Outcome::Found(path) => Ok(path),
+            Outcome::Found(path, _) => Ok(path),
             Outcome::Last(_) => Err(Errno::ENOENT),
         }
     }
@@ -105,7 +105,7 @@ impl<'a> Resolver<'a> {
         follows_link: bool,
     ) -> Result<Resolved, Errno> {
         Ok(match self.walk(start, path, Last::FindOrMissing { follows_link })? {
-            Outcome::Found(path) => Resolved::Found(path),
+            Outcome::Found(path, directory) => Resolved::Found(path, directory),
             Outcome::Last(last) => Resolved::Missing(last),
         })
     }
@@ -117,7 +117,7 @@ impl<'a> Resolver<'a> {
     pub fn resolve_parent(&self, start: &Path, path: &[u8]) -> Result<LastComponent, Errno> {
         match self.walk(start, path, Last::Leave)? {
             Outcome::Last(last) => Ok(last),
-            Outcome::Found(directory) => {
+            Outcome::Found(directory, _) => {
                 Ok(LastComponent { directory, name: Vec::new(), has_trailing_slash: false })
             }
         }
@@ -139,6 +139,7 @@ impl<'a> Resolver<'a> {
             rest: Cow::Borrowed(path),
             next: 0,
             links_left: MAX_LINKS,
+            holder: None,
         };
         walk.enter_text()?;
         walk.run(last)
@@ -153,6 +154,8 @@ struct Walk<'a> {
     rest: Cow<'a, [u8]>,
     next: usize,
     links_left: u32,
+    /// The directory that holds the last component, once that has been found to exist.
+    holder: Option<Path>,
 }
 
 impl Walk<'_> {
@@ -188,7 +191,7 @@ impl Walk<'_> {
                 if must_be_directory && !self.current.is_directory() {
                     return Err(Errno::ENOTDIR);
                 }
-                return Ok(Outcome::Found(self.current));
+                return Ok(Outcome::Found(self.current, self.holder));
             }
             let len = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
             let name = rest.get(..len).unwrap_or_default().to_vec();
@@ -212,6 +215,7 @@ impl Walk<'_> {
                 }));
             }
             must_be_directory = has_trailing_slash;
+            let may_be_missing = is_last && matches!(last, Last::FindOrMissing { .. });
             match &*name {
                 b"." => continue,
                 b".." => {
@@ -220,9 +224,13 @@ impl Walk<'_> {
                 }
                 _ => {}
             }
+            // What is created is no directory.
+            if may_be_missing && has_trailing_slash {
+                return Err(Errno::EISDIR);
+            }
             let child = match self.current.dentry.lookup(&name) {
                 Ok(child) => child,
-                Err(Errno::ENOENT) if is_last && matches!(last, Last::FindOrMissing { .. }) => {
+                Err(Errno::ENOENT) if may_be_missing => {
                     return Ok(Outcome::Last(LastComponent {
                         directory: self.current,
                         name,
@@ -236,8 +244,11 @@ impl Walk<'_> {
                 Last::Find { follows_link } | Last::FindOrMissing { follows_link } => follows_link,
                 Last::Leave => true,
             };
+            if may_be_missing {
+                self.holder = Some(self.current.clone());
+            }
             if child.kind() == FileKind::Symlink && (!is_last || follows_link || has_trailing_slash) {
-                self.follow(&child)?;
+                self.follow(&child, is_last)?;
             } else {
                 self.move_to(child)?;
             }
@@ -252,12 +263,17 @@ impl Walk<'_> {
         self.move_to(parent.cross())
     }
 
-    fn follow(&mut self, link: &Path) -> Result<(), Errno> {
+    fn follow(&mut self, link: &Path, is_last: bool) -> Result<(), Errno> {
+        self.links_left = self.links_left.checked_sub(1).ok_or(Errno::ELOOP)?;
+        let Resolver { view, viewer, .. } = self.resolver;
+        if is_last {
+            let protections = view.namespace.protections();
+            protections.check_follow(&**link.inode(), &**self.current.inode(), &viewer.credentials)?;
+        }
         if self.has(ResolveFlags::NO_SYMLINKS) || link.mount.flags().contains(MountFlags::NO_SYMLINKS) {
             return Err(Errno::ELOOP);
         }
-        self.links_left = self.links_left.checked_sub(1).ok_or(Errno::ELOOP)?;
-        match link.inode().follow_link(self.resolver.viewer)? {
+        match link.inode().follow_link(viewer)? {
             LinkTarget::Text(text) => {
                 if text.is_empty() {
                     return Err(Errno::ENOENT);

@@ -10,7 +10,7 @@ use crate::cred::{Capabilities, Credentials};
 use crate::fs::proc::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
 };
-use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
+use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Protections, Viewer};
 use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::keys::Keys;
 use crate::limits::{RESOURCE_COUNT, Resource};
@@ -106,6 +106,10 @@ impl ProcessSource for TaskSource {
             free_bytes: memory.free_bytes,
             ..SystemStatus::default()
         }
+    }
+
+    fn protections(&self, viewer: &Viewer) -> Option<Arc<Protections>> {
+        Some(self.viewer(viewer)?.try_fs_context()?.namespace().protections().clone())
     }
 
     fn clock_offsets(&self, viewer: &Viewer) -> ClockOffsets {

@@ -15,6 +15,7 @@ use crate::fs::dentry::Dentry;
 use crate::fs::memory_files::MemoryFiles;
 use crate::fs::nsfs;
 use crate::fs::path::Path;
+use crate::fs::protections::Protections;
 use crate::namespace::{Identity, Namespace, NamespaceKind};
 use crate::wait::{Events, WaitQueue};
 
@@ -26,6 +27,7 @@ pub struct MountNamespace {
     core: Arc<NamespaceCore>,
     root: RwLock<Arc<Mount>>,
     memory_files: OnceLock<Arc<MemoryFiles>>,
+    protections: Arc<Protections>,
 }
 
 /// What the mounts of a namespace know of it.
@@ -75,7 +77,12 @@ impl MountNamespace {
     pub fn new(root: Arc<Mount>) -> Arc<Self> {
         let core = NamespaceCore::new(Identity::initial(NamespaceKind::Mount));
         Change::begin().settle(std::slice::from_ref(&root), &Home::Namespace(core.clone()));
-        Arc::new(Self { core, root: RwLock::new(root), memory_files: OnceLock::new() })
+        Arc::new(Self {
+            core,
+            root: RwLock::new(root),
+            memory_files: OnceLock::new(),
+            protections: Arc::default(),
+        })
     }
 
     /// Where files without a mount point are made, once it has been set.
@@ -86,6 +93,11 @@ impl MountNamespace {
     /// Sets where files without a mount point are made. Only the first call has an effect.
     pub fn set_memory_files(&self, files: Arc<MemoryFiles>) {
         self.memory_files.get_or_init(|| files);
+    }
+
+    /// What is forbidden in directories that many may write to, in all namespaces.
+    pub fn protections(&self) -> &Arc<Protections> {
+        &self.protections
     }
 
     /// The top of the tree: the root directory, with what is mounted on it.
@@ -369,7 +381,12 @@ impl MountNamespace {
             lock_tree(&copies.root);
         }
         change.settle(&tree(&copies.root), &Home::Namespace(core.clone()));
-        let copy = Self { core, root: RwLock::new(copies.root), memory_files: self.memory_files.clone() };
+        let copy = Self {
+            core,
+            root: RwLock::new(copies.root),
+            memory_files: self.memory_files.clone(),
+            protections: self.protections.clone(),
+        };
         let by_id: HashMap<u64, Arc<Mount>> = copies.by_id;
         let translate = move |path: &Path| match by_id.get(&path.mount.id) {
             Some(mount) => Path::new(mount.clone(), path.dentry.clone()),

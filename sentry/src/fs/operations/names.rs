@@ -61,13 +61,16 @@ pub fn link(resolver: &Resolver<'_>, target: &Path, start: &Path, path: &[u8]) -
     if last.has_trailing_slash {
         return Err(Errno::ENOENT);
     }
+    // Whoever may not write to the mount hears that after EEXIST and ENOENT, but before all that follows.
+    directory.mount.check_writable()?;
     if !Arc::ptr_eq(&target.mount, &directory.mount) {
         return Err(Errno::EXDEV);
     }
+    resolver.view.namespace.protections().check_link(&**target.inode(), &resolver.viewer.credentials)?;
+    check_may_change(directory, resolver.viewer)?;
     if target.is_directory() {
         return Err(Errno::EPERM);
     }
-    check_may_change(directory, resolver.viewer)?;
     directory.inode().link(&last.name, target.inode())?;
     locked.forget(&last.name);
     let child = locked.adopt(&last.name, target.inode().clone());

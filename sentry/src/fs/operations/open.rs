@@ -54,9 +54,14 @@ pub fn open(
     let follows_link = !flags.intersects(OpenFlags::NOFOLLOW | OpenFlags::EXCL);
     for _ in 0..MAX_RACES {
         match resolver.resolve_or_missing(start, path, follows_link)? {
-            Resolved::Found(_) if flags.contains(OpenFlags::EXCL) => return Err(Errno::EEXIST),
-            Resolved::Found(found) if found.is_directory() => return Err(Errno::EISDIR),
-            Resolved::Found(found) => return open_path(&found, flags, resolver.viewer),
+            Resolved::Found(..) if flags.contains(OpenFlags::EXCL) => return Err(Errno::EEXIST),
+            Resolved::Found(found, _) if found.is_directory() => return Err(Errno::EISDIR),
+            Resolved::Found(found, directory) => {
+                if let Some(directory) = directory {
+                    check_may_create(&found, &directory, resolver)?;
+                }
+                return open_path(&found, flags, resolver.viewer);
+            }
             Resolved::Missing(last) => match create(&last, request, resolver.viewer) {
                 Err(Errno::EEXIST) if !flags.contains(OpenFlags::EXCL) => continue,
                 result => return result,
@@ -66,14 +71,17 @@ pub fn open(
     Err(Errno::EAGAIN)
 }
 
+/// Fails if `found` must not be opened by who asked to create it in `directory`.
+fn check_may_create(found: &Path, directory: &Path, resolver: &Resolver<'_>) -> Result<(), Errno> {
+    let protections = resolver.view.namespace.protections();
+    protections.check_create(&**found.inode(), &**directory.inode(), &resolver.viewer.credentials)
+}
+
 fn create(
     last: &LastComponent,
     request: OpenRequest,
     viewer: &Viewer,
 ) -> Result<Arc<FileDescription>, Errno> {
-    if last.has_trailing_slash {
-        return Err(Errno::EISDIR);
-    }
     let directory = &last.directory;
     let inode = directory.inode();
     let child = {

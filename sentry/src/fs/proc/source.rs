@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Errno;
-use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Viewer};
+use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Protections, Viewer};
 use crate::keys::Keys;
 use crate::memory::MemoryManager;
 use crate::namespace::{IpcNamespace, Namespace, NetworkNamespace, UserNamespace};
@@ -24,6 +24,10 @@ pub trait ProcessSource: Send + Sync {
     fn list_keys(&self, viewer: &Viewer) -> Vec<u8>;
     /// All keys; `None` if the kernel is gone.
     fn keys(&self) -> Option<Arc<Keys>>;
+    /// What is forbidden in directories that many may write to; `None` if the viewer is gone.
+    fn protections(&self, _viewer: &Viewer) -> Option<Arc<Protections>> {
+        None
+    }
     /// How far the clocks are ahead that the viewer sees.
     fn clock_offsets(&self, _viewer: &Viewer) -> ClockOffsets {
         ClockOffsets::default()

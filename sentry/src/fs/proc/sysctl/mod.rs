@@ -5,6 +5,7 @@ mod ipc;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
@@ -14,7 +15,8 @@ use crate::cred::{Capabilities, Credentials};
 use crate::fs::description_total::DESCRIPTIONS;
 use crate::fs::pipe;
 use crate::fs::pseudo::{Directory, Entry, Node, directory, setting, text};
-use crate::fs::{Access, Metadata, Viewer};
+use crate::fs::protections::Protection;
+use crate::fs::{Access, Metadata, Protections, Viewer};
 use crate::keys::KeyLimit;
 use crate::namespace::NamespaceKind;
 
@@ -36,6 +38,22 @@ macro_rules! number {
             $name,
             |about, _| Ok(about.file_system.settings.get($key, $default)),
             |about, viewer, text| about.file_system.settings.set($key, $range, viewer, text),
+        )
+    };
+}
+
+/// How strict one of the protections of shared directories is.
+macro_rules! protection {
+    ($name:literal, $kind:ident, $max:literal) => {
+        setting(
+            $name,
+            |about, viewer| Ok(line(protections(about, viewer)?.level(Protection::$kind))),
+            |about, viewer, text| {
+                let level = parse_number(viewer, 0..=$max, text)?;
+                let level = u8::try_from(level).map_err(|_| Errno::EINVAL)?;
+                protections(about, viewer)?.set_level(Protection::$kind, level);
+                Ok(())
+            },
         )
     };
 }
@@ -76,6 +94,10 @@ impl Settings {
     }
 }
 
+fn protections(about: &About, viewer: &Viewer) -> Result<Arc<Protections>, Errno> {
+    about.source().protections(viewer).ok_or(Errno::ESRCH)
+}
+
 /// The number that somebody who may writes.
 fn parse_number(viewer: &Viewer, range: RangeInclusive<u64>, text: &[u8]) -> Result<u64, Errno> {
     if !viewer.credentials.has(Capabilities::SYS_ADMIN) {
@@ -113,10 +135,10 @@ static FS: Directory<About> = Directory {
         fixed!("pipe-max-size", pipe::MAX_CAPACITY_BYTES),
         fixed!("pipe-user-pages-hard", 0),
         fixed!("pipe-user-pages-soft", pipe::PAGES_SOFT_LIMIT),
-        fixed!("protected_fifos", 0),
-        fixed!("protected_hardlinks", 1),
-        fixed!("protected_regular", 0),
-        fixed!("protected_symlinks", 1),
+        protection!("protected_fifos", Fifos, 2),
+        protection!("protected_hardlinks", HardLinks, 1),
+        protection!("protected_regular", RegularFiles, 2),
+        protection!("protected_symlinks", SymbolicLinks, 1),
         fixed!("suid_dumpable", 0),
     ],
     children: None,
