@@ -11,6 +11,7 @@ use crate::Errno;
 use crate::cgroup::Hierarchy;
 use crate::cred::Credentials;
 use crate::fs::file_systems::FileSystems;
+use crate::fs::inotify::InotifyLimits;
 use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
@@ -135,6 +136,7 @@ pub struct Kernel {
     frames: Arc<FrameAllocator>,
     tasks: TaskSet,
     users: Users,
+    inotify_limits: Arc<InotifyLimits>,
     futexes: FutexTable<FutexKey>,
     keys: Arc<Keys>,
     timers: Arc<TimerQueue>,
@@ -176,6 +178,7 @@ impl Kernel {
             frames,
             tasks,
             users: Users::default(),
+            inotify_limits: Arc::default(),
             futexes: FutexTable::default(),
             keys: Keys::new(),
             timers,
@@ -214,6 +217,11 @@ impl Kernel {
     /// What each user is charged with.
     pub fn users(&self) -> &Users {
         &self.users
+    }
+
+    /// How much of inotify each user may have.
+    pub fn inotify_limits(&self) -> &Arc<InotifyLimits> {
+        &self.inotify_limits
     }
 
     /// All keys.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::inode::Inode;
-use super::inotify::WatchList;
+use super::inotify::{WatchList, WatchRegister};
 use super::metadata::FileKind;
 use crate::Errno;
 
@@ -34,6 +34,7 @@ pub struct Dentry {
     was_used: AtomicBool,
     /// The dentry itself, while the cache keeps it.
     kept: Mutex<Option<Arc<Dentry>>>,
+    /// For an inode that cannot keep them itself.
     watches: WatchList,
 }
 
@@ -65,6 +66,7 @@ pub(crate) struct DentryCache {
     rename: Mutex<()>,
     /// How many there have been.
     renames: AtomicU32,
+    watches: WatchRegister,
 }
 
 impl Dentry {
@@ -134,9 +136,14 @@ impl Dentry {
         self.let_go();
     }
 
-    /// The inotify watches on it.
+    /// The inotify watches on the file.
     pub(super) fn watches(&self) -> &WatchList {
-        &self.watches
+        self.inode.watches().unwrap_or(&self.watches)
+    }
+
+    /// All watches on files of the file system.
+    pub(super) fn watch_register(&self) -> &WatchRegister {
+        &self.cache.watches
     }
 
     /// A number that no other rename of the file system has had lately.
@@ -158,6 +165,7 @@ impl Dentry {
     /// A mount of the file system has ended.
     pub(crate) fn file_system_unmounted(&self) {
         if self.cache.mounts.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.cache.watches.end();
             let kept = std::mem::take(&mut *self.cache.kept.lock());
             kept.iter().filter_map(Weak::upgrade).for_each(|dentry| dentry.let_go());
         }
@@ -260,11 +268,15 @@ impl Dentry {
 impl Dentry {
     /// Undoes what this dentry, which nobody refers to any more, is part of, and yields its parent.
     fn dissolve(&mut self) -> Option<Arc<Dentry>> {
-        // A file that has another name lives on, though its watches hear no more of it.
-        if self.watches.was_used()
-            && (self.is_directory() || self.inode.metadata().is_ok_and(|metadata| metadata.links == 0))
-        {
+        let is_last_name = || self.inode.metadata().is_ok_and(|metadata| metadata.links == 0);
+        // A dentry that keeps watches itself is kept by them while its name exists.
+        if self.watches.was_used() && (self.is_directory() || is_last_name()) {
             self.watches.end();
+        }
+        if let Some(watches) = self.inode.watches().filter(|watches| watches.was_used())
+            && is_last_name()
+        {
+            watches.end();
         }
         let absent = self.children.get_mut().count_absent();
         self.children.get_mut().entries.clear();

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use super::description_total::DESCRIPTIONS;
 use super::inotify::WatchMask;
 use super::locks::LockOwner;
+use super::mount::WriteAccess;
 use super::path::Path;
 use super::signalfd::PendingSignals;
 use super::{FileKind, Inode, Metadata};
@@ -83,7 +84,9 @@ impl OpenFlags {
 
     /// Whether the description may be written.
     pub fn is_writable(self) -> bool {
-        self.intersects(Self::WRONLY | Self::RDWR) && !self.contains(Self::PATH)
+        // Both at once is for ioctl alone.
+        let mode = self & Self::WRONLY.union(Self::RDWR);
+        (mode == Self::WRONLY || mode == Self::RDWR) && !self.contains(Self::PATH)
     }
 }
 
@@ -341,6 +344,8 @@ pub struct FileDescription {
     flags: AtomicU32,
     position: Mutex<u64>,
     signal_owner: Mutex<SignalOwner>,
+    /// While it may be written, so may the mount.
+    _write_access: Option<WriteAccess>,
 }
 
 /// Who hears of readiness by a signal, as fcntl(2) sets it (F_SETOWN_EX, F_SETSIG).
@@ -357,6 +362,16 @@ pub struct SignalOwner {
 impl FileDescription {
     /// A description of `file`, opened with `flags` at `path` (`None` for pipes, sockets and the like).
     pub fn new(file: Arc<dyn File>, path: Option<Path>, flags: OpenFlags) -> Arc<Self> {
+        Self::with_write_access(file, path, flags, None)
+    }
+
+    /// As [`FileDescription::new`], with the leave to write through the mount of `path`, if it may be written.
+    pub(super) fn with_write_access(
+        file: Arc<dyn File>,
+        path: Option<Path>,
+        flags: OpenFlags,
+        write_access: Option<WriteAccess>,
+    ) -> Arc<Self> {
         DESCRIPTIONS.add();
         Arc::new(Self {
             file,
@@ -364,6 +379,7 @@ impl FileDescription {
             flags: AtomicU32::new(flags.bits()),
             position: Mutex::new(0),
             signal_owner: Mutex::default(),
+            _write_access: write_access,
         })
     }
 
@@ -414,7 +430,7 @@ impl FileDescription {
     /// Tells who watches the file of what happened to it.
     pub fn announce(&self, event: WatchMask) {
         if let Some(path) = self.path.as_ref().filter(|_| !self.flags().contains(OpenFlags::PATH)) {
-            path.dentry.announce(event);
+            path.dentry.announce_use(event);
         }
     }
 

@@ -183,7 +183,7 @@ pub(crate) fn drop_with_contents(inode: &dyn Inode, credentials: &Credentials) -
     }
     drop_capabilities(inode)?;
     let keeps_bits = credentials.has_over(metadata.uid, metadata.gid, Capabilities::FSETID);
-    match without_set_id(&metadata).filter(|_| !keeps_bits) {
+    match without_set_id(&metadata, credentials).filter(|_| !keeps_bits) {
         None => Ok(()),
         permissions => inode.set_attributes(&AttributeChanges { permissions, ..AttributeChanges::default() }),
     }
@@ -200,13 +200,16 @@ pub(super) fn drop_capabilities(inode: &dyn Inode) -> Result<(), Errno> {
     }
 }
 
-/// The permissions of a file without its set-ID bits, if that changes anything.
-pub(super) fn without_set_id(metadata: &Metadata) -> Option<u32> {
+/// The permissions of a file without its set-ID bits, if that changes anything. A set-group-ID bit that nobody executes with
+/// is kept by those who could set it.
+pub(super) fn without_set_id(metadata: &Metadata, credentials: &Credentials) -> Option<u32> {
     if metadata.kind() == FileKind::Directory {
         return None;
     }
     let mut permissions = metadata.permissions() & !SET_UID;
-    if permissions & GROUP_EXECUTE != 0 {
+    let could_set = credentials.is_in_group(metadata.gid)
+        || credentials.has_over(metadata.uid, metadata.gid, Capabilities::FSETID);
+    if permissions & GROUP_EXECUTE != 0 || !could_set {
         permissions &= !SET_GID;
     }
     (permissions != metadata.permissions()).then_some(permissions)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::inotify::WatchList;
 use super::locks::FileLocks;
 use super::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata};
 use super::path::Path;
@@ -303,6 +304,11 @@ pub trait Inode: Send + Sync + Any {
 
     /// The advisory locks on the file, if it supports any.
     fn locks(&self) -> Option<&FileLocks> {
+        None
+    }
+
+    /// The inotify watches on the inode. One that is made anew at each lookup cannot keep any.
+    fn watches(&self) -> Option<&WatchList> {
         None
     }
 

@@ -9,6 +9,7 @@ mod stack;
 use std::sync::Arc;
 
 use crate::Errno;
+use crate::fs::inotify::WatchMask;
 use crate::fs::{
     self, File, FileDescription, FileKind, FsView, Metadata, MountFlags, OpenFlags, Path, Resolver, Viewer,
 };
@@ -99,6 +100,8 @@ pub fn load(request: LoadRequest<'_>) -> Result<LoadedProgram, LoadError> {
     let name = base_name(&file_name).to_vec();
     let mut executable = open_executable(request.file, request.viewer)?;
     let mut script_name = file_name.clone();
+    // Scripts are closed at the end of all.
+    let mut scripts = Vec::new();
     for _ in 0..=MAX_SCRIPT_DEPTH {
         let Some(script) = script::parse(&executable.head)? else {
             let (environment, stack_limit_bytes) = (request.environment, request.stack_limit_bytes);
@@ -111,7 +114,7 @@ pub fn load(request: LoadRequest<'_>) -> Result<LoadedProgram, LoadError> {
             return Err(Errno::ENOENT.into());
         }
         arguments = script.arguments_for(&script_name, &arguments);
-        executable = find_interpreter(&around, &script.interpreter)?;
+        scripts.push(std::mem::replace(&mut executable, find_interpreter(&around, &script.interpreter)?));
         script_name = script.interpreter;
     }
     Err(Errno::ELOOP.into())
@@ -154,10 +157,13 @@ fn load_elf(
     // Nobody is charged for an address space before the strings are known to fit.
     stack::check_size(&strings.arguments, &strings.environment, strings.stack_limit_bytes)?;
     let program = elf::Image::parse(&*executable.file, &executable.head)?;
+    executable.description.announce(WatchMask::ACCESS);
     let interpreter = match program.interpreter() {
         None => None,
         Some(path) => {
+            executable.description.announce(WatchMask::ACCESS);
             let interpreter = find_interpreter(around, path)?;
+            interpreter.description.announce(WatchMask::ACCESS);
             let image = elf::Image::parse(&*interpreter.file, &interpreter.head).map_err(|error| {
                 let errno = if error.errno == Errno::ENOEXEC { Errno::ELIBBAD } else { error.errno };
                 LoadError::new(errno, format!("its interpreter {}: {error}", path.escape_ascii()))
@@ -212,6 +218,8 @@ fn open_executable(path: Path, viewer: &Viewer) -> Result<Executable, Errno> {
     let read = read_fully(&*file, &mut head, 0)?;
     head.truncate(read);
     let description = FileDescription::new(file.clone(), Some(path.clone()), OpenFlags::empty());
+    description.announce(WatchMask::OPEN);
+    description.announce(WatchMask::ACCESS);
     Ok(Executable { path, file, description, head, metadata, is_unreadable })
 }
 

@@ -114,13 +114,18 @@ fn time_from_timeval([seconds, microseconds]: [i64; 2]) -> Result<Option<TimeCha
 }
 
 fn utimensat(task: &mut CurrentTask, [directory, path, times, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let flags = check_flags(flags, uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH)?;
     let changes = if times == 0 {
         [Some(TimeChange::Now); 2]
     } else {
-        let [a, b]: [[i64; 2]; 2] = task.memory().read_object(VirtualAddress(times))?;
+        let times: [[i64; 2]; 2] = task.memory().read_object(VirtualAddress(times))?;
+        if times.iter().all(|[_, nanoseconds]| *nanoseconds == i64::from(uapi::UTIME_OMIT)) {
+            // Nothing else is looked at.
+            return Ok(0);
+        }
+        let [a, b] = times;
         [time_from_timespec(a)?, time_from_timespec(b)?]
     };
+    let flags = check_flags(flags, uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH)?;
     change_times(task, directory, path, flags, changes)
 }
 

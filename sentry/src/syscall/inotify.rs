@@ -23,14 +23,16 @@ fn inotify_init(task: &mut CurrentTask, flags: u32) -> Result<usize, Errno> {
     }
     let mut status = OpenFlags::empty();
     status.set(OpenFlags::NONBLOCK, flags & uapi::IN_NONBLOCK != 0);
-    let description = FileDescription::new(InotifyFile::new(), None, status);
+    let user = task.credentials().effective_uid;
+    let instance = InotifyFile::new(task.kernel().inotify_limits(), user)?;
+    let description = FileDescription::new(instance, None, status);
     let descriptor = task.install_descriptor(description, flags & uapi::IN_CLOEXEC != 0)?;
     usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
 }
 
 fn inotify_add_watch(task: &mut CurrentTask, [descriptor, path, mask, ..]: [u64; 6]) -> Result<usize, Errno> {
     let mask = WatchMask::from_bits_truncate(mask as u32);
-    if !mask.intersects(WatchMask::EVENTS) || mask.contains(WatchMask::ADD | WatchMask::CREATE_WATCH) {
+    if mask.is_empty() || mask.contains(WatchMask::ADD | WatchMask::CREATE_WATCH) {
         return Err(Errno::EINVAL);
     }
     let file = task.usable_file(descriptor as i32)?;

@@ -44,7 +44,9 @@ fn ftruncate(task: &mut CurrentTask, [descriptor, len_bytes, ..]: [u64; 6]) -> R
         drop_with_contents(&**path.inode(), &task.credentials())?;
     }
     description.file().truncate(len_bytes)?;
-    description.announce(WatchMask::MODIFY);
+    if let Some(path) = description.path() {
+        path.dentry.announce(WatchMask::MODIFY);
+    }
     Ok(0)
 }
 

@@ -164,7 +164,11 @@ fn write_statfs(task: &CurrentTask, place: &Path, address: u64) -> Result<usize,
     statfs.f_ffree = info.free_inodes as i64;
     statfs.f_fsid.val = [file_system.device().as_u64() as i32, 0];
     statfs.f_namelen = crate::fs::path::MAX_NAME_LEN as i64;
-    statfs.f_flags = ST_VALID | st_flags(place.mount.flags());
+    let mut flags = place.mount.flags();
+    if place.mount.instance().is_read_only() {
+        flags |= MountFlags::READ_ONLY;
+    }
+    statfs.f_flags = ST_VALID | st_flags(flags);
     task.memory().write_object(VirtualAddress(address), &statfs)?;
     Ok(0)
 }
@@ -179,6 +183,7 @@ fn st_flags(flags: MountFlags) -> i64 {
         (MountFlags::NO_ACCESS_TIME, 1024),
         (MountFlags::NO_DIRECTORY_ACCESS_TIME, 2048),
         (MountFlags::RELATIVE_ACCESS_TIME, 4096),
+        (MountFlags::NO_SYMLINKS, 8192),
     ];
     table.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, value)| value).sum()
 }

@@ -7,6 +7,7 @@ use super::tree::Tree;
 use super::{PidNamespace, ResourceUsage, Task};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
+use crate::fs::inotify::InotifyLimits;
 use crate::fs::proc::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
 };
@@ -110,6 +111,10 @@ impl ProcessSource for TaskSource {
 
     fn protections(&self, viewer: &Viewer) -> Option<Arc<Protections>> {
         Some(self.viewer(viewer)?.try_fs_context()?.namespace().protections().clone())
+    }
+
+    fn inotify_limits(&self) -> Option<Arc<InotifyLimits>> {
+        Some(self.kernel.upgrade()?.inotify_limits().clone())
     }
 
     fn clock_offsets(&self, viewer: &Viewer) -> ClockOffsets {

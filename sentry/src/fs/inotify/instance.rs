@@ -8,17 +8,14 @@ use linux_raw_sys::ioctl::FIONREAD;
 use parking_lot::Mutex;
 
 use super::WatchMask;
+use super::limits::{Account, InotifyLimits};
 use super::watch::Watch;
 use crate::Errno;
 use crate::fs::anonymous::AnonymousInode;
-use crate::fs::{Caller, Dentry, File, Metadata};
+use crate::fs::{Caller, Dentry, File, Inode, Metadata};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
-/// Events that wait in one queue (`fs.inotify.max_queued_events`).
-const MAX_EVENTS: usize = 16_384;
-/// Watches of one instance (`fs.inotify.max_user_watches`).
-const MAX_WATCHES: usize = 65_536;
 /// `struct inotify_event` without the name.
 const HEADER_BYTES: usize = 16;
 
@@ -41,6 +38,17 @@ impl Event {
         HEADER_BYTES + self.name_bytes()
     }
 
+    /// What it takes of the sentry's memory.
+    fn kept_bytes(&self) -> usize {
+        size_of::<Self>() + self.name.len()
+    }
+
+    /// Whether it says what `last`, the event before it, has said. Cookies do not matter.
+    fn repeats(&self, last: &Self) -> bool {
+        let is_same = (self.watch, self.mask, &self.name) == (last.watch, last.mask, &last.name);
+        is_same && !last.mask.contains(WatchMask::IGNORED)
+    }
+
     fn encode(&self, place: &mut [u8]) {
         let len = self.name_bytes() as u32;
         let words = [
@@ -60,6 +68,8 @@ pub struct InotifyFile {
     state: Mutex<State>,
     queue: WaitQueue,
     inode: AnonymousInode,
+    account: Account,
+    max_events: usize,
     own: Weak<Self>,
 }
 
@@ -68,53 +78,70 @@ struct State {
     last_descriptor: i32,
     watches: BTreeMap<i32, Watched>,
     events: VecDeque<Event>,
+    /// Whether that events were lost waits among the events.
+    says_overflow: bool,
 }
 
-/// A watch and the file that it is on.
+/// A watch and what it is on.
 struct Watched {
     watch: Arc<Watch>,
-    dentry: Weak<Dentry>,
-    /// Keeps the dentry while its name exists.
-    pin: Option<Arc<Dentry>>,
+    place: WatchedPlace,
+}
+
+/// Where a watch hangs.
+enum WatchedPlace {
+    Inode(Arc<dyn Inode>),
+    Dentry {
+        dentry: Weak<Dentry>,
+        /// Keeps the dentry while its name exists.
+        pin: Option<Arc<Dentry>>,
+    },
 }
 
 impl InotifyFile {
-    /// An instance without watches.
-    pub fn new() -> Arc<Self> {
-        Arc::new_cyclic(|own| Self {
+    /// An instance without watches, of user `uid`.
+    ///
+    /// # Errors
+    /// EMFILE: the user has too many instances.
+    pub fn new(limits: &Arc<InotifyLimits>, uid: u32) -> Result<Arc<Self>, Errno> {
+        let account = Account::open(limits, uid)?;
+        Ok(Arc::new_cyclic(|own| Self {
             state: Mutex::default(),
             queue: WaitQueue::default(),
             inode: AnonymousInode::new(),
+            max_events: account.max_queued_events(),
+            account,
             own: own.clone(),
-        })
+        }))
     }
 
-    /// Watches `dentry`, or changes the watch that is on it, and returns the watch's descriptor.
+    /// Watches the file at `dentry`, or changes the watch that is on it, and returns the watch's descriptor.
     ///
     /// # Errors
     /// EEXIST: it is watched, and `mask` wants a new watch. ENOSPC: there are too many watches.
     pub fn add_watch(&self, dentry: &Arc<Dentry>, mask: WatchMask) -> Result<i32, Errno> {
         let mut state = self.state.lock();
-        let existing = state.watches.values().find(|watched| watched.dentry.as_ptr() == Arc::as_ptr(dentry));
-        if let Some(watched) = existing {
+        if let Some(watch) = dentry.watches().of_instance(&self.own) {
             if mask.contains(WatchMask::CREATE_WATCH) {
                 return Err(Errno::EEXIST);
             }
-            let old = if mask.contains(WatchMask::ADD) { watched.watch.mask() } else { WatchMask::empty() };
-            watched.watch.set_mask(mask | old);
-            return Ok(watched.watch.descriptor);
-        }
-        if state.watches.len() >= MAX_WATCHES {
-            return Err(Errno::ENOSPC);
+            let old = if mask.contains(WatchMask::ADD) { watch.mask() } else { WatchMask::empty() };
+            watch.set_mask(mask | old);
+            return Ok(watch.descriptor);
         }
         let descriptor = state.last_descriptor.checked_add(1).ok_or(Errno::ENOSPC)?;
+        self.account.add_watch()?;
         state.last_descriptor = descriptor;
-        let watch = Arc::new(Watch::new(self.own.clone(), descriptor, mask));
-        let pin = (!dentry.is_deleted()).then(|| dentry.clone());
-        let watched = Watched { watch: watch.clone(), dentry: Arc::downgrade(dentry), pin };
-        state.watches.insert(descriptor, watched);
-        drop(state);
-        dentry.watches().add(watch);
+        let watch = Arc::new(Watch::new(self.own.clone(), descriptor, mask, dentry.is_directory()));
+        let place = match dentry.inode().watches() {
+            Some(_) => WatchedPlace::Inode(dentry.inode().clone()),
+            None => {
+                let pin = (!dentry.is_deleted()).then(|| dentry.clone());
+                WatchedPlace::Dentry { dentry: Arc::downgrade(dentry), pin }
+            }
+        };
+        state.watches.insert(descriptor, Watched { watch: watch.clone(), place });
+        dentry.watch(watch);
         Ok(descriptor)
     }
 
@@ -129,64 +156,100 @@ impl InotifyFile {
     /// Ends a watch and says so; whether there was one.
     pub(super) fn end_watch(&self, descriptor: i32) -> bool {
         let Some(watched) = self.state.lock().watches.remove(&descriptor) else { return false };
+        self.account.remove_watches(1);
         watched.detach();
         self.push(Event { watch: descriptor, mask: WatchMask::IGNORED, cookie: 0, name: Box::default() });
         true
     }
 
-    /// No longer keeps the file of a watch.
+    /// No longer keeps the name of a watch.
     pub(super) fn unpin(&self, descriptor: i32) {
-        let pin = self.state.lock().watches.get_mut(&descriptor).and_then(|watched| watched.pin.take());
+        let pin = match self.state.lock().watches.get_mut(&descriptor).map(|watched| &mut watched.place) {
+            Some(WatchedPlace::Dentry { pin, .. }) => pin.take(),
+            Some(WatchedPlace::Inode(_)) | None => None,
+        };
         drop(pin);
     }
 
     /// Puts an event into the queue, unless the last one says the same already.
     pub(super) fn push(&self, event: Event) {
-        {
-            let events = &mut self.state.lock().events;
-            if events.back() == Some(&event) {
-                return;
-            }
-            if events.len() < MAX_EVENTS {
-                events.push_back(event);
-            } else if events.len() == MAX_EVENTS {
-                let mask = WatchMask::OVERFLOW;
-                events.push_back(Event { watch: -1, mask, cookie: 0, name: Box::default() });
-            }
+        if self.state.lock().push(event, self.max_events, &self.account) {
+            self.queue.notify(Events::IN | Events::RDNORM);
         }
-        self.queue.notify(Events::IN | Events::RDNORM);
+    }
+}
+
+impl State {
+    /// Whether there is something more to read.
+    fn push(&mut self, event: Event, max_events: usize, account: &Account) -> bool {
+        let has_room = self.events.len() < max_events;
+        if has_room && self.events.back().is_some_and(|last| event.repeats(last)) {
+            return false;
+        }
+        if has_room && account.queue(event.kept_bytes()) {
+            self.events.push_back(event);
+            return true;
+        }
+        if std::mem::replace(&mut self.says_overflow, true) {
+            return false;
+        }
+        let mask = WatchMask::OVERFLOW;
+        self.events.push_back(Event { watch: -1, mask, cookie: 0, name: Box::default() });
+        true
+    }
+
+    /// Takes the first event out.
+    fn pop(&mut self, account: &Account) {
+        match self.events.pop_front() {
+            Some(event) if event.mask == WatchMask::OVERFLOW => self.says_overflow = false,
+            Some(event) => account.unqueue(event.kept_bytes()),
+            None => {}
+        }
     }
 }
 
 impl Watched {
-    /// Takes the watch off its dentry. No lock of the instance is held.
+    /// Takes the watch off its file. No lock of the instance is held.
     fn detach(self) {
-        if let Some(dentry) = self.dentry.upgrade() {
-            dentry.watches().remove(&self.watch);
+        match self.place {
+            WatchedPlace::Inode(inode) => {
+                if let Some(watches) = inode.watches() {
+                    watches.remove(&self.watch);
+                }
+            }
+            WatchedPlace::Dentry { dentry, pin } => {
+                if let Some(dentry) = dentry.upgrade() {
+                    dentry.watches().remove(&self.watch);
+                }
+                drop(pin);
+            }
         }
     }
 }
 
 impl Drop for InotifyFile {
     fn drop(&mut self) {
-        let watches = std::mem::take(&mut self.state.get_mut().watches);
+        let State { watches, events, .. } = std::mem::take(self.state.get_mut());
+        self.account.remove_watches(watches.len());
+        let is_charged = |event: &&Event| event.mask != WatchMask::OVERFLOW;
+        self.account.unqueue(events.iter().filter(is_charged).map(Event::kept_bytes).sum());
         watches.into_values().for_each(Watched::detach);
     }
 }
 
 impl File for InotifyFile {
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
-        let events = &mut self.state.lock().events;
-        let first = events.front().ok_or(Errno::EAGAIN)?;
+        let mut state = self.state.lock();
+        let first = state.events.front().ok_or(Errno::EAGAIN)?;
         if first.size_bytes() > buffer.len() {
             return Err(Errno::EINVAL);
         }
         let mut done = 0;
-        while let Some(event) = events.front() {
+        while let Some(event) = state.events.front() {
             let Some(place) = buffer.get_mut(done..done + event.size_bytes()) else { break };
             event.encode(place);
             done += place.len();
-            events.pop_front();
+            state.pop(&self.account);
         }
         Ok(done)
     }

@@ -1,10 +1,14 @@
 //! inotify(7): telling who watches a file, or a directory, of what happens to it.
 //!
-//! A watch hangs on the [`Dentry`](super::Dentry) by which the file was named: what goes on through another hard
-//! link of the file goes unnoticed. While the name exists the instance keeps the dentry; once it has been removed
-//! only those who use the file do, and when the last of them lets go the watch ends with IN_DELETE_SELF.
+//! A watch hangs on the inode, whatever name was given, and keeps it. When the last use of a name ends that the last link
+//! was removed of, the watch ends with IN_DELETE_SELF. Where inodes are made anew at each lookup, it hangs on the
+//! [`Dentry`](super::Dentry) instead: while the name exists the instance keeps that; once it has been removed only those
+//! who use the file do.
+//!
+//! Lock order: an instance's state, then a list of watches or what users have, which are leaves.
 
 mod instance;
+mod limits;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -12,7 +16,10 @@ mod watch;
 use linux_raw_sys::general as uapi;
 
 pub use instance::InotifyFile;
-pub(super) use watch::WatchList;
+pub(super) use limits::InotifyLimit;
+pub use limits::InotifyLimits;
+pub use watch::WatchList;
+pub(super) use watch::WatchRegister;
 
 bitflags::bitflags! {
     /// What happens to files, and how a watch is added, in the bits of inotify(7).
@@ -44,6 +51,8 @@ bitflags::bitflags! {
         const MOVE_SELF = uapi::IN_MOVE_SELF;
         /// Every event that a watch can ask for.
         const EVENTS = uapi::IN_ALL_EVENTS;
+        /// Reported: the file system is mounted nowhere any more.
+        const UNMOUNT = uapi::IN_UNMOUNT;
         /// Reported: events were lost.
         const OVERFLOW = uapi::IN_Q_OVERFLOW;
         /// Reported: the watch has ended.

@@ -13,6 +13,10 @@ fn tree() -> (Arc<Dentry>, Arc<Dentry>) {
     (directory, child)
 }
 
+fn instance() -> Arc<InotifyFile> {
+    InotifyFile::new(&Arc::default(), 0).unwrap()
+}
+
 /// The watch, mask and name of each event that can be read.
 fn events(instance: &InotifyFile) -> Vec<(i32, WatchMask, Vec<u8>)> {
     let mut buffer = [0; 4096];
@@ -31,9 +35,9 @@ fn events(instance: &InotifyFile) -> Vec<(i32, WatchMask, Vec<u8>)> {
 #[test]
 fn a_directory_s_watch_hears_of_its_entries_by_name() {
     let (directory, child) = tree();
-    let instance = InotifyFile::new();
+    let instance = instance();
     let watch = instance.add_watch(&directory, WatchMask::OPEN | WatchMask::CREATE).unwrap();
-    directory.announce_entry(WatchMask::CREATE, b"name", &child, 0);
+    directory.announce_entry(WatchMask::CREATE, b"name", child.is_directory(), 0);
     child.announce(WatchMask::OPEN);
     child.announce(WatchMask::MODIFY);
     let bit = WatchMask::IS_DIRECTORY;
@@ -45,7 +49,7 @@ fn a_directory_s_watch_hears_of_its_entries_by_name() {
 #[test]
 fn the_same_event_twice_in_a_row_is_one_and_a_short_buffer_is_invalid() {
     let (directory, child) = tree();
-    let instance = InotifyFile::new();
+    let instance = instance();
     instance.add_watch(&directory, WatchMask::MODIFY).unwrap();
     child.announce(WatchMask::MODIFY);
     child.announce(WatchMask::MODIFY);
@@ -57,7 +61,7 @@ fn the_same_event_twice_in_a_row_is_one_and_a_short_buffer_is_invalid() {
 #[test]
 fn a_watch_ends_with_the_last_use_of_a_removed_file() {
     let (directory, child) = tree();
-    let instance = InotifyFile::new();
+    let instance = instance();
     let watch = instance.add_watch(&child, WatchMask::DELETE_SELF).unwrap();
     directory.lock().removed(b"name", &child);
     assert_eq!(events(&instance), []);
@@ -70,7 +74,7 @@ fn a_watch_ends_with_the_last_use_of_a_removed_file() {
 #[test]
 fn adding_again_changes_the_watch() {
     let (directory, child) = tree();
-    let instance = InotifyFile::new();
+    let instance = instance();
     let first = instance.add_watch(&directory, WatchMask::OPEN).unwrap();
     assert_eq!(instance.add_watch(&directory, WatchMask::ACCESS | WatchMask::ADD), Ok(first));
     child.announce(WatchMask::OPEN);
@@ -83,7 +87,7 @@ fn adding_again_changes_the_watch() {
 #[test]
 fn a_queue_that_is_full_says_so_once() {
     let (directory, child) = tree();
-    let instance = InotifyFile::new();
+    let instance = instance();
     instance.add_watch(&directory, WatchMask::EVENTS).unwrap();
     for _ in 0..20_000 {
         child.announce(WatchMask::OPEN);

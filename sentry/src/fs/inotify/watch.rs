@@ -15,11 +15,17 @@ pub(super) struct Watch {
     pub(super) descriptor: i32,
     /// Events and options.
     mask: AtomicU32,
+    is_on_directory: bool,
 }
 
 impl Watch {
-    pub(super) fn new(instance: Weak<InotifyFile>, descriptor: i32, mask: WatchMask) -> Self {
-        Self { instance, descriptor, mask: AtomicU32::new(mask.bits()) }
+    pub(super) fn new(
+        instance: Weak<InotifyFile>,
+        descriptor: i32,
+        mask: WatchMask,
+        is_on_directory: bool,
+    ) -> Self {
+        Self { instance, descriptor, mask: AtomicU32::new(mask.bits()), is_on_directory }
     }
 
     pub(super) fn mask(&self) -> WatchMask {
@@ -31,9 +37,9 @@ impl Watch {
     }
 }
 
-/// The watches on one dentry. Most have none, and cost a pointer.
+/// The watches on one file. Most have none, and cost a pointer.
 #[derive(Default)]
-pub(in crate::fs) struct WatchList(OnceLock<Box<Mutex<Vec<Arc<Watch>>>>>);
+pub struct WatchList(OnceLock<Box<Mutex<Vec<Arc<Watch>>>>>);
 
 impl WatchList {
     pub(super) fn add(&self, watch: Arc<Watch>) {
@@ -46,11 +52,17 @@ impl WatchList {
         }
     }
 
+    /// The watch of `instance`, if it has one.
+    pub(super) fn of_instance(&self, instance: &Weak<InotifyFile>) -> Option<Arc<Watch>> {
+        let watches = self.0.get()?.lock();
+        watches.iter().find(|watch| Weak::ptr_eq(&watch.instance, instance)).cloned()
+    }
+
     fn snapshot(&self) -> Vec<Arc<Watch>> {
         self.0.get().map(|watches| watches.lock().clone()).unwrap_or_default()
     }
 
-    /// Nobody uses the dentry any more, and its file no longer exists: the watches end.
+    /// Nobody uses the name any more, and its file no longer exists: the watches end.
     pub(in crate::fs) fn end(&self) {
         for watch in self.snapshot() {
             let Some(instance) = watch.instance.upgrade() else { continue };
@@ -67,11 +79,12 @@ impl WatchList {
         self.0.get().is_some()
     }
 
-    fn tell(&self, events: WatchMask, name: Option<&[u8]>, cookie: u32, is_removed: bool) {
+    /// `is_excluded`: those who want no events of removed entries hear nothing.
+    fn tell(&self, events: WatchMask, name: Option<&[u8]>, cookie: u32, is_excluded: bool) {
         for watch in self.snapshot() {
             let mask = watch.mask();
             if !mask.intersects(events & WatchMask::EVENTS)
-                || is_removed && mask.contains(WatchMask::EXCLUDE_REMOVED)
+                || is_excluded && mask.contains(WatchMask::EXCLUDE_REMOVED)
             {
                 continue;
             }
@@ -85,32 +98,86 @@ impl WatchList {
     }
 }
 
+/// The watches on the files of one file system, in the order in which they were made.
+#[derive(Default)]
+pub(in crate::fs) struct WatchRegister(Mutex<Registered>);
+
+#[derive(Default)]
+struct Registered {
+    watches: Vec<Weak<Watch>>,
+    sweep_at: usize,
+}
+
+impl WatchRegister {
+    fn add(&self, watch: &Arc<Watch>) {
+        const MIN_SWEEP: usize = 64;
+        let mut registered = self.0.lock();
+        if registered.watches.len() >= registered.sweep_at.max(MIN_SWEEP) {
+            registered.watches.retain(|watch| watch.strong_count() != 0);
+            registered.sweep_at = registered.watches.len() * 2;
+        }
+        registered.watches.push(Arc::downgrade(watch));
+    }
+
+    /// The file system is mounted nowhere any more: the watches end.
+    pub(in crate::fs) fn end(&self) {
+        let watches = std::mem::take(&mut self.0.lock().watches);
+        for watch in watches.iter().rev().filter_map(Weak::upgrade) {
+            let Some(instance) = watch.instance.upgrade() else { continue };
+            let mask = WatchMask::UNMOUNT | directory_bit(watch.is_on_directory);
+            instance.push(Event { watch: watch.descriptor, mask, cookie: 0, name: Box::default() });
+            instance.end_watch(watch.descriptor);
+        }
+    }
+}
+
 /// The directory bit, for a directory.
-fn kind_bit(dentry: &Dentry) -> WatchMask {
-    if dentry.is_directory() { WatchMask::IS_DIRECTORY } else { WatchMask::empty() }
+fn directory_bit(is_directory: bool) -> WatchMask {
+    if is_directory { WatchMask::IS_DIRECTORY } else { WatchMask::empty() }
 }
 
 impl Dentry {
-    /// Tells who watches the file, and who watches the directory that it is in, that `event` happened to it.
-    pub(in crate::fs) fn announce(&self, event: WatchMask) {
+    /// Hangs a watch on the file.
+    pub(super) fn watch(&self, watch: Arc<Watch>) {
+        self.watch_register().add(&watch);
+        self.watches().add(watch);
+    }
+
+    /// Tells who watches the file, and who watches the directory that it is in, that `event` was done to it.
+    pub(crate) fn announce(&self, event: WatchMask) {
+        self.announce_unless(event, false);
+    }
+
+    /// As [`Dentry::announce`], by an open file: of a removed one not everybody wants to hear.
+    pub(in crate::fs) fn announce_use(&self, event: WatchMask) {
+        self.announce_unless(event, self.is_deleted());
+    }
+
+    fn announce_unless(&self, event: WatchMask, is_excluded: bool) {
         let (parent, name) = self.place();
-        let events = event | kind_bit(self);
+        let events = event | directory_bit(self.is_directory());
         if let Some(parent) = parent {
-            parent.watches().tell(events, Some(&name), 0, self.is_deleted());
+            parent.watches().tell(events, Some(&name), 0, is_excluded);
         }
-        self.watches().tell(events, None, 0, false);
+        self.watches().tell(events, None, 0, is_excluded);
     }
 
     /// Tells who watches the file itself that `event` happened to it.
     pub(in crate::fs) fn announce_self(&self, event: WatchMask) {
-        // As Linux has it, these bear no directory bit.
-        let bit = if event == WatchMask::ATTRIB { kind_bit(self) } else { WatchMask::empty() };
+        // As Linux has it, the others bear no directory bit.
+        let bit = directory_bit(event == WatchMask::ATTRIB && self.is_directory());
         self.watches().tell(event | bit, None, 0, false);
     }
 
-    /// Tells who watches this directory that `event` happened to the entry `name`, which is `child`.
-    pub(in crate::fs) fn announce_entry(&self, event: WatchMask, name: &[u8], child: &Dentry, cookie: u32) {
-        self.watches().tell(event | kind_bit(child), Some(name), cookie, false);
+    /// Tells who watches this directory that `event` happened to the entry `name`.
+    pub(in crate::fs) fn announce_entry(
+        &self,
+        event: WatchMask,
+        name: &[u8],
+        is_directory: bool,
+        cookie: u32,
+    ) {
+        self.watches().tell(event | directory_bit(is_directory), Some(name), cookie, false);
     }
 
     /// Has the instances that watch the file no longer keep it: its name has been removed.

@@ -130,12 +130,15 @@ pub struct Instance {
     root: Arc<Dentry>,
     owner: Arc<UserNamespace>,
     is_read_only: AtomicBool,
+    /// Those who may write through any mount of it.
+    writers: AtomicUsize,
 }
 
 impl Instance {
     /// `file_system`, whose root directory is `root`, mounted by somebody in `owner`.
     pub fn new(file_system: Arc<dyn FileSystem>, root: Arc<Dentry>, owner: Arc<UserNamespace>) -> Arc<Self> {
-        Arc::new(Self { file_system, root, owner, is_read_only: AtomicBool::new(false) })
+        let (is_read_only, writers) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Arc::new(Self { file_system, root, owner, is_read_only, writers })
     }
 
     /// The file system.
@@ -155,12 +158,21 @@ impl Instance {
 
     /// Whether nothing may be changed through any mount of it.
     pub fn is_read_only(&self) -> bool {
-        self.is_read_only.load(Ordering::Acquire)
+        self.is_read_only.load(Ordering::SeqCst)
     }
 
     /// Says whether something may be changed.
-    pub fn set_read_only(&self, is_read_only: bool) {
-        self.is_read_only.store(is_read_only, Ordering::Release);
+    ///
+    /// # Errors
+    /// EBUSY: nothing shall, but somebody writes.
+    pub fn set_read_only(&self, is_read_only: bool) -> Result<(), Errno> {
+        // First the mark, then the count: a writer does it the other way round.
+        let old = self.is_read_only.swap(is_read_only, Ordering::SeqCst);
+        if is_read_only && !old && self.writers.load(Ordering::SeqCst) != 0 {
+            self.is_read_only.store(false, Ordering::SeqCst);
+            return Err(Errno::EBUSY);
+        }
+        Ok(())
     }
 }
 
@@ -171,10 +183,22 @@ pub struct Mount {
     root: Arc<Dentry>,
     source: Arc<str>,
     flags: AtomicU32,
+    /// Those who may write through it.
+    writers: AtomicUsize,
     /// Uses that are still allowed before an expiry mark is void.
     expiry: AtomicU8,
     is_counted: bool,
     links: Mutex<Links>,
+}
+
+/// Keeps a mount from becoming read-only.
+pub(super) struct WriteAccess(Arc<Mount>);
+
+impl Drop for WriteAccess {
+    fn drop(&mut self) {
+        self.0.writers.fetch_sub(1, Ordering::SeqCst);
+        self.0.instance.writers.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// How a mount hangs together with others. Changed only by a [`topology::Change`].
@@ -267,6 +291,7 @@ impl Mount {
             root,
             source,
             flags: AtomicU32::new(flags.bits()),
+            writers: AtomicUsize::new(0),
             expiry: AtomicU8::new(0),
             is_counted,
             links: Mutex::new(links),
@@ -313,7 +338,19 @@ impl Mount {
 
     /// What it forbids.
     pub fn flags(&self) -> MountFlags {
-        MountFlags::from_bits_retain(self.flags.load(Ordering::Acquire))
+        MountFlags::from_bits_retain(self.flags.load(Ordering::SeqCst))
+    }
+
+    /// Has the mount, and its file system, stay writable for as long as the result is kept.
+    ///
+    /// # Errors
+    /// EROFS.
+    pub(super) fn begin_writing(self: &Arc<Self>) -> Result<WriteAccess, Errno> {
+        self.writers.fetch_add(1, Ordering::SeqCst);
+        self.instance.writers.fetch_add(1, Ordering::SeqCst);
+        let access = WriteAccess(self.clone());
+        self.check_writable()?;
+        Ok(access)
     }
 
     /// Fails with EROFS if nothing may be changed through this mount.
@@ -372,6 +409,12 @@ impl Mount {
     /// Has remounts never take back `flags`, as if it came from a more privileged namespace.
     pub fn lock_flags(&self, flags: MountFlags) {
         self.links.lock().locked_flags |= flags;
+    }
+
+    /// Whether somebody besides the caller, who has one reference, uses it.
+    pub fn is_busy(self: &Arc<Self>) -> bool {
+        // Its parent's reference, and the caller's.
+        Arc::strong_count(self) > 2 || !self.children().is_empty()
     }
 
     /// Marks it as unused (MNT_EXPIRE); whether it was so marked, and not used since.

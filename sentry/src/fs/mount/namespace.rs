@@ -225,22 +225,9 @@ impl MountNamespace {
         if mount.is_locked() {
             return Err(Errno::EINVAL);
         }
-        if !is_lazy {
-            // Its parent's reference, and the caller's.
-            if Arc::strong_count(mount) > 2 || !mount.children().is_empty() {
-                return Err(Errno::EBUSY);
-            }
-            for receiver in place.mount.group().iter().flat_map(receivers) {
-                let Some(copy) = receiver.mounted_on(&place.dentry) else { continue };
-                let is_on_root = |child: &Arc<Mount>| {
-                    child.mount_point().is_some_and(|place| Arc::ptr_eq(&place.dentry, &copy.root))
-                };
-                let stays = copy.children().iter().any(|child| !is_on_root(child));
-                let own = if Arc::ptr_eq(&copy, mount) { 1 } else { 0 };
-                if !stays && Arc::strong_count(&copy) > 2 + own {
-                    return Err(Errno::EBUSY);
-                }
-            }
+        let is_busy = || mount.is_busy() || received_copies_of(mount, &place).iter().any(is_busy_copy);
+        if !is_lazy && is_busy() {
+            return Err(Errno::EBUSY);
         }
         change.unmount(mount, is_lazy);
         Ok(())
@@ -419,6 +406,22 @@ impl MountNamespace {
         let kept = MountFlags::READ_ONLY | MountFlags::ACCESS_TIMES;
         Some(whole.links.lock().locked_flags & kept)
     }
+}
+
+/// What others have received of `mount`, which is at `place`.
+fn received_copies_of(mount: &Arc<Mount>, place: &Path) -> Vec<Arc<Mount>> {
+    let receivers = place.mount.group().iter().flat_map(receivers).collect::<Vec<_>>();
+    let copies = receivers.iter().filter_map(|receiver| receiver.mounted_on(&place.dentry));
+    copies.filter(|copy| !Arc::ptr_eq(copy, mount)).collect()
+}
+
+/// Whether a received copy would go, but is in use. One with mounts of its own below, except on its root, stays.
+fn is_busy_copy(copy: &Arc<Mount>) -> bool {
+    let is_on_root =
+        |child: &Arc<Mount>| child.mount_point().is_some_and(|place| Arc::ptr_eq(&place.dentry, &copy.root));
+    let stays = copy.children().iter().any(|child| !is_on_root(child));
+    // Its parent's reference, and the caller's.
+    !stays && Arc::strong_count(copy) > 2
 }
 
 fn check_same_kind(mounted: &Dentry, place: &Dentry, error: Errno) -> Result<(), Errno> {

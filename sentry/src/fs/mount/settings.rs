@@ -28,8 +28,9 @@ impl Settings {
     /// Changes all of `mounts`, or none.
     pub(super) fn apply(self, change: &mut Change, mounts: &[Arc<Mount>]) -> Result<(), Errno> {
         mounts.iter().try_for_each(|mount| self.check(mount))?;
+        self.make_read_only(mounts)?;
         for mount in mounts {
-            mount.flags.store(self.flags_of(mount).bits(), Ordering::Release);
+            mount.flags.store(self.flags_of(mount).bits(), Ordering::SeqCst);
             if let Some(propagation) = self.propagation {
                 change.set_propagation(mount, propagation);
             }
@@ -38,6 +39,26 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// Makes those of `mounts` read-only that are to be, or none.
+    fn make_read_only(self, mounts: &[Arc<Mount>]) -> Result<(), Errno> {
+        const READ_ONLY: MountFlags = MountFlags::READ_ONLY;
+        let becomes_so = |mount: &&Arc<Mount>| {
+            self.flags_of(mount).contains(READ_ONLY) && !mount.flags().contains(READ_ONLY)
+        };
+        let changing: Vec<_> = mounts.iter().filter(becomes_so).collect();
+        // First the mark, then the count: a writer does it the other way round.
+        for mount in &changing {
+            mount.flags.fetch_or(READ_ONLY.bits(), Ordering::SeqCst);
+        }
+        if changing.iter().all(|mount| mount.writers.load(Ordering::SeqCst) == 0) {
+            return Ok(());
+        }
+        for mount in &changing {
+            mount.flags.fetch_and(!READ_ONLY.bits(), Ordering::SeqCst);
+        }
+        Err(Errno::EBUSY)
     }
 
     fn flags_of(self, mount: &Mount) -> MountFlags {

@@ -54,7 +54,7 @@ pub fn change_owner(
             return Err(Errno::EPERM);
         }
     }
-    let permissions = file_capabilities::without_set_id(&metadata);
+    let permissions = file_capabilities::without_set_id(&metadata, credentials);
     // Whoever changes nothing else still changes these.
     if permissions.is_some() {
         check_owner(&metadata, credentials)?;
@@ -64,7 +64,9 @@ pub fn change_owner(
         file_capabilities::drop_capabilities(&**path.inode())?;
     }
     path.inode().set_attributes(&changes)?;
-    path.dentry.announce(WatchMask::ATTRIB);
+    if changes != AttributeChanges::default() {
+        path.dentry.announce(WatchMask::ATTRIB);
+    }
     Ok(())
 }
 
@@ -110,6 +112,11 @@ pub fn change_times(
         owns?;
     }
     path.inode().set_attributes(&AttributeChanges { accessed, modified, ..AttributeChanges::default() })?;
-    path.dentry.announce(WatchMask::ATTRIB);
+    // One time alone looks like what would have moved it.
+    path.dentry.announce(match (accessed, modified) {
+        (Some(_), None) => WatchMask::ACCESS,
+        (None, Some(_)) => WatchMask::MODIFY,
+        _ => WatchMask::ATTRIB,
+    });
     Ok(())
 }

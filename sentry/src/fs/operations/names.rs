@@ -46,7 +46,7 @@ pub fn create_node(
     let inode = directory.inode().create(&last.name, &creation)?;
     let child = locked.adopt(&last.name, inode);
     drop(locked);
-    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, &child, 0);
+    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, child.is_directory(), 0);
     Ok(Path::new(directory.mount.clone(), child))
 }
 
@@ -73,10 +73,10 @@ pub fn link(resolver: &Resolver<'_>, target: &Path, start: &Path, path: &[u8]) -
     }
     directory.inode().link(&last.name, target.inode())?;
     locked.forget(&last.name);
-    let child = locked.adopt(&last.name, target.inode().clone());
+    locked.adopt(&last.name, target.inode().clone());
     drop(locked);
     target.dentry.announce_self(WatchMask::ATTRIB);
-    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, &child, 0);
+    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, false, 0);
     Ok(())
 }
 
@@ -89,24 +89,28 @@ pub fn unlink(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> Result<(), 
     if is_dot(&last.name) {
         return Err(Errno::EISDIR);
     }
+    last.directory.mount.check_writable()?;
     // Declared before the lock: the file may end with this reference.
     let child;
     let mut locked = last.directory.dentry.lock();
     locked.check_alive()?;
     child = locked.lookup(&last.name)?;
-    if last.has_trailing_slash && !child.is_directory() {
-        return Err(Errno::ENOTDIR);
+    if last.has_trailing_slash {
+        return Err(if child.is_directory() { Errno::EISDIR } else { Errno::ENOTDIR });
     }
-    check_may_leave(&last.directory, &child, resolver)?;
+    check_may_remove(&last.directory, &child, resolver.viewer)?;
     if child.is_directory() {
         return Err(Errno::EISDIR);
     }
+    check_not_mounted_on(&child, resolver)?;
     last.directory.inode().unlink(&last.name)?;
     locked.removed(&last.name, &child);
     drop(locked);
     detach_from(&child);
     child.announce_self(WatchMask::ATTRIB);
-    last.directory.dentry.announce_entry(WatchMask::DELETE, &last.name, &child, 0);
+    // This may be the file's end, which is told before that of its name.
+    drop(child);
+    last.directory.dentry.announce_entry(WatchMask::DELETE, &last.name, false, 0);
     Ok(())
 }
 
@@ -122,14 +126,16 @@ pub fn remove_directory(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> R
         b".." => return Err(Errno::ENOTEMPTY),
         _ => {}
     }
+    last.directory.mount.check_writable()?;
     let child;
     let mut locked = last.directory.dentry.lock();
     locked.check_alive()?;
     child = locked.lookup(&last.name)?;
-    check_may_leave(&last.directory, &child, resolver)?;
+    check_may_remove(&last.directory, &child, resolver.viewer)?;
     if !child.is_directory() {
         return Err(Errno::ENOTDIR);
     }
+    check_not_mounted_on(&child, resolver)?;
     // So that nothing is made in it from the check for emptiness on.
     let locked_child = child.lock();
     last.directory.inode().rmdir(&last.name)?;
@@ -137,7 +143,8 @@ pub fn remove_directory(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> R
     drop(locked_child);
     drop(locked);
     detach_from(&child);
-    last.directory.dentry.announce_entry(WatchMask::DELETE, &last.name, &child, 0);
+    drop(child);
+    last.directory.dentry.announce_entry(WatchMask::DELETE, &last.name, true, 0);
     Ok(())
 }
 
@@ -162,6 +169,7 @@ pub fn rename(
     if is_dot(&new.name) {
         return Err(if mode == RenameMode::NoReplace { Errno::EEXIST } else { Errno::EBUSY });
     }
+    old.directory.mount.check_writable()?;
     rename_in(&old, &new, mode, resolver)
 }
 
@@ -192,28 +200,17 @@ fn rename_in(
         (None, RenameMode::Exchange) => return Err(Errno::ENOENT),
         _ => {}
     }
+    check_trailing_slashes(old, new, &source, target.as_deref(), mode)?;
     if source.is_ancestor_of(new_directory) {
         return Err(Errno::EINVAL);
     }
     if target.as_ref().is_some_and(|target| target.is_ancestor_of(old_directory)) {
         return Err(if mode == RenameMode::Exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
     }
-    check_kinds(old, new, &source, target.as_deref(), mode)?;
-    check_may_leave(&old.directory, &source, resolver)?;
-    match &target {
-        Some(target) => check_may_leave(&new.directory, target, resolver)?,
-        None => check_may_change(&new.directory, resolver.viewer)?,
-    }
-    if locked_new.is_some() {
-        // Its `..` changes.
-        let moved = [Some(&source), target.as_ref().filter(|_| mode == RenameMode::Exchange)];
-        for directory in moved.into_iter().flatten().filter(|moved| moved.is_directory()) {
-            check_access(&**directory.inode(), Access::WRITE, &resolver.viewer.credentials)?;
-        }
-    }
     if target.as_ref().is_some_and(|target| Arc::ptr_eq(target.inode(), source.inode())) {
         return Ok(());
     }
+    check_may_rename(old, new, &source, target.as_ref(), mode, resolver)?;
     let replaced = target.as_ref().filter(|_| mode != RenameMode::Exchange);
     let locked_target = replaced.filter(|target| target.is_directory()).map(|target| target.lock());
     old_directory.inode().rename(&old.name, new_directory.inode(), &new.name, mode)?;
@@ -243,40 +240,67 @@ fn announce_rename(
     target: Option<&Dentry>,
     mode: RenameMode,
 ) {
-    let move_entry = |from: &LastComponent, to: &LastComponent, child: &Dentry| {
-        let cookie = child.next_rename_cookie();
-        from.directory.dentry.announce_entry(WatchMask::MOVED_FROM, &from.name, child, cookie);
-        to.directory.dentry.announce_entry(WatchMask::MOVED_TO, &to.name, child, cookie);
+    let move_entry = |from: &LastComponent, to: &LastComponent, child: &Dentry, replaced: Option<&Dentry>| {
+        let (cookie, is_directory) = (child.next_rename_cookie(), child.is_directory());
+        from.directory.dentry.announce_entry(WatchMask::MOVED_FROM, &from.name, is_directory, cookie);
+        to.directory.dentry.announce_entry(WatchMask::MOVED_TO, &to.name, is_directory, cookie);
+        if let Some(replaced) = replaced {
+            replaced.announce_self(WatchMask::ATTRIB);
+        }
         child.announce_self(WatchMask::MOVE_SELF);
     };
-    move_entry(old, new, source);
-    match target {
-        Some(target) if mode == RenameMode::Exchange => move_entry(new, old, target),
-        Some(target) => target.announce_self(WatchMask::ATTRIB),
-        None => {}
+    move_entry(old, new, source, target.filter(|_| mode != RenameMode::Exchange));
+    if let (Some(target), RenameMode::Exchange) = (target, mode) {
+        move_entry(new, old, target, None);
     }
 }
 
-fn check_kinds(
+/// Fails if a slash follows the name of what is no directory.
+fn check_trailing_slashes(
     old: &LastComponent,
     new: &LastComponent,
     source: &Dentry,
     target: Option<&Dentry>,
     mode: RenameMode,
 ) -> Result<(), Errno> {
-    if !source.is_directory()
-        && (old.has_trailing_slash || mode != RenameMode::Exchange && new.has_trailing_slash)
-    {
-        return Err(Errno::ENOTDIR);
+    let named_by_new = if mode == RenameMode::Exchange { target } else { Some(source) };
+    let is_wrong = old.has_trailing_slash && !source.is_directory()
+        || new.has_trailing_slash && named_by_new.is_some_and(|named| !named.is_directory());
+    if is_wrong { Err(Errno::ENOTDIR) } else { Ok(()) }
+}
+
+/// Fails unless the caller may do to both directories what a rename does to them, and both names are free to move.
+fn check_may_rename(
+    old: &LastComponent,
+    new: &LastComponent,
+    source: &Arc<Dentry>,
+    target: Option<&Arc<Dentry>>,
+    mode: RenameMode,
+    resolver: &Resolver<'_>,
+) -> Result<(), Errno> {
+    let viewer = resolver.viewer;
+    check_may_remove(&old.directory, source, viewer)?;
+    match target {
+        Some(target) => {
+            check_may_remove(&new.directory, target, viewer)?;
+            match (source.is_directory(), target.is_directory()) {
+                _ if mode == RenameMode::Exchange => {}
+                (true, false) => return Err(Errno::ENOTDIR),
+                (false, true) => return Err(Errno::EISDIR),
+                _ => {}
+            }
+        }
+        None => check_may_change(&new.directory, viewer)?,
     }
-    if let (Some(target), false) = (target, mode == RenameMode::Exchange) {
-        return match (source.is_directory(), target.is_directory()) {
-            (true, false) => Err(Errno::ENOTDIR),
-            (false, true) => Err(Errno::EISDIR),
-            _ => Ok(()),
-        };
+    if !Arc::ptr_eq(&old.directory.dentry, &new.directory.dentry) {
+        // Its `..` changes.
+        let moved = [Some(source), target.filter(|_| mode == RenameMode::Exchange)];
+        for directory in moved.into_iter().flatten().filter(|moved| moved.is_directory()) {
+            check_access(&**directory.inode(), Access::WRITE, &viewer.credentials)?;
+        }
     }
-    Ok(())
+    check_not_mounted_on(source, resolver)?;
+    target.map_or(Ok(()), |target| check_not_mounted_on(target, resolver))
 }
 
 /// Locks the directory of a name that nothing has yet.
@@ -317,11 +341,7 @@ pub(in crate::fs) fn check_may_remove(
     check_sticky(&**directory.inode(), &**child.inode(), &viewer.credentials)
 }
 
-/// As [`check_may_remove`], and nothing may be mounted on it. Mounts in other namespaces are no obstacle.
-fn check_may_leave(directory: &Path, child: &Arc<Dentry>, resolver: &Resolver<'_>) -> Result<(), Errno> {
-    check_may_remove(directory, child, resolver.viewer)?;
-    if resolver.view.namespace.is_mount_point(child) {
-        return Err(Errno::EBUSY);
-    }
-    Ok(())
+/// Fails if something is mounted on `child`. Mounts in other namespaces are no obstacle.
+fn check_not_mounted_on(child: &Arc<Dentry>, resolver: &Resolver<'_>) -> Result<(), Errno> {
+    if resolver.view.namespace.is_mount_point(child) { Err(Errno::EBUSY) } else { Ok(()) }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::names::lock_vacant;
 use crate::Errno;
+use crate::cred::Capabilities;
 use crate::fs::file_capabilities;
 use crate::fs::inode::{NewNode, NodeCreation, Viewer};
 use crate::fs::inotify::WatchMask;
@@ -92,11 +93,10 @@ fn create(
         let created = inode.create(&last.name, &creation)?;
         locked.adopt(&last.name, created)
     };
-    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, &child, 0);
+    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, false, 0);
     // Whoever creates a file may open it, whatever its permissions forbid from then on.
     let path = Path::new(directory.mount.clone(), child);
-    let file = path.inode().clone().open(request.flags, viewer)?;
-    Ok(describe(file, path, request.flags))
+    open_inode(path, request.flags, viewer)
 }
 
 /// The request for a new inode of `viewer` in `directory`.
@@ -114,7 +114,27 @@ pub(super) fn creation<'a>(
     if !namespace.maps_uid(uid) || !namespace.maps_gid(gid) {
         return Err(Errno::EOVERFLOW);
     }
+    let permissions = match node {
+        NewNode::Directory => permissions,
+        _ => without_foreign_set_gid(directory, permissions, viewer)?,
+    };
     Ok(NodeCreation { node, permissions, uid, gid })
+}
+
+/// The permissions of a new file without the set-group-ID bit, if it is to get the group of its directory, and `viewer` is
+/// not in that and could not set the bit (`man 7 inode`).
+fn without_foreign_set_gid(directory: &Path, permissions: u32, viewer: &Viewer) -> Result<u32, Errno> {
+    const SET_GID: u32 = 0o2000;
+    const GROUP_EXECUTE: u32 = 0o010;
+    let executes_as_group = SET_GID | GROUP_EXECUTE;
+    if permissions & executes_as_group != executes_as_group {
+        return Ok(permissions);
+    }
+    let metadata = directory.inode().metadata()?;
+    let may_set = metadata.mode & SET_GID == 0
+        || viewer.credentials.is_in_group(metadata.gid)
+        || viewer.credentials.has_over(metadata.uid, metadata.gid, Capabilities::FSETID);
+    Ok(if may_set { permissions } else { permissions & !SET_GID })
 }
 
 fn open_unnamed(
@@ -141,8 +161,7 @@ fn open_unnamed(
     let name = format!("#{}", inode.metadata()?.inode);
     let dentry = Dentry::new_unnamed(inode, Some(&directory.dentry), name.as_bytes());
     let path = Path::new(directory.mount, dentry);
-    let file = path.inode().clone().open(request.flags, viewer)?;
-    Ok(describe(file, path, request.flags))
+    open_inode(path, request.flags, viewer)
 }
 
 /// Opens `path`, which has been resolved.
@@ -181,21 +200,27 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
     if flags.contains(OpenFlags::NOATIME) {
         check_owner(&path.inode().metadata()?, &viewer.credentials)?;
     }
-    let file = path.inode().clone().open(flags, viewer)?;
+    let description = open_inode(path.clone(), flags, viewer)?;
     if flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular {
         file_capabilities::drop_with_contents(&**path.inode(), &viewer.credentials)?;
-        file.truncate(0)?;
+        description.file().truncate(0)?;
         path.dentry.announce(WatchMask::MODIFY);
     }
-    Ok(describe(file, path.clone(), flags))
+    Ok(description)
 }
 
-fn describe(file: Arc<dyn File>, path: Path, flags: OpenFlags) -> Arc<FileDescription> {
+/// Opens the inode at `path`, whatever its permissions say.
+fn open_inode(path: Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<FileDescription>, Errno> {
+    let is_kept_in_mount = matches!(path.kind(), FileKind::Regular | FileKind::Directory);
+    let writes = flags.is_writable() && is_kept_in_mount;
+    let write_access = writes.then(|| path.mount.begin_writing()).transpose()?;
+    let file = path.inode().clone().open(flags, viewer)?;
     let only_for_open =
         OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
-    let description = FileDescription::new(file, Some(path), (flags - only_for_open) | OpenFlags::LARGEFILE);
+    let kept = (flags - only_for_open) | OpenFlags::LARGEFILE;
+    let description = FileDescription::with_write_access(file, Some(path), kept, write_access);
     description.announce(WatchMask::OPEN);
-    description
+    Ok(description)
 }
 
 /// What an O_PATH descriptor refers to: a place, and nothing that could be read or written.

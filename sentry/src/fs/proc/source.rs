@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Errno;
+use crate::fs::inotify::InotifyLimits;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Protections, Viewer};
 use crate::keys::Keys;
 use crate::memory::MemoryManager;
@@ -26,6 +27,10 @@ pub trait ProcessSource: Send + Sync {
     fn keys(&self) -> Option<Arc<Keys>>;
     /// What is forbidden in directories that many may write to; `None` if the viewer is gone.
     fn protections(&self, _viewer: &Viewer) -> Option<Arc<Protections>> {
+        None
+    }
+    /// How much of inotify each user may have; `None` if the kernel is gone.
+    fn inotify_limits(&self) -> Option<Arc<InotifyLimits>> {
         None
     }
     /// How far the clocks are ahead that the viewer sees.

@@ -263,7 +263,7 @@ impl State {
         }
         let instance = self.kind.instance(task, &self.options)?;
         if self.kind.is_new_each_time() {
-            instance.set_read_only(self.is_read_only);
+            instance.set_read_only(self.is_read_only)?;
         } else if is_exclusive {
             return Err(Errno::EBUSY);
         }
@@ -276,9 +276,15 @@ impl State {
         if !task.credentials().has_in(instance.owner(), Capabilities::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
-        instance.file_system().reconfigure(&std::mem::take(&mut self.options))?;
-        instance.set_read_only(self.is_read_only);
-        Ok(())
+        let was_read_only = instance.is_read_only();
+        instance.set_read_only(self.is_read_only)?;
+        match instance.file_system().reconfigure(&std::mem::take(&mut self.options)) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                instance.set_read_only(was_read_only)?;
+                Err(error)
+            }
+        }
     }
 }
 

@@ -52,8 +52,24 @@ fn read_text(task: &CurrentTask, address: u64) -> Result<Option<String>, Errno> 
     if address == 0 {
         return Ok(None);
     }
-    let bytes = task.memory().read_c_string(VirtualAddress(address), MAX_TEXT_LEN)?;
+    let bytes = task.memory().read_c_string(VirtualAddress(address), MAX_TEXT_LEN);
+    let bytes = bytes.map_err(|error| if error == Errno::ENAMETOOLONG { Errno::EINVAL } else { error })?;
     String::from_utf8(bytes).map(Some).map_err(|_| Errno::EINVAL)
+}
+
+/// The options, of which Linux takes a page at most; empty for a null pointer.
+fn read_options(task: &CurrentTask, address: u64) -> Result<Vec<u8>, Errno> {
+    if address == 0 {
+        return Ok(Vec::new());
+    }
+    match task.memory().read_c_string(VirtualAddress(address), MAX_TEXT_LEN) {
+        Err(Errno::ENAMETOOLONG) => {
+            let mut options = vec![0; MAX_TEXT_LEN - 1];
+            task.memory().read_bytes(VirtualAddress(address), &mut options)?;
+            Ok(options)
+        }
+        options => options,
+    }
 }
 
 fn mount(
@@ -67,6 +83,8 @@ fn mount(
     }
     let kind = read_text(task, kind)?;
     let source_text = read_text(task, source)?;
+    let options = read_options(task, options)?;
+    let options = || String::from_utf8(options).map_err(|_| Errno::EINVAL);
     let scope = Scope::new(task);
     let place = scope.find_at(task, WORKING_DIRECTORY, target, 0)?;
     if flags & uapi::MS_NOUSER != 0 {
@@ -76,7 +94,7 @@ fn mount(
     let namespace = &scope.view().namespace;
     let has = |flag| flags & flag != 0;
     if has(uapi::MS_REMOUNT) {
-        remount(task, &place, flags, || read_text(task, options))?;
+        remount(task, &place, flags, options)?;
     } else if has(uapi::MS_BIND) {
         let source = find_source(task, &scope, source, source_text)?;
         namespace.bind(&source, place, has(uapi::MS_REC))?;
@@ -88,13 +106,13 @@ fn mount(
         namespace.move_mount(&source, place)?;
     } else {
         let kind = FileSystemType::find(&kind.ok_or(Errno::EINVAL)?)?;
-        let options = read_text(task, options)?.unwrap_or_default();
+        let options = options()?;
         Mount::check_total()?;
         let instance = kind.instance(task, &options)?;
         let flags = mount_flags(flags);
         // Whether all mounts of it are read-only, or just this one, makes a difference to a new instance only.
         if kind.is_new_each_time() {
-            instance.set_read_only(flags.contains(MountFlags::READ_ONLY));
+            instance.set_read_only(flags.contains(MountFlags::READ_ONLY))?;
         }
         let mount = kind.mount(&scope, instance, source_text.as_deref().unwrap_or("none"), flags)?;
         namespace.attach(&mount, place)?;
@@ -114,7 +132,7 @@ fn remount(
     task: &CurrentTask,
     place: &Path,
     flags: u32,
-    options: impl FnOnce() -> Result<Option<String>, Errno>,
+    options: impl FnOnce() -> Result<String, Errno>,
 ) -> Result<(), Errno> {
     let mount = &place.mount;
     let mut new = mount_flags(flags);
@@ -131,10 +149,17 @@ fn remount(
         if !task.credentials().has_in(instance.owner(), Capabilities::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
-        instance.file_system().reconfigure(&options()?.unwrap_or_default())?;
-        namespace.change_settings(place, Settings::flags(new), false)?;
-        instance.set_read_only(new.contains(MountFlags::READ_ONLY));
-        return Ok(());
+        let was_read_only = instance.is_read_only();
+        instance.set_read_only(new.contains(MountFlags::READ_ONLY))?;
+        let changed = instance.file_system().reconfigure(&options()?);
+        let changed = changed.and_then(|()| namespace.change_settings(place, Settings::flags(new), false));
+        return match changed {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                instance.set_read_only(was_read_only)?;
+                Err(error)
+            }
+        };
     }
     namespace.change_settings(place, Settings::flags(new), false)
 }
@@ -188,6 +213,9 @@ fn umount2(task: &mut CurrentTask, [target, flags, ..]: [u64; 6]) -> Result<usiz
     if has(uapi::MNT_EXPIRE) {
         if is_root || has(uapi::MNT_FORCE | uapi::MNT_DETACH) {
             return Err(Errno::EINVAL);
+        }
+        if mount.is_busy() {
+            return Err(Errno::EBUSY);
         }
         if !mount.mark_expired() {
             return Err(Errno::EAGAIN);

@@ -13,9 +13,10 @@ use super::About;
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::description_total::DESCRIPTIONS;
+use crate::fs::inotify::{InotifyLimit, InotifyLimits};
 use crate::fs::pipe;
-use crate::fs::pseudo::{Directory, Entry, Node, directory, setting, text};
 use crate::fs::protections::Protection;
+use crate::fs::pseudo::{Directory, Entry, Node, directory, setting, text};
 use crate::fs::{Access, Metadata, Protections, Viewer};
 use crate::keys::KeyLimit;
 use crate::namespace::NamespaceKind;
@@ -52,6 +53,22 @@ macro_rules! protection {
                 let level = parse_number(viewer, 0..=$max, text)?;
                 let level = u8::try_from(level).map_err(|_| Errno::EINVAL)?;
                 protections(about, viewer)?.set_level(Protection::$kind, level);
+                Ok(())
+            },
+        )
+    };
+}
+
+/// A limit of inotify that root may change.
+macro_rules! inotify_limit {
+    ($name:literal, $limit:ident) => {
+        setting(
+            $name,
+            |about, _| Ok(line(inotify_limits(about)?.get(InotifyLimit::$limit))),
+            |about, viewer, text| {
+                let number = parse_number(viewer, 0..=u64::from(i32::MAX.cast_unsigned()), text)?;
+                let number = u32::try_from(number).map_err(|_| Errno::EINVAL)?;
+                inotify_limits(about)?.set(InotifyLimit::$limit, number);
                 Ok(())
             },
         )
@@ -96,6 +113,10 @@ impl Settings {
 
 fn protections(about: &About, viewer: &Viewer) -> Result<Arc<Protections>, Errno> {
     about.source().protections(viewer).ok_or(Errno::ESRCH)
+}
+
+fn inotify_limits(about: &About) -> Result<Arc<InotifyLimits>, Errno> {
+    about.source().inotify_limits().ok_or(Errno::ESRCH)
 }
 
 /// The number that somebody who may writes.
@@ -146,9 +167,9 @@ static FS: Directory<About> = Directory {
 
 static INOTIFY: Directory<About> = Directory {
     entries: &[
-        fixed!("max_queued_events", 16384),
-        fixed!("max_user_instances", 128),
-        fixed!("max_user_watches", 65536),
+        inotify_limit!("max_queued_events", QueuedEvents),
+        inotify_limit!("max_user_instances", UserInstances),
+        inotify_limit!("max_user_watches", UserWatches),
     ],
     children: None,
 };
@@ -248,6 +269,8 @@ static NET_UNIX: Directory<About> = Directory { entries: &[fixed!("max_dgram_qle
 static USER: Directory<About> = Directory {
     entries: &[
         limit!("max_cgroup_namespaces", NamespaceKind::Cgroup),
+        inotify_limit!("max_inotify_instances", UserInstances),
+        inotify_limit!("max_inotify_watches", UserWatches),
         limit!("max_ipc_namespaces", NamespaceKind::Ipc),
         limit!("max_mnt_namespaces", NamespaceKind::Mount),
         limit!("max_net_namespaces", NamespaceKind::Network),

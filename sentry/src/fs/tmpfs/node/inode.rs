@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::{Body, MAX_LINKS, Node};
 use crate::Errno;
 use crate::fs::inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
+use crate::fs::inotify::WatchList;
 use crate::fs::locks::FileLocks;
 use crate::fs::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, Timestamp};
 use crate::fs::tmpfs::file::{DirectoryFile, RegularFile};
@@ -260,6 +261,10 @@ impl Inode for Node {
 
     fn locks(&self) -> Option<&FileLocks> {
         Some(&self.locks)
+    }
+
+    fn watches(&self) -> Option<&WatchList> {
+        Some(&self.watches)
     }
 
     fn as_any(&self) -> &dyn Any {

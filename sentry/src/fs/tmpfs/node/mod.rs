@@ -18,6 +18,7 @@ use super::{TmpfsOptions, Volume};
 use crate::Errno;
 use crate::fs::host::{HostNode, HostStatus};
 use crate::fs::inode::{Attachment, NewNode, NodeCreation};
+use crate::fs::inotify::WatchList;
 use crate::fs::locks::FileLocks;
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
 
@@ -37,6 +38,7 @@ pub(crate) struct Node {
     /// `None` until somebody asks.
     xattrs: Mutex<Option<BTreeMap<Vec<u8>, Vec<u8>>>>,
     locks: FileLocks,
+    watches: WatchList,
     attachment: Attachment,
 }
 
@@ -131,6 +133,7 @@ impl Node {
             body: Body::new(&creation.node, parent_number),
             xattrs: Mutex::default(),
             locks: FileLocks::default(),
+            watches: WatchList::default(),
             attachment: Attachment::default(),
         }))
     }
@@ -253,6 +256,7 @@ impl Volume {
                 body,
                 xattrs: Mutex::default(),
                 locks: FileLocks::default(),
+                watches: WatchList::default(),
                 attachment: Attachment::default(),
             })
         };
