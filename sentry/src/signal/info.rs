@@ -1,6 +1,6 @@
 //! What a signal carries (`man 2 sigaction`, siginfo_t): typed inside the sentry, 128 bytes in user memory.
 
-use linux_raw_sys::general::{SI_KERNEL, SI_TIMER, SI_TKILL, SI_USER};
+use linux_raw_sys::general::{SI_ASYNCNL, SI_DETHREAD, SI_KERNEL, SI_TIMER, SI_TKILL, SI_USER};
 
 use super::Signal;
 
@@ -88,6 +88,8 @@ pub enum SignalDetail {
 impl SignalInfo {
     /// Size of siginfo_t in bytes.
     pub const SIZE_BYTES: usize = 128;
+    /// Bytes of it that any layout uses.
+    pub const USED_BYTES: usize = 48;
     const HEADER_BYTES: usize = 16;
 
     /// From the kernel, without detail (SI_KERNEL).
@@ -209,6 +211,26 @@ impl SignalInfo {
     /// (`man 2 rt_sigqueueinfo`).
     pub const fn is_kernel_only(self) -> bool {
         self.code >= 0 || self.code == SI_TKILL
+    }
+
+    /// Whether Linux knows what lies behind the code, so that the rest of a siginfo_t does not matter
+    /// (`known_siginfo_layout`).
+    pub fn has_known_layout(self) -> bool {
+        /// The largest code of each signal that has its own (`asm-generic/siginfo.h`, `NSIGILL` and so on).
+        const OWN_CODES: [(Signal, i32); 8] = [
+            (Signal::SIGILL, 11),
+            (Signal::SIGFPE, 15),
+            (Signal::SIGSEGV, 10),
+            (Signal::SIGBUS, 5),
+            (Signal::SIGTRAP, 6),
+            (Signal::SIGCHLD, 6),
+            (Signal::SIGIO, 6),
+            (Signal::SIGSYS, 2),
+        ];
+        const MAX_POLL_CODE: i32 = 6;
+        let own = OWN_CODES.iter().find(|(signal, _)| *signal == self.signal).map(|(_, max)| *max);
+        let is_named = SI_DETHREAD <= self.code && self.code <= own.unwrap_or(MAX_POLL_CODE);
+        is_named || self.code == SI_KERNEL as i32 || self.code == SI_ASYNCNL
     }
 
     /// Whether the kernel itself or kill(2) sent it: a full queue is not their fault.

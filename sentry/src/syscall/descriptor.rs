@@ -15,7 +15,7 @@ use crate::fs::memory_files::ALL_SEALS;
 use crate::fs::pipe::PipeFile;
 use crate::fs::{DescriptorBounds, FileDescription, OpenFlags, tmpfs};
 use crate::platform::VirtualAddress;
-use crate::task::CurrentTask;
+use crate::task::{CurrentTask, Tid};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::dup, dup),
@@ -126,6 +126,16 @@ fn fcntl(task: &mut CurrentTask, [descriptor, command, argument, ..]: [u64; 6]) 
     }
 }
 
+/// Checks that a number is 0, or anybody's.
+///
+/// # Errors
+/// ESRCH.
+fn check_is_somebody(task: &CurrentTask, id: i32) -> Result<(), Errno> {
+    let namespace = task.thread_group().pid_namespace();
+    let is_somebody = id == 0 || task.kernel().tasks().is_in_use(namespace, Tid(id));
+    if is_somebody { Ok(()) } else { Err(Errno::ESRCH) }
+}
+
 /// The commands about who hears of readiness by a signal.
 fn signal_owner(
     task: &CurrentTask,
@@ -136,17 +146,22 @@ fn signal_owner(
     const F_OWNER_PID: i32 = uapi::F_OWNER_PID as i32;
     const F_OWNER_PGRP: i32 = uapi::F_OWNER_PGRP as i32;
     const MAX_SIGNAL: i32 = 64;
+    let namespace = task.thread_group().pid_namespace();
     let mut owner = description.signal_owner();
+    // A thread's number that was given for a process names nobody.
+    let is_nobody =
+        owner.kind == F_OWNER_PID && task.kernel().tasks().thread_group(namespace, Tid(owner.id)).is_none();
     match command {
         uapi::F_SETOWN => {
             // A negative number is a process group.
             let id = argument as i32;
             owner.kind = if id < 0 { F_OWNER_PGRP } else { F_OWNER_PID };
             owner.id = id.checked_abs().ok_or(Errno::EINVAL)?;
+            check_is_somebody(task, owner.id)?;
         }
         uapi::F_GETOWN => {
             let id = if owner.kind == F_OWNER_PGRP { -owner.id } else { owner.id };
-            return Ok(id as isize as usize);
+            return Ok(if is_nobody { 0 } else { id as isize as usize });
         }
         uapi::F_SETOWN_EX => {
             let new: uapi::f_owner_ex = task.memory().read_object(VirtualAddress(argument))?;
@@ -156,11 +171,12 @@ fn signal_owner(
             if new.pid < 0 {
                 return Err(Errno::ESRCH);
             }
+            check_is_somebody(task, new.pid)?;
             (owner.kind, owner.id) = (new.type_, new.pid);
         }
         uapi::F_GETOWN_EX => {
             let mut current: uapi::f_owner_ex = abi::zeroed();
-            (current.type_, current.pid) = (owner.kind, owner.id);
+            (current.type_, current.pid) = (owner.kind, if is_nobody { 0 } else { owner.id });
             task.memory().write_object(VirtualAddress(argument), &current)?;
         }
         uapi::F_SETSIG => {

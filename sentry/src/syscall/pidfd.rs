@@ -9,8 +9,9 @@ use super::Handler;
 use crate::Errno;
 use crate::fs::proc::process_of_directory;
 use crate::fs::{Caller, FileDescription, OpenFlags};
-use crate::signal::Signal;
-use crate::task::{CurrentTask, ProcessFile, Task, ThreadGroup, Tid, check_access};
+use crate::platform::VirtualAddress;
+use crate::signal::SignalInfo;
+use crate::task::{CurrentTask, ProcessFile, Task, Tid, check_access};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::pidfd_open, pidfd_open),
@@ -35,7 +36,8 @@ fn pidfd_open(task: &mut CurrentTask, [pid, flags, ..]: [u64; 6]) -> Result<usiz
     let target = task.kernel().tasks().task(namespace, Tid(pid)).ok_or(Errno::ESRCH)?;
     let status = OpenFlags::from_bits_truncate(flags & PIDFD_NONBLOCK);
     if flags & PIDFD_THREAD != 0 {
-        return install(task, ProcessFile::of_thread(&target), status);
+        // As on Linux, the flag stays to be seen.
+        return install(task, ProcessFile::of_thread(&target), status | OpenFlags::EXCL);
     }
     if task.kernel().tasks().thread_group(namespace, Tid(pid)).is_none() {
         // A thread that leads no group.
@@ -55,87 +57,84 @@ fn pidfd_send_signal(
     task: &mut CurrentTask,
     [descriptor, signal, info, flags, ..]: [u64; 6],
 ) -> Result<usize, Errno> {
-    let scope = flags as u32;
+    let (scope, signal) = (flags as u32, signal as i32);
     if ![0, SIGNAL_THREAD, SIGNAL_THREAD_GROUP, SIGNAL_PROCESS_GROUP].contains(&scope) {
         return Err(Errno::EINVAL);
     }
-    let signal = Signal::new_or_probe(signal as i32)?;
-    let (leader, is_of_thread) = named_process(task, descriptor as i32)?;
-    let group = leader.thread_group();
-    if group.exiting().is_some() && group.live_tasks().is_empty() {
+    let named = named_process(task, descriptor as i32)?;
+    let info = match info {
+        0 => None,
+        address => Some(read_info(task, signal, address, named.task.id() == task.task().id(), scope)?),
+    };
+    if named.is_reaped {
         return Err(Errno::ESRCH);
     }
-    if scope == SIGNAL_PROCESS_GROUP {
-        return signal_process_group(task, group, signal, info);
+    let target = &named.task;
+    let is_to_thread = scope == SIGNAL_THREAD || scope == 0 && named.is_thread;
+    match info {
+        _ if scope == SIGNAL_PROCESS_GROUP => signal_process_group(task, target, signal, info),
+        None if is_to_thread => super::signal::kill_task(task, target, signal),
+        None => super::signal::kill_process(task, target, signal).map(|()| 0),
+        Some(info) if is_to_thread => super::signal::queue_to_task(task, target, signal, info),
+        Some(info) => super::signal::queue_to_process(task, target, signal, info),
     }
-    if scope == SIGNAL_THREAD || scope == 0 && is_of_thread {
-        return signal_thread(task, &leader, signal, info);
-    }
-    if info == 0 {
-        super::signal::kill_group(task, group, signal)?;
-        return Ok(0);
-    }
-    let Some(signal) = signal else { return Ok(0) };
-    let (_, info) = super::signal::read_info(task, i32::from(signal.number()), info)?;
-    if info.is_kernel_only() && !Arc::ptr_eq(group, task.thread_group()) {
-        return Err(Errno::EPERM);
-    }
-    super::signal::check_permission(task, &leader, Some(signal))?;
-    super::signal::queue_to_group(task, group, info)?;
-    Ok(0)
 }
 
-/// Sends to one thread.
-fn signal_thread(
+/// Copies a siginfo_t in, which must be of `signal`.
+fn read_info(
     task: &CurrentTask,
-    target: &Arc<Task>,
-    signal: Option<Signal>,
-    info: u64,
-) -> Result<usize, Errno> {
-    if target.memory().is_none() {
-        return Err(Errno::ESRCH);
+    signal: i32,
+    address: u64,
+    is_to_oneself: bool,
+    scope: u32,
+) -> Result<SignalInfo, Errno> {
+    let info = super::signal::read_info(task, signal, address)?;
+    if task.memory().read_object::<i32>(VirtualAddress(address))? != signal {
+        return Err(Errno::EINVAL);
     }
-    if info == 0 {
-        return super::signal::kill_task(task, target, signal);
-    }
-    let number = signal.map_or(0, |signal| signal.number().into());
-    let (signal, info) = super::signal::read_info(task, number, info)?;
-    super::signal::queue_to_task(task, target, signal, info)
+    super::signal::check_may_compose(&info, is_to_oneself && scope != SIGNAL_PROCESS_GROUP)?;
+    Ok(info)
 }
 
-/// Sends to the process group that `group` is in.
+/// Sends to the process group that is named like the process of `target`.
 fn signal_process_group(
     task: &CurrentTask,
-    group: &Arc<ThreadGroup>,
-    signal: Option<Signal>,
-    info: u64,
+    target: &Arc<Task>,
+    signal: i32,
+    info: Option<SignalInfo>,
 ) -> Result<usize, Errno> {
-    if info != 0 {
-        // As on Linux: what a siginfo_t says of its sender would not be true of all.
-        return Err(Errno::EPERM);
-    }
     let (tasks, root) = (task.kernel().tasks(), task.kernel().tasks().root());
-    let (number, _) = tasks.process_group_and_session(group, root);
-    let results: Vec<Result<(), Errno>> = tasks.broadcast(|| {
-        let members = tasks.process_group(root, number).unwrap_or_default();
-        members.iter().map(|member| super::signal::kill_group(task, member, signal)).collect()
-    });
-    // One that got it will do.
-    results.iter().copied().find(Result::is_ok).or(results.first().copied()).unwrap_or(Err(Errno::ESRCH))?;
+    let number = tasks.number_of(target, root);
+    tasks.broadcast(|| {
+        let members = tasks.process_group(root, number).ok_or(Errno::ESRCH)?;
+        super::signal::signal_each(task, &members, |leader| match info {
+            None => super::signal::kill_process(task, leader, signal),
+            Some(info) => super::signal::queue_to_process(task, leader, signal, info).map(drop),
+        })
+    })?;
     Ok(0)
 }
 
-/// The task that a descriptor stands for, and whether for it alone: a process descriptor, or /proc/PID.
-fn named_process(task: &CurrentTask, descriptor: i32) -> Result<(Arc<Task>, bool), Errno> {
+/// What a descriptor stands for.
+struct Named {
+    task: Arc<Task>,
+    /// This one thread, not its process.
+    is_thread: bool,
+    is_reaped: bool,
+}
+
+/// What a process descriptor, or one of /proc/PID, stands for.
+fn named_process(task: &CurrentTask, descriptor: i32) -> Result<Named, Errno> {
     let file = task.file(descriptor)?;
     if let Some(process) = file.downcast::<ProcessFile>() {
-        return Ok((process.task().clone(), process.is_of_thread()));
+        let task = process.leader().unwrap_or_else(|| process.task().clone());
+        return Ok(Named { task, is_thread: process.is_of_thread(), is_reaped: process.is_reaped() });
     }
     let path = file.path().ok_or(Errno::EBADF)?;
     let number = process_of_directory(&**path.dentry.inode()).ok_or(Errno::EBADF)?;
     let namespace = task.thread_group().pid_namespace();
     let leader = task.kernel().tasks().task(namespace, Tid(number)).ok_or(Errno::ESRCH)?;
-    Ok((leader, false))
+    Ok(Named { task: leader, is_thread: false, is_reaped: false })
 }
 
 fn pidfd_getfd(task: &mut CurrentTask, [descriptor, target, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
@@ -144,11 +143,11 @@ fn pidfd_getfd(task: &mut CurrentTask, [descriptor, target, flags, ..]: [u64; 6]
     }
     let file = task.file(descriptor as i32)?;
     let process = file.downcast::<ProcessFile>().ok_or(Errno::EBADF)?;
-    let leader = process.task();
+    let leader = process.leader().unwrap_or_else(|| process.task().clone());
     if leader.memory().is_none() {
         return Err(Errno::ESRCH);
     }
-    check_access(task.task(), leader)?;
+    check_access(task.task(), &leader)?;
     let taken = leader.descriptors().get(target as i32)?;
     let descriptor = task.install_descriptor(taken, true)?;
     usize::try_from(descriptor).map_err(|_| Errno::EMFILE)

@@ -326,13 +326,13 @@ fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6])
         uapi::P_PIDFD if id >= 0 => {
             let file = task.file(id)?;
             let process = file.downcast::<ProcessFile>().ok_or(Errno::EBADF)?;
-            if process.is_of_thread() {
-                return Err(Errno::EINVAL);
-            }
             if file.flags().contains(OpenFlags::NONBLOCK) {
                 is_non_blocking = true;
             }
-            WaitSelector::Group(process.thread_group().id())
+            match process.is_of_thread() {
+                true => WaitSelector::Process(thread_number(task, process)?),
+                false => WaitSelector::Group(process.thread_group().id()),
+            }
         }
         _ => return Err(Errno::EINVAL),
     };
@@ -352,6 +352,15 @@ fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6])
         task.memory().write_bytes(VirtualAddress(info), &bytes)?;
     }
     Ok(0)
+}
+
+/// What the caller calls the thread that a descriptor stands for.
+fn thread_number(task: &CurrentTask, process: &ProcessFile) -> Result<Tid, Errno> {
+    let namespace = task.thread_group().pid_namespace();
+    match task.kernel().tasks().number_of(process.task(), namespace) {
+        Tid(0) => Err(Errno::ECHILD),
+        number => Ok(number),
+    }
 }
 
 /// The siginfo of waitid(2).

@@ -164,13 +164,14 @@ fn restart_syscall(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> 
 }
 
 fn kill(task: &mut CurrentTask, [pid, signal, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let signal = Signal::new_or_probe(signal as i32)?;
+    let signal = signal as i32;
     let tasks = task.kernel().tasks();
     let namespace = task.thread_group().pid_namespace();
     match pid as i32 {
         pid if pid > 0 => {
-            let group = tasks.thread_group(namespace, Tid(pid)).ok_or(Errno::ESRCH)?;
-            kill_group(task, &group, signal)?;
+            // Any of its threads names a process.
+            let target = tasks.task(namespace, Tid(pid)).ok_or(Errno::ESRCH)?;
+            kill_process(task, &target, signal)?;
         }
         -1 => {
             // Everybody but the caller and init.
@@ -181,7 +182,11 @@ fn kill(task: &mut CurrentTask, [pid, signal, ..]: [u64; 6]) -> Result<usize, Er
                 let groups = tasks.thread_groups(namespace).into_iter();
                 let others =
                     groups.filter(|(number, group)| is_other(*number, group)).map(|(_, group)| group);
-                kill_each(task, &others.collect::<Vec<_>>(), signal)
+                // As on Linux, that none of them may be signalled is no error.
+                match kill_each(task, &others.collect::<Vec<_>>(), signal) {
+                    Err(Errno::EPERM) => Ok(()),
+                    result => result,
+                }
             })?;
         }
         pid => {
@@ -199,10 +204,20 @@ fn kill(task: &mut CurrentTask, [pid, signal, ..]: [u64; 6]) -> Result<usize, Er
 }
 
 /// Sends `signal` to all of `groups`: a success if one may be sent it.
-fn kill_each(task: &CurrentTask, groups: &[Arc<ThreadGroup>], signal: Option<Signal>) -> Result<(), Errno> {
+fn kill_each(task: &CurrentTask, groups: &[Arc<ThreadGroup>], signal: i32) -> Result<(), Errno> {
+    signal_each(task, groups, |leader| kill_process(task, leader, signal))
+}
+
+/// Calls `send` with the leader of each of `groups`: a success if one is.
+pub(super) fn signal_each(
+    task: &CurrentTask,
+    groups: &[Arc<ThreadGroup>],
+    mut send: impl FnMut(&Arc<Task>) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let mut outcome = Err(Errno::ESRCH);
     for group in groups {
-        let result = kill_group(task, group, signal);
+        let Some(leader) = task.kernel().tasks().leader(group) else { continue };
+        let result = send(&leader);
         if outcome.is_err() {
             outcome = result;
         }
@@ -210,16 +225,12 @@ fn kill_each(task: &CurrentTask, groups: &[Arc<ThreadGroup>], signal: Option<Sig
     outcome
 }
 
-pub(super) fn kill_group(
-    task: &CurrentTask,
-    group: &Arc<ThreadGroup>,
-    signal: Option<Signal>,
-) -> Result<(), Errno> {
-    // An ended process has no task left, and takes any signal.
-    if let Some(target) = group.live_tasks().first() {
-        check_permission(task, target, signal)?;
-    }
+/// Sends `signal` to the process of `target`: zombies take any.
+pub(super) fn kill_process(task: &CurrentTask, target: &Arc<Task>, signal: i32) -> Result<(), Errno> {
+    let signal = Signal::new_or_probe(signal)?;
+    check_permission(task, target, signal)?;
     if let Some(signal) = signal {
+        let group = target.thread_group();
         let uid = sender_uid(task, &group.user_namespace());
         group.send_signal(SignalInfo::from_kill(signal, sender_pid(task, group), uid));
     }
@@ -228,12 +239,12 @@ pub(super) fn kill_group(
 
 fn tkill(task: &mut CurrentTask, [tid, signal, ..]: [u64; 6]) -> Result<usize, Errno> {
     let target = find_task(task, None, tid as i32)?;
-    kill_task(task, &target, Signal::new_or_probe(signal as i32)?)
+    kill_task(task, &target, signal as i32)
 }
 
 fn tgkill(task: &mut CurrentTask, [tgid, tid, signal, ..]: [u64; 6]) -> Result<usize, Errno> {
     let target = find_task(task, Some(tgid as i32), tid as i32)?;
-    kill_task(task, &target, Signal::new_or_probe(signal as i32)?)
+    kill_task(task, &target, signal as i32)
 }
 
 /// The task that the caller calls `tid`, of the process that it calls `tgid`.
@@ -249,11 +260,8 @@ fn find_task(task: &CurrentTask, tgid: Option<i32>, tid: i32) -> Result<Arc<Task
 }
 
 /// Sends to one task what tgkill(2) sends.
-pub(super) fn kill_task(
-    task: &CurrentTask,
-    target: &Arc<Task>,
-    signal: Option<Signal>,
-) -> Result<usize, Errno> {
+pub(super) fn kill_task(task: &CurrentTask, target: &Arc<Task>, signal: i32) -> Result<usize, Errno> {
+    let signal = Signal::new_or_probe(signal)?;
     check_permission(task, target, signal)?;
     if let Some(signal) = signal {
         let pid = sender_pid(task, target.thread_group());
@@ -263,42 +271,46 @@ pub(super) fn kill_task(
     Ok(0)
 }
 
-fn rt_sigqueueinfo(task: &mut CurrentTask, [tgid, signal, info, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let (signal, info) = read_info(task, signal as i32, info)?;
-    let tasks = task.kernel().tasks();
-    let group =
-        tasks.thread_group(task.thread_group().pid_namespace(), Tid(tgid as i32)).ok_or(Errno::ESRCH)?;
-    if info.is_kernel_only() && !Arc::ptr_eq(&group, task.thread_group()) {
-        return Err(Errno::EPERM);
-    }
-    if let Some(target) = group.live_tasks().first() {
-        check_permission(task, target, signal)?;
-    }
-    if signal.is_some() {
-        queue_to_group(task, &group, info)?;
-    }
-    Ok(0)
+fn rt_sigqueueinfo(task: &mut CurrentTask, [pid, signal, info, ..]: [u64; 6]) -> Result<usize, Errno> {
+    let (pid, signal) = (pid as i32, signal as i32);
+    let info = read_info(task, signal, info)?;
+    check_may_compose(&info, task.task().number() == pid)?;
+    // Any of its threads names a process.
+    let namespace = task.thread_group().pid_namespace();
+    let target = task.kernel().tasks().task(namespace, Tid(pid)).ok_or(Errno::ESRCH)?;
+    queue_to_process(task, &target, signal, info)
 }
 
 fn rt_tgsigqueueinfo(
     task: &mut CurrentTask,
     [tgid, tid, signal, info, ..]: [u64; 6],
 ) -> Result<usize, Errno> {
-    let (signal, info) = read_info(task, signal as i32, info)?;
-    let target = find_task(task, Some(tgid as i32), tid as i32)?;
+    let (tgid, tid, signal) = (tgid as i32, tid as i32, signal as i32);
+    let info = read_info(task, signal, info)?;
+    if tgid <= 0 || tid <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    check_may_compose(&info, task.task().number() == tid)?;
+    let target = find_task(task, Some(tgid), tid)?;
     queue_to_task(task, &target, signal, info)
+}
+
+/// Nobody but the receiver itself may make up what only the kernel and kill(2) say.
+///
+/// # Errors
+/// EPERM.
+pub(super) fn check_may_compose(info: &SignalInfo, is_to_oneself: bool) -> Result<(), Errno> {
+    if info.is_kernel_only() && !is_to_oneself { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 /// Sends to one task, with the caller's own siginfo_t.
 pub(super) fn queue_to_task(
     task: &CurrentTask,
     target: &Arc<Task>,
-    signal: Option<Signal>,
+    signal: i32,
     info: SignalInfo,
 ) -> Result<usize, Errno> {
-    if info.is_kernel_only() && !Arc::ptr_eq(target.thread_group(), task.thread_group()) {
-        return Err(Errno::EPERM);
-    }
+    let signal = Signal::new_or_probe(signal)?;
     check_permission(task, target, signal)?;
     if signal.is_some() {
         let namespace = target.credentials().user_namespace.clone();
@@ -307,16 +319,32 @@ pub(super) fn queue_to_task(
     Ok(0)
 }
 
-/// Copies a siginfo_t in. For signal 0 the info names some signal that is not sent.
-pub(super) fn read_info(
+/// Sends to the process of `target`, with the caller's own siginfo_t.
+pub(super) fn queue_to_process(
     task: &CurrentTask,
+    target: &Arc<Task>,
     signal: i32,
-    address: u64,
-) -> Result<(Option<Signal>, SignalInfo), Errno> {
+    info: SignalInfo,
+) -> Result<usize, Errno> {
+    let signal = Signal::new_or_probe(signal)?;
+    check_permission(task, target, signal)?;
+    if signal.is_some() {
+        let group = target.thread_group();
+        group.try_send_signal(translated(task, info, &group.user_namespace()))?;
+    }
+    Ok(0)
+}
+
+/// Copies a siginfo_t in, to be sent as `signal`; for a number that is none, the info names some signal that is not sent.
+pub(super) fn read_info(task: &CurrentTask, signal: i32, address: u64) -> Result<SignalInfo, Errno> {
     let mut bytes = [0; SignalInfo::SIZE_BYTES];
     task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
-    let signal = Signal::new_or_probe(signal)?;
-    Ok((signal, SignalInfo::from_user_bytes(signal.unwrap_or(Signal::SIGCONT), &bytes)))
+    let info = SignalInfo::from_user_bytes(Signal::new(signal).unwrap_or(Signal::SIGCONT), &bytes);
+    // What is not known to be without meaning must be without content, too.
+    if !info.has_known_layout() && bytes[SignalInfo::USED_BYTES..].iter().any(|byte| *byte != 0) {
+        return Err(Errno::E2BIG);
+    }
+    Ok(info)
 }
 
 fn sender_pid(task: &CurrentTask, receiver: &ThreadGroup) -> i32 {
@@ -339,11 +367,6 @@ fn translated_uid(sender: &UserNamespace, uid: u32, receiver: &UserNamespace) ->
 /// `info`, which the caller made up, as a task in `receiver` numbers users.
 fn translated(task: &CurrentTask, info: SignalInfo, receiver: &UserNamespace) -> SignalInfo {
     info.with_uid(|uid| translated_uid(&task.credentials().user_namespace, uid, receiver))
-}
-
-/// Sends a signal with what the caller says about it to a process.
-pub(super) fn queue_to_group(task: &CurrentTask, group: &ThreadGroup, info: SignalInfo) -> Result<(), Errno> {
-    group.try_send_signal(translated(task, info, &group.user_namespace()))
 }
 
 /// Whether the caller may send `signal` to `target` (`man 2 kill`).

@@ -91,7 +91,7 @@ impl TaskSet {
             task.group.report_completed_stop(self);
         }
         // Who waits for the process only is not bothered for each of its tasks.
-        task.group.changes.notify(if is_last { Events::IN | Events::HUP } else { Events::IN });
+        task.group.changes.notify(if is_last { Events::IN | ThreadGroup::ENDED } else { Events::IN });
     }
 
     /// Makes every other task of `task`'s group end, and `task` their leader, for execve (`man 2 execve`, "Effect on process attributes"). Called
@@ -113,7 +113,7 @@ impl TaskSet {
         group.tasks.remove(&old_leader);
         tree.forget_tracer(old_leader);
         let Some(old) = tree.tasks.remove(&old_leader) else { return };
-        old.task.uncharge();
+        old.task.release();
         let Some(node) = tree.tasks.get_mut(&task.id) else { return };
         let own = std::mem::replace(&mut node.numbers, old.numbers.clone());
         tree.remove_numbers(&own);
@@ -142,7 +142,7 @@ impl Tree {
         self.forget_tracer(id);
         let Some(node) = self.tasks.remove(&id) else { return };
         self.remove_numbers(&node.numbers);
-        node.task.uncharge();
+        node.task.release();
         let Some(group) = self.groups.get_mut(&node.group) else { return };
         group.tasks.remove(&id);
         // The process had ended, and waited for a tracer to wait for this thread.
@@ -343,11 +343,12 @@ impl Tree {
         if let Some(parent) = node.parent.and_then(|parent| self.groups.get_mut(&parent)) {
             parent.children.remove(&id);
         }
+        node.group.is_reaped.store(true, Ordering::Release);
         for task in &node.tasks {
             self.forget_tracer(*task);
             if let Some(node) = self.tasks.remove(task) {
                 self.remove_numbers(&node.numbers);
-                node.task.uncharge();
+                node.task.release();
                 self.notify_parents_of_inits(&node.numbers);
             }
         }

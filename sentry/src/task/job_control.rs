@@ -26,7 +26,14 @@ impl TaskSet {
         let caller_session = tree.groups.get(&caller.group.id()).ok_or(Errno::ESRCH)?.session;
         let target = match process.0 {
             0 => tree.groups.get(&caller.group.id()),
-            _ => tree.group(namespace, process),
+            _ => {
+                let named = tree.task(namespace, process).ok_or(Errno::ESRCH)?;
+                let target = tree.groups.get(&named.group).ok_or(Errno::ESRCH)?;
+                if target.leader != named.task.id {
+                    return Err(Errno::EINVAL);
+                }
+                Some(target)
+            }
         }
         .ok_or(Errno::ESRCH)?;
         let id = target.group.id();

@@ -1,5 +1,6 @@
 //! Tasks as members of control groups, and the control groups of tasks.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::id::{GroupId, TaskId, Tid};
@@ -109,11 +110,13 @@ impl Task {
         *charge = membership.and_then(|membership| membership.leave());
     }
 
-    /// Takes back what it is charged with as a task: it has been reaped.
-    pub(super) fn uncharge(&self) {
+    /// Takes back what it is charged with as a task: it has been reaped, and its descriptors hang up.
+    pub(super) fn release(&self) {
+        self.is_reaped.store(true, Ordering::Release);
         let charges: (_, Option<PidsCharge>) =
             (self.process_charge.lock().take(), self.pids_charge.lock().take());
         drop(charges);
+        self.group.changes.notify(Events::HUP);
     }
 
     /// Whether its control group is to stand still.

@@ -42,9 +42,24 @@ impl ProcessFile {
         if self.is_of_thread { self.task.memory().is_none() } else { self.group.ended.lock().is_some() }
     }
 
+    /// Whether it has ended, and whoever had to hear of it has: it stands for nothing any more.
+    pub(crate) fn is_reaped(&self) -> bool {
+        match self.is_of_thread {
+            true => self.task.is_reaped(),
+            // Another thread may have taken the leader's place in execve.
+            false => self.has_ended() && self.group.is_reaped(),
+        }
+    }
+
     /// The process.
     pub(crate) fn thread_group(&self) -> &Arc<ThreadGroup> {
         &self.group
+    }
+
+    /// The process's leader now, which execve may have made another one; `None` for a thread's descriptor, and once it is
+    /// reaped.
+    pub(crate) fn leader(&self) -> Option<Arc<Task>> {
+        if self.is_of_thread { None } else { self.task.kernel.tasks().leader(&self.group) }
     }
 
     /// The thread, or the process's leader as it was when the descriptor was made.
@@ -55,7 +70,11 @@ impl ProcessFile {
 
 impl File for ProcessFile {
     fn readiness(&self) -> Events {
-        if self.has_ended() { Events::IN | Events::RDNORM } else { Events::empty() }
+        match (self.has_ended(), self.is_reaped()) {
+            (_, true) => Events::IN | Events::RDNORM | Events::HUP,
+            (true, false) => Events::IN | Events::RDNORM,
+            (false, false) => Events::empty(),
+        }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
@@ -71,7 +90,7 @@ impl File for ProcessFile {
     }
 
     fn descriptor_info(&self) -> String {
-        let number = match self.has_ended() {
+        let number = match self.is_reaped() {
             true => -1,
             false if self.is_of_thread => self.task.number(),
             false => self.group.number(),

@@ -19,7 +19,7 @@ use crate::fs::FsContext;
 use crate::limits::Limits;
 use crate::namespace::{Identity, NamespaceKind, UserNamespace};
 use crate::signal::{Signal, SignalActions, SignalInfo};
-use crate::wait::{Events, Waiter};
+use crate::wait::Waiter;
 
 /// Every task of a sandbox.
 pub struct TaskSet {
@@ -106,6 +106,22 @@ impl TaskSet {
     /// The process that `namespace` calls `tid`.
     pub fn thread_group(&self, namespace: &PidNamespace, tid: Tid) -> Option<Arc<ThreadGroup>> {
         self.tree.read().group(namespace.id(), tid).map(|node| node.group.clone())
+    }
+
+    /// Whether `namespace` calls a task, a process group or a session `tid`.
+    pub(crate) fn is_in_use(&self, namespace: &PidNamespace, tid: Tid) -> bool {
+        let tree = self.tree.read();
+        tree.namespaces.get(&namespace.id()).is_some_and(|node| {
+            node.tasks.contains_key(&tid)
+                || node.process_groups.contains_key(&tid)
+                || node.sessions.contains_key(&tid)
+        })
+    }
+
+    /// The process's leader, until it is reaped.
+    pub(crate) fn leader(&self, group: &ThreadGroup) -> Option<Arc<Task>> {
+        let tree = self.tree.read();
+        tree.tasks.get(&tree.groups.get(&group.id())?.leader).map(|node| node.task.clone())
     }
 
     /// The members of the process group that `namespace` calls `tid`, or `None` if there is no such group.
@@ -238,7 +254,7 @@ impl TaskSet {
     /// Waits until the process has ended, and returns how. One that has no parent is gone then.
     pub fn wait_until_ended(&self, group: &ThreadGroup) -> ExitStatus {
         let waiter = Arc::new(Waiter::default());
-        let _registration = group.changes.register(Events::HUP, waiter.clone());
+        let _registration = group.changes.register(ThreadGroup::ENDED, waiter.clone());
         loop {
             if let Some(status) = *group.ended.lock() {
                 return status;

@@ -98,6 +98,7 @@ impl TaskSet {
             last_cpu: AtomicU32::new(0),
             clear_child_tid: AtomicU64::new(config.clear_child_tid),
             robust_list: AtomicU64::new(0),
+            is_reaped: AtomicBool::new(false),
             parent_death_signal: AtomicU8::new(0),
             timer_slack_ns: AtomicU64::new(DEFAULT_TIMER_SLACK_NS),
             start_time: now,
@@ -193,7 +194,7 @@ impl Drop for Creation {
     fn drop(&mut self) {
         if !self.is_kept {
             self.task.kernel.tasks().tree.write().remove_unstarted(&self.task);
-            self.task.uncharge();
+            self.task.release();
         }
     }
 }

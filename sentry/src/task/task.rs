@@ -46,6 +46,8 @@ pub struct Task {
     pub(super) number: AtomicI32,
     /// Its number in the root PID namespace: for logs.
     pub(super) root_number: AtomicI32,
+    /// Nothing leads to it any more: it has ended, and whoever had to hear of it has.
+    pub(super) is_reaped: AtomicBool,
     pub(super) waiter: Arc<Waiter>,
     pub(super) interrupter: Mutex<Option<Arc<dyn Interrupter>>>,
     /// Something is to be dealt with before user code goes on: a signal, a stop, the end.
@@ -199,6 +201,11 @@ impl Task {
     /// Whether something is to be dealt with before user code goes on.
     pub fn is_interrupted(&self) -> bool {
         self.is_interrupted.load(Ordering::Acquire)
+    }
+
+    /// Whether it has ended, and whoever had to hear of that has.
+    pub fn is_reaped(&self) -> bool {
+        self.is_reaped.load(Ordering::Acquire)
     }
 
     /// Its credentials.

@@ -14,7 +14,7 @@ use crate::memory::MemoryLimits;
 use crate::namespace::UserNamespace;
 use crate::process_identity::ProcessIdentity;
 use crate::signal::{PendingSignals, Signal, SignalActions};
-use crate::wait::WaitQueue;
+use crate::wait::{Events, WaitQueue};
 
 /// A thread group.
 pub struct ThreadGroup {
@@ -35,6 +35,8 @@ pub struct ThreadGroup {
     pub(super) identity: OnceLock<ProcessIdentity>,
     /// How the process ended, once it has.
     pub(super) ended: Mutex<Option<ExitStatus>>,
+    /// Whoever had to hear of its end has: it has no number any more.
+    pub(super) is_reaped: AtomicBool,
     pub(super) is_dumpable: AtomicBool,
     user_namespaces: Mutex<UserNamespaces>,
     out_of_memory_adjustment: AtomicI32,
@@ -114,6 +116,9 @@ pub(super) enum StopReport {
 }
 
 impl ThreadGroup {
+    /// What announces the end of the last task in [`ThreadGroup::changes`], and no other one's. Nobody polls for it.
+    pub(super) const ENDED: Events = Events::PRI;
+
     /// A group without tasks.
     pub(super) fn new(
         id: GroupId,
@@ -134,6 +139,7 @@ impl ThreadGroup {
             changes: WaitQueue::default(),
             identity: OnceLock::new(),
             ended: Mutex::default(),
+            is_reaped: AtomicBool::new(false),
             is_dumpable: AtomicBool::new(true),
             user_namespaces: Mutex::new(UserNamespaces {
                 current: UserNamespace::initial(),
@@ -249,6 +255,11 @@ impl ThreadGroup {
     /// Ends every task of the group with `status`, unless it is already ending.
     pub fn exit(&self, status: ExitStatus) {
         self.state.lock().begin_exit(status);
+    }
+
+    /// Whether it has ended, and whoever had to hear of that has.
+    pub fn is_reaped(&self) -> bool {
+        self.is_reaped.load(Ordering::Acquire)
     }
 
     /// How many times SIGKILL was sent: the stop before a task's end ends with the next.
