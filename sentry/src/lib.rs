@@ -4,7 +4,7 @@
 //! Each module is a room; arrows run downward only: `syscall` → `task` → (`signal`, `fs`, `net`, `memory`, …)
 //! → `platform`.
 
-pub mod abi;
+mod abi;
 pub mod cgroup;
 pub mod cred;
 pub mod errno;

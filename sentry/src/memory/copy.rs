@@ -6,12 +6,12 @@
 use std::ops::Range;
 
 use vm_memory::VolatileSlice;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::allocator::zero;
 use super::fault::{MAX_ATTEMPTS, Touch};
 use super::manager::{MemoryManager, State};
 use crate::Errno;
-use crate::abi::{UserObject, bytes_of, bytes_of_mut, zeroed};
 use crate::platform::{Access, PAGE_SHIFT, PAGE_SIZE, VirtualAddress, VirtualRange};
 
 /// Bytes that are copied with the lock held once.
@@ -60,9 +60,9 @@ impl MemoryManager {
     ///
     /// # Errors
     /// EFAULT.
-    pub fn read_object<T: UserObject>(&self, address: VirtualAddress) -> Result<T, Errno> {
-        let mut value = zeroed();
-        self.read_bytes(address, bytes_of_mut(&mut value))?;
+    pub fn read_object<T: FromBytes + IntoBytes>(&self, address: VirtualAddress) -> Result<T, Errno> {
+        let mut value = T::new_zeroed();
+        self.read_bytes(address, value.as_mut_bytes())?;
         Ok(value)
     }
 
@@ -70,15 +70,19 @@ impl MemoryManager {
     ///
     /// # Errors
     /// EFAULT.
-    pub fn write_object<T: UserObject>(&self, address: VirtualAddress, value: &T) -> Result<(), Errno> {
-        self.write_bytes(address, bytes_of(value))
+    pub fn write_object(
+        &self,
+        address: VirtualAddress,
+        value: &(impl IntoBytes + Immutable),
+    ) -> Result<(), Errno> {
+        self.write_bytes(address, value.as_bytes())
     }
 
     /// Copies `count` structures, which lie one after the other, from user memory. The caller bounds the count.
     ///
     /// # Errors
     /// EFAULT.
-    pub fn read_objects<T: UserObject>(
+    pub fn read_objects<T: FromBytes + IntoBytes>(
         &self,
         address: VirtualAddress,
         count: usize,

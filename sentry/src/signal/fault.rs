@@ -159,7 +159,7 @@ mod tests {
             let registers = Registers { rip: 0x40, ..Registers::default() };
             let info = exception_signal(vector, &registers, Vec::new);
             assert_eq!((info.signal, info.code), (signal, code), "vector {vector}");
-            assert_eq!(info.to_bytes()[16], address, "vector {vector}");
+            assert_eq!(info.to_user().fields[0], address, "vector {vector}");
         }
     }
 

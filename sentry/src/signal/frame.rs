@@ -5,28 +5,19 @@
 //! built in one buffer and written at once; reading it back takes one read unless the program moved the XSAVE
 //! area.
 
+use std::mem::offset_of;
+
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
 use super::{Action, ActionFlags, AlternateStack, Handler, SignalInfo, SignalSet, TrapState};
 use crate::Errno;
+use crate::abi::{FxSoftwareBytes, SigContext, SignalFrameHead, SignalStack, XsaveHead};
 use crate::platform::{Registers, VirtualAddress};
 
 /// Bytes below the stack pointer that belong to the interrupted function (System V ABI, the red zone).
 const RED_ZONE_BYTES: u64 = 128;
 
-// Offsets in `struct rt_sigframe`.
-const UC_FLAGS: usize = 8;
-const UC_STACK: usize = 24;
-const UC_MCONTEXT: usize = 48;
-const UC_SIGMASK: usize = UC_MCONTEXT + 256;
-const INFO: usize = UC_SIGMASK + 8;
-const HEADER_BYTES: usize = INFO + SignalInfo::SIZE_BYTES;
-
-// Offsets in `struct sigcontext`, in words; the first 18 are general-purpose registers.
-const MC_SEGMENTS: usize = 18;
-const MC_ERROR: usize = 19;
-const MC_TRAP: usize = 20;
-const MC_OLD_MASK: usize = 21;
-const MC_CR2: usize = 22;
-const MC_FPSTATE: usize = 23;
+const HEAD_BYTES: usize = size_of::<SignalFrameHead>();
 
 /// There is an XSAVE area with `_fpx_sw_bytes`.
 const UC_FP_XSTATE: u64 = 1;
@@ -34,24 +25,18 @@ const UC_FP_XSTATE: u64 = 1;
 const UC_SIGCONTEXT_SS: u64 = 2;
 const UC_STRICT_RESTORE_SS: u64 = 4;
 
-// The software-defined bytes of the XSAVE area (`struct _fpx_sw_bytes`).
-const SW_MAGIC1: usize = 464;
-const SW_EXTENDED_SIZE: usize = 468;
-const SW_FEATURES: usize = 472;
-const SW_XSTATE_SIZE: usize = 480;
+// The software-defined bytes of the XSAVE area are there, and its end is where they say (`asm/sigcontext.h`).
 const MAGIC1: u32 = 0x4650_5853;
 const MAGIC2: u32 = 0x4650_5845;
-const MAGIC2_BYTES: usize = 4;
-/// The legacy area that FXSAVE fills, and the XSAVE header behind it (SDM 1 13.4).
-const LEGACY_BYTES: usize = 512;
-const XSAVE_HEADER_BYTES: usize = 64;
-const XSTATE_BV: usize = LEGACY_BYTES;
+const MAGIC2_BYTES: usize = size_of_val(&MAGIC2);
+/// The legacy area that FXSAVE fills, and with the XSAVE header behind it (SDM 1 13.4).
+const LEGACY_BYTES: usize = offset_of!(XsaveHead, xstate_bv);
+const XSAVE_HEAD_BYTES: usize = size_of::<XsaveHead>();
 /// x87 and SSE.
 const LEGACY_FEATURES: u64 = 3;
 /// The x87 control word after FNINIT.
 const INITIAL_FCW: u16 = 0x037f;
-/// Where MXCSR is, and what it is after reset (SDM 1 10.2.3).
-const MXCSR: usize = 24;
+/// MXCSR after reset (SDM 1 10.2.3).
 const INITIAL_MXCSR: u32 = 0x1f80;
 
 /// What a frame is made of.
@@ -99,13 +84,13 @@ impl FrameBuilder<'_> {
         let (address, state_address) = self.place()?;
         let state_offset = (state_address - address) as usize;
         let mut bytes = vec![0; state_offset + self.extended_state.len() + MAGIC2_BYTES];
-        self.fill_header(&mut bytes, state_address);
+        bytes[..HEAD_BYTES].copy_from_slice(self.head(state_address).as_bytes());
         self.fill_extended_state(&mut bytes[state_offset..]);
         let registers = Registers {
             rax: 0,
             rdi: u64::from(self.info.signal.number()),
-            rsi: address + INFO as u64,
-            rdx: address + UC_FLAGS as u64,
+            rsi: address + offset_of!(SignalFrameHead, info) as u64,
+            rdx: address + offset_of!(SignalFrameHead, uc_flags) as u64,
             rsp: address,
             rip: handler.0,
             rflags: self.registers.rflags & !HANDLER_CLEARS,
@@ -124,7 +109,7 @@ impl FrameBuilder<'_> {
         let state_bytes = (self.extended_state.len() + MAGIC2_BYTES) as u64;
         let state_address = top.checked_sub(state_bytes).ok_or(Errno::EFAULT)? & !63;
         // At a function's entry the stack pointer is 8 below a multiple of 16 (System V ABI).
-        let frame = state_address.checked_sub(HEADER_BYTES as u64).ok_or(Errno::EFAULT)? & !15;
+        let frame = state_address.checked_sub(HEAD_BYTES as u64).ok_or(Errno::EFAULT)? & !15;
         let address = frame.checked_sub(8).ok_or(Errno::EFAULT)?;
         // An alternate stack that is too small must not be overrun.
         if (is_on_stack || enters_stack) && !self.stack_holds(address) {
@@ -137,45 +122,65 @@ impl FrameBuilder<'_> {
         address <= self.stack.top() && self.stack.top() - address < self.stack.len_bytes()
     }
 
-    fn fill_header(&self, bytes: &mut [u8], state_address: u64) {
-        put_u64(bytes, 0, self.action.restorer.0);
-        put_u64(bytes, UC_FLAGS, UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS);
-        for (position, word) in self.stack.to_words(self.registers.rsp).into_iter().enumerate() {
-            put_u64(bytes, UC_STACK + position * 8, word);
+    fn head(&self, state_address: u64) -> SignalFrameHead {
+        SignalFrameHead {
+            return_address: self.action.restorer.0,
+            uc_flags: UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS,
+            uc_link: 0,
+            uc_stack: self.stack.to_user(self.registers.rsp),
+            uc_mcontext: self.machine_context(state_address),
+            uc_sigmask: self.mask.bits(),
+            info: self.info.to_user(),
         }
-        for (position, register) in general_registers(self.registers).into_iter().enumerate() {
-            put_u64(bytes, UC_MCONTEXT + position * 8, register);
+    }
+
+    fn machine_context(&self, state_address: u64) -> SigContext {
+        let registers = self.registers;
+        SigContext {
+            r8: registers.r8,
+            r9: registers.r9,
+            r10: registers.r10,
+            r11: registers.r11,
+            r12: registers.r12,
+            r13: registers.r13,
+            r14: registers.r14,
+            r15: registers.r15,
+            rdi: registers.rdi,
+            rsi: registers.rsi,
+            rbp: registers.rbp,
+            rbx: registers.rbx,
+            rdx: registers.rdx,
+            rax: registers.rax,
+            rcx: registers.rcx,
+            rsp: registers.rsp,
+            rip: registers.rip,
+            rflags: registers.rflags,
+            cs: Registers::USER_CS,
+            ss: Registers::USER_SS,
+            err: self.trap.error_code,
+            trapno: self.trap.vector,
+            oldmask: self.mask.bits(),
+            cr2: self.trap.address,
+            fpstate: state_address,
+            ..SigContext::default()
         }
-        // CS, GS, FS, SS, 16 bits each.
-        let segments = u64::from(Registers::USER_CS) | u64::from(Registers::USER_SS) << 48;
-        for (word, value) in [
-            (MC_SEGMENTS, segments),
-            (MC_ERROR, self.trap.error_code),
-            (MC_TRAP, self.trap.vector),
-            (MC_OLD_MASK, self.mask.bits()),
-            (MC_CR2, self.trap.address),
-            (MC_FPSTATE, state_address),
-        ] {
-            put_u64(bytes, UC_MCONTEXT + word * 8, value);
-        }
-        put_u64(bytes, UC_SIGMASK, self.mask.bits());
-        bytes[INFO..HEADER_BYTES].copy_from_slice(&self.info.to_bytes());
     }
 
     fn fill_extended_state(&self, area: &mut [u8]) {
         let len_bytes = self.extended_state.len();
-        area[..len_bytes].copy_from_slice(self.extended_state);
-        if len_bytes < LEGACY_BYTES + XSAVE_HEADER_BYTES {
-            return;
-        }
-        put_u32(area, SW_MAGIC1, MAGIC1);
-        put_u32(area, SW_EXTENDED_SIZE, (len_bytes + MAGIC2_BYTES) as u32);
-        put_u64(area, SW_FEATURES, self.extended_features);
-        put_u32(area, SW_XSTATE_SIZE, len_bytes as u32);
+        let (state, magic2) = area.split_at_mut(len_bytes);
+        state.copy_from_slice(self.extended_state);
+        let Ok((head, _)) = XsaveHead::mut_from_prefix(state) else { return };
+        head.software = FxSoftwareBytes {
+            magic1: MAGIC1,
+            extended_size: (len_bytes + MAGIC2_BYTES) as u32,
+            xfeatures: self.extended_features,
+            xstate_size: len_bytes as u32,
+            ..FxSoftwareBytes::default()
+        };
         // A handler that edits only the legacy area expects its edits to count.
-        let features = get_u64(area, XSTATE_BV) | LEGACY_FEATURES;
-        put_u64(area, XSTATE_BV, features);
-        put_u32(area, len_bytes, MAGIC2);
+        head.xstate_bv |= LEGACY_FEATURES;
+        magic2.copy_from_slice(MAGIC2.as_bytes());
     }
 }
 
@@ -189,8 +194,8 @@ pub struct RestoredFrame {
     pub registers: Registers,
     /// The mask of blocked signals.
     pub mask: SignalSet,
-    /// The alternate stack as `stack_t`; a stack that cannot be set is ignored.
-    pub stack: [u64; AlternateStack::WORDS],
+    /// The alternate stack; one that cannot be set is ignored.
+    pub(crate) stack: SignalStack,
     /// The XSAVE area; `None` for the initial state.
     pub extended_state: Option<Vec<u8>>,
 }
@@ -208,25 +213,20 @@ pub fn restore_frame(
 ) -> Result<RestoredFrame, Errno> {
     // The handler's `ret` has popped the return address.
     let address = VirtualAddress(current.rsp.wrapping_sub(8));
-    let mut bytes = vec![0; HEADER_BYTES + 64 + 16 + state_len_bytes + MAGIC2_BYTES];
+    let mut bytes = vec![0; HEAD_BYTES + 64 + 16 + state_len_bytes + MAGIC2_BYTES];
     if read(address, &mut bytes).is_err() {
-        bytes.truncate(HEADER_BYTES);
+        bytes.truncate(HEAD_BYTES);
         read(address, &mut bytes)?;
     }
-    let word = |offset: usize| get_u64(&bytes, offset);
-    let mut stack = [0; AlternateStack::WORDS];
-    for (position, place) in stack.iter_mut().enumerate() {
-        *place = word(UC_STACK + position * 8);
-    }
-    let state_address = word(UC_MCONTEXT + MC_FPSTATE * 8);
-    let extended_state = match state_address {
+    let (head, _) = SignalFrameHead::read_from_prefix(&bytes).map_err(|_| Errno::EFAULT)?;
+    let extended_state = match head.uc_mcontext.fpstate {
         0 => None,
-        _ => Some(read_extended_state(&bytes, address.0, state_address, state_len_bytes, read)?),
+        state_address => Some(read_extended_state(&bytes, address.0, state_address, state_len_bytes, read)?),
     };
     Ok(RestoredFrame {
-        registers: restored_registers(current, &bytes),
-        mask: SignalSet::from_bits(word(UC_SIGMASK)).as_blocked_mask(),
-        stack,
+        registers: restored_registers(current, &head.uc_mcontext),
+        mask: SignalSet::from_bits(head.uc_sigmask).as_blocked_mask(),
+        stack: head.uc_stack,
         extended_state,
     })
 }
@@ -257,120 +257,72 @@ fn read_extended_state(
     };
     // The legacy area was judged already: what is restored must be what was judged.
     area[..LEGACY_BYTES].swap_with_slice(&mut legacy);
-    if get_u32(&area, len_bytes) != MAGIC2 {
+    if area[len_bytes..] != *MAGIC2.as_bytes() {
         area.truncate(LEGACY_BYTES);
         return Ok(area);
     }
     area.truncate(len_bytes);
-    let present = get_u64(&area, XSTATE_BV) & features;
-    put_u64(&mut area, XSTATE_BV, present);
+    if let Ok((head, _)) = XsaveHead::mut_from_prefix(&mut area) {
+        head.xstate_bv &= features;
+    }
     Ok(area)
 }
 
 /// Length and features of the area that the software-defined bytes describe; `None` if they describe none, so
 /// that only the legacy area counts.
 fn described_state(legacy: &[u8], max_len_bytes: usize) -> Option<(usize, u64)> {
-    let len_bytes = get_u32(legacy, SW_XSTATE_SIZE) as usize;
-    let extended_len_bytes = get_u32(legacy, SW_EXTENDED_SIZE) as usize;
-    let is_valid = get_u32(legacy, SW_MAGIC1) == MAGIC1
-        && (LEGACY_BYTES + XSAVE_HEADER_BYTES..=max_len_bytes).contains(&len_bytes)
-        && len_bytes <= extended_len_bytes;
-    is_valid.then(|| (len_bytes, get_u64(legacy, SW_FEATURES)))
+    let (_, software) = FxSoftwareBytes::read_from_suffix(legacy).ok()?;
+    let len_bytes = software.xstate_size as usize;
+    let is_valid = software.magic1 == MAGIC1
+        && (XSAVE_HEAD_BYTES..=max_len_bytes).contains(&len_bytes)
+        && software.xstate_size <= software.extended_size;
+    is_valid.then_some((len_bytes, software.xfeatures))
 }
 
-/// In the order of `struct sigcontext`.
-fn general_registers(registers: &Registers) -> [u64; 18] {
-    [
-        registers.r8,
-        registers.r9,
-        registers.r10,
-        registers.r11,
-        registers.r12,
-        registers.r13,
-        registers.r14,
-        registers.r15,
-        registers.rdi,
-        registers.rsi,
-        registers.rbp,
-        registers.rbx,
-        registers.rdx,
-        registers.rax,
-        registers.rcx,
-        registers.rsp,
-        registers.rip,
-        registers.rflags,
-    ]
-}
-
-fn restored_registers(current: &Registers, frame: &[u8]) -> Registers {
-    let word = |position: usize| get_u64(frame, UC_MCONTEXT + position * 8);
+fn restored_registers(current: &Registers, context: &SigContext) -> Registers {
     Registers {
-        r8: word(0),
-        r9: word(1),
-        r10: word(2),
-        r11: word(3),
-        r12: word(4),
-        r13: word(5),
-        r14: word(6),
-        r15: word(7),
-        rdi: word(8),
-        rsi: word(9),
-        rbp: word(10),
-        rbx: word(11),
-        rdx: word(12),
-        rax: word(13),
-        rcx: word(14),
-        rsp: word(15),
-        rip: word(16),
-        rflags: current.rflags & !Registers::USER_FLAGS | word(17) & Registers::USER_FLAGS,
+        r8: context.r8,
+        r9: context.r9,
+        r10: context.r10,
+        r11: context.r11,
+        r12: context.r12,
+        r13: context.r13,
+        r14: context.r14,
+        r15: context.r15,
+        rdi: context.rdi,
+        rsi: context.rsi,
+        rbp: context.rbp,
+        rbx: context.rbx,
+        rdx: context.rdx,
+        rax: context.rax,
+        rcx: context.rcx,
+        rsp: context.rsp,
+        rip: context.rip,
+        rflags: current.rflags & !Registers::USER_FLAGS | context.rflags & Registers::USER_FLAGS,
     }
 }
 
 /// The initial extended state (SDM 1 13.6), for a handler or for a frame without an XSAVE area.
 pub fn initial_extended_state() -> Vec<u8> {
-    let mut area = vec![0; LEGACY_BYTES + XSAVE_HEADER_BYTES];
-    area[..2].copy_from_slice(&INITIAL_FCW.to_le_bytes());
-    put_u32(&mut area, MXCSR, INITIAL_MXCSR);
-    area
+    let mut head = XsaveHead::new_zeroed();
+    head.fcw = INITIAL_FCW;
+    head.mxcsr = INITIAL_MXCSR;
+    head.as_bytes().to_vec()
 }
 
 /// Whether an XSAVE area in standard format holds the initial extended state, so that none has to be set for a handler.
 pub fn is_initial_extended_state(area: &[u8]) -> bool {
-    let (Some(legacy), Some(header)) =
-        (area.get(..LEGACY_BYTES), area.get(LEGACY_BYTES..LEGACY_BYTES + XSAVE_HEADER_BYTES))
-    else {
-        return false;
-    };
-    let features = get_u64(header, 0);
-    let is_clear = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let Ok((&head, rest)) = XsaveHead::ref_from_prefix(area) else { return false };
+    let features = head.xstate_bv;
     // FCW, and then all that FNINIT clears: the other words and the registers.
     let is_x87_initial = features & 1 == 0
-        || legacy[..2] == INITIAL_FCW.to_le_bytes()
-            && is_clear(&legacy[2..MXCSR])
-            && is_clear(&legacy[32..160]);
-    let is_mxcsr_initial = features & 6 == 0 || get_u32(legacy, MXCSR) == INITIAL_MXCSR;
-    let is_sse_initial = features & 2 == 0 || is_clear(&legacy[160..416]);
-    let is_rest_initial =
-        features & !LEGACY_FEATURES == 0 || is_clear(&area[LEGACY_BYTES + XSAVE_HEADER_BYTES..]);
+        || head.fcw == INITIAL_FCW
+            && (head.fsw, head.ftw, head.fop, head.fip, head.fdp) == (0, 0, 0, 0, 0)
+            && { head.st_space } == [0; 32];
+    let is_mxcsr_initial = features & 6 == 0 || head.mxcsr == INITIAL_MXCSR;
+    let is_sse_initial = features & 2 == 0 || { head.xmm_space } == [0; 64];
+    let is_rest_initial = features & !LEGACY_FEATURES == 0 || rest.iter().all(|byte| *byte == 0);
     is_x87_initial && is_mxcsr_initial && is_sse_initial && is_rest_initial
-}
-
-fn put_u64(bytes: &mut [u8], offset: usize, value: u64) {
-    bytes[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
-}
-
-fn put_u32(bytes: &mut [u8], offset: usize, value: u32) {
-    bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
-}
-
-fn get_u64(bytes: &[u8], offset: usize) -> u64 {
-    u64::from(get_u32(bytes, offset)) | u64::from(get_u32(bytes, offset + 4)) << 32
-}
-
-fn get_u32(bytes: &[u8], offset: usize) -> u32 {
-    let mut value = [0; 4];
-    value.copy_from_slice(&bytes[offset..offset + 4]);
-    u32::from_le_bytes(value)
 }
 
 #[cfg(test)]
@@ -395,12 +347,25 @@ mod tests {
 
     fn state() -> Vec<u8> {
         let mut area = vec![0; STATE_BYTES];
-        area[0..2].copy_from_slice(&[0x7f, 3]);
-        area[24..26].copy_from_slice(&[0x80, 0x1f]);
+        let head = area_head(&mut area);
+        (head.fcw, head.mxcsr, head.xstate_bv) = (INITIAL_FCW, INITIAL_MXCSR, 4);
         area[160] = 0x5a;
-        area[XSTATE_BV] = 4;
         area[600] = 0xa5;
         area
+    }
+
+    fn area_head(area: &mut [u8]) -> &mut XsaveHead {
+        XsaveHead::mut_from_prefix(area).unwrap().0
+    }
+
+    fn head(frame: &SignalFrame) -> SignalFrameHead {
+        SignalFrameHead::read_from_prefix(&frame.bytes).unwrap().0
+    }
+
+    fn edit(frame: &mut SignalFrame, change: impl FnOnce(&mut SignalFrameHead)) {
+        let mut head = head(frame);
+        change(&mut head);
+        head.write_to_prefix(&mut frame.bytes).unwrap();
     }
 
     fn builder<'a>(registers: &'a Registers, state: &'a [u8]) -> FrameBuilder<'a> {
@@ -419,6 +384,11 @@ mod tests {
             extended_state: state,
             extended_features: FEATURES,
         }
+    }
+
+    fn alternate_stack(ss_size: u64) -> AlternateStack {
+        let stack = SignalStack { ss_sp: 0x10_0000, ss_size, ..SignalStack::default() };
+        AlternateStack::from_user(stack, 0).unwrap()
     }
 
     /// Memory that holds nothing but the frame.
@@ -444,7 +414,27 @@ mod tests {
         assert_eq!(restored.registers, registers);
         assert_eq!(restored.mask, SignalSet::of(&[Signal::SIGUSR1]));
         let area = restored.extended_state.unwrap();
-        assert_eq!((area.len(), area[160], area[600], area[XSTATE_BV]), (STATE_BYTES, 0x5a, 0xa5, 7));
+        let (xsave, _) = XsaveHead::read_from_prefix(&area).unwrap();
+        assert_eq!((area.len(), area[160], area[600], { xsave.xstate_bv }), (STATE_BYTES, 0x5a, 0xa5, 7));
+    }
+
+    #[test]
+    fn a_frame_carries_no_byte_but_what_its_fields_say() {
+        let registers = Registers { rip: 1, rflags: 2, rsp: 0x7fff_0000_1234, ..Registers::default() };
+        let state = vec![0; STATE_BYTES];
+        let mut frame = builder(&registers, &state).build().unwrap();
+        let (state_start, info) = (frame.bytes.len() - STATE_BYTES - MAGIC2_BYTES, head(&frame).info);
+        assert_eq!((info.padding, &info.fields[1..]), (0, &[0; 13][..]));
+        edit(&mut frame, |head| {
+            let reserved = head.uc_mcontext.reserved;
+            assert_eq!((reserved, head.uc_stack.padding), ([0; 8], 0));
+            *head = SignalFrameHead::default();
+        });
+        let area = area_head(&mut frame.bytes[state_start..]);
+        assert_eq!({ area.software.padding }, [0; 7]);
+        *area = XsaveHead::new_zeroed();
+        let end = frame.bytes.len() - MAGIC2_BYTES;
+        assert_eq!(frame.bytes[..end], vec![0; end]);
     }
 
     #[test]
@@ -456,15 +446,18 @@ mod tests {
         assert_eq!(frame.registers.rdi, 11);
         assert_eq!(frame.registers.rip, 0x40_2000);
         assert_eq!(frame.registers.rflags, 0x203);
-        let at = |address: u64| get_u64(&frame.bytes, (address - frame.address.0) as usize);
-        assert_eq!(at(frame.registers.rsp), 0x40_3000);
-        assert_eq!(at(frame.registers.rsi + 16), 0xdead);
-        let mcontext = frame.registers.rdx + 40;
-        assert_eq!(at(mcontext + 16 * 8), 0x40_1000);
-        assert_eq!((at(mcontext + 19 * 8), at(mcontext + 20 * 8), at(mcontext + 22 * 8)), (6, 14, 0xdead));
-        let fpstate = at(mcontext + 23 * 8);
-        assert_eq!(fpstate % 64, 0);
-        assert_eq!(at(fpstate + 464) as u32, MAGIC1);
+        let head = head(&frame);
+        assert_eq!(head.return_address, 0x40_3000);
+        // Linux's layout: `ucontext` is behind the return address, and `siginfo` behind it.
+        assert_eq!(frame.registers.rdx - frame.address.0, 8);
+        assert_eq!(frame.registers.rsi - frame.registers.rdx, 304);
+        assert_eq!(head.info.fields[0], 0xdead);
+        let context = head.uc_mcontext;
+        assert_eq!((context.rip, context.err, context.trapno, context.cr2), (0x40_1000, 6, 14, 0xdead));
+        assert_eq!(context.fpstate % 64, 0);
+        let state_start = (context.fpstate - frame.address.0) as usize;
+        let (xsave, _) = XsaveHead::read_from_prefix(&frame.bytes[state_start..]).unwrap();
+        assert_eq!({ xsave.software }.magic1, MAGIC1);
     }
 
     #[test]
@@ -479,7 +472,7 @@ mod tests {
         let (mut registers, state) = (registers(), state());
         let mut builder_flags = builder(&registers, &state).action;
         builder_flags.flags |= ActionFlags::ON_STACK;
-        let stack = AlternateStack::from_words([0x10_0000, 0, 0x4000], 0).unwrap();
+        let stack = alternate_stack(0x4000);
         let first =
             FrameBuilder { action: builder_flags, stack, ..builder(&registers, &state) }.build().unwrap();
         assert!(stack.contains(first.address.0));
@@ -496,7 +489,7 @@ mod tests {
         let (registers, state) = (registers(), state());
         let mut small = builder(&registers, &state);
         small.action.flags |= ActionFlags::ON_STACK;
-        small.stack = AlternateStack::from_words([0x10_0000, 0, 1024], 0).unwrap();
+        small.stack = alternate_stack(1024);
         assert_eq!(small.build(), Err(Errno::EFAULT));
     }
 
@@ -514,7 +507,7 @@ mod tests {
     fn a_frame_without_extended_state_restores_the_initial_one() {
         let (registers, state) = (registers(), state());
         let mut frame = builder(&registers, &state).build().unwrap();
-        put_u64(&mut frame.bytes, UC_MCONTEXT + MC_FPSTATE * 8, 0);
+        edit(&mut frame, |head| head.uc_mcontext.fpstate = 0);
         assert_eq!(restore(&frame).unwrap().extended_state, None);
     }
 
@@ -523,16 +516,17 @@ mod tests {
         let (registers, state) = (registers(), state());
         let frame = builder(&registers, &state).build().unwrap();
         let fpstate = frame.bytes.len() - STATE_BYTES - MAGIC2_BYTES;
-        for (offset, value) in [
-            (fpstate + SW_MAGIC1, 0),
-            (fpstate + SW_XSTATE_SIZE, 0x7fff_ffff),
-            (fpstate + SW_XSTATE_SIZE, 8),
-            (fpstate + STATE_BYTES, 0),
-        ] {
+        let tears: [fn(&mut [u8]); 4] = [
+            |area| area_head(area).software.magic1 = 0,
+            |area| area_head(area).software.xstate_size = 0x7fff_ffff,
+            |area| area_head(area).software.xstate_size = 8,
+            |area| area[STATE_BYTES..].fill(0),
+        ];
+        for (tear, number) in tears.into_iter().zip(0..) {
             let mut torn = frame.clone();
-            put_u32(&mut torn.bytes, offset, value);
+            tear(&mut torn.bytes[fpstate..]);
             let area = restore(&torn).unwrap().extended_state.unwrap();
-            assert_eq!(area.len(), LEGACY_BYTES, "offset {}", offset - fpstate);
+            assert_eq!(area.len(), LEGACY_BYTES, "tear {number}");
         }
     }
 
@@ -542,7 +536,7 @@ mod tests {
         let mut frame = builder(&registers, &state).build().unwrap();
         let read = |_: VirtualAddress, _: &mut [u8]| Err(Errno::EFAULT);
         assert_eq!(restore_frame(&registers, STATE_BYTES, read), Err(Errno::EFAULT));
-        put_u64(&mut frame.bytes, UC_MCONTEXT + MC_FPSTATE * 8, u64::MAX - 8);
+        edit(&mut frame, |head| head.uc_mcontext.fpstate = u64::MAX - 8);
         assert_eq!(restore(&frame), Err(Errno::EFAULT));
     }
 
@@ -550,7 +544,7 @@ mod tests {
     fn sigreturn_cannot_change_system_flags() {
         let (registers, state) = (registers(), state());
         let mut frame = builder(&registers, &state).build().unwrap();
-        put_u64(&mut frame.bytes, UC_MCONTEXT + 17 * 8, u64::MAX);
+        edit(&mut frame, |head| head.uc_mcontext.rflags = u64::MAX);
         assert_eq!(restore(&frame).unwrap().registers.rflags, 0x202 | Registers::USER_FLAGS);
     }
 
@@ -559,14 +553,14 @@ mod tests {
         let mut initial = initial_extended_state();
         initial.resize(STATE_BYTES, 0);
         assert!(is_initial_extended_state(&initial));
-        put_u64(&mut initial, XSTATE_BV, 7);
+        area_head(&mut initial).xstate_bv = 7;
         assert!(is_initial_extended_state(&initial));
         // The control words, the x87 tag, stack and pointers, a vector register and its upper half.
         for offset in [0, 2, 4, 8, 24, 32, 160, 600] {
             let mut changed = initial.clone();
             changed[offset] ^= 1;
             assert!(!is_initial_extended_state(&changed), "offset {offset}");
-            put_u64(&mut changed, XSTATE_BV, 0);
+            area_head(&mut changed).xstate_bv = 0;
             assert!(is_initial_extended_state(&changed), "offset {offset} of an absent component");
         }
         assert!(!is_initial_extended_state(&initial[..LEGACY_BYTES]));

@@ -1,8 +1,9 @@
-//! What a signal carries (`man 2 sigaction`, siginfo_t): typed inside the sentry, 128 bytes in user memory.
+//! What a signal carries (`man 2 sigaction`, siginfo_t): typed inside the sentry, a union in user memory.
 
 use linux_raw_sys::general::{SI_ASYNCNL, SI_DETHREAD, SI_KERNEL, SI_TIMER, SI_TKILL, SI_USER};
 
 use super::Signal;
+use crate::abi::Siginfo;
 
 /// A signal with its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,11 +87,8 @@ pub enum SignalDetail {
 }
 
 impl SignalInfo {
-    /// Size of siginfo_t in bytes.
-    pub const SIZE_BYTES: usize = 128;
-    /// Bytes of it that any layout uses.
-    pub const USED_BYTES: usize = 48;
-    const HEADER_BYTES: usize = 16;
+    /// Words of its union that any layout uses.
+    pub(crate) const USED_WORDS: usize = 4;
 
     /// From the kernel, without detail (SI_KERNEL).
     pub const fn from_kernel(signal: Signal) -> Self {
@@ -123,37 +121,23 @@ impl SignalInfo {
         Self { signal, errno: 0, code, detail: SignalDetail::Fault { address } }
     }
 
-    /// As a process composed it, sent as `signal` whatever the bytes say.
-    pub fn from_user_bytes(signal: Signal, bytes: &[u8; Self::SIZE_BYTES]) -> Self {
-        let word = |position: usize| {
-            let start = Self::HEADER_BYTES + position * 8;
-            let mut word = [0; 8];
-            word.copy_from_slice(&bytes[start..start + 8]);
-            u64::from_ne_bytes(word)
-        };
-        let int = |start: usize| {
-            let mut int = [0; 4];
-            int.copy_from_slice(&bytes[start..start + 4]);
-            i32::from_ne_bytes(int)
-        };
-        let detail = SignalDetail::Composed([word(0), word(1), word(2), word(3)]);
-        Self { signal, errno: int(4), code: int(8), detail }
+    /// As a process composed it, sent as `signal` whatever it says itself.
+    pub(crate) fn from_user(signal: Signal, info: &Siginfo) -> Self {
+        let [first, second, third, fourth, ..] = info.fields;
+        let detail = SignalDetail::Composed([first, second, third, fourth]);
+        Self { signal, errno: info.si_errno, code: info.si_code, detail }
     }
 
     /// The siginfo_t in user memory's layout.
-    pub fn to_bytes(self) -> [u8; Self::SIZE_BYTES] {
-        let mut bytes = [0; Self::SIZE_BYTES];
-        bytes[0..4].copy_from_slice(&i32::from(self.signal.number()).to_ne_bytes());
-        bytes[4..8].copy_from_slice(&self.errno.to_ne_bytes());
-        bytes[8..12].copy_from_slice(&self.code.to_ne_bytes());
-        for (word, place) in self.words().into_iter().zip(bytes[Self::HEADER_BYTES..].chunks_exact_mut(8)) {
-            place.copy_from_slice(&word.to_ne_bytes());
-        }
-        bytes
+    pub(crate) fn to_user(self) -> Siginfo {
+        let mut fields = [0; 14];
+        fields[..Self::USED_WORDS].copy_from_slice(&self.words());
+        let si_signo = self.signal.number().into();
+        Siginfo { si_signo, si_errno: self.errno, si_code: self.code, padding: 0, fields }
     }
 
     /// The detail as the words after siginfo_t's header.
-    fn words(self) -> [u64; 4] {
+    fn words(self) -> [u64; Self::USED_WORDS] {
         let pair = |low: i32, high: u32| u64::from(low as u32) | u64::from(high) << 32;
         match self.detail {
             SignalDetail::None => [0; 4],
@@ -241,30 +225,31 @@ impl SignalInfo {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::IntoBytes;
+
     use super::*;
 
     #[test]
     fn a_composed_info_comes_back_as_it_was() {
-        let mut bytes = [0; SignalInfo::SIZE_BYTES];
-        for (place, byte) in bytes.iter_mut().enumerate().take(48) {
-            *byte = place as u8;
-        }
-        let info = SignalInfo::from_user_bytes(Signal::SIGUSR1, &bytes);
-        let back = info.to_bytes();
-        assert_eq!(back[0], 10);
-        assert_eq!(back[4..12], bytes[4..12]);
-        assert_eq!(back[16..48], bytes[16..48]);
+        let composed = Siginfo {
+            si_errno: 5,
+            si_code: 6,
+            fields: std::array::from_fn(|word| if word < 4 { word as u64 + 7 } else { 0 }),
+            ..Siginfo::default()
+        };
+        let info = SignalInfo::from_user(Signal::SIGUSR1, &composed);
+        assert_eq!(info.to_user(), Siginfo { si_signo: 10, ..composed });
     }
 
     #[test]
     fn details_lie_where_the_c_library_reads_them() {
         let detail = SignalDetail::Child { pid: 7, uid: 8, status: 9, user_ticks: 10, system_ticks: 11 };
-        let bytes = SignalInfo { signal: Signal::SIGCHLD, errno: 0, code: 1, detail }.to_bytes();
+        let info = SignalInfo { signal: Signal::SIGCHLD, errno: 0, code: 1, detail }.to_user();
         for (offset, value) in [(0, 17), (8, 1), (16, 7), (20, 8), (24, 9), (32, 10), (40, 11)] {
-            assert_eq!(bytes[offset], value, "at {offset}");
+            assert_eq!(info.as_bytes()[offset], value, "at {offset}");
         }
-        let bytes = SignalInfo::from_timer(Signal::SIGALRM, 3, 4, 5).to_bytes();
-        assert_eq!((bytes[16], bytes[20], bytes[24]), (3, 4, 5));
-        assert_eq!(i32::from_ne_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]), -2);
+        let info = SignalInfo::from_timer(Signal::SIGALRM, 3, 4, 5).to_user();
+        assert_eq!((info.as_bytes()[16], info.as_bytes()[20], info.as_bytes()[24]), (3, 4, 5));
+        assert_eq!(info.si_code, -2);
     }
 }

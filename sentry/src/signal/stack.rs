@@ -3,6 +3,7 @@
 use linux_raw_sys::general::{SS_DISABLE, SS_ONSTACK};
 
 use crate::Errno;
+use crate::abi::SignalStack;
 use crate::platform::VirtualAddress;
 
 /// Leave the stack for good when a handler is entered on it, and take it up again at sigreturn.
@@ -20,17 +21,12 @@ pub struct AlternateStack {
 }
 
 impl AlternateStack {
-    /// Size of `stack_t` in words.
-    pub const WORDS: usize = 3;
-
-    /// The stack that `stack_t` describes: its words are the base, the flags (32 bits) and the length. A
-    /// length under
-    /// `min_len_bytes` (AT_MINSIGSTKSZ) is too small.
+    /// The stack that a `stack_t` describes. A length under `min_len_bytes` (AT_MINSIGSTKSZ) is too small.
     ///
     /// # Errors
     /// EINVAL: unknown flags. ENOMEM: too small.
-    pub fn from_words([base, flags, len_bytes]: [u64; 3], min_len_bytes: u64) -> Result<Self, Errno> {
-        let flags = flags as u32;
+    pub(crate) fn from_user(stack: SignalStack, min_len_bytes: u64) -> Result<Self, Errno> {
+        let SignalStack { ss_sp: base, ss_flags: flags, ss_size: len_bytes, .. } = stack;
         match flags & !SS_AUTODISARM {
             SS_DISABLE => Ok(Self::default()),
             // Linux takes SS_ONSTACK like 0 since always.
@@ -45,14 +41,14 @@ impl AlternateStack {
     }
 
     /// `stack_t`, as a task whose stack pointer is `stack_pointer` sees it.
-    pub fn to_words(self, stack_pointer: u64) -> [u64; 3] {
+    pub(crate) fn to_user(self, stack_pointer: u64) -> SignalStack {
         let state = match (self.len_bytes, self.contains(stack_pointer)) {
             (0, _) => SS_DISABLE,
             (_, true) => SS_ONSTACK,
             (_, false) => 0,
         };
-        let flags = state | if self.is_disarmed_by_use { SS_AUTODISARM } else { 0 };
-        [self.base.0, u64::from(flags), self.len_bytes]
+        let ss_flags = state | if self.is_disarmed_by_use { SS_AUTODISARM } else { 0 };
+        SignalStack { ss_sp: self.base.0, ss_flags, padding: 0, ss_size: self.len_bytes }
     }
 
     /// Whether there is one.
@@ -89,6 +85,10 @@ impl AlternateStack {
 mod tests {
     use super::*;
 
+    fn user(ss_flags: u32, ss_size: u64) -> SignalStack {
+        SignalStack { ss_sp: 0x1000, ss_flags, padding: 0, ss_size }
+    }
+
     #[test]
     fn flags_and_size_are_checked() {
         for (flags, len_bytes, expected) in [
@@ -99,22 +99,23 @@ mod tests {
             (4, 4096, Err(Errno::EINVAL)),
             (1 << 31, 4096, Ok(())),
         ] {
-            let stack = AlternateStack::from_words([0x1000, flags, len_bytes], 2048);
+            let stack = AlternateStack::from_user(user(flags, len_bytes), 2048);
             assert_eq!(stack.map(drop), expected, "{flags:#x} {len_bytes}");
         }
     }
 
     #[test]
     fn a_task_is_on_the_stack_from_just_above_the_base_to_the_top() {
-        let stack = AlternateStack::from_words([0x1000, 0, 0x1000], 0).unwrap();
+        let stack = AlternateStack::from_user(user(0, 0x1000), 0).unwrap();
         for (stack_pointer, is_on) in [(0x1000, false), (0x1001, true), (0x2000, true), (0x2001, false)] {
             assert_eq!(stack.contains(stack_pointer), is_on, "{stack_pointer:#x}");
         }
-        assert_eq!(stack.to_words(0x1800), [0x1000, 1, 0x1000]);
+        assert_eq!(stack.to_user(0x1800), user(1, 0x1000));
     }
 
     #[test]
     fn none_is_shown_as_disabled() {
-        assert_eq!(AlternateStack::default().to_words(0), [0, 2, 0]);
+        let disabled = SignalStack { ss_flags: 2, ..SignalStack::default() };
+        assert_eq!(AlternateStack::default().to_user(0), disabled);
     }
 }

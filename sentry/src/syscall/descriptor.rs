@@ -10,7 +10,7 @@ use super::Handler;
 use super::lock::record_lock;
 use super::place::check_flags;
 use crate::Errno;
-use crate::abi;
+use crate::abi::FileOwner;
 use crate::fs::memory_files::ALL_SEALS;
 use crate::fs::pipe::PipeFile;
 use crate::fs::{DescriptorBounds, FileDescription, OpenFlags, tmpfs};
@@ -164,7 +164,7 @@ fn signal_owner(
             return Ok(if is_nobody { 0 } else { id as isize as usize });
         }
         uapi::F_SETOWN_EX => {
-            let new: uapi::f_owner_ex = task.memory().read_object(VirtualAddress(argument))?;
+            let new: FileOwner = task.memory().read_object(VirtualAddress(argument))?;
             if !(0..=F_OWNER_PGRP).contains(&new.type_) {
                 return Err(Errno::EINVAL);
             }
@@ -175,8 +175,8 @@ fn signal_owner(
             (owner.kind, owner.id) = (new.type_, new.pid);
         }
         uapi::F_GETOWN_EX => {
-            let mut current: uapi::f_owner_ex = abi::zeroed();
-            (current.type_, current.pid) = (owner.kind, if is_nobody { 0 } else { owner.id });
+            let id = if is_nobody { 0 } else { owner.id };
+            let current = FileOwner { type_: owner.kind, pid: id };
             task.memory().write_object(VirtualAddress(argument), &current)?;
         }
         uapi::F_SETSIG => {

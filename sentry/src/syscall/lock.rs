@@ -7,7 +7,7 @@ use syscalls::Sysno;
 
 use super::Handler;
 use crate::Errno;
-use crate::abi;
+use crate::abi::Flock;
 use crate::fs::FileDescription;
 use crate::fs::locks::{FileLocks, LockOwner, LockWait, RecordLock};
 use crate::platform::VirtualAddress;
@@ -67,7 +67,7 @@ pub(super) fn record_lock(
     command: u32,
     argument: u64,
 ) -> Result<usize, Errno> {
-    let mut flock: uapi::flock = task.memory().read_object(VirtualAddress(argument))?;
+    let mut flock: Flock = task.memory().read_object(VirtualAddress(argument))?;
     let is_of_description = matches!(command, uapi::F_OFD_GETLK | uapi::F_OFD_SETLK | uapi::F_OFD_SETLKW);
     if is_of_description && flock.l_pid != 0 {
         return Err(Errno::EINVAL);
@@ -113,7 +113,7 @@ pub(super) fn record_lock(
 }
 
 /// The bytes that a `struct flock` means: from, and to (`man 2 fcntl`).
-fn range_of(flock: &uapi::flock, description: &FileDescription) -> Result<(u64, u64), Errno> {
+fn range_of(flock: &Flock, description: &FileDescription) -> Result<(u64, u64), Errno> {
     let base = match flock.l_whence as u32 {
         uapi::SEEK_SET => 0,
         uapi::SEEK_CUR => *description.position(),
@@ -132,12 +132,12 @@ fn range_of(flock: &uapi::flock, description: &FileDescription) -> Result<(u64, 
     Ok((start, end))
 }
 
-fn describe_conflict(conflict: Option<RecordLock>, flock: &mut uapi::flock) {
+fn describe_conflict(conflict: Option<RecordLock>, flock: &mut Flock) {
     let Some(conflict) = conflict else {
         flock.l_type = uapi::F_UNLCK as i16;
         return;
     };
-    *flock = abi::zeroed();
+    *flock = Flock::default();
     flock.l_type = if conflict.is_exclusive { uapi::F_WRLCK } else { uapi::F_RDLCK } as i16;
     flock.l_whence = uapi::SEEK_SET as i16;
     flock.l_start = conflict.start as i64;

@@ -2,11 +2,12 @@
 
 use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
+use zerocopy::FromBytes;
 
 use super::Handler;
 use super::place::{Scope, WORKING_DIRECTORY};
 use crate::Errno;
-use crate::abi;
+use crate::abi::OpenHow;
 use crate::fs::operations::{self, OpenRequest};
 use crate::fs::{OpenFlags, ResolveFlags};
 use crate::platform::VirtualAddress;
@@ -61,8 +62,8 @@ fn openat2(task: &mut CurrentTask, [directory, path, how, len_bytes, ..]: [u64; 
 }
 
 /// Reads a `struct open_how` of any version: what this one does not know must be zero (`man 2 openat2`).
-fn read_open_how(task: &CurrentTask, address: u64, len_bytes: u64) -> Result<uapi::open_how, Errno> {
-    const KNOWN: usize = size_of::<uapi::open_how>();
+fn read_open_how(task: &CurrentTask, address: u64, len_bytes: u64) -> Result<OpenHow, Errno> {
+    const KNOWN: usize = size_of::<OpenHow>();
     let len_bytes = usize::try_from(len_bytes).map_err(|_| Errno::E2BIG)?;
     if len_bytes < KNOWN {
         return Err(Errno::EINVAL);
@@ -76,9 +77,7 @@ fn read_open_how(task: &CurrentTask, address: u64, len_bytes: u64) -> Result<uap
     if rest.iter().any(|&byte| byte != 0) {
         return Err(Errno::E2BIG);
     }
-    let mut how: uapi::open_how = abi::zeroed();
-    abi::bytes_of_mut(&mut how).copy_from_slice(known);
-    Ok(how)
+    OpenHow::read_from_bytes(known).map_err(|_| Errno::EINVAL)
 }
 
 fn open_path(

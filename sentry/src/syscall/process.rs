@@ -7,7 +7,7 @@ use syscalls::Sysno;
 
 use super::Handler;
 use crate::Errno;
-use crate::abi::{self, UserObject};
+use crate::abi::{Siginfo, UserObject};
 use crate::cgroup::Cgroup;
 use crate::fs::cgroup::CgroupDirectory;
 use crate::fs::{FileKind, OpenFlags, Resolver};
@@ -183,8 +183,8 @@ pub(super) fn read_extensible<T: UserObject>(
     if bytes[known..].iter().any(|byte| *byte != 0) {
         return Err(Errno::E2BIG);
     }
-    let mut value = abi::zeroed::<T>();
-    abi::bytes_of_mut(&mut value)[..known].copy_from_slice(&bytes[..known]);
+    let mut value = T::new_zeroed();
+    value.as_mut_bytes()[..known].copy_from_slice(&bytes[..known]);
     Ok(value)
 }
 
@@ -348,8 +348,8 @@ fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6])
         super::resource::write_usage(task, usage, waited.usage)?;
     }
     if info != 0 {
-        let bytes = waited.map_or([0; SignalInfo::SIZE_BYTES], |waited| wait_info(task, &waited).to_bytes());
-        task.memory().write_bytes(VirtualAddress(info), &bytes)?;
+        let told = waited.map_or(Siginfo::default(), |waited| wait_info(task, &waited).to_user());
+        task.memory().write_object(VirtualAddress(info), &told)?;
     }
     Ok(0)
 }

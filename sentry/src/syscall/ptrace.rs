@@ -3,9 +3,11 @@
 use linux_raw_sys::elf_uapi;
 use linux_raw_sys::ptrace as uapi;
 use syscalls::Sysno;
+use zerocopy::IntoBytes;
 
 use super::Handler;
 use crate::Errno;
+use crate::abi::Siginfo;
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalInfo, SignalSet};
 use crate::task::{
@@ -95,7 +97,7 @@ fn request_of_tracer(
         }
         uapi::PTRACE_GETREGSET => read_set(task, tracee, address, data)?,
         uapi::PTRACE_SETREGSET => write_set(task, tracee, address, data)?,
-        uapi::PTRACE_GETSIGINFO => write(task, data, &tracee.signal_info()?.to_bytes())?,
+        uapi::PTRACE_GETSIGINFO => write(task, data, tracee.signal_info()?.to_user().as_bytes())?,
         uapi::PTRACE_SETSIGINFO => set_signal_info(task, tracee, data)?,
         uapi::PTRACE_GETSIGMASK | uapi::PTRACE_SETSIGMASK => {
             tracee.check_stopped()?;
@@ -271,12 +273,10 @@ fn write_set(task: &CurrentTask, tracee: &Tracee, kind: u64, vector: u64) -> Res
 
 fn set_signal_info(task: &CurrentTask, tracee: &Tracee, data: u64) -> Result<(), Errno> {
     tracee.check_stopped()?;
-    let mut bytes = [0; SignalInfo::SIZE_BYTES];
-    task.memory().read_bytes(VirtualAddress(data), &mut bytes)?;
-    let [first, second, third, fourth, ..] = bytes;
+    let info: Siginfo = task.memory().read_object(VirtualAddress(data))?;
     // One that names no signal fits none that the tracee is resumed with.
-    let signal = Signal::new(i32::from_ne_bytes([first, second, third, fourth])).unwrap_or(Signal::SIGTRAP);
-    tracee.set_signal_info(SignalInfo::from_user_bytes(signal, &bytes))
+    let signal = Signal::new(info.si_signo).unwrap_or(Signal::SIGTRAP);
+    tracee.set_signal_info(SignalInfo::from_user(signal, &info))
 }
 
 /// PTRACE_PEEKSIGINFO: `arguments` points to a `struct ptrace_peeksiginfo_args`. Returns how many entries it copied.
@@ -295,10 +295,10 @@ fn peek_signal_info(task: &CurrentTask, tracee: &Tracee, arguments: u64, data: u
     let entries = tracee.pending_signals(queue, first, count)?;
     let mut address = data;
     for (done, info) in entries.iter().enumerate() {
-        if let Err(error) = write(task, address, &info.to_bytes()) {
+        if let Err(error) = write(task, address, info.to_user().as_bytes()) {
             return if done > 0 { Ok(done) } else { Err(error) };
         }
-        address = address.wrapping_add(SignalInfo::SIZE_BYTES as u64);
+        address = address.wrapping_add(size_of::<Siginfo>() as u64);
     }
     Ok(entries.len())
 }

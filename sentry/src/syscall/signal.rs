@@ -8,10 +8,11 @@ use syscalls::Sysno;
 
 use super::Handler;
 use crate::Errno;
+use crate::abi::Siginfo;
 use crate::cred::{Capabilities, Credentials};
 use crate::namespace::{OVERFLOW_ID, UserNamespace};
 use crate::platform::VirtualAddress;
-use crate::signal::{Action, AlternateStack, Signal, SignalInfo, SignalSet};
+use crate::signal::{Action, Signal, SignalInfo, SignalSet};
 use crate::task::{CurrentTask, Task, ThreadGroup, Tid};
 use crate::time::duration_from_timespec;
 
@@ -134,7 +135,7 @@ fn rt_sigtimedwait(task: &mut CurrentTask, [set, info, timeout, size, ..]: [u64;
         crate::task::Blocked::TimedOut => Errno::EAGAIN,
     })?;
     if info != 0 {
-        task.memory().write_bytes(VirtualAddress(info), &taken.to_bytes())?;
+        task.memory().write_object(VirtualAddress(info), &taken.to_user())?;
     }
     Ok(usize::from(taken.signal.number()))
 }
@@ -145,10 +146,9 @@ fn rt_sigreturn(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
 }
 
 fn sigaltstack(task: &mut CurrentTask, [new, old, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let current = task.signal_stack.to_words(task.registers.rsp);
+    let current = task.signal_stack.to_user(task.registers.rsp);
     if new != 0 {
-        let words: [u64; AlternateStack::WORDS] = task.memory().read_object(VirtualAddress(new))?;
-        task.set_signal_stack(words)?;
+        task.set_signal_stack(task.memory().read_object(VirtualAddress(new))?)?;
     }
     if old != 0 {
         task.memory().write_object(VirtualAddress(old), &current)?;
@@ -337,11 +337,10 @@ pub(super) fn queue_to_process(
 
 /// Copies a siginfo_t in, to be sent as `signal`; for a number that is none, the info names some signal that is not sent.
 pub(super) fn read_info(task: &CurrentTask, signal: i32, address: u64) -> Result<SignalInfo, Errno> {
-    let mut bytes = [0; SignalInfo::SIZE_BYTES];
-    task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
-    let info = SignalInfo::from_user_bytes(Signal::new(signal).unwrap_or(Signal::SIGCONT), &bytes);
+    let user: Siginfo = task.memory().read_object(VirtualAddress(address))?;
+    let info = SignalInfo::from_user(Signal::new(signal).unwrap_or(Signal::SIGCONT), &user);
     // What is not known to be without meaning must be without content, too.
-    if !info.has_known_layout() && bytes[SignalInfo::USED_BYTES..].iter().any(|byte| *byte != 0) {
+    if !info.has_known_layout() && user.fields[SignalInfo::USED_WORDS..].iter().any(|word| *word != 0) {
         return Err(Errno::E2BIG);
     }
     Ok(info)

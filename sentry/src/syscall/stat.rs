@@ -8,7 +8,7 @@ use syscalls::Sysno;
 use super::Handler;
 use super::place::{Scope, WORKING_DIRECTORY, check_flags};
 use crate::Errno;
-use crate::abi;
+use crate::abi::{Stat, Statfs, Statx, StatxTimestamp};
 use crate::cred::{Capabilities, Credentials, SecureBits};
 use crate::fs::{Access, FileKind, Metadata, MountFlags, Path, Timestamp, check_access};
 use crate::platform::VirtualAddress;
@@ -62,28 +62,28 @@ fn stat_at(
     Ok(0)
 }
 
-fn stat_of(task: &CurrentTask, metadata: &Metadata) -> uapi::stat {
+fn stat_of(task: &CurrentTask, metadata: &Metadata) -> Stat {
     let credentials = task.credentials();
     let namespace = &credentials.user_namespace;
-    let mut stat: uapi::stat = abi::zeroed();
-    stat.st_dev = metadata.device.as_u64();
-    stat.st_ino = metadata.inode;
-    stat.st_nlink = u64::from(metadata.links);
-    stat.st_mode = metadata.mode;
-    stat.st_uid = namespace.from_kernel_uid(metadata.uid);
-    stat.st_gid = namespace.from_kernel_gid(metadata.gid);
-    stat.st_rdev = metadata.special_device.as_u64();
-    stat.st_size = metadata.size_bytes as i64;
-    stat.st_blksize = i64::from(metadata.block_size_bytes);
-    stat.st_blocks = metadata.blocks as i64;
-    // The header declares the seconds as unsigned; they are two's complement.
-    stat.st_atime = metadata.accessed.seconds as u64;
-    stat.st_atime_nsec = u64::from(metadata.accessed.nanoseconds);
-    stat.st_mtime = metadata.modified.seconds as u64;
-    stat.st_mtime_nsec = u64::from(metadata.modified.nanoseconds);
-    stat.st_ctime = metadata.changed.seconds as u64;
-    stat.st_ctime_nsec = u64::from(metadata.changed.nanoseconds);
-    stat
+    Stat {
+        st_dev: metadata.device.as_u64(),
+        st_ino: metadata.inode,
+        st_nlink: u64::from(metadata.links),
+        st_mode: metadata.mode,
+        st_uid: namespace.from_kernel_uid(metadata.uid),
+        st_gid: namespace.from_kernel_gid(metadata.gid),
+        st_rdev: metadata.special_device.as_u64(),
+        st_size: metadata.size_bytes as i64,
+        st_blksize: i64::from(metadata.block_size_bytes),
+        st_blocks: metadata.blocks as i64,
+        st_atime: metadata.accessed.seconds,
+        st_atime_nsec: u64::from(metadata.accessed.nanoseconds),
+        st_mtime: metadata.modified.seconds,
+        st_mtime_nsec: u64::from(metadata.modified.nanoseconds),
+        st_ctime: metadata.changed.seconds,
+        st_ctime_nsec: u64::from(metadata.changed.nanoseconds),
+        ..Stat::default()
+    }
 }
 
 fn statx(
@@ -104,20 +104,22 @@ fn statx(
     Ok(0)
 }
 
-fn statx_of(task: &CurrentTask, metadata: &Metadata, place: &Path) -> uapi::statx {
+fn statx_of(task: &CurrentTask, metadata: &Metadata, place: &Path) -> Statx {
     let credentials = task.credentials();
     let namespace = &credentials.user_namespace;
-    let mut statx: uapi::statx = abi::zeroed();
-    statx.stx_mask = uapi::STATX_BASIC_STATS | uapi::STATX_MNT_ID;
-    statx.stx_blksize = metadata.block_size_bytes;
-    statx.stx_nlink = metadata.links;
-    statx.stx_uid = namespace.from_kernel_uid(metadata.uid);
-    statx.stx_gid = namespace.from_kernel_gid(metadata.gid);
-    statx.stx_mode = metadata.mode as u16;
-    statx.stx_ino = metadata.inode;
-    statx.stx_size = metadata.size_bytes;
-    statx.stx_blocks = metadata.blocks;
-    statx.stx_attributes_mask = u64::from(uapi::STATX_ATTR_MOUNT_ROOT);
+    let mut statx = Statx {
+        stx_mask: uapi::STATX_BASIC_STATS | uapi::STATX_MNT_ID,
+        stx_blksize: metadata.block_size_bytes,
+        stx_nlink: metadata.links,
+        stx_uid: namespace.from_kernel_uid(metadata.uid),
+        stx_gid: namespace.from_kernel_gid(metadata.gid),
+        stx_mode: metadata.mode as u16,
+        stx_ino: metadata.inode,
+        stx_size: metadata.size_bytes,
+        stx_blocks: metadata.blocks,
+        stx_attributes_mask: u64::from(uapi::STATX_ATTR_MOUNT_ROOT),
+        ..Statx::default()
+    };
     if Arc::ptr_eq(&place.dentry, place.mount.root()) && place.mount.mount_point().is_some() {
         statx.stx_attributes = u64::from(uapi::STATX_ATTR_MOUNT_ROOT);
     }
@@ -135,8 +137,8 @@ fn statx_of(task: &CurrentTask, metadata: &Metadata, place: &Path) -> uapi::stat
     statx
 }
 
-fn statx_timestamp(timestamp: Timestamp) -> uapi::statx_timestamp {
-    uapi::statx_timestamp { tv_sec: timestamp.seconds, tv_nsec: timestamp.nanoseconds, __reserved: 0 }
+fn statx_timestamp(timestamp: Timestamp) -> StatxTimestamp {
+    StatxTimestamp { tv_sec: timestamp.seconds, tv_nsec: timestamp.nanoseconds, reserved: 0 }
 }
 
 fn statfs(task: &mut CurrentTask, [path, address, ..]: [u64; 6]) -> Result<usize, Errno> {
@@ -153,22 +155,24 @@ fn write_statfs(task: &CurrentTask, place: &Path, address: u64) -> Result<usize,
     const ST_VALID: i64 = 0x20;
     let file_system = place.mount.file_system();
     let info = file_system.info();
-    let mut statfs: uapi::statfs = abi::zeroed();
-    statfs.f_type = info.magic as i64;
-    statfs.f_bsize = info.block_size_bytes as i64;
-    statfs.f_frsize = info.block_size_bytes as i64;
-    statfs.f_blocks = info.blocks as i64;
-    statfs.f_bfree = info.free_blocks as i64;
-    statfs.f_bavail = info.free_blocks as i64;
-    statfs.f_files = info.inodes as i64;
-    statfs.f_ffree = info.free_inodes as i64;
-    statfs.f_fsid.val = [file_system.device().as_u64() as i32, 0];
-    statfs.f_namelen = crate::fs::path::MAX_NAME_LEN as i64;
     let mut flags = place.mount.flags();
     if place.mount.instance().is_read_only() {
         flags |= MountFlags::READ_ONLY;
     }
-    statfs.f_flags = ST_VALID | st_flags(flags);
+    let statfs = Statfs {
+        f_type: info.magic as i64,
+        f_bsize: info.block_size_bytes as i64,
+        f_frsize: info.block_size_bytes as i64,
+        f_blocks: info.blocks as i64,
+        f_bfree: info.free_blocks as i64,
+        f_bavail: info.free_blocks as i64,
+        f_files: info.inodes as i64,
+        f_ffree: info.free_inodes as i64,
+        f_fsid: [file_system.device().as_u64() as i32, 0],
+        f_namelen: crate::fs::path::MAX_NAME_LEN as i64,
+        f_flags: ST_VALID | st_flags(flags),
+        ..Statfs::default()
+    };
     task.memory().write_object(VirtualAddress(address), &statfs)?;
     Ok(0)
 }

@@ -3,6 +3,7 @@
 use super::CurrentTask;
 use super::run::State;
 use crate::Errno;
+use crate::abi::SignalStack;
 use crate::memory::FaultError;
 use crate::platform::{Access, VirtualAddress};
 use crate::signal::{
@@ -139,13 +140,13 @@ impl CurrentTask {
     /// sigaltstack(2).
     ///
     /// # Errors
-    /// EPERM: the task runs on its alternate stack. EINVAL, ENOMEM: [`AlternateStack::from_words`].
-    pub(crate) fn set_signal_stack(&mut self, words: [u64; AlternateStack::WORDS]) -> Result<(), Errno> {
+    /// EPERM: the task runs on its alternate stack. EINVAL, ENOMEM: [`AlternateStack::from_user`].
+    pub(crate) fn set_signal_stack(&mut self, stack: SignalStack) -> Result<(), Errno> {
         if self.signal_stack.contains(self.registers.rsp) {
             return Err(Errno::EPERM);
         }
         let min_len_bytes = u64::from(linux_raw_sys::general::MINSIGSTKSZ);
-        self.signal_stack = AlternateStack::from_words(words, min_len_bytes)?;
+        self.signal_stack = AlternateStack::from_user(stack, min_len_bytes)?;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::file_systems::FileSystemType;
 use super::{check_is_mount_root, check_may_mount, propagation_of, read_text};
 use crate::Errno;
+use crate::abi::MountAttributes;
 use crate::cred::Capabilities;
 use crate::fs::operations::open_path;
 use crate::fs::{
@@ -339,7 +340,7 @@ pub(super) fn mount_setattr(
     let known = uapi::AT_EMPTY_PATH | uapi::AT_RECURSIVE | uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_NO_AUTOMOUNT;
     let flags = check_flags(flags, known)?;
     let min_bytes = uapi::MOUNT_ATTR_SIZE_VER0 as usize;
-    let attributes: uapi::mount_attr = read_extensible(task, attributes, len_bytes, min_bytes)?;
+    let attributes: MountAttributes = read_extensible(task, attributes, len_bytes, min_bytes)?;
     check_may_mount(task)?;
     if (attributes.attr_set, attributes.attr_clr, attributes.propagation) == (0, 0, 0) {
         return Ok(0);
@@ -351,7 +352,7 @@ pub(super) fn mount_setattr(
     Ok(0)
 }
 
-fn settings_of(attributes: &uapi::mount_attr) -> Result<Settings, Errno> {
+fn settings_of(attributes: &MountAttributes) -> Result<Settings, Errno> {
     let (set, clear) = (attributes.attr_set, attributes.attr_clr);
     // Among them MOUNT_ATTR_IDMAP, which no file system here supports.
     if (set | clear) & !KNOWN_ATTRIBUTES != 0 {

@@ -1,0 +1,135 @@
+//! Structures about files (`asm/stat.h`, `linux/stat.h`, `asm/statfs.h`, `linux/fcntl.h`, `linux/mount.h`).
+
+use linux_raw_sys::general as uapi;
+
+use super::{same_layout, structures};
+
+structures! {
+    /// `struct stat` (`man 3type stat`).
+    Stat {
+        st_dev: u64,
+        st_ino: u64,
+        st_nlink: u64,
+        st_mode: u32,
+        st_uid: u32,
+        st_gid: u32,
+        padding: u32,
+        st_rdev: u64,
+        st_size: i64,
+        st_blksize: i64,
+        st_blocks: i64,
+        /// Linux's header declares the seconds as unsigned; they are two's complement.
+        st_atime: i64,
+        st_atime_nsec: u64,
+        st_mtime: i64,
+        st_mtime_nsec: u64,
+        st_ctime: i64,
+        st_ctime_nsec: u64,
+        unused: [u64; 3],
+    }
+
+    /// `struct statx_timestamp` (`man 2 statx`).
+    StatxTimestamp {
+        tv_sec: i64,
+        tv_nsec: u32,
+        reserved: u32,
+    }
+
+    /// `struct statx` (`man 2 statx`).
+    Statx {
+        stx_mask: u32,
+        stx_blksize: u32,
+        stx_attributes: u64,
+        stx_nlink: u32,
+        stx_uid: u32,
+        stx_gid: u32,
+        stx_mode: u16,
+        padding: u16,
+        stx_ino: u64,
+        stx_size: u64,
+        stx_blocks: u64,
+        stx_attributes_mask: u64,
+        stx_atime: StatxTimestamp,
+        stx_btime: StatxTimestamp,
+        stx_ctime: StatxTimestamp,
+        stx_mtime: StatxTimestamp,
+        stx_rdev_major: u32,
+        stx_rdev_minor: u32,
+        stx_dev_major: u32,
+        stx_dev_minor: u32,
+        stx_mnt_id: u64,
+        stx_dio_mem_align: u32,
+        stx_dio_offset_align: u32,
+        stx_subvol: u64,
+        unused: [u64; 11],
+    }
+
+    /// `struct statfs` (`man 2 statfs`).
+    Statfs {
+        f_type: i64,
+        f_bsize: i64,
+        f_blocks: i64,
+        f_bfree: i64,
+        f_bavail: i64,
+        f_files: i64,
+        f_ffree: i64,
+        f_fsid: [i32; 2],
+        f_namelen: i64,
+        f_frsize: i64,
+        f_flags: i64,
+        f_spare: [i64; 4],
+    }
+
+    /// `struct flock` (`man 2 F_GETLK`).
+    Flock {
+        l_type: i16,
+        l_whence: i16,
+        padding: u32,
+        l_start: i64,
+        l_len: i64,
+        l_pid: i32,
+        tail_padding: u32,
+    }
+
+    /// `struct f_owner_ex` (`man 2 F_GETOWN_EX`).
+    FileOwner {
+        type_: i32,
+        pid: i32,
+    }
+
+    /// `struct open_how` (`man 2 openat2`).
+    OpenHow {
+        flags: u64,
+        mode: u64,
+        resolve: u64,
+    }
+
+    /// `struct mount_attr` (`man 2 mount_setattr`).
+    MountAttributes {
+        attr_set: u64,
+        attr_clr: u64,
+        propagation: u64,
+        userns_fd: u64,
+    }
+}
+
+same_layout! {
+    Stat, uapi::stat:
+    st_dev st_ino st_nlink st_mode st_uid st_gid st_rdev st_size st_blksize st_blocks st_atime st_atime_nsec st_mtime
+    st_mtime_nsec st_ctime st_ctime_nsec
+}
+same_layout! { StatxTimestamp, uapi::statx_timestamp: tv_sec tv_nsec }
+same_layout! {
+    Statx, uapi::statx:
+    stx_mask stx_blksize stx_attributes stx_nlink stx_uid stx_gid stx_mode stx_ino stx_size stx_blocks
+    stx_attributes_mask stx_atime stx_btime stx_ctime stx_mtime stx_rdev_major stx_rdev_minor stx_dev_major
+    stx_dev_minor stx_mnt_id stx_dio_mem_align stx_dio_offset_align stx_subvol
+}
+same_layout! {
+    Statfs, uapi::statfs:
+    f_type f_bsize f_blocks f_bfree f_bavail f_files f_ffree f_fsid f_namelen f_frsize f_flags f_spare
+}
+same_layout! { Flock, uapi::flock: l_type l_whence l_start l_len l_pid }
+same_layout! { FileOwner, uapi::f_owner_ex: type_ pid }
+same_layout! { OpenHow, uapi::open_how: flags mode resolve }
+same_layout! { MountAttributes, uapi::mount_attr: attr_set attr_clr propagation userns_fd }

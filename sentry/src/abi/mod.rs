@@ -1,0 +1,52 @@
+//! Plain data that crosses the boundary between user code and the sentry: Linux's own structures.
+//!
+//! Each is laid out as Linux lays it out, with the names of Linux's fields, and its padding is a field like any other,
+//! so that `zerocopy` can derive that every byte of a value is initialised and that any bytes make a value. Where
+//! Linux's header declares the structure, [`same_layout`] compares the two at compile time.
+
+mod file;
+mod signal;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+pub(crate) use file::{FileOwner, Flock, MountAttributes, OpenHow, Stat, Statfs, Statx, StatxTimestamp};
+pub(crate) use signal::{FxSoftwareBytes, SigContext, Siginfo, SignalFrameHead, SignalStack, XsaveHead};
+
+/// A structure of Linux's user API, copied to and from user memory as bytes: it has no padding that is not a field, and
+/// any bytes are a valid value.
+pub(crate) trait UserObject: FromBytes + IntoBytes + Immutable + Copy {}
+
+impl<T: FromBytes + IntoBytes + Immutable + Copy> UserObject for T {}
+
+/// Declares structures of the user API.
+macro_rules! structures {
+    ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
+        #[repr(C)]
+        pub(crate) struct $name {
+            $($(#[$field_meta])* pub(crate) $field: $type,)*
+        }
+    )*};
+}
+use structures;
+
+/// Fails to compile unless the fields of a structure lie where those of Linux's do, and both are equally long.
+macro_rules! same_layout {
+    ($own:ty, $linux:ty: $($field:ident)*) => {
+        const _: () = {
+            assert!(size_of::<$own>() == size_of::<$linux>());
+            $(assert!(std::mem::offset_of!($own, $field) == std::mem::offset_of!($linux, $field));)*
+        };
+    };
+}
+use same_layout;
+
+/// How much of an rseq(2) area the sentry fills, bytes: through `mm_cid` (AT_RSEQ_FEATURE_SIZE).
+pub(crate) const RSEQ_FEATURE_BYTES: u32 = 28;
+/// The alignment of an rseq(2) area, bytes (AT_RSEQ_ALIGN).
+pub(crate) const RSEQ_ALIGNMENT: u32 = 32;
+
+#[cfg(test)]
+mod tests;
