@@ -18,7 +18,7 @@ use sentry::fs::pts::PtsFileSystem;
 use sentry::fs::terminal::ControllingTerminals;
 use sentry::fs::tmpfs::MemoryResources;
 use sentry::fs::{
-    AttributeChanges, Dentry, DescriptorTable, FileDescription, FileKind, FsContext, Mount, MountFlags,
+    AttributeChanges, Dentry, DescriptorTable, Fd, FileDescription, FileKind, FsContext, Mount, MountFlags,
     MountNamespace, OpenFlags, Resolver, Viewer,
 };
 use sentry::host::HostCpus;
@@ -286,7 +286,7 @@ fn standard_streams(
             file.set_node(path.inode().clone());
         }
         let description = FileDescription::new(file, path, flags);
-        table.install_at(description, number, false, 3).context("standard streams")?;
+        table.install_at(description, Fd(number), false, 3).context("standard streams")?;
     }
     Ok(table)
 }

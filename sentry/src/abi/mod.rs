@@ -5,11 +5,13 @@
 //! Linux's header declares the structure, [`same_layout`] compares the two at compile time.
 
 mod file;
+mod memory;
 mod signal;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 pub(crate) use file::{FileOwner, Flock, MountAttributes, OpenHow, Stat, Statfs, Statx, StatxTimestamp};
+pub(crate) use memory::Iovec;
 pub(crate) use signal::{FxSoftwareBytes, SigContext, Siginfo, SignalFrameHead, SignalStack, XsaveHead};
 
 /// A structure of Linux's user API, copied to and from user memory as bytes: it has no padding that is not a field, and

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-use super::FileDescription;
 use super::description_total::DESCRIPTIONS;
 use super::locks::LockOwner;
+use super::{Fd, FileDescription};
 use crate::Errno;
 
 /// Slots of all tables together: what a million descriptors take in each of many processes is bounded.
@@ -61,7 +61,7 @@ impl DescriptorTable {
     ///
     /// # Errors
     /// EBADF.
-    pub fn get(&self, descriptor: i32) -> Result<Arc<FileDescription>, Errno> {
+    pub fn get(&self, descriptor: Fd) -> Result<Arc<FileDescription>, Errno> {
         self.table.read().entry(descriptor).map(|entry| entry.file.clone())
     }
 
@@ -75,7 +75,7 @@ impl DescriptorTable {
         minimum: usize,
         is_close_on_exec: bool,
         bounds: DescriptorBounds,
-    ) -> Result<i32, Errno> {
+    ) -> Result<Fd, Errno> {
         DESCRIPTIONS.check(bounds.is_privileged)?;
         let mut table = self.table.write();
         let start = minimum.max(table.first_free);
@@ -84,7 +84,7 @@ impl DescriptorTable {
         if index >= bounds.limit {
             return Err(Errno::EMFILE);
         }
-        let descriptor = i32::try_from(index).map_err(|_| Errno::EMFILE)?;
+        let descriptor = i32::try_from(index).map(Fd).map_err(|_| Errno::EMFILE)?;
         table.put(index, Entry { file, is_close_on_exec })?;
         if minimum <= table.first_free {
             table.first_free = index + 1;
@@ -99,11 +99,11 @@ impl DescriptorTable {
     pub fn install_at(
         &self,
         file: Arc<FileDescription>,
-        descriptor: i32,
+        descriptor: Fd,
         is_close_on_exec: bool,
         limit: usize,
     ) -> Result<Option<Arc<FileDescription>>, Errno> {
-        let index = usize::try_from(descriptor).map_err(|_| Errno::EBADF)?;
+        let index = descriptor.index().ok_or(Errno::EBADF)?;
         if index >= limit {
             return Err(Errno::EBADF);
         }
@@ -115,8 +115,8 @@ impl DescriptorTable {
     ///
     /// # Errors
     /// EBADF.
-    pub fn remove(&self, descriptor: i32) -> Result<Arc<FileDescription>, Errno> {
-        let index = usize::try_from(descriptor).map_err(|_| Errno::EBADF)?;
+    pub fn remove(&self, descriptor: Fd) -> Result<Arc<FileDescription>, Errno> {
+        let index = descriptor.index().ok_or(Errno::EBADF)?;
         let removed = self.table.write().take(index);
         removed.map(|file| self.closed(file)).ok_or(Errno::EBADF)
     }
@@ -171,7 +171,7 @@ impl DescriptorTable {
     ///
     /// # Errors
     /// EBADF.
-    pub fn is_close_on_exec(&self, descriptor: i32) -> Result<bool, Errno> {
+    pub fn is_close_on_exec(&self, descriptor: Fd) -> Result<bool, Errno> {
         self.table.read().entry(descriptor).map(|entry| entry.is_close_on_exec)
     }
 
@@ -179,9 +179,9 @@ impl DescriptorTable {
     ///
     /// # Errors
     /// EBADF.
-    pub fn set_close_on_exec(&self, descriptor: i32, is_close_on_exec: bool) -> Result<(), Errno> {
+    pub fn set_close_on_exec(&self, descriptor: Fd, is_close_on_exec: bool) -> Result<(), Errno> {
         let mut table = self.table.write();
-        let index = usize::try_from(descriptor).map_err(|_| Errno::EBADF)?;
+        let index = descriptor.index().ok_or(Errno::EBADF)?;
         let entry = table.entries.get_mut(index).and_then(Option::as_mut).ok_or(Errno::EBADF)?;
         entry.is_close_on_exec = is_close_on_exec;
         Ok(())
@@ -243,8 +243,8 @@ impl Table {
         Ok(())
     }
 
-    fn entry(&self, descriptor: i32) -> Result<&Entry, Errno> {
-        let index = usize::try_from(descriptor).map_err(|_| Errno::EBADF)?;
+    fn entry(&self, descriptor: Fd) -> Result<&Entry, Errno> {
+        let index = descriptor.index().ok_or(Errno::EBADF)?;
         self.entries.get(index).and_then(Option::as_ref).ok_or(Errno::EBADF)
     }
 

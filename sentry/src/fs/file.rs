@@ -19,7 +19,7 @@ use super::locks::LockOwner;
 use super::mount::WriteAccess;
 use super::path::Path;
 use super::signalfd::PendingSignals;
-use super::{FileKind, Inode, Metadata};
+use super::{Fd, FileKind, Inode, Metadata};
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::memory::{MappedFile, MemoryManager, PageCache};
@@ -143,7 +143,7 @@ pub trait Caller {
     ///
     /// # Errors
     /// EMFILE.
-    fn install_descriptor(&self, file: Arc<FileDescription>, is_close_on_exec: bool) -> Result<i32, Errno>;
+    fn install_descriptor(&self, file: Arc<FileDescription>, is_close_on_exec: bool) -> Result<Fd, Errno>;
 }
 
 /// The behaviour of one kind of open file. The defaults are those of a file that can do nothing.

@@ -19,6 +19,7 @@ mod descriptor_table;
 pub mod dev;
 pub mod epoll;
 pub mod eventfd;
+mod fd;
 mod file;
 pub(crate) mod file_capabilities;
 pub mod file_systems;
@@ -53,6 +54,7 @@ pub mod tmpfs;
 
 pub use dentry::Dentry;
 pub use descriptor_table::{DescriptorBounds, DescriptorTable};
+pub use fd::Fd;
 pub use file::{Caller, DirectoryEntry, File, FileDescription, OpenFlags, SignalOwner};
 pub use fs_context::{FsContext, FsView};
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};

@@ -97,7 +97,7 @@ impl NamespaceFile {
         let file = path.inode().clone().open(OpenFlags::empty(), &Viewer::kernel())?;
         let description = FileDescription::new(file, Some(path), OpenFlags::empty());
         let descriptor = caller.install_descriptor(description, true)?;
-        usize::try_from(descriptor).map_err(|_| Errno::EBADF)
+        descriptor.index().ok_or(Errno::EBADF)
     }
 }
 

@@ -7,27 +7,21 @@ use linux_raw_sys::ioctl as requests;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::{ReturnValue, UserPointer, handlers, int, unsigned};
 use super::lock::record_lock;
 use super::place::check_flags;
 use crate::Errno;
 use crate::abi::FileOwner;
 use crate::fs::memory_files::ALL_SEALS;
 use crate::fs::pipe::PipeFile;
-use crate::fs::{DescriptorBounds, FileDescription, OpenFlags, tmpfs};
+use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, tmpfs};
 use crate::platform::VirtualAddress;
 use crate::task::{CurrentTask, Tid};
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::dup, dup),
-    (Sysno::dup2, dup2),
-    (Sysno::dup3, dup3),
-    (Sysno::fcntl, fcntl),
-    (Sysno::ioctl, ioctl),
-    (Sysno::memfd_create, memfd_create),
-];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![dup, dup2, dup3, fcntl, ioctl, memfd_create,];
 
-fn dup(task: &mut CurrentTask, [descriptor, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let file = task.file(descriptor as i32)?;
+fn dup(task: &mut CurrentTask, descriptor: Fd) -> Result<Fd, Errno> {
+    let file = task.file(descriptor)?;
     duplicate(task, file, 0, false)
 }
 
@@ -37,54 +31,54 @@ fn duplicate(
     file: Arc<FileDescription>,
     minimum: usize,
     is_close_on_exec: bool,
-) -> Result<usize, Errno> {
+) -> Result<Fd, Errno> {
     let bounds = DescriptorBounds { is_privileged: true, ..task.descriptor_bounds() };
-    task.descriptors().install(file, minimum, is_close_on_exec, bounds).map(|descriptor| descriptor as usize)
+    task.descriptors().install(file, minimum, is_close_on_exec, bounds)
 }
 
-fn dup2(task: &mut CurrentTask, [old, new, ..]: [u64; 6]) -> Result<usize, Errno> {
-    if old as i32 == new as i32 {
-        task.file(old as i32)?;
-        return Ok(new as usize);
+fn dup2(task: &mut CurrentTask, old: Fd, new: Fd) -> Result<Fd, Errno> {
+    if old == new {
+        task.file(old)?;
+        return Ok(new);
     }
-    duplicate_to(task, old as i32, new as i32, false)
+    duplicate_to(task, old, new, false)
 }
 
-fn dup3(task: &mut CurrentTask, [old, new, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let flags = check_flags(flags, uapi::O_CLOEXEC)?;
-    if old as i32 == new as i32 {
+fn dup3(task: &mut CurrentTask, old: Fd, new: Fd, flags: u32) -> Result<Fd, Errno> {
+    let flags = check_flags(flags.into(), uapi::O_CLOEXEC)?;
+    if old == new {
         return Err(Errno::EINVAL);
     }
-    duplicate_to(task, old as i32, new as i32, flags != 0)
+    duplicate_to(task, old, new, flags != 0)
 }
 
-fn duplicate_to(task: &CurrentTask, old: i32, new: i32, is_close_on_exec: bool) -> Result<usize, Errno> {
+fn duplicate_to(task: &CurrentTask, old: Fd, new: Fd, is_close_on_exec: bool) -> Result<Fd, Errno> {
     let file = task.file(old)?;
     let replaced = task.descriptors().install_at(file, new, is_close_on_exec, task.open_files_limit())?;
     drop(replaced);
-    Ok(new as usize)
+    Ok(new)
 }
 
-fn fcntl(task: &mut CurrentTask, [descriptor, command, argument, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let (descriptor, command) = (descriptor as i32, command as u32);
+fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) -> Result<usize, Errno> {
     let description = task.file(descriptor)?;
     match command {
         uapi::F_DUPFD | uapi::F_DUPFD_CLOEXEC => {
-            let minimum = usize::try_from(argument as i32).map_err(|_| Errno::EINVAL)?;
+            let minimum = usize::try_from(int(argument)).map_err(|_| Errno::EINVAL)?;
             if minimum >= task.open_files_limit() {
                 return Err(Errno::EINVAL);
             }
-            return duplicate(task, description, minimum, command == uapi::F_DUPFD_CLOEXEC);
+            let is_close_on_exec = command == uapi::F_DUPFD_CLOEXEC;
+            return duplicate(task, description, minimum, is_close_on_exec).map(Fd::encode);
         }
         uapi::F_GETFD => return task.descriptors().is_close_on_exec(descriptor).map(usize::from),
         uapi::F_SETFD => {
-            let is_close_on_exec = argument as u32 & uapi::FD_CLOEXEC != 0;
+            let is_close_on_exec = unsigned(argument) & uapi::FD_CLOEXEC != 0;
             task.descriptors().set_close_on_exec(descriptor, is_close_on_exec)?;
             return Ok(0);
         }
-        uapi::F_GETFL => return Ok(description.flags().bits() as usize),
+        uapi::F_GETFL => return Ok(description.flags().bits().encode()),
         uapi::F_DUPFD_QUERY => {
-            let other = task.file(argument as i32)?;
+            let other = task.file(int(argument))?;
             return Ok(usize::from(Arc::ptr_eq(&description, &other)));
         }
         _ if description.flags().contains(OpenFlags::PATH) => return Err(Errno::EBADF),
@@ -92,7 +86,7 @@ fn fcntl(task: &mut CurrentTask, [descriptor, command, argument, ..]: [u64; 6]) 
     }
     match command {
         uapi::F_SETFL => {
-            description.set_status_flags(OpenFlags::from_bits_truncate(argument as u32));
+            description.set_status_flags(OpenFlags::from_bits_truncate(unsigned(argument)));
             Ok(0)
         }
         uapi::F_GETLK
@@ -115,10 +109,8 @@ fn fcntl(task: &mut CurrentTask, [descriptor, command, argument, ..]: [u64; 6]) 
             tmpfs::add_seals(path, check_flags(argument, ALL_SEALS)?)?;
             Ok(0)
         }
-        uapi::F_GET_SEALS => {
-            tmpfs::seals(description.path().ok_or(Errno::EINVAL)?).map(|seals| seals as usize)
-        }
-        uapi::F_GETLEASE => Ok(uapi::F_UNLCK as usize),
+        uapi::F_GET_SEALS => tmpfs::seals(description.path().ok_or(Errno::EINVAL)?).map(u32::encode),
+        uapi::F_GETLEASE => Ok(uapi::F_UNLCK.encode()),
         _ => {
             let pipe = description.downcast::<PipeFile>();
             pipe.and_then(|pipe| pipe.fcntl(command, argument, task)).unwrap_or(Err(Errno::EINVAL))
@@ -143,8 +135,8 @@ fn signal_owner(
     command: u32,
     argument: u64,
 ) -> Result<usize, Errno> {
-    const F_OWNER_PID: i32 = uapi::F_OWNER_PID as i32;
-    const F_OWNER_PGRP: i32 = uapi::F_OWNER_PGRP as i32;
+    const F_OWNER_PID: i32 = uapi::F_OWNER_PID.cast_signed();
+    const F_OWNER_PGRP: i32 = uapi::F_OWNER_PGRP.cast_signed();
     const MAX_SIGNAL: i32 = 64;
     let namespace = task.thread_group().pid_namespace();
     let mut owner = description.signal_owner();
@@ -154,14 +146,14 @@ fn signal_owner(
     match command {
         uapi::F_SETOWN => {
             // A negative number is a process group.
-            let id = argument as i32;
+            let id = int(argument);
             owner.kind = if id < 0 { F_OWNER_PGRP } else { F_OWNER_PID };
             owner.id = id.checked_abs().ok_or(Errno::EINVAL)?;
             check_is_somebody(task, owner.id)?;
         }
         uapi::F_GETOWN => {
             let id = if owner.kind == F_OWNER_PGRP { -owner.id } else { owner.id };
-            return Ok(if is_nobody { 0 } else { id as isize as usize });
+            return Ok(if is_nobody { 0 } else { id.encode() });
         }
         uapi::F_SETOWN_EX => {
             let new: FileOwner = task.memory().read_object(VirtualAddress(argument))?;
@@ -180,19 +172,18 @@ fn signal_owner(
             task.memory().write_object(VirtualAddress(argument), &current)?;
         }
         uapi::F_SETSIG => {
-            let signal = argument as i32;
+            let signal = int(argument);
             if !(0..=MAX_SIGNAL).contains(&signal) {
                 return Err(Errno::EINVAL);
             }
             owner.signal = signal;
         }
-        _ => return Ok(owner.signal as usize),
+        _ => return Ok(owner.signal.encode()),
     }
     Ok(0)
 }
 
-fn ioctl(task: &mut CurrentTask, [descriptor, request, argument, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let (descriptor, request) = (descriptor as i32, request as u32);
+fn ioctl(task: &mut CurrentTask, descriptor: Fd, request: u32, argument: u64) -> Result<usize, Errno> {
     let description = task.usable_file(descriptor)?;
     match request {
         requests::FIOCLEX => task.descriptors().set_close_on_exec(descriptor, true).map(|()| 0),
@@ -215,15 +206,15 @@ fn ioctl(task: &mut CurrentTask, [descriptor, request, argument, ..]: [u64; 6]) 
     }
 }
 
-fn memfd_create(task: &mut CurrentTask, [name, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn memfd_create(task: &mut CurrentTask, name: UserPointer<u8>, flags: u32) -> Result<Fd, Errno> {
     const MAX_NAME_LEN: usize = 249;
     let known = uapi::MFD_CLOEXEC | uapi::MFD_ALLOW_SEALING | uapi::MFD_NOEXEC_SEAL | uapi::MFD_EXEC;
-    let flags = check_flags(flags, known)?;
+    let flags = check_flags(flags.into(), known)?;
     let is_executable = flags & uapi::MFD_NOEXEC_SEAL == 0;
     if flags & uapi::MFD_EXEC != 0 && !is_executable {
         return Err(Errno::EINVAL);
     }
-    let name = task.memory().read_c_string(VirtualAddress(name), MAX_NAME_LEN + 1);
+    let name = task.memory().read_c_string(name.address(), MAX_NAME_LEN + 1);
     let name = name.map_err(|error| if error == Errno::ENAMETOOLONG { Errno::EINVAL } else { error })?;
     let seals = match (is_executable, flags & uapi::MFD_ALLOW_SEALING != 0) {
         (true, true) => 0,
@@ -236,5 +227,5 @@ fn memfd_create(task: &mut CurrentTask, [name, flags, ..]: [u64; 6]) -> Result<u
     let file = files.create(&[b"memfd:", &*name].concat(), permissions, seals, &task.viewer())?;
     let bounds = task.descriptor_bounds();
     let is_close_on_exec = flags & uapi::MFD_CLOEXEC != 0;
-    task.descriptors().install(file, 0, is_close_on_exec, bounds).map(|descriptor| descriptor as usize)
+    task.descriptors().install(file, 0, is_close_on_exec, bounds)
 }

@@ -7,6 +7,7 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::ReturnValue;
 use super::poll::{deadline_after, read_signal_mask, read_timeout, with_signal_mask};
 use crate::Errno;
 use crate::fs::epoll::{EpollFile, ReadyEvent, Wish};
@@ -40,7 +41,7 @@ fn create(task: &mut CurrentTask, flags: u32) -> Result<usize, Errno> {
     }
     let file = FileDescription::new(EpollFile::new(), None, OpenFlags::RDWR);
     let descriptor = task.install_descriptor(file, flags & uapi::EPOLL_CLOEXEC != 0)?;
-    usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+    Ok(descriptor.encode())
 }
 
 fn epoll_ctl(

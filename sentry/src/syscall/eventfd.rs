@@ -4,6 +4,7 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::ReturnValue;
 use crate::Errno;
 use crate::fs::eventfd::EventFile;
 use crate::fs::{Caller, FileDescription, OpenFlags};
@@ -23,5 +24,5 @@ fn eventfd(task: &mut CurrentTask, count: u32, flags: u32) -> Result<usize, Errn
     status.set(OpenFlags::NONBLOCK, flags & uapi::EFD_NONBLOCK != 0);
     let description = FileDescription::new(file, None, status);
     let descriptor = task.install_descriptor(description, flags & uapi::EFD_CLOEXEC != 0)?;
-    usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+    Ok(descriptor.encode())
 }

@@ -4,6 +4,7 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::ReturnValue;
 use super::place::{Scope, WORKING_DIRECTORY};
 use crate::Errno;
 use crate::fs::inotify::{InotifyFile, WatchMask};
@@ -27,7 +28,7 @@ fn inotify_init(task: &mut CurrentTask, flags: u32) -> Result<usize, Errno> {
     let instance = InotifyFile::new(task.kernel().inotify_limits(), user)?;
     let description = FileDescription::new(instance, None, status);
     let descriptor = task.install_descriptor(description, flags & uapi::IN_CLOEXEC != 0)?;
-    usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+    Ok(descriptor.encode())
 }
 
 fn inotify_add_watch(task: &mut CurrentTask, [descriptor, path, mask, ..]: [u64; 6]) -> Result<usize, Errno> {

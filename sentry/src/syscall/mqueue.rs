@@ -7,6 +7,7 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::ReturnValue;
 use super::ipc::Context;
 use crate::Errno;
 use crate::cred::Capabilities;
@@ -60,7 +61,7 @@ fn mq_open(task: &mut CurrentTask, [name, flags, mode, attributes, ..]: [u64; 6]
     let description = mqueue::open(mount, &name, open_flags, request, &task.viewer())?;
     // Always closed by execve, whatever the flags say (`man 3 mq_open`).
     let descriptor = task.install_descriptor(description, true)?;
-    usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+    Ok(descriptor.encode())
 }
 
 /// What is to be made if there is no such queue.

@@ -5,11 +5,12 @@ use syscalls::Sysno;
 use zerocopy::FromBytes;
 
 use super::Handler;
+use super::arguments::ReturnValue;
 use super::place::{Scope, WORKING_DIRECTORY};
 use crate::Errno;
 use crate::abi::OpenHow;
 use crate::fs::operations::{self, OpenRequest};
-use crate::fs::{OpenFlags, ResolveFlags};
+use crate::fs::{Fd, OpenFlags, ResolveFlags};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 use crate::wait::Events;
@@ -108,11 +109,11 @@ fn open_path(
     }
     let bounds = task.descriptor_bounds();
     let is_close_on_exec = flags.contains(OpenFlags::CLOEXEC);
-    task.descriptors().install(description, 0, is_close_on_exec, bounds).map(|descriptor| descriptor as usize)
+    task.descriptors().install(description, 0, is_close_on_exec, bounds).map(ReturnValue::encode)
 }
 
 fn close(task: &mut CurrentTask, [descriptor, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let file = task.descriptors().remove(descriptor as i32)?;
+    let file = task.descriptors().remove(Fd(descriptor as i32))?;
     drop(file);
     Ok(0)
 }

@@ -6,9 +6,10 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::ReturnValue;
 use crate::Errno;
 use crate::fs::proc::process_of_directory;
-use crate::fs::{Caller, FileDescription, OpenFlags};
+use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
 use crate::platform::VirtualAddress;
 use crate::signal::SignalInfo;
 use crate::task::{CurrentTask, ProcessFile, Task, Tid, check_access};
@@ -50,7 +51,7 @@ fn pidfd_open(task: &mut CurrentTask, [pid, flags, ..]: [u64; 6]) -> Result<usiz
 pub(super) fn install(task: &CurrentTask, file: Arc<ProcessFile>, status: OpenFlags) -> Result<usize, Errno> {
     let description = FileDescription::new(file, None, OpenFlags::RDWR | status);
     let descriptor = task.install_descriptor(description, true)?;
-    usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+    Ok(descriptor.encode())
 }
 
 fn pidfd_send_signal(
@@ -148,7 +149,7 @@ fn pidfd_getfd(task: &mut CurrentTask, [descriptor, target, flags, ..]: [u64; 6]
         return Err(Errno::ESRCH);
     }
     check_access(task.task(), &leader)?;
-    let taken = leader.descriptors().get(target as i32)?;
+    let taken = leader.descriptors().get(Fd(target as i32))?;
     let descriptor = task.install_descriptor(taken, true)?;
-    usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+    Ok(descriptor.encode())
 }

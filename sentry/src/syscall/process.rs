@@ -10,7 +10,7 @@ use crate::Errno;
 use crate::abi::{Siginfo, UserObject};
 use crate::cgroup::Cgroup;
 use crate::fs::cgroup::CgroupDirectory;
-use crate::fs::{FileKind, OpenFlags, Resolver};
+use crate::fs::{Fd, FileKind, OpenFlags, Resolver};
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::task::{
@@ -216,7 +216,7 @@ fn execute_at(
     let mut is_reachable = true;
     let mut file_name = name.clone();
     let file = if name.is_empty() && flags & uapi::AT_EMPTY_PATH != 0 {
-        is_reachable = !task.descriptors().is_close_on_exec(directory)?;
+        is_reachable = !task.descriptors().is_close_on_exec(Fd(directory))?;
         file_name = format!("/dev/fd/{directory}").into_bytes();
         task.file(directory)?.path().cloned().ok_or(Errno::EACCES)?
     } else {
@@ -224,7 +224,7 @@ fn execute_at(
             view.working_directory.clone()
         } else {
             file_name = [format!("/dev/fd/{directory}/").as_bytes(), &name].concat();
-            is_reachable = !task.descriptors().is_close_on_exec(directory)?;
+            is_reachable = !task.descriptors().is_close_on_exec(Fd(directory))?;
             task.file(directory)?.path().cloned().ok_or(Errno::ENOTDIR)?
         };
         let follows = flags & uapi::AT_SYMLINK_NOFOLLOW == 0;

@@ -7,28 +7,19 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::{UserPointer, UserSlice, handlers};
 use super::user_buffers::UserBuffers;
 use crate::Errno;
+use crate::abi::Iovec;
 use crate::fs::inotify::WatchMask;
-use crate::fs::{FileDescription, OpenFlags};
+use crate::fs::{Fd, FileDescription, OpenFlags};
 use crate::limits::Resource;
 use crate::signal::{Signal, SignalInfo};
 use crate::task::CurrentTask;
 use crate::wait::Events;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::read, read),
-    (Sysno::write, write),
-    (Sysno::pread64, pread64),
-    (Sysno::pwrite64, pwrite64),
-    (Sysno::readv, readv),
-    (Sysno::writev, writev),
-    (Sysno::preadv, preadv),
-    (Sysno::pwritev, pwritev),
-    (Sysno::preadv2, preadv2),
-    (Sysno::pwritev2, pwritev2),
-    (Sysno::lseek, lseek),
-];
+pub(super) const HANDLERS: &[(Sysno, Handler)] =
+    handlers![read, write, pread64, pwrite64, readv, writev, preadv, pwritev, preadv2, pwritev2, lseek,];
 
 /// Bytes that are moved at a time between a file with positions and user memory.
 const PORTION_LEN: usize = 64 * 1024;
@@ -44,95 +35,117 @@ pub(super) enum At {
     Offset(u64),
 }
 
-fn read(task: &mut CurrentTask, [descriptor, buffer, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let file = task.usable_file(descriptor as i32)?;
-    read_file(task, &file, UserBuffers::single(buffer, len_bytes)?, At::Position, false)
+fn read(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice) -> Result<usize, Errno> {
+    let file = task.usable_file(descriptor)?;
+    read_file(task, &file, UserBuffers::single(buffer)?, At::Position, false)
 }
 
-fn write(task: &mut CurrentTask, [descriptor, buffer, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let file = task.usable_file(descriptor as i32)?;
-    write_file(task, &file, UserBuffers::single(buffer, len_bytes)?, At::Position, WriteFlags::default())
+fn write(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice) -> Result<usize, Errno> {
+    let file = task.usable_file(descriptor)?;
+    write_file(task, &file, UserBuffers::single(buffer)?, At::Position, WriteFlags::default())
 }
 
-fn pread64(
-    task: &mut CurrentTask,
-    [descriptor, buffer, len_bytes, offset, ..]: [u64; 6],
-) -> Result<usize, Errno> {
+fn pread64(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice, offset: i64) -> Result<usize, Errno> {
     let at = At::Offset(check_offset(offset)?);
-    let file = task.usable_file(descriptor as i32)?;
-    read_file(task, &file, UserBuffers::single(buffer, len_bytes)?, at, false)
+    let file = task.usable_file(descriptor)?;
+    read_file(task, &file, UserBuffers::single(buffer)?, at, false)
 }
 
-fn pwrite64(
-    task: &mut CurrentTask,
-    [descriptor, buffer, len_bytes, offset, ..]: [u64; 6],
-) -> Result<usize, Errno> {
+fn pwrite64(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice, offset: i64) -> Result<usize, Errno> {
     let at = At::Offset(check_offset(offset)?);
-    let file = task.usable_file(descriptor as i32)?;
-    write_file(task, &file, UserBuffers::single(buffer, len_bytes)?, at, WriteFlags::default())
+    let file = task.usable_file(descriptor)?;
+    write_file(task, &file, UserBuffers::single(buffer)?, at, WriteFlags::default())
 }
 
-fn readv(task: &mut CurrentTask, [descriptor, vector, count, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let file = task.usable_file(descriptor as i32)?;
-    let buffers = UserBuffers::vector(task.memory(), vector, count)?;
+fn readv(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    vector: UserPointer<Iovec>,
+    count: u64,
+) -> Result<usize, Errno> {
+    let file = task.usable_file(descriptor)?;
+    let buffers = UserBuffers::vector(task, vector, count)?;
     read_file(task, &file, buffers, At::Position, false)
 }
 
-fn writev(task: &mut CurrentTask, [descriptor, vector, count, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let file = task.usable_file(descriptor as i32)?;
-    let buffers = UserBuffers::vector(task.memory(), vector, count)?;
+fn writev(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    vector: UserPointer<Iovec>,
+    count: u64,
+) -> Result<usize, Errno> {
+    let file = task.usable_file(descriptor)?;
+    let buffers = UserBuffers::vector(task, vector, count)?;
     write_file(task, &file, buffers, At::Position, WriteFlags::default())
 }
 
-fn preadv(task: &mut CurrentTask, [descriptor, vector, count, offset, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn preadv(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    vector: UserPointer<Iovec>,
+    count: u64,
+    offset: i64,
+) -> Result<usize, Errno> {
     check_offset(offset)?;
-    preadv2(task, [descriptor, vector, count, offset, 0, 0])
+    preadv2(task, descriptor, vector, count, offset, 0, 0)
 }
 
 fn pwritev(
     task: &mut CurrentTask,
-    [descriptor, vector, count, offset, ..]: [u64; 6],
+    descriptor: Fd,
+    vector: UserPointer<Iovec>,
+    count: u64,
+    offset: i64,
 ) -> Result<usize, Errno> {
     check_offset(offset)?;
-    pwritev2(task, [descriptor, vector, count, offset, 0, 0])
+    pwritev2(task, descriptor, vector, count, offset, 0, 0)
 }
 
 fn preadv2(
     task: &mut CurrentTask,
-    [descriptor, vector, count, offset, _, flags]: [u64; 6],
+    descriptor: Fd,
+    vector: UserPointer<Iovec>,
+    count: u64,
+    offset: i64,
+    _high: u64,
+    flags: u32,
 ) -> Result<usize, Errno> {
     let flags = read_write_flags(flags, uapi::RWF_HIPRI | uapi::RWF_NOWAIT)?;
     let at = position_or_offset(offset)?;
-    let file = task.usable_file(descriptor as i32)?;
-    let buffers = UserBuffers::vector(task.memory(), vector, count)?;
+    let file = task.usable_file(descriptor)?;
+    let buffers = UserBuffers::vector(task, vector, count)?;
     read_file(task, &file, buffers, at, flags & uapi::RWF_NOWAIT != 0)
 }
 
 fn pwritev2(
     task: &mut CurrentTask,
-    [descriptor, vector, count, offset, _, flags]: [u64; 6],
+    descriptor: Fd,
+    vector: UserPointer<Iovec>,
+    count: u64,
+    offset: i64,
+    _high: u64,
+    flags: u32,
 ) -> Result<usize, Errno> {
     let known = uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC | uapi::RWF_NOWAIT | uapi::RWF_APPEND;
     let flags = read_write_flags(flags, known)?;
     let at = position_or_offset(offset)?;
-    let file = task.usable_file(descriptor as i32)?;
-    let buffers = UserBuffers::vector(task.memory(), vector, count)?;
+    let file = task.usable_file(descriptor)?;
+    let buffers = UserBuffers::vector(task, vector, count)?;
     let flags =
         WriteFlags { never_waits: flags & uapi::RWF_NOWAIT != 0, appends: flags & uapi::RWF_APPEND != 0 };
     write_file(task, &file, buffers, at, flags)
 }
 
-fn read_write_flags(flags: u64, known: u32) -> Result<u32, Errno> {
-    let flags = flags as u32;
+fn read_write_flags(flags: u32, known: u32) -> Result<u32, Errno> {
     if flags & !known == 0 { Ok(flags) } else { Err(Errno::EOPNOTSUPP) }
 }
 
-fn check_offset(offset: u64) -> Result<u64, Errno> {
-    if offset > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(offset) }
+fn check_offset(offset: i64) -> Result<u64, Errno> {
+    u64::try_from(offset).map_err(|_| Errno::EINVAL)
 }
 
-fn position_or_offset(offset: u64) -> Result<At, Errno> {
-    if offset == u64::MAX { Ok(At::Position) } else { check_offset(offset).map(At::Offset) }
+fn position_or_offset(offset: i64) -> Result<At, Errno> {
+    if offset == -1 { Ok(At::Position) } else { check_offset(offset).map(At::Offset) }
 }
 
 /// Reads from `file` to user memory.
@@ -441,29 +454,27 @@ fn write_portion(
     }
 }
 
-fn lseek(task: &mut CurrentTask, [descriptor, offset, whence, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let description = task.usable_file(descriptor as i32)?;
+fn lseek(task: &mut CurrentTask, descriptor: Fd, offset: i64, whence: u32) -> Result<u64, Errno> {
+    let description = task.usable_file(descriptor)?;
     let file = description.file();
     if !file.is_seekable() {
         return Err(Errno::ESPIPE);
     }
-    if file.has_single_position() && whence as u32 <= uapi::SEEK_MAX {
+    if file.has_single_position() && whence <= uapi::SEEK_MAX {
         return Ok(0);
     }
-    let offset = offset as i64;
     let mut position = description.position();
-    let target = match whence as u32 {
-        uapi::SEEK_SET => Some(offset),
-        uapi::SEEK_CUR => position.checked_add_signed(offset).map(|sum| sum as i64),
+    let target = match whence {
+        uapi::SEEK_SET => u64::try_from(offset).ok(),
+        uapi::SEEK_CUR => position.checked_add_signed(offset),
         uapi::SEEK_END if file.is_sequence() => None,
-        uapi::SEEK_END => description.metadata()?.size_bytes.checked_add_signed(offset).map(|sum| sum as i64),
+        uapi::SEEK_END => description.metadata()?.size_bytes.checked_add_signed(offset),
         uapi::SEEK_DATA | uapi::SEEK_HOLE => {
             let start = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
-            Some(file.seek_data_or_hole(start, whence as u32 == uapi::SEEK_DATA)? as i64)
+            Some(file.seek_data_or_hole(start, whence == uapi::SEEK_DATA)?)
         }
         _ => None,
     };
-    let target = target.filter(|&target| target >= 0).ok_or(Errno::EINVAL)?;
-    *position = target as u64;
-    Ok(target as usize)
+    *position = target.filter(|&target| i64::try_from(target).is_ok()).ok_or(Errno::EINVAL)?;
+    Ok(*position)
 }

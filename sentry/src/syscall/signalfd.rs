@@ -4,6 +4,7 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::ReturnValue;
 use super::poll::read_signal_mask;
 use crate::Errno;
 use crate::fs::signalfd::SignalFile;
@@ -34,12 +35,12 @@ fn signalfd(
     if descriptor != -1 {
         let description = task.file(descriptor)?;
         description.downcast::<SignalFile>().ok_or(Errno::EINVAL)?.set_mask(mask);
-        return usize::try_from(descriptor).map_err(|_| Errno::EBADF);
+        return Ok(descriptor.encode());
     }
     let file = SignalFile::new(mask, SignalSource::new(task.task()));
     let mut status = OpenFlags::RDWR;
     status.set(OpenFlags::NONBLOCK, flags & SFD_NONBLOCK != 0);
     let description = FileDescription::new(file, None, status);
     let descriptor = task.install_descriptor(description, flags & SFD_CLOEXEC != 0)?;
-    usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+    Ok(descriptor.encode())
 }

@@ -6,6 +6,7 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::ReturnValue;
 use super::time::{machine_setting, time_source};
 use crate::Errno;
 use crate::fs::timerfd::TimerFile;
@@ -36,7 +37,7 @@ fn timerfd_create(task: &mut CurrentTask, [clock, flags, ..]: [u64; 6]) -> Resul
     status.set(OpenFlags::NONBLOCK, flags & uapi::TFD_NONBLOCK != 0);
     let description = FileDescription::new(file, None, status);
     let descriptor = task.install_descriptor(description, flags & uapi::TFD_CLOEXEC != 0)?;
-    usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+    Ok(descriptor.encode())
 }
 
 fn find(task: &CurrentTask, descriptor: u64) -> Result<Arc<FileDescription>, Errno> {

@@ -6,6 +6,7 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::UserPointer;
 use super::place::check_flags;
 use super::readwrite::{At, WriteFlags, check_size_limit, read_file, write_file};
 use super::user_buffers::{MAX_TRANSFER_LEN, UserBuffers};
@@ -325,7 +326,7 @@ fn vmsplice(
     if file.downcast::<PipeFile>().is_none() {
         return Err(Errno::EBADF);
     }
-    let buffers = UserBuffers::vector(task.memory(), vector, count)?;
+    let buffers = UserBuffers::vector(task, UserPointer::new(vector), count)?;
     if file.flags().is_writable() {
         write_file(task, &file, buffers, At::Position, WriteFlags::waiting(!never_waits))
     } else {

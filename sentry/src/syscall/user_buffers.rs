@@ -2,12 +2,18 @@
 
 use linux_raw_sys::general as uapi;
 
+use super::arguments::{UserPointer, UserSlice};
 use crate::Errno;
+use crate::abi::Iovec;
 use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
+use crate::task::CurrentTask;
 
 /// The most that one call moves: Linux's `MAX_RW_COUNT`.
 pub(crate) const MAX_TRANSFER_LEN: usize = 0x7fff_f000;
+
+/// The most pieces of an iovec (`UIO_MAXIOV`).
+const MAX_PIECES: usize = uapi::UIO_MAXIOV as usize;
 
 /// Pieces of user memory, used up from the front.
 pub(crate) struct UserBuffers {
@@ -21,7 +27,8 @@ impl UserBuffers {
     ///
     /// # Errors
     /// EFAULT if it cannot be user memory.
-    pub(crate) fn single(address: u64, len_bytes: u64) -> Result<Self, Errno> {
+    pub(super) fn single(buffer: UserSlice) -> Result<Self, Errno> {
+        let UserSlice { address: VirtualAddress(address), len_bytes } = buffer;
         check_range(address, len_bytes)?;
         let remaining = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(MAX_TRANSFER_LEN);
         Ok(Self { pieces: vec![(address, remaining)], remaining })
@@ -31,14 +38,15 @@ impl UserBuffers {
     ///
     /// # Errors
     /// EINVAL for too many pieces or an absurd length, EFAULT.
-    pub(crate) fn vector(memory: &MemoryManager, address: u64, count: u64) -> Result<Self, Errno> {
-        if count > u64::from(uapi::UIO_MAXIOV) {
+    pub(super) fn vector(task: &CurrentTask, vector: UserPointer<Iovec>, count: u64) -> Result<Self, Errno> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count > MAX_PIECES {
             return Err(Errno::EINVAL);
         }
-        let vector: Vec<[u64; 2]> = memory.read_objects(VirtualAddress(address), count as usize)?;
+        let vector = vector.read_array(task, count)?;
         let (mut pieces, mut remaining) = (Vec::with_capacity(vector.len()), 0);
-        for [start, len_bytes] in vector {
-            if len_bytes > i64::MAX as u64 {
+        for Iovec { iov_base: start, iov_len: len_bytes } in vector {
+            if i64::try_from(len_bytes).is_err() {
                 return Err(Errno::EINVAL);
             }
             check_range(start, len_bytes)?;

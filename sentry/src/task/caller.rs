@@ -6,7 +6,7 @@ use super::{CurrentTask, SignalSource, Tid};
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::signalfd::PendingSignals;
-use crate::fs::{Caller, FileDescription, Viewer};
+use crate::fs::{Caller, Fd, FileDescription, Viewer};
 use crate::memory::MemoryManager;
 use crate::namespace::{Namespace, NamespaceKind};
 use crate::process_identity::ProcessIdentity;
@@ -104,7 +104,7 @@ impl Caller for CurrentTask {
         self.kernel().tasks().is_orphaned(self.thread_group())
     }
 
-    fn install_descriptor(&self, file: Arc<FileDescription>, is_close_on_exec: bool) -> Result<i32, Errno> {
+    fn install_descriptor(&self, file: Arc<FileDescription>, is_close_on_exec: bool) -> Result<Fd, Errno> {
         let bounds = self.descriptor_bounds();
         self.descriptors().install(file, 0, is_close_on_exec, bounds)
     }

@@ -10,7 +10,7 @@ use super::vfork::VforkCompletion;
 use super::{CurrentTask, ProcessFile, Task};
 use crate::Errno;
 use crate::cgroup::Cgroup;
-use crate::fs::{Caller, FileDescription, OpenFlags};
+use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
 use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
 use crate::signal::Signal;
@@ -156,7 +156,7 @@ impl CurrentTask {
     }
 
     /// Makes a descriptor for the new task, or its process, and stores its number.
-    fn store_pidfd(&self, request: &CloneRequest, child: &Arc<Task>) -> Result<i32, Errno> {
+    fn store_pidfd(&self, request: &CloneRequest, child: &Arc<Task>) -> Result<Fd, Errno> {
         let file = match request.flags.contains(CloneFlags::THREAD) {
             true => ProcessFile::of_thread(child),
             false => ProcessFile::of_process(child),
@@ -168,7 +168,7 @@ impl CurrentTask {
     }
 
     /// Removes a descriptor of a task that does not come to be.
-    fn forget_descriptor(&self, descriptor: i32) {
+    fn forget_descriptor(&self, descriptor: Fd) {
         let _ = self.descriptors().remove(descriptor);
     }
 

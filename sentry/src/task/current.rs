@@ -8,7 +8,7 @@ use super::block::Blocked;
 use super::{Task, ThreadGroup};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
-use crate::fs::{DescriptorBounds, DescriptorTable, File, FileDescription, FsContext};
+use crate::fs::{DescriptorBounds, DescriptorTable, Fd, File, FileDescription, FsContext};
 use crate::kernel::Kernel;
 use crate::limits::Resource;
 use crate::memory::MemoryManager;
@@ -92,15 +92,15 @@ impl CurrentTask {
     ///
     /// # Errors
     /// EBADF.
-    pub fn file(&self, descriptor: i32) -> Result<Arc<FileDescription>, Errno> {
-        self.task.descriptors().get(descriptor)
+    pub fn file(&self, descriptor: impl Into<Fd>) -> Result<Arc<FileDescription>, Errno> {
+        self.task.descriptors().get(descriptor.into())
     }
 
     /// The open file behind `descriptor`, for reading, writing and the like: not one that O_PATH opened.
     ///
     /// # Errors
     /// EBADF.
-    pub fn usable_file(&self, descriptor: i32) -> Result<Arc<FileDescription>, Errno> {
+    pub fn usable_file(&self, descriptor: impl Into<Fd>) -> Result<Arc<FileDescription>, Errno> {
         let file = self.file(descriptor)?;
         if file.flags().contains(crate::fs::OpenFlags::PATH) { Err(Errno::EBADF) } else { Ok(file) }
     }

@@ -64,7 +64,7 @@ impl Master {
         let status = flags - OpenFlags::CLOEXEC - OpenFlags::NOCTTY;
         let description = FileDescription::new(slave, None, status);
         let descriptor = caller.install_descriptor(description, is_close_on_exec)?;
-        usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+        descriptor.index().ok_or(Errno::EMFILE)
     }
 
     /// TCFLSH: what was shown is the master's input, and what it types is with the slave at once.

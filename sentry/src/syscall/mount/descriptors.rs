@@ -18,6 +18,7 @@ use crate::fs::{
     Settings,
 };
 use crate::platform::VirtualAddress;
+use crate::syscall::arguments::ReturnValue;
 use crate::syscall::place::{Scope, check_flags};
 use crate::syscall::process::read_extensible;
 use crate::task::CurrentTask;
@@ -50,7 +51,7 @@ fn install(
     is_close_on_exec: bool,
 ) -> Result<usize, Errno> {
     let descriptor = task.install_descriptor(description, is_close_on_exec)?;
-    usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+    Ok(descriptor.encode())
 }
 
 pub(super) fn open_tree(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use linux_raw_sys::net as uapi;
+use zerocopy::IntoBytes;
 
 use crate::Errno;
 use crate::cred::Capabilities;
@@ -147,7 +148,7 @@ impl Encoder {
         let mut data = Vec::new();
         for file in files.into_iter().take(count) {
             match task.install_descriptor(file, is_close_on_exec) {
-                Ok(descriptor) => data.extend_from_slice(&descriptor.to_ne_bytes()),
+                Ok(descriptor) => data.extend_from_slice(descriptor.as_bytes()),
                 Err(_) => {
                     self.is_cut = true;
                     break;

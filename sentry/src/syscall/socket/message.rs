@@ -12,6 +12,7 @@ use crate::Errno;
 use crate::net::unix::{Outgoing, Received, SocketKind, UnixAddress, UnixSocket};
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalInfo};
+use crate::syscall::arguments::{UserPointer, UserSlice};
 use crate::syscall::poll::{deadline_after, read_timeout};
 use crate::syscall::user_buffers::UserBuffers;
 use crate::task::CurrentTask;
@@ -76,7 +77,7 @@ impl Header {
             place,
             name,
             name_len: if name == 0 { 0 } else { name_len },
-            buffers: UserBuffers::vector(task.memory(), vector, count)?,
+            buffers: UserBuffers::vector(task, UserPointer::new(vector), count)?,
             control,
             control_len: if control == 0 {
                 0
@@ -115,7 +116,7 @@ pub(super) fn sendto(
         0 => None,
         address => Some(read_address(task, address, address_len)?),
     };
-    let buffers = UserBuffers::single(buffer, len)?;
+    let buffers = UserBuffers::single(UserSlice { address: VirtualAddress(buffer), len_bytes: len })?;
     let sent = control::decode(task, &[])?;
     send(task, &open, MessageFlags::decode(flags)?, buffers, target, sent)
 }
@@ -277,7 +278,7 @@ pub(super) fn recvfrom(
 ) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
     let flags = MessageFlags::decode(flags)?;
-    let mut buffers = UserBuffers::single(buffer, len)?;
+    let mut buffers = UserBuffers::single(UserSlice { address: VirtualAddress(buffer), len_bytes: len })?;
     let received = receive(task, &open, flags, &mut buffers)?;
     write_address(task, [address, address_len], &sender_bytes(&open, &received)?)?;
     Ok(received.reported_len(flags))

@@ -11,6 +11,7 @@ use linux_raw_sys::net as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::ReturnValue;
 use super::pipe::install_pair;
 use super::place::{Scope, WORKING_DIRECTORY};
 use crate::Errno;
@@ -157,7 +158,7 @@ fn describe(socket: Arc<UnixSocket>, flags: OpenFlags) -> Arc<FileDescription> {
 fn install(task: &CurrentTask, socket: Arc<UnixSocket>, flags: OpenFlags) -> Result<usize, Errno> {
     let description = describe(socket, flags);
     let descriptor = task.install_descriptor(description, flags.contains(OpenFlags::CLOEXEC))?;
-    usize::try_from(descriptor).map_err(|_| Errno::EMFILE)
+    Ok(descriptor.encode())
 }
 
 fn socket(task: &mut CurrentTask, [family, kind, protocol, ..]: [u64; 6]) -> Result<usize, Errno> {

@@ -6,7 +6,7 @@ use super::numbered;
 use crate::Errno;
 use crate::fs::proc::About;
 use crate::fs::pseudo::{Child, Children, Directory, Node, parse_number};
-use crate::fs::{FileDescription, FileKind, OpenFlags, Path, Viewer};
+use crate::fs::{Fd, FileDescription, FileKind, OpenFlags, Path, Viewer};
 
 pub(super) static LINKS: Directory<About> = Directory { entries: &[], children: Some(&Links) };
 pub(super) static INFOS: Directory<About> = Directory { entries: &[], children: Some(&Infos) };
@@ -61,13 +61,13 @@ fn find(about: &About, name: &[u8]) -> Result<(About, Arc<FileDescription>), Err
     let descriptor = parse_number(name).ok_or(Errno::ENOENT)?;
     let subject = about.of_descriptor(descriptor);
     let process = about.process().map_err(|_| Errno::ENOENT)?;
-    let file = process.descriptors().ok_or(Errno::ENOENT)?.get(descriptor).map_err(|_| Errno::ENOENT)?;
+    let file = process.descriptors().ok_or(Errno::ENOENT)?.get(Fd(descriptor)).map_err(|_| Errno::ENOENT)?;
     Ok((subject, file))
 }
 
 fn file(about: &About, viewer: &Viewer) -> Result<Arc<FileDescription>, Errno> {
     let process = about.inspect(viewer)?;
-    process.descriptors().ok_or(Errno::ENOENT)?.get(about.descriptor).map_err(|_| Errno::ENOENT)
+    process.descriptors().ok_or(Errno::ENOENT)?.get(Fd(about.descriptor)).map_err(|_| Errno::ENOENT)
 }
 
 fn target(about: &About, viewer: &Viewer) -> Result<Path, Errno> {
@@ -86,9 +86,9 @@ fn link_text(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
 fn info(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     let process = about.inspect(viewer)?;
     let descriptors = process.descriptors().ok_or(Errno::ENOENT)?;
-    let description = descriptors.get(about.descriptor).map_err(|_| Errno::ENOENT)?;
+    let description = descriptors.get(Fd(about.descriptor)).map_err(|_| Errno::ENOENT)?;
     let mut flags = description.flags();
-    flags.set(OpenFlags::CLOEXEC, descriptors.is_close_on_exec(about.descriptor).unwrap_or(false));
+    flags.set(OpenFlags::CLOEXEC, descriptors.is_close_on_exec(Fd(about.descriptor)).unwrap_or(false));
     let mount = description.path().map_or(0, |path| path.mount.id());
     let inode = description.file().metadata().map_or(0, |metadata| metadata.inode);
     let position = *description.position();

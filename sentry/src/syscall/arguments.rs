@@ -1,0 +1,249 @@
+//! Arguments and results of system calls, by type.
+//!
+//! A handler is a function of its task and of typed arguments; [`handlers`] makes table entries of such functions. What
+//! a register means is said once a type: an `int` is its lower half, whatever the upper half holds, a `long` or a
+//! `size_t` is all of it.
+
+use std::marker::PhantomData;
+
+use crate::Errno;
+use crate::abi::UserObject;
+use crate::fs::Fd;
+use crate::platform::VirtualAddress;
+use crate::task::{CurrentTask, Tid};
+
+/// What a register that an earlier argument tells the meaning of is as an `int`.
+pub(super) fn int(register: u64) -> i32 {
+    register as i32
+}
+
+/// What such a register is as an `unsigned int`.
+pub(super) fn unsigned(register: u64) -> u32 {
+    register as u32
+}
+
+/// The argument registers, read in order.
+pub(super) struct Registers {
+    values: [u64; 6],
+    next: usize,
+}
+
+impl Registers {
+    fn next(&mut self) -> u64 {
+        let register = self.values.get(self.next).copied().unwrap_or(0);
+        self.next += 1;
+        register
+    }
+}
+
+/// What a handler takes: made of one argument register or, if it is a compound, of several.
+pub(super) trait Argument: Sized {
+    /// Decodes the next registers.
+    ///
+    /// # Errors
+    /// Those of the type.
+    fn decode(registers: &mut Registers) -> Result<Self, Errno>;
+}
+
+/// Arguments that any register makes.
+macro_rules! arguments {
+    ($($type:ty: |$register:ident| $value:expr;)*) => {$(
+        impl Argument for $type {
+            fn decode(registers: &mut Registers) -> Result<Self, Errno> {
+                let $register = registers.next();
+                Ok($value)
+            }
+        }
+    )*};
+}
+
+arguments! {
+    i32: |register| register as i32;
+    u32: |register| register as u32;
+    u16: |register| register as u16;
+    i64: |register| register.cast_signed();
+    u64: |register| register;
+    Fd: |register| Fd(register as i32);
+    Tid: |register| Tid(register as i32);
+}
+
+/// Where user code has a value of type `T`, or wants one; null in many calls for "none".
+pub(super) struct UserPointer<T> {
+    address: VirtualAddress,
+    target: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for UserPointer<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for UserPointer<T> {}
+
+impl<T> Argument for UserPointer<T> {
+    fn decode(registers: &mut Registers) -> Result<Self, Errno> {
+        Ok(Self::new(registers.next()))
+    }
+}
+
+impl<T> UserPointer<T> {
+    pub(super) fn new(address: u64) -> Self {
+        Self { address: VirtualAddress(address), target: PhantomData }
+    }
+
+    pub(super) fn address(self) -> VirtualAddress {
+        self.address
+    }
+}
+
+impl<T: UserObject> UserPointer<T> {
+    /// Copies `count` values in, which the caller bounds.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub(super) fn read_array(self, task: &CurrentTask, count: usize) -> Result<Vec<T>, Errno> {
+        task.memory().read_objects(self.address, count)
+    }
+}
+
+/// A buffer of user memory: two registers, its address and its length.
+#[derive(Clone, Copy)]
+pub(super) struct UserSlice {
+    pub(super) address: VirtualAddress,
+    pub(super) len_bytes: u64,
+}
+
+impl Argument for UserSlice {
+    fn decode(registers: &mut Registers) -> Result<Self, Errno> {
+        let address = VirtualAddress(registers.next());
+        Ok(Self { address, len_bytes: registers.next() })
+    }
+}
+
+/// What a handler returns for `rax`.
+pub(super) trait ReturnValue {
+    /// The value for the register.
+    fn encode(self) -> usize;
+}
+
+macro_rules! return_values {
+    ($($type:ty: |$value:pat_param| $register:expr;)*) => {$(
+        impl ReturnValue for $type {
+            fn encode(self) -> usize {
+                let $value = self;
+                $register
+            }
+        }
+    )*};
+}
+
+return_values! {
+    (): |()| 0;
+    bool: |value| usize::from(value);
+    usize: |value| value;
+    u64: |value| value as usize;
+    u32: |value| value as usize;
+    // Sign-extended, as C returns an `int` as a `long`.
+    i32: |value| value as isize as usize;
+    Fd: |Fd(number)| number as isize as usize;
+    Tid: |Tid(number)| number as isize as usize;
+}
+
+/// A function that serves a system call; `Arguments` is the tuple of what it takes.
+pub(super) trait SystemCall<Arguments> {
+    /// Calls it with the registers decoded.
+    ///
+    /// # Errors
+    /// What an argument's or the function's are.
+    fn call(self, task: &mut CurrentTask, registers: [u64; 6]) -> Result<usize, Errno>;
+}
+
+macro_rules! system_calls {
+    ($($($argument:ident)*;)*) => {$(
+        impl<F, R: ReturnValue, $($argument: Argument,)*> SystemCall<($($argument,)*)> for F
+        where
+            F: Fn(&mut CurrentTask, $($argument,)*) -> Result<R, Errno>,
+        {
+            #[inline]
+            fn call(self, task: &mut CurrentTask, registers: [u64; 6]) -> Result<usize, Errno> {
+                let mut registers = Registers { values: registers, next: 0 };
+                self(task, $($argument::decode(&mut registers)?,)*).map(R::encode)
+            }
+        }
+    )*};
+}
+
+system_calls! {
+    A;
+    A B;
+    A B C;
+    A B C D;
+    A B C D E;
+    A B C D E G;
+}
+
+impl<F, R: ReturnValue> SystemCall<()> for F
+where
+    F: Fn(&mut CurrentTask) -> Result<R, Errno>,
+{
+    fn call(self, task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+        self(task).map(R::encode)
+    }
+}
+
+/// The entries of the system call table for functions of typed arguments: each of its call's name, or after that name.
+macro_rules! handlers {
+    ($($call:ident $(= $function:path)?),* $(,)?) => {
+        &[$((
+            $crate::syscall::Sysno::$call,
+            |task, registers| {
+                let function = $crate::syscall::arguments::handlers!(@function $call $($function)?);
+                $crate::syscall::arguments::SystemCall::call(function, task, registers)
+            },
+        ),)*]
+    };
+    (@function $call:ident) => { $call };
+    (@function $call:ident $function:path) => { $function };
+}
+pub(super) use handlers;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode<T: Argument>(register: u64) -> T {
+        T::decode(&mut Registers { values: [register; 6], next: 0 }).unwrap()
+    }
+
+    #[test]
+    fn an_int_is_the_lower_half_of_its_register() {
+        assert_eq!(decode::<i32>(0xdead_beef_ffff_ffff), -1);
+        assert_eq!(decode::<i32>(0xffff_ffff_0000_0001), 1);
+        assert_eq!(decode::<u32>(0xdead_beef_8000_0000), 0x8000_0000);
+        assert_eq!(decode::<Fd>(1 << 32 | 3), Fd(3));
+        assert_eq!(decode::<Tid>(0xffff_ffff), Tid(-1));
+    }
+
+    #[test]
+    fn a_long_is_its_whole_register() {
+        assert_eq!(decode::<i64>(0xffff_ffff), 0xffff_ffff);
+        assert_eq!(decode::<i64>(u64::MAX), -1);
+        assert_eq!(decode::<u64>(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn a_negative_int_is_returned_as_a_negative_long() {
+        assert_eq!((-5_i32).encode(), usize::MAX - 4);
+        assert_eq!(0x8000_0000_u32.encode(), 0x8000_0000);
+    }
+
+    #[test]
+    fn compound_arguments_take_their_registers_in_order() {
+        let mut registers = Registers { values: [1, 2, 3, 4, 5, 6], next: 0 };
+        assert_eq!(u32::decode(&mut registers), Ok(1));
+        let slice = UserSlice::decode(&mut registers).unwrap();
+        assert_eq!((slice.address, slice.len_bytes), (VirtualAddress(2), 3));
+        assert_eq!(u64::decode(&mut registers), Ok(4));
+    }
+}
