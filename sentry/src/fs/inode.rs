@@ -248,6 +248,9 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::EINVAL)
     }
 
+    /// The symbolic link has been read: its access time moves, if it has fallen behind (`relatime`).
+    fn stamp_link_accessed(&self) {}
+
     /// The text of this symbolic link (readlink(2)), where it is not the one that [`Inode::follow_link`] yields.
     ///
     /// # Errors

@@ -72,6 +72,13 @@ impl Path {
         self.inode().kind()
     }
 
+    /// The symbolic link there has been read: its access time moves.
+    pub fn link_accessed(&self) {
+        if self.mount.moves_access_times(false) {
+            self.inode().stamp_link_accessed();
+        }
+    }
+
     /// Whether this is a directory.
     pub fn is_directory(&self) -> bool {
         self.dentry.is_directory()

@@ -273,6 +273,7 @@ impl Walk<'_> {
         if self.has(ResolveFlags::NO_SYMLINKS) || link.mount.flags().contains(MountFlags::NO_SYMLINKS) {
             return Err(Errno::ELOOP);
         }
+        link.link_accessed();
         match link.inode().follow_link(viewer)? {
             LinkTarget::Text(text) => {
                 if text.is_empty() {

@@ -191,6 +191,7 @@ fn readlinkat(
     if place.kind() != FileKind::Symlink {
         return Err(Errno::EINVAL);
     }
+    place.link_accessed();
     let mut text = place.inode().read_link(scope.viewer())?;
     text.truncate(len_bytes);
     task.memory().write_bytes(VirtualAddress(buffer), &text)?;

@@ -341,6 +341,13 @@ impl Mount {
         MountFlags::from_bits_retain(self.flags.load(Ordering::SeqCst))
     }
 
+    /// Whether access times of directories, or of other files, move with uses through this mount.
+    pub(super) fn moves_access_times(&self, of_directories: bool) -> bool {
+        let mut still = MountFlags::NO_ACCESS_TIME;
+        still.set(MountFlags::NO_DIRECTORY_ACCESS_TIME, of_directories);
+        !self.flags().intersects(still) && self.check_writable().is_ok()
+    }
+
     /// Has the mount, and its file system, stay writable for as long as the result is kept.
     ///
     /// # Errors

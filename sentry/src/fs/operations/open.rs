@@ -214,7 +214,12 @@ fn open_inode(path: Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<FileD
     let is_kept_in_mount = matches!(path.kind(), FileKind::Regular | FileKind::Directory);
     let writes = flags.is_writable() && is_kept_in_mount;
     let write_access = writes.then(|| path.mount.begin_writing()).transpose()?;
-    let file = path.inode().clone().open(flags, viewer)?;
+    let mut own_flags = flags;
+    // What the mount says of access times counts as if the caller had said it.
+    if !path.mount.moves_access_times(path.is_directory()) {
+        own_flags |= OpenFlags::NOATIME;
+    }
+    let file = path.inode().clone().open(own_flags, viewer)?;
     let only_for_open =
         OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
     let kept = (flags - only_for_open) | OpenFlags::LARGEFILE;

@@ -148,7 +148,16 @@ impl File for RegularFile {
 }
 
 /// An open directory.
-pub(super) struct DirectoryFile(pub(super) Arc<Node>);
+pub(super) struct DirectoryFile {
+    node: Arc<Node>,
+    moves_access_time: bool,
+}
+
+impl DirectoryFile {
+    pub(super) fn new(node: Arc<Node>, flags: OpenFlags) -> Self {
+        Self { node, moves_access_time: !flags.contains(OpenFlags::NOATIME) }
+    }
+}
 
 impl File for DirectoryFile {
     fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
@@ -164,13 +173,15 @@ impl File for DirectoryFile {
         position: u64,
         sink: &mut dyn FnMut(DirectoryEntry) -> bool,
     ) -> Result<(), Errno> {
-        self.0.loaded_entries()?.list(self.0.number(), position, sink);
-        self.0.stamp_accessed();
+        self.node.loaded_entries()?.list(self.node.number(), position, sink);
+        if self.moves_access_time {
+            self.node.stamp_accessed();
+        }
         Ok(())
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        self.0.metadata()
+        self.node.metadata()
     }
 
     fn sync(&self) -> Result<(), Errno> {

@@ -194,6 +194,10 @@ impl Inode for Node {
         }
     }
 
+    fn stamp_link_accessed(&self) {
+        self.stamp_accessed();
+    }
+
     fn open(self: Arc<Self>, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
         match &self.body {
             Body::Regular(data) => {
@@ -203,7 +207,7 @@ impl Inode for Node {
                 }
                 Ok(Arc::new(RegularFile::new(self, flags)))
             }
-            Body::Directory(_) => Ok(Arc::new(DirectoryFile(self))),
+            Body::Directory(_) => Ok(Arc::new(DirectoryFile::new(self, flags))),
             Body::Symlink(_) => Err(Errno::ELOOP),
             Body::Device(device) => {
                 let (kind, device) = (self.kind, *device);
