@@ -9,6 +9,7 @@
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
@@ -146,6 +147,17 @@ pub trait Caller {
     fn install_descriptor(&self, file: Arc<FileDescription>, is_close_on_exec: bool) -> Result<Fd, Errno>;
 }
 
+/// How a read collects bytes as they come, as of a terminal in non-canonical mode (`man 3 termios`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadPace {
+    /// It returns once it has so many.
+    pub least_bytes: usize,
+    /// How long it waits for the first ones; `None` for ever.
+    pub first: Option<Duration>,
+    /// How long it waits for more after some have come; `None` as long as for the first ones.
+    pub between: Option<Duration>,
+}
+
 /// The behaviour of one kind of open file. The defaults are those of a file that can do nothing.
 pub trait File: Send + Sync + Any {
     /// What comes before each read or write by a task: a terminal stops processes of the background here.
@@ -175,6 +187,11 @@ pub trait File: Send + Sync + Any {
     /// EAGAIN if it would block, and the errors of read(2).
     fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
+    }
+
+    /// How a read waits for more than [`File::read_at`] has at once; `None` if it does not.
+    fn read_pace(&self) -> Option<ReadPace> {
+        None
     }
 
     /// Writes `buffer` at `offset`; streams ignore the offset.

@@ -55,7 +55,7 @@ pub mod tmpfs;
 pub use dentry::Dentry;
 pub use descriptor_table::{DescriptorBounds, DescriptorTable};
 pub use fd::Fd;
-pub use file::{Caller, DirectoryEntry, File, FileDescription, OpenFlags, SignalOwner};
+pub use file::{Caller, DirectoryEntry, File, FileDescription, OpenFlags, ReadPace, SignalOwner};
 pub use fs_context::{FsContext, FsView};
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
 pub use metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange, Timestamp};

@@ -3,6 +3,9 @@
 //! Data goes through a buffer of the sentry in portions. Once something has been moved, what stops the rest only
 //! makes the call shorter.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
@@ -12,10 +15,10 @@ use super::user_buffers::UserBuffers;
 use crate::Errno;
 use crate::abi::Iovec;
 use crate::fs::inotify::WatchMask;
-use crate::fs::{Fd, FileDescription, OpenFlags};
+use crate::fs::{Fd, File, FileDescription, OpenFlags, ReadPace};
 use crate::limits::Resource;
 use crate::signal::{Signal, SignalInfo};
-use crate::task::CurrentTask;
+use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
@@ -239,14 +242,58 @@ fn read_stream(
         file.file().prepare_io(task, false)?;
         file.file().read_at(buffer.get_mut(..len).unwrap_or_default(), 0)
     };
-    let read =
-        if never_waits { operation(task) } else { task.retry_while_blocked(file, Events::IN, operation) };
+    let read = if let Some(pace) = file.file().read_pace() {
+        let waits = !never_waits && !file.flags().contains(OpenFlags::NONBLOCK);
+        read_at_pace(task, file.file(), buffer.get_mut(..len).unwrap_or_default(), pace, waits)
+    } else if never_waits {
+        operation(task)
+    } else {
+        task.retry_while_blocked(file, Events::IN, operation)
+    };
     let result = read.and_then(|read| {
         let copied = buffers.fill(task.memory(), buffer.get(..read).unwrap_or_default());
         if copied < read && copied == 0 { Err(Errno::EFAULT) } else { Ok(copied) }
     });
     task.return_buffer(buffer);
     result
+}
+
+/// Reads bytes as they come, until there are enough of them or they take too long.
+fn read_at_pace(
+    task: &mut CurrentTask,
+    file: &Arc<dyn File>,
+    buffer: &mut [u8],
+    pace: ReadPace,
+    waits: bool,
+) -> Result<usize, Errno> {
+    file.prepare_io(task, false)?;
+    let queues: Vec<_> = file.wait_queue().map(|queue| (queue, Events::IN)).into_iter().collect();
+    let (mut done, mut patience) = (0, pace.first);
+    while done < pace.least_bytes.min(buffer.len()) {
+        let mut attempt = || match file.read_at(buffer.get_mut(done..).unwrap_or_default(), 0) {
+            Err(Errno::EAGAIN) => None,
+            result => Some(result),
+        };
+        let outcome = if !waits || patience == Some(Duration::ZERO) {
+            attempt().ok_or(Blocked::TimedOut)
+        } else {
+            task.block(&queues, patience.map(|patience| Instant::now() + patience), attempt)
+        };
+        let result = match outcome {
+            Ok(result) => result,
+            Err(Blocked::TimedOut) if !waits && patience != Some(Duration::ZERO) => Err(Errno::EAGAIN),
+            Err(Blocked::TimedOut) => break,
+            Err(Blocked::Interrupted) => Err(Errno::ERESTARTSYS),
+        };
+        match result {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+        }
+        patience = pace.between.or(patience);
+    }
+    Ok(done)
 }
 
 /// How a write deviates from write(2).

@@ -7,7 +7,9 @@ use linux_raw_sys::general as uapi;
 use linux_raw_sys::ioctl as requests;
 
 use super::pair::{Pair, byte_to_type};
+use super::slave::Line;
 use crate::Errno;
+use crate::fs::terminal::ControllingTerminal;
 use crate::fs::{Caller, File, FileDescription, Inode, Metadata, OpenFlags};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
@@ -56,8 +58,8 @@ impl Master {
     /// TIOCGPTPEER: opens the slave without its path.
     fn open_peer(&self, flags: u64, caller: &dyn Caller) -> Result<usize, Errno> {
         let flags = OpenFlags::from_bits_truncate(flags as u32);
-        let slave = self.pair.open_slave(&caller.credentials())?;
-        if !flags.contains(OpenFlags::NOCTTY) {
+        let slave = self.pair.open_slave(flags, &caller.credentials())?;
+        if !flags.contains(OpenFlags::NOCTTY) && flags.is_readable() {
             self.pair.offer(caller.process_id(), caller.session_id());
         }
         let is_close_on_exec = flags.contains(OpenFlags::CLOEXEC);
@@ -67,13 +69,19 @@ impl Master {
         descriptor.index().ok_or(Errno::EMFILE)
     }
 
-    /// TCFLSH: what was shown is the master's input, and what it types is with the slave at once.
+    /// TCFLSH: what was shown is the master's input; what it types and the slave has no room for is its output.
     fn flush(&self, what: u64) -> Result<(), Errno> {
+        let mut state = self.pair.state.lock();
         match u32::try_from(what) {
-            Ok(uapi::TCIFLUSH | uapi::TCIOFLUSH) => self.pair.state.lock().discipline.forget_shown(),
-            Ok(uapi::TCOFLUSH) => {}
+            Ok(uapi::TCIFLUSH) => state.discipline.forget_shown(),
+            Ok(uapi::TCOFLUSH) => state.discipline.forget_backlog(),
+            Ok(uapi::TCIOFLUSH) => {
+                state.discipline.forget_shown();
+                state.discipline.forget_backlog();
+            }
             _ => return Err(Errno::EINVAL),
         }
+        drop(state);
         self.pair.announce();
         Ok(())
     }
@@ -91,9 +99,7 @@ impl File for Master {
 
     fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
         let (taken, signals) = self.pair.state.lock().discipline.type_in(buffer);
-        for signal in signals {
-            self.pair.job_control.signal_foreground(signal);
-        }
+        self.pair.signal_all(signals);
         self.pair.announce();
         if taken == 0 && !buffer.is_empty() { Err(Errno::EAGAIN) } else { Ok(taken) }
     }
@@ -120,6 +126,12 @@ impl File for Master {
         }
         match request {
             requests::TIOCGPTN => memory.write_object(place, &self.pair.number)?,
+            // The slave is the terminal that is meant.
+            requests::TIOCSCTTY | requests::TIOCSPGRP => {
+                let line: Arc<dyn ControllingTerminal> = Arc::new(Line::new(self.pair.clone()));
+                let answer = self.pair.job_control.ioctl(&line, request, argument, caller);
+                return answer.unwrap_or(Err(Errno::ENOTTY));
+            }
             requests::TIOCGPTPEER => return self.open_peer(argument, caller),
             requests::TIOCGPGRP => {
                 let foreground = self.pair.job_control.foreground().unwrap_or(0);

@@ -217,8 +217,8 @@ impl Inode for PtsNode {
 
     fn open(self: Arc<Self>, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
         let pair = self.pair.upgrade().ok_or(Errno::EIO)?;
-        let slave = pair.open_slave(&viewer.credentials)?;
-        if !flags.contains(OpenFlags::NOCTTY) {
+        let slave = pair.open_slave(flags, &viewer.credentials)?;
+        if !flags.contains(OpenFlags::NOCTTY) && flags.is_readable() {
             pair.offer(viewer.process_id, viewer.session_id);
         }
         Ok(slave)

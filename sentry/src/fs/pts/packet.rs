@@ -19,6 +19,8 @@ bitflags::bitflags! {
         const NO_STOP = uapi::TIOCPKT_NOSTOP as u8;
         /// ^S and ^Q stop and start output.
         const DO_STOP = uapi::TIOCPKT_DOSTOP as u8;
+        /// The settings of a terminal whose input is processed elsewhere (EXTPROC) have changed.
+        const IOCTL = uapi::TIOCPKT_IOCTL as u8;
     }
 }
 

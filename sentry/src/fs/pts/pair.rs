@@ -13,7 +13,7 @@ use super::slave::{Line, Slave};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::terminal::{JobControl, TERMIO_BYTES, TERMIOS_BYTES, TERMIOS2_BYTES, Termios, WindowSize};
-use crate::fs::{Caller, DeviceNumber, File, Inode};
+use crate::fs::{Caller, DeviceNumber, File, Inode, OpenFlags};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
@@ -110,7 +110,11 @@ impl Pair {
     ///
     /// # Errors
     /// EIO if it is locked or the master is closed; EBUSY if it is exclusive and the opener not privileged.
-    pub(super) fn open_slave(self: &Arc<Self>, credentials: &Credentials) -> Result<Arc<dyn File>, Errno> {
+    pub(super) fn open_slave(
+        self: &Arc<Self>,
+        flags: OpenFlags,
+        credentials: &Credentials,
+    ) -> Result<Arc<dyn File>, Errno> {
         let mut state = self.state.lock();
         if state.is_locked || state.is_master_closed {
             return Err(Errno::EIO);
@@ -118,14 +122,14 @@ impl Pair {
         if state.is_exclusive && !credentials.has(Capabilities::SYS_ADMIN) {
             return Err(Errno::EBUSY);
         }
-        Ok(self.add_slave(&mut state))
+        Ok(self.add_slave(&mut state, flags.is_readable()))
     }
 
     /// One more open slave.
-    pub(super) fn add_slave(self: &Arc<Self>, state: &mut State) -> Arc<dyn File> {
+    pub(super) fn add_slave(self: &Arc<Self>, state: &mut State, is_readable: bool) -> Arc<dyn File> {
         state.slaves += 1;
         state.has_been_open = true;
-        Arc::new(Slave::new(self.clone(), state.hang_ups))
+        Arc::new(Slave::new(self.clone(), state.hang_ups, is_readable))
     }
 
     /// Hangs the line up: its session is without a terminal, and slaves that are open are dead.
@@ -149,29 +153,26 @@ impl Pair {
         self.job_control.opened(Arc::new(Line::new(self.clone())), process_id, session_id);
     }
 
-    /// Announces what a change of the discipline has made possible.
+    /// Receives what waited for room that a change of the discipline has made, and announces what has become possible.
     pub(super) fn announce(&self) {
-        let (is_shown, is_told, has_room, is_readable, takes) = {
+        let (signals, of_master, of_slave) = {
             let mut state = self.state.lock();
             let discipline = &mut state.discipline;
-            (
-                discipline.is_shown(),
-                discipline.packet_mode().has_status(),
-                discipline.has_output_room(),
-                discipline.is_readable(),
-                discipline.has_input_room(),
-            )
+            let signals = discipline.receive_backlog();
+            let mut of_master = events(discipline.is_shown(), discipline.has_input_room());
+            of_master.set(Events::PRI, discipline.packet_mode().has_status());
+            (signals, of_master, events(discipline.has_input(), discipline.has_output_room()))
         };
-        let events = |reads: bool, writes: bool| {
-            let mut events = Events::empty();
-            events.set(Events::IN | Events::RDNORM, reads);
-            events.set(Events::OUT | Events::WRNORM, writes);
-            events
-        };
-        let mut of_master = events(is_shown, takes);
-        of_master.set(Events::PRI, is_told);
+        self.signal_all(signals);
         self.master_queue.notify(of_master);
-        self.slave_queue.notify(events(is_readable, has_room));
+        self.slave_queue.notify(of_slave);
+    }
+
+    /// Sends the signals that typed characters cause.
+    pub(super) fn signal_all(&self, signals: Vec<u32>) {
+        for signal in signals {
+            self.job_control.signal_foreground(signal);
+        }
     }
 
     /// The ioctls that both ends answer.
@@ -273,8 +274,8 @@ impl Pair {
 
     fn control_flow(&self, what: u64) -> Result<(), Errno> {
         match u32::try_from(what) {
-            Ok(uapi::TCOOFF) => self.state.lock().discipline.set_stopped(true),
-            Ok(uapi::TCOON) => self.state.lock().discipline.set_stopped(false),
+            Ok(uapi::TCOOFF) => self.state.lock().discipline.stop_by_call(true),
+            Ok(uapi::TCOON) => self.state.lock().discipline.stop_by_call(false),
             Ok(uapi::TCIOFF) => self.state.lock().discipline.send_flow_character(uapi::VSTOP),
             Ok(uapi::TCION) => self.state.lock().discipline.send_flow_character(uapi::VSTART),
             _ => return Err(Errno::EINVAL),
@@ -294,6 +295,14 @@ impl Pair {
         caller.memory().write_object(VirtualAddress(argument), &count)?;
         Ok(0)
     }
+}
+
+/// What there is to wait for at an end that can be read or written.
+fn events(is_readable: bool, is_writable: bool) -> Events {
+    let mut events = Events::empty();
+    events.set(Events::IN | Events::RDNORM, is_readable);
+    events.set(Events::OUT | Events::WRNORM, is_writable);
+    events
 }
 
 /// The device number of slave `number`.

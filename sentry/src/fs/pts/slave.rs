@@ -11,7 +11,7 @@ use super::pair::{Pair, State, byte_to_type, slave_device};
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::terminal::{ControllingTerminal, JobControl};
-use crate::fs::{Caller, DeviceNumber, File, Metadata};
+use crate::fs::{Caller, DeviceNumber, File, Metadata, ReadPace};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
@@ -20,11 +20,18 @@ pub(super) struct Slave {
     pair: Arc<Pair>,
     /// How often the line had been hung up when this was opened.
     hang_ups: u64,
+    is_readable: bool,
 }
 
 impl Slave {
-    pub(super) fn new(pair: Arc<Pair>, hang_ups: u64) -> Self {
-        Self { pair, hang_ups }
+    pub(super) fn new(pair: Arc<Pair>, hang_ups: u64, is_readable: bool) -> Self {
+        Self { pair, hang_ups, is_readable }
+    }
+
+    /// Whether `caller` may make it the controlling terminal: who may not read it would gain its signals alone.
+    fn may_control(&self, caller: &dyn Caller) -> bool {
+        let controls_already = self.pair.job_control.session() == Some(caller.session_id());
+        self.is_readable || controls_already || caller.credentials().has(Capabilities::SYS_ADMIN)
     }
 
     /// Whether the line was hung up since this was opened.
@@ -51,9 +58,7 @@ impl Slave {
     /// TIOCSTI: a byte that counts as typed.
     fn type_in(&self, byte: u8) {
         let (_, signals) = self.pair.state.lock().discipline.type_in(&[byte]);
-        for signal in signals {
-            self.pair.job_control.signal_foreground(signal);
-        }
+        self.pair.signal_all(signals);
         self.pair.announce();
     }
 }
@@ -80,17 +85,20 @@ impl File for Slave {
         }
         let read = {
             let mut state = self.pair.state.lock();
-            if state.hang_ups != self.hang_ups {
+            if self.is_dead(&state) {
                 return Ok(0);
             }
-            match state.discipline.read(buffer) {
-                Some(read) => read,
-                None if state.is_master_closed => return Ok(0),
-                None => return Err(Errno::EAGAIN),
-            }
+            state.discipline.read(buffer).ok_or(Errno::EAGAIN)?
         };
         self.pair.announce();
         Ok(read)
+    }
+
+    fn read_pace(&self) -> Option<ReadPace> {
+        let state = self.pair.state.lock();
+        let termios = state.discipline.termios();
+        let is_paced = !state.discipline.reads_lines() && !self.is_dead(&state);
+        is_paced.then(|| termios.read_pace())
     }
 
     fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
@@ -123,6 +131,9 @@ impl File for Slave {
         if self.is_dead(&self.pair.state.lock()) {
             return Err(if request == requests::TIOCSPGRP { Errno::ENOTTY } else { Errno::EIO });
         }
+        if request == requests::TIOCSCTTY && !self.may_control(caller) {
+            return Err(Errno::EPERM);
+        }
         let line: Arc<dyn ControllingTerminal> = Arc::new(Line::new(self.pair.clone()));
         if let Some(result) = self.pair.job_control.ioctl(&line, request, argument, caller) {
             return result;
@@ -133,6 +144,8 @@ impl File for Slave {
                 let readable = self.pair.state.lock().discipline.readable_bytes();
                 return self.pair.number_of_bytes(caller, argument, readable);
             }
+            // Only a master has a peer to be opened.
+            requests::TIOCGPTPEER => return Err(Errno::EIO),
             // What is shown is with the master at once.
             requests::TIOCOUTQ => return self.pair.number_of_bytes(caller, argument, 0),
             requests::TIOCEXCL | requests::TIOCNXCL => {
@@ -227,7 +240,7 @@ impl ControllingTerminal for Line {
 
     fn open_again(&self) -> Arc<dyn File> {
         let mut state = self.0.state.lock();
-        self.0.add_slave(&mut state)
+        self.0.add_slave(&mut state, true)
     }
 
     fn device(&self) -> DeviceNumber {

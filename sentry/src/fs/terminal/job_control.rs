@@ -283,13 +283,14 @@ impl JobControl {
     }
 
     fn set_foreground(&self, argument: u64, caller: &dyn Caller) -> Result<(), Errno> {
-        if !self.is_controlling(caller) {
-            return Err(Errno::ENOTTY);
-        }
-        self.check_foreground(caller, SIGTTOU)?;
+        let checked = self.check_foreground(caller, SIGTTOU);
+        checked.map_err(|error| if error == Errno::EIO { Errno::ENOTTY } else { error })?;
         let group: i32 = caller.memory().read_object(VirtualAddress(argument))?;
         if group < 0 {
             return Err(Errno::EINVAL);
+        }
+        if !self.is_controlling(caller) {
+            return Err(Errno::ENOTTY);
         }
         let groups = self.terminals.groups.get().ok_or(Errno::ESRCH)?;
         let session = groups.session_of_process_group(group).ok_or(Errno::ESRCH)?;

@@ -1,6 +1,10 @@
 //! Terminal settings in the user API's layout (`man 2 TCSETS`).
 
+use std::time::Duration;
+
 use linux_raw_sys::general as uapi;
+
+use crate::fs::ReadPace;
 
 /// Bytes of the kernel's `struct termios`.
 pub(in crate::fs) const TERMIOS_BYTES: usize = 36;
@@ -22,6 +26,8 @@ const EXTRA_SPEEDS: [u32; 16] = [
     2_000_000, 2_500_000, 3_000_000, 3_500_000, 4_000_000,
 ];
 
+/// The unit of VTIME.
+const TENTH_OF_A_SECOND: Duration = Duration::from_millis(100);
 /// Control characters of [`Termios::control_characters`].
 const CONTROL_CHARACTERS: usize = 19;
 
@@ -187,6 +193,40 @@ impl Termios {
             input_speed: 0,
             output_speed: 0,
         }
+    }
+
+    /// Whether `c_iflag` has one of these flags.
+    pub fn has_input(&self, flags: u32) -> bool {
+        self.input & flags != 0
+    }
+
+    /// Whether `c_oflag` has one of these flags.
+    pub fn has_output(&self, flags: u32) -> bool {
+        self.output & flags != 0
+    }
+
+    /// Whether `c_lflag` has one of these flags.
+    pub fn has_local(&self, flags: u32) -> bool {
+        self.local & flags != 0
+    }
+
+    /// How reads wait in non-canonical mode (VMIN, VTIME).
+    pub(in crate::fs) fn read_pace(&self) -> ReadPace {
+        let least_bytes = self.character(uapi::VMIN);
+        let time = TENTH_OF_A_SECOND * u32::from(self.character(uapi::VTIME));
+        match least_bytes {
+            0 => ReadPace { least_bytes: 1, first: Some(time), between: None },
+            _ => ReadPace {
+                least_bytes: least_bytes.into(),
+                first: None,
+                between: Some(time).filter(|time| !time.is_zero()),
+            },
+        }
+    }
+
+    /// Whether `byte` goes on with a character of UTF-8 (IUTF8).
+    pub fn is_continuation(&self, byte: u8) -> bool {
+        self.has_input(uapi::IUTF8) && byte & 0xc0 == 0x80
     }
 
     /// The control character at a `V*` index; 0 is "none".

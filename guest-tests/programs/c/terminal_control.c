@@ -1,0 +1,189 @@
+// Controlling terminals: how a session gets one, loses it, and which errors job control gives.
+#include "check.h"
+#include <grp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+
+static int master, slave;
+static volatile sig_atomic_t hang_ups, continues;
+
+static void count(int number) {
+  if (number == SIGHUP) hang_ups++;
+  else continues++;
+}
+
+static void open_pair(void) {
+  master = OK(posix_openpt(O_RDWR | O_NOCTTY));
+  OK(grantpt(master)), OK(unlockpt(master));
+  slave = OK(open(ptsname(master), O_RDWR | O_NOCTTY));
+}
+
+// Runs a test as the leader of a session without a terminal, which alone has the pair.
+static void in_session(void (*test)(void)) {
+  pid_t pid;
+  open_pair();
+  IN_CHILD(pid) {
+    OK(setsid());
+    signal(SIGHUP, count), signal(SIGCONT, count);
+    test();
+  }
+  OK(close(master)), OK(close(slave));
+  WAIT_OK(pid);
+}
+
+static void become_nobody(void) {
+  OK(setgroups(0, NULL));
+  OK(setresgid(65534, 65534, 65534)), OK(setresuid(65534, 65534, 65534));
+}
+
+static void a_master_stands_for_its_slave(void) {
+  int session;
+  OK(ioctl(master, TIOCSCTTY, 0));
+  CHECK_EQ(tcgetpgrp(slave), getpid());
+  CHECK_EQ(tcgetpgrp(master), getpid());
+  OK(ioctl(master, TIOCGSID, &session));
+  CHECK_EQ(session, getpid());
+  OK(tcsetpgrp(master, getpid()));
+  CHECK_ERRNO(ioctl(master, TIOCNOTTY), ENOTTY);
+  OK(ioctl(slave, TIOCNOTTY));
+  CHECK(hang_ups == 1 && continues == 1);
+  CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
+  CHECK_EQ(tcgetpgrp(master), 0);
+  CHECK_ERRNO(tcgetpgrp(slave), ENOTTY);
+  CHECK_ERRNO(ioctl(master, TIOCGSID, &session), ENOTTY);
+  CHECK_ERRNO(ioctl(slave, TIOCGPTPEER, O_RDWR), EIO);
+}
+
+static void only_readers_get_one(void) {
+  int writer = OK(open(ptsname(master), O_WRONLY));
+  CHECK_ERRNO(tcgetpgrp(slave), ENOTTY);
+  pid_t pid;
+  IN_CHILD(pid) {
+    OK(setsid());
+    become_nobody();
+    CHECK_ERRNO(ioctl(writer, TIOCSCTTY, 0), EPERM);
+    OK(ioctl(slave, TIOCSCTTY, 0));
+    OK(ioctl(writer, TIOCSCTTY, 0)); // It is already.
+  }
+  WAIT_OK(pid);
+  OK(open(ptsname(master), O_RDONLY));
+  CHECK_EQ(tcgetpgrp(slave), getpid());
+}
+
+static void one_terminal_a_session_and_one_session_a_terminal(void) {
+  OK(ioctl(slave, TIOCSCTTY, 0));
+  int first = slave;
+  pid_t pid;
+  IN_CHILD(pid) {
+    CHECK_ERRNO(ioctl(slave, TIOCSCTTY, 0), EPERM); // No leader.
+    OK(setsid());
+    CHECK_ERRNO(ioctl(slave, TIOCSCTTY, 0), EPERM);
+    pid_t user;
+    IN_CHILD(user) {
+      OK(setsid());
+      become_nobody();
+      CHECK_ERRNO(ioctl(slave, TIOCSCTTY, 1), EPERM);
+    }
+    WAIT_OK(user);
+  }
+  WAIT_OK(pid);
+  open_pair();
+  CHECK_ERRNO(ioctl(slave, TIOCSCTTY, 0), EPERM);
+  CHECK_ERRNO(tcgetpgrp(slave), ENOTTY);
+  CHECK_ERRNO(ioctl(slave, TIOCNOTTY), ENOTTY);
+  OK(ioctl(first, TIOCNOTTY));
+  OK(ioctl(slave, TIOCSCTTY, 0));
+}
+
+static void the_privileged_may_steal_one(void) {
+  OK(ioctl(slave, TIOCSCTTY, 0));
+  pid_t pid;
+  IN_CHILD(pid) {
+    OK(setsid());
+    OK(ioctl(slave, TIOCSCTTY, 1));
+    CHECK_EQ(tcgetpgrp(slave), getpid());
+  }
+  WAIT_OK(pid);
+  CHECK_ERRNO(tcgetpgrp(slave), ENOTTY);
+  CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
+  CHECK_EQ(hang_ups, 0); // Nobody tells the old session.
+  OK(ioctl(slave, TIOCSCTTY, 0));
+}
+
+static int set_foreground(pid_t group) { return ioctl(slave, TIOCSPGRP, &group); }
+
+static void errors_of_a_foreground(void) {
+  CHECK_ERRNO(ioctl(slave, TIOCSPGRP, wild), EFAULT);
+  CHECK_ERRNO(set_foreground(-1), EINVAL);
+  CHECK_ERRNO(set_foreground(getpid()), ENOTTY);
+  OK(ioctl(slave, TIOCSCTTY, 0));
+  CHECK_ERRNO(ioctl(slave, TIOCSPGRP, wild), EFAULT);
+  CHECK_ERRNO(set_foreground(-1), EINVAL);
+  CHECK_ERRNO(set_foreground(0x3ffffff), ESRCH);
+  CHECK_ERRNO(set_foreground(getpgid(getppid())), EPERM);
+  OK(set_foreground(getpid()));
+}
+
+// A group whose parents are gone is not stopped: reading and changing settings fail instead.
+static void an_orphaned_group_gets_errors(void) {
+  OK(ioctl(slave, TIOCSCTTY, 0));
+  int results[2];
+  OK(pipe(results));
+  pid_t pid, orphan;
+  IN_CHILD(pid) {
+    pid_t parent = getpid();
+    IN_CHILD(orphan) {
+      OK(setpgid(0, 0));
+      while (getppid() == parent) sleep_ms(1);
+      char byte;
+      struct termios settings;
+      CHECK_ERRNO(read(slave, &byte, 1), EIO);
+      OK(tcgetattr(slave, &settings));
+      CHECK_ERRNO(tcsetattr(slave, TCSANOW, &settings), EIO);
+      CHECK_ERRNO(set_foreground(getpid()), ENOTTY);
+      CHECK_ERRNO(tcflush(slave, TCIFLUSH), EIO);
+      CHECK_EQ(write(slave, "x", 1), 1);
+      CHECK_EQ(write(results[1], "y", 1), 1);
+    }
+  }
+  WAIT_OK(pid);
+  OK(close(results[1]));
+  char byte;
+  CHECK_EQ(read(results[0], &byte, 1), 1);
+}
+
+static void the_master_s_end_hangs_up(void) {
+  OK(ioctl(slave, TIOCSCTTY, 0));
+  int terminal = OK(open("/dev/tty", O_RDWR));
+  char byte;
+  OK(write(master, "unread\n", 7));
+  OK(close(master));
+  while (hang_ups == 0 || continues == 0) sleep_ms(1); // The parent may still have it for a moment.
+  CHECK(hang_ups == 1 && continues == 1);
+  const int ends[] = {slave, terminal};
+  for (size_t i = 0; i < COUNT(ends); i++) {
+    struct pollfd file = {ends[i], POLLIN | POLLOUT | POLLPRI};
+    CHECK_EQ(poll(&file, 1, 0), 1);
+    CHECK_EQ(file.revents, POLLIN | POLLOUT | POLLERR | POLLHUP);
+    int number;
+    CHECK_EQ(read(ends[i], &byte, 1), 0);
+    CHECK_ERRNO(write(ends[i], "x", 1), EIO);
+    CHECK_ERRNO(ioctl(ends[i], FIONREAD, &number), EIO);
+    CHECK_ERRNO(tcgetpgrp(ends[i]), EIO);
+    CHECK_ERRNO(ioctl(ends[i], TIOCSPGRP, &number), ENOTTY);
+    CHECK_ERRNO(ioctl(ends[i], TIOCSCTTY, 0), EIO);
+  }
+  CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
+}
+
+int main(void) {
+  in_session(a_master_stands_for_its_slave);
+  in_session(only_readers_get_one);
+  in_session(one_terminal_a_session_and_one_session_a_terminal);
+  in_session(the_privileged_may_steal_one);
+  in_session(errors_of_a_foreground);
+  in_session(an_orphaned_group_gets_errors);
+  in_session(the_master_s_end_hangs_up);
+  return 0;
+}
