@@ -547,6 +547,34 @@ static void test_persistent(void) {
   WAIT_OK(pid);
 }
 
+// Each call that changes a keyring needs the right to write it, and each that links a key the right to link that.
+static void test_rights_to_change(void) {
+  new_session();
+  enum { WRITE = 0x04000000, LINK = 0x10000000, ALL = 0x3f000000 };
+  key ring = OK(syscall(SYS_add_key, "keyring", "ring", NULL, 0, SESSION)), other = OK(add_user_key("other", "x", SESSION));
+  key inner = OK(add_user_key("inner", "x", ring));
+  OK(keyctl(KEYCTL_SETPERM, ring, ALL & ~WRITE));
+  CHECK_ERRNO(add_user_key("new", "x", ring), EACCES);
+  CHECK_ERRNO(add_user_key("inner", "y", ring), EACCES);
+  CHECK_ERRNO(syscall(SYS_add_key, "keyring", "sub", NULL, 0, ring), EACCES);
+  CHECK_ERRNO(request_key("user", "other", NULL, ring), EACCES);
+  CHECK_ERRNO(request_key("user", "nothing", NULL, ring), EACCES);
+  CHECK_ERRNO(keyctl(KEYCTL_LINK, other, ring), EACCES);
+  CHECK_ERRNO(keyctl(KEYCTL_UNLINK, inner, ring), EACCES);
+  CHECK_ERRNO(keyctl(KEYCTL_MOVE, other, SESSION, ring, 0), EACCES);
+  CHECK_ERRNO(keyctl(KEYCTL_MOVE, inner, ring, SESSION, 0), EACCES);
+  CHECK_ERRNO(keyctl(KEYCTL_CLEAR, ring), EACCES);
+  CHECK_ERRNO(keyctl(KEYCTL_SEARCH, SESSION, (long)"user", (long)"other", ring), EACCES);
+  OK(keyctl(KEYCTL_SETPERM, ring, ALL));
+  OK(keyctl(KEYCTL_SETPERM, other, ALL & ~LINK));
+  CHECK_EQ(request_key("user", "other", NULL, 0), other);
+  CHECK_ERRNO(request_key("user", "other", NULL, ring), EACCES);
+  CHECK_ERRNO(keyctl(KEYCTL_LINK, other, ring), EACCES);
+  CHECK_ERRNO(keyctl(KEYCTL_SEARCH, SESSION, (long)"user", (long)"other", ring), EACCES);
+  OK(keyctl(KEYCTL_SETPERM, other, ALL & ~0x01000000));
+  CHECK_ERRNO(keyctl(KEYCTL_GET_SECURITY, other, 0, 0), ENOKEY);
+}
+
 static void test_rest(void) {
   new_session();
   key id = OK(add_user_key("a", "x", SESSION));
@@ -598,6 +626,7 @@ int main(int count, char **arguments) {
   test_quota();
   test_listing();
   test_persistent();
+  test_rights_to_change();
   test_rest();
   return 0;
 }

@@ -364,7 +364,11 @@ impl Caller<'_> {
 
     /// KEYCTL_GET_SECURITY. There is no security module: the label is empty.
     pub(crate) fn check_viewable(&mut self, id: i32) -> Result<(), Errno> {
-        self.look_up(id, Lookup::Partial, Need::VIEW).map(|_| ())
+        match self.look_up(id, Lookup::Partial, Need::VIEW) {
+            // One who is to make the key might look at it all the same; nobody is.
+            Err(Errno::EACCES) => Err(Errno::ENOKEY),
+            result => result.map(|_| ()),
+        }
     }
 
     /// The session keyring, to be given to another task.

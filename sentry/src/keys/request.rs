@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Serial;
 use super::caller::{Caller, Found};
 use super::key::{Content, KeyType};
+use super::permission::Need;
 use super::search::Query;
 use super::task_keyrings::RequestDestination;
 use crate::Errno;
@@ -44,6 +45,7 @@ impl Caller<'_> {
         match self.search_own(&Query::Unexpired(kind, description)) {
             Ok(found) => {
                 if let Some(destination) = destination {
+                    self.check(found, Need::LINK)?;
                     self.store.link(destination.serial, found.serial, self.now)?;
                 }
                 Ok(found.serial)
