@@ -161,7 +161,7 @@ impl DescriptorTable {
     /// Closing any descriptor of a file releases all of the process's record locks on it (`man 2 fcntl`).
     fn closed(&self, file: Arc<FileDescription>) -> Arc<FileDescription> {
         file.file().descriptor_closed(self.lock_owner(0));
-        if let Some(locks) = file.path().and_then(|path| path.inode().locks()) {
+        if let Some(locks) = file.used_locks() {
             locks.release(self.lock_owner(0));
         }
         file

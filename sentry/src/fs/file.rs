@@ -7,8 +7,8 @@
 //! waits on the file's [`WaitQueue`] until it is ready.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use linux_raw_sys::general as uapi;
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use super::description_total::DESCRIPTIONS;
 use super::inotify::WatchMask;
-use super::locks::LockOwner;
+use super::locks::{FileLocks, LockOwner};
 use super::mount::WriteAccess;
 use super::path::Path;
 use super::signalfd::PendingSignals;
@@ -170,6 +170,11 @@ pub trait File: Send + Sync + Any {
 
     /// The inode of a file without a path, by which /proc/PID/fd/N opens it once more.
     fn nameless_inode(&self) -> Option<Arc<dyn Inode>> {
+        None
+    }
+
+    /// The advisory locks of a file without a path that has several ends; others have their own.
+    fn shared_locks(&self) -> Option<Arc<FileLocks>> {
         None
     }
 
@@ -363,6 +368,8 @@ pub struct FileDescription {
     signal_owner: Mutex<SignalOwner>,
     /// While it may be written, so may the mount.
     _write_access: Option<WriteAccess>,
+    /// The locks on a file whose inode has no place for them, once there were any.
+    other_locks: OnceLock<Arc<FileLocks>>,
 }
 
 /// Who hears of readiness by a signal, as fcntl(2) sets it (F_SETOWN_EX, F_SETSIG).
@@ -397,7 +404,29 @@ impl FileDescription {
             position: Mutex::new(0),
             signal_owner: Mutex::default(),
             _write_access: write_access,
+            other_locks: OnceLock::new(),
         })
+    }
+
+    /// The advisory locks on the file.
+    ///
+    /// # Errors
+    /// Those of asking for the inode's number.
+    pub fn locks(&self) -> Result<&FileLocks, Errno> {
+        if let Some(locks) = self.used_locks() {
+            return Ok(locks);
+        }
+        let locks = match &self.path {
+            Some(path) => path.mount.instance().locks().of_inode(path.inode().metadata()?.inode),
+            None => self.file.shared_locks().unwrap_or_default(),
+        };
+        Ok(self.other_locks.get_or_init(|| locks))
+    }
+
+    /// The advisory locks on the file, if there may be any.
+    pub fn used_locks(&self) -> Option<&FileLocks> {
+        let of_inode = self.path.as_ref().and_then(|path| path.inode().locks());
+        of_inode.or_else(|| self.other_locks.get().map(|locks| &**locks))
     }
 
     /// The open file.
@@ -467,7 +496,7 @@ impl Drop for FileDescription {
         DESCRIPTIONS.remove();
         let is_writable = self.flags().is_writable();
         self.announce(if is_writable { WatchMask::CLOSE_WRITE } else { WatchMask::CLOSE_NOWRITE });
-        if let Some(locks) = self.path.as_ref().and_then(|path| path.inode().locks()) {
+        if let Some(locks) = self.used_locks() {
             locks.release(LockOwner::of_description(self));
         }
     }

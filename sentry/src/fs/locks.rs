@@ -4,6 +4,7 @@
 //! to be had is EAGAIN; who wants to wait registers with the wait queue, which hears of every release.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -116,6 +117,37 @@ impl Drop for LockWait {
 #[derive(Default)]
 pub struct FileLocks(Mutex<Option<Box<Locks>>>);
 
+/// The locks on files of one file system whose inodes come and go with each look, by the inode's number. Open files
+/// keep them.
+#[derive(Default)]
+pub struct LockTable(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    by_inode: BTreeMap<u64, Weak<FileLocks>>,
+    /// How many entries there may be before those of closed files are dropped.
+    limit: usize,
+}
+
+impl LockTable {
+    /// The locks on the file with this inode number.
+    pub fn of_inode(&self, number: u64) -> Arc<FileLocks> {
+        /// Entries that are kept at least.
+        const LEAST_LIMIT: usize = 16;
+        let mut table = self.0.lock();
+        if let Some(locks) = table.by_inode.get(&number).and_then(Weak::upgrade) {
+            return locks;
+        }
+        if table.by_inode.len() >= table.limit {
+            table.by_inode.retain(|_, locks| locks.strong_count() > 0);
+            table.limit = LEAST_LIMIT.max(2 * table.by_inode.len());
+        }
+        let locks = Arc::default();
+        table.by_inode.insert(number, Arc::downgrade(&locks));
+        locks
+    }
+}
+
 #[derive(Default)]
 struct Locks {
     whole_file: Vec<WholeFileLock>,
@@ -203,6 +235,16 @@ impl FileLocks {
         let locks = self.0.lock();
         let records = &locks.as_ref()?.records;
         records.iter().filter(|other| other.conflicts_with(lock)).min_by_key(|other| other.start).copied()
+    }
+
+    /// The first lock that the owner of `lock` holds itself in its range (F_OFD_GETLK with F_UNLCK).
+    pub fn find_own(&self, lock: &RecordLock) -> Option<RecordLock> {
+        let locks = self.0.lock();
+        let records = &locks.as_ref()?.records;
+        let is_own = |other: &&RecordLock| {
+            other.owner.is_same(lock.owner) && lock.start < other.end && other.start < lock.end
+        };
+        records.iter().filter(is_own).min_by_key(|other| other.start).copied()
     }
 
     /// Releases everything that `owner` holds.

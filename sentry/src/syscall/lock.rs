@@ -17,28 +17,31 @@ use crate::wait::Events;
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[(Sysno::flock, flock)];
 
 fn flock(task: &mut CurrentTask, [descriptor, operation, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let description = task.usable_file(descriptor as i32)?;
     let operation = operation as u32;
-    let locks = locks_of(&description)?;
+    // Mandatory locks are gone: they are granted and mean nothing.
+    if operation & uapi::LOCK_MAND != 0 {
+        return Ok(0);
+    }
+    let kind = operation & !uapi::LOCK_NB;
+    if !matches!(kind, uapi::LOCK_UN | uapi::LOCK_SH | uapi::LOCK_EX) {
+        return Err(Errno::EINVAL);
+    }
+    let description = task.usable_file(descriptor as i32)?;
+    if kind != uapi::LOCK_UN && !description.flags().is_readable() && !description.flags().is_writable() {
+        return Err(Errno::EBADF);
+    }
+    let locks = description.locks()?;
     let LockOwner::Description(identity) = LockOwner::of_description(&description) else {
         return Err(Errno::EINVAL);
     };
-    let is_exclusive = match operation & !uapi::LOCK_NB {
-        uapi::LOCK_UN => {
-            locks.unlock_whole(identity);
-            return Ok(0);
-        }
-        uapi::LOCK_SH => false,
-        uapi::LOCK_EX => true,
-        _ => return Err(Errno::EINVAL),
-    };
+    if kind == uapi::LOCK_UN {
+        locks.unlock_whole(identity);
+        return Ok(0);
+    }
+    let is_exclusive = kind == uapi::LOCK_EX;
     let take = || locks.lock_whole(identity, is_exclusive);
     wait_for(task, locks, operation & uapi::LOCK_NB == 0, take)?;
     Ok(0)
-}
-
-fn locks_of(description: &FileDescription) -> Result<&FileLocks, Errno> {
-    description.path().and_then(|path| path.inode().locks()).ok_or(Errno::ENOLCK)
 }
 
 /// Takes a lock, waiting for it if `may_wait`.
@@ -69,7 +72,9 @@ pub(super) fn record_lock(
 ) -> Result<usize, Errno> {
     let mut flock: Flock = task.memory().read_object(VirtualAddress(argument))?;
     let is_of_description = matches!(command, uapi::F_OFD_GETLK | uapi::F_OFD_SETLK | uapi::F_OFD_SETLKW);
-    if is_of_description && flock.l_pid != 0 {
+    let kind = flock.l_type as u32;
+    let is_asking = matches!(command, uapi::F_GETLK | uapi::F_OFD_GETLK);
+    if command == uapi::F_GETLK && !matches!(kind, uapi::F_RDLCK | uapi::F_WRLCK) {
         return Err(Errno::EINVAL);
     }
     let owner = if is_of_description {
@@ -78,26 +83,27 @@ pub(super) fn record_lock(
         task.descriptors().lock_owner(task.viewer().process_id)
     };
     let (start, end) = range_of(&flock, description)?;
-    let locks = locks_of(description)?;
-    let kind = flock.l_type as u32;
+    let flags = description.flags();
+    match kind {
+        uapi::F_RDLCK if !is_asking && !flags.is_readable() => return Err(Errno::EBADF),
+        uapi::F_WRLCK if !is_asking && !flags.is_writable() => return Err(Errno::EBADF),
+        uapi::F_RDLCK | uapi::F_WRLCK | uapi::F_UNLCK => {}
+        _ => return Err(Errno::EINVAL),
+    }
+    if is_of_description && flock.l_pid != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let locks = description.locks()?;
     let lock = RecordLock { start, end, is_exclusive: kind == uapi::F_WRLCK, owner };
-    if matches!(command, uapi::F_GETLK | uapi::F_OFD_GETLK) {
-        if !matches!(kind, uapi::F_RDLCK | uapi::F_WRLCK) {
-            return Err(Errno::EINVAL);
-        }
-        describe_conflict(locks.find_conflict(&lock), &mut flock);
+    if is_asking {
+        let found = if kind == uapi::F_UNLCK { locks.find_own(&lock) } else { locks.find_conflict(&lock) };
+        describe_conflict(found, &mut flock);
         task.memory().write_object(VirtualAddress(argument), &flock)?;
         return Ok(0);
     }
-    match kind {
-        uapi::F_UNLCK => {
-            locks.unlock_record(owner, start, end)?;
-            return Ok(0);
-        }
-        uapi::F_RDLCK if !description.flags().is_readable() => return Err(Errno::EBADF),
-        uapi::F_WRLCK if !description.flags().is_writable() => return Err(Errno::EBADF),
-        uapi::F_RDLCK | uapi::F_WRLCK => {}
-        _ => return Err(Errno::EINVAL),
+    if kind == uapi::F_UNLCK {
+        locks.unlock_record(owner, start, end)?;
+        return Ok(0);
     }
     let may_wait = matches!(command, uapi::F_SETLKW | uapi::F_OFD_SETLKW);
     let wait = LockWait::new(owner).filter(|_| may_wait);
@@ -122,14 +128,17 @@ fn range_of(flock: &Flock, description: &FileDescription) -> Result<(u64, u64), 
     };
     let base = i64::try_from(base).map_err(|_| Errno::EOVERFLOW)?;
     let start = base.checked_add(flock.l_start).ok_or(Errno::EOVERFLOW)?;
-    let (start, end) = match flock.l_len {
-        0 => (start, None),
-        len if len > 0 => (start, Some(start.checked_add(len).ok_or(Errno::EOVERFLOW)?)),
-        len => (start.checked_add(len).ok_or(Errno::EINVAL)?, Some(start)),
+    if start < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (first, last) = match flock.l_len {
+        0 => (start, i64::MAX),
+        len if len > 0 => (start, start.checked_add(len - 1).ok_or(Errno::EOVERFLOW)?),
+        len => (start.checked_add(len).filter(|first| *first >= 0).ok_or(Errno::EINVAL)?, start - 1),
     };
-    let start = u64::try_from(start).map_err(|_| Errno::EINVAL)?;
-    let end = end.map_or(Ok(u64::MAX), |end| u64::try_from(end).map_err(|_| Errno::EINVAL))?;
-    Ok((start, end))
+    // The last byte that there can be stands for the end of the file.
+    let end = if last == i64::MAX { u64::MAX } else { (last + 1).unsigned_abs() };
+    Ok((first.unsigned_abs(), end))
 }
 
 fn describe_conflict(conflict: Option<RecordLock>, flock: &mut Flock) {

@@ -29,6 +29,7 @@ use parking_lot::Mutex;
 use super::Viewer;
 use super::dentry::Dentry;
 use super::inode::Inode;
+use super::locks::LockTable;
 use super::metadata::DeviceNumber;
 use super::path::Path;
 use crate::Errno;
@@ -132,18 +133,24 @@ pub struct Instance {
     is_read_only: AtomicBool,
     /// Those who may write through any mount of it.
     writers: AtomicUsize,
+    locks: LockTable,
 }
 
 impl Instance {
     /// `file_system`, whose root directory is `root`, mounted by somebody in `owner`.
     pub fn new(file_system: Arc<dyn FileSystem>, root: Arc<Dentry>, owner: Arc<UserNamespace>) -> Arc<Self> {
         let (is_read_only, writers) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Arc::new(Self { file_system, root, owner, is_read_only, writers })
+        Arc::new(Self { file_system, root, owner, is_read_only, writers, locks: LockTable::default() })
     }
 
     /// The file system.
     pub fn file_system(&self) -> &Arc<dyn FileSystem> {
         &self.file_system
+    }
+
+    /// The advisory locks on files whose inodes have no place for them.
+    pub fn locks(&self) -> &LockTable {
+        &self.locks
     }
 
     /// Its root directory.

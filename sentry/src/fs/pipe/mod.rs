@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use self::buffer::{Buffer, SEGMENT_BYTES};
 use super::anonymous::AnonymousInode;
+use super::locks::FileLocks;
 use super::special::DeviceDriver;
 use super::{Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, Viewer};
 use crate::Errno;
@@ -44,6 +45,7 @@ static RESERVED_SEGMENTS: AtomicUsize = AtomicUsize::new(0);
 pub struct Pipe {
     state: Mutex<State>,
     queue: WaitQueue,
+    locks: Arc<FileLocks>,
 }
 
 struct State {
@@ -309,6 +311,10 @@ impl Drop for PipeFile {
 }
 
 impl File for PipeFile {
+    fn shared_locks(&self) -> Option<Arc<FileLocks>> {
+        Some(self.pipe.locks.clone())
+    }
+
     fn finish_open(&self) -> Result<(), Errno> {
         // Only FIFOs wait; /proc/PID/fd/N opens a pipe at once.
         let is_nameless = matches!(self.place, Place::Nameless(_));
