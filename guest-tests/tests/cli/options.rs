@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("options::name_is_that_of_the_control_group", name_is_that_of_the_control_group),
     ("options::memory_is_a_bound", memory_is_a_bound),
     ("options::the_host_keeps_a_quarter_of_its_memory", the_host_keeps_a_quarter_of_its_memory),
+    ("options::in_a_shortage_the_largest_process_ends", in_a_shortage_the_largest_process_ends),
     ("options::memory_exhausted_by_files_is_an_error", memory_exhausted_by_files_is_an_error),
     ("options::strace_decodes_calls", strace_decodes_calls),
     ("options::help_explains_every_option", help_explains_every_option),
@@ -75,6 +76,21 @@ fn memory_is_a_bound() {
     assert!(finished.stdout.contains("still here"), "{}", finished.describe());
     let finished = run_script(&["--memory", "2G"], &script);
     assert!(finished.stdout.contains("all there"), "{}", finished.describe());
+}
+
+/// The copies of a child do not fit: the pages of code that it needs for them must not push each other out for ever.
+fn in_a_shortage_the_largest_process_ends() {
+    let perl = "open my $zero, '<', '/dev/zero' or die; my $size = 150 << 20;
+        for (my $at = 0; $at < $size; $at += 1 << 20) { sysread $zero, $memory, 1 << 20, $at }
+        my $child = fork // die;
+        if ($child == 0) { for (my $at = 0; $at < $size; $at += 4096) { substr($memory, $at, 1) = 'y' } exit 0 }
+        waitpid $child, 0; printf qq(ended by signal %d\n), $? & 127;";
+    let script = "mkfifo /tmp/fifo; (read line < /tmp/fifo; echo \"$line is served\") &
+        perl -e \"$0\"; echo status $?; echo who waits > /tmp/fifo; wait";
+    let words = ["/bin/bash", "-c", script, perl];
+    let finished = run(&["--image", "/", "--memory", "256M"], &words);
+    let expected = "ended by signal 9\nstatus 0\nwho waits is served\n";
+    assert_eq!(finished.stdout, expected, "{}", finished.describe());
 }
 
 fn the_host_keeps_a_quarter_of_its_memory() {

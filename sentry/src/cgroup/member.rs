@@ -40,8 +40,9 @@ pub trait Member: Send + Sync {
     fn kick(&self);
     /// Has `payer` pay for the memory that the process brings in from now on.
     fn set_payer(&self, payer: Option<Arc<MemoryAccount>>);
-    /// How much would be gained by the end of the process, in pages; `None` if it must not be killed.
-    fn badness(&self) -> Option<u64>;
+    /// How much would be gained by the end of the process, in pages, if `total_pages` are all that there are; `None` if it
+    /// must not be killed.
+    fn badness(&self, total_pages: u64) -> Option<i64>;
     /// Processor time used until now. Locks nothing.
     fn cpu_usage(&self) -> CpuUsage;
 }

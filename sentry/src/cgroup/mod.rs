@@ -35,6 +35,7 @@ pub use controllers::Controllers;
 pub use events::{EventCounter, GroupEvents};
 pub use hierarchy::{Hierarchy, MAX_CGROUPS, MAX_DEPTH};
 pub use member::{CpuUsage, Member, MemberKey, Membership, NewCgroup, Reservation};
+pub use memory::Relief;
 pub use migrate::Moved;
 pub use node::{Cgroup, FileOwner, Limits};
 pub use pids::{PidsCharge, PidsCounter};

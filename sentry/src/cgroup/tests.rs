@@ -1,7 +1,7 @@
 //! Groups without tasks of their own: what is charged, moved, frozen and killed is counted here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use super::*;
 use crate::Errno;
@@ -15,6 +15,7 @@ const OWNER: FileOwner = FileOwner { uid: 0, gid: 0, permissions: 0o755 };
 #[derive(Default)]
 struct Recorder {
     kills: AtomicUsize,
+    badness: AtomicI64,
     interrupts: AtomicUsize,
 }
 
@@ -35,8 +36,8 @@ impl Member for Recorder {
 
     fn set_payer(&self, _payer: Option<Arc<MemoryAccount>>) {}
 
-    fn badness(&self) -> Option<u64> {
-        Some(1)
+    fn badness(&self, _total_pages: u64) -> Option<i64> {
+        Some(self.badness.load(Ordering::Relaxed))
     }
 
     fn cpu_usage(&self) -> CpuUsage {
@@ -248,4 +249,28 @@ fn paths_are_seen_from_the_namespace_s_root() {
     assert_eq!(b.path_from(&b), b"/");
     assert_eq!(c.path_from(&b), b"/../../c");
     assert_eq!(hierarchy.root().path_from(&a), b"/..");
+}
+
+#[test]
+fn in_a_shortage_the_largest_goes_and_with_it_the_outermost_group_that_is_kept_together() {
+    let hierarchy = hierarchy();
+    let outer = make(&hierarchy, hierarchy.root(), "outer");
+    let inner = make(&hierarchy, &outer, "inner");
+    outer.set_kills_group(true);
+    let (_one, large) = enter(&hierarchy, &inner, 1);
+    let (_two, small) = enter(&hierarchy, &outer, 2);
+    let (_three, bystander) = enter(&hierarchy, hierarchy.root(), 3);
+    for (member, badness) in [(&large, 9), (&small, -3), (&bystander, 8)] {
+        member.badness.store(badness, Ordering::Relaxed);
+    }
+    let events = |group: &Arc<Cgroup>| group.memory().unwrap().events();
+    assert_eq!(hierarchy.relieve(None, true), Relief::Room);
+    assert_eq!(hierarchy.relieve(None, false), Relief::Awaited);
+    let kills = [&large, &small, &bystander].map(|member| member.kills.load(Ordering::Relaxed));
+    assert_eq!(kills, [1, 1, 0]);
+    assert_eq!((events(&outer).kills, events(&outer).group_kills, events(&outer).out_of_memory), (2, 1, 0));
+    assert_eq!((events(&inner).kills, events(&inner).group_kills), (1, 0));
+    // Those two are ending, which is to be waited for.
+    assert_eq!(hierarchy.relieve(None, false), Relief::Awaited);
+    assert_eq!(bystander.kills.load(Ordering::Relaxed), 0);
 }

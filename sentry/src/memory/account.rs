@@ -56,8 +56,10 @@ pub struct MemoryEvents {
     pub max: u64,
     /// Times that nothing but the end of a process could help.
     pub out_of_memory: u64,
-    /// Processes that were killed for it.
+    /// Processes that were killed, for want of memory here or further above.
     pub kills: u64,
+    /// Times that all of the group was killed (memory.oom.group).
+    pub group_kills: u64,
     /// Times that tasks were held up for being above what the group should have.
     pub high: u64,
 }
@@ -84,6 +86,7 @@ struct Ledger {
     refusals: AtomicU64,
     shortages: AtomicU64,
     kills: AtomicU64,
+    group_kills: AtomicU64,
 }
 
 impl MemoryAccount {
@@ -110,6 +113,7 @@ impl MemoryAccount {
             refusals: AtomicU64::new(0),
             shortages: AtomicU64::new(0),
             kills: AtomicU64::new(0),
+            group_kills: AtomicU64::new(0),
         });
         ledgers.insert(number, ledger.clone());
         drop(ledgers);
@@ -186,16 +190,24 @@ impl MemoryAccount {
             max: self.ledger.refusals.load(Ordering::Relaxed),
             out_of_memory: self.ledger.shortages.load(Ordering::Relaxed),
             kills: self.ledger.kills.load(Ordering::Relaxed),
+            group_kills: self.ledger.group_kills.load(Ordering::Relaxed),
             high: self.ledger.highs.load(Ordering::Relaxed),
         }
     }
 
-    /// Counts that only the end of a process can help this account, and whether one has been killed.
-    pub fn count_shortage(&self, has_killed: bool) {
-        for ledger in self.ledger.with_ancestors() {
-            ledger.shortages.fetch_add(1, Ordering::Relaxed);
-            ledger.kills.fetch_add(u64::from(has_killed), Ordering::Relaxed);
-        }
+    /// Counts that only the end of a process can help this account.
+    pub fn count_shortage(&self) {
+        self.ledger.count(|ledger| &ledger.shortages);
+    }
+
+    /// Counts that a process which this account pays for has been killed for want of memory.
+    pub fn count_kill(&self) {
+        self.ledger.count(|ledger| &ledger.kills);
+    }
+
+    /// Counts that all whom this account pays for have been killed together.
+    pub fn count_group_kill(&self) {
+        self.ledger.count(|ledger| &ledger.group_kills);
     }
 
     /// Whether `other` is this account.
@@ -254,6 +266,13 @@ impl std::fmt::Debug for MemoryAccount {
 impl Ledger {
     fn with_ancestors(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |ledger| ledger.parent.as_ref().map(|parent| &*parent.ledger))
+    }
+
+    /// Counts one more, here and above.
+    fn count(&self, counter: impl Fn(&Self) -> &AtomicU64) {
+        for ledger in self.with_ancestors() {
+            counter(ledger).fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn left(&self) -> u64 {

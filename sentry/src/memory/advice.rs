@@ -98,7 +98,13 @@ impl MemoryManager {
     }
 
     fn populate_for_advice(&self, pages: Range<u64>, access: Access) -> Result<(), Errno> {
-        self.edit().check_mapped(&pages)?;
+        {
+            let edit = self.edit();
+            edit.check_mapped(&pages)?;
+            if edit.state.absent_pages(&pages) > self.frames().available_frames() {
+                return Err(Errno::ENOMEM);
+            }
+        }
         self.populate(pages, Some(access)).map_err(|error| match error {
             FaultError::Unmapped | FaultError::OutOfMemory => Errno::ENOMEM,
             FaultError::Denied => Errno::EINVAL,

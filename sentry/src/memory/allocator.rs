@@ -22,6 +22,11 @@ const CHUNK_BYTES: u64 = CHUNK_FRAMES as u64 * PAGE_SIZE;
 const WORDS: usize = CHUNK_FRAMES / 64;
 /// Wholly free chunks that are kept populated.
 const RESERVE_CHUNKS: usize = 4;
+/// A shortage leaves this part of all memory to pages of files: programs that have less for their code and what they look
+/// up do nothing but fetch it again.
+const FILE_SHARE: u64 = 64;
+/// But never more than so many pages (64 MiB).
+const MAX_FILE_SHARE: u64 = 16384;
 /// Entries of tables have this many bits for a frame's number: 2 TiB of guest memory.
 pub(super) const FRAME_NUMBER_BITS: u32 = 29;
 
@@ -79,6 +84,8 @@ pub struct FrameAllocator {
     state: Mutex<State>,
     reclaimers: Mutex<Vec<Weak<dyn Reclaim>>>,
     cached_frames: AtomicI64,
+    /// Those of them that hold what the file has: they can be given up.
+    clean_frames: AtomicI64,
     shared_frames: AtomicI64,
 }
 
@@ -119,6 +126,7 @@ impl FrameAllocator {
             state: Mutex::default(),
             reclaimers: Mutex::default(),
             cached_frames: AtomicI64::new(0),
+            clean_frames: AtomicI64::new(0),
             shared_frames: AtomicI64::new(0),
         })
     }
@@ -128,7 +136,7 @@ impl FrameAllocator {
     /// # Errors
     /// ENOMEM: the limit is reached, or the host has no memory left.
     pub fn allocate(self: &Arc<Self>) -> Result<Frame, Errno> {
-        let span = self.allocate_span(1)?;
+        let span = self.allocate_span(FrameUse::Anonymous, 1)?;
         Ok(Frame::adopt(self.clone(), span.first))
     }
 
@@ -153,9 +161,14 @@ impl FrameAllocator {
         self.limit_frames.saturating_sub(self.state.lock().used_frames)
     }
 
-    /// Frames left, if the pages of host files were given up.
+    /// Frames left for other things than files, if the pages of host files were given up.
     pub(super) fn available_frames(&self) -> u64 {
-        self.free_frames() + self.cached_frames.load(Ordering::Relaxed).max(0) as u64
+        self.free_frames() + self.spare_file_frames()
+    }
+
+    /// Pages of host files that are as they were there.
+    fn clean_frames(&self) -> u64 {
+        self.clean_frames.load(Ordering::Relaxed).max(0) as u64
     }
 
     /// Up to `max_frames` zeroed frames in a row, each with one reference, which the caller owns. For 512 or
@@ -163,14 +176,15 @@ impl FrameAllocator {
     ///
     /// # Errors
     /// ENOMEM: the limit is reached, or the host has no memory left.
-    pub(super) fn allocate_span(&self, max_frames: usize) -> Result<FrameSpan, Errno> {
+    pub(super) fn allocate_span(&self, frame_use: FrameUse, max_frames: usize) -> Result<FrameSpan, Errno> {
         let mut has_reclaimed = false;
         let (span, dirty) = loop {
             let mut state = self.state.lock();
             let left = self.limit_frames.saturating_sub(state.used_frames) as usize;
             if left == 0 {
                 drop(state);
-                if has_reclaimed || self.reclaim(max_frames.max(64), false) == 0 {
+                if has_reclaimed || self.reclaim(self.within_share(frame_use, max_frames.max(64)), false) == 0
+                {
                     return Err(Errno::ENOMEM);
                 }
                 has_reclaimed = true;
@@ -207,12 +221,12 @@ impl FrameAllocator {
         frame_use: FrameUse,
         max_frames: usize,
     ) -> Result<FrameSpan, Errno> {
-        let Some(payer) = payer else { return self.allocate_span(max_frames) };
+        let Some(payer) = payer else { return self.allocate_span(frame_use, max_frames) };
         let charged = payer.charge(max_frames as u64, frame_use);
         if charged == 0 {
             return Err(Errno::ENOMEM);
         }
-        let allocated = self.allocate_span(charged as usize);
+        let allocated = self.allocate_span(frame_use, charged as usize);
         let used = allocated.as_ref().map_or(0, |span| span.count as u64);
         if used < charged {
             payer.uncharge(charged - used, frame_use);
@@ -335,13 +349,26 @@ impl FrameAllocator {
         })
     }
 
-    /// Makes room for `payer`, whose limit or whose memory is exhausted. Returns how many frames are free now that were not
-    /// before.
-    pub(super) fn relieve(&self, payer: Option<&Arc<MemoryAccount>>, wanted: usize) -> usize {
+    /// Makes room of `wanted` frames for `frame_use`, of which `payer`, whose limit or whose memory is exhausted, cannot have
+    /// one. Returns how many frames are free now that were not before. Called with no memory lock held.
+    pub fn relieve(&self, payer: Option<&Arc<MemoryAccount>>, frame_use: FrameUse, wanted: usize) -> usize {
         match payer.and_then(|payer| payer.exhausted()) {
             Some(account) => self.reclaim_from(account, wanted),
-            None => self.reclaim(wanted, true),
+            None => self.reclaim(self.within_share(frame_use, wanted), true),
         }
+    }
+
+    /// How many of `wanted` frames the pages of files can give up for `frame_use`: pages of other files may have them all.
+    fn within_share(&self, frame_use: FrameUse, wanted: usize) -> usize {
+        if frame_use == FrameUse::File {
+            return wanted;
+        }
+        wanted.min(usize::try_from(self.spare_file_frames()).unwrap_or(usize::MAX))
+    }
+
+    /// What pages of files have beyond their share.
+    fn spare_file_frames(&self) -> u64 {
+        self.clean_frames().saturating_sub((self.limit_frames / FILE_SHARE).min(MAX_FILE_SHARE))
     }
 
     fn reclaim_those(
@@ -350,6 +377,9 @@ impl FrameAllocator {
         including_mapped: bool,
         is_meant: &dyn Fn(FrameNumber) -> bool,
     ) -> usize {
+        if wanted == 0 {
+            return 0;
+        }
         let mut reclaimers = self.reclaimers.lock().clone();
         reclaimers.reverse();
         let mut freed = 0;
@@ -369,6 +399,11 @@ impl FrameAllocator {
             CacheKind::Shared => &self.shared_frames,
         };
         counter.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// Counts pages that now hold what their host file has (or no longer do).
+    pub(super) fn count_clean(&self, change: i64) {
+        self.clean_frames.fetch_add(change, Ordering::Relaxed);
     }
 
     fn count(&self, number: FrameNumber) -> &AtomicU32 {
@@ -584,7 +619,7 @@ mod tests {
     fn large_spans_are_whole_chunks() {
         let frames = allocator(64 * MIB);
         let _small = frames.allocate().unwrap();
-        let span = frames.allocate_span(600).unwrap();
+        let span = frames.allocate_span(FrameUse::Anonymous, 600).unwrap();
         assert_eq!((span.count, span.first.0 % 512), (512, 0));
         frames.release(&span.numbers().collect::<Vec<_>>());
     }
@@ -592,7 +627,8 @@ mod tests {
     #[test]
     fn free_chunks_beyond_the_reserve_go_back_to_the_host() {
         let frames = allocator(64 * MIB);
-        let spans: Vec<_> = (0..16).map(|_| frames.allocate_span(512).unwrap()).collect();
+        let spans: Vec<_> =
+            (0..16).map(|_| frames.allocate_span(FrameUse::Anonymous, 512).unwrap()).collect();
         for span in spans {
             frames.release(&span.numbers().collect::<Vec<_>>());
         }

@@ -180,8 +180,12 @@ impl MemoryManager {
             let seen = self.walk_resident(bytes, touch, &mut |offset, slice| visit(done + offset, slice));
             done += seen;
             attempts = if seen > 0 { 0 } else { attempts + 1 };
-            let is_stuck = attempts > MAX_ATTEMPTS;
-            if seen == 0 && (is_stuck || self.fault_in(start >> PAGE_SHIFT, touch).is_err()) {
+            if seen == 0 && attempts > MAX_ATTEMPTS {
+                // Gone again each time: memory is that short.
+                self.note_shortage();
+                break;
+            }
+            if seen == 0 && self.fault_in(start >> PAGE_SHIFT, touch).is_err() {
                 break;
             }
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::account::FrameUse;
 use super::allocator::CHUNK_FRAMES;
 use super::frame::{Frame, FrameBatch};
-use super::manager::{Edit, MemoryManager};
+use super::manager::{Edit, MemoryManager, State};
 use super::mapping::{Contents, Mapping, MappingFlags, intersect, virtual_range};
 use super::page_cache::{PageCache, Presence};
 use super::place::{MIN_PAGE, STACK_GUARD_PAGES};
@@ -57,6 +57,13 @@ impl From<FaultError> for Errno {
             _ => Self::EFAULT,
         }
     }
+}
+
+/// How a fault was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Pages of files had to be given up for it.
+    pub has_reclaimed: bool,
 }
 
 /// How a page is touched.
@@ -108,18 +115,22 @@ impl MemoryManager {
     ///
     /// # Errors
     /// The touch is not possible: the task gets a signal.
-    pub fn handle_fault(&self, address: VirtualAddress, access: Access) -> Result<(), FaultError> {
+    pub fn handle_fault(&self, address: VirtualAddress, access: Access) -> Result<Served, FaultError> {
         self.count_fault();
         self.fault_in(address.0 >> PAGE_SHIFT, &Touch::new(access))
     }
 
     /// Brings in `page`, and what belongs to it. That it is still there afterwards is likely, not sure.
-    pub(super) fn fault_in(&self, page: u64, touch: &Touch) -> Result<(), FaultError> {
+    pub(super) fn fault_in(&self, page: u64, touch: &Touch) -> Result<Served, FaultError> {
         let mut has_reclaimed = false;
         for _ in 0..MAX_ATTEMPTS {
             let outcome = self.edit().fault(page, touch);
+            let frame_use = match &outcome {
+                Ok(Outcome::Fetch { .. }) => FrameUse::File,
+                _ => FrameUse::Anonymous,
+            };
             let outcome = match outcome {
-                Ok(Outcome::Mapped) => return Ok(()),
+                Ok(Outcome::Mapped) => return Ok(Served { has_reclaimed }),
                 Ok(Outcome::Fetch { cache, index, window }) => {
                     fetch(&cache, index, window, self.payer().as_ref())
                 }
@@ -129,7 +140,7 @@ impl MemoryManager {
                 Ok(()) => {}
                 Err(FaultError::OutOfMemory) if !has_reclaimed => {
                     has_reclaimed = true;
-                    if self.frames().relieve(self.payer().as_ref(), FETCH_PAGES as usize) == 0 {
+                    if self.frames().relieve(self.payer().as_ref(), frame_use, FETCH_PAGES as usize) == 0 {
                         self.note_shortage();
                         return Err(FaultError::OutOfMemory);
                     }
@@ -142,7 +153,7 @@ impl MemoryManager {
                 }
             }
         }
-        Ok(())
+        Ok(Served { has_reclaimed })
     }
 
     /// Brings in all of `pages` (mlock, MAP_POPULATE), as `access` would touch them; if there is none, as a
@@ -173,6 +184,28 @@ impl MemoryManager {
             next = page;
         }
         Ok(())
+    }
+}
+
+impl MemoryManager {
+    /// As [`Self::populate`], but what is more than there can be is left to the touches, and what fails, too.
+    pub(super) fn populate_if_there_is_room(&self, pages: Range<u64>) {
+        if self.state().read().absent_pages(&pages) <= self.frames().available_frames() {
+            let _ = self.populate(pages, None);
+        }
+    }
+}
+
+impl State {
+    /// Pages of `pages` that may be touched and are not in the table.
+    pub(super) fn absent_pages(&self, pages: &Range<u64>) -> u64 {
+        let accessible =
+            self.mappings.overlapping(pages.clone()).filter(|mapping| !mapping.protection.is_empty());
+        let absent = accessible.map(|mapping| {
+            let part = intersect(&mapping.pages, pages);
+            (part.end - part.start).saturating_sub(self.pages.range(part).count() as u64)
+        });
+        absent.sum()
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::fault::FaultError;
 use super::manager::MemoryManager;
 use super::map::checked_pages;
 use super::mapping::{MappingFlags, intersect};
@@ -15,7 +16,8 @@ impl MemoryManager {
     /// Locks a range, which need not begin at a page. `on_fault`: pages come in when touched (`man 2 mlock2`).
     ///
     /// # Errors
-    /// ENOMEM: over RLIMIT_MEMLOCK, or something is not mapped or cannot be had; EPERM: the limit is 0; EINVAL.
+    /// ENOMEM: over RLIMIT_MEMLOCK, or something is not mapped or may not be touched; EAGAIN: there is not so much memory;
+    /// EPERM: the limit is 0; EINVAL.
     pub fn mlock(&self, address: VirtualAddress, len_bytes: u64, on_fault: bool) -> Result<(), Errno> {
         let pages = enclosing_pages(address, len_bytes)?;
         let set = lock_flags(on_fault);
@@ -35,6 +37,9 @@ impl MemoryManager {
             if total.saturating_mul(PAGE_SIZE) > edit.state.limits.locked_bytes || !has_room {
                 return Err(Errno::ENOMEM);
             }
+            if !on_fault && edit.state.absent_pages(&pages) > self.frames().available_frames() {
+                return Err(Errno::EAGAIN);
+            }
             edit.state.mappings.update(pages.start..covered, |mapping| change(&mut mapping.flags, set));
             if covered < pages.end {
                 return Err(Errno::ENOMEM);
@@ -43,7 +48,10 @@ impl MemoryManager {
         if on_fault {
             return Ok(());
         }
-        self.populate(pages, None).map_err(|_| Errno::ENOMEM)
+        self.populate(pages, None).map_err(|error| match error {
+            FaultError::OutOfMemory => Errno::EAGAIN,
+            _ => Errno::ENOMEM,
+        })
     }
 
     /// Unlocks a range (`man 2 munlock`).
@@ -85,7 +93,7 @@ impl MemoryManager {
         if !on_fault {
             // What cannot be had now is no error (`man 2 mlockall` names none for it).
             for pages in ranges {
-                let _ = self.populate(pages, None);
+                self.populate_if_there_is_room(pages);
             }
         }
         Ok(())

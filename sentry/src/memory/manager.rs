@@ -52,7 +52,7 @@ pub struct MemoryManager {
     state: RwLock<State>,
     frames: Arc<FrameAllocator>,
     faults: AtomicU64,
-    /// A touch has failed because the payer's limit is reached, and nobody has dealt with it yet.
+    /// A touch has failed for want of memory, and nobody has dealt with it yet.
     is_short: AtomicBool,
     /// Whose it is, for files that want to know who maps them. A leaf.
     owner: Mutex<ProcessIdentity>,
@@ -202,7 +202,7 @@ impl MemoryManager {
         drop(old);
     }
 
-    /// Whether a touch has failed, since this was asked last, because the payer's limit is reached.
+    /// Whether a touch has failed for want of memory since this was asked last.
     pub fn take_shortage(&self) -> bool {
         self.is_short.load(Ordering::Relaxed) && self.is_short.swap(false, Ordering::Relaxed)
     }
@@ -217,11 +217,9 @@ impl MemoryManager {
         *self.owner.lock() = owner;
     }
 
-    /// Records that a touch failed for want of memory, if the payer's limit is the reason.
+    /// Records that a touch failed for want of memory.
     pub(crate) fn note_shortage(&self) {
-        if self.payer().is_some_and(|payer| payer.exhausted().is_some()) {
-            self.is_short.store(true, Ordering::Relaxed);
-        }
+        self.is_short.store(true, Ordering::Relaxed);
     }
 
     /// Bytes in memory now.

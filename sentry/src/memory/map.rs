@@ -39,7 +39,7 @@ impl MemoryManager {
         let is_populated = flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK);
         if is_populated || is_locked {
             // What cannot be had now is no error (`man 2 mmap`, MAP_POPULATE).
-            let _ = self.populate(pages.clone(), None);
+            self.populate_if_there_is_room(pages.clone());
         } else {
             self.fetch_small_data(pages.clone());
         }
@@ -236,7 +236,7 @@ impl Edit<'_> {
         let mapping =
             Mapping { pages: pages.clone(), protection, max_protection, flags: mapping_flags, contents };
         self.check_room(&pages, len - self.state.mappings.pages_in(pages.clone()))?;
-        self.check_commit(&mapping)?;
+        self.check_commit(&mapping, len)?;
         self.check_data(&mapping, len)?;
         self.check_locked(&mapping, len)?;
         self.unmap(pages.clone());
@@ -347,9 +347,9 @@ impl Edit<'_> {
         if is_within && mappings.has_room(pages.clone(), 1) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
-    /// Refuses what can never be in memory, as Linux's heuristic overcommit does, and what there is hardly a beginning
-    /// for: better an error now than a fault that kills.
-    pub(super) fn check_commit(&self, mapping: &Mapping) -> Result<(), Errno> {
+    /// Refuses `added` pages more like `mapping` if they can never be in memory at once, as Linux's heuristic overcommit does,
+    /// and if there is hardly a beginning for them: better an error now than a fault that kills.
+    pub(super) fn check_commit(&self, mapping: &Mapping, added: u64) -> Result<(), Errno> {
         let is_charged = match &mapping.contents {
             Contents::Cache { attachment, file: None, .. } => !attachment.cache().has_source(),
             _ => mapping.is_private_writable(),
@@ -359,8 +359,8 @@ impl Edit<'_> {
         }
         let frames = self.manager.frames();
         let limit = frames.limit_frames();
-        let beginning = mapping.len().min(limit / BEGINNING);
-        if mapping.len() > limit || frames.available_frames() < beginning {
+        let beginning = added.min(limit / BEGINNING);
+        if added > limit || frames.available_frames() < beginning {
             return Err(Errno::ENOMEM);
         }
         Ok(())
@@ -424,7 +424,7 @@ impl Edit<'_> {
             contents: Contents::Anonymous,
         };
         self.check_room(&pages, len)?;
-        self.check_commit(&heap)?;
+        self.check_commit(&heap, len)?;
         self.check_locked(&heap, len)?;
         self.state.mappings.insert(heap);
         self.fill_new(pages);
@@ -444,7 +444,9 @@ impl Edit<'_> {
             } else if protection.contains(Access::WRITE) && !mapping.protection.contains(Access::WRITE) {
                 let mut changed = mapping.clone();
                 changed.protection = protection;
-                self.check_commit(&changed).and_then(|()| self.check_data(&changed, mapping.len()))
+                let part = intersect(&mapping.pages, &pages);
+                let added = part.end - part.start;
+                self.check_data(&changed, added).and_then(|()| self.check_commit(&changed, added))
             } else {
                 Ok(())
             };

@@ -47,7 +47,7 @@ mod tests;
 pub use account::{FrameUse, MemoryAccount, MemoryEvents};
 pub use allocator::{FrameAllocator, MemoryStatistics};
 pub use atomic::FutexKey;
-pub use fault::FaultError;
+pub use fault::{FaultError, Served};
 pub use frame::Frame;
 pub use layout::{Layout, StringsLayout};
 pub use manager::{MemoryLimits, MemoryManager};

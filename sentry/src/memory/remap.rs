@@ -45,7 +45,7 @@ impl MemoryManager {
             self.edit().remap(old_address, old_len_bytes, new_len_bytes, flags, new_address)?;
         if is_locked {
             // As with mmap, what cannot be had now is no error.
-            let _ = self.populate(pages.clone(), None);
+            self.populate_if_there_is_room(pages.clone());
         }
         Ok(virtual_range(&pages).start)
     }
@@ -129,10 +129,8 @@ impl Edit<'_> {
         if let Some((_, first)) = mapping.cached(start) {
             first.checked_add(new_len).filter(|&end| end < u64::MAX >> PAGE_SHIFT).ok_or(Errno::EINVAL)?;
         }
-        let mut grown = mapping.clone();
-        grown.pages = start..start.saturating_add(new_len);
         self.check_locked(mapping, added)?;
-        self.check_commit(&grown)?;
+        self.check_commit(mapping, added)?;
         self.check_data(mapping, added)?;
         self.check_room(&(start..start), added)
     }

@@ -252,6 +252,7 @@ fn bits(mut word: u64) -> impl Iterator<Item = u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::FrameUse;
     use crate::platform::Platform;
     use crate::platform::fake::FakePlatform;
 
@@ -261,7 +262,7 @@ mod tests {
         let mut table = FrameTable::new(&frames);
         let mut displaced = FrameBatch::new(&frames);
         for &page in pages {
-            let span = frames.allocate_span(1).unwrap();
+            let span = frames.allocate_span(FrameUse::Anonymous, 1).unwrap();
             table.insert(page, Entry::new(span.first, EntryFlags::PRIVATE), &mut displaced);
         }
         drop(displaced);

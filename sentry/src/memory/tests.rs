@@ -64,7 +64,7 @@ fn touch(memory: &MemoryManager, address: u64, access: Access) -> Result<bool, F
     if memory.address_space().translate(address).is_some_and(|(_, allowed)| allowed.contains(access)) {
         return Ok(false);
     }
-    memory.handle_fault(address, access).map(|()| true)
+    memory.handle_fault(address, access).map(|_| true)
 }
 
 /// A file whose pages all hold their number.
@@ -266,8 +266,9 @@ fn exhausted_memory_is_a_fault_and_mapped_clean_pages_make_room() {
     }
     let heap = fixture.map(4 * MIB, MapFlags::PRIVATE | MapFlags::NORESERVE);
     let more = fixture.map(4 * MIB, MapFlags::PRIVATE | MapFlags::NORESERVE);
+    // A 64th stays with the file.
     let touch_all = |start: VirtualAddress| {
-        (0..1024).try_for_each(|page| touch(memory, start.0 + page * PAGE_SIZE, Access::WRITE).map(drop))
+        (0..1024 - 16).try_for_each(|page| touch(memory, start.0 + page * PAGE_SIZE, Access::WRITE).map(drop))
     };
     assert_eq!(touch_all(heap), Ok(()));
     let request = anonymous(VirtualAddress::NULL, PAGE_SIZE, MapFlags::PRIVATE);
@@ -550,4 +551,40 @@ fn threads_that_map_fault_fork_and_truncate_at_once_leave_nothing_behind() {
     drop(memory);
     file.resize(0).unwrap();
     assert_eq!(frames.statistics().free_bytes, 32 * MIB);
+}
+
+#[test]
+fn what_can_never_be_in_memory_is_not_locked_there() {
+    let fixture = Fixture::new();
+    let memory = &fixture.memory;
+    memory.set_limits(MemoryLimits { locked_bytes: u64::MAX, ..MemoryLimits::default() });
+    let huge = 1 << 45;
+    let start = fixture.map(huge, MapFlags::PRIVATE | MapFlags::NORESERVE);
+    let free_before = fixture.frames.statistics().free_bytes;
+    assert_eq!(memory.mlock(start, huge, false), Err(Errno::EAGAIN));
+    assert_eq!(memory.madvise(start, huge, uapi::MADV_POPULATE_WRITE), Err(Errno::ENOMEM));
+    assert_eq!(memory.mlockall(true, false, false), Ok(()));
+    let populated = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::POPULATE;
+    fixture.map(huge, populated);
+    assert!(free_before - fixture.frames.statistics().free_bytes < MIB);
+    assert!(!memory.take_shortage());
+    assert_eq!(memory.mlock(start, huge, true), Ok(()));
+}
+
+#[test]
+fn a_shortage_leaves_pages_of_files_their_share() {
+    let fixture = Fixture::with_limit(64 * MIB);
+    let memory = &fixture.memory;
+    let cache = PageCache::new(&fixture.frames, Some(Box::new(Numbers)), 8 * MIB);
+    let file = fixture.map_file(&cache, 8 * MIB, MapFlags::PRIVATE);
+    let cached = || (0..8 * MIB / PAGE_SIZE).filter(|index| cache.is_resident(*index)).count() as u64;
+    for address in (file.0..file.0 + 8 * MIB).step_by(PAGE_SIZE as usize) {
+        touch(memory, address, Access::READ).unwrap();
+    }
+    let start = fixture.map(64 * MIB, MapFlags::PRIVATE);
+    let touches = (start.0..start.0 + 64 * MIB).step_by(PAGE_SIZE as usize);
+    let refused = touches.map(|address| touch(memory, address, Access::WRITE)).find_map(Result::err);
+    assert_eq!(refused, Some(FaultError::OutOfMemory));
+    assert!((MIB / PAGE_SIZE..2 * MIB / PAGE_SIZE).contains(&cached()), "{}", cached());
+    assert!(memory.take_shortage());
 }

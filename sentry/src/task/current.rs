@@ -39,6 +39,8 @@ pub struct CurrentTask {
     pub(super) debug: super::ptrace::DebugState,
     /// Restartable sequences.
     pub(super) rseq: super::rseq::RseqState,
+    /// Whether the instruction that it is at gets on, while memory is short.
+    pub(super) standstill: super::shortage::Standstill,
     /// The processor time that its control groups have been charged with, while there is a limit.
     pub(super) charged_time: Option<std::time::Duration>,
     /// The address of the task's memory, kept here so that a system call takes no lock for it.

@@ -156,12 +156,8 @@ impl CurrentTask {
             FaultError::Unmapped => FaultKind::NotMapped,
             FaultError::Denied => FaultKind::Denied,
             FaultError::PastEnd | FaultError::Io(_) => FaultKind::NoBackingStore,
-            // Linux's out-of-memory killer picks who asked.
+            // Nobody else's end would help.
             FaultError::OutOfMemory => {
-                if self.relieve_shortage() {
-                    // The instruction is tried again.
-                    return;
-                }
                 log::warn!("task {} is killed: guest memory is exhausted", self.task.root_number());
                 self.die_of(Signal::SIGKILL);
                 return;

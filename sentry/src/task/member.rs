@@ -17,9 +17,6 @@ use crate::signal::Signal;
 use crate::time::own_cpu_time;
 use crate::wait::Events;
 
-/// How long a task waits for memory that the end of another process will free.
-const SHORTAGE_WAIT: std::time::Duration = std::time::Duration::from_millis(10);
-
 /// A task, as its control group deals with it.
 pub(super) struct TaskMember(Weak<Task>);
 
@@ -59,7 +56,7 @@ impl Member for TaskMember {
     }
 
     /// As Linux rates processes: what is resident, and oom_score_adj in thousandths of all memory.
-    fn badness(&self) -> Option<u64> {
+    fn badness(&self, total_pages: u64) -> Option<i64> {
         let task = self.0.upgrade()?;
         let adjustment = i64::from(task.group.out_of_memory_adjustment());
         let is_first = task.group.pid_namespace().level() == 0 && task.group.number() == Tid::INIT.0;
@@ -67,10 +64,8 @@ impl Member for TaskMember {
             return None;
         }
         let pages = |bytes: u64| i64::try_from(bytes >> crate::platform::PAGE_SHIFT).unwrap_or(i64::MAX);
-        let total = pages(task.kernel.frames().statistics().total_bytes);
-        let badness =
-            pages(task.memory()?.resident_bytes()).saturating_add(adjustment.saturating_mul(total / 1000));
-        Some(u64::try_from(badness).unwrap_or(0).max(1))
+        let thousandth = i64::try_from(total_pages / 1000).unwrap_or(i64::MAX);
+        Some(pages(task.memory()?.resident_bytes()).saturating_add(adjustment.saturating_mul(thousandth)))
     }
 
     fn cpu_usage(&self) -> CpuUsage {
@@ -129,29 +124,6 @@ impl Task {
         if let Some(membership) = &mut *self.membership.lock() {
             membership.set_frozen(is_frozen);
         }
-    }
-}
-
-impl CurrentTask {
-    /// Makes room in the task's control group, whose memory is used up, and waits for it a moment. Returns whether what
-    /// wanted the memory may be tried again.
-    pub(super) fn relieve_shortage(&mut self) -> bool {
-        self.memory.take_shortage();
-        let Some(payer) = self.memory.payer() else { return false };
-        let is_used_up = payer.exhausted().is_some();
-        if !is_used_up && self.kernel().frames().statistics().free_bytes == 0 {
-            return false;
-        }
-        let kernel = self.kernel().clone();
-        if !kernel.cgroups().relieve(&payer) {
-            return false;
-        }
-        if is_used_up {
-            let deadline = std::time::Instant::now() + SHORTAGE_WAIT;
-            // Ends early if this task is the one that must end, or is wanted for something else.
-            let _ = self.block::<()>(&[], Some(deadline), || None);
-        }
-        true
     }
 }
 

@@ -54,6 +54,7 @@ mod rseq;
 mod run;
 mod scheduling;
 mod set;
+mod shortage;
 mod signal_source;
 mod signals;
 mod start;

@@ -117,7 +117,8 @@ impl CurrentTask {
     }
 
     fn handle_fault(&mut self, address: VirtualAddress, access: Access) -> State {
-        match self.memory.handle_fault(address, access) {
+        let fault = self.memory.handle_fault(address, access);
+        match self.gets_on_after(fault) {
             Ok(()) => {
                 self.wait_above_high();
                 State::App
@@ -141,14 +142,11 @@ impl CurrentTask {
         }
         // A tracer can have the call skipped: then it sets the result, too.
         if let Some(number) = self.syscall_number.filter(|_| !is_emulated) {
-            let result = self.dispatch(number);
+            let result = self.serve_despite_shortage(number, Self::dispatch);
             if let State::Exit(_) = self.state {
                 return self.state;
             }
             self.wait_above_high();
-            if self.memory.take_shortage() {
-                self.relieve_shortage();
-            }
             // rt_sigreturn has replaced the registers and cleared the number: they are whole.
             if self.syscall_number.is_some() {
                 self.registers.rax = match result {

@@ -140,6 +140,7 @@ impl TaskSet {
             trap: TrapState::default(),
             is_stepping: false,
             debug: Default::default(),
+            standstill: super::shortage::Standstill::default(),
             charged_time: None,
             rseq: RseqState::new(config.rseq_area),
             memory,

@@ -317,8 +317,8 @@ fn account<'a>(subject: &Subject<'a>) -> Result<&'a Arc<crate::memory::MemoryAcc
 fn memory_events(subject: &Subject<'_>) -> Result<String, Errno> {
     let events = account(subject)?.events();
     Ok(format!(
-        "low 0\nhigh {}\nmax {}\noom {}\noom_kill {}\noom_group_kill 0\n",
-        events.high, events.max, events.out_of_memory, events.kills
+        "low 0\nhigh {}\nmax {}\noom {}\noom_kill {}\noom_group_kill {}\n",
+        events.high, events.max, events.out_of_memory, events.kills, events.group_kills
     ))
 }
 

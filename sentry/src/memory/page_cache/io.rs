@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{MAX_ATTEMPTS, MAX_SIZE, PageCache, WRITE_PAGES, locate, pages_of};
 use crate::Errno;
-use crate::memory::MemoryAccount;
 use crate::memory::allocator::FrameAllocator;
 use crate::memory::table::Entry;
+use crate::memory::{FrameUse, MemoryAccount};
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE};
 
 /// Pages that a first read fetches, and that a sequential one reaches.
@@ -31,7 +31,7 @@ impl PageCache {
         offset: u64,
         payer: Option<&Arc<MemoryAccount>>,
     ) -> Result<usize, Errno> {
-        self.advance(buffer.len(), offset, payer, |done, position| {
+        self.advance(buffer.len(), offset, (payer, FrameUse::File), |done, position| {
             Ok(self.read_present(&mut buffer[done..], position))
         })
     }
@@ -52,18 +52,18 @@ impl PageCache {
         }
         let room = MAX_SIZE.checked_sub(offset).filter(|&room| room > 0).ok_or(Errno::EFBIG)?;
         let data = &data[..data.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
-        self.advance(data.len(), offset, payer, |done, position| {
+        self.advance(data.len(), offset, (payer, FrameUse::Shared), |done, position| {
             self.write_present(&data[done..], position, payer.map(|payer| &**payer))
         })
     }
 
     /// Repeats `step`, which copies at (bytes done, position) what it can, until `len_bytes` are done or it
-    /// does nothing more; fetches the pages that it misses.
+    /// does nothing more; fetches the pages that it misses. `payer` pays, and other pages that are needed are for `frame_use`.
     fn advance(
         &self,
         len_bytes: usize,
         offset: u64,
-        payer: Option<&Arc<MemoryAccount>>,
+        (payer, frame_use): (Option<&Arc<MemoryAccount>>, FrameUse),
         mut step: impl FnMut(usize, u64) -> Result<Progress, Errno>,
     ) -> Result<usize, Errno> {
         let (mut done, mut attempts, mut has_reclaimed) = (0, 0, false);
@@ -86,7 +86,7 @@ impl PageCache {
             match outcome {
                 Ok(()) => {}
                 Err(Errno::ENOMEM)
-                    if !has_reclaimed && self.frames.relieve(payer, WRITE_PAGES as usize) > 0 =>
+                    if !has_reclaimed && self.frames.relieve(payer, frame_use, WRITE_PAGES as usize) > 0 =>
                 {
                     has_reclaimed = true;
                 }

@@ -347,6 +347,7 @@ impl PageCache {
                 zero_from(&self.frames, number, end);
                 self.frames.retain(number);
                 self.frames.count_cached(self.kind(), 1);
+                self.frames.count_clean(1);
                 state.pages.insert(page, Entry::new(number, EntryFlags::empty()), &mut displaced);
             }
         }
@@ -375,8 +376,10 @@ impl PageCache {
         let mut removed = FrameBatch::new(&self.frames);
         let changed_before = state.pages.marked_len();
         state.pages.take(pages, &mut removed, wanted);
-        self.uncharge(changed_before - state.pages.marked_len());
+        let changed = changed_before - state.pages.marked_len();
+        self.uncharge(changed);
         self.frames.count_cached(self.kind(), -(removed.len() as i64));
+        self.frames.count_clean(changed as i64 - removed.len() as i64);
         removed
     }
 
@@ -385,6 +388,7 @@ impl PageCache {
         if !entry.has(EntryFlags::DIRTY) {
             self.charge(1)?;
             state.pages.set_flags(page, EntryFlags::DIRTY);
+            self.frames.count_clean(-1);
         }
         Ok(())
     }
@@ -417,6 +421,7 @@ impl Drop for PageCache {
         let (all, changed) = (pages.len(), pages.marked_len());
         self.uncharge(changed);
         self.frames.count_cached(self.kind(), -(all as i64));
+        self.frames.count_clean(changed as i64 - all as i64);
     }
 }
 

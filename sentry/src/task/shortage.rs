@@ -1,0 +1,117 @@
+//! What a task does that finds no memory.
+//!
+//! Pages of files are given up first, then a process is killed: not the one that happened to ask, but the one whose end gains
+//! most (`proc(5)`, oom_score_adj). What wanted the memory is tried again afterwards, an instruction and a system call alike.
+//! An instruction that finds what it needs given up again each time counts as one that finds no memory.
+
+use std::time::{Duration, Instant};
+
+use super::CurrentTask;
+use crate::Errno;
+use crate::cgroup::Relief;
+use crate::memory::{FaultError, Served};
+use crate::platform::Registers;
+
+/// How long a task waits for memory that the end of another process will free.
+const SHORTAGE_WAIT: Duration = Duration::from_millis(10);
+/// So many faults that cost others their pages an instruction may have. It needs fewer pages by far.
+const MAX_COSTLY_FAULTS: u32 = 24;
+
+/// Tells an instruction that gets on from one that does not.
+#[derive(Default)]
+pub(super) struct Standstill {
+    registers: Registers,
+    costly_faults: u32,
+}
+
+impl Standstill {
+    /// Counts a fault that cost others their pages. Returns whether the instruction has had too many.
+    fn count(&mut self, registers: &Registers) -> bool {
+        if self.registers != *registers {
+            *self = Self { registers: *registers, costly_faults: 0 };
+        }
+        self.costly_faults += 1;
+        self.costly_faults > MAX_COSTLY_FAULTS
+    }
+}
+
+impl CurrentTask {
+    /// Whether a fault of user code that was served so leaves it hope to get on: a shortage has been dealt with if there was
+    /// one, and the instruction is to be tried again.
+    pub(super) fn gets_on_after(&mut self, fault: Result<Served, FaultError>) -> Result<(), FaultError> {
+        let error = match fault {
+            Ok(Served { has_reclaimed: false }) => return Ok(()),
+            Ok(Served { has_reclaimed: true }) => None,
+            Err(FaultError::OutOfMemory) => Some(FaultError::OutOfMemory),
+            Err(error) => return Err(error),
+        };
+        let is_stuck = self.standstill.count(&self.registers);
+        if error.is_none() && !is_stuck {
+            return Ok(());
+        }
+        if self.relieve_shortage(!is_stuck) {
+            if is_stuck {
+                self.standstill = Standstill::default();
+            }
+            return Ok(());
+        }
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Serves system call `number` by `serve`, and again as long as it found no memory and there is hope.
+    pub(super) fn serve_despite_shortage(
+        &mut self,
+        number: u64,
+        serve: fn(&mut Self, u64) -> Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
+        for attempt in 0.. {
+            let result = serve(self, number);
+            let is_served = !matches!(result, Err(Errno::EFAULT | Errno::ENOMEM | Errno::EAGAIN));
+            if !self.memory.take_shortage() {
+                return result;
+            }
+            let has_hope = self.relieve_shortage(attempt < MAX_COSTLY_FAULTS);
+            // rt_sigreturn and exit leave no call to be tried again.
+            let is_over = self.syscall_number != Some(number) || self.state != super::run::State::Syscall;
+            if is_served || !has_hope || is_over || self.task.is_interrupted() {
+                return result;
+            }
+        }
+        Err(Errno::ENOMEM)
+    }
+
+    /// Makes room in all of memory, or in the task's control group if its memory is used up, and waits for it a moment.
+    /// Returns whether what wanted the memory may be tried again.
+    fn relieve_shortage(&mut self, may_reclaim: bool) -> bool {
+        self.memory.take_shortage();
+        let payer = self.memory.payer();
+        let kernel = self.kernel().clone();
+        match kernel.cgroups().relieve(payer.as_ref(), may_reclaim) {
+            Relief::Room => true,
+            Relief::Awaited => {
+                // Ends early if this task is the one that must end, or is wanted for something else.
+                let _ = self.block::<()>(&[], Some(Instant::now() + SHORTAGE_WAIT), || None);
+                true
+            }
+            Relief::Impossible => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instruction_that_never_gets_on_stands_still() {
+        let mut standstill = Standstill::default();
+        let mut registers = Registers { rip: 0x1000, ..Registers::default() };
+        for _ in 0..MAX_COSTLY_FAULTS {
+            assert!(!standstill.count(&registers));
+        }
+        assert!(standstill.count(&registers));
+        // A repeated string instruction stays where it is, but its counter moves.
+        registers.rcx = 7;
+        assert!(!standstill.count(&registers));
+    }
+}
