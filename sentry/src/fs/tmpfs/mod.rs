@@ -88,7 +88,8 @@ pub fn new_instance(
 ) -> Result<Arc<Instance>, Errno> {
     let volume = Volume::new(resources, options, None, 1);
     let root = Node::new_root(&volume, options)?;
-    let file_system = Arc::new(MemoryFileSystem { volume, type_name, magic: TMPFS_MAGIC });
+    let root_options = options.root_options();
+    let file_system = Arc::new(MemoryFileSystem { volume, type_name, magic: TMPFS_MAGIC, root_options });
     Ok(Instance::new(file_system, Dentry::new_root(root), owner))
 }
 
@@ -105,7 +106,12 @@ pub(super) fn new_mount_over(
     let (host_root, status) = tree.root()?;
     let volume = Volume::new(resources, options, Some(LowerTable::default()), lower::FIRST_OWN_NUMBER);
     let root = volume.node_of_lower(host_root, &status)?;
-    let file_system = Arc::new(MemoryFileSystem { volume, type_name: "overlay", magic: OVERLAYFS_MAGIC });
+    let file_system = Arc::new(MemoryFileSystem {
+        volume,
+        type_name: "overlay",
+        magic: OVERLAYFS_MAGIC,
+        root_options: String::new(),
+    });
     Ok(Mount::new(file_system, Dentry::new_root(root), "overlay", flags))
 }
 
@@ -160,6 +166,8 @@ struct MemoryFileSystem {
     volume: Arc<Volume>,
     type_name: &'static str,
     magic: u64,
+    /// What it was asked for its root directory.
+    root_options: String,
 }
 
 impl FileSystem for MemoryFileSystem {
@@ -176,7 +184,7 @@ impl FileSystem for MemoryFileSystem {
     }
 
     fn options(&self) -> String {
-        self.volume.usage.options()
+        self.volume.usage.options() + &self.root_options
     }
 
     fn reconfigure(&self, options: &str) -> Result<(), Errno> {

@@ -26,6 +26,22 @@ impl Default for TmpfsOptions {
 }
 
 impl TmpfsOptions {
+    /// What /proc/mounts shows of the root directory, with a comma before each.
+    pub(super) fn root_options(&self) -> String {
+        let default = Self::default();
+        let mut options = String::new();
+        if self.permissions != default.permissions {
+            options += &format!(",mode={:03o}", self.permissions);
+        }
+        if self.uid != default.uid {
+            options += &format!(",uid={}", self.uid);
+        }
+        if self.gid != default.gid {
+            options += &format!(",gid={}", self.gid);
+        }
+        options
+    }
+
     /// These, changed by `options`, the text of mount(2), in which `namespace` numbers users. What has no meaning here is accepted if Linux knows it.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::TmpfsOptions;
 use crate::Errno;
 use crate::fs::mount::FileSystemInfo;
 use crate::memory::{FrameAllocator, PageBudget};
@@ -145,14 +146,14 @@ impl Usage {
 
     /// The options of /proc/mounts.
     pub(super) fn options(&self) -> String {
-        if self.max_pages() >= u64::MAX >> PAGE_SHIFT {
-            return String::new();
+        let mut options = String::new();
+        if self.max_pages() < u64::MAX >> PAGE_SHIFT {
+            options += &format!(",size={}k", self.max_pages().saturating_mul(PAGE_SIZE / 1024));
         }
-        format!(
-            ",size={}k,nr_inodes={}",
-            self.max_pages().saturating_mul(PAGE_SIZE / 1024),
-            self.max_inodes()
-        )
+        if self.max_inodes() != TmpfsOptions::default().max_inodes {
+            options += &format!(",nr_inodes={}", self.max_inodes());
+        }
+        options
     }
 }
 

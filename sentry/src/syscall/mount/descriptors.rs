@@ -8,7 +8,9 @@ use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
 use super::file_systems::FileSystemType;
-use super::{check_is_mount_root, check_may_mount, propagation_of, read_text};
+use super::{
+    access_after, check_is_mount_root, check_may_mount, is_common_option, propagation_of, read_text,
+};
 use crate::Errno;
 use crate::abi::MountAttributes;
 use crate::cred::Capabilities;
@@ -17,7 +19,7 @@ use crate::fs::{
     Caller, DetachedTree, File, FileDescription, FileKind, Instance, Metadata, Mount, MountFlags, OpenFlags,
     Settings,
 };
-use crate::platform::VirtualAddress;
+use crate::platform::{PAGE_SIZE, VirtualAddress};
 use crate::syscall::arguments::ReturnValue;
 use crate::syscall::place::{Scope, check_flags};
 use crate::syscall::process::read_extensible;
@@ -240,9 +242,10 @@ impl State {
             return Err(Errno::EBUSY);
         }
         match (key, value) {
-            ("ro", None) => self.is_read_only = true,
-            ("rw", None) => self.is_read_only = false,
-            ("sync" | "async" | "dirsync" | "lazytime" | "nolazytime" | "mand" | "nomand", None) => {}
+            // Whatever value comes with them.
+            (key, _) if is_common_option(key) => {
+                self.is_read_only = access_after(key).unwrap_or(self.is_read_only);
+            }
             ("source", Some(source)) if self.source.is_none() => self.source = Some(source),
             ("source", _) => return Err(Errno::EINVAL),
             (key, value) => {
@@ -340,9 +343,15 @@ pub(super) fn mount_setattr(
 ) -> Result<usize, Errno> {
     let known = uapi::AT_EMPTY_PATH | uapi::AT_RECURSIVE | uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_NO_AUTOMOUNT;
     let flags = check_flags(flags, known)?;
-    let min_bytes = uapi::MOUNT_ATTR_SIZE_VER0 as usize;
-    let attributes: MountAttributes = read_extensible(task, attributes, len_bytes, min_bytes)?;
+    let min_bytes = uapi::MOUNT_ATTR_SIZE_VER0;
+    if len_bytes > PAGE_SIZE {
+        return Err(Errno::E2BIG);
+    }
+    if len_bytes < u64::from(min_bytes) {
+        return Err(Errno::EINVAL);
+    }
     check_may_mount(task)?;
+    let attributes: MountAttributes = read_extensible(task, attributes, len_bytes, min_bytes as usize)?;
     if (attributes.attr_set, attributes.attr_clr, attributes.propagation) == (0, 0, 0) {
         return Ok(0);
     }

@@ -106,18 +106,46 @@ fn mount(
         namespace.move_mount(&source, place)?;
     } else {
         let kind = FileSystemType::find(&kind.ok_or(Errno::EINVAL)?)?;
-        let options = options()?;
+        let flags = mount_flags(flags);
+        let (options, is_read_only) = split_options(&options()?, flags.contains(MountFlags::READ_ONLY));
         Mount::check_total()?;
         let instance = kind.instance(task, &options)?;
-        let flags = mount_flags(flags);
         // Whether all mounts of it are read-only, or just this one, makes a difference to a new instance only.
         if kind.is_new_each_time() {
-            instance.set_read_only(flags.contains(MountFlags::READ_ONLY))?;
+            instance.set_read_only(is_read_only)?;
         }
         let mount = kind.mount(&scope, instance, source_text.as_deref().unwrap_or("none"), flags)?;
         namespace.attach(&mount, place)?;
     }
     Ok(0)
+}
+
+/// Whether every file system knows an option: they are flags of its superblock, of which none but the access has an effect.
+fn is_common_option(name: &str) -> bool {
+    matches!(name, "ro" | "rw" | "sync" | "async" | "dirsync" | "lazytime" | "nolazytime" | "mand" | "nomand")
+}
+
+/// Whether it is read-only after a common option, if that says so.
+fn access_after(name: &str) -> Option<bool> {
+    match name {
+        "ro" => Some(true),
+        "rw" => Some(false),
+        _ => None,
+    }
+}
+
+/// The options that the file system is asked for, without the common ones; and whether it is read-only after those.
+fn split_options(options: &str, mut is_read_only: bool) -> (String, bool) {
+    let mut own = Vec::new();
+    for option in options.split(',') {
+        let name = option.split_once('=').map_or(option, |(name, _)| name);
+        if is_common_option(name) {
+            is_read_only = access_after(name).unwrap_or(is_read_only);
+        } else {
+            own.push(option);
+        }
+    }
+    (own.join(","), is_read_only)
 }
 
 /// The place that the source argument of a bind mount or a move names.
@@ -149,9 +177,10 @@ fn remount(
         if !task.credentials().has_in(instance.owner(), Capabilities::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
+        let (options, is_read_only) = split_options(&options()?, new.contains(MountFlags::READ_ONLY));
         let was_read_only = instance.is_read_only();
-        instance.set_read_only(new.contains(MountFlags::READ_ONLY))?;
-        let changed = instance.file_system().reconfigure(&options()?);
+        instance.set_read_only(is_read_only)?;
+        let changed = instance.file_system().reconfigure(&options);
         let changed = changed.and_then(|()| namespace.change_settings(place, Settings::flags(new), false));
         return match changed {
             Ok(()) => Ok(()),
