@@ -87,7 +87,7 @@ fn utime(task: &mut CurrentTask, [path, times, ..]: [u64; 6]) -> Result<usize, E
         let seconds: [i64; 2] = task.memory().read_object(VirtualAddress(times))?;
         seconds.map(|seconds| Some(TimeChange::To(Timestamp { seconds, nanoseconds: 0 })))
     };
-    change_times(task, WORKING_DIRECTORY, path, 0, changes)
+    change_times(task, WORKING_DIRECTORY, path, 0, Ok(changes))
 }
 
 fn utimes(task: &mut CurrentTask, [path, times, ..]: [u64; 6]) -> Result<usize, Errno> {
@@ -101,7 +101,7 @@ fn futimesat(task: &mut CurrentTask, [directory, path, times, ..]: [u64; 6]) -> 
         let [a, b]: [[i64; 2]; 2] = task.memory().read_object(VirtualAddress(times))?;
         [time_from_timeval(a)?, time_from_timeval(b)?]
     };
-    change_times(task, directory, path, 0, changes)
+    change_times(task, directory, path, 0, Ok(changes))
 }
 
 fn time_from_timeval([seconds, microseconds]: [i64; 2]) -> Result<Option<TimeChange>, Errno> {
@@ -115,7 +115,7 @@ fn time_from_timeval([seconds, microseconds]: [i64; 2]) -> Result<Option<TimeCha
 
 fn utimensat(task: &mut CurrentTask, [directory, path, times, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
     let changes = if times == 0 {
-        [Some(TimeChange::Now); 2]
+        Ok([Some(TimeChange::Now); 2])
     } else {
         let times: [[i64; 2]; 2] = task.memory().read_object(VirtualAddress(times))?;
         if times.iter().all(|[_, nanoseconds]| *nanoseconds == i64::from(uapi::UTIME_OMIT)) {
@@ -123,7 +123,8 @@ fn utimensat(task: &mut CurrentTask, [directory, path, times, flags, ..]: [u64; 
             return Ok(0);
         }
         let [a, b] = times;
-        [time_from_timespec(a)?, time_from_timespec(b)?]
+        // What is wrong with them is told after what is wrong with the path.
+        time_from_timespec(a).and_then(|a| Ok([a, time_from_timespec(b)?]))
     };
     let flags = check_flags(flags, uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH)?;
     change_times(task, directory, path, flags, changes)
@@ -143,7 +144,7 @@ fn change_times(
     directory: u64,
     path: u64,
     flags: u32,
-    [accessed, modified]: [Option<TimeChange>; 2],
+    changes: Result<[Option<TimeChange>; 2], Errno>,
 ) -> Result<usize, Errno> {
     let scope = Scope::new(task);
     // A null path is futimens(3): what the descriptor refers to.
@@ -155,6 +156,7 @@ fn change_times(
     } else {
         scope.find_at(task, directory, path, flags)?
     };
+    let [accessed, modified] = changes?;
     operations::change_times(&place, accessed, modified, &task.credentials())?;
     Ok(0)
 }

@@ -89,8 +89,9 @@ fn open_path(
     mode: u64,
     resolve: ResolveFlags,
 ) -> Result<usize, Errno> {
-    let path = task.read_path(path)?;
     let flags = OpenFlags::from_bits_truncate(flags as u32);
+    check_open_flags(flags, resolve)?;
+    let path = task.read_path(path)?;
     task.descriptors().check_room(task.descriptor_bounds())?;
     let scope = Scope::restricted(task, resolve);
     let umask = u64::from(task.fs_context().umask());
@@ -110,6 +111,25 @@ fn open_path(
     let bounds = task.descriptor_bounds();
     let is_close_on_exec = flags.contains(OpenFlags::CLOEXEC);
     task.descriptors().install(description, 0, is_close_on_exec, bounds).map(ReturnValue::encode)
+}
+
+/// Fails for flags that nothing can be opened with.
+///
+/// # Errors
+/// EINVAL; EAGAIN if only what is cached shall be looked at, and a change is asked for.
+fn check_open_flags(flags: OpenFlags, resolve: ResolveFlags) -> Result<(), Errno> {
+    if flags.contains(OpenFlags::PATH) {
+        return Ok(());
+    }
+    let is_temporary = flags.contains(OpenFlags::TMPFILE);
+    let writes = flags.intersects(OpenFlags::WRONLY | OpenFlags::RDWR);
+    if flags.contains(OpenFlags::DIRECTORY | OpenFlags::CREAT)
+        || is_temporary && !(flags.contains(OpenFlags::DIRECTORY) && writes)
+    {
+        return Err(Errno::EINVAL);
+    }
+    let changes = flags.intersects(OpenFlags::CREAT | OpenFlags::TRUNC | OpenFlags::TMPFILE);
+    if changes && resolve.contains(ResolveFlags::CACHED) { Err(Errno::EAGAIN) } else { Ok(()) }
 }
 
 fn close(task: &mut CurrentTask, [descriptor, ..]: [u64; 6]) -> Result<usize, Errno> {

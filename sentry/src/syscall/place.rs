@@ -48,6 +48,9 @@ impl Scope {
 
     /// Where `path` begins: at the root, at the working directory, or at what `directory` refers to.
     pub(super) fn start(&self, task: &CurrentTask, directory: u64, path: &[u8]) -> Result<Path, Errno> {
+        if path.is_empty() {
+            return Err(Errno::ENOENT);
+        }
         let is_scoped = self.flags.intersects(ResolveFlags::BENEATH | ResolveFlags::IN_ROOT);
         if path.first() == Some(&b'/') && !is_scoped {
             return Ok(self.view.root.clone());

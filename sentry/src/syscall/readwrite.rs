@@ -151,6 +151,15 @@ fn position_or_offset(offset: i64) -> Result<At, Errno> {
     if offset == -1 { Ok(At::Position) } else { check_offset(offset).map(At::Offset) }
 }
 
+/// Fails if what begins at `start` would end behind the last position that there is.
+fn check_end(start: u64, len_bytes: usize) -> Result<(), Errno> {
+    let is_behind = |end: u64| start <= i64::MAX as u64 && end > i64::MAX as u64;
+    match start.checked_add(len_bytes as u64) {
+        Some(end) if !is_behind(end) => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 /// Reads from `file` to user memory.
 pub(super) fn read_file(
     task: &mut CurrentTask,
@@ -199,6 +208,7 @@ fn read_positioned(
     mut buffers: UserBuffers,
     start: u64,
 ) -> Result<usize, Errno> {
+    check_end(start, buffers.remaining())?;
     file.file().prepare_io(task, false)?;
     let mut buffer = task.take_buffer(buffers.remaining().min(PORTION_LEN));
     let memory = task.memory().clone();
@@ -361,6 +371,7 @@ fn write_positioned(
     start: u64,
     flags: WriteFlags,
 ) -> Result<(usize, u64), Errno> {
+    check_end(start, buffers.remaining())?;
     file.file().prepare_io(task, true)?;
     let is_sequence = file.file().is_sequence();
     let appends = !is_sequence && (flags.appends || file.flags().contains(OpenFlags::APPEND));
@@ -504,10 +515,13 @@ fn write_portion(
 fn lseek(task: &mut CurrentTask, descriptor: Fd, offset: i64, whence: u32) -> Result<u64, Errno> {
     let description = task.usable_file(descriptor)?;
     let file = description.file();
+    if whence > uapi::SEEK_MAX {
+        return Err(Errno::EINVAL);
+    }
     if !file.is_seekable() {
         return Err(Errno::ESPIPE);
     }
-    if file.has_single_position() && whence <= uapi::SEEK_MAX {
+    if file.has_single_position() {
         return Ok(0);
     }
     let mut position = description.position();

@@ -112,6 +112,9 @@ fn copy_file_range(
         return Err(Errno::EBADF);
     }
     let (start, target_start) = (source.start(), target.start());
+    if start.checked_add(len_bytes).is_none() || target_start.checked_add(len_bytes).is_none() {
+        return Err(Errno::EOVERFLOW);
+    }
     let is_same_file = match (source.file.path(), target.file.path()) {
         (Some(a), Some(b)) => Arc::ptr_eq(a.inode(), b.inode()),
         _ => false,

@@ -69,18 +69,21 @@ fn set(
     path: &Path,
     [_, name, value, len_bytes, flags, _]: [u64; 6],
 ) -> Result<usize, Errno> {
-    let must_exist = match check_flags(flags, uapi::XATTR_CREATE | uapi::XATTR_REPLACE)? {
-        0 => None,
-        uapi::XATTR_CREATE => Some(false),
-        uapi::XATTR_REPLACE => Some(true),
-        _ => return Err(Errno::EINVAL),
-    };
+    let flags = check_flags(flags, uapi::XATTR_CREATE | uapi::XATTR_REPLACE)?;
+    let has = |flag| flags & flag != 0;
     let name = read_name(task, name)?;
     if len_bytes > u64::from(uapi::XATTR_SIZE_MAX) {
         return Err(Errno::E2BIG);
     }
     let mut bytes = vec![0; len_bytes as usize];
     task.memory().read_bytes(VirtualAddress(value), &mut bytes)?;
+    let must_exist = match (has(uapi::XATTR_CREATE), has(uapi::XATTR_REPLACE)) {
+        (false, false) => None,
+        (true, false) => Some(false),
+        (false, true) => Some(true),
+        // Whether it exists or not, one of the two forbids it.
+        (true, true) => Some(path.inode().get_xattr(&name).is_err()),
+    };
     operations::set_xattr(path, &name, &bytes, must_exist, &task.credentials())?;
     Ok(0)
 }

@@ -114,7 +114,11 @@ impl Node {
         offset: u64,
         payer: Option<&Arc<MemoryAccount>>,
     ) -> Result<usize, Errno> {
-        self.data()?.check_write_seals(offset.saturating_add(buffer.len() as u64))?;
+        let data = self.data()?;
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        data.check_write_seals(offset.saturating_add(buffer.len() as u64))?;
         let written = self.page_cache(true)?.write_at(buffer, offset, payer)?;
         self.stamp_modified();
         Ok(written)
@@ -126,6 +130,9 @@ impl Node {
         payer: Option<&Arc<MemoryAccount>>,
     ) -> Result<(usize, u64), Errno> {
         let data = self.data()?;
+        if buffer.is_empty() {
+            return Ok((0, data.size()));
+        }
         let cache = self.page_cache(true)?;
         let _appending = data.append.lock();
         let offset = cache.size();
