@@ -153,6 +153,49 @@ static void an_orphaned_group_gets_errors(void) {
   CHECK_EQ(read(results[0], &byte, 1), 1);
 }
 
+// What a process of the foreground hears: of a hang-up nothing, of the leader's exit SIGHUP, and SIGCONT if it was hung up.
+static void a_foreground_hears_when_the_leader_exits(void) {
+  for (int is_hung_up = 0; is_hung_up < 2; is_hung_up++) {
+    int ready[2], results[2];
+    OK(pipe(ready)), OK(pipe(results));
+    open_pair();
+    pid_t leader, foreground;
+    IN_CHILD(leader) {
+      OK(setsid());
+      OK(ioctl(slave, TIOCSCTTY, 0));
+      signal(SIGHUP, SIG_IGN);
+      IN_CHILD(foreground) {
+        OK(close(master));
+        OK(setpgid(0, 0));
+        signal(SIGTTOU, SIG_IGN);
+        signal(SIGHUP, count), signal(SIGCONT, count);
+        hang_ups = continues = 0;
+        OK(tcsetpgrp(slave, getpid()));
+        pid_t parent = getppid();
+        CHECK_EQ(write(ready[1], "x", 1), 1);
+        while (getppid() == parent) sleep_ms(5);
+        sleep_ms(50);
+        CHECK_CASE(hang_ups == 1 && continues == is_hung_up, "%d: %d and %d", is_hung_up, hang_ups, continues);
+        CHECK_EQ(write(results[1], "y", 1), 1);
+      }
+      char byte;
+      CHECK_EQ(read(ready[0], &byte, 1), 1);
+      struct pollfd file = {slave, POLLHUP};
+      if (is_hung_up) {
+        OK(close(master));
+        CHECK_EQ(poll(&file, 1, 5000), 1);
+      }
+    }
+    if (is_hung_up) OK(close(master));
+    WAIT_OK(leader);
+    OK(close(results[1]));
+    char byte;
+    CHECK_CASE(read(results[0], &byte, 1) == 1, "hung up: %d", is_hung_up);
+    if (!is_hung_up) OK(close(master));
+    OK(close(slave)), OK(close(results[0])), OK(close(ready[0])), OK(close(ready[1]));
+  }
+}
+
 static void the_master_s_end_hangs_up(void) {
   OK(ioctl(slave, TIOCSCTTY, 0));
   int terminal = OK(open("/dev/tty", O_RDWR));
@@ -185,5 +228,6 @@ int main(void) {
   in_session(errors_of_a_foreground);
   in_session(an_orphaned_group_gets_errors);
   in_session(the_master_s_end_hangs_up);
+  a_foreground_hears_when_the_leader_exits();
   return 0;
 }

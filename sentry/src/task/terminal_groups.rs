@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use super::id::Tid;
 use crate::fs::terminal::ProcessGroups;
 use crate::kernel::Kernel;
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalInfo};
 
 /// The process groups of a kernel.
 pub(crate) struct TaskGroups(Weak<Kernel>);
@@ -18,6 +18,14 @@ impl TaskGroups {
 }
 
 impl ProcessGroups for TaskGroups {
+    fn signal_process(&self, process_id: i32, signal: i32) {
+        let (Some(kernel), Ok(signal)) = (self.0.upgrade(), Signal::new(signal)) else { return };
+        let tasks = kernel.tasks();
+        if let Some(process) = tasks.thread_group(tasks.root(), Tid(process_id)) {
+            process.send_signal(SignalInfo::from_kernel(signal));
+        }
+    }
+
     fn signal_process_group(&self, process_group_id: i32, signal: i32) {
         let (Some(kernel), Ok(signal)) = (self.0.upgrade(), Signal::new(signal)) else { return };
         let tasks = kernel.tasks();

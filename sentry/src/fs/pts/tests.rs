@@ -9,6 +9,10 @@ use crate::wait::Events;
 struct Groups(Mutex<Vec<(i32, i32)>>);
 
 impl ProcessGroups for Groups {
+    fn signal_process(&self, process_id: i32, signal: i32) {
+        self.0.lock().push((process_id, signal));
+    }
+
     fn signal_process_group(&self, process_group_id: i32, signal: i32) {
         self.0.lock().push((process_group_id, signal));
     }

@@ -2,7 +2,7 @@
 //! (`man 7 credentials`, `man 2 ioctl_tty`).
 //!
 //! Sessions and groups are numbered as the root PID namespace numbers them. `JobControl::state` is taken before
-//! `ControllingTerminals::by_session`; signals are sent with neither held.
+//! `ControllingTerminals::by_session`, and that before `cut_off`; signals are sent with neither held.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -18,6 +18,8 @@ use crate::platform::VirtualAddress;
 
 /// The process groups of the sandbox, as terminals need them.
 pub trait ProcessGroups: Send + Sync {
+    /// Sends `signal` to the process.
+    fn signal_process(&self, process_id: i32, signal: i32);
     /// Sends `signal` to each process of the group.
     fn signal_process_group(&self, process_group_id: i32, signal: i32);
     /// The session of the group; `None` if there is no such group.
@@ -28,6 +30,8 @@ pub trait ProcessGroups: Send + Sync {
 #[derive(Default)]
 pub struct ControllingTerminals {
     by_session: Mutex<BTreeMap<i32, Arc<dyn ControllingTerminal>>>,
+    /// The foreground of each session at the time when its terminal was hung up, until the leader exits or has another one.
+    cut_off: Mutex<BTreeMap<i32, i32>>,
     groups: OnceLock<Arc<dyn ProcessGroups>>,
 }
 
@@ -90,11 +94,25 @@ impl ControllingTerminals {
         }
     }
 
-    /// A session's leader has exited: its terminal is free, and the foreground hears SIGHUP and SIGCONT.
+    /// A session's leader has exited: its terminal is free, and the foreground hears SIGHUP; SIGCONT, too, if the terminal
+    /// was hung up before.
     pub fn session_leader_exited(&self, session_id: i32) {
         let terminal = self.by_session.lock().remove(&session_id);
-        if let Some(terminal) = terminal {
-            terminal.job_control().release();
+        let cut_off = self.cut_off.lock().remove(&session_id);
+        if let Some(foreground) = terminal.and_then(|terminal| terminal.job_control().release()) {
+            self.signal(foreground, SIGHUP);
+        } else if let Some(foreground) = cut_off {
+            self.signal(foreground, SIGHUP);
+            self.signal(foreground, SIGCONT);
+        }
+    }
+
+    /// A session's leader gives its terminal up: the foreground hears SIGHUP and SIGCONT.
+    fn give_up(&self, session_id: i32) {
+        let terminal = self.by_session.lock().remove(&session_id);
+        if let Some(foreground) = terminal.and_then(|terminal| terminal.job_control().release()) {
+            self.signal(foreground, SIGHUP);
+            self.signal(foreground, SIGCONT);
         }
     }
 
@@ -140,26 +158,26 @@ impl JobControl {
         }
     }
 
-    /// The line was cut: the session's leader and the foreground hear SIGHUP and SIGCONT, and the session is without a terminal.
+    /// The line was cut: the session's leader hears SIGHUP and SIGCONT, and the session is without a terminal. The
+    /// foreground hears of it when the leader exits.
     pub(crate) fn hang_up(&self) {
-        let session = self.session();
-        if let Some(session) = session {
-            self.terminals.by_session.lock().remove(&session);
-            // The leader's group is numbered like the session.
-            if self.foreground() != Some(session) {
-                self.terminals.signal(session, SIGHUP);
-                self.terminals.signal(session, SIGCONT);
+        let old = std::mem::take(&mut *self.state.lock());
+        let Some(session) = old.session else { return };
+        self.terminals.by_session.lock().remove(&session);
+        if let Some(foreground) = old.foreground {
+            self.terminals.cut_off.lock().insert(session, foreground);
+        }
+        if let Some(groups) = self.terminals.groups.get() {
+            // The leader is numbered like the session.
+            for signal in [SIGHUP, SIGCONT] {
+                groups.signal_process(session, signal.cast_signed());
             }
         }
-        self.release();
     }
 
-    fn release(&self) {
-        let old = std::mem::take(&mut *self.state.lock());
-        if let Some(foreground) = old.foreground {
-            self.terminals.signal(foreground, SIGHUP);
-            self.terminals.signal(foreground, SIGCONT);
-        }
+    /// Controls no session any more. Returns what was the foreground.
+    fn release(&self) -> Option<i32> {
+        std::mem::take(&mut *self.state.lock()).foreground
     }
 
     /// Makes `terminal`, whose job control this is, the controlling one of `session`.
@@ -178,6 +196,7 @@ impl JobControl {
             return Err(Errno::EPERM);
         }
         by_session.insert(session, terminal);
+        self.terminals.cut_off.lock().remove(&session);
         *state = State { session: Some(session), foreground: Some(foreground) };
         Ok(())
     }
@@ -264,7 +283,7 @@ impl JobControl {
             return Err(Errno::ENOTTY);
         }
         if caller.process_id() == caller.session_id() {
-            self.terminals.session_leader_exited(caller.session_id());
+            self.terminals.give_up(caller.session_id());
         }
         Ok(())
     }
@@ -311,6 +330,10 @@ mod tests {
     struct Groups(Mutex<Vec<(i32, i32)>>);
 
     impl ProcessGroups for Groups {
+        fn signal_process(&self, process_id: i32, signal: i32) {
+            self.0.lock().push((-process_id, signal));
+        }
+
         fn signal_process_group(&self, process_group_id: i32, signal: i32) {
             self.0.lock().push((process_group_id, signal));
         }
@@ -363,16 +386,20 @@ mod tests {
         let (terminals, groups, line) = setup();
         line.0.control(line.clone(), 10, 11).unwrap();
         terminals.session_leader_exited(10);
-        assert_eq!(*groups.0.lock(), [(11, 1), (11, 18)]);
+        assert_eq!(*groups.0.lock(), [(11, 1)]);
         assert!(line.0.control(line.clone(), 20, 20).is_ok());
     }
 
     #[test]
-    fn a_hang_up_reaches_leader_and_foreground() {
+    fn a_hang_up_reaches_the_leader_and_at_its_end_the_foreground() {
         let (terminals, groups, line) = setup();
         line.0.control(line.clone(), 10, 11).unwrap();
         line.0.hang_up();
-        assert_eq!(*groups.0.lock(), [(10, 1), (10, 18), (11, 1), (11, 18)]);
+        assert_eq!(*groups.0.lock(), [(-10, 1), (-10, 18)]);
         assert!(terminals.open(10).is_err());
+        terminals.session_leader_exited(10);
+        assert_eq!(groups.0.lock()[2..], [(11, 1), (11, 18)]);
+        terminals.session_leader_exited(10);
+        assert_eq!(groups.0.lock().len(), 4);
     }
 }
