@@ -317,7 +317,7 @@ impl Kernel {
     pub(crate) fn map_vdso(&self, memory: &MemoryManager, namespace: &TimeNamespace) -> Result<u64, Errno> {
         let frames = self.vdso_in(namespace)?;
         let start = memory.map_special(frames, Protection::READ | Protection::EXECUTE, VDSO_NAME)?;
-        memory.mprotect(start, PAGE_SIZE, Protection::READ, false)?;
+        memory.mprotect(start, PAGE_SIZE, Protection::READ)?;
         Ok(start.0 + PAGE_SIZE)
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{File, Metadata};
+use super::{File, Metadata, TransferUnit};
 use crate::Errno;
 use crate::wait::{Events, WaitQueue};
 
@@ -34,6 +34,10 @@ impl EventFile {
 }
 
 impl File for EventFile {
+    fn read_unit(&self) -> TransferUnit {
+        TransferUnit::Bytes(size_of::<u64>())
+    }
+
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         let place = buffer.first_chunk_mut::<8>().ok_or(Errno::EINVAL)?;
         let mut count = self.count.lock();

@@ -104,6 +104,25 @@ pub struct DirectoryEntry {
     pub name: Vec<u8>,
 }
 
+/// What a stream is read or written in: a unit that user memory does not hold as a whole counts for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferUnit {
+    /// So many bytes.
+    Bytes(usize),
+    /// All that is moved at once.
+    Whole,
+}
+
+impl TransferUnit {
+    /// How much of `len_bytes`, which user memory holds of a longer piece, counts.
+    pub fn counted(self, len_bytes: usize) -> usize {
+        match self {
+            Self::Bytes(unit) => len_bytes - len_bytes % unit.max(1),
+            Self::Whole => 0,
+        }
+    }
+}
+
 /// What a file operation may ask of the task that calls it.
 pub trait Caller {
     /// The caller's memory, for operations whose arguments hold pointers (ioctl).
@@ -205,6 +224,31 @@ pub trait File: Send + Sync + Any {
     /// EAGAIN if it would block, EPIPE if nobody can read any more (the caller raises SIGPIPE), and the errors of write(2).
     fn write_at(&self, _buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
         Err(Errno::EINVAL)
+    }
+
+    /// Reads a stream by handing up to `max_bytes` of it to `take`, piece by piece, until that says that it has not taken all of
+    /// a piece: then the piece stays, and is EFAULT if it was the first. `None`: only [`File::read_at`] reads the file.
+    fn read_pieces(
+        &self,
+        _max_bytes: usize,
+        _take: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Option<Result<usize, Errno>> {
+        None
+    }
+
+    /// What is taken out of a stream at once, and lost if there is no memory for it. Single bytes stay where they are.
+    fn read_unit(&self) -> TransferUnit {
+        TransferUnit::Bytes(1)
+    }
+
+    /// What is put into a stream at once.
+    fn write_unit(&self) -> TransferUnit {
+        TransferUnit::Whole
+    }
+
+    /// A write of `len_bytes` bytes to a file that never looks at them.
+    fn write_unseen(&self, _len_bytes: usize) -> Option<Result<usize, Errno>> {
+        None
     }
 
     /// As [`File::read_at`], for files to which it matters who reads.

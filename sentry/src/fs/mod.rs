@@ -55,7 +55,9 @@ pub mod tmpfs;
 pub use dentry::Dentry;
 pub use descriptor_table::{DescriptorBounds, DescriptorTable};
 pub use fd::Fd;
-pub use file::{Caller, DirectoryEntry, File, FileDescription, OpenFlags, ReadPace, SignalOwner};
+pub use file::{
+    Caller, DirectoryEntry, File, FileDescription, OpenFlags, ReadPace, SignalOwner, TransferUnit,
+};
 pub use fs_context::{FsContext, FsView};
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
 pub use metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange, Timestamp};

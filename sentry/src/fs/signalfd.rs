@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, Metadata};
+use super::{Caller, File, Metadata, TransferUnit};
 use crate::Errno;
 use crate::wait::{Events, WaitQueue};
 
@@ -56,6 +56,10 @@ impl File for SignalFile {
     fn prepare_io(&self, caller: &dyn Caller, _is_write: bool) -> Result<(), Errno> {
         *self.reader.lock() = caller.pending_signals();
         Ok(())
+    }
+
+    fn read_unit(&self) -> TransferUnit {
+        TransferUnit::Bytes(SIGNAL_RECORD_BYTES)
     }
 
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, Metadata};
+use super::{Caller, File, Metadata, TransferUnit};
 use crate::Errno;
 use crate::platform::VirtualAddress;
 use crate::time::{Expire, TimeSource, TimerHandle, TimerQueue, TimerSetting};
@@ -135,6 +135,10 @@ impl State {
 }
 
 impl File for TimerFile {
+    fn read_unit(&self) -> TransferUnit {
+        TransferUnit::Bytes(size_of::<u64>())
+    }
+
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         let place = buffer.first_chunk_mut::<8>().ok_or(Errno::EINVAL)?;
         let now = self.source.now();

@@ -7,7 +7,7 @@ use linux_raw_sys::general as uapi;
 
 use super::fault::FaultError;
 use super::manager::{Edit, MemoryManager};
-use super::map::checked_pages;
+use super::map::{checked_pages, wrapping_pages};
 use super::mapping::{Contents, Mapping, MappingFlags, intersect};
 use super::page_cache::PageCache;
 use crate::Errno;
@@ -26,7 +26,10 @@ impl MemoryManager {
         if !address.is_page_aligned() {
             return Err(Errno::EINVAL);
         }
-        let pages = checked_pages(address, len_bytes).ok_or(Errno::EINVAL)?;
+        let pages = wrapping_pages(address, len_bytes).ok_or(Errno::EINVAL)?;
+        if len_bytes > 0 && pages.is_empty() {
+            return Err(Errno::EINVAL);
+        }
         if pages.is_empty() {
             return Ok(());
         }
@@ -57,7 +60,7 @@ impl MemoryManager {
         if flags & !(both | uapi::MS_INVALIDATE) != 0 || flags & both == both || !address.is_page_aligned() {
             return Err(Errno::EINVAL);
         }
-        let pages = checked_pages(address, len_bytes).ok_or(Errno::ENOMEM)?;
+        let pages = wrapping_pages(address, len_bytes).ok_or(Errno::ENOMEM)?;
         let edit = self.edit();
         let mut mappings = edit.state.mappings.overlapping(pages.clone());
         if flags & uapi::MS_INVALIDATE != 0
@@ -69,10 +72,11 @@ impl MemoryManager {
         edit.check_mapped(&pages)
     }
 
-    /// Which of `pages` pages are in memory, 1 or 0 each (`man 2 mincore`). The caller bounds their number.
+    /// Which of `pages` pages are in memory, 1 or 0 each, up to the first that is not mapped (`man 2 mincore`). The caller
+    /// bounds their number.
     ///
     /// # Errors
-    /// EINVAL; ENOMEM if something is not mapped.
+    /// EINVAL; ENOMEM if the first is not mapped.
     pub fn mincore(&self, address: VirtualAddress, pages: u64) -> Result<Vec<u8>, Errno> {
         if !address.is_page_aligned() {
             return Err(Errno::EINVAL);
@@ -85,7 +89,7 @@ impl MemoryManager {
         for mapping in state.mappings.overlapping(pages.clone()) {
             let part = intersect(&mapping.pages, &pages);
             if part.start != next {
-                return Err(Errno::ENOMEM);
+                break;
             }
             next = part.end;
             residency.extend(part.map(|page| {
@@ -94,13 +98,12 @@ impl MemoryManager {
                 u8::from(state.pages.get(page).is_some() || is_cached())
             }));
         }
-        if next == pages.end { Ok(residency) } else { Err(Errno::ENOMEM) }
+        if residency.is_empty() && !pages.is_empty() { Err(Errno::ENOMEM) } else { Ok(residency) }
     }
 
     fn populate_for_advice(&self, pages: Range<u64>, access: Access) -> Result<(), Errno> {
         {
             let edit = self.edit();
-            edit.check_mapped(&pages)?;
             if edit.state.absent_pages(&pages) > self.frames().available_frames() {
                 return Err(Errno::ENOMEM);
             }

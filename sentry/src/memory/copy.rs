@@ -135,7 +135,13 @@ impl MemoryManager {
     /// # Errors
     /// EFAULT.
     pub fn check_writable(&self, address: VirtualAddress, len_bytes: usize) -> Result<(), Errno> {
-        whole(self.walk(address, len_bytes, &Touch::new(Access::WRITE), |_, _| {}), len_bytes)
+        whole(self.writable_len(address, len_bytes), len_bytes)
+    }
+
+    /// Brings in the pages of a range up to the first byte that cannot be written, and returns how many bytes there are
+    /// before it.
+    pub fn writable_len(&self, address: VirtualAddress, len_bytes: usize) -> usize {
+        self.walk(address, len_bytes, &Touch::new(Access::WRITE), |_, _| {})
     }
 
     /// Brings in the pages of a range, and finds out whether they can be read.

@@ -168,6 +168,9 @@ impl MemoryManager {
                 let default = if mapping.is_private_writable() { Access::WRITE } else { Access::READ };
                 let window = next..mapping.pages.end.min(pages.end).min(next + CHUNK_FRAMES as u64);
                 let mut touch = Touch::new(access.unwrap_or(default));
+                if !touch.is_allowed(mapping) {
+                    return Err(FaultError::Denied);
+                }
                 let is_served =
                     |page| state.pages.get(page).is_some_and(|entry| touch.is_served_by(mapping, entry));
                 let Some(page) = window.clone().find(|&page| !is_served(page)) else {

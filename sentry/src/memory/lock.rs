@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::fault::FaultError;
 use super::manager::MemoryManager;
-use super::map::checked_pages;
+use super::map::wrapping_pages;
 use super::mapping::{MappingFlags, intersect};
 use super::place::END_PAGE;
 use crate::Errno;
@@ -19,11 +19,11 @@ impl MemoryManager {
     /// ENOMEM: over RLIMIT_MEMLOCK, or something is not mapped or may not be touched; EAGAIN: there is not so much memory;
     /// EPERM: the limit is 0; EINVAL.
     pub fn mlock(&self, address: VirtualAddress, len_bytes: u64, on_fault: bool) -> Result<(), Errno> {
-        let pages = enclosing_pages(address, len_bytes)?;
         let set = lock_flags(on_fault);
-        {
+        let pages = {
             let mut edit = self.edit();
             check_permitted(edit.state.limits.locked_bytes)?;
+            let pages = enclosing_pages(address, len_bytes)?;
             let mappings = &mut edit.state.mappings;
             let already: u64 = mappings
                 .overlapping(pages.clone())
@@ -44,7 +44,8 @@ impl MemoryManager {
             if covered < pages.end {
                 return Err(Errno::ENOMEM);
             }
-        }
+            pages
+        };
         if on_fault {
             return Ok(());
         }
@@ -122,8 +123,7 @@ fn check_permitted(locked_bytes: u64) -> Result<(), Errno> {
     if locked_bytes == 0 { Err(Errno::EPERM) } else { Ok(()) }
 }
 
-/// All pages that a range touches.
+/// All pages that a range touches. As on Linux a length that is too large to be rounded up is 0.
 fn enclosing_pages(address: VirtualAddress, len_bytes: u64) -> Result<Range<u64>, Errno> {
-    let len_bytes = len_bytes.checked_add(address.page_offset()).ok_or(Errno::EINVAL)?;
-    checked_pages(address.page_down(), len_bytes).ok_or(Errno::ENOMEM)
+    wrapping_pages(address.page_down(), len_bytes.wrapping_add(address.page_offset())).ok_or(Errno::EINVAL)
 }

@@ -128,28 +128,48 @@ impl MemoryManager {
         Ok(())
     }
 
-    /// Changes the protection of a range (`man 2 mprotect`). `grows_down`: PROT_GROWSDOWN, from the start of the stack on.
+    /// Changes the protection of a range (`man 2 mprotect`).
     ///
     /// # Errors
-    /// EINVAL; ENOMEM if something is not mapped, or if there are too many mappings; EACCES. What lies before the place
-    /// of the error has changed.
+    /// As [`Self::mprotect_growing`].
     pub fn mprotect(
         &self,
         address: VirtualAddress,
         len_bytes: u64,
         protection: Protection,
-        grows_down: bool,
+    ) -> Result<(), Errno> {
+        self.mprotect_growing(address, len_bytes, Some(protection), Growth::None)
+    }
+
+    /// As [`Self::mprotect`], with more than the range if `grows` says so; no protection stands for bits that are not known.
+    ///
+    /// # Errors
+    /// EINVAL; ENOMEM if something is not mapped, or if there are too many mappings; EACCES. What lies before the place
+    /// of the error has changed.
+    pub fn mprotect_growing(
+        &self,
+        address: VirtualAddress,
+        len_bytes: u64,
+        protection: Option<Protection>,
+        grows: Growth,
     ) -> Result<(), Errno> {
         if !address.is_page_aligned() {
             return Err(Errno::EINVAL);
         }
-        let mut pages = checked_pages(address, len_bytes).ok_or(Errno::ENOMEM)?;
-        if pages.is_empty() {
+        if len_bytes == 0 {
             return Ok(());
         }
+        let mut pages =
+            wrapping_pages(address, len_bytes).filter(|pages| !pages.is_empty()).ok_or(Errno::ENOMEM)?;
+        let protection = protection.ok_or(Errno::EINVAL)?;
         let mut edit = self.edit();
-        if grows_down {
-            let first = edit.state.mappings.find(pages.start).ok_or(Errno::ENOMEM)?;
+        if grows == Growth::Up {
+            // No stack grows upward here.
+            edit.state.mappings.find(pages.start).ok_or(Errno::ENOMEM)?;
+            return Err(Errno::EINVAL);
+        }
+        if grows == Growth::Down {
+            let first = edit.state.mappings.overlapping(pages.clone()).next().ok_or(Errno::ENOMEM)?;
             if !first.flags.contains(MappingFlags::GROWS_DOWN) {
                 return Err(Errno::EINVAL);
             }
@@ -217,16 +237,23 @@ impl Edit<'_> {
             return Err(Errno::EINVAL);
         }
         let len = pages_in(len_bytes).filter(|&len| len <= END_PAGE).ok_or(Errno::ENOMEM)?;
-        let mut mapping_flags = self.mapping_flags(flags);
+        let mapping_flags = self.mapping_flags(flags);
+        if !self.state.mappings.has_room(0..0, 0) {
+            return Err(Errno::ENOMEM);
+        }
         let pages = self.place(address, len, flags)?;
+        if flags.contains(MapFlags::LOCKED) && self.state.limits.locked_bytes == 0 {
+            return Err(Errno::EPERM);
+        }
+        self.check_lockable(mapping_flags, len)?;
         let (contents, max_protection) = match backing {
+            Backing::Refused(error) => return Err(error),
             Backing::Anonymous if flags.contains(MapFlags::SHARED) => {
                 let cache = PageCache::new(self.manager.frames(), None, len << PAGE_SHIFT);
                 (self.cache_contents(&cache, 0, None, true)?, Protection::all())
             }
             Backing::Anonymous => (Contents::Anonymous, Protection::all()),
             Backing::File { .. } => {
-                mapping_flags.remove(MappingFlags::GROWS_DOWN);
                 self.file_contents(backing, len, protection, flags.contains(MapFlags::SHARED))?
             }
         };
@@ -238,7 +265,6 @@ impl Edit<'_> {
         self.check_room(&pages, len - self.state.mappings.pages_in(pages.clone()))?;
         self.check_commit(&mapping, len)?;
         self.check_data(&mapping, len)?;
-        self.check_locked(&mapping, len)?;
         self.unmap(pages.clone());
         self.state.mappings.insert(mapping);
         Ok(pages)
@@ -307,10 +333,10 @@ impl Edit<'_> {
     ) -> Result<Range<u64>, Errno> {
         let mappings = &self.state.mappings;
         if flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
-            if !address.is_page_aligned() {
-                return Err(Errno::EINVAL);
+            if address.0 > VirtualAddress::USER_END.0 - (len << PAGE_SHIFT) {
+                return Err(Errno::ENOMEM);
             }
-            let pages = checked_pages(address, len << PAGE_SHIFT).ok_or(Errno::ENOMEM)?;
+            let pages = checked_pages(address, len << PAGE_SHIFT).ok_or(Errno::EINVAL)?;
             if pages.start < MIN_PAGE {
                 return Err(Errno::EPERM);
             }
@@ -379,8 +405,13 @@ impl Edit<'_> {
 
     /// Checks RLIMIT_MEMLOCK, if `added` pages more are to be like `mapping`.
     pub(super) fn check_locked(&self, mapping: &Mapping, added: u64) -> Result<(), Errno> {
+        self.check_lockable(mapping.flags, added)
+    }
+
+    /// Checks RLIMIT_MEMLOCK for `added` pages more with `flags`.
+    fn check_lockable(&self, flags: MappingFlags, added: u64) -> Result<(), Errno> {
         let total = self.state.mappings.locked_pages() + added;
-        let is_locked = mapping.flags.contains(MappingFlags::LOCKED);
+        let is_locked = flags.contains(MappingFlags::LOCKED);
         if is_locked && total.saturating_mul(PAGE_SIZE) > self.state.limits.locked_bytes {
             return Err(Errno::EAGAIN);
         }
@@ -514,6 +545,25 @@ impl Edit<'_> {
 
 fn is_data(mapping: &Mapping) -> bool {
     mapping.is_private_writable() && !mapping.flags.contains(MappingFlags::GROWS_DOWN)
+}
+
+/// What mprotect(2) changes beyond its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// Nothing.
+    None,
+    /// From the start of the stack on (PROT_GROWSDOWN).
+    Down,
+    /// To the end of a stack that grows upward (PROT_GROWSUP).
+    Up,
+}
+
+/// The pages of a range that begins at a page boundary, wherever it lies. As on Linux a length that is too large to be rounded
+/// up is 0; `None`: the range ends beyond all addresses.
+pub(super) fn wrapping_pages(address: VirtualAddress, len_bytes: u64) -> Option<Range<u64>> {
+    let len_bytes = len_bytes.checked_next_multiple_of(PAGE_SIZE).unwrap_or(0);
+    let end = address.0.checked_add(len_bytes)?;
+    Some(address.0 >> PAGE_SHIFT..end >> PAGE_SHIFT)
 }
 
 /// How many pages `len_bytes` take, if their end can be counted in bytes at all.

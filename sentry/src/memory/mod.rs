@@ -51,6 +51,7 @@ pub use fault::{FaultError, Served};
 pub use frame::Frame;
 pub use layout::{Layout, StringsLayout};
 pub use manager::{MemoryLimits, MemoryManager};
+pub use map::Growth;
 pub use mapping::{MappedFile, MappingFlags};
 pub use page_cache::{PageBudget, PageCache, PageSource};
 pub use remap::RemapFlags;

@@ -234,7 +234,7 @@ impl World {
         let (memory, model) = &mut self.spaces[process];
         let covered = (page..page + len).take_while(|page| model.contains_key(page)).count() as u64;
         let expected = if covered == len { Ok(()) } else { Err(Errno::ENOMEM) };
-        assert_eq!(memory.mprotect(at(page), len * PAGE_SIZE, protection, false), expected);
+        assert_eq!(memory.mprotect(at(page), len * PAGE_SIZE, protection), expected);
         for page in page..page + covered {
             model.get_mut(&page).unwrap().protection = protection;
         }

@@ -61,25 +61,36 @@ impl Edit<'_> {
         flags: RemapFlags,
         new_address: VirtualAddress,
     ) -> Result<(Range<u64>, bool), Errno> {
-        let new_len =
-            pages_in(new_len_bytes).filter(|len| (1..=END_PAGE).contains(len)).ok_or(Errno::EINVAL)?;
-        let old = checked_pages(old_address, old_len_bytes).ok_or(Errno::EINVAL)?;
-        let old_len = old.end - old.start;
         let must_move = flags.intersects(RemapFlags::FIXED | RemapFlags::DONTUNMAP);
         let keeps_old = flags.contains(RemapFlags::DONTUNMAP);
-        if must_move && !flags.contains(RemapFlags::MAYMOVE) || keeps_old && old_len != new_len {
+        let is_contradictory = must_move && !flags.contains(RemapFlags::MAYMOVE);
+        if is_contradictory || keeps_old && old_len_bytes != new_len_bytes || !old_address.is_page_aligned() {
             return Err(Errno::EINVAL);
         }
+        // As on Linux a length that is too large to be rounded up is 0.
+        let pages = |len_bytes| pages_in(len_bytes).unwrap_or(0);
+        let (old_len, new_len) = (pages(old_len_bytes), pages(new_len_bytes));
+        if new_len == 0 || new_len > END_PAGE {
+            return Err(Errno::EINVAL);
+        }
+        let start = old_address.0 >> PAGE_SHIFT;
+        self.state.mappings.find(start).ok_or(Errno::EFAULT)?;
+        let old = start..start.saturating_add(old_len);
         let target = match flags.contains(RemapFlags::FIXED) {
             true => Some(check_target(&old, new_address, new_len)?),
             false => None,
         };
         if new_len <= old_len && !must_move {
-            self.state.mappings.find(old.start).ok_or(Errno::EFAULT)?;
+            if old.end > END_PAGE && new_len < old_len {
+                return Err(Errno::EINVAL);
+            }
             if new_len < old_len {
                 self.unmap(old.start + new_len..old.end);
             }
             return Ok((old.start..old.start + new_len, false));
+        }
+        if old.end > END_PAGE {
+            return Err(Errno::EFAULT);
         }
         let kept = old.start..old.start + old_len.min(new_len);
         let mapping = self.mapping_for_remap(&kept)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use linux_raw_sys::general as uapi;
 
 use super::{MappedFile, PageCache};
+use crate::Errno;
 use crate::platform::{Access, VirtualAddress};
 
 /// What user code may do with pages: PROT_READ, PROT_WRITE and PROT_EXEC.
@@ -57,6 +58,8 @@ pub struct MapRequest {
 
 /// What is behind a new mapping.
 pub enum Backing {
+    /// Nothing: this is what is wrong with the file, which counts after what is wrong with the place.
+    Refused(Errno),
     /// Zeroes. If shared, children share it.
     Anonymous,
     /// A file.

@@ -156,7 +156,7 @@ fn there_are_at_most_65530_mappings() {
     let mut splits = 0;
     while outcome.is_ok() {
         let address = VirtualAddress(0x100_0000 + (2 * splits + 1) * PAGE_SIZE);
-        outcome = fixture.memory.mprotect(address, PAGE_SIZE, Protection::READ, false);
+        outcome = fixture.memory.mprotect(address, PAGE_SIZE, Protection::READ);
         splits += 1;
     }
     assert_eq!(outcome, Err(Errno::ENOMEM));
@@ -176,7 +176,7 @@ fn protection_beyond_the_file_s_is_refused_where_it_begins() {
     };
     fixture.memory.mmap(request).unwrap();
     let start = VirtualAddress(0x10_0000);
-    let outcome = fixture.memory.mprotect(start, 4 * PAGE_SIZE, Protection::all(), false);
+    let outcome = fixture.memory.mprotect(start, 4 * PAGE_SIZE, Protection::all());
     assert_eq!(outcome, Err(Errno::EACCES));
     assert_eq!(fixture.layout()[0], (0x10_0000, 0x10_2000, Protection::all()));
     assert_eq!(fixture.layout()[2], (0x10_3000, 0x10_4000, READ_WRITE));
@@ -239,7 +239,7 @@ fn faults_say_what_is_wrong() {
     let fixture = Fixture::new();
     let memory = &fixture.memory;
     let read_only = fixture.map(PAGE_SIZE, MapFlags::PRIVATE);
-    memory.mprotect(read_only, PAGE_SIZE, Protection::READ, false).unwrap();
+    memory.mprotect(read_only, PAGE_SIZE, Protection::READ).unwrap();
     assert_eq!(touch(memory, read_only.0, Access::READ), Ok(false));
     assert_eq!(touch(memory, read_only.0, Access::WRITE), Err(FaultError::Denied));
     assert_eq!(touch(memory, read_only.0, Access::EXECUTE), Err(FaultError::Denied));
@@ -422,7 +422,7 @@ fn mremap_keeps_contents_and_follows_the_rules() {
     let grow = |len: u64, flags| memory.mremap(start, 2 * PAGE_SIZE, len, flags, VirtualAddress::NULL);
     assert_eq!(grow(4 * PAGE_SIZE, none), Ok(start));
     fixture.map_at(start.0 + 4 * PAGE_SIZE, PAGE_SIZE).unwrap();
-    memory.mprotect(VirtualAddress(start.0 + 4 * PAGE_SIZE), PAGE_SIZE, Protection::READ, false).unwrap();
+    memory.mprotect(VirtualAddress(start.0 + 4 * PAGE_SIZE), PAGE_SIZE, Protection::READ).unwrap();
     let resize = |len: u64, flags| memory.mremap(start, 4 * PAGE_SIZE, len, flags, VirtualAddress::NULL);
     assert_eq!(resize(8 * PAGE_SIZE, none), Err(Errno::ENOMEM));
     assert_eq!(resize(0, none), Err(Errno::EINVAL));

@@ -49,6 +49,8 @@ fn list(
     let (mut listing, mut is_too_small) = (Vec::with_capacity(room.min(4096)), false);
     let mut position = description.position();
     let mut next = *position;
+    // Where each entry ends, in the listing and in the directory.
+    let mut ends = Vec::new();
     description.file().read_directory(*position, &mut |entry| {
         let start = listing.len();
         encode(&entry, &mut listing);
@@ -58,12 +60,20 @@ fn list(
             return false;
         }
         next = entry.next_position;
+        ends.push((listing.len(), next));
         true
     })?;
     if is_too_small {
         return Err(Errno::EINVAL);
     }
-    task.memory().write_bytes(VirtualAddress(buffer), &listing)?;
+    let written = task.memory().write_partial(VirtualAddress(buffer), &listing);
+    if written < listing.len() {
+        // The entries that are whole have been read.
+        let last = ends.iter().rfind(|(end, _)| *end <= written);
+        let (len, last_position) = *last.ok_or(Errno::EFAULT)?;
+        listing.truncate(len);
+        next = last_position;
+    }
     *position = next;
     description.announce(WatchMask::ACCESS);
     Ok(listing.len())

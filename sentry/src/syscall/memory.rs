@@ -8,9 +8,9 @@ use syscalls::Sysno;
 use super::Handler;
 use crate::Errno;
 use crate::cred::Capabilities;
-use crate::fs::{MountFlags, OpenFlags};
-use crate::memory::{Backing, MapFlags, MapRequest, MemoryManager, Protection, RemapFlags};
-use crate::platform::{PAGE_SIZE, VirtualAddress};
+use crate::fs::{FileDescription, FileKind, MountFlags};
+use crate::memory::{Backing, Growth, MapFlags, MapRequest, MemoryManager, Protection, RemapFlags};
+use crate::platform::{PAGE_SIZE, VirtualAddress, VirtualRange};
 use crate::task::{CurrentTask, Tid, check_access};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
@@ -37,11 +37,12 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
 
 /// The protection bits that mmap(2) and mprotect(2) know.
 const PROTECTION_BITS: u64 = (uapi::PROT_READ | uapi::PROT_WRITE | uapi::PROT_EXEC) as u64;
-/// The flags that MAP_SHARED_VALIDATE accepts, beside the type.
+/// The flags that MAP_SHARED_VALIDATE accepts, beside the type: Linux's `LEGACY_MAP_MASK`, with all sizes of huge pages.
 const VALIDATED_FLAGS: u32 = uapi::MAP_FIXED
     | uapi::MAP_ANONYMOUS
     | uapi::MAP_DENYWRITE
     | uapi::MAP_EXECUTABLE
+    | uapi::MAP_UNINITIALIZED
     | uapi::MAP_GROWSDOWN
     | uapi::MAP_LOCKED
     | uapi::MAP_NORESERVE
@@ -50,8 +51,11 @@ const VALIDATED_FLAGS: u32 = uapi::MAP_FIXED
     | uapi::MAP_STACK
     | uapi::MAP_HUGETLB
     | uapi::MAP_32BIT
-    | uapi::MAP_FIXED_NOREPLACE;
+    | 0b11111 << uapi::MAP_HUGE_SHIFT;
+/// Logarithms of the sizes that huge pages have; 0 stands for the usual one.
+const HUGE_PAGE_SHIFTS: [u32; 3] = [0, 21, 30];
 
+/// The checks come in Linux's order: descriptor, length and place, what may be locked, and then what is wrong with the file.
 fn mmap(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
     let [address, len_bytes, protection, flags, descriptor, offset] = arguments;
     let protection = protection_of(protection);
@@ -60,54 +64,103 @@ fn mmap(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
         return Err(Errno::EINVAL);
     }
     let mut flags = MapFlags::from_bits_truncate(raw_flags & !uapi::MAP_TYPE);
-    flags |= match raw_flags & uapi::MAP_TYPE {
-        uapi::MAP_SHARED => MapFlags::SHARED,
-        uapi::MAP_PRIVATE => MapFlags::PRIVATE,
-        uapi::MAP_SHARED_VALIDATE if raw_flags & !(VALIDATED_FLAGS | uapi::MAP_TYPE) != 0 => {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        uapi::MAP_SHARED_VALIDATE => MapFlags::SHARED,
-        _ => return Err(Errno::EINVAL),
-    };
+    let is_huge = raw_flags & uapi::MAP_HUGETLB != 0;
     let backing = if flags.contains(MapFlags::ANONYMOUS) {
-        // No huge pages are set aside for this (`/proc/sys/vm/nr_hugepages` is 0).
-        if raw_flags & uapi::MAP_HUGETLB != 0 {
-            return Err(Errno::ENOMEM);
-        }
-        if flags.contains(MapFlags::SHARED | MapFlags::GROWSDOWN) {
+        let shift = raw_flags >> uapi::MAP_HUGE_SHIFT & uapi::MAP_HUGE_MASK;
+        if is_huge && !HUGE_PAGE_SHIFTS.contains(&shift) {
             return Err(Errno::EINVAL);
         }
-        Backing::Anonymous
+        anonymous_backing(raw_flags, is_huge)
     } else {
-        file_backing(task, descriptor as i32, offset, protection, flags.contains(MapFlags::SHARED))?
+        let file = task.usable_file(descriptor as i32)?;
+        if is_huge {
+            return Err(Errno::EINVAL);
+        }
+        let place = FilePlace { offset, len_bytes };
+        file_backing(&file, place, protection, raw_flags).unwrap_or_else(Backing::Refused)
     };
+    let kind = raw_flags & uapi::MAP_TYPE;
+    let is_shared = kind == uapi::MAP_SHARED || kind == uapi::MAP_SHARED_VALIDATE;
+    flags |= if is_shared { MapFlags::SHARED } else { MapFlags::PRIVATE };
     if flags.contains(MapFlags::LOCKED) {
-        apply_lock_limit(task)?;
+        apply_lock_limit(task);
     }
     let request = MapRequest { address: VirtualAddress(address), len_bytes, protection, flags, backing };
     let start = task.memory().mmap(request)?;
     Ok(start.0 as usize)
 }
 
+fn anonymous_backing(raw_flags: u32, is_huge: bool) -> Backing {
+    let is_stack = raw_flags & uapi::MAP_GROWSDOWN != 0;
+    match raw_flags & uapi::MAP_TYPE {
+        uapi::MAP_SHARED if is_stack => Backing::Refused(Errno::EINVAL),
+        // No huge pages are set aside for this (`/proc/sys/vm/nr_hugepages` is 0).
+        uapi::MAP_SHARED | uapi::MAP_PRIVATE if is_huge => Backing::Refused(Errno::ENOMEM),
+        uapi::MAP_SHARED | uapi::MAP_PRIVATE => Backing::Anonymous,
+        _ => Backing::Refused(Errno::EINVAL),
+    }
+}
+
+/// The part of a file that is to be mapped, as mmap(2) is given it.
+struct FilePlace {
+    offset: u64,
+    len_bytes: u64,
+}
+
+impl FilePlace {
+    /// Whether it ends within `max_bytes`.
+    fn fits(&self, max_bytes: u64) -> bool {
+        let len_bytes = self.len_bytes.checked_next_multiple_of(PAGE_SIZE);
+        len_bytes
+            .and_then(|len_bytes| max_bytes.checked_sub(len_bytes))
+            .is_some_and(|last| self.offset <= last)
+    }
+}
+
 /// What a mapping of an open file may do (`man 2 mmap`, EACCES and EPERM).
 fn file_backing(
-    task: &CurrentTask,
-    descriptor: i32,
-    offset: u64,
+    file: &Arc<FileDescription>,
+    place: FilePlace,
     protection: Protection,
-    is_shared: bool,
+    raw_flags: u32,
 ) -> Result<Backing, Errno> {
-    let file = task.file(descriptor)?;
-    let flags = file.flags();
-    if flags.contains(OpenFlags::PATH) {
-        return Err(Errno::EBADF);
+    let file_kind = file.metadata()?.kind();
+    // Linux's MAX_LFS_FILESIZE; what is no file with a size has no other bound than addresses have.
+    let has_size = matches!(file_kind, FileKind::Regular | FileKind::Socket | FileKind::BlockDevice);
+    if !place.fits(if has_size { i64::MAX as u64 } else { u64::MAX }) {
+        return Err(Errno::EOVERFLOW);
+    }
+    let (kind, flags) = (raw_flags & uapi::MAP_TYPE, file.flags());
+    let is_shared = kind == uapi::MAP_SHARED || kind == uapi::MAP_SHARED_VALIDATE;
+    if kind == uapi::MAP_SHARED_VALIDATE && raw_flags & !(VALIDATED_FLAGS | uapi::MAP_TYPE) != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if !is_shared && kind != uapi::MAP_PRIVATE {
+        return Err(Errno::EINVAL);
+    }
+    let mut max_protection = Protection::all();
+    if is_shared && !flags.is_writable() {
+        if protection.contains(Protection::WRITE) {
+            return Err(Errno::EACCES);
+        }
+        max_protection.remove(Protection::WRITE);
     }
     if !flags.is_readable() {
         return Err(Errno::EACCES);
     }
-    let mut max_protection = Protection::all();
-    if is_shared && !flags.is_writable() {
-        max_protection.remove(Protection::WRITE);
+    // What lies in no directory is on file systems of the kernel's own, which allow none of it but for memory.
+    let forbids_execution = file
+        .path()
+        .map_or(file_kind != FileKind::Regular, |path| path.mount.flags().contains(MountFlags::NO_EXEC));
+    if forbids_execution {
+        if protection.contains(Protection::EXECUTE) {
+            return Err(Errno::EPERM);
+        }
+        max_protection.remove(Protection::EXECUTE);
+    }
+    let cache = file.file().page_cache()?;
+    if raw_flags & uapi::MAP_GROWSDOWN != 0 {
+        return Err(Errno::EINVAL);
     }
     if is_shared && let Err(sealed) = file.file().check_writable_mapping() {
         if protection.contains(Protection::WRITE) {
@@ -115,14 +168,7 @@ fn file_backing(
         }
         max_protection.remove(Protection::WRITE);
     }
-    if file.path().is_some_and(|path| path.mount.flags().contains(MountFlags::NO_EXEC)) {
-        if protection.contains(Protection::EXECUTE) {
-            return Err(Errno::EPERM);
-        }
-        max_protection.remove(Protection::EXECUTE);
-    }
-    let cache = file.file().page_cache()?;
-    Ok(Backing::File { cache, offset, file: Some(file), max_protection })
+    Ok(Backing::File { cache, offset: place.offset, file: Some(file.clone()), max_protection })
 }
 
 fn munmap(task: &mut CurrentTask, [address, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
@@ -133,12 +179,15 @@ fn munmap(task: &mut CurrentTask, [address, len_bytes, ..]: [u64; 6]) -> Result<
 fn mprotect(task: &mut CurrentTask, [address, len_bytes, protection, ..]: [u64; 6]) -> Result<usize, Errno> {
     let grows = u64::from(uapi::PROT_GROWSDOWN | uapi::PROT_GROWSUP);
     let known = PROTECTION_BITS | u64::from(uapi::PROT_SEM);
-    // x86 has no stacks that grow upward, so asking for one is asking for what is not there.
-    if protection & !(known | grows) != 0 || protection & u64::from(uapi::PROT_GROWSUP) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let grows_down = protection & u64::from(uapi::PROT_GROWSDOWN) != 0;
-    task.memory().mprotect(VirtualAddress(address), len_bytes, protection_of(protection), grows_down)?;
+    let has = |flag: u32| protection & u64::from(flag) != 0;
+    let growth = match (has(uapi::PROT_GROWSDOWN), has(uapi::PROT_GROWSUP)) {
+        (false, false) => Growth::None,
+        (true, false) => Growth::Down,
+        (false, true) => Growth::Up,
+        (true, true) => return Err(Errno::EINVAL),
+    };
+    let protection = (protection & !(known | grows) == 0).then(|| protection_of(protection));
+    task.memory().mprotect_growing(VirtualAddress(address), len_bytes, protection, growth)?;
     Ok(0)
 }
 
@@ -172,9 +221,16 @@ fn msync(task: &mut CurrentTask, [address, len_bytes, flags, ..]: [u64; 6]) -> R
 fn mincore(task: &mut CurrentTask, [address, len_bytes, vector, ..]: [u64; 6]) -> Result<usize, Errno> {
     /// Pages that are looked at in one step.
     const STEP: u64 = 4096;
-    let pages = len_bytes.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::ENOMEM)? / PAGE_SIZE;
     if !address.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
+    }
+    let is_user_memory = |start, len_bytes| VirtualRange::new(VirtualAddress(start), len_bytes).is_some();
+    if !is_user_memory(address, len_bytes) {
+        return Err(Errno::ENOMEM);
+    }
+    let pages = len_bytes.div_ceil(PAGE_SIZE);
+    if !is_user_memory(vector, pages) {
+        return Err(Errno::EFAULT);
     }
     let mut done = 0;
     while done < pages {
@@ -183,13 +239,13 @@ fn mincore(task: &mut CurrentTask, [address, len_bytes, vector, ..]: [u64; 6]) -
         let residency = task.memory().mincore(VirtualAddress(start), count)?;
         let target = vector.checked_add(done).ok_or(Errno::EFAULT)?;
         task.memory().write_bytes(VirtualAddress(target), &residency)?;
-        done += count;
+        done += residency.len() as u64;
     }
     Ok(0)
 }
 
 fn mlock(task: &mut CurrentTask, [address, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
-    apply_lock_limit(task)?;
+    apply_lock_limit(task);
     task.memory().mlock(VirtualAddress(address), len_bytes, false)?;
     Ok(0)
 }
@@ -198,7 +254,7 @@ fn mlock2(task: &mut CurrentTask, [address, len_bytes, flags, ..]: [u64; 6]) -> 
     if flags & !u64::from(uapi::MLOCK_ONFAULT) != 0 {
         return Err(Errno::EINVAL);
     }
-    apply_lock_limit(task)?;
+    apply_lock_limit(task);
     task.memory().mlock(VirtualAddress(address), len_bytes, flags != 0)?;
     Ok(0)
 }
@@ -214,7 +270,7 @@ fn mlockall(task: &mut CurrentTask, [flags, ..]: [u64; 6]) -> Result<usize, Errn
     if flags & !known != 0 || !has(uapi::MCL_CURRENT) && !has(uapi::MCL_FUTURE) {
         return Err(Errno::EINVAL);
     }
-    apply_lock_limit(task)?;
+    apply_lock_limit(task);
     task.memory().mlockall(has(uapi::MCL_CURRENT), has(uapi::MCL_FUTURE), has(uapi::MCL_ONFAULT))?;
     Ok(0)
 }
@@ -225,13 +281,12 @@ fn munlockall(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
 }
 
 /// Lets the address space know what the caller may lock: the limit, or all with CAP_IPC_LOCK.
-fn apply_lock_limit(task: &CurrentTask) -> Result<(), Errno> {
+fn apply_lock_limit(task: &CurrentTask) {
     let mut limits = task.thread_group().memory_limits();
     if task.credentials().has(Capabilities::IPC_LOCK) {
         limits.locked_bytes = u64::MAX;
     }
     task.memory().set_limits(limits);
-    if limits.locked_bytes == 0 { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 fn protection_of(bits: u64) -> Protection {

@@ -15,7 +15,7 @@ use super::user_buffers::UserBuffers;
 use crate::Errno;
 use crate::abi::Iovec;
 use crate::fs::inotify::WatchMask;
-use crate::fs::{Fd, File, FileDescription, OpenFlags, ReadPace};
+use crate::fs::{Fd, File, FileDescription, OpenFlags, ReadPace, TransferUnit};
 use crate::limits::Resource;
 use crate::signal::{Signal, SignalInfo};
 use crate::task::{Blocked, CurrentTask};
@@ -244,28 +244,53 @@ fn read_stream(
     mut buffers: UserBuffers,
     never_waits: bool,
 ) -> Result<usize, Errno> {
-    let len = buffers.remaining().min(STREAM_PORTION_LEN);
-    // What has been read from a stream cannot be put back.
-    buffers.check_writable(task.memory(), len)?;
-    let mut buffer = task.take_buffer(len);
+    if let Some(pace) = file.file().read_pace() {
+        let waits = !never_waits && !file.flags().contains(OpenFlags::NONBLOCK);
+        return read_units(task, file, &mut buffers, |task, buffer| {
+            read_at_pace(task, file.file(), buffer, pace, waits)
+        });
+    }
+    let memory = task.memory().clone();
     let mut operation = |task: &mut CurrentTask| {
         file.file().prepare_io(task, false)?;
-        file.file().read_at(buffer.get_mut(..len).unwrap_or_default(), 0)
+        let max_bytes = buffers.remaining();
+        let mut take = |piece: &[u8]| buffers.fill(&memory, piece) == piece.len();
+        match file.file().read_pieces(max_bytes, &mut take) {
+            Some(read) => read,
+            None => read_units(task, file, &mut buffers, |_, buffer| file.file().read_at(buffer, 0)),
+        }
     };
-    let read = if let Some(pace) = file.file().read_pace() {
-        let waits = !never_waits && !file.flags().contains(OpenFlags::NONBLOCK);
-        read_at_pace(task, file.file(), buffer.get_mut(..len).unwrap_or_default(), pace, waits)
-    } else if never_waits {
-        operation(task)
-    } else {
-        task.retry_while_blocked(file, Events::IN, operation)
-    };
-    let result = read.and_then(|read| {
+    if never_waits { operation(task) } else { task.retry_while_blocked(file, Events::IN, operation) }
+}
+
+/// Reads by `read` what cannot be put back.
+fn read_units(
+    task: &mut CurrentTask,
+    file: &FileDescription,
+    buffers: &mut UserBuffers,
+    read: impl FnOnce(&mut CurrentTask, &mut [u8]) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    let mut len = buffers.remaining().min(STREAM_PORTION_LEN);
+    let unit = file.file().read_unit();
+    if unit == TransferUnit::Bytes(1) {
+        // Bytes that there is no memory for are not read at all.
+        let writable = buffers.writable_len(task.memory(), len);
+        if writable == 0 && len > 0 {
+            return Err(Errno::EFAULT);
+        }
+        len = writable;
+    }
+    let mut buffer = task.take_buffer(len);
+    let read = read(task, buffer.get_mut(..len).unwrap_or_default());
+    let delivered = read.and_then(|read| {
         let copied = buffers.fill(task.memory(), buffer.get(..read).unwrap_or_default());
-        if copied < read && copied == 0 { Err(Errno::EFAULT) } else { Ok(copied) }
+        match if copied < read { unit.counted(copied) } else { copied } {
+            0 if read > 0 => Err(Errno::EFAULT),
+            counted => Ok(counted),
+        }
     });
     task.return_buffer(buffer);
-    result
+    delivered
 }
 
 /// Reads bytes as they come, until there are enough of them or they take too long.
@@ -331,7 +356,10 @@ pub(super) fn write_file(
     if !file.flags().is_writable() {
         return Err(Errno::EBADF);
     }
-    let written = write_to(task, file, buffers, at, flags)?;
+    let written = match file.file().write_unseen(buffers.remaining()) {
+        Some(written) => written?,
+        None => write_to(task, file, buffers, at, flags)?,
+    };
     if written > 0 {
         file.announce(WatchMask::MODIFY);
     }
@@ -452,10 +480,11 @@ fn write_stream(
         let len = buffers.remaining().min(STREAM_PORTION_LEN);
         let portion = buffer.get_mut(..len).unwrap_or_default();
         let taken = buffers.take(&memory, portion);
-        if taken == 0 && len > 0 {
+        let counted = if taken < len { file.file().write_unit().counted(taken) } else { taken };
+        if counted == 0 && len > 0 {
             break Err(Errno::EFAULT);
         }
-        let data = portion.get(..taken).unwrap_or_default();
+        let data = portion.get(..counted).unwrap_or_default();
         match write_portion(task, file, data, never_waits) {
             (written, Ok(())) => {
                 done += written;

@@ -70,21 +70,18 @@ impl UserBuffers {
         self.pieces.iter().rev().map(|(_, len)| *len).find(|len| *len > 0).unwrap_or(0)
     }
 
-    /// Fails if the next `len_bytes` cannot be written.
-    ///
-    /// # Errors
-    /// EFAULT.
-    pub(crate) fn check_writable(&self, memory: &MemoryManager, len_bytes: usize) -> Result<(), Errno> {
+    /// How many of the next `len_bytes` can be written, up to the first that cannot.
+    pub(crate) fn writable_len(&self, memory: &MemoryManager, len_bytes: usize) -> usize {
         let mut left = len_bytes;
         for &(address, len) in self.pieces.iter().rev() {
             let part = len.min(left);
-            memory.check_writable(VirtualAddress(address), part)?;
-            left -= part;
-            if left == 0 {
+            let writable = memory.writable_len(VirtualAddress(address), part);
+            left -= writable;
+            if left == 0 || writable < part {
                 break;
             }
         }
-        Ok(())
+        len_bytes - left
     }
 
     /// Copies `bytes` to the next bytes; how many could be.

@@ -66,6 +66,14 @@ impl File for MemoryDevice {
         if self.kind == Kind::Full { Err(Errno::ENOSPC) } else { Ok(buffer.len()) }
     }
 
+    fn write_unseen(&self, len_bytes: usize) -> Option<Result<usize, Errno>> {
+        match self.kind {
+            Kind::Null | Kind::Zero => Some(Ok(len_bytes)),
+            Kind::Full => Some(Err(Errno::ENOSPC)),
+            Kind::Random | Kind::Urandom => None,
+        }
+    }
+
     fn is_seekable(&self) -> bool {
         true
     }

@@ -25,7 +25,9 @@ use rustix::net::{RecvFlags, SendFlags};
 use self::host_terminal::{CONSOLE, HostTerminal};
 use super::anonymous::AnonymousInode;
 use super::terminal::ControllingTerminals;
-use super::{Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, Timestamp, Viewer};
+use super::{
+    Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, Timestamp, TransferUnit, Viewer,
+};
 use crate::Errno;
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
@@ -223,6 +225,10 @@ impl File for HostFile {
             Some(terminal) if !is_write => terminal.check_foreground(caller, SIGTTIN),
             _ => Ok(()),
         }
+    }
+
+    fn write_unit(&self) -> TransferUnit {
+        TransferUnit::Bytes(4096)
     }
 
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {

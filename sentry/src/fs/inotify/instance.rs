@@ -12,7 +12,7 @@ use super::limits::{Account, InotifyLimits};
 use super::watch::Watch;
 use crate::Errno;
 use crate::fs::anonymous::AnonymousInode;
-use crate::fs::{Caller, Dentry, File, Inode, Metadata};
+use crate::fs::{Caller, Dentry, File, Inode, Metadata, TransferUnit};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
@@ -238,6 +238,10 @@ impl Drop for InotifyFile {
 }
 
 impl File for InotifyFile {
+    fn read_unit(&self) -> TransferUnit {
+        TransferUnit::Whole
+    }
+
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         let mut state = self.state.lock();
         let first = state.events.front().ok_or(Errno::EAGAIN)?;

@@ -128,17 +128,21 @@ impl Buffer {
         filled
     }
 
-    /// Takes bytes out into `buffer`; at most one packet, whose excess is lost.
-    pub(super) fn pop(&mut self, buffer: &mut [u8]) -> usize {
-        let mut filled = 0;
-        while filled < buffer.len()
+    /// Hands up to `max_bytes` to `take`, segment by segment, and takes them out until `take` says that it has not taken all of
+    /// one; at most one packet, whose excess is lost. Returns how many bytes are out.
+    pub(super) fn pop(&mut self, max_bytes: usize, take: &mut dyn FnMut(&[u8]) -> bool) -> usize {
+        let mut taken = 0;
+        while taken < max_bytes
             && let Some(segment) = self.segments.front_mut()
         {
             let unread = segment.unread();
-            let taken = unread.len().min(buffer.len() - filled);
-            buffer[filled..filled + taken].copy_from_slice(&unread[..taken]);
-            segment.start += taken;
-            filled += taken;
+            let piece = unread.get(..max_bytes - taken).unwrap_or(unread);
+            if !take(piece) {
+                break;
+            }
+            let len = piece.len();
+            segment.start += len;
+            taken += len;
             let (is_packet, is_used_up) = (segment.is_packet, segment.start == segment.end);
             if is_packet || is_used_up {
                 self.spare = self.segments.pop_front().map(|segment| segment.bytes);
@@ -150,6 +154,6 @@ impl Buffer {
         if self.segments.is_empty() && self.max_segments <= 2 {
             self.spare = None;
         }
-        filled
+        taken
     }
 }

@@ -19,7 +19,7 @@ use self::buffer::{Buffer, SEGMENT_BYTES};
 use super::anonymous::AnonymousInode;
 use super::locks::FileLocks;
 use super::special::DeviceDriver;
-use super::{Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, Viewer};
+use super::{Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, TransferUnit, Viewer};
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::platform::VirtualAddress;
@@ -244,6 +244,25 @@ impl PipeFile {
         }
     }
 
+    /// As [`File::read_pieces`]. User memory is touched with the pipe locked, so that what does not fit stays in its place.
+    fn read_to(&self, max_bytes: usize, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<usize, Errno> {
+        if !self.ends.reads {
+            return Err(Errno::EBADF);
+        }
+        let mut state = self.pipe.state.lock();
+        if state.buffer.is_empty() {
+            return if max_bytes == 0 || state.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
+        }
+        let was_full = state.buffer.is_full();
+        let read = state.buffer.pop(max_bytes, take);
+        let has_room = was_full && !state.buffer.is_full();
+        drop(state);
+        if has_room {
+            self.pipe.queue.notify(Events::OUT | Events::WRNORM);
+        }
+        if read == 0 && max_bytes > 0 { Err(Errno::EFAULT) } else { Ok(read) }
+    }
+
     /// Whether both are ends of the same pipe.
     pub fn is_same_pipe(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.pipe, &other.pipe)
@@ -322,21 +341,26 @@ impl File for PipeFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
-        if !self.ends.reads {
-            return Err(Errno::EBADF);
-        }
-        let mut state = self.pipe.state.lock();
-        if state.buffer.is_empty() {
-            return if buffer.is_empty() || state.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
-        }
-        let was_full = state.buffer.is_full();
-        let read = state.buffer.pop(buffer);
-        let has_room = was_full && !state.buffer.is_full();
-        drop(state);
-        if has_room {
-            self.pipe.queue.notify(Events::OUT | Events::WRNORM);
-        }
-        Ok(read)
+        let mut filled = 0;
+        self.read_to(buffer.len(), &mut |piece| {
+            if let Some(place) = buffer.get_mut(filled..filled + piece.len()) {
+                place.copy_from_slice(piece);
+            }
+            filled += piece.len();
+            true
+        })
+    }
+
+    fn read_pieces(
+        &self,
+        max_bytes: usize,
+        take: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Option<Result<usize, Errno>> {
+        Some(self.read_to(max_bytes, take))
+    }
+
+    fn write_unit(&self) -> TransferUnit {
+        TransferUnit::Bytes(SEGMENT_BYTES)
     }
 
     fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {

@@ -12,7 +12,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::pseudo::{PseudoInode, Subject};
+use super::pseudo::{Directory, PseudoInode, Subject};
 use super::{DeviceNumber, FileSystem, FileSystemInfo, Inode, Viewer};
 use crate::Errno;
 use crate::cred::Capabilities;
@@ -124,6 +124,10 @@ impl About {
 impl Subject for About {
     fn device(&self) -> DeviceNumber {
         self.file_system.device
+    }
+
+    fn counts_links(&self, directory: &'static Directory<Self>) -> bool {
+        !sysctl::holds(directory)
     }
 
     fn owner(&self) -> (u32, u32) {

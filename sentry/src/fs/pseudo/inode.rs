@@ -51,6 +51,15 @@ impl<S: Subject> PseudoInode<S> {
         hash >> 1
     }
 
+    /// How many directories there are in `directory`, which is this one's table.
+    fn directories_in(&self, directory: &'static Directory<S>) -> usize {
+        let is_directory = |entry: &&Entry<S>| entry.node.kind() == FileKind::Directory;
+        let fixed = directory.entries.iter().filter(is_directory).count();
+        let children = directory.children.filter(|children| children.kind() == FileKind::Directory);
+        let made_up = children.and_then(|children| children.list(&self.subject).ok());
+        fixed + made_up.map_or(0, |made_up| made_up.len())
+    }
+
     fn child(&self, name: &[u8], subject: S, permissions: u32, node: Node<S>) -> Arc<dyn Inode> {
         let number = self.child_number(name);
         Arc::new(Self { subject, number, parent_number: self.number, permissions, node })
@@ -68,9 +77,10 @@ impl<S: Subject> Inode for PseudoInode<S> {
         (metadata.uid, metadata.gid) = self.subject.owner();
         metadata.block_size_bytes = 1024;
         if let Node::Directory(directory) = self.node {
-            let is_directory = |entry: &&Entry<S>| entry.node.kind() == FileKind::Directory;
-            let below = directory.entries.iter().filter(is_directory).count();
-            metadata.links = u32::try_from(below).unwrap_or(0).saturating_add(2);
+            metadata.links = match self.subject.counts_links(directory) {
+                true => u32::try_from(self.directories_in(directory)).unwrap_or(0).saturating_add(2),
+                false => 1,
+            };
         }
         Ok(metadata)
     }

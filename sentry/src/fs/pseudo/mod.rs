@@ -26,6 +26,11 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
         false
     }
 
+    /// Whether a directory's links tell how many directories are in it; else it has one.
+    fn counts_links(&self, _directory: &'static Directory<Self>) -> bool {
+        true
+    }
+
     /// Owner and group of the files.
     fn owner(&self) -> (u32, u32);
 }

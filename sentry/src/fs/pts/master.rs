@@ -10,7 +10,7 @@ use super::pair::{Pair, byte_to_type};
 use super::slave::Line;
 use crate::Errno;
 use crate::fs::terminal::ControllingTerminal;
-use crate::fs::{Caller, File, FileDescription, Inode, Metadata, OpenFlags};
+use crate::fs::{Caller, File, FileDescription, Inode, Metadata, OpenFlags, TransferUnit};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
@@ -88,6 +88,10 @@ impl Master {
 }
 
 impl File for Master {
+    fn write_unit(&self) -> TransferUnit {
+        TransferUnit::Bytes(super::WRITE_UNIT_BYTES)
+    }
+
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         if buffer.is_empty() {
             return Ok(0);

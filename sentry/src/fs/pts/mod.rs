@@ -27,6 +27,8 @@ use super::{
 };
 use crate::Errno;
 
+/// What a write to a terminal takes from user memory at once.
+const WRITE_UNIT_BYTES: usize = 2048;
 /// Pseudoterminals in all (`kernel.pty.max`).
 const MAX_PAIRS: usize = 4096;
 /// The group `tty`, to which slaves belong.

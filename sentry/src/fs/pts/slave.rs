@@ -11,7 +11,7 @@ use super::pair::{Pair, State, byte_to_type, slave_device};
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::terminal::{ControllingTerminal, JobControl};
-use crate::fs::{Caller, DeviceNumber, File, Metadata, ReadPace};
+use crate::fs::{Caller, DeviceNumber, File, Metadata, ReadPace, TransferUnit};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
@@ -77,6 +77,10 @@ impl File for Slave {
             return job_control.check_foreground(caller, uapi::SIGTTIN);
         }
         job_control.check_foreground(caller, uapi::SIGTTOU)
+    }
+
+    fn write_unit(&self) -> TransferUnit {
+        TransferUnit::Bytes(super::WRITE_UNIT_BYTES)
     }
 
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {

@@ -97,7 +97,7 @@ fn detaching_removes_all_pieces_of_one_attachment_and_nothing_else() {
     let other = fixture.attach(id, &memory).unwrap();
     let page = |number: u64| VirtualAddress(address.0 + number * PAGE_SIZE);
     memory.munmap(page(1), PAGE_SIZE).unwrap();
-    memory.mprotect(page(2), PAGE_SIZE, Protection::READ, false).unwrap();
+    memory.mprotect(page(2), PAGE_SIZE, Protection::READ).unwrap();
     assert_eq!(fixture.status(id).unwrap().attachments, 4);
     assert_eq!(memory.detach_segment(page(2)), Err(Errno::EINVAL));
     memory.detach_segment(address).unwrap();
@@ -116,7 +116,7 @@ fn a_read_only_attachment_stays_so() {
     let address =
         as_root(|caller| fixture.segments.attach(id, VirtualAddress::NULL, flags, &memory, caller)).unwrap();
     let writable = Protection::READ | Protection::WRITE;
-    assert_eq!(memory.mprotect(address, PAGE_SIZE, writable, false), Err(Errno::EACCES));
+    assert_eq!(memory.mprotect(address, PAGE_SIZE, writable), Err(Errno::EACCES));
 }
 
 #[test]

@@ -334,6 +334,14 @@ impl File for UnixSocket {
         self.receive(buffer, false).map(|received| received.len_bytes)
     }
 
+    fn read_pieces(
+        &self,
+        max_bytes: usize,
+        take: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Option<Result<usize, Errno>> {
+        Some(self.receive_pieces(max_bytes, false, take).map(|received| received.len_bytes))
+    }
+
     fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
         self.send(Outgoing { bytes: buffer, ..Outgoing::default() }, None)
     }

@@ -15,18 +15,39 @@ impl UnixSocket {
     /// # Errors
     /// EAGAIN, ECONNRESET, ENOTCONN, EINVAL for a stream that is not connected.
     pub fn receive(&self, buffer: &mut [u8], is_peek: bool) -> Result<Received, Errno> {
+        let mut filled = 0;
+        self.receive_pieces(buffer.len(), is_peek, &mut |piece| {
+            if let Some(place) = buffer.get_mut(filled..filled + piece.len()) {
+                place.copy_from_slice(piece);
+            }
+            filled += piece.len();
+            true
+        })
+    }
+
+    /// As [`Self::receive`], handing up to `max_bytes` to `take`, piece by piece, until that says that it has not taken all of
+    /// a piece. A stream keeps the piece then; a message is lost.
+    ///
+    /// # Errors
+    /// As there; EFAULT if `take` has not taken the first piece.
+    pub fn receive_pieces(
+        &self,
+        max_bytes: usize,
+        is_peek: bool,
+        take: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<Received, Errno> {
         self.check_receivable()?;
         let passes_credentials = self.options.lock().switch(SO_PASSCRED)?;
         let is_stream = self.kind == SocketKind::Stream;
         let (result, doomed) = {
             let mut inbox = self.own.inbox();
             if inbox.messages.is_empty() {
-                return self.receive_nothing(&mut inbox, is_stream && buffer.is_empty());
+                return self.receive_nothing(&mut inbox, is_stream && max_bytes == 0);
             }
             match (is_stream, is_peek) {
-                (true, _) => receive_stream(&mut inbox, buffer, is_peek, passes_credentials),
-                (false, true) => (peek_message(&inbox, buffer), Vec::new()),
-                (false, false) => take_message(&mut inbox, buffer),
+                (true, _) => receive_stream(&mut inbox, max_bytes, is_peek, passes_credentials, take),
+                (false, true) => (peek_message(&inbox, max_bytes, take), Vec::new()),
+                (false, false) => take_message(&mut inbox, max_bytes, take),
             }
         };
         // Unlocked: dropping a message may close another socket.
@@ -58,21 +79,23 @@ impl UnixSocket {
     }
 }
 
-/// Copies what fits. Returns how much.
-fn copy(from: &[u8], to: &mut [u8]) -> usize {
-    let len = from.len().min(to.len());
-    to[..len].copy_from_slice(&from[..len]);
-    len
+/// Takes pieces of what is received.
+type Take<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
+
+/// Has what fits of a message taken. Returns how much.
+fn deliver(message: &[u8], max_bytes: usize, take: Take<'_>) -> Result<usize, Errno> {
+    let piece = message.get(..max_bytes).unwrap_or(message);
+    if take(piece) { Ok(piece.len()) } else { Err(Errno::EFAULT) }
 }
 
 fn peeked_files(message: &Message) -> Vec<Arc<FileDescription>> {
     message.rights.as_ref().map_or_else(Vec::new, Rights::peek)
 }
 
-fn peek_message(inbox: &Inbox, buffer: &mut [u8]) -> Result<Received, Errno> {
+fn peek_message(inbox: &Inbox, max_bytes: usize, take: Take<'_>) -> Result<Received, Errno> {
     let message = inbox.messages.front().ok_or(Errno::EAGAIN)?;
     Ok(Received {
-        len_bytes: copy(&message.bytes, buffer),
+        len_bytes: deliver(&message.bytes, max_bytes, take)?,
         message_bytes: message.bytes.len(),
         credentials: Some(message.credentials.clone()),
         files: peeked_files(message),
@@ -80,10 +103,18 @@ fn peek_message(inbox: &Inbox, buffer: &mut [u8]) -> Result<Received, Errno> {
     })
 }
 
-fn take_message(inbox: &mut Inbox, buffer: &mut [u8]) -> (Result<Received, Errno>, Vec<Message>) {
+fn take_message(
+    inbox: &mut Inbox,
+    max_bytes: usize,
+    take: Take<'_>,
+) -> (Result<Received, Errno>, Vec<Message>) {
     let Some(mut message) = inbox.pop() else { return (Err(Errno::EAGAIN), Vec::new()) };
+    let len_bytes = match deliver(&message.bytes, max_bytes, take) {
+        Ok(len_bytes) => len_bytes,
+        Err(error) => return (Err(error), vec![message]),
+    };
     let received = Received {
-        len_bytes: copy(&message.bytes, buffer),
+        len_bytes,
         message_bytes: message.bytes.len(),
         credentials: Some(message.credentials.clone()),
         files: message.rights.take().map_or_else(Vec::new, Rights::into_files),
@@ -96,14 +127,15 @@ fn take_message(inbox: &mut Inbox, buffer: &mut [u8]) -> (Result<Received, Errno
 /// sender's (`man 7 unix`, SCM_RIGHTS and SCM_CREDENTIALS).
 fn receive_stream(
     inbox: &mut Inbox,
-    buffer: &mut [u8],
+    max_bytes: usize,
     is_peek: bool,
     passes_credentials: bool,
+    take: Take<'_>,
 ) -> (Result<Received, Errno>, Vec<Message>) {
     let mut received = Received::default();
     let mut doomed = Vec::new();
     let mut place = 0;
-    while received.len_bytes < buffer.len()
+    while received.len_bytes < max_bytes
         && let Some(message) = inbox.messages.get_mut(place)
     {
         let is_other_sender =
@@ -112,8 +144,12 @@ fn receive_stream(
         if passes_credentials && is_other_sender {
             break;
         }
+        let copied = match deliver(message.unread(), max_bytes - received.len_bytes, &mut *take) {
+            Ok(copied) => copied,
+            Err(error) if received.len_bytes == 0 => return (Err(error), doomed),
+            Err(_) => break,
+        };
         received.credentials = Some(message.credentials.clone());
-        let copied = copy(message.unread(), &mut buffer[received.len_bytes..]);
         received.len_bytes += copied;
         if is_peek {
             received.files.extend(peeked_files(message));

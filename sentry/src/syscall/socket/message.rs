@@ -217,10 +217,10 @@ fn send_stream(
     let mut step = vec![0; buffers.remaining().min(STREAM_STEP_BYTES)];
     loop {
         let taken = step.len().min(buffers.remaining());
-        let taken = match buffers.take(task.memory(), &mut step[..taken]) {
-            0 if taken > 0 => return if total > 0 { Ok(total) } else { Err(Errno::EFAULT) },
-            taken => taken,
-        };
+        // What cannot be read as a whole is not sent in parts.
+        if buffers.take(task.memory(), &mut step[..taken]) < taken {
+            return if total > 0 { Ok(total) } else { Err(Errno::EFAULT) };
+        }
         let mut rest = &step[..taken];
         loop {
             let attempt = || {
@@ -379,29 +379,21 @@ fn receive(
     let is_nonblocking = open.is_nonblocking() || flags.contains(MessageFlags::DONT_WAIT);
     let patience = Patience::new(is_nonblocking, socket.options().timeouts.receive);
     let queue = open.description.file().wait_queue().ok_or(Errno::ENOTSOCK)?;
+    let memory = task.memory().clone();
     let (is_stream, is_peek) = (socket.kind() == SocketKind::Stream, flags.contains(MessageFlags::PEEK));
     let mut total = Received::default();
     loop {
-        let mut bytes = Vec::new();
         let result = patience.retry(task, (queue, Events::IN), || {
-            // Not more than there is, so that a large buffer costs nothing; but one byte tells whether it is the end.
-            let limit = if is_stream {
-                socket.unread_bytes().clamp(1, STREAM_STEP_BYTES * 4)
-            } else {
-                MAX_DATAGRAM_BYTES
-            };
-            bytes.resize(buffers.remaining().min(limit), 0);
-            socket.receive(&mut bytes, is_peek)
+            let max_bytes =
+                if is_stream { buffers.remaining().min(STREAM_STEP_BYTES * 4) } else { buffers.remaining() };
+            let mut take = |piece: &[u8]| buffers.fill(&memory, piece) == piece.len();
+            socket.receive_pieces(max_bytes, is_peek, &mut take)
         });
         let received = match result {
             Ok(received) => received,
             Err(_) if total.len_bytes > 0 => return Ok(total),
             Err(error) => return Err(error),
         };
-        let bytes = bytes.get(..received.len_bytes).unwrap_or_default();
-        if buffers.fill(task.memory(), bytes) < bytes.len() {
-            return Err(Errno::EFAULT);
-        }
         let has_ended = received.len_bytes == 0 || !received.files.is_empty();
         total.len_bytes += received.len_bytes;
         total.message_bytes += received.message_bytes;

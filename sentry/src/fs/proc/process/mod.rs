@@ -42,7 +42,7 @@ macro_rules! common_entries {
             Entry { name: "mem", permissions: 0o600, node: Node::File(memory::open) },
             Entry { name: "mountinfo", permissions: 0o444, node: Node::File(mounts::mountinfo) },
             Entry { name: "mounts", permissions: 0o444, node: Node::File(mounts::mounts) },
-            Entry { name: "mountstats", permissions: 0o444, node: Node::File(mounts::mountstats) },
+            Entry { name: "mountstats", permissions: 0o400, node: Node::File(mounts::mountstats) },
             Entry { name: "ns", permissions: 0o511, node: Node::Directory(&NAMESPACES) },
             text("oom_score", |about, _| Ok(line(666 + out_of_memory_adjustment(about)? * 2 / 3))),
             setting("oom_score_adj", |about, _| Ok(line(out_of_memory_adjustment(about)?)), set_out_of_memory),

@@ -128,6 +128,18 @@ fn parse_number(viewer: &Viewer, range: RangeInclusive<u64>, text: &[u8]) -> Res
     if range.contains(&number) { Ok(number) } else { Err(Errno::EINVAL) }
 }
 
+/// Whether `directory` is /proc/sys or lies below it.
+pub(super) fn holds(directory: &'static Directory<About>) -> bool {
+    fn is_below(top: &'static Directory<About>, wanted: &'static Directory<About>) -> bool {
+        let leads_there = |entry: &Entry<About>| match entry.node {
+            Node::Directory(below) => is_below(below, wanted),
+            _ => false,
+        };
+        std::ptr::eq(top, wanted) || top.entries.iter().any(leads_there)
+    }
+    is_below(&SYSCTL, directory)
+}
+
 /// /proc/sys.
 pub(super) static SYSCTL: Directory<About> = Directory {
     entries: &[
