@@ -56,10 +56,7 @@ impl Chunks {
             return Ok(Chunk(index));
         }
         if state.next == state.limit {
-            return Err(PlatformError {
-                attempt: "take memory for page tables",
-                source: std::io::ErrorKind::OutOfMemory.into(),
-            });
+            return Err(PlatformError::TablesFull);
         }
         state.next += 1;
         Ok(Chunk(state.next - 1))

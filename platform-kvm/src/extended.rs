@@ -53,9 +53,9 @@ impl Format {
 
     /// An area for KVM to write to.
     pub(crate) fn buffer(&self) -> Result<Xsave, PlatformError> {
-        Xsave::new(self.tail_words).map_err(|error| PlatformError {
+        Xsave::new(self.tail_words).map_err(|error| PlatformError::Unexpected {
             attempt: "make room for a vCPU's extended state",
-            source: std::io::Error::other(format!("{error:?}")),
+            reason: format!("{error:?}"),
         })
     }
 

@@ -44,15 +44,12 @@ pub(crate) fn attempt<T>(
     what: &'static str,
     result: Result<T, kvm_ioctls::Error>,
 ) -> Result<T, PlatformError> {
-    result.map_err(|error| PlatformError { attempt: what, source: error.into() })
+    result.map_err(|error| PlatformError::refused(what, error.into()))
 }
 
 /// The same for memory that is ours and ought to be there.
 pub(crate) fn in_bounds<T>(result: Result<T, GuestMemoryError>) -> Result<T, PlatformError> {
-    result.map_err(|error| PlatformError {
-        attempt: "reach the guest's memory",
-        source: io::Error::other(error),
-    })
+    result.map_err(|source| PlatformError::Memory { attempt: "reach the guest's memory", source })
 }
 
 /// Makes the guest's TSC the host's (KVM devices/vcpu.rst 4.1).
@@ -70,7 +67,7 @@ pub(crate) fn set_tsc_offset_zero(vcpu: &VcpuFd) -> Result<(), PlatformError> {
         return Ok(());
     }
     let attempt = "make a vCPU's time-stamp counter the host's, which needs a host kernel from 5.16 on";
-    Err(PlatformError { attempt, source: io::Error::last_os_error() })
+    Err(PlatformError::refused(attempt, io::Error::last_os_error()))
 }
 
 /// Shows `len_bytes` of `memory`, from guest-physical `start` on, to the guest (KVM api.rst 4.35).

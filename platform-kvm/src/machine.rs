@@ -68,7 +68,7 @@ impl Machine {
     /// which it finds out how the host behaves.
     pub(crate) fn new(memory_bytes: u64, vcpus_max: usize) -> Result<(Arc<Self>, Vcpu), Error> {
         kick::install_handler()
-            .map_err(|source| PlatformError { attempt: "install a signal handler", source })?;
+            .map_err(|source| PlatformError::refused("install a signal handler", source))?;
         let kvm = open()?;
         let vm = attempt("create a virtual machine", create_vm(&kvm))?;
         require(&kvm)?;
@@ -105,7 +105,7 @@ impl Machine {
             kernel.set_user_stubs(false)?;
             // A shadow MMU has seen them where the probe ran, and would go on showing them.
             let flushed = forget_translations(kernel.memory(), &Kernel::stubs());
-            flushed.map_err(|source| PlatformError { attempt: "hide the probe's stubs", source })?;
+            flushed.map_err(|source| PlatformError::refused("hide the probe's stubs", source))?;
             in_bounds(kernel.add_vcpu(0, false))?;
         }
         template.apply(&mut vcpu)?;

@@ -121,7 +121,7 @@ impl Pool {
                 }
                 if state.discarded == state.made {
                     self.leave_line(&mut state, seat);
-                    return Err(no_vcpu());
+                    return Err(PlatformError::NoVcpu);
                 }
                 let survey = state.survey(self.slice());
                 if let Some((index, victim)) = &survey.victim
@@ -218,7 +218,7 @@ impl Pool {
         drop(victim_state);
         match taken {
             Ok(Some(vcpu)) => seat.lock().put_vcpu(vcpu),
-            Ok(None) => Err(no_vcpu()),
+            Ok(None) => Err(PlatformError::NoVcpu),
             Err(error) => {
                 self.state.lock().set_holder(index, Some(victim));
                 Err(error)
@@ -304,8 +304,4 @@ impl PoolState {
             *holder = seat.cloned();
         }
     }
-}
-
-fn no_vcpu() -> PlatformError {
-    PlatformError { attempt: "find a vCPU", source: std::io::ErrorKind::OutOfMemory.into() }
 }

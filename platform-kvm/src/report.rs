@@ -156,8 +156,8 @@ pub fn measure_exit(platform: &Arc<KvmPlatform>) -> Result<Duration, PlatformErr
         let start = Instant::now();
         for _ in 0..EXITS {
             if !matches!(context.run(&space, &mut registers), Exit::Syscall) {
-                let source = std::io::Error::other("it ended otherwise");
-                return Err(PlatformError { attempt: "measure a system call", source });
+                let reason = "it ended otherwise".into();
+                return Err(PlatformError::Unexpected { attempt: "measure a system call", reason });
             }
         }
         quickest = quickest.min(start.elapsed() / EXITS);

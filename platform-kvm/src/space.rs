@@ -18,7 +18,7 @@ use crate::flush::FlushList;
 use crate::gate::Gate;
 use crate::machine::Machine;
 use crate::seat::SharedSeat;
-use crate::tables::{Tables, is_full};
+use crate::tables::Tables;
 use crate::vcpu::Root;
 
 /// One set of page tables.
@@ -187,7 +187,8 @@ impl AddressSpace for KvmAddressSpace {
             tables.map(&*space.machine, start, runs, access, flush)
         };
         match space.change(start, len_bytes, runs, &mut map) {
-            Err(error) if is_full(&error) => {
+            // It may start afresh.
+            Err(PlatformError::TablesFull | PlatformError::HostMemory { .. }) => {
                 space.clear(&mut space.state.lock())?;
                 space.change(start, len_bytes, runs, &mut map)
             }

@@ -145,7 +145,7 @@ impl Tables {
         let len_bytes = runs.iter().map(|run| run.pages as u64 * PAGE_SIZE).sum();
         let flags = flags(access);
         if flags == 0 {
-            let range = VirtualRange::new(start, len_bytes).ok_or_else(out_of_range)?;
+            let range = VirtualRange::new(start, len_bytes).ok_or(PlatformError::OutOfRange)?;
             return self.unmap(source, range, flush);
         }
         for piece in Pieces::new(start, len_bytes, runs) {
@@ -362,12 +362,12 @@ impl Tables {
     fn take_page(&mut self, source: &impl Grow) -> Result<u64, PlatformError> {
         if self.used_pages == CHUNK_PAGES {
             if self.chunks.len() == CHUNKS_MAX {
-                return Err(full());
+                return Err(PlatformError::TablesFull);
             }
             self.chunks.push(source.grow()?);
             self.used_pages = 0;
         }
-        let chunk = self.chunks.last().ok_or_else(full)?;
+        let chunk = self.chunks.last().ok_or(PlatformError::TablesFull)?;
         let page = source.chunks().start(chunk).0 + self.used_pages * PAGE_SIZE;
         self.used_pages += 1;
         Ok(page)
@@ -386,22 +386,6 @@ impl Tables {
 
 /// Chunks of one address space at most: tables for 8 GiB of small pages. Then it starts afresh.
 const CHUNKS_MAX: usize = 64;
-
-fn full() -> PlatformError {
-    PlatformError { attempt: "grow page tables", source: std::io::ErrorKind::StorageFull.into() }
-}
-
-fn out_of_range() -> PlatformError {
-    PlatformError {
-        attempt: "map past the end of user memory",
-        source: std::io::ErrorKind::InvalidInput.into(),
-    }
-}
-
-/// Whether an error says that there is no room for more tables: an address space may start afresh.
-pub(crate) fn is_full(error: &PlatformError) -> bool {
-    matches!(error.source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::OutOfMemory)
-}
 
 /// The bits of an entry for some access; absent for none.
 fn flags(access: Access) -> u64 {
@@ -536,7 +520,7 @@ mod tests {
             .map(|index| VirtualAddress(index << 30))
             .find_map(|start| tables.map(&source, start, &[run(FRAME, 1)], RW, &mut flush).err())
             .unwrap();
-        assert!(is_full(&error));
+        assert!(matches!(error, PlatformError::TablesFull));
         let surplus = tables.reset(&source).unwrap();
         assert_eq!(surplus.len(), CHUNKS_MAX - 1);
         assert_eq!(tables.translate(&source, VirtualAddress(0)), None);

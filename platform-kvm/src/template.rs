@@ -130,9 +130,9 @@ impl Template {
         if has_rdtscp(&self.cpuid) {
             entries.push(msr(MSR_TSC_AUX, NO_CPU));
         }
-        let refused = |reason: String| PlatformError {
+        let refused = |reason: String| PlatformError::Unexpected {
             attempt: "set a vCPU's system call registers",
-            source: std::io::Error::other(reason),
+            reason,
         };
         let msrs = Msrs::from_entries(&entries).map_err(|error| refused(format!("{error:?}")))?;
         let count = attempt("set a vCPU's system call registers", vcpu.set_msrs(&msrs))?;

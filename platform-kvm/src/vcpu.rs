@@ -526,8 +526,8 @@ impl Vcpu {
     }
 }
 
-fn unreachable_stack(error: GuestMemoryError) -> PlatformError {
-    PlatformError { attempt: "reach a vCPU's stack", source: std::io::Error::other(error) }
+fn unreachable_stack(source: GuestMemoryError) -> PlatformError {
+    PlatformError::Memory { attempt: "reach a vCPU's stack", source }
 }
 
 fn to_kvm(registers: &Registers) -> kvm_regs {

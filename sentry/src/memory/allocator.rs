@@ -438,7 +438,7 @@ impl FrameAllocator {
                 if (chunk as usize) < state.chunks.len() {
                     state.unbacked.push(chunk);
                 }
-                log::warn!("guest memory at {start_bytes:#x}: {error}");
+                log::debug!("ENOMEM: guest memory at {start_bytes:#x}: {error}");
                 Err(Errno::ENOMEM)
             }
         }

@@ -581,7 +581,7 @@ impl Batch {
             return Ok(());
         }
         space.map(virtual_range(&self.pages).start, &self.runs, self.access).map_err(|error| {
-            log::warn!("{error}");
+            log::debug!("a page is not mapped: {error}");
             FaultError::OutOfMemory
         })
     }

@@ -82,10 +82,7 @@ impl Platform for FakePlatform {
 
     fn new_context(&self) -> Result<Box<dyn Context>, PlatformError> {
         if self.refuses_context.swap(false, Ordering::Relaxed) {
-            return Err(PlatformError {
-                attempt: "make a context",
-                source: std::io::Error::other("refused"),
-            });
+            return Err(PlatformError::NoVcpu);
         }
         let pushed = self.scripts.lock().pop_front();
         let script = pushed

@@ -6,6 +6,7 @@
 //! a script, so that the kernel's tests need no KVM.
 
 mod address;
+mod error;
 pub mod fake;
 mod memory;
 mod registers;
@@ -14,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use address::{PAGE_SHIFT, PAGE_SIZE, VirtualAddress, VirtualRange};
+pub use error::PlatformError;
 pub use memory::{GuestMemory, GuestMemoryError};
 pub use registers::{Registers, SegmentBases};
 pub use vm_memory::GuestAddress;
@@ -29,17 +31,6 @@ bitflags::bitflags! {
         /// Instruction fetch.
         const EXECUTE = 4;
     }
-}
-
-/// Why the platform could not do what was asked: a host resource ran out or the host refused.
-#[derive(Debug, thiserror::Error)]
-#[error("{attempt}: {source}")]
-pub struct PlatformError {
-    /// What was being attempted, for the user's eyes ("create a vCPU").
-    pub attempt: &'static str,
-    /// The host's answer.
-    #[source]
-    pub source: std::io::Error,
 }
 
 /// A run of guest-physical pages, contiguous from `start`.

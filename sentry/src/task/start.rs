@@ -166,7 +166,7 @@ impl UnstartedTask {
         if task.memory().is_some() {
             task.count_start();
             task.kernel.tasks().host_threads.run(current).map_err(|error| {
-                log::warn!("no host thread for task {}: {error}", task.root_number());
+                log::debug!("EAGAIN: no host thread for task {}: {error}", task.root_number());
                 task.count_end();
                 Errno::EAGAIN
             })?;
@@ -206,12 +206,15 @@ fn new_context(
     extended_state: Option<&[u8]>,
 ) -> Result<Box<dyn Context>, Errno> {
     let mut context = kernel.platform().new_context().map_err(|error| {
-        log::warn!("no execution state for a new task: {error}");
+        log::debug!("EAGAIN: no execution state for a new task: {error}");
         Errno::EAGAIN
     })?;
     context.set_segment_bases(bases);
     if let Some(state) = extended_state {
-        context.set_extended_state(state).map_err(|_| Errno::EINVAL)?;
+        context.set_extended_state(state).map_err(|error| {
+            log::debug!("EINVAL: {error}");
+            Errno::EINVAL
+        })?;
     }
     Ok(context)
 }

@@ -56,7 +56,10 @@ impl TimerQueue {
         if !state.is_running {
             let shared = self.shared.clone();
             let builder = thread::Builder::new().name("timers".into()).stack_size(STACK_BYTES);
-            builder.spawn(move || shared.run()).map_err(|_| Errno::EAGAIN)?;
+            builder.spawn(move || shared.run()).map_err(|error| {
+                log::debug!("EAGAIN: no thread for timers: {error}");
+                Errno::EAGAIN
+            })?;
             state.is_running = true;
         }
         let key = (deadline, state.next_id);
