@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::Duration;
 
 use syscalls::Sysno;
 
@@ -28,7 +28,7 @@ use crate::task::{
     CgroupTasks, ExitStatus, Namespaces, Task, TaskConfig, TaskGroups, TaskImage, TaskSet, UnstartedTask,
 };
 use crate::time::vdso::{VvarPage, vdso_image};
-use crate::time::{Timekeeper, TimerQueue};
+use crate::time::{MonotonicTime, Timekeeper, TimerQueue};
 use crate::wait::WaitQueue;
 
 /// The release that uname(2) tells: what the sentry offers lives up to it.
@@ -152,7 +152,7 @@ pub struct Kernel {
     cpu_features: CpuFeatures,
     /// A signal was sent to somebody: those who wait for signalfds look again. They are few.
     signal_arrivals: WaitQueue,
-    boot_time: Instant,
+    boot_time: MonotonicTime,
     tracer: Option<Tracer>,
     /// A bit for each system call number whose absence has been logged.
     missing_syscalls: [AtomicU64; 8],
@@ -172,6 +172,7 @@ impl Kernel {
         let cgroups = Hierarchy::new(&frames, &timers);
         let tasks = TaskSet::default();
         let namespaces = Namespaces::initial(&host_name, &tasks, cgroups.root());
+        let boot_time = timekeeper.monotonic();
         let kernel = Arc::new(Self {
             cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),
             platform,
@@ -180,7 +181,7 @@ impl Kernel {
             users: Users::default(),
             inotify_limits: Arc::default(),
             futexes: FutexTable::default(),
-            keys: Keys::new(),
+            keys: Keys::new(&timekeeper),
             timers,
             timekeeper,
             vdso,
@@ -191,7 +192,7 @@ impl Kernel {
             file_systems: OnceLock::new(),
             cpus,
             signal_arrivals: WaitQueue::default(),
-            boot_time: Instant::now(),
+            boot_time,
             tracer,
             missing_syscalls: Default::default(),
         });
@@ -260,8 +261,13 @@ impl Kernel {
     }
 
     /// When the kernel was made.
-    pub fn boot_time(&self) -> Instant {
+    pub fn boot_time(&self) -> MonotonicTime {
         self.boot_time
+    }
+
+    /// How long ago that is.
+    pub fn uptime(&self) -> Duration {
+        self.timekeeper.monotonic().saturating_duration_since(self.boot_time)
     }
 
     /// The clocks that all tasks share.

@@ -1,7 +1,5 @@
 //! A task that uses keys: how it names them, which ones it possesses, and what it may do.
 
-use std::time::Instant;
-
 use super::permission::{Need, Owner, Permissions};
 use super::search::Query;
 use super::store::{NewKey, Payment, Store, UserKeyrings};
@@ -10,13 +8,14 @@ use super::{Serial, key::Key};
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::namespace::Namespace;
+use crate::time::MonotonicTime;
 
 /// A task while it does something with keys.
 pub(crate) struct Caller<'a> {
     pub(super) store: &'a mut Store,
     pub(super) keyrings: &'a mut TaskKeyrings,
     pub(super) credentials: &'a Credentials,
-    pub(super) now: Instant,
+    pub(super) now: MonotonicTime,
 }
 
 /// A key that was named, and whether the caller possesses it: it is in one of the caller's keyrings, or is one.

@@ -1,11 +1,10 @@
 //! A key: its type, its attributes and what it holds.
 
-use std::time::Instant;
-
 use super::Serial;
 use super::permission::{Need, Owner, Permissions};
 use crate::Errno;
 use crate::cred::Credentials;
+use crate::time::MonotonicTime;
 
 /// Longest payload of `user` and `logon` keys, bytes.
 const MAX_PAYLOAD_BYTES: usize = 32767;
@@ -107,8 +106,8 @@ pub(super) struct Key {
     pub(super) permissions: Permissions,
     /// The number of the user namespace where its name counts, if it is a keyring.
     pub(super) namespace: u64,
-    pub(super) expiry: Option<Instant>,
-    pub(super) revoked: Option<Instant>,
+    pub(super) expiry: Option<MonotonicTime>,
+    pub(super) revoked: Option<MonotonicTime>,
     pub(super) is_invalidated: bool,
     /// Links to it, and others who keep it.
     pub(super) holders: u32,
@@ -148,7 +147,7 @@ impl Key {
         self.key_type() == kind && *self.description == *description
     }
 
-    pub(super) fn is_expired(&self, now: Instant) -> bool {
+    pub(super) fn is_expired(&self, now: MonotonicTime) -> bool {
         self.expiry.is_some_and(|expiry| expiry <= now)
     }
 
@@ -157,7 +156,7 @@ impl Key {
     }
 
     /// Whether the key can still be used: ENOKEY, EKEYREVOKED, EKEYEXPIRED.
-    pub(super) fn validate(&self, now: Instant) -> Result<(), Errno> {
+    pub(super) fn validate(&self, now: MonotonicTime) -> Result<(), Errno> {
         if self.is_invalidated {
             Err(Errno::ENOKEY)
         } else if self.revoked.is_some() {

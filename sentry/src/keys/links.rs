@@ -1,18 +1,17 @@
 //! Linking keys into keyrings, and out of them.
 
-use std::time::Instant;
-
 use super::Serial;
 use super::key::{Content, Key};
 use super::store::{LINK_BYTES, Store};
 use crate::Errno;
+use crate::time::MonotonicTime;
 
 impl Store {
     /// Links `key` into `ring`, instead of one of the same type and description.
     ///
     /// # Errors
     /// ENOTDIR, EKEYREVOKED, EPERM if the keyring is restricted, EDEADLK, ELOOP, EDQUOT.
-    pub(super) fn link(&mut self, ring: Serial, key: Serial, now: Instant) -> Result<(), Errno> {
+    pub(super) fn link(&mut self, ring: Serial, key: Serial, now: MonotonicTime) -> Result<(), Errno> {
         self.check_link(ring, now)?;
         let new = self.get(key)?;
         if let Content::Keyring(_) = new.content {
@@ -38,7 +37,7 @@ impl Store {
     }
 
     /// Whether keys can be linked into `ring`.
-    pub(super) fn check_link(&self, ring: Serial, now: Instant) -> Result<(), Errno> {
+    pub(super) fn check_link(&self, ring: Serial, now: MonotonicTime) -> Result<(), Errno> {
         let key = self.get(ring)?;
         let keyring = key.keyring()?;
         key.validate(now)?;

@@ -24,7 +24,6 @@ mod task_keyrings;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -37,6 +36,7 @@ pub use task_keyrings::TaskKeyrings;
 
 use crate::cred::Credentials;
 use crate::namespace::UserNamespace;
+use crate::time::Timekeeper;
 
 /// Keys that there may be, whoever has them.
 pub const MAX_KEYS: usize = 1 << 18;
@@ -48,12 +48,16 @@ pub const MAX_BYTES: u64 = 64 << 20;
 pub(crate) struct Serial(pub(crate) i32);
 
 /// All keys of a kernel.
-pub struct Keys(Mutex<Store>);
+pub struct Keys {
+    store: Mutex<Store>,
+    /// What expiry is reckoned by.
+    timekeeper: Arc<Timekeeper>,
+}
 
 impl Keys {
     /// No keys.
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Store::default())))
+    pub fn new(timekeeper: &Arc<Timekeeper>) -> Arc<Self> {
+        Arc::new(Self { store: Mutex::default(), timekeeper: timekeeper.clone() })
     }
 
     /// Has a task do something with keys. The lock of all keys is held meanwhile.
@@ -63,24 +67,24 @@ impl Keys {
         credentials: &Credentials,
         action: impl FnOnce(&mut Caller<'_>) -> R,
     ) -> R {
-        let now = Instant::now();
-        let mut store = self.0.lock();
+        let now = self.timekeeper.monotonic();
+        let mut store = self.store.lock();
         store.collect(now);
         action(&mut Caller { store: &mut store, keyrings, credentials, now })
     }
 
     /// One of the settings in /proc/sys/kernel/keys.
     pub fn limit(&self, limit: KeyLimit) -> u32 {
-        self.0.lock().limits.get(limit)
+        self.store.lock().limits.get(limit)
     }
 
     /// Changes one of the settings in /proc/sys/kernel/keys.
     pub fn set_limit(&self, limit: KeyLimit, value: u32) {
-        self.0.lock().limits.set(limit, value);
+        self.store.lock().limits.set(limit, value);
     }
 
     /// The lines of /proc/key-users for who is in `namespace`.
     pub fn users(&self, namespace: &UserNamespace) -> Vec<u8> {
-        report::users(&self.0.lock(), namespace)
+        report::users(&self.store.lock(), namespace)
     }
 }

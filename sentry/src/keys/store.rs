@@ -1,13 +1,13 @@
 //! All keys: how they come, what holds them, what they cost, and how they go.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use super::key::{Content, Key, KeyType, Keyring};
 use super::permission::{Owner, Permissions};
 use super::quota::{Accounts, KeyLimit, Limits};
 use super::{MAX_BYTES, MAX_KEYS, Serial};
 use crate::Errno;
+use crate::time::MonotonicTime;
 
 /// What a keyring's owner pays for a link, bytes.
 pub(super) const LINK_BYTES: u32 = 4;
@@ -23,7 +23,7 @@ pub(super) struct Store {
     /// The persistent keyrings, likewise.
     pub(super) persistent: BTreeMap<(u64, u32), Serial>,
     /// When the next key that is of no use any more may go.
-    next_collection: Option<Instant>,
+    next_collection: Option<MonotonicTime>,
     total_bytes: u64,
 }
 
@@ -248,13 +248,13 @@ impl Store {
     }
 
     /// Notes that a key is of no use from `end` on, and goes some time later.
-    pub(super) fn collect_after(&mut self, end: Instant) {
+    pub(super) fn collect_after(&mut self, end: MonotonicTime) {
         let due = end + self.limits.seconds(KeyLimit::CollectionDelay);
         self.next_collection = Some(self.next_collection.map_or(due, |next| next.min(due)));
     }
 
     /// Unlinks keys that have long been expired or revoked.
-    pub(super) fn collect(&mut self, now: Instant) {
+    pub(super) fn collect(&mut self, now: MonotonicTime) {
         if self.next_collection.is_none_or(|due| now < due) {
             return;
         }
@@ -269,7 +269,7 @@ impl Store {
             if due <= now {
                 useless.push(*serial);
             } else {
-                next = Some(next.map_or(due, |next: Instant| next.min(due)));
+                next = Some(next.map_or(due, |next: MonotonicTime| next.min(due)));
             }
         }
         self.next_collection = next;

@@ -39,7 +39,7 @@ impl TaskKeyrings {
     /// # Errors
     /// ENOMEM.
     pub(crate) fn for_thread(&self, credentials: &Credentials) -> Result<Self, Errno> {
-        let mut store = self.keys.0.lock();
+        let mut store = self.keys.store.lock();
         let thread = match self.thread {
             Some(_) => Some(new_thread_keyring(&mut store, credentials)?),
             None => None,
@@ -51,14 +51,14 @@ impl TaskKeyrings {
 
     /// What a new process has: the session's alone.
     pub(crate) fn for_process(&self) -> Self {
-        let mut store = self.keys.0.lock();
+        let mut store = self.keys.store.lock();
         self.session.into_iter().for_each(|serial| store.hold(serial));
         Self { keys: self.keys.clone(), process: None, thread: None, ..*self }
     }
 
     /// A new program begins: only the session's stays.
     pub(crate) fn begin_program(&mut self) {
-        let mut store = self.keys.0.lock();
+        let mut store = self.keys.store.lock();
         for serial in [self.process.take(), self.thread.take()].into_iter().flatten() {
             store.release(serial);
         }
@@ -68,7 +68,7 @@ impl TaskKeyrings {
     pub(crate) fn change_user(&mut self, uid: u32) {
         if let Some(serial) = self.thread {
             // Who cannot pay for it does without.
-            let _ = self.keys.0.lock().set_owner(serial, uid);
+            let _ = self.keys.store.lock().set_owner(serial, uid);
         }
     }
 
@@ -77,7 +77,7 @@ impl TaskKeyrings {
     /// # Errors
     /// EPERM.
     pub(crate) fn take_session(&mut self, session: &HeldKey, uid: u32) -> Result<(), Errno> {
-        let mut store = self.keys.0.lock();
+        let mut store = self.keys.store.lock();
         let is_own = |store: &Store, serial| store.get(serial).is_ok_and(|key| key.owner.uid == uid);
         if !is_own(&store, session.serial) || self.session.is_some_and(|old| !is_own(&store, old)) {
             return Err(Errno::EPERM);
@@ -93,7 +93,7 @@ impl TaskKeyrings {
 impl Drop for TaskKeyrings {
     fn drop(&mut self) {
         if self.session.is_some() || self.process.is_some() || self.thread.is_some() {
-            let mut store = self.keys.0.lock();
+            let mut store = self.keys.store.lock();
             for serial in [self.session, self.process, self.thread].into_iter().flatten() {
                 store.release(serial);
             }
@@ -114,7 +114,7 @@ pub(crate) struct HeldKey {
 
 impl Drop for HeldKey {
     fn drop(&mut self) {
-        self.keys.0.lock().release(self.serial);
+        self.keys.store.lock().release(self.serial);
     }
 }
 

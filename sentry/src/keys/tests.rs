@@ -1,6 +1,6 @@
 //! Keys of tasks that do not run.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
 use crate::Errno;
@@ -68,14 +68,18 @@ impl Task {
     }
 
     fn bytes(&self) -> u32 {
-        let store = self.keys.0.lock();
+        let store = self.keys.store.lock();
         store.accounts.0.get(&self.credentials.fs_uid).map_or(0, |account| account.quota_bytes)
     }
 }
 
+fn new_keys() -> Arc<Keys> {
+    Keys::new(&Arc::default())
+}
+
 #[test]
 fn nothing_stays_of_tasks_that_have_gone() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut task = Task::in_session(&keys, 7);
     let ring = task.add_ring("ring", SESSION).unwrap();
     task.add("key", "payload", ring).unwrap();
@@ -83,14 +87,14 @@ fn nothing_stays_of_tasks_that_have_gone() {
     task.add("shared", "payload", PROCESS).unwrap();
     let others = [task.fork(), task.thread()];
     drop(task);
-    assert!(!keys.0.lock().is_empty());
+    assert!(!keys.store.lock().is_empty());
     drop(others);
-    assert!(keys.0.lock().is_empty());
+    assert!(keys.store.lock().is_empty());
 }
 
 #[test]
 fn a_fork_has_the_session_and_a_thread_the_process_too() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut task = Task::in_session(&keys, 7);
     task.add("own", "x", THREAD).unwrap();
     task.add("shared", "x", PROCESS).unwrap();
@@ -106,7 +110,7 @@ fn a_fork_has_the_session_and_a_thread_the_process_too() {
 
 #[test]
 fn who_has_no_session_finds_the_user_s_and_adds_to_a_new_one() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut task = Task::new(&keys, 7);
     let users = task.ring(SESSION).unwrap();
     assert_eq!(task.ring(-5), Ok(users));
@@ -116,7 +120,7 @@ fn who_has_no_session_finds_the_user_s_and_adds_to_a_new_one() {
 
 #[test]
 fn a_key_of_the_same_name_is_changed_and_a_keyring_is_displaced() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut task = Task::in_session(&keys, 7);
     let key = task.add("key", "first", SESSION).unwrap();
     assert_eq!(task.add("key", "second", SESSION), Ok(key));
@@ -128,7 +132,7 @@ fn a_key_of_the_same_name_is_changed_and_a_keyring_is_displaced() {
 
 #[test]
 fn possession_comes_from_what_the_task_holds() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let (mut task, mut other) = (Task::in_session(&keys, 7), Task::in_session(&keys, 7));
     let key = task.add("key", "x", SESSION).unwrap();
     assert!(task.read(key).is_ok());
@@ -141,7 +145,7 @@ fn possession_comes_from_what_the_task_holds() {
 
 #[test]
 fn a_search_goes_six_keyrings_deep() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut task = Task::in_session(&keys, 7);
     let mut rings = vec![SESSION];
     for depth in 1..=6 {
@@ -157,7 +161,7 @@ fn a_search_goes_six_keyrings_deep() {
 
 #[test]
 fn keyrings_make_no_circles_and_no_deep_trees() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut task = Task::in_session(&keys, 7);
     let (a, b) = (task.add_ring("a", SESSION).unwrap(), task.add_ring("b", SESSION).unwrap());
     assert_eq!(task.act(|caller| caller.link(a, b)), Ok(()));
@@ -178,7 +182,7 @@ fn keyrings_make_no_circles_and_no_deep_trees() {
 
 #[test]
 fn shared_keyrings_are_searched_once() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut task = Task::in_session(&keys, 0);
     // Each keyring of a layer is in each of the layer above: more than a million ways down.
     let mut above = vec![SESSION];
@@ -197,7 +201,7 @@ fn shared_keyrings_are_searched_once() {
 
 #[test]
 fn every_byte_and_link_is_paid_for_and_paid_back() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut task = Task::in_session(&keys, 7);
     let before = task.bytes();
     let key = task.add("key", "payload", SESSION).unwrap();
@@ -210,7 +214,7 @@ fn every_byte_and_link_is_paid_for_and_paid_back() {
 
 #[test]
 fn a_user_at_the_quota_gets_edquot() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut task = Task::in_session(&keys, 7);
     keys.set_limit(KeyLimit::Keys, 3);
     task.add("a", "x", SESSION).unwrap();
@@ -230,7 +234,7 @@ fn a_user_at_the_quota_gets_edquot() {
 
 #[test]
 fn a_revoked_key_says_so_and_an_invalidated_one_is_gone() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut task = Task::in_session(&keys, 7);
     let key = task.add("key", "x", SESSION).unwrap();
     task.act(|caller| caller.revoke(key)).unwrap();
@@ -244,11 +248,11 @@ fn a_revoked_key_says_so_and_an_invalidated_one_is_gone() {
 
 #[test]
 fn an_expired_key_says_so_until_it_is_collected() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut task = Task::in_session(&keys, 7);
     let key = task.add("key", "x", SESSION).unwrap();
     task.act(|caller| caller.set_timeout(key, 60)).unwrap();
-    let later = |seconds| Instant::now() + Duration::from_secs(seconds);
+    let later = |seconds| keys.timekeeper.monotonic() + Duration::from_secs(seconds);
     let read_at = |task: &mut Task, now| {
         task.act(|caller| {
             caller.store.collect(now);
@@ -263,7 +267,7 @@ fn an_expired_key_says_so_until_it_is_collected() {
 
 #[test]
 fn a_named_session_is_joined_by_who_may_search_it() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut first = Task::new(&keys, 7);
     let name = Some(&b"name"[..]);
     let ring = first.act(|caller| caller.join_session(name)).unwrap();
@@ -278,7 +282,7 @@ fn a_named_session_is_joined_by_who_may_search_it() {
 
 #[test]
 fn only_an_administrator_gives_keys_away() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut task = Task::in_session(&keys, 7);
     let key = task.add("key", "x", SESSION).unwrap();
     assert_eq!(task.act(|caller| caller.change_owner(key, Some(8), None)), Err(Errno::EACCES));
@@ -291,7 +295,7 @@ fn only_an_administrator_gives_keys_away() {
 
 #[test]
 fn a_request_that_nobody_answers_is_remembered() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let mut task = Task::in_session(&keys, 7);
     let request = |task: &mut Task, asks| {
         task.act(|caller| caller.request(Some(KeyType::User), b"key", asks, 0)).map(|key| key.0)
@@ -305,7 +309,7 @@ fn a_request_that_nobody_answers_is_remembered() {
 
 #[test]
 fn a_session_is_handed_on_to_the_same_user() {
-    let keys = Keys::new();
+    let keys = new_keys();
     let (mut child, mut parent) = (Task::in_session(&keys, 7), Task::in_session(&keys, 7));
     let session = child.act(|caller| caller.hold_session()).unwrap();
     assert_eq!(parent.keyrings.take_session(&session, 8), Err(Errno::EPERM));

@@ -12,7 +12,7 @@ use crate::Errno;
 use crate::futex::{Acquisition, FutexWord, ROBUST_LIST_HEAD_BYTES, Requeue};
 use crate::memory::FutexKey;
 use crate::platform::VirtualAddress;
-use crate::task::{Blocked, CurrentTask, Tid, UserWord, check_access};
+use crate::task::{Blocked, CurrentTask, RestartBlock, Tid, UserWord, check_access};
 use crate::time::{SystemClock, duration_from_timespec};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
@@ -81,13 +81,13 @@ fn futex(
 }
 
 /// The word that a call names.
-struct Word {
+pub(super) struct Word {
     user: UserWord,
     is_private: bool,
 }
 
 impl Word {
-    fn new(task: &CurrentTask, address: u64, is_private: bool) -> Self {
+    pub(super) fn new(task: &CurrentTask, address: u64, is_private: bool) -> Self {
         let user = UserWord { memory: task.memory().clone(), address: VirtualAddress(address) };
         Self { user, is_private }
     }
@@ -125,7 +125,7 @@ fn count(value: u32) -> usize {
     usize::try_from(value as i32).unwrap_or(0)
 }
 
-fn wait(
+pub(super) fn wait(
     task: &mut CurrentTask,
     word: &Word,
     expected: u32,
@@ -143,12 +143,14 @@ fn wait(
     match result {
         Ok(()) => Ok(0),
         Err(Blocked::TimedOut) => Err(Errno::ETIMEDOUT),
-        Err(Blocked::Interrupted) if deadline.is_none() => Err(Errno::ERESTARTSYS),
-        Err(Blocked::Interrupted) => {
-            let word = Word { user: word.user.clone(), is_private: word.is_private };
-            task.restart = Some(Box::new(move |task| wait(task, &word, expected, bitset, deadline)));
-            Err(Errno::ERESTART_RESTARTBLOCK)
-        }
+        Err(Blocked::Interrupted) => match deadline {
+            None => Err(Errno::ERESTARTSYS),
+            Some(deadline) => {
+                let (address, is_private) = (word.user.address.0, word.is_private);
+                let until = task.kernel().timekeeper().moment(deadline);
+                task.restart_with(RestartBlock::FutexWait { address, is_private, expected, bitset, until })
+            }
+        },
     }
 }
 

@@ -30,6 +30,7 @@ mod process;
 mod ptrace;
 mod readwrite;
 mod resource;
+mod restart;
 mod rseq;
 mod scheduling;
 mod signal;

@@ -10,7 +10,7 @@ use crate::Errno;
 use crate::fs::{FileDescription, OpenFlags};
 use crate::platform::VirtualAddress;
 use crate::signal::SignalSet;
-use crate::task::{Blocked, CurrentTask};
+use crate::task::{Blocked, CurrentTask, RestartBlock};
 use crate::time::{duration_from_timespec, timespec, timeval};
 use crate::wait::{Events, WaitQueue};
 
@@ -108,7 +108,7 @@ fn poll(task: &mut CurrentTask, [address, count, timeout_ms, ..]: [u64; 6]) -> R
 }
 
 /// poll(2) to a deadline; interrupted, it goes on to the same deadline.
-fn poll_until(
+pub(super) fn poll_until(
     task: &mut CurrentTask,
     address: u64,
     count: u64,
@@ -116,8 +116,8 @@ fn poll_until(
 ) -> Result<usize, Errno> {
     match poll_entries(task, address, count, deadline) {
         Err(Errno::EINTR) => {
-            task.restart = Some(Box::new(move |task| poll_until(task, address, count, deadline)));
-            Err(Errno::ERESTART_RESTARTBLOCK)
+            let until = deadline.map(|deadline| task.kernel().timekeeper().moment(deadline));
+            task.restart_with(RestartBlock::Poll { address, count, until })
         }
         result => result,
     }

@@ -27,7 +27,6 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::rt_sigreturn, rt_sigreturn),
     (Sysno::sigaltstack, sigaltstack),
     (Sysno::pause, pause),
-    (Sysno::restart_syscall, restart_syscall),
     (Sysno::kill, kill),
     (Sysno::tkill, tkill),
     (Sysno::tgkill, tgkill),
@@ -154,13 +153,6 @@ fn sigaltstack(task: &mut CurrentTask, [new, old, ..]: [u64; 6]) -> Result<usize
         task.memory().write_object(VirtualAddress(old), &current)?;
     }
     Ok(0)
-}
-
-fn restart_syscall(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
-    match task.restart.take() {
-        Some(restart) => restart(task),
-        None => Err(Errno::EINTR),
-    }
 }
 
 fn kill(task: &mut CurrentTask, [pid, signal, ..]: [u64; 6]) -> Result<usize, Errno> {

@@ -102,7 +102,7 @@ fn sysinfo(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Err
     // struct sysinfo: uptime, three loads, then memory in all and free; after more sizes the tasks, and the unit.
     let mut words = [0u64; 14];
     let boottime = task.task().time_namespace().offsets().boottime;
-    words[0] = boottime.shown(kernel.boot_time().elapsed()).as_secs();
+    words[0] = boottime.shown(kernel.uptime()).as_secs();
     (words[4], words[5]) = (memory.total_bytes, memory.free_bytes);
     words[10] = tasks.into();
     words[13] = 1;

@@ -11,7 +11,7 @@ use crate::Errno;
 use crate::cred::Capabilities;
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalTarget};
-use crate::task::{Blocked, CurrentTask, Tid};
+use crate::task::{Blocked, CurrentTask, RestartBlock, Tid};
 use crate::time::{
     ClockId, ClockOffset, CpuClock, CpuClockKind, IntervalTimer, PosixTimerNotification, SystemClock,
     TimeSource, Timer, TimerSetting, duration_from_timespec, duration_from_timeval, timespec, timeval,
@@ -47,7 +47,11 @@ const TICKS_PER_SECOND: u128 = 100;
 /// # Errors
 /// EINVAL: there is none, or its process has ended.
 pub(super) fn time_source(task: &CurrentTask, raw: u64) -> Result<Arc<dyn TimeSource>, Errno> {
-    match ClockId::from_raw(raw as i32)? {
+    source_of(task, ClockId::from_raw(raw as i32)?)
+}
+
+fn source_of(task: &CurrentTask, clock: ClockId) -> Result<Arc<dyn TimeSource>, Errno> {
+    match clock {
         ClockId::System(clock) => {
             Ok(Arc::new(SystemSource { timekeeper: task.kernel().timekeeper().clone(), clock }))
         }
@@ -261,8 +265,8 @@ fn times(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno
 
 fn nanosleep(task: &mut CurrentTask, [request, remaining, ..]: [u64; 6]) -> Result<usize, Errno> {
     let time = duration_from_timespec(task.memory().read_object(VirtualAddress(request))?)?;
-    let source = time_source(task, u64::from(uapi::CLOCK_MONOTONIC))?;
-    sleep_for(task, source, time, remaining)
+    let until = task.kernel().timekeeper().now(SystemClock::Monotonic).saturating_add(time);
+    sleep_on(task, ClockId::System(SystemClock::Monotonic), until, remaining)
 }
 
 fn clock_nanosleep(
@@ -281,7 +285,8 @@ fn clock_nanosleep(
     let source = time_source(task, clock)?;
     let time = duration_from_timespec(task.memory().read_object(VirtualAddress(request))?)?;
     if flags as u32 & uapi::TIMER_ABSTIME == 0 {
-        return sleep_for(task, source, time, remaining);
+        let until = source.now().saturating_add(time);
+        return sleep_on(task, ClockId::from_raw(clock as i32)?, until, remaining);
     }
     let time = offset(task, clock)?.machine(time);
     match sleep_until(task, &*source, time) {
@@ -302,32 +307,21 @@ fn check_alarm(task: &CurrentTask, raw: u64) -> Result<(), Errno> {
     }
 }
 
-fn sleep_for(
+/// Sleeps until `clock` shows `until`. If interrupted it says what is left, and restart_syscall(2) goes on with that.
+pub(super) fn sleep_on(
     task: &mut CurrentTask,
-    source: Arc<dyn TimeSource>,
-    time: Duration,
-    remaining: u64,
-) -> Result<usize, Errno> {
-    let until = source.now().saturating_add(time);
-    sleep_on(task, source, until, remaining)
-}
-
-/// Sleeps until `source` shows `until`. If interrupted it says what is left, and restart_syscall(2) goes on
-/// with that.
-fn sleep_on(
-    task: &mut CurrentTask,
-    source: Arc<dyn TimeSource>,
+    clock: ClockId,
     until: Duration,
     remaining: u64,
 ) -> Result<usize, Errno> {
+    let source = source_of(task, clock)?;
     if sleep_until(task, &*source, until).is_ok() {
         return Ok(0);
     }
     if remaining != 0 {
         write_timespec(task, remaining, until.saturating_sub(source.now()))?;
     }
-    task.restart = Some(Box::new(move |task| sleep_on(task, source, until, remaining)));
-    Err(Errno::ERESTART_RESTARTBLOCK)
+    task.restart_with(RestartBlock::Nanosleep { clock, until, remaining })
 }
 
 /// Sleeps until `source` shows `until`.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::block::Blocked;
-use super::{Task, ThreadGroup};
+use super::{RestartBlock, Task, ThreadGroup};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
 use crate::fs::{DescriptorBounds, DescriptorTable, Fd, File, FileDescription, FsContext};
@@ -26,7 +26,7 @@ pub struct CurrentTask {
     /// know it as `orig_rax`.
     pub syscall_number: Option<u64>,
     /// How restart_syscall(2) goes on with what a signal interrupted.
-    pub(crate) restart: Option<Restart>,
+    pub(crate) restart: Option<RestartBlock>,
     /// The mask to put back once a handler frame holds it (sigsuspend, pselect, ppoll, epoll_pwait).
     pub(crate) saved_signal_mask: Option<SignalSet>,
     /// sigaltstack(2).
@@ -50,9 +50,6 @@ pub struct CurrentTask {
     /// The next thing that the run loop does.
     pub(super) state: super::run::State,
 }
-
-/// What restart_syscall(2) calls: the rest of an interrupted sleep.
-pub(crate) type Restart = Box<dyn FnOnce(&mut CurrentTask) -> Result<usize, Errno> + Send>;
 
 impl CurrentTask {
     /// The part of the task that others see.

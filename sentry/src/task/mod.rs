@@ -50,6 +50,7 @@ mod pid_namespace;
 mod pidfd;
 mod process_source;
 mod ptrace;
+mod restart;
 mod rseq;
 mod run;
 mod scheduling;
@@ -90,6 +91,7 @@ pub use process_source::TaskSource;
 pub(crate) use ptrace::{
     GENERAL_REGISTER_COUNT, Mode, PendingQueue, SyscallInfo, SyscallPhase, TraceOptions, Tracee, check_access,
 };
+pub(crate) use restart::RestartBlock;
 pub use rseq::RseqArea;
 pub use scheduling::Scheduling;
 pub use set::TaskSet;

@@ -82,7 +82,7 @@ impl ProcessSource for TaskSource {
 
     fn system(&self) -> SystemStatus {
         let Some(kernel) = self.kernel.upgrade() else { return SystemStatus::default() };
-        let uptime = kernel.boot_time().elapsed();
+        let uptime = kernel.uptime();
         let (running, tasks) = kernel.tasks().running_count();
         let memory = kernel.frames().statistics();
         let usage = kernel.tasks().usage();

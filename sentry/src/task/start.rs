@@ -66,7 +66,7 @@ impl TaskSet {
             image;
         group.set_user_namespace(&config.credentials.user_namespace);
         let waiter = Arc::<Waiter>::default();
-        let now = Instant::now();
+        let (start_time, now) = (kernel.timekeeper().monotonic(), Instant::now());
         let task = Arc::new(Task {
             id: self.task_id(),
             container_id: config.container_id,
@@ -101,7 +101,7 @@ impl TaskSet {
             is_reaped: AtomicBool::new(false),
             parent_death_signal: AtomicU8::new(0),
             timer_slack_ns: AtomicU64::new(DEFAULT_TIMER_SLACK_NS),
-            start_time: now,
+            start_time,
             executable: Mutex::new(executable),
             cpu_time: CpuTime::new(now),
             stops: StopState::default(),

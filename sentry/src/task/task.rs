@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -27,6 +26,7 @@ use crate::memory::MemoryManager;
 use crate::namespace::{IpcNamespace, NetworkNamespace, TimeNamespace, UtsNamespace};
 use crate::platform::Interrupter;
 use crate::signal::{PendingSignals, SignalSet};
+use crate::time::MonotonicTime;
 use crate::virtual_cpus::CpuSeat;
 use crate::wait::Waiter;
 
@@ -79,7 +79,7 @@ pub struct Task {
     pub(super) parent_death_signal: AtomicU8,
     /// PR_GET_TIMERSLACK, nanoseconds.
     pub(super) timer_slack_ns: AtomicU64,
-    pub(super) start_time: Instant,
+    pub(super) start_time: MonotonicTime,
     /// `/proc/PID/exe`.
     pub(super) executable: Mutex<Option<Path>>,
     /// Its CPU clock, and the host thread that runs it.
@@ -429,7 +429,7 @@ impl Task {
     }
 
     /// When it was made.
-    pub fn start_time(&self) -> Instant {
+    pub fn start_time(&self) -> MonotonicTime {
         self.start_time
     }
 

@@ -8,6 +8,7 @@
 mod clock;
 mod cpu;
 mod duration;
+mod monotonic;
 mod offset;
 mod posix_timer;
 mod process_timers;
@@ -19,6 +20,7 @@ pub mod vdso;
 pub use clock::{ClockId, CpuClock, CpuClockKind, SystemClock};
 pub use cpu::{own_cpu_time, thread_cpu_time};
 pub use duration::{duration_from_timespec, duration_from_timeval, timespec, timeval};
+pub use monotonic::MonotonicTime;
 pub use offset::{ClockOffset, ClockOffsets};
 pub use posix_timer::{PosixTimer, PosixTimerNotification, PosixTimers};
 pub use process_timers::{IntervalTimer, ProcessTimers};

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use rustix::time::{ClockId as HostClock, clock_gettime};
 
 use super::clock::SystemClock;
+use super::monotonic::MonotonicTime;
 use super::offset::ClockOffsets;
 use super::vdso::{ClockLine, VvarPage, VvarSnapshot};
 
@@ -96,6 +97,21 @@ impl Timekeeper {
     /// When `clock` will show `time`, on the host's clock; `None` if that is too far to reckon.
     pub fn deadline(&self, clock: SystemClock, time: Duration) -> Option<Instant> {
         Instant::now().checked_add(time.saturating_sub(self.now(clock)))
+    }
+
+    /// Now, for what is remembered longer than a system call lasts.
+    pub fn monotonic(&self) -> MonotonicTime {
+        MonotonicTime(self.now(SystemClock::Monotonic))
+    }
+
+    /// The kernel's own name for a moment of the host's clock that is not past.
+    pub fn moment(&self, instant: Instant) -> MonotonicTime {
+        self.monotonic() + instant.saturating_duration_since(Instant::now())
+    }
+
+    /// `moment` on the host's clock: a past one is now. `None` if that is too far to reckon.
+    pub fn instant(&self, moment: MonotonicTime) -> Option<Instant> {
+        self.deadline(SystemClock::Monotonic, moment.0)
     }
 
     fn line_time(&self, clock: SystemClock) -> Option<Duration> {
