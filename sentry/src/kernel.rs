@@ -23,9 +23,9 @@ use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManage
 use crate::namespace::{ShiftedVdso, TimeNamespace};
 use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{Signal, SignalActions};
-use crate::syscall::trace::Tracer;
 use crate::task::{
-    CgroupTasks, ExitStatus, Namespaces, Task, TaskConfig, TaskGroups, TaskImage, TaskSet, UnstartedTask,
+    CgroupTasks, Dispatcher, ExitStatus, Namespaces, Task, TaskConfig, TaskGroups, TaskImage, TaskSet,
+    UnstartedTask,
 };
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{MonotonicTime, Timekeeper, TimerQueue};
@@ -51,8 +51,8 @@ pub struct KernelConfig {
     pub cpus: HostCpus,
     /// The host name.
     pub host_name: Vec<u8>,
-    /// Where system calls are written to, if anywhere.
-    pub tracer: Option<Tracer>,
+    /// Who serves system calls: [`syscall::Table`](crate::syscall::Table), or one that writes them down too.
+    pub dispatcher: Arc<dyn Dispatcher>,
 }
 
 /// Why there is no kernel.
@@ -153,7 +153,6 @@ pub struct Kernel {
     /// A signal was sent to somebody: those who wait for signalfds look again. They are few.
     signal_arrivals: WaitQueue,
     boot_time: MonotonicTime,
-    tracer: Option<Tracer>,
     /// A bit for each system call number whose absence has been logged.
     missing_syscalls: [AtomicU64; 8],
 }
@@ -164,13 +163,13 @@ impl Kernel {
     /// # Errors
     /// Guest memory is too small even for the kernel's own pages.
     pub fn new(config: KernelConfig) -> Result<Arc<Self>, KernelError> {
-        let KernelConfig { platform, frames, cpus, host_name, tracer } = config;
+        let KernelConfig { platform, frames, cpus, host_name, dispatcher } = config;
         let timekeeper = Arc::new(Timekeeper::default());
         let vdso = make_vdso(&frames, &timekeeper, &cpus).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
         let timers = Arc::<TimerQueue>::default();
         let cgroups = Hierarchy::new(&frames, &timers);
-        let tasks = TaskSet::default();
+        let tasks = TaskSet::new(dispatcher);
         let namespaces = Namespaces::initial(&host_name, &tasks, cgroups.root());
         let boot_time = timekeeper.monotonic();
         let kernel = Arc::new(Self {
@@ -193,7 +192,6 @@ impl Kernel {
             cpus,
             signal_arrivals: WaitQueue::default(),
             boot_time,
-            tracer,
             missing_syscalls: Default::default(),
         });
         kernel.terminals.set_process_groups(TaskGroups::new(&kernel));
@@ -294,11 +292,6 @@ impl Kernel {
     pub fn file_systems(self: &Arc<Self>) -> &FileSystems {
         self.file_systems
             .get_or_init(|| FileSystems::new(self.cpu_count(), &self.cgroups, CgroupTasks::new(self)))
-    }
-
-    /// Where system calls are written to, if anywhere.
-    pub fn tracer(&self) -> Option<&Tracer> {
-        self.tracer.as_ref()
     }
 
     /// An address space with nothing in it: what an exited task's thread is left with.

@@ -26,8 +26,8 @@ use sentry::kernel::{InitProgram, Kernel, KernelConfig};
 use sentry::limits::Limits;
 use sentry::memory::FrameAllocator;
 use sentry::platform::Platform;
-use sentry::syscall::Tracer;
-use sentry::task::{ExitStatus, TaskSource};
+use sentry::syscall::{Table, Tracer};
+use sentry::task::{Dispatcher, ExitStatus, TaskSource};
 
 use crate::control::ControlSocket;
 use crate::failure::Failure;
@@ -137,10 +137,13 @@ fn make_kernel(description: &Description) -> anyhow::Result<Arc<Kernel>> {
     };
     let platform: Arc<dyn Platform> = KvmPlatform::new(Config { memory_bytes, ..Config::default() })?;
     let frames = FrameAllocator::new(&platform, memory_bytes);
-    let tracer = description.traces_system_calls.then(|| Tracer::new(Box::new(std::io::stderr())));
+    let dispatcher: Arc<dyn Dispatcher> = match description.traces_system_calls {
+        true => Arc::new(Tracer::new(Box::new(std::io::stderr()))),
+        false => Arc::new(Table),
+    };
     let cpus = HostCpus::of_this_thread();
     let host_name = description.host_name.clone();
-    Ok(Kernel::new(KernelConfig { platform, frames, cpus, host_name, tracer })?)
+    Ok(Kernel::new(KernelConfig { platform, frames, cpus, host_name, dispatcher })?)
 }
 
 /// Three quarters of the host's memory: a guest that takes all it gets leaves the host the rest, and is stopped by

@@ -51,7 +51,7 @@ use crate::Errno;
 use crate::task::CurrentTask;
 
 pub use syscalls::Sysno;
-pub(crate) use table::dispatch;
+pub use table::Table;
 pub use trace::Tracer;
 
 /// A system call's handler: its task and the six argument registers, to the value for `rax`.

@@ -4,7 +4,7 @@ use syscalls::Sysno;
 
 use super::Handler;
 use crate::Errno;
-use crate::task::CurrentTask;
+use crate::task::{CurrentTask, Dispatcher};
 
 /// One more than the largest number in the table.
 const LEN: usize = 512;
@@ -72,14 +72,18 @@ const fn build() -> [Option<Handler>; LEN] {
     table
 }
 
-/// Serves system call `number`. One that is not there yet is ENOSYS, and is logged once by name.
-pub(crate) fn dispatch(task: &mut CurrentTask, number: u64, arguments: [u64; 6]) -> Result<usize, Errno> {
-    let handler = usize::try_from(number).ok().and_then(|index| TABLE.get(index).copied().flatten());
-    match handler {
-        Some(handler) => handler(task, arguments),
-        None => {
-            task.kernel().note_missing_syscall(number);
-            Err(Errno::ENOSYS)
+/// Serves system calls by their handlers. One that is not there yet is ENOSYS, and is logged once by name.
+pub struct Table;
+
+impl Dispatcher for Table {
+    fn dispatch(&self, task: &mut CurrentTask, number: u64, arguments: [u64; 6]) -> Result<usize, Errno> {
+        let handler = usize::try_from(number).ok().and_then(|index| TABLE.get(index).copied().flatten());
+        match handler {
+            Some(handler) => handler(task, arguments),
+            None => {
+                task.kernel().note_missing_syscall(number);
+                Err(Errno::ENOSYS)
+            }
         }
     }
 }

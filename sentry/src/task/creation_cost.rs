@@ -54,7 +54,7 @@ impl Bench {
         for _ in 0..TASKS_A_ROUND {
             let (task, mut current) = self.new_task().into_parts();
             task.count_start();
-            current.run(&mut thread);
+            current.run(&mut thread, &crate::syscall::Table);
             drop(current);
             task.count_end();
             self.reap(&task);

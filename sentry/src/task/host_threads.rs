@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{CpuSet, CurrentTask};
+use super::{CpuSet, CurrentTask, Dispatcher};
 use crate::host;
 
 /// Stack of each. Handlers do not recurse and keep large buffers on the heap.
@@ -26,8 +26,9 @@ const FEW_THREADS: usize = 64;
 const FUTEX_SLOTS_PER_THREAD: usize = 2;
 
 /// The host threads that run the tasks of one set.
-#[derive(Default)]
 pub(super) struct HostThreads {
+    /// Who serves the system calls of the tasks.
+    dispatcher: Arc<dyn Dispatcher>,
     /// Those that wait for a task, who came last at the end: its stack is warm.
     idle: Mutex<Vec<Arc<Seat>>>,
     count: AtomicUsize,
@@ -52,6 +53,12 @@ enum Call {
 }
 
 impl HostThreads {
+    /// No threads yet; those to come have `dispatcher` serve system calls.
+    pub(super) fn new(dispatcher: Arc<dyn Dispatcher>) -> Arc<Self> {
+        let (idle, count, futex_room) = Default::default();
+        Arc::new(Self { dispatcher, idle, count, futex_room })
+    }
+
     /// Runs `task` to its end on a thread of its own.
     ///
     /// # Errors
@@ -63,8 +70,10 @@ impl HostThreads {
             return Ok(());
         }
         self.make_futex_room(self.count.fetch_add(1, Ordering::Relaxed));
-        let threads = Arc::downgrade(self);
-        let run = move || Worker { threads, seat: Arc::default(), thread: HostThread::current() }.work(task);
+        let (threads, dispatcher) = (Arc::downgrade(self), self.dispatcher.clone());
+        let run = move || {
+            Worker { threads, dispatcher, seat: Arc::default(), thread: HostThread::current() }.work(task)
+        };
         std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run).map(drop).inspect_err(|_| {
             self.count.fetch_sub(1, Ordering::Relaxed);
         })
@@ -137,6 +146,7 @@ impl Seat {
 /// One host thread.
 struct Worker {
     threads: Weak<HostThreads>,
+    dispatcher: Arc<dyn Dispatcher>,
     seat: Arc<Seat>,
     thread: HostThread,
 }
@@ -173,7 +183,7 @@ impl Worker {
         if let Ok(name) = std::ffi::CStr::from_bytes_with_nul(name.as_bytes()) {
             let _ = rustix::thread::set_name(name);
         }
-        current.run(&mut self.thread);
+        current.run(&mut self.thread, &*self.dispatcher);
         drop(current);
         task.count_end();
     }

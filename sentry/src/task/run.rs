@@ -7,11 +7,9 @@ use std::sync::atomic::Ordering;
 use super::cpu_time::Pursuit;
 use super::host_threads::HostThread;
 use super::status::ExitStatus;
-use super::{CurrentTask, ptrace};
-use crate::Errno;
+use super::{CurrentTask, Dispatcher, ptrace};
 use crate::platform::{Access, Exit, Registers, VirtualAddress};
 use crate::signal::Signal;
-use crate::syscall;
 
 /// #DB (SDM 3A 6.15).
 const DEBUG_EXCEPTION: u8 = 1;
@@ -30,8 +28,9 @@ pub(super) enum State {
 }
 
 impl CurrentTask {
-    /// Runs the task from its start to its end, on the calling thread, which is `thread`.
-    pub(super) fn run(&mut self, thread: &mut HostThread) {
+    /// Runs the task from its start to its end, on the calling thread, which is `thread`. Its system calls are served by
+    /// `dispatcher`.
+    pub(super) fn run(&mut self, thread: &mut HostThread, dispatcher: &dyn Dispatcher) {
         self.task.begin_activity(thread);
         let status = loop {
             if self.task.stops.is_in_force() {
@@ -39,7 +38,7 @@ impl CurrentTask {
             }
             self.state = match self.state {
                 State::App => self.run_app(),
-                State::Syscall => self.run_syscall(),
+                State::Syscall => self.run_syscall(dispatcher),
                 State::Interrupt => self.run_interrupt(),
                 State::Exit(status) => break status,
             };
@@ -130,7 +129,7 @@ impl CurrentTask {
         }
     }
 
-    fn run_syscall(&mut self) -> State {
+    fn run_syscall(&mut self, dispatcher: &dyn Dispatcher) -> State {
         self.syscall_number = Some(self.registers.rax);
         let mut is_emulated = false;
         if self.task.is_traced() {
@@ -142,7 +141,10 @@ impl CurrentTask {
         }
         // A tracer can have the call skipped: then it sets the result, too.
         if let Some(number) = self.syscall_number.filter(|_| !is_emulated) {
-            let result = self.serve_despite_shortage(number, Self::dispatch);
+            let result = self.serve_despite_shortage(number, |task| {
+                let arguments = task.registers.syscall_arguments();
+                dispatcher.dispatch(task, number, arguments)
+            });
             if let State::Exit(_) = self.state {
                 return self.state;
             }
@@ -163,14 +165,6 @@ impl CurrentTask {
         }
         self.syscall_number = None;
         State::App
-    }
-
-    fn dispatch(&mut self, number: u64) -> Result<usize, Errno> {
-        let arguments = self.registers.syscall_arguments();
-        match self.kernel().tracer() {
-            None => syscall::dispatch(self, number, arguments),
-            Some(_) => syscall::trace::dispatch_traced(self, number, arguments),
-        }
     }
 
     /// Ends the task at the end of this system call.

@@ -13,7 +13,7 @@ use super::status::ExitStatus;
 use super::thread_counts::ThreadCounts;
 use super::thread_group::ThreadGroup;
 use super::tree::{NamespaceNode, Tree};
-use super::{PidNamespace, Task};
+use super::{Dispatcher, PidNamespace, Task};
 use crate::Errno;
 use crate::fs::FsContext;
 use crate::limits::Limits;
@@ -40,8 +40,9 @@ pub struct TaskSet {
     pub(super) switch_cost: SwitchCost,
 }
 
-impl Default for TaskSet {
-    fn default() -> Self {
+impl TaskSet {
+    /// No tasks. Those to come have `dispatcher` serve their system calls.
+    pub fn new(dispatcher: Arc<dyn Dispatcher>) -> Self {
         let root = PidNamespace::new(NamespaceId::ROOT, Identity::initial(NamespaceKind::Pid), None);
         let mut tree = Tree::default();
         tree.namespaces.insert(root.id(), NamespaceNode::new());
@@ -54,13 +55,11 @@ impl Default for TaskSet {
             threads: ThreadCounts::default(),
             all_ended: Default::default(),
             stop_gate: StopGate::default(),
-            host_threads: Arc::default(),
+            host_threads: HostThreads::new(dispatcher),
             switch_cost: SwitchCost::default(),
         }
     }
-}
 
-impl TaskSet {
     /// The root PID namespace.
     pub fn root(&self) -> &Arc<PidNamespace> {
         &self.root

@@ -62,10 +62,10 @@ impl CurrentTask {
     pub(super) fn serve_despite_shortage(
         &mut self,
         number: u64,
-        serve: fn(&mut Self, u64) -> Result<usize, Errno>,
+        serve: impl Fn(&mut Self) -> Result<usize, Errno>,
     ) -> Result<usize, Errno> {
         for attempt in 0.. {
-            let result = serve(self, number);
+            let result = serve(self);
             let is_served = !matches!(result, Err(Errno::EFAULT | Errno::ENOMEM | Errno::EAGAIN));
             if !self.memory.take_shortage() {
                 return result;

@@ -40,7 +40,7 @@ impl Fixture {
             frames: frames.clone(),
             cpus: HostCpus::of_this_thread(),
             host_name: b"test".to_vec(),
-            tracer: None,
+            dispatcher: Arc::new(crate::syscall::Table),
         })
         .unwrap();
         let resources = MemoryResources::new(frames);

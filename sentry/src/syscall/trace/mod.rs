@@ -25,8 +25,9 @@ use syscalls::Sysno;
 
 use self::call::{Argument, Call, Returns};
 use self::line::Line;
+use super::Table;
 use crate::Errno;
-use crate::task::CurrentTask;
+use crate::task::{CurrentTask, Dispatcher};
 
 /// Where system calls are written to.
 pub struct Tracer {
@@ -47,33 +48,25 @@ impl Tracer {
     }
 }
 
-/// Serves a system call and writes it down.
-pub(crate) fn dispatch_traced(
-    task: &mut CurrentTask,
-    number: u64,
-    arguments: [u64; 6],
-) -> Result<usize, Errno> {
-    let entry = Entry::before(task, number, arguments);
-    if entry.returns == Returns::Never {
-        let mut line = entry.line(task, None);
-        line.text(" = ?");
-        write_line(task, line);
-        return super::dispatch(task, number, arguments);
-    }
-    let started = Instant::now();
-    let result = super::dispatch(task, number, arguments);
-    let elapsed = started.elapsed();
-    let mut line = entry.line(task, Some(result));
-    line.text(" = ");
-    show_result(&mut line, entry.returns, result);
-    line.put(format_args!(" <{:.6}>", elapsed.as_secs_f64()));
-    write_line(task, line);
-    result
-}
-
-fn write_line(task: &CurrentTask, line: Line) {
-    if let Some(tracer) = task.kernel().tracer() {
-        tracer.write_line(line);
+/// Serves system calls and writes them down.
+impl Dispatcher for Tracer {
+    fn dispatch(&self, task: &mut CurrentTask, number: u64, arguments: [u64; 6]) -> Result<usize, Errno> {
+        let entry = Entry::before(task, number, arguments);
+        if entry.returns == Returns::Never {
+            let mut line = entry.line(task, None);
+            line.text(" = ?");
+            self.write_line(line);
+            return Table.dispatch(task, number, arguments);
+        }
+        let started = Instant::now();
+        let result = Table.dispatch(task, number, arguments);
+        let elapsed = started.elapsed();
+        let mut line = entry.line(task, Some(result));
+        line.text(" = ");
+        show_result(&mut line, entry.returns, result);
+        line.put(format_args!(" <{:.6}>", elapsed.as_secs_f64()));
+        self.write_line(line);
+        result
     }
 }
 

@@ -1,0 +1,13 @@
+//! Who serves the system calls of tasks.
+
+use super::CurrentTask;
+use crate::Errno;
+
+/// Serves system calls: what the run loop is handed, for it knows no handler.
+pub trait Dispatcher: Send + Sync {
+    /// Serves system call `number` of `task`; returns the value for `rax`.
+    ///
+    /// # Errors
+    /// The call's own; ENOSYS if there is no such call.
+    fn dispatch(&self, task: &mut CurrentTask, number: u64, arguments: [u64; 6]) -> Result<usize, Errno>;
+}
