@@ -3,6 +3,28 @@
 use rustix::process::Pid;
 use rustix::thread::CpuSet;
 
+/// What processors offer, as the auxiliary vector tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuFeatures {
+    /// AT_HWCAP: EDX of CPUID leaf 1.
+    pub hwcap: u64,
+    /// AT_HWCAP2: bit 1 for FSGSBASE.
+    pub hwcap2: u64,
+    /// AT_MINSIGSTKSZ.
+    pub min_signal_stack_bytes: u64,
+}
+
+impl CpuFeatures {
+    /// Those of the host, whose extended state has `extended_state_len_bytes`.
+    pub(crate) fn of_host(extended_state_len_bytes: usize) -> Self {
+        let leaf_1 = std::arch::x86_64::__cpuid(1);
+        // The frame without its extended state, and room to align it (Linux's `sigaltstack` minimum grows alike).
+        const FRAME_BYTES: u64 = 1024;
+        let min_signal_stack_bytes = (extended_state_len_bytes as u64 + FRAME_BYTES).next_multiple_of(16);
+        Self { hwcap: leaf_1.edx.into(), hwcap2: 1 << 1, min_signal_stack_bytes }
+    }
+}
+
 /// Fills `buffer` with the host's random bytes (`man 2 getrandom`).
 pub fn fill_random(buffer: &mut [u8]) {
     let mut filled = 0;

@@ -15,12 +15,11 @@ use crate::fs::inotify::InotifyLimits;
 use crate::fs::terminal::ControllingTerminals;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
-use crate::host::HostCpus;
+use crate::host::{CpuFeatures, HostCpus};
 use crate::keys::Keys;
 use crate::limits::{Limits, Resource, Users};
-use crate::loader::{self, LoadError, LoadRequest};
+use crate::loader::{self, LoadError, LoadRequest, ProgramHost};
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
-use crate::namespace::{ShiftedVdso, TimeNamespace};
 use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
 use crate::signal::{Signal, SignalActions};
 use crate::task::{
@@ -28,7 +27,7 @@ use crate::task::{
     UnstartedTask,
 };
 use crate::time::vdso::{VvarPage, vdso_image};
-use crate::time::{MonotonicTime, Timekeeper, TimerQueue};
+use crate::time::{MonotonicTime, ShiftedVdso, TimeNamespace, Timekeeper, TimerQueue};
 use crate::wait::WaitQueue;
 
 /// The release that uname(2) tells: what the sentry offers lives up to it.
@@ -117,17 +116,6 @@ pub enum InitError {
     /// There is no room for the task.
     #[error("cannot make the first task: {0}")]
     Task(Errno),
-}
-
-/// What processors offer, as the auxiliary vector tells it.
-#[derive(Clone, Copy, Debug)]
-pub struct CpuFeatures {
-    /// AT_HWCAP: EDX of CPUID leaf 1.
-    pub hwcap: u64,
-    /// AT_HWCAP2: bit 1 for FSGSBASE.
-    pub hwcap2: u64,
-    /// AT_MINSIGSTKSZ.
-    pub min_signal_stack_bytes: u64,
 }
 
 /// The kernel of a sandbox.
@@ -248,11 +236,6 @@ impl Kernel {
         &self.cpus
     }
 
-    /// What the processors offer.
-    pub fn cpu_features(&self) -> CpuFeatures {
-        self.cpu_features
-    }
-
     /// Where signals are announced, whoever they were sent to: signalfd(2) sleeps here.
     pub(crate) fn signal_arrivals(&self) -> &WaitQueue {
         &self.signal_arrivals
@@ -297,27 +280,6 @@ impl Kernel {
     /// An address space with nothing in it: what an exited task's thread is left with.
     pub(crate) fn empty_memory(&self) -> &Arc<MemoryManager> {
         &self.empty_memory
-    }
-
-    /// A new address space, whose memory `payer` pays for.
-    ///
-    /// # Errors
-    /// ENOMEM.
-    pub(crate) fn new_memory(&self, payer: Option<Arc<MemoryAccount>>) -> Result<Arc<MemoryManager>, Errno> {
-        let memory = MemoryManager::new(&self.platform, &self.frames)?;
-        memory.set_payer(payer);
-        Ok(memory)
-    }
-
-    /// Maps the vDSO that tasks of `namespace` see into `memory`; returns where its ELF header is.
-    ///
-    /// # Errors
-    /// ENOMEM.
-    pub(crate) fn map_vdso(&self, memory: &MemoryManager, namespace: &TimeNamespace) -> Result<u64, Errno> {
-        let frames = self.vdso_in(namespace)?;
-        let start = memory.map_special(frames, Protection::READ | Protection::EXECUTE, VDSO_NAME)?;
-        memory.mprotect(start, PAGE_SIZE, Protection::READ)?;
-        Ok(start.0 + PAGE_SIZE)
     }
 
     /// Has the vDSO in `memory`, wherever it is by now, be the one that tasks of `namespace` see.
@@ -385,7 +347,7 @@ impl Kernel {
         let (file, file_name) = find_program(&view, &viewer, &init.path, &init.environment)?;
         let in_program = |reason: LoadError| InitError::Program { path: file_name.clone(), reason };
         let program = loader::load(LoadRequest {
-            kernel: self,
+            kernel: &**self,
             view: &view,
             viewer: &viewer,
             file,
@@ -425,13 +387,22 @@ impl Kernel {
     }
 }
 
-impl CpuFeatures {
-    fn of_host(extended_state_len_bytes: usize) -> Self {
-        let leaf_1 = std::arch::x86_64::__cpuid(1);
-        // The frame without its extended state, and room to align it (Linux's `sigaltstack` minimum grows alike).
-        const FRAME_BYTES: u64 = 1024;
-        let min_signal_stack_bytes = (extended_state_len_bytes as u64 + FRAME_BYTES).next_multiple_of(16);
-        Self { hwcap: leaf_1.edx.into(), hwcap2: 1 << 1, min_signal_stack_bytes }
+impl ProgramHost for Kernel {
+    fn new_memory(&self, payer: Option<Arc<MemoryAccount>>) -> Result<Arc<MemoryManager>, Errno> {
+        let memory = MemoryManager::new(&self.platform, &self.frames)?;
+        memory.set_payer(payer);
+        Ok(memory)
+    }
+
+    fn map_vdso(&self, memory: &MemoryManager, namespace: &TimeNamespace) -> Result<u64, Errno> {
+        let frames = self.vdso_in(namespace)?;
+        let start = memory.map_special(frames, Protection::READ | Protection::EXECUTE, VDSO_NAME)?;
+        memory.mprotect(start, PAGE_SIZE, Protection::READ)?;
+        Ok(start.0 + PAGE_SIZE)
+    }
+
+    fn cpu_features(&self) -> CpuFeatures {
+        self.cpu_features
     }
 }
 

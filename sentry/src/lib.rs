@@ -18,7 +18,6 @@ pub mod keys;
 pub mod limits;
 pub mod loader;
 pub mod memory;
-pub mod namespace;
 pub mod net;
 pub mod platform;
 pub mod process_identity;
@@ -26,6 +25,7 @@ pub mod signal;
 pub mod syscall;
 pub mod task;
 pub mod time;
+pub mod uts;
 pub mod virtual_cpus;
 pub mod wait;
 

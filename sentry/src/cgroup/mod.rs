@@ -23,6 +23,7 @@ mod hierarchy;
 mod member;
 mod memory;
 mod migrate;
+mod namespace;
 mod node;
 mod pids;
 #[cfg(test)]
@@ -37,5 +38,6 @@ pub use hierarchy::{Hierarchy, MAX_CGROUPS, MAX_DEPTH};
 pub use member::{CpuUsage, Member, MemberKey, Membership, NewCgroup, Reservation};
 pub use memory::Relief;
 pub use migrate::Moved;
+pub use namespace::CgroupNamespace;
 pub use node::{Cgroup, FileOwner, Limits};
 pub use pids::{PidsCharge, PidsCounter};

@@ -22,9 +22,8 @@ use super::path::Path;
 use super::signalfd::PendingSignals;
 use super::{Fd, FileKind, Inode, Metadata};
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Credentials, Namespace};
 use crate::memory::{MappedFile, MemoryManager, PageCache};
-use crate::namespace::Namespace;
 use crate::process_identity::ProcessIdentity;
 use crate::wait::{Events, WaitQueue};
 

@@ -11,8 +11,7 @@ use super::inode::Inode;
 use super::metadata::{AttributeChanges, FileKind, Metadata};
 use super::path::Path;
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials};
-use crate::namespace::UserNamespace;
+use crate::cred::{Capabilities, Credentials, UserNamespace};
 
 /// The attribute's name.
 pub(crate) const NAME: &[u8] = b"security.capability";

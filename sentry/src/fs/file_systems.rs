@@ -7,7 +7,7 @@ use super::dentry::Dentry;
 use super::mount::Instance;
 use super::sys::SysFileSystem;
 use crate::cgroup::Hierarchy;
-use crate::namespace::UserNamespace;
+use crate::cred::UserNamespace;
 
 /// Those file systems.
 pub struct FileSystems {

@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use super::mount::MountNamespace;
 use super::path::Path;
 use crate::Errno;
-use crate::namespace::Identity;
+use crate::cred::Identity;
 
 /// Root directory, working directory, mounts and umask.
 pub struct FsContext {

@@ -11,7 +11,7 @@ use super::{
     Caller, DeviceNumber, File, FileDescription, FileKind, Inode, Metadata, OpenFlags, Path, Viewer,
 };
 use crate::Errno;
-use crate::namespace::{Namespace, NamespaceKind, UserNamespace};
+use crate::cred::{Namespace, NamespaceKind, UserNamespace};
 use crate::platform::VirtualAddress;
 
 const NSFS_MAGIC: u64 = 0x6e73_6673;

@@ -12,6 +12,7 @@
 mod budget;
 mod limits;
 mod message_queue;
+mod namespace;
 mod permissions;
 mod posix_queue;
 mod registry;
@@ -25,10 +26,11 @@ pub use message_queue::{
     Message, MessageQueue, MessageQueueStatus, MessageQueues, MessageUsage, PendingReception, QueueChange,
     Received, Reception, Selection,
 };
+pub use namespace::IpcNamespace;
 pub use permissions::{IpcAccess, PermissionChange, Permissions};
 pub use posix_queue::{
     MAX_PRIORITIES, Notification, NotificationKind, PendingPosixReception, PosixQueue, PosixQueueStatus,
-    PosixQueues, PosixReceived, QueueAttributes, QueueCreation,
+    PosixQueues, PosixReceived, QueueAttributes, QueueCreation, QueueNode,
 };
 pub use semaphore::{
     MAX_SEMAPHORE_VALUE, PendingOperation, Semaphore, SemaphoreOperation, SemaphoreOperations,
@@ -36,8 +38,7 @@ pub use semaphore::{
 };
 pub use shared_memory::{AttachFlags, SegmentStatus, SharedMemory, SharedMemoryUsage};
 
-use crate::cred::{Capabilities, Credentials};
-use crate::namespace::UserNamespace;
+use crate::cred::{Capabilities, Credentials, UserNamespace};
 use crate::process_identity::ProcessIdentity;
 
 /// The key of objects that are found by identifier only.

@@ -2,8 +2,7 @@
 
 use super::IpcCaller;
 use crate::Errno;
-use crate::cred::Capabilities;
-use crate::namespace::UserNamespace;
+use crate::cred::{Capabilities, UserNamespace};
 
 /// The mode bits that the calls set: read and write, for owner, group and others.
 const MODE_BITS: u32 = 0o777;

@@ -6,8 +6,7 @@ use super::store::{NewKey, Payment, Store, UserKeyrings};
 use super::task_keyrings::{TaskKeyrings, new_thread_keyring};
 use super::{Serial, key::Key};
 use crate::Errno;
-use crate::cred::Credentials;
-use crate::namespace::Namespace;
+use crate::cred::{Credentials, Namespace};
 use crate::time::MonotonicTime;
 
 /// A task while it does something with keys.

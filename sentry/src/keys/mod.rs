@@ -34,8 +34,7 @@ pub use quota::KeyLimit;
 use store::Store;
 pub use task_keyrings::TaskKeyrings;
 
-use crate::cred::Credentials;
-use crate::namespace::UserNamespace;
+use crate::cred::{Credentials, UserNamespace};
 use crate::time::Timekeeper;
 
 /// Keys that there may be, whoever has them.

@@ -8,7 +8,7 @@ use super::key::{Content, Key};
 use super::permission::Need;
 use super::search::Query;
 use super::store::Store;
-use crate::namespace::UserNamespace;
+use crate::cred::UserNamespace;
 
 /// The group that a key without one shows.
 const OVERFLOW_GID: u32 = 65534;

@@ -13,10 +13,10 @@ use crate::fs::inotify::WatchMask;
 use crate::fs::{
     self, File, FileDescription, FileKind, FsView, Metadata, MountFlags, OpenFlags, Path, Resolver, Viewer,
 };
-use crate::kernel::Kernel;
+use crate::host::CpuFeatures;
 use crate::memory::{MemoryAccount, MemoryManager};
-use crate::namespace::TimeNamespace;
 use crate::platform::Registers;
+use crate::time::TimeNamespace;
 
 pub use error::LoadError;
 pub(crate) use privileges::{FileGrants, credentials_after_exec};
@@ -27,10 +27,28 @@ const MAX_SCRIPT_DEPTH: usize = 5;
 /// How much of a file tells its kind (Linux's `BINPRM_BUF_SIZE`).
 const HEAD_BYTES: usize = 256;
 
+/// What a kernel gives to the programs that are loaded.
+pub trait ProgramHost {
+    /// A new address space, whose memory `payer` pays for.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn new_memory(&self, payer: Option<Arc<MemoryAccount>>) -> Result<Arc<MemoryManager>, Errno>;
+
+    /// Maps the vDSO that tasks of `namespace` see into `memory`; returns where its ELF header is.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn map_vdso(&self, memory: &MemoryManager, namespace: &TimeNamespace) -> Result<u64, Errno>;
+
+    /// What the processors offer.
+    fn cpu_features(&self) -> CpuFeatures;
+}
+
 /// What is to be loaded.
 pub struct LoadRequest<'a> {
     /// The kernel.
-    pub kernel: &'a Arc<Kernel>,
+    pub kernel: &'a dyn ProgramHost,
     /// Where paths begin.
     pub view: &'a FsView,
     /// Who executes.
@@ -122,7 +140,7 @@ pub fn load(request: LoadRequest<'_>) -> Result<LoadedProgram, LoadError> {
 
 /// Where an interpreter is looked up.
 struct Surroundings<'a> {
-    kernel: &'a Arc<Kernel>,
+    kernel: &'a dyn ProgramHost,
     view: &'a FsView,
     viewer: &'a Viewer,
     allows_new_privileges: bool,

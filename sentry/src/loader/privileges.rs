@@ -109,7 +109,7 @@ pub(crate) fn credentials_after_exec(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::namespace::IdKind;
+    use crate::cred::IdKind;
 
     const ROOT: FileGrants = FileGrants { uid: Some(0), gid: None, capabilities: None };
     const NONE: FileGrants = FileGrants { uid: None, gid: None, capabilities: None };

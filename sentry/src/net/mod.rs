@@ -2,6 +2,8 @@
 
 pub mod unix;
 
+mod namespace;
 mod options;
 
+pub use namespace::NetworkNamespace;
 pub use options::{SocketOptions, SocketTimeouts};

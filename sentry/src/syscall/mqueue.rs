@@ -52,13 +52,13 @@ fn mq_open(task: &mut CurrentTask, [name, flags, mode, attributes, ..]: [u64; 6]
     let name = read_name(task, name)?;
     let open_flags = OpenFlags::from_bits_truncate(flags & (uapi::O_ACCMODE | uapi::O_NONBLOCK));
     let context = Context::of(task);
-    let mount = context.namespace().message_queue_mount();
+    let mount = mqueue::mount_of(context.namespace());
     let request = match flags & uapi::O_CREAT {
         0 => None,
         _ => Some(queue_request(task, &context, flags, mode as u32, asked)?),
     };
     task.descriptors().check_room(task.descriptor_bounds())?;
-    let description = mqueue::open(mount, &name, open_flags, request, &task.viewer())?;
+    let description = mqueue::open(&mount, &name, open_flags, request, &task.viewer())?;
     // Always closed by execve, whatever the flags say (`man 3 mq_open`).
     let descriptor = task.install_descriptor(description, true)?;
     Ok(descriptor.encode())
@@ -104,7 +104,7 @@ fn read_name(task: &CurrentTask, address: u64) -> Result<Vec<u8>, Errno> {
 fn mq_unlink(task: &mut CurrentTask, [name, ..]: [u64; 6]) -> Result<usize, Errno> {
     let name = read_name(task, name)?;
     let context = Context::of(task);
-    mqueue::unlink(context.namespace().message_queue_mount(), &name, &task.viewer())?;
+    mqueue::unlink(&mqueue::mount_of(context.namespace()), &name, &task.viewer())?;
     Ok(0)
 }
 

@@ -4,8 +4,8 @@ use syscalls::Sysno;
 
 use super::Handler;
 use crate::Errno;
+use crate::cred::NamespaceKind;
 use crate::fs::nsfs::NamespaceFile;
-use crate::namespace::NamespaceKind;
 use crate::task::{CloneFlags, CurrentTask, ProcessFile};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[(Sysno::unshare, unshare), (Sysno::setns, setns)];

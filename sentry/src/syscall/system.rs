@@ -11,10 +11,10 @@ use crate::Errno;
 use crate::cred::{Capabilities, Credentials, SecureBits};
 use crate::fs::Caller;
 use crate::kernel::{RELEASE, VERSION};
-use crate::namespace::NAME_MAX_BYTES;
 use crate::platform::{SegmentBases, VirtualAddress};
 use crate::signal::Signal;
 use crate::task::{CurrentTask, NAME_LEN};
+use crate::uts::NAME_MAX_BYTES;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::uname, uname),

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use super::{CurrentTask, SignalSource, Tid};
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Credentials, Namespace, NamespaceKind};
 use crate::fs::signalfd::PendingSignals;
 use crate::fs::{Caller, Fd, FileDescription, Viewer};
 use crate::memory::MemoryManager;
-use crate::namespace::{Namespace, NamespaceKind};
 use crate::process_identity::ProcessIdentity;
 use crate::signal::Signal;
 

@@ -16,14 +16,13 @@ use super::vfork::VforkCompletion;
 use super::{CpuSet, CurrentTask, Namespaces, PidNamespace, Task, ThreadGroup};
 use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner, NewCgroup};
-use crate::cred::{Capabilities, Credentials};
+use crate::cred::{Capabilities, Credentials, Namespace};
 use crate::fs::{DescriptorTable, FsContext, Path};
 use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::keys::TaskKeyrings;
 use crate::limits::{Resource, UserCounters};
 use crate::memory::MemoryManager;
-use crate::namespace::Namespace;
 use crate::platform::{Registers, SegmentBases};
 use crate::signal::{AlternateStack, SignalSet};
 

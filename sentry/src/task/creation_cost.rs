@@ -11,6 +11,7 @@ use super::host_threads::HostThread;
 use super::tests::Fixture;
 use super::{Task, UnstartedTask, WaitOptions, WaitSelector};
 use crate::cred::Credentials;
+use crate::loader::ProgramHost;
 use crate::memory::MemoryManager;
 
 const ROUNDS: u32 = 5;

@@ -36,7 +36,7 @@ impl CurrentTask {
         // A program begins in the time namespace of the task's children (`man 7 time_namespaces`).
         let time_namespace = self.task().namespaces().time_for_children;
         let program = loader::load(LoadRequest {
-            kernel: &kernel,
+            kernel: &*kernel,
             view: &view,
             viewer: &viewer,
             file: request.file,

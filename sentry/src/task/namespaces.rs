@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use super::{CloneFlags, PidNamespace, TaskSet};
 use crate::Errno;
-use crate::cgroup::Cgroup;
-use crate::namespace::{
-    CgroupNamespace, Identity, IpcNamespace, NamespaceKind, NetworkNamespace, TimeNamespace, UserNamespace,
-    UtsNamespace,
-};
+use crate::cgroup::{Cgroup, CgroupNamespace};
+use crate::cred::{Identity, NamespaceKind, UserNamespace};
+use crate::ipc::IpcNamespace;
+use crate::net::NetworkNamespace;
+use crate::time::TimeNamespace;
+use crate::uts::UtsNamespace;
 
 /// The namespaces of a task that are its own to change.
 #[derive(Clone)]

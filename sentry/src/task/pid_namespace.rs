@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::id::NamespaceId;
-use crate::namespace::{Identity, Namespace};
+use crate::cred::{Identity, Namespace};
 
 /// A PID namespace. What it sees is in the task set, from its first task to its last; this is its identity.
 #[derive(Debug)]

@@ -6,17 +6,17 @@ use super::id::{GroupId, Tid};
 use super::tree::Tree;
 use super::{PidNamespace, ResourceUsage, Task};
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials};
+use crate::cred::{Capabilities, Credentials, Namespace, NamespaceKind, UserNamespace};
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::proc::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
 };
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Protections, Viewer};
+use crate::ipc::IpcNamespace;
 use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::keys::Keys;
 use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager};
-use crate::namespace::{IpcNamespace, Namespace, NamespaceKind, NetworkNamespace, UserNamespace};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
 use crate::time::ClockOffsets;
 
@@ -400,8 +400,9 @@ impl Process for TaskView {
         namespace.set_offsets(offsets)
     }
 
-    fn network(&self) -> Option<Arc<NetworkNamespace>> {
-        Some(self.task.try_namespaces()?.network)
+    fn unix_sockets(&self) -> Vec<u8> {
+        let Some(namespaces) = self.task.try_namespaces() else { return Vec::new() };
+        namespaces.network.unix_sockets().all().iter().flat_map(|socket| socket.to_line()).collect()
     }
 
     fn cgroup(&self, viewer: &Viewer) -> String {

@@ -15,9 +15,9 @@ use super::thread_group::ThreadGroup;
 use super::tree::{NamespaceNode, Tree};
 use super::{Dispatcher, PidNamespace, Task};
 use crate::Errno;
+use crate::cred::{Identity, NamespaceKind, UserNamespace};
 use crate::fs::FsContext;
 use crate::limits::Limits;
-use crate::namespace::{Identity, NamespaceKind, UserNamespace};
 use crate::signal::{Signal, SignalActions, SignalInfo};
 use crate::wait::Waiter;
 

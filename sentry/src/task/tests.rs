@@ -10,14 +10,14 @@ use super::{
 };
 use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner, Moved};
-use crate::cred::{Capabilities, Credentials};
+use crate::cred::{Capabilities, Credentials, UserNamespace};
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{DescriptorTable, FsContext, MountFlags, MountNamespace};
 use crate::host::HostCpus;
 use crate::kernel::{Kernel, KernelConfig};
 use crate::limits::{Limit, Limits, Resource};
+use crate::loader::ProgramHost;
 use crate::memory::{FrameAllocator, MemoryManager};
-use crate::namespace::UserNamespace;
 use crate::platform::fake::FakePlatform;
 use crate::platform::{Platform, Registers, SegmentBases};
 use crate::signal::{Signal, SignalActions, SignalSet};

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::{CloneFlags, CurrentTask, NamespaceCreator, Namespaces, PidNamespace, Task, check_access};
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials};
+use crate::cgroup::CgroupNamespace;
+use crate::cred::{Capabilities, Credentials, Identity, Namespace, NamespaceKind, UserNamespace};
 use crate::fs::{FsContext, MountNamespace};
-use crate::namespace::{
-    CgroupNamespace, Identity, IpcNamespace, Namespace, NamespaceKind, NetworkNamespace, TimeNamespace,
-    UserNamespace, UtsNamespace,
-};
+use crate::ipc::IpcNamespace;
+use crate::net::NetworkNamespace;
+use crate::time::TimeNamespace;
+use crate::uts::UtsNamespace;
 
 /// What a change of namespaces leads to.
 struct Change {

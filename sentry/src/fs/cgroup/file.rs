@@ -10,9 +10,9 @@ use super::directory::{NUMBER_SHIFT, changed};
 use super::table::{self, ControlFile, Subject};
 use super::{CgroupFileSystem, Viewer};
 use crate::Errno;
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, CgroupNamespace};
+use crate::cred::Namespace;
 use crate::fs::{AttributeChanges, Caller, File, FileKind, Inode, Metadata, OpenFlags};
-use crate::namespace::{CgroupNamespace, Namespace};
 use crate::wait::{Events, WaitQueue};
 
 /// The longest write: one page, as on Linux.

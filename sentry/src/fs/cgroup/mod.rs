@@ -13,8 +13,7 @@ use std::sync::Arc;
 
 use super::{Access, DeviceNumber, FileSystem, FileSystemInfo, Inode, Viewer, check_access};
 use crate::Errno;
-use crate::cgroup::{Cgroup, Hierarchy, MemberKey, Moved};
-use crate::namespace::CgroupNamespace;
+use crate::cgroup::{Cgroup, CgroupNamespace, Hierarchy, MemberKey, Moved};
 pub use directory::CgroupDirectory;
 use file::ControlInode;
 

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{CgroupFileSystem, Viewer};
 use crate::Errno;
-use crate::cgroup::{Cgroup, Controllers, CpuLimit, EventCounter, Hierarchy, MemberKey};
+use crate::cgroup::{Cgroup, CgroupNamespace, Controllers, CpuLimit, EventCounter, Hierarchy, MemberKey};
 use crate::memory::FrameUse;
-use crate::namespace::CgroupNamespace;
 use crate::platform::PAGE_SIZE;
 
 /// Whose file is read or written, and by whom. Two count: who opened the file, for what is allowed, and who uses it, for

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::cgroup::Controllers;
+use crate::cgroup::{CgroupNamespace, Controllers};
 use crate::fs::{NewNode, NodeCreation, OpenFlags};
 use crate::memory::FrameAllocator;
-use crate::namespace::CgroupNamespace;
 use crate::platform::Platform;
 use crate::platform::fake::FakePlatform;
 use crate::wait::Events;

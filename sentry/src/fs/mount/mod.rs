@@ -33,7 +33,7 @@ use super::locks::LockTable;
 use super::metadata::DeviceNumber;
 use super::path::Path;
 use crate::Errno;
-use crate::namespace::UserNamespace;
+use crate::cred::UserNamespace;
 pub use detached::DetachedTree;
 pub use namespace::MountNamespace;
 use namespace::NamespaceCore;

@@ -11,12 +11,12 @@ use super::propagation::{Propagation, has_unbindable, receivers};
 use super::topology::{Change, is_mounted_on, tree};
 use super::{DetachedTree, Home, Mount, MountFlags, Settings};
 use crate::Errno;
+use crate::cred::{Identity, Namespace, NamespaceKind};
 use crate::fs::dentry::Dentry;
 use crate::fs::memory_files::MemoryFiles;
 use crate::fs::nsfs;
 use crate::fs::path::Path;
 use crate::fs::protections::Protections;
-use crate::namespace::{Identity, Namespace, NamespaceKind};
 use crate::wait::{Events, WaitQueue};
 
 /// Mounts that one namespace may hold (Linux: 100,000, `fs.mount-max`).

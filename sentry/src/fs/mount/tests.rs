@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::cred::Credentials;
+use crate::cred::{Credentials, Identity, NamespaceKind, UserNamespace};
 use crate::fs::inode::{NewNode, NodeCreation};
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::memory::FrameAllocator;
-use crate::namespace::{Identity, NamespaceKind, UserNamespace};
 use crate::platform::Platform;
 use crate::platform::fake::FakePlatform;
 

@@ -7,15 +7,14 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::QueueRequest;
-use super::file::QueueInode;
+use super::file::{QueueInode, QueueMetadata};
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::listing::{Listed, ListedDirectory, OpenDirectory};
 use crate::fs::{
     AttributeChanges, DeviceNumber, File, FileKind, Inode, Metadata, NewNode, NodeCreation, OpenFlags, Viewer,
 };
-use crate::ipc::{PosixQueue, QueueAttributes, QueueCreation};
-use crate::namespace::IpcNamespace;
+use crate::ipc::{IpcNamespace, PosixQueue, QueueAttributes, QueueCreation};
 
 const ROOT_NUMBER: u64 = 1;
 /// Permission bits of the directory: anybody makes queues, and only their owners remove them.
@@ -53,7 +52,7 @@ impl QueueDirectory {
         let (user, limit) = request.user;
         let creation = QueueCreation {
             attributes: request.attributes,
-            metadata,
+            node: QueueMetadata::new(metadata),
             user_charge: Some(user.charge_message_queue(request.attributes.charged_bytes(), limit)?),
             is_privileged: request.is_privileged,
         };
@@ -104,9 +103,9 @@ impl Inode for QueueDirectory {
         }
         let namespace = self.namespace.upgrade().ok_or(Errno::EACCES)?;
         let attributes = QueueAttributes::default_of(&namespace.objects().limits());
-        let metadata = self.new_metadata(creation.permissions, creation.uid, creation.gid);
+        let node = QueueMetadata::new(self.new_metadata(creation.permissions, creation.uid, creation.gid));
         // Whom to charge is not known here; `queues_max` counts for everybody then.
-        let creation = QueueCreation { attributes, metadata, user_charge: None, is_privileged: false };
+        let creation = QueueCreation { attributes, node, user_charge: None, is_privileged: false };
         self.make(name, creation)
     }
 

@@ -3,14 +3,49 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::Errno;
 use crate::fs::locks::LockOwner;
 use crate::fs::{AttributeChanges, File, FileKind, Inode, Metadata, OpenFlags, Timestamp, Viewer};
-use crate::ipc::{NotificationKind, PosixQueue};
+use crate::ipc::{NotificationKind, PosixQueue, QueueNode};
 use crate::wait::{Events, WaitQueue};
 
 /// The permission bits of a mode.
 const PERMISSION_BITS: u32 = 0o7777;
+
+/// What the file system keeps of a queue.
+pub(super) struct QueueMetadata(Mutex<Metadata>);
+
+impl QueueMetadata {
+    pub(super) fn new(metadata: Metadata) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(metadata)))
+    }
+
+    /// That of `queue`.
+    ///
+    /// # Errors
+    /// EIO: the queue is none of this file system's.
+    fn of(queue: &PosixQueue) -> Result<&Self, Errno> {
+        let node: &dyn Any = &**queue.node();
+        node.downcast_ref().ok_or(Errno::EIO)
+    }
+}
+
+impl QueueNode for QueueMetadata {
+    fn number(&self) -> u64 {
+        self.0.lock().inode
+    }
+
+    fn touched(&self) {
+        let (mut metadata, now) = (self.0.lock(), Timestamp::now());
+        (metadata.accessed, metadata.modified, metadata.changed) = (now, now, now);
+    }
+
+    fn unlinked(&self) {
+        self.0.lock().links = 0;
+    }
+}
 
 /// The inode of a queue.
 pub(super) struct QueueInode {
@@ -45,11 +80,11 @@ impl Inode for QueueInode {
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(self.queue.metadata())
+        Ok(*QueueMetadata::of(&self.queue)?.0.lock())
     }
 
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
-        self.queue.update_metadata(|metadata| apply(metadata, changes));
+        apply(&mut QueueMetadata::of(&self.queue)?.0.lock(), changes);
         Ok(())
     }
 
@@ -121,7 +156,7 @@ impl File for QueueFile {
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(self.queue.metadata())
+        Ok(*QueueMetadata::of(&self.queue)?.0.lock())
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -17,9 +17,8 @@ use super::{
     Viewer, check_access,
 };
 use crate::Errno;
-use crate::ipc::QueueAttributes;
+use crate::ipc::{IpcNamespace, QueueAttributes};
 use crate::limits::UserCounters;
-use crate::namespace::IpcNamespace;
 
 pub use self::file::QueueFile;
 
@@ -30,8 +29,15 @@ struct MessageQueueFileSystem {
     device: DeviceNumber,
 }
 
-/// The queues of `namespace`, ready to be mounted.
-pub fn new_mount(namespace: Weak<IpcNamespace>) -> Arc<Mount> {
+/// The file system of the queues of `namespace`, mounted nowhere: mq_open(2) looks names up in it, and other mounts show the
+/// same.
+pub fn mount_of(namespace: &Arc<IpcNamespace>) -> Arc<Mount> {
+    let mount = namespace.queue_mount().get_or_init(|| new_mount(Arc::downgrade(namespace)));
+    // Nobody else puts anything there.
+    mount.clone().downcast().unwrap_or_else(|_| new_mount(Arc::downgrade(namespace)))
+}
+
+fn new_mount(namespace: Weak<IpcNamespace>) -> Arc<Mount> {
     let device = DeviceNumber::anonymous();
     let root = Dentry::new_root(Arc::new(QueueDirectory::new(namespace, device)));
     Mount::new(Arc::new(MessageQueueFileSystem { device }), root, "mqueue", MountFlags::empty())

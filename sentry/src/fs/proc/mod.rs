@@ -15,8 +15,7 @@ use std::sync::Arc;
 use super::pseudo::{Directory, PseudoInode, Subject};
 use super::{DeviceNumber, FileSystem, FileSystemInfo, Inode, Viewer};
 use crate::Errno;
-use crate::cred::Capabilities;
-use crate::namespace::UserNamespace;
+use crate::cred::{Capabilities, UserNamespace};
 
 pub use source::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Errno;
+use crate::cred::{Namespace, UserNamespace};
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Protections, Viewer};
+use crate::ipc::IpcNamespace;
 use crate::keys::Keys;
 use crate::memory::MemoryManager;
-use crate::namespace::{IpcNamespace, Namespace, NetworkNamespace, UserNamespace};
 use crate::time::ClockOffsets;
 
 /// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
@@ -115,9 +116,9 @@ pub trait Process: Send + Sync {
     fn set_clock_offsets(&self, _viewer: &Viewer, _offsets: ClockOffsets) -> Result<(), Errno> {
         Err(Errno::ESRCH)
     }
-    /// Its network namespace; `None` once it is gone.
-    fn network(&self) -> Option<Arc<NetworkNamespace>> {
-        None
+    /// The lines of /proc/net/unix, of its network namespace; none once it is gone.
+    fn unix_sockets(&self) -> Vec<u8> {
+        Vec::new()
     }
     /// The lines of /proc/PID/cgroup, as `viewer`'s cgroup namespace has them.
     fn cgroup(&self, viewer: &Viewer) -> String;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::*;
+use crate::cred::{Identity, Namespace, NamespaceKind};
 use crate::fs::{DescriptorBounds, DescriptorTable, FileDescription, FsView, LinkTarget, OpenFlags, Path};
+use crate::ipc::IpcNamespace;
 use crate::keys::Keys;
-use crate::namespace::{Identity, IpcNamespace, Namespace, NamespaceKind};
 
 struct Fake;
 

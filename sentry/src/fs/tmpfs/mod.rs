@@ -24,8 +24,8 @@ use super::mount::{FileSystem, FileSystemInfo, Instance, Mount, MountFlags};
 use super::path::Path;
 use super::special::SpecialFiles;
 use crate::Errno;
+use crate::cred::UserNamespace;
 use crate::memory::FrameAllocator;
-use crate::namespace::UserNamespace;
 use lower::LowerTable;
 use usage::{KeptMemory, Usage};
 

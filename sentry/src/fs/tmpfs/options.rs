@@ -1,7 +1,7 @@
 //! The options of a tmpfs (`man 5 tmpfs`).
 
 use crate::Errno;
-use crate::namespace::UserNamespace;
+use crate::cred::UserNamespace;
 use crate::platform::PAGE_SIZE;
 
 /// Limits and root directory of a tmpfs.

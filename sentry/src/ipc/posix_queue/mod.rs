@@ -7,6 +7,7 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,7 +16,6 @@ use parking_lot::Mutex;
 use super::budget::{Charge, OBJECT_BYTES};
 use super::{HARD_MAX_MESSAGE_BYTES, HARD_MAX_MESSAGES, IpcLimit, IpcLimits};
 use crate::Errno;
-use crate::fs::Metadata;
 use crate::limits::MessageQueueCharge;
 
 pub use self::notification::{Notification, NotificationKind};
@@ -81,12 +81,24 @@ impl QueueAttributes {
     }
 }
 
+/// A queue's file, which its file system keeps with the queue and which hears of what happens to it, under the queue's lock.
+pub trait QueueNode: Any + Send + Sync {
+    /// Its inode number: queues are listed in this order.
+    fn number(&self) -> u64;
+
+    /// A message has been sent or received, or somebody wants to be told of one.
+    fn touched(&self);
+
+    /// The queue has lost its name.
+    fn unlinked(&self);
+}
+
 /// A queue to be made.
 pub struct QueueCreation {
     /// How much it may hold.
     pub attributes: QueueAttributes,
-    /// As its file system is to show it.
-    pub metadata: Metadata,
+    /// Its file.
+    pub node: Arc<dyn QueueNode>,
     /// What its maker's user is charged with while it exists.
     pub user_charge: Option<MessageQueueCharge>,
     /// The limit of `queues_max` does not count.
@@ -110,7 +122,7 @@ impl PosixQueues {
         creation: QueueCreation,
         limits: &IpcLimits,
     ) -> Result<Arc<PosixQueue>, Errno> {
-        let QueueCreation { attributes, metadata, user_charge, is_privileged } = creation;
+        let QueueCreation { attributes, node, user_charge, is_privileged } = creation;
         let mut queues = self.queues.lock();
         if queues.contains_key(name) {
             return Err(Errno::EEXIST);
@@ -119,7 +131,7 @@ impl PosixQueues {
             return Err(Errno::ENOSPC);
         }
         let charge = Charge::new(OBJECT_BYTES)?;
-        let queue = PosixQueue::new(attributes, metadata, charge, user_charge);
+        let queue = PosixQueue::new(attributes, node, charge, user_charge);
         queues.insert(name.to_vec(), queue.clone());
         Ok(queue)
     }
@@ -138,7 +150,7 @@ impl PosixQueues {
     /// ENOENT.
     pub fn remove(&self, name: &[u8]) -> Result<(), Errno> {
         let queue = self.queues.lock().remove(name).ok_or(Errno::ENOENT)?;
-        queue.update_metadata(|metadata| metadata.links = 0);
+        queue.node().unlinked();
         Ok(())
     }
 
@@ -146,7 +158,7 @@ impl PosixQueues {
     pub fn list(&self) -> Vec<(u64, Vec<u8>)> {
         let queues = self.queues.lock();
         let mut list: Vec<_> =
-            queues.iter().map(|(name, queue)| (queue.metadata().inode, name.clone())).collect();
+            queues.iter().map(|(name, queue)| (queue.node().number(), name.clone())).collect();
         drop(queues);
         list.sort_unstable();
         list

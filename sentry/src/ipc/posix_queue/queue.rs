@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Notification, NotificationKind, QueueAttributes};
+use super::{Notification, NotificationKind, QueueAttributes, QueueNode};
 use crate::Errno;
-use crate::fs::{Metadata, Timestamp};
 use crate::ipc::Message;
 use crate::ipc::budget::Charge;
 use crate::limits::MessageQueueCharge;
@@ -17,6 +16,7 @@ use crate::wait::{Events, WaitQueue};
 /// A message queue. Open files hold it; its name may be gone.
 pub struct PosixQueue {
     attributes: QueueAttributes,
+    node: Arc<dyn QueueNode>,
     state: Mutex<State>,
     /// Messages ([`Events::IN`]) and room ([`Events::OUT`]).
     events: WaitQueue,
@@ -32,8 +32,6 @@ struct State {
     /// Those who wait for a message, in order of arrival.
     receivers: VecDeque<Arc<Receiver>>,
     notification: Option<Notification>,
-    /// As its file system shows it.
-    metadata: Metadata,
 }
 
 /// One who waits for a message.
@@ -99,7 +97,7 @@ impl Drop for PendingPosixReception {
 impl PosixQueue {
     pub(super) fn new(
         attributes: QueueAttributes,
-        metadata: Metadata,
+        node: Arc<dyn QueueNode>,
         charge: Charge,
         user_charge: Option<MessageQueueCharge>,
     ) -> Arc<Self> {
@@ -109,10 +107,9 @@ impl PosixQueue {
             bytes: 0,
             receivers: VecDeque::new(),
             notification: None,
-            metadata,
         };
         let (events, state) = (WaitQueue::default(), Mutex::new(state));
-        Arc::new(Self { attributes, state, events, _charge: charge, _user_charge: user_charge })
+        Arc::new(Self { attributes, node, state, events, _charge: charge, _user_charge: user_charge })
     }
 
     /// How much it may hold.
@@ -148,14 +145,9 @@ impl PosixQueue {
         }
     }
 
-    /// As its file system shows it.
-    pub fn metadata(&self) -> Metadata {
-        self.state.lock().metadata
-    }
-
-    /// Changes what its file system shows.
-    pub fn update_metadata(&self, change: impl FnOnce(&mut Metadata)) {
-        change(&mut self.state.lock().metadata);
+    /// Its file.
+    pub fn node(&self) -> &Arc<dyn QueueNode> {
+        &self.node
     }
 
     /// mq_send(3) by `sender` of user `uid`. Takes `message`, whose type is its priority, if there is room.
@@ -174,7 +166,7 @@ impl PosixQueue {
                 return Err(Errno::EAGAIN);
             }
             let Some(message) = message.take() else { return Ok(()) };
-            state.stamp();
+            self.node.touched();
             if let Some(receiver) = state.receivers.pop_front() {
                 *receiver.message.lock() = Some(message);
                 receiver.queue.notify(Events::IN);
@@ -207,7 +199,7 @@ impl PosixQueue {
             state.receivers.push_back(receiver.clone());
             return Ok(PosixReceived::Pending(PendingPosixReception { home: self.clone(), receiver }));
         };
-        state.stamp();
+        self.node.touched();
         drop(state);
         self.events.notify(Events::OUT | Events::WRNORM);
         Ok(PosixReceived::Message(message))
@@ -223,7 +215,7 @@ impl PosixQueue {
             return Err(Errno::EBUSY);
         }
         state.notification = Some(notification);
-        state.stamp();
+        self.node.touched();
         Ok(())
     }
 
@@ -254,10 +246,5 @@ impl State {
         self.count = self.count.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(message.text().len());
         Some(message)
-    }
-
-    fn stamp(&mut self) {
-        let now = Timestamp::now();
-        (self.metadata.accessed, self.metadata.modified, self.metadata.changed) = (now, now, now);
     }
 }

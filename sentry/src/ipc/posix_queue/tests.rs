@@ -3,7 +3,6 @@
 use std::sync::Weak;
 
 use super::*;
-use crate::fs::{DeviceNumber, FileKind};
 use crate::ipc::Message;
 use crate::process_identity::ProcessIdentity;
 use crate::signal::{Signal, SignalDetail, SignalInfo, SignalTarget};
@@ -11,10 +10,23 @@ use crate::wait::Events;
 
 const SENDER: i32 = 40;
 
+/// The file of a queue that no file system shows.
+struct NoFile;
+
+impl QueueNode for NoFile {
+    fn number(&self) -> u64 {
+        2
+    }
+
+    fn touched(&self) {}
+
+    fn unlinked(&self) {}
+}
+
 fn creation(max_messages: usize) -> QueueCreation {
     QueueCreation {
         attributes: QueueAttributes { max_messages, message_bytes: 10 },
-        metadata: Metadata::new(FileKind::Regular, 0o600, DeviceNumber::default(), 2),
+        node: Arc::new(NoFile),
         user_charge: None,
         is_privileged: false,
     }

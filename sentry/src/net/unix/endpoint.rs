@@ -9,8 +9,8 @@ use parking_lot::{Mutex, MutexGuard};
 use super::UnixAddress;
 use super::rights::Rights;
 use crate::Errno;
+use crate::cred::UserNamespace;
 use crate::fs::FileDescription;
-use crate::namespace::UserNamespace;
 use crate::process_identity::ProcessIdentity;
 use crate::wait::{Events, WaitQueue};
 

@@ -8,9 +8,8 @@ mod structures;
 use std::sync::Arc;
 
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials};
-use crate::ipc::{IpcCaller, IpcObjects, Lookup};
-use crate::namespace::{IpcNamespace, Namespace};
+use crate::cred::{Capabilities, Credentials, Namespace};
+use crate::ipc::{IpcCaller, IpcNamespace, IpcObjects, Lookup};
 use crate::platform::VirtualAddress;
 use crate::process_identity::ProcessIdentity;
 use crate::task::CurrentTask;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::Errno;
-use crate::cred::Capabilities;
+use crate::cred::{Capabilities, Namespace, UserNamespace};
+use crate::fs::mqueue;
 use crate::fs::proc::ProcFileSystem;
 use crate::fs::pts::PtsFileSystem;
 use crate::fs::tmpfs::{self, TmpfsOptions};
 use crate::fs::{Dentry, Instance, Mount, MountFlags};
-use crate::namespace::{Namespace, UserNamespace};
 use crate::syscall::place::Scope;
 use crate::task::{CurrentTask, TaskSource};
 
@@ -50,7 +50,7 @@ const TYPES: &[FileSystemType] = &[
     FileSystemType {
         name: "mqueue",
         owner: |task| owner_of(&*task.task().ipc_namespace()),
-        make: |task, _, _| Ok(task.task().ipc_namespace().message_queue_mount().instance().clone()),
+        make: |task, _, _| Ok(mqueue::mount_of(&task.task().ipc_namespace()).instance().clone()),
         check: |_, options| check_options(options, &[], &[]),
         is_new_each_time: false,
         must_be_visible: false,

@@ -15,11 +15,11 @@ use super::About;
 use super::source::{Process, ProcessStatus};
 use super::system::NET;
 use crate::Errno;
+use crate::cred::{IdKind, Namespace};
 use crate::fs::pseudo::{
     Child, Children, Directory, Entry, Node, directory, parse_number, private_text, setting, text,
 };
 use crate::fs::{FileKind, Path, Viewer, nsfs};
-use crate::namespace::{IdKind, Namespace};
 
 /// The names that a process and its threads have in common.
 macro_rules! common_entries {

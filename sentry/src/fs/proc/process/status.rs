@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::state_name;
 use crate::Errno;
+use crate::cred::UserNamespace;
 use crate::fs::proc::source::{MemoryStatus, Process, ProcessStatus};
-use crate::namespace::UserNamespace;
 
 /// The text, with users and groups as `namespace` numbers them. Names are escaped as Linux does, so that each line is one field.
 pub(super) fn status(process: &dyn Process, namespace: &UserNamespace) -> Result<Vec<u8>, Errno> {

@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use super::About;
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials};
+use crate::cred::{Capabilities, Credentials, IdKind, UserNamespace};
 use crate::fs::permission::permits;
 use crate::fs::pseudo::{Entry, Node};
 use crate::fs::{Access, File, Metadata, Viewer};
-use crate::namespace::{IdKind, UserNamespace};
 
 /// The longest write to a map is less than a page.
 const MAX_MAP_BYTES: usize = 4095;

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use super::About;
 use crate::Errno;
-use crate::cred::Capabilities;
+use crate::cred::{Capabilities, Namespace};
 use crate::fs::Viewer;
 use crate::fs::pseudo::{Directory, Entry, setting};
-use crate::ipc::{IpcLimit, IpcLimits};
-use crate::namespace::{IpcNamespace, Namespace};
+use crate::ipc::{IpcLimit, IpcLimits, IpcNamespace};
 
 /// A limit that is one number.
 macro_rules! limit {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::About;
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials};
+use crate::cred::{Capabilities, Credentials, NamespaceKind};
 use crate::fs::description_total::DESCRIPTIONS;
 use crate::fs::inotify::{InotifyLimit, InotifyLimits};
 use crate::fs::pipe;
@@ -19,7 +19,6 @@ use crate::fs::protections::Protection;
 use crate::fs::pseudo::{Directory, Entry, Node, directory, setting, text};
 use crate::fs::{Access, Metadata, Protections, Viewer};
 use crate::keys::KeyLimit;
-use crate::namespace::NamespaceKind;
 
 /// Settings that have been written.
 #[derive(Default)]

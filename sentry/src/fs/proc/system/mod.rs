@@ -96,10 +96,8 @@ fn version(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
 }
 
 fn unix_sockets(about: &About) -> Result<Vec<u8>, Errno> {
-    let network = about.process()?.network();
     let mut text = b"Num       RefCount Protocol Flags    Type St Inode Path\n".to_vec();
-    let sockets = network.map(|network| network.unix_sockets().all()).unwrap_or_default();
-    text.extend(sockets.iter().flat_map(|socket| socket.to_line()));
+    text.extend(about.process()?.unix_sockets());
     Ok(text)
 }
 

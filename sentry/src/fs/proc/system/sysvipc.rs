@@ -7,8 +7,7 @@ use super::About;
 use crate::Errno;
 use crate::fs::Viewer;
 use crate::fs::pseudo::{Directory, text};
-use crate::ipc::Permissions;
-use crate::namespace::IpcNamespace;
+use crate::ipc::{IpcNamespace, Permissions};
 
 /// /proc/sysvipc.
 pub(super) static SYSTEM_V: Directory<About> = Directory {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Identity, Namespace};
+use super::{ClockOffsets, ShiftedVvar};
 use crate::Errno;
+use crate::cred::{Identity, Namespace};
 use crate::memory::Frame;
-use crate::time::{ClockOffsets, ShiftedVvar};
 
 /// How the monotonic clocks of some tasks differ from the machine's.
 pub struct TimeNamespace {
@@ -93,7 +93,7 @@ impl Namespace for TimeNamespace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::namespace::NamespaceKind;
+    use crate::cred::NamespaceKind;
     use crate::time::ClockOffset;
 
     fn namespace() -> Arc<TimeNamespace> {

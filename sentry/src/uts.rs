@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Identity, Namespace};
 use crate::Errno;
+use crate::cred::{Identity, Namespace};
 
 /// Longest host or domain name, in bytes (`__NEW_UTS_LEN`).
 pub const NAME_MAX_BYTES: usize = 64;

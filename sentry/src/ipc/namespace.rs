@@ -1,34 +1,33 @@
 //! IPC namespaces (`man 7 ipc_namespaces`).
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
-use super::{Identity, Namespace};
-use crate::fs::{Mount, mqueue};
-use crate::ipc::IpcObjects;
+use super::IpcObjects;
+use crate::cred::{Identity, Namespace};
 
 /// The System V IPC objects and POSIX message queues that some tasks see.
 pub struct IpcNamespace {
     identity: Identity,
     objects: IpcObjects,
     /// Made when it is first wanted.
-    message_queue_mount: OnceLock<Arc<Mount>>,
+    queue_mount: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 impl IpcNamespace {
     /// A namespace without objects.
     pub fn new(identity: Identity) -> Arc<Self> {
-        Arc::new(Self { identity, objects: IpcObjects::default(), message_queue_mount: OnceLock::new() })
-    }
-
-    /// The file system of its POSIX message queues, mounted nowhere: mq_open(2) looks names up in it, and other mounts show
-    /// the same.
-    pub fn message_queue_mount(self: &Arc<Self>) -> &Arc<Mount> {
-        self.message_queue_mount.get_or_init(|| mqueue::new_mount(Arc::downgrade(self)))
+        Arc::new(Self { identity, objects: IpcObjects::default(), queue_mount: OnceLock::new() })
     }
 
     /// What is in it.
     pub fn objects(&self) -> &IpcObjects {
         &self.objects
+    }
+
+    /// What shows its POSIX message queues as files, kept for [`fs::mqueue`](crate::fs::mqueue), which makes it.
+    pub fn queue_mount(&self) -> &OnceLock<Arc<dyn Any + Send + Sync>> {
+        &self.queue_mount
     }
 }
 

@@ -1,17 +1,8 @@
 //! Namespaces (`man 7 namespaces`): what a task sees of the system's names, addresses and clocks.
 //!
 //! Every namespace has an [`Identity`]: its kind, its number, which is the inode number that /proc/PID/ns shows, and
-//! the user namespace that owns it, whose capabilities govern it. PID namespaces live in [`task`](crate::task), mount
-//! namespaces in [`fs`](crate::fs), the others here. Which ones a task is in is in its
-//! [`Namespaces`](crate::task::Namespaces); its user namespace is part of its credentials.
-
-mod cgroup;
-mod ipc;
-mod network;
-mod time;
-mod user;
-mod user_map;
-mod uts;
+//! the user namespace that owns it, whose capabilities govern it. The namespaces themselves live in the rooms of what they are about;
+//! only the user namespace is part of credentials. Which ones a task is in is in its [`Namespaces`](crate::task::Namespaces).
 
 use std::any::Any;
 use std::sync::Arc;
@@ -19,15 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use linux_raw_sys::general as uapi;
 
-pub use cgroup::CgroupNamespace;
-pub use ipc::IpcNamespace;
-pub use network::NetworkNamespace;
-pub(crate) use time::ShiftedVdso;
-pub use time::TimeNamespace;
-pub use user::{IdKind, UserNamespace};
-pub use user_map::OVERFLOW_ID;
-pub use uts::{NAME_MAX_BYTES, UtsNamespace};
-
+use super::UserNamespace;
 use crate::Errno;
 
 /// What a namespace is about.

@@ -1,9 +1,17 @@
-//! Credentials: who a task is and what it may do (`man 7 credentials`, `man 7 capabilities`).
+//! Credentials: who a task is and what it may do (`man 7 credentials`, `man 7 capabilities`), and the user namespaces in which that
+//! counts.
+
+mod namespace;
+mod user_map;
+mod user_namespace;
 
 use std::sync::Arc;
 
+pub use namespace::{Identity, Namespace, NamespaceKind};
+pub use user_map::OVERFLOW_ID;
+pub use user_namespace::{IdKind, UserNamespace};
+
 use crate::Errno;
-use crate::namespace::{Namespace, UserNamespace};
 
 bitflags::bitflags! {
     /// A set of capabilities, bit N for capability number N.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Identity, Namespace};
-use crate::net::unix::UnixSockets;
+use super::unix::UnixSockets;
+use crate::cred::{Identity, Namespace};
 
 /// What the sockets of some tasks can reach by a name that is no file.
 pub struct NetworkNamespace {

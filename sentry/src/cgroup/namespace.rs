@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Identity, Namespace};
-use crate::cgroup::Cgroup;
+use super::Cgroup;
+use crate::cred::{Identity, Namespace};
 
 /// Which control group some tasks see as the root.
 pub struct CgroupNamespace {

@@ -12,9 +12,8 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use parking_lot::Mutex;
 
 use super::user_map::{self, Extent, IdMap, OVERFLOW_ID};
-use super::{Identity, Namespace, NamespaceKind};
+use super::{Capabilities, Credentials, Identity, Namespace, NamespaceKind};
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials};
 
 /// How deep user namespaces nest: Linux refuses a namespace to one that is deeper than this.
 const MAX_LEVEL: u32 = 32;
