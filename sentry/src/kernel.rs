@@ -1,6 +1,5 @@
 //! The kernel: what all tasks of a sandbox share.
 
-use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,23 +8,17 @@ use syscalls::Sysno;
 
 use crate::Errno;
 use crate::cgroup::Hierarchy;
-use crate::cred::Credentials;
 use crate::fs::file_systems::FileSystems;
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::terminal::ControllingTerminals;
-use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::futex::FutexTable;
 use crate::host::{CpuFeatures, HostCpus};
 use crate::keys::Keys;
-use crate::limits::{Limits, Resource, Users};
-use crate::loader::{self, LoadError, LoadRequest, ProgramHost};
+use crate::limits::Users;
+use crate::loader::ProgramHost;
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
-use crate::platform::{PAGE_SIZE, Platform, SegmentBases};
-use crate::signal::{Signal, SignalActions};
-use crate::task::{
-    CgroupTasks, Dispatcher, ExitStatus, Namespaces, Task, TaskConfig, TaskGroups, TaskImage, TaskSet,
-    UnstartedTask,
-};
+use crate::platform::{PAGE_SIZE, Platform};
+use crate::task::{CgroupTasks, Dispatcher, ExitStatus, Namespaces, Task, TaskGroups, TaskSet};
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{MonotonicTime, ShiftedVdso, TimeNamespace, Timekeeper, TimerQueue};
 use crate::wait::WaitQueue;
@@ -35,8 +28,6 @@ pub const RELEASE: &str = "6.12.0-palisade";
 /// The version that uname(2) tells.
 pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC Palisade";
 
-/// Where programs are searched if the environment has no PATH (glibc's `_CS_PATH`).
-const DEFAULT_SEARCH_PATH: &[u8] = b"/bin:/usr/bin";
 /// What /proc/PID/maps calls the vDSO.
 const VDSO_NAME: &str = "[vdso]";
 
@@ -63,59 +54,6 @@ pub enum KernelError {
     /// The first address space could not be made.
     #[error("no address space ({0})")]
     Memory(Errno),
-}
-
-/// The program that a sandbox runs first.
-pub struct InitProgram {
-    /// The program: a path, or a name without a slash, which is searched in PATH.
-    pub path: Vec<u8>,
-    /// Its arguments, its own name first.
-    pub arguments: Vec<Vec<u8>>,
-    /// Its environment, `NAME=value` each.
-    pub environment: Vec<Vec<u8>>,
-    /// Its mounts.
-    pub mounts: Arc<MountNamespace>,
-    /// Its working directory.
-    pub working_directory: Vec<u8>,
-    /// Its descriptors.
-    pub descriptors: Arc<DescriptorTable>,
-    /// Who it is.
-    pub credentials: Credentials,
-    /// Its resource limits.
-    pub limits: Limits,
-    /// The id of the container that it begins: its tasks live in a control group of that name. Without one they begin in the
-    /// root's.
-    pub container_id: Option<Vec<u8>>,
-}
-
-/// Why the first program does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum InitError {
-    /// The working directory is not one.
-    #[error("working directory {path}: {reason}", path = path.escape_ascii())]
-    WorkingDirectory {
-        /// What was given.
-        path: Vec<u8>,
-        /// What is wrong with it.
-        reason: Cow<'static, str>,
-    },
-    /// There is no such program.
-    #[error("'{path}': not found in the image; the command is looked up inside it", path = path.escape_ascii())]
-    NotFound {
-        /// What was given.
-        path: Vec<u8>,
-    },
-    /// The program cannot be loaded.
-    #[error("cannot execute {path}: {reason}", path = path.escape_ascii())]
-    Program {
-        /// What was given.
-        path: Vec<u8>,
-        /// What is wrong with it.
-        reason: LoadError,
-    },
-    /// There is no room for the task.
-    #[error("cannot make the first task: {0}")]
-    Task(Errno),
 }
 
 /// The kernel of a sandbox.
@@ -315,72 +253,6 @@ impl Kernel {
         }
     }
 
-    /// Loads and starts the first program.
-    ///
-    /// # Errors
-    /// The program or its working directory is not there, or cannot be used.
-    pub fn start_init(self: &Arc<Self>, init: InitProgram) -> Result<Arc<Task>, InitError> {
-        let viewer = Viewer {
-            credentials: Arc::new(init.credentials.clone()),
-            process_id: 1,
-            thread_id: 1,
-            session_id: 1,
-        };
-        let fs_context = FsContext::new(init.mounts);
-        let in_directory = |errno: Errno| InitError::WorkingDirectory {
-            path: init.working_directory.clone(),
-            reason: match errno {
-                Errno::ENOENT => "it does not exist in the image".into(),
-                Errno::ENOTDIR => "it is not a directory".into(),
-                errno => LoadError::from(errno).reason,
-            },
-        };
-        let view = fs_context.view();
-        let directory = Resolver::new(&view, &viewer)
-            .resolve(&view.root, &init.working_directory, true)
-            .map_err(in_directory)?;
-        if !directory.is_directory() {
-            return Err(in_directory(Errno::ENOTDIR));
-        }
-        fs_context.set_working_directory(directory);
-        let view = fs_context.view();
-        let (file, file_name) = find_program(&view, &viewer, &init.path, &init.environment)?;
-        let in_program = |reason: LoadError| InitError::Program { path: file_name.clone(), reason };
-        let program = loader::load(LoadRequest {
-            kernel: &**self,
-            view: &view,
-            viewer: &viewer,
-            file,
-            file_name: file_name.clone(),
-            is_reachable: true,
-            arguments: init.arguments,
-            environment: init.environment,
-            stack_limit_bytes: init.limits.soft(Resource::STACK),
-            payer: None,
-            allows_new_privileges: true,
-            time_namespace: self.namespaces.time.clone(),
-        })
-        .map_err(in_program)?;
-        let (credentials, _) = loader::credentials_after_exec(&init.credentials, program.grants, true);
-        let actions = Arc::new(parking_lot::Mutex::new(SignalActions::default()));
-        let exit_signal = i32::from(Signal::SIGCHLD.number());
-        let group = self.tasks.new_thread_group(self.tasks.root().clone(), actions, init.limits, exit_signal);
-        let image = TaskImage {
-            registers: program.registers,
-            segment_bases: SegmentBases::default(),
-            extended_state: None,
-            memory: program.memory,
-            name: program.name,
-            executable: Some(program.executable),
-            syscall_number: None,
-        };
-        let config = TaskConfig {
-            container_id: init.container_id.map(Arc::from),
-            ..TaskConfig::without_creator(self, group, image, fs_context, init.descriptors, credentials)
-        };
-        self.tasks.new_task(config).and_then(UnstartedTask::start).map_err(InitError::Task)
-    }
-
     /// Waits until the process of `task`, the first one, has ended, and returns how.
     pub fn wait_for_init(&self, task: &Task) -> ExitStatus {
         self.tasks.wait_until_ended(task.thread_group())
@@ -417,46 +289,4 @@ fn make_vdso(
     let code = frames.allocate()?;
     code.slice().copy_from(vdso_image().as_slice());
     Ok([vvar, code].into())
-}
-
-/// Finds the program called `name`: a name without a slash is searched in the environment's PATH (`man 3 execvp`).
-fn find_program(
-    view: &FsView,
-    viewer: &Viewer,
-    name: &[u8],
-    environment: &[Vec<u8>],
-) -> Result<(Path, Vec<u8>), InitError> {
-    let resolver = Resolver::new(view, viewer);
-    let search_path = environment.iter().find_map(|variable| variable.strip_prefix(b"PATH="));
-    let candidates: Vec<Vec<u8>> = if name.is_empty() {
-        Vec::new()
-    } else if name.contains(&b'/') {
-        vec![name.to_vec()]
-    } else {
-        let directories = search_path.unwrap_or(DEFAULT_SEARCH_PATH).split(|byte| *byte == b':');
-        directories
-            .map(
-                |directory| {
-                    if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
-                },
-            )
-            .collect()
-    };
-    let mut refused = None;
-    for candidate in candidates {
-        match resolver.resolve(&view.working_directory, &candidate, true) {
-            Ok(file)
-                if fs::check_access(&**file.inode(), fs::Access::EXECUTE, &viewer.credentials).is_ok() =>
-            {
-                return Ok((file, candidate));
-            }
-            Ok(_) => refused = refused.or(Some((candidate, Errno::EACCES))),
-            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-            Err(error) => refused = refused.or(Some((candidate, error))),
-        }
-    }
-    Err(match refused {
-        Some((path, errno)) => InitError::Program { path, reason: errno.into() },
-        None => InitError::NotFound { path: name.to_vec() },
-    })
 }

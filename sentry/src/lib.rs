@@ -1,10 +1,11 @@
 //! A Linux kernel in user space: it serves the system calls, faults and signals of unmodified Linux
 //! programs that run on a [`platform`].
 //!
-//! Each module is a room; arrows run downward only: `syscall` → `task` → (`signal`, `fs`, `net`, `memory`, …)
-//! → `platform`.
+//! Each module is a room; arrows run downward only: `boot` → `syscall` → `task` → (`signal`, `fs`, `net`, `memory`, …)
+//! → `platform`. `tests/arrows.rs` has them all in their order, and checks it.
 
 mod abi;
+pub mod boot;
 pub mod cgroup;
 pub mod cred;
 pub mod errno;

@@ -9,10 +9,10 @@ use anyhow::Context;
 use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use rustix::process::Pid;
+use sentry::boot::{Description, Text, User};
+use vmm::Failure;
+use vmm::control::Target;
 
-use crate::control::Target;
-use crate::failure::Failure;
-use crate::sandbox::{Description, User};
 use crate::size;
 
 /// Where programs are searched unless --env PATH=... says otherwise.
@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
     workdir: PathBuf,
 
     /// Run as this user and group, by number
-    #[arg(long, short = 'u', value_name = "UID[:GID]", default_value = "0:0")]
+    #[arg(long, short = 'u', value_name = "UID[:GID]", default_value = "0:0", value_parser = user)]
     user: User,
 
     /// The host name that the program sees
@@ -125,18 +125,18 @@ impl Arguments {
     /// # Errors
     /// A value that makes no sense.
     pub(crate) fn describe(self) -> Result<Description, Failure> {
-        let environment = environment(self.env, self.user)?;
-        let image = self.image;
+        let environment = environment(self.env, &self.user)?;
         Ok(Description {
-            image,
-            command: self.command.into_iter().map(OsString::into_vec).collect(),
-            environment,
-            working_directory: self.workdir.into_os_string().into_vec(),
+            root: self.image,
+            command: self.command.into_iter().map(Text::from).collect(),
+            environment: environment.into_iter().map(Text).collect(),
+            working_directory: self.workdir.into_os_string().into(),
             user: self.user,
-            host_name: self.hostname.into_vec(),
+            host_name: self.hostname.into(),
             name: self.name,
             memory_bytes: self.memory,
             traces_system_calls: self.strace,
+            ..Description::default()
         })
     }
 }
@@ -163,7 +163,7 @@ fn container_name(text: &str) -> anyhow::Result<String> {
 }
 
 /// The program's environment: a small one of vmm's making, then what was asked for.
-fn environment(requested: Vec<OsString>, user: User) -> Result<Vec<Vec<u8>>, Failure> {
+fn environment(requested: Vec<OsString>, user: &User) -> Result<Vec<Vec<u8>>, Failure> {
     let home = if user.uid == 0 { "/root" } else { "/" };
     let own = [
         ("PATH", Some(DEFAULT_PATH.into())),
@@ -199,24 +199,16 @@ fn no_name(variable: &[u8]) -> anyhow::Error {
     anyhow::anyhow!("--env '{}' has no name: use --env NAME=VALUE", variable.escape_ascii())
 }
 
-impl std::str::FromStr for User {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let id = |text: &str| -> anyhow::Result<u32> {
-            let id: u32 = text.parse().with_context(|| format!("'{text}' is not a number"))?;
-            // All ones means "none" everywhere.
-            anyhow::ensure!(id != u32::MAX, "{id} is no user or group");
-            Ok(id)
-        };
-        Ok(match text.split_once(':') {
-            Some((uid, gid)) => Self { uid: id(uid)?, gid: id(gid)? },
-            None => {
-                let uid = id(text)?;
-                Self { uid, gid: uid }
-            }
-        })
-    }
+/// A user and a group, by number; without a group the user's number is the group's, too.
+fn user(text: &str) -> anyhow::Result<User> {
+    let id = |text: &str| -> anyhow::Result<u32> {
+        let id: u32 = text.parse().with_context(|| format!("'{text}' is not a number"))?;
+        // All ones means "none" everywhere.
+        anyhow::ensure!(id != u32::MAX, "{id} is no user or group");
+        Ok(id)
+    };
+    let (uid, gid) = text.split_once(':').unwrap_or((text, text));
+    Ok(User { uid: id(uid)?, gid: id(gid)?, ..User::default() })
 }
 
 #[cfg(test)]
@@ -289,7 +281,7 @@ mod tests {
 
     #[test]
     fn later_variables_replace_earlier_ones() {
-        let user = User { uid: 0, gid: 0 };
+        let user = &User::default();
         let variables = environment(vec!["A=1".into(), "A=2=3".into(), "HOME=/x".into()], user).unwrap();
         assert!(variables.contains(&b"A=2=3".to_vec()) && !variables.contains(&b"A=1".to_vec()));
         assert!(variables.contains(&b"HOME=/x".to_vec()) && !variables.contains(&b"HOME=/root".to_vec()));
@@ -322,10 +314,10 @@ mod tests {
 
     #[test]
     fn users_are_numbers() {
-        assert_eq!("5:6".parse::<User>().unwrap(), User { uid: 5, gid: 6 });
-        assert_eq!("5".parse::<User>().unwrap(), User { uid: 5, gid: 5 });
+        let ids = |text| user(text).map(|user| (user.uid, user.gid)).unwrap();
+        assert_eq!((ids("5:6"), ids("5")), ((5, 6), (5, 5)));
         for text in ["", "root", "5:", ":5", "-1", "4294967295"] {
-            assert!(text.parse::<User>().is_err(), "{text}");
+            assert!(user(text).is_err(), "{text}");
         }
     }
 }

@@ -33,7 +33,7 @@ const DONE: &[u8] = b"done";
 
 /// What is asked of a running sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+pub enum Request {
     /// Have every task stand still.
     Pause,
     /// Let them go on.
@@ -55,7 +55,7 @@ impl Request {
 
 /// The sandbox that is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub enum Target {
     /// The one that this process runs.
     Process(Pid),
     /// The caller's own container of this name.
@@ -197,7 +197,7 @@ impl ControlSocket {
 ///
 /// # Errors
 /// There is no such sandbox, it belongs to somebody else, or it is paused, or running, already.
-pub(crate) fn ask(target: &Target, request: Request) -> anyhow::Result<()> {
+pub fn ask(target: &Target, request: Request) -> anyhow::Result<()> {
     let socket = new_socket()?;
     connect(&socket, &target.address()?).with_context(|| format!("{target} runs no sandbox"))?;
     let listener = socket_peercred(&socket)?;

@@ -23,7 +23,7 @@ const NESTED_PAGING: [(&str, &str); 2] = [("kvm_intel", "ept"), ("kvm_amd", "npt
 ///
 /// # Errors
 /// What keeps microVMs from being made here; its text says what to do. Or standard output cannot be written.
-pub(crate) fn run() -> Result<u8, Failure> {
+pub fn run() -> Result<u8, Failure> {
     let mut lines = Lines { out: std::io::stdout().lock(), has_reader: true };
     let result = examine(&mut lines);
     lines

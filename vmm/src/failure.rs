@@ -2,21 +2,23 @@
 
 /// A failure: what to say and which status to exit with.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) status: u8,
-    pub(crate) error: anyhow::Error,
+pub struct Failure {
+    /// What to exit with.
+    pub status: u8,
+    /// What is wrong.
+    pub error: anyhow::Error,
 }
 
 impl Failure {
     /// vmm itself failed.
-    pub(crate) const VMM: u8 = 125;
+    pub const VMM: u8 = 125;
     /// COMMAND cannot be executed.
-    pub(crate) const NOT_EXECUTABLE: u8 = 126;
+    pub const NOT_EXECUTABLE: u8 = 126;
     /// COMMAND is not found.
-    pub(crate) const NOT_FOUND: u8 = 127;
+    pub const NOT_FOUND: u8 = 127;
 
     /// What to say: the error and its causes, each of which is said once.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut causes = self.error.chain().map(ToString::to_string);
         let mut text = causes.next().unwrap_or_default();
         for cause in causes.filter(|cause| !cause.is_empty()) {
@@ -28,8 +30,8 @@ impl Failure {
     }
 
     /// A failure of the program to run.
-    pub(crate) fn of_program(error: sentry::kernel::InitError) -> Self {
-        use sentry::kernel::InitError;
+    pub(crate) fn of_program(error: sentry::boot::InitError) -> Self {
+        use sentry::boot::InitError;
         let status = match &error {
             InitError::NotFound { .. } => Self::NOT_FOUND,
             InitError::Program { .. } => Self::NOT_EXECUTABLE,

@@ -1,27 +1,17 @@
 //! Runs a Linux program inside a microVM that has no guest kernel.
 //!
-//! This crate is thin: [`cli`] turns the command line into a [`sandbox::Description`], [`sandbox`] builds it out of
-//! the sentry and the KVM platform and waits for it. Exit statuses are docker's.
+//! The command line: [`cli`] turns it into a [`vmm::Description`], and [`vmm::run`] does the rest.
 
 mod cli;
-mod control;
 #[cfg(feature = "deadlock-detection")]
 mod deadlock;
-mod doctor;
-mod failure;
-mod forward;
-mod jail;
-mod panic;
-mod sandbox;
 mod size;
-mod terminal;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-
-use crate::failure::Failure;
+use vmm::{Failure, control, doctor};
 
 fn main() -> ExitCode {
     let arguments = match cli::Arguments::try_parse() {
@@ -33,12 +23,12 @@ fn main() -> ExitCode {
         }
     };
     start_log(arguments.log);
-    panic::end_process_on_panic();
+    vmm::end_process_on_panic();
     let result = watch_for_deadlocks().map_err(Failure::from).and_then(|()| match arguments.subcommand {
         Some(cli::Subcommand::Doctor) => doctor::run(),
         Some(cli::Subcommand::Pause { sandbox }) => ask(&sandbox, control::Request::Pause),
         Some(cli::Subcommand::Resume { sandbox }) => ask(&sandbox, control::Request::Resume),
-        None => arguments.describe().and_then(sandbox::run),
+        None => arguments.describe().and_then(vmm::run),
     });
     match result {
         Ok(status) => ExitCode::from(status),

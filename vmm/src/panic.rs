@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::terminal::TerminalGuard;
 
 /// From now on a panic in any thread ends the process; the caller's terminal is left as it is now.
-pub(crate) fn end_process_on_panic() {
+pub fn end_process_on_panic() {
     let terminal = TerminalGuard::new();
     std::panic::set_hook(Box::new(move |panic| {
         terminal.restore();

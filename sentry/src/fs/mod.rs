@@ -10,7 +10,6 @@
 //! ([`mount`]) are leaves.
 
 pub mod anonymous;
-pub mod boot;
 pub mod cgroup;
 mod dentry;
 mod description_inode;

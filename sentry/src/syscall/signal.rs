@@ -8,8 +8,8 @@ use syscalls::Sysno;
 
 use super::Handler;
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials, OVERFLOW_ID, UserNamespace};
 use crate::abi::Siginfo;
+use crate::cred::{Capabilities, Credentials, OVERFLOW_ID, UserNamespace};
 use crate::platform::VirtualAddress;
 use crate::signal::{Action, Signal, SignalInfo, SignalSet};
 use crate::task::{CurrentTask, Task, ThreadGroup, Tid};

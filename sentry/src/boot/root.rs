@@ -5,39 +5,21 @@ use std::sync::Arc;
 
 use rustix::io::pread;
 
-use super::dev::{self, MemoryDevices};
-use super::host::HostTree;
-use super::inode::{NewNode, Viewer};
-use super::memory_files::MemoryFiles;
-use super::metadata::FileKind;
-use super::mount::{Mount, MountFlags, MountNamespace};
-use super::operations::{OpenRequest, create_node, open};
-use super::pipe::FifoDriver;
-use super::resolve::{ResolveFlags, Resolver};
-use super::tmpfs::{self, MemoryResources, TmpfsOptions};
-use super::{FsContext, FsView, OpenFlags, Path, overlay};
+use super::Image;
 use crate::Errno;
+use crate::fs::dev::{self, MemoryDevices};
+use crate::fs::host::HostTree;
+use crate::fs::memory_files::MemoryFiles;
+use crate::fs::operations::{OpenRequest, create_node, open};
+use crate::fs::pipe::FifoDriver;
+use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
+use crate::fs::{
+    FileKind, FsContext, FsView, Mount, MountFlags, MountNamespace, NewNode, OpenFlags, Path, ResolveFlags,
+    Resolver, Viewer, overlay,
+};
 
 /// Bytes of an executable that are copied at a time.
 const COPY_LEN: usize = 256 * 1024;
-
-/// What the root file system is made from.
-pub enum RootImage {
-    /// A directory of the host.
-    Directory {
-        /// The directory.
-        root: OwnedFd,
-        /// How many of its files may be open on the host at a time.
-        max_handles: usize,
-    },
-    /// One executable, in a root that is empty otherwise.
-    Executable {
-        /// The file.
-        file: OwnedFd,
-        /// What it is called in the root directory.
-        name: Vec<u8>,
-    },
-}
 
 /// Why there is no tree to start with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +32,7 @@ pub struct BootError {
 }
 
 impl BootError {
-    fn at(path: &str) -> impl FnOnce(Errno) -> Self {
+    pub(super) fn at(path: &str) -> impl FnOnce(Errno) -> Self {
         move |errno| Self { path: path.to_owned(), errno }
     }
 
@@ -73,10 +55,10 @@ impl BootError {
 ///
 /// # Errors
 /// The image cannot be read, or something else is where a mount point should be.
-pub fn mount_root(
+pub(super) fn mount_root(
     resources: &MemoryResources,
-    image: RootImage,
-    mounts: &[(&str, Arc<Mount>)],
+    image: Image,
+    mounts: &[(String, Arc<Mount>)],
 ) -> Result<Arc<MountNamespace>, BootError> {
     let (root, executable) = mount_image(resources, image).map_err(BootError::at("/"))?;
     let builder = Builder::new(MountNamespace::new(root));
@@ -97,23 +79,27 @@ pub fn mount_root(
 type Executable = (OwnedFd, Vec<u8>);
 
 /// The root file system; an executable is still to be copied into it.
-fn mount_image(
-    resources: &MemoryResources,
-    image: RootImage,
-) -> Result<(Arc<Mount>, Option<Executable>), Errno> {
+fn mount_image(resources: &MemoryResources, image: Image) -> Result<(Arc<Mount>, Option<Executable>), Errno> {
     let devices = MemoryDevices::new(resources.frames.clone());
     resources.specials.register(FileKind::CharacterDevice, 1, devices);
     resources.specials.register(FileKind::Fifo, 0, Arc::new(FifoDriver));
     let options = TmpfsOptions { permissions: 0o755, ..TmpfsOptions::default() };
     let flags = MountFlags::RELATIVE_ACCESS_TIME;
     Ok(match image {
-        RootImage::Directory { root, max_handles } => {
-            (overlay::new_mount(resources, &HostTree::new(root, max_handles), flags)?, None)
+        Image::Directory(root) => {
+            (overlay::new_mount(resources, &HostTree::new(root, max_handles()), flags)?, None)
         }
-        RootImage::Executable { file, name } => {
+        Image::Executable { file, name } => {
             (tmpfs::new_mount(resources, &options, "rootfs", flags)?, Some((file, name)))
         }
     })
+}
+
+/// How many files of the image may be open on the host at a time: half of what the process may have, within bounds.
+fn max_handles() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let half = limit.and_then(|limit| usize::try_from(limit / 2).ok());
+    half.unwrap_or(usize::MAX).clamp(64, 1 << 16)
 }
 
 struct Builder {
@@ -206,7 +192,7 @@ mod tests {
     fn an_image_without_mount_points_gets_them() {
         let image = tempfile::tempdir().unwrap();
         let root = std::fs::File::open(image.path()).unwrap().into();
-        let image = RootImage::Directory { root, max_handles: 16 };
+        let image = Image::Directory(root);
         let builder = Builder::new(mount_root(&resources(), image, &[]).unwrap());
         for path in ["/dev/null", "/dev/shm", "/tmp"] {
             assert!(builder.find(path).is_ok(), "{path}");
@@ -222,7 +208,7 @@ mod tests {
         for path in ["tmp", "dev"] {
             std::fs::write(image.path().join(path), "").unwrap();
             let root = std::fs::File::open(image.path()).unwrap().into();
-            let image_root = RootImage::Directory { root, max_handles: 16 };
+            let image_root = Image::Directory(root);
             let error = mount_root(&resources(), image_root, &[]).err().unwrap();
             assert_eq!(error.to_string(), format!("/{path}: there must be a directory, or nothing"));
             std::fs::remove_file(image.path().join(path)).unwrap();
@@ -233,7 +219,7 @@ mod tests {
     fn a_single_executable_stands_in_an_empty_root() {
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, &vec![9; 300_000]).unwrap();
-        let image = RootImage::Executable { file: file.into(), name: b"program".to_vec() };
+        let image = Image::Executable { file: file.into(), name: b"program".to_vec() };
         let builder = Builder::new(mount_root(&resources(), image, &[]).unwrap());
         let program = builder.find("/program").unwrap();
         let metadata = program.inode().metadata().unwrap();

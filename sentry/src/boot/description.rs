@@ -1,0 +1,262 @@
+//! What a sandbox is to be.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Errno;
+use crate::cred::{Capabilities, Credentials};
+use crate::limits::{Limit, Limits, Resource};
+
+/// What a sandbox is to be. Every field that is left out is as in [`Description::default`].
+///
+/// A sandbox has a kernel of its own, so that its first task begins in namespaces that nobody else is in: there is nothing to say
+/// of them here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Description {
+    /// A directory of the host that holds the root file system, or an ELF executable that stands in an empty one.
+    pub root: PathBuf,
+    /// What is mounted in it, in this order. Directories that are missing are made, in memory.
+    pub mounts: Vec<MountPoint>,
+    /// The program and its arguments; empty for the image's own, or a shell.
+    pub command: Vec<Text>,
+    /// `NAME=value` each.
+    pub environment: Vec<Text>,
+    /// The program's working directory.
+    pub working_directory: Text,
+    /// Who it runs as.
+    pub user: User,
+    /// The capabilities that it and what it executes may have, by number (`man 7 capabilities`); `None` for those that go with
+    /// the user.
+    pub capabilities: Option<BTreeSet<u32>>,
+    /// Resource limits other than Linux's own for init.
+    pub resource_limits: Vec<ResourceLimit>,
+    /// The host name.
+    pub host_name: Text,
+    /// The container's id: its tasks live in a control group of that name.
+    pub name: Option<String>,
+    /// The most memory that the guest may use; `None` leaves the choice to the front end.
+    pub memory_bytes: Option<u64>,
+    /// Every system call is written down, decoded.
+    pub traces_system_calls: bool,
+}
+
+impl Default for Description {
+    /// A shell on the host's own files, as root.
+    fn default() -> Self {
+        Self {
+            root: "/".into(),
+            mounts: MountPoint::usual(),
+            command: Vec::new(),
+            environment: Vec::new(),
+            working_directory: "/".into(),
+            user: User::default(),
+            capabilities: None,
+            resource_limits: Vec::new(),
+            host_name: "palisade".into(),
+            name: None,
+            memory_bytes: None,
+            traces_system_calls: false,
+        }
+    }
+}
+
+impl Description {
+    /// The credentials of the first program.
+    pub(super) fn credentials(&self) -> Credentials {
+        let User { uid, gid, .. } = self.user;
+        let mut credentials = if uid == 0 {
+            Credentials {
+                effective: Capabilities::ALL,
+                permitted: Capabilities::ALL,
+                ..Credentials::of_user(0, gid)
+            }
+        } else {
+            Credentials::of_user(uid, gid)
+        };
+        credentials.groups = self.user.groups.as_slice().into();
+        if let Some(numbers) = &self.capabilities {
+            let bits = numbers.iter().filter_map(|number| 1_u64.checked_shl(*number)).sum();
+            let capabilities = Capabilities::from_bits_retain(bits) & Capabilities::ALL;
+            credentials.permitted = capabilities;
+            credentials.effective = capabilities;
+            credentials.bounding = capabilities;
+        }
+        credentials
+    }
+
+    /// The limits of the first program.
+    ///
+    /// # Errors
+    /// EINVAL: there is no such resource, or a soft limit exceeds its hard one.
+    pub(super) fn limits(&self) -> Result<Limits, Errno> {
+        let mut limits = Limits::default();
+        for &ResourceLimit { resource, soft, hard } in &self.resource_limits {
+            limits.set(Resource::new(resource)?, Limit { soft, hard }, true)?;
+        }
+        Ok(limits)
+    }
+}
+
+/// A file system and where it is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MountPoint {
+    /// The absolute path of the directory.
+    pub target: String,
+    /// What is mounted there.
+    pub file_system: FileSystemKind,
+    /// Nobody writes there.
+    #[serde(default)]
+    pub is_read_only: bool,
+}
+
+impl MountPoint {
+    /// What programs expect to find, besides /dev.
+    pub fn usual() -> Vec<Self> {
+        let mount = |target: &str, file_system, is_read_only| Self {
+            target: target.into(),
+            file_system,
+            is_read_only,
+        };
+        vec![
+            mount("/proc", FileSystemKind::Proc, false),
+            mount("/sys", FileSystemKind::Sysfs, true),
+            mount("/sys/fs/cgroup", FileSystemKind::Cgroup2, false),
+            mount("/dev/pts", FileSystemKind::Devpts, false),
+        ]
+    }
+}
+
+/// A kind of file system that a sandbox begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileSystemKind {
+    /// Processes (`man 5 proc`).
+    Proc,
+    /// Devices and the kernel (`man 5 sysfs`).
+    Sysfs,
+    /// Control groups (`man 7 cgroups`).
+    Cgroup2,
+    /// Pseudo-terminals (`man 4 pts`).
+    Devpts,
+    /// Files in memory (`man 5 tmpfs`).
+    Tmpfs,
+}
+
+/// A user and groups, by number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// The user.
+    pub uid: u32,
+    /// The user's group.
+    pub gid: u32,
+    /// Supplementary groups.
+    #[serde(default)]
+    pub groups: Vec<u32>,
+}
+
+/// A limit other than Linux's own for init (`man 2 getrlimit`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceLimit {
+    /// `RLIMIT_*`, by number.
+    pub resource: u32,
+    /// What is enforced; `u64::MAX` is no limit.
+    pub soft: u64,
+    /// How far the soft limit may be raised.
+    pub hard: u64,
+}
+
+/// Bytes that usually are text: written down as a string if they are UTF-8, else as a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "WrittenText", into = "WrittenText")]
+pub struct Text(pub Vec<u8>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum WrittenText {
+    String(String),
+    Bytes(Vec<u8>),
+}
+
+impl From<WrittenText> for Text {
+    fn from(text: WrittenText) -> Self {
+        match text {
+            WrittenText::String(text) => Self(text.into_bytes()),
+            WrittenText::Bytes(bytes) => Self(bytes),
+        }
+    }
+}
+
+impl From<Text> for WrittenText {
+    fn from(Text(bytes): Text) -> Self {
+        String::from_utf8(bytes).map_or_else(|error| Self::Bytes(error.into_bytes()), Self::String)
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Vec<u8>> for Text {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<OsString> for Text {
+    fn from(text: OsString) -> Self {
+        Self(text.into_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_down_is_read_again() {
+        let description = Description {
+            command: vec!["sh".into(), Text(vec![b'x', 0xff])],
+            user: User { uid: 5, gid: 6, groups: vec![7] },
+            capabilities: Some([1, 21].into()),
+            resource_limits: vec![ResourceLimit { resource: 7, soft: 16, hard: u64::MAX }],
+            name: Some("web".into()),
+            ..Description::default()
+        };
+        let written = serde_json::to_string(&description).unwrap();
+        assert!(written.contains(r#""command":["sh",[120,255]]"#), "{written}");
+        assert_eq!(serde_json::from_str::<Description>(&written).unwrap(), description);
+    }
+
+    #[test]
+    fn what_is_left_out_is_as_usual_and_what_is_unknown_is_refused() {
+        let description: Description = serde_json::from_str(r#"{"root": "/image"}"#).unwrap();
+        assert_eq!(description, Description { root: "/image".into(), ..Description::default() });
+        assert!(serde_json::from_str::<Description>(r#"{"rooot": "/image"}"#).is_err());
+    }
+
+    #[test]
+    fn capabilities_and_limits_reach_the_first_program() {
+        let mut description = Description::default();
+        assert_eq!(description.credentials(), Credentials::root());
+        description.capabilities = Some([5, 63, 400].into());
+        let credentials = description.credentials();
+        assert_eq!((credentials.permitted, credentials.bounding), (Capabilities::KILL, Capabilities::KILL));
+        description.resource_limits = vec![ResourceLimit { resource: 7, soft: 16, hard: 32 }];
+        let limits = description.limits().unwrap();
+        assert_eq!(limits.get(Resource::OPEN_FILES), Limit { soft: 16, hard: 32 });
+        for (resource, soft) in [(7, 33), (16, 1)] {
+            description.resource_limits = vec![ResourceLimit { resource, soft, hard: 32 }];
+            assert_eq!(description.limits(), Err(Errno::EINVAL));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What the root file system is made from.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags};
+
+/// What is run if no command is given.
+const DEFAULT_COMMAND: &[u8] = b"/bin/sh";
+/// What the sandbox makes in a root that is otherwise empty.
+const OWN_DIRECTORIES: [&[u8]; 4] = [b"dev", b"proc", b"sys", b"tmp"];
+
+/// An image, opened on the host and told apart.
+pub enum Image {
+    /// A directory of the host that holds a root file system.
+    Directory(OwnedFd),
+    /// One executable, in a root that is empty otherwise.
+    Executable {
+        /// The file.
+        file: OwnedFd,
+        /// What it is called in the root directory.
+        name: Vec<u8>,
+    },
+}
+
+/// Why a path is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The host does not open it.
+    #[error("cannot be opened; --image takes a directory or an ELF executable")]
+    Open(#[source] io::Error),
+    /// The host does not tell what it is.
+    #[error("cannot be looked at")]
+    Look(#[source] io::Error),
+    /// It is something else.
+    #[error("neither a directory that holds a root file system nor an ELF executable")]
+    Kind,
+    /// The path ends without a name.
+    #[error("has no name")]
+    Nameless,
+    /// The executable would be in the way of a mount.
+    #[error("an executable needs another name, since the sandbox has a directory of that name")]
+    Name,
+}
+
+impl Image {
+    /// Opens the image at `path` of the host.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is no image.
+    pub fn open(path: &Path) -> Result<Self, ImageError> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::openat(CWD, path, flags, Mode::empty());
+        let mut file = File::from(file.map_err(|errno| ImageError::Open(errno.into()))?);
+        let kind = file.metadata().map_err(ImageError::Look)?.file_type();
+        if kind.is_dir() {
+            return Ok(Self::Directory(file.into()));
+        }
+        let mut head = [0; 4];
+        let is_elf = kind.is_file() && file.read_exact(&mut head).is_ok() && head == *b"\x7fELF";
+        if !is_elf {
+            return Err(ImageError::Kind);
+        }
+        let name = path.file_name().ok_or(ImageError::Nameless)?.as_encoded_bytes();
+        if OWN_DIRECTORIES.contains(&name) {
+            return Err(ImageError::Name);
+        }
+        Ok(Self::Executable { file: file.into(), name: name.to_vec() })
+    }
+
+    /// The directory below which the image's files are; an executable is open already.
+    pub fn directory(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Directory(root) => Some(root.as_fd()),
+            Self::Executable { .. } => None,
+        }
+    }
+
+    /// The program to run and its arguments, its own name first, if `words` are given.
+    pub fn command(&self, words: Vec<Vec<u8>>) -> (Vec<u8>, Vec<Vec<u8>>) {
+        match self {
+            Self::Directory(_) => {
+                let words = if words.is_empty() { vec![DEFAULT_COMMAND.to_vec()] } else { words };
+                (words.first().cloned().unwrap_or_default(), words)
+            }
+            Self::Executable { name, .. } => {
+                let path = [b"/", name.as_slice()].concat();
+                let names_itself = words.first().is_some_and(|word| *word == path || word == name);
+                let own = if names_itself { Vec::new() } else { vec![path.clone()] };
+                (path, own.into_iter().chain(words).collect())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_executable_s_words_are_its_arguments() {
+        let image =
+            Image::Executable { file: File::open("/dev/null").unwrap().into(), name: b"hello".to_vec() };
+        let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+        for given in [&["a"][..], &["/hello", "a"], &["hello", "a"]] {
+            let (path, arguments) = image.command(words(given));
+            assert_eq!(path, b"/hello");
+            assert_eq!(arguments.last().unwrap(), b"a");
+            assert_eq!(arguments.len(), 2);
+        }
+    }
+
+    #[test]
+    fn what_is_neither_directory_nor_elf_is_no_image() {
+        for path in ["/dev/null", "/etc/passwd", "/does/not/exist"] {
+            assert!(Image::open(Path::new(path)).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_executable_is_not_called_as_a_directory_of_the_sandbox() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, is_fine) in [("proc", false), ("tmp", false), ("process", true)] {
+            let path = directory.path().join(name);
+            std::fs::write(&path, b"\x7fELF and more").unwrap();
+            assert_eq!(Image::open(&path).is_ok(), is_fine, "{name}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The first program: found in the image, loaded and started.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::Errno;
+use crate::cred::Credentials;
+use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
+use crate::kernel::Kernel;
+use crate::limits::{Limits, Resource};
+use crate::loader::{self, LoadError, LoadRequest, LoadedProgram};
+use crate::platform::SegmentBases;
+use crate::signal::{Signal, SignalActions};
+use crate::task::{Task, TaskConfig, TaskImage, ThreadGroup, UnstartedTask};
+
+/// Where programs are searched if the environment has no PATH (glibc's `_CS_PATH`).
+const DEFAULT_SEARCH_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// The program that a sandbox runs first.
+pub struct InitProgram {
+    /// The program: a path, or a name without a slash, which is searched in PATH.
+    pub path: Vec<u8>,
+    /// Its arguments, its own name first.
+    pub arguments: Vec<Vec<u8>>,
+    /// Its environment, `NAME=value` each.
+    pub environment: Vec<Vec<u8>>,
+    /// Its mounts.
+    pub mounts: Arc<MountNamespace>,
+    /// Its working directory.
+    pub working_directory: Vec<u8>,
+    /// Its descriptors.
+    pub descriptors: Arc<DescriptorTable>,
+    /// Who it is.
+    pub credentials: Credentials,
+    /// Its resource limits.
+    pub limits: Limits,
+    /// The id of the container that it begins: its tasks live in a control group of that name. Without one they begin in the
+    /// root's.
+    pub container_id: Option<Vec<u8>>,
+}
+
+/// Why the first program does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The working directory is not one.
+    #[error("working directory {path}: {reason}", path = path.escape_ascii())]
+    WorkingDirectory {
+        /// What was given.
+        path: Vec<u8>,
+        /// What is wrong with it.
+        reason: Cow<'static, str>,
+    },
+    /// There is no such program.
+    #[error("'{path}': not found in the image; the command is looked up inside it", path = path.escape_ascii())]
+    NotFound {
+        /// What was given.
+        path: Vec<u8>,
+    },
+    /// The program cannot be loaded.
+    #[error("cannot execute {path}: {reason}", path = path.escape_ascii())]
+    Program {
+        /// What was given.
+        path: Vec<u8>,
+        /// What is wrong with it.
+        reason: LoadError,
+    },
+    /// There is no room for the task.
+    #[error("cannot make the first task: {0}")]
+    Task(Errno),
+}
+
+impl InitProgram {
+    /// Loads the program and starts it in `kernel`.
+    ///
+    /// # Errors
+    /// The program or its working directory is not there, or cannot be used.
+    pub fn start(self, kernel: &Arc<Kernel>) -> Result<Arc<Task>, InitError> {
+        let viewer = Viewer {
+            credentials: Arc::new(self.credentials.clone()),
+            process_id: 1,
+            thread_id: 1,
+            session_id: 1,
+        };
+        let fs_context = FsContext::new(self.mounts.clone());
+        fs_context.set_working_directory(self.find_working_directory(&fs_context.view(), &viewer)?);
+        let program = self.load(kernel, &fs_context.view(), &viewer)?;
+        let (credentials, _) = loader::credentials_after_exec(&self.credentials, program.grants, true);
+        let group = self.new_group(kernel);
+        let image = TaskImage {
+            registers: program.registers,
+            segment_bases: SegmentBases::default(),
+            extended_state: None,
+            memory: program.memory,
+            name: program.name,
+            executable: Some(program.executable),
+            syscall_number: None,
+        };
+        let config = TaskConfig {
+            container_id: self.container_id.map(Arc::from),
+            ..TaskConfig::without_creator(kernel, group, image, fs_context, self.descriptors, credentials)
+        };
+        kernel.tasks().new_task(config).and_then(UnstartedTask::start).map_err(InitError::Task)
+    }
+
+    fn find_working_directory(&self, view: &FsView, viewer: &Viewer) -> Result<Path, InitError> {
+        let in_directory = |errno: Errno| InitError::WorkingDirectory {
+            path: self.working_directory.clone(),
+            reason: match errno {
+                Errno::ENOENT => "it does not exist in the image".into(),
+                Errno::ENOTDIR => "it is not a directory".into(),
+                errno => LoadError::from(errno).reason,
+            },
+        };
+        let resolver = Resolver::new(view, viewer);
+        let directory = resolver.resolve(&view.root, &self.working_directory, true).map_err(in_directory)?;
+        if directory.is_directory() { Ok(directory) } else { Err(in_directory(Errno::ENOTDIR)) }
+    }
+
+    fn load(&self, kernel: &Arc<Kernel>, view: &FsView, viewer: &Viewer) -> Result<LoadedProgram, InitError> {
+        let (file, file_name) = find_program(view, viewer, &self.path, &self.environment)?;
+        loader::load(LoadRequest {
+            kernel: &**kernel,
+            view,
+            viewer,
+            file,
+            file_name: file_name.clone(),
+            is_reachable: true,
+            arguments: self.arguments.clone(),
+            environment: self.environment.clone(),
+            stack_limit_bytes: self.limits.soft(Resource::STACK),
+            payer: None,
+            allows_new_privileges: true,
+            time_namespace: kernel.initial_namespaces().time.clone(),
+        })
+        .map_err(|reason| InitError::Program { path: file_name, reason })
+    }
+
+    fn new_group(&self, kernel: &Kernel) -> Arc<ThreadGroup> {
+        let (tasks, exit_signal) = (kernel.tasks(), i32::from(Signal::SIGCHLD.number()));
+        let actions = Arc::new(Mutex::new(SignalActions::default()));
+        tasks.new_thread_group(tasks.root().clone(), actions, self.limits.clone(), exit_signal)
+    }
+}
+
+/// Finds the program called `name`: a name without a slash is searched in the environment's PATH (`man 3 execvp`).
+fn find_program(
+    view: &FsView,
+    viewer: &Viewer,
+    name: &[u8],
+    environment: &[Vec<u8>],
+) -> Result<(Path, Vec<u8>), InitError> {
+    let resolver = Resolver::new(view, viewer);
+    let search_path = environment.iter().find_map(|variable| variable.strip_prefix(b"PATH="));
+    let candidates: Vec<Vec<u8>> = if name.is_empty() {
+        Vec::new()
+    } else if name.contains(&b'/') {
+        vec![name.to_vec()]
+    } else {
+        let directories = search_path.unwrap_or(DEFAULT_SEARCH_PATH).split(|byte| *byte == b':');
+        directories
+            .map(
+                |directory| {
+                    if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
+                },
+            )
+            .collect()
+    };
+    let mut refused = None;
+    for candidate in candidates {
+        match resolver.resolve(&view.working_directory, &candidate, true) {
+            Ok(file)
+                if fs::check_access(&**file.inode(), fs::Access::EXECUTE, &viewer.credentials).is_ok() =>
+            {
+                return Ok((file, candidate));
+            }
+            Ok(_) => refused = refused.or(Some((candidate, Errno::EACCES))),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            Err(error) => refused = refused.or(Some((candidate, error))),
+        }
+    }
+    Err(match refused {
+        Some((path, errno)) => InitError::Program { path, reason: errno.into() },
+        None => InitError::NotFound { path: name.to_vec() },
+    })
+}
