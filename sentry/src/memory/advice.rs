@@ -51,10 +51,11 @@ impl MemoryManager {
         }
     }
 
-    /// Checks what msync(2) checks; files agree with their mappings at all times.
+    /// Checks what msync(2) checks, and writes back what has been changed of a file that is the host's; others agree with
+    /// their mappings at all times.
     ///
     /// # Errors
-    /// EINVAL, EBUSY, ENOMEM, as the manual page has them.
+    /// EINVAL, EBUSY, ENOMEM, as the manual page has them; EIO and the like from the host.
     pub fn msync(&self, address: VirtualAddress, len_bytes: u64, flags: u32) -> Result<(), Errno> {
         let both = uapi::MS_ASYNC | uapi::MS_SYNC;
         if flags & !(both | uapi::MS_INVALIDATE) != 0 || flags & both == both || !address.is_page_aligned() {
@@ -69,7 +70,11 @@ impl MemoryManager {
             return Err(Errno::EBUSY);
         }
         drop(mappings);
-        edit.check_mapped(&pages)
+        let shared: Vec<_> =
+            edit.state.mappings.overlapping(pages.clone()).filter_map(host_part(&pages)).collect();
+        edit.check_mapped(&pages)?;
+        drop(edit);
+        shared.into_iter().try_for_each(|(cache, bytes)| cache.write_back(bytes))
     }
 
     /// Which of `pages` pages are in memory, 1 or 0 each, up to the first that is not mapped (`man 2 mincore`). The caller
@@ -215,6 +220,17 @@ enum Action {
     WillNeed,
     Remove,
     Ignore,
+}
+
+/// The part of a mapping within `pages` that is of a file whose source takes changes back: the file's cache, and its bytes.
+fn host_part(pages: &Range<u64>) -> impl Fn(&Mapping) -> Option<(Arc<PageCache>, Range<u64>)> + '_ {
+    |mapping| {
+        let part = intersect(&mapping.pages, pages);
+        let (cache, first) = mapping.cached(part.start)?;
+        let (start, len_bytes) = (first << PAGE_SHIFT, (part.end - part.start) << PAGE_SHIFT);
+        (mapping.may_share_writes() && cache.has_source())
+            .then(|| (cache.clone(), start..start.saturating_add(len_bytes)))
+    }
 }
 
 impl Action {

@@ -49,7 +49,8 @@ impl Mappers {
         self.writable += usize::from(is_writable);
     }
 
-    fn remove(&mut self, id: u64, is_writable: bool) {
+    /// Returns whether this was the last one that may write.
+    fn remove(&mut self, id: u64, is_writable: bool) -> bool {
         self.writable -= usize::from(is_writable);
         if let Some(entry) = self.by_id.get_mut(&id) {
             entry.mappings -= 1;
@@ -57,6 +58,7 @@ impl Mappers {
                 self.by_id.remove(&id);
             }
         }
+        is_writable && self.writable == 0
     }
 }
 
@@ -133,6 +135,9 @@ impl Clone for Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        self.cache.mappers.lock().remove(self.mapper_id, self.is_writable);
+        let was_last_writable = self.cache.mappers.lock().remove(self.mapper_id, self.is_writable);
+        if was_last_writable {
+            self.cache.write_back_unmapped();
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reads, writes and mappings of a file all meet in its [`PageCache`], so they agree at once. A cache may have a
 //! source (a host file): pages come from it at the first touch, in windows that grow while a file is read in
-//! sequence; what the guest changes stays in memory and never goes back. Without a source (tmpfs, shared
+//! sequence; what the guest changes stays in memory, unless the source [takes it back](write_back). Without a source (tmpfs, shared
 //! anonymous memory) an absent page is a hole that reads as zero.
 //!
 //! A cache knows who maps it, and has its pages unmapped when the file shrinks.
@@ -12,6 +12,7 @@ mod io;
 mod mappers;
 #[cfg(test)]
 mod tests;
+mod write_back;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +46,19 @@ pub trait PageSource: Send + Sync {
     /// # Errors
     /// The file could not be read.
     fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno>;
+
+    /// Whether what mappings change is to go back there. If so the file is read and written there, not in the cache.
+    fn takes_changes(&self) -> bool {
+        false
+    }
+
+    /// Takes `changed`, the file's bytes from `offset` on.
+    ///
+    /// # Errors
+    /// The file could not be written.
+    fn take_back(&self, _offset: u64, _changed: VolatileSlice<'_>) -> Result<(), Errno> {
+        Err(Errno::EROFS)
+    }
 }
 
 /// Bounds the pages of caches: the size of a tmpfs.
