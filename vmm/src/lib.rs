@@ -10,6 +10,7 @@ mod forward;
 mod jail;
 mod panic;
 mod sandbox;
+mod streams;
 mod terminal;
 
 pub use failure::Failure;

@@ -10,7 +10,7 @@ use crate::terminal::TerminalGuard;
 
 /// From now on a panic in any thread ends the process; the caller's terminal is left as it is now.
 pub fn end_process_on_panic() {
-    let terminal = TerminalGuard::new();
+    let terminal = TerminalGuard::new(Some(rustix::stdio::stdin()));
     std::panic::set_hook(Box::new(move |panic| {
         terminal.restore();
         // Nothing can be done about a standard error that is closed.

@@ -1,19 +1,12 @@
 //! A sandbox, built from a description and run to its end.
 
 use std::error::Error;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use platform_kvm::{Config, KvmPlatform};
 use sentry::boot::{Description, Image, Machine, Sandbox};
-use sentry::fs::host_stdio::{HostFile, HostNotifier};
-use sentry::fs::terminal::ControllingTerminals;
-use sentry::fs::{
-    AttributeChanges, DescriptorTable, Fd, FileDescription, FileKind, FsContext, MountNamespace, OpenFlags,
-    Resolver, Viewer,
-};
 use sentry::host::HostCpus;
 use sentry::platform::Platform;
 use sentry::syscall::{Table, Tracer};
@@ -23,6 +16,7 @@ use crate::control::ControlSocket;
 use crate::failure::Failure;
 use crate::forward::Forwarder;
 use crate::jail::Jail;
+use crate::streams::{self, CallerStreams, Surroundings};
 use crate::terminal::TerminalGuard;
 
 /// The least guest memory that a program can be loaded into.
@@ -37,22 +31,32 @@ pub(crate) const FIRST_SESSION: i32 = 1;
 /// What keeps the program from running, with the status that says whose fault it is.
 pub fn run(description: Description) -> Result<u8, Failure> {
     let signals = Forwarder::new()?;
+    survive_size_limits()?;
     raise_open_files_limit();
     let image = open_image(&description.root)?;
     let machine = make_machine(&description)?;
-    let _terminal = TerminalGuard::new();
     let jail = Jail::around(image.directory())?;
-    let (owner, name) = (description.user.uid, description.name.clone());
+    let (user, root, name) = (description.user.clone(), description.root.clone(), description.name.clone());
     let sandbox = Sandbox::new(description, image, machine).map_err(anyhow::Error::from)?;
     let kernel = sandbox.kernel().clone();
-    let console = find_console(sandbox.mounts(), owner);
-    let descriptors = standard_streams(kernel.terminals(), console)?;
+    let streams = CallerStreams::take()?;
+    let _terminal = TerminalGuard::new(streams.input());
+    let surroundings = Surroundings {
+        frames: kernel.frames(),
+        terminals: kernel.terminals(),
+        mounts: sandbox.mounts(),
+        user,
+        image: &root,
+    };
+    let (descriptors, storage) = streams::descriptors(&streams, &surroundings)?;
+    drop(streams);
     let control = ControlSocket::open(name.as_deref())?;
     jail.enter()?;
     let init = sandbox.start(descriptors).map_err(Failure::of_program)?;
     signals.start(kernel.clone(), init.thread_group().clone())?;
     control.serve(kernel.clone())?;
     let status: ExitStatus = kernel.wait_for_init(&init);
+    storage.write_back();
     Ok(status.shell_status())
 }
 
@@ -93,47 +97,16 @@ fn default_memory_bytes() -> u64 {
     host_bytes / 4 * 3
 }
 
+/// A file that may not grow further is the guest's affair: writing to it fails, and vmm goes on.
+fn survive_size_limits() -> anyhow::Result<()> {
+    signal_hook::flag::register(libc::SIGXFSZ, Arc::default()).context("catch SIGXFSZ")?;
+    Ok(())
+}
+
 /// Files of the image are held open on the host: as many as it allows.
 pub(crate) fn raise_open_files_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // With fewer, the cache of handles is smaller.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-}
-
-/// /dev/console, given to user `uid`: what the caller's terminal is to the guest. `None` if the image has something else there.
-fn find_console(mounts: &Arc<MountNamespace>, uid: u32) -> Option<sentry::fs::Path> {
-    let (view, viewer) = (FsContext::new(mounts.clone()).view(), Viewer::kernel());
-    let console = Resolver::new(&view, &viewer).resolve(&view.root, b"/dev/console", false).ok()?;
-    let owner = AttributeChanges { uid: Some(uid), ..AttributeChanges::default() };
-    console.inode().set_attributes(&owner).ok()?;
-    (console.kind() == FileKind::CharacterDevice).then_some(console)
-}
-
-/// The caller's standard streams as the guest's descriptors 0, 1 and 2; terminals are at `console`. One that was closed is
-/// /dev/null by now: Rust's runtime sees to that, lest a file of vmm's own get its number.
-fn standard_streams(
-    terminals: &Arc<ControllingTerminals>,
-    console: Option<sentry::fs::Path>,
-) -> anyhow::Result<Arc<DescriptorTable>> {
-    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-    let streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-    let notifier = HostNotifier::new();
-    let table = DescriptorTable::new();
-    let files = HostFile::standard_streams(&streams, &notifier, terminals).context("standard streams")?;
-    // The first process leads the first session, which the terminal controls if there is one.
-    if let Some(terminal) = files.iter().find(|file| file.is_terminal()) {
-        terminal.control_session(FIRST_SESSION, FIRST_SESSION).context("the controlling terminal")?;
-    }
-    for ((number, stream), file) in (0..).zip(streams).zip(files) {
-        let access = rustix::fs::fcntl_getfl(stream).context("standard streams")?;
-        let flags = OpenFlags::from_bits_truncate(access.bits() & (libc::O_ACCMODE | libc::O_APPEND) as u32);
-        let path = console.clone().filter(|_| file.is_terminal());
-        if let Some(path) = &path {
-            file.set_node(path.inode().clone());
-        }
-        let description = FileDescription::new(file, path, flags);
-        table.install_at(description, Fd(number), false, 3).context("standard streams")?;
-    }
-    Ok(table)
 }

@@ -1,23 +1,50 @@
 //! The caller's terminal is left as it was found.
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::process::{Pid, getpgrp};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
 /// Restores the terminal on standard input, if it is one, when dropped.
-pub(crate) struct TerminalGuard(Option<Termios>);
+pub(crate) struct TerminalGuard(Option<Found>);
+
+struct Found {
+    terminal: OwnedFd,
+    state: Termios,
+    /// vmm's process group.
+    own_group: Pid,
+}
 
 impl TerminalGuard {
-    /// Remembers the terminal's state.
-    pub(crate) fn new() -> Self {
-        Self(tcgetattr(rustix::stdio::stdin()).ok())
+    /// Remembers the state of the terminal on `input`.
+    pub(crate) fn new(input: Option<BorrowedFd<'_>>) -> Self {
+        Self(input.and_then(|input| {
+            let state = tcgetattr(input).ok()?;
+            let terminal = rustix::io::fcntl_dupfd_cloexec(input, 3).ok()?;
+            Some(Found { terminal, state, own_group: getpgrp() })
+        }))
     }
 
-    /// Puts the terminal back into the state that is remembered.
+    /// Puts the terminal back into the state that is remembered. From the background it does not: there it would be
+    /// stopped for it (SIGTTOU), and the state is the foreground's.
     pub(crate) fn restore(&self) {
-        if let Some(state) = &self.0 {
+        let Some(Found { terminal, state, own_group }) = &self.0 else { return };
+        let is_foreground = tcgetpgrp(terminal).is_ok_and(|group| group == *own_group);
+        let is_changed = tcgetattr(terminal).is_ok_and(|now| !is_same(&now, state));
+        if is_foreground && is_changed {
             // Nothing can be done about a terminal that is gone.
-            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, state);
+            let _ = tcsetattr(terminal, OptionalActions::Now, state);
         }
     }
+}
+
+/// Whether two states are the same, speeds included.
+fn is_same(a: &Termios, b: &Termios) -> bool {
+    let modes =
+        |state: &Termios| (state.input_modes, state.output_modes, state.control_modes, state.local_modes);
+    let speeds = |state: &Termios| (state.input_speed(), state.output_speed());
+    let codes = |state: &Termios| format!("{:?}", state.special_codes);
+    modes(a) == modes(b) && speeds(a) == speeds(b) && codes(a) == codes(b)
 }
 
 impl Drop for TerminalGuard {

@@ -10,6 +10,7 @@ mod life;
 mod options;
 mod pause;
 mod status;
+mod streams;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         life::TESTS,
         doctor::TESTS,
         pause::TESTS,
+        streams::TESTS,
     ]
     .concat();
     let mut trials: Vec<Trial> = tests

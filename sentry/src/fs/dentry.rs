@@ -84,6 +84,11 @@ impl Dentry {
         Arc::new(dentry)
     }
 
+    /// A dentry without an entry in any directory that counts as there nevertheless: `name` tells its place elsewhere.
+    pub fn new_foreign(inode: Arc<dyn Inode>, name: &[u8]) -> Arc<Self> {
+        Arc::new(Self::new(inode, None, name.into(), Arc::default()))
+    }
+
     fn new(
         inode: Arc<dyn Inode>,
         parent: Option<Arc<Dentry>>,

@@ -287,6 +287,29 @@ pub trait File: Send + Sync + Any {
         false
     }
 
+    /// The position that the file shares with processes outside of the sandbox, which stands for the description's own.
+    fn outer_position(&self) -> Option<&dyn OuterPosition> {
+        None
+    }
+
+    /// The size in bytes that the file cannot exceed, by a limit that holds outside of the sandbox too (RLIMIT_FSIZE).
+    fn size_limit(&self) -> Option<u64> {
+        None
+    }
+
+    /// The file as an end of a pipe, if it is one.
+    fn pipe_end(&self) -> Option<&dyn PipeEnd> {
+        None
+    }
+
+    /// Whether fcntl(F_SETFL) may change the status flags to `flags`.
+    ///
+    /// # Errors
+    /// EPERM: the file can only grow, so O_APPEND stays.
+    fn check_status_flags(&self, _flags: OpenFlags) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// Whether every position is 0, wherever one seeks, as on memory devices (`man 4 null`).
     fn has_single_position(&self) -> bool {
         false
@@ -374,6 +397,14 @@ pub trait File: Send + Sync + Any {
         Err(Errno::EINVAL)
     }
 
+    /// What O_TRUNC does to a regular file.
+    ///
+    /// # Errors
+    /// Those of ftruncate(2).
+    fn truncate_at_open(&self) -> Result<(), Errno> {
+        self.truncate(0)
+    }
+
     /// fallocate(2) with the `FALLOC_FL_*` bits of `mode`.
     ///
     /// # Errors
@@ -400,6 +431,99 @@ pub trait File: Send + Sync + Any {
 
     /// The file as its own type: sockets, epolls and others are found again through it.
     fn as_any(&self) -> &dyn Any;
+}
+
+/// A file position that lives on the host, where it moves with whoever shares it: reads and writes there are the host's,
+/// so that nobody's get lost.
+pub trait OuterPosition: Send + Sync {
+    /// Where it is.
+    ///
+    /// # Errors
+    /// The host's.
+    fn get(&self) -> Result<u64, Errno>;
+
+    /// Moves it.
+    ///
+    /// # Errors
+    /// EINVAL if the file has no such position.
+    fn set(&self, position: u64) -> Result<(), Errno>;
+
+    /// Reads from there on.
+    ///
+    /// # Errors
+    /// As [`File::read_at`].
+    fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno>;
+
+    /// Writes from there on, or at the end of the file if `appends`.
+    ///
+    /// # Errors
+    /// As [`File::write_at`].
+    fn write(&self, buffer: &[u8], appends: bool) -> Result<usize, Errno>;
+}
+
+/// An end of a pipe, inside or on the host.
+pub trait PipeEnd: File {
+    /// Reads into `buffer` what the next read will find too (tee(2)). 0 if nobody will write any more.
+    ///
+    /// # Errors
+    /// EAGAIN if the pipe is empty.
+    fn peek(&self, buffer: &mut [u8]) -> Result<usize, Errno>;
+
+    /// fcntl(F_GETPIPE_SZ): the capacity in bytes.
+    ///
+    /// # Errors
+    /// The host's.
+    fn capacity_bytes(&self) -> Result<usize, Errno>;
+
+    /// fcntl(F_SETPIPE_SZ): returns the capacity that was set, a power of two of pages.
+    ///
+    /// # Errors
+    /// EBUSY if more is in the pipe, EPERM or ENOMEM above the limits, EINVAL above 2 GiB.
+    fn set_capacity(&self, len_bytes: u64, is_privileged: bool) -> Result<usize, Errno>;
+}
+
+/// The position of a description, locked.
+pub struct Position<'a> {
+    own: parking_lot::MutexGuard<'a, u64>,
+    outer: Option<&'a dyn OuterPosition>,
+    /// What the outer one was when it was looked at.
+    seen: u64,
+}
+
+impl Position<'_> {
+    fn of(description: &FileDescription) -> Position<'_> {
+        let mut own = description.position.lock();
+        let outer = description.file.outer_position();
+        if let Some(outer) = outer {
+            *own = outer.get().unwrap_or(0);
+        }
+        let seen = *own;
+        Position { own, outer, seen }
+    }
+}
+
+impl std::ops::Deref for Position<'_> {
+    type Target = u64;
+
+    fn deref(&self) -> &u64 {
+        &self.own
+    }
+}
+
+impl std::ops::DerefMut for Position<'_> {
+    fn deref_mut(&mut self) -> &mut u64 {
+        &mut self.own
+    }
+}
+
+impl Drop for Position<'_> {
+    fn drop(&mut self) {
+        if let Some(outer) = self.outer.filter(|_| *self.own != self.seen)
+            && let Err(error) = outer.set(*self.own)
+        {
+            log::debug!("the host's file position stays: {error}");
+        }
+    }
 }
 
 /// One open of a file.
@@ -529,7 +653,12 @@ impl FileDescription {
     }
 
     /// The file position, locked for the length of one operation (`man 2 write`, BUGS: since Linux 3.14).
-    pub fn position(&self) -> parking_lot::MutexGuard<'_, u64> {
+    pub fn position(&self) -> Position<'_> {
+        Position::of(self)
+    }
+
+    /// Keeps others who share the description from its position, for an operation at an outer one.
+    pub fn lock_position(&self) -> impl Drop + '_ {
         self.position.lock()
     }
 }

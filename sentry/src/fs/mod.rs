@@ -55,7 +55,8 @@ pub use dentry::Dentry;
 pub use descriptor_table::{DescriptorBounds, DescriptorTable};
 pub use fd::Fd;
 pub use file::{
-    Caller, DirectoryEntry, File, FileDescription, OpenFlags, ReadPace, SignalOwner, TransferUnit,
+    Caller, DirectoryEntry, File, FileDescription, OpenFlags, OuterPosition, PipeEnd, Position, ReadPace,
+    SignalOwner, TransferUnit,
 };
 pub use fs_context::{FsContext, FsView};
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};

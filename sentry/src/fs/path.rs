@@ -36,6 +36,12 @@ impl Path {
         Self { mount: Mount::internal(dentry.clone()), dentry }
     }
 
+    /// A place for an inode whose name is in a tree that the guest does not have.
+    pub fn foreign(inode: Arc<dyn Inode>, name: &[u8]) -> Self {
+        let dentry = Dentry::new_foreign(inode, name);
+        Self { mount: Mount::internal(dentry.clone()), dentry }
+    }
+
     /// Where `description` was opened; for a file without a path, a place made up for it.
     pub fn of_description(description: &Arc<FileDescription>) -> Self {
         if let Some(path) = description.path() {

@@ -13,7 +13,7 @@ use super::place::check_flags;
 use crate::Errno;
 use crate::abi::FileOwner;
 use crate::fs::memory_files::ALL_SEALS;
-use crate::fs::pipe::PipeFile;
+use crate::fs::pipe::pipe_fcntl;
 use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, tmpfs};
 use crate::platform::VirtualAddress;
 use crate::task::{CurrentTask, Tid};
@@ -86,7 +86,9 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
     }
     match command {
         uapi::F_SETFL => {
-            description.set_status_flags(OpenFlags::from_bits_truncate(unsigned(argument)));
+            let flags = OpenFlags::from_bits_truncate(unsigned(argument));
+            description.file().check_status_flags(flags)?;
+            description.set_status_flags(flags);
             Ok(0)
         }
         uapi::F_GETLK
@@ -112,8 +114,8 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
         uapi::F_GET_SEALS => tmpfs::seals(description.path().ok_or(Errno::EINVAL)?).map(u32::encode),
         uapi::F_GETLEASE => Ok(uapi::F_UNLCK.encode()),
         _ => {
-            let pipe = description.downcast::<PipeFile>();
-            pipe.and_then(|pipe| pipe.fcntl(command, argument, task)).unwrap_or(Err(Errno::EINVAL))
+            let pipe = description.file().pipe_end();
+            pipe.and_then(|pipe| pipe_fcntl(pipe, command, argument, task)).unwrap_or(Err(Errno::EINVAL))
         }
     }
 }

@@ -15,7 +15,7 @@ use super::user_buffers::UserBuffers;
 use crate::Errno;
 use crate::abi::Iovec;
 use crate::fs::inotify::WatchMask;
-use crate::fs::{Fd, File, FileDescription, OpenFlags, ReadPace, TransferUnit};
+use crate::fs::{Fd, File, FileDescription, OpenFlags, OuterPosition, ReadPace, TransferUnit};
 use crate::limits::Resource;
 use crate::signal::{Signal, SignalInfo};
 use crate::task::{Blocked, CurrentTask};
@@ -187,13 +187,19 @@ fn read_from(
 ) -> Result<usize, Errno> {
     if file.file().is_seekable() {
         return match at {
-            At::Offset(offset) => read_positioned(task, file, buffers, offset),
-            At::Position => {
-                let mut position = file.position();
-                let read = read_positioned(task, file, buffers, *position)?;
-                *position += read as u64;
-                Ok(read)
-            }
+            At::Offset(offset) => read_positioned(task, file, buffers, Place::Offset(offset)),
+            At::Position => match file.file().outer_position() {
+                Some(outer) => {
+                    let _exclusive = file.lock_position();
+                    read_positioned(task, file, buffers, Place::Outer(outer))
+                }
+                None => {
+                    let mut position = file.position();
+                    let read = read_positioned(task, file, buffers, Place::Offset(*position))?;
+                    *position += read as u64;
+                    Ok(read)
+                }
+            },
         };
     }
     if at != At::Position {
@@ -202,13 +208,41 @@ fn read_from(
     read_stream(task, file, buffers, never_waits)
 }
 
+/// Where in a file with positions a transfer takes place.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// At this offset.
+    Offset(u64),
+    /// At a position that moves outside.
+    Outer(&'a dyn OuterPosition),
+}
+
+impl Place<'_> {
+    /// Has the last `len` bytes that were read count as not read.
+    fn give_back(self, len: usize) {
+        if let Self::Outer(outer) = self
+            && let Ok(position) = outer.get()
+            && let Err(error) = outer.set(position.saturating_sub(len as u64))
+        {
+            log::debug!("the host's file position stays: {error}");
+        }
+    }
+
+    fn offset(self) -> Result<u64, Errno> {
+        match self {
+            Self::Offset(offset) => Ok(offset),
+            Self::Outer(outer) => outer.get(),
+        }
+    }
+}
+
 fn read_positioned(
     task: &mut CurrentTask,
     file: &FileDescription,
     mut buffers: UserBuffers,
-    start: u64,
+    place: Place<'_>,
 ) -> Result<usize, Errno> {
-    check_end(start, buffers.remaining())?;
+    check_end(place.offset()?, buffers.remaining())?;
     file.file().prepare_io(task, false)?;
     let mut buffer = task.take_buffer(buffers.remaining().min(PORTION_LEN));
     let memory = task.memory().clone();
@@ -216,9 +250,12 @@ fn read_positioned(
     let result = loop {
         let len = buffers.remaining().min(PORTION_LEN);
         let portion = buffer.get_mut(..len).unwrap_or_default();
-        let read = match start.checked_add(done as u64).ok_or(Errno::EINVAL) {
-            Ok(offset) => file.file().read_by(portion, offset, task),
-            Err(error) => Err(error),
+        let read = match place {
+            Place::Outer(outer) => outer.read(portion),
+            Place::Offset(start) => match start.checked_add(done as u64) {
+                Some(offset) => file.file().read_by(portion, offset, task),
+                None => Err(Errno::EINVAL),
+            },
         };
         let read = match read {
             Ok(read) => read,
@@ -227,6 +264,7 @@ fn read_positioned(
         let copied = buffers.fill(&memory, portion.get(..read).unwrap_or_default());
         done += copied;
         if copied < read {
+            place.give_back(read - copied);
             break if done > 0 { Ok(done) } else { Err(Errno::EFAULT) };
         }
         let is_interrupted = !file.is_regular() && task.task().is_interrupted();
@@ -376,13 +414,22 @@ fn write_to(
     if file.file().is_seekable() {
         return match at {
             At::Offset(_) if file.file().is_sequence() => Err(Errno::ESPIPE),
-            At::Offset(offset) => write_positioned(task, file, buffers, offset, flags).map(|(len, _)| len),
-            At::Position => {
-                let mut position = file.position();
-                let (written, end) = write_positioned(task, file, buffers, *position, flags)?;
-                *position = end;
-                Ok(written)
+            At::Offset(offset) => {
+                write_positioned(task, file, buffers, Place::Offset(offset), flags).map(|(len, _)| len)
             }
+            At::Position => match file.file().outer_position() {
+                Some(outer) => {
+                    let _exclusive = file.lock_position();
+                    write_positioned(task, file, buffers, Place::Outer(outer), flags).map(|(len, _)| len)
+                }
+                None => {
+                    let mut position = file.position();
+                    let (written, end) =
+                        write_positioned(task, file, buffers, Place::Offset(*position), flags)?;
+                    *position = end;
+                    Ok(written)
+                }
+            },
         };
     }
     if at != At::Position {
@@ -396,16 +443,16 @@ fn write_positioned(
     task: &mut CurrentTask,
     file: &FileDescription,
     mut buffers: UserBuffers,
-    start: u64,
+    place: Place<'_>,
     flags: WriteFlags,
 ) -> Result<(usize, u64), Errno> {
-    check_end(start, buffers.remaining())?;
+    check_end(place.offset()?, buffers.remaining())?;
     file.file().prepare_io(task, true)?;
     let is_sequence = file.file().is_sequence();
     let appends = !is_sequence && (flags.appends || file.flags().contains(OpenFlags::APPEND));
     let mut buffer = task.take_buffer(buffers.remaining().min(PORTION_LEN));
     let memory = task.memory().clone();
-    let (mut done, mut end) = (0, start);
+    let (mut done, mut end) = (0, place.offset()?);
     let result = loop {
         let whole = if is_sequence { buffers.first_len() } else { buffers.remaining() };
         let len = whole.min(PORTION_LEN);
@@ -418,10 +465,11 @@ fn write_positioned(
             break Err(Errno::EFAULT);
         }
         let data = portion.get(..taken).unwrap_or_default();
-        let written = if appends {
-            file.file().append_by(data, task)
-        } else {
-            file.file().write_by(data, end, task).map(|written| (written, end.saturating_add(written as u64)))
+        let after = |written: usize| (written, end.saturating_add(written as u64));
+        let written = match place {
+            Place::Outer(outer) => outer.write(data, appends).map(after),
+            Place::Offset(_) if appends => file.file().append_by(data, task),
+            Place::Offset(_) => file.file().write_by(data, end, task).map(after),
         };
         match written {
             Ok((written, new_end)) => {
@@ -449,18 +497,33 @@ fn limit_size(
     len: usize,
     appends: bool,
 ) -> Result<usize, Errno> {
-    let limit = task.thread_group().soft_limit(Resource::FILE_SIZE);
+    let limit = file_size_limit(task, file);
     if limit == crate::limits::INFINITY || len == 0 || !file.is_regular() {
         return Ok(len);
     }
     let offset = if appends { file.metadata()?.size_bytes } else { offset };
-    check_size_limit(task, offset.saturating_add(1))?;
+    check_size_limit(task, file, offset.saturating_add(1))?;
     Ok(usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX).min(len))
 }
 
-/// Fails with EFBIG, and raises SIGXFSZ, if a file may not become `size` bytes long.
-pub(super) fn check_size_limit(task: &mut CurrentTask, size: u64) -> Result<(), Errno> {
-    if size > task.thread_group().soft_limit(Resource::FILE_SIZE) {
+/// The size in bytes that writing may give `file`: the caller's limit, or one that holds outside too.
+fn file_size_limit(task: &CurrentTask, file: &FileDescription) -> u64 {
+    let own = task.thread_group().soft_limit(Resource::FILE_SIZE);
+    file.file().size_limit().map_or(own, |outer| outer.min(own))
+}
+
+/// Fails with EFBIG, and raises SIGXFSZ, if `file` may not become `size` bytes long.
+pub(super) fn check_size_limit(
+    task: &mut CurrentTask,
+    file: &FileDescription,
+    size: u64,
+) -> Result<(), Errno> {
+    check_size(task, size, file_size_limit(task, file))
+}
+
+/// Fails with EFBIG, and raises SIGXFSZ, if `size` is beyond `limit`, both in bytes.
+pub(super) fn check_size(task: &mut CurrentTask, size: u64, limit: u64) -> Result<(), Errno> {
+    if size > limit {
         task.task().send_signal(SignalInfo::from_kernel(Signal::SIGXFSZ));
         return Err(Errno::EFBIG);
     }

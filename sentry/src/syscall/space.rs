@@ -5,11 +5,12 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::place::{Scope, WORKING_DIRECTORY};
-use super::readwrite::check_size_limit;
+use super::readwrite::{check_size, check_size_limit};
 use crate::Errno;
 use crate::fs::file_capabilities::drop_with_contents;
 use crate::fs::inotify::WatchMask;
 use crate::fs::{FileKind, operations};
+use crate::limits::Resource;
 use crate::task::CurrentTask;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
@@ -28,7 +29,8 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
 fn truncate(task: &mut CurrentTask, [path, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
     let len_bytes = check_len(len_bytes)?;
     let place = Scope::new(task).find_at(task, WORKING_DIRECTORY, path, 0)?;
-    check_size_limit(task, len_bytes)?;
+    let limit = task.thread_group().soft_limit(Resource::FILE_SIZE);
+    check_size(task, len_bytes, limit)?;
     operations::truncate(&place, len_bytes, &task.credentials())?;
     Ok(0)
 }
@@ -39,7 +41,7 @@ fn ftruncate(task: &mut CurrentTask, [descriptor, len_bytes, ..]: [u64; 6]) -> R
     if !description.flags().is_writable() {
         return Err(Errno::EINVAL);
     }
-    check_size_limit(task, len_bytes)?;
+    check_size_limit(task, &description, len_bytes)?;
     if let Some(path) = description.path() {
         drop_with_contents(&**path.inode(), &task.credentials())?;
     }
@@ -74,7 +76,7 @@ fn fallocate(
     }
     let end = offset.checked_add(len_bytes).filter(|&end| end <= i64::MAX as u64).ok_or(Errno::EFBIG)?;
     if mode & uapi::FALLOC_FL_KEEP_SIZE == 0 {
-        check_size_limit(task, end)?;
+        check_size_limit(task, &description, end)?;
     }
     description.file().allocate(mode, offset, len_bytes, task)?;
     description.announce(WatchMask::MODIFY);

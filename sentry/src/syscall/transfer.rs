@@ -12,8 +12,7 @@ use super::readwrite::{At, WriteFlags, check_size_limit, read_file, write_file};
 use super::user_buffers::{MAX_TRANSFER_LEN, UserBuffers};
 use crate::Errno;
 use crate::fs::inotify::WatchMask;
-use crate::fs::pipe::PipeFile;
-use crate::fs::{File, FileDescription, FileKind, OpenFlags};
+use crate::fs::{FileDescription, FileKind, OpenFlags};
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalInfo};
 use crate::task::CurrentTask;
@@ -115,10 +114,7 @@ fn copy_file_range(
     if start.checked_add(len_bytes).is_none() || target_start.checked_add(len_bytes).is_none() {
         return Err(Errno::EOVERFLOW);
     }
-    let is_same_file = match (source.file.path(), target.file.path()) {
-        (Some(a), Some(b)) => Arc::ptr_eq(a.inode(), b.inode()),
-        _ => false,
-    };
+    let is_same_file = is_same_inode(&source.file, &target.file)?;
     let (end, target_end) = (start.saturating_add(len_bytes), target_start.saturating_add(len_bytes));
     if is_same_file && start < target_end && target_start < end {
         return Err(Errno::EINVAL);
@@ -137,7 +133,7 @@ fn splice(
     let source = Side::new(task, source_descriptor, source_offset)?;
     let target = Side::new(task, target_descriptor, target_offset)?;
     check_directions(&source.file, &target.file)?;
-    let is_pipe = |side: &Side| side.file.downcast::<PipeFile>().is_some();
+    let is_pipe = |side: &Side| side.file.file().pipe_end().is_some();
     if !is_pipe(&source) && !is_pipe(&target) || target.file.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EINVAL);
     }
@@ -222,7 +218,7 @@ fn move_portion(
     let (input, output) = (source.file.file().clone(), target.file.file().clone());
     let target_offset = target.start().checked_add(done).ok_or(Errno::EFBIG)?;
     if target.file.is_regular() {
-        check_size_limit(task, target_offset.saturating_add(1))?;
+        check_size_limit(task, &target.file, target_offset.saturating_add(1))?;
     } else if !output.is_seekable() {
         wait_until_writable(task, &target.file, waits)?;
     }
@@ -276,10 +272,10 @@ fn tee(task: &mut CurrentTask, [source, target, len_bytes, flags, ..]: [u64; 6])
     let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
     let (source, target) = (task.usable_file(source as i32)?, task.usable_file(target as i32)?);
     check_directions(&source, &target)?;
-    let (Some(from), Some(to)) = (source.downcast::<PipeFile>(), target.downcast::<PipeFile>()) else {
+    let (Some(from), Some(to)) = (source.file().pipe_end(), target.file().pipe_end()) else {
         return Err(Errno::EINVAL);
     };
-    if from.is_same_pipe(to) {
+    if is_same_inode(&source, &target)? {
         return Err(Errno::EINVAL);
     }
     let wanted = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(PORTION_LEN);
@@ -315,6 +311,11 @@ fn tee(task: &mut CurrentTask, [source, target, len_bytes, flags, ..]: [u64; 6])
     raise_broken_pipe(task, result)
 }
 
+fn is_same_inode(a: &FileDescription, b: &FileDescription) -> Result<bool, Errno> {
+    let (a, b) = (a.metadata()?, b.metadata()?);
+    Ok((a.device, a.inode) == (b.device, b.inode))
+}
+
 fn is_nonblocking(source: &FileDescription, target: &FileDescription) -> bool {
     (source.flags() | target.flags()).contains(OpenFlags::NONBLOCK)
 }
@@ -326,7 +327,7 @@ fn vmsplice(
 ) -> Result<usize, Errno> {
     let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
     let file = task.usable_file(descriptor as i32)?;
-    if file.downcast::<PipeFile>().is_none() {
+    if file.file().pipe_end().is_none() {
         return Err(Errno::EBADF);
     }
     let buffers = UserBuffers::vector(task, UserPointer::new(vector), count)?;

@@ -30,6 +30,9 @@ const UNCONDITIONAL: &[Sysno] = &[
     Sysno::close,
     Sysno::fsync,
     Sysno::ftruncate,
+    Sysno::pwrite64,
+    Sysno::fallocate,
+    Sysno::tee,
     Sysno::recvfrom,
     Sysno::fstat,
     Sysno::fstatfs,
@@ -102,7 +105,19 @@ fn rules() -> BTreeMap<Sysno, Answer> {
         (Sysno::clone, vec![HasSome(0, uapi::CLONE_THREAD)]),
         (Sysno::tgkill, vec![OneOf(0, vec![own_process])]),
         (Sysno::rt_sigaction, vec![OneOf(0, vec![SIGSETXID])]),
-        (Sysno::fcntl, vec![OneOf(1, vec![uapi::F_GETFD, uapi::F_GETFL, uapi::F_DUPFD_CLOEXEC])]),
+        (
+            Sysno::fcntl,
+            vec![OneOf(
+                1,
+                vec![
+                    uapi::F_GETFD,
+                    uapi::F_GETFL,
+                    uapi::F_DUPFD_CLOEXEC,
+                    uapi::F_GETPIPE_SZ,
+                    uapi::F_SETPIPE_SZ,
+                ],
+            )],
+        ),
         (Sysno::prctl, vec![OneOf(0, vec![prctl::PR_SET_NAME, prctl::PR_SET_VMA, prctl::PR_FUTEX_HASH])]),
         // The limits of this process, without new ones.
         (Sysno::prlimit64, vec![IsZero(0), IsZero(2)]),

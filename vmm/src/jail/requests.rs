@@ -4,8 +4,9 @@
 
 use linux_raw_sys::ioctl;
 
-/// Requests to a terminal (`man 2 ioctl_tty`), which the sentry passes on for standard streams.
-const TERMINAL: [u32; 21] = [
+/// Requests to a terminal (`man 2 ioctl_tty`), which the sentry passes on for standard streams; and the one by which vmm
+/// learns whether it is in the foreground.
+const TERMINAL: [u32; 22] = [
     ioctl::TCGETA,
     ioctl::TCSETA,
     ioctl::TCSETAW,
@@ -25,6 +26,7 @@ const TERMINAL: [u32; 21] = [
     ioctl::TIOCGWINSZ,
     ioctl::TIOCSWINSZ,
     ioctl::TIOCGETD,
+    ioctl::TIOCGPGRP,
     ioctl::TIOCOUTQ,
     ioctl::FIONREAD,
 ];

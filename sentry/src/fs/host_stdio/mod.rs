@@ -1,12 +1,13 @@
 //! The caller's standard streams as guest files.
 //!
-//! The caller's open file descriptions are shared with other host processes, so their flags and positions are
-//! not ours to change. Pipes and terminals are opened once more, non-blocking, where the host lets us; sockets are
-//! asked with MSG_DONTWAIT; for the rest, poll(2) tells first whether a call would block. Regular files are read and
-//! written at the position that the caller's description has, like streams.
+//! The caller's open file descriptions are shared with other host processes, so their flags are not ours to change.
+//! Pipes and terminals are opened once more, non-blocking, where the host lets us; sockets are asked with MSG_DONTWAIT;
+//! for the rest, poll(2) tells first whether a call would block. Regular files and directories are in [`storage`].
 
+mod host_pipe;
 mod host_terminal;
 mod notifier;
+mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -18,21 +19,24 @@ use std::sync::{Arc, OnceLock, Weak};
 use linux_raw_sys::general::SIGTTIN;
 use linux_raw_sys::ioctl::FIONREAD;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::ReadWriteFlags;
 use rustix::net::{RecvFlags, SendFlags};
 
+use self::host_pipe::HostPipe;
 use self::host_terminal::{CONSOLE, HostTerminal};
 use super::anonymous::AnonymousInode;
 use super::terminal::ControllingTerminals;
 use super::{
-    Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, Timestamp, TransferUnit, Viewer,
+    Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, PipeEnd, Timestamp, TransferUnit,
+    Viewer,
 };
 use crate::Errno;
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
 pub use notifier::HostNotifier;
+pub use storage::{Owners, StorageStreams};
 
 /// The longest write to a blocking pipe or terminal that poll(2) says is ready: it takes at least this.
 const CAUTIOUS_WRITE_BYTES: usize = 4096;
@@ -42,7 +46,7 @@ const CURRENT_POSITION: u64 = u64::MAX;
 /// How the descriptor is kept from blocking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
-    /// Never blocks for long: a regular file, /dev/null.
+    /// Never blocks for long: a device such as /dev/null.
     Immediate,
     /// Our own non-blocking description.
     NonBlocking,
@@ -57,12 +61,17 @@ pub struct HostFile {
     descriptor: OwnedFd,
     manner: Manner,
     kind: FileKind,
+    is_readable: bool,
+    is_writable: bool,
     terminal: Option<Arc<HostTerminal>>,
     queue: WaitQueue,
     notifier: Arc<HostNotifier>,
     /// Set once readiness is announced; the value is the notifier's name for the file.
     watch: OnceLock<Option<u64>>,
-    inode: AnonymousInode,
+    /// The host's device and inode numbers; streams that agree in them have one inode.
+    host_identity: (u64, u64),
+    inode: Arc<AnonymousInode>,
+    pipe: Option<HostPipe>,
     /// The node in /dev that stands for the terminal.
     node: OnceLock<Arc<dyn Inode>>,
     me: Weak<Self>,
@@ -88,7 +97,7 @@ impl HostFile {
                     .find(|terminal| terminal.host_device() == device)
                     .unwrap_or_else(|| HostTerminal::new(device, terminals.clone()))
             });
-            let file = Self::new(*stream, terminal, notifier.clone())?;
+            let file = Self::new(*stream, terminal, notifier.clone(), &files)?;
             if let Some(terminal) = &file.terminal {
                 terminal.add_stream(&file);
             }
@@ -101,6 +110,7 @@ impl HostFile {
         stream: BorrowedFd<'_>,
         terminal: Option<Arc<HostTerminal>>,
         notifier: Arc<HostNotifier>,
+        others: &[Arc<Self>],
     ) -> Result<Arc<Self>, Errno> {
         let stat = rustix::fs::fstat(stream)?;
         let kind = FileKind::from_mode(stat.st_mode).unwrap_or(FileKind::Fifo);
@@ -114,17 +124,29 @@ impl HostFile {
             (None, FileKind::CharacterDevice) if terminal.is_some() => (duplicate(stream)?, Manner::Polled),
             (None, _) => (duplicate(stream)?, Manner::Immediate),
         };
-        let inode = AnonymousInode::of_kind(kind, 0o600);
+        let host_identity = (stat.st_dev, stat.st_ino);
+        let same = others.iter().find(|other| other.host_identity == host_identity);
+        let inode = match same {
+            Some(same) => same.inode.clone(),
+            None => Arc::new(AnonymousInode::of_kind(kind, 0o600)),
+        };
+        // What the descriptor that is used allows: of a terminal that may be more than the caller's did.
+        let mode = rustix::fs::fcntl_getfl(&descriptor)? & OFlags::ACCMODE;
+        let pipe = if kind == FileKind::Fifo { Some(HostPipe::new()?) } else { None };
         let (queue, watch) = (WaitQueue::default(), OnceLock::new());
         Ok(Arc::new_cyclic(|me| Self {
             descriptor,
             manner,
             kind,
+            is_readable: mode == OFlags::RDONLY || mode == OFlags::RDWR,
+            is_writable: mode == OFlags::WRONLY || mode == OFlags::RDWR,
             terminal,
             queue,
             notifier,
             watch,
+            host_identity,
             inode,
+            pipe,
             node: OnceLock::new(),
             me: me.clone(),
         }))
@@ -309,18 +331,8 @@ impl File for HostFile {
         })
     }
 
-    fn sync(&self) -> Result<(), Errno> {
-        match FileType::from_raw_mode(self.kind.mode_bits()) {
-            FileType::RegularFile => Ok(rustix::fs::fsync(&self.descriptor)?),
-            _ => Err(Errno::EINVAL),
-        }
-    }
-
-    fn truncate(&self, len_bytes: u64) -> Result<(), Errno> {
-        match self.kind {
-            FileKind::Regular => Ok(rustix::fs::ftruncate(&self.descriptor, len_bytes)?),
-            _ => Err(Errno::EINVAL),
-        }
+    fn pipe_end(&self) -> Option<&dyn PipeEnd> {
+        self.pipe.is_some().then_some(self)
     }
 
     fn anonymous_name(&self) -> String {
@@ -328,8 +340,7 @@ impl File for HostFile {
             FileKind::Fifo => format!("pipe:[{}]", self.inode.number()),
             FileKind::Socket => format!("socket:[{}]", self.inode.number()),
             _ if self.terminal.is_some() => "/dev/console".into(),
-            FileKind::CharacterDevice => "/dev/null".into(),
-            _ => format!("/host:[{}]", self.inode.number()),
+            _ => "/dev/null".into(),
         }
     }
 
@@ -343,7 +354,7 @@ impl File for HostFile {
     }
 }
 
-/// A standard stream's inode. Opening it yields the same stream: its host file is not ours to open.
+/// A standard stream's inode. Opening it yields the same stream, and no access that the caller's description lacks.
 struct HostInode {
     file: Arc<HostFile>,
 }
@@ -357,8 +368,10 @@ impl Inode for HostInode {
         self.file.metadata()
     }
 
-    fn open(self: Arc<Self>, _flags: OpenFlags, _viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
-        Ok(self.file.clone())
+    fn open(self: Arc<Self>, flags: OpenFlags, _viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
+        let is_beyond =
+            flags.is_readable() && !self.file.is_readable || flags.is_writable() && !self.file.is_writable;
+        if is_beyond { Err(Errno::EACCES) } else { Ok(self.file.clone()) }
     }
 
     fn as_any(&self) -> &dyn Any {

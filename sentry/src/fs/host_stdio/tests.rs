@@ -1,6 +1,6 @@
 //! What standard streams promise, kept, on host pipes, files and sockets.
 
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -52,21 +52,6 @@ fn sockets_are_streams_too() {
 }
 
 #[test]
-fn a_regular_file_moves_the_caller_s_position_and_is_always_ready() {
-    let mut host = tempfile::tempfile().unwrap();
-    host.write_all(b"0123456789").unwrap();
-    host.seek(std::io::SeekFrom::Start(2)).unwrap();
-    let file = stream(&host);
-    let mut buffer = [0; 3];
-    assert_eq!(file.read_at(&mut buffer, 0), Ok(3));
-    assert_eq!(&buffer, b"234");
-    assert_eq!(host.stream_position().unwrap(), 5);
-    assert!(file.wait_queue().is_none());
-    assert_eq!(file.metadata().unwrap().kind(), FileKind::Regular);
-    assert_eq!(file.metadata().unwrap().size_bytes, 10);
-}
-
-#[test]
 fn readiness_on_the_host_wakes_who_waits() {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let file = stream(&reader);
@@ -86,4 +71,45 @@ fn dev_null_neither_blocks_nor_keeps() {
     assert_eq!(file.write_at(b"gone", 0), Ok(4));
     assert_eq!(file.read_at(&mut [0; 4], 0), Ok(0));
     assert_eq!(file.metadata().unwrap().special_device, DeviceNumber::new(1, 3));
+}
+
+#[test]
+fn what_a_pipe_holds_can_be_looked_at_and_stays() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let file = stream(&reader);
+    let pipe = file.pipe_end().unwrap();
+    assert_eq!(pipe.peek(&mut [0; 4]), Err(Errno::EAGAIN));
+    writer.write_all(b"hello").unwrap();
+    for _ in 0..2 {
+        let mut buffer = [0; 3];
+        assert_eq!(pipe.peek(&mut buffer), Ok(3));
+        assert_eq!(&buffer, b"hel");
+    }
+    let mut buffer = [0; 8];
+    assert_eq!(file.read_at(&mut buffer, 0), Ok(5));
+    drop(writer);
+    assert_eq!(pipe.peek(&mut buffer), Ok(0));
+}
+
+#[test]
+fn a_pipe_s_capacity_is_the_host_s() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let files =
+        HostFile::standard_streams(&[reader.as_fd(), writer.as_fd()], &HostNotifier::new(), &Arc::default())
+            .unwrap();
+    let [end, other] = [0, 1].map(|index| files[index].pipe_end().unwrap());
+    assert_eq!(end.set_capacity(10_000, false), Ok(16384));
+    assert_eq!(other.capacity_bytes(), Ok(16384));
+    let inode = |file: &HostFile| file.metadata().unwrap().inode;
+    assert_eq!(inode(&files[0]), inode(&files[1]));
+}
+
+#[test]
+fn a_stream_that_was_read_only_is_not_opened_for_writing() {
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let inode = stream(&reader).nameless_inode().unwrap();
+    let open = |flags| inode.clone().open(flags, &Viewer::kernel()).err();
+    assert_eq!(open(OpenFlags::empty()), None);
+    assert_eq!(open(OpenFlags::WRONLY), Some(Errno::EACCES));
+    assert_eq!(open(OpenFlags::RDWR), Some(Errno::EACCES));
 }

@@ -203,7 +203,7 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
     let description = open_inode(path.clone(), flags, viewer)?;
     if flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular {
         file_capabilities::drop_with_contents(&**path.inode(), &viewer.credentials)?;
-        description.file().truncate(0)?;
+        description.file().truncate_at_open()?;
         path.dentry.announce(WatchMask::MODIFY);
     }
     Ok(description)

@@ -19,7 +19,9 @@ use self::buffer::{Buffer, SEGMENT_BYTES};
 use super::anonymous::AnonymousInode;
 use super::locks::FileLocks;
 use super::special::DeviceDriver;
-use super::{Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, TransferUnit, Viewer};
+use super::{
+    Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, PipeEnd, TransferUnit, Viewer,
+};
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::platform::VirtualAddress;
@@ -219,31 +221,6 @@ impl PipeFile {
         self.peers_seen != opened
     }
 
-    /// fcntl(F_GETPIPE_SZ): the capacity in bytes.
-    pub fn capacity_bytes(&self) -> usize {
-        self.pipe.state.lock().buffer.max_segments() * SEGMENT_BYTES
-    }
-
-    /// fcntl(F_SETPIPE_SZ): returns the capacity that was set, a power of two of pages.
-    ///
-    /// # Errors
-    /// EBUSY if more is in the pipe, EPERM or ENOMEM above the limits, EINVAL above 2 GiB.
-    pub fn set_capacity(&self, len_bytes: u64, is_privileged: bool) -> Result<usize, Errno> {
-        self.pipe.set_capacity(len_bytes, is_privileged)
-    }
-
-    /// Reads into `buffer` what the next read will find too (tee(2)). 0 if nobody will write any more.
-    ///
-    /// # Errors
-    /// EAGAIN if the pipe is empty.
-    pub fn peek(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let state = self.pipe.state.lock();
-        match state.buffer.peek(buffer) {
-            0 if state.writers > 0 => Err(Errno::EAGAIN),
-            copied => Ok(copied),
-        }
-    }
-
     /// As [`File::read_pieces`]. User memory is touched with the pipe locked, so that what does not fit stays in its place.
     fn read_to(&self, max_bytes: usize, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<usize, Errno> {
         if !self.ends.reads {
@@ -262,23 +239,41 @@ impl PipeFile {
         }
         if read == 0 && max_bytes > 0 { Err(Errno::EFAULT) } else { Ok(read) }
     }
+}
 
-    /// Whether both are ends of the same pipe.
-    pub fn is_same_pipe(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.pipe, &other.pipe)
+impl PipeEnd for PipeFile {
+    fn peek(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let state = self.pipe.state.lock();
+        match state.buffer.peek(buffer) {
+            0 if state.writers > 0 => Err(Errno::EAGAIN),
+            copied => Ok(copied),
+        }
     }
 
-    /// fcntl(2) with a pipe's own commands; `None` if `command` is none of them.
-    pub fn fcntl(&self, command: u32, argument: u64, caller: &dyn Caller) -> Option<Result<usize, Errno>> {
-        match command {
-            F_GETPIPE_SZ => Some(Ok(self.capacity_bytes())),
-            F_SETPIPE_SZ => {
-                let is_privileged = caller.credentials().has(Capabilities::SYS_RESOURCE);
-                // An unsigned int, as Linux takes it.
-                Some(self.set_capacity(argument & 0xffff_ffff, is_privileged))
-            }
-            _ => None,
+    fn capacity_bytes(&self) -> Result<usize, Errno> {
+        Ok(self.pipe.state.lock().buffer.max_segments() * SEGMENT_BYTES)
+    }
+
+    fn set_capacity(&self, len_bytes: u64, is_privileged: bool) -> Result<usize, Errno> {
+        self.pipe.set_capacity(len_bytes, is_privileged)
+    }
+}
+
+/// fcntl(2) with a pipe's own commands on `end`; `None` if `command` is none of them.
+pub fn pipe_fcntl(
+    end: &dyn PipeEnd,
+    command: u32,
+    argument: u64,
+    caller: &dyn Caller,
+) -> Option<Result<usize, Errno>> {
+    match command {
+        F_GETPIPE_SZ => Some(end.capacity_bytes()),
+        F_SETPIPE_SZ => {
+            let is_privileged = caller.credentials().has(Capabilities::SYS_RESOURCE);
+            // An unsigned int, as Linux takes it.
+            Some(end.set_capacity(argument & 0xffff_ffff, is_privileged))
         }
+        _ => None,
     }
 }
 
@@ -432,6 +427,10 @@ impl File for PipeFile {
             Place::Nameless(inode) => inode.metadata(),
             Place::Fifo(inode) => inode.metadata(),
         }
+    }
+
+    fn pipe_end(&self) -> Option<&dyn PipeEnd> {
+        Some(self)
     }
 
     fn flags_changed(&self, flags: OpenFlags) {

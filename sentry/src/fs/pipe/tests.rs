@@ -88,7 +88,7 @@ fn packets_keep_their_bounds_and_lose_their_excess() {
 #[test]
 fn capacity_is_rounded_up_and_never_below_what_is_inside() {
     let (reader, writer) = pair();
-    assert_eq!(writer.capacity_bytes(), 65536);
+    assert_eq!(writer.capacity_bytes(), Ok(65536));
     assert_eq!(writer.set_capacity(70_000, false), Ok(131_072));
     assert_eq!(fill(&writer), 131_072);
     assert_eq!(writer.set_capacity(4096, false), Err(Errno::EBUSY));
