@@ -91,6 +91,19 @@ structures! {
         tail_padding: u32,
     }
 
+    /// `struct pollfd` (`man 2 poll`).
+    PollFd {
+        fd: i32,
+        events: u16,
+        revents: u16,
+    }
+
+    /// `struct epoll_event`, which is packed on x86-64 (`man 3type epoll_event`): the data is a word of 64 bits.
+    EpollEvent {
+        events: u32,
+        data: [u32; 2],
+    }
+
     /// `struct f_owner_ex` (`man 2 F_GETOWN_EX`).
     FileOwner {
         type_: i32,
@@ -130,6 +143,8 @@ same_layout! {
     f_type f_bsize f_blocks f_bfree f_bavail f_files f_ffree f_fsid f_namelen f_frsize f_flags f_spare
 }
 same_layout! { Flock, uapi::flock: l_type l_whence l_start l_len l_pid }
+same_layout! { PollFd, uapi::pollfd: fd events revents }
+same_layout! { EpollEvent, uapi::epoll_event: events data }
 same_layout! { FileOwner, uapi::f_owner_ex: type_ pid }
 same_layout! { OpenHow, uapi::open_how: flags mode resolve }
 same_layout! { MountAttributes, uapi::mount_attr: attr_set attr_clr propagation userns_fd }

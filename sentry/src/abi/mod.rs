@@ -6,13 +6,23 @@
 
 mod file;
 mod memory;
+mod process;
 mod signal;
+mod system;
+mod time;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-pub(crate) use file::{FileOwner, Flock, MountAttributes, OpenHow, Stat, Statfs, Statx, StatxTimestamp};
+pub(crate) use file::{
+    EpollEvent, FileOwner, Flock, MountAttributes, OpenHow, PollFd, Stat, Statfs, Statx, StatxTimestamp,
+};
 pub(crate) use memory::Iovec;
-pub(crate) use signal::{FxSoftwareBytes, SigContext, Siginfo, SignalFrameHead, SignalStack, XsaveHead};
+pub(crate) use process::{CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, Rusage, SchedAttr};
+pub(crate) use signal::{
+    FxSoftwareBytes, SigContext, Siginfo, SignalEvent, SignalFrameHead, SignalStack, XsaveHead,
+};
+pub(crate) use system::{SysInfo, UtsName};
+pub(crate) use time::{Timespec, Timeval, Timex};
 
 /// A structure of Linux's user API, copied to and from user memory as bytes: it has no padding that is not a field, and
 /// any bytes are a valid value.
@@ -24,11 +34,18 @@ impl<T: FromBytes + IntoBytes + Immutable + Copy> UserObject for T {}
 macro_rules! structures {
     ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })*) => {$(
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
         #[repr(C)]
         pub(crate) struct $name {
             $($(#[$field_meta])* pub(crate) $field: $type,)*
+        }
+
+        impl Default for $name {
+            /// All zero.
+            fn default() -> Self {
+                zerocopy::FromZeros::new_zeroed()
+            }
         }
     )*};
 }

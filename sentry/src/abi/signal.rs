@@ -16,6 +16,15 @@ structures! {
         fields: [u64; 14],
     }
 
+    /// `struct sigevent` (`man 3type sigevent`).
+    SignalEvent {
+        sigev_value: u64,
+        sigev_signo: i32,
+        sigev_notify: u32,
+        sigev_notify_thread_id: i32,
+        padding: [u32; 11],
+    }
+
     /// `stack_t` (`man 2 sigaltstack`).
     SignalStack {
         ss_sp: u64,
@@ -79,6 +88,7 @@ structures! {
 }
 
 same_layout! { Siginfo, uapi::siginfo: }
+same_layout! { SignalEvent, uapi::sigevent: sigev_value sigev_signo }
 same_layout! { SignalStack, uapi::sigaltstack: ss_sp ss_flags ss_size }
 
 /// The start of an XSAVE area: the legacy part that FXSAVE fills, then the XSAVE header (SDM 1 13.4). Areas lie in

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::ops::{BitAnd, BitOr, Not, Sub};
 
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 use super::Signal;
 
 /// A set of signals; bit N-1 stands for signal N.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(transparent)]
 pub struct SignalSet(u64);
 
 impl SignalSet {

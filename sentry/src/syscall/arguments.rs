@@ -9,8 +9,11 @@ use std::marker::PhantomData;
 use crate::Errno;
 use crate::abi::UserObject;
 use crate::fs::Fd;
+use crate::limits::Resource;
 use crate::platform::VirtualAddress;
-use crate::task::{CurrentTask, Tid};
+use crate::signal::Signal;
+use crate::task::{CloneFlags, CurrentTask, Tid, WaitOptions};
+use crate::time::ClockId;
 
 /// What a register that an earlier argument tells the meaning of is as an `int`.
 pub(super) fn int(register: u64) -> i32 {
@@ -63,9 +66,55 @@ arguments! {
     u16: |register| register as u16;
     i64: |register| register.cast_signed();
     u64: |register| register;
+    VirtualAddress: |register| VirtualAddress(register);
     Fd: |register| Fd(register as i32);
     Tid: |register| Tid(register as i32);
+    Uid: |register| Uid(register as u32);
+    Gid: |register| Gid(register as u32);
 }
+
+/// Arguments that not every register makes.
+macro_rules! checked_arguments {
+    ($($type:ty: |$raw:ident: $register:ty| $value:expr;)*) => {$(
+        impl Argument for $type {
+            fn decode(registers: &mut Registers) -> Result<Self, Errno> {
+                let $raw = <$register>::decode(registers)?;
+                $value
+            }
+        }
+    )*};
+}
+
+checked_arguments! {
+    Signal: |number: i32| Self::new(number);
+    Resource: |number: u32| Self::new(number);
+    ClockId: |number: i32| Self::from_raw(number);
+    Option<Uid>: |uid: Uid| Ok((uid.0 != u32::MAX).then_some(uid));
+    Option<Gid>: |gid: Gid| Ok((gid.0 != u32::MAX).then_some(gid));
+}
+
+/// Argument types of flags: a bit that is not among them is EINVAL.
+macro_rules! flag_arguments {
+    ($($type:ty: $bits:ty,)*) => {$(
+        impl $crate::syscall::arguments::Argument for $type {
+            fn decode(registers: &mut $crate::syscall::arguments::Registers) -> Result<Self, $crate::Errno> {
+                let bits = <$bits as $crate::syscall::arguments::Argument>::decode(registers)?;
+                Self::from_bits(bits).ok_or($crate::Errno::EINVAL)
+            }
+        }
+    )*};
+}
+pub(super) use flag_arguments;
+
+flag_arguments! { WaitOptions: u32, CloneFlags: u64, }
+
+/// A user as the caller's user namespace numbers it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Uid(pub(super) u32);
+
+/// A group as the caller's user namespace numbers it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Gid(pub(super) u32);
 
 /// Where user code has a value of type `T`, or wants one; null in many calls for "none".
 pub(super) struct UserPointer<T> {
@@ -95,15 +144,76 @@ impl<T> UserPointer<T> {
     pub(super) fn address(self) -> VirtualAddress {
         self.address
     }
+
+    pub(super) fn is_null(self) -> bool {
+        self.address.0 == 0
+    }
+
+    /// The place of element `index` of an array that begins here. It may wrap around, and is then no user memory.
+    pub(super) fn element(self, index: usize) -> Self {
+        Self::new(self.address.0.wrapping_add(index.wrapping_mul(size_of::<T>()) as u64))
+    }
 }
 
 impl<T: UserObject> UserPointer<T> {
+    /// Copies the value in.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub(super) fn read(self, task: &CurrentTask) -> Result<T, Errno> {
+        task.memory().read_object(self.address)
+    }
+
     /// Copies `count` values in, which the caller bounds.
     ///
     /// # Errors
     /// EFAULT.
     pub(super) fn read_array(self, task: &CurrentTask, count: usize) -> Result<Vec<T>, Errno> {
         task.memory().read_objects(self.address, count)
+    }
+
+    /// Copies the value in if the pointer is not null.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub(super) fn read_unless_null(self, task: &CurrentTask) -> Result<Option<T>, Errno> {
+        if self.is_null() { Ok(None) } else { self.read(task).map(Some) }
+    }
+
+    /// Copies `value` out.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub(super) fn write(self, task: &CurrentTask, value: &T) -> Result<(), Errno> {
+        task.memory().write_object(self.address, value)
+    }
+
+    /// Copies `value` out if the pointer is not null.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub(super) fn write_unless_null(self, task: &CurrentTask, value: &T) -> Result<(), Errno> {
+        if self.is_null() { Ok(()) } else { self.write(task, value) }
+    }
+}
+
+/// Where user code has a path.
+#[derive(Clone, Copy)]
+pub(super) struct UserPath(pub(super) UserPointer<u8>);
+
+impl Argument for UserPath {
+    fn decode(registers: &mut Registers) -> Result<Self, Errno> {
+        UserPointer::decode(registers).map(Self)
+    }
+}
+
+impl UserPath {
+    /// Copies the path in.
+    ///
+    /// # Errors
+    /// EFAULT, ENAMETOOLONG.
+    pub(super) fn read(self, task: &CurrentTask) -> Result<Vec<u8>, Errno> {
+        task.read_path(self.0.address().0)
     }
 }
 
@@ -144,10 +254,15 @@ return_values! {
     usize: |value| value;
     u64: |value| value as usize;
     u32: |value| value as usize;
+    u16: |value| value.into();
     // Sign-extended, as C returns an `int` as a `long`.
     i32: |value| value as isize as usize;
     Fd: |Fd(number)| number as isize as usize;
     Tid: |Tid(number)| number as isize as usize;
+    VirtualAddress: |address| address.0 as usize;
+    Signal: |signal| usize::from(signal.number());
+    Uid: |Uid(uid)| uid as usize;
+    Gid: |Gid(gid)| gid as usize;
 }
 
 /// A function that serves a system call; `Arguments` is the tuple of what it takes.

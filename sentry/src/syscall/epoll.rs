@@ -5,55 +5,52 @@ use std::time::{Duration, Instant};
 
 use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
+use zerocopy::IntoBytes;
 
 use super::Handler;
-use super::arguments::ReturnValue;
+use super::arguments::{UserPointer, handlers};
 use super::poll::{deadline_after, read_signal_mask, read_timeout, with_signal_mask};
 use crate::Errno;
+use crate::abi::{EpollEvent, Timespec};
 use crate::fs::epoll::{EpollFile, ReadyEvent, Wish};
-use crate::fs::{Caller, FileDescription, OpenFlags};
-use crate::platform::VirtualAddress;
+use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
+use crate::signal::SignalSet;
 use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::epoll_create, epoll_create),
-    (Sysno::epoll_create1, |task, [flags, ..]| create(task, flags as u32)),
-    (Sysno::epoll_ctl, epoll_ctl),
-    (Sysno::epoll_wait, epoll_wait),
-    (Sysno::epoll_pwait, epoll_pwait),
-    (Sysno::epoll_pwait2, epoll_pwait2),
-];
+pub(super) const HANDLERS: &[(Sysno, Handler)] =
+    handlers![epoll_create, epoll_create1, epoll_ctl, epoll_wait, epoll_pwait, epoll_pwait2,];
 
-/// Bytes of `struct epoll_event`, which is packed on x86-64.
-const EVENT_BYTES: usize = 12;
+/// More events than this one call cannot ask for (`EP_MAX_EVENTS`).
+const MAX_EVENTS: usize = i32::MAX as usize / size_of::<EpollEvent>();
 
-fn epoll_create(task: &mut CurrentTask, [size, ..]: [u64; 6]) -> Result<usize, Errno> {
-    if (size as i32) <= 0 {
+fn epoll_create(task: &mut CurrentTask, size: i32) -> Result<Fd, Errno> {
+    if size <= 0 {
         return Err(Errno::EINVAL);
     }
-    create(task, 0)
+    epoll_create1(task, 0)
 }
 
-fn create(task: &mut CurrentTask, flags: u32) -> Result<usize, Errno> {
+fn epoll_create1(task: &mut CurrentTask, flags: u32) -> Result<Fd, Errno> {
     if flags & !uapi::EPOLL_CLOEXEC != 0 {
         return Err(Errno::EINVAL);
     }
     let file = FileDescription::new(EpollFile::new(), None, OpenFlags::RDWR);
-    let descriptor = task.install_descriptor(file, flags & uapi::EPOLL_CLOEXEC != 0)?;
-    Ok(descriptor.encode())
+    task.install_descriptor(file, flags & uapi::EPOLL_CLOEXEC != 0)
 }
 
 fn epoll_ctl(
     task: &mut CurrentTask,
-    [epoll, operation, descriptor, event, ..]: [u64; 6],
-) -> Result<usize, Errno> {
-    let (operation, descriptor) = (operation as u32, descriptor as i32);
+    epoll: Fd,
+    operation: u32,
+    descriptor: Fd,
+    event: UserPointer<EpollEvent>,
+) -> Result<(), Errno> {
     let wish = match operation {
         uapi::EPOLL_CTL_DEL => None,
-        _ => Some(read_wish(task, event)?),
+        _ => Some(wish_of(&event.read(task)?)),
     };
-    let epoll = task.file(epoll as i32)?;
+    let epoll = task.file(epoll)?;
     let file = task.file(descriptor)?;
     if [&epoll, &file].iter().any(|file| file.flags().contains(OpenFlags::PATH)) {
         return Err(Errno::EBADF);
@@ -64,29 +61,36 @@ fn epoll_ctl(
     let instance =
         epoll.downcast::<EpollFile>().filter(|_| !Arc::ptr_eq(&epoll, &file)).ok_or(Errno::EINVAL)?;
     match (operation, wish) {
-        (uapi::EPOLL_CTL_ADD, Some(wish)) => instance.add(descriptor, &file, wish)?,
-        (uapi::EPOLL_CTL_MOD, Some(wish)) => instance.modify(descriptor, &file, wish)?,
-        (uapi::EPOLL_CTL_DEL, _) => instance.remove(descriptor, &file)?,
+        (uapi::EPOLL_CTL_ADD, Some(wish)) => instance.add(descriptor.0, &file, wish)?,
+        (uapi::EPOLL_CTL_MOD, Some(wish)) => instance.modify(descriptor.0, &file, wish)?,
+        (uapi::EPOLL_CTL_DEL, _) => instance.remove(descriptor.0, &file)?,
         _ => return Err(Errno::EINVAL),
     }
-    Ok(0)
+    Ok(())
 }
 
-fn read_wish(task: &CurrentTask, address: u64) -> Result<Wish, Errno> {
-    let [bits, low, high]: [u32; 3] = task.memory().read_object(VirtualAddress(address))?;
-    Ok(Wish::from_bits(bits, u64::from(high) << 32 | u64::from(low)))
+fn wish_of(event: &EpollEvent) -> Wish {
+    Wish::from_bits(event.events, zerocopy::transmute!(event.data))
 }
 
 fn epoll_wait(
     task: &mut CurrentTask,
-    [epoll, events, max_events, timeout_ms, ..]: [u64; 6],
+    epoll: Fd,
+    events: UserPointer<EpollEvent>,
+    max_events: i32,
+    timeout_ms: i32,
 ) -> Result<usize, Errno> {
     wait(task, epoll, events, max_events, deadline_after_ms(timeout_ms))
 }
 
 fn epoll_pwait(
     task: &mut CurrentTask,
-    [epoll, events, max_events, timeout_ms, mask, mask_size]: [u64; 6],
+    epoll: Fd,
+    events: UserPointer<EpollEvent>,
+    max_events: i32,
+    timeout_ms: i32,
+    mask: UserPointer<SignalSet>,
+    mask_size: u64,
 ) -> Result<usize, Errno> {
     let mask = read_signal_mask(task, mask, mask_size)?;
     let deadline = deadline_after_ms(timeout_ms);
@@ -95,7 +99,12 @@ fn epoll_pwait(
 
 fn epoll_pwait2(
     task: &mut CurrentTask,
-    [epoll, events, max_events, timeout, mask, mask_size]: [u64; 6],
+    epoll: Fd,
+    events: UserPointer<EpollEvent>,
+    max_events: i32,
+    timeout: UserPointer<Timespec>,
+    mask: UserPointer<SignalSet>,
+    mask_size: u64,
 ) -> Result<usize, Errno> {
     let deadline = deadline_after(read_timeout(task, timeout)?);
     let mask = read_signal_mask(task, mask, mask_size)?;
@@ -103,25 +112,25 @@ fn epoll_pwait2(
 }
 
 /// A negative number of milliseconds is forever.
-fn deadline_after_ms(timeout_ms: u64) -> Option<Instant> {
-    deadline_after(u64::try_from(timeout_ms as i32).ok().map(Duration::from_millis))
+fn deadline_after_ms(timeout_ms: i32) -> Option<Instant> {
+    deadline_after(u64::try_from(timeout_ms).ok().map(Duration::from_millis))
 }
 
 fn wait(
     task: &mut CurrentTask,
-    epoll: u64,
-    address: u64,
-    max_events: u64,
+    epoll: Fd,
+    events: UserPointer<EpollEvent>,
+    max_events: i32,
     deadline: Option<Instant>,
 ) -> Result<usize, Errno> {
-    let max_events = usize::try_from(max_events as i32).map_err(|_| Errno::EINVAL)?;
-    if max_events == 0 || max_events > i32::MAX as usize / EVENT_BYTES {
+    let max_events = usize::try_from(max_events).map_err(|_| Errno::EINVAL)?;
+    if max_events == 0 || max_events > MAX_EVENTS {
         return Err(Errno::EINVAL);
     }
-    let description = task.file(epoll as i32)?;
+    let description = task.file(epoll)?;
     let instance = description.downcast::<EpollFile>().ok_or(Errno::EINVAL)?;
     // Before anything is taken off: an edge must not be lost to a bad address.
-    task.memory().check_writable(VirtualAddress(address), EVENT_BYTES)?;
+    task.memory().check_writable(events.address(), size_of::<EpollEvent>())?;
     let queue = description.file().wait_queue().ok_or(Errno::EINVAL)?;
     let take = || Some(instance.take_ready(max_events)).filter(|ready| !ready.is_empty());
     let ready = match task.block(&[(queue, Events::IN)], deadline, take) {
@@ -129,14 +138,11 @@ fn wait(
         Err(Blocked::TimedOut) => return Ok(0),
         Err(Blocked::Interrupted) => return Err(Errno::EINTR),
     };
-    let bytes: Vec<u8> = ready.iter().flat_map(encode).collect();
-    task.memory().write_bytes(VirtualAddress(address), &bytes)?;
+    let told: Vec<EpollEvent> = ready.iter().map(encode).collect();
+    task.memory().write_bytes(events.address(), told.as_bytes())?;
     Ok(ready.len())
 }
 
-fn encode(event: &ReadyEvent) -> [u8; EVENT_BYTES] {
-    let mut bytes = [0; EVENT_BYTES];
-    bytes[..4].copy_from_slice(&event.events.bits().to_ne_bytes());
-    bytes[4..].copy_from_slice(&event.data.to_ne_bytes());
-    bytes
+fn encode(event: &ReadyEvent) -> EpollEvent {
+    EpollEvent { events: event.events.bits(), data: zerocopy::transmute!(event.data) }
 }

@@ -4,18 +4,19 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::arguments::ReturnValue;
+use super::arguments::handlers;
 use crate::Errno;
 use crate::fs::eventfd::EventFile;
-use crate::fs::{Caller, FileDescription, OpenFlags};
+use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
 use crate::task::CurrentTask;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::eventfd, |task, [count, ..]| eventfd(task, count as u32, 0)),
-    (Sysno::eventfd2, |task, [count, flags, ..]| eventfd(task, count as u32, flags as u32)),
-];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![eventfd, eventfd2];
 
-fn eventfd(task: &mut CurrentTask, count: u32, flags: u32) -> Result<usize, Errno> {
+fn eventfd(task: &mut CurrentTask, count: u32) -> Result<Fd, Errno> {
+    eventfd2(task, count, 0)
+}
+
+fn eventfd2(task: &mut CurrentTask, count: u32, flags: u32) -> Result<Fd, Errno> {
     if flags & !(uapi::EFD_SEMAPHORE | uapi::EFD_CLOEXEC | uapi::EFD_NONBLOCK) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -23,6 +24,5 @@ fn eventfd(task: &mut CurrentTask, count: u32, flags: u32) -> Result<usize, Errn
     let mut status = OpenFlags::RDWR;
     status.set(OpenFlags::NONBLOCK, flags & uapi::EFD_NONBLOCK != 0);
     let description = FileDescription::new(file, None, status);
-    let descriptor = task.install_descriptor(description, flags & uapi::EFD_CLOEXEC != 0)?;
-    Ok(descriptor.encode())
+    task.install_descriptor(description, flags & uapi::EFD_CLOEXEC != 0)
 }

@@ -8,31 +8,32 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::{UserPointer, handlers, unsigned};
 use crate::Errno;
+use crate::abi::{FutexWaitv, Timespec};
 use crate::futex::{Acquisition, FutexWord, ROBUST_LIST_HEAD_BYTES, Requeue};
 use crate::memory::FutexKey;
 use crate::platform::VirtualAddress;
 use crate::task::{Blocked, CurrentTask, RestartBlock, Tid, UserWord, check_access};
 use crate::time::{SystemClock, duration_from_timespec};
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::futex, futex),
-    (Sysno::futex_waitv, futex_waitv),
-    (Sysno::set_robust_list, set_robust_list),
-    (Sysno::get_robust_list, get_robust_list),
-];
+pub(super) const HANDLERS: &[(Sysno, Handler)] =
+    handlers![futex, futex_waitv, set_robust_list, get_robust_list,];
 
-const COMMAND_MASK: u32 = uapi::FUTEX_CMD_MASK as u32;
+const COMMAND_MASK: u32 = uapi::FUTEX_CMD_MASK.cast_unsigned();
 
 fn futex(
     task: &mut CurrentTask,
-    [address, operation, value, timeout, second_address, third_value]: [u64; 6],
+    address: VirtualAddress,
+    operation: u32,
+    value: u32,
+    timeout: u64,
+    second_address: VirtualAddress,
+    third_value: u32,
 ) -> Result<usize, Errno> {
-    let operation = operation as u32;
     let is_private = operation & uapi::FUTEX_PRIVATE_FLAG != 0;
     let is_realtime = operation & uapi::FUTEX_CLOCK_REALTIME != 0;
     let word = Word::new(task, address, is_private);
-    let (value, third_value) = (value as u32, third_value as u32);
     let command = operation & COMMAND_MASK;
     let clock = if is_realtime { SystemClock::Realtime } else { SystemClock::Monotonic };
     let takes_clock = matches!(
@@ -44,11 +45,12 @@ fn futex(
     }
     match command {
         uapi::FUTEX_WAIT => {
-            let deadline = read_timeout(task, timeout)?.and_then(|wait| Instant::now().checked_add(wait));
+            let deadline = read_timeout(task, UserPointer::new(timeout))?
+                .and_then(|wait| Instant::now().checked_add(wait));
             wait(task, &word, value, u32::MAX, deadline)
         }
         uapi::FUTEX_WAIT_BITSET => {
-            let deadline = read_deadline(task, timeout, clock)?;
+            let deadline = read_deadline(task, UserPointer::new(timeout), clock)?;
             wait(task, &word, value, check_bitset(third_value)?, deadline)
         }
         uapi::FUTEX_WAKE => wake(task, &word, value, u32::MAX),
@@ -56,24 +58,24 @@ fn futex(
         uapi::FUTEX_REQUEUE | uapi::FUTEX_CMP_REQUEUE => {
             let second = Word::new(task, second_address, is_private);
             let expected = (command == uapi::FUTEX_CMP_REQUEUE).then_some(third_value);
-            requeue(task, &word, &second, value, timeout as u32, expected)
+            requeue(task, &word, &second, value, unsigned(timeout), expected)
         }
         uapi::FUTEX_WAKE_OP => {
             let second = Word::new(task, second_address, is_private);
-            wake_op(task, (&word, value), (&second, timeout as u32), third_value)
+            wake_op(task, (&word, value), (&second, unsigned(timeout)), third_value)
         }
         uapi::FUTEX_LOCK_PI => {
-            let deadline = read_deadline(task, timeout, SystemClock::Realtime)?;
+            let deadline = read_deadline(task, UserPointer::new(timeout), SystemClock::Realtime)?;
             lock_pi(task, &word, deadline)
         }
         uapi::FUTEX_LOCK_PI2 => {
-            let deadline = read_deadline(task, timeout, clock)?;
+            let deadline = read_deadline(task, UserPointer::new(timeout), clock)?;
             lock_pi(task, &word, deadline)
         }
         uapi::FUTEX_TRYLOCK_PI => try_lock_pi(task, &word),
         uapi::FUTEX_UNLOCK_PI => {
             let key = word.key()?;
-            let own = task.task().number() as u32;
+            let own = task.task().number().cast_unsigned();
             task.kernel().futexes().unlock_pi(&key, &word.user, own).map(|()| 0)
         }
         _ => Err(Errno::ENOSYS),
@@ -87,8 +89,8 @@ pub(super) struct Word {
 }
 
 impl Word {
-    pub(super) fn new(task: &CurrentTask, address: u64, is_private: bool) -> Self {
-        let user = UserWord { memory: task.memory().clone(), address: VirtualAddress(address) };
+    pub(super) fn new(task: &CurrentTask, address: VirtualAddress, is_private: bool) -> Self {
+        let user = UserWord { memory: task.memory().clone(), address };
         Self { user, is_private }
     }
 
@@ -106,23 +108,24 @@ fn check_bitset(bitset: u32) -> Result<u32, Errno> {
     if bitset == 0 { Err(Errno::EINVAL) } else { Ok(bitset) }
 }
 
-fn read_timeout(task: &CurrentTask, address: u64) -> Result<Option<Duration>, Errno> {
-    match address {
-        0 => Ok(None),
-        _ => duration_from_timespec(task.memory().read_object(VirtualAddress(address))?).map(Some),
-    }
+fn read_timeout(task: &CurrentTask, timeout: UserPointer<Timespec>) -> Result<Option<Duration>, Errno> {
+    timeout.read_unless_null(task)?.map(duration_from_timespec).transpose()
 }
 
 /// A time of `clock` as the host's; `None` for none, and for one that never comes.
-fn read_deadline(task: &CurrentTask, address: u64, clock: SystemClock) -> Result<Option<Instant>, Errno> {
-    let time = read_timeout(task, address)?;
+fn read_deadline(
+    task: &CurrentTask,
+    timeout: UserPointer<Timespec>,
+    clock: SystemClock,
+) -> Result<Option<Instant>, Errno> {
+    let time = read_timeout(task, timeout)?;
     let offset = task.task().time_namespace().offsets().of(clock);
     Ok(time.and_then(|time| task.kernel().timekeeper().deadline(clock, offset.machine(time))))
 }
 
 /// Numbers of tasks to wake or move: negative ones count as none, as far as Linux lets them pass.
 fn count(value: u32) -> usize {
-    usize::try_from(value as i32).unwrap_or(0)
+    usize::try_from(value.cast_signed()).unwrap_or(0)
 }
 
 pub(super) fn wait(
@@ -146,7 +149,7 @@ pub(super) fn wait(
         Err(Blocked::Interrupted) => match deadline {
             None => Err(Errno::ERESTARTSYS),
             Some(deadline) => {
-                let (address, is_private) = (word.user.address.0, word.is_private);
+                let (address, is_private) = (word.user.address, word.is_private);
                 let until = task.kernel().timekeeper().moment(deadline);
                 task.restart_with(RestartBlock::FutexWait { address, is_private, expected, bitset, until })
             }
@@ -168,7 +171,7 @@ fn requeue(
     requeue: u32,
     expected: Option<u32>,
 ) -> Result<usize, Errno> {
-    if (wake as i32) < 0 || (requeue as i32) < 0 {
+    if wake.cast_signed() < 0 || requeue.cast_signed() < 0 {
         return Err(Errno::EINVAL);
     }
     let request = Requeue { wake: count(wake), requeue: count(requeue), expected };
@@ -206,7 +209,7 @@ impl WakeOperation {
     const ATTEMPTS: usize = 1000;
 
     fn decode(encoded: u32) -> Result<Self, Errno> {
-        let sign_extended = |value: u32| (value << 20) as i32 >> 20;
+        let sign_extended = |value: u32| (value << 20).cast_signed() >> 20;
         let operation = encoded >> 28 & 7;
         let comparison = encoded >> 24 & 15;
         let operand = sign_extended(encoded >> 12 & 0xfff);
@@ -215,7 +218,7 @@ impl WakeOperation {
             return Err(Errno::ENOSYS);
         }
         // Linux takes the operand modulo 32.
-        let operand = if is_shift { 1 << (operand & 31) } else { operand as u32 };
+        let operand = if is_shift { 1 << (operand & 31) } else { operand.cast_unsigned() };
         Ok(Self { operation, operand, comparison, compared: sign_extended(encoded & 0xfff) })
     }
 
@@ -230,7 +233,7 @@ impl WakeOperation {
     }
 
     fn holds(self, old: u32) -> bool {
-        let old = old as i32;
+        let old = old.cast_signed();
         match self.comparison {
             uapi::FUTEX_OP_CMP_EQ => old == self.compared,
             uapi::FUTEX_OP_CMP_NE => old != self.compared,
@@ -283,30 +286,32 @@ fn start_lock_pi<'a>(
     word: &Word,
     waiter: Option<Arc<crate::wait::Waiter>>,
 ) -> Result<Acquisition<'a, FutexKey>, Errno> {
-    let own = task.task().number() as u32;
+    let own = task.task().number().cast_unsigned();
     let namespace = task.thread_group().pid_namespace();
-    let exists = |owner: u32| kernel.tasks().task(namespace, Tid(owner as i32)).is_some();
+    let exists = |owner: u32| kernel.tasks().task(namespace, Tid(owner.cast_signed())).is_some();
     kernel.futexes().lock_pi(word.key()?, Arc::new(word.user.clone()), own, waiter, exists)
 }
 
-/// `struct futex_waitv` as words: the value, the address, and flags with a reserved half.
-const WAITV_WORDS: usize = 3;
-
 fn futex_waitv(
     task: &mut CurrentTask,
-    [waiters, count, flags, timeout, clock, _]: [u64; 6],
+    waiters: UserPointer<FutexWaitv>,
+    count: u32,
+    flags: u32,
+    timeout: UserPointer<Timespec>,
+    clock: u32,
 ) -> Result<usize, Errno> {
-    if flags as u32 != 0 || count as u32 == 0 || count as u32 > uapi::FUTEX_WAITV_MAX {
+    if flags != 0 || count == 0 || count > uapi::FUTEX_WAITV_MAX {
         return Err(Errno::EINVAL);
     }
-    let deadline = match (timeout, clock as u32) {
-        (0, _) => None,
-        (_, uapi::CLOCK_REALTIME) => read_deadline(task, timeout, SystemClock::Realtime)?,
-        (_, uapi::CLOCK_MONOTONIC) => read_deadline(task, timeout, SystemClock::Monotonic)?,
+    let deadline = match clock {
+        _ if timeout.is_null() => None,
+        uapi::CLOCK_REALTIME => read_deadline(task, timeout, SystemClock::Realtime)?,
+        uapi::CLOCK_MONOTONIC => read_deadline(task, timeout, SystemClock::Monotonic)?,
         _ => return Err(Errno::EINVAL),
     };
-    let words = (0..u64::from(count as u32))
-        .map(|index| read_waitv(task, waiters.wrapping_add(index * 8 * WAITV_WORDS as u64)))
+    let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
+    let words = (0..count)
+        .map(|index| read_waitv(task, waiters.element(index)))
         .collect::<Result<Vec<_>, Errno>>()?;
     let kernel = task.kernel().clone();
     let waiter = task.task().waiter().clone();
@@ -339,39 +344,42 @@ fn futex_waitv(
     }
 }
 
-fn read_waitv(task: &CurrentTask, address: u64) -> Result<(Word, u32), Errno> {
-    let [value, word_address, flags]: [u64; WAITV_WORDS] =
-        task.memory().read_object(VirtualAddress(address))?;
-    let is_private = flags & u64::from(uapi::FUTEX2_PRIVATE) != 0;
-    // The reserved half is zero, and words have 32 bits.
-    if flags & !u64::from(uapi::FUTEX2_PRIVATE) != u64::from(uapi::FUTEX2_SIZE_U32) {
+fn read_waitv(task: &CurrentTask, waiter: UserPointer<FutexWaitv>) -> Result<(Word, u32), Errno> {
+    let FutexWaitv { val, uaddr, flags, reserved } = waiter.read(task)?;
+    let is_private = flags & uapi::FUTEX2_PRIVATE != 0;
+    // Words have 32 bits.
+    if reserved != 0 || flags & !uapi::FUTEX2_PRIVATE != uapi::FUTEX2_SIZE_U32 {
         return Err(Errno::EINVAL);
     }
-    let value = u32::try_from(value).map_err(|_| Errno::EINVAL)?;
-    Ok((Word::new(task, word_address, is_private), value))
+    let value = u32::try_from(val).map_err(|_| Errno::EINVAL)?;
+    Ok((Word::new(task, VirtualAddress(uaddr), is_private), value))
 }
 
-fn set_robust_list(task: &mut CurrentTask, [head, len, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn set_robust_list(task: &mut CurrentTask, head: u64, len: u64) -> Result<(), Errno> {
     if len != ROBUST_LIST_HEAD_BYTES {
         return Err(Errno::EINVAL);
     }
     task.task().robust_list.store(head, Ordering::Relaxed);
-    Ok(0)
+    Ok(())
 }
 
-fn get_robust_list(task: &mut CurrentTask, [tid, head, len, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let target = match tid as i32 {
+fn get_robust_list(
+    task: &mut CurrentTask,
+    tid: Tid,
+    head: UserPointer<u64>,
+    len: UserPointer<u64>,
+) -> Result<(), Errno> {
+    let target = match tid.0 {
         0 => task.task().clone(),
-        tid => {
+        _ => {
             let namespace = task.thread_group().pid_namespace();
-            task.kernel().tasks().task(namespace, Tid(tid)).ok_or(Errno::ESRCH)?
+            task.kernel().tasks().task(namespace, tid).ok_or(Errno::ESRCH)?
         }
     };
     check_access(task.task(), &target)?;
     let address = target.robust_list.load(Ordering::Relaxed);
-    task.memory().write_object(VirtualAddress(len), &ROBUST_LIST_HEAD_BYTES)?;
-    task.memory().write_object(VirtualAddress(head), &address)?;
-    Ok(0)
+    len.write(task, &ROBUST_LIST_HEAD_BYTES)?;
+    head.write(task, &address)
 }
 
 #[cfg(test)]

@@ -4,32 +4,19 @@
 use std::sync::Arc;
 
 use syscalls::Sysno;
+use zerocopy::IntoBytes;
 
 use super::Handler;
+use super::arguments::{Gid, Uid, UserPointer, handlers, unsigned};
+use super::resource::find;
 use crate::Errno;
+use crate::abi::{CapabilityData, CapabilityHeader};
 use crate::cred::{Capabilities, Credentials};
-use crate::platform::VirtualAddress;
 use crate::task::{CurrentTask, Tid};
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::getuid, |task, _| Ok(shown_uid(&task.credentials(), |own| own.real_uid))),
-    (Sysno::geteuid, |task, _| Ok(shown_uid(&task.credentials(), |own| own.effective_uid))),
-    (Sysno::getgid, |task, _| Ok(shown_gid(&task.credentials(), |own| own.real_gid))),
-    (Sysno::getegid, |task, _| Ok(shown_gid(&task.credentials(), |own| own.effective_gid))),
-    (Sysno::getresuid, getresuid),
-    (Sysno::getresgid, getresgid),
-    (Sysno::setuid, setuid),
-    (Sysno::setgid, setgid),
-    (Sysno::setreuid, setreuid),
-    (Sysno::setregid, setregid),
-    (Sysno::setresuid, setresuid),
-    (Sysno::setresgid, setresgid),
-    (Sysno::setfsuid, setfsuid),
-    (Sysno::setfsgid, setfsgid),
-    (Sysno::getgroups, getgroups),
-    (Sysno::setgroups, setgroups),
-    (Sysno::capget, capget),
-    (Sysno::capset, capset),
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
+    getuid, geteuid, getgid, getegid, getresuid, getresgid, setuid, setgid, setreuid, setregid, setresuid,
+    setresgid, setfsuid, setfsgid, getgroups, setgroups, capget, capset,
 ];
 
 /// "Leave this one alone."
@@ -40,37 +27,60 @@ const MAX_GROUPS: usize = 65_536;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 /// The user of `credentials` as their own namespace numbers it.
-fn shown_uid(credentials: &Credentials, id: fn(&Credentials) -> u32) -> usize {
-    credentials.user_namespace.from_kernel_uid(id(credentials)) as usize
+fn shown_uid(credentials: &Credentials, id: fn(&Credentials) -> u32) -> Uid {
+    Uid(credentials.user_namespace.from_kernel_uid(id(credentials)))
 }
 
 /// The group of `credentials` as their own namespace numbers it.
-fn shown_gid(credentials: &Credentials, id: fn(&Credentials) -> u32) -> usize {
-    credentials.user_namespace.from_kernel_gid(id(credentials)) as usize
+fn shown_gid(credentials: &Credentials, id: fn(&Credentials) -> u32) -> Gid {
+    Gid(credentials.user_namespace.from_kernel_gid(id(credentials)))
 }
 
-fn getresuid(task: &mut CurrentTask, addresses: [u64; 6]) -> Result<usize, Errno> {
+fn getuid(task: &mut CurrentTask) -> Result<Uid, Errno> {
+    Ok(shown_uid(&task.credentials(), |own| own.real_uid))
+}
+
+fn geteuid(task: &mut CurrentTask) -> Result<Uid, Errno> {
+    Ok(shown_uid(&task.credentials(), |own| own.effective_uid))
+}
+
+fn getgid(task: &mut CurrentTask) -> Result<Gid, Errno> {
+    Ok(shown_gid(&task.credentials(), |own| own.real_gid))
+}
+
+fn getegid(task: &mut CurrentTask) -> Result<Gid, Errno> {
+    Ok(shown_gid(&task.credentials(), |own| own.effective_gid))
+}
+
+fn getresuid(
+    task: &mut CurrentTask,
+    real: UserPointer<u32>,
+    effective: UserPointer<u32>,
+    saved: UserPointer<u32>,
+) -> Result<(), Errno> {
     let own = task.credentials();
     let shown = [own.real_uid, own.effective_uid, own.saved_uid];
-    write_ids(task, addresses, shown.map(|uid| own.user_namespace.from_kernel_uid(uid)))
+    write_ids(task, [real, effective, saved], shown.map(|uid| own.user_namespace.from_kernel_uid(uid)))
 }
 
-fn getresgid(task: &mut CurrentTask, addresses: [u64; 6]) -> Result<usize, Errno> {
+fn getresgid(
+    task: &mut CurrentTask,
+    real: UserPointer<u32>,
+    effective: UserPointer<u32>,
+    saved: UserPointer<u32>,
+) -> Result<(), Errno> {
     let own = task.credentials();
     let shown = [own.real_gid, own.effective_gid, own.saved_gid];
-    write_ids(task, addresses, shown.map(|gid| own.user_namespace.from_kernel_gid(gid)))
+    write_ids(task, [real, effective, saved], shown.map(|gid| own.user_namespace.from_kernel_gid(gid)))
 }
 
-fn write_ids(task: &CurrentTask, addresses: [u64; 6], ids: [u32; 3]) -> Result<usize, Errno> {
-    for (address, id) in addresses.into_iter().zip(ids) {
-        task.memory().write_object(VirtualAddress(address), &id)?;
-    }
-    Ok(0)
+fn write_ids(task: &CurrentTask, places: [UserPointer<u32>; 3], ids: [u32; 3]) -> Result<(), Errno> {
+    places.into_iter().zip(ids).try_for_each(|(place, id)| place.write(task, &id))
 }
 
-fn setuid(task: &mut CurrentTask, [uid, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn setuid(task: &mut CurrentTask, uid: Uid) -> Result<(), Errno> {
     let old = task.credentials();
-    let uid = old.user_namespace.to_kernel_uid(uid as u32).ok_or(Errno::EINVAL)?;
+    let uid = old.user_namespace.to_kernel_uid(uid.0).ok_or(Errno::EINVAL)?;
     let mut new = (*old).clone();
     if old.has_in_own(Capabilities::SETUID) {
         (new.real_uid, new.effective_uid, new.saved_uid) = (uid, uid, uid);
@@ -82,9 +92,9 @@ fn setuid(task: &mut CurrentTask, [uid, ..]: [u64; 6]) -> Result<usize, Errno> {
     change_user(task, &old, new)
 }
 
-fn setgid(task: &mut CurrentTask, [gid, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn setgid(task: &mut CurrentTask, gid: Gid) -> Result<(), Errno> {
     let mut new = (*task.credentials()).clone();
-    let gid = new.user_namespace.to_kernel_gid(gid as u32).ok_or(Errno::EINVAL)?;
+    let gid = new.user_namespace.to_kernel_gid(gid.0).ok_or(Errno::EINVAL)?;
     if new.has_in_own(Capabilities::SETGID) {
         (new.real_gid, new.effective_gid, new.saved_gid) = (gid, gid, gid);
     } else if gid == new.real_gid || gid == new.saved_gid {
@@ -96,22 +106,22 @@ fn setgid(task: &mut CurrentTask, [gid, ..]: [u64; 6]) -> Result<usize, Errno> {
 }
 
 /// The kernel's number of a user to change to, or [`UNCHANGED`].
-fn wanted_uid(credentials: &Credentials, uid: u64) -> Result<u32, Errno> {
-    match uid as u32 {
-        UNCHANGED => Ok(UNCHANGED),
-        uid => credentials.user_namespace.to_kernel_uid(uid).ok_or(Errno::EINVAL),
+fn wanted_uid(credentials: &Credentials, uid: Option<Uid>) -> Result<u32, Errno> {
+    match uid {
+        None => Ok(UNCHANGED),
+        Some(uid) => credentials.user_namespace.to_kernel_uid(uid.0).ok_or(Errno::EINVAL),
     }
 }
 
 /// The kernel's number of a group to change to, or [`UNCHANGED`].
-fn wanted_gid(credentials: &Credentials, gid: u64) -> Result<u32, Errno> {
-    match gid as u32 {
-        UNCHANGED => Ok(UNCHANGED),
-        gid => credentials.user_namespace.to_kernel_gid(gid).ok_or(Errno::EINVAL),
+fn wanted_gid(credentials: &Credentials, gid: Option<Gid>) -> Result<u32, Errno> {
+    match gid {
+        None => Ok(UNCHANGED),
+        Some(gid) => credentials.user_namespace.to_kernel_gid(gid.0).ok_or(Errno::EINVAL),
     }
 }
 
-fn setreuid(task: &mut CurrentTask, [real, effective, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn setreuid(task: &mut CurrentTask, real: Option<Uid>, effective: Option<Uid>) -> Result<(), Errno> {
     let old = task.credentials();
     let new_ids = change_real_and_effective(
         [old.real_uid, old.effective_uid, old.saved_uid],
@@ -123,7 +133,7 @@ fn setreuid(task: &mut CurrentTask, [real, effective, ..]: [u64; 6]) -> Result<u
     change_user(task, &old, new)
 }
 
-fn setregid(task: &mut CurrentTask, [real, effective, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn setregid(task: &mut CurrentTask, real: Option<Gid>, effective: Option<Gid>) -> Result<(), Errno> {
     let mut new = (*task.credentials()).clone();
     [new.real_gid, new.effective_gid, new.saved_gid] = change_real_and_effective(
         [new.real_gid, new.effective_gid, new.saved_gid],
@@ -151,7 +161,12 @@ fn change_real_and_effective(
     Ok([new_real, new_effective, if saves { new_effective } else { old_saved }])
 }
 
-fn setresuid(task: &mut CurrentTask, [real, effective, saved, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn setresuid(
+    task: &mut CurrentTask,
+    real: Option<Uid>,
+    effective: Option<Uid>,
+    saved: Option<Uid>,
+) -> Result<(), Errno> {
     let old = task.credentials();
     let mut new = (*old).clone();
     [new.real_uid, new.effective_uid, new.saved_uid] = change_all(
@@ -162,7 +177,12 @@ fn setresuid(task: &mut CurrentTask, [real, effective, saved, ..]: [u64; 6]) -> 
     change_user(task, &old, new)
 }
 
-fn setresgid(task: &mut CurrentTask, [real, effective, saved, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn setresgid(
+    task: &mut CurrentTask,
+    real: Option<Gid>,
+    effective: Option<Gid>,
+    saved: Option<Gid>,
+) -> Result<(), Errno> {
     let mut new = (*task.credentials()).clone();
     [new.real_gid, new.effective_gid, new.saved_gid] = change_all(
         [new.real_gid, new.effective_gid, new.saved_gid],
@@ -181,27 +201,27 @@ fn change_all(old: [u32; 3], wanted: [u32; 3], is_privileged: bool) -> Result<[u
 }
 
 /// Swaps in credentials whose user IDs have changed, and adjusts capabilities.
-fn change_user(task: &mut CurrentTask, old: &Credentials, mut new: Credentials) -> Result<usize, Errno> {
+fn change_user(task: &mut CurrentTask, old: &Credentials, mut new: Credentials) -> Result<(), Errno> {
     new.fs_uid = new.effective_uid;
     new.adjust_to_user_change(old);
     if new.real_uid != old.real_uid {
         task.task().charge_to(&task.kernel().users().counters(new.real_uid));
     }
     task.task().set_credentials(new);
-    Ok(0)
+    Ok(())
 }
 
 /// Swaps in credentials whose group IDs have changed.
-fn change_group(task: &mut CurrentTask, mut new: Credentials) -> Result<usize, Errno> {
+fn change_group(task: &mut CurrentTask, mut new: Credentials) -> Result<(), Errno> {
     new.fs_gid = new.effective_gid;
     task.task().set_credentials(new);
-    Ok(0)
+    Ok(())
 }
 
-fn setfsuid(task: &mut CurrentTask, [uid, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn setfsuid(task: &mut CurrentTask, uid: Uid) -> Result<Uid, Errno> {
     let old = task.credentials();
     let is_own = |uid| [old.real_uid, old.effective_uid, old.saved_uid, old.fs_uid].contains(&uid);
-    let wanted = old.user_namespace.to_kernel_uid(uid as u32);
+    let wanted = old.user_namespace.to_kernel_uid(uid.0);
     if let Some(uid) = wanted.filter(|uid| is_own(*uid) || old.has_in_own(Capabilities::SETUID)) {
         let mut new = (*old).clone();
         new.fs_uid = uid;
@@ -211,10 +231,10 @@ fn setfsuid(task: &mut CurrentTask, [uid, ..]: [u64; 6]) -> Result<usize, Errno>
     Ok(shown_uid(&old, |old| old.fs_uid))
 }
 
-fn setfsgid(task: &mut CurrentTask, [gid, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn setfsgid(task: &mut CurrentTask, gid: Gid) -> Result<Gid, Errno> {
     let old = task.credentials();
     let is_own = |gid| [old.real_gid, old.effective_gid, old.saved_gid, old.fs_gid].contains(&gid);
-    let wanted = old.user_namespace.to_kernel_gid(gid as u32);
+    let wanted = old.user_namespace.to_kernel_gid(gid.0);
     if let Some(gid) = wanted.filter(|gid| is_own(*gid) || old.has_in_own(Capabilities::SETGID)) {
         let mut new = (*old).clone();
         new.fs_gid = gid;
@@ -223,91 +243,90 @@ fn setfsgid(task: &mut CurrentTask, [gid, ..]: [u64; 6]) -> Result<usize, Errno>
     Ok(shown_gid(&old, |old| old.fs_gid))
 }
 
-fn getgroups(task: &mut CurrentTask, [size, address, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn getgroups(task: &mut CurrentTask, size: i32, address: UserPointer<u32>) -> Result<usize, Errno> {
     let own = task.credentials();
-    let size = size as i32;
-    if size < 0 || size > 0 && (size as usize) < own.groups.len() {
+    let size = usize::try_from(size).map_err(|_| Errno::EINVAL)?;
+    if size > 0 && size < own.groups.len() {
         return Err(Errno::EINVAL);
     }
     if size > 0 {
         let shown = own.groups.iter().map(|group| own.user_namespace.from_kernel_gid(*group));
-        let bytes: Vec<u8> = shown.flat_map(u32::to_le_bytes).collect();
-        task.memory().write_bytes(VirtualAddress(address), &bytes)?;
+        task.memory().write_bytes(address.address(), shown.collect::<Vec<u32>>().as_bytes())?;
     }
     Ok(own.groups.len())
 }
 
-fn setgroups(task: &mut CurrentTask, [size, address, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn setgroups(task: &mut CurrentTask, size: u32, address: UserPointer<u32>) -> Result<(), Errno> {
     let mut new = (*task.credentials()).clone();
     if !new.has_in_own(Capabilities::SETGID) || !new.user_namespace.may_set_groups() {
         return Err(Errno::EPERM);
     }
     // The size is an `int`, and more than there may be if it is negative.
-    let size = usize::try_from(size as u32).unwrap_or(usize::MAX);
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
     if size > MAX_GROUPS {
         return Err(Errno::EINVAL);
     }
-    let mut bytes = vec![0; size * 4];
-    task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
-    let words = bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
-    let groups: Option<Vec<u32>> = words.map(|group| new.user_namespace.to_kernel_gid(group)).collect();
+    let mut groups = vec![0; size];
+    task.memory().read_bytes(address.address(), groups.as_mut_bytes())?;
+    let groups: Option<Vec<u32>> =
+        groups.into_iter().map(|group| new.user_namespace.to_kernel_gid(group)).collect();
     let mut groups = groups.ok_or(Errno::EINVAL)?;
     groups.sort_unstable();
     new.groups = Arc::from(groups);
     task.task().set_credentials(new);
-    Ok(0)
+    Ok(())
 }
 
 /// Reads the header of capget(2) and capset(2): how many words a set has, and whose it is.
-fn read_header(task: &CurrentTask, address: u64) -> Result<(usize, i32), Errno> {
-    let [version, pid]: [u32; 2] = task.memory().read_object(VirtualAddress(address))?;
+fn read_header(task: &CurrentTask, header: UserPointer<CapabilityHeader>) -> Result<(usize, Tid), Errno> {
+    let CapabilityHeader { version, pid } = header.read(task)?;
     /// The first and the second version.
     const OLD_VERSIONS: [(u32, usize); 2] = [(0x1998_0330, 1), (0x2007_1026, 2)];
     let words = OLD_VERSIONS.iter().find(|(old, _)| *old == version).map(|(_, words)| *words);
     match words.or((version == CAPABILITY_VERSION_3).then_some(2)) {
-        Some(words) => Ok((words, pid as i32)),
+        Some(words) => Ok((words, Tid(pid))),
         None => {
-            task.memory().write_object(VirtualAddress(address), &CAPABILITY_VERSION_3)?;
+            UserPointer::new(header.address().0).write(task, &CAPABILITY_VERSION_3)?;
             Err(Errno::EINVAL)
         }
     }
 }
 
-fn capget(task: &mut CurrentTask, [header, data, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn capget(
+    task: &mut CurrentTask,
+    header: UserPointer<CapabilityHeader>,
+    data: UserPointer<CapabilityData>,
+) -> Result<(), Errno> {
     let (words, pid) = match read_header(task, header) {
         // With no place for the data, the call only asks for the version.
-        Err(Errno::EINVAL) if data == 0 => return Ok(0),
+        Err(Errno::EINVAL) if data.is_null() => return Ok(()),
         header => header?,
     };
-    let credentials = match pid {
-        pid if pid < 0 => return Err(Errno::EINVAL),
-        0 => task.credentials(),
-        pid => {
-            let namespace = task.thread_group().pid_namespace();
-            task.kernel().tasks().task(namespace, Tid(pid)).ok_or(Errno::ESRCH)?.credentials()
-        }
-    };
-    if data == 0 {
-        return Ok(0);
+    let credentials = find(task, pid)?.credentials();
+    if data.is_null() {
+        return Ok(());
     }
     let sets = [credentials.effective, credentials.permitted, credentials.inheritable];
     for word in 0..words {
-        let values = sets.map(|set| (set.bits() >> (32 * word)) as u32);
-        task.memory().write_object(VirtualAddress(data.wrapping_add(12 * word as u64)), &values)?;
+        let [effective, permitted, inheritable] = sets.map(|set| unsigned(set.bits() >> (32 * word)));
+        data.element(word).write(task, &CapabilityData { effective, permitted, inheritable })?;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn capset(task: &mut CurrentTask, [header, data, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn capset(
+    task: &mut CurrentTask,
+    header: UserPointer<CapabilityHeader>,
+    data: UserPointer<CapabilityData>,
+) -> Result<(), Errno> {
     let (words, pid) = read_header(task, header)?;
-    if pid != 0 && pid != task.task().number() {
+    if pid.0 != 0 && pid.0 != task.task().number() {
         return Err(Errno::EPERM);
     }
     let mut sets = [0u64; 3];
     for word in 0..words {
-        let values: [u32; 3] =
-            task.memory().read_object(VirtualAddress(data.wrapping_add(12 * word as u64)))?;
-        for (set, value) in sets.iter_mut().zip(values) {
+        let CapabilityData { effective, permitted, inheritable } = data.element(word).read(task)?;
+        for (set, value) in sets.iter_mut().zip([effective, permitted, inheritable]) {
             *set |= u64::from(value) << (32 * word);
         }
     }
@@ -326,7 +345,7 @@ fn capset(task: &mut CurrentTask, [header, data, ..]: [u64; 6]) -> Result<usize,
     (new.effective, new.permitted, new.inheritable) = (effective, permitted, inheritable);
     new.ambient &= permitted & inheritable;
     task.task().set_credentials(new);
-    Ok(0)
+    Ok(())
 }
 
 #[cfg(test)]

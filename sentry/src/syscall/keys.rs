@@ -3,18 +3,20 @@
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::{ReturnValue, UserPointer, UserSlice, handlers, int, unsigned};
 use crate::Errno;
 use crate::keys::{Caller, KeyType, Restriction, Serial};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] =
-    &[(Sysno::add_key, add_key), (Sysno::request_key, request_key), (Sysno::keyctl, keyctl)];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![add_key, request_key, keyctl];
 
 /// Room for a type's name, with its NUL.
 const TYPE_BYTES: usize = 32;
 /// Room for a description, with its NUL.
 const DESCRIPTION_BYTES: usize = 4096;
+/// Room for a rule of restriction, with its NUL.
+const RULE_BYTES: usize = crate::platform::PAGE_SIZE as usize;
 /// Longest payload that is looked at.
 const MAX_PAYLOAD_BYTES: u64 = (1 << 20) - 1;
 
@@ -59,66 +61,72 @@ fn with_keys<R>(task: &CurrentTask, action: impl FnOnce(&mut Caller<'_>) -> R) -
 
 fn add_key(
     task: &mut CurrentTask,
-    [kind, description, payload, len, ring, _]: [u64; 6],
-) -> Result<usize, Errno> {
-    if len > MAX_PAYLOAD_BYTES {
+    kind: UserPointer<u8>,
+    description: UserPointer<u8>,
+    payload: UserSlice,
+    ring: i32,
+) -> Result<Serial, Errno> {
+    if payload.len_bytes > MAX_PAYLOAD_BYTES {
         return Err(Errno::EINVAL);
     }
     let kind = read_type(task, kind)?;
-    let description = match description {
-        0 => Vec::new(),
-        address => read_string(task, address, DESCRIPTION_BYTES)?,
+    let description = match description.is_null() {
+        true => Vec::new(),
+        false => read_string(task, description, DESCRIPTION_BYTES)?,
     };
     if kind == KeyType::Keyring.name().as_bytes() && description.first() == Some(&b'.') {
         return Err(Errno::EPERM);
     }
-    let payload = read_payload(task, payload, len)?;
+    let payload = read_payload(task, payload)?;
     let kind = KeyType::from_name(&kind);
-    with_keys(task, |caller| caller.add(kind, &description, payload, ring as i32)).map(number)
+    with_keys(task, |caller| caller.add(kind, &description, payload, ring))
 }
 
 fn request_key(
     task: &mut CurrentTask,
-    [kind, description, callout, destination, ..]: [u64; 6],
-) -> Result<usize, Errno> {
+    kind: UserPointer<u8>,
+    description: UserPointer<u8>,
+    callout: UserPointer<u8>,
+    destination: i32,
+) -> Result<Serial, Errno> {
     let kind = read_type(task, kind)?;
     let description = read_string(task, description, DESCRIPTION_BYTES)?;
-    let asks = callout != 0;
+    let asks = !callout.is_null();
     if asks {
         read_string(task, callout, DESCRIPTION_BYTES)?;
     }
     let kind = KeyType::from_name(&kind);
-    with_keys(task, |caller| caller.request(kind, &description, asks, destination as i32)).map(number)
+    with_keys(task, |caller| caller.request(kind, &description, asks, destination))
 }
 
-fn keyctl(task: &mut CurrentTask, [operation, a, b, c, d, _]: [u64; 6]) -> Result<usize, Errno> {
-    let id = a as i32;
-    match operation as u32 {
+fn keyctl(task: &mut CurrentTask, operation: u32, a: u64, b: u64, c: u64, d: u64) -> Result<usize, Errno> {
+    let id = int(a);
+    match operation {
         command::GET_KEYRING_ID => {
-            return with_keys(task, |caller| caller.keyring_serial(id, b as i32 != 0)).map(number);
+            return with_keys(task, |caller| caller.keyring_serial(id, int(b) != 0)).map(Serial::encode);
         }
-        command::JOIN_SESSION_KEYRING => return join_session_keyring(task, a),
-        command::UPDATE => update(task, id, b, c)?,
+        command::JOIN_SESSION_KEYRING => return join_session_keyring(task, UserPointer::new(a)),
+        command::UPDATE => update(task, id, UserSlice { address: VirtualAddress(b), len_bytes: c })?,
         command::REVOKE => with_keys(task, |caller| caller.revoke(id))?,
-        command::CHOWN => change_owner(task, id, b as u32, c as u32)?,
-        command::SETPERM => with_keys(task, |caller| caller.set_permissions(id, b as u32))?,
+        command::CHOWN => change_owner(task, id, unsigned(b), unsigned(c))?,
+        command::SETPERM => with_keys(task, |caller| caller.set_permissions(id, unsigned(b)))?,
         command::DESCRIBE => {
             let text = with_keys(task, |caller| caller.describe(id))?;
             return write_if_it_fits(task, &text, b, c);
         }
         command::CLEAR => with_keys(task, |caller| caller.clear(id))?,
-        command::LINK => with_keys(task, |caller| caller.link(id, b as i32))?,
-        command::UNLINK => with_keys(task, |caller| caller.unlink(id, b as i32))?,
-        command::SEARCH => return search(task, id, b, c, d),
+        command::LINK => with_keys(task, |caller| caller.link(id, int(b)))?,
+        command::UNLINK => with_keys(task, |caller| caller.unlink(id, int(b)))?,
+        command::SEARCH => return search(task, id, UserPointer::new(b), UserPointer::new(c), int(d)),
         command::READ => {
             let room = usize::try_from(c).unwrap_or(usize::MAX);
             let content = with_keys(task, |caller| caller.read(id, room))?;
             return write_if_it_fits(task, &content, b, c);
         }
         command::SET_REQKEY_KEYRING => {
-            return with_keys(task, |caller| caller.set_request_destination(id)).map(|old| old as usize);
+            return with_keys(task, |caller| caller.set_request_destination(id)).map(ReturnValue::encode);
         }
-        command::SET_TIMEOUT => with_keys(task, |caller| caller.set_timeout(id, b as u32))?,
+        command::SET_TIMEOUT => with_keys(task, |caller| caller.set_timeout(id, unsigned(b)))?,
         // Nobody is asked to make keys, so that nobody has the authority to.
         command::INSTANTIATE | command::NEGATE | command::INSTANTIATE_IOV => return Err(Errno::EPERM),
         command::REJECT => return Err(if is_errno(c) { Errno::EPERM } else { Errno::EINVAL }),
@@ -135,19 +143,21 @@ fn keyctl(task: &mut CurrentTask, [operation, a, b, c, d, _]: [u64; 6]) -> Resul
         command::INVALIDATE => with_keys(task, |caller| caller.invalidate(id))?,
         command::GET_PERSISTENT => {
             let namespace = &task.credentials().user_namespace;
-            let uid = identity(a as u32, |uid| namespace.to_kernel_uid(uid))?;
-            return with_keys(task, |caller| caller.persistent(uid, b as i32)).map(number);
+            let uid = identity(unsigned(a), |uid| namespace.to_kernel_uid(uid))?;
+            return with_keys(task, |caller| caller.persistent(uid, int(b))).map(Serial::encode);
         }
-        command::RESTRICT_KEYRING => restrict_keyring(task, id, b, c)?,
-        command::MOVE => move_key(task, id, b as i32, c as i32, d as u32)?,
+        command::RESTRICT_KEYRING => restrict_keyring(task, id, UserPointer::new(b), UserPointer::new(c))?,
+        command::MOVE => move_key(task, id, int(b), int(c), unsigned(d))?,
         command::CAPABILITIES => return capabilities(task, a, b),
         _ => return Err(Errno::EOPNOTSUPP),
     }
     Ok(0)
 }
 
-fn number(serial: Serial) -> usize {
-    serial.0 as usize
+impl ReturnValue for Serial {
+    fn encode(self) -> usize {
+        self.0.encode()
+    }
 }
 
 /// A user or group that the caller numbers so; -1 is none.
@@ -172,13 +182,14 @@ fn change_owner(task: &CurrentTask, id: i32, uid: u32, gid: u32) -> Result<(), E
 fn is_errno(word: u64) -> bool {
     /// ERESTARTSYS to ERESTART_RESTARTBLOCK are the kernel's own.
     const OWN: [u32; 4] = [512, 513, 514, 516];
-    (1..4095).contains(&(word as u32)) && !OWN.contains(&(word as u32))
+    let number = unsigned(word);
+    (1..4095).contains(&number) && !OWN.contains(&number)
 }
 
-fn join_session_keyring(task: &CurrentTask, name: u64) -> Result<usize, Errno> {
-    let name = match name {
-        0 => None,
-        address => Some(read_string(task, address, DESCRIPTION_BYTES)?),
+fn join_session_keyring(task: &CurrentTask, name: UserPointer<u8>) -> Result<usize, Errno> {
+    let name = match name.is_null() {
+        true => None,
+        false => Some(read_string(task, name, DESCRIPTION_BYTES)?),
     };
     if name.as_ref().is_some_and(|name| name.first() == Some(&b'.')) {
         return Err(Errno::EPERM);
@@ -186,42 +197,47 @@ fn join_session_keyring(task: &CurrentTask, name: u64) -> Result<usize, Errno> {
     if name.as_ref().is_some_and(Vec::is_empty) {
         return Err(Errno::EINVAL);
     }
-    with_keys(task, |caller| caller.join_session(name.as_deref())).map(number)
+    with_keys(task, |caller| caller.join_session(name.as_deref())).map(Serial::encode)
 }
 
-fn update(task: &CurrentTask, id: i32, payload: u64, len: u64) -> Result<(), Errno> {
-    if len > crate::platform::PAGE_SIZE {
+fn update(task: &CurrentTask, id: i32, payload: UserSlice) -> Result<(), Errno> {
+    if payload.len_bytes > crate::platform::PAGE_SIZE {
         return Err(Errno::EINVAL);
     }
-    let payload = read_payload(task, payload, len)?;
+    let payload = read_payload(task, payload)?;
     with_keys(task, |caller| caller.update(id, payload))
 }
 
 fn search(
     task: &CurrentTask,
     ring: i32,
-    kind: u64,
-    description: u64,
-    destination: u64,
+    kind: UserPointer<u8>,
+    description: UserPointer<u8>,
+    destination: i32,
 ) -> Result<usize, Errno> {
     let kind = read_type(task, kind)?;
     let description = read_string(task, description, DESCRIPTION_BYTES)?;
     let kind = KeyType::from_name(&kind);
-    with_keys(task, |caller| caller.search_for(ring, kind, &description, destination as i32)).map(number)
+    with_keys(task, |caller| caller.search_for(ring, kind, &description, destination)).map(Serial::encode)
 }
 
-fn restrict_keyring(task: &CurrentTask, id: i32, kind: u64, rule: u64) -> Result<(), Errno> {
-    let kind = match kind {
-        0 => None,
-        address => Some(read_type(task, address)?),
+fn restrict_keyring(
+    task: &CurrentTask,
+    id: i32,
+    kind: UserPointer<u8>,
+    rule: UserPointer<u8>,
+) -> Result<(), Errno> {
+    let kind = match kind.is_null() {
+        true => None,
+        false => Some(read_type(task, kind)?),
     };
-    if rule != 0 {
-        read_string(task, rule, crate::platform::PAGE_SIZE as usize)?;
+    if !rule.is_null() {
+        read_string(task, rule, RULE_BYTES)?;
     }
     let restriction = match &kind {
-        None if rule != 0 => return Err(Errno::EINVAL),
+        None if !rule.is_null() => return Err(Errno::EINVAL),
         None => Restriction::Closed,
-        Some(_) if rule == 0 => return Err(Errno::EINVAL),
+        Some(_) if rule.is_null() => return Err(Errno::EINVAL),
         Some(name) => Restriction::ByType(name),
     };
     with_keys(task, |caller| caller.restrict(id, restriction))
@@ -242,22 +258,22 @@ fn capabilities(task: &CurrentTask, address: u64, room: u64) -> Result<usize, Er
     let told = CAPABILITIES.len().min(room);
     task.memory().write_bytes(VirtualAddress(address), &CAPABILITIES[..told])?;
     if let Some(rest) = room.checked_sub(told).filter(|rest| *rest > 0) {
-        task.memory().zero(VirtualAddress(address.wrapping_add(told as u64)), rest as u64)?;
+        task.memory().zero(UserPointer::<u8>::new(address).element(told).address(), rest as u64)?;
     }
     Ok(CAPABILITIES.len())
 }
 
 /// Writes `bytes` if there is room for all of them. Returns how many they are.
 fn write_if_it_fits(task: &CurrentTask, bytes: &[u8], address: u64, room: u64) -> Result<usize, Errno> {
-    if address != 0 && bytes.len() as u64 <= room {
+    if address != 0 && u64::try_from(bytes.len()).is_ok_and(|len| len <= room) {
         task.memory().write_bytes(VirtualAddress(address), bytes)?;
     }
     Ok(bytes.len())
 }
 
 /// The name of a type. Those that begin with a dot are the kernel's own.
-fn read_type(task: &CurrentTask, address: u64) -> Result<Vec<u8>, Errno> {
-    let name = read_string(task, address, TYPE_BYTES)?;
+fn read_type(task: &CurrentTask, name: UserPointer<u8>) -> Result<Vec<u8>, Errno> {
+    let name = read_string(task, name, TYPE_BYTES)?;
     match name.first() {
         None => Err(Errno::EINVAL),
         Some(b'.') => Err(Errno::EPERM),
@@ -266,15 +282,15 @@ fn read_type(task: &CurrentTask, address: u64) -> Result<Vec<u8>, Errno> {
 }
 
 /// A string of less than `room_bytes`.
-fn read_string(task: &CurrentTask, address: u64, room_bytes: usize) -> Result<Vec<u8>, Errno> {
-    task.memory().read_c_string(VirtualAddress(address), room_bytes).map_err(|error| match error {
+fn read_string(task: &CurrentTask, string: UserPointer<u8>, room_bytes: usize) -> Result<Vec<u8>, Errno> {
+    task.memory().read_c_string(string.address(), room_bytes).map_err(|error| match error {
         Errno::ENAMETOOLONG => Errno::EINVAL,
         error => error,
     })
 }
 
-fn read_payload(task: &CurrentTask, address: u64, len: u64) -> Result<Vec<u8>, Errno> {
-    let mut payload = vec![0; usize::try_from(len).map_err(|_| Errno::EINVAL)?];
-    task.memory().read_bytes(VirtualAddress(address), &mut payload)?;
-    Ok(payload)
+fn read_payload(task: &CurrentTask, payload: UserSlice) -> Result<Vec<u8>, Errno> {
+    let mut bytes = vec![0; usize::try_from(payload.len_bytes).map_err(|_| Errno::EINVAL)?];
+    task.memory().read_bytes(payload.address, &mut bytes)?;
+    Ok(bytes)
 }

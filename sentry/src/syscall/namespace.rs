@@ -3,28 +3,27 @@
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::handlers;
 use crate::Errno;
 use crate::cred::NamespaceKind;
+use crate::fs::Fd;
 use crate::fs::nsfs::NamespaceFile;
 use crate::task::{CloneFlags, CurrentTask, ProcessFile};
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[(Sysno::unshare, unshare), (Sysno::setns, setns)];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![unshare, setns];
 
-fn unshare(task: &mut CurrentTask, [flags, ..]: [u64; 6]) -> Result<usize, Errno> {
-    task.unshare(CloneFlags::from_bits(flags).ok_or(Errno::EINVAL)?)?;
-    Ok(0)
+fn unshare(task: &mut CurrentTask, flags: CloneFlags) -> Result<(), Errno> {
+    task.unshare(flags)
 }
 
-fn setns(task: &mut CurrentTask, [descriptor, kinds, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let file = task.usable_file(descriptor as i32)?;
-    let kinds = kinds as u32;
+fn setns(task: &mut CurrentTask, descriptor: Fd, kinds: u32) -> Result<(), Errno> {
+    let file = task.usable_file(descriptor)?;
     if let Some(file) = file.downcast::<NamespaceFile>() {
         let namespace = file.namespace();
         if kinds != 0 && kinds != namespace.identity().kind().flag() {
             return Err(Errno::EINVAL);
         }
-        task.enter_namespace(namespace)?;
-        return Ok(0);
+        return task.enter_namespace(namespace);
     }
     let process = file.downcast::<ProcessFile>().ok_or(Errno::EINVAL)?;
     let known = NamespaceKind::ALL.iter().fold(0, |known, kind| known | kind.flag());
@@ -32,6 +31,5 @@ fn setns(task: &mut CurrentTask, [descriptor, kinds, ..]: [u64; 6]) -> Result<us
         return Err(Errno::EINVAL);
     }
     let flags = CloneFlags::from_bits(kinds.into()).ok_or(Errno::EINVAL)?;
-    task.enter_namespaces_of(process.task(), flags)?;
-    Ok(0)
+    task.enter_namespaces_of(process.task(), flags)
 }

@@ -3,11 +3,12 @@
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::{UserPointer, flag_arguments, handlers};
 use crate::Errno;
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[(Sysno::get_mempolicy, get_mempolicy)];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![get_mempolicy];
 
 bitflags::bitflags! {
     /// `MPOL_F_*` (linux/mempolicy.h).
@@ -22,36 +23,39 @@ bitflags::bitflags! {
     }
 }
 
+flag_arguments! { PolicyFlags: u64, }
+
 fn get_mempolicy(
     task: &mut CurrentTask,
-    [mode, nodes, max_node, address, flags, _]: [u64; 6],
-) -> Result<usize, Errno> {
+    mode: UserPointer<u32>,
+    nodes: UserPointer<u8>,
+    max_node: u64,
+    address: VirtualAddress,
+    flags: PolicyFlags,
+) -> Result<(), Errno> {
     /// MPOL_DEFAULT, and the number of the node.
     const ZERO: u32 = 0;
     /// More nodes than any kernel knows.
     const MOST_NODES: u64 = 4096 * 8;
-    let flags = PolicyFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
     let asks_of_address = flags.contains(PolicyFlags::ADDRESS);
     let is_sound = match flags.contains(PolicyFlags::ALLOWED) {
         true => flags == PolicyFlags::ALLOWED,
         // Which node comes next is known only while interleaving.
-        false => asks_of_address || address == 0 && !flags.contains(PolicyFlags::NODE),
+        false => asks_of_address || address.0 == 0 && !flags.contains(PolicyFlags::NODE),
     };
-    if !is_sound || nodes != 0 && !(1..=MOST_NODES).contains(&max_node) {
+    if !is_sound || !nodes.is_null() && !(1..=MOST_NODES).contains(&max_node) {
         return Err(Errno::EINVAL);
     }
     if asks_of_address {
-        task.memory().check_readable(VirtualAddress(address), 1)?;
+        task.memory().check_readable(address, 1)?;
     }
-    if mode != 0 {
-        task.memory().write_object(VirtualAddress(mode), &ZERO)?;
-    }
-    if nodes != 0 {
-        let mut mask = vec![0; ((max_node - 1).div_ceil(64) * 8) as usize];
+    mode.write_unless_null(task, &ZERO)?;
+    if !nodes.is_null() {
+        let mut mask = vec![0; usize::try_from((max_node - 1).div_ceil(64) * 8).unwrap_or(0)];
         if let Some(first) = mask.first_mut() {
             *first = u8::from(flags.contains(PolicyFlags::ALLOWED));
         }
-        task.memory().write_bytes(VirtualAddress(nodes), &mask)?;
+        task.memory().write_bytes(nodes.address(), &mask)?;
     }
-    Ok(0)
+    Ok(())
 }

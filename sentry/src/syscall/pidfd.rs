@@ -6,19 +6,15 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::arguments::ReturnValue;
+use super::arguments::{UserPointer, handlers};
 use crate::Errno;
+use crate::abi::Siginfo;
 use crate::fs::proc::process_of_directory;
 use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
-use crate::platform::VirtualAddress;
 use crate::signal::SignalInfo;
 use crate::task::{CurrentTask, ProcessFile, Task, Tid, check_access};
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::pidfd_open, pidfd_open),
-    (Sysno::pidfd_send_signal, pidfd_send_signal),
-    (Sysno::pidfd_getfd, pidfd_getfd),
-];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![pidfd_open, pidfd_send_signal, pidfd_getfd,];
 
 /// `PIDFD_*` of pidfd_open(2).
 const PIDFD_NONBLOCK: u32 = uapi::O_NONBLOCK;
@@ -28,19 +24,19 @@ const SIGNAL_THREAD: u32 = 1 << 0;
 const SIGNAL_THREAD_GROUP: u32 = 1 << 1;
 const SIGNAL_PROCESS_GROUP: u32 = 1 << 2;
 
-fn pidfd_open(task: &mut CurrentTask, [pid, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let (pid, flags) = (pid as i32, flags as u32);
-    if pid <= 0 || flags & !(PIDFD_NONBLOCK | PIDFD_THREAD) != 0 {
+fn pidfd_open(task: &mut CurrentTask, pid: Tid, flags: u32) -> Result<Fd, Errno> {
+    let (pid, flags) = (pid, flags);
+    if pid.0 <= 0 || flags & !(PIDFD_NONBLOCK | PIDFD_THREAD) != 0 {
         return Err(Errno::EINVAL);
     }
     let namespace = task.thread_group().pid_namespace();
-    let target = task.kernel().tasks().task(namespace, Tid(pid)).ok_or(Errno::ESRCH)?;
+    let target = task.kernel().tasks().task(namespace, pid).ok_or(Errno::ESRCH)?;
     let status = OpenFlags::from_bits_truncate(flags & PIDFD_NONBLOCK);
     if flags & PIDFD_THREAD != 0 {
         // As on Linux, the flag stays to be seen.
         return install(task, ProcessFile::of_thread(&target), status | OpenFlags::EXCL);
     }
-    if task.kernel().tasks().thread_group(namespace, Tid(pid)).is_none() {
+    if task.kernel().tasks().thread_group(namespace, pid).is_none() {
         // A thread that leads no group.
         return Err(Errno::ENOENT);
     }
@@ -48,24 +44,25 @@ fn pidfd_open(task: &mut CurrentTask, [pid, flags, ..]: [u64; 6]) -> Result<usiz
 }
 
 /// Makes a descriptor for a process or a thread.
-pub(super) fn install(task: &CurrentTask, file: Arc<ProcessFile>, status: OpenFlags) -> Result<usize, Errno> {
+pub(super) fn install(task: &CurrentTask, file: Arc<ProcessFile>, status: OpenFlags) -> Result<Fd, Errno> {
     let description = FileDescription::new(file, None, OpenFlags::RDWR | status);
-    let descriptor = task.install_descriptor(description, true)?;
-    Ok(descriptor.encode())
+    task.install_descriptor(description, true)
 }
 
 fn pidfd_send_signal(
     task: &mut CurrentTask,
-    [descriptor, signal, info, flags, ..]: [u64; 6],
-) -> Result<usize, Errno> {
-    let (scope, signal) = (flags as u32, signal as i32);
+    descriptor: Fd,
+    signal: i32,
+    info: UserPointer<Siginfo>,
+    scope: u32,
+) -> Result<(), Errno> {
     if ![0, SIGNAL_THREAD, SIGNAL_THREAD_GROUP, SIGNAL_PROCESS_GROUP].contains(&scope) {
         return Err(Errno::EINVAL);
     }
-    let named = named_process(task, descriptor as i32)?;
-    let info = match info {
-        0 => None,
-        address => Some(read_info(task, signal, address, named.task.id() == task.task().id(), scope)?),
+    let named = named_process(task, descriptor)?;
+    let info = match info.is_null() {
+        true => None,
+        false => Some(read_info(task, signal, info, named.task.id() == task.task().id(), scope)?),
     };
     if named.is_reaped {
         return Err(Errno::ESRCH);
@@ -75,7 +72,7 @@ fn pidfd_send_signal(
     match info {
         _ if scope == SIGNAL_PROCESS_GROUP => signal_process_group(task, target, signal, info),
         None if is_to_thread => super::signal::kill_task(task, target, signal),
-        None => super::signal::kill_process(task, target, signal).map(|()| 0),
+        None => super::signal::kill_process(task, target, signal),
         Some(info) if is_to_thread => super::signal::queue_to_task(task, target, signal, info),
         Some(info) => super::signal::queue_to_process(task, target, signal, info),
     }
@@ -85,12 +82,13 @@ fn pidfd_send_signal(
 fn read_info(
     task: &CurrentTask,
     signal: i32,
-    address: u64,
+    info: UserPointer<Siginfo>,
     is_to_oneself: bool,
     scope: u32,
 ) -> Result<SignalInfo, Errno> {
-    let info = super::signal::read_info(task, signal, address)?;
-    if task.memory().read_object::<i32>(VirtualAddress(address))? != signal {
+    let place = info;
+    let info = super::signal::read_info(task, signal, place)?;
+    if place.read(task)?.si_signo != signal {
         return Err(Errno::EINVAL);
     }
     super::signal::check_may_compose(&info, is_to_oneself && scope != SIGNAL_PROCESS_GROUP)?;
@@ -103,17 +101,16 @@ fn signal_process_group(
     target: &Arc<Task>,
     signal: i32,
     info: Option<SignalInfo>,
-) -> Result<usize, Errno> {
+) -> Result<(), Errno> {
     let (tasks, root) = (task.kernel().tasks(), task.kernel().tasks().root());
     let number = tasks.number_of(target, root);
     tasks.broadcast(|| {
         let members = tasks.process_group(root, number).ok_or(Errno::ESRCH)?;
         super::signal::signal_each(task, &members, |leader| match info {
             None => super::signal::kill_process(task, leader, signal),
-            Some(info) => super::signal::queue_to_process(task, leader, signal, info).map(drop),
+            Some(info) => super::signal::queue_to_process(task, leader, signal, info),
         })
-    })?;
-    Ok(0)
+    })
 }
 
 /// What a descriptor stands for.
@@ -125,7 +122,7 @@ struct Named {
 }
 
 /// What a process descriptor, or one of /proc/PID, stands for.
-fn named_process(task: &CurrentTask, descriptor: i32) -> Result<Named, Errno> {
+fn named_process(task: &CurrentTask, descriptor: Fd) -> Result<Named, Errno> {
     let file = task.file(descriptor)?;
     if let Some(process) = file.downcast::<ProcessFile>() {
         let task = process.leader().unwrap_or_else(|| process.task().clone());
@@ -138,18 +135,17 @@ fn named_process(task: &CurrentTask, descriptor: i32) -> Result<Named, Errno> {
     Ok(Named { task: leader, is_thread: false, is_reaped: false })
 }
 
-fn pidfd_getfd(task: &mut CurrentTask, [descriptor, target, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn pidfd_getfd(task: &mut CurrentTask, descriptor: Fd, target: Fd, flags: u32) -> Result<Fd, Errno> {
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = task.file(descriptor as i32)?;
+    let file = task.file(descriptor)?;
     let process = file.downcast::<ProcessFile>().ok_or(Errno::EBADF)?;
     let leader = process.leader().unwrap_or_else(|| process.task().clone());
     if leader.memory().is_none() {
         return Err(Errno::ESRCH);
     }
     check_access(task.task(), &leader)?;
-    let taken = leader.descriptors().get(Fd(target as i32))?;
-    let descriptor = task.install_descriptor(taken, true)?;
-    Ok(descriptor.encode())
+    let taken = leader.descriptors().get(target)?;
+    task.install_descriptor(taken, true)
 }

@@ -4,21 +4,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use syscalls::Sysno;
+use zerocopy::IntoBytes;
 
 use super::Handler;
+use super::arguments::{UserPointer, handlers};
 use crate::Errno;
+use crate::abi::{PollFd, Timespec, Timeval};
 use crate::fs::{FileDescription, OpenFlags};
-use crate::platform::VirtualAddress;
 use crate::signal::SignalSet;
 use crate::task::{Blocked, CurrentTask, RestartBlock};
 use crate::time::{duration_from_timespec, timespec, timeval};
 use crate::wait::{Events, WaitQueue};
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] =
-    &[(Sysno::poll, poll), (Sysno::ppoll, ppoll), (Sysno::select, select), (Sysno::pselect6, pselect6)];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![poll, ppoll, select, pselect6];
 
-/// Bytes of `struct pollfd`.
-const POLL_ENTRY_BYTES: usize = 8;
 /// Bits of one word of an `fd_set`.
 const WORD_BITS: usize = 64;
 
@@ -71,26 +70,21 @@ pub(super) fn with_signal_mask<T>(
 /// Reads an optional `sigset_t` of `size` bytes.
 pub(super) fn read_signal_mask(
     task: &CurrentTask,
-    address: u64,
+    mask: UserPointer<SignalSet>,
     size: u64,
 ) -> Result<Option<SignalSet>, Errno> {
-    if address == 0 {
-        return Ok(None);
-    }
-    if size != SignalSet::SIZE_BYTES {
+    if !mask.is_null() && size != SignalSet::SIZE_BYTES {
         return Err(Errno::EINVAL);
     }
-    let bits: u64 = task.memory().read_object(VirtualAddress(address))?;
-    Ok(Some(SignalSet::from_bits(bits)))
+    mask.read_unless_null(task)
 }
 
 /// Reads an optional `struct timespec`.
-pub(super) fn read_timeout(task: &CurrentTask, address: u64) -> Result<Option<Duration>, Errno> {
-    if address == 0 {
-        return Ok(None);
-    }
-    let words: [i64; 2] = task.memory().read_object(VirtualAddress(address))?;
-    duration_from_timespec(words).map(Some)
+pub(super) fn read_timeout(
+    task: &CurrentTask,
+    timeout: UserPointer<Timespec>,
+) -> Result<Option<Duration>, Errno> {
+    timeout.read_unless_null(task)?.map(duration_from_timespec).transpose()
 }
 
 /// When `timeout` from now is; `None` for never, as for times past the clock's end.
@@ -102,22 +96,27 @@ fn time_left(deadline: Option<Instant>) -> Duration {
     deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()))
 }
 
-fn poll(task: &mut CurrentTask, [address, count, timeout_ms, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let timeout = u64::try_from(timeout_ms as i32).ok().map(Duration::from_millis);
-    poll_until(task, address, count, deadline_after(timeout))
+fn poll(
+    task: &mut CurrentTask,
+    entries: UserPointer<PollFd>,
+    count: u32,
+    timeout_ms: i32,
+) -> Result<usize, Errno> {
+    let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
+    poll_until(task, entries, count, deadline_after(timeout))
 }
 
 /// poll(2) to a deadline; interrupted, it goes on to the same deadline.
 pub(super) fn poll_until(
     task: &mut CurrentTask,
-    address: u64,
-    count: u64,
+    entries: UserPointer<PollFd>,
+    count: u32,
     deadline: Option<Instant>,
 ) -> Result<usize, Errno> {
-    match poll_entries(task, address, count, deadline) {
+    match poll_entries(task, entries, count, deadline) {
         Err(Errno::EINTR) => {
             let until = deadline.map(|deadline| task.kernel().timekeeper().moment(deadline));
-            task.restart_with(RestartBlock::Poll { address, count, until })
+            task.restart_with(RestartBlock::Poll { address: entries.address(), count, until })
         }
         result => result,
     }
@@ -125,25 +124,29 @@ pub(super) fn poll_until(
 
 fn ppoll(
     task: &mut CurrentTask,
-    [address, count, timeout_address, mask_address, mask_size, _]: [u64; 6],
+    entries: UserPointer<PollFd>,
+    count: u32,
+    timeout: UserPointer<Timespec>,
+    mask: UserPointer<SignalSet>,
+    mask_size: u64,
 ) -> Result<usize, Errno> {
-    wait_masked(task, timeout_address, [mask_address, mask_size], |task, deadline| {
-        poll_entries(task, address, count, deadline)
+    wait_masked(task, timeout, (mask, mask_size), |task, deadline| {
+        poll_entries(task, entries, count, deadline)
     })
 }
 
 /// Does `wait` with a time-out and a signal mask from user memory, each optional.
 fn wait_masked(
     task: &mut CurrentTask,
-    timeout_address: u64,
-    [mask_address, mask_size]: [u64; 2],
+    timeout: UserPointer<Timespec>,
+    (mask, mask_size): (UserPointer<SignalSet>, u64),
     wait: impl FnOnce(&mut CurrentTask, Option<Instant>) -> Result<usize, Errno>,
 ) -> Result<usize, Errno> {
-    let timeout = read_timeout(task, timeout_address)?;
-    let mask = read_signal_mask(task, mask_address, mask_size)?;
-    let deadline = deadline_after(timeout);
+    let deadline = read_timeout(task, timeout)?;
+    let mask = read_signal_mask(task, mask, mask_size)?;
+    let deadline = deadline_after(deadline);
     let result = with_signal_mask(task, mask, |task| wait(task, deadline));
-    tell_time_left(task, result, timeout_address, timespec(time_left(deadline)))
+    tell_time_left(task, result, timeout, timespec(time_left(deadline)))
 }
 
 /// The end of a call with an optional time-out in memory: what is left of it is written there, and the call goes on
@@ -151,10 +154,10 @@ fn wait_masked(
 fn tell_time_left(
     task: &CurrentTask,
     result: Result<usize, Errno>,
-    timeout_address: u64,
+    timeout: UserPointer<[i64; 2]>,
     left: [i64; 2],
 ) -> Result<usize, Errno> {
-    if timeout_address != 0 && task.memory().write_object(VirtualAddress(timeout_address), &left).is_err() {
+    if timeout.write_unless_null(task, &left).is_err() {
         return result;
     }
     result.map_err(|error| if error == Errno::EINTR { Errno::ERESTARTNOHAND } else { error })
@@ -163,44 +166,45 @@ fn tell_time_left(
 /// Polls an array of `struct pollfd` in user memory.
 fn poll_entries(
     task: &mut CurrentTask,
-    address: u64,
-    count: u64,
+    entries: UserPointer<PollFd>,
+    count: u32,
     deadline: Option<Instant>,
 ) -> Result<usize, Errno> {
-    let count = usize::try_from(count as u32).map_err(|_| Errno::EINVAL)?;
+    let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
     if count > task.open_files_limit() {
         return Err(Errno::EINVAL);
     }
-    let mut bytes = vec![0; count * POLL_ENTRY_BYTES];
-    task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
+    let mut array = vec![PollFd::default(); count];
+    task.memory().read_bytes(entries.address(), array.as_mut_bytes())?;
     // Entries with a negative descriptor are passed over.
-    let (mut places, mut polled) = (Vec::new(), Vec::new());
-    for (place, entry) in bytes.chunks_exact(POLL_ENTRY_BYTES).enumerate() {
-        let [d0, d1, d2, d3, e0, e1, ..] = *entry else { continue };
-        let descriptor = i32::from_ne_bytes([d0, d1, d2, d3]);
-        let events = Events::from_bits_retain(u16::from_ne_bytes([e0, e1]).into());
-        if descriptor >= 0 {
-            let file = task.file(descriptor).ok().filter(|file| !file.flags().contains(OpenFlags::PATH));
-            polled.push(Polled { file, wanted: events | Events::ERR | Events::HUP });
-            places.push(place);
-        }
-    }
+    let is_polled = |entry: &PollFd| entry.fd >= 0;
+    let of_entry = |entry: &PollFd| {
+        let file = task.file(entry.fd).ok().filter(|file| !file.flags().contains(OpenFlags::PATH));
+        let events = Events::from_bits_retain(entry.events.into());
+        Polled { file, wanted: events | Events::ERR | Events::HUP }
+    };
+    let polled: Vec<Polled> = array.iter().filter(|entry| is_polled(entry)).map(of_entry).collect();
     let ready = wait(task, &polled, deadline)?;
     let reported = ready.iter().filter(|events| !events.is_empty()).count();
-    let mut results = vec![Events::empty(); count];
-    for (place, events) in places.into_iter().zip(ready) {
-        results[place] = events;
+    array.iter_mut().for_each(|entry| entry.revents = 0);
+    for (entry, events) in array.iter_mut().filter(|entry| is_polled(entry)).zip(ready) {
+        entry.revents = low_half(events);
     }
-    for (entry, events) in bytes.chunks_exact_mut(POLL_ENTRY_BYTES).zip(results) {
-        entry[6..].copy_from_slice(&(events.bits() as u16).to_ne_bytes());
-    }
-    task.memory().write_bytes(VirtualAddress(address), &bytes)?;
+    task.memory().write_bytes(entries.address(), array.as_bytes())?;
     Ok(reported)
 }
 
+/// The events that a `struct pollfd` has room for.
+fn low_half(events: Events) -> u16 {
+    u16::try_from(events.bits() & u32::from(u16::MAX)).unwrap_or(0)
+}
+
+/// Where a set of select(2) is: words of 64 bits, as many as the count needs.
+type FdSet = UserPointer<u64>;
+
 /// The three sets of select(2).
 struct Sets {
-    addresses: [u64; 3],
+    places: [FdSet; 3],
     words: [Vec<u64>; 3],
 }
 
@@ -212,22 +216,19 @@ const SELECTED: [Events; 3] = [
 ];
 
 impl Sets {
-    fn read(task: &CurrentTask, count: usize, addresses: [u64; 3]) -> Result<Self, Errno> {
-        let mut words = [Vec::new(), Vec::new(), Vec::new()];
-        for (set, address) in words.iter_mut().zip(addresses) {
-            let mut bytes = vec![0; count.div_ceil(WORD_BITS) * size_of::<u64>()];
-            if address != 0 {
-                task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
+    fn read(task: &CurrentTask, count: usize, places: [FdSet; 3]) -> Result<Self, Errno> {
+        let len = count.div_ceil(WORD_BITS);
+        let mut words = [vec![0; len], vec![0; len], vec![0; len]];
+        for (set, place) in words.iter_mut().zip(places) {
+            if !place.is_null() {
+                task.memory().read_bytes(place.address(), set.as_mut_bytes())?;
             }
-            set.extend(
-                bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default())),
-            );
             // Bits past the count do not count.
             if let (Some(last), 1..) = (set.last_mut(), count % WORD_BITS) {
                 *last &= (1 << (count % WORD_BITS)) - 1;
             }
         }
-        Ok(Self { addresses, words })
+        Ok(Self { places, words })
     }
 
     fn contains(&self, set: usize, descriptor: usize) -> bool {
@@ -262,23 +263,20 @@ impl Sets {
     }
 
     fn write(&self, task: &CurrentTask) -> Result<(), Errno> {
-        for (set, address) in self.words.iter().zip(self.addresses).filter(|(_, address)| *address != 0) {
-            let bytes: Vec<u8> = set.iter().flat_map(|word| word.to_ne_bytes()).collect();
-            task.memory().write_bytes(VirtualAddress(address), &bytes)?;
-        }
-        Ok(())
+        let mut wanted = self.words.iter().zip(self.places).filter(|(_, place)| !place.is_null());
+        wanted.try_for_each(|(set, place)| task.memory().write_bytes(place.address(), set.as_bytes()))
     }
 }
 
 fn select_until(
     task: &mut CurrentTask,
-    count: u64,
-    addresses: [u64; 3],
+    count: i32,
+    places: [FdSet; 3],
     deadline: Option<Instant>,
 ) -> Result<usize, Errno> {
-    let count = usize::try_from(count as i32).map_err(|_| Errno::EINVAL)?;
+    let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
     let count = count.min(task.descriptors().slots());
-    let mut sets = Sets::read(task, count, addresses)?;
+    let mut sets = Sets::read(task, count, places)?;
     let (mut descriptors, mut polled) = (Vec::new(), Vec::new());
     for descriptor in 0..count {
         let wanted = sets.wanted(descriptor);
@@ -298,31 +296,36 @@ fn select_until(
 
 fn select(
     task: &mut CurrentTask,
-    [count, read, write, except, timeout_address, _]: [u64; 6],
+    count: i32,
+    read: FdSet,
+    write: FdSet,
+    except: FdSet,
+    timeout: UserPointer<Timeval>,
 ) -> Result<usize, Errno> {
-    let timeout = match timeout_address {
-        0 => None,
-        address => {
-            let [seconds, microseconds]: [i64; 2] = task.memory().read_object(VirtualAddress(address))?;
+    let time = match timeout.read_unless_null(task)? {
+        None => None,
+        Some([seconds, microseconds]) => {
             // Microseconds beyond a second carry over; only negative ones are refused.
             let seconds = seconds.checked_add(microseconds / 1_000_000).ok_or(Errno::EINVAL)?;
             Some(duration_from_timespec([seconds, microseconds % 1_000_000 * 1000])?)
         }
     };
-    let deadline = deadline_after(timeout);
+    let deadline = deadline_after(time);
     let result = select_until(task, count, [read, write, except], deadline);
-    tell_time_left(task, result, timeout_address, timeval(time_left(deadline)))
+    tell_time_left(task, result, timeout, timeval(time_left(deadline)))
 }
 
 fn pselect6(
     task: &mut CurrentTask,
-    [count, read, write, except, timeout_address, mask_pair]: [u64; 6],
+    count: i32,
+    read: FdSet,
+    write: FdSet,
+    except: FdSet,
+    timeout: UserPointer<Timespec>,
+    mask: UserPointer<[u64; 2]>,
 ) -> Result<usize, Errno> {
-    let mask = match mask_pair {
-        0 => [0, 0],
-        address => task.memory().read_object(VirtualAddress(address))?,
-    };
-    wait_masked(task, timeout_address, mask, |task, deadline| {
+    let [mask, mask_size] = mask.read_unless_null(task)?.unwrap_or_default();
+    wait_masked(task, timeout, (UserPointer::new(mask), mask_size), |task, deadline| {
         select_until(task, count, [read, write, except], deadline)
     })
 }
@@ -333,7 +336,10 @@ mod tests {
 
     #[test]
     fn only_what_was_asked_for_stays_in_a_set() {
-        let mut sets = Sets { addresses: [1, 2, 0], words: [vec![0b1010, 1], vec![0b10, 0], vec![0, 0]] };
+        let mut sets = Sets {
+            places: [1, 2, 0].map(UserPointer::new),
+            words: [vec![0b1010, 1], vec![0b10, 0], vec![0, 0]],
+        };
         assert_eq!(sets.wanted(1), SELECTED[0] | SELECTED[1]);
         assert_eq!(sets.wanted(64), SELECTED[0]);
         assert_eq!(sets.wanted(0), Events::empty());

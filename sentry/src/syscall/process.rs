@@ -6,8 +6,10 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::{UserPath, UserPointer, UserSlice, handlers, int};
+use super::resource::rusage;
 use crate::Errno;
-use crate::abi::{Siginfo, UserObject};
+use crate::abi::{CloneArgs, Rusage, Siginfo, UserObject};
 use crate::cgroup::Cgroup;
 use crate::fs::cgroup::CgroupDirectory;
 use crate::fs::{Fd, FileKind, OpenFlags, Resolver};
@@ -18,26 +20,26 @@ use crate::task::{
     Tid, WaitOptions, WaitSelector, Waited,
 };
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::clone, clone),
-    (Sysno::clone3, clone3),
-    (Sysno::fork, fork),
-    (Sysno::vfork, vfork),
-    (Sysno::execve, execve),
-    (Sysno::execveat, execveat),
-    (Sysno::exit, exit),
-    (Sysno::exit_group, exit_group),
-    (Sysno::wait4, wait4),
-    (Sysno::waitid, waitid),
-    (Sysno::set_tid_address, set_tid_address),
-    (Sysno::getpid, getpid),
-    (Sysno::gettid, gettid),
-    (Sysno::getppid, getppid),
-    (Sysno::getpgid, getpgid),
-    (Sysno::getpgrp, getpgrp),
-    (Sysno::setpgid, setpgid),
-    (Sysno::getsid, getsid),
-    (Sysno::setsid, setsid),
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
+    clone,
+    clone3,
+    fork,
+    vfork,
+    execve,
+    execveat,
+    exit,
+    exit_group,
+    wait4,
+    waitid,
+    set_tid_address,
+    getpid,
+    gettid,
+    getppid,
+    getpgid,
+    getpgrp,
+    setpgid,
+    getsid,
+    setsid,
 ];
 
 /// Most strings in an argument list or environment: each costs at least a pointer and a NUL of the 6 MiB allowed.
@@ -45,11 +47,15 @@ const MAX_STRINGS: usize = crate::loader::MAX_STRINGS_BYTES as usize / 9;
 
 fn clone(
     task: &mut CurrentTask,
-    [flags, stack, parent_tid, child_tid, tls, _]: [u64; 6],
-) -> Result<usize, Errno> {
+    flags: u64,
+    stack: u64,
+    parent_tid: u64,
+    child_tid: u64,
+    tls: u64,
+) -> Result<Tid, Errno> {
     let request = CloneRequest {
         flags: CloneFlags::from_bits(flags & 0xffff_ff00).ok_or(Errno::EINVAL)?,
-        exit_signal: (flags & 0xff) as i32,
+        exit_signal: int(flags & 0xff),
         stack_pointer: stack,
         thread_local_storage: tls,
         // clone(2) returns the descriptor where it would store the number.
@@ -62,15 +68,15 @@ fn clone(
     if request.flags.contains(CloneFlags::PIDFD | CloneFlags::PARENT_SETTID) {
         return Err(Errno::EINVAL);
     }
-    task.clone_task(&request).map(number)
+    task.clone_task(&request)
 }
 
-fn fork(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
-    task.clone_task(&simple_clone(CloneFlags::empty())).map(number)
+fn fork(task: &mut CurrentTask) -> Result<Tid, Errno> {
+    task.clone_task(&simple_clone(CloneFlags::empty()))
 }
 
-fn vfork(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
-    task.clone_task(&simple_clone(CloneFlags::VM | CloneFlags::VFORK)).map(number)
+fn vfork(task: &mut CurrentTask) -> Result<Tid, Errno> {
+    task.clone_task(&simple_clone(CloneFlags::VM | CloneFlags::VFORK))
 }
 
 fn simple_clone(flags: CloneFlags) -> CloneRequest {
@@ -87,17 +93,11 @@ fn simple_clone(flags: CloneFlags) -> CloneRequest {
     }
 }
 
-fn number(tid: Tid) -> usize {
-    tid.0 as usize
-}
-
-/// `struct clone_args`, all versions: words of 64 bits.
-const CLONE_ARGS_WORDS: usize = size_of::<uapi::clone_args>() / 8;
+/// The first version of `struct clone_args`.
 const CLONE_ARGS_MIN_BYTES: usize = 64;
 
-fn clone3(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let words: [u64; CLONE_ARGS_WORDS] = read_extensible(task, address, len, CLONE_ARGS_MIN_BYTES)?;
-    let [
+fn clone3(task: &mut CurrentTask, arguments: UserSlice) -> Result<Tid, Errno> {
+    let CloneArgs {
         flags,
         pidfd,
         child_tid,
@@ -109,7 +109,7 @@ fn clone3(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize,
         set_tid,
         set_tid_size,
         cgroup,
-    ] = words;
+    } = read_extensible(task, arguments, CLONE_ARGS_MIN_BYTES)?;
     let flags = CloneFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
     if flags.intersects(CloneFlags::DETACHED) || exit_signal > 64 {
         return Err(Errno::EINVAL);
@@ -127,7 +127,7 @@ fn clone3(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize,
     }
     let request = CloneRequest {
         flags,
-        exit_signal: exit_signal as i32,
+        exit_signal: int(exit_signal),
         stack_pointer: stack.checked_add(stack_size).ok_or(Errno::EINVAL)?,
         thread_local_storage: tls,
         pidfd,
@@ -139,7 +139,7 @@ fn clone3(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize,
             false => None,
         },
     };
-    task.clone_task(&request).map(number)
+    task.clone_task(&request)
 }
 
 /// The control group whose directory is open at `descriptor`, if the caller may have a task made there.
@@ -155,22 +155,20 @@ fn find_cgroup(task: &CurrentTask, descriptor: u64) -> Result<Arc<Cgroup>, Errno
 }
 
 fn read_wanted_numbers(task: &CurrentTask, address: u64, count: u64) -> Result<Vec<Tid>, Errno> {
-    if count > PidNamespace::MAX_LEVEL as u64 {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    if count > PidNamespace::MAX_LEVEL {
         return Err(Errno::EINVAL);
     }
-    (0..count)
-        .map(|index| task.memory().read_object(VirtualAddress(address.wrapping_add(index * 4))).map(Tid))
-        .collect()
+    (0..count).map(|index| UserPointer::<Tid>::new(address).element(index).read(task)).collect()
 }
 
 /// Reads a structure whose size the caller gives: a shorter one ends in zeroes, a longer one must (`man 2 clone`, E2BIG).
 pub(super) fn read_extensible<T: UserObject>(
     task: &CurrentTask,
-    address: u64,
-    len: u64,
+    structure: UserSlice,
     min_bytes: usize,
 ) -> Result<T, Errno> {
-    let len = usize::try_from(len).map_err(|_| Errno::E2BIG)?;
+    let len = usize::try_from(structure.len_bytes).map_err(|_| Errno::E2BIG)?;
     if len > crate::platform::PAGE_SIZE as usize {
         return Err(Errno::E2BIG);
     }
@@ -178,7 +176,7 @@ pub(super) fn read_extensible<T: UserObject>(
         return Err(Errno::EINVAL);
     }
     let mut bytes = vec![0; len];
-    task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
+    task.memory().read_bytes(structure.address, &mut bytes)?;
     let known = len.min(size_of::<T>());
     if bytes[known..].iter().any(|byte| *byte != 0) {
         return Err(Errno::E2BIG);
@@ -188,43 +186,52 @@ pub(super) fn read_extensible<T: UserObject>(
     Ok(value)
 }
 
-fn execve(task: &mut CurrentTask, [path, arguments, environment, ..]: [u64; 6]) -> Result<usize, Errno> {
-    execute_at(task, uapi::AT_FDCWD, path, arguments, environment, 0)
+fn execve(
+    task: &mut CurrentTask,
+    path: UserPath,
+    arguments: UserPointer<u64>,
+    environment: UserPointer<u64>,
+) -> Result<(), Errno> {
+    execute_at(task, Fd::WORKING_DIRECTORY, path, arguments, environment, 0)
 }
 
 fn execveat(
     task: &mut CurrentTask,
-    [directory, path, arguments, environment, flags, _]: [u64; 6],
-) -> Result<usize, Errno> {
-    execute_at(task, directory as i32, path, arguments, environment, flags as u32)
+    directory: Fd,
+    path: UserPath,
+    arguments: UserPointer<u64>,
+    environment: UserPointer<u64>,
+    flags: u32,
+) -> Result<(), Errno> {
+    execute_at(task, directory, path, arguments, environment, flags)
 }
 
 fn execute_at(
     task: &mut CurrentTask,
-    directory: i32,
-    path: u64,
-    arguments: u64,
-    environment: u64,
+    directory: Fd,
+    path: UserPath,
+    arguments: UserPointer<u64>,
+    environment: UserPointer<u64>,
     flags: u32,
-) -> Result<usize, Errno> {
+) -> Result<(), Errno> {
     if flags & !(uapi::AT_EMPTY_PATH | uapi::AT_SYMLINK_NOFOLLOW) != 0 {
         return Err(Errno::EINVAL);
     }
-    let name = task.read_path(path)?;
+    let name = path.read(task)?;
     let view = task.fs_context().view();
     let viewer = task.viewer();
     let mut is_reachable = true;
     let mut file_name = name.clone();
     let file = if name.is_empty() && flags & uapi::AT_EMPTY_PATH != 0 {
-        is_reachable = !task.descriptors().is_close_on_exec(Fd(directory))?;
+        is_reachable = !task.descriptors().is_close_on_exec(directory)?;
         file_name = format!("/dev/fd/{directory}").into_bytes();
         task.file(directory)?.path().cloned().ok_or(Errno::EACCES)?
     } else {
-        let start = if directory == uapi::AT_FDCWD || name.starts_with(b"/") {
+        let start = if directory == Fd::WORKING_DIRECTORY || name.starts_with(b"/") {
             view.working_directory.clone()
         } else {
             file_name = [format!("/dev/fd/{directory}/").as_bytes(), &name].concat();
-            is_reachable = !task.descriptors().is_close_on_exec(Fd(directory))?;
+            is_reachable = !task.descriptors().is_close_on_exec(directory)?;
             task.file(directory)?.path().cloned().ok_or(Errno::ENOTDIR)?
         };
         let follows = flags & uapi::AT_SYMLINK_NOFOLLOW == 0;
@@ -235,20 +242,18 @@ fn execute_at(
     }
     let arguments = read_strings(task, arguments)?;
     let environment = read_strings(task, environment)?;
-    task.execute(ExecRequest { file, file_name, is_reachable, arguments, environment })?;
-    Ok(0)
+    task.execute(ExecRequest { file, file_name, is_reachable, arguments, environment })
 }
 
 /// Reads a NULL-terminated array of strings; a null pointer is an empty one, as on Linux.
-fn read_strings(task: &CurrentTask, array: u64) -> Result<Vec<Vec<u8>>, Errno> {
+fn read_strings(task: &CurrentTask, array: UserPointer<u64>) -> Result<Vec<Vec<u8>>, Errno> {
     let mut strings = Vec::new();
     let mut total = 0;
-    if array == 0 {
+    if array.is_null() {
         return Ok(strings);
     }
     loop {
-        let entry = array.checked_add(strings.len() as u64 * 8).ok_or(Errno::EFAULT)?;
-        let pointer: u64 = task.memory().read_object(VirtualAddress(entry))?;
+        let pointer = array.element(strings.len()).read(task)?;
         if pointer == 0 {
             return Ok(strings);
         }
@@ -266,41 +271,48 @@ fn read_strings(task: &CurrentTask, array: u64) -> Result<Vec<Vec<u8>>, Errno> {
     }
 }
 
-fn exit(task: &mut CurrentTask, [status, ..]: [u64; 6]) -> Result<usize, Errno> {
-    task.exit(ExitStatus::Exited(status as u8));
-    Ok(0)
+/// The low byte of what exit(2) is given.
+fn exit_code(status: i32) -> u8 {
+    status.to_le_bytes()[0]
 }
 
-fn exit_group(task: &mut CurrentTask, [status, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let status = ExitStatus::Exited(status as u8);
+fn exit(task: &mut CurrentTask, status: i32) -> Result<(), Errno> {
+    task.exit(ExitStatus::Exited(exit_code(status)));
+    Ok(())
+}
+
+fn exit_group(task: &mut CurrentTask, status: i32) -> Result<(), Errno> {
+    let status = ExitStatus::Exited(exit_code(status));
     task.thread_group().exit(status);
     task.exit(status);
-    Ok(0)
+    Ok(())
 }
 
-fn wait4(task: &mut CurrentTask, [pid, status, options, usage, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn wait4(
+    task: &mut CurrentTask,
+    pid: i32,
+    status: UserPointer<i32>,
+    options: u32,
+    usage: UserPointer<Rusage>,
+) -> Result<Tid, Errno> {
     let allowed = WaitOptions::NOHANG
         | WaitOptions::STOPPED
         | WaitOptions::CONTINUED
         | WaitOptions::NOTHREAD
         | WaitOptions::ALL
         | WaitOptions::CLONE;
-    let options = WaitOptions::from_bits(options as u32).filter(|options| allowed.contains(*options));
+    let options = WaitOptions::from_bits(options).filter(|options| allowed.contains(*options));
     let options = options.ok_or(Errno::EINVAL)? | WaitOptions::EXITED;
-    let selector = match pid as i32 {
+    let selector = match pid {
         i32::MIN => return Err(Errno::ESRCH),
         -1 => WaitSelector::Any,
         pid if pid > 0 => WaitSelector::Process(Tid(pid)),
         pid => WaitSelector::ProcessGroup(Tid(-pid)),
     };
-    let Some(waited) = task.wait_for_child(selector, options)? else { return Ok(0) };
-    if status != 0 {
-        task.memory().write_object(VirtualAddress(status), &wait_status(waited.event))?;
-    }
-    if usage != 0 {
-        super::resource::write_usage(task, usage, waited.usage)?;
-    }
-    Ok(number(waited.pid))
+    let Some(waited) = task.wait_for_child(selector, options)? else { return Ok(Tid(0)) };
+    status.write_unless_null(task, &wait_status(waited.event))?;
+    usage.write_unless_null(task, &rusage(waited.usage))?;
+    Ok(waited.pid)
 }
 
 fn wait_status(event: ChildEvent) -> i32 {
@@ -312,14 +324,19 @@ fn wait_status(event: ChildEvent) -> i32 {
     }
 }
 
-fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6]) -> Result<usize, Errno> {
-    let options = WaitOptions::from_bits(options as u32).ok_or(Errno::EINVAL)?;
+fn waitid(
+    task: &mut CurrentTask,
+    kind: u32,
+    id: i32,
+    info: UserPointer<Siginfo>,
+    options: WaitOptions,
+    usage: UserPointer<Rusage>,
+) -> Result<(), Errno> {
     if !options.intersects(WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED) {
         return Err(Errno::EINVAL);
     }
-    let id = id as i32;
     let mut is_non_blocking = false;
-    let selector = match kind as u32 {
+    let selector = match kind {
         uapi::P_ALL => WaitSelector::Any,
         uapi::P_PID if id > 0 => WaitSelector::Process(Tid(id)),
         uapi::P_PGID if id >= 0 => WaitSelector::ProcessGroup(Tid(id)),
@@ -342,16 +359,11 @@ fn waitid(task: &mut CurrentTask, [kind, id, info, options, usage, _]: [u64; 6])
     if waited.is_none() && !asked.contains(WaitOptions::NOHANG) {
         return Err(Errno::EAGAIN);
     }
-    if usage != 0
-        && let Some(waited) = &waited
-    {
-        super::resource::write_usage(task, usage, waited.usage)?;
+    if let Some(waited) = &waited {
+        usage.write_unless_null(task, &rusage(waited.usage))?;
     }
-    if info != 0 {
-        let told = waited.map_or(Siginfo::default(), |waited| wait_info(task, &waited).to_user());
-        task.memory().write_object(VirtualAddress(info), &told)?;
-    }
-    Ok(0)
+    let told = waited.map_or(Siginfo::default(), |waited| wait_info(task, &waited).to_user());
+    info.write_unless_null(task, &told)
 }
 
 /// What the caller calls the thread that a descriptor stands for.
@@ -373,54 +385,53 @@ fn wait_info(task: &CurrentTask, waited: &Waited) -> SignalInfo {
     };
     let uid = task.credentials().user_namespace.from_kernel_uid(waited.uid);
     let detail = SignalDetail::Child { pid: waited.pid.0, uid, status, user_ticks: 0, system_ticks: 0 };
-    SignalInfo { signal: Signal::SIGCHLD, errno: 0, code: code as i32, detail }
+    SignalInfo { signal: Signal::SIGCHLD, errno: 0, code: code.cast_signed(), detail }
 }
 
-fn set_tid_address(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn set_tid_address(task: &mut CurrentTask, address: u64) -> Result<Tid, Errno> {
     task.task().clear_child_tid.store(address, std::sync::atomic::Ordering::Relaxed);
-    Ok(task.task().number() as usize)
+    Ok(Tid(task.task().number()))
 }
 
-fn getpid(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
-    Ok(task.thread_group().number() as usize)
+fn getpid(task: &mut CurrentTask) -> Result<Tid, Errno> {
+    Ok(Tid(task.thread_group().number()))
 }
 
-fn gettid(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
-    Ok(task.task().number() as usize)
+fn gettid(task: &mut CurrentTask) -> Result<Tid, Errno> {
+    Ok(Tid(task.task().number()))
 }
 
-fn getppid(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
-    Ok(number(task.kernel().tasks().parent_number(task.thread_group())))
+fn getppid(task: &mut CurrentTask) -> Result<Tid, Errno> {
+    Ok(task.kernel().tasks().parent_number(task.thread_group()))
 }
 
-fn getpgid(task: &mut CurrentTask, [pid, ..]: [u64; 6]) -> Result<usize, Errno> {
-    process_group_and_session(task, pid).map(|(process_group, _)| number(process_group))
+fn getpgid(task: &mut CurrentTask, pid: Tid) -> Result<Tid, Errno> {
+    process_group_and_session(task, pid).map(|(process_group, _)| process_group)
 }
 
-fn getpgrp(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
-    process_group_and_session(task, 0).map(|(process_group, _)| number(process_group))
+fn getpgrp(task: &mut CurrentTask) -> Result<Tid, Errno> {
+    process_group_and_session(task, Tid(0)).map(|(process_group, _)| process_group)
 }
 
-fn getsid(task: &mut CurrentTask, [pid, ..]: [u64; 6]) -> Result<usize, Errno> {
-    process_group_and_session(task, pid).map(|(_, session)| number(session))
+fn getsid(task: &mut CurrentTask, pid: Tid) -> Result<Tid, Errno> {
+    process_group_and_session(task, pid).map(|(_, session)| session)
 }
 
-fn process_group_and_session(task: &CurrentTask, pid: u64) -> Result<(Tid, Tid), Errno> {
+fn process_group_and_session(task: &CurrentTask, pid: Tid) -> Result<(Tid, Tid), Errno> {
     let namespace = task.thread_group().pid_namespace();
     let tasks = task.kernel().tasks();
-    let group = match pid as i32 {
+    let group = match pid.0 {
         0 => task.thread_group().clone(),
-        pid => tasks.task(namespace, Tid(pid)).ok_or(Errno::ESRCH)?.thread_group().clone(),
+        _ => tasks.task(namespace, pid).ok_or(Errno::ESRCH)?.thread_group().clone(),
     };
     Ok(tasks.process_group_and_session(&group, namespace))
 }
 
-fn setpgid(task: &mut CurrentTask, [pid, process_group, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn setpgid(task: &mut CurrentTask, pid: Tid, process_group: Tid) -> Result<(), Errno> {
     let tasks = task.kernel().tasks();
-    tasks.set_process_group(task.task(), Tid(pid as i32), Tid(process_group as i32))?;
-    Ok(0)
+    tasks.set_process_group(task.task(), pid, process_group)
 }
 
-fn setsid(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
-    task.kernel().tasks().set_session(task.task()).map(number)
+fn setsid(task: &mut CurrentTask) -> Result<Tid, Errno> {
+    task.kernel().tasks().set_session(task.task())
 }

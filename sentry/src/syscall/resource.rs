@@ -1,58 +1,58 @@
 //! Resource limits, usage and priorities.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::{UserPointer, handlers};
 use crate::Errno;
+use crate::abi::Rusage;
 use crate::cred::{Capabilities, Credentials};
 use crate::limits::{Limit, Resource};
-use crate::platform::VirtualAddress;
 use crate::task::{CurrentTask, ResourceUsage, Task, ThreadGroup, Tid};
+use crate::time::timeval;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::getrlimit, getrlimit),
-    (Sysno::setrlimit, setrlimit),
-    (Sysno::prlimit64, prlimit64),
-    (Sysno::getrusage, getrusage),
-    (Sysno::getpriority, getpriority),
-    (Sysno::setpriority, setpriority),
-    (Sysno::ioprio_get, ioprio_get),
-    (Sysno::ioprio_set, ioprio_set),
-];
+pub(super) const HANDLERS: &[(Sysno, Handler)] =
+    handlers![getrlimit, setrlimit, prlimit64, getrusage, getpriority, setpriority, ioprio_get, ioprio_set,];
 
-fn getrlimit(task: &mut CurrentTask, [resource, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let limit = task.thread_group().limits().get(Resource::new(resource as u32)?);
-    task.memory().write_object(VirtualAddress(address), &[limit.soft, limit.hard])?;
-    Ok(0)
+fn getrlimit(
+    task: &mut CurrentTask,
+    resource: Resource,
+    address: UserPointer<[u64; 2]>,
+) -> Result<(), Errno> {
+    let limit = task.thread_group().limits().get(resource);
+    address.write(task, &[limit.soft, limit.hard])
 }
 
-fn setrlimit(task: &mut CurrentTask, [resource, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let resource = Resource::new(resource as u32)?;
-    let [soft, hard] = task.memory().read_object(VirtualAddress(address))?;
-    set_limit(task, &task.thread_group().clone(), resource, Limit { soft, hard })?;
-    Ok(0)
+fn setrlimit(
+    task: &mut CurrentTask,
+    resource: Resource,
+    address: UserPointer<[u64; 2]>,
+) -> Result<(), Errno> {
+    let [soft, hard] = address.read(task)?;
+    set_limit(task, &task.thread_group().clone(), resource, Limit { soft, hard })
 }
 
-fn prlimit64(task: &mut CurrentTask, [pid, resource, new, old, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn prlimit64(
+    task: &mut CurrentTask,
+    pid: Tid,
+    resource: u32,
+    new: UserPointer<[u64; 2]>,
+    old: UserPointer<[u64; 2]>,
+) -> Result<(), Errno> {
     let target = find_any(task, pid)?;
-    let resource = Resource::new(resource as u32)?;
+    let resource = Resource::new(resource)?;
     if target.id() != task.task().id() {
         check_same_user(&task.credentials(), &target.credentials(), Capabilities::SYS_RESOURCE)?;
     }
     let group = target.thread_group();
     let current = group.limits().get(resource);
-    if new != 0 {
-        let [soft, hard] = task.memory().read_object(VirtualAddress(new))?;
+    if let Some([soft, hard]) = new.read_unless_null(task)? {
         set_limit(task, group, resource, Limit { soft, hard })?;
     }
-    if old != 0 {
-        task.memory().write_object(VirtualAddress(old), &[current.soft, current.hard])?;
-    }
-    Ok(0)
+    old.write_unless_null(task, &[current.soft, current.hard])
 }
 
 fn set_limit(
@@ -81,20 +81,20 @@ fn set_limit(
 }
 
 /// The task that the caller calls `pid`; 0 is the caller.
-pub(super) fn find(task: &CurrentTask, pid: u64) -> Result<Arc<Task>, Errno> {
-    match pid as i32 {
+pub(super) fn find(task: &CurrentTask, pid: Tid) -> Result<Arc<Task>, Errno> {
+    match pid.0 {
         0 => Ok(task.task().clone()),
-        pid if pid < 0 => Err(Errno::EINVAL),
-        pid => {
+        ..0 => Err(Errno::EINVAL),
+        _ => {
             let namespace = task.thread_group().pid_namespace();
-            task.kernel().tasks().task(namespace, Tid(pid)).ok_or(Errno::ESRCH)
+            task.kernel().tasks().task(namespace, pid).ok_or(Errno::ESRCH)
         }
     }
 }
 
 /// The same for calls to which a number below 0 is nobody's, and no wrong one.
-pub(super) fn find_any(task: &CurrentTask, pid: u64) -> Result<Arc<Task>, Errno> {
-    if (pid as i32) < 0 { Err(Errno::ESRCH) } else { find(task, pid) }
+pub(super) fn find_any(task: &CurrentTask, pid: Tid) -> Result<Arc<Task>, Errno> {
+    if pid.0 < 0 { Err(Errno::ESRCH) } else { find(task, pid) }
 }
 
 fn check_same_user(caller: &Credentials, target: &Credentials, exempt: Capabilities) -> Result<(), Errno> {
@@ -107,43 +107,39 @@ fn check_same_user(caller: &Credentials, target: &Credentials, exempt: Capabilit
     if is_same || caller.has_in(&target.user_namespace, exempt) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
-fn getrusage(task: &mut CurrentTask, [who, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let usage = match who as i32 {
+fn getrusage(task: &mut CurrentTask, who: i32, address: UserPointer<Rusage>) -> Result<(), Errno> {
+    let usage = match who {
         RUSAGE_SELF => task.thread_group().usage(),
         uapi::RUSAGE_CHILDREN => task.kernel().tasks().children_usage(task.thread_group()),
         RUSAGE_THREAD => task.task().usage(),
         _ => return Err(Errno::EINVAL),
     };
-    write_usage(task, address, usage)?;
-    Ok(0)
+    address.write(task, &rusage(usage))
 }
 
-const RUSAGE_SELF: i32 = uapi::RUSAGE_SELF as i32;
-const RUSAGE_THREAD: i32 = uapi::RUSAGE_THREAD as i32;
+const RUSAGE_SELF: i32 = uapi::RUSAGE_SELF.cast_signed();
+const RUSAGE_THREAD: i32 = uapi::RUSAGE_THREAD.cast_signed();
 
-/// Writes a `struct rusage`: two timevals and fourteen words.
-pub(super) fn write_usage(task: &CurrentTask, address: u64, usage: ResourceUsage) -> Result<(), Errno> {
-    let [user_s, user_us] = timeval(usage.user_time);
-    let [system_s, system_us] = timeval(usage.system_time);
-    let mut words = [0u64; 18];
-    words[..5].copy_from_slice(&[user_s, user_us, system_s, system_us, usage.max_resident_kib]);
-    words[8] = usage.minor_faults;
-    words[16] = usage.voluntary_switches;
-    task.memory().write_object(VirtualAddress(address), &words)
-}
-
-fn timeval(time: Duration) -> [u64; 2] {
-    [time.as_secs(), time.subsec_micros().into()]
+/// What has been used, as user code sees it.
+pub(super) fn rusage(usage: ResourceUsage) -> Rusage {
+    Rusage {
+        ru_utime: timeval(usage.user_time),
+        ru_stime: timeval(usage.system_time),
+        ru_maxrss: usage.max_resident_kib,
+        ru_minflt: usage.minor_faults,
+        ru_nvcsw: usage.voluntary_switches,
+        ..Rusage::default()
+    }
 }
 
 /// The tasks that a `which` and `who` of getpriority(2) select.
-fn select(task: &CurrentTask, which: u64, who: u64) -> Result<Vec<Arc<Task>>, Errno> {
+fn select(task: &CurrentTask, which: u32, who: i32) -> Result<Vec<Arc<Task>>, Errno> {
     let tasks = task.kernel().tasks();
     let namespace = task.thread_group().pid_namespace();
-    let selected: Vec<Arc<Task>> = match which as u32 {
-        uapi::PRIO_PROCESS => vec![find_any(task, who)?],
+    let selected: Vec<Arc<Task>> = match which {
+        uapi::PRIO_PROCESS => vec![find_any(task, Tid(who))?],
         uapi::PRIO_PGRP => {
-            let number = match who as i32 {
+            let number = match who {
                 0 => tasks.process_group_and_session(task.thread_group(), namespace).0,
                 number => Tid(number),
             };
@@ -152,9 +148,9 @@ fn select(task: &CurrentTask, which: u64, who: u64) -> Result<Vec<Arc<Task>>, Er
         }
         uapi::PRIO_USER => {
             let own = task.credentials();
-            let uid = match who as u32 {
+            let uid = match who {
                 0 => own.real_uid,
-                uid => own.user_namespace.to_kernel_uid(uid).ok_or(Errno::ESRCH)?,
+                uid => own.user_namespace.to_kernel_uid(uid.cast_unsigned()).ok_or(Errno::ESRCH)?,
             };
             let groups = tasks.thread_groups(namespace);
             let all = groups.iter().flat_map(|(_, group)| group.live_tasks());
@@ -165,13 +161,19 @@ fn select(task: &CurrentTask, which: u64, who: u64) -> Result<Vec<Arc<Task>>, Er
     if selected.is_empty() { Err(Errno::ESRCH) } else { Ok(selected) }
 }
 
-fn getpriority(task: &mut CurrentTask, [which, who, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn getpriority(task: &mut CurrentTask, which: u32, who: i32) -> Result<i32, Errno> {
     let lowest = select(task, which, who)?.iter().map(|task| task.niceness()).min().ok_or(Errno::ESRCH)?;
-    Ok((20 - lowest) as usize)
+    // As the C library wants it: a positive number is no error.
+    Ok(20 - lowest)
 }
 
-fn setpriority(task: &mut CurrentTask, [which, who, niceness, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let niceness = (niceness as i32).clamp(-20, 19);
+/// The least niceness that RLIMIT_NICE allows.
+pub(super) fn lowest_niceness(group: &ThreadGroup) -> i32 {
+    20 - i32::try_from(group.soft_limit(Resource::NICE)).unwrap_or(i32::MAX).min(40)
+}
+
+fn setpriority(task: &mut CurrentTask, which: u32, who: i32, niceness: i32) -> Result<(), Errno> {
+    let niceness = niceness.clamp(-20, 19);
     let credentials = task.credentials();
     for target in select(task, which, who)? {
         let owner = target.credentials();
@@ -179,29 +181,29 @@ fn setpriority(task: &mut CurrentTask, [which, who, niceness, ..]: [u64; 6]) -> 
         if !is_owner && !credentials.has_in(&owner.user_namespace, Capabilities::SYS_NICE) {
             return Err(Errno::EPERM);
         }
-        let floor = 20 - target.thread_group().soft_limit(Resource::NICE).min(40) as i32;
+        let floor = lowest_niceness(target.thread_group());
         if niceness < target.niceness() && niceness < floor && !credentials.has(Capabilities::SYS_NICE) {
             return Err(Errno::EACCES);
         }
         target.set_niceness(niceness);
     }
-    Ok(0)
+    Ok(())
 }
 
 /// Every task has the best-effort class that follows from its niceness (`man 2 ioprio_set`).
-fn ioprio_get(task: &mut CurrentTask, [_, who, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn ioprio_get(task: &mut CurrentTask, _which: i32, who: Tid) -> Result<i32, Errno> {
     let niceness = find(task, who)?.niceness();
-    const BEST_EFFORT: usize = 2 << 13;
-    Ok(BEST_EFFORT | ((niceness + 20) / 5) as usize)
+    const BEST_EFFORT: i32 = 2 << 13;
+    Ok(BEST_EFFORT | ((niceness + 20) / 5))
 }
 
-fn ioprio_set(task: &mut CurrentTask, [_, who, priority, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn ioprio_set(task: &mut CurrentTask, _which: i32, who: Tid, priority: u32) -> Result<(), Errno> {
     find(task, who)?;
     match priority >> 13 {
-        0 if priority & 0x1fff == 0 => Ok(0),
+        0 if priority & 0x1fff == 0 => Ok(()),
         1 if !task.credentials().has(Capabilities::SYS_ADMIN) => Err(Errno::EPERM),
-        1 | 2 if priority & 0x1fff < 8 => Ok(0),
-        3 => Ok(0),
+        1 | 2 if priority & 0x1fff < 8 => Ok(()),
+        3 => Ok(()),
         _ => Err(Errno::EINVAL),
     }
 }

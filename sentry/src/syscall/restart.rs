@@ -3,22 +3,25 @@
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::{UserPointer, handlers};
 use super::{futex, poll, time};
 use crate::Errno;
 use crate::task::{CurrentTask, RestartBlock};
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[(Sysno::restart_syscall, restart_syscall)];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![restart_syscall];
 
-fn restart_syscall(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+fn restart_syscall(task: &mut CurrentTask) -> Result<usize, Errno> {
     match task.restart.take().ok_or(Errno::EINTR)? {
-        RestartBlock::Nanosleep { clock, until, remaining } => time::sleep_on(task, clock, until, remaining),
+        RestartBlock::Nanosleep { clock, until, remaining } => {
+            time::sleep_on(task, clock, until, UserPointer::new(remaining.0)).map(|()| 0)
+        }
         RestartBlock::FutexWait { address, is_private, expected, bitset, until } => {
             let deadline = task.kernel().timekeeper().instant(until);
             futex::wait(task, &futex::Word::new(task, address, is_private), expected, bitset, deadline)
         }
         RestartBlock::Poll { address, count, until } => {
             let deadline = until.and_then(|until| task.kernel().timekeeper().instant(until));
-            poll::poll_until(task, address, count, deadline)
+            poll::poll_until(task, UserPointer::new(address.0), count, deadline)
         }
     }
 }

@@ -5,30 +5,31 @@ use std::time::Instant;
 
 use linux_raw_sys::general::{SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK};
 use syscalls::Sysno;
+use zerocopy::IntoBytes;
 
 use super::Handler;
+use super::arguments::{UserPointer, handlers};
 use crate::Errno;
-use crate::abi::Siginfo;
+use crate::abi::{Siginfo, SignalStack, Timespec};
 use crate::cred::{Capabilities, Credentials, OVERFLOW_ID, UserNamespace};
-use crate::platform::VirtualAddress;
 use crate::signal::{Action, Signal, SignalInfo, SignalSet};
 use crate::task::{CurrentTask, Task, ThreadGroup, Tid};
 use crate::time::duration_from_timespec;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::rt_sigaction, rt_sigaction),
-    (Sysno::rt_sigprocmask, rt_sigprocmask),
-    (Sysno::rt_sigpending, rt_sigpending),
-    (Sysno::rt_sigsuspend, rt_sigsuspend),
-    (Sysno::rt_sigtimedwait, rt_sigtimedwait),
-    (Sysno::rt_sigqueueinfo, rt_sigqueueinfo),
-    (Sysno::rt_tgsigqueueinfo, rt_tgsigqueueinfo),
-    (Sysno::rt_sigreturn, rt_sigreturn),
-    (Sysno::sigaltstack, sigaltstack),
-    (Sysno::pause, pause),
-    (Sysno::kill, kill),
-    (Sysno::tkill, tkill),
-    (Sysno::tgkill, tgkill),
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
+    rt_sigaction,
+    rt_sigprocmask,
+    rt_sigpending,
+    rt_sigsuspend,
+    rt_sigtimedwait,
+    rt_sigqueueinfo,
+    rt_tgsigqueueinfo,
+    rt_sigreturn,
+    sigaltstack,
+    pause,
+    kill,
+    tkill,
+    tgkill,
 ];
 
 /// Checks the size that a caller gives for its sets.
@@ -37,26 +38,24 @@ fn check_set_size(size: u64) -> Result<(), Errno> {
 }
 
 /// Copies a set in, as a mask of what is blocked. For all calls that take one.
-pub(super) fn read_mask(task: &CurrentTask, address: u64, size: u64) -> Result<SignalSet, Errno> {
+pub(super) fn read_mask(
+    task: &CurrentTask,
+    set: UserPointer<SignalSet>,
+    size: u64,
+) -> Result<SignalSet, Errno> {
     check_set_size(size)?;
-    Ok(read_set(task, address)?.as_blocked_mask())
+    Ok(set.read(task)?.as_blocked_mask())
 }
 
-fn read_set(task: &CurrentTask, address: u64) -> Result<SignalSet, Errno> {
-    task.memory().read_object(VirtualAddress(address)).map(SignalSet::from_bits)
-}
-
-fn write_set(task: &CurrentTask, address: u64, set: SignalSet) -> Result<(), Errno> {
-    task.memory().write_object(VirtualAddress(address), &set.bits())
-}
-
-fn rt_sigaction(task: &mut CurrentTask, [signal, new, old, size, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn rt_sigaction(
+    task: &mut CurrentTask,
+    signal: Signal,
+    new: UserPointer<[u64; 4]>,
+    old: UserPointer<[u64; 4]>,
+    size: u64,
+) -> Result<(), Errno> {
     check_set_size(size)?;
-    let signal = Signal::new(signal as i32)?;
-    let new = match new {
-        0 => None,
-        address => Some(Action::from_words(task.memory().read_object(VirtualAddress(address))?)),
-    };
+    let new = new.read_unless_null(task)?.map(Action::from_words);
     let actions = task.thread_group().signal_actions();
     let replaced = match new {
         None => actions.lock().get(signal),
@@ -65,18 +64,20 @@ fn rt_sigaction(task: &mut CurrentTask, [signal, new, old, size, ..]: [u64; 6]) 
     if new.is_some_and(|action| action.ignores(signal)) {
         task.thread_group().discard_signal(signal);
     }
-    if old != 0 {
-        task.memory().write_object(VirtualAddress(old), &replaced.to_words())?;
-    }
-    Ok(0)
+    old.write_unless_null(task, &replaced.to_words())
 }
 
-fn rt_sigprocmask(task: &mut CurrentTask, [how, set, old, size, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn rt_sigprocmask(
+    task: &mut CurrentTask,
+    how: u32,
+    set: UserPointer<SignalSet>,
+    old: UserPointer<SignalSet>,
+    size: u64,
+) -> Result<(), Errno> {
     check_set_size(size)?;
     let current = task.task().signal_mask();
-    if set != 0 {
-        let set = read_set(task, set)?;
-        let mask = match how as u32 {
+    if let Some(set) = set.read_unless_null(task)? {
+        let mask = match how {
             SIG_BLOCK => current | set,
             SIG_UNBLOCK => current - set,
             SIG_SETMASK => set,
@@ -84,30 +85,24 @@ fn rt_sigprocmask(task: &mut CurrentTask, [how, set, old, size, ..]: [u64; 6]) -
         };
         task.set_signal_mask(mask);
     }
-    if old != 0 {
-        write_set(task, old, current)?;
-    }
-    Ok(0)
+    old.write_unless_null(task, &current)
 }
 
-fn rt_sigpending(task: &mut CurrentTask, [set, size, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn rt_sigpending(task: &mut CurrentTask, set: UserPointer<SignalSet>, size: u64) -> Result<(), Errno> {
     // Shorter sets are filled as far as they go, as Linux does it.
-    if size > SignalSet::SIZE_BYTES {
-        return Err(Errno::EINVAL);
-    }
+    let len = usize::try_from(size).map_err(|_| Errno::EINVAL)?;
     let pending = task.task().pending_signals() | task.thread_group().pending_signals();
     let blocked = pending & task.task().signal_mask();
-    let bytes = blocked.bits().to_le_bytes();
-    task.memory().write_bytes(VirtualAddress(set), &bytes[..size as usize])?;
-    Ok(0)
+    let bytes = blocked.as_bytes().get(..len).ok_or(Errno::EINVAL)?;
+    task.memory().write_bytes(set.address(), bytes)
 }
 
-fn rt_sigsuspend(task: &mut CurrentTask, [set, size, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn rt_sigsuspend(task: &mut CurrentTask, set: UserPointer<SignalSet>, size: u64) -> Result<usize, Errno> {
     let mask = read_mask(task, set, size)?;
     task.with_signal_mask(mask, wait_for_handler)
 }
 
-fn pause(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+fn pause(task: &mut CurrentTask) -> Result<usize, Errno> {
     wait_for_handler(task)
 }
 
@@ -118,47 +113,46 @@ fn wait_for_handler(task: &mut CurrentTask) -> Result<usize, Errno> {
     Err(Errno::ERESTARTNOHAND)
 }
 
-fn rt_sigtimedwait(task: &mut CurrentTask, [set, info, timeout, size, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn rt_sigtimedwait(
+    task: &mut CurrentTask,
+    set: UserPointer<SignalSet>,
+    info: UserPointer<Siginfo>,
+    timeout: UserPointer<Timespec>,
+    size: u64,
+) -> Result<Signal, Errno> {
     check_set_size(size)?;
-    let accepted = read_set(task, set)?.as_blocked_mask();
-    let deadline = match timeout {
-        0 => None,
-        address => {
-            let timeout = duration_from_timespec(task.memory().read_object(VirtualAddress(address))?)?;
-            Instant::now().checked_add(timeout)
-        }
-    };
+    let accepted = set.read(task)?.as_blocked_mask();
+    let timeout = timeout.read_unless_null(task)?.map(duration_from_timespec).transpose()?;
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let taken = task.wait_for_signal(accepted, deadline).map_err(|blocked| match blocked {
         crate::task::Blocked::Interrupted => Errno::EINTR,
         crate::task::Blocked::TimedOut => Errno::EAGAIN,
     })?;
-    if info != 0 {
-        task.memory().write_object(VirtualAddress(info), &taken.to_user())?;
-    }
-    Ok(usize::from(taken.signal.number()))
+    info.write_unless_null(task, &taken.to_user())?;
+    Ok(taken.signal)
 }
 
-fn rt_sigreturn(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+fn rt_sigreturn(task: &mut CurrentTask) -> Result<(), Errno> {
     task.return_from_handler();
-    Ok(0)
+    Ok(())
 }
 
-fn sigaltstack(task: &mut CurrentTask, [new, old, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn sigaltstack(
+    task: &mut CurrentTask,
+    new: UserPointer<SignalStack>,
+    old: UserPointer<SignalStack>,
+) -> Result<(), Errno> {
     let current = task.signal_stack.to_user(task.registers.rsp);
-    if new != 0 {
-        task.set_signal_stack(task.memory().read_object(VirtualAddress(new))?)?;
+    if let Some(stack) = new.read_unless_null(task)? {
+        task.set_signal_stack(stack)?;
     }
-    if old != 0 {
-        task.memory().write_object(VirtualAddress(old), &current)?;
-    }
-    Ok(0)
+    old.write_unless_null(task, &current)
 }
 
-fn kill(task: &mut CurrentTask, [pid, signal, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let signal = signal as i32;
+fn kill(task: &mut CurrentTask, pid: i32, signal: i32) -> Result<(), Errno> {
     let tasks = task.kernel().tasks();
     let namespace = task.thread_group().pid_namespace();
-    match pid as i32 {
+    match pid {
         pid if pid > 0 => {
             // Any of its threads names a process.
             let target = tasks.task(namespace, Tid(pid)).ok_or(Errno::ESRCH)?;
@@ -191,7 +185,7 @@ fn kill(task: &mut CurrentTask, [pid, signal, ..]: [u64; 6]) -> Result<usize, Er
             })?;
         }
     }
-    Ok(0)
+    Ok(())
 }
 
 /// Sends `signal` to all of `groups`: a success if one may be sent it.
@@ -228,30 +222,30 @@ pub(super) fn kill_process(task: &CurrentTask, target: &Arc<Task>, signal: i32) 
     Ok(())
 }
 
-fn tkill(task: &mut CurrentTask, [tid, signal, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let target = find_task(task, None, tid as i32)?;
-    kill_task(task, &target, signal as i32)
+fn tkill(task: &mut CurrentTask, tid: Tid, signal: i32) -> Result<(), Errno> {
+    let target = find_task(task, None, tid)?;
+    kill_task(task, &target, signal)
 }
 
-fn tgkill(task: &mut CurrentTask, [tgid, tid, signal, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let target = find_task(task, Some(tgid as i32), tid as i32)?;
-    kill_task(task, &target, signal as i32)
+fn tgkill(task: &mut CurrentTask, tgid: Tid, tid: Tid, signal: i32) -> Result<(), Errno> {
+    let target = find_task(task, Some(tgid), tid)?;
+    kill_task(task, &target, signal)
 }
 
 /// The task that the caller calls `tid`, of the process that it calls `tgid`.
-fn find_task(task: &CurrentTask, tgid: Option<i32>, tid: i32) -> Result<Arc<Task>, Errno> {
-    if tid <= 0 || tgid.is_some_and(|tgid| tgid <= 0) {
+fn find_task(task: &CurrentTask, tgid: Option<Tid>, tid: Tid) -> Result<Arc<Task>, Errno> {
+    if tid.0 <= 0 || tgid.is_some_and(|tgid| tgid.0 <= 0) {
         return Err(Errno::EINVAL);
     }
     let tasks = task.kernel().tasks();
     let namespace = task.thread_group().pid_namespace();
-    let found = tasks.task(namespace, Tid(tid)).ok_or(Errno::ESRCH)?;
-    let is_member = tgid.is_none_or(|tgid| tasks.group_number(found.thread_group(), namespace) == Tid(tgid));
+    let found = tasks.task(namespace, tid).ok_or(Errno::ESRCH)?;
+    let is_member = tgid.is_none_or(|tgid| tasks.group_number(found.thread_group(), namespace) == tgid);
     if is_member { Ok(found) } else { Err(Errno::ESRCH) }
 }
 
 /// Sends to one task what tgkill(2) sends.
-pub(super) fn kill_task(task: &CurrentTask, target: &Arc<Task>, signal: i32) -> Result<usize, Errno> {
+pub(super) fn kill_task(task: &CurrentTask, target: &Arc<Task>, signal: i32) -> Result<(), Errno> {
     let signal = Signal::new_or_probe(signal)?;
     check_permission(task, target, signal)?;
     if let Some(signal) = signal {
@@ -259,29 +253,36 @@ pub(super) fn kill_task(task: &CurrentTask, target: &Arc<Task>, signal: i32) -> 
         let uid = sender_uid(task, &target.credentials().user_namespace);
         target.try_send_signal(SignalInfo::from_tkill(signal, pid, uid))?;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn rt_sigqueueinfo(task: &mut CurrentTask, [pid, signal, info, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let (pid, signal) = (pid as i32, signal as i32);
+fn rt_sigqueueinfo(
+    task: &mut CurrentTask,
+    pid: Tid,
+    signal: i32,
+    info: UserPointer<Siginfo>,
+) -> Result<(), Errno> {
+    let (pid, signal) = (pid, signal);
     let info = read_info(task, signal, info)?;
-    check_may_compose(&info, task.task().number() == pid)?;
+    check_may_compose(&info, task.task().number() == pid.0)?;
     // Any of its threads names a process.
     let namespace = task.thread_group().pid_namespace();
-    let target = task.kernel().tasks().task(namespace, Tid(pid)).ok_or(Errno::ESRCH)?;
+    let target = task.kernel().tasks().task(namespace, pid).ok_or(Errno::ESRCH)?;
     queue_to_process(task, &target, signal, info)
 }
 
 fn rt_tgsigqueueinfo(
     task: &mut CurrentTask,
-    [tgid, tid, signal, info, ..]: [u64; 6],
-) -> Result<usize, Errno> {
-    let (tgid, tid, signal) = (tgid as i32, tid as i32, signal as i32);
+    tgid: Tid,
+    tid: Tid,
+    signal: i32,
+    info: UserPointer<Siginfo>,
+) -> Result<(), Errno> {
     let info = read_info(task, signal, info)?;
-    if tgid <= 0 || tid <= 0 {
+    if tgid.0 <= 0 || tid.0 <= 0 {
         return Err(Errno::EINVAL);
     }
-    check_may_compose(&info, task.task().number() == tid)?;
+    check_may_compose(&info, task.task().number() == tid.0)?;
     let target = find_task(task, Some(tgid), tid)?;
     queue_to_task(task, &target, signal, info)
 }
@@ -300,14 +301,14 @@ pub(super) fn queue_to_task(
     target: &Arc<Task>,
     signal: i32,
     info: SignalInfo,
-) -> Result<usize, Errno> {
+) -> Result<(), Errno> {
     let signal = Signal::new_or_probe(signal)?;
     check_permission(task, target, signal)?;
     if signal.is_some() {
         let namespace = target.credentials().user_namespace.clone();
         target.try_send_signal(translated(task, info, &namespace))?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// Sends to the process of `target`, with the caller's own siginfo_t.
@@ -316,19 +317,23 @@ pub(super) fn queue_to_process(
     target: &Arc<Task>,
     signal: i32,
     info: SignalInfo,
-) -> Result<usize, Errno> {
+) -> Result<(), Errno> {
     let signal = Signal::new_or_probe(signal)?;
     check_permission(task, target, signal)?;
     if signal.is_some() {
         let group = target.thread_group();
         group.try_send_signal(translated(task, info, &group.user_namespace()))?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// Copies a siginfo_t in, to be sent as `signal`; for a number that is none, the info names some signal that is not sent.
-pub(super) fn read_info(task: &CurrentTask, signal: i32, address: u64) -> Result<SignalInfo, Errno> {
-    let user: Siginfo = task.memory().read_object(VirtualAddress(address))?;
+pub(super) fn read_info(
+    task: &CurrentTask,
+    signal: i32,
+    info: UserPointer<Siginfo>,
+) -> Result<SignalInfo, Errno> {
+    let user = info.read(task)?;
     let info = SignalInfo::from_user(Signal::new(signal).unwrap_or(Signal::SIGCONT), &user);
     // What is not known to be without meaning must be without content, too.
     if !info.has_known_layout() && user.fields[SignalInfo::USED_WORDS..].iter().any(|word| *word != 0) {

@@ -7,7 +7,9 @@ use linux_raw_sys::prctl as pr;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::{ReturnValue, UserPointer, UserSlice, handlers, int, unsigned};
 use crate::Errno;
+use crate::abi::{SysInfo, UtsName};
 use crate::cred::{Capabilities, Credentials, SecureBits};
 use crate::fs::Caller;
 use crate::kernel::{RELEASE, VERSION};
@@ -16,113 +18,111 @@ use crate::signal::Signal;
 use crate::task::{CurrentTask, NAME_LEN};
 use crate::uts::NAME_MAX_BYTES;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::uname, uname),
-    (Sysno::sethostname, sethostname),
-    (Sysno::setdomainname, setdomainname),
-    (Sysno::sysinfo, sysinfo),
-    (Sysno::getrandom, getrandom),
-    (Sysno::getcpu, getcpu),
-    (Sysno::personality, personality),
-    (Sysno::arch_prctl, arch_prctl),
-    (Sysno::prctl, prctl),
-    (Sysno::membarrier, membarrier),
-    (Sysno::syslog, syslog),
-    (Sysno::vhangup, vhangup),
-    (Sysno::reboot, reboot),
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
+    uname,
+    sethostname,
+    setdomainname,
+    sysinfo,
+    getrandom,
+    getcpu,
+    personality,
+    arch_prctl,
+    prctl,
+    membarrier,
+    syslog,
+    vhangup,
+    reboot,
 ];
 
 /// Hangs up the caller's terminal.
-fn vhangup(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+fn vhangup(task: &mut CurrentTask) -> Result<(), Errno> {
     if !task.credentials().has(Capabilities::SYS_TTY_CONFIG) {
         return Err(Errno::EPERM);
     }
     let session = task.session_id();
     task.kernel().terminals().hang_up(session);
-    Ok(0)
+    Ok(())
 }
 
 /// The sandbox ends with its first process alone.
-fn reboot(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+fn reboot(task: &mut CurrentTask) -> Result<(), Errno> {
     let namespace = task.thread_group().pid_namespace();
     let may = task.credentials().has_over_namespace(&**namespace, Capabilities::SYS_BOOT);
     if may { Err(Errno::EINVAL) } else { Err(Errno::EPERM) }
 }
 
-/// `struct new_utsname`: six fields of 65 bytes.
-fn uname(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    const FIELD_BYTES: usize = NAME_MAX_BYTES + 1;
+fn uname(task: &mut CurrentTask, place: UserPointer<UtsName>) -> Result<(), Errno> {
     let namespace = task.task().uts_namespace();
-    let fields: [&[u8]; 6] = [
-        b"Linux",
-        &namespace.host_name(),
-        RELEASE.as_bytes(),
-        VERSION.as_bytes(),
-        b"x86_64",
-        &namespace.domain_name(),
-    ];
-    let mut bytes = [0; 6 * FIELD_BYTES];
-    for (place, field) in bytes.chunks_exact_mut(FIELD_BYTES).zip(fields) {
-        let len = field.len().min(NAME_MAX_BYTES);
-        place[..len].copy_from_slice(&field[..len]);
-    }
-    task.memory().write_bytes(VirtualAddress(address), &bytes)?;
-    Ok(0)
+    let field = |text: &[u8]| {
+        let mut field = [0; NAME_MAX_BYTES + 1];
+        let len = text.len().min(NAME_MAX_BYTES);
+        field[..len].copy_from_slice(&text[..len]);
+        field
+    };
+    let name = UtsName {
+        sysname: field(b"Linux"),
+        nodename: field(&namespace.host_name()),
+        release: field(RELEASE.as_bytes()),
+        version: field(VERSION.as_bytes()),
+        machine: field(b"x86_64"),
+        domainname: field(&namespace.domain_name()),
+    };
+    place.write(task, &name)
 }
 
-fn sethostname(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let name = read_name(task, address, len)?;
-    task.task().uts_namespace().set_host_name(name)?;
-    Ok(0)
+fn sethostname(task: &mut CurrentTask, name: UserSlice) -> Result<(), Errno> {
+    task.task().uts_namespace().set_host_name(read_name(task, name)?)
 }
 
-fn setdomainname(task: &mut CurrentTask, [address, len, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let name = read_name(task, address, len)?;
-    task.task().uts_namespace().set_domain_name(name)?;
-    Ok(0)
+fn setdomainname(task: &mut CurrentTask, name: UserSlice) -> Result<(), Errno> {
+    task.task().uts_namespace().set_domain_name(read_name(task, name)?)
 }
 
-fn read_name(task: &CurrentTask, address: u64, len: u64) -> Result<Vec<u8>, Errno> {
+fn read_name(task: &CurrentTask, name: UserSlice) -> Result<Vec<u8>, Errno> {
     let namespace = task.task().uts_namespace();
     if !task.credentials().has_over_namespace(&*namespace, Capabilities::SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
-    if len > NAME_MAX_BYTES as u64 {
+    let len = usize::try_from(name.len_bytes).unwrap_or(usize::MAX);
+    if len > NAME_MAX_BYTES {
         return Err(Errno::EINVAL);
     }
-    let mut name = vec![0; len as usize];
-    task.memory().read_bytes(VirtualAddress(address), &mut name)?;
-    Ok(name)
+    let mut bytes = vec![0; len];
+    task.memory().read_bytes(name.address, &mut bytes)?;
+    Ok(bytes)
 }
 
-fn sysinfo(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn sysinfo(task: &mut CurrentTask, place: UserPointer<SysInfo>) -> Result<(), Errno> {
     let kernel = task.kernel();
     let memory = kernel.frames().statistics();
     let tasks = u16::try_from(kernel.tasks().task_count()).unwrap_or(u16::MAX);
-    // struct sysinfo: uptime, three loads, then memory in all and free; after more sizes the tasks, and the unit.
-    let mut words = [0u64; 14];
     let boottime = task.task().time_namespace().offsets().boottime;
-    words[0] = boottime.shown(kernel.uptime()).as_secs();
-    (words[4], words[5]) = (memory.total_bytes, memory.free_bytes);
-    words[10] = tasks.into();
-    words[13] = 1;
-    task.memory().write_object(VirtualAddress(address), &words)?;
-    Ok(0)
+    let info = SysInfo {
+        uptime: boottime.shown(kernel.uptime()).as_secs(),
+        totalram: memory.total_bytes,
+        freeram: memory.free_bytes,
+        procs: tasks,
+        mem_unit: 1,
+        ..SysInfo::default()
+    };
+    place.write(task, &info)
 }
 
-fn getrandom(task: &mut CurrentTask, [address, len, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+/// The most that one call of getrandom(2) gives.
+const MAX_RANDOM_BYTES: usize = i32::MAX as usize;
+
+fn getrandom(task: &mut CurrentTask, buffer: UserSlice, flags: u32) -> Result<usize, Errno> {
     let known = uapi::GRND_NONBLOCK | uapi::GRND_RANDOM | uapi::GRND_INSECURE;
-    let flags = flags as u32;
     if flags & !known != 0 || flags & uapi::GRND_RANDOM != 0 && flags & uapi::GRND_INSECURE != 0 {
         return Err(Errno::EINVAL);
     }
-    let len = usize::try_from(len).unwrap_or(usize::MAX).min(i32::MAX as usize);
-    let mut buffer = [0; 4096];
+    let len = usize::try_from(buffer.len_bytes).unwrap_or(usize::MAX).min(MAX_RANDOM_BYTES);
+    let mut random = [0; 4096];
     let mut done = 0;
     while done < len {
-        let chunk = &mut buffer[..(len - done).min(4096)];
+        let chunk = &mut random[..(len - done).min(4096)];
         crate::host::fill_random(chunk);
-        let place = VirtualAddress(address.wrapping_add(done as u64));
+        let place = UserPointer::<u8>::new(buffer.address.0).element(done).address();
         match task.memory().write_partial(place, chunk) {
             0 if done == 0 => return Err(Errno::EFAULT),
             0 => break,
@@ -136,55 +136,55 @@ fn getrandom(task: &mut CurrentTask, [address, len, flags, ..]: [u64; 6]) -> Res
 }
 
 /// The CPU that the task runs on: the one that its rseq(2) area shows, if it has one.
-fn getcpu(task: &mut CurrentTask, [cpu, node, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn getcpu(task: &mut CurrentTask, cpu: UserPointer<u32>, node: UserPointer<u32>) -> Result<(), Errno> {
     let number = task.cpu_number();
-    if cpu != 0 {
-        task.memory().write_object(VirtualAddress(cpu), &number)?;
-    }
-    if node != 0 {
-        task.memory().write_object(VirtualAddress(node), &0u32)?;
-    }
-    Ok(0)
+    cpu.write_unless_null(task, &number)?;
+    node.write_unless_null(task, &0)
 }
 
 /// Only PER_LINUX, with or without ADDR_NO_RANDOMIZE: addresses are never randomised.
-fn personality(task: &mut CurrentTask, [persona, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn personality(task: &mut CurrentTask, persona: u32) -> Result<u32, Errno> {
     const QUERY: u32 = u32::MAX;
     let group = task.thread_group();
     let old = group.personality.load(Ordering::Relaxed);
-    if persona as u32 != QUERY {
-        group.personality.store(persona as u32, Ordering::Relaxed);
+    if persona != QUERY {
+        group.personality.store(persona, Ordering::Relaxed);
     }
-    Ok(old as usize)
+    Ok(old)
 }
 
-fn arch_prctl(task: &mut CurrentTask, [code, address, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn arch_prctl(task: &mut CurrentTask, code: u32, address: UserPointer<u64>) -> Result<(), Errno> {
     const ARCH_SET_GS: u32 = 0x1001;
     const ARCH_SET_FS: u32 = 0x1002;
     const ARCH_GET_FS: u32 = 0x1003;
     const ARCH_GET_GS: u32 = 0x1004;
-    let code = code as u32;
     let bases = task.context().segment_bases();
     match code {
-        ARCH_SET_FS | ARCH_SET_GS if address >= VirtualAddress::USER_END.0 => return Err(Errno::EPERM),
-        ARCH_SET_FS => task.context().set_segment_bases(SegmentBases { fs: address, ..bases }),
-        ARCH_SET_GS => task.context().set_segment_bases(SegmentBases { gs: address, ..bases }),
-        ARCH_GET_FS => task.memory().write_object(VirtualAddress(address), &bases.fs)?,
-        ARCH_GET_GS => task.memory().write_object(VirtualAddress(address), &bases.gs)?,
+        ARCH_SET_FS | ARCH_SET_GS if address.address() >= VirtualAddress::USER_END => {
+            return Err(Errno::EPERM);
+        }
+        ARCH_SET_FS => task.context().set_segment_bases(SegmentBases { fs: address.address().0, ..bases }),
+        ARCH_SET_GS => task.context().set_segment_bases(SegmentBases { gs: address.address().0, ..bases }),
+        ARCH_GET_FS => address.write(task, &bases.fs)?,
+        ARCH_GET_GS => address.write(task, &bases.gs)?,
         _ => return Err(Errno::EINVAL),
     }
-    Ok(0)
+    Ok(())
 }
 
 fn prctl(
     task: &mut CurrentTask,
-    [option, argument, third, fourth, fifth, _]: [u64; 6],
+    option: u32,
+    argument: u64,
+    third: u64,
+    fourth: u64,
+    fifth: u64,
 ) -> Result<usize, Errno> {
     let group = task.thread_group().clone();
     let me = task.task().clone();
     let rest_is_zero = third == 0 && fourth == 0 && fifth == 0;
     let boolean = |is_set: bool| Ok(usize::from(is_set));
-    match option as u32 {
+    match option {
         pr::PR_SET_NAME => {
             let name = read_name_prefix(task, argument)?;
             me.set_name(&name);
@@ -196,7 +196,7 @@ fn prctl(
             task.memory().write_object(VirtualAddress(argument), &name)?;
         }
         pr::PR_SET_PDEATHSIG => {
-            let signal = if argument == 0 { 0 } else { Signal::new(argument as i32)?.number() };
+            let signal = if argument == 0 { 0 } else { Signal::new(int(argument))?.number() };
             me.set_parent_death_signal(signal);
         }
         pr::PR_GET_PDEATHSIG => {
@@ -234,7 +234,7 @@ fn prctl(
         }
         pr::PR_GET_KEEPCAPS => return boolean(task.credentials().securebits.contains(SecureBits::KEEP_CAPS)),
         pr::PR_SET_SECUREBITS => set_securebits(task, argument)?,
-        pr::PR_GET_SECUREBITS => return Ok(task.credentials().securebits.bits() as usize),
+        pr::PR_GET_SECUREBITS => return Ok(task.credentials().securebits.bits().encode()),
         pr::PR_CAPBSET_READ => return boolean(task.credentials().bounding.contains(capability(argument)?)),
         pr::PR_CAPBSET_DROP => {
             if !task.credentials().has_in_own(Capabilities::SETPCAP) {
@@ -247,7 +247,7 @@ fn prctl(
         pr::PR_SET_TIMERSLACK => {
             me.set_timer_slack_ns(if argument == 0 { crate::task::DEFAULT_TIMER_SLACK_NS } else { argument });
         }
-        pr::PR_GET_TIMERSLACK => return Ok(me.timer_slack_ns() as usize),
+        pr::PR_GET_TIMERSLACK => return Ok(me.timer_slack_ns().encode()),
         pr::PR_GET_TSC => task.memory().write_object(VirtualAddress(argument), &pr::PR_TSC_ENABLE)?,
         pr::PR_SET_TSC if argument == u64::from(pr::PR_TSC_ENABLE) => {}
         pr::PR_SET_VMA => {
@@ -260,7 +260,7 @@ fn prctl(
         pr::PR_GET_THP_DISABLE if argument == 0 && rest_is_zero => return Ok(0),
         pr::PR_SET_PTRACER => {}
         pr::PR_GET_SECCOMP => return Ok(0),
-        pr::PR_MCE_KILL_GET => return Ok(pr::PR_MCE_KILL_DEFAULT as usize),
+        pr::PR_MCE_KILL_GET => return Ok(pr::PR_MCE_KILL_DEFAULT.encode()),
         pr::PR_GET_TIMING => return Ok(0),
         _ => return Err(Errno::EINVAL),
     }
@@ -305,7 +305,7 @@ fn capability(number: u64) -> Result<Capabilities, Errno> {
 
 fn ambient(task: &CurrentTask, operation: u64, number: u64) -> Result<usize, Errno> {
     let credentials = task.credentials();
-    match operation as u32 {
+    match unsigned(operation) {
         pr::PR_CAP_AMBIENT_CLEAR_ALL => {
             change_credentials(task, |credentials| credentials.ambient = Capabilities::empty());
         }
@@ -332,7 +332,7 @@ fn ambient(task: &CurrentTask, operation: u64, number: u64) -> Result<usize, Err
 
 /// A barrier on every CPU that runs the sandbox: the host interrupts them, in guest mode too (`man 2 membarrier`). That
 /// they fetch instructions anew (`*_SYNC_CORE`) is not promised.
-fn membarrier(task: &mut CurrentTask, [command, flags, cpu, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn membarrier(task: &mut CurrentTask, command: u32, flags: u32, cpu: u32) -> Result<u32, Errno> {
     const QUERY: u32 = 0;
     const GLOBAL: u32 = 1;
     const GLOBAL_EXPEDITED: u32 = 1 << 1;
@@ -348,14 +348,13 @@ fn membarrier(task: &mut CurrentTask, [command, flags, cpu, ..]: [u64; 6]) -> Re
         GLOBAL | GLOBAL_EXPEDITED | PRIVATE_EXPEDITED | PRIVATE_EXPEDITED_RSEQ | GET_REGISTRATIONS | REGISTER;
     /// MEMBARRIER_CMD_FLAG_CPU.
     const ONE_CPU: u32 = 1;
-    let (command, flags) = (command as u32, flags as u32);
     if flags & !ONE_CPU != 0 || flags == ONE_CPU && command != PRIVATE_EXPEDITED_RSEQ {
         return Err(Errno::EINVAL);
     }
     let registered = task.memory().barriers();
     match command {
-        QUERY => return Ok(ALL as usize),
-        GET_REGISTRATIONS => return Ok(registered as usize),
+        QUERY => return Ok(ALL),
+        GET_REGISTRATIONS => return Ok(registered),
         REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED_RSEQ => {
             task.memory().add_barriers(command);
         }
@@ -364,7 +363,7 @@ fn membarrier(task: &mut CurrentTask, [command, flags, cpu, ..]: [u64; 6]) -> Re
             return Err(Errno::EPERM);
         }
         PRIVATE_EXPEDITED_RSEQ => {
-            task.abort_critical_sections((flags == ONE_CPU).then_some(cpu as u32));
+            task.abort_critical_sections((flags == ONE_CPU).then_some(cpu));
         }
         GLOBAL | GLOBAL_EXPEDITED | PRIVATE_EXPEDITED => crate::host::membarrier()?,
         _ => return Err(Errno::EINVAL),
@@ -373,12 +372,12 @@ fn membarrier(task: &mut CurrentTask, [command, flags, cpu, ..]: [u64; 6]) -> Re
 }
 
 /// There is no kernel log for the guest.
-fn syslog(task: &mut CurrentTask, [kind, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn syslog(task: &mut CurrentTask, kind: u32) -> Result<(), Errno> {
     if !task.credentials().has(Capabilities::SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     match kind {
-        0..=10 => Ok(0),
+        0..=10 => Ok(()),
         _ => Err(Errno::EINVAL),
     }
 }

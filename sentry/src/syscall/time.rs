@@ -7,9 +7,10 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::{UserPointer, handlers};
 use crate::Errno;
+use crate::abi::{SignalEvent, Timespec, Timeval, Timex};
 use crate::cred::Capabilities;
-use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalTarget};
 use crate::task::{Blocked, CurrentTask, RestartBlock, Tid};
 use crate::time::{
@@ -17,40 +18,36 @@ use crate::time::{
     TimeSource, Timer, TimerSetting, duration_from_timespec, duration_from_timeval, timespec, timeval,
 };
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::clock_gettime, clock_gettime),
-    (Sysno::clock_getres, clock_getres),
-    (Sysno::clock_settime, clock_settime),
-    (Sysno::clock_adjtime, clock_adjtime),
-    (Sysno::adjtimex, adjtimex),
-    (Sysno::gettimeofday, gettimeofday),
-    (Sysno::settimeofday, settimeofday),
-    (Sysno::time, time),
-    (Sysno::times, times),
-    (Sysno::nanosleep, nanosleep),
-    (Sysno::clock_nanosleep, clock_nanosleep),
-    (Sysno::alarm, alarm),
-    (Sysno::getitimer, getitimer),
-    (Sysno::setitimer, setitimer),
-    (Sysno::timer_create, timer_create),
-    (Sysno::timer_settime, timer_settime),
-    (Sysno::timer_gettime, timer_gettime),
-    (Sysno::timer_getoverrun, timer_getoverrun),
-    (Sysno::timer_delete, timer_delete),
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
+    clock_gettime,
+    clock_getres,
+    clock_settime,
+    clock_adjtime,
+    adjtimex,
+    gettimeofday,
+    settimeofday,
+    time,
+    times,
+    nanosleep,
+    clock_nanosleep,
+    alarm,
+    getitimer,
+    setitimer,
+    timer_create,
+    timer_settime,
+    timer_gettime,
+    timer_getoverrun,
+    timer_delete,
 ];
 
 /// Clock ticks a second (`man 7 time`, USER_HZ).
 const TICKS_PER_SECOND: u128 = 100;
 
-/// The clock that `raw` names for this task, as the machine has it: a time namespace shows it shifted by [`offset`].
+/// The clock `clock` of this task, as the machine has it: a time namespace shows it shifted by [`offset`].
 ///
 /// # Errors
 /// EINVAL: there is none, or its process has ended.
-pub(super) fn time_source(task: &CurrentTask, raw: u64) -> Result<Arc<dyn TimeSource>, Errno> {
-    source_of(task, ClockId::from_raw(raw as i32)?)
-}
-
-fn source_of(task: &CurrentTask, clock: ClockId) -> Result<Arc<dyn TimeSource>, Errno> {
+pub(super) fn time_source(task: &CurrentTask, clock: ClockId) -> Result<Arc<dyn TimeSource>, Errno> {
     match clock {
         ClockId::System(clock) => {
             Ok(Arc::new(SystemSource { timekeeper: task.kernel().timekeeper().clone(), clock }))
@@ -59,12 +56,12 @@ fn source_of(task: &CurrentTask, clock: ClockId) -> Result<Arc<dyn TimeSource>, 
     }
 }
 
-/// How far the task's time namespace shows the clock that `raw` names ahead of the machine's.
+/// How far the task's time namespace shows `clock` ahead of the machine's.
 ///
 /// # Errors
 /// EINVAL: there is no such clock.
-pub(super) fn offset(task: &CurrentTask, raw: u64) -> Result<ClockOffset, Errno> {
-    match ClockId::from_raw(raw as i32)? {
+pub(super) fn offset(task: &CurrentTask, clock: ClockId) -> Result<ClockOffset, Errno> {
+    match clock {
         ClockId::System(clock) => Ok(task.task().time_namespace().offsets().of(clock)),
         ClockId::Cpu(_) => Ok(ClockOffset::default()),
     }
@@ -153,127 +150,125 @@ fn process_clock(group: &Arc<crate::task::ThreadGroup>, kind: CpuClockKind) -> i
     CpuSource((read, kind))
 }
 
-fn write_timespec(task: &CurrentTask, address: u64, time: Duration) -> Result<(), Errno> {
-    task.memory().write_object(VirtualAddress(address), &timespec(time))
-}
-
-fn clock_gettime(task: &mut CurrentTask, [clock, address, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn clock_gettime(
+    task: &mut CurrentTask,
+    clock: ClockId,
+    address: UserPointer<Timespec>,
+) -> Result<(), Errno> {
     let now = time_source(task, clock)?.now();
-    write_timespec(task, address, offset(task, clock)?.shown(now))?;
-    Ok(0)
+    address.write(task, &timespec(offset(task, clock)?.shown(now)))
 }
 
-fn clock_getres(task: &mut CurrentTask, [clock, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let resolution = match ClockId::from_raw(clock as i32)? {
+fn clock_getres(task: &mut CurrentTask, clock: ClockId, address: UserPointer<Timespec>) -> Result<(), Errno> {
+    let resolution = match clock {
         ClockId::System(clock) => clock.resolution(),
         ClockId::Cpu(clock) => {
             cpu_source(task, clock)?;
             Duration::from_nanos(1)
         }
     };
-    if address != 0 {
-        write_timespec(task, address, resolution)?;
-    }
-    Ok(0)
+    address.write_unless_null(task, &timespec(resolution))
 }
 
 /// The clocks are the host's: nobody in the sandbox may set them.
-fn clock_settime(task: &mut CurrentTask, [clock, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let is_settable = ClockId::from_raw(clock as i32)? == ClockId::System(SystemClock::Realtime);
-    duration_from_timespec(task.memory().read_object(VirtualAddress(address))?)?;
+fn clock_settime(
+    task: &mut CurrentTask,
+    clock: ClockId,
+    address: UserPointer<Timespec>,
+) -> Result<(), Errno> {
+    let is_settable = clock == ClockId::System(SystemClock::Realtime);
+    duration_from_timespec(address.read(task)?)?;
     Err(if is_settable { Errno::EPERM } else { Errno::EINVAL })
 }
 
-fn settimeofday(_: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+fn settimeofday(_: &mut CurrentTask) -> Result<(), Errno> {
     Err(Errno::EPERM)
 }
 
-fn clock_adjtime(task: &mut CurrentTask, [clock, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    match ClockId::from_raw(clock as i32)? {
+fn clock_adjtime(
+    task: &mut CurrentTask,
+    clock: ClockId,
+    address: UserPointer<Timex>,
+) -> Result<usize, Errno> {
+    match clock {
         ClockId::System(SystemClock::Realtime) => read_adjustment(task, address),
         _ => Err(Errno::EOPNOTSUPP),
     }
 }
 
-fn adjtimex(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn adjtimex(task: &mut CurrentTask, address: UserPointer<Timex>) -> Result<usize, Errno> {
     read_adjustment(task, address)
 }
 
-/// `struct timex` as words: the adjustment can be read, as that of a clock that nobody synchronises.
-fn read_adjustment(task: &CurrentTask, address: u64) -> Result<usize, Errno> {
-    const STATUS: usize = 5;
-    const PRECISION: usize = 7;
-    const TOLERANCE: usize = 8;
-    const SECONDS: usize = 9;
-    const MICROSECONDS: usize = 10;
-    const TICK: usize = 11;
-    const STA_UNSYNC: u64 = 0x40;
+/// The adjustment can be read, as that of a clock that nobody synchronises.
+fn read_adjustment(task: &CurrentTask, place: UserPointer<Timex>) -> Result<usize, Errno> {
+    const STA_UNSYNC: i32 = 0x40;
     const TIME_ERROR: usize = 5;
-    let mut timex: [u64; 26] = task.memory().read_object(VirtualAddress(address))?;
-    let modes = timex[0] as u32;
-    if modes != 0 {
+    if place.read(task)?.modes != 0 {
         return Err(Errno::EPERM);
     }
-    timex = [0; 26];
-    let [seconds, microseconds] = timeval(task.kernel().timekeeper().now(SystemClock::Realtime));
-    for (place, value) in [
-        (STATUS, STA_UNSYNC),
-        (PRECISION, 1),
-        (TOLERANCE, 500 << 16),
-        (SECONDS, seconds as u64),
-        (MICROSECONDS, microseconds as u64),
-        (TICK, 10_000),
-    ] {
-        timex[place] = value;
-    }
-    task.memory().write_object(VirtualAddress(address), &timex)?;
+    let timex = Timex {
+        status: STA_UNSYNC,
+        precision: 1,
+        tolerance: 500 << 16,
+        time: timeval(task.kernel().timekeeper().now(SystemClock::Realtime)),
+        tick: 10_000,
+        ..Timex::default()
+    };
+    place.write(task, &timex)?;
     Ok(TIME_ERROR)
 }
 
-fn gettimeofday(task: &mut CurrentTask, [time, zone, ..]: [u64; 6]) -> Result<usize, Errno> {
-    if time != 0 {
+fn gettimeofday(
+    task: &mut CurrentTask,
+    time: UserPointer<Timeval>,
+    zone: UserPointer<[i32; 2]>,
+) -> Result<(), Errno> {
+    if !time.is_null() {
         let now = task.kernel().timekeeper().now(SystemClock::Realtime);
-        task.memory().write_object(VirtualAddress(time), &timeval(now))?;
+        time.write(task, &timeval(now))?;
     }
-    if zone != 0 {
-        task.memory().write_object(VirtualAddress(zone), &[0_i32; 2])?;
-    }
-    Ok(0)
+    zone.write_unless_null(task, &[0; 2])
 }
 
-fn time(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn time(task: &mut CurrentTask, address: UserPointer<u64>) -> Result<u64, Errno> {
     let seconds = task.kernel().timekeeper().now(SystemClock::Realtime).as_secs();
-    if address != 0 {
-        task.memory().write_object(VirtualAddress(address), &seconds)?;
-    }
-    Ok(seconds as usize)
+    address.write_unless_null(task, &seconds)?;
+    Ok(seconds)
 }
 
 fn ticks(time: Duration) -> u64 {
     u64::try_from(time.as_nanos() * TICKS_PER_SECOND / 1_000_000_000).unwrap_or(u64::MAX)
 }
 
-fn times(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    if address != 0 {
+fn times(task: &mut CurrentTask, address: UserPointer<[u64; 4]>) -> Result<u64, Errno> {
+    if !address.is_null() {
         let own = task.thread_group().usage();
         let children = task.kernel().tasks().children_usage(task.thread_group());
         let times = [own.user_time, own.system_time, children.user_time, children.system_time].map(ticks);
-        task.memory().write_object(VirtualAddress(address), &times)?;
+        address.write(task, &times)?;
     }
-    Ok(ticks(task.kernel().timekeeper().now(SystemClock::Boottime)) as usize)
+    Ok(ticks(task.kernel().timekeeper().now(SystemClock::Boottime)))
 }
 
-fn nanosleep(task: &mut CurrentTask, [request, remaining, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let time = duration_from_timespec(task.memory().read_object(VirtualAddress(request))?)?;
+fn nanosleep(
+    task: &mut CurrentTask,
+    request: UserPointer<Timespec>,
+    remaining: UserPointer<Timespec>,
+) -> Result<(), Errno> {
+    let time = duration_from_timespec(request.read(task)?)?;
     let until = task.kernel().timekeeper().now(SystemClock::Monotonic).saturating_add(time);
     sleep_on(task, ClockId::System(SystemClock::Monotonic), until, remaining)
 }
 
 fn clock_nanosleep(
     task: &mut CurrentTask,
-    [clock, flags, request, remaining, ..]: [u64; 6],
-) -> Result<usize, Errno> {
-    match ClockId::from_raw(clock as i32)? {
+    clock: ClockId,
+    flags: u32,
+    request: UserPointer<Timespec>,
+    remaining: UserPointer<Timespec>,
+) -> Result<(), Errno> {
+    match clock {
         ClockId::System(clock) if !clock.has_timers() => return Err(Errno::EOPNOTSUPP),
         // A thread's own clock stands still while it sleeps.
         ClockId::Cpu(clock) if clock.is_thread && [0, task.task().number()].contains(&clock.id) => {
@@ -283,23 +278,23 @@ fn clock_nanosleep(
     }
     check_alarm(task, clock)?;
     let source = time_source(task, clock)?;
-    let time = duration_from_timespec(task.memory().read_object(VirtualAddress(request))?)?;
-    if flags as u32 & uapi::TIMER_ABSTIME == 0 {
+    let time = duration_from_timespec(request.read(task)?)?;
+    if flags & uapi::TIMER_ABSTIME == 0 {
         let until = source.now().saturating_add(time);
-        return sleep_on(task, ClockId::from_raw(clock as i32)?, until, remaining);
+        return sleep_on(task, clock, until, remaining);
     }
     let time = offset(task, clock)?.machine(time);
     match sleep_until(task, &*source, time) {
-        Ok(()) => Ok(0),
+        Ok(()) => Ok(()),
         Err(_) => Err(Errno::ERESTARTNOHAND),
     }
 }
 
 /// Clocks that wake a machine take CAP_WAKE_ALARM, which is above the capabilities that the sandbox gives
 /// names to.
-fn check_alarm(task: &CurrentTask, raw: u64) -> Result<(), Errno> {
+fn check_alarm(task: &CurrentTask, clock: ClockId) -> Result<(), Errno> {
     const WAKE_ALARM: Capabilities = Capabilities::from_bits_retain(1 << 35);
-    match ClockId::from_raw(raw as i32)? {
+    match clock {
         ClockId::System(clock) if clock.is_alarm() && !task.credentials().has(WAKE_ALARM) => {
             Err(Errno::EPERM)
         }
@@ -312,16 +307,14 @@ pub(super) fn sleep_on(
     task: &mut CurrentTask,
     clock: ClockId,
     until: Duration,
-    remaining: u64,
-) -> Result<usize, Errno> {
-    let source = source_of(task, clock)?;
+    remaining: UserPointer<Timespec>,
+) -> Result<(), Errno> {
+    let source = time_source(task, clock)?;
     if sleep_until(task, &*source, until).is_ok() {
-        return Ok(0);
+        return Ok(());
     }
-    if remaining != 0 {
-        write_timespec(task, remaining, until.saturating_sub(source.now()))?;
-    }
-    task.restart_with(RestartBlock::Nanosleep { clock, until, remaining })
+    remaining.write_unless_null(task, &timespec(until.saturating_sub(source.now())))?;
+    task.restart_with(RestartBlock::Nanosleep { clock, until, remaining: remaining.address() }).map(drop)
 }
 
 /// Sleeps until `source` shows `until`.
@@ -341,21 +334,19 @@ fn sleep_until(task: &mut CurrentTask, source: &dyn TimeSource, until: Duration)
     }
 }
 
-/// `struct itimerval` as words.
-fn setting_from_timeval(
-    [interval_s, interval_us, value_s, value_us]: [i64; 4],
-) -> Result<TimerSetting, Errno> {
-    Ok(TimerSetting {
-        value: duration_from_timeval([value_s, value_us])?,
-        interval: duration_from_timeval([interval_s, interval_us])?,
-    })
+/// The setting that a `struct itimerval` asks for.
+fn setting_from_timeval([interval, value]: [Timeval; 2]) -> Result<TimerSetting, Errno> {
+    Ok(TimerSetting { value: duration_from_timeval(value)?, interval: duration_from_timeval(interval)? })
+}
+
+/// The setting that a `struct itimerspec` asks for.
+pub(super) fn setting_from_timespec([interval, value]: [Timespec; 2]) -> Result<TimerSetting, Errno> {
+    Ok(TimerSetting { value: duration_from_timespec(value)?, interval: duration_from_timespec(interval)? })
 }
 
 /// A setting as `struct itimerval` or `struct itimerspec`.
-fn setting_words(setting: TimerSetting, words: fn(Duration) -> [i64; 2]) -> [i64; 4] {
-    let ([interval_s, interval_rest], [value_s, value_rest]) =
-        (words(setting.interval), words(setting.value));
-    [interval_s, interval_rest, value_s, value_rest]
+pub(super) fn setting_words(setting: TimerSetting, words: fn(Duration) -> [i64; 2]) -> [[i64; 2]; 2] {
+    [words(setting.interval), words(setting.value)]
 }
 
 /// What is left as a timeval: a timer that is armed never shows as zero.
@@ -364,13 +355,13 @@ fn timeval_setting(setting: TimerSetting) -> TimerSetting {
     TimerSetting { value: setting.value.max(shortest), ..setting }
 }
 
-fn alarm(task: &mut CurrentTask, [seconds, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let value = Duration::from_secs(u64::from(seconds as u32));
+fn alarm(task: &mut CurrentTask, seconds: u32) -> Result<u64, Errno> {
+    let value = Duration::from_secs(seconds.into());
     let old =
         set_interval(task, IntervalTimer::Real, TimerSetting { value, interval: Duration::ZERO })?.value;
     // Rounded, but an alarm that is set never shows as none.
     let rounded = old.as_secs() + u64::from(old.subsec_millis() >= 500);
-    Ok(if old.is_zero() { 0 } else { rounded.max(1) } as usize)
+    Ok(if old.is_zero() { 0 } else { rounded.max(1) })
 }
 
 fn set_interval(
@@ -380,7 +371,7 @@ fn set_interval(
 ) -> Result<TimerSetting, Errno> {
     let group = task.thread_group();
     let source: Arc<dyn TimeSource> = match which {
-        IntervalTimer::Real => time_source(task, u64::from(uapi::CLOCK_MONOTONIC))?,
+        IntervalTimer::Real => time_source(task, ClockId::System(SystemClock::Monotonic))?,
         IntervalTimer::Virtual => Arc::new(process_clock(group, CpuClockKind::User)),
         IntervalTimer::Profiling => Arc::new(process_clock(group, CpuClockKind::Total)),
     };
@@ -390,45 +381,43 @@ fn set_interval(
         .set_interval(which, setting, weak, |listener| Timer::new(task.kernel().timers(), source, listener))
 }
 
-fn getitimer(task: &mut CurrentTask, [which, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let setting = task.thread_group().timers.interval(IntervalTimer::from_raw(which as i32)?);
-    let words = setting_words(timeval_setting(setting), timeval);
-    task.memory().write_object(VirtualAddress(address), &words)?;
-    Ok(0)
+fn getitimer(task: &mut CurrentTask, which: i32, address: UserPointer<[Timeval; 2]>) -> Result<(), Errno> {
+    let setting = task.thread_group().timers.interval(IntervalTimer::from_raw(which)?);
+    address.write(task, &setting_words(timeval_setting(setting), timeval))
 }
 
-fn setitimer(task: &mut CurrentTask, [which, new, old, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn setitimer(
+    task: &mut CurrentTask,
+    which: i32,
+    new: UserPointer<[Timeval; 2]>,
+    old: UserPointer<[Timeval; 2]>,
+) -> Result<(), Errno> {
     // Without a new setting the timer is disarmed, which Linux regrets and keeps.
-    let setting = match new {
-        0 => TimerSetting::default(),
-        address => setting_from_timeval(task.memory().read_object(VirtualAddress(address))?)?,
-    };
-    let replaced = set_interval(task, IntervalTimer::from_raw(which as i32)?, setting)?;
-    if old != 0 {
-        let words = setting_words(timeval_setting(replaced), timeval);
-        task.memory().write_object(VirtualAddress(old), &words)?;
-    }
-    Ok(0)
+    let setting = new.read_unless_null(task)?.map(setting_from_timeval).transpose()?.unwrap_or_default();
+    let replaced = set_interval(task, IntervalTimer::from_raw(which)?, setting)?;
+    old.write_unless_null(task, &setting_words(timeval_setting(replaced), timeval))
 }
 
-/// `struct sigevent` in words: the value, the signal and the kind of notification, the thread.
-const SIGEVENT_WORDS: usize = uapi::SIGEV_MAX_SIZE as usize / 8;
-
-fn timer_create(task: &mut CurrentTask, [clock, event, id, ..]: [u64; 6]) -> Result<usize, Errno> {
-    if let ClockId::System(clock) = ClockId::from_raw(clock as i32)?
+fn timer_create(
+    task: &mut CurrentTask,
+    clock: ClockId,
+    event: UserPointer<SignalEvent>,
+    id: UserPointer<i32>,
+) -> Result<(), Errno> {
+    if let ClockId::System(clock) = clock
         && !clock.has_timers()
     {
         return Err(Errno::EOPNOTSUPP);
     }
     check_alarm(task, clock)?;
     let source = time_source(task, clock)?;
-    let notification = match event {
-        0 => Some(PosixTimerNotification {
+    let notification = match event.read_unless_null(task)? {
+        None => Some(PosixTimerNotification {
             signal: Signal::SIGALRM,
             value: None,
             target: process_target(task),
         }),
-        address => read_notification(task, address)?,
+        Some(event) => notification_of(task, &event)?,
     };
     let group = task.thread_group();
     let limit = group.soft_limit(crate::limits::Resource::PENDING_SIGNALS);
@@ -436,11 +425,11 @@ fn timer_create(task: &mut CurrentTask, [clock, event, id, ..]: [u64; 6]) -> Res
         .timers
         .posix
         .create(notification, limit, |listener| Timer::new(task.kernel().timers(), source, listener))?;
-    if let Err(error) = task.memory().write_object(VirtualAddress(id), &number) {
+    if let Err(error) = id.write(task, &number) {
         group.timers.posix.delete(number)?;
         return Err(error);
     }
-    Ok(0)
+    Ok(())
 }
 
 fn process_target(task: &CurrentTask) -> Weak<dyn SignalTarget> {
@@ -448,16 +437,14 @@ fn process_target(task: &CurrentTask) -> Weak<dyn SignalTarget> {
     weak
 }
 
-fn read_notification(task: &CurrentTask, address: u64) -> Result<Option<PosixTimerNotification>, Errno> {
-    let [value, kind, thread, ..]: [u64; SIGEVENT_WORDS] =
-        task.memory().read_object(VirtualAddress(address))?;
-    let target: Weak<dyn SignalTarget> = match (kind >> 32) as u32 {
+fn notification_of(task: &CurrentTask, event: &SignalEvent) -> Result<Option<PosixTimerNotification>, Errno> {
+    let target: Weak<dyn SignalTarget> = match event.sigev_notify {
         uapi::SIGEV_NONE => return Ok(None),
         // The C library makes threads of SIGEV_THREAD itself; alone it is like SIGEV_SIGNAL.
         uapi::SIGEV_SIGNAL | uapi::SIGEV_THREAD => process_target(task),
         uapi::SIGEV_THREAD_ID => {
             let namespace = task.thread_group().pid_namespace();
-            let target = task.kernel().tasks().task(namespace, Tid(thread as i32));
+            let target = task.kernel().tasks().task(namespace, Tid(event.sigev_notify_thread_id));
             let is_own =
                 |target: &Arc<crate::task::Task>| Arc::ptr_eq(target.thread_group(), task.thread_group());
             let target = target.filter(is_own).ok_or(Errno::EINVAL)?;
@@ -466,36 +453,34 @@ fn read_notification(task: &CurrentTask, address: u64) -> Result<Option<PosixTim
         }
         _ => return Err(Errno::EINVAL),
     };
-    Ok(Some(PosixTimerNotification { signal: Signal::new(kind as i32)?, value: Some(value), target }))
+    let (signal, value) = (Signal::new(event.sigev_signo)?, Some(event.sigev_value));
+    Ok(Some(PosixTimerNotification { signal, value, target }))
 }
 
-fn timer_settime(task: &mut CurrentTask, [id, flags, new, old, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let timer = task.thread_group().timers.posix.get(id as i32)?;
-    let [interval_s, interval_ns, value_s, value_ns]: [i64; 4] =
-        task.memory().read_object(VirtualAddress(new))?;
-    let setting = TimerSetting {
-        value: duration_from_timespec([value_s, value_ns])?,
-        interval: duration_from_timespec([interval_s, interval_ns])?,
-    };
-    let is_absolute = flags as u32 & uapi::TIMER_ABSTIME != 0;
+fn timer_settime(
+    task: &mut CurrentTask,
+    id: i32,
+    flags: u32,
+    new: UserPointer<[Timespec; 2]>,
+    old: UserPointer<[Timespec; 2]>,
+) -> Result<(), Errno> {
+    let timer = task.thread_group().timers.posix.get(id)?;
+    let setting = setting_from_timespec(new.read(task)?)?;
+    let is_absolute = flags & uapi::TIMER_ABSTIME != 0;
     let setting = machine_setting(task, &**timer.timer().source(), setting, is_absolute);
     let replaced = timer.timer().set(setting, is_absolute)?;
-    if old != 0 {
-        task.memory().write_object(VirtualAddress(old), &setting_words(replaced, timespec))?;
-    }
-    Ok(0)
+    old.write_unless_null(task, &setting_words(replaced, timespec))
 }
 
-fn timer_gettime(task: &mut CurrentTask, [id, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let setting = task.thread_group().timers.posix.get(id as i32)?.timer().get();
-    task.memory().write_object(VirtualAddress(address), &setting_words(setting, timespec))?;
-    Ok(0)
+fn timer_gettime(task: &mut CurrentTask, id: i32, address: UserPointer<[Timespec; 2]>) -> Result<(), Errno> {
+    let setting = task.thread_group().timers.posix.get(id)?.timer().get();
+    address.write(task, &setting_words(setting, timespec))
 }
 
-fn timer_getoverrun(task: &mut CurrentTask, [id, ..]: [u64; 6]) -> Result<usize, Errno> {
-    Ok(task.thread_group().timers.posix.get(id as i32)?.overrun() as usize)
+fn timer_getoverrun(task: &mut CurrentTask, id: i32) -> Result<i32, Errno> {
+    Ok(task.thread_group().timers.posix.get(id)?.overrun())
 }
 
-fn timer_delete(task: &mut CurrentTask, [id, ..]: [u64; 6]) -> Result<usize, Errno> {
-    task.thread_group().timers.posix.delete(id as i32).map(|()| 0)
+fn timer_delete(task: &mut CurrentTask, id: i32) -> Result<(), Errno> {
+    task.thread_group().timers.posix.delete(id)
 }

@@ -6,23 +6,18 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::arguments::ReturnValue;
-use super::time::{machine_setting, time_source};
+use super::arguments::{UserPointer, handlers};
+use super::time::{machine_setting, setting_from_timespec, setting_words, time_source};
 use crate::Errno;
+use crate::abi::Timespec;
 use crate::fs::timerfd::TimerFile;
-use crate::fs::{Caller, FileDescription, OpenFlags};
-use crate::platform::VirtualAddress;
+use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
 use crate::task::CurrentTask;
-use crate::time::{TimerSetting, duration_from_timespec, timespec};
+use crate::time::{ClockId, timespec};
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::timerfd_create, timerfd_create),
-    (Sysno::timerfd_settime, timerfd_settime),
-    (Sysno::timerfd_gettime, timerfd_gettime),
-];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![timerfd_create, timerfd_settime, timerfd_gettime,];
 
-fn timerfd_create(task: &mut CurrentTask, [clock, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let (clock_id, flags) = (clock as u32, flags as u32);
+fn timerfd_create(task: &mut CurrentTask, clock_id: u32, flags: u32) -> Result<Fd, Errno> {
     if flags & !uapi::TFD_CREATE_FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
@@ -32,52 +27,45 @@ fn timerfd_create(task: &mut CurrentTask, [clock, flags, ..]: [u64; 6]) -> Resul
         uapi::CLOCK_REALTIME_ALARM | uapi::CLOCK_BOOTTIME_ALARM => return Err(Errno::EPERM),
         _ => return Err(Errno::EINVAL),
     }
+    let clock = ClockId::from_raw(clock_id.cast_signed())?;
     let file = TimerFile::new(clock_id, time_source(task, clock)?, task.kernel().timers());
     let mut status = OpenFlags::RDWR;
     status.set(OpenFlags::NONBLOCK, flags & uapi::TFD_NONBLOCK != 0);
     let description = FileDescription::new(file, None, status);
-    let descriptor = task.install_descriptor(description, flags & uapi::TFD_CLOEXEC != 0)?;
-    Ok(descriptor.encode())
+    task.install_descriptor(description, flags & uapi::TFD_CLOEXEC != 0)
 }
 
-fn find(task: &CurrentTask, descriptor: u64) -> Result<Arc<FileDescription>, Errno> {
-    let description = task.file(descriptor as i32)?;
+fn find(task: &CurrentTask, descriptor: Fd) -> Result<Arc<FileDescription>, Errno> {
+    let description = task.file(descriptor)?;
     description.downcast::<TimerFile>().ok_or(Errno::EINVAL)?;
     Ok(description)
 }
 
 fn timerfd_settime(
     task: &mut CurrentTask,
-    [descriptor, flags, new, old, ..]: [u64; 6],
-) -> Result<usize, Errno> {
-    let flags = flags as u32;
+    descriptor: Fd,
+    flags: u32,
+    new: UserPointer<[Timespec; 2]>,
+    old: UserPointer<[Timespec; 2]>,
+) -> Result<(), Errno> {
     if flags & !(uapi::TFD_TIMER_ABSTIME | uapi::TFD_TIMER_CANCEL_ON_SET) != 0 {
         return Err(Errno::EINVAL);
     }
-    let words: [i64; 4] = task.memory().read_object(VirtualAddress(new))?;
-    let [interval, value] = [[words[0], words[1]], [words[2], words[3]]];
-    let setting =
-        TimerSetting { interval: duration_from_timespec(interval)?, value: duration_from_timespec(value)? };
+    let setting = setting_from_timespec(new.read(task)?)?;
     let description = find(task, descriptor)?;
     let timer = description.downcast::<TimerFile>().ok_or(Errno::EINVAL)?;
     let is_absolute = flags & uapi::TFD_TIMER_ABSTIME != 0;
     let setting = machine_setting(task, &**timer.source(), setting, is_absolute);
     let former = timer.set(setting, is_absolute, flags)?;
-    if old != 0 {
-        write_setting(task, old, former)?;
-    }
-    Ok(0)
+    old.write_unless_null(task, &setting_words(former, timespec))
 }
 
-fn timerfd_gettime(task: &mut CurrentTask, [descriptor, place, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn timerfd_gettime(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    place: UserPointer<[Timespec; 2]>,
+) -> Result<(), Errno> {
     let description = find(task, descriptor)?;
     let timer = description.downcast::<TimerFile>().ok_or(Errno::EINVAL)?;
-    write_setting(task, place, timer.setting())?;
-    Ok(0)
-}
-
-/// Writes a `struct itimerspec`.
-fn write_setting(task: &CurrentTask, place: u64, setting: TimerSetting) -> Result<(), Errno> {
-    let [interval, value] = [timespec(setting.interval), timespec(setting.value)];
-    task.memory().write_object(VirtualAddress(place), &[interval[0], interval[1], value[0], value[1]])
+    place.write(task, &setting_words(timer.setting(), timespec))
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 macro_rules! serial_ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {
         $(
@@ -27,7 +29,8 @@ impl NamespaceId {
 }
 
 /// A number by which user code names a task, a process, a process group or a session in one PID namespace.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, FromBytes, IntoBytes, Immutable)]
+#[repr(transparent)]
 pub struct Tid(pub i32);
 
 impl Tid {

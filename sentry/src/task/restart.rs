@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::CurrentTask;
 use crate::Errno;
+use crate::platform::VirtualAddress;
 use crate::time::{ClockId, MonotonicTime};
 
 /// What restart_syscall(2) goes on with, if no handler has run: Linux's `restart_block`.
@@ -16,12 +17,12 @@ pub(crate) enum RestartBlock {
         /// What the clock shows at the end, unshifted by time namespaces.
         until: Duration,
         /// Where what is left is stored; 0 for nowhere.
-        remaining: u64,
+        remaining: VirtualAddress,
     },
     /// futex(2), FUTEX_WAIT and FUTEX_WAIT_BITSET with a time-out.
     FutexWait {
         /// The address of the word, in the task's own memory.
-        address: u64,
+        address: VirtualAddress,
         /// Whether only the process waits on it.
         is_private: bool,
         /// What the word holds for as long as there is something to wait for.
@@ -34,9 +35,9 @@ pub(crate) enum RestartBlock {
     /// poll(2).
     Poll {
         /// The entries.
-        address: u64,
+        address: VirtualAddress,
         /// How many there are.
-        count: u64,
+        count: u32,
         /// When the wait ends; `None` for never.
         until: Option<MonotonicTime>,
     },

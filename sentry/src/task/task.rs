@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::Namespaces;
 use super::ThreadGroup;
@@ -116,7 +117,8 @@ pub(super) struct TaskSignals {
 }
 
 /// A set of CPUs, bit N for CPU N.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(transparent)]
 pub struct CpuSet(pub u64);
 
 impl CpuSet {

@@ -8,13 +8,12 @@ use super::{
 };
 use crate::Errno;
 use crate::ipc::{IpcLimit, Lookup, Message, PendingReception, Received, Reception, Selection};
-use crate::platform::VirtualAddress;
 use crate::syscall::Handler;
+use crate::syscall::arguments::{UserPointer, handlers};
 use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
 
-pub(in crate::syscall) const HANDLERS: &[(Sysno, Handler)] =
-    &[(Sysno::msgget, msgget), (Sysno::msgsnd, msgsnd), (Sysno::msgrcv, msgrcv), (Sysno::msgctl, msgctl)];
+pub(in crate::syscall) const HANDLERS: &[(Sysno, Handler)] = handlers![msgget, msgsnd, msgrcv, msgctl];
 
 const MSG_STAT: u32 = 11;
 const MSG_INFO: u32 = 12;
@@ -25,40 +24,43 @@ const MSG_NOERROR: u32 = 0o10000;
 const MSG_EXCEPT: u32 = 0o20000;
 const MSG_COPY: u32 = 0o40000;
 
-/// Where a message's text begins, after its type.
-const TEXT_OFFSET: u64 = 8;
-
-fn msgget(task: &mut CurrentTask, [key, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn msgget(task: &mut CurrentTask, key: i32, flags: u32) -> Result<usize, Errno> {
     let context = Context::of(task);
     let objects = context.objects();
-    let request = (key as i32, flags as u32);
+    let request = (key, flags);
     result_of(objects.message_queues.get(request, &objects.limits(), &context.caller())?)
 }
 
-fn msgsnd(task: &mut CurrentTask, [id, address, len_bytes, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let kind: i64 = task.memory().read_object(VirtualAddress(address))?;
-    let id = id as i32;
+/// A message in memory is its type, a `long`, and its text behind it.
+fn msgsnd(
+    task: &mut CurrentTask,
+    id: i32,
+    message: UserPointer<i64>,
+    len_bytes: u64,
+    flags: u32,
+) -> Result<(), Errno> {
+    let kind = message.read(task)?;
+    let text = message.element(1).address();
     let context = Context::of(task);
     let objects = context.objects();
     let is_too_long = len_bytes > objects.limits().get(IpcLimit::MessageBytes);
     if is_too_long || id < 0 || kind < 1 {
         return Err(Errno::EINVAL);
     }
-    let text = VirtualAddress(address).checked_add(TEXT_OFFSET).ok_or(Errno::EFAULT)?;
     let len = usize::try_from(len_bytes).map_err(|_| Errno::EINVAL)?;
     let message = Message::new(kind, len, |bytes| task.memory().read_bytes(text, bytes))?;
     let queue = objects.message_queues.find(id)?;
     let (caller, mut message) = (context.caller(), Some(message));
-    let is_nonblocking = flags as u32 & IPC_NOWAIT != 0;
+    let is_nonblocking = flags & IPC_NOWAIT != 0;
     let mut attempt = || match queue.send(&mut message, &caller) {
         Err(Errno::EAGAIN) if !is_nonblocking => None,
         outcome => Some(outcome),
     };
     if let Some(outcome) = attempt() {
-        return outcome.map(|()| 0);
+        return outcome;
     }
     match task.block(&[(queue.room(), Events::OUT)], None, attempt) {
-        Ok(outcome) => outcome.map(|()| 0),
+        Ok(outcome) => outcome,
         Err(blocked) => Err(interruption(blocked)),
     }
 }
@@ -70,14 +72,17 @@ fn interruption(_blocked: Blocked) -> Errno {
 
 fn msgrcv(
     task: &mut CurrentTask,
-    [id, address, max_bytes, kind, flags, _]: [u64; 6],
+    id: i32,
+    place: UserPointer<i64>,
+    max_bytes: i64,
+    kind: i64,
+    flags: u32,
 ) -> Result<usize, Errno> {
-    let (id, flags) = (id as i32, flags as u32);
-    let max_bytes = usize::try_from(max_bytes as i64).map_err(|_| Errno::EINVAL)?;
+    let max_bytes = usize::try_from(max_bytes).map_err(|_| Errno::EINVAL)?;
     if id < 0 {
         return Err(Errno::EINVAL);
     }
-    let selection = selection_of(kind as i64, flags)?;
+    let selection = selection_of(kind, flags)?;
     let reception = Reception { selection, max_bytes, truncates: flags & MSG_NOERROR != 0 };
     let context = Context::of(task);
     let queue = context.objects().message_queues.find(id)?;
@@ -93,9 +98,8 @@ fn msgrcv(
     };
     let text = message.text();
     let text = text.get(..max_bytes).unwrap_or(text);
-    task.memory().write_object(VirtualAddress(address), &message.kind())?;
-    let place = VirtualAddress(address).checked_add(TEXT_OFFSET).ok_or(Errno::EFAULT)?;
-    task.memory().write_bytes(place, text)?;
+    place.write(task, &message.kind())?;
+    task.memory().write_bytes(place.element(1).address(), text)?;
     Ok(text.len())
 }
 
@@ -120,8 +124,7 @@ fn selection_of(kind: i64, flags: u32) -> Result<Selection, Errno> {
     })
 }
 
-fn msgctl(task: &mut CurrentTask, [id, command, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let (id, command) = (id as i32, command as u32);
+fn msgctl(task: &mut CurrentTask, id: i32, command: u32, address: u64) -> Result<usize, Errno> {
     if id < 0 {
         return Err(Errno::EINVAL);
     }

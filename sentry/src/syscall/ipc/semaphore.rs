@@ -3,24 +3,22 @@
 use std::time::{Duration, Instant};
 
 use syscalls::Sysno;
+use zerocopy::IntoBytes;
 
 use super::{
     Context, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures, write_words,
 };
 use crate::Errno;
+use crate::abi::Timespec;
 use crate::ipc::{Lookup, PendingOperation, SemaphoreOperations, SemaphoreOutcome};
 use crate::platform::VirtualAddress;
 use crate::syscall::Handler;
+use crate::syscall::arguments::{UserPointer, handlers, int};
 use crate::task::{Blocked, CurrentTask};
 use crate::time::duration_from_timespec;
 use crate::wait::Events;
 
-pub(in crate::syscall) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::semget, semget),
-    (Sysno::semop, |task, [id, operations, count, ..]| semop(task, id, operations, count, None)),
-    (Sysno::semtimedop, semtimedop),
-    (Sysno::semctl, semctl),
-];
+pub(in crate::syscall) const HANDLERS: &[(Sysno, Handler)] = handlers![semget, semop, semtimedop, semctl,];
 
 const GETPID: u32 = 11;
 const GETVAL: u32 = 12;
@@ -33,48 +31,57 @@ const SEM_STAT: u32 = 18;
 const SEM_INFO: u32 = 19;
 const SEM_STAT_ANY: u32 = 20;
 
-fn semget(task: &mut CurrentTask, [key, len, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn semget(task: &mut CurrentTask, key: i32, len: i32, flags: u32) -> Result<usize, Errno> {
     let context = Context::of(task);
     let objects = context.objects();
-    let request = (key as i32, len as i32, flags as u32);
+    let request = (key, len, flags);
     result_of(objects.semaphores.get(request, &objects.limits(), &context.caller())?)
 }
 
 fn semtimedop(
     task: &mut CurrentTask,
-    [id, operations, count, timeout, ..]: [u64; 6],
-) -> Result<usize, Errno> {
-    let timeout = match timeout {
-        0 => None,
-        address => Some(duration_from_timespec(task.memory().read_object(VirtualAddress(address))?)?),
-    };
-    semop(task, id, operations, count, timeout)
+    id: i32,
+    operations: UserPointer<[u16; 3]>,
+    count: u32,
+    timeout: UserPointer<Timespec>,
+) -> Result<(), Errno> {
+    let timeout = timeout.read_unless_null(task)?.map(duration_from_timespec).transpose()?;
+    operate(task, id, (operations, count), timeout)
 }
 
 fn semop(
     task: &mut CurrentTask,
-    id: u64,
-    operations: u64,
-    count: u64,
+    id: i32,
+    operations: UserPointer<[u16; 3]>,
+    count: u32,
+) -> Result<(), Errno> {
+    operate(task, id, (operations, count), None)
+}
+
+/// Does `count` operations at once, waiting up to `timeout` until all are possible.
+fn operate(
+    task: &mut CurrentTask,
+    id: i32,
+    (operations, count): (UserPointer<[u16; 3]>, u32),
     timeout: Option<Duration>,
-) -> Result<usize, Errno> {
-    let id = id as i32;
+) -> Result<(), Errno> {
     if count == 0 || id < 0 {
         return Err(Errno::EINVAL);
     }
     let context = Context::of(task);
     let limit = context.objects().limits().semaphores.operations;
-    let count = u32::try_from(count).ok().filter(|count| *count <= limit).ok_or(Errno::E2BIG)?;
-    let operations = SemaphoreOperations::new(count as usize, || {
-        task.memory().read_objects(VirtualAddress(operations), count as usize)
-    })?;
+    if count > limit {
+        return Err(Errno::E2BIG);
+    }
+    let count = usize::try_from(count).map_err(|_| Errno::E2BIG)?;
+    let operations = SemaphoreOperations::new(count, || operations.read_array(task, count))?;
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let has_undo = operations.iter().any(|operation| operation.has_undo);
     let undo_list = has_undo.then(|| task.task().undo_list());
     let semaphores = &context.objects().semaphores;
     match semaphores.operate(id, operations, undo_list.as_deref(), &context.caller())? {
-        SemaphoreOutcome::Done => Ok(0),
-        SemaphoreOutcome::Pending(pending) => wait(task, pending, deadline).map(|()| 0),
+        SemaphoreOutcome::Done => Ok(()),
+        SemaphoreOutcome::Pending(pending) => wait(task, pending, deadline),
     }
 }
 
@@ -88,8 +95,7 @@ fn wait(task: &mut CurrentTask, pending: PendingOperation, deadline: Option<Inst
     pending.cancel().unwrap_or(Err(blocked))
 }
 
-fn semctl(task: &mut CurrentTask, [id, number, command, argument, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let (id, number, command) = (id as i32, number as i32, command as u32);
+fn semctl(task: &mut CurrentTask, id: i32, number: i32, command: u32, argument: u64) -> Result<usize, Errno> {
     if id < 0 {
         return Err(Errno::EINVAL);
     }
@@ -131,13 +137,12 @@ fn semctl(task: &mut CurrentTask, [id, number, command, argument, ..]: [u64; 6])
             })
         }
         SETVAL => {
-            semaphores.set_value(id, number, argument as i32, &caller)?;
+            semaphores.set_value(id, number, int(argument), &caller)?;
             Ok(0)
         }
         GETALL => {
-            let bytes: Vec<u8> =
-                semaphores.values(id, &caller)?.into_iter().flat_map(u16::to_ne_bytes).collect();
-            task.memory().write_bytes(VirtualAddress(argument), &bytes)?;
+            let values = semaphores.values(id, &caller)?;
+            task.memory().write_bytes(VirtualAddress(argument), values.as_bytes())?;
             Ok(0)
         }
         SETALL => {

@@ -10,10 +10,10 @@ use crate::ipc::{AttachFlags, Lookup};
 use crate::limits::Resource;
 use crate::platform::VirtualAddress;
 use crate::syscall::Handler;
+use crate::syscall::arguments::handlers;
 use crate::task::CurrentTask;
 
-pub(in crate::syscall) const HANDLERS: &[(Sysno, Handler)] =
-    &[(Sysno::shmget, shmget), (Sysno::shmat, shmat), (Sysno::shmdt, shmdt), (Sysno::shmctl, shmctl)];
+pub(in crate::syscall) const HANDLERS: &[(Sysno, Handler)] = handlers![shmget, shmat, shmdt, shmctl];
 
 const SHM_LOCK: u32 = 11;
 const SHM_UNLOCK: u32 = 12;
@@ -21,31 +21,33 @@ const SHM_STAT: u32 = 13;
 const SHM_INFO: u32 = 14;
 const SHM_STAT_ANY: u32 = 15;
 
-fn shmget(task: &mut CurrentTask, [key, size_bytes, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn shmget(task: &mut CurrentTask, key: i32, size_bytes: u64, flags: u32) -> Result<usize, Errno> {
     let context = Context::of(task);
     let objects = context.objects();
-    let request = (key as i32, size_bytes, flags as u32);
+    let request = (key, size_bytes, flags);
     let frames = task.kernel().frames();
     let serial = task.task().serial();
     result_of(objects.shared_memory.get(request, &objects.limits(), frames, &context.caller(), serial)?)
 }
 
-fn shmat(task: &mut CurrentTask, [id, address, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn shmat(
+    task: &mut CurrentTask,
+    id: i32,
+    address: VirtualAddress,
+    flags: u32,
+) -> Result<VirtualAddress, Errno> {
     let context = Context::of(task);
-    let flags = AttachFlags::from_bits_truncate(flags as u32);
+    let flags = AttachFlags::from_bits_truncate(flags);
     let memory = task.memory();
     let shared_memory = &context.objects().shared_memory;
-    let start = shared_memory.attach(id as i32, VirtualAddress(address), flags, memory, &context.caller())?;
-    Ok(start.0 as usize)
+    shared_memory.attach(id, address, flags, memory, &context.caller())
 }
 
-fn shmdt(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    task.memory().detach_segment(VirtualAddress(address))?;
-    Ok(0)
+fn shmdt(task: &mut CurrentTask, address: VirtualAddress) -> Result<(), Errno> {
+    task.memory().detach_segment(address)
 }
 
-fn shmctl(task: &mut CurrentTask, [id, command, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let (id, command) = (id as i32, command as u32);
+fn shmctl(task: &mut CurrentTask, id: i32, command: u32, address: u64) -> Result<usize, Errno> {
     if id < 0 {
         return Err(Errno::EINVAL);
     }

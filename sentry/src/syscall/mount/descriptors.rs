@@ -20,7 +20,7 @@ use crate::fs::{
     Settings,
 };
 use crate::platform::{PAGE_SIZE, VirtualAddress};
-use crate::syscall::arguments::ReturnValue;
+use crate::syscall::arguments::{ReturnValue, UserSlice};
 use crate::syscall::place::{Scope, check_flags};
 use crate::syscall::process::read_extensible;
 use crate::task::CurrentTask;
@@ -351,7 +351,11 @@ pub(super) fn mount_setattr(
         return Err(Errno::EINVAL);
     }
     check_may_mount(task)?;
-    let attributes: MountAttributes = read_extensible(task, attributes, len_bytes, min_bytes as usize)?;
+    let attributes: MountAttributes = read_extensible(
+        task,
+        UserSlice { address: VirtualAddress(attributes), len_bytes },
+        min_bytes as usize,
+    )?;
     if (attributes.attr_set, attributes.attr_clr, attributes.propagation) == (0, 0, 0) {
         return Ok(0);
     }

@@ -299,7 +299,7 @@ pub(super) fn recvmmsg(
     let open = OpenSocket::find(task, descriptor)?;
     let mut flags = MessageFlags::decode(flags)?;
     // The time-out is looked at after each message only (`man 2 recvmmsg`, BUGS).
-    let deadline = deadline_after(read_timeout(task, timeout)?);
+    let deadline = deadline_after(read_timeout(task, UserPointer::new(timeout))?);
     let count = (count as u32).min(UIO_MAXIOV);
     for index in 0..count {
         let place = headers.wrapping_add(u64::from(index) * MULTIPLE_HEADER_BYTES);

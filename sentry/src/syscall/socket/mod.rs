@@ -11,7 +11,7 @@ use linux_raw_sys::net as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::arguments::ReturnValue;
+use super::arguments::{ReturnValue, UserPointer};
 use super::pipe::install_pair;
 use super::place::{Scope, WORKING_DIRECTORY};
 use crate::Errno;
@@ -179,7 +179,8 @@ fn socketpair(
     let (first, second) =
         UnixSocket::pair(kind, peer_credentials(task), task.task().network_namespace().unix_sockets());
     let files = [describe(first, flags), describe(second, flags)];
-    install_pair(task, files, flags.contains(OpenFlags::CLOEXEC), address)
+    install_pair(task, files, flags.contains(OpenFlags::CLOEXEC), UserPointer::new(address))
+        .map(ReturnValue::encode)
 }
 
 /// Copies an address from user memory, still encoded.
