@@ -23,6 +23,7 @@ pub mod net;
 pub mod platform;
 pub mod process_identity;
 pub mod signal;
+mod slices;
 pub mod syscall;
 pub mod task;
 pub mod time;

@@ -17,6 +17,7 @@ use crate::fs::{
     FileKind, FsContext, FsView, Mount, MountFlags, MountNamespace, NewNode, OpenFlags, Path, ResolveFlags,
     Resolver, Viewer, overlay,
 };
+use crate::slices;
 
 /// Bytes of an executable that are copied at a time.
 const COPY_LEN: usize = 256 * 1024;
@@ -166,11 +167,11 @@ impl Builder {
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             };
-            let mut rest = buffer.get(..len).unwrap_or_default();
+            let mut rest = slices::first(&buffer, len)?;
             while !rest.is_empty() {
                 let written = copy.file().write_at(rest, offset)?;
                 offset += written as u64;
-                rest = rest.get(written..).unwrap_or_default();
+                rest = slices::rest(rest, written)?;
             }
         }
     }

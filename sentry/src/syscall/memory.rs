@@ -11,6 +11,7 @@ use crate::cred::Capabilities;
 use crate::fs::{FileDescription, FileKind, MountFlags};
 use crate::memory::{Backing, Growth, MapFlags, MapRequest, MemoryManager, Protection, RemapFlags};
 use crate::platform::{PAGE_SIZE, VirtualAddress, VirtualRange};
+use crate::slices::first;
 use crate::task::{CurrentTask, Tid, check_access};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
@@ -357,7 +358,7 @@ fn transfer(
         let len = readable.min(writable).min(STEP) as usize;
         let Some(piece) = buffer.get_mut(..len) else { break };
         let read = source.read_partial(VirtualAddress(read_at), piece);
-        let written = target.write_partial(VirtualAddress(write_at), piece.get(..read).unwrap_or_default());
+        let written = target.write_partial(VirtualAddress(write_at), first(piece, read)?);
         done += written;
         if written < len {
             break;

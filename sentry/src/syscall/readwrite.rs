@@ -18,6 +18,7 @@ use crate::fs::inotify::WatchMask;
 use crate::fs::{Fd, File, FileDescription, OpenFlags, OuterPosition, ReadPace, TransferUnit};
 use crate::limits::Resource;
 use crate::signal::{Signal, SignalInfo};
+use crate::slices::{first, first_mut, rest, rest_mut};
 use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
 
@@ -249,7 +250,7 @@ fn read_positioned(
     let mut done = 0;
     let result = loop {
         let len = buffers.remaining().min(PORTION_LEN);
-        let portion = buffer.get_mut(..len).unwrap_or_default();
+        let portion = first_mut(&mut buffer, len)?;
         let read = match place {
             Place::Outer(outer) => outer.read(portion),
             Place::Offset(start) => match start.checked_add(done as u64) {
@@ -261,7 +262,7 @@ fn read_positioned(
             Ok(read) => read,
             Err(error) => break if done > 0 { Ok(done) } else { Err(error) },
         };
-        let copied = buffers.fill(&memory, portion.get(..read).unwrap_or_default());
+        let copied = buffers.fill(&memory, first(portion, read)?);
         done += copied;
         if copied < read {
             place.give_back(read - copied);
@@ -319,9 +320,9 @@ fn read_units(
         len = writable;
     }
     let mut buffer = task.take_buffer(len);
-    let read = read(task, buffer.get_mut(..len).unwrap_or_default());
+    let read = read(task, first_mut(&mut buffer, len)?);
     let delivered = read.and_then(|read| {
-        let copied = buffers.fill(task.memory(), buffer.get(..read).unwrap_or_default());
+        let copied = buffers.fill(task.memory(), first(&buffer, read)?);
         match if copied < read { unit.counted(copied) } else { copied } {
             0 if read > 0 => Err(Errno::EFAULT),
             counted => Ok(counted),
@@ -343,7 +344,8 @@ fn read_at_pace(
     let queues: Vec<_> = file.wait_queue().map(|queue| (queue, Events::IN)).into_iter().collect();
     let (mut done, mut patience) = (0, pace.first);
     while done < pace.least_bytes.min(buffer.len()) {
-        let mut attempt = || match file.read_at(buffer.get_mut(done..).unwrap_or_default(), 0) {
+        let place = rest_mut(buffer, done)?;
+        let mut attempt = || match file.read_at(place, 0) {
             Err(Errno::EAGAIN) => None,
             result => Some(result),
         };
@@ -457,14 +459,14 @@ fn write_positioned(
         let whole = if is_sequence { buffers.first_len() } else { buffers.remaining() };
         let len = whole.min(PORTION_LEN);
         let portion = match limit_size(task, file, end, len, appends) {
-            Ok(len) => buffer.get_mut(..len).unwrap_or_default(),
+            Ok(len) => first_mut(&mut buffer, len)?,
             Err(error) => break Err(error),
         };
         let taken = buffers.take(&memory, portion);
         if taken == 0 && len > 0 {
             break Err(Errno::EFAULT);
         }
-        let data = portion.get(..taken).unwrap_or_default();
+        let data = first(portion, taken)?;
         let after = |written: usize| (written, end.saturating_add(written as u64));
         let written = match place {
             Place::Outer(outer) => outer.write(data, appends).map(after),
@@ -541,13 +543,13 @@ fn write_stream(
     let mut done = 0;
     let result = loop {
         let len = buffers.remaining().min(STREAM_PORTION_LEN);
-        let portion = buffer.get_mut(..len).unwrap_or_default();
+        let portion = first_mut(&mut buffer, len)?;
         let taken = buffers.take(&memory, portion);
         let counted = if taken < len { file.file().write_unit().counted(taken) } else { taken };
         if counted == 0 && len > 0 {
             break Err(Errno::EFAULT);
         }
-        let data = portion.get(..counted).unwrap_or_default();
+        let data = first(portion, counted)?;
         match write_portion(task, file, data, never_waits) {
             (written, Ok(())) => {
                 done += written;
@@ -581,7 +583,10 @@ fn write_portion(
 ) -> (usize, Result<(), Errno>) {
     let mut done = 0;
     loop {
-        let rest = data.get(done..).unwrap_or_default();
+        let rest = match rest(data, done) {
+            Ok(rest) => rest,
+            Err(error) => return (done, Err(error)),
+        };
         let operation = |task: &mut CurrentTask| {
             file.file().prepare_io(task, true)?;
             file.file().write_by(rest, 0, task)

@@ -15,6 +15,7 @@ use crate::fs::inotify::WatchMask;
 use crate::fs::{FileDescription, FileKind, OpenFlags};
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalInfo};
+use crate::slices::{first, first_mut, rest};
 use crate::task::CurrentTask;
 use crate::wait::Events;
 
@@ -184,7 +185,7 @@ fn transfer(
             break Ok(());
         }
         let portion_len = portion_len.min(wanted - done);
-        let portion = buffer.get_mut(..portion_len).unwrap_or_default();
+        let portion = first_mut(&mut buffer, portion_len)?;
         let waits = match patience {
             Patience::Never => false,
             Patience::First => done == 0,
@@ -232,7 +233,7 @@ fn move_portion(
     };
     let mut written = 0;
     while written < read {
-        let rest = portion.get(written..read).unwrap_or_default();
+        let rest = rest(first(portion, read)?, written)?;
         let offset = target_offset.saturating_add(written as u64);
         match task.retry_while_blocked(&target.file, Events::OUT, |task| output.write_by(rest, offset, task))
         {
@@ -284,10 +285,10 @@ fn tee(task: &mut CurrentTask, [source, target, len_bytes, flags, ..]: [u64; 6])
     }
     let mut buffer = task.take_buffer(wanted);
     let mut copy = |_: &mut CurrentTask| {
-        let portion = buffer.get_mut(..wanted).unwrap_or_default();
+        let portion = first_mut(&mut buffer, wanted)?;
         match from.peek(portion)? {
             0 => Ok(0),
-            copied => to.write_at(portion.get(..copied).unwrap_or_default(), 0),
+            copied => to.write_at(first(portion, copied)?, 0),
         }
     };
     let result = loop {

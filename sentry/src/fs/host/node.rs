@@ -15,6 +15,7 @@ use vm_memory::VolatileSlice;
 use super::HostTree;
 use super::handles::HandleSlot;
 use crate::Errno;
+use crate::slices;
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
 use crate::memory::PageSource;
 
@@ -241,12 +242,12 @@ impl PageSource for HostPages {
         while done < destination.len() {
             let len = buffer.len().min(destination.len() - done);
             let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
-            let read = self.0.read_at(buffer.get_mut(..len).unwrap_or_default(), position)?;
+            let read = self.0.read_at(slices::first_mut(&mut buffer, len)?, position)?;
             if read == 0 {
                 break;
             }
             let target = destination.subslice(done, read).map_err(|_| Errno::EIO)?;
-            target.copy_from(buffer.get(..read).unwrap_or_default());
+            target.copy_from(slices::first(&buffer, read)?);
             done += read;
         }
         Ok(())

@@ -13,6 +13,7 @@ use crate::net::unix::{Outgoing, Received, SocketKind, UnixAddress, UnixSocket};
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalInfo};
 use crate::syscall::arguments::{UserPointer, UserSlice};
+use crate::slices;
 use crate::syscall::poll::{deadline_after, read_timeout};
 use crate::syscall::user_buffers::UserBuffers;
 use crate::task::CurrentTask;
@@ -230,7 +231,7 @@ fn send_stream(
             match patience.retry(task, (queue, Events::OUT), attempt) {
                 Ok(count) => {
                     total += count;
-                    rest = rest.get(count..).unwrap_or_default();
+                    rest = slices::rest(rest, count)?;
                     // They go with the first bytes.
                     sent.files.clear();
                 }
