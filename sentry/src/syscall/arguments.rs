@@ -208,6 +208,10 @@ impl Argument for UserPath {
 }
 
 impl UserPath {
+    pub(super) fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+
     /// Copies the path in.
     ///
     /// # Errors

@@ -45,7 +45,7 @@ fn dup2(task: &mut CurrentTask, old: Fd, new: Fd) -> Result<Fd, Errno> {
 }
 
 fn dup3(task: &mut CurrentTask, old: Fd, new: Fd, flags: u32) -> Result<Fd, Errno> {
-    let flags = check_flags(flags.into(), uapi::O_CLOEXEC)?;
+    let flags = check_flags(flags, uapi::O_CLOEXEC)?;
     if old == new {
         return Err(Errno::EINVAL);
     }
@@ -96,7 +96,7 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
         | uapi::F_SETLKW
         | uapi::F_OFD_GETLK
         | uapi::F_OFD_SETLK
-        | uapi::F_OFD_SETLKW => record_lock(task, &description, command, argument),
+        | uapi::F_OFD_SETLKW => record_lock(task, &description, command, UserPointer::new(argument)),
         uapi::F_SETOWN
         | uapi::F_GETOWN
         | uapi::F_SETOWN_EX
@@ -108,7 +108,7 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
             if !description.flags().is_writable() {
                 return Err(Errno::EPERM);
             }
-            tmpfs::add_seals(path, check_flags(argument, ALL_SEALS)?)?;
+            tmpfs::add_seals(path, check_flags(unsigned(argument), ALL_SEALS)?)?;
             Ok(0)
         }
         uapi::F_GET_SEALS => tmpfs::seals(description.path().ok_or(Errno::EINVAL)?).map(u32::encode),
@@ -211,7 +211,7 @@ fn ioctl(task: &mut CurrentTask, descriptor: Fd, request: u32, argument: u64) ->
 fn memfd_create(task: &mut CurrentTask, name: UserPointer<u8>, flags: u32) -> Result<Fd, Errno> {
     const MAX_NAME_LEN: usize = 249;
     let known = uapi::MFD_CLOEXEC | uapi::MFD_ALLOW_SEALING | uapi::MFD_NOEXEC_SEAL | uapi::MFD_EXEC;
-    let flags = check_flags(flags.into(), known)?;
+    let flags = check_flags(flags, known)?;
     let is_executable = flags & uapi::MFD_NOEXEC_SEAL == 0;
     if flags & uapi::MFD_EXEC != 0 && !is_executable {
         return Err(Errno::EINVAL);

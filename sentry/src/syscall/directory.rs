@@ -4,48 +4,53 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::place::{Scope, WORKING_DIRECTORY};
+use super::arguments::{UserPath, UserSlice, handlers};
+use super::place::Scope;
 use crate::Errno;
 use crate::cred::Capabilities;
+use crate::fs::Fd;
 use crate::fs::inotify::WatchMask;
 use crate::fs::{Access, DirectoryEntry, Path, check_access};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::getdents, getdents),
-    (Sysno::getdents64, getdents64),
-    (Sysno::chdir, chdir),
-    (Sysno::fchdir, fchdir),
-    (Sysno::chroot, chroot),
-    (Sysno::getcwd, getcwd),
-    (Sysno::umask, umask),
-];
+pub(super) const HANDLERS: &[(Sysno, Handler)] =
+    handlers![getdents, getdents64, chdir, fchdir, chroot, getcwd, umask,];
 
 /// Bytes of entries that one call returns at most.
 const MAX_LISTING_LEN: usize = 64 * 1024;
 
-fn getdents64(task: &mut CurrentTask, [descriptor, buffer, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn getdents64(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    buffer: VirtualAddress,
+    len_bytes: u32,
+) -> Result<usize, Errno> {
     list(task, descriptor, buffer, len_bytes, encode_entry)
 }
 
-fn getdents(task: &mut CurrentTask, [descriptor, buffer, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn getdents(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    buffer: VirtualAddress,
+    len_bytes: u32,
+) -> Result<usize, Errno> {
     list(task, descriptor, buffer, len_bytes, encode_old_entry)
 }
 
 /// Lists into user memory, each entry as `encode` writes it.
 fn list(
     task: &mut CurrentTask,
-    descriptor: u64,
-    buffer: u64,
-    len_bytes: u64,
+    descriptor: Fd,
+    buffer: VirtualAddress,
+    len_bytes: u32,
     encode: fn(&DirectoryEntry, &mut Vec<u8>),
 ) -> Result<usize, Errno> {
-    let description = task.usable_file(descriptor as i32)?;
+    let description = task.usable_file(descriptor)?;
     if description.path().is_some_and(|path| path.dentry.is_deleted()) {
         return Err(Errno::ENOENT);
     }
-    let room = usize::try_from(len_bytes as u32).unwrap_or(usize::MAX).min(MAX_LISTING_LEN);
+    let room = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(MAX_LISTING_LEN);
     let (mut listing, mut is_too_small) = (Vec::with_capacity(room.min(4096)), false);
     let mut position = description.position();
     let mut next = *position;
@@ -66,7 +71,7 @@ fn list(
     if is_too_small {
         return Err(Errno::EINVAL);
     }
-    let written = task.memory().write_partial(VirtualAddress(buffer), &listing);
+    let written = task.memory().write_partial(buffer, &listing);
     if written < listing.len() {
         // The entries that are whole have been read.
         let last = ends.iter().rfind(|(end, _)| *end <= written);
@@ -103,21 +108,21 @@ fn encode_old_entry(entry: &DirectoryEntry, listing: &mut Vec<u8>) {
     listing.push(entry.kind);
 }
 
-fn chdir(task: &mut CurrentTask, [path, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let place = Scope::new(task).find_at(task, WORKING_DIRECTORY, path, 0)?;
+fn chdir(task: &mut CurrentTask, path: UserPath) -> Result<(), Errno> {
+    let place = Scope::new(task).find_at(task, Fd::WORKING_DIRECTORY, path, 0)?;
     enter(task, place)
 }
 
-fn fchdir(task: &mut CurrentTask, [descriptor, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let description = task.file(descriptor as i32)?;
+fn fchdir(task: &mut CurrentTask, descriptor: Fd) -> Result<(), Errno> {
+    let description = task.file(descriptor)?;
     let place = description.path().cloned().ok_or(Errno::ENOTDIR)?;
     enter(task, place)
 }
 
-fn enter(task: &mut CurrentTask, place: Path) -> Result<usize, Errno> {
+fn enter(task: &mut CurrentTask, place: Path) -> Result<(), Errno> {
     check_directory(task, &place)?;
     task.fs_context().set_working_directory(place);
-    Ok(0)
+    Ok(())
 }
 
 fn check_directory(task: &CurrentTask, place: &Path) -> Result<(), Errno> {
@@ -127,30 +132,30 @@ fn check_directory(task: &CurrentTask, place: &Path) -> Result<(), Errno> {
     check_access(&**place.inode(), Access::EXECUTE, &task.credentials())
 }
 
-fn chroot(task: &mut CurrentTask, [path, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let place = Scope::new(task).find_at(task, WORKING_DIRECTORY, path, 0)?;
+fn chroot(task: &mut CurrentTask, path: UserPath) -> Result<(), Errno> {
+    let place = Scope::new(task).find_at(task, Fd::WORKING_DIRECTORY, path, 0)?;
     check_directory(task, &place)?;
     if !task.credentials().has_in_own(Capabilities::SYS_CHROOT) {
         return Err(Errno::EPERM);
     }
     task.fs_context().set_root(place);
-    Ok(0)
+    Ok(())
 }
 
-fn getcwd(task: &mut CurrentTask, [buffer, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn getcwd(task: &mut CurrentTask, buffer: UserSlice) -> Result<usize, Errno> {
     let view = task.fs_context().view();
     let mut text = view.working_directory.as_working_directory(&view.root).ok_or(Errno::ENOENT)?;
     text.push(0);
     if text.len() > uapi::PATH_MAX as usize {
         return Err(Errno::ENAMETOOLONG);
     }
-    if text.len() as u64 > len_bytes {
+    if usize::try_from(buffer.len_bytes).is_ok_and(|room| text.len() > room) {
         return Err(Errno::ERANGE);
     }
-    task.memory().write_bytes(VirtualAddress(buffer), &text)?;
+    task.memory().write_bytes(buffer.address, &text)?;
     Ok(text.len())
 }
 
-fn umask(task: &mut CurrentTask, [mask, ..]: [u64; 6]) -> Result<usize, Errno> {
-    Ok(task.fs_context().set_umask(mask as u32) as usize)
+fn umask(task: &mut CurrentTask, mask: u32) -> Result<u32, Errno> {
+    Ok(task.fs_context().set_umask(mask))
 }

@@ -6,27 +6,27 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::{UserPointer, handlers};
 use crate::Errno;
 use crate::abi::Flock;
+use crate::fs::Fd;
 use crate::fs::FileDescription;
 use crate::fs::locks::{FileLocks, LockOwner, LockWait, RecordLock};
-use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 use crate::wait::Events;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[(Sysno::flock, flock)];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![flock];
 
-fn flock(task: &mut CurrentTask, [descriptor, operation, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let operation = operation as u32;
+fn flock(task: &mut CurrentTask, descriptor: Fd, operation: u32) -> Result<(), Errno> {
     // Mandatory locks are gone: they are granted and mean nothing.
     if operation & uapi::LOCK_MAND != 0 {
-        return Ok(0);
+        return Ok(());
     }
     let kind = operation & !uapi::LOCK_NB;
     if !matches!(kind, uapi::LOCK_UN | uapi::LOCK_SH | uapi::LOCK_EX) {
         return Err(Errno::EINVAL);
     }
-    let description = task.usable_file(descriptor as i32)?;
+    let description = task.usable_file(descriptor)?;
     if kind != uapi::LOCK_UN && !description.flags().is_readable() && !description.flags().is_writable() {
         return Err(Errno::EBADF);
     }
@@ -36,12 +36,12 @@ fn flock(task: &mut CurrentTask, [descriptor, operation, ..]: [u64; 6]) -> Resul
     };
     if kind == uapi::LOCK_UN {
         locks.unlock_whole(identity);
-        return Ok(0);
+        return Ok(());
     }
     let is_exclusive = kind == uapi::LOCK_EX;
     let take = || locks.lock_whole(identity, is_exclusive);
     wait_for(task, locks, operation & uapi::LOCK_NB == 0, take)?;
-    Ok(0)
+    Ok(())
 }
 
 /// Takes a lock, waiting for it if `may_wait`.
@@ -68,9 +68,9 @@ pub(super) fn record_lock(
     task: &mut CurrentTask,
     description: &Arc<FileDescription>,
     command: u32,
-    argument: u64,
+    place: UserPointer<Flock>,
 ) -> Result<usize, Errno> {
-    let mut flock: Flock = task.memory().read_object(VirtualAddress(argument))?;
+    let mut flock = place.read(task)?;
     let is_of_description = matches!(command, uapi::F_OFD_GETLK | uapi::F_OFD_SETLK | uapi::F_OFD_SETLKW);
     let kind = flock.l_type as u32;
     let is_asking = matches!(command, uapi::F_GETLK | uapi::F_OFD_GETLK);
@@ -98,7 +98,7 @@ pub(super) fn record_lock(
     if is_asking {
         let found = if kind == uapi::F_UNLCK { locks.find_own(&lock) } else { locks.find_conflict(&lock) };
         describe_conflict(found, &mut flock);
-        task.memory().write_object(VirtualAddress(argument), &flock)?;
+        place.write(task, &flock)?;
         return Ok(0);
     }
     if kind == uapi::F_UNLCK {

@@ -7,10 +7,12 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::arguments::ReturnValue;
+use super::arguments::{UserPath, UserPointer, UserSlice, handlers};
 use super::ipc::Context;
 use crate::Errno;
+use crate::abi::{SignalEvent, Timespec};
 use crate::cred::Capabilities;
+use crate::fs::Fd;
 use crate::fs::locks::LockOwner;
 use crate::fs::mqueue::{self, QueueFile, QueueRequest};
 use crate::fs::{Caller, FileDescription, OpenFlags};
@@ -19,20 +21,13 @@ use crate::ipc::{
     PosixReceived, QueueAttributes,
 };
 use crate::limits::Resource;
-use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalTarget};
 use crate::task::{Blocked, CurrentTask};
 use crate::time::{SystemClock, duration_from_timespec};
 use crate::wait::Events;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::mq_open, mq_open),
-    (Sysno::mq_unlink, mq_unlink),
-    (Sysno::mq_timedsend, mq_timedsend),
-    (Sysno::mq_timedreceive, mq_timedreceive),
-    (Sysno::mq_notify, mq_notify),
-    (Sysno::mq_getsetattr, mq_getsetattr),
-];
+pub(super) const HANDLERS: &[(Sysno, Handler)] =
+    handlers![mq_open, mq_unlink, mq_timedsend, mq_timedreceive, mq_notify, mq_getsetattr,];
 
 /// The longest name of a file.
 const NAME_MAX: usize = 255;
@@ -40,28 +35,27 @@ const NAME_MAX: usize = 255;
 const MODE_BITS: u32 = 0o7777;
 /// `struct mq_attr`: flags, messages at most, bytes of a message at most, messages now; and reserved words.
 type AttributeWords = [i64; 8];
-/// `struct sigevent` in words: the value, the signal and the kind of notification, and the rest.
-type EventWords = [u64; uapi::SIGEV_MAX_SIZE as usize / 8];
 
-fn mq_open(task: &mut CurrentTask, [name, flags, mode, attributes, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let flags = flags as u32;
-    let asked: Option<AttributeWords> = match attributes {
-        0 => None,
-        address => Some(task.memory().read_object(VirtualAddress(address))?),
-    };
+fn mq_open(
+    task: &mut CurrentTask,
+    name: UserPath,
+    flags: u32,
+    mode: u32,
+    attributes: UserPointer<AttributeWords>,
+) -> Result<Fd, Errno> {
+    let asked = attributes.read_unless_null(task)?;
     let name = read_name(task, name)?;
     let open_flags = OpenFlags::from_bits_truncate(flags & (uapi::O_ACCMODE | uapi::O_NONBLOCK));
     let context = Context::of(task);
     let mount = mqueue::mount_of(context.namespace());
     let request = match flags & uapi::O_CREAT {
         0 => None,
-        _ => Some(queue_request(task, &context, flags, mode as u32, asked)?),
+        _ => Some(queue_request(task, &context, flags, mode, asked)?),
     };
     task.descriptors().check_room(task.descriptor_bounds())?;
     let description = mqueue::open(&mount, &name, open_flags, request, &task.viewer())?;
     // Always closed by execve, whatever the flags say (`man 3 mq_open`).
-    let descriptor = task.install_descriptor(description, true)?;
-    Ok(descriptor.encode())
+    task.install_descriptor(description, true)
 }
 
 /// What is to be made if there is no such queue.
@@ -90,8 +84,8 @@ fn queue_request(
 }
 
 /// The name of a queue: one component of a path. The C library takes the slash away.
-fn read_name(task: &CurrentTask, address: u64) -> Result<Vec<u8>, Errno> {
-    let name = task.read_path(address)?;
+fn read_name(task: &CurrentTask, name: UserPath) -> Result<Vec<u8>, Errno> {
+    let name = name.read(task)?;
     match &*name {
         b"" => Err(Errno::ENOENT),
         b"." | b".." => Err(Errno::EACCES),
@@ -101,26 +95,23 @@ fn read_name(task: &CurrentTask, address: u64) -> Result<Vec<u8>, Errno> {
     }
 }
 
-fn mq_unlink(task: &mut CurrentTask, [name, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn mq_unlink(task: &mut CurrentTask, name: UserPath) -> Result<(), Errno> {
     let name = read_name(task, name)?;
     let context = Context::of(task);
-    mqueue::unlink(&mqueue::mount_of(context.namespace()), &name, &task.viewer())?;
-    Ok(0)
+    mqueue::unlink(&mqueue::mount_of(context.namespace()), &name, &task.viewer())
 }
 
 /// The open queue behind `descriptor`.
-fn find(task: &CurrentTask, descriptor: u64) -> Result<(Arc<FileDescription>, Arc<PosixQueue>), Errno> {
-    let description = task.usable_file(descriptor as i32)?;
+fn find(task: &CurrentTask, descriptor: Fd) -> Result<(Arc<FileDescription>, Arc<PosixQueue>), Errno> {
+    let description = task.usable_file(descriptor)?;
     let queue = description.downcast::<QueueFile>().ok_or(Errno::EBADF)?.queue().clone();
     Ok((description, queue))
 }
 
 /// When a call is to give up; `None` for never.
-fn read_deadline(task: &CurrentTask, address: u64) -> Result<Option<Instant>, Errno> {
-    if address == 0 {
-        return Ok(None);
-    }
-    let time = duration_from_timespec(task.memory().read_object(VirtualAddress(address))?)?;
+fn read_deadline(task: &CurrentTask, timeout: UserPointer<Timespec>) -> Result<Option<Instant>, Errno> {
+    let Some(time) = timeout.read_unless_null(task)? else { return Ok(None) };
+    let time = duration_from_timespec(time)?;
     Ok(task.kernel().timekeeper().deadline(SystemClock::Realtime, time))
 }
 
@@ -134,10 +125,12 @@ fn interruption(blocked: Blocked) -> Errno {
 
 fn mq_timedsend(
     task: &mut CurrentTask,
-    [descriptor, address, len_bytes, priority, timeout, _]: [u64; 6],
-) -> Result<usize, Errno> {
+    descriptor: Fd,
+    text: UserSlice,
+    priority: u32,
+    timeout: UserPointer<Timespec>,
+) -> Result<(), Errno> {
     let deadline = read_deadline(task, timeout)?;
-    let priority = u32::try_from(priority & u64::from(u32::MAX)).map_err(|_| Errno::EINVAL)?;
     if priority >= MAX_PRIORITIES {
         return Err(Errno::EINVAL);
     }
@@ -145,12 +138,11 @@ fn mq_timedsend(
     if !description.flags().is_writable() {
         return Err(Errno::EBADF);
     }
-    let len = usize::try_from(len_bytes).map_err(|_| Errno::EMSGSIZE)?;
+    let len = usize::try_from(text.len_bytes).map_err(|_| Errno::EMSGSIZE)?;
     if len > queue.attributes().message_bytes {
         return Err(Errno::EMSGSIZE);
     }
-    let message =
-        Message::new(priority.into(), len, |bytes| task.memory().read_bytes(VirtualAddress(address), bytes))?;
+    let message = Message::new(priority.into(), len, |bytes| task.memory().read_bytes(text.address, bytes))?;
     let (identity, uid) = (task.thread_group().identity(), task.credentials().real_uid);
     let is_nonblocking = description.flags().contains(OpenFlags::NONBLOCK);
     let mut message = Some(message);
@@ -159,24 +151,27 @@ fn mq_timedsend(
         outcome => Some(outcome),
     };
     if let Some(outcome) = attempt() {
-        return outcome.map(|()| 0);
+        return outcome;
     }
     match task.block(&[(queue.events(), Events::OUT)], deadline, attempt) {
-        Ok(outcome) => outcome.map(|()| 0),
+        Ok(outcome) => outcome,
         Err(blocked) => Err(interruption(blocked)),
     }
 }
 
 fn mq_timedreceive(
     task: &mut CurrentTask,
-    [descriptor, address, max_bytes, priority, timeout, _]: [u64; 6],
+    descriptor: Fd,
+    place: UserSlice,
+    priority: UserPointer<u32>,
+    timeout: UserPointer<Timespec>,
 ) -> Result<usize, Errno> {
     let deadline = read_deadline(task, timeout)?;
     let (description, queue) = find(task, descriptor)?;
     if !description.flags().is_readable() {
         return Err(Errno::EBADF);
     }
-    if max_bytes < queue.attributes().message_bytes as u64 {
+    if usize::try_from(place.len_bytes).is_ok_and(|room| room < queue.attributes().message_bytes) {
         return Err(Errno::EMSGSIZE);
     }
     let waits = !description.flags().contains(OpenFlags::NONBLOCK);
@@ -184,11 +179,8 @@ fn mq_timedreceive(
         PosixReceived::Message(message) => message,
         PosixReceived::Pending(pending) => wait(task, pending, deadline)?,
     };
-    if priority != 0 {
-        let number = u32::try_from(message.kind()).unwrap_or(0);
-        task.memory().write_object(VirtualAddress(priority), &number)?;
-    }
-    task.memory().write_bytes(VirtualAddress(address), message.text())?;
+    priority.write_unless_null(task, &u32::try_from(message.kind()).unwrap_or(0))?;
+    task.memory().write_bytes(place.address, message.text())?;
     Ok(message.text().len())
 }
 
@@ -203,18 +195,15 @@ fn wait(
     }
 }
 
-fn mq_notify(task: &mut CurrentTask, [descriptor, event, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let event: Option<EventWords> = match event {
-        0 => None,
-        address => Some(task.memory().read_object(VirtualAddress(address))?),
-    };
+fn mq_notify(task: &mut CurrentTask, descriptor: Fd, event: UserPointer<SignalEvent>) -> Result<(), Errno> {
+    let event = event.read_unless_null(task)?;
     let kind = event.map(|event| notification_kind(task, &event)).transpose()?;
     let (_, queue) = find(task, descriptor)?;
     let group = task.thread_group();
     let owner = group.identity();
     let Some(kind) = kind else {
         queue.unregister(&owner);
-        return Ok(0);
+        return Ok(());
     };
     let target: Weak<dyn SignalTarget> = {
         let weak: Weak<crate::task::ThreadGroup> = Arc::downgrade(group);
@@ -225,15 +214,15 @@ fn mq_notify(task: &mut CurrentTask, [descriptor, event, ..]: [u64; 6]) -> Resul
         return Err(Errno::EBADF);
     };
     queue.register(Notification { kind, owner, target, pid_namespace, table })?;
-    Ok(0)
+    Ok(())
 }
 
-fn notification_kind(task: &CurrentTask, [value, kind, ..]: &EventWords) -> Result<NotificationKind, Errno> {
-    let number = *kind as i32;
-    match (kind >> 32) as u32 {
+fn notification_kind(task: &CurrentTask, event: &SignalEvent) -> Result<NotificationKind, Errno> {
+    let (number, value) = (event.sigev_signo, event.sigev_value);
+    match event.sigev_notify {
         uapi::SIGEV_NONE => Ok(NotificationKind::Silent),
-        uapi::SIGEV_SIGNAL if number == 0 => Ok(NotificationKind::Signal(None, *value)),
-        uapi::SIGEV_SIGNAL => Ok(NotificationKind::Signal(Some(Signal::new(number)?), *value)),
+        uapi::SIGEV_SIGNAL if number == 0 => Ok(NotificationKind::Signal(None, value)),
+        uapi::SIGEV_SIGNAL => Ok(NotificationKind::Signal(Some(Signal::new(number)?), value)),
         // The C library's threads are told through a netlink socket, whose descriptor this is: there are none.
         uapi::SIGEV_THREAD => {
             task.file(number)?;
@@ -243,12 +232,13 @@ fn notification_kind(task: &CurrentTask, [value, kind, ..]: &EventWords) -> Resu
     }
 }
 
-fn mq_getsetattr(task: &mut CurrentTask, [descriptor, new, old, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let new: Option<AttributeWords> = match new {
-        0 => None,
-        address => Some(task.memory().read_object(VirtualAddress(address))?),
-    };
-    let new_flags = new.map(|[flags, ..]| flags);
+fn mq_getsetattr(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    new: UserPointer<AttributeWords>,
+    old: UserPointer<AttributeWords>,
+) -> Result<(), Errno> {
+    let new_flags = new.read_unless_null(task)?.map(|[flags, ..]| flags);
     if new_flags.is_some_and(|flags| flags & !i64::from(uapi::O_NONBLOCK) != 0) {
         return Err(Errno::EINVAL);
     }
@@ -258,14 +248,14 @@ fn mq_getsetattr(task: &mut CurrentTask, [descriptor, new, old, ..]: [u64; 6]) -
         let nonblocking = if new_flags != 0 { OpenFlags::NONBLOCK } else { OpenFlags::empty() };
         description.set_status_flags((flags - OpenFlags::NONBLOCK) | nonblocking);
     }
-    if old != 0 {
+    if !old.is_null() {
         let attributes = queue.attributes();
         let mut words: AttributeWords = [0; 8];
         words[0] = i64::from((flags & OpenFlags::NONBLOCK).bits());
         words[1] = i64::try_from(attributes.max_messages).unwrap_or(i64::MAX);
         words[2] = i64::try_from(attributes.message_bytes).unwrap_or(i64::MAX);
         words[3] = i64::try_from(queue.status().messages).unwrap_or(i64::MAX);
-        task.memory().write_object(VirtualAddress(old), &words)?;
+        old.write(task, &words)?;
     }
-    Ok(0)
+    Ok(())
 }

@@ -5,47 +5,46 @@ use syscalls::Sysno;
 use zerocopy::FromBytes;
 
 use super::Handler;
-use super::arguments::ReturnValue;
-use super::place::{Scope, WORKING_DIRECTORY};
+use super::arguments::{UserPath, UserSlice, handlers, unsigned};
+use super::place::Scope;
 use crate::Errno;
 use crate::abi::OpenHow;
 use crate::fs::operations::{self, OpenRequest};
 use crate::fs::{Fd, OpenFlags, ResolveFlags};
-use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 use crate::wait::Events;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::open, open),
-    (Sysno::openat, openat),
-    (Sysno::openat2, openat2),
-    (Sysno::creat, creat),
-    (Sysno::close, close),
-    (Sysno::close_range, close_range),
-    (Sysno::name_to_handle_at, no_handles),
-    (Sysno::open_by_handle_at, no_handles),
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
+    open,
+    openat,
+    openat2,
+    creat,
+    close,
+    close_range,
+    name_to_handle_at = no_handles,
+    open_by_handle_at = no_handles,
 ];
 
-const MODE_BITS: u64 = 0o7777;
+const MODE_BITS: u32 = 0o7777;
 
-fn open(task: &mut CurrentTask, [path, flags, mode, ..]: [u64; 6]) -> Result<usize, Errno> {
-    open_path(task, WORKING_DIRECTORY, path, flags, mode, ResolveFlags::empty())
+fn open(task: &mut CurrentTask, path: UserPath, flags: u32, mode: u32) -> Result<Fd, Errno> {
+    open_path(task, Fd::WORKING_DIRECTORY, path, (flags, mode), ResolveFlags::empty())
 }
 
-fn openat(task: &mut CurrentTask, [directory, path, flags, mode, ..]: [u64; 6]) -> Result<usize, Errno> {
-    open_path(task, directory, path, flags, mode, ResolveFlags::empty())
+fn openat(task: &mut CurrentTask, directory: Fd, path: UserPath, flags: u32, mode: u32) -> Result<Fd, Errno> {
+    open_path(task, directory, path, (flags, mode), ResolveFlags::empty())
 }
 
-fn creat(task: &mut CurrentTask, [path, mode, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let flags = u64::from(uapi::O_CREAT | uapi::O_WRONLY | uapi::O_TRUNC);
-    open_path(task, WORKING_DIRECTORY, path, flags, mode, ResolveFlags::empty())
+fn creat(task: &mut CurrentTask, path: UserPath, mode: u32) -> Result<Fd, Errno> {
+    let flags = uapi::O_CREAT | uapi::O_WRONLY | uapi::O_TRUNC;
+    open_path(task, Fd::WORKING_DIRECTORY, path, (flags, mode), ResolveFlags::empty())
 }
 
-fn openat2(task: &mut CurrentTask, [directory, path, how, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let how = read_open_how(task, how, len_bytes)?;
+fn openat2(task: &mut CurrentTask, directory: Fd, path: UserPath, how: UserSlice) -> Result<Fd, Errno> {
+    let how = read_open_how(task, how)?;
     let known = u64::from(OpenFlags::all().bits() | uapi::O_NOFOLLOW | 0o3);
     let makes_file = how.flags & u64::from(uapi::O_CREAT | (uapi::O_TMPFILE & !uapi::O_DIRECTORY)) != 0;
-    let has_bad_mode = if makes_file { how.mode & !MODE_BITS != 0 } else { how.mode != 0 };
+    let has_bad_mode = if makes_file { how.mode & !u64::from(MODE_BITS) != 0 } else { how.mode != 0 };
     if how.flags & !known != 0 || has_bad_mode {
         return Err(Errno::EINVAL);
     }
@@ -59,13 +58,13 @@ fn openat2(task: &mut CurrentTask, [directory, path, how, len_bytes, ..]: [u64; 
     if resolve.contains(ResolveFlags::BENEATH | ResolveFlags::IN_ROOT) {
         return Err(Errno::EINVAL);
     }
-    open_path(task, directory, path, how.flags, how.mode, resolve)
+    open_path(task, directory, path, (unsigned(how.flags), unsigned(how.mode)), resolve)
 }
 
 /// Reads a `struct open_how` of any version: what this one does not know must be zero (`man 2 openat2`).
-fn read_open_how(task: &CurrentTask, address: u64, len_bytes: u64) -> Result<OpenHow, Errno> {
+fn read_open_how(task: &CurrentTask, how: UserSlice) -> Result<OpenHow, Errno> {
     const KNOWN: usize = size_of::<OpenHow>();
-    let len_bytes = usize::try_from(len_bytes).map_err(|_| Errno::E2BIG)?;
+    let len_bytes = usize::try_from(how.len_bytes).map_err(|_| Errno::E2BIG)?;
     if len_bytes < KNOWN {
         return Err(Errno::EINVAL);
     }
@@ -73,7 +72,7 @@ fn read_open_how(task: &CurrentTask, address: u64, len_bytes: u64) -> Result<Ope
         return Err(Errno::E2BIG);
     }
     let mut bytes = vec![0; len_bytes];
-    task.memory().read_bytes(VirtualAddress(address), &mut bytes)?;
+    task.memory().read_bytes(how.address, &mut bytes)?;
     let (known, rest) = bytes.split_at(KNOWN);
     if rest.iter().any(|&byte| byte != 0) {
         return Err(Errno::E2BIG);
@@ -83,19 +82,17 @@ fn read_open_how(task: &CurrentTask, address: u64, len_bytes: u64) -> Result<Ope
 
 fn open_path(
     task: &mut CurrentTask,
-    directory: u64,
-    path: u64,
-    flags: u64,
-    mode: u64,
+    directory: Fd,
+    path: UserPath,
+    (flags, mode): (u32, u32),
     resolve: ResolveFlags,
-) -> Result<usize, Errno> {
-    let flags = OpenFlags::from_bits_truncate(flags as u32);
+) -> Result<Fd, Errno> {
+    let flags = OpenFlags::from_bits_truncate(flags);
     check_open_flags(flags, resolve)?;
-    let path = task.read_path(path)?;
+    let path = path.read(task)?;
     task.descriptors().check_room(task.descriptor_bounds())?;
     let scope = Scope::restricted(task, resolve);
-    let umask = u64::from(task.fs_context().umask());
-    let permissions = (mode & MODE_BITS & !umask) as u32;
+    let permissions = mode & MODE_BITS & !task.fs_context().umask();
     let start = scope.start(task, directory, &path)?;
     let description = operations::open(&scope.resolver(), &start, &path, OpenRequest { flags, permissions })?;
     drop(scope);
@@ -110,7 +107,7 @@ fn open_path(
     }
     let bounds = task.descriptor_bounds();
     let is_close_on_exec = flags.contains(OpenFlags::CLOEXEC);
-    task.descriptors().install(description, 0, is_close_on_exec, bounds).map(ReturnValue::encode)
+    task.descriptors().install(description, 0, is_close_on_exec, bounds)
 }
 
 /// Fails for flags that nothing can be opened with.
@@ -132,16 +129,15 @@ fn check_open_flags(flags: OpenFlags, resolve: ResolveFlags) -> Result<(), Errno
     if changes && resolve.contains(ResolveFlags::CACHED) { Err(Errno::EAGAIN) } else { Ok(()) }
 }
 
-fn close(task: &mut CurrentTask, [descriptor, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let file = task.descriptors().remove(Fd(descriptor as i32))?;
+fn close(task: &mut CurrentTask, descriptor: Fd) -> Result<(), Errno> {
+    let file = task.descriptors().remove(descriptor)?;
     drop(file);
-    Ok(0)
+    Ok(())
 }
 
-fn close_range(task: &mut CurrentTask, [first, last, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn close_range(task: &mut CurrentTask, first: u32, last: u32, flags: u32) -> Result<(), Errno> {
     const CLOSE_RANGE_UNSHARE: u32 = 2;
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
-    let (first, last) = (first as u32, last as u32);
     let flags = super::place::check_flags(flags, CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)?;
     if first > last {
         return Err(Errno::EINVAL);
@@ -150,15 +146,16 @@ fn close_range(task: &mut CurrentTask, [first, last, flags, ..]: [u64; 6]) -> Re
         task.task().unshare_descriptors()?;
     }
     let descriptors = task.descriptors();
+    let [first, last] = [first, last].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
     if flags & CLOSE_RANGE_CLOEXEC != 0 {
-        descriptors.set_range_close_on_exec(first as usize, last as usize);
+        descriptors.set_range_close_on_exec(first, last);
     } else {
-        drop(descriptors.remove_range(first as usize, last as usize));
+        drop(descriptors.remove_range(first, last));
     }
-    Ok(0)
+    Ok(())
 }
 
 /// No file system here can name files by handles.
-fn no_handles(_: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+fn no_handles(_: &mut CurrentTask) -> Result<(), Errno> {
     Err(Errno::EOPNOTSUPP)
 }

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use linux_raw_sys::general as uapi;
 
+use super::arguments::UserPath;
 use crate::Errno;
 use crate::cred::Credentials;
-use crate::fs::{FsView, Path, ResolveFlags, Resolver, Viewer};
+use crate::fs::{Fd, FsView, Path, ResolveFlags, Resolver, Viewer};
 use crate::task::CurrentTask;
-
-/// `AT_FDCWD`, for the old calls without a directory argument.
-pub(super) const WORKING_DIRECTORY: u64 = uapi::AT_FDCWD as i64 as u64;
 
 /// Where a task's paths begin, and who it is, for one system call.
 pub(super) struct Scope {
@@ -47,7 +45,7 @@ impl Scope {
     }
 
     /// Where `path` begins: at the root, at the working directory, or at what `directory` refers to.
-    pub(super) fn start(&self, task: &CurrentTask, directory: u64, path: &[u8]) -> Result<Path, Errno> {
+    pub(super) fn start(&self, task: &CurrentTask, directory: Fd, path: &[u8]) -> Result<Path, Errno> {
         if path.is_empty() {
             return Err(Errno::ENOENT);
         }
@@ -55,10 +53,10 @@ impl Scope {
         if path.first() == Some(&b'/') && !is_scoped {
             return Ok(self.view.root.clone());
         }
-        if directory as i32 == uapi::AT_FDCWD {
+        if directory == Fd::WORKING_DIRECTORY {
             return Ok(self.view.working_directory.clone());
         }
-        let description = task.file(directory as i32)?;
+        let description = task.file(directory)?;
         description.path().cloned().ok_or(Errno::ENOTDIR)
     }
 
@@ -66,23 +64,23 @@ impl Scope {
     pub(super) fn find(
         &self,
         task: &CurrentTask,
-        directory: u64,
+        directory: Fd,
         path: &[u8],
         follows_link: bool,
     ) -> Result<Path, Errno> {
         self.resolver().resolve(&self.start(task, directory, path)?, path, follows_link)
     }
 
-    /// The place that the path at `address` names, with AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH in `flags`.
+    /// The place that `path` names, with AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH in `flags`.
     pub(super) fn find_at(
         &self,
         task: &CurrentTask,
-        directory: u64,
-        address: u64,
+        directory: Fd,
+        path: UserPath,
         flags: u32,
     ) -> Result<Path, Errno> {
         let may_be_empty = flags & uapi::AT_EMPTY_PATH != 0;
-        let path = if may_be_empty && address == 0 { Vec::new() } else { task.read_path(address)? };
+        let path = if may_be_empty && path.is_null() { Vec::new() } else { path.read(task)? };
         if may_be_empty && path.is_empty() {
             return self.place_of(task, directory);
         }
@@ -90,16 +88,15 @@ impl Scope {
     }
 
     /// What `descriptor` refers to, whatever it is; the working directory for AT_FDCWD.
-    pub(super) fn place_of(&self, task: &CurrentTask, descriptor: u64) -> Result<Path, Errno> {
-        if descriptor as i32 == uapi::AT_FDCWD {
+    pub(super) fn place_of(&self, task: &CurrentTask, descriptor: Fd) -> Result<Path, Errno> {
+        if descriptor == Fd::WORKING_DIRECTORY {
             return Ok(self.view.working_directory.clone());
         }
-        Ok(Path::of_description(&task.file(descriptor as i32)?))
+        Ok(Path::of_description(&task.file(descriptor)?))
     }
 }
 
 /// Fails with EINVAL if `flags` has bits that are not in `known`.
-pub(super) fn check_flags(flags: u64, known: u32) -> Result<u32, Errno> {
-    let flags = flags as u32;
+pub(super) fn check_flags(flags: u32, known: u32) -> Result<u32, Errno> {
     if flags & !known == 0 { Ok(flags) } else { Err(Errno::EINVAL) }
 }

@@ -4,40 +4,42 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::place::{Scope, WORKING_DIRECTORY};
+use super::arguments::{UserPath, handlers};
+use super::place::Scope;
 use super::readwrite::{check_size, check_size_limit};
 use crate::Errno;
+use crate::fs::Fd;
 use crate::fs::file_capabilities::drop_with_contents;
 use crate::fs::inotify::WatchMask;
 use crate::fs::{FileKind, operations};
 use crate::limits::Resource;
 use crate::task::CurrentTask;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::truncate, truncate),
-    (Sysno::ftruncate, ftruncate),
-    (Sysno::fallocate, fallocate),
-    (Sysno::fsync, fsync),
-    (Sysno::fdatasync, fsync),
-    (Sysno::sync, sync),
-    (Sysno::syncfs, syncfs),
-    (Sysno::sync_file_range, sync_file_range),
-    (Sysno::fadvise64, fadvise64),
-    (Sysno::readahead, readahead),
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
+    truncate,
+    ftruncate,
+    fallocate,
+    fsync,
+    fdatasync = fsync,
+    sync,
+    syncfs,
+    sync_file_range,
+    fadvise64,
+    readahead,
 ];
 
-fn truncate(task: &mut CurrentTask, [path, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn truncate(task: &mut CurrentTask, path: UserPath, len_bytes: i64) -> Result<(), Errno> {
     let len_bytes = check_len(len_bytes)?;
-    let place = Scope::new(task).find_at(task, WORKING_DIRECTORY, path, 0)?;
+    let place = Scope::new(task).find_at(task, Fd::WORKING_DIRECTORY, path, 0)?;
     let limit = task.thread_group().soft_limit(Resource::FILE_SIZE);
     check_size(task, len_bytes, limit)?;
     operations::truncate(&place, len_bytes, &task.credentials())?;
-    Ok(0)
+    Ok(())
 }
 
-fn ftruncate(task: &mut CurrentTask, [descriptor, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn ftruncate(task: &mut CurrentTask, descriptor: Fd, len_bytes: i64) -> Result<(), Errno> {
     let len_bytes = check_len(len_bytes)?;
-    let description = task.usable_file(descriptor as i32)?;
+    let description = task.usable_file(descriptor)?;
     if !description.flags().is_writable() {
         return Err(Errno::EINVAL);
     }
@@ -49,19 +51,22 @@ fn ftruncate(task: &mut CurrentTask, [descriptor, len_bytes, ..]: [u64; 6]) -> R
     if let Some(path) = description.path() {
         path.dentry.announce(WatchMask::MODIFY);
     }
-    Ok(0)
+    Ok(())
 }
 
-fn check_len(len_bytes: u64) -> Result<u64, Errno> {
-    if len_bytes > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(len_bytes) }
+fn check_len(len_bytes: i64) -> Result<u64, Errno> {
+    u64::try_from(len_bytes).map_err(|_| Errno::EINVAL)
 }
 
 fn fallocate(
     task: &mut CurrentTask,
-    [descriptor, mode, offset, len_bytes, ..]: [u64; 6],
-) -> Result<usize, Errno> {
-    let description = task.usable_file(descriptor as i32)?;
-    let (mode, offset, len_bytes) = (mode as u32, check_len(offset)?, check_len(len_bytes)?);
+    descriptor: Fd,
+    mode: u32,
+    offset: i64,
+    len_bytes: i64,
+) -> Result<(), Errno> {
+    let description = task.usable_file(descriptor)?;
+    let (offset, len_bytes) = (check_len(offset)?, check_len(len_bytes)?);
     if len_bytes == 0 {
         return Err(Errno::EINVAL);
     }
@@ -74,64 +79,70 @@ fn fallocate(
         FileKind::Directory => return Err(Errno::EISDIR),
         _ => return Err(Errno::ENODEV),
     }
-    let end = offset.checked_add(len_bytes).filter(|&end| end <= i64::MAX as u64).ok_or(Errno::EFBIG)?;
+    let end = offset.checked_add(len_bytes).filter(|&end| i64::try_from(end).is_ok()).ok_or(Errno::EFBIG)?;
     if mode & uapi::FALLOC_FL_KEEP_SIZE == 0 {
         check_size_limit(task, &description, end)?;
     }
     description.file().allocate(mode, offset, len_bytes, task)?;
     description.announce(WatchMask::MODIFY);
-    Ok(0)
+    Ok(())
 }
 
-fn fsync(task: &mut CurrentTask, [descriptor, ..]: [u64; 6]) -> Result<usize, Errno> {
-    task.usable_file(descriptor as i32)?.file().sync()?;
-    Ok(0)
+fn fsync(task: &mut CurrentTask, descriptor: Fd) -> Result<(), Errno> {
+    task.usable_file(descriptor)?.file().sync()?;
+    Ok(())
 }
 
 /// Nothing is ever behind what is written: every file system lives in memory.
-fn sync(_: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
-    Ok(0)
+fn sync(_: &mut CurrentTask) -> Result<(), Errno> {
+    Ok(())
 }
 
-fn syncfs(task: &mut CurrentTask, [descriptor, ..]: [u64; 6]) -> Result<usize, Errno> {
-    task.usable_file(descriptor as i32)?;
-    Ok(0)
+fn syncfs(task: &mut CurrentTask, descriptor: Fd) -> Result<(), Errno> {
+    task.usable_file(descriptor)?;
+    Ok(())
 }
 
 fn sync_file_range(
     task: &mut CurrentTask,
-    [descriptor, offset, len_bytes, flags, ..]: [u64; 6],
-) -> Result<usize, Errno> {
-    const KNOWN: u64 = 0b111;
-    let description = task.usable_file(descriptor as i32)?;
-    check_len(check_len(offset)?.saturating_add(check_len(len_bytes)?))?;
+    descriptor: Fd,
+    offset: i64,
+    len_bytes: i64,
+    flags: u32,
+) -> Result<(), Errno> {
+    const KNOWN: u32 = 0b111;
+    let description = task.usable_file(descriptor)?;
+    check_len(check_len(offset)?.saturating_add(check_len(len_bytes)?).cast_signed())?;
     if flags & !KNOWN != 0 {
         return Err(Errno::EINVAL);
     }
     match description.metadata()?.kind() {
-        FileKind::Regular | FileKind::BlockDevice | FileKind::Directory | FileKind::Symlink => Ok(0),
+        FileKind::Regular | FileKind::BlockDevice | FileKind::Directory | FileKind::Symlink => Ok(()),
         _ => Err(Errno::ESPIPE),
     }
 }
 
 fn fadvise64(
     task: &mut CurrentTask,
-    [descriptor, _, len_bytes, advice, ..]: [u64; 6],
-) -> Result<usize, Errno> {
-    let description = task.usable_file(descriptor as i32)?;
+    descriptor: Fd,
+    _offset: i64,
+    len_bytes: i64,
+    advice: u32,
+) -> Result<(), Errno> {
+    let description = task.usable_file(descriptor)?;
     if description.metadata()?.kind() == FileKind::Fifo {
         return Err(Errno::ESPIPE);
     }
-    if advice > u64::from(uapi::POSIX_FADV_NOREUSE) || (len_bytes as i64) < 0 {
+    if advice > uapi::POSIX_FADV_NOREUSE || len_bytes < 0 {
         return Err(Errno::EINVAL);
     }
-    Ok(0)
+    Ok(())
 }
 
-fn readahead(task: &mut CurrentTask, [descriptor, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let description = task.usable_file(descriptor as i32)?;
+fn readahead(task: &mut CurrentTask, descriptor: Fd) -> Result<(), Errno> {
+    let description = task.usable_file(descriptor)?;
     if !description.flags().is_readable() {
         return Err(Errno::EBADF);
     }
-    if description.is_regular() { Ok(0) } else { Err(Errno::EINVAL) }
+    if description.is_regular() { Ok(()) } else { Err(Errno::EINVAL) }
 }

@@ -6,60 +6,52 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::place::{Scope, WORKING_DIRECTORY, check_flags};
+use super::arguments::{UserPath, UserPointer, handlers};
+use super::place::{Scope, check_flags};
 use crate::Errno;
 use crate::abi::{Stat, Statfs, Statx, StatxTimestamp};
 use crate::cred::{Capabilities, Credentials, SecureBits};
+use crate::fs::Fd;
 use crate::fs::{Access, FileKind, Metadata, MountFlags, Path, Timestamp, check_access};
-use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::stat, stat),
-    (Sysno::lstat, lstat),
-    (Sysno::fstat, fstat),
-    (Sysno::newfstatat, newfstatat),
-    (Sysno::statx, statx),
-    (Sysno::statfs, statfs),
-    (Sysno::fstatfs, fstatfs),
-    (Sysno::access, access),
-    (Sysno::faccessat, faccessat),
-    (Sysno::faccessat2, faccessat2),
-];
+pub(super) const HANDLERS: &[(Sysno, Handler)] =
+    handlers![stat, lstat, fstat, newfstatat, statx, statfs, fstatfs, access, faccessat, faccessat2,];
 
-fn stat(task: &mut CurrentTask, [path, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    stat_at(task, WORKING_DIRECTORY, path, address, 0)
+fn stat(task: &mut CurrentTask, path: UserPath, place: UserPointer<Stat>) -> Result<(), Errno> {
+    stat_at(task, Fd::WORKING_DIRECTORY, path, place, 0)
 }
 
-fn lstat(task: &mut CurrentTask, [path, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    stat_at(task, WORKING_DIRECTORY, path, address, uapi::AT_SYMLINK_NOFOLLOW)
+fn lstat(task: &mut CurrentTask, path: UserPath, place: UserPointer<Stat>) -> Result<(), Errno> {
+    stat_at(task, Fd::WORKING_DIRECTORY, path, place, uapi::AT_SYMLINK_NOFOLLOW)
 }
 
 fn newfstatat(
     task: &mut CurrentTask,
-    [directory, path, address, flags, ..]: [u64; 6],
-) -> Result<usize, Errno> {
+    directory: Fd,
+    path: UserPath,
+    place: UserPointer<Stat>,
+    flags: u32,
+) -> Result<(), Errno> {
     let known = uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH | uapi::AT_NO_AUTOMOUNT;
     let flags = check_flags(flags, known)?;
-    stat_at(task, directory, path, address, flags)
+    stat_at(task, directory, path, place, flags)
 }
 
-fn fstat(task: &mut CurrentTask, [descriptor, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let metadata = task.file(descriptor as i32)?.metadata()?;
-    task.memory().write_object(VirtualAddress(address), &stat_of(task, &metadata))?;
-    Ok(0)
+fn fstat(task: &mut CurrentTask, descriptor: Fd, place: UserPointer<Stat>) -> Result<(), Errno> {
+    let metadata = task.file(descriptor)?.metadata()?;
+    place.write(task, &stat_of(task, &metadata))
 }
 
 fn stat_at(
     task: &mut CurrentTask,
-    directory: u64,
-    path: u64,
-    address: u64,
+    directory: Fd,
+    path: UserPath,
+    place: UserPointer<Stat>,
     flags: u32,
-) -> Result<usize, Errno> {
+) -> Result<(), Errno> {
     let metadata = Scope::new(task).find_at(task, directory, path, flags)?.inode().metadata()?;
-    task.memory().write_object(VirtualAddress(address), &stat_of(task, &metadata))?;
-    Ok(0)
+    place.write(task, &stat_of(task, &metadata))
 }
 
 fn stat_of(task: &CurrentTask, metadata: &Metadata) -> Stat {
@@ -88,20 +80,21 @@ fn stat_of(task: &CurrentTask, metadata: &Metadata) -> Stat {
 
 fn statx(
     task: &mut CurrentTask,
-    [directory, path, flags, mask, address, _]: [u64; 6],
-) -> Result<usize, Errno> {
+    directory: Fd,
+    path: UserPath,
+    flags: u32,
+    mask: u32,
+    address: UserPointer<Statx>,
+) -> Result<(), Errno> {
     let known =
         uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH | uapi::AT_NO_AUTOMOUNT | uapi::AT_STATX_SYNC_TYPE;
     let flags = check_flags(flags, known)?;
-    if flags & uapi::AT_STATX_SYNC_TYPE == uapi::AT_STATX_SYNC_TYPE
-        || mask as u32 & uapi::STATX__RESERVED != 0
-    {
+    if flags & uapi::AT_STATX_SYNC_TYPE == uapi::AT_STATX_SYNC_TYPE || mask & uapi::STATX__RESERVED != 0 {
         return Err(Errno::EINVAL);
     }
     let place = Scope::new(task).find_at(task, directory, path, flags)?;
     let statx = statx_of(task, &place.inode().metadata()?, &place);
-    task.memory().write_object(VirtualAddress(address), &statx)?;
-    Ok(0)
+    address.write(task, &statx)
 }
 
 fn statx_of(task: &CurrentTask, metadata: &Metadata, place: &Path) -> Statx {
@@ -141,17 +134,17 @@ fn statx_timestamp(timestamp: Timestamp) -> StatxTimestamp {
     StatxTimestamp { tv_sec: timestamp.seconds, tv_nsec: timestamp.nanoseconds, reserved: 0 }
 }
 
-fn statfs(task: &mut CurrentTask, [path, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let place = Scope::new(task).find_at(task, WORKING_DIRECTORY, path, 0)?;
+fn statfs(task: &mut CurrentTask, path: UserPath, address: UserPointer<Statfs>) -> Result<(), Errno> {
+    let place = Scope::new(task).find_at(task, Fd::WORKING_DIRECTORY, path, 0)?;
     write_statfs(task, &place, address)
 }
 
-fn fstatfs(task: &mut CurrentTask, [descriptor, address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let place = Path::of_description(&task.file(descriptor as i32)?);
+fn fstatfs(task: &mut CurrentTask, descriptor: Fd, address: UserPointer<Statfs>) -> Result<(), Errno> {
+    let place = Path::of_description(&task.file(descriptor)?);
     write_statfs(task, &place, address)
 }
 
-fn write_statfs(task: &CurrentTask, place: &Path, address: u64) -> Result<usize, Errno> {
+fn write_statfs(task: &CurrentTask, place: &Path, address: UserPointer<Statfs>) -> Result<(), Errno> {
     const ST_VALID: i64 = 0x20;
     let file_system = place.mount.file_system();
     let info = file_system.info();
@@ -173,8 +166,7 @@ fn write_statfs(task: &CurrentTask, place: &Path, address: u64) -> Result<usize,
         f_flags: ST_VALID | st_flags(flags),
         ..Statfs::default()
     };
-    task.memory().write_object(VirtualAddress(address), &statfs)?;
-    Ok(0)
+    address.write(task, &statfs)
 }
 
 /// The `ST_*` flags of statvfs(3).
@@ -192,27 +184,33 @@ fn st_flags(flags: MountFlags) -> i64 {
     table.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, value)| value).sum()
 }
 
-fn access(task: &mut CurrentTask, [path, mode, ..]: [u64; 6]) -> Result<usize, Errno> {
-    access_at(task, WORKING_DIRECTORY, path, mode, 0)
+fn access(task: &mut CurrentTask, path: UserPath, mode: u32) -> Result<(), Errno> {
+    access_at(task, Fd::WORKING_DIRECTORY, path, mode, 0)
 }
 
-fn faccessat(task: &mut CurrentTask, [directory, path, mode, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn faccessat(task: &mut CurrentTask, directory: Fd, path: UserPath, mode: u32) -> Result<(), Errno> {
     access_at(task, directory, path, mode, 0)
 }
 
-fn faccessat2(task: &mut CurrentTask, [directory, path, mode, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn faccessat2(
+    task: &mut CurrentTask,
+    directory: Fd,
+    path: UserPath,
+    mode: u32,
+    flags: u32,
+) -> Result<(), Errno> {
     let known = uapi::AT_EACCESS | uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH;
     access_at(task, directory, path, mode, check_flags(flags, known)?)
 }
 
 fn access_at(
     task: &mut CurrentTask,
-    directory: u64,
-    path: u64,
-    mode: u64,
+    directory: Fd,
+    path: UserPath,
+    mode: u32,
     flags: u32,
-) -> Result<usize, Errno> {
-    let wanted = u32::try_from(mode).ok().and_then(Access::from_bits).ok_or(Errno::EINVAL)?;
+) -> Result<(), Errno> {
+    let wanted = Access::from_bits(mode).ok_or(Errno::EINVAL)?;
     let credentials = task.credentials();
     let credentials =
         if flags & uapi::AT_EACCESS == 0 { Arc::new(real_credentials(&credentials)) } else { credentials };
@@ -229,7 +227,7 @@ fn access_at(
     if !wanted.is_empty() {
         check_access(&**place.inode(), wanted, &credentials)?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// The credentials that access(2) checks: those of the real user.

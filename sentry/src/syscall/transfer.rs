@@ -6,26 +6,20 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::arguments::UserPointer;
+use super::arguments::{UserPointer, handlers};
 use super::place::check_flags;
 use super::readwrite::{At, WriteFlags, check_size_limit, read_file, write_file};
 use super::user_buffers::{MAX_TRANSFER_LEN, UserBuffers};
 use crate::Errno;
+use crate::abi::Iovec;
 use crate::fs::inotify::WatchMask;
-use crate::fs::{FileDescription, FileKind, OpenFlags};
-use crate::platform::VirtualAddress;
+use crate::fs::{Fd, FileDescription, FileKind, OpenFlags};
 use crate::signal::{Signal, SignalInfo};
 use crate::slices::{first, first_mut, rest};
 use crate::task::CurrentTask;
 use crate::wait::Events;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::sendfile, sendfile),
-    (Sysno::copy_file_range, copy_file_range),
-    (Sysno::splice, splice),
-    (Sysno::tee, tee),
-    (Sysno::vmsplice, vmsplice),
-];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![sendfile, copy_file_range, splice, tee, vmsplice,];
 
 /// What splice(2) knows; only SPLICE_F_NONBLOCK makes a difference here.
 const SPLICE_FLAGS: u32 =
@@ -45,17 +39,16 @@ struct Side {
 }
 
 impl Side {
-    /// The side of `descriptor`, with the offset that `address` points to, if it is not null.
-    fn new(task: &CurrentTask, descriptor: u64, address: u64) -> Result<Self, Errno> {
-        let file = task.usable_file(descriptor as i32)?;
-        if address == 0 {
+    /// The side of `descriptor`, with the offset that `place` points to, if it is not null.
+    fn new(task: &CurrentTask, descriptor: Fd, place: UserPointer<i64>) -> Result<Self, Errno> {
+        let file = task.usable_file(descriptor)?;
+        if place.is_null() {
             return Ok(Self { file, offset: None });
         }
         if !file.file().is_seekable() {
             return Err(Errno::ESPIPE);
         }
-        let offset: i64 = task.memory().read_object(VirtualAddress(address))?;
-        let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+        let offset = u64::try_from(place.read(task)?).map_err(|_| Errno::EINVAL)?;
         Ok(Self { file, offset: Some(offset) })
     }
 
@@ -68,9 +61,9 @@ impl Side {
     }
 
     /// Moves the position, or writes the user's offset back.
-    fn finish(&self, task: &CurrentTask, address: u64, end: u64) -> Result<(), Errno> {
+    fn finish(&self, task: &CurrentTask, place: UserPointer<i64>, end: u64) -> Result<(), Errno> {
         match self.offset {
-            Some(_) => task.memory().write_object(VirtualAddress(address), &end),
+            Some(_) => place.write(task, &end.cast_signed()),
             None if self.file.file().is_seekable() => {
                 *self.file.position() = end;
                 Ok(())
@@ -80,22 +73,33 @@ impl Side {
     }
 }
 
-fn sendfile(task: &mut CurrentTask, [out, source, offset, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn sendfile(
+    task: &mut CurrentTask,
+    out: Fd,
+    source: Fd,
+    offset: UserPointer<i64>,
+    len_bytes: u64,
+) -> Result<usize, Errno> {
     let source = Side::new(task, source, offset)?;
-    let target = Side::new(task, out, 0)?;
+    let target = Side::new(task, out, UserPointer::new(0))?;
     check_directions(&source.file, &target.file)?;
     if target.file.flags().contains(OpenFlags::APPEND) || !source.file.file().is_seekable() {
         return Err(Errno::EINVAL);
     }
     let moved = transfer(task, &source, &target, len_bytes, Patience::Whole)?;
     source.finish(task, offset, source.start() + moved as u64)?;
-    target.finish(task, 0, target.start() + moved as u64)?;
+    target.finish(task, UserPointer::new(0), target.start() + moved as u64)?;
     Ok(moved)
 }
 
 fn copy_file_range(
     task: &mut CurrentTask,
-    [source_descriptor, source_offset, target_descriptor, target_offset, len_bytes, flags]: [u64; 6],
+    source_descriptor: Fd,
+    source_offset: UserPointer<i64>,
+    target_descriptor: Fd,
+    target_offset: UserPointer<i64>,
+    len_bytes: u64,
+    flags: u32,
 ) -> Result<usize, Errno> {
     check_flags(flags, 0)?;
     let source = Side::new(task, source_descriptor, source_offset)?;
@@ -128,7 +132,12 @@ fn copy_file_range(
 
 fn splice(
     task: &mut CurrentTask,
-    [source_descriptor, source_offset, target_descriptor, target_offset, len_bytes, flags]: [u64; 6],
+    source_descriptor: Fd,
+    source_offset: UserPointer<i64>,
+    target_descriptor: Fd,
+    target_offset: UserPointer<i64>,
+    len_bytes: u64,
+    flags: u32,
 ) -> Result<usize, Errno> {
     let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
     let source = Side::new(task, source_descriptor, source_offset)?;
@@ -269,9 +278,9 @@ fn wait_until_writable(task: &mut CurrentTask, target: &FileDescription, waits: 
     Ok(task.wait_for_file(&**target.file(), Events::OUT, None)?)
 }
 
-fn tee(task: &mut CurrentTask, [source, target, len_bytes, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn tee(task: &mut CurrentTask, source: Fd, target: Fd, len_bytes: u64, flags: u32) -> Result<usize, Errno> {
     let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
-    let (source, target) = (task.usable_file(source as i32)?, task.usable_file(target as i32)?);
+    let (source, target) = (task.usable_file(source)?, task.usable_file(target)?);
     check_directions(&source, &target)?;
     let (Some(from), Some(to)) = (source.file().pipe_end(), target.file().pipe_end()) else {
         return Err(Errno::EINVAL);
@@ -324,14 +333,17 @@ fn is_nonblocking(source: &FileDescription, target: &FileDescription) -> bool {
 /// Between user memory and a pipe: as readv(2) and writev(2), for nobody can tell the difference.
 fn vmsplice(
     task: &mut CurrentTask,
-    [descriptor, vector, count, flags, ..]: [u64; 6],
+    descriptor: Fd,
+    vector: UserPointer<Iovec>,
+    count: u64,
+    flags: u32,
 ) -> Result<usize, Errno> {
     let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
-    let file = task.usable_file(descriptor as i32)?;
+    let file = task.usable_file(descriptor)?;
     if file.file().pipe_end().is_none() {
         return Err(Errno::EBADF);
     }
-    let buffers = UserBuffers::vector(task, UserPointer::new(vector), count)?;
+    let buffers = UserBuffers::vector(task, vector, count)?;
     if file.flags().is_writable() {
         write_file(task, &file, buffers, At::Position, WriteFlags::waiting(!never_waits))
     } else {

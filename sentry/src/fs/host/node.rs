@@ -15,9 +15,9 @@ use vm_memory::VolatileSlice;
 use super::HostTree;
 use super::handles::HandleSlot;
 use crate::Errno;
-use crate::slices;
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
 use crate::memory::PageSource;
+use crate::slices;
 
 /// Bytes of a host file that are copied to guest memory at a time.
 const COPY_LEN: usize = 64 * 1024;

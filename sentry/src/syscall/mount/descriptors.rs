@@ -16,11 +16,11 @@ use crate::abi::MountAttributes;
 use crate::cred::Capabilities;
 use crate::fs::operations::open_path;
 use crate::fs::{
-    Caller, DetachedTree, File, FileDescription, FileKind, Instance, Metadata, Mount, MountFlags, OpenFlags,
-    Settings,
+    Caller, DetachedTree, Fd, File, FileDescription, FileKind, Instance, Metadata, Mount, MountFlags,
+    OpenFlags, Settings,
 };
-use crate::platform::{PAGE_SIZE, VirtualAddress};
-use crate::syscall::arguments::{ReturnValue, UserSlice};
+use crate::platform::PAGE_SIZE;
+use crate::syscall::arguments::{UserPath, UserPointer, UserSlice, unsigned};
 use crate::syscall::place::{Scope, check_flags};
 use crate::syscall::process::read_extensible;
 use crate::task::CurrentTask;
@@ -34,13 +34,13 @@ const ATTRIBUTES: [(u32, MountFlags); 6] = [
     (uapi::MOUNT_ATTR_NODIRATIME, MountFlags::NO_DIRECTORY_ACCESS_TIME),
     (uapi::MOUNT_ATTR_NOSYMFOLLOW, MountFlags::NO_SYMLINKS),
 ];
-const KNOWN_ATTRIBUTES: u64 = (uapi::MOUNT_ATTR_RDONLY
+const KNOWN_ATTRIBUTES: u32 = uapi::MOUNT_ATTR_RDONLY
     | uapi::MOUNT_ATTR_NOSUID
     | uapi::MOUNT_ATTR_NODEV
     | uapi::MOUNT_ATTR_NOEXEC
     | uapi::MOUNT_ATTR_NODIRATIME
     | uapi::MOUNT_ATTR_NOSYMFOLLOW
-    | uapi::MOUNT_ATTR__ATIME) as u64;
+    | uapi::MOUNT_ATTR__ATIME;
 
 /// The longest key, value and message of fsconfig(2).
 const MAX_VALUE_LEN: usize = 256;
@@ -51,15 +51,16 @@ fn install(
     task: &CurrentTask,
     description: Arc<FileDescription>,
     is_close_on_exec: bool,
-) -> Result<usize, Errno> {
-    let descriptor = task.install_descriptor(description, is_close_on_exec)?;
-    Ok(descriptor.encode())
+) -> Result<Fd, Errno> {
+    task.install_descriptor(description, is_close_on_exec)
 }
 
 pub(super) fn open_tree(
     task: &mut CurrentTask,
-    [directory, path, flags, ..]: [u64; 6],
-) -> Result<usize, Errno> {
+    directory: Fd,
+    path: UserPath,
+    flags: u32,
+) -> Result<Fd, Errno> {
     let known = uapi::AT_EMPTY_PATH
         | uapi::AT_NO_AUTOMOUNT
         | uapi::AT_RECURSIVE
@@ -86,8 +87,12 @@ pub(super) fn open_tree(
 
 pub(super) fn move_mount(
     task: &mut CurrentTask,
-    [from_directory, from, to_directory, to, flags, _]: [u64; 6],
-) -> Result<usize, Errno> {
+    from_directory: Fd,
+    from: UserPath,
+    to_directory: Fd,
+    to: UserPath,
+    flags: u32,
+) -> Result<(), Errno> {
     check_may_mount(task)?;
     let known = uapi::MOVE_MOUNT_F_SYMLINKS
         | uapi::MOVE_MOUNT_F_AUTOMOUNTS
@@ -105,7 +110,7 @@ pub(super) fn move_mount(
     let source = find(from_directory, from, uapi::MOVE_MOUNT_F_SYMLINKS, uapi::MOVE_MOUNT_F_EMPTY_PATH)?;
     let place = find(to_directory, to, uapi::MOVE_MOUNT_T_SYMLINKS, uapi::MOVE_MOUNT_T_EMPTY_PATH)?;
     scope.view().namespace.move_mount(&source, place)?;
-    Ok(0)
+    Ok(())
 }
 
 /// What fsopen(2) and fspick(2) open: a file system that is being configured.
@@ -148,13 +153,13 @@ impl File for Configuration {
 }
 
 impl Configuration {
-    fn open(task: &CurrentTask, state: State, is_close_on_exec: bool) -> Result<usize, Errno> {
+    fn open(task: &CurrentTask, state: State, is_close_on_exec: bool) -> Result<Fd, Errno> {
         let file = Arc::new(Self(Mutex::new(state)));
         install(task, FileDescription::new(file, None, OpenFlags::RDWR), is_close_on_exec)
     }
 }
 
-pub(super) fn fsopen(task: &mut CurrentTask, [kind, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+pub(super) fn fsopen(task: &mut CurrentTask, kind: UserPointer<u8>, flags: u32) -> Result<Fd, Errno> {
     check_may_mount(task)?;
     let flags = check_flags(flags, uapi::FSOPEN_CLOEXEC)?;
     let kind = FileSystemType::find(&read_text(task, kind)?.ok_or(Errno::EFAULT)?)?;
@@ -163,7 +168,7 @@ pub(super) fn fsopen(task: &mut CurrentTask, [kind, flags, ..]: [u64; 6]) -> Res
     Configuration::open(task, state, flags & uapi::FSOPEN_CLOEXEC != 0)
 }
 
-pub(super) fn fspick(task: &mut CurrentTask, [directory, path, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+pub(super) fn fspick(task: &mut CurrentTask, directory: Fd, path: UserPath, flags: u32) -> Result<Fd, Errno> {
     check_may_mount(task)?;
     let known = uapi::FSPICK_CLOEXEC
         | uapi::FSPICK_SYMLINK_NOFOLLOW
@@ -184,13 +189,16 @@ pub(super) fn fspick(task: &mut CurrentTask, [directory, path, flags, ..]: [u64;
 
 pub(super) fn fsconfig(
     task: &mut CurrentTask,
-    [descriptor, command, key, value, number, _]: [u64; 6],
-) -> Result<usize, Errno> {
+    descriptor: Fd,
+    command: u32,
+    key: UserPointer<u8>,
+    value: UserPointer<u8>,
+    number: i32,
+) -> Result<(), Errno> {
     use uapi::fsconfig_command as commands;
-    if (descriptor as i32) < 0 {
+    if descriptor.0 < 0 {
         return Err(Errno::EINVAL);
     }
-    let (command, number) = (command as u32, number as i32);
     const SET_FLAG: u32 = commands::FSCONFIG_SET_FLAG as u32;
     const SET_STRING: u32 = commands::FSCONFIG_SET_STRING as u32;
     const SET_BINARY: u32 = commands::FSCONFIG_SET_BINARY as u32;
@@ -200,7 +208,7 @@ pub(super) fn fsconfig(
     const CREATE: u32 = commands::FSCONFIG_CMD_CREATE as u32;
     const RECONFIGURE: u32 = commands::FSCONFIG_CMD_RECONFIGURE as u32;
     const CREATE_EXCLUSIVELY: u32 = commands::FSCONFIG_CMD_CREATE_EXCL as u32;
-    let (has_key, has_value) = (key != 0, value != 0);
+    let (has_key, has_value) = (!key.is_null(), !value.is_null());
     let is_valid = match command {
         SET_FLAG => has_key && !has_value && number == 0,
         SET_STRING => has_key && has_value && number == 0,
@@ -213,7 +221,7 @@ pub(super) fn fsconfig(
     if !is_valid {
         return Err(Errno::EINVAL);
     }
-    let file = task.file(descriptor as i32)?;
+    let file = task.file(descriptor)?;
     let configuration = file.downcast::<Configuration>().ok_or(Errno::EINVAL)?;
     let mut state = configuration.0.lock();
     match command {
@@ -227,11 +235,11 @@ pub(super) fn fsconfig(
         // No type here takes any of these.
         _ => return Err(Errno::EINVAL),
     }
-    Ok(0)
+    Ok(())
 }
 
-fn read_value(task: &CurrentTask, address: u64) -> Result<String, Errno> {
-    let bytes = task.memory().read_c_string(VirtualAddress(address), MAX_VALUE_LEN);
+fn read_value(task: &CurrentTask, value: UserPointer<u8>) -> Result<String, Errno> {
+    let bytes = task.memory().read_c_string(value.address(), MAX_VALUE_LEN);
     let bytes = bytes.map_err(|error| if error == Errno::ENAMETOOLONG { Errno::EINVAL } else { error })?;
     String::from_utf8(bytes).map_err(|_| Errno::EINVAL)
 }
@@ -295,15 +303,17 @@ impl State {
 
 pub(super) fn fsmount(
     task: &mut CurrentTask,
-    [descriptor, flags, attributes, ..]: [u64; 6],
-) -> Result<usize, Errno> {
+    descriptor: Fd,
+    flags: u32,
+    attributes: u32,
+) -> Result<Fd, Errno> {
     check_may_mount(task)?;
     let flags = check_flags(flags, uapi::FSMOUNT_CLOEXEC)?;
     if attributes & !KNOWN_ATTRIBUTES != 0 {
         return Err(Errno::EINVAL);
     }
-    let mount_flags = flags_of(attributes as u32) | access_times(attributes as u32)?;
-    let file = task.file(descriptor as i32)?;
+    let mount_flags = flags_of(attributes) | access_times(attributes)?;
+    let file = task.file(descriptor)?;
     let configuration = file.downcast::<Configuration>().ok_or(Errno::EINVAL)?;
     let mut state = configuration.0.lock();
     let instance = match &state.phase {
@@ -339,40 +349,39 @@ fn access_times(attributes: u32) -> Result<MountFlags, Errno> {
 
 pub(super) fn mount_setattr(
     task: &mut CurrentTask,
-    [directory, path, flags, attributes, len_bytes, _]: [u64; 6],
-) -> Result<usize, Errno> {
+    directory: Fd,
+    path: UserPath,
+    flags: u32,
+    attributes: UserSlice,
+) -> Result<(), Errno> {
     let known = uapi::AT_EMPTY_PATH | uapi::AT_RECURSIVE | uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_NO_AUTOMOUNT;
     let flags = check_flags(flags, known)?;
     let min_bytes = uapi::MOUNT_ATTR_SIZE_VER0;
-    if len_bytes > PAGE_SIZE {
+    if attributes.len_bytes > PAGE_SIZE {
         return Err(Errno::E2BIG);
     }
-    if len_bytes < u64::from(min_bytes) {
+    if attributes.len_bytes < u64::from(min_bytes) {
         return Err(Errno::EINVAL);
     }
     check_may_mount(task)?;
-    let attributes: MountAttributes = read_extensible(
-        task,
-        UserSlice { address: VirtualAddress(attributes), len_bytes },
-        min_bytes as usize,
-    )?;
+    let attributes: MountAttributes = read_extensible(task, attributes, min_bytes as usize)?;
     if (attributes.attr_set, attributes.attr_clr, attributes.propagation) == (0, 0, 0) {
-        return Ok(0);
+        return Ok(());
     }
     let settings = settings_of(&attributes)?;
     let scope = Scope::new(task);
     let place = scope.find_at(task, directory, path, flags)?;
     scope.view().namespace.change_settings(&place, settings, flags & uapi::AT_RECURSIVE != 0)?;
-    Ok(0)
+    Ok(())
 }
 
 fn settings_of(attributes: &MountAttributes) -> Result<Settings, Errno> {
     let (set, clear) = (attributes.attr_set, attributes.attr_clr);
     // Among them MOUNT_ATTR_IDMAP, which no file system here supports.
-    if (set | clear) & !KNOWN_ATTRIBUTES != 0 {
+    if (set | clear) & !u64::from(KNOWN_ATTRIBUTES) != 0 {
         return Err(Errno::EINVAL);
     }
-    let (set, clear) = (set as u32, clear as u32);
+    let (set, clear) = (unsigned(set), unsigned(clear));
     let mut settings = Settings { set: flags_of(set), clear: flags_of(clear), propagation: None };
     if clear & uapi::MOUNT_ATTR__ATIME != 0 {
         // It is a choice, which can only be made anew as a whole.

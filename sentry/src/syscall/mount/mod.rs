@@ -9,25 +9,25 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::place::{Scope, WORKING_DIRECTORY, check_flags};
+use super::arguments::{UserPath, UserPointer, handlers};
+use super::place::{Scope, check_flags};
 use crate::Errno;
 use crate::cred::{Capabilities, Namespace};
-use crate::fs::{Mount, MountFlags, Path, Propagation, Settings};
-use crate::platform::VirtualAddress;
+use crate::fs::{Fd, Mount, MountFlags, Path, Propagation, Settings};
 use crate::task::CurrentTask;
 use file_systems::FileSystemType;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::mount, mount),
-    (Sysno::umount2, umount2),
-    (Sysno::pivot_root, pivot_root),
-    (Sysno::open_tree, descriptors::open_tree),
-    (Sysno::move_mount, descriptors::move_mount),
-    (Sysno::fsopen, descriptors::fsopen),
-    (Sysno::fsconfig, descriptors::fsconfig),
-    (Sysno::fsmount, descriptors::fsmount),
-    (Sysno::fspick, descriptors::fspick),
-    (Sysno::mount_setattr, descriptors::mount_setattr),
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
+    mount,
+    umount2,
+    pivot_root,
+    open_tree = descriptors::open_tree,
+    move_mount = descriptors::move_mount,
+    fsopen = descriptors::fsopen,
+    fsconfig = descriptors::fsconfig,
+    fsmount = descriptors::fsmount,
+    fspick = descriptors::fspick,
+    mount_setattr = descriptors::mount_setattr,
 ];
 
 /// The longest string argument: a page, with its NUL.
@@ -47,24 +47,24 @@ fn check_may_mount(task: &CurrentTask) -> Result<(), Errno> {
 }
 
 /// A string argument; `None` for a null pointer.
-fn read_text(task: &CurrentTask, address: u64) -> Result<Option<String>, Errno> {
-    if address == 0 {
+fn read_text(task: &CurrentTask, text: UserPointer<u8>) -> Result<Option<String>, Errno> {
+    if text.is_null() {
         return Ok(None);
     }
-    let bytes = task.memory().read_c_string(VirtualAddress(address), MAX_TEXT_LEN);
+    let bytes = task.memory().read_c_string(text.address(), MAX_TEXT_LEN);
     let bytes = bytes.map_err(|error| if error == Errno::ENAMETOOLONG { Errno::EINVAL } else { error })?;
     String::from_utf8(bytes).map(Some).map_err(|_| Errno::EINVAL)
 }
 
 /// The options, of which Linux takes a page at most; empty for a null pointer.
-fn read_options(task: &CurrentTask, address: u64) -> Result<Vec<u8>, Errno> {
-    if address == 0 {
+fn read_options(task: &CurrentTask, text: UserPointer<u8>) -> Result<Vec<u8>, Errno> {
+    if text.is_null() {
         return Ok(Vec::new());
     }
-    match task.memory().read_c_string(VirtualAddress(address), MAX_TEXT_LEN) {
+    match task.memory().read_c_string(text.address(), MAX_TEXT_LEN) {
         Err(Errno::ENAMETOOLONG) => {
             let mut options = vec![0; MAX_TEXT_LEN - 1];
-            task.memory().read_bytes(VirtualAddress(address), &mut options)?;
+            task.memory().read_bytes(text.address(), &mut options)?;
             Ok(options)
         }
         options => options,
@@ -73,19 +73,22 @@ fn read_options(task: &CurrentTask, address: u64) -> Result<Vec<u8>, Errno> {
 
 fn mount(
     task: &mut CurrentTask,
-    [source, target, kind, flags, options, _]: [u64; 6],
-) -> Result<usize, Errno> {
-    let mut flags = flags as u32;
+    source: UserPath,
+    target: UserPath,
+    kind: UserPointer<u8>,
+    mut flags: u32,
+    options: UserPointer<u8>,
+) -> Result<(), Errno> {
     // Ancient callers put a magic number into the upper half.
     if flags & uapi::MS_MGC_MSK == uapi::MS_MGC_VAL {
         flags &= !uapi::MS_MGC_MSK;
     }
     let kind = read_text(task, kind)?;
-    let source_text = read_text(task, source)?;
+    let source_text = read_text(task, source.0)?;
     let options = read_options(task, options)?;
     let options = || String::from_utf8(options).map_err(|_| Errno::EINVAL);
     let scope = Scope::new(task);
-    let place = scope.find_at(task, WORKING_DIRECTORY, target, 0)?;
+    let place = scope.find_at(task, Fd::WORKING_DIRECTORY, target, 0)?;
     if flags & uapi::MS_NOUSER != 0 {
         return Err(Errno::EINVAL);
     }
@@ -116,7 +119,7 @@ fn mount(
         let mount = kind.mount(&scope, instance, source_text.as_deref().unwrap_or("none"), flags)?;
         namespace.attach(&mount, place)?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// Whether every file system knows an option: they are flags of its superblock, of which none but the access has an effect.
@@ -148,11 +151,16 @@ fn split_options(options: &str, mut is_read_only: bool) -> (String, bool) {
 }
 
 /// The place that the source argument of a bind mount or a move names.
-fn find_source(task: &CurrentTask, scope: &Scope, address: u64, text: Option<String>) -> Result<Path, Errno> {
+fn find_source(
+    task: &CurrentTask,
+    scope: &Scope,
+    path: UserPath,
+    text: Option<String>,
+) -> Result<Path, Errno> {
     if text.is_none_or(|text| text.is_empty()) {
         return Err(Errno::EINVAL);
     }
-    scope.find_at(task, WORKING_DIRECTORY, address, 0)
+    scope.find_at(task, Fd::WORKING_DIRECTORY, path, 0)
 }
 
 fn remount(
@@ -217,7 +225,7 @@ fn check_is_mount_root(place: &Path) -> Result<(), Errno> {
     if Arc::ptr_eq(&place.dentry, place.mount.root()) { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
-fn umount2(task: &mut CurrentTask, [target, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn umount2(task: &mut CurrentTask, target: UserPath, flags: u32) -> Result<(), Errno> {
     let known = uapi::MNT_FORCE | uapi::MNT_DETACH | uapi::MNT_EXPIRE | uapi::UMOUNT_NOFOLLOW;
     let flags = check_flags(flags, known)?;
     let has = |flag| flags & flag != 0;
@@ -225,7 +233,7 @@ fn umount2(task: &mut CurrentTask, [target, flags, ..]: [u64; 6]) -> Result<usiz
     let scope = Scope::new(task);
     // What is meant is on top, even of a working directory that has been mounted on: after pivot_root(".", "."),
     // "." is the old root.
-    let place = scope.find_at(task, WORKING_DIRECTORY, target, no_follow)?.cross();
+    let place = scope.find_at(task, Fd::WORKING_DIRECTORY, target, no_follow)?.cross();
     check_may_mount(task)?;
     check_is_mount_root(&place)?;
     let namespace = &scope.view().namespace;
@@ -253,14 +261,14 @@ fn umount2(task: &mut CurrentTask, [target, flags, ..]: [u64; 6]) -> Result<usiz
         return Err(Errno::EBUSY);
     }
     namespace.unmount(&mount, has(uapi::MNT_DETACH))?;
-    Ok(0)
+    Ok(())
 }
 
-fn pivot_root(task: &mut CurrentTask, [new_root, put_old, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn pivot_root(task: &mut CurrentTask, new_root: UserPath, put_old: UserPath) -> Result<(), Errno> {
     check_may_mount(task)?;
     let scope = Scope::new(task);
-    let directory = |address| {
-        let place = scope.find_at(task, WORKING_DIRECTORY, address, 0)?;
+    let directory = |path| {
+        let place = scope.find_at(task, Fd::WORKING_DIRECTORY, path, 0)?;
         if place.is_directory() { Ok(place) } else { Err(Errno::ENOTDIR) }
     };
     let (new_root, put_old) = (directory(new_root)?, directory(put_old)?);
@@ -268,5 +276,5 @@ fn pivot_root(task: &mut CurrentTask, [new_root, put_old, ..]: [u64; 6]) -> Resu
     scope.view().namespace.pivot(&old_root, &new_root, put_old)?;
     // Whoever was there moves along: kernel threads on Linux, and everybody who has not moved away.
     task.kernel().tasks().for_each_fs_context(|context| context.replace_place(&old_root, &new_root));
-    Ok(0)
+    Ok(())
 }

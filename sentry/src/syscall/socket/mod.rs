@@ -13,10 +13,10 @@ use syscalls::Sysno;
 use super::Handler;
 use super::arguments::{ReturnValue, UserPointer};
 use super::pipe::install_pair;
-use super::place::{Scope, WORKING_DIRECTORY};
+use super::place::Scope;
 use crate::Errno;
 use crate::fs::operations::create_node;
-use crate::fs::{Access, Caller, FileDescription, FileKind, NewNode, OpenFlags, check_access};
+use crate::fs::{Access, Caller, Fd, FileDescription, FileKind, NewNode, OpenFlags, check_access};
 use crate::net::unix::{BoundName, PeerCredentials, Shutdown, SocketKind, UnixAddress, UnixSocket};
 use crate::platform::VirtualAddress;
 use crate::task::{Blocked, CurrentTask};
@@ -225,7 +225,7 @@ fn bind(task: &mut CurrentTask, [descriptor, address, len, ..]: [u64; 6]) -> Res
 /// Makes the inode of a socket's path.
 fn make_name(task: &CurrentTask, path: &[u8], name: Arc<BoundName>) -> Result<(), Errno> {
     let scope = Scope::new(task);
-    let start = scope.start(task, WORKING_DIRECTORY, path)?;
+    let start = scope.start(task, Fd::WORKING_DIRECTORY, path)?;
     let permissions = 0o777 & !task.fs_context().umask();
     let made = create_node(&scope.resolver(), &start, path, NewNode::Socket, permissions);
     let place = made.map_err(|error| if error == Errno::EEXIST { Errno::EADDRINUSE } else { error })?;
@@ -244,7 +244,7 @@ fn find_target(
         UnixAddress::Abstract(name) => socket.home().find(name),
         UnixAddress::Path(path) => {
             let scope = Scope::new(task);
-            let start = scope.start(task, WORKING_DIRECTORY, path)?;
+            let start = scope.start(task, Fd::WORKING_DIRECTORY, path)?;
             let place = scope.resolver().resolve(&start, path, true)?;
             check_access(&**place.inode(), Access::WRITE, &scope.viewer().credentials)?;
             if place.kind() != FileKind::Socket {
