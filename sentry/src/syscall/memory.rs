@@ -6,38 +6,40 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
+use super::arguments::{UserPointer, handlers};
+use super::user_buffers::MAX_PIECES;
 use crate::Errno;
+use crate::abi::Iovec;
 use crate::cred::Capabilities;
-use crate::fs::{FileDescription, FileKind, MountFlags};
+use crate::fs::{Fd, FileDescription, FileKind, MountFlags};
 use crate::memory::{Backing, Growth, MapFlags, MapRequest, MemoryManager, Protection, RemapFlags};
 use crate::platform::{PAGE_SIZE, VirtualAddress, VirtualRange};
 use crate::slices::first;
 use crate::task::{CurrentTask, Tid, check_access};
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
-    (Sysno::mmap, mmap),
-    (Sysno::munmap, munmap),
-    (Sysno::mprotect, mprotect),
-    (Sysno::pkey_mprotect, pkey_mprotect),
-    // This processor's protection keys are not shown to user code.
-    (Sysno::pkey_alloc, |_, _| Err(Errno::ENOSPC)),
-    (Sysno::pkey_free, |_, _| Err(Errno::EINVAL)),
-    (Sysno::mremap, mremap),
-    (Sysno::brk, brk),
-    (Sysno::madvise, madvise),
-    (Sysno::msync, msync),
-    (Sysno::mincore, mincore),
-    (Sysno::mlock, mlock),
-    (Sysno::mlock2, mlock2),
-    (Sysno::munlock, munlock),
-    (Sysno::mlockall, mlockall),
-    (Sysno::munlockall, munlockall),
-    (Sysno::process_vm_readv, process_vm_readv),
-    (Sysno::process_vm_writev, process_vm_writev),
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
+    mmap,
+    munmap,
+    mprotect,
+    pkey_mprotect,
+    pkey_alloc,
+    pkey_free,
+    mremap,
+    brk,
+    madvise,
+    msync,
+    mincore,
+    mlock,
+    mlock2,
+    munlock,
+    mlockall,
+    munlockall,
+    process_vm_readv,
+    process_vm_writev,
 ];
 
 /// The protection bits that mmap(2) and mprotect(2) know.
-const PROTECTION_BITS: u64 = (uapi::PROT_READ | uapi::PROT_WRITE | uapi::PROT_EXEC) as u64;
+const PROTECTION_BITS: u32 = uapi::PROT_READ | uapi::PROT_WRITE | uapi::PROT_EXEC;
 /// The flags that MAP_SHARED_VALIDATE accepts, beside the type: Linux's `LEGACY_MAP_MASK`, with all sizes of huge pages.
 const VALIDATED_FLAGS: u32 = uapi::MAP_FIXED
     | uapi::MAP_ANONYMOUS
@@ -57,10 +59,16 @@ const VALIDATED_FLAGS: u32 = uapi::MAP_FIXED
 const HUGE_PAGE_SHIFTS: [u32; 3] = [0, 21, 30];
 
 /// The checks come in Linux's order: descriptor, length and place, what may be locked, and then what is wrong with the file.
-fn mmap(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
-    let [address, len_bytes, protection, flags, descriptor, offset] = arguments;
+fn mmap(
+    task: &mut CurrentTask,
+    address: VirtualAddress,
+    len_bytes: u64,
+    protection: u64,
+    raw_flags: u32,
+    descriptor: Fd,
+    offset: u64,
+) -> Result<VirtualAddress, Errno> {
     let protection = protection_of(protection);
-    let raw_flags = flags as u32;
     if !offset.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
@@ -73,7 +81,7 @@ fn mmap(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
         }
         anonymous_backing(raw_flags, is_huge)
     } else {
-        let file = task.usable_file(descriptor as i32)?;
+        let file = task.usable_file(descriptor)?;
         if is_huge {
             return Err(Errno::EINVAL);
         }
@@ -86,9 +94,8 @@ fn mmap(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
     if flags.contains(MapFlags::LOCKED) {
         apply_lock_limit(task);
     }
-    let request = MapRequest { address: VirtualAddress(address), len_bytes, protection, flags, backing };
-    let start = task.memory().mmap(request)?;
-    Ok(start.0 as usize)
+    let request = MapRequest { address, len_bytes, protection, flags, backing };
+    task.memory().mmap(request)
 }
 
 fn anonymous_backing(raw_flags: u32, is_huge: bool) -> Backing {
@@ -128,7 +135,7 @@ fn file_backing(
     let file_kind = file.metadata()?.kind();
     // Linux's MAX_LFS_FILESIZE; what is no file with a size has no other bound than addresses have.
     let has_size = matches!(file_kind, FileKind::Regular | FileKind::Socket | FileKind::BlockDevice);
-    if !place.fits(if has_size { i64::MAX as u64 } else { u64::MAX }) {
+    if !place.fits(if has_size { i64::MAX.cast_unsigned() } else { u64::MAX }) {
         return Err(Errno::EOVERFLOW);
     }
     let (kind, flags) = (raw_flags & uapi::MAP_TYPE, file.flags());
@@ -172,14 +179,18 @@ fn file_backing(
     Ok(Backing::File { cache, offset: place.offset, file: Some(file.clone()), max_protection })
 }
 
-fn munmap(task: &mut CurrentTask, [address, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
-    task.memory().munmap(VirtualAddress(address), len_bytes)?;
-    Ok(0)
+fn munmap(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64) -> Result<(), Errno> {
+    task.memory().munmap(address, len_bytes)
 }
 
-fn mprotect(task: &mut CurrentTask, [address, len_bytes, protection, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn mprotect(
+    task: &mut CurrentTask,
+    address: VirtualAddress,
+    len_bytes: u64,
+    protection: u64,
+) -> Result<(), Errno> {
     let grows = u64::from(uapi::PROT_GROWSDOWN | uapi::PROT_GROWSUP);
-    let known = PROTECTION_BITS | u64::from(uapi::PROT_SEM);
+    let known = u64::from(PROTECTION_BITS | uapi::PROT_SEM);
     let has = |flag: u32| protection & u64::from(flag) != 0;
     let growth = match (has(uapi::PROT_GROWSDOWN), has(uapi::PROT_GROWSUP)) {
         (false, false) => Growth::None,
@@ -188,97 +199,117 @@ fn mprotect(task: &mut CurrentTask, [address, len_bytes, protection, ..]: [u64; 
         (true, true) => return Err(Errno::EINVAL),
     };
     let protection = (protection & !(known | grows) == 0).then(|| protection_of(protection));
-    task.memory().mprotect_growing(VirtualAddress(address), len_bytes, protection, growth)?;
-    Ok(0)
+    task.memory().mprotect_growing(address, len_bytes, protection, growth)
 }
 
-fn pkey_mprotect(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
-    let no_key = arguments[3] as i32 == -1;
-    if no_key { mprotect(task, arguments) } else { Err(Errno::EINVAL) }
+fn pkey_mprotect(
+    task: &mut CurrentTask,
+    address: VirtualAddress,
+    len_bytes: u64,
+    protection: u64,
+    key: i32,
+) -> Result<(), Errno> {
+    if key == -1 { mprotect(task, address, len_bytes, protection) } else { Err(Errno::EINVAL) }
 }
 
-fn mremap(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
-    let [old_address, old_len_bytes, new_len_bytes, flags, new_address, _] = arguments;
+/// This processor's protection keys are not shown to user code.
+fn pkey_alloc(_: &mut CurrentTask) -> Result<(), Errno> {
+    Err(Errno::ENOSPC)
+}
+
+fn pkey_free(_: &mut CurrentTask) -> Result<(), Errno> {
+    Err(Errno::EINVAL)
+}
+
+fn mremap(
+    task: &mut CurrentTask,
+    old_address: VirtualAddress,
+    old_len_bytes: u64,
+    new_len_bytes: u64,
+    flags: u64,
+    new_address: VirtualAddress,
+) -> Result<VirtualAddress, Errno> {
     let flags = u32::try_from(flags).ok().and_then(RemapFlags::from_bits).ok_or(Errno::EINVAL)?;
-    let (old_address, new_address) = (VirtualAddress(old_address), VirtualAddress(new_address));
-    let start = task.memory().mremap(old_address, old_len_bytes, new_len_bytes, flags, new_address)?;
-    Ok(start.0 as usize)
+    task.memory().mremap(old_address, old_len_bytes, new_len_bytes, flags, new_address)
 }
 
-fn brk(task: &mut CurrentTask, [address, ..]: [u64; 6]) -> Result<usize, Errno> {
-    Ok(task.memory().brk(VirtualAddress(address)).0 as usize)
+fn brk(task: &mut CurrentTask, address: VirtualAddress) -> Result<VirtualAddress, Errno> {
+    Ok(task.memory().brk(address))
 }
 
-fn madvise(task: &mut CurrentTask, [address, len_bytes, advice, ..]: [u64; 6]) -> Result<usize, Errno> {
-    task.memory().madvise(VirtualAddress(address), len_bytes, advice as u32)?;
-    Ok(0)
+fn madvise(
+    task: &mut CurrentTask,
+    address: VirtualAddress,
+    len_bytes: u64,
+    advice: u32,
+) -> Result<(), Errno> {
+    task.memory().madvise(address, len_bytes, advice)
 }
 
-fn msync(task: &mut CurrentTask, [address, len_bytes, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
-    task.memory().msync(VirtualAddress(address), len_bytes, flags as u32)?;
-    Ok(0)
+fn msync(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64, flags: u32) -> Result<(), Errno> {
+    task.memory().msync(address, len_bytes, flags)
 }
 
-fn mincore(task: &mut CurrentTask, [address, len_bytes, vector, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn mincore(
+    task: &mut CurrentTask,
+    address: VirtualAddress,
+    len_bytes: u64,
+    vector: UserPointer<u8>,
+) -> Result<(), Errno> {
     /// Pages that are looked at in one step.
     const STEP: u64 = 4096;
-    if !address.is_multiple_of(PAGE_SIZE) {
+    if !address.0.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    let is_user_memory = |start, len_bytes| VirtualRange::new(VirtualAddress(start), len_bytes).is_some();
-    if !is_user_memory(address, len_bytes) {
+    if VirtualRange::new(address, len_bytes).is_none() {
         return Err(Errno::ENOMEM);
     }
     let pages = len_bytes.div_ceil(PAGE_SIZE);
-    if !is_user_memory(vector, pages) {
+    if VirtualRange::new(vector.address(), pages).is_none() {
         return Err(Errno::EFAULT);
     }
     let mut done = 0;
     while done < pages {
         let count = (pages - done).min(STEP);
         let start = address.checked_add(done * PAGE_SIZE).ok_or(Errno::ENOMEM)?;
-        let residency = task.memory().mincore(VirtualAddress(start), count)?;
-        let target = vector.checked_add(done).ok_or(Errno::EFAULT)?;
-        task.memory().write_bytes(VirtualAddress(target), &residency)?;
+        let residency = task.memory().mincore(start, count)?;
+        let target = vector.address().checked_add(done).ok_or(Errno::EFAULT)?;
+        task.memory().write_bytes(target, &residency)?;
         done += residency.len() as u64;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn mlock(task: &mut CurrentTask, [address, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
+fn mlock(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64) -> Result<(), Errno> {
     apply_lock_limit(task);
-    task.memory().mlock(VirtualAddress(address), len_bytes, false)?;
-    Ok(0)
+    task.memory().mlock(address, len_bytes, false)
 }
 
-fn mlock2(task: &mut CurrentTask, [address, len_bytes, flags, ..]: [u64; 6]) -> Result<usize, Errno> {
-    if flags & !u64::from(uapi::MLOCK_ONFAULT) != 0 {
+fn mlock2(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64, flags: u32) -> Result<(), Errno> {
+    if flags & !uapi::MLOCK_ONFAULT != 0 {
         return Err(Errno::EINVAL);
     }
     apply_lock_limit(task);
-    task.memory().mlock(VirtualAddress(address), len_bytes, flags != 0)?;
-    Ok(0)
+    task.memory().mlock(address, len_bytes, flags != 0)
 }
 
-fn munlock(task: &mut CurrentTask, [address, len_bytes, ..]: [u64; 6]) -> Result<usize, Errno> {
-    task.memory().munlock(VirtualAddress(address), len_bytes)?;
-    Ok(0)
+fn munlock(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64) -> Result<(), Errno> {
+    task.memory().munlock(address, len_bytes)
 }
 
-fn mlockall(task: &mut CurrentTask, [flags, ..]: [u64; 6]) -> Result<usize, Errno> {
-    let has = |flag: u32| flags & u64::from(flag) != 0;
-    let known = u64::from(uapi::MCL_CURRENT | uapi::MCL_FUTURE | uapi::MCL_ONFAULT);
+fn mlockall(task: &mut CurrentTask, flags: u32) -> Result<(), Errno> {
+    let has = |flag: u32| flags & flag != 0;
+    let known = uapi::MCL_CURRENT | uapi::MCL_FUTURE | uapi::MCL_ONFAULT;
     if flags & !known != 0 || !has(uapi::MCL_CURRENT) && !has(uapi::MCL_FUTURE) {
         return Err(Errno::EINVAL);
     }
     apply_lock_limit(task);
-    task.memory().mlockall(has(uapi::MCL_CURRENT), has(uapi::MCL_FUTURE), has(uapi::MCL_ONFAULT))?;
-    Ok(0)
+    task.memory().mlockall(has(uapi::MCL_CURRENT), has(uapi::MCL_FUTURE), has(uapi::MCL_ONFAULT))
 }
 
-fn munlockall(task: &mut CurrentTask, _: [u64; 6]) -> Result<usize, Errno> {
+fn munlockall(task: &mut CurrentTask) -> Result<(), Errno> {
     task.memory().munlockall();
-    Ok(0)
+    Ok(())
 }
 
 /// Lets the address space know what the caller may lock: the limit, or all with CAP_IPC_LOCK.
@@ -298,26 +329,42 @@ fn protection_of(bits: u64) -> Protection {
     protection
 }
 
-fn process_vm_readv(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
-    let (other, local, remote) = transfer_of(task, arguments)?;
+fn process_vm_readv(
+    task: &mut CurrentTask,
+    pid: Tid,
+    local: UserPointer<Iovec>,
+    local_count: u64,
+    remote: UserPointer<Iovec>,
+    remote_count: u64,
+    flags: u64,
+) -> Result<usize, Errno> {
+    let (other, local, remote) = transfer_of(task, pid, (local, local_count), (remote, remote_count), flags)?;
     transfer(&other, &remote, task.memory(), &local)
 }
 
-fn process_vm_writev(task: &mut CurrentTask, arguments: [u64; 6]) -> Result<usize, Errno> {
-    let (other, local, remote) = transfer_of(task, arguments)?;
+fn process_vm_writev(
+    task: &mut CurrentTask,
+    pid: Tid,
+    local: UserPointer<Iovec>,
+    local_count: u64,
+    remote: UserPointer<Iovec>,
+    remote_count: u64,
+    flags: u64,
+) -> Result<usize, Errno> {
+    let (other, local, remote) = transfer_of(task, pid, (local, local_count), (remote, remote_count), flags)?;
     transfer(task.memory(), &local, &other, &remote)
 }
 
-/// A piece of an iovec: address and length in bytes.
-type Piece = [u64; 2];
-
 /// The other process's memory, the caller's pieces, and the other's.
-type Transfer = (Arc<MemoryManager>, Vec<Piece>, Vec<Piece>);
+type Transfer = (Arc<MemoryManager>, Vec<Iovec>, Vec<Iovec>);
 
 /// Decodes the arguments that process_vm_readv(2) and process_vm_writev(2) share.
 fn transfer_of(
     task: &CurrentTask,
-    [pid, local, local_count, remote, remote_count, flags]: [u64; 6],
+    pid: Tid,
+    (local, local_count): (UserPointer<Iovec>, u64),
+    (remote, remote_count): (UserPointer<Iovec>, u64),
+    flags: u64,
 ) -> Result<Transfer, Errno> {
     if flags != 0 {
         return Err(Errno::EINVAL);
@@ -325,19 +372,20 @@ fn transfer_of(
     let local = read_pieces(task, local, local_count)?;
     let remote = read_pieces(task, remote, remote_count)?;
     let namespace = task.thread_group().pid_namespace();
-    let other = task.kernel().tasks().task(namespace, Tid(pid as i32)).ok_or(Errno::ESRCH)?;
+    let other = task.kernel().tasks().task(namespace, pid).ok_or(Errno::ESRCH)?;
     check_access(task.task(), &other)?;
     Ok((other.memory().ok_or(Errno::ESRCH)?, local, remote))
 }
 
-fn read_pieces(task: &CurrentTask, address: u64, count: u64) -> Result<Vec<Piece>, Errno> {
-    if count > u64::from(uapi::UIO_MAXIOV) {
+fn read_pieces(task: &CurrentTask, vector: UserPointer<Iovec>, count: u64) -> Result<Vec<Iovec>, Errno> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    if count > MAX_PIECES {
         return Err(Errno::EINVAL);
     }
-    let pieces: Vec<Piece> = task.memory().read_objects(VirtualAddress(address), count as usize)?;
-    let total = pieces.iter().try_fold(0u64, |total, piece| total.checked_add(piece[1]));
-    match total {
-        Some(total) if total <= i64::MAX as u64 => Ok(pieces),
+    let pieces = vector.read_array(task, count)?;
+    let total = pieces.iter().try_fold(0u64, |total, piece| total.checked_add(piece.iov_len));
+    match total.map(i64::try_from) {
+        Some(Ok(_)) => Ok(pieces),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -345,17 +393,17 @@ fn read_pieces(task: &CurrentTask, address: u64, count: u64) -> Result<Vec<Piece
 /// Copies from pieces of one address space to pieces of another, and returns how many bytes it copied.
 fn transfer(
     source: &MemoryManager,
-    from: &[Piece],
+    from: &[Iovec],
     target: &MemoryManager,
-    to: &[Piece],
+    to: &[Iovec],
 ) -> Result<usize, Errno> {
     /// Bytes that are copied in one step.
-    const STEP: u64 = 64 << 10;
-    let mut buffer = vec![0; STEP as usize];
+    const STEP: usize = 64 << 10;
+    let mut buffer = vec![0; STEP];
     let (mut from, mut to) = (Cursor::new(from), Cursor::new(to));
     let mut done = 0;
     while let (Some((read_at, readable)), Some((write_at, writable))) = (from.next_piece(), to.next_piece()) {
-        let len = readable.min(writable).min(STEP) as usize;
+        let len = usize::try_from(readable.min(writable)).unwrap_or(usize::MAX).min(STEP);
         let Some(piece) = buffer.get_mut(..len) else { break };
         let read = source.read_partial(VirtualAddress(read_at), piece);
         let written = target.write_partial(VirtualAddress(write_at), first(piece, read)?);
@@ -372,19 +420,19 @@ fn transfer(
 
 /// Where a transfer is in its pieces.
 struct Cursor<'a> {
-    pieces: &'a [Piece],
+    pieces: &'a [Iovec],
     /// Bytes of the first piece that are done.
     done: u64,
 }
 
 impl<'a> Cursor<'a> {
-    fn new(pieces: &'a [Piece]) -> Self {
+    fn new(pieces: &'a [Iovec]) -> Self {
         Self { pieces, done: 0 }
     }
 
     /// Address and length of what comes next.
     fn next_piece(&mut self) -> Option<(u64, u64)> {
-        while let Some(([address, len], rest)) = self.pieces.split_first() {
+        while let Some((Iovec { iov_base: address, iov_len: len }, rest)) = self.pieces.split_first() {
             if self.done < *len {
                 return Some((address.saturating_add(self.done), len - self.done));
             }

@@ -13,7 +13,7 @@ use crate::task::CurrentTask;
 pub(crate) const MAX_TRANSFER_LEN: usize = 0x7fff_f000;
 
 /// The most pieces of an iovec (`UIO_MAXIOV`).
-const MAX_PIECES: usize = uapi::UIO_MAXIOV as usize;
+pub(super) const MAX_PIECES: usize = uapi::UIO_MAXIOV as usize;
 
 /// Pieces of user memory, used up from the front.
 pub(crate) struct UserBuffers {
