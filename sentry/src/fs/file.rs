@@ -17,9 +17,9 @@ use parking_lot::Mutex;
 use super::description_total::DESCRIPTIONS;
 use super::inotify::WatchMask;
 use super::locks::{FileLocks, LockOwner};
-use super::mount::WriteAccess;
 use super::path::Path;
 use super::signalfd::PendingSignals;
+use super::write_count::WriteLeave;
 use super::{Fd, FileKind, Inode, Metadata};
 use crate::Errno;
 use crate::cred::{Credentials, Namespace};
@@ -533,8 +533,8 @@ pub struct FileDescription {
     flags: AtomicU32,
     position: Mutex<u64>,
     signal_owner: Mutex<SignalOwner>,
-    /// While it may be written, so may the mount.
-    _write_access: Option<WriteAccess>,
+    /// While it may be written, so may the mount, and nobody executes it.
+    _write_leave: Option<WriteLeave>,
     /// The locks on a file whose inode has no place for them, once there were any.
     other_locks: OnceLock<Arc<FileLocks>>,
 }
@@ -553,15 +553,15 @@ pub struct SignalOwner {
 impl FileDescription {
     /// A description of `file`, opened with `flags` at `path` (`None` for pipes, sockets and the like).
     pub fn new(file: Arc<dyn File>, path: Option<Path>, flags: OpenFlags) -> Arc<Self> {
-        Self::with_write_access(file, path, flags, None)
+        Self::with_write_leave(file, path, flags, None)
     }
 
-    /// As [`FileDescription::new`], with the leave to write through the mount of `path`, if it may be written.
-    pub(super) fn with_write_access(
+    /// As [`FileDescription::new`], with the leave to write the file at `path`, if it may be written.
+    pub(super) fn with_write_leave(
         file: Arc<dyn File>,
         path: Option<Path>,
         flags: OpenFlags,
-        write_access: Option<WriteAccess>,
+        write_leave: Option<WriteLeave>,
     ) -> Arc<Self> {
         DESCRIPTIONS.add();
         Arc::new(Self {
@@ -570,7 +570,7 @@ impl FileDescription {
             flags: AtomicU32::new(flags.bits()),
             position: Mutex::new(0),
             signal_owner: Mutex::default(),
-            _write_access: write_access,
+            _write_leave: write_leave,
             other_locks: OnceLock::new(),
         })
     }

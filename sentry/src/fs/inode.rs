@@ -13,6 +13,7 @@ use super::inotify::WatchList;
 use super::locks::FileLocks;
 use super::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata};
 use super::path::Path;
+use super::write_count::WriteCount;
 use super::{Access, File, OpenFlags};
 use crate::Errno;
 use crate::cred::Credentials;
@@ -307,6 +308,11 @@ pub trait Inode: Send + Sync + Any {
 
     /// The advisory locks on the file, if it supports any.
     fn locks(&self) -> Option<&FileLocks> {
+        None
+    }
+
+    /// Who writes the contents and who executes them, if it is a file that can be executed.
+    fn write_count(&self) -> Option<&WriteCount> {
         None
     }
 

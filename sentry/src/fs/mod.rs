@@ -50,6 +50,7 @@ pub mod sys;
 pub mod terminal;
 pub mod timerfd;
 pub mod tmpfs;
+mod write_count;
 
 pub use dentry::Dentry;
 pub use descriptor_table::{DescriptorBounds, DescriptorTable};
@@ -69,3 +70,4 @@ pub use path::Path;
 pub use permission::{Access, check_access, check_owner, check_sticky};
 pub use protections::Protections;
 pub use resolve::{LastComponent, ResolveFlags, Resolved, Resolver};
+pub use write_count::{ExecutedFile, WriteCount, WriteDenial};

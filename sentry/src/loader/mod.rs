@@ -11,7 +11,8 @@ use std::sync::Arc;
 use crate::Errno;
 use crate::fs::inotify::WatchMask;
 use crate::fs::{
-    self, File, FileDescription, FileKind, FsView, Metadata, MountFlags, OpenFlags, Path, Resolver, Viewer,
+    self, ExecutedFile, File, FileDescription, FileKind, FsView, Metadata, MountFlags, OpenFlags, Path,
+    Resolver, Viewer, WriteDenial,
 };
 use crate::host::CpuFeatures;
 use crate::memory::{MemoryAccount, MemoryManager};
@@ -82,7 +83,7 @@ pub struct LoadedProgram {
     /// Its name (`comm`).
     pub name: Vec<u8>,
     /// The file that was loaded (`/proc/PID/exe`).
-    pub executable: Path,
+    pub executable: Arc<ExecutedFile>,
     /// What the file gives to who executes it.
     pub(crate) grants: FileGrants,
     /// Whether the file may not be read by the one who executes it: then nobody may look into the process.
@@ -92,6 +93,7 @@ pub struct LoadedProgram {
 /// A file that is being executed.
 struct Executable {
     path: Path,
+    denial: WriteDenial,
     file: Arc<dyn File>,
     /// What /proc/PID/maps names.
     description: Arc<FileDescription>,
@@ -103,7 +105,7 @@ struct Executable {
 /// Loads a program into an address space of its own.
 ///
 /// # Errors
-/// Those of execve(2): EACCES, ENOEXEC, ENOENT (an interpreter is missing), ELOOP, E2BIG, ELIBBAD, ENOMEM, EIO.
+/// Those of execve(2): EACCES, ETXTBSY, ENOEXEC, ENOENT (an interpreter is missing), ELOOP, E2BIG, ELIBBAD, ENOMEM, EIO.
 pub fn load(request: LoadRequest<'_>) -> Result<LoadedProgram, LoadError> {
     let LoadRequest { mut arguments, file_name, .. } = request;
     if arguments.is_empty() {
@@ -216,7 +218,7 @@ fn load_elf(
         memory,
         registers: Registers { rip, rsp: stack_pointer, ..Registers::default() },
         name,
-        executable: executable.path,
+        executable: ExecutedFile::new(executable.path, executable.denial),
         grants,
         is_unreadable: executable.is_unreadable,
     })
@@ -232,13 +234,14 @@ fn open_executable(path: Path, viewer: &Viewer) -> Result<Executable, Errno> {
     let metadata = inode.metadata()?;
     let is_unreadable = fs::check_access(&**inode, fs::Access::READ, &viewer.credentials).is_err();
     let file = inode.clone().open(OpenFlags::empty(), &Viewer::kernel())?;
+    let denial = WriteDenial::begin(inode)?;
     let mut head = vec![0; HEAD_BYTES];
     let read = read_fully(&*file, &mut head, 0)?;
     head.truncate(read);
     let description = FileDescription::new(file.clone(), Some(path.clone()), OpenFlags::empty());
     description.announce(WatchMask::OPEN);
     description.announce(WatchMask::ACCESS);
-    Ok(Executable { path, file, description, head, metadata, is_unreadable })
+    Ok(Executable { path, denial, file, description, head, metadata, is_unreadable })
 }
 
 /// Reads until `buffer` is full or the file ends; returns the bytes read.

@@ -17,7 +17,7 @@ use super::{CpuSet, CurrentTask, Namespaces, PidNamespace, Task, ThreadGroup};
 use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner, NewCgroup};
 use crate::cred::{Capabilities, Credentials, Namespace};
-use crate::fs::{DescriptorTable, FsContext, Path};
+use crate::fs::{DescriptorTable, ExecutedFile, FsContext};
 use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::keys::TaskKeyrings;
@@ -39,7 +39,7 @@ pub struct TaskImage {
     /// The task's name (`comm`).
     pub name: Vec<u8>,
     /// The file that is executed.
-    pub executable: Option<Path>,
+    pub executable: Option<Arc<ExecutedFile>>,
     /// The system call that made the task: its tracer sees it in the first stop.
     pub syscall_number: Option<u64>,
 }
@@ -252,7 +252,7 @@ impl CurrentTask {
             extended_state: Some(self.context.extended_state()),
             memory,
             name: self.task.name(),
-            executable: self.task.executable(),
+            executable: self.task.executed_file(),
             syscall_number: self.syscall_number,
         })
     }

@@ -96,12 +96,12 @@ impl CurrentTask {
         self.clear_child_tid();
         self.forget_rseq();
         task.keyrings.lock().begin_program();
-        *task.executable.lock() = Some(program.executable);
         program.memory.set_limits(task.group.memory_limits());
-        let descriptors = {
+        let (descriptors, old_executable) = {
             let mut resources = task.resources.lock();
             let Some(resources) = resources.as_mut() else { return };
             resources.memory = program.memory.clone();
+            let old_executable = resources.executable.replace(program.executable);
             if std::sync::Arc::strong_count(&resources.descriptors) > 1 {
                 // There is no way back: a process that cannot have its own table ends.
                 resources.descriptors = resources.descriptors.duplicate().unwrap_or_else(|_| {
@@ -109,11 +109,11 @@ impl CurrentTask {
                     DescriptorTable::new()
                 });
             }
-            resources.descriptors.clone()
+            (resources.descriptors.clone(), old_executable)
         };
         let old_memory = std::mem::replace(&mut self.memory, program.memory);
         task.count_replaced_memory(&old_memory);
-        drop(old_memory);
+        drop((old_memory, old_executable));
         // It may have been moved while the program was loaded.
         task.settle_memory();
         drop(descriptors.remove_close_on_exec());

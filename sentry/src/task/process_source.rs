@@ -327,7 +327,7 @@ impl Process for TaskView {
     }
 
     fn executable(&self) -> Option<Path> {
-        self.task.executable()
+        self.task.executed_file().map(|file| file.path().clone())
     }
 
     fn fs_view(&self) -> Option<FsView> {

@@ -87,6 +87,7 @@ impl TaskSet {
             credentials: Mutex::new(config.credentials),
             resources: Mutex::new(Some(Resources {
                 memory: memory.clone(),
+                executable,
                 descriptors: config.descriptors,
                 fs_context: config.fs_context,
             })),
@@ -102,7 +103,6 @@ impl TaskSet {
             parent_death_signal: AtomicU8::new(0),
             timer_slack_ns: AtomicU64::new(DEFAULT_TIMER_SLACK_NS),
             start_time,
-            executable: Mutex::new(executable),
             cpu_time: CpuTime::new(now),
             stops: StopState::default(),
             vfork: Mutex::new(config.vfork),

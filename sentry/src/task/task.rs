@@ -18,7 +18,7 @@ use super::vfork::VforkCompletion;
 use crate::Errno;
 use crate::cgroup::{Membership, PidsCharge};
 use crate::cred::Credentials;
-use crate::fs::{DescriptorTable, FsContext, Path};
+use crate::fs::{DescriptorTable, ExecutedFile, FsContext};
 use crate::ipc::{IpcNamespace, UndoList};
 use crate::kernel::Kernel;
 use crate::keys::TaskKeyrings;
@@ -82,8 +82,6 @@ pub struct Task {
     /// PR_GET_TIMERSLACK, nanoseconds.
     pub(super) timer_slack_ns: AtomicU64,
     pub(super) start_time: MonotonicTime,
-    /// `/proc/PID/exe`.
-    pub(super) executable: Mutex<Option<Path>>,
     /// Its CPU clock, and the host thread that runs it.
     pub(super) cpu_time: CpuTime,
     pub(super) stops: StopState,
@@ -103,6 +101,8 @@ pub struct Task {
 #[derive(Clone)]
 pub(super) struct Resources {
     pub(super) memory: Arc<MemoryManager>,
+    /// What the memory was loaded from.
+    pub(super) executable: Option<Arc<ExecutedFile>>,
     pub(super) descriptors: Arc<DescriptorTable>,
     pub(super) fs_context: Arc<FsContext>,
 }
@@ -306,9 +306,9 @@ impl Task {
         }
     }
 
-    /// The file that it executes.
-    pub fn executable(&self) -> Option<Path> {
-        self.executable.lock().clone()
+    /// The file that it executes; `None` once it has exited.
+    pub fn executed_file(&self) -> Option<Arc<ExecutedFile>> {
+        self.resources.lock().as_ref().and_then(|resources| resources.executable.clone())
     }
 
     /// Its namespaces, but for those of its credentials, its file-system context and its group.

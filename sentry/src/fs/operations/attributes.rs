@@ -7,6 +7,7 @@ use crate::fs::file_capabilities;
 use crate::fs::inotify::WatchMask;
 use crate::fs::metadata::{AttributeChanges, FileKind, PERMISSION_BITS, TimeChange};
 use crate::fs::permission::{Access, check_access, check_owner};
+use crate::fs::write_count::ContentsWriter;
 
 const SET_GID: u32 = 0o2000;
 
@@ -82,6 +83,7 @@ pub fn truncate(path: &Path, len_bytes: u64, credentials: &Credentials) -> Resul
     }
     path.mount.check_writable()?;
     check_access(&**path.inode(), Access::WRITE, credentials)?;
+    let _writer = ContentsWriter::begin(path.inode())?;
     file_capabilities::drop_with_contents(&**path.inode(), credentials)?;
     let changes = AttributeChanges { size_bytes: Some(len_bytes), ..AttributeChanges::default() };
     path.inode().set_attributes(&changes)?;

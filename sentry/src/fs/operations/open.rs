@@ -13,6 +13,7 @@ use crate::fs::metadata::FileKind;
 use crate::fs::mount::MountFlags;
 use crate::fs::permission::{Access, check_access, check_owner};
 use crate::fs::resolve::{LastComponent, Resolved, Resolver};
+use crate::fs::write_count::{ContentsWriter, WriteLeave};
 use crate::fs::{Dentry, File, FileDescription, Inode, Metadata, OpenFlags, Path};
 
 /// What open(2) is asked for.
@@ -202,6 +203,8 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
     }
     let description = open_inode(path.clone(), flags, viewer)?;
     if flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular {
+        // Linux truncates even what is opened for reading.
+        let _writer = ContentsWriter::begin(path.inode())?;
         file_capabilities::drop_with_contents(&**path.inode(), &viewer.credentials)?;
         description.file().truncate_at_open()?;
         path.dentry.announce(WatchMask::MODIFY);
@@ -213,7 +216,7 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
 fn open_inode(path: Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<FileDescription>, Errno> {
     let is_kept_in_mount = matches!(path.kind(), FileKind::Regular | FileKind::Directory);
     let writes = flags.is_writable() && is_kept_in_mount;
-    let write_access = writes.then(|| path.mount.begin_writing()).transpose()?;
+    let write_leave = writes.then(|| WriteLeave::take(&path)).transpose()?;
     let mut own_flags = flags;
     // What the mount says of access times counts as if the caller had said it.
     if !path.mount.moves_access_times(path.is_directory()) {
@@ -223,7 +226,7 @@ fn open_inode(path: Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<FileD
     let only_for_open =
         OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
     let kept = (flags - only_for_open) | OpenFlags::LARGEFILE;
-    let description = FileDescription::with_write_access(file, Some(path), kept, write_access);
+    let description = FileDescription::with_write_leave(file, Some(path), kept, write_leave);
     description.announce(WatchMask::OPEN);
     Ok(description)
 }

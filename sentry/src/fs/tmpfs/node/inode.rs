@@ -11,7 +11,7 @@ use crate::fs::inotify::WatchList;
 use crate::fs::locks::FileLocks;
 use crate::fs::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, Timestamp};
 use crate::fs::tmpfs::file::{DirectoryFile, RegularFile};
-use crate::fs::{File, OpenFlags};
+use crate::fs::{File, OpenFlags, WriteCount};
 
 impl Inode for Node {
     fn kind(&self) -> FileKind {
@@ -265,6 +265,10 @@ impl Inode for Node {
 
     fn locks(&self) -> Option<&FileLocks> {
         Some(&self.locks)
+    }
+
+    fn write_count(&self) -> Option<&WriteCount> {
+        Some(&self.writers)
     }
 
     fn watches(&self) -> Option<&WatchList> {

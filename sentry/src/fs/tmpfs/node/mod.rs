@@ -16,6 +16,7 @@ use super::directory::Entries;
 use super::lower::Identity;
 use super::{TmpfsOptions, Volume};
 use crate::Errno;
+use crate::fs::WriteCount;
 use crate::fs::host::{HostNode, HostStatus};
 use crate::fs::inode::{Attachment, NewNode, NodeCreation};
 use crate::fs::inotify::WatchList;
@@ -38,6 +39,7 @@ pub(crate) struct Node {
     /// `None` until somebody asks.
     xattrs: Mutex<Option<BTreeMap<Vec<u8>, Vec<u8>>>>,
     locks: FileLocks,
+    writers: WriteCount,
     watches: WatchList,
     attachment: Attachment,
 }
@@ -133,6 +135,7 @@ impl Node {
             body: Body::new(&creation.node, parent_number),
             xattrs: Mutex::default(),
             locks: FileLocks::default(),
+            writers: WriteCount::default(),
             watches: WatchList::default(),
             attachment: Attachment::default(),
         }))
@@ -256,6 +259,7 @@ impl Volume {
                 body,
                 xattrs: Mutex::default(),
                 locks: FileLocks::default(),
+                writers: WriteCount::default(),
                 watches: WatchList::default(),
                 attachment: Attachment::default(),
             })
