@@ -8,6 +8,7 @@ use syscalls::Sysno;
 
 use crate::Errno;
 use crate::cgroup::Hierarchy;
+use crate::core_settings::CoreSettings;
 use crate::fs::file_systems::FileSystems;
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::terminal::ControllingTerminals;
@@ -73,6 +74,7 @@ pub struct Kernel {
     terminals: Arc<ControllingTerminals>,
     empty_memory: Arc<MemoryManager>,
     cgroups: Arc<Hierarchy>,
+    core_settings: Arc<CoreSettings>,
     file_systems: OnceLock<FileSystems>,
     cpus: HostCpus,
     cpu_features: CpuFeatures,
@@ -114,6 +116,7 @@ impl Kernel {
             terminals: Arc::default(),
             empty_memory,
             cgroups,
+            core_settings: Arc::default(),
             file_systems: OnceLock::new(),
             cpus,
             signal_arrivals: WaitQueue::default(),
@@ -207,6 +210,11 @@ impl Kernel {
     /// The control groups.
     pub fn cgroups(&self) -> &Arc<Hierarchy> {
         &self.cgroups
+    }
+
+    /// How core dumps are made.
+    pub fn core_settings(&self) -> &Arc<CoreSettings> {
+        &self.core_settings
     }
 
     /// The file systems of which there is one instance.

@@ -7,6 +7,7 @@
 mod abi;
 pub mod boot;
 pub mod cgroup;
+pub mod core_settings;
 pub mod cred;
 pub mod errno;
 pub mod fs;

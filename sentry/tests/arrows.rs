@@ -22,7 +22,7 @@ const ROOMS: &[&[&str]] = &[
     &["limits", "signal", "uts"],
     &["cred"],
     &["virtual_cpus"],
-    &["abi", "host", "id_map", "process_identity", "slices", "wait"],
+    &["abi", "core_settings", "host", "id_map", "process_identity", "slices", "wait"],
     &["platform"],
     &["errno"],
 ];

@@ -145,8 +145,14 @@ static void autodisarm_disables_during_the_handler(void) {
   CHECK_EQ(reported_flags, SS_DISABLE);
   OK(sigaltstack(NULL, &now));
   CHECK_EQ((unsigned)now.ss_flags, SS_AUTODISARM); // Restored by sigreturn.
+  stack = (stack_t){.ss_flags = SS_DISABLE | SS_AUTODISARM};
+  OK(sigaltstack(&stack, NULL));
+  OK(sigaltstack(NULL, &now));
+  CHECK_EQ((unsigned)now.ss_flags, SS_DISABLE | SS_AUTODISARM);
   stack = (stack_t){.ss_flags = SS_DISABLE};
   OK(sigaltstack(&stack, NULL));
+  OK(sigaltstack(NULL, &now));
+  CHECK_EQ(now.ss_flags, SS_DISABLE);
   raise(SIGUSR1);
   CHECK(!on_area);
 }

@@ -7,7 +7,7 @@ use super::manager::{MemoryManager, State};
 use super::mapping::{Contents, Mapping, MappingFlags};
 use super::request::Protection;
 use super::table::EntryFlags;
-use crate::platform::{PAGE_SHIFT, VirtualRange};
+use crate::platform::{PAGE_SHIFT, VirtualAddress, VirtualRange};
 
 /// One mapping, as `/proc/PID/smaps` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,21 @@ impl MemoryManager {
             }
         }
         described.into_iter().map(|(info, _)| info).collect()
+    }
+
+    /// The first pages of `range` that are in memory and lie together, at most `max_pages` of them; `None` if there are none.
+    pub fn first_present(&self, range: VirtualRange, max_pages: u64) -> Option<VirtualRange> {
+        let state = self.state().read();
+        let mut present = state.pages.range(range.start.0 >> PAGE_SHIFT..range.end.0 >> PAGE_SHIFT);
+        let (first, _) = present.next()?;
+        let mut end = first + 1;
+        while end - first < max_pages && present.next().is_some_and(|(page, _)| page == end) {
+            end += 1;
+        }
+        Some(VirtualRange {
+            start: VirtualAddress(first << PAGE_SHIFT),
+            end: VirtualAddress(end << PAGE_SHIFT),
+        })
     }
 
     /// How large everything is.

@@ -27,15 +27,12 @@ impl AlternateStack {
     /// EINVAL: unknown flags. ENOMEM: too small.
     pub(crate) fn from_user(stack: SignalStack, min_len_bytes: u64) -> Result<Self, Errno> {
         let SignalStack { ss_sp: base, ss_flags: flags, ss_size: len_bytes, .. } = stack;
+        let is_disarmed_by_use = flags & SS_AUTODISARM != 0;
         match flags & !SS_AUTODISARM {
-            SS_DISABLE => Ok(Self::default()),
+            SS_DISABLE => Ok(Self { is_disarmed_by_use, ..Self::default() }),
             // Linux takes SS_ONSTACK like 0 since always.
             0 | SS_ONSTACK if len_bytes < min_len_bytes => Err(Errno::ENOMEM),
-            0 | SS_ONSTACK => Ok(Self {
-                base: VirtualAddress(base),
-                len_bytes,
-                is_disarmed_by_use: flags & SS_AUTODISARM != 0,
-            }),
+            0 | SS_ONSTACK => Ok(Self { base: VirtualAddress(base), len_bytes, is_disarmed_by_use }),
             _ => Err(Errno::EINVAL),
         }
     }

@@ -207,9 +207,9 @@ fn prctl(
             if argument > 1 {
                 return Err(Errno::EINVAL);
             }
-            group.set_dumpable(argument == 1);
+            group.set_dumpable(u8::from(argument == 1));
         }
-        pr::PR_GET_DUMPABLE => return boolean(group.is_dumpable()),
+        pr::PR_GET_DUMPABLE => return Ok(group.dumpable().into()),
         pr::PR_SET_CHILD_SUBREAPER => task.kernel().tasks().set_child_subreaper(&group, argument != 0),
         pr::PR_GET_CHILD_SUBREAPER => {
             let is_subreaper = i32::from(task.kernel().tasks().is_child_subreaper(&group));

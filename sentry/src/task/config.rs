@@ -3,7 +3,6 @@
 //! A configuration is made in two ways only: of its creator, as clone(2) has it, and for a task that nobody inside creates.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
@@ -274,7 +273,8 @@ impl CurrentTask {
             if request.flags.contains(CloneFlags::PARENT) { group.exit_signal } else { request.exit_signal };
         let child = tasks.new_thread_group(pid_namespace, actions, group.limits(), exit_signal);
         child.set_executed_in(group.executed_in());
-        child.is_dumpable.store(group.is_dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
+        child.set_dumpable(group.dumpable());
+        child.set_core_filter(group.core_filter());
         child
     }
 }

@@ -28,7 +28,7 @@ impl CurrentTask {
             match decide(info.signal, action, self.task.group.is_protected_init()) {
                 Delivery::Ignore => {}
                 Delivery::Stop => self.begin_group_stop(info.signal),
-                Delivery::Terminate { .. } => return State::Exit(self.die_of(info.signal)),
+                Delivery::Terminate { .. } => return State::Exit(self.die_of(info)),
                 Delivery::Handle(action) => {
                     if let Some(call) = self.interrupted_call() {
                         resume_call(&mut self.registers, call, Some(action.flags));
@@ -101,7 +101,7 @@ impl CurrentTask {
     /// There was no room for the frame: SIGSEGV, which kills if it was SIGSEGV's own frame.
     fn refuse_frame(&mut self, signal: Signal) {
         if signal == Signal::SIGSEGV {
-            self.die_of(signal);
+            self.die_of(SignalInfo::from_kernel(signal));
         } else {
             self.force_signal(SignalInfo::from_kernel(Signal::SIGSEGV));
         }
@@ -110,7 +110,7 @@ impl CurrentTask {
     fn reset_extended_state(&mut self) {
         if self.context.set_extended_state(&initial_extended_state()).is_err() {
             log::error!("the initial extended state is refused");
-            self.die_of(Signal::SIGKILL);
+            self.die_of(SignalInfo::from_kernel(Signal::SIGKILL));
         }
     }
 
@@ -159,7 +159,7 @@ impl CurrentTask {
             // Nobody else's end would help.
             FaultError::OutOfMemory => {
                 log::warn!("task {} is killed: guest memory is exhausted", self.task.root_number());
-                self.die_of(Signal::SIGKILL);
+                self.die_of(SignalInfo::from_kernel(Signal::SIGKILL));
                 return;
             }
         };

@@ -132,7 +132,7 @@ impl CurrentTask {
         let is_dumpable =
             !program.is_unreadable && new.effective_uid == new.real_uid && new.effective_gid == new.real_gid;
         task.group.set_executed_in(new.user_namespace.clone());
-        task.group.is_dumpable.store(is_dumpable, Ordering::Relaxed);
+        task.group.set_dumpable(if is_dumpable { 1 } else { task.kernel.core_settings().suid_dumpable() });
         if new != *old {
             task.set_credentials(new);
         }

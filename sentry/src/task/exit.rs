@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::core_dump::CoreDump;
 use super::id::{GroupId, TaskId};
 use super::status::ExitStatus;
 use super::tree::{NamespaceNode, Numbers, Tree};
@@ -13,12 +14,26 @@ use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::wait::Events;
 
 impl Task {
-    /// The task begins to exit. The last of its process to do so decides how that ends, unless something else has.
-    pub(super) fn begin_exit(&self, status: ExitStatus) {
-        let mut state = self.group.state.lock();
-        state.active_tasks -= 1;
-        if state.active_tasks == 0 {
-            state.begin_exit(status);
+    /// The task begins to exit. The last of its process to do so decides how that ends, unless something else has. While a
+    /// core dump is being made it does not begin: `join` lets the dump have its registers first.
+    pub(super) fn begin_exit(&self, status: ExitStatus, mut join: impl FnMut(&CoreDump)) {
+        let mut has_joined = false;
+        loop {
+            let mut state = self.group.state.lock();
+            match state.core_dump.clone().filter(|_| !has_joined) {
+                Some(dump) => {
+                    drop(state);
+                    join(&dump);
+                    has_joined = true;
+                }
+                None => {
+                    state.active_tasks -= 1;
+                    if state.active_tasks == 0 {
+                        state.begin_exit(status);
+                    }
+                    return;
+                }
+            }
         }
     }
 

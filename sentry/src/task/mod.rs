@@ -9,7 +9,7 @@
 //!
 //! 1. the lock of signals to several processes (`TaskSet::broadcast`), then the task set's tree (`TaskSet::tree`)
 //! 2. a thread group's state (`ThreadGroup::state`)
-//! 3. a task's signals (`Task::signals`), a group's signal actions
+//! 3. a task's signals (`Task::signals`), a group's signal actions, what the tasks of a group leave with a core dump
 //! 4. the state of the control groups ([`Hierarchy`](crate::cgroup::Hierarchy))
 //! 5. the other fields of `Task` and `ThreadGroup`, a [`WaitQueue`](crate::wait::WaitQueue), a [`Waiter`](crate::wait::Waiter);
 //!    [`VirtualCpus`](crate::virtual_cpus::VirtualCpus) come before a waiter
@@ -26,6 +26,7 @@ mod clone;
 #[cfg(test)]
 mod concurrency;
 mod config;
+mod core_dump;
 mod cpu_limit;
 mod cpu_time;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::id::{GroupId, Tid};
 use super::tree::Tree;
 use super::{PidNamespace, ResourceUsage, Task};
 use crate::Errno;
+use crate::core_settings::CoreSettings;
 use crate::cred::{Capabilities, Credentials, Namespace, NamespaceKind, UserNamespace};
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::proc::{
@@ -133,6 +134,10 @@ impl ProcessSource for TaskSource {
             release: RELEASE.into(),
             version: VERSION.into(),
         }
+    }
+
+    fn core_settings(&self) -> Option<Arc<CoreSettings>> {
+        self.kernel.upgrade().map(|kernel| kernel.core_settings().clone())
     }
 
     fn ipc_namespace(&self, viewer: &Viewer) -> Option<Arc<IpcNamespace>> {
@@ -324,6 +329,14 @@ impl Process for TaskView {
     fn auxiliary_vector(&self) -> Result<Vec<u8>, Errno> {
         let vector = TaskView::memory(self)?.layout().strings.auxiliary_vector;
         Ok(vector.iter().flat_map(|word| word.to_le_bytes()).collect())
+    }
+
+    fn core_filter(&self) -> u32 {
+        self.task.group.core_filter()
+    }
+
+    fn set_core_filter(&self, filter: u32) {
+        self.task.group.set_core_filter(filter);
     }
 
     fn executable(&self) -> Option<Path> {

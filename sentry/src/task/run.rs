@@ -188,7 +188,8 @@ impl CurrentTask {
     }
 
     fn run_exit(&mut self, status: ExitStatus) {
-        self.task.begin_exit(status);
+        let task = self.task.clone();
+        task.begin_exit(status, |dump| self.join_core_dump(dump));
         self.trap_exit(status);
         let kernel = self.kernel().clone();
         self.release_robust_futexes();

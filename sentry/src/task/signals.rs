@@ -14,7 +14,9 @@ use super::thread_group::{GroupState, Stop, StopReport};
 use super::{CurrentTask, Task, ThreadGroup};
 use crate::Errno;
 use crate::limits::Resource;
-use crate::signal::{Enqueued, Handler, Signal, SignalDetail, SignalInfo, SignalSet, SignalTarget};
+use crate::signal::{
+    DefaultDisposition, Enqueued, Handler, Signal, SignalDetail, SignalInfo, SignalSet, SignalTarget,
+};
 use crate::wait::Events;
 
 impl ThreadGroup {
@@ -310,14 +312,17 @@ impl CurrentTask {
         if is_handled || self.task.is_traced() {
             self.task.send_signal(info);
         } else {
-            self.die_of(signal);
+            self.die_of(info);
         }
     }
 
     /// Ends the process by a signal.
-    pub(super) fn die_of(&mut self, signal: Signal) -> ExitStatus {
-        let has_dumped_core = signal.default_disposition() == crate::signal::DefaultDisposition::Core;
-        let status = ExitStatus::Signaled { signal, has_dumped_core };
+    pub(super) fn die_of(&mut self, info: SignalInfo) -> ExitStatus {
+        let signal = info.signal;
+        if signal.default_disposition() == DefaultDisposition::Core {
+            return self.die_with_core(info);
+        }
+        let status = ExitStatus::Signaled { signal, has_dumped_core: false };
         self.task.group.exit(status);
         status
     }

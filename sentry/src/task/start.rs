@@ -343,6 +343,9 @@ impl Tree {
             let mut state = task.group.state.lock();
             state.tasks.retain(|other| other.id != task.id);
             state.active_tasks -= 1;
+            if let Some(dump) = &state.core_dump {
+                dump.add(None);
+            }
         }
         let Some(node) = self.groups.get_mut(&id) else { return };
         node.live_tasks -= 1;

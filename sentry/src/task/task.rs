@@ -234,7 +234,7 @@ impl Task {
         }
         let identity = |of: &Credentials| [of.effective_uid, of.effective_gid, of.fs_uid, of.fs_gid];
         if identity(&old) != identity(&new) || !new.are_within(&old) {
-            self.group.set_dumpable(false);
+            self.group.set_dumpable(self.kernel.core_settings().suid_dumpable());
             self.set_parent_death_signal(0);
         }
     }

@@ -158,7 +158,7 @@ impl Fixture {
     }
 
     pub(super) fn exit(&self, task: &Arc<Task>, code: u8) {
-        task.begin_exit(ExitStatus::Exited(code));
+        task.begin_exit(ExitStatus::Exited(code), |_| ());
         task.exit_resources();
         self.tasks().task_exited(task, ExitStatus::Exited(code));
         self.tasks().check();
@@ -449,7 +449,7 @@ fn who_begins_to_exit_last_decides_how_the_process_ends() {
     let leader = fixture.process(Some(&init));
     let thread = fixture.thread(&leader).unwrap();
     assert_eq!(leader.thread_group().state.lock().active_tasks, 2);
-    leader.begin_exit(ExitStatus::Exited(1));
+    leader.begin_exit(ExitStatus::Exited(1), |_| ());
     assert_eq!(leader.thread_group().exiting(), None);
     fixture.exit(&thread, 2);
     assert_eq!(leader.thread_group().exiting(), Some(ExitStatus::Exited(2)));
@@ -485,7 +485,7 @@ fn tasks_are_counted() {
         (node.tasks.len(), node.live_tasks, leader.thread_group().state.lock().active_tasks)
     };
     assert_eq!(counts(), (2, 2, 2));
-    leader.begin_exit(ExitStatus::Exited(0));
+    leader.begin_exit(ExitStatus::Exited(0), |_| ());
     assert_eq!(counts(), (2, 2, 1), "one is on its way out");
     fixture.tasks().task_exited(&leader, ExitStatus::Exited(0));
     assert_eq!(counts(), (2, 1, 1), "a leader stays");

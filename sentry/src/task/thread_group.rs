@@ -1,10 +1,11 @@
 //! A process: what its tasks share.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::core_dump::{self, CoreDump};
 use super::id::{GroupId, TaskId};
 use super::status::{ExitStatus, ResourceUsage};
 use super::thread_counts::ThreadCounts;
@@ -37,7 +38,10 @@ pub struct ThreadGroup {
     pub(super) ended: Mutex<Option<ExitStatus>>,
     /// Whoever had to hear of its end has: it has no number any more.
     pub(super) is_reaped: AtomicBool,
-    pub(super) is_dumpable: AtomicBool,
+    /// PR_GET_DUMPABLE: 0, 1, or 2 for "only for root".
+    dumpable: AtomicU8,
+    /// /proc/PID/coredump_filter.
+    core_filter: AtomicU32,
     user_namespaces: Mutex<UserNamespaces>,
     out_of_memory_adjustment: AtomicI32,
     /// personality(2).
@@ -66,6 +70,8 @@ pub(super) struct GroupState {
     pub(super) pending: PendingSignals,
     /// Set once the whole group is to end: exit_group, or a fatal signal.
     pub(super) exit: Option<ExitStatus>,
+    /// The core dump that is being made.
+    pub(super) core_dump: Option<Arc<CoreDump>>,
     /// The task that is in execve: the others end.
     pub(super) exec: Option<TaskId>,
     /// The group stop.
@@ -140,7 +146,8 @@ impl ThreadGroup {
             identity: OnceLock::new(),
             ended: Mutex::default(),
             is_reaped: AtomicBool::new(false),
-            is_dumpable: AtomicBool::new(true),
+            dumpable: AtomicU8::new(1),
+            core_filter: AtomicU32::new(core_dump::DEFAULT_FILTER),
             user_namespaces: Mutex::new(UserNamespaces {
                 current: UserNamespace::initial(),
                 executed_in: UserNamespace::initial(),
@@ -191,14 +198,29 @@ impl ThreadGroup {
         self.identity.get().cloned().unwrap_or_default()
     }
 
-    /// PR_GET_DUMPABLE: whether others may look into the process.
+    /// Whether others may look into the process.
     pub fn is_dumpable(&self) -> bool {
-        self.is_dumpable.load(Ordering::Relaxed)
+        self.dumpable() == 1
     }
 
-    /// PR_SET_DUMPABLE.
-    pub fn set_dumpable(&self, is_dumpable: bool) {
-        self.is_dumpable.store(is_dumpable, Ordering::Relaxed);
+    /// PR_GET_DUMPABLE: 0, 1, or 2 if only root may have its core dump.
+    pub fn dumpable(&self) -> u8 {
+        self.dumpable.load(Ordering::Relaxed)
+    }
+
+    /// PR_SET_DUMPABLE, and what takes it away.
+    pub fn set_dumpable(&self, dumpable: u8) {
+        self.dumpable.store(dumpable, Ordering::Relaxed);
+    }
+
+    /// Which mappings a core dump holds (`man 5 core`).
+    pub fn core_filter(&self) -> u32 {
+        self.core_filter.load(Ordering::Relaxed)
+    }
+
+    /// Sets which mappings a core dump holds; unknown bits do not count.
+    pub fn set_core_filter(&self, filter: u32) {
+        self.core_filter.store(filter & core_dump::FILTER_BITS, Ordering::Relaxed);
     }
 
     /// The adjustment of the out-of-memory score, -1000 to 1000: kept for those who read it back.

@@ -162,6 +162,16 @@ impl Pipe {
         if reserved >= PAGES_HARD_LIMIT { Err(Errno::ENFILE) } else { Ok(()) }
     }
 
+    /// Whether anybody has its read end open.
+    pub fn has_readers(&self) -> bool {
+        self.state.lock().readers > 0
+    }
+
+    /// What tells of events at either end; the last reader leaves with ERR.
+    pub fn wait_queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+
     fn set_capacity(&self, len_bytes: u64, is_privileged: bool) -> Result<usize, Errno> {
         let len_bytes = usize::try_from(len_bytes).map_err(|_| Errno::EINVAL)?;
         if len_bytes > 1 << 31 {
@@ -219,6 +229,11 @@ impl PipeFile {
         let state = self.pipe.state.lock();
         let opened = if self.ends.reads { state.writers_opened } else { state.readers_opened };
         self.peers_seen != opened
+    }
+
+    /// The pipe that this is an end of.
+    pub fn pipe(&self) -> &Arc<Pipe> {
+        &self.pipe
     }
 
     /// As [`File::read_pieces`]. User memory is touched with the pipe locked, so that what does not fit stays in its place.

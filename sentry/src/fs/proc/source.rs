@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Errno;
+use crate::core_settings::CoreSettings;
 use crate::cred::{Namespace, UserNamespace};
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Protections, Viewer};
@@ -40,6 +41,8 @@ pub trait ProcessSource: Send + Sync {
     }
     /// Host and domain name in the viewer's UTS namespace.
     fn names(&self, viewer: &Viewer) -> SystemNames;
+    /// How core dumps are made; `None` if the kernel is gone.
+    fn core_settings(&self) -> Option<Arc<CoreSettings>>;
     /// The viewer's IPC namespace.
     fn ipc_namespace(&self, viewer: &Viewer) -> Option<Arc<IpcNamespace>>;
     /// The serial number of the PID namespace whose numbers these are.
@@ -81,6 +84,10 @@ pub trait Process: Send + Sync {
     /// # Errors
     /// ESRCH.
     fn auxiliary_vector(&self) -> Result<Vec<u8>, Errno>;
+    /// Which mappings a core dump holds.
+    fn core_filter(&self) -> u32;
+    /// Sets which mappings a core dump holds.
+    fn set_core_filter(&self, filter: u32);
     /// The executed file.
     fn executable(&self) -> Option<Path>;
     /// Root, working directory and mounts.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::core_settings::CoreSettings;
 use crate::cred::{Identity, Namespace, NamespaceKind};
 use crate::fs::{DescriptorBounds, DescriptorTable, FileDescription, FsView, LinkTarget, OpenFlags, Path};
 use crate::ipc::IpcNamespace;
@@ -18,6 +19,10 @@ struct Shell {
 impl ProcessSource for Fake {
     fn list_keys(&self, _viewer: &Viewer) -> Vec<u8> {
         Vec::new()
+    }
+
+    fn core_settings(&self) -> Option<Arc<CoreSettings>> {
+        None
     }
 
     fn keys(&self) -> Option<Arc<Keys>> {
@@ -136,6 +141,12 @@ impl Process for Shell {
     fn environment(&self) -> Result<Vec<u8>, Errno> {
         Ok(b"A=B\0".into())
     }
+
+    fn core_filter(&self) -> u32 {
+        0x33
+    }
+
+    fn set_core_filter(&self, _filter: u32) {}
 
     fn auxiliary_vector(&self) -> Result<Vec<u8>, Errno> {
         Ok(vec![0; 16])

@@ -24,7 +24,7 @@ mod watch;
 
 pub(crate) use access::check_access;
 pub(crate) use image::GENERAL_REGISTER_COUNT;
-use image::Image;
+pub(in crate::task) use image::Image;
 pub(crate) use request::{PendingQueue, SyscallInfo, SyscallPhase, Tracee};
 pub(in crate::task) use state::TraceState;
 pub(crate) use state::{Mode, TraceOptions};

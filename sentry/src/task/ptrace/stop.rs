@@ -94,7 +94,8 @@ impl CurrentTask {
         }
     }
 
-    fn image(&mut self) -> Image {
+    /// The task's registers.
+    pub(in crate::task) fn image(&mut self) -> Image {
         Image {
             registers: self.registers,
             original_rax: self.syscall_number.unwrap_or(u64::MAX),

@@ -29,6 +29,11 @@ macro_rules! common_entries {
             text("cgroup", |about, viewer| Ok(about.process()?.cgroup(viewer).into_bytes())),
             text("cmdline", |about, _| command_line(about)),
             setting("comm", comm, set_comm),
+            setting(
+                "coredump_filter",
+                |about, _| Ok(format!("{:08x}\n", about.process()?.core_filter()).into_bytes()),
+                set_core_filter,
+            ),
             magic_link("cwd", cwd, |about, viewer| display(about, viewer, cwd)),
             private_text("environ", |about, viewer| about.inspect(viewer)?.environment()),
             magic_link("exe", exe, |about, viewer| display(about, viewer, exe)),
@@ -131,6 +136,20 @@ fn set_comm(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
 
 fn out_of_memory_adjustment(about: &About) -> Result<i32, Errno> {
     Ok(about.process()?.status().out_of_memory_adjustment)
+}
+
+/// Takes a number in any of C's notations.
+fn set_core_filter(about: &About, _viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?.trim_end_matches('\n');
+    let hexadecimal = text.strip_prefix("0x").or(text.strip_prefix("0X"));
+    let (digits, radix) = match hexadecimal {
+        Some(digits) => (digits, 16),
+        None if text.len() > 1 && text.starts_with('0') => (text, 8),
+        None => (text, 10),
+    };
+    let filter = u32::from_str_radix(digits, radix).map_err(|_| Errno::EINVAL)?;
+    about.process()?.set_core_filter(filter);
+    Ok(())
 }
 
 fn set_out_of_memory(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::About;
 use crate::Errno;
+use crate::core_settings::CoreSettings;
 use crate::cred::{Capabilities, Credentials, NamespaceKind};
 use crate::fs::description_total::DESCRIPTIONS;
 use crate::fs::inotify::{InotifyLimit, InotifyLimits};
@@ -171,7 +172,15 @@ static FS: Directory<About> = Directory {
         protection!("protected_hardlinks", HardLinks, 1),
         protection!("protected_regular", RegularFiles, 2),
         protection!("protected_symlinks", SymbolicLinks, 1),
-        fixed!("suid_dumpable", 0),
+        setting(
+            "suid_dumpable",
+            |about, _| Ok(line(core_settings(about)?.suid_dumpable())),
+            |about, viewer, text| {
+                let level = parse_number(viewer, 0..=2, text)?;
+                core_settings(about)?.set_suid_dumpable(u8::try_from(level).map_err(|_| Errno::EINVAL)?);
+                Ok(())
+            },
+        ),
     ],
     children: None,
 };
@@ -188,8 +197,24 @@ static INOTIFY: Directory<About> = Directory {
 static KERNEL: Directory<About> = Directory {
     entries: &[
         fixed!("cap_last_cap", 40),
-        number!("core_uses_pid", "kernel.core_uses_pid", 0, 0..=1),
-        fixed!("core_pattern", "core"),
+        setting("core_pattern", |about, _| core_pattern(about), set_core_pattern),
+        setting(
+            "core_pipe_limit",
+            |about, _| Ok(line(core_settings(about)?.pipe_limit())),
+            |about, viewer, text| {
+                let limit = parse_number(viewer, 0..=u32::MAX.into(), text)?;
+                core_settings(about)?.set_pipe_limit(u32::try_from(limit).map_err(|_| Errno::EINVAL)?);
+                Ok(())
+            },
+        ),
+        setting(
+            "core_uses_pid",
+            |about, _| Ok(line(u8::from(core_settings(about)?.uses_pid()))),
+            |about, viewer, text| {
+                core_settings(about)?.set_uses_pid(parse_number(viewer, 0..=1, text)? != 0);
+                Ok(())
+            },
+        ),
         text("domainname", |about, viewer| Ok(line(about.source().names(viewer).domain))),
         fixed!("dmesg_restrict", 1),
         setting("hostname", |about, viewer| Ok(line(about.source().names(viewer).host)), set_host_name),
@@ -349,6 +374,24 @@ fn set_host_name(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errn
 }
 
 /// fs.file-max: a bound on open file descriptions.
+fn core_settings(about: &About) -> Result<Arc<CoreSettings>, Errno> {
+    about.source().core_settings().ok_or(Errno::ESRCH)
+}
+
+fn core_pattern(about: &About) -> Result<Vec<u8>, Errno> {
+    let mut text = core_settings(about)?.pattern();
+    text.push(b'\n');
+    Ok(text)
+}
+
+fn set_core_pattern(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    if !viewer.credentials.has(Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    core_settings(about)?.set_pattern(text);
+    Ok(())
+}
+
 fn set_file_max(_about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
     DESCRIPTIONS.set(parse_number(viewer, 0..=i64::MAX.cast_unsigned(), text)?);
     Ok(())

@@ -1,0 +1,107 @@
+//! A program that takes core dumps by a pipe (`man 5 core`, "Piping core dumps to a program"): as root, in the first
+//! namespaces, without a parent.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::Errno;
+use crate::cred::Credentials;
+use crate::fs::pipe::Pipe;
+use crate::fs::{DescriptorBounds, DescriptorTable, FileDescription, FsContext, OpenFlags, Resolver, Viewer};
+use crate::kernel::Kernel;
+use crate::limits::{Limit, Limits, Resource};
+use crate::loader::{self, LoadRequest};
+use crate::platform::SegmentBases;
+use crate::signal::{Signal, SignalActions};
+use crate::task::{TaskConfig, TaskImage, ThreadGroup, Tid, UnstartedTask};
+
+/// A handler's own core limit: it leaves no dump that would call it again.
+const OWN_CORE_LIMIT: Limit = Limit { soft: 1, hard: 1 };
+const ENVIRONMENT: [&[u8]; 2] = [b"HOME=/", b"PATH=/sbin:/bin:/usr/sbin:/usr/bin"];
+
+/// What a handler reads from its standard input.
+pub(super) struct Handler {
+    /// The write end of the pipe.
+    pub(super) input: Arc<FileDescription>,
+    /// The pipe.
+    pub(super) pipe: Arc<Pipe>,
+}
+
+impl Handler {
+    /// Starts the program that `arguments` name.
+    ///
+    /// # Errors
+    /// ENOENT: no absolute path. The errors of execve(2), clone(2) and pipe(2).
+    pub(super) fn start(kernel: &Arc<Kernel>, arguments: Vec<Vec<u8>>) -> Result<Self, Errno> {
+        let path = arguments.first().filter(|path| path.starts_with(b"/")).ok_or(Errno::ENOENT)?.clone();
+        Pipe::check_total()?;
+        let (reader, writer) = Pipe::pair(OpenFlags::empty(), 0, 0);
+        let descriptors = DescriptorTable::new();
+        let bounds = DescriptorBounds { limit: 1, is_privileged: true };
+        descriptors.install(FileDescription::new(reader, None, OpenFlags::empty()), 0, false, bounds)?;
+        let mut limits = Limits::default();
+        limits.set(Resource::CORE, OWN_CORE_LIMIT, true)?;
+        let pipe = writer.pipe().clone();
+        let input = FileDescription::new(writer, None, OpenFlags::WRONLY);
+        let fs_context = first_fs_context(kernel)?;
+        let image = load(kernel, &fs_context, path, arguments, &limits)?;
+        let group = new_group(kernel, limits);
+        let credentials = Credentials::root();
+        let config = TaskConfig::without_creator(kernel, group, image, fs_context, descriptors, credentials);
+        kernel.tasks().new_task(config).and_then(UnstartedTask::start)?;
+        Ok(Self { input, pipe })
+    }
+}
+
+/// A working directory at the root of the mounts that the first program has.
+fn first_fs_context(kernel: &Kernel) -> Result<Arc<FsContext>, Errno> {
+    let tasks = kernel.tasks();
+    let init = tasks.task(tasks.root(), Tid::INIT).ok_or(Errno::ESRCH)?;
+    Ok(FsContext::new(init.try_fs_context().ok_or(Errno::ESRCH)?.view().namespace))
+}
+
+fn load(
+    kernel: &Arc<Kernel>,
+    fs_context: &FsContext,
+    path: Vec<u8>,
+    arguments: Vec<Vec<u8>>,
+    limits: &Limits,
+) -> Result<TaskImage, Errno> {
+    let credentials = Arc::new(Credentials::root());
+    let viewer = Viewer { credentials, process_id: 0, thread_id: 0, session_id: 0 };
+    let view = fs_context.view();
+    let program = loader::load(LoadRequest {
+        kernel: &**kernel,
+        view: &view,
+        viewer: &viewer,
+        file: Resolver::new(&view, &viewer).resolve(&view.root, &path, true)?,
+        file_name: path,
+        is_reachable: true,
+        arguments,
+        environment: ENVIRONMENT.map(<[u8]>::to_vec).to_vec(),
+        stack_limit_bytes: limits.soft(Resource::STACK),
+        payer: None,
+        allows_new_privileges: true,
+        time_namespace: kernel.initial_namespaces().time.clone(),
+    })
+    .map_err(|error| {
+        log::warn!("a core dump is lost: {error}");
+        error.errno
+    })?;
+    Ok(TaskImage {
+        registers: program.registers,
+        segment_bases: SegmentBases::default(),
+        extended_state: None,
+        memory: program.memory,
+        name: program.name,
+        executable: Some(program.executable),
+        syscall_number: None,
+    })
+}
+
+fn new_group(kernel: &Kernel, limits: Limits) -> Arc<ThreadGroup> {
+    let (tasks, exit_signal) = (kernel.tasks(), i32::from(Signal::SIGCHLD.number()));
+    let actions = Arc::new(Mutex::new(SignalActions::default()));
+    tasks.new_thread_group(tasks.root().clone(), actions, limits, exit_signal)
+}

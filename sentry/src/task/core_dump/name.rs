@@ -1,0 +1,146 @@
+//! The name of a core file: what the pattern's `%` letters stand for (`man 5 core`, "Naming of core dump files").
+
+/// What a pattern can ask for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NameFacts {
+    /// The process in its own PID namespace, and in the first.
+    pub(super) process: i32,
+    pub(super) root_process: i32,
+    /// The thread, likewise.
+    pub(super) thread: i32,
+    pub(super) root_thread: i32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) dumpable: u8,
+    pub(super) signal: u8,
+    /// Since 1970.
+    pub(super) time_s: u64,
+    pub(super) host: Vec<u8>,
+    /// `comm`.
+    pub(super) name: Vec<u8>,
+    /// Its path.
+    pub(super) executable: Vec<u8>,
+    /// RLIMIT_CORE.
+    pub(super) limit_bytes: u64,
+    pub(super) cpu: u32,
+}
+
+impl NameFacts {
+    /// The name of the file. With `uses_pid` the process's number ends it, unless the pattern has that already.
+    pub(super) fn file_name(&self, pattern: &[u8], uses_pid: bool) -> Vec<u8> {
+        let (mut name, has_pid) = self.expand(pattern);
+        if uses_pid && !has_pid {
+            name.extend_from_slice(format!(".{}", self.process).as_bytes());
+        }
+        name
+    }
+
+    /// The words of a command, each with its letters replaced.
+    pub(super) fn arguments(&self, command: &[u8]) -> Vec<Vec<u8>> {
+        let words = command.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        words.map(|word| self.expand(word).0).collect()
+    }
+
+    /// `pattern` with its letters replaced, and whether `%p` was among them.
+    fn expand(&self, pattern: &[u8]) -> (Vec<u8>, bool) {
+        let mut text = Vec::new();
+        let mut has_pid = false;
+        let mut bytes = pattern.iter().copied();
+        while let Some(byte) = bytes.next() {
+            if byte != b'%' {
+                text.push(byte);
+                continue;
+            }
+            // A single one at the end is dropped.
+            let Some(letter) = bytes.next() else { break };
+            has_pid |= letter == b'p';
+            text.extend(self.value(letter));
+        }
+        (text, has_pid)
+    }
+
+    /// What a letter stands for; nothing if it is unknown.
+    fn value(&self, letter: u8) -> Vec<u8> {
+        let number = |number: &dyn std::fmt::Display| number.to_string().into_bytes();
+        match letter {
+            b'%' => b"%".to_vec(),
+            b'p' => number(&self.process),
+            b'P' => number(&self.root_process),
+            b'i' => number(&self.thread),
+            b'I' => number(&self.root_thread),
+            b'u' => number(&self.uid),
+            b'g' => number(&self.gid),
+            b'd' => number(&self.dumpable),
+            b's' => number(&self.signal),
+            b't' => number(&self.time_s),
+            b'c' => number(&self.limit_bytes),
+            b'C' => number(&self.cpu),
+            b'h' => component(&self.host),
+            b'e' => component(&self.name),
+            b'E' => component(&self.executable),
+            b'f' => component(self.executable.rsplit(|byte| *byte == b'/').next().unwrap_or_default()),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A text that leads to no other directory: `!` for `/`, and for what would be `.`, `..` or nothing.
+fn component(text: &[u8]) -> Vec<u8> {
+    let mut text: Vec<u8> = text.iter().map(|byte| if *byte == b'/' { b'!' } else { *byte }).collect();
+    match text.as_slice() {
+        b"" => text.push(b'!'),
+        b"." | b".." => text[0] = b'!',
+        _ => {}
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> NameFacts {
+        NameFacts {
+            process: 7,
+            root_process: 70,
+            thread: 8,
+            root_thread: 80,
+            uid: 1,
+            gid: 2,
+            dumpable: 1,
+            signal: 11,
+            time_s: 1000,
+            host: b"box".to_vec(),
+            name: b"..".to_vec(),
+            executable: b"/usr/bin/prog".to_vec(),
+            limit_bytes: 4096,
+            cpu: 3,
+        }
+    }
+
+    #[test]
+    fn letters_stand_for_facts() {
+        for (pattern, name) in [
+            ("core", "core"),
+            ("core.%p.%P.%i.%I", "core.7.70.8.80"),
+            ("%u-%g-%d-%s-%t-%c-%C", "1-2-1-11-1000-4096-3"),
+            ("%h/%e/%f/%E", "box/!./prog/!usr!bin!prog"),
+            ("100%%%z%", "100%"),
+        ] {
+            assert_eq!(facts().file_name(pattern.as_bytes(), false), name.as_bytes(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_command_is_split_before_its_letters_are_replaced() {
+        let facts = NameFacts { name: b"a b".to_vec(), ..facts() };
+        assert_eq!(facts.arguments(b"/bin/cat  -n %e"), [&b"/bin/cat"[..], b"-n", b"a b"]);
+    }
+
+    #[test]
+    fn the_number_is_appended_once() {
+        assert_eq!(facts().file_name(b"core", true), b"core.7");
+        assert_eq!(facts().file_name(b"%p", true), b"7");
+        assert_eq!(component(b""), b"!");
+    }
+}
