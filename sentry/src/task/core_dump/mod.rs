@@ -293,7 +293,8 @@ impl CurrentTask {
         let task = &self.task;
         let tasks = task.kernel.tasks();
         let credentials = task.credentials();
-        let executable = task.executable().map(|path| path.display_from(&self.fs_context().view().root));
+        let executable = task.executed_file();
+        let executable = executable.map(|file| file.path().display_from(&self.fs_context().view().root));
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         NameFacts {
             process: task.group.number(),
