@@ -42,6 +42,13 @@ bitflags::bitflags! {
 pub trait Observer: Send + Sync {
     /// `events` may have become true. Called with the queue's lock held: must not block, nor touch that queue.
     fn notify(&self, events: Events);
+
+    /// As [`Observer::notify`], for an exclusive place in the queue: returns whether somebody waits behind this observer, so that
+    /// no other exclusive one need hear.
+    fn notify_exclusive(&self, events: Events) -> bool {
+        self.notify(events);
+        true
+    }
 }
 
 /// A list of observers. Clones share the list.
@@ -57,6 +64,7 @@ struct Entries {
 struct Entry {
     id: u64,
     interest: Events,
+    is_exclusive: bool,
     observer: Arc<dyn Observer>,
 }
 
@@ -70,18 +78,32 @@ pub struct Registration {
 impl WaitQueue {
     /// Has `observer` hear of `interest`, and of errors and hang-ups, from now on.
     pub fn register(&self, interest: Events, observer: Arc<dyn Observer>) -> Registration {
+        self.enter(interest, observer, false)
+    }
+
+    /// As [`WaitQueue::register`], but of all that come by this method only the first behind which somebody waits hears
+    /// (EPOLLEXCLUSIVE).
+    pub fn register_exclusive(&self, interest: Events, observer: Arc<dyn Observer>) -> Registration {
+        self.enter(interest, observer, true)
+    }
+
+    fn enter(&self, interest: Events, observer: Arc<dyn Observer>, is_exclusive: bool) -> Registration {
         let mut list = self.0.lock();
         let id = list.next_id;
         list.next_id += 1;
-        list.entries.push(Entry { id, interest: interest | Events::ERR | Events::HUP, observer });
+        let interest = interest | Events::ERR | Events::HUP;
+        list.entries.push(Entry { id, interest, is_exclusive, observer });
         Registration { queue: self.clone(), id }
     }
 
-    /// Tells every observer that is interested in one of `events`.
+    /// Tells every observer that is interested in one of `events`; of the exclusive ones, the first that passes it on.
     pub fn notify(&self, events: Events) {
-        for entry in &self.0.lock().entries {
-            if entry.interest.intersects(events) {
-                entry.observer.notify(events);
+        let list = self.0.lock();
+        let mut is_taken = false;
+        for entry in list.entries.iter().filter(|entry| entry.interest.intersects(events)) {
+            match entry.is_exclusive {
+                false => entry.observer.notify(events),
+                true => is_taken = is_taken || entry.observer.notify_exclusive(events),
             }
         }
     }
@@ -97,7 +119,7 @@ impl Drop for Registration {
         let removed = {
             let mut list = self.queue.0.lock();
             let position = list.entries.iter().position(|entry| entry.id == self.id);
-            position.map(|position| list.entries.swap_remove(position))
+            position.map(|position| list.entries.remove(position))
         };
         // The observer may hold the last reference to something that locks this queue: dropped unlocked.
         drop(removed);
@@ -156,6 +178,20 @@ mod tests {
         waiter.wake();
         assert!(waiter.sleep(None));
         assert!(!waiter.sleep(Some(Instant::now() + Duration::from_millis(1))));
+    }
+
+    #[test]
+    fn of_exclusive_observers_one_hears() {
+        let (queue, waiters) = (WaitQueue::default(), [(), (), ()].map(|()| Arc::new(Waiter::default())));
+        let [shared, first, second] = &waiters;
+        let _registrations = [
+            queue.register_exclusive(Events::IN, first.clone()),
+            queue.register_exclusive(Events::IN, second.clone()),
+            queue.register(Events::IN, shared.clone()),
+        ];
+        queue.notify(Events::IN);
+        let now = Some(Instant::now());
+        assert_eq!([shared, first, second].map(|waiter| waiter.sleep(now)), [true, true, false]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl File for EventFile {
     }
 
     fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
-        let added = u64::from_ne_bytes(*buffer.first_chunk::<8>().ok_or(Errno::EINVAL)?);
+        let added = u64::from_ne_bytes(buffer.try_into().map_err(|_| Errno::EINVAL)?);
         if added == u64::MAX {
             return Err(Errno::EINVAL);
         }
@@ -65,14 +65,22 @@ impl File for EventFile {
         Ok(8)
     }
 
+    fn has_single_position(&self) -> bool {
+        true
+    }
+
+    fn writes_buffers_singly(&self) -> bool {
+        true
+    }
+
     fn readiness(&self) -> Events {
         let count = *self.count.lock();
         let mut events = Events::empty();
         if count > 0 {
-            events |= Events::IN | Events::RDNORM;
+            events |= Events::IN;
         }
         if count < MAX_VALUE {
-            events |= Events::OUT | Events::WRNORM;
+            events |= Events::OUT;
         }
         events
     }
@@ -135,12 +143,13 @@ mod tests {
         assert_eq!(write(&counter, u64::MAX), Err(Errno::EINVAL));
         assert_eq!(write(&counter, u64::MAX - 1), Err(Errno::EAGAIN));
         assert_eq!(write(&counter, u64::MAX - 2), Ok(8));
-        assert_eq!(counter.readiness(), Events::IN | Events::RDNORM);
+        assert_eq!(counter.readiness(), Events::IN);
     }
 
     #[test]
-    fn short_buffers_are_invalid() {
+    fn buffers_of_another_length_are_invalid() {
         let counter = EventFile::new(1, false);
+        assert_eq!(counter.write_at(&[0; 9], 0), Err(Errno::EINVAL));
         assert_eq!(counter.read_at(&mut [0; 7], 0), Err(Errno::EINVAL));
         assert_eq!(counter.write_at(&[0; 7], 0), Err(Errno::EINVAL));
     }

@@ -310,15 +310,19 @@ pub trait File: Send + Sync + Any {
         Ok(())
     }
 
-    /// Whether every position is 0, wherever one seeks, as on memory devices (`man 4 null`).
+    /// Whether every position is 0, wherever one seeks, as on memory devices (`man 4 null`) and event counters.
     fn has_single_position(&self) -> bool {
         false
     }
 
-    /// Whether it is what Linux calls a sequence file: pwrite is ESPIPE and SEEK_END is EINVAL, though it has positions, and
-    /// writev(2) writes each buffer by itself.
+    /// Whether it is what Linux calls a sequence file: pwrite is ESPIPE and SEEK_END is EINVAL, though it has positions.
     fn is_sequence(&self) -> bool {
         false
+    }
+
+    /// Whether writev(2) writes each buffer by itself.
+    fn writes_buffers_singly(&self) -> bool {
+        self.is_sequence()
     }
 
     /// lseek(2) with SEEK_DATA (`find_data`) or SEEK_HOLE, from `offset`.
@@ -336,6 +340,16 @@ pub trait File: Send + Sync + Any {
 
     /// Where changes of readiness are announced; `None` if it never changes. epoll refuses such files (EPERM).
     fn wait_queue(&self) -> Option<&WaitQueue> {
+        None
+    }
+
+    /// Whether EPIPE comes with SIGPIPE, for a call that has waited or has not.
+    fn raises_broken_pipe(&self, _has_waited: bool) -> bool {
+        true
+    }
+
+    /// How long an operation that waits for `events` may wait; `None` is for ever (SO_RCVTIMEO, SO_SNDTIMEO).
+    fn timeout(&self, _events: Events) -> Option<Duration> {
         None
     }
 
@@ -468,6 +482,39 @@ pub trait PipeEnd: File {
     /// # Errors
     /// EAGAIN if the pipe is empty.
     fn peek(&self, buffer: &mut [u8]) -> Result<usize, Errno>;
+
+    /// Whether the next read finds something, be it the end (`false`).
+    ///
+    /// # Errors
+    /// EAGAIN if it would wait.
+    fn has_data(&self) -> Result<bool, Errno>;
+
+    /// Fails unless there is room for PIPE_BUF bytes.
+    ///
+    /// # Errors
+    /// EAGAIN if the pipe is full, EPIPE if nobody reads.
+    fn check_room(&self) -> Result<(), Errno>;
+
+    /// Hands what the next read would get, at most `buffer`'s length, to `sink`, and takes out what that takes. `None` if there
+    /// is nothing now; `Some(0)` also at the end.
+    ///
+    /// # Errors
+    /// Those of `sink`, with everything still in the pipe.
+    fn take_with(
+        &self,
+        buffer: &mut [u8],
+        sink: &mut dyn FnMut(&[u8]) -> Result<usize, Errno>,
+    ) -> Result<Option<usize>, Errno>;
+
+    /// Has `source` fill as much of `buffer` as there is room for, and puts that in.
+    ///
+    /// # Errors
+    /// EAGAIN if the pipe is full, EPIPE if nobody reads, and those of `source`.
+    fn fill_with(
+        &self,
+        buffer: &mut [u8],
+        source: &mut dyn FnMut(&mut [u8]) -> Result<usize, Errno>,
+    ) -> Result<usize, Errno>;
 
     /// fcntl(F_GETPIPE_SZ): the capacity in bytes.
     ///

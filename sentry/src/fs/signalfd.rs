@@ -77,11 +77,15 @@ impl File for SignalFile {
         if read == 0 { Err(Errno::EAGAIN) } else { Ok(read) }
     }
 
+    fn has_single_position(&self) -> bool {
+        true
+    }
+
     fn readiness(&self) -> Events {
         let mask = *self.mask.lock();
         let reader = self.reader.lock().clone();
         let is_ready = self.source.is_pending(mask) || reader.is_some_and(|reader| reader.is_pending(mask));
-        if is_ready { Events::IN | Events::RDNORM } else { Events::empty() }
+        if is_ready { Events::IN } else { Events::empty() }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

@@ -152,11 +152,15 @@ impl File for TimerFile {
         Ok(place.len())
     }
 
+    fn has_single_position(&self) -> bool {
+        true
+    }
+
     fn readiness(&self) -> Events {
         let now = self.source.now();
         let mut state = self.state.lock();
         state.advance(now);
-        if state.ticks > 0 { Events::IN | Events::RDNORM } else { Events::empty() }
+        if state.ticks > 0 { Events::IN } else { Events::empty() }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

@@ -36,8 +36,18 @@ pub struct SocketOptions {
     pub linger: (bool, u32),
     /// SO_RCVLOWAT.
     pub receive_low_water: u32,
-    /// On/off options by number; those above 63 do not exist here.
-    switches: u64,
+    /// SO_PRIORITY.
+    pub priority: u32,
+    /// SO_MARK.
+    pub mark: u32,
+    /// SO_BUSY_POLL, in microseconds.
+    pub busy_poll: u32,
+    /// SO_BUF_LOCK: which buffers stay as they are.
+    pub locked_buffers: u32,
+    /// SO_INCOMING_CPU.
+    pub incoming_cpu: u32,
+    /// On/off options by number; those above 127 do not exist here.
+    switches: u128,
 }
 
 impl Default for SocketOptions {
@@ -48,26 +58,41 @@ impl Default for SocketOptions {
             timeouts: SocketTimeouts::default(),
             linger: (false, 0),
             receive_low_water: 1,
+            priority: 0,
+            mark: 0,
+            busy_poll: 0,
+            locked_buffers: 0,
+            incoming_cpu: u32::MAX,
             switches: 0,
         }
     }
 }
 
-/// Options that are on or off and otherwise have no effect here, SO_PASSCRED apart.
-const SWITCHES: [u32; 10] = [
+/// Options that are on or off and otherwise have no effect here, SO_PASSCRED and SO_OOBINLINE apart.
+const SWITCHES: [u32; 19] = [
     uapi::SO_DEBUG,
     uapi::SO_REUSEADDR,
     uapi::SO_DONTROUTE,
     uapi::SO_BROADCAST,
     uapi::SO_KEEPALIVE,
     uapi::SO_OOBINLINE,
-    uapi::SO_PASSCRED,
-    uapi::SO_REUSEPORT,
     uapi::SO_NO_CHECK,
+    uapi::SO_PASSCRED,
     SO_TIMESTAMP_OLD,
+    uapi::SO_PASSSEC,
+    SO_TIMESTAMPNS_OLD,
+    uapi::SO_RXQ_OVFL,
+    uapi::SO_WIFI_STATUS,
+    uapi::SO_NOFCS,
+    uapi::SO_SELECT_ERR_QUEUE,
+    uapi::SO_TIMESTAMP_NEW,
+    uapi::SO_TIMESTAMPNS_NEW,
+    uapi::SO_PREFER_BUSY_POLL,
+    uapi::SO_RCVMARK,
 ];
 
 const SO_TIMESTAMP_OLD: u32 = 29;
+const SO_TIMESTAMPNS_OLD: u32 = 35;
 
 impl SocketOptions {
     /// An on/off option.
@@ -87,7 +112,7 @@ impl SocketOptions {
     /// ENOPROTOOPT if `option` is none.
     pub fn set_switch(&mut self, option: u32, is_on: bool) -> Result<(), Errno> {
         self.switch(option)?;
-        self.switches = self.switches & !(1 << option) | u64::from(is_on) << option;
+        self.switches = self.switches & !(1 << option) | u128::from(is_on) << option;
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use crate::abi::FileOwner;
 use crate::fs::memory_files::ALL_SEALS;
 use crate::fs::pipe::pipe_fcntl;
 use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, tmpfs};
+use crate::net::unix::UnixSocket;
 use crate::platform::VirtualAddress;
 use crate::task::{CurrentTask, Tid};
 
@@ -115,7 +116,9 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
         uapi::F_GETLEASE => Ok(uapi::F_UNLCK.encode()),
         _ => {
             let pipe = description.file().pipe_end();
-            pipe.and_then(|pipe| pipe_fcntl(pipe, command, argument, task)).unwrap_or(Err(Errno::EINVAL))
+            let is_of_pipes = matches!(command, uapi::F_GETPIPE_SZ | uapi::F_SETPIPE_SZ);
+            let refusal = Err(if is_of_pipes { Errno::EBADF } else { Errno::EINVAL });
+            pipe.and_then(|pipe| pipe_fcntl(pipe, command, argument, task)).unwrap_or(refusal)
         }
     }
 }
@@ -197,6 +200,14 @@ fn ioctl(task: &mut CurrentTask, descriptor: Fd, request: u32, argument: u64) ->
             flags.set(flag, is_on != 0);
             description.set_status_flags(flags);
             Ok(0)
+        }
+        requests::FIOSETOWN | requests::SIOCSPGRP if description.downcast::<UnixSocket>().is_some() => {
+            let owner: i32 = task.memory().read_object(VirtualAddress(argument))?;
+            signal_owner(task, &description, uapi::F_SETOWN, owner as u64)
+        }
+        requests::FIOGETOWN | requests::SIOCGPGRP if description.downcast::<UnixSocket>().is_some() => {
+            let owner = signal_owner(task, &description, uapi::F_GETOWN, 0)? as i32;
+            task.memory().write_object(VirtualAddress(argument), &owner).map(|()| 0)
         }
         requests::FIONREAD if description.is_regular() => {
             let left = description.metadata()?.size_bytes.saturating_sub(*description.position());

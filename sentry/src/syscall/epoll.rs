@@ -129,12 +129,19 @@ fn wait(
     }
     let description = task.file(epoll)?;
     let instance = description.downcast::<EpollFile>().ok_or(Errno::EINVAL)?;
-    // Before anything is taken off: an edge must not be lost to a bad address.
-    task.memory().check_writable(events.address(), size_of::<EpollEvent>())?;
     let queue = description.file().wait_queue().ok_or(Errno::EINVAL)?;
-    let take = || Some(instance.take_ready(max_events)).filter(|ready| !ready.is_empty());
-    let ready = match task.block(&[(queue, Events::IN)], deadline, take) {
-        Ok(ready) => ready,
+    let take = |task: &mut CurrentTask| {
+        if !instance.has_ready() {
+            return None;
+        }
+        // Before anything is taken off: an edge must not be lost to a bad address.
+        if let Err(error) = task.memory().check_writable(events.address(), size_of::<EpollEvent>()) {
+            return Some(Err(error));
+        }
+        Some(instance.take_ready(max_events)).filter(|ready| !ready.is_empty()).map(Ok)
+    };
+    let ready = match task.block_with(&[(queue, Events::IN)], deadline, take) {
+        Ok(ready) => ready?,
         Err(Blocked::TimedOut) => return Ok(0),
         Err(Blocked::Interrupted) => return Err(Errno::EINTR),
     };

@@ -26,7 +26,8 @@ fn pipe2(task: &mut CurrentTask, place: UserPointer<[Fd; 2]>, flags: u32) -> Res
     let (reader, writer) = Pipe::pair(flags, credentials.fs_uid, credentials.fs_gid);
     let is_close_on_exec = flags.contains(OpenFlags::CLOEXEC);
     let status = flags - OpenFlags::CLOEXEC;
-    let read_end = FileDescription::new(reader, None, status);
+    // Packets are the writer's business.
+    let read_end = FileDescription::new(reader, None, status - OpenFlags::DIRECT);
     let write_end = FileDescription::new(writer, None, status | OpenFlags::WRONLY);
     install_pair(task, [read_end, write_end], is_close_on_exec, place)
 }

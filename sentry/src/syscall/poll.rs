@@ -11,6 +11,7 @@ use super::arguments::{UserPointer, handlers};
 use crate::Errno;
 use crate::abi::{PollFd, Timespec, Timeval};
 use crate::fs::{FileDescription, OpenFlags};
+use crate::platform::VirtualAddress;
 use crate::signal::SignalSet;
 use crate::task::{Blocked, CurrentTask, RestartBlock};
 use crate::time::{duration_from_timespec, timespec, timeval};
@@ -190,7 +191,12 @@ fn poll_entries(
     for (entry, events) in array.iter_mut().filter(|entry| is_polled(entry)).zip(ready) {
         entry.revents = low_half(events);
     }
-    task.memory().write_bytes(entries.address(), array.as_bytes())?;
+    // What was asked for is not touched: another thread may be writing it.
+    for (place, entry) in array.iter().enumerate() {
+        let offset = place * size_of::<PollFd>() + std::mem::offset_of!(PollFd, revents);
+        let revents = VirtualAddress(entries.address().0.wrapping_add(offset as u64));
+        task.memory().write_object(revents, &entry.revents)?;
+    }
     Ok(reported)
 }
 

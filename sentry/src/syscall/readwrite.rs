@@ -11,15 +11,17 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPointer, UserSlice, handlers};
+use super::socket::message;
 use super::user_buffers::UserBuffers;
 use crate::Errno;
 use crate::abi::Iovec;
 use crate::fs::inotify::WatchMask;
 use crate::fs::{Fd, File, FileDescription, OpenFlags, OuterPosition, ReadPace, TransferUnit};
 use crate::limits::Resource;
+use crate::net::unix::UnixSocket;
 use crate::signal::{Signal, SignalInfo};
 use crate::slices::{first, first_mut, rest, rest_mut};
-use crate::task::{Blocked, CurrentTask};
+use crate::task::{Blocked, CurrentTask, Patience};
 use crate::wait::Events;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
@@ -78,9 +80,7 @@ fn writev(
     vector: UserPointer<Iovec>,
     count: u64,
 ) -> Result<usize, Errno> {
-    let file = task.usable_file(descriptor)?;
-    let buffers = UserBuffers::vector(task, vector, count)?;
-    write_file(task, &file, buffers, At::Position, WriteFlags::default())
+    pwritev2(task, descriptor, vector, count, -1, 0, 0)
 }
 
 fn preadv(
@@ -137,6 +137,10 @@ fn pwritev2(
     let buffers = UserBuffers::vector(task, vector, count)?;
     let flags =
         WriteFlags { never_waits: flags & uapi::RWF_NOWAIT != 0, appends: flags & uapi::RWF_APPEND != 0 };
+    // Unlike write(2), which may send an empty message.
+    if buffers.remaining() == 0 && at == At::Position && file.flags().is_writable() {
+        return Ok(0);
+    }
     write_file(task, &file, buffers, at, flags)
 }
 
@@ -162,9 +166,9 @@ fn check_end(start: u64, len_bytes: usize) -> Result<(), Errno> {
 }
 
 /// Reads from `file` to user memory.
-pub(super) fn read_file(
+fn read_file(
     task: &mut CurrentTask,
-    file: &FileDescription,
+    file: &Arc<FileDescription>,
     buffers: UserBuffers,
     at: At,
     never_waits: bool,
@@ -181,7 +185,7 @@ pub(super) fn read_file(
 
 fn read_from(
     task: &mut CurrentTask,
-    file: &FileDescription,
+    file: &Arc<FileDescription>,
     buffers: UserBuffers,
     at: At,
     never_waits: bool,
@@ -206,7 +210,10 @@ fn read_from(
     if at != At::Position {
         return Err(Errno::ESPIPE);
     }
-    read_stream(task, file, buffers, never_waits)
+    if file.downcast::<UnixSocket>().is_some() {
+        return message::read(task, file, buffers, never_waits);
+    }
+    read_stream(task, file, buffers, Patience::of(file, Events::IN).unless(never_waits))
 }
 
 /// Where in a file with positions a transfer takes place.
@@ -277,20 +284,20 @@ fn read_positioned(
     result
 }
 
-fn read_stream(
+/// Reads from a file without positions.
+pub(super) fn read_stream(
     task: &mut CurrentTask,
     file: &FileDescription,
     mut buffers: UserBuffers,
-    never_waits: bool,
+    patience: Patience,
 ) -> Result<usize, Errno> {
     if let Some(pace) = file.file().read_pace() {
-        let waits = !never_waits && !file.flags().contains(OpenFlags::NONBLOCK);
         return read_units(task, file, &mut buffers, |task, buffer| {
-            read_at_pace(task, file.file(), buffer, pace, waits)
+            read_at_pace(task, file.file(), buffer, pace, patience.waits())
         });
     }
     let memory = task.memory().clone();
-    let mut operation = |task: &mut CurrentTask| {
+    let operation = |task: &mut CurrentTask| {
         file.file().prepare_io(task, false)?;
         let max_bytes = buffers.remaining();
         let mut take = |piece: &[u8]| buffers.fill(&memory, piece) == piece.len();
@@ -299,7 +306,7 @@ fn read_stream(
             None => read_units(task, file, &mut buffers, |_, buffer| file.file().read_at(buffer, 0)),
         }
     };
-    if never_waits { operation(task) } else { task.retry_while_blocked(file, Events::IN, operation) }
+    patience.retry_on(task, file, Events::IN, operation)
 }
 
 /// Reads by `read` what cannot be put back.
@@ -378,17 +385,10 @@ pub(super) struct WriteFlags {
     appends: bool,
 }
 
-impl WriteFlags {
-    /// write(2), or its kind that returns EAGAIN rather than wait.
-    pub(super) fn waiting(waits: bool) -> Self {
-        Self { never_waits: !waits, appends: false }
-    }
-}
-
 /// Writes from user memory to `file`.
-pub(super) fn write_file(
+fn write_file(
     task: &mut CurrentTask,
-    file: &FileDescription,
+    file: &Arc<FileDescription>,
     buffers: UserBuffers,
     at: At,
     flags: WriteFlags,
@@ -408,7 +408,7 @@ pub(super) fn write_file(
 
 fn write_to(
     task: &mut CurrentTask,
-    file: &FileDescription,
+    file: &Arc<FileDescription>,
     buffers: UserBuffers,
     at: At,
     flags: WriteFlags,
@@ -437,7 +437,10 @@ fn write_to(
     if at != At::Position {
         return Err(Errno::ESPIPE);
     }
-    write_stream(task, file, buffers, flags.never_waits)
+    if file.downcast::<UnixSocket>().is_some() {
+        return message::write(task, file, buffers, flags.never_waits);
+    }
+    write_stream(task, file, buffers, Patience::of(file, Events::OUT).unless(flags.never_waits))
 }
 
 /// Writes and returns how much, and the offset after it.
@@ -536,13 +539,15 @@ fn write_stream(
     task: &mut CurrentTask,
     file: &FileDescription,
     mut buffers: UserBuffers,
-    never_waits: bool,
+    patience: Patience,
 ) -> Result<usize, Errno> {
     let mut buffer = task.take_buffer(buffers.remaining().min(STREAM_PORTION_LEN));
     let memory = task.memory().clone();
     let mut done = 0;
     let result = loop {
-        let len = buffers.remaining().min(STREAM_PORTION_LEN);
+        let is_single = file.file().writes_buffers_singly();
+        let whole = if is_single { buffers.first_len() } else { buffers.remaining() };
+        let len = whole.min(STREAM_PORTION_LEN);
         let portion = first_mut(&mut buffer, len)?;
         let taken = buffers.take(&memory, portion);
         let counted = if taken < len { file.file().write_unit().counted(taken) } else { taken };
@@ -550,7 +555,7 @@ fn write_stream(
             break Err(Errno::EFAULT);
         }
         let data = first(portion, counted)?;
-        match write_portion(task, file, data, never_waits) {
+        match write_portion(task, file, data, patience) {
             (written, Ok(())) => {
                 done += written;
                 if taken < len || buffers.remaining() == 0 {
@@ -565,13 +570,22 @@ fn write_stream(
     };
     task.return_buffer(buffer);
     match result {
-        Err(Errno::EPIPE) if done == 0 => {
-            task.task().send_signal(SignalInfo::from_kernel(Signal::SIGPIPE));
-            Err(Errno::EPIPE)
-        }
-        Err(error) if done == 0 => Err(error),
+        Err(error) if done == 0 => Err(raise_broken_pipe(task, file, error, false)),
         _ => Ok(done),
     }
+}
+
+/// Raises the signal that comes with EPIPE from `file`, if it comes to one who `has_waited`. Returns the error.
+pub(super) fn raise_broken_pipe(
+    task: &CurrentTask,
+    file: &FileDescription,
+    error: Errno,
+    has_waited: bool,
+) -> Errno {
+    if error == Errno::EPIPE && file.file().raises_broken_pipe(has_waited) {
+        task.task().send_signal(SignalInfo::from_kernel(Signal::SIGPIPE));
+    }
+    error
 }
 
 /// Writes all of `data`, waiting for room: how much was written, and what stopped the rest.
@@ -579,7 +593,7 @@ fn write_portion(
     task: &mut CurrentTask,
     file: &FileDescription,
     data: &[u8],
-    never_waits: bool,
+    patience: Patience,
 ) -> (usize, Result<(), Errno>) {
     let mut done = 0;
     loop {
@@ -587,15 +601,10 @@ fn write_portion(
             Ok(rest) => rest,
             Err(error) => return (done, Err(error)),
         };
-        let operation = |task: &mut CurrentTask| {
+        let written = patience.retry_on(task, file, Events::OUT, |task| {
             file.file().prepare_io(task, true)?;
             file.file().write_by(rest, 0, task)
-        };
-        let written = if never_waits {
-            operation(task)
-        } else {
-            task.retry_while_blocked(file, Events::OUT, operation)
-        };
+        });
         match written {
             Ok(written) => {
                 done += written;
@@ -615,11 +624,11 @@ fn lseek(task: &mut CurrentTask, descriptor: Fd, offset: i64, whence: u32) -> Re
     if whence > uapi::SEEK_MAX {
         return Err(Errno::EINVAL);
     }
-    if !file.is_seekable() {
-        return Err(Errno::ESPIPE);
-    }
     if file.has_single_position() {
         return Ok(0);
+    }
+    if !file.is_seekable() {
+        return Err(Errno::ESPIPE);
     }
     let mut position = description.position();
     let target = match whence {

@@ -8,15 +8,15 @@ use syscalls::Sysno;
 use super::Handler;
 use super::arguments::{UserPointer, handlers};
 use super::place::check_flags;
-use super::readwrite::{At, WriteFlags, check_size_limit, read_file, write_file};
+use super::readwrite::{check_size_limit, raise_broken_pipe, read_stream};
 use super::user_buffers::{MAX_TRANSFER_LEN, UserBuffers};
 use crate::Errno;
 use crate::abi::Iovec;
 use crate::fs::inotify::WatchMask;
-use crate::fs::{Fd, FileDescription, FileKind, OpenFlags};
-use crate::signal::{Signal, SignalInfo};
+use crate::fs::{Fd, File, FileDescription, FileKind, OpenFlags, PipeEnd};
+use crate::net::unix::UnixSocket;
 use crate::slices::{first, first_mut, rest};
-use crate::task::CurrentTask;
+use crate::task::{CurrentTask, Patience};
 use crate::wait::Events;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![sendfile, copy_file_range, splice, tee, vmsplice,];
@@ -27,9 +27,6 @@ const SPLICE_FLAGS: u32 =
 
 /// Bytes that are moved at a time.
 const PORTION_LEN: usize = 64 * 1024;
-/// What a pipe or socket that is ready for writing takes at once (`PIPE_BUF`): more might not fit, and what has
-/// been read from another stream cannot be put back.
-const STREAM_PORTION_LEN: usize = 4096;
 
 /// One side of a transfer: a file, and where in it.
 struct Side {
@@ -48,8 +45,34 @@ impl Side {
         if !file.file().is_seekable() {
             return Err(Errno::ESPIPE);
         }
+        Self::at(task, file, place)
+    }
+
+    /// As [`Side::new`], for splice(2), to which a stream with an offset is a wrong argument.
+    fn spliced(
+        task: &CurrentTask,
+        file: Arc<FileDescription>,
+        place: UserPointer<i64>,
+    ) -> Result<Self, Errno> {
+        if place.is_null() {
+            return Ok(Self { file, offset: None });
+        }
+        let side = Self::at(task, file, place)?;
+        if side.file.file().is_seekable() { Ok(side) } else { Err(Errno::EINVAL) }
+    }
+
+    fn at(task: &CurrentTask, file: Arc<FileDescription>, place: UserPointer<i64>) -> Result<Self, Errno> {
         let offset = u64::try_from(place.read(task)?).map_err(|_| Errno::EINVAL)?;
         Ok(Self { file, offset: Some(offset) })
+    }
+
+    /// Where the next byte goes once `done` are there.
+    fn checked_offset(&self, task: &mut CurrentTask, done: u64) -> Result<u64, Errno> {
+        let offset = self.start().checked_add(done).ok_or(Errno::EFBIG)?;
+        if self.file.is_regular() {
+            check_size_limit(task, &self.file, offset.saturating_add(1))?;
+        }
+        Ok(offset)
     }
 
     fn start(&self) -> u64 {
@@ -86,7 +109,10 @@ fn sendfile(
     if target.file.flags().contains(OpenFlags::APPEND) || !source.file.file().is_seekable() {
         return Err(Errno::EINVAL);
     }
-    let moved = transfer(task, &source, &target, len_bytes, Patience::Whole)?;
+    let moved = match target.file.file().pipe_end() {
+        Some(pipe) => fill_pipe(task, &source, (&target.file, pipe), wanted_len(len_bytes), false)?,
+        None => copy(task, &source, &target, wanted_len(len_bytes))?,
+    };
     source.finish(task, offset, source.start() + moved as u64)?;
     target.finish(task, UserPointer::new(0), target.start() + moved as u64)?;
     Ok(moved)
@@ -124,7 +150,7 @@ fn copy_file_range(
     if is_same_file && start < target_end && target_start < end {
         return Err(Errno::EINVAL);
     }
-    let moved = transfer(task, &source, &target, len_bytes, Patience::Whole)?;
+    let moved = copy(task, &source, &target, wanted_len(len_bytes))?;
     source.finish(task, source_offset, start + moved as u64)?;
     target.finish(task, target_offset, target_start + moved as u64)?;
     Ok(moved)
@@ -139,25 +165,38 @@ fn splice(
     len_bytes: u64,
     flags: u32,
 ) -> Result<usize, Errno> {
-    let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
-    let source = Side::new(task, source_descriptor, source_offset)?;
-    let target = Side::new(task, target_descriptor, target_offset)?;
-    check_directions(&source.file, &target.file)?;
-    let is_pipe = |side: &Side| side.file.file().pipe_end().is_some();
-    if !is_pipe(&source) && !is_pipe(&target) || target.file.flags().contains(OpenFlags::APPEND) {
-        return Err(Errno::EINVAL);
+    if len_bytes == 0 {
+        return Ok(0);
     }
-    // Of a stream, what there is suffices.
-    let len_bytes = if is_pipe(&target) { len_bytes.min(PORTION_LEN as u64) } else { len_bytes };
-    let patience = match (never_waits, is_pipe(&target)) {
-        (true, _) => Patience::Never,
-        (false, true) => Patience::First,
-        (false, false) => Patience::Whole,
+    let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
+    let (from, to) = (task.usable_file(source_descriptor)?, task.usable_file(target_descriptor)?);
+    let is_pipe = |file: &FileDescription| file.file().pipe_end().is_some();
+    if is_pipe(&from) && !source_offset.is_null() || is_pipe(&to) && !target_offset.is_null() {
+        return Err(Errno::ESPIPE);
+    }
+    let source = Side::spliced(task, from, source_offset)?;
+    let target = Side::spliced(task, to, target_offset)?;
+    check_directions(&source.file, &target.file)?;
+    let wanted = wanted_len(len_bytes);
+    let moved = match (source.file.file().pipe_end(), target.file.file().pipe_end()) {
+        (Some(from), Some(to)) => {
+            let ends = [(&*source.file, from), (&*target.file, to)];
+            between_pipes(task, ends, wanted, never_waits, |from, to, buffer| {
+                from.take_with(buffer, &mut |bytes| to.write_at(bytes, 0))?.ok_or(Errno::EAGAIN)
+            })?
+        }
+        (Some(_), None) if target.file.flags().contains(OpenFlags::APPEND) => return Err(Errno::EINVAL),
+        (Some(from), None) => drain_pipe(task, (&source.file, from), &target, wanted, never_waits)?,
+        (None, Some(to)) => fill_pipe(task, &source, (&target.file, to), wanted, never_waits)?,
+        (None, None) => return Err(Errno::EINVAL),
     };
-    let moved = transfer(task, &source, &target, len_bytes, patience)?;
     source.finish(task, source_offset, source.start() + moved as u64)?;
     target.finish(task, target_offset, target.start() + moved as u64)?;
     Ok(moved)
+}
+
+fn wanted_len(len_bytes: u64) -> usize {
+    usize::try_from(len_bytes).unwrap_or(usize::MAX).min(MAX_TRANSFER_LEN)
 }
 
 fn check_directions(source: &FileDescription, target: &FileDescription) -> Result<(), Errno> {
@@ -167,46 +206,19 @@ fn check_directions(source: &FileDescription, target: &FileDescription) -> Resul
     if source.metadata()?.kind() == FileKind::Directory { Err(Errno::EISDIR) } else { Ok(()) }
 }
 
-/// How far a transfer waits for a side that is not ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Patience {
-    Never,
-    /// For the first portion alone: a pipe takes what it has room for.
-    First,
-    Whole,
-}
-
-/// Moves up to `len_bytes`, and returns how many: fewer at the end of the source, or if something stops it.
-fn transfer(
-    task: &mut CurrentTask,
-    source: &Side,
-    target: &Side,
-    len_bytes: u64,
-    patience: Patience,
-) -> Result<usize, Errno> {
-    let wanted = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(MAX_TRANSFER_LEN);
-    let is_positioned = target.file.file().is_seekable();
-    let portion_len = if is_positioned { PORTION_LEN } else { STREAM_PORTION_LEN };
-    let mut buffer = task.take_buffer(wanted.min(portion_len));
+/// Copies up to `wanted` bytes of a file with positions, and returns how many: fewer at its end, or if something stops it.
+fn copy(task: &mut CurrentTask, source: &Side, target: &Side, wanted: usize) -> Result<usize, Errno> {
+    let mut buffer = task.take_buffer(wanted.min(PORTION_LEN));
+    let is_regular = source.file.is_regular() && target.file.is_regular();
     let mut done = 0;
     let result = loop {
-        if done >= wanted {
-            break Ok(());
-        }
-        let portion_len = portion_len.min(wanted - done);
-        let portion = first_mut(&mut buffer, portion_len)?;
-        let waits = match patience {
-            Patience::Never => false,
-            Patience::First => done == 0,
-            // A stream gives what it can.
-            Patience::Whole => done == 0 || source.file.file().is_seekable(),
-        };
-        match move_portion(task, source, target, portion, done as u64, waits) {
+        let portion = first_mut(&mut buffer, PORTION_LEN.min(wanted - done))?;
+        match copy_portion(task, source, target, portion, done as u64) {
             Ok(0) => break Ok(()),
-            Ok(moved) => done += moved,
+            Ok(copied) => done += copied,
             Err(error) => break Err(error),
         }
-        if task.task().is_interrupted() && !(source.file.is_regular() && target.file.is_regular()) {
+        if done >= wanted || task.task().is_interrupted() && !is_regular {
             break Ok(());
         }
     };
@@ -217,108 +229,192 @@ fn transfer(
     }
 }
 
-fn move_portion(
+fn copy_portion(
     task: &mut CurrentTask,
     source: &Side,
     target: &Side,
     portion: &mut [u8],
     done: u64,
-    waits: bool,
 ) -> Result<usize, Errno> {
     let (input, output) = (source.file.file().clone(), target.file.file().clone());
-    let target_offset = target.start().checked_add(done).ok_or(Errno::EFBIG)?;
-    if target.file.is_regular() {
-        check_size_limit(task, &target.file, target_offset.saturating_add(1))?;
-    } else if !output.is_seekable() {
-        wait_until_writable(task, &target.file, waits)?;
-    }
+    let target_offset = target.checked_offset(task, done)?;
     let source_offset = source.start().checked_add(done).ok_or(Errno::EINVAL)?;
-    let read = if waits && !input.is_seekable() {
-        task.retry_while_blocked(&source.file, Events::IN, |task| {
-            input.read_by(portion, source_offset, task)
-        })?
-    } else {
-        input.read_by(portion, source_offset, task)?
-    };
+    let read = input.read_by(portion, source_offset, task)?;
+    let mut unwritten = first(portion, read)?;
     let mut written = 0;
-    while written < read {
-        let rest = rest(first(portion, read)?, written)?;
+    while !unwritten.is_empty() {
         let offset = target_offset.saturating_add(written as u64);
-        match task.retry_while_blocked(&target.file, Events::OUT, |task| output.write_by(rest, offset, task))
-        {
+        let mut attempts = 0;
+        let result =
+            Patience::of(&target.file, Events::OUT).retry_on(task, &target.file, Events::OUT, |task| {
+                attempts += 1;
+                attempt_write(&*output, unwritten, offset, (task, attempts > 1))
+            });
+        match result {
             Ok(0) => break,
-            Ok(count) => written += count,
-            Err(error) if written == 0 => return raise_broken_pipe(task, Err(error)),
+            Ok(count) => {
+                written += count;
+                unwritten = rest(unwritten, count)?;
+            }
+            Err(error) if written == 0 && done == 0 => {
+                return Err(raise_broken_pipe(task, &target.file, error, attempts > 1));
+            }
+            Err(error) if written == 0 => return Err(error),
             Err(_) => break,
         }
     }
-    if written > 0 {
-        source.file.announce(WatchMask::ACCESS);
-        target.file.announce(WatchMask::MODIFY);
-    }
+    announce(source, target, written);
     Ok(written)
 }
 
-/// Raises the signal that comes with EPIPE.
-fn raise_broken_pipe(task: &CurrentTask, result: Result<usize, Errno>) -> Result<usize, Errno> {
-    if result == Err(Errno::EPIPE) {
-        task.task().send_signal(SignalInfo::from_kernel(Signal::SIGPIPE));
+/// Writes what fits, after an earlier attempt that had to wait or as the first.
+fn attempt_write(
+    output: &dyn File,
+    bytes: &[u8],
+    offset: u64,
+    (task, has_waited): (&mut CurrentTask, bool),
+) -> Result<usize, Errno> {
+    match output.as_any().downcast_ref::<UnixSocket>() {
+        Some(socket) => socket.write_after(bytes, task, has_waited),
+        None => output.write_by(bytes, offset, task),
     }
-    result
 }
 
-fn wait_until_writable(task: &mut CurrentTask, target: &FileDescription, waits: bool) -> Result<(), Errno> {
-    let ready = Events::OUT | Events::ERR | Events::HUP;
-    if target.file().readiness().intersects(ready) {
-        return Ok(());
+fn announce(source: &Side, target: &Side, moved: usize) {
+    if moved > 0 {
+        source.file.announce(WatchMask::ACCESS);
+        target.file.announce(WatchMask::MODIFY);
     }
-    if !waits || target.flags().contains(OpenFlags::NONBLOCK) {
-        return Err(Errno::EAGAIN);
+}
+
+/// Moves up to `wanted` bytes from a pipe: waits for the first, then moves what there is.
+fn drain_pipe(
+    task: &mut CurrentTask,
+    (source, pipe): (&FileDescription, &dyn PipeEnd),
+    target: &Side,
+    wanted: usize,
+    never_waits: bool,
+) -> Result<usize, Errno> {
+    let output = target.file.file().clone();
+    let mut buffer = task.take_buffer(wanted.min(PORTION_LEN));
+    let mut done = 0;
+    let result = loop {
+        let patience = Patience::of(source, Events::IN).unless(never_waits || done > 0);
+        match patience.retry_on(task, source, Events::IN, |_| pipe.has_data()) {
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+        let offset = match target.checked_offset(task, done as u64) {
+            Ok(offset) => offset,
+            Err(error) => break Err(error),
+        };
+        let portion = first_mut(&mut buffer, PORTION_LEN.min(wanted - done))?;
+        let mut attempts = 0;
+        let moved =
+            Patience::of(&target.file, Events::OUT).retry_on(task, &target.file, Events::OUT, |task| {
+                attempts += 1;
+                pipe.take_with(portion, &mut |bytes| {
+                    attempt_write(&*output, bytes, offset, (task, attempts > 1))
+                })
+            });
+        match moved {
+            // Somebody else has been faster.
+            Ok(None) => continue,
+            Ok(Some(0)) => break Ok(()),
+            Ok(Some(moved)) => done += moved,
+            Err(error) if done == 0 => {
+                break Err(raise_broken_pipe(task, &target.file, error, attempts > 1));
+            }
+            Err(error) => break Err(error),
+        }
+        if done >= wanted || task.task().is_interrupted() {
+            break Ok(());
+        }
+    };
+    task.return_buffer(buffer);
+    if done > 0 {
+        target.file.announce(WatchMask::MODIFY);
     }
-    Ok(task.wait_for_file(&**target.file(), Events::OUT, None)?)
+    match result {
+        Err(error) if done == 0 => Err(error),
+        _ => Ok(done),
+    }
+}
+
+/// Moves up to `wanted` bytes to a pipe: waits for room and for something to move, then moves what fits.
+fn fill_pipe(
+    task: &mut CurrentTask,
+    source: &Side,
+    (target, pipe): (&FileDescription, &dyn PipeEnd),
+    wanted: usize,
+    never_waits: bool,
+) -> Result<usize, Errno> {
+    let room = Patience::of(target, Events::OUT).unless(never_waits);
+    room.retry_on(task, target, Events::OUT, |_| pipe.check_room())
+        .map_err(|error| raise_broken_pipe(task, target, error, false))?;
+    let (input, start) = (source.file.file().clone(), source.start());
+    let len = wanted.min(pipe.capacity_bytes()?);
+    let mut buffer = task.take_buffer(len);
+    let queues: Vec<_> = [(input.wait_queue(), Events::IN), (pipe.wait_queue(), Events::OUT)]
+        .into_iter()
+        .filter_map(|(queue, events)| Some((queue?, events)))
+        .collect();
+    let patience = Patience::of(&source.file, Events::IN).unless(never_waits);
+    let moved = patience.retry(task, &queues, |task| {
+        let portion = first_mut(&mut buffer, len)?;
+        pipe.fill_with(portion, &mut |room| input.read_by(room, start, &*task))
+    });
+    task.return_buffer(buffer);
+    if moved.is_ok_and(|moved| moved > 0) {
+        source.file.announce(WatchMask::ACCESS);
+    }
+    moved.map_err(|error| raise_broken_pipe(task, target, error, false))
+}
+
+/// Moves or copies between two pipes what there is and fits, once there is some and it fits.
+fn between_pipes(
+    task: &mut CurrentTask,
+    [(source, from), (target, to)]: [(&FileDescription, &dyn PipeEnd); 2],
+    wanted: usize,
+    never_waits: bool,
+    mut operation: impl FnMut(&dyn PipeEnd, &dyn PipeEnd, &mut [u8]) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    if is_same_inode(source, target)? {
+        return Err(Errno::EINVAL);
+    }
+    let len = wanted.min(to.capacity_bytes()?);
+    let mut buffer = task.take_buffer(len);
+    let is_nonblocking = (source.flags() | target.flags()).contains(OpenFlags::NONBLOCK);
+    let queues = [(from.wait_queue(), Events::IN), (to.wait_queue(), Events::OUT)];
+    let queues: Vec<_> = queues.into_iter().filter_map(|(queue, events)| Some((queue?, events))).collect();
+    let moved = Patience::FOREVER.unless(never_waits || is_nonblocking).retry(task, &queues, |_| {
+        if from.has_data()? {
+            to.check_room()?;
+        }
+        operation(from, to, first_mut(&mut buffer, len)?)
+    });
+    task.return_buffer(buffer);
+    moved.map_err(|error| raise_broken_pipe(task, target, error, false))
 }
 
 fn tee(task: &mut CurrentTask, source: Fd, target: Fd, len_bytes: u64, flags: u32) -> Result<usize, Errno> {
     let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
+    if len_bytes == 0 {
+        return Ok(0);
+    }
     let (source, target) = (task.usable_file(source)?, task.usable_file(target)?);
     check_directions(&source, &target)?;
     let (Some(from), Some(to)) = (source.file().pipe_end(), target.file().pipe_end()) else {
         return Err(Errno::EINVAL);
     };
-    if is_same_inode(&source, &target)? {
-        return Err(Errno::EINVAL);
-    }
-    let wanted = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(PORTION_LEN);
-    if wanted == 0 {
-        return Ok(0);
-    }
-    let mut buffer = task.take_buffer(wanted);
-    let mut copy = |_: &mut CurrentTask| {
-        let portion = first_mut(&mut buffer, wanted)?;
-        match from.peek(portion)? {
+    let ends = [(&*source, from), (&*target, to)];
+    between_pipes(task, ends, wanted_len(len_bytes), never_waits, |from, to, buffer| {
+        match from.peek(buffer)? {
             0 => Ok(0),
-            copied => to.write_at(first(portion, copied)?, 0),
+            copied => to.write_at(first(buffer, copied)?, 0),
         }
-    };
-    let result = loop {
-        match copy(task) {
-            Err(Errno::EAGAIN) if !never_waits && !is_nonblocking(&source, &target) => {
-                let queues = [(from.wait_queue(), Events::IN), (to.wait_queue(), Events::OUT)];
-                let queues: Vec<_> =
-                    queues.into_iter().filter_map(|(queue, events)| Some((queue?, events))).collect();
-                let is_ready = || {
-                    let has_data = from.readiness().intersects(Events::IN | Events::HUP);
-                    (has_data && to.readiness().intersects(Events::OUT | Events::ERR)).then_some(())
-                };
-                if let Err(blocked) = task.block(&queues, None, is_ready) {
-                    break Err(blocked.into());
-                }
-            }
-            result => break result,
-        }
-    };
-    task.return_buffer(buffer);
-    raise_broken_pipe(task, result)
+    })
 }
 
 fn is_same_inode(a: &FileDescription, b: &FileDescription) -> Result<bool, Errno> {
@@ -326,11 +422,8 @@ fn is_same_inode(a: &FileDescription, b: &FileDescription) -> Result<bool, Errno
     Ok((a.device, a.inode) == (b.device, b.inode))
 }
 
-fn is_nonblocking(source: &FileDescription, target: &FileDescription) -> bool {
-    (source.flags() | target.flags()).contains(OpenFlags::NONBLOCK)
-}
-
-/// Between user memory and a pipe: as readv(2) and writev(2), for nobody can tell the difference.
+/// Between user memory and a pipe: what there is, or fits, as soon as that is something. Whether the pipe was opened with
+/// O_NONBLOCK does not matter here.
 fn vmsplice(
     task: &mut CurrentTask,
     descriptor: Fd,
@@ -340,13 +433,25 @@ fn vmsplice(
 ) -> Result<usize, Errno> {
     let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
     let file = task.usable_file(descriptor)?;
-    if file.file().pipe_end().is_none() {
-        return Err(Errno::EBADF);
-    }
+    let pipe = file.file().pipe_end().ok_or(Errno::EBADF)?;
     let buffers = UserBuffers::vector(task, vector, count)?;
-    if file.flags().is_writable() {
-        write_file(task, &file, buffers, At::Position, WriteFlags::waiting(!never_waits))
-    } else {
-        read_file(task, &file, buffers, At::Position, never_waits)
+    if buffers.remaining() == 0 {
+        return Ok(0);
     }
+    let patience = Patience::FOREVER.unless(never_waits);
+    if !file.flags().is_writable() {
+        return read_stream(task, &file, buffers, patience);
+    }
+    let len = buffers.remaining().min(pipe.capacity_bytes()?);
+    let mut buffer = task.take_buffer(len);
+    let moved = patience.retry_on(task, &file, Events::OUT, |task| {
+        // What does not get into the pipe is taken once more by the next attempt.
+        let mut buffers = buffers.clone();
+        pipe.fill_with(first_mut(&mut buffer, len)?, &mut |room| match buffers.take(task.memory(), room) {
+            0 => Err(Errno::EFAULT),
+            taken => Ok(taken),
+        })
+    });
+    task.return_buffer(buffer);
+    moved.map_err(|error| raise_broken_pipe(task, &file, error, false))
 }

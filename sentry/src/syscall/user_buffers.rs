@@ -16,6 +16,7 @@ pub(crate) const MAX_TRANSFER_LEN: usize = 0x7fff_f000;
 pub(super) const MAX_PIECES: usize = uapi::UIO_MAXIOV as usize;
 
 /// Pieces of user memory, used up from the front.
+#[derive(Clone)]
 pub(crate) struct UserBuffers {
     /// In reverse, so that the next one is the last.
     pieces: Vec<(u64, usize)>,

@@ -8,7 +8,7 @@ use super::block::Blocked;
 use super::{RestartBlock, Task, ThreadGroup};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
-use crate::fs::{DescriptorBounds, DescriptorTable, Fd, File, FileDescription, FsContext};
+use crate::fs::{DescriptorBounds, DescriptorTable, Fd, FileDescription, FsContext};
 use crate::kernel::Kernel;
 use crate::limits::Resource;
 use crate::memory::MemoryManager;
@@ -156,12 +156,25 @@ impl CurrentTask {
         deadline: Option<Instant>,
         mut condition: impl FnMut() -> Option<T>,
     ) -> Result<T, Blocked> {
+        self.block_with(queues, deadline, |_| condition())
+    }
+
+    /// As [`CurrentTask::block`], for a condition that needs the task.
+    ///
+    /// # Errors
+    /// As [`CurrentTask::block`].
+    pub fn block_with<T>(
+        &mut self,
+        queues: &[(&WaitQueue, Events)],
+        deadline: Option<Instant>,
+        mut condition: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Result<T, Blocked> {
         let waiter = self.task.waiter().clone();
         let _registrations: Vec<_> =
             queues.iter().map(|(queue, events)| queue.register(*events, waiter.clone())).collect();
         let mut has_slept = false;
         loop {
-            if let Some(value) = condition() {
+            if let Some(value) = condition(self) {
                 return Ok(value);
             }
             if self.task.is_interrupted() {
@@ -174,59 +187,6 @@ impl CurrentTask {
                 self.fall_asleep();
             }
             self.sleep_once(deadline);
-        }
-    }
-
-    /// Sleeps until `file` is ready for one of `events`, or in error, or hung up.
-    ///
-    /// # Errors
-    /// As [`CurrentTask::block`].
-    pub fn wait_for_file(
-        &mut self,
-        file: &dyn File,
-        events: Events,
-        deadline: Option<Instant>,
-    ) -> Result<(), Blocked> {
-        let is_ready = || file.readiness().intersects(events | Events::ERR | Events::HUP).then_some(());
-        match file.wait_queue() {
-            Some(queue) => self.block(&[(queue, events)], deadline, is_ready),
-            None => self.block(&[], deadline, is_ready),
-        }
-    }
-
-    /// Does `operation` on `file`, waiting for `events` each time that it returns EAGAIN, unless the description is
-    /// non-blocking.
-    ///
-    /// # Errors
-    /// EAGAIN on a non-blocking description, ERESTARTSYS if interrupted, and the operation's own.
-    pub fn retry_while_blocked<T>(
-        &mut self,
-        description: &FileDescription,
-        events: Events,
-        mut operation: impl FnMut(&mut Self) -> Result<T, Errno>,
-    ) -> Result<T, Errno> {
-        match operation(self) {
-            Err(Errno::EAGAIN) if !description.flags().contains(crate::fs::OpenFlags::NONBLOCK) => {}
-            result => return result,
-        }
-        let file = description.file().clone();
-        let waiter = self.task.waiter().clone();
-        let _registration = file.wait_queue().map(|queue| queue.register(events, waiter));
-        loop {
-            match operation(self) {
-                Err(Errno::EAGAIN) => {}
-                result => return result,
-            }
-            if file.readiness().intersects(events | Events::ERR | Events::HUP) {
-                // Ready, but not for this operation, as an event counter that it would overflow: the next change may do.
-                if self.task.is_interrupted() {
-                    return Err(Errno::ERESTARTSYS);
-                }
-                self.fall_asleep();
-                self.sleep_once(None);
-            } else {
-                self.wait_for_file(&*file, events, None)?;
-            }
         }
     }
 

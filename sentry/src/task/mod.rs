@@ -48,6 +48,7 @@ mod member;
 #[cfg(test)]
 mod model;
 mod namespaces;
+mod patience;
 mod pid_namespace;
 mod pidfd;
 mod process_source;
@@ -88,6 +89,7 @@ pub use id::{GroupId, NamespaceId, TaskId, Tid};
 pub use member::CgroupTasks;
 pub(crate) use namespaces::NamespaceCreator;
 pub use namespaces::Namespaces;
+pub use patience::Patience;
 pub use pid_namespace::PidNamespace;
 pub(crate) use pidfd::ProcessFile;
 pub use process_source::TaskSource;

@@ -19,12 +19,21 @@ bitflags::bitflags! {
         const EDGE_TRIGGERED = uapi::EPOLLET;
         /// Report once, then wait for EPOLL_CTL_MOD.
         const ONE_SHOT = uapi::EPOLLONESHOT;
-        /// Wake one of several epolls. Here all of them hear, which the manual permits.
+        /// Wake one of several epolls.
         const EXCLUSIVE = uapi::EPOLLEXCLUSIVE;
         /// Keep the system awake: ignored.
         const WAKE_UP = uapi::EPOLLWAKEUP;
     }
 }
+
+/// What may be asked for together with EPOLLEXCLUSIVE.
+const EXCLUSIVE_BITS: u32 = uapi::EPOLLIN
+    | uapi::EPOLLOUT
+    | uapi::EPOLLERR
+    | uapi::EPOLLHUP
+    | uapi::EPOLLWAKEUP
+    | uapi::EPOLLET
+    | uapi::EPOLLEXCLUSIVE;
 
 /// What epoll_ctl(2) asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +44,8 @@ pub struct Wish {
     pub flags: InterestFlags,
     /// Handed back with each report.
     pub data: u64,
+    /// Nothing was asked for that EPOLLEXCLUSIVE does not go with.
+    may_be_exclusive: bool,
 }
 
 impl Wish {
@@ -44,15 +55,17 @@ impl Wish {
             events: Events::from_bits_truncate(bits),
             flags: InterestFlags::from_bits_truncate(bits),
             data,
+            may_be_exclusive: bits & !EXCLUSIVE_BITS == 0,
         }
     }
 
-    /// The few events that EPOLLEXCLUSIVE goes with.
+    /// The few bits that EPOLLEXCLUSIVE goes with.
     pub(super) fn check_exclusive(&self) -> Result<(), Errno> {
-        let allowed_events = Events::IN | Events::OUT | Events::ERR | Events::HUP;
-        let is_allowed =
-            allowed_events.contains(self.events) && !self.flags.contains(InterestFlags::ONE_SHOT);
-        if is_allowed { Ok(()) } else { Err(Errno::EINVAL) }
+        if self.may_be_exclusive { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    fn is_exclusive(&self) -> bool {
+        self.flags.contains(InterestFlags::EXCLUSIVE)
     }
 
     fn reported(&self) -> Events {
@@ -128,7 +141,10 @@ impl Interest {
             shared: Arc::downgrade(shared),
             me: me.clone(),
         });
-        let registration = queue.register(wish.reported(), interest.clone());
+        let registration = match wish.is_exclusive() {
+            true => queue.register_exclusive(wish.reported(), interest.clone()),
+            false => queue.register(wish.reported(), interest.clone()),
+        };
         interest.state.lock().registration = Some(registration);
         interest
     }
@@ -151,7 +167,7 @@ impl Interest {
     }
 
     pub(super) fn is_exclusive(&self) -> bool {
-        self.state.lock().wish.flags.contains(InterestFlags::EXCLUSIVE)
+        self.state.lock().wish.is_exclusive()
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -209,9 +225,15 @@ impl Interest {
 }
 
 impl Observer for Interest {
-    fn notify(&self, _events: Events) {
-        let (Some(me), Some(shared)) = (self.me.upgrade(), self.shared.upgrade()) else { return };
+    fn notify(&self, events: Events) {
+        self.notify_exclusive(events);
+    }
+
+    fn notify_exclusive(&self, _events: Events) -> bool {
+        let (Some(me), Some(shared)) = (self.me.upgrade(), self.shared.upgrade()) else { return false };
         shared.push(&me);
+        let is_awaited = !shared.queue.is_empty();
         shared.queue.notify(Events::IN | Events::RDNORM);
+        is_awaited
     }
 }

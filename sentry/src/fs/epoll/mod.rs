@@ -117,10 +117,13 @@ impl EpollFile {
     /// ENOENT; EINVAL if EPOLLEXCLUSIVE is or was asked for.
     pub fn modify(&self, descriptor: i32, file: &Arc<FileDescription>, wish: Wish) -> Result<(), Errno> {
         let queue = file.file().wait_queue().ok_or(Errno::EPERM)?;
+        if wish.flags.contains(InterestFlags::EXCLUSIVE) {
+            return Err(Errno::EINVAL);
+        }
         let interests = self.interests.lock();
         let interest = interests.by_key.get(&Key::new(descriptor, file)).ok_or(Errno::ENOENT)?.clone();
         drop(interests);
-        if wish.flags.contains(InterestFlags::EXCLUSIVE) || interest.is_exclusive() {
+        if interest.is_exclusive() {
             return Err(Errno::EINVAL);
         }
         interest.change(wish, queue);
@@ -170,14 +173,14 @@ impl EpollFile {
     }
 
     /// Whether some file is ready.
-    fn has_ready(&self) -> bool {
+    pub fn has_ready(&self) -> bool {
         let mut remaining = self.shared.ready.lock().len();
         while remaining > 0 {
             remaining -= 1;
             let Some(interest) = self.shared.pop() else { return false };
             // One that is not ready any more leaves the list: its next event brings it back.
             if interest.file().is_some_and(|file| !interest.ready_events(&**file.file()).is_empty()) {
-                self.shared.push(&interest);
+                self.shared.push_first(&interest);
                 return true;
             }
         }
@@ -211,6 +214,14 @@ impl Shared {
         }
     }
 
+    /// As [`Shared::push`], at the place where it was taken from.
+    fn push_first(&self, interest: &Arc<Interest>) {
+        let mut ready = self.ready.lock();
+        if !interest.mark_listed() {
+            ready.push_front(interest.clone());
+        }
+    }
+
     fn pop(&self) -> Option<Arc<Interest>> {
         let mut ready = self.ready.lock();
         let interest = ready.pop_front()?;
@@ -230,6 +241,10 @@ impl Drop for EpollFile {
 }
 
 impl File for EpollFile {
+    fn has_single_position(&self) -> bool {
+        true
+    }
+
     fn readiness(&self) -> Events {
         if self.has_ready() { Events::IN | Events::RDNORM } else { Events::empty() }
     }

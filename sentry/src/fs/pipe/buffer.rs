@@ -58,10 +58,14 @@ impl Buffer {
         self.segments.iter().map(|segment| segment.unread().len()).sum()
     }
 
+    /// Bytes of the segments that are free.
+    pub(super) fn free_bytes(&self) -> usize {
+        self.max_segments.saturating_sub(self.segments.len()) * SEGMENT_BYTES
+    }
+
     /// How many bytes of a write of `len_bytes` fit now.
     fn room_for(&self, len_bytes: usize) -> usize {
-        let free = self.max_segments.saturating_sub(self.segments.len()) * SEGMENT_BYTES;
-        free + self.mergeable_tail(len_bytes)
+        self.free_bytes() + self.mergeable_tail(len_bytes)
     }
 
     /// What the last segment takes of a write: its odd part, if that fits whole.
@@ -151,9 +155,30 @@ impl Buffer {
                 break;
             }
         }
+        self.keep_spare_if_large();
+        taken
+    }
+
+    /// Takes out `len_bytes`, not more than there are and, of a packet, its excess too.
+    pub(super) fn discard(&mut self, len_bytes: usize) {
+        let mut left = len_bytes;
+        while left > 0
+            && let Some(segment) = self.segments.front_mut()
+        {
+            let taken = segment.unread().len().min(left);
+            segment.start += taken;
+            left -= taken;
+            if segment.is_packet || segment.start == segment.end {
+                self.spare = self.segments.pop_front().map(|segment| segment.bytes);
+            }
+        }
+        self.keep_spare_if_large();
+    }
+
+    /// A pipe of the smallest size keeps no page while it is empty.
+    fn keep_spare_if_large(&mut self) {
         if self.segments.is_empty() && self.max_segments <= 2 {
             self.spare = None;
         }
-        taken
     }
 }

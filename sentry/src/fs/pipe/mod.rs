@@ -2,6 +2,9 @@
 //!
 //! A [`Pipe`] is the buffer between its ends; a [`PipeFile`] is one open end. The ends count themselves: the last
 //! writer's `Drop` makes end-of-file, the last reader's makes EPIPE. An idle pipe owns no page.
+//!
+//! Lock order: `reading`, then `writing` (of any pipe), then `state`. The first two are turns: splice(2) keeps its own while it
+//! moves data to or from another file, so that nothing is lost on the way.
 
 mod buffer;
 #[cfg(test)]
@@ -45,6 +48,10 @@ static RESERVED_SEGMENTS: AtomicUsize = AtomicUsize::new(0);
 /// The buffer between the ends.
 #[derive(Default)]
 pub struct Pipe {
+    /// Whose turn it is to take bytes out.
+    reading: Mutex<()>,
+    /// Whose turn it is to put bytes in.
+    writing: Mutex<()>,
     state: Mutex<State>,
     queue: WaitQueue,
     locks: Arc<FileLocks>,
@@ -241,6 +248,7 @@ impl PipeFile {
         if !self.ends.reads {
             return Err(Errno::EBADF);
         }
+        let _turn = self.pipe.reading.lock();
         let mut state = self.pipe.state.lock();
         if state.buffer.is_empty() {
             return if max_bytes == 0 || state.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
@@ -254,6 +262,27 @@ impl PipeFile {
         }
         if read == 0 && max_bytes > 0 { Err(Errno::EFAULT) } else { Ok(read) }
     }
+
+    /// Puts in what there is room for. The caller has the writers' turn.
+    fn put(&self, buffer: &[u8]) -> Result<usize, Errno> {
+        let mut state = self.pipe.state.lock();
+        if state.readers == 0 {
+            return Err(Errno::EPIPE);
+        }
+        let written = if self.is_packet_mode.load(Ordering::Relaxed) {
+            state.buffer.push_packets(buffer)
+        } else if buffer.len() <= PIPE_BUF as usize && !state.buffer.fits(buffer.len()) {
+            0
+        } else {
+            state.buffer.push_stream(buffer)
+        };
+        drop(state);
+        if written == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        self.pipe.queue.notify(Events::IN | Events::RDNORM);
+        Ok(written)
+    }
 }
 
 impl PipeEnd for PipeFile {
@@ -262,6 +291,63 @@ impl PipeEnd for PipeFile {
         match state.buffer.peek(buffer) {
             0 if state.writers > 0 => Err(Errno::EAGAIN),
             copied => Ok(copied),
+        }
+    }
+
+    fn has_data(&self) -> Result<bool, Errno> {
+        let state = self.pipe.state.lock();
+        match state.buffer.is_empty() {
+            false => Ok(true),
+            true if state.writers == 0 => Ok(false),
+            true => Err(Errno::EAGAIN),
+        }
+    }
+
+    fn check_room(&self) -> Result<(), Errno> {
+        let state = self.pipe.state.lock();
+        match () {
+            () if state.readers == 0 => Err(Errno::EPIPE),
+            () if state.buffer.is_full() => Err(Errno::EAGAIN),
+            () => Ok(()),
+        }
+    }
+
+    fn take_with(
+        &self,
+        buffer: &mut [u8],
+        sink: &mut dyn FnMut(&[u8]) -> Result<usize, Errno>,
+    ) -> Result<Option<usize>, Errno> {
+        let _turn = self.pipe.reading.lock();
+        let copied = match self.peek(buffer) {
+            Err(Errno::EAGAIN) => return Ok(None),
+            Ok(0) => return Ok(Some(0)),
+            copied => copied?,
+        };
+        let taken = sink(buffer.get(..copied).unwrap_or_default())?.min(copied);
+        let has_room = {
+            let mut state = self.pipe.state.lock();
+            let was_full = state.buffer.is_full();
+            state.buffer.discard(taken);
+            was_full && !state.buffer.is_full()
+        };
+        if has_room {
+            self.pipe.queue.notify(Events::OUT | Events::WRNORM);
+        }
+        Ok(Some(taken))
+    }
+
+    fn fill_with(
+        &self,
+        buffer: &mut [u8],
+        source: &mut dyn FnMut(&mut [u8]) -> Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
+        let _turn = self.pipe.writing.lock();
+        self.check_room()?;
+        let room = self.pipe.state.lock().buffer.free_bytes().min(buffer.len());
+        let buffer = buffer.get_mut(..room).unwrap_or_default();
+        match source(buffer)?.min(room) {
+            0 => Ok(0),
+            filled => self.put(buffer.get(..filled).unwrap_or_default()),
         }
     }
 
@@ -380,23 +466,8 @@ impl File for PipeFile {
         if buffer.is_empty() {
             return Ok(0);
         }
-        let mut state = self.pipe.state.lock();
-        if state.readers == 0 {
-            return Err(Errno::EPIPE);
-        }
-        let written = if self.is_packet_mode.load(Ordering::Relaxed) {
-            state.buffer.push_packets(buffer)
-        } else if buffer.len() <= PIPE_BUF as usize && !state.buffer.fits(buffer.len()) {
-            0
-        } else {
-            state.buffer.push_stream(buffer)
-        };
-        drop(state);
-        if written == 0 {
-            return Err(Errno::EAGAIN);
-        }
-        self.pipe.queue.notify(Events::IN | Events::RDNORM);
-        Ok(written)
+        let _turn = self.pipe.writing.lock();
+        self.put(buffer)
     }
 
     fn readiness(&self) -> Events {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use linux_raw_sys::net::AF_UNIX;
 use parking_lot::Mutex;
 
-use super::UnixSocket;
+use super::{SocketKind, UnixSocket};
 use crate::Errno;
 
 /// Bytes of `sun_path`.
@@ -46,6 +46,14 @@ impl UnixAddress {
         })
     }
 
+    /// The same, of an address to connect or send to: one without a name is none.
+    ///
+    /// # Errors
+    /// As [`UnixAddress::from_bytes`].
+    pub fn named_from_bytes(bytes: &[u8]) -> Result<Self, Errno> {
+        Some(Self::from_bytes(bytes)?).filter(|address| *address != Self::Unnamed).ok_or(Errno::EINVAL)
+    }
+
     /// Encodes `struct sockaddr_un`, as long as Linux makes it: a path with its NUL, an abstract name without.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = (AF_UNIX as u16).to_ne_bytes().to_vec();
@@ -72,7 +80,8 @@ pub struct UnixSockets(Mutex<Names>);
 struct Names {
     /// All of them, by inode number.
     all: BTreeMap<u64, Weak<UnixSocket>>,
-    sockets: BTreeMap<Arc<[u8]>, Weak<UnixSocket>>,
+    /// The bound ones, by kind and name: each kind has names of its own.
+    sockets: BTreeMap<(u32, Arc<[u8]>), Weak<UnixSocket>>,
     next_automatic: u32,
 }
 
@@ -80,20 +89,22 @@ struct Names {
 const AUTOMATIC_NAMES: u32 = 1 << 20;
 
 impl UnixSockets {
-    /// The socket bound to `name`.
+    /// The socket of `kind` bound to `name`.
     ///
     /// # Errors
     /// ECONNREFUSED if there is none.
-    pub fn find(&self, name: &[u8]) -> Result<Arc<UnixSocket>, Errno> {
-        self.0.lock().sockets.get(name).and_then(Weak::upgrade).ok_or(Errno::ECONNREFUSED)
+    pub fn find(&self, kind: SocketKind, name: &Arc<[u8]>) -> Result<Arc<UnixSocket>, Errno> {
+        let key = (kind.raw(), name.clone());
+        self.0.lock().sockets.get(&key).and_then(Weak::upgrade).ok_or(Errno::ECONNREFUSED)
     }
 
     pub(super) fn insert(&self, name: &Arc<[u8]>, socket: &Arc<UnixSocket>) -> Result<(), Errno> {
+        let key = (socket.kind().raw(), name.clone());
         let mut names = self.0.lock();
-        if names.sockets.get(name).is_some_and(|socket| socket.strong_count() > 0) {
+        if names.sockets.get(&key).is_some_and(|socket| socket.strong_count() > 0) {
             return Err(Errno::EADDRINUSE);
         }
-        names.sockets.insert(name.clone(), Arc::downgrade(socket));
+        names.sockets.insert(key, Arc::downgrade(socket));
         Ok(())
     }
 
@@ -130,10 +141,11 @@ impl UnixSockets {
     }
 
     /// Frees `name`, if it is still that of `socket`, which is being dropped.
-    pub(super) fn remove(&self, name: &[u8], socket: &Weak<UnixSocket>) {
+    pub(super) fn remove(&self, kind: SocketKind, name: &Arc<[u8]>, socket: &Weak<UnixSocket>) {
+        let key = (kind.raw(), name.clone());
         let mut names = self.0.lock();
-        if names.sockets.get(name).is_some_and(|bound| bound.ptr_eq(socket)) {
-            names.sockets.remove(name);
+        if names.sockets.get(&key).is_some_and(|bound| bound.ptr_eq(socket)) {
+            names.sockets.remove(&key);
         }
     }
 }

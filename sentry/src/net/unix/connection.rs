@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use linux_raw_sys::net::SO_PASSCRED;
 use parking_lot::MutexGuard;
 
+use super::endpoint::{Endpoint, WRITABLE};
 use super::{
     BoundName, Link, Listening, PeerCredentials, Role, SocketKind, State, UnixAddress, UnixSocket,
     UnixSockets,
@@ -29,6 +31,7 @@ impl UnixSocket {
             let mut state = socket.state.lock();
             state.role = Role::Connected(Link::new(&socket.own, &other.own, UnixAddress::Unnamed));
             state.peer_credentials = Some(credentials.clone());
+            socket.own.inbox().peer = Some(Arc::downgrade(&other.own));
         }
         (first, second)
     }
@@ -49,6 +52,14 @@ impl UnixSocket {
         };
         state.address = UnixAddress::Abstract(name);
         Ok(())
+    }
+
+    /// Gives a socket that tells who it is an address, as Linux does before such a one connects or sends (SO_PASSCRED).
+    ///
+    /// # Errors
+    /// ENOSPC if there is none left.
+    pub fn bind_if_named(self: &Arc<Self>) -> Result<(), Errno> {
+        if self.options().switch(SO_PASSCRED)? { self.bind_abstract(None) } else { Ok(()) }
     }
 
     /// Binds to `path`: `make_name` makes the inode and attaches the [`BoundName`] to it.
@@ -86,14 +97,12 @@ impl UnixSocket {
         }
         match &mut state.role {
             Role::Connected(_) => return Err(Errno::EINVAL),
-            Role::Listening(listening) => {
-                (listening.max_backlog, listening.credentials) = (max_backlog, credentials);
-            }
+            Role::Listening(listening) => listening.max_backlog = max_backlog,
             Role::Idle => {
-                let listening = Listening { backlog: VecDeque::new(), max_backlog, credentials };
-                state.role = Role::Listening(listening);
+                state.role = Role::Listening(Listening { backlog: VecDeque::new(), max_backlog });
             }
         }
+        state.peer_credentials = Some(credentials);
         drop(state);
         self.own.announce_room();
         Ok(())
@@ -109,50 +118,79 @@ impl UnixSocket {
             return Err(Errno::EPROTOTYPE);
         }
         match self.kind {
-            SocketKind::Datagram => self.connect_datagram(target, credentials),
+            SocketKind::Datagram => self.connect_datagram(target),
             _ => self.connect_stream(target, credentials),
         }
     }
 
-    fn connect_datagram(&self, target: &Arc<Self>, credentials: PeerCredentials) -> Result<(), Errno> {
+    fn connect_datagram(&self, target: &Arc<Self>) -> Result<(), Errno> {
         let is_self = std::ptr::eq(self, &**target);
-        if !is_self && !target.accepts_from(self) {
+        if !is_self && !target.own.inbox().accepts_from(&self.own) {
             return Err(Errno::EPERM);
         }
-        let peer_address = target.address();
-        let mut state = self.state.lock();
-        let old = std::mem::replace(
-            &mut state.role,
-            Role::Connected(Link::new(&self.own, &target.own, peer_address)),
-        );
-        state.peer_credentials = Some(credentials);
-        drop(state);
-        drop(old);
-        self.own.queue.notify(Events::OUT);
+        let link = Link::new(&self.own, &target.own, target.address());
+        let old = self.replace_peer(Role::Connected(link), Some(&target.own));
+        self.part_from(old, Some(&target.own));
+        self.own.queue.notify(WRITABLE);
         Ok(())
+    }
+
+    fn replace_peer(&self, role: Role, peer: Option<&Arc<Endpoint>>) -> Role {
+        let mut state = self.state.lock();
+        self.own.inbox().peer = peer.map(Arc::downgrade);
+        std::mem::replace(&mut state.role, role)
+    }
+
+    /// What the former peer of a datagram socket has sent is lost, and one that is connected to this socket learns of it.
+    fn part_from(&self, old: Role, new: Option<&Arc<Endpoint>>) {
+        let Role::Connected(link) = &old else { return };
+        if new.is_some_and(|new| Arc::ptr_eq(new, &link.peer)) || self.own.inbox().messages.is_empty() {
+            return;
+        }
+        self.own.purge();
+        let is_mutual = {
+            let mut inbox = link.peer.inbox();
+            let is_mutual = !inbox.is_gone && inbox.peer.is_some() && inbox.accepts_from(&self.own);
+            if is_mutual {
+                inbox.error = Some(Errno::ECONNRESET);
+            }
+            is_mutual
+        };
+        if is_mutual {
+            link.peer.queue.notify(Events::ERR);
+        }
+    }
+
+    /// Whether a connection could be put into the backlog.
+    fn check_backlog(&self, state: &State) -> Result<(), Errno> {
+        match &state.role {
+            Role::Listening(_) if self.own.inbox().is_receive_shut => Err(Errno::ECONNREFUSED),
+            Role::Listening(listening) if listening.backlog.len() > listening.max_backlog => {
+                Err(Errno::EAGAIN)
+            }
+            Role::Listening(_) => Ok(()),
+            _ => Err(Errno::ECONNREFUSED),
+        }
     }
 
     fn connect_stream(&self, target: &Arc<Self>, credentials: PeerCredentials) -> Result<(), Errno> {
         if std::ptr::eq(self, &**target) {
-            return Err(Errno::ECONNREFUSED);
+            self.check_backlog(&self.state.lock())?;
+            return Err(Errno::EINVAL);
         }
         let (mut state, mut listener) = self.lock_both(target);
+        target.check_backlog(&listener)?;
         match state.role {
             Role::Idle => {}
             Role::Listening(_) => return Err(Errno::EINVAL),
             Role::Connected(_) => return Err(Errno::EISCONN),
         }
-        let address = listener.address.clone();
+        let (address, listener_credentials) = (listener.address.clone(), listener.peer_credentials.clone());
         let Role::Listening(listening) = &mut listener.role else { return Err(Errno::ECONNREFUSED) };
-        if target.own.inbox().is_shut {
-            return Err(Errno::ECONNREFUSED);
-        }
-        if listening.backlog.len() > listening.max_backlog {
-            return Err(Errno::EAGAIN);
-        }
         let accepted = Self::new(self.kind, credentials.uid, credentials.gid, &self.home);
         accepted.is_embryo.store(true, Ordering::Relaxed);
-        *accepted.options.lock() = target.options();
+        let passes_credentials = target.options().switch(SO_PASSCRED)?;
+        accepted.change_options(|options| options.set_switch(SO_PASSCRED, passes_credentials))?;
         {
             let mut other = accepted.state.lock();
             other.address = address.clone();
@@ -160,12 +198,12 @@ impl UnixSocket {
             other.peer_credentials = Some(credentials);
         }
         state.role = Role::Connected(Link::new(&self.own, &accepted.own, address));
-        state.peer_credentials = Some(listening.credentials.clone());
+        state.peer_credentials = listener_credentials;
         listening.backlog.push_back(accepted);
         drop(listener);
         drop(state);
         target.own.announce_arrival();
-        self.own.queue.notify(Events::OUT);
+        self.own.queue.notify(WRITABLE);
         Ok(())
     }
 
@@ -188,23 +226,25 @@ impl UnixSocket {
         if self.kind.is_connection_based() {
             return Err(Errno::EINVAL);
         }
-        let old = std::mem::take(&mut self.state.lock().role);
-        drop(old);
+        let old = self.replace_peer(Role::Idle, None);
+        self.part_from(old, None);
+        self.own.queue.notify(WRITABLE);
         Ok(())
     }
 
     /// accept(2).
     ///
     /// # Errors
-    /// EAGAIN, EINVAL if it does not listen, EOPNOTSUPP for datagrams.
-    pub fn accept(&self) -> Result<Arc<Self>, Errno> {
+    /// EAGAIN, EINVAL if it does not listen or, for one who `waits`, is shut down, EOPNOTSUPP for datagrams.
+    pub fn accept(&self, waits: bool) -> Result<Arc<Self>, Errno> {
         if !self.kind.is_connection_based() {
             return Err(Errno::EOPNOTSUPP);
         }
         let accepted = {
             let mut state = self.state.lock();
             let Role::Listening(listening) = &mut state.role else { return Err(Errno::EINVAL) };
-            listening.backlog.pop_front().ok_or(Errno::EAGAIN)?
+            let is_over = waits && self.own.inbox().is_receive_shut;
+            listening.backlog.pop_front().ok_or(if is_over { Errno::EINVAL } else { Errno::EAGAIN })?
         };
         accepted.is_embryo.store(false, Ordering::Relaxed);
         self.own.announce_room();
@@ -214,13 +254,5 @@ impl UnixSocket {
     /// Where room is announced to those who connect or send here: in the backlog, or for messages.
     pub fn room(&self) -> &WaitQueue {
         &self.own.room
-    }
-
-    /// Whether datagrams of `sender` are taken: a connected socket takes only its peer's.
-    pub(super) fn accepts_from(&self, sender: &Self) -> bool {
-        match &self.state.lock().role {
-            Role::Connected(link) => Arc::ptr_eq(&link.peer, &sender.own),
-            _ => true,
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! Endpoints: what arrives at a socket, and who waits for it or for room in it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -18,8 +18,9 @@ use crate::wait::{Events, WaitQueue};
 const MESSAGE_OVERHEAD_BYTES: usize = 576;
 /// The granularity of that cost.
 const COST_STEP_BYTES: usize = 64;
-/// Messages that unconnected senders may have queued at one socket (net.unix.max_dgram_qlen).
-pub(super) const MAX_QUEUED_MESSAGES: usize = 512;
+/// A socket takes no more from those that it is not connected to once more messages than this are queued
+/// (net.unix.max_dgram_qlen).
+const MAX_QUEUED_MESSAGES: usize = 512;
 
 /// Who sent something (`struct ucred`).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -30,9 +31,16 @@ pub struct PeerCredentials {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
+    /// Its other groups, where a whole peer is told of (SO_PEERGROUPS).
+    pub groups: Arc<[u32]>,
 }
 
 impl PeerCredentials {
+    /// Those of nobody that can be told of.
+    pub(super) fn unknown() -> Self {
+        Self { uid: u32::MAX, gid: u32::MAX, ..Self::default() }
+    }
+
     /// The words of `struct ucred`, as a task in these namespaces sees them: of a PID namespace, its serial number.
     pub fn seen_from(&self, pid_namespace: u64, user_namespace: &UserNamespace) -> [u32; 3] {
         [
@@ -47,20 +55,30 @@ impl PeerCredentials {
 const MAX_QUEUED_BYTES: usize = 128 << 20;
 static QUEUED_BYTES: AtomicUsize = AtomicUsize::new(0);
 
-/// A message's part of what may be queued; dropping it gives it back.
-struct QueueCharge(usize);
+/// A message's part of its sender's send buffer, and of what may be queued; dropping it gives both back and announces the
+/// sender's room. So it is dropped with no inbox locked.
+struct QueueCharge {
+    cost_bytes: usize,
+    sender: Arc<Endpoint>,
+}
 
 impl QueueCharge {
-    fn new(cost_bytes: usize) -> Result<Self, Errno> {
+    fn new(cost_bytes: usize, sender: &Arc<Endpoint>) -> Result<Self, Errno> {
         let has_room = |queued: usize| queued.checked_add(cost_bytes).filter(|sum| *sum <= MAX_QUEUED_BYTES);
         let charged = QUEUED_BYTES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room);
-        charged.map(|_| Self(cost_bytes)).map_err(|_| Errno::ENOBUFS)
+        charged.map_err(|_| Errno::ENOBUFS)?;
+        sender.in_flight_bytes.fetch_add(cost_bytes, Ordering::Relaxed);
+        Ok(Self { cost_bytes, sender: sender.clone() })
     }
 }
 
 impl Drop for QueueCharge {
     fn drop(&mut self) {
-        QUEUED_BYTES.fetch_sub(self.0, Ordering::Relaxed);
+        QUEUED_BYTES.fetch_sub(self.cost_bytes, Ordering::Relaxed);
+        self.sender.in_flight_bytes.fetch_sub(self.cost_bytes, Ordering::Relaxed);
+        if self.sender.has_ample_room() {
+            self.sender.queue.notify(WRITABLE);
+        }
     }
 }
 
@@ -69,29 +87,32 @@ pub(super) struct Message {
     pub(super) bytes: Vec<u8>,
     /// How much a stream has been read of it.
     pub(super) start: usize,
-    pub(super) credentials: PeerCredentials,
+    /// Who sent it, if somebody wanted to know then.
+    pub(super) credentials: Option<PeerCredentials>,
     pub(super) rights: Option<Rights>,
     pub(super) sender: UnixAddress,
-    charge: QueueCharge,
+    /// It is the one byte of MSG_OOB.
+    pub(super) is_urgent: bool,
+    _charge: QueueCharge,
 }
 
 impl Message {
-    /// A message of `bytes` without files.
+    /// A message of `bytes` without files, paid for by `from`.
     ///
     /// # Errors
     /// ENOBUFS if too much is queued at all sockets together.
-    pub(super) fn new(
-        bytes: &[u8],
-        credentials: PeerCredentials,
-        sender: UnixAddress,
-    ) -> Result<Self, Errno> {
+    pub(super) fn new(bytes: &[u8], from: &Arc<Endpoint>, sender: UnixAddress) -> Result<Self, Errno> {
         let cost_bytes = (bytes.len() + MESSAGE_OVERHEAD_BYTES).next_multiple_of(COST_STEP_BYTES);
-        let charge = QueueCharge::new(cost_bytes)?;
-        Ok(Self { bytes: bytes.to_vec(), start: 0, credentials, rights: None, sender, charge })
-    }
-
-    pub(super) fn cost_bytes(&self) -> usize {
-        self.charge.0
+        let charge = QueueCharge::new(cost_bytes, from)?;
+        Ok(Self {
+            bytes: bytes.to_vec(),
+            start: 0,
+            credentials: None,
+            rights: None,
+            sender,
+            is_urgent: false,
+            _charge: charge,
+        })
     }
 
     pub(super) fn unread(&self) -> &[u8] {
@@ -99,56 +120,124 @@ impl Message {
     }
 }
 
-/// What has arrived.
+/// What has arrived, and what shutdown(2) here or at the peer has ended.
 #[derive(Default)]
 pub(super) struct Inbox {
     pub(super) messages: VecDeque<Message>,
-    /// The cost of all messages, in bytes.
-    pub(super) cost_bytes: usize,
     /// Nobody will read: senders get EPIPE, or ECONNREFUSED if the socket is gone.
-    pub(super) is_shut: bool,
+    pub(super) is_receive_shut: bool,
+    /// The socket sends nothing any more.
+    pub(super) is_send_shut: bool,
     /// The socket is gone.
     pub(super) is_gone: bool,
-    /// Nothing more will come.
-    pub(super) is_finished: bool,
-    /// The peer is gone.
-    pub(super) is_hung_up: bool,
     /// For SO_ERROR.
     pub(super) error: Option<Errno>,
+    /// The datagram socket that this one is connected to: from no other does it take any.
+    pub(super) peer: Option<Weak<Endpoint>>,
+    /// Where the next peek begins, in bytes past what is read (SO_PEEK_OFF).
+    pub(super) peek_offset: Option<usize>,
 }
 
 impl Inbox {
-    pub(super) fn push(&mut self, message: Message) {
-        self.cost_bytes += message.cost_bytes();
-        self.messages.push_back(message);
-    }
-
-    pub(super) fn pop(&mut self) -> Option<Message> {
-        let message = self.messages.pop_front()?;
-        self.cost_bytes = self.cost_bytes.saturating_sub(message.cost_bytes());
-        Some(message)
-    }
-
     /// Bytes that FIONREAD tells: all of a connection, the first message otherwise.
     pub(super) fn unread_bytes(&self, counts_all: bool) -> usize {
         let count = if counts_all { usize::MAX } else { 1 };
         self.messages.iter().take(count).map(|message| message.unread().len()).sum()
     }
+
+    /// Whether something is left that its sender would miss: a first message without bytes is none.
+    fn has_unread(&self) -> bool {
+        self.messages.front().is_some_and(|first| !first.unread().is_empty() || self.messages.len() > 1)
+    }
+
+    /// Whether a message of MSG_OOB waits.
+    pub(super) fn has_urgent(&self) -> bool {
+        self.messages.iter().any(|message| message.is_urgent)
+    }
+
+    /// Whether the reader is where the urgent byte is, or was (SIOCATMARK).
+    pub(super) fn is_at_mark(&self) -> bool {
+        let mut messages = self.messages.iter();
+        let Some(first) = messages.next() else { return false };
+        let is_next_urgent = messages.next().is_some_and(|next| next.is_urgent);
+        first.is_urgent || first.unread().is_empty() && (is_next_urgent || !self.has_urgent())
+    }
+
+    /// Whether `sender` may send datagrams here.
+    pub(super) fn accepts_from(&self, sender: &Arc<Endpoint>) -> bool {
+        self.peer.as_ref().is_none_or(|peer| std::ptr::eq(peer.as_ptr(), Arc::as_ptr(sender)))
+    }
+
+    /// Whether `sender` has to wait until messages are taken out. Who is this one's peer pays for its own alone.
+    pub(super) fn is_full_for(&self, sender: &Arc<Endpoint>) -> bool {
+        self.messages.len() > MAX_QUEUED_MESSAGES && !(self.peer.is_some() && self.accepts_from(sender))
+    }
+
+    /// The pending error, which is then no more.
+    ///
+    /// # Errors
+    /// That error.
+    pub(super) fn check_error(&mut self) -> Result<(), Errno> {
+        self.error.take().map_or(Ok(()), Err)
+    }
 }
 
+/// What tells a writer that there is room.
+pub(super) const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND);
+
 /// One end of a connection, or a datagram socket's address: shared with those who send to it.
-#[derive(Default)]
 pub(super) struct Endpoint {
     inbox: Mutex<Inbox>,
+    /// What the messages that it has sent and nobody has read cost.
+    in_flight_bytes: AtomicUsize,
+    /// How much that may be (SO_SNDBUF).
+    send_buffer_bytes: AtomicUsize,
+    /// Whether its messages are to tell who sent them (SO_PASSCRED).
+    pub(super) passes_credentials: AtomicBool,
     /// Announces to those who use the socket.
     pub(super) queue: WaitQueue,
-    /// Announces to those who send here that there is room again.
+    /// Announces to those who connect or send here that there is room again.
     pub(super) room: WaitQueue,
 }
 
 impl Endpoint {
+    pub(super) fn new(send_buffer_bytes: u32) -> Arc<Self> {
+        Arc::new(Self {
+            inbox: Mutex::default(),
+            in_flight_bytes: AtomicUsize::new(0),
+            send_buffer_bytes: AtomicUsize::new(send_buffer_bytes as usize),
+            passes_credentials: AtomicBool::new(false),
+            queue: WaitQueue::default(),
+            room: WaitQueue::default(),
+        })
+    }
+
     pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock()
+    }
+
+    /// SO_SNDBUF, in bytes.
+    pub(super) fn send_buffer_bytes(&self) -> usize {
+        self.send_buffer_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_send_buffer_bytes(&self, len_bytes: u32) {
+        self.send_buffer_bytes.store(len_bytes as usize, Ordering::Relaxed);
+    }
+
+    /// What it has sent and nobody has read yet (SIOCOUTQ).
+    pub(super) fn in_flight_bytes(&self) -> usize {
+        self.in_flight_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether one more message may be sent; as on Linux, the last may overrun.
+    pub(super) fn has_room(&self) -> bool {
+        self.in_flight_bytes() < self.send_buffer_bytes()
+    }
+
+    /// Whether a quarter is used at most: a writer is woken when much fits, not when a byte does.
+    pub(super) fn has_ample_room(&self) -> bool {
+        self.in_flight_bytes().saturating_mul(4) <= self.send_buffer_bytes()
     }
 
     /// Something has arrived, or nothing will any more.
@@ -158,22 +247,22 @@ impl Endpoint {
 
     /// Something has been read, or nobody will any more.
     pub(super) fn announce_room(&self) {
-        self.room.notify(Events::OUT | Events::WRNORM | Events::WRBAND);
+        self.room.notify(WRITABLE);
     }
 
-    /// Ends all: nobody reads here any more. Returns whether something was left unread.
-    pub(super) fn close(&self) -> bool {
-        let (messages, was_read) = {
-            let mut inbox = self.inbox.lock();
-            (inbox.is_shut, inbox.is_gone, inbox.cost_bytes) = (true, true, 0);
-            let messages = std::mem::take(&mut inbox.messages);
-            let was_read = messages.is_empty();
-            (messages, was_read)
-        };
+    /// Gives up what is unread.
+    pub(super) fn purge(&self) {
+        let messages = std::mem::take(&mut self.inbox.lock().messages);
         // Unlocked: a message may hold the last reference to another socket.
         drop(messages);
         self.announce_room();
-        !was_read
+    }
+
+    /// Ends all: nobody reads here any more. Returns whether something is left unread; [`Endpoint::purge`] follows.
+    pub(super) fn close(&self) -> bool {
+        let mut inbox = self.inbox.lock();
+        (inbox.is_receive_shut, inbox.is_send_shut, inbox.is_gone) = (true, true, true);
+        inbox.has_unread()
     }
 }
 
@@ -190,4 +279,6 @@ pub struct Received {
     pub files: Vec<Arc<FileDescription>>,
     /// The sender's address.
     pub sender: UnixAddress,
+    /// It is the byte of MSG_OOB.
+    pub is_urgent: bool,
 }

@@ -20,12 +20,13 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
+use linux_raw_sys::ioctl::{FIONREAD, SIOCATMARK, TIOCOUTQ};
 use linux_raw_sys::net as uapi;
 use parking_lot::Mutex;
 
-use self::endpoint::Endpoint;
+use self::endpoint::{Endpoint, WRITABLE};
 use super::SocketOptions;
 use crate::Errno;
 use crate::fs::anonymous::AnonymousInode;
@@ -35,6 +36,7 @@ use crate::wait::{Events, Observer, Registration, WaitQueue};
 
 pub use address::{UnixAddress, UnixSockets};
 pub use endpoint::{PeerCredentials, Received};
+pub use receive::Receiving;
 pub use rights::{MAX_FILES, Rights};
 pub use send::Outgoing;
 
@@ -98,7 +100,6 @@ struct State {
     role: Role,
     /// Who made the peer of a connection, or this listener's.
     peer_credentials: Option<PeerCredentials>,
-    is_send_shut: bool,
 }
 
 #[derive(Default)]
@@ -112,7 +113,6 @@ enum Role {
 struct Listening {
     backlog: VecDeque<Arc<UnixSocket>>,
     max_backlog: usize,
-    credentials: PeerCredentials,
 }
 
 /// The way to a peer.
@@ -166,7 +166,7 @@ impl UnixSocket {
     pub fn new(kind: SocketKind, uid: u32, gid: u32, home: &Arc<UnixSockets>) -> Arc<Self> {
         let socket = Arc::new_cyclic(|me| Self {
             kind,
-            own: Arc::default(),
+            own: Endpoint::new(SocketOptions::default().send_buffer_bytes),
             state: Mutex::default(),
             options: Mutex::default(),
             is_embryo: AtomicBool::new(false),
@@ -236,9 +236,14 @@ impl UnixSocket {
         &self,
         change: impl FnOnce(&mut SocketOptions) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        change(&mut self.options.lock())?;
+        {
+            let mut options = self.options.lock();
+            change(&mut options)?;
+            self.own.set_send_buffer_bytes(options.send_buffer_bytes);
+            self.own.passes_credentials.store(options.switch(uapi::SO_PASSCRED)?, Ordering::Relaxed);
+        }
         // A larger buffer may have made room.
-        self.own.queue.notify(Events::OUT | Events::WRNORM);
+        self.own.queue.notify(WRITABLE);
         Ok(())
     }
 
@@ -273,33 +278,43 @@ impl UnixSocket {
         self.own.inbox().error.take()
     }
 
-    /// shutdown(2).
-    ///
-    /// # Errors
-    /// ENOTCONN.
-    pub fn shut_down(&self, halves: Shutdown) -> Result<(), Errno> {
-        let peer = {
-            let mut state = self.state.lock();
-            let peer = match &state.role {
-                Role::Connected(link) => link.peer.clone(),
-                _ => return Err(Errno::ENOTCONN),
-            };
-            state.is_send_shut |= halves.sending;
-            peer
+    /// SO_COOKIE: a number that no other socket has.
+    pub fn cookie(&self) -> u64 {
+        self.inode.number()
+    }
+
+    /// SO_PEEK_OFF: where the next peek begins; `None` at what was not read yet.
+    pub fn peek_offset(&self) -> Option<usize> {
+        self.own.inbox().peek_offset
+    }
+
+    /// Sets SO_PEEK_OFF.
+    pub fn set_peek_offset(&self, offset: Option<usize>) {
+        self.own.inbox().peek_offset = offset;
+    }
+
+    /// shutdown(2): a connection's peer is shut down the other way round.
+    pub fn shut_down(&self, halves: Shutdown) {
+        let peer = match &self.state.lock().role {
+            Role::Connected(link) if self.kind.is_connection_based() => Some(link.peer.clone()),
+            _ => None,
         };
-        if halves.receiving {
+        {
             let mut inbox = self.own.inbox();
-            inbox.is_shut = true;
-            inbox.is_finished = true;
+            inbox.is_receive_shut |= halves.receiving;
+            inbox.is_send_shut |= halves.sending;
         }
-        if halves.sending && self.kind.is_connection_based() {
-            peer.inbox().is_finished = true;
+        if let Some(peer) = &peer {
+            let mut inbox = peer.inbox();
+            inbox.is_receive_shut |= halves.sending;
+            inbox.is_send_shut |= halves.receiving;
         }
         self.own.announce_room();
-        let events = Events::IN | Events::RDHUP | Events::OUT;
+        let events = Events::IN | Events::RDNORM | Events::RDHUP | Events::HUP | WRITABLE;
         self.own.queue.notify(events);
-        peer.queue.notify(events);
-        Ok(())
+        if let Some(peer) = peer {
+            peer.queue.notify(events);
+        }
     }
 
     /// Bytes that a receive could get now.
@@ -307,39 +322,48 @@ impl UnixSocket {
         self.own.inbox().unread_bytes(self.kind != SocketKind::Datagram)
     }
 
-    /// Bytes sent and not read yet (SIOCOUTQ).
-    fn unread_by_peer(&self) -> usize {
-        match &self.state.lock().role {
-            Role::Connected(link) => link.peer.inbox().cost_bytes,
-            _ => 0,
+    /// Whether a datagram to the peer would not have to wait until that one reads.
+    fn has_room_at_peer(&self, state: &State) -> bool {
+        match &state.role {
+            Role::Connected(link) if self.kind == SocketKind::Datagram => {
+                !link.peer.inbox().is_full_for(&self.own)
+            }
+            _ => true,
         }
     }
 
     fn is_writable(&self, state: &State) -> bool {
-        let send_buffer = self.options.lock().send_buffer_bytes as usize;
-        match &state.role {
-            Role::Listening(_) => false,
-            Role::Idle => true,
-            // A quarter, as on Linux: a writer is woken when much fits, not when a byte does.
-            Role::Connected(link) => {
-                let inbox = link.peer.inbox();
-                inbox.cost_bytes * 4 <= send_buffer || inbox.is_shut
-            }
+        let is_listening = matches!(state.role, Role::Listening(_));
+        !is_listening && self.own.has_ample_room() && self.has_room_at_peer(state)
+    }
+
+    /// Sends `bytes` as `caller`, which has waited for room before or has not.
+    ///
+    /// # Errors
+    /// As [`UnixSocket::send`].
+    pub fn write_after(&self, bytes: &[u8], caller: &dyn Caller, has_waited: bool) -> Result<usize, Errno> {
+        let (process, own) = (caller.process_identity(), caller.credentials());
+        let (uid, gid) = (own.real_uid, own.real_gid);
+        let credentials = PeerCredentials { process, uid, gid, groups: Arc::default() };
+        self.send(Outgoing { bytes, credentials, has_waited, ..Outgoing::default() }, None)
+    }
+
+    fn is_at_mark(&self) -> Result<usize, Errno> {
+        if self.kind != SocketKind::Stream {
+            return Err(Errno::EOPNOTSUPP);
         }
+        let is_at_mark = match &self.state.lock().role {
+            // A connection in the backlog looks as a mark does.
+            Role::Listening(listening) => !listening.backlog.is_empty(),
+            _ => self.own.inbox().is_at_mark(),
+        };
+        Ok(is_at_mark.into())
     }
 }
 
 impl File for UnixSocket {
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
-        self.receive(buffer, false).map(|received| received.len_bytes)
-    }
-
-    fn read_pieces(
-        &self,
-        max_bytes: usize,
-        take: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Option<Result<usize, Errno>> {
-        Some(self.receive_pieces(max_bytes, false, take).map(|received| received.len_bytes))
+        self.receive(buffer, Receiving::default()).map(|received| received.len_bytes)
     }
 
     fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
@@ -347,30 +371,28 @@ impl File for UnixSocket {
     }
 
     fn write_by(&self, buffer: &[u8], _offset: u64, caller: &dyn Caller) -> Result<usize, Errno> {
-        let (process, own) = (caller.process_identity(), caller.credentials());
-        let credentials = PeerCredentials { process, uid: own.real_uid, gid: own.real_gid };
-        self.send(Outgoing { bytes: buffer, credentials, files: Vec::new() }, None)
+        self.write_after(buffer, caller, false)
     }
 
     fn readiness(&self) -> Events {
         let state = self.state.lock();
         let mut events = Events::empty();
         if self.is_writable(&state) {
-            events |= Events::OUT | Events::WRNORM | Events::WRBAND;
+            events |= WRITABLE;
         }
         let inbox = self.own.inbox();
         let has_arrivals = match &state.role {
             Role::Listening(listening) => !listening.backlog.is_empty(),
             _ => !inbox.messages.is_empty(),
         };
-        if has_arrivals || inbox.is_finished {
+        if has_arrivals || inbox.is_receive_shut {
             events |= Events::IN | Events::RDNORM;
         }
-        events.set(Events::RDHUP, inbox.is_finished);
+        events.set(Events::RDHUP, inbox.is_receive_shut);
         events.set(Events::ERR, inbox.error.is_some());
+        events.set(Events::PRI, self.kind == SocketKind::Stream && inbox.has_urgent());
         let is_unconnected = self.kind.is_connection_based() && matches!(state.role, Role::Idle);
-        let is_closed = inbox.is_hung_up || inbox.is_finished && state.is_send_shut;
-        events.set(Events::HUP, is_unconnected || is_closed);
+        events.set(Events::HUP, is_unconnected || inbox.is_receive_shut && inbox.is_send_shut);
         events
     }
 
@@ -378,11 +400,22 @@ impl File for UnixSocket {
         Some(&self.own.queue)
     }
 
+    /// Only streams raise SIGPIPE, and not at one who has waited for room.
+    fn raises_broken_pipe(&self, has_waited: bool) -> bool {
+        self.kind == SocketKind::Stream && !has_waited
+    }
+
+    fn timeout(&self, events: Events) -> Option<Duration> {
+        let timeouts = self.options().timeouts;
+        if events.contains(Events::OUT) { timeouts.send } else { timeouts.receive }
+    }
+
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
         let len_bytes = match request {
             FIONREAD if self.is_listening() => return Err(Errno::EINVAL),
             FIONREAD => self.unread_bytes(),
-            TIOCOUTQ => self.unread_by_peer(),
+            TIOCOUTQ => self.own.in_flight_bytes(),
+            SIOCATMARK => self.is_at_mark()?,
             _ => return Err(Errno::ENOTTY),
         };
         let len_bytes = i32::try_from(len_bytes).unwrap_or(i32::MAX);
@@ -408,20 +441,20 @@ impl Drop for UnixSocket {
         let state = std::mem::take(self.state.get_mut());
         self.home.forget(self.inode.number());
         if let UnixAddress::Abstract(name) = &state.address {
-            self.home.remove(name, &self.me);
+            self.home.remove(self.kind, name, &self.me);
         }
         let has_unread = self.own.close();
         match state.role {
             Role::Connected(link) if self.kind.is_connection_based() => {
                 {
                     let mut inbox = link.peer.inbox();
-                    (inbox.is_finished, inbox.is_hung_up) = (true, true);
+                    (inbox.is_receive_shut, inbox.is_send_shut) = (true, true);
                     // What was never read was never received (`man 7 unix` is silent; Linux does this).
                     if has_unread || self.is_embryo.load(Ordering::Relaxed) {
                         inbox.error = Some(Errno::ECONNRESET);
                     }
                 }
-                link.peer.queue.notify(Events::IN | Events::OUT | Events::HUP | Events::RDHUP | Events::ERR);
+                link.peer.queue.notify(Events::IN | Events::HUP | Events::RDHUP | Events::ERR | WRITABLE);
             }
             Role::Listening(listening) => {
                 // Those who wait for a place in the backlog learn that there is none.
@@ -430,5 +463,7 @@ impl Drop for UnixSocket {
             }
             _ => {}
         }
+        // Last, for it wakes those who wait for room: they are to see all of the above.
+        self.own.purge();
     }
 }

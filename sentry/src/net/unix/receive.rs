@@ -2,21 +2,32 @@
 
 use std::sync::Arc;
 
-use linux_raw_sys::net::SO_PASSCRED;
+use linux_raw_sys::net::{SO_OOBINLINE, SO_PASSCRED};
 
 use super::endpoint::{Inbox, Message};
-use super::{Received, Rights, Role, SocketKind, UnixSocket};
+use super::{PeerCredentials, Received, Rights, Role, SocketKind, UnixSocket};
 use crate::Errno;
 use crate::fs::FileDescription;
 
+/// How to receive.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Receiving {
+    /// Leave it there (MSG_PEEK).
+    pub is_peek: bool,
+    /// The urgent byte alone (MSG_OOB).
+    pub is_urgent: bool,
+    /// The caller is going to wait if there is nothing: a datagram socket that is shut down tells only such a one.
+    pub waits: bool,
+}
+
 impl UnixSocket {
-    /// Receives into `buffer`: a part of the stream, or one message. A peek leaves it there.
+    /// Receives into `buffer`: a part of the stream, or one message.
     ///
     /// # Errors
-    /// EAGAIN, ECONNRESET, ENOTCONN, EINVAL for a stream that is not connected.
-    pub fn receive(&self, buffer: &mut [u8], is_peek: bool) -> Result<Received, Errno> {
+    /// EAGAIN, ECONNRESET, ENOTCONN, EINVAL for a stream that is not connected or has no urgent byte, EOPNOTSUPP.
+    pub fn receive(&self, buffer: &mut [u8], how: Receiving) -> Result<Received, Errno> {
         let mut filled = 0;
-        self.receive_pieces(buffer.len(), is_peek, &mut |piece| {
+        self.receive_pieces(buffer.len(), how, &mut |piece| {
             if let Some(place) = buffer.get_mut(filled..filled + piece.len()) {
                 place.copy_from_slice(piece);
             }
@@ -26,40 +37,50 @@ impl UnixSocket {
     }
 
     /// As [`Self::receive`], handing up to `max_bytes` to `take`, piece by piece, until that says that it has not taken all of
-    /// a piece. A stream keeps the piece then; a message is lost.
+    /// a piece. A stream keeps the piece then; a message and the urgent byte are lost.
     ///
     /// # Errors
     /// As there; EFAULT if `take` has not taken the first piece.
     pub fn receive_pieces(
         &self,
         max_bytes: usize,
-        is_peek: bool,
+        how: Receiving,
         take: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<Received, Errno> {
         self.check_receivable()?;
-        let passes_credentials = self.options.lock().switch(SO_PASSCRED)?;
-        let is_stream = self.kind == SocketKind::Stream;
-        let (result, doomed) = {
+        let options = self.options();
+        let passes_credentials = options.switch(SO_PASSCRED)?;
+        let inlines_urgent = options.switch(SO_OOBINLINE)?;
+        let mut doomed = Vec::new();
+        let result = {
             let mut inbox = self.own.inbox();
-            if inbox.messages.is_empty() {
-                return self.receive_nothing(&mut inbox, is_stream && max_bytes == 0);
-            }
-            match (is_stream, is_peek) {
-                (true, _) => receive_stream(&mut inbox, max_bytes, is_peek, passes_credentials, take),
-                (false, true) => (peek_message(&inbox, max_bytes, take), Vec::new()),
-                (false, false) => take_message(&mut inbox, max_bytes, take),
+            let wanted = Wanted { max_bytes, how, take };
+            let found = match (self.kind, how.is_urgent) {
+                (SocketKind::Stream, true) if inlines_urgent => Err(Errno::EINVAL),
+                (SocketKind::Stream, true) => receive_urgent(&mut inbox, wanted).map(Some),
+                (_, true) => Err(Errno::EOPNOTSUPP),
+                (SocketKind::Stream, false) => {
+                    let is_inline = inlines_urgent;
+                    StreamPart { inbox: &mut inbox, doomed: &mut doomed, place: 0, wanted, is_inline }
+                        .receive(passes_credentials)
+                }
+                (_, false) => {
+                    inbox.check_error().and_then(|()| receive_message(&mut inbox, wanted, &mut doomed))
+                }
+            };
+            match found {
+                Ok(None) => self.receive_nothing(&mut inbox, how),
+                Ok(Some(received)) => Ok(received),
+                Err(error) => Err(error),
             }
         };
-        // Unlocked: dropping a message may close another socket.
-        drop(doomed);
-        if !is_peek {
+        if !how.is_peek {
             self.own.announce_room();
         }
-        let mut received = result?;
-        if !passes_credentials {
-            received.credentials = None;
-        }
-        Ok(received)
+        // Unlocked: dropping a message may close another socket.
+        drop(doomed);
+        let received = result?;
+        Ok(Received { credentials: received.credentials.filter(|_| passes_credentials), ..received })
     }
 
     fn check_receivable(&self) -> Result<(), Errno> {
@@ -71,100 +92,176 @@ impl UnixSocket {
         }
     }
 
-    fn receive_nothing(&self, inbox: &mut Inbox, is_empty_read: bool) -> Result<Received, Errno> {
-        if let Some(error) = inbox.error.take() {
-            return Err(error);
-        }
-        if inbox.is_finished || is_empty_read { Ok(Received::default()) } else { Err(Errno::EAGAIN) }
+    fn receive_nothing(&self, inbox: &mut Inbox, how: Receiving) -> Result<Received, Errno> {
+        inbox.check_error()?;
+        let tells_end = self.kind != SocketKind::Datagram || how.waits;
+        if inbox.is_receive_shut && tells_end { Ok(Received::default()) } else { Err(Errno::EAGAIN) }
     }
 }
 
-/// Takes pieces of what is received.
-type Take<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
+/// What is to be received, and who takes it piece by piece.
+struct Wanted<'a> {
+    max_bytes: usize,
+    how: Receiving,
+    take: &'a mut dyn FnMut(&[u8]) -> bool,
+}
 
-/// Has what fits of a message taken. Returns how much.
-fn deliver(message: &[u8], max_bytes: usize, take: Take<'_>) -> Result<usize, Errno> {
-    let piece = message.get(..max_bytes).unwrap_or(message);
-    if take(piece) { Ok(piece.len()) } else { Err(Errno::EFAULT) }
+impl Wanted<'_> {
+    /// Has what fits of `bytes` taken, after `received_bytes` others. Returns how much.
+    fn deliver(&mut self, bytes: &[u8], received_bytes: usize) -> Result<usize, Errno> {
+        let piece = bytes.get(..self.max_bytes.saturating_sub(received_bytes)).unwrap_or(bytes);
+        if (self.take)(piece) { Ok(piece.len()) } else { Err(Errno::EFAULT) }
+    }
 }
 
 fn peeked_files(message: &Message) -> Vec<Arc<FileDescription>> {
     message.rights.as_ref().map_or_else(Vec::new, Rights::peek)
 }
 
-fn peek_message(inbox: &Inbox, max_bytes: usize, take: Take<'_>) -> Result<Received, Errno> {
-    let message = inbox.messages.front().ok_or(Errno::EAGAIN)?;
-    Ok(Received {
-        len_bytes: deliver(&message.bytes, max_bytes, take)?,
-        message_bytes: message.bytes.len(),
-        credentials: Some(message.credentials.clone()),
-        files: peeked_files(message),
-        sender: message.sender.clone(),
-    })
+fn taken_files(message: &mut Message) -> Vec<Arc<FileDescription>> {
+    message.rights.take().map_or_else(Vec::new, Rights::into_files)
 }
 
-fn take_message(
+/// Who sent a message, as its receiver is told: nobody, if nobody wanted to know when it was sent.
+fn shown_sender(message: &Message) -> PeerCredentials {
+    message.credentials.clone().unwrap_or_else(PeerCredentials::unknown)
+}
+
+/// Takes one message, or peeks at the one that the peek offset is in. `None` if there is none.
+fn receive_message(
     inbox: &mut Inbox,
-    max_bytes: usize,
-    take: Take<'_>,
-) -> (Result<Received, Errno>, Vec<Message>) {
-    let Some(mut message) = inbox.pop() else { return (Err(Errno::EAGAIN), Vec::new()) };
-    let len_bytes = match deliver(&message.bytes, max_bytes, take) {
-        Ok(len_bytes) => len_bytes,
-        Err(error) => return (Err(error), vec![message]),
-    };
-    let received = Received {
+    mut wanted: Wanted<'_>,
+    doomed: &mut Vec<Message>,
+) -> Result<Option<Received>, Errno> {
+    let is_peek = wanted.how.is_peek;
+    let mut skipped = inbox.peek_offset.filter(|_| is_peek).unwrap_or(0);
+    let place = inbox.messages.iter().position(|message| {
+        let len = message.bytes.len();
+        let is_passed = skipped > 0 && skipped >= len;
+        skipped -= if is_passed { len } else { 0 };
+        !is_passed
+    });
+    let Some(message) = place.and_then(|place| inbox.messages.get_mut(place)) else { return Ok(None) };
+    let bytes = message.bytes.get(skipped..).unwrap_or_default();
+    let (delivered, message_bytes) = (wanted.deliver(bytes, 0), bytes.len());
+    let received = delivered.map(|len_bytes| Received {
         len_bytes,
-        message_bytes: message.bytes.len(),
-        credentials: Some(message.credentials.clone()),
-        files: message.rights.take().map_or_else(Vec::new, Rights::into_files),
+        message_bytes,
+        credentials: Some(shown_sender(message)),
         sender: message.sender.clone(),
-    };
-    (Ok(received), vec![message])
+        files: if is_peek { peeked_files(message) } else { taken_files(message) },
+        is_urgent: false,
+    });
+    if !is_peek {
+        inbox.peek_offset = inbox.peek_offset.map(|offset| offset.saturating_sub(message_bytes));
+        doomed.extend(inbox.messages.pop_front());
+    } else if let Ok(len_bytes) = delivered {
+        inbox.peek_offset = inbox.peek_offset.map(|offset| offset.saturating_add(len_bytes));
+    }
+    received.map(Some)
 }
 
-/// Reads across messages, but not past one that brings files, nor, if the reader looks at them, into another
-/// sender's (`man 7 unix`, SCM_RIGHTS and SCM_CREDENTIALS).
-fn receive_stream(
-    inbox: &mut Inbox,
-    max_bytes: usize,
-    is_peek: bool,
-    passes_credentials: bool,
-    take: Take<'_>,
-) -> (Result<Received, Errno>, Vec<Message>) {
-    let mut received = Received::default();
-    let mut doomed = Vec::new();
-    let mut place = 0;
-    while received.len_bytes < max_bytes
-        && let Some(message) = inbox.messages.get_mut(place)
-    {
-        let is_other_sender =
-            received.credentials.as_ref().is_some_and(|sender| *sender != message.credentials);
-        let brings_files = message.rights.is_some();
-        if passes_credentials && is_other_sender {
-            break;
-        }
-        let copied = match deliver(message.unread(), max_bytes - received.len_bytes, &mut *take) {
-            Ok(copied) => copied,
-            Err(error) if received.len_bytes == 0 => return (Err(error), doomed),
-            Err(_) => break,
-        };
-        received.credentials = Some(message.credentials.clone());
-        received.len_bytes += copied;
-        if is_peek {
-            received.files.extend(peeked_files(message));
-            place += 1;
-        } else {
-            received.files.extend(message.rights.take().map_or_else(Vec::new, Rights::into_files));
-            message.start += copied;
-            if message.unread().is_empty() {
-                doomed.extend(inbox.pop());
+/// Receives the byte of MSG_OOB. Taken, it stays as an empty message: the mark.
+fn receive_urgent(inbox: &mut Inbox, mut wanted: Wanted<'_>) -> Result<Received, Errno> {
+    let message = inbox.messages.iter_mut().find(|message| message.is_urgent).ok_or(Errno::EINVAL)?;
+    let delivered = wanted.deliver(message.unread(), 0);
+    if !wanted.how.is_peek {
+        message.is_urgent = false;
+        message.start = message.bytes.len();
+    }
+    let len_bytes = delivered?;
+    Ok(Received { len_bytes, message_bytes: len_bytes, is_urgent: true, ..Received::default() })
+}
+
+/// One receive from a stream: across messages, but not past one that brings files, nor past the urgent byte, nor, if the
+/// reader looks at them, into another sender's (`man 7 unix`, SCM_RIGHTS and SCM_CREDENTIALS).
+struct StreamPart<'a> {
+    inbox: &'a mut Inbox,
+    /// Messages that are used up, to be dropped unlocked.
+    doomed: &'a mut Vec<Message>,
+    /// The next message: always the first unless this is a peek.
+    place: usize,
+    wanted: Wanted<'a>,
+    /// The urgent byte is one among the others (SO_OOBINLINE).
+    is_inline: bool,
+}
+
+impl StreamPart<'_> {
+    /// `None` if there is nothing to receive.
+    fn receive(mut self, passes_credentials: bool) -> Result<Option<Received>, Errno> {
+        let mut received = Received::default();
+        let mut skipped = self.inbox.peek_offset.filter(|_| self.wanted.how.is_peek).unwrap_or(0);
+        let mut is_found = false;
+        while self.come_to_bytes(received.len_bytes > 0) {
+            let Some(message) = self.inbox.messages.get_mut(self.place) else { break };
+            let unread_bytes = message.unread().len();
+            if skipped >= unread_bytes {
+                (skipped, self.place) = (skipped - unread_bytes, self.place + 1);
+                continue;
+            }
+            let sender = shown_sender(message);
+            if passes_credentials && received.credentials.as_ref().is_some_and(|first| *first != sender) {
+                break;
+            }
+            let bytes = message.unread().get(skipped..).unwrap_or_default();
+            let copied = match self.wanted.deliver(bytes, received.len_bytes) {
+                Ok(copied) => copied,
+                Err(error) if received.len_bytes == 0 => return Err(error),
+                Err(_) => break,
+            };
+            is_found = true;
+            received.credentials = Some(sender);
+            (received.len_bytes, skipped) = (received.len_bytes + copied, 0);
+            let files = if self.wanted.how.is_peek { peeked_files(message) } else { taken_files(message) };
+            let brings_files = !files.is_empty();
+            received.files.extend(files);
+            self.pass(copied);
+            if brings_files || received.len_bytes >= self.wanted.max_bytes {
+                break;
             }
         }
-        if brings_files {
-            break;
+        received.message_bytes = received.len_bytes;
+        Ok(is_found.then_some(received))
+    }
+
+    /// `copied` bytes of the message at hand have been received.
+    fn pass(&mut self, copied: usize) {
+        let offset = self.inbox.peek_offset;
+        if self.wanted.how.is_peek {
+            self.inbox.peek_offset = offset.map(|offset| offset.saturating_add(copied));
+            self.place += 1;
+            return;
+        }
+        self.inbox.peek_offset = offset.map(|offset| offset.saturating_sub(copied));
+        let Some(message) = self.inbox.messages.front_mut() else { return };
+        message.start += copied;
+        if message.unread().is_empty() {
+            self.doomed.extend(self.inbox.messages.pop_front());
         }
     }
-    received.message_bytes = received.len_bytes;
-    (Ok(received), doomed)
+
+    /// Goes on to a message with bytes that this receive may have; false if there is none. Marks that are met first are
+    /// passed over, and so is the urgent byte unless it is inline: once passed over it is lost.
+    fn come_to_bytes(&mut self, has_received: bool) -> bool {
+        loop {
+            let Some(message) = self.inbox.messages.get(self.place) else { return false };
+            let is_mark = message.unread().is_empty();
+            if !is_mark && !message.is_urgent {
+                return true;
+            }
+            if has_received && (message.is_urgent || !self.inbox.has_urgent()) {
+                return false;
+            }
+            let is_inline = self.is_inline && !is_mark;
+            match (self.wanted.how.is_peek, is_inline) {
+                (true, true) => return true,
+                (true, false) => self.place += 1,
+                (false, true) => {
+                    self.inbox.messages.iter_mut().for_each(|message| message.is_urgent = false);
+                    return true;
+                }
+                (false, false) => self.doomed.extend(self.inbox.messages.pop_front()),
+            }
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! Sending.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::endpoint::{Endpoint, MAX_QUEUED_MESSAGES, Message};
+use super::endpoint::{Endpoint, Message};
 use super::{PeerCredentials, Rights, Role, SocketKind, UnixAddress, UnixSocket};
 use crate::Errno;
 use crate::fs::FileDescription;
+use crate::wait::Events;
 
 /// Bytes in one message of a stream.
 const STREAM_MESSAGE_BYTES: usize = 32 * 1024;
@@ -19,149 +21,210 @@ pub struct Outgoing<'a> {
     pub bytes: &'a [u8],
     /// Who sends.
     pub credentials: PeerCredentials,
+    /// Whether the receiver is told so in any case (SCM_CREDENTIALS), not only if it or the sender wants that.
+    pub shows_credentials: bool,
     /// Files to go with it.
     pub files: Vec<Arc<FileDescription>>,
+    /// The last byte is urgent (MSG_OOB).
+    pub is_urgent: bool,
+    /// It has waited for room: then a pending error comes before what shutdown(2) has ended.
+    pub has_waited: bool,
 }
 
 impl UnixSocket {
     /// Sends to the peer, or a datagram to `target`. A stream may take a part.
     ///
     /// # Errors
-    /// EAGAIN (a datagram's sender waits on [`UnixSocket::room`] of the target), EPIPE, ENOTCONN, EISCONN, EOPNOTSUPP, EMSGSIZE, EPERM,
-    /// ECONNREFUSED, ETOOMANYREFS.
+    /// EAGAIN (a datagram's sender waits on [`UnixSocket::room`] of the target too), EPIPE, ENOTCONN, EISCONN, EOPNOTSUPP, EMSGSIZE,
+    /// EPERM, ECONNREFUSED, ECONNRESET, ETOOMANYREFS.
     pub fn send(&self, outgoing: Outgoing<'_>, target: Option<&Arc<Self>>) -> Result<usize, Errno> {
         match self.kind {
             SocketKind::Stream => self.send_stream(outgoing, target.is_some()),
-            SocketKind::Datagram => self.send_datagram(outgoing, target),
-            SocketKind::SequencedPacket => {
-                let peer = self.connected_peer(false)?;
-                self.check_error()?;
-                self.put(&peer, outgoing, true)
+            SocketKind::Datagram | SocketKind::SequencedPacket => {
+                self.check_message(outgoing.bytes.len(), target.is_some())?;
+                self.send_message(outgoing, target)
             }
         }
     }
 
-    fn connected_peer(&self, has_target: bool) -> Result<Arc<Endpoint>, Errno> {
-        let state = self.state.lock();
-        match (&state.role, has_target) {
-            (Role::Connected(_), true) => Err(Errno::EISCONN),
-            (_, true) => Err(Errno::EOPNOTSUPP),
-            (Role::Connected(_), false) if state.is_send_shut => Err(Errno::EPIPE),
-            (Role::Connected(link), false) => Ok(link.peer.clone()),
-            (_, false) => Err(Errno::ENOTCONN),
+    /// Fails unless a message, or for a stream a part of one, could be sent now: what Linux finds out before it looks at the
+    /// bytes, or at where a datagram goes.
+    ///
+    /// # Errors
+    /// As [`UnixSocket::send`].
+    pub fn check_message(&self, len_bytes: usize, has_target: bool) -> Result<(), Errno> {
+        if !has_target || self.kind != SocketKind::Datagram {
+            self.check_connection()?;
+        }
+        if self.kind != SocketKind::Stream && len_bytes + DATAGRAM_MARGIN_BYTES > self.own.send_buffer_bytes()
+        {
+            return Err(Errno::EMSGSIZE);
+        }
+        if self.kind == SocketKind::Stream && self.own.inbox().is_send_shut {
+            return Err(Errno::EPIPE);
+        }
+        self.check_room()
+    }
+
+    /// Fails unless there is a peer to send to.
+    ///
+    /// # Errors
+    /// ENOTCONN; before it, for sequenced packets, the pending error.
+    pub fn check_connection(&self) -> Result<(), Errno> {
+        if self.kind == SocketKind::SequencedPacket {
+            self.own.inbox().check_error()?;
+        }
+        self.connected_peer().map(drop)
+    }
+
+    fn connected_peer(&self) -> Result<Arc<Endpoint>, Errno> {
+        match &self.state.lock().role {
+            Role::Connected(link) => Ok(link.peer.clone()),
+            _ => Err(Errno::ENOTCONN),
         }
     }
 
-    fn check_error(&self) -> Result<(), Errno> {
-        match self.take_error() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
-    }
-
-    fn send_buffer_bytes(&self) -> usize {
-        self.options.lock().send_buffer_bytes as usize
-    }
-
-    fn send_stream(&self, outgoing: Outgoing<'_>, has_target: bool) -> Result<usize, Errno> {
-        let peer = self.connected_peer(has_target)?;
-        let send_buffer = self.send_buffer_bytes();
-        let piece_bytes = STREAM_MESSAGE_BYTES.min(send_buffer / 2 - 64);
-        let mut rights = make_rights(outgoing.files)?;
-        let mut sent = 0;
-        let mut refusal = Errno::EAGAIN;
-        let result = {
-            let mut inbox = peer.inbox();
-            if inbox.is_shut {
+    fn check_room(&self) -> Result<(), Errno> {
+        {
+            let mut inbox = self.own.inbox();
+            inbox.check_error()?;
+            if inbox.is_send_shut {
                 return Err(Errno::EPIPE);
             }
-            for piece in outgoing.bytes.chunks(piece_bytes) {
-                if inbox.cost_bytes >= send_buffer {
+        }
+        if self.own.has_room() { Ok(()) } else { Err(Errno::EAGAIN) }
+    }
+
+    /// What the receiver is told of the sender: nothing unless one of them wants it.
+    fn shown_credentials(&self, outgoing: &Outgoing<'_>, peer: &Endpoint) -> Option<PeerCredentials> {
+        let is_wanted = outgoing.shows_credentials
+            || self.own.passes_credentials.load(Ordering::Relaxed)
+            || peer.passes_credentials.load(Ordering::Relaxed);
+        is_wanted.then(|| outgoing.credentials.clone())
+    }
+
+    fn send_stream(&self, mut outgoing: Outgoing<'_>, has_target: bool) -> Result<usize, Errno> {
+        let peer = match self.connected_peer() {
+            Ok(_) if has_target => return Err(Errno::EISCONN),
+            Err(_) if has_target => return Err(Errno::EOPNOTSUPP),
+            peer => peer?,
+        };
+        if self.own.inbox().is_send_shut && !outgoing.has_waited {
+            return Err(Errno::EPIPE);
+        }
+        let piece_bytes =
+            STREAM_MESSAGE_BYTES.min((self.own.send_buffer_bytes() / 2).saturating_sub(64)).max(1);
+        let mut rights = make_rights(std::mem::take(&mut outgoing.files))?;
+        let credentials = self.shown_credentials(&outgoing, &peer);
+        let (plain, urgent) =
+            outgoing.bytes.split_at(outgoing.bytes.len().saturating_sub(usize::from(outgoing.is_urgent)));
+        let pieces = plain
+            .chunks(piece_bytes)
+            .map(|piece| (piece, false))
+            .chain(Some((urgent, true)).filter(|(urgent, _)| !urgent.is_empty()));
+        let mut sent = 0;
+        let mut refusal = None;
+        for (piece, is_urgent) in pieces {
+            let make = || {
+                self.check_room()?;
+                Message::new(piece, &self.own, UnixAddress::Unnamed)
+            };
+            let message = make().map(|mut message| {
+                message.credentials = credentials.clone();
+                message.rights = rights.take();
+                message.is_urgent = is_urgent;
+                message
+            });
+            match message.and_then(|message| put_piece(&peer, message)) {
+                Ok(()) => sent += piece.len(),
+                Err(error) => {
+                    refusal = Some(error);
                     break;
                 }
-                let Ok(mut message) = Message::new(piece, outgoing.credentials.clone(), UnixAddress::Unnamed)
-                else {
-                    refusal = Errno::ENOBUFS;
-                    break;
-                };
-                message.rights = rights.take();
-                inbox.push(message);
-                sent += piece.len();
             }
-            if sent == 0 && !outgoing.bytes.is_empty() { Err(refusal) } else { Ok(sent) }
-        };
-        // Unlocked: files that are not sent are let go.
-        drop(rights);
+        }
         if sent > 0 {
             peer.announce_arrival();
         }
-        result
+        match refusal {
+            Some(error) if sent == 0 => Err(error),
+            _ => Ok(sent),
+        }
     }
 
-    fn send_datagram(&self, outgoing: Outgoing<'_>, target: Option<&Arc<Self>>) -> Result<usize, Errno> {
-        self.check_error()?;
-        let Some(target) = target else {
-            let peer = match &self.state.lock().role {
-                Role::Connected(link) => link.peer.clone(),
-                _ => return Err(Errno::ENOTCONN),
+    /// Sends one message that keeps its bounds, once [`UnixSocket::check_message`] has allowed it.
+    ///
+    /// # Errors
+    /// As [`UnixSocket::send`].
+    pub fn send_message(
+        &self,
+        mut outgoing: Outgoing<'_>,
+        target: Option<&Arc<Self>>,
+    ) -> Result<usize, Errno> {
+        let (own_address, peer) = {
+            let state = self.state.lock();
+            let peer = match (&state.role, target) {
+                (_, Some(target)) => target.own.clone(),
+                (Role::Connected(link), None) => link.peer.clone(),
+                (_, None) => return Err(Errno::ENOTCONN),
             };
-            let result = self.put(&peer, outgoing, true);
-            if result == Err(Errno::ECONNREFUSED) {
-                // The peer is gone for good, and this socket is free again.
-                self.disconnect()?;
-            }
-            return result;
+            (state.address.clone(), peer)
         };
-        if target.kind != self.kind {
+        if target.is_some_and(|target| target.kind != self.kind) {
             return Err(Errno::EPROTOTYPE);
         }
-        if !std::ptr::eq(self, &**target) && !target.accepts_from(self) {
-            return Err(Errno::EPERM);
+        let rights = make_rights(std::mem::take(&mut outgoing.files))?;
+        let mut message = Message::new(outgoing.bytes, &self.own, own_address)?;
+        message.rights = rights;
+        message.credentials = self.shown_credentials(&outgoing, &peer);
+        let result = self.put(&peer, message);
+        if result == Err(Errno::ECONNREFUSED) && target.is_none() {
+            // The peer is gone for good, and this socket is free again.
+            self.disconnect()?;
         }
-        self.put(&target.own, outgoing, false)
+        result?;
+        peer.announce_arrival();
+        Ok(outgoing.bytes.len())
     }
 
-    /// Puts one message that keeps its bounds into `peer`'s inbox.
-    fn put(&self, peer: &Endpoint, outgoing: Outgoing<'_>, is_connected: bool) -> Result<usize, Errno> {
-        let (len_bytes, send_buffer) = (outgoing.bytes.len(), self.send_buffer_bytes());
-        if len_bytes > send_buffer - DATAGRAM_MARGIN_BYTES {
-            return Err(Errno::EMSGSIZE);
-        }
-        let (sender, is_send_shut) = {
-            let state = self.state.lock();
-            (state.address.clone(), state.is_send_shut)
+    fn put(&self, peer: &Arc<Endpoint>, message: Message) -> Result<(), Errno> {
+        let is_datagram = self.kind == SocketKind::Datagram;
+        let is_self = Arc::ptr_eq(&self.own, peer);
+        // The inbox is unlocked before a message that is refused is dropped, for it may hold files.
+        let mut inbox = peer.inbox();
+        let refusal = match () {
+            () if is_datagram && !inbox.accepts_from(&self.own) && !is_self => Some(Errno::EPERM),
+            () if inbox.is_gone && is_datagram => Some(Errno::ECONNREFUSED),
+            () if inbox.is_receive_shut => Some(Errno::EPIPE),
+            () if is_datagram && !is_self && inbox.is_full_for(&self.own) => Some(Errno::EAGAIN),
+            () => None,
         };
-        if is_send_shut {
-            return Err(Errno::EPIPE);
+        if let Some(error) = refusal {
+            drop(inbox);
+            return Err(error);
         }
-        let rights = make_rights(outgoing.files)?;
-        let mut message = Message::new(outgoing.bytes, outgoing.credentials, sender)?;
-        message.rights = rights;
-        let refused = {
-            let mut inbox = peer.inbox();
-            // As on Linux, the last message may overrun: who is told of room (a quarter is used) can send any.
-            let is_full = inbox.cost_bytes >= send_buffer
-                || !is_connected && inbox.messages.len() >= MAX_QUEUED_MESSAGES;
-            match () {
-                () if inbox.is_gone && !self.kind.is_connection_based() => {
-                    Err((Errno::ECONNREFUSED, message))
-                }
-                () if inbox.is_shut => Err((Errno::EPIPE, message)),
-                () if is_full => Err((Errno::EAGAIN, message)),
-                () => {
-                    inbox.push(message);
-                    Ok(())
-                }
-            }
-        };
-        // Unlocked: the message that was refused may hold files.
-        refused.map_err(|(error, message)| {
-            drop(message);
-            error
-        })?;
-        peer.announce_arrival();
-        Ok(len_bytes)
+        inbox.messages.push_back(message);
+        Ok(())
     }
+}
+
+/// Puts a part of a stream into the inbox of `peer`, which sees the mark of the latest urgent byte alone.
+fn put_piece(peer: &Endpoint, message: Message) -> Result<(), Errno> {
+    let is_urgent = message.is_urgent;
+    let mut inbox = peer.inbox();
+    if inbox.is_receive_shut {
+        drop(inbox);
+        return Err(Errno::EPIPE);
+    }
+    if is_urgent {
+        inbox.messages.iter_mut().for_each(|earlier| earlier.is_urgent = false);
+    }
+    inbox.messages.push_back(message);
+    drop(inbox);
+    if is_urgent {
+        peer.queue.notify(Events::PRI);
+    }
+    Ok(())
 }
 
 fn make_rights(files: Vec<Arc<FileDescription>>) -> Result<Option<Rights>, Errno> {

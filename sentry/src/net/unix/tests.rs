@@ -5,11 +5,11 @@ use crate::fs::{FileDescription, OpenFlags};
 use crate::process_identity::ProcessIdentity;
 
 fn me() -> PeerCredentials {
-    PeerCredentials { process: ProcessIdentity::new([(0, 10)]), uid: 1000, gid: 100 }
+    PeerCredentials { process: ProcessIdentity::new([(0, 10)]), uid: 1000, gid: 100, groups: Arc::default() }
 }
 
 fn you() -> PeerCredentials {
-    PeerCredentials { process: ProcessIdentity::new([(0, 20)]), uid: 2000, gid: 200 }
+    PeerCredentials { process: ProcessIdentity::new([(0, 20)]), uid: 2000, gid: 200, groups: Arc::default() }
 }
 
 fn pair(kind: SocketKind) -> (Arc<UnixSocket>, Arc<UnixSocket>) {
@@ -22,7 +22,7 @@ fn send(socket: &UnixSocket, bytes: &[u8]) -> Result<usize, Errno> {
 
 fn receive(socket: &UnixSocket, len_bytes: usize) -> Result<Vec<u8>, Errno> {
     let mut buffer = vec![0; len_bytes];
-    let received = socket.receive(&mut buffer, false)?;
+    let received = socket.receive(&mut buffer, Receiving::default())?;
     buffer.truncate(received.len_bytes);
     Ok(buffer)
 }
@@ -34,7 +34,7 @@ fn bound(names: &Arc<UnixSockets>, kind: SocketKind, name: &[u8]) -> Arc<UnixSoc
 }
 
 fn send_files(socket: &UnixSocket, bytes: &[u8], files: Vec<Arc<FileDescription>>) -> Result<usize, Errno> {
-    socket.send(Outgoing { bytes, credentials: me(), files }, None)
+    socket.send(Outgoing { bytes, credentials: me(), files, ..Outgoing::default() }, None)
 }
 
 fn describe(socket: &Arc<UnixSocket>) -> Arc<FileDescription> {
@@ -63,7 +63,7 @@ fn a_cut_message_loses_its_rest_and_tells_its_length() {
     send(&a, b"long message").unwrap();
     let mut buffer = [0; 4];
     for is_peek in [true, false] {
-        let received = b.receive(&mut buffer, is_peek).unwrap();
+        let received = b.receive(&mut buffer, Receiving { is_peek, ..Receiving::default() }).unwrap();
         assert_eq!((received.len_bytes, received.message_bytes), (4, 12));
     }
     assert_eq!(receive(&b, 4), Err(Errno::EAGAIN));
@@ -75,7 +75,10 @@ fn a_stream_peek_sees_across_messages_and_takes_nothing() {
     send(&a, b"ab").unwrap();
     send(&a, b"cd").unwrap();
     let mut buffer = [0; 3];
-    assert_eq!(b.receive(&mut buffer, true).unwrap().len_bytes, 3);
+    assert_eq!(
+        b.receive(&mut buffer, Receiving { is_peek: true, ..Receiving::default() }).unwrap().len_bytes,
+        3
+    );
     assert_eq!(&buffer, b"abc");
     assert_eq!(receive(&b, 9), Ok(b"abcd".to_vec()));
 }
@@ -130,16 +133,17 @@ fn closing_with_unread_data_resets_the_peer() {
 #[test]
 fn shutting_down_ends_one_half() {
     let (a, b) = pair(SocketKind::Stream);
-    a.shut_down(Shutdown { receiving: false, sending: true }).unwrap();
+    a.shut_down(Shutdown { receiving: false, sending: true });
     assert_eq!(send(&a, b"x"), Err(Errno::EPIPE));
     assert_eq!(receive(&b, 9), Ok(vec![]));
     assert!(b.readiness().contains(Events::RDHUP) && !b.readiness().contains(Events::HUP));
     assert_eq!(send(&b, b"back"), Ok(4));
     assert_eq!(receive(&a, 9), Ok(b"back".to_vec()));
-    b.shut_down(Shutdown { receiving: true, sending: true }).unwrap();
+    b.shut_down(Shutdown { receiving: true, sending: true });
     assert!(a.readiness().contains(Events::HUP) && b.readiness().contains(Events::HUP));
     let idle = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
-    assert_eq!(idle.shut_down(Shutdown { receiving: true, sending: true }), Err(Errno::ENOTCONN));
+    idle.shut_down(Shutdown { receiving: true, sending: false });
+    assert!(idle.readiness().contains(Events::RDHUP | Events::IN));
 }
 
 #[test]
@@ -150,16 +154,16 @@ fn a_connection_is_usable_before_it_is_accepted() {
     assert_eq!(client.readiness(), Events::OUT | Events::WRNORM | Events::WRBAND | Events::HUP);
     assert_eq!(client.connect(&listener, me()), Err(Errno::ECONNREFUSED));
     listener.listen(1, you()).unwrap();
-    client.connect(&names.find(b"here").unwrap(), me()).unwrap();
+    client.connect(&names.find(SocketKind::Stream, &b"here"[..].into()).unwrap(), me()).unwrap();
     assert_eq!(client.connect(&listener, me()), Err(Errno::EISCONN));
     assert_eq!(send(&client, b"early"), Ok(5));
     assert_eq!(listener.readiness(), Events::IN | Events::RDNORM);
-    let server = listener.accept().unwrap();
+    let server = listener.accept(false).unwrap();
     assert_eq!(receive(&server, 9), Ok(b"early".to_vec()));
     assert_eq!((client.peer_credentials(), server.peer_credentials()), (Some(you()), Some(me())));
     assert_eq!(client.peer_address(), Ok(UnixAddress::Abstract(b"here"[..].into())));
     assert_eq!((server.address(), server.peer_address()), (listener.address(), Ok(UnixAddress::Unnamed)));
-    assert_eq!(listener.accept().err(), Some(Errno::EAGAIN));
+    assert_eq!(listener.accept(false).err(), Some(Errno::EAGAIN));
 }
 
 #[test]
@@ -173,13 +177,13 @@ fn a_full_backlog_makes_clients_wait_and_a_dead_listener_resets_them() {
     };
     let first = connect().unwrap();
     assert_eq!(connect().err(), Some(Errno::EAGAIN));
-    let accepted = listener.accept().unwrap();
+    let accepted = listener.accept(false).unwrap();
     let second = connect().unwrap();
     drop(listener);
     assert_eq!(receive(&second, 1), Err(Errno::ECONNRESET));
     assert_eq!(receive(&first, 1), Err(Errno::EAGAIN));
     drop(accepted);
-    assert_eq!(names.find(b"here").err(), Some(Errno::ECONNREFUSED));
+    assert_eq!(names.find(SocketKind::Stream, &b"here"[..].into()).err(), Some(Errno::ECONNREFUSED));
 }
 
 #[test]
@@ -189,7 +193,7 @@ fn datagrams_tell_their_sender_and_a_connected_socket_takes_only_its_peer_s() {
     let outgoing = Outgoing { bytes: b"hi", ..Outgoing::default() };
     assert_eq!(a.send(outgoing.clone(), None), Err(Errno::ENOTCONN));
     assert_eq!(a.send(outgoing.clone(), Some(&b)), Ok(2));
-    let received = b.receive(&mut [0; 9], false).unwrap();
+    let received = b.receive(&mut [0; 9], Receiving::default()).unwrap();
     assert_eq!(received.sender, UnixAddress::Abstract(b"a"[..].into()));
     b.connect(&c, me()).unwrap();
     assert_eq!(a.send(outgoing.clone(), Some(&b)), Err(Errno::EPERM));
@@ -226,7 +230,7 @@ fn files_travel_with_the_bytes_that_they_came_with() {
     let mut buffer = [0; 64];
     // A read goes on up to and with the message that brings files, and ends there.
     let lengths_and_files: Vec<_> = (0..2)
-        .map(|_| b.receive(&mut buffer, false).unwrap())
+        .map(|_| b.receive(&mut buffer, Receiving::default()).unwrap())
         .map(|received| (received.len_bytes, received.files.len()))
         .collect();
     assert_eq!(lengths_and_files, [(10, 1), (5, 0)]);
@@ -236,14 +240,14 @@ fn files_travel_with_the_bytes_that_they_came_with() {
 #[test]
 fn credentials_are_told_when_asked_for_and_part_a_stream() {
     let (a, b) = pair(SocketKind::Stream);
-    let outgoing = |bytes, credentials| Outgoing { bytes, credentials, files: Vec::new() };
+    let outgoing = |bytes, credentials| Outgoing { bytes, credentials, ..Outgoing::default() };
     b.change_options(|options| options.set_switch(uapi::SO_PASSCRED, true)).unwrap();
     a.send(outgoing(b"me", me()), None).unwrap();
     a.send(outgoing(b"you", you()), None).unwrap();
     let mut buffer = [0; 64];
-    let first = b.receive(&mut buffer, false).unwrap();
+    let first = b.receive(&mut buffer, Receiving::default()).unwrap();
     assert_eq!((first.len_bytes, first.credentials), (2, Some(me())));
-    let second = b.receive(&mut buffer, false).unwrap();
+    let second = b.receive(&mut buffer, Receiving::default()).unwrap();
     assert_eq!((second.len_bytes, second.credentials), (3, Some(you())));
 }
 

@@ -13,6 +13,8 @@ use crate::task::{CurrentTask, Tid};
 
 /// Bytes of `struct cmsghdr`.
 const HEADER_BYTES: usize = 16;
+/// Bytes of `struct ucred`.
+const CREDENTIALS_BYTES: usize = 12;
 /// Control messages begin at multiples of this.
 const ALIGNMENT: usize = 8;
 /// The longest control buffer that is taken (net.core.optmem_max).
@@ -22,11 +24,14 @@ pub(super) const MAX_SENT_BYTES: usize = 131_072;
 pub(super) struct Sent {
     pub(super) files: Vec<Arc<FileDescription>>,
     pub(super) credentials: PeerCredentials,
+    /// They were asked for (SCM_CREDENTIALS).
+    pub(super) shows_credentials: bool,
 }
 
 /// Decodes the control messages in `bytes`.
 pub(super) fn decode(task: &CurrentTask, bytes: &[u8]) -> Result<Sent, Errno> {
-    let mut sent = Sent { files: Vec::new(), credentials: own_credentials(task) };
+    let credentials = own_credentials(task);
+    let mut sent = Sent { files: Vec::new(), credentials, shows_credentials: false };
     let mut rest = bytes;
     while let Some((header, body)) = rest.split_at_checked(HEADER_BYTES) {
         let len = header.first_chunk().map_or(0, |len| u64::from_ne_bytes(*len));
@@ -37,7 +42,9 @@ pub(super) fn decode(task: &CurrentTask, bytes: &[u8]) -> Result<Sent, Errno> {
         if level as u32 == uapi::SOL_SOCKET {
             match kind as u32 {
                 uapi::SCM_RIGHTS => add_files(task, &mut sent.files, data)?,
-                uapi::SCM_CREDENTIALS => sent.credentials = check_credentials(task, data)?,
+                uapi::SCM_CREDENTIALS => {
+                    (sent.credentials, sent.shows_credentials) = (check_credentials(task, data)?, true);
+                }
                 _ => return Err(Errno::EINVAL),
             }
         }
@@ -67,11 +74,15 @@ fn add_files(task: &CurrentTask, files: &mut Vec<Arc<FileDescription>>, data: &[
 fn own_credentials(task: &CurrentTask) -> PeerCredentials {
     let credentials = task.credentials();
     let process = task.thread_group().identity();
-    PeerCredentials { process, uid: credentials.real_uid, gid: credentials.real_gid }
+    let (uid, gid) = (credentials.real_uid, credentials.real_gid);
+    PeerCredentials { process, uid, gid, groups: Arc::default() }
 }
 
 /// What a process claims to be: itself, unless it is privileged (`man 7 unix`, SCM_CREDENTIALS).
 fn check_credentials(task: &CurrentTask, data: &[u8]) -> Result<PeerCredentials, Errno> {
+    if data.len() != CREDENTIALS_BYTES {
+        return Err(Errno::EINVAL);
+    }
     let [process_id, uid, gid] = words(data)[..] else { return Err(Errno::EINVAL) };
     let (uid, gid) = (uid.cast_unsigned(), gid.cast_unsigned());
     let own = task.credentials();
@@ -89,7 +100,7 @@ fn check_credentials(task: &CurrentTask, data: &[u8]) -> Result<PeerCredentials,
         return Err(Errno::EPERM);
     }
     let claimed = task.kernel().tasks().thread_group(pid_namespace, Tid(process_id)).ok_or(Errno::ESRCH)?;
-    Ok(PeerCredentials { process: claimed.identity(), uid, gid })
+    Ok(PeerCredentials { process: claimed.identity(), uid, gid, groups: Arc::default() })
 }
 
 /// Control messages for a receiver's buffer.

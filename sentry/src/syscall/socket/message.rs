@@ -7,22 +7,21 @@ use linux_raw_sys::general::UIO_MAXIOV;
 use linux_raw_sys::net as uapi;
 
 use super::control::{self, Encoder};
-use super::{OpenSocket, Patience, find_target, read_address, seen_from, write_address};
+use super::{MAX_ADDRESS_BYTES, OpenSocket, find_target, read_raw_address, seen_from, write_address};
 use crate::Errno;
-use crate::net::unix::{Outgoing, Received, SocketKind, UnixAddress, UnixSocket};
+use crate::fs::FileDescription;
+use crate::net::unix::{Outgoing, Received, Receiving, SocketKind, UnixAddress};
 use crate::platform::VirtualAddress;
-use crate::signal::{Signal, SignalInfo};
 use crate::slices;
 use crate::syscall::arguments::{UserPointer, UserSlice};
 use crate::syscall::poll::{deadline_after, read_timeout};
+use crate::syscall::readwrite::raise_broken_pipe;
 use crate::syscall::user_buffers::UserBuffers;
-use crate::task::CurrentTask;
+use crate::task::{CurrentTask, Patience};
 use crate::wait::Events;
 
 /// Bytes of a stream that are moved at a time.
 const STREAM_STEP_BYTES: usize = 64 * 1024;
-/// No datagram is longer than a send buffer can be made.
-const MAX_DATAGRAM_BYTES: usize = 512 * 1024;
 /// Bytes of `struct mmsghdr`, and where the message's length is in it.
 const MULTIPLE_HEADER_BYTES: u64 = 64;
 const MULTIPLE_LEN_OFFSET: u64 = 56;
@@ -46,9 +45,8 @@ bitflags::bitflags! {
 
 impl MessageFlags {
     /// Unknown flags are ignored, as Linux ignores them.
-    fn decode(flags: u64) -> Result<Self, Errno> {
-        let flags = Self::from_bits_truncate(flags as u32);
-        if flags.contains(Self::OUT_OF_BAND) { Err(Errno::EOPNOTSUPP) } else { Ok(flags) }
+    fn decode(flags: u64) -> Self {
+        Self::from_bits_truncate(flags as u32)
     }
 }
 
@@ -113,13 +111,13 @@ pub(super) fn sendto(
     [descriptor, buffer, len, flags, address, address_len]: [u64; 6],
 ) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
-    let target = match address {
-        0 => None,
-        address => Some(read_address(task, address, address_len)?),
-    };
     let buffers = UserBuffers::single(UserSlice { address: VirtualAddress(buffer), len_bytes: len })?;
+    let target = match address {
+        0 => Vec::new(),
+        address => read_raw_address(task, address, address_len)?,
+    };
     let sent = control::decode(task, &[])?;
-    send(task, &open, MessageFlags::decode(flags)?, buffers, target, sent)
+    send(task, &open, MessageFlags::decode(flags), buffers, &target, sent)
 }
 
 pub(super) fn sendmsg(
@@ -127,7 +125,7 @@ pub(super) fn sendmsg(
     [descriptor, header, flags, ..]: [u64; 6],
 ) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
-    send_header(task, &open, header, MessageFlags::decode(flags)?)
+    send_header(task, &open, header, MessageFlags::decode(flags))
 }
 
 pub(super) fn sendmmsg(
@@ -135,7 +133,7 @@ pub(super) fn sendmmsg(
     [descriptor, headers, count, flags, ..]: [u64; 6],
 ) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
-    let flags = MessageFlags::decode(flags)?;
+    let flags = MessageFlags::decode(flags);
     let count = (count as u32).min(UIO_MAXIOV);
     for index in 0..count {
         let place = headers.wrapping_add(u64::from(index) * MULTIPLE_HEADER_BYTES);
@@ -166,69 +164,91 @@ fn send_header(
     let mut bytes = vec![0; header.control_len];
     task.memory().read_bytes(VirtualAddress(header.control), &mut bytes)?;
     let sent = control::decode(task, &bytes)?;
-    let target = match header.name_len {
-        0 => None,
-        len => Some(read_address(task, header.name, len.into())?),
-    };
-    send(task, open, flags, header.buffers, target, sent)
+    // Longer names are cut to what an address can be at most.
+    let name_len = u64::from(header.name_len).min(MAX_ADDRESS_BYTES as u64);
+    let target = read_raw_address(task, header.name, name_len)?;
+    send(task, open, flags, header.buffers, &target, sent)
 }
 
+/// write(2) to a socket.
+pub(in crate::syscall) fn write(
+    task: &mut CurrentTask,
+    description: &Arc<FileDescription>,
+    buffers: UserBuffers,
+    never_waits: bool,
+) -> Result<usize, Errno> {
+    let open = OpenSocket { description: description.clone() };
+    let flags = if never_waits { MessageFlags::DONT_WAIT } else { MessageFlags::empty() };
+    let sent = control::decode(task, &[])?;
+    send(task, &open, flags, buffers, &[], sent)
+}
+
+fn patience(open: &OpenSocket, flags: MessageFlags, events: Events) -> Patience {
+    Patience::of(&open.description, events).unless(flags.contains(MessageFlags::DONT_WAIT))
+}
+
+/// Sends to the socket at the encoded address `target`, or to the peer if that is empty.
 fn send(
     task: &mut CurrentTask,
     open: &OpenSocket,
     flags: MessageFlags,
     buffers: UserBuffers,
-    target: Option<UnixAddress>,
+    target: &[u8],
     sent: control::Sent,
 ) -> Result<usize, Errno> {
     let socket = open.socket()?;
-    let is_nonblocking = open.is_nonblocking() || flags.contains(MessageFlags::DONT_WAIT);
-    let patience = Patience::new(is_nonblocking, socket.options().timeouts.send);
-    let target = match (&target, socket.kind()) {
+    let is_urgent = flags.contains(MessageFlags::OUT_OF_BAND);
+    let patience = patience(open, flags, Events::OUT);
+    match socket.kind() {
+        SocketKind::Stream if is_urgent && buffers.remaining() == 0 => Err(Errno::EOPNOTSUPP),
+        SocketKind::Stream if target.is_empty() => send_stream(task, open, (patience, flags), buffers, sent),
+        SocketKind::Stream if socket.peer_address().is_ok() => Err(Errno::EISCONN),
+        SocketKind::Stream => Err(Errno::EOPNOTSUPP),
+        SocketKind::SequencedPacket if is_urgent => socket.check_connection().and(Err(Errno::EOPNOTSUPP)),
         // Linux ignores the address of a sequenced packet.
-        (_, SocketKind::SequencedPacket) | (None, _) => None,
-        (Some(_), SocketKind::Stream) if socket.peer_address().is_ok() => return Err(Errno::EISCONN),
-        (Some(_), SocketKind::Stream) => return Err(Errno::EOPNOTSUPP),
-        (Some(address), SocketKind::Datagram) => Some(find_target(task, socket, address)?),
-    };
-    let result = match socket.kind() {
-        SocketKind::Stream => send_stream(task, open, patience, buffers, sent),
-        _ => send_message(task, open, patience, buffers, target, sent),
-    };
-    if result == Err(Errno::EPIPE)
-        && socket.kind() == SocketKind::Stream
-        && !flags.contains(MessageFlags::NO_SIGNAL)
-    {
-        task.task().send_signal(SignalInfo::from_kernel(Signal::SIGPIPE));
+        SocketKind::SequencedPacket => send_message(task, open, patience, buffers, None, sent),
+        SocketKind::Datagram if is_urgent => Err(Errno::EOPNOTSUPP),
+        SocketKind::Datagram => {
+            let target = if target.is_empty() { None } else { Some(UnixAddress::named_from_bytes(target)?) };
+            open.shared()?.bind_if_named()?;
+            send_message(task, open, patience, buffers, target, sent)
+        }
     }
-    result
 }
 
 /// Sends all of a stream's bytes, waiting for room as often as it takes.
 fn send_stream(
     task: &mut CurrentTask,
     open: &OpenSocket,
-    patience: Patience,
+    (patience, flags): (Patience, MessageFlags),
     mut buffers: UserBuffers,
     mut sent: control::Sent,
 ) -> Result<usize, Errno> {
     let socket = open.socket()?;
-    let queue = open.description.file().wait_queue().ok_or(Errno::ENOTSOCK)?;
+    let queue = [(open.description.file().wait_queue().ok_or(Errno::ENOTSOCK)?, Events::OUT)];
     let mut total = 0;
     let mut step = vec![0; buffers.remaining().min(STREAM_STEP_BYTES)];
     loop {
         let taken = step.len().min(buffers.remaining());
         // What cannot be read as a whole is not sent in parts.
         if buffers.take(task.memory(), &mut step[..taken]) < taken {
-            return if total > 0 { Ok(total) } else { Err(Errno::EFAULT) };
+            if total > 0 {
+                return Ok(total);
+            }
+            // Only who could send learns that there is nothing to send.
+            let refusal = patience.retry(task, &queue, |_| socket.check_message(0, false));
+            return Err(fail_stream(task, open, flags, refusal.err().unwrap_or(Errno::EFAULT), false));
         }
         let mut rest = &step[..taken];
         loop {
-            let attempt = || {
-                let files = sent.files.clone();
-                socket.send(Outgoing { bytes: rest, credentials: sent.credentials.clone(), files }, None)
+            let is_urgent = flags.contains(MessageFlags::OUT_OF_BAND) && buffers.remaining() == 0;
+            let mut attempts = 0;
+            let attempt = |_: &mut CurrentTask| {
+                attempts += 1;
+                let has_waited = attempts > 1;
+                socket.send(Outgoing { has_waited, ..outgoing(rest, &sent, is_urgent) }, None)
             };
-            match patience.retry(task, (queue, Events::OUT), attempt) {
+            match patience.retry(task, &queue, attempt) {
                 Ok(count) => {
                     total += count;
                     rest = slices::rest(rest, count)?;
@@ -236,7 +256,7 @@ fn send_stream(
                     sent.files.clear();
                 }
                 Err(_) if total > 0 => return Ok(total),
-                Err(error) => return Err(error),
+                Err(error) => return Err(fail_stream(task, open, flags, error, attempts > 1)),
             }
             if rest.is_empty() {
                 break;
@@ -248,29 +268,67 @@ fn send_stream(
     }
 }
 
+/// Raises the signal that comes with EPIPE, unless MSG_NOSIGNAL forbids. Returns the error.
+fn fail_stream(
+    task: &CurrentTask,
+    open: &OpenSocket,
+    flags: MessageFlags,
+    error: Errno,
+    has_waited: bool,
+) -> Errno {
+    if flags.contains(MessageFlags::NO_SIGNAL) {
+        return error;
+    }
+    raise_broken_pipe(task, &open.description, error, has_waited)
+}
+
+fn outgoing<'a>(bytes: &'a [u8], sent: &control::Sent, is_urgent: bool) -> Outgoing<'a> {
+    Outgoing {
+        bytes,
+        credentials: sent.credentials.clone(),
+        shows_credentials: sent.shows_credentials,
+        files: sent.files.clone(),
+        is_urgent,
+        has_waited: false,
+    }
+}
+
 /// Sends one message with its bounds.
 fn send_message(
     task: &mut CurrentTask,
     open: &OpenSocket,
     patience: Patience,
     mut buffers: UserBuffers,
-    target: Option<Arc<UnixSocket>>,
+    target: Option<UnixAddress>,
     sent: control::Sent,
 ) -> Result<usize, Errno> {
-    if buffers.remaining() > MAX_DATAGRAM_BYTES {
-        return Err(Errno::EMSGSIZE);
-    }
     let socket = open.socket()?;
-    let mut bytes = vec![0; buffers.remaining()];
+    let own_queue = (open.description.file().wait_queue().ok_or(Errno::ENOTSOCK)?, Events::OUT);
+    let (len_bytes, has_target) = (buffers.remaining(), target.is_some());
+    patience.retry(task, &[own_queue], |_| socket.check_message(len_bytes, has_target))?;
+    let mut bytes = vec![0; len_bytes];
     if buffers.take(task.memory(), &mut bytes) < bytes.len() {
         return Err(Errno::EFAULT);
     }
-    let own_queue = open.description.file().wait_queue().ok_or(Errno::ENOTSOCK)?;
-    let queue = target.as_ref().map_or(own_queue, |target| target.room());
-    patience.retry(task, (queue, Events::OUT), || {
-        let files = sent.files.clone();
-        socket.send(Outgoing { bytes: &bytes, credentials: sent.credentials.clone(), files }, target.as_ref())
-    })
+    let target = target.map(|address| find_target(task, socket, &address)).transpose()?;
+    let queues: Vec<_> =
+        [own_queue].into_iter().chain(target.as_ref().map(|target| (target.room(), Events::OUT))).collect();
+    patience.retry(task, &queues, |_| socket.send(outgoing(&bytes, &sent, false), target.as_ref()))
+}
+
+/// read(2) from a socket.
+pub(in crate::syscall) fn read(
+    task: &mut CurrentTask,
+    description: &Arc<FileDescription>,
+    mut buffers: UserBuffers,
+    never_waits: bool,
+) -> Result<usize, Errno> {
+    if buffers.remaining() == 0 {
+        return Ok(0);
+    }
+    let open = OpenSocket { description: description.clone() };
+    let flags = if never_waits { MessageFlags::DONT_WAIT } else { MessageFlags::empty() };
+    receive(task, &open, flags, &mut buffers).map(|received| received.len_bytes)
 }
 
 pub(super) fn recvfrom(
@@ -278,7 +336,7 @@ pub(super) fn recvfrom(
     [descriptor, buffer, len, flags, address, address_len]: [u64; 6],
 ) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
-    let flags = MessageFlags::decode(flags)?;
+    let flags = MessageFlags::decode(flags);
     let mut buffers = UserBuffers::single(UserSlice { address: VirtualAddress(buffer), len_bytes: len })?;
     let received = receive(task, &open, flags, &mut buffers)?;
     write_address(task, [address, address_len], &sender_bytes(&open, &received)?)?;
@@ -290,7 +348,7 @@ pub(super) fn recvmsg(
     [descriptor, header, flags, ..]: [u64; 6],
 ) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
-    receive_header(task, &open, header, MessageFlags::decode(flags)?)
+    receive_header(task, &open, header, MessageFlags::decode(flags))
 }
 
 pub(super) fn recvmmsg(
@@ -298,7 +356,7 @@ pub(super) fn recvmmsg(
     [descriptor, headers, count, flags, timeout, _]: [u64; 6],
 ) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
-    let mut flags = MessageFlags::decode(flags)?;
+    let mut flags = MessageFlags::decode(flags);
     // The time-out is looked at after each message only (`man 2 recvmmsg`, BUGS).
     let deadline = deadline_after(read_timeout(task, UserPointer::new(timeout))?);
     let count = (count as u32).min(UIO_MAXIOV);
@@ -365,6 +423,9 @@ fn receive_header(
     if encoder.is_cut {
         told |= uapi::MSG_CTRUNC;
     }
+    if received.is_urgent {
+        told |= uapi::MSG_OOB;
+    }
     header.write_results(task, sender.len(), encoder.bytes().len(), told)?;
     Ok(received.reported_len(flags))
 }
@@ -377,32 +438,41 @@ fn receive(
     buffers: &mut UserBuffers,
 ) -> Result<Received, Errno> {
     let socket = open.socket()?;
-    let is_nonblocking = open.is_nonblocking() || flags.contains(MessageFlags::DONT_WAIT);
-    let patience = Patience::new(is_nonblocking, socket.options().timeouts.receive);
-    let queue = open.description.file().wait_queue().ok_or(Errno::ENOTSOCK)?;
+    let patience = patience(open, flags, Events::IN);
+    let queue = [(open.description.file().wait_queue().ok_or(Errno::ENOTSOCK)?, Events::IN)];
+    let is_stream = socket.kind() == SocketKind::Stream;
+    let how = Receiving {
+        is_peek: flags.contains(MessageFlags::PEEK),
+        is_urgent: flags.contains(MessageFlags::OUT_OF_BAND),
+        waits: patience.waits(),
+    };
+    let mut missing = match flags.contains(MessageFlags::WAIT_ALL) {
+        true => buffers.remaining(),
+        false => (socket.options().receive_low_water as usize).min(buffers.remaining()),
+    };
     let memory = task.memory().clone();
-    let (is_stream, is_peek) = (socket.kind() == SocketKind::Stream, flags.contains(MessageFlags::PEEK));
     let mut total = Received::default();
     loop {
-        let result = patience.retry(task, (queue, Events::IN), || {
+        let result = patience.retry(task, &queue, |_| {
             let max_bytes =
                 if is_stream { buffers.remaining().min(STREAM_STEP_BYTES * 4) } else { buffers.remaining() };
             let mut take = |piece: &[u8]| buffers.fill(&memory, piece) == piece.len();
-            socket.receive_pieces(max_bytes, is_peek, &mut take)
+            socket.receive_pieces(max_bytes, how, &mut take)
         });
         let received = match result {
             Ok(received) => received,
             Err(_) if total.len_bytes > 0 => return Ok(total),
             Err(error) => return Err(error),
         };
-        let has_ended = received.len_bytes == 0 || !received.files.is_empty();
+        let has_ended = received.len_bytes == 0 || !received.files.is_empty() || how.is_peek || how.is_urgent;
+        missing = missing.saturating_sub(received.len_bytes);
         total.len_bytes += received.len_bytes;
         total.message_bytes += received.message_bytes;
         total.credentials = received.credentials;
         total.files.extend(received.files);
         total.sender = received.sender;
-        let goes_on = is_stream && !is_peek && flags.contains(MessageFlags::WAIT_ALL);
-        if !goes_on || has_ended || buffers.remaining() == 0 {
+        total.is_urgent = received.is_urgent;
+        if !is_stream || has_ended || missing == 0 {
             return Ok(total);
         }
     }

@@ -1,11 +1,10 @@
 //! Sockets: making, naming and connecting them. Messages and options have files of their own.
 
 mod control;
-mod message;
+pub(super) mod message;
 mod options;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use linux_raw_sys::net as uapi;
 use syscalls::Sysno;
@@ -19,8 +18,8 @@ use crate::fs::operations::create_node;
 use crate::fs::{Access, Caller, Fd, FileDescription, FileKind, NewNode, OpenFlags, check_access};
 use crate::net::unix::{BoundName, PeerCredentials, Shutdown, SocketKind, UnixAddress, UnixSocket};
 use crate::platform::VirtualAddress;
-use crate::task::{Blocked, CurrentTask};
-use crate::wait::{Events, WaitQueue};
+use crate::task::{CurrentTask, Patience};
+use crate::wait::Events;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = &[
     (Sysno::socket, socket),
@@ -76,47 +75,6 @@ impl OpenSocket {
     fn shared(&self) -> Result<Arc<UnixSocket>, Errno> {
         self.socket()?.shared().ok_or(Errno::ENOTSOCK)
     }
-
-    fn is_nonblocking(&self) -> bool {
-        self.description.flags().contains(OpenFlags::NONBLOCK)
-    }
-}
-
-/// How long an operation may wait.
-#[derive(Clone, Copy)]
-struct Patience {
-    is_nonblocking: bool,
-    deadline: Option<Instant>,
-}
-
-impl Patience {
-    fn new(is_nonblocking: bool, timeout: Option<Duration>) -> Self {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        Self { is_nonblocking, deadline }
-    }
-
-    /// Tries again each time that `queue` announces `events`, while the answer is EAGAIN.
-    fn retry<T>(
-        self,
-        task: &mut CurrentTask,
-        queue: (&WaitQueue, Events),
-        mut operation: impl FnMut() -> Result<T, Errno>,
-    ) -> Result<T, Errno> {
-        if self.is_nonblocking {
-            return operation();
-        }
-        let attempt = || match operation() {
-            Err(Errno::EAGAIN) => None,
-            result => Some(result),
-        };
-        match task.block(&[queue], self.deadline, attempt) {
-            Ok(result) => result,
-            Err(Blocked::TimedOut) => Err(Errno::EAGAIN),
-            // With a time-out the call is not restarted: it would begin anew (`man 7 signal`).
-            Err(Blocked::Interrupted) if self.deadline.is_some() => Err(Errno::EINTR),
-            Err(Blocked::Interrupted) => Err(Errno::ERESTARTSYS),
-        }
-    }
 }
 
 /// What the caller sees of a sender or a peer.
@@ -132,6 +90,7 @@ fn peer_credentials(task: &CurrentTask) -> PeerCredentials {
         process: task.thread_group().identity(),
         uid: credentials.effective_uid,
         gid: credentials.effective_gid,
+        groups: credentials.groups.clone(),
     }
 }
 
@@ -194,10 +153,6 @@ fn read_raw_address(task: &CurrentTask, address: u64, len: u64) -> Result<Vec<u8
     Ok(bytes)
 }
 
-fn read_address(task: &CurrentTask, address: u64, len: u64) -> Result<UnixAddress, Errno> {
-    UnixAddress::from_bytes(&read_raw_address(task, address, len)?)
-}
-
 /// Writes an address, cut to the room that `[address, length's address]` tell of, and its whole length.
 fn write_address(task: &CurrentTask, [address, len_address]: [u64; 2], value: &[u8]) -> Result<(), Errno> {
     if address == 0 {
@@ -214,12 +169,24 @@ fn write_address(task: &CurrentTask, [address, len_address]: [u64; 2], value: &[
 fn bind(task: &mut CurrentTask, [descriptor, address, len, ..]: [u64; 6]) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
     let socket = open.shared()?;
-    match read_address(task, address, len)? {
+    match UnixAddress::from_bytes(&read_raw_address(task, address, len)?)? {
         UnixAddress::Unnamed => socket.bind_abstract(None)?,
         UnixAddress::Abstract(name) => socket.bind_abstract(Some(name))?,
+        UnixAddress::Path(path) if socket.address() != UnixAddress::Unnamed => check_name(task, &path)?,
         UnixAddress::Path(path) => socket.bind_path(&path, |name| make_name(task, &path, name))?,
     }
     Ok(0)
+}
+
+/// What a socket that is bound already learns of another path: whether that is taken.
+fn check_name(task: &CurrentTask, path: &[u8]) -> Result<(), Errno> {
+    let scope = Scope::new(task);
+    let start = scope.start(task, Fd::WORKING_DIRECTORY, path)?;
+    match scope.resolver().resolve(&start, path, false) {
+        Ok(_) => Err(Errno::EADDRINUSE),
+        Err(Errno::ENOENT) => Err(Errno::EINVAL),
+        Err(error) => Err(error),
+    }
 }
 
 /// Makes the inode of a socket's path.
@@ -241,7 +208,7 @@ fn find_target(
 ) -> Result<Arc<UnixSocket>, Errno> {
     match address {
         UnixAddress::Unnamed => Err(Errno::EINVAL),
-        UnixAddress::Abstract(name) => socket.home().find(name),
+        UnixAddress::Abstract(name) => socket.home().find(socket.kind(), name),
         UnixAddress::Path(path) => {
             let scope = Scope::new(task);
             let start = scope.start(task, Fd::WORKING_DIRECTORY, path)?;
@@ -251,7 +218,8 @@ fn find_target(
                 return Err(Errno::ECONNREFUSED);
             }
             let name = place.inode().attachment().and_then(|attachment| attachment.get::<BoundName>());
-            name.ok_or(Errno::ECONNREFUSED)?.socket()
+            let found = name.ok_or(Errno::ECONNREFUSED)?.socket()?;
+            if found.kind() == socket.kind() { Ok(found) } else { Err(Errno::EPROTOTYPE) }
         }
     }
 }
@@ -266,28 +234,31 @@ fn connect(task: &mut CurrentTask, [descriptor, address, len, ..]: [u64; 6]) -> 
     let open = OpenSocket::find(task, descriptor)?;
     let raw = read_raw_address(task, address, len)?;
     let socket = open.socket()?;
-    if raw.starts_with(&(uapi::AF_UNSPEC as u16).to_ne_bytes()) {
+    let is_unspecific = raw.starts_with(&(uapi::AF_UNSPEC as u16).to_ne_bytes());
+    if is_unspecific && !socket.kind().is_connection_based() {
         socket.disconnect()?;
         return Ok(0);
     }
-    let target = find_target(task, socket, &UnixAddress::from_bytes(&raw)?)?;
+    let address = UnixAddress::named_from_bytes(&raw)?;
+    open.shared()?.bind_if_named()?;
+    let target = find_target(task, socket, &address)?;
     let credentials = peer_credentials(task);
-    let patience = Patience::new(open.is_nonblocking(), socket.options().timeouts.send);
-    patience.retry(task, (target.room(), Events::OUT), || socket.connect(&target, credentials.clone()))?;
+    let room = [(target.room(), Events::OUT)];
+    Patience::of(&open.description, Events::OUT)
+        .retry(task, &room, |_| socket.connect(&target, credentials.clone()))?;
     Ok(0)
 }
 
 fn accept(task: &mut CurrentTask, descriptor: u64, address: [u64; 2], flags: u32) -> Result<usize, Errno> {
+    let description = task.usable_file(descriptor as i32)?;
     if flags & !(SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
         return Err(Errno::EINVAL);
     }
-    let open = OpenSocket::find(task, descriptor)?;
-    let socket = open.socket()?;
     // A connection that gets no descriptor stays in the queue.
     task.descriptors().check_room(task.descriptor_bounds())?;
-    let patience = Patience::new(open.is_nonblocking(), socket.options().timeouts.receive);
-    let queue = open.description.file().wait_queue().ok_or(Errno::ENOTSOCK)?;
-    let accepted = patience.retry(task, (queue, Events::IN), || socket.accept())?;
+    let socket = description.downcast::<UnixSocket>().ok_or(Errno::ENOTSOCK)?;
+    let patience = Patience::of(&description, Events::IN);
+    let accepted = patience.retry_on(task, &description, Events::IN, |_| socket.accept(patience.waits()))?;
     let peer_address = accepted.peer_address().unwrap_or_default();
     write_address(task, address, &peer_address.to_bytes())?;
     install(task, accepted, OpenFlags::from_bits_retain(flags))
@@ -309,11 +280,12 @@ fn shutdown(task: &mut CurrentTask, [descriptor, how, ..]: [u64; 6]) -> Result<u
     const SHUT_RD: u32 = 0;
     const SHUT_WR: u32 = 1;
     const SHUT_RDWR: u32 = 2;
+    let open = OpenSocket::find(task, descriptor)?;
     let how = how as u32;
     if how > SHUT_RDWR {
         return Err(Errno::EINVAL);
     }
     let halves = Shutdown { receiving: how != SHUT_WR, sending: how != SHUT_RD };
-    OpenSocket::find(task, descriptor)?.socket()?.shut_down(halves)?;
+    open.socket()?.shut_down(halves);
     Ok(0)
 }
