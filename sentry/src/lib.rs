@@ -1,8 +1,6 @@
-//! A Linux kernel in user space: it serves the system calls, faults and signals of unmodified Linux
-//! programs that run on a [`platform`].
-//!
-//! Each module is a room; arrows run downward only: `boot` → `syscall` → `task` → (`signal`, `fs`, `net`, `memory`, …)
-//! → `platform`. `tests/arrows.rs` has them all in their order, and checks it.
+//! A Linux kernel in user space: it serves the system calls, faults and signals of unmodified Linux programs that run on a
+//! [`platform`].
+#![doc = include_str!("../architecture.md")]
 
 mod abi;
 pub mod boot;
