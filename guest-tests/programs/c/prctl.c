@@ -63,6 +63,20 @@ static void flags_are_kept(void) {
   CHECK_ERRNO(prctl(0x7fffffff, 0, 0, 0, 0), EINVAL);
 }
 
+static void the_address_of_the_number_is_told(void) {
+  static int word;
+  int *address = NULL;
+  OK(syscall(SYS_set_tid_address, &word));
+  // Only kernels that can make checkpoints tell it.
+  if (prctl(PR_GET_TID_ADDRESS, &address, 0, 0, 0) < 0) {
+    CHECK_EQ(errno, EINVAL);
+    return;
+  }
+  CHECK(address == &word);
+  CHECK_ERRNO(prctl(PR_GET_TID_ADDRESS, 8, 0, 0, 0), EFAULT);
+  CHECK_ERRNO(prctl(PR_GET_TID_ADDRESS, NULL, 0, 0, 0), EFAULT);
+}
+
 static unsigned long read_gs(void) {
   unsigned long value;
   __asm__ volatile("movq %%gs:0, %0" : "=r"(value));
@@ -93,6 +107,7 @@ int main(void) {
   names_are_kept_and_cut();
   names_are_per_thread();
   flags_are_kept();
+  the_address_of_the_number_is_told();
   segment_bases_are_kept();
   return 0;
 }

@@ -210,6 +210,58 @@ static void bad_affinities(void) {
   end(root);
 }
 
+static long io_priority_of(int which, int who) { return syscall(SYS_ioprio_get, which, who); }
+static long set_io_priority(int which, int who, int priority) { return syscall(SYS_ioprio_set, which, who, priority); }
+
+static void io_priorities_are_kept_and_inherited(void) {
+  enum { PROCESS = 1, GROUP, USER };
+  pid_t pid;
+  IN_CHILD(pid) {
+    OK(setpgid(0, 0));
+    OK(setpriority(PRIO_PROCESS, 0, 0));
+    // Of one task what was set; of a group what counts, which follows from the niceness.
+    CHECK_EQ(io_priority_of(PROCESS, 0), 0);
+    CHECK_EQ(io_priority_of(GROUP, 0), 0x4004);
+    OK(setpriority(PRIO_PROCESS, 0, 10));
+    CHECK_EQ(io_priority_of(GROUP, 0), 0x4006);
+    struct { int priority; long kept; int error; } cases[] = {
+      {0, 0, 0}, {8, 8, 0}, {1, 8, EINVAL}, {0x4007, 0x4007, 0}, {0x4008, 0x4008, 0}, {0x8000, 0x4008, EINVAL},
+      {0xe000, 0x4008, EINVAL}, {0x14003, 0x4003, 0}, {0x2001, 0x2001, 0}, {0x6003, 0x6003, 0},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+      long result = set_io_priority(PROCESS, 0, cases[i].priority);
+      if (cases[i].error) CHECK(result == -1 && errno == cases[i].error);
+      else CHECK_EQ(result, 0);
+      CHECK_EQ(io_priority_of(PROCESS, 0), cases[i].kept);
+    }
+    pid_t child;
+    IN_CHILD(child) { CHECK_EQ(io_priority_of(PROCESS, 0), 0x6003); }
+    WAIT_OK(child);
+    child = paused();
+    OK(set_io_priority(GROUP, 0, 0x4002));
+    CHECK_EQ(io_priority_of(PROCESS, child), 0x4002);
+    OK(set_io_priority(PROCESS, child, 0x4005));
+    CHECK_EQ(io_priority_of(GROUP, 0), 0x4002);
+    CHECK_ERRNO(io_priority_of(PROCESS, -1), ESRCH);
+    CHECK_ERRNO(io_priority_of(USER, 77777), ESRCH);
+    CHECK_ERRNO(io_priority_of(0, 0), EINVAL);
+    CHECK_ERRNO(io_priority_of(4, 0), EINVAL);
+    CHECK_ERRNO(set_io_priority(0, 0, 0x4000), EINVAL);
+    CHECK_ERRNO(set_io_priority(PROCESS, -1, 0x4000), ESRCH);
+    CHECK_ERRNO(set_io_priority(GROUP, 999999, 0x4000), ESRCH);
+    pid_t user;
+    IN_CHILD(user) {
+      OK(setuid(4321));
+      CHECK_ERRNO(set_io_priority(PROCESS, child, 0x4000), EPERM);
+      CHECK_ERRNO(set_io_priority(PROCESS, 0, 0x2001), EPERM);
+      OK(set_io_priority(PROCESS, 0, 0x4001));
+    }
+    WAIT_OK(user);
+    end(child);
+  }
+  WAIT_OK(pid);
+}
+
 int main(void) {
   setpgid(0, 0);
   the_kernel_counts_from_20_down();
@@ -219,5 +271,6 @@ int main(void) {
   affinity_is_obeyed_and_inherited();
   another_process_is_moved();
   bad_affinities();
+  io_priorities_are_kept_and_inherited();
   return 0;
 }

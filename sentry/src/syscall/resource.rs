@@ -11,7 +11,7 @@ use crate::Errno;
 use crate::abi::Rusage;
 use crate::cred::{Capabilities, Credentials};
 use crate::limits::{Limit, Resource};
-use crate::task::{CurrentTask, ResourceUsage, Task, ThreadGroup, Tid};
+use crate::task::{CurrentTask, IoPriority, ResourceUsage, Task, ThreadGroup, Tid};
 use crate::time::timeval;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
@@ -190,20 +190,34 @@ fn setpriority(task: &mut CurrentTask, which: u32, who: i32, niceness: i32) -> R
     Ok(())
 }
 
-/// Every task has the best-effort class that follows from its niceness (`man 2 ioprio_set`).
-fn ioprio_get(task: &mut CurrentTask, _which: i32, who: Tid) -> Result<i32, Errno> {
-    let niceness = find(task, who)?.niceness();
-    const BEST_EFFORT: i32 = 2 << 13;
-    Ok(BEST_EFFORT | ((niceness + 20) / 5))
+/// The tasks that a `which` and `who` of ioprio_get(2) select: its numbers for `which` begin one higher.
+fn select_for_io(task: &CurrentTask, which: u32, who: i32) -> Result<Vec<Arc<Task>>, Errno> {
+    select(task, which.checked_sub(1).ok_or(Errno::EINVAL)?, who)
 }
 
-fn ioprio_set(task: &mut CurrentTask, _which: i32, who: Tid, priority: u32) -> Result<(), Errno> {
-    find(task, who)?;
-    match priority >> 13 {
-        0 if priority & 0x1fff == 0 => Ok(()),
-        1 if !task.credentials().has(Capabilities::SYS_ADMIN) => Err(Errno::EPERM),
-        1 | 2 if priority & 0x1fff < 8 => Ok(()),
-        3 => Ok(()),
-        _ => Err(Errno::EINVAL),
+/// Of one task what was set, of several the best that counts.
+fn ioprio_get(task: &mut CurrentTask, which: u32, who: i32) -> Result<u16, Errno> {
+    let selected = select_for_io(task, which, who)?;
+    let priority = match &selected[..] {
+        [only] if which == IOPRIO_WHO_PROCESS => Some(only.io_priority()),
+        several => several.iter().map(|task| task.effective_io_priority()).min(),
+    };
+    priority.map(IoPriority::bits).ok_or(Errno::ESRCH)
+}
+
+const IOPRIO_WHO_PROCESS: u32 = 1;
+
+fn ioprio_set(task: &mut CurrentTask, which: u32, who: i32, priority: u32) -> Result<(), Errno> {
+    let credentials = task.credentials();
+    let is_privileged = [Capabilities::SYS_ADMIN, Capabilities::SYS_NICE].map(|right| credentials.has(right));
+    let priority = IoPriority::new(priority, is_privileged.contains(&true))?;
+    for target in select_for_io(task, which, who)? {
+        let owner = target.credentials().real_uid;
+        let is_owner = [credentials.real_uid, credentials.effective_uid].contains(&owner);
+        if !is_owner && !credentials.has(Capabilities::SYS_NICE) {
+            return Err(Errno::EPERM);
+        }
+        target.set_io_priority(priority);
     }
+    Ok(())
 }

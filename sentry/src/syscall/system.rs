@@ -215,6 +215,10 @@ fn prctl(
             let is_subreaper = i32::from(task.kernel().tasks().is_child_subreaper(&group));
             task.memory().write_object(VirtualAddress(argument), &is_subreaper)?;
         }
+        pr::PR_GET_TID_ADDRESS => {
+            let address = me.clear_child_tid.load(std::sync::atomic::Ordering::Relaxed);
+            task.memory().write_object(VirtualAddress(argument), &address)?;
+        }
         pr::PR_SET_NO_NEW_PRIVS => {
             if argument != 1 || !rest_is_zero {
                 return Err(Errno::EINVAL);

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::clone::{CloneFlags, CloneRequest};
 use super::id::Tid;
+use super::io_priority::IoContext;
 use super::rseq::RseqArea;
 use super::scheduling::Scheduling;
 use super::unshare::mount_identity;
@@ -82,6 +83,8 @@ pub struct TaskConfig {
     pub undo_list: Option<Arc<UndoList>>,
     /// How it is scheduled.
     pub scheduling: Scheduling,
+    /// Its I/O priority: the creator's own if the two share it (CLONE_IO).
+    pub(crate) io_context: IoContext,
     /// The CPUs that the task may run on.
     pub allowed_cpus: CpuSet,
     /// The user who is charged for it.
@@ -128,6 +131,7 @@ impl TaskConfig {
             namespaces: kernel.initial_namespaces().clone(),
             undo_list: None,
             scheduling: Scheduling::default(),
+            io_context: IoContext::default(),
             allowed_cpus: CpuSet::first(kernel.cpu_count()),
             initial_cgroup: None,
             keyrings: TaskKeyrings::new(kernel.keys()),
@@ -213,6 +217,11 @@ impl CurrentTask {
             namespaces,
             undo_list: has(CloneFlags::SYSVSEM).then(|| task.undo_list()),
             scheduling: task.scheduling().of_child(),
+            io_context: if has(CloneFlags::IO) {
+                task.io_context.clone()
+            } else {
+                task.io_context.duplicate()
+            },
             allowed_cpus: task.allowed_cpus(),
             initial_cgroup: request.cgroup.clone(),
             keyrings,

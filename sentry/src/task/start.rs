@@ -95,6 +95,7 @@ impl TaskSet {
             namespaces: Mutex::new(config.namespaces),
             niceness: AtomicI32::new(config.niceness),
             scheduling: Mutex::new(config.scheduling),
+            io_context: config.io_context,
             allowed_cpus: Mutex::new(config.allowed_cpus),
             last_cpu: AtomicU32::new(0),
             clear_child_tid: AtomicU64::new(config.clear_child_tid),

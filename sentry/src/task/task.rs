@@ -11,6 +11,7 @@ use super::ThreadGroup;
 use super::cpu_time::CpuTime;
 use super::external_stop::StopState;
 use super::id::TaskId;
+use super::io_priority::IoContext;
 use super::ptrace::TraceState;
 use super::rseq::RseqArea;
 use super::scheduling::Scheduling;
@@ -64,6 +65,7 @@ pub struct Task {
     pub(super) namespaces: Mutex<Namespaces>,
     pub(super) niceness: AtomicI32,
     pub(super) scheduling: Mutex<Scheduling>,
+    pub(super) io_context: IoContext,
     pub(super) allowed_cpus: Mutex<CpuSet>,
     /// The CPU where it was seen last.
     pub(super) last_cpu: AtomicU32,
