@@ -247,9 +247,39 @@ static void own_memory_can_be_read(void) {
   OK(close(file));
 }
 
+static void a_process_that_gave_up_root_sees_its_own_descriptors(void) {
+  int file = OK(open("kept", O_RDWR | O_CREAT, 0666));
+  OK(fchmod(file, 0666));
+  char theirs[64];
+  snprintf(theirs, sizeof theirs, "/proc/%d/fd", getpid());
+  pid_t pid;
+  IN_CHILD(pid) {
+    OK(setgid(4321));
+    OK(setuid(4321));
+    const char *directories[] = {"/proc/self/fd", "/proc/thread-self/fd"};
+    for (size_t i = 0; i < COUNT(directories); i++) {
+      char path[64], link[64];
+      struct stat status;
+      OK(stat(directories[i], &status));
+      CHECK_EQ(status.st_uid, 0);
+      OK(access(directories[i], R_OK | X_OK));
+      OK(close(OK(open(directories[i], O_RDONLY | O_DIRECTORY))));
+      snprintf(path, sizeof path, "%s/%d", directories[i], file);
+      OK(readlink(path, link, sizeof link));
+      OK(close(OK(open(path, O_RDONLY))));
+    }
+    OK(chdir("/proc/self/fd"));
+    CHECK_ERRNO(open(theirs, O_RDONLY), EACCES);
+    CHECK_ERRNO(open("/proc/self/environ", O_RDONLY), EACCES);
+  }
+  WAIT_OK(pid);
+  OK(close(file));
+}
+
 int main(void) {
   enter_scratch();
   stat_has_52_fields();
+  a_process_that_gave_up_root_sees_its_own_descriptors();
   status_names_what_ps_reads();
   links_lead_where_they_should();
   fd_lists_descriptors();

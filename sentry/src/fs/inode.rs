@@ -155,6 +155,11 @@ pub trait Inode: Send + Sync + Any {
         None
     }
 
+    /// Whether `viewer` may do anything with the inode, whatever mode and owner say: it shows the viewer's own process.
+    fn belongs_to(&self, _viewer: &Viewer) -> bool {
+        false
+    }
+
     /// Changes attributes; the caller has checked that it may.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ pub use mount::{
     Settings,
 };
 pub use path::Path;
-pub use permission::{Access, check_access, check_owner, check_sticky};
+pub use permission::{Access, check_access, check_owner, check_sticky, check_viewer_access};
 pub use protections::Protections;
 pub use resolve::{LastComponent, ResolveFlags, Resolved, Resolver};
 pub use write_count::{ExecutedFile, WriteCount, WriteDenial};

@@ -1,5 +1,6 @@
 //! Who may do what with an inode (`man 7 path_resolution`, "Permissions"; `man 7 capabilities`).
 
+use super::Viewer;
 use super::inode::Inode;
 use super::metadata::{FileKind, Metadata};
 use crate::Errno;
@@ -34,6 +35,17 @@ pub fn check_access(inode: &dyn Inode, access: Access, credentials: &Credentials
         None => permits(&inode.metadata()?, access, credentials),
     };
     if is_permitted { Ok(()) } else { Err(Errno::EACCES) }
+}
+
+/// As [`check_access`], for a process: there are files that are always its own.
+///
+/// # Errors
+/// EACCES, and those of the file system.
+pub fn check_viewer_access(inode: &dyn Inode, access: Access, viewer: &Viewer) -> Result<(), Errno> {
+    match check_access(inode, access, &viewer.credentials) {
+        Err(Errno::EACCES) if inode.belongs_to(viewer) => Ok(()),
+        result => result,
+    }
 }
 
 /// Whether mode and owner permit `access`, or a capability does.

@@ -7,7 +7,7 @@ use linux_raw_sys::general as uapi;
 use super::inode::{LinkTarget, Viewer};
 use super::metadata::FileKind;
 use super::path::{MAX_NAME_LEN, MAX_PATH_LEN, Path};
-use super::permission::{Access, check_access};
+use super::permission::{Access, check_viewer_access};
 use super::{FsView, MountFlags};
 use crate::Errno;
 
@@ -203,7 +203,7 @@ impl Walk<'_> {
             if !self.current.is_directory() {
                 return Err(Errno::ENOTDIR);
             }
-            check_access(&**self.current.inode(), Access::EXECUTE, &self.resolver.viewer.credentials)?;
+            check_viewer_access(&**self.current.inode(), Access::EXECUTE, self.resolver.viewer)?;
             if name.len() > MAX_NAME_LEN {
                 return Err(Errno::ENAMETOOLONG);
             }

@@ -10,7 +10,7 @@ use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::Fd;
 use crate::fs::inotify::WatchMask;
-use crate::fs::{Access, DirectoryEntry, Path, check_access};
+use crate::fs::{Access, DirectoryEntry, Path, check_viewer_access};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 
@@ -129,7 +129,7 @@ fn check_directory(task: &CurrentTask, place: &Path) -> Result<(), Errno> {
     if !place.is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    check_access(&**place.inode(), Access::EXECUTE, &task.credentials())
+    check_viewer_access(&**place.inode(), Access::EXECUTE, &task.viewer())
 }
 
 fn chroot(task: &mut CurrentTask, path: UserPath) -> Result<(), Errno> {

@@ -12,7 +12,7 @@ use crate::Errno;
 use crate::abi::{Stat, Statfs, Statx, StatxTimestamp};
 use crate::cred::{Capabilities, Credentials, SecureBits};
 use crate::fs::Fd;
-use crate::fs::{Access, FileKind, Metadata, MountFlags, Path, Timestamp, check_access};
+use crate::fs::{Access, FileKind, Metadata, MountFlags, Path, Timestamp, check_viewer_access};
 use crate::task::CurrentTask;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
@@ -214,8 +214,8 @@ fn access_at(
     let credentials = task.credentials();
     let credentials =
         if flags & uapi::AT_EACCESS == 0 { Arc::new(real_credentials(&credentials)) } else { credentials };
-    let place =
-        Scope::new(task).with_credentials(credentials.clone()).find_at(task, directory, path, flags)?;
+    let scope = Scope::new(task).with_credentials(credentials);
+    let place = scope.find_at(task, directory, path, flags)?;
     let is_file = matches!(place.kind(), FileKind::Regular | FileKind::Directory | FileKind::Symlink);
     if wanted.contains(Access::WRITE) && is_file {
         place.mount.check_writable()?;
@@ -225,7 +225,7 @@ fn access_at(
         return Err(Errno::EACCES);
     }
     if !wanted.is_empty() {
-        check_access(&**place.inode(), wanted, &credentials)?;
+        check_viewer_access(&**place.inode(), wanted, scope.viewer())?;
     }
     Ok(())
 }

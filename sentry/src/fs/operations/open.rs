@@ -11,7 +11,7 @@ use crate::fs::inode::{NewNode, NodeCreation, Viewer};
 use crate::fs::inotify::WatchMask;
 use crate::fs::metadata::FileKind;
 use crate::fs::mount::MountFlags;
-use crate::fs::permission::{Access, check_access, check_owner};
+use crate::fs::permission::{Access, check_access, check_owner, check_viewer_access};
 use crate::fs::resolve::{LastComponent, Resolved, Resolver};
 use crate::fs::write_count::{ContentsWriter, WriteLeave};
 use crate::fs::{Dentry, File, FileDescription, Inode, Metadata, OpenFlags, Path};
@@ -194,7 +194,7 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
         }
         _ => {}
     }
-    check_access(&**path.inode(), access, &viewer.credentials)?;
+    check_viewer_access(&**path.inode(), access, viewer)?;
     if kind == FileKind::Socket {
         return Err(Errno::ENXIO);
     }

@@ -100,6 +100,12 @@ impl About {
         }
     }
 
+    /// Whether it is about the process of `viewer`.
+    fn is_of_viewer(&self, viewer: &Viewer) -> bool {
+        let viewer_id = self.source().viewer_ids(viewer).map(|(process_id, _)| process_id);
+        self.process().is_ok_and(|process| viewer_id == Some(process.status().process_id))
+    }
+
     /// The process, if `viewer` may look into it (`man 2 ptrace`, "Ptrace access mode checking").
     fn inspect(&self, viewer: &Viewer) -> Result<Arc<dyn Process>, Errno> {
         let process = self.process()?;

@@ -144,6 +144,11 @@ impl<S: Subject> Inode for PseudoInode<S> {
         Some(self.metadata().and_then(|metadata| guard(&self.subject, &metadata, access, credentials)))
     }
 
+    fn belongs_to(&self, viewer: &Viewer) -> bool {
+        let Node::Directory(Directory { children: Some(children), .. }) = self.node else { return false };
+        children.belong_to(&self.subject, viewer)
+    }
+
     fn open(self: Arc<Self>, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
         let node = match self.node {
             Node::Guarded(_, node) => *node,

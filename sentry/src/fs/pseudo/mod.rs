@@ -101,6 +101,10 @@ pub(super) trait Children<S>: Sync {
     fn kind(&self) -> FileKind;
     /// The child called `name`; ENOENT if there is none.
     fn find(&self, subject: &S, name: &[u8]) -> Result<Child<S>, Errno>;
+    /// Whether `viewer` may always see them, whatever the directory's mode and owner say.
+    fn belong_to(&self, _subject: &S, _viewer: &Viewer) -> bool {
+        false
+    }
 }
 
 /// A made-up child.
