@@ -146,22 +146,23 @@ fn new_mount(
     let read_only = if point.is_read_only { MountFlags::READ_ONLY } else { MountFlags::empty() };
     let no_programs = read_only | MountFlags::NO_SUID | MountFlags::NO_EXEC;
     let quiet = no_programs | MountFlags::NO_DEVICES | MountFlags::RELATIVE_ACCESS_TIME;
+    let table = &resources.mounts;
     Ok(match point.file_system {
         FileSystemKind::Proc => {
             let proc = ProcFileSystem::new(TaskSource::new(kernel, kernel.tasks().root().clone()));
             let root = Dentry::new_root(proc.root());
-            Mount::new(proc, root, "proc", quiet)
+            Mount::new(table, proc, root, "proc", quiet)
         }
-        FileSystemKind::Sysfs => Mount::of(kernel.file_systems().system.clone(), "sysfs", quiet),
+        FileSystemKind::Sysfs => Mount::of(table, kernel.file_systems().system.clone(), "sysfs", quiet),
         FileSystemKind::Cgroup2 => {
             let cgroups = kernel.file_systems().cgroups.clone();
             let root = Dentry::new_root(cgroups.root_for(&Viewer::kernel()));
-            Mount::new(cgroups, root, "cgroup2", quiet)
+            Mount::new(table, cgroups, root, "cgroup2", quiet)
         }
         FileSystemKind::Devpts => {
             let pts = PtsFileSystem::new(kernel.terminals().clone());
             let root = Dentry::new_root(pts.root());
-            Mount::new(pts, root, "devpts", no_programs)
+            Mount::new(table, pts, root, "devpts", no_programs)
         }
         FileSystemKind::Tmpfs => tmpfs::new_mount(
             resources,

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -14,6 +14,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use super::inode::Inode;
 use super::inotify::{WatchList, WatchRegister};
 use super::metadata::FileKind;
+use super::mount::Mount;
 use crate::Errno;
 
 /// Unused dentries that one file system keeps.
@@ -23,13 +24,17 @@ const MAX_ABSENT: usize = 16 * 1024;
 
 /// A name in a directory, and the inode that it leads to.
 pub struct Dentry {
+    /// No other dentry of the file system ever has it.
+    id: u64,
     inode: Arc<dyn Inode>,
     /// Protects the parent and the name, which rename changes.
     place: RwLock<Place>,
     children: Mutex<Children>,
     cache: Arc<DentryCache>,
     /// Mounts on top of this dentry, in all namespaces.
-    mounts: AtomicU32,
+    mount_count: AtomicU32,
+    /// Those of them that end with the dentry's name. Changed under the lock of changes of mounts.
+    mounts: Mutex<Vec<Weak<Mount>>>,
     is_deleted: AtomicBool,
     was_used: AtomicBool,
     /// The dentry itself, while the cache keeps it.
@@ -57,6 +62,7 @@ enum Child {
 /// The dentries that a file system keeps though nobody uses them.
 #[derive(Default)]
 pub(crate) struct DentryCache {
+    next_id: AtomicU64,
     /// In the order of the clock that looks for victims.
     kept: Mutex<VecDeque<Weak<Dentry>>>,
     absent: AtomicUsize,
@@ -96,16 +102,23 @@ impl Dentry {
         cache: Arc<DentryCache>,
     ) -> Self {
         Self {
+            id: cache.next_id.fetch_add(1, Ordering::Relaxed),
             inode,
             place: RwLock::new(Place { parent, name }),
             children: Mutex::new(Children { entries: HashMap::new(), sweep_at: 64 }),
             cache,
-            mounts: AtomicU32::new(0),
+            mount_count: AtomicU32::new(0),
+            mounts: Mutex::default(),
             is_deleted: AtomicBool::new(false),
             was_used: AtomicBool::new(true),
             kept: Mutex::default(),
             watches: WatchList::default(),
         }
+    }
+
+    /// Its number among the dentries of the file system.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     /// The inode.
@@ -183,15 +196,30 @@ impl Dentry {
 
     /// Whether something is mounted here, in any namespace.
     pub fn is_mount_point(&self) -> bool {
-        self.mounts.load(Ordering::Acquire) != 0
+        self.mount_count.load(Ordering::Acquire) != 0
     }
 
     pub(crate) fn mount_added(&self) {
-        self.mounts.fetch_add(1, Ordering::AcqRel);
+        self.mount_count.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn mount_removed(&self) {
-        self.mounts.fetch_sub(1, Ordering::AcqRel);
+        self.mount_count.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// The mounts on top that end with the name.
+    pub(super) fn mounts(&self) -> Vec<Weak<Mount>> {
+        self.mounts.lock().clone()
+    }
+
+    /// Has `mount`, which is on top, end with the name.
+    pub(super) fn remember_mount(&self, mount: Weak<Mount>) {
+        self.mounts.lock().push(mount);
+    }
+
+    /// Undoes [`Dentry::remember_mount`].
+    pub(super) fn forget_mount(&self, mount: &Weak<Mount>) {
+        self.mounts.lock().retain(|other| other.strong_count() != 0 && !other.ptr_eq(mount));
     }
 
     /// What stands for this dentry from now on, for as long as somebody holds it: lookups find it even where names are

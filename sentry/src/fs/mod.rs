@@ -63,8 +63,8 @@ pub use fs_context::{FsContext, FsView};
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
 pub use metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange, Timestamp};
 pub use mount::{
-    DetachedTree, FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountNamespace, Propagation,
-    Settings,
+    DetachedTree, FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountNamespace, MountTable,
+    Propagation, Settings,
 };
 pub use path::Path;
 pub use permission::{Access, check_access, check_owner, check_sticky, check_viewer_access};

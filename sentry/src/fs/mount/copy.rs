@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::propagation::{PeerGroup, join, set_master};
 use super::topology::{Change, tree};
-use super::{Links, Mount, MountFlags};
+use super::{Links, Mount, MountFlags, MountTable};
 use crate::Errno;
 use crate::fs::dentry::Dentry;
 use crate::fs::nsfs;
@@ -38,7 +38,7 @@ pub(super) struct Copies {
     pub(super) by_id: HashMap<u64, Arc<Mount>>,
 }
 
-impl Change {
+impl Change<'_> {
     /// Copies `top`, from `root` on, and what is mounted below that.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl Change {
         if !copying.keeps_namespace_files && nsfs::mount_namespace_number(&**root.inode()).is_some() {
             return Err(Errno::EINVAL);
         }
-        let copy = copy_one(top, root, copying.kinship)?;
+        let copy = copy_one(self.table(), top, root, copying.kinship)?;
         let mut copies = Copies { by_id: HashMap::from([(top.id, copy.clone())]), root: copy };
         match self.copy_below(top, root, copying, &mut copies) {
             Ok(()) => Ok(copies),
@@ -90,7 +90,7 @@ impl Change {
             }
             let Some(place) = old.mount_point() else { continue };
             let Some(parent) = copies.by_id.get(&place.mount.id).cloned() else { continue };
-            let copy = copy_one(&old, &old.root, copying.kinship)?;
+            let copy = copy_one(self.table(), &old, &old.root, copying.kinship)?;
             copy.links.lock().is_locked = is_locked;
             self.link(&copy, &parent, &place.dentry);
             copies.by_id.insert(old.id, copy);
@@ -101,8 +101,13 @@ impl Change {
 }
 
 /// A copy of `old` alone, from `root` on.
-pub(super) fn copy_one(old: &Arc<Mount>, root: &Arc<Dentry>, kinship: Kinship) -> Result<Arc<Mount>, Errno> {
-    Mount::check_total()?;
+pub(super) fn copy_one(
+    table: &Arc<MountTable>,
+    old: &Arc<Mount>,
+    root: &Arc<Dentry>,
+    kinship: Kinship,
+) -> Result<Arc<Mount>, Errno> {
+    table.check_total()?;
     let (group, master, links) = {
         let links = old.links.lock();
         let own = Links {
@@ -112,7 +117,8 @@ pub(super) fn copy_one(old: &Arc<Mount>, root: &Arc<Dentry>, kinship: Kinship) -
         };
         (links.group.clone(), links.master.clone(), own)
     };
-    let copy = Mount::make(old.instance.clone(), root.clone(), old.source.clone(), old.flags(), true, links);
+    let copy =
+        Mount::make(Some(table), old.instance.clone(), root.clone(), old.source.clone(), old.flags(), links);
     let is_slave = match kinship {
         Kinship::Peer => false,
         Kinship::Slave { .. } => true,
@@ -127,7 +133,7 @@ pub(super) fn copy_one(old: &Arc<Mount>, root: &Arc<Dentry>, kinship: Kinship) -
         }
     }
     if kinship == (Kinship::Slave { is_shared: true }) {
-        join(&copy, PeerGroup::new());
+        join(&copy, PeerGroup::new(table));
         copy.links.lock().is_unbindable = false;
     }
     Ok(copy)

@@ -4,25 +4,26 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::topology::{Change, tree};
-use super::{Home, Mount};
+use super::{Home, Mount, MountTable};
 use crate::Errno;
 use crate::fs::file::{File, FileDescription, OpenFlags};
 use crate::fs::metadata::Metadata;
 
 /// A tree that is attached nowhere. Unless it is attached by then, it ends with this.
 pub struct DetachedTree {
+    table: Arc<MountTable>,
     root: Arc<Mount>,
 }
 
 impl DetachedTree {
-    /// A tree of the new `mount`.
-    pub fn new(mount: Arc<Mount>) -> Self {
-        Self::in_change(&mut Change::begin(), mount)
+    /// A tree of the new `mount`, which `table` counts.
+    pub fn new(table: &Arc<MountTable>, mount: Arc<Mount>) -> Self {
+        Self::in_change(&mut Change::begin(table), mount)
     }
 
-    pub(super) fn in_change(change: &mut Change, root: Arc<Mount>) -> Self {
+    pub(super) fn in_change(change: &mut Change<'_>, root: Arc<Mount>) -> Self {
         change.settle(&tree(&root), &Home::Detached);
-        Self { root }
+        Self { table: change.table().clone(), root }
     }
 
     /// Opens the tree's root, as with O_PATH.
@@ -34,7 +35,7 @@ impl DetachedTree {
 
 impl Drop for DetachedTree {
     fn drop(&mut self) {
-        let mut change = Change::begin();
+        let mut change = Change::begin(&self.table);
         if self.root.is_detached() {
             change.dissolve(&self.root);
         }

@@ -7,20 +7,24 @@
 //! Every change of the trees is a [`Change`](topology::Change), one at a time for all namespaces, since it may
 //! [propagate](propagation) from one to another. Lookups take only the lock of the mount that they pass through.
 //!
-//! Lock order: the lock of changes, then a mount's links or the lists of a peer group, which are leaves. What a change
-//! lets go of is dropped after it: that may be the end of whole file systems, or of other namespaces.
+//! The namespaces of a kernel share a [`MountTable`], which holds the lock of changes and gives out ids.
+//!
+//! Lock order: the lock of changes, then a mount's links or the lists of a peer group, then the mounts that a dentry knows
+//! of, which are a leaf. What a change lets go of is dropped after it: that may be the end of whole file systems, or of other
+//! namespaces.
 
 mod copy;
 mod detached;
 mod namespace;
 mod propagation;
 mod settings;
+mod table;
 #[cfg(test)]
 mod tests;
 mod topology;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use linux_raw_sys::general as uapi;
@@ -40,11 +44,8 @@ use namespace::NamespaceCore;
 use propagation::PeerGroup;
 pub use propagation::Propagation;
 pub use settings::Settings;
+pub use table::MountTable;
 pub(crate) use topology::detach_from;
-
-/// Mounts that the sandbox may have, in all namespaces together: each takes memory of the sentry.
-const MAX_MOUNTS: usize = 1 << 16;
-static MOUNTS: AtomicUsize = AtomicUsize::new(0);
 
 bitflags::bitflags! {
     /// What a mount forbids, or does not record. The values are `MS_*`.
@@ -194,7 +195,8 @@ pub struct Mount {
     writers: AtomicUsize,
     /// Uses that are still allowed before an expiry mark is void.
     expiry: AtomicU8,
-    is_counted: bool,
+    /// Who counts it; `None` if it is never attached.
+    table: Option<Arc<MountTable>>,
     links: Mutex<Links>,
 }
 
@@ -213,8 +215,8 @@ impl Drop for WriteAccess {
 struct Links {
     /// Where it is attached.
     place: Option<MountPoint>,
-    /// What is attached to it, by the address of the dentry, which the child's place keeps.
-    children: HashMap<usize, Arc<Mount>>,
+    /// What is attached to it, by the id of the dentry, which the child's place keeps.
+    children: HashMap<u64, Arc<Mount>>,
     home: Home,
     /// Those that it receives mounts from and gives them to (MS_SHARED).
     group: Option<Arc<PeerGroup>>,
@@ -244,26 +246,31 @@ struct MountPoint {
     dentry: Arc<Dentry>,
 }
 
-fn key(dentry: &Arc<Dentry>) -> usize {
-    Arc::as_ptr(dentry).addr()
-}
-
 impl Mount {
-    /// A first mount of `file_system`, whose root directory is `root`, ready to be attached. `source` is the first
-    /// field in /proc/mounts.
+    /// The id of all mounts that are never attached.
+    pub(super) const INTERNAL_ID: u64 = 1;
+
+    /// A first mount of `file_system`, whose root directory is `root`, ready to be attached in a namespace of `table`.
+    /// `source` is the first field in /proc/mounts.
     pub fn new(
+        table: &Arc<MountTable>,
         file_system: Arc<dyn FileSystem>,
         root: Arc<Dentry>,
         source: &str,
         flags: MountFlags,
     ) -> Arc<Self> {
-        Self::of(Instance::new(file_system, root, UserNamespace::initial()), source, flags)
+        Self::of(table, Instance::new(file_system, root, UserNamespace::initial()), source, flags)
     }
 
     /// A further mount of `instance`, ready to be attached.
-    pub fn of(instance: Arc<Instance>, source: &str, flags: MountFlags) -> Arc<Self> {
+    pub fn of(
+        table: &Arc<MountTable>,
+        instance: Arc<Instance>,
+        source: &str,
+        flags: MountFlags,
+    ) -> Arc<Self> {
         let root = instance.root.clone();
-        Self::make(instance, root, source.into(), flags, true, Links::default())
+        Self::make(Some(table), instance, root, source.into(), flags, Links::default())
     }
 
     /// A mount that is never attached, for inodes without names.
@@ -278,42 +285,32 @@ impl Mount {
         source: &str,
     ) -> Arc<Self> {
         let instance = Instance::new(file_system, root.clone(), UserNamespace::initial());
-        Self::make(instance, root, source.into(), MountFlags::empty(), false, Links::default())
+        Self::make(None, instance, root, source.into(), MountFlags::empty(), Links::default())
     }
 
     fn make(
+        table: Option<&Arc<MountTable>>,
         instance: Arc<Instance>,
         root: Arc<Dentry>,
         source: Arc<str>,
         flags: MountFlags,
-        is_counted: bool,
         links: Links,
     ) -> Arc<Self> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         root.file_system_mounted();
-        MOUNTS.fetch_add(usize::from(is_counted), Ordering::Relaxed);
         Arc::new(Self {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id: table.map_or(Self::INTERNAL_ID, |table| table.mount_added()),
             instance,
             root,
             source,
             flags: AtomicU32::new(flags.bits()),
             writers: AtomicUsize::new(0),
             expiry: AtomicU8::new(0),
-            is_counted,
+            table: table.cloned(),
             links: Mutex::new(links),
         })
     }
 
-    /// Fails if the sandbox may not have one more.
-    ///
-    /// # Errors
-    /// ENOSPC.
-    pub fn check_total() -> Result<(), Errno> {
-        if MOUNTS.load(Ordering::Relaxed) >= MAX_MOUNTS { Err(Errno::ENOSPC) } else { Ok(()) }
-    }
-
-    /// Its number, as in /proc/PID/mountinfo. No two mounts ever have the same.
+    /// Its number, as in /proc/PID/mountinfo. No two mounts that can be attached ever have the same.
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -390,7 +387,7 @@ impl Mount {
 
     /// What is mounted on `dentry`, as seen through this mount.
     pub(super) fn mounted_on(&self, dentry: &Arc<Dentry>) -> Option<Arc<Mount>> {
-        self.links.lock().children.get(&key(dentry)).cloned()
+        self.links.lock().children.get(&dentry.id()).cloned()
     }
 
     fn children(&self) -> Vec<Arc<Mount>> {
@@ -449,7 +446,9 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        MOUNTS.fetch_sub(usize::from(self.is_counted), Ordering::Relaxed);
+        if let Some(table) = &self.table {
+            table.mount_removed();
+        }
         self.root.file_system_unmounted();
         let links = self.links.get_mut();
         if let Some(place) = &links.place {

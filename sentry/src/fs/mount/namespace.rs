@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use super::copy::{Copying, Kinship, lock_tree};
 use super::propagation::{Propagation, has_unbindable, receivers};
 use super::topology::{Change, is_mounted_on, tree};
-use super::{DetachedTree, Home, Mount, MountFlags, Settings};
+use super::{DetachedTree, Home, Mount, MountFlags, MountTable, Settings};
 use crate::Errno;
 use crate::cred::{Identity, Namespace, NamespaceKind};
 use crate::fs::dentry::Dentry;
@@ -33,15 +33,20 @@ pub struct MountNamespace {
 /// What the mounts of a namespace know of it.
 pub(super) struct NamespaceCore {
     identity: Identity,
+    table: Arc<MountTable>,
     mounts: AtomicUsize,
     changes: AtomicU64,
     watchers: WaitQueue,
 }
 
 impl NamespaceCore {
-    fn new(identity: Identity) -> Arc<Self> {
+    fn new(identity: Identity, table: &Arc<MountTable>) -> Arc<Self> {
         let (mounts, changes) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Arc::new(Self { identity, mounts, changes, watchers: WaitQueue::default() })
+        Arc::new(Self { identity, table: table.clone(), mounts, changes, watchers: WaitQueue::default() })
+    }
+
+    pub(super) fn table(&self) -> &Arc<MountTable> {
+        &self.table
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -73,10 +78,11 @@ impl NamespaceCore {
 }
 
 impl MountNamespace {
-    /// The first namespace, with one mount.
+    /// The first namespace of a kernel, with one mount, whose table it shares.
     pub fn new(root: Arc<Mount>) -> Arc<Self> {
-        let core = NamespaceCore::new(Identity::initial(NamespaceKind::Mount));
-        Change::begin().settle(std::slice::from_ref(&root), &Home::Namespace(core.clone()));
+        let table = root.table.clone().unwrap_or_default();
+        let core = NamespaceCore::new(Identity::initial(NamespaceKind::Mount), &table);
+        Change::begin(&table).settle(std::slice::from_ref(&root), &Home::Namespace(core.clone()));
         Arc::new(Self {
             core,
             root: RwLock::new(root),
@@ -100,6 +106,11 @@ impl MountNamespace {
         &self.protections
     }
 
+    /// What it shares with all namespaces of the kernel.
+    pub fn table(&self) -> &Arc<MountTable> {
+        self.core.table()
+    }
+
     /// The top of the tree: the root directory, with what is mounted on it.
     pub fn root(&self) -> Path {
         self.root.read().root_path().cross()
@@ -108,7 +119,7 @@ impl MountNamespace {
     /// All mounts, in the order of their numbers.
     pub fn mounts(&self) -> Vec<Arc<Mount>> {
         let root = self.root.read().clone();
-        let change = Change::begin();
+        let change = Change::begin(self.table());
         let mut mounts = tree(&root);
         drop(change);
         mounts.sort_by_key(|mount| mount.id);
@@ -146,7 +157,7 @@ impl MountNamespace {
     /// directory, EBUSY if the same file system is mounted there already, EINVAL if the place is in another namespace.
     pub fn attach(&self, mount: &Arc<Mount>, place: Path) -> Result<(), Errno> {
         let place = place.pinned();
-        let mut change = Change::begin();
+        let mut change = Change::begin(self.table());
         let place = change.top_of(place)?;
         self.check_holds(&place.mount)?;
         let is_same = Arc::ptr_eq(&place.mount.instance.root, &mount.instance.root);
@@ -164,7 +175,7 @@ impl MountNamespace {
     /// namespace that is not younger than this one, or would show what a locked mount hides.
     pub fn bind(&self, source: &Path, place: Path, is_recursive: bool) -> Result<(), Errno> {
         let place = place.pinned();
-        let mut change = Change::begin();
+        let mut change = Change::begin(self.table());
         let place = change.top_of(place)?;
         let copy = self.copy(&mut change, source, is_recursive)?;
         let attached = self.check_holds(&place.mount).and_then(|()| {
@@ -182,12 +193,12 @@ impl MountNamespace {
     /// # Errors
     /// As [`MountNamespace::bind`].
     pub fn detached_copy(&self, source: &Path, is_recursive: bool) -> Result<DetachedTree, Errno> {
-        let mut change = Change::begin();
+        let mut change = Change::begin(self.table());
         let copy = self.copy(&mut change, source, is_recursive)?;
         Ok(DetachedTree::in_change(&mut change, copy))
     }
 
-    fn copy(&self, change: &mut Change, source: &Path, is_recursive: bool) -> Result<Arc<Mount>, Errno> {
+    fn copy(&self, change: &mut Change<'_>, source: &Path, is_recursive: bool) -> Result<Arc<Mount>, Errno> {
         let own_number = self.core.number();
         if nsfs::mount_namespace_number(&**source.inode()).is_some_and(|number| number <= own_number) {
             return Err(Errno::EINVAL);
@@ -210,7 +221,7 @@ impl MountNamespace {
         if source.mount.children().iter().any(hides) {
             return Err(Errno::EINVAL);
         }
-        super::copy::copy_one(&source.mount, &source.dentry, Kinship::Peer)
+        super::copy::copy_one(self.table(), &source.mount, &source.dentry, Kinship::Peer)
     }
 
     /// Unmounts `mount`, and with `is_lazy` all mounts below it, wherever that is received.
@@ -219,7 +230,7 @@ impl MountNamespace {
     /// EINVAL if it is not attached here, is the root or is locked to its parent; EBUSY, unless `is_lazy`, if there are
     /// mounts below it, or somebody besides the caller, who has one reference, uses it.
     pub fn unmount(&self, mount: &Arc<Mount>, is_lazy: bool) -> Result<(), Errno> {
-        let mut change = Change::begin();
+        let mut change = Change::begin(self.table());
         self.check_holds(mount)?;
         let place = mount.mount_point().ok_or(Errno::EINVAL)?;
         if mount.is_locked() {
@@ -241,7 +252,7 @@ impl MountNamespace {
     /// is not younger than this one.
     pub fn move_mount(&self, source: &Path, place: Path) -> Result<(), Errno> {
         let place = place.pinned();
-        let mut change = Change::begin();
+        let mut change = Change::begin(self.table());
         let place = change.top_of(place)?;
         self.check_holds(&place.mount)?;
         let mount = &source.mount;
@@ -276,7 +287,7 @@ impl MountNamespace {
     /// one has been removed.
     pub fn pivot(&self, old_root: &Path, new_root: &Path, put_old: Path) -> Result<(), Errno> {
         let put_old = put_old.pinned();
-        let mut change = Change::begin();
+        let mut change = Change::begin(self.table());
         let put_old = change.top_of(put_old)?;
         let (old, new) = (&old_root.mount, &new_root.mount);
         let old_place = old.mount_point();
@@ -338,7 +349,7 @@ impl MountNamespace {
     /// # Errors
     /// EINVAL if it is not the root of a mount here or of a detached tree, EPERM if a flag is locked.
     pub fn change_settings(&self, place: &Path, settings: Settings, is_recursive: bool) -> Result<(), Errno> {
-        let mut change = Change::begin();
+        let mut change = Change::begin(self.table());
         if !Arc::ptr_eq(&place.dentry, &place.mount.root) {
             return Err(Errno::EINVAL);
         }
@@ -357,10 +368,10 @@ impl MountNamespace {
         &self,
         identity: Identity,
     ) -> Result<(Arc<Self>, impl Fn(&Path) -> Path + use<>), Errno> {
-        let core = NamespaceCore::new(identity);
+        let core = NamespaceCore::new(identity, self.table());
         let is_less_privileged = !core.has_owner_of(&self.core);
         let kinship = if is_less_privileged { Kinship::LessPrivileged } else { Kinship::Peer };
-        let mut change = Change::begin();
+        let mut change = Change::begin(self.table());
         let root = self.root.read().clone();
         let copying = Copying { kinship, keeps_unbindable: true, keeps_namespace_files: false };
         let copies = change.copy_tree(&root, &root.root, copying)?;
@@ -436,6 +447,6 @@ impl Namespace for MountNamespace {
 
 impl Drop for MountNamespace {
     fn drop(&mut self) {
-        Change::begin().dissolve(self.root.get_mut());
+        Change::begin(&self.core.table).dissolve(self.root.get_mut());
     }
 }

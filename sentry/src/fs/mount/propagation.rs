@@ -3,14 +3,14 @@
 //! Shared mounts form a [`PeerGroup`]: what is mounted below one is mounted below all. A slave receives from its
 //! master group and gives nothing back; it may be shared at the same time, and so pass on what it receives.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::Mount;
 use super::copy::{Copying, Kinship};
 use super::topology::{Change, tree};
+use super::{Mount, MountTable};
 use crate::Errno;
 use crate::fs::dentry::Dentry;
 
@@ -30,6 +30,7 @@ pub enum Propagation {
 /// Mounts that give each other what is mounted below them.
 pub(super) struct PeerGroup {
     id: u32,
+    table: Arc<MountTable>,
     lists: Mutex<Lists>,
 }
 
@@ -46,24 +47,9 @@ struct Lists {
     slaves: BTreeMap<u64, Weak<Mount>>,
 }
 
-/// Numbers of peer groups that are free: Linux gives the lowest.
-static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { free: BTreeSet::new(), next: 1 });
-
-struct Numbers {
-    free: BTreeSet<u32>,
-    next: u32,
-}
-
 impl PeerGroup {
-    pub(super) fn new() -> Arc<Self> {
-        let mut numbers = NUMBERS.lock();
-        let id = numbers.free.pop_first().unwrap_or_else(|| {
-            // There are no more groups than mounts.
-            let id = numbers.next;
-            numbers.next = id.wrapping_add(1);
-            id
-        });
-        Arc::new(Self { id, lists: Mutex::default() })
+    pub(super) fn new(table: &Arc<MountTable>) -> Arc<Self> {
+        Arc::new(Self { id: table.take_group_id(), table: table.clone(), lists: Mutex::default() })
     }
 
     /// Its number, as in /proc/PID/mountinfo.
@@ -82,17 +68,17 @@ impl PeerGroup {
 
 impl Drop for PeerGroup {
     fn drop(&mut self) {
-        NUMBERS.lock().free.insert(self.id);
+        self.table.give_group_id_back(self.id);
     }
 }
 
-impl Change {
+impl Change<'_> {
     /// Makes `mount` what MS_SHARED and its like ask for.
     pub(super) fn set_propagation(&mut self, mount: &Arc<Mount>, propagation: Propagation) {
         if propagation == Propagation::Shared {
             let is_shared = mount.links.lock().group.is_some();
             if !is_shared {
-                join(mount, PeerGroup::new());
+                join(mount, PeerGroup::new(self.table()));
             }
             mount.links.lock().is_unbindable = false;
             return;
@@ -120,7 +106,7 @@ impl Change {
     ) -> Result<Vec<Delivery>, Errno> {
         let (Some(group), Some(source)) = (parent.group(), tree.first()) else { return Ok(Vec::new()) };
         let newly_shared: Vec<_> = tree.iter().filter(|mount| mount.group().is_none()).cloned().collect();
-        newly_shared.iter().for_each(|mount| join(mount, PeerGroup::new()));
+        newly_shared.iter().for_each(|mount| join(mount, PeerGroup::new(self.table())));
         let mut copies = Vec::new();
         match self.copy_for_group(group, source, parent, dentry, &mut copies) {
             Ok(()) => {

@@ -26,7 +26,7 @@ impl Settings {
     }
 
     /// Changes all of `mounts`, or none.
-    pub(super) fn apply(self, change: &mut Change, mounts: &[Arc<Mount>]) -> Result<(), Errno> {
+    pub(super) fn apply(self, change: &mut Change<'_>, mounts: &[Arc<Mount>]) -> Result<(), Errno> {
         mounts.iter().try_for_each(|mount| self.check(mount))?;
         self.make_read_only(mounts)?;
         for mount in mounts {

@@ -142,7 +142,12 @@ fn a_deep_stack_of_mounts_ends_without_recursion() {
     let world = World::new();
     let mut top = world.mount("a");
     for _ in 0..5000 {
-        let mount = Mount::of(new_tmpfs(&world.resources).instance().clone(), "test", MountFlags::empty());
+        let mount = Mount::of(
+            &world.resources.mounts,
+            new_tmpfs(&world.resources).instance().clone(),
+            "test",
+            MountFlags::empty(),
+        );
         world.namespace.attach(&mount, top).unwrap();
         top = mount.root_path();
     }

@@ -1,40 +1,40 @@
 //! Changes of the trees of mounts, one at a time.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, LazyLock, Weak};
-use std::thread::ThreadId;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 
 use super::namespace::{MAX_MOUNTS_OF_NAMESPACE, NamespaceCore};
 use super::propagation::{Delivery, Propagation, receivers};
-use super::{Home, Mount, MountPoint, key};
+use super::{Home, Mount, MountPoint, MountTable};
 use crate::Errno;
 use crate::fs::dentry::Dentry;
 use crate::fs::path::Path;
 
-/// What is mounted on a dentry, in all namespaces, by the dentry's address.
-type MountedOn = BTreeMap<usize, Vec<Weak<Mount>>>;
-
-/// Held by whoever changes how mounts hang together.
-static CHANGES: Mutex<MountedOn> = Mutex::new(MountedOn::new());
-
 /// A change in progress. What it lets go of is dropped after the lock.
-pub(super) struct Change {
-    mounted_on: Option<MutexGuard<'static, MountedOn>>,
+pub(super) struct Change<'a> {
+    table: &'a Arc<MountTable>,
+    lock: Option<MutexGuard<'a, ()>>,
     ended: Vec<Arc<Mount>>,
     dentries: Vec<Arc<Dentry>>,
     touched: Vec<Arc<NamespaceCore>>,
 }
 
-impl Change {
-    pub(super) fn begin() -> Self {
+impl<'a> Change<'a> {
+    pub(super) fn begin(table: &'a Arc<MountTable>) -> Self {
         Self {
-            mounted_on: Some(CHANGES.lock()),
+            table,
+            lock: Some(table.lock_changes()),
             ended: Vec::new(),
             dentries: Vec::new(),
             touched: Vec::new(),
         }
+    }
+
+    /// Of all mounts that it is about.
+    pub(super) fn table(&self) -> &'a Arc<MountTable> {
+        self.table
     }
 
     /// The top of what is mounted at `place`, where something further can be mounted.
@@ -58,11 +58,9 @@ impl Change {
             dentry.mount_added();
             mount.links.lock().place =
                 Some(MountPoint { mount: Arc::downgrade(&parent), dentry: dentry.clone() });
-            let replaced = parent.links.lock().children.insert(key(&dentry), mount.clone());
+            let replaced = parent.links.lock().children.insert(dentry.id(), mount.clone());
             self.ended.extend(replaced);
-            if let Some(mounted_on) = &mut self.mounted_on {
-                mounted_on.entry(key(&dentry)).or_default().push(Arc::downgrade(&mount));
-            }
+            dentry.remember_mount(Arc::downgrade(&mount));
             next = above.map(|above| (above, mount.clone(), mount.root.clone()));
         }
     }
@@ -73,7 +71,7 @@ impl Change {
         let Some(place) = mount.links.lock().place.take() else { return };
         place.dentry.mount_removed();
         if let Some(parent) = place.mount.upgrade() {
-            let owned = parent.links.lock().children.remove(&key(&place.dentry));
+            let owned = parent.links.lock().children.remove(&place.dentry.id());
             self.ended.extend(owned);
             self.ended.push(parent);
         }
@@ -82,13 +80,8 @@ impl Change {
 
     /// Has [`detach_from`] no longer find `mount`.
     fn forget_place(&mut self, mount: &Arc<Mount>) {
-        let Some(address) = mount.links.lock().place.as_ref().map(|place| key(&place.dentry)) else { return };
-        let Some(mounted_on) = &mut self.mounted_on else { return };
-        if let Some(mounts) = mounted_on.get_mut(&address) {
-            mounts.retain(|other| other.strong_count() != 0 && !std::ptr::eq(other.as_ptr(), &**mount));
-            if mounts.is_empty() {
-                mounted_on.remove(&address);
-            }
+        if let Some(place) = &mount.links.lock().place {
+            place.dentry.forget_mount(&Arc::downgrade(mount));
         }
     }
 
@@ -212,42 +205,13 @@ impl Change {
     }
 }
 
-impl Drop for Change {
+impl Drop for Change<'_> {
     fn drop(&mut self) {
-        self.mounted_on = None;
+        self.lock = None;
         for core in &self.touched {
             core.announce();
         }
-        bury(std::mem::take(&mut self.ended));
-    }
-}
-
-/// Drops mounts. One may hold the last reference to a namespace, whose mounts end in turn: not by recursion, for a
-/// guest decides how many there are in a row.
-fn bury(mounts: Vec<Arc<Mount>>) {
-    static UNDER_WAY: LazyLock<Mutex<HashMap<ThreadId, Vec<Arc<Mount>>>>> = LazyLock::new(Mutex::default);
-    if mounts.is_empty() {
-        return;
-    }
-    let thread = std::thread::current().id();
-    {
-        let mut under_way = UNDER_WAY.lock();
-        if let Some(rest) = under_way.get_mut(&thread) {
-            rest.extend(mounts);
-            return;
-        }
-        under_way.insert(thread, mounts);
-    }
-    let next = || {
-        let mut under_way = UNDER_WAY.lock();
-        let next = under_way.get_mut(&thread).and_then(Vec::pop);
-        if next.is_none() {
-            under_way.remove(&thread);
-        }
-        next
-    };
-    while let Some(mount) = next() {
-        drop(mount);
+        self.table.bury(std::mem::take(&mut self.ended));
     }
 }
 
@@ -304,10 +268,11 @@ pub(crate) fn detach_from(dentry: &Arc<Dentry>) {
     if !dentry.is_mount_point() {
         return;
     }
-    let mut change = Change::begin();
-    let address = key(dentry);
-    let mounts = change.mounted_on.as_ref().and_then(|mounted_on| mounted_on.get(&address).cloned());
-    for mount in mounts.unwrap_or_default().iter().filter_map(Weak::upgrade) {
+    // All are of the kernel that the dentry is of.
+    let mounts = dentry.mounts();
+    let Some(table) = mounts.iter().find_map(|mount| mount.upgrade()?.table.clone()) else { return };
+    let mut change = Change::begin(&table);
+    for mount in dentry.mounts().iter().filter_map(Weak::upgrade) {
         let is_there =
             mount.links.lock().place.as_ref().is_some_and(|place| Arc::ptr_eq(&place.dentry, dentry));
         if is_there {
@@ -324,9 +289,8 @@ pub(super) fn is_mounted_on(dentry: &Arc<Dentry>, core: &Arc<NamespaceCore>) -> 
     if !dentry.is_mount_point() {
         return false;
     }
-    let mut change = Change::begin();
-    let mounts = change.mounted_on.as_ref().and_then(|mounted_on| mounted_on.get(&key(dentry)).cloned());
-    let mounts: Vec<_> = mounts.unwrap_or_default().iter().filter_map(Weak::upgrade).collect();
+    let mut change = Change::begin(core.table());
+    let mounts: Vec<_> = dentry.mounts().iter().filter_map(Weak::upgrade).collect();
     let is_mounted = mounts.iter().any(|mount| {
         let is_in = mount.namespace().is_some_and(|other| Arc::ptr_eq(&other, core));
         is_in && mount.links.lock().place.as_ref().is_some_and(|place| Arc::ptr_eq(&place.dentry, dentry))

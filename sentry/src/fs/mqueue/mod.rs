@@ -13,8 +13,8 @@ use self::directory::QueueDirectory;
 use super::dentry::Dentry;
 use super::operations::check_may_remove;
 use super::{
-    Access, DeviceNumber, FileDescription, FileSystem, FileSystemInfo, Mount, MountFlags, OpenFlags, Path,
-    Viewer, check_access,
+    Access, DeviceNumber, FileDescription, FileSystem, FileSystemInfo, Mount, OpenFlags, Path, Viewer,
+    check_access,
 };
 use crate::Errno;
 use crate::ipc::{IpcNamespace, QueueAttributes};
@@ -40,7 +40,7 @@ pub fn mount_of(namespace: &Arc<IpcNamespace>) -> Arc<Mount> {
 fn new_mount(namespace: Weak<IpcNamespace>) -> Arc<Mount> {
     let device = DeviceNumber::anonymous();
     let root = Dentry::new_root(Arc::new(QueueDirectory::new(namespace, device)));
-    Mount::new(Arc::new(MessageQueueFileSystem { device }), root, "mqueue", MountFlags::empty())
+    Mount::internal_of(Arc::new(MessageQueueFileSystem { device }), root, "mqueue")
 }
 
 /// What mq_open(2) makes if there is no such queue.

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::dentry::Dentry;
 use super::host::HostTree;
 use super::metadata::DeviceNumber;
-use super::mount::{FileSystem, FileSystemInfo, Instance, Mount, MountFlags};
+use super::mount::{FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountTable};
 use super::path::Path;
 use super::special::SpecialFiles;
 use crate::Errno;
@@ -53,13 +53,15 @@ pub struct MemoryResources {
     /// What devices and FIFOs open.
     pub specials: Arc<SpecialFiles>,
     kept: Arc<KeptMemory>,
+    /// Who counts the mounts.
+    pub mounts: Arc<MountTable>,
 }
 
 impl MemoryResources {
     /// Pages from `frames`, and no device yet.
     pub fn new(frames: Arc<FrameAllocator>) -> Self {
         let kept = KeptMemory::new(&frames);
-        Self { frames, specials: Arc::default(), kept }
+        Self { frames, specials: Arc::default(), kept, mounts: Arc::default() }
     }
 }
 
@@ -73,7 +75,8 @@ pub fn new_mount(
     source: &str,
     flags: MountFlags,
 ) -> Result<Arc<Mount>, Errno> {
-    Ok(Mount::of(new_instance(resources, options, "tmpfs", UserNamespace::initial())?, source, flags))
+    let instance = new_instance(resources, options, "tmpfs", UserNamespace::initial())?;
+    Ok(Mount::of(&resources.mounts, instance, source, flags))
 }
 
 /// An empty tmpfs, whose type is called `type_name` (ramfs is one without a limit).
@@ -112,7 +115,7 @@ pub(super) fn new_mount_over(
         magic: OVERLAYFS_MAGIC,
         root_options: String::new(),
     });
-    Ok(Mount::new(file_system, Dentry::new_root(root), "overlay", flags))
+    Ok(Mount::new(&resources.mounts, file_system, Dentry::new_root(root), "overlay", flags))
 }
 
 /// The seals (`F_SEAL_*`) of the regular file at `path` (fcntl F_GET_SEALS).

@@ -16,7 +16,7 @@ use crate::abi::MountAttributes;
 use crate::cred::Capabilities;
 use crate::fs::operations::open_path;
 use crate::fs::{
-    Caller, DetachedTree, Fd, File, FileDescription, FileKind, Instance, Metadata, Mount, MountFlags,
+    Caller, DetachedTree, Fd, File, FileDescription, FileKind, Instance, Metadata, MountFlags,
     OpenFlags, Settings,
 };
 use crate::platform::PAGE_SIZE;
@@ -321,14 +321,16 @@ pub(super) fn fsmount(
         Phase::Creation => return Err(Errno::EINVAL),
         Phase::Reconfiguration(_) => return Err(Errno::EBUSY),
     };
-    Mount::check_total()?;
+    let scope = Scope::new(task);
+    let table = scope.view().namespace.table();
+    table.check_total()?;
     let source = state.source.as_deref().unwrap_or("none");
-    let mount = state.kind.mount(&Scope::new(task), instance.clone(), source, mount_flags)?;
+    let mount = state.kind.mount(&scope, instance.clone(), source, mount_flags)?;
     // One mount a configuration: from now on it is for the instance that there is.
     state.options.clear();
     state.phase = Phase::Reconfiguration(instance);
     drop(state);
-    install(task, DetachedTree::new(mount).open(), flags & uapi::FSMOUNT_CLOEXEC != 0)
+    install(task, DetachedTree::new(table, mount).open(), flags & uapi::FSMOUNT_CLOEXEC != 0)
 }
 
 /// The flags for a set of attributes, without those of access times.

@@ -134,7 +134,7 @@ impl FileSystemType {
     ) -> Result<Arc<Mount>, Errno> {
         let namespace = &scope.view().namespace;
         let is_privileged = namespace.identity().owner().is_none_or(|owner| owner.level() == 0);
-        let mount = Mount::of(instance, source, flags);
+        let mount = Mount::of(namespace.table(), instance, source, flags);
         if self.must_be_visible && !is_privileged {
             let locked = namespace.flags_to_keep(self.name, flags).ok_or(Errno::EPERM)?;
             mount.lock_flags(locked);

@@ -13,7 +13,7 @@ use super::arguments::{UserPath, UserPointer, handlers};
 use super::place::{Scope, check_flags};
 use crate::Errno;
 use crate::cred::{Capabilities, Namespace};
-use crate::fs::{Fd, Mount, MountFlags, Path, Propagation, Settings};
+use crate::fs::{Fd, MountFlags, Path, Propagation, Settings};
 use crate::task::CurrentTask;
 use file_systems::FileSystemType;
 
@@ -110,7 +110,7 @@ fn mount(
         let kind = FileSystemType::find(&kind.ok_or(Errno::EINVAL)?)?;
         let flags = mount_flags(flags);
         let (options, is_read_only) = split_options(&options()?, flags.contains(MountFlags::READ_ONLY));
-        Mount::check_total()?;
+        namespace.table().check_total()?;
         let instance = kind.instance(task, &options)?;
         // Whether all mounts of it are read-only, or just this one, makes a difference to a new instance only.
         if kind.is_new_each_time() {

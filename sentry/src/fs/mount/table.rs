@@ -1,0 +1,110 @@
+//! What all mounts of a kernel share, whichever namespace they are in.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::ThreadId;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::Mount;
+use crate::Errno;
+
+/// Mounts that the sandbox may have, in all namespaces together: each takes memory of the sentry.
+const MAX_MOUNTS: usize = 1 << 16;
+
+/// The mounts of a kernel: their number, their ids and the lock of their changes. The first namespace and its
+/// descendants share it.
+pub struct MountTable {
+    /// Held by whoever changes how mounts hang together.
+    changes: Mutex<()>,
+    mounts: AtomicUsize,
+    next_id: AtomicU64,
+    group_ids: Mutex<GroupIds>,
+    under_way: Mutex<HashMap<ThreadId, Vec<Arc<Mount>>>>,
+}
+
+/// Numbers of peer groups that are free: Linux gives the lowest.
+struct GroupIds {
+    free: BTreeSet<u32>,
+    next: u32,
+}
+
+impl Default for MountTable {
+    fn default() -> Self {
+        Self {
+            changes: Mutex::default(),
+            mounts: AtomicUsize::new(0),
+            next_id: AtomicU64::new(Mount::INTERNAL_ID + 1),
+            group_ids: Mutex::new(GroupIds { free: BTreeSet::new(), next: 1 }),
+            under_way: Mutex::default(),
+        }
+    }
+}
+
+impl MountTable {
+    /// Fails if the sandbox may not have one more mount.
+    ///
+    /// # Errors
+    /// ENOSPC.
+    pub fn check_total(&self) -> Result<(), Errno> {
+        if self.mounts.load(Ordering::Relaxed) >= MAX_MOUNTS { Err(Errno::ENOSPC) } else { Ok(()) }
+    }
+
+    /// Counts a new mount, and says which id it has. No two ever have the same.
+    pub(super) fn mount_added(&self) -> u64 {
+        self.mounts.fetch_add(1, Ordering::Relaxed);
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn mount_removed(&self) {
+        self.mounts.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn lock_changes(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock()
+    }
+
+    /// The lowest id that no peer group has.
+    pub(super) fn take_group_id(&self) -> u32 {
+        let mut ids = self.group_ids.lock();
+        ids.free.pop_first().unwrap_or_else(|| {
+            // There are no more groups than mounts.
+            let id = ids.next;
+            ids.next = id.wrapping_add(1);
+            id
+        })
+    }
+
+    pub(super) fn give_group_id_back(&self, id: u32) {
+        self.group_ids.lock().free.insert(id);
+    }
+
+    /// Drops mounts. One may hold the last reference to a namespace, whose mounts end in turn: not by recursion, for a
+    /// guest decides how many there are in a row.
+    pub(super) fn bury(&self, mounts: Vec<Arc<Mount>>) {
+        if mounts.is_empty() {
+            return;
+        }
+        let thread = std::thread::current().id();
+        {
+            let mut under_way = self.under_way.lock();
+            if let Some(rest) = under_way.get_mut(&thread) {
+                rest.extend(mounts);
+                return;
+            }
+            under_way.insert(thread, mounts);
+        }
+        let next = || {
+            let mut under_way = self.under_way.lock();
+            let next = under_way.get_mut(&thread).and_then(Vec::pop);
+            if next.is_none() {
+                under_way.remove(&thread);
+            }
+            next
+        };
+        while let Some(mount) = next() {
+            drop(mount);
+        }
+    }
+}
