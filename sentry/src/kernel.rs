@@ -9,6 +9,7 @@ use syscalls::Sysno;
 use crate::Errno;
 use crate::cgroup::Hierarchy;
 use crate::core_settings::CoreSettings;
+use crate::fs::OpenFiles;
 use crate::fs::file_systems::FileSystems;
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::terminal::ControllingTerminals;
@@ -64,6 +65,7 @@ pub struct Kernel {
     tasks: TaskSet,
     users: Users,
     inotify_limits: Arc<InotifyLimits>,
+    open_files: Arc<OpenFiles>,
     futexes: FutexTable<FutexKey>,
     keys: Arc<Keys>,
     timers: Arc<TimerQueue>,
@@ -107,6 +109,7 @@ impl Kernel {
             tasks,
             users: Users::default(),
             inotify_limits: Arc::default(),
+            open_files: Arc::default(),
             futexes: FutexTable::default(),
             keys: Keys::new(&timekeeper),
             timers,
@@ -150,6 +153,11 @@ impl Kernel {
     /// How much of inotify each user may have.
     pub fn inotify_limits(&self) -> &Arc<InotifyLimits> {
         &self.inotify_limits
+    }
+
+    /// What all descriptor tables share.
+    pub fn open_files(&self) -> &Arc<OpenFiles> {
+        &self.open_files
     }
 
     /// All keys.

@@ -43,6 +43,7 @@ pub fn run(description: Description) -> Result<u8, Failure> {
     let _terminal = TerminalGuard::new(streams.input());
     let surroundings = Surroundings {
         frames: kernel.frames(),
+        open_files: kernel.open_files(),
         terminals: kernel.terminals(),
         mounts: sandbox.mounts(),
         user,

@@ -16,7 +16,7 @@ use sentry::fs::host_stdio::{HostFile, HostNotifier, Owners, StorageStreams};
 use sentry::fs::terminal::ControllingTerminals;
 use sentry::fs::{
     AttributeChanges, DescriptorTable, DeviceNumber, Fd, FileDescription, FileKind, FsContext,
-    MountNamespace, OpenFlags, Path, Resolver, Viewer, operations,
+    MountNamespace, OpenFiles, OpenFlags, Path, Resolver, Viewer, operations,
 };
 use sentry::memory::FrameAllocator;
 
@@ -85,6 +85,7 @@ impl CallerStreams {
 /// Where the guest's streams are made.
 pub(crate) struct Surroundings<'a> {
     pub(crate) frames: &'a Arc<FrameAllocator>,
+    pub(crate) open_files: &'a Arc<OpenFiles>,
     pub(crate) terminals: &'a Arc<ControllingTerminals>,
     pub(crate) mounts: &'a Arc<MountNamespace>,
     pub(crate) user: User,
@@ -107,7 +108,7 @@ pub(crate) fn descriptors(
     let mut storage = StorageStreams::new(surroundings.frames, owners);
     let mut made: Vec<(BorrowedFd<'_>, Arc<FileDescription>)> = Vec::new();
     let mut others = Vec::new();
-    let table = DescriptorTable::new();
+    let table = DescriptorTable::new(surroundings.open_files);
     for (number, stream) in &streams.0 {
         let stream = stream.as_fd();
         let same = made.iter().find(|(earlier, _)| is_same_description(*earlier, stream));

@@ -206,8 +206,9 @@ mod tests {
     fn a_program_that_the_image_lacks_is_named() {
         let command = vec!["nonesuch".into()];
         let sandbox = build(Description { command, ..Description::default() }).unwrap();
+        let files = sandbox.kernel().open_files().clone();
         assert!(
-            matches!(sandbox.start(DescriptorTable::new()), Err(InitError::NotFound { path }) if path == b"nonesuch")
+            matches!(sandbox.start(DescriptorTable::new(&files)), Err(InitError::NotFound { path }) if path == b"nonesuch")
         );
     }
 

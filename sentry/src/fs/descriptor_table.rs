@@ -1,18 +1,13 @@
 //! File descriptors: the numbers by which a process knows its open files.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-use super::description_total::DESCRIPTIONS;
 use super::locks::LockOwner;
+use super::open_files::OpenFiles;
 use super::{Fd, FileDescription};
 use crate::Errno;
-
-/// Slots of all tables together: what a million descriptors take in each of many processes is bounded.
-const MAX_TOTAL_SLOTS: usize = 1 << 24;
-static TOTAL_SLOTS: AtomicUsize = AtomicUsize::new(0);
 
 /// What bounds a new descriptor.
 #[derive(Clone, Copy, Debug)]
@@ -24,14 +19,16 @@ pub struct DescriptorBounds {
 }
 
 /// A table of descriptors; shared by the tasks that CLONE_FILES joins.
-#[derive(Default)]
 pub struct DescriptorTable {
+    /// No other table of the kernel ever has it.
+    id: u64,
+    files: Arc<OpenFiles>,
     table: RwLock<Table>,
 }
 
-#[derive(Default)]
 struct Table {
-    /// Counted in [`TOTAL_SLOTS`].
+    files: Arc<OpenFiles>,
+    /// Counted among the slots of `files`.
     entries: Vec<Option<Entry>>,
     /// No descriptor below is free.
     first_free: usize,
@@ -44,9 +41,19 @@ struct Entry {
 }
 
 impl DescriptorTable {
-    /// An empty table.
-    pub fn new() -> Arc<Self> {
-        Arc::default()
+    /// An empty table, one of those that share `files`.
+    pub fn new(files: &Arc<OpenFiles>) -> Arc<Self> {
+        Self::of(Table { files: files.clone(), entries: Vec::new(), first_free: 0 })
+    }
+
+    fn of(table: Table) -> Arc<Self> {
+        let files = table.files.clone();
+        Arc::new(Self { id: files.new_id(), files, table: RwLock::new(table) })
+    }
+
+    /// What it shares with all tables of the kernel.
+    pub fn open_files(&self) -> &Arc<OpenFiles> {
+        &self.files
     }
 
     /// A table of its own with the same open files (fork, unshare).
@@ -54,7 +61,7 @@ impl DescriptorTable {
     /// # Errors
     /// ENOMEM if all tables together are too long.
     pub fn duplicate(&self) -> Result<Arc<Self>, Errno> {
-        Ok(Arc::new(Self { table: RwLock::new(self.table.read().duplicate()?) }))
+        self.table.read().duplicate().map(Self::of)
     }
 
     /// The open file `descriptor`.
@@ -76,7 +83,8 @@ impl DescriptorTable {
         is_close_on_exec: bool,
         bounds: DescriptorBounds,
     ) -> Result<Fd, Errno> {
-        DESCRIPTIONS.check(bounds.is_privileged)?;
+        file.register(&self.files);
+        self.files.check(bounds.is_privileged)?;
         let mut table = self.table.write();
         let start = minimum.max(table.first_free);
         let free = table.entries.iter().skip(start).position(Option::is_none);
@@ -107,6 +115,7 @@ impl DescriptorTable {
         if index >= limit {
             return Err(Errno::EBADF);
         }
+        file.register(&self.files);
         let replaced = self.table.write().put(index, Entry { file, is_close_on_exec })?;
         Ok(replaced.map(|entry| self.closed(entry.file)))
     }
@@ -147,7 +156,7 @@ impl DescriptorTable {
     /// # Errors
     /// EMFILE; ENFILE if too many files are open in the sandbox.
     pub fn check_room(&self, bounds: DescriptorBounds) -> Result<(), Errno> {
-        DESCRIPTIONS.check(bounds.is_privileged)?;
+        self.files.check(bounds.is_privileged)?;
         let table = self.table.read();
         let used = table.entries.iter().skip(table.first_free).take_while(|entry| entry.is_some()).count();
         if table.first_free + used >= bounds.limit { Err(Errno::EMFILE) } else { Ok(()) }
@@ -155,7 +164,7 @@ impl DescriptorTable {
 
     /// Whose POSIX record locks are taken through this table.
     pub fn lock_owner(&self, process_id: i32) -> LockOwner {
-        LockOwner::Process { table: std::ptr::from_ref(self).addr(), process_id }
+        LockOwner::Process { table: self.id, process_id }
     }
 
     /// Closing any descriptor of a file releases all of the process's record locks on it (`man 2 fcntl`).
@@ -211,7 +220,7 @@ impl DescriptorTable {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        TOTAL_SLOTS.fetch_sub(self.entries.len(), Ordering::Relaxed);
+        self.files.remove_slots(self.entries.len());
     }
 }
 
@@ -224,7 +233,8 @@ impl Drop for DescriptorTable {
 impl Table {
     fn duplicate(&self) -> Result<Self, Errno> {
         let len = self.entries.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        let mut copy = Self { entries: Vec::new(), first_free: self.first_free.min(len) };
+        let mut copy =
+            Self { files: self.files.clone(), entries: Vec::new(), first_free: self.first_free.min(len) };
         copy.grow(len)?;
         for (slot, entry) in copy.entries.iter_mut().zip(&self.entries) {
             slot.clone_from(entry);
@@ -234,11 +244,7 @@ impl Table {
 
     /// Makes it `len` slots long.
     fn grow(&mut self, len: usize) -> Result<(), Errno> {
-        let missing = len.saturating_sub(self.entries.len());
-        let has_room = |total: usize| total.checked_add(missing).filter(|sum| *sum <= MAX_TOTAL_SLOTS);
-        TOTAL_SLOTS
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room)
-            .map_err(|_| Errno::ENOMEM)?;
+        self.files.add_slots(len.saturating_sub(self.entries.len()))?;
         self.entries.resize_with(len, || None);
         Ok(())
     }

@@ -14,9 +14,9 @@ use std::time::Duration;
 use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
-use super::description_total::DESCRIPTIONS;
 use super::inotify::WatchMask;
 use super::locks::{FileLocks, LockOwner};
+use super::open_files::{OpenFiles, Registration};
 use super::path::Path;
 use super::signalfd::PendingSignals;
 use super::write_count::WriteLeave;
@@ -584,6 +584,8 @@ pub struct FileDescription {
     _write_leave: Option<WriteLeave>,
     /// The locks on a file whose inode has no place for them, once there were any.
     other_locks: OnceLock<Arc<FileLocks>>,
+    /// Since it has had a descriptor.
+    registration: OnceLock<Registration>,
 }
 
 /// Who hears of readiness by a signal, as fcntl(2) sets it (F_SETOWN_EX, F_SETSIG).
@@ -610,7 +612,6 @@ impl FileDescription {
         flags: OpenFlags,
         write_leave: Option<WriteLeave>,
     ) -> Arc<Self> {
-        DESCRIPTIONS.add();
         Arc::new(Self {
             file,
             path,
@@ -619,7 +620,18 @@ impl FileDescription {
             signal_owner: Mutex::default(),
             _write_leave: write_leave,
             other_locks: OnceLock::new(),
+            registration: OnceLock::new(),
         })
+    }
+
+    /// Counts it among `files`, as soon as it gets a descriptor.
+    pub(super) fn register(&self, files: &Arc<OpenFiles>) {
+        self.registration.get_or_init(|| Registration::new(files));
+    }
+
+    /// Its id among the open files of the kernel, once it has had a descriptor.
+    pub fn id(&self) -> Option<u64> {
+        self.registration.get().map(Registration::id)
     }
 
     /// The advisory locks on the file.
@@ -712,11 +724,10 @@ impl FileDescription {
 
 impl Drop for FileDescription {
     fn drop(&mut self) {
-        DESCRIPTIONS.remove();
         let is_writable = self.flags().is_writable();
         self.announce(if is_writable { WatchMask::CLOSE_WRITE } else { WatchMask::CLOSE_NOWRITE });
-        if let Some(locks) = self.used_locks() {
-            locks.release(LockOwner::of_description(self));
+        if let (Some(locks), Some(owner)) = (self.used_locks(), LockOwner::of_description(self)) {
+            locks.release(owner);
         }
     }
 }

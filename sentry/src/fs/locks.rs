@@ -18,21 +18,21 @@ const MAX_RECORDS: usize = 64 * 1024;
 /// Who holds a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LockOwner {
-    /// A process, by its descriptor table's identity (POSIX); with the process id that F_GETLK reports.
+    /// A process, by its descriptor table's id (POSIX); with the process id that F_GETLK reports.
     Process {
-        /// The table's address while it lives.
-        table: usize,
+        /// No other table of the kernel ever has it.
+        table: u64,
         /// The thread group.
         process_id: i32,
     },
-    /// An open file description, by its identity (flock, OFD).
-    Description(usize),
+    /// An open file description, by its id (flock, OFD).
+    Description(u64),
 }
 
 impl LockOwner {
-    /// The owner of the flock(2) and OFD locks that are taken through `description`.
-    pub fn of_description(description: &FileDescription) -> Self {
-        Self::Description(std::ptr::from_ref(description).addr())
+    /// The owner of the flock(2) and OFD locks that are taken through `description`; `None` if it never had a descriptor.
+    pub fn of_description(description: &FileDescription) -> Option<Self> {
+        description.id().map(Self::Description)
     }
 
     fn is_same(self, other: Self) -> bool {
@@ -66,21 +66,22 @@ impl RecordLock {
     }
 }
 
-/// Which process waits for which one's record lock, so that a circle is found (`man 2 fcntl`, F_SETLKW).
-///
-/// Processes are named by their tables, which are unique among all sandboxes of this process of the host.
-static WAITS: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
+/// Which process waits for which one's record lock, so that a circle is found (`man 2 fcntl`, F_SETLKW). Processes are named
+/// by their tables.
+#[derive(Default)]
+pub struct LockWaits(Mutex<BTreeMap<u64, u64>>);
 
 /// A process's place among those that wait; dropping it ends the wait.
 pub struct LockWait {
-    waiter: usize,
+    waits: Arc<LockWaits>,
+    waiter: u64,
 }
 
 impl LockWait {
-    /// Of `owner`, who waits for nobody yet. `None` for a description: nobody looks for circles of these.
-    pub fn new(owner: LockOwner) -> Option<Self> {
+    /// Of `owner`, who waits for nobody yet, among `waits`. `None` for a description: nobody looks for circles of these.
+    pub fn new(waits: &Arc<LockWaits>, owner: LockOwner) -> Option<Self> {
         match owner {
-            LockOwner::Process { table, .. } => Some(Self { waiter: table }),
+            LockOwner::Process { table, .. } => Some(Self { waits: waits.clone(), waiter: table }),
             LockOwner::Description(_) => None,
         }
     }
@@ -93,7 +94,7 @@ impl LockWait {
         /// Longer chains are not followed; Linux stops at ten.
         const MAX_CHAIN_LEN: usize = 10;
         let LockOwner::Process { table: holder, .. } = holder else { return Ok(()) };
-        let mut waits = WAITS.lock();
+        let mut waits = self.waits.0.lock();
         let mut next = Some(holder);
         for _ in 0..MAX_CHAIN_LEN {
             let Some(current) = next else { break };
@@ -109,7 +110,7 @@ impl LockWait {
 
 impl Drop for LockWait {
     fn drop(&mut self) {
-        WAITS.lock().remove(&self.waiter);
+        self.waits.0.lock().remove(&self.waiter);
     }
 }
 
@@ -156,7 +157,7 @@ struct Locks {
 }
 
 struct WholeFileLock {
-    description: usize,
+    description: u64,
     is_exclusive: bool,
 }
 
@@ -165,7 +166,7 @@ impl FileLocks {
     ///
     /// # Errors
     /// EAGAIN if another description's lock is in the way. A lock to be converted is lost even so (`man 2 flock`).
-    pub fn lock_whole(&self, description: usize, is_exclusive: bool) -> Result<(), Errno> {
+    pub fn lock_whole(&self, description: u64, is_exclusive: bool) -> Result<(), Errno> {
         self.change(|locks| {
             let old = locks.whole_file.iter().position(|lock| lock.description == description);
             if let Some(old) = old {
@@ -184,7 +185,7 @@ impl FileLocks {
     }
 
     /// Releases the flock(2) lock of a description, if it has one.
-    pub fn unlock_whole(&self, description: usize) {
+    pub fn unlock_whole(&self, description: u64) {
         self.change_if_any(|locks| {
             locks.whole_file.retain(|lock| lock.description != description);
             locks.queue.notify(Events::IN);
@@ -330,7 +331,7 @@ impl Locks {
 mod tests {
     use super::*;
 
-    fn record(owner: usize, start: u64, end: u64, is_exclusive: bool) -> RecordLock {
+    fn record(owner: u64, start: u64, end: u64, is_exclusive: bool) -> RecordLock {
         RecordLock { start, end, is_exclusive, owner: LockOwner::Process { table: owner, process_id: 1 } }
     }
 

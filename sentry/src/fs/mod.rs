@@ -13,7 +13,6 @@ pub mod anonymous;
 pub mod cgroup;
 mod dentry;
 mod description_inode;
-mod description_total;
 mod descriptor_table;
 pub mod dev;
 pub mod epoll;
@@ -34,6 +33,7 @@ mod metadata;
 mod mount;
 pub mod mqueue;
 pub mod nsfs;
+mod open_files;
 pub mod operations;
 pub mod overlay;
 pub mod path;
@@ -66,6 +66,7 @@ pub use mount::{
     DetachedTree, FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountNamespace, MountTable,
     Propagation, Settings,
 };
+pub use open_files::OpenFiles;
 pub use path::Path;
 pub use permission::{Access, check_access, check_owner, check_sticky, check_viewer_access};
 pub use protections::Protections;

@@ -31,9 +31,7 @@ fn flock(task: &mut CurrentTask, descriptor: Fd, operation: u32) -> Result<(), E
         return Err(Errno::EBADF);
     }
     let locks = description.locks()?;
-    let LockOwner::Description(identity) = LockOwner::of_description(&description) else {
-        return Err(Errno::EINVAL);
-    };
+    let identity = description.id().ok_or(Errno::EBADF)?;
     if kind == uapi::LOCK_UN {
         locks.unlock_whole(identity);
         return Ok(());
@@ -78,7 +76,7 @@ pub(super) fn record_lock(
         return Err(Errno::EINVAL);
     }
     let owner = if is_of_description {
-        LockOwner::of_description(description)
+        LockOwner::of_description(description).ok_or(Errno::EBADF)?
     } else {
         task.descriptors().lock_owner(task.viewer().process_id)
     };
@@ -106,7 +104,7 @@ pub(super) fn record_lock(
         return Ok(0);
     }
     let may_wait = matches!(command, uapi::F_SETLKW | uapi::F_OFD_SETLKW);
-    let wait = LockWait::new(owner).filter(|_| may_wait);
+    let wait = LockWait::new(task.kernel().open_files().lock_waits(), owner).filter(|_| may_wait);
     wait_for(task, locks, may_wait, || match (locks.lock_record(lock), &wait) {
         (Err(Errno::EAGAIN), Some(wait)) => {
             let holder = locks.find_conflict(&lock).map(|conflict| conflict.owner);

@@ -106,7 +106,7 @@ impl CurrentTask {
                 // There is no way back: a process that cannot have its own table ends.
                 resources.descriptors = resources.descriptors.duplicate().unwrap_or_else(|_| {
                     task.group.exit(ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false });
-                    DescriptorTable::new()
+                    DescriptorTable::new(task.kernel.open_files())
                 });
             }
             (resources.descriptors.clone(), old_executable)

@@ -12,7 +12,7 @@ use crate::fs::inotify::InotifyLimits;
 use crate::fs::proc::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
 };
-use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Protections, Viewer};
+use crate::fs::{DescriptorTable, DeviceNumber, FsView, OpenFiles, Path, Protections, Viewer};
 use crate::ipc::IpcNamespace;
 use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::keys::Keys;
@@ -112,6 +112,10 @@ impl ProcessSource for TaskSource {
 
     fn protections(&self, viewer: &Viewer) -> Option<Arc<Protections>> {
         Some(self.viewer(viewer)?.try_fs_context()?.namespace().protections().clone())
+    }
+
+    fn open_files(&self) -> Option<Arc<OpenFiles>> {
+        Some(self.kernel.upgrade()?.open_files().clone())
     }
 
     fn inotify_limits(&self) -> Option<Arc<InotifyLimits>> {

@@ -250,7 +250,7 @@ impl Task {
     pub fn descriptors(&self) -> Arc<DescriptorTable> {
         match &*self.resources.lock() {
             Some(resources) => resources.descriptors.clone(),
-            None => DescriptorTable::new(),
+            None => DescriptorTable::new(self.kernel.open_files()),
         }
     }
 

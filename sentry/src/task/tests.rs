@@ -87,7 +87,8 @@ impl Fixture {
             executable: None,
             syscall_number: None,
         };
-        let (fs_context, descriptors) = (self.fs_context.clone(), DescriptorTable::new());
+        let (fs_context, descriptors) =
+            (self.fs_context.clone(), DescriptorTable::new(self.kernel.open_files()));
         let user = Credentials::of_user(1000, 1000);
         TaskConfig {
             parent: parent.cloned(),

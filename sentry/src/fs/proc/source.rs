@@ -7,7 +7,7 @@ use crate::Errno;
 use crate::core_settings::CoreSettings;
 use crate::cred::{Namespace, UserNamespace};
 use crate::fs::inotify::InotifyLimits;
-use crate::fs::{DescriptorTable, DeviceNumber, FsView, Path, Protections, Viewer};
+use crate::fs::{DescriptorTable, DeviceNumber, FsView, OpenFiles, Path, Protections, Viewer};
 use crate::ipc::IpcNamespace;
 use crate::keys::Keys;
 use crate::memory::MemoryManager;
@@ -29,6 +29,10 @@ pub trait ProcessSource: Send + Sync {
     fn keys(&self) -> Option<Arc<Keys>>;
     /// What is forbidden in directories that many may write to; `None` if the viewer is gone.
     fn protections(&self, _viewer: &Viewer) -> Option<Arc<Protections>> {
+        None
+    }
+    /// What all descriptor tables share; `None` if the kernel is gone.
+    fn open_files(&self) -> Option<Arc<OpenFiles>> {
         None
     }
     /// How much of inotify each user may have; `None` if the kernel is gone.

@@ -161,7 +161,7 @@ impl Process for Shell {
     }
 
     fn descriptors(&self) -> Option<Arc<DescriptorTable>> {
-        let table = DescriptorTable::new();
+        let table = DescriptorTable::new(&Arc::default());
         let (reader, _) = crate::fs::pipe::Pipe::pair(OpenFlags::empty(), 0, 0);
         let flags = OpenFlags::NONBLOCK;
         let bounds = DescriptorBounds { limit: 10, is_privileged: true };

@@ -28,7 +28,7 @@ pub struct Notification {
     /// The serial number of its PID namespace.
     pub pid_namespace: u64,
     /// Its descriptor table: closing the queue through it ends the registration.
-    pub table: usize,
+    pub table: u64,
 }
 
 impl Notification {

@@ -227,9 +227,9 @@ impl PosixQueue {
         drop(removed);
     }
 
-    /// The queue has been closed through the descriptor table with this identity: a registration that was made through it
+    /// The queue has been closed through the descriptor table with this id: a registration that was made through it
     /// ends.
-    pub fn closed_through(&self, table: usize) {
+    pub fn closed_through(&self, table: u64) {
         let removed = self.state.lock().notification.take_if(|notification| notification.table == table);
         drop(removed);
     }

@@ -37,7 +37,7 @@ impl Handler {
         let path = arguments.first().filter(|path| path.starts_with(b"/")).ok_or(Errno::ENOENT)?.clone();
         Pipe::check_total()?;
         let (reader, writer) = Pipe::pair(OpenFlags::empty(), 0, 0);
-        let descriptors = DescriptorTable::new();
+        let descriptors = DescriptorTable::new(kernel.open_files());
         let bounds = DescriptorBounds { limit: 1, is_privileged: true };
         descriptors.install(FileDescription::new(reader, None, OpenFlags::empty()), 0, false, bounds)?;
         let mut limits = Limits::default();

@@ -13,7 +13,7 @@ use super::About;
 use crate::Errno;
 use crate::core_settings::CoreSettings;
 use crate::cred::{Capabilities, Credentials, NamespaceKind};
-use crate::fs::description_total::DESCRIPTIONS;
+use crate::fs::OpenFiles;
 use crate::fs::inotify::{InotifyLimit, InotifyLimits};
 use crate::fs::pipe;
 use crate::fs::protections::Protection;
@@ -115,6 +115,10 @@ fn protections(about: &About, viewer: &Viewer) -> Result<Arc<Protections>, Errno
     about.source().protections(viewer).ok_or(Errno::ESRCH)
 }
 
+fn open_files(about: &About) -> Result<Arc<OpenFiles>, Errno> {
+    about.source().open_files().ok_or(Errno::ESRCH)
+}
+
 fn inotify_limits(about: &About) -> Result<Arc<InotifyLimits>, Errno> {
     about.source().inotify_limits().ok_or(Errno::ESRCH)
 }
@@ -157,8 +161,11 @@ static FS: Directory<About> = Directory {
         fixed!("aio-max-nr", 65536),
         fixed!("aio-nr", 0),
         directory("epoll", &Directory { entries: &[fixed!("max_user_watches", 262_144)], children: None }),
-        setting("file-max", |_, _| Ok(line(DESCRIPTIONS.setting())), set_file_max),
-        text("file-nr", |_, _| Ok(line(format!("{}\t0\t{}", DESCRIPTIONS.used(), DESCRIPTIONS.setting())))),
+        setting("file-max", |about, _| Ok(line(open_files(about)?.setting())), set_file_max),
+        text("file-nr", |about, _| {
+            let files = open_files(about)?;
+            Ok(line(format!("{}\t0\t{}", files.used(), files.setting())))
+        }),
         directory("inotify", &INOTIFY),
         fixed!("mount-max", 100_000),
         directory("mqueue", &ipc::MQUEUE),
@@ -373,7 +380,6 @@ fn set_host_name(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errn
     about.source().set_host_name(viewer, text.strip_suffix(b"\n").unwrap_or(text))
 }
 
-/// fs.file-max: a bound on open file descriptions.
 fn core_settings(about: &About) -> Result<Arc<CoreSettings>, Errno> {
     about.source().core_settings().ok_or(Errno::ESRCH)
 }
@@ -392,8 +398,9 @@ fn set_core_pattern(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), E
     Ok(())
 }
 
-fn set_file_max(_about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
-    DESCRIPTIONS.set(parse_number(viewer, 0..=i64::MAX.cast_unsigned(), text)?);
+/// fs.file-max: a bound on open file descriptions.
+fn set_file_max(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    open_files(about)?.set(parse_number(viewer, 0..=i64::MAX.cast_unsigned(), text)?);
     Ok(())
 }
 

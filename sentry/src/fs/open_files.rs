@@ -1,0 +1,133 @@
+//! What the descriptor tables of a kernel share: how many open file descriptions there are and may be (`man 5 proc_sys_fs`,
+//! file-max), how long all tables are together, and the ids by which locks know their owners.
+//!
+//! A setting bounds whoever lacks CAP_SYS_ADMIN, as Linux's does; since each description takes the sentry's memory, there is an
+//! end for everybody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::locks::LockWaits;
+use crate::Errno;
+
+/// More descriptions there cannot be, whatever the setting says.
+const END: u64 = 1 << 20;
+/// What Linux's setting says at first.
+const NO_SETTING: u64 = i64::MAX.cast_unsigned();
+/// Slots of all tables together: what a million descriptors take in each of many processes is bounded.
+const MAX_TOTAL_SLOTS: usize = 1 << 24;
+
+/// The open files of a kernel.
+pub struct OpenFiles {
+    used: AtomicU64,
+    setting: AtomicU64,
+    slots: AtomicUsize,
+    next_id: AtomicU64,
+    lock_waits: Arc<LockWaits>,
+}
+
+impl Default for OpenFiles {
+    fn default() -> Self {
+        Self {
+            used: AtomicU64::new(0),
+            setting: AtomicU64::new(NO_SETTING),
+            slots: AtomicUsize::new(0),
+            next_id: AtomicU64::new(1),
+            lock_waits: Arc::default(),
+        }
+    }
+}
+
+impl OpenFiles {
+    /// How many descriptions there are that have had a descriptor.
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The bound for the unprivileged.
+    pub(super) fn setting(&self) -> u64 {
+        self.setting.load(Ordering::Relaxed)
+    }
+
+    /// Changes the bound for the unprivileged; those that there are stay.
+    pub(super) fn set(&self, setting: u64) {
+        self.setting.store(setting, Ordering::Relaxed);
+    }
+
+    /// Fails if there may not be one more.
+    ///
+    /// # Errors
+    /// ENFILE.
+    pub(super) fn check(&self, is_privileged: bool) -> Result<(), Errno> {
+        let end = if is_privileged { END } else { END.min(self.setting()) };
+        if self.used() >= end { Err(Errno::ENFILE) } else { Ok(()) }
+    }
+
+    /// Counts slots that a table grows by.
+    ///
+    /// # Errors
+    /// ENOMEM if all tables together are too long.
+    pub(super) fn add_slots(&self, slots: usize) -> Result<(), Errno> {
+        let has_room = |total: usize| total.checked_add(slots).filter(|sum| *sum <= MAX_TOTAL_SLOTS);
+        let added = self.slots.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room);
+        added.map(drop).map_err(|_| Errno::ENOMEM)
+    }
+
+    /// Undoes [`OpenFiles::add_slots`].
+    pub(super) fn remove_slots(&self, slots: usize) {
+        self.slots.fetch_sub(slots, Ordering::Relaxed);
+    }
+
+    /// An id that no description and no table has had.
+    pub(super) fn new_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Which process waits for which one's record lock.
+    pub fn lock_waits(&self) -> &Arc<LockWaits> {
+        &self.lock_waits
+    }
+}
+
+/// A description's place among the open files of a kernel, for as long as it is kept.
+pub(super) struct Registration {
+    files: Arc<OpenFiles>,
+    id: u64,
+}
+
+impl Registration {
+    pub(super) fn new(files: &Arc<OpenFiles>) -> Self {
+        files.used.fetch_add(1, Ordering::Relaxed);
+        Self { files: files.clone(), id: files.new_id() }
+    }
+
+    /// The description's id.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.files.used.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_bounds_the_unprivileged_and_the_end_everybody() {
+        let files = Arc::<OpenFiles>::default();
+        assert_eq!(files.check(false), Ok(()));
+        let registration = Registration::new(&files);
+        files.set(1);
+        assert_eq!((files.check(false), files.check(true)), (Err(Errno::ENFILE), Ok(())));
+        drop(registration);
+        assert_eq!(files.check(false), Ok(()));
+        files.set(u64::MAX);
+        files.used.store(END, Ordering::Relaxed);
+        assert_eq!((files.check(false), files.check(true)), (Err(Errno::ENFILE), Err(Errno::ENFILE)));
+    }
+}
