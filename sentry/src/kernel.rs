@@ -83,6 +83,7 @@ pub struct Kernel {
     /// A signal was sent to somebody: those who wait for signalfds look again. They are few.
     signal_arrivals: WaitQueue,
     boot_time: MonotonicTime,
+    boot_id: OnceLock<u128>,
     /// A bit for each system call number whose absence has been logged.
     missing_syscalls: [AtomicU64; 8],
 }
@@ -124,6 +125,7 @@ impl Kernel {
             cpus,
             signal_arrivals: WaitQueue::default(),
             boot_time,
+            boot_id: OnceLock::new(),
             missing_syscalls: Default::default(),
         });
         kernel.terminals.set_process_groups(TaskGroups::new(&kernel));
@@ -153,6 +155,19 @@ impl Kernel {
     /// How much of inotify each user may have.
     pub fn inotify_limits(&self) -> &Arc<InotifyLimits> {
         &self.inotify_limits
+    }
+
+    /// Random bits that stay the same for as long as the sandbox lives (`man 5 proc_sys_kernel`, random/boot_id).
+    ///
+    /// # Errors
+    /// The host's on making them.
+    pub fn boot_id(&self) -> Result<u128, Errno> {
+        if let Some(id) = self.boot_id.get() {
+            return Ok(*id);
+        }
+        let mut bytes = [0; 16];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+        Ok(*self.boot_id.get_or_init(|| u128::from_be_bytes(bytes)))
     }
 
     /// What all descriptor tables share.

@@ -37,6 +37,8 @@ mod image;
 mod init;
 mod root;
 mod sandbox;
+#[cfg(test)]
+mod tests;
 
 pub use description::{Description, FileSystemKind, MountPoint, ResourceLimit, Text, User};
 pub use image::{Image, ImageError};

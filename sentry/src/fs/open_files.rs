@@ -40,7 +40,7 @@ impl Default for OpenFiles {
 
 impl OpenFiles {
     /// How many descriptions there are that have had a descriptor.
-    pub(super) fn used(&self) -> u64 {
+    pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
@@ -50,7 +50,7 @@ impl OpenFiles {
     }
 
     /// Changes the bound for the unprivileged; those that there are stay.
-    pub(super) fn set(&self, setting: u64) {
+    pub fn set(&self, setting: u64) {
         self.setting.store(setting, Ordering::Relaxed);
     }
 

@@ -114,6 +114,10 @@ impl ProcessSource for TaskSource {
         Some(self.viewer(viewer)?.try_fs_context()?.namespace().protections().clone())
     }
 
+    fn boot_id(&self) -> Result<u128, Errno> {
+        self.kernel.upgrade().ok_or(Errno::ESRCH)?.boot_id()
+    }
+
     fn open_files(&self) -> Option<Arc<OpenFiles>> {
         Some(self.kernel.upgrade()?.open_files().clone())
     }

@@ -31,6 +31,11 @@ pub trait ProcessSource: Send + Sync {
     fn protections(&self, _viewer: &Viewer) -> Option<Arc<Protections>> {
         None
     }
+    /// Random bits that stay the same for as long as the sandbox lives.
+    ///
+    /// # Errors
+    /// ESRCH if the kernel is gone; the host's.
+    fn boot_id(&self) -> Result<u128, Errno>;
     /// What all descriptor tables share; `None` if the kernel is gone.
     fn open_files(&self) -> Option<Arc<OpenFiles>> {
         None

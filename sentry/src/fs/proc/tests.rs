@@ -29,6 +29,10 @@ impl ProcessSource for Fake {
         None
     }
 
+    fn boot_id(&self) -> Result<u128, Errno> {
+        Ok(7)
+    }
+
     fn process_ids(&self) -> Vec<i32> {
         vec![1, 12]
     }

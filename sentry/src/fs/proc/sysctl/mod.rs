@@ -280,7 +280,7 @@ static KEYS: Directory<About> = Directory {
 
 static RANDOM: Directory<About> = Directory {
     entries: &[
-        text("boot_id", |_, _| Ok(line(boot_id()))),
+        text("boot_id", |about, _| Ok(line(uuid_of(about.source().boot_id()?)))),
         fixed!("entropy_avail", 256),
         fixed!("poolsize", 256),
         text("uuid", |_, _| random_uuid().map(line)),
@@ -404,18 +404,15 @@ fn set_file_max(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno
     Ok(())
 }
 
-/// Random bytes as a version 4 UUID.
 fn random_uuid() -> Result<String, Errno> {
     let mut bytes = [0; 16];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    let random = u128::from_be_bytes(bytes);
-    let number = random & !(0xf << 76) & !(0x3 << 62) | 4 << 76 | 2 << 62;
-    let hex = format!("{number:032x}");
-    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+    Ok(uuid_of(u128::from_be_bytes(bytes)))
 }
 
-/// The same for as long as the sandbox lives.
-fn boot_id() -> String {
-    static BOOT_ID: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    BOOT_ID.get_or_init(|| random_uuid().unwrap_or_default()).clone()
+/// Random bits as a version 4 UUID.
+fn uuid_of(random: u128) -> String {
+    let number = random & !(0xf << 76) & !(0x3 << 62) | 4 << 76 | 2 << 62;
+    let hex = format!("{number:032x}");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
