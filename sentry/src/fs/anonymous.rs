@@ -1,9 +1,11 @@
 //! Inodes of files that no file system names: pipes, sockets, event counters and the like.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{DeviceNumber, FileKind, Metadata};
+
+/// The device that they are all on, below those that [`DeviceNumber::anonymous`] gives out.
+pub(super) const DEVICE: DeviceNumber = DeviceNumber::new(0, 15);
 
 /// The attributes of a file without a name.
 pub struct AnonymousInode {
@@ -24,10 +26,8 @@ impl AnonymousInode {
 
     fn of_mode(kind_bits: u32, permissions: u32) -> Self {
         static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1024);
-        static DEVICE: OnceLock<DeviceNumber> = OnceLock::new();
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        let device = *DEVICE.get_or_init(DeviceNumber::anonymous);
-        let mut metadata = Metadata::new(FileKind::Regular, 0, device, number);
+        let mut metadata = Metadata::new(FileKind::Regular, 0, DEVICE, number);
         metadata.mode = kind_bits | permissions;
         Self { number, metadata }
     }

@@ -3,7 +3,7 @@
 //! A link in /proc/PID/ns leads to one. While it is open or bind-mounted, the namespace lives.
 
 use std::any::Any;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use super::dentry::Dentry;
 use super::mount::{FileSystem, FileSystemInfo, Mount};
@@ -15,7 +15,8 @@ use crate::cred::{Namespace, NamespaceKind, UserNamespace};
 use crate::platform::VirtualAddress;
 
 const NSFS_MAGIC: u64 = 0x6e73_6673;
-static DEVICE: LazyLock<DeviceNumber> = LazyLock::new(DeviceNumber::anonymous);
+/// Below those that [`DeviceNumber::anonymous`] gives out.
+const DEVICE: DeviceNumber = DeviceNumber::new(0, 4);
 
 /// `_IO(0xb7, N)` (`linux/nsfs.h`).
 const NS_GET_USERNS: u32 = 0xb701;
@@ -55,7 +56,7 @@ struct NamespaceInode {
 
 impl NamespaceInode {
     fn metadata(&self) -> Metadata {
-        Metadata::new(FileKind::Regular, 0o444, *DEVICE, self.namespace.identity().number())
+        Metadata::new(FileKind::Regular, 0o444, DEVICE, self.namespace.identity().number())
     }
 }
 
@@ -145,7 +146,7 @@ impl FileSystem for NamespaceFileSystem {
     }
 
     fn device(&self) -> DeviceNumber {
-        *DEVICE
+        DEVICE
     }
 
     fn info(&self) -> FileSystemInfo {

@@ -1,7 +1,9 @@
 //! What the objects of IPC may hold of the sentry's own memory: messages, semaphores, and what is kept of each object.
 //!
-//! Linux's limits are for each namespace and can be raised inside; this one is for all namespaces together and cannot.
+//! Linux's limits are for each namespace and can be raised inside; this one is for all namespaces of a kernel together and
+//! cannot.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Errno;
@@ -11,29 +13,42 @@ const MAX_BYTES: usize = 256 << 20;
 /// What an object costs beside its contents.
 pub(super) const OBJECT_BYTES: usize = 1024;
 
-static CHARGED_BYTES: AtomicUsize = AtomicUsize::new(0);
+/// What the objects of all namespaces may hold together. The first namespace and those made from it share one.
+#[derive(Debug, Default)]
+pub struct IpcBudget {
+    charged_bytes: AtomicUsize,
+}
 
 /// Bytes that are charged; dropping it takes the charge back.
 #[derive(Debug)]
-pub(super) struct Charge(usize);
+pub(super) struct Charge {
+    budget: Arc<IpcBudget>,
+    len_bytes: usize,
+}
 
 impl Charge {
-    /// Charges `len_bytes`.
+    /// Charges `len_bytes` to `budget`.
     ///
     /// # Errors
     /// ENOMEM.
-    pub(super) fn new(len_bytes: usize) -> Result<Self, Errno> {
+    pub(super) fn new(budget: &Arc<IpcBudget>, len_bytes: usize) -> Result<Self, Errno> {
         let has_room = |charged: usize| charged.checked_add(len_bytes).filter(|sum| *sum <= MAX_BYTES);
-        CHARGED_BYTES
+        budget
+            .charged_bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room)
             .map_err(|_| Errno::ENOMEM)?;
-        Ok(Self(len_bytes))
+        Ok(Self { budget: budget.clone(), len_bytes })
+    }
+
+    /// What it is charged to.
+    pub(super) fn budget(&self) -> &Arc<IpcBudget> {
+        &self.budget
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        CHARGED_BYTES.fetch_sub(self.0, Ordering::Relaxed);
+        self.budget.charged_bytes.fetch_sub(self.len_bytes, Ordering::Relaxed);
     }
 }
 
@@ -43,9 +58,11 @@ mod tests {
 
     #[test]
     fn more_than_there_is_is_enomem_and_costs_nothing() {
-        let charge = Charge::new(100).unwrap();
-        assert_eq!(Charge::new(MAX_BYTES).err(), Some(Errno::ENOMEM));
-        assert_eq!(Charge::new(usize::MAX).err(), Some(Errno::ENOMEM));
+        let budget = Arc::default();
+        let charge = Charge::new(&budget, 100).unwrap();
+        assert_eq!(Charge::new(&budget, MAX_BYTES).err(), Some(Errno::ENOMEM));
+        assert_eq!(Charge::new(&budget, usize::MAX).err(), Some(Errno::ENOMEM));
         drop(charge);
+        assert!(Charge::new(&budget, MAX_BYTES).is_ok());
     }
 }

@@ -19,8 +19,11 @@ mod registry;
 mod semaphore;
 mod shared_memory;
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 
+pub use budget::IpcBudget;
 pub use limits::{HARD_MAX_MESSAGE_BYTES, HARD_MAX_MESSAGES, IpcLimit, IpcLimits, SemaphoreLimits};
 pub use message_queue::{
     Message, MessageQueue, MessageQueueStatus, MessageQueues, MessageUsage, PendingReception, QueueChange,
@@ -53,6 +56,8 @@ pub struct IpcCaller<'a> {
     pub owner: Option<&'a UserNamespace>,
     /// Its process.
     pub process: &'a ProcessIdentity,
+    /// What new objects are charged to.
+    pub budget: &'a Arc<IpcBudget>,
 }
 
 impl IpcCaller<'_> {
@@ -77,7 +82,7 @@ pub enum Lookup {
 #[derive(Default)]
 pub struct IpcObjects {
     /// Shared memory segments.
-    pub shared_memory: std::sync::Arc<SharedMemory>,
+    pub shared_memory: Arc<SharedMemory>,
     /// Semaphore sets.
     pub semaphores: Semaphores,
     /// System V message queues.
@@ -85,9 +90,20 @@ pub struct IpcObjects {
     /// POSIX message queues.
     pub posix_queues: PosixQueues,
     limits: Mutex<IpcLimits>,
+    budget: Arc<IpcBudget>,
 }
 
 impl IpcObjects {
+    /// None yet, to be charged to `budget`.
+    pub fn new(budget: Arc<IpcBudget>) -> Self {
+        Self { budget, ..Self::default() }
+    }
+
+    /// What they are charged to, with those of all namespaces of the kernel.
+    pub fn budget(&self) -> &Arc<IpcBudget> {
+        &self.budget
+    }
+
     /// The limits, as they are now.
     pub fn limits(&self) -> IpcLimits {
         *self.limits.lock()
@@ -114,5 +130,5 @@ fn now_seconds() -> i64 {
 #[cfg(test)]
 fn with_caller<T>(credentials: &Credentials, test: impl FnOnce(&IpcCaller<'_>) -> T) -> T {
     let (owner, process) = (UserNamespace::initial(), ProcessIdentity::new([(0, 1)]));
-    test(&IpcCaller { credentials, owner: Some(&owner), process: &process })
+    test(&IpcCaller { credentials, owner: Some(&owner), process: &process, budget: &Default::default() })
 }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
-use super::IpcObjects;
+use super::{IpcBudget, IpcObjects};
 use crate::cred::{Identity, Namespace};
 
 /// The System V IPC objects and POSIX message queues that some tasks see.
@@ -15,9 +15,9 @@ pub struct IpcNamespace {
 }
 
 impl IpcNamespace {
-    /// A namespace without objects.
-    pub fn new(identity: Identity) -> Arc<Self> {
-        Arc::new(Self { identity, objects: IpcObjects::default(), queue_mount: OnceLock::new() })
+    /// A namespace without objects, which will be charged to `budget`.
+    pub fn new(identity: Identity, budget: Arc<IpcBudget>) -> Arc<Self> {
+        Arc::new(Self { identity, objects: IpcObjects::new(budget), queue_mount: OnceLock::new() })
     }
 
     /// What is in it.

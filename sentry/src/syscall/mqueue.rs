@@ -142,7 +142,9 @@ fn mq_timedsend(
     if len > queue.attributes().message_bytes {
         return Err(Errno::EMSGSIZE);
     }
-    let message = Message::new(priority.into(), len, |bytes| task.memory().read_bytes(text.address, bytes))?;
+    let message = Message::new(queue.budget(), priority.into(), len, |bytes| {
+        task.memory().read_bytes(text.address, bytes)
+    })?;
     let (identity, uid) = (task.thread_group().identity(), task.credentials().real_uid);
     let is_nonblocking = description.flags().contains(OpenFlags::NONBLOCK);
     let mut message = Some(message);

@@ -53,7 +53,7 @@ impl Namespaces {
         let time = TimeNamespace::initial(Identity::initial(NamespaceKind::Time));
         Self {
             uts: UtsNamespace::new(Identity::initial(NamespaceKind::Uts), host_name),
-            ipc: IpcNamespace::new(Identity::initial(NamespaceKind::Ipc)),
+            ipc: IpcNamespace::new(Identity::initial(NamespaceKind::Ipc), Arc::default()),
             network: NetworkNamespace::new(Identity::initial(NamespaceKind::Network)),
             cgroup: CgroupNamespace::new(Identity::initial(NamespaceKind::Cgroup), cgroup_root.clone()),
             time_for_children: time.clone(),
@@ -73,7 +73,7 @@ impl Namespaces {
             new.uts = self.uts.duplicate(identity(NamespaceKind::Uts)?);
         }
         if flags.contains(CloneFlags::NEWIPC) {
-            new.ipc = IpcNamespace::new(identity(NamespaceKind::Ipc)?);
+            new.ipc = IpcNamespace::new(identity(NamespaceKind::Ipc)?, self.ipc.objects().budget().clone());
         }
         if flags.contains(CloneFlags::NEWNET) {
             new.network = NetworkNamespace::new(identity(NamespaceKind::Network)?);

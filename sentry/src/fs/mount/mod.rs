@@ -31,6 +31,7 @@ use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
 use super::Viewer;
+use super::anonymous;
 use super::dentry::Dentry;
 use super::inode::Inode;
 use super::locks::LockTable;
@@ -473,7 +474,7 @@ impl FileSystem for AnonymousFileSystem {
     }
 
     fn device(&self) -> DeviceNumber {
-        DeviceNumber::new(0, 15)
+        anonymous::DEVICE
     }
 
     fn info(&self) -> FileSystemInfo {

@@ -69,7 +69,7 @@ impl QueueDirectory {
     fn make(&self, name: &[u8], creation: QueueCreation) -> Result<Arc<dyn Inode>, Errno> {
         let namespace = self.namespace.upgrade().ok_or(Errno::EACCES)?;
         let objects = namespace.objects();
-        let queue = objects.posix_queues.create(name, creation, &objects.limits())?;
+        let queue = objects.posix_queues.create(name, creation, &objects.limits(), objects.budget())?;
         Ok(inode_of(queue))
     }
 }

@@ -72,7 +72,7 @@ impl ProcessSource for Fake {
     }
 
     fn ipc_namespace(&self, _viewer: &Viewer) -> Option<Arc<IpcNamespace>> {
-        Some(IpcNamespace::new(Identity::initial(NamespaceKind::Ipc)))
+        Some(IpcNamespace::new(Identity::initial(NamespaceKind::Ipc), Arc::default()))
     }
 
     fn pid_namespace(&self) -> u64 {
@@ -193,7 +193,7 @@ impl Process for Shell {
 
     fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>> {
         let kind = NamespaceKind::ALL.into_iter().find(|kind| kind.name() == name)?;
-        Some(IpcNamespace::new(Identity::initial(kind)))
+        Some(IpcNamespace::new(Identity::initial(kind), Arc::default()))
     }
 
     fn set_name(&self, _name: &[u8]) {}

@@ -1,8 +1,10 @@
 //! A System V message, and which one a receiver wants.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::Errno;
+use crate::ipc::IpcBudget;
 use crate::ipc::budget::Charge;
 
 /// What a message costs beside its text (Linux: `struct msg_msg`).
@@ -13,7 +15,7 @@ const MESSAGE_BYTES: usize = 64;
 pub struct Message {
     kind: i64,
     text: Box<[u8]>,
-    _charge: Charge,
+    charge: Charge,
 }
 
 /// Which message msgrcv(2) takes.
@@ -32,19 +34,20 @@ pub enum Selection {
 }
 
 impl Message {
-    /// A message whose text `fill` writes.
+    /// A message whose text `fill` writes, charged to `budget`.
     ///
     /// # Errors
     /// ENOMEM, and those of `fill`.
     pub fn new(
+        budget: &Arc<IpcBudget>,
         kind: i64,
         len_bytes: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<(), Errno>,
     ) -> Result<Self, Errno> {
-        let charge = Charge::new(len_bytes.saturating_add(MESSAGE_BYTES))?;
+        let charge = Charge::new(budget, len_bytes.saturating_add(MESSAGE_BYTES))?;
         let mut text = vec![0; len_bytes].into_boxed_slice();
         fill(&mut text)?;
-        Ok(Self { kind, text, _charge: charge })
+        Ok(Self { kind, text, charge })
     }
 
     /// Its type, at least 1.
@@ -58,7 +61,7 @@ impl Message {
     }
 
     pub(super) fn copy(&self) -> Result<Self, Errno> {
-        Self::new(self.kind, self.text.len(), |text| {
+        Self::new(self.charge.budget(), self.kind, self.text.len(), |text| {
             text.copy_from_slice(&self.text);
             Ok(())
         })
@@ -96,7 +99,9 @@ mod tests {
 
     #[test]
     fn a_selection_finds_the_message_that_the_manual_page_says() {
-        let queue: VecDeque<_> = [5, 3, 9, 3].map(|kind| Message::new(kind, 0, |_| Ok(())).unwrap()).into();
+        let budget = Arc::default();
+        let queue: VecDeque<_> =
+            [5, 3, 9, 3].map(|kind| Message::new(&budget, kind, 0, |_| Ok(())).unwrap()).into();
         for (selection, place) in [
             (Selection::Any, Some(0)),
             (Selection::Type(3), Some(1)),

@@ -87,7 +87,7 @@ impl MessageQueues {
         if let Found::Existing(queue) = queues.open(key, flags, caller, |_| Ok(()))? {
             return Ok(queue.id);
         }
-        let charge = Charge::new(OBJECT_BYTES)?;
+        let charge = Charge::new(caller.budget, OBJECT_BYTES)?;
         let place = queues.place(limits.get(IpcLimit::Queues).try_into().unwrap_or(u32::MAX))?;
         let permissions = Permissions::new(key, flags, place.sequence, caller);
         let max_bytes = limits.get(IpcLimit::QueueBytes);

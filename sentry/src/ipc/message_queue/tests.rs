@@ -14,7 +14,7 @@ fn new_queue(queues: &MessageQueues) -> Arc<MessageQueue> {
 }
 
 fn send(queue: &MessageQueue, kind: i64, text: &[u8]) -> Result<(), Errno> {
-    let message = Message::new(kind, text.len(), |bytes| {
+    let message = Message::new(&Default::default(), kind, text.len(), |bytes| {
         bytes.copy_from_slice(text);
         Ok(())
     });

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::budget::{Charge, OBJECT_BYTES};
-use super::{HARD_MAX_MESSAGE_BYTES, HARD_MAX_MESSAGES, IpcLimit, IpcLimits};
+use super::{HARD_MAX_MESSAGE_BYTES, HARD_MAX_MESSAGES, IpcBudget, IpcLimit, IpcLimits};
 use crate::Errno;
 use crate::limits::MessageQueueCharge;
 
@@ -112,7 +112,7 @@ pub struct PosixQueues {
 }
 
 impl PosixQueues {
-    /// Makes the queue `name`.
+    /// Makes the queue `name`, charged to `budget`.
     ///
     /// # Errors
     /// EEXIST, ENOSPC, ENOMEM.
@@ -121,6 +121,7 @@ impl PosixQueues {
         name: &[u8],
         creation: QueueCreation,
         limits: &IpcLimits,
+        budget: &Arc<IpcBudget>,
     ) -> Result<Arc<PosixQueue>, Errno> {
         let QueueCreation { attributes, node, user_charge, is_privileged } = creation;
         let mut queues = self.queues.lock();
@@ -130,7 +131,7 @@ impl PosixQueues {
         if queues.len() as u64 >= limits.get(IpcLimit::PosixQueues) && !is_privileged {
             return Err(Errno::ENOSPC);
         }
-        let charge = Charge::new(OBJECT_BYTES)?;
+        let charge = Charge::new(budget, OBJECT_BYTES)?;
         let queue = PosixQueue::new(attributes, node, charge, user_charge);
         queues.insert(name.to_vec(), queue.clone());
         Ok(queue)

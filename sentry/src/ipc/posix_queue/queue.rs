@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::{Notification, NotificationKind, QueueAttributes, QueueNode};
 use crate::Errno;
+use crate::ipc::IpcBudget;
 use crate::ipc::Message;
 use crate::ipc::budget::Charge;
 use crate::limits::MessageQueueCharge;
@@ -20,7 +21,7 @@ pub struct PosixQueue {
     state: Mutex<State>,
     /// Messages ([`Events::IN`]) and room ([`Events::OUT`]).
     events: WaitQueue,
-    _charge: Charge,
+    charge: Charge,
     _user_charge: Option<MessageQueueCharge>,
 }
 
@@ -109,12 +110,17 @@ impl PosixQueue {
             notification: None,
         };
         let (events, state) = (WaitQueue::default(), Mutex::new(state));
-        Arc::new(Self { attributes, node, state, events, _charge: charge, _user_charge: user_charge })
+        Arc::new(Self { attributes, node, state, events, charge, _user_charge: user_charge })
     }
 
     /// How much it may hold.
     pub fn attributes(&self) -> QueueAttributes {
         self.attributes
+    }
+
+    /// What its messages are charged to.
+    pub fn budget(&self) -> &Arc<IpcBudget> {
+        self.charge.budget()
     }
 
     /// Announces messages, by [`Events::IN`], and room, by [`Events::OUT`].

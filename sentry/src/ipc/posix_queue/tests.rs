@@ -33,11 +33,13 @@ fn creation(max_messages: usize) -> QueueCreation {
 }
 
 fn new_queue(max_messages: usize) -> Arc<PosixQueue> {
-    PosixQueues::default().create(b"queue", creation(max_messages), &IpcLimits::default()).unwrap()
+    PosixQueues::default()
+        .create(b"queue", creation(max_messages), &IpcLimits::default(), &Arc::default())
+        .unwrap()
 }
 
 fn send(queue: &PosixQueue, text: &[u8], priority: i64) -> Result<(), Errno> {
-    let message = Message::new(priority, text.len(), |bytes| {
+    let message = Message::new(queue.budget(), priority, text.len(), |bytes| {
         bytes.copy_from_slice(text);
         Ok(())
     });
@@ -146,7 +148,7 @@ fn names_are_unique_and_limited() {
     limits.set(IpcLimit::PosixQueues, 1).unwrap();
     let create = |name: &[u8], is_privileged| {
         let creation = QueueCreation { is_privileged, ..creation(1) };
-        queues.create(name, creation, &limits).map(drop)
+        queues.create(name, creation, &limits, &Arc::default()).map(drop)
     };
     assert_eq!(create(b"a", false), Ok(()));
     assert_eq!(create(b"a", false), Err(Errno::EEXIST));

@@ -101,7 +101,7 @@ impl Semaphores {
         if table.total.saturating_add(len) > limits.total as usize {
             return Err(Errno::ENOSPC);
         }
-        let charge = Charge::new(OBJECT_BYTES + len * size_of::<set::Value>())?;
+        let charge = Charge::new(caller.budget, OBJECT_BYTES + len * size_of::<set::Value>())?;
         let place = table.sets.place(limits.sets)?;
         let permissions = Permissions::new(key, flags, place.sequence, caller);
         table.sets.insert(place, Arc::new(SemaphoreSet::new(place.id(), len, permissions, charge)));

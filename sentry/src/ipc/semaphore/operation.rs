@@ -1,8 +1,11 @@
 //! What semop(2) does to the values of a set: all of its operations, or none.
 
+use std::sync::Arc;
+
 use super::MAX_SEMAPHORE_VALUE;
 use super::set::{MAX_ADJUSTMENT, State};
 use crate::Errno;
+use crate::ipc::IpcBudget;
 use crate::ipc::budget::Charge;
 use crate::process_identity::ProcessIdentity;
 
@@ -41,13 +44,17 @@ pub struct SemaphoreOperations {
 }
 
 impl SemaphoreOperations {
-    /// `count` operations, which `read` fetches.
+    /// `count` operations, which `read` fetches, charged to `budget`.
     ///
     /// # Errors
     /// ENOMEM; those of `read`.
-    pub fn new(count: usize, read: impl FnOnce() -> Result<Vec<[u16; 3]>, Errno>) -> Result<Self, Errno> {
+    pub fn new(
+        budget: &Arc<IpcBudget>,
+        count: usize,
+        read: impl FnOnce() -> Result<Vec<[u16; 3]>, Errno>,
+    ) -> Result<Self, Errno> {
         const BYTES: usize = size_of::<[u16; 3]>() + size_of::<SemaphoreOperation>();
-        let charge = Charge::new(count.saturating_mul(BYTES))?;
+        let charge = Charge::new(budget, count.saturating_mul(BYTES))?;
         let operations = read()?.into_iter().map(SemaphoreOperation::from_user).collect();
         Ok(Self { operations, _charge: charge })
     }

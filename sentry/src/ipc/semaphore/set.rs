@@ -24,7 +24,7 @@ pub(super) struct SemaphoreSet {
     pub(super) id: i32,
     pub(super) len: usize,
     state: Mutex<State>,
-    _charge: Charge,
+    charge: Charge,
 }
 
 /// What a set's lock protects.
@@ -122,7 +122,7 @@ impl SemaphoreSet {
             pending: VecDeque::new(),
             is_removed: false,
         };
-        Self { id, len, state: Mutex::new(state), _charge: charge }
+        Self { id, len, state: Mutex::new(state), charge }
     }
 
     /// The set's state.
@@ -151,7 +151,7 @@ impl SemaphoreSet {
         undo_list: Option<&UndoList>,
     ) -> Result<SemaphoreOutcome, Errno> {
         if let Some(list) = undo_list
-            && state.undo.prepare(list.id(), self.len)?
+            && state.undo.prepare(list.id(), self.len, self.charge.budget())?
         {
             list.remember(self);
         }

@@ -27,7 +27,7 @@ fn operate(
         [operation.semaphore, operation.change.cast_unsigned(), undo]
     };
     let read = || Ok(operations.iter().map(to_user).collect());
-    let operations = SemaphoreOperations::new(operations.len(), read).unwrap();
+    let operations = SemaphoreOperations::new(&Default::default(), operations.len(), read).unwrap();
     as_root(|caller| semaphores.operate(id, operations, undo_list, caller))
 }
 

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::set::SemaphoreSet;
 use crate::Errno;
+use crate::ipc::IpcBudget;
 use crate::ipc::budget::Charge;
 use crate::process_identity::ProcessIdentity;
 
@@ -66,15 +67,15 @@ struct Entry {
 }
 
 impl Adjustments {
-    /// Makes room for the adjustments of `list` in a set of `len` semaphores. Returns whether there was none.
+    /// Makes room for the adjustments of `list` in a set of `len` semaphores, charged to `budget`. Returns whether there was none.
     ///
     /// # Errors
     /// ENOMEM.
-    pub(super) fn prepare(&mut self, list: u64, len: usize) -> Result<bool, Errno> {
+    pub(super) fn prepare(&mut self, list: u64, len: usize, budget: &Arc<IpcBudget>) -> Result<bool, Errno> {
         if self.0.contains_key(&list) {
             return Ok(false);
         }
-        let charge = Charge::new(len * size_of::<i16>() + ENTRY_BYTES)?;
+        let charge = Charge::new(budget, len * size_of::<i16>() + ENTRY_BYTES)?;
         self.0.insert(list, Entry { numbers: vec![0; len], _charge: charge });
         Ok(true)
     }

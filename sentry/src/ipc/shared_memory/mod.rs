@@ -100,7 +100,7 @@ impl SharedMemory {
         }
         let pages = check_size(size_bytes, table.total_pages, limits)?;
         check_backing(pages, flags, frames, caller)?;
-        let charge = Charge::new(OBJECT_BYTES)?;
+        let charge = Charge::new(caller.budget, OBJECT_BYTES)?;
         let place = table.segments.place(limits.get(IpcLimit::Segments).try_into().unwrap_or(u32::MAX))?;
         let segment = Arc::new(Segment::new(
             place.id(),

@@ -48,7 +48,7 @@ fn msgsnd(
         return Err(Errno::EINVAL);
     }
     let len = usize::try_from(len_bytes).map_err(|_| Errno::EINVAL)?;
-    let message = Message::new(kind, len, |bytes| task.memory().read_bytes(text, bytes))?;
+    let message = Message::new(objects.budget(), kind, len, |bytes| task.memory().read_bytes(text, bytes))?;
     let queue = objects.message_queues.find(id)?;
     let (caller, mut message) = (context.caller(), Some(message));
     let is_nonblocking = flags & IPC_NOWAIT != 0;

@@ -63,7 +63,12 @@ impl Context {
 
     pub(super) fn caller(&self) -> IpcCaller<'_> {
         let owner = self.namespace.identity().owner().map(|owner| &**owner);
-        IpcCaller { credentials: &self.credentials, owner, process: &self.process }
+        IpcCaller {
+            credentials: &self.credentials,
+            owner,
+            process: &self.process,
+            budget: self.objects().budget(),
+        }
     }
 
     /// What the caller's PID namespace calls `process`.

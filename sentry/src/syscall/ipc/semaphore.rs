@@ -74,7 +74,8 @@ fn operate(
         return Err(Errno::E2BIG);
     }
     let count = usize::try_from(count).map_err(|_| Errno::E2BIG)?;
-    let operations = SemaphoreOperations::new(count, || operations.read_array(task, count))?;
+    let operations =
+        SemaphoreOperations::new(context.objects().budget(), count, || operations.read_array(task, count))?;
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let has_undo = operations.iter().any(|operation| operation.has_undo);
     let undo_list = has_undo.then(|| task.task().undo_list());

@@ -16,8 +16,8 @@ use crate::abi::MountAttributes;
 use crate::cred::Capabilities;
 use crate::fs::operations::open_path;
 use crate::fs::{
-    Caller, DetachedTree, Fd, File, FileDescription, FileKind, Instance, Metadata, MountFlags,
-    OpenFlags, Settings,
+    Caller, DetachedTree, Fd, File, FileDescription, FileKind, Instance, Metadata, MountFlags, OpenFlags,
+    Settings,
 };
 use crate::platform::PAGE_SIZE;
 use crate::syscall::arguments::{UserPath, UserPointer, UserSlice, unsigned};
