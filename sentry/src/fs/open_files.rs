@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use parking_lot::{Mutex, MutexGuard};
+
 use super::locks::LockWaits;
 use crate::Errno;
 
@@ -24,6 +26,7 @@ pub struct OpenFiles {
     slots: AtomicUsize,
     next_id: AtomicU64,
     lock_waits: Arc<LockWaits>,
+    epolls: Mutex<()>,
 }
 
 impl Default for OpenFiles {
@@ -34,6 +37,7 @@ impl Default for OpenFiles {
             slots: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             lock_waits: Arc::default(),
+            epolls: Mutex::default(),
         }
     }
 }
@@ -81,6 +85,11 @@ impl OpenFiles {
     /// An id that no description and no table has had.
     pub(super) fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Held while an edge between two epolls is made or removed.
+    pub(super) fn lock_epolls(&self) -> MutexGuard<'_, ()> {
+        self.epolls.lock()
     }
 
     /// Which process waits for which one's record lock.

@@ -5,7 +5,7 @@
 //! frame knows whether it still is as the host gave it, so that only used ones are zeroed. Each frame has a
 //! reference count, which needs no lock.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
@@ -87,6 +87,7 @@ pub struct FrameAllocator {
     /// Those of them that hold what the file has: they can be given up.
     clean_frames: AtomicI64,
     shared_frames: AtomicI64,
+    next_id: AtomicU64,
 }
 
 #[derive(Default)]
@@ -128,7 +129,13 @@ impl FrameAllocator {
             cached_frames: AtomicI64::new(0),
             clean_frames: AtomicI64::new(0),
             shared_frames: AtomicI64::new(0),
+            next_id: AtomicU64::new(1),
         })
+    }
+
+    /// An id for what takes its memory from here: no two address spaces or page caches have the same.
+    pub(super) fn new_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// One zeroed frame.

@@ -117,10 +117,9 @@ impl MemoryManager {
     /// # Errors
     /// ENOMEM: the host is out of a resource.
     pub fn new(platform: &Arc<dyn Platform>, frames: &Arc<FrameAllocator>) -> Result<Arc<Self>, Errno> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let address_space = platform.new_address_space()?;
         Ok(Arc::new_cyclic(|this| Self {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id: frames.new_id(),
             platform: platform.clone(),
             address_space,
             state: RwLock::new(State {

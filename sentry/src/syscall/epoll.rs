@@ -35,7 +35,7 @@ fn epoll_create1(task: &mut CurrentTask, flags: u32) -> Result<Fd, Errno> {
     if flags & !uapi::EPOLL_CLOEXEC != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = FileDescription::new(EpollFile::new(), None, OpenFlags::RDWR);
+    let file = FileDescription::new(EpollFile::new(task.kernel().open_files()), None, OpenFlags::RDWR);
     task.install_descriptor(file, flags & uapi::EPOLL_CLOEXEC != 0)
 }
 

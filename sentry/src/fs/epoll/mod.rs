@@ -4,7 +4,7 @@
 //! asks the file what it is really ready for, and, if level-triggered, puts it back. An interest does not keep its
 //! file open: it ends with the last descriptor of the description.
 //!
-//! Lock order: `TOPOLOGY`, then `interests`, then a file's wait queue, then `ready`, then the epoll's own wait queue,
+//! Lock order: the lock of edges between epolls ([`OpenFiles`]), then `interests`, then a file's wait queue, then `ready`, then the epoll's own wait queue,
 //! and so on upwards; that is finite because epolls never form a loop.
 
 mod interest;
@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use self::interest::{Interest, Key};
 use super::anonymous::AnonymousInode;
-use super::{File, FileDescription, Metadata};
+use super::{File, FileDescription, Metadata, OpenFiles};
 use crate::Errno;
 use crate::wait::{Events, WaitQueue};
 
@@ -40,6 +40,8 @@ pub struct ReadyEvent {
 
 /// An epoll instance.
 pub struct EpollFile {
+    /// Whose lock guards which epolls of the kernel watch which.
+    files: Arc<OpenFiles>,
     interests: Mutex<Interests>,
     shared: Arc<Shared>,
     inode: AnonymousInode,
@@ -63,9 +65,10 @@ struct Shared {
 }
 
 impl EpollFile {
-    /// An epoll without interests.
-    pub fn new() -> Arc<Self> {
+    /// An epoll without interests, to be one of `files`.
+    pub fn new(files: &Arc<OpenFiles>) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
+            files: files.clone(),
             interests: Mutex::default(),
             shared: Arc::default(),
             inode: AnonymousInode::new(),

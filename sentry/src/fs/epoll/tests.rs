@@ -37,7 +37,7 @@ const EXCLUSIVE: u32 = linux_raw_sys::general::EPOLLEXCLUSIVE;
 
 #[test]
 fn level_triggered_files_are_reported_until_they_are_not_ready() {
-    let (epoll, file) = (EpollFile::new(), counter(0));
+    let (epoll, file) = (EpollFile::new(&Arc::default()), counter(0));
     epoll.add(5, &file, wish(IN, 77)).unwrap();
     assert_eq!(epoll.take_ready(8), []);
     bump(&file);
@@ -52,7 +52,7 @@ fn level_triggered_files_are_reported_until_they_are_not_ready() {
 
 #[test]
 fn edge_triggered_files_are_reported_once_an_event() {
-    let (epoll, file) = (EpollFile::new(), counter(1));
+    let (epoll, file) = (EpollFile::new(&Arc::default()), counter(1));
     epoll.add(5, &file, wish(IN | EDGE, 1)).unwrap();
     assert_eq!(epoll.take_ready(8).len(), 1);
     assert_eq!(epoll.take_ready(8).len(), 0);
@@ -62,7 +62,7 @@ fn edge_triggered_files_are_reported_once_an_event() {
 
 #[test]
 fn one_shot_interests_sleep_until_modified() {
-    let (epoll, file) = (EpollFile::new(), counter(1));
+    let (epoll, file) = (EpollFile::new(&Arc::default()), counter(1));
     epoll.add(5, &file, wish(IN | ONE_SHOT, 1)).unwrap();
     assert_eq!(epoll.take_ready(8).len(), 1);
     bump(&file);
@@ -73,7 +73,7 @@ fn one_shot_interests_sleep_until_modified() {
 
 #[test]
 fn ready_files_take_turns() {
-    let epoll = EpollFile::new();
+    let epoll = EpollFile::new(&Arc::default());
     let files = [counter(1), counter(1), counter(1)];
     for (number, file) in files.iter().enumerate() {
         epoll.add(number as i32, file, wish(IN, number as u64)).unwrap();
@@ -84,7 +84,7 @@ fn ready_files_take_turns() {
 
 #[test]
 fn closing_a_file_ends_its_interest() {
-    let (epoll, file) = (EpollFile::new(), counter(1));
+    let (epoll, file) = (EpollFile::new(&Arc::default()), counter(1));
     epoll.add(5, &file, wish(IN, 1)).unwrap();
     drop(file);
     assert_eq!(epoll.take_ready(8), []);
@@ -95,7 +95,7 @@ fn closing_a_file_ends_its_interest() {
 
 #[test]
 fn closed_files_do_not_fill_the_list() {
-    let epoll = EpollFile::new();
+    let epoll = EpollFile::new(&Arc::default());
     for number in 0..10_000 {
         epoll.add(5, &counter(0), wish(IN, number)).unwrap();
     }
@@ -105,7 +105,7 @@ fn closed_files_do_not_fill_the_list() {
 #[test]
 fn hang_ups_are_reported_unasked() {
     let (reader, writer) = Pipe::pair(OpenFlags::empty(), 0, 0);
-    let (epoll, reader) = (EpollFile::new(), describe(reader));
+    let (epoll, reader) = (EpollFile::new(&Arc::default()), describe(reader));
     epoll.add(3, &reader, wish(0, 9)).unwrap();
     assert_eq!(epoll.take_ready(8), []);
     drop(writer);
@@ -114,7 +114,7 @@ fn hang_ups_are_reported_unasked() {
 
 #[test]
 fn the_list_knows_its_members() {
-    let (epoll, file) = (EpollFile::new(), counter(1));
+    let (epoll, file) = (EpollFile::new(&Arc::default()), counter(1));
     assert_eq!(epoll.remove(5, &file), Err(Errno::ENOENT));
     assert_eq!(epoll.modify(5, &file, wish(IN, 1)), Err(Errno::ENOENT));
     epoll.add(5, &file, wish(IN, 1)).unwrap();
@@ -129,8 +129,8 @@ fn the_list_knows_its_members() {
 
 #[test]
 fn an_event_travels_through_nested_epolls_and_wakes_the_outermost() {
-    let (inner, file) = (EpollFile::new(), counter(0));
-    let outer = EpollFile::new();
+    let (inner, file) = (EpollFile::new(&Arc::default()), counter(0));
+    let outer = EpollFile::new(&Arc::default());
     inner.add(3, &file, wish(IN, 1)).unwrap();
     let inner = describe(inner);
     outer.add(4, &inner, wish(IN, 2)).unwrap();
@@ -144,7 +144,7 @@ fn an_event_travels_through_nested_epolls_and_wakes_the_outermost() {
 
 #[test]
 fn loops_and_deep_chains_are_refused() {
-    let chain: Vec<_> = (0..6).map(|_| describe(EpollFile::new())).collect();
+    let chain: Vec<_> = (0..6).map(|_| describe(EpollFile::new(&Arc::default()))).collect();
     let epoll = |index: usize| chain[index].downcast::<EpollFile>().unwrap();
     assert_eq!(epoll(0).add(9, &chain[0], wish(IN, 0)), Err(Errno::EINVAL));
     for index in 0..4 {

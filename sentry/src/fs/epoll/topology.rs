@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 
 use super::EpollFile;
 use crate::Errno;
@@ -12,12 +12,9 @@ const MAX_DEPTH: usize = 5;
 /// Epolls that may watch one epoll; bounds the paths of an event together with [`MAX_DEPTH`].
 const MAX_PARENTS: usize = 16;
 
-/// Held while an edge between two epolls is made.
-static TOPOLOGY: Mutex<()> = Mutex::new(());
-
 /// Checks that `parent` may watch `child`. The edge is to be made while the result is held.
-pub(super) fn join(parent: &EpollFile, child: &EpollFile) -> Result<MutexGuard<'static, ()>, Errno> {
-    let guard = TOPOLOGY.lock();
+pub(super) fn join<'a>(parent: &'a EpollFile, child: &EpollFile) -> Result<MutexGuard<'a, ()>, Errno> {
+    let guard = parent.files.lock_epolls();
     if std::ptr::eq(parent, child) {
         return Err(Errno::EINVAL);
     }
@@ -37,7 +34,7 @@ pub(super) fn join(parent: &EpollFile, child: &EpollFile) -> Result<MutexGuard<'
 
 /// `parent` does not watch `child` any more.
 pub(super) fn leave(parent: &EpollFile, child: &EpollFile) {
-    let _guard = TOPOLOGY.lock();
+    let _guard = parent.files.lock_epolls();
     let mut parents = child.parents.lock();
     if let Some(index) = parents.iter().position(|other| other.ptr_eq(&parent.me)) {
         parents.swap_remove(index);

@@ -15,7 +15,6 @@ mod tests;
 mod write_back;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -121,10 +120,9 @@ impl PageCache {
         size: u64,
         budget: Option<Arc<dyn PageBudget>>,
     ) -> Arc<Self> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let size = size.min(MAX_SIZE);
         let cache = Arc::new(Self {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id: frames.new_id(),
             frames: frames.clone(),
             budget,
             state: RwLock::new(State {
