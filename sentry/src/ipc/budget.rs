@@ -4,7 +4,7 @@
 //! cannot.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::Errno;
 
@@ -13,10 +13,18 @@ const MAX_BYTES: usize = 256 << 20;
 /// What an object costs beside its contents.
 pub(super) const OBJECT_BYTES: usize = 1024;
 
-/// What the objects of all namespaces may hold together. The first namespace and those made from it share one.
+/// What the objects of all namespaces may hold together, and the ids of undo lists. The first namespace and those made from it share one.
 #[derive(Debug, Default)]
 pub struct IpcBudget {
     charged_bytes: AtomicUsize,
+    undo_lists: AtomicU64,
+}
+
+impl IpcBudget {
+    /// An id for an undo list. No other of the kernel ever has it.
+    pub(super) fn new_undo_list_id(&self) -> u64 {
+        self.undo_lists.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 /// Bytes that are charged; dropping it takes the charge back.

@@ -8,7 +8,9 @@ use crate::ipc::UndoList;
 impl Task {
     /// Its list of what semaphore operations are to take back, made if it has none.
     pub(crate) fn undo_list(&self) -> Arc<UndoList> {
-        self.undo_list.lock().get_or_insert_with(UndoList::new).clone()
+        let namespace = self.ipc_namespace();
+        let new = || UndoList::new(namespace.objects().budget());
+        self.undo_list.lock().get_or_insert_with(new).clone()
     }
 
     /// Leaves the list: what is on it is taken back, unless other tasks share it (`man 2 unshare`, CLONE_SYSVSEM).

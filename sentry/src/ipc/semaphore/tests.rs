@@ -98,7 +98,7 @@ fn removal_is_eidrm_to_waiters_and_einval_to_others() {
 fn the_last_task_of_a_list_takes_its_operations_back() {
     let semaphores = Semaphores::default();
     let id = set_of(&semaphores, 2);
-    let list = UndoList::new();
+    let list = UndoList::new(&Default::default());
     let with_undo = |change| SemaphoreOperation { has_undo: true, ..operation(0, change) };
     assert!(operate(&semaphores, id, &[with_undo(5), operation(1, 1)], Some(&list)).is_ok());
     assert!(operate(&semaphores, id, &[with_undo(-1)], Some(&list)).is_ok());
@@ -115,7 +115,7 @@ fn the_last_task_of_a_list_takes_its_operations_back() {
 fn setting_a_value_forgets_what_was_to_be_taken_back() {
     let semaphores = Semaphores::default();
     let id = set_of(&semaphores, 1);
-    let list = UndoList::new();
+    let list = UndoList::new(&Default::default());
     let adding = SemaphoreOperation { has_undo: true, ..operation(0, 5) };
     assert!(operate(&semaphores, id, &[adding], Some(&list)).is_ok());
     as_root(|caller| semaphores.set_value(id, 0, 7, caller)).unwrap();

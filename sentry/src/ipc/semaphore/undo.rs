@@ -4,7 +4,6 @@
 //! by CLONE_SYSVSEM.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -25,10 +24,9 @@ pub struct UndoList {
 }
 
 impl UndoList {
-    /// An empty list.
-    pub fn new() -> Arc<Self> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), sets: Mutex::default() })
+    /// An empty list, for sets that are charged to `budget`.
+    pub fn new(budget: &IpcBudget) -> Arc<Self> {
+        Arc::new(Self { id: budget.new_undo_list_id(), sets: Mutex::default() })
     }
 
     pub(super) fn id(&self) -> u64 {
