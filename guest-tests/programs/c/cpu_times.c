@@ -207,11 +207,39 @@ static void no_time_ever_falls(void) {
   CHECK(last.user > 0 && last.system > 0 && last_user > 0);
 }
 
+static void *compute_and_look(void *unused) {
+  compute(300 * MS);
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/task/%ld/stat", syscall(SYS_gettid));
+  unsigned long process_ticks, own_ticks;
+  const char *paths[] = {"/proc/self/stat", path};
+  unsigned long *ticks[] = {&process_ticks, &own_ticks};
+  for (int i = 0; i < 2; i++) {
+    FILE *stat = fopen(paths[i], "r");
+    unsigned long user, system;
+    CHECK(fscanf(stat, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) == 2);
+    fclose(stat);
+    *ticks[i] = user + system;
+  }
+  long long tick = 1000000000LL / sysconf(_SC_CLK_TCK);
+  CHECK(llabs((long long)own_ticks * tick - clock_ns(CLOCK_THREAD_CPUTIME_ID)) <= 5 * tick);
+  CHECK(process_ticks >= own_ticks + 200 * MS / tick);
+  return unused;
+}
+
+static void threads_show_times_of_their_own(void) {
+  compute(300 * MS);
+  pthread_t thread;
+  CHECK(pthread_create(&thread, NULL, compute_and_look, NULL) == 0);
+  CHECK(pthread_join(thread, NULL) == 0);
+}
+
 int main(void) {
   now_and_then(computing_is_user_time, "computing_is_user_time");
   now_and_then(system_calls_are_system_time, "system_calls_are_system_time");
   now_and_then(short_calls_are_mostly_system_time, "short_calls_are_mostly_system_time");
   all_clocks_agree();
+  threads_show_times_of_their_own();
   now_and_then(children_count_once_they_are_waited_for, "children_count_once_they_are_waited_for");
   now_and_then(interval_timers_count_what_they_say, "interval_timers_count_what_they_say");
   sleeping_costs_nothing_but_a_switch();

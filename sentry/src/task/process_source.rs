@@ -34,6 +34,8 @@ pub struct TaskSource {
 struct TaskView {
     task: Arc<Task>,
     namespace: Arc<PidNamespace>,
+    /// It stands for itself, not for its process.
+    is_thread: bool,
 }
 
 impl TaskSource {
@@ -43,7 +45,7 @@ impl TaskSource {
     }
 
     fn view(&self, task: Arc<Task>) -> Arc<dyn Process> {
-        Arc::new(TaskView { task, namespace: self.namespace.clone() })
+        Arc::new(TaskView { task, namespace: self.namespace.clone(), is_thread: false })
     }
 
     /// The task that looks; viewers are numbered by the root namespace.
@@ -205,10 +207,11 @@ impl TaskView {
         }
     }
 
-    /// Own usage and that of reaped children.
+    /// Own usage, a thread's or its process's, and that of reaped children.
     fn usage(&self) -> [ResourceUsage; 2] {
         let group = &self.task.group;
-        [group.usage(), self.task.kernel.tasks().children_usage(group)]
+        let own = if self.is_thread { self.task.usage() } else { group.usage() };
+        [own, self.task.kernel.tasks().children_usage(group)]
     }
 
     fn children_ids(&self, group: GroupId) -> Vec<i32> {
@@ -282,7 +285,7 @@ impl Process for TaskView {
             has_no_new_privs: credentials.no_new_privs,
             allowed_cpus: task.allowed_cpus().0,
             processor: task.last_cpu() as usize,
-            context_switches: [own.voluntary_switches, 0],
+            context_switches: [task.own_usage().voluntary_switches, 0],
             personality: task.group.personality.load(std::sync::atomic::Ordering::Relaxed),
             is_dumpable: task.group.is_dumpable(),
             out_of_memory_adjustment: task.group.out_of_memory_adjustment(),
@@ -372,7 +375,8 @@ impl Process for TaskView {
     fn thread(&self, id: i32) -> Option<Arc<dyn Process>> {
         let task = self.task.kernel.tasks().task(&self.namespace, Tid(id))?;
         let is_member = task.group.id() == self.task.group.id();
-        is_member.then(|| Arc::new(Self { task, namespace: self.namespace.clone() }) as Arc<dyn Process>)
+        let view = Self { task, namespace: self.namespace.clone(), is_thread: true };
+        is_member.then(|| Arc::new(view) as Arc<dyn Process>)
     }
 
     fn children(&self) -> Vec<i32> {
