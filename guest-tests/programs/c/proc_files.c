@@ -276,9 +276,21 @@ static void a_process_that_gave_up_root_sees_its_own_descriptors(void) {
   OK(close(file));
 }
 
+static void directories_are_not_read(void) {
+  const char *directories[] = {"/proc", "/proc/self", "/proc/self/fd", "/proc/self/task", "/proc/sys/kernel", "/sys", "/"};
+  for (size_t i = 0; i < COUNT(directories); i++) {
+    char byte;
+    int directory = OK(open(directories[i], O_RDONLY));
+    CHECK_ERRNO(read(directory, &byte, 1), EISDIR);
+    CHECK_ERRNO(pread(directory, &byte, 1, 0), EISDIR);
+    OK(close(directory));
+  }
+}
+
 int main(void) {
   enter_scratch();
   stat_has_52_fields();
+  directories_are_not_read();
   a_process_that_gave_up_root_sees_its_own_descriptors();
   status_names_what_ps_reads();
   links_lead_where_they_should();

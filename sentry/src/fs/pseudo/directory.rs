@@ -35,6 +35,10 @@ impl<S: Subject> DirectoryFile<S> {
 }
 
 impl<S: Subject> File for DirectoryFile<S> {
+    fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        Err(Errno::EISDIR)
+    }
+
     fn is_seekable(&self) -> bool {
         true
     }
