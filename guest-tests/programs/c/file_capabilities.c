@@ -39,7 +39,7 @@ static int tell(void) {
   static const char *const wanted[] = {"Uid", "CapInh", "CapPrm", "CapEff", "CapAmb", "NoNewPrivs"};
   FILE *status = fopen("/proc/self/status", "r");
   char line[256];
-  printf(" secure %lu dumpable %d", getauxval(AT_SECURE), prctl(PR_GET_DUMPABLE));
+  printf(" secure %lu dumpable %d", getauxval(AT_SECURE), prctl(PR_GET_DUMPABLE) == 1);
   while (fgets(line, sizeof line, status)) {
     for (size_t index = 0; index < COUNT(wanted); index++) {
       if (strncmp(line, wanted[index], strlen(wanted[index])) != 0) continue;

@@ -160,6 +160,14 @@ pub trait Inode: Send + Sync + Any {
         false
     }
 
+    /// Fails for a viewer who may not use the inode at all, whatever its mode says and whatever capabilities he has.
+    ///
+    /// # Errors
+    /// EACCES, and those of the file system.
+    fn check_viewer(&self, _viewer: &Viewer) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// Changes attributes; the caller has checked that it may.
     ///
     /// # Errors

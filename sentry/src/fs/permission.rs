@@ -37,11 +37,13 @@ pub fn check_access(inode: &dyn Inode, access: Access, credentials: &Credentials
     if is_permitted { Ok(()) } else { Err(Errno::EACCES) }
 }
 
-/// As [`check_access`], for a process: there are files that are always its own.
+/// As [`check_access`], for a process: there are files that are always its own, and such as are kept from it whatever it may
+/// do else.
 ///
 /// # Errors
 /// EACCES, and those of the file system.
 pub fn check_viewer_access(inode: &dyn Inode, access: Access, viewer: &Viewer) -> Result<(), Errno> {
+    inode.check_viewer(viewer)?;
     match check_access(inode, access, &viewer.credentials) {
         Err(Errno::EACCES) if inode.belongs_to(viewer) => Ok(()),
         result => result,

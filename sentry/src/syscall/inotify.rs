@@ -9,7 +9,7 @@ use super::place::Scope;
 use crate::Errno;
 use crate::fs::Fd;
 use crate::fs::inotify::{InotifyFile, WatchMask};
-use crate::fs::{Access, Caller, FileDescription, OpenFlags, check_access};
+use crate::fs::{Access, Caller, FileDescription, OpenFlags, check_viewer_access};
 use crate::task::CurrentTask;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
@@ -48,7 +48,7 @@ fn inotify_add_watch(
     if mask.contains(WatchMask::ONLY_DIRECTORY) && !place.is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    check_access(&**place.inode(), Access::READ, &task.credentials())?;
+    check_viewer_access(&**place.inode(), Access::READ, &task.viewer())?;
     let watch = instance.add_watch(&place.dentry, mask)?;
     Ok(watch)
 }

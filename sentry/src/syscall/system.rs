@@ -249,7 +249,7 @@ fn prctl(
         }
         pr::PR_CAP_AMBIENT => return ambient(task, argument, third),
         pr::PR_SET_TIMERSLACK => {
-            me.set_timer_slack_ns(if argument == 0 { crate::task::DEFAULT_TIMER_SLACK_NS } else { argument });
+            me.set_timer_slack_ns(argument);
         }
         pr::PR_GET_TIMERSLACK => return Ok(me.timer_slack_ns().encode()),
         pr::PR_GET_TSC => task.memory().write_object(VirtualAddress(argument), &pr::PR_TSC_ENABLE)?,

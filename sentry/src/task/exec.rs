@@ -96,6 +96,15 @@ impl CurrentTask {
         self.clear_child_tid();
         self.forget_rseq();
         task.keyrings.lock().begin_program();
+        let old = task.credentials();
+        let may_gain = task.ptrace.allows_new_privileges();
+        let (new, is_secure) = loader::credentials_after_exec(&old, program.grants, may_gain);
+        let is_dumpable =
+            !program.is_unreadable && new.effective_uid == new.real_uid && new.effective_gid == new.real_gid;
+        if !is_dumpable || new != *old {
+            // Nobody looks into the new memory by the leave that the old credentials gave.
+            task.group.set_dumpable(0);
+        }
         program.memory.set_limits(task.group.memory_limits());
         let (descriptors, old_executable) = {
             let mut resources = task.resources.lock();
@@ -126,15 +135,14 @@ impl CurrentTask {
         self.restart = None;
         task.group.timers.posix.clear();
 
-        let old = task.credentials();
-        let may_gain = task.ptrace.allows_new_privileges();
-        let (new, is_secure) = loader::credentials_after_exec(&old, program.grants, may_gain);
-        let is_dumpable =
-            !program.is_unreadable && new.effective_uid == new.real_uid && new.effective_gid == new.real_gid;
         task.group.set_executed_in(new.user_namespace.clone());
-        task.group.set_dumpable(if is_dumpable { 1 } else { task.kernel.core_settings().suid_dumpable() });
-        if new != *old {
-            task.set_credentials(new);
+        let is_closed = new != *old && task.set_credentials(new);
+        if !is_closed {
+            task.group.set_dumpable(if is_dumpable {
+                1
+            } else {
+                task.kernel.core_settings().suid_dumpable()
+            });
         }
         if is_secure {
             task.parent_death_signal.store(0, Ordering::Relaxed);

@@ -105,7 +105,7 @@ pub use set::TaskSet;
 pub(crate) use signal_source::SignalSource;
 pub use start::UnstartedTask;
 pub use status::{ExitStatus, ResourceUsage};
-pub use task::{CpuSet, DEFAULT_TIMER_SLACK_NS, NAME_LEN, Task};
+pub use task::{CpuSet, NAME_LEN, Task};
 pub(crate) use terminal_groups::TaskGroups;
 pub use thread_group::ThreadGroup;
 pub(crate) use wait::{ChildEvent, WaitOptions, WaitSelector, Waited};

@@ -225,6 +225,8 @@ impl TaskView {
 impl Process for TaskView {
     fn status(&self) -> ProcessStatus {
         let task = &self.task;
+        // Before the credentials: those are what execve sets first.
+        let is_dumpable = task.group.is_dumpable();
         let credentials: Arc<Credentials> = task.credentials();
         let [own, children] = self.usage();
         let (blocked, pending) = {
@@ -287,7 +289,7 @@ impl Process for TaskView {
             processor: task.last_cpu() as usize,
             context_switches: [task.own_usage().voluntary_switches, 0],
             personality: task.group.personality.load(std::sync::atomic::Ordering::Relaxed),
-            is_dumpable: task.group.is_dumpable(),
+            is_dumpable,
             out_of_memory_adjustment: task.group.out_of_memory_adjustment(),
             ..ProcessStatus::default()
         };
@@ -438,6 +440,14 @@ impl Process for TaskView {
         let path = cgroup.path_from(namespace.root());
         let deleted = if cgroup.is_removed() { " (deleted)" } else { "" };
         format!("0::{}{deleted}\n", String::from_utf8_lossy(&path))
+    }
+
+    fn timer_slack_ns(&self) -> u64 {
+        self.task.timer_slack_ns()
+    }
+
+    fn set_timer_slack_ns(&self, slack_ns: u64) {
+        self.task.set_timer_slack_ns(slack_ns);
     }
 
     fn set_name(&self, name: &[u8]) {

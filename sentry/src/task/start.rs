@@ -65,6 +65,7 @@ impl TaskSet {
         let TaskImage { registers, segment_bases, extended_state, memory, name, executable, syscall_number } =
             image;
         group.set_user_namespace(&config.credentials.user_namespace);
+        let timer_slack_ns = parent.as_ref().map_or(DEFAULT_TIMER_SLACK_NS, |parent| parent.timer_slack_ns());
         let waiter = Arc::<Waiter>::default();
         let (start_time, now) = (kernel.timekeeper().monotonic(), Instant::now());
         let task = Arc::new(Task {
@@ -102,7 +103,8 @@ impl TaskSet {
             robust_list: AtomicU64::new(0),
             is_reaped: AtomicBool::new(false),
             parent_death_signal: AtomicU8::new(0),
-            timer_slack_ns: AtomicU64::new(DEFAULT_TIMER_SLACK_NS),
+            timer_slack_ns: AtomicU64::new(timer_slack_ns),
+            default_timer_slack_ns: timer_slack_ns,
             start_time,
             cpu_time: CpuTime::new(now),
             stops: StopState::default(),

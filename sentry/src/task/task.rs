@@ -37,7 +37,7 @@ use crate::wait::Waiter;
 pub const NAME_LEN: usize = 16;
 
 /// What PR_SET_TIMERSLACK begins with.
-pub const DEFAULT_TIMER_SLACK_NS: u64 = 50_000;
+pub(super) const DEFAULT_TIMER_SLACK_NS: u64 = 50_000;
 
 /// A task. Its thread owns a [`CurrentTask`](super::CurrentTask) beside it.
 pub struct Task {
@@ -83,6 +83,8 @@ pub struct Task {
     pub(super) parent_death_signal: AtomicU8,
     /// PR_GET_TIMERSLACK, nanoseconds.
     pub(super) timer_slack_ns: AtomicU64,
+    /// What its creator had, which it began with.
+    pub(super) default_timer_slack_ns: u64,
     pub(super) start_time: MonotonicTime,
     /// Its CPU clock, and the host thread that runs it.
     pub(super) cpu_time: CpuTime,
@@ -224,8 +226,9 @@ impl Task {
     }
 
     /// Replaces its credentials. With another effective identity, or more capabilities, others may no longer look into
-    /// the process (`man 2 prctl`, PR_SET_DUMPABLE), and the death of the parent tells it nothing.
-    pub fn set_credentials(&self, credentials: Credentials) {
+    /// the process (`man 2 prctl`, PR_SET_DUMPABLE), and the death of the parent tells it nothing:
+    /// then it returns true.
+    pub fn set_credentials(&self, credentials: Credentials) -> bool {
         let new = Arc::new(credentials);
         let old = std::mem::replace(&mut *self.credentials.lock(), new.clone());
         if old.fs_uid != new.fs_uid {
@@ -235,10 +238,12 @@ impl Task {
             self.group.set_user_namespace(&new.user_namespace);
         }
         let identity = |of: &Credentials| [of.effective_uid, of.effective_gid, of.fs_uid, of.fs_gid];
-        if identity(&old) != identity(&new) || !new.are_within(&old) {
+        let is_closed = identity(&old) != identity(&new) || !new.are_within(&old);
+        if is_closed {
             self.group.set_dumpable(self.kernel.core_settings().suid_dumpable());
             self.set_parent_death_signal(0);
         }
+        is_closed
     }
 
     /// Its address space, until it exits.
@@ -296,8 +301,9 @@ impl Task {
         self.timer_slack_ns.load(Ordering::Relaxed)
     }
 
-    /// PR_SET_TIMERSLACK, nanoseconds.
+    /// PR_SET_TIMERSLACK, nanoseconds; 0 is what its creator had.
     pub fn set_timer_slack_ns(&self, slack_ns: u64) {
+        let slack_ns = if slack_ns == 0 { self.default_timer_slack_ns } else { slack_ns };
         self.timer_slack_ns.store(slack_ns, Ordering::Relaxed);
     }
 

@@ -205,12 +205,12 @@ impl ThreadGroup {
 
     /// PR_GET_DUMPABLE: 0, 1, or 2 if only root may have its core dump.
     pub fn dumpable(&self) -> u8 {
-        self.dumpable.load(Ordering::Relaxed)
+        self.dumpable.load(Ordering::Acquire)
     }
 
     /// PR_SET_DUMPABLE, and what takes it away.
     pub fn set_dumpable(&self, dumpable: u8) {
-        self.dumpable.store(dumpable, Ordering::Relaxed);
+        self.dumpable.store(dumpable, Ordering::Release);
     }
 
     /// Which mappings a core dump holds (`man 5 core`).

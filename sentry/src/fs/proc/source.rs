@@ -138,6 +138,12 @@ pub trait Process: Send + Sync {
     }
     /// The lines of /proc/PID/cgroup, as `viewer`'s cgroup namespace has them.
     fn cgroup(&self, viewer: &Viewer) -> String;
+    /// How much later than asked for timers may fire, in nanoseconds.
+    fn timer_slack_ns(&self) -> u64 {
+        0
+    }
+    /// Sets that; 0 is what its creator had.
+    fn set_timer_slack_ns(&self, _slack_ns: u64) {}
     /// Sets the thread's name (write to `comm`).
     fn set_name(&self, name: &[u8]);
     /// Sets the adjustment of the out-of-memory score, -1000 to 1000.

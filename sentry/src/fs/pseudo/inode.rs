@@ -149,6 +149,15 @@ impl<S: Subject> Inode for PseudoInode<S> {
         children.belong_to(&self.subject, viewer)
     }
 
+    fn check_viewer(&self, viewer: &Viewer) -> Result<(), Errno> {
+        match self.node {
+            Node::Directory(Directory { children: Some(children), .. }) => {
+                children.check_viewer(&self.subject, viewer)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn open(self: Arc<Self>, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
         let node = match self.node {
             Node::Guarded(_, node) => *node,
@@ -156,10 +165,14 @@ impl<S: Subject> Inode for PseudoInode<S> {
         };
         match node {
             Node::Directory(directory) => Ok(Arc::new(DirectoryFile::new(self, directory))),
-            Node::Text(_) if flags.is_writable() => Err(Errno::EACCES),
-            Node::Text(read) => Ok(Arc::new(TextFile::new(self, read, None, viewer.clone()))),
+            Node::Text(_) | Node::OpenedText(_) if flags.is_writable() => Err(Errno::EACCES),
+            Node::Text(read) => Ok(Arc::new(TextFile::new(self, Box::new(read), None, viewer.clone()))),
+            Node::OpenedText(open) => {
+                let read = open(&self.subject, viewer)?;
+                Ok(Arc::new(TextFile::new(self, read, None, viewer.clone())))
+            }
             Node::Setting(read, write) => {
-                Ok(Arc::new(TextFile::new(self, read, Some(write), viewer.clone())))
+                Ok(Arc::new(TextFile::new(self, Box::new(read), Some(write), viewer.clone())))
             }
             Node::File(open) => open(&self.subject, viewer, self.metadata()?),
             Node::Link(_) | Node::MagicLink(..) | Node::Guarded(..) => Err(Errno::ELOOP),

@@ -37,6 +37,10 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
 
 /// Makes up the contents of a file.
 pub(super) type Read<S> = fn(&S, &Viewer) -> Result<Vec<u8>, Errno>;
+/// Decides at the opening of a file who may read it, and what the reads will find.
+pub(super) type OpenText<S> = fn(&S, &Viewer) -> Result<Reader<S>, Errno>;
+/// Makes up the contents of an open file.
+pub(super) type Reader<S> = Box<dyn Fn(&S, &Viewer) -> Result<Vec<u8>, Errno> + Send + Sync>;
 /// Takes what is written to a file.
 pub(super) type Write<S> = fn(&S, &Viewer, &[u8]) -> Result<(), Errno>;
 
@@ -57,6 +61,8 @@ pub(super) struct Entry<S: 'static> {
 pub(super) enum Node<S: 'static> {
     Text(Read<S>),
     Setting(Read<S>, Write<S>),
+    /// A text that is refused at its opening, or bound then to what it tells of.
+    OpenedText(OpenText<S>),
     Link(fn(&S, &Viewer) -> Result<LinkTarget, Errno>),
     /// A link straight to a place, and the text that readlink(2) shows for it.
     MagicLink(fn(&S, &Viewer) -> Result<Path, Errno>, Read<S>),
@@ -79,7 +85,7 @@ impl<S> Copy for Node<S> {}
 impl<S> Node<S> {
     fn kind(&self) -> FileKind {
         match self {
-            Self::Text(_) | Self::Setting(..) | Self::File(_) => FileKind::Regular,
+            Self::Text(_) | Self::Setting(..) | Self::OpenedText(_) | Self::File(_) => FileKind::Regular,
             Self::Link(_) | Self::MagicLink(..) => FileKind::Symlink,
             Self::Directory(_) => FileKind::Directory,
             Self::Guarded(_, node) => node.kind(),
@@ -104,6 +110,10 @@ pub(super) trait Children<S>: Sync {
     /// Whether `viewer` may always see them, whatever the directory's mode and owner say.
     fn belong_to(&self, _subject: &S, _viewer: &Viewer) -> bool {
         false
+    }
+    /// Fails for a viewer who may neither list nor search the directory, whatever its mode says.
+    fn check_viewer(&self, _subject: &S, _viewer: &Viewer) -> Result<(), Errno> {
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{PseudoInode, Read, Subject, Write};
+use super::{PseudoInode, Reader, Subject, Write};
 use crate::Errno;
 use crate::fs::{File, Inode, Metadata, Viewer};
 
@@ -17,7 +17,7 @@ const MAX_WRITE_BYTES: usize = 4096;
 /// An open file. Its text is made up when a read begins at offset 0, so that a reader sees one state throughout.
 pub(super) struct TextFile<S: Subject> {
     inode: Arc<PseudoInode<S>>,
-    read: Read<S>,
+    read: Reader<S>,
     write: Option<Write<S>>,
     viewer: Viewer,
     kept: Mutex<Option<Kept>>,
@@ -56,7 +56,7 @@ impl Kept {
 impl<S: Subject> TextFile<S> {
     pub(super) fn new(
         inode: Arc<PseudoInode<S>>,
-        read: Read<S>,
+        read: Reader<S>,
         write: Option<Write<S>>,
         viewer: Viewer,
     ) -> Self {

@@ -12,7 +12,9 @@ use crate::platform::VirtualAddress;
 /// Opens the memory of the process that `about` tells of: whoever may trace it may (`man 2 ptrace`). The file is about
 /// that address space for good: execve leaves it behind.
 pub(super) fn open(about: &About, viewer: &Viewer, metadata: Metadata) -> Result<Arc<dyn File>, Errno> {
-    let memory = about.inspect(viewer)?.address_space();
+    // Before the question: what the process executes meanwhile is not what the answer is about.
+    let memory = about.process()?.address_space();
+    about.inspect(viewer)?;
     // As on Linux the file of a process that has ended opens, and is empty.
     let memory = memory.map_or_else(Weak::new, |memory| Arc::downgrade(&memory));
     Ok(Arc::new(MemoryFile { memory, metadata }))

@@ -9,7 +9,7 @@ mod stat;
 mod status;
 mod user_namespace;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::About;
 use super::source::{Process, ProcessStatus};
@@ -17,7 +17,7 @@ use super::system::NET;
 use crate::Errno;
 use crate::cred::{IdKind, Namespace};
 use crate::fs::pseudo::{
-    Child, Children, Directory, Entry, Node, directory, parse_number, private_text, setting, text,
+    Child, Children, Directory, Entry, Node, Reader, directory, parse_number, private_text, setting, text,
 };
 use crate::fs::{FileKind, Path, Viewer, nsfs};
 
@@ -25,7 +25,7 @@ use crate::fs::{FileKind, Path, Viewer, nsfs};
 macro_rules! common_entries {
     ($($more:expr),* $(,)?) => {
         &[
-            private_text("auxv", |about, viewer| about.inspect(viewer)?.auxiliary_vector()),
+            of_address_space("auxv", 0o400, |about, viewer| bind(about, viewer, |process| process.auxiliary_vector())),
             text("cgroup", |about, viewer| Ok(about.process()?.cgroup(viewer).into_bytes())),
             text("cmdline", |about, _| command_line(about)),
             setting("comm", comm, set_comm),
@@ -35,7 +35,7 @@ macro_rules! common_entries {
                 set_core_filter,
             ),
             magic_link("cwd", cwd, |about, viewer| display(about, viewer, cwd)),
-            private_text("environ", |about, viewer| about.inspect(viewer)?.environment()),
+            of_address_space("environ", 0o400, |about, viewer| bind(about, viewer, |process| process.environment())),
             magic_link("exe", exe, |about, viewer| display(about, viewer, exe)),
             Entry { name: "fd", permissions: 0o500, node: Node::Directory(&descriptors::LINKS) },
             directory("fdinfo", &descriptors::INFOS),
@@ -43,7 +43,7 @@ macro_rules! common_entries {
             private_text("io", |about, viewer| about.inspect(viewer).map(|_| NO_IO.into())),
             text("limits", |about, _| Ok(limits(&*about.process()?))),
             setting("loginuid", |_, _| Ok(u32::MAX.to_string().into_bytes()), refuse_write),
-            text("maps", |about, viewer| maps::maps(&*about.inspect(viewer)?)),
+            of_address_space("maps", 0o444, |about, viewer| bind(about, viewer, maps::maps)),
             Entry { name: "mem", permissions: 0o600, node: Node::File(memory::open) },
             Entry { name: "mountinfo", permissions: 0o444, node: Node::File(mounts::mountinfo) },
             Entry { name: "mounts", permissions: 0o444, node: Node::File(mounts::mounts) },
@@ -52,14 +52,19 @@ macro_rules! common_entries {
             text("oom_score", |about, _| Ok(line(666 + out_of_memory_adjustment(about)? * 2 / 3))),
             setting("oom_score_adj", |about, _| Ok(line(out_of_memory_adjustment(about)?)), set_out_of_memory),
             private_text("personality", |about, viewer| {
-                let status = about.inspect(viewer)?.status();
+                // Linux asks as for tracing, and says so.
+                let process = about.inspect(viewer).map_err(|errno| match errno {
+                    Errno::EACCES => Errno::EPERM,
+                    other => other,
+                })?;
+                let status = process.status();
                 Ok(format!("{:08x}\n", status.personality).into_bytes())
             }),
             user_namespace::map_file("projid_map", IdKind::Project),
             magic_link("root", root, |about, viewer| display(about, viewer, root)),
             text("sessionid", |_, _| Ok(u32::MAX.to_string().into_bytes())),
             user_namespace::SETGROUPS,
-            text("smaps", |about, viewer| maps::smaps(&*about.inspect(viewer)?)),
+            of_address_space("smaps", 0o444, |about, viewer| bind(about, viewer, maps::smaps)),
             text("stat", |about, viewer| stat::stat(about, viewer)),
             text("statm", |about, _| Ok(stat::statm(&*about.process()?))),
             text("status", |about, viewer| status::status(&*about.process()?, &viewer.credentials.user_namespace)),
@@ -74,9 +79,14 @@ macro_rules! common_entries {
 pub(super) static PROCESS: Directory<About> = Directory {
     entries: common_entries![
         directory("net", &NET),
-        text("smaps_rollup", |about, viewer| maps::smaps_rollup(&*about.inspect(viewer)?)),
+        of_address_space("smaps_rollup", 0o444, |about, viewer| bind(about, viewer, maps::smaps_rollup)),
         directory("task", &THREADS),
         setting("timens_offsets", clocks::offsets, clocks::set_offsets),
+        Entry {
+            name: "timerslack_ns",
+            permissions: 0o666,
+            node: Node::Setting(clocks::timer_slack, clocks::set_timer_slack),
+        },
     ],
     children: None,
 };
@@ -99,6 +109,38 @@ const fn magic_link(
     text: crate::fs::pseudo::Read<About>,
 ) -> Entry<About> {
     Entry { name, permissions: 0o777, node: Node::MagicLink(target, text) }
+}
+
+/// A file that tells of an address space.
+const fn of_address_space(
+    name: &'static str,
+    permissions: u32,
+    open: crate::fs::pseudo::OpenText<About>,
+) -> Entry<About> {
+    Entry { name, permissions, node: Node::OpenedText(open) }
+}
+
+/// Lets `viewer` read of the address space that the process has now, whatever becomes of both: it is the opening that is
+/// refused. When the process has another one, or none, there is nothing to read.
+fn bind(
+    about: &About,
+    viewer: &Viewer,
+    read: fn(&dyn Process) -> Result<Vec<u8>, Errno>,
+) -> Result<Reader<About>, Errno> {
+    // Before the question: what the process executes meanwhile is not what the answer is about.
+    let memory = about.process()?.address_space().as_ref().map_or_else(Weak::new, Arc::downgrade);
+    about.inspect(viewer)?;
+    Ok(Box::new(move |about: &About, _viewer: &Viewer| {
+        let process = about.process()?;
+        let (own, now) = (memory.upgrade(), process.address_space());
+        if own.as_ref().map(Arc::as_ptr) != now.as_ref().map(Arc::as_ptr) {
+            return Ok(Vec::new());
+        }
+        match read(&*process) {
+            Err(Errno::ESRCH) => Ok(Vec::new()),
+            result => result,
+        }
+    }))
 }
 
 fn line(value: impl std::fmt::Display) -> Vec<u8> {
