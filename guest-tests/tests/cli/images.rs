@@ -17,7 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Copies programs and the libraries that they need into a new root file system.
-fn build_root(programs: &[&str]) -> tempfile::TempDir {
+pub(crate) fn build_root(programs: &[&str]) -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a directory");
     for directory in ["bin", "etc", "tmp", "proc", "dev"] {
         fs::create_dir(root.path().join(directory)).expect("mkdir");

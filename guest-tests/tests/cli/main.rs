@@ -6,6 +6,7 @@
 mod doctor;
 mod elf_files;
 mod images;
+mod kernel_interfaces;
 mod life;
 mod options;
 mod pause;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         elf_files::TESTS,
         options::TESTS,
         images::TESTS,
+        kernel_interfaces::TESTS,
         life::TESTS,
         doctor::TESTS,
         pause::TESTS,

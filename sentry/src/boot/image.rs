@@ -7,6 +7,8 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
 
+use crate::fs::host::holds_files;
+
 /// What is run if no command is given.
 const DEFAULT_COMMAND: &[u8] = b"/bin/sh";
 /// What the sandbox makes in a root that is otherwise empty.
@@ -37,6 +39,9 @@ pub enum ImageError {
     /// It is something else.
     #[error("neither a directory that holds a root file system nor an ELF executable")]
     Kind,
+    /// It is an interface of the host's kernel, or of a process of the host.
+    #[error("an interface of the host's kernel, which no guest gets to see")]
+    KernelInterface,
     /// The path ends without a name.
     #[error("has no name")]
     Nameless,
@@ -56,6 +61,9 @@ impl Image {
         let mut file = File::from(file.map_err(|errno| ImageError::Open(errno.into()))?);
         let kind = file.metadata().map_err(ImageError::Look)?.file_type();
         if kind.is_dir() {
+            if !holds_files(&file).map_err(ImageError::Look)? {
+                return Err(ImageError::KernelInterface);
+            }
             return Ok(Self::Directory(file.into()));
         }
         let mut head = [0; 4];
@@ -114,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_is_neither_directory_nor_elf_is_no_image() {
-        for path in ["/dev/null", "/etc/passwd", "/does/not/exist"] {
+        for path in ["/dev/null", "/etc/passwd", "/does/not/exist", "/proc", "/proc/self/fd"] {
             assert!(Image::open(Path::new(path)).is_err(), "{path}");
         }
     }

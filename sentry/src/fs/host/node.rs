@@ -12,8 +12,8 @@ use rustix::fs::{
 use rustix::io::pread;
 use vm_memory::VolatileSlice;
 
-use super::HostTree;
 use super::handles::HandleSlot;
+use super::{HostTree, device_of, open_beneath};
 use crate::Errno;
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
 use crate::memory::PageSource;
@@ -29,6 +29,10 @@ pub struct HostNode {
     tree: Arc<HostTree>,
     /// Relative to the tree's root, without a leading slash; empty for the root.
     path: Box<[u8]>,
+    /// The device of the host's file system on which it lay when it was looked up.
+    device: u64,
+    /// It belongs to an interface of the host's kernel: a directory has no entries, a file no contents.
+    is_hidden: bool,
     handle: Arc<HandleSlot>,
 }
 
@@ -79,10 +83,9 @@ pub struct HostEntry {
 impl HostStatus {
     fn from_statx(status: &Statx) -> Self {
         let mode = u32::from(status.stx_mode);
-        let device = DeviceNumber::new(status.stx_dev_major, status.stx_dev_minor);
         let has_creation = status.stx_mask & StatxFlags::BTIME.bits() != 0;
         Self {
-            identity: (device.as_u64(), status.stx_ino),
+            identity: (device_of(status), status.stx_ino),
             kind: FileKind::from_mode(mode).unwrap_or(FileKind::Regular),
             mode,
             links: status.stx_nlink,
@@ -95,6 +98,31 @@ impl HostStatus {
             modified: timestamp(&status.stx_mtime),
             changed: timestamp(&status.stx_ctime),
             created: has_creation.then(|| timestamp(&status.stx_btime)),
+            link_text: None,
+        }
+    }
+
+    /// What is told in place of a file that is hidden: devices are the guest's own or none, and anything else is empty.
+    fn hidden(self) -> Self {
+        let (kind, permissions) = match self.kind {
+            FileKind::Directory => (FileKind::Directory, 0o755),
+            FileKind::CharacterDevice | FileKind::BlockDevice => (self.kind, self.mode & 0o777),
+            _ => (FileKind::Regular, 0o444),
+        };
+        Self {
+            identity: self.identity,
+            kind,
+            mode: kind.mode_bits() | permissions,
+            links: if kind == FileKind::Directory { 2 } else { 1 },
+            uid: 0,
+            gid: 0,
+            special_device: self.special_device,
+            size_bytes: 0,
+            blocks: 0,
+            accessed: Timestamp::default(),
+            modified: Timestamp::default(),
+            changed: Timestamp::default(),
+            created: None,
             link_text: None,
         }
     }
@@ -111,11 +139,12 @@ fn wanted() -> StatxFlags {
 impl HostNode {
     pub(super) fn root(tree: &Arc<HostTree>) -> Result<(Arc<Self>, HostStatus), Errno> {
         let status = statx(&tree.root, c"", AtFlags::EMPTY_PATH, wanted())?;
-        Ok((Self::new(tree, Box::new([])), HostStatus::from_statx(&status)))
+        let status = HostStatus::from_statx(&status);
+        Ok((Self::new(tree, Box::new([]), status.identity.0, false), status))
     }
 
-    fn new(tree: &Arc<HostTree>, path: Box<[u8]>) -> Arc<Self> {
-        Arc::new(Self { tree: tree.clone(), path, handle: Arc::default() })
+    fn new(tree: &Arc<HostTree>, path: Box<[u8]>, device: u64, is_hidden: bool) -> Arc<Self> {
+        Arc::new(Self { tree: tree.clone(), path, device, is_hidden, handle: Arc::default() })
     }
 
     /// The entry `name` of this directory.
@@ -123,20 +152,37 @@ impl HostNode {
     /// # Errors
     /// ENOENT, and the host's.
     pub fn lookup(&self, name: &[u8]) -> Result<(Arc<Self>, HostStatus), Errno> {
+        if self.is_hidden {
+            return Err(Errno::ENOENT);
+        }
         let directory = self.directory_handle()?;
         let status = statx(&directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted())?;
-        let mut path = Vec::with_capacity(self.path.len() + 1 + name.len());
-        path.extend_from_slice(&self.path);
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name);
         let mut status = HostStatus::from_statx(&status);
+        let mut is_hidden = false;
+        if status.identity.0 != self.device {
+            (status, is_hidden) = self.cross(&directory, name)?;
+        }
         if status.kind == FileKind::Symlink {
             let text = readlinkat(&directory, name, Vec::new())?;
             status.link_text = Some(text.into_bytes().into());
         }
-        Ok((Self::new(&self.tree, path.into()), status))
+        Ok((Self::new(&self.tree, self.path_of(name), status.identity.0, is_hidden), status))
+    }
+
+    /// The status of the entry `name`, which lies on another device, and whether it is hidden.
+    fn cross(&self, directory: &OwnedFd, name: &[u8]) -> Result<(HostStatus, bool), Errno> {
+        let file = open_beneath(directory, name, OFlags::PATH)?;
+        let status = HostStatus::from_statx(&statx(&file, c"", AtFlags::EMPTY_PATH, wanted())?);
+        match self.tree.mounts.hold_files(&file, status.identity.0)? {
+            true => Ok((status, false)),
+            false => Ok((status.hidden(), true)),
+        }
+    }
+
+    /// The path of the entry `name`.
+    fn path_of(&self, name: &[u8]) -> Box<[u8]> {
+        let separator: &[u8] = if self.path.is_empty() { b"" } else { b"/" };
+        [&*self.path, separator, name].concat().into()
     }
 
     /// All entries of this directory but `.` and `..`.
@@ -144,6 +190,9 @@ impl HostNode {
     /// # Errors
     /// The host's.
     pub fn list(&self) -> Result<Vec<HostEntry>, Errno> {
+        if self.is_hidden {
+            return Ok(Vec::new());
+        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let listing = openat2(self.directory_handle()?, c".", flags, Mode::empty(), ResolveFlags::BENEATH)?;
         let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
@@ -166,6 +215,9 @@ impl HostNode {
     /// # Errors
     /// The host's.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        if self.is_hidden {
+            return Ok(0);
+        }
         let file = self.file_handle()?;
         loop {
             match pread(&file, &mut *buffer, offset) {
@@ -180,12 +232,17 @@ impl HostNode {
     /// # Errors
     /// The host's.
     pub fn check_readable(&self) -> Result<(), Errno> {
-        self.file_handle().map(drop)
+        if self.is_hidden { Ok(()) } else { self.file_handle().map(drop) }
     }
 
     /// The extended attributes that mean something to the guest: `user.*` and `security.capability`.
     pub fn xattrs(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let Ok(file) = self.tree.open(&self.path, OFlags::RDONLY) else { return Vec::new() };
+        if self.is_hidden {
+            return Vec::new();
+        }
+        let Ok((file, _)) = self.tree.open(&self.path, OFlags::RDONLY, self.device) else {
+            return Vec::new();
+        };
         let mut names = vec![0; MAX_XATTR_LEN];
         let Ok(len) = flistxattr(&file, &mut names[..]) else { return Vec::new() };
         names.truncate(len);
@@ -202,17 +259,17 @@ impl HostNode {
     }
 
     fn directory_handle(&self) -> Result<Arc<OwnedFd>, Errno> {
-        let open = || self.tree.open(&self.path, OFlags::PATH | OFlags::DIRECTORY);
-        self.tree.handles.get(&self.handle, open)
+        self.tree.handles.get(&self.handle, || {
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            self.tree.open(&self.path, flags, self.device).map(|(directory, _)| directory)
+        })
     }
 
     fn file_handle(&self) -> Result<Arc<OwnedFd>, Errno> {
         self.tree.handles.get(&self.handle, || {
-            let file = self.tree.open(&self.path, OFlags::RDONLY)?;
             // The host may have put something else there since it was looked up.
-            let status = statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE)?;
-            match FileType::from_raw_mode(u32::from(status.stx_mode)) {
-                FileType::RegularFile => Ok(file),
+            match self.tree.open(&self.path, OFlags::RDONLY, self.device)? {
+                (file, FileType::RegularFile) => Ok(file),
                 _ => Err(Errno::ESTALE),
             }
         })
@@ -251,5 +308,42 @@ impl PageSource for HostPages {
             done += read;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn procfs_below_an_image_is_an_empty_directory() {
+        let tree = HostTree::new(std::fs::File::open("/").unwrap().into(), 64);
+        let (root, _) = tree.root().unwrap();
+        let (proc, status) = root.lookup(b"proc").unwrap();
+        assert!(proc.is_hidden, "{status:?}");
+        assert_eq!((status.kind, status.mode, status.links), (FileKind::Directory, 0o40755, 2));
+        assert!(proc.list().unwrap().is_empty());
+        assert!(proc.xattrs().is_empty());
+        for name in [&b"self"[..], b"1", b"version", b"."] {
+            assert_eq!(proc.lookup(name).err(), Some(Errno::ENOENT), "{}", name.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_the_host_mounts_over_a_file_later_is_not_opened() {
+        let tree = HostTree::new(std::fs::File::open("/").unwrap().into(), 64);
+        // As if they had been looked up when another file system was there.
+        for (path, flags) in [("proc", OFlags::PATH), ("proc/version", OFlags::RDONLY)] {
+            assert_eq!(tree.open(path.as_bytes(), flags, 1).err(), Some(Errno::ESTALE), "{path}");
+        }
+        assert!(tree.open(b"etc", OFlags::PATH, 1).is_ok(), "one with files is as good as the other");
+    }
+
+    #[test]
+    fn kernel_interfaces_are_no_images() {
+        for (path, is_fine) in [("/", true), ("/proc", false), ("/proc/self/task", false)] {
+            let directory = std::fs::File::open(path).unwrap();
+            assert_eq!(super::super::holds_files(directory).unwrap(), is_fine, "{path}");
+        }
     }
 }
