@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use rustix::process::Pid;
 use sentry::boot::{Description, Text, User};
-use vmm::Failure;
 use vmm::control::Target;
+use vmm::{Custody, Failure};
 
 use crate::size;
 
@@ -74,6 +75,17 @@ pub(crate) struct Arguments {
     #[arg(long)]
     strace: bool,
 
+    /// How long the program has to end after a SIGTERM to vmm, which it gets; then, or at a second SIGTERM, it is killed
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    stop_timeout: u64,
+
+    /// Run on a host without Landlock, or whose Landlock is older than Linux 6.2's
+    ///
+    /// A layer of the jail is missing then: a guest that has taken over vmm may open the host's files. `vmm doctor` tells which
+    /// layers there are.
+    #[arg(long)]
+    insecure_no_landlock: bool,
+
     /// How much vmm says of itself on standard error: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "error")]
     pub(crate) log: log::LevelFilter,
@@ -90,7 +102,11 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, PartialEq, Eq, clap::Subcommand)]
 pub(crate) enum Subcommand {
     /// Tell what this host offers, what is missing and how to get it
-    Doctor,
+    Doctor {
+        /// Judge the host as for a run with this option
+        #[arg(long)]
+        insecure_no_landlock: bool,
+    },
 
     /// Have every task of a running sandbox stand still, and return once all do
     ///
@@ -120,6 +136,14 @@ fn sandbox(text: &str) -> anyhow::Result<Target> {
 }
 
 impl Arguments {
+    /// How vmm is to keep the sandbox.
+    pub(crate) fn custody(&self) -> Custody {
+        Custody {
+            is_landlock_required: !self.insecure_no_landlock,
+            stop_timeout: Duration::from_secs(self.stop_timeout),
+        }
+    }
+
     /// What the sandbox is to be.
     ///
     /// # Errors
@@ -253,7 +277,7 @@ mod tests {
     #[test]
     fn doctor_is_a_program_after_dashes_or_options() {
         let arguments = Arguments::try_parse_from(["vmm", "doctor"]).unwrap();
-        assert_eq!(arguments.subcommand, Some(Subcommand::Doctor));
+        assert_eq!(arguments.subcommand, Some(Subcommand::Doctor { insecure_no_landlock: false }));
         for words in [
             &["vmm", "--", "doctor"][..],
             &["vmm", "--image", "/", "--", "doctor"],

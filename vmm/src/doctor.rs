@@ -5,10 +5,11 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use platform_kvm::{Config, KvmPlatform, measure_exit};
 
 use crate::failure::Failure;
+use crate::jail;
 use crate::sandbox::raise_open_files_limit;
 
 /// Guest memory of the microVM that is made for the examination.
@@ -19,20 +20,20 @@ const MODULES: &str = "/sys/module";
 /// The parameters that turn nested paging on, by module.
 const NESTED_PAGING: [(&str, &str); 2] = [("kvm_intel", "ept"), ("kvm_amd", "npt")];
 
-/// Examines the host and prints what it finds, a line each.
+/// Examines the host and prints what it finds, a line each. Without Landlock, nothing runs if it `is_landlock_required`.
 ///
 /// # Errors
 /// What keeps microVMs from being made here; its text says what to do. Or standard output cannot be written.
-pub fn run() -> Result<u8, Failure> {
+pub fn run(is_landlock_required: bool) -> Result<u8, Failure> {
     let mut lines = Lines { out: std::io::stdout().lock(), has_reader: true };
-    let result = examine(&mut lines);
+    let result = examine(&mut lines, is_landlock_required);
     lines
         .print("verdict", if result.is_ok() { "programs can run here" } else { "no program can run here" })?;
     result?;
     Ok(0)
 }
 
-fn examine(lines: &mut Lines<impl Write>) -> anyhow::Result<()> {
+fn examine(lines: &mut Lines<impl Write>, is_landlock_required: bool) -> anyhow::Result<()> {
     let name = rustix::system::uname();
     let release = name.release().to_string_lossy();
     lines.print("vmm", env!("CARGO_PKG_VERSION"))?;
@@ -44,6 +45,9 @@ fn examine(lines: &mut Lines<impl Write>) -> anyhow::Result<()> {
     lines.print("processor", &processor.describe())?;
     lines.print("modules", &modules(Path::new(MODULES)))?;
     lines.print("/dev/kvm", &device())?;
+    for (layer, text) in jail::layers()? {
+        lines.print(layer, &text)?;
+    }
     raise_open_files_limit();
     let platform = KvmPlatform::new(Config { memory_bytes: MEMORY_BYTES, ..Config::default() })?;
     for (subject, text) in platform.report().lines() {
@@ -52,6 +56,8 @@ fn examine(lines: &mut Lines<impl Write>) -> anyhow::Result<()> {
     let mut missing = platform.report().missing();
     missing.extend(processor.lacks_virtualisation());
     missing.extend(nested_paging_is_off(Path::new(MODULES)));
+    let lacks_landlock = jail::lacks_landlock();
+    missing.extend(lacks_landlock.then(jail::missing_landlock));
     if missing.is_empty() {
         missing.push("nothing".to_owned());
     }
@@ -59,7 +65,9 @@ fn examine(lines: &mut Lines<impl Write>) -> anyhow::Result<()> {
         lines.print("missing", text)?;
     }
     let exit = measure_exit(&platform)?;
-    lines.print("an exit costs", &format!("{:.2} µs, there and back", exit.as_secs_f64() * 1e6))
+    lines.print("an exit costs", &format!("{:.2} µs, there and back", exit.as_secs_f64() * 1e6))?;
+    ensure!(!(lacks_landlock && is_landlock_required), "missing: {}", jail::missing_landlock());
+    Ok(())
 }
 
 /// Where the lines go.

@@ -1,7 +1,10 @@
 //! Signals sent to vmm reach the guest's first process. Those that the caller's terminal makes of a key, or of its
 //! window's size, reach the process group that is in the guest's foreground.
+//!
+//! After SIGTERM, the first process has a while to end, and is then killed; a second SIGTERM kills it at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use sentry::kernel::Kernel;
@@ -27,12 +30,19 @@ impl Forwarder {
         SignalsInfo::new(signals).context("catch signals").map(Self)
     }
 
-    /// Passes every signal on to `group`, on a thread of its own, for as long as vmm lives.
+    /// Passes every signal on to `group`, on a thread of its own, for as long as vmm lives. `stop_timeout` after a SIGTERM,
+    /// `group` is killed.
     ///
     /// # Errors
     /// The host has no thread left.
-    pub(crate) fn start(mut self, kernel: Arc<Kernel>, group: Arc<ThreadGroup>) -> anyhow::Result<()> {
+    pub(crate) fn start(
+        mut self,
+        kernel: Arc<Kernel>,
+        group: Arc<ThreadGroup>,
+        stop_timeout: Duration,
+    ) -> anyhow::Result<()> {
         let pass_on = move || {
+            let mut is_stopping = false;
             for info in &mut self.0 {
                 let number = info.si_signo;
                 let is_of_terminal = info.si_code == libc::SI_KERNEL && number != SIGHUP;
@@ -43,13 +53,35 @@ impl Forwarder {
                 } else if is_of_terminal && (number == SIGTSTP || number == SIGQUIT && foreground <= 0) {
                     // Without jobs in the guest, the key is meant for vmm itself.
                     let _ = emulate_default_handler(number);
+                } else if number == SIGTERM && is_stopping {
+                    kill(&group);
                 } else if let Ok(signal) = Signal::new(number) {
                     // From outside of every PID namespace: as process 0, like a signal from a parent namespace.
                     group.send_signal(SignalInfo::from_kill(signal, 0, 0));
+                    if number == SIGTERM {
+                        is_stopping = true;
+                        kill_after(&group, stop_timeout);
+                    }
                 }
             }
         };
         std::thread::Builder::new().name("signals".into()).spawn(pass_on).context("start a thread")?;
         Ok(())
+    }
+}
+
+fn kill(group: &ThreadGroup) {
+    group.send_signal(SignalInfo::from_kill(Signal::SIGKILL, 0, 0));
+}
+
+/// Kills `group` when `timeout` has passed; now, if the host has no thread to wait on.
+fn kill_after(group: &Arc<ThreadGroup>, timeout: Duration) {
+    let waiting = group.clone();
+    let wait = move || {
+        std::thread::sleep(timeout);
+        kill(&waiting);
+    };
+    if std::thread::Builder::new().name("stop-timeout".into()).spawn(wait).is_err() {
+        kill(group);
     }
 }

@@ -1,6 +1,6 @@
 //! Runs a Linux program inside a microVM that has no guest kernel.
 //!
-//! The library takes a [`Description`], builds the sandbox out of the sentry and the KVM platform, confines the process and waits
+//! The library takes a [`Description`] and a [`Custody`], builds the sandbox out of the sentry and the KVM platform, confines the process and waits
 //! for the program: [`run`]. The binary only parses a command line; other front ends stand beside it. Exit statuses are docker's.
 
 pub mod control;
@@ -15,5 +15,5 @@ mod terminal;
 
 pub use failure::Failure;
 pub use panic::end_process_on_panic;
-pub use sandbox::run;
+pub use sandbox::{Custody, run};
 pub use sentry::boot::Description;

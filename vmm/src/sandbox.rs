@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use platform_kvm::{Config, KvmPlatform};
@@ -25,17 +26,33 @@ const MIN_MEMORY_BYTES: u64 = 8 << 20;
 /// The session of the guest's first process, and its process group.
 pub(crate) const FIRST_SESSION: i32 = 1;
 
+/// How vmm keeps a sandbox, which is nothing that the guest knows of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Custody {
+    /// A host without Landlock, or with one that is too old, runs nothing.
+    pub is_landlock_required: bool,
+    /// How long the first process has to end after a SIGTERM to vmm, before it is killed.
+    pub stop_timeout: Duration,
+}
+
+impl Default for Custody {
+    /// All layers of the jail, and docker's ten seconds.
+    fn default() -> Self {
+        Self { is_landlock_required: true, stop_timeout: Duration::from_secs(10) }
+    }
+}
+
 /// Builds the sandbox, runs it, and returns the status to exit with. The process is confined for good.
 ///
 /// # Errors
 /// What keeps the program from running, with the status that says whose fault it is.
-pub fn run(description: Description) -> Result<u8, Failure> {
+pub fn run(description: Description, custody: Custody) -> Result<u8, Failure> {
     let signals = Forwarder::new()?;
     survive_size_limits()?;
     raise_open_files_limit();
     let image = open_image(&description.root)?;
     let machine = make_machine(&description)?;
-    let jail = Jail::around(image.directory())?;
+    let jail = Jail::around(image.directory(), custody.is_landlock_required)?;
     let (user, root, name) = (description.user.clone(), description.root.clone(), description.name.clone());
     let sandbox = Sandbox::new(description, image, machine).map_err(anyhow::Error::from)?;
     let kernel = sandbox.kernel().clone();
@@ -54,7 +71,7 @@ pub fn run(description: Description) -> Result<u8, Failure> {
     let control = ControlSocket::open(name.as_deref())?;
     jail.enter()?;
     let init = sandbox.start(descriptors).map_err(Failure::of_program)?;
-    signals.start(kernel.clone(), init.thread_group().clone())?;
+    signals.start(kernel.clone(), init.thread_group().clone(), custody.stop_timeout)?;
     control.serve(kernel.clone())?;
     let status: ExitStatus = kernel.wait_for_init(&init);
     storage.write_back();

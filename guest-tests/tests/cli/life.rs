@@ -13,6 +13,13 @@ use crate::{TIMEOUT, Test, assert_code, assert_one_line, vmm_command};
 
 pub(crate) const TESTS: &[Test] = &[
     ("life::signals_reach_the_first_process", signals_reach_the_first_process),
+    (
+        "life::what_ignores_sigterm_is_killed_after_the_stop_timeout",
+        what_ignores_sigterm_is_killed_after_the_stop_timeout,
+    ),
+    ("life::a_second_sigterm_kills_at_once", a_second_sigterm_kills_at_once),
+    ("life::what_ends_in_time_is_not_killed", what_ends_in_time_is_not_killed),
+    ("life::inherited_descriptors_are_closed", inherited_descriptors_are_closed),
     ("life::killing_vmm_leaves_nothing_behind", killing_vmm_leaves_nothing_behind),
     ("life::blocked_signals_are_no_trouble", blocked_signals_are_no_trouble),
     ("life::limits_that_are_too_small_are_named", limits_that_are_too_small_are_named),
@@ -34,6 +41,64 @@ fn signals_reach_the_first_process() {
         assert_code(&finished, 7);
         assert_eq!(finished.stdout, format!("ready\ngot {name}\n"), "{}", finished.describe());
     }
+}
+
+/// A sandbox that is ready and whose first process runs this script, with this much time to end.
+fn start_with_stop_timeout(seconds: &str, script: &str) -> bounded::Running {
+    let options = ["--image", "/", "--stop-timeout", seconds];
+    let mut command = vmm_command(&options, &["/bin/sh", "-c", script]);
+    let mut running = bounded::start(&mut command).expect("vmm starts");
+    assert!(running.prints_within("ready\n", TIMEOUT).expect("output"), "the script is ready");
+    running
+}
+
+fn what_ignores_sigterm_is_killed_after_the_stop_timeout() {
+    for (seconds, disposition) in [("2", "trap '' TERM"), ("0", "trap 'echo late' TERM")] {
+        let script = format!("{disposition}; sleep 60 & echo ready; while :; do sleep 0.05; done");
+        let running = start_with_stop_timeout(seconds, &script);
+        let begun = Instant::now();
+        kill_process(running.pid(), Signal::TERM).expect("kill");
+        let finished = running.finish(TIMEOUT).expect("end");
+        let elapsed = begun.elapsed();
+        assert_code(&finished, 137);
+        let timeout = Duration::from_secs(seconds.parse().expect("a number"));
+        assert!(elapsed >= timeout && elapsed < timeout + Duration::from_secs(8), "{elapsed:?}");
+    }
+}
+
+fn a_second_sigterm_kills_at_once() {
+    let script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut running = start_with_stop_timeout("3600", script);
+    kill_process(running.pid(), Signal::TERM).expect("kill");
+    assert!(running.prints_within("asked\n", TIMEOUT).expect("output"), "the first one is passed on");
+    std::thread::sleep(Duration::from_millis(200));
+    kill_process(running.pid(), Signal::TERM).expect("kill");
+    let finished = running.finish(TIMEOUT).expect("end");
+    assert_code(&finished, 137);
+    assert_eq!(finished.stdout, "ready\nasked\n", "{}", finished.describe());
+}
+
+fn what_ends_in_time_is_not_killed() {
+    let script = "trap 'sleep 1; echo tidy; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
+    let running = start_with_stop_timeout("20", script);
+    kill_process(running.pid(), Signal::TERM).expect("kill");
+    let finished = running.finish(TIMEOUT).expect("end");
+    assert_code(&finished, 3);
+    assert_eq!(finished.stdout, "ready\ntidy\n", "{}", finished.describe());
+}
+
+/// Who waits for the end of a pipe that vmm was born with sees it while vmm runs.
+fn inherited_descriptors_are_closed() {
+    let binary = vmm::binary().expect("vmm");
+    let script = format!(
+        "set -e; d=$(mktemp -d); mkfifo $d/p
+        {} --image / -- /bin/sh -c 'echo ready; sleep 20' 9> $d/p > $d/out & vmm=$!
+        timeout 10 cat $d/p; echo status $?; kill -KILL $vmm; rm -r $d",
+        binary.display()
+    );
+    let finished =
+        bounded::run(Command::new("/bin/bash").args(["-c", &script]), TIMEOUT).expect("bash starts");
+    assert_eq!(finished.stdout, "status 0\n", "{}", finished.describe());
 }
 
 fn killing_vmm_leaves_nothing_behind() {

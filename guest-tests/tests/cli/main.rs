@@ -7,6 +7,7 @@ mod doctor;
 mod elf_files;
 mod images;
 mod kernel_interfaces;
+mod layers;
 mod life;
 mod options;
 mod pause;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         options::TESTS,
         images::TESTS,
         kernel_interfaces::TESTS,
+        layers::TESTS,
         life::TESTS,
         doctor::TESTS,
         pause::TESTS,

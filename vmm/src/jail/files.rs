@@ -12,6 +12,44 @@ use landlock::{
 /// The newest interface whose restrictions are asked for; older hosts apply those that they know.
 const NEWEST: ABI = ABI::V6;
 
+/// The oldest that holds: the one that knows of truncation (Linux 6.2).
+const OLDEST_ABI: u32 = 3;
+
+/// What the host's Landlock is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Landlock {
+    /// The host has none, or it is turned off.
+    Missing,
+    /// The version of its interface.
+    Abi(u32),
+}
+
+impl Landlock {
+    /// The host's.
+    pub(super) fn of_host() -> Self {
+        const VERSION: u32 = 1;
+        // SAFETY: with this flag the call takes no pointer and returns the version (`man 2 landlock_create_ruleset`).
+        let version = unsafe {
+            libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, VERSION)
+        };
+        u32::try_from(version).ok().filter(|version| *version > 0).map_or(Self::Missing, Self::Abi)
+    }
+
+    /// Whether it keeps a process from every file that it has no business with.
+    pub(super) fn is_enough(self) -> bool {
+        matches!(self, Self::Abi(version) if version >= OLDEST_ABI)
+    }
+
+    /// What it is, for a person.
+    pub(super) fn describe(self) -> String {
+        match self {
+            Self::Missing => "none".to_owned(),
+            Self::Abi(version) if self.is_enough() => format!("ABI {version}"),
+            Self::Abi(version) => format!("ABI {version}, which knows less than ABI {OLDEST_ABI}"),
+        }
+    }
+}
+
 /// What Landlock is to enforce.
 #[derive(Debug)]
 pub(super) struct FileRules(RulesetCreated);
@@ -33,20 +71,29 @@ impl FileRules {
         Ok(Self(ruleset.add_rules(rules)?))
     }
 
-    /// Restricts the calling thread and those that it will start, and denies them new privileges.
+    /// Restricts the calling thread and those that it will start, denies them new privileges, and tells whether the host
+    /// restricts anything.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub(super) fn enforce(self) -> Result<(), RulesetError> {
-        match self.0.restrict_self()?.ruleset {
-            RulesetStatus::FullyEnforced => {}
-            RulesetStatus::PartiallyEnforced => {
-                log::info!("the host's Landlock restricts less than was asked for");
-            }
-            RulesetStatus::NotEnforced => {
-                log::warn!("the host has no Landlock: the sandbox keeps access to files");
-            }
+    pub(super) fn enforce(self) -> Result<bool, RulesetError> {
+        Ok(self.0.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn landlock_is_enough_from_truncation_on() {
+        for (landlock, is_enough, text) in [
+            (Landlock::Missing, false, "none"),
+            (Landlock::Abi(2), false, "ABI 2, which knows less than ABI 3"),
+            (Landlock::Abi(3), true, "ABI 3"),
+            (Landlock::Abi(7), true, "ABI 7"),
+        ] {
+            assert_eq!((landlock.is_enough(), landlock.describe().as_str()), (is_enough, text));
         }
-        Ok(())
     }
 }

@@ -96,6 +96,21 @@ pub(super) fn install() -> anyhow::Result<()> {
     Ok(apply_filter_all_threads(&compile(rules())?)?)
 }
 
+/// How large the filter is and what it leaves.
+///
+/// # Errors
+/// It cannot be compiled.
+pub(super) fn describe() -> anyhow::Result<String> {
+    let rules = rules();
+    let count = |is_kind: fn(&Answer) -> bool| rules.values().filter(|answer| is_kind(answer)).count();
+    let always = count(|answer| *answer == Allow);
+    let sometimes = count(|answer| matches!(answer, AllowIf(_)));
+    let instructions = compile(rules)?.len();
+    Ok(format!(
+        "{always} system calls, {sometimes} more with some arguments, by a filter of {instructions} instructions"
+    ))
+}
+
 fn rules() -> BTreeMap<Sysno, Answer> {
     let own_process = rustix::process::getpid().as_raw_nonzero().get().cast_unsigned();
     let conditional = [

@@ -7,11 +7,16 @@ use std::process::{Command, Output};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
+use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
+use sentry::syscall::Sysno;
+
 use super::Jail;
 use crate::failure::Failure;
 
 /// Names the attempt to the child.
 const ATTEMPT: &str = "JAIL_TEST_ATTEMPT";
+/// Begins the attempts that are one system call of the number that follows.
+const CALL: &str = "call ";
 /// The child's status if the jail let it do what it attempted.
 const DONE: i32 = 42;
 /// The child's status if what it attempted failed with an error.
@@ -28,7 +33,15 @@ fn child() {
     let Ok(name) = std::env::var(ATTEMPT) else { return };
     let directory = File::open("/etc").unwrap();
     let passwd = File::open("/etc/passwd").unwrap();
-    Jail::around(Some(directory.as_fd())).unwrap().enter().unwrap();
+    super::leave_no_dump().unwrap();
+    let is_dumpable = dumpable_behavior().unwrap() != DumpableBehavior::NotDumpable;
+    let is_landlock_required = has_landlock();
+    Jail::around(Some(directory.as_fd()), is_landlock_required).unwrap().enter().unwrap();
+    if let Some(number) = name.strip_prefix(CALL) {
+        // SAFETY: should the jail let it pass, a call with no pointers and no numbers harms nobody but this process.
+        let result = unsafe { libc::syscall(number.parse().unwrap(), 0, 0, 0, 0, 0, 0) };
+        std::process::exit(if result >= 0 { DONE } else { REFUSED });
+    }
     let is_done = match name.as_str() {
         "open" => File::open("/etc/passwd").is_ok(),
         "open outside of the image" => open_by_name("/proc/self/environ"),
@@ -71,6 +84,8 @@ fn child() {
             // SAFETY: TIOCSTI reads one byte.
             unsafe { libc::ioctl(0, libc::TIOCSTI, &raw const byte) == 0 }
         }
+        "dump core" => getrlimit(Resource::Core).maximum != Some(0),
+        "be dumpable" => is_dumpable,
         name => panic!("no attempt is called {name}"),
     };
     std::process::exit(if is_done { DONE } else { REFUSED });
@@ -117,8 +132,110 @@ fn what_no_sentry_does_ends_a_jailed_process_and_is_named() {
     }
 }
 
+/// Calls by which a process that is no longer itself would reach out.
+const DANGEROUS: [Sysno; 76] = [
+    // Files by name.
+    Sysno::open,
+    Sysno::creat,
+    Sysno::open_by_handle_at,
+    Sysno::name_to_handle_at,
+    Sysno::truncate,
+    Sysno::unlink,
+    Sysno::unlinkat,
+    Sysno::rename,
+    Sysno::renameat2,
+    Sysno::mkdirat,
+    Sysno::mknodat,
+    Sysno::linkat,
+    Sysno::symlinkat,
+    Sysno::chmod,
+    Sysno::fchmod,
+    Sysno::fchmodat,
+    Sysno::fchown,
+    Sysno::fchownat,
+    Sysno::utimensat,
+    Sysno::fsetxattr,
+    Sysno::chdir,
+    Sysno::fchdir,
+    Sysno::chroot,
+    Sysno::fanotify_init,
+    // Mounts and namespaces.
+    Sysno::mount,
+    Sysno::umount2,
+    Sysno::pivot_root,
+    Sysno::fsopen,
+    Sysno::open_tree,
+    Sysno::move_mount,
+    Sysno::unshare,
+    Sysno::setns,
+    // Programs and other processes.
+    Sysno::fork,
+    Sysno::vfork,
+    Sysno::clone,
+    Sysno::execve,
+    Sysno::execveat,
+    Sysno::ptrace,
+    Sysno::process_vm_readv,
+    Sysno::process_vm_writev,
+    Sysno::process_madvise,
+    Sysno::kcmp,
+    Sysno::kill,
+    Sysno::tkill,
+    Sysno::rt_sigqueueinfo,
+    Sysno::pidfd_open,
+    Sysno::pidfd_getfd,
+    Sysno::pidfd_send_signal,
+    // The network, and descriptors of others.
+    Sysno::socket,
+    Sysno::socketpair,
+    Sysno::connect,
+    Sysno::bind,
+    Sysno::sendmsg,
+    Sysno::recvmsg,
+    // Code and memory.
+    Sysno::memfd_create,
+    Sysno::userfaultfd,
+    Sysno::remap_file_pages,
+    Sysno::shmget,
+    // Privileges, and the kernel itself.
+    Sysno::setuid,
+    Sysno::setgid,
+    Sysno::setresuid,
+    Sysno::capset,
+    Sysno::seccomp,
+    Sysno::personality,
+    Sysno::bpf,
+    Sysno::perf_event_open,
+    Sysno::io_uring_setup,
+    Sysno::keyctl,
+    Sysno::init_module,
+    Sysno::finit_module,
+    Sysno::kexec_load,
+    Sysno::reboot,
+    Sysno::swapon,
+    Sysno::acct,
+    Sysno::clock_settime,
+    Sysno::iopl,
+];
+
+#[test]
+fn each_dangerous_call_ends_a_jailed_process() {
+    for call in DANGEROUS {
+        let output = attempt(&format!("{CALL}{}", call as i64));
+        assert_eq!(output.status.code(), Some(Failure::VMM.into()), "{}: {output:?}", call.name());
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(message.contains(&format!(" {}(", call.name())), "{}: {message}", call.name());
+    }
+}
+
+#[test]
+fn a_jailed_process_leaves_no_core_and_cannot_be_looked_at() {
+    for name in ["dump core", "be dumpable"] {
+        let output = attempt(name);
+        assert_eq!(output.status.code(), Some(REFUSED), "{name}: {output:?}");
+    }
+}
+
 fn has_landlock() -> bool {
-    const VERSION: u32 = 1;
-    // SAFETY: with this flag the call takes no pointer and returns the version (`man 2 landlock_create_ruleset`).
-    unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, VERSION) > 0 }
+    !super::lacks_landlock()
 }
