@@ -6,6 +6,7 @@
 mod doctor;
 mod elf_files;
 mod images;
+mod jobs;
 mod kernel_interfaces;
 mod layers;
 mod life;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         images::TESTS,
         kernel_interfaces::TESTS,
         layers::TESTS,
+        jobs::TESTS,
         life::TESTS,
         doctor::TESTS,
         pause::TESTS,
