@@ -182,6 +182,17 @@ static long by_unshare(unsigned long long bits, unsigned long long unused) {
   return syscall(SYS_unshare, bits);
 }
 
+// Stands for a number that no process has.
+#define FREE 30000
+
+// A free number, far from those that the host gives out next.
+static int free_number(void) {
+  int number = 2000 + (getpid() + 14000) % 28000, before = errno;
+  while (kill(number, 0) == 0 || errno != ESRCH) number++;
+  errno = before;
+  return number;
+}
+
 // clone3's structure: cases by number.
 static long by_structure(unsigned long long which, unsigned long long value) {
   static pid_t wanted[40];
@@ -189,7 +200,7 @@ static long by_structure(unsigned long long which, unsigned long long value) {
   struct clone_args *arguments = &request.arguments;
   long size = sizeof *arguments;
   void *address = arguments;
-  wanted[0] = 30000;
+  wanted[0] = free_number();
   switch (which) {
     case 0: size = value; break;
     case 1: size = value, request.tail[value - sizeof *arguments - 1] = 1; break;
@@ -200,14 +211,14 @@ static long by_structure(unsigned long long which, unsigned long long value) {
     case 6: arguments->stack_size = value; break;
     case 7: arguments->set_tid_size = value; break;
     case 8: arguments->set_tid = (uintptr_t)wanted, arguments->set_tid_size = value; break;
-    case 9: arguments->set_tid = (uintptr_t)wanted, arguments->set_tid_size = 1, wanted[0] = value; break;
+    case 9: arguments->set_tid = (uintptr_t)wanted, arguments->set_tid_size = 1, wanted[0] = value == FREE ? free_number() : value; break;
     case 10: arguments->set_tid = value, arguments->set_tid_size = 1; break;
     case 11: arguments->set_tid = value; break;
     case 12: arguments->flags = 0x200000000ull, arguments->cgroup = value; break;
     case 13: arguments->flags = CLONE_PIDFD, arguments->pidfd = value; break;
     case 14: arguments->flags = CLONE_PARENT_SETTID, arguments->parent_tid = value; break;
     case 15: arguments->flags = CLONE_NEWPID, arguments->set_tid = (uintptr_t)wanted, arguments->set_tid_size = 1, wanted[0] = value; break;
-    case 16: arguments->flags = CLONE_NEWPID, arguments->set_tid = (uintptr_t)wanted, arguments->set_tid_size = 2, wanted[0] = 1, wanted[1] = value; break;
+    case 16: arguments->flags = CLONE_NEWPID, arguments->set_tid = (uintptr_t)wanted, arguments->set_tid_size = 2, wanted[0] = 1, wanted[1] = value == FREE ? free_number() : value; break;
     case 17: arguments->flags = CLONE_SETTLS, arguments->tls = value; break;
   }
   return make(SYS_clone3, (long)address, size, 0, 0, 0);
@@ -223,10 +234,10 @@ static void structures(void) {
     {"exit signal 256", 4, 256}, {"exit signal -1", 4, -1ull}, {"stack alone", 5, 0x10000}, {"stack size alone", 6, 4096},
     {"set_tid_size alone", 7, 1}, {"set_tid_size 0", 8, 0}, {"set_tid_size 2", 8, 2}, {"set_tid_size 32", 8, 32},
     {"set_tid_size 33", 8, 33}, {"set_tid_size -1", 8, -1ull}, {"set_tid 0", 9, 0}, {"set_tid -1", 9, -1ull},
-    {"set_tid 1", 9, 1}, {"set_tid 30000", 9, 30000}, {"set_tid 100000000", 9, 100000000}, {"set_tid at 8", 10, 8},
+    {"set_tid 1", 9, 1}, {"set_tid free", 9, FREE}, {"set_tid 100000000", 9, 100000000}, {"set_tid at 8", 10, 8},
     {"set_tid without size", 11, 4096}, {"cgroup -1", 12, -1ull}, {"cgroup 1<<31", 12, 1ull << 31}, {"cgroup 1<<32", 12, 1ull << 32},
     {"cgroup 0", 12, 0}, {"cgroup 999", 12, 999}, {"pidfd at 8", 13, 8}, {"pidfd at 0", 13, 0}, {"parent_tid at 8", 14, 8},
-    {"inner set_tid 1", 15, 1}, {"inner set_tid 2", 15, 2}, {"outer set_tid 30001", 16, 30001}, {"outer set_tid 0", 16, 0},
+    {"inner set_tid 1", 15, 1}, {"inner set_tid 2", 15, 2}, {"outer set_tid free", 16, FREE}, {"outer set_tid 0", 16, 0},
     {"tls at the top", 17, 1ull << 47}, {"tls non-canonical", 17, 1ull << 62},
   };
   printf("== clone3: the structure\n");
