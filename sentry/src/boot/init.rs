@@ -3,17 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
 use crate::kernel::Kernel;
 use crate::limits::{Limits, Resource};
 use crate::loader::{self, LoadError, LoadRequest, LoadedProgram};
-use crate::platform::SegmentBases;
-use crate::signal::{Signal, SignalActions};
-use crate::task::{Task, TaskConfig, TaskImage, ThreadGroup, UnstartedTask};
+use crate::task::{Task, TaskConfig, TaskImage, UnstartedTask};
 
 /// Where programs are searched if the environment has no PATH (glibc's `_CS_PATH`).
 const DEFAULT_SEARCH_PATH: &[u8] = b"/bin:/usr/bin";
@@ -87,16 +83,8 @@ impl InitProgram {
         fs_context.set_working_directory(self.find_working_directory(&fs_context.view(), &viewer)?);
         let program = self.load(kernel, &fs_context.view(), &viewer)?;
         let (credentials, _) = loader::credentials_after_exec(&self.credentials, program.grants, true);
-        let group = self.new_group(kernel);
-        let image = TaskImage {
-            registers: program.registers,
-            segment_bases: SegmentBases::default(),
-            extended_state: None,
-            memory: program.memory,
-            name: program.name,
-            executable: Some(program.executable),
-            syscall_number: None,
-        };
+        let group = kernel.tasks().new_first_group(self.limits.clone());
+        let image = TaskImage::from(program);
         let config = TaskConfig {
             container_id: self.container_id.map(Arc::from),
             ..TaskConfig::without_creator(kernel, group, image, fs_context, self.descriptors, credentials)
@@ -135,12 +123,6 @@ impl InitProgram {
             time_namespace: kernel.initial_namespaces().time.clone(),
         })
         .map_err(|reason| InitError::Program { path: file_name, reason })
-    }
-
-    fn new_group(&self, kernel: &Kernel) -> Arc<ThreadGroup> {
-        let (tasks, exit_signal) = (kernel.tasks(), i32::from(Signal::SIGCHLD.number()));
-        let actions = Arc::new(Mutex::new(SignalActions::default()));
-        tasks.new_thread_group(tasks.root().clone(), actions, self.limits.clone(), exit_signal)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::keys::TaskKeyrings;
 use crate::limits::{Resource, UserCounters};
+use crate::loader::LoadedProgram;
 use crate::memory::MemoryManager;
 use crate::platform::{Registers, SegmentBases};
 use crate::signal::{AlternateStack, SignalSet};
@@ -42,6 +43,20 @@ pub struct TaskImage {
     pub executable: Option<Arc<ExecutedFile>>,
     /// The system call that made the task: its tracer sees it in the first stop.
     pub syscall_number: Option<u64>,
+}
+
+impl From<LoadedProgram> for TaskImage {
+    fn from(program: LoadedProgram) -> Self {
+        Self {
+            registers: program.registers,
+            segment_bases: SegmentBases::default(),
+            extended_state: None,
+            memory: program.memory,
+            name: program.name,
+            executable: Some(program.executable),
+            syscall_number: None,
+        }
+    }
 }
 
 /// What a new task is to be. The configuration owns all of it: what a failed creation leaves is released by being

@@ -80,6 +80,12 @@ impl TaskSet {
         ThreadGroup::new(GroupId(self.next_id()), pid_namespace, actions, limits, exit_signal)
     }
 
+    /// Makes a process without tasks for one that nobody inside creates: in the root PID namespace, with actions of its own.
+    pub(crate) fn new_first_group(&self, limits: Limits) -> Arc<ThreadGroup> {
+        let (actions, exit_signal) = (Arc::default(), i32::from(Signal::SIGCHLD.number()));
+        self.new_thread_group(self.root.clone(), actions, limits, exit_signal)
+    }
+
     /// Makes a PID namespace inside of `parent`, owned by `owner` and made by the effective user `uid`.
     ///
     /// # Errors

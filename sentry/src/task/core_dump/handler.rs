@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::pipe::Pipe;
@@ -12,9 +10,7 @@ use crate::fs::{DescriptorBounds, DescriptorTable, FileDescription, FsContext, O
 use crate::kernel::Kernel;
 use crate::limits::{Limit, Limits, Resource};
 use crate::loader::{self, LoadRequest};
-use crate::platform::SegmentBases;
-use crate::signal::{Signal, SignalActions};
-use crate::task::{TaskConfig, TaskImage, ThreadGroup, Tid, UnstartedTask};
+use crate::task::{TaskConfig, TaskImage, Tid, UnstartedTask};
 
 /// A handler's own core limit: it leaves no dump that would call it again.
 const OWN_CORE_LIMIT: Limit = Limit { soft: 1, hard: 1 };
@@ -46,7 +42,7 @@ impl Handler {
         let input = FileDescription::new(writer, None, OpenFlags::WRONLY);
         let fs_context = first_fs_context(kernel)?;
         let image = load(kernel, &fs_context, path, arguments, &limits)?;
-        let group = new_group(kernel, limits);
+        let group = kernel.tasks().new_first_group(limits);
         let credentials = Credentials::root();
         let config = TaskConfig::without_creator(kernel, group, image, fs_context, descriptors, credentials);
         kernel.tasks().new_task(config).and_then(UnstartedTask::start)?;
@@ -89,19 +85,5 @@ fn load(
         log::warn!("a core dump is lost: {error}");
         error.errno
     })?;
-    Ok(TaskImage {
-        registers: program.registers,
-        segment_bases: SegmentBases::default(),
-        extended_state: None,
-        memory: program.memory,
-        name: program.name,
-        executable: Some(program.executable),
-        syscall_number: None,
-    })
-}
-
-fn new_group(kernel: &Kernel, limits: Limits) -> Arc<ThreadGroup> {
-    let (tasks, exit_signal) = (kernel.tasks(), i32::from(Signal::SIGCHLD.number()));
-    let actions = Arc::new(Mutex::new(SignalActions::default()));
-    tasks.new_thread_group(tasks.root().clone(), actions, limits, exit_signal)
+    Ok(program.into())
 }
