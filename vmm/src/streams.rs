@@ -15,8 +15,8 @@ use sentry::boot::User;
 use sentry::fs::host_stdio::{HostFile, HostNotifier, Owners, StorageStreams};
 use sentry::fs::terminal::ControllingTerminals;
 use sentry::fs::{
-    AttributeChanges, DescriptorTable, DeviceNumber, Fd, FileDescription, FileKind, FsContext,
-    MountNamespace, OpenFiles, OpenFlags, Path, Resolver, Viewer, operations,
+    AttributeChanges, DescriptorTable, DeviceNumber, Fd, FileDescription, FileKind, MountNamespace,
+    OpenFiles, OpenFlags, Path, Resolver, TaskFs, Viewer, operations,
 };
 use sentry::memory::FrameAllocator;
 
@@ -160,7 +160,7 @@ fn open_device(
 ) -> Option<Arc<FileDescription>> {
     let (_, name) =
         MEMORY_DEVICES.into_iter().find(|(minor, _)| device == DeviceNumber::new(MEMORY_MAJOR, *minor))?;
-    let (view, viewer) = (FsContext::new(mounts.clone()).view(), Viewer::kernel());
+    let (view, viewer) = (TaskFs::new(mounts.clone()).view(), Viewer::kernel());
     let path = Resolver::new(&view, &viewer).resolve(&view.root, name, false).ok()?;
     let is_it = path.inode().metadata().is_ok_and(|found| found.special_device == device);
     (is_it && path.kind() == FileKind::CharacterDevice)
@@ -221,7 +221,7 @@ fn install_host_files(
 
 /// /dev/console, given to `user`: what the caller's terminal is to the guest. `None` if the image has something else there.
 fn find_console(mounts: &Arc<MountNamespace>, user: &User) -> Option<Path> {
-    let (view, viewer) = (FsContext::new(mounts.clone()).view(), Viewer::kernel());
+    let (view, viewer) = (TaskFs::new(mounts.clone()).view(), Viewer::kernel());
     let console = Resolver::new(&view, &viewer).resolve(&view.root, b"/dev/console", false).ok()?;
     let owner = AttributeChanges { uid: Some(user.uid), ..AttributeChanges::default() };
     console.inode().set_attributes(&owner).ok()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::Errno;
 use crate::cred::Credentials;
-use crate::fs::{self, DescriptorTable, FsContext, FsView, MountNamespace, Path, Resolver, Viewer};
+use crate::fs::{self, DescriptorTable, FsView, MountNamespace, Path, Resolver, TaskFs, Viewer};
 use crate::kernel::Kernel;
 use crate::limits::{Limits, Resource};
 use crate::loader::{self, LoadError, LoadRequest, LoadedProgram};
@@ -79,15 +79,15 @@ impl InitProgram {
             thread_id: 1,
             session_id: 1,
         };
-        let fs_context = FsContext::new(self.mounts.clone());
-        fs_context.set_working_directory(self.find_working_directory(&fs_context.view(), &viewer)?);
-        let program = self.load(kernel, &fs_context.view(), &viewer)?;
+        let task_fs = TaskFs::new(self.mounts.clone());
+        task_fs.set_working_directory(self.find_working_directory(&task_fs.view(), &viewer)?);
+        let program = self.load(kernel, &task_fs.view(), &viewer)?;
         let (credentials, _) = loader::credentials_after_exec(&self.credentials, program.grants, true);
         let group = kernel.tasks().new_first_group(self.limits.clone());
         let image = TaskImage::from(program);
         let config = TaskConfig {
             container_id: self.container_id.map(Arc::from),
-            ..TaskConfig::without_creator(kernel, group, image, fs_context, self.descriptors, credentials)
+            ..TaskConfig::without_creator(kernel, group, image, task_fs, self.descriptors, credentials)
         };
         kernel.tasks().new_task(config).and_then(UnstartedTask::start).map_err(InitError::Task)
     }

@@ -14,8 +14,8 @@ use crate::fs::operations::{OpenRequest, create_node, open};
 use crate::fs::pipe::FifoDriver;
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{
-    FileKind, FsContext, FsView, Mount, MountFlags, MountNamespace, NewNode, OpenFlags, Path, ResolveFlags,
-    Resolver, Viewer, overlay,
+    FileKind, FsView, Mount, MountFlags, MountNamespace, NewNode, OpenFlags, Path, ResolveFlags, Resolver,
+    TaskFs, Viewer, overlay,
 };
 use crate::slices;
 
@@ -110,7 +110,7 @@ struct Builder {
 
 impl Builder {
     fn new(namespace: Arc<MountNamespace>) -> Self {
-        Self { view: FsContext::new(namespace).view(), viewer: Viewer::kernel() }
+        Self { view: TaskFs::new(namespace).view(), viewer: Viewer::kernel() }
     }
 
     fn resolver(&self) -> Resolver<'_> {

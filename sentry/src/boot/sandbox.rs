@@ -176,7 +176,7 @@ fn new_mount(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::{FsContext, Resolver};
+    use crate::fs::{Resolver, TaskFs};
     use crate::platform::fake::FakePlatform;
     use crate::syscall::Table;
 
@@ -194,7 +194,7 @@ mod tests {
             MountPoint { target: "/data".into(), file_system: FileSystemKind::Tmpfs, is_read_only: true };
         let mounts = MountPoint::usual().into_iter().chain([extra]).collect();
         let sandbox = build(Description { mounts, ..Description::default() }).unwrap();
-        let (view, viewer) = (FsContext::new(sandbox.mounts().clone()).view(), Viewer::kernel());
+        let (view, viewer) = (TaskFs::new(sandbox.mounts().clone()).view(), Viewer::kernel());
         for (path, kind) in [("/proc", "proc"), ("/sys/fs/cgroup", "cgroup2"), ("/data", "tmpfs")] {
             let found = Resolver::new(&view, &viewer).resolve(&view.root, path.as_bytes(), true).unwrap();
             assert_eq!(found.mount.instance().file_system().type_name(), kind, "{path}");

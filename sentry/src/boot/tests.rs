@@ -9,7 +9,7 @@ use crate::fs::pipe::Pipe;
 use crate::fs::{
     DescriptorBounds, DescriptorTable, FileDescription, OpenFlags, Propagation, Resolver, Viewer,
 };
-use crate::fs::{FsContext, Path};
+use crate::fs::{Path, TaskFs};
 use crate::host::HostCpus;
 use crate::platform::fake::FakePlatform;
 use crate::syscall::Table;
@@ -23,7 +23,7 @@ fn build() -> Sandbox {
 }
 
 fn find(sandbox: &Sandbox, path: &[u8]) -> Path {
-    let (view, viewer) = (FsContext::new(sandbox.mounts().clone()).view(), Viewer::kernel());
+    let (view, viewer) = (TaskFs::new(sandbox.mounts().clone()).view(), Viewer::kernel());
     Resolver::new(&view, &viewer).resolve(&view.root, path, true).unwrap()
 }
 

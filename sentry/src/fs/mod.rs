@@ -1,6 +1,6 @@
 //! The virtual file system: names, inodes, open files, and one folder a file system.
 //!
-//! From the top: a [`DescriptorTable`] maps numbers to [`FileDescription`]s; a [`FsContext`] says where a task's
+//! From the top: a [`DescriptorTable`] maps numbers to [`FileDescription`]s; a [`TaskFs`] says where a task's
 //! paths begin; a [`Resolver`] walks [`Dentry`]s across the mounts of a [`MountNamespace`]; below a dentry lies an
 //! [`Inode`] of some file system, and opening it yields a [`File`]. The functions of [`operations`] are what the
 //! system calls do with paths: they check permissions and keep dentries and inodes in step.
@@ -21,7 +21,6 @@ mod fd;
 mod file;
 pub(crate) mod file_capabilities;
 pub mod file_systems;
-mod fs_context;
 pub mod host;
 pub mod host_stdio;
 mod inode;
@@ -47,6 +46,7 @@ mod resolve;
 pub mod signalfd;
 pub mod special;
 pub mod sys;
+mod task_fs;
 pub mod terminal;
 pub mod timerfd;
 pub mod tmpfs;
@@ -59,7 +59,6 @@ pub use file::{
     Caller, DirectoryEntry, File, FileDescription, OpenFlags, OuterPosition, PipeEnd, Position, ReadPace,
     SignalOwner, TransferUnit,
 };
-pub use fs_context::{FsContext, FsView};
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
 pub use metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange, Timestamp};
 pub use mount::{
@@ -71,4 +70,5 @@ pub use path::Path;
 pub use permission::{Access, check_access, check_owner, check_sticky, check_viewer_access};
 pub use protections::Protections;
 pub use resolve::{LastComponent, ResolveFlags, Resolved, Resolver};
+pub use task_fs::{FsView, TaskFs};
 pub use write_count::{ExecutedFile, WriteCount, WriteDenial};

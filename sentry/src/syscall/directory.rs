@@ -121,7 +121,7 @@ fn fchdir(task: &mut CurrentTask, descriptor: Fd) -> Result<(), Errno> {
 
 fn enter(task: &mut CurrentTask, place: Path) -> Result<(), Errno> {
     check_directory(task, &place)?;
-    task.fs_context().set_working_directory(place);
+    task.task_fs().set_working_directory(place);
     Ok(())
 }
 
@@ -138,12 +138,12 @@ fn chroot(task: &mut CurrentTask, path: UserPath) -> Result<(), Errno> {
     if !task.credentials().has_in_own(Capabilities::SYS_CHROOT) {
         return Err(Errno::EPERM);
     }
-    task.fs_context().set_root(place);
+    task.task_fs().set_root(place);
     Ok(())
 }
 
 fn getcwd(task: &mut CurrentTask, buffer: UserSlice) -> Result<usize, Errno> {
-    let view = task.fs_context().view();
+    let view = task.task_fs().view();
     let mut text = view.working_directory.as_working_directory(&view.root).ok_or(Errno::ENOENT)?;
     text.push(0);
     if text.len() > uapi::PATH_MAX as usize {
@@ -157,5 +157,5 @@ fn getcwd(task: &mut CurrentTask, buffer: UserSlice) -> Result<usize, Errno> {
 }
 
 fn umask(task: &mut CurrentTask, mask: u32) -> Result<u32, Errno> {
-    Ok(task.fs_context().set_umask(mask))
+    Ok(task.task_fs().set_umask(mask))
 }

@@ -75,7 +75,7 @@ fn queue_request(
     let user = task.kernel().users().counters(task.credentials().real_uid);
     let limit = task.thread_group().soft_limit(Resource::MESSAGE_QUEUES);
     Ok(QueueRequest {
-        permissions: mode & MODE_BITS & !task.fs_context().umask(),
+        permissions: mode & MODE_BITS & !task.task_fs().umask(),
         attributes,
         user: (user, limit),
         is_exclusive: flags & uapi::O_EXCL != 0,

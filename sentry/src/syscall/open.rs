@@ -92,7 +92,7 @@ fn open_path(
     let path = path.read(task)?;
     task.descriptors().check_room(task.descriptor_bounds())?;
     let scope = Scope::restricted(task, resolve);
-    let permissions = mode & MODE_BITS & !task.fs_context().umask();
+    let permissions = mode & MODE_BITS & !task.task_fs().umask();
     let start = scope.start(task, directory, &path)?;
     let description = operations::open(&scope.resolver(), &start, &path, OpenRequest { flags, permissions })?;
     drop(scope);

@@ -75,7 +75,7 @@ fn make(
     let path = path.read(task)?;
     let scope = Scope::new(task);
     let start = scope.start(task, directory, &path)?;
-    let permissions = permissions & !task.fs_context().umask();
+    let permissions = permissions & !task.task_fs().umask();
     operations::create_node(&scope.resolver(), &start, &path, node, permissions)?;
     Ok(())
 }

@@ -23,7 +23,7 @@ impl Scope {
     }
 
     pub(super) fn restricted(task: &CurrentTask, flags: ResolveFlags) -> Self {
-        Self { view: task.fs_context().view(), viewer: task.viewer(), flags }
+        Self { view: task.task_fs().view(), viewer: task.viewer(), flags }
     }
 
     /// The same, for somebody else's permissions.

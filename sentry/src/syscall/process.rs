@@ -218,7 +218,7 @@ fn execute_at(
         return Err(Errno::EINVAL);
     }
     let name = path.read(task)?;
-    let view = task.fs_context().view();
+    let view = task.task_fs().view();
     let viewer = task.viewer();
     let mut is_reachable = true;
     let mut file_name = name.clone();

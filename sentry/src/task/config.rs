@@ -17,7 +17,7 @@ use super::{CpuSet, CurrentTask, Namespaces, PidNamespace, Task, ThreadGroup};
 use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner, NewCgroup};
 use crate::cred::{Capabilities, Credentials, Namespace};
-use crate::fs::{DescriptorTable, ExecutedFile, FsContext};
+use crate::fs::{DescriptorTable, ExecutedFile, TaskFs};
 use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::keys::TaskKeyrings;
@@ -85,7 +85,7 @@ pub struct TaskConfig {
     /// Registers and memory.
     pub image: TaskImage,
     /// Root, working directory, umask.
-    pub fs_context: Arc<FsContext>,
+    pub task_fs: Arc<TaskFs>,
     /// Descriptors.
     pub descriptors: Arc<DescriptorTable>,
     /// Credentials.
@@ -123,7 +123,7 @@ impl TaskConfig {
         kernel: &Arc<Kernel>,
         thread_group: Arc<ThreadGroup>,
         image: TaskImage,
-        fs_context: Arc<FsContext>,
+        task_fs: Arc<TaskFs>,
         descriptors: Arc<DescriptorTable>,
         credentials: Credentials,
     ) -> Self {
@@ -138,7 +138,7 @@ impl TaskConfig {
             signal_mask: SignalSet::EMPTY,
             signal_stack: AlternateStack::default(),
             image,
-            fs_context,
+            task_fs,
             descriptors,
             user_counters: kernel.users().counters(credentials.real_uid),
             credentials: Arc::new(credentials),
@@ -203,11 +203,11 @@ impl CurrentTask {
             if is_thread { keyrings.for_thread(&credentials)? } else { keyrings.for_process() }
         };
         let keeps_signal_stack = !has(CloneFlags::VM) || has(CloneFlags::VFORK);
-        let (descriptors, mut fs_context) = (self.descriptors(), self.fs_context());
+        let (descriptors, mut task_fs) = (self.descriptors(), self.task_fs());
         if let Some(identity) = mount_identity {
-            fs_context = fs_context.in_new_namespace(identity)?;
+            task_fs = task_fs.in_new_namespace(identity)?;
         } else if !has(CloneFlags::FS) {
-            fs_context = fs_context.duplicate();
+            task_fs = task_fs.duplicate();
         }
         Ok(TaskConfig {
             kernel: task.kernel.clone(),
@@ -224,7 +224,7 @@ impl CurrentTask {
             signal_mask: task.signals.lock().mask,
             signal_stack: if keeps_signal_stack { self.signal_stack } else { AlternateStack::default() },
             image,
-            fs_context,
+            task_fs,
             descriptors: if has(CloneFlags::FILES) { descriptors } else { descriptors.duplicate()? },
             user_counters: task.kernel.users().counters(credentials.real_uid),
             credentials,

@@ -8,7 +8,7 @@ use super::block::Blocked;
 use super::{RestartBlock, Task, ThreadGroup};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
-use crate::fs::{DescriptorBounds, DescriptorTable, Fd, FileDescription, FsContext};
+use crate::fs::{DescriptorBounds, DescriptorTable, Fd, FileDescription, TaskFs};
 use crate::kernel::Kernel;
 use crate::limits::Resource;
 use crate::memory::MemoryManager;
@@ -83,8 +83,8 @@ impl CurrentTask {
     }
 
     /// The task's root, working directory and umask.
-    pub fn fs_context(&self) -> Arc<FsContext> {
-        self.task.fs_context()
+    pub fn task_fs(&self) -> Arc<TaskFs> {
+        self.task.task_fs()
     }
 
     /// The open file behind `descriptor`. O_PATH descriptors are found too.

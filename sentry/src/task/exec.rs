@@ -31,7 +31,7 @@ impl CurrentTask {
     /// Those of execve(2).
     pub(crate) fn execute(&mut self, request: ExecRequest) -> Result<(), Errno> {
         let kernel = self.kernel().clone();
-        let view = self.fs_context().view();
+        let view = self.task_fs().view();
         let viewer: Viewer = self.viewer();
         // A program begins in the time namespace of the task's children (`man 7 time_namespaces`).
         let time_namespace = self.task().namespaces().time_for_children;

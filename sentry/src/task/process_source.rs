@@ -113,7 +113,7 @@ impl ProcessSource for TaskSource {
     }
 
     fn protections(&self, viewer: &Viewer) -> Option<Arc<Protections>> {
-        Some(self.viewer(viewer)?.try_fs_context()?.namespace().protections().clone())
+        Some(self.viewer(viewer)?.try_task_fs()?.namespace().protections().clone())
     }
 
     fn boot_id(&self) -> Result<u128, Errno> {
@@ -263,7 +263,7 @@ impl Process for TaskView {
             ignored: ignored.bits(),
             caught: caught.bits(),
             queued_signals: (0, task.group.soft_limit(Resource::PENDING_SIGNALS)),
-            umask: task.try_fs_context().map(|context| context.umask()),
+            umask: task.try_task_fs().map(|context| context.umask()),
             uids: [
                 credentials.real_uid,
                 credentials.effective_uid,
@@ -357,11 +357,11 @@ impl Process for TaskView {
     }
 
     fn fs_view(&self) -> Option<FsView> {
-        self.task.try_fs_context().map(|context| context.view())
+        self.task.try_task_fs().map(|context| context.view())
     }
 
     fn descriptors(&self) -> Option<Arc<DescriptorTable>> {
-        self.task.try_fs_context().map(|_| self.task.descriptors())
+        self.task.try_task_fs().map(|_| self.task.descriptors())
     }
 
     fn thread_ids(&self) -> Vec<i32> {

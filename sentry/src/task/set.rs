@@ -16,7 +16,7 @@ use super::tree::{NamespaceNode, Tree};
 use super::{Dispatcher, PidNamespace, Task};
 use crate::Errno;
 use crate::cred::{Identity, NamespaceKind, UserNamespace};
-use crate::fs::FsContext;
+use crate::fs::TaskFs;
 use crate::limits::Limits;
 use crate::signal::{Signal, SignalActions, SignalInfo};
 use crate::wait::Waiter;
@@ -219,9 +219,9 @@ impl TaskSet {
     }
 
     /// Calls `action` with the file-system context of every task that has one.
-    pub(crate) fn for_each_fs_context(&self, action: impl Fn(&FsContext)) {
+    pub(crate) fn for_each_task_fs(&self, action: impl Fn(&TaskFs)) {
         let tasks: Vec<_> = self.tree.read().tasks.values().map(|node| node.task.clone()).collect();
-        tasks.iter().filter_map(|task| task.try_fs_context()).for_each(|context| action(&context));
+        tasks.iter().filter_map(|task| task.try_task_fs()).for_each(|context| action(&context));
     }
 
     /// How many tasks there are, exited ones that are not reaped included.

@@ -90,7 +90,7 @@ impl TaskSet {
                 memory: memory.clone(),
                 executable,
                 descriptors: config.descriptors,
-                fs_context: config.fs_context,
+                task_fs: config.task_fs,
             })),
             name: Mutex::new([0; NAME_LEN]),
             namespaces: Mutex::new(config.namespaces),

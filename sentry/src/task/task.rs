@@ -19,7 +19,7 @@ use super::vfork::VforkCompletion;
 use crate::Errno;
 use crate::cgroup::{Membership, PidsCharge};
 use crate::cred::Credentials;
-use crate::fs::{DescriptorTable, ExecutedFile, FsContext};
+use crate::fs::{DescriptorTable, ExecutedFile, TaskFs};
 use crate::ipc::{IpcNamespace, UndoList};
 use crate::kernel::Kernel;
 use crate::keys::TaskKeyrings;
@@ -108,7 +108,7 @@ pub(super) struct Resources {
     /// What the memory was loaded from.
     pub(super) executable: Option<Arc<ExecutedFile>>,
     pub(super) descriptors: Arc<DescriptorTable>,
-    pub(super) fs_context: Arc<FsContext>,
+    pub(super) task_fs: Arc<TaskFs>,
 }
 
 /// A task's own signals.
@@ -277,13 +277,13 @@ impl Task {
     ///
     /// # Panics
     /// The task has exited: only its own thread and those who checked ask.
-    pub fn fs_context(&self) -> Arc<FsContext> {
-        self.try_fs_context().expect("a task's file-system context is there until it exits")
+    pub fn task_fs(&self) -> Arc<TaskFs> {
+        self.try_task_fs().expect("a task's file-system context is there until it exits")
     }
 
     /// Its root, working directory and umask, until it exits.
-    pub fn try_fs_context(&self) -> Option<Arc<FsContext>> {
-        self.resources.lock().as_ref().map(|resources| resources.fs_context.clone())
+    pub fn try_task_fs(&self) -> Option<Arc<TaskFs>> {
+        self.resources.lock().as_ref().map(|resources| resources.task_fs.clone())
     }
 
     /// PR_GET_PDEATHSIG; 0 for none.

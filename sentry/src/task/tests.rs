@@ -12,7 +12,7 @@ use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner, Moved};
 use crate::cred::{Capabilities, Credentials, UserNamespace};
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
-use crate::fs::{DescriptorTable, FsContext, MountFlags, MountNamespace};
+use crate::fs::{DescriptorTable, MountFlags, MountNamespace, TaskFs};
 use crate::host::HostCpus;
 use crate::kernel::{Kernel, KernelConfig};
 use crate::limits::{Limit, Limits, Resource};
@@ -26,7 +26,7 @@ use crate::signal::{Signal, SignalActions, SignalSet};
 pub(super) struct Fixture {
     platform: Arc<FakePlatform>,
     kernel: Arc<Kernel>,
-    fs_context: Arc<FsContext>,
+    task_fs: Arc<TaskFs>,
 }
 
 impl Fixture {
@@ -46,7 +46,7 @@ impl Fixture {
         let resources = MemoryResources::new(frames);
         let root =
             tmpfs::new_mount(&resources, &TmpfsOptions::default(), "root", MountFlags::empty()).unwrap();
-        Self { platform: fake, kernel, fs_context: FsContext::new(MountNamespace::new(root)) }
+        Self { platform: fake, kernel, task_fs: TaskFs::new(MountNamespace::new(root)) }
     }
 
     pub(super) fn platform(&self) -> &Arc<FakePlatform> {
@@ -87,13 +87,12 @@ impl Fixture {
             executable: None,
             syscall_number: None,
         };
-        let (fs_context, descriptors) =
-            (self.fs_context.clone(), DescriptorTable::new(self.kernel.open_files()));
+        let (task_fs, descriptors) = (self.task_fs.clone(), DescriptorTable::new(self.kernel.open_files()));
         let user = Credentials::of_user(1000, 1000);
         TaskConfig {
             parent: parent.cloned(),
             allowed_cpus: CpuSet::first(2),
-            ..TaskConfig::without_creator(&self.kernel, thread_group, image, fs_context, descriptors, user)
+            ..TaskConfig::without_creator(&self.kernel, thread_group, image, task_fs, descriptors, user)
         }
     }
 

@@ -9,7 +9,7 @@ use super::{CloneFlags, CurrentTask, NamespaceCreator, Namespaces, PidNamespace,
 use crate::Errno;
 use crate::cgroup::CgroupNamespace;
 use crate::cred::{Capabilities, Credentials, Identity, Namespace, NamespaceKind, UserNamespace};
-use crate::fs::{FsContext, MountNamespace};
+use crate::fs::{MountNamespace, TaskFs};
 use crate::ipc::IpcNamespace;
 use crate::net::NetworkNamespace;
 use crate::time::TimeNamespace;
@@ -72,15 +72,15 @@ impl CurrentTask {
         self.check_shares_nothing(flags)?;
         let credentials = self.credentials_for(flags)?;
         let namespaces = self.unshared_namespaces(flags, &credentials)?;
-        let fs_context = match mount_identity(flags, &credentials)? {
-            Some(identity) => Some(self.fs_context().in_new_namespace(identity)?),
-            None => flags.contains(CloneFlags::FS).then(|| self.fs_context().duplicate()),
+        let task_fs = match mount_identity(flags, &credentials)? {
+            Some(identity) => Some(self.task_fs().in_new_namespace(identity)?),
+            None => flags.contains(CloneFlags::FS).then(|| self.task_fs().duplicate()),
         };
         if flags.contains(CloneFlags::FILES) {
             self.task().unshare_descriptors()?;
         }
-        if let Some(fs_context) = fs_context {
-            self.task().set_fs_context(fs_context);
+        if let Some(task_fs) = task_fs {
+            self.task().set_task_fs(task_fs);
         }
         if flags.contains(CloneFlags::SYSVSEM) {
             self.task().leave_undo_list();
@@ -124,7 +124,7 @@ impl CurrentTask {
     pub(super) fn credentials_for(&self, flags: CloneFlags) -> Result<Arc<Credentials>, Errno> {
         let own = self.credentials();
         let credentials = if flags.contains(CloneFlags::NEWUSER) {
-            if self.fs_context().view().is_chrooted() {
+            if self.task_fs().view().is_chrooted() {
                 return Err(Errno::EPERM);
             }
             Arc::new(own.in_new_namespace()?)
@@ -204,7 +204,7 @@ impl CurrentTask {
         }
         self.task().set_namespaces(change.namespaces);
         if let Some(mounts) = change.mounts {
-            self.fs_context().enter_namespace(mounts);
+            self.task_fs().enter_namespace(mounts);
         }
         if !Arc::ptr_eq(&change.credentials, &self.credentials()) {
             self.task().set_credentials(Credentials::clone(&change.credentials));
@@ -234,7 +234,7 @@ impl CurrentTask {
             NamespaceKind::Network => new.network = downcast::<NetworkNamespace>(namespace)?,
             NamespaceKind::Uts => new.uts = downcast::<UtsNamespace>(namespace)?,
             NamespaceKind::Mount => {
-                if self.shares(Task::try_fs_context) {
+                if self.shares(Task::try_task_fs) {
                     return Err(Errno::EINVAL);
                 }
                 change.mounts = Some(downcast::<MountNamespace>(namespace)?);
@@ -261,8 +261,7 @@ impl CurrentTask {
 
     fn plan_to_enter_user(&self, change: &mut Change, target: &Arc<UserNamespace>) -> Result<(), Errno> {
         let credentials = &change.credentials;
-        if *credentials.user_namespace == **target || self.has_threads() || self.shares(Task::try_fs_context)
-        {
+        if *credentials.user_namespace == **target || self.has_threads() || self.shares(Task::try_task_fs) {
             return Err(Errno::EINVAL);
         }
         if !credentials.has_in(target, Capabilities::SYS_ADMIN) {
@@ -279,7 +278,7 @@ impl Task {
         Some(match kind {
             NamespaceKind::Cgroup => self.try_namespaces()?.cgroup,
             NamespaceKind::Ipc => self.try_namespaces()?.ipc,
-            NamespaceKind::Mount => self.try_fs_context()?.namespace(),
+            NamespaceKind::Mount => self.try_task_fs()?.namespace(),
             NamespaceKind::Network => self.try_namespaces()?.network,
             NamespaceKind::Pid => self.group.pid_namespace().clone(),
             NamespaceKind::Time => self.try_namespaces()?.time,
@@ -288,10 +287,10 @@ impl Task {
         })
     }
 
-    /// Replaces its file-system context.
-    fn set_fs_context(&self, context: Arc<FsContext>) {
+    /// Replaces where its paths begin.
+    fn set_task_fs(&self, new: Arc<TaskFs>) {
         let mut resources = self.resources.lock();
-        let old = resources.as_mut().map(|resources| std::mem::replace(&mut resources.fs_context, context));
+        let old = resources.as_mut().map(|resources| std::mem::replace(&mut resources.task_fs, new));
         drop(resources);
         drop(old);
     }

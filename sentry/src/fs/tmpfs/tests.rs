@@ -3,8 +3,8 @@ use std::sync::Arc;
 use super::*;
 use crate::fs::operations::{self, OpenRequest};
 use crate::fs::{
-    FileDescription, FsContext, FsView, Inode, MountNamespace, NewNode, OpenFlags, Path, RenameMode,
-    Resolver, Viewer,
+    FileDescription, FsView, Inode, MountNamespace, NewNode, OpenFlags, Path, RenameMode, Resolver, TaskFs,
+    Viewer,
 };
 use crate::platform::Platform;
 use crate::platform::fake::FakePlatform;
@@ -22,7 +22,7 @@ fn resources() -> MemoryResources {
 
 impl World {
     fn of(mount: Arc<Mount>) -> Self {
-        let view = FsContext::new(MountNamespace::new(mount)).view();
+        let view = TaskFs::new(MountNamespace::new(mount)).view();
         Self { view, viewer: Viewer::kernel() }
     }
 

@@ -176,7 +176,7 @@ fn memory(
     options: &str,
     type_name: &'static str,
 ) -> Result<Arc<Instance>, Errno> {
-    let namespace = task.fs_context().namespace();
+    let namespace = task.task_fs().namespace();
     let files = namespace.memory_files().ok_or(Errno::ENODEV)?;
     let options = parse_tmpfs_options(task, options)?;
     tmpfs::new_instance(files.resources(), &options, type_name, owner)

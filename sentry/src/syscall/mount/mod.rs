@@ -41,7 +41,7 @@ const ACCESS_TIME_FLAGS: u32 =
 
 /// Fails unless the task may change its mount namespace.
 fn check_may_mount(task: &CurrentTask) -> Result<(), Errno> {
-    let namespace = task.fs_context().namespace();
+    let namespace = task.task_fs().namespace();
     let owner = namespace.identity().owner().ok_or(Errno::EPERM)?;
     if task.credentials().has_in(owner, Capabilities::SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
 }
@@ -174,7 +174,7 @@ fn remount(
     if flags & ACCESS_TIME_FLAGS == 0 {
         new = (new - MountFlags::ACCESS_TIMES) | (mount.flags() & MountFlags::ACCESS_TIMES);
     }
-    let namespace = task.fs_context().namespace();
+    let namespace = task.task_fs().namespace();
     if flags & uapi::MS_BIND == 0 {
         check_is_mount_root(place)?;
         if !namespace.holds(mount) {
@@ -275,6 +275,6 @@ fn pivot_root(task: &mut CurrentTask, new_root: UserPath, put_old: UserPath) -> 
     let old_root = scope.view().root.clone();
     scope.view().namespace.pivot(&old_root, &new_root, put_old)?;
     // Whoever was there moves along: kernel threads on Linux, and everybody who has not moved away.
-    task.kernel().tasks().for_each_fs_context(|context| context.replace_place(&old_root, &new_root));
+    task.kernel().tasks().for_each_task_fs(|context| context.replace_place(&old_root, &new_root));
     Ok(())
 }

@@ -193,7 +193,7 @@ fn check_name(task: &CurrentTask, path: &[u8]) -> Result<(), Errno> {
 fn make_name(task: &CurrentTask, path: &[u8], name: Arc<BoundName>) -> Result<(), Errno> {
     let scope = Scope::new(task);
     let start = scope.start(task, Fd::WORKING_DIRECTORY, path)?;
-    let permissions = 0o777 & !task.fs_context().umask();
+    let permissions = 0o777 & !task.task_fs().umask();
     let made = create_node(&scope.resolver(), &start, path, NewNode::Socket, permissions);
     let place = made.map_err(|error| if error == Errno::EEXIST { Errno::EADDRINUSE } else { error })?;
     place.inode().attachment().ok_or(Errno::EPERM)?.set(Some(name));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::pipe::Pipe;
-use crate::fs::{DescriptorBounds, DescriptorTable, FileDescription, FsContext, OpenFlags, Resolver, Viewer};
+use crate::fs::{DescriptorBounds, DescriptorTable, FileDescription, OpenFlags, Resolver, TaskFs, Viewer};
 use crate::kernel::Kernel;
 use crate::limits::{Limit, Limits, Resource};
 use crate::loader::{self, LoadRequest};
@@ -40,33 +40,33 @@ impl Handler {
         limits.set(Resource::CORE, OWN_CORE_LIMIT, true)?;
         let pipe = writer.pipe().clone();
         let input = FileDescription::new(writer, None, OpenFlags::WRONLY);
-        let fs_context = first_fs_context(kernel)?;
-        let image = load(kernel, &fs_context, path, arguments, &limits)?;
+        let task_fs = first_task_fs(kernel)?;
+        let image = load(kernel, &task_fs, path, arguments, &limits)?;
         let group = kernel.tasks().new_first_group(limits);
         let credentials = Credentials::root();
-        let config = TaskConfig::without_creator(kernel, group, image, fs_context, descriptors, credentials);
+        let config = TaskConfig::without_creator(kernel, group, image, task_fs, descriptors, credentials);
         kernel.tasks().new_task(config).and_then(UnstartedTask::start)?;
         Ok(Self { input, pipe })
     }
 }
 
 /// A working directory at the root of the mounts that the first program has.
-fn first_fs_context(kernel: &Kernel) -> Result<Arc<FsContext>, Errno> {
+fn first_task_fs(kernel: &Kernel) -> Result<Arc<TaskFs>, Errno> {
     let tasks = kernel.tasks();
     let init = tasks.task(tasks.root(), Tid::INIT).ok_or(Errno::ESRCH)?;
-    Ok(FsContext::new(init.try_fs_context().ok_or(Errno::ESRCH)?.view().namespace))
+    Ok(TaskFs::new(init.try_task_fs().ok_or(Errno::ESRCH)?.view().namespace))
 }
 
 fn load(
     kernel: &Arc<Kernel>,
-    fs_context: &FsContext,
+    task_fs: &TaskFs,
     path: Vec<u8>,
     arguments: Vec<Vec<u8>>,
     limits: &Limits,
 ) -> Result<TaskImage, Errno> {
     let credentials = Arc::new(Credentials::root());
     let viewer = Viewer { credentials, process_id: 0, thread_id: 0, session_id: 0 };
-    let view = fs_context.view();
+    let view = task_fs.view();
     let program = loader::load(LoadRequest {
         kernel: &**kernel,
         view: &view,

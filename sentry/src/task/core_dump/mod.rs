@@ -259,7 +259,7 @@ impl CurrentTask {
         if is_for_root && name.first() != Some(&b'/') {
             return Err(Errno::EPERM);
         }
-        let context = self.fs_context();
+        let context = self.task_fs();
         let (view, mut viewer) = (context.view(), self.viewer());
         let start: &Path = if name.first() == Some(&b'/') { &view.root } else { &view.working_directory };
         if is_for_root {
@@ -294,7 +294,7 @@ impl CurrentTask {
         let tasks = task.kernel.tasks();
         let credentials = task.credentials();
         let executable = task.executed_file();
-        let executable = executable.map(|file| file.path().display_from(&self.fs_context().view().root));
+        let executable = executable.map(|file| file.path().display_from(&self.task_fs().view().root));
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         NameFacts {
             process: task.group.number(),

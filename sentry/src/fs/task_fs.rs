@@ -10,7 +10,7 @@ use crate::Errno;
 use crate::cred::Identity;
 
 /// Root directory, working directory, mounts and umask.
-pub struct FsContext {
+pub struct TaskFs {
     state: RwLock<State>,
 }
 
@@ -20,7 +20,7 @@ struct State {
     umask: u32,
 }
 
-/// The places of a context, at one moment.
+/// The places, at one moment.
 #[derive(Clone)]
 pub struct FsView {
     /// The mounts.
@@ -38,7 +38,7 @@ impl FsView {
     }
 }
 
-impl FsContext {
+impl TaskFs {
     /// At the root of `namespace`, with umask 022.
     pub fn new(namespace: Arc<MountNamespace>) -> Arc<Self> {
         let root = namespace.root();
@@ -46,7 +46,7 @@ impl FsContext {
         Arc::new(Self { state: RwLock::new(State { view, umask: 0o022 }) })
     }
 
-    /// A context of its own with the same contents (fork without CLONE_FS).
+    /// The same contents for itself (fork without CLONE_FS).
     pub fn duplicate(&self) -> Arc<Self> {
         Arc::new(Self { state: RwLock::new(self.state.read().clone()) })
     }
