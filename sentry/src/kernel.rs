@@ -240,10 +240,12 @@ impl Kernel {
         &self.core_settings
     }
 
-    /// The file systems of which there is one instance.
+    /// The file systems of which there is one instance, and what the others are made from.
     pub fn file_systems(self: &Arc<Self>) -> &FileSystems {
-        self.file_systems
-            .get_or_init(|| FileSystems::new(self.cpu_count(), &self.cgroups, CgroupTasks::new(self)))
+        self.file_systems.get_or_init(|| {
+            let (cpus, tasks) = (self.cpu_count(), CgroupTasks::new(self));
+            FileSystems::new(cpus, &self.frames, &self.terminals, &self.cgroups, tasks)
+        })
     }
 
     /// An address space with nothing in it: what an exited task's thread is left with.

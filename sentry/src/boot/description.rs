@@ -108,8 +108,8 @@ impl Description {
 pub struct MountPoint {
     /// The absolute path of the directory.
     pub target: String,
-    /// What is mounted there.
-    pub file_system: FileSystemKind,
+    /// The type of the file system, by its name in /proc/filesystems.
+    pub file_system: String,
     /// Nobody writes there.
     #[serde(default)]
     pub is_read_only: bool,
@@ -118,34 +118,18 @@ pub struct MountPoint {
 impl MountPoint {
     /// What programs expect to find, besides /dev.
     pub fn usual() -> Vec<Self> {
-        let mount = |target: &str, file_system, is_read_only| Self {
+        let mount = |target: &str, file_system: &str, is_read_only| Self {
             target: target.into(),
-            file_system,
+            file_system: file_system.into(),
             is_read_only,
         };
         vec![
-            mount("/proc", FileSystemKind::Proc, false),
-            mount("/sys", FileSystemKind::Sysfs, true),
-            mount("/sys/fs/cgroup", FileSystemKind::Cgroup2, false),
-            mount("/dev/pts", FileSystemKind::Devpts, false),
+            mount("/proc", "proc", false),
+            mount("/sys", "sysfs", true),
+            mount("/sys/fs/cgroup", "cgroup2", false),
+            mount("/dev/pts", "devpts", false),
         ]
     }
-}
-
-/// A kind of file system that a sandbox begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FileSystemKind {
-    /// Processes (`man 5 proc`).
-    Proc,
-    /// Devices and the kernel (`man 5 sysfs`).
-    Sysfs,
-    /// Control groups (`man 7 cgroups`).
-    Cgroup2,
-    /// Pseudo-terminals (`man 4 pts`).
-    Devpts,
-    /// Files in memory (`man 5 tmpfs`).
-    Tmpfs,
 }
 
 /// A user and groups, by number.

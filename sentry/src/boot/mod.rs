@@ -40,7 +40,7 @@ mod sandbox;
 #[cfg(test)]
 mod tests;
 
-pub use description::{Description, FileSystemKind, MountPoint, ResourceLimit, Text, User};
+pub use description::{Description, MountPoint, ResourceLimit, Text, User};
 pub use image::{Image, ImageError};
 pub use init::{InitError, InitProgram};
 pub use root::BootError;

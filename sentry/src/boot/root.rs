@@ -9,7 +9,6 @@ use super::Image;
 use crate::Errno;
 use crate::fs::dev::{self, MemoryDevices};
 use crate::fs::host::HostTree;
-use crate::fs::memory_files::MemoryFiles;
 use crate::fs::operations::{OpenRequest, create_node, open};
 use crate::fs::pipe::FifoDriver;
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
@@ -46,6 +45,7 @@ impl BootError {
             Errno::ENOMEM | Errno::ENOSPC => {
                 "there is not enough guest memory; give the guest more with --memory".to_owned()
             }
+            Errno::ENODEV => "there is no such type of file system".to_owned(),
             errno => errno.to_string(),
         }
     }
@@ -63,8 +63,6 @@ pub(super) fn mount_root(
 ) -> Result<Arc<MountNamespace>, BootError> {
     let (root, executable) = mount_image(resources, image).map_err(BootError::at("/"))?;
     let builder = Builder::new(MountNamespace::new(root));
-    let files = MemoryFiles::new(resources).map_err(BootError::at("/"))?;
-    builder.view.namespace.set_memory_files(files);
     if let Some((file, name)) = executable {
         builder.copy_in(&file, &name).map_err(BootError::at(&format!("/{}", name.escape_ascii())))?;
     }

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use super::Image;
-use super::description::{Description, FileSystemKind, MountPoint};
+use super::description::{Description, MountPoint};
 use super::init::{InitError, InitProgram};
 use super::root::{BootError, mount_root};
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Credentials, Namespace, NamespaceKind};
 use crate::fs::dev::TerminalDevices;
-use crate::fs::proc::ProcFileSystem;
-use crate::fs::pts::PtsFileSystem;
-use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
-use crate::fs::{Dentry, DescriptorTable, FileKind, Mount, MountFlags, MountNamespace, Viewer};
+use crate::fs::file_systems::FileSystems;
+use crate::fs::proc::ProcessSource;
+use crate::fs::{
+    DescriptorTable, FileKind, FileSystemType, Mount, MountFlags, MountNamespace, MountTable, Mounter, Viewer,
+};
 use crate::host::HostCpus;
+use crate::ipc::IpcNamespace;
 use crate::kernel::{Kernel, KernelConfig, KernelError};
 use crate::limits::Limits;
 use crate::memory::FrameAllocator;
@@ -125,52 +127,62 @@ fn mount_all(
     image: Image,
     points: &[MountPoint],
 ) -> Result<Arc<MountNamespace>, BootError> {
-    let resources = MemoryResources::new(kernel.frames().clone());
+    let resources = &kernel.file_systems().memory;
     let terminals = TerminalDevices::new(kernel.terminals().clone());
     resources.specials.register(FileKind::CharacterDevice, 5, terminals);
     let mounts: Result<Vec<_>, BootError> = points
         .iter()
         .map(|point| {
-            let mount = new_mount(kernel, &resources, point);
+            let mount = new_mount(kernel, &resources.mounts, point);
             Ok((point.target.clone(), mount.map_err(BootError::at(&point.target))?))
         })
         .collect();
-    mount_root(&resources, image, &mounts?)
+    mount_root(resources, image, &mounts?)
 }
 
-fn new_mount(
-    kernel: &Arc<Kernel>,
-    resources: &MemoryResources,
-    point: &MountPoint,
-) -> Result<Arc<Mount>, Errno> {
+fn new_mount(kernel: &Arc<Kernel>, table: &Arc<MountTable>, point: &MountPoint) -> Result<Arc<Mount>, Errno> {
+    let name = &*point.file_system;
+    let instance = FileSystemType::find(name)?.instance(&Booting { kernel }, "")?;
     let read_only = if point.is_read_only { MountFlags::READ_ONLY } else { MountFlags::empty() };
-    let no_programs = read_only | MountFlags::NO_SUID | MountFlags::NO_EXEC;
-    let quiet = no_programs | MountFlags::NO_DEVICES | MountFlags::RELATIVE_ACCESS_TIME;
-    let table = &resources.mounts;
-    Ok(match point.file_system {
-        FileSystemKind::Proc => {
-            let proc = ProcFileSystem::new(TaskSource::new(kernel, kernel.tasks().root().clone()));
-            let root = Dentry::new_root(proc.root());
-            Mount::new(table, proc, root, "proc", quiet)
-        }
-        FileSystemKind::Sysfs => Mount::of(table, kernel.file_systems().system.clone(), "sysfs", quiet),
-        FileSystemKind::Cgroup2 => {
-            let cgroups = kernel.file_systems().cgroups.clone();
-            let root = Dentry::new_root(cgroups.root_for(&Viewer::kernel()));
-            Mount::new(table, cgroups, root, "cgroup2", quiet)
-        }
-        FileSystemKind::Devpts => {
-            let pts = PtsFileSystem::new(kernel.terminals().clone());
-            let root = Dentry::new_root(pts.root());
-            Mount::new(table, pts, root, "devpts", no_programs)
-        }
-        FileSystemKind::Tmpfs => tmpfs::new_mount(
-            resources,
-            &TmpfsOptions::default(),
-            "tmpfs",
-            read_only | MountFlags::NO_SUID | MountFlags::NO_DEVICES,
-        )?,
-    })
+    Ok(Mount::of(table, instance, name, usual_flags(name) | read_only))
+}
+
+/// What a mount of this type forbids, as systemd mounts it.
+fn usual_flags(type_name: &str) -> MountFlags {
+    let no_programs = MountFlags::NO_SUID | MountFlags::NO_EXEC;
+    match type_name {
+        "tmpfs" => MountFlags::NO_SUID | MountFlags::NO_DEVICES,
+        "devpts" => no_programs,
+        _ => no_programs | MountFlags::NO_DEVICES | MountFlags::RELATIVE_ACCESS_TIME,
+    }
+}
+
+/// The kernel, as it mounts file systems for the first task.
+struct Booting<'a> {
+    kernel: &'a Arc<Kernel>,
+}
+
+impl Mounter for Booting<'_> {
+    fn viewer(&self) -> Viewer {
+        Viewer::kernel()
+    }
+
+    fn file_systems(&self) -> &FileSystems {
+        self.kernel.file_systems()
+    }
+
+    fn namespace(&self, _kind: NamespaceKind) -> Option<Arc<dyn Namespace>> {
+        // The initial user namespace owns them all, as it does the viewer.
+        None
+    }
+
+    fn ipc_namespace(&self) -> Arc<IpcNamespace> {
+        self.kernel.initial_namespaces().ipc.clone()
+    }
+
+    fn processes(&self) -> Arc<dyn ProcessSource> {
+        TaskSource::new(self.kernel, self.kernel.tasks().root().clone())
+    }
 }
 
 #[cfg(test)]
@@ -190,8 +202,7 @@ mod tests {
 
     #[test]
     fn a_sandbox_has_the_mounts_that_are_described() {
-        let extra =
-            MountPoint { target: "/data".into(), file_system: FileSystemKind::Tmpfs, is_read_only: true };
+        let extra = MountPoint { target: "/data".into(), file_system: "tmpfs".into(), is_read_only: true };
         let mounts = MountPoint::usual().into_iter().chain([extra]).collect();
         let sandbox = build(Description { mounts, ..Description::default() }).unwrap();
         let (view, viewer) = (TaskFs::new(sandbox.mounts().clone()).view(), Viewer::kernel());

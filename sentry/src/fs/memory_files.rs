@@ -12,9 +12,8 @@ use super::tmpfs::{self, MemoryResources, TmpfsOptions};
 use super::{FileDescription, OpenFlags};
 use crate::Errno;
 
-/// The tmpfs of files without a mount point, and what further ones are made from.
+/// The tmpfs of files without a mount point.
 pub struct MemoryFiles {
-    resources: MemoryResources,
     mount: Arc<Mount>,
 }
 
@@ -25,12 +24,7 @@ impl MemoryFiles {
     /// ENOSPC.
     pub fn new(resources: &MemoryResources) -> Result<Arc<Self>, Errno> {
         let mount = tmpfs::new_mount(resources, &TmpfsOptions::default(), "none", MountFlags::empty())?;
-        Ok(Arc::new(Self { resources: resources.clone(), mount }))
-    }
-
-    /// What file systems in memory are made from.
-    pub fn resources(&self) -> &MemoryResources {
-        &self.resources
+        Ok(Arc::new(Self { mount }))
     }
 
     /// Makes and opens an empty file with the given seals (`F_SEAL_*`); /proc/PID/fd shows `name`.

@@ -20,7 +20,9 @@ pub mod eventfd;
 mod fd;
 mod file;
 pub(crate) mod file_capabilities;
+mod file_system_type;
 pub mod file_systems;
+mod fs_context;
 pub mod host;
 pub mod host_stdio;
 mod inode;
@@ -59,6 +61,8 @@ pub use file::{
     Caller, DirectoryEntry, File, FileDescription, OpenFlags, OuterPosition, PipeEnd, Position, ReadPace,
     SignalOwner, TransferUnit,
 };
+pub use file_system_type::{FileSystemType, Mounter, TypeFlags};
+pub use fs_context::FsContext;
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
 pub use metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange, Timestamp};
 pub use mount::{

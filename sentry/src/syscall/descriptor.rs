@@ -235,8 +235,7 @@ fn memfd_create(task: &mut CurrentTask, name: UserPointer<u8>, flags: u32) -> Re
         (false, _) => uapi::F_SEAL_EXEC,
     };
     let permissions = if is_executable { 0o777 } else { 0o666 };
-    let namespace = task.task_fs().namespace();
-    let files = namespace.memory_files().ok_or(Errno::ENOSYS)?;
+    let files = task.kernel().file_systems().memory_files()?;
     let file = files.create(&[b"memfd:", &*name].concat(), permissions, seals, &task.viewer())?;
     let bounds = task.descriptor_bounds();
     let is_close_on_exec = flags & uapi::MFD_CLOEXEC != 0;

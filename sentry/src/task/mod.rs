@@ -48,6 +48,7 @@ mod keyrings;
 mod member;
 #[cfg(test)]
 mod model;
+mod mounter;
 mod namespaces;
 mod patience;
 mod pid_namespace;

@@ -11,14 +11,31 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::{Access, DeviceNumber, FileSystem, FileSystemInfo, Inode, Viewer, check_access};
+use super::file_system_type::{FileSystemType, TypeFlags, check_options};
+use super::{
+    Access, Dentry, DeviceNumber, FileSystem, FileSystemInfo, Inode, Instance, Viewer, check_access,
+};
 use crate::Errno;
 use crate::cgroup::{Cgroup, CgroupNamespace, Hierarchy, MemberKey, Moved};
+use crate::cred::NamespaceKind;
 pub use directory::CgroupDirectory;
 use file::ControlInode;
 
 /// `CGROUP2_SUPER_MAGIC`.
 const MAGIC: u64 = 0x6367_7270;
+
+/// All mounts show the groups of the kernel, each from the root of a cgroup namespace on.
+pub(super) const CGROUP2: FileSystemType = FileSystemType {
+    name: "cgroup2",
+    flags: TypeFlags::USERNS_MOUNT.union(TypeFlags::SINGLE),
+    shows: Some(NamespaceKind::Cgroup),
+    check_options: |_, options| check_options(options, &["nsdelegate", "memory_recursiveprot"], &[]),
+    make: |mounter, owner, _| {
+        let cgroups = mounter.file_systems().cgroups.clone();
+        let root = Dentry::new_root(cgroups.root_for(&mounter.viewer()));
+        Ok(Instance::new(cgroups, root, owner))
+    },
+};
 
 /// What the file system asks of the room of tasks.
 pub trait TaskDirectory: Send + Sync {

@@ -15,6 +15,7 @@
 
 mod copy;
 mod detached;
+mod instance;
 mod namespace;
 mod propagation;
 mod settings;
@@ -24,7 +25,7 @@ mod tests;
 mod topology;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use linux_raw_sys::general as uapi;
@@ -34,12 +35,12 @@ use super::Viewer;
 use super::anonymous;
 use super::dentry::Dentry;
 use super::inode::Inode;
-use super::locks::LockTable;
 use super::metadata::DeviceNumber;
 use super::path::Path;
 use crate::Errno;
 use crate::cred::UserNamespace;
 pub use detached::DetachedTree;
+pub use instance::Instance;
 pub use namespace::MountNamespace;
 use namespace::NamespaceCore;
 use propagation::PeerGroup;
@@ -123,64 +124,6 @@ pub trait FileSystem: Send + Sync {
     /// # Errors
     /// EINVAL for options that it does not know, and others of mount(2).
     fn reconfigure(&self, _options: &str) -> Result<(), Errno> {
-        Ok(())
-    }
-}
-
-/// One instance of a file system (Linux's superblock), which may be mounted many times.
-pub struct Instance {
-    file_system: Arc<dyn FileSystem>,
-    root: Arc<Dentry>,
-    owner: Arc<UserNamespace>,
-    is_read_only: AtomicBool,
-    /// Those who may write through any mount of it.
-    writers: AtomicUsize,
-    locks: LockTable,
-}
-
-impl Instance {
-    /// `file_system`, whose root directory is `root`, mounted by somebody in `owner`.
-    pub fn new(file_system: Arc<dyn FileSystem>, root: Arc<Dentry>, owner: Arc<UserNamespace>) -> Arc<Self> {
-        let (is_read_only, writers) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Arc::new(Self { file_system, root, owner, is_read_only, writers, locks: LockTable::default() })
-    }
-
-    /// The file system.
-    pub fn file_system(&self) -> &Arc<dyn FileSystem> {
-        &self.file_system
-    }
-
-    /// The advisory locks on files whose inodes have no place for them.
-    pub fn locks(&self) -> &LockTable {
-        &self.locks
-    }
-
-    /// Its root directory.
-    pub fn root(&self) -> &Arc<Dentry> {
-        &self.root
-    }
-
-    /// The user namespace whose administrators may reconfigure it.
-    pub fn owner(&self) -> &Arc<UserNamespace> {
-        &self.owner
-    }
-
-    /// Whether nothing may be changed through any mount of it.
-    pub fn is_read_only(&self) -> bool {
-        self.is_read_only.load(Ordering::SeqCst)
-    }
-
-    /// Says whether something may be changed.
-    ///
-    /// # Errors
-    /// EBUSY: nothing shall, but somebody writes.
-    pub fn set_read_only(&self, is_read_only: bool) -> Result<(), Errno> {
-        // First the mark, then the count: a writer does it the other way round.
-        let old = self.is_read_only.swap(is_read_only, Ordering::SeqCst);
-        if is_read_only && !old && self.writers.load(Ordering::SeqCst) != 0 {
-            self.is_read_only.store(false, Ordering::SeqCst);
-            return Err(Errno::EBUSY);
-        }
         Ok(())
     }
 }

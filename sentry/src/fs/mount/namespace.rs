@@ -1,8 +1,8 @@
 //! Mount namespaces: a tree of mounts that some tasks see.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
@@ -13,7 +13,6 @@ use super::{DetachedTree, Home, Mount, MountFlags, MountTable, Settings};
 use crate::Errno;
 use crate::cred::{Identity, Namespace, NamespaceKind};
 use crate::fs::dentry::Dentry;
-use crate::fs::memory_files::MemoryFiles;
 use crate::fs::nsfs;
 use crate::fs::path::Path;
 use crate::fs::protections::Protections;
@@ -26,7 +25,6 @@ pub(super) const MAX_MOUNTS_OF_NAMESPACE: usize = 10_000;
 pub struct MountNamespace {
     core: Arc<NamespaceCore>,
     root: RwLock<Arc<Mount>>,
-    memory_files: OnceLock<Arc<MemoryFiles>>,
     protections: Arc<Protections>,
 }
 
@@ -83,22 +81,7 @@ impl MountNamespace {
         let table = root.table.clone().unwrap_or_default();
         let core = NamespaceCore::new(Identity::initial(NamespaceKind::Mount), &table);
         Change::begin(&table).settle(std::slice::from_ref(&root), &Home::Namespace(core.clone()));
-        Arc::new(Self {
-            core,
-            root: RwLock::new(root),
-            memory_files: OnceLock::new(),
-            protections: Arc::default(),
-        })
-    }
-
-    /// Where files without a mount point are made, once it has been set.
-    pub fn memory_files(&self) -> Option<&Arc<MemoryFiles>> {
-        self.memory_files.get()
-    }
-
-    /// Sets where files without a mount point are made. Only the first call has an effect.
-    pub fn set_memory_files(&self, files: Arc<MemoryFiles>) {
-        self.memory_files.get_or_init(|| files);
+        Arc::new(Self { core, root: RwLock::new(root), protections: Arc::default() })
     }
 
     /// What is forbidden in directories that many may write to, in all namespaces.
@@ -379,12 +362,7 @@ impl MountNamespace {
             lock_tree(&copies.root);
         }
         change.settle(&tree(&copies.root), &Home::Namespace(core.clone()));
-        let copy = Self {
-            core,
-            root: RwLock::new(copies.root),
-            memory_files: self.memory_files.clone(),
-            protections: self.protections.clone(),
-        };
+        let copy = Self { core, root: RwLock::new(copies.root), protections: self.protections.clone() };
         let by_id: HashMap<u64, Arc<Mount>> = copies.by_id;
         let translate = move |path: &Path| match by_id.get(&path.mount.id) {
             Some(mount) => Path::new(mount.clone(), path.dentry.clone()),

@@ -11,12 +11,14 @@ use std::sync::{Arc, Weak};
 
 use self::directory::QueueDirectory;
 use super::dentry::Dentry;
+use super::file_system_type::{FileSystemType, TypeFlags, check_options};
 use super::operations::check_may_remove;
 use super::{
     Access, DeviceNumber, FileDescription, FileSystem, FileSystemInfo, Mount, OpenFlags, Path, Viewer,
     check_access,
 };
 use crate::Errno;
+use crate::cred::NamespaceKind;
 use crate::ipc::{IpcNamespace, QueueAttributes};
 use crate::limits::UserCounters;
 
@@ -24,6 +26,15 @@ pub use self::file::QueueFile;
 
 /// `MQUEUE_MAGIC`.
 const MAGIC: u64 = 0x1980_0202;
+
+/// An IPC namespace has one instance.
+pub(super) const MQUEUE: FileSystemType = FileSystemType {
+    name: "mqueue",
+    flags: TypeFlags::USERNS_MOUNT.union(TypeFlags::SINGLE),
+    shows: Some(NamespaceKind::Ipc),
+    check_options: |_, options| check_options(options, &[], &[]),
+    make: |mounter, _, _| Ok(mount_of(&mounter.ipc_namespace()).instance().clone()),
+};
 
 struct MessageQueueFileSystem {
     device: DeviceNumber,

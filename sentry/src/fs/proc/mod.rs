@@ -12,13 +12,27 @@ mod tests;
 
 use std::sync::Arc;
 
+use super::file_system_type::{FileSystemType, TypeFlags, check_options};
 use super::pseudo::{Directory, PseudoInode, Subject};
-use super::{DeviceNumber, FileSystem, FileSystemInfo, Inode, Viewer};
+use super::{Dentry, DeviceNumber, FileSystem, FileSystemInfo, Inode, Instance, Viewer};
 use crate::Errno;
-use crate::cred::{Capabilities, UserNamespace};
+use crate::cred::{Capabilities, NamespaceKind, UserNamespace};
 
 pub use source::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
+};
+
+/// Each instance shows a PID namespace.
+pub(super) const PROC: FileSystemType = FileSystemType {
+    name: "proc",
+    flags: TypeFlags::USERNS_MOUNT.union(TypeFlags::USERNS_VISIBLE),
+    shows: Some(NamespaceKind::Pid),
+    check_options: |_, options| check_options(options, &["hidepid=0", "hidepid=off"], &["gid"]),
+    make: |mounter, owner, _| {
+        let processes = ProcFileSystem::new(mounter.processes());
+        let root = Dentry::new_root(processes.root());
+        Ok(Instance::new(processes, root, owner))
+    },
 };
 
 /// One instance of procfs.

@@ -19,11 +19,12 @@ use linux_raw_sys::general::DEVPTS_SUPER_MAGIC;
 use parking_lot::Mutex;
 
 use self::pair::{Pair, slave_device};
+use super::file_system_type::{FileSystemType, TypeFlags, check_options};
 use super::listing::{Listed, ListedDirectory, OpenDirectory};
 use super::terminal::ControllingTerminals;
 use super::{
-    AttributeChanges, DeviceNumber, File, FileKind, FileSystem, FileSystemInfo, Inode, Metadata, OpenFlags,
-    Viewer,
+    AttributeChanges, Dentry, DeviceNumber, File, FileKind, FileSystem, FileSystemInfo, Inode, Instance,
+    Metadata, OpenFlags, Viewer,
 };
 use crate::Errno;
 
@@ -37,6 +38,21 @@ const TTY_GROUP: u32 = 5;
 const ROOT_INODE: u64 = 1;
 const PTMX_INODE: u64 = 2;
 const FIRST_SLAVE_INODE: u64 = 3;
+
+/// Each instance has terminals of its own.
+pub(super) const DEVPTS: FileSystemType = FileSystemType {
+    name: "devpts",
+    flags: TypeFlags::USERNS_MOUNT,
+    shows: None,
+    check_options: |_, options| {
+        check_options(options, &["newinstance"], &["gid", "uid", "mode", "ptmxmode", "max"])
+    },
+    make: |mounter, owner, _| {
+        let terminals = PtsFileSystem::new(mounter.file_systems().terminals.clone());
+        let root = Dentry::new_root(terminals.root());
+        Ok(Instance::new(terminals, root, owner))
+    },
+};
 
 /// One instance of devpts.
 pub struct PtsFileSystem {

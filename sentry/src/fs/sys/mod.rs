@@ -5,11 +5,22 @@ mod caches;
 use std::sync::Arc;
 
 use self::caches::Cache;
+use super::file_system_type::{FileSystemType, TypeFlags, check_options};
 use super::pseudo::{
     Child, Children, Directory, Entry, Node, PseudoInode, Subject, directory, parse_number, text,
 };
 use super::{DeviceNumber, FileKind, FileSystem, FileSystemInfo, Inode, Viewer};
 use crate::Errno;
+use crate::cred::NamespaceKind;
+
+/// There is one instance; it shows the devices of a network namespace, too.
+pub(super) const SYSFS: FileSystemType = FileSystemType {
+    name: "sysfs",
+    flags: TypeFlags::USERNS_MOUNT.union(TypeFlags::USERNS_VISIBLE).union(TypeFlags::SINGLE),
+    shows: Some(NamespaceKind::Network),
+    check_options: |_, options| check_options(options, &[], &[]),
+    make: |mounter, _, _| Ok(mounter.file_systems().system.clone()),
+};
 
 /// One instance of sysfs.
 pub struct SysFileSystem {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::dentry::Dentry;
+use super::file_system_type::{FileSystemType, Mounter, TypeFlags};
 use super::host::HostTree;
 use super::metadata::DeviceNumber;
 use super::mount::{FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountTable};
@@ -34,6 +35,22 @@ pub use options::TmpfsOptions;
 
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
+
+/// Files in memory.
+pub(super) const TMPFS: FileSystemType = FileSystemType {
+    name: "tmpfs",
+    flags: TypeFlags::USERNS_MOUNT,
+    shows: None,
+    check_options: |mounter, options| TmpfsOptions::of_mounter(mounter, options).map(drop),
+    make: |mounter, owner, options| make_instance(mounter, owner, options, "tmpfs"),
+};
+
+/// The same, by the name of what has no limit on Linux.
+pub(super) const RAMFS: FileSystemType = FileSystemType {
+    name: "ramfs",
+    make: |mounter, owner, options| make_instance(mounter, owner, options, "ramfs"),
+    ..TMPFS
+};
 
 /// One instance: what all its nodes share.
 pub(crate) struct Volume {
@@ -65,6 +82,16 @@ impl MemoryResources {
     }
 }
 
+fn make_instance(
+    mounter: &dyn Mounter,
+    owner: Arc<UserNamespace>,
+    options: &str,
+    type_name: &'static str,
+) -> Result<Arc<Instance>, Errno> {
+    let options = TmpfsOptions::of_mounter(mounter, options)?;
+    new_instance(&mounter.file_systems().memory, &options, type_name, owner)
+}
+
 /// An empty tmpfs, ready to be attached.
 ///
 /// # Errors
@@ -83,7 +110,7 @@ pub fn new_mount(
 ///
 /// # Errors
 /// ENOSPC if it has no room for its root directory.
-pub fn new_instance(
+fn new_instance(
     resources: &MemoryResources,
     options: &TmpfsOptions,
     type_name: &'static str,

@@ -2,6 +2,7 @@
 
 use crate::Errno;
 use crate::cred::UserNamespace;
+use crate::fs::Mounter;
 use crate::platform::PAGE_SIZE;
 
 /// Limits and root directory of a tmpfs.
@@ -26,6 +27,16 @@ impl Default for TmpfsOptions {
 }
 
 impl TmpfsOptions {
+    /// The options of mount(2) for `mounter`, who owns the root directory unless they say otherwise.
+    ///
+    /// # Errors
+    /// As [`TmpfsOptions::with`].
+    pub(super) fn of_mounter(mounter: &dyn Mounter, options: &str) -> Result<Self, Errno> {
+        let credentials = mounter.viewer().credentials;
+        let defaults = Self { uid: credentials.fs_uid, gid: credentials.fs_gid, ..Self::default() };
+        defaults.with(options, &credentials.user_namespace)
+    }
+
     /// What /proc/mounts shows of the root directory, with a comma before each.
     pub(super) fn root_options(&self) -> String {
         let default = Self::default();

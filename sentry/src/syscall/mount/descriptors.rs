@@ -1,23 +1,16 @@
 //! The calls that mount with descriptors: open_tree(2), move_mount(2), fsopen(2), fsconfig(2), fsmount(2), fspick(2)
 //! and mount_setattr(2).
 
-use std::any::Any;
 use std::sync::Arc;
 
 use linux_raw_sys::general as uapi;
-use parking_lot::Mutex;
 
-use super::file_systems::FileSystemType;
-use super::{
-    access_after, check_is_mount_root, check_may_mount, is_common_option, propagation_of, read_text,
-};
+use super::{check_is_mount_root, check_may_mount, propagation_of, read_text};
 use crate::Errno;
 use crate::abi::MountAttributes;
-use crate::cred::Capabilities;
 use crate::fs::operations::open_path;
 use crate::fs::{
-    Caller, DetachedTree, Fd, File, FileDescription, FileKind, Instance, Metadata, MountFlags, OpenFlags,
-    Settings,
+    Caller, DetachedTree, Fd, FileDescription, FileSystemType, FsContext, MountFlags, OpenFlags, Settings,
 };
 use crate::platform::PAGE_SIZE;
 use crate::syscall::arguments::{UserPath, UserPointer, UserSlice, unsigned};
@@ -44,8 +37,6 @@ const KNOWN_ATTRIBUTES: u32 = uapi::MOUNT_ATTR_RDONLY
 
 /// The longest key, value and message of fsconfig(2).
 const MAX_VALUE_LEN: usize = 256;
-/// The longest options in all.
-const MAX_OPTIONS_LEN: usize = 4096;
 
 fn install(
     task: &CurrentTask,
@@ -113,59 +104,11 @@ pub(super) fn move_mount(
     Ok(())
 }
 
-/// What fsopen(2) and fspick(2) open: a file system that is being configured.
-struct Configuration(Mutex<State>);
-
-struct State {
-    kind: &'static FileSystemType,
-    source: Option<String>,
-    options: String,
-    is_read_only: bool,
-    phase: Phase,
-}
-
-enum Phase {
-    /// Parameters of a new instance are taken.
-    Creation,
-    /// There is an instance; fsmount(2) may come.
-    Created(Arc<Instance>),
-    /// Parameters of an instance that is mounted already are taken.
-    Reconfiguration(Arc<Instance>),
-}
-
-impl File for Configuration {
-    fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
-        // There is never a message.
-        Err(Errno::ENODATA)
-    }
-
-    fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(Metadata::new(FileKind::Regular, 0o600, Default::default(), 1))
-    }
-
-    fn anonymous_name(&self) -> String {
-        "anon_inode:[fscontext]".into()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-impl Configuration {
-    fn open(task: &CurrentTask, state: State, is_close_on_exec: bool) -> Result<Fd, Errno> {
-        let file = Arc::new(Self(Mutex::new(state)));
-        install(task, FileDescription::new(file, None, OpenFlags::RDWR), is_close_on_exec)
-    }
-}
-
 pub(super) fn fsopen(task: &mut CurrentTask, kind: UserPointer<u8>, flags: u32) -> Result<Fd, Errno> {
     check_may_mount(task)?;
     let flags = check_flags(flags, uapi::FSOPEN_CLOEXEC)?;
     let kind = FileSystemType::find(&read_text(task, kind)?.ok_or(Errno::EFAULT)?)?;
-    let (source, options) = (None, String::new());
-    let state = State { kind, source, options, is_read_only: false, phase: Phase::Creation };
-    Configuration::open(task, state, flags & uapi::FSOPEN_CLOEXEC != 0)
+    install(task, FsContext::for_mount(kind).open(), flags & uapi::FSOPEN_CLOEXEC != 0)
 }
 
 pub(super) fn fspick(task: &mut CurrentTask, directory: Fd, path: UserPath, flags: u32) -> Result<Fd, Errno> {
@@ -179,12 +122,8 @@ pub(super) fn fspick(task: &mut CurrentTask, directory: Fd, path: UserPath, flag
     let empty = if flags & uapi::FSPICK_EMPTY_PATH != 0 { uapi::AT_EMPTY_PATH } else { 0 };
     let place = Scope::new(task).find_at(task, directory, path, no_follow | empty)?;
     check_is_mount_root(&place)?;
-    let instance = place.mount.instance().clone();
-    let kind = FileSystemType::find(instance.file_system().type_name())?;
-    let is_read_only = instance.is_read_only();
-    let phase = Phase::Reconfiguration(instance);
-    let state = State { kind, source: None, options: String::new(), is_read_only, phase };
-    Configuration::open(task, state, flags & uapi::FSPICK_CLOEXEC != 0)
+    let context = FsContext::for_reconfigure(place.mount.instance())?;
+    install(task, context.open(), flags & uapi::FSPICK_CLOEXEC != 0)
 }
 
 pub(super) fn fsconfig(
@@ -222,83 +161,24 @@ pub(super) fn fsconfig(
         return Err(Errno::EINVAL);
     }
     let file = task.file(descriptor)?;
-    let configuration = file.downcast::<Configuration>().ok_or(Errno::EINVAL)?;
-    let mut state = configuration.0.lock();
+    let context = file.downcast::<FsContext>().ok_or(Errno::EINVAL)?;
     match command {
-        CREATE | CREATE_EXCLUSIVELY => state.create(task, command == CREATE_EXCLUSIVELY)?,
-        RECONFIGURE => state.reconfigure(task)?,
-        SET_FLAG => state.set(task, &read_value(task, key)?, None)?,
+        CREATE | CREATE_EXCLUSIVELY => context.create(task, command == CREATE_EXCLUSIVELY),
+        RECONFIGURE => context.reconfigure(&task.credentials()),
+        SET_FLAG => context.set(task, &read_value(task, key)?, None),
         SET_STRING => {
             let value = read_value(task, value)?;
-            state.set(task, &read_value(task, key)?, Some(value))?;
+            context.set(task, &read_value(task, key)?, Some(value))
         }
         // No type here takes any of these.
-        _ => return Err(Errno::EINVAL),
+        _ => Err(Errno::EINVAL),
     }
-    Ok(())
 }
 
 fn read_value(task: &CurrentTask, value: UserPointer<u8>) -> Result<String, Errno> {
     let bytes = task.memory().read_c_string(value.address(), MAX_VALUE_LEN);
     let bytes = bytes.map_err(|error| if error == Errno::ENAMETOOLONG { Errno::EINVAL } else { error })?;
     String::from_utf8(bytes).map_err(|_| Errno::EINVAL)
-}
-
-impl State {
-    fn set(&mut self, task: &CurrentTask, key: &str, value: Option<String>) -> Result<(), Errno> {
-        if matches!(self.phase, Phase::Created(_)) {
-            return Err(Errno::EBUSY);
-        }
-        match (key, value) {
-            // Whatever value comes with them.
-            (key, _) if is_common_option(key) => {
-                self.is_read_only = access_after(key).unwrap_or(self.is_read_only);
-            }
-            ("source", Some(source)) if self.source.is_none() => self.source = Some(source),
-            ("source", _) => return Err(Errno::EINVAL),
-            (key, value) => {
-                let option = value.map_or_else(|| key.to_owned(), |value| format!("{key}={value}"));
-                // A comma would end the option.
-                if option.contains(',') || self.options.len() + option.len() >= MAX_OPTIONS_LEN {
-                    return Err(Errno::EINVAL);
-                }
-                self.kind.check_options(task, &option)?;
-                self.options.push(',');
-                self.options += &option;
-            }
-        }
-        Ok(())
-    }
-
-    fn create(&mut self, task: &CurrentTask, is_exclusive: bool) -> Result<(), Errno> {
-        if !matches!(self.phase, Phase::Creation) {
-            return Err(Errno::EBUSY);
-        }
-        let instance = self.kind.instance(task, &self.options)?;
-        if self.kind.is_new_each_time() {
-            instance.set_read_only(self.is_read_only)?;
-        } else if is_exclusive {
-            return Err(Errno::EBUSY);
-        }
-        self.phase = Phase::Created(instance);
-        Ok(())
-    }
-
-    fn reconfigure(&mut self, task: &CurrentTask) -> Result<(), Errno> {
-        let Phase::Reconfiguration(instance) = &self.phase else { return Err(Errno::EBUSY) };
-        if !task.credentials().has_in(instance.owner(), Capabilities::SYS_ADMIN) {
-            return Err(Errno::EPERM);
-        }
-        let was_read_only = instance.is_read_only();
-        instance.set_read_only(self.is_read_only)?;
-        match instance.file_system().reconfigure(&std::mem::take(&mut self.options)) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                instance.set_read_only(was_read_only)?;
-                Err(error)
-            }
-        }
-    }
 }
 
 pub(super) fn fsmount(
@@ -314,23 +194,10 @@ pub(super) fn fsmount(
     }
     let mount_flags = flags_of(attributes) | access_times(attributes)?;
     let file = task.file(descriptor)?;
-    let configuration = file.downcast::<Configuration>().ok_or(Errno::EINVAL)?;
-    let mut state = configuration.0.lock();
-    let instance = match &state.phase {
-        Phase::Created(instance) => instance.clone(),
-        Phase::Creation => return Err(Errno::EINVAL),
-        Phase::Reconfiguration(_) => return Err(Errno::EBUSY),
-    };
-    let scope = Scope::new(task);
-    let table = scope.view().namespace.table();
-    table.check_total()?;
-    let source = state.source.as_deref().unwrap_or("none");
-    let mount = state.kind.mount(&scope, instance.clone(), source, mount_flags)?;
-    // One mount a configuration: from now on it is for the instance that there is.
-    state.options.clear();
-    state.phase = Phase::Reconfiguration(instance);
-    drop(state);
-    install(task, DetachedTree::new(table, mount).open(), flags & uapi::FSMOUNT_CLOEXEC != 0)
+    let context = file.downcast::<FsContext>().ok_or(Errno::EINVAL)?;
+    let namespace = task.task_fs().namespace();
+    let mount = context.mount(&namespace, mount_flags)?;
+    install(task, DetachedTree::new(namespace.table(), mount).open(), flags & uapi::FSMOUNT_CLOEXEC != 0)
 }
 
 /// The flags for a set of attributes, without those of access times.

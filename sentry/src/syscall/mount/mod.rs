@@ -1,7 +1,6 @@
 //! Mounting and unmounting: mount(2), umount2(2) and pivot_root(2) here, the calls with descriptors in [`descriptors`].
 
 mod descriptors;
-mod file_systems;
 
 use std::sync::Arc;
 
@@ -13,9 +12,8 @@ use super::arguments::{UserPath, UserPointer, handlers};
 use super::place::{Scope, check_flags};
 use crate::Errno;
 use crate::cred::{Capabilities, Namespace};
-use crate::fs::{Fd, MountFlags, Path, Propagation, Settings};
+use crate::fs::{Fd, FileSystemType, FsContext, MountFlags, Path, Propagation, Settings};
 use crate::task::CurrentTask;
-use file_systems::FileSystemType;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
     mount,
@@ -107,47 +105,13 @@ fn mount(
         let source = find_source(task, &scope, source, source_text)?;
         namespace.move_mount(&source, place)?;
     } else {
-        let kind = FileSystemType::find(&kind.ok_or(Errno::EINVAL)?)?;
+        let context = FsContext::for_mount(FileSystemType::find(&kind.ok_or(Errno::EINVAL)?)?);
         let flags = mount_flags(flags);
-        let (options, is_read_only) = split_options(&options()?, flags.contains(MountFlags::READ_ONLY));
-        namespace.table().check_total()?;
-        let instance = kind.instance(task, &options)?;
-        // Whether all mounts of it are read-only, or just this one, makes a difference to a new instance only.
-        if kind.is_new_each_time() {
-            instance.set_read_only(is_read_only)?;
-        }
-        let mount = kind.mount(&scope, instance, source_text.as_deref().unwrap_or("none"), flags)?;
-        namespace.attach(&mount, place)?;
+        context.set_all(source_text, &options()?, flags.contains(MountFlags::READ_ONLY));
+        context.create(task, false)?;
+        namespace.attach(&context.mount(namespace, flags)?, place)?;
     }
     Ok(())
-}
-
-/// Whether every file system knows an option: they are flags of its superblock, of which none but the access has an effect.
-fn is_common_option(name: &str) -> bool {
-    matches!(name, "ro" | "rw" | "sync" | "async" | "dirsync" | "lazytime" | "nolazytime" | "mand" | "nomand")
-}
-
-/// Whether it is read-only after a common option, if that says so.
-fn access_after(name: &str) -> Option<bool> {
-    match name {
-        "ro" => Some(true),
-        "rw" => Some(false),
-        _ => None,
-    }
-}
-
-/// The options that the file system is asked for, without the common ones; and whether it is read-only after those.
-fn split_options(options: &str, mut is_read_only: bool) -> (String, bool) {
-    let mut own = Vec::new();
-    for option in options.split(',') {
-        let name = option.split_once('=').map_or(option, |(name, _)| name);
-        if is_common_option(name) {
-            is_read_only = access_after(name).unwrap_or(is_read_only);
-        } else {
-            own.push(option);
-        }
-    }
-    (own.join(","), is_read_only)
 }
 
 /// The place that the source argument of a bind mount or a move names.
@@ -180,22 +144,9 @@ fn remount(
         if !namespace.holds(mount) {
             return Err(Errno::EINVAL);
         }
-        let instance = mount.instance();
-        if !task.credentials().has_in(instance.owner(), Capabilities::SYS_ADMIN) {
-            return Err(Errno::EPERM);
-        }
-        let (options, is_read_only) = split_options(&options()?, new.contains(MountFlags::READ_ONLY));
-        let was_read_only = instance.is_read_only();
-        instance.set_read_only(is_read_only)?;
-        let changed = instance.file_system().reconfigure(&options);
-        let changed = changed.and_then(|()| namespace.change_settings(place, Settings::flags(new), false));
-        return match changed {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                instance.set_read_only(was_read_only)?;
-                Err(error)
-            }
-        };
+        mount.instance().check_may_reconfigure(&task.credentials())?;
+        let change = || namespace.change_settings(place, Settings::flags(new), false);
+        return mount.instance().reconfigure(&options()?, new.contains(MountFlags::READ_ONLY), change);
     }
     namespace.change_settings(place, Settings::flags(new), false)
 }

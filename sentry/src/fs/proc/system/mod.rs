@@ -14,7 +14,7 @@ use crate::Errno;
 use crate::fs::pseudo::{
     Child, Children, Directory, Entry, Node, directory, link, parse_number, private_text, text,
 };
-use crate::fs::{FileKind, LinkTarget, Viewer};
+use crate::fs::{FileKind, LinkTarget, Viewer, file_system_type};
 
 /// The root directory.
 pub(super) static ROOT: Entry<About> = directory("", &TOP);
@@ -26,7 +26,7 @@ static TOP: Directory<About> = Directory {
         text("cpuinfo", |about, _| Ok(cpuinfo::cpuinfo(about.source().system().cpus))),
         text("devices", |_, _| Ok(DEVICES.into())),
         text("diskstats", |_, _| Ok(Vec::new())),
-        text("filesystems", |_, _| Ok(FILE_SYSTEMS.into())),
+        text("filesystems", |_, _| Ok(file_system_type::listing().into())),
         text("interrupts", |about, _| Ok(figures::interrupts(&about.source().system()))),
         text("key-users", key_users),
         text("keys", |about, viewer| Ok(about.source().list_keys(viewer))),
@@ -79,9 +79,6 @@ const NET_TCP: &[u8] = b"  sl  local_address rem_address   st tx_queue rx_queue 
 const NET_UDP: &[u8] = b"   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops             \n";
 
 const DEVICES: &[u8] = b"Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n 10 misc\n128 ptm\n136 pts\n\nBlock devices:\n";
-
-const FILE_SYSTEMS: &[u8] =
-    b"nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tsockfs\nnodev\tpipefs\nnodev\tramfs\nnodev\tmqueue\nnodev\tdevpts\n";
 
 const TERMINAL_DRIVERS: &[u8] = b"/dev/tty             /dev/tty        5       0 system:/dev/tty
 /dev/console         /dev/console    5       1 system:console

@@ -1,0 +1,138 @@
+//! The types of file systems (Linux's `file_system_type`).
+//!
+//! mount(2), fsopen(2), booting and /proc/filesystems read one table, [`TYPES`]. A new type is a folder that says how an instance is
+//! made, and a row.
+
+use std::sync::Arc;
+
+use super::file_systems::FileSystems;
+use super::proc::ProcessSource;
+use super::{Instance, Viewer, cgroup, mqueue, proc, pts, sys, tmpfs};
+use crate::Errno;
+use crate::cred::{Capabilities, Namespace, NamespaceKind, UserNamespace};
+use crate::ipc::IpcNamespace;
+
+bitflags::bitflags! {
+    /// What is special about a type.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct TypeFlags: u8 {
+        /// It lies on a block device (`FS_REQUIRES_DEV`): /proc/filesystems does not call it `nodev`.
+        const REQUIRES_DEV = 1 << 0;
+        /// Those who administer only the user namespace of an instance may mount it (`FS_USERNS_MOUNT`).
+        const USERNS_MOUNT = 1 << 1;
+        /// A less privileged namespace may have one only if it sees the whole of one already (`SB_I_USERNS_VISIBLE`).
+        const USERNS_VISIBLE = 1 << 2;
+        /// All mounts show the one instance of a kernel, or of a namespace (`get_tree_single`, `get_tree_keyed`).
+        const SINGLE = 1 << 3;
+        /// Only the kernel itself mounts it (`SB_NOUSER`).
+        const NOUSER = 1 << 4;
+    }
+}
+
+/// Makes an instance, or finds the one that there is, with this owner and these options.
+type MakeInstance = fn(&dyn Mounter, Arc<UserNamespace>, &str) -> Result<Arc<Instance>, Errno>;
+
+/// A type of file system.
+pub struct FileSystemType {
+    /// As in /proc/filesystems.
+    pub name: &'static str,
+    /// What is special about it.
+    pub flags: TypeFlags,
+    /// What kind of namespace an instance shows: whoever owns that namespace owns the instance. Of others, the user namespace of
+    /// whoever mounts it.
+    pub shows: Option<NamespaceKind>,
+    /// Fails with EINVAL for options that it does not know.
+    pub check_options: fn(&dyn Mounter, &str) -> Result<(), Errno>,
+    /// Makes an instance.
+    pub make: MakeInstance,
+}
+
+/// Every type that there is, in the order of /proc/filesystems.
+static TYPES: &[&FileSystemType] = &[
+    &sys::SYSFS,
+    &tmpfs::TMPFS,
+    &proc::PROC,
+    &cgroup::CGROUP2,
+    &FileSystemType::internal("sockfs"),
+    &FileSystemType::internal("pipefs"),
+    &tmpfs::RAMFS,
+    &mqueue::MQUEUE,
+    &pts::DEVPTS,
+];
+
+/// Who mounts a file system, and what of the kernel it sees: a task, or the kernel itself as it boots.
+pub trait Mounter {
+    /// Who it is, for permissions.
+    fn viewer(&self) -> Viewer;
+    /// The file systems of which the kernel has one instance, and what the others are made from.
+    fn file_systems(&self) -> &FileSystems;
+    /// The namespace of `kind` that it is in.
+    fn namespace(&self, kind: NamespaceKind) -> Option<Arc<dyn Namespace>>;
+    /// The IPC namespace that it is in.
+    fn ipc_namespace(&self) -> Arc<IpcNamespace>;
+    /// The processes that its PID namespace numbers.
+    fn processes(&self) -> Arc<dyn ProcessSource>;
+}
+
+impl FileSystemType {
+    /// One that only the kernel mounts: its inodes have no names.
+    const fn internal(name: &'static str) -> Self {
+        Self {
+            name,
+            flags: TypeFlags::NOUSER,
+            shows: None,
+            check_options: |_, options| check_options(options, &[], &[]),
+            make: |_, _, _| Err(Errno::EINVAL),
+        }
+    }
+
+    /// The type called `name`.
+    ///
+    /// # Errors
+    /// ENODEV.
+    pub fn find(name: &str) -> Result<&'static Self, Errno> {
+        TYPES.iter().find(|kind| kind.name == name).copied().ok_or(Errno::ENODEV)
+    }
+
+    /// Whether each mount makes an instance of its own.
+    pub fn is_new_each_time(&self) -> bool {
+        !self.flags.contains(TypeFlags::SINGLE)
+    }
+
+    /// The instance that `mounter` gets.
+    ///
+    /// # Errors
+    /// EPERM; EINVAL for options that the type does not know, or if nobody may mount it; ENOSPC.
+    pub fn instance(&self, mounter: &dyn Mounter, options: &str) -> Result<Arc<Instance>, Errno> {
+        (self.check_options)(mounter, options)?;
+        let credentials = mounter.viewer().credentials;
+        let shown = self.shows.and_then(|kind| mounter.namespace(kind));
+        let owner = shown.and_then(|namespace| namespace.identity().owner().cloned());
+        let owner = owner.unwrap_or_else(|| credentials.user_namespace.clone());
+        let may_mount = match self.flags.contains(TypeFlags::USERNS_MOUNT) {
+            true => credentials.has_in(&owner, Capabilities::SYS_ADMIN),
+            false => credentials.has(Capabilities::SYS_ADMIN),
+        };
+        if may_mount { (self.make)(mounter, owner, options) } else { Err(Errno::EPERM) }
+    }
+}
+
+/// What /proc/filesystems tells.
+pub(super) fn listing() -> String {
+    let line = |kind: &&FileSystemType| {
+        let nodev = if kind.flags.contains(TypeFlags::REQUIRES_DEV) { "" } else { "nodev" };
+        format!("{nodev}\t{}\n", kind.name)
+    };
+    TYPES.iter().map(line).collect()
+}
+
+/// Fails with EINVAL if `options` has one that is neither in `flags` nor has a name in `with_numbers` and a number.
+pub(super) fn check_options(options: &str, flags: &[&str], with_numbers: &[&str]) -> Result<(), Errno> {
+    let is_known = |option: &str| match option.split_once('=') {
+        _ if flags.contains(&option) => true,
+        Some((name, value)) => with_numbers.contains(&name) && value.parse::<u32>().is_ok(),
+        None => false,
+    };
+    let is_valid = options.split(',').filter(|option| !option.is_empty()).all(is_known);
+    if is_valid { Ok(()) } else { Err(Errno::EINVAL) }
+}

@@ -1,0 +1,219 @@
+//! A file system that is being configured (Linux's `fs_context`): what mount(2) makes for a moment, and fsopen(2) and fspick(2) open.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::file_system_type::{FileSystemType, Mounter, TypeFlags};
+use super::{
+    File, FileDescription, FileKind, Instance, Metadata, Mount, MountFlags, MountNamespace, OpenFlags,
+};
+use crate::Errno;
+use crate::cred::{Credentials, Namespace};
+
+/// The longest options in all, in bytes (`man 2 mount`: a page).
+const MAX_OPTIONS_LEN: usize = 4096;
+
+/// A file system that is being configured.
+pub struct FsContext(Mutex<State>);
+
+struct State {
+    kind: &'static FileSystemType,
+    /// The first field in /proc/mounts.
+    source: Option<String>,
+    /// What the type itself is asked for, with commas between.
+    options: String,
+    is_read_only: bool,
+    phase: Phase,
+}
+
+enum Phase {
+    /// Parameters of a new instance are taken.
+    Creation,
+    /// There is an instance that can be mounted.
+    Created(Arc<Instance>),
+    /// Parameters of an instance that is mounted already are taken.
+    Reconfiguration(Arc<Instance>),
+}
+
+impl FsContext {
+    /// For a new instance of `kind`.
+    pub fn for_mount(kind: &'static FileSystemType) -> Arc<Self> {
+        Self::new(kind, false, Phase::Creation)
+    }
+
+    /// For other options of `instance`.
+    ///
+    /// # Errors
+    /// ENODEV: it is of a type that nobody can mount.
+    pub fn for_reconfigure(instance: &Arc<Instance>) -> Result<Arc<Self>, Errno> {
+        let kind = FileSystemType::find(instance.file_system().type_name())?;
+        Ok(Self::new(kind, instance.is_read_only(), Phase::Reconfiguration(instance.clone())))
+    }
+
+    fn new(kind: &'static FileSystemType, is_read_only: bool, phase: Phase) -> Arc<Self> {
+        let (source, options) = (None, String::new());
+        Arc::new(Self(Mutex::new(State { kind, source, options, is_read_only, phase })))
+    }
+
+    /// Opens it.
+    pub fn open(self: Arc<Self>) -> Arc<FileDescription> {
+        FileDescription::new(self, None, OpenFlags::RDWR)
+    }
+
+    /// Takes the source and the options of mount(2) all at once. They are checked when the instance is made.
+    pub fn set_all(&self, source: Option<String>, options: &str, is_read_only: bool) {
+        let mut state = self.0.lock();
+        (state.options, state.is_read_only) = split_options(options, is_read_only);
+        state.source = source;
+    }
+
+    /// Takes one parameter (`man 2 fsconfig`, FSCONFIG_SET_FLAG and FSCONFIG_SET_STRING).
+    ///
+    /// # Errors
+    /// EBUSY: there is an instance that waits to be mounted. EINVAL: the type does not know it, or there are too many.
+    pub fn set(&self, mounter: &dyn Mounter, key: &str, value: Option<String>) -> Result<(), Errno> {
+        let mut state = self.0.lock();
+        if matches!(state.phase, Phase::Created(_)) {
+            return Err(Errno::EBUSY);
+        }
+        match (key, value) {
+            // Whatever value comes with them.
+            (key, _) if is_common_option(key) => {
+                state.is_read_only = access_after(key).unwrap_or(state.is_read_only);
+            }
+            ("source", Some(source)) if state.source.is_none() => state.source = Some(source),
+            ("source", _) => return Err(Errno::EINVAL),
+            (key, None) => state.add_option(mounter, key)?,
+            (key, Some(value)) => state.add_option(mounter, &format!("{key}={value}"))?,
+        }
+        Ok(())
+    }
+
+    /// Makes the instance (FSCONFIG_CMD_CREATE), or, unless it `is_exclusive`, finds the one that there is.
+    ///
+    /// # Errors
+    /// EBUSY: it has been made, or there is one already. And those of [`FileSystemType::instance`].
+    pub fn create(&self, mounter: &dyn Mounter, is_exclusive: bool) -> Result<(), Errno> {
+        let mut state = self.0.lock();
+        if !matches!(state.phase, Phase::Creation) {
+            return Err(Errno::EBUSY);
+        }
+        let instance = state.kind.instance(mounter, &state.options)?;
+        // Whether all mounts of it are read-only, or just this one, makes a difference to a new instance only.
+        if state.kind.is_new_each_time() {
+            instance.set_read_only(state.is_read_only)?;
+        } else if is_exclusive {
+            return Err(Errno::EBUSY);
+        }
+        state.phase = Phase::Created(instance);
+        Ok(())
+    }
+
+    /// Gives a mounted instance the options (FSCONFIG_CMD_RECONFIGURE).
+    ///
+    /// # Errors
+    /// EBUSY: it is not mounted. And those of [`Instance::reconfigure`].
+    pub fn reconfigure(&self, credentials: &Credentials) -> Result<(), Errno> {
+        let mut state = self.0.lock();
+        let Phase::Reconfiguration(instance) = &state.phase else { return Err(Errno::EBUSY) };
+        let instance = instance.clone();
+        instance.check_may_reconfigure(credentials)?;
+        let options = std::mem::take(&mut state.options);
+        instance.reconfigure(&options, state.is_read_only, || Ok(()))
+    }
+
+    /// A mount of the instance that was made, which can be attached in `namespace` (fsmount(2)). There is one: from then on
+    /// parameters are for the instance that is mounted.
+    ///
+    /// # Errors
+    /// EINVAL: there is no instance yet. EBUSY: it has been mounted. ENOSPC: too many mounts. EPERM: it would show what is hidden
+    /// from the namespace.
+    pub fn mount(&self, namespace: &Arc<MountNamespace>, flags: MountFlags) -> Result<Arc<Mount>, Errno> {
+        let mut state = self.0.lock();
+        let instance = match &state.phase {
+            Phase::Created(instance) => instance.clone(),
+            Phase::Creation => return Err(Errno::EINVAL),
+            Phase::Reconfiguration(_) => return Err(Errno::EBUSY),
+        };
+        namespace.table().check_total()?;
+        let source = state.source.as_deref().unwrap_or("none");
+        let mount = Mount::of(namespace.table(), instance.clone(), source, flags);
+        state.kind.check_reveals_nothing(namespace, &mount)?;
+        state.options.clear();
+        state.phase = Phase::Reconfiguration(instance);
+        Ok(mount)
+    }
+}
+
+impl State {
+    fn add_option(&mut self, mounter: &dyn Mounter, option: &str) -> Result<(), Errno> {
+        // A comma would end the option.
+        if option.contains(',') || self.options.len() + option.len() >= MAX_OPTIONS_LEN {
+            return Err(Errno::EINVAL);
+        }
+        (self.kind.check_options)(mounter, option)?;
+        self.options.push(',');
+        self.options += option;
+        Ok(())
+    }
+}
+
+impl FileSystemType {
+    /// Fails with EPERM if `mount` would show `namespace` what is hidden from it; locks what must stay as it is.
+    fn check_reveals_nothing(&self, namespace: &MountNamespace, mount: &Mount) -> Result<(), Errno> {
+        let is_privileged = namespace.identity().owner().is_none_or(|owner| owner.level() == 0);
+        if self.flags.contains(TypeFlags::USERNS_VISIBLE) && !is_privileged {
+            mount.lock_flags(namespace.flags_to_keep(self.name, mount.flags()).ok_or(Errno::EPERM)?);
+        }
+        Ok(())
+    }
+}
+
+impl File for FsContext {
+    fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        // There is never a message.
+        Err(Errno::ENODATA)
+    }
+
+    fn metadata(&self) -> Result<Metadata, Errno> {
+        Ok(Metadata::new(FileKind::Regular, 0o600, Default::default(), 1))
+    }
+
+    fn anonymous_name(&self) -> String {
+        "anon_inode:[fscontext]".into()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Whether every file system knows an option: they are flags of its superblock, of which none but the access has an effect.
+fn is_common_option(name: &str) -> bool {
+    matches!(name, "ro" | "rw" | "sync" | "async" | "dirsync" | "lazytime" | "nolazytime" | "mand" | "nomand")
+}
+
+/// Whether it is read-only after a common option, if that says so.
+fn access_after(name: &str) -> Option<bool> {
+    match name {
+        "ro" => Some(true),
+        "rw" => Some(false),
+        _ => None,
+    }
+}
+
+/// The options that the file system itself is asked for, without the common ones; and whether it is read-only after those.
+pub(super) fn split_options(options: &str, mut is_read_only: bool) -> (String, bool) {
+    let mut own = Vec::new();
+    for option in options.split(',') {
+        let name = option.split_once('=').map_or(option, |(name, _)| name);
+        if is_common_option(name) {
+            is_read_only = access_after(name).unwrap_or(is_read_only);
+        } else {
+            own.push(option);
+        }
+    }
+    (own.join(","), is_read_only)
+}
