@@ -2,16 +2,22 @@
 //!
 //! A shadow MMU keeps what it learnt from a page table for as long as the memory slot of that table lives
 //! (KVM `mmu.rst`, "Synchronized and unsynchronized pages": the host's writes are not tracked). So tables
-//! have slots of their own, and a chunk that goes from one address space to another loses its slot between.
+//! have slots of their own, and a chunk that goes from one address space to another loses its slot between. A change of slots
+//! waits for every vCPU, tens of microseconds to milliseconds. So chunks that were given up are made ready for the next address
+//! space by a thread of the machine's (see [`Chunks::take_retired`]), and no process that starts or ends waits for it.
 //!
 //! The slots are writable although the guest never writes there: with two-dimensional paging its walks of the tables
 //! count as writes (SDM 3C, "Accessed and Dirty Flags for EPT"; APM 2 15.25.6), and KVM_MEM_READONLY would refuse them.
 
-use parking_lot::Mutex;
+use std::collections::VecDeque;
+
+use parking_lot::{Condvar, Mutex};
 use sentry::platform::{GuestAddress, GuestMemory, GuestMemoryError, PAGE_SIZE, PlatformError};
 
 /// Length of a chunk.
 pub(crate) const CHUNK_LEN: u64 = 256 << 10;
+/// Chunks that wait for an address space with their slots.
+const READY_MAX: usize = 16;
 /// Tables in a chunk.
 pub(crate) const CHUNK_PAGES: u64 = CHUNK_LEN / PAGE_SIZE;
 
@@ -25,12 +31,20 @@ pub(crate) struct Chunks {
     memory: GuestMemory,
     first_slot: u32,
     state: Mutex<State>,
+    /// A chunk was retired, or there will be no more.
+    retired: Condvar,
 }
 
 #[derive(Debug)]
 struct State {
     /// Zeroed, and without a slot.
     free: Vec<u32>,
+    /// Zeroed, and with a slot of which KVM knows nothing.
+    ready: Vec<u32>,
+    /// Given up as they are, with the pages used of each.
+    retired: VecDeque<(u32, u64)>,
+    /// No more will be retired.
+    is_closed: bool,
     /// The first that was never used.
     next: u32,
     limit: u32,
@@ -41,12 +55,62 @@ impl Chunks {
     pub(crate) fn new(start: GuestAddress, first_slot: u32, limit: u32) -> Result<Self, GuestMemoryError> {
         let len_bytes = (u64::from(limit) * CHUNK_LEN).next_multiple_of(2 << 20);
         let memory = GuestMemory::new(start, len_bytes)?;
-        Ok(Self { memory, first_slot, state: Mutex::new(State { free: Vec::new(), next: 0, limit }) })
+        let state = State {
+            free: Vec::new(),
+            ready: Vec::new(),
+            retired: VecDeque::new(),
+            is_closed: false,
+            next: 0,
+            limit,
+        };
+        Ok(Self { memory, first_slot, state: Mutex::new(state), retired: Condvar::new() })
     }
 
     /// The memory.
     pub(crate) fn memory(&self) -> &GuestMemory {
         &self.memory
+    }
+
+    /// Takes a zeroed chunk that has its slot, if one is there.
+    pub(crate) fn take_ready(&self) -> Option<Chunk> {
+        self.state.lock().ready.pop().map(Chunk)
+    }
+
+    /// Whether fewer chunks are ready than should be.
+    pub(crate) fn wants_ready(&self) -> bool {
+        self.state.lock().ready.len() < READY_MAX
+    }
+
+    /// Puts a zeroed chunk with its slot aside for the next address space.
+    pub(crate) fn make_ready(&self, chunk: Chunk) {
+        self.state.lock().ready.push(chunk.0);
+    }
+
+    /// Gives a chunk up, of which `used_pages` may hold something and whose slot KVM knows.
+    pub(crate) fn retire(&self, chunk: Chunk, used_pages: u64) {
+        self.state.lock().retired.push_back((chunk.0, used_pages));
+        self.retired.notify_one();
+    }
+
+    /// Takes a chunk that was given up, with the pages used of it.
+    pub(crate) fn take_retired(&self) -> Option<(Chunk, u64)> {
+        let (index, used_pages) = self.state.lock().retired.pop_front()?;
+        Some((Chunk(index), used_pages))
+    }
+
+    /// Waits until there is a retired chunk; `false` if there will be none.
+    pub(crate) fn await_retired(&self) -> bool {
+        let mut state = self.state.lock();
+        while state.retired.is_empty() && !state.is_closed {
+            self.retired.wait(&mut state);
+        }
+        !state.is_closed
+    }
+
+    /// Lets [`Chunks::await_retired`] return.
+    pub(crate) fn close(&self) {
+        self.state.lock().is_closed = true;
+        self.retired.notify_all();
     }
 
     /// Takes a zeroed chunk, which has no slot yet.
@@ -62,11 +126,9 @@ impl Chunks {
         Ok(Chunk(state.next - 1))
     }
 
-    /// Takes back a chunk, of which `used_pages` may hold something and which has no slot any more.
-    pub(crate) fn give_back(&self, chunk: Chunk, used_pages: u64) {
-        if self.zero(&chunk, used_pages).is_ok() {
-            self.state.lock().free.push(chunk.0);
-        }
+    /// Takes back a zeroed chunk that has no slot any more.
+    pub(crate) fn give_back(&self, chunk: Chunk) {
+        self.state.lock().free.push(chunk.0);
     }
 
     /// Zeroes the first pages of a chunk.

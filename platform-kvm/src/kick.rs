@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use kvm_ioctls::VcpuFd;
 use rustix::process::{Pid, getpid};
+use rustix::thread::gettid;
 use vmm_sys_util::errno;
 use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler, unblock_signal};
 
@@ -46,6 +47,14 @@ impl Kick {
         // fail only if the thread has ended, and then there is nothing to do.
         let _ = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, SIGRTMIN()) };
     }
+}
+
+/// The calling thread, without asking the host each time: its number never changes.
+pub(crate) fn own_thread() -> Pid {
+    thread_local! {
+        static OWN: Pid = gettid();
+    }
+    OWN.with(|own| *own)
 }
 
 /// Installs the handler, once in a process: a signal without one would kill it. The calling thread, and so those that it

@@ -43,7 +43,7 @@ pub(crate) struct Machine {
     vm: VmFd,
     memory: Arc<GuestMemory>,
     kernel: Kernel,
-    chunks: Chunks,
+    chunks: Arc<Chunks>,
     pub(crate) template: Template,
     pub(crate) extended: Format,
     report: Report,
@@ -84,7 +84,7 @@ impl Machine {
         let kernel = Kernel::new(vcpus_max as u64)?;
         kernel.set_user_stubs(true)?;
         set_slot(&vm, KERNEL_SLOT, kernel.memory(), KERNEL_START, kernel.memory().len_bytes())?;
-        let chunks = Chunks::new(layout.chunks_start, layout.chunk_slot, layout.chunks_max)?;
+        let chunks = Arc::new(Chunks::new(layout.chunks_start, layout.chunk_slot, layout.chunks_max)?);
         let memory = Arc::new(GuestMemory::new(MEMORY_START, layout.memory_bytes)?);
 
         let kvm_len_bytes = vm.check_extension_raw(KVM_CAP_XSAVE2.into()).max(0) as usize;
@@ -143,6 +143,7 @@ impl Machine {
             has_moved_slowly: AtomicBool::new(false),
             has_moved_quickly: AtomicBool::new(false),
         });
+        machine.start_recycling()?;
         let first = Vcpu::new(machine.clone(), 0, vcpu);
         Ok((machine, first))
     }
@@ -209,12 +210,37 @@ impl Machine {
         Ok(())
     }
 
-    /// Takes a chunk back. If KVM will not let go of it, nobody gets it again.
+    /// Takes a chunk back.
     pub(crate) fn release(&self, chunk: Chunk, used_pages: u64) {
-        match self.remove_chunk(&chunk) {
-            Ok(()) => self.chunks.give_back(chunk, used_pages),
-            Err(error) => log::error!("a page table is lost: {error}"),
+        self.chunks.retire(chunk, used_pages);
+    }
+
+    /// Has a thread make chunks ready that were given up, for as long as there is the machine.
+    fn start_recycling(self: &Arc<Self>) -> Result<(), PlatformError> {
+        let (chunks, machine) = (self.chunks.clone(), Arc::downgrade(self));
+        let recycle = move || {
+            while chunks.await_retired() {
+                let Some(machine) = machine.upgrade() else { break };
+                machine.recycle_one();
+            }
+        };
+        let started = std::thread::Builder::new().name("page tables".into()).spawn(recycle);
+        started.map(drop).map_err(|source| PlatformError::refused("start a thread", source))
+    }
+
+    /// Makes a chunk that was given up usable again; `false` if there is none. If KVM will not let go of it, nobody gets it.
+    fn recycle_one(&self) -> bool {
+        let Some((chunk, used_pages)) = self.chunks.take_retired() else { return false };
+        let emptied =
+            self.remove_chunk(&chunk).and_then(|()| in_bounds(self.chunks.zero(&chunk, used_pages)));
+        if let Err(error) = emptied {
+            log::error!("a page table is lost: {error}");
+        } else if self.chunks.wants_ready() && self.add_chunk(&chunk).is_ok() {
+            self.chunks.make_ready(chunk);
+        } else {
+            self.chunks.give_back(chunk);
         }
+        true
     }
 
     /// Makes KVM forget the translations to the frames of `list`.
@@ -327,14 +353,30 @@ impl Grow for Machine {
     }
 
     fn grow(&self) -> Result<Chunk, PlatformError> {
-        let chunk = self.chunks.take()?;
-        match self.add_chunk(&chunk) {
-            Ok(()) => Ok(chunk),
-            Err(error) => {
-                self.chunks.give_back(chunk, 0);
-                Err(error)
+        loop {
+            if let Some(chunk) = self.chunks.take_ready() {
+                return Ok(chunk);
             }
+            let chunk = match self.chunks.take() {
+                Ok(chunk) => chunk,
+                // Those that were given up will do, if nobody has made them ready yet.
+                Err(PlatformError::TablesFull) if self.recycle_one() => continue,
+                Err(error) => return Err(error),
+            };
+            return match self.add_chunk(&chunk) {
+                Ok(()) => Ok(chunk),
+                Err(error) => {
+                    self.chunks.give_back(chunk);
+                    Err(error)
+                }
+            };
         }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.chunks.close();
     }
 }
 

@@ -26,9 +26,9 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 use parking_lot::{Mutex, MutexGuard};
-use rustix::thread::gettid;
 use sentry::platform::PlatformError;
 
+use crate::kick::own_thread;
 use crate::machine::Machine;
 use crate::seat::{Seat, SeatState, SharedSeat};
 use crate::vcpu::Vcpu;
@@ -193,7 +193,7 @@ impl Pool {
 
     /// Takes an idle vCPU, or makes one.
     fn spare(&self, state: &mut PoolState) -> Option<Vcpu> {
-        let thread = gettid();
+        let thread = own_thread();
         if let Some(own) = state.idle.iter().rposition(|vcpu| vcpu.thread() == Some(thread)) {
             return Some(state.idle.swap_remove(own));
         }

@@ -6,11 +6,10 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
-use rustix::thread::gettid;
 use sentry::platform::{Interrupter, PlatformError, SegmentBases};
 
 use crate::extended::Packed;
-use crate::kick::Kick;
+use crate::kick::{Kick, own_thread};
 use crate::vcpu::Vcpu;
 
 /// A context's place.
@@ -100,7 +99,7 @@ impl Seat {
             return Boarding::Closed;
         }
         let Some(mut vcpu) = state.vcpu.take() else { return Boarding::NeedsVcpu };
-        let thread = gettid();
+        let thread = own_thread();
         if vcpu.thread() != Some(thread) {
             return Boarding::Move(vcpu);
         }

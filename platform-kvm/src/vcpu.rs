@@ -37,14 +37,13 @@ use std::time::Instant;
 use kvm_bindings::{KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, kvm_regs, kvm_sregs};
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use rustix::process::Pid;
-use rustix::thread::gettid;
 use sentry::platform::{
     Access, Exit, GuestAddress, GuestMemoryError, PlatformError, Registers, SegmentBases, VirtualAddress,
 };
 
 use crate::ioctl::{attempt, set_xsave, xsave};
 use crate::kernel::{Frame, IRET_STUB, OUT_LEN, SYSRET_STUB};
-use crate::kick::Kick;
+use crate::kick::{Kick, own_thread};
 use crate::layout::{EXCEPTION_PORT, SYSCALL_PORT, VECTORS};
 use crate::machine::Machine;
 use crate::template::{PROBE_ROOT, segment};
@@ -160,13 +159,13 @@ impl Vcpu {
 
     /// Whether the calling thread can run it without moving it.
     pub(crate) fn is_here(&self) -> bool {
-        self.thread.is_none_or(|thread| thread == gettid())
+        self.thread.is_none_or(|thread| thread == own_thread())
     }
 
     /// The calling thread will run it from now on. Where that takes long it is done here, lest it count as
     /// running: KVM_RUN with `immediate_exit` does nothing else. Nobody may be about to kick the vCPU.
     pub(crate) fn move_here(&mut self) {
-        let thread = gettid();
+        let thread = own_thread();
         let last = self.thread.replace(thread);
         let is_unknown = self.machine.is_moving_unknown();
         if is_unknown && last.is_some_and(|last| last != thread) {
