@@ -118,6 +118,10 @@ impl Limits {
     }
 }
 
+/// Files that a user without privileges may have on their way through sockets, however high RLIMIT_NOFILE is: a part of those
+/// that there may be in all, so that some are left for others.
+const MAX_FILES_IN_FLIGHT: u64 = 16_384;
+
 /// What each user has, across the sandbox.
 #[derive(Default)]
 pub struct Users {
@@ -141,6 +145,7 @@ impl Users {
 pub struct UserCounters {
     processes: AtomicU64,
     message_queue_bytes: AtomicU64,
+    files_in_flight: AtomicU64,
 }
 
 impl UserCounters {
@@ -170,6 +175,23 @@ impl UserCounters {
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, has_room)
             .map_err(|_| Errno::EMFILE)?;
         Ok(MessageQueueCharge { user: self.clone(), len_bytes })
+    }
+
+    /// Charges files that are sent through sockets. `limit`: RLIMIT_NOFILE, unless the sender is privileged.
+    ///
+    /// # Errors
+    /// ETOOMANYREFS if the user has more than `limit` on their way already, as Linux counts them.
+    pub fn charge_files_in_flight(
+        self: &Arc<Self>,
+        count: u64,
+        limit: Option<u64>,
+    ) -> Result<InFlightCharge, Errno> {
+        let limit = limit.map_or(u64::MAX, |limit| limit.min(MAX_FILES_IN_FLIGHT));
+        let has_room = |in_flight: u64| (in_flight <= limit).then(|| in_flight.saturating_add(count));
+        self.files_in_flight
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, has_room)
+            .map_err(|_| Errno::ETOOMANYREFS)?;
+        Ok(InFlightCharge { user: self.clone(), count })
     }
 
     /// How many tasks are charged.
@@ -205,6 +227,19 @@ pub struct MessageQueueCharge {
 impl Drop for MessageQueueCharge {
     fn drop(&mut self) {
         self.user.message_queue_bytes.fetch_sub(self.len_bytes, Ordering::AcqRel);
+    }
+}
+
+/// Files on their way through sockets; dropping it takes the charge back.
+#[derive(Debug)]
+pub struct InFlightCharge {
+    user: Arc<UserCounters>,
+    count: u64,
+}
+
+impl Drop for InFlightCharge {
+    fn drop(&mut self) {
+        self.user.files_in_flight.fetch_sub(self.count, Ordering::AcqRel);
     }
 }
 

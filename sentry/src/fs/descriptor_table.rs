@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 
 use super::locks::LockOwner;
 use super::open_files::OpenFiles;
-use super::{Fd, FileDescription};
+use super::{Collector, Fd, FileDescription};
 use crate::Errno;
 
 /// What bounds a new descriptor.
@@ -38,6 +38,21 @@ struct Table {
 struct Entry {
     file: Arc<FileDescription>,
     is_close_on_exec: bool,
+}
+
+/// A file that a descriptor has been closed of: dropping it drops the reference, with no lock of the table held.
+pub struct ClosedFile {
+    _file: Arc<FileDescription>,
+    /// Dropped after the file.
+    _collection: Option<Collection>,
+}
+
+struct Collection(Arc<dyn Collector>);
+
+impl Drop for Collection {
+    fn drop(&mut self) {
+        self.0.descriptor_is_gone();
+    }
 }
 
 impl DescriptorTable {
@@ -110,7 +125,7 @@ impl DescriptorTable {
         descriptor: Fd,
         is_close_on_exec: bool,
         limit: usize,
-    ) -> Result<Option<Arc<FileDescription>>, Errno> {
+    ) -> Result<Option<ClosedFile>, Errno> {
         let index = descriptor.index().ok_or(Errno::EBADF)?;
         if index >= limit {
             return Err(Errno::EBADF);
@@ -124,14 +139,14 @@ impl DescriptorTable {
     ///
     /// # Errors
     /// EBADF.
-    pub fn remove(&self, descriptor: Fd) -> Result<Arc<FileDescription>, Errno> {
+    pub fn remove(&self, descriptor: Fd) -> Result<ClosedFile, Errno> {
         let index = descriptor.index().ok_or(Errno::EBADF)?;
         let removed = self.table.write().take(index);
         removed.map(|file| self.closed(file)).ok_or(Errno::EBADF)
     }
 
     /// Removes the descriptors from `first` to `last`, both included, and returns their files.
-    pub fn remove_range(&self, first: usize, last: usize) -> Vec<Arc<FileDescription>> {
+    pub fn remove_range(&self, first: usize, last: usize) -> Vec<ClosedFile> {
         let removed: Vec<_> = {
             let mut table = self.table.write();
             let end = last.saturating_add(1).min(table.entries.len());
@@ -141,7 +156,7 @@ impl DescriptorTable {
     }
 
     /// Removes all descriptors that execve closes, and returns their files.
-    pub fn remove_close_on_exec(&self) -> Vec<Arc<FileDescription>> {
+    pub fn remove_close_on_exec(&self) -> Vec<ClosedFile> {
         let mut table = self.table.write();
         let closing = |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.is_close_on_exec);
         let indices: Vec<usize> =
@@ -168,12 +183,13 @@ impl DescriptorTable {
     }
 
     /// Closing any descriptor of a file releases all of the process's record locks on it (`man 2 fcntl`).
-    fn closed(&self, file: Arc<FileDescription>) -> Arc<FileDescription> {
+    fn closed(&self, file: Arc<FileDescription>) -> ClosedFile {
         file.file().descriptor_closed(self.lock_owner(0));
         if let Some(locks) = file.used_locks() {
             locks.release(self.lock_owner(0));
         }
-        file
+        let collection = file.file().collector().map(Collection);
+        ClosedFile { _file: file, _collection: collection }
     }
 
     /// Whether execve closes `descriptor`.

@@ -430,6 +430,11 @@ pub trait File: Send + Sync + Any {
     /// A descriptor of it has been closed, through the table that is `owner`.
     fn descriptor_closed(&self, _owner: LockOwner) {}
 
+    /// Who is to be told after a descriptor of it is gone.
+    fn collector(&self) -> Option<Arc<dyn Collector>> {
+        None
+    }
+
     /// A status flag has changed (fcntl F_SETFL).
     fn flags_changed(&self, _flags: OpenFlags) {}
 
@@ -445,6 +450,12 @@ pub trait File: Send + Sync + Any {
 
     /// The file as its own type: sockets, epolls and others are found again through it.
     fn as_any(&self) -> &dyn Any;
+}
+
+/// One who ends files that refer to each other once nothing else refers to them.
+pub trait Collector: Send + Sync {
+    /// A descriptor's reference to such a file has been dropped.
+    fn descriptor_is_gone(&self);
 }
 
 /// A file position that lives on the host, where it moves with whoever shares it: reads and writes there are the host's,

@@ -58,8 +58,8 @@ pub use dentry::Dentry;
 pub use descriptor_table::{DescriptorBounds, DescriptorTable};
 pub use fd::Fd;
 pub use file::{
-    Caller, DirectoryEntry, File, FileDescription, OpenFlags, OuterPosition, PipeEnd, Position, ReadPace,
-    SignalOwner, TransferUnit,
+    Caller, Collector, DirectoryEntry, File, FileDescription, OpenFlags, OuterPosition, PipeEnd, Position,
+    ReadPace, SignalOwner, TransferUnit,
 };
 pub use file_system_type::{FileSystemType, Mounter, TypeFlags};
 pub use fs_context::FsContext;

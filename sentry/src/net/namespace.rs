@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::unix::UnixSockets;
+use super::unix::{FilesInFlight, UnixSockets};
 use crate::cred::{Identity, Namespace};
 
 /// What the sockets of some tasks can reach by a name that is no file.
@@ -12,9 +12,9 @@ pub struct NetworkNamespace {
 }
 
 impl NetworkNamespace {
-    /// A namespace in which nothing is bound.
-    pub fn new(identity: Identity) -> Arc<Self> {
-        Arc::new(Self { identity, unix_sockets: Arc::default() })
+    /// A namespace in which nothing is bound; `in_flight` is shared with the kernel's others.
+    pub fn new(identity: Identity, in_flight: Arc<FilesInFlight>) -> Arc<Self> {
+        Arc::new(Self { identity, unix_sockets: Arc::new(UnixSockets::new(in_flight)) })
     }
 
     /// Its unix sockets.

@@ -54,7 +54,7 @@ impl Namespaces {
         Self {
             uts: UtsNamespace::new(Identity::initial(NamespaceKind::Uts), host_name),
             ipc: IpcNamespace::new(Identity::initial(NamespaceKind::Ipc), Arc::default()),
-            network: NetworkNamespace::new(Identity::initial(NamespaceKind::Network)),
+            network: NetworkNamespace::new(Identity::initial(NamespaceKind::Network), Arc::default()),
             cgroup: CgroupNamespace::new(Identity::initial(NamespaceKind::Cgroup), cgroup_root.clone()),
             time_for_children: time.clone(),
             time,
@@ -76,7 +76,8 @@ impl Namespaces {
             new.ipc = IpcNamespace::new(identity(NamespaceKind::Ipc)?, self.ipc.objects().budget().clone());
         }
         if flags.contains(CloneFlags::NEWNET) {
-            new.network = NetworkNamespace::new(identity(NamespaceKind::Network)?);
+            let in_flight = self.network.unix_sockets().in_flight().clone();
+            new.network = NetworkNamespace::new(identity(NamespaceKind::Network)?, in_flight);
         }
         if flags.contains(CloneFlags::NEWCGROUP) {
             new.cgroup = CgroupNamespace::new(identity(NamespaceKind::Cgroup)?, creator.cgroup.clone());

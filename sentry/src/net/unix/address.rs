@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use linux_raw_sys::net::AF_UNIX;
 use parking_lot::Mutex;
 
-use super::{SocketKind, UnixSocket};
+use super::{FilesInFlight, SocketKind, UnixSocket};
 use crate::Errno;
 
 /// Bytes of `sun_path`.
@@ -74,7 +74,10 @@ impl UnixAddress {
 
 /// The unix sockets of a network namespace, and the abstract addresses that some of them have.
 #[derive(Default)]
-pub struct UnixSockets(Mutex<Names>);
+pub struct UnixSockets {
+    names: Mutex<Names>,
+    in_flight: Arc<FilesInFlight>,
+}
 
 #[derive(Default)]
 struct Names {
@@ -89,18 +92,28 @@ struct Names {
 const AUTOMATIC_NAMES: u32 = 1 << 20;
 
 impl UnixSockets {
+    /// Those of a new namespace. `in_flight`: the files on their way in all namespaces of the kernel.
+    pub fn new(in_flight: Arc<FilesInFlight>) -> Self {
+        Self { names: Mutex::default(), in_flight }
+    }
+
+    /// The files on their way, in this namespace and in others.
+    pub fn in_flight(&self) -> &Arc<FilesInFlight> {
+        &self.in_flight
+    }
+
     /// The socket of `kind` bound to `name`.
     ///
     /// # Errors
     /// ECONNREFUSED if there is none.
     pub fn find(&self, kind: SocketKind, name: &Arc<[u8]>) -> Result<Arc<UnixSocket>, Errno> {
         let key = (kind.raw(), name.clone());
-        self.0.lock().sockets.get(&key).and_then(Weak::upgrade).ok_or(Errno::ECONNREFUSED)
+        self.names.lock().sockets.get(&key).and_then(Weak::upgrade).ok_or(Errno::ECONNREFUSED)
     }
 
     pub(super) fn insert(&self, name: &Arc<[u8]>, socket: &Arc<UnixSocket>) -> Result<(), Errno> {
         let key = (socket.kind().raw(), name.clone());
-        let mut names = self.0.lock();
+        let mut names = self.names.lock();
         if names.sockets.get(&key).is_some_and(|socket| socket.strong_count() > 0) {
             return Err(Errno::EADDRINUSE);
         }
@@ -112,7 +125,7 @@ impl UnixSockets {
     pub(super) fn insert_automatic(&self, socket: &Arc<UnixSocket>) -> Result<Arc<[u8]>, Errno> {
         for _ in 0..AUTOMATIC_NAMES {
             let number = {
-                let mut names = self.0.lock();
+                let mut names = self.names.lock();
                 names.next_automatic = (names.next_automatic + 1) % AUTOMATIC_NAMES;
                 names.next_automatic
             };
@@ -126,24 +139,24 @@ impl UnixSockets {
 
     /// All of them, by inode number.
     pub fn all(&self) -> Vec<Arc<UnixSocket>> {
-        let all: Vec<_> = self.0.lock().all.values().cloned().collect();
+        let all: Vec<_> = self.names.lock().all.values().cloned().collect();
         all.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Takes in a new socket.
     pub(super) fn register(&self, inode: u64, socket: Weak<UnixSocket>) {
-        self.0.lock().all.insert(inode, socket);
+        self.names.lock().all.insert(inode, socket);
     }
 
     /// Forgets a socket that is being dropped.
     pub(super) fn forget(&self, inode: u64) {
-        self.0.lock().all.remove(&inode);
+        self.names.lock().all.remove(&inode);
     }
 
     /// Frees `name`, if it is still that of `socket`, which is being dropped.
     pub(super) fn remove(&self, kind: SocketKind, name: &Arc<[u8]>, socket: &Weak<UnixSocket>) {
         let key = (kind.raw(), name.clone());
-        let mut names = self.0.lock();
+        let mut names = self.names.lock();
         if names.sockets.get(&key).is_some_and(|bound| bound.ptr_eq(socket)) {
             names.sockets.remove(&key);
         }

@@ -189,6 +189,7 @@ impl UnixSocket {
         let Role::Listening(listening) = &mut listener.role else { return Err(Errno::ECONNREFUSED) };
         let accepted = Self::new(self.kind, credentials.uid, credentials.gid, &self.home);
         accepted.is_embryo.store(true, Ordering::Relaxed);
+        accepted.own.set_listener(Some(&target.own));
         let passes_credentials = target.options().switch(SO_PASSCRED)?;
         accepted.change_options(|options| options.set_switch(SO_PASSCRED, passes_credentials))?;
         {
@@ -247,6 +248,7 @@ impl UnixSocket {
             listening.backlog.pop_front().ok_or(if is_over { Errno::EINVAL } else { Errno::EAGAIN })?
         };
         accepted.is_embryo.store(false, Ordering::Relaxed);
+        accepted.own.set_listener(None);
         self.own.announce_room();
         Ok(accepted)
     }

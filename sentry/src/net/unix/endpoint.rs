@@ -7,6 +7,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::UnixAddress;
+use super::in_flight::node_of;
+use super::reach::Node;
 use super::rights::Rights;
 use crate::Errno;
 use crate::cred::UserNamespace;
@@ -194,6 +196,8 @@ pub(super) struct Endpoint {
     send_buffer_bytes: AtomicUsize,
     /// Whether its messages are to tell who sent them (SO_PASSCRED).
     pub(super) passes_credentials: AtomicBool,
+    /// While it is in a backlog: the listener's, who holds it.
+    listener: Mutex<Option<Weak<Self>>>,
     /// Announces to those who use the socket.
     pub(super) queue: WaitQueue,
     /// Announces to those who connect or send here that there is room again.
@@ -207,6 +211,7 @@ impl Endpoint {
             in_flight_bytes: AtomicUsize::new(0),
             send_buffer_bytes: AtomicUsize::new(send_buffer_bytes as usize),
             passes_credentials: AtomicBool::new(false),
+            listener: Mutex::default(),
             queue: WaitQueue::default(),
             room: WaitQueue::default(),
         })
@@ -214,6 +219,17 @@ impl Endpoint {
 
     pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock()
+    }
+
+    /// It is in the backlog of `listener` from now on, or in none.
+    pub(super) fn set_listener(&self, listener: Option<&Arc<Self>>) {
+        *self.listener.lock() = listener.map(Arc::downgrade);
+    }
+
+    /// The socket that has to be reached for its messages to be read: its own, or the listener in whose backlog that is.
+    pub(super) fn reader(&self) -> Node {
+        let listener = self.listener.lock().as_ref().and_then(Weak::upgrade);
+        listener.map_or_else(|| node_of(self), |listener| node_of(&listener))
     }
 
     /// SO_SNDBUF, in bytes.

@@ -10,6 +10,8 @@
 mod address;
 mod connection;
 mod endpoint;
+mod in_flight;
+mod reach;
 mod receive;
 mod rights;
 mod send;
@@ -18,7 +20,7 @@ mod tests;
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -30,14 +32,15 @@ use self::endpoint::{Endpoint, WRITABLE};
 use super::SocketOptions;
 use crate::Errno;
 use crate::fs::anonymous::AnonymousInode;
-use crate::fs::{Caller, File, FileKind, Metadata};
+use crate::fs::{Caller, Collector, File, FileKind, Metadata};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, Observer, Registration, WaitQueue};
 
 pub use address::{UnixAddress, UnixSockets};
 pub use endpoint::{PeerCredentials, Received};
+pub use in_flight::FilesInFlight;
 pub use receive::Receiving;
-pub use rights::{MAX_FILES, Rights};
+pub use rights::{MAX_FILES, SentFiles};
 pub use send::Outgoing;
 
 /// The type of a socket.
@@ -88,6 +91,8 @@ pub struct UnixSocket {
     options: Mutex<SocketOptions>,
     /// Made by a connect(2) and not accepted yet.
     is_embryo: AtomicBool,
+    /// How often a message on its way holds it.
+    times_in_flight: AtomicUsize,
     inode: AnonymousInode,
     /// The sockets of the network namespace that it was made in, where it stays.
     home: Arc<UnixSockets>,
@@ -170,6 +175,7 @@ impl UnixSocket {
             state: Mutex::default(),
             options: Mutex::default(),
             is_embryo: AtomicBool::new(false),
+            times_in_flight: AtomicUsize::new(0),
             inode: AnonymousInode::of_kind(FileKind::Socket, 0o777).owned_by(uid, gid),
             home: home.clone(),
             me: me.clone(),
@@ -181,6 +187,11 @@ impl UnixSocket {
     /// The sockets that it can reach by their abstract addresses.
     pub fn home(&self) -> &Arc<UnixSockets> {
         &self.home
+    }
+
+    /// Whether a message on its way holds it.
+    fn is_in_flight(&self) -> bool {
+        self.times_in_flight.load(Ordering::Relaxed) > 0
     }
 
     /// Its line in /proc/net/unix (`man 5 proc`); kernel addresses are nobody's business.
@@ -421,6 +432,10 @@ impl File for UnixSocket {
         let len_bytes = i32::try_from(len_bytes).unwrap_or(i32::MAX);
         caller.memory().write_object(VirtualAddress(argument), &len_bytes)?;
         Ok(0)
+    }
+
+    fn collector(&self) -> Option<Arc<dyn Collector>> {
+        self.is_in_flight().then(|| self.home.in_flight().clone() as Arc<dyn Collector>)
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use linux_raw_sys::net::{SO_OOBINLINE, SO_PASSCRED};
 
 use super::endpoint::{Inbox, Message};
-use super::{PeerCredentials, Received, Rights, Role, SocketKind, UnixSocket};
+use super::rights::Rights;
+use super::{PeerCredentials, Received, Role, SocketKind, UnixSocket};
 use crate::Errno;
 use crate::fs::FileDescription;
 

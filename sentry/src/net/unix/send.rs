@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::endpoint::{Endpoint, Message};
-use super::{PeerCredentials, Rights, Role, SocketKind, UnixAddress, UnixSocket};
+use super::rights::Rights;
+use super::{PeerCredentials, Role, SentFiles, SocketKind, UnixAddress, UnixSocket};
 use crate::Errno;
-use crate::fs::FileDescription;
 use crate::wait::Events;
 
 /// Bytes in one message of a stream.
@@ -24,7 +24,7 @@ pub struct Outgoing<'a> {
     /// Whether the receiver is told so in any case (SCM_CREDENTIALS), not only if it or the sender wants that.
     pub shows_credentials: bool,
     /// Files to go with it.
-    pub files: Vec<Arc<FileDescription>>,
+    pub files: SentFiles,
     /// The last byte is urgent (MSG_OOB).
     pub is_urgent: bool,
     /// It has waited for room: then a pending error comes before what shutdown(2) has ended.
@@ -114,7 +114,7 @@ impl UnixSocket {
         }
         let piece_bytes =
             STREAM_MESSAGE_BYTES.min((self.own.send_buffer_bytes() / 2).saturating_sub(64)).max(1);
-        let mut rights = make_rights(std::mem::take(&mut outgoing.files))?;
+        let mut rights = Rights::new(std::mem::take(&mut outgoing.files), &peer, self.home.in_flight())?;
         let credentials = self.shown_credentials(&outgoing, &peer);
         let (plain, urgent) =
             outgoing.bytes.split_at(outgoing.bytes.len().saturating_sub(usize::from(outgoing.is_urgent)));
@@ -173,7 +173,7 @@ impl UnixSocket {
         if target.is_some_and(|target| target.kind != self.kind) {
             return Err(Errno::EPROTOTYPE);
         }
-        let rights = make_rights(std::mem::take(&mut outgoing.files))?;
+        let rights = Rights::new(std::mem::take(&mut outgoing.files), &peer, self.home.in_flight())?;
         let mut message = Message::new(outgoing.bytes, &self.own, own_address)?;
         message.rights = rights;
         message.credentials = self.shown_credentials(&outgoing, &peer);
@@ -225,8 +225,4 @@ fn put_piece(peer: &Endpoint, message: Message) -> Result<(), Errno> {
         peer.queue.notify(Events::PRI);
     }
     Ok(())
-}
-
-fn make_rights(files: Vec<Arc<FileDescription>>) -> Result<Option<Rights>, Errno> {
-    if files.is_empty() { Ok(None) } else { Rights::new(files).map(Some) }
 }

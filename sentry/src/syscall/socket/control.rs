@@ -8,7 +8,8 @@ use zerocopy::IntoBytes;
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::{Caller, FileDescription};
-use crate::net::unix::{MAX_FILES, PeerCredentials};
+use crate::limits::Resource;
+use crate::net::unix::{MAX_FILES, PeerCredentials, SentFiles};
 use crate::task::{CurrentTask, Tid};
 
 /// Bytes of `struct cmsghdr`.
@@ -22,7 +23,7 @@ pub(super) const MAX_SENT_BYTES: usize = 131_072;
 
 /// What control messages ask to be sent along.
 pub(super) struct Sent {
-    pub(super) files: Vec<Arc<FileDescription>>,
+    pub(super) files: SentFiles,
     pub(super) credentials: PeerCredentials,
     /// They were asked for (SCM_CREDENTIALS).
     pub(super) shows_credentials: bool,
@@ -31,7 +32,8 @@ pub(super) struct Sent {
 /// Decodes the control messages in `bytes`.
 pub(super) fn decode(task: &CurrentTask, bytes: &[u8]) -> Result<Sent, Errno> {
     let credentials = own_credentials(task);
-    let mut sent = Sent { files: Vec::new(), credentials, shows_credentials: false };
+    let mut sent = Sent { files: SentFiles::default(), credentials, shows_credentials: false };
+    let mut files = Vec::new();
     let mut rest = bytes;
     while let Some((header, body)) = rest.split_at_checked(HEADER_BYTES) {
         let len = header.first_chunk().map_or(0, |len| u64::from_ne_bytes(*len));
@@ -41,7 +43,7 @@ pub(super) fn decode(task: &CurrentTask, bytes: &[u8]) -> Result<Sent, Errno> {
         // Messages for other levels are for nobody here, and passed over.
         if level as u32 == uapi::SOL_SOCKET {
             match kind as u32 {
-                uapi::SCM_RIGHTS => add_files(task, &mut sent.files, data)?,
+                uapi::SCM_RIGHTS => add_files(task, &mut files, data)?,
                 uapi::SCM_CREDENTIALS => {
                     (sent.credentials, sent.shows_credentials) = (check_credentials(task, data)?, true);
                 }
@@ -50,7 +52,19 @@ pub(super) fn decode(task: &CurrentTask, bytes: &[u8]) -> Result<Sent, Errno> {
         }
         rest = rest.get(len.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
     }
+    if !files.is_empty() {
+        sent.files = charged_to_sender(task, files);
+    }
     Ok(sent)
+}
+
+/// `files`, for which the caller's user answers while they are on their way.
+fn charged_to_sender(task: &CurrentTask, files: Vec<Arc<FileDescription>>) -> SentFiles {
+    let credentials = task.credentials();
+    let is_privileged =
+        [Capabilities::SYS_RESOURCE, Capabilities::SYS_ADMIN].into_iter().any(|any| credentials.has(any));
+    let limit = (!is_privileged).then(|| task.thread_group().limits().soft(Resource::OPEN_FILES));
+    SentFiles { files, user: task.kernel().users().counters(credentials.real_uid), limit }
 }
 
 fn words(bytes: &[u8]) -> Vec<i32> {

@@ -253,7 +253,7 @@ fn send_stream(
                     total += count;
                     rest = slices::rest(rest, count)?;
                     // They go with the first bytes.
-                    sent.files.clear();
+                    sent.files.files.clear();
                 }
                 Err(_) if total > 0 => return Ok(total),
                 Err(error) => return Err(fail_stream(task, open, flags, error, attempts > 1)),
