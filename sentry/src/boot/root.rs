@@ -86,7 +86,8 @@ fn mount_image(resources: &MemoryResources, image: Image) -> Result<(Arc<Mount>,
     let flags = MountFlags::RELATIVE_ACCESS_TIME;
     Ok(match image {
         Image::Directory(root) => {
-            (overlay::new_mount(resources, &HostTree::new(root, max_handles()), flags)?, None)
+            let (root, status) = HostTree::new(root, max_handles()).root()?;
+            (overlay::new_mount(resources, root, &status, flags)?, None)
         }
         Image::Executable { file, name } => {
             (tmpfs::new_mount(resources, &options, "rootfs", flags)?, Some((file, name)))

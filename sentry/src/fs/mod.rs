@@ -29,6 +29,7 @@ mod inode;
 pub mod inotify;
 mod listing;
 pub mod locks;
+pub mod lower;
 pub mod memory_files;
 mod metadata;
 mod mount;

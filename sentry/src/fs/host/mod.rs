@@ -20,11 +20,12 @@ use rustix::fs::{
 };
 
 use crate::Errno;
+use crate::fs::lower::LowerStatus;
 use crate::fs::metadata::DeviceNumber;
 use handles::HandleCache;
 use mounts::HostMounts;
 
-pub use node::{HostEntry, HostNode, HostPages, HostStatus};
+pub use node::HostNode;
 
 /// A host directory, opened when the sandbox started.
 pub struct HostTree {
@@ -57,7 +58,7 @@ impl HostTree {
     ///
     /// # Errors
     /// The host's.
-    pub fn root(self: &Arc<Self>) -> Result<(Arc<HostNode>, HostStatus), Errno> {
+    pub fn root(self: &Arc<Self>) -> Result<(Arc<HostNode>, LowerStatus), Errno> {
         HostNode::root(self)
     }
 

@@ -10,17 +10,13 @@ use rustix::fs::{
     flistxattr, openat2, readlinkat, statx,
 };
 use rustix::io::pread;
-use vm_memory::VolatileSlice;
 
 use super::handles::HandleSlot;
 use super::{HostTree, device_of, open_beneath};
 use crate::Errno;
+use crate::fs::lower::{LowerEntry, LowerFile, LowerStatus};
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
-use crate::memory::PageSource;
-use crate::slices;
 
-/// Bytes of a host file that are copied to guest memory at a time.
-const COPY_LEN: usize = 64 * 1024;
 /// The longest extended attribute (`XATTR_SIZE_MAX`).
 const MAX_XATTR_LEN: usize = 64 * 1024;
 
@@ -36,95 +32,49 @@ pub struct HostNode {
     handle: Arc<HandleSlot>,
 }
 
-/// What the host tells of a file.
-#[derive(Clone, Debug)]
-pub struct HostStatus {
-    /// Device of the host's file system and inode number in it.
-    pub identity: (u64, u64),
-    /// The type.
-    pub kind: FileKind,
-    /// Type and permission bits.
-    pub mode: u32,
-    /// Names.
-    pub links: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Which device a device node is.
-    pub special_device: DeviceNumber,
-    /// Length in bytes.
-    pub size_bytes: u64,
-    /// Storage, in units of 512 bytes.
-    pub blocks: u64,
-    /// Last access.
-    pub accessed: Timestamp,
-    /// Last change of the contents.
-    pub modified: Timestamp,
-    /// Last change of the inode.
-    pub changed: Timestamp,
-    /// Creation, where known.
-    pub created: Option<Timestamp>,
-    /// The text of a symbolic link.
-    pub link_text: Option<Box<[u8]>>,
-}
-
-/// An entry of a host directory.
-#[derive(Clone, Debug)]
-pub struct HostEntry {
-    /// The name.
-    pub name: Box<[u8]>,
-    /// The host's inode number.
-    pub inode: u64,
-    /// The type; `None` if the host's file system does not say.
-    pub kind: Option<FileKind>,
-}
-
-impl HostStatus {
-    fn from_statx(status: &Statx) -> Self {
-        let mode = u32::from(status.stx_mode);
-        let has_creation = status.stx_mask & StatxFlags::BTIME.bits() != 0;
-        Self {
-            identity: (device_of(status), status.stx_ino),
-            kind: FileKind::from_mode(mode).unwrap_or(FileKind::Regular),
-            mode,
-            links: status.stx_nlink,
-            uid: status.stx_uid,
-            gid: status.stx_gid,
-            special_device: DeviceNumber::new(status.stx_rdev_major, status.stx_rdev_minor),
-            size_bytes: status.stx_size,
-            blocks: status.stx_blocks,
-            accessed: timestamp(&status.stx_atime),
-            modified: timestamp(&status.stx_mtime),
-            changed: timestamp(&status.stx_ctime),
-            created: has_creation.then(|| timestamp(&status.stx_btime)),
-            link_text: None,
-        }
+fn status_of(status: &Statx) -> LowerStatus {
+    let mode = u32::from(status.stx_mode);
+    let has_creation = status.stx_mask & StatxFlags::BTIME.bits() != 0;
+    LowerStatus {
+        identity: (device_of(status), status.stx_ino),
+        kind: FileKind::from_mode(mode).unwrap_or(FileKind::Regular),
+        mode,
+        links: status.stx_nlink,
+        uid: status.stx_uid,
+        gid: status.stx_gid,
+        special_device: DeviceNumber::new(status.stx_rdev_major, status.stx_rdev_minor),
+        size_bytes: status.stx_size,
+        blocks: status.stx_blocks,
+        accessed: timestamp(&status.stx_atime),
+        modified: timestamp(&status.stx_mtime),
+        changed: timestamp(&status.stx_ctime),
+        created: has_creation.then(|| timestamp(&status.stx_btime)),
+        link_text: None,
     }
+}
 
-    /// What is told in place of a file that is hidden: devices are the guest's own or none, and anything else is empty.
-    fn hidden(self) -> Self {
-        let (kind, permissions) = match self.kind {
-            FileKind::Directory => (FileKind::Directory, 0o755),
-            FileKind::CharacterDevice | FileKind::BlockDevice => (self.kind, self.mode & 0o777),
-            _ => (FileKind::Regular, 0o444),
-        };
-        Self {
-            identity: self.identity,
-            kind,
-            mode: kind.mode_bits() | permissions,
-            links: if kind == FileKind::Directory { 2 } else { 1 },
-            uid: 0,
-            gid: 0,
-            special_device: self.special_device,
-            size_bytes: 0,
-            blocks: 0,
-            accessed: Timestamp::default(),
-            modified: Timestamp::default(),
-            changed: Timestamp::default(),
-            created: None,
-            link_text: None,
-        }
+/// What is told in place of a file that is hidden: devices are the guest's own or none, and anything else is empty.
+fn hidden(status: &LowerStatus) -> LowerStatus {
+    let (kind, permissions) = match status.kind {
+        FileKind::Directory => (FileKind::Directory, 0o755),
+        FileKind::CharacterDevice | FileKind::BlockDevice => (status.kind, status.mode & 0o777),
+        _ => (FileKind::Regular, 0o444),
+    };
+    LowerStatus {
+        identity: status.identity,
+        kind,
+        mode: kind.mode_bits() | permissions,
+        links: if kind == FileKind::Directory { 2 } else { 1 },
+        uid: 0,
+        gid: 0,
+        special_device: status.special_device,
+        size_bytes: 0,
+        blocks: 0,
+        accessed: Timestamp::default(),
+        modified: Timestamp::default(),
+        changed: Timestamp::default(),
+        created: None,
+        link_text: None,
     }
 }
 
@@ -137,9 +87,9 @@ fn wanted() -> StatxFlags {
 }
 
 impl HostNode {
-    pub(super) fn root(tree: &Arc<HostTree>) -> Result<(Arc<Self>, HostStatus), Errno> {
+    pub(super) fn root(tree: &Arc<HostTree>) -> Result<(Arc<Self>, LowerStatus), Errno> {
         let status = statx(&tree.root, c"", AtFlags::EMPTY_PATH, wanted())?;
-        let status = HostStatus::from_statx(&status);
+        let status = status_of(&status);
         Ok((Self::new(tree, Box::new([]), status.identity.0, false), status))
     }
 
@@ -147,35 +97,13 @@ impl HostNode {
         Arc::new(Self { tree: tree.clone(), path, device, is_hidden, handle: Arc::default() })
     }
 
-    /// The entry `name` of this directory.
-    ///
-    /// # Errors
-    /// ENOENT, and the host's.
-    pub fn lookup(&self, name: &[u8]) -> Result<(Arc<Self>, HostStatus), Errno> {
-        if self.is_hidden {
-            return Err(Errno::ENOENT);
-        }
-        let directory = self.directory_handle()?;
-        let status = statx(&directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted())?;
-        let mut status = HostStatus::from_statx(&status);
-        let mut is_hidden = false;
-        if status.identity.0 != self.device {
-            (status, is_hidden) = self.cross(&directory, name)?;
-        }
-        if status.kind == FileKind::Symlink {
-            let text = readlinkat(&directory, name, Vec::new())?;
-            status.link_text = Some(text.into_bytes().into());
-        }
-        Ok((Self::new(&self.tree, self.path_of(name), status.identity.0, is_hidden), status))
-    }
-
     /// The status of the entry `name`, which lies on another device, and whether it is hidden.
-    fn cross(&self, directory: &OwnedFd, name: &[u8]) -> Result<(HostStatus, bool), Errno> {
+    fn cross(&self, directory: &OwnedFd, name: &[u8]) -> Result<(LowerStatus, bool), Errno> {
         let file = open_beneath(directory, name, OFlags::PATH)?;
-        let status = HostStatus::from_statx(&statx(&file, c"", AtFlags::EMPTY_PATH, wanted())?);
+        let status = status_of(&statx(&file, c"", AtFlags::EMPTY_PATH, wanted())?);
         match self.tree.mounts.hold_files(&file, status.identity.0)? {
             true => Ok((status, false)),
-            false => Ok((status.hidden(), true)),
+            false => Ok((hidden(&status), true)),
         }
     }
 
@@ -183,79 +111,6 @@ impl HostNode {
     fn path_of(&self, name: &[u8]) -> Box<[u8]> {
         let separator: &[u8] = if self.path.is_empty() { b"" } else { b"/" };
         [&*self.path, separator, name].concat().into()
-    }
-
-    /// All entries of this directory but `.` and `..`.
-    ///
-    /// # Errors
-    /// The host's.
-    pub fn list(&self) -> Result<Vec<HostEntry>, Errno> {
-        if self.is_hidden {
-            return Ok(Vec::new());
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let listing = openat2(self.directory_handle()?, c".", flags, Mode::empty(), ResolveFlags::BENEATH)?;
-        let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
-        let mut entries = Vec::new();
-        let mut directory = RawDir::new(listing, &mut buffer);
-        while let Some(entry) = directory.next() {
-            let entry = entry?;
-            let name: &CStr = entry.file_name();
-            if matches!(name.to_bytes(), b"." | b"..") {
-                continue;
-            }
-            let kind = kind_of(entry.file_type());
-            entries.push(HostEntry { name: name.to_bytes().into(), inode: entry.ino(), kind });
-        }
-        Ok(entries)
-    }
-
-    /// Reads this regular file at `offset`.
-    ///
-    /// # Errors
-    /// The host's.
-    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        if self.is_hidden {
-            return Ok(0);
-        }
-        let file = self.file_handle()?;
-        loop {
-            match pread(&file, &mut *buffer, offset) {
-                Err(rustix::io::Errno::INTR) => {}
-                result => return Ok(result?),
-            }
-        }
-    }
-
-    /// Fails unless this regular file can be read.
-    ///
-    /// # Errors
-    /// The host's.
-    pub fn check_readable(&self) -> Result<(), Errno> {
-        if self.is_hidden { Ok(()) } else { self.file_handle().map(drop) }
-    }
-
-    /// The extended attributes that mean something to the guest: `user.*` and `security.capability`.
-    pub fn xattrs(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        if self.is_hidden {
-            return Vec::new();
-        }
-        let Ok((file, _)) = self.tree.open(&self.path, OFlags::RDONLY, self.device) else {
-            return Vec::new();
-        };
-        let mut names = vec![0; MAX_XATTR_LEN];
-        let Ok(len) = flistxattr(&file, &mut names[..]) else { return Vec::new() };
-        names.truncate(len);
-        let is_kept = |name: &&[u8]| name.starts_with(b"user.") || *name == b"security.capability";
-        let mut value = vec![0; MAX_XATTR_LEN];
-        names
-            .split(|&byte| byte == 0)
-            .filter(is_kept)
-            .filter_map(|name| {
-                let len = fgetxattr(&file, name, &mut value[..]).ok()?;
-                Some((name.to_vec(), value.get(..len)?.to_vec()))
-            })
-            .collect()
     }
 
     fn directory_handle(&self) -> Result<Arc<OwnedFd>, Errno> {
@@ -276,6 +131,86 @@ impl HostNode {
     }
 }
 
+impl LowerFile for HostNode {
+    fn lookup(&self, name: &[u8]) -> Result<(Arc<dyn LowerFile>, LowerStatus), Errno> {
+        if self.is_hidden {
+            return Err(Errno::ENOENT);
+        }
+        let directory = self.directory_handle()?;
+        let status = statx(&directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted())?;
+        let mut status = status_of(&status);
+        let mut is_hidden = false;
+        if status.identity.0 != self.device {
+            (status, is_hidden) = self.cross(&directory, name)?;
+        }
+        if status.kind == FileKind::Symlink {
+            let text = readlinkat(&directory, name, Vec::new())?;
+            status.link_text = Some(text.into_bytes().into());
+        }
+        Ok((Self::new(&self.tree, self.path_of(name), status.identity.0, is_hidden), status))
+    }
+
+    fn list(&self) -> Result<Vec<LowerEntry>, Errno> {
+        if self.is_hidden {
+            return Ok(Vec::new());
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let listing = openat2(self.directory_handle()?, c".", flags, Mode::empty(), ResolveFlags::BENEATH)?;
+        let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
+        let mut entries = Vec::new();
+        let mut directory = RawDir::new(listing, &mut buffer);
+        while let Some(entry) = directory.next() {
+            let entry = entry?;
+            let name: &CStr = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let kind = kind_of(entry.file_type());
+            entries.push(LowerEntry { name: name.to_bytes().into(), inode: entry.ino(), kind });
+        }
+        Ok(entries)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        if self.is_hidden {
+            return Ok(0);
+        }
+        let file = self.file_handle()?;
+        loop {
+            match pread(&file, &mut *buffer, offset) {
+                Err(rustix::io::Errno::INTR) => {}
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    fn check_readable(&self) -> Result<(), Errno> {
+        if self.is_hidden { Ok(()) } else { self.file_handle().map(drop) }
+    }
+
+    fn xattrs(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        if self.is_hidden {
+            return Vec::new();
+        }
+        let Ok((file, _)) = self.tree.open(&self.path, OFlags::RDONLY, self.device) else {
+            return Vec::new();
+        };
+        let mut names = vec![0; MAX_XATTR_LEN];
+        let Ok(len) = flistxattr(&file, &mut names[..]) else { return Vec::new() };
+        names.truncate(len);
+        let is_kept = |name: &&[u8]| name.starts_with(b"user.") || *name == b"security.capability";
+        let mut value = vec![0; MAX_XATTR_LEN];
+        names
+            .split(|&byte| byte == 0)
+            .filter(is_kept)
+            .filter_map(|name| {
+                let len = fgetxattr(&file, name, &mut value[..]).ok()?;
+                Some((name.to_vec(), value.get(..len)?.to_vec()))
+            })
+            .collect()
+    }
+}
+
 fn kind_of(file_type: FileType) -> Option<FileKind> {
     Some(match file_type {
         FileType::RegularFile => FileKind::Regular,
@@ -289,28 +224,6 @@ fn kind_of(file_type: FileType) -> Option<FileKind> {
     })
 }
 
-/// The pages of a host file.
-pub struct HostPages(pub Arc<HostNode>);
-
-impl PageSource for HostPages {
-    fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
-        let mut buffer = vec![0; COPY_LEN.min(destination.len())];
-        let mut done = 0;
-        while done < destination.len() {
-            let len = buffer.len().min(destination.len() - done);
-            let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
-            let read = self.0.read_at(slices::first_mut(&mut buffer, len)?, position)?;
-            if read == 0 {
-                break;
-            }
-            let target = destination.subslice(done, read).map_err(|_| Errno::EIO)?;
-            target.copy_from(slices::first(&buffer, read)?);
-            done += read;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,7 +233,6 @@ mod tests {
         let tree = HostTree::new(std::fs::File::open("/").unwrap().into(), 64);
         let (root, _) = tree.root().unwrap();
         let (proc, status) = root.lookup(b"proc").unwrap();
-        assert!(proc.is_hidden, "{status:?}");
         assert_eq!((status.kind, status.mode, status.links), (FileKind::Directory, 0o40755, 2));
         assert!(proc.list().unwrap().is_empty());
         assert!(proc.xattrs().is_empty());

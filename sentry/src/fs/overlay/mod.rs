@@ -1,25 +1,26 @@
-//! The root file system: a read-only host directory below, memory above.
+//! The root file system: a read-only layer below, memory above.
 //!
 //! Linux's overlay copies a file to the upper layer when it is first changed. Here the file itself stays where it
-//! is known ([`tmpfs`]): its attributes and pages begin as the host's and may then differ, one page at
+//! is known ([`tmpfs`]): its attributes and pages begin as those of the file below and may then differ, one page at
 //! a time. So a change costs what it changes, and numbers, hard links, locks and mappings are the same before and
 //! after; a directory of the lower layer is renamed as any other.
 
 use std::sync::Arc;
 
-use super::host::HostTree;
+use super::lower::{LowerFile, LowerStatus};
 use super::mount::{Mount, MountFlags};
 use super::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::Errno;
 
-/// A copy-on-write view of `tree`, ready to be attached. The host's files are never changed.
+/// A copy-on-write view of the tree below `root`, a directory, ready to be attached. The tree is never changed.
 ///
 /// # Errors
-/// The host's, if the directory cannot be read.
+/// ENOSPC if there is no room for the root directory.
 pub fn new_mount(
     resources: &MemoryResources,
-    tree: &Arc<HostTree>,
+    root: Arc<dyn LowerFile>,
+    status: &LowerStatus,
     flags: MountFlags,
 ) -> Result<Arc<Mount>, Errno> {
-    tmpfs::new_mount_over(resources, &TmpfsOptions::default(), tree, flags)
+    tmpfs::new_mount_over(resources, &TmpfsOptions::default(), (root, status), flags)
 }

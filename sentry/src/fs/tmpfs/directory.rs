@@ -1,6 +1,6 @@
 //! The entries of a directory.
 //!
-//! A directory of the lower layer is *untouched* until it is listed or changed: the host answers lookups. Then
+//! A directory of the lower layer is *untouched* until it is listed or changed: the layer answers lookups. Then
 //! its entries are copied once, and from there on these are the truth; so there are no whiteouts to keep.
 //!
 //! Each entry has a position of its own, given in the order of insertion: a listing goes on from a position
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::node::Node;
 use crate::fs::DirectoryEntry;
-use crate::fs::host::HostEntry;
+use crate::fs::lower::LowerEntry;
 use crate::fs::metadata::FileKind;
 
 /// The first positions are those of `.` and `..`.
@@ -37,18 +37,18 @@ struct Entry {
 pub(super) enum Target {
     /// A node that only this file system has, or that was moved here.
     Own(Arc<Node>),
-    /// The host's file of the same name.
+    /// The layer's file of the same name.
     Lower {
         /// The inode number.
         number: u64,
-        /// The type, if the host told.
+        /// The type, if the layer told.
         kind: Option<FileKind>,
     },
 }
 
 /// What a directory knows of a name.
 pub(super) enum Lookup {
-    /// Nothing: the host is to be asked.
+    /// Nothing: the layer is to be asked.
     AskLower,
     /// This node.
     Own(Arc<Node>),
@@ -67,13 +67,13 @@ impl Entries {
         }
     }
 
-    /// Whether the host still answers.
+    /// Whether the layer still answers.
     pub(super) fn is_untouched(&self) -> bool {
         self.is_untouched
     }
 
-    /// Takes over the host's entries.
-    pub(super) fn load(&mut self, entries: Vec<HostEntry>, number: impl Fn(u64) -> u64) {
+    /// Takes over the layer's entries.
+    pub(super) fn load(&mut self, entries: Vec<LowerEntry>, number: impl Fn(u64) -> u64) {
         self.is_untouched = false;
         for entry in entries {
             self.insert(&entry.name, Target::Lower { number: number(entry.inode), kind: entry.kind });

@@ -1,4 +1,4 @@
-//! The files of the lower layer that are in use, by the host's numbers.
+//! The files of the lower layer that are in use, by the layer's numbers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -7,16 +7,16 @@ use parking_lot::Mutex;
 
 use super::node::Node;
 
-/// Device and inode number on the host.
+/// What tells a file of the lower layer from the others: device and inode number.
 pub(super) type Identity = (u64, u64);
 
-/// Bits of an inode number that are the host's own; above them stands which of its file systems it is from, so
+/// Bits of an inode number that are the layer's own; above them stands which of its file systems it is from, so
 /// that one device number can cover them all.
-const HOST_NUMBER_BITS: u32 = 40;
-/// The number of the first inode that is not the host's.
+const LOWER_NUMBER_BITS: u32 = 40;
+/// The number of the first inode that is not the layer's.
 pub(super) const FIRST_OWN_NUMBER: u64 = 1 << 52;
 
-/// The nodes of host files, each of which has one node whatever the name it is reached by.
+/// The nodes of files of the layer, each of which has one node whatever the name it is reached by.
 #[derive(Default)]
 pub(super) struct LowerTable {
     state: Mutex<State>,
@@ -25,25 +25,25 @@ pub(super) struct LowerTable {
 #[derive(Default)]
 struct State {
     live: HashMap<Identity, Weak<Node>>,
-    /// Those that differ from the host's file by now: they stay until they are deleted.
+    /// Those that differ from the file below by now: they stay until they are deleted.
     changed: HashMap<Identity, Arc<Node>>,
-    /// The host's file systems, in the order in which they were met.
+    /// The layer's file systems, in the order in which they were met.
     devices: Vec<u64>,
 }
 
 impl LowerTable {
-    /// The inode number of a host file.
+    /// The inode number of a file of the layer.
     pub(super) fn number(&self, (device, inode): Identity) -> u64 {
         let mut state = self.state.lock();
         let index = state.devices.iter().position(|&known| known == device).unwrap_or_else(|| {
             state.devices.push(device);
             state.devices.len() - 1
         });
-        let folded = (inode ^ inode >> HOST_NUMBER_BITS) & ((1 << HOST_NUMBER_BITS) - 1);
-        (index as u64 & 0xfff) << HOST_NUMBER_BITS | folded
+        let folded = (inode ^ inode >> LOWER_NUMBER_BITS) & ((1 << LOWER_NUMBER_BITS) - 1);
+        (index as u64 & 0xfff) << LOWER_NUMBER_BITS | folded
     }
 
-    /// The node of a host file; `make` is called if it has none.
+    /// The node of a file of the layer; `make` is called if it has none.
     pub(super) fn get_or_insert(
         &self,
         identity: Identity,

@@ -1,6 +1,6 @@
 //! Files in memory.
 //!
-//! A tree of [`Node`]s. It may begin empty (tmpfs), or as a view of a host directory, whose files it takes over one
+//! A tree of [`Node`]s. It may begin empty (tmpfs), or as a view of a lower layer, whose files it takes over one
 //! by one as they are changed: that is the [`overlay`](super::overlay). Either way there is one node for a file
 //! from its first use to its end, so numbers, links, locks and pages stay the same when a file is taken over.
 //!
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::dentry::Dentry;
 use super::file_system_type::{FileSystemType, Mounter, TypeFlags};
-use super::host::HostTree;
+use super::lower::{LowerFile, LowerStatus};
 use super::metadata::DeviceNumber;
 use super::mount::{FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountTable};
 use super::path::Path;
@@ -123,19 +123,18 @@ fn new_instance(
     Ok(Instance::new(file_system, Dentry::new_root(root), owner))
 }
 
-/// A tmpfs whose files begin as those of `tree`, ready to be attached.
+/// A tmpfs whose files begin as those below `root`, a directory, ready to be attached.
 ///
 /// # Errors
-/// The host's.
+/// ENOSPC if it has no room for its root directory.
 pub(super) fn new_mount_over(
     resources: &MemoryResources,
     options: &TmpfsOptions,
-    tree: &Arc<HostTree>,
+    (root, status): (Arc<dyn LowerFile>, &LowerStatus),
     flags: MountFlags,
 ) -> Result<Arc<Mount>, Errno> {
-    let (host_root, status) = tree.root()?;
     let volume = Volume::new(resources, options, Some(LowerTable::default()), lower::FIRST_OWN_NUMBER);
-    let root = volume.node_of_lower(host_root, &status)?;
+    let root = volume.node_of_lower(root, status)?;
     let file_system = Arc::new(MemoryFileSystem {
         volume,
         type_name: "overlay",

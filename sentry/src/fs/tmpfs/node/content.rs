@@ -1,4 +1,4 @@
-//! What a regular file holds: pages in a cache, or the host's file until it is changed, and the seals on them.
+//! What a regular file holds: pages in a cache, or the file below until it is changed, and the seals on them.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,16 +8,16 @@ use parking_lot::Mutex;
 
 use super::{Body, Node};
 use crate::Errno;
-use crate::fs::host::HostPages;
+use crate::fs::lower::LowerPages;
 use crate::memory::{MemoryAccount, PageCache};
 
 /// The contents of a regular file.
 pub(super) struct Data {
     /// Made when it is first mapped or written.
     pub(super) cache: OnceLock<Arc<PageCache>>,
-    /// Length of the host's file.
+    /// Length of the file below.
     pub(super) lower_size: u64,
-    /// Whether the pages may differ from the host's file: reads then go to the cache.
+    /// Whether the pages may differ from the file below: reads then go to the cache.
     pub(super) is_own: AtomicBool,
     /// Held while data is appended.
     append: Mutex<()>,
@@ -69,14 +69,14 @@ impl Node {
         }
     }
 
-    /// The pages of a regular file. With `for_change` they may come to differ from the host's file.
+    /// The pages of a regular file. With `for_change` they may come to differ from the file below.
     pub(in crate::fs::tmpfs) fn page_cache(&self, for_change: bool) -> Result<Arc<PageCache>, Errno> {
         let data = self.data()?;
         if for_change {
             self.begin_change()?;
         }
         let make = || {
-            let pages = self.lower.as_ref().map(|lower| Box::new(HostPages(lower.host.clone())) as _);
+            let pages = self.lower.as_ref().map(|lower| Box::new(LowerPages(lower.file.clone())) as _);
             let budget = self.volume.usage.clone();
             PageCache::with_budget(&self.volume.frames, pages, data.lower_size, Some(budget))
         };
@@ -98,7 +98,7 @@ impl Node {
             let left = usize::try_from(data.lower_size.saturating_sub(offset)).unwrap_or(usize::MAX);
             let len = buffer.len().min(left);
             return match buffer.get_mut(..len) {
-                Some(buffer) if !buffer.is_empty() => lower.host.read_at(buffer, offset),
+                Some(buffer) if !buffer.is_empty() => lower.file.read_at(buffer, offset),
                 _ => Ok(0),
             };
         }

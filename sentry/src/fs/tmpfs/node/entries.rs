@@ -1,4 +1,4 @@
-//! Names in a directory: found, made, removed, and taken over from the host when first asked for.
+//! Names in a directory: found, made, removed, and taken over from the layer below when first asked for.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ impl Node {
         }
     }
 
-    /// The entries, taken over from the host if need be.
+    /// The entries, taken over from the layer below if need be.
     pub(in crate::fs::tmpfs) fn loaded_entries(&self) -> Result<MutexGuard<'_, Entries>, Errno> {
         let mut entries = self.entries()?;
         if let (Some(lower), Some(table), true) = (&self.lower, &self.volume.lower, entries.is_untouched()) {
-            let listed = lower.host.list()?;
+            let listed = lower.file.list()?;
             entries.load(listed, |inode| table.number((lower.identity.0, inode)));
         }
         Ok(entries)
@@ -39,8 +39,8 @@ impl Node {
         match (found, &self.lower) {
             (Lookup::Own(node), _) => Ok(node),
             (Lookup::AskLower, Some(lower)) => {
-                let (host, status) = lower.host.lookup(name)?;
-                self.volume.node_of_lower_in(host, &status, self.number)
+                let (file, status) = lower.file.lookup(name)?;
+                self.volume.node_of_lower_in(file, &status, self.number)
             }
             _ => Err(Errno::ENOENT),
         }

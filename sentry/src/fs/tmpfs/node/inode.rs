@@ -203,7 +203,7 @@ impl Inode for Node {
             Body::Regular(data) => {
                 let is_lower = !data.is_own.load(Ordering::Acquire) && !flags.contains(OpenFlags::TRUNC);
                 if let (Some(lower), true) = (&self.lower, is_lower) {
-                    lower.host.check_readable()?;
+                    lower.file.check_readable()?;
                 }
                 Ok(Arc::new(RegularFile::new(self, flags)))
             }

@@ -17,10 +17,10 @@ use super::lower::Identity;
 use super::{TmpfsOptions, Volume};
 use crate::Errno;
 use crate::fs::WriteCount;
-use crate::fs::host::{HostNode, HostStatus};
 use crate::fs::inode::{Attachment, NewNode, NodeCreation};
 use crate::fs::inotify::WatchList;
 use crate::fs::locks::FileLocks;
+use crate::fs::lower::{LowerFile, LowerStatus};
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
 
 const SET_GID: u32 = 0o2000;
@@ -44,12 +44,12 @@ pub(crate) struct Node {
     attachment: Attachment,
 }
 
-/// The file of the host that a node began as.
+/// The file of the layer below that a node began as.
 struct Lower {
-    host: Arc<HostNode>,
+    file: Arc<dyn LowerFile>,
     identity: Identity,
     blocks: u64,
-    /// The node differs from the host's file, and is counted and kept.
+    /// The node differs from the file below, and is counted and kept.
     is_changed: AtomicBool,
 }
 
@@ -185,12 +185,12 @@ impl Node {
         }
     }
 
-    /// Runs `change` on the extended attributes, which come from the host the first time.
+    /// Runs `change` on the extended attributes, which come from the file below the first time.
     fn with_xattrs<R>(&self, change: impl FnOnce(&mut BTreeMap<Vec<u8>, Vec<u8>>) -> R) -> R {
         let mut xattrs = self.xattrs.lock();
         let has_lower_xattrs = matches!(self.kind, FileKind::Regular | FileKind::Directory);
         change(xattrs.get_or_insert_with(|| match &self.lower {
-            Some(lower) if has_lower_xattrs => lower.host.xattrs().into_iter().collect(),
+            Some(lower) if has_lower_xattrs => lower.file.xattrs().into_iter().collect(),
             _ => BTreeMap::new(),
         }))
     }
@@ -208,20 +208,20 @@ impl Node {
 }
 
 impl Volume {
-    /// The node of the host's root directory.
+    /// The node of the lower layer's root directory.
     pub(super) fn node_of_lower(
         self: &Arc<Self>,
-        host: Arc<HostNode>,
-        status: &HostStatus,
+        file: Arc<dyn LowerFile>,
+        status: &LowerStatus,
     ) -> Result<Arc<Node>, Errno> {
         let root_number = self.lower.as_ref().map_or(1, |table| table.number(status.identity));
-        self.node_of_lower_in(host, status, root_number)
+        self.node_of_lower_in(file, status, root_number)
     }
 
     fn node_of_lower_in(
         self: &Arc<Self>,
-        host: Arc<HostNode>,
-        status: &HostStatus,
+        file: Arc<dyn LowerFile>,
+        status: &LowerStatus,
         parent_number: u64,
     ) -> Result<Arc<Node>, Errno> {
         let table = self.lower.as_ref().ok_or(Errno::ENOENT)?;
@@ -240,7 +240,7 @@ impl Volume {
                 number,
                 kind: status.kind,
                 lower: Some(Lower {
-                    host,
+                    file,
                     identity: status.identity,
                     blocks: status.blocks,
                     is_changed: AtomicBool::new(false),

@@ -1,0 +1,109 @@
+//! The file below: what an overlay's files begin as.
+
+use std::sync::Arc;
+
+use vm_memory::VolatileSlice;
+
+use super::metadata::{DeviceNumber, FileKind, Timestamp};
+use crate::Errno;
+use crate::memory::PageSource;
+use crate::slices;
+
+/// Bytes of a file that are copied to guest memory at a time.
+const COPY_LEN: usize = 64 * 1024;
+
+/// A file of a lower layer, which nobody changes.
+pub trait LowerFile: Send + Sync {
+    /// The entry `name` of this directory.
+    ///
+    /// # Errors
+    /// ENOENT, and what keeps the layer from being read.
+    fn lookup(&self, name: &[u8]) -> Result<(Arc<dyn LowerFile>, LowerStatus), Errno>;
+
+    /// All entries of this directory but `.` and `..`.
+    ///
+    /// # Errors
+    /// The layer cannot be read.
+    fn list(&self) -> Result<Vec<LowerEntry>, Errno>;
+
+    /// Reads this regular file at `offset`; 0 at its end.
+    ///
+    /// # Errors
+    /// The layer cannot be read.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno>;
+
+    /// Fails unless this regular file can be read.
+    ///
+    /// # Errors
+    /// What [`Self::read_at`] would fail with.
+    fn check_readable(&self) -> Result<(), Errno>;
+
+    /// The extended attributes that mean something to the guest: `user.*` and `security.capability`.
+    fn xattrs(&self) -> Vec<(Vec<u8>, Vec<u8>)>;
+}
+
+/// What is known of a file below.
+#[derive(Clone, Debug)]
+pub struct LowerStatus {
+    /// What tells it from every other file of the layer: a device and an inode number in it.
+    pub identity: (u64, u64),
+    /// The type.
+    pub kind: FileKind,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Names.
+    pub links: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Which device a device node is.
+    pub special_device: DeviceNumber,
+    /// Length in bytes.
+    pub size_bytes: u64,
+    /// Storage, in units of 512 bytes.
+    pub blocks: u64,
+    /// Last access.
+    pub accessed: Timestamp,
+    /// Last change of the contents.
+    pub modified: Timestamp,
+    /// Last change of the inode.
+    pub changed: Timestamp,
+    /// Creation, where known.
+    pub created: Option<Timestamp>,
+    /// The text of a symbolic link.
+    pub link_text: Option<Box<[u8]>>,
+}
+
+/// An entry of a directory below.
+#[derive(Clone, Debug)]
+pub struct LowerEntry {
+    /// The name.
+    pub name: Box<[u8]>,
+    /// The inode number, on the directory's device.
+    pub inode: u64,
+    /// The type; `None` if the layer does not say.
+    pub kind: Option<FileKind>,
+}
+
+/// The pages of a regular file below.
+pub struct LowerPages(pub Arc<dyn LowerFile>);
+
+impl PageSource for LowerPages {
+    fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
+        let mut buffer = vec![0; COPY_LEN.min(destination.len())];
+        let mut done = 0;
+        while done < destination.len() {
+            let len = buffer.len().min(destination.len() - done);
+            let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
+            let read = self.0.read_at(slices::first_mut(&mut buffer, len)?, position)?;
+            if read == 0 {
+                break;
+            }
+            let target = destination.subslice(done, read).map_err(|_| Errno::EIO)?;
+            target.copy_from(slices::first(&buffer, read)?);
+            done += read;
+        }
+        Ok(())
+    }
+}
