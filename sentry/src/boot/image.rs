@@ -18,6 +18,13 @@ const OWN_DIRECTORIES: [&[u8]; 4] = [b"dev", b"proc", b"sys", b"tmp"];
 pub enum Image {
     /// A directory of the host that holds a root file system.
     Directory(OwnedFd),
+    /// An image's layers, as [`fs::layers`](crate::fs::layers) reads them.
+    Layers {
+        /// The index of the tree that they make.
+        index: OwnedFd,
+        /// The contents of each layer's files, in the index's order.
+        contents: Vec<OwnedFd>,
+    },
     /// One executable, in a root that is empty otherwise.
     Executable {
         /// The file.
@@ -78,18 +85,18 @@ impl Image {
         Ok(Self::Executable { file: file.into(), name: name.to_vec() })
     }
 
-    /// The directory below which the image's files are; an executable is open already.
+    /// The directory below which the image's files are; an executable, or what holds layers, is open already.
     pub fn directory(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Directory(root) => Some(root.as_fd()),
-            Self::Executable { .. } => None,
+            Self::Layers { .. } | Self::Executable { .. } => None,
         }
     }
 
     /// The program to run and its arguments, its own name first, if `words` are given.
     pub fn command(&self, words: Vec<Vec<u8>>) -> (Vec<u8>, Vec<Vec<u8>>) {
         match self {
-            Self::Directory(_) => {
+            Self::Directory(_) | Self::Layers { .. } => {
                 let words = if words.is_empty() { vec![DEFAULT_COMMAND.to_vec()] } else { words };
                 (words.first().cloned().unwrap_or_default(), words)
             }

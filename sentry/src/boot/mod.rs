@@ -14,6 +14,7 @@
 //! | the machine, its page tables and vCPUs | [`Platform`], [`AddressSpace`], [`Context`] | a new machine; page tables are a cache that faults fill again; a context takes its segment bases and extended state |
 //! | guest memory | [`GuestMemory`] | map it from the snapshot, frame by frame |
 //! | the image's root directory, an executable | [`HostTree`](crate::fs::host::HostTree), [`Image`] | [`Image::open`] with the description's `root` |
+//! | the index and the contents of an image's layers | [`LayeredTree`](crate::fs::layers::LayeredTree) | opened again by the digests that the index names |
 //! | files of the image that are open on the host | [`fs::host`](crate::fs::host) | they are a cache: opened again below the root directory, by their paths |
 //! | the caller's standard streams and terminal | [`HostFile`](crate::fs::host_stdio::HostFile) | the new front end's own |
 //! | what waits for them: an epoll and a thread | [`HostNotifier`](crate::fs::host_stdio::HostNotifier) | made when the first stream is waited for |

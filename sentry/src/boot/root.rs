@@ -9,6 +9,7 @@ use super::Image;
 use crate::Errno;
 use crate::fs::dev::{self, MemoryDevices};
 use crate::fs::host::HostTree;
+use crate::fs::layers::LayeredTree;
 use crate::fs::operations::{OpenRequest, create_node, open};
 use crate::fs::pipe::FifoDriver;
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
@@ -87,6 +88,10 @@ fn mount_image(resources: &MemoryResources, image: Image) -> Result<(Arc<Mount>,
     Ok(match image {
         Image::Directory(root) => {
             let (root, status) = HostTree::new(root, max_handles()).root()?;
+            (overlay::new_mount(resources, root, &status, flags)?, None)
+        }
+        Image::Layers { index, contents } => {
+            let (root, status) = LayeredTree::new(index, contents)?.root()?;
             (overlay::new_mount(resources, root, &status, flags)?, None)
         }
         Image::Executable { file, name } => {

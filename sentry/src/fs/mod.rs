@@ -27,6 +27,7 @@ pub mod host;
 pub mod host_stdio;
 mod inode;
 pub mod inotify;
+pub mod layers;
 mod listing;
 pub mod locks;
 pub mod lower;

@@ -4,6 +4,8 @@
 //! is known ([`tmpfs`]): its attributes and pages begin as those of the file below and may then differ, one page at
 //! a time. So a change costs what it changes, and numbers, hard links, locks and mappings are the same before and
 //! after; a directory of the lower layer is renamed as any other.
+//!
+//! Below is a [directory of the host](super::host) or the [layers of an image](super::layers).
 
 use std::sync::Arc;
 
