@@ -12,7 +12,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use rustix::process::Pid;
 use sentry::boot::{Description, Text, User};
 use vmm::control::Target;
-use vmm::{Custody, Failure};
+use vmm::{Custody, Failure, JailUser};
 
 use crate::size;
 
@@ -86,6 +86,14 @@ pub(crate) struct Arguments {
     #[arg(long)]
     insecure_no_landlock: bool,
 
+    /// Become this user and group, by number, before the program runs; only for vmm started by root, which else becomes a user
+    /// that no other process is
+    ///
+    /// It has CAP_DAC_READ_SEARCH where the image is a directory, and no other capability: network file systems and FUSE may show
+    /// it less than they show root. With 0, vmm stays root, without its capabilities.
+    #[arg(long, value_name = "UID[:GID]", value_parser = jail_user)]
+    jail_user: Option<JailUser>,
+
     /// How much vmm says of itself on standard error: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "error")]
     pub(crate) log: log::LevelFilter,
@@ -140,6 +148,7 @@ impl Arguments {
     pub(crate) fn custody(&self) -> Custody {
         Custody {
             is_landlock_required: !self.insecure_no_landlock,
+            jail_user: self.jail_user,
             stop_timeout: Duration::from_secs(self.stop_timeout),
         }
     }
@@ -223,8 +232,18 @@ fn no_name(variable: &[u8]) -> anyhow::Error {
     anyhow::anyhow!("--env '{}' has no name: use --env NAME=VALUE", variable.escape_ascii())
 }
 
-/// A user and a group, by number; without a group the user's number is the group's, too.
 fn user(text: &str) -> anyhow::Result<User> {
+    let (uid, gid) = user_and_group(text)?;
+    Ok(User { uid, gid, ..User::default() })
+}
+
+fn jail_user(text: &str) -> anyhow::Result<JailUser> {
+    let (uid, gid) = user_and_group(text)?;
+    Ok(JailUser { uid, gid })
+}
+
+/// A user and a group, by number; without a group the user's number is the group's, too.
+fn user_and_group(text: &str) -> anyhow::Result<(u32, u32)> {
     let id = |text: &str| -> anyhow::Result<u32> {
         let id: u32 = text.parse().with_context(|| format!("'{text}' is not a number"))?;
         // All ones means "none" everywhere.
@@ -232,7 +251,7 @@ fn user(text: &str) -> anyhow::Result<User> {
         Ok(id)
     };
     let (uid, gid) = text.split_once(':').unwrap_or((text, text));
-    Ok(User { uid: id(uid)?, gid: id(gid)?, ..User::default() })
+    Ok((id(uid)?, id(gid)?))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use platform_kvm::{Config, KvmPlatform, measure_exit};
 
 use crate::failure::Failure;
-use crate::jail;
+use crate::jail::{self, Access, Jail, Rules};
 use crate::sandbox::raise_open_files_limit;
 
 /// Guest memory of the microVM that is made for the examination.
@@ -45,9 +45,8 @@ fn examine(lines: &mut Lines<impl Write>, is_landlock_required: bool) -> anyhow:
     lines.print("processor", &processor.describe())?;
     lines.print("modules", &modules(Path::new(MODULES)))?;
     lines.print("/dev/kvm", &device())?;
-    for (layer, text) in jail::layers()? {
-        lines.print(layer, &text)?;
-    }
+    let mut jail = Jail::begin(Rules { is_landlock_required: false, user: None })?;
+    jail.admit(fs::File::open("/").context("open /")?.into(), Access::Read)?;
     raise_open_files_limit();
     let platform = KvmPlatform::new(Config { memory_bytes: MEMORY_BYTES, ..Config::default() })?;
     for (subject, text) in platform.report().lines() {
@@ -57,7 +56,8 @@ fn examine(lines: &mut Lines<impl Write>, is_landlock_required: bool) -> anyhow:
     missing.extend(processor.lacks_virtualisation());
     missing.extend(nested_paging_is_off(Path::new(MODULES)));
     let lacks_landlock = jail::lacks_landlock();
-    missing.extend(lacks_landlock.then(jail::missing_landlock));
+    let missing_landlock = jail::missing_landlock();
+    missing.extend(lacks_landlock.then(|| missing_landlock.clone()));
     if missing.is_empty() {
         missing.push("nothing".to_owned());
     }
@@ -66,7 +66,10 @@ fn examine(lines: &mut Lines<impl Write>, is_landlock_required: bool) -> anyhow:
     }
     let exit = measure_exit(&platform)?;
     lines.print("an exit costs", &format!("{:.2} µs, there and back", exit.as_secs_f64() * 1e6))?;
-    ensure!(!(lacks_landlock && is_landlock_required), "missing: {}", jail::missing_landlock());
+    for (layer, text) in jail.enter()? {
+        lines.print(layer, &text)?;
+    }
+    ensure!(!(lacks_landlock && is_landlock_required), "missing: {}", missing_landlock);
     Ok(())
 }
 

@@ -14,6 +14,7 @@ mod streams;
 mod terminal;
 
 pub use failure::Failure;
+pub use jail::JailUser;
 pub use panic::end_process_on_panic;
 pub use sandbox::{Custody, run};
 pub use sentry::boot::Description;

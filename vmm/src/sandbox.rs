@@ -16,7 +16,7 @@ use sentry::task::{Dispatcher, ExitStatus};
 use crate::control::ControlSocket;
 use crate::failure::Failure;
 use crate::forward::Forwarder;
-use crate::jail::Jail;
+use crate::jail::{Access, Jail, JailUser, Rules};
 use crate::streams::{self, CallerStreams, Surroundings};
 use crate::terminal::TerminalGuard;
 
@@ -31,6 +31,8 @@ pub(crate) const FIRST_SESSION: i32 = 1;
 pub struct Custody {
     /// A host without Landlock, or with one that is too old, runs nothing.
     pub is_landlock_required: bool,
+    /// Who vmm becomes if it is started by root; if left out, a user that no other process is.
+    pub jail_user: Option<JailUser>,
     /// How long the first process has to end after a SIGTERM to vmm, before it is killed.
     pub stop_timeout: Duration,
 }
@@ -38,7 +40,13 @@ pub struct Custody {
 impl Default for Custody {
     /// All layers of the jail, and docker's ten seconds.
     fn default() -> Self {
-        Self { is_landlock_required: true, stop_timeout: Duration::from_secs(10) }
+        Self { is_landlock_required: true, jail_user: None, stop_timeout: Duration::from_secs(10) }
+    }
+}
+
+impl Custody {
+    fn rules(&self) -> Rules {
+        Rules { is_landlock_required: self.is_landlock_required, user: self.jail_user }
     }
 }
 
@@ -50,9 +58,9 @@ pub fn run(description: Description, custody: Custody) -> Result<u8, Failure> {
     let signals = Forwarder::new()?;
     survive_size_limits()?;
     raise_open_files_limit();
-    let image = open_image(&description.root)?;
+    let mut jail = Jail::begin(custody.rules())?;
+    let image = admit(open_image(&description.root)?, &mut jail)?;
     let machine = make_machine(&description)?;
-    let jail = Jail::around(image.directory(), custody.is_landlock_required)?;
     let (user, root, name) = (description.user.clone(), description.root.clone(), description.name.clone());
     let sandbox = Sandbox::new(description, image, machine).map_err(anyhow::Error::from)?;
     let kernel = sandbox.kernel().clone();
@@ -69,7 +77,9 @@ pub fn run(description: Description, custody: Custody) -> Result<u8, Failure> {
     let (descriptors, storage) = streams::descriptors(&streams, &surroundings)?;
     drop(streams);
     let control = ControlSocket::open(name.as_deref())?;
-    jail.enter()?;
+    for (layer, text) in jail.enter()? {
+        log::info!("{layer}: {text}");
+    }
     let init = sandbox.start(descriptors).map_err(Failure::of_program)?;
     signals.start(kernel.clone(), init.thread_group().clone(), custody.stop_timeout)?;
     control.serve(kernel.clone())?;
@@ -85,6 +95,14 @@ fn open_image(path: &Path) -> anyhow::Result<Image> {
             Some(_) => anyhow::Error::from(error).context(context),
             None => anyhow::Error::msg(context),
         }
+    })
+}
+
+/// Lets the image be read from inside the jail; an executable, or what holds layers, is open already.
+fn admit(image: Image, jail: &mut Jail) -> anyhow::Result<Image> {
+    Ok(match image {
+        Image::Directory(root) => Image::Directory(jail.admit(root, Access::Read)?),
+        open => open,
     })
 }
 

@@ -1,11 +1,16 @@
 //! The layers of the jail: told, and missed.
 
+use std::collections::HashMap;
+use std::fs::DirEntry;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
-use guest_tests::bounded::{self, Finished};
+use guest_tests::bounded::{self, Finished, Running};
 use guest_tests::vmm;
 
-use crate::{TIMEOUT, Test, assert_code, assert_one_line, run};
+use crate::{TIMEOUT, Test, assert_code, assert_one_line, run, vmm_command};
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -13,7 +18,15 @@ pub(crate) const TESTS: &[Test] = &[
         a_host_without_landlock_runs_nothing_unless_told_to,
     ),
     ("layers::doctor_and_log_tell_of_them", doctor_and_log_tell_of_them),
+    ("layers::no_thread_keeps_privileges", no_thread_keeps_privileges),
+    ("layers::nothing_of_the_host_is_below_the_root", nothing_of_the_host_is_below_the_root),
+    ("layers::a_user_is_taken_as_told", a_user_is_taken_as_told),
 ];
+
+/// The first of the users that vmm becomes.
+const FIRST_JAIL_USER: u32 = 0x7000_0000;
+/// CAP_DAC_READ_SEARCH (`man 7 capabilities`).
+const READ_SEARCH: u64 = 1 << 2;
 
 /// Has landlock_create_ruleset(2), number 444, fail with EOPNOTSUPP, as where Landlock is turned off, and executes its arguments.
 const WITHOUT_LANDLOCK: &str = "
@@ -53,11 +66,109 @@ fn doctor_and_log_tell_of_them() {
     let doctor = run(&["doctor", "--insecure-no-landlock"], &[]);
     assert_code(&doctor, 0);
     let log = run(&["--insecure-no-landlock", "--log", "info"], &["/bin/true"]);
-    for (layer, word) in [("Landlock", ""), ("seccomp", "system calls")] {
+    for (layer, word) in [
+        ("namespaces", "mount, IPC, UTS, cgroup, empty root"),
+        ("user", "CAP_DAC_READ_SEARCH"),
+        ("resource limits", "no core dump"),
+        ("Landlock", ""),
+        ("seccomp", "system calls"),
+    ] {
         let line =
             doctor.stdout.lines().find_map(|line| line.strip_prefix(layer)).unwrap_or_default().trim_start();
         assert!(!line.is_empty() && line.contains(word), "{layer}: {}", doctor.describe());
-        let logged = format!("vmm: info: {layer}: {line}");
-        assert!(log.stderr.lines().any(|line| line == logged), "{logged}: {}", log.describe());
+        let logged =
+            log.stderr.lines().find_map(|line| line.strip_prefix("vmm: info: ")?.strip_prefix(layer));
+        let logged = logged.unwrap_or_else(|| panic!("{layer}: {}", log.describe())).trim_start_matches(": ");
+        // Each process has a user of its own.
+        assert!(logged == line || layer == "user" && logged.contains(word), "{layer}: {}", log.describe());
+    }
+}
+
+/// A sandbox with several threads, those of guest tasks and vmm's own.
+fn start_threads(options: &[&str]) -> Running {
+    let script = "sleep 60 & sleep 60 & echo ready; wait";
+    let options = [&["--image", "/"], options].concat();
+    let mut running =
+        bounded::start(&mut vmm_command(&options, &["/bin/sh", "-c", script])).expect("vmm starts");
+    assert!(running.prints_within("ready\n", TIMEOUT).expect("output"));
+    running
+}
+
+/// Of a thread's flags (`man 5 proc_pid_stat`), PF_USER_WORKER: a thread of Linux's own, as KVM makes one in each process that
+/// has a virtual machine. It never runs the process's code.
+const USER_WORKER: u64 = 0x4000;
+
+/// Whether a thread, given its directory in /proc, runs the process's code.
+fn runs_code(thread: &Path) -> bool {
+    let stat = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
+    let flags =
+        stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().nth(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & USER_WORKER == 0)
+}
+
+/// The status of each thread of a process (`man 5 proc_pid_status`).
+fn statuses(running: &Running) -> Vec<HashMap<String, String>> {
+    let directory = format!("/proc/{}/task", running.pid().as_raw_nonzero());
+    let threads = std::fs::read_dir(directory).expect("threads").flatten();
+    let status = |thread: DirEntry| {
+        let text = std::fs::read_to_string(thread.path().join("status")).ok()?;
+        let fields = text.lines().filter_map(|line| line.split_once(':'));
+        Some(fields.map(|(name, value)| (name.to_owned(), value.trim().replace('\t', " "))).collect())
+    };
+    threads.filter(|thread| runs_code(&thread.path())).filter_map(status).collect()
+}
+
+fn no_thread_keeps_privileges() {
+    let running = start_threads(&[]);
+    let pid = running.pid().as_raw_nonzero().get();
+    let user = FIRST_JAIL_USER + pid.unsigned_abs();
+    let statuses = statuses(&running);
+    assert!(statuses.len() > 3, "{statuses:?}");
+    for status in statuses {
+        for field in ["Uid", "Gid"] {
+            assert_eq!(status[field], [user; 4].map(|id| id.to_string()).join(" "), "{status:?}");
+        }
+        for (field, bits) in
+            [("CapInh", 0), ("CapPrm", READ_SEARCH), ("CapEff", READ_SEARCH), ("CapBnd", 0), ("CapAmb", 0)]
+        {
+            assert_eq!(u64::from_str_radix(&status[field], 16), Ok(bits), "{field}: {status:?}");
+        }
+        for (field, value) in [("Groups", ""), ("NoNewPrivs", "1"), ("Seccomp", "2")] {
+            assert_eq!(status[field], value, "{field}: {status:?}");
+        }
+    }
+    // Linux gives the files of a process that may not be looked at to root.
+    let environment = std::fs::metadata(format!("/proc/{pid}/environ")).expect("a process");
+    assert_eq!(environment.uid(), 0, "it can be looked at");
+}
+
+fn nothing_of_the_host_is_below_the_root() {
+    let running = start_threads(&[]);
+    let process = format!("/proc/{}", running.pid().as_raw_nonzero());
+    for place in ["root", "cwd"] {
+        let entries = std::fs::read_dir(format!("{process}/{place}/")).expect("a directory");
+        assert_eq!(entries.count(), 0, "{place}");
+    }
+    let mounts = std::fs::read_to_string(format!("{process}/mountinfo")).expect("mounts");
+    assert_eq!(mounts.lines().count(), 1, "{mounts}");
+    for namespace in ["mnt", "ipc", "uts", "cgroup"] {
+        let of =
+            |process: &str| std::fs::read_link(format!("{process}/ns/{namespace}")).expect("a namespace");
+        assert_ne!(of(&process), of("/proc/self"), "{namespace}");
+    }
+}
+
+fn a_user_is_taken_as_told() {
+    let running = start_threads(&["--jail-user", "4242:4343"]);
+    for status in statuses(&running) {
+        assert_eq!(
+            (status["Uid"].as_str(), status["Gid"].as_str()),
+            ("4242 4242 4242 4242", "4343 4343 4343 4343")
+        );
+    }
+    let mut command = vmm_command(&["--jail-user", "4242"], &["/bin/true"]);
+    // Where the other user cannot execute the binary, nothing is shown.
+    if let Ok(refused) = bounded::run(command.uid(12345).gid(12345), TIMEOUT) {
+        assert_one_line(&refused, &[125], &["--jail-user", "root"]);
     }
 }

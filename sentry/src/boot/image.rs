@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
@@ -83,14 +83,6 @@ impl Image {
             return Err(ImageError::Name);
         }
         Ok(Self::Executable { file: file.into(), name: name.to_vec() })
-    }
-
-    /// The directory below which the image's files are; an executable, or what holds layers, is open already.
-    pub fn directory(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Directory(root) => Some(root.as_fd()),
-            Self::Layers { .. } | Self::Executable { .. } => None,
-        }
     }
 
     /// The program to run and its arguments, its own name first, if `words` are given.

@@ -1,13 +1,15 @@
-//! Landlock (`man 7 landlock`): nothing of the file system but reading below the image, no network, no signals to others.
+//! Landlock (`man 7 landlock`): nothing of the file system but what has been admitted, no network, no signals to others.
 //!
 //! Descriptors that are open already keep working: Landlock judges the opening.
 
 use std::os::fd::BorrowedFd;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
-    RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
+
+use super::Access;
 
 /// The newest interface whose restrictions are asked for; older hosts apply those that they know.
 const NEWEST: ABI = ABI::V6;
@@ -55,20 +57,29 @@ impl Landlock {
 pub(super) struct FileRules(RulesetCreated);
 
 impl FileRules {
-    /// Allows reading below `image`, and nothing else.
+    /// Allows nothing.
     ///
     /// # Errors
     /// None for a host that lacks Landlock or knows less of it: it restricts what it can.
-    pub(super) fn new(image: Option<BorrowedFd<'_>>) -> Result<Self, RulesetError> {
-        let reading: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
+    pub(super) fn new() -> Result<Self, RulesetError> {
         let ruleset = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
             .handle_access(AccessFs::from_all(NEWEST))?
             .handle_access(AccessNet::from_all(NEWEST))?
             .scope(Scope::from_all(NEWEST))?
             .create()?;
-        let rules = image.map(|directory| Ok::<_, RulesetError>(PathBeneath::new(directory, reading)));
-        Ok(Self(ruleset.add_rules(rules)?))
+        Ok(Self(ruleset))
+    }
+
+    /// Allows `access` to what lies below `directory`, too.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn allow(&mut self, directory: BorrowedFd<'_>, access: Access) -> Result<(), RulesetError> {
+        let access: BitFlags<AccessFs> = match access {
+            Access::Read => AccessFs::ReadFile | AccessFs::ReadDir,
+        };
+        (&mut self.0).add_rule(PathBeneath::new(directory, access)).map(drop)
     }
 
     /// Restricts the calling thread and those that it will start, denies them new privileges, and tells whether the host

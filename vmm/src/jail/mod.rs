@@ -1,75 +1,142 @@
 //! vmm confines itself before the first guest instruction may run.
 //!
 //! The guest is hostile, and a defect in the sentry may hand it this process. So the process gives up, for good, what
-//! running a guest does not need: privileges by executing (no_new_privs), files and the network (Landlock), and all
-//! system calls but those that the sentry and the platform make (seccomp). Nothing outside this folder depends on it:
-//! with it, a sound sentry makes the same calls as without it.
+//! running a guest does not need, in layers that hold without each other:
 //!
-//! Landlock holds for the calling thread and those that it starts, so that [`Jail::enter`] comes before the threads of the
-//! guest; seccomp holds for all.
+//! | layer | leaves |
+//! |---|---|
+//! | namespaces | an empty root directory, and the trees that were admitted |
+//! | user | one to whom nothing belongs, and no capability but for reading the image |
+//! | limits | so many descriptors and threads, no core dump |
+//! | Landlock | reading below the trees that were admitted |
+//! | seccomp | the system calls that the sentry and the platform make |
+//!
+//! What a host refuses of the first three is told, and the rest holds. Nothing outside this folder depends on the jail: with
+//! it, a sound sentry makes the same calls as without it.
+//!
+//! All but seccomp hold for the calling thread and those that it starts, so that [`Jail::enter`] comes before the threads of
+//! the guest; seccomp holds for all.
 
 mod files;
 mod filter;
+mod limits;
+mod namespaces;
+mod privileges;
 mod program;
 mod requests;
 #[cfg(test)]
 mod tests;
 mod violation;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, ensure};
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::getuid;
+use rustix::thread::CapabilitySet;
 
 use self::files::{FileRules, Landlock};
+use self::namespaces::Namespaces;
+pub use self::privileges::JailUser;
+use self::privileges::Privileges;
 
-/// A jail that nobody is in yet.
+/// What may be done below a directory that is admitted into the jail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Files and directories are read.
+    Read,
+}
+
+impl Access {
+    /// The capabilities that it takes where files belong to others (`man 7 capabilities`).
+    fn capabilities(self) -> CapabilitySet {
+        match self {
+            Self::Read => CapabilitySet::DAC_READ_SEARCH,
+        }
+    }
+}
+
+/// What a jail is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// A host without Landlock, or with one that is too old, has no jail.
+    pub(crate) is_landlock_required: bool,
+    /// Who vmm becomes if it is root; if left out, a user that no other process is.
+    pub(crate) user: Option<JailUser>,
+}
+
+/// A layer's name, and what it is, for a person.
+pub(crate) type Layer = (&'static str, String);
+
+/// A jail around the process, still open.
 #[derive(Debug)]
 pub(crate) struct Jail {
+    rules: Rules,
+    namespaces: Namespaces,
     files: FileRules,
-    is_landlock_required: bool,
+    capabilities: CapabilitySet,
 }
 
 impl Jail {
-    /// A jail in which nothing can be opened but what lies below `image`.
+    /// Begins to confine the process, which has one thread: from now on its mounts are its own.
     ///
     /// # Errors
-    /// The host has no Landlock, or one that knows too little, and it is required. The host is out of descriptors or memory.
-    pub(crate) fn around(image: Option<BorrowedFd<'_>>, is_landlock_required: bool) -> anyhow::Result<Self> {
-        if is_landlock_required {
-            ensure!(!lacks_landlock(), "missing: {}", missing_landlock());
-        }
-        Ok(Self { files: FileRules::new(image).context("prepare Landlock")?, is_landlock_required })
-    }
-
-    /// Confines the process, for good.
-    ///
-    /// # Errors
-    /// The host cannot filter system calls, or does not enforce a Landlock that is required.
-    pub(crate) fn enter(self) -> anyhow::Result<()> {
-        leave_no_dump().context("go without core dumps")?;
-        let is_enforced = self.files.enforce().context("confine the sandbox with Landlock")?;
-        ensure!(is_enforced || !self.is_landlock_required, "missing: {}", missing_landlock());
-        violation::install_handler().context("handle SIGSYS")?;
-        // Looked at before the filter, which has no use for looking at Landlock.
-        let (layers, lacks_landlock) = (layers()?, lacks_landlock());
-        filter::install().context("confine the sandbox with seccomp")?;
-        for (layer, text) in layers {
-            log::info!("{layer}: {text}");
-        }
-        if lacks_landlock {
+    /// The host has no Landlock, or one that knows too little, and it is required. A user is given, and the process is not
+    /// root's. The host is out of descriptors or memory.
+    pub(crate) fn begin(rules: Rules) -> anyhow::Result<Self> {
+        if lacks_landlock() {
+            ensure!(!rules.is_landlock_required, "missing: {}", missing_landlock());
             log::warn!("the host's Landlock is missing or too old: the sandbox keeps access to files");
         }
-        Ok(())
+        ensure!(rules.user.is_none() || getuid().is_root(), "--jail-user: only root can become another user");
+        let (namespaces, files) = (Namespaces::enter(), FileRules::new().context("prepare Landlock")?);
+        Ok(Self { rules, namespaces, files, capabilities: CapabilitySet::empty() })
     }
-}
 
-/// The layers of the jail on this host: a name, and what it is.
-///
-/// # Errors
-/// The filter cannot be compiled.
-pub(crate) fn layers() -> anyhow::Result<[(&'static str, String); 2]> {
-    Ok([("Landlock", Landlock::of_host().describe()), ("seccomp", filter::describe()?)])
+    /// Lets the tree below `directory`, which was opened in the jail, be seen from inside, by the handle that is returned.
+    ///
+    /// # Errors
+    /// The host is out of descriptors or memory.
+    pub(crate) fn admit(&mut self, directory: OwnedFd, access: Access) -> anyhow::Result<OwnedFd> {
+        let tree = self.namespaces.isolate(directory, access).context("take a tree of mounts")?;
+        self.files.allow(tree.as_fd(), access).context("prepare Landlock")?;
+        self.capabilities |= access.capabilities();
+        Ok(tree)
+    }
+
+    /// Confines the process, for good, and tells its layers.
+    ///
+    /// # Errors
+    /// The host cannot filter system calls, does not enforce a Landlock that is required, or does not let vmm become the
+    /// user that was given.
+    pub(crate) fn enter(mut self) -> anyhow::Result<Vec<Layer>> {
+        self.namespaces.complete();
+        limits::lower().context("lower resource limits")?;
+        let privileges = self.reduce_privileges()?;
+        limits::hide_memory().context("go without core dumps")?;
+        let is_enforced = self.files.enforce().context("confine the sandbox with Landlock")?;
+        ensure!(is_enforced || !self.rules.is_landlock_required, "missing: {}", missing_landlock());
+        violation::install_handler().context("handle SIGSYS")?;
+        // Looked at before the filter, which has no use for looking at Landlock.
+        let layers = vec![
+            ("namespaces", self.namespaces.describe()),
+            ("user", privileges.to_string()),
+            ("resource limits", limits::describe()),
+            ("Landlock", Landlock::of_host().describe()),
+            ("seccomp", filter::describe()?),
+        ];
+        filter::install().context("confine the sandbox with seccomp")?;
+        Ok(layers)
+    }
+
+    fn reduce_privileges(&self) -> anyhow::Result<Privileges> {
+        let user = getuid().is_root().then(|| self.rules.user.unwrap_or_else(JailUser::of_this_process));
+        let privileges = Privileges::reduce(user, self.capabilities).context("give up privileges")?;
+        ensure!(
+            self.rules.user.is_none() || privileges.is_other_user(),
+            "--jail-user: the host refuses: {privileges}"
+        );
+        Ok(privileges)
+    }
 }
 
 /// Whether the host has no Landlock that holds.
@@ -84,10 +151,4 @@ pub(crate) fn missing_landlock() -> String {
          security modules (`lsm=`), or go without this layer with --insecure-no-landlock",
         Landlock::of_host().describe()
     )
-}
-
-/// The process's memory holds the guest's: it goes to no file, and to no other process of the same user.
-fn leave_no_dump() -> rustix::io::Result<()> {
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }

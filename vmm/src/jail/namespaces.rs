@@ -1,0 +1,160 @@
+//! Namespaces of vmm's own (`man 7 namespaces`), with a root directory that holds nothing.
+//!
+//! The mount namespace is entered first, since what the sandbox may see is taken from it: [`Namespaces::isolate`] turns a
+//! directory into a tree of mounts that is attached nowhere, from which no path leads out. The others, and the empty root,
+//! follow when nothing of the host is needed by name any more.
+//!
+//! There is no PID namespace: a process enters one only by its child, which would part vmm from the number, the signals and
+//! the terminal that its caller knows it by. What can be done to a process by its number takes calls that the filter lacks,
+//! a user that vmm is no longer, and a reach that Landlock denies.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use linux_raw_sys::general as uapi;
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags, fsconfig_create, fsmount, fsopen, mount_change, move_mount, open_tree, unmount,
+};
+use rustix::process::{chroot, fchdir, pivot_root};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+use super::Access;
+
+/// The namespaces that are entered last, besides the network's.
+const LATE: [(UnshareFlags, &str); 3] =
+    [(UnshareFlags::NEWIPC, "IPC"), (UnshareFlags::NEWUTS, "UTS"), (UnshareFlags::NEWCGROUP, "cgroup")];
+
+/// The namespaces that vmm is in.
+#[derive(Debug, Default)]
+pub(super) struct Namespaces {
+    entered: Vec<&'static str>,
+    refused: Vec<String>,
+}
+
+impl Namespaces {
+    /// Enters a mount namespace.
+    pub(super) fn enter() -> Self {
+        let mut namespaces = Self::default();
+        namespaces.try_to("mount", unshare(UnshareFlags::NEWNS));
+        namespaces
+    }
+
+    /// The tree below `directory`, as the mounts are now, where nothing is mounted or unmounted any more and `..` does not
+    /// lead out; `directory` itself, if the host refuses.
+    ///
+    /// # Errors
+    /// The host is out of descriptors or memory.
+    pub(super) fn isolate(&mut self, directory: OwnedFd, access: Access) -> Result<OwnedFd, Errno> {
+        match clone_tree(&directory, access) {
+            Err(error @ (Errno::PERM | Errno::NOSYS | Errno::INVAL)) => {
+                self.refused.push(format!("a tree of mounts ({error})"));
+                Ok(directory)
+            }
+            result => result,
+        }
+    }
+
+    /// Enters the rest, and leaves the host's directory tree.
+    pub(super) fn complete(&mut self) {
+        let all = LATE.iter().map(|(flag, _)| *flag).collect();
+        if unshare(all).is_ok() {
+            self.entered.extend(LATE.map(|(_, name)| name));
+        } else {
+            for (flag, name) in LATE {
+                self.try_to(name, unshare(flag));
+            }
+        }
+        self.try_to("empty root", leave_directory_tree());
+    }
+
+    /// What they are, for a person.
+    pub(super) fn describe(&self) -> String {
+        let entered = if self.entered.is_empty() { "none".to_owned() } else { self.entered.join(", ") };
+        match self.refused.as_slice() {
+            [] => entered,
+            refused => format!("{entered}; refused by the host: {}", refused.join(", ")),
+        }
+    }
+
+    fn try_to(&mut self, name: &'static str, result: Result<(), Errno>) {
+        match result {
+            Ok(()) => self.entered.push(name),
+            Err(error) => self.refused.push(format!("{name} ({error})")),
+        }
+    }
+}
+
+fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
+    // SAFETY: the table of descriptors is not among what is parted.
+    unsafe { unshare_unsafe(flags) }
+}
+
+fn clone_tree(directory: impl AsFd, access: Access) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(directory, c"", flags)?;
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC
+        | MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW;
+    if access == Access::Read {
+        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+    }
+    restrict_mounts(&tree, attributes)?;
+    Ok(tree)
+}
+
+/// Gives all mounts of `tree` the attributes, and makes them nobody's peers (`man 2 mount_setattr`).
+fn restrict_mounts(tree: impl AsFd, attributes: MountAttrFlags) -> Result<(), Errno> {
+    let attributes = uapi::mount_attr {
+        attr_set: attributes.bits().into(),
+        attr_clr: 0,
+        propagation: MountPropagationFlags::PRIVATE.bits().into(),
+        userns_fd: 0,
+    };
+    // SAFETY: the path ends with NUL, and the structure is as long as its length says.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            uapi::AT_EMPTY_PATH | uapi::AT_RECURSIVE,
+            &raw const attributes,
+            size_of_val(&attributes),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(last_error()) }
+}
+
+fn last_error() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
+}
+
+/// Makes an empty file system, which nobody can write to, the root and working directory, and gives up the host's mounts.
+fn leave_directory_tree() -> Result<(), Errno> {
+    let file_system = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(&file_system)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let root = fsmount(&file_system, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    // Where the root cannot be another (initramfs, or vmm's is no mount), the host's mounts stay, out of reach.
+    pivot_into(&root).or_else(|_| {
+        fchdir(&root)?;
+        chroot(c".")
+    })
+}
+
+fn pivot_into(root: &OwnedFd) -> Result<(), Errno> {
+    mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    move_mount(root, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    fchdir(root)?;
+    pivot_root(c".", c".")?;
+    // The old root lies on the new one now.
+    unmount(c".", UnmountFlags::DETACH)
+}
