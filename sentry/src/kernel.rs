@@ -100,8 +100,9 @@ impl Kernel {
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
         let timers = Arc::<TimerQueue>::default();
         let cgroups = Hierarchy::new(&frames, &timers);
+        let open_files = Arc::<OpenFiles>::default();
         let tasks = TaskSet::new(dispatcher);
-        let namespaces = Namespaces::initial(&host_name, &tasks, cgroups.root());
+        let namespaces = Namespaces::initial(&host_name, &tasks, &open_files, cgroups.root());
         let boot_time = timekeeper.monotonic();
         let kernel = Arc::new(Self {
             cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),
@@ -110,7 +111,7 @@ impl Kernel {
             tasks,
             users: Users::default(),
             inotify_limits: Arc::default(),
-            open_files: Arc::default(),
+            open_files,
             futexes: FutexTable::default(),
             keys: Keys::new(&timekeeper),
             timers,
@@ -244,7 +245,7 @@ impl Kernel {
     pub fn file_systems(self: &Arc<Self>) -> &FileSystems {
         self.file_systems.get_or_init(|| {
             let (cpus, tasks) = (self.cpu_count(), CgroupTasks::new(self));
-            FileSystems::new(cpus, &self.frames, &self.terminals, &self.cgroups, tasks)
+            FileSystems::new(cpus, &self.frames, &self.open_files, &self.terminals, &self.cgroups, tasks)
         })
     }
 

@@ -105,7 +105,7 @@ pub(crate) fn descriptors(
         host: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
         guest: (surroundings.user.uid, surroundings.user.gid),
     };
-    let mut storage = StorageStreams::new(surroundings.frames, owners);
+    let mut storage = StorageStreams::new(surroundings.frames, surroundings.open_files, owners);
     let mut made: Vec<(BorrowedFd<'_>, Arc<FileDescription>)> = Vec::new();
     let mut others = Vec::new();
     let table = DescriptorTable::new(surroundings.open_files);
@@ -194,7 +194,8 @@ fn install_host_files(
 ) -> anyhow::Result<()> {
     let descriptors: Vec<_> = streams.iter().map(|(_, stream)| *stream).collect();
     let (notifier, terminals) = (HostNotifier::new(), surroundings.terminals);
-    let files = HostFile::standard_streams(&descriptors, &notifier, terminals).context("standard streams")?;
+    let files = HostFile::standard_streams(&descriptors, &notifier, terminals, surroundings.open_files)
+        .context("standard streams")?;
     // The first process leads the first session, which the terminal controls if there is one.
     if let Some(terminal) = files.iter().find(|file| file.is_terminal()) {
         terminal.control_session(FIRST_SESSION, FIRST_SESSION).context("the controlling terminal")?;

@@ -11,7 +11,6 @@ use crate::fs::dev::{self, MemoryDevices};
 use crate::fs::host::HostTree;
 use crate::fs::layers::LayeredTree;
 use crate::fs::operations::{OpenRequest, create_node, open};
-use crate::fs::pipe::FifoDriver;
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{
     FileKind, FsView, Mount, MountFlags, MountNamespace, NewNode, OpenFlags, Path, ResolveFlags, Resolver,
@@ -82,7 +81,6 @@ type Executable = (OwnedFd, Vec<u8>);
 fn mount_image(resources: &MemoryResources, image: Image) -> Result<(Arc<Mount>, Option<Executable>), Errno> {
     let devices = MemoryDevices::new(resources.frames.clone());
     resources.specials.register(FileKind::CharacterDevice, 1, devices);
-    resources.specials.register(FileKind::Fifo, 0, Arc::new(FifoDriver));
     let options = TmpfsOptions { permissions: 0o755, ..TmpfsOptions::default() };
     let flags = MountFlags::RELATIVE_ACCESS_TIME;
     Ok(match image {
@@ -190,7 +188,7 @@ mod tests {
 
     fn resources() -> MemoryResources {
         let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
-        MemoryResources::new(FrameAllocator::new(&platform, 16 << 20))
+        MemoryResources::new(FrameAllocator::new(&platform, 16 << 20), &Arc::default())
     }
 
     #[test]

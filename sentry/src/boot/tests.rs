@@ -81,7 +81,7 @@ fn open_files_of_one_kernel_are_not_counted_in_another() {
     let (files, other_files) = (one.kernel().open_files(), other.kernel().open_files());
     let before = (files.used(), other_files.used());
     let bounds = DescriptorBounds { limit: 10, is_privileged: false };
-    let (reader, _writer) = Pipe::pair(OpenFlags::empty(), 0, 0);
+    let (reader, _writer) = Pipe::pair(files, OpenFlags::empty(), 0, 0).unwrap();
     let description = FileDescription::new(reader, None, OpenFlags::empty());
     table(&one).install(description.clone(), 0, false, bounds).unwrap();
     assert_eq!((files.used(), other_files.used()), (before.0 + 1, before.1));

@@ -1,10 +1,8 @@
 //! Inodes of files that no file system names: pipes, sockets, event counters and the like.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::{DeviceNumber, FileKind, Metadata, OpenFiles};
 
-use super::{DeviceNumber, FileKind, Metadata};
-
-/// The device that they are all on, below those that [`DeviceNumber::anonymous`] gives out.
+/// The device that they are all on, below those of [`AnonymousDevices`](super::AnonymousDevices).
 pub(super) const DEVICE: DeviceNumber = DeviceNumber::new(0, 15);
 
 /// The attributes of a file without a name.
@@ -14,19 +12,18 @@ pub struct AnonymousInode {
 }
 
 impl AnonymousInode {
-    /// A fresh one of no type, as the `anon_inode` files have; owned by root.
-    pub fn new() -> Self {
-        Self::of_mode(0, 0o600)
+    /// A fresh one among `files`, of no type, as the `anon_inode` files have; owned by root.
+    pub fn new(files: &OpenFiles) -> Self {
+        Self::of_mode(files, 0, 0o600)
     }
 
-    /// A fresh one with the `S_IF*` bits of `kind`.
-    pub fn of_kind(kind: FileKind, permissions: u32) -> Self {
-        Self::of_mode(kind.mode_bits(), permissions)
+    /// A fresh one among `files`, with the `S_IF*` bits of `kind`.
+    pub fn of_kind(files: &OpenFiles, kind: FileKind, permissions: u32) -> Self {
+        Self::of_mode(files, kind.mode_bits(), permissions)
     }
 
-    fn of_mode(kind_bits: u32, permissions: u32) -> Self {
-        static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1024);
-        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+    fn of_mode(files: &OpenFiles, kind_bits: u32, permissions: u32) -> Self {
+        let number = files.new_inode_number();
         let mut metadata = Metadata::new(FileKind::Regular, 0, DEVICE, number);
         metadata.mode = kind_bits | permissions;
         Self { number, metadata }
@@ -46,11 +43,5 @@ impl AnonymousInode {
     /// What fstat(2) tells.
     pub fn metadata(&self) -> Metadata {
         self.metadata
-    }
-}
-
-impl Default for AnonymousInode {
-    fn default() -> Self {
-        Self::new()
     }
 }

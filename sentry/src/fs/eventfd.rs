@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{File, Metadata, TransferUnit};
+use super::{File, Metadata, OpenFiles, TransferUnit};
 use crate::Errno;
 use crate::wait::{Events, WaitQueue};
 
@@ -23,12 +23,12 @@ pub struct EventFile {
 
 impl EventFile {
     /// A counter that starts at `count`; reads of a semaphore take one at a time.
-    pub fn new(count: u32, is_semaphore: bool) -> Arc<Self> {
+    pub fn new(count: u32, is_semaphore: bool, files: &OpenFiles) -> Arc<Self> {
         Arc::new(Self {
             count: Mutex::new(count.into()),
             is_semaphore,
             queue: WaitQueue::default(),
-            inode: AnonymousInode::new(),
+            inode: AnonymousInode::new(files),
         })
     }
 }
@@ -126,11 +126,11 @@ mod tests {
 
     #[test]
     fn a_read_takes_the_whole_count_and_a_semaphore_s_takes_one() {
-        let counter = EventFile::new(2, false);
+        let counter = EventFile::new(2, false, &OpenFiles::default());
         assert_eq!(write(&counter, 3), Ok(8));
         assert_eq!(read(&counter), Ok(5));
         assert_eq!(read(&counter), Err(Errno::EAGAIN));
-        let semaphore = EventFile::new(2, true);
+        let semaphore = EventFile::new(2, true, &OpenFiles::default());
         assert_eq!(
             [read(&semaphore), read(&semaphore), read(&semaphore)],
             [Ok(1), Ok(1), Err(Errno::EAGAIN)]
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_count_that_would_pass_the_maximum_blocks_and_all_ones_is_invalid() {
-        let counter = EventFile::new(1, false);
+        let counter = EventFile::new(1, false, &OpenFiles::default());
         assert_eq!(write(&counter, u64::MAX), Err(Errno::EINVAL));
         assert_eq!(write(&counter, u64::MAX - 1), Err(Errno::EAGAIN));
         assert_eq!(write(&counter, u64::MAX - 2), Ok(8));
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn buffers_of_another_length_are_invalid() {
-        let counter = EventFile::new(1, false);
+        let counter = EventFile::new(1, false, &OpenFiles::default());
         assert_eq!(counter.write_at(&[0; 9], 0), Err(Errno::EINVAL));
         assert_eq!(counter.read_at(&mut [0; 7], 0), Err(Errno::EINVAL));
         assert_eq!(counter.write_at(&[0; 7], 0), Err(Errno::EINVAL));

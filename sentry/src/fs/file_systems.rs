@@ -1,12 +1,15 @@
 //! What a kernel has of file systems: those of which there is one instance, however often it is mounted, and what the others are
 //! made from.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::cgroup::{CgroupFileSystem, TaskDirectory};
 use super::dentry::Dentry;
 use super::memory_files::MemoryFiles;
+use super::metadata::DeviceNumber;
 use super::mount::Instance;
+use super::open_files::OpenFiles;
 use super::sys::SysFileSystem;
 use super::terminal::ControllingTerminals;
 use super::tmpfs::MemoryResources;
@@ -14,6 +17,28 @@ use crate::Errno;
 use crate::cgroup::Hierarchy;
 use crate::cred::UserNamespace;
 use crate::memory::FrameAllocator;
+
+/// Device numbers for file systems without a device: `0:N`, each N once.
+#[derive(Debug)]
+pub struct AnonymousDevices {
+    next_minor: AtomicU32,
+}
+
+impl Default for AnonymousDevices {
+    fn default() -> Self {
+        // Those below are of file systems that are always there.
+        Self { next_minor: AtomicU32::new(20) }
+    }
+}
+
+impl AnonymousDevices {
+    /// The number of a new file system.
+    pub(super) fn take(&self) -> DeviceNumber {
+        /// Bits of a minor number.
+        const MINOR_MASK: u32 = 0xf_ffff;
+        DeviceNumber::new(0, self.next_minor.fetch_add(1, Ordering::Relaxed) & MINOR_MASK)
+    }
+}
 
 /// The file systems of a kernel.
 pub struct FileSystems {
@@ -33,19 +58,26 @@ impl FileSystems {
     pub fn new(
         cpus: usize,
         frames: &Arc<FrameAllocator>,
+        open_files: &Arc<OpenFiles>,
         terminals: &Arc<ControllingTerminals>,
         hierarchy: &Arc<Hierarchy>,
         tasks: Arc<dyn TaskDirectory>,
     ) -> Self {
-        let system = SysFileSystem::new(cpus);
+        let memory = MemoryResources::new(frames.clone(), open_files);
+        let system = SysFileSystem::new(cpus, memory.devices.take());
         let root = Dentry::new_root(system.root());
         Self {
             system: Instance::new(system, root, UserNamespace::initial()),
-            cgroups: CgroupFileSystem::new(hierarchy, tasks),
+            cgroups: CgroupFileSystem::new(hierarchy, tasks, memory.devices.take()),
             terminals: terminals.clone(),
-            memory: MemoryResources::new(frames.clone()),
+            memory,
             memory_files: OnceLock::new(),
         }
+    }
+
+    /// Device numbers for further file systems.
+    pub(super) fn devices(&self) -> &AnonymousDevices {
+        &self.memory.devices
     }
 
     /// Where files without a mount point are made.

@@ -1,7 +1,5 @@
 //! What a file system tells of an inode (`man 7 inode`), and how it is asked to change it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use linux_raw_sys::general as uapi;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -38,12 +36,6 @@ impl DeviceNumber {
     /// The device `major:minor`.
     pub const fn new(major: u32, minor: u32) -> Self {
         Self { major, minor }
-    }
-
-    /// A number for a file system without a device: `0:N`, each N once.
-    pub fn anonymous() -> Self {
-        static NEXT_MINOR: AtomicU32 = AtomicU32::new(20);
-        Self { major: 0, minor: NEXT_MINOR.fetch_add(1, Ordering::Relaxed) & 0xf_ffff }
     }
 
     /// As `stat` and `mknod` carry it: glibc's 64-bit encoding, of which Linux uses 32 bits.

@@ -64,6 +64,7 @@ pub use file::{
     ReadPace, SignalOwner, TransferUnit,
 };
 pub use file_system_type::{FileSystemType, Mounter, TypeFlags};
+pub use file_systems::AnonymousDevices;
 pub use fs_context::FsContext;
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
 pub use metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange, Timestamp};

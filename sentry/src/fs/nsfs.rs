@@ -15,7 +15,7 @@ use crate::cred::{Namespace, NamespaceKind, UserNamespace};
 use crate::platform::VirtualAddress;
 
 const NSFS_MAGIC: u64 = 0x6e73_6673;
-/// Below those that [`DeviceNumber::anonymous`] gives out.
+/// Below those of [`AnonymousDevices`](super::AnonymousDevices).
 const DEVICE: DeviceNumber = DeviceNumber::new(0, 4);
 
 /// `_IO(0xb7, N)` (`linux/nsfs.h`).

@@ -1,5 +1,6 @@
-//! What the descriptor tables of a kernel share: how many open file descriptions there are and may be (`man 5 proc_sys_fs`,
-//! file-max), how long all tables are together, and the ids by which locks know their owners.
+//! What the open files of a kernel share: how many open file descriptions there are and may be (`man 5 proc_sys_fs`, file-max), how
+//! long all tables are together, how much pipes hold, the ids by which locks know their owners, and the inode numbers of files
+//! without a name.
 //!
 //! A setting bounds whoever lacks CAP_SYS_ADMIN, as Linux's does; since each description takes the sentry's memory, there is an
 //! end for everybody.
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::locks::LockWaits;
+use super::pipe::PipeBudget;
 use crate::Errno;
 
 /// More descriptions there cannot be, whatever the setting says.
@@ -27,6 +29,8 @@ pub struct OpenFiles {
     next_id: AtomicU64,
     lock_waits: Arc<LockWaits>,
     epolls: Mutex<()>,
+    next_inode_number: AtomicU64,
+    pipes: PipeBudget,
 }
 
 impl Default for OpenFiles {
@@ -38,6 +42,8 @@ impl Default for OpenFiles {
             next_id: AtomicU64::new(1),
             lock_waits: Arc::default(),
             epolls: Mutex::default(),
+            next_inode_number: AtomicU64::new(1024),
+            pipes: PipeBudget::default(),
         }
     }
 }
@@ -85,6 +91,16 @@ impl OpenFiles {
     /// An id that no description and no table has had.
     pub(super) fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An inode number that no file without a name has had.
+    pub(super) fn new_inode_number(&self) -> u64 {
+        self.next_inode_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How much all pipes may hold.
+    pub(super) fn pipes(&self) -> &PipeBudget {
+        &self.pipes
     }
 
     /// Held while an edge between two epolls is made or removed.

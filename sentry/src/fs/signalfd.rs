@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, Metadata, TransferUnit};
+use super::{Caller, File, Metadata, OpenFiles, TransferUnit};
 use crate::Errno;
 use crate::wait::{Events, WaitQueue};
 
@@ -39,9 +39,9 @@ const UNMASKABLE: u64 = 1 << (9 - 1) | 1 << (19 - 1);
 
 impl SignalFile {
     /// A file that reads the signals of `mask` from `source`.
-    pub fn new(mask: u64, source: Arc<dyn PendingSignals>) -> Arc<Self> {
+    pub fn new(mask: u64, source: Arc<dyn PendingSignals>, files: &OpenFiles) -> Arc<Self> {
         let mask = Mutex::new(mask & !UNMASKABLE);
-        Arc::new(Self { mask, source, reader: Mutex::default(), inode: AnonymousInode::new() })
+        Arc::new(Self { mask, source, reader: Mutex::default(), inode: AnonymousInode::new(files) })
     }
 
     /// Replaces the mask; those who wait look again.
@@ -141,7 +141,7 @@ mod tests {
     fn a_read_takes_as_many_masked_signals_as_fit() {
         let source = Arc::new(Queue::default());
         source.pending.lock().extend([2, 15, 10, 12]);
-        let file = SignalFile::new(1 << 14 | 1 << 9 | 1 << 11, source.clone());
+        let file = SignalFile::new(1 << 14 | 1 << 9 | 1 << 11, source.clone(), &OpenFiles::default());
         let mut buffer = [0; 2 * SIGNAL_RECORD_BYTES + 5];
         assert_eq!(file.read_at(&mut buffer, 0), Ok(2 * SIGNAL_RECORD_BYTES));
         assert_eq!((buffer[0], buffer[SIGNAL_RECORD_BYTES]), (15, 10));

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use super::inode::{Inode, Viewer};
 use super::metadata::{DeviceNumber, FileKind};
 use super::pipe::Pipe;
-use super::{File, OpenFlags};
+use super::{File, OpenFiles, OpenFlags};
 use crate::Errno;
 
 /// What opens the devices with one major number.
@@ -27,12 +27,17 @@ pub trait DeviceDriver: Send + Sync {
 }
 
 /// The drivers of a sandbox.
-#[derive(Default)]
 pub struct SpecialFiles {
+    files: Arc<OpenFiles>,
     drivers: RwLock<HashMap<(FileKind, u32), Arc<dyn DeviceDriver>>>,
 }
 
 impl SpecialFiles {
+    /// No driver yet. FIFOs are pipes among `files`.
+    pub fn new(files: &Arc<OpenFiles>) -> Arc<Self> {
+        Arc::new(Self { files: files.clone(), drivers: RwLock::default() })
+    }
+
     /// Has `driver` open the devices of `kind` with the number `major`.
     pub fn register(&self, kind: FileKind, major: u32, driver: Arc<dyn DeviceDriver>) {
         self.drivers.write().insert((kind, major), driver);
@@ -51,7 +56,7 @@ impl SpecialFiles {
         viewer: &Viewer,
     ) -> Result<Arc<dyn File>, Errno> {
         if kind == FileKind::Fifo {
-            let pipe = inode.attachment().ok_or(Errno::ENXIO)?.get_or_attach(Arc::<Pipe>::default)?;
+            let pipe = inode.attachment().ok_or(Errno::ENXIO)?.get_or_attach(|| Pipe::new(&self.files))?;
             return Ok(pipe.open_fifo(inode.clone(), flags)?);
         }
         let driver = self.drivers.read().get(&(kind, device.major)).cloned().ok_or(Errno::ENXIO)?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, Metadata, TransferUnit};
+use super::{Caller, File, Metadata, OpenFiles, TransferUnit};
 use crate::Errno;
 use crate::platform::VirtualAddress;
 use crate::time::{Expire, TimeSource, TimerHandle, TimerQueue, TimerSetting};
@@ -58,7 +58,12 @@ impl Expire for TimerFile {
 
 impl TimerFile {
     /// A disarmed timer on `source`, which is the clock `clock_id`.
-    pub fn new(clock_id: u32, source: Arc<dyn TimeSource>, timers: &Arc<TimerQueue>) -> Arc<Self> {
+    pub fn new(
+        clock_id: u32,
+        source: Arc<dyn TimeSource>,
+        timers: &Arc<TimerQueue>,
+        files: &OpenFiles,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|own| Self {
             clock_id,
             source,
@@ -66,7 +71,7 @@ impl TimerFile {
             queue: WaitQueue::default(),
             own: own.clone(),
             state: Mutex::default(),
-            inode: AnonymousInode::new(),
+            inode: AnonymousInode::new(files),
         })
     }
 
@@ -235,7 +240,7 @@ mod tests {
     fn a_periodic_timer_counts_every_expiration_since_the_last_read() {
         let clock = Arc::new(Clock::default());
         *clock.0.lock() = seconds(100);
-        let file = TimerFile::new(1, clock.clone(), &Arc::default());
+        let file = TimerFile::new(1, clock.clone(), &Arc::default(), &OpenFiles::default());
         let old = file.set(TimerSetting { interval: seconds(2), value: seconds(3) }, false, 0);
         assert_eq!(old, Ok(TimerSetting::default()));
         assert_eq!(read(&file), Err(Errno::EAGAIN));
@@ -248,7 +253,7 @@ mod tests {
     #[test]
     fn an_expiration_wakes_who_waits_once_the_clock_shows_it() {
         let clock = Arc::new(Clock::default());
-        let file = TimerFile::new(1, clock.clone(), &Arc::default());
+        let file = TimerFile::new(1, clock.clone(), &Arc::default(), &OpenFiles::default());
         let waiter = Arc::new(crate::wait::Waiter::default());
         let _registration = file.wait_queue().unwrap().register(Events::IN, waiter.clone());
         let value = Duration::from_millis(1);
@@ -262,7 +267,7 @@ mod tests {
     fn an_absolute_time_in_the_past_expires_at_once_and_setting_again_forgets_it() {
         let clock = Arc::new(Clock::default());
         *clock.0.lock() = seconds(100);
-        let file = TimerFile::new(1, clock, &Arc::default());
+        let file = TimerFile::new(1, clock, &Arc::default(), &OpenFiles::default());
         file.set(TimerSetting { interval: Duration::ZERO, value: seconds(5) }, true, 1).unwrap();
         assert!(file.readiness().contains(Events::IN));
         assert_eq!(file.set(TimerSetting::default(), false, 0), Ok(TimerSetting::default()));

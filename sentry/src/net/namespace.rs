@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::unix::{FilesInFlight, UnixSockets};
+use super::unix::UnixSockets;
 use crate::cred::{Identity, Namespace};
+use crate::fs::OpenFiles;
 
 /// What the sockets of some tasks can reach by a name that is no file.
 pub struct NetworkNamespace {
@@ -12,9 +13,14 @@ pub struct NetworkNamespace {
 }
 
 impl NetworkNamespace {
-    /// A namespace in which nothing is bound; `in_flight` is shared with the kernel's others.
-    pub fn new(identity: Identity, in_flight: Arc<FilesInFlight>) -> Arc<Self> {
-        Arc::new(Self { identity, unix_sockets: Arc::new(UnixSockets::new(in_flight)) })
+    /// The first namespace of a kernel, which has `open_files`; nothing is bound in it.
+    pub fn new(identity: Identity, open_files: &Arc<OpenFiles>) -> Arc<Self> {
+        Arc::new(Self { identity, unix_sockets: Arc::new(UnixSockets::new(open_files)) })
+    }
+
+    /// A further namespace of the same kernel, in which nothing is bound.
+    pub fn new_beside(&self, identity: Identity) -> Arc<Self> {
+        Arc::new(Self { identity, unix_sockets: Arc::new(self.unix_sockets.of_new_namespace()) })
     }
 
     /// Its unix sockets.

@@ -20,7 +20,7 @@ fn eventfd2(task: &mut CurrentTask, count: u32, flags: u32) -> Result<Fd, Errno>
     if flags & !(uapi::EFD_SEMAPHORE | uapi::EFD_CLOEXEC | uapi::EFD_NONBLOCK) != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = EventFile::new(count, flags & uapi::EFD_SEMAPHORE != 0);
+    let file = EventFile::new(count, flags & uapi::EFD_SEMAPHORE != 0, task.kernel().open_files());
     let mut status = OpenFlags::RDWR;
     status.set(OpenFlags::NONBLOCK, flags & uapi::EFD_NONBLOCK != 0);
     let description = FileDescription::new(file, None, status);

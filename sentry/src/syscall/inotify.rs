@@ -26,7 +26,8 @@ fn inotify_init1(task: &mut CurrentTask, flags: u32) -> Result<Fd, Errno> {
     let mut status = OpenFlags::empty();
     status.set(OpenFlags::NONBLOCK, flags & uapi::IN_NONBLOCK != 0);
     let user = task.credentials().effective_uid;
-    let instance = InotifyFile::new(task.kernel().inotify_limits(), user)?;
+    let kernel = task.kernel();
+    let instance = InotifyFile::new(kernel.inotify_limits(), user, kernel.open_files())?;
     let description = FileDescription::new(instance, None, status);
     task.install_descriptor(description, flags & uapi::IN_CLOEXEC != 0)
 }

@@ -47,7 +47,7 @@ fn mq_open(
     let name = read_name(task, name)?;
     let open_flags = OpenFlags::from_bits_truncate(flags & (uapi::O_ACCMODE | uapi::O_NONBLOCK));
     let context = Context::of(task);
-    let mount = mqueue::mount_of(context.namespace());
+    let mount = mqueue::mount_of(context.namespace(), task.kernel().file_systems());
     let request = match flags & uapi::O_CREAT {
         0 => None,
         _ => Some(queue_request(task, &context, flags, mode, asked)?),
@@ -98,7 +98,11 @@ fn read_name(task: &CurrentTask, name: UserPath) -> Result<Vec<u8>, Errno> {
 fn mq_unlink(task: &mut CurrentTask, name: UserPath) -> Result<(), Errno> {
     let name = read_name(task, name)?;
     let context = Context::of(task);
-    mqueue::unlink(&mqueue::mount_of(context.namespace()), &name, &task.viewer())
+    mqueue::unlink(
+        &mqueue::mount_of(context.namespace(), task.kernel().file_systems()),
+        &name,
+        &task.viewer(),
+    )
 }
 
 /// The open queue behind `descriptor`.

@@ -21,9 +21,9 @@ fn pipe2(task: &mut CurrentTask, place: UserPointer<[Fd; 2]>, flags: u32) -> Res
     if !accepted.contains(flags) {
         return Err(Errno::EINVAL);
     }
-    Pipe::check_total()?;
     let credentials = task.credentials();
-    let (reader, writer) = Pipe::pair(flags, credentials.fs_uid, credentials.fs_gid);
+    let (uid, gid) = (credentials.fs_uid, credentials.fs_gid);
+    let (reader, writer) = Pipe::pair(task.kernel().open_files(), flags, uid, gid)?;
     let is_close_on_exec = flags.contains(OpenFlags::CLOEXEC);
     let status = flags - OpenFlags::CLOEXEC;
     // Packets are the writer's business.

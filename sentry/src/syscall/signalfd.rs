@@ -42,7 +42,7 @@ fn signalfd4(
         description.downcast::<SignalFile>().ok_or(Errno::EINVAL)?.set_mask(mask);
         return Ok(descriptor);
     }
-    let file = SignalFile::new(mask, SignalSource::new(task.task()));
+    let file = SignalFile::new(mask, SignalSource::new(task.task()), task.kernel().open_files());
     let mut status = OpenFlags::RDWR;
     status.set(OpenFlags::NONBLOCK, flags & SFD_NONBLOCK != 0);
     let description = FileDescription::new(file, None, status);

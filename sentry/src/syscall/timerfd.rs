@@ -28,7 +28,9 @@ fn timerfd_create(task: &mut CurrentTask, clock_id: u32, flags: u32) -> Result<F
         _ => return Err(Errno::EINVAL),
     }
     let clock = ClockId::from_raw(clock_id.cast_signed())?;
-    let file = TimerFile::new(clock_id, time_source(task, clock)?, task.kernel().timers());
+    let kernel = task.kernel();
+    let source = time_source(task, clock)?;
+    let file = TimerFile::new(clock_id, source, kernel.timers(), kernel.open_files());
     let mut status = OpenFlags::RDWR;
     status.set(OpenFlags::NONBLOCK, flags & uapi::TFD_NONBLOCK != 0);
     let description = FileDescription::new(file, None, status);

@@ -9,6 +9,7 @@ use super::{CloneFlags, PidNamespace, TaskSet};
 use crate::Errno;
 use crate::cgroup::{Cgroup, CgroupNamespace};
 use crate::cred::{Identity, NamespaceKind, UserNamespace};
+use crate::fs::OpenFiles;
 use crate::ipc::IpcNamespace;
 use crate::net::NetworkNamespace;
 use crate::time::TimeNamespace;
@@ -49,12 +50,17 @@ pub(crate) struct NamespaceCreator<'a> {
 
 impl Namespaces {
     /// Those of the first task.
-    pub(crate) fn initial(host_name: &[u8], tasks: &TaskSet, cgroup_root: &Arc<Cgroup>) -> Self {
+    pub(crate) fn initial(
+        host_name: &[u8],
+        tasks: &TaskSet,
+        open_files: &Arc<OpenFiles>,
+        cgroup_root: &Arc<Cgroup>,
+    ) -> Self {
         let time = TimeNamespace::initial(Identity::initial(NamespaceKind::Time));
         Self {
             uts: UtsNamespace::new(Identity::initial(NamespaceKind::Uts), host_name),
             ipc: IpcNamespace::new(Identity::initial(NamespaceKind::Ipc), Arc::default()),
-            network: NetworkNamespace::new(Identity::initial(NamespaceKind::Network), Arc::default()),
+            network: NetworkNamespace::new(Identity::initial(NamespaceKind::Network), open_files),
             cgroup: CgroupNamespace::new(Identity::initial(NamespaceKind::Cgroup), cgroup_root.clone()),
             time_for_children: time.clone(),
             time,
@@ -76,8 +82,7 @@ impl Namespaces {
             new.ipc = IpcNamespace::new(identity(NamespaceKind::Ipc)?, self.ipc.objects().budget().clone());
         }
         if flags.contains(CloneFlags::NEWNET) {
-            let in_flight = self.network.unix_sockets().in_flight().clone();
-            new.network = NetworkNamespace::new(identity(NamespaceKind::Network)?, in_flight);
+            new.network = self.network.new_beside(identity(NamespaceKind::Network)?);
         }
         if flags.contains(CloneFlags::NEWCGROUP) {
             new.cgroup = CgroupNamespace::new(identity(NamespaceKind::Cgroup)?, creator.cgroup.clone());

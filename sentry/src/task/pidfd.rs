@@ -29,8 +29,9 @@ impl ProcessFile {
     }
 
     fn new(task: &Arc<Task>, is_of_thread: bool) -> Arc<Self> {
+        let inode = AnonymousInode::new(task.kernel().open_files());
         let (group, task) = (task.group.clone(), task.clone());
-        Arc::new(Self { group, task, is_of_thread, inode: AnonymousInode::new() })
+        Arc::new(Self { group, task, is_of_thread, inode })
     }
 
     /// Whether it stands for one thread.

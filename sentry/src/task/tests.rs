@@ -43,7 +43,7 @@ impl Fixture {
             dispatcher: Arc::new(crate::syscall::Table),
         })
         .unwrap();
-        let resources = MemoryResources::new(frames);
+        let resources = MemoryResources::new(frames, &Arc::default());
         let root =
             tmpfs::new_mount(&resources, &TmpfsOptions::default(), "root", MountFlags::empty()).unwrap();
         Self { platform: fake, kernel, task_fs: TaskFs::new(MountNamespace::new(root)) }

@@ -56,8 +56,8 @@ pub struct CgroupFileSystem {
 
 impl CgroupFileSystem {
     /// Shows the groups of `hierarchy`, with the numbers that `tasks` tells.
-    pub fn new(hierarchy: &Arc<Hierarchy>, tasks: Arc<dyn TaskDirectory>) -> Arc<Self> {
-        Arc::new(Self { device: DeviceNumber::anonymous(), hierarchy: hierarchy.clone(), tasks })
+    pub fn new(hierarchy: &Arc<Hierarchy>, tasks: Arc<dyn TaskDirectory>, device: DeviceNumber) -> Arc<Self> {
+        Arc::new(Self { device, hierarchy: hierarchy.clone(), tasks })
     }
 
     /// The directory of `cgroup`.

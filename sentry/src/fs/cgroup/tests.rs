@@ -30,7 +30,7 @@ impl TaskDirectory for Nobody {
 fn root() -> (Arc<CgroupFileSystem>, Arc<dyn Inode>) {
     let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
     let hierarchy = Hierarchy::new(&FrameAllocator::new(&platform, 16 << 20), &Arc::default());
-    let file_system = CgroupFileSystem::new(&hierarchy, Arc::new(Nobody));
+    let file_system = CgroupFileSystem::new(&hierarchy, Arc::new(Nobody), DeviceNumber::default());
     let root = file_system.root_for(&Viewer::kernel());
     (file_system, root)
 }

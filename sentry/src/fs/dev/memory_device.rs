@@ -125,7 +125,7 @@ mod tests {
     fn memory_devices_behave_as_their_manual_pages_say() {
         let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
         let frames = FrameAllocator::new(&platform, 16 << 20);
-        let resources = MemoryResources::new(frames.clone());
+        let resources = MemoryResources::new(frames.clone(), &Arc::default());
         resources.specials.register(FileKind::CharacterDevice, 1, MemoryDevices::new(frames));
         let mount =
             tmpfs::new_mount(&resources, &TmpfsOptions::default(), "dev", MountFlags::empty()).unwrap();

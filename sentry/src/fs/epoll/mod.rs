@@ -71,7 +71,7 @@ impl EpollFile {
             files: files.clone(),
             interests: Mutex::default(),
             shared: Arc::default(),
-            inode: AnonymousInode::new(),
+            inode: AnonymousInode::new(files),
             me: me.clone(),
             parents: Mutex::default(),
         })

@@ -19,7 +19,7 @@ fn describe(file: Arc<dyn File>) -> Arc<FileDescription> {
 }
 
 fn counter(count: u32) -> Arc<FileDescription> {
-    describe(EventFile::new(count, false))
+    describe(EventFile::new(count, false, &OpenFiles::default()))
 }
 
 fn bump(file: &FileDescription) {
@@ -104,7 +104,7 @@ fn closed_files_do_not_fill_the_list() {
 
 #[test]
 fn hang_ups_are_reported_unasked() {
-    let (reader, writer) = Pipe::pair(OpenFlags::empty(), 0, 0);
+    let (reader, writer) = Pipe::pair(&Arc::default(), OpenFlags::empty(), 0, 0).unwrap();
     let (epoll, reader) = (EpollFile::new(&Arc::default()), describe(reader));
     epoll.add(3, &reader, wish(0, 9)).unwrap();
     assert_eq!(epoll.take_ready(8), []);

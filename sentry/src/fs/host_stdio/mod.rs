@@ -28,8 +28,8 @@ use self::host_terminal::{CONSOLE, HostTerminal};
 use super::anonymous::AnonymousInode;
 use super::terminal::ControllingTerminals;
 use super::{
-    Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, PipeEnd, Timestamp, TransferUnit,
-    Viewer,
+    Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFiles, OpenFlags, PipeEnd, Timestamp,
+    TransferUnit, Viewer,
 };
 use crate::Errno;
 use crate::platform::VirtualAddress;
@@ -86,6 +86,7 @@ impl HostFile {
         streams: &[BorrowedFd<'_>],
         notifier: &Arc<HostNotifier>,
         terminals: &Arc<ControllingTerminals>,
+        open_files: &OpenFiles,
     ) -> Result<Vec<Arc<Self>>, Errno> {
         let mut files: Vec<Arc<Self>> = Vec::new();
         for stream in streams {
@@ -97,7 +98,7 @@ impl HostFile {
                     .find(|terminal| terminal.host_device() == device)
                     .unwrap_or_else(|| HostTerminal::new(device, terminals.clone()))
             });
-            let file = Self::new(*stream, terminal, notifier.clone(), &files)?;
+            let file = Self::new(*stream, terminal, notifier.clone(), &files, open_files)?;
             if let Some(terminal) = &file.terminal {
                 terminal.add_stream(&file);
             }
@@ -111,6 +112,7 @@ impl HostFile {
         terminal: Option<Arc<HostTerminal>>,
         notifier: Arc<HostNotifier>,
         others: &[Arc<Self>],
+        open_files: &OpenFiles,
     ) -> Result<Arc<Self>, Errno> {
         let stat = rustix::fs::fstat(stream)?;
         let kind = FileKind::from_mode(stat.st_mode).unwrap_or(FileKind::Fifo);
@@ -128,7 +130,7 @@ impl HostFile {
         let same = others.iter().find(|other| other.host_identity == host_identity);
         let inode = match same {
             Some(same) => same.inode.clone(),
-            None => Arc::new(AnonymousInode::of_kind(kind, 0o600)),
+            None => Arc::new(AnonymousInode::of_kind(open_files, kind, 0o600)),
         };
         // What the descriptor that is used allows: of a terminal that may be more than the caller's did.
         let mode = rustix::fs::fcntl_getfl(&descriptor)? & OFlags::ACCMODE;

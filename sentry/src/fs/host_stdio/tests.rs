@@ -8,8 +8,13 @@ use crate::wait::Waiter;
 
 fn stream(descriptor: impl AsFd) -> Arc<HostFile> {
     let terminals = Arc::default();
-    let mut files =
-        HostFile::standard_streams(&[descriptor.as_fd()], &HostNotifier::new(), &terminals).unwrap();
+    let mut files = HostFile::standard_streams(
+        &[descriptor.as_fd()],
+        &HostNotifier::new(),
+        &terminals,
+        &OpenFiles::default(),
+    )
+    .unwrap();
     files.remove(0)
 }
 
@@ -94,9 +99,13 @@ fn what_a_pipe_holds_can_be_looked_at_and_stays() {
 #[test]
 fn a_pipe_s_capacity_is_the_host_s() {
     let (reader, writer) = std::io::pipe().unwrap();
-    let files =
-        HostFile::standard_streams(&[reader.as_fd(), writer.as_fd()], &HostNotifier::new(), &Arc::default())
-            .unwrap();
+    let files = HostFile::standard_streams(
+        &[reader.as_fd(), writer.as_fd()],
+        &HostNotifier::new(),
+        &Arc::default(),
+        &OpenFiles::default(),
+    )
+    .unwrap();
     let [end, other] = [0, 1].map(|index| files[index].pipe_end().unwrap());
     assert_eq!(end.set_capacity(10_000, false), Ok(16384));
     assert_eq!(other.capacity_bytes(), Ok(16384));

@@ -12,7 +12,7 @@ use super::limits::{Account, InotifyLimits};
 use super::watch::Watch;
 use crate::Errno;
 use crate::fs::anonymous::AnonymousInode;
-use crate::fs::{Caller, Dentry, File, Inode, Metadata, TransferUnit};
+use crate::fs::{Caller, Dentry, File, Inode, Metadata, OpenFiles, TransferUnit};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
@@ -103,12 +103,12 @@ impl InotifyFile {
     ///
     /// # Errors
     /// EMFILE: the user has too many instances.
-    pub fn new(limits: &Arc<InotifyLimits>, uid: u32) -> Result<Arc<Self>, Errno> {
+    pub fn new(limits: &Arc<InotifyLimits>, uid: u32, files: &OpenFiles) -> Result<Arc<Self>, Errno> {
         let account = Account::open(limits, uid)?;
         Ok(Arc::new_cyclic(|own| Self {
             state: Mutex::default(),
             queue: WaitQueue::default(),
-            inode: AnonymousInode::new(),
+            inode: AnonymousInode::new(files),
             max_events: account.max_queued_events(),
             account,
             own: own.clone(),

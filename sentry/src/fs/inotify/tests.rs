@@ -3,18 +3,18 @@ use std::sync::Arc;
 use super::{InotifyFile, WatchMask};
 use crate::Errno;
 use crate::fs::sys::SysFileSystem;
-use crate::fs::{Dentry, File};
+use crate::fs::{Dentry, DeviceNumber, File, OpenFiles};
 
 /// A file in a directory, without a file system that matters.
 fn tree() -> (Arc<Dentry>, Arc<Dentry>) {
-    let directory = Dentry::new_root(SysFileSystem::new(1).root());
+    let directory = Dentry::new_root(SysFileSystem::new(1, DeviceNumber::default()).root());
     let inode = directory.inode().clone();
     let child = directory.lock().adopt(b"name", inode);
     (directory, child)
 }
 
 fn instance() -> Arc<InotifyFile> {
-    InotifyFile::new(&Arc::default(), 0).unwrap()
+    InotifyFile::new(&Arc::default(), 0, &OpenFiles::default()).unwrap()
 }
 
 /// The watch, mask and name of each event that can be read.

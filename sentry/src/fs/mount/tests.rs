@@ -18,7 +18,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
-        let resources = MemoryResources::new(FrameAllocator::new(&platform, 16 << 20));
+        let resources = MemoryResources::new(FrameAllocator::new(&platform, 16 << 20), &Arc::default());
         let namespace = MountNamespace::new(new_tmpfs(&resources));
         Self { resources, namespace }
     }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use self::directory::QueueDirectory;
 use super::dentry::Dentry;
 use super::file_system_type::{FileSystemType, TypeFlags, check_options};
+use super::file_systems::FileSystems;
 use super::operations::check_may_remove;
 use super::{
     Access, DeviceNumber, FileDescription, FileSystem, FileSystemInfo, Mount, OpenFlags, Path, Viewer,
@@ -33,7 +34,7 @@ pub(super) const MQUEUE: FileSystemType = FileSystemType {
     flags: TypeFlags::USERNS_MOUNT.union(TypeFlags::SINGLE),
     shows: Some(NamespaceKind::Ipc),
     check_options: |_, options| check_options(options, &[], &[]),
-    make: |mounter, _, _| Ok(mount_of(&mounter.ipc_namespace()).instance().clone()),
+    make: |mounter, _, _| Ok(mount_of(&mounter.ipc_namespace(), mounter.file_systems()).instance().clone()),
 };
 
 struct MessageQueueFileSystem {
@@ -42,14 +43,14 @@ struct MessageQueueFileSystem {
 
 /// The file system of the queues of `namespace`, mounted nowhere: mq_open(2) looks names up in it, and other mounts show the
 /// same.
-pub fn mount_of(namespace: &Arc<IpcNamespace>) -> Arc<Mount> {
-    let mount = namespace.queue_mount().get_or_init(|| new_mount(Arc::downgrade(namespace)));
+pub fn mount_of(namespace: &Arc<IpcNamespace>, file_systems: &FileSystems) -> Arc<Mount> {
+    let new = || new_mount(Arc::downgrade(namespace), file_systems.devices().take());
+    let mount = namespace.queue_mount().get_or_init(|| new());
     // Nobody else puts anything there.
-    mount.clone().downcast().unwrap_or_else(|_| new_mount(Arc::downgrade(namespace)))
+    mount.clone().downcast().unwrap_or_else(|_| new())
 }
 
-fn new_mount(namespace: Weak<IpcNamespace>) -> Arc<Mount> {
-    let device = DeviceNumber::anonymous();
+fn new_mount(namespace: Weak<IpcNamespace>, device: DeviceNumber) -> Arc<Mount> {
     let root = Dentry::new_root(Arc::new(QueueDirectory::new(namespace, device)));
     Mount::internal_of(Arc::new(MessageQueueFileSystem { device }), root, "mqueue")
 }

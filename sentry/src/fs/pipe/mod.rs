@@ -6,13 +6,14 @@
 //! Lock order: `reading`, then `writing` (of any pipe), then `state`. The first two are turns: splice(2) keeps its own while it
 //! moves data to or from another file, so that nothing is lost on the way.
 
+mod budget;
 mod buffer;
 #[cfg(test)]
 mod tests;
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::general::{F_GETPIPE_SZ, F_SETPIPE_SZ, PIPE_BUF};
 use linux_raw_sys::ioctl::FIONREAD;
@@ -21,33 +22,19 @@ use parking_lot::Mutex;
 use self::buffer::{Buffer, SEGMENT_BYTES};
 use super::anonymous::AnonymousInode;
 use super::locks::FileLocks;
-use super::special::DeviceDriver;
-use super::{
-    Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags, PipeEnd, TransferUnit, Viewer,
-};
+use super::{Caller, File, FileKind, Inode, Metadata, OpenFiles, OpenFlags, PipeEnd, TransferUnit, Viewer};
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
+pub use budget::PAGES_SOFT_LIMIT;
+pub(super) use budget::PipeBudget;
 
-/// Segments of a new pipe: 64 KiB.
-const DEFAULT_SEGMENTS: usize = 16;
-/// Segments of a new pipe once [`PAGES_SOFT_LIMIT`] is reached.
-const SCARCE_SEGMENTS: usize = 2;
 /// What /proc/sys/fs/pipe-max-size allows, in bytes.
 pub const MAX_CAPACITY_BYTES: usize = 1 << 20;
-/// /proc/sys/fs/pipe-user-pages-soft: beyond it new pipes are small and none grows.
-pub const PAGES_SOFT_LIMIT: usize = 16384;
-
-/// Beyond it there are no new pipes (/proc/sys/fs/pipe-user-pages-hard, which Linux leaves open): 256 MiB.
-const PAGES_HARD_LIMIT: usize = 65536;
-
-/// Segments that all pipes may fill.
-static RESERVED_SEGMENTS: AtomicUsize = AtomicUsize::new(0);
-
 /// The buffer between the ends.
-#[derive(Default)]
 pub struct Pipe {
+    files: Arc<OpenFiles>,
     /// Whose turn it is to take bytes out.
     reading: Mutex<()>,
     /// Whose turn it is to put bytes in.
@@ -64,22 +51,6 @@ struct State {
     /// Openings of either end since the pipe was made: a FIFO's open waits for the other one to move.
     readers_opened: u64,
     writers_opened: u64,
-}
-
-/// Opens FIFOs: the pipe of a FIFO is attached to its inode.
-pub struct FifoDriver;
-
-impl DeviceDriver for FifoDriver {
-    fn open(
-        &self,
-        _device: DeviceNumber,
-        inode: &Arc<dyn Inode>,
-        flags: OpenFlags,
-        _viewer: &Viewer,
-    ) -> Result<Arc<dyn File>, Errno> {
-        let pipe = inode.attachment().ok_or(Errno::ENXIO)?.get_or_attach(Arc::<Pipe>::default)?;
-        Ok(pipe.open_fifo(inode.clone(), flags)?)
-    }
 }
 
 /// Which end a file is.
@@ -116,30 +87,37 @@ impl State {
     fn is_open(&self) -> bool {
         self.readers + self.writers > 0
     }
-
-    /// The first end is open: from now on there is a buffer.
-    fn reserve(&mut self) {
-        let is_scarce = RESERVED_SEGMENTS.load(Ordering::Relaxed) >= PAGES_SOFT_LIMIT;
-        let segments = if is_scarce { SCARCE_SEGMENTS } else { DEFAULT_SEGMENTS };
-        RESERVED_SEGMENTS.fetch_add(segments, Ordering::Relaxed);
-        self.buffer = Buffer::new(segments);
-    }
-
-    /// The last end is closed: a FIFO forgets what was in it.
-    fn release(&mut self) {
-        RESERVED_SEGMENTS.fetch_sub(self.buffer.max_segments(), Ordering::Relaxed);
-        self.buffer = Buffer::new(0);
-    }
 }
 
 impl Pipe {
-    /// A pipe without a name, owned by `uid` and `gid`: its read end and its write end (`man 2 pipe`).
-    pub fn pair(flags: OpenFlags, uid: u32, gid: u32) -> (Arc<PipeFile>, Arc<PipeFile>) {
-        let pipe = Arc::new(Self::default());
-        let inode = AnonymousInode::of_kind(FileKind::Fifo, 0o600).owned_by(uid, gid);
+    /// A pipe among `files`, with no end open.
+    pub(super) fn new(files: &Arc<OpenFiles>) -> Arc<Self> {
+        Arc::new(Self {
+            files: files.clone(),
+            reading: Mutex::default(),
+            writing: Mutex::default(),
+            state: Mutex::default(),
+            queue: WaitQueue::default(),
+            locks: Arc::default(),
+        })
+    }
+
+    /// A pipe without a name, owned by `uid` and `gid`: its read end and its write end.
+    ///
+    /// # Errors
+    /// ENFILE: all pipes together have too much memory for one more (`man 2 pipe`).
+    pub fn pair(
+        files: &Arc<OpenFiles>,
+        flags: OpenFlags,
+        uid: u32,
+        gid: u32,
+    ) -> Result<(Arc<PipeFile>, Arc<PipeFile>), Errno> {
+        files.pipes().check()?;
+        let pipe = Self::new(files);
+        let inode = AnonymousInode::of_kind(files, FileKind::Fifo, 0o600).owned_by(uid, gid);
         let place = Place::Nameless(Arc::new(NamelessPipe { pipe: pipe.clone(), inode }));
         let end = |reads| PipeFile::new(pipe.clone(), Ends { reads, writes: !reads }, place.clone(), flags);
-        (end(true), end(false))
+        Ok((end(true), end(false)))
     }
 
     /// Opens a FIFO whose buffer this is. The caller then waits until [`File::finish_open`] succeeds, unless
@@ -156,17 +134,8 @@ impl Pipe {
         if !ends.reads && flags.contains(OpenFlags::NONBLOCK) && self.state.lock().readers == 0 {
             return Err(Errno::ENXIO);
         }
-        Self::check_total()?;
+        self.files.pipes().check()?;
         Ok(PipeFile::new(self.clone(), ends, Place::Fifo(inode), flags))
-    }
-
-    /// Fails if all pipes together have too much memory for one more.
-    ///
-    /// # Errors
-    /// ENFILE (`man 2 pipe`).
-    pub fn check_total() -> Result<(), Errno> {
-        let reserved = RESERVED_SEGMENTS.load(Ordering::Relaxed);
-        if reserved >= PAGES_HARD_LIMIT { Err(Errno::ENFILE) } else { Ok(()) }
     }
 
     /// Whether anybody has its read end open.
@@ -188,7 +157,7 @@ impl Pipe {
         let mut state = self.state.lock();
         let old = state.buffer.max_segments();
         let is_beyond = segments * SEGMENT_BYTES > MAX_CAPACITY_BYTES;
-        let is_scarce = RESERVED_SEGMENTS.load(Ordering::Relaxed) + segments > PAGES_SOFT_LIMIT;
+        let is_scarce = !self.files.pipes().has_room(segments);
         // Root may pass pipe-max-size on Linux; here memory is bounded for everybody (ENOMEM).
         if segments > old && (is_beyond || is_scarce) {
             return Err(if is_privileged { Errno::ENOMEM } else { Errno::EPERM });
@@ -197,8 +166,7 @@ impl Pipe {
             return Err(Errno::EBUSY);
         }
         state.buffer.set_max_segments(segments);
-        RESERVED_SEGMENTS.fetch_add(segments, Ordering::Relaxed);
-        RESERVED_SEGMENTS.fetch_sub(old, Ordering::Relaxed);
+        self.files.pipes().replace(old, segments);
         drop(state);
         self.queue.notify(Events::OUT | Events::WRNORM);
         Ok(segments * SEGMENT_BYTES)
@@ -210,7 +178,7 @@ impl PipeFile {
         let peers_seen = {
             let mut state = pipe.state.lock();
             if !state.is_open() {
-                state.reserve();
+                state.buffer = Buffer::new(pipe.files.pipes().reserve());
             }
             state.readers += usize::from(ends.reads);
             state.writers += usize::from(ends.writes);
@@ -409,7 +377,9 @@ impl Drop for PipeFile {
         state.readers -= usize::from(self.ends.reads);
         state.writers -= usize::from(self.ends.writes);
         if !state.is_open() {
-            state.release();
+            // A FIFO forgets what was in it.
+            let old = std::mem::replace(&mut state.buffer, Buffer::new(0));
+            self.pipe.files.pipes().release(old.max_segments());
         }
         let mut events = Events::empty();
         if state.writers == 0 {

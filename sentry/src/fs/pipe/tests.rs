@@ -3,7 +3,7 @@
 use super::*;
 
 fn pair() -> (Arc<PipeFile>, Arc<PipeFile>) {
-    Pipe::pair(OpenFlags::empty(), 0, 0)
+    Pipe::pair(&Arc::default(), OpenFlags::empty(), 0, 0).unwrap()
 }
 
 fn read(file: &PipeFile, len_bytes: usize) -> Result<Vec<u8>, Errno> {
@@ -73,7 +73,7 @@ fn writes_up_to_pipe_buf_are_whole_or_not_at_all() {
 
 #[test]
 fn packets_keep_their_bounds_and_lose_their_excess() {
-    let (reader, writer) = Pipe::pair(OpenFlags::DIRECT, 0, 0);
+    let (reader, writer) = Pipe::pair(&Arc::default(), OpenFlags::DIRECT, 0, 0).unwrap();
     writer.write_at(b"one", 0).unwrap();
     writer.write_at(b"two", 0).unwrap();
     assert_eq!(read(&reader, 100), Ok(b"one".to_vec()));
@@ -120,9 +120,10 @@ fn a_pipe_opened_by_its_inode_is_one_more_end() {
 
 #[test]
 fn a_fifo_s_ends_wait_for_each_other() {
-    let pipe = Arc::new(Pipe::default());
+    let files = Arc::<OpenFiles>::default();
+    let pipe = Pipe::new(&files);
     let inode: Arc<dyn Inode> =
-        Arc::new(NamelessPipe { pipe: pipe.clone(), inode: AnonymousInode::default() });
+        Arc::new(NamelessPipe { pipe: pipe.clone(), inode: AnonymousInode::new(&files) });
     let nonblocking_write = OpenFlags::WRONLY | OpenFlags::NONBLOCK;
     assert_eq!(pipe.open_fifo(inode.clone(), nonblocking_write).err(), Some(Errno::ENXIO));
     let reader = pipe.open_fifo(inode.clone(), OpenFlags::empty()).unwrap();

@@ -29,7 +29,7 @@ pub(super) const PROC: FileSystemType = FileSystemType {
     shows: Some(NamespaceKind::Pid),
     check_options: |_, options| check_options(options, &["hidepid=0", "hidepid=off"], &["gid"]),
     make: |mounter, owner, _| {
-        let processes = ProcFileSystem::new(mounter.processes());
+        let processes = ProcFileSystem::new(mounter.processes(), mounter.file_systems().devices().take());
         let root = Dentry::new_root(processes.root());
         Ok(Instance::new(processes, root, owner))
     },
@@ -44,8 +44,8 @@ pub struct ProcFileSystem {
 
 impl ProcFileSystem {
     /// Shows what `source` tells.
-    pub fn new(source: Arc<dyn ProcessSource>) -> Arc<Self> {
-        Arc::new(Self { device: DeviceNumber::anonymous(), source, settings: sysctl::Settings::default() })
+    pub fn new(source: Arc<dyn ProcessSource>, device: DeviceNumber) -> Arc<Self> {
+        Arc::new(Self { device, source, settings: sysctl::Settings::default() })
     }
 
     /// The root directory.

@@ -166,7 +166,7 @@ impl Process for Shell {
 
     fn descriptors(&self) -> Option<Arc<DescriptorTable>> {
         let table = DescriptorTable::new(&Arc::default());
-        let (reader, _) = crate::fs::pipe::Pipe::pair(OpenFlags::empty(), 0, 0);
+        let (reader, _) = crate::fs::pipe::Pipe::pair(&Arc::default(), OpenFlags::empty(), 0, 0).unwrap();
         let flags = OpenFlags::NONBLOCK;
         let bounds = DescriptorBounds { limit: 10, is_privileged: true };
         table.install(FileDescription::new(reader, None, flags), 5, true, bounds).unwrap();
@@ -206,7 +206,7 @@ fn viewer() -> Viewer {
 }
 
 fn lookup(path: &str) -> Result<Arc<dyn Inode>, Errno> {
-    let mut inode = ProcFileSystem::new(Arc::new(Fake)).root();
+    let mut inode = ProcFileSystem::new(Arc::new(Fake), DeviceNumber::default()).root();
     for name in path.split('/') {
         inode = inode.lookup(name.as_bytes())?;
     }

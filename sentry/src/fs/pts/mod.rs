@@ -48,7 +48,8 @@ pub(super) const DEVPTS: FileSystemType = FileSystemType {
         check_options(options, &["newinstance"], &["gid", "uid", "mode", "ptmxmode", "max"])
     },
     make: |mounter, owner, _| {
-        let terminals = PtsFileSystem::new(mounter.file_systems().terminals.clone());
+        let file_systems = mounter.file_systems();
+        let terminals = PtsFileSystem::new(file_systems.terminals.clone(), file_systems.devices().take());
         let root = Dentry::new_root(terminals.root());
         Ok(Instance::new(terminals, root, owner))
     },
@@ -63,8 +64,8 @@ pub struct PtsFileSystem {
 
 impl PtsFileSystem {
     /// An instance without terminals; `terminals` says which controls which session.
-    pub fn new(terminals: Arc<ControllingTerminals>) -> Arc<Self> {
-        Arc::new(Self { device: DeviceNumber::anonymous(), terminals, pairs: Mutex::default() })
+    pub fn new(terminals: Arc<ControllingTerminals>, device: DeviceNumber) -> Arc<Self> {
+        Arc::new(Self { device, terminals, pairs: Mutex::default() })
     }
 
     /// The root directory.

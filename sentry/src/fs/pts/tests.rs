@@ -26,7 +26,7 @@ fn setup() -> (Arc<PtsFileSystem>, Arc<Groups>) {
     let terminals = Arc::<ControllingTerminals>::default();
     let groups = Arc::new(Groups::default());
     terminals.set_process_groups(groups.clone());
-    (PtsFileSystem::new(terminals), groups)
+    (PtsFileSystem::new(terminals, DeviceNumber::default()), groups)
 }
 
 fn viewer() -> Viewer {

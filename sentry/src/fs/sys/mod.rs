@@ -40,8 +40,8 @@ struct Machine {
 
 impl SysFileSystem {
     /// Shows a machine with so many CPUs.
-    pub fn new(cpus: usize) -> Arc<Self> {
-        let machine = Machine { device: DeviceNumber::anonymous(), cpus: cpus.max(1), cpu: 0, cache: None };
+    pub fn new(cpus: usize, device: DeviceNumber) -> Arc<Self> {
+        let machine = Machine { device, cpus: cpus.max(1), cpu: 0, cache: None };
         Arc::new(Self { machine })
     }
 
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn every_cpu_has_a_directory_and_the_list_names_them_all() {
-        let root = SysFileSystem::new(4).root();
+        let root = SysFileSystem::new(4, DeviceNumber::default()).root();
         let mut inode = root;
         for name in ["devices", "system", "cpu"] {
             inode = inode.lookup(name.as_bytes()).unwrap();

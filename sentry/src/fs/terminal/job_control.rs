@@ -351,7 +351,7 @@ mod tests {
         }
 
         fn open_again(&self) -> Arc<dyn File> {
-            crate::fs::eventfd::EventFile::new(0, false)
+            crate::fs::eventfd::EventFile::new(0, false, &crate::fs::OpenFiles::default())
         }
 
         fn device(&self) -> DeviceNumber {

@@ -19,9 +19,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::dentry::Dentry;
 use super::file_system_type::{FileSystemType, Mounter, TypeFlags};
+use super::file_systems::AnonymousDevices;
 use super::lower::{LowerFile, LowerStatus};
 use super::metadata::DeviceNumber;
 use super::mount::{FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountTable};
+use super::open_files::OpenFiles;
 use super::path::Path;
 use super::special::SpecialFiles;
 use crate::Errno;
@@ -72,13 +74,15 @@ pub struct MemoryResources {
     kept: Arc<KeptMemory>,
     /// Who counts the mounts.
     pub mounts: Arc<MountTable>,
+    /// Device numbers.
+    pub devices: Arc<AnonymousDevices>,
 }
 
 impl MemoryResources {
-    /// Pages from `frames`, and no device yet.
-    pub fn new(frames: Arc<FrameAllocator>) -> Self {
-        let kept = KeptMemory::new(&frames);
-        Self { frames, specials: Arc::default(), kept, mounts: Arc::default() }
+    /// Pages from `frames`, and no device yet. FIFOs are pipes among `open_files`.
+    pub fn new(frames: Arc<FrameAllocator>, open_files: &Arc<OpenFiles>) -> Self {
+        let (kept, specials) = (KeptMemory::new(&frames), SpecialFiles::new(open_files));
+        Self { frames, specials, kept, mounts: Arc::default(), devices: Arc::default() }
     }
 }
 
@@ -177,7 +181,7 @@ impl Volume {
         first_number: u64,
     ) -> Arc<Self> {
         Arc::new(Self {
-            device: DeviceNumber::anonymous(),
+            device: resources.devices.take(),
             frames: resources.frames.clone(),
             usage: Arc::new(Usage::new(options.max_bytes, options.max_inodes, resources.kept.clone())),
             next_number: AtomicU64::new(first_number),

@@ -18,7 +18,7 @@ struct World {
 
 fn resources() -> MemoryResources {
     let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
-    MemoryResources::new(FrameAllocator::new(&platform, 16 << 20))
+    MemoryResources::new(FrameAllocator::new(&platform, 16 << 20), &Arc::default())
 }
 
 impl World {

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::{FilesInFlight, SocketKind, UnixSocket};
 use crate::Errno;
+use crate::fs::OpenFiles;
 
 /// Bytes of `sun_path`.
 const PATH_BYTES: usize = 108;
@@ -77,6 +78,7 @@ impl UnixAddress {
 pub struct UnixSockets {
     names: Mutex<Names>,
     in_flight: Arc<FilesInFlight>,
+    open_files: Arc<OpenFiles>,
 }
 
 #[derive(Default)]
@@ -92,14 +94,25 @@ struct Names {
 const AUTOMATIC_NAMES: u32 = 1 << 20;
 
 impl UnixSockets {
-    /// Those of a new namespace. `in_flight`: the files on their way in all namespaces of the kernel.
-    pub fn new(in_flight: Arc<FilesInFlight>) -> Self {
-        Self { names: Mutex::default(), in_flight }
+    /// Those of a kernel's first namespace, which `open_files` numbers.
+    pub fn new(open_files: &Arc<OpenFiles>) -> Self {
+        Self { open_files: open_files.clone(), ..Self::default() }
     }
 
-    /// The files on their way, in this namespace and in others.
+    /// Those of a new namespace of the same kernel.
+    pub fn of_new_namespace(&self) -> Self {
+        let (in_flight, open_files) = (self.in_flight.clone(), self.open_files.clone());
+        Self { names: Mutex::default(), in_flight, open_files }
+    }
+
+    /// The files on their way, in all namespaces of the kernel.
     pub fn in_flight(&self) -> &Arc<FilesInFlight> {
         &self.in_flight
+    }
+
+    /// The open files of the kernel.
+    pub fn open_files(&self) -> &Arc<OpenFiles> {
+        &self.open_files
     }
 
     /// The socket of `kind` bound to `name`.

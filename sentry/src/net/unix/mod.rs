@@ -176,7 +176,7 @@ impl UnixSocket {
             options: Mutex::default(),
             is_embryo: AtomicBool::new(false),
             times_in_flight: AtomicUsize::new(0),
-            inode: AnonymousInode::of_kind(FileKind::Socket, 0o777).owned_by(uid, gid),
+            inode: AnonymousInode::of_kind(home.open_files(), FileKind::Socket, 0o777).owned_by(uid, gid),
             home: home.clone(),
             me: me.clone(),
         });

@@ -31,8 +31,7 @@ impl Handler {
     /// ENOENT: no absolute path. The errors of execve(2), clone(2) and pipe(2).
     pub(super) fn start(kernel: &Arc<Kernel>, arguments: Vec<Vec<u8>>) -> Result<Self, Errno> {
         let path = arguments.first().filter(|path| path.starts_with(b"/")).ok_or(Errno::ENOENT)?.clone();
-        Pipe::check_total()?;
-        let (reader, writer) = Pipe::pair(OpenFlags::empty(), 0, 0);
+        let (reader, writer) = Pipe::pair(kernel.open_files(), OpenFlags::empty(), 0, 0)?;
         let descriptors = DescriptorTable::new(kernel.open_files());
         let bounds = DescriptorBounds { limit: 1, is_privileged: true };
         descriptors.install(FileDescription::new(reader, None, OpenFlags::empty()), 0, false, bounds)?;

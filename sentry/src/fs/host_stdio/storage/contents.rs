@@ -10,7 +10,7 @@ use crate::Errno;
 use crate::fs::anonymous::AnonymousInode;
 use crate::fs::host_stdio::retry;
 use crate::fs::locks::FileLocks;
-use crate::fs::{FileKind, Metadata, Timestamp};
+use crate::fs::{FileKind, Metadata, OpenFiles, Timestamp};
 use crate::memory::{FrameAllocator, PageCache, PageSource};
 
 /// Bytes that are copied at a time between the host's file and guest memory.
@@ -45,13 +45,14 @@ impl Contents {
         owners: Owners,
         size_limit: Option<u64>,
         frames: Arc<FrameAllocator>,
+        open_files: &OpenFiles,
     ) -> Arc<Self> {
         Arc::new(Self {
             host_identity,
             kind,
             owners,
             size_limit,
-            inode: AnonymousInode::of_kind(kind, 0),
+            inode: AnonymousInode::of_kind(open_files, kind, 0),
             locks: FileLocks::default(),
             frames,
             handles: Arc::default(),

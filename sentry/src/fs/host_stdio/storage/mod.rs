@@ -25,7 +25,7 @@ use self::directory::DirectoryStream;
 use self::inode::StreamInode;
 use self::regular::RegularStream;
 use crate::Errno;
-use crate::fs::{File, FileDescription, FileKind, OpenFlags, Path};
+use crate::fs::{File, FileDescription, FileKind, OpenFiles, OpenFlags, Path};
 use crate::memory::FrameAllocator;
 
 /// Whose files the caller's are inside: who starts the sandbox is the first process's user there.
@@ -40,6 +40,7 @@ pub struct Owners {
 /// The host's files behind standard streams.
 pub struct StorageStreams {
     frames: Arc<FrameAllocator>,
+    open_files: Arc<OpenFiles>,
     owners: Owners,
     /// The largest file that the host lets this process write (RLIMIT_FSIZE).
     size_limit: Option<u64>,
@@ -81,9 +82,10 @@ impl AsFd for Handle {
 
 impl StorageStreams {
     /// No streams yet.
-    pub fn new(frames: &Arc<FrameAllocator>, owners: Owners) -> Self {
+    pub fn new(frames: &Arc<FrameAllocator>, open_files: &Arc<OpenFiles>, owners: Owners) -> Self {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize);
-        Self { frames: frames.clone(), owners, size_limit: limit.current, known: Vec::new() }
+        let (frames, open_files) = (frames.clone(), open_files.clone());
+        Self { frames, open_files, owners, size_limit: limit.current, known: Vec::new() }
     }
 
     /// The description of `stream`, opened with `flags`, which /proc/PID/fd shows as `name`; `None` if it is neither a
@@ -125,7 +127,8 @@ impl StorageStreams {
         if let Some(known) = self.known.iter().find(|known| known.is(host_identity)) {
             return known.clone();
         }
-        let contents = Contents::new(host_identity, kind, self.owners, self.size_limit, self.frames.clone());
+        let (frames, files) = (self.frames.clone(), &self.open_files);
+        let contents = Contents::new(host_identity, kind, self.owners, self.size_limit, frames, files);
         self.known.push(contents.clone());
         contents
     }

@@ -12,7 +12,7 @@ const OWNERS: Owners = Owners { host: (0, 0), guest: (7, 8) };
 
 fn streams() -> StorageStreams {
     let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
-    StorageStreams::new(&FrameAllocator::new(&platform, 16 << 20), OWNERS)
+    StorageStreams::new(&FrameAllocator::new(&platform, 16 << 20), &Arc::default(), OWNERS)
 }
 
 fn describe(streams: &mut StorageStreams, host: &HostFile, flags: OpenFlags) -> Arc<FileDescription> {
