@@ -1,0 +1,118 @@
+//! What a network namespace has besides its sockets: links, addresses, routes, rules and neighbours, under one lock as Linux's
+//! `rtnl_mutex`.
+//!
+//! Reading is by [`NetworkConfiguration::look`]; every change is one method, which says who may not, brings about what Linux brings
+//! about with it, and has nothing changed if it fails. Whether the caller is privileged is asked before, by
+//! [`NetworkNamespace::administers`](super::NetworkNamespace::administers).
+//!
+//! Lock order: the one lock here is a leaf.
+
+mod addresses;
+mod links;
+mod neighbours;
+mod refusal;
+mod routes;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use netlink_packet_route::route::RouteType;
+use parking_lot::Mutex;
+
+pub use addresses::AddressPattern;
+pub use links::LinkChanges;
+pub use refusal::Refusal;
+pub use routes::{RouteCreation, RoutePattern};
+
+use super::device::{Devices, LOOPBACK_INDEX, Link};
+use super::route::{Lookup, Neighbour, Neighbours, Route, RouteQuery, RouteResult, Routes, Rule, Rules};
+use crate::Errno;
+
+/// The links, addresses, routes, rules and neighbours of a network namespace.
+#[derive(Debug, Default)]
+pub struct NetworkConfiguration {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    devices: Devices,
+    routes: Routes,
+    rules: Rules,
+    neighbours: Neighbours,
+}
+
+/// A look at the configuration, as it is at one moment.
+pub struct Snapshot<'a>(&'a State);
+
+impl NetworkConfiguration {
+    /// Tells `look` what there is. The lock is held meanwhile.
+    pub fn look<T>(&self, look: impl FnOnce(Snapshot<'_>) -> T) -> T {
+        look(Snapshot(&self.state.lock()))
+    }
+
+    /// The way to an address, and the own address for it.
+    ///
+    /// # Errors
+    /// ENETUNREACH: there is none. EHOSTUNREACH, EACCES, EINVAL: a route or rule says so. EINVAL: the source is not an own
+    /// address. ENODEV.
+    pub fn route(&self, query: &RouteQuery) -> Result<RouteResult, Errno> {
+        self.state.lock().lookup().route(query)
+    }
+
+    /// What an address is to this namespace: local, broadcast, multicast, or unicast for everything else.
+    pub fn address_kind(&self, address: IpAddr) -> RouteType {
+        self.state.lock().lookup().address_kind(address)
+    }
+
+    /// Takes the loopback up.
+    pub fn raise_loopback(&self) {
+        self.state.lock().raise(LOOPBACK_INDEX);
+    }
+}
+
+impl State {
+    fn lookup(&self) -> Lookup<'_> {
+        Lookup { devices: &self.devices, routes: &self.routes, rules: &self.rules }
+    }
+}
+
+impl<'a> Snapshot<'a> {
+    /// The links, by ascending index.
+    pub fn links(&self) -> impl Iterator<Item = &'a Link> + use<'a> {
+        self.0.devices.links()
+    }
+
+    /// The link with this index.
+    ///
+    /// # Errors
+    /// ENODEV.
+    pub fn link(&self, index: u32) -> Result<&'a Link, Errno> {
+        self.0.devices.get(index)
+    }
+
+    /// The link with this name.
+    ///
+    /// # Errors
+    /// ENODEV.
+    pub fn find_link(&self, name: &[u8]) -> Result<&'a Link, Errno> {
+        self.0.devices.find(name)
+    }
+
+    /// The routes of all tables.
+    pub fn routes(&self) -> impl Iterator<Item = &'a Route> + use<'a> {
+        self.0.routes.iter()
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> impl Iterator<Item = &'a Rule> + use<'a> {
+        self.0.rules.iter()
+    }
+
+    /// The neighbours.
+    pub fn neighbours(&self) -> impl Iterator<Item = &'a Neighbour> + use<'a> {
+        self.0.neighbours.iter()
+    }
+}

@@ -1,0 +1,44 @@
+//! Neighbours that somebody tells of.
+
+use std::net::IpAddr;
+
+use super::{NetworkConfiguration, Refusal};
+use crate::Errno;
+use crate::net::route::Neighbour;
+
+/// Most neighbours of a namespace (`gc_thresh3`).
+const MAX_NEIGHBOURS: usize = 1024;
+
+impl NetworkConfiguration {
+    /// Puts in a neighbour.
+    ///
+    /// # Errors
+    /// ENODEV, EEXIST if it `is_exclusive` and known, ENOENT if it is unknown and may not be made, ENOBUFS.
+    pub fn add_neighbour(
+        &self,
+        neighbour: Neighbour,
+        creates: bool,
+        is_exclusive: bool,
+    ) -> Result<(), Refusal> {
+        let mut state = self.state.lock();
+        state.devices.get(neighbour.device)?;
+        match state.neighbours.get(neighbour.device, neighbour.address) {
+            Some(_) if is_exclusive => return Err(Errno::EEXIST.into()),
+            None if !creates => return Err(Errno::ENOENT.into()),
+            None if state.neighbours.len() >= MAX_NEIGHBOURS => return Err(Errno::ENOBUFS.into()),
+            _ => {}
+        }
+        state.neighbours.insert(neighbour);
+        Ok(())
+    }
+
+    /// Takes out a neighbour.
+    ///
+    /// # Errors
+    /// ENODEV, ENOENT.
+    pub fn delete_neighbour(&self, device: u32, address: IpAddr) -> Result<(), Refusal> {
+        let mut state = self.state.lock();
+        state.devices.get(device)?;
+        state.neighbours.remove(device, address).map(drop).ok_or(Errno::ENOENT.into())
+    }
+}

@@ -1,0 +1,119 @@
+//! A link.
+
+use std::sync::Arc;
+
+use netlink_packet_route::link::{LinkFlags, LinkLayerType, State};
+
+use super::{InterfaceAddress, LOOPBACK_INDEX, LinkName, LinkStatistics};
+
+/// The MTU of a loopback, and its largest.
+const LOOPBACK_MTU: u32 = 65536;
+/// How many packets wait for a link at most, unless told otherwise.
+const DEFAULT_TX_QUEUE_LEN: u32 = 1000;
+/// Flags that only tell of a link's state.
+const STATE_FLAGS: LinkFlags = LinkFlags::Running.union(LinkFlags::LowerUp).union(LinkFlags::Dormant);
+
+/// What a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// Whatever is sent comes back.
+    Loopback,
+}
+
+impl LinkKind {
+    /// The ARPHRD_* number.
+    pub fn layer(self) -> LinkLayerType {
+        match self {
+            Self::Loopback => LinkLayerType::Loopback,
+        }
+    }
+
+    /// The least and the largest MTU.
+    pub fn mtu_range(self) -> (u32, u32) {
+        match self {
+            // Linux's loopback has no bounds: it shows 0 for both, and takes any positive int.
+            Self::Loopback => (0, i32::MAX as u32),
+        }
+    }
+}
+
+/// A link of a network namespace.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Its number, which never changes.
+    pub index: u32,
+    /// Its name, which no other link of the namespace has.
+    pub name: LinkName,
+    /// What it is.
+    pub kind: LinkKind,
+    /// Its flags, those that only tell of its state apart.
+    pub flags: LinkFlags,
+    /// The largest packet, in bytes.
+    pub mtu: u32,
+    /// How many packets wait for it at most.
+    pub tx_queue_len: u32,
+    /// Its hardware address.
+    pub hardware_address: [u8; 6],
+    /// The hardware address of everybody on it.
+    pub hardware_broadcast: [u8; 6],
+    /// What somebody calls it beside its name (IFLA_IFALIAS).
+    pub alias: String,
+    /// The group that it is in (IFLA_GROUP).
+    pub group: u32,
+    /// Whether it was ever up: until then it has no queueing discipline.
+    pub has_been_up: bool,
+    /// Whether it takes no IPv6 (the setting `disable_ipv6`).
+    pub is_ipv6_disabled: bool,
+    /// Its addresses, IPv4 before IPv6, in the order that they are listed in.
+    pub addresses: Vec<InterfaceAddress>,
+    /// What went through it.
+    pub statistics: Arc<LinkStatistics>,
+}
+
+impl Link {
+    /// The loopback of a new namespace: down, without addresses.
+    pub(super) fn loopback() -> Self {
+        Self {
+            index: LOOPBACK_INDEX,
+            name: LinkName::loopback(),
+            kind: LinkKind::Loopback,
+            flags: LinkFlags::Loopback,
+            mtu: LOOPBACK_MTU,
+            tx_queue_len: DEFAULT_TX_QUEUE_LEN,
+            hardware_address: [0; 6],
+            hardware_broadcast: [0; 6],
+            alias: String::new(),
+            group: 0,
+            has_been_up: false,
+            is_ipv6_disabled: false,
+            addresses: Vec::new(),
+            statistics: Arc::default(),
+        }
+    }
+
+    /// Whether it is up (IFF_UP).
+    pub fn is_up(&self) -> bool {
+        self.flags.contains(LinkFlags::Up)
+    }
+
+    /// Whether it is a loopback.
+    pub fn is_loopback(&self) -> bool {
+        self.flags.contains(LinkFlags::Loopback)
+    }
+
+    /// Its flags as they are shown: with those that tell of its state.
+    pub fn shown_flags(&self) -> LinkFlags {
+        let state = if self.is_up() { LinkFlags::Running | LinkFlags::LowerUp } else { LinkFlags::empty() };
+        self.flags.difference(STATE_FLAGS) | state
+    }
+
+    /// The state of RFC 2863; a loopback that is up does not tell.
+    pub fn operational_state(&self) -> State {
+        if self.is_up() { State::Unknown } else { State::Down }
+    }
+
+    /// The name of its queueing discipline.
+    pub fn queueing_discipline(&self) -> &'static str {
+        if self.has_been_up { "noqueue" } else { "noop" }
+    }
+}
