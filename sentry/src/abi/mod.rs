@@ -8,6 +8,7 @@ mod file;
 mod memory;
 mod process;
 mod signal;
+mod socket;
 mod system;
 mod time;
 
@@ -21,6 +22,7 @@ pub(crate) use process::{CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv
 pub(crate) use signal::{
     FxSoftwareBytes, SigContext, Siginfo, SignalEvent, SignalFrameHead, SignalStack, XsaveHead,
 };
+pub(crate) use socket::{Cmsghdr, Linger, Mmsghdr, Msghdr, Ucred};
 pub(crate) use system::{SysInfo, UtsName};
 pub(crate) use time::{Timespec, Timeval, Timex};
 

@@ -11,6 +11,8 @@ use crate::fs::{
 };
 use crate::fs::{Path, TaskFs};
 use crate::host::HostCpus;
+use crate::net::unix::UnixSocket;
+use crate::net::{NetworkNamespace, Outgoing, PeerCredentials, SocketKind};
 use crate::platform::fake::FakePlatform;
 use crate::syscall::Table;
 
@@ -90,6 +92,27 @@ fn open_files_of_one_kernel_are_not_counted_in_another() {
     assert_eq!(table(&other).check_room(bounds), Ok(()));
     drop(description);
     assert_eq!(files.used(), before.0);
+}
+
+fn network(sandbox: &Sandbox) -> &Arc<NetworkNamespace> {
+    &sandbox.kernel().initial_namespaces().network
+}
+
+#[test]
+fn sockets_of_one_kernel_are_neither_found_nor_paid_for_in_another() {
+    let (one, other) = (build(), build());
+    let make = |sandbox| UnixSocket::new(SocketKind::Datagram, 0, 0, network(sandbox).unix_sockets());
+    let name = || Some(b"name"[..].into());
+    let (first, second) = (make(&one), make(&other));
+    first.bind_abstract(name()).unwrap();
+    let names = network(&other).unix_sockets();
+    assert_eq!(names.find(SocketKind::Datagram, &b"name"[..].into()).err(), Some(Errno::ECONNREFUSED));
+    second.bind_abstract(name()).unwrap();
+    let (sender, _receiver) =
+        UnixSocket::pair(SocketKind::Stream, PeerCredentials::default(), network(&one).unix_sockets());
+    sender.send_to(Outgoing { bytes: &[1; 1000], ..Outgoing::default() }, None).unwrap();
+    assert!(network(&one).shared().memory.queued_bytes() >= 1000);
+    assert_eq!(network(&other).shared().memory.queued_bytes(), 0);
 }
 
 #[test]

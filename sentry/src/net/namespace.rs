@@ -2,30 +2,54 @@
 
 use std::sync::Arc;
 
+use super::SocketMemory;
 use super::configuration::NetworkConfiguration;
-use super::unix::UnixSockets;
+use super::unix::{FilesInFlight, UnixSockets};
 use crate::cred::{Capabilities, Credentials, Identity, Namespace};
 use crate::fs::OpenFiles;
 
-/// What the sockets of some tasks can reach by a name that is no file.
+/// What the sockets of all network namespaces of a kernel share.
+#[derive(Clone, Default)]
+pub struct KernelSockets {
+    /// The memory for what is queued at them.
+    pub memory: Arc<SocketMemory>,
+    /// The files that are on their way through them.
+    pub in_flight: Arc<FilesInFlight>,
+    /// The open files that they are among.
+    pub open_files: Arc<OpenFiles>,
+}
+
+impl KernelSockets {
+    /// Those of a new kernel.
+    pub fn new(open_files: &Arc<OpenFiles>) -> Self {
+        Self { open_files: open_files.clone(), ..Self::default() }
+    }
+}
+
+/// What the sockets of some tasks can reach by a name that is no file, and what their families need for it.
 pub struct NetworkNamespace {
     identity: Identity,
+    shared: KernelSockets,
     configuration: NetworkConfiguration,
     unix_sockets: Arc<UnixSockets>,
 }
 
 impl NetworkNamespace {
-    /// The first namespace of a kernel, which has `open_files`; nothing is bound in it. Its loopback is up, as after any boot.
-    pub fn new(identity: Identity, open_files: &Arc<OpenFiles>) -> Arc<Self> {
-        let configuration = NetworkConfiguration::default();
-        configuration.raise_loopback();
-        Arc::new(Self { identity, configuration, unix_sockets: Arc::new(UnixSockets::new(open_files)) })
+    /// The first namespace of a kernel, in which nothing is bound. Its loopback is up, as after any boot.
+    pub fn new(identity: Identity, shared: KernelSockets) -> Arc<Self> {
+        let namespace = Self::unconfigured(identity, shared);
+        namespace.configuration.raise_loopback();
+        namespace
+    }
+
+    fn unconfigured(identity: Identity, shared: KernelSockets) -> Arc<Self> {
+        let unix_sockets = UnixSockets::new(shared.clone());
+        Arc::new(Self { identity, shared, configuration: NetworkConfiguration::default(), unix_sockets })
     }
 
     /// A further namespace of the same kernel, in which nothing is bound and the loopback is down.
     pub fn new_beside(&self, identity: Identity) -> Arc<Self> {
-        let unix_sockets = Arc::new(self.unix_sockets.of_new_namespace());
-        Arc::new(Self { identity, configuration: NetworkConfiguration::default(), unix_sockets })
+        Self::unconfigured(identity, self.shared.clone())
     }
 
     /// Its links, addresses and routes.
@@ -36,6 +60,11 @@ impl NetworkNamespace {
     /// Whether `credentials` may change them: whether they have CAP_NET_ADMIN in the user namespace that owns this one.
     pub fn administers(&self, credentials: &Credentials) -> bool {
         credentials.has_over_namespace(self, Capabilities::NET_ADMIN)
+    }
+
+    /// What its sockets share with all others of the kernel.
+    pub fn shared(&self) -> &KernelSockets {
+        &self.shared
     }
 
     /// Its unix sockets.

@@ -33,7 +33,7 @@ pub struct SocketOptions {
     /// Time-outs.
     pub timeouts: SocketTimeouts,
     /// SO_LINGER: on or off, and seconds.
-    pub linger: (bool, u32),
+    pub linger: (bool, i32),
     /// SO_RCVLOWAT.
     pub receive_low_water: u32,
     /// SO_PRIORITY.
@@ -46,6 +46,12 @@ pub struct SocketOptions {
     pub locked_buffers: u32,
     /// SO_INCOMING_CPU.
     pub incoming_cpu: u32,
+    /// SO_REUSEPORT.
+    pub reuses_port: bool,
+    /// SO_ZEROCOPY.
+    pub is_zero_copy: bool,
+    /// SO_TXREHASH.
+    pub rehashes: bool,
     /// On/off options by number; those above 127 do not exist here.
     switches: u128,
 }
@@ -63,6 +69,9 @@ impl Default for SocketOptions {
             busy_poll: 0,
             locked_buffers: 0,
             incoming_cpu: u32::MAX,
+            reuses_port: false,
+            is_zero_copy: false,
+            rehashes: true,
             switches: 0,
         }
     }

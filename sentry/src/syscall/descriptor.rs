@@ -15,7 +15,7 @@ use crate::abi::FileOwner;
 use crate::fs::memory_files::ALL_SEALS;
 use crate::fs::pipe::pipe_fcntl;
 use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, tmpfs};
-use crate::net::unix::UnixSocket;
+use crate::net::SocketFile;
 use crate::platform::VirtualAddress;
 use crate::task::{CurrentTask, Tid};
 
@@ -201,11 +201,11 @@ fn ioctl(task: &mut CurrentTask, descriptor: Fd, request: u32, argument: u64) ->
             description.set_status_flags(flags);
             Ok(0)
         }
-        requests::FIOSETOWN | requests::SIOCSPGRP if description.downcast::<UnixSocket>().is_some() => {
+        requests::FIOSETOWN | requests::SIOCSPGRP if description.downcast::<SocketFile>().is_some() => {
             let owner: i32 = task.memory().read_object(VirtualAddress(argument))?;
             signal_owner(task, &description, uapi::F_SETOWN, owner as u64)
         }
-        requests::FIOGETOWN | requests::SIOCGPGRP if description.downcast::<UnixSocket>().is_some() => {
+        requests::FIOGETOWN | requests::SIOCGPGRP if description.downcast::<SocketFile>().is_some() => {
             let owner = signal_owner(task, &description, uapi::F_GETOWN, 0)? as i32;
             task.memory().write_object(VirtualAddress(argument), &owner).map(|()| 0)
         }

@@ -18,7 +18,7 @@ use crate::abi::Iovec;
 use crate::fs::inotify::WatchMask;
 use crate::fs::{Fd, File, FileDescription, OpenFlags, OuterPosition, ReadPace, TransferUnit};
 use crate::limits::Resource;
-use crate::net::unix::UnixSocket;
+use crate::net::SocketFile;
 use crate::signal::{Signal, SignalInfo};
 use crate::slices::{first, first_mut, rest, rest_mut};
 use crate::task::{Blocked, CurrentTask, Patience};
@@ -210,7 +210,7 @@ fn read_from(
     if at != At::Position {
         return Err(Errno::ESPIPE);
     }
-    if file.downcast::<UnixSocket>().is_some() {
+    if file.downcast::<SocketFile>().is_some() {
         return message::read(task, file, buffers, never_waits);
     }
     read_stream(task, file, buffers, Patience::of(file, Events::IN).unless(never_waits))
@@ -437,7 +437,7 @@ fn write_to(
     if at != At::Position {
         return Err(Errno::ESPIPE);
     }
-    if file.downcast::<UnixSocket>().is_some() {
+    if file.downcast::<SocketFile>().is_some() {
         return message::write(task, file, buffers, flags.never_waits);
     }
     write_stream(task, file, buffers, Patience::of(file, Events::OUT).unless(flags.never_waits))

@@ -14,7 +14,7 @@ use crate::Errno;
 use crate::abi::Iovec;
 use crate::fs::inotify::WatchMask;
 use crate::fs::{Fd, File, FileDescription, FileKind, OpenFlags, PipeEnd};
-use crate::net::unix::UnixSocket;
+use crate::net::SocketFile;
 use crate::slices::{first, first_mut, rest};
 use crate::task::{CurrentTask, Patience};
 use crate::wait::Events;
@@ -274,7 +274,7 @@ fn attempt_write(
     offset: u64,
     (task, has_waited): (&mut CurrentTask, bool),
 ) -> Result<usize, Errno> {
-    match output.as_any().downcast_ref::<UnixSocket>() {
+    match output.as_any().downcast_ref::<SocketFile>() {
         Some(socket) => socket.write_after(bytes, task, has_waited),
         None => output.write_by(bytes, offset, task),
     }

@@ -6,8 +6,9 @@ use super::{CurrentTask, SignalSource, Tid};
 use crate::Errno;
 use crate::cred::{Credentials, Namespace, NamespaceKind};
 use crate::fs::signalfd::PendingSignals;
-use crate::fs::{Caller, Fd, FileDescription, Viewer};
+use crate::fs::{Caller, Fd, FileDescription, TaskFs, Viewer};
 use crate::memory::MemoryManager;
+use crate::net::SocketCaller;
 use crate::process_identity::ProcessIdentity;
 use crate::signal::Signal;
 
@@ -31,6 +32,16 @@ impl CurrentTask {
     fn root_process_group_and_session(&self) -> (Tid, Tid) {
         let tasks = self.kernel().tasks();
         tasks.process_group_and_session(self.thread_group(), tasks.root())
+    }
+}
+
+impl SocketCaller for CurrentTask {
+    fn task_fs(&self) -> Arc<TaskFs> {
+        CurrentTask::task_fs(self)
+    }
+
+    fn viewer(&self) -> Viewer {
+        CurrentTask::viewer(self)
     }
 }
 

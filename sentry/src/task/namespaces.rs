@@ -11,7 +11,7 @@ use crate::cgroup::{Cgroup, CgroupNamespace};
 use crate::cred::{Identity, NamespaceKind, UserNamespace};
 use crate::fs::OpenFiles;
 use crate::ipc::IpcNamespace;
-use crate::net::NetworkNamespace;
+use crate::net::{KernelSockets, NetworkNamespace};
 use crate::time::TimeNamespace;
 use crate::uts::UtsNamespace;
 
@@ -60,7 +60,10 @@ impl Namespaces {
         Self {
             uts: UtsNamespace::new(Identity::initial(NamespaceKind::Uts), host_name),
             ipc: IpcNamespace::new(Identity::initial(NamespaceKind::Ipc), Arc::default()),
-            network: NetworkNamespace::new(Identity::initial(NamespaceKind::Network), open_files),
+            network: NetworkNamespace::new(
+                Identity::initial(NamespaceKind::Network),
+                KernelSockets::new(open_files),
+            ),
             cgroup: CgroupNamespace::new(Identity::initial(NamespaceKind::Cgroup), cgroup_root.clone()),
             time_for_children: time.clone(),
             time,

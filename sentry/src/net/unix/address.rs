@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 use linux_raw_sys::net::AF_UNIX;
 use parking_lot::Mutex;
 
-use super::{FilesInFlight, SocketKind, UnixSocket};
+use super::{FilesInFlight, UnixSocket};
 use crate::Errno;
-use crate::fs::OpenFiles;
+use crate::net::{KernelSockets, SocketAddress, SocketKind};
 
 /// Bytes of `sun_path`.
 const PATH_BYTES: usize = 108;
@@ -73,12 +73,18 @@ impl UnixAddress {
     }
 }
 
+impl From<&UnixAddress> for SocketAddress {
+    fn from(address: &UnixAddress) -> Self {
+        // A path and its NUL are no longer than a `struct sockaddr_storage`.
+        Self::new(&address.to_bytes()).unwrap_or_default()
+    }
+}
+
 /// The unix sockets of a network namespace, and the abstract addresses that some of them have.
 #[derive(Default)]
 pub struct UnixSockets {
     names: Mutex<Names>,
-    in_flight: Arc<FilesInFlight>,
-    open_files: Arc<OpenFiles>,
+    shared: KernelSockets,
 }
 
 #[derive(Default)]
@@ -94,25 +100,19 @@ struct Names {
 const AUTOMATIC_NAMES: u32 = 1 << 20;
 
 impl UnixSockets {
-    /// Those of a kernel's first namespace, which `open_files` numbers.
-    pub fn new(open_files: &Arc<OpenFiles>) -> Self {
-        Self { open_files: open_files.clone(), ..Self::default() }
-    }
-
-    /// Those of a new namespace of the same kernel.
-    pub fn of_new_namespace(&self) -> Self {
-        let (in_flight, open_files) = (self.in_flight.clone(), self.open_files.clone());
-        Self { names: Mutex::default(), in_flight, open_files }
+    /// None yet; `shared` is what they share with those of other namespaces of the kernel.
+    pub fn new(shared: KernelSockets) -> Arc<Self> {
+        Arc::new(Self { names: Mutex::default(), shared })
     }
 
     /// The files on their way, in all namespaces of the kernel.
     pub fn in_flight(&self) -> &Arc<FilesInFlight> {
-        &self.in_flight
+        &self.shared.in_flight
     }
 
-    /// The open files of the kernel.
-    pub fn open_files(&self) -> &Arc<OpenFiles> {
-        &self.open_files
+    /// What they share with all others of the kernel.
+    pub(super) fn shared(&self) -> &KernelSockets {
+        &self.shared
     }
 
     /// The socket of `kind` bound to `name`.
@@ -125,7 +125,7 @@ impl UnixSockets {
     }
 
     pub(super) fn insert(&self, name: &Arc<[u8]>, socket: &Arc<UnixSocket>) -> Result<(), Errno> {
-        let key = (socket.kind().raw(), name.clone());
+        let key = (socket.common.kind().raw(), name.clone());
         let mut names = self.names.lock();
         if names.sockets.get(&key).is_some_and(|socket| socket.strong_count() > 0) {
             return Err(Errno::EADDRINUSE);

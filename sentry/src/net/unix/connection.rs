@@ -8,12 +8,10 @@ use linux_raw_sys::net::SO_PASSCRED;
 use parking_lot::MutexGuard;
 
 use super::endpoint::{Endpoint, WRITABLE};
-use super::{
-    BoundName, Link, Listening, PeerCredentials, Role, SocketKind, State, UnixAddress, UnixSocket,
-    UnixSockets,
-};
+use super::{BoundName, Link, Listening, Role, State, UnixAddress, UnixSocket, UnixSockets};
 use crate::Errno;
-use crate::wait::{Events, WaitQueue};
+use crate::net::{PeerCredentials, Socket, SocketKind};
+use crate::wait::Events;
 
 /// The longest backlog (net.core.somaxconn).
 const MAX_BACKLOG: i32 = 4096;
@@ -59,7 +57,7 @@ impl UnixSocket {
     /// # Errors
     /// ENOSPC if there is none left.
     pub fn bind_if_named(self: &Arc<Self>) -> Result<(), Errno> {
-        if self.options().switch(SO_PASSCRED)? { self.bind_abstract(None) } else { Ok(()) }
+        if self.common.options().switch(SO_PASSCRED)? { self.bind_abstract(None) } else { Ok(()) }
     }
 
     /// Binds to `path`: `make_name` makes the inode and attaches the [`BoundName`] to it.
@@ -84,8 +82,8 @@ impl UnixSocket {
     ///
     /// # Errors
     /// EOPNOTSUPP for datagrams, EINVAL if it is not bound, or connected.
-    pub fn listen(&self, backlog: i32, credentials: PeerCredentials) -> Result<(), Errno> {
-        if !self.kind.is_connection_based() {
+    pub(super) fn listen_as(&self, backlog: i32, credentials: PeerCredentials) -> Result<(), Errno> {
+        if !self.common.kind().is_connection_based() {
             return Err(Errno::EOPNOTSUPP);
         }
         // A negative backlog is a very long one, as it is to Linux.
@@ -111,13 +109,13 @@ impl UnixSocket {
     /// Connects to `target`.
     ///
     /// # Errors
-    /// EAGAIN if a listener's backlog is full (wait on [`UnixSocket::room`] of it), ECONNREFUSED, EPROTOTYPE, EISCONN,
+    /// EAGAIN if a listener's backlog is full (wait on [`Socket::room`] of it), ECONNREFUSED, EPROTOTYPE, EISCONN,
     /// EINVAL for a listener.
-    pub fn connect(&self, target: &Arc<Self>, credentials: PeerCredentials) -> Result<(), Errno> {
-        if target.kind != self.kind {
+    pub(super) fn connect_to(&self, target: &Arc<Self>, credentials: PeerCredentials) -> Result<(), Errno> {
+        if target.common.kind() != self.common.kind() {
             return Err(Errno::EPROTOTYPE);
         }
-        match self.kind {
+        match self.common.kind() {
             SocketKind::Datagram => self.connect_datagram(target),
             _ => self.connect_stream(target, credentials),
         }
@@ -187,11 +185,13 @@ impl UnixSocket {
         }
         let (address, listener_credentials) = (listener.address.clone(), listener.peer_credentials.clone());
         let Role::Listening(listening) = &mut listener.role else { return Err(Errno::ECONNREFUSED) };
-        let accepted = Self::new(self.kind, credentials.uid, credentials.gid, &self.home);
+        let accepted = Self::new(self.common.kind(), credentials.uid, credentials.gid, &self.home);
         accepted.is_embryo.store(true, Ordering::Relaxed);
         accepted.own.set_listener(Some(&target.own));
-        let passes_credentials = target.options().switch(SO_PASSCRED)?;
-        accepted.change_options(|options| options.set_switch(SO_PASSCRED, passes_credentials))?;
+        let passes_credentials = target.common.options().switch(SO_PASSCRED)?;
+        let options =
+            accepted.common.change_options(|options| options.set_switch(SO_PASSCRED, passes_credentials))?;
+        accepted.options_changed(&options);
         {
             let mut other = accepted.state.lock();
             other.address = address.clone();
@@ -223,8 +223,8 @@ impl UnixSocket {
     ///
     /// # Errors
     /// EINVAL for the other kinds.
-    pub fn disconnect(&self) -> Result<(), Errno> {
-        if self.kind.is_connection_based() {
+    pub(super) fn part(&self) -> Result<(), Errno> {
+        if self.common.kind().is_connection_based() {
             return Err(Errno::EINVAL);
         }
         let old = self.replace_peer(Role::Idle, None);
@@ -237,8 +237,8 @@ impl UnixSocket {
     ///
     /// # Errors
     /// EAGAIN, EINVAL if it does not listen or, for one who `waits`, is shut down, EOPNOTSUPP for datagrams.
-    pub fn accept(&self, waits: bool) -> Result<Arc<Self>, Errno> {
-        if !self.kind.is_connection_based() {
+    pub(super) fn take_connection(&self, waits: bool) -> Result<Arc<Self>, Errno> {
+        if !self.common.kind().is_connection_based() {
             return Err(Errno::EOPNOTSUPP);
         }
         let accepted = {
@@ -251,10 +251,5 @@ impl UnixSocket {
         accepted.own.set_listener(None);
         self.own.announce_room();
         Ok(accepted)
-    }
-
-    /// Where room is announced to those who connect or send here: in the backlog, or for messages.
-    pub fn room(&self) -> &WaitQueue {
-        &self.own.room
     }
 }

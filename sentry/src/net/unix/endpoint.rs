@@ -11,9 +11,7 @@ use super::in_flight::node_of;
 use super::reach::Node;
 use super::rights::Rights;
 use crate::Errno;
-use crate::cred::UserNamespace;
-use crate::fs::FileDescription;
-use crate::process_identity::ProcessIdentity;
+use crate::net::{PeerCredentials, SocketMemory, SocketMemoryCharge};
 use crate::wait::{Events, WaitQueue};
 
 /// What a message costs beside its bytes: Linux's `sk_buff` and its tail, so that as many fit as on Linux.
@@ -24,60 +22,24 @@ const COST_STEP_BYTES: usize = 64;
 /// (net.unix.max_dgram_qlen).
 const MAX_QUEUED_MESSAGES: usize = 512;
 
-/// Who sent something (`struct ucred`).
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct PeerCredentials {
-    /// The process.
-    pub process: ProcessIdentity,
-    /// Its user.
-    pub uid: u32,
-    /// Its group.
-    pub gid: u32,
-    /// Its other groups, where a whole peer is told of (SO_PEERGROUPS).
-    pub groups: Arc<[u32]>,
-}
-
-impl PeerCredentials {
-    /// Those of nobody that can be told of.
-    pub(super) fn unknown() -> Self {
-        Self { uid: u32::MAX, gid: u32::MAX, ..Self::default() }
-    }
-
-    /// The words of `struct ucred`, as a task in these namespaces sees them: of a PID namespace, its serial number.
-    pub fn seen_from(&self, pid_namespace: u64, user_namespace: &UserNamespace) -> [u32; 3] {
-        [
-            self.process.number_in(pid_namespace).cast_unsigned(),
-            user_namespace.from_kernel_uid(self.uid),
-            user_namespace.from_kernel_gid(self.gid),
-        ]
-    }
-}
-
-/// Bytes that may be queued at all sockets together, overhead included.
-const MAX_QUEUED_BYTES: usize = 128 << 20;
-static QUEUED_BYTES: AtomicUsize = AtomicUsize::new(0);
-
 /// A message's part of its sender's send buffer, and of what may be queued; dropping it gives both back and announces the
 /// sender's room. So it is dropped with no inbox locked.
 struct QueueCharge {
-    cost_bytes: usize,
+    memory: SocketMemoryCharge,
     sender: Arc<Endpoint>,
 }
 
 impl QueueCharge {
     fn new(cost_bytes: usize, sender: &Arc<Endpoint>) -> Result<Self, Errno> {
-        let has_room = |queued: usize| queued.checked_add(cost_bytes).filter(|sum| *sum <= MAX_QUEUED_BYTES);
-        let charged = QUEUED_BYTES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room);
-        charged.map_err(|_| Errno::ENOBUFS)?;
+        let memory = sender.memory.charge(cost_bytes)?;
         sender.in_flight_bytes.fetch_add(cost_bytes, Ordering::Relaxed);
-        Ok(Self { cost_bytes, sender: sender.clone() })
+        Ok(Self { memory, sender: sender.clone() })
     }
 }
 
 impl Drop for QueueCharge {
     fn drop(&mut self) {
-        QUEUED_BYTES.fetch_sub(self.cost_bytes, Ordering::Relaxed);
-        self.sender.in_flight_bytes.fetch_sub(self.cost_bytes, Ordering::Relaxed);
+        self.sender.in_flight_bytes.fetch_sub(self.memory.len_bytes(), Ordering::Relaxed);
         if self.sender.has_ample_room() {
             self.sender.queue.notify(WRITABLE);
         }
@@ -198,6 +160,8 @@ pub(super) struct Endpoint {
     pub(super) passes_credentials: AtomicBool,
     /// While it is in a backlog: the listener's, who holds it.
     listener: Mutex<Option<Weak<Self>>>,
+    /// What its messages are charged to.
+    memory: Arc<SocketMemory>,
     /// Announces to those who use the socket.
     pub(super) queue: WaitQueue,
     /// Announces to those who connect or send here that there is room again.
@@ -205,13 +169,14 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(send_buffer_bytes: u32) -> Arc<Self> {
+    pub(super) fn new(send_buffer_bytes: u32, memory: &Arc<SocketMemory>) -> Arc<Self> {
         Arc::new(Self {
             inbox: Mutex::default(),
             in_flight_bytes: AtomicUsize::new(0),
             send_buffer_bytes: AtomicUsize::new(send_buffer_bytes as usize),
             passes_credentials: AtomicBool::new(false),
             listener: Mutex::default(),
+            memory: memory.clone(),
             queue: WaitQueue::default(),
             room: WaitQueue::default(),
         })
@@ -280,21 +245,4 @@ impl Endpoint {
         (inbox.is_receive_shut, inbox.is_send_shut, inbox.is_gone) = (true, true, true);
         inbox.has_unread()
     }
-}
-
-/// What a receive got.
-#[derive(Default)]
-pub struct Received {
-    /// Bytes in the buffer.
-    pub len_bytes: usize,
-    /// Bytes of the whole message; more than `len_bytes` if it was cut (MSG_TRUNC).
-    pub message_bytes: usize,
-    /// Who sent it, if SO_PASSCRED asks.
-    pub credentials: Option<PeerCredentials>,
-    /// The files that came with it.
-    pub files: Vec<Arc<FileDescription>>,
-    /// The sender's address.
-    pub sender: UnixAddress,
-    /// It is the byte of MSG_OOB.
-    pub is_urgent: bool,
 }

@@ -24,6 +24,7 @@ use super::endpoint::Endpoint;
 use super::reach::{Graph, Node};
 use crate::Errno;
 use crate::fs::{Collector, FileDescription};
+use crate::net::SocketFile;
 
 /// Files in flight there can be, whoever sends them: looking through them takes a few milliseconds.
 const MAX_IN_FLIGHT: usize = 65_536;
@@ -56,7 +57,7 @@ struct Parcel {
 
 /// The socket in `file`, if it is one that can hold files itself.
 fn socket(file: &FileDescription) -> Option<&UnixSocket> {
-    file.downcast()
+    file.downcast::<SocketFile>()?.socket().downcast()
 }
 
 impl State {

@@ -6,57 +6,31 @@ use linux_raw_sys::net::{SO_OOBINLINE, SO_PASSCRED};
 
 use super::endpoint::{Inbox, Message};
 use super::rights::Rights;
-use super::{PeerCredentials, Received, Role, SocketKind, UnixSocket};
+use super::{Role, UnixAddress, UnixSocket};
 use crate::Errno;
 use crate::fs::FileDescription;
-
-/// How to receive.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Receiving {
-    /// Leave it there (MSG_PEEK).
-    pub is_peek: bool,
-    /// The urgent byte alone (MSG_OOB).
-    pub is_urgent: bool,
-    /// The caller is going to wait if there is nothing: a datagram socket that is shut down tells only such a one.
-    pub waits: bool,
-}
+use crate::net::{PeerCredentials, Received, Receiving, SocketAddress, SocketKind};
 
 impl UnixSocket {
-    /// Receives into `buffer`: a part of the stream, or one message.
+    /// [`Socket::receive`](crate::net::Socket::receive); the urgent byte too is lost if it is not taken.
     ///
     /// # Errors
-    /// EAGAIN, ECONNRESET, ENOTCONN, EINVAL for a stream that is not connected or has no urgent byte, EOPNOTSUPP.
-    pub fn receive(&self, buffer: &mut [u8], how: Receiving) -> Result<Received, Errno> {
-        let mut filled = 0;
-        self.receive_pieces(buffer.len(), how, &mut |piece| {
-            if let Some(place) = buffer.get_mut(filled..filled + piece.len()) {
-                place.copy_from_slice(piece);
-            }
-            filled += piece.len();
-            true
-        })
-    }
-
-    /// As [`Self::receive`], handing up to `max_bytes` to `take`, piece by piece, until that says that it has not taken all of
-    /// a piece. A stream keeps the piece then; a message and the urgent byte are lost.
-    ///
-    /// # Errors
-    /// As there; EFAULT if `take` has not taken the first piece.
-    pub fn receive_pieces(
+    /// EAGAIN, ECONNRESET, ENOTCONN, EINVAL for a stream that is not connected or has no urgent byte, EOPNOTSUPP, EFAULT.
+    pub(super) fn receive_pieces(
         &self,
         max_bytes: usize,
         how: Receiving,
         take: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<Received, Errno> {
         self.check_receivable()?;
-        let options = self.options();
+        let options = self.common.options();
         let passes_credentials = options.switch(SO_PASSCRED)?;
         let inlines_urgent = options.switch(SO_OOBINLINE)?;
         let mut doomed = Vec::new();
         let result = {
             let mut inbox = self.own.inbox();
             let wanted = Wanted { max_bytes, how, take };
-            let found = match (self.kind, how.is_urgent) {
+            let found = match (self.common.kind(), how.is_urgent) {
                 (SocketKind::Stream, true) if inlines_urgent => Err(Errno::EINVAL),
                 (SocketKind::Stream, true) => receive_urgent(&mut inbox, wanted).map(Some),
                 (_, true) => Err(Errno::EOPNOTSUPP),
@@ -81,12 +55,17 @@ impl UnixSocket {
         // Unlocked: dropping a message may close another socket.
         drop(doomed);
         let received = result?;
-        Ok(Received { credentials: received.credentials.filter(|_| passes_credentials), ..received })
+        let is_datagram = self.common.kind() == SocketKind::Datagram;
+        Ok(Received {
+            credentials: received.credentials.filter(|_| passes_credentials),
+            sender: received.sender.filter(|_| is_datagram),
+            ..received
+        })
     }
 
     fn check_receivable(&self) -> Result<(), Errno> {
         let is_connected = matches!(self.state.lock().role, Role::Connected(_));
-        match self.kind {
+        match self.common.kind() {
             SocketKind::Stream if !is_connected => Err(Errno::EINVAL),
             SocketKind::SequencedPacket if !is_connected => Err(Errno::ENOTCONN),
             _ => Ok(()),
@@ -95,7 +74,7 @@ impl UnixSocket {
 
     fn receive_nothing(&self, inbox: &mut Inbox, how: Receiving) -> Result<Received, Errno> {
         inbox.check_error()?;
-        let tells_end = self.kind != SocketKind::Datagram || how.waits;
+        let tells_end = self.common.kind() != SocketKind::Datagram || how.waits;
         if inbox.is_receive_shut && tells_end { Ok(Received::default()) } else { Err(Errno::EAGAIN) }
     }
 }
@@ -128,6 +107,11 @@ fn shown_sender(message: &Message) -> PeerCredentials {
     message.credentials.clone().unwrap_or_else(PeerCredentials::unknown)
 }
 
+/// Where a message came from, unless that is a socket without a name.
+fn told_sender(message: &Message) -> Option<SocketAddress> {
+    (message.sender != UnixAddress::Unnamed).then(|| (&message.sender).into())
+}
+
 /// Takes one message, or peeks at the one that the peek offset is in. `None` if there is none.
 fn receive_message(
     inbox: &mut Inbox,
@@ -149,9 +133,9 @@ fn receive_message(
         len_bytes,
         message_bytes,
         credentials: Some(shown_sender(message)),
-        sender: message.sender.clone(),
+        sender: told_sender(message),
         files: if is_peek { peeked_files(message) } else { taken_files(message) },
-        is_urgent: false,
+        ..Received::default()
     });
     if !is_peek {
         inbox.peek_offset = inbox.peek_offset.map(|offset| offset.saturating_sub(message_bytes));

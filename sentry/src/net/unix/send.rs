@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use super::endpoint::{Endpoint, Message};
 use super::rights::Rights;
-use super::{PeerCredentials, Role, SentFiles, SocketKind, UnixAddress, UnixSocket};
+use super::{Role, UnixAddress, UnixSocket};
 use crate::Errno;
+use crate::net::{Outgoing, PeerCredentials, SocketKind};
 use crate::wait::Events;
 
 /// Bytes in one message of a stream.
@@ -14,33 +15,16 @@ const STREAM_MESSAGE_BYTES: usize = 32 * 1024;
 /// How much smaller than the send buffer a datagram has to be.
 const DATAGRAM_MARGIN_BYTES: usize = 32;
 
-/// What is to be sent.
-#[derive(Clone, Default)]
-pub struct Outgoing<'a> {
-    /// The bytes.
-    pub bytes: &'a [u8],
-    /// Who sends.
-    pub credentials: PeerCredentials,
-    /// Whether the receiver is told so in any case (SCM_CREDENTIALS), not only if it or the sender wants that.
-    pub shows_credentials: bool,
-    /// Files to go with it.
-    pub files: SentFiles,
-    /// The last byte is urgent (MSG_OOB).
-    pub is_urgent: bool,
-    /// It has waited for room: then a pending error comes before what shutdown(2) has ended.
-    pub has_waited: bool,
-}
-
 impl UnixSocket {
     /// Sends to the peer, or a datagram to `target`. A stream may take a part.
     ///
     /// # Errors
-    /// EAGAIN (a datagram's sender waits on [`UnixSocket::room`] of the target too), EPIPE, ENOTCONN, EISCONN, EOPNOTSUPP, EMSGSIZE,
+    /// EAGAIN (a datagram's sender waits on [`Socket::room`](crate::net::Socket::room) of the target too), EPIPE, ENOTCONN, EISCONN, EOPNOTSUPP, EMSGSIZE,
     /// EPERM, ECONNREFUSED, ECONNRESET, ETOOMANYREFS.
-    pub fn send(&self, outgoing: Outgoing<'_>, target: Option<&Arc<Self>>) -> Result<usize, Errno> {
-        match self.kind {
+    pub(crate) fn send_to(&self, outgoing: Outgoing<'_>, target: Option<&Arc<Self>>) -> Result<usize, Errno> {
+        match self.common.kind() {
             SocketKind::Stream => self.send_stream(outgoing, target.is_some()),
-            SocketKind::Datagram | SocketKind::SequencedPacket => {
+            _ => {
                 self.check_message(outgoing.bytes.len(), target.is_some())?;
                 self.send_message(outgoing, target)
             }
@@ -51,16 +35,17 @@ impl UnixSocket {
     /// bytes, or at where a datagram goes.
     ///
     /// # Errors
-    /// As [`UnixSocket::send`].
-    pub fn check_message(&self, len_bytes: usize, has_target: bool) -> Result<(), Errno> {
-        if !has_target || self.kind != SocketKind::Datagram {
+    /// As [`UnixSocket::send_to`].
+    pub(super) fn check_message(&self, len_bytes: usize, has_target: bool) -> Result<(), Errno> {
+        if !has_target || self.common.kind() != SocketKind::Datagram {
             self.check_connection()?;
         }
-        if self.kind != SocketKind::Stream && len_bytes + DATAGRAM_MARGIN_BYTES > self.own.send_buffer_bytes()
+        if self.common.kind() != SocketKind::Stream
+            && len_bytes + DATAGRAM_MARGIN_BYTES > self.own.send_buffer_bytes()
         {
             return Err(Errno::EMSGSIZE);
         }
-        if self.kind == SocketKind::Stream && self.own.inbox().is_send_shut {
+        if self.common.kind() == SocketKind::Stream && self.own.inbox().is_send_shut {
             return Err(Errno::EPIPE);
         }
         self.check_room()
@@ -70,8 +55,8 @@ impl UnixSocket {
     ///
     /// # Errors
     /// ENOTCONN; before it, for sequenced packets, the pending error.
-    pub fn check_connection(&self) -> Result<(), Errno> {
-        if self.kind == SocketKind::SequencedPacket {
+    pub(super) fn check_connection(&self) -> Result<(), Errno> {
+        if self.common.kind() == SocketKind::SequencedPacket {
             self.own.inbox().check_error()?;
         }
         self.connected_peer().map(drop)
@@ -155,8 +140,8 @@ impl UnixSocket {
     /// Sends one message that keeps its bounds, once [`UnixSocket::check_message`] has allowed it.
     ///
     /// # Errors
-    /// As [`UnixSocket::send`].
-    pub fn send_message(
+    /// As [`UnixSocket::send_to`].
+    pub(super) fn send_message(
         &self,
         mut outgoing: Outgoing<'_>,
         target: Option<&Arc<Self>>,
@@ -170,7 +155,7 @@ impl UnixSocket {
             };
             (state.address.clone(), peer)
         };
-        if target.is_some_and(|target| target.kind != self.kind) {
+        if target.is_some_and(|target| target.common.kind() != self.common.kind()) {
             return Err(Errno::EPROTOTYPE);
         }
         let rights = Rights::new(std::mem::take(&mut outgoing.files), &peer, self.home.in_flight())?;
@@ -180,7 +165,7 @@ impl UnixSocket {
         let result = self.put(&peer, message);
         if result == Err(Errno::ECONNREFUSED) && target.is_none() {
             // The peer is gone for good, and this socket is free again.
-            self.disconnect()?;
+            self.part()?;
         }
         result?;
         peer.announce_arrival();
@@ -188,7 +173,7 @@ impl UnixSocket {
     }
 
     fn put(&self, peer: &Arc<Endpoint>, message: Message) -> Result<(), Errno> {
-        let is_datagram = self.kind == SocketKind::Datagram;
+        let is_datagram = self.common.kind() == SocketKind::Datagram;
         let is_self = Arc::ptr_eq(&self.own, peer);
         // The inbox is unlocked before a message that is refused is dropped, for it may hold files.
         let mut inbox = peer.inbox();

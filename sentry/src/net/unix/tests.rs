@@ -1,7 +1,9 @@
 //! What unix sockets promise, kept.
 
 use super::*;
-use crate::fs::{FileDescription, OpenFlags};
+use crate::fs::{Collector, FileDescription, OpenFlags};
+use crate::net::file::fill;
+use crate::net::{Outgoing, Received, Receiving, SocketAddress, SocketFile};
 use crate::process_identity::ProcessIdentity;
 
 fn me() -> PeerCredentials {
@@ -17,12 +19,16 @@ fn pair(kind: SocketKind) -> (Arc<UnixSocket>, Arc<UnixSocket>) {
 }
 
 fn send(socket: &UnixSocket, bytes: &[u8]) -> Result<usize, Errno> {
-    socket.write_at(bytes, 0)
+    socket.send_to(Outgoing { bytes, ..Outgoing::default() }, None)
+}
+
+fn receive_into(socket: &UnixSocket, buffer: &mut [u8], how: Receiving) -> Result<Received, Errno> {
+    socket.receive(buffer.len(), how, &mut fill(buffer))
 }
 
 fn receive(socket: &UnixSocket, len_bytes: usize) -> Result<Vec<u8>, Errno> {
     let mut buffer = vec![0; len_bytes];
-    let received = socket.receive(&mut buffer, Receiving::default())?;
+    let received = receive_into(socket, &mut buffer, Receiving::default())?;
     buffer.truncate(received.len_bytes);
     Ok(buffer)
 }
@@ -35,11 +41,11 @@ fn bound(names: &Arc<UnixSockets>, kind: SocketKind, name: &[u8]) -> Arc<UnixSoc
 
 fn send_files(socket: &UnixSocket, bytes: &[u8], files: Vec<Arc<FileDescription>>) -> Result<usize, Errno> {
     let files = SentFiles { files, ..SentFiles::default() };
-    socket.send(Outgoing { bytes, credentials: me(), files, ..Outgoing::default() }, None)
+    socket.send_to(Outgoing { bytes, credentials: me(), files, ..Outgoing::default() }, None)
 }
 
 fn describe(socket: &Arc<UnixSocket>) -> Arc<FileDescription> {
-    FileDescription::new(socket.clone(), None, OpenFlags::RDWR)
+    SocketFile::open(socket.clone(), OpenFlags::empty())
 }
 
 #[test]
@@ -64,7 +70,7 @@ fn a_cut_message_loses_its_rest_and_tells_its_length() {
     send(&a, b"long message").unwrap();
     let mut buffer = [0; 4];
     for is_peek in [true, false] {
-        let received = b.receive(&mut buffer, Receiving { is_peek, ..Receiving::default() }).unwrap();
+        let received = receive_into(&b, &mut buffer, Receiving { is_peek, ..Receiving::default() }).unwrap();
         assert_eq!((received.len_bytes, received.message_bytes), (4, 12));
     }
     assert_eq!(receive(&b, 4), Err(Errno::EAGAIN));
@@ -77,7 +83,7 @@ fn a_stream_peek_sees_across_messages_and_takes_nothing() {
     send(&a, b"cd").unwrap();
     let mut buffer = [0; 3];
     assert_eq!(
-        b.receive(&mut buffer, Receiving { is_peek: true, ..Receiving::default() }).unwrap().len_bytes,
+        receive_into(&b, &mut buffer, Receiving { is_peek: true, ..Receiving::default() }).unwrap().len_bytes,
         3
     );
     assert_eq!(&buffer, b"abc");
@@ -134,16 +140,16 @@ fn closing_with_unread_data_resets_the_peer() {
 #[test]
 fn shutting_down_ends_one_half() {
     let (a, b) = pair(SocketKind::Stream);
-    a.shut_down(Shutdown { receiving: false, sending: true });
+    a.shut_down_halves(Shutdown { receiving: false, sending: true });
     assert_eq!(send(&a, b"x"), Err(Errno::EPIPE));
     assert_eq!(receive(&b, 9), Ok(vec![]));
     assert!(b.readiness().contains(Events::RDHUP) && !b.readiness().contains(Events::HUP));
     assert_eq!(send(&b, b"back"), Ok(4));
     assert_eq!(receive(&a, 9), Ok(b"back".to_vec()));
-    b.shut_down(Shutdown { receiving: true, sending: true });
+    b.shut_down_halves(Shutdown { receiving: true, sending: true });
     assert!(a.readiness().contains(Events::HUP) && b.readiness().contains(Events::HUP));
     let idle = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
-    idle.shut_down(Shutdown { receiving: true, sending: false });
+    idle.shut_down_halves(Shutdown { receiving: true, sending: false });
     assert!(idle.readiness().contains(Events::RDHUP | Events::IN));
 }
 
@@ -153,32 +159,32 @@ fn a_connection_is_usable_before_it_is_accepted() {
     let listener = bound(&names, SocketKind::Stream, b"here");
     let client = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
     assert_eq!(client.readiness(), Events::OUT | Events::WRNORM | Events::WRBAND | Events::HUP);
-    assert_eq!(client.connect(&listener, me()), Err(Errno::ECONNREFUSED));
-    listener.listen(1, you()).unwrap();
-    client.connect(&names.find(SocketKind::Stream, &b"here"[..].into()).unwrap(), me()).unwrap();
-    assert_eq!(client.connect(&listener, me()), Err(Errno::EISCONN));
+    assert_eq!(client.connect_to(&listener, me()), Err(Errno::ECONNREFUSED));
+    listener.listen_as(1, you()).unwrap();
+    client.connect_to(&names.find(SocketKind::Stream, &b"here"[..].into()).unwrap(), me()).unwrap();
+    assert_eq!(client.connect_to(&listener, me()), Err(Errno::EISCONN));
     assert_eq!(send(&client, b"early"), Ok(5));
     assert_eq!(listener.readiness(), Events::IN | Events::RDNORM);
-    let server = listener.accept(false).unwrap();
+    let server = listener.take_connection(false).unwrap();
     assert_eq!(receive(&server, 9), Ok(b"early".to_vec()));
     assert_eq!((client.peer_credentials(), server.peer_credentials()), (Some(you()), Some(me())));
     assert_eq!(client.peer_address(), Ok(UnixAddress::Abstract(b"here"[..].into())));
     assert_eq!((server.address(), server.peer_address()), (listener.address(), Ok(UnixAddress::Unnamed)));
-    assert_eq!(listener.accept(false).err(), Some(Errno::EAGAIN));
+    assert_eq!(listener.take_connection(false).err(), Some(Errno::EAGAIN));
 }
 
 #[test]
 fn a_full_backlog_makes_clients_wait_and_a_dead_listener_resets_them() {
     let names = Arc::new(UnixSockets::default());
     let listener = bound(&names, SocketKind::Stream, b"here");
-    listener.listen(0, you()).unwrap();
+    listener.listen_as(0, you()).unwrap();
     let connect = || {
         let client = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
-        client.connect(&listener, me()).map(|()| client)
+        client.connect_to(&listener, me()).map(|()| client)
     };
     let first = connect().unwrap();
     assert_eq!(connect().err(), Some(Errno::EAGAIN));
-    let accepted = listener.accept(false).unwrap();
+    let accepted = listener.take_connection(false).unwrap();
     let second = connect().unwrap();
     drop(listener);
     assert_eq!(receive(&second, 1), Err(Errno::ECONNRESET));
@@ -192,18 +198,18 @@ fn datagrams_tell_their_sender_and_a_connected_socket_takes_only_its_peer_s() {
     let names = Arc::new(UnixSockets::default());
     let [a, b, c] = [b"a", b"b", b"c"].map(|name| bound(&names, SocketKind::Datagram, name));
     let outgoing = Outgoing { bytes: b"hi", ..Outgoing::default() };
-    assert_eq!(a.send(outgoing.clone(), None), Err(Errno::ENOTCONN));
-    assert_eq!(a.send(outgoing.clone(), Some(&b)), Ok(2));
-    let received = b.receive(&mut [0; 9], Receiving::default()).unwrap();
-    assert_eq!(received.sender, UnixAddress::Abstract(b"a"[..].into()));
-    b.connect(&c, me()).unwrap();
-    assert_eq!(a.send(outgoing.clone(), Some(&b)), Err(Errno::EPERM));
-    assert_eq!(c.send(outgoing.clone(), Some(&b)), Ok(2));
+    assert_eq!(a.send_to(outgoing.clone(), None), Err(Errno::ENOTCONN));
+    assert_eq!(a.send_to(outgoing.clone(), Some(&b)), Ok(2));
+    let received = receive_into(&b, &mut [0; 9], Receiving::default()).unwrap();
+    assert_eq!(received.sender, Some(SocketAddress::new(b"\x01\0\0a").unwrap()));
+    b.connect_to(&c, me()).unwrap();
+    assert_eq!(a.send_to(outgoing.clone(), Some(&b)), Err(Errno::EPERM));
+    assert_eq!(c.send_to(outgoing.clone(), Some(&b)), Ok(2));
     drop(c);
-    assert_eq!(b.send(outgoing, None), Err(Errno::ECONNREFUSED));
+    assert_eq!(b.send_to(outgoing, None), Err(Errno::ECONNREFUSED));
     assert_eq!(b.peer_address(), Err(Errno::ENOTCONN));
     let stream = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
-    assert_eq!(stream.connect(&a, me()), Err(Errno::EPROTOTYPE));
+    assert_eq!(stream.connect_to(&a, me()), Err(Errno::EPROTOTYPE));
 }
 
 #[test]
@@ -231,7 +237,7 @@ fn files_travel_with_the_bytes_that_they_came_with() {
     let mut buffer = [0; 64];
     // A read goes on up to and with the message that brings files, and ends there.
     let lengths_and_files: Vec<_> = (0..2)
-        .map(|_| b.receive(&mut buffer, Receiving::default()).unwrap())
+        .map(|_| receive_into(&b, &mut buffer, Receiving::default()).unwrap())
         .map(|received| (received.len_bytes, received.files.len()))
         .collect();
     assert_eq!(lengths_and_files, [(10, 1), (5, 0)]);
@@ -242,13 +248,14 @@ fn files_travel_with_the_bytes_that_they_came_with() {
 fn credentials_are_told_when_asked_for_and_part_a_stream() {
     let (a, b) = pair(SocketKind::Stream);
     let outgoing = |bytes, credentials| Outgoing { bytes, credentials, ..Outgoing::default() };
-    b.change_options(|options| options.set_switch(uapi::SO_PASSCRED, true)).unwrap();
-    a.send(outgoing(b"me", me()), None).unwrap();
-    a.send(outgoing(b"you", you()), None).unwrap();
+    let shared: Arc<dyn Socket> = b.clone();
+    shared.change_options(|options| options.set_switch(uapi::SO_PASSCRED, true)).unwrap();
+    a.send_to(outgoing(b"me", me()), None).unwrap();
+    a.send_to(outgoing(b"you", you()), None).unwrap();
     let mut buffer = [0; 64];
-    let first = b.receive(&mut buffer, Receiving::default()).unwrap();
+    let first = receive_into(&b, &mut buffer, Receiving::default()).unwrap();
     assert_eq!((first.len_bytes, first.credentials), (2, Some(me())));
-    let second = b.receive(&mut buffer, Receiving::default()).unwrap();
+    let second = receive_into(&b, &mut buffer, Receiving::default()).unwrap();
     assert_eq!((second.len_bytes, second.credentials), (3, Some(you())));
 }
 
@@ -291,9 +298,9 @@ fn listeners_in_each_others_backlog(names: &Arc<UnixSockets>) -> [Arc<FileDescri
     let listeners = [&b"one"[..], b"two"].map(|name| bound(names, SocketKind::Stream, name));
     let descriptions = [describe(&listeners[0]), describe(&listeners[1])];
     for (listener, other) in [(&listeners[0], &descriptions[1]), (&listeners[1], &descriptions[0])] {
-        listener.listen(1, you()).unwrap();
+        listener.listen_as(1, you()).unwrap();
         let client = UnixSocket::new(SocketKind::Stream, 0, 0, names);
-        client.connect(listener, me()).unwrap();
+        client.connect_to(listener, me()).unwrap();
         send_files(&client, b"x", vec![other.clone()]).unwrap();
     }
     descriptions
@@ -348,9 +355,9 @@ fn listeners_end_with_what_waits_to_be_accepted() {
 #[test]
 fn a_user_may_have_so_many_files_on_their_way() {
     let (a, b) = pair(SocketKind::Stream);
-    let file = FileDescription::new(pair(SocketKind::Stream).0, None, OpenFlags::RDWR);
+    let file = describe(&pair(SocketKind::Stream).0);
     let sent = SentFiles { files: vec![file; 2], limit: Some(3), ..SentFiles::default() };
-    let send = || a.send(Outgoing { bytes: b"x", files: sent.clone(), ..Outgoing::default() }, None);
+    let send = || a.send_to(Outgoing { bytes: b"x", files: sent.clone(), ..Outgoing::default() }, None);
     assert_eq!([send(), send(), send()], [Ok(1), Ok(1), Err(Errno::ETOOMANYREFS)]);
     assert_eq!(receive(&b, 1).unwrap(), b"x");
     assert_eq!(send(), Ok(1));

@@ -3,19 +3,18 @@
 use std::sync::Arc;
 
 use linux_raw_sys::net as uapi;
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::Errno;
+use crate::abi::{Cmsghdr, Ucred};
 use crate::cred::Capabilities;
 use crate::fs::{Caller, FileDescription};
 use crate::limits::Resource;
-use crate::net::unix::{MAX_FILES, PeerCredentials, SentFiles};
+use crate::net::unix::{MAX_FILES, SentFiles};
+use crate::net::{ControlMessage, PeerCredentials, Socket};
 use crate::task::{CurrentTask, Tid};
 
-/// Bytes of `struct cmsghdr`.
-const HEADER_BYTES: usize = 16;
-/// Bytes of `struct ucred`.
-const CREDENTIALS_BYTES: usize = 12;
+const HEADER_BYTES: usize = size_of::<Cmsghdr>();
 /// Control messages begin at multiples of this.
 const ALIGNMENT: usize = 8;
 /// The longest control buffer that is taken (net.core.optmem_max).
@@ -27,78 +26,70 @@ pub(super) struct Sent {
     pub(super) credentials: PeerCredentials,
     /// They were asked for (SCM_CREDENTIALS).
     pub(super) shows_credentials: bool,
+    /// All others.
+    pub(super) others: Vec<ControlMessage>,
 }
 
-/// Decodes the control messages in `bytes`.
-pub(super) fn decode(task: &CurrentTask, bytes: &[u8]) -> Result<Sent, Errno> {
-    let credentials = own_credentials(task);
-    let mut sent = Sent { files: SentFiles::default(), credentials, shows_credentials: false };
-    let mut files = Vec::new();
-    let mut rest = bytes;
-    while let Some((header, body)) = rest.split_at_checked(HEADER_BYTES) {
-        let len = header.first_chunk().map_or(0, |len| u64::from_ne_bytes(*len));
-        let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
-        let data = len.checked_sub(HEADER_BYTES).and_then(|len| body.get(..len)).ok_or(Errno::EINVAL)?;
-        let [level, kind] = words(&header[8..])[..] else { return Err(Errno::EINVAL) };
-        // Messages for other levels are for nobody here, and passed over.
-        if level as u32 == uapi::SOL_SOCKET {
-            match kind as u32 {
-                uapi::SCM_RIGHTS => add_files(task, &mut files, data)?,
-                uapi::SCM_CREDENTIALS => {
-                    (sent.credentials, sent.shows_credentials) = (check_credentials(task, data)?, true);
-                }
-                _ => return Err(Errno::EINVAL),
+impl Sent {
+    /// Nothing but who sends.
+    pub(super) fn plain(task: &CurrentTask) -> Self {
+        let credentials = PeerCredentials::of_sender(task);
+        Self { files: SentFiles::default(), credentials, shows_credentials: false, others: Vec::new() }
+    }
+
+    fn add(&mut self, task: &CurrentTask, socket: &dyn Socket, message: ControlMessage) -> Result<(), Errno> {
+        match (message.level, message.kind) {
+            (uapi::SOL_SOCKET, uapi::SCM_RIGHTS) => add_files(task, &mut self.files.files, &message.data)?,
+            (uapi::SOL_SOCKET, uapi::SCM_CREDENTIALS) => {
+                (self.credentials, self.shows_credentials) = (check_credentials(task, &message.data)?, true);
+            }
+            _ => {
+                socket.check_control(&message)?;
+                self.others.push(message);
             }
         }
+        Ok(())
+    }
+}
+
+/// Decodes the control messages in `bytes`, to be sent by `socket`.
+pub(super) fn decode(task: &CurrentTask, socket: &dyn Socket, bytes: &[u8]) -> Result<Sent, Errno> {
+    let mut sent = Sent::plain(task);
+    let mut rest = bytes;
+    while let Ok((Cmsghdr { cmsg_len, cmsg_level, cmsg_type }, body)) = Cmsghdr::read_from_prefix(rest) {
+        let len = usize::try_from(cmsg_len).map_err(|_| Errno::EINVAL)?;
+        let data = len.checked_sub(HEADER_BYTES).and_then(|len| body.get(..len)).ok_or(Errno::EINVAL)?;
+        sent.add(task, socket, ControlMessage { level: cmsg_level, kind: cmsg_type, data: data.to_vec() })?;
         rest = rest.get(len.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
     }
-    if !files.is_empty() {
-        sent.files = charged_to_sender(task, files);
+    if !sent.files.files.is_empty() {
+        charge_sender(task, &mut sent.files);
     }
     Ok(sent)
 }
 
-/// `files`, for which the caller's user answers while they are on their way.
-fn charged_to_sender(task: &CurrentTask, files: Vec<Arc<FileDescription>>) -> SentFiles {
+/// Has the caller's user answer for `files` while they are on their way.
+fn charge_sender(task: &CurrentTask, files: &mut SentFiles) {
     let credentials = task.credentials();
     let is_privileged =
         [Capabilities::SYS_RESOURCE, Capabilities::SYS_ADMIN].into_iter().any(|any| credentials.has(any));
-    let limit = (!is_privileged).then(|| task.thread_group().limits().soft(Resource::OPEN_FILES));
-    SentFiles { files, user: task.kernel().users().counters(credentials.real_uid), limit }
-}
-
-fn words(bytes: &[u8]) -> Vec<i32> {
-    bytes
-        .chunks_exact(4)
-        .filter_map(|word| word.first_chunk())
-        .map(|word| i32::from_ne_bytes(*word))
-        .collect()
+    files.limit = (!is_privileged).then(|| task.thread_group().limits().soft(Resource::OPEN_FILES));
+    files.user = task.kernel().users().counters(credentials.real_uid);
 }
 
 fn add_files(task: &CurrentTask, files: &mut Vec<Arc<FileDescription>>, data: &[u8]) -> Result<(), Errno> {
-    for descriptor in words(data) {
+    for descriptor in data.chunks_exact(size_of::<i32>()).filter_map(|word| word.first_chunk()) {
         if files.len() >= MAX_FILES {
             return Err(Errno::EINVAL);
         }
-        files.push(task.file(descriptor)?);
+        files.push(task.file(i32::from_ne_bytes(*descriptor))?);
     }
     Ok(())
 }
 
-fn own_credentials(task: &CurrentTask) -> PeerCredentials {
-    let credentials = task.credentials();
-    let process = task.thread_group().identity();
-    let (uid, gid) = (credentials.real_uid, credentials.real_gid);
-    PeerCredentials { process, uid, gid, groups: Arc::default() }
-}
-
 /// What a process claims to be: itself, unless it is privileged (`man 7 unix`, SCM_CREDENTIALS).
 fn check_credentials(task: &CurrentTask, data: &[u8]) -> Result<PeerCredentials, Errno> {
-    if data.len() != CREDENTIALS_BYTES {
-        return Err(Errno::EINVAL);
-    }
-    let [process_id, uid, gid] = words(data)[..] else { return Err(Errno::EINVAL) };
-    let (uid, gid) = (uid.cast_unsigned(), gid.cast_unsigned());
+    let Ucred { pid: process_id, uid, gid } = Ucred::read_from_bytes(data).map_err(|_| Errno::EINVAL)?;
     let own = task.credentials();
     let uid = own.user_namespace.to_kernel_uid(uid).ok_or(Errno::EINVAL)?;
     let gid = own.user_namespace.to_kernel_gid(gid).ok_or(Errno::EINVAL)?;
@@ -139,26 +130,29 @@ impl Encoder {
         self.room.saturating_sub(self.bytes.len())
     }
 
-    fn push(&mut self, kind: u32, data: &[u8]) {
+    fn push_socket_level(&mut self, kind: u32, data: &[u8]) {
+        self.push(uapi::SOL_SOCKET, kind, data);
+    }
+
+    /// Tells of something of `level` (`SOL_*`).
+    pub(super) fn push(&mut self, level: u32, kind: u32, data: &[u8]) {
         if self.room_left() < HEADER_BYTES {
             self.is_cut = true;
             return;
         }
         let (data, lost) = data.split_at(data.len().min(self.room_left() - HEADER_BYTES));
         self.is_cut |= !lost.is_empty();
-        let len = (HEADER_BYTES + data.len()) as u64;
-        self.bytes.extend_from_slice(&len.to_ne_bytes());
-        self.bytes.extend_from_slice(&uapi::SOL_SOCKET.to_ne_bytes());
-        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        let cmsg_len = (HEADER_BYTES + data.len()) as u64;
+        let header = Cmsghdr { cmsg_len, cmsg_level: level, cmsg_type: kind };
+        self.bytes.extend_from_slice(header.as_bytes());
         self.bytes.extend_from_slice(data);
         let padded = self.bytes.len().next_multiple_of(ALIGNMENT).min(self.room);
         self.bytes.resize(padded, 0);
     }
 
-    /// Tells who sent: the words of `struct ucred`.
-    pub(super) fn push_credentials(&mut self, sender: [u32; 3]) {
-        let data: Vec<u8> = sender.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        self.push(uapi::SCM_CREDENTIALS, &data);
+    /// Tells who sent.
+    pub(super) fn push_credentials(&mut self, sender: Ucred) {
+        self.push_socket_level(uapi::SCM_CREDENTIALS, sender.as_bytes());
     }
 
     /// Installs as many of `files` as there is room to tell of, and tells of them.
@@ -181,7 +175,7 @@ impl Encoder {
             }
         }
         if !data.is_empty() {
-            self.push(uapi::SCM_RIGHTS, &data);
+            self.push_socket_level(uapi::SCM_RIGHTS, &data);
         }
     }
 }
@@ -193,7 +187,7 @@ mod tests {
     #[test]
     fn credentials_are_one_aligned_message() {
         let mut encoder = Encoder::new(100);
-        encoder.push_credentials([1, 2, 3]);
+        encoder.push_credentials(Ucred { pid: 1, uid: 2, gid: 3 });
         let mut expected = vec![28, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0];
         expected.extend([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(encoder.bytes(), expected);
@@ -204,7 +198,7 @@ mod tests {
     fn what_does_not_fit_is_cut_and_told() {
         for (room, len) in [(0, 0), (15, 0), (16, 16), (20, 20), (28, 28)] {
             let mut encoder = Encoder::new(room);
-            encoder.push_credentials([0; 3]);
+            encoder.push_credentials(Ucred::default());
             assert_eq!((encoder.bytes().len(), encoder.is_cut), (len, room < 28), "{room}");
         }
     }

@@ -1,19 +1,21 @@
 //! Sending and receiving messages.
 
+use std::mem::offset_of;
 use std::sync::Arc;
 use std::time::Instant;
 
 use linux_raw_sys::general::UIO_MAXIOV;
 use linux_raw_sys::net as uapi;
 
-use super::control::{self, Encoder};
-use super::{MAX_ADDRESS_BYTES, OpenSocket, find_target, read_raw_address, seen_from, write_address};
+use super::address::{UserAddress, UserAddressRoom};
+use super::control::{self, Encoder, Sent};
+use super::{OpenSocket, seen_from};
 use crate::Errno;
-use crate::fs::FileDescription;
-use crate::net::unix::{Outgoing, Received, Receiving, SocketKind, UnixAddress};
-use crate::platform::VirtualAddress;
+use crate::abi::{Mmsghdr, Msghdr, Timespec};
+use crate::fs::{Fd, FileDescription};
+use crate::net::{Outgoing, Received, Receiving, SocketAddress, SocketKind};
 use crate::slices;
-use crate::syscall::arguments::{UserPointer, UserSlice};
+use crate::syscall::arguments::{Argument, Registers, UserPointer, UserSlice};
 use crate::syscall::poll::{deadline_after, read_timeout};
 use crate::syscall::readwrite::raise_broken_pipe;
 use crate::syscall::user_buffers::UserBuffers;
@@ -22,152 +24,184 @@ use crate::wait::Events;
 
 /// Bytes of a stream that are moved at a time.
 const STREAM_STEP_BYTES: usize = 64 * 1024;
-/// Bytes of `struct mmsghdr`, and where the message's length is in it.
-const MULTIPLE_HEADER_BYTES: u64 = 64;
-const MULTIPLE_LEN_OFFSET: u64 = 56;
 /// recvmmsg(2): do not wait once a message is there.
 const MSG_WAITFORONE: u32 = 0x10000;
 
 bitflags::bitflags! {
     /// The flags of a call that mean something here.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    struct MessageFlags: u32 {
+    pub(super) struct MessageFlags: u32 {
         const OUT_OF_BAND = uapi::MSG_OOB;
+        const CONTROL_TRUNCATED = uapi::MSG_CTRUNC;
         const PEEK = uapi::MSG_PEEK;
         const TRUNCATE = uapi::MSG_TRUNC;
         const DONT_WAIT = uapi::MSG_DONTWAIT;
         const WAIT_ALL = uapi::MSG_WAITALL;
+        const ERROR_QUEUE = uapi::MSG_ERRQUEUE;
         const NO_SIGNAL = uapi::MSG_NOSIGNAL;
         const CLOSE_ON_EXEC = uapi::MSG_CMSG_CLOEXEC;
         const WAIT_FOR_ONE = MSG_WAITFORONE;
     }
 }
 
-impl MessageFlags {
+impl Argument for MessageFlags {
     /// Unknown flags are ignored, as Linux ignores them.
-    fn decode(flags: u64) -> Self {
-        Self::from_bits_truncate(flags as u32)
+    fn decode(registers: &mut Registers) -> Result<Self, Errno> {
+        u32::decode(registers).map(Self::from_bits_truncate)
     }
 }
 
 /// `struct msghdr`, decoded.
 struct Header {
     /// Where it is, for the fields that are written back.
-    place: u64,
-    name: u64,
-    name_len: u32,
+    place: UserPointer<Msghdr>,
+    name: UserAddress,
     buffers: UserBuffers,
-    control: u64,
+    control: UserPointer<u8>,
     control_len: usize,
 }
 
 impl Header {
-    fn read(task: &CurrentTask, place: u64) -> Result<Self, Errno> {
-        let [name, name_len, vector, count, control, control_len, _flags]: [u64; 7] =
-            task.memory().read_object(VirtualAddress(place))?;
-        if count > u64::from(UIO_MAXIOV) {
+    fn read(task: &CurrentTask, place: UserPointer<Msghdr>) -> Result<Self, Errno> {
+        let raw = place.read(task)?;
+        if raw.msg_iovlen > u64::from(UIO_MAXIOV) {
             return Err(Errno::EMSGSIZE);
         }
-        let name_len = name_len as u32;
-        if i32::try_from(name_len).is_err() {
+        if raw.msg_namelen < 0 {
             return Err(Errno::EINVAL);
         }
+        let name = UserAddress { place: UserPointer::new(raw.msg_name), len_bytes: raw.msg_namelen };
+        let control = UserPointer::<u8>::new(raw.msg_control);
+        let control_len = if control.is_null() { 0 } else { raw.msg_controllen };
         Ok(Self {
             place,
             name,
-            name_len: if name == 0 { 0 } else { name_len },
-            buffers: UserBuffers::vector(task, UserPointer::new(vector), count)?,
+            buffers: UserBuffers::vector(task, UserPointer::new(raw.msg_iov), raw.msg_iovlen)?,
             control,
-            control_len: if control == 0 {
-                0
-            } else {
-                usize::try_from(control_len).map_err(|_| Errno::ENOBUFS)?
-            },
+            control_len: usize::try_from(control_len).map_err(|_| Errno::ENOBUFS)?,
         })
+    }
+
+    /// The address that it names. Longer ones are cut to what an address can be at most.
+    fn target(&self, task: &CurrentTask) -> Result<Option<SocketAddress>, Errno> {
+        let len_bytes = self.name.len_bytes.min(SocketAddress::MAX_BYTES as i32);
+        let target = UserAddress { len_bytes, ..self.name }.read_unless_null(task)?;
+        Ok(target.filter(|target| !target.bytes().is_empty()))
+    }
+
+    /// Writes the sender's address, cut to the room for it. Returns its whole length.
+    fn write_sender(&self, task: &CurrentTask, sender: Option<&SocketAddress>) -> Result<i32, Errno> {
+        let sender = sender.map(SocketAddress::bytes).unwrap_or_default();
+        let room = usize::try_from(self.name.len_bytes).map_err(|_| Errno::EINVAL)?;
+        if !self.name.place.is_null() {
+            let (shown, _) = sender.split_at(sender.len().min(room));
+            task.memory().write_bytes(self.name.place.address(), shown)?;
+        }
+        i32::try_from(sender.len()).map_err(|_| Errno::EINVAL)
     }
 
     /// Writes back what a receive has to tell.
     fn write_results(
         &self,
         task: &CurrentTask,
-        name_len: usize,
+        name_len: i32,
         control_len: usize,
-        flags: u32,
+        msg_flags: u32,
     ) -> Result<(), Errno> {
-        const NAME_LEN_OFFSET: u64 = 8;
-        const CONTROL_LEN_OFFSET: u64 = 40;
-        const FLAGS_OFFSET: u64 = 48;
-        let field = |offset: u64| VirtualAddress(self.place.wrapping_add(offset));
-        if self.name != 0 {
-            task.memory().write_object(field(NAME_LEN_OFFSET), &(name_len as u32))?;
+        if !self.name.place.is_null() {
+            self.field(offset_of!(Msghdr, msg_namelen)).write(task, &name_len)?;
         }
-        task.memory().write_object(field(CONTROL_LEN_OFFSET), &(control_len as u64))?;
-        task.memory().write_object(field(FLAGS_OFFSET), &flags)
+        self.field(offset_of!(Msghdr, msg_controllen)).write(task, &(control_len as u64))?;
+        self.field(offset_of!(Msghdr, msg_flags)).write(task, &msg_flags)
+    }
+
+    /// Where the field at `offset` is.
+    fn field<T>(&self, offset: usize) -> UserPointer<T> {
+        UserPointer::new(self.place.address().0.wrapping_add(offset as u64))
     }
 }
 
 pub(super) fn sendto(
     task: &mut CurrentTask,
-    [descriptor, buffer, len, flags, address, address_len]: [u64; 6],
+    descriptor: Fd,
+    buffer: UserSlice,
+    flags: MessageFlags,
+    address: UserAddress,
 ) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
-    let buffers = UserBuffers::single(UserSlice { address: VirtualAddress(buffer), len_bytes: len })?;
-    let target = match address {
-        0 => Vec::new(),
-        address => read_raw_address(task, address, address_len)?,
-    };
-    let sent = control::decode(task, &[])?;
-    send(task, &open, MessageFlags::decode(flags), buffers, &target, sent)
+    let buffers = UserBuffers::single(buffer)?;
+    let target = address.read_unless_null(task)?.filter(|target| !target.bytes().is_empty());
+    let sent = Sent::plain(task);
+    send(task, &open, flags, buffers, target, sent)
 }
 
 pub(super) fn sendmsg(
     task: &mut CurrentTask,
-    [descriptor, header, flags, ..]: [u64; 6],
+    descriptor: Fd,
+    header: UserPointer<Msghdr>,
+    flags: MessageFlags,
 ) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
-    send_header(task, &open, header, MessageFlags::decode(flags))
+    send_header(task, &open, header, flags)
+}
+
+/// The header of one message of several, and where its length goes.
+fn message_at(headers: UserPointer<Mmsghdr>, index: u32) -> (UserPointer<Msghdr>, UserPointer<u32>) {
+    let place = headers.element(index as usize).address().0;
+    let len_place = place.wrapping_add(offset_of!(Mmsghdr, msg_len) as u64);
+    (UserPointer::new(place), UserPointer::new(len_place))
+}
+
+/// Does `one` for up to `count` messages, and writes the length of each. An error after the first comes with the next call.
+fn for_each_message(
+    task: &mut CurrentTask,
+    headers: UserPointer<Mmsghdr>,
+    count: u32,
+    mut one: impl FnMut(&mut CurrentTask, UserPointer<Msghdr>) -> Result<(usize, bool), Errno>,
+) -> Result<u32, Errno> {
+    let count = count.min(UIO_MAXIOV);
+    for index in 0..count {
+        let (place, len_place) = message_at(headers, index);
+        let moved = one(task, place).and_then(|(len, goes_on)| {
+            len_place.write(task, &u32::try_from(len).unwrap_or(u32::MAX)).map(|()| goes_on)
+        });
+        match moved {
+            Ok(true) => {}
+            Ok(false) => return Ok(index + 1),
+            Err(_) if index > 0 => return Ok(index),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
 }
 
 pub(super) fn sendmmsg(
     task: &mut CurrentTask,
-    [descriptor, headers, count, flags, ..]: [u64; 6],
-) -> Result<usize, Errno> {
+    descriptor: Fd,
+    headers: UserPointer<Mmsghdr>,
+    count: u32,
+    flags: MessageFlags,
+) -> Result<u32, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
-    let flags = MessageFlags::decode(flags);
-    let count = (count as u32).min(UIO_MAXIOV);
-    for index in 0..count {
-        let place = headers.wrapping_add(u64::from(index) * MULTIPLE_HEADER_BYTES);
-        let sent = send_header(task, &open, place, flags).and_then(|len| {
-            let len_place = VirtualAddress(place.wrapping_add(MULTIPLE_LEN_OFFSET));
-            task.memory().write_object(len_place, &(len as u32))
-        });
-        match sent {
-            Ok(()) => {}
-            // The error comes with the next call.
-            Err(_) if index > 0 => return Ok(index as usize),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(count as usize)
+    for_each_message(task, headers, count, |task, place| {
+        send_header(task, &open, place, flags).map(|len| (len, true))
+    })
 }
 
 fn send_header(
     task: &mut CurrentTask,
     open: &OpenSocket,
-    place: u64,
+    place: UserPointer<Msghdr>,
     flags: MessageFlags,
 ) -> Result<usize, Errno> {
     let header = Header::read(task, place)?;
     if header.control_len > control::MAX_SENT_BYTES {
         return Err(Errno::ENOBUFS);
     }
-    let mut bytes = vec![0; header.control_len];
-    task.memory().read_bytes(VirtualAddress(header.control), &mut bytes)?;
-    let sent = control::decode(task, &bytes)?;
-    // Longer names are cut to what an address can be at most.
-    let name_len = u64::from(header.name_len).min(MAX_ADDRESS_BYTES as u64);
-    let target = read_raw_address(task, header.name, name_len)?;
-    send(task, open, flags, header.buffers, &target, sent)
+    let control = header.control.read_array(task, header.control_len)?;
+    let sent = control::decode(task, &*open.socket, &control)?;
+    let target = header.target(task)?;
+    send(task, open, flags, header.buffers, target, sent)
 }
 
 /// write(2) to a socket.
@@ -177,42 +211,35 @@ pub(in crate::syscall) fn write(
     buffers: UserBuffers,
     never_waits: bool,
 ) -> Result<usize, Errno> {
-    let open = OpenSocket { description: description.clone() };
+    let open = OpenSocket::of(description.clone())?;
     let flags = if never_waits { MessageFlags::DONT_WAIT } else { MessageFlags::empty() };
-    let sent = control::decode(task, &[])?;
-    send(task, &open, flags, buffers, &[], sent)
+    let sent = Sent::plain(task);
+    send(task, &open, flags, buffers, None, sent)
 }
 
 fn patience(open: &OpenSocket, flags: MessageFlags, events: Events) -> Patience {
     Patience::of(&open.description, events).unless(flags.contains(MessageFlags::DONT_WAIT))
 }
 
-/// Sends to the socket at the encoded address `target`, or to the peer if that is empty.
+/// Sends to the socket at `target`, or to the peer if there is none.
 fn send(
     task: &mut CurrentTask,
     open: &OpenSocket,
     flags: MessageFlags,
     buffers: UserBuffers,
-    target: &[u8],
-    sent: control::Sent,
+    target: Option<SocketAddress>,
+    sent: Sent,
 ) -> Result<usize, Errno> {
-    let socket = open.socket()?;
     let is_urgent = flags.contains(MessageFlags::OUT_OF_BAND);
     let patience = patience(open, flags, Events::OUT);
-    match socket.kind() {
-        SocketKind::Stream if is_urgent && buffers.remaining() == 0 => Err(Errno::EOPNOTSUPP),
-        SocketKind::Stream if target.is_empty() => send_stream(task, open, (patience, flags), buffers, sent),
-        SocketKind::Stream if socket.peer_address().is_ok() => Err(Errno::EISCONN),
-        SocketKind::Stream => Err(Errno::EOPNOTSUPP),
-        SocketKind::SequencedPacket if is_urgent => socket.check_connection().and(Err(Errno::EOPNOTSUPP)),
-        // Linux ignores the address of a sequenced packet.
-        SocketKind::SequencedPacket => send_message(task, open, patience, buffers, None, sent),
-        SocketKind::Datagram if is_urgent => Err(Errno::EOPNOTSUPP),
-        SocketKind::Datagram => {
-            let target = if target.is_empty() { None } else { Some(UnixAddress::named_from_bytes(target)?) };
-            open.shared()?.bind_if_named()?;
-            send_message(task, open, patience, buffers, target, sent)
-        }
+    if open.kind() == SocketKind::Stream && is_urgent && buffers.remaining() == 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let target = open.socket.check_destination(target, is_urgent)?;
+    if open.kind() == SocketKind::Stream {
+        send_stream(task, open, (patience, flags), buffers, sent)
+    } else {
+        send_message(task, open, patience, buffers, target, sent)
     }
 }
 
@@ -222,10 +249,9 @@ fn send_stream(
     open: &OpenSocket,
     (patience, flags): (Patience, MessageFlags),
     mut buffers: UserBuffers,
-    mut sent: control::Sent,
+    mut sent: Sent,
 ) -> Result<usize, Errno> {
-    let socket = open.socket()?;
-    let queue = [(open.description.file().wait_queue().ok_or(Errno::ENOTSOCK)?, Events::OUT)];
+    let (socket, queue) = (&open.socket, [open.queue(Events::OUT)]);
     let mut total = 0;
     let mut step = vec![0; buffers.remaining().min(STREAM_STEP_BYTES)];
     loop {
@@ -236,17 +262,17 @@ fn send_stream(
                 return Ok(total);
             }
             // Only who could send learns that there is nothing to send.
-            let refusal = patience.retry(task, &queue, |_| socket.check_message(0, false));
+            let refusal = patience.retry(task, &queue, |_| socket.check_send(0, false));
             return Err(fail_stream(task, open, flags, refusal.err().unwrap_or(Errno::EFAULT), false));
         }
         let mut rest = &step[..taken];
         loop {
             let is_urgent = flags.contains(MessageFlags::OUT_OF_BAND) && buffers.remaining() == 0;
             let mut attempts = 0;
-            let attempt = |_: &mut CurrentTask| {
+            let attempt = |task: &mut CurrentTask| {
                 attempts += 1;
                 let has_waited = attempts > 1;
-                socket.send(Outgoing { has_waited, ..outgoing(rest, &sent, is_urgent) }, None)
+                socket.send(Outgoing { has_waited, ..outgoing(rest, &sent, is_urgent) }, None, task)
             };
             match patience.retry(task, &queue, attempt) {
                 Ok(count) => {
@@ -282,12 +308,13 @@ fn fail_stream(
     raise_broken_pipe(task, &open.description, error, has_waited)
 }
 
-fn outgoing<'a>(bytes: &'a [u8], sent: &control::Sent, is_urgent: bool) -> Outgoing<'a> {
+fn outgoing<'a>(bytes: &'a [u8], sent: &'a Sent, is_urgent: bool) -> Outgoing<'a> {
     Outgoing {
         bytes,
         credentials: sent.credentials.clone(),
         shows_credentials: sent.shows_credentials,
         files: sent.files.clone(),
+        control: &sent.others,
         is_urgent,
         has_waited: false,
     }
@@ -299,21 +326,22 @@ fn send_message(
     open: &OpenSocket,
     patience: Patience,
     mut buffers: UserBuffers,
-    target: Option<UnixAddress>,
-    sent: control::Sent,
+    target: Option<SocketAddress>,
+    sent: Sent,
 ) -> Result<usize, Errno> {
-    let socket = open.socket()?;
-    let own_queue = (open.description.file().wait_queue().ok_or(Errno::ENOTSOCK)?, Events::OUT);
-    let (len_bytes, has_target) = (buffers.remaining(), target.is_some());
-    patience.retry(task, &[own_queue], |_| socket.check_message(len_bytes, has_target))?;
+    let (socket, own_queue) = (&open.socket, open.queue(Events::OUT));
+    let len_bytes = buffers.remaining();
+    patience.retry(task, &[own_queue], |_| socket.check_send(len_bytes, target.is_some()))?;
     let mut bytes = vec![0; len_bytes];
     if buffers.take(task.memory(), &mut bytes) < bytes.len() {
         return Err(Errno::EFAULT);
     }
-    let target = target.map(|address| find_target(task, socket, &address)).transpose()?;
-    let queues: Vec<_> =
-        [own_queue].into_iter().chain(target.as_ref().map(|target| (target.room(), Events::OUT))).collect();
-    patience.retry(task, &queues, |_| socket.send(outgoing(&bytes, &sent, false), target.as_ref()))
+    let destination = target.map(|address| socket.find(&address, task)).transpose()?;
+    let target = destination.as_ref().and_then(|destination| destination.socket.as_ref());
+    let room = target.and_then(|target| target.room()).map(|queue| (queue, Events::OUT));
+    let queues: Vec<_> = [own_queue].into_iter().chain(room).collect();
+    patience
+        .retry(task, &queues, |task| socket.send(outgoing(&bytes, &sent, false), destination.as_ref(), task))
 }
 
 /// read(2) from a socket.
@@ -326,59 +354,53 @@ pub(in crate::syscall) fn read(
     if buffers.remaining() == 0 {
         return Ok(0);
     }
-    let open = OpenSocket { description: description.clone() };
+    let open = OpenSocket::of(description.clone())?;
     let flags = if never_waits { MessageFlags::DONT_WAIT } else { MessageFlags::empty() };
     receive(task, &open, flags, &mut buffers).map(|received| received.len_bytes)
 }
 
 pub(super) fn recvfrom(
     task: &mut CurrentTask,
-    [descriptor, buffer, len, flags, address, address_len]: [u64; 6],
+    descriptor: Fd,
+    buffer: UserSlice,
+    flags: MessageFlags,
+    address: UserAddressRoom,
 ) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
-    let flags = MessageFlags::decode(flags);
-    let mut buffers = UserBuffers::single(UserSlice { address: VirtualAddress(buffer), len_bytes: len })?;
+    let mut buffers = UserBuffers::single(buffer)?;
     let received = receive(task, &open, flags, &mut buffers)?;
-    write_address(task, [address, address_len], &sender_bytes(&open, &received)?)?;
+    address.write(task, &received.sender.unwrap_or_default())?;
     Ok(received.reported_len(flags))
 }
 
 pub(super) fn recvmsg(
     task: &mut CurrentTask,
-    [descriptor, header, flags, ..]: [u64; 6],
+    descriptor: Fd,
+    header: UserPointer<Msghdr>,
+    flags: MessageFlags,
 ) -> Result<usize, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
-    receive_header(task, &open, header, MessageFlags::decode(flags))
+    receive_header(task, &open, header, flags)
 }
 
 pub(super) fn recvmmsg(
     task: &mut CurrentTask,
-    [descriptor, headers, count, flags, timeout, _]: [u64; 6],
-) -> Result<usize, Errno> {
+    descriptor: Fd,
+    headers: UserPointer<Mmsghdr>,
+    count: u32,
+    mut flags: MessageFlags,
+    timeout: UserPointer<Timespec>,
+) -> Result<u32, Errno> {
     let open = OpenSocket::find(task, descriptor)?;
-    let mut flags = MessageFlags::decode(flags);
     // The time-out is looked at after each message only (`man 2 recvmmsg`, BUGS).
-    let deadline = deadline_after(read_timeout(task, UserPointer::new(timeout))?);
-    let count = (count as u32).min(UIO_MAXIOV);
-    for index in 0..count {
-        let place = headers.wrapping_add(u64::from(index) * MULTIPLE_HEADER_BYTES);
-        let received = receive_header(task, &open, place, flags).and_then(|len| {
-            let len_place = VirtualAddress(place.wrapping_add(MULTIPLE_LEN_OFFSET));
-            task.memory().write_object(len_place, &(len as u32))
-        });
-        match received {
-            Ok(()) => {}
-            Err(_) if index > 0 => return Ok(index as usize),
-            Err(error) => return Err(error),
-        }
+    let deadline = deadline_after(read_timeout(task, timeout)?);
+    for_each_message(task, headers, count, |task, place| {
+        let len = receive_header(task, &open, place, flags)?;
         if flags.contains(MessageFlags::WAIT_FOR_ONE) {
             flags |= MessageFlags::DONT_WAIT;
         }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Ok(index as usize + 1);
-        }
-    }
-    Ok(count as usize)
+        Ok((len, deadline.is_none_or(|deadline| Instant::now() < deadline)))
+    })
 }
 
 impl Received {
@@ -386,28 +408,30 @@ impl Received {
     fn reported_len(&self, flags: MessageFlags) -> usize {
         if flags.contains(MessageFlags::TRUNCATE) { self.message_bytes } else { self.len_bytes }
     }
-}
 
-/// The sender's address as it is written: none for connections, whose peer is known.
-fn sender_bytes(open: &OpenSocket, received: &Received) -> Result<Vec<u8>, Errno> {
-    let is_named = open.socket()?.kind() == SocketKind::Datagram && received.sender != UnixAddress::Unnamed;
-    Ok(if is_named { received.sender.to_bytes() } else { Vec::new() })
+    /// What `msg_flags` tells of a receive with `flags`, whose control messages were cut or not.
+    fn told_flags(&self, flags: MessageFlags, is_control_cut: bool) -> MessageFlags {
+        let mut told = flags & (MessageFlags::CLOSE_ON_EXEC | MessageFlags::ERROR_QUEUE);
+        told.set(MessageFlags::TRUNCATE, self.message_bytes > self.len_bytes);
+        told.set(MessageFlags::CONTROL_TRUNCATED, is_control_cut);
+        told.set(MessageFlags::OUT_OF_BAND, self.is_urgent);
+        told
+    }
 }
 
 fn receive_header(
     task: &mut CurrentTask,
     open: &OpenSocket,
-    place: u64,
+    place: UserPointer<Msghdr>,
     flags: MessageFlags,
 ) -> Result<usize, Errno> {
     let mut header = Header::read(task, place)?;
     let mut received = receive(task, open, flags, &mut header.buffers)?;
-    let sender = sender_bytes(open, &received)?;
-    if header.name != 0 {
-        let (shown, _) = sender.split_at(sender.len().min(header.name_len as usize));
-        task.memory().write_bytes(VirtualAddress(header.name), shown)?;
-    }
+    let name_len = header.write_sender(task, received.sender.as_ref())?;
     let mut encoder = Encoder::new(header.control_len);
+    for message in &received.control {
+        encoder.push(message.level, message.kind, &message.data);
+    }
     if let Some(credentials) = &received.credentials {
         encoder.push_credentials(seen_from(task, credentials));
     }
@@ -415,18 +439,9 @@ fn receive_header(
     if !files.is_empty() {
         encoder.push_files(task, files, flags.contains(MessageFlags::CLOSE_ON_EXEC));
     }
-    task.memory().write_bytes(VirtualAddress(header.control), encoder.bytes())?;
-    let mut told = flags.bits() & uapi::MSG_CMSG_CLOEXEC;
-    if received.message_bytes > received.len_bytes {
-        told |= uapi::MSG_TRUNC;
-    }
-    if encoder.is_cut {
-        told |= uapi::MSG_CTRUNC;
-    }
-    if received.is_urgent {
-        told |= uapi::MSG_OOB;
-    }
-    header.write_results(task, sender.len(), encoder.bytes().len(), told)?;
+    task.memory().write_bytes(header.control.address(), encoder.bytes())?;
+    let told = received.told_flags(flags, encoder.is_cut);
+    header.write_results(task, name_len, encoder.bytes().len(), told.bits())?;
     Ok(received.reported_len(flags))
 }
 
@@ -437,18 +452,18 @@ fn receive(
     flags: MessageFlags,
     buffers: &mut UserBuffers,
 ) -> Result<Received, Errno> {
-    let socket = open.socket()?;
+    let (socket, queue) = (&open.socket, [open.queue(Events::IN)]);
     let patience = patience(open, flags, Events::IN);
-    let queue = [(open.description.file().wait_queue().ok_or(Errno::ENOTSOCK)?, Events::IN)];
-    let is_stream = socket.kind() == SocketKind::Stream;
+    let is_stream = open.kind() == SocketKind::Stream;
     let how = Receiving {
         is_peek: flags.contains(MessageFlags::PEEK),
         is_urgent: flags.contains(MessageFlags::OUT_OF_BAND),
+        is_error_queue: flags.contains(MessageFlags::ERROR_QUEUE),
         waits: patience.waits(),
     };
     let mut missing = match flags.contains(MessageFlags::WAIT_ALL) {
         true => buffers.remaining(),
-        false => (socket.options().receive_low_water as usize).min(buffers.remaining()),
+        false => (socket.common().options().receive_low_water as usize).min(buffers.remaining()),
     };
     let memory = task.memory().clone();
     let mut total = Received::default();
@@ -457,7 +472,7 @@ fn receive(
             let max_bytes =
                 if is_stream { buffers.remaining().min(STREAM_STEP_BYTES * 4) } else { buffers.remaining() };
             let mut take = |piece: &[u8]| buffers.fill(&memory, piece) == piece.len();
-            socket.receive_pieces(max_bytes, how, &mut take)
+            socket.receive(max_bytes, how, &mut take)
         });
         let received = match result {
             Ok(received) => received,
@@ -470,6 +485,7 @@ fn receive(
         total.message_bytes += received.message_bytes;
         total.credentials = received.credentials;
         total.files.extend(received.files);
+        total.control = received.control;
         total.sender = received.sender;
         total.is_urgent = received.is_urgent;
         if !is_stream || has_ended || missing == 0 {

@@ -1,0 +1,380 @@
+//! What a socket is to the system calls, whatever its family.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use linux_raw_sys::net as uapi;
+use parking_lot::Mutex;
+
+use super::{
+    ControlMessage, KernelSockets, Outgoing, PeerCredentials, Received, Receiving, SocketAddress,
+    SocketOptions,
+};
+use crate::Errno;
+use crate::fs::anonymous::AnonymousInode;
+use crate::fs::{Caller, Collector, FileKind, TaskFs, Viewer};
+use crate::wait::{Events, WaitQueue};
+
+/// The type of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SocketKind {
+    /// SOCK_STREAM.
+    Stream,
+    /// SOCK_DGRAM.
+    Datagram,
+    /// SOCK_RAW.
+    Raw,
+    /// SOCK_SEQPACKET.
+    SequencedPacket,
+}
+
+impl SocketKind {
+    /// The kind with the `SOCK_*` number.
+    ///
+    /// # Errors
+    /// ESOCKTNOSUPPORT.
+    pub fn from_raw(raw: u32) -> Result<Self, Errno> {
+        match raw {
+            uapi::SOCK_STREAM => Ok(Self::Stream),
+            uapi::SOCK_DGRAM => Ok(Self::Datagram),
+            uapi::SOCK_RAW => Ok(Self::Raw),
+            uapi::SOCK_SEQPACKET => Ok(Self::SequencedPacket),
+            _ => Err(Errno::ESOCKTNOSUPPORT),
+        }
+    }
+
+    /// The `SOCK_*` number.
+    pub fn raw(self) -> u32 {
+        match self {
+            Self::Stream => uapi::SOCK_STREAM,
+            Self::Datagram => uapi::SOCK_DGRAM,
+            Self::Raw => uapi::SOCK_RAW,
+            Self::SequencedPacket => uapi::SOCK_SEQPACKET,
+        }
+    }
+
+    /// Whether it must be connected before anything is sent.
+    pub fn is_connection_based(self) -> bool {
+        matches!(self, Self::Stream | Self::SequencedPacket)
+    }
+}
+
+/// Which halves of a connection shutdown(2) ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Receiving.
+    pub receiving: bool,
+    /// Sending.
+    pub sending: bool,
+}
+
+/// Who calls: what sockets ask beside what all files do.
+pub trait SocketCaller: Caller {
+    /// Where the caller's paths begin, and its umask.
+    fn task_fs(&self) -> Arc<TaskFs>;
+    /// Who looks a path up.
+    fn viewer(&self) -> Viewer;
+}
+
+/// Where a connect or a send leads: found once, however many attempts it takes.
+pub struct Destination {
+    /// The address that was given.
+    pub address: SocketAddress,
+    /// The socket there, of a family that looks it up beforehand.
+    pub socket: Option<Arc<dyn Socket>>,
+}
+
+/// What sockets of all families have.
+pub struct SocketCommon {
+    family: u32,
+    kind: SocketKind,
+    protocol: u32,
+    options: Mutex<SocketOptions>,
+    inode: AnonymousInode,
+}
+
+impl SocketCommon {
+    /// Of a new socket of `family` (`AF_*`) that belongs to `uid` and `gid`.
+    pub fn new(
+        kernel: &KernelSockets,
+        family: u32,
+        kind: SocketKind,
+        protocol: u32,
+        [uid, gid]: [u32; 2],
+    ) -> Self {
+        let inode = AnonymousInode::of_kind(&kernel.open_files, FileKind::Socket, 0o777).owned_by(uid, gid);
+        Self { family, kind, protocol, options: Mutex::default(), inode }
+    }
+
+    /// Its `AF_*` number (SO_DOMAIN).
+    pub fn family(&self) -> u32 {
+        self.family
+    }
+
+    /// Its type (SO_TYPE).
+    pub fn kind(&self) -> SocketKind {
+        self.kind
+    }
+
+    /// Its protocol (SO_PROTOCOL).
+    pub fn protocol(&self) -> u32 {
+        self.protocol
+    }
+
+    /// Its options.
+    pub fn options(&self) -> SocketOptions {
+        *self.options.lock()
+    }
+
+    /// Changes its options; a family that has to know is told by who calls this.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub fn change_options(
+        &self,
+        change: impl FnOnce(&mut SocketOptions) -> Result<(), Errno>,
+    ) -> Result<SocketOptions, Errno> {
+        let mut options = self.options.lock();
+        change(&mut options)?;
+        Ok(*options)
+    }
+
+    /// Its inode, whose number no other socket has (SO_COOKIE).
+    pub fn inode(&self) -> &AnonymousInode {
+        &self.inode
+    }
+}
+
+/// A socket. None of the methods blocks: one that would have to wait returns EAGAIN before anything has changed, and is called
+/// again when the wait queue, or that of the destination's socket, announces something.
+pub trait Socket: Any + Send + Sync {
+    /// What all sockets have.
+    fn common(&self) -> &SocketCommon;
+
+    /// bind(2).
+    ///
+    /// # Errors
+    /// Those of the family.
+    fn bind(&self, address: &SocketAddress, caller: &dyn SocketCaller) -> Result<(), Errno>;
+
+    /// listen(2).
+    ///
+    /// # Errors
+    /// EOPNOTSUPP if nothing connects to such a socket, and those of the family.
+    fn listen(&self, _backlog: i32, _caller: &dyn SocketCaller) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Finds where `address` leads.
+    ///
+    /// # Errors
+    /// EINVAL, ECONNREFUSED, and those of the family.
+    fn find(&self, address: &SocketAddress, _caller: &dyn SocketCaller) -> Result<Destination, Errno> {
+        Ok(Destination { address: *address, socket: None })
+    }
+
+    /// connect(2), by a caller that is going to wait for it or is not.
+    ///
+    /// # Errors
+    /// EAGAIN while a caller who `waits` has to, EINPROGRESS for one who does not, and those of the family.
+    fn connect(&self, destination: &Destination, waits: bool, caller: &dyn SocketCaller)
+    -> Result<(), Errno>;
+
+    /// What a connect is told that has waited as long as SO_SNDTIMEO lets it.
+    fn unfinished_connect(&self) -> Errno {
+        Errno::EAGAIN
+    }
+
+    /// connect(2) to AF_UNSPEC: undoes a connection.
+    ///
+    /// # Errors
+    /// EINVAL if it cannot be undone.
+    fn disconnect(&self) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// accept(2): the new socket, and the address of its peer.
+    ///
+    /// # Errors
+    /// EAGAIN, EINVAL if it does not listen or, for one who `waits`, is shut down, EOPNOTSUPP.
+    fn accept(&self, _waits: bool) -> Result<(Arc<dyn Socket>, SocketAddress), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Where it is bound (getsockname).
+    ///
+    /// # Errors
+    /// Those of the family.
+    fn name(&self) -> Result<SocketAddress, Errno>;
+
+    /// Where the peer is bound (getpeername).
+    ///
+    /// # Errors
+    /// ENOTCONN.
+    fn peer_name(&self) -> Result<SocketAddress, Errno>;
+
+    /// shutdown(2).
+    ///
+    /// # Errors
+    /// ENOTCONN, EOPNOTSUPP.
+    fn shut_down(&self, _halves: Shutdown) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Where a send to `address` goes: `None` to the peer, since the family ignores the address.
+    ///
+    /// # Errors
+    /// EISCONN, EOPNOTSUPP for an address or an urgent byte that it does not take, and those of the address.
+    fn check_destination(
+        &self,
+        address: Option<SocketAddress>,
+        is_urgent: bool,
+    ) -> Result<Option<SocketAddress>, Errno>;
+
+    /// Fails unless a message of `len_bytes`, or for a stream a part of one, could be sent now: what Linux finds out before it
+    /// looks at the bytes, or at where a datagram goes.
+    ///
+    /// # Errors
+    /// As [`Socket::send`].
+    fn check_send(&self, _len_bytes: usize, _has_destination: bool) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// Whether a control message may go with a send. Those of other levels than its own are for nobody, and passed over.
+    ///
+    /// # Errors
+    /// EINVAL.
+    fn check_control(&self, message: &ControlMessage) -> Result<(), Errno> {
+        if message.level == uapi::SOL_SOCKET { Err(Errno::EINVAL) } else { Ok(()) }
+    }
+
+    /// Sends to the peer, or to `destination`. A stream may take a part.
+    ///
+    /// # Errors
+    /// EAGAIN, EPIPE, ENOTCONN, EMSGSIZE, ENOBUFS, and those of the family.
+    fn send(
+        &self,
+        outgoing: Outgoing<'_>,
+        destination: Option<&Destination>,
+        caller: &dyn SocketCaller,
+    ) -> Result<usize, Errno>;
+
+    /// Receives a part of a stream or one message by handing up to `max_bytes` to `take`, piece by piece, until that says that it
+    /// has not taken all of a piece. A stream keeps the piece then; a message is lost.
+    ///
+    /// # Errors
+    /// EAGAIN, ENOTCONN, EFAULT if `take` has not taken the first piece, and those of the family.
+    fn receive(
+        &self,
+        max_bytes: usize,
+        how: Receiving,
+        take: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<Received, Errno>;
+
+    /// The value of an option of another level than SOL_SOCKET, encoded; `room_bytes` is how much the caller has room for.
+    ///
+    /// # Errors
+    /// ENOPROTOOPT, EOPNOTSUPP for a level that the family does not have.
+    fn option(&self, _level: u32, _option: u32, _room_bytes: usize) -> Result<Vec<u8>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Sets an option of another level than SOL_SOCKET.
+    ///
+    /// # Errors
+    /// As [`Socket::option`], EINVAL, EPERM, and those of the option.
+    fn set_option(
+        &self,
+        _level: u32,
+        _option: u32,
+        _value: &[u8],
+        _caller: &dyn SocketCaller,
+    ) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Whether it has an option of SOL_SOCKET that only some families have: SO_REUSEPORT, SO_ZEROCOPY, SO_TXREHASH.
+    fn has_option(&self, _option: u32) -> bool {
+        false
+    }
+
+    /// Its options of SOL_SOCKET have changed.
+    fn options_changed(&self, _options: &SocketOptions) {}
+
+    /// SO_ERROR: the pending error, which is then no more.
+    fn take_error(&self) -> Option<Errno> {
+        None
+    }
+
+    /// SO_ACCEPTCONN.
+    fn is_listening(&self) -> bool {
+        false
+    }
+
+    /// SO_PEERCRED; `None` for nobody.
+    fn peer_credentials(&self) -> Option<PeerCredentials> {
+        None
+    }
+
+    /// SO_PEEK_OFF: where the next peek begins; `None` at what was not read yet.
+    fn peek_offset(&self) -> Option<usize> {
+        None
+    }
+
+    /// Sets SO_PEEK_OFF.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP.
+    fn set_peek_offset(&self, _offset: Option<usize>) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// What poll(2) tells.
+    fn readiness(&self) -> Events;
+
+    /// What announces a change of that.
+    fn wait_queue(&self) -> &WaitQueue;
+
+    /// What announces room to those who connect or send here.
+    fn room(&self) -> Option<&WaitQueue> {
+        None
+    }
+
+    /// Whether SIGPIPE comes with EPIPE, to one who `has_waited` for room or has not.
+    fn raises_broken_pipe(&self, _has_waited: bool) -> bool {
+        self.common().kind() == SocketKind::Stream
+    }
+
+    /// Who is to be told after a descriptor of it is gone.
+    fn collector(&self) -> Option<Arc<dyn Collector>> {
+        None
+    }
+
+    /// ioctl(2), for what no socket has in common.
+    ///
+    /// # Errors
+    /// ENOTTY, EFAULT.
+    fn ioctl(&self, _request: u32, _argument: u64, _caller: &dyn Caller) -> Result<usize, Errno> {
+        Err(Errno::ENOTTY)
+    }
+}
+
+impl dyn Socket {
+    /// The socket as a `T`, if it is one.
+    pub fn downcast<T: Socket>(&self) -> Option<&T> {
+        (self as &dyn Any).downcast_ref()
+    }
+
+    /// Changes its options of SOL_SOCKET.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub fn change_options(
+        &self,
+        change: impl FnOnce(&mut SocketOptions) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let options = self.common().change_options(change)?;
+        self.options_changed(&options);
+        Ok(())
+    }
+}
