@@ -1,8 +1,8 @@
 //! The VM: its memory slots, its vCPUs' making, and what the host can do.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use kvm_bindings::{
@@ -52,6 +52,7 @@ pub(crate) struct Machine {
     slots: Mutex<MemorySlots>,
     flushes_started: AtomicU64,
     flushes_finished: AtomicU64,
+    recycling: Once,
     /// A vCPU has moved from one thread to another slowly, and one quickly.
     has_moved_slowly: AtomicBool,
     has_moved_quickly: AtomicBool,
@@ -140,10 +141,10 @@ impl Machine {
             slots: Mutex::new(MemorySlots { len_bytes: 0, count: 0 }),
             flushes_started: AtomicU64::new(0),
             flushes_finished: AtomicU64::new(0),
+            recycling: Once::new(),
             has_moved_slowly: AtomicBool::new(false),
             has_moved_quickly: AtomicBool::new(false),
         });
-        machine.start_recycling()?;
         let first = Vcpu::new(machine.clone(), 0, vcpu);
         Ok((machine, first))
     }
@@ -210,13 +211,19 @@ impl Machine {
         Ok(())
     }
 
-    /// Takes a chunk back.
-    pub(crate) fn release(&self, chunk: Chunk, used_pages: u64) {
+    /// Takes a chunk back. The first one starts the thread that makes them ready: not before, so that what confines the thread
+    /// which made the machine confines this one.
+    pub(crate) fn release(self: &Arc<Self>, chunk: Chunk, used_pages: u64) {
         self.chunks.retire(chunk, used_pages);
+        self.recycling.call_once(|| {
+            if let Err(error) = self.start_recycling() {
+                log::warn!("page tables are made ready when they are needed: {error}");
+            }
+        });
     }
 
     /// Has a thread make chunks ready that were given up, for as long as there is the machine.
-    fn start_recycling(self: &Arc<Self>) -> Result<(), PlatformError> {
+    fn start_recycling(self: &Arc<Self>) -> io::Result<()> {
         let (chunks, machine) = (self.chunks.clone(), Arc::downgrade(self));
         let recycle = move || {
             while chunks.await_retired() {
@@ -224,8 +231,7 @@ impl Machine {
                 machine.recycle_one();
             }
         };
-        let started = std::thread::Builder::new().name("page tables".into()).spawn(recycle);
-        started.map(drop).map_err(|source| PlatformError::refused("start a thread", source))
+        std::thread::Builder::new().name("page tables".into()).spawn(recycle).map(drop)
     }
 
     /// Makes a chunk that was given up usable again; `false` if there is none. If KVM will not let go of it, nobody gets it.
