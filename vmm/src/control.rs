@@ -19,7 +19,8 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, UCred, accept_with, bind,
     connect, listen, recv, send, socket_with, sockopt::socket_peercred,
 };
-use rustix::process::{Pid, Uid, getpid, getuid};
+use rustix::process::{Pid, Uid, geteuid, getpid, getuid};
+use rustix::thread::set_thread_res_uid;
 use sentry::kernel::Kernel;
 use sentry::task::StopGuard;
 
@@ -93,8 +94,6 @@ impl fmt::Display for Target {
 pub(crate) struct ControlSocket {
     /// One for the process, and one for the container.
     sockets: Vec<OwnedFd>,
-    /// Whom it serves besides root.
-    owner: Uid,
 }
 
 impl ControlSocket {
@@ -112,14 +111,14 @@ impl ControlSocket {
             let socket = listen_at(&Target::Container(name.to_owned()));
             sockets.push(socket.with_context(|| format!("--name {name}: is there a sandbox of that name?"))?);
         }
-        Ok(Self { sockets, owner: getuid() })
+        Ok(Self { sockets })
     }
 
-    /// Serves requests for as long as vmm lives, on a thread of its own.
+    /// Serves the requests of `owner` and root for as long as vmm lives, on a thread of its own.
     ///
     /// # Errors
     /// The host has no thread left.
-    pub(crate) fn serve(self, kernel: Arc<Kernel>) -> anyhow::Result<()> {
+    pub(crate) fn serve(self, kernel: Arc<Kernel>, owner: Uid) -> anyhow::Result<()> {
         if self.sockets.is_empty() {
             return Ok(());
         }
@@ -128,7 +127,7 @@ impl ControlSocket {
             loop {
                 match self.accept() {
                     Ok(peer) => {
-                        if let Err(error) = self.serve_one(&peer, &kernel, &mut pause) {
+                        if let Err(error) = serve_one(&peer, owner, &kernel, &mut pause) {
                             log::info!("a request to pause or resume: {error:#}");
                         }
                     }
@@ -157,40 +156,33 @@ impl ControlSocket {
         let socket = called.and_then(|index| self.sockets.get(index)).ok_or(Errno::INTR)?;
         accept_with(socket, SocketFlags::CLOEXEC)
     }
+}
 
-    fn serve_one<'a>(
-        &self,
-        peer: &OwnedFd,
-        kernel: &'a Kernel,
-        pause: &mut Option<StopGuard<'a>>,
-    ) -> anyhow::Result<()> {
-        let caller = socket_peercred(peer)?;
-        ensure!(
-            caller.uid == self.owner || caller.uid == Uid::ROOT,
-            "user {} may not do that",
-            caller.uid.as_raw()
-        );
-        let patience = Timespec::try_from(PATIENCE)?;
-        ensure!(
-            poll(&mut [PollFd::new(peer, PollFlags::IN)], Some(&patience))? > 0,
-            "the caller says nothing"
-        );
-        let answer: &[u8] = match (Request::from_word(&receive(peer)?), pause.is_some()) {
-            (Some(Request::Pause), false) => {
-                *pause = Some(kernel.tasks().stop_all());
-                DONE
-            }
-            (Some(Request::Resume), true) => {
-                *pause = None;
-                DONE
-            }
-            (Some(Request::Pause), true) => b"it is paused already",
-            (Some(Request::Resume), false) => b"it is not paused",
-            (None, _) => b"it does not know the request",
-        };
-        send(peer, answer, SendFlags::NOSIGNAL)?;
-        Ok(())
-    }
+fn serve_one<'a>(
+    peer: &OwnedFd,
+    owner: Uid,
+    kernel: &'a Kernel,
+    pause: &mut Option<StopGuard<'a>>,
+) -> anyhow::Result<()> {
+    let caller = socket_peercred(peer)?;
+    ensure!(caller.uid == owner || caller.uid == Uid::ROOT, "user {} may not do that", caller.uid.as_raw());
+    let patience = Timespec::try_from(PATIENCE)?;
+    ensure!(poll(&mut [PollFd::new(peer, PollFlags::IN)], Some(&patience))? > 0, "the caller says nothing");
+    let answer: &[u8] = match (Request::from_word(&receive(peer)?), pause.is_some()) {
+        (Some(Request::Pause), false) => {
+            *pause = Some(kernel.tasks().stop_all());
+            DONE
+        }
+        (Some(Request::Resume), true) => {
+            *pause = None;
+            DONE
+        }
+        (Some(Request::Pause), true) => b"it is paused already",
+        (Some(Request::Resume), false) => b"it is not paused",
+        (None, _) => b"it does not know the request",
+    };
+    send(peer, answer, SendFlags::NOSIGNAL)?;
+    Ok(())
 }
 
 /// Has a sandbox do what is asked, and returns once it has.
@@ -198,10 +190,14 @@ impl ControlSocket {
 /// # Errors
 /// There is no such sandbox, it belongs to somebody else, or it is paused, or running, already.
 pub fn ask(target: &Target, request: Request) -> anyhow::Result<()> {
-    let socket = new_socket()?;
-    connect(&socket, &target.address()?).with_context(|| format!("{target} runs no sandbox"))?;
+    let mut socket = connect_to(target)?;
     let listener = socket_peercred(&socket)?;
     ensure!(target.is(&listener), "{target} runs no sandbox");
+    if geteuid().is_root() && !listener.uid.is_root() {
+        // One in a user namespace of its own is not told who root is.
+        set_thread_res_uid(None, listener.uid, None).context("act for its user")?;
+        socket = connect_to(target)?;
+    }
     let refused = || format!("{target} does not let you");
     send(&socket, request.word(), SendFlags::NOSIGNAL).with_context(refused)?;
     let answer = receive(&socket).with_context(refused)?;
@@ -210,6 +206,12 @@ pub fn ask(target: &Target, request: Request) -> anyhow::Result<()> {
         [] => bail!(refused()),
         reason => bail!("{target}: {}", reason.escape_ascii()),
     }
+}
+
+fn connect_to(target: &Target) -> anyhow::Result<OwnedFd> {
+    let socket = new_socket()?;
+    connect(&socket, &target.address()?).with_context(|| format!("{target} runs no sandbox"))?;
+    Ok(socket)
 }
 
 fn new_socket() -> anyhow::Result<OwnedFd> {

@@ -58,10 +58,11 @@ pub fn run(description: Description, custody: Custody) -> Result<u8, Failure> {
     let signals = Forwarder::new()?;
     survive_size_limits()?;
     raise_open_files_limit();
+    let control = ControlSocket::open(description.name.as_deref())?;
     let mut jail = Jail::begin(custody.rules())?;
     let image = admit(open_image(&description.root)?, &mut jail)?;
     let machine = make_machine(&description)?;
-    let (user, root, name) = (description.user.clone(), description.root.clone(), description.name.clone());
+    let (user, root, caller) = (description.user.clone(), description.root.clone(), jail.caller());
     let sandbox = Sandbox::new(description, image, machine).map_err(anyhow::Error::from)?;
     let kernel = sandbox.kernel().clone();
     let streams = CallerStreams::take()?;
@@ -76,13 +77,12 @@ pub fn run(description: Description, custody: Custody) -> Result<u8, Failure> {
     };
     let (descriptors, storage) = streams::descriptors(&streams, &surroundings)?;
     drop(streams);
-    let control = ControlSocket::open(name.as_deref())?;
     for (layer, text) in jail.enter()? {
         log::info!("{layer}: {text}");
     }
     let init = sandbox.start(descriptors).map_err(Failure::of_program)?;
     signals.start(kernel.clone(), init.thread_group().clone(), custody.stop_timeout)?;
-    control.serve(kernel.clone())?;
+    control.serve(kernel.clone(), caller)?;
     let status: ExitStatus = kernel.wait_for_init(&init);
     storage.write_back();
     Ok(status.shell_status())
@@ -101,7 +101,9 @@ fn open_image(path: &Path) -> anyhow::Result<Image> {
 /// Lets the image be read from inside the jail; an executable, or what holds layers, is open already.
 fn admit(image: Image, jail: &mut Jail) -> anyhow::Result<Image> {
     Ok(match image {
-        Image::Directory(root) => Image::Directory(jail.admit(root, Access::Read)?),
+        Image::Directory { root, .. } => {
+            Image::Directory { root: jail.admit(root, Access::Read)?, owners: jail.owners() }
+        }
         open => open,
     })
 }

@@ -1,14 +1,15 @@
 //! The layers of the jail: told, and missed.
 
 use std::collections::HashMap;
-use std::fs::DirEntry;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{DirEntry, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
 use guest_tests::bounded::{self, Finished, Running};
 use guest_tests::vmm;
+use rustix::process::{Signal, kill_process};
 
 use crate::{TIMEOUT, Test, assert_code, assert_one_line, run, vmm_command};
 
@@ -21,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("layers::no_thread_keeps_privileges", no_thread_keeps_privileges),
     ("layers::nothing_of_the_host_is_below_the_root", nothing_of_the_host_is_below_the_root),
     ("layers::a_user_is_taken_as_told", a_user_is_taken_as_told),
+    ("layers::an_ordinary_user_has_them_too", an_ordinary_user_has_them_too),
 ];
 
 /// The first of the users that vmm becomes.
@@ -171,4 +173,42 @@ fn a_user_is_taken_as_told() {
     if let Ok(refused) = bounded::run(command.uid(12345).gid(12345), TIMEOUT) {
         assert_one_line(&refused, &[125], &["--jail-user", "root"]);
     }
+}
+
+/// In a mount namespace where everybody may use KVM, executes what follows as user 12345.
+const AS_ORDINARY_USER: &str =
+    "mknod $0/kvm c 10 232 && chmod 666 $0/kvm && mount --bind $0/kvm /dev/kvm || exit 99
+    exec setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\"";
+
+fn an_ordinary_user_has_them_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().to_str().expect("UTF-8");
+    let own = format!("{place}/own");
+    std::fs::copy(vmm::binary().expect("vmm"), format!("{place}/vmm")).expect("copy");
+    std::fs::write(&own, "text").expect("write");
+    std::os::unix::fs::chown(&own, Some(12345), Some(12345)).expect("chown");
+    std::fs::set_permissions(place, Permissions::from_mode(0o755)).expect("chmod");
+    let script =
+        format!("stat -c %u:%g /etc/passwd {own}; cat {own}; echo; cat /etc/shadow; echo ready; sleep 60");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", AS_ORDINARY_USER, place]);
+    command.args([&format!("{place}/vmm"), "--log", "info", "--", "sh", "-c", &script]);
+    let mut running = bounded::start(&mut command).expect("unshare starts");
+    assert!(running.prints_within("ready\n", TIMEOUT).expect("output"));
+    for status in statuses(&running) {
+        for field in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert_eq!(u64::from_str_radix(&status[field], 16), Ok(0), "{field}: {status:?}");
+        }
+    }
+    // Root is heard, though unknown to a process in a user namespace.
+    let pid = running.pid().as_raw_nonzero().to_string();
+    for word in ["pause", "resume"] {
+        let asked = bounded::run(vmm_command(&[], &[]).args([word, &pid]), TIMEOUT).expect("vmm starts");
+        assert_code(&asked, 0);
+    }
+    kill_process(running.pid(), Signal::KILL).expect("kill");
+    let finished = running.finish(TIMEOUT).expect("end");
+    assert_eq!(finished.stdout, "0:0\n12345:12345\ntext\nready\n", "{}", finished.describe());
+    let told = "info: namespaces: user, mount, IPC, UTS, cgroup, empty root\n";
+    assert!(finished.stderr.contains(told), "{}", finished.describe());
 }

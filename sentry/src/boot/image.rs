@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
 
-use crate::fs::host::holds_files;
+use crate::fs::host::{HostOwners, holds_files};
 
 /// What is run if no command is given.
 const DEFAULT_COMMAND: &[u8] = b"/bin/sh";
@@ -17,7 +17,12 @@ const OWN_DIRECTORIES: [&[u8]; 4] = [b"dev", b"proc", b"sys", b"tmp"];
 /// An image, opened on the host and told apart.
 pub enum Image {
     /// A directory of the host that holds a root file system.
-    Directory(OwnedFd),
+    Directory {
+        /// The directory.
+        root: OwnedFd,
+        /// How the host tells of the owners of its files.
+        owners: HostOwners,
+    },
     /// An image's layers, as [`fs::layers`](crate::fs::layers) reads them.
     Layers {
         /// The index of the tree that they make.
@@ -71,7 +76,7 @@ impl Image {
             if !holds_files(&file).map_err(ImageError::Look)? {
                 return Err(ImageError::KernelInterface);
             }
-            return Ok(Self::Directory(file.into()));
+            return Ok(Self::Directory { root: file.into(), owners: HostOwners::Told });
         }
         let mut head = [0; 4];
         let is_elf = kind.is_file() && file.read_exact(&mut head).is_ok() && head == *b"\x7fELF";
@@ -88,7 +93,7 @@ impl Image {
     /// The program to run and its arguments, its own name first, if `words` are given.
     pub fn command(&self, words: Vec<Vec<u8>>) -> (Vec<u8>, Vec<Vec<u8>>) {
         match self {
-            Self::Directory(_) | Self::Layers { .. } => {
+            Self::Directory { .. } | Self::Layers { .. } => {
                 let words = if words.is_empty() { vec![DEFAULT_COMMAND.to_vec()] } else { words };
                 (words.first().cloned().unwrap_or_default(), words)
             }

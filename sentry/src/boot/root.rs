@@ -84,8 +84,8 @@ fn mount_image(resources: &MemoryResources, image: Image) -> Result<(Arc<Mount>,
     let options = TmpfsOptions { permissions: 0o755, ..TmpfsOptions::default() };
     let flags = MountFlags::RELATIVE_ACCESS_TIME;
     Ok(match image {
-        Image::Directory(root) => {
-            let (root, status) = HostTree::new(root, max_handles()).root()?;
+        Image::Directory { root, owners } => {
+            let (root, status) = HostTree::new(root, owners, max_handles()).root()?;
             (overlay::new_mount(resources, root, &status, flags)?, None)
         }
         Image::Layers { index, contents } => {
@@ -182,6 +182,7 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::host::HostOwners;
     use crate::memory::FrameAllocator;
     use crate::platform::Platform;
     use crate::platform::fake::FakePlatform;
@@ -195,7 +196,7 @@ mod tests {
     fn an_image_without_mount_points_gets_them() {
         let image = tempfile::tempdir().unwrap();
         let root = std::fs::File::open(image.path()).unwrap().into();
-        let image = Image::Directory(root);
+        let image = Image::Directory { root, owners: HostOwners::Told };
         let builder = Builder::new(mount_root(&resources(), image, &[]).unwrap());
         for path in ["/dev/null", "/dev/shm", "/tmp"] {
             assert!(builder.find(path).is_ok(), "{path}");
@@ -211,7 +212,7 @@ mod tests {
         for path in ["tmp", "dev"] {
             std::fs::write(image.path().join(path), "").unwrap();
             let root = std::fs::File::open(image.path()).unwrap().into();
-            let image_root = Image::Directory(root);
+            let image_root = Image::Directory { root, owners: HostOwners::Told };
             let error = mount_root(&resources(), image_root, &[]).err().unwrap();
             assert_eq!(error.to_string(), format!("/{path}: there must be a directory, or nothing"));
             std::fs::remove_file(image.path().join(path)).unwrap();

@@ -31,8 +31,9 @@ mod violation;
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, ensure};
-use rustix::process::getuid;
+use rustix::process::{Uid, getuid};
 use rustix::thread::CapabilitySet;
+use sentry::fs::host::HostOwners;
 
 use self::files::{FileRules, Landlock};
 use self::namespaces::Namespaces;
@@ -71,6 +72,8 @@ pub(crate) type Layer = (&'static str, String);
 #[derive(Debug)]
 pub(crate) struct Jail {
     rules: Rules,
+    /// Whom the host tells the process that its user is.
+    caller: Uid,
     namespaces: Namespaces,
     files: FileRules,
     capabilities: CapabilitySet,
@@ -89,7 +92,18 @@ impl Jail {
         }
         ensure!(rules.user.is_none() || getuid().is_root(), "--jail-user: only root can become another user");
         let (namespaces, files) = (Namespaces::enter(), FileRules::new().context("prepare Landlock")?);
-        Ok(Self { rules, namespaces, files, capabilities: CapabilitySet::empty() })
+        let caller = namespaces.own_user();
+        Ok(Self { rules, caller, namespaces, files, capabilities: CapabilitySet::empty() })
+    }
+
+    /// Who has started the process, by the number that the host tells it.
+    pub(crate) fn caller(&self) -> Uid {
+        self.caller
+    }
+
+    /// How the host tells the process of the owners of files.
+    pub(crate) fn owners(&self) -> HostOwners {
+        self.namespaces.owners()
     }
 
     /// Lets the tree below `directory`, which was opened in the jail, be seen from inside, by the handle that is returned.
@@ -129,8 +143,13 @@ impl Jail {
     }
 
     fn reduce_privileges(&self) -> anyhow::Result<Privileges> {
-        let user = getuid().is_root().then(|| self.rules.user.unwrap_or_else(JailUser::of_this_process));
-        let privileges = Privileges::reduce(user, self.capabilities).context("give up privileges")?;
+        // In a user namespace the process is nobody else's equal, and its capabilities are of no use for the image.
+        let (becomes_other, capabilities) = match self.owners() {
+            HostOwners::Told => (self.caller.is_root(), self.capabilities),
+            HostOwners::Mapped { .. } => (false, CapabilitySet::empty()),
+        };
+        let user = becomes_other.then(|| self.rules.user.unwrap_or_else(JailUser::of_this_process));
+        let privileges = Privileges::reduce(user, capabilities).context("give up privileges")?;
         ensure!(
             self.rules.user.is_none() || privileges.is_other_user(),
             "--jail-user: the host refuses: {privileges}"

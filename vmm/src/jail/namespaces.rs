@@ -4,6 +4,9 @@
 //! directory into a tree of mounts that is attached nowhere, from which no path leads out. The others, and the empty root,
 //! follow when nothing of the host is needed by name any more.
 //!
+//! A user who may not make namespaces makes a user namespace first, in which it may. There it is user 1, and Linux shows
+//! what belongs to anybody else as the overflow user's. Root becomes another user instead, who sees owners as they are.
+//!
 //! There is no PID namespace: a process enters one only by its child, which would part vmm from the number, the signals and
 //! the terminal that its caller knows it by. What can be done to a process by its number takes calls that the filter lacks,
 //! a user that vmm is no longer, and a reach that Landlock denies.
@@ -17,10 +20,14 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
     UnmountFlags, fsconfig_create, fsmount, fsopen, mount_change, move_mount, open_tree, unmount,
 };
-use rustix::process::{chroot, fchdir, pivot_root};
-use rustix::thread::{UnshareFlags, unshare_unsafe};
+use rustix::process::{Uid, chroot, fchdir, getgid, getuid, pivot_root};
+use rustix::thread::{CapabilitySet, UnshareFlags, capabilities, unshare_unsafe};
+use sentry::fs::host::HostOwners;
 
 use super::Access;
+
+/// The user and group that vmm is in a user namespace.
+const INSIDE: u32 = 1;
 
 /// The namespaces that are entered last, besides the network's.
 const LATE: [(UnshareFlags, &str); 3] =
@@ -29,16 +36,37 @@ const LATE: [(UnshareFlags, &str); 3] =
 /// The namespaces that vmm is in.
 #[derive(Debug, Default)]
 pub(super) struct Namespaces {
+    owners: HostOwners,
     entered: Vec<&'static str>,
     refused: Vec<String>,
 }
 
 impl Namespaces {
-    /// Enters a mount namespace.
+    /// Enters a mount namespace; before that a user namespace, if need be, which takes that there is no second thread.
     pub(super) fn enter() -> Self {
         let mut namespaces = Self::default();
+        let may_mount =
+            capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
+        if !may_mount && !getuid().is_root() {
+            namespaces.enter_user_namespace();
+        }
         namespaces.try_to("mount", unshare(UnshareFlags::NEWNS));
         namespaces
+    }
+
+    /// How the host tells of owners in them.
+    pub(super) fn owners(&self) -> HostOwners {
+        self.owners
+    }
+
+    /// The number by which the host tells of the process's user in them; root's, which nobody has in a user namespace, if
+    /// there is none.
+    pub(super) fn own_user(&self) -> Uid {
+        match self.owners {
+            HostOwners::Told => getuid(),
+            HostOwners::Mapped { inside: (INSIDE, _), .. } => Uid::from_raw(INSIDE),
+            HostOwners::Mapped { .. } => Uid::ROOT,
+        }
     }
 
     /// The tree below `directory`, as the mounts are now, where nothing is mounted or unmounted any more and `..` does not
@@ -84,11 +112,36 @@ impl Namespaces {
             Err(error) => self.refused.push(format!("{name} ({error})")),
         }
     }
+
+    fn enter_user_namespace(&mut self) {
+        let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
+        let result = unshare(UnshareFlags::NEWUSER);
+        let is_entered = result.is_ok();
+        self.try_to("user", result);
+        if !is_entered {
+            return;
+        }
+        let (mut inside, mut own) = ((INSIDE, INSIDE), (uid, gid));
+        if let Err(error) = map_user(uid, gid) {
+            self.refused.push(format!("a number for its user ({error})"));
+            // All files look alike, and the overflow user's.
+            (inside, own) = ((u32::MAX, u32::MAX), (0, 0));
+        }
+        self.owners = HostOwners::Mapped { inside, own };
+    }
 }
 
 fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
     // SAFETY: the table of descriptors is not among what is parted.
     unsafe { unshare_unsafe(flags) }
+}
+
+/// Makes the host's user `uid` and group `gid` [`INSIDE`] of the user namespace that the process is in
+/// (`man 7 user_namespaces`).
+fn map_user(uid: u32, gid: u32) -> std::io::Result<()> {
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/uid_map", format!("{INSIDE} {uid} 1"))?;
+    std::fs::write("/proc/self/gid_map", format!("{INSIDE} {gid} 1"))
 }
 
 fn clone_tree(directory: impl AsFd, access: Access) -> Result<OwnedFd, Errno> {

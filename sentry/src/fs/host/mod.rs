@@ -10,6 +10,7 @@
 mod handles;
 mod mounts;
 mod node;
+mod owners;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,11 +27,13 @@ use handles::HandleCache;
 use mounts::HostMounts;
 
 pub use node::HostNode;
+pub use owners::HostOwners;
 
 /// A host directory, opened when the sandbox started.
 pub struct HostTree {
     root: OwnedFd,
     mounts: HostMounts,
+    owners: HostOwners,
     handles: HandleCache,
 }
 
@@ -50,8 +53,9 @@ fn device_of(status: &Statx) -> u64 {
 
 impl HostTree {
     /// The tree below `root`. At most `max_handles` of its files are open at a time, besides those being read.
-    pub fn new(root: OwnedFd, max_handles: usize) -> Arc<Self> {
-        Arc::new(Self { root, mounts: HostMounts::read(), handles: HandleCache::new(max_handles) })
+    /// `owners`: how the host tells of them.
+    pub fn new(root: OwnedFd, owners: HostOwners, max_handles: usize) -> Arc<Self> {
+        Arc::new(Self { root, mounts: HostMounts::read(), owners, handles: HandleCache::new(max_handles) })
     }
 
     /// The directory itself.

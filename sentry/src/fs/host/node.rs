@@ -32,7 +32,8 @@ pub struct HostNode {
     handle: Arc<HandleSlot>,
 }
 
-fn status_of(status: &Statx) -> LowerStatus {
+fn status_of(tree: &HostTree, status: &Statx) -> LowerStatus {
+    let (uid, gid) = tree.owners.of_file((status.stx_uid, status.stx_gid));
     let mode = u32::from(status.stx_mode);
     let has_creation = status.stx_mask & StatxFlags::BTIME.bits() != 0;
     LowerStatus {
@@ -40,8 +41,8 @@ fn status_of(status: &Statx) -> LowerStatus {
         kind: FileKind::from_mode(mode).unwrap_or(FileKind::Regular),
         mode,
         links: status.stx_nlink,
-        uid: status.stx_uid,
-        gid: status.stx_gid,
+        uid,
+        gid,
         special_device: DeviceNumber::new(status.stx_rdev_major, status.stx_rdev_minor),
         size_bytes: status.stx_size,
         blocks: status.stx_blocks,
@@ -89,7 +90,7 @@ fn wanted() -> StatxFlags {
 impl HostNode {
     pub(super) fn root(tree: &Arc<HostTree>) -> Result<(Arc<Self>, LowerStatus), Errno> {
         let status = statx(&tree.root, c"", AtFlags::EMPTY_PATH, wanted())?;
-        let status = status_of(&status);
+        let status = status_of(tree, &status);
         Ok((Self::new(tree, Box::new([]), status.identity.0, false), status))
     }
 
@@ -100,7 +101,7 @@ impl HostNode {
     /// The status of the entry `name`, which lies on another device, and whether it is hidden.
     fn cross(&self, directory: &OwnedFd, name: &[u8]) -> Result<(LowerStatus, bool), Errno> {
         let file = open_beneath(directory, name, OFlags::PATH)?;
-        let status = status_of(&statx(&file, c"", AtFlags::EMPTY_PATH, wanted())?);
+        let status = status_of(&self.tree, &statx(&file, c"", AtFlags::EMPTY_PATH, wanted())?);
         match self.tree.mounts.hold_files(&file, status.identity.0)? {
             true => Ok((status, false)),
             false => Ok((hidden(&status), true)),
@@ -138,7 +139,7 @@ impl LowerFile for HostNode {
         }
         let directory = self.directory_handle()?;
         let status = statx(&directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted())?;
-        let mut status = status_of(&status);
+        let mut status = status_of(&self.tree, &status);
         let mut is_hidden = false;
         if status.identity.0 != self.device {
             (status, is_hidden) = self.cross(&directory, name)?;
@@ -226,11 +227,12 @@ fn kind_of(file_type: FileType) -> Option<FileKind> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::HostOwners;
     use super::*;
 
     #[test]
     fn procfs_below_an_image_is_an_empty_directory() {
-        let tree = HostTree::new(std::fs::File::open("/").unwrap().into(), 64);
+        let tree = HostTree::new(std::fs::File::open("/").unwrap().into(), HostOwners::Told, 64);
         let (root, _) = tree.root().unwrap();
         let (proc, status) = root.lookup(b"proc").unwrap();
         assert_eq!((status.kind, status.mode, status.links), (FileKind::Directory, 0o40755, 2));
@@ -243,7 +245,7 @@ mod tests {
 
     #[test]
     fn what_the_host_mounts_over_a_file_later_is_not_opened() {
-        let tree = HostTree::new(std::fs::File::open("/").unwrap().into(), 64);
+        let tree = HostTree::new(std::fs::File::open("/").unwrap().into(), HostOwners::Told, 64);
         // As if they had been looked up when another file system was there.
         for (path, flags) in [("proc", OFlags::PATH), ("proc/version", OFlags::RDONLY)] {
             assert_eq!(tree.open(path.as_bytes(), flags, 1).err(), Some(Errno::ESTALE), "{path}");

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::fs::host::HostTree;
+use crate::fs::host::{HostOwners, HostTree};
 use crate::fs::operations::{self, OpenRequest};
 use crate::fs::{
     FileDescription, FsView, Inode, MountNamespace, NewNode, OpenFlags, Path, RenameMode, Resolver, TaskFs,
@@ -33,7 +33,7 @@ impl World {
 
     fn over(directory: &std::path::Path) -> Self {
         let root = std::fs::File::open(directory).unwrap().into();
-        let tree = HostTree::new(root, 4);
+        let tree = HostTree::new(root, HostOwners::Told, 4);
         let (root, status) = tree.root().unwrap();
         let below = (root as Arc<dyn LowerFile>, &status);
         Self::of(new_mount_over(&resources(), &TmpfsOptions::default(), below, MountFlags::empty()).unwrap())
