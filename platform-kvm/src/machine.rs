@@ -50,6 +50,7 @@ pub(crate) struct Machine {
     vcpus_max: usize,
     /// How much of guest memory has slots, and how many. Also orders the changes of slots.
     slots: Mutex<MemorySlots>,
+    next_space: AtomicU64,
     flushes_started: AtomicU64,
     flushes_finished: AtomicU64,
     recycling: Once,
@@ -139,6 +140,7 @@ impl Machine {
             report,
             vcpus_max,
             slots: Mutex::new(MemorySlots { len_bytes: 0, count: 0 }),
+            next_space: AtomicU64::new(0),
             flushes_started: AtomicU64::new(0),
             flushes_finished: AtomicU64::new(0),
             recycling: Once::new(),
@@ -162,6 +164,11 @@ impl Machine {
     /// The guest's own pages.
     pub(crate) fn kernel(&self) -> &Kernel {
         &self.kernel
+    }
+
+    /// A number that no address space of the machine has had.
+    pub(crate) fn new_space_number(&self) -> u64 {
+        self.next_space.fetch_add(1, Ordering::Relaxed)
     }
 
     /// How many vCPUs there may be.

@@ -6,7 +6,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -45,9 +45,8 @@ type Change<'a> = &'a mut dyn FnMut(&mut Tables, &mut FlushList) -> Result<(), P
 impl KvmAddressSpace {
     /// Makes an empty address space.
     pub(crate) fn new(machine: Arc<Machine>) -> Result<Self, PlatformError> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let tables = Tables::new(&*machine)?;
-        let root = Root { space: NEXT.fetch_add(1, Ordering::Relaxed), address: tables.root(&*machine) };
+        let root = Root { space: machine.new_space_number(), address: tables.root(&*machine) };
         let shared = Space {
             machine,
             root,

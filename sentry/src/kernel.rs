@@ -9,10 +9,11 @@ use syscalls::Sysno;
 use crate::Errno;
 use crate::cgroup::Hierarchy;
 use crate::core_settings::CoreSettings;
-use crate::fs::OpenFiles;
+use crate::cred::UserNamespace;
 use crate::fs::file_systems::FileSystems;
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::terminal::ControllingTerminals;
+use crate::fs::{OpenFiles, Viewer};
 use crate::futex::FutexTable;
 use crate::host::{CpuFeatures, HostCpus};
 use crate::keys::Keys;
@@ -72,6 +73,7 @@ pub struct Kernel {
     timekeeper: Arc<Timekeeper>,
     /// The vvar page and the code.
     vdso: Arc<[Frame]>,
+    user_namespace: Arc<UserNamespace>,
     namespaces: Namespaces,
     terminals: Arc<ControllingTerminals>,
     empty_memory: Arc<MemoryManager>,
@@ -101,8 +103,10 @@ impl Kernel {
         let timers = Arc::<TimerQueue>::default();
         let cgroups = Hierarchy::new(&frames, &timers);
         let open_files = Arc::<OpenFiles>::default();
-        let tasks = TaskSet::new(dispatcher);
-        let namespaces = Namespaces::initial(&host_name, &tasks, &open_files, cgroups.root());
+        let user_namespace = UserNamespace::initial();
+        let tasks = TaskSet::new(dispatcher, &user_namespace);
+        let namespaces =
+            Namespaces::initial(&host_name, &user_namespace, &tasks, &open_files, cgroups.root());
         let boot_time = timekeeper.monotonic();
         let kernel = Arc::new(Self {
             cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),
@@ -117,6 +121,7 @@ impl Kernel {
             timers,
             timekeeper,
             vdso,
+            user_namespace,
             namespaces,
             terminals: Arc::default(),
             empty_memory,
@@ -221,6 +226,16 @@ impl Kernel {
         &self.timekeeper
     }
 
+    /// The initial user namespace, whose numbers of users and groups the kernel keeps everywhere.
+    pub fn user_namespace(&self) -> &Arc<UserNamespace> {
+        &self.user_namespace
+    }
+
+    /// Who the kernel itself is to its file systems.
+    pub fn viewer(&self) -> Viewer {
+        Viewer::kernel(&self.user_namespace)
+    }
+
     /// The namespaces of the first task.
     pub fn initial_namespaces(&self) -> &Namespaces {
         &self.namespaces
@@ -245,7 +260,15 @@ impl Kernel {
     pub fn file_systems(self: &Arc<Self>) -> &FileSystems {
         self.file_systems.get_or_init(|| {
             let (cpus, tasks) = (self.cpu_count(), CgroupTasks::new(self));
-            FileSystems::new(cpus, &self.frames, &self.open_files, &self.terminals, &self.cgroups, tasks)
+            FileSystems::new(
+                cpus,
+                &self.frames,
+                &self.open_files,
+                &self.user_namespace,
+                &self.terminals,
+                &self.cgroups,
+                tasks,
+            )
         })
     }
 

@@ -72,6 +72,7 @@ pub fn run(description: Description, custody: Custody) -> Result<u8, Failure> {
         open_files: kernel.open_files(),
         terminals: kernel.terminals(),
         mounts: sandbox.mounts(),
+        viewer: kernel.viewer(),
         user,
         image: &root,
     };

@@ -88,6 +88,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) open_files: &'a Arc<OpenFiles>,
     pub(crate) terminals: &'a Arc<ControllingTerminals>,
     pub(crate) mounts: &'a Arc<MountNamespace>,
+    /// The kernel itself.
+    pub(crate) viewer: Viewer,
     pub(crate) user: User,
     /// The image's path on the host.
     pub(crate) image: &'a HostPath,
@@ -136,11 +138,7 @@ fn describe(
 ) -> anyhow::Result<Option<Arc<FileDescription>>> {
     let stat = rustix::fs::fstat(stream).context("standard streams")?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice {
-        return Ok(open_device(
-            DeviceNumber::from_u64(stat.st_rdev),
-            open_flags(stream)?,
-            surroundings.mounts,
-        ));
+        return Ok(open_device(DeviceNumber::from_u64(stat.st_rdev), open_flags(stream)?, surroundings));
     }
     let name = name_inside(stream, surroundings.image);
     storage.describe(stream, open_flags(stream)?, &name).context("standard streams")
@@ -156,15 +154,15 @@ fn open_flags(stream: BorrowedFd<'_>) -> anyhow::Result<OpenFlags> {
 fn open_device(
     device: DeviceNumber,
     flags: OpenFlags,
-    mounts: &Arc<MountNamespace>,
+    surroundings: &Surroundings<'_>,
 ) -> Option<Arc<FileDescription>> {
     let (_, name) =
         MEMORY_DEVICES.into_iter().find(|(minor, _)| device == DeviceNumber::new(MEMORY_MAJOR, *minor))?;
-    let (view, viewer) = (TaskFs::new(mounts.clone()).view(), Viewer::kernel());
-    let path = Resolver::new(&view, &viewer).resolve(&view.root, name, false).ok()?;
+    let (view, viewer) = (TaskFs::new(surroundings.mounts.clone()).view(), &surroundings.viewer);
+    let path = Resolver::new(&view, viewer).resolve(&view.root, name, false).ok()?;
     let is_it = path.inode().metadata().is_ok_and(|found| found.special_device == device);
     (is_it && path.kind() == FileKind::CharacterDevice)
-        .then(|| operations::open_path(&path, flags, &viewer).ok())
+        .then(|| operations::open_path(&path, flags, viewer).ok())
         .flatten()
 }
 
@@ -200,7 +198,7 @@ fn install_host_files(
     if let Some(terminal) = files.iter().find(|file| file.is_terminal()) {
         terminal.control_session(FIRST_SESSION, FIRST_SESSION).context("the controlling terminal")?;
     }
-    let console = find_console(surroundings.mounts, &surroundings.user);
+    let console = find_console(surroundings);
     let mut made: Vec<(BorrowedFd<'_>, Arc<FileDescription>)> = Vec::new();
     for ((number, stream), file) in streams.iter().zip(files) {
         let same = made.iter().find(|(earlier, _)| is_same_description(*earlier, *stream));
@@ -220,11 +218,12 @@ fn install_host_files(
     Ok(())
 }
 
-/// /dev/console, given to `user`: what the caller's terminal is to the guest. `None` if the image has something else there.
-fn find_console(mounts: &Arc<MountNamespace>, user: &User) -> Option<Path> {
-    let (view, viewer) = (TaskFs::new(mounts.clone()).view(), Viewer::kernel());
-    let console = Resolver::new(&view, &viewer).resolve(&view.root, b"/dev/console", false).ok()?;
-    let owner = AttributeChanges { uid: Some(user.uid), ..AttributeChanges::default() };
+/// /dev/console, given to the first user: what the caller's terminal is to the guest. `None` if the image has something else there.
+fn find_console(surroundings: &Surroundings<'_>) -> Option<Path> {
+    let view = TaskFs::new(surroundings.mounts.clone()).view();
+    let console =
+        Resolver::new(&view, &surroundings.viewer).resolve(&view.root, b"/dev/console", false).ok()?;
+    let owner = AttributeChanges { uid: Some(surroundings.user.uid), ..AttributeChanges::default() };
     console.inode().set_attributes(&owner).ok()?;
     (console.kind() == FileKind::CharacterDevice).then_some(console)
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials};
+use crate::cred::{Capabilities, Credentials, UserNamespace};
 use crate::limits::{Limit, Limits, Resource};
 
 /// What a sandbox is to be. Every field that is left out is as in [`Description::default`].
@@ -66,17 +67,17 @@ impl Default for Description {
 }
 
 impl Description {
-    /// The credentials of the first program.
-    pub(super) fn credentials(&self) -> Credentials {
+    /// The credentials of the first program, in the initial user namespace of the kernel.
+    pub(super) fn credentials(&self, user_namespace: &Arc<UserNamespace>) -> Credentials {
         let User { uid, gid, .. } = self.user;
         let mut credentials = if uid == 0 {
             Credentials {
                 effective: Capabilities::ALL,
                 permitted: Capabilities::ALL,
-                ..Credentials::of_user(0, gid)
+                ..Credentials::of_user(0, gid, user_namespace)
             }
         } else {
-            Credentials::of_user(uid, gid)
+            Credentials::of_user(uid, gid, user_namespace)
         };
         credentials.groups = self.user.groups.as_slice().into();
         if let Some(numbers) = &self.capabilities {
@@ -231,9 +232,10 @@ mod tests {
     #[test]
     fn capabilities_and_limits_reach_the_first_program() {
         let mut description = Description::default();
-        assert_eq!(description.credentials(), Credentials::root());
+        let namespace = UserNamespace::initial();
+        assert_eq!(description.credentials(&namespace), Credentials::root(&namespace));
         description.capabilities = Some([5, 63, 400].into());
-        let credentials = description.credentials();
+        let credentials = description.credentials(&namespace);
         assert_eq!((credentials.permitted, credentials.bounding), (Capabilities::KILL, Capabilities::KILL));
         description.resource_limits = vec![ResourceLimit { resource: 7, soft: 16, hard: 32 }];
         let limits = description.limits().unwrap();

@@ -52,7 +52,7 @@ impl BootError {
 }
 
 /// Mounts the root file system, /dev with its tmpfs for shared memory, and then `mounts` (procfs and the like) at
-/// their paths. Directories that the image lacks are made, in memory.
+/// their paths, as `viewer`, the kernel. Directories that the image lacks are made, in memory.
 ///
 /// # Errors
 /// The image cannot be read, or something else is where a mount point should be.
@@ -60,9 +60,10 @@ pub(super) fn mount_root(
     resources: &MemoryResources,
     image: Image,
     mounts: &[(String, Arc<Mount>)],
+    viewer: Viewer,
 ) -> Result<Arc<MountNamespace>, BootError> {
     let (root, executable) = mount_image(resources, image).map_err(BootError::at("/"))?;
-    let builder = Builder::new(MountNamespace::new(root));
+    let builder = Builder::new(MountNamespace::new(root, &resources.user_namespace), viewer);
     if let Some((file, name)) = executable {
         builder.copy_in(&file, &name).map_err(BootError::at(&format!("/{}", name.escape_ascii())))?;
     }
@@ -111,8 +112,8 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(namespace: Arc<MountNamespace>) -> Self {
-        Self { view: TaskFs::new(namespace).view(), viewer: Viewer::kernel() }
+    fn new(namespace: Arc<MountNamespace>, viewer: Viewer) -> Self {
+        Self { view: TaskFs::new(namespace).view(), viewer }
     }
 
     fn resolver(&self) -> Resolver<'_> {
@@ -182,6 +183,7 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cred::UserNamespace;
     use crate::fs::host::HostOwners;
     use crate::memory::FrameAllocator;
     use crate::platform::Platform;
@@ -189,7 +191,16 @@ mod tests {
 
     fn resources() -> MemoryResources {
         let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
-        MemoryResources::new(FrameAllocator::new(&platform, 16 << 20), &Arc::default())
+        MemoryResources::new(
+            FrameAllocator::new(&platform, 16 << 20),
+            &Arc::default(),
+            &UserNamespace::initial(),
+        )
+    }
+
+    fn build(image: Image) -> Builder {
+        let viewer = Viewer::test_kernel();
+        Builder::new(mount_root(&resources(), image, &[], viewer.clone()).unwrap(), viewer)
     }
 
     #[test]
@@ -197,7 +208,7 @@ mod tests {
         let image = tempfile::tempdir().unwrap();
         let root = std::fs::File::open(image.path()).unwrap().into();
         let image = Image::Directory { root, owners: HostOwners::Told };
-        let builder = Builder::new(mount_root(&resources(), image, &[]).unwrap());
+        let builder = build(image);
         for path in ["/dev/null", "/dev/shm", "/tmp"] {
             assert!(builder.find(path).is_ok(), "{path}");
         }
@@ -213,7 +224,7 @@ mod tests {
             std::fs::write(image.path().join(path), "").unwrap();
             let root = std::fs::File::open(image.path()).unwrap().into();
             let image_root = Image::Directory { root, owners: HostOwners::Told };
-            let error = mount_root(&resources(), image_root, &[]).err().unwrap();
+            let error = mount_root(&resources(), image_root, &[], Viewer::test_kernel()).err().unwrap();
             assert_eq!(error.to_string(), format!("/{path}: there must be a directory, or nothing"));
             std::fs::remove_file(image.path().join(path)).unwrap();
         }
@@ -224,7 +235,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, &vec![9; 300_000]).unwrap();
         let image = Image::Executable { file: file.into(), name: b"program".to_vec() };
-        let builder = Builder::new(mount_root(&resources(), image, &[]).unwrap());
+        let builder = build(image);
         let program = builder.find("/program").unwrap();
         let metadata = program.inode().metadata().unwrap();
         assert_eq!((metadata.size_bytes, metadata.permissions()), (300_000, 0o755));

@@ -67,12 +67,12 @@ impl Sandbox {
     /// # Errors
     /// There is no memory for it, the image is in the way of a mount, or a limit makes no sense.
     pub fn new(description: Description, image: Image, machine: Machine) -> Result<Self, SandboxError> {
-        let (credentials, limits) = (description.credentials(), description.limits());
-        let limits = limits.map_err(SandboxError::Limits)?;
+        let limits = description.limits().map_err(SandboxError::Limits)?;
         let Machine { platform, memory_bytes, cpus, dispatcher } = machine;
         let frames = FrameAllocator::new(&platform, memory_bytes);
-        let host_name = description.host_name.0;
+        let host_name = description.host_name.0.clone();
         let kernel = Kernel::new(KernelConfig { platform, frames, cpus, host_name, dispatcher })?;
+        let credentials = description.credentials(kernel.user_namespace());
         let (path, arguments) = image.command(bytes_of(description.command));
         Ok(Self {
             mounts: mount_all(&kernel, image, &description.mounts)?,
@@ -137,7 +137,7 @@ fn mount_all(
             Ok((point.target.clone(), mount.map_err(BootError::at(&point.target))?))
         })
         .collect();
-    mount_root(resources, image, &mounts?)
+    mount_root(resources, image, &mounts?, kernel.viewer())
 }
 
 fn new_mount(kernel: &Arc<Kernel>, table: &Arc<MountTable>, point: &MountPoint) -> Result<Arc<Mount>, Errno> {
@@ -164,7 +164,7 @@ struct Booting<'a> {
 
 impl Mounter for Booting<'_> {
     fn viewer(&self) -> Viewer {
-        Viewer::kernel()
+        self.kernel.viewer()
     }
 
     fn file_systems(&self) -> &FileSystems {
@@ -205,7 +205,7 @@ mod tests {
         let extra = MountPoint { target: "/data".into(), file_system: "tmpfs".into(), is_read_only: true };
         let mounts = MountPoint::usual().into_iter().chain([extra]).collect();
         let sandbox = build(Description { mounts, ..Description::default() }).unwrap();
-        let (view, viewer) = (TaskFs::new(sandbox.mounts().clone()).view(), Viewer::kernel());
+        let (view, viewer) = (TaskFs::new(sandbox.mounts().clone()).view(), Viewer::test_kernel());
         for (path, kind) in [("/proc", "proc"), ("/sys/fs/cgroup", "cgroup2"), ("/data", "tmpfs")] {
             let found = Resolver::new(&view, &viewer).resolve(&view.root, path.as_bytes(), true).unwrap();
             assert_eq!(found.mount.instance().file_system().type_name(), kind, "{path}");

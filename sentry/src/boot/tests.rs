@@ -1,13 +1,16 @@
 //! Two sandboxes in one process: what one does is not to be found in the other.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Description, Image, Machine, Sandbox};
 use crate::Errno;
+use crate::cred::{Identity, NamespaceKind};
 use crate::fs::locks::{LockOwner, LockWait};
-use crate::fs::pipe::Pipe;
+use crate::fs::pipe::{PAGES_SOFT_LIMIT, Pipe, PipeFile};
 use crate::fs::{
-    DescriptorBounds, DescriptorTable, FileDescription, OpenFlags, Propagation, Resolver, Viewer,
+    DescriptorBounds, DescriptorTable, DeviceNumber, File, FileDescription, OpenFlags, PipeEnd, Propagation,
+    Resolver, Viewer,
 };
 use crate::fs::{Path, TaskFs};
 use crate::host::HostCpus;
@@ -25,7 +28,7 @@ fn build() -> Sandbox {
 }
 
 fn find(sandbox: &Sandbox, path: &[u8]) -> Path {
-    let (view, viewer) = (TaskFs::new(sandbox.mounts().clone()).view(), Viewer::kernel());
+    let (view, viewer) = (TaskFs::new(sandbox.mounts().clone()).view(), Viewer::test_kernel());
     Resolver::new(&view, &viewer).resolve(&view.root, path, true).unwrap()
 }
 
@@ -120,4 +123,44 @@ fn each_kernel_has_a_boot_id_of_its_own() {
     let (one, other) = (build(), build());
     assert_eq!(one.kernel().boot_id(), one.kernel().boot_id());
     assert_ne!(one.kernel().boot_id(), other.kernel().boot_id());
+}
+
+fn pipe(sandbox: &Sandbox) -> Arc<PipeFile> {
+    Pipe::pair(sandbox.kernel().open_files(), OpenFlags::empty(), 0, 0).unwrap().0
+}
+
+#[test]
+fn pipes_of_one_kernel_leave_another_room_and_numbers() {
+    let (one, other) = (build(), build());
+    let first = pipe(&one);
+    let many: Vec<_> = (0..PAGES_SOFT_LIMIT / 16).map(|_| pipe(&one)).collect();
+    assert_eq!(first.capacity_bytes(), Ok(16 * 4096));
+    assert_eq!(pipe(&one).capacity_bytes(), Ok(2 * 4096), "one kernel's pipes are at their bound");
+    let elsewhere = pipe(&other);
+    assert_eq!(elsewhere.capacity_bytes(), Ok(16 * 4096));
+    assert_eq!(elsewhere.anonymous_name(), first.anonymous_name(), "each counts from its own start");
+    drop(many);
+    assert_eq!(pipe(&one).capacity_bytes(), Ok(16 * 4096));
+}
+
+#[test]
+fn namespaces_of_one_kernel_are_neither_charged_nor_numbered_in_another() {
+    let (one, other) = (build(), build());
+    let make = |sandbox: &Sandbox| Identity::new(NamespaceKind::Uts, sandbox.kernel().user_namespace(), 0);
+    one.kernel().user_namespace().set_limit(NamespaceKind::Uts, 1).unwrap();
+    let (first, second) = (make(&one).unwrap(), make(&other).unwrap());
+    assert_eq!(first.number(), second.number(), "each counts from its own start");
+    assert_eq!(make(&one).err(), Some(Errno::ENOSPC));
+    let next = make(&other).unwrap();
+    assert_ne!(next.number(), second.number());
+}
+
+#[test]
+fn each_kernel_numbers_its_file_systems_from_its_own_start() {
+    let devices = |sandbox: &Sandbox| -> Vec<DeviceNumber> {
+        sandbox.mounts().mounts().iter().map(|mount| mount.file_system().device()).collect()
+    };
+    let [one, other] = [build(), build()].map(|sandbox| devices(&sandbox));
+    assert_eq!(one, other);
+    assert_eq!(one.iter().collect::<HashSet<_>>().len(), one.len(), "two file systems have one number");
 }

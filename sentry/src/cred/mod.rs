@@ -166,13 +166,14 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Root with every capability.
-    pub fn root() -> Self {
-        Self { effective: Capabilities::ALL, permitted: Capabilities::ALL, ..Self::of_user(0, 0) }
+    /// Root with every capability in `user_namespace`, the initial one of the kernel.
+    pub fn root(user_namespace: &Arc<UserNamespace>) -> Self {
+        let (effective, permitted) = (Capabilities::ALL, Capabilities::ALL);
+        Self { effective, permitted, ..Self::of_user(0, 0, user_namespace) }
     }
 
-    /// A user and group with no capability, and no supplementary group.
-    pub fn of_user(uid: u32, gid: u32) -> Self {
+    /// A user and group of `user_namespace`, the initial one of the kernel, with no capability and no supplementary group.
+    pub fn of_user(uid: u32, gid: u32, user_namespace: &Arc<UserNamespace>) -> Self {
         Self {
             real_uid: uid,
             effective_uid: uid,
@@ -190,7 +191,7 @@ impl Credentials {
             ambient: Capabilities::empty(),
             securebits: SecureBits::empty(),
             no_new_privs: false,
-            user_namespace: UserNamespace::initial(),
+            user_namespace: user_namespace.clone(),
         }
     }
 
@@ -308,5 +309,18 @@ impl Credentials {
     /// Whether `gid` is the file-access group or a supplementary one.
     pub fn is_in_group(&self, gid: u32) -> bool {
         self.fs_gid == gid || self.groups.contains(&gid)
+    }
+}
+
+#[cfg(test)]
+impl Credentials {
+    /// Root with every capability, in an initial user namespace of its own.
+    pub(crate) fn test_root() -> Self {
+        Self::root(&UserNamespace::initial())
+    }
+
+    /// A user and group with no capability, in an initial user namespace of their own.
+    pub(crate) fn test_user(uid: u32, gid: u32) -> Self {
+        Self::of_user(uid, gid, &UserNamespace::initial())
     }
 }

@@ -6,7 +6,6 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use linux_raw_sys::general as uapi;
 
@@ -97,10 +96,15 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Of the namespace of this kind that the first task is in.
-    pub fn initial(kind: NamespaceKind) -> Self {
-        let owner = (kind != NamespaceKind::User).then(UserNamespace::initial);
-        Self { kind, number: kind.initial_number(), owner, charged_uid: None }
+    /// Of the namespace of this kind that the first task is in, as in `owner`, the initial user namespace.
+    pub fn initial(kind: NamespaceKind, owner: &Arc<UserNamespace>) -> Self {
+        Self { kind, number: kind.initial_number(), owner: Some(owner.clone()), charged_uid: None }
+    }
+
+    /// Of the initial user namespace.
+    pub(super) fn initial_user() -> Self {
+        let kind = NamespaceKind::User;
+        Self { kind, number: kind.initial_number(), owner: None, charged_uid: None }
     }
 
     /// Of a new namespace, owned by `owner` and made by the effective user `uid`: charged to this user there, and to
@@ -109,10 +113,8 @@ impl Identity {
     /// # Errors
     /// ENOSPC: one of them has as many as one may have (`man 7 namespaces`, /proc/sys/user).
     pub fn new(kind: NamespaceKind, owner: &Arc<UserNamespace>, uid: u32) -> Result<Self, Errno> {
-        /// Past the numbers of the initial ones.
-        static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0xF000_0100);
         owner.charge(kind, uid)?;
-        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        let number = owner.new_namespace_number();
         Ok(Self { kind, number, owner: Some(owner.clone()), charged_uid: Some(uid) })
     }
 

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -24,6 +24,8 @@ const DEFAULT_LIMIT: u32 = 4096;
 const MAX_LIMIT: u32 = 1 << 16;
 /// The largest limit that can be written, which is what a new namespace begins with.
 const UNLIMITED: u32 = i32::MAX as u32;
+/// The number of the first namespace that is not there from the start: past those of the initial ones.
+const FIRST_NUMBER: u64 = 0xF000_0100;
 
 /// What a map of a user namespace numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,25 +68,25 @@ pub struct UserNamespace {
     counts: Mutex<BTreeMap<u32, Counts>>,
     totals: [AtomicU32; NamespaceKind::COUNT],
     limits: [AtomicU32; NamespaceKind::COUNT],
+    /// The number of the next namespace of any kind: one counter for a kernel.
+    next_number: Arc<AtomicU64>,
 }
 
 impl UserNamespace {
-    /// The namespace that the first task is in, whose numbers are those that the sentry keeps everywhere.
+    /// Makes the namespace that the first task of a kernel is in, whose numbers are those that the kernel keeps everywhere.
     pub fn initial() -> Arc<Self> {
-        static INITIAL: LazyLock<Arc<UserNamespace>> = LazyLock::new(|| {
-            Arc::new(UserNamespace {
-                identity: Identity::initial(NamespaceKind::User),
-                level: 0,
-                owner: (0, 0),
-                creator_sets_file_capabilities: true,
-                maps: std::array::from_fn(|_| OnceLock::from(IdMap::identity())),
-                allows_setgroups: Mutex::new(true),
-                counts: Default::default(),
-                totals: Default::default(),
-                limits: std::array::from_fn(|_| AtomicU32::new(DEFAULT_LIMIT)),
-            })
-        });
-        INITIAL.clone()
+        Arc::new(Self {
+            identity: Identity::initial_user(),
+            level: 0,
+            owner: (0, 0),
+            creator_sets_file_capabilities: true,
+            maps: std::array::from_fn(|_| OnceLock::from(IdMap::identity())),
+            allows_setgroups: Mutex::new(true),
+            counts: Default::default(),
+            totals: Default::default(),
+            limits: std::array::from_fn(|_| AtomicU32::new(DEFAULT_LIMIT)),
+            next_number: Arc::new(AtomicU64::new(FIRST_NUMBER)),
+        })
     }
 
     /// A namespace within that of `creator`, still without maps.
@@ -110,7 +112,13 @@ impl UserNamespace {
             counts: Default::default(),
             totals: Default::default(),
             limits: std::array::from_fn(|_| AtomicU32::new(UNLIMITED)),
+            next_number: parent.next_number.clone(),
         }))
+    }
+
+    /// A number that no namespace of the kernel has had.
+    pub(super) fn new_namespace_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The namespace around it; `None` for the initial one.
@@ -131,6 +139,20 @@ impl UserNamespace {
     /// The effective group of who made it, as a kernel number.
     pub fn owner_gid(&self) -> u32 {
         self.owner.1
+    }
+
+    /// The initial one of its kernel.
+    pub fn outermost(self: &Arc<Self>) -> &Arc<Self> {
+        let mut outermost = self;
+        while let Some(parent) = outermost.parent() {
+            outermost = parent;
+        }
+        outermost
+    }
+
+    /// Whether it is `other`, or has that around it.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.with_ancestors().any(|namespace| namespace == other)
     }
 
     /// It and its ancestors, from the inside out.
@@ -360,8 +382,9 @@ impl UserNamespace {
 type Counts = [u32; NamespaceKind::COUNT];
 
 impl PartialEq for UserNamespace {
+    /// Of two namespaces of one kernel.
     fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self, other)
+        self.identity.number() == other.identity.number()
     }
 }
 
@@ -385,7 +408,7 @@ mod tests {
     const REFUSED: Result<(), Errno> = Err(Errno::EPERM);
 
     fn user() -> Credentials {
-        Credentials::of_user(1000, 100)
+        Credentials::test_user(1000, 100)
     }
 
     /// The credentials of the first task of a namespace that `creator` makes.
@@ -395,11 +418,11 @@ mod tests {
 
     #[test]
     fn a_namespace_over_the_limit_is_enospc_and_costs_nothing() {
-        let outer = UserNamespace::new(&Credentials::root()).unwrap();
-        outer.write_map(IdKind::User, b"0 0 1", &Credentials::root()).unwrap();
-        outer.write_map(IdKind::Group, b"0 0 1", &Credentials::root()).unwrap();
+        let outer = UserNamespace::new(&Credentials::test_root()).unwrap();
+        outer.write_map(IdKind::User, b"0 0 1", &Credentials::test_root()).unwrap();
+        outer.write_map(IdKind::Group, b"0 0 1", &Credentials::test_root()).unwrap();
         outer.set_limit(NamespaceKind::Uts, 1).unwrap();
-        let inner = UserNamespace::new(&Credentials::root().in_namespace(outer.clone())).unwrap();
+        let inner = UserNamespace::new(&Credentials::test_root().in_namespace(outer.clone())).unwrap();
         let first = Identity::new(NamespaceKind::Uts, &inner, 0).unwrap();
         assert_eq!(Identity::new(NamespaceKind::Uts, &inner, 0).err(), Some(Errno::ENOSPC));
         let count =
@@ -418,7 +441,7 @@ mod tests {
 
     #[test]
     fn user_namespaces_nest_33_deep() {
-        let mut credentials = Credentials::root();
+        let mut credentials = Credentials::test_root();
         for _ in 0..=MAX_LEVEL {
             credentials = within(&credentials);
             let namespace = credentials.user_namespace.clone();
@@ -465,7 +488,7 @@ mod tests {
     fn who_may_change_users_outside_maps_any() {
         let inside = within(&user());
         let namespace = &inside.user_namespace;
-        let mut helper = Credentials::of_user(1001, 100);
+        let mut helper = Credentials::test_user(1001, 100);
         helper.effective = Capabilities::SETUID;
         let text = b"0 1000 1\n1 100000 65536";
         // It has to be privileged within, too.
@@ -478,13 +501,13 @@ mod tests {
 
     #[test]
     fn mapping_the_outer_root_needs_cap_setfcap_outside() {
-        let mut weak = Credentials::root();
+        let mut weak = Credentials::test_root();
         weak.effective.remove(Capabilities::SETFCAP);
         let made_by_weak = within(&weak);
         assert_eq!(made_by_weak.user_namespace.write_map(IdKind::User, b"0 0 1", &made_by_weak), REFUSED);
-        let inside = within(&Credentials::root());
+        let inside = within(&Credentials::test_root());
         assert_eq!(inside.user_namespace.write_map(IdKind::User, b"0 0 1", &inside), ALLOWED);
-        let namespace = within(&Credentials::root()).user_namespace;
+        let namespace = within(&Credentials::test_root()).user_namespace;
         // Who made it has every capability within it.
         assert_eq!(namespace.write_map(IdKind::User, b"0 0 1", &weak), REFUSED);
         assert_eq!(namespace.write_map(IdKind::User, b"0 1 9", &weak), ALLOWED);
@@ -500,7 +523,7 @@ mod tests {
         assert_eq!(namespace.show_map(IdKind::User, &initial), line);
         assert_eq!(namespace.show_map(IdKind::User, namespace), line);
         assert_eq!(namespace.show_map(IdKind::Group, namespace), "");
-        let other = within(&user()).user_namespace;
+        let other = within(&user().in_namespace(namespace.outermost().clone())).user_namespace;
         assert_eq!(namespace.show_map(IdKind::User, &other), "         5 4294967295          1\n");
         assert_eq!(initial.show_map(IdKind::User, &initial), "         0          0 4294967295\n");
     }

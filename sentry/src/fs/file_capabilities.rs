@@ -90,15 +90,18 @@ impl FileCapabilities {
     pub(crate) fn of_file(path: &Path, credentials: &Credentials) -> Result<Option<Self>, Errno> {
         let Ok(bytes) = path.inode().get_xattr(NAME) else { return Ok(None) };
         let found = Self::parse(&bytes)?;
-        let owner = owner_of(path).to_kernel_uid(found.root);
+        let owner = owner_of(path)?.to_kernel_uid(found.root);
         Ok(Some(found)
             .filter(|_| owner.is_some_and(|root| is_root_around(root, &credentials.user_namespace))))
     }
 }
 
 /// The user namespace that the file system at `path` was mounted in, which numbers its users.
-fn owner_of(path: &Path) -> &UserNamespace {
-    path.mount.instance().owner()
+///
+/// # Errors
+/// EOPNOTSUPP: the file has no name in any.
+fn owner_of(path: &Path) -> Result<&UserNamespace, Errno> {
+    path.mount.instance().owner().map(|owner| &**owner).ok_or(Errno::EOPNOTSUPP)
 }
 
 /// Whether the user whom the kernel numbers `uid` is the root of `namespace` or of one around it.
@@ -132,7 +135,7 @@ pub(super) fn to_kept(
         return Err(Errno::EINVAL);
     }
     check_may_set(metadata, credentials)?;
-    let owner = owner_of(path);
+    let owner = owner_of(path)?;
     if written.version == uapi::VFS_CAP_REVISION_2 && credentials.has_in(owner, Capabilities::SETFCAP) {
         return Ok(value.to_vec());
     }
@@ -151,7 +154,7 @@ pub(super) fn to_shown(path: &Path, value: &[u8], credentials: &Credentials) -> 
         return Err(Errno::EINVAL);
     }
     let reader = &credentials.user_namespace;
-    let root = owner_of(path).to_kernel_uid(kept.root).ok_or(Errno::EOVERFLOW)?;
+    let root = owner_of(path)?.to_kernel_uid(kept.root).ok_or(Errno::EOVERFLOW)?;
     match reader.from_kernel_uid(root) {
         shown if reader.maps_uid(root) && shown != 0 => {
             Ok(with_version(value, uapi::VFS_CAP_REVISION_3, Some(shown)))

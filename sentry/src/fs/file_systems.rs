@@ -59,15 +59,16 @@ impl FileSystems {
         cpus: usize,
         frames: &Arc<FrameAllocator>,
         open_files: &Arc<OpenFiles>,
+        user_namespace: &Arc<UserNamespace>,
         terminals: &Arc<ControllingTerminals>,
         hierarchy: &Arc<Hierarchy>,
         tasks: Arc<dyn TaskDirectory>,
     ) -> Self {
-        let memory = MemoryResources::new(frames.clone(), open_files);
+        let memory = MemoryResources::new(frames.clone(), open_files, user_namespace);
         let system = SysFileSystem::new(cpus, memory.devices.take());
         let root = Dentry::new_root(system.root());
         Self {
-            system: Instance::new(system, root, UserNamespace::initial()),
+            system: Instance::new(system, root, user_namespace.clone()),
             cgroups: CgroupFileSystem::new(hierarchy, tasks, memory.devices.take()),
             terminals: terminals.clone(),
             memory,

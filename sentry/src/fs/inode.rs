@@ -16,7 +16,7 @@ use super::path::Path;
 use super::write_count::WriteCount;
 use super::{Access, File, OpenFlags};
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Credentials, UserNamespace};
 
 /// Who looks at the file system: what `/proc/self` and `/dev/tty` depend on.
 #[derive(Clone)]
@@ -32,9 +32,16 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// The sentry itself, with every capability.
-    pub fn kernel() -> Self {
-        Self { credentials: Arc::new(Credentials::root()), process_id: 0, thread_id: 0, session_id: 0 }
+    /// The sentry itself, with every capability. `user_namespace` is any one of the kernel.
+    pub fn kernel(user_namespace: &Arc<UserNamespace>) -> Self {
+        let credentials = Arc::new(Credentials::root(user_namespace.outermost()));
+        Self { credentials, process_id: 0, thread_id: 0, session_id: 0 }
+    }
+
+    /// The sentry itself, in an initial user namespace of its own.
+    #[cfg(test)]
+    pub(crate) fn test_kernel() -> Self {
+        Self::kernel(&UserNamespace::initial())
     }
 }
 

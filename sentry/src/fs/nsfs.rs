@@ -28,7 +28,7 @@ const NS_GET_OWNER_UID: u32 = 0xb704;
 pub fn place_of(namespace: Arc<dyn Namespace>) -> Path {
     let name = name_of(&*namespace);
     let dentry = Dentry::new_unnamed(Arc::new(NamespaceInode { namespace }), None, name.as_bytes());
-    let mount = Mount::internal_of(Arc::new(NamespaceFileSystem), dentry.clone(), "nsfs");
+    let mount = Mount::internal_of(Arc::new(NamespaceFileSystem), dentry.clone(), "nsfs", None);
     Path::new(mount, dentry)
 }
 
@@ -95,7 +95,10 @@ impl NamespaceFile {
             return Err(Errno::EPERM);
         }
         let path = place_of(namespace);
-        let file = path.inode().clone().open(OpenFlags::empty(), &Viewer::kernel())?;
+        let file = path
+            .inode()
+            .clone()
+            .open(OpenFlags::empty(), &Viewer::kernel(&caller.credentials().user_namespace))?;
         let description = FileDescription::new(file, Some(path), OpenFlags::empty());
         let descriptor = caller.install_descriptor(description, true)?;
         descriptor.index().ok_or(Errno::EBADF)

@@ -119,15 +119,15 @@ mod tests {
     #[test]
     fn only_the_first_class_that_applies_counts() {
         let file = metadata(FileKind::Regular, 0o074);
-        assert!(!permits(&file, Access::READ, &Credentials::of_user(1000, 100)));
-        assert!(permits(&file, Access::WRITE, &Credentials::of_user(1, 100)));
-        assert!(permits(&file, Access::READ, &Credentials::of_user(1, 1)));
-        assert!(!permits(&file, Access::WRITE, &Credentials::of_user(1, 1)));
+        assert!(!permits(&file, Access::READ, &Credentials::test_user(1000, 100)));
+        assert!(permits(&file, Access::WRITE, &Credentials::test_user(1, 100)));
+        assert!(permits(&file, Access::READ, &Credentials::test_user(1, 1)));
+        assert!(!permits(&file, Access::WRITE, &Credentials::test_user(1, 1)));
     }
 
     #[test]
     fn root_executes_only_what_somebody_may_execute() {
-        let root = Credentials::root();
+        let root = Credentials::test_root();
         assert!(permits(&metadata(FileKind::Regular, 0), Access::READ | Access::WRITE, &root));
         assert!(!permits(&metadata(FileKind::Regular, 0o666), Access::EXECUTE, &root));
         assert!(permits(&metadata(FileKind::Regular, 0o001), Access::EXECUTE, &root));

@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn add(registry: &mut Registry<Thing>, key: i32) -> Result<i32, Errno> {
-        with_caller(&Credentials::root(), |caller| {
+        with_caller(&Credentials::test_root(), |caller| {
             let place = registry.place(MAX_OBJECTS)?;
             let permissions = Permissions::new(key, 0o600, place.sequence, caller);
             registry.insert(place, Arc::new(Thing(place.id(), permissions)));
@@ -244,7 +244,7 @@ mod tests {
         let mut registry = Registry::default();
         let id = add(&mut registry, 77).unwrap();
         let open = |registry: &Registry<Thing>, flags| {
-            with_caller(&Credentials::root(), |caller| registry.open(77, flags, caller, |_| Ok(())))
+            with_caller(&Credentials::test_root(), |caller| registry.open(77, flags, caller, |_| Ok(())))
         };
         assert!(matches!(open(&registry, 0o600), Ok(Found::Existing(thing)) if thing.0 == id));
         assert!(matches!(open(&registry, 0o3600), Err(Errno::EEXIST)));

@@ -79,11 +79,11 @@ mod tests {
         let permissions = Permissions::from_bits_retain(0x0102_0408);
         let owner = Owner { uid: 1, gid: Some(2) };
         let cases = [
-            (Credentials::of_user(1, 2), false, Need::READ),
-            (Credentials::of_user(1, 2), true, Need::READ | Need::VIEW),
-            (Credentials::of_user(3, 2), false, Need::WRITE),
-            (Credentials::of_user(3, 4), false, Need::SEARCH),
-            (Credentials::of_user(3, 4), true, Need::SEARCH | Need::VIEW),
+            (Credentials::test_user(1, 2), false, Need::READ),
+            (Credentials::test_user(1, 2), true, Need::READ | Need::VIEW),
+            (Credentials::test_user(3, 2), false, Need::WRITE),
+            (Credentials::test_user(3, 4), false, Need::SEARCH),
+            (Credentials::test_user(3, 4), true, Need::SEARCH | Need::VIEW),
         ];
         for (credentials, is_possessed, expected) in cases {
             assert_eq!(permissions.granted(owner, &credentials, is_possessed), expected);
@@ -94,6 +94,6 @@ mod tests {
     fn a_group_without_rights_falls_through_to_others() {
         let permissions = Permissions::from_bits_retain(0x01);
         let owner = Owner { uid: 1, gid: Some(2) };
-        assert_eq!(permissions.granted(owner, &Credentials::of_user(3, 2), false), Need::VIEW);
+        assert_eq!(permissions.granted(owner, &Credentials::test_user(3, 2), false), Need::VIEW);
     }
 }

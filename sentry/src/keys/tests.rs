@@ -20,7 +20,7 @@ struct Task {
 
 impl Task {
     fn new(keys: &Arc<Keys>, uid: u32) -> Self {
-        let credentials = if uid == 0 { Credentials::root() } else { Credentials::of_user(uid, uid) };
+        let credentials = if uid == 0 { Credentials::test_root() } else { Credentials::test_user(uid, uid) };
         Self { keys: keys.clone(), keyrings: TaskKeyrings::new(keys), credentials }
     }
 

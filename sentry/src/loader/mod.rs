@@ -233,7 +233,7 @@ fn open_executable(path: Path, viewer: &Viewer) -> Result<Executable, Errno> {
     fs::check_access(&**inode, fs::Access::EXECUTE, &viewer.credentials)?;
     let metadata = inode.metadata()?;
     let is_unreadable = fs::check_access(&**inode, fs::Access::READ, &viewer.credentials).is_err();
-    let file = inode.clone().open(OpenFlags::empty(), &Viewer::kernel())?;
+    let file = inode.clone().open(OpenFlags::empty(), &Viewer::kernel(&viewer.credentials.user_namespace))?;
     let denial = WriteDenial::begin(inode)?;
     let mut head = vec![0; HEAD_BYTES];
     let read = read_fully(&*file, &mut head, 0)?;

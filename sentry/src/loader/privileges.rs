@@ -34,7 +34,7 @@ impl FileGrants {
     ) -> Result<Self, Errno> {
         let namespace = &credentials.user_namespace;
         let is_honoured = !path.mount.flags().contains(MountFlags::NO_SUID)
-            && namespace.with_ancestors().any(|namespace| *namespace == **path.mount.instance().owner());
+            && path.mount.instance().owner().is_none_or(|owner| namespace.is_within(owner));
         if !is_honoured {
             return Ok(Self::default());
         }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_set_user_id_root_program_has_all_capabilities() {
-        let user = Credentials::of_user(1000, 1000);
+        let user = Credentials::test_user(1000, 1000);
         let (new, is_secure) = credentials_after_exec(&user, ROOT, true);
         assert_eq!((new.real_uid, new.effective_uid, new.saved_uid), (1000, 0, 0));
         assert!(new.has(Capabilities::ALL) && is_secure);
@@ -124,14 +124,14 @@ mod tests {
 
     #[test]
     fn a_traced_program_of_a_user_gains_nothing() {
-        let user = Credentials::of_user(1000, 1000);
+        let user = Credentials::test_user(1000, 1000);
         let (new, _) = credentials_after_exec(&user, ROOT, false);
         assert_eq!((new.effective_uid, new.saved_uid, new.permitted), (1000, 1000, Capabilities::empty()));
     }
 
     #[test]
     fn a_user_s_program_has_only_ambient_capabilities() {
-        let mut user = Credentials::of_user(1000, 1000);
+        let mut user = Credentials::test_user(1000, 1000);
         user.permitted = Capabilities::ALL;
         user.effective = Capabilities::ALL;
         user.ambient = Capabilities::NET_RAW;
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_file_gives_what_the_bounding_set_allows_and_what_is_inheritable() {
-        let mut user = Credentials::of_user(1000, 1000);
+        let mut user = Credentials::test_user(1000, 1000);
         user.bounding.remove(Capabilities::KILL);
         user.inheritable = Capabilities::CHOWN | Capabilities::MKNOD;
         user.permitted = Capabilities::NET_RAW;
@@ -177,18 +177,18 @@ mod tests {
 
     #[test]
     fn capabilities_of_a_set_user_id_root_file_replace_root_s() {
-        let user = Credentials::of_user(1000, 1000);
+        let user = Credentials::test_user(1000, 1000);
         let file =
             FileGrants { uid: Some(0), ..with_capabilities(Capabilities::KILL, Capabilities::empty(), true) };
         let (new, is_secure) = credentials_after_exec(&user, file, true);
         assert_eq!((new.effective_uid, new.effective, is_secure), (0, Capabilities::KILL, true));
-        let (new, _) = credentials_after_exec(&Credentials::root(), file, true);
+        let (new, _) = credentials_after_exec(&Credentials::test_root(), file, true);
         assert_eq!(new.effective, Capabilities::ALL);
     }
 
     #[test]
     fn root_regains_its_capabilities_unless_there_are_no_new_privileges() {
-        let mut root = Credentials::root();
+        let mut root = Credentials::test_root();
         root.permitted = Capabilities::KILL;
         root.effective = Capabilities::empty();
         let (new, is_secure) = credentials_after_exec(&root, ROOT, true);
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_root_of_a_user_namespace_keeps_capabilities_once_it_is_mapped() {
-        let inside = Credentials::of_user(1000, 1000).in_new_namespace().unwrap();
+        let inside = Credentials::test_user(1000, 1000).in_new_namespace().unwrap();
         assert!(credentials_after_exec(&inside, NONE, true).0.permitted.is_empty());
         inside.user_namespace.write_map(IdKind::User, b"0 1000 1", &inside).unwrap();
         let (new, is_secure) = credentials_after_exec(&inside, NONE, true);

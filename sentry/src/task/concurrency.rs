@@ -196,7 +196,7 @@ fn wait(options: u32) -> (u32, [u64; 4]) {
 fn start_first_task(arena: &Arena) -> Arc<Task> {
     let fixture = &arena.fixture;
     let mut config = fixture.config(None, fixture.new_group(fixture.tasks().root()));
-    config.credentials = Arc::new(Credentials::root());
+    config.credentials = Arc::new(Credentials::test_root());
     config.user_counters = fixture.kernel().users().counters(0);
     config.image.registers = Registers::default();
     fixture.tasks().new_task(config).and_then(UnstartedTask::start).unwrap()

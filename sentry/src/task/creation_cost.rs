@@ -79,7 +79,7 @@ impl Bench {
 fn new_task(fixture: &Fixture, memory: &Arc<MemoryManager>, parent: Option<&Arc<Task>>) -> UnstartedTask {
     let mut config =
         fixture.config_with_memory(parent, fixture.new_group(fixture.tasks().root()), memory.clone());
-    config.credentials = Arc::new(Credentials::root());
+    config.credentials = Arc::new(Credentials::test_root());
     fixture.tasks().new_task(config).unwrap()
 }
 

@@ -52,19 +52,18 @@ impl Namespaces {
     /// Those of the first task.
     pub(crate) fn initial(
         host_name: &[u8],
+        user_namespace: &Arc<UserNamespace>,
         tasks: &TaskSet,
         open_files: &Arc<OpenFiles>,
         cgroup_root: &Arc<Cgroup>,
     ) -> Self {
-        let time = TimeNamespace::initial(Identity::initial(NamespaceKind::Time));
+        let identity = |kind| Identity::initial(kind, user_namespace);
+        let time = TimeNamespace::initial(identity(NamespaceKind::Time));
         Self {
-            uts: UtsNamespace::new(Identity::initial(NamespaceKind::Uts), host_name),
-            ipc: IpcNamespace::new(Identity::initial(NamespaceKind::Ipc), Arc::default()),
-            network: NetworkNamespace::new(
-                Identity::initial(NamespaceKind::Network),
-                KernelSockets::new(open_files),
-            ),
-            cgroup: CgroupNamespace::new(Identity::initial(NamespaceKind::Cgroup), cgroup_root.clone()),
+            uts: UtsNamespace::new(identity(NamespaceKind::Uts), host_name),
+            ipc: IpcNamespace::new(identity(NamespaceKind::Ipc), Arc::default()),
+            network: NetworkNamespace::new(identity(NamespaceKind::Network), KernelSockets::new(open_files)),
+            cgroup: CgroupNamespace::new(identity(NamespaceKind::Cgroup), cgroup_root.clone()),
             time_for_children: time.clone(),
             time,
             pid_for_children: tasks.root().clone(),

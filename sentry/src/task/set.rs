@@ -27,6 +27,8 @@ pub struct TaskSet {
     next_id: AtomicU64,
     created: AtomicU64,
     root: Arc<PidNamespace>,
+    /// The initial user namespace.
+    user_namespace: Arc<UserNamespace>,
     /// How many signals have been sent to several processes at once. Locked while one is sent, and while a process is
     /// made visible.
     broadcasts: Mutex<u64>,
@@ -41,9 +43,10 @@ pub struct TaskSet {
 }
 
 impl TaskSet {
-    /// No tasks. Those to come have `dispatcher` serve their system calls.
-    pub fn new(dispatcher: Arc<dyn Dispatcher>) -> Self {
-        let root = PidNamespace::new(NamespaceId::ROOT, Identity::initial(NamespaceKind::Pid), None);
+    /// No tasks. Those to come have `dispatcher` serve their system calls, and begin in `user_namespace`.
+    pub fn new(dispatcher: Arc<dyn Dispatcher>, user_namespace: &Arc<UserNamespace>) -> Self {
+        let identity = Identity::initial(NamespaceKind::Pid, user_namespace);
+        let root = PidNamespace::new(NamespaceId::ROOT, identity, None);
         let mut tree = Tree::default();
         tree.namespaces.insert(root.id(), NamespaceNode::new());
         Self {
@@ -51,6 +54,7 @@ impl TaskSet {
             next_id: AtomicU64::new(1),
             created: AtomicU64::new(0),
             root,
+            user_namespace: user_namespace.clone(),
             broadcasts: Mutex::default(),
             threads: ThreadCounts::default(),
             all_ended: Default::default(),
@@ -77,7 +81,8 @@ impl TaskSet {
         limits: Limits,
         exit_signal: i32,
     ) -> Arc<ThreadGroup> {
-        ThreadGroup::new(GroupId(self.next_id()), pid_namespace, actions, limits, exit_signal)
+        let id = GroupId(self.next_id());
+        ThreadGroup::new(id, pid_namespace, actions, limits, exit_signal, &self.user_namespace)
     }
 
     /// Makes a process without tasks for one that nobody inside creates: in the root PID namespace, with actions of its own.

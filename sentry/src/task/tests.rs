@@ -43,10 +43,14 @@ impl Fixture {
             dispatcher: Arc::new(crate::syscall::Table),
         })
         .unwrap();
-        let resources = MemoryResources::new(frames, &Arc::default());
+        let resources = MemoryResources::new(frames, &Arc::default(), &UserNamespace::initial());
         let root =
             tmpfs::new_mount(&resources, &TmpfsOptions::default(), "root", MountFlags::empty()).unwrap();
-        Self { platform: fake, kernel, task_fs: TaskFs::new(MountNamespace::new(root)) }
+        Self {
+            platform: fake,
+            kernel,
+            task_fs: TaskFs::new(MountNamespace::new(root, &UserNamespace::initial())),
+        }
     }
 
     pub(super) fn platform(&self) -> &Arc<FakePlatform> {
@@ -88,7 +92,7 @@ impl Fixture {
             syscall_number: None,
         };
         let (task_fs, descriptors) = (self.task_fs.clone(), DescriptorTable::new(self.kernel.open_files()));
-        let user = Credentials::of_user(1000, 1000);
+        let user = Credentials::test_user(1000, 1000);
         TaskConfig {
             parent: parent.cloned(),
             allowed_cpus: CpuSet::first(2),
@@ -354,7 +358,7 @@ fn a_first_task_enters_the_control_group_of_its_container() {
 fn the_system_s_root_and_two_capabilities_exempt_from_the_limit_on_processes() {
     let fixture = Fixture::new();
     let init = fixture.process(None);
-    let user = Credentials::of_user(1000, 1000);
+    let user = Credentials::test_user(1000, 1000);
     let with = |effective| Credentials { effective, ..user.clone() };
     let inner = UserNamespace::new(&user).unwrap();
     let cases = [

@@ -132,6 +132,7 @@ impl ThreadGroup {
         actions: Arc<Mutex<SignalActions>>,
         limits: Limits,
         exit_signal: i32,
+        user_namespace: &Arc<UserNamespace>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -149,8 +150,8 @@ impl ThreadGroup {
             dumpable: AtomicU8::new(1),
             core_filter: AtomicU32::new(core_dump::DEFAULT_FILTER),
             user_namespaces: Mutex::new(UserNamespaces {
-                current: UserNamespace::initial(),
-                executed_in: UserNamespace::initial(),
+                current: user_namespace.clone(),
+                executed_in: user_namespace.clone(),
             }),
             out_of_memory_adjustment: AtomicI32::new(0),
             personality: AtomicU32::new(0),

@@ -93,12 +93,13 @@ impl Namespace for TimeNamespace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cred::NamespaceKind;
+    use crate::cred::{NamespaceKind, UserNamespace};
     use crate::time::ClockOffset;
 
     fn namespace() -> Arc<TimeNamespace> {
-        let initial = TimeNamespace::initial(Identity::initial(NamespaceKind::Time));
-        initial.duplicate(Identity::initial(NamespaceKind::Time))
+        let initial =
+            TimeNamespace::initial(Identity::initial(NamespaceKind::Time, &UserNamespace::initial()));
+        initial.duplicate(Identity::initial(NamespaceKind::Time, &UserNamespace::initial()))
     }
 
     #[test]
@@ -117,6 +118,9 @@ mod tests {
         let offsets = ClockOffsets { boottime: ClockOffset::new(9, 1).unwrap(), ..ClockOffsets::default() };
         let outer = namespace();
         outer.set_offsets(offsets).unwrap();
-        assert_eq!(outer.duplicate(Identity::initial(NamespaceKind::Time)).offsets(), offsets);
+        assert_eq!(
+            outer.duplicate(Identity::initial(NamespaceKind::Time, &UserNamespace::initial())).offsets(),
+            offsets
+        );
     }
 }

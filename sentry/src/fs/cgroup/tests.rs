@@ -31,7 +31,7 @@ fn root() -> (Arc<CgroupFileSystem>, Arc<dyn Inode>) {
     let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
     let hierarchy = Hierarchy::new(&FrameAllocator::new(&platform, 16 << 20), &Arc::default());
     let file_system = CgroupFileSystem::new(&hierarchy, Arc::new(Nobody), DeviceNumber::default());
-    let root = file_system.root_for(&Viewer::kernel());
+    let root = file_system.root_for(&Viewer::test_kernel());
     (file_system, root)
 }
 
@@ -41,7 +41,7 @@ fn make(directory: &Arc<dyn Inode>, name: &str) -> Arc<dyn Inode> {
 }
 
 fn open(directory: &Arc<dyn Inode>, name: &str, flags: OpenFlags) -> Arc<dyn crate::fs::File> {
-    directory.lookup(name.as_bytes()).unwrap().open(flags, &Viewer::kernel()).unwrap()
+    directory.lookup(name.as_bytes()).unwrap().open(flags, &Viewer::test_kernel()).unwrap()
 }
 
 fn read(directory: &Arc<dyn Inode>, name: &str) -> String {

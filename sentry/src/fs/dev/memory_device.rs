@@ -116,6 +116,7 @@ fn fill_random(buffer: &mut [u8]) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cred::UserNamespace;
     use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
     use crate::fs::{FileKind, MountFlags, NewNode, NodeCreation};
     use crate::platform::Platform;
@@ -125,7 +126,7 @@ mod tests {
     fn memory_devices_behave_as_their_manual_pages_say() {
         let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
         let frames = FrameAllocator::new(&platform, 16 << 20);
-        let resources = MemoryResources::new(frames.clone(), &Arc::default());
+        let resources = MemoryResources::new(frames.clone(), &Arc::default(), &UserNamespace::initial());
         resources.specials.register(FileKind::CharacterDevice, 1, MemoryDevices::new(frames));
         let mount =
             tmpfs::new_mount(&resources, &TmpfsOptions::default(), "dev", MountFlags::empty()).unwrap();
@@ -134,7 +135,7 @@ mod tests {
             let node = NewNode::CharacterDevice(DeviceNumber::new(1, minor));
             let creation = NodeCreation { node, permissions: 0o666, uid: 0, gid: 0 };
             let inode = root.create(format!("d{minor}").as_bytes(), &creation)?;
-            inode.open(OpenFlags::RDWR, &Viewer::kernel())
+            inode.open(OpenFlags::RDWR, &Viewer::test_kernel())
         };
         let mut buffer = [1; 64];
         assert_eq!(open(3).unwrap().read_at(&mut buffer, 0), Ok(0));

@@ -117,7 +117,7 @@ fn a_pipe_s_capacity_is_the_host_s() {
 fn a_stream_that_was_read_only_is_not_opened_for_writing() {
     let (reader, _writer) = std::io::pipe().unwrap();
     let inode = stream(&reader).nameless_inode().unwrap();
-    let open = |flags| inode.clone().open(flags, &Viewer::kernel()).err();
+    let open = |flags| inode.clone().open(flags, &Viewer::test_kernel()).err();
     assert_eq!(open(OpenFlags::empty()), None);
     assert_eq!(open(OpenFlags::WRONLY), Some(Errno::EACCES));
     assert_eq!(open(OpenFlags::RDWR), Some(Errno::EACCES));

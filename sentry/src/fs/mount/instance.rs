@@ -14,7 +14,7 @@ use crate::fs::locks::LockTable;
 pub struct Instance {
     pub(super) file_system: Arc<dyn FileSystem>,
     pub(super) root: Arc<Dentry>,
-    owner: Arc<UserNamespace>,
+    owner: Option<Arc<UserNamespace>>,
     is_read_only: AtomicBool,
     /// Those who may write through any mount of it.
     pub(super) writers: AtomicUsize,
@@ -24,6 +24,14 @@ pub struct Instance {
 impl Instance {
     /// `file_system`, whose root directory is `root`, mounted by somebody in `owner`.
     pub fn new(file_system: Arc<dyn FileSystem>, root: Arc<Dentry>, owner: Arc<UserNamespace>) -> Arc<Self> {
+        Self::of(file_system, root, Some(owner))
+    }
+
+    pub(super) fn of(
+        file_system: Arc<dyn FileSystem>,
+        root: Arc<Dentry>,
+        owner: Option<Arc<UserNamespace>>,
+    ) -> Arc<Self> {
         let (is_read_only, writers) = (AtomicBool::new(false), AtomicUsize::new(0));
         Arc::new(Self { file_system, root, owner, is_read_only, writers, locks: LockTable::default() })
     }
@@ -43,9 +51,10 @@ impl Instance {
         &self.root
     }
 
-    /// The user namespace whose administrators may reconfigure it.
-    pub fn owner(&self) -> &Arc<UserNamespace> {
-        &self.owner
+    /// The user namespace whose administrators may reconfigure it, and which numbers its users. `None`: it is the kernel's, for
+    /// inodes without names.
+    pub fn owner(&self) -> Option<&Arc<UserNamespace>> {
+        self.owner.as_ref()
     }
 
     /// Whether nothing may be changed through any mount of it.
@@ -72,7 +81,8 @@ impl Instance {
     /// # Errors
     /// EPERM.
     pub fn check_may_reconfigure(&self, credentials: &Credentials) -> Result<(), Errno> {
-        if credentials.has_in(&self.owner, Capabilities::SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
+        let may = self.owner.as_ref().is_some_and(|owner| credentials.has_in(owner, Capabilities::SYS_ADMIN));
+        if may { Ok(()) } else { Err(Errno::EPERM) }
     }
 
     /// Changes its options, and then what `and_then` changes: everything or nothing. Unless the options say so, nothing may be

@@ -194,19 +194,7 @@ impl Mount {
     /// The id of all mounts that are never attached.
     pub(super) const INTERNAL_ID: u64 = 1;
 
-    /// A first mount of `file_system`, whose root directory is `root`, ready to be attached in a namespace of `table`.
-    /// `source` is the first field in /proc/mounts.
-    pub fn new(
-        table: &Arc<MountTable>,
-        file_system: Arc<dyn FileSystem>,
-        root: Arc<Dentry>,
-        source: &str,
-        flags: MountFlags,
-    ) -> Arc<Self> {
-        Self::of(table, Instance::new(file_system, root, UserNamespace::initial()), source, flags)
-    }
-
-    /// A further mount of `instance`, ready to be attached.
+    /// A mount of `instance`, ready to be attached in a namespace of `table`. `source` is the first field in /proc/mounts.
     pub fn of(
         table: &Arc<MountTable>,
         instance: Arc<Instance>,
@@ -219,16 +207,17 @@ impl Mount {
 
     /// A mount that is never attached, for inodes without names.
     pub(crate) fn internal(root: Arc<Dentry>) -> Arc<Self> {
-        Self::internal_of(Arc::new(AnonymousFileSystem), root, "none")
+        Self::internal_of(Arc::new(AnonymousFileSystem), root, "none", None)
     }
 
-    /// A mount of `file_system` that is never attached.
+    /// A mount of `file_system` that is never attached; `owner` as in [`Instance::owner`].
     pub(crate) fn internal_of(
         file_system: Arc<dyn FileSystem>,
         root: Arc<Dentry>,
         source: &str,
+        owner: Option<Arc<UserNamespace>>,
     ) -> Arc<Self> {
-        let instance = Instance::new(file_system, root.clone(), UserNamespace::initial());
+        let instance = Instance::of(file_system, root.clone(), owner);
         Self::make(None, instance, root, source.into(), MountFlags::empty(), Links::default())
     }
 

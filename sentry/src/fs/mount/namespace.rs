@@ -11,7 +11,7 @@ use super::propagation::{Propagation, has_unbindable, receivers};
 use super::topology::{Change, is_mounted_on, tree};
 use super::{DetachedTree, Home, Mount, MountFlags, MountTable, Settings};
 use crate::Errno;
-use crate::cred::{Identity, Namespace, NamespaceKind};
+use crate::cred::{Identity, Namespace, NamespaceKind, UserNamespace};
 use crate::fs::dentry::Dentry;
 use crate::fs::nsfs;
 use crate::fs::path::Path;
@@ -76,10 +76,10 @@ impl NamespaceCore {
 }
 
 impl MountNamespace {
-    /// The first namespace of a kernel, with one mount, whose table it shares.
-    pub fn new(root: Arc<Mount>) -> Arc<Self> {
+    /// The first namespace of a kernel, with one mount, whose table it shares. `owner` is the initial user namespace.
+    pub fn new(root: Arc<Mount>, owner: &Arc<UserNamespace>) -> Arc<Self> {
         let table = root.table.clone().unwrap_or_default();
-        let core = NamespaceCore::new(Identity::initial(NamespaceKind::Mount), &table);
+        let core = NamespaceCore::new(Identity::initial(NamespaceKind::Mount, owner), &table);
         Change::begin(&table).settle(std::slice::from_ref(&root), &Home::Namespace(core.clone()));
         Arc::new(Self { core, root: RwLock::new(root), protections: Arc::default() })
     }

@@ -18,8 +18,12 @@ struct World {
 impl World {
     fn new() -> Self {
         let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
-        let resources = MemoryResources::new(FrameAllocator::new(&platform, 16 << 20), &Arc::default());
-        let namespace = MountNamespace::new(new_tmpfs(&resources));
+        let resources = MemoryResources::new(
+            FrameAllocator::new(&platform, 16 << 20),
+            &Arc::default(),
+            &UserNamespace::initial(),
+        );
+        let namespace = MountNamespace::new(new_tmpfs(&resources), &UserNamespace::initial());
         Self { resources, namespace }
     }
 
@@ -112,7 +116,7 @@ fn slaves_of_a_group_without_members_pass_to_its_master() {
 fn the_copy_of_a_less_privileged_namespace_is_locked() {
     let world = World::new();
     world.mount("a");
-    let user = UserNamespace::new(&Credentials::root()).unwrap();
+    let user = UserNamespace::new(&Credentials::test_root()).unwrap();
     let other = world.copy(&user);
     let inner = other.mounts().pop().unwrap();
     assert_eq!(other.unmount(&inner, true).err(), Some(Errno::EINVAL));

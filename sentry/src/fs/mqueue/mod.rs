@@ -19,7 +19,7 @@ use super::{
     check_access,
 };
 use crate::Errno;
-use crate::cred::NamespaceKind;
+use crate::cred::{Namespace, NamespaceKind, UserNamespace};
 use crate::ipc::{IpcNamespace, QueueAttributes};
 use crate::limits::UserCounters;
 
@@ -44,15 +44,20 @@ struct MessageQueueFileSystem {
 /// The file system of the queues of `namespace`, mounted nowhere: mq_open(2) looks names up in it, and other mounts show the
 /// same.
 pub fn mount_of(namespace: &Arc<IpcNamespace>, file_systems: &FileSystems) -> Arc<Mount> {
-    let new = || new_mount(Arc::downgrade(namespace), file_systems.devices().take());
+    let owner = || namespace.identity().owner().cloned();
+    let new = || new_mount(Arc::downgrade(namespace), file_systems.devices().take(), owner());
     let mount = namespace.queue_mount().get_or_init(|| new());
     // Nobody else puts anything there.
     mount.clone().downcast().unwrap_or_else(|_| new())
 }
 
-fn new_mount(namespace: Weak<IpcNamespace>, device: DeviceNumber) -> Arc<Mount> {
+fn new_mount(
+    namespace: Weak<IpcNamespace>,
+    device: DeviceNumber,
+    owner: Option<Arc<UserNamespace>>,
+) -> Arc<Mount> {
     let root = Dentry::new_root(Arc::new(QueueDirectory::new(namespace, device)));
-    Mount::internal_of(Arc::new(MessageQueueFileSystem { device }), root, "mqueue")
+    Mount::internal_of(Arc::new(MessageQueueFileSystem { device }), root, "mqueue", owner)
 }
 
 /// What mq_open(2) makes if there is no such queue.

@@ -111,7 +111,7 @@ pub(super) fn creation<'a>(
     viewer: &Viewer,
 ) -> Result<NodeCreation<'a>, Errno> {
     let (uid, gid) = (viewer.credentials.fs_uid, viewer.credentials.fs_gid);
-    let namespace = directory.mount.instance().owner();
+    let namespace = directory.mount.instance().owner().ok_or(Errno::EPERM)?;
     if !namespace.maps_uid(uid) || !namespace.maps_gid(gid) {
         return Err(Errno::EOVERFLOW);
     }

@@ -110,7 +110,7 @@ fn the_wrong_end_is_ebadf() {
 fn a_pipe_opened_by_its_inode_is_one_more_end() {
     let (reader, writer) = pair();
     let inode = reader.nameless_inode().unwrap();
-    let again = inode.open(OpenFlags::WRONLY, &Viewer::kernel()).unwrap();
+    let again = inode.open(OpenFlags::WRONLY, &Viewer::test_kernel()).unwrap();
     drop(writer);
     again.write_at(b"still", 0).unwrap();
     assert_eq!(read(&reader, 9), Ok(b"still".to_vec()));

@@ -114,13 +114,9 @@ pub trait Process: Send + Sync {
     /// The namespace that /proc/PID/ns calls `name`; `None` once it is gone, or before it has begun.
     fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>>;
     /// The user namespace that it is in.
-    fn user_namespace(&self) -> Arc<UserNamespace> {
-        UserNamespace::initial()
-    }
+    fn user_namespace(&self) -> Arc<UserNamespace>;
     /// The user namespace that it executed its program in.
-    fn executed_in(&self) -> Arc<UserNamespace> {
-        UserNamespace::initial()
-    }
+    fn executed_in(&self) -> Arc<UserNamespace>;
     /// How far the clocks of its children to come are ahead; `None` once it is gone.
     fn clock_offsets(&self) -> Option<ClockOffsets> {
         None

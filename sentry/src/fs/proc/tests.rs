@@ -72,7 +72,10 @@ impl ProcessSource for Fake {
     }
 
     fn ipc_namespace(&self, _viewer: &Viewer) -> Option<Arc<IpcNamespace>> {
-        Some(IpcNamespace::new(Identity::initial(NamespaceKind::Ipc), Arc::default()))
+        Some(IpcNamespace::new(
+            Identity::initial(NamespaceKind::Ipc, &UserNamespace::initial()),
+            Arc::default(),
+        ))
     }
 
     fn pid_namespace(&self) -> u64 {
@@ -85,6 +88,14 @@ impl ProcessSource for Fake {
 }
 
 impl Process for Shell {
+    fn user_namespace(&self) -> Arc<UserNamespace> {
+        UserNamespace::initial()
+    }
+
+    fn executed_in(&self) -> Arc<UserNamespace> {
+        UserNamespace::initial()
+    }
+
     fn cgroup(&self, _viewer: &Viewer) -> String {
         "0::/\n".into()
     }
@@ -193,7 +204,7 @@ impl Process for Shell {
 
     fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>> {
         let kind = NamespaceKind::ALL.into_iter().find(|kind| kind.name() == name)?;
-        Some(IpcNamespace::new(Identity::initial(kind), Arc::default()))
+        Some(IpcNamespace::new(Identity::initial(kind, &UserNamespace::initial()), Arc::default()))
     }
 
     fn set_name(&self, _name: &[u8]) {}
@@ -202,7 +213,7 @@ impl Process for Shell {
 }
 
 fn viewer() -> Viewer {
-    Viewer { process_id: 12, thread_id: 13, ..Viewer::kernel() }
+    Viewer { process_id: 12, thread_id: 13, ..Viewer::test_kernel() }
 }
 
 fn lookup(path: &str) -> Result<Arc<dyn Inode>, Errno> {
@@ -309,7 +320,7 @@ fn links_lead_to_the_viewer_and_to_open_files() {
 
 #[test]
 fn another_user_may_not_look_inside() {
-    let credentials = Arc::new(crate::cred::Credentials::of_user(7, 7));
+    let credentials = Arc::new(crate::cred::Credentials::test_user(7, 7));
     let stranger = Viewer { credentials, process_id: 1, thread_id: 1, session_id: 1 };
     for private in ["12/environ", "12/maps", "12/auxv", "12/io"] {
         assert_eq!(read_as(private, &stranger).err(), Some(Errno::EACCES), "{private}");

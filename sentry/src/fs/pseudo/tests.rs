@@ -49,7 +49,7 @@ fn root() -> Arc<PseudoInode<Number>> {
 }
 
 fn open(inode: Arc<dyn Inode>) -> Arc<dyn File> {
-    inode.open(OpenFlags::empty(), &Viewer::kernel()).unwrap()
+    inode.open(OpenFlags::empty(), &Viewer::test_kernel()).unwrap()
 }
 
 #[test]

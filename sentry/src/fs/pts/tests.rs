@@ -30,7 +30,7 @@ fn setup() -> (Arc<PtsFileSystem>, Arc<Groups>) {
 }
 
 fn viewer() -> Viewer {
-    Viewer { process_id: 10, session_id: 10, thread_id: 10, ..Viewer::kernel() }
+    Viewer { process_id: 10, session_id: 10, thread_id: 10, ..Viewer::test_kernel() }
 }
 
 fn open(file_system: &Arc<PtsFileSystem>, name: &str) -> Result<Arc<dyn File>, Errno> {

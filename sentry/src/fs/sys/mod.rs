@@ -298,7 +298,8 @@ mod tests {
         }
         assert!(inode.lookup(b"cpu3").is_ok());
         assert_eq!(inode.lookup(b"cpu4").err(), Some(Errno::ENOENT));
-        let online = inode.lookup(b"online").unwrap().open(OpenFlags::empty(), &Viewer::kernel()).unwrap();
+        let online =
+            inode.lookup(b"online").unwrap().open(OpenFlags::empty(), &Viewer::test_kernel()).unwrap();
         let mut buffer = [0; 16];
         assert_eq!(online.read_at(&mut buffer, 0), Ok(4));
         assert_eq!(&buffer[..4], b"0-3\n");

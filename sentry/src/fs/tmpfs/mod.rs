@@ -61,6 +61,7 @@ pub(crate) struct Volume {
     usage: Arc<Usage>,
     next_number: AtomicU64,
     specials: Arc<SpecialFiles>,
+    user_namespace: Arc<UserNamespace>,
     lower: Option<LowerTable>,
 }
 
@@ -76,13 +77,26 @@ pub struct MemoryResources {
     pub mounts: Arc<MountTable>,
     /// Device numbers.
     pub devices: Arc<AnonymousDevices>,
+    /// The initial user namespace, which owns what the kernel mounts.
+    pub user_namespace: Arc<UserNamespace>,
 }
 
 impl MemoryResources {
     /// Pages from `frames`, and no device yet. FIFOs are pipes among `open_files`.
-    pub fn new(frames: Arc<FrameAllocator>, open_files: &Arc<OpenFiles>) -> Self {
+    pub fn new(
+        frames: Arc<FrameAllocator>,
+        open_files: &Arc<OpenFiles>,
+        user_namespace: &Arc<UserNamespace>,
+    ) -> Self {
         let (kept, specials) = (KeptMemory::new(&frames), SpecialFiles::new(open_files));
-        Self { frames, specials, kept, mounts: Arc::default(), devices: Arc::default() }
+        Self {
+            frames,
+            specials,
+            kept,
+            mounts: Arc::default(),
+            devices: Arc::default(),
+            user_namespace: user_namespace.clone(),
+        }
     }
 }
 
@@ -106,7 +120,7 @@ pub fn new_mount(
     source: &str,
     flags: MountFlags,
 ) -> Result<Arc<Mount>, Errno> {
-    let instance = new_instance(resources, options, "tmpfs", UserNamespace::initial())?;
+    let instance = new_instance(resources, options, "tmpfs", resources.user_namespace.clone())?;
     Ok(Mount::of(&resources.mounts, instance, source, flags))
 }
 
@@ -145,7 +159,9 @@ pub(super) fn new_mount_over(
         magic: OVERLAYFS_MAGIC,
         root_options: String::new(),
     });
-    Ok(Mount::new(&resources.mounts, file_system, Dentry::new_root(root), "overlay", flags))
+    let owner = resources.user_namespace.clone();
+    let instance = Instance::new(file_system, Dentry::new_root(root), owner);
+    Ok(Mount::of(&resources.mounts, instance, "overlay", flags))
 }
 
 /// The seals (`F_SEAL_*`) of the regular file at `path` (fcntl F_GET_SEALS).
@@ -186,6 +202,7 @@ impl Volume {
             usage: Arc::new(Usage::new(options.max_bytes, options.max_inodes, resources.kept.clone())),
             next_number: AtomicU64::new(first_number),
             specials: resources.specials.clone(),
+            user_namespace: resources.user_namespace.clone(),
             lower,
         })
     }
@@ -223,7 +240,7 @@ impl FileSystem for MemoryFileSystem {
     fn reconfigure(&self, options: &str) -> Result<(), Errno> {
         let (max_bytes, max_inodes) = self.volume.usage.limits();
         let old = TmpfsOptions { max_bytes, max_inodes, ..TmpfsOptions::default() };
-        let new = old.with(options, &UserNamespace::initial())?;
+        let new = old.with(options, &self.volume.user_namespace)?;
         self.volume.usage.set_limits(new.max_bytes, new.max_inodes)
     }
 }

@@ -18,13 +18,13 @@ struct World {
 
 fn resources() -> MemoryResources {
     let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
-    MemoryResources::new(FrameAllocator::new(&platform, 16 << 20), &Arc::default())
+    MemoryResources::new(FrameAllocator::new(&platform, 16 << 20), &Arc::default(), &UserNamespace::initial())
 }
 
 impl World {
     fn of(mount: Arc<Mount>) -> Self {
-        let view = TaskFs::new(MountNamespace::new(mount)).view();
-        Self { view, viewer: Viewer::kernel() }
+        let view = TaskFs::new(MountNamespace::new(mount, &UserNamespace::initial())).view();
+        Self { view, viewer: Viewer::test_kernel() }
     }
 
     fn empty(options: &TmpfsOptions) -> Self {

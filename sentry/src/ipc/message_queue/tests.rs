@@ -5,7 +5,7 @@ use crate::cred::Credentials;
 use crate::ipc::with_caller;
 
 fn as_root<T>(call: impl FnOnce(&IpcCaller<'_>) -> T) -> T {
-    with_caller(&Credentials::root(), call)
+    with_caller(&Credentials::test_root(), call)
 }
 
 fn new_queue(queues: &MessageQueues) -> Arc<MessageQueue> {
@@ -109,9 +109,9 @@ fn a_change_has_waiters_look_again_and_more_bytes_are_for_the_privileged() {
         let change = QueueChange { permissions, max_bytes };
         with_caller(credentials, |caller| queues.change(0, change, &IpcLimits::default(), caller))
     };
-    assert_eq!(change(100_000, &Credentials::root()), Ok(()));
+    assert_eq!(change(100_000, &Credentials::test_root()), Ok(()));
     assert_eq!(outcome(&waits), Some(Err(Errno::EAGAIN)));
-    assert_eq!(change(100_000, &Credentials::of_user(5, 5)), Err(Errno::EPERM));
-    assert_eq!(change(10, &Credentials::of_user(5, 5)), Ok(()));
-    assert_eq!(change(10, &Credentials::of_user(6, 6)), Err(Errno::EPERM));
+    assert_eq!(change(100_000, &Credentials::test_user(5, 5)), Err(Errno::EPERM));
+    assert_eq!(change(10, &Credentials::test_user(5, 5)), Ok(()));
+    assert_eq!(change(10, &Credentials::test_user(6, 6)), Err(Errno::EPERM));
 }

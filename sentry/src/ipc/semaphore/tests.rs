@@ -5,7 +5,7 @@ use crate::cred::Credentials;
 use crate::ipc::with_caller;
 
 fn as_root<T>(call: impl FnOnce(&IpcCaller<'_>) -> T) -> T {
-    with_caller(&Credentials::root(), call)
+    with_caller(&Credentials::test_root(), call)
 }
 
 fn set_of(semaphores: &Semaphores, len: i32) -> i32 {

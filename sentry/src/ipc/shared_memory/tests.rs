@@ -49,7 +49,7 @@ impl Fixture {
 }
 
 fn as_root<T>(call: impl FnOnce(&IpcCaller<'_>) -> T) -> T {
-    with_caller(&Credentials::root(), call)
+    with_caller(&Credentials::test_root(), call)
 }
 
 #[test]

@@ -193,8 +193,8 @@ fn umount2(task: &mut CurrentTask, target: UserPath, flags: u32) -> Result<(), E
     if !namespace.holds(&mount) {
         return Err(Errno::EINVAL);
     }
-    if has(uapi::MNT_FORCE) && !task.credentials().has_in(mount.instance().owner(), Capabilities::SYS_ADMIN) {
-        return Err(Errno::EPERM);
+    if has(uapi::MNT_FORCE) {
+        mount.instance().check_may_reconfigure(&task.credentials())?;
     }
     let is_root = Arc::ptr_eq(&mount, &scope.view().root.mount);
     if has(uapi::MNT_EXPIRE) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::pipe::Pipe;
-use crate::fs::{DescriptorBounds, DescriptorTable, FileDescription, OpenFlags, Resolver, TaskFs, Viewer};
+use crate::fs::{DescriptorBounds, DescriptorTable, FileDescription, OpenFlags, Resolver, TaskFs};
 use crate::kernel::Kernel;
 use crate::limits::{Limit, Limits, Resource};
 use crate::loader::{self, LoadRequest};
@@ -42,7 +42,7 @@ impl Handler {
         let task_fs = first_task_fs(kernel)?;
         let image = load(kernel, &task_fs, path, arguments, &limits)?;
         let group = kernel.tasks().new_first_group(limits);
-        let credentials = Credentials::root();
+        let credentials = Credentials::root(kernel.user_namespace());
         let config = TaskConfig::without_creator(kernel, group, image, task_fs, descriptors, credentials);
         kernel.tasks().new_task(config).and_then(UnstartedTask::start)?;
         Ok(Self { input, pipe })
@@ -63,9 +63,7 @@ fn load(
     arguments: Vec<Vec<u8>>,
     limits: &Limits,
 ) -> Result<TaskImage, Errno> {
-    let credentials = Arc::new(Credentials::root());
-    let viewer = Viewer { credentials, process_id: 0, thread_id: 0, session_id: 0 };
-    let view = task_fs.view();
+    let (view, viewer) = (task_fs.view(), kernel.viewer());
     let program = loader::load(LoadRequest {
         kernel: &**kernel,
         view: &view,

@@ -34,10 +34,10 @@ mod tests {
 
     #[test]
     fn one_may_look_into_one_s_own_processes_and_with_a_capability_into_all() {
-        let (user, other) = (Credentials::of_user(1000, 1000), Credentials::of_user(1001, 1001));
+        let (user, other) = (Credentials::test_user(1000, 1000), Credentials::test_user(1001, 1001));
         assert!(is_allowed(&user, &user));
         assert!(!is_allowed(&user, &other));
-        assert!(is_allowed(&Credentials::root(), &other));
+        assert!(is_allowed(&Credentials::test_root(), &other));
         let set_uid = Credentials { effective_uid: 0, saved_uid: 0, ..user.clone() };
         assert!(!is_allowed(&user, &set_uid));
         let capable = Credentials { permitted: Capabilities::KILL, ..user.clone() };

@@ -56,7 +56,7 @@ fn one_that_is_opened_again_has_a_position_of_its_own() {
     let mut host = host_file(b"0123456789");
     let stream = describe(&mut streams(), &host, OpenFlags::RDWR);
     let inode = stream.path().unwrap().inode().clone();
-    let again = inode.open(OpenFlags::empty(), &Viewer::kernel()).unwrap();
+    let again = inode.open(OpenFlags::empty(), &Viewer::test_kernel()).unwrap();
     assert!(again.outer_position().is_none());
     assert_eq!(again.read_at(&mut [0; 4], 0), Ok(4));
     assert_eq!(again.seek_data_or_hole(3, true), Ok(3));
@@ -78,7 +78,7 @@ fn access_is_never_more_than_the_caller_s() {
         for (flags, is_allowed) in
             [OpenFlags::empty(), OpenFlags::WRONLY, OpenFlags::RDWR].into_iter().zip(allowed)
         {
-            let refused = inode.clone().open(flags, &Viewer::kernel()).err();
+            let refused = inode.clone().open(flags, &Viewer::test_kernel()).err();
             assert_eq!(refused, (!is_allowed).then_some(Errno::EACCES), "{flags:?}");
         }
     }
@@ -94,7 +94,7 @@ fn what_is_appended_to_only_grows() {
     let inode = stream.path().unwrap().inode().clone();
     let cut = AttributeChanges { size_bytes: Some(0), ..AttributeChanges::default() };
     assert_eq!(inode.set_attributes(&cut), Err(Errno::EPERM));
-    let again = inode.open(OpenFlags::RDWR, &Viewer::kernel()).unwrap();
+    let again = inode.open(OpenFlags::RDWR, &Viewer::test_kernel()).unwrap();
     for file in [stream.file(), &again] {
         assert_eq!(file.truncate(1), Err(Errno::EPERM));
         assert_eq!(file.truncate_at_open(), Ok(()));
