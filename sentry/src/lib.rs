@@ -21,6 +21,7 @@ pub mod memory;
 pub mod net;
 pub mod platform;
 pub mod process_identity;
+mod seccomp;
 pub mod signal;
 mod slices;
 pub mod syscall;

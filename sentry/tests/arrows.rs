@@ -14,7 +14,7 @@ const ROOMS: &[&[&str]] = &[
     &["syscall"],
     &["kernel", "task"],
     &["loader"],
-    &["net"],
+    &["net", "seccomp"],
     &["fs"],
     &["cgroup", "futex", "ipc", "keys"],
     &["time"],

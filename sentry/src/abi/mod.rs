@@ -7,6 +7,7 @@
 mod file;
 mod memory;
 mod process;
+mod seccomp;
 mod signal;
 mod socket;
 mod system;
@@ -19,6 +20,9 @@ pub(crate) use file::{
 };
 pub(crate) use memory::Iovec;
 pub(crate) use process::{CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, Rusage, SchedAttr};
+pub(crate) use seccomp::{
+    SeccompData, SeccompNotif, SeccompNotifAddfd, SeccompNotifResp, SeccompNotifSizes, SockFilter, SockFprog,
+};
 pub(crate) use signal::{
     FxSoftwareBytes, SigContext, Siginfo, SignalEvent, SignalFrameHead, SignalStack, XsaveHead,
 };

@@ -17,6 +17,7 @@ use crate::fs::pipe::pipe_fcntl;
 use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, tmpfs};
 use crate::net::SocketFile;
 use crate::platform::VirtualAddress;
+use crate::seccomp::ListenerFile;
 use crate::task::{CurrentTask, Tid};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![dup, dup2, dup3, fcntl, ioctl, memfd_create,];
@@ -215,7 +216,10 @@ fn ioctl(task: &mut CurrentTask, descriptor: Fd, request: u32, argument: u64) ->
             task.memory().write_object(VirtualAddress(argument), &left)?;
             Ok(0)
         }
-        _ => description.file().ioctl(request, argument, task),
+        _ => match description.downcast::<ListenerFile>() {
+            Some(file) => super::seccomp::ioctl(task, file.listener(), request, argument),
+            None => description.file().ioctl(request, argument, task),
+        },
     }
 }
 

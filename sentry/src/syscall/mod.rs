@@ -33,6 +33,7 @@ mod resource;
 mod restart;
 mod rseq;
 mod scheduling;
+mod seccomp;
 mod signal;
 mod signalfd;
 mod socket;

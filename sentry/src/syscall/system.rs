@@ -263,7 +263,8 @@ fn prctl(
         pr::PR_SET_THP_DISABLE if rest_is_zero => {}
         pr::PR_GET_THP_DISABLE if argument == 0 && rest_is_zero => return Ok(0),
         pr::PR_SET_PTRACER => {}
-        pr::PR_GET_SECCOMP => return Ok(0),
+        pr::PR_GET_SECCOMP => return Ok(me.seccomp_mode() as usize),
+        pr::PR_SET_SECCOMP => return super::seccomp::set_mode(task, argument, third),
         pr::PR_MCE_KILL_GET => return Ok(pr::PR_MCE_KILL_DEFAULT.encode()),
         pr::PR_GET_TIMING => return Ok(0),
         _ => return Err(Errno::EINVAL),

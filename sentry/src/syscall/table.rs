@@ -39,6 +39,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::readwrite::HANDLERS,
     super::resource::HANDLERS,
     super::scheduling::HANDLERS,
+    super::seccomp::HANDLERS,
     super::restart::HANDLERS,
     super::rseq::HANDLERS,
     super::signal::HANDLERS,

@@ -53,6 +53,7 @@ impl Task {
         }
         drop(resources);
         self.release_keyrings();
+        self.release_seccomp();
         self.leave_namespaces();
         self.complete_vfork();
     }

@@ -59,6 +59,7 @@ mod restart;
 mod rseq;
 mod run;
 mod scheduling;
+mod seccomp;
 mod set;
 mod shortage;
 mod signal_source;
@@ -102,6 +103,7 @@ pub(crate) use ptrace::{
 pub(crate) use restart::RestartBlock;
 pub use rseq::RseqArea;
 pub use scheduling::Scheduling;
+pub(crate) use seccomp::Installation;
 pub use set::TaskSet;
 pub(crate) use signal_source::SignalSource;
 pub use start::UnstartedTask;

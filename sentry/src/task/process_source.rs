@@ -285,6 +285,8 @@ impl Process for TaskView {
                 credentials.ambient.bits(),
             ],
             has_no_new_privs: credentials.no_new_privs,
+            seccomp_mode: task.seccomp_mode() as u32,
+            seccomp_filters: task.seccomp_filter().map_or(0, |filter| filter.with_previous().count()),
             allowed_cpus: task.allowed_cpus().0,
             processor: task.last_cpu() as usize,
             context_switches: [task.own_usage().voluntary_switches, 0],

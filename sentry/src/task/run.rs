@@ -139,8 +139,12 @@ impl CurrentTask {
                 return State::Interrupt;
             }
         }
+        let is_skipped = is_emulated || !self.passes_seccomp();
+        if let State::Exit(_) = self.state {
+            return self.state;
+        }
         // A tracer can have the call skipped: then it sets the result, too.
-        if let Some(number) = self.syscall_number.filter(|_| !is_emulated) {
+        if let Some(number) = self.syscall_number.filter(|_| !is_skipped) {
             let result = self.serve_despite_shortage(number, |task| {
                 let arguments = task.registers.syscall_arguments();
                 dispatcher.dispatch(task, number, arguments)

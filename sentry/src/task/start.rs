@@ -15,6 +15,7 @@ use super::member::TaskMember;
 use super::ptrace::TraceState;
 use super::rseq::RseqState;
 use super::run::State;
+use super::seccomp::SeccompState;
 use super::status::ExitStatus;
 use super::task::{DEFAULT_TIMER_SLACK_NS, NAME_LEN, Resources, TaskSignals};
 use super::tree::{GroupNode, TaskNode, Tree};
@@ -114,6 +115,7 @@ impl TaskSet {
             pids_charge: Mutex::default(),
             undo_list: Mutex::new(config.undo_list),
             ptrace: TraceState::default(),
+            seccomp: SeccompState::default(),
         });
         task.set_name(&name);
 
@@ -249,6 +251,9 @@ impl Tree {
         }
         let numbers = self.assign_numbers(task.id, group.pid_namespace(), wanted)?;
         // Nothing below fails.
+        if let Some(creator) = family.parent {
+            task.seccomp.inherit(&creator.seccomp);
+        }
         task.stops.begin_with(self.stops);
         let cpu = task.allowed_cpus().nth(task.root_number().unsigned_abs());
         task.last_cpu.store(cpu, Ordering::Relaxed);

@@ -15,6 +15,7 @@ use super::io_priority::IoContext;
 use super::ptrace::TraceState;
 use super::rseq::RseqArea;
 use super::scheduling::Scheduling;
+use super::seccomp::SeccompState;
 use super::vfork::VforkCompletion;
 use crate::Errno;
 use crate::cgroup::{Membership, PidsCharge};
@@ -99,6 +100,8 @@ pub struct Task {
     pub(super) undo_list: Mutex<Option<Arc<UndoList>>>,
     /// What a tracer asked of it.
     pub(super) ptrace: TraceState,
+    /// Its seccomp(2) mode and filters.
+    pub(super) seccomp: SeccompState,
 }
 
 /// What a task shares or owns until it exits.

@@ -215,6 +215,8 @@ pub struct ProcessStatus {
     pub has_no_new_privs: bool,
     /// 0, 1 (strict) or 2 (filters).
     pub seccomp_mode: u32,
+    /// How many filters its system calls pass.
+    pub seccomp_filters: usize,
     /// Allowed CPUs, bit N for CPU N.
     pub allowed_cpus: u64,
     /// Switches away while waiting, and while running.

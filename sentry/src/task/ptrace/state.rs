@@ -19,7 +19,6 @@ bitflags::bitflags! {
         const EXEC = uapi::PTRACE_O_TRACEEXEC;
         const VFORK_DONE = uapi::PTRACE_O_TRACEVFORKDONE;
         const EXIT = uapi::PTRACE_O_TRACEEXIT;
-        /// Accepted: no filter ever asks for this event.
         const SECCOMP = uapi::PTRACE_O_TRACESECCOMP;
         const EXIT_KILL = uapi::PTRACE_O_EXITKILL;
     }

@@ -20,6 +20,7 @@ pub(in crate::task) enum Event {
     Exec = uapi::PTRACE_EVENT_EXEC as isize,
     VforkDone = uapi::PTRACE_EVENT_VFORK_DONE as isize,
     Exit = uapi::PTRACE_EVENT_EXIT as isize,
+    Seccomp = uapi::PTRACE_EVENT_SECCOMP as isize,
     Stop = uapi::PTRACE_EVENT_STOP as isize,
 }
 
@@ -33,6 +34,7 @@ impl Event {
             Self::Exec => TraceOptions::EXEC,
             Self::VforkDone => TraceOptions::VFORK_DONE,
             Self::Exit => TraceOptions::EXIT,
+            Self::Seccomp => TraceOptions::SECCOMP,
             Self::Stop => TraceOptions::empty(),
         }
     }

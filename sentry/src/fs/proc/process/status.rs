@@ -103,7 +103,7 @@ fn rest(text: &mut String, status: &ProcessStatus) -> std::fmt::Result {
         writeln!(text, "{name}:\t{bits:016x}")?;
     }
     writeln!(text, "NoNewPrivs:\t{}", u8::from(status.has_no_new_privs))?;
-    writeln!(text, "Seccomp:\t{}\nSeccomp_filters:\t0", status.seccomp_mode)?;
+    writeln!(text, "Seccomp:\t{}\nSeccomp_filters:\t{}", status.seccomp_mode, status.seccomp_filters)?;
     writeln!(text, "Speculation_Store_Bypass:\tvulnerable\nSpeculationIndirectBranch:\talways enabled")?;
     writeln!(text, "Cpus_allowed:\t{:x}", status.allowed_cpus)?;
     writeln!(text, "Cpus_allowed_list:\t{}", number_ranges(status.allowed_cpus))?;
