@@ -14,11 +14,11 @@ use parking_lot::Mutex;
 
 use crate::time::{own_cpu_time, thread_cpu_time};
 
-/// What a task's thread spends its time on.
+/// What a task's thread spends its time on (Linux's `vtime_state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pursuit {
+pub(super) enum VtimeState {
     /// Sleeping, or not there.
-    Rest = 0,
+    Inactive = 0,
     /// User code.
     User = 1,
     /// The sentry.
@@ -81,7 +81,7 @@ struct Reported {
     is_final: bool,
 }
 
-const PURSUIT_BITS: u32 = 2;
+const STATE_BITS: u32 = 2;
 
 impl CpuTime {
     /// The clock of a task whose thread has not started.
@@ -99,7 +99,7 @@ impl CpuTime {
     /// Begins to count: the calling thread, which has this id, runs the task from now on.
     pub(super) fn start(&self, host_thread_id: i32) {
         self.base_ns.store(as_ns(own_cpu_time()), Ordering::Relaxed);
-        self.mark(Pursuit::System);
+        self.mark(VtimeState::System);
         self.host_thread_id.store(host_thread_id, Ordering::Release);
     }
 
@@ -126,11 +126,11 @@ impl CpuTime {
     }
 
     /// Notes what the thread does from now on. For that thread.
-    pub(super) fn mark(&self, pursuit: Pursuit) {
-        if pursuit == Pursuit::Rest {
+    pub(super) fn mark(&self, state: VtimeState) {
+        if state == VtimeState::Inactive {
             self.rests.store(self.rests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
-        self.notes.switch(self.now_ns(), pursuit, 0);
+        self.notes.switch(self.now_ns(), state, 0);
     }
 
     /// Notes that the thread has left user code, by a system call or not. For that thread.
@@ -139,7 +139,7 @@ impl CpuTime {
         if is_syscall {
             cost.note(now.saturating_sub(self.notes.since()));
         }
-        self.notes.switch(now, Pursuit::System, cost.get());
+        self.notes.switch(now, VtimeState::System, cost.get());
     }
 
     fn now_ns(&self) -> u64 {
@@ -176,20 +176,20 @@ impl Notes {
     }
 
     /// Counts what has been done since the last mark, of user code `overhead_ns` as system time.
-    fn switch(&self, now: u64, pursuit: Pursuit, overhead_ns: u64) {
+    fn switch(&self, now: u64, state: VtimeState, overhead_ns: u64) {
         let (since, former) = unpack(self.mark.load(Ordering::Relaxed));
         let spent = now.saturating_sub(since);
         let (user, system) = match former {
-            Pursuit::Rest => (0, 0),
-            Pursuit::User => (spent.saturating_sub(overhead_ns), spent.min(overhead_ns)),
-            Pursuit::System => (0, spent),
+            VtimeState::Inactive => (0, 0),
+            VtimeState::User => (spent.saturating_sub(overhead_ns), spent.min(overhead_ns)),
+            VtimeState::System => (0, spent),
         };
         // Who reads meanwhile sees that the mark has changed, and reads again.
-        self.mark.store(pack(now, Pursuit::Rest), Ordering::Release);
+        self.mark.store(pack(now, VtimeState::Inactive), Ordering::Release);
         self.user_ns.store(self.user_ns.load(Ordering::Relaxed).saturating_add(user), Ordering::Release);
         self.system_ns
             .store(self.system_ns.load(Ordering::Relaxed).saturating_add(system), Ordering::Release);
-        self.mark.store(pack(now, pursuit), Ordering::Release);
+        self.mark.store(pack(now, state), Ordering::Release);
     }
 
     /// User and system time until `now`, what goes on included.
@@ -201,12 +201,12 @@ impl Notes {
             if self.mark.load(Ordering::Acquire) != mark {
                 continue;
             }
-            let (since, pursuit) = unpack(mark);
+            let (since, state) = unpack(mark);
             let spent = now.saturating_sub(since);
-            return match pursuit {
-                Pursuit::Rest => (user, system),
-                Pursuit::User => (user.saturating_add(spent), system),
-                Pursuit::System => (user, system.saturating_add(spent)),
+            return match state {
+                VtimeState::Inactive => (user, system),
+                VtimeState::User => (user.saturating_add(spent), system),
+                VtimeState::System => (user, system.saturating_add(spent)),
             };
         }
     }
@@ -235,17 +235,17 @@ fn as_ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn pack(since_ns: u64, pursuit: Pursuit) -> u64 {
-    since_ns << PURSUIT_BITS | pursuit as u64
+fn pack(since_ns: u64, state: VtimeState) -> u64 {
+    since_ns << STATE_BITS | state as u64
 }
 
-fn unpack(mark: u64) -> (u64, Pursuit) {
-    let pursuit = match mark & ((1 << PURSUIT_BITS) - 1) {
-        1 => Pursuit::User,
-        2 => Pursuit::System,
-        _ => Pursuit::Rest,
+fn unpack(mark: u64) -> (u64, VtimeState) {
+    let state = match mark & ((1 << STATE_BITS) - 1) {
+        1 => VtimeState::User,
+        2 => VtimeState::System,
+        _ => VtimeState::Inactive,
     };
-    (mark >> PURSUIT_BITS, pursuit)
+    (mark >> STATE_BITS, state)
 }
 
 #[cfg(test)]
@@ -268,8 +268,8 @@ mod tests {
             assert_eq!((clock.read(), clock.total()), (None, (Duration::ZERO, Duration::ZERO)));
             clock.start(rustix::thread::gettid().as_raw_nonzero().get());
             burn(10 * MS);
-            clock.mark(Pursuit::Rest);
-            clock.mark(Pursuit::System);
+            clock.mark(VtimeState::Inactive);
+            clock.mark(VtimeState::System);
             let (user, system) = clock.read().unwrap();
             assert_eq!(user, Duration::ZERO);
             assert!((10 * MS..=own_cpu_time() - before).contains(&system), "{system:?}");
@@ -308,23 +308,23 @@ mod tests {
     #[test]
     fn what_goes_on_counts_before_it_is_over() {
         let notes = Notes::default();
-        notes.switch(10, Pursuit::User, 0);
+        notes.switch(10, VtimeState::User, 0);
         assert_eq!(notes.at(25), (15, 0));
-        notes.switch(30, Pursuit::System, 0);
+        notes.switch(30, VtimeState::System, 0);
         assert_eq!(notes.at(32), (20, 2));
-        notes.switch(40, Pursuit::Rest, 0);
+        notes.switch(40, VtimeState::Inactive, 0);
         assert_eq!(notes.at(99), (20, 10));
-        notes.switch(100, Pursuit::User, 0);
+        notes.switch(100, VtimeState::User, 0);
         assert_eq!(notes.at(101), (21, 10));
     }
 
     #[test]
     fn entering_user_code_costs_system_time() {
         let notes = Notes::default();
-        notes.switch(0, Pursuit::User, 7);
-        notes.switch(107, Pursuit::System, 7);
-        notes.switch(107, Pursuit::User, 7);
-        notes.switch(112, Pursuit::System, 7);
+        notes.switch(0, VtimeState::User, 7);
+        notes.switch(107, VtimeState::System, 7);
+        notes.switch(107, VtimeState::User, 7);
+        notes.switch(112, VtimeState::System, 7);
         assert_eq!(notes.at(112), (100, 12));
         let cost = SwitchCost::default();
         [9, 5, 8].into_iter().for_each(|run| cost.note(run));

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::cpu_time::Pursuit;
+use super::cpu_time::VtimeState;
 use super::host_threads::HostThread;
 use super::{CurrentTask, Task, TaskSet};
 
@@ -171,21 +171,21 @@ impl CurrentTask {
         let task = &self.task;
         let cpu = u32::try_from(task.kernel.cpus().current()).unwrap_or(0);
         task.last_cpu.store(cpu, Ordering::Relaxed);
-        task.cpu_time.mark(Pursuit::Rest);
+        task.cpu_time.mark(VtimeState::Inactive);
         task.become_inactive();
         let is_woken = task.waiter.sleep(deadline);
         task.become_active();
-        task.cpu_time.mark(Pursuit::System);
+        task.cpu_time.mark(VtimeState::System);
         is_woken
     }
 
     /// Stands still while external stops are in force.
     pub(super) fn stop_externally(&mut self) {
         self.context.sleep();
-        self.task.cpu_time.mark(Pursuit::Rest);
+        self.task.cpu_time.mark(VtimeState::Inactive);
         self.task.become_inactive();
         self.task.become_active();
-        self.task.cpu_time.mark(Pursuit::System);
+        self.task.cpu_time.mark(VtimeState::System);
     }
 }
 

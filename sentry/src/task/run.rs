@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::cpu_time::Pursuit;
+use super::cpu_time::VtimeState;
 use super::host_threads::HostThread;
 use super::status::ExitStatus;
 use super::{CurrentTask, Dispatcher, ptrace};
@@ -84,7 +84,7 @@ impl CurrentTask {
     /// Runs user code until it stops; the time until then is its own.
     fn run_user_code(&mut self) -> Exit {
         let task = &self.task;
-        task.cpu_time.mark(Pursuit::User);
+        task.cpu_time.mark(VtimeState::User);
         let exit = self.context.run(self.memory.address_space(), &mut self.registers);
         task.cpu_time.mark_left_user_code(matches!(exit, Exit::Syscall), &task.kernel.tasks().switch_cost);
         exit
