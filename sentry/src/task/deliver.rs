@@ -18,7 +18,7 @@ impl CurrentTask {
     pub(super) fn deliver_signals(&mut self) -> State {
         loop {
             self.stop_if_told();
-            if let Some(status) = self.fate() {
+            if let Some(status) = self.pending_exit() {
                 return State::Exit(status);
             }
             let accepted = !self.task.signal_mask();

@@ -38,7 +38,7 @@ impl Task {
     }
 
     /// How it ends, if its group is ending or another of its tasks is in execve.
-    pub(super) fn fate(&self) -> Option<ExitStatus> {
+    pub(super) fn pending_exit(&self) -> Option<ExitStatus> {
         let state = self.group.state.lock();
         let is_replaced = state.exec.is_some_and(|task| task != self.id);
         state.exit.or(is_replaced.then_some(ExitStatus::Exited(0)))

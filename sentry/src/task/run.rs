@@ -135,7 +135,7 @@ impl CurrentTask {
         if self.task.is_traced() {
             self.registers.rax = ptrace::PENDING_RESULT;
             is_emulated = self.trap_syscall_entry();
-            if self.fate().is_some() {
+            if self.pending_exit().is_some() {
                 return State::Interrupt;
             }
         }
@@ -178,7 +178,7 @@ impl CurrentTask {
 
     fn run_interrupt(&mut self) -> State {
         self.task.is_interrupted.store(false, Ordering::SeqCst);
-        if let Some(status) = self.fate() {
+        if let Some(status) = self.pending_exit() {
             return State::Exit(status);
         }
         let state = self.deliver_signals();
@@ -187,8 +187,8 @@ impl CurrentTask {
     }
 
     /// How this task ends, if its group is ending or another of its tasks is in execve.
-    pub(super) fn fate(&self) -> Option<ExitStatus> {
-        self.task.fate()
+    pub(super) fn pending_exit(&self) -> Option<ExitStatus> {
+        self.task.pending_exit()
     }
 
     fn run_exit(&mut self, status: ExitStatus) {

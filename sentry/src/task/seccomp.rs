@@ -234,7 +234,7 @@ impl CurrentTask {
             return false;
         }
         self.trap_event(Event::Seccomp, verdict.data.into());
-        self.task.fate().is_none() && self.syscall_number.is_some() && self.passes_filters(true)
+        self.task.pending_exit().is_none() && self.syscall_number.is_some() && self.passes_filters(true)
     }
 
     /// SECCOMP_RET_USER_NOTIF: the call waits for what the supervisor says of it. Without one it is ENOSYS.
@@ -284,7 +284,7 @@ impl CurrentTask {
     /// Whether a signal ends the wait for an answer.
     fn is_called_away(&self, listener: &Listener, id: u64) -> bool {
         if listener.is_killable_only() && listener.is_received(id) {
-            return self.task.fate().is_some();
+            return self.task.pending_exit().is_some();
         }
         self.task.is_interrupted()
     }

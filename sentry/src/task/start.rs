@@ -242,7 +242,10 @@ impl Tree {
     ) -> Result<(), Errno> {
         let group = &task.group;
         // Who is being killed leaves nobody behind.
-        if family.parent.is_some_and(|parent| parent.group.id() != group.id() && parent.fate().is_some()) {
+        if family
+            .parent
+            .is_some_and(|parent| parent.group.id() != group.id() && parent.pending_exit().is_some())
+        {
             return Err(Errno::EINTR);
         }
         let mut state = group.state.lock();

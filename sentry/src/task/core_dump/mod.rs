@@ -108,7 +108,7 @@ impl CurrentTask {
         let dump = self.may_dump_core().then(|| task.begin_core_dump(status(false))).flatten();
         let Some(dump) = dump else {
             task.group.exit(status(false));
-            return task.fate().unwrap_or(status(false));
+            return task.pending_exit().unwrap_or(status(false));
         };
         let has_dumped = self.await_others(&dump) && self.write_core(&dump, info).is_ok();
         task.end_core_dump(&dump, status(has_dumped));

@@ -63,8 +63,9 @@ impl CurrentTask {
     fn trap(&mut self, code: i32, info: Option<SignalInfo>, message: u64) -> Ended {
         let is_last = code == Event::Exit.code(Signal::SIGTRAP);
         let kills = self.task.group.kill_count();
-        let is_killed =
-            |task: &Self| if is_last { task.task.group.kill_count() != kills } else { task.fate().is_some() };
+        let is_killed = |task: &Self| {
+            if is_last { task.task.group.kill_count() != kills } else { task.pending_exit().is_some() }
+        };
         if is_killed(self) {
             return Ended::Killed;
         }
