@@ -48,7 +48,7 @@ const KICK_PATIENCE: Duration = Duration::from_micros(150);
 /// How long a number is kept for who is just waking.
 const GRACE: Duration = Duration::from_micros(100);
 /// How often nobody may come before only every so manyth number is kept.
-const LUCK_MAX: u32 = 8;
+const CREDIT_MAX: u32 = 8;
 const TRIALS: u32 = 16;
 
 /// How much earlier a task that has slept seems to have come: it goes before those that the clock has stopped, but for those that
@@ -151,7 +151,7 @@ impl CpuSeat {
 
 /// What a task wants.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish {
+pub struct CpuRequest {
     /// CPUs that it may have, a bit each; at least one.
     pub allowed: u64,
     /// The one that it had rather than others.
@@ -162,7 +162,7 @@ pub struct Wish {
     pub head_start: Duration,
 }
 
-impl Wish {
+impl CpuRequest {
     fn has_slept(&self) -> bool {
         !self.head_start.is_zero()
     }
@@ -219,13 +219,13 @@ struct Kept {
     /// A bit each.
     cpus: u64,
     until: Instant,
-    luck: u32,
+    credit: u32,
     releases: u32,
 }
 
 impl Default for Kept {
     fn default() -> Self {
-        Self { cpus: 0, until: Instant::now(), luck: LUCK_MAX, releases: 0 }
+        Self { cpus: 0, until: Instant::now(), credit: CREDIT_MAX, releases: 0 }
     }
 }
 
@@ -240,7 +240,7 @@ struct Place {
 
 struct Waiting {
     seat: Arc<CpuSeat>,
-    wish: Wish,
+    request: CpuRequest,
     /// It watches the slice of a holder: it is the first of those who wait for some CPU.
     is_watching: bool,
 }
@@ -248,22 +248,22 @@ struct Waiting {
 impl Waiting {
     /// Whether it can let those go first who are just waking: it has not slept itself, nor waited for long.
     fn has_time(&self, turn: &Turn, now: Instant) -> bool {
-        !self.wish.has_slept() && now.saturating_duration_since(turn.since) < HEAD_START
+        !self.request.has_slept() && now.saturating_duration_since(turn.since) < HEAD_START
     }
 }
 
 impl VirtualCpus {
     /// Gives `seat` a number if one can be had. Only the seat's own task claims.
-    pub fn claim(&self, seat: &Arc<CpuSeat>, wish: Wish, ticket: &mut Ticket) -> Claim {
+    pub fn claim(&self, seat: &Arc<CpuSeat>, request: CpuRequest, ticket: &mut Ticket) -> Claim {
         let now = Instant::now();
         let mut queue = self.queue.lock();
-        queue.known |= wish.allowed;
+        queue.known |= request.allowed;
         if seat.is_wanted.swap(false, Ordering::AcqRel) {
             queue.take_back(seat, now);
         }
         if !seat.is_holder() {
-            let turn = *ticket.0.get_or_insert_with(|| queue.next_turn(now, wish.head_start));
-            queue.waiting.insert(turn, Waiting { seat: seat.clone(), wish, is_watching: false });
+            let turn = *ticket.0.get_or_insert_with(|| queue.next_turn(now, request.head_start));
+            queue.waiting.insert(turn, Waiting { seat: seat.clone(), request, is_watching: false });
             queue.grant_free(now);
             while !seat.is_holder() {
                 if let Some(wait) = queue.watch(turn, now) {
@@ -416,10 +416,10 @@ impl Queue {
 
     /// Keeps a free number for who is just waking, if it would go to somebody else and it is likely that somebody comes.
     fn keep(&mut self, cpu: u32, now: Instant) {
-        let first = self.waiting.iter_mut().find(|(_, waiting)| waiting.wish.allowed >> cpu & 1 == 1);
+        let first = self.waiting.iter_mut().find(|(_, waiting)| waiting.request.allowed >> cpu & 1 == 1);
         let Some((_, first)) = first.filter(|(turn, first)| first.has_time(turn, now)) else { return };
         self.kept.releases = self.kept.releases.wrapping_add(1);
-        if self.kept.luck == 0 && !self.kept.releases.is_multiple_of(TRIALS) {
+        if self.kept.credit == 0 && !self.kept.releases.is_multiple_of(TRIALS) {
             return;
         }
         // It looks again when that is over.
@@ -434,7 +434,7 @@ impl Queue {
     fn end_keeping(&mut self, now: Instant) {
         if self.kept.cpus != 0 && now >= self.kept.until {
             self.kept.cpus = 0;
-            self.kept.luck = self.kept.luck.saturating_sub(1);
+            self.kept.credit = self.kept.credit.saturating_sub(1);
         }
     }
 
@@ -448,10 +448,10 @@ impl Queue {
                 break;
             }
             let kept = if waiting.has_time(turn, now) { self.kept.cpus } else { 0 };
-            let candidates = waiting.wish.allowed & free & !kept;
+            let candidates = waiting.request.allowed & free & !kept;
             if candidates != 0 {
-                let is_preferred = candidates >> waiting.wish.preferred & 1 == 1;
-                let cpu = if is_preferred { waiting.wish.preferred } else { candidates.trailing_zeros() };
+                let is_preferred = candidates >> waiting.request.preferred & 1 == 1;
+                let cpu = if is_preferred { waiting.request.preferred } else { candidates.trailing_zeros() };
                 free &= !(1 << cpu);
                 granted.push((*turn, cpu));
             }
@@ -459,9 +459,9 @@ impl Queue {
         for (turn, cpu) in &granted {
             if let Some(waiting) = self.waiting.remove(turn) {
                 if self.kept.cpus >> cpu & 1 == 1 {
-                    self.kept.luck = LUCK_MAX;
+                    self.kept.credit = CREDIT_MAX;
                 }
-                let came = turn.since + waiting.wish.head_start;
+                let came = turn.since + waiting.request.head_start;
                 self.grant(&waiting.seat, *cpu, now, now.saturating_duration_since(came));
                 waiting.seat.waiter.wake();
             }
@@ -478,8 +478,8 @@ impl Queue {
             if covered == self.known {
                 break;
             }
-            let is_first = waiting.wish.allowed & !covered != 0;
-            covered |= waiting.wish.allowed;
+            let is_first = waiting.request.allowed & !covered != 0;
+            covered |= waiting.request.allowed;
             if is_first && !waiting.is_watching {
                 waiting.is_watching = true;
                 waiting.seat.waiter.wake();
@@ -490,13 +490,13 @@ impl Queue {
     /// Looks after the holders for whose numbers `turn` is the first to wait: takes the number of one that has had its slice,
     /// and then returns `None`.
     fn watch(&mut self, turn: Turn, now: Instant) -> Option<Wait> {
-        let wish = self.waiting.get(&turn)?.wish;
+        let request = self.waiting.get(&turn)?.request;
         let watched = self.watched_by(turn);
         let kept_until = (watched & self.kept.cpus != 0).then_some(self.kept.until);
         let wait_until =
             |due: Instant| Wait { deadline: Some(kept_until.map_or(due, |until| due.min(until))) };
         let places = self.places.iter_mut().enumerate().filter(|(cpu, _)| watched >> cpu & 1 == 1);
-        let due_of = |place: &Place| place.since + wish.patience_with(place);
+        let due_of = |place: &Place| place.since + request.patience_with(place);
         let Some(place) = places.filter_map(|(_, place)| place.as_mut()).min_by_key(|place| due_of(place))
         else {
             return Some(Wait { deadline: kept_until });
@@ -512,15 +512,15 @@ impl Queue {
             return None;
         }
         seat.recall();
-        Some(wait_until(now + wish.patience.min(KICK_PATIENCE)))
+        Some(wait_until(now + request.patience.min(KICK_PATIENCE)))
     }
 
     /// CPUs for which `turn` is the first to wait, a bit each.
     fn watched_by(&mut self, turn: Turn) -> u64 {
-        let Some(mut watched) = self.waiting.get(&turn).map(|waiting| waiting.wish.allowed) else {
+        let Some(mut watched) = self.waiting.get(&turn).map(|waiting| waiting.request.allowed) else {
             return 0;
         };
-        for earlier in self.waiting.range(..turn).map(|(_, waiting)| waiting.wish.allowed) {
+        for earlier in self.waiting.range(..turn).map(|(_, waiting)| waiting.request.allowed) {
             watched &= !earlier;
             if watched == 0 {
                 break;

@@ -16,7 +16,7 @@ use crate::abi::RSEQ_ALIGNMENT;
 use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalInfo};
-use crate::virtual_cpus::{Claim, Grant, HEAD_START, SLICE, SLICE_AGAINST_WOKEN, Ticket, Wish};
+use crate::virtual_cpus::{Claim, CpuRequest, Grant, HEAD_START, SLICE, SLICE_AGAINST_WOKEN, Ticket};
 
 /// Length of the first version's area, the least that can be registered.
 const ORIGINAL_BYTES: u32 = 32;
@@ -337,7 +337,7 @@ impl CurrentTask {
     /// Waits until the seat has a number. With `is_asleep`, others may have the vCPU meanwhile.
     fn wait_for_cpu(&mut self, mut is_asleep: bool) -> Result<(), State> {
         loop {
-            let wish = self.cpu_wish();
+            let wish = self.cpu_request();
             let memory = self.memory.clone();
             let claim = memory.virtual_cpus().claim(&self.task.cpu_seat, wish, &mut self.rseq.ticket);
             let Claim::Wait(deadline) = claim else { return Ok(()) };
@@ -352,12 +352,12 @@ impl CurrentTask {
         }
     }
 
-    fn cpu_wish(&self) -> Wish {
+    fn cpu_request(&self) -> CpuRequest {
         let all = super::CpuSet::first(self.kernel().cpu_count()).0;
         let allowed = self.task.allowed_cpus().0 & all;
         let (patience, head_start) =
             if self.rseq.has_slept { (SLICE_AGAINST_WOKEN, HEAD_START) } else { (SLICE, Duration::ZERO) };
-        Wish {
+        CpuRequest {
             allowed: if allowed == 0 { all } else { allowed },
             preferred: self.host_cpu(),
             patience,

@@ -18,24 +18,24 @@ struct Tester {
     seat: Arc<CpuSeat>,
     kicks: Arc<Kicks>,
     ticket: Ticket,
-    wish: Wish,
+    request: CpuRequest,
 }
 
 impl Tester {
     fn new(allowed: u64, preferred: u32) -> Self {
         let (seat, kicks) = (CpuSeat::new(Arc::default()), Arc::<Kicks>::default());
         seat.set_interrupter(kicks.clone());
-        let wish = Wish { allowed, preferred, patience: Duration::ZERO, head_start: Duration::ZERO };
-        Self { seat, kicks, ticket: Ticket::default(), wish }
+        let request = CpuRequest { allowed, preferred, patience: Duration::ZERO, head_start: Duration::ZERO };
+        Self { seat, kicks, ticket: Ticket::default(), request }
     }
 
     fn patient(self) -> Self {
-        let wish = Wish { patience: Duration::from_secs(3600), ..self.wish };
-        Self { wish, ..self }
+        let request = CpuRequest { patience: Duration::from_secs(3600), ..self.request };
+        Self { request, ..self }
     }
 
     fn claim(&mut self, cpus: &VirtualCpus) -> Claim {
-        cpus.claim(&self.seat, self.wish, &mut self.ticket)
+        cpus.claim(&self.seat, self.request, &mut self.ticket)
     }
 
     fn run(&mut self, cpus: &VirtualCpus) -> Grant {
@@ -52,7 +52,7 @@ impl Tester {
 /// Numbers of which none is kept.
 fn without_grace() -> VirtualCpus {
     let cpus = VirtualCpus::default();
-    cpus.queue.lock().kept.luck = 0;
+    cpus.queue.lock().kept.credit = 0;
     cpus
 }
 
@@ -60,7 +60,7 @@ fn without_grace() -> VirtualCpus {
 fn a_number_is_kept_for_who_is_just_waking() {
     let cpus = VirtualCpus::default();
     let [mut sleeper, mut stopped, mut woken] = [(); 3].map(|()| Tester::new(1, 0).patient());
-    woken.wish.head_start = HEAD_START;
+    woken.request.head_start = HEAD_START;
     sleeper.run(&cpus);
     stopped.claim(&cpus);
     sleeper.seat.leave();
@@ -91,7 +91,7 @@ fn numbers_are_seldom_kept_if_nobody_comes() {
     let cpus = VirtualCpus::default();
     let [mut sleeper, mut stopped] = [(); 2].map(|()| Tester::new(1, 0).patient());
     let mut kept = 0;
-    for _ in 0..LUCK_MAX + 4 * TRIALS {
+    for _ in 0..CREDIT_MAX + 4 * TRIALS {
         sleeper.run(&cpus);
         stopped.claim(&cpus);
         sleeper.seat.leave();
@@ -104,7 +104,7 @@ fn numbers_are_seldom_kept_if_nobody_comes() {
         stopped.seat.leave();
         cpus.release(&stopped.seat);
     }
-    assert!((LUCK_MAX..=LUCK_MAX + 8).contains(&kept), "{kept}");
+    assert!((CREDIT_MAX..=CREDIT_MAX + 8).contains(&kept), "{kept}");
 }
 
 #[test]
@@ -115,8 +115,8 @@ fn another_holder_is_kicked_if_the_first_does_not_come_out() {
         holder.run(&cpus);
     }
     let mut woken = Tester::new(0b11, 0);
-    woken.wish.patience = SLICE_AGAINST_WOKEN;
-    woken.wish.head_start = HEAD_START;
+    woken.request.patience = SLICE_AGAINST_WOKEN;
+    woken.request.head_start = HEAD_START;
     std::thread::sleep(SLICE_AGAINST_WOKEN);
     let Claim::Wait(Some(due)) = woken.claim(&cpus) else { panic!("a holder to wait for") };
     assert!(due <= Instant::now() + KICK_PATIENCE);
@@ -201,8 +201,8 @@ fn who_has_slept_goes_first_but_not_before_those_who_have_waited_long() {
     let mut holder = Tester::new(1, 0);
     holder.run(&cpus);
     let [mut long, mut short, mut woken] = [(); 3].map(|()| Tester::new(1, 0).patient());
-    long.wish.head_start = HEAD_START * 2;
-    woken.wish.head_start = HEAD_START;
+    long.request.head_start = HEAD_START * 2;
+    woken.request.head_start = HEAD_START;
     for task in [&mut long, &mut short, &mut woken] {
         task.claim(&cpus);
     }
@@ -274,7 +274,7 @@ fn a_number_that_is_not_allowed_is_not_given() {
     let (mut first, mut second) = (Tester::new(0b10, 1), Tester::new(0b10, 0).patient());
     assert_eq!(first.run(&cpus).cpu(), 1);
     assert!(matches!(second.claim(&cpus), Claim::Wait(_)));
-    second.wish.allowed = 0b01;
+    second.request.allowed = 0b01;
     assert_eq!(second.run(&cpus).cpu(), 0);
 }
 
@@ -286,7 +286,7 @@ fn a_recalled_task_claims_what_it_may_have_now() {
     task.seat.recall();
     task.seat.leave();
     assert_eq!((task.kicks(), task.seat.enter()), (1, None));
-    task.wish.allowed = 0b10;
+    task.request.allowed = 0b10;
     assert_eq!(task.run(&cpus).cpu(), 1);
     assert_eq!(cpus.holders(), [1]);
 }
