@@ -55,14 +55,14 @@ const TRIALS: u32 = 16;
 /// have waited for longer than this.
 pub const HEAD_START: Duration = Duration::from_millis(20);
 
-/// The seat holds no number.
+/// The entity holds no number.
 const IDLE: u8 = 0;
-/// The seat holds a number, and its task is out of user code: the number can be taken from it.
+/// The entity holds a number, and its task is out of user code: the number can be taken from it.
 const HELD: u8 = 1;
-/// The seat's task is in user code, or about to be, with the number that the seat holds.
+/// The entity's task is in user code, or about to be, with the number that the entity holds.
 const RUNNING: u8 = 2;
 
-/// A number that a seat was given. Two grants differ even if the numbers are the same.
+/// A number that an entity was given. Two grants differ even if the numbers are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Grant(u64);
 
@@ -83,7 +83,7 @@ impl Grant {
 }
 
 /// A task's share in the numbers.
-pub struct CpuSeat {
+pub struct SchedEntity {
     status: AtomicU8,
     grant: AtomicU64,
     /// Somebody waits for the number, or the task may no longer have it.
@@ -92,8 +92,8 @@ pub struct CpuSeat {
     interrupter: OnceLock<Arc<dyn Interrupter>>,
 }
 
-impl CpuSeat {
-    /// The seat of a task that sleeps on `waiter`.
+impl SchedEntity {
+    /// The entity of a task that sleeps on `waiter`.
     pub fn new(waiter: Arc<Waiter>) -> Arc<Self> {
         Arc::new(Self {
             status: AtomicU8::new(IDLE),
@@ -109,7 +109,7 @@ impl CpuSeat {
         self.interrupter.get_or_init(|| interrupter);
     }
 
-    /// Before user code: the number that the task has now and keeps until [`CpuSeat::leave`]. `None` if it has to claim one.
+    /// Before user code: the number that the task has now and keeps until [`SchedEntity::leave`]. `None` if it has to claim one.
     pub fn enter(&self) -> Option<Grant> {
         if self.is_wanted.load(Ordering::Acquire) || !self.change(HELD, RUNNING) {
             return None;
@@ -139,7 +139,7 @@ impl CpuSeat {
         self.status.load(Ordering::Acquire) != IDLE
     }
 
-    /// Takes the number from a seat whose task is out of user code.
+    /// Takes the number from an entity whose task is out of user code.
     fn take(&self) -> bool {
         self.change(HELD, IDLE)
     }
@@ -175,9 +175,9 @@ impl CpuRequest {
 /// What came of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// The seat has a number.
+    /// The entity has a number.
     Granted,
-    /// Claim again when the seat's waiter is woken, or at this time.
+    /// Claim again when the entity's waiter is woken, or at this time.
     Wait(Option<Instant>),
 }
 
@@ -230,7 +230,7 @@ impl Default for Kept {
 }
 
 struct Place {
-    seat: Arc<CpuSeat>,
+    entity: Arc<SchedEntity>,
     /// When its slice began.
     since: Instant,
     /// How long it has the number against those that have slept.
@@ -239,7 +239,7 @@ struct Place {
 }
 
 struct Waiting {
-    seat: Arc<CpuSeat>,
+    entity: Arc<SchedEntity>,
     request: CpuRequest,
     /// It watches the slice of a holder: it is the first of those who wait for some CPU.
     is_watching: bool,
@@ -253,19 +253,19 @@ impl Waiting {
 }
 
 impl VirtualCpus {
-    /// Gives `seat` a number if one can be had. Only the seat's own task claims.
-    pub fn claim(&self, seat: &Arc<CpuSeat>, request: CpuRequest, ticket: &mut Ticket) -> Claim {
+    /// Gives `entity` a number if one can be had. Only the entity's own task claims.
+    pub fn claim(&self, entity: &Arc<SchedEntity>, request: CpuRequest, ticket: &mut Ticket) -> Claim {
         let now = Instant::now();
         let mut queue = self.queue.lock();
         queue.known |= request.allowed;
-        if seat.is_wanted.swap(false, Ordering::AcqRel) {
-            queue.take_back(seat, now);
+        if entity.is_wanted.swap(false, Ordering::AcqRel) {
+            queue.take_back(entity, now);
         }
-        if !seat.is_holder() {
+        if !entity.is_holder() {
             let turn = *ticket.0.get_or_insert_with(|| queue.next_turn(now, request.head_start));
-            queue.waiting.insert(turn, Waiting { seat: seat.clone(), request, is_watching: false });
+            queue.waiting.insert(turn, Waiting { entity: entity.clone(), request, is_watching: false });
             queue.grant_free(now);
-            while !seat.is_holder() {
+            while !entity.is_holder() {
                 if let Some(wait) = queue.watch(turn, now) {
                     return Claim::Wait(wait.deadline);
                 }
@@ -284,13 +284,13 @@ impl VirtualCpus {
         }
     }
 
-    /// Gives the seat's number back: the task sleeps, or wants none any more. Only the seat's own task does this, out of user code.
-    pub fn release(&self, seat: &CpuSeat) {
-        if seat.is_holder() {
+    /// Gives the entity's number back: the task sleeps, or wants none any more. Only the entity's own task does this, out of user code.
+    pub fn release(&self, entity: &SchedEntity) {
+        if entity.is_holder() {
             let now = Instant::now();
             let mut queue = self.queue.lock();
-            let cpu = seat.grant().cpu();
-            if seat.take() {
+            let cpu = entity.grant().cpu();
+            if entity.take() {
                 queue.vacate(cpu);
                 queue.keep(cpu, now);
                 queue.grant_free(now);
@@ -298,34 +298,34 @@ impl VirtualCpus {
         }
     }
 
-    /// Lets others have the seat's number, because the task cannot use it yet. Only the seat's own task does this, out of user
+    /// Lets others have the entity's number, because the task cannot use it yet. Only the entity's own task does this, out of user
     /// code.
-    pub fn pass_on(&self, seat: &CpuSeat) {
-        self.queue.lock().take_back(seat, Instant::now());
+    pub fn pass_on(&self, entity: &SchedEntity) {
+        self.queue.lock().take_back(entity, Instant::now());
     }
 
-    /// Exchanges the seat's number for `cpu` if that is free. Only the seat's own task does this, out of user code.
-    pub fn move_to(&self, seat: &Arc<CpuSeat>, cpu: u32) {
+    /// Exchanges the entity's number for `cpu` if that is free. Only the entity's own task does this, out of user code.
+    pub fn move_to(&self, entity: &Arc<SchedEntity>, cpu: u32) {
         let now = Instant::now();
         let mut queue = self.queue.lock();
-        if queue.is_free(cpu) && seat.take() {
-            queue.vacate(seat.grant().cpu());
-            queue.grant(seat, cpu, now, Duration::ZERO);
+        if queue.is_free(cpu) && entity.take() {
+            queue.vacate(entity.grant().cpu());
+            queue.grant(entity, cpu, now, Duration::ZERO);
             queue.grant_free(now);
         }
     }
 
-    /// Has every task but the seat's own claim anew before its user code goes on, and returns those that were in user code
+    /// Has every task but the entity's own claim anew before its user code goes on, and returns those that were in user code
     /// (`man 2 membarrier`, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ). With `cpu`, only the one with that number.
-    pub fn recall_others(&self, seat: &CpuSeat, cpu: Option<u32>) -> Vec<Recalled> {
+    pub fn recall_others(&self, entity: &SchedEntity, cpu: Option<u32>) -> Vec<Recalled> {
         let now = Instant::now();
         let mut queue = self.queue.lock();
         let holders: Vec<_> = queue
             .places
             .iter()
             .flatten()
-            .map(|place| place.seat.clone())
-            .filter(|other| !std::ptr::eq(&**other, seat))
+            .map(|place| place.entity.clone())
+            .filter(|other| !std::ptr::eq(&**other, entity))
             .filter(|other| cpu.is_none_or(|cpu| other.grant().cpu() == cpu))
             .collect();
         let mut recalled = Vec::new();
@@ -333,7 +333,7 @@ impl VirtualCpus {
             let grant = other.grant();
             if !queue.take_back(&other, now) {
                 other.recall();
-                recalled.push(Recalled { seat: other, grant });
+                recalled.push(Recalled { entity: other, grant });
             }
         }
         recalled
@@ -348,14 +348,14 @@ impl VirtualCpus {
 
 /// A task that was in user code when it was recalled.
 pub struct Recalled {
-    seat: Arc<CpuSeat>,
+    entity: Arc<SchedEntity>,
     grant: Grant,
 }
 
 impl Recalled {
     /// Whether it has come out since.
     pub fn is_out(&self) -> bool {
-        self.seat.grant() != self.grant || self.seat.status.load(Ordering::Acquire) != RUNNING
+        self.entity.grant() != self.grant || self.entity.status.load(Ordering::Acquire) != RUNNING
     }
 }
 
@@ -380,22 +380,22 @@ impl Queue {
         self.known & !held.fold(0, |held, (cpu, _)| held | 1 << cpu)
     }
 
-    fn grant(&mut self, seat: &Arc<CpuSeat>, cpu: u32, now: Instant, waited: Duration) {
+    fn grant(&mut self, entity: &Arc<SchedEntity>, cpu: u32, now: Instant, waited: Duration) {
         let id = self.used_ids.trailing_ones();
         self.used_ids |= 1 << id;
         if self.places.len() <= cpu as usize {
             self.places.resize_with(cpu as usize + 1, || None);
         }
         self.places[cpu as usize] = Some(Place {
-            seat: seat.clone(),
+            entity: entity.clone(),
             since: now,
             slice_against_woken: (waited / WAIT_PER_SLICE).clamp(SHORT_SLICE, SLICE_AGAINST_WOKEN),
             id,
         });
         self.kept.cpus &= !(1 << cpu);
         self.grants += 1;
-        seat.grant.store(Grant::new(self.grants, id, cpu).0, Ordering::Release);
-        seat.status.store(HELD, Ordering::Release);
+        entity.grant.store(Grant::new(self.grants, id, cpu).0, Ordering::Release);
+        entity.status.store(HELD, Ordering::Release);
     }
 
     fn vacate(&mut self, cpu: u32) {
@@ -404,11 +404,11 @@ impl Queue {
         }
     }
 
-    /// Takes the number from a seat that is out of user code, for who waits for one. Returns whether it was.
-    fn take_back(&mut self, seat: &CpuSeat, now: Instant) -> bool {
-        let is_taken = seat.take();
+    /// Takes the number from an entity that is out of user code, for who waits for one. Returns whether it was.
+    fn take_back(&mut self, entity: &SchedEntity, now: Instant) -> bool {
+        let is_taken = entity.take();
         if is_taken {
-            self.vacate(seat.grant().cpu());
+            self.vacate(entity.grant().cpu());
             self.grant_free(now);
         }
         is_taken
@@ -424,7 +424,7 @@ impl Queue {
         }
         // It looks again when that is over.
         first.is_watching = true;
-        first.seat.waiter.wake();
+        first.entity.waiter.wake();
         self.end_keeping(now);
         self.kept.cpus |= 1 << cpu;
         self.kept.until = now + GRACE;
@@ -462,8 +462,8 @@ impl Queue {
                     self.kept.credit = CREDIT_MAX;
                 }
                 let came = turn.since + waiting.request.head_start;
-                self.grant(&waiting.seat, *cpu, now, now.saturating_duration_since(came));
-                waiting.seat.waiter.wake();
+                self.grant(&waiting.entity, *cpu, now, now.saturating_duration_since(came));
+                waiting.entity.waiter.wake();
             }
         }
         if !granted.is_empty() {
@@ -482,7 +482,7 @@ impl Queue {
             covered |= waiting.request.allowed;
             if is_first && !waiting.is_watching {
                 waiting.is_watching = true;
-                waiting.seat.waiter.wake();
+                waiting.entity.waiter.wake();
             }
         }
     }
@@ -505,13 +505,13 @@ impl Queue {
         if now < due {
             return Some(wait_until(due));
         }
-        let seat = place.seat.clone();
+        let entity = place.entity.clone();
         // Should it not come out in time, it is asked again; others are, before.
         place.since = now;
-        if self.take_back(&seat, now) {
+        if self.take_back(&entity, now) {
             return None;
         }
-        seat.recall();
+        entity.recall();
         Some(wait_until(now + request.patience.min(KICK_PATIENCE)))
     }
 

@@ -217,7 +217,7 @@ impl CurrentTask {
     /// The task has no area any more: execve(2), exit.
     pub(super) fn forget_rseq(&mut self) {
         self.memory.virtual_cpus().withdraw(&self.rseq.ticket);
-        self.memory.virtual_cpus().release(&self.task.cpu_seat);
+        self.memory.virtual_cpus().release(&self.task.sched_entity);
         self.set_rseq_area(None);
     }
 
@@ -238,7 +238,7 @@ impl CurrentTask {
     pub(super) fn fall_asleep(&mut self) {
         if self.rseq.area.is_some() {
             self.rseq.has_slept = true;
-            self.memory.virtual_cpus().release(&self.task.cpu_seat);
+            self.memory.virtual_cpus().release(&self.task.sched_entity);
         }
         self.context.sleep();
     }
@@ -252,7 +252,7 @@ impl CurrentTask {
         let Some(area) = self.rseq.area else { return Ok(()) };
         self.follow_host_cpu();
         let grant = loop {
-            match self.task.cpu_seat.enter() {
+            match self.task.sched_entity.enter() {
                 Some(grant) => break grant,
                 None => self.claim_cpu()?,
             }
@@ -278,7 +278,7 @@ impl CurrentTask {
     /// After user code.
     pub(super) fn leave_user_code(&self) {
         if self.rseq.area.is_some() {
-            self.task.cpu_seat.leave();
+            self.task.sched_entity.leave();
         }
     }
 
@@ -301,7 +301,7 @@ impl CurrentTask {
         /// How long a task may take to come out of user code before it is looked at again.
         const PAUSE: Duration = Duration::from_micros(20);
         let cpus = self.memory.virtual_cpus();
-        for other in cpus.recall_others(&self.task.cpu_seat, cpu) {
+        for other in cpus.recall_others(&self.task.sched_entity, cpu) {
             while !other.is_out() {
                 std::thread::sleep(PAUSE);
             }
@@ -313,7 +313,7 @@ impl CurrentTask {
         let Some(shown) = self.rseq.shown else { return };
         let host = self.host_cpu();
         if shown.cpu() != host && self.task.allowed_cpus().0 >> host & 1 == 1 {
-            self.memory.virtual_cpus().move_to(&self.task.cpu_seat, host);
+            self.memory.virtual_cpus().move_to(&self.task.sched_entity, host);
         }
     }
 
@@ -322,24 +322,24 @@ impl CurrentTask {
         (self.kernel().cpus().current() & 63) as u32
     }
 
-    /// Waits until the seat has a number, and can make use of it at once.
+    /// Waits until the entity has a number, and can make use of it at once.
     fn claim_cpu(&mut self) -> Result<(), State> {
         self.wait_for_cpu(true)?;
         if !self.context.wake() {
             // A vCPU may take long to come. Others have the number meanwhile; then this task's turn is before theirs.
-            self.memory.virtual_cpus().pass_on(&self.task.cpu_seat);
+            self.memory.virtual_cpus().pass_on(&self.task.sched_entity);
             self.context.prepare();
             self.wait_for_cpu(false)?;
         }
         Ok(())
     }
 
-    /// Waits until the seat has a number. With `is_asleep`, others may have the vCPU meanwhile.
+    /// Waits until the entity has a number. With `is_asleep`, others may have the vCPU meanwhile.
     fn wait_for_cpu(&mut self, mut is_asleep: bool) -> Result<(), State> {
         loop {
             let wish = self.cpu_request();
             let memory = self.memory.clone();
-            let claim = memory.virtual_cpus().claim(&self.task.cpu_seat, wish, &mut self.rseq.ticket);
+            let claim = memory.virtual_cpus().claim(&self.task.sched_entity, wish, &mut self.rseq.ticket);
             let Claim::Wait(deadline) = claim else { return Ok(()) };
             if self.task.is_interrupted() {
                 memory.virtual_cpus().withdraw(&self.rseq.ticket);

@@ -26,7 +26,7 @@ use crate::kernel::Kernel;
 use crate::platform::{Context, Interrupter, SegmentBases};
 use crate::process_identity::ProcessIdentity;
 use crate::signal::{Signal, TrapState};
-use crate::virtual_cpus::CpuSeat;
+use crate::virtual_cpus::SchedEntity;
 use crate::wait::{Events, Waiter};
 
 /// A task that everybody may see and that nobody runs yet. Dropped instead of started, it is taken back: nobody hears of it.
@@ -76,7 +76,7 @@ impl TaskSet {
             group: group.clone(),
             number: AtomicI32::new(0),
             root_number: AtomicI32::new(0),
-            cpu_seat: CpuSeat::new(waiter.clone()),
+            sched_entity: SchedEntity::new(waiter.clone()),
             rseq_area: Mutex::new(config.rseq_area),
             keyrings: Mutex::new(config.keyrings),
             waiter,
@@ -392,7 +392,7 @@ impl Task {
     }
 
     fn set_interrupter(&self, interrupter: Arc<dyn Interrupter>) {
-        self.cpu_seat.set_interrupter(interrupter.clone());
+        self.sched_entity.set_interrupter(interrupter.clone());
         *self.interrupter.lock() = Some(interrupter);
     }
 }

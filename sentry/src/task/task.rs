@@ -31,7 +31,7 @@ use crate::platform::Interrupter;
 use crate::signal::{PendingSignals, SignalSet};
 use crate::time::{MonotonicTime, TimeNamespace};
 use crate::uts::UtsNamespace;
-use crate::virtual_cpus::CpuSeat;
+use crate::virtual_cpus::SchedEntity;
 use crate::wait::Waiter;
 
 /// Longest name of a task, with its NUL (`TASK_COMM_LEN`).
@@ -75,7 +75,7 @@ pub struct Task {
     /// set_robust_list(2)'s address; 0 for none.
     pub(crate) robust_list: AtomicU64,
     /// Its share in the CPU numbers of its address space.
-    pub(super) cpu_seat: Arc<CpuSeat>,
+    pub(super) sched_entity: Arc<SchedEntity>,
     /// Its session, process and thread keyrings.
     pub(super) keyrings: Mutex<TaskKeyrings>,
     /// The rseq(2) area that it has registered.
@@ -432,7 +432,7 @@ impl Task {
             self.kernel.cpus().confine(thread_id, cpus.0)?;
         }
         drop(allowed);
-        self.cpu_seat.recall();
+        self.sched_entity.recall();
         Ok(())
     }
 

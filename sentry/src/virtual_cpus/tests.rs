@@ -15,7 +15,7 @@ impl Interrupter for Kicks {
 
 /// A task of the tests.
 struct Tester {
-    seat: Arc<CpuSeat>,
+    entity: Arc<SchedEntity>,
     kicks: Arc<Kicks>,
     ticket: Ticket,
     request: CpuRequest,
@@ -23,10 +23,10 @@ struct Tester {
 
 impl Tester {
     fn new(allowed: u64, preferred: u32) -> Self {
-        let (seat, kicks) = (CpuSeat::new(Arc::default()), Arc::<Kicks>::default());
-        seat.set_interrupter(kicks.clone());
+        let (entity, kicks) = (SchedEntity::new(Arc::default()), Arc::<Kicks>::default());
+        entity.set_interrupter(kicks.clone());
         let request = CpuRequest { allowed, preferred, patience: Duration::ZERO, head_start: Duration::ZERO };
-        Self { seat, kicks, ticket: Ticket::default(), request }
+        Self { entity, kicks, ticket: Ticket::default(), request }
     }
 
     fn patient(self) -> Self {
@@ -35,13 +35,13 @@ impl Tester {
     }
 
     fn claim(&mut self, cpus: &VirtualCpus) -> Claim {
-        cpus.claim(&self.seat, self.request, &mut self.ticket)
+        cpus.claim(&self.entity, self.request, &mut self.ticket)
     }
 
     fn run(&mut self, cpus: &VirtualCpus) -> Grant {
         assert_eq!(self.claim(cpus), Claim::Granted);
         self.ticket = Ticket::default();
-        self.seat.enter().expect("a number")
+        self.entity.enter().expect("a number")
     }
 
     fn kicks(&self) -> u32 {
@@ -63,12 +63,12 @@ fn a_number_is_kept_for_who_is_just_waking() {
     woken.request.head_start = HEAD_START;
     sleeper.run(&cpus);
     stopped.claim(&cpus);
-    sleeper.seat.leave();
-    cpus.release(&sleeper.seat);
-    assert_eq!(stopped.seat.enter(), None);
+    sleeper.entity.leave();
+    cpus.release(&sleeper.entity);
+    assert_eq!(stopped.entity.enter(), None);
     woken.run(&cpus);
-    woken.seat.leave();
-    cpus.release(&woken.seat);
+    woken.entity.leave();
+    cpus.release(&woken.entity);
     assert!(matches!(stopped.claim(&cpus), Claim::Wait(Some(_)) | Claim::Granted));
     std::thread::sleep(GRACE);
     assert_eq!(stopped.claim(&cpus), Claim::Granted, "nobody has come for it");
@@ -81,9 +81,9 @@ fn no_number_is_kept_from_who_has_waited_for_long() {
     sleeper.run(&cpus);
     stopped.claim(&cpus);
     std::thread::sleep(HEAD_START);
-    sleeper.seat.leave();
-    cpus.release(&sleeper.seat);
-    assert!(stopped.seat.enter().is_some());
+    sleeper.entity.leave();
+    cpus.release(&sleeper.entity);
+    assert!(stopped.entity.enter().is_some());
 }
 
 #[test]
@@ -94,15 +94,15 @@ fn numbers_are_seldom_kept_if_nobody_comes() {
     for _ in 0..CREDIT_MAX + 4 * TRIALS {
         sleeper.run(&cpus);
         stopped.claim(&cpus);
-        sleeper.seat.leave();
-        cpus.release(&sleeper.seat);
-        if stopped.seat.enter().is_none() {
+        sleeper.entity.leave();
+        cpus.release(&sleeper.entity);
+        if stopped.entity.enter().is_none() {
             kept += 1;
             std::thread::sleep(GRACE);
             stopped.run(&cpus);
         }
-        stopped.seat.leave();
-        cpus.release(&stopped.seat);
+        stopped.entity.leave();
+        cpus.release(&stopped.entity);
     }
     assert!((CREDIT_MAX..=CREDIT_MAX + 8).contains(&kept), "{kept}");
 }
@@ -138,8 +138,8 @@ fn a_number_is_kept_from_one_entry_to_the_next() {
     let cpus = VirtualCpus::default();
     let mut task = Tester::new(0b11, 0);
     let grant = task.run(&cpus);
-    task.seat.leave();
-    assert_eq!(task.seat.enter(), Some(grant));
+    task.entity.leave();
+    assert_eq!(task.entity.enter(), Some(grant));
 }
 
 #[test]
@@ -147,9 +147,9 @@ fn a_number_is_taken_from_who_is_out_of_user_code() {
     let cpus = VirtualCpus::default();
     let (mut first, mut second) = (Tester::new(1, 0), Tester::new(1, 0));
     let grant = first.run(&cpus);
-    first.seat.leave();
+    first.entity.leave();
     assert_ne!(second.run(&cpus), grant);
-    assert_eq!(first.seat.enter(), None);
+    assert_eq!(first.entity.enter(), None);
     assert_eq!(first.kicks(), 0);
 }
 
@@ -159,11 +159,11 @@ fn who_is_in_user_code_is_kicked_and_keeps_its_number_until_it_is_out() {
     let (mut first, mut second) = (Tester::new(1, 0), Tester::new(1, 0));
     first.run(&cpus);
     assert!(matches!(second.claim(&cpus), Claim::Wait(Some(_))));
-    assert_eq!((first.kicks(), second.seat.enter()), (1, None));
-    first.seat.leave();
-    assert_eq!(first.seat.enter(), None);
+    assert_eq!((first.kicks(), second.entity.enter()), (1, None));
+    first.entity.leave();
+    assert_eq!(first.entity.enter(), None);
     assert!(matches!(first.claim(&cpus), Claim::Granted | Claim::Wait(_)));
-    assert!(second.seat.enter().is_some() || second.claim(&cpus) == Claim::Granted);
+    assert!(second.entity.enter().is_some() || second.claim(&cpus) == Claim::Granted);
 }
 
 #[test]
@@ -185,12 +185,12 @@ fn numbers_go_to_who_came_first() {
         // Only the first looks after the holder.
         assert_eq!(matches!(task.claim(&cpus), Claim::Wait(Some(_))), place == 0);
     }
-    holder.seat.leave();
-    cpus.release(&holder.seat);
+    holder.entity.leave();
+    cpus.release(&holder.entity);
     for task in &mut waiting {
-        assert!(task.seat.enter().is_some());
-        task.seat.leave();
-        cpus.release(&task.seat);
+        assert!(task.entity.enter().is_some());
+        task.entity.leave();
+        cpus.release(&task.entity);
     }
     assert!(cpus.holders().is_empty());
 }
@@ -206,12 +206,12 @@ fn who_has_slept_goes_first_but_not_before_those_who_have_waited_long() {
     for task in [&mut long, &mut short, &mut woken] {
         task.claim(&cpus);
     }
-    holder.seat.leave();
-    cpus.release(&holder.seat);
+    holder.entity.leave();
+    cpus.release(&holder.entity);
     for task in [&long, &woken, &short] {
-        assert!(task.seat.enter().is_some());
-        task.seat.leave();
-        cpus.release(&task.seat);
+        assert!(task.entity.enter().is_some());
+        task.entity.leave();
+        cpus.release(&task.entity);
     }
 }
 
@@ -224,12 +224,12 @@ fn who_withdraws_is_passed_over_and_comes_back_to_its_place() {
     first.claim(&cpus);
     second.claim(&cpus);
     cpus.withdraw(&first.ticket);
-    assert!(second.seat.waiter.sleep(Some(Instant::now())), "the next one has to look after the holder");
+    assert!(second.entity.waiter.sleep(Some(Instant::now())), "the next one has to look after the holder");
     first.claim(&cpus);
-    holder.seat.leave();
-    cpus.release(&holder.seat);
-    assert!(first.seat.enter().is_some());
-    assert_eq!(second.seat.enter(), None);
+    holder.entity.leave();
+    cpus.release(&holder.entity);
+    assert!(first.entity.enter().is_some());
+    assert_eq!(second.entity.enter(), None);
 }
 
 #[test]
@@ -241,16 +241,16 @@ fn who_passes_a_number_on_has_its_turn_later() {
     for task in [&mut first, &mut second, &mut third] {
         task.claim(&cpus);
     }
-    holder.seat.leave();
-    cpus.release(&holder.seat);
-    cpus.pass_on(&first.seat);
-    assert_eq!(first.seat.enter(), None);
-    assert!(second.seat.enter().is_some());
+    holder.entity.leave();
+    cpus.release(&holder.entity);
+    cpus.pass_on(&first.entity);
+    assert_eq!(first.entity.enter(), None);
+    assert!(second.entity.enter().is_some());
     assert!(matches!(first.claim(&cpus), Claim::Wait(_)));
-    second.seat.leave();
-    cpus.release(&second.seat);
-    assert!(first.seat.enter().is_some(), "it came before the third");
-    assert_eq!(third.seat.enter(), None);
+    second.entity.leave();
+    cpus.release(&second.entity);
+    assert!(first.entity.enter().is_some(), "it came before the third");
+    assert_eq!(third.entity.enter(), None);
 }
 
 #[test]
@@ -263,9 +263,9 @@ fn who_loses_a_number_before_using_it_has_its_turn_later() {
     third.claim(&cpus);
     first = first.patient();
     first.claim(&cpus);
-    cpus.release(&second.seat);
-    assert!(first.seat.enter().is_some(), "it came before the third");
-    assert_eq!(third.seat.enter(), None);
+    cpus.release(&second.entity);
+    assert!(first.entity.enter().is_some(), "it came before the third");
+    assert_eq!(third.entity.enter(), None);
 }
 
 #[test]
@@ -283,9 +283,9 @@ fn a_recalled_task_claims_what_it_may_have_now() {
     let cpus = VirtualCpus::default();
     let mut task = Tester::new(0b01, 0);
     task.run(&cpus);
-    task.seat.recall();
-    task.seat.leave();
-    assert_eq!((task.kicks(), task.seat.enter()), (1, None));
+    task.entity.recall();
+    task.entity.leave();
+    assert_eq!((task.kicks(), task.entity.enter()), (1, None));
     task.request.allowed = 0b10;
     assert_eq!(task.run(&cpus).cpu(), 1);
     assert_eq!(cpus.holders(), [1]);
@@ -296,12 +296,12 @@ fn a_task_follows_the_host_if_the_number_there_is_free() {
     let cpus = VirtualCpus::default();
     let (mut first, mut second) = (Tester::new(0b111, 0), Tester::new(0b111, 1));
     let grant = first.run(&cpus);
-    first.seat.leave();
+    first.entity.leave();
     second.run(&cpus);
-    cpus.move_to(&first.seat, 1);
-    assert_eq!(first.seat.grant(), grant);
-    cpus.move_to(&first.seat, 2);
-    assert_eq!((first.seat.grant().cpu(), cpus.holders()), (2, vec![1, 2]));
+    cpus.move_to(&first.entity, 1);
+    assert_eq!(first.entity.grant(), grant);
+    cpus.move_to(&first.entity, 2);
+    assert_eq!((first.entity.grant().cpu(), cpus.holders()), (2, vec![1, 2]));
 }
 
 #[test]
@@ -311,12 +311,12 @@ fn a_recall_of_all_others_tells_who_was_in_user_code() {
     for task in &mut tasks {
         task.run(&cpus);
     }
-    tasks[1].seat.leave();
-    let recalled = cpus.recall_others(&tasks[0].seat, None);
+    tasks[1].entity.leave();
+    let recalled = cpus.recall_others(&tasks[0].entity, None);
     assert_eq!(tasks.iter().map(Tester::kicks).collect::<Vec<_>>(), [0, 0, 1]);
-    assert_eq!(tasks[1].seat.enter(), None);
+    assert_eq!(tasks[1].entity.enter(), None);
     assert!(recalled.len() == 1 && !recalled[0].is_out());
-    tasks[2].seat.leave();
+    tasks[2].entity.leave();
     assert!(recalled[0].is_out());
 }
 
@@ -333,24 +333,24 @@ fn threads_never_share_a_number() {
                 let mut task = Tester::new(0b11, thread % 2);
                 for entry in 0..ENTRIES {
                     let grant = loop {
-                        if let Some(grant) = task.seat.enter() {
+                        if let Some(grant) = task.entity.enter() {
                             task.ticket = Ticket::default();
                             break grant;
                         }
                         if let Claim::Wait(deadline) = task.claim(cpus) {
-                            task.seat.waiter.sleep(deadline);
+                            task.entity.waiter.sleep(deadline);
                         }
                     };
                     let owner = &owners[grant.cpu() as usize];
                     assert_eq!(owner.swap(thread, Ordering::SeqCst), 0);
                     std::hint::spin_loop();
                     assert_eq!(owner.swap(0, Ordering::SeqCst), thread);
-                    task.seat.leave();
+                    task.entity.leave();
                     if entry % 7 == 0 {
-                        cpus.release(&task.seat);
+                        cpus.release(&task.entity);
                     }
                 }
-                cpus.release(&task.seat);
+                cpus.release(&task.entity);
             });
         }
     });
