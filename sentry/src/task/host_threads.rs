@@ -30,7 +30,7 @@ pub(super) struct HostThreads {
     /// Who serves the system calls of the tasks.
     dispatcher: Arc<dyn Dispatcher>,
     /// Those that wait for a task, who came last at the end: its stack is warm.
-    idle: Mutex<Vec<Arc<Seat>>>,
+    idle: Mutex<Vec<Arc<Mailbox>>>,
     count: AtomicUsize,
     /// How many threads the host's futex table is good for.
     futex_room: AtomicUsize,
@@ -38,7 +38,7 @@ pub(super) struct HostThreads {
 
 /// Where a thread waits.
 #[derive(Default)]
-struct Seat {
+struct Mailbox {
     call: Mutex<Call>,
     is_called: Condvar,
 }
@@ -64,15 +64,15 @@ impl HostThreads {
     /// # Errors
     /// The host has no thread left; the task is dropped.
     pub(super) fn run(self: &Arc<Self>, task: Box<CurrentTask>) -> std::io::Result<()> {
-        let seat = self.idle.lock().pop();
-        if let Some(seat) = seat {
-            seat.call(Call::Run(task));
+        let mailbox = self.idle.lock().pop();
+        if let Some(mailbox) = mailbox {
+            mailbox.call(Call::Run(task));
             return Ok(());
         }
         self.make_futex_room(self.count.fetch_add(1, Ordering::Relaxed));
         let (threads, dispatcher) = (Arc::downgrade(self), self.dispatcher.clone());
         let run = move || {
-            Worker { threads, dispatcher, seat: Arc::default(), thread: HostThread::current() }.work(task)
+            Worker { threads, dispatcher, mailbox: Arc::default(), thread: HostThread::current() }.work(task)
         };
         std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run).map(drop).inspect_err(|_| {
             self.count.fetch_sub(1, Ordering::Relaxed);
@@ -94,33 +94,33 @@ impl HostThreads {
         }
     }
 
-    /// Has `seat` wait for the next task, if not too many do.
-    fn offer(&self, seat: &Arc<Seat>) -> bool {
+    /// Has `mailbox` wait for the next task, if not too many do.
+    fn offer(&self, mailbox: &Arc<Mailbox>) -> bool {
         let mut idle = self.idle.lock();
         let has_room = idle.len() < IDLE_MAX;
         if has_room {
-            idle.push(seat.clone());
+            idle.push(mailbox.clone());
         }
         has_room
     }
 
-    /// Takes the offer back; `false` if the seat has been given a task meanwhile, or will be at once.
-    fn withdraw(&self, seat: &Arc<Seat>) -> bool {
+    /// Takes the offer back; `false` if the mailbox has been given a task meanwhile, or will be at once.
+    fn withdraw(&self, mailbox: &Arc<Mailbox>) -> bool {
         let mut idle = self.idle.lock();
-        let position = idle.iter().position(|other| Arc::ptr_eq(other, seat));
+        let position = idle.iter().position(|other| Arc::ptr_eq(other, mailbox));
         position.map(|position| idle.remove(position)).is_some()
     }
 }
 
 impl Drop for HostThreads {
     fn drop(&mut self) {
-        for seat in self.idle.get_mut().drain(..) {
-            seat.call(Call::End);
+        for mailbox in self.idle.get_mut().drain(..) {
+            mailbox.call(Call::End);
         }
     }
 }
 
-impl Seat {
+impl Mailbox {
     fn call(&self, call: Call) {
         *self.call.lock() = call;
         self.is_called.notify_one();
@@ -147,7 +147,7 @@ impl Seat {
 struct Worker {
     threads: Weak<HostThreads>,
     dispatcher: Arc<dyn Dispatcher>,
-    seat: Arc<Seat>,
+    mailbox: Arc<Mailbox>,
     thread: HostThread,
 }
 
@@ -189,14 +189,14 @@ impl Worker {
     }
 
     fn next(&self) -> Option<Box<CurrentTask>> {
-        if !self.threads.upgrade()?.offer(&self.seat) {
+        if !self.threads.upgrade()?.offer(&self.mailbox) {
             return None;
         }
-        let call = match self.seat.wait(Some(Instant::now() + PATIENCE)) {
-            Call::Wait if self.threads.upgrade().is_some_and(|threads| threads.withdraw(&self.seat)) => {
+        let call = match self.mailbox.wait(Some(Instant::now() + PATIENCE)) {
+            Call::Wait if self.threads.upgrade().is_some_and(|threads| threads.withdraw(&self.mailbox)) => {
                 Call::End
             }
-            Call::Wait => self.seat.wait(None),
+            Call::Wait => self.mailbox.wait(None),
             call => call,
         };
         match call {
