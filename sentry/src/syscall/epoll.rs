@@ -12,7 +12,7 @@ use super::arguments::{UserPointer, handlers};
 use super::poll::{deadline_after, read_signal_mask, read_timeout, with_signal_mask};
 use crate::Errno;
 use crate::abi::{EpollEvent, Timespec};
-use crate::fs::epoll::{EpollFile, ReadyEvent, Wish};
+use crate::fs::epoll::{EpollFile, ReadyEvent, RequestedEvents};
 use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
 use crate::signal::SignalSet;
 use crate::task::{Blocked, CurrentTask};
@@ -46,9 +46,9 @@ fn epoll_ctl(
     descriptor: Fd,
     event: UserPointer<EpollEvent>,
 ) -> Result<(), Errno> {
-    let wish = match operation {
+    let requested = match operation {
         uapi::EPOLL_CTL_DEL => None,
-        _ => Some(wish_of(&event.read(task)?)),
+        _ => Some(requested_by(&event.read(task)?)),
     };
     let epoll = task.file(epoll)?;
     let file = task.file(descriptor)?;
@@ -60,17 +60,17 @@ fn epoll_ctl(
     }
     let instance =
         epoll.downcast::<EpollFile>().filter(|_| !Arc::ptr_eq(&epoll, &file)).ok_or(Errno::EINVAL)?;
-    match (operation, wish) {
-        (uapi::EPOLL_CTL_ADD, Some(wish)) => instance.add(descriptor.0, &file, wish)?,
-        (uapi::EPOLL_CTL_MOD, Some(wish)) => instance.modify(descriptor.0, &file, wish)?,
+    match (operation, requested) {
+        (uapi::EPOLL_CTL_ADD, Some(requested)) => instance.add(descriptor.0, &file, requested)?,
+        (uapi::EPOLL_CTL_MOD, Some(requested)) => instance.modify(descriptor.0, &file, requested)?,
         (uapi::EPOLL_CTL_DEL, _) => instance.remove(descriptor.0, &file)?,
         _ => return Err(Errno::EINVAL),
     }
     Ok(())
 }
 
-fn wish_of(event: &EpollEvent) -> Wish {
-    Wish::from_bits(event.events, zerocopy::transmute!(event.data))
+fn requested_by(event: &EpollEvent) -> RequestedEvents {
+    RequestedEvents::from_bits(event.events, zerocopy::transmute!(event.data))
 }
 
 fn epoll_wait(

@@ -37,7 +37,7 @@ const EXCLUSIVE_BITS: u32 = uapi::EPOLLIN
 
 /// What epoll_ctl(2) asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct RequestedEvents {
     /// The events to report; errors and hang-ups always are.
     pub events: Events,
     /// How.
@@ -48,7 +48,7 @@ pub struct Wish {
     may_be_exclusive: bool,
 }
 
-impl Wish {
+impl RequestedEvents {
     /// Decodes `struct epoll_event`; unknown bits are ignored, as Linux ignores them.
     pub fn from_bits(bits: u32, data: u64) -> Self {
         Self {
@@ -126,33 +126,38 @@ pub(super) struct Interest {
 }
 
 struct State {
-    wish: Wish,
+    requested: RequestedEvents,
     /// A one-shot interest that has fired.
     is_disabled: bool,
     registration: Option<Registration>,
 }
 
 impl Interest {
-    pub(super) fn register(key: Key, wish: Wish, queue: &WaitQueue, shared: &Arc<Shared>) -> Arc<Self> {
+    pub(super) fn register(
+        key: Key,
+        requested: RequestedEvents,
+        queue: &WaitQueue,
+        shared: &Arc<Shared>,
+    ) -> Arc<Self> {
         let interest = Arc::new_cyclic(|me| Self {
             key,
-            state: Mutex::new(State { wish, is_disabled: false, registration: None }),
+            state: Mutex::new(State { requested, is_disabled: false, registration: None }),
             is_listed: AtomicBool::new(false),
             shared: Arc::downgrade(shared),
             me: me.clone(),
         });
-        let registration = match wish.is_exclusive() {
-            true => queue.register_exclusive(wish.reported(), interest.clone()),
-            false => queue.register(wish.reported(), interest.clone()),
+        let registration = match requested.is_exclusive() {
+            true => queue.register_exclusive(requested.reported(), interest.clone()),
+            false => queue.register(requested.reported(), interest.clone()),
         };
         interest.state.lock().registration = Some(registration);
         interest
     }
 
-    pub(super) fn change(self: &Arc<Self>, wish: Wish, queue: &WaitQueue) {
-        let registration = Some(queue.register(wish.reported(), self.clone()));
+    pub(super) fn change(self: &Arc<Self>, requested: RequestedEvents, queue: &WaitQueue) {
+        let registration = Some(queue.register(requested.reported(), self.clone()));
         let old =
-            std::mem::replace(&mut *self.state.lock(), State { wish, is_disabled: false, registration });
+            std::mem::replace(&mut *self.state.lock(), State { requested, is_disabled: false, registration });
         drop(old);
     }
 
@@ -167,7 +172,7 @@ impl Interest {
     }
 
     pub(super) fn is_exclusive(&self) -> bool {
-        self.state.lock().wish.is_exclusive()
+        self.state.lock().requested.is_exclusive()
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -191,7 +196,7 @@ impl Interest {
     pub(super) fn ready_events(&self, file: &dyn File) -> Events {
         let wished = {
             let state = self.state.lock();
-            if state.is_disabled { Events::empty() } else { state.wish.reported() }
+            if state.is_disabled { Events::empty() } else { state.requested.reported() }
         };
         if wished.is_empty() { wished } else { file.readiness() & wished }
     }
@@ -203,13 +208,13 @@ impl Interest {
         if events.is_empty() || state.is_disabled {
             return None;
         }
-        let is_one_shot = state.wish.flags.contains(InterestFlags::ONE_SHOT);
+        let is_one_shot = state.requested.flags.contains(InterestFlags::ONE_SHOT);
         state.is_disabled = is_one_shot;
-        let is_edge_triggered = state.wish.flags.contains(InterestFlags::EDGE_TRIGGERED);
-        Some((ReadyEvent { events, data: state.wish.data }, !is_one_shot && !is_edge_triggered))
+        let is_edge_triggered = state.requested.flags.contains(InterestFlags::EDGE_TRIGGERED);
+        Some((ReadyEvent { events, data: state.requested.data }, !is_one_shot && !is_edge_triggered))
     }
 
-    /// After a new wish: the file may be ready already.
+    /// After a new requested: the file may be ready already.
     pub(super) fn announce_if_ready(self: &Arc<Self>, file: &FileDescription) {
         let events = self.ready_events(&**file.file());
         if !events.is_empty() {
@@ -219,8 +224,8 @@ impl Interest {
 
     /// The line in /proc/PID/fdinfo.
     pub(super) fn info(&self) -> String {
-        let (descriptor, wish) = (self.key.descriptor, self.state.lock().wish);
-        format!("tfd: {descriptor:8} events: {:8x} data: {:16x} \n", wish.bits(), wish.data)
+        let (descriptor, requested) = (self.key.descriptor, self.state.lock().requested);
+        format!("tfd: {descriptor:8} events: {:8x} data: {:16x} \n", requested.bits(), requested.data)
     }
 }
 

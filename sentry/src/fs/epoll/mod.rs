@@ -24,7 +24,7 @@ use super::{File, FileDescription, Metadata, OpenFiles};
 use crate::Errno;
 use crate::wait::{Events, WaitQueue};
 
-pub use interest::{InterestFlags, Wish};
+pub use interest::{InterestFlags, RequestedEvents};
 
 /// Watches of one epoll; stands for /proc/sys/fs/epoll/max_user_watches.
 const MAX_INTERESTS: usize = 262_144;
@@ -82,11 +82,16 @@ impl EpollFile {
     /// # Errors
     /// EEXIST, EPERM for a file that does not announce readiness, ELOOP for epolls in a loop or too deep, EINVAL for
     /// EPOLLEXCLUSIVE on an epoll or with events that it forbids, ENOSPC for too many.
-    pub fn add(&self, descriptor: i32, file: &Arc<FileDescription>, wish: Wish) -> Result<(), Errno> {
+    pub fn add(
+        &self,
+        descriptor: i32,
+        file: &Arc<FileDescription>,
+        requested: RequestedEvents,
+    ) -> Result<(), Errno> {
         let queue = file.file().wait_queue().ok_or(Errno::EPERM)?;
         let child = file.downcast::<EpollFile>();
-        if wish.flags.contains(InterestFlags::EXCLUSIVE) {
-            wish.check_exclusive()?;
+        if requested.flags.contains(InterestFlags::EXCLUSIVE) {
+            requested.check_exclusive()?;
             if child.is_some() {
                 return Err(Errno::EINVAL);
             }
@@ -104,7 +109,7 @@ impl EpollFile {
         if interests.by_key.len() >= MAX_INTERESTS {
             return Err(Errno::ENOSPC);
         }
-        let interest = Interest::register(key.clone(), wish, queue, &self.shared);
+        let interest = Interest::register(key.clone(), requested, queue, &self.shared);
         interests.by_key.insert(key, interest.clone());
         if let Some(child) = child {
             child.parents.lock().push(self.me.clone());
@@ -118,9 +123,14 @@ impl EpollFile {
     ///
     /// # Errors
     /// ENOENT; EINVAL if EPOLLEXCLUSIVE is or was asked for.
-    pub fn modify(&self, descriptor: i32, file: &Arc<FileDescription>, wish: Wish) -> Result<(), Errno> {
+    pub fn modify(
+        &self,
+        descriptor: i32,
+        file: &Arc<FileDescription>,
+        requested: RequestedEvents,
+    ) -> Result<(), Errno> {
         let queue = file.file().wait_queue().ok_or(Errno::EPERM)?;
-        if wish.flags.contains(InterestFlags::EXCLUSIVE) {
+        if requested.flags.contains(InterestFlags::EXCLUSIVE) {
             return Err(Errno::EINVAL);
         }
         let interests = self.interests.lock();
@@ -129,7 +139,7 @@ impl EpollFile {
         if interest.is_exclusive() {
             return Err(Errno::EINVAL);
         }
-        interest.change(wish, queue);
+        interest.change(requested, queue);
         interest.announce_if_ready(file);
         Ok(())
     }
