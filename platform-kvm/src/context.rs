@@ -11,7 +11,7 @@ use sentry::platform::{
 use crate::extended::Packed;
 use crate::machine::Machine;
 use crate::pool::Pool;
-use crate::seat::{Boarding, Seat, SharedSeat};
+use crate::seat::{Loading, Seat, SharedSeat};
 use crate::space::{KvmAddressSpace, Space};
 use crate::vcpu::{Stop, Vcpu};
 
@@ -42,7 +42,7 @@ impl KvmContext {
     /// Runs on `vcpu` once. `None`: run again.
     fn run_on(&mut self, mut vcpu: Vcpu, space: &Space, registers: &mut Registers) -> Option<Exit> {
         let stop = vcpu.run(space.root(), registers);
-        let (is_kicked, broken) = self.seat.alight(vcpu, matches!(stop, Stop::Kicked));
+        let (is_kicked, broken) = self.seat.unload(vcpu, matches!(stop, Stop::Kicked));
         if let Some(vcpu) = broken {
             self.pool.discard(vcpu);
         }
@@ -92,16 +92,16 @@ impl Context for KvmContext {
             if space.is_lost() {
                 return Exit::Broken("the address space could not be changed".into());
             }
-            match self.seat.board(space.root().space, space.gate.is_closed()) {
-                Boarding::Kicked => return Exit::Interrupted,
-                Boarding::Closed => space.gate.wait_open(),
-                Boarding::NeedsVcpu => {
+            match self.seat.load(space.root().space, space.gate.is_closed()) {
+                Loading::Kicked => return Exit::Interrupted,
+                Loading::Closed => space.gate.wait_open(),
+                Loading::NeedsVcpu => {
                     if let Err(error) = self.pool.provide(&self.seat) {
                         return Exit::Broken(error.to_string());
                     }
                 }
-                Boarding::Move(vcpu) => self.move_here(vcpu),
-                Boarding::Go(vcpu) => {
+                Loading::Move(vcpu) => self.move_here(vcpu),
+                Loading::Go(vcpu) => {
                     if let Some(exit) = self.run_on(vcpu, space, registers) {
                         return exit;
                     }

@@ -21,7 +21,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// The flag that [`crate::seat::Seat::board`] obeys.
+    /// The flag that [`crate::seat::Seat::load`] obeys.
     pub(crate) fn is_closed(&self) -> &AtomicBool {
         &self.is_closed
     }

@@ -48,9 +48,9 @@ struct Running {
     space: u64,
 }
 
-/// What [`Seat::board`] says.
-pub(crate) enum Boarding {
-    /// Run now, on this vCPU; [`Seat::alight`] follows.
+/// What [`Seat::load`] says.
+pub(crate) enum Loading {
+    /// Run now, on this vCPU; [`Seat::unload`] follows.
     Go(Vcpu),
     /// The vCPU must move to the calling thread first; [`Seat::put_back`] follows.
     Move(Vcpu),
@@ -88,25 +88,25 @@ impl Seat {
     }
 
     /// Takes the vCPU and notes that the calling thread runs it in `space`.
-    pub(crate) fn board(&self, space: u64, is_closed: &AtomicBool) -> Boarding {
+    pub(crate) fn load(&self, space: u64, is_closed: &AtomicBool) -> Loading {
         let mut state = self.state.lock();
         state.is_asleep = false;
         if std::mem::take(&mut state.is_kicked) {
-            return Boarding::Kicked;
+            return Loading::Kicked;
         }
         // Read under the lock: whoever closes a gate looks at the seats afterwards.
         if is_closed.load(Ordering::SeqCst) {
-            return Boarding::Closed;
+            return Loading::Closed;
         }
-        let Some(mut vcpu) = state.vcpu.take() else { return Boarding::NeedsVcpu };
+        let Some(mut vcpu) = state.vcpu.take() else { return Loading::NeedsVcpu };
         let thread = own_thread();
         if vcpu.thread() != Some(thread) {
-            return Boarding::Move(vcpu);
+            return Loading::Move(vcpu);
         }
-        // SAFETY: `alight`, which the same thread calls, removes the value before it gives the vCPU up.
+        // SAFETY: `unload`, which the same thread calls, removes the value before it gives the vCPU up.
         let kick = unsafe { vcpu.kick(thread) };
         state.running = Some(Running { kick, space });
-        Boarding::Go(vcpu)
+        Loading::Go(vcpu)
     }
 
     /// Puts a vCPU back that has moved. The context's slice begins.
@@ -116,9 +116,9 @@ impl Seat {
         state.seated_at = Instant::now();
     }
 
-    /// Ends what [`Seat::board`] began: puts the vCPU back, unless it is broken. Returns whether an interrupter
+    /// Ends what [`Seat::load`] began: puts the vCPU back, unless it is broken. Returns whether an interrupter
     /// wants the run to end; with `takes_kick`, that is reported and done with.
-    pub(crate) fn alight(&self, vcpu: Vcpu, takes_kick: bool) -> (bool, Option<Vcpu>) {
+    pub(crate) fn unload(&self, vcpu: Vcpu, takes_kick: bool) -> (bool, Option<Vcpu>) {
         let mut state = self.state.lock();
         state.running = None;
         let is_kicked = state.is_kicked;
