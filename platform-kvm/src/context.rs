@@ -179,8 +179,8 @@ impl Context for KvmContext {
             // The run fails as well, and ends the task.
             error!("{error}");
         }
-        let strange = self.seat.lock().vcpu.take_if(|vcpu| !vcpu.is_here());
-        if let Some(vcpu) = strange {
+        let elsewhere = self.seat.lock().vcpu.take_if(|vcpu| !vcpu.is_here());
+        if let Some(vcpu) = elsewhere {
             self.move_here(vcpu);
         }
     }

@@ -16,7 +16,7 @@
 //! - A context in user code that has had its slice is nudged, [`NUDGES`] at a time and others each time: the host may
 //!   have more threads to run than processors, and a nudge works once the thread runs. Out of user code the context
 //!   surrenders its vCPU before it can enter again.
-//! - A robbed context that runs finds no vCPU and joins the line like any other.
+//! - A stolen context that runs finds no vCPU and joins the line like any other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ struct PoolState {
 
 /// What a look at the holders has found.
 struct Survey {
-    /// One that can be robbed, and its vCPU's number.
+    /// One that can be stolen, and its vCPU's number.
     victim: Option<(usize, SharedSeat)>,
     /// Some that have had their slices and are in user code.
     due: Vec<SharedSeat>,
@@ -126,12 +126,12 @@ impl Pool {
                 let survey = state.survey(self.slice());
                 if let Some((index, victim)) = &survey.victim
                     && let Some(victim_state) = victim.try_lock()
-                    && victim_state.can_be_robbed(self.slice())
+                    && victim_state.can_be_stolen(self.slice())
                 {
                     self.leave_line(&mut state, seat);
                     state.set_holder(*index, Some(seat));
                     drop(state);
-                    return self.rob(*index, victim, victim_state, seat);
+                    return self.steal(*index, victim, victim_state, seat);
                 }
                 if is_in_line {
                     survey.due.iter().for_each(|seat| seat.nudge());
@@ -207,7 +207,7 @@ impl Pool {
 
     /// Takes vCPU `index` from `victim`, which is not in user code, for `seat`. What lives in it is saved and loaded without
     /// the pool's lock: each takes longer than all else. The victim's own lock keeps the victim out meanwhile.
-    fn rob(
+    fn steal(
         &self,
         index: usize,
         victim: &SharedSeat,
@@ -266,7 +266,7 @@ impl PoolState {
         let count = self.holders.len();
         for index in (1..=count).map(|step| (self.hand + step) % count) {
             let Some(Some(holder)) = self.holders.get(index) else { continue };
-            // Whoever has the lock is about to run, or is being robbed.
+            // Whoever has the lock is about to run, or is being stolen.
             let Some(state) = holder.try_lock() else { continue };
             match state.slice_used() {
                 None if state.vcpu.is_some() => {

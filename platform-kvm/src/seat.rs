@@ -157,7 +157,7 @@ impl SeatState {
     }
 
     /// Whether another may have the vCPU: it is not in use, and the context sleeps or has had its slice.
-    pub(crate) fn can_be_robbed(&self, slice: Duration) -> bool {
+    pub(crate) fn can_be_stolen(&self, slice: Duration) -> bool {
         self.vcpu.is_some() && self.slice_used().is_none_or(|used| used >= slice)
     }
 
