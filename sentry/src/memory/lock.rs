@@ -8,7 +8,7 @@ use super::fault::FaultError;
 use super::manager::MemoryManager;
 use super::map::wrapping_pages;
 use super::mapping::{MappingFlags, intersect};
-use super::place::END_PAGE;
+use super::unmapped_area::END_PAGE;
 use crate::Errno;
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE, VirtualAddress};
 

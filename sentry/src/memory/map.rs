@@ -8,9 +8,9 @@ use super::fault::{Touch, map_resident};
 use super::manager::{Edit, MemoryManager};
 use super::mapping::{Contents, Mapping, MappingFlags, intersect, virtual_range};
 use super::page_cache::PageCache;
-use super::place::{self, END_PAGE, MIN_PAGE};
 use super::request::{Backing, MapFlags, MapRequest, Protection};
 use super::table::EntryFlags;
+use super::unmapped_area::{self, END_PAGE, MIN_PAGE};
 use crate::Errno;
 use crate::platform::{Access, PAGE_SHIFT, PAGE_SIZE, VirtualAddress};
 
@@ -350,17 +350,17 @@ impl Edit<'_> {
         if !address.is_null() {
             let hint = hint.max(MIN_PAGE);
             let is_inside = hint.checked_add(len).is_some_and(|end| end <= END_PAGE);
-            let is_low = !flags.contains(MapFlags::LOW_32BIT) || hint + len <= place::LOW_PAGES.end;
-            if is_inside && is_low && place::is_free(mappings, hint..hint + len) {
+            let is_low = !flags.contains(MapFlags::LOW_32BIT) || hint + len <= unmapped_area::LOW_PAGES.end;
+            if is_inside && is_low && unmapped_area::is_free(mappings, hint..hint + len) {
                 return Ok(hint..hint + len);
             }
         }
-        let base = place::base_page(self.state.limits.stack_bytes);
+        let base = unmapped_area::base_page(self.state.limits.stack_bytes);
         let start = if flags.contains(MapFlags::LOW_32BIT) {
-            place::find_lowest(mappings, place::LOW_PAGES, len)
+            unmapped_area::find_lowest(mappings, unmapped_area::LOW_PAGES, len)
         } else {
-            place::find_highest(mappings, MIN_PAGE..base, len)
-                .or_else(|| place::find_lowest(mappings, base..END_PAGE, len))
+            unmapped_area::find_highest(mappings, MIN_PAGE..base, len)
+                .or_else(|| unmapped_area::find_lowest(mappings, base..END_PAGE, len))
         };
         start.map(|start| start..start + len).ok_or(Errno::ENOMEM)
     }
@@ -444,7 +444,9 @@ impl Edit<'_> {
         let (data_start, data_end) = self.state.layout.data;
         let data_bytes = heap_bytes.saturating_add(data_end.0.saturating_sub(data_start.0));
         let len = pages.end - pages.start;
-        if data_bytes > self.state.limits.data_bytes || !place::is_free(&self.state.mappings, pages.clone()) {
+        if data_bytes > self.state.limits.data_bytes
+            || !unmapped_area::is_free(&self.state.mappings, pages.clone())
+        {
             return Err(Errno::ENOMEM);
         }
         let heap = Mapping {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::gaps::{Gap, Gaps};
 use super::mapping::{Mapping, MappingFlags, intersect};
 use super::page_cache::pages_of;
-use super::place::{END_PAGE, STACK_GUARD_PAGES};
+use super::unmapped_area::{END_PAGE, STACK_GUARD_PAGES};
 
 /// Most mappings that an address space may have (`/proc/sys/vm/max_map_count`).
 pub(super) const MAX_MAPPINGS: usize = 65530;

@@ -35,7 +35,6 @@ mod mappings;
 #[cfg(test)]
 mod model_tests;
 mod page_cache;
-mod place;
 mod remap;
 mod report;
 mod request;
@@ -43,6 +42,7 @@ mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unmapped_area;
 
 pub use account::{FrameUse, MemoryAccount, MemoryEvents};
 pub use allocator::{FrameAllocator, MemoryStatistics};

@@ -7,8 +7,8 @@ use linux_raw_sys::general as uapi;
 use super::manager::{Edit, MemoryManager};
 use super::map::{checked_pages, pages_in};
 use super::mapping::{Contents, Mapping, MappingFlags, virtual_range};
-use super::place::{self, END_PAGE, MIN_PAGE};
 use super::request::MapFlags;
+use super::unmapped_area::{self, END_PAGE, MIN_PAGE};
 use crate::Errno;
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
 
@@ -149,7 +149,7 @@ impl Edit<'_> {
     /// Makes the mapping longer where it is, if what follows is free.
     fn extend(&mut self, mapping: &Mapping, old: &Range<u64>, new_len: u64) -> bool {
         let tail = old.end..old.start + new_len;
-        if tail.end > END_PAGE || !place::is_free(&self.state.mappings, tail.clone()) {
+        if tail.end > END_PAGE || !unmapped_area::is_free(&self.state.mappings, tail.clone()) {
             return false;
         }
         let mut added = mapping.clone();

@@ -5,7 +5,7 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{Gid, Uid, UserPath, UserPointer, handlers};
-use super::place::{Scope, check_flags};
+use super::scope::{Scope, check_flags};
 use crate::Errno;
 use crate::abi::{Timespec, Timeval};
 use crate::fs::Fd;

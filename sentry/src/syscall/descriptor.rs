@@ -9,7 +9,7 @@ use syscalls::Sysno;
 use super::Handler;
 use super::arguments::{ReturnValue, UserPointer, handlers, int, unsigned};
 use super::lock::record_lock;
-use super::place::check_flags;
+use super::scope::check_flags;
 use crate::Errno;
 use crate::abi::FileOwner;
 use crate::fs::memory_files::ALL_SEALS;

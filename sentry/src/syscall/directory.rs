@@ -5,7 +5,7 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPath, UserSlice, handlers};
-use super::place::Scope;
+use super::scope::Scope;
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::Fd;

@@ -5,7 +5,7 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPath, handlers};
-use super::place::Scope;
+use super::scope::Scope;
 use crate::Errno;
 use crate::fs::Fd;
 use crate::fs::inotify::{InotifyFile, WatchMask};

@@ -6,7 +6,7 @@ use zerocopy::FromBytes;
 
 use super::Handler;
 use super::arguments::{UserPath, UserSlice, handlers, unsigned};
-use super::place::Scope;
+use super::scope::Scope;
 use crate::Errno;
 use crate::abi::OpenHow;
 use crate::fs::operations::{self, OpenRequest};
@@ -138,7 +138,7 @@ fn close(task: &mut CurrentTask, descriptor: Fd) -> Result<(), Errno> {
 fn close_range(task: &mut CurrentTask, first: u32, last: u32, flags: u32) -> Result<(), Errno> {
     const CLOSE_RANGE_UNSHARE: u32 = 2;
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
-    let flags = super::place::check_flags(flags, CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)?;
+    let flags = super::scope::check_flags(flags, CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)?;
     if first > last {
         return Err(Errno::EINVAL);
     }

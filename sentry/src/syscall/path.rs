@@ -5,7 +5,7 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPath, handlers};
-use super::place::{Scope, check_flags};
+use super::scope::{Scope, check_flags};
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::Fd;

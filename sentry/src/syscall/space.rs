@@ -5,8 +5,8 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPath, handlers};
-use super::place::Scope;
 use super::readwrite::{check_size, check_size_limit};
+use super::scope::Scope;
 use crate::Errno;
 use crate::fs::Fd;
 use crate::fs::file_capabilities::drop_with_contents;

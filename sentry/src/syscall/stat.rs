@@ -7,7 +7,7 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPath, UserPointer, handlers};
-use super::place::{Scope, check_flags};
+use super::scope::{Scope, check_flags};
 use crate::Errno;
 use crate::abi::{Stat, Statfs, Statx, StatxTimestamp};
 use crate::cred::{Capabilities, Credentials, SecureBits};

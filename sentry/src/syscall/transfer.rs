@@ -7,8 +7,8 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPointer, handlers};
-use super::place::check_flags;
 use super::readwrite::{check_size_limit, raise_broken_pipe, read_stream};
+use super::scope::check_flags;
 use super::user_buffers::{MAX_TRANSFER_LEN, UserBuffers};
 use crate::Errno;
 use crate::abi::Iovec;

@@ -14,8 +14,8 @@ use crate::fs::{
 };
 use crate::platform::PAGE_SIZE;
 use crate::syscall::arguments::{UserPath, UserPointer, UserSlice, unsigned};
-use crate::syscall::place::{Scope, check_flags};
 use crate::syscall::process::read_extensible;
+use crate::syscall::scope::{Scope, check_flags};
 use crate::task::CurrentTask;
 
 /// The attributes that mount_setattr(2) and fsmount(2) know, but for those of access times.

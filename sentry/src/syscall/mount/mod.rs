@@ -9,7 +9,7 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPath, UserPointer, handlers};
-use super::place::{Scope, check_flags};
+use super::scope::{Scope, check_flags};
 use crate::Errno;
 use crate::cred::{Capabilities, Namespace};
 use crate::fs::{Fd, FileSystemType, FsContext, MountFlags, Path, Propagation, Settings};
