@@ -8,11 +8,11 @@ use sentry::platform::{
     SegmentBases, VirtualAddress,
 };
 
+use crate::address_space::{KvmAddressSpace, Space};
 use crate::extended::Packed;
 use crate::machine::Machine;
 use crate::pool::Pool;
 use crate::seat::{Loading, Seat, SharedSeat};
-use crate::space::{KvmAddressSpace, Space};
 use crate::vcpu::{Stop, Vcpu};
 
 /// #GP (SDM 3A 6.15).

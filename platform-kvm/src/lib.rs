@@ -26,6 +26,7 @@
 //! `Pool::state` → `Seat::state`; `Machine::slots` and `Chunks::state` are last and take no other. None is
 //! held across KVM_RUN. Under `Pool::state`, and only there, a second seat may be locked beside the first.
 
+mod address_space;
 mod chunks;
 mod context;
 mod cpuid;
@@ -44,7 +45,6 @@ mod pool;
 mod probe;
 mod report;
 mod seat;
-mod space;
 mod tables;
 mod template;
 mod vcpu;

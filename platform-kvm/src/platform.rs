@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use sentry::platform::{AddressSpace, Context, GuestMemory, Platform, PlatformError};
 
+use crate::address_space::KvmAddressSpace;
 use crate::context::KvmContext;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::pool::Pool;
 use crate::report::Report;
-use crate::space::KvmAddressSpace;
 
 /// What a microVM is to have.
 #[derive(Clone, Debug, PartialEq, Eq)]

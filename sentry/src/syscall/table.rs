@@ -45,7 +45,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::signal::HANDLERS,
     super::signalfd::HANDLERS,
     super::socket::HANDLERS,
-    super::space::HANDLERS,
+    super::allocate::HANDLERS,
     super::stat::HANDLERS,
     super::system::HANDLERS,
     super::time::HANDLERS,
