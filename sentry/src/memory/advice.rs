@@ -74,7 +74,7 @@ impl MemoryManager {
             edit.state.mappings.overlapping(pages.clone()).filter_map(host_part(&pages)).collect();
         edit.check_mapped(&pages)?;
         drop(edit);
-        shared.into_iter().try_for_each(|(cache, bytes)| cache.write_back(bytes))
+        shared.into_iter().try_for_each(|(cache, bytes)| cache.synchronise(bytes))
     }
 
     /// Which of `pages` pages are in memory, 1 or 0 each, up to the first that is not mapped (`man 2 mincore`). The caller

@@ -98,7 +98,8 @@ impl Touch {
 
     /// Whether `entry` of `mapping` needs nothing more for it.
     pub(super) fn is_served_by(&self, mapping: &Mapping, entry: Entry) -> bool {
-        !self.access.contains(Access::WRITE) || mapping.is_shared() || entry.has(EntryFlags::EXCLUSIVE)
+        let is_writable_at_once = mapping.is_shared() && !mapping.notes_writes();
+        !self.access.contains(Access::WRITE) || is_writable_at_once || entry.has(EntryFlags::EXCLUSIVE)
     }
 }
 
@@ -321,7 +322,10 @@ impl Filler<'_> {
         }
         let Some(entry) = self.pages.get(page) else { return Ok(self.fetch_for(page, touch)) };
         if !touch.is_served_by(self.mapping, entry) {
-            let owned = self.make_exclusive(page, touch)?;
+            let owned = match self.mapping.is_shared() {
+                true => self.note_write(page)?,
+                false => self.make_exclusive(page, touch)?,
+            };
             changed = changed.start.min(owned.start)..changed.end.max(owned.end);
         }
         self.map(changed)?;
@@ -379,6 +383,22 @@ impl Filler<'_> {
             }
         }
         Ok(window)
+    }
+
+    /// Has the cache know that `page` is written from now on. If the cache has another page there by now, that is for the next
+    /// touch to find.
+    fn note_write(&mut self, page: u64) -> Result<Range<u64>, FaultError> {
+        let page_alone = page..page + 1;
+        let (Some((cache, index)), Some(entry)) = (self.mapping.cached(page), self.pages.get(page)) else {
+            return Ok(page_alone);
+        };
+        if cache.note_write(index, entry.number()).map_err(FaultError::Io)? {
+            self.pages.set_flags(page, EntryFlags::EXCLUSIVE);
+        } else {
+            self.pages.take(page_alone.clone(), self.displaced, |_, _| true);
+            self.space.unmap(virtual_range(&page_alone));
+        }
+        Ok(page_alone)
     }
 
     fn copy(&mut self, entries: &[(u64, Entry)]) -> Result<(), FaultError> {
@@ -467,8 +487,7 @@ impl Filler<'_> {
             Err(Errno::ENOMEM) => return Err(FaultError::OutOfMemory),
             Err(error) => return Err(FaultError::Io(error)),
         }
-        // What may be written counts as changed: only what is wanted then.
-        let is_costly = self.mapping.may_share_writes() && cache.has_source();
+        let is_costly = self.counts_as_written(cache) && cache.has_source();
         let all = match is_costly {
             true => window,
             false => window.start.min(block.start)..window.end.max(block.end),
@@ -485,12 +504,19 @@ impl Filler<'_> {
         for gap in self.pages.gaps(pages.clone()) {
             let Some((cache, first)) = self.mapping.cached(gap.start) else { break };
             let indexes = first..first + (gap.end - gap.start);
-            cache.share(indexes, self.mapping.may_share_writes(), |index, number| {
+            let may_write = self.counts_as_written(cache);
+            cache.share(indexes, may_write, |index, number| {
                 let entry = Entry::new(number, EntryFlags::empty());
                 self.pages.insert(gap.start + (index - first), entry, self.displaced);
             })?;
         }
         Ok(())
+    }
+
+    /// Whether what the mapping takes over from `cache` counts as changed, since it may be written unnoticed: only what is wanted
+    /// is taken then.
+    fn counts_as_written(&self, cache: &PageCache) -> bool {
+        self.mapping.may_share_writes() && !cache.takes_changes()
     }
 
     /// Takes over all the given frames that the mapping shows.

@@ -158,7 +158,7 @@ fn exclusive_pages(parent: &State) -> Vec<(u64, Entry)> {
     let mappings = parent.mappings.iter().filter(|mapping| has_contents_for_child(mapping));
     mappings
         .flat_map(|mapping| parent.pages.range(mapping.pages.clone()))
-        .filter(|(_, entry)| entry.has(EntryFlags::EXCLUSIVE))
+        .filter(|(_, entry)| entry.has(EntryFlags::PRIVATE) && entry.has(EntryFlags::EXCLUSIVE))
         .collect()
 }
 

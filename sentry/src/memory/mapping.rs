@@ -139,6 +139,14 @@ impl Mapping {
         self.is_shared() && self.max_protection.contains(Access::WRITE)
     }
 
+    /// Whether it is noted which pages are written through it, since their source takes changes back and no others.
+    pub(super) fn notes_writes(&self) -> bool {
+        match &self.contents {
+            Contents::Cache { attachment, .. } => self.is_shared() && attachment.cache().takes_changes(),
+            _ => false,
+        }
+    }
+
     /// The cache behind it, and the number there of `page`.
     pub(super) fn cached(&self, page: u64) -> Option<(&Arc<PageCache>, u64)> {
         match &self.contents {
@@ -156,7 +164,7 @@ impl Mapping {
             return Access::empty();
         }
         let mut access = self.protection | Access::READ;
-        if !self.is_shared() && !is_exclusive {
+        if !is_exclusive && (!self.is_shared() || self.notes_writes()) {
             access.remove(Access::WRITE);
         }
         access

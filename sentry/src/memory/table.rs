@@ -18,7 +18,8 @@ bitflags::bitflags! {
     pub(super) struct EntryFlags: u32 {
         /// In an address space: the page is the process's own (anonymous, or copied from a file), not the cache's.
         const PRIVATE = 1 << 31;
-        /// In an address space, for private pages: no one else has the frame, so it may be written in place.
+        /// In an address space, for private pages: no one else has the frame, so it may be written in place. For a cache's
+        /// pages whose writes are noted: it has been noted, so that they may be written.
         const EXCLUSIVE = 1 << 30;
         /// In a cache: the contents are not what the file's source would give.
         const DIRTY = 1 << 29;

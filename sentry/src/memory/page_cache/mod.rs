@@ -58,6 +58,11 @@ pub trait PageSource: Send + Sync {
     fn take_back(&self, _offset: u64, _changed: VolatileSlice<'_>) -> Result<(), Errno> {
         Err(Errno::EROFS)
     }
+
+    /// The file's size in bytes, if others may change the file.
+    fn current_size(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Bounds the pages of caches: the size of a tmpfs.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::{PageCache, locate, pages_of};
 use crate::Errno;
-use crate::memory::frame::Frame;
+use crate::memory::frame::{Frame, FrameNumber};
 use crate::memory::table::EntryFlags;
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE};
 
@@ -18,6 +18,40 @@ impl PageCache {
     /// Whether there may be something to write back.
     pub fn has_changes(&self) -> bool {
         self.state.read().pages.marked_len() > 0
+    }
+
+    /// Whether what mappings change goes back to the source.
+    pub(in crate::memory) fn takes_changes(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.takes_changes())
+    }
+
+    /// A mapping is about to write page `index`, which is in `frame` to its knowledge. Returns whether it is, and counts it as
+    /// changed then.
+    ///
+    /// # Errors
+    /// The budget's.
+    pub(in crate::memory) fn note_write(&self, index: u64, frame: FrameNumber) -> Result<bool, Errno> {
+        let mut state = self.state.write();
+        match state.pages.get(index) {
+            Some(entry) if entry.number() == frame => {
+                self.mark_changed(&mut state, index, entry)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Writes back what mappings have changed of `bytes`, and has them show what others have changed (msync(2)). Called with no
+    /// lock held.
+    ///
+    /// # Errors
+    /// As [`Self::write_back`].
+    pub fn synchronise(&self, bytes: Range<u64>) -> Result<(), Errno> {
+        self.write_back(bytes.clone())?;
+        if let Some(size) = self.source.as_ref().and_then(|source| source.current_size()) {
+            self.source_changed(bytes, size);
+        }
+        Ok(())
     }
 
     /// Writes what mappings have changed of `bytes` back to the source, and goes on until all is written. Called with no
