@@ -2,6 +2,9 @@
 //!
 //! One [`FileLocks`] belongs to an inode. flock locks and record locks do not see each other. A lock that is not
 //! to be had is EAGAIN; who wants to wait registers with the wait queue, which hears of every release.
+//!
+//! A file that others share has [`OuterLocks`] as well: what anybody here holds is held there, on behalf of all. Nothing tells
+//! of releases out there, so that who waits has to ask again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -27,6 +30,8 @@ pub enum LockOwner {
     },
     /// An open file description, by its id (flock, OFD).
     Description(u64),
+    /// Somebody outside of the sandbox.
+    Outside,
 }
 
 impl LockOwner {
@@ -82,7 +87,7 @@ impl LockWait {
     pub fn new(waits: &Arc<LockWaits>, owner: LockOwner) -> Option<Self> {
         match owner {
             LockOwner::Process { table, .. } => Some(Self { waits: waits.clone(), waiter: table }),
-            LockOwner::Description(_) => None,
+            LockOwner::Description(_) | LockOwner::Outside => None,
         }
     }
 
@@ -116,7 +121,35 @@ impl Drop for LockWait {
 
 /// The advisory locks on one inode. Takes no memory until the first lock.
 #[derive(Default)]
-pub struct FileLocks(Mutex<Option<Box<Locks>>>);
+pub struct FileLocks {
+    own: Mutex<Option<Box<Locks>>>,
+    outer: Option<Box<dyn OuterLocks>>,
+}
+
+/// How strongly a file, or a range of it, is locked by anybody here: `None` for not at all, else whether exclusively.
+pub type Hold = Option<bool>;
+
+/// The locks of a file towards those who share it from outside of the sandbox, which is one holder among them. No method
+/// waits.
+pub trait OuterLocks: Send + Sync {
+    /// Has the flock(2) lock be `hold`.
+    ///
+    /// # Errors
+    /// EAGAIN: somebody else's is in the way, and the lock is as it was or released. ENOLCK, and those of opening the file.
+    fn hold_whole(&self, hold: Hold) -> Result<(), Errno>;
+
+    /// Has the record lock of `start..end` be `hold`.
+    ///
+    /// # Errors
+    /// EAGAIN: somebody else's is in the way. ENOLCK, and those of opening the file.
+    fn hold_range(&self, start: u64, end: u64, hold: Hold) -> Result<(), Errno>;
+
+    /// Somebody else's record lock that stands in the way of one of `start..end`: its range, and whether it is exclusive.
+    fn find_conflict(&self, start: u64, end: u64, is_exclusive: bool) -> Option<(u64, u64, bool)>;
+
+    /// Nobody here holds any lock.
+    fn release_all(&self);
+}
 
 /// The locks on files of one file system whose inodes come and go with each look, by the inode's number. Open files
 /// keep them.
@@ -162,6 +195,16 @@ struct WholeFileLock {
 }
 
 impl FileLocks {
+    /// Those of a file that others share, too.
+    pub(super) fn with_outer(outer: Box<dyn OuterLocks>) -> Self {
+        Self { own: Mutex::default(), outer: Some(outer) }
+    }
+
+    /// Whether locks may be released that the wait queue does not hear of.
+    pub fn has_outer(&self) -> bool {
+        self.outer.is_some()
+    }
+
     /// Takes, or converts, the flock(2) lock of a description.
     ///
     /// # Errors
@@ -175,9 +218,12 @@ impl FileLocks {
                     locks.queue.notify(Events::IN);
                 }
             }
-            if locks.whole_file.iter().any(|lock| is_exclusive || lock.is_exclusive) {
+            let is_refused = locks.whole_file.iter().any(|lock| is_exclusive || lock.is_exclusive);
+            let wanted = if is_refused { locks.whole_hold() } else { Some(is_exclusive) };
+            let outer = self.outer.as_ref().map_or(Ok(()), |outer| outer.hold_whole(wanted));
+            if is_refused || outer.is_err() {
                 locks.queue.notify(Events::IN);
-                return Err(Errno::EAGAIN);
+                return Err(if is_refused { Errno::EAGAIN } else { outer.err().unwrap_or(Errno::EAGAIN) });
             }
             locks.whole_file.push(WholeFileLock { description, is_exclusive });
             Ok(())
@@ -188,6 +234,7 @@ impl FileLocks {
     pub fn unlock_whole(&self, description: u64) {
         self.change_if_any(|locks| {
             locks.whole_file.retain(|lock| lock.description != description);
+            self.update_outer_whole(locks);
             locks.queue.notify(Events::IN);
         });
     }
@@ -203,6 +250,9 @@ impl FileLocks {
             }
             if locks.records.len() >= MAX_RECORDS {
                 return Err(Errno::ENOLCK);
+            }
+            if let Some(outer) = &self.outer {
+                outer.hold_range(lock.start, lock.end, Some(lock.is_exclusive))?;
             }
             let is_weaker = locks.cut(&lock);
             locks.records.push(lock);
@@ -226,6 +276,7 @@ impl FileLocks {
                 return;
             }
             locks.cut(&RecordLock { start, end, is_exclusive: false, owner });
+            self.update_outer_range(locks, start, end);
             locks.queue.notify(Events::IN);
         });
         result
@@ -233,14 +284,20 @@ impl FileLocks {
 
     /// The first lock that stands in the way of `lock` (F_GETLK).
     pub fn find_conflict(&self, lock: &RecordLock) -> Option<RecordLock> {
-        let locks = self.0.lock();
-        let records = &locks.as_ref()?.records;
-        records.iter().filter(|other| other.conflicts_with(lock)).min_by_key(|other| other.start).copied()
+        let own = self.own.lock();
+        let records = own.iter().flat_map(|locks| &locks.records);
+        let found =
+            records.filter(|other| other.conflicts_with(lock)).min_by_key(|other| other.start).copied();
+        found.or_else(|| {
+            let outer = self.outer.as_ref()?;
+            let (start, end, is_exclusive) = outer.find_conflict(lock.start, lock.end, lock.is_exclusive)?;
+            Some(RecordLock { start, end, is_exclusive, owner: LockOwner::Outside })
+        })
     }
 
     /// The first lock that the owner of `lock` holds itself in its range (F_OFD_GETLK with F_UNLCK).
     pub fn find_own(&self, lock: &RecordLock) -> Option<RecordLock> {
-        let locks = self.0.lock();
+        let locks = self.own.lock();
         let records = &locks.as_ref()?.records;
         let is_own = |other: &&RecordLock| {
             other.owner.is_same(lock.owner) && lock.start < other.end && other.start < lock.end
@@ -252,11 +309,14 @@ impl FileLocks {
     pub fn release(&self, owner: LockOwner) {
         self.change_if_any(|locks| {
             let before = locks.records.len() + locks.whole_file.len();
-            locks.records.retain(|lock| !lock.owner.is_same(owner));
+            let is_released = |lock: &RecordLock| lock.owner.is_same(owner);
+            let released: Vec<_> = locks.records.extract_if(.., |lock| is_released(lock)).collect();
             if let LockOwner::Description(description) = owner {
                 locks.whole_file.retain(|lock| lock.description != description);
             }
             if locks.records.len() + locks.whole_file.len() != before {
+                self.update_outer_whole(locks);
+                released.iter().for_each(|lock| self.update_outer_range(locks, lock.start, lock.end));
                 locks.queue.notify(Events::IN);
             }
         });
@@ -264,30 +324,75 @@ impl FileLocks {
 
     /// Where releases are announced, with [`Events::IN`].
     pub fn wait_queue(&self) -> WaitQueue {
-        self.0.lock().get_or_insert_default().queue.clone()
+        self.own.lock().get_or_insert_default().queue.clone()
     }
 
     /// All record locks, for /proc/locks.
     pub fn records(&self) -> Vec<RecordLock> {
-        self.0.lock().as_ref().map_or_else(Vec::new, |locks| locks.records.clone())
+        self.own.lock().as_ref().map_or_else(Vec::new, |locks| locks.records.clone())
     }
 
     fn change<R>(&self, change: impl FnOnce(&mut Locks) -> R) -> R {
-        change(self.0.lock().get_or_insert_default())
+        change(self.own.lock().get_or_insert_default())
     }
 
     fn change_if_any(&self, change: impl FnOnce(&mut Locks)) {
-        let mut slot = self.0.lock();
+        let mut slot = self.own.lock();
         if let Some(locks) = slot.as_mut() {
             change(locks);
-            if locks.records.is_empty() && locks.whole_file.is_empty() && locks.queue.is_empty() {
+            let is_held = !locks.records.is_empty() || !locks.whole_file.is_empty();
+            if let Some(outer) = self.outer.as_ref().filter(|_| !is_held) {
+                outer.release_all();
+            }
+            if !is_held && locks.queue.is_empty() {
                 *slot = None;
+            }
+        }
+    }
+
+    /// Has no more be held outside than is held here.
+    fn update_outer_whole(&self, locks: &Locks) {
+        let Some(outer) = &self.outer else { return };
+        if let Err(error) = outer.hold_whole(locks.whole_hold()) {
+            log::debug!("a lock on the host's file stays: {error}");
+        }
+    }
+
+    fn update_outer_range(&self, locks: &Locks, start: u64, end: u64) {
+        let Some(outer) = &self.outer else { return };
+        for (start, end, hold) in locks.holds(start, end) {
+            if let Err(error) = outer.hold_range(start, end, hold) {
+                log::debug!("a lock on the host's file stays: {error}");
             }
         }
     }
 }
 
 impl Locks {
+    /// How strongly flock(2) locks the file.
+    fn whole_hold(&self) -> Hold {
+        let exclusive = self.whole_file.iter().map(|lock| lock.is_exclusive);
+        exclusive.reduce(|a, b| a || b)
+    }
+
+    /// How strongly the parts of `start..end` are locked.
+    fn holds(&self, start: u64, end: u64) -> Vec<(u64, u64, Hold)> {
+        let inside: Vec<_> =
+            self.records.iter().filter(|lock| lock.start < end && start < lock.end).collect();
+        let mut edges: Vec<u64> = inside.iter().flat_map(|lock| [lock.start, lock.end]).collect();
+        edges.retain(|edge| (start..end).contains(edge));
+        edges.extend([start, end]);
+        edges.sort_unstable();
+        edges.dedup();
+        let parts = edges.iter().zip(edges.iter().skip(1));
+        parts
+            .map(|(&from, &to)| {
+                let covering = inside.iter().filter(|lock| lock.start <= from && to <= lock.end);
+                (from, to, covering.map(|lock| lock.is_exclusive).reduce(|a, b| a || b))
+            })
+            .collect()
+    }
+
     /// Removes the range of `hole` from its owner's locks. Whether something weaker than before is left.
     fn cut(&mut self, hole: &RecordLock) -> bool {
         let mut has_released = false;
@@ -356,6 +461,27 @@ mod tests {
         locks.release(record(2, 0, 0, false).owner);
         assert_eq!(locks.lock_record(record(1, 0, 20, true)), Ok(()));
         assert_eq!(locks.records(), [record(1, 0, 20, true)]);
+    }
+
+    #[test]
+    fn what_is_held_of_a_range_is_told_part_by_part() {
+        let locks = FileLocks::default();
+        locks.lock_record(record(1, 0, 20, false)).unwrap();
+        locks.lock_record(record(2, 10, 30, false)).unwrap();
+        locks.lock_record(record(1, 40, 50, true)).unwrap();
+        let own = locks.own.lock();
+        let holds = own.as_ref().unwrap().holds(5, 60);
+        assert_eq!(
+            holds,
+            [
+                (5, 10, Some(false)),
+                (10, 20, Some(false)),
+                (20, 30, Some(false)),
+                (30, 40, None),
+                (40, 50, Some(true)),
+                (50, 60, None),
+            ]
+        );
     }
 
     #[test]

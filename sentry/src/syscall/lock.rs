@@ -1,6 +1,7 @@
 //! Advisory locks: flock(2) and the lock commands of fcntl(2).
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
@@ -12,10 +13,14 @@ use crate::abi::Flock;
 use crate::fs::Fd;
 use crate::fs::FileDescription;
 use crate::fs::locks::{FileLocks, LockOwner, LockWait, RecordLock};
-use crate::task::CurrentTask;
+use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![flock];
+
+/// How long to wait before the host is asked again for a lock that somebody else holds there, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 fn flock(task: &mut CurrentTask, descriptor: Fd, operation: u32) -> Result<(), Errno> {
     // Mandatory locks are gone: they are granted and mean nothing.
@@ -54,11 +59,19 @@ fn wait_for(
         result => return result,
     }
     let queue = locks.wait_queue();
-    let attempt = || match take() {
+    let attempt = |_: &mut CurrentTask| match take() {
         Err(Errno::EAGAIN) => None,
         result => Some(result),
     };
-    task.block(&[(&queue, Events::IN)], None, attempt)?
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let deadline = locks.has_outer().then(|| Instant::now() + pause);
+        match task.block_with(&[(&queue, Events::IN)], deadline, &attempt) {
+            Ok(result) => return result,
+            Err(Blocked::TimedOut) => pause = LONGEST_PAUSE.min(pause * 2),
+            Err(Blocked::Interrupted) => return Err(Errno::ERESTARTSYS),
+        }
+    }
 }
 
 /// A lock command of fcntl(2).
@@ -151,6 +164,6 @@ fn describe_conflict(conflict: Option<RecordLock>, flock: &mut Flock) {
     flock.l_len = if conflict.end == u64::MAX { 0 } else { (conflict.end - conflict.start) as i64 };
     flock.l_pid = match conflict.owner {
         LockOwner::Process { process_id, .. } => process_id,
-        LockOwner::Description(_) => -1,
+        LockOwner::Description(_) | LockOwner::Outside => -1,
     };
 }
