@@ -7,6 +7,7 @@ pub mod control;
 pub mod doctor;
 mod failure;
 mod forward;
+pub mod image;
 mod jail;
 mod panic;
 mod sandbox;
