@@ -12,9 +12,10 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use rustix::process::Pid;
 use sentry::boot::{Description, Text, User};
 use vmm::control::Target;
+use vmm::image::{self, Configuration, OpenImage};
 use vmm::{Custody, Failure, JailUser};
 
-use crate::size;
+use crate::{images, size};
 
 /// Where programs are searched unless --env PATH=... says otherwise.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -24,6 +25,7 @@ Examples:
   vmm -- sh -c 'echo hello from $(uname -s)'    a shell on the host's own files, which stay as they are
   vmm --image ./rootfs -- make test             tests on a root file system in a directory
   vmm --image ./hello                           a single static executable in an empty root
+  vmm --image app.tar.gz                        an image that `docker save` has written, as it says that it is to be run
   vmm doctor                                    what this host offers, and what is missing
   vmm pause 4711; vmm resume 4711               have the sandbox of process 4711 stand still and go on
   vmm --memory 512M --strace -- python3 x.py    with a memory limit, and every system call on standard error
@@ -39,19 +41,34 @@ be executed, 127 if it is not found.";
 #[command(name = "vmm", version, after_help = EXAMPLES, max_term_width = 110)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
-    /// A directory that holds a root file system, or a single ELF executable; the host's own / if left out
+    /// A directory that holds a root file system, an image or archive of one, or a single ELF executable; the host's own / if left out
     ///
-    /// An executable is run in an otherwise empty root, and the words after `--` are its arguments.
+    /// An image is an OCI layout (a directory, or a tar of one) or what `docker save` and `podman save` write; of several, append #NAME. Its layers are
+    /// unpacked once, into a store; how it says that it is to be run holds unless the command line says otherwise. An archive may be
+    /// compressed with gzip, xz or zstd; `-` reads it from standard input. The name of an image that the store has will do. An executable is run in
+    /// an otherwise empty root, and the words after `--` are its arguments.
     #[arg(long, value_name = "IMAGE", num_args = 0..=1, default_value = "/", default_missing_value = "/")]
-    image: PathBuf,
+    image: OsString,
+
+    /// Where images are unpacked [default: palisade in the user's cache directory]
+    #[arg(long, value_name = "DIRECTORY")]
+    store: Option<PathBuf>,
+
+    /// Most that an image may unpack to, where each file counts for 8K besides its contents
+    #[arg(long, value_name = "SIZE", default_value = "16G", value_parser = size::parse)]
+    image_limit: u64,
+
+    /// Run this instead of the image's entry point, and give it the words after `--` alone
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<OsString>,
 
     /// Set an environment variable; without =VALUE, pass on vmm's own
     #[arg(long, short = 'e', value_name = "NAME[=VALUE]")]
     env: Vec<OsString>,
 
-    /// The program's working directory
-    #[arg(long, short = 'w', value_name = "DIRECTORY", default_value = "/")]
-    workdir: PathBuf,
+    /// The program's working directory [default: the image's, or /]
+    #[arg(long, short = 'w', value_name = "DIRECTORY")]
+    workdir: Option<PathBuf>,
 
     /// Run as this user and group, by number
     #[arg(long, short = 'u', value_name = "UID[:GID]", default_value = "0:0", value_parser = user)]
@@ -116,6 +133,9 @@ pub(crate) enum Subcommand {
         insecure_no_landlock: bool,
     },
 
+    /// Tell what images are unpacked, and manage them
+    Images(images::Arguments),
+
     /// Have every task of a running sandbox stand still, and return once all do
     ///
     /// Only the sandbox's own user and root may pause it. Inside, nothing but the time that passes
@@ -153,17 +173,29 @@ impl Arguments {
         }
     }
 
-    /// What the sandbox is to be.
+    /// The image that is to be run.
+    pub(crate) fn image_request(&self) -> image::Request {
+        let (image, store) = (self.image.clone(), self.store.clone());
+        image::Request { image, store, limit_bytes: self.image_limit }
+    }
+
+    /// What the sandbox of `opened` is to be: as the image says, unless the command line says otherwise.
     ///
     /// # Errors
     /// A value that makes no sense.
-    pub(crate) fn describe(self) -> Result<Description, Failure> {
-        let environment = environment(self.env, &self.user)?;
+    pub(crate) fn describe(self, opened: &OpenImage) -> Result<Description, Failure> {
+        let image = opened.configuration.as_ref();
+        let of_image = image.map(Configuration::environment).unwrap_or_default();
+        let environment = environment(of_image, self.env, &self.user)?;
+        let working_directory = match self.workdir {
+            Some(directory) => directory.into_os_string().into(),
+            None => image.and_then(Configuration::working_directory).unwrap_or("/").into(),
+        };
         Ok(Description {
-            root: self.image,
-            command: self.command.into_iter().map(Text::from).collect(),
+            root: opened.path.clone().unwrap_or_default(),
+            command: command(image, self.entrypoint, self.command),
             environment: environment.into_iter().map(Text).collect(),
-            working_directory: self.workdir.into_os_string().into(),
+            working_directory,
             user: self.user,
             host_name: self.hostname.into(),
             name: self.name,
@@ -195,8 +227,20 @@ fn container_name(text: &str) -> anyhow::Result<String> {
     Ok(text.to_owned())
 }
 
-/// The program's environment: a small one of vmm's making, then what was asked for.
-fn environment(requested: Vec<OsString>, user: &User) -> Result<Vec<Vec<u8>>, Failure> {
+/// The program and its arguments. The image's entry point gets the words that are given, or the image's own.
+fn command(image: Option<&Configuration>, entrypoint: Option<OsString>, words: Vec<OsString>) -> Vec<Text> {
+    let texts = |own: &[String]| own.iter().map(|word| Text::from(word.as_str())).collect::<Vec<_>>();
+    let words: Vec<Text> = words.into_iter().map(Text::from).collect();
+    let (program, own_words) = match (entrypoint, image) {
+        (Some(program), _) => (vec![Text::from(program)], Vec::new()),
+        (None, Some(image)) => (texts(image.entrypoint()), texts(image.command())),
+        (None, None) => (Vec::new(), Vec::new()),
+    };
+    program.into_iter().chain(if words.is_empty() { own_words } else { words }).collect()
+}
+
+/// The program's environment: a small one of vmm's making, then the image's, then what was asked for.
+fn environment(of_image: &[String], requested: Vec<OsString>, user: &User) -> Result<Vec<Vec<u8>>, Failure> {
     let home = if user.uid == 0 { "/root" } else { "/" };
     let own = [
         ("PATH", Some(DEFAULT_PATH.into())),
@@ -210,7 +254,8 @@ fn environment(requested: Vec<OsString>, user: &User) -> Result<Vec<Vec<u8>>, Fa
         .enumerate()
         .filter_map(|(place, (name, value))| Some((name.into(), (place, value?.into_vec()))))
         .collect();
-    for (place, variable) in (own_count..).zip(requested) {
+    let of_image = of_image.iter().filter(|variable| variable.contains('=')).map(OsString::from);
+    for (place, variable) in (own_count..).zip(of_image.chain(requested)) {
         let variable = variable.into_vec();
         let mut parts = variable.splitn(2, |byte| *byte == b'=').map(<[u8]>::to_vec);
         let Some(name) = parts.next().filter(|name| !name.is_empty()) else {
@@ -272,7 +317,7 @@ mod tests {
             let arguments = Arguments::try_parse_from(words).unwrap();
             assert_eq!(
                 (arguments.image, arguments.command),
-                (PathBuf::from("/"), vec!["sh".into()]),
+                (OsString::from("/"), vec!["sh".into()]),
                 "{words:?}"
             );
         }
@@ -325,16 +370,16 @@ mod tests {
     #[test]
     fn later_variables_replace_earlier_ones() {
         let user = &User::default();
-        let variables = environment(vec!["A=1".into(), "A=2=3".into(), "HOME=/x".into()], user).unwrap();
+        let variables = environment(&[], vec!["A=1".into(), "A=2=3".into(), "HOME=/x".into()], user).unwrap();
         assert!(variables.contains(&b"A=2=3".to_vec()) && !variables.contains(&b"A=1".to_vec()));
         assert!(variables.contains(&b"HOME=/x".to_vec()) && !variables.contains(&b"HOME=/root".to_vec()));
         assert!(
             variables[0].starts_with(b"PATH=") && variables.ends_with(&[b"A=2=3".into(), b"HOME=/x".into()])
         );
         // One that vmm itself does not have is nobody's.
-        let variables = environment(vec!["A=1".into(), "A".into()], user).unwrap();
+        let variables = environment(&[], vec!["A=1".into(), "A".into()], user).unwrap();
         assert!(!variables.iter().any(|variable| variable.starts_with(b"A=")));
-        assert!(environment(vec!["=x".into()], user).is_err());
+        assert!(environment(&[], vec!["=x".into()], user).is_err());
     }
 
     #[test]

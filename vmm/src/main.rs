@@ -5,6 +5,7 @@
 mod cli;
 #[cfg(feature = "deadlock-detection")]
 mod deadlock;
+mod images;
 mod size;
 
 use std::io::{ErrorKind, Write};
@@ -29,9 +30,11 @@ fn main() -> ExitCode {
         Some(cli::Subcommand::Doctor { insecure_no_landlock }) => doctor::run(!insecure_no_landlock),
         Some(cli::Subcommand::Pause { sandbox }) => ask(&sandbox, control::Request::Pause),
         Some(cli::Subcommand::Resume { sandbox }) => ask(&sandbox, control::Request::Resume),
+        Some(cli::Subcommand::Images(arguments)) => images::run(arguments).map(|()| 0).map_err(Failure::from),
         None => {
-            let custody = arguments.custody();
-            arguments.describe().and_then(|description| vmm::run(description, custody))
+            let (custody, request) = (arguments.custody(), arguments.image_request());
+            let opened = vmm::image::open(&request)?;
+            vmm::run(arguments.describe(&opened)?, opened.image, custody)
         }
     });
     match result {

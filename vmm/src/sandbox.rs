@@ -1,7 +1,5 @@
 //! A sandbox, built from a description and run to its end.
 
-use std::error::Error;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,17 +48,18 @@ impl Custody {
     }
 }
 
-/// Builds the sandbox, runs it, and returns the status to exit with. The process is confined for good.
+/// Builds the sandbox out of a description and the image that it names, runs it, and returns the status to exit with. The
+/// process is confined for good.
 ///
 /// # Errors
 /// What keeps the program from running, with the status that says whose fault it is.
-pub fn run(description: Description, custody: Custody) -> Result<u8, Failure> {
+pub fn run(description: Description, image: Image, custody: Custody) -> Result<u8, Failure> {
     let signals = Forwarder::new()?;
     survive_size_limits()?;
     raise_open_files_limit();
     let control = ControlSocket::open(description.name.as_deref())?;
     let mut jail = Jail::begin(custody.rules())?;
-    let image = admit(open_image(&description.root)?, &mut jail)?;
+    let image = admit(image, &mut jail)?;
     let machine = make_machine(&description)?;
     let (user, root, caller) = (description.user.clone(), description.root.clone(), jail.caller());
     let sandbox = Sandbox::new(description, image, machine).map_err(anyhow::Error::from)?;
@@ -87,16 +86,6 @@ pub fn run(description: Description, custody: Custody) -> Result<u8, Failure> {
     let status: ExitStatus = kernel.wait_for_init(&init);
     storage.write_back();
     Ok(status.shell_status())
-}
-
-fn open_image(path: &Path) -> anyhow::Result<Image> {
-    Image::open(path).map_err(|error| {
-        let context = format!("image {}: {error}", path.display());
-        match error.source() {
-            Some(_) => anyhow::Error::from(error).context(context),
-            None => anyhow::Error::msg(context),
-        }
-    })
 }
 
 /// Lets the image be read from inside the jail; an executable, or what holds layers, is open already.

@@ -21,9 +21,37 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(|| format!("'{text}' is more than any machine has"))
 }
 
+/// A number of bytes in the largest unit of which there is one.
+pub(crate) fn format(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut scaled = bytes;
+    let mut rest = 0;
+    let mut units = UNITS.iter().peekable();
+    while scaled >= 1024 && units.len() > 1 {
+        (scaled, rest) = (scaled / 1024, scaled % 1024);
+        units.next();
+    }
+    let unit = units.next().unwrap_or(&"B");
+    if rest == 0 { format!("{scaled} {unit}") } else { format!("{scaled}.{} {unit}", rest * 10 / 1024) }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{format, parse};
+
+    #[test]
+    fn sizes_are_told_in_their_unit() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (5 << 30, "5 GiB"),
+            (3 << 50, "3072 TiB"),
+        ] {
+            assert_eq!(format(bytes), text);
+        }
+    }
 
     #[test]
     fn suffixes_are_powers_of_1024() {

@@ -5,7 +5,10 @@
 
 mod doctor;
 mod elf_files;
+mod image_layout;
 mod images;
+mod images_archives;
+mod images_store;
 mod jobs;
 mod kernel_interfaces;
 mod layers;
@@ -43,6 +46,8 @@ fn main() -> ExitCode {
         elf_files::TESTS,
         options::TESTS,
         images::TESTS,
+        images_archives::TESTS,
+        images_store::TESTS,
         kernel_interfaces::TESTS,
         layers::TESTS,
         jobs::TESTS,

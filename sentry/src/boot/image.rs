@@ -43,7 +43,7 @@ pub enum Image {
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// The host does not open it.
-    #[error("cannot be opened; --image takes a directory or an ELF executable")]
+    #[error("cannot be opened")]
     Open(#[source] io::Error),
     /// The host does not tell what it is.
     #[error("cannot be looked at")]
