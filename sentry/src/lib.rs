@@ -19,6 +19,7 @@ pub mod limits;
 pub mod loader;
 pub mod memory;
 pub mod net;
+pub mod network_settings;
 pub mod platform;
 pub mod process_identity;
 mod seccomp;

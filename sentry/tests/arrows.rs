@@ -19,7 +19,7 @@ const ROOMS: &[&[&str]] = &[
     &["cgroup", "futex", "ipc", "keys"],
     &["time"],
     &["memory"],
-    &["limits", "signal", "uts"],
+    &["limits", "network_settings", "signal", "uts"],
     &["cred"],
     &["virtual_cpus"],
     &["abi", "core_settings", "host", "id_map", "process_identity", "slices", "wait"],

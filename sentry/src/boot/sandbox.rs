@@ -12,7 +12,8 @@ use crate::fs::dev::TerminalDevices;
 use crate::fs::file_systems::FileSystems;
 use crate::fs::proc::ProcessSource;
 use crate::fs::{
-    DescriptorTable, FileKind, FileSystemType, Mount, MountFlags, MountNamespace, MountTable, Mounter, Viewer,
+    DescriptorTable, FileKind, FileSystemType, Mount, MountFlags, MountNamespace, MountTable, Mounter,
+    Network, Viewer,
 };
 use crate::host::HostCpus;
 use crate::ipc::IpcNamespace;
@@ -178,6 +179,10 @@ impl Mounter for Booting<'_> {
 
     fn ipc_namespace(&self) -> Arc<IpcNamespace> {
         self.kernel.initial_namespaces().ipc.clone()
+    }
+
+    fn network(&self) -> Arc<dyn Network> {
+        self.kernel.initial_namespaces().network.clone()
     }
 
     fn processes(&self) -> Arc<dyn ProcessSource> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::file_systems::FileSystems;
 use super::proc::ProcessSource;
-use super::{Instance, Viewer, cgroup, mqueue, proc, pts, sys, tmpfs};
+use super::{Instance, Network, Viewer, cgroup, mqueue, proc, pts, sys, tmpfs};
 use crate::Errno;
 use crate::cred::{Capabilities, Namespace, NamespaceKind, UserNamespace};
 use crate::ipc::IpcNamespace;
@@ -70,6 +70,8 @@ pub trait Mounter {
     fn namespace(&self, kind: NamespaceKind) -> Option<Arc<dyn Namespace>>;
     /// The IPC namespace that it is in.
     fn ipc_namespace(&self) -> Arc<IpcNamespace>;
+    /// The network namespace that it is in.
+    fn network(&self) -> Arc<dyn Network>;
     /// The processes that its PID namespace numbers.
     fn processes(&self) -> Arc<dyn ProcessSource>;
 }

@@ -5,12 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::cgroup::{CgroupFileSystem, TaskDirectory};
-use super::dentry::Dentry;
 use super::memory_files::MemoryFiles;
 use super::metadata::DeviceNumber;
-use super::mount::Instance;
 use super::open_files::OpenFiles;
-use super::sys::SysFileSystem;
 use super::terminal::ControllingTerminals;
 use super::tmpfs::MemoryResources;
 use crate::Errno;
@@ -42,8 +39,8 @@ impl AnonymousDevices {
 
 /// The file systems of a kernel.
 pub struct FileSystems {
-    /// sysfs.
-    pub system: Arc<Instance>,
+    /// How many CPUs the machine has.
+    pub cpus: usize,
     /// The control groups.
     pub cgroups: Arc<CgroupFileSystem>,
     /// Which terminal controls which session.
@@ -65,10 +62,8 @@ impl FileSystems {
         tasks: Arc<dyn TaskDirectory>,
     ) -> Self {
         let memory = MemoryResources::new(frames.clone(), open_files, user_namespace);
-        let system = SysFileSystem::new(cpus, memory.devices.take());
-        let root = Dentry::new_root(system.root());
         Self {
-            system: Instance::new(system, root, user_namespace.clone()),
+            cpus,
             cgroups: CgroupFileSystem::new(hierarchy, tasks, memory.devices.take()),
             terminals: terminals.clone(),
             memory,

@@ -35,6 +35,7 @@ pub mod memory_files;
 mod metadata;
 mod mount;
 pub mod mqueue;
+mod network;
 pub mod nsfs;
 mod open_files;
 pub mod operations;
@@ -72,6 +73,7 @@ pub use mount::{
     DetachedTree, FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountNamespace, MountTable,
     Propagation, Settings,
 };
+pub use network::{Network, NetworkTable};
 pub use open_files::OpenFiles;
 pub use path::Path;
 pub use permission::{Access, check_access, check_owner, check_sticky, check_viewer_access};

@@ -15,16 +15,21 @@ pub mod route;
 pub mod unix;
 
 mod address;
+mod attributes;
+mod counters;
 mod credentials;
 mod family;
 mod file;
+mod files;
 mod memory;
 mod message;
 mod namespace;
 mod options;
 mod socket;
+mod tables;
 
 pub use address::SocketAddress;
+pub use counters::{Counter, Counters};
 pub use credentials::PeerCredentials;
 pub use family::{Family, SocketRequest};
 pub use file::SocketFile;

@@ -1,12 +1,15 @@
 //! Network namespaces (`man 7 network_namespaces`).
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
 
 use super::SocketMemory;
 use super::configuration::NetworkConfiguration;
+use super::counters::Counters;
 use super::unix::{FilesInFlight, UnixSockets};
 use crate::cred::{Capabilities, Credentials, Identity, Namespace};
 use crate::fs::OpenFiles;
+use crate::network_settings::NetworkSettings;
 
 /// What the sockets of all network namespaces of a kernel share.
 #[derive(Clone, Default)]
@@ -31,6 +34,10 @@ pub struct NetworkNamespace {
     identity: Identity,
     shared: KernelSockets,
     configuration: NetworkConfiguration,
+    settings: NetworkSettings,
+    counters: Counters,
+    /// The instance of sysfs that shows it, kept for [`fs::sys`](crate::fs::sys), which makes it.
+    sysfs: OnceLock<Arc<dyn Any + Send + Sync>>,
     unix_sockets: Arc<UnixSockets>,
 }
 
@@ -43,8 +50,15 @@ impl NetworkNamespace {
     }
 
     fn unconfigured(identity: Identity, shared: KernelSockets) -> Arc<Self> {
-        let unix_sockets = UnixSockets::new(shared.clone());
-        Arc::new(Self { identity, shared, configuration: NetworkConfiguration::default(), unix_sockets })
+        Arc::new(Self {
+            identity,
+            configuration: NetworkConfiguration::default(),
+            settings: NetworkSettings::default(),
+            counters: Counters::default(),
+            sysfs: OnceLock::new(),
+            unix_sockets: UnixSockets::new(shared.clone()),
+            shared,
+        })
     }
 
     /// A further namespace of the same kernel, in which nothing is bound and the loopback is down.
@@ -57,7 +71,21 @@ impl NetworkNamespace {
         &self.configuration
     }
 
-    /// Whether `credentials` may change them: whether they have CAP_NET_ADMIN in the user namespace that owns this one.
+    /// Its settings, /proc/sys/net.
+    pub fn settings(&self) -> &NetworkSettings {
+        &self.settings
+    }
+
+    /// What its protocols count.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn sysfs_instance(&self) -> &OnceLock<Arc<dyn Any + Send + Sync>> {
+        &self.sysfs
+    }
+
+    /// Whether `credentials` may change its configuration: whether they have CAP_NET_ADMIN in the user namespace that owns this one.
     pub fn administers(&self, credentials: &Credentials) -> bool {
         credentials.has_over_namespace(self, Capabilities::NET_ADMIN)
     }

@@ -6,7 +6,7 @@ use super::{CurrentTask, TaskSource};
 use crate::cred::{Namespace, NamespaceKind};
 use crate::fs::file_systems::FileSystems;
 use crate::fs::proc::ProcessSource;
-use crate::fs::{Mounter, Viewer};
+use crate::fs::{Mounter, Network, Viewer};
 use crate::ipc::IpcNamespace;
 
 impl Mounter for CurrentTask {
@@ -24,6 +24,10 @@ impl Mounter for CurrentTask {
 
     fn ipc_namespace(&self) -> Arc<IpcNamespace> {
         self.task().ipc_namespace()
+    }
+
+    fn network(&self) -> Arc<dyn Network> {
+        self.task().network_namespace()
     }
 
     fn processes(&self) -> Arc<dyn ProcessSource> {

@@ -12,7 +12,7 @@ use crate::fs::inotify::InotifyLimits;
 use crate::fs::proc::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
 };
-use crate::fs::{DescriptorTable, DeviceNumber, FsView, OpenFiles, Path, Protections, Viewer};
+use crate::fs::{DescriptorTable, DeviceNumber, FsView, Network, OpenFiles, Path, Protections, Viewer};
 use crate::ipc::IpcNamespace;
 use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::keys::Keys;
@@ -148,6 +148,13 @@ impl ProcessSource for TaskSource {
 
     fn core_settings(&self) -> Option<Arc<CoreSettings>> {
         self.kernel.upgrade().map(|kernel| kernel.core_settings().clone())
+    }
+
+    fn network(&self, viewer: &Viewer) -> Option<Arc<dyn Network>> {
+        match self.viewer(viewer) {
+            Some(task) => Some(task.network_namespace()),
+            None => Some(self.kernel.upgrade()?.initial_namespaces().network.clone()),
+        }
     }
 
     fn ipc_namespace(&self, viewer: &Viewer) -> Option<Arc<IpcNamespace>> {
@@ -429,9 +436,8 @@ impl Process for TaskView {
         namespace.set_offsets(offsets)
     }
 
-    fn unix_sockets(&self) -> Vec<u8> {
-        let Some(namespaces) = self.task.try_namespaces() else { return Vec::new() };
-        namespaces.network.unix_sockets().all().iter().flat_map(|socket| socket.to_line()).collect()
+    fn network(&self) -> Option<Arc<dyn Network>> {
+        Some(self.task.try_namespaces()?.network)
     }
 
     fn cgroup(&self, viewer: &Viewer) -> String {

@@ -1,13 +1,16 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::{InotifyFile, WatchMask};
 use crate::Errno;
 use crate::fs::sys::SysFileSystem;
 use crate::fs::{Dentry, DeviceNumber, File, OpenFiles};
+use crate::net::NetworkNamespace;
 
 /// A file in a directory, without a file system that matters.
 fn tree() -> (Arc<Dentry>, Arc<Dentry>) {
-    let directory = Dentry::new_root(SysFileSystem::new(1, DeviceNumber::default()).root());
+    let directory = Dentry::new_root(
+        SysFileSystem::new(1, DeviceNumber::default(), Weak::<NetworkNamespace>::new()).root(),
+    );
     let inode = directory.inode().clone();
     let child = directory.lock().adopt(b"name", inode);
     (directory, child)

@@ -3,6 +3,7 @@
 //! The tree is in static tables: [`system`] for the top, [`process`] for /proc/PID. What they tell comes from a
 //! [`ProcessSource`]; one mount shows one PID namespace.
 
+mod net;
 mod process;
 mod source;
 mod sysctl;
@@ -17,6 +18,7 @@ use super::pseudo::{Directory, PseudoInode, Subject};
 use super::{Dentry, DeviceNumber, FileSystem, FileSystemInfo, Inode, Instance, Viewer};
 use crate::Errno;
 use crate::cred::{Capabilities, NamespaceKind, UserNamespace};
+use crate::network_settings::{Setting, SettingDirectory};
 
 pub use source::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
@@ -82,11 +84,23 @@ struct About {
     process_id: i32,
     thread_id: Option<i32>,
     descriptor: i32,
+    /// The link that the settings below /proc/sys/net/*/conf are about.
+    link: Option<Arc<str>>,
+    /// One of the settings below /proc/sys/net.
+    setting: Option<(SettingDirectory, &'static Setting)>,
 }
 
 impl About {
     fn of_system(file_system: Arc<ProcFileSystem>) -> Self {
-        Self { file_system, process_id: 0, thread_id: None, descriptor: -1 }
+        Self { file_system, process_id: 0, thread_id: None, descriptor: -1, link: None, setting: None }
+    }
+
+    fn of_link(&self, name: &str) -> Self {
+        Self { link: Some(name.into()), ..self.clone() }
+    }
+
+    fn of_setting(&self, directory: SettingDirectory, setting: &'static Setting) -> Self {
+        Self { setting: Some((directory, setting)), ..self.clone() }
     }
 
     fn of_process(&self, process_id: i32) -> Self {

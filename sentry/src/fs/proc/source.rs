@@ -7,7 +7,7 @@ use crate::Errno;
 use crate::core_settings::CoreSettings;
 use crate::cred::{Namespace, UserNamespace};
 use crate::fs::inotify::InotifyLimits;
-use crate::fs::{DescriptorTable, DeviceNumber, FsView, OpenFiles, Path, Protections, Viewer};
+use crate::fs::{DescriptorTable, DeviceNumber, FsView, Network, OpenFiles, Path, Protections, Viewer};
 use crate::ipc::IpcNamespace;
 use crate::keys::Keys;
 use crate::memory::MemoryManager;
@@ -52,6 +52,10 @@ pub trait ProcessSource: Send + Sync {
     fn names(&self, viewer: &Viewer) -> SystemNames;
     /// How core dumps are made; `None` if the kernel is gone.
     fn core_settings(&self) -> Option<Arc<CoreSettings>>;
+    /// The viewer's network namespace.
+    fn network(&self, _viewer: &Viewer) -> Option<Arc<dyn Network>> {
+        None
+    }
     /// The viewer's IPC namespace.
     fn ipc_namespace(&self, viewer: &Viewer) -> Option<Arc<IpcNamespace>>;
     /// The serial number of the PID namespace whose numbers these are.
@@ -128,9 +132,9 @@ pub trait Process: Send + Sync {
     fn set_clock_offsets(&self, _viewer: &Viewer, _offsets: ClockOffsets) -> Result<(), Errno> {
         Err(Errno::ESRCH)
     }
-    /// The lines of /proc/net/unix, of its network namespace; none once it is gone.
-    fn unix_sockets(&self) -> Vec<u8> {
-        Vec::new()
+    /// Its network namespace; `None` once it is gone.
+    fn network(&self) -> Option<Arc<dyn Network>> {
+        None
     }
     /// The lines of /proc/PID/cgroup, as `viewer`'s cgroup namespace has them.
     fn cgroup(&self, viewer: &Viewer) -> String;

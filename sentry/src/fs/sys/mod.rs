@@ -1,26 +1,45 @@
-//! sysfs, as much as programs look for: which CPUs and caches there are, and where cgroups are mounted (`man 5 sysfs`).
+//! sysfs, as much as programs look for: which CPUs, caches and links there are, and where cgroups are mounted (`man 5 sysfs`).
 
 mod caches;
+mod net;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use self::caches::Cache;
-use super::file_system_type::{FileSystemType, TypeFlags, check_options};
+use super::dentry::Dentry;
+use super::file_system_type::{FileSystemType, Mounter, TypeFlags, check_options};
+use super::mount::Instance;
+use super::network::Network;
 use super::pseudo::{
     Child, Children, Directory, Entry, Node, PseudoInode, Subject, directory, parse_number, text,
 };
 use super::{DeviceNumber, FileKind, FileSystem, FileSystemInfo, Inode, Viewer};
 use crate::Errno;
-use crate::cred::NamespaceKind;
+use crate::cred::{NamespaceKind, UserNamespace};
 
-/// There is one instance; it shows the devices of a network namespace, too.
+/// There is one instance for each network namespace, whose links it shows.
 pub(super) const SYSFS: FileSystemType = FileSystemType {
     name: "sysfs",
     flags: TypeFlags::USERNS_MOUNT.union(TypeFlags::USERNS_VISIBLE).union(TypeFlags::SINGLE),
     shows: Some(NamespaceKind::Network),
     check_options: |_, options| check_options(options, &[], &[]),
-    make: |mounter, _, _| Ok(mounter.file_systems().system.clone()),
+    make: |mounter, owner, _| Ok(instance_of(mounter, owner)),
 };
+
+/// The instance that shows the network namespace of who mounts.
+fn instance_of(mounter: &dyn Mounter, owner: Arc<UserNamespace>) -> Arc<Instance> {
+    let network = mounter.network();
+    let new = || {
+        let file_systems = mounter.file_systems();
+        let device = file_systems.memory.devices.take();
+        let system = SysFileSystem::new(file_systems.cpus, device, Arc::downgrade(&network));
+        let root = Dentry::new_root(system.root());
+        Instance::new(system, root, owner.clone())
+    };
+    let kept = network.sysfs().get_or_init(|| new());
+    // Nobody else puts anything there.
+    kept.clone().downcast().unwrap_or_else(|_| new())
+}
 
 /// One instance of sysfs.
 pub struct SysFileSystem {
@@ -36,12 +55,17 @@ struct Machine {
     cpu: usize,
     /// Which cache, below the directory of one.
     cache: Option<Cache>,
+    network: Weak<dyn Network>,
+    /// Which link, below the directory of one.
+    link: u32,
+    /// Which of a link's files.
+    file: &'static str,
 }
 
 impl SysFileSystem {
-    /// Shows a machine with so many CPUs.
-    pub fn new(cpus: usize, device: DeviceNumber) -> Arc<Self> {
-        let machine = Machine { device, cpus: cpus.max(1), cpu: 0, cache: None };
+    /// Shows a machine with so many CPUs, and the links of a network namespace while that lives.
+    pub fn new(cpus: usize, device: DeviceNumber, network: Weak<dyn Network>) -> Arc<Self> {
+        let machine = Machine { device, cpus: cpus.max(1), cpu: 0, cache: None, network, link: 0, file: "" };
         Arc::new(Self { machine })
     }
 
@@ -114,9 +138,10 @@ static TOP: Directory<Machine> = fixed(&[
 
 static EMPTY: Directory<Machine> = fixed(&[]);
 static CLASS: Directory<Machine> =
-    fixed(&[directory("block", &EMPTY), directory("net", &EMPTY), directory("tty", &EMPTY)]);
+    fixed(&[directory("block", &EMPTY), directory("net", &net::CLASS), directory("tty", &EMPTY)]);
 static DEV: Directory<Machine> = fixed(&[directory("block", &EMPTY), directory("char", &EMPTY)]);
-static DEVICES: Directory<Machine> = fixed(&[directory("system", &SYSTEM), directory("virtual", &EMPTY)]);
+static DEVICES: Directory<Machine> = fixed(&[directory("system", &SYSTEM), directory("virtual", &VIRTUAL)]);
+static VIRTUAL: Directory<Machine> = fixed(&[directory("net", &net::DEVICES)]);
 static SYSTEM: Directory<Machine> = fixed(&[directory("cpu", &CPUS), directory("node", &NODES)]);
 static FS: Directory<Machine> = fixed(&[directory("cgroup", &EMPTY)]);
 static KERNEL: Directory<Machine> =
@@ -291,7 +316,9 @@ mod tests {
 
     #[test]
     fn every_cpu_has_a_directory_and_the_list_names_them_all() {
-        let root = SysFileSystem::new(4, DeviceNumber::default()).root();
+        let root =
+            SysFileSystem::new(4, DeviceNumber::default(), Weak::<crate::net::NetworkNamespace>::new())
+                .root();
         let mut inode = root;
         for name in ["devices", "system", "cpu"] {
             inode = inode.lookup(name.as_bytes()).unwrap();

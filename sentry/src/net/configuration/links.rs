@@ -82,6 +82,22 @@ impl NetworkConfiguration {
         Ok(())
     }
 
+    /// Takes IPv6 from a link, or gives it back: then a loopback that is up has its address again.
+    pub fn disable_ipv6(&self, index: u32, is_disabled: bool) {
+        let mut state = self.state.lock();
+        let Ok(link) = state.devices.get_mut(index) else { return };
+        if link.is_ipv6_disabled == is_disabled {
+            return;
+        }
+        link.is_ipv6_disabled = is_disabled;
+        if is_disabled {
+            link.addresses.retain(|address| address.ip().is_ipv4());
+            state.routes.extract(|route| route.is_ipv6() && route.device == Some(index));
+        } else if link.is_up() {
+            state.raise(index);
+        }
+    }
+
     /// Removes a link.
     ///
     /// # Errors

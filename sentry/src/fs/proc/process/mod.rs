@@ -12,8 +12,8 @@ mod user_namespace;
 use std::sync::{Arc, Weak};
 
 use super::About;
+use super::net::NET;
 use super::source::{Process, ProcessStatus};
-use super::system::NET;
 use crate::Errno;
 use crate::cred::{IdKind, Namespace};
 use crate::fs::pseudo::{

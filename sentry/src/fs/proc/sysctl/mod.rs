@@ -2,6 +2,7 @@
 //! since programs set them and read them back.
 
 mod ipc;
+mod net;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -149,7 +150,7 @@ pub(super) static SYSCTL: Directory<About> = Directory {
     entries: &[
         directory("fs", &FS),
         directory("kernel", &KERNEL),
-        directory("net", &NET),
+        directory("net", &net::NET),
         directory("user", &USER),
         directory("vm", &VM),
     ],
@@ -292,22 +293,6 @@ static SECCOMP: Directory<About> = Directory {
     entries: &[fixed!("actions_avail", "kill_process kill_thread trap errno user_notif trace log allow")],
     children: None,
 };
-
-static NET: Directory<About> =
-    Directory { entries: &[directory("core", &NET_CORE), directory("unix", &NET_UNIX)], children: None };
-
-static NET_CORE: Directory<About> = Directory {
-    entries: &[
-        fixed!("rmem_default", 212_992),
-        fixed!("rmem_max", 212_992),
-        number!("somaxconn", "net.core.somaxconn", 4096, 0..=65535),
-        fixed!("wmem_default", 212_992),
-        fixed!("wmem_max", 212_992),
-    ],
-    children: None,
-};
-
-static NET_UNIX: Directory<About> = Directory { entries: &[fixed!("max_dgram_qlen", 512)], children: None };
 
 static USER: Directory<About> = Directory {
     entries: &[

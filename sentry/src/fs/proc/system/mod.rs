@@ -55,29 +55,6 @@ static TOP: Directory<About> = Directory {
     children: Some(&ProcessDirectories),
 };
 
-/// The names in /proc/PID/net.
-pub(super) static NET: Directory<About> = Directory {
-    entries: &[
-        text("arp", |_, _| {
-            Ok(b"IP address       HW type     Flags       HW address            Mask     Device\n".into())
-        }),
-        text("dev", |_, _| Ok(NET_DEVICES.into())),
-        text("if_inet6", |_, _| Ok(Vec::new())),
-        text("route", |_, _| Ok(NET_ROUTES.into())),
-        text("tcp", |_, _| Ok(NET_TCP.into())),
-        text("udp", |_, _| Ok(NET_UDP.into())),
-        text("unix", |about, _| unix_sockets(about)),
-    ],
-    children: None,
-};
-
-const NET_DEVICES: &[u8] = b"Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-";
-const NET_ROUTES: &[u8] = b"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT                                                       \n";
-const NET_TCP: &[u8] = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     \n";
-const NET_UDP: &[u8] = b"   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops             \n";
-
 const DEVICES: &[u8] = b"Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n 10 misc\n128 ptm\n136 pts\n\nBlock devices:\n";
 
 const TERMINAL_DRIVERS: &[u8] = b"/dev/tty             /dev/tty        5       0 system:/dev/tty
@@ -90,12 +67,6 @@ pty_master           /dev/ptm      128 0-1048575 pty:master
 fn version(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     let names = about.source().names(viewer);
     Ok(format!("Linux version {} (palisade@localhost) {}\n", names.release, names.version).into_bytes())
-}
-
-fn unix_sockets(about: &About) -> Result<Vec<u8>, Errno> {
-    let mut text = b"Num       RefCount Protocol Flags    Type St Inode Path\n".to_vec();
-    text.extend(about.process()?.unix_sockets());
-    Ok(text)
 }
 
 /// The machine, with the time since boot that the viewer's time namespace shows.

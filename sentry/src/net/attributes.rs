@@ -1,0 +1,85 @@
+//! The files of a link in /sys/class/net (`Documentation/ABI/testing/sysfs-class-net`).
+
+use std::num::ParseIntError;
+
+use netlink_packet_route::link::{LinkFlags, State};
+
+use super::configuration::LinkChanges;
+use super::device::Link;
+use super::tables::hardware_address;
+use crate::Errno;
+
+/// What a file of a link holds.
+///
+/// # Errors
+/// EINVAL for what the link cannot tell: a loopback has no speed, and one that is down no carrier.
+pub(super) fn show(link: &Link, name: &str) -> Result<String, Errno> {
+    let text = match name {
+        "addr_len" => "6".into(),
+        "address" => hardware_address(link.hardware_address),
+        "broadcast" => hardware_address(link.hardware_broadcast),
+        "carrier" if link.is_up() => "1".into(),
+        "dormant" | "testing" if link.is_up() => "0".into(),
+        "carrier" | "dormant" | "testing" | "duplex" | "speed" => return Err(Errno::EINVAL),
+        "dev_id" => "0x0".into(),
+        // As it is, without what only tells of its state.
+        "flags" => format!("{:#x}", link.flags.bits()),
+        "ifalias" => link.alias.clone(),
+        "ifindex" | "iflink" => link.index.to_string(),
+        "mtu" => link.mtu.to_string(),
+        "name_assign_type" => "2".into(),
+        "netdev_group" => link.group.to_string(),
+        "operstate" => operational_state(link.operational_state()).into(),
+        "tx_queue_len" => link.tx_queue_len.to_string(),
+        "type" => u16::from(link.kind.layer()).to_string(),
+        "uevent" => return Ok(format!("INTERFACE={}\nIFINDEX={}\n", link.name, link.index)),
+        "rx_bytes" => link.statistics.received().bytes.to_string(),
+        "rx_packets" => link.statistics.received().packets.to_string(),
+        "tx_bytes" => link.statistics.sent().bytes.to_string(),
+        "tx_packets" => link.statistics.sent().packets.to_string(),
+        // The rest counts what does not happen here, or is off.
+        _ => "0".into(),
+    };
+    let is_empty = text.is_empty();
+    Ok(if is_empty { text } else { text + "\n" })
+}
+
+fn operational_state(state: State) -> &'static str {
+    match state {
+        State::NotPresent => "notpresent",
+        State::Down => "down",
+        State::LowerLayerDown => "lowerlayerdown",
+        State::Testing => "testing",
+        State::Dormant => "dormant",
+        State::Up => "up",
+        _ => "unknown",
+    }
+}
+
+/// What writing to a file of a link asks for.
+///
+/// # Errors
+/// EINVAL for what is no number; EACCES for a file that nobody writes.
+pub(super) fn parse(name: &str, text: &[u8]) -> Result<LinkChanges, Errno> {
+    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?.trim_end_matches('\n');
+    let mut changes = LinkChanges::default();
+    match name {
+        "mtu" => changes.mtu = Some(number(text)?),
+        "tx_queue_len" => changes.tx_queue_len = Some(number(text)?),
+        "netdev_group" => changes.group = Some(number(text)?),
+        "flags" => changes.flags = Some((LinkFlags::from_bits_retain(number(text)?), LinkFlags::all())),
+        "ifalias" => changes.alias = Some(text.into()),
+        _ => return Err(Errno::EACCES),
+    }
+    Ok(changes)
+}
+
+/// A number in any of C's notations.
+fn number(text: &str) -> Result<u32, Errno> {
+    let number: Result<u32, ParseIntError> = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None if text.len() > 1 && text.starts_with('0') => u32::from_str_radix(text, 8),
+        None => text.parse(),
+    };
+    number.map_err(|_| Errno::EINVAL)
+}

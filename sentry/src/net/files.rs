@@ -1,0 +1,93 @@
+//! The namespace as procfs and sysfs show it.
+
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+
+use super::{NetworkNamespace, attributes, tables};
+use crate::Errno;
+use crate::cred::Credentials;
+use crate::fs::{Network, NetworkTable};
+use crate::network_settings::{ALL_LINKS, LINKS_TO_COME, Setting, SettingDirectory};
+
+impl Network for NetworkNamespace {
+    fn table(&self, table: NetworkTable) -> Vec<u8> {
+        if table == NetworkTable::Unix {
+            return tables::unix(self);
+        }
+        tables::table(self, table).into_bytes()
+    }
+
+    fn links(&self) -> Vec<(u32, String)> {
+        self.configuration().look(|all| all.links().map(|link| (link.index, link.name.to_string())).collect())
+    }
+
+    fn link_attribute(&self, index: u32, name: &str) -> Result<Vec<u8>, Errno> {
+        self.configuration().look(|all| attributes::show(all.link(index)?, name)).map(String::into_bytes)
+    }
+
+    fn set_link_attribute(
+        &self,
+        index: u32,
+        name: &str,
+        text: &[u8],
+        writer: &Credentials,
+    ) -> Result<(), Errno> {
+        if !self.administers(writer) {
+            return Err(Errno::EPERM);
+        }
+        let changes = attributes::parse(name, text)?;
+        Ok(self.configuration().change_link(index, changes)?)
+    }
+
+    fn setting(
+        &self,
+        directory: SettingDirectory,
+        link: &str,
+        setting: &'static Setting,
+        reader: &Credentials,
+    ) -> Result<Vec<u8>, Errno> {
+        self.check_link(link)?;
+        Ok(self.settings().show(directory, link, setting, &reader.user_namespace).into_bytes())
+    }
+
+    fn set_setting(
+        &self,
+        directory: SettingDirectory,
+        link: &str,
+        setting: &'static Setting,
+        text: &[u8],
+        writer: &Credentials,
+    ) -> Result<(), Errno> {
+        self.check_link(link)?;
+        if !self.administers(writer) {
+            return Err(Errno::EPERM);
+        }
+        self.settings().write(directory, link, setting, text, &writer.user_namespace)?;
+        if directory == SettingDirectory::Ipv6Link && setting.name() == "disable_ipv6" {
+            self.apply_disabled_ipv6();
+        }
+        Ok(())
+    }
+
+    fn sysfs(&self) -> &OnceLock<Arc<dyn Any + Send + Sync>> {
+        self.sysfs_instance()
+    }
+}
+
+impl NetworkNamespace {
+    /// Fails for the name of a link that is not there.
+    fn check_link(&self, name: &str) -> Result<(), Errno> {
+        let is_place = matches!(name, "" | ALL_LINKS | LINKS_TO_COME);
+        if is_place || self.configuration().look(|all| all.find_link(name.as_bytes()).is_ok()) {
+            return Ok(());
+        }
+        Err(Errno::ENOENT)
+    }
+
+    /// Brings the links in line with the setting `disable_ipv6`.
+    fn apply_disabled_ipv6(&self) {
+        for (index, name) in self.links() {
+            self.configuration().disable_ipv6(index, self.settings().is_ipv6_disabled(&name));
+        }
+    }
+}

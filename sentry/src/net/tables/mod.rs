@@ -1,0 +1,44 @@
+//! The files of /proc/net (`man 5 proc_pid_net`), to the byte as Linux has them.
+
+mod addresses;
+mod devices;
+mod mib;
+mod routes;
+mod snmp;
+mod sockets;
+#[cfg(test)]
+mod tests;
+
+pub(super) use routes::hardware_address;
+pub(super) use sockets::unix;
+
+use super::NetworkNamespace;
+use crate::fs::NetworkTable;
+
+/// The contents of a file.
+pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> String {
+    let configuration = namespace.configuration();
+    match table {
+        NetworkTable::Arp => configuration.look(|all| routes::arp(&all)),
+        NetworkTable::Devices => configuration.look(|all| devices::devices(&all)),
+        NetworkTable::DeviceMulticast => String::new(),
+        NetworkTable::Ipv6Addresses => configuration.look(|all| addresses::ipv6(&all)),
+        NetworkTable::Igmp => configuration.look(|all| addresses::igmp(&all)),
+        NetworkTable::Igmp6 => configuration.look(|all| addresses::igmp6(&all)),
+        NetworkTable::Ipv6Routes => configuration.look(|all| routes::ipv6(&all)),
+        NetworkTable::MulticastFilters => "Idx Device        MCA        SRC    INC    EXC\n".into(),
+        NetworkTable::MulticastFilters6 => {
+            "Idx Device                Multicast Address                   Source Address    INC    EXC\n"
+                .into()
+        }
+        NetworkTable::Netstat => snmp::netstat(namespace),
+        NetworkTable::PacketTypes => {
+            "Type Device      Function\n0800          ip_rcv\n86dd          ipv6_rcv\n".into()
+        }
+        NetworkTable::Routes => configuration.look(|all| routes::ipv4(&all)),
+        NetworkTable::Ipv6RouteStatistics => configuration.look(|all| routes::ipv6_statistics(&all)),
+        NetworkTable::Snmp => snmp::snmp(namespace),
+        NetworkTable::Snmp6 => snmp::snmp6(namespace),
+        _ => sockets::table(namespace, table),
+    }
+}

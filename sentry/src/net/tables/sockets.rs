@@ -1,0 +1,54 @@
+//! /proc/net/tcp, udp, raw, icmp, unix and what tells how many sockets there are.
+
+use super::super::NetworkNamespace;
+use crate::fs::NetworkTable;
+
+const TCP: &str =
+    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
+const UDP: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops";
+const TCP6: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
+const UDP6: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops";
+const UNIX: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";
+const PROTOCOLS: &str = "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re bi br ha uh gp em\n";
+/// How wide a line of the tables of IPv4 is, without its end.
+const TCP_WIDTH: usize = 149;
+const UDP_WIDTH: usize = 127;
+
+/// /proc/net/unix; paths may be any bytes.
+pub(in crate::net) fn unix(namespace: &NetworkNamespace) -> Vec<u8> {
+    let mut text = UNIX.as_bytes().to_vec();
+    text.extend(namespace.unix_sockets().all().iter().flat_map(|socket| socket.to_line()));
+    text
+}
+
+pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> String {
+    match table {
+        NetworkTable::Tcp => format!("{TCP:<TCP_WIDTH$}\n"),
+        NetworkTable::Udp | NetworkTable::UdpLite => format!(" {UDP:<width$}\n", width = UDP_WIDTH - 1),
+        NetworkTable::Icmp => format!("{UDP:<UDP_WIDTH$}\n"),
+        NetworkTable::Raw => format!("{UDP}\n"),
+        NetworkTable::Tcp6 => format!("{TCP6}\n"),
+        NetworkTable::Udp6 | NetworkTable::UdpLite6 | NetworkTable::Raw6 | NetworkTable::Icmp6 => {
+            format!("{UDP6}\n")
+        }
+        NetworkTable::Netlink => {
+            "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"
+                .into()
+        }
+        NetworkTable::Packet => "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".into(),
+        NetworkTable::Protocols => PROTOCOLS.into(),
+        NetworkTable::SocketStatistics => statistics(namespace),
+        NetworkTable::SocketStatistics6 => {
+            "TCP6: inuse 0\nUDP6: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n".into()
+        }
+        _ => String::new(),
+    }
+}
+
+/// /proc/net/sockstat.
+fn statistics(namespace: &NetworkNamespace) -> String {
+    let used = namespace.unix_sockets().all().len();
+    format!(
+        "sockets: used {used}\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n"
+    )
+}

@@ -1,0 +1,274 @@
+//! The settings of a network namespace, which /proc/sys/net shows (`man 7 ip`, `man 7 tcp`, `man 7 ipv6`).
+//!
+//! All of them are kept; those that mean something to the sockets have a method of their own. They live below the file systems, which
+//! show them, and below the sockets, which go by them.
+
+mod setting;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use parking_lot::Mutex;
+
+pub use setting::Setting;
+
+use crate::Errno;
+use crate::cred::UserNamespace;
+
+/// A directory of settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SettingDirectory {
+    /// `core`.
+    Core,
+    /// `ipv4`.
+    Ipv4,
+    /// `ipv4/conf/LINK`.
+    Ipv4Link,
+    /// `ipv4/route`.
+    Ipv4Route,
+    /// `ipv6`.
+    Ipv6,
+    /// `ipv6/conf/LINK`.
+    Ipv6Link,
+    /// `ipv6/icmp`.
+    Ipv6Icmp,
+    /// `ipv6/route`.
+    Ipv6Route,
+    /// `unix`.
+    Unix,
+}
+
+/// The link that settings are about: all, those to come, or one.
+pub const ALL_LINKS: &str = "all";
+/// Those to come.
+pub const LINKS_TO_COME: &str = "default";
+const LOOPBACK: &str = "lo";
+
+impl SettingDirectory {
+    /// The settings in it.
+    pub fn settings(self) -> &'static [Setting] {
+        match self {
+            Self::Core => table::CORE,
+            Self::Ipv4 => table::IPV4,
+            Self::Ipv4Link => table::IPV4_LINK,
+            Self::Ipv4Route => table::IPV4_ROUTE,
+            Self::Ipv6 => table::IPV6,
+            Self::Ipv6Link => table::IPV6_LINK,
+            Self::Ipv6Icmp => table::IPV6_ICMP,
+            Self::Ipv6Route => table::IPV6_ROUTE,
+            Self::Unix => table::UNIX,
+        }
+    }
+
+    /// The setting with this name.
+    pub fn find(self, name: &[u8]) -> Option<&'static Setting> {
+        self.settings().iter().find(|setting| setting.name().as_bytes() == name)
+    }
+}
+
+/// Which setting is meant: the directory, the link (empty if the directory is not about one), and the name.
+type Key = (SettingDirectory, String, &'static str);
+
+/// The settings of a network namespace.
+#[derive(Debug, Default)]
+pub struct NetworkSettings {
+    /// Those that are not what they are in a new namespace.
+    changed: Mutex<BTreeMap<Key, Vec<i64>>>,
+}
+
+impl NetworkSettings {
+    /// The contents of a setting's file. `link` is empty where it is not about one.
+    pub fn show(
+        &self,
+        directory: SettingDirectory,
+        link: &str,
+        setting: &Setting,
+        reader: &UserNamespace,
+    ) -> String {
+        let mut numbers = self.numbers(directory, link, setting);
+        if setting.name() == "ping_group_range" {
+            numbers = numbers.iter().map(|group| i64::from(reader.from_kernel_gid(*group as u32))).collect();
+        }
+        setting.show(&numbers)
+    }
+
+    /// Writes to a setting's file.
+    ///
+    /// # Errors
+    /// EINVAL for what the setting cannot be; EACCES for one that nobody changes.
+    pub fn write(
+        &self,
+        directory: SettingDirectory,
+        link: &str,
+        setting: &'static Setting,
+        text: &[u8],
+        writer: &UserNamespace,
+    ) -> Result<(), Errno> {
+        let old = self.numbers(directory, link, setting);
+        let mut numbers = setting.parse(text, &old)?;
+        match (setting.name(), &numbers[..]) {
+            ("ip_local_port_range", &[first, last])
+                if first > last || first < i64::from(self.unprivileged_port_start()) =>
+            {
+                return Err(Errno::EINVAL);
+            }
+            ("ip_unprivileged_port_start", &[first]) if first > i64::from(*self.local_ports().start()) => {
+                return Err(Errno::EINVAL);
+            }
+            ("ping_group_range", &[first, last]) => numbers = group_range(first, last, writer)?,
+            _ => {}
+        }
+        self.store(directory, link, setting.name(), numbers);
+        Ok(())
+    }
+
+    /// Stores what was written, and what goes with it: forwarding on all links is forwarding on each, and so is having no IPv6.
+    fn store(&self, directory: SettingDirectory, link: &str, name: &'static str, numbers: Vec<i64>) {
+        use SettingDirectory::{Ipv4, Ipv4Link, Ipv6Link};
+        let mut changed = self.changed.lock();
+        let of_each = [ALL_LINKS, LINKS_TO_COME, LOOPBACK];
+        let of_one = [link];
+        let (places, links): (&[(SettingDirectory, &'static str)], &[&str]) = match (directory, link, name) {
+            (Ipv4, _, "ip_forward") | (Ipv4Link, ALL_LINKS, "forwarding") => {
+                changed.insert((Ipv4, String::new(), "ip_forward"), numbers.clone());
+                (&[(Ipv4Link, "forwarding")], &of_each)
+            }
+            (Ipv6Link, ALL_LINKS, "forwarding") => (&[(Ipv6Link, "forwarding")], &of_each),
+            (Ipv6Link, ALL_LINKS, "disable_ipv6") => (&[(Ipv6Link, "disable_ipv6")], &of_each),
+            _ => (&[(directory, name)], &of_one),
+        };
+        for (directory, name) in places {
+            for link in links {
+                changed.insert((*directory, (*link).into(), *name), numbers.clone());
+            }
+        }
+    }
+
+    fn numbers(&self, directory: SettingDirectory, link: &str, setting: &Setting) -> Vec<i64> {
+        let changed = self.changed.lock().get(&(directory, link.to_string(), setting.name())).cloned();
+        changed.unwrap_or_else(|| match default_of_link(link, setting.name()) {
+            Some(number) => vec![number],
+            None => setting.default().to_vec(),
+        })
+    }
+
+    fn number(&self, directory: SettingDirectory, link: &str, name: &str) -> i64 {
+        let setting = directory.find(name.as_bytes());
+        setting.and_then(|setting| self.numbers(directory, link, setting).first().copied()).unwrap_or(0)
+    }
+
+    fn named(&self, directory: SettingDirectory, name: &str) -> Vec<i64> {
+        let setting = directory.find(name.as_bytes());
+        setting.map_or(Vec::new(), |setting| self.numbers(directory, "", setting))
+    }
+
+    /// The largest backlog of a listener (`core/somaxconn`).
+    pub fn max_backlog(&self) -> u32 {
+        u32::try_from(self.number(SettingDirectory::Core, "", "somaxconn")).unwrap_or(0)
+    }
+
+    /// The ports that are given to who asks for any (`ipv4/ip_local_port_range`).
+    pub fn local_ports(&self) -> RangeInclusive<u16> {
+        let port = |number: i64| u16::try_from(number).unwrap_or(u16::MAX);
+        match self.named(SettingDirectory::Ipv4, "ip_local_port_range")[..] {
+            [first, last] => port(first)..=port(last),
+            _ => RangeInclusive::new(1, 0),
+        }
+    }
+
+    /// The first port that needs no CAP_NET_BIND_SERVICE (`ipv4/ip_unprivileged_port_start`); 65536 is none.
+    pub fn unprivileged_port_start(&self) -> u32 {
+        u32::try_from(self.number(SettingDirectory::Ipv4, "", "ip_unprivileged_port_start")).unwrap_or(0)
+    }
+
+    /// The groups, as the kernel numbers them, that may have ICMP sockets (`ipv4/ping_group_range`); an empty range is nobody.
+    pub fn ping_groups(&self) -> RangeInclusive<u32> {
+        let group = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        match self.named(SettingDirectory::Ipv4, "ping_group_range")[..] {
+            [first, last] => group(first)..=group(last),
+            _ => RangeInclusive::new(1, 0),
+        }
+    }
+
+    /// The least, usual and largest receive buffer of TCP, in bytes (`ipv4/tcp_rmem`).
+    pub fn tcp_receive_buffer(&self) -> [u32; 3] {
+        self.three("tcp_rmem")
+    }
+
+    /// The least, usual and largest send buffer of TCP, in bytes (`ipv4/tcp_wmem`).
+    pub fn tcp_send_buffer(&self) -> [u32; 3] {
+        self.three("tcp_wmem")
+    }
+
+    fn three(&self, name: &str) -> [u32; 3] {
+        let numbers = self.named(SettingDirectory::Ipv4, name);
+        std::array::from_fn(|index| {
+            numbers.get(index).and_then(|number| u32::try_from(*number).ok()).unwrap_or(0)
+        })
+    }
+
+    /// The time to live of packets that name none (`ipv4/ip_default_ttl`).
+    pub fn default_ttl(&self) -> u8 {
+        u8::try_from(self.number(SettingDirectory::Ipv4, "", "ip_default_ttl")).unwrap_or(u8::MAX)
+    }
+
+    /// Whether IPv4 packets for others are passed on (`ipv4/ip_forward`).
+    pub fn forwards_ipv4(&self) -> bool {
+        self.number(SettingDirectory::Ipv4, "", "ip_forward") != 0
+    }
+
+    /// Whether IPv6 packets for others are passed on (`ipv6/conf/all/forwarding`).
+    pub fn forwards_ipv6(&self) -> bool {
+        self.number(SettingDirectory::Ipv6Link, ALL_LINKS, "forwarding") != 0
+    }
+
+    /// Whether IPv4 sockets may be bound to addresses that are nobody's (`ipv4/ip_nonlocal_bind`).
+    pub fn binds_nonlocal_ipv4(&self) -> bool {
+        self.number(SettingDirectory::Ipv4, "", "ip_nonlocal_bind") != 0
+    }
+
+    /// The same of IPv6 (`ipv6/ip_nonlocal_bind`).
+    pub fn binds_nonlocal_ipv6(&self) -> bool {
+        self.number(SettingDirectory::Ipv6, "", "ip_nonlocal_bind") != 0
+    }
+
+    /// Whether IPv6 sockets are without IPv4 unless they say otherwise (`ipv6/bindv6only`).
+    pub fn binds_ipv6_only(&self) -> bool {
+        self.number(SettingDirectory::Ipv6, "", "bindv6only") != 0
+    }
+
+    /// Whether nobody answers an ICMP echo (`ipv4/icmp_echo_ignore_all`).
+    pub fn ignores_echo(&self) -> bool {
+        self.number(SettingDirectory::Ipv4, "", "icmp_echo_ignore_all") != 0
+    }
+
+    /// Whether a link takes no IPv6 (`ipv6/conf/LINK/disable_ipv6`).
+    pub fn is_ipv6_disabled(&self, link: &str) -> bool {
+        self.number(SettingDirectory::Ipv6Link, link, "disable_ipv6") != 0
+    }
+}
+
+/// What a setting of all links, or of the loopback, is in a new namespace, where that differs from the usual.
+fn default_of_link(link: &str, name: &str) -> Option<i64> {
+    let table = match link {
+        ALL_LINKS => table::OF_ALL,
+        LOOPBACK => table::OF_LOOPBACK,
+        _ => return None,
+    };
+    table.iter().find(|(other, _)| *other == name).map(|(_, number)| *number)
+}
+
+/// The range of groups that the writer numbers so, as the kernel numbers them; nobody if it is empty.
+fn group_range(first: i64, last: i64, writer: &UserNamespace) -> Result<Vec<i64>, Errno> {
+    if last < first {
+        return Ok(vec![1, 0]);
+    }
+    let group = |number: i64| {
+        let number = u32::try_from(number).map_err(|_| Errno::EINVAL)?;
+        writer.to_kernel_gid(number).map(i64::from).ok_or(Errno::EINVAL)
+    };
+    Ok(vec![group(first)?, group(last)?])
+}
