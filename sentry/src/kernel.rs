@@ -10,6 +10,7 @@ use crate::Errno;
 use crate::cgroup::Hierarchy;
 use crate::core_settings::CoreSettings;
 use crate::cred::UserNamespace;
+use crate::fs::async_io::AsyncSignals;
 use crate::fs::file_systems::FileSystems;
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::terminal::ControllingTerminals;
@@ -70,6 +71,7 @@ pub struct Kernel {
     futexes: FutexTable<FutexKey>,
     keys: Arc<Keys>,
     timers: Arc<TimerQueue>,
+    async_signals: Arc<AsyncSignals>,
     timekeeper: Arc<Timekeeper>,
     /// The vvar page and the code.
     vdso: Arc<[Frame]>,
@@ -118,6 +120,7 @@ impl Kernel {
             open_files,
             futexes: FutexTable::default(),
             keys: Keys::new(&timekeeper),
+            async_signals: AsyncSignals::new(&timers),
             timers,
             timekeeper,
             vdso,
@@ -194,6 +197,11 @@ impl Kernel {
     /// Timers of every kind.
     pub fn timers(&self) -> &Arc<TimerQueue> {
         &self.timers
+    }
+
+    /// The signals of files with O_ASYNC that are to be sent.
+    pub fn async_signals(&self) -> &Arc<AsyncSignals> {
+        &self.async_signals
     }
 
     /// CPUs that the guest is told of.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
+use super::async_io::{AsyncObserver, AsyncSignals, SignalOwner};
 use super::inotify::WatchMask;
 use super::locks::{FileLocks, LockOwner};
 use super::open_files::{OpenFiles, Registration};
@@ -343,6 +344,11 @@ pub trait File: Send + Sync + Any {
         None
     }
 
+    /// Whether its owner can hear of readiness by signals (O_ASYNC): pipes, sockets, terminals and the like.
+    fn signals_readiness(&self) -> bool {
+        false
+    }
+
     /// Whether EPIPE comes with SIGPIPE, for a call that has waited or has not.
     fn raises_broken_pipe(&self, _has_waited: bool) -> bool {
         true
@@ -591,23 +597,14 @@ pub struct FileDescription {
     flags: AtomicU32,
     position: Mutex<u64>,
     signal_owner: Mutex<SignalOwner>,
+    /// While the owner hears of readiness.
+    async_io: Mutex<Option<crate::wait::Registration>>,
     /// While it may be written, so may the mount, and nobody executes it.
     _write_leave: Option<WriteLeave>,
     /// The locks on a file whose inode has no place for them, once there were any.
     other_locks: OnceLock<Arc<FileLocks>>,
     /// Since it has had a descriptor.
     registration: OnceLock<Registration>,
-}
-
-/// Who hears of readiness by a signal, as fcntl(2) sets it (F_SETOWN_EX, F_SETSIG).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SignalOwner {
-    /// An `F_OWNER_*` value.
-    pub kind: i32,
-    /// A thread, process or process group; 0 for nobody.
-    pub id: i32,
-    /// The signal; 0 for SIGIO.
-    pub signal: i32,
 }
 
 impl FileDescription {
@@ -629,6 +626,7 @@ impl FileDescription {
             flags: AtomicU32::new(flags.bits()),
             position: Mutex::new(0),
             signal_owner: Mutex::default(),
+            async_io: Mutex::default(),
             _write_leave: write_leave,
             other_locks: OnceLock::new(),
             registration: OnceLock::new(),
@@ -692,6 +690,20 @@ impl FileDescription {
         let new = (self.flags() - changeable) | (flags & changeable);
         self.flags.store(new.bits(), Ordering::Relaxed);
         self.file.flags_changed(new);
+    }
+
+    /// Has the owner hear of readiness from now on, as of descriptor `fd`, or no longer. Files that tell nobody have the flag
+    /// all the same.
+    pub fn set_async(self: &Arc<Self>, is_on: bool, fd: Fd, signals: &Arc<AsyncSignals>) {
+        let mut place = self.async_io.lock();
+        if is_on == place.is_some() {
+            return;
+        }
+        let is_told = is_on && self.file.signals_readiness();
+        let new = if is_told { AsyncObserver::register(self, fd, signals) } else { None };
+        let old = std::mem::replace(&mut *place, new);
+        drop(place);
+        drop(old);
     }
 
     /// Who hears of readiness by a signal.

@@ -10,6 +10,7 @@
 //! ([`mount`]) are leaves.
 
 pub mod anonymous;
+pub mod async_io;
 pub mod cgroup;
 mod dentry;
 mod description_inode;
@@ -57,12 +58,13 @@ pub mod timerfd;
 pub mod tmpfs;
 mod write_count;
 
+pub use async_io::SignalOwner;
 pub use dentry::Dentry;
 pub use descriptor_table::{DescriptorBounds, DescriptorTable};
 pub use fd::Fd;
 pub use file::{
     Caller, Collector, DirectoryEntry, File, FileDescription, OpenFlags, OuterPosition, PipeEnd, Position,
-    ReadPace, SignalOwner, TransferUnit,
+    ReadPace, TransferUnit,
 };
 pub use file_system_type::{FileSystemType, Mounter, TypeFlags};
 pub use file_systems::AnonymousDevices;

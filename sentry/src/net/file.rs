@@ -61,6 +61,10 @@ impl File for SocketFile {
         self.0.readiness()
     }
 
+    fn signals_readiness(&self) -> bool {
+        true
+    }
+
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(self.0.wait_queue())
     }

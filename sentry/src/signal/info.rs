@@ -5,6 +5,25 @@ use linux_raw_sys::general::{SI_ASYNCNL, SI_DETHREAD, SI_KERNEL, SI_TIMER, SI_TK
 use super::Signal;
 use crate::abi::Siginfo;
 
+/// The largest code of each signal that has its own (`asm-generic/siginfo.h`, `NSIGILL` and so on).
+const OWN_CODES: [(Signal, i32); 8] = [
+    (Signal::SIGILL, 11),
+    (Signal::SIGFPE, 15),
+    (Signal::SIGSEGV, 10),
+    (Signal::SIGBUS, 5),
+    (Signal::SIGTRAP, 6),
+    (Signal::SIGCHLD, 6),
+    (Signal::SIGIO, 6),
+    (Signal::SIGSYS, 2),
+];
+
+impl Signal {
+    /// Whether its positive codes mean something else than those of other signals.
+    pub fn has_own_codes(self) -> bool {
+        OWN_CODES.iter().any(|(signal, _)| *signal == self)
+    }
+}
+
 /// A signal with its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignalInfo {
@@ -200,17 +219,6 @@ impl SignalInfo {
     /// Whether Linux knows what lies behind the code, so that the rest of a siginfo_t does not matter
     /// (`known_siginfo_layout`).
     pub fn has_known_layout(self) -> bool {
-        /// The largest code of each signal that has its own (`asm-generic/siginfo.h`, `NSIGILL` and so on).
-        const OWN_CODES: [(Signal, i32); 8] = [
-            (Signal::SIGILL, 11),
-            (Signal::SIGFPE, 15),
-            (Signal::SIGSEGV, 10),
-            (Signal::SIGBUS, 5),
-            (Signal::SIGTRAP, 6),
-            (Signal::SIGCHLD, 6),
-            (Signal::SIGIO, 6),
-            (Signal::SIGSYS, 2),
-        ];
         const MAX_POLL_CODE: i32 = 6;
         let own = OWN_CODES.iter().find(|(signal, _)| *signal == self.signal).map(|(_, max)| *max);
         let is_named = SI_DETHREAD <= self.code && self.code <= own.unwrap_or(MAX_POLL_CODE);

@@ -12,6 +12,7 @@ use super::lock::record_lock;
 use super::scope::check_flags;
 use crate::Errno;
 use crate::abi::FileOwner;
+use crate::fs::async_io::SignalTarget;
 use crate::fs::memory_files::ALL_SEALS;
 use crate::fs::pipe::pipe_fcntl;
 use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, tmpfs};
@@ -91,6 +92,11 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
             let flags = OpenFlags::from_bits_truncate(unsigned(argument));
             description.file().check_status_flags(flags)?;
             description.set_status_flags(flags);
+            description.set_async(
+                flags.contains(OpenFlags::ASYNC),
+                descriptor,
+                task.kernel().async_signals(),
+            );
             Ok(0)
         }
         uapi::F_GETLK
@@ -134,6 +140,16 @@ fn check_is_somebody(task: &CurrentTask, id: i32) -> Result<(), Errno> {
     if is_somebody { Ok(()) } else { Err(Errno::ESRCH) }
 }
 
+/// Whom an owner of this kind and number is; `None` for nobody.
+fn signal_target(task: &CurrentTask, kind: i32, id: i32) -> Option<Arc<dyn SignalTarget>> {
+    match kind.cast_unsigned() {
+        _ if id == 0 => None,
+        uapi::F_OWNER_TID => task.io_signals_to_thread(Tid(id)),
+        uapi::F_OWNER_PGRP => task.io_signals_to_process_group(Tid(id)),
+        _ => task.io_signals_to_process(Tid(id)),
+    }
+}
+
 /// The commands about who hears of readiness by a signal.
 fn signal_owner(
     task: &CurrentTask,
@@ -156,6 +172,7 @@ fn signal_owner(
             owner.kind = if id < 0 { F_OWNER_PGRP } else { F_OWNER_PID };
             owner.id = id.checked_abs().ok_or(Errno::EINVAL)?;
             check_is_somebody(task, owner.id)?;
+            owner.target = signal_target(task, owner.kind, owner.id);
         }
         uapi::F_GETOWN => {
             let id = if owner.kind == F_OWNER_PGRP { -owner.id } else { owner.id };
@@ -171,6 +188,7 @@ fn signal_owner(
             }
             check_is_somebody(task, new.pid)?;
             (owner.kind, owner.id) = (new.type_, new.pid);
+            owner.target = signal_target(task, owner.kind, owner.id);
         }
         uapi::F_GETOWN_EX => {
             let id = if is_nobody { 0 } else { owner.id };
@@ -199,6 +217,12 @@ fn ioctl(task: &mut CurrentTask, descriptor: Fd, request: u32, argument: u64) ->
             let flag = if request == requests::FIONBIO { OpenFlags::NONBLOCK } else { OpenFlags::ASYNC };
             let mut flags = description.flags();
             flags.set(flag, is_on != 0);
+            if flag == OpenFlags::ASYNC && flags != description.flags() {
+                if !description.file().signals_readiness() {
+                    return Err(Errno::ENOTTY);
+                }
+                description.set_async(is_on != 0, descriptor, task.kernel().async_signals());
+            }
             description.set_status_flags(flags);
             Ok(0)
         }

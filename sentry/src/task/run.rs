@@ -153,6 +153,7 @@ impl CurrentTask {
                 return self.state;
             }
             self.wait_above_high();
+            self.send_async_signals();
             // rt_sigreturn has replaced the registers and cleared the number: they are whole.
             if self.syscall_number.is_some() {
                 self.registers.rax = match result {
@@ -169,6 +170,14 @@ impl CurrentTask {
         }
         self.syscall_number = None;
         State::App
+    }
+
+    /// What the call has made ready tells so.
+    fn send_async_signals(&self) {
+        let signals = self.kernel().async_signals();
+        if signals.has_notes() {
+            signals.send();
+        }
     }
 
     /// Ends the task at the end of this system call.

@@ -122,6 +122,11 @@ pub(super) enum StopReport {
 }
 
 impl ThreadGroup {
+    /// One of its tasks, unless all have ended.
+    pub(super) fn first_task(&self) -> Option<Arc<Task>> {
+        self.state.lock().tasks.first().cloned()
+    }
+
     /// What announces the end of the last task in [`ThreadGroup::changes`], and no other one's. Nobody polls for it.
     pub(super) const ENDED: Events = Events::PRI;
 

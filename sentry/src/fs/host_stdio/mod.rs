@@ -283,6 +283,10 @@ impl File for HostFile {
         }
     }
 
+    fn signals_readiness(&self) -> bool {
+        true
+    }
+
     fn wait_queue(&self) -> Option<&WaitQueue> {
         if self.manner == Manner::Immediate {
             return None;

@@ -463,6 +463,10 @@ impl File for PipeFile {
         events
     }
 
+    fn signals_readiness(&self) -> bool {
+        true
+    }
+
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.pipe.queue)
     }

@@ -119,6 +119,10 @@ impl File for Master {
         events
     }
 
+    fn signals_readiness(&self) -> bool {
+        true
+    }
+
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.pair.master_queue)
     }

@@ -127,6 +127,10 @@ impl File for Slave {
         events
     }
 
+    fn signals_readiness(&self) -> bool {
+        true
+    }
+
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(&self.pair.slave_queue)
     }
