@@ -15,6 +15,7 @@ use vmm::control::Target;
 use vmm::image::{self, Configuration, OpenImage};
 use vmm::{Custody, Failure, JailUser};
 
+use crate::mount_arguments::MountArguments;
 use crate::{images, size};
 
 /// Where programs are searched unless --env PATH=... says otherwise.
@@ -61,6 +62,9 @@ pub(crate) struct Arguments {
     /// Run this instead of the image's entry point, and give it the words after `--` alone
     #[arg(long, value_name = "PROGRAM")]
     entrypoint: Option<OsString>,
+
+    #[command(flatten)]
+    mounts: MountArguments,
 
     /// Set an environment variable; without =VALUE, pass on vmm's own
     #[arg(long, short = 'e', value_name = "NAME[=VALUE]")]
@@ -193,6 +197,8 @@ impl Arguments {
         };
         Ok(Description {
             root: opened.path.clone().unwrap_or_default(),
+            is_root_read_only: self.mounts.read_only,
+            mounts: self.mounts.mounts(),
             command: command(image, self.entrypoint, self.command),
             environment: environment.into_iter().map(Text).collect(),
             working_directory,

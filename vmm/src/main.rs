@@ -6,6 +6,7 @@ mod cli;
 #[cfg(feature = "deadlock-detection")]
 mod deadlock;
 mod images;
+mod mount_arguments;
 mod size;
 
 use std::io::{ErrorKind, Write};

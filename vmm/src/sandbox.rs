@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use platform_kvm::{Config, KvmPlatform};
-use sentry::boot::{Description, Image, Machine, Sandbox};
+use rustix::fs::Mode;
+use sentry::boot::{Description, Image, Machine, Sandbox, Volumes};
+use sentry::fs::MountNamespace;
+use sentry::fs::volume::VolumeRoot;
 use sentry::host::HostCpus;
 use sentry::platform::Platform;
 use sentry::syscall::{Table, Tracer};
@@ -60,10 +63,12 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     let control = ControlSocket::open(description.name.as_deref())?;
     let mut jail = Jail::begin(custody.rules())?;
     let image = admit(image, &mut jail)?;
+    let volumes = Volumes::open(&description.mounts).map_err(anyhow::Error::from)?;
+    let volumes = admit_volumes(volumes, &mut jail)?;
     let machine = make_machine(&description)?;
     let (user, root, caller) = (description.user.clone(), description.root.clone(), jail.caller());
-    let sandbox = Sandbox::new(description, image, machine).map_err(anyhow::Error::from)?;
-    let kernel = sandbox.kernel().clone();
+    let sandbox = Sandbox::new(description, image, volumes, machine).map_err(anyhow::Error::from)?;
+    let (kernel, mounts) = (sandbox.kernel().clone(), sandbox.mounts().clone());
     let streams = CallerStreams::take()?;
     let _terminal = TerminalGuard::new(streams.input());
     let surroundings = Surroundings {
@@ -85,6 +90,7 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     control.serve(kernel.clone(), caller)?;
     let status: ExitStatus = kernel.wait_for_init(&init);
     storage.write_back();
+    write_back(&mounts);
     Ok(status.shell_status())
 }
 
@@ -96,6 +102,32 @@ fn admit(image: Image, jail: &mut Jail) -> anyhow::Result<Image> {
         }
         open => open,
     })
+}
+
+/// Lets the volumes be used from inside the jail; those that are files are open already. New files have the modes that the
+/// guest says.
+fn admit_volumes(volumes: Volumes, jail: &mut Jail) -> anyhow::Result<Volumes> {
+    rustix::process::umask(Mode::empty());
+    let owners = jail.owners();
+    volumes.told_by(owners).map_roots(|root, is_read_only| {
+        let access = if is_read_only { Access::Share } else { Access::Write };
+        match root.into_directory() {
+            Ok(directory) => Ok(VolumeRoot::new(jail.admit(directory, access)?)?),
+            Err(file) => {
+                jail.permit(access);
+                Ok(file)
+            }
+        }
+    })
+}
+
+/// What mappings have changed of volumes reaches the host's files, if it has not yet.
+fn write_back(mounts: &MountNamespace) {
+    for mount in mounts.mounts() {
+        if let Err(error) = mount.file_system().write_back() {
+            log::warn!("what a mapping changed could not be written to the host: {error}");
+        }
+    }
 }
 
 fn make_machine(description: &Description) -> anyhow::Result<Machine> {

@@ -17,6 +17,7 @@ mod options;
 mod pause;
 mod status;
 mod streams;
+mod volumes;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         doctor::TESTS,
         pause::TESTS,
         streams::TESTS,
+        volumes::TESTS,
     ]
     .concat();
     let mut trials: Vec<Trial> = tests

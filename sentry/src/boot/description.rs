@@ -23,6 +23,8 @@ pub struct Description {
     pub root: PathBuf,
     /// What is mounted in it, in this order. Directories that are missing are made, in memory.
     pub mounts: Vec<MountPoint>,
+    /// Nothing can be written but below what is mounted.
+    pub is_root_read_only: bool,
     /// The program and its arguments; empty for the image's own, or a shell.
     pub command: Vec<Text>,
     /// `NAME=value` each.
@@ -52,6 +54,7 @@ impl Default for Description {
         Self {
             root: "/".into(),
             mounts: MountPoint::usual(),
+            is_root_read_only: false,
             command: Vec::new(),
             environment: Vec::new(),
             working_directory: "/".into(),
@@ -103,14 +106,24 @@ impl Description {
     }
 }
 
+/// The type of a volume: a directory or file of the host, live in both directions.
+pub const HOSTFS: &str = "hostfs";
+
 /// A file system and where it is mounted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MountPoint {
-    /// The absolute path of the directory.
+    /// The absolute path of the directory, or of the file if a file is mounted.
     pub target: String,
     /// The type of the file system, by its name in /proc/filesystems.
     pub file_system: String,
+    /// What it shows: for a volume ([`HOSTFS`]), a path of the host.
+    #[serde(default)]
+    pub source: Option<PathBuf>,
+    /// Options of the type, as in mount(2). Those of a volume: `map` has what belongs to the caller on the host belong to the first
+    /// process's user inside, and the other way round.
+    #[serde(default)]
+    pub options: String,
     /// Nobody writes there.
     #[serde(default)]
     pub is_read_only: bool,
@@ -122,6 +135,8 @@ impl MountPoint {
         let mount = |target: &str, file_system: &str, is_read_only| Self {
             target: target.into(),
             file_system: file_system.into(),
+            source: None,
+            options: String::new(),
             is_read_only,
         };
         vec![

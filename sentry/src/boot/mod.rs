@@ -18,6 +18,7 @@
 //! | files of the image that are open on the host | [`fs::host`](crate::fs::host) | they are a cache: opened again below the root directory, by their paths |
 //! | the caller's standard streams and terminal | [`HostFile`](crate::fs::host_stdio::HostFile) | the new front end's own |
 //! | what waits for them: an epoll and a thread | [`HostNotifier`](crate::fs::host_stdio::HostNotifier) | made when the first stream is waited for |
+//! | a volume's root, and the handles of what is used below it | [`volume`](crate::fs::volume) | the root is the new front end's; what was open is opened again by its path below |
 //! | the host threads that run tasks | [`task`](crate::task) | one for each [`CurrentTask`](crate::task::CurrentTask), as at [`UnstartedTask::start`](crate::task::UnstartedTask::start) |
 //! | a sleeping task's place in wait queues, its [`Waiter`](crate::wait::Waiter) | [`wait`](crate::wait) | the task is woken first: its call returns to its start, or leaves a restart block |
 //! | what interrupts a task in user code | [`Interrupter`] | the new context's |
@@ -40,9 +41,11 @@ mod root;
 mod sandbox;
 #[cfg(test)]
 mod tests;
+mod volumes;
 
-pub use description::{Description, MountPoint, ResourceLimit, Text, User};
+pub use description::{Description, HOSTFS, MountPoint, ResourceLimit, Text, User};
 pub use image::{Image, ImageError};
 pub use init::{InitError, InitProgram};
 pub use root::BootError;
 pub use sandbox::{Machine, Sandbox, SandboxError};
+pub use volumes::{VolumeError, Volumes};

@@ -14,7 +14,7 @@ use crate::fs::operations::{OpenRequest, create_node, open};
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{
     FileKind, FsView, Mount, MountFlags, MountNamespace, NewNode, OpenFlags, Path, ResolveFlags, Resolver,
-    TaskFs, Viewer, overlay,
+    Settings, TaskFs, Viewer, overlay,
 };
 use crate::slices;
 
@@ -42,6 +42,7 @@ impl BootError {
             Errno::ENOTDIR | Errno::EEXIST | Errno::ELOOP => {
                 "there must be a directory, or nothing".to_owned()
             }
+            Errno::EISDIR => "there must be a file, or nothing".to_owned(),
             Errno::ENOMEM | Errno::ENOSPC => {
                 "there is not enough guest memory; give the guest more with --memory".to_owned()
             }
@@ -60,6 +61,7 @@ pub(super) fn mount_root(
     resources: &MemoryResources,
     image: Image,
     mounts: &[(String, Arc<Mount>)],
+    is_read_only: bool,
     viewer: Viewer,
 ) -> Result<Arc<MountNamespace>, BootError> {
     let (root, executable) = mount_image(resources, image).map_err(BootError::at("/"))?;
@@ -71,6 +73,9 @@ pub(super) fn mount_root(
     builder.mount_devices(resources).map_err(BootError::at("/dev"))?;
     for (path, mount) in mounts {
         builder.mount(path, mount).map_err(BootError::at(path))?;
+    }
+    if is_read_only {
+        builder.forbid_changes().map_err(BootError::at("/"))?;
     }
     Ok(builder.view.namespace)
 }
@@ -101,9 +106,13 @@ fn mount_image(resources: &MemoryResources, image: Image) -> Result<(Arc<Mount>,
 
 /// How many files of the image may be open on the host at a time: half of what the process may have, within bounds.
 fn max_handles() -> usize {
+    (open_files_limit() / 2).clamp(64, 1 << 16)
+}
+
+/// How many descriptors this process may have.
+pub(super) fn open_files_limit() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let half = limit.and_then(|limit| usize::try_from(limit / 2).ok());
-    half.unwrap_or(usize::MAX).clamp(64, 1 << 16)
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
 struct Builder {
@@ -140,9 +149,39 @@ impl Builder {
         if found.is_directory() { Ok(found) } else { Err(Errno::ENOTDIR) }
     }
 
+    /// The directory `path`, made with all that leads there if there is nothing.
+    fn directories(&self, path: &str) -> Result<Path, Errno> {
+        let ends = path.match_indices('/').map(|(index, _)| index).filter(|index| *index > 0);
+        for end in ends {
+            self.directory(path.get(..end).unwrap_or_default(), 0o755)?;
+        }
+        self.directory(path, 0o755)
+    }
+
+    /// The file `path`, made empty if there is nothing.
+    fn file(&self, path: &str) -> Result<Path, Errno> {
+        let path = path.trim_end_matches('/');
+        if let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
+            self.directories(parent)?;
+        }
+        let found = match self.find(path) {
+            Err(Errno::ENOENT) => {
+                create_node(&self.resolver(), &self.view.root, path.as_bytes(), NewNode::Regular, 0o644)?
+            }
+            found => found?,
+        };
+        if found.is_directory() { Err(Errno::EISDIR) } else { Ok(found) }
+    }
+
     fn mount(&self, path: &str, mount: &Arc<Mount>) -> Result<(), Errno> {
-        let place = self.directory(path, 0o755)?;
+        let place = if mount.root().is_directory() { self.directories(path)? } else { self.file(path)? };
         self.view.namespace.attach(mount, place)
+    }
+
+    /// Has nothing be changed in the root file system any more.
+    fn forbid_changes(&self) -> Result<(), Errno> {
+        let settings = Settings { set: MountFlags::READ_ONLY, ..Settings::default() };
+        self.view.namespace.change_settings(&self.view.root, settings, false)
     }
 
     /// /dev with its devices, and the tmpfs for shared memory in it.
@@ -200,7 +239,7 @@ mod tests {
 
     fn build(image: Image) -> Builder {
         let viewer = Viewer::test_kernel();
-        Builder::new(mount_root(&resources(), image, &[], viewer.clone()).unwrap(), viewer)
+        Builder::new(mount_root(&resources(), image, &[], false, viewer.clone()).unwrap(), viewer)
     }
 
     #[test]
@@ -224,7 +263,8 @@ mod tests {
             std::fs::write(image.path().join(path), "").unwrap();
             let root = std::fs::File::open(image.path()).unwrap().into();
             let image_root = Image::Directory { root, owners: HostOwners::Told };
-            let error = mount_root(&resources(), image_root, &[], Viewer::test_kernel()).err().unwrap();
+            let error =
+                mount_root(&resources(), image_root, &[], false, Viewer::test_kernel()).err().unwrap();
             assert_eq!(error.to_string(), format!("/{path}: there must be a directory, or nothing"));
             std::fs::remove_file(image.path().join(path)).unwrap();
         }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::Image;
-use super::description::{Description, MountPoint};
+use super::description::{Description, HOSTFS, MountPoint};
 use super::init::{InitError, InitProgram};
 use super::root::{BootError, mount_root};
+use super::volumes::Volumes;
 use crate::Errno;
 use crate::cred::{Credentials, Namespace, NamespaceKind};
 use crate::fs::dev::TerminalDevices;
@@ -63,20 +64,25 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Builds what `description` says, on `machine`. `image` is what its root names.
+    /// Builds what `description` says, on `machine`. `image` is what its root names, and `volumes` what its mounts name.
     ///
     /// # Errors
     /// There is no memory for it, the image is in the way of a mount, or a limit makes no sense.
-    pub fn new(description: Description, image: Image, machine: Machine) -> Result<Self, SandboxError> {
+    pub fn new(
+        description: Description,
+        image: Image,
+        volumes: Volumes,
+        machine: Machine,
+    ) -> Result<Self, SandboxError> {
         let limits = description.limits().map_err(SandboxError::Limits)?;
         let Machine { platform, memory_bytes, cpus, dispatcher } = machine;
         let frames = FrameAllocator::new(&platform, memory_bytes);
         let host_name = description.host_name.0.clone();
         let kernel = Kernel::new(KernelConfig { platform, frames, cpus, host_name, dispatcher })?;
         let credentials = description.credentials(kernel.user_namespace());
-        let (path, arguments) = image.command(bytes_of(description.command));
+        let (path, arguments) = image.command(bytes_of(description.command.clone()));
         Ok(Self {
-            mounts: mount_all(&kernel, image, &description.mounts)?,
+            mounts: mount_all(&kernel, image, volumes, &description)?,
             kernel,
             path,
             arguments,
@@ -126,24 +132,29 @@ fn bytes_of(texts: Vec<super::Text>) -> Vec<Vec<u8>> {
 fn mount_all(
     kernel: &Arc<Kernel>,
     image: Image,
-    points: &[MountPoint],
+    mut volumes: Volumes,
+    description: &Description,
 ) -> Result<Arc<MountNamespace>, BootError> {
     let resources = &kernel.file_systems().memory;
     let terminals = TerminalDevices::new(kernel.terminals().clone());
     resources.specials.register(FileKind::CharacterDevice, 5, terminals);
-    let mounts: Result<Vec<_>, BootError> = points
+    let mounts: Result<Vec<_>, BootError> = description
+        .mounts
         .iter()
         .map(|point| {
-            let mount = new_mount(kernel, &resources.mounts, point);
+            let mount = match &*point.file_system {
+                HOSTFS => volumes.mount(resources, point, &description.user),
+                _ => new_mount(kernel, &resources.mounts, point),
+            };
             Ok((point.target.clone(), mount.map_err(BootError::at(&point.target))?))
         })
         .collect();
-    mount_root(resources, image, &mounts?, kernel.viewer())
+    mount_root(resources, image, &mounts?, description.is_root_read_only, kernel.viewer())
 }
 
 fn new_mount(kernel: &Arc<Kernel>, table: &Arc<MountTable>, point: &MountPoint) -> Result<Arc<Mount>, Errno> {
     let name = &*point.file_system;
-    let instance = FileSystemType::find(name)?.instance(&Booting { kernel }, "")?;
+    let instance = FileSystemType::find(name)?.instance(&Booting { kernel }, &point.options)?;
     let read_only = if point.is_read_only { MountFlags::READ_ONLY } else { MountFlags::empty() };
     Ok(Mount::of(table, instance, name, usual_flags(name) | read_only))
 }
@@ -202,12 +213,19 @@ mod tests {
         let platform: Arc<dyn Platform> = FakePlatform::new(64 << 20).unwrap();
         let (cpus, dispatcher) = (HostCpus::of_this_thread(), Arc::new(Table));
         let machine = Machine { platform, memory_bytes: 64 << 20, cpus, dispatcher };
-        Sandbox::new(description, Image::open(image.path()).unwrap(), machine)
+        let volumes = Volumes::open(&description.mounts).unwrap();
+        Sandbox::new(description, Image::open(image.path()).unwrap(), volumes, machine)
     }
 
     #[test]
     fn a_sandbox_has_the_mounts_that_are_described() {
-        let extra = MountPoint { target: "/data".into(), file_system: "tmpfs".into(), is_read_only: true };
+        let extra = MountPoint {
+            target: "/data".into(),
+            file_system: "tmpfs".into(),
+            source: None,
+            options: "size=1m".into(),
+            is_read_only: true,
+        };
         let mounts = MountPoint::usual().into_iter().chain([extra]).collect();
         let sandbox = build(Description { mounts, ..Description::default() }).unwrap();
         let (view, viewer) = (TaskFs::new(sandbox.mounts().clone()).view(), Viewer::test_kernel());

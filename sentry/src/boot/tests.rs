@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Description, Image, Machine, Sandbox};
+use super::{Description, Image, Machine, Sandbox, Volumes};
 use crate::Errno;
 use crate::cred::{Identity, NamespaceKind};
 use crate::fs::locks::{LockOwner, LockWait};
@@ -24,7 +24,8 @@ fn build() -> Sandbox {
     let platform = FakePlatform::new(64 << 20).unwrap();
     let (cpus, dispatcher) = (HostCpus::of_this_thread(), Arc::new(Table));
     let machine = Machine { platform, memory_bytes: 64 << 20, cpus, dispatcher };
-    Sandbox::new(Description::default(), Image::open(image.path()).unwrap(), machine).unwrap()
+    let image = Image::open(image.path()).unwrap();
+    Sandbox::new(Description::default(), image, Volumes::default(), machine).unwrap()
 }
 
 fn find(sandbox: &Sandbox, path: &[u8]) -> Path {

@@ -3,6 +3,8 @@
 //! A dentry keeps its parent; a parent only remembers its children weakly. What keeps an unused dentry is the
 //! file system's [`DentryCache`], which holds a bounded number of them and gives up the ones not used lately.
 //! A name known not to exist is remembered too, in a bounded number.
+//!
+//! Where others change a directory as well, nothing is kept: what is in use is remembered, and looked up anew each time.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -152,6 +154,13 @@ impl Dentry {
         self.is_deleted.store(true, Ordering::Release);
         self.unpin_watches();
         self.let_go();
+    }
+
+    /// Somebody else has taken the name, which may have been the file's last.
+    fn lost_name(&self) {
+        if self.inode.metadata().is_ok_and(|metadata| metadata.links == 0) {
+            self.set_deleted();
+        }
     }
 
     /// The inotify watches on the file.
@@ -362,24 +371,33 @@ impl LockedDirectory<'_> {
 
     /// The child called `name`.
     pub(crate) fn lookup(&mut self, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
-        match self.children.entries.get(name) {
-            Some(Child::Present(child)) => {
-                if let Some(child) = child.upgrade() {
-                    child.was_used.store(true, Ordering::Relaxed);
-                    return Ok(child);
-                }
-            }
+        let known = match self.children.entries.get(name) {
+            Some(Child::Present(child)) => child.upgrade(),
             Some(Child::Absent) => return Err(Errno::ENOENT),
-            None => {}
+            None => None,
+        };
+        if let Some(child) = known.clone().filter(|child| self.is_settled(child)) {
+            child.was_used.store(true, Ordering::Relaxed);
+            return Ok(child);
         }
-        match self.directory.inode.lookup(name) {
-            Ok(inode) => Ok(self.adopt(name, inode)),
-            Err(Errno::ENOENT) => {
-                self.remember_absent(name);
+        match (self.directory.inode.lookup(name), known) {
+            (Ok(inode), Some(known)) if Arc::ptr_eq(&inode, &known.inode) => Ok(known),
+            (Ok(inode), known) => {
+                known.iter().for_each(|known| known.lost_name());
+                Ok(self.adopt(name, inode))
+            }
+            (Err(Errno::ENOENT), known) => {
+                known.iter().for_each(|known| known.lost_name());
+                self.vacated(name);
                 Err(Errno::ENOENT)
             }
-            Err(error) => Err(error),
+            (Err(error), _) => Err(error),
         }
+    }
+
+    /// Whether `child`, which is known, need not be looked up again.
+    fn is_settled(&self, child: &Dentry) -> bool {
+        !self.directory.inode.revalidates_names() || child.is_mount_point()
     }
 
     /// What stands for `child`, or for its like if that has become stale: the one that is kept already, if there is one.
@@ -403,6 +421,8 @@ impl LockedDirectory<'_> {
         if self.directory.inode.has_stable_names() {
             self.put(name, Child::Present(Arc::downgrade(&child)));
             cache.keep(&child);
+        } else if self.directory.inode.revalidates_names() {
+            self.put(name, Child::Present(Arc::downgrade(&child)));
         }
         child
     }

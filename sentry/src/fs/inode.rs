@@ -197,6 +197,12 @@ pub trait Inode: Send + Sync + Any {
         true
     }
 
+    /// Whether a name here that is in use stays the same dentry for as long as looking it up anew yields the same inode,
+    /// though names are not stable: others change the directory, too.
+    fn revalidates_names(&self) -> bool {
+        false
+    }
+
     /// Whether this is a directory that nothing can ever be in: a mere mount point, where a mount hides nothing.
     fn is_permanently_empty(&self) -> bool {
         false

@@ -56,6 +56,7 @@ mod task_fs;
 pub mod terminal;
 pub mod timerfd;
 pub mod tmpfs;
+pub mod volume;
 mod write_count;
 
 pub use async_io::SignalOwner;

@@ -93,14 +93,21 @@ fn fsync(task: &mut CurrentTask, descriptor: Fd) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Nothing is ever behind what is written: every file system lives in memory.
-fn sync(_: &mut CurrentTask) -> Result<(), Errno> {
+/// Never fails, as on Linux.
+fn sync(task: &mut CurrentTask) -> Result<(), Errno> {
+    for mount in task.task_fs().view().namespace.mounts() {
+        if let Err(error) = mount.file_system().sync() {
+            log::debug!("sync: {error}");
+        }
+    }
     Ok(())
 }
 
 fn syncfs(task: &mut CurrentTask, descriptor: Fd) -> Result<(), Errno> {
-    task.usable_file(descriptor)?;
-    Ok(())
+    match task.usable_file(descriptor)?.path() {
+        Some(path) => path.mount.file_system().sync(),
+        None => Ok(()),
+    }
 }
 
 fn sync_file_range(

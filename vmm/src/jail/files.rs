@@ -76,8 +76,10 @@ impl FileRules {
     /// # Errors
     /// As [`Self::new`].
     pub(super) fn allow(&mut self, directory: BorrowedFd<'_>, access: Access) -> Result<(), RulesetError> {
-        let access: BitFlags<AccessFs> = match access {
-            Access::Read => AccessFs::ReadFile | AccessFs::ReadDir,
+        let reading: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
+        let access = match access {
+            Access::Read | Access::Share => reading,
+            Access::Write => reading | writing(),
         };
         (&mut self.0).add_rule(PathBeneath::new(directory, access)).map(drop)
     }
@@ -90,6 +92,12 @@ impl FileRules {
     pub(super) fn enforce(self) -> Result<bool, RulesetError> {
         Ok(self.0.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
     }
+}
+
+/// What is done below a writable volume: everything but executing, and making or using devices.
+fn writing() -> BitFlags<AccessFs> {
+    AccessFs::from_all(NEWEST)
+        & !(AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev)
 }
 
 #[cfg(test)]

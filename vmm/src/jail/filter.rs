@@ -10,6 +10,7 @@ use linux_raw_sys::{general as uapi, prctl};
 use seccompiler::apply_filter_all_threads;
 use sentry::syscall::Sysno;
 
+use super::Access;
 use super::program::{
     Answer::{self, Allow, AllowIf, Unavailable},
     Test::{HasNone, HasSome, IsZero, OneOf},
@@ -81,8 +82,33 @@ const UNCONDITIONAL: &[Sysno] = &[
     Sysno::getrandom,
 ];
 
+/// Calls that a volume needs besides, whatever their arguments.
+const OF_VOLUMES: &[Sysno] = &[Sysno::flock, Sysno::faccessat2, Sysno::syncfs];
+
+/// Calls that change files below a writable volume, which Landlock keeps them to.
+const OF_WRITABLE_VOLUMES: &[Sysno] = &[
+    Sysno::mkdirat,
+    Sysno::symlinkat,
+    Sysno::linkat,
+    Sysno::unlinkat,
+    Sysno::renameat2,
+    Sysno::fchownat,
+    Sysno::fchmod,
+    Sysno::fchmodat2,
+    Sysno::utimensat,
+    Sysno::fsetxattr,
+    Sysno::fremovexattr,
+];
+
 /// Calls that fail with ENOSYS.
 const UNAVAILABLE: &[Sysno] = &[Sysno::openat, Sysno::clone3];
+
+/// The commands of fcntl that remain.
+const FCNTL_COMMANDS: &[u32] =
+    &[uapi::F_GETFD, uapi::F_GETFL, uapi::F_DUPFD_CLOEXEC, uapi::F_GETPIPE_SZ, uapi::F_SETPIPE_SZ];
+
+/// Those by which files of volumes are locked.
+const LOCK_COMMANDS: &[u32] = &[uapi::F_OFD_SETLK, uapi::F_OFD_GETLK];
 
 /// The signal that the C library handles from the first thread on, to have setuid(2) concern all threads
 /// (`man 7 nptl`).
@@ -92,16 +118,16 @@ const SIGSETXID: u32 = 33;
 ///
 /// # Errors
 /// The host refuses.
-pub(super) fn install() -> anyhow::Result<()> {
-    Ok(apply_filter_all_threads(&compile(rules())?)?)
+pub(super) fn install(access: Access) -> anyhow::Result<()> {
+    Ok(apply_filter_all_threads(&compile(rules(access))?)?)
 }
 
 /// How large the filter is and what it leaves.
 ///
 /// # Errors
 /// It cannot be compiled.
-pub(super) fn describe() -> anyhow::Result<String> {
-    let rules = rules();
+pub(super) fn describe(access: Access) -> anyhow::Result<String> {
+    let rules = rules(access);
     let count = |is_kind: fn(&Answer) -> bool| rules.values().filter(|answer| is_kind(answer)).count();
     let always = count(|answer| *answer == Allow);
     let sometimes = count(|answer| matches!(answer, AllowIf(_)));
@@ -111,7 +137,7 @@ pub(super) fn describe() -> anyhow::Result<String> {
     ))
 }
 
-fn rules() -> BTreeMap<Sysno, Answer> {
+fn rules(access: Access) -> BTreeMap<Sysno, Answer> {
     let own_process = rustix::process::getpid().as_raw_nonzero().get().cast_unsigned();
     let conditional = [
         (Sysno::ioctl, vec![OneOf(1, requests::allowed())]),
@@ -120,19 +146,7 @@ fn rules() -> BTreeMap<Sysno, Answer> {
         (Sysno::clone, vec![HasSome(0, uapi::CLONE_THREAD)]),
         (Sysno::tgkill, vec![OneOf(0, vec![own_process])]),
         (Sysno::rt_sigaction, vec![OneOf(0, vec![SIGSETXID])]),
-        (
-            Sysno::fcntl,
-            vec![OneOf(
-                1,
-                vec![
-                    uapi::F_GETFD,
-                    uapi::F_GETFL,
-                    uapi::F_DUPFD_CLOEXEC,
-                    uapi::F_GETPIPE_SZ,
-                    uapi::F_SETPIPE_SZ,
-                ],
-            )],
-        ),
+        (Sysno::fcntl, vec![OneOf(1, FCNTL_COMMANDS.to_vec())]),
         (Sysno::prctl, vec![OneOf(0, vec![prctl::PR_SET_NAME, prctl::PR_SET_VMA, prctl::PR_FUTEX_HASH])]),
         // The limits of this process, without new ones.
         (Sysno::prlimit64, vec![IsZero(0), IsZero(2)]),
@@ -148,6 +162,15 @@ fn rules() -> BTreeMap<Sysno, Answer> {
     let mut rules: BTreeMap<_, _> =
         conditional.into_iter().map(|(number, tests)| (number, AllowIf(tests))).collect();
     rules.extend(UNCONDITIONAL.iter().map(|number| (*number, Allow)));
+    if access >= Access::Share {
+        rules.extend(OF_VOLUMES.iter().map(|number| (*number, Allow)));
+        rules.insert(Sysno::fcntl, AllowIf(vec![OneOf(1, [FCNTL_COMMANDS, LOCK_COMMANDS].concat())]));
+    }
+    if access == Access::Write {
+        rules.extend(OF_WRITABLE_VOLUMES.iter().map(|number| (*number, Allow)));
+        // FIFOs and sockets, which are names alone; no devices.
+        rules.insert(Sysno::mknodat, AllowIf(vec![HasNone(2, libc::S_IFCHR)]));
+    }
     rules.extend(UNAVAILABLE.iter().map(|number| (*number, Unavailable)));
     rules
 }

@@ -6,9 +6,9 @@
 //! | layer | leaves |
 //! |---|---|
 //! | namespaces | an empty root directory, and the trees that were admitted |
-//! | user | one to whom nothing belongs, and no capability but for reading the image |
+//! | user | one to whom nothing belongs, and no capability but for reading the image and changing volumes |
 //! | limits | so many descriptors and threads, no core dump |
-//! | Landlock | reading below the trees that were admitted |
+//! | Landlock | reading below the trees that were admitted, and writing below those that are writable volumes |
 //! | seccomp | the system calls that the sentry and the platform make |
 //!
 //! What a host refuses of the first three is told, and the rest holds. Nothing outside this folder depends on the jail: with
@@ -41,17 +41,28 @@ pub use self::privileges::JailUser;
 use self::privileges::Privileges;
 
 /// What may be done below a directory that is admitted into the jail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Access {
     /// Files and directories are read.
     Read,
+    /// They are read, and locked as others see.
+    Share,
+    /// They are made, changed and removed, too.
+    Write,
 }
 
 impl Access {
     /// The capabilities that it takes where files belong to others (`man 7 capabilities`).
     fn capabilities(self) -> CapabilitySet {
         match self {
-            Self::Read => CapabilitySet::DAC_READ_SEARCH,
+            Self::Read | Self::Share => CapabilitySet::DAC_READ_SEARCH,
+            Self::Write => {
+                CapabilitySet::DAC_READ_SEARCH
+                    | CapabilitySet::DAC_OVERRIDE
+                    | CapabilitySet::CHOWN
+                    | CapabilitySet::FOWNER
+                    | CapabilitySet::FSETID
+            }
         }
     }
 }
@@ -77,6 +88,8 @@ pub(crate) struct Jail {
     namespaces: Namespaces,
     files: FileRules,
     capabilities: CapabilitySet,
+    /// The most that may be done below any tree.
+    most: Access,
 }
 
 impl Jail {
@@ -93,7 +106,14 @@ impl Jail {
         ensure!(rules.user.is_none() || getuid().is_root(), "--jail-user: only root can become another user");
         let (namespaces, files) = (Namespaces::enter(), FileRules::new().context("prepare Landlock")?);
         let caller = namespaces.own_user();
-        Ok(Self { rules, caller, namespaces, files, capabilities: CapabilitySet::empty() })
+        Ok(Self {
+            rules,
+            caller,
+            namespaces,
+            files,
+            capabilities: CapabilitySet::empty(),
+            most: Access::Read,
+        })
     }
 
     /// Who has started the process, by the number that the host tells it.
@@ -113,8 +133,14 @@ impl Jail {
     pub(crate) fn admit(&mut self, directory: OwnedFd, access: Access) -> anyhow::Result<OwnedFd> {
         let tree = self.namespaces.isolate(directory, access).context("take a tree of mounts")?;
         self.files.allow(tree.as_fd(), access).context("prepare Landlock")?;
-        self.capabilities |= access.capabilities();
+        self.permit(access);
         Ok(tree)
+    }
+
+    /// Lets files that are open already be used as `access` says.
+    pub(crate) fn permit(&mut self, access: Access) {
+        self.capabilities |= access.capabilities();
+        self.most = self.most.max(access);
     }
 
     /// Confines the process, for good, and tells its layers.
@@ -136,9 +162,9 @@ impl Jail {
             ("user", privileges.to_string()),
             ("resource limits", limits::describe()),
             ("Landlock", Landlock::of_host().describe()),
-            ("seccomp", filter::describe()?),
+            ("seccomp", filter::describe(self.most)?),
         ];
-        filter::install().context("confine the sandbox with seccomp")?;
+        filter::install(self.most).context("confine the sandbox with seccomp")?;
         Ok(layers)
     }
 

@@ -24,7 +24,7 @@ use crate::Errno;
 use crate::fs::lower::LowerStatus;
 use crate::fs::metadata::DeviceNumber;
 use handles::HandleCache;
-use mounts::HostMounts;
+pub(in crate::fs) use mounts::HostMounts;
 
 pub use node::HostNode;
 pub use owners::HostOwners;
@@ -46,8 +46,12 @@ pub fn holds_files(directory: impl AsFd) -> io::Result<bool> {
     Ok(HostMounts::read().allow_root(directory, device_of(&status))?)
 }
 
+/// How names are resolved: beneath the directory, without following any link.
+pub(in crate::fs) const CONFINED: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_SYMLINKS);
+
 /// The device of the file system on which a file lies.
-fn device_of(status: &Statx) -> u64 {
+pub(in crate::fs) fn device_of(status: &Statx) -> u64 {
     DeviceNumber::new(status.stx_dev_major, status.stx_dev_minor).as_u64()
 }
 
@@ -91,15 +95,18 @@ impl HostTree {
 }
 
 /// Opens `path` below `directory` without following links.
-fn open_beneath(directory: impl AsFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+pub(in crate::fs) fn open_beneath(
+    directory: impl AsFd,
+    path: &[u8],
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
     let mut flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if !flags.contains(OFlags::PATH) {
         flags |= OFlags::NOCTTY | OFlags::NONBLOCK;
     }
-    let confined = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
     loop {
         // EAGAIN: something above was renamed meanwhile (`man 2 openat2`).
-        match openat2(&directory, path, flags, Mode::empty(), confined) {
+        match openat2(&directory, path, flags, Mode::empty(), CONFINED) {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             result => return Ok(result?),
         }

@@ -105,7 +105,7 @@ const FILES_WITHOUT_BLOCKS: [u32; 11] = [
 
 /// What is known of the host's mounts.
 #[derive(Default)]
-pub(super) struct HostMounts {
+pub(in crate::fs) struct HostMounts {
     /// The types of file systems whose magic number does not tell them apart, by device.
     ambiguous: HashMap<u64, AmbiguousType>,
 }
@@ -120,7 +120,7 @@ enum AmbiguousType {
 
 impl HostMounts {
     /// The mounts of now. Without a procfs to tell, none is known.
-    pub(super) fn read() -> Self {
+    pub(in crate::fs) fn read() -> Self {
         let table = std::fs::read(MOUNT_TABLE).unwrap_or_default();
         Self { ambiguous: table.split(|byte| *byte == b'\n').filter_map(ambiguous_type).collect() }
     }
@@ -129,7 +129,7 @@ impl HostMounts {
     ///
     /// # Errors
     /// The host's.
-    pub(super) fn hold_files(&self, file: impl AsFd, device: u64) -> rustix::io::Result<bool> {
+    pub(in crate::fs) fn hold_files(&self, file: impl AsFd, device: u64) -> rustix::io::Result<bool> {
         self.judge(file, device).map(|nature| nature == Nature::Files)
     }
 
@@ -137,7 +137,7 @@ impl HostMounts {
     ///
     /// # Errors
     /// The host's.
-    pub(super) fn allow_root(&self, directory: impl AsFd, device: u64) -> rustix::io::Result<bool> {
+    pub(in crate::fs) fn allow_root(&self, directory: impl AsFd, device: u64) -> rustix::io::Result<bool> {
         self.judge(directory, device).map(|nature| nature != Nature::Kernel)
     }
 

@@ -21,7 +21,7 @@ pub enum HostOwners {
 
 impl HostOwners {
     /// The owner of a file and its group, by the host's numbers, of which `told` was told.
-    pub(super) fn of_file(self, told: (u32, u32)) -> (u32, u32) {
+    pub(in crate::fs) fn of_file(self, told: (u32, u32)) -> (u32, u32) {
         match self {
             Self::Told => told,
             Self::Mapped { inside, own } => {

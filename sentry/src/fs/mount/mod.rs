@@ -114,6 +114,22 @@ pub trait FileSystem: Send + Sync {
         None
     }
 
+    /// Has what mappings have changed reach the files that it shows.
+    ///
+    /// # Errors
+    /// The storage's.
+    fn write_back(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// Has what was changed reach storage (syncfs(2)).
+    ///
+    /// # Errors
+    /// The storage's.
+    fn sync(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// The options of /proc/mounts beside the mount's own, with a comma before each.
     fn options(&self) -> String {
         String::new()

@@ -25,7 +25,7 @@ pub struct OpenRequest {
     pub permissions: u32,
 }
 
-/// Times that a file may vanish between the moment it was found and the moment it is created, before open gives up.
+/// Times that a file may vanish between the moment it was found and the moment it is created or opened, before open gives up.
 const MAX_RACES: u32 = 64;
 
 /// Opens what `path` names.
@@ -33,6 +33,22 @@ const MAX_RACES: u32 = 64;
 /// # Errors
 /// Those of open(2). EAGAIN never: a FIFO is opened at once, and [`File::finish_open`] says whether to wait.
 pub fn open(
+    resolver: &Resolver<'_>,
+    start: &Path,
+    path: &[u8],
+    request: OpenRequest,
+) -> Result<Arc<FileDescription>, Errno> {
+    for _ in 0..MAX_RACES {
+        match open_once(resolver, start, path, request) {
+            // The host has put something else there since it was found.
+            Err(Errno::ESTALE) => {}
+            result => return result,
+        }
+    }
+    Err(Errno::ESTALE)
+}
+
+fn open_once(
     resolver: &Resolver<'_>,
     start: &Path,
     path: &[u8],

@@ -10,6 +10,7 @@ use parking_lot::MutexGuard;
 use super::endpoint::{Endpoint, WRITABLE};
 use super::{BoundName, Link, Listening, Role, State, UnixAddress, UnixSocket, UnixSockets};
 use crate::Errno;
+use crate::fs::Path;
 use crate::net::{PeerCredentials, Socket, SocketKind};
 use crate::wait::Events;
 
@@ -60,20 +61,20 @@ impl UnixSocket {
         if self.common.options().switch(SO_PASSCRED)? { self.bind_abstract(None) } else { Ok(()) }
     }
 
-    /// Binds to `path`: `make_name` makes the inode and attaches the [`BoundName`] to it.
+    /// Binds to `path`: `make_name` makes the inode there and attaches the [`BoundName`] to it. The socket keeps it.
     ///
     /// # Errors
     /// EINVAL if it is bound already, and the errors of `make_name`.
     pub fn bind_path(
         self: &Arc<Self>,
         path: &[u8],
-        make_name: impl FnOnce(Arc<BoundName>) -> Result<(), Errno>,
+        make_name: impl FnOnce(Arc<BoundName>) -> Result<Path, Errno>,
     ) -> Result<(), Errno> {
         let mut state = self.state.lock();
         if state.address != UnixAddress::Unnamed {
             return Err(Errno::EINVAL);
         }
-        make_name(Arc::new(BoundName(Arc::downgrade(self))))?;
+        state.place = Some(make_name(Arc::new(BoundName(Arc::downgrade(self))))?);
         state.address = UnixAddress::Path(path.into());
         Ok(())
     }

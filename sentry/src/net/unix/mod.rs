@@ -32,6 +32,7 @@ use super::{
     Family, PeerCredentials, Shutdown, Socket, SocketCommon, SocketKind, SocketOptions, SocketRequest,
 };
 use crate::Errno;
+use crate::fs::Path;
 use crate::wait::{Events, Observer, Registration, WaitQueue};
 
 pub use address::{UnixAddress, UnixSockets};
@@ -80,6 +81,8 @@ pub struct UnixSocket {
 #[derive(Default)]
 struct State {
     address: UnixAddress,
+    /// Where the inode of its path is, which some file systems keep only for as long as somebody uses it.
+    place: Option<Path>,
     role: Role,
     /// Who made the peer of a connection, or this listener's.
     peer_credentials: Option<PeerCredentials>,

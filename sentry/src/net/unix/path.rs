@@ -41,11 +41,11 @@ impl Scope {
     }
 
     /// Makes the inode of a socket's path.
-    fn make_name(&self, path: &[u8], umask: u32, name: Arc<BoundName>) -> Result<(), Errno> {
+    fn make_name(&self, path: &[u8], umask: u32, name: Arc<BoundName>) -> Result<Path, Errno> {
         let made = create_node(&self.resolver(), self.start(path)?, path, NewNode::Socket, 0o777 & !umask);
         let place = made.map_err(|error| if error == Errno::EEXIST { Errno::EADDRINUSE } else { error })?;
         place.inode().attachment().ok_or(Errno::EPERM)?.set(Some(name));
-        Ok(())
+        Ok(place)
     }
 
     /// The socket bound to `path`, whatever its kind.

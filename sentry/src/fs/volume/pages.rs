@@ -1,0 +1,86 @@
+//! What mappings show of a file: fetched from the host, and written back to it.
+
+use std::sync::{Arc, OnceLock};
+
+use vm_memory::VolatileSlice;
+
+use super::handle::Handle;
+use super::retry;
+use crate::Errno;
+use crate::memory::PageSource;
+use crate::platform::PAGE_SIZE;
+use crate::slices;
+
+/// Bytes that are copied at a time between the host's file and guest memory.
+const COPY_LEN: usize = 64 * 1024;
+
+/// By which mapped pages are fetched and written back.
+#[derive(Default)]
+pub(super) struct MappedHandles {
+    pub(super) readable: OnceLock<Arc<Handle>>,
+    pub(super) writable: OnceLock<Arc<Handle>>,
+}
+
+/// The pages of the file.
+pub(super) struct VolumePages(pub(super) Arc<MappedHandles>);
+
+impl VolumePages {
+    fn size(&self) -> Result<u64, Errno> {
+        let handle = self.0.readable.get().ok_or(Errno::EIO)?;
+        size_of(handle)
+    }
+}
+
+impl PageSource for VolumePages {
+    /// Pages behind the end of the file are ENXIO: somebody else has cut it.
+    fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
+        let handle = self.0.readable.get().ok_or(Errno::EIO)?;
+        let mut buffer = vec![0; COPY_LEN.min(destination.len())];
+        let mut done = 0;
+        while done < destination.len() {
+            let len = buffer.len().min(destination.len() - done);
+            let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
+            let portion = slices::first_mut(&mut buffer, len)?;
+            let read = retry(|| rustix::io::pread(&**handle, &mut *portion, position))?;
+            if read == 0 {
+                break;
+            }
+            let target = destination.subslice(done, read).map_err(|_| Errno::EIO)?;
+            target.copy_from(slices::first(&buffer, read)?);
+            done += read;
+        }
+        let is_cut = done.next_multiple_of(PAGE_SIZE as usize) < destination.len();
+        if is_cut { Err(Errno::ENXIO) } else { Ok(()) }
+    }
+
+    fn takes_changes(&self) -> bool {
+        self.0.writable.get().is_some()
+    }
+
+    /// What lies behind the end of the file by now is lost, as on Linux: a mapping never lets a file grow.
+    fn take_back(&self, offset: u64, changed: VolatileSlice<'_>) -> Result<(), Errno> {
+        let handle = self.0.writable.get().ok_or(Errno::EROFS)?;
+        let left = usize::try_from(self.size()?.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; changed.len()];
+        changed.copy_to(&mut bytes);
+        bytes.truncate(left);
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
+            match retry(|| rustix::io::pwrite(&**handle, rest, position))? {
+                0 => return Err(Errno::EIO),
+                written => done += written,
+            }
+        }
+        Ok(())
+    }
+
+    fn current_size(&self) -> Option<u64> {
+        self.size().ok()
+    }
+}
+
+pub(super) fn size_of(handle: &Handle) -> Result<u64, Errno> {
+    let stat = rustix::fs::fstat(handle)?;
+    Ok(u64::try_from(stat.st_size).unwrap_or(0))
+}
