@@ -6,14 +6,13 @@ use linux_raw_sys::net as uapi;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::Socket;
+use super::options::{RECEIVE_BUFFER_LOCK, SEND_BUFFER_LOCK};
 use crate::Errno;
 use crate::abi::{Linger, Timeval};
 use crate::cred::Capabilities;
 use crate::fs::Caller;
 use crate::time::{duration_from_timeval, timeval};
 
-/// SOCK_SNDBUF_LOCK and SOCK_RCVBUF_LOCK.
-const ALL_BUFFERS: u32 = 3;
 /// The highest SO_PRIORITY that anybody may set.
 const MAX_FREE_PRIORITY: u32 = 6;
 
@@ -53,8 +52,7 @@ pub fn get(socket: &dyn Socket, option: u32, room_bytes: usize) -> Result<Vec<u8
         uapi::SO_RCVBUF => options.receive_buffer_bytes,
         uapi::SO_RCVLOWAT => options.receive_low_water,
         uapi::SO_SNDLOWAT => 1,
-        // No device, in a namespace that has none.
-        uapi::SO_BINDTODEVICE => return Ok(Vec::new()),
+        uapi::SO_BINDTODEVICE => return device_name(socket, room_bytes),
         uapi::SO_COOKIE if room_bytes < size_of::<u64>() => return Err(Errno::EINVAL),
         uapi::SO_COOKIE => return Ok(common.inode().number().as_bytes().to_vec()),
         uapi::SO_LINGER => {
@@ -90,8 +88,7 @@ fn encode_timeout(timeout: Option<Duration>) -> Vec<u8> {
 /// ENOPROTOOPT, EINVAL, EPERM, EACCES, and those of the option.
 pub fn set(socket: &dyn Socket, option: u32, value: &[u8], caller: &dyn Caller) -> Result<(), Errno> {
     if option == uapi::SO_BINDTODEVICE {
-        // No namespace has a device.
-        return if value.first().is_none_or(|byte| *byte == 0) { Ok(()) } else { Err(Errno::ENODEV) };
+        return bind_to_device(socket, value, caller);
     }
     let number = int(value)?;
     check_privilege(socket, option, number, caller)?;
@@ -106,7 +103,9 @@ pub fn set(socket: &dyn Socket, option: u32, value: &[u8], caller: &dyn Caller) 
         uapi::SO_BSDCOMPAT => Ok(()),
         uapi::SO_ZEROCOPY if !(0..=1).contains(&number) => Err(Errno::EINVAL),
         uapi::SO_TXREHASH if !(-1..=1).contains(&number) => Err(Errno::EINVAL),
-        uapi::SO_BUF_LOCK if number.cast_unsigned() & !ALL_BUFFERS != 0 => Err(Errno::EINVAL),
+        uapi::SO_BUF_LOCK if number.cast_unsigned() & !(SEND_BUFFER_LOCK | RECEIVE_BUFFER_LOCK) != 0 => {
+            Err(Errno::EINVAL)
+        }
         uapi::SO_DETACH_FILTER => Err(Errno::ENOENT),
         uapi::SO_RCVTIMEO_OLD | uapi::SO_RCVTIMEO_NEW | uapi::SO_SNDTIMEO_OLD | uapi::SO_SNDTIMEO_NEW => {
             set_timeout(socket, matches!(option, uapi::SO_RCVTIMEO_OLD | uapi::SO_RCVTIMEO_NEW), value)
@@ -120,6 +119,40 @@ pub fn set(socket: &dyn Socket, option: u32, value: &[u8], caller: &dyn Caller) 
         }
         option => set_number(socket, option, number),
     }
+}
+
+/// SO_BINDTODEVICE, told: the name with its NUL, for which there has to be room in any case.
+fn device_name(socket: &dyn Socket, room_bytes: usize) -> Result<Vec<u8>, Errno> {
+    let (Some(network), Some(index)) = (socket.network(), socket.common().options().bound_device) else {
+        return Ok(Vec::new());
+    };
+    if room_bytes < uapi::IFNAMSIZ as usize {
+        return Err(Errno::EINVAL);
+    }
+    let name =
+        network.configuration().look(|found| found.link(index).map(|link| link.name.as_bytes().to_vec()));
+    Ok([name?, vec![0]].concat())
+}
+
+/// SO_BINDTODEVICE: to the link with that name, or to none. Who is bound already may change it only if privileged.
+fn bind_to_device(socket: &dyn Socket, value: &[u8], caller: &dyn Caller) -> Result<(), Errno> {
+    let value = value.get(..uapi::IFNAMSIZ as usize - 1).unwrap_or(value);
+    let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
+    let is_bound = socket.common().options().bound_device.is_some();
+    if is_bound && !caller.credentials().has(Capabilities::NET_RAW) {
+        return Err(Errno::EPERM);
+    }
+    let bound_device = match (name, socket.network()) {
+        ([], _) => None,
+        (name, Some(network)) => {
+            Some(network.configuration().look(|found| found.find_link(name).map(|link| link.index))?)
+        }
+        (_, None) => return Err(Errno::ENODEV),
+    };
+    socket.change_options(|options| {
+        options.bound_device = bound_device;
+        Ok(())
+    })
 }
 
 /// Fails for values that only the privileged may set (`man 7 socket`).

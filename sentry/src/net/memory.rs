@@ -26,6 +26,11 @@ impl SocketMemory {
         Ok(SocketMemoryCharge { memory: self.clone(), len_bytes })
     }
 
+    /// Whether so much is queued that each socket should have little.
+    pub fn is_under_pressure(&self) -> bool {
+        self.queued_bytes() > MAX_QUEUED_BYTES / 2
+    }
+
     /// What is queued at all sockets, in bytes.
     pub fn queued_bytes(&self) -> usize {
         self.queued_bytes.load(Ordering::Relaxed)

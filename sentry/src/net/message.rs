@@ -46,6 +46,8 @@ pub struct Receiving {
     pub is_urgent: bool,
     /// What went wrong, instead of what arrived (MSG_ERRQUEUE).
     pub is_error_queue: bool,
+    /// What is received goes nowhere, of a stream that lets it (MSG_TRUNC, `man 7 tcp`).
+    pub discards: bool,
     /// The caller is going to wait if there is nothing: a datagram socket that is shut down tells only such a one.
     pub waits: bool,
 }

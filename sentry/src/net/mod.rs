@@ -10,6 +10,7 @@
 
 pub mod configuration;
 pub mod device;
+pub mod inet;
 pub mod level;
 pub mod route;
 pub mod unix;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::SocketMemory;
 use super::configuration::NetworkConfiguration;
 use super::counters::Counters;
+use super::inet::InetSockets;
 use super::unix::{FilesInFlight, UnixSockets};
 use crate::cred::{Capabilities, Credentials, Identity, Namespace};
 use crate::fs::OpenFiles;
@@ -39,6 +40,7 @@ pub struct NetworkNamespace {
     /// The instance of sysfs that shows it, kept for [`fs::sys`](crate::fs::sys), which makes it.
     sysfs: OnceLock<Arc<dyn Any + Send + Sync>>,
     unix_sockets: Arc<UnixSockets>,
+    inet_sockets: InetSockets,
 }
 
 impl NetworkNamespace {
@@ -57,6 +59,7 @@ impl NetworkNamespace {
             counters: Counters::default(),
             sysfs: OnceLock::new(),
             unix_sockets: UnixSockets::new(shared.clone()),
+            inet_sockets: InetSockets::default(),
             shared,
         })
     }
@@ -93,6 +96,11 @@ impl NetworkNamespace {
     /// What its sockets share with all others of the kernel.
     pub fn shared(&self) -> &KernelSockets {
         &self.shared
+    }
+
+    /// Its internet sockets.
+    pub fn inet_sockets(&self) -> &InetSockets {
+        &self.inet_sockets
     }
 
     /// Its unix sockets.

@@ -14,6 +14,10 @@ const MAX_BUFFER_BYTES: u32 = 212_992;
 const MIN_SEND_BUFFER_BYTES: u32 = 4608;
 const MIN_RECEIVE_BUFFER_BYTES: u32 = 2304;
 
+/// SO_BUF_LOCK: a buffer that was set stays as it is (SOCK_SNDBUF_LOCK, SOCK_RCVBUF_LOCK).
+pub(super) const SEND_BUFFER_LOCK: u32 = 1;
+pub(super) const RECEIVE_BUFFER_LOCK: u32 = 2;
+
 /// How long operations on a blocking socket wait; `None` is forever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketTimeouts {
@@ -46,6 +50,8 @@ pub struct SocketOptions {
     pub locked_buffers: u32,
     /// SO_INCOMING_CPU.
     pub incoming_cpu: u32,
+    /// SO_BINDTODEVICE: the index of the link.
+    pub bound_device: Option<u32>,
     /// SO_REUSEPORT.
     pub reuses_port: bool,
     /// SO_ZEROCOPY.
@@ -69,6 +75,7 @@ impl Default for SocketOptions {
             busy_poll: 0,
             locked_buffers: 0,
             incoming_cpu: u32::MAX,
+            bound_device: None,
             reuses_port: false,
             is_zero_copy: false,
             rehashes: true,
@@ -127,11 +134,13 @@ impl SocketOptions {
 
     /// SO_SNDBUF. Root's SO_SNDBUFFORCE has the same bound, since the memory is the sandbox's.
     pub fn set_send_buffer(&mut self, len_bytes: u32) {
+        self.locked_buffers |= SEND_BUFFER_LOCK;
         self.send_buffer_bytes = (len_bytes.min(MAX_BUFFER_BYTES) * 2).max(MIN_SEND_BUFFER_BYTES);
     }
 
     /// SO_RCVBUF.
     pub fn set_receive_buffer(&mut self, len_bytes: u32) {
+        self.locked_buffers |= RECEIVE_BUFFER_LOCK;
         self.receive_buffer_bytes = (len_bytes.min(MAX_BUFFER_BYTES) * 2).max(MIN_RECEIVE_BUFFER_BYTES);
     }
 }

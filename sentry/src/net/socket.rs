@@ -7,8 +7,8 @@ use linux_raw_sys::net as uapi;
 use parking_lot::Mutex;
 
 use super::{
-    ControlMessage, KernelSockets, Outgoing, PeerCredentials, Received, Receiving, SocketAddress,
-    SocketOptions,
+    ControlMessage, KernelSockets, NetworkNamespace, Outgoing, PeerCredentials, Received, Receiving,
+    SocketAddress, SocketOptions,
 };
 use crate::Errno;
 use crate::fs::anonymous::AnonymousInode;
@@ -150,6 +150,11 @@ impl SocketCommon {
 pub trait Socket: Any + Send + Sync {
     /// What all sockets have.
     fn common(&self) -> &SocketCommon;
+
+    /// The namespace that it is in, if that matters to its family.
+    fn network(&self) -> Option<&Arc<NetworkNamespace>> {
+        None
+    }
 
     /// bind(2).
     ///

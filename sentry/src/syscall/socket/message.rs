@@ -459,6 +459,7 @@ fn receive(
         is_peek: flags.contains(MessageFlags::PEEK),
         is_urgent: flags.contains(MessageFlags::OUT_OF_BAND),
         is_error_queue: flags.contains(MessageFlags::ERROR_QUEUE),
+        discards: flags.contains(MessageFlags::TRUNCATE),
         waits: patience.waits(),
     };
     let mut missing = match flags.contains(MessageFlags::WAIT_ALL) {
@@ -466,11 +467,12 @@ fn receive(
         false => (socket.common().options().receive_low_water as usize).min(buffers.remaining()),
     };
     let memory = task.memory().clone();
+    let wanted = buffers.remaining();
     let mut total = Received::default();
     loop {
         let result = patience.retry(task, &queue, |_| {
-            let max_bytes =
-                if is_stream { buffers.remaining().min(STREAM_STEP_BYTES * 4) } else { buffers.remaining() };
+            let left = wanted.saturating_sub(total.len_bytes);
+            let max_bytes = if is_stream { left.min(STREAM_STEP_BYTES * 4) } else { left };
             let mut take = |piece: &[u8]| buffers.fill(&memory, piece) == piece.len();
             socket.receive(max_bytes, how, &mut take)
         });

@@ -1,0 +1,66 @@
+//! Internet sockets (`man 7 ip`, `man 7 ipv6`, `man 7 tcp`, `man 7 udp`): of a network namespace, to itself.
+//!
+//! What is sent to one of the namespace's own addresses goes from socket to socket: there are no segments, no checksums and no
+//! timers that only a wire needs. The way to an address is asked of the namespace's
+//! [configuration](super::configuration::NetworkConfiguration); what leads elsewhere is ENETUNREACH.
+//!
+//! Both families share their sockets: one of AF_INET6 that is used for IPv4 holds IPv4 addresses, and tells of them as mapped.
+//!
+//! Lock order: a socket's state (of two, a listener's before a connecting one's), then the ports of its protocol, then what is queued
+//! at it, one at a time. Wait queues are notified with none of them held.
+
+mod address;
+mod bound;
+mod ip;
+mod ipv6;
+mod ports;
+mod sockets;
+mod tcp;
+
+use std::sync::Arc;
+
+use linux_raw_sys::net as uapi;
+
+use self::address::Version;
+use self::bound::InetSocket;
+use super::{Family, NetworkNamespace, Socket, SocketCaller, SocketKind, SocketRequest};
+use crate::Errno;
+
+pub use sockets::InetSockets;
+pub use tcp::TcpSocket;
+
+/// The row of AF_INET.
+pub const INET_FAMILY: Family = Family {
+    number: uapi::AF_INET,
+    create: |network, request, caller| create(Version::V4, network, request, caller),
+    create_pair: None,
+};
+
+/// The row of AF_INET6.
+pub const INET6_FAMILY: Family = Family {
+    number: uapi::AF_INET6,
+    create: |network, request, caller| create(Version::V6, network, request, caller),
+    create_pair: None,
+};
+
+/// One more than the largest protocol (`IPPROTO_MAX`).
+const PROTOCOL_COUNT: u32 = 263;
+const TCP: u32 = 6;
+
+fn create(
+    version: Version,
+    network: &Arc<NetworkNamespace>,
+    request: SocketRequest,
+    caller: &dyn SocketCaller,
+) -> Result<Arc<dyn Socket>, Errno> {
+    if request.protocol >= PROTOCOL_COUNT {
+        return Err(Errno::EINVAL);
+    }
+    match (request.kind, request.protocol) {
+        (SocketKind::Stream, 0 | TCP) => {
+            Ok(TcpSocket::new(InetSocket::new(version, network, SocketKind::Stream, TCP, caller)))
+        }
+        (SocketKind::SequencedPacket, _) => Err(Errno::ESOCKTNOSUPPORT),
+        _ => Err(Errno::EPROTONOSUPPORT),
+    }
+}

@@ -1,0 +1,360 @@
+//! The ports of one protocol in a namespace: who is bound to which, and who may be (`man 7 socket`, SO_REUSEADDR and SO_REUSEPORT).
+//!
+//! A [`Port`] is a claim; clones share it, as a listener shares its port with the connections that it accepts. The last one to be
+//! dropped gives it up, unless TCP has it linger (TIME_WAIT).
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::Errno;
+
+/// Who wants a port, and on what terms.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    /// The address; the unspecified one for all.
+    pub address: IpAddr,
+    /// An IPv6 address is not for IPv4 (IPV6_V6ONLY).
+    pub is_v6_only: bool,
+    /// The link that it is for alone (SO_BINDTODEVICE).
+    pub device: Option<u32>,
+    /// SO_REUSEADDR.
+    pub reuses_address: bool,
+    /// SO_REUSEPORT.
+    pub reuses_port: bool,
+    /// Who made the socket: others cannot share the port.
+    pub uid: u32,
+    /// It listens: then SO_REUSEADDR does not help others.
+    pub is_listening: bool,
+}
+
+impl Claim {
+    /// Whether what is sent to one address may be meant for the other as well.
+    fn overlaps(&self, other: &Self) -> bool {
+        let are_devices_apart = self.device.zip(other.device).is_some_and(|(own, others)| own != others);
+        let overlap = match (self.address, other.address) {
+            (IpAddr::V4(_), IpAddr::V6(_)) => other.covers_v4(),
+            (IpAddr::V6(_), IpAddr::V4(_)) => self.covers_v4(),
+            (own, others) => own == others || own.is_unspecified() || others.is_unspecified(),
+        };
+        overlap && !are_devices_apart
+    }
+
+    /// Whether it is an IPv6 socket's that takes IPv4 too.
+    fn covers_v4(&self) -> bool {
+        self.address.is_unspecified() && !self.is_v6_only
+    }
+
+    fn conflicts_with(&self, other: &Self) -> bool {
+        let is_shared_address =
+            self.reuses_address && other.reuses_address && !self.is_listening && !other.is_listening;
+        let is_shared_port = self.reuses_port && other.reuses_port && self.uid == other.uid;
+        self.overlaps(other) && !is_shared_address && !is_shared_port
+    }
+
+    /// How well it fits what is sent to `destination`; `None` if not at all.
+    fn score(&self, destination: IpAddr, device: u32) -> Option<u32> {
+        let address_score = match (self.address, destination) {
+            (own, destination) if own == destination => 4,
+            (IpAddr::V4(own), IpAddr::V4(_)) if own.is_unspecified() => 2,
+            (IpAddr::V6(own), IpAddr::V6(_)) if own.is_unspecified() => 2,
+            (IpAddr::V6(_), IpAddr::V4(_)) if self.covers_v4() => 1,
+            _ => return None,
+        };
+        match self.device {
+            None => Some(address_score),
+            Some(own) if own == device => Some(address_score + 8),
+            Some(_) => None,
+        }
+    }
+}
+
+struct Entry<S> {
+    id: u64,
+    claim: Claim,
+    socket: Weak<S>,
+    /// Nobody has it any more, but until then nobody else can (TIME_WAIT).
+    lingers_until: Option<Instant>,
+}
+
+struct State<S> {
+    ports: HashMap<u16, Vec<Entry<S>>>,
+    next_id: u64,
+    next_ephemeral: u16,
+}
+
+/// The ports of one protocol, whose sockets are of type `S`.
+pub(super) struct Ports<S>(Mutex<State<S>>);
+
+impl<S> Default for Ports<S> {
+    fn default() -> Self {
+        Self(Mutex::new(State { ports: HashMap::new(), next_id: 0, next_ephemeral: 0 }))
+    }
+}
+
+/// A claimed port.
+pub(super) struct Port<S> {
+    number: u16,
+    id: u64,
+    lingers_until: Mutex<Option<Instant>>,
+    ports: Arc<Ports<S>>,
+}
+
+impl<S> State<S> {
+    fn entries(&mut self, port: u16) -> &mut Vec<Entry<S>> {
+        let entries = self.ports.entry(port).or_default();
+        let now = Instant::now();
+        entries.retain(|entry| entry.lingers_until.is_none_or(|until| until > now));
+        entries
+    }
+
+    fn is_free(&mut self, port: u16, claim: &Claim) -> bool {
+        self.entries(port).iter().all(|entry| !claim.conflicts_with(&entry.claim))
+    }
+
+    /// Whether nobody has it, lingering apart: a connection's ends are known by both its ports.
+    fn is_vacant(&mut self, port: u16) -> bool {
+        self.entries(port).iter().all(|entry| entry.lingers_until.is_some())
+    }
+
+    fn insert(&mut self, port: u16, claim: Claim, socket: &Weak<S>) -> u64 {
+        self.next_id += 1;
+        let id = self.next_id;
+        let entry = Entry { id, claim, socket: socket.clone(), lingers_until: None };
+        self.entries(port).push(entry);
+        id
+    }
+
+    /// The next port of `range` that `suits`.
+    fn ephemeral(
+        &mut self,
+        local_ports: RangeInclusive<u16>,
+        mut suits: impl FnMut(&mut Self, u16) -> bool,
+    ) -> Option<u16> {
+        let (first, last) = (*local_ports.start(), *local_ports.end());
+        let count = u32::from(last.saturating_sub(first)) + 1;
+        for _ in 0..count {
+            let offset = u32::from(self.next_ephemeral) % count;
+            self.next_ephemeral = self.next_ephemeral.wrapping_add(1);
+            let port = first.saturating_add(u16::try_from(offset).unwrap_or(0));
+            if suits(self, port) {
+                return Some(port);
+            }
+        }
+        None
+    }
+}
+
+impl<S> Ports<S> {
+    fn claimed(self: &Arc<Self>, number: u16, id: u64) -> Arc<Port<S>> {
+        Arc::new(Port { number, id, lingers_until: Mutex::default(), ports: self.clone() })
+    }
+
+    /// Claims `port`, or any if that is 0.
+    ///
+    /// # Errors
+    /// EADDRINUSE.
+    pub(super) fn claim(
+        self: &Arc<Self>,
+        port: u16,
+        claim: Claim,
+        socket: &Weak<S>,
+        local_ports: RangeInclusive<u16>,
+    ) -> Result<Arc<Port<S>>, Errno> {
+        let mut state = self.0.lock();
+        let number = match port {
+            0 => state.ephemeral(local_ports, |state, port| state.is_free(port, &claim)),
+            port => state.is_free(port, &claim).then_some(port),
+        };
+        let number = number.ok_or(Errno::EADDRINUSE)?;
+        let id = state.insert(number, claim, socket);
+        drop(state);
+        Ok(self.claimed(number, id))
+    }
+
+    /// Claims any port for a connection.
+    ///
+    /// # Errors
+    /// EADDRNOTAVAIL.
+    pub(super) fn claim_for_connection(
+        self: &Arc<Self>,
+        claim: Claim,
+        socket: &Weak<S>,
+        local_ports: RangeInclusive<u16>,
+    ) -> Result<Arc<Port<S>>, Errno> {
+        let mut state = self.0.lock();
+        let number = state.ephemeral(local_ports, State::is_vacant).ok_or(Errno::EADDRNOTAVAIL)?;
+        let id = state.insert(number, claim, socket);
+        drop(state);
+        Ok(self.claimed(number, id))
+    }
+
+    /// The sockets that what is sent to `destination` through the link `device` is for: those that fit best, of which one gets it
+    /// unless it is for all.
+    pub(super) fn find(
+        &self,
+        destination: SocketAddr,
+        device: u32,
+        is_wanted: impl Fn(&Claim) -> bool,
+    ) -> Vec<Arc<S>> {
+        let fitting = self.fitting(destination, device, is_wanted);
+        let best = fitting.iter().map(|(score, _)| *score).max();
+        fitting
+            .into_iter()
+            .filter(|(score, _)| Some(*score) == best)
+            .filter_map(|(_, socket)| socket.upgrade())
+            .collect()
+    }
+
+    /// The sockets that fit, and how well. Not upgraded: the last reference to a socket must not be dropped under the lock.
+    fn fitting(
+        &self,
+        destination: SocketAddr,
+        device: u32,
+        is_wanted: impl Fn(&Claim) -> bool,
+    ) -> Vec<(u32, Weak<S>)> {
+        let state = self.0.lock();
+        let entries = state.ports.get(&destination.port()).map(Vec::as_slice).unwrap_or_default();
+        let held = entries.iter().filter(|entry| entry.lingers_until.is_none() && is_wanted(&entry.claim));
+        held.filter_map(|entry| Some((entry.claim.score(destination.ip(), device)?, entry.socket.clone())))
+            .collect()
+    }
+}
+
+impl<S> Port<S> {
+    /// Its number.
+    pub(super) fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Changes the terms on which it is held.
+    ///
+    /// # Errors
+    /// EADDRINUSE if others do not allow that.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Claim)) -> Result<(), Errno> {
+        let mut state = self.ports.0.lock();
+        let entries = state.entries(self.number);
+        let own = entries.iter().position(|entry| entry.id == self.id).ok_or(Errno::EADDRINUSE)?;
+        let Some(mut claim) = entries.get(own).map(|entry| entry.claim) else {
+            return Err(Errno::EADDRINUSE);
+        };
+        change(&mut claim);
+        let others = entries.iter().filter(|entry| entry.id != self.id);
+        if others.into_iter().any(|other| claim.conflicts_with(&other.claim)) {
+            return Err(Errno::EADDRINUSE);
+        }
+        if let Some(entry) = entries.get_mut(own) {
+            entry.claim = claim;
+        }
+        Ok(())
+    }
+
+    /// Has nobody else get it until then, however it is given up.
+    pub(super) fn linger_until(&self, until: Instant) {
+        let mut lingers_until = self.lingers_until.lock();
+        *lingers_until = Some(lingers_until.map_or(until, |other| other.max(until)));
+    }
+}
+
+impl<S> Drop for Port<S> {
+    fn drop(&mut self) {
+        let lingers_until = *self.lingers_until.get_mut();
+        let mut state = self.ports.0.lock();
+        let entries = state.entries(self.number);
+        let Some(own) = entries.iter().position(|entry| entry.id == self.id) else { return };
+        let mut entry = entries.swap_remove(own);
+        entry.lingers_until = lingers_until;
+        entry.claim.is_listening = false;
+        if lingers_until.is_some() {
+            // One that lingers is as good as many on the same terms.
+            let is_same = |other: &Entry<S>| {
+                other.lingers_until.is_some()
+                    && other.claim.address == entry.claim.address
+                    && other.claim.reuses_address == entry.claim.reuses_address
+                    && other.claim.reuses_port == entry.claim.reuses_port
+            };
+            entries.retain(|other| !is_same(other));
+            entries.push(entry);
+        } else if entries.is_empty() {
+            state.ports.remove(&self.number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn claim(address: &str) -> Claim {
+        Claim {
+            address: address.parse().unwrap(),
+            is_v6_only: false,
+            device: None,
+            reuses_address: false,
+            reuses_port: false,
+            uid: 0,
+            is_listening: false,
+        }
+    }
+
+    fn bind(ports: &Arc<Ports<()>>, port: u16, claim: Claim) -> Result<Arc<Port<()>>, Errno> {
+        ports.claim(port, claim, &Weak::new(), 1000..=1999)
+    }
+
+    #[test]
+    fn who_overlaps_is_refused() {
+        for (first, second, fits) in [
+            ("127.0.0.1", "127.0.0.2", true),
+            ("127.0.0.1", "127.0.0.1", false),
+            ("0.0.0.0", "127.0.0.1", false),
+            ("::", "127.0.0.1", false),
+            ("::1", "127.0.0.1", true),
+            ("0.0.0.0", "::1", true),
+            ("0.0.0.0", "::", false),
+        ] {
+            let ports = Arc::default();
+            let _first = bind(&ports, 80, claim(first)).unwrap();
+            assert_eq!(bind(&ports, 80, claim(second)).is_ok(), fits, "{first} and {second}");
+        }
+    }
+
+    #[test]
+    fn reuse_is_for_those_who_both_want_it_and_do_not_listen() {
+        let ports = Arc::default();
+        let reusing = Claim { reuses_address: true, ..claim("0.0.0.0") };
+        let first = bind(&ports, 80, reusing).unwrap();
+        let second = bind(&ports, 80, reusing).unwrap();
+        assert!(bind(&ports, 80, claim("0.0.0.0")).is_err());
+        assert_eq!(first.change(|claim| claim.is_listening = true), Err(Errno::EADDRINUSE));
+        drop(second);
+        assert_eq!(first.change(|claim| claim.is_listening = true), Ok(()));
+        assert!(bind(&ports, 80, reusing).is_err());
+    }
+
+    #[test]
+    fn a_port_that_lingers_is_for_those_who_reuse_it() {
+        let ports = Arc::default();
+        let reusing = Claim { reuses_address: true, ..claim("0.0.0.0") };
+        let port = bind(&ports, 80, reusing).unwrap();
+        port.linger_until(Instant::now() + Duration::from_secs(60));
+        drop(port);
+        assert!(bind(&ports, 80, claim("0.0.0.0")).is_err());
+        assert!(bind(&ports, 80, reusing).is_ok());
+    }
+
+    #[test]
+    fn ports_run_out_and_come_back() {
+        let ports: Arc<Ports<()>> = Arc::default();
+        let take = || ports.claim(0, claim("0.0.0.0"), &Weak::new(), 10..=12);
+        let taken: Vec<_> = (0..3).map(|_| take().unwrap()).collect();
+        assert_eq!(take().err(), Some(Errno::EADDRINUSE));
+        drop(taken);
+        assert!(take().is_ok());
+    }
+}

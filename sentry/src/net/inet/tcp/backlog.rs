@@ -1,0 +1,106 @@
+//! Listening: the backlog, those who want in, and accept(2).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use super::endpoint::READABLE;
+use super::{Bound, Role, TcpSocket};
+use crate::Errno;
+use crate::net::SocketAddress;
+
+/// What a listener has.
+pub(super) struct Listener {
+    pub(super) backlog: VecDeque<Arc<TcpSocket>>,
+    pub(super) max_backlog: usize,
+    /// Those who have found the backlog full, in the order in which they came.
+    pub(super) waiting: VecDeque<Weak<TcpSocket>>,
+}
+
+impl Listener {
+    /// Whether one more connection fits: as on Linux, one more than was asked for.
+    pub(super) fn has_room(&self) -> bool {
+        self.backlog.len() <= self.max_backlog
+    }
+}
+
+impl TcpSocket {
+    /// listen(2). Again, it changes the backlog.
+    pub(super) fn listen_with(&self, backlog: i32) -> Result<(), Errno> {
+        let longest = self.inet.settings().max_backlog();
+        // A negative backlog is a very long one, as it is to Linux.
+        let max_backlog = usize::try_from(backlog.cast_unsigned().min(longest)).unwrap_or(0);
+        let mut state = self.state.lock();
+        match &mut state.role {
+            Role::Listening(listener) => {
+                listener.max_backlog = max_backlog;
+                return Ok(());
+            }
+            Role::Closed => {}
+            _ => return Err(Errno::EINVAL),
+        }
+        match &state.bound {
+            Some(bound) => bound.port.change(|claim| *claim = self.inet.claim(claim.address, true))?,
+            None => {
+                let address = self.inet.unbound();
+                let claim = self.inet.claim(address.ip(), true);
+                state.bound = Some(self.claim_port(address, claim)?);
+            }
+        }
+        state.is_shut = false;
+        state.role =
+            Role::Listening(Listener { backlog: VecDeque::new(), max_backlog, waiting: VecDeque::new() });
+        Ok(())
+    }
+
+    /// accept(2).
+    pub(super) fn take_connection(&self) -> Result<(Arc<Self>, SocketAddress), Errno> {
+        let (accepted, waiting) = {
+            let mut state = self.state.lock();
+            let Role::Listening(listener) = &mut state.role else { return Err(Errno::EINVAL) };
+            let accepted = listener.backlog.pop_front().ok_or(Errno::EAGAIN)?;
+            (accepted, listener.waiting.pop_front())
+        };
+        // Unlocked, for the one let in locks both.
+        if let Some((client, listener)) = waiting.as_ref().and_then(Weak::upgrade).zip(self.me.upgrade()) {
+            client.try_again(&listener);
+        }
+        let remote = {
+            let mut state = accepted.state.lock();
+            let Role::Connected(connection) = &mut state.role else { return Err(Errno::ECONNABORTED) };
+            connection.is_embryo = false;
+            connection.remote
+        };
+        let peer = accepted.inet.encode(remote);
+        Ok((accepted, peer))
+    }
+
+    /// Stops listening: who waits is refused, and who is in the backlog is broken off.
+    pub(super) fn stop_listening(&self) -> bool {
+        let role = {
+            let mut state = self.state.lock();
+            if !matches!(state.role, Role::Listening(_)) {
+                return false;
+            }
+            if let Some(bound) = &state.bound {
+                // It can only conflict less.
+                let _changed = bound.port.change(|claim| claim.is_listening = false);
+            }
+            state.bound = state.bound.take().filter(|bound: &Bound| bound.is_port_given);
+            std::mem::take(&mut state.role)
+        };
+        if let Role::Listening(listener) = role {
+            listener.refuse_all();
+        }
+        self.queue.notify(READABLE);
+        true
+    }
+}
+
+impl Listener {
+    /// Refuses who waits; the backlog is dropped with the listener.
+    pub(super) fn refuse_all(self) {
+        for client in self.waiting.iter().filter_map(Weak::upgrade) {
+            client.fail_connect(Errno::ECONNREFUSED);
+        }
+    }
+}

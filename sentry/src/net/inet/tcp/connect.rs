@@ -1,0 +1,260 @@
+//! Binding, connecting, and undoing both.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use netlink_packet_route::route::RouteType;
+
+use super::endpoint::{ENDED, Endpoint, READABLE, WRITABLE};
+use super::{Bound, Connection, Role, State, TcpSocket};
+use crate::Errno;
+use crate::net::inet::ports::Claim;
+use crate::net::options::SEND_BUFFER_LOCK;
+use crate::net::{SocketAddress, SocketOptions};
+
+impl TcpSocket {
+    /// Claims the port of `address`, or any.
+    pub(super) fn claim_port(&self, address: SocketAddr, claim: Claim) -> Result<Bound, Errno> {
+        let port = self.ports().claim(address.port(), claim, &self.me, self.inet.settings().local_ports())?;
+        let is_port_given = address.port() != 0;
+        let mut address = address;
+        address.set_port(port.number());
+        Ok(Bound { address, port, is_port_given })
+    }
+
+    /// bind(2), to an address that may be bound to.
+    pub(super) fn bind_to(&self, address: SocketAddr) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        if state.bound.is_some() || !matches!(state.role, Role::Closed | Role::Failed) {
+            return Err(Errno::EINVAL);
+        }
+        let bound = self.claim_port(address, self.inet.claim(address.ip(), false))?;
+        // Also a port that was not named stays: somebody may have been told of it.
+        state.bound = Some(Bound { is_port_given: true, ..bound });
+        Ok(())
+    }
+
+    /// connect(2), by one who waits or does not.
+    pub(super) fn connect_to(&self, given: &SocketAddress, waits: bool) -> Result<(), Errno> {
+        let unfinished = if waits { Errno::EAGAIN } else { Errno::EINPROGRESS };
+        {
+            let mut state = self.state.lock();
+            match &mut state.role {
+                Role::Connected(connection) if !connection.is_reported => {
+                    connection.is_reported = true;
+                    return connection.own.inbox().error.take().map_or(Ok(()), Err);
+                }
+                Role::Connected(_) | Role::Listening(_) => return Err(Errno::EISCONN),
+                Role::Connecting { .. } => return Err(if waits { unfinished } else { Errno::EALREADY }),
+                Role::Failed => {
+                    state.role = Role::Closed;
+                    state.release_port();
+                    return Err(state.error.take().unwrap_or(Errno::ECONNABORTED));
+                }
+                Role::Closed => {}
+            }
+        }
+        let remote = self.begin(self.inet.decode_destination(given)?)?;
+        match self.establish(remote) {
+            Ok(()) if waits => self.report(),
+            Ok(()) => return Err(unfinished),
+            Err(Errno::EAGAIN) => return Err(unfinished),
+            Err(Errno::ECONNREFUSED) if !waits => {
+                self.fail_connect(Errno::ECONNREFUSED);
+                return Err(unfinished);
+            }
+            Err(error) => {
+                let mut state = self.state.lock();
+                state.role = Role::Closed;
+                state.release_port();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&self) {
+        if let Role::Connected(connection) = &mut self.state.lock().role {
+            connection.is_reported = true;
+        }
+    }
+
+    /// Settles both addresses and waits to be let in. Returns where to.
+    fn begin(&self, destination: SocketAddr) -> Result<SocketAddr, Errno> {
+        let mut state = self.state.lock();
+        if !matches!(state.role, Role::Closed) {
+            return Err(Errno::EALREADY);
+        }
+        let own = state.bound.as_ref().map(|bound| bound.address.ip());
+        let route = self.inet.route(destination, own)?;
+        if route.kind != RouteType::Local {
+            return Err(Errno::ENETUNREACH);
+        }
+        let mut remote = destination;
+        remote.set_ip(route.destination);
+        self.settle_own(&mut state, route.source)?;
+        state.error = None;
+        state.is_shut = false;
+        state.role = Role::Connecting { remote };
+        Ok(remote)
+    }
+
+    /// Has the own address be `source`, with the port that it has or with any.
+    fn settle_own(&self, state: &mut State, source: IpAddr) -> Result<(), Errno> {
+        if let Some(bound) = &mut state.bound {
+            bound.address.set_ip(source);
+            return Ok(());
+        }
+        let claim = self.inet.claim(source, false);
+        let port = self.ports().claim_for_connection(claim, &self.me, self.inet.settings().local_ports())?;
+        let address = SocketAddr::new(source, port.number());
+        state.bound = Some(Bound { address, port, is_port_given: false });
+        Ok(())
+    }
+
+    /// Connects to the listener at `remote`, or to itself.
+    ///
+    /// # Errors
+    /// ECONNREFUSED if nobody listens; EAGAIN if the backlog is full, and then it is let in later; EADDRNOTAVAIL if there is such a
+    /// connection.
+    fn establish(&self, remote: SocketAddr) -> Result<(), Errno> {
+        let device = crate::net::device::LOOPBACK_INDEX;
+        let mut listeners = self.ports().find(remote, device, |claim| claim.is_listening);
+        if listeners.is_empty() {
+            return self.connect_to_itself(remote);
+        }
+        // Those that share a port by SO_REUSEPORT get their parts.
+        let own = self.state.lock().bound.as_ref().map_or(0, |bound| bound.address.port());
+        let chosen = listeners.swap_remove(usize::from(own / 2) % listeners.len());
+        self.enter_backlog(&chosen)
+    }
+
+    fn connect_to_itself(&self, remote: SocketAddr) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        let own = state.bound.as_ref().ok_or(Errno::ECONNREFUSED)?.address;
+        if own != remote {
+            return Err(Errno::ECONNREFUSED);
+        }
+        let place = self.inet.sockets().tcp().connect(own, remote)?;
+        let options = self.grow_buffers();
+        let memory = &self.inet.network().shared().memory;
+        let end = Endpoint::new(&options, &options, memory, &self.queue);
+        state.role = Role::Connected(Connection {
+            own: end.clone(),
+            peer: end,
+            remote,
+            is_reported: false,
+            is_embryo: false,
+            _place: Some(place),
+        });
+        drop(state);
+        self.queue.notify(WRITABLE);
+        Ok(())
+    }
+
+    /// What a connection's sockets have from its beginning: as much as Linux gives a loopback's, unless SO_SNDBUF said how much.
+    fn grow_buffers(&self) -> SocketOptions {
+        /// Ten segments of the loopback's size, twice, with what each costs.
+        const GROWN_SEND_BUFFER_BYTES: u32 = 2_626_560;
+        let most = self.inet.settings().tcp_send_buffer()[2];
+        let grown = self.inet.common.change_options(|options| {
+            if options.locked_buffers & SEND_BUFFER_LOCK == 0 {
+                options.send_buffer_bytes = GROWN_SEND_BUFFER_BYTES.min(most);
+            }
+            Ok(())
+        });
+        grown.unwrap_or_else(|_| self.inet.common.options())
+    }
+
+    /// Puts a connection into the backlog of `listener`, or itself among those who wait for that.
+    fn enter_backlog(&self, listener: &Arc<Self>) -> Result<(), Errno> {
+        let mut listening = listener.state.lock();
+        let State { role: Role::Listening(backlog), bound: Some(listener_bound), .. } = &mut *listening
+        else {
+            return Err(Errno::ECONNREFUSED);
+        };
+        let mut state = self.state.lock();
+        let Role::Connecting { remote } = state.role else { return Err(Errno::ECONNABORTED) };
+        if !backlog.has_room() {
+            backlog.waiting.retain(|client| client.strong_count() > 0);
+            backlog.waiting.push_back(self.me.clone());
+            return Err(Errno::EAGAIN);
+        }
+        let own = state.bound.as_ref().ok_or(Errno::ECONNABORTED)?.address;
+        let place = self.inet.sockets().tcp().connect(own, remote)?;
+        let accepted = listener.accepted_child(Bound { address: remote, ..listener_bound.clone() });
+        let (options, child_options) = (self.grow_buffers(), accepted.grow_buffers());
+        let memory = &self.inet.network().shared().memory;
+        let end = Endpoint::new(&options, &child_options, memory, &self.queue);
+        let child_end = Endpoint::new(&child_options, &options, memory, &accepted.queue);
+        let connection = |own: &Arc<Endpoint>, peer: &Arc<Endpoint>, remote, is_embryo| Connection {
+            own: own.clone(),
+            peer: peer.clone(),
+            remote,
+            is_reported: is_embryo,
+            is_embryo,
+            _place: None,
+        };
+        accepted.state.lock().role = Role::Connected(connection(&child_end, &end, own, true));
+        let connected = Connection { _place: Some(place), ..connection(&end, &child_end, remote, false) };
+        state.role = Role::Connected(connected);
+        backlog.backlog.push_back(accepted);
+        drop(state);
+        drop(listening);
+        self.queue.notify(WRITABLE);
+        listener.queue.notify(READABLE);
+        Ok(())
+    }
+
+    /// A socket with the options of this listener.
+    fn accepted_child(&self, bound: Bound) -> Arc<Self> {
+        let state = State { bound: Some(bound), ..State::default() };
+        Self::with(self.inet.child(), self.options.lock().clone(), state)
+    }
+
+    /// There may be room in the backlog of `listener` now.
+    pub(super) fn try_again(&self, listener: &Arc<Self>) {
+        match self.enter_backlog(listener) {
+            Ok(()) | Err(Errno::EAGAIN) => {}
+            Err(error) => self.fail_connect(error),
+        }
+    }
+
+    /// A connect that nobody is told of by its result has failed.
+    pub(super) fn fail_connect(&self, error: Errno) {
+        {
+            let mut state = self.state.lock();
+            if !matches!(state.role, Role::Connecting { .. }) {
+                return;
+            }
+            state.role = Role::Failed;
+            state.error = Some(error);
+            state.is_shut = true;
+        }
+        self.queue.notify(ENDED);
+    }
+
+    /// Undoes a connection, or stops listening (AF_UNSPEC).
+    pub(super) fn part(&self) {
+        self.stop_listening();
+        let role = {
+            let mut state = self.state.lock();
+            state.release_port();
+            let is_broken_off = matches!(state.role, Role::Connected(_) | Role::Connecting { .. });
+            state.error = is_broken_off.then_some(Errno::ECONNRESET);
+            state.is_shut = false;
+            std::mem::take(&mut state.role)
+        };
+        if let Role::Connected(connection) = &role {
+            connection.close(true);
+        }
+        self.queue.notify(ENDED);
+    }
+}
+
+impl State {
+    /// Gives up a port that bind(2) did not give it.
+    fn release_port(&mut self) {
+        self.bound = self.bound.take().filter(|bound| bound.is_port_given);
+    }
+}

@@ -1,0 +1,242 @@
+//! TCP (`man 7 tcp`): connections within a namespace.
+//!
+//! A connection has two [`Endpoint`](endpoint::Endpoint)s, where what was sent to each arrives. Both sockets know both, and endpoints
+//! know no socket, so that a connection keeps neither of its ends open. A socket that is connected to itself has one that is both.
+//!
+//! A connect finds the listener and puts the other end into its backlog at once; if that is full, it waits in the listener's list
+//! of those who want in, and accept(2) lets it in. Like on Linux, one who does not wait learns of either by a second connect, by
+//! SO_ERROR and by poll(2).
+
+mod backlog;
+mod bytes;
+mod connect;
+mod endpoint;
+mod info;
+mod options;
+mod socket;
+mod transfer;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use self::backlog::Listener;
+use self::endpoint::Endpoint;
+use self::options::TcpOptions;
+use super::bound::InetSocket;
+use super::ports::{Port, Ports};
+use crate::Errno;
+use crate::wait::WaitQueue;
+
+/// How long the port of the end that closed first stays taken (TIME_WAIT).
+const TIME_WAIT: Duration = Duration::from_secs(60);
+
+/// The TCP sockets of a namespace.
+#[derive(Default)]
+pub struct TcpSockets {
+    ports: Arc<Ports<TcpSocket>>,
+    /// The ends of each connection, as who made it sees them.
+    connections: Mutex<HashSet<(SocketAddr, SocketAddr)>>,
+}
+
+impl TcpSockets {
+    /// Takes the place of a connection between these addresses.
+    ///
+    /// # Errors
+    /// EADDRNOTAVAIL if there is one.
+    fn connect(self: &Arc<Self>, own: SocketAddr, remote: SocketAddr) -> Result<Place, Errno> {
+        if !self.connections.lock().insert((own, remote)) {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        Ok(Place { addresses: (own, remote), sockets: self.clone() })
+    }
+}
+
+/// The place of a connection among all; dropping it frees the place.
+struct Place {
+    addresses: (SocketAddr, SocketAddr),
+    sockets: Arc<TcpSockets>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.sockets.connections.lock().remove(&self.addresses);
+    }
+}
+
+/// A TCP socket.
+pub struct TcpSocket {
+    inet: InetSocket,
+    state: Mutex<State>,
+    options: Mutex<TcpOptions>,
+    queue: WaitQueue,
+    me: Weak<Self>,
+}
+
+#[derive(Default)]
+struct State {
+    role: Role,
+    bound: Option<Bound>,
+    /// What SO_ERROR tells of a connect that has failed.
+    error: Option<Errno>,
+    /// What shutdown(2) has ended before there was a connection.
+    is_shut: bool,
+}
+
+/// A local address.
+#[derive(Clone)]
+struct Bound {
+    address: SocketAddr,
+    port: Arc<Port<TcpSocket>>,
+    /// bind(2) named the port: it stays when a connection ends.
+    is_port_given: bool,
+}
+
+#[derive(Default)]
+enum Role {
+    #[default]
+    Closed,
+    /// A connect that did not wait has failed, and no other has been told.
+    Failed,
+    Listening(Listener),
+    /// It waits to be let into a backlog.
+    Connecting {
+        remote: SocketAddr,
+    },
+    Connected(Connection),
+}
+
+struct Connection {
+    own: Arc<Endpoint>,
+    peer: Arc<Endpoint>,
+    remote: SocketAddr,
+    /// A connect has returned 0, or it was accepted.
+    is_reported: bool,
+    /// Made by a connect and not accepted yet.
+    is_embryo: bool,
+    _place: Option<Place>,
+}
+
+impl TcpSocket {
+    /// A socket that is neither bound nor connected.
+    pub(super) fn new(inet: InetSocket) -> Arc<Self> {
+        let settings = inet.settings();
+        let _set = inet.common.change_options(|options| {
+            options.receive_buffer_bytes = settings.tcp_receive_buffer()[1];
+            options.send_buffer_bytes = settings.tcp_send_buffer()[1];
+            Ok(())
+        });
+        Self::with(inet, TcpOptions::default(), State::default())
+    }
+
+    fn with(inet: InetSocket, options: TcpOptions, state: State) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            inet,
+            state: Mutex::new(state),
+            options: Mutex::new(options),
+            queue: WaitQueue::default(),
+            me: me.clone(),
+        })
+    }
+
+    /// The own end and the peer's, if it is connected.
+    fn ends(&self) -> Option<(Arc<Endpoint>, Arc<Endpoint>)> {
+        match &self.state.lock().role {
+            Role::Connected(connection) => Some((connection.own.clone(), connection.peer.clone())),
+            _ => None,
+        }
+    }
+
+    fn remote(&self) -> Option<SocketAddr> {
+        match &self.state.lock().role {
+            Role::Connected(connection) => Some(connection.remote),
+            _ => None,
+        }
+    }
+
+    fn ports(&self) -> &Arc<Ports<Self>> {
+        &self.inet.sockets().tcp().ports
+    }
+}
+
+impl Connection {
+    /// Ends it, since its socket is closed: with a reset if something is left unread or SO_LINGER asks for it, else in order.
+    fn close(&self, lingers_not: bool) -> Closing {
+        let (is_broken, was_reset) = {
+            let mut inbox = self.own.inbox();
+            inbox.is_gone = true;
+            let has_unread = inbox.bytes.unread_bytes() > 0;
+            (has_unread || lingers_not || self.is_embryo, inbox.is_reset)
+        };
+        if was_reset || is_broken {
+            self.peer.reset();
+            return Closing::Broken;
+        }
+        if self.own.shut_sending() {
+            self.peer.end();
+        }
+        if self.own.inbox().closes_first { Closing::First } else { Closing::Last }
+    }
+}
+
+/// How a connection has ended.
+#[derive(PartialEq, Eq)]
+enum Closing {
+    Broken,
+    /// This end was the first: its port lingers.
+    First,
+    Last,
+}
+
+impl Drop for TcpSocket {
+    fn drop(&mut self) {
+        let state = std::mem::take(self.state.get_mut());
+        if let Role::Connected(connection) = &state.role {
+            let lingers_not = self.inet.common.options().linger == (true, 0);
+            if connection.close(lingers_not) == Closing::First
+                && let Some(bound) = &state.bound
+            {
+                bound.port.linger_until(Instant::now() + TIME_WAIT);
+            }
+        }
+    }
+}
+
+/// `TCP_*` states (`tcp(7)` calls them by name, `linux/tcp.h` numbers them).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpState {
+    /// Data goes both ways.
+    Established = 1,
+    /// A connect waits.
+    SynSent = 2,
+    /// This end has ended, the other has not.
+    FinWait2 = 5,
+    /// Not connected.
+    Close = 7,
+    /// The other end has ended, this one has not.
+    CloseWait = 8,
+    /// It listens.
+    Listen = 10,
+}
+
+impl State {
+    fn tcp_state(&self) -> TcpState {
+        match &self.role {
+            Role::Closed | Role::Failed => TcpState::Close,
+            Role::Listening(_) => TcpState::Listen,
+            Role::Connecting { .. } => TcpState::SynSent,
+            Role::Connected(connection) => {
+                let inbox = connection.own.inbox();
+                match (inbox.is_send_shut, inbox.has_ended) {
+                    _ if inbox.is_closed() => TcpState::Close,
+                    (true, _) => TcpState::FinWait2,
+                    (_, true) => TcpState::CloseWait,
+                    _ => TcpState::Established,
+                }
+            }
+        }
+    }
+}

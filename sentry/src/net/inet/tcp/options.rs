@@ -1,0 +1,223 @@
+//! Options of TCP (`man 7 tcp`). Those that are about segments and timers are kept and told, and change nothing.
+
+use std::ops::RangeInclusive;
+
+use linux_raw_sys::net as uapi;
+use zerocopy::IntoBytes;
+
+use super::info::{DEFAULT_MSS, LOOPBACK_MSS};
+use super::{Role, TcpSocket};
+use crate::Errno;
+use crate::net::level::int;
+
+/// Congestion control algorithms that can be chosen; the first is the usual one.
+const CONGESTION_ALGORITHMS: [&[u8]; 2] = [b"cubic", b"reno"];
+/// `TCP_CA_NAME_MAX`.
+const CONGESTION_NAME_BYTES: usize = 16;
+/// Seconds that keep-alive times and intervals may be.
+const KEEP_ALIVE_SECONDS: RangeInclusive<i32> = 1..=32_767;
+/// How often something may be tried.
+const TRIES: RangeInclusive<i32> = 1..=127;
+/// The least and the largest TCP_MAXSEG.
+const SEGMENT_BYTES: RangeInclusive<i32> = 88..=32_767;
+/// The longest TCP_LINGER2, in seconds.
+const MAX_LINGER2: i32 = 120;
+/// The least TCP_WINDOW_CLAMP but none.
+const MIN_WINDOW_CLAMP: i32 = 1152;
+
+/// The TCP options of a socket.
+#[derive(Clone, Debug)]
+pub(super) struct TcpOptions {
+    no_delay: bool,
+    is_corked: bool,
+    keep_alive_idle: i32,
+    keep_alive_interval: i32,
+    keep_alive_count: i32,
+    syn_count: i32,
+    linger2: i32,
+    /// In retransmissions, as Linux keeps it.
+    deferred_accept: u32,
+    window_clamp: i32,
+    quick_ack: bool,
+    congestion: &'static [u8],
+    user_timeout: i32,
+    /// 0 if it was not set.
+    segment_bytes: i32,
+    fast_open: i32,
+    is_fast_open_connect: bool,
+    not_sent_low_water: i32,
+    saves_syn: bool,
+    thin_linear_timeouts: bool,
+    /// TCP_INQ: a receive tells how much is left.
+    pub(super) tells_queued: bool,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self {
+            no_delay: false,
+            is_corked: false,
+            keep_alive_idle: 7200,
+            keep_alive_interval: 75,
+            keep_alive_count: 9,
+            syn_count: 6,
+            linger2: 60,
+            deferred_accept: 0,
+            window_clamp: 0,
+            quick_ack: true,
+            congestion: CONGESTION_ALGORITHMS[0],
+            user_timeout: 0,
+            segment_bytes: 0,
+            fast_open: 0,
+            is_fast_open_connect: false,
+            not_sent_low_water: 0,
+            saves_syn: false,
+            thin_linear_timeouts: false,
+            tells_queued: false,
+        }
+    }
+}
+
+fn within(number: i32, range: RangeInclusive<i32>) -> Result<i32, Errno> {
+    if range.contains(&number) { Ok(number) } else { Err(Errno::EINVAL) }
+}
+
+/// How often a SYN is sent within so many seconds, when the first time-out is one second and each is twice the last.
+fn retransmissions_in(seconds: i32) -> u32 {
+    (1..=u8::MAX.into()).find(|count| seconds_of(*count) >= seconds).unwrap_or(u8::MAX.into())
+}
+
+/// How long that takes.
+fn seconds_of(retransmissions: u32) -> i32 {
+    const MAX_TIMEOUT: i32 = 120;
+    let timeouts = (0..retransmissions).map(|count| 1_i32.checked_shl(count).unwrap_or(i32::MAX));
+    timeouts.map(|timeout| timeout.clamp(1, MAX_TIMEOUT)).sum()
+}
+
+impl TcpOptions {
+    fn set_number(&mut self, option: u32, number: i32) -> Result<(), Errno> {
+        match option {
+            uapi::TCP_NODELAY => self.no_delay = number != 0,
+            uapi::TCP_CORK => self.is_corked = number != 0,
+            uapi::TCP_QUICKACK => self.quick_ack = number != 0,
+            uapi::TCP_KEEPIDLE => self.keep_alive_idle = within(number, KEEP_ALIVE_SECONDS)?,
+            uapi::TCP_KEEPINTVL => self.keep_alive_interval = within(number, KEEP_ALIVE_SECONDS)?,
+            uapi::TCP_KEEPCNT => self.keep_alive_count = within(number, TRIES)?,
+            uapi::TCP_SYNCNT => self.syn_count = within(number, TRIES)?,
+            uapi::TCP_LINGER2 => self.linger2 = number.clamp(-1, MAX_LINGER2),
+            uapi::TCP_DEFER_ACCEPT => {
+                self.deferred_accept = if number > 0 { retransmissions_in(number) } else { 0 };
+            }
+            uapi::TCP_WINDOW_CLAMP if number == 0 => self.window_clamp = 0,
+            uapi::TCP_WINDOW_CLAMP => self.window_clamp = number.max(MIN_WINDOW_CLAMP),
+            uapi::TCP_USER_TIMEOUT => self.user_timeout = within(number, 0..=i32::MAX)?,
+            uapi::TCP_MAXSEG if number == 0 => self.segment_bytes = 0,
+            uapi::TCP_MAXSEG => self.segment_bytes = within(number, SEGMENT_BYTES)?,
+            uapi::TCP_FASTOPEN => self.fast_open = within(number, 0..=i32::MAX)?,
+            uapi::TCP_FASTOPEN_CONNECT => self.is_fast_open_connect = within(number, 0..=1)? != 0,
+            uapi::TCP_NOTSENT_LOWAT => self.not_sent_low_water = number,
+            uapi::TCP_SAVE_SYN => self.saves_syn = within(number, 0..=2)? != 0,
+            uapi::TCP_THIN_LINEAR_TIMEOUTS => self.thin_linear_timeouts = within(number, 0..=1)? != 0,
+            uapi::TCP_THIN_DUPACK => drop(within(number, 0..=1)?),
+            uapi::TCP_INQ => self.tells_queued = within(number, 0..=1)? != 0,
+            uapi::TCP_REPAIR => return Err(Errno::EPERM),
+            _ => return Err(Errno::ENOPROTOOPT),
+        }
+        Ok(())
+    }
+
+    fn number(&self, option: u32) -> Result<i32, Errno> {
+        Ok(match option {
+            uapi::TCP_NODELAY => self.no_delay.into(),
+            uapi::TCP_CORK => self.is_corked.into(),
+            uapi::TCP_QUICKACK => self.quick_ack.into(),
+            uapi::TCP_KEEPIDLE => self.keep_alive_idle,
+            uapi::TCP_KEEPINTVL => self.keep_alive_interval,
+            uapi::TCP_KEEPCNT => self.keep_alive_count,
+            uapi::TCP_SYNCNT => self.syn_count,
+            uapi::TCP_LINGER2 => self.linger2,
+            uapi::TCP_DEFER_ACCEPT if self.deferred_accept == 0 => 0,
+            uapi::TCP_DEFER_ACCEPT => seconds_of(self.deferred_accept),
+            uapi::TCP_WINDOW_CLAMP => self.window_clamp,
+            uapi::TCP_USER_TIMEOUT => self.user_timeout,
+            uapi::TCP_FASTOPEN => self.fast_open,
+            uapi::TCP_FASTOPEN_CONNECT => self.is_fast_open_connect.into(),
+            uapi::TCP_NOTSENT_LOWAT => self.not_sent_low_water,
+            uapi::TCP_SAVE_SYN => self.saves_syn.into(),
+            uapi::TCP_THIN_LINEAR_TIMEOUTS => self.thin_linear_timeouts.into(),
+            uapi::TCP_THIN_DUPACK | uapi::TCP_IS_MPTCP | uapi::TCP_REPAIR | uapi::TCP_TX_DELAY => 0,
+            uapi::TCP_INQ => self.tells_queued.into(),
+            _ => return Err(Errno::ENOPROTOOPT),
+        })
+    }
+
+    fn set_congestion(&mut self, value: &[u8]) -> Result<(), Errno> {
+        let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
+        let known = CONGESTION_ALGORITHMS.into_iter().find(|known| *known == name);
+        self.congestion = known.ok_or(Errno::ENOENT)?;
+        Ok(())
+    }
+}
+
+impl TcpSocket {
+    /// The value of a TCP option.
+    pub(super) fn tcp_option(&self, option: u32) -> Result<Vec<u8>, Errno> {
+        match option {
+            uapi::TCP_INFO => return Ok(self.info().as_bytes().to_vec()),
+            uapi::TCP_MAXSEG => return Ok(self.segment_bytes().as_bytes().to_vec()),
+            uapi::TCP_CONGESTION => {
+                let mut name = self.options.lock().congestion.to_vec();
+                name.resize(CONGESTION_NAME_BYTES, 0);
+                return Ok(name);
+            }
+            uapi::TCP_ULP | uapi::TCP_CC_INFO => return Ok(Vec::new()),
+            _ => {}
+        }
+        Ok(self.options.lock().number(option)?.as_bytes().to_vec())
+    }
+
+    fn segment_bytes(&self) -> i32 {
+        let set = self.options.lock().segment_bytes;
+        let is_connected = matches!(self.state.lock().role, Role::Connected(_));
+        let most = if is_connected { LOOPBACK_MSS } else { DEFAULT_MSS }.cast_signed();
+        match set {
+            0 => most,
+            set if is_connected => set.min(most),
+            set => set,
+        }
+    }
+
+    /// Sets a TCP option.
+    pub(super) fn set_tcp_option(&self, option: u32, value: &[u8]) -> Result<(), Errno> {
+        match option {
+            uapi::TCP_CONGESTION | uapi::TCP_ULP if value.is_empty() => Err(Errno::EINVAL),
+            uapi::TCP_CONGESTION => self.options.lock().set_congestion(value),
+            // No protocol can be put on top.
+            uapi::TCP_ULP => Err(Errno::ENOENT),
+            option => self.options.lock().set_number(option, int(value)?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deferred_accept_is_rounded_to_retransmissions() {
+        let mut options = TcpOptions::default();
+        for (set, told) in [(0, 0), (1, 1), (2, 3), (5, 7), (8, 15)] {
+            options.set_number(uapi::TCP_DEFER_ACCEPT, set).unwrap();
+            assert_eq!(options.number(uapi::TCP_DEFER_ACCEPT), Ok(told), "{set}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_exist_is_refused() {
+        let mut options = TcpOptions::default();
+        assert_eq!(options.set_number(999, 1), Err(Errno::ENOPROTOOPT));
+        assert_eq!(options.set_number(uapi::TCP_KEEPCNT, 128), Err(Errno::EINVAL));
+        assert_eq!(options.set_congestion(b"nothing"), Err(Errno::ENOENT));
+        assert_eq!(options.set_congestion(b"reno\0"), Ok(()));
+    }
+}

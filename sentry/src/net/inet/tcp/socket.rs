@@ -1,0 +1,282 @@
+//! A TCP socket, as system calls know it.
+
+use std::sync::Arc;
+
+use linux_raw_sys::ioctl::{FIONREAD, SIOCATMARK, TIOCOUTQ};
+use linux_raw_sys::net as uapi;
+
+use super::endpoint::{Inbox, READABLE, WRITABLE};
+use super::{Connection, Role, State, TcpSocket};
+use crate::Errno;
+use crate::fs::Caller;
+use crate::net::{
+    Destination, NetworkNamespace, Outgoing, Received, Receiving, Shutdown, Socket, SocketAddress,
+    SocketCaller, SocketCommon, SocketOptions,
+};
+use crate::platform::VirtualAddress;
+use crate::wait::{Events, WaitQueue};
+
+impl Socket for TcpSocket {
+    fn common(&self) -> &SocketCommon {
+        &self.inet.common
+    }
+
+    fn network(&self) -> Option<&Arc<NetworkNamespace>> {
+        Some(self.inet.network())
+    }
+
+    fn bind(&self, address: &SocketAddress, caller: &dyn SocketCaller) -> Result<(), Errno> {
+        self.bind_to(self.inet.check_bind(address, caller)?)
+    }
+
+    fn listen(&self, backlog: i32, _caller: &dyn SocketCaller) -> Result<(), Errno> {
+        self.listen_with(backlog)
+    }
+
+    fn connect(
+        &self,
+        destination: &Destination,
+        waits: bool,
+        _caller: &dyn SocketCaller,
+    ) -> Result<(), Errno> {
+        self.connect_to(&destination.address, waits)
+    }
+
+    fn unfinished_connect(&self) -> Errno {
+        Errno::EINPROGRESS
+    }
+
+    fn disconnect(&self) -> Result<(), Errno> {
+        self.part();
+        Ok(())
+    }
+
+    fn accept(&self, _waits: bool) -> Result<(Arc<dyn Socket>, SocketAddress), Errno> {
+        let (accepted, peer) = self.take_connection()?;
+        Ok((accepted, peer))
+    }
+
+    fn name(&self) -> Result<SocketAddress, Errno> {
+        let bound = self.state.lock().bound.as_ref().map(|bound| bound.address);
+        Ok(self.inet.encode(bound.unwrap_or_else(|| self.inet.unbound())))
+    }
+
+    fn peer_name(&self) -> Result<SocketAddress, Errno> {
+        let (own, _) = self.ends().ok_or(Errno::ENOTCONN)?;
+        if own.inbox().is_closed() {
+            return Err(Errno::ENOTCONN);
+        }
+        Ok(self.inet.encode(self.remote().ok_or(Errno::ENOTCONN)?))
+    }
+
+    fn shut_down(&self, halves: Shutdown) -> Result<(), Errno> {
+        match self.ends() {
+            Some(_) => self.shut_connection(halves),
+            None => self.shut_unconnected(halves),
+        }
+    }
+
+    /// A connection has one destination; an address is ignored.
+    fn check_destination(
+        &self,
+        _address: Option<SocketAddress>,
+        _is_urgent: bool,
+    ) -> Result<Option<SocketAddress>, Errno> {
+        Ok(None)
+    }
+
+    fn check_send(&self, _len_bytes: usize, _has_destination: bool) -> Result<(), Errno> {
+        self.check_room()
+    }
+
+    fn send(
+        &self,
+        outgoing: Outgoing<'_>,
+        _destination: Option<&Destination>,
+        _caller: &dyn SocketCaller,
+    ) -> Result<usize, Errno> {
+        self.send_bytes(&outgoing)
+    }
+
+    fn receive(
+        &self,
+        max_bytes: usize,
+        how: Receiving,
+        take: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<Received, Errno> {
+        self.receive_bytes(max_bytes, how, take)
+    }
+
+    fn option(&self, level: u32, option: u32, room_bytes: usize) -> Result<Vec<u8>, Errno> {
+        match level {
+            uapi::SOL_TCP => self.tcp_option(option),
+            level => self.inet.option(level, option, room_bytes),
+        }
+    }
+
+    fn set_option(
+        &self,
+        level: u32,
+        option: u32,
+        value: &[u8],
+        caller: &dyn SocketCaller,
+    ) -> Result<(), Errno> {
+        match level {
+            uapi::SOL_TCP => self.set_tcp_option(option, value),
+            level => {
+                let is_bound = self.state.lock().bound.is_some();
+                self.inet.set_option(level, option, value, (is_bound, caller))
+            }
+        }
+    }
+
+    fn has_option(&self, option: u32) -> bool {
+        matches!(option, uapi::SO_REUSEPORT | uapi::SO_ZEROCOPY | uapi::SO_TXREHASH)
+    }
+
+    fn options_changed(&self, options: &SocketOptions) {
+        if let Some((own, peer)) = self.ends() {
+            own.inbox().receive_buffer_bytes = options.receive_buffer_bytes;
+            peer.inbox().peer_send_buffer_bytes = options.send_buffer_bytes;
+            peer.queue.notify(WRITABLE);
+            self.queue.notify(WRITABLE);
+        }
+    }
+
+    fn take_error(&self) -> Option<Errno> {
+        match self.ends() {
+            Some((own, _)) => own.inbox().error.take(),
+            None => self.state.lock().error.take(),
+        }
+    }
+
+    fn is_listening(&self) -> bool {
+        matches!(self.state.lock().role, Role::Listening(_))
+    }
+
+    fn peek_offset(&self) -> Option<usize> {
+        self.ends().and_then(|(own, _)| own.inbox().peek_offset)
+    }
+
+    fn set_peek_offset(&self, offset: Option<usize>) -> Result<(), Errno> {
+        if let Some((own, _)) = self.ends() {
+            own.inbox().peek_offset = offset;
+        }
+        Ok(())
+    }
+
+    fn readiness(&self) -> Events {
+        let state = self.state.lock();
+        match &state.role {
+            Role::Listening(listener) if listener.backlog.is_empty() => Events::empty(),
+            Role::Listening(_) => READABLE,
+            Role::Connecting { .. } => Events::empty(),
+            Role::Connected(connection) => self.connection_readiness(connection),
+            Role::Closed | Role::Failed => unconnected_readiness(&state),
+        }
+    }
+
+    fn wait_queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+
+    fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        let is_inline = || self.inet.common.options().switch(uapi::SO_OOBINLINE);
+        let ends = self.ends();
+        let number = match request {
+            FIONREAD | TIOCOUTQ if self.is_listening() => return Err(Errno::EINVAL),
+            FIONREAD => match &ends {
+                Some((own, _)) => own.inbox().bytes.readable_bytes(is_inline()?),
+                None => 0,
+            },
+            // What has arrived is acknowledged, and all has.
+            TIOCOUTQ => 0,
+            SIOCATMARK => ends.is_some_and(|(own, _)| own.inbox().bytes.is_at_mark()).into(),
+            _ => return Err(Errno::ENOTTY),
+        };
+        let number = i32::try_from(number).unwrap_or(i32::MAX);
+        caller.memory().write_object(VirtualAddress(argument), &number)?;
+        Ok(0)
+    }
+}
+
+/// A socket that has no connection is as good as one whose both halves are shut.
+fn unconnected_readiness(state: &State) -> Events {
+    let mut events = Events::HUP | WRITABLE;
+    if state.is_shut {
+        events |= READABLE | Events::RDHUP;
+    }
+    events.set(Events::ERR, state.error.is_some());
+    events
+}
+
+impl TcpSocket {
+    fn connection_readiness(&self, connection: &Connection) -> Events {
+        let options = self.inet.common.options();
+        let is_inline = options.switch(uapi::SO_OOBINLINE).unwrap_or_default();
+        let (mut events, is_sending_over) = {
+            let inbox = connection.own.inbox();
+            let least = options.receive_low_water as usize;
+            (arrivals(&inbox, is_inline, least), inbox.is_sending_over())
+        };
+        let has_room = || {
+            let inbox = connection.peer.inbox();
+            inbox.is_gone || inbox.has_ample_room(&connection.peer.memory)
+        };
+        if is_sending_over || has_room() {
+            events |= WRITABLE;
+        } else {
+            connection.peer.inbox().peer_waits = true;
+        }
+        events
+    }
+
+    fn shut_connection(&self, halves: Shutdown) -> Result<(), Errno> {
+        let (own, peer) = self.ends().ok_or(Errno::ENOTCONN)?;
+        if own.inbox().is_closed() {
+            return Err(Errno::ENOTCONN);
+        }
+        if halves.receiving {
+            own.inbox().is_receive_shut = true;
+        }
+        if halves.sending && own.shut_sending() {
+            peer.end();
+        }
+        self.queue.notify(READABLE | WRITABLE | Events::RDHUP | Events::HUP);
+        Ok(())
+    }
+
+    /// Stops listening or connecting. Without either, it is remembered though it fails.
+    fn shut_unconnected(&self, halves: Shutdown) -> Result<(), Errno> {
+        {
+            let mut state = self.state.lock();
+            match state.role {
+                Role::Listening(_) if !halves.receiving => return Ok(()),
+                Role::Listening(_) => {}
+                Role::Connecting { .. } => state.role = Role::Closed,
+                _ => {
+                    state.is_shut |= halves.receiving;
+                    return Err(Errno::ENOTCONN);
+                }
+            }
+        }
+        self.stop_listening();
+        self.queue.notify(READABLE | WRITABLE | Events::HUP);
+        Ok(())
+    }
+}
+
+/// What has arrived at an end.
+fn arrivals(inbox: &Inbox, is_urgent_inline: bool, least_bytes: usize) -> Events {
+    let mut events = Events::empty();
+    let readable = inbox.bytes.readable_bytes(is_urgent_inline);
+    if inbox.is_reading_over() {
+        events |= READABLE | Events::RDHUP;
+    } else if readable > 0 && readable >= least_bytes {
+        events |= READABLE;
+    }
+    events.set(Events::PRI, inbox.bytes.has_urgent());
+    events.set(Events::HUP, inbox.is_reading_over() && inbox.is_sending_over());
+    events.set(Events::ERR, inbox.error.is_some());
+    events
+}

@@ -1,0 +1,178 @@
+//! Sending and receiving.
+
+use std::sync::Arc;
+
+use linux_raw_sys::net::{SO_OOBINLINE, SOL_TCP, TCP_CM_INQ};
+
+use super::bytes::Taking;
+use super::endpoint::{Endpoint, Inbox, READABLE, WRITABLE};
+use super::{Role, TcpSocket};
+use crate::Errno;
+use crate::net::{ControlMessage, Outgoing, Received, Receiving};
+use crate::wait::Events;
+
+impl TcpSocket {
+    /// Both ends of a connection that can be sent into.
+    fn sendable_ends(&self) -> Result<(Arc<Endpoint>, Arc<Endpoint>), Errno> {
+        let (own, peer) = {
+            let mut state = self.state.lock();
+            match &state.role {
+                Role::Connected(connection) => (connection.own.clone(), connection.peer.clone()),
+                Role::Connecting { .. } => return Err(Errno::EAGAIN),
+                _ => return Err(state.error.take().unwrap_or(Errno::EPIPE)),
+            }
+        };
+        let mut inbox = own.inbox();
+        if let Some(error) = inbox.error.take() {
+            return Err(error);
+        }
+        if inbox.is_sending_over() {
+            return Err(Errno::EPIPE);
+        }
+        drop(inbox);
+        Ok((own, peer))
+    }
+
+    /// Sends as much of the bytes as there is room for.
+    pub(super) fn send_bytes(&self, outgoing: &Outgoing<'_>) -> Result<usize, Errno> {
+        let (own, peer) = self.sendable_ends()?;
+        put(&own, &peer, outgoing)
+    }
+
+    /// Whether something could be sent now.
+    pub(super) fn check_room(&self) -> Result<(), Errno> {
+        let (_, peer) = self.sendable_ends()?;
+        let mut inbox = peer.inbox();
+        if inbox.is_gone || inbox.room(&peer.memory) > 0 {
+            return Ok(());
+        }
+        inbox.peer_waits = true;
+        Err(Errno::EAGAIN)
+    }
+
+    /// Receives what there is, or the urgent byte.
+    pub(super) fn receive_bytes(
+        &self,
+        max_bytes: usize,
+        how: Receiving,
+        take: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<Received, Errno> {
+        if how.is_error_queue {
+            return Err(Errno::EAGAIN);
+        }
+        let (own, peer) = match self.ends() {
+            Some(ends) => ends,
+            None => return self.receive_without_connection(),
+        };
+        let discard = &mut |_: &[u8]| true;
+        let take: &mut dyn FnMut(&[u8]) -> bool = if how.discards { discard } else { take };
+        let is_urgent_inline = self.inet.common.options().switch(SO_OOBINLINE)?;
+        if how.is_urgent {
+            return receive_urgent(&own, is_urgent_inline, how.is_peek, max_bytes, take);
+        }
+        let (len_bytes, left_bytes, has_made_room) = {
+            let mut inbox = own.inbox();
+            let peek_offset = how.is_peek.then(|| inbox.peek_offset.unwrap_or(0));
+            let taken = inbox.bytes.read(Taking { max_bytes, peek_offset, is_urgent_inline, take })?;
+            if taken == 0 && max_bytes > 0 {
+                return nothing(&mut inbox).map(|()| Received::default());
+            }
+            if let Some(offset) = &mut inbox.peek_offset {
+                *offset =
+                    if how.is_peek { offset.saturating_add(taken) } else { offset.saturating_sub(taken) };
+            }
+            let has_made_room = inbox.peer_waits && inbox.has_ample_room(&own.memory);
+            if has_made_room {
+                inbox.peer_waits = false;
+            }
+            (taken, inbox.bytes.readable_bytes(is_urgent_inline), has_made_room)
+        };
+        if has_made_room {
+            peer.queue.notify(WRITABLE);
+        }
+        let control = self.tell_queued(left_bytes);
+        Ok(Received { len_bytes, message_bytes: len_bytes, control, ..Received::default() })
+    }
+
+    /// What TCP_INQ has a receive tell beside the bytes: how many more there are.
+    fn tell_queued(&self, left_bytes: usize) -> Vec<ControlMessage> {
+        if !self.options.lock().tells_queued {
+            return Vec::new();
+        }
+        let left = i32::try_from(left_bytes).unwrap_or(i32::MAX);
+        vec![ControlMessage { level: SOL_TCP, kind: TCP_CM_INQ, data: left.to_ne_bytes().to_vec() }]
+    }
+
+    fn receive_without_connection(&self) -> Result<Received, Errno> {
+        let mut state = self.state.lock();
+        match (&state.role, state.error) {
+            (Role::Connecting { .. }, _) => Err(Errno::EAGAIN),
+            (_, Some(error)) => {
+                state.error = None;
+                Err(error)
+            }
+            _ if state.is_shut => Ok(Received::default()),
+            _ => Err(Errno::ENOTCONN),
+        }
+    }
+}
+
+/// What one is told who finds nothing to receive.
+fn nothing(inbox: &mut Inbox) -> Result<(), Errno> {
+    if inbox.has_ended {
+        return Ok(());
+    }
+    match inbox.error.take() {
+        Some(error) => Err(error),
+        None if inbox.is_reading_over() => Ok(()),
+        None => Err(Errno::EAGAIN),
+    }
+}
+
+fn receive_urgent(
+    own: &Endpoint,
+    is_inline: bool,
+    is_peek: bool,
+    max_bytes: usize,
+    take: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<Received, Errno> {
+    let mut inbox = own.inbox();
+    if is_inline {
+        return Err(Errno::EINVAL);
+    }
+    let byte = inbox.bytes.take_urgent(is_peek)?;
+    let taken = max_bytes.min(1);
+    if taken > 0 && !take(&[byte]) {
+        return Err(Errno::EFAULT);
+    }
+    Ok(Received { len_bytes: taken, message_bytes: 1, is_urgent: true, ..Received::default() })
+}
+
+/// Puts bytes where the peer finds them.
+fn put(own: &Endpoint, peer: &Endpoint, outgoing: &Outgoing<'_>) -> Result<usize, Errno> {
+    let is_all_lost = peer.inbox().is_gone;
+    if is_all_lost {
+        // They go out, and the answer is a reset.
+        own.reset();
+        return Ok(outgoing.bytes.len());
+    }
+    let (pushed, is_urgent) = {
+        let mut inbox = peer.inbox();
+        let room = inbox.room(&peer.memory);
+        if room == 0 && !outgoing.bytes.is_empty() {
+            inbox.peer_waits = true;
+            return Err(Errno::EAGAIN);
+        }
+        let fitting = outgoing.bytes.get(..room).unwrap_or(outgoing.bytes);
+        let pushed = inbox.bytes.push(fitting)?;
+        let is_urgent = outgoing.is_urgent && pushed > 0 && pushed == outgoing.bytes.len();
+        if is_urgent {
+            inbox.bytes.mark_urgent();
+        }
+        (pushed, is_urgent)
+    };
+    if pushed > 0 {
+        peer.queue.notify(if is_urgent { READABLE | Events::PRI } else { READABLE });
+    }
+    Ok(pushed)
+}
