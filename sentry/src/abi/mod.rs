@@ -12,6 +12,7 @@ mod signal;
 mod socket;
 mod system;
 mod time;
+mod trace;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -29,6 +30,7 @@ pub(crate) use signal::{
 pub(crate) use socket::{Cmsghdr, Linger, Mmsghdr, Msghdr, SockaddrIn, SockaddrIn6, TcpInfo, Ucred};
 pub(crate) use system::{SysInfo, UtsName};
 pub(crate) use time::{Timespec, Timeval, Timex};
+pub(crate) use trace::{PeeksiginfoArgs, PtraceSyscallInfo, RseqConfiguration};
 
 /// A structure of Linux's user API, copied to and from user memory as bytes: it has no padding that is not a field, and
 /// any bytes are a valid value.

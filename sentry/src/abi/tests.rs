@@ -1,3 +1,5 @@
+use std::mem::offset_of;
+
 use super::*;
 
 /// A value all of whose bytes are ones.
@@ -30,4 +32,19 @@ fn the_gaps_of_a_stat_are_fields() {
 fn the_gap_of_a_siginfo_is_a_field() {
     let full = Siginfo { padding: 0, ..ones() };
     assert_eq!(gaps(&full), [12, 13, 14, 15]);
+}
+
+#[test]
+fn the_gaps_of_a_signal_frame_are_fields() {
+    let full = SignalFrameHead {
+        uc_stack: SignalStack { padding: 0, ..ones() },
+        uc_mcontext: SigContext { reserved: [0; 8], ..ones() },
+        info: Siginfo { padding: 0, ..ones() },
+        ..ones()
+    };
+    let stack = offset_of!(SignalFrameHead, uc_stack) + offset_of!(SignalStack, padding);
+    let context = offset_of!(SignalFrameHead, uc_mcontext) + offset_of!(SigContext, reserved);
+    let info = offset_of!(SignalFrameHead, info) + offset_of!(Siginfo, padding);
+    let expected = (stack..stack + 4).chain(context..context + 64).chain(info..info + 4);
+    assert_eq!(gaps(&full), expected.collect::<Vec<_>>());
 }

@@ -149,6 +149,11 @@ impl<T> UserPointer<T> {
         self.address.0 == 0
     }
 
+    /// The same place, for a value of another type.
+    pub(super) fn cast<U>(self) -> UserPointer<U> {
+        UserPointer { address: self.address, target: PhantomData }
+    }
+
     /// The place of element `index` of an array that begins here. It may wrap around, and is then no user memory.
     pub(super) fn element(self, index: usize) -> Self {
         Self::new(self.address.0.wrapping_add(index.wrapping_mul(size_of::<T>()) as u64))
