@@ -7,6 +7,7 @@
 
 mod address;
 mod error;
+#[cfg(test)]
 pub mod fake;
 mod memory;
 mod registers;
