@@ -19,12 +19,6 @@ impl Fd {
     }
 }
 
-impl From<i32> for Fd {
-    fn from(number: i32) -> Self {
-        Self(number)
-    }
-}
-
 impl fmt::Display for Fd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -9,6 +9,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags};
 use super::{HostFile, Manner, retry};
 use crate::Errno;
 use crate::fs::{File, PipeEnd};
+use crate::slices;
 use crate::wait::Events;
 
 /// A pipe of vmm's own, into which what the host's holds is copied to be looked at: its read end and its write end.
@@ -84,7 +85,7 @@ impl PipeEnd for HostFile {
             Ok(0) => return Ok(Some(0)),
             copied => copied?,
         };
-        let taken = sink(buffer.get(..copied).unwrap_or_default())?.min(copied);
+        let taken = sink(slices::first(buffer, copied)?)?.min(copied);
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..taken).filter(|rest| !rest.is_empty()) {
             match retry(|| self.host_read(&mut *rest)) {
@@ -103,10 +104,10 @@ impl PipeEnd for HostFile {
     ) -> Result<usize, Errno> {
         self.check_room()?;
         let room = self.sure_room_bytes()?.min(buffer.len());
-        let buffer = buffer.get_mut(..room).unwrap_or_default();
+        let buffer = slices::first_mut(buffer, room)?;
         match source(buffer)?.min(room) {
             0 => Ok(0),
-            filled => self.write_at(buffer.get(..filled).unwrap_or_default(), 0),
+            filled => self.write_at(slices::first(buffer, filled)?, 0),
         }
     }
 

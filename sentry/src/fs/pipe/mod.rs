@@ -26,6 +26,7 @@ use super::{Caller, File, FileKind, Inode, Metadata, OpenFiles, OpenFlags, PipeE
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::platform::VirtualAddress;
+use crate::slices;
 use crate::wait::{Events, WaitQueue};
 pub use budget::PAGES_SOFT_LIMIT;
 pub(super) use budget::PipeBudget;
@@ -291,7 +292,7 @@ impl PipeEnd for PipeFile {
             Ok(0) => return Ok(Some(0)),
             copied => copied?,
         };
-        let taken = sink(buffer.get(..copied).unwrap_or_default())?.min(copied);
+        let taken = sink(slices::first(buffer, copied)?)?.min(copied);
         let has_room = {
             let mut state = self.pipe.state.lock();
             let was_full = state.buffer.is_full();
@@ -312,10 +313,10 @@ impl PipeEnd for PipeFile {
         let _turn = self.pipe.writing.lock();
         self.check_room()?;
         let room = self.pipe.state.lock().buffer.free_bytes().min(buffer.len());
-        let buffer = buffer.get_mut(..room).unwrap_or_default();
+        let buffer = slices::first_mut(buffer, room)?;
         match source(buffer)?.min(room) {
             0 => Ok(0),
-            filled => self.put(buffer.get(..filled).unwrap_or_default()),
+            filled => self.put(slices::first(buffer, filled)?),
         }
     }
 

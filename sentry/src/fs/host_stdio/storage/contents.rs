@@ -12,6 +12,7 @@ use crate::fs::host_stdio::retry;
 use crate::fs::locks::FileLocks;
 use crate::fs::{FileKind, Metadata, OpenFiles, Timestamp};
 use crate::memory::{FrameAllocator, PageCache, PageSource};
+use crate::slices;
 
 /// Bytes that are copied at a time between the host's file and guest memory.
 const COPY_LEN: usize = 64 * 1024;
@@ -164,14 +165,14 @@ impl PageSource for StreamPages {
         let mut done = 0;
         while done < destination.len() {
             let len = buffer.len().min(destination.len() - done);
-            let portion = buffer.get_mut(..len).unwrap_or_default();
+            let portion = slices::first_mut(&mut buffer, len)?;
             let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
             let read = retry(|| rustix::io::pread(&**handle, &mut *portion, position))?;
             if read == 0 {
                 break;
             }
             let target = destination.subslice(done, read).map_err(|_| Errno::EIO)?;
-            target.copy_from(portion.get(..read).unwrap_or_default());
+            target.copy_from(slices::first(portion, read)?);
             done += read;
         }
         Ok(())
