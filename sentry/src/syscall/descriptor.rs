@@ -81,7 +81,7 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
         }
         uapi::F_GETFL => return Ok(description.flags().bits().encode()),
         uapi::F_DUPFD_QUERY => {
-            let other = task.file(int(argument))?;
+            let other = task.file(Fd(int(argument)))?;
             return Ok(usize::from(Arc::ptr_eq(&description, &other)));
         }
         _ if description.flags().contains(OpenFlags::PATH) => return Err(Errno::EBADF),

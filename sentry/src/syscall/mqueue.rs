@@ -231,7 +231,7 @@ fn notification_kind(task: &CurrentTask, event: &SignalEvent) -> Result<Notifica
         uapi::SIGEV_SIGNAL => Ok(NotificationKind::Signal(Some(Signal::new(number)?), value)),
         // The C library's threads are told through a netlink socket, whose descriptor this is: there are none.
         uapi::SIGEV_THREAD => {
-            task.file(number)?;
+            task.file(Fd(number))?;
             Err(Errno::EINVAL)
         }
         _ => Err(Errno::EINVAL),

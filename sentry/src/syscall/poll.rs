@@ -10,7 +10,7 @@ use super::Handler;
 use super::arguments::{UserPointer, handlers};
 use crate::Errno;
 use crate::abi::{PollFd, Timespec, Timeval};
-use crate::fs::{FileDescription, OpenFlags};
+use crate::fs::{Fd, FileDescription, OpenFlags};
 use crate::platform::VirtualAddress;
 use crate::signal::SignalSet;
 use crate::task::{Blocked, CurrentTask, RestartBlock};
@@ -180,7 +180,7 @@ fn poll_entries(
     // Entries with a negative descriptor are passed over.
     let is_polled = |entry: &PollFd| entry.fd >= 0;
     let of_entry = |entry: &PollFd| {
-        let file = task.file(entry.fd).ok().filter(|file| !file.flags().contains(OpenFlags::PATH));
+        let file = task.file(Fd(entry.fd)).ok().filter(|file| !file.flags().contains(OpenFlags::PATH));
         let events = Events::from_bits_retain(entry.events.into());
         Polled { file, wanted: events | Events::ERR | Events::HUP }
     };
@@ -288,7 +288,7 @@ fn select_until(
         let wanted = sets.wanted(descriptor);
         if !wanted.is_empty() {
             let number = i32::try_from(descriptor).map_err(|_| Errno::EBADF)?;
-            let file = Some(task.file(number)?).filter(|file| !file.flags().contains(OpenFlags::PATH));
+            let file = Some(task.file(Fd(number))?).filter(|file| !file.flags().contains(OpenFlags::PATH));
             polled.push(Polled { file: Some(file.ok_or(Errno::EBADF)?), wanted });
             descriptors.push(descriptor);
         }

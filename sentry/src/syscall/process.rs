@@ -144,7 +144,7 @@ fn clone3(task: &mut CurrentTask, arguments: UserSlice) -> Result<Tid, Errno> {
 
 /// The control group whose directory is open at `descriptor`, if the caller may have a task made there.
 fn find_cgroup(task: &CurrentTask, descriptor: u64) -> Result<Arc<Cgroup>, Errno> {
-    let file = task.file(i32::try_from(descriptor).map_err(|_| Errno::EINVAL)?)?;
+    let file = task.file(Fd(i32::try_from(descriptor).map_err(|_| Errno::EINVAL)?))?;
     let inode = file.path().ok_or(Errno::EBADF)?.inode();
     let directory = inode.as_any().downcast_ref::<CgroupDirectory>().ok_or(Errno::EBADF)?;
     if directory.cgroup().is_removed() {
@@ -341,7 +341,7 @@ fn waitid(
         uapi::P_PID if id > 0 => WaitSelector::Process(Tid(id)),
         uapi::P_PGID if id >= 0 => WaitSelector::ProcessGroup(Tid(id)),
         uapi::P_PIDFD if id >= 0 => {
-            let file = task.file(id)?;
+            let file = task.file(Fd(id))?;
             let process = file.downcast::<ProcessFile>().ok_or(Errno::EBADF)?;
             if file.flags().contains(OpenFlags::NONBLOCK) {
                 is_non_blocking = true;

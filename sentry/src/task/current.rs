@@ -91,15 +91,15 @@ impl CurrentTask {
     ///
     /// # Errors
     /// EBADF.
-    pub fn file(&self, descriptor: impl Into<Fd>) -> Result<Arc<FileDescription>, Errno> {
-        self.task.descriptors().get(descriptor.into())
+    pub fn file(&self, descriptor: Fd) -> Result<Arc<FileDescription>, Errno> {
+        self.task.descriptors().get(descriptor)
     }
 
     /// The open file behind `descriptor`, for reading, writing and the like: not one that O_PATH opened.
     ///
     /// # Errors
     /// EBADF.
-    pub fn usable_file(&self, descriptor: impl Into<Fd>) -> Result<Arc<FileDescription>, Errno> {
+    pub fn usable_file(&self, descriptor: Fd) -> Result<Arc<FileDescription>, Errno> {
         let file = self.file(descriptor)?;
         if file.flags().contains(crate::fs::OpenFlags::PATH) { Err(Errno::EBADF) } else { Ok(file) }
     }

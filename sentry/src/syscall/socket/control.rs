@@ -8,6 +8,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::Errno;
 use crate::abi::{Cmsghdr, Ucred};
 use crate::cred::Capabilities;
+use crate::fs::Fd;
 use crate::fs::{Caller, FileDescription};
 use crate::limits::Resource;
 use crate::net::unix::{MAX_FILES, SentFiles};
@@ -82,7 +83,7 @@ fn add_files(task: &CurrentTask, files: &mut Vec<Arc<FileDescription>>, data: &[
         if files.len() >= MAX_FILES {
             return Err(Errno::EINVAL);
         }
-        files.push(task.file(i32::from_ne_bytes(*descriptor))?);
+        files.push(task.file(Fd(i32::from_ne_bytes(*descriptor)))?);
     }
     Ok(())
 }
