@@ -91,7 +91,7 @@ impl TaskSet {
             tree.tasks.values().map(|node| node.task.clone()).collect()
         };
         for task in tasks.iter().filter(|task| task.stops.is_active.load(Ordering::SeqCst)) {
-            task.leave_user_code();
+            task.kick();
         }
         for task in &tasks {
             self.stop_gate.wait_for_rest(&task.stops);

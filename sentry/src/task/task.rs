@@ -189,15 +189,7 @@ impl Task {
     pub fn interrupt(&self) {
         self.is_interrupted.store(true, Ordering::Release);
         self.waiter.wake();
-        self.leave_user_code();
-    }
-
-    /// Has the task come out of user code for a moment.
-    pub(super) fn leave_user_code(&self) {
-        let interrupter = self.interrupter.lock().clone();
-        if let Some(interrupter) = interrupter {
-            interrupter.interrupt();
-        }
+        self.kick();
     }
 
     /// Has the task leave user code for a moment. Sleeps go on.
