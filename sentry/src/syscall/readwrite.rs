@@ -43,24 +43,24 @@ pub(super) enum At {
 
 fn read(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice) -> Result<usize, Errno> {
     let file = task.usable_file(descriptor)?;
-    read_file(task, &file, UserBuffers::single(buffer)?, At::Position, false)
+    vfs_read(task, &file, UserBuffers::single(buffer)?, At::Position, false)
 }
 
 fn write(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice) -> Result<usize, Errno> {
     let file = task.usable_file(descriptor)?;
-    write_file(task, &file, UserBuffers::single(buffer)?, At::Position, WriteFlags::default())
+    vfs_write(task, &file, UserBuffers::single(buffer)?, At::Position, WriteFlags::default())
 }
 
 fn pread64(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice, offset: i64) -> Result<usize, Errno> {
     let at = At::Offset(check_offset(offset)?);
     let file = task.usable_file(descriptor)?;
-    read_file(task, &file, UserBuffers::single(buffer)?, at, false)
+    vfs_read(task, &file, UserBuffers::single(buffer)?, at, false)
 }
 
 fn pwrite64(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice, offset: i64) -> Result<usize, Errno> {
     let at = At::Offset(check_offset(offset)?);
     let file = task.usable_file(descriptor)?;
-    write_file(task, &file, UserBuffers::single(buffer)?, at, WriteFlags::default())
+    vfs_write(task, &file, UserBuffers::single(buffer)?, at, WriteFlags::default())
 }
 
 fn readv(
@@ -71,7 +71,7 @@ fn readv(
 ) -> Result<usize, Errno> {
     let file = task.usable_file(descriptor)?;
     let buffers = UserBuffers::vector(task, vector, count)?;
-    read_file(task, &file, buffers, At::Position, false)
+    vfs_read(task, &file, buffers, At::Position, false)
 }
 
 fn writev(
@@ -118,7 +118,7 @@ fn preadv2(
     let at = position_or_offset(offset)?;
     let file = task.usable_file(descriptor)?;
     let buffers = UserBuffers::vector(task, vector, count)?;
-    read_file(task, &file, buffers, at, flags & uapi::RWF_NOWAIT != 0)
+    vfs_read(task, &file, buffers, at, flags & uapi::RWF_NOWAIT != 0)
 }
 
 fn pwritev2(
@@ -141,7 +141,7 @@ fn pwritev2(
     if buffers.remaining() == 0 && at == At::Position && file.flags().is_writable() {
         return Ok(0);
     }
-    write_file(task, &file, buffers, at, flags)
+    vfs_write(task, &file, buffers, at, flags)
 }
 
 fn read_write_flags(flags: u32, known: u32) -> Result<u32, Errno> {
@@ -166,7 +166,7 @@ fn check_end(start: u64, len_bytes: usize) -> Result<(), Errno> {
 }
 
 /// Reads from `file` to user memory.
-fn read_file(
+fn vfs_read(
     task: &mut CurrentTask,
     file: &Arc<FileDescription>,
     buffers: UserBuffers,
@@ -192,15 +192,15 @@ fn read_from(
 ) -> Result<usize, Errno> {
     if file.file().is_seekable() {
         return match at {
-            At::Offset(offset) => read_positioned(task, file, buffers, Place::Offset(offset)),
+            At::Offset(offset) => positioned_read(task, file, buffers, Place::Offset(offset)),
             At::Position => match file.file().outer_position() {
                 Some(outer) => {
                     let _exclusive = file.lock_position();
-                    read_positioned(task, file, buffers, Place::Outer(outer))
+                    positioned_read(task, file, buffers, Place::Outer(outer))
                 }
                 None => {
                     let mut position = file.position();
-                    let read = read_positioned(task, file, buffers, Place::Offset(*position))?;
+                    let read = positioned_read(task, file, buffers, Place::Offset(*position))?;
                     *position += read as u64;
                     Ok(read)
                 }
@@ -213,7 +213,7 @@ fn read_from(
     if file.downcast::<SocketFile>().is_some() {
         return message::read(task, file, buffers, never_waits);
     }
-    read_stream(task, file, buffers, Patience::of(file, Events::IN).unless(never_waits))
+    stream_read(task, file, buffers, Patience::of(file, Events::IN).unless(never_waits))
 }
 
 /// Where in a file with positions a transfer takes place.
@@ -244,7 +244,7 @@ impl Place<'_> {
     }
 }
 
-fn read_positioned(
+fn positioned_read(
     task: &mut CurrentTask,
     file: &FileDescription,
     mut buffers: UserBuffers,
@@ -285,7 +285,7 @@ fn read_positioned(
 }
 
 /// Reads from a file without positions.
-pub(super) fn read_stream(
+pub(super) fn stream_read(
     task: &mut CurrentTask,
     file: &FileDescription,
     mut buffers: UserBuffers,
@@ -386,7 +386,7 @@ pub(super) struct WriteFlags {
 }
 
 /// Writes from user memory to `file`.
-fn write_file(
+fn vfs_write(
     task: &mut CurrentTask,
     file: &Arc<FileDescription>,
     buffers: UserBuffers,
@@ -398,7 +398,7 @@ fn write_file(
     }
     let written = match file.file().write_unseen(buffers.remaining()) {
         Some(written) => written?,
-        None => write_to(task, file, buffers, at, flags)?,
+        None => do_iter_write(task, file, buffers, at, flags)?,
     };
     if written > 0 {
         file.announce(WatchMask::MODIFY);
@@ -406,7 +406,7 @@ fn write_file(
     Ok(written)
 }
 
-fn write_to(
+fn do_iter_write(
     task: &mut CurrentTask,
     file: &Arc<FileDescription>,
     buffers: UserBuffers,
@@ -417,17 +417,17 @@ fn write_to(
         return match at {
             At::Offset(_) if file.file().is_sequence() => Err(Errno::ESPIPE),
             At::Offset(offset) => {
-                write_positioned(task, file, buffers, Place::Offset(offset), flags).map(|(len, _)| len)
+                positioned_write(task, file, buffers, Place::Offset(offset), flags).map(|(len, _)| len)
             }
             At::Position => match file.file().outer_position() {
                 Some(outer) => {
                     let _exclusive = file.lock_position();
-                    write_positioned(task, file, buffers, Place::Outer(outer), flags).map(|(len, _)| len)
+                    positioned_write(task, file, buffers, Place::Outer(outer), flags).map(|(len, _)| len)
                 }
                 None => {
                     let mut position = file.position();
                     let (written, end) =
-                        write_positioned(task, file, buffers, Place::Offset(*position), flags)?;
+                        positioned_write(task, file, buffers, Place::Offset(*position), flags)?;
                     *position = end;
                     Ok(written)
                 }
@@ -440,11 +440,11 @@ fn write_to(
     if file.downcast::<SocketFile>().is_some() {
         return message::write(task, file, buffers, flags.never_waits);
     }
-    write_stream(task, file, buffers, Patience::of(file, Events::OUT).unless(flags.never_waits))
+    stream_write(task, file, buffers, Patience::of(file, Events::OUT).unless(flags.never_waits))
 }
 
 /// Writes and returns how much, and the offset after it.
-fn write_positioned(
+fn positioned_write(
     task: &mut CurrentTask,
     file: &FileDescription,
     mut buffers: UserBuffers,
@@ -535,7 +535,7 @@ pub(super) fn check_size(task: &mut CurrentTask, size: u64, limit: u64) -> Resul
     Ok(())
 }
 
-fn write_stream(
+fn stream_write(
     task: &mut CurrentTask,
     file: &FileDescription,
     mut buffers: UserBuffers,
@@ -555,7 +555,7 @@ fn write_stream(
             break Err(Errno::EFAULT);
         }
         let data = first(portion, counted)?;
-        match write_portion(task, file, data, patience) {
+        match put_portion(task, file, data, patience) {
             (written, Ok(())) => {
                 done += written;
                 if taken < len || buffers.remaining() == 0 {
@@ -589,7 +589,7 @@ pub(super) fn raise_broken_pipe(
 }
 
 /// Writes all of `data`, waiting for room: how much was written, and what stopped the rest.
-fn write_portion(
+fn put_portion(
     task: &mut CurrentTask,
     file: &FileDescription,
     data: &[u8],

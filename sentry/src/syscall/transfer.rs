@@ -7,7 +7,7 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPointer, handlers};
-use super::readwrite::{check_size_limit, raise_broken_pipe, read_stream};
+use super::readwrite::{check_size_limit, raise_broken_pipe, stream_read};
 use super::scope::check_flags;
 use super::user_buffers::{MAX_TRANSFER_LEN, UserBuffers};
 use crate::Errno;
@@ -440,7 +440,7 @@ fn vmsplice(
     }
     let patience = Patience::FOREVER.unless(never_waits);
     if !file.flags().is_writable() {
-        return read_stream(task, &file, buffers, patience);
+        return stream_read(task, &file, buffers, patience);
     }
     let len = buffers.remaining().min(pipe.capacity_bytes()?);
     let mut buffer = task.take_buffer(len);

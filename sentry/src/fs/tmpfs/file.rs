@@ -70,12 +70,12 @@ impl File for RegularFile {
     }
 
     fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
-        self.node.write_data(buffer, offset, None)
+        self.node.perform_write(buffer, offset, None)
     }
 
     fn write_by(&self, buffer: &[u8], offset: u64, caller: &dyn Caller) -> Result<usize, Errno> {
         self.drop_privileges(buffer, caller)?;
-        paid_by(caller, |payer| self.node.write_data(buffer, offset, payer))
+        paid_by(caller, |payer| self.node.perform_write(buffer, offset, payer))
     }
 
     fn append(&self, buffer: &[u8]) -> Result<(usize, u64), Errno> {

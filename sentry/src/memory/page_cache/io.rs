@@ -53,7 +53,7 @@ impl PageCache {
         let room = MAX_SIZE.checked_sub(offset).filter(|&room| room > 0).ok_or(Errno::EFBIG)?;
         let data = &data[..data.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         self.advance(data.len(), offset, (payer, FrameUse::Shared), |done, position| {
-            self.write_present(&data[done..], position, payer.map(|payer| &**payer))
+            self.copy_into_present(&data[done..], position, payer.map(|payer| &**payer))
         })
     }
 
@@ -135,7 +135,7 @@ impl PageCache {
         Progress::Bytes(done)
     }
 
-    fn write_present(
+    fn copy_into_present(
         &self,
         data: &[u8],
         position: u64,

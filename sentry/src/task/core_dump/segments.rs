@@ -49,9 +49,9 @@ impl Segment {
         while next < end {
             let portion_end = end.min(next.saturating_add(PORTION_BYTES));
             next = match self.is_sparse {
-                true => write_present(memory, sink, next, end)?,
+                true => dump_present(memory, sink, next, end)?,
                 false => {
-                    write_portion(memory, sink, next, portion_end)?;
+                    dump_portion(memory, sink, next, portion_end)?;
                     portion_end
                 }
             };
@@ -61,19 +61,19 @@ impl Segment {
 }
 
 /// Leaves out what is absent from `start` on, and writes a portion of what follows it. Returns where that ends.
-fn write_present(memory: &MemoryManager, sink: &mut Sink<'_>, start: u64, end: u64) -> Result<u64, Errno> {
+fn dump_present(memory: &MemoryManager, sink: &mut Sink<'_>, start: u64, end: u64) -> Result<u64, Errno> {
     let range = VirtualRange { start: VirtualAddress(start), end: VirtualAddress(end) };
     let Some(present) = memory.first_present(range, PORTION_BYTES / PAGE_SIZE) else {
         sink.skip(end - start)?;
         return Ok(end);
     };
     sink.skip(present.start.0 - start)?;
-    write_portion(memory, sink, present.start.0, present.end.0)?;
+    dump_portion(memory, sink, present.start.0, present.end.0)?;
     Ok(present.end.0)
 }
 
 /// Writes a portion; pages that cannot be read, past the end of a file, are holes.
-fn write_portion(memory: &MemoryManager, sink: &mut Sink<'_>, start: u64, end: u64) -> Result<(), Errno> {
+fn dump_portion(memory: &MemoryManager, sink: &mut Sink<'_>, start: u64, end: u64) -> Result<(), Errno> {
     let mut buffer = vec![0; usize::try_from(end - start).map_err(|_| Errno::EFBIG)?];
     memory.read_forced(VirtualAddress(start), &mut buffer);
     sink.write(&buffer)

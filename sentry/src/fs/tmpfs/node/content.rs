@@ -108,7 +108,7 @@ impl Node {
         }
     }
 
-    pub(in crate::fs::tmpfs) fn write_data(
+    pub(in crate::fs::tmpfs) fn perform_write(
         &self,
         buffer: &[u8],
         offset: u64,
