@@ -94,7 +94,8 @@ fn find_files(directory: &Path, files: &mut Vec<PathBuf>) {
     let texts = entries.iter().filter(|path| path.is_file()).map(|path| fs::read_to_string(path).unwrap());
     let test_modules: BTreeSet<String> = texts.flat_map(|text| test_modules(&text)).collect();
     for path in entries {
-        let is_test = test_modules.contains(path.file_stem().unwrap().to_str().unwrap());
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let is_test = stem == "tests" || test_modules.contains(stem);
         if path.is_dir() && !is_test {
             find_files(&path, files);
         } else if !is_test && path.extension().is_some_and(|extension| extension == "rs") {
@@ -110,14 +111,13 @@ fn test_modules(text: &str) -> Vec<String> {
     pairs.filter_map(|pair| Some(pair[1].rsplit_once("mod ")?.1.strip_suffix(';')?.to_string())).collect()
 }
 
-/// The arrows from the file at `path`. A module for tests ends what is looked at: it is the last thing in a file.
+/// The arrows from the file at `path`.
 fn arrows_of(path: &Path) -> Vec<Arrow> {
     let relative = path.strip_prefix(source()).unwrap().to_str().unwrap().to_string();
     let room = relative.split('/').next().unwrap().trim_end_matches(".rs").to_string();
     let text = fs::read_to_string(path).unwrap();
-    let production = text.find("#[cfg(test)]\nmod tests {").map_or(&*text, |end| &text[..end]);
     let mut arrows = Vec::new();
-    for (number, line) in (1..).zip(production.lines()).filter(|_| room != "lib") {
+    for (number, line) in (1..).zip(text.lines()).filter(|_| room != "lib") {
         for to in names_after_crate(line).into_iter().filter(|to| *to != room) {
             arrows.push(Arrow {
                 from: room.clone(),

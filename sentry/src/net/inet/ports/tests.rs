@@ -1,0 +1,70 @@
+use std::time::Duration;
+
+use super::*;
+
+fn claim(address: &str) -> Claim {
+    Claim {
+        address: address.parse().unwrap(),
+        is_v6_only: false,
+        device: None,
+        reuses_address: false,
+        reuses_port: false,
+        uid: 0,
+        is_listening: false,
+    }
+}
+
+fn bind(ports: &Arc<Ports<()>>, port: u16, claim: Claim) -> Result<Arc<Port<()>>, Errno> {
+    ports.claim(port, claim, &Weak::new(), 1000..=1999)
+}
+
+#[test]
+fn who_overlaps_is_refused() {
+    for (first, second, fits) in [
+        ("127.0.0.1", "127.0.0.2", true),
+        ("127.0.0.1", "127.0.0.1", false),
+        ("0.0.0.0", "127.0.0.1", false),
+        ("::", "127.0.0.1", false),
+        ("::1", "127.0.0.1", true),
+        ("0.0.0.0", "::1", true),
+        ("0.0.0.0", "::", false),
+    ] {
+        let ports = Arc::default();
+        let _first = bind(&ports, 80, claim(first)).unwrap();
+        assert_eq!(bind(&ports, 80, claim(second)).is_ok(), fits, "{first} and {second}");
+    }
+}
+
+#[test]
+fn reuse_is_for_those_who_both_want_it_and_do_not_listen() {
+    let ports = Arc::default();
+    let reusing = Claim { reuses_address: true, ..claim("0.0.0.0") };
+    let first = bind(&ports, 80, reusing).unwrap();
+    let second = bind(&ports, 80, reusing).unwrap();
+    assert!(bind(&ports, 80, claim("0.0.0.0")).is_err());
+    assert_eq!(first.change(|claim| claim.is_listening = true), Err(Errno::EADDRINUSE));
+    drop(second);
+    assert_eq!(first.change(|claim| claim.is_listening = true), Ok(()));
+    assert!(bind(&ports, 80, reusing).is_err());
+}
+
+#[test]
+fn a_port_that_lingers_is_for_those_who_reuse_it() {
+    let ports = Arc::default();
+    let reusing = Claim { reuses_address: true, ..claim("0.0.0.0") };
+    let port = bind(&ports, 80, reusing).unwrap();
+    port.linger_until(Instant::now() + Duration::from_secs(60));
+    drop(port);
+    assert!(bind(&ports, 80, claim("0.0.0.0")).is_err());
+    assert!(bind(&ports, 80, reusing).is_ok());
+}
+
+#[test]
+fn ports_run_out_and_come_back() {
+    let ports: Arc<Ports<()>> = Arc::default();
+    let take = || ports.claim(0, claim("0.0.0.0"), &Weak::new(), 10..=12);
+    let taken: Vec<_> = (0..3).map(|_| take().unwrap()).collect();
+    assert_eq!(take().err(), Some(Errno::EADDRINUSE));
+    drop(taken);
+    assert!(take().is_ok());
+}

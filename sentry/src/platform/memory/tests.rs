@@ -1,0 +1,22 @@
+use super::*;
+
+#[test]
+fn slices_end_where_guest_memory_ends() {
+    let memory = GuestMemory::new(GuestAddress(ALIGNMENT), 2 * ALIGNMENT).unwrap();
+    let last_page = GuestAddress(3 * ALIGNMENT - PAGE_SIZE);
+    assert!(memory.slice(last_page, 4096).is_ok());
+    assert!(memory.slice(last_page, 4097).is_err());
+    assert!(memory.slice(GuestAddress(0), 1).is_err());
+    assert!(memory.slice(GuestAddress(u64::MAX), 2).is_err());
+}
+
+#[test]
+fn discarded_pages_read_as_zero() {
+    let memory = GuestMemory::new(GuestAddress(0), ALIGNMENT).unwrap();
+    memory.populate(GuestAddress(0), 8192).unwrap();
+    memory.slice(GuestAddress(4096), 3).unwrap().copy_from(&[1u8, 2, 3]);
+    memory.discard(GuestAddress(4096), 4096).unwrap();
+    let mut bytes = [9u8; 3];
+    memory.slice(GuestAddress(4096), 3).unwrap().copy_to(&mut bytes);
+    assert_eq!(bytes, [0; 3]);
+}
