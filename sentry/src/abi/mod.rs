@@ -27,7 +27,9 @@ pub(crate) use seccomp::{
 pub(crate) use signal::{
     FxSoftwareBytes, SigContext, Siginfo, SignalEvent, SignalFrameHead, SignalStack, XsaveHead,
 };
-pub(crate) use socket::{Cmsghdr, Linger, Mmsghdr, Msghdr, SockaddrIn, SockaddrIn6, TcpInfo, Ucred};
+pub(crate) use socket::{
+    Cmsghdr, In6Pktinfo, InPktinfo, Linger, Mmsghdr, Msghdr, SockaddrIn, SockaddrIn6, TcpInfo, Ucred,
+};
 pub(crate) use system::{SysInfo, UtsName};
 pub(crate) use time::{Timespec, Timeval, Timex};
 pub(crate) use trace::{PeeksiginfoArgs, PtraceSyscallInfo, RseqConfiguration};

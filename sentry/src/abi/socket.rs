@@ -62,6 +62,19 @@ structures! {
         sin6_scope_id: u32,
     }
 
+    /// `struct in_pktinfo` (`man 7 ip`, IP_PKTINFO).
+    InPktinfo {
+        ipi_ifindex: i32,
+        ipi_spec_dst: [u8; 4],
+        ipi_addr: [u8; 4],
+    }
+
+    /// `struct in6_pktinfo` (`man 7 ipv6`, IPV6_RECVPKTINFO).
+    In6Pktinfo {
+        ipi6_addr: [u8; 16],
+        ipi6_ifindex: u32,
+    }
+
     /// `struct tcp_info` (`linux/tcp.h`).
     TcpInfo {
         tcpi_state: u8,

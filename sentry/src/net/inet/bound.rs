@@ -169,6 +169,41 @@ impl InetSocket {
         Ok(unmapped(address))
     }
 
+    /// Where a datagram for `given` goes: an IPv6 socket takes an address of IPv4 as well.
+    ///
+    /// # Errors
+    /// As [`InetSocket::decode_destination`].
+    pub(super) fn decode_datagram_destination(&self, given: &SocketAddress) -> Result<SocketAddr, Errno> {
+        match (self.version, given.family()) {
+            (Version::V6, Some(uapi::AF_INET)) if self.is_v6_only() => Err(Errno::EAFNOSUPPORT),
+            (Version::V6, Some(uapi::AF_INET)) => Version::V4.decode(given),
+            // Old programs leave the family out.
+            (Version::V4, Some(uapi::AF_UNSPEC)) => address::decode_v4(given),
+            _ => self.decode_destination(given),
+        }
+    }
+
+    /// What goes out has this time to live and type of service.
+    pub(super) fn ttl_and_tos(&self) -> (u8, u8) {
+        let ip = self.ip.lock();
+        (ip.ttl.unwrap_or_else(|| self.settings().default_ttl()), ip.tos)
+    }
+
+    /// Whether an on/off option of IP is on.
+    pub(super) fn has_ip_option(&self, option: u32) -> bool {
+        self.ip.lock().is_on(option)
+    }
+
+    /// Whether an on/off option of IPv6 is on.
+    pub(super) fn has_ipv6_option(&self, option: u32) -> bool {
+        self.version == Version::V6 && self.ipv6.lock().is_on(option)
+    }
+
+    /// Whether it is to be told of errors though it is not connected (IP_RECVERR).
+    pub(super) fn wants_errors(&self) -> bool {
+        self.has_ip_option(uapi::IP_RECVERR) || self.has_ipv6_option(uapi::IPV6_RECVERR)
+    }
+
     /// The way to `destination` from `source`, if that is settled.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ impl Ipv6Options {
     }
 
     /// Whether an on/off option is on.
-    fn is_on(&self, option: u32) -> bool {
+    pub(super) fn is_on(&self, option: u32) -> bool {
         SWITCHES.contains(&option) && self.switches >> option & 1 == 1
     }
 

@@ -16,6 +16,7 @@ mod ipv6;
 mod ports;
 mod sockets;
 mod tcp;
+mod udp;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use crate::Errno;
 
 pub use sockets::InetSockets;
 pub use tcp::TcpSocket;
+pub use udp::UdpSocket;
 
 /// The row of AF_INET.
 pub const INET_FAMILY: Family = Family {
@@ -46,6 +48,7 @@ pub const INET6_FAMILY: Family = Family {
 /// One more than the largest protocol (`IPPROTO_MAX`).
 const PROTOCOL_COUNT: u32 = 263;
 const TCP: u32 = 6;
+const UDP: u32 = 17;
 
 fn create(
     version: Version,
@@ -59,6 +62,9 @@ fn create(
     match (request.kind, request.protocol) {
         (SocketKind::Stream, 0 | TCP) => {
             Ok(TcpSocket::new(InetSocket::new(version, network, SocketKind::Stream, TCP, caller)))
+        }
+        (SocketKind::Datagram, 0 | UDP) => {
+            Ok(UdpSocket::new(InetSocket::new(version, network, SocketKind::Datagram, UDP, caller)))
         }
         (SocketKind::SequencedPacket, _) => Err(Errno::ESOCKTNOSUPPORT),
         _ => Err(Errno::EPROTONOSUPPORT),

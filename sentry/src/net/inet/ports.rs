@@ -210,6 +210,12 @@ impl<S> Ports<S> {
             .collect()
     }
 
+    /// All sockets that what is sent to `destination` through the link `device` could be for, and how well each fits.
+    pub(super) fn find_all(&self, destination: SocketAddr, device: u32) -> Vec<(u32, Arc<S>)> {
+        let fitting = self.fitting(destination, device, |_| true);
+        fitting.into_iter().filter_map(|(score, socket)| Some((score, socket.upgrade()?))).collect()
+    }
+
     /// The sockets that fit, and how well. Not upgraded: the last reference to a socket must not be dropped under the lock.
     fn fitting(
         &self,

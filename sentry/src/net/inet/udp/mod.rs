@@ -1,0 +1,165 @@
+//! UDP (`man 7 udp`): datagrams within a namespace.
+//!
+//! A datagram is put at once where its receiver finds it, or is lost if that has no room. So a send never waits.
+
+mod control;
+mod receive;
+mod send;
+mod socket;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::bound::InetSocket;
+use super::ports::{Claim, Port, Ports};
+use crate::Errno;
+use crate::net::SocketMemoryCharge;
+use crate::wait::{Events, WaitQueue};
+
+/// What tells a reader that there is something.
+const READABLE: Events = Events::IN.union(Events::RDNORM);
+/// What a writer is always told.
+const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND);
+
+/// The UDP sockets of a namespace.
+#[derive(Default)]
+pub struct UdpSockets {
+    ports: Arc<Ports<UdpSocket>>,
+}
+
+/// A UDP socket.
+pub struct UdpSocket {
+    inet: InetSocket,
+    state: Mutex<State>,
+    inbox: Mutex<Inbox>,
+    queue: WaitQueue,
+    me: Weak<Self>,
+}
+
+#[derive(Default)]
+struct State {
+    bound: Option<Bound>,
+    remote: Option<SocketAddr>,
+}
+
+/// A local address.
+struct Bound {
+    address: SocketAddr,
+    port: Arc<Port<UdpSocket>>,
+    /// bind(2) named them: they stay when a connection is undone.
+    is_address_given: bool,
+    is_port_given: bool,
+}
+
+/// What has arrived.
+#[derive(Default)]
+struct Inbox {
+    datagrams: VecDeque<Datagram>,
+    /// What they cost of SO_RCVBUF, in bytes.
+    cost_bytes: usize,
+    /// For SO_ERROR.
+    error: Option<Errno>,
+    /// SO_PEEK_OFF.
+    peek_offset: Option<usize>,
+    is_receive_shut: bool,
+    is_send_shut: bool,
+}
+
+struct Datagram {
+    bytes: Vec<u8>,
+    source: SocketAddr,
+    destination: IpAddr,
+    device: u32,
+    ttl: u8,
+    tos: u8,
+    charge: SocketMemoryCharge,
+}
+
+impl UdpSocket {
+    /// A socket that is neither bound nor connected.
+    pub(super) fn new(inet: InetSocket) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            inet,
+            state: Mutex::default(),
+            inbox: Mutex::default(),
+            queue: WaitQueue::default(),
+            me: me.clone(),
+        })
+    }
+
+    fn ports(&self) -> &Arc<Ports<Self>> {
+        &self.inet.sockets().udp().ports
+    }
+
+    fn claim_port(&self, address: SocketAddr, claim: Claim) -> Result<Bound, Errno> {
+        let local_ports = self.inet.settings().local_ports();
+        let port = self.ports().claim(address.port(), claim, &self.me, local_ports)?;
+        let mut bound_address = address;
+        bound_address.set_port(port.number());
+        Ok(Bound { address: bound_address, port, is_address_given: false, is_port_given: false })
+    }
+
+    /// bind(2), to an address that may be bound to.
+    fn bind_to(&self, address: SocketAddr) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        if state.bound.is_some() {
+            return Err(Errno::EINVAL);
+        }
+        let bound = self.claim_port(address, self.inet.claim(address.ip(), false))?;
+        let is_address_given = !address.ip().is_unspecified();
+        state.bound = Some(Bound { is_address_given, is_port_given: true, ..bound });
+        Ok(())
+    }
+
+    /// Has it have a port, of all its addresses.
+    fn bind_to_any(&self, state: &mut State) -> Result<(), Errno> {
+        if state.bound.is_none() {
+            let address = self.inet.unbound();
+            state.bound = Some(self.claim_port(address, self.inet.claim(address.ip(), false))?);
+        }
+        Ok(())
+    }
+
+    /// connect(2): datagrams come from there alone, and go there unless told otherwise.
+    fn connect_to(&self, destination: SocketAddr) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        let own = state.bound.as_ref().filter(|bound| bound.is_address_given).map(|bound| bound.address.ip());
+        let route = self.inet.route(destination, own)?;
+        self.check_broadcast(route.kind)?;
+        self.bind_to_any(&mut state)?;
+        if let Some(bound) = &mut state.bound {
+            // It could only be in the way of one who shares the port on terms that allow that.
+            let _changed = bound.port.change(|claim| claim.address = route.source);
+            bound.address.set_ip(route.source);
+        }
+        let mut remote = destination;
+        remote.set_ip(route.destination);
+        state.remote = Some(remote);
+        Ok(())
+    }
+
+    /// connect(2) to AF_UNSPEC.
+    fn part(&self) {
+        let mut state = self.state.lock();
+        state.remote = None;
+        let unspecified = self.inet.unbound().ip();
+        if let Some(bound) = &mut state.bound
+            && !bound.is_address_given
+        {
+            let _changed = bound.port.change(|claim| claim.address = unspecified);
+            bound.address.set_ip(unspecified);
+        }
+        state.bound = state.bound.take().filter(|bound| bound.is_port_given);
+    }
+
+    /// Whether a datagram from `source` is for it: `None` if not, else whether it is connected to there.
+    fn accepts_from(&self, source: SocketAddr) -> Option<bool> {
+        match self.state.lock().remote {
+            None => Some(false),
+            Some(remote) => (remote.ip() == source.ip() && remote.port() == source.port()).then_some(true),
+        }
+    }
+}
