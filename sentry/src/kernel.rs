@@ -7,6 +7,7 @@ use std::time::Duration;
 use syscalls::Sysno;
 
 use crate::Errno;
+use crate::aio::AioBudget;
 use crate::cgroup::Hierarchy;
 use crate::core_settings::CoreSettings;
 use crate::cred::UserNamespace;
@@ -72,6 +73,7 @@ pub struct Kernel {
     keys: Arc<Keys>,
     timers: Arc<TimerQueue>,
     async_signals: Arc<AsyncSignals>,
+    aio_budget: Arc<AioBudget>,
     timekeeper: Arc<Timekeeper>,
     /// The vvar page and the code.
     vdso: Arc<[Frame]>,
@@ -121,6 +123,7 @@ impl Kernel {
             futexes: FutexTable::default(),
             keys: Keys::new(&timekeeper),
             async_signals: AsyncSignals::new(&timers),
+            aio_budget: Arc::default(),
             timers,
             timekeeper,
             vdso,
@@ -197,6 +200,11 @@ impl Kernel {
     /// Timers of every kind.
     pub fn timers(&self) -> &Arc<TimerQueue> {
         &self.timers
+    }
+
+    /// What contexts of asynchronous input and output may hold.
+    pub(crate) fn aio_budget(&self) -> &Arc<AioBudget> {
+        &self.aio_budget
     }
 
     /// The signals of files with O_ASYNC that are to be sent.

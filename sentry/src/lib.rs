@@ -3,6 +3,7 @@
 #![doc = include_str!("../architecture.md")]
 
 mod abi;
+mod aio;
 pub mod boot;
 pub mod cgroup;
 pub mod core_settings;

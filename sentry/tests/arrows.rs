@@ -14,7 +14,7 @@ const ROOMS: &[&[&str]] = &[
     &["syscall"],
     &["kernel", "task"],
     &["loader"],
-    &["net", "seccomp"],
+    &["aio", "net", "seccomp"],
     &["fs"],
     &["cgroup", "futex", "ipc", "keys"],
     &["time"],

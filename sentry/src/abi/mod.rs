@@ -4,6 +4,7 @@
 //! so that `zerocopy` can derive that every byte of a value is initialised and that any bytes make a value. Where
 //! Linux's header declares the structure, [`same_layout`] compares the two at compile time.
 
+mod aio;
 mod file;
 mod memory;
 mod process;
@@ -16,6 +17,7 @@ mod trace;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+pub(crate) use aio::{AioSigset, IoEvent, Iocb};
 pub(crate) use file::{
     EpollEvent, FileOwner, Flock, MountAttributes, OpenHow, PollFd, Stat, Statfs, Statx, StatxTimestamp,
 };

@@ -166,7 +166,7 @@ fn check_end(start: u64, len_bytes: usize) -> Result<(), Errno> {
 }
 
 /// Reads from `file` to user memory.
-fn vfs_read(
+pub(super) fn vfs_read(
     task: &mut CurrentTask,
     file: &Arc<FileDescription>,
     buffers: UserBuffers,
@@ -385,8 +385,15 @@ pub(super) struct WriteFlags {
     appends: bool,
 }
 
+impl WriteFlags {
+    /// At the end of the file, if `appends`.
+    pub(super) fn appending(appends: bool) -> Self {
+        Self { appends, ..Self::default() }
+    }
+}
+
 /// Writes from user memory to `file`.
-fn vfs_write(
+pub(super) fn vfs_write(
     task: &mut CurrentTask,
     file: &Arc<FileDescription>,
     buffers: UserBuffers,

@@ -134,6 +134,7 @@ impl CurrentTask {
         self.signal_stack = AlternateStack::default();
         self.restart = None;
         task.group.timers.posix.clear();
+        task.group.aio_contexts.clear();
 
         task.group.set_executed_in(new.user_namespace.clone());
         let is_closed = new != *old && task.set_credentials(new);

@@ -52,6 +52,10 @@ impl Task {
             self.remember_memory_usage(&resources.memory);
         }
         drop(resources);
+        let is_last = self.group.state.lock().active_tasks == 0;
+        if is_last {
+            self.group.aio_contexts.clear();
+        }
         self.release_keyrings();
         self.release_seccomp();
         self.leave_namespaces();

@@ -120,6 +120,10 @@ impl ProcessSource for TaskSource {
         self.kernel.upgrade().ok_or(Errno::ESRCH)?.boot_id()
     }
 
+    fn aio_events(&self) -> u64 {
+        self.kernel.upgrade().map_or(0, |kernel| kernel.aio_budget().used())
+    }
+
     fn open_files(&self) -> Option<Arc<OpenFiles>> {
         Some(self.kernel.upgrade()?.open_files().clone())
     }

@@ -48,6 +48,8 @@ pub struct ThreadGroup {
     pub(crate) personality: AtomicU32,
     /// Interval and POSIX timers.
     pub(crate) timers: crate::time::ProcessTimers,
+    /// Its contexts of asynchronous input and output.
+    pub(crate) aio_contexts: crate::aio::Contexts,
 }
 
 /// The user namespaces of a process: only one without further threads changes to another.
@@ -161,6 +163,7 @@ impl ThreadGroup {
             out_of_memory_adjustment: AtomicI32::new(0),
             personality: AtomicU32::new(0),
             timers: crate::time::ProcessTimers::default(),
+            aio_contexts: crate::aio::Contexts::default(),
         })
     }
 

@@ -40,6 +40,10 @@ pub trait ProcessSource: Send + Sync {
     fn open_files(&self) -> Option<Arc<OpenFiles>> {
         None
     }
+    /// How many events the contexts of asynchronous input and output may hold.
+    fn aio_events(&self) -> u64 {
+        0
+    }
     /// How much of inotify each user may have; `None` if the kernel is gone.
     fn inotify_limits(&self) -> Option<Arc<InotifyLimits>> {
         None

@@ -160,7 +160,7 @@ pub(super) static SYSCTL: Directory<About> = Directory {
 static FS: Directory<About> = Directory {
     entries: &[
         fixed!("aio-max-nr", 65536),
-        fixed!("aio-nr", 0),
+        text("aio-nr", |about, _| Ok(line(about.source().aio_events()))),
         directory("epoll", &Directory { entries: &[fixed!("max_user_watches", 262_144)], children: None }),
         setting("file-max", |about, _| Ok(line(open_files(about)?.setting())), set_file_max),
         text("file-nr", |about, _| {
