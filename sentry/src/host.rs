@@ -1,6 +1,5 @@
 //! Calls to the host that are nobody's in particular.
 
-use rustix::process::Pid;
 use rustix::thread::CpuSet;
 
 /// What processors offer, as the auxiliary vector tells it.
@@ -103,18 +102,18 @@ impl HostCpus {
         self.0.iter().position(|cpu| *cpu == host).unwrap_or(0)
     }
 
-    /// Keeps the host thread `thread_id` on the CPUs whose guest numbers are the set bits of `guest_cpus`.
+    /// Keeps the calling thread on the CPUs whose guest numbers are the set bits of `guest_cpus`.
     ///
     /// # Errors
-    /// The host's: the thread is gone, or the CPUs are.
-    pub fn confine(&self, thread_id: i32, guest_cpus: u64) -> std::io::Result<()> {
+    /// The host's: the CPUs are gone.
+    pub fn confine_this_thread(&self, guest_cpus: u64) -> std::io::Result<()> {
         let mut set = CpuSet::new();
         for (guest, host) in self.0.iter().enumerate() {
             if guest_cpus >> guest & 1 == 1 {
                 set.set(*host);
             }
         }
-        rustix::thread::sched_setaffinity(Pid::from_raw(thread_id), &set)?;
+        rustix::thread::sched_setaffinity(None, &set)?;
         Ok(())
     }
 }

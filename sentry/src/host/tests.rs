@@ -5,7 +5,7 @@ fn a_confined_thread_runs_where_it_is_told() {
     std::thread::spawn(|| {
         let cpus = HostCpus::of_this_thread();
         let last = cpus.count() - 1;
-        cpus.confine(0, 1 << last).unwrap();
+        cpus.confine_this_thread(1 << last).unwrap();
         assert_eq!(cpus.current(), last);
         assert_eq!(HostCpus::of_this_thread().count(), 1);
     })

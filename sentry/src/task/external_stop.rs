@@ -145,11 +145,21 @@ impl Task {
     pub(super) fn begin_activity(&self, thread: &HostThread) {
         self.become_active();
         self.cpu_time.start(thread.id);
-        // Who changes the set from here on sees the thread.
+        if thread.confined_to != Some(self.allowed_cpus()) {
+            self.has_new_cpus.store(true, Ordering::Release);
+        }
+        self.follow_allowed_cpus();
+    }
+
+    /// Confines the calling thread, which runs the task, to the CPUs that the task may run on, if they are not those that they were:
+    /// a thread is confined by itself alone, so that the jail need not let it name another.
+    pub(super) fn follow_allowed_cpus(&self) {
+        if !self.has_new_cpus.load(Ordering::Relaxed) {
+            return;
+        }
         let allowed = self.allowed_cpus.lock();
-        if thread.confined_to != Some(*allowed)
-            && let Err(error) = self.kernel.cpus().confine(0, allowed.0)
-        {
+        self.has_new_cpus.store(false, Ordering::Relaxed);
+        if let Err(error) = self.kernel.cpus().confine_this_thread(allowed.0) {
             log::debug!("a thread runs on other CPUs than it should: {error}");
         }
     }
@@ -158,7 +168,7 @@ impl Task {
     pub(super) fn end_activity(&self, thread: &mut HostThread) {
         let allowed = self.allowed_cpus.lock();
         self.cpu_time.end();
-        thread.confined_to = Some(*allowed);
+        thread.confined_to = (!self.has_new_cpus.load(Ordering::Relaxed)).then_some(*allowed);
         drop(allowed);
         self.become_inactive();
     }

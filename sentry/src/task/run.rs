@@ -59,6 +59,7 @@ impl CurrentTask {
         if self.wait_for_processor() {
             return State::App;
         }
+        self.task.follow_allowed_cpus();
         if let Err(state) = self.enter_user_code() {
             return state;
         }

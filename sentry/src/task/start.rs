@@ -99,6 +99,7 @@ impl TaskSet {
             scheduling: Mutex::new(config.scheduling),
             io_context: config.io_context,
             allowed_cpus: Mutex::new(config.allowed_cpus),
+            has_new_cpus: AtomicBool::new(false),
             last_cpu: AtomicU32::new(0),
             clear_child_tid: AtomicU64::new(config.clear_child_tid),
             robust_list: AtomicU64::new(0),

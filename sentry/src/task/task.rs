@@ -68,6 +68,8 @@ pub struct Task {
     pub(super) scheduling: Mutex<Scheduling>,
     pub(super) io_context: IoContext,
     pub(super) allowed_cpus: Mutex<CpuSet>,
+    /// The host thread is not confined to them yet.
+    pub(super) has_new_cpus: AtomicBool,
     /// The CPU where it was seen last.
     pub(super) last_cpu: AtomicU32,
     /// CLONE_CHILD_CLEARTID's address; 0 for none.
@@ -408,7 +410,7 @@ impl Task {
         *self.allowed_cpus.lock()
     }
 
-    /// Sets the CPUs that it may run on; its host thread follows.
+    /// Sets the CPUs that it may run on; its host thread follows before user code goes on.
     ///
     /// # Errors
     /// EINVAL if none of them exists.
@@ -419,10 +421,7 @@ impl Task {
         }
         let mut allowed = self.allowed_cpus.lock();
         *allowed = cpus;
-        let thread_id = self.host_thread_id();
-        if thread_id != 0 {
-            self.kernel.cpus().confine(thread_id, cpus.0)?;
-        }
+        self.has_new_cpus.store(true, Ordering::Release);
         drop(allowed);
         self.sched_entity.recall();
         Ok(())
@@ -437,11 +436,6 @@ impl Task {
     /// When it was made.
     pub fn start_time(&self) -> MonotonicTime {
         self.start_time
-    }
-
-    /// The host thread that runs it, for CPU clocks; 0 if none does.
-    pub fn host_thread_id(&self) -> i32 {
-        self.cpu_time.host_thread_id()
     }
 
     /// Whether it sleeps in a system call.
