@@ -69,7 +69,7 @@ fn doctor_and_log_tell_of_them() {
     assert_code(&doctor, 0);
     let log = run(&["--insecure-no-landlock", "--log", "info"], &["/bin/true"]);
     for (layer, word) in [
-        ("namespaces", "mount, IPC, UTS, cgroup, empty root"),
+        ("namespaces", "mount, IPC, UTS, cgroup, network, empty root"),
         ("user", "CAP_DAC_READ_SEARCH"),
         ("resource limits", "no core dump"),
         ("Landlock", ""),
@@ -153,7 +153,7 @@ fn nothing_of_the_host_is_below_the_root() {
     }
     let mounts = std::fs::read_to_string(format!("{process}/mountinfo")).expect("mounts");
     assert_eq!(mounts.lines().count(), 1, "{mounts}");
-    for namespace in ["mnt", "ipc", "uts", "cgroup"] {
+    for namespace in ["mnt", "ipc", "uts", "cgroup", "net"] {
         let of =
             |process: &str| std::fs::read_link(format!("{process}/ns/{namespace}")).expect("a namespace");
         assert_ne!(of(&process), of("/proc/self"), "{namespace}");
@@ -209,6 +209,6 @@ fn an_ordinary_user_has_them_too() {
     kill_process(running.pid(), Signal::KILL).expect("kill");
     let finished = running.finish(TIMEOUT).expect("end");
     assert_eq!(finished.stdout, "0:0\n12345:12345\ntext\nready\n", "{}", finished.describe());
-    let told = "info: namespaces: user, mount, IPC, UTS, cgroup, empty root\n";
+    let told = "info: namespaces: user, mount, IPC, UTS, cgroup, network, empty root\n";
     assert!(finished.stderr.contains(told), "{}", finished.describe());
 }

@@ -25,6 +25,7 @@ use rustix::thread::{CapabilitySet, UnshareFlags, capabilities, unshare_unsafe};
 use sentry::fs::host::HostOwners;
 
 use super::Access;
+use super::network::NetworkNamespace;
 
 /// The user and group that vmm is in a user namespace.
 const INSIDE: u32 = 1;
@@ -37,6 +38,7 @@ const LATE: [(UnshareFlags, &str); 3] =
 #[derive(Debug, Default)]
 pub(super) struct Namespaces {
     owners: HostOwners,
+    network: Option<NetworkNamespace>,
     entered: Vec<&'static str>,
     refused: Vec<String>,
 }
@@ -51,6 +53,10 @@ impl Namespaces {
             namespaces.enter_user_namespace();
         }
         namespaces.try_to("mount", unshare(UnshareFlags::NEWNS));
+        match NetworkNamespace::begin() {
+            Ok(network) => namespaces.network = Some(network),
+            Err(error) => namespaces.try_to("network", Err(error)),
+        }
         namespaces
     }
 
@@ -94,6 +100,9 @@ impl Namespaces {
                 self.try_to(name, unshare(flag));
             }
         }
+        if let Some(network) = self.network.take() {
+            self.try_to("network", network.enter());
+        }
         self.try_to("empty root", leave_directory_tree());
     }
 
@@ -131,7 +140,7 @@ impl Namespaces {
     }
 }
 
-fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
+pub(super) fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
     // SAFETY: the table of descriptors is not among what is parted.
     unsafe { unshare_unsafe(flags) }
 }

@@ -32,8 +32,12 @@ pub(super) enum Test {
     HasNone(u32, u32),
     /// Its lower half has one of these bits.
     HasSome(u32, u32),
+    /// Its lower half is this, or less.
+    AtMost(u32, u32),
     /// All 64 bits are zero.
     IsZero(u32),
+    /// One of these holds.
+    AnyOf(Vec<Test>),
 }
 
 /// The offsets of `struct seccomp_data`: the number, the architecture, and the arguments' lower halves.
@@ -99,7 +103,7 @@ fn answer_with(answer: &Answer) -> anyhow::Result<Vec<sock_filter>> {
         Answer::Trap => libc::SECCOMP_RET_TRAP,
         Answer::AllowIf(tests) => {
             for test in tests {
-                program.extend(trap_unless(test)?);
+                program.extend(unless(test, vec![instruction(RETURN, libc::SECCOMP_RET_TRAP)])?);
             }
             libc::SECCOMP_RET_ALLOW
         }
@@ -108,30 +112,33 @@ fn answer_with(answer: &Answer) -> anyhow::Result<Vec<sock_filter>> {
     Ok(program)
 }
 
-/// Goes on after its end if the test holds.
-fn trap_unless(test: &Test) -> anyhow::Result<Vec<sock_filter>> {
+/// Goes on after its end if the test holds, and runs `otherwise` before if not.
+fn unless(test: &Test, otherwise: Vec<sock_filter>) -> anyhow::Result<Vec<sock_filter>> {
     let lower_half = |index: u32| instruction(LOAD, ARGUMENTS + index * 8);
-    let trap = instruction(RETURN, libc::SECCOMP_RET_TRAP);
-    Ok(match test {
+    let over = distance(otherwise.len())?;
+    let mut program = match test {
         Test::OneOf(index, values) => {
             let mut program = vec![lower_half(*index)];
-            for (position, value) in values.iter().enumerate() {
-                // Over the values that are left, and the trap.
-                program.push(jump(libc::BPF_JEQ, *value, distance(values.len() - position)?, 0));
+            for (left, value) in (0..values.len()).rev().zip(values) {
+                program.push(jump(libc::BPF_JEQ, *value, distance(left + otherwise.len())?, 0));
             }
-            program.push(trap);
             program
         }
-        Test::HasNone(index, bits) => vec![lower_half(*index), jump(libc::BPF_JSET, *bits, 0, 1), trap],
-        Test::HasSome(index, bits) => vec![lower_half(*index), jump(libc::BPF_JSET, *bits, 1, 0), trap],
+        Test::HasNone(index, bits) => vec![lower_half(*index), jump(libc::BPF_JSET, *bits, 0, over)],
+        Test::HasSome(index, bits) => vec![lower_half(*index), jump(libc::BPF_JSET, *bits, over, 0)],
+        Test::AtMost(index, value) => vec![lower_half(*index), jump(libc::BPF_JGT, *value, 0, over)],
         Test::IsZero(index) => vec![
             lower_half(*index),
             jump(libc::BPF_JEQ, 0, 0, 2),
             instruction(LOAD, ARGUMENTS + index * 8 + 4),
-            jump(libc::BPF_JEQ, 0, 1, 0),
-            trap,
+            jump(libc::BPF_JEQ, 0, over, 0),
         ],
-    })
+        Test::AnyOf(tests) => {
+            return tests.iter().rev().try_fold(otherwise, |otherwise, test| unless(test, otherwise));
+        }
+    };
+    program.extend(otherwise);
+    Ok(program)
 }
 
 fn distance(instructions: usize) -> anyhow::Result<u8> {

@@ -17,6 +17,7 @@ fn run(program: &[sock_filter], number: u32, arguments: [u64; 6]) -> u32 {
             _ if code == RETURN => return k,
             libc::BPF_JEQ => accumulator == k,
             libc::BPF_JGE => accumulator >= k,
+            libc::BPF_JGT => accumulator > k,
             libc::BPF_JSET => accumulator & k != 0,
             _ => panic!("no such instruction: {code:#x}"),
         };
@@ -52,7 +53,13 @@ fn tests_look_at_the_right_bits_of_the_right_argument() {
         (Test::OneOf(1, vec![5, 6]), [5, 6, wide | 5], [0, 7, wide]),
         (Test::HasNone(1, 4), [0, 3, wide], [4, 7, wide | 4]),
         (Test::HasSome(1, 6), [2, 4, wide | 2], [0, 1, wide]),
+        (Test::AtMost(1, 6), [0, 6, wide | 6], [7, 1 << 31, wide | 7]),
         (Test::IsZero(1), [0, 0, 0], [1, wide, wide | 1]),
+        (
+            Test::AnyOf(vec![Test::OneOf(1, vec![9, 10]), Test::IsZero(1), Test::HasSome(1, 4)]),
+            [0, 10, 5],
+            [1, wide, 8],
+        ),
     ] {
         let second = Test::IsZero(2);
         let rules = BTreeMap::from([(Sysno::ioctl, Answer::AllowIf(vec![test.clone(), second]))]);
