@@ -134,7 +134,7 @@ impl Jail {
         self.namespaces.owners()
     }
 
-    /// Lets the tree below `directory`, which was opened in the jail, be seen from inside, by the handle that is returned.
+    /// Lets the tree below `directory` be seen from inside, by the handle that is returned.
     ///
     /// # Errors
     /// The host is out of descriptors or memory.

@@ -14,7 +14,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use linux_raw_sys::general as uapi;
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat, readlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
@@ -81,7 +81,12 @@ impl Namespaces {
     /// # Errors
     /// The host is out of descriptors or memory.
     pub(super) fn isolate(&mut self, directory: OwnedFd, access: Access) -> Result<OwnedFd, Errno> {
-        match clone_tree(&directory, access) {
+        let tree = clone_tree(&directory, access).or_else(|error| match error {
+            // It was opened before the process had mounts of its own.
+            Errno::INVAL => clone_tree(open_again(&directory)?, access),
+            error => Err(error),
+        });
+        match tree {
             Err(error @ (Errno::PERM | Errno::NOSYS | Errno::INVAL)) => {
                 self.refused.push(format!("a tree of mounts ({error})"));
                 Ok(directory)
@@ -151,6 +156,15 @@ fn map_user(uid: u32, gid: u32) -> std::io::Result<()> {
     std::fs::write("/proc/self/setgroups", "deny")?;
     std::fs::write("/proc/self/uid_map", format!("{INSIDE} {uid} 1"))?;
     std::fs::write("/proc/self/gid_map", format!("{INSIDE} {gid} 1"))
+}
+
+/// The same directory, by the mounts that the process has now.
+fn open_again(directory: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let path = readlinkat(CWD, format!("/proc/self/fd/{}", directory.as_raw_fd()), Vec::new())?;
+    let again = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let (found, wanted) = (fstat(&again)?, fstat(directory)?);
+    let is_same = (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino);
+    if is_same { Ok(again) } else { Err(Errno::INVAL) }
 }
 
 fn clone_tree(directory: impl AsFd, access: Access) -> Result<OwnedFd, Errno> {
