@@ -71,5 +71,6 @@ int main(int argc, char **argv) {
     while (waitpid(-1, NULL, WNOHANG | __WALL) > 0) {}
   }
   CHECK_CASE(killed > children / 2, "%d of %d", killed, children);
+  if (argc > 1) fprintf(stderr, "made %d streams\n", children);
   return 0;
 }

@@ -1,4 +1,5 @@
 // A thread changes the memory that another thread's system calls read and write: results may vary, nothing breaks.
+// static
 #include "check.h"
 #include <sys/socket.h>
 #include <sys/uio.h>

@@ -1,4 +1,5 @@
 // Mounts that come and go while others walk through them, copy them and look at them: nothing hangs or breaks.
+// static
 #include "mounts.h"
 
 static volatile int is_over;

@@ -1,5 +1,6 @@
 // Stale translations: after munmap, mprotect, mremap, madvise or fork, no other thread may go on with the
 // old mapping, not for one access. Each case keeps a thread reading or writing while the mapping changes.
+// static
 #include "check.h"
 #include <sched.h>
 #include <ucontext.h>

@@ -93,6 +93,8 @@ static int is_inside;
 static int is_hunt; // With arguments: what changes the mounts that all share is called, too.
 static int only_call = -1;
 static volatile int ends_now;
+// How many calls all children have made.
+static uint64_t *calls_made;
 
 static uint64_t next(uint64_t *state) {
   uint64_t z = (*state += 0x9e3779b97f4a7c15);
@@ -192,6 +194,7 @@ static void call_once(uint64_t *state) {
   if (number == SYS_kill && arguments[0] <= 1) return;
   int is_fork = number == SYS_fork || number == SYS_clone || number == SYS_clone3 || number == SYS_vfork;
   if (number == SYS_vfork) number = SYS_fork;
+  __atomic_fetch_add(calls_made, 1, __ATOMIC_RELAXED);
   if (syscall(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]) == 0 && is_fork) syscall(SYS_exit, 0);
 }
 
@@ -336,6 +339,8 @@ int main(int argc, char **argv) {
   OK(symlink("a", "link"));
   OK(symlink("loop", "loop"));
   arena = (void *)map_anonymous(ARENA_PAGES * PAGE, PROT_READ | PROT_WRITE);
+  calls_made = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  CHECK(calls_made != MAP_FAILED);
   long_path = map_anonymous(3 * PAGE, PROT_READ | PROT_WRITE);
   memset(long_path, 'n', 3 * PAGE - 1);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -354,7 +359,10 @@ int main(int argc, char **argv) {
     }
     kill_the_rest(is_privileged);
   }
-  if (is_hunt) return 0;
+  if (is_hunt) {
+    fprintf(stderr, "made %llu calls\n", (unsigned long long)*calls_made);
+    return 0;
+  }
   // The place still works.
   OK(chdir(check_scratch));
   OK(chmod(".", 0755));
