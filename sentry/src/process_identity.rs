@@ -16,6 +16,11 @@ impl ProcessIdentity {
         Self { numbers: numbers.into_iter().collect() }
     }
 
+    /// What the PID namespace that it is in calls the process: the youngest of those that see it. 0 if it is nobody.
+    pub fn own_number(&self) -> i32 {
+        self.numbers.iter().max_by_key(|(serial, _)| *serial).map_or(0, |(_, number)| *number)
+    }
+
     /// What the PID namespace with this serial number calls the process; 0 if it does not see it, or if it is nobody.
     pub fn number_in(&self, namespace: u64) -> i32 {
         self.numbers.iter().find(|(serial, _)| *serial == namespace).map_or(0, |(_, number)| *number)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{NetworkNamespace, Socket, SocketCaller, SocketKind, inet, unix};
+use super::{NetworkNamespace, Socket, SocketCaller, SocketKind, inet, netlink, unix};
 use crate::Errno;
 
 /// What socket(2) asks for.
@@ -28,7 +28,7 @@ pub struct Family {
     pub create_pair: Option<CreatePair>,
 }
 
-const FAMILIES: &[Family] = &[unix::FAMILY, inet::INET_FAMILY, inet::INET6_FAMILY];
+const FAMILIES: &[Family] = &[unix::FAMILY, inet::INET_FAMILY, inet::INET6_FAMILY, netlink::FAMILY];
 
 impl Family {
     /// The family with the `AF_*` number.

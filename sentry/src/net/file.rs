@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Outgoing, PeerCredentials, Receiving, Socket, SocketCaller};
+use super::{Outgoing, PeerCredentials, Receiving, Socket, SocketCaller, ioctl};
 use crate::Errno;
 use crate::fs::{Caller, Collector, File, FileDescription, Metadata, OpenFlags};
 use crate::wait::{Events, WaitQueue};
@@ -79,7 +79,13 @@ impl File for SocketFile {
     }
 
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
-        self.0.ioctl(request, argument, caller)
+        match self.0.ioctl(request, argument, caller) {
+            Err(Errno::ENOTTY) => {
+                let namespace = self.0.network_namespace().ok_or(Errno::ENODEV)?;
+                ioctl::serve(&namespace, self.0.common().family(), (request, argument), caller)
+            }
+            result => result,
+        }
     }
 
     fn collector(&self) -> Option<Arc<dyn Collector>> {

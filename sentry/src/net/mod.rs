@@ -12,6 +12,7 @@ pub mod configuration;
 pub mod device;
 pub mod inet;
 pub mod level;
+pub mod netlink;
 pub mod route;
 pub mod unix;
 
@@ -22,6 +23,7 @@ mod credentials;
 mod family;
 mod file;
 mod files;
+mod ioctl;
 mod memory;
 mod message;
 mod namespace;

@@ -7,6 +7,7 @@ use super::SocketMemory;
 use super::configuration::NetworkConfiguration;
 use super::counters::Counters;
 use super::inet::InetSockets;
+use super::netlink::NetlinkSockets;
 use super::unix::{FilesInFlight, UnixSockets};
 use crate::cred::{Capabilities, Credentials, Identity, Namespace};
 use crate::fs::OpenFiles;
@@ -39,6 +40,7 @@ pub struct NetworkNamespace {
     counters: Counters,
     /// The instance of sysfs that shows it, kept for [`fs::sys`](crate::fs::sys), which makes it.
     sysfs: OnceLock<Arc<dyn Any + Send + Sync>>,
+    netlink: Arc<NetlinkSockets>,
     unix_sockets: Arc<UnixSockets>,
     inet_sockets: InetSockets,
 }
@@ -52,13 +54,15 @@ impl NetworkNamespace {
     }
 
     fn unconfigured(identity: Identity, shared: KernelSockets) -> Arc<Self> {
-        Arc::new(Self {
+        let netlink = Arc::<NetlinkSockets>::default();
+        Arc::new_cyclic(|namespace| Self {
             identity,
-            configuration: NetworkConfiguration::default(),
+            configuration: NetworkConfiguration::new(netlink.clone()),
             settings: NetworkSettings::default(),
             counters: Counters::default(),
             sysfs: OnceLock::new(),
-            unix_sockets: UnixSockets::new(shared.clone()),
+            netlink,
+            unix_sockets: UnixSockets::new(shared.clone(), namespace.clone()),
             inet_sockets: InetSockets::default(),
             shared,
         })
@@ -101,6 +105,11 @@ impl NetworkNamespace {
     /// Its internet sockets.
     pub fn inet_sockets(&self) -> &InetSockets {
         &self.inet_sockets
+    }
+
+    /// Its netlink sockets.
+    pub(super) fn netlink(&self) -> &NetlinkSockets {
+        &self.netlink
     }
 
     /// Its unix sockets.

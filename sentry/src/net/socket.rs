@@ -355,6 +355,11 @@ pub trait Socket: Any + Send + Sync {
         None
     }
 
+    /// The network namespace that it is in, whose links ioctl(2) is about; `None` once that is gone.
+    fn network_namespace(&self) -> Option<Arc<NetworkNamespace>> {
+        self.network().cloned()
+    }
+
     /// ioctl(2), for what no socket has in common.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 use netlink_packet_route::address::AddressFlags;
 use netlink_packet_route::route::{RouteScope, RouteType};
 
-use super::{NetworkConfiguration, Refusal, State};
+use super::{NetworkConfiguration, Refusal, State, Thing};
 use crate::Errno;
 use crate::net::device::{InterfaceAddress, Link};
 use crate::net::route::{IPV6_KERNEL_METRIC, Route};
@@ -49,25 +49,7 @@ impl NetworkConfiguration {
         address: InterfaceAddress,
         may_replace: bool,
     ) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
-        let link = state.devices.get_mut(index)?;
-        check_new_address(link, &address)?;
-        let is_same = |own: &InterfaceAddress| own.ip() == address.ip() && is_same_network(own, &address);
-        if let Some(own) = link.addresses.iter_mut().find(|own| is_same(own)) {
-            if !may_replace {
-                return Err(Refusal::new(Errno::EEXIST, already_assigned(&address)));
-            }
-            let flags = own.flags & AddressFlags::Secondary | address.flags;
-            *own = InterfaceAddress { flags, ..address };
-            return Ok(());
-        }
-        if link.addresses.len() >= MAX_ADDRESSES {
-            return Err(Errno::ENOBUFS.into());
-        }
-        let ip = address.ip();
-        insert_address(link, address);
-        state.add_routes_of(index, |address| address.ip() == ip);
-        Ok(())
+        self.change(|state| state.add_address(index, address, may_replace))
     }
 
     /// Takes the first address that `pattern` tells from a link; with an IPv4 network's first address go the others.
@@ -75,23 +57,7 @@ impl NetworkConfiguration {
     /// # Errors
     /// ENODEV, EADDRNOTAVAIL.
     pub fn delete_address(&self, index: u32, is_ipv6: bool, pattern: &AddressPattern) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
-        let link = state.devices.get_mut(index)?;
-        let found = link.addresses.iter().position(|address| pattern.is_of(address, is_ipv6));
-        let place = found.ok_or(Refusal::new(
-            Errno::EADDRNOTAVAIL,
-            if is_ipv6 { "address not found" } else { "ipv4: Address not found" },
-        ))?;
-        let first = link.addresses.remove(place);
-        let mut gone = vec![first.clone()];
-        if !first.is_secondary() {
-            let follows =
-                |address: &InterfaceAddress| address.is_secondary() && is_same_network(address, &first);
-            gone.extend(link.addresses.iter().filter(|address| follows(address)).cloned());
-            link.addresses.retain(|address| !follows(address));
-        }
-        state.delete_address_routes(index, &gone);
-        Ok(())
+        self.change(|state| state.delete_address(index, is_ipv6, pattern))
     }
 }
 
@@ -148,19 +114,76 @@ pub(super) fn insert_address(link: &mut Link, mut address: InterfaceAddress) {
 }
 
 impl State {
+    fn add_address(
+        &mut self,
+        index: u32,
+        address: InterfaceAddress,
+        may_replace: bool,
+    ) -> Result<(), Refusal> {
+        let link = self.devices.get_mut(index)?;
+        check_new_address(link, &address)?;
+        let is_same = |own: &InterfaceAddress| own.ip() == address.ip() && is_same_network(own, &address);
+        let ip = address.ip();
+        if let Some(own) = link.addresses.iter_mut().find(|own| is_same(own)) {
+            if !may_replace {
+                return Err(Refusal::new(Errno::EEXIST, already_assigned(&address)));
+            }
+            let flags = own.flags & AddressFlags::Secondary | address.flags;
+            *own = InterfaceAddress { flags, ..address };
+            let changed = own.clone();
+            self.note(Thing::Address(index, changed));
+            return Ok(());
+        }
+        if link.addresses.len() >= MAX_ADDRESSES {
+            return Err(Errno::ENOBUFS.into());
+        }
+        insert_address(link, address);
+        let inserted = link.addresses.iter().find(|own| own.ip() == ip).cloned();
+        if let Some(inserted) = inserted {
+            self.note(Thing::Address(index, inserted));
+        }
+        self.add_routes_of(index, |address| address.ip() == ip);
+        Ok(())
+    }
+
+    fn delete_address(&mut self, index: u32, is_ipv6: bool, pattern: &AddressPattern) -> Result<(), Refusal> {
+        let link = self.devices.get_mut(index)?;
+        let found = link.addresses.iter().position(|address| pattern.is_of(address, is_ipv6));
+        let place = found.ok_or(Refusal::new(
+            Errno::EADDRNOTAVAIL,
+            if is_ipv6 { "address not found" } else { "ipv4: Address not found" },
+        ))?;
+        let first = link.addresses.remove(place);
+        let mut gone = vec![first.clone()];
+        if !first.is_secondary() {
+            let follows =
+                |address: &InterfaceAddress| address.is_secondary() && is_same_network(address, &first);
+            gone.extend(link.addresses.iter().filter(|address| follows(address)).cloned());
+            link.addresses.retain(|address| !follows(address));
+        }
+        // The others first, as Linux tells of them.
+        for address in gone.iter().rev() {
+            self.note_gone(Thing::Address(index, address.clone()));
+        }
+        self.delete_address_routes(index, &gone);
+        Ok(())
+    }
+
     /// Puts in the routes of all addresses of a link that are not there.
     pub(super) fn add_address_routes(&mut self, index: u32) {
         self.add_routes_of(index, |_| true);
     }
 
     /// Puts in those of the addresses that `is_wanted` tells.
-    fn add_routes_of(&mut self, index: u32, is_wanted: impl Fn(&InterfaceAddress) -> bool) {
+    pub(super) fn add_routes_of(&mut self, index: u32, is_wanted: impl Fn(&InterfaceAddress) -> bool) {
         let Ok(link) = self.devices.get(index) else { return };
         let addresses = link.addresses.iter().filter(|address| is_wanted(address));
-        for route in addresses.flat_map(|address| address_routes(link, address)) {
+        let routes: Vec<Route> = addresses.flat_map(|address| address_routes(link, address)).collect();
+        for route in routes {
             let is_same_way = |other: &Route| !route.is_ipv6() || other.device == route.device;
             if !self.routes.at_place_of(&route).any(is_same_way) {
-                self.routes.insert(route);
+                self.routes.insert(route.clone());
+                self.note(Thing::Route(route));
             }
         }
     }
@@ -176,7 +199,7 @@ impl State {
             (one.table, one.destination, one.kind, one.device)
                 == (other.table, other.destination, other.kind, other.device)
         };
-        self.routes.extract(|route| {
+        let lost = self.routes.extract(|route| {
             unneeded.iter().any(|other| is_same(route, other))
                 && !needed.iter().any(|other| is_same(route, other))
         });
@@ -184,7 +207,10 @@ impl State {
             route.device == Some(index)
                 && gone.iter().any(|address| route.preferred_source == Some(address.ip()))
         };
-        self.routes.extract(lost_source);
+        let lost_too = self.routes.extract(lost_source);
+        for route in lost.into_iter().chain(lost_too) {
+            self.note_gone(Thing::Route(route));
+        }
         self.add_address_routes(index);
     }
 }

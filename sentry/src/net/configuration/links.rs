@@ -8,12 +8,13 @@ use netlink_packet_route::link::LinkFlags;
 use netlink_packet_route::route::RouteScope;
 
 use super::addresses::insert_address;
-use super::{NetworkConfiguration, Refusal, State};
+use super::{NetworkConfiguration, Refusal, State, Thing};
 use crate::Errno;
 use crate::net::device::{InterfaceAddress, Link, LinkKind, LinkName};
 
-/// Flags that whoever may change a link sets, beside IFF_UP.
-const SETTABLE_FLAGS: LinkFlags = LinkFlags::Debug
+/// Flags that whoever may change a link sets.
+const SETTABLE_FLAGS: LinkFlags = LinkFlags::Up
+    .union(LinkFlags::Debug)
     .union(LinkFlags::Notrailers)
     .union(LinkFlags::Noarp)
     .union(LinkFlags::Promisc)
@@ -56,46 +57,34 @@ impl NetworkConfiguration {
     /// # Errors
     /// ENODEV; EEXIST for a name that is taken, EINVAL for an MTU or an alias that cannot be.
     pub fn change_link(&self, index: u32, changes: LinkChanges) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
-        state.check_changes(index, &changes)?;
-        let link = state.devices.get_mut(index)?;
-        let LinkChanges {
-            flags,
-            name,
-            mtu,
-            tx_queue_len,
-            hardware_address,
-            hardware_broadcast,
-            alias,
-            group,
-        } = changes;
-        link.name = name.unwrap_or(link.name.clone());
-        link.mtu = mtu.unwrap_or(link.mtu);
-        link.tx_queue_len = tx_queue_len.unwrap_or(link.tx_queue_len);
-        link.hardware_address = hardware_address.unwrap_or(link.hardware_address);
-        link.hardware_broadcast = hardware_broadcast.unwrap_or(link.hardware_broadcast);
-        link.alias = alias.unwrap_or_else(|| std::mem::take(&mut link.alias));
-        link.group = group.unwrap_or(link.group);
-        if let Some((flags, mask)) = flags {
-            state.change_flags(index, flags, mask);
-        }
-        Ok(())
+        self.change(|state| {
+            state.check_changes(index, &changes)?;
+            let flags = changes.flags;
+            state.set_properties(index, changes);
+            let (was_up, is_up) = state.set_flags(index, flags);
+            state.note(Thing::Link(state.devices.get(index)?.clone()));
+            match (was_up, is_up) {
+                (false, true) => state.raise_addresses(index),
+                (true, false) => state.lower_addresses(index),
+                _ => {}
+            }
+            Ok(())
+        })
     }
 
     /// Takes IPv6 from a link, or gives it back: then a loopback that is up has its address again.
     pub fn disable_ipv6(&self, index: u32, is_disabled: bool) {
-        let mut state = self.state.lock();
-        let Ok(link) = state.devices.get_mut(index) else { return };
-        if link.is_ipv6_disabled == is_disabled {
-            return;
-        }
-        link.is_ipv6_disabled = is_disabled;
-        if is_disabled {
-            link.addresses.retain(|address| address.ip().is_ipv4());
-            state.routes.extract(|route| route.is_ipv6() && route.device == Some(index));
-        } else if link.is_up() {
-            state.raise(index);
-        }
+        self.change(|state| {
+            let Ok(link) = state.devices.get_mut(index) else { return };
+            if std::mem::replace(&mut link.is_ipv6_disabled, is_disabled) == is_disabled {
+                return;
+            }
+            match (is_disabled, link.is_up()) {
+                (true, _) => state.lower_ipv6(index),
+                (false, true) => state.raise_addresses(index),
+                (false, false) => {}
+            }
+        });
     }
 
     /// Removes a link.
@@ -130,40 +119,76 @@ impl State {
         Ok(())
     }
 
-    fn change_flags(&mut self, index: u32, flags: LinkFlags, mask: LinkFlags) {
+    fn set_properties(&mut self, index: u32, changes: LinkChanges) {
         let Ok(link) = self.devices.get_mut(index) else { return };
-        let was_up = link.is_up();
-        let is_up_wanted = if mask.contains(LinkFlags::Up) { flags.contains(LinkFlags::Up) } else { was_up };
-        let mask = mask & SETTABLE_FLAGS;
-        link.flags = link.flags.difference(mask) | flags & mask;
-        match (was_up, is_up_wanted) {
-            (false, true) => self.raise(index),
-            (true, false) => self.lower(index),
-            _ => {}
-        }
+        link.name = changes.name.unwrap_or(link.name.clone());
+        link.mtu = changes.mtu.unwrap_or(link.mtu);
+        link.tx_queue_len = changes.tx_queue_len.unwrap_or(link.tx_queue_len);
+        link.hardware_address = changes.hardware_address.unwrap_or(link.hardware_address);
+        link.hardware_broadcast = changes.hardware_broadcast.unwrap_or(link.hardware_broadcast);
+        link.alias = changes.alias.unwrap_or_else(|| std::mem::take(&mut link.alias));
+        link.group = changes.group.unwrap_or(link.group);
     }
 
-    /// Takes a link up: a loopback without addresses gets its own, and the routes to addresses come.
+    /// Sets those of the flags that count and can be set; returns whether the link was up, and whether it is now.
+    fn set_flags(&mut self, index: u32, flags: Option<(LinkFlags, LinkFlags)>) -> (bool, bool) {
+        let Ok(link) = self.devices.get_mut(index) else { return (false, false) };
+        let was_up = link.is_up();
+        if let Some((flags, mask)) = flags {
+            let mask = mask & SETTABLE_FLAGS;
+            link.flags = link.flags.difference(mask) | flags & mask;
+        }
+        link.has_been_up |= link.is_up();
+        (was_up, link.is_up())
+    }
+
+    /// Takes a link up.
     pub(super) fn raise(&mut self, index: u32) {
+        self.set_flags(index, Some((LinkFlags::Up, LinkFlags::Up)));
+        self.raise_addresses(index);
+    }
+
+    /// What a link that is up has: a loopback its own addresses, and each the routes to its addresses.
+    fn raise_addresses(&mut self, index: u32) {
         let Ok(link) = self.devices.get_mut(index) else { return };
-        link.flags |= LinkFlags::Up;
-        link.has_been_up = true;
+        let old: Vec<_> = link.addresses.iter().map(InterfaceAddress::ip).collect();
         if link.is_loopback() {
             add_loopback_addresses(link);
+        }
+        let is_new = |address: &&InterfaceAddress| !old.contains(&address.ip());
+        let new: Vec<_> = link.addresses.iter().filter(is_new).cloned().collect();
+        for address in new {
+            let ip = address.ip();
+            self.note(Thing::Address(index, address));
+            self.add_routes_of(index, |address| address.ip() == ip);
         }
         self.add_address_routes(index);
     }
 
-    /// Takes a link down: its IPv6 addresses go, and its routes, but for those to IPv4 addresses of the host's own.
-    fn lower(&mut self, index: u32) {
+    /// What a link that is down does not have: neighbours, IPv6 addresses, and routes but for those to IPv4 addresses of the
+    /// host's own. As on Linux, nobody is told of the routes of IPv4.
+    fn lower_addresses(&mut self, index: u32) {
+        for neighbour in self.neighbours.flush(index) {
+            self.note_gone(Thing::Neighbour(neighbour));
+        }
+        self.lower_ipv6(index);
+        self.routes.extract(|route| route.device == Some(index) && route.scope != RouteScope::Host);
+    }
+
+    /// Takes the IPv6 addresses and routes of a link.
+    fn lower_ipv6(&mut self, index: u32) {
+        let routes = self.routes.extract(|route| route.is_ipv6() && route.device == Some(index));
+        for route in routes {
+            self.note_gone(Thing::Route(route));
+        }
         let Ok(link) = self.devices.get_mut(index) else { return };
-        link.flags.remove(LinkFlags::Up);
-        link.addresses.retain(|address| address.ip().is_ipv4());
-        self.neighbours.flush(index);
-        self.routes.extract(|route| {
-            let stays = route.scope == RouteScope::Host && !route.is_ipv6();
-            route.device == Some(index) && !stays
-        });
+        let (kept, gone) =
+            std::mem::take(&mut link.addresses).into_iter().partition(|address| address.ip().is_ipv4());
+        link.addresses = kept;
+        let gone: Vec<InterfaceAddress> = gone;
+        for address in gone {
+            self.note_gone(Thing::Address(index, address));
+        }
     }
 }
 

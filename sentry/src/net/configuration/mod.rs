@@ -5,9 +5,10 @@
 //! about with it, and has nothing changed if it fails. Whether the caller is privileged is asked before, by
 //! [`NetworkNamespace::administers`](super::NetworkNamespace::administers).
 //!
-//! Lock order: the one lock here is a leaf.
+//! Lock order: the one lock here, then what listeners lock.
 
 mod addresses;
+mod change;
 mod links;
 mod neighbours;
 mod refusal;
@@ -17,11 +18,13 @@ mod rules;
 mod tests;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use netlink_packet_route::route::RouteType;
 use parking_lot::Mutex;
 
 pub use addresses::AddressPattern;
+pub use change::{Change, ChangeListener, Thing};
 pub use links::LinkChanges;
 pub use refusal::Refusal;
 pub use routes::{RouteCreation, RoutePattern};
@@ -31,9 +34,10 @@ use super::route::{Lookup, Neighbour, Neighbours, Route, RouteQuery, RouteResult
 use crate::Errno;
 
 /// The links, addresses, routes, rules and neighbours of a network namespace.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct NetworkConfiguration {
     state: Mutex<State>,
+    listener: Option<Arc<dyn ChangeListener>>,
 }
 
 #[derive(Debug, Default)]
@@ -42,12 +46,30 @@ struct State {
     routes: Routes,
     rules: Rules,
     neighbours: Neighbours,
+    /// What the change that is being made has changed so far.
+    changes: Vec<Change>,
 }
 
 /// A look at the configuration, as it is at one moment.
 pub struct Snapshot<'a>(&'a State);
 
 impl NetworkConfiguration {
+    /// A loopback that is down, and changes that `listener` hears of.
+    pub fn new(listener: Arc<dyn ChangeListener>) -> Self {
+        Self { state: Mutex::default(), listener: Some(listener) }
+    }
+
+    /// Makes a change, and tells of what it brought about.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock();
+        let result = change(&mut state);
+        let changes = std::mem::take(&mut state.changes);
+        if let Some(listener) = &self.listener {
+            changes.iter().for_each(|change| listener.changed(change));
+        }
+        result
+    }
+
     /// Tells `look` what there is. The lock is held meanwhile.
     pub fn look<T>(&self, look: impl FnOnce(Snapshot<'_>) -> T) -> T {
         look(Snapshot(&self.state.lock()))
@@ -69,11 +91,21 @@ impl NetworkConfiguration {
 
     /// Takes the loopback up.
     pub fn raise_loopback(&self) {
-        self.state.lock().raise(LOOPBACK_INDEX);
+        self.change(|state| state.raise(LOOPBACK_INDEX));
     }
 }
 
 impl State {
+    /// Notes that something came or changed.
+    fn note(&mut self, thing: Thing) {
+        self.changes.push(Change { thing, is_gone: false });
+    }
+
+    /// Notes that something went.
+    fn note_gone(&mut self, thing: Thing) {
+        self.changes.push(Change { thing, is_gone: true });
+    }
+
     fn lookup(&self) -> Lookup<'_> {
         Lookup { devices: &self.devices, routes: &self.routes, rules: &self.rules }
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{NetworkConfiguration, Refusal};
+use super::{NetworkConfiguration, Refusal, Thing};
 use crate::Errno;
 use crate::net::route::Neighbour;
 
@@ -20,16 +20,18 @@ impl NetworkConfiguration {
         creates: bool,
         is_exclusive: bool,
     ) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
-        state.devices.get(neighbour.device)?;
-        match state.neighbours.get(neighbour.device, neighbour.address) {
-            Some(_) if is_exclusive => return Err(Errno::EEXIST.into()),
-            None if !creates => return Err(Errno::ENOENT.into()),
-            None if state.neighbours.len() >= MAX_NEIGHBOURS => return Err(Errno::ENOBUFS.into()),
-            _ => {}
-        }
-        state.neighbours.insert(neighbour);
-        Ok(())
+        self.change(|state| {
+            state.devices.get(neighbour.device)?;
+            match state.neighbours.get(neighbour.device, neighbour.address) {
+                Some(_) if is_exclusive => return Err(Errno::EEXIST.into()),
+                None if !creates => return Err(Errno::ENOENT.into()),
+                None if state.neighbours.len() >= MAX_NEIGHBOURS => return Err(Errno::ENOBUFS.into()),
+                _ => {}
+            }
+            state.neighbours.insert(neighbour.clone());
+            state.note(Thing::Neighbour(neighbour));
+            Ok(())
+        })
     }
 
     /// Takes out a neighbour.
@@ -37,8 +39,11 @@ impl NetworkConfiguration {
     /// # Errors
     /// ENODEV, ENOENT.
     pub fn delete_neighbour(&self, device: u32, address: IpAddr) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
-        state.devices.get(device)?;
-        state.neighbours.remove(device, address).map(drop).ok_or(Errno::ENOENT.into())
+        self.change(|state| {
+            state.devices.get(device)?;
+            let neighbour = state.neighbours.remove(device, address).ok_or(Errno::ENOENT)?;
+            state.note_gone(Thing::Neighbour(neighbour));
+            Ok(())
+        })
     }
 }

@@ -12,7 +12,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(errno: Errno, message: &'static str) -> Self {
+    pub(in crate::net) fn new(errno: Errno, message: &'static str) -> Self {
         Self { errno, message: Some(message) }
     }
 }

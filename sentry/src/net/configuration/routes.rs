@@ -2,7 +2,7 @@
 
 use netlink_packet_route::route::{RouteScope, RouteType};
 
-use super::{NetworkConfiguration, Refusal, State};
+use super::{NetworkConfiguration, Refusal, State, Thing};
 use crate::Errno;
 use crate::net::route::{Route, RouteQuery};
 
@@ -38,32 +38,7 @@ impl NetworkConfiguration {
     /// EEXIST, ENOENT if it may not be made, ENODEV, ENETDOWN for a link that is down, ENETUNREACH or EINVAL for a router that nobody
     /// can reach, EINVAL for a source that is nobody's, ENOBUFS.
     pub fn add_route(&self, route: Route, creation: RouteCreation) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
-        let route = state.complete(route)?;
-        let has_same_way = |other: &Route| {
-            !route.is_ipv6() || (other.device, other.gateway) == (route.device, route.gateway)
-        };
-        let is_taken = state.routes.at_place_of(&route).any(has_same_way);
-        let is_place_taken = state.routes.at_place_of(&route).next().is_some();
-        let is_exact = state.routes.at_place_of(&route).any(|other| *other == route);
-        match creation {
-            RouteCreation { is_exclusive: true, .. } if is_place_taken => return Err(Errno::EEXIST.into()),
-            RouteCreation { replaces: true, .. } if is_place_taken => {
-                let is_there = |other: &Route| {
-                    (other.table, other.destination, other.tos, other.metric)
-                        == (route.table, route.destination, route.tos, route.metric)
-                };
-                state.routes.extract(is_there);
-            }
-            _ if is_exact || is_taken && !creation.appends => return Err(Errno::EEXIST.into()),
-            RouteCreation { creates: false, .. } => return Err(Errno::ENOENT.into()),
-            _ => {}
-        }
-        if state.routes.len() >= MAX_ROUTES {
-            return Err(Errno::ENOBUFS.into());
-        }
-        state.routes.insert(route);
-        Ok(())
+        self.change(|state| state.add_route(route, creation))
     }
 
     /// Takes the first route that `pattern` tells out of its table.
@@ -71,10 +46,13 @@ impl NetworkConfiguration {
     /// # Errors
     /// ESRCH.
     pub fn delete_route(&self, pattern: &RoutePattern) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
-        let found = state.routes.iter().find(|route| pattern.is_of(route)).cloned().ok_or(Errno::ESRCH)?;
-        state.routes.extract(|route| *route == found);
-        Ok(())
+        self.change(|state| {
+            let found =
+                state.routes.iter().find(|route| pattern.is_of(route)).cloned().ok_or(Errno::ESRCH)?;
+            state.routes.extract(|route| *route == found);
+            state.note_gone(Thing::Route(found));
+            Ok(())
+        })
     }
 }
 
@@ -91,6 +69,30 @@ impl RoutePattern {
 }
 
 impl State {
+    fn add_route(&mut self, route: Route, creation: RouteCreation) -> Result<(), Refusal> {
+        let route = self.complete(route)?;
+        let way = |route: &Route| route.is_ipv6().then_some((route.device, route.gateway));
+        let there: Vec<Route> = self.routes.at_place_of(&route).cloned().collect();
+        let is_way_taken = there.iter().any(|other| way(other) == way(&route));
+        match creation {
+            RouteCreation { is_exclusive: true, .. } if !there.is_empty() => return Err(Errno::EEXIST.into()),
+            RouteCreation { replaces: true, .. } if !there.is_empty() => {
+                self.routes.extract(|other| there.contains(other));
+            }
+            _ if there.contains(&route) || is_way_taken && !creation.appends => {
+                return Err(Errno::EEXIST.into());
+            }
+            RouteCreation { creates: false, .. } => return Err(Errno::ENOENT.into()),
+            _ => {}
+        }
+        if self.routes.len() >= MAX_ROUTES {
+            return Err(Errno::ENOBUFS.into());
+        }
+        self.routes.insert(route.clone());
+        self.note(Thing::Route(route));
+        Ok(())
+    }
+
     /// Fills in what the caller left out, and checks the rest.
     fn complete(&self, mut route: Route) -> Result<Route, Refusal> {
         if route.is_refusal() {
@@ -126,9 +128,15 @@ impl State {
             .lookup()
             .route(&query)
             .map_err(|_| Refusal::new(Errno::ENETUNREACH, "Nexthop has invalid gateway"))?;
-        let is_own = found.kind == RouteType::Local;
-        if is_own || !matches!(found.kind, RouteType::Unicast) {
+        if found.kind != RouteType::Unicast {
             return Err(Refusal::new(Errno::EINVAL, "Nexthop has invalid gateway"));
+        }
+        // A router is nearer than what lies behind it: another router does not lead to it.
+        let is_near = |way: &Route| {
+            way.gateway.is_none() && (way.is_ipv6() || u8::from(way.scope) > u8::from(route.scope))
+        };
+        if !found.route.as_ref().is_none_or(is_near) {
+            return Err(Refusal::new(Errno::ENETUNREACH, "Nexthop has invalid gateway"));
         }
         Ok(found.device)
     }

@@ -1,6 +1,6 @@
 //! Rules that somebody makes.
 
-use super::{NetworkConfiguration, Refusal};
+use super::{NetworkConfiguration, Refusal, Thing};
 use crate::Errno;
 use crate::net::route::Rule;
 
@@ -13,17 +13,19 @@ impl NetworkConfiguration {
     /// # Errors
     /// EEXIST if there is such a rule and it `is_exclusive`, ENOBUFS.
     pub fn add_rule(&self, mut rule: Rule, priority: Option<u32>, is_exclusive: bool) -> Result<(), Refusal> {
-        let mut state = self.state.lock();
-        rule.priority = priority.unwrap_or_else(|| state.rules.next_priority(rule.is_ipv6));
-        let is_same = |other: &Rule| Rule { protocol: rule.protocol, ..other.clone() } == rule;
-        if is_exclusive && state.rules.iter().any(is_same) {
-            return Err(Errno::EEXIST.into());
-        }
-        if state.rules.len() >= MAX_RULES {
-            return Err(Errno::ENOBUFS.into());
-        }
-        state.rules.insert(rule);
-        Ok(())
+        self.change(|state| {
+            rule.priority = priority.unwrap_or_else(|| state.rules.next_priority(rule.is_ipv6));
+            let is_same = |other: &Rule| Rule { protocol: rule.protocol, ..other.clone() } == rule;
+            if is_exclusive && state.rules.iter().any(is_same) {
+                return Err(Errno::EEXIST.into());
+            }
+            if state.rules.len() >= MAX_RULES {
+                return Err(Errno::ENOBUFS.into());
+            }
+            state.rules.insert(rule.clone());
+            state.note(Thing::Rule(rule));
+            Ok(())
+        })
     }
 
     /// Takes out the first rule that `is_wanted` tells.
@@ -31,6 +33,10 @@ impl NetworkConfiguration {
     /// # Errors
     /// ENOENT.
     pub fn delete_rule(&self, is_wanted: impl Fn(&Rule) -> bool) -> Result<(), Refusal> {
-        self.state.lock().rules.remove(is_wanted).map(drop).ok_or(Errno::ENOENT.into())
+        self.change(|state| {
+            let rule = state.rules.remove(is_wanted).ok_or(Errno::ENOENT)?;
+            state.note_gone(Thing::Rule(rule));
+            Ok(())
+        })
     }
 }

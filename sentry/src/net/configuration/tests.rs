@@ -164,6 +164,9 @@ fn a_router_has_to_be_near() {
     assert_eq!(configuration.add_route(via("1.2.3.4"), CREATES).unwrap_err().errno, Errno::ENETUNREACH);
     configuration.add_route(made("1.2.3.0/24", RouteType::Unicast), CREATES).unwrap();
     assert_eq!(configuration.add_route(via("1.2.3.4"), CREATES), Ok(()));
+    // Through the route that was just made, and so through another router.
+    let farther = Route { metric: 5, ..via("9.9.9.9") };
+    assert_eq!(configuration.add_route(farther, CREATES).unwrap_err().errno, Errno::ENETUNREACH);
     assert_eq!(configuration.add_route(via("127.0.0.1"), CREATES).unwrap_err().errno, Errno::EINVAL);
 }
 

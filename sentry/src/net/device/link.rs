@@ -31,8 +31,14 @@ impl LinkKind {
     /// The least and the largest MTU.
     pub fn mtu_range(self) -> (u32, u32) {
         match self {
-            // Linux's loopback has no bounds: it shows 0 for both, and takes any positive int.
             Self::Loopback => (0, i32::MAX as u32),
+        }
+    }
+
+    /// The same as Linux tells it: a loopback, which takes any positive int, shows 0 for both.
+    pub fn shown_mtu_range(self) -> (u32, u32) {
+        match self {
+            Self::Loopback => (0, 0),
         }
     }
 }

@@ -51,7 +51,11 @@ impl Neighbours {
     }
 
     /// Takes out all of a link.
-    pub(in crate::net) fn flush(&mut self, device: u32) {
-        self.0.retain(|(index, _), _| *index != device);
+    pub(in crate::net) fn flush(&mut self, device: u32) -> Vec<Neighbour> {
+        let (gone, kept) =
+            std::mem::take(&mut self.0).into_iter().partition(|((index, _), _)| *index == device);
+        self.0 = kept;
+        let gone: BTreeMap<_, _> = gone;
+        gone.into_values().collect()
     }
 }

@@ -8,6 +8,8 @@ const TCP: &str =
 const UDP: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops";
 const TCP6: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
 const UDP6: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops";
+const NETLINK: &str =
+    "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n";
 const UNIX: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";
 const PROTOCOLS: &str = "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re bi br ha uh gp em\n";
 /// How wide a line of the tables of IPv4 is, without its end.
@@ -31,10 +33,8 @@ pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> String
         NetworkTable::Udp6 | NetworkTable::UdpLite6 | NetworkTable::Raw6 | NetworkTable::Icmp6 => {
             format!("{UDP6}\n")
         }
-        NetworkTable::Netlink => {
-            "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"
-                .into()
-        }
+        NetworkTable::Netlink => format!("{NETLINK}{}", namespace.netlink().to_lines()),
+
         NetworkTable::Packet => "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".into(),
         NetworkTable::Protocols => PROTOCOLS.into(),
         NetworkTable::SocketStatistics => statistics(namespace),

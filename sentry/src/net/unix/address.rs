@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::{FilesInFlight, UnixSocket};
 use crate::Errno;
-use crate::net::{KernelSockets, SocketAddress, SocketKind};
+use crate::net::{KernelSockets, NetworkNamespace, SocketAddress, SocketKind};
 
 /// Bytes of `sun_path`.
 const PATH_BYTES: usize = 108;
@@ -85,6 +85,7 @@ impl From<&UnixAddress> for SocketAddress {
 pub struct UnixSockets {
     names: Mutex<Names>,
     shared: KernelSockets,
+    namespace: Weak<NetworkNamespace>,
 }
 
 #[derive(Default)]
@@ -100,9 +101,14 @@ struct Names {
 const AUTOMATIC_NAMES: u32 = 1 << 20;
 
 impl UnixSockets {
-    /// None yet; `shared` is what they share with those of other namespaces of the kernel.
-    pub fn new(shared: KernelSockets) -> Arc<Self> {
-        Arc::new(Self { names: Mutex::default(), shared })
+    /// None yet, in `namespace`; `shared` is what they share with those of other namespaces of the kernel.
+    pub fn new(shared: KernelSockets, namespace: Weak<NetworkNamespace>) -> Arc<Self> {
+        Arc::new(Self { names: Mutex::default(), shared, namespace })
+    }
+
+    /// The namespace that they are in.
+    pub(super) fn namespace(&self) -> Option<Arc<NetworkNamespace>> {
+        self.namespace.upgrade()
     }
 
     /// The files on their way, in all namespaces of the kernel.

@@ -11,8 +11,8 @@ use super::{Role, UnixAddress, UnixSocket};
 use crate::Errno;
 use crate::fs::{Caller, Collector};
 use crate::net::{
-    Destination, Outgoing, PeerCredentials, Received, Receiving, Shutdown, Socket, SocketAddress,
-    SocketCaller, SocketCommon, SocketKind, SocketOptions,
+    Destination, NetworkNamespace, Outgoing, PeerCredentials, Received, Receiving, Shutdown, Socket,
+    SocketAddress, SocketCaller, SocketCommon, SocketKind, SocketOptions,
 };
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
@@ -192,6 +192,10 @@ impl Socket for UnixSocket {
 
     fn collector(&self) -> Option<Arc<dyn Collector>> {
         self.is_in_flight().then(|| self.home.in_flight().clone() as Arc<dyn Collector>)
+    }
+
+    fn network_namespace(&self) -> Option<Arc<NetworkNamespace>> {
+        self.home.namespace()
     }
 
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {

@@ -1,0 +1,164 @@
+//! ioctl(2) on sockets of any family that is about links (`man 7 netdevice`), and on those of IPv4 about addresses.
+
+mod addresses;
+mod request;
+
+use linux_raw_sys::ioctl::{
+    SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFCONF, SIOCGIFDSTADDR, SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFINDEX,
+    SIOCGIFMAP, SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK, SIOCGIFPFLAGS, SIOCGIFSLAVE,
+    SIOCGIFTXQLEN, SIOCSIFADDR, SIOCSIFBRDADDR, SIOCSIFDSTADDR, SIOCSIFFLAGS, SIOCSIFHWADDR, SIOCSIFMAP,
+    SIOCSIFMETRIC, SIOCSIFMTU, SIOCSIFNAME, SIOCSIFNETMASK, SIOCSIFPFLAGS, SIOCSIFTXQLEN,
+};
+use linux_raw_sys::net::AF_INET;
+use netlink_packet_route::link::LinkFlags;
+
+use self::request::{HardwareAddress, InterfaceRequest};
+use super::NetworkNamespace;
+use super::configuration::LinkChanges;
+use super::device::{Link, LinkName};
+use crate::Errno;
+use crate::fs::Caller;
+use crate::platform::VirtualAddress;
+
+/// The numbers that are about links: SIOCGIFNAME to the end of those of devices and protocols.
+const LINK_REQUESTS: std::ops::RangeInclusive<u32> = 0x8910..=0x89ff;
+/// Of bridges and virtual networks, which are there only if a module is.
+const SIOCGIFBR: u32 = 0x8940;
+const SIOCSIFBR: u32 = 0x8941;
+const SIOCGIFVLAN: u32 = 0x8982;
+const SIOCSIFVLAN: u32 = 0x8983;
+/// ethtool(8).
+const SIOCETHTOOL: u32 = 0x8946;
+/// Those of MII, of wide-area devices and of a driver's own, which a loopback refuses.
+const SIOCGMIIPHY: u32 = 0x8947;
+const SIOCSMIIREG: u32 = 0x8949;
+const SIOCWANDEV: u32 = 0x894a;
+const DEVICE_PRIVATE: std::ops::RangeInclusive<u32> = 0x89f0..=0x89ff;
+/// The one thing that ethtool(8) learns of a loopback: whether it is connected.
+const ETHTOOL_GLINK: u32 = 0xa;
+
+/// Serves a request on a socket of `family` in a namespace.
+///
+/// # Errors
+/// ENOTTY for what is no such request; ENODEV, EINVAL, EOPNOTSUPP, EPERM, EFAULT, EADDRNOTAVAIL (`man 7 netdevice`).
+pub(super) fn serve(
+    namespace: &NetworkNamespace,
+    family: u32,
+    (request, argument): (u32, u64),
+    caller: &dyn Caller,
+) -> Result<usize, Errno> {
+    if !LINK_REQUESTS.contains(&request) {
+        return Err(Errno::ENOTTY);
+    }
+    let place = VirtualAddress(argument);
+    match request {
+        SIOCGIFCONF => return addresses::list(namespace, place, caller),
+        SIOCGIFBR | SIOCSIFBR => return Err(Errno::EOPNOTSUPP),
+        SIOCGIFVLAN | SIOCSIFVLAN => return Err(Errno::ENOPKG),
+        SIOCGIFPFLAGS | SIOCSIFPFLAGS if family == AF_INET => return Err(Errno::EINVAL),
+        _ => {}
+    }
+    let mut asked: InterfaceRequest = caller.memory().read_object(place)?;
+    match request {
+        SIOCGIFADDR | SIOCGIFDSTADDR | SIOCGIFBRDADDR | SIOCGIFNETMASK if family == AF_INET => {
+            addresses::get(namespace, request, &mut asked)?;
+        }
+        SIOCSIFADDR | SIOCSIFDSTADDR | SIOCSIFBRDADDR | SIOCSIFNETMASK if family == AF_INET => {
+            check_administers(namespace, caller)?;
+            return addresses::set(namespace, request, &asked).map(|()| 0);
+        }
+        SIOCGIFNAME => asked.set_name(&name_of(namespace, asked.number())?),
+        SIOCETHTOOL => return ethtool(namespace, &asked, caller),
+        _ if is_change(request) => {
+            check_administers(namespace, caller)?;
+            return set(namespace, request, &asked).map(|()| 0);
+        }
+        _ => namespace
+            .configuration()
+            .look(|all| get(all.find_link(asked.device_name())?, request, &mut asked))?,
+    }
+    caller.memory().write_object(place, &asked)?;
+    Ok(0)
+}
+
+fn check_administers(namespace: &NetworkNamespace, caller: &dyn Caller) -> Result<(), Errno> {
+    if namespace.administers(&caller.credentials()) { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+fn name_of(namespace: &NetworkNamespace, index: i32) -> Result<LinkName, Errno> {
+    namespace.configuration().look(|all| Ok(all.link(index.cast_unsigned())?.name.clone()))
+}
+
+/// Fills in what is asked of a link.
+fn get(link: &Link, request: u32, asked: &mut InterfaceRequest) -> Result<(), Errno> {
+    match request {
+        SIOCGIFFLAGS => asked.set_flags(link.shown_flags().bits() as u16),
+        SIOCGIFMETRIC => asked.set_number(0),
+        SIOCGIFMTU => asked.set_number(link.mtu.cast_signed()),
+        SIOCGIFHWADDR => asked.set_hardware_address(HardwareAddress {
+            kind: link.kind.layer().into(),
+            address: link.hardware_address,
+        }),
+        SIOCGIFINDEX => asked.set_number(link.index.cast_signed()),
+        SIOCGIFTXQLEN => asked.set_number(link.tx_queue_len.cast_signed()),
+        SIOCGIFMAP => asked.clear(),
+        SIOCGIFSLAVE => return Err(Errno::EINVAL),
+        SIOCGMIIPHY..=SIOCSMIIREG | SIOCWANDEV => return Err(Errno::EOPNOTSUPP),
+        _ if DEVICE_PRIVATE.contains(&request) => return Err(Errno::EOPNOTSUPP),
+        _ => return Err(Errno::ENOTTY),
+    }
+    Ok(())
+}
+
+fn is_change(request: u32) -> bool {
+    matches!(
+        request,
+        SIOCSIFFLAGS | SIOCSIFMETRIC | SIOCSIFMTU | SIOCSIFHWADDR | SIOCSIFMAP | SIOCSIFTXQLEN | SIOCSIFNAME
+    )
+}
+
+/// Changes a link as it is asked to be.
+fn set(namespace: &NetworkNamespace, request: u32, asked: &InterfaceRequest) -> Result<(), Errno> {
+    let link = namespace.configuration().look(|all| all.find_link(asked.device_name()).cloned())?;
+    let positive = || u32::try_from(asked.number()).map_err(|_| Errno::EINVAL);
+    let mut changes = LinkChanges::default();
+    match request {
+        SIOCSIFFLAGS => {
+            let flags = LinkFlags::from_bits_retain(asked.flags().into());
+            changes.flags = Some((flags, LinkFlags::all()));
+        }
+        SIOCSIFMTU => changes.mtu = Some(positive()?),
+        SIOCSIFTXQLEN => changes.tx_queue_len = Some(positive()?),
+        SIOCSIFNAME => changes.name = Some(LinkName::new(asked.second_name())?),
+        SIOCSIFHWADDR => changes.hardware_address = Some(hardware_address(&link, asked)?),
+        _ => return Err(Errno::EOPNOTSUPP),
+    }
+    Ok(namespace.configuration().change_link(link.index, changes)?)
+}
+
+/// # Errors
+/// EINVAL for an address of another kind of link; EADDRNOTAVAIL for one that belongs to nobody or to many.
+fn hardware_address(link: &Link, asked: &InterfaceRequest) -> Result<[u8; 6], Errno> {
+    let HardwareAddress { kind, address } = asked.hardware_address();
+    if kind != u16::from(link.kind.layer()) {
+        return Err(Errno::EINVAL);
+    }
+    let is_of_one = address[0] & 1 == 0 && address != [0; 6];
+    if is_of_one { Ok(address) } else { Err(Errno::EADDRNOTAVAIL) }
+}
+
+/// SIOCETHTOOL, as a loopback answers: it is connected, and that is all.
+fn ethtool(
+    namespace: &NetworkNamespace,
+    asked: &InterfaceRequest,
+    caller: &dyn Caller,
+) -> Result<usize, Errno> {
+    let place = VirtualAddress(asked.pointer());
+    let command: u32 = caller.memory().read_object(place)?;
+    namespace.configuration().look(|all| all.find_link(asked.device_name()).map(drop))?;
+    if command != ETHTOOL_GLINK {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    caller.memory().write_object(place, &[command, 1])?;
+    Ok(0)
+}

@@ -1,0 +1,90 @@
+//! Netlink sockets (`man 7 netlink`, `man 7 rtnetlink`): what tells of a namespace's links, addresses, routes, rules and neighbours,
+//! and changes them.
+//!
+//! A [`NetlinkSocket`] is one end of a conversation with the kernel, which is served where the request is sent: [`request`] takes a
+//! datagram apart, [`route`] serves what is in it, [`reply`] encodes the answers, and the socket's [`Inbox`](inbox::Inbox) keeps them.
+//! The messages themselves are those of the netlink-packet crates.
+//!
+//! Lock order: the namespace's configuration, the table of sockets, a socket's state, its inbox.
+
+mod address;
+mod inbox;
+mod options;
+mod reply;
+mod request;
+mod route;
+mod socket;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use linux_raw_sys::net::AF_NETLINK;
+use linux_raw_sys::netlink::{NETLINK_KOBJECT_UEVENT, NETLINK_ROUTE, NETLINK_USERSOCK};
+
+pub use table::NetlinkSockets;
+
+use self::socket::NetlinkSocket;
+use super::{Family, NetworkNamespace, Socket, SocketCaller, SocketKind, SocketRequest};
+use crate::Errno;
+
+/// AF_NETLINK.
+pub(super) const FAMILY: Family = Family { number: AF_NETLINK, create, create_pair: None };
+
+/// What is talked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    /// Links, addresses and routes.
+    Route,
+    /// Processes, among themselves.
+    User,
+    /// Devices that come and go. None do.
+    Uevent,
+}
+
+impl Protocol {
+    /// # Errors
+    /// EPROTONOSUPPORT for one that this kernel is without.
+    fn from_raw(raw: u32) -> Result<Self, Errno> {
+        match raw {
+            NETLINK_ROUTE => Ok(Self::Route),
+            NETLINK_USERSOCK => Ok(Self::User),
+            NETLINK_KOBJECT_UEVENT => Ok(Self::Uevent),
+            _ => Err(Errno::EPROTONOSUPPORT),
+        }
+    }
+
+    fn raw(self) -> u32 {
+        match self {
+            Self::Route => NETLINK_ROUTE,
+            Self::User => NETLINK_USERSOCK,
+            Self::Uevent => NETLINK_KOBJECT_UEVENT,
+        }
+    }
+
+    /// How many multicast groups there are.
+    fn groups(self) -> u32 {
+        match self {
+            Self::Route => 36,
+            Self::User | Self::Uevent => 32,
+        }
+    }
+
+    /// Whether those who administer no network may send to each other and to groups.
+    fn lets_anybody_send(self) -> bool {
+        self == Self::User
+    }
+}
+
+fn create(
+    namespace: &Arc<NetworkNamespace>,
+    request: SocketRequest,
+    caller: &dyn SocketCaller,
+) -> Result<Arc<dyn Socket>, Errno> {
+    if !matches!(request.kind, SocketKind::Raw | SocketKind::Datagram) {
+        return Err(Errno::ESOCKTNOSUPPORT);
+    }
+    let protocol = Protocol::from_raw(request.protocol)?;
+    Ok(NetlinkSocket::new(namespace, request.kind, protocol, caller))
+}

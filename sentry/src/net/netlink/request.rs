@@ -1,0 +1,89 @@
+//! Requests: a datagram is taken apart, and each message in it is served and acknowledged.
+
+use linux_raw_sys::netlink::NLMSG_MIN_TYPE;
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::reply::{acknowledgement, aligned};
+use super::route;
+use super::socket::NetlinkSocket;
+use crate::cred::Credentials;
+use crate::fs::Caller;
+use crate::net::SocketCaller;
+use crate::net::configuration::Refusal;
+
+/// `struct nlmsghdr`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Header {
+    len_bytes: u32,
+    pub(super) kind: u16,
+    pub(super) flags: u16,
+    pub(super) sequence: u32,
+    pub(super) port: u32,
+}
+
+impl Header {
+    pub(super) const BYTES: usize = size_of::<Self>();
+}
+
+/// A message, and who sent it.
+pub(super) struct Request<'a> {
+    pub(super) header: Header,
+    /// What follows the header.
+    pub(super) payload: &'a [u8],
+    /// The port of the sender.
+    pub(super) port: u32,
+    pub(super) credentials: &'a Credentials,
+}
+
+impl Request<'_> {
+    pub(super) fn has(&self, flag: u16) -> bool {
+        self.header.flags & flag == flag
+    }
+
+    /// Whom the answer goes to: the sender's number for the request, and its port.
+    pub(super) fn to(&self) -> (u32, u32) {
+        (self.header.sequence, self.port)
+    }
+}
+
+/// How a request ended.
+pub(super) enum Served {
+    /// It was done, or refused; acknowledged if it asks for that.
+    Done(Result<(), Refusal>),
+    /// A dump begins, whose end is its acknowledgement.
+    Dump,
+}
+
+/// Serves the messages of a datagram, one after the other, as far as they have the lengths that they claim.
+pub(super) fn serve(socket: &NetlinkSocket, datagram: &[u8], port: u32, caller: &dyn SocketCaller) {
+    let credentials = Caller::credentials(caller);
+    let mut rest = datagram;
+    while let Some((message, header, next)) = split(rest) {
+        rest = next;
+        let payload = message.get(Header::BYTES..).unwrap_or_default();
+        let request = Request { header, payload, port, credentials: &credentials };
+        if let Served::Done(result) = serve_one(socket, &request)
+            && (result.is_err() || request.has(NLM_F_ACK))
+        {
+            socket.answer(acknowledgement(header, message, result, socket.switches(), port));
+        }
+        if caller.is_interrupted() {
+            return;
+        }
+    }
+}
+
+/// The first message, its header, and what follows it.
+fn split(bytes: &[u8]) -> Option<(&[u8], Header, &[u8])> {
+    let (header, _) = Header::read_from_prefix(bytes).ok()?;
+    let len_bytes = usize::try_from(header.len_bytes).ok().filter(|len| *len >= Header::BYTES)?;
+    let message = bytes.get(..len_bytes)?;
+    Some((message, header, bytes.get(aligned(len_bytes)..).unwrap_or_default()))
+}
+
+fn serve_one(socket: &NetlinkSocket, request: &Request<'_>) -> Served {
+    let is_for_kernel = request.has(NLM_F_REQUEST) && u32::from(request.header.kind) >= NLMSG_MIN_TYPE;
+    if is_for_kernel { route::serve(socket, request) } else { Served::Done(Ok(())) }
+}
