@@ -13,8 +13,9 @@ use rustix::process::Pid;
 use sentry::boot::{Description, Text, User};
 use vmm::control::Target;
 use vmm::image::{self, Configuration, OpenImage};
-use vmm::{Custody, Failure, JailUser};
+use vmm::{Custody, Failure, JailUser, Output};
 
+use crate::limit_arguments::LimitArguments;
 use crate::mount_arguments::MountArguments;
 use crate::{images, size};
 
@@ -32,7 +33,7 @@ Examples:
   vmm --memory 512M --strace -- python3 x.py    with a memory limit, and every system call on standard error
 
 Exit status: the program's own; 128+N if signal N killed it; 125 if vmm itself failed, 126 if COMMAND cannot
-be executed, 127 if it is not found.";
+be executed, 127 if it is not found; 124 if the --timeout has passed.";
 
 /// Run a Linux program inside a KVM microVM that has no guest kernel.
 ///
@@ -65,6 +66,17 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     mounts: MountArguments,
+
+    #[command(flatten)]
+    limits: LimitArguments,
+
+    /// Copy a file or tree of the guest to the host when the program has ended, whatever its status: whole or not at all
+    #[arg(long, value_name = "GUEST:HOST")]
+    output: Vec<Output>,
+
+    /// Set environment variables from a file: NAME=VALUE or NAME a line, as for --env, which wins; `#` begins a comment
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
 
     /// Set an environment variable; without =VALUE, pass on vmm's own
     #[arg(long, short = 'e', value_name = "NAME[=VALUE]")]
@@ -174,6 +186,8 @@ impl Arguments {
             is_landlock_required: !self.insecure_no_landlock,
             jail_user: self.jail_user,
             stop_timeout: Duration::from_secs(self.stop_timeout),
+            timeout: self.limits.timeout,
+            outputs: self.output.clone(),
         }
     }
 
@@ -190,7 +204,9 @@ impl Arguments {
     pub(crate) fn describe(self, opened: &OpenImage) -> Result<Description, Failure> {
         let image = opened.configuration.as_ref();
         let of_image = image.map(Configuration::environment).unwrap_or_default();
-        let environment = environment(of_image, self.env, &self.user)?;
+        let requested = [variables_of_files(&self.env_file)?, self.env].concat();
+        let environment = environment(of_image, requested, &self.user)?;
+        let capabilities = self.limits.capabilities(self.user.uid);
         let working_directory = match self.workdir {
             Some(directory) => directory.into_os_string().into(),
             None => image.and_then(Configuration::working_directory).unwrap_or("/").into(),
@@ -203,6 +219,10 @@ impl Arguments {
             environment: environment.into_iter().map(Text).collect(),
             working_directory,
             user: self.user,
+            capabilities,
+            resource_limits: self.limits.ulimit,
+            max_tasks: self.limits.pids_limit,
+            max_millicpus: self.limits.cpus,
             host_name: self.hostname.into(),
             name: self.name,
             memory_bytes: self.memory,
@@ -277,6 +297,19 @@ fn environment(of_image: &[String], requested: Vec<OsString>, user: &User) -> Re
     let mut variables: Vec<_> = variables.into_iter().collect();
     variables.sort_by_key(|(_, (place, _))| *place);
     Ok(variables.into_iter().map(|(name, (_, value))| [name.as_slice(), b"=", &value].concat()).collect())
+}
+
+/// What the files of --env-file say, in their order.
+fn variables_of_files(files: &[PathBuf]) -> anyhow::Result<Vec<OsString>> {
+    let mut variables = Vec::new();
+    for file in files {
+        let text = std::fs::read(file).with_context(|| format!("--env-file {}", file.display()))?;
+        let lines = text.split(|byte| *byte == b'\n').map(|line| line.trim_ascii_start());
+        let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let told = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+        variables.extend(told.map(|line| OsString::from_vec(line.to_vec())));
+    }
+    Ok(variables)
 }
 
 fn no_name(variable: &[u8]) -> anyhow::Error {

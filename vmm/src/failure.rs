@@ -10,6 +10,8 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The program's time has passed, as timeout(1) has it.
+    pub const TIMED_OUT: u8 = 124;
     /// vmm itself failed.
     pub const VMM: u8 = 125;
     /// COMMAND cannot be executed.

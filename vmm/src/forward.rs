@@ -4,6 +4,7 @@
 //! After SIGTERM, the first process has a while to end, and is then killed; a second SIGTERM kills it at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -67,6 +68,39 @@ impl Forwarder {
         };
         std::thread::Builder::new().name("signals".into()).spawn(pass_on).context("start a thread")?;
         Ok(())
+    }
+}
+
+/// The time that the first process has in all.
+pub(crate) struct TimeLimit(Arc<AtomicBool>);
+
+impl TimeLimit {
+    /// Asks `group` to end when `limit` has passed, and kills it `stop_timeout` after that.
+    ///
+    /// # Errors
+    /// The host has no thread left.
+    pub(crate) fn start(
+        limit: Option<Duration>,
+        group: &Arc<ThreadGroup>,
+        stop_timeout: Duration,
+    ) -> anyhow::Result<Self> {
+        let has_passed = Arc::<AtomicBool>::default();
+        if let Some(limit) = limit {
+            let (group, passing) = (group.clone(), has_passed.clone());
+            let wait = move || {
+                std::thread::sleep(limit);
+                passing.store(true, Ordering::Release);
+                group.send_signal(SignalInfo::from_kill(Signal::SIGTERM, 0, 0));
+                kill_after(&group, stop_timeout);
+            };
+            std::thread::Builder::new().name("timeout".into()).spawn(wait).context("start a thread")?;
+        }
+        Ok(Self(has_passed))
+    }
+
+    /// Whether it has passed.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }
 

@@ -9,6 +9,7 @@ mod failure;
 mod forward;
 pub mod image;
 mod jail;
+mod output;
 mod panic;
 mod sandbox;
 mod streams;
@@ -16,6 +17,7 @@ mod terminal;
 
 pub use failure::Failure;
 pub use jail::JailUser;
+pub use output::Output;
 pub use panic::end_process_on_panic;
 pub use sandbox::{Custody, run};
 pub use sentry::boot::Description;

@@ -6,6 +6,7 @@ mod cli;
 #[cfg(feature = "deadlock-detection")]
 mod deadlock;
 mod images;
+mod limit_arguments;
 mod mount_arguments;
 mod size;
 

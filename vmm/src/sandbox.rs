@@ -18,8 +18,9 @@ use sentry::task::{Dispatcher, ExitStatus};
 
 use crate::control::ControlSocket;
 use crate::failure::Failure;
-use crate::forward::Forwarder;
+use crate::forward::{Forwarder, TimeLimit};
 use crate::jail::{Access, Jail, JailUser, Rules};
+use crate::output::{Output, Outputs};
 use crate::streams::{self, CallerStreams, Surroundings};
 use crate::terminal::TerminalGuard;
 
@@ -30,7 +31,7 @@ const MIN_MEMORY_BYTES: u64 = 8 << 20;
 pub(crate) const FIRST_SESSION: i32 = 1;
 
 /// How vmm keeps a sandbox, which is nothing that the guest knows of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Custody {
     /// A host without Landlock, or with one that is too old, runs nothing.
     pub is_landlock_required: bool,
@@ -38,12 +39,23 @@ pub struct Custody {
     pub jail_user: Option<JailUser>,
     /// How long the first process has to end after a SIGTERM to vmm, before it is killed.
     pub stop_timeout: Duration,
+    /// How long the first process may run; after that it is stopped as by a SIGTERM, and the status is
+    /// [`Failure::TIMED_OUT`].
+    pub timeout: Option<Duration>,
+    /// What is copied out when the program has ended, whatever its status.
+    pub outputs: Vec<Output>,
 }
 
 impl Default for Custody {
     /// All layers of the jail, and docker's ten seconds.
     fn default() -> Self {
-        Self { is_landlock_required: true, jail_user: None, stop_timeout: Duration::from_secs(10) }
+        Self {
+            is_landlock_required: true,
+            jail_user: None,
+            stop_timeout: Duration::from_secs(10),
+            timeout: None,
+            outputs: Vec::new(),
+        }
     }
 }
 
@@ -67,6 +79,7 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     let image = admit(image, &description.root, &mut jail)?;
     let volumes = Volumes::open(&description.mounts).map_err(anyhow::Error::from)?;
     let volumes = admit_volumes(volumes, &mut jail)?;
+    let outputs = Outputs::open(&custody.outputs, &mut jail)?;
     let machine = make_machine(&description)?;
     let (user, root, caller) = (description.user.clone(), description.root.clone(), jail.caller());
     let sandbox = Sandbox::new(description, image, volumes, machine).map_err(anyhow::Error::from)?;
@@ -89,11 +102,18 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     }
     let init = sandbox.start(descriptors).map_err(Failure::of_program)?;
     signals.start(kernel.clone(), init.thread_group().clone(), custody.stop_timeout)?;
+    let time_limit = TimeLimit::start(custody.timeout, init.thread_group(), custody.stop_timeout)?;
     control.serve(kernel.clone(), caller)?;
     let status: ExitStatus = kernel.wait_for_init(&init);
     storage.write_back();
     write_back(&mounts);
-    Ok(status.shell_status())
+    let status = if time_limit.has_passed() { Failure::TIMED_OUT } else { status.shell_status() };
+    match outputs.copy(&mounts, &kernel.viewer()) {
+        // What the program says counts for more.
+        Err(error) if status != 0 => log::error!("{}", Failure::from(error).text()),
+        result => result?,
+    }
+    Ok(status)
 }
 
 /// Lets the image at `path` be read from inside the jail; an executable, or what holds layers, is open already.

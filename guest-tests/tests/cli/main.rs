@@ -14,6 +14,7 @@ mod kernel_interfaces;
 mod layers;
 mod life;
 mod options;
+mod outputs;
 mod pause;
 mod status;
 mod streams;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         jobs::TESTS,
         life::TESTS,
         doctor::TESTS,
+        outputs::TESTS,
         pause::TESTS,
         streams::TESTS,
         volumes::TESTS,

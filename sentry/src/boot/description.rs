@@ -38,6 +38,10 @@ pub struct Description {
     pub capabilities: Option<BTreeSet<u32>>,
     /// Resource limits other than Linux's own for init.
     pub resource_limits: Vec<ResourceLimit>,
+    /// The most tasks at a time. Nothing inside lifts it.
+    pub max_tasks: Option<u64>,
+    /// The most processor time for each moment of time, in thousandths of a CPU. Nothing inside lifts it.
+    pub max_millicpus: Option<u32>,
     /// The host name.
     pub host_name: Text,
     /// The container's id: its tasks live in a control group of that name.
@@ -61,6 +65,8 @@ impl Default for Description {
             user: User::default(),
             capabilities: None,
             resource_limits: Vec::new(),
+            max_tasks: None,
+            max_millicpus: None,
             host_name: "palisade".into(),
             name: None,
             memory_bytes: None,

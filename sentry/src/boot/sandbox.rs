@@ -8,6 +8,7 @@ use super::init::{InitError, InitProgram};
 use super::root::{BootError, mount_root};
 use super::volumes::Volumes;
 use crate::Errno;
+use crate::cgroup::{CpuLimit, Hierarchy};
 use crate::cred::{Credentials, Namespace, NamespaceKind};
 use crate::fs::dev::TerminalDevices;
 use crate::fs::file_systems::FileSystems;
@@ -79,6 +80,7 @@ impl Sandbox {
         let frames = FrameAllocator::new(&platform, memory_bytes);
         let host_name = description.host_name.0.clone();
         let kernel = Kernel::new(KernelConfig { platform, frames, cpus, host_name, dispatcher })?;
+        limit(kernel.cgroups(), &description);
         let credentials = description.credentials(kernel.user_namespace());
         let (path, arguments) = image.command(bytes_of(description.command.clone()));
         Ok(Self {
@@ -122,6 +124,17 @@ impl Sandbox {
             container_id: self.container_id,
         };
         init.start(&kernel)
+    }
+}
+
+/// Limits all groups together: the root's own limits are not in the guest's reach.
+fn limit(hierarchy: &Hierarchy, description: &Description) {
+    let root = hierarchy.root();
+    root.pids().set_max(description.max_tasks);
+    if let Some(millicpus) = description.max_millicpus {
+        let usual = CpuLimit::default();
+        let quota = usual.period.saturating_mul(millicpus) / 1000;
+        hierarchy.set_cpu_limit(root, CpuLimit { quota: Some(quota), ..usual });
     }
 }
 
