@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use rustix::process::Pid;
 use sentry::boot::{Description, Text, User};
 use vmm::control::Target;
@@ -152,6 +153,15 @@ pub(crate) enum Subcommand {
     /// Tell what images are unpacked, and manage them
     Images(images::Arguments),
 
+    /// Print what completes vmm's options in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+
+    /// Print the manual page, for man(1)
+    Man,
+
     /// Have every task of a running sandbox stand still, and return once all do
     ///
     /// Only the sandbox's own user and root may pause it. Inside, nothing but the time that passes
@@ -180,6 +190,23 @@ fn sandbox(text: &str) -> anyhow::Result<Target> {
 }
 
 impl Arguments {
+    /// What completes the command line in `shell`.
+    pub(crate) fn completions(shell: Shell) -> Vec<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Self::command(), "vmm", &mut script);
+        script
+    }
+
+    /// The manual page.
+    ///
+    /// # Errors
+    /// None that is known: it is written to memory.
+    pub(crate) fn manual() -> std::io::Result<Vec<u8>> {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Self::command()).render(&mut page)?;
+        Ok(page)
+    }
+
     /// How vmm is to keep the sandbox.
     pub(crate) fn custody(&self) -> Custody {
         Custody {
@@ -227,7 +254,6 @@ impl Arguments {
             name: self.name,
             memory_bytes: self.memory,
             traces_system_calls: self.strace,
-            ..Description::default()
         })
     }
 }

@@ -33,6 +33,11 @@ fn main() -> ExitCode {
         Some(cli::Subcommand::Pause { sandbox }) => ask(&sandbox, control::Request::Pause),
         Some(cli::Subcommand::Resume { sandbox }) => ask(&sandbox, control::Request::Resume),
         Some(cli::Subcommand::Images(arguments)) => images::run(arguments).map(|()| 0).map_err(Failure::from),
+        Some(cli::Subcommand::Completions { shell }) => print(&cli::Arguments::completions(shell)),
+        Some(cli::Subcommand::Man) => cli::Arguments::manual()
+            .map_err(anyhow::Error::from)
+            .map_err(Failure::from)
+            .and_then(|page| print(&page)),
         None => {
             let (custody, request) = (arguments.custody(), arguments.image_request());
             let opened = vmm::image::open(&request)?;
@@ -54,6 +59,14 @@ fn close_inherited_descriptors() {
     const FIRST: u32 = 3;
     // SAFETY: nothing in this process has opened a descriptor yet. Linux before 5.9, which has no such call, leaves them open.
     let _ = unsafe { libc::close_range(FIRST, u32::MAX, 0) };
+}
+
+/// Prints `bytes` to standard output, where somebody may have stopped to read.
+fn print(bytes: &[u8]) -> Result<u8, Failure> {
+    match std::io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(anyhow::Error::from(error).into()),
+        _ => Ok(0),
+    }
 }
 
 fn ask(sandbox: &control::Target, request: control::Request) -> Result<u8, Failure> {

@@ -1,10 +1,18 @@
-
 use super::*;
 
 #[test]
 fn the_command_line_is_consistent() {
-    use clap::CommandFactory;
     Arguments::command().debug_assert();
+}
+
+#[test]
+fn manual_and_completions_tell_of_every_option() {
+    let manual = String::from_utf8(Arguments::manual().unwrap()).unwrap();
+    assert!(manual.starts_with(".ie") && manual.contains("\\-\\-volume"), "{manual}");
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        let script = String::from_utf8(Arguments::completions(shell)).unwrap();
+        assert!(script.contains("volume") && script.contains("completions"), "{shell}");
+    }
 }
 
 #[test]

@@ -1,4 +1,3 @@
-
 use super::super::HostOwners;
 use super::*;
 
