@@ -14,6 +14,7 @@ use crate::failure::Failure;
 
 mod dangerous;
 mod layers;
+mod volumes;
 
 pub(super) use layers::is_left_out;
 
@@ -51,7 +52,12 @@ fn child() {
     .unwrap();
     let image = File::open(std::env::var_os(IMAGE).unwrap_or("/etc".into())).unwrap();
     let directory = jail.admit(image.into(), Access::Read).unwrap();
+    let volume = std::env::var_os(volumes::VOLUME)
+        .map(|path| jail.admit(File::open(path).unwrap().into(), Access::Write).unwrap());
     jail.enter().unwrap();
+    if let Some(is_done) = volumes::attempt(&name, volume.as_ref(), directory.as_fd()) {
+        std::process::exit(if is_done { DONE } else { REFUSED });
+    }
     if let Some(number) = name.strip_prefix(CALL) {
         let words: Vec<i64> = number.split(' ').map(|word| word.parse().unwrap()).collect();
         let word = |index: usize| words.get(index).copied().unwrap_or_default();
