@@ -21,6 +21,7 @@ pub mod loader;
 pub mod memory;
 pub mod net;
 pub mod network_settings;
+pub mod pace;
 pub mod platform;
 pub mod process_identity;
 mod seccomp;

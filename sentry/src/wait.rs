@@ -4,6 +4,7 @@
 //! [`Waiter::wake`]; the sleeper looks again at its condition and at its task's state each time. So a wake-up
 //! is a hint that is never lost, and spurious ones are harmless.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -58,11 +59,11 @@ pub struct WaitQueue(Arc<Mutex<Entries>>);
 #[derive(Default)]
 struct Entries {
     next_id: u64,
-    entries: Vec<Entry>,
+    /// By the order in which they came; each leaves in little time, however many there are.
+    entries: BTreeMap<u64, Entry>,
 }
 
 struct Entry {
-    id: u64,
     interest: Events,
     is_exclusive: bool,
     observer: Arc<dyn Observer>,
@@ -92,7 +93,7 @@ impl WaitQueue {
         let id = list.next_id;
         list.next_id += 1;
         let interest = interest | Events::ERR | Events::HUP;
-        list.entries.push(Entry { id, interest, is_exclusive, observer });
+        list.entries.insert(id, Entry { interest, is_exclusive, observer });
         Registration { queue: self.clone(), id }
     }
 
@@ -100,7 +101,7 @@ impl WaitQueue {
     pub fn notify(&self, events: Events) {
         let list = self.0.lock();
         let mut is_taken = false;
-        for entry in list.entries.iter().filter(|entry| entry.interest.intersects(events)) {
+        for entry in list.entries.values().filter(|entry| entry.interest.intersects(events)) {
             match entry.is_exclusive {
                 false => entry.observer.notify(events),
                 true => is_taken = is_taken || entry.observer.notify_exclusive(events),
@@ -116,11 +117,7 @@ impl WaitQueue {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let removed = {
-            let mut list = self.queue.0.lock();
-            let position = list.entries.iter().position(|entry| entry.id == self.id);
-            position.map(|position| list.entries.remove(position))
-        };
+        let removed = self.queue.0.lock().entries.remove(&self.id);
         // The observer may hold the last reference to something that locks this queue: dropped unlocked.
         drop(removed);
     }

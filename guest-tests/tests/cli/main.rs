@@ -20,11 +20,13 @@ mod status;
 mod streams;
 mod volumes;
 
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use guest_tests::bounded::{self, Finished};
 use guest_tests::known_state;
+use guest_tests::program;
 use guest_tests::vmm;
 use libtest_mimic::{Arguments, Trial};
 
@@ -99,6 +101,15 @@ pub(crate) fn vmm_command(options: &[&str], words: &[&str]) -> Command {
         command.arg("--").args(words);
     }
     command
+}
+
+/// The executable of a guest program in C, built if need be.
+pub(crate) fn guest_program(name: &str) -> String {
+    let programs = program::discover().expect("programs");
+    let program = programs.iter().find(|program| program.name() == name).expect("a program of that name");
+    let build_directory = vmm::profile_directory().expect("a profile").join("guest-programs");
+    let words = program.words(Path::new(env!("CARGO_BIN_EXE_guest")), &build_directory).expect("a build");
+    words[0].to_str().expect("a path in UTF-8").into()
 }
 
 /// Runs `vmm OPTIONS -- WORDS` to its end, with an empty standard input.

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use guest_tests::bounded::{self, Finished, Running};
 use rustix::process::{Signal, kill_process};
 
-use crate::{TIMEOUT, Test, assert_code, assert_one_line, vmm_command};
+use crate::{TIMEOUT, Test, assert_code, assert_one_line, guest_program, vmm_command};
 
 pub(crate) const TESTS: &[Test] = &[
     ("pause::nothing_runs_until_resume", nothing_runs_until_resume),
     ("pause::signals_and_timers_wait", signals_and_timers_wait),
+    ("pause::long_calls_are_held_up_in_their_midst", long_calls_are_held_up_in_their_midst),
     ("pause::a_sandbox_is_known_by_its_name", a_sandbox_is_known_by_its_name),
     ("pause::wrong_processes_and_users_are_refused", wrong_processes_and_users_are_refused),
 ];
@@ -76,6 +77,30 @@ fn signals_and_timers_wait() {
     let finished = running.finish(TIMEOUT).expect("end");
     assert_code(&finished, 7);
     assert!(finished.stdout.ends_with("got TERM\n"), "{}", finished.describe());
+}
+
+/// The call that `long_calls` knows by this number, made again and again, stands still when it is asked to and goes on.
+fn long_calls_are_held_up_in_their_midst() {
+    let program = guest_program("long_calls");
+    for number in ["0", "1", "2", "3", "6", "9", "10", "15", "16", "17", "20"] {
+        let mut command = vmm_command(&["--image", "/"], &[&program, number]);
+        let mut running = bounded::start(&mut command).expect("vmm starts");
+        assert!(running.prints_within("r", TIMEOUT).expect("output"), "{number}");
+        let start = Instant::now();
+        assert_code(&ask_running("pause", &running), 0);
+        println!("call {number} stands still after {:?}", start.elapsed());
+        let before = ticks_of(&running);
+        std::thread::sleep(MOMENT);
+        assert!(ticks_of(&running) <= before + 1, "call {number} goes on in a paused sandbox");
+        assert_code(&ask_running("resume", &running), 0);
+        let (before, deadline) = (ticks_of(&running), Instant::now() + TIMEOUT);
+        while ticks_of(&running) <= before + 1 {
+            assert!(Instant::now() < deadline, "call {number} does not go on");
+            std::thread::sleep(MOMENT / 10);
+        }
+        kill_process(running.pid(), Signal::KILL).expect("kill");
+        running.finish(TIMEOUT).expect("end");
+    }
 }
 
 fn a_sandbox_is_known_by_its_name() {

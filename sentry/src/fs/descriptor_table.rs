@@ -8,6 +8,10 @@ use super::locks::LockOwner;
 use super::open_files::OpenFiles;
 use super::{Collector, Fd, FileDescription};
 use crate::Errno;
+use crate::pace::{Pace, Unhurried};
+
+/// Slots that are emptied with the table locked once.
+const STEP_SLOTS: usize = 1024;
 
 /// What bounds a new descriptor.
 #[derive(Clone, Copy, Debug)]
@@ -145,14 +149,28 @@ impl DescriptorTable {
         removed.map(|file| self.closed(file)).ok_or(Errno::EBADF)
     }
 
-    /// Removes the descriptors from `first` to `last`, both included, and returns their files.
-    pub fn remove_range(&self, first: usize, last: usize) -> Vec<ClosedFile> {
-        let removed: Vec<_> = {
+    /// Removes the descriptors from `first` to `last`, both included, in steps; between two of them `pace` is kept.
+    ///
+    /// # Errors
+    /// EINTR: the rest stays.
+    pub fn remove_range(&self, first: usize, last: usize, pace: &dyn Pace) -> Result<(), Errno> {
+        let mut next = first;
+        while let Some((files, end)) = self.remove_step(next, last) {
+            drop(files);
+            next = end;
+            pace.keep_going()?;
+        }
+        Ok(())
+    }
+
+    /// Removes the first descriptors of a range; returns their files, and where the rest of the range begins.
+    fn remove_step(&self, first: usize, last: usize) -> Option<(Vec<ClosedFile>, usize)> {
+        let (removed, end): (Vec<_>, usize) = {
             let mut table = self.table.write();
-            let end = last.saturating_add(1).min(table.entries.len());
-            (first..end).filter_map(|index| table.take(index)).collect()
+            let end = last.saturating_add(1).min(table.entries.len()).min(first.saturating_add(STEP_SLOTS));
+            ((first..end).filter_map(|index| table.take(index)).collect(), end)
         };
-        removed.into_iter().map(|file| self.closed(file)).collect()
+        (first < end).then(|| (removed.into_iter().map(|file| self.closed(file)).collect(), end))
     }
 
     /// Removes all descriptors that execve closes, and returns their files.
@@ -242,7 +260,8 @@ impl Drop for Table {
 
 impl Drop for DescriptorTable {
     fn drop(&mut self) {
-        self.remove_range(0, usize::MAX);
+        // Nobody is in a hurry who could be told so.
+        let _ = self.remove_range(0, usize::MAX, &Unhurried);
     }
 }
 

@@ -19,12 +19,14 @@ use super::inotify::WatchMask;
 use super::locks::{FileLocks, LockOwner};
 use super::open_files::{OpenFiles, Registration};
 use super::path::Path;
+use super::position::{OwnPosition, Position, Turn, move_outer};
 use super::signalfd::PendingSignals;
 use super::write_count::WriteLeave;
 use super::{Fd, FileKind, Inode, Metadata};
 use crate::Errno;
 use crate::cred::{Credentials, Namespace};
 use crate::memory::{MappedFile, MemoryManager, PageCache};
+use crate::pace::Pace;
 use crate::process_identity::ProcessIdentity;
 use crate::wait::{Events, WaitQueue};
 
@@ -124,7 +126,7 @@ impl TransferUnit {
 }
 
 /// What a file operation may ask of the task that calls it.
-pub trait Caller {
+pub trait Caller: Pace {
     /// The caller's memory, for operations whose arguments hold pointers (ioctl).
     fn memory(&self) -> &Arc<MemoryManager>;
     /// The caller's credentials.
@@ -546,56 +548,12 @@ pub trait PipeEnd: File {
     fn set_capacity(&self, len_bytes: u64, is_privileged: bool) -> Result<usize, Errno>;
 }
 
-/// The position of a description, locked.
-pub struct Position<'a> {
-    own: parking_lot::MutexGuard<'a, u64>,
-    outer: Option<&'a dyn OuterPosition>,
-    /// What the outer one was when it was looked at.
-    seen: u64,
-}
-
-impl Position<'_> {
-    fn of(description: &FileDescription) -> Position<'_> {
-        let mut own = description.position.lock();
-        let outer = description.file.outer_position();
-        if let Some(outer) = outer {
-            *own = outer.get().unwrap_or(0);
-        }
-        let seen = *own;
-        Position { own, outer, seen }
-    }
-}
-
-impl std::ops::Deref for Position<'_> {
-    type Target = u64;
-
-    fn deref(&self) -> &u64 {
-        &self.own
-    }
-}
-
-impl std::ops::DerefMut for Position<'_> {
-    fn deref_mut(&mut self) -> &mut u64 {
-        &mut self.own
-    }
-}
-
-impl Drop for Position<'_> {
-    fn drop(&mut self) {
-        if let Some(outer) = self.outer.filter(|_| *self.own != self.seen)
-            && let Err(error) = outer.set(*self.own)
-        {
-            log::debug!("the host's file position stays: {error}");
-        }
-    }
-}
-
 /// One open of a file.
 pub struct FileDescription {
     file: Arc<dyn File>,
     path: Option<Path>,
     flags: AtomicU32,
-    position: Mutex<u64>,
+    position: OwnPosition,
     signal_owner: Mutex<SignalOwner>,
     /// While the owner hears of readiness.
     async_io: Mutex<Option<crate::wait::Registration>>,
@@ -624,7 +582,7 @@ impl FileDescription {
             file,
             path,
             flags: AtomicU32::new(flags.bits()),
-            position: Mutex::new(0),
+            position: OwnPosition::default(),
             signal_owner: Mutex::default(),
             async_io: Mutex::default(),
             _write_leave: write_leave,
@@ -734,14 +692,36 @@ impl FileDescription {
         self.path.as_ref().is_some_and(|path| path.kind() == FileKind::Regular)
     }
 
-    /// The file position, locked for the length of one operation (`man 2 write`, BUGS: since Linux 3.14).
-    pub fn position(&self) -> Position<'_> {
-        Position::of(self)
+    /// The file position, for the length of one operation (`man 2 write`, BUGS: since Linux 3.14). `None` if another operation
+    /// has it: [`FileDescription::position_queue`] announces its end.
+    pub fn try_position(&self) -> Option<Position<'_>> {
+        Position::of(&self.position, self.file.outer_position())
     }
 
     /// Keeps others who share the description from its position, for an operation at an outer one.
-    pub fn lock_position(&self) -> impl Drop + '_ {
-        self.position.lock()
+    pub fn try_turn(&self) -> Option<Turn<'_>> {
+        self.position.try_turn()
+    }
+
+    /// Where it is announced that an operation no longer has the position.
+    pub fn position_queue(&self) -> &WaitQueue {
+        self.position.queue()
+    }
+
+    /// The file position, as it is at the moment.
+    pub fn shown_position(&self) -> u64 {
+        match self.file.outer_position() {
+            Some(outer) => outer.get().unwrap_or(0),
+            None => self.position.get(),
+        }
+    }
+
+    /// Moves the file position, whoever uses it (`man 2 sendfile`).
+    pub fn move_position(&self, position: u64) {
+        match self.file.outer_position() {
+            Some(outer) => move_outer(outer, position),
+            None => self.position.set(position),
+        }
     }
 }
 

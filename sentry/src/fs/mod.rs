@@ -44,6 +44,7 @@ pub mod overlay;
 pub mod path;
 mod permission;
 pub mod pipe;
+mod position;
 pub mod proc;
 mod protections;
 mod pseudo;
@@ -64,8 +65,8 @@ pub use dentry::Dentry;
 pub use descriptor_table::{DescriptorBounds, DescriptorTable};
 pub use fd::Fd;
 pub use file::{
-    Caller, Collector, DirectoryEntry, File, FileDescription, OpenFlags, OuterPosition, PipeEnd, Position,
-    ReadPace, TransferUnit,
+    Caller, Collector, DirectoryEntry, File, FileDescription, OpenFlags, OuterPosition, PipeEnd, ReadPace,
+    TransferUnit,
 };
 pub use file_system_type::{FileSystemType, Mounter, TypeFlags};
 pub use file_systems::AnonymousDevices;
@@ -80,6 +81,7 @@ pub use network::{Network, NetworkTable};
 pub use open_files::OpenFiles;
 pub use path::Path;
 pub use permission::{Access, check_access, check_owner, check_sticky, check_viewer_access};
+pub use position::{Position, Turn};
 pub use protections::Protections;
 pub use resolve::{LastComponent, ResolveFlags, Resolved, Resolver};
 pub use task_fs::{FsView, TaskFs};

@@ -11,6 +11,7 @@ use super::{Executable, LoadError, read_fully};
 use crate::Errno;
 use crate::fs::File;
 use crate::memory::{Backing, MapFlags, MapRequest, MemoryManager, Protection};
+use crate::pace::Unhurried;
 use crate::platform::{PAGE_SIZE, VirtualAddress};
 
 /// Most bytes of program headers (Linux's limit).
@@ -177,7 +178,7 @@ impl Image {
             flags: MapFlags::PRIVATE | MapFlags::NORESERVE,
             backing: Backing::Anonymous,
         };
-        let start = memory.mmap(request)?;
+        let start = memory.mmap(request, &Unhurried)?;
         Ok(start.0.next_multiple_of(alignment).wrapping_sub(first))
     }
 }
@@ -250,29 +251,35 @@ impl Segment {
         let file_end = address + self.file_bytes;
         let page_end = |end: u64| end.next_multiple_of(PAGE_SIZE);
         if self.file_bytes > 0 {
-            memory.mmap(MapRequest {
-                address: VirtualAddress(address - in_page),
-                len_bytes: self.file_bytes + in_page,
-                protection: self.protection,
-                flags: MapFlags::PRIVATE | MapFlags::FIXED,
-                backing: Backing::File {
-                    cache: cache.clone(),
-                    offset: self.file_offset - in_page,
-                    file: Some(executable.description.clone()),
-                    max_protection: Protection::all(),
+            memory.mmap(
+                MapRequest {
+                    address: VirtualAddress(address - in_page),
+                    len_bytes: self.file_bytes + in_page,
+                    protection: self.protection,
+                    flags: MapFlags::PRIVATE | MapFlags::FIXED,
+                    backing: Backing::File {
+                        cache: cache.clone(),
+                        offset: self.file_offset - in_page,
+                        file: Some(executable.description.clone()),
+                        max_protection: Protection::all(),
+                    },
                 },
-            })?;
+                &Unhurried,
+            )?;
         }
         let memory_end = address + self.memory_bytes;
         let zero_start = if self.file_bytes > 0 { page_end(file_end) } else { address - in_page };
         if page_end(memory_end) > zero_start {
-            memory.mmap(MapRequest {
-                address: VirtualAddress(zero_start),
-                len_bytes: page_end(memory_end) - zero_start,
-                protection: self.protection,
-                flags: MapFlags::PRIVATE | MapFlags::FIXED,
-                backing: Backing::Anonymous,
-            })?;
+            memory.mmap(
+                MapRequest {
+                    address: VirtualAddress(zero_start),
+                    len_bytes: page_end(memory_end) - zero_start,
+                    protection: self.protection,
+                    flags: MapFlags::PRIVATE | MapFlags::FIXED,
+                    backing: Backing::Anonymous,
+                },
+                &Unhurried,
+            )?;
         }
         if self.memory_bytes > self.file_bytes
             && self.file_bytes > 0

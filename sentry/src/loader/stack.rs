@@ -7,6 +7,7 @@ use super::{FileGrants, LoadError, Strings, Surroundings, credentials_after_exec
 use crate::Errno;
 use crate::abi::{RSEQ_ALIGNMENT, RSEQ_FEATURE_BYTES};
 use crate::memory::{Backing, MapFlags, MapRequest, MemoryManager, Protection};
+use crate::pace::Unhurried;
 use crate::platform::{PAGE_SIZE, VirtualAddress};
 
 /// Longest argument or environment string, with its NUL (Linux's `MAX_ARG_STRLEN`).
@@ -128,13 +129,16 @@ fn map_stack(memory: &MemoryManager, stack_pointer: u64, is_executable: bool) ->
     let len_bytes = (used + INITIAL_STACK_BYTES).next_multiple_of(PAGE_SIZE);
     let mut protection = Protection::READ | Protection::WRITE;
     protection.set(Protection::EXECUTE, is_executable);
-    memory.mmap(MapRequest {
-        address: VirtualAddress(STACK_TOP - len_bytes),
-        len_bytes,
-        protection,
-        flags: MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::GROWSDOWN,
-        backing: Backing::Anonymous,
-    })?;
+    memory.mmap(
+        MapRequest {
+            address: VirtualAddress(STACK_TOP - len_bytes),
+            len_bytes,
+            protection,
+            flags: MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::GROWSDOWN,
+            backing: Backing::Anonymous,
+        },
+        &Unhurried,
+    )?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use super::map::{checked_pages, wrapping_pages};
 use super::mapping::{Contents, Mapping, MappingFlags, intersect};
 use super::page_cache::PageCache;
 use crate::Errno;
+use crate::pace::Pace;
 use crate::platform::{Access, PAGE_SHIFT, VirtualAddress};
 
 /// Pages that MADV_WILLNEED fetches at most.
@@ -21,7 +22,13 @@ impl MemoryManager {
     ///
     /// # Errors
     /// EINVAL, EACCES, EFAULT; ENOMEM if something is not mapped, all else having been advised.
-    pub fn madvise(&self, address: VirtualAddress, len_bytes: u64, advice: u32) -> Result<(), Errno> {
+    pub fn madvise(
+        &self,
+        address: VirtualAddress,
+        len_bytes: u64,
+        advice: u32,
+        pace: &dyn Pace,
+    ) -> Result<(), Errno> {
         let action = Action::parse(advice)?;
         if !address.is_page_aligned() {
             return Err(Errno::EINVAL);
@@ -34,14 +41,21 @@ impl MemoryManager {
             return Ok(());
         }
         match action {
-            Action::Populate(access) => self.populate_for_advice(pages, access),
+            Action::Populate(access) => self.populate_for_advice(pages, access, pace),
             Action::WillNeed => self.fetch_ahead(pages),
             Action::Remove => self.punch(pages),
             Action::Ignore => self.edit().check_mapped(&pages),
             Action::Forget { is_free, locked_too } => {
-                let mut edit = self.edit();
-                edit.forget(pages.clone(), is_free, locked_too)?;
-                edit.check_mapped(&pages)
+                let mut next = pages.start;
+                while next < pages.end {
+                    let mut edit = self.edit();
+                    let end = edit.state.end_of_step(&(next..pages.end)).unwrap_or(pages.end);
+                    edit.forget(next..end, is_free, locked_too)?;
+                    next = end;
+                    drop(edit);
+                    pace.keep_going()?;
+                }
+                self.edit().check_mapped(&pages)
             }
             Action::Flags { set, clear } => {
                 let mut edit = self.edit();
@@ -106,14 +120,14 @@ impl MemoryManager {
         if residency.is_empty() && !pages.is_empty() { Err(Errno::ENOMEM) } else { Ok(residency) }
     }
 
-    fn populate_for_advice(&self, pages: Range<u64>, access: Access) -> Result<(), Errno> {
+    fn populate_for_advice(&self, pages: Range<u64>, access: Access, pace: &dyn Pace) -> Result<(), Errno> {
         {
             let edit = self.edit();
             if edit.state.absent_pages(&pages) > self.frames().available_frames() {
                 return Err(Errno::ENOMEM);
             }
         }
-        self.populate(pages, Some(access)).map_err(|error| match error {
+        self.populate(pages, Some(access), pace).map_err(|error| match error {
             FaultError::Unmapped | FaultError::OutOfMemory => Errno::ENOMEM,
             FaultError::Denied => Errno::EINVAL,
             FaultError::PastEnd | FaultError::Io(_) => Errno::EFAULT,

@@ -17,6 +17,7 @@ use super::table::{Entry, EntryFlags, FrameTable};
 use super::unmapped_area::{MIN_PAGE, STACK_GUARD_PAGES};
 use super::{FrameAllocator, MemoryAccount};
 use crate::Errno;
+use crate::pace::Pace;
 use crate::platform::{Access, AddressSpace, FrameRun, GuestAddress, PAGE_SHIFT, VirtualAddress};
 
 /// Pages that an isolated fault brings in.
@@ -27,6 +28,8 @@ const MAX_COPY_PAGES: u64 = 128;
 const FETCH_PAGES: u64 = 64;
 /// A stack grows by so much at a time, if it may.
 const STACK_STEP_PAGES: u64 = 16;
+/// Pages in memory that are changed with the lock held once.
+const STEP_PAGES: usize = 8192;
 /// How often a fault begins anew because what it fetched was gone again.
 pub(super) const MAX_ATTEMPTS: usize = 16;
 
@@ -159,10 +162,16 @@ impl MemoryManager {
 
     /// Brings in all of `pages` (mlock, MAP_POPULATE), as `access` would touch them; if there is none, as a
     /// write where that makes a page private, else as a read.
-    pub(super) fn populate(&self, pages: Range<u64>, access: Option<Access>) -> Result<(), FaultError> {
+    pub(super) fn populate(
+        &self,
+        pages: Range<u64>,
+        access: Option<Access>,
+        pace: &dyn Pace,
+    ) -> Result<(), FaultError> {
         let mut last = None;
         let mut next = pages.start;
         while next < pages.end {
+            pace.keep_going().map_err(FaultError::Io)?;
             let (page, touch) = {
                 let state = self.state().read();
                 let Some(mapping) = state.mappings.find(next) else { return Err(FaultError::Unmapped) };
@@ -193,14 +202,19 @@ impl MemoryManager {
 
 impl MemoryManager {
     /// As [`Self::populate`], but what is more than there can be is left to the touches, and what fails, too.
-    pub(super) fn populate_if_there_is_room(&self, pages: Range<u64>) {
+    pub(super) fn populate_if_there_is_room(&self, pages: Range<u64>, pace: &dyn Pace) {
         if self.state().read().absent_pages(&pages) <= self.frames().available_frames() {
-            let _ = self.populate(pages, None);
+            let _ = self.populate(pages, None, pace);
         }
     }
 }
 
 impl State {
+    /// Where the first part of `pages` ends, if what they hold is too much to be changed in one step.
+    pub(super) fn end_of_step(&self, pages: &Range<u64>) -> Option<u64> {
+        self.pages.range(pages.clone()).nth(STEP_PAGES).map(|(page, _)| page)
+    }
+
     /// Pages of `pages` that may be touched and are not in the table.
     pub(super) fn absent_pages(&self, pages: &Range<u64>) -> u64 {
         let accessible =

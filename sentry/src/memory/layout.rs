@@ -1,7 +1,9 @@
 //! Where the parts of a program are: what `/proc/PID/stat`, `prctl(PR_SET_MM)` and brk(2) go by.
 
+use std::ops::Range;
+
 use super::MemoryManager;
-use crate::platform::VirtualAddress;
+use crate::platform::{PAGE_SHIFT, VirtualAddress};
 
 /// Where the parts of a program are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +18,14 @@ pub struct Layout {
     pub brk: VirtualAddress,
     /// What lies on the stack.
     pub strings: StringsLayout,
+}
+
+impl Layout {
+    /// The pages that the heap has above `end`; `None` if it cannot end there.
+    pub(super) fn heap_above(&self, end: VirtualAddress) -> Option<Range<u64>> {
+        let (end_page, old_page) = (end.page_up()?.0 >> PAGE_SHIFT, self.brk.page_up()?.0 >> PAGE_SHIFT);
+        (end >= self.brk_start && end_page < old_page).then_some(end_page..old_page)
+    }
 }
 
 /// What exec leaves on the stack.

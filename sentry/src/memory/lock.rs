@@ -10,6 +10,7 @@ use super::map::wrapping_pages;
 use super::mapping::{MappingFlags, intersect};
 use super::unmapped_area::END_PAGE;
 use crate::Errno;
+use crate::pace::Pace;
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE, VirtualAddress};
 
 impl MemoryManager {
@@ -18,7 +19,13 @@ impl MemoryManager {
     /// # Errors
     /// ENOMEM: over RLIMIT_MEMLOCK, or something is not mapped or may not be touched; EAGAIN: there is not so much memory;
     /// EPERM: the limit is 0; EINVAL.
-    pub fn mlock(&self, address: VirtualAddress, len_bytes: u64, on_fault: bool) -> Result<(), Errno> {
+    pub fn mlock(
+        &self,
+        address: VirtualAddress,
+        len_bytes: u64,
+        on_fault: bool,
+        pace: &dyn Pace,
+    ) -> Result<(), Errno> {
         let set = lock_flags(on_fault);
         let pages = {
             let mut edit = self.edit();
@@ -49,7 +56,7 @@ impl MemoryManager {
         if on_fault {
             return Ok(());
         }
-        self.populate(pages, None).map_err(|error| match error {
+        self.populate(pages, None, pace).map_err(|error| match error {
             FaultError::OutOfMemory => Errno::EAGAIN,
             _ => Errno::ENOMEM,
         })
@@ -75,7 +82,13 @@ impl MemoryManager {
     ///
     /// # Errors
     /// ENOMEM: over RLIMIT_MEMLOCK; EPERM: the limit is 0.
-    pub fn mlockall(&self, current: bool, future: bool, on_fault: bool) -> Result<(), Errno> {
+    pub fn mlockall(
+        &self,
+        current: bool,
+        future: bool,
+        on_fault: bool,
+        pace: &dyn Pace,
+    ) -> Result<(), Errno> {
         let set = lock_flags(on_fault);
         let ranges: Vec<Range<u64>> = {
             let mut edit = self.edit();
@@ -94,7 +107,7 @@ impl MemoryManager {
         if !on_fault {
             // What cannot be had now is no error (`man 2 mlockall` names none for it).
             for pages in ranges {
-                self.populate_if_there_is_room(pages);
+                self.populate_if_there_is_room(pages, pace);
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ use super::request::{Backing, MapFlags, MapRequest, Protection};
 use super::table::EntryFlags;
 use super::unmapped_area::{self, END_PAGE, MIN_PAGE};
 use crate::Errno;
+use crate::pace::Pace;
 use crate::platform::{Access, PAGE_SHIFT, PAGE_SIZE, VirtualAddress};
 
 /// New mappings up to this size are filled at once: the faults would cost more.
@@ -29,7 +30,7 @@ impl MemoryManager {
     ///
     /// # Errors
     /// EINVAL, ENOMEM, EEXIST, EPERM, EAGAIN (over RLIMIT_MEMLOCK), EOVERFLOW, as the manual page has them.
-    pub fn mmap(&self, request: MapRequest) -> Result<VirtualAddress, Errno> {
+    pub fn mmap(&self, request: MapRequest, pace: &dyn Pace) -> Result<VirtualAddress, Errno> {
         let flags = request.flags;
         let (pages, is_locked) = {
             let mut edit = self.edit();
@@ -39,7 +40,7 @@ impl MemoryManager {
         let is_populated = flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK);
         if is_populated || is_locked {
             // What cannot be had now is no error (`man 2 mmap`, MAP_POPULATE).
-            self.populate_if_there_is_room(pages.clone());
+            self.populate_if_there_is_room(pages.clone(), pace);
         } else {
             self.fetch_small_data(pages.clone());
         }
@@ -97,17 +98,42 @@ impl MemoryManager {
     ///
     /// # Errors
     /// EINVAL; ENOMEM if a mapping would be split and there are too many.
-    pub fn munmap(&self, address: VirtualAddress, len_bytes: u64) -> Result<(), Errno> {
+    pub fn munmap(&self, address: VirtualAddress, len_bytes: u64, pace: &dyn Pace) -> Result<(), Errno> {
         let pages = checked_pages(address, len_bytes).ok_or(Errno::EINVAL)?;
         if pages.is_empty() {
             return Err(Errno::EINVAL);
         }
+        self.empty(pages.clone(), pace)?;
         let mut edit = self.edit();
         if !edit.state.mappings.has_room(pages.clone(), 0) {
             return Err(Errno::ENOMEM);
         }
         edit.unmap(pages);
         Ok(())
+    }
+
+    /// Frees most of what is in memory of an address space that nobody uses any more.
+    ///
+    /// # Errors
+    /// EINTR, from `pace`.
+    pub(crate) fn empty_all(&self, pace: &dyn Pace) -> Result<(), Errno> {
+        self.empty(0..END_PAGE, pace)
+    }
+
+    /// Frees most of what `pages` hold, which are going to be unmapped, so that this is done in little time. A few are left.
+    pub(super) fn empty(&self, mut pages: Range<u64>, pace: &dyn Pace) -> Result<(), Errno> {
+        loop {
+            {
+                let mut edit = self.edit();
+                let Some(end) = edit.state.end_of_step(&pages) else { return Ok(()) };
+                if !edit.state.mappings.has_room(pages.clone(), 0) {
+                    return Ok(());
+                }
+                edit.discard(pages.start..end, |_| true);
+                pages.start = end;
+            }
+            pace.keep_going()?;
+        }
     }
 
     /// Removes what is left of the System V segment that was attached at `address` (`man 2 shmdt`).
@@ -179,7 +205,11 @@ impl MemoryManager {
     }
 
     /// Moves the end of the heap, and returns where it is then: where it was, if that cannot be (`man 2 brk`).
-    pub fn brk(&self, address: VirtualAddress) -> VirtualAddress {
+    pub fn brk(&self, address: VirtualAddress, pace: &dyn Pace) -> VirtualAddress {
+        let above = self.state().read().layout.heap_above(address);
+        if above.is_some_and(|pages| self.empty(pages, pace).is_err()) {
+            return self.state().read().layout.brk;
+        }
         let mut edit = self.edit();
         let layout = &edit.state.layout;
         let (start, old) = (layout.brk_start, layout.brk);

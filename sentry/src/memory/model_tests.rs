@@ -9,6 +9,7 @@ use vm_memory::VolatileSlice;
 
 use super::*;
 use crate::Errno;
+use crate::pace::Unhurried;
 use crate::platform::fake::FakePlatform;
 use crate::platform::{Access, PAGE_SIZE, Platform, VirtualAddress};
 
@@ -157,7 +158,7 @@ impl World {
             Step::Map { page, len, protection, what } => self.map(process, page, len, protection, what),
             Step::Unmap { page, len } => {
                 let (memory, model) = &mut self.spaces[process];
-                memory.munmap(at(page), len * PAGE_SIZE).unwrap();
+                memory.munmap(at(page), len * PAGE_SIZE, &Unhurried).unwrap();
                 model.retain(|&mapped, _| !(page..page + len).contains(&mapped));
             }
             Step::Protect { page, len, protection } => self.protect(process, page, len, protection),
@@ -209,7 +210,7 @@ impl World {
         let (memory, model) = &mut self.spaces[process];
         let (address, flags) = (at(page), kind | MapFlags::FIXED);
         let request = MapRequest { address, len_bytes: len * PAGE_SIZE, protection, flags, backing };
-        assert_eq!(memory.mmap(request), Ok(address));
+        assert_eq!(memory.mmap(request, &Unhurried), Ok(address));
         let object = self.objects;
         if matches!(what, What::Shared) {
             self.objects += 1;
@@ -243,7 +244,7 @@ impl World {
     fn forget(&mut self, process: usize, page: u64, len: u64) {
         let (memory, model) = &mut self.spaces[process];
         let is_whole = (page..page + len).all(|page| model.contains_key(&page));
-        let outcome = memory.madvise(at(page), len * PAGE_SIZE, uapi::MADV_DONTNEED);
+        let outcome = memory.madvise(at(page), len * PAGE_SIZE, uapi::MADV_DONTNEED, &Unhurried);
         assert_eq!(outcome, if is_whole { Ok(()) } else { Err(Errno::ENOMEM) });
         for (_, page) in model.range_mut(page..page + len) {
             if let ModelContents::Private { word, origin } = &mut page.contents {
@@ -262,7 +263,8 @@ impl World {
             .mappings()
             .iter()
             .any(|mapping| mapping.range.contains(at(page)) && mapping.range.end >= at(kept));
-        let outcome = memory.mremap(at(page), len * PAGE_SIZE, new_len * PAGE_SIZE, flags, at(to));
+        let outcome =
+            memory.mremap(at(page), len * PAGE_SIZE, new_len * PAGE_SIZE, flags, at(to), &Unhurried);
         if !is_apart || !is_one || keep && len != new_len {
             assert!(outcome.is_err());
             return;

@@ -10,6 +10,7 @@ use super::mapping::{Contents, Mapping, MappingFlags, virtual_range};
 use super::request::MapFlags;
 use super::unmapped_area::{self, END_PAGE, MIN_PAGE};
 use crate::Errno;
+use crate::pace::Pace;
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
 
 /// Ranges up to this many pages are mapped at once after a move.
@@ -40,12 +41,18 @@ impl MemoryManager {
         new_len_bytes: u64,
         flags: RemapFlags,
         new_address: VirtualAddress,
+        pace: &dyn Pace,
     ) -> Result<VirtualAddress, Errno> {
+        if !flags.intersects(RemapFlags::FIXED | RemapFlags::DONTUNMAP)
+            && let Some(pages) = cut_off(old_address, old_len_bytes, new_len_bytes)
+        {
+            self.empty(pages, pace)?;
+        }
         let (pages, is_locked) =
             self.edit().remap(old_address, old_len_bytes, new_len_bytes, flags, new_address)?;
         if is_locked {
             // As with mmap, what cannot be had now is no error.
-            self.populate_if_there_is_room(pages.clone());
+            self.populate_if_there_is_room(pages.clone(), pace);
         }
         Ok(virtual_range(&pages).start)
     }
@@ -185,6 +192,13 @@ impl Edit<'_> {
             self.map_present(target);
         }
     }
+}
+
+/// The pages by which a mapping gets shorter.
+fn cut_off(address: VirtualAddress, old_len_bytes: u64, new_len_bytes: u64) -> Option<Range<u64>> {
+    let old = checked_pages(address, old_len_bytes)?;
+    let new_len = pages_in(new_len_bytes).filter(|&len| len > 0)?;
+    (new_len < old.end - old.start).then_some(old.start + new_len..old.end)
 }
 
 /// The pages at `address`, if a mapping may be moved there.

@@ -8,6 +8,7 @@ use vm_memory::VolatileSlice;
 
 use super::*;
 use crate::Errno;
+use crate::pace::Unhurried;
 use crate::platform::fake::FakePlatform;
 use crate::platform::{Access, PAGE_SIZE, Platform, VirtualAddress};
 
@@ -33,19 +34,19 @@ impl Fixture {
     }
 
     fn map(&self, len_bytes: u64, flags: MapFlags) -> VirtualAddress {
-        self.memory.mmap(anonymous(VirtualAddress::NULL, len_bytes, flags)).unwrap()
+        self.memory.mmap(anonymous(VirtualAddress::NULL, len_bytes, flags), &Unhurried).unwrap()
     }
 
     fn map_at(&self, address: u64, len_bytes: u64) -> Result<VirtualAddress, Errno> {
         let flags = MapFlags::PRIVATE | MapFlags::FIXED;
-        self.memory.mmap(anonymous(VirtualAddress(address), len_bytes, flags))
+        self.memory.mmap(anonymous(VirtualAddress(address), len_bytes, flags), &Unhurried)
     }
 
     fn map_file(&self, cache: &Arc<PageCache>, len_bytes: u64, flags: MapFlags) -> VirtualAddress {
         let backing =
             Backing::File { cache: cache.clone(), offset: 0, file: None, max_protection: Protection::all() };
         let request = MapRequest { backing, ..anonymous(VirtualAddress::NULL, len_bytes, flags) };
-        self.memory.mmap(request).unwrap()
+        self.memory.mmap(request, &Unhurried).unwrap()
     }
 
     fn layout(&self) -> Vec<(u64, u64, Protection)> {
@@ -106,15 +107,17 @@ fn hints_are_honoured_where_there_is_room() {
     let fixture = Fixture::new();
     let hint = VirtualAddress(0x1234_5678);
     let request = || anonymous(hint, PAGE_SIZE, MapFlags::PRIVATE);
-    assert_eq!(fixture.memory.mmap(request()), Ok(hint.page_up().unwrap()));
-    assert_ne!(fixture.memory.mmap(request()), Ok(hint.page_up().unwrap()));
+    assert_eq!(fixture.memory.mmap(request(), &Unhurried), Ok(hint.page_up().unwrap()));
+    assert_ne!(fixture.memory.mmap(request(), &Unhurried), Ok(hint.page_up().unwrap()));
 }
 
 #[test]
 fn wrong_requests_are_refused_as_linux_does() {
     let fixture = Fixture::with_limit(16 * MIB);
     let ask = |address: u64, len_bytes, flags| {
-        fixture.memory.mmap(anonymous(VirtualAddress(address), len_bytes, MapFlags::PRIVATE | flags))
+        fixture
+            .memory
+            .mmap(anonymous(VirtualAddress(address), len_bytes, MapFlags::PRIVATE | flags), &Unhurried)
     };
     let none = MapFlags::empty();
     assert_eq!(ask(0, 0, none), Err(Errno::EINVAL));
@@ -134,11 +137,11 @@ fn munmap_in_the_middle_splits_a_mapping() {
     let fixture = Fixture::new();
     fixture.map_at(0x10_0000, 3 * PAGE_SIZE).unwrap();
     touch(&fixture.memory, 0x10_1000, Access::WRITE).unwrap();
-    fixture.memory.munmap(VirtualAddress(0x10_1000), 1).unwrap();
+    fixture.memory.munmap(VirtualAddress(0x10_1000), 1, &Unhurried).unwrap();
     assert_eq!(fixture.layout(), [(0x10_0000, 0x10_1000, READ_WRITE), (0x10_2000, 0x10_3000, READ_WRITE)]);
     assert_eq!(touch(&fixture.memory, 0x10_1000, Access::READ), Err(FaultError::Unmapped));
-    assert_eq!(fixture.memory.munmap(VirtualAddress(0x10_0001), 1), Err(Errno::EINVAL));
-    assert_eq!(fixture.memory.munmap(VirtualAddress(0x10_0000), 0), Err(Errno::EINVAL));
+    assert_eq!(fixture.memory.munmap(VirtualAddress(0x10_0001), 1, &Unhurried), Err(Errno::EINVAL));
+    assert_eq!(fixture.memory.munmap(VirtualAddress(0x10_0000), 0, &Unhurried), Err(Errno::EINVAL));
 }
 
 #[test]
@@ -146,11 +149,14 @@ fn there_are_at_most_65530_mappings() {
     let fixture = Fixture::new();
     fixture
         .memory
-        .mmap(anonymous(
-            VirtualAddress(0x100_0000),
-            600 * MIB,
-            MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
-        ))
+        .mmap(
+            anonymous(
+                VirtualAddress(0x100_0000),
+                600 * MIB,
+                MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
+            ),
+            &Unhurried,
+        )
         .unwrap();
     let mut outcome = Ok(());
     let mut splits = 0;
@@ -174,7 +180,7 @@ fn protection_beyond_the_file_s_is_refused_where_it_begins() {
         protection: Protection::READ,
         ..anonymous(VirtualAddress(0x10_2000), PAGE_SIZE, MapFlags::SHARED | MapFlags::FIXED)
     };
-    fixture.memory.mmap(request).unwrap();
+    fixture.memory.mmap(request, &Unhurried).unwrap();
     let start = VirtualAddress(0x10_0000);
     let outcome = fixture.memory.mprotect(start, 4 * PAGE_SIZE, Protection::all());
     assert_eq!(outcome, Err(Errno::EACCES));
@@ -188,17 +194,17 @@ fn the_heap_grows_and_shrinks_until_something_is_in_the_way() {
     let memory = &fixture.memory;
     memory.set_brk_start(VirtualAddress(0x10_0800)).unwrap();
     let start = VirtualAddress(0x10_1000);
-    assert_eq!(memory.brk(VirtualAddress::NULL), start);
-    assert_eq!(memory.brk(VirtualAddress(0x12_0010)), VirtualAddress(0x12_0010));
+    assert_eq!(memory.brk(VirtualAddress::NULL, &Unhurried), start);
+    assert_eq!(memory.brk(VirtualAddress(0x12_0010), &Unhurried), VirtualAddress(0x12_0010));
     memory.write_object(VirtualAddress(0x12_0000), &7u64).unwrap();
-    assert_eq!(memory.brk(VirtualAddress(0x11_0000)), VirtualAddress(0x11_0000));
-    assert_eq!(memory.brk(VirtualAddress(0x12_0010)), VirtualAddress(0x12_0010));
+    assert_eq!(memory.brk(VirtualAddress(0x11_0000), &Unhurried), VirtualAddress(0x11_0000));
+    assert_eq!(memory.brk(VirtualAddress(0x12_0010), &Unhurried), VirtualAddress(0x12_0010));
     assert_eq!(memory.read_object::<u64>(VirtualAddress(0x12_0000)), Ok(0));
     assert_eq!(memory.mappings()[0].name, b"[heap]");
     fixture.map_at(0x13_0000, PAGE_SIZE).unwrap();
-    assert_eq!(memory.brk(VirtualAddress(0x13_0001)), VirtualAddress(0x12_0010));
+    assert_eq!(memory.brk(VirtualAddress(0x13_0001), &Unhurried), VirtualAddress(0x12_0010));
     memory.set_limits(MemoryLimits { data_bytes: 0x2_0000, ..MemoryLimits::default() });
-    assert_eq!(memory.brk(VirtualAddress(0x12_2000)), VirtualAddress(0x12_0010));
+    assert_eq!(memory.brk(VirtualAddress(0x12_2000), &Unhurried), VirtualAddress(0x12_0010));
 }
 
 #[test]
@@ -220,7 +226,7 @@ fn stacks_grow_to_their_limit_and_keep_their_distance() {
     let (top, limit) = (0x7000_0000, MIB);
     memory.set_stack_limit(limit);
     let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::GROWSDOWN;
-    memory.mmap(anonymous(VirtualAddress(top - PAGE_SIZE), PAGE_SIZE, flags)).unwrap();
+    memory.mmap(anonymous(VirtualAddress(top - PAGE_SIZE), PAGE_SIZE, flags), &Unhurried).unwrap();
     let mut faults = 0;
     for page in 1..=limit / PAGE_SIZE {
         faults += u64::from(touch(memory, top - page * PAGE_SIZE, Access::WRITE).unwrap());
@@ -229,7 +235,7 @@ fn stacks_grow_to_their_limit_and_keep_their_distance() {
     assert_eq!(touch(memory, top - limit - 1, Access::WRITE), Err(FaultError::Unmapped));
 
     let other_top = 0x6000_0000;
-    memory.mmap(anonymous(VirtualAddress(other_top - PAGE_SIZE), PAGE_SIZE, flags)).unwrap();
+    memory.mmap(anonymous(VirtualAddress(other_top - PAGE_SIZE), PAGE_SIZE, flags), &Unhurried).unwrap();
     fixture.map_at(other_top - (512 << 10), PAGE_SIZE).unwrap();
     assert_eq!(touch(memory, other_top - (256 << 10), Access::READ), Err(FaultError::Unmapped));
 }
@@ -272,7 +278,7 @@ fn exhausted_memory_is_a_fault_and_mapped_clean_pages_make_room() {
     };
     assert_eq!(touch_all(heap), Ok(()));
     let request = anonymous(VirtualAddress::NULL, PAGE_SIZE, MapFlags::PRIVATE);
-    assert_eq!(memory.mmap(request), Err(Errno::ENOMEM));
+    assert_eq!(memory.mmap(request, &Unhurried), Err(Errno::ENOMEM));
     assert_eq!(touch_all(more), Err(FaultError::OutOfMemory));
     assert_eq!(memory.write_object(more, &1u8), Err(Errno::EFAULT));
 }
@@ -311,7 +317,7 @@ fn reads_writes_and_mappings_of_a_file_agree() {
     assert_eq!(u64::from_ne_bytes(bytes), 77);
     file.write_at(&78u64.to_ne_bytes(), 2 * PAGE_SIZE, None).unwrap();
     assert_eq!(fixture.memory.read_object::<u64>(place), Ok(78));
-    assert_eq!(fixture.memory.madvise(shared, 4 * PAGE_SIZE, uapi::MADV_REMOVE), Ok(()));
+    assert_eq!(fixture.memory.madvise(shared, 4 * PAGE_SIZE, uapi::MADV_REMOVE, &Unhurried), Ok(()));
     assert_eq!(fixture.memory.read_object::<u64>(place), Ok(0));
 }
 
@@ -328,12 +334,12 @@ fn a_child_inherits_what_it_should() {
         (dropped, MapFlags::PRIVATE),
         (wiped, MapFlags::PRIVATE),
     ] {
-        memory.mmap(anonymous(place, PAGE_SIZE, flags(kind))).unwrap();
+        memory.mmap(anonymous(place, PAGE_SIZE, flags(kind)), &Unhurried).unwrap();
         memory.write_object(place, &1u8).unwrap();
     }
-    memory.madvise(dropped, PAGE_SIZE, uapi::MADV_DONTFORK).unwrap();
-    memory.madvise(wiped, PAGE_SIZE, uapi::MADV_WIPEONFORK).unwrap();
-    memory.mlock(private, PAGE_SIZE, false).unwrap();
+    memory.madvise(dropped, PAGE_SIZE, uapi::MADV_DONTFORK, &Unhurried).unwrap();
+    memory.madvise(wiped, PAGE_SIZE, uapi::MADV_WIPEONFORK, &Unhurried).unwrap();
+    memory.mlock(private, PAGE_SIZE, false, &Unhurried).unwrap();
     let child = memory.fork().unwrap();
     [private, shared].into_iter().for_each(|place| memory.write_object(place, &2u8).unwrap());
     assert_eq!(child.read_object(private), Ok(1u8));
@@ -367,7 +373,7 @@ fn sequential_touches_cost_few_faults_and_scattered_ones_little_memory() {
         touch(memory, address, Access::WRITE).unwrap();
     }
     assert!(memory.fault_count() < 40, "{} faults", memory.fault_count());
-    memory.munmap(start, 64 * MIB).unwrap();
+    memory.munmap(start, 64 * MIB, &Unhurried).unwrap();
 
     let start = fixture.map(1 << 40, MapFlags::PRIVATE | MapFlags::NORESERVE);
     let before = memory.resident_bytes();
@@ -392,18 +398,18 @@ fn locks_are_bounded_and_keep_pages() {
     let memory = &fixture.memory;
     memory.set_limits(MemoryLimits { locked_bytes: 4 * PAGE_SIZE, ..MemoryLimits::default() });
     let start = fixture.map(8 * MIB, MapFlags::PRIVATE);
-    memory.mlock(start, 4 * PAGE_SIZE, false).unwrap();
+    memory.mlock(start, 4 * PAGE_SIZE, false, &Unhurried).unwrap();
     assert_eq!(memory.mincore(start, 5), Ok(vec![1, 1, 1, 1, 0]));
-    assert_eq!(memory.mlock(start, 4 * PAGE_SIZE, false), Ok(()));
-    assert_eq!(memory.mlock(start, 5 * PAGE_SIZE, false), Err(Errno::ENOMEM));
-    assert_eq!(memory.madvise(start, PAGE_SIZE, uapi::MADV_DONTNEED), Err(Errno::EINVAL));
+    assert_eq!(memory.mlock(start, 4 * PAGE_SIZE, false, &Unhurried), Ok(()));
+    assert_eq!(memory.mlock(start, 5 * PAGE_SIZE, false, &Unhurried), Err(Errno::ENOMEM));
+    assert_eq!(memory.madvise(start, PAGE_SIZE, uapi::MADV_DONTNEED, &Unhurried), Err(Errno::EINVAL));
     assert_eq!(memory.msync(start, PAGE_SIZE, uapi::MS_INVALIDATE), Err(Errno::EBUSY));
     let locked = anonymous(VirtualAddress::NULL, PAGE_SIZE, MapFlags::PRIVATE | MapFlags::LOCKED);
-    assert_eq!(memory.mmap(locked), Err(Errno::EAGAIN));
+    assert_eq!(memory.mmap(locked, &Unhurried), Err(Errno::EAGAIN));
     memory.munlock(start, 4 * PAGE_SIZE).unwrap();
-    assert_eq!(memory.madvise(start, 4 * PAGE_SIZE, uapi::MADV_DONTNEED), Ok(()));
+    assert_eq!(memory.madvise(start, 4 * PAGE_SIZE, uapi::MADV_DONTNEED, &Unhurried), Ok(()));
     assert_eq!(memory.mincore(start, 1), Ok(vec![0]));
-    memory.mlockall(false, true, false).unwrap();
+    memory.mlockall(false, true, false, &Unhurried).unwrap();
     let future = fixture.map(PAGE_SIZE, MapFlags::PRIVATE);
     assert_eq!(memory.sizes().locked_pages, 1);
     memory.munlockall();
@@ -419,11 +425,13 @@ fn mremap_keeps_contents_and_follows_the_rules() {
     fixture.map_at(start.0, 2 * PAGE_SIZE).unwrap();
     memory.write_object(start, &5u8).unwrap();
     let none = RemapFlags::empty();
-    let grow = |len: u64, flags| memory.mremap(start, 2 * PAGE_SIZE, len, flags, VirtualAddress::NULL);
+    let grow =
+        |len: u64, flags| memory.mremap(start, 2 * PAGE_SIZE, len, flags, VirtualAddress::NULL, &Unhurried);
     assert_eq!(grow(4 * PAGE_SIZE, none), Ok(start));
     fixture.map_at(start.0 + 4 * PAGE_SIZE, PAGE_SIZE).unwrap();
     memory.mprotect(VirtualAddress(start.0 + 4 * PAGE_SIZE), PAGE_SIZE, Protection::READ).unwrap();
-    let resize = |len: u64, flags| memory.mremap(start, 4 * PAGE_SIZE, len, flags, VirtualAddress::NULL);
+    let resize =
+        |len: u64, flags| memory.mremap(start, 4 * PAGE_SIZE, len, flags, VirtualAddress::NULL, &Unhurried);
     assert_eq!(resize(8 * PAGE_SIZE, none), Err(Errno::ENOMEM));
     assert_eq!(resize(0, none), Err(Errno::EINVAL));
     assert_eq!(resize(8 * PAGE_SIZE, RemapFlags::FIXED), Err(Errno::EINVAL));
@@ -431,10 +439,12 @@ fn mremap_keeps_contents_and_follows_the_rules() {
     assert_ne!(moved, start);
     assert_eq!(memory.read_object(moved), Ok(5u8));
     assert_eq!(memory.read_object::<u8>(start), Err(Errno::EFAULT));
-    let copy = memory.mremap(moved, 0, PAGE_SIZE, RemapFlags::MAYMOVE, VirtualAddress::NULL);
+    let copy = memory.mremap(moved, 0, PAGE_SIZE, RemapFlags::MAYMOVE, VirtualAddress::NULL, &Unhurried);
     assert_eq!(copy, Err(Errno::EINVAL));
     let shared = fixture.map(2 * PAGE_SIZE, MapFlags::SHARED);
-    let twin = memory.mremap(shared, 0, 2 * PAGE_SIZE, RemapFlags::MAYMOVE, VirtualAddress::NULL).unwrap();
+    let twin = memory
+        .mremap(shared, 0, 2 * PAGE_SIZE, RemapFlags::MAYMOVE, VirtualAddress::NULL, &Unhurried)
+        .unwrap();
     memory.write_object(shared, &6u8).unwrap();
     assert_eq!(memory.read_object(twin), Ok(6u8));
 }
@@ -538,10 +548,11 @@ fn threads_that_map_fault_fork_and_truncate_at_once_leave_nothing_behind() {
         });
         scope.spawn(move || {
             repeat(&|_| {
-                let start = memory.mmap(anonymous(VirtualAddress::NULL, MIB, MapFlags::PRIVATE)).unwrap();
+                let start =
+                    memory.mmap(anonymous(VirtualAddress::NULL, MIB, MapFlags::PRIVATE), &Unhurried).unwrap();
                 touch(memory, start.0, Access::WRITE).unwrap();
-                memory.munmap(start, MIB).unwrap();
-                memory.madvise(heap, MIB, uapi::MADV_DONTNEED).unwrap();
+                memory.munmap(start, MIB, &Unhurried).unwrap();
+                memory.madvise(heap, MIB, uapi::MADV_DONTNEED, &Unhurried).unwrap();
             });
         });
         std::thread::sleep(std::time::Duration::from_millis(500));
@@ -561,14 +572,14 @@ fn what_can_never_be_in_memory_is_not_locked_there() {
     let huge = 1 << 45;
     let start = fixture.map(huge, MapFlags::PRIVATE | MapFlags::NORESERVE);
     let free_before = fixture.frames.statistics().free_bytes;
-    assert_eq!(memory.mlock(start, huge, false), Err(Errno::EAGAIN));
-    assert_eq!(memory.madvise(start, huge, uapi::MADV_POPULATE_WRITE), Err(Errno::ENOMEM));
-    assert_eq!(memory.mlockall(true, false, false), Ok(()));
+    assert_eq!(memory.mlock(start, huge, false, &Unhurried), Err(Errno::EAGAIN));
+    assert_eq!(memory.madvise(start, huge, uapi::MADV_POPULATE_WRITE, &Unhurried), Err(Errno::ENOMEM));
+    assert_eq!(memory.mlockall(true, false, false, &Unhurried), Ok(()));
     let populated = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::POPULATE;
     fixture.map(huge, populated);
     assert!(free_before - fixture.frames.statistics().free_bytes < MIB);
     assert!(!memory.take_shortage());
-    assert_eq!(memory.mlock(start, huge, true), Ok(()));
+    assert_eq!(memory.mlock(start, huge, true, &Unhurried), Ok(()));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::aio::{Context, MAX_EVENTS, Operation, Submission};
 use crate::fs::eventfd::EventFile;
 use crate::fs::{Fd, FileDescription, OpenFlags};
 use crate::memory::{Backing, MapFlags, MapRequest, MemoryManager, Protection};
+use crate::pace::Unhurried;
 use crate::platform::{PAGE_SIZE, VirtualAddress};
 use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
@@ -67,17 +68,18 @@ fn io_setup(task: &mut CurrentTask, capacity: u32, context: UserPointer<u64>) ->
 /// A context's handle is where Linux shows a ring of events to the C library, which looks for it there, finds none, and
 /// asks the kernel.
 fn map_handle(memory: &MemoryManager) -> Result<VirtualAddress, Errno> {
-    memory.mmap(MapRequest {
+    let request = MapRequest {
         address: VirtualAddress::NULL,
         len_bytes: PAGE_SIZE,
         protection: Protection::READ | Protection::WRITE,
         flags: MapFlags::PRIVATE | MapFlags::ANONYMOUS,
         backing: Backing::Anonymous,
-    })
+    };
+    memory.mmap(request, &Unhurried)
 }
 
 fn unmap_handle(memory: &MemoryManager, id: VirtualAddress) {
-    if let Err(error) = memory.munmap(id, PAGE_SIZE) {
+    if let Err(error) = memory.munmap(id, PAGE_SIZE, &Unhurried) {
         log::debug!("the page of a context stays mapped: {error}");
     }
 }

@@ -235,7 +235,7 @@ fn ioctl(task: &mut CurrentTask, descriptor: Fd, request: u32, argument: u64) ->
             task.memory().write_object(VirtualAddress(argument), &owner).map(|()| 0)
         }
         requests::FIONREAD if description.is_regular() => {
-            let left = description.metadata()?.size_bytes.saturating_sub(*description.position());
+            let left = description.metadata()?.size_bytes.saturating_sub(description.shown_position());
             let left = i32::try_from(left).unwrap_or(i32::MAX);
             task.memory().write_object(VirtualAddress(argument), &left)?;
             Ok(0)

@@ -52,7 +52,7 @@ fn list(
     }
     let room = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(MAX_LISTING_LEN);
     let (mut listing, mut is_too_small) = (Vec::with_capacity(room.min(4096)), false);
-    let mut position = description.position();
+    let mut position = task.position(&description)?;
     let mut next = *position;
     // Where each entry ends, in the listing and in the directory.
     let mut ends = Vec::new();

@@ -133,7 +133,7 @@ pub(super) fn record_lock(
 fn range_of(flock: &Flock, description: &FileDescription) -> Result<(u64, u64), Errno> {
     let base = match flock.l_whence as u32 {
         uapi::SEEK_SET => 0,
-        uapi::SEEK_CUR => *description.position(),
+        uapi::SEEK_CUR => description.shown_position(),
         uapi::SEEK_END => description.metadata()?.size_bytes,
         _ => return Err(Errno::EINVAL),
     };

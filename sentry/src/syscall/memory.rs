@@ -13,6 +13,7 @@ use crate::abi::Iovec;
 use crate::cred::Capabilities;
 use crate::fs::{Fd, FileDescription, FileKind, MountFlags};
 use crate::memory::{Backing, Growth, MapFlags, MapRequest, MemoryManager, Protection, RemapFlags};
+use crate::pace::Pace;
 use crate::platform::{PAGE_SIZE, VirtualAddress, VirtualRange};
 use crate::slices::first;
 use crate::task::{CurrentTask, Tid, check_access};
@@ -95,7 +96,7 @@ fn mmap(
         apply_lock_limit(task);
     }
     let request = MapRequest { address, len_bytes, protection, flags, backing };
-    task.memory().mmap(request)
+    task.memory().mmap(request, task)
 }
 
 fn anonymous_backing(raw_flags: u32, is_huge: bool) -> Backing {
@@ -180,7 +181,7 @@ fn file_backing(
 }
 
 fn munmap(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64) -> Result<(), Errno> {
-    task.memory().munmap(address, len_bytes)
+    task.memory().munmap(address, len_bytes, task)
 }
 
 fn mprotect(
@@ -230,11 +231,11 @@ fn mremap(
     new_address: VirtualAddress,
 ) -> Result<VirtualAddress, Errno> {
     let flags = u32::try_from(flags).ok().and_then(RemapFlags::from_bits).ok_or(Errno::EINVAL)?;
-    task.memory().mremap(old_address, old_len_bytes, new_len_bytes, flags, new_address)
+    task.memory().mremap(old_address, old_len_bytes, new_len_bytes, flags, new_address, task)
 }
 
 fn brk(task: &mut CurrentTask, address: VirtualAddress) -> Result<VirtualAddress, Errno> {
-    Ok(task.memory().brk(address))
+    Ok(task.memory().brk(address, task))
 }
 
 fn madvise(
@@ -243,7 +244,7 @@ fn madvise(
     len_bytes: u64,
     advice: u32,
 ) -> Result<(), Errno> {
-    task.memory().madvise(address, len_bytes, advice)
+    task.memory().madvise(address, len_bytes, advice, task)
 }
 
 fn msync(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64, flags: u32) -> Result<(), Errno> {
@@ -276,13 +277,14 @@ fn mincore(
         let target = vector.address().checked_add(done).ok_or(Errno::EFAULT)?;
         task.memory().write_bytes(target, &residency)?;
         done += residency.len() as u64;
+        task.keep_going()?;
     }
     Ok(())
 }
 
 fn mlock(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64) -> Result<(), Errno> {
     apply_lock_limit(task);
-    task.memory().mlock(address, len_bytes, false)
+    task.memory().mlock(address, len_bytes, false, task)
 }
 
 fn mlock2(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64, flags: u32) -> Result<(), Errno> {
@@ -290,7 +292,7 @@ fn mlock2(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64, flags
         return Err(Errno::EINVAL);
     }
     apply_lock_limit(task);
-    task.memory().mlock(address, len_bytes, flags != 0)
+    task.memory().mlock(address, len_bytes, flags != 0, task)
 }
 
 fn munlock(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64) -> Result<(), Errno> {
@@ -304,7 +306,7 @@ fn mlockall(task: &mut CurrentTask, flags: u32) -> Result<(), Errno> {
         return Err(Errno::EINVAL);
     }
     apply_lock_limit(task);
-    task.memory().mlockall(has(uapi::MCL_CURRENT), has(uapi::MCL_FUTURE), has(uapi::MCL_ONFAULT))
+    task.memory().mlockall(has(uapi::MCL_CURRENT), has(uapi::MCL_FUTURE), has(uapi::MCL_ONFAULT), task)
 }
 
 fn munlockall(task: &mut CurrentTask) -> Result<(), Errno> {
@@ -339,7 +341,7 @@ fn process_vm_readv(
     flags: u64,
 ) -> Result<usize, Errno> {
     let (other, local, remote) = transfer_of(task, pid, (local, local_count), (remote, remote_count), flags)?;
-    transfer(&other, &remote, task.memory(), &local)
+    transfer(task, (&other, &remote), (task.memory(), &local))
 }
 
 fn process_vm_writev(
@@ -352,7 +354,7 @@ fn process_vm_writev(
     flags: u64,
 ) -> Result<usize, Errno> {
     let (other, local, remote) = transfer_of(task, pid, (local, local_count), (remote, remote_count), flags)?;
-    transfer(task.memory(), &local, &other, &remote)
+    transfer(task, (task.memory(), &local), (&other, &remote))
 }
 
 /// The other process's memory, the caller's pieces, and the other's.
@@ -392,10 +394,9 @@ fn read_pieces(task: &CurrentTask, vector: UserPointer<Iovec>, count: u64) -> Re
 
 /// Copies from pieces of one address space to pieces of another, and returns how many bytes it copied.
 fn transfer(
-    source: &MemoryManager,
-    from: &[Iovec],
-    target: &MemoryManager,
-    to: &[Iovec],
+    pace: &dyn Pace,
+    (source, from): (&MemoryManager, &[Iovec]),
+    (target, to): (&MemoryManager, &[Iovec]),
 ) -> Result<usize, Errno> {
     /// Bytes that are copied in one step.
     const STEP: usize = 64 << 10;
@@ -408,7 +409,7 @@ fn transfer(
         let read = source.read_partial(VirtualAddress(read_at), piece);
         let written = target.write_partial(VirtualAddress(write_at), first(piece, read)?);
         done += written;
-        if written < len {
+        if written < len || pace.keep_going().is_err() {
             break;
         }
         from.advance(len as u64);

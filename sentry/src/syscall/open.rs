@@ -150,7 +150,7 @@ fn close_range(task: &mut CurrentTask, first: u32, last: u32, flags: u32) -> Res
     if flags & CLOSE_RANGE_CLOEXEC != 0 {
         descriptors.set_range_close_on_exec(first, last);
     } else {
-        drop(descriptors.remove_range(first, last));
+        descriptors.remove_range(first, last, task)?;
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ use crate::fs::inotify::WatchMask;
 use crate::fs::{Fd, File, FileDescription, OpenFlags, OuterPosition, ReadPace, TransferUnit};
 use crate::limits::Resource;
 use crate::net::SocketFile;
+use crate::pace::Pace;
 use crate::signal::{Signal, SignalInfo};
 use crate::slices::{first, first_mut, rest, rest_mut};
 use crate::task::{Blocked, CurrentTask, Patience};
@@ -195,11 +196,11 @@ fn read_from(
             At::Offset(offset) => positioned_read(task, file, buffers, Place::Offset(offset)),
             At::Position => match file.file().outer_position() {
                 Some(outer) => {
-                    let _exclusive = file.lock_position();
+                    let _exclusive = task.turn(file)?;
                     positioned_read(task, file, buffers, Place::Outer(outer))
                 }
                 None => {
-                    let mut position = file.position();
+                    let mut position = task.position(file)?;
                     let read = positioned_read(task, file, buffers, Place::Offset(*position))?;
                     *position += read as u64;
                     Ok(read)
@@ -276,7 +277,7 @@ fn positioned_read(
             break if done > 0 { Ok(done) } else { Err(Errno::EFAULT) };
         }
         let is_interrupted = !file.is_regular() && task.task().is_interrupted();
-        if read < len || buffers.remaining() == 0 || is_interrupted {
+        if read < len || buffers.remaining() == 0 || is_interrupted || task.keep_going().is_err() {
             break Ok(done);
         }
     };
@@ -428,11 +429,11 @@ fn do_iter_write(
             }
             At::Position => match file.file().outer_position() {
                 Some(outer) => {
-                    let _exclusive = file.lock_position();
+                    let _exclusive = task.turn(file)?;
                     positioned_write(task, file, buffers, Place::Outer(outer), flags).map(|(len, _)| len)
                 }
                 None => {
-                    let mut position = file.position();
+                    let mut position = task.position(file)?;
                     let (written, end) =
                         positioned_write(task, file, buffers, Place::Offset(*position), flags)?;
                     *position = end;
@@ -487,7 +488,7 @@ fn positioned_write(
             Ok((written, new_end)) => {
                 done += written;
                 end = new_end;
-                if written < len || buffers.remaining() == 0 {
+                if written < len || buffers.remaining() == 0 || task.keep_going().is_err() {
                     break Ok(());
                 }
             }
@@ -565,7 +566,7 @@ fn stream_write(
         match put_portion(task, file, data, patience) {
             (written, Ok(())) => {
                 done += written;
-                if taken < len || buffers.remaining() == 0 {
+                if taken < len || buffers.remaining() == 0 || task.keep_going().is_err() {
                     break Ok(());
                 }
             }
@@ -637,7 +638,7 @@ fn lseek(task: &mut CurrentTask, descriptor: Fd, offset: i64, whence: u32) -> Re
     if !file.is_seekable() {
         return Err(Errno::ESPIPE);
     }
-    let mut position = description.position();
+    let mut position = task.position(&description)?;
     let target = match whence {
         uapi::SEEK_SET => u64::try_from(offset).ok(),
         uapi::SEEK_CUR => position.checked_add_signed(offset),

@@ -13,6 +13,7 @@ use crate::abi::{SysInfo, UtsName};
 use crate::cred::{Capabilities, Credentials, SecureBits};
 use crate::fs::Caller;
 use crate::kernel::{RELEASE, VERSION};
+use crate::pace::Pace;
 use crate::platform::{SegmentBases, VirtualAddress};
 use crate::signal::Signal;
 use crate::task::{CurrentTask, NAME_LEN};
@@ -128,7 +129,7 @@ fn getrandom(task: &mut CurrentTask, buffer: UserSlice, flags: u32) -> Result<us
             0 => break,
             written => done += written,
         }
-        if task.task().is_interrupted() && done > 256 {
+        if done > 256 && (task.task().is_interrupted() || task.keep_going().is_err()) {
             break;
         }
     }

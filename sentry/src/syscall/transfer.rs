@@ -15,6 +15,7 @@ use crate::abi::Iovec;
 use crate::fs::inotify::WatchMask;
 use crate::fs::{Fd, File, FileDescription, FileKind, OpenFlags, PipeEnd};
 use crate::net::SocketFile;
+use crate::pace::Pace;
 use crate::slices::{first, first_mut, rest};
 use crate::task::{CurrentTask, Patience};
 use crate::wait::Events;
@@ -31,8 +32,9 @@ const PORTION_LEN: usize = 64 * 1024;
 /// One side of a transfer: a file, and where in it.
 struct Side {
     file: Arc<FileDescription>,
-    /// The user's offset; `None` for the file's own position, or for a stream.
-    offset: Option<u64>,
+    /// Where it begins: at the user's offset, or else at the file's own position; 0 in a stream.
+    start: u64,
+    has_user_offset: bool,
 }
 
 impl Side {
@@ -40,7 +42,7 @@ impl Side {
     fn new(task: &CurrentTask, descriptor: Fd, place: UserPointer<i64>) -> Result<Self, Errno> {
         let file = task.usable_file(descriptor)?;
         if place.is_null() {
-            return Ok(Self { file, offset: None });
+            return Ok(Self::at_position(file));
         }
         if !file.file().is_seekable() {
             return Err(Errno::ESPIPE);
@@ -55,44 +57,40 @@ impl Side {
         place: UserPointer<i64>,
     ) -> Result<Self, Errno> {
         if place.is_null() {
-            return Ok(Self { file, offset: None });
+            return Ok(Self::at_position(file));
         }
         let side = Self::at(task, file, place)?;
         if side.file.file().is_seekable() { Ok(side) } else { Err(Errno::EINVAL) }
     }
 
     fn at(task: &CurrentTask, file: Arc<FileDescription>, place: UserPointer<i64>) -> Result<Self, Errno> {
-        let offset = u64::try_from(place.read(task)?).map_err(|_| Errno::EINVAL)?;
-        Ok(Self { file, offset: Some(offset) })
+        let start = u64::try_from(place.read(task)?).map_err(|_| Errno::EINVAL)?;
+        Ok(Self { file, start, has_user_offset: true })
+    }
+
+    fn at_position(file: Arc<FileDescription>) -> Self {
+        let start = if file.file().is_seekable() { file.shown_position() } else { 0 };
+        Self { file, start, has_user_offset: false }
     }
 
     /// Where the next byte goes once `done` are there.
     fn checked_offset(&self, task: &mut CurrentTask, done: u64) -> Result<u64, Errno> {
-        let offset = self.start().checked_add(done).ok_or(Errno::EFBIG)?;
+        let offset = self.start.checked_add(done).ok_or(Errno::EFBIG)?;
         if self.file.is_regular() {
             check_size_limit(task, &self.file, offset.saturating_add(1))?;
         }
         Ok(offset)
     }
 
-    fn start(&self) -> u64 {
-        match self.offset {
-            Some(offset) => offset,
-            None if self.file.file().is_seekable() => *self.file.position(),
-            None => 0,
-        }
-    }
-
     /// Moves the position, or writes the user's offset back.
     fn finish(&self, task: &CurrentTask, place: UserPointer<i64>, end: u64) -> Result<(), Errno> {
-        match self.offset {
-            Some(_) => place.write(task, &end.cast_signed()),
-            None if self.file.file().is_seekable() => {
-                *self.file.position() = end;
-                Ok(())
-            }
-            None => Ok(()),
+        if self.has_user_offset {
+            return place.write(task, &end.cast_signed());
         }
+        if self.file.file().is_seekable() {
+            self.file.move_position(end);
+        }
+        Ok(())
     }
 }
 
@@ -113,8 +111,8 @@ fn sendfile(
         Some(pipe) => fill_pipe(task, &source, (&target.file, pipe), wanted_len(len_bytes), false)?,
         None => copy(task, &source, &target, wanted_len(len_bytes))?,
     };
-    source.finish(task, offset, source.start() + moved as u64)?;
-    target.finish(task, UserPointer::new(0), target.start() + moved as u64)?;
+    source.finish(task, offset, source.start + moved as u64)?;
+    target.finish(task, UserPointer::new(0), target.start + moved as u64)?;
     Ok(moved)
 }
 
@@ -141,7 +139,7 @@ fn copy_file_range(
     if target.file.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EBADF);
     }
-    let (start, target_start) = (source.start(), target.start());
+    let (start, target_start) = (source.start, target.start);
     if start.checked_add(len_bytes).is_none() || target_start.checked_add(len_bytes).is_none() {
         return Err(Errno::EOVERFLOW);
     }
@@ -190,8 +188,8 @@ fn splice(
         (None, Some(to)) => fill_pipe(task, &source, (&target.file, to), wanted, never_waits)?,
         (None, None) => return Err(Errno::EINVAL),
     };
-    source.finish(task, source_offset, source.start() + moved as u64)?;
-    target.finish(task, target_offset, target.start() + moved as u64)?;
+    source.finish(task, source_offset, source.start + moved as u64)?;
+    target.finish(task, target_offset, target.start + moved as u64)?;
     Ok(moved)
 }
 
@@ -218,7 +216,8 @@ fn copy(task: &mut CurrentTask, source: &Side, target: &Side, wanted: usize) -> 
             Ok(copied) => done += copied,
             Err(error) => break Err(error),
         }
-        if done >= wanted || task.task().is_interrupted() && !is_regular {
+        let is_interrupted = !is_regular && task.task().is_interrupted();
+        if done >= wanted || is_interrupted || task.keep_going().is_err() {
             break Ok(());
         }
     };
@@ -238,7 +237,7 @@ fn copy_portion(
 ) -> Result<usize, Errno> {
     let (input, output) = (source.file.file().clone(), target.file.file().clone());
     let target_offset = target.checked_offset(task, done)?;
-    let source_offset = source.start().checked_add(done).ok_or(Errno::EINVAL)?;
+    let source_offset = source.start.checked_add(done).ok_or(Errno::EINVAL)?;
     let read = input.read_by(portion, source_offset, task)?;
     let mut unwritten = first(portion, read)?;
     let mut written = 0;
@@ -328,7 +327,7 @@ fn drain_pipe(
             }
             Err(error) => break Err(error),
         }
-        if done >= wanted || task.task().is_interrupted() {
+        if done >= wanted || task.task().is_interrupted() || task.keep_going().is_err() {
             break Ok(());
         }
     };
@@ -353,7 +352,7 @@ fn fill_pipe(
     let room = Patience::of(target, Events::OUT).unless(never_waits);
     room.retry_on(task, target, Events::OUT, |_| pipe.check_room())
         .map_err(|error| raise_broken_pipe(task, target, error, false))?;
-    let (input, start) = (source.file.file().clone(), source.start());
+    let (input, start) = (source.file.file().clone(), source.start);
     let len = wanted.min(pipe.capacity_bytes()?);
     let mut buffer = task.take_buffer(len);
     let queues: Vec<_> = [(input.wait_queue(), Events::IN), (pipe.wait_queue(), Events::OUT)]

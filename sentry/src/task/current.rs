@@ -12,9 +12,13 @@ use crate::fs::{DescriptorBounds, DescriptorTable, Fd, FileDescription, TaskFs};
 use crate::kernel::Kernel;
 use crate::limits::Resource;
 use crate::memory::MemoryManager;
+use crate::pace::Pace;
 use crate::platform::{Context, Registers, VirtualAddress};
 use crate::signal::{AlternateStack, SignalSet, TrapState};
 use crate::wait::{Events, WaitQueue};
+
+/// Queues that a sleep is registered with in one step.
+const REGISTRATION_STEP: usize = 4096;
 
 /// A task as its own thread sees it. System call handlers get it by `&mut`, and reach everything through it.
 pub struct CurrentTask {
@@ -170,8 +174,14 @@ impl CurrentTask {
         mut condition: impl FnMut(&mut Self) -> Option<T>,
     ) -> Result<T, Blocked> {
         let waiter = self.task.waiter().clone();
-        let _registrations: Vec<_> =
-            queues.iter().map(|(queue, events)| queue.register(*events, waiter.clone())).collect();
+        let mut registrations = Vec::with_capacity(queues.len());
+        for portion in queues.chunks(REGISTRATION_STEP) {
+            registrations
+                .extend(portion.iter().map(|(queue, events)| queue.register(*events, waiter.clone())));
+            if portion.len() == REGISTRATION_STEP {
+                self.keep_going().map_err(|_| Blocked::Interrupted)?;
+            }
+        }
         let mut has_slept = false;
         loop {
             if let Some(value) = condition(self) {

@@ -1,5 +1,6 @@
 //! execve (`man 2 execve`).
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::status::ExitStatus;
@@ -111,7 +112,7 @@ impl CurrentTask {
             let Some(resources) = resources.as_mut() else { return };
             resources.memory = program.memory.clone();
             let old_executable = resources.executable.replace(program.executable);
-            if std::sync::Arc::strong_count(&resources.descriptors) > 1 {
+            if Arc::strong_count(&resources.descriptors) > 1 {
                 // There is no way back: a process that cannot have its own table ends.
                 resources.descriptors = resources.descriptors.duplicate().unwrap_or_else(|_| {
                     task.group.exit(ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false });
@@ -122,6 +123,9 @@ impl CurrentTask {
         };
         let old_memory = std::mem::replace(&mut self.memory, program.memory);
         task.count_replaced_memory(&old_memory);
+        if Arc::strong_count(&old_memory) == 1 {
+            self.empty_memory(&old_memory);
+        }
         drop((old_memory, old_executable));
         // It may have been moved while the program was loaded.
         task.settle_memory();

@@ -17,6 +17,9 @@ use parking_lot::{Condvar, Mutex};
 use super::cpu_time::VtimeState;
 use super::host_threads::HostThread;
 use super::{CurrentTask, Task, TaskSet};
+use crate::Errno;
+use crate::memory::MemoryManager;
+use crate::pace::Pace;
 
 /// What a task knows of external stops.
 #[derive(Default)]
@@ -174,6 +177,27 @@ impl Task {
     }
 }
 
+impl Pace for CurrentTask {
+    fn keep_going(&self) -> Result<(), Errno> {
+        self.stand_still();
+        if self.task.is_interrupted() && self.task.pending_exit().is_some() {
+            Err(Errno::EINTR)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The pace of a task that tidies up after itself, and does so to the end even if it is ending.
+struct Tidying<'a>(&'a CurrentTask);
+
+impl Pace for Tidying<'_> {
+    fn keep_going(&self) -> Result<(), Errno> {
+        self.0.stand_still();
+        Ok(())
+    }
+}
+
 impl CurrentTask {
     /// Sleeps until the task's waiter is woken, or until `deadline`, and while external stops are in force. Returns whether it
     /// was woken. Every sleep of a task is this one.
@@ -192,10 +216,36 @@ impl CurrentTask {
     /// Stands still while external stops are in force.
     pub(super) fn stop_externally(&mut self) {
         self.context.sleep();
-        self.task.cpu_time.mark(VtimeState::Inactive);
-        self.task.become_inactive();
-        self.task.become_active();
-        self.task.cpu_time.mark(VtimeState::System);
+        self.stand_still();
+    }
+
+    /// As [`CurrentTask::stop_externally`], within a system call, with no lock held.
+    fn stand_still(&self) {
+        let task = &self.task;
+        if task.stops.is_in_force() {
+            task.cpu_time.mark(VtimeState::Inactive);
+            task.become_inactive();
+            task.become_active();
+            task.cpu_time.mark(VtimeState::System);
+        }
+    }
+
+    /// Empties, in steps, what the task alone has and will not use any more: so that an external stop need not wait until all of
+    /// it is let go. What others have too is left to the last of them.
+    pub(super) fn empty_resources(&self) {
+        let descriptors = self.descriptors();
+        // Here and among the task's resources.
+        if Arc::strong_count(&descriptors) == 2 {
+            let _ = descriptors.remove_range(0, usize::MAX, &Tidying(self));
+        }
+        if Arc::strong_count(&self.memory) == 2 {
+            self.empty_memory(&self.memory);
+        }
+    }
+
+    /// Empties an address space that nobody uses any more.
+    pub(super) fn empty_memory(&self, memory: &MemoryManager) {
+        let _ = memory.empty_all(&Tidying(self));
     }
 }
 

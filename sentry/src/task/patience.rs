@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Blocked, CurrentTask};
 use crate::Errno;
-use crate::fs::{FileDescription, OpenFlags};
+use crate::fs::{FileDescription, OpenFlags, Position, Turn};
 use crate::wait::{Events, WaitQueue};
 
 /// How long an operation may wait, counted from when this was made.
@@ -12,6 +12,36 @@ use crate::wait::{Events, WaitQueue};
 pub struct Patience {
     is_nonblocking: bool,
     deadline: Option<Instant>,
+}
+
+impl CurrentTask {
+    /// The position of `description`, once no other operation has it.
+    ///
+    /// # Errors
+    /// ERESTARTNOINTR if interrupted meanwhile.
+    pub fn position<'a>(&mut self, description: &'a FileDescription) -> Result<Position<'a>, Errno> {
+        self.take_turn(description, || description.try_position())
+    }
+
+    /// The turn at an outer position of `description`, once no other operation has it.
+    ///
+    /// # Errors
+    /// ERESTARTNOINTR if interrupted meanwhile.
+    pub fn turn<'a>(&mut self, description: &'a FileDescription) -> Result<Turn<'a>, Errno> {
+        self.take_turn(description, || description.try_turn())
+    }
+
+    fn take_turn<T>(
+        &mut self,
+        description: &FileDescription,
+        mut attempt: impl FnMut() -> Option<T>,
+    ) -> Result<T, Errno> {
+        if let Some(turn) = attempt() {
+            return Ok(turn);
+        }
+        let queue = [(description.position_queue(), Events::IN)];
+        self.block(&queue, None, attempt).map_err(|_| Errno::ERESTARTNOINTR)
+    }
 }
 
 impl Patience {

@@ -209,6 +209,7 @@ impl CurrentTask {
         self.release_robust_futexes();
         self.clear_child_tid();
         self.forget_rseq();
+        self.empty_resources();
         self.memory = kernel.empty_memory().clone();
         self.task.exit_resources();
         // The vCPU is free before anybody hears of the end.

@@ -129,7 +129,9 @@ impl File for RegularFile {
         match mode & !uapi::FALLOC_FL_KEEP_SIZE {
             0 => paid_by(caller, |payer| {
                 let payer = payer.map(|payer| &**payer);
-                cache.allocate(offset, len_bytes, payer, &|| caller.is_interrupted())
+                cache.allocate(offset, len_bytes, payer, &|| {
+                    caller.keep_going().is_err() || caller.is_interrupted()
+                })
             })?,
             uapi::FALLOC_FL_PUNCH_HOLE if keeps_size => cache.punch_hole(offset, len_bytes)?,
             uapi::FALLOC_FL_ZERO_RANGE => cache.punch_hole(offset, len_bytes)?,

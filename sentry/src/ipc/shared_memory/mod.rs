@@ -24,6 +24,7 @@ use super::{
 use crate::Errno;
 use crate::cred::Capabilities;
 use crate::memory::{Backing, FrameAllocator, MapFlags, MapRequest, MemoryManager, PageCache, Protection};
+use crate::pace::Unhurried;
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE, VirtualAddress};
 
 pub use self::segment::SegmentStatus;
@@ -158,7 +159,8 @@ impl SharedMemory {
             max_protection,
         };
         let len_bytes = segment.size_bytes;
-        let mapped = memory.mmap(MapRequest { address, len_bytes, protection, flags: map_flags, backing });
+        let mapped =
+            memory.mmap(MapRequest { address, len_bytes, protection, flags: map_flags, backing }, &Unhurried);
         if mapped.is_ok() {
             segment.note_attached(caller.process);
         }

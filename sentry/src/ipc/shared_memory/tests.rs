@@ -3,6 +3,7 @@
 use super::*;
 use crate::cred::Credentials;
 use crate::ipc::with_caller;
+use crate::pace::Unhurried;
 use crate::platform::Platform;
 use crate::platform::fake::FakePlatform;
 use crate::process_identity::ProcessIdentity;
@@ -96,7 +97,7 @@ fn detaching_removes_all_pieces_of_one_attachment_and_nothing_else() {
     let address = fixture.attach(id, &memory).unwrap();
     let other = fixture.attach(id, &memory).unwrap();
     let page = |number: u64| VirtualAddress(address.0 + number * PAGE_SIZE);
-    memory.munmap(page(1), PAGE_SIZE).unwrap();
+    memory.munmap(page(1), PAGE_SIZE, &Unhurried).unwrap();
     memory.mprotect(page(2), PAGE_SIZE, Protection::READ).unwrap();
     assert_eq!(fixture.status(id).unwrap().attachments, 4);
     assert_eq!(memory.detach_segment(page(2)), Err(Errno::EINVAL));

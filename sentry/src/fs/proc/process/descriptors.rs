@@ -101,7 +101,7 @@ fn info(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     flags.set(OpenFlags::CLOEXEC, descriptors.is_close_on_exec(Fd(about.descriptor)).unwrap_or(false));
     let mount = description.path().map_or(0, |path| path.mount.id());
     let inode = description.file().metadata().map_or(0, |metadata| metadata.inode);
-    let position = *description.position();
+    let position = description.shown_position();
     let (flags, own) = (flags.bits(), description.file().descriptor_info());
     Ok(format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n{own}").into_bytes())
 }
