@@ -184,7 +184,6 @@ fn prctl(
     let group = task.thread_group().clone();
     let me = task.task().clone();
     let rest_is_zero = third == 0 && fourth == 0 && fifth == 0;
-    let boolean = |is_set: bool| Ok(usize::from(is_set));
     match option {
         pr::PR_SET_NAME => {
             let name = read_name_prefix(task, argument)?;
@@ -204,12 +203,7 @@ fn prctl(
             let signal = i32::from(me.parent_death_signal());
             task.memory().write_object(VirtualAddress(argument), &signal)?;
         }
-        pr::PR_SET_DUMPABLE => {
-            if argument > 1 {
-                return Err(Errno::EINVAL);
-            }
-            group.set_dumpable(u8::from(argument == 1));
-        }
+        pr::PR_SET_DUMPABLE if argument <= 1 => group.set_dumpable(u8::from(argument == 1)),
         pr::PR_GET_DUMPABLE => return Ok(group.dumpable().into()),
         pr::PR_SET_CHILD_SUBREAPER => task.kernel().tasks().set_child_subreaper(&group, argument != 0),
         pr::PR_GET_CHILD_SUBREAPER => {
@@ -220,47 +214,14 @@ fn prctl(
             let address = me.clear_child_tid.load(std::sync::atomic::Ordering::Relaxed);
             task.memory().write_object(VirtualAddress(argument), &address)?;
         }
-        pr::PR_SET_NO_NEW_PRIVS => {
-            if argument != 1 || !rest_is_zero {
-                return Err(Errno::EINVAL);
-            }
-            change_credentials(task, |credentials| credentials.no_new_privs = true);
-        }
-        pr::PR_GET_NO_NEW_PRIVS if argument == 0 && rest_is_zero => {
-            return boolean(task.credentials().no_new_privs);
-        }
-        pr::PR_SET_KEEPCAPS if argument <= 1 => {
-            if task.credentials().securebits.contains(SecureBits::KEEP_CAPS_LOCKED) {
-                return Err(Errno::EPERM);
-            }
-            change_credentials(task, |credentials| {
-                credentials.securebits.set(SecureBits::KEEP_CAPS, argument == 1);
-            });
-        }
-        pr::PR_GET_KEEPCAPS => return boolean(task.credentials().securebits.contains(SecureBits::KEEP_CAPS)),
-        pr::PR_SET_SECUREBITS => set_securebits(task, argument)?,
-        pr::PR_GET_SECUREBITS => return Ok(task.credentials().securebits.bits().encode()),
-        pr::PR_CAPBSET_READ => return boolean(task.credentials().bounding.contains(capability(argument)?)),
-        pr::PR_CAPBSET_DROP => {
-            if !task.credentials().has_in_own(Capabilities::SETPCAP) {
-                return Err(Errno::EPERM);
-            }
-            let capability = capability(argument)?;
-            change_credentials(task, |credentials| credentials.bounding.remove(capability));
-        }
-        pr::PR_CAP_AMBIENT => return ambient(task, argument, third),
         pr::PR_SET_TIMERSLACK => {
             me.set_timer_slack_ns(argument);
         }
         pr::PR_GET_TIMERSLACK => return Ok(me.timer_slack_ns().encode()),
         pr::PR_GET_TSC => task.memory().write_object(VirtualAddress(argument), &pr::PR_TSC_ENABLE)?,
         pr::PR_SET_TSC if argument == u64::from(pr::PR_TSC_ENABLE) => {}
-        pr::PR_SET_VMA => {
-            // Names of anonymous mappings are a courtesy to readers of /proc/PID/maps.
-            if argument != u64::from(pr::PR_SET_VMA_ANON_NAME) {
-                return Err(Errno::EINVAL);
-            }
-        }
+        // Names of anonymous mappings are a courtesy to readers of /proc/PID/maps.
+        pr::PR_SET_VMA if argument == u64::from(pr::PR_SET_VMA_ANON_NAME) => {}
         pr::PR_SET_THP_DISABLE if rest_is_zero => {}
         pr::PR_GET_THP_DISABLE if argument == 0 && rest_is_zero => return Ok(0),
         pr::PR_SET_PTRACER => {}
@@ -268,6 +229,50 @@ fn prctl(
         pr::PR_SET_SECCOMP => return super::seccomp::set_mode(task, argument, third),
         pr::PR_MCE_KILL_GET => return Ok(pr::PR_MCE_KILL_DEFAULT.encode()),
         pr::PR_GET_TIMING => return Ok(0),
+        _ => return prctl_of_credentials(task, option, argument, third, rest_is_zero),
+    }
+    Ok(0)
+}
+
+/// The operations of prctl(2) on what the task may do. `rest_is_zero`: the arguments after the first are 0.
+fn prctl_of_credentials(
+    task: &CurrentTask,
+    option: u32,
+    argument: u64,
+    third: u64,
+    rest_is_zero: bool,
+) -> Result<usize, Errno> {
+    let credentials = task.credentials();
+    match option {
+        pr::PR_SET_NO_NEW_PRIVS => {
+            if argument != 1 || !rest_is_zero {
+                return Err(Errno::EINVAL);
+            }
+            change_credentials(task, |credentials| credentials.no_new_privs = true);
+        }
+        pr::PR_GET_NO_NEW_PRIVS if argument == 0 && rest_is_zero => {
+            return Ok(credentials.no_new_privs.encode());
+        }
+        pr::PR_SET_KEEPCAPS if argument <= 1 => {
+            if credentials.securebits.contains(SecureBits::KEEP_CAPS_LOCKED) {
+                return Err(Errno::EPERM);
+            }
+            change_credentials(task, |credentials| {
+                credentials.securebits.set(SecureBits::KEEP_CAPS, argument == 1);
+            });
+        }
+        pr::PR_GET_KEEPCAPS => return Ok(credentials.securebits.contains(SecureBits::KEEP_CAPS).encode()),
+        pr::PR_SET_SECUREBITS => set_securebits(task, argument)?,
+        pr::PR_GET_SECUREBITS => return Ok(credentials.securebits.bits().encode()),
+        pr::PR_CAPBSET_READ => return Ok(credentials.bounding.contains(capability(argument)?).encode()),
+        pr::PR_CAPBSET_DROP => {
+            if !credentials.has_in_own(Capabilities::SETPCAP) {
+                return Err(Errno::EPERM);
+            }
+            let capability = capability(argument)?;
+            change_credentials(task, |credentials| credentials.bounding.remove(capability));
+        }
+        pr::PR_CAP_AMBIENT => return ambient(task, argument, third),
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)

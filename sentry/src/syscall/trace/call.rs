@@ -7,6 +7,7 @@ use super::value;
 use crate::Errno;
 use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
+use crate::syscall::arguments::unsigned;
 
 /// The most that is read of user memory at once, in bytes.
 const MAX_READ_BYTES: usize = 32 << 10;
@@ -125,8 +126,8 @@ impl Argument {
                 }
             }
             Self::Value(show) => show(&mut line, raw),
-            Self::Flags(symbols) => symbols.flags(&mut line, u64::from(raw as u32)),
-            Self::Choice(symbols) => symbols.choice(&mut line, u64::from(raw as u32)),
+            Self::Flags(symbols) => symbols.flags(&mut line, u64::from(unsigned(raw))),
+            Self::Choice(symbols) => symbols.choice(&mut line, u64::from(unsigned(raw))),
             Self::In(structure) => structure.show(&mut line, call, raw),
             Self::InArray(structure) => {
                 structure.show_array(&mut line, call, raw, call.argument(index + 1));

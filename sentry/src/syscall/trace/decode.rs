@@ -8,6 +8,7 @@ use super::call::{Call, MAX_ELEMENTS};
 use super::line::Line;
 use super::structures::{self, Fields};
 use super::{symbols, value};
+use crate::syscall::arguments::unsigned;
 
 /// The most bytes that are shown of a buffer, and of the strings of a vector; strace's own default.
 const MAX_SHOWN_BYTES: usize = 32;
@@ -184,7 +185,7 @@ fn message_header(line: &mut Line, call: &Call<'_>, address: u64, filled: u64) {
 
 /// An address of a socket that the call reads; the next argument is its length.
 pub(super) fn address_in(line: &mut Line, call: &Call<'_>, index: usize) {
-    socket_address(line, call, call.argument(index), u64::from(call.argument(index + 1) as u32));
+    socket_address(line, call, call.argument(index), u64::from(unsigned(call.argument(index + 1))));
 }
 
 /// An address of a socket that the call has written; the next argument points to its length.
@@ -260,8 +261,8 @@ fn option(line: &mut Line, call: &Call<'_>, address: u64, len_bytes: u64) {
 
 /// The name of an option of a socket; the argument before it is the level.
 pub(super) fn option_name(line: &mut Line, call: &Call<'_>, index: usize) {
-    let level = call.argument(index.saturating_sub(1)) as u32;
-    symbols::options_of(level).choice(line, u64::from(call.argument(index) as u32));
+    let level = unsigned(call.argument(index.saturating_sub(1)));
+    symbols::options_of(level).choice(line, u64::from(unsigned(call.argument(index))));
 }
 
 /// The descriptors of poll(2): how they were asked for, and what was found.
@@ -273,7 +274,7 @@ pub(super) fn polled(line: &mut Line, call: &Call<'_>, index: usize) {
 pub(super) fn descriptor_set(line: &mut Line, call: &Call<'_>, index: usize) {
     const MAX_DESCRIPTORS: u64 = 1024;
     let address = call.argument(index);
-    let count = u64::from(call.argument(0) as u32).min(MAX_DESCRIPTORS) as usize;
+    let count = u64::from(unsigned(call.argument(0))).min(MAX_DESCRIPTORS) as usize;
     let Some(bytes) = call.read(address, count.div_ceil(64) * 8) else {
         return value::pointer(line, address);
     };
@@ -317,7 +318,7 @@ fn processors(line: &mut Line, call: &Call<'_>, address: u64, len_bytes: u64) {
 pub(super) fn groups_out(line: &mut Line, call: &Call<'_>, index: usize) {
     let address = call.argument(index);
     match call.value() {
-        Some(count) if call.argument(0) as u32 != 0 => {
+        Some(count) if unsigned(call.argument(0)) != 0 => {
             structures::ID.show_array(line, call, address, count as u64);
         }
         _ => value::pointer(line, address),
@@ -326,7 +327,7 @@ pub(super) fn groups_out(line: &mut Line, call: &Call<'_>, index: usize) {
 
 /// The groups of setgroups(2); the first argument counts them.
 pub(super) fn groups_in(line: &mut Line, call: &Call<'_>, index: usize) {
-    structures::ID.show_array(line, call, call.argument(index), u64::from(call.argument(0) as u32));
+    structures::ID.show_array(line, call, call.argument(index), u64::from(unsigned(call.argument(0))));
 }
 
 /// The status of wait4(2), which it writes if a child was found.
@@ -359,7 +360,7 @@ fn count_entries(mut bytes: &[u8]) -> usize {
 
 /// The command and the flags of futex(2).
 pub(super) fn futex_command(line: &mut Line, call: &Call<'_>, index: usize) {
-    let operation = call.argument(index) as u32;
+    let operation = unsigned(call.argument(index));
     let flags = operation & !(uapi::FUTEX_CMD_MASK as u32);
     symbols::FUTEX_COMMANDS.choice(line, u64::from(operation & !flags));
     line.text(if flags & uapi::FUTEX_PRIVATE_FLAG != 0 { "_PRIVATE" } else { "" });

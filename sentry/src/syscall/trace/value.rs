@@ -5,15 +5,16 @@ use linux_raw_sys::general as uapi;
 use super::line::Line;
 use super::symbols;
 use crate::signal::{Signal, SignalSet};
+use crate::syscall::arguments;
 
 /// An `int`.
 pub(super) fn int(line: &mut Line, value: u64) {
-    line.put(format_args!("{}", value as i32));
+    line.put(format_args!("{}", arguments::int(value)));
 }
 
 /// An `unsigned int`.
 pub(super) fn unsigned(line: &mut Line, value: u64) {
-    line.put(format_args!("{}", value as u32));
+    line.put(format_args!("{}", arguments::unsigned(value)));
 }
 
 /// A `long`, or an offset.
@@ -41,7 +42,7 @@ pub(super) fn pointer(line: &mut Line, value: u64) {
 
 /// The descriptor that a path starts from.
 pub(super) fn directory(line: &mut Line, value: u64) {
-    match value as i32 {
+    match arguments::int(value) {
         uapi::AT_FDCWD => line.text("AT_FDCWD"),
         descriptor => line.put(format_args!("{descriptor}")),
     }
@@ -49,7 +50,7 @@ pub(super) fn directory(line: &mut Line, value: u64) {
 
 /// A user or a group; all ones stand for none.
 pub(super) fn id(line: &mut Line, value: u64) {
-    match value as u32 {
+    match arguments::unsigned(value) {
         u32::MAX => line.text("-1"),
         id => line.put(format_args!("{id}")),
     }
@@ -57,7 +58,7 @@ pub(super) fn id(line: &mut Line, value: u64) {
 
 /// A key: its number, or the keyring that a negative one stands for.
 pub(super) fn key(line: &mut Line, value: u64) {
-    match symbols::SPECIAL_KEYRINGS.name(u64::from(value as u32)) {
+    match symbols::SPECIAL_KEYRINGS.name(u64::from(arguments::unsigned(value))) {
         Some(name) => line.text(name),
         None => int(line, value),
     }
@@ -65,7 +66,7 @@ pub(super) fn key(line: &mut Line, value: u64) {
 
 /// Permission bits.
 pub(super) fn mode(line: &mut Line, value: u64) {
-    line.put(format_args!("0{:02o}", value as u32));
+    line.put(format_args!("0{:02o}", arguments::unsigned(value)));
 }
 
 /// The type and permission bits of a file.
@@ -87,7 +88,7 @@ pub(super) fn device(line: &mut Line, value: u64) {
 
 /// The access mode and the flags of open(2).
 pub(super) fn open_flags(line: &mut Line, value: u64) {
-    let value = u64::from(value as u32);
+    let value = u64::from(arguments::unsigned(value));
     let (access, flags) = (value & u64::from(uapi::O_ACCMODE), value & !u64::from(uapi::O_ACCMODE));
     symbols::ACCESS_MODES.choice(line, access);
     if flags != 0 {
@@ -98,7 +99,7 @@ pub(super) fn open_flags(line: &mut Line, value: u64) {
 
 /// A signal by name.
 pub(super) fn signal(line: &mut Line, value: u64) {
-    match Signal::new(value as i32) {
+    match Signal::new(arguments::int(value)) {
         Ok(signal) => line.put(format_args!("{signal}")),
         Err(_) => int(line, value),
     }
@@ -122,18 +123,18 @@ pub(super) fn signal_set(line: &mut Line, set: SignalSet) {
 
 /// A clock.
 pub(super) fn clock(line: &mut Line, value: u64) {
-    let number = value as i32;
+    let number = arguments::int(value);
     if number >= 0 {
-        return symbols::CLOCKS.choice(line, u64::from(value as u32));
+        return symbols::CLOCKS.choice(line, u64::from(arguments::unsigned(value)));
     }
     // A process's or a thread's clock: the inverted identifier above three bits (`man 3 clock_getcpuclockid`).
-    line.put(format_args!("{:#x} /* of {} */", value as u32, !(number >> 3)));
+    line.put(format_args!("{:#x} /* of {} */", arguments::unsigned(value), !(number >> 3)));
 }
 
 /// The type and the flags of socket(2).
 pub(super) fn socket_type(line: &mut Line, value: u64) {
     const KIND: u64 = 0xf;
-    let value = u64::from(value as u32);
+    let value = u64::from(arguments::unsigned(value));
     symbols::SOCKET_TYPES.choice(line, value & KIND);
     if value & !KIND != 0 {
         line.text("|");
@@ -157,7 +158,7 @@ pub(super) fn clone_flags(line: &mut Line, value: u64) {
 /// A scheduling policy.
 pub(super) fn scheduling_policy(line: &mut Line, value: u64) {
     let reset = u64::from(uapi::SCHED_RESET_ON_FORK);
-    symbols::SCHEDULING_POLICIES.choice(line, u64::from(value as u32) & !reset);
+    symbols::SCHEDULING_POLICIES.choice(line, u64::from(arguments::unsigned(value)) & !reset);
     if value & reset != 0 {
         line.text("|SCHED_RESET_ON_FORK");
     }
@@ -165,7 +166,7 @@ pub(super) fn scheduling_policy(line: &mut Line, value: u64) {
 
 /// What mmap(2) maps: the type of sharing and the flags.
 pub(super) fn map_flags(line: &mut Line, value: u64) {
-    let value = u64::from(value as u32);
+    let value = u64::from(arguments::unsigned(value));
     let (kind, flags) = (value & u64::from(uapi::MAP_TYPE), value & !u64::from(uapi::MAP_TYPE));
     symbols::MAP_TYPES.choice(line, kind);
     if flags != 0 {
@@ -176,7 +177,7 @@ pub(super) fn map_flags(line: &mut Line, value: u64) {
 
 /// The status that wait4(2) reports.
 pub(super) fn wait_status(line: &mut Line, value: u64) {
-    let status = value as u32;
+    let status = arguments::unsigned(value);
     let (low, high) = (status & 0x7f, status >> 8 & 0xff);
     match low {
         0 => line.put(format_args!("{{WIFEXITED(s) && WEXITSTATUS(s) == {high}}}")),

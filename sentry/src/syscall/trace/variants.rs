@@ -8,6 +8,7 @@ use super::call::{
 };
 use super::table::Shape;
 use super::{decode, structures, symbols, value};
+use crate::syscall::arguments::unsigned;
 use crate::syscall::keys::command;
 
 const FD: Argument = Value(value::int);
@@ -19,7 +20,7 @@ const MODE: Argument = Value(value::mode);
 /// Whether open(2) looks at its mode.
 fn creates(flags: u64) -> bool {
     const TMPFILE: u32 = uapi::O_TMPFILE & !uapi::O_DIRECTORY;
-    flags as u32 & (uapi::O_CREAT | TMPFILE) != 0
+    unsigned(flags) & (uapi::O_CREAT | TMPFILE) != 0
 }
 
 /// open(2).
@@ -53,7 +54,7 @@ pub(super) fn mq_open(arguments: &[u64; 6]) -> Shape {
 /// fcntl(2).
 pub(super) fn fcntl(arguments: &[u64; 6]) -> Shape {
     const COMMAND: Argument = Choice(&symbols::FCNTL_COMMANDS);
-    let shape: &[Argument] = match arguments[1] as u32 {
+    let shape: &[Argument] = match unsigned(arguments[1]) {
         uapi::F_GETFL => return (&[FD, COMMAND], Returns::FileFlags),
         uapi::F_GETFD
         | uapi::F_GETOWN
@@ -82,7 +83,7 @@ pub(super) fn fcntl(arguments: &[u64; 6]) -> Shape {
 /// ioctl(2).
 pub(super) fn ioctl(arguments: &[u64; 6]) -> Shape {
     const REQUEST: Argument = Choice(&symbols::IOCTL_REQUESTS);
-    let shape: &[Argument] = match arguments[1] as u32 {
+    let shape: &[Argument] = match unsigned(arguments[1]) {
         ioctl::TCGETS | ioctl::TCGETS2 => &[FD, REQUEST, Out(&structures::TERMINAL)],
         ioctl::TCSETS
         | ioctl::TCSETSW
@@ -123,7 +124,7 @@ pub(super) fn keyctl(arguments: &[u64; 6]) -> Shape {
     const SIZE: Argument = Value(value::size);
     const NUMBER: Argument = Value(value::unsigned);
     const HEX: Argument = Value(value::hex);
-    let shape: &[Argument] = match arguments[0] as u32 {
+    let shape: &[Argument] = match unsigned(arguments[0]) {
         command::GET_KEYRING_ID => &[OPERATION, KEY, Value(value::int)],
         command::JOIN_SESSION_KEYRING => &[OPERATION, PATH],
         command::UPDATE => &[OPERATION, KEY, Before(decode::buffer_in), SIZE],
@@ -153,7 +154,7 @@ pub(super) fn futex(arguments: &[u64; 6]) -> Shape {
     const WORD: Argument = Value(value::unsigned);
     const TIMEOUT: Argument = In(&structures::TIMESPEC);
     const BITS: Argument = Value(value::hex);
-    let shape: &[Argument] = match arguments[1] as u32 & uapi::FUTEX_CMD_MASK as u32 {
+    let shape: &[Argument] = match unsigned(arguments[1]) & uapi::FUTEX_CMD_MASK as u32 {
         uapi::FUTEX_WAIT => &[POINTER, COMMAND, WORD, TIMEOUT],
         uapi::FUTEX_WAIT_BITSET => &[POINTER, COMMAND, WORD, TIMEOUT, POINTER, BITS],
         uapi::FUTEX_WAKE => &[POINTER, COMMAND, COUNT],
@@ -176,7 +177,7 @@ pub(super) fn prctl(arguments: &[u64; 6]) -> Shape {
     const COMMAND: Argument = Choice(&symbols::PRCTL_COMMANDS);
     const NUMBER: Argument = Value(value::long);
     const HEX: Argument = Value(value::hex);
-    let shape: &[Argument] = match arguments[0] as u32 {
+    let shape: &[Argument] = match unsigned(arguments[0]) {
         prctl::PR_SET_NAME => &[COMMAND, In(&structures::TASK_NAME)],
         prctl::PR_GET_NAME => &[COMMAND, Out(&structures::TASK_NAME)],
         prctl::PR_SET_PDEATHSIG => &[COMMAND, Value(value::signal)],
@@ -207,7 +208,7 @@ pub(super) fn arch_prctl(arguments: &[u64; 6]) -> Shape {
     const GET_FS: u32 = 0x1003;
     const GET_GS: u32 = 0x1004;
     const COMMAND: Argument = Choice(&symbols::ARCH_COMMANDS);
-    let shape: &[Argument] = match arguments[0] as u32 {
+    let shape: &[Argument] = match unsigned(arguments[0]) {
         GET_FS | GET_GS => &[COMMAND, Out(&structures::POINTER)],
         _ => &[COMMAND, Value(value::hex)],
     };
@@ -221,7 +222,7 @@ pub(super) fn clone(arguments: &[u64; 6]) -> Shape {
     const PARENT_TID: Argument = Argument::Named("parent_tid", &POINTER);
     const CHILD_TID: Argument = Argument::Named("child_tid", &POINTER);
     const TLS: Argument = Argument::Named("tls", &POINTER);
-    let flags = arguments[0] as u32;
+    let flags = unsigned(arguments[0]);
     let has_tls = flags & uapi::CLONE_SETTLS != 0;
     let has_child_tid = flags & (uapi::CLONE_CHILD_SETTID | uapi::CLONE_CHILD_CLEARTID) != 0;
     let has_parent_tid = flags & (uapi::CLONE_PARENT_SETTID | uapi::CLONE_PIDFD) != 0;
@@ -238,7 +239,7 @@ pub(super) fn clone(arguments: &[u64; 6]) -> Shape {
 pub(super) fn mremap(arguments: &[u64; 6]) -> Shape {
     const SIZE: Argument = Value(value::size);
     const FLAGS: Argument = Flags(&symbols::REMAP_FLAGS);
-    let shape: &[Argument] = if arguments[3] as u32 & uapi::MREMAP_FIXED != 0 {
+    let shape: &[Argument] = if unsigned(arguments[3]) & uapi::MREMAP_FIXED != 0 {
         &[POINTER, SIZE, SIZE, FLAGS, POINTER]
     } else {
         &[POINTER, SIZE, SIZE, FLAGS]
