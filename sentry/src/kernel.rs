@@ -104,7 +104,7 @@ impl Kernel {
         let timekeeper = Arc::new(Timekeeper::default());
         let vdso = make_vdso(&frames, &timekeeper, &cpus).map_err(KernelError::Vdso)?;
         let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
-        let timers = Arc::<TimerQueue>::default();
+        let timers = TimerQueue::new(&timekeeper);
         let cgroups = Hierarchy::new(&frames, &timers);
         let open_files = Arc::<OpenFiles>::default();
         let user_namespace = UserNamespace::initial();

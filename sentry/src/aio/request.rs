@@ -1,7 +1,6 @@
 //! Requests that wait for their file.
 
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -162,7 +161,7 @@ impl Observer for Request {
     fn notify(&self, _events: Events) {
         let Some(context) = self.context.upgrade() else { return };
         // Without the thread of the timers nothing is ever attempted again; it is there once anything has waited.
-        let alarm = context.timers.schedule(Instant::now(), self.this.clone()).ok();
+        let alarm = context.timers.schedule(context.timers.now(), self.this.clone()).ok();
         let old = std::mem::replace(&mut *self.alarm.lock(), alarm);
         drop(old);
     }

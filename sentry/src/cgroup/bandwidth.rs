@@ -6,14 +6,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::hierarchy::Hierarchy;
 use super::member::{Member, MemberKey};
 use super::node::Cgroup;
-use crate::time::{Expire, TimerHandle, TimerQueue};
+use crate::time::{Expire, MonotonicTime, TimerHandle, TimerQueue};
 use crate::wait::{Events, WaitQueue};
 
 /// How often tasks in limited groups are kicked.
@@ -63,10 +63,10 @@ pub struct Bandwidth {
 struct State {
     limit: CpuLimit,
     /// The end of the current period, and what is left of its quota, nanoseconds; negative if too much was used.
-    period_end: Option<Instant>,
+    period_end: Option<MonotonicTime>,
     left_ns: i64,
     used_ns: i64,
-    throttled_since: Option<Instant>,
+    throttled_since: Option<MonotonicTime>,
     statistics: BandwidthStatistics,
 }
 
@@ -77,7 +77,7 @@ impl Bandwidth {
     }
 
     /// What has happened until `now`.
-    pub fn statistics(&self, now: Instant) -> BandwidthStatistics {
+    fn statistics(&self, now: MonotonicTime) -> BandwidthStatistics {
         let mut state = self.state.lock();
         state.renew(now);
         let mut statistics = state.statistics;
@@ -88,7 +88,7 @@ impl Bandwidth {
     }
 
     /// Changes the limit; a new period begins. Returns the limit before.
-    pub(super) fn set_limit(&self, limit: CpuLimit, now: Instant) -> CpuLimit {
+    pub(super) fn set_limit(&self, limit: CpuLimit, now: MonotonicTime) -> CpuLimit {
         let old = {
             let mut state = self.state.lock();
             state.end_throttling(now);
@@ -100,7 +100,7 @@ impl Bandwidth {
     }
 
     /// Counts `used` processor time until `now`. Returns when tasks may go on, if nothing is left.
-    fn charge(&self, used: Duration, now: Instant) -> Option<Instant> {
+    fn charge(&self, used: Duration, now: MonotonicTime) -> Option<MonotonicTime> {
         let mut state = self.state.lock();
         state.limit.quota?;
         state.renew(now);
@@ -118,7 +118,7 @@ impl Bandwidth {
     }
 
     /// Whether the limit lets tasks go on.
-    pub(super) fn has_time(&self, now: Instant) -> bool {
+    pub(super) fn has_time(&self, now: MonotonicTime) -> bool {
         let mut state = self.state.lock();
         state.renew(now);
         state.limit.quota.is_none() || state.left_ns > 0
@@ -127,7 +127,7 @@ impl Bandwidth {
 
 impl State {
     /// Begins the period that `now` is in.
-    fn renew(&mut self, now: Instant) {
+    fn renew(&mut self, now: MonotonicTime) {
         let Some(quota) = self.limit.quota else { return };
         let (quota_ns, burst_ns) = (nanoseconds(quota).max(1), nanoseconds(self.limit.burst));
         let period = self.limit.period.max(Duration::from_millis(1));
@@ -162,7 +162,7 @@ impl State {
         self.period_end = now.checked_add(rest);
     }
 
-    fn end_throttling(&mut self, time: Instant) {
+    fn end_throttling(&mut self, time: MonotonicTime) {
         if let Some(since) = self.throttled_since.take() {
             self.statistics.throttled_time += time.saturating_duration_since(since);
         }
@@ -176,8 +176,9 @@ fn nanoseconds(time: Duration) -> i64 {
 /// A group that has no processor time left.
 pub struct Throttle {
     cgroup: Arc<Cgroup>,
+    timers: Arc<TimerQueue>,
     /// When to look again.
-    pub until: Instant,
+    pub until: MonotonicTime,
 }
 
 impl Throttle {
@@ -188,7 +189,7 @@ impl Throttle {
 
     /// Whether there is time again.
     pub fn is_over(&self) -> bool {
-        self.cgroup.bandwidth.has_time(Instant::now())
+        self.cgroup.bandwidth.has_time(self.timers.now())
     }
 }
 
@@ -223,7 +224,7 @@ impl Ticker {
         if next.is_none() {
             let target: Weak<dyn Expire> = Arc::<Self>::downgrade(self);
             // Without the queue's thread tasks are counted when they come by.
-            *next = self.timers.schedule(Instant::now() + KICK_INTERVAL, target).ok();
+            *next = self.timers.schedule(self.timers.now() + KICK_INTERVAL, target).ok();
         }
     }
 }
@@ -247,9 +248,14 @@ impl Hierarchy {
         self.ticker.limited.load(Ordering::Relaxed) > 0
     }
 
+    /// What cpu.stat tells of the limit of `cgroup`.
+    pub fn bandwidth_statistics(&self, cgroup: &Cgroup) -> BandwidthStatistics {
+        cgroup.bandwidth.statistics(self.ticker.timers.now())
+    }
+
     /// Sets cpu.max and cpu.max.burst.
     pub fn set_cpu_limit(&self, cgroup: &Cgroup, limit: CpuLimit) {
-        let old = cgroup.bandwidth.set_limit(limit, Instant::now());
+        let old = cgroup.bandwidth.set_limit(limit, self.ticker.timers.now());
         match (old.quota.is_some(), limit.quota.is_some()) {
             (false, true) => drop(self.ticker.limited.fetch_add(1, Ordering::Relaxed)),
             (true, false) => drop(self.ticker.limited.fetch_sub(1, Ordering::Relaxed)),
@@ -260,13 +266,16 @@ impl Hierarchy {
     /// Counts processor time that `key` has used. Returns the first group around it that has none left.
     pub fn charge_processor(&self, key: MemberKey, used: Duration) -> Option<Throttle> {
         let own = self.find(key)?;
-        let now = Instant::now();
+        let now = self.ticker.timers.now();
         let mut throttle = None;
         let mut is_limited = false;
         for cgroup in own.with_ancestors() {
             is_limited |= cgroup.bandwidth.limit().quota.is_some();
             let until = cgroup.bandwidth.charge(used, now);
-            throttle = throttle.or(until.map(|until| Throttle { cgroup: cgroup.clone(), until }));
+            throttle = throttle.or_else(|| {
+                let (cgroup, timers) = (cgroup.clone(), self.ticker.timers.clone());
+                until.map(|until| Throttle { cgroup, timers, until })
+            });
         }
         if is_limited && throttle.is_none() {
             self.ticker.start();

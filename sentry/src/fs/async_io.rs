@@ -111,7 +111,7 @@ impl AsyncSignals {
         self.has_notes.store(true, Ordering::Release);
         if state.fallback.is_none() {
             // Without that thread a task sends them all the same.
-            state.fallback = self.timers.schedule(std::time::Instant::now(), self.this.clone()).ok();
+            state.fallback = self.timers.schedule(self.timers.now(), self.this.clone()).ok();
         }
     }
 }

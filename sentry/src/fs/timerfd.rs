@@ -4,7 +4,7 @@
 
 use std::any::Any;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -107,10 +107,9 @@ impl TimerFile {
     fn rearm(&self, state: &mut State, now: Duration) -> Result<(), Errno> {
         state.alarm = None;
         let wait = state.next.map(|next| next.saturating_sub(now));
-        // Deadlines past the host's reckoning never come.
-        if let Some(deadline) = wait.and_then(|wait| Instant::now().checked_add(wait)) {
+        if let Some(wait) = wait {
             let own: Weak<dyn Expire> = self.own.clone();
-            state.alarm = Some(self.timers.schedule(deadline, own)?);
+            state.alarm = self.timers.schedule_after(wait, own)?;
         }
         Ok(())
     }

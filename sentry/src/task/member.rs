@@ -143,7 +143,8 @@ impl CurrentTask {
         };
         // Signals end the wait early; that a task without time only deals with them is seen to here again.
         let queues = [(throttle.queue(), Events::IN)];
-        let _ = self.block(&queues, Some(throttle.until), || throttle.is_over().then_some(()));
+        let until = kernel.timekeeper().instant(throttle.until);
+        let _ = self.block(&queues, until, || throttle.is_over().then_some(()));
         true
     }
 }

@@ -15,6 +15,16 @@ impl MonotonicTime {
     pub fn saturating_duration_since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// The time from `earlier` to this moment; `None` if it is later.
+    pub fn checked_duration_since(self, earlier: Self) -> Option<Duration> {
+        self.0.checked_sub(earlier.0)
+    }
+
+    /// The moment `time` later; `None` if that is too far to reckon.
+    pub fn checked_add(self, time: Duration) -> Option<Self> {
+        self.0.checked_add(time).map(Self)
+    }
 }
 
 impl Add<Duration> for MonotonicTime {

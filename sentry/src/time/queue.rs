@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::Instant;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::{MonotonicTime, Timekeeper};
 use crate::Errno;
 
 /// The thread calls back and does nothing else.
@@ -19,7 +20,7 @@ pub trait Expire: Send + Sync {
     fn expire(&self);
 }
 
-/// Deadlines and what happens at them.
+/// Deadlines, on the kernel's monotonic clock, and what happens at them.
 #[derive(Default)]
 pub struct TimerQueue {
     shared: Arc<Shared>,
@@ -27,6 +28,7 @@ pub struct TimerQueue {
 
 #[derive(Default)]
 struct Shared {
+    timekeeper: Arc<Timekeeper>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -34,7 +36,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     next_id: u64,
-    entries: BTreeMap<(Instant, u64), Weak<dyn Expire>>,
+    entries: BTreeMap<(MonotonicTime, u64), Weak<dyn Expire>>,
     is_running: bool,
     is_closed: bool,
 }
@@ -43,15 +45,38 @@ struct State {
 #[must_use = "dropping a handle cancels its deadline"]
 pub struct TimerHandle {
     shared: Arc<Shared>,
-    key: (Instant, u64),
+    key: (MonotonicTime, u64),
 }
 
 impl TimerQueue {
+    /// A queue without deadlines, by the clock of `timekeeper`.
+    pub fn new(timekeeper: &Arc<Timekeeper>) -> Arc<Self> {
+        let shared = Shared { timekeeper: timekeeper.clone(), ..Shared::default() };
+        Arc::new(Self { shared: Arc::new(shared) })
+    }
+
+    /// Now, by the queue's clock.
+    pub fn now(&self) -> MonotonicTime {
+        self.shared.timekeeper.monotonic()
+    }
+
+    /// Calls `target` back, if it still lives, once `wait` has passed: never, for a time that is too long to reckon.
+    ///
+    /// # Errors
+    /// EAGAIN: the host would not start the thread.
+    pub fn schedule_after(
+        &self,
+        wait: Duration,
+        target: Weak<dyn Expire>,
+    ) -> Result<Option<TimerHandle>, Errno> {
+        self.now().checked_add(wait).map(|deadline| self.schedule(deadline, target)).transpose()
+    }
+
     /// Calls `target` back, if it still lives, at `deadline`.
     ///
     /// # Errors
     /// EAGAIN: the host would not start the thread.
-    pub fn schedule(&self, deadline: Instant, target: Weak<dyn Expire>) -> Result<TimerHandle, Errno> {
+    pub fn schedule(&self, deadline: MonotonicTime, target: Weak<dyn Expire>) -> Result<TimerHandle, Errno> {
         let mut state = self.shared.state.lock();
         if !state.is_running {
             let shared = self.shared.clone();
@@ -77,12 +102,16 @@ impl Shared {
     fn run(&self) {
         let mut state = self.state.lock();
         while !state.is_closed {
-            match state.entries.first_key_value().map(|(key, _)| *key) {
-                None => self.changed.wait(&mut state),
-                Some(key) if key.0 > Instant::now() => {
-                    self.changed.wait_until(&mut state, key.0);
+            let first = state.entries.first_key_value().map(|(key, _)| *key);
+            let Some(key) = first else {
+                self.changed.wait(&mut state);
+                continue;
+            };
+            match key.0.saturating_duration_since(self.timekeeper.monotonic()) {
+                wait if !wait.is_zero() => {
+                    self.changed.wait_for(&mut state, wait);
                 }
-                Some(key) => {
+                _ => {
                     let target = state.entries.remove(&key).and_then(|target| target.upgrade());
                     // Its last reference may be this one: it is dropped unlocked, too.
                     parking_lot::MutexGuard::unlocked(&mut state, || {

@@ -2,7 +2,7 @@
 //! set.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -125,10 +125,9 @@ impl Timer {
         if !self.source.is_steady() {
             wait = state.sample_delay(now, wait);
         }
-        // Deadlines past the host's reckoning never come.
-        if let Some(deadline) = Instant::now().checked_add(wait) {
-            let own: Weak<dyn Expire> = self.own.clone();
-            state.handle = Some(self.queue.schedule(deadline, own)?);
+        let own: Weak<dyn Expire> = self.own.clone();
+        if let Some(handle) = self.queue.schedule_after(wait, own)? {
+            state.handle = Some(handle);
         }
         Ok(())
     }

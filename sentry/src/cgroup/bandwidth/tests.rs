@@ -2,8 +2,8 @@ use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-fn limited(burst: Duration) -> (Bandwidth, Instant) {
-    let (bandwidth, now) = (Bandwidth::default(), Instant::now());
+fn limited(burst: Duration) -> (Bandwidth, MonotonicTime) {
+    let (bandwidth, now) = (Bandwidth::default(), TimerQueue::default().now());
     bandwidth.set_limit(CpuLimit { quota: Some(10 * MS), period: 100 * MS, burst }, now);
     (bandwidth, now)
 }
@@ -11,8 +11,8 @@ fn limited(burst: Duration) -> (Bandwidth, Instant) {
 #[test]
 fn without_a_limit_nothing_is_counted() {
     let bandwidth = Bandwidth::default();
-    assert_eq!(bandwidth.charge(Duration::from_secs(9), Instant::now()), None);
-    assert_eq!(bandwidth.statistics(Instant::now()), BandwidthStatistics::default());
+    assert_eq!(bandwidth.charge(Duration::from_secs(9), TimerQueue::default().now()), None);
+    assert_eq!(bandwidth.statistics(TimerQueue::default().now()), BandwidthStatistics::default());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What each file of a group is called, tells and takes (`Documentation/admin-guide/cgroup-v2.rst`).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{CgroupFileSystem, Viewer};
 use crate::Errno;
@@ -256,7 +256,7 @@ fn cpu_statistics(subject: &Subject<'_>) -> Result<String, Errno> {
     let [user, system] = [usage.user, usage.system].map(|time| time.as_micros());
     let mut text = format!("usage_usec {}\nuser_usec {user}\nsystem_usec {system}\n", user + system);
     if subject.hierarchy.controllers(subject.cgroup).contains(CPU) && !subject.cgroup.is_root() {
-        let bandwidth = subject.cgroup.bandwidth().statistics(Instant::now());
+        let bandwidth = subject.hierarchy.bandwidth_statistics(subject.cgroup);
         text += &format!(
             "nr_periods {}\nnr_throttled {}\nthrottled_usec {}\nnr_bursts {}\nburst_usec {}\n",
             bandwidth.periods,

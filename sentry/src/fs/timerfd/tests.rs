@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use super::*;
 
 /// A clock that stands until it is moved.

@@ -1,5 +1,4 @@
 use std::sync::mpsc;
-use std::time::Duration;
 
 use super::*;
 
@@ -14,7 +13,7 @@ impl Expire for Note {
 #[test]
 fn deadlines_come_in_order_and_cancelled_ones_do_not() {
     let (queue, (sender, receiver)) = (TimerQueue::default(), mpsc::channel());
-    let now = Instant::now();
+    let now = queue.now();
     let notes: Vec<Arc<dyn Expire>> =
         (0..4).map(|number| Arc::new(Note(sender.clone(), number)) as Arc<dyn Expire>).collect();
     let mut handles: Vec<_> = [(0, 40), (1, 10), (2, 20), (3, 30)]

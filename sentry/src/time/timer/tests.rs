@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use std::sync::mpsc;
 
 use super::*;
