@@ -345,3 +345,6 @@ fn read_interpreter(file: &dyn File, header: &ProgramHeader) -> Result<Vec<u8>, 
     }
     Ok(name)
 }
+
+#[cfg(test)]
+mod tests;

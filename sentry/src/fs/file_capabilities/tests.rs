@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn bytes(words: &[u32]) -> Vec<u8> {
@@ -27,4 +29,17 @@ fn versions_turn_into_one_another() {
     let third = bytes(&[0x0300_0001, 1, 2, 3, 4, 1000]);
     assert_eq!(with_version(&second, uapi::VFS_CAP_REVISION_3, Some(1000)), third);
     assert_eq!(with_version(&third, uapi::VFS_CAP_REVISION_2, None), second);
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_bytes_an_attribute_is_decoded_or_refused(
+        version in prop::sample::select(vec![0_u32, 1, 2, 3, 4, 255]),
+        rest in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let bytes = [(version << 24).to_le_bytes().to_vec(), rest].concat();
+        if let Ok(decoded) = FileCapabilities::parse(&bytes) {
+            prop_assert!(Capabilities::ALL.contains(decoded.permitted | decoded.inheritable));
+        }
+    }
 }

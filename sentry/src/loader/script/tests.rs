@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -15,4 +17,20 @@ fn lines_without_an_interpreter_are_not_executable() {
     assert_eq!(parse(b"#!  \t\nx"), Err(Errno::ENOEXEC));
     let endless = [b"#!/".to_vec(), vec![b'x'; super::super::HEAD_BYTES - 3]].concat();
     assert_eq!(parse(&endless), Err(Errno::ENOEXEC));
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_bytes_a_script_names_an_interpreter_or_is_refused(rest in prop::collection::vec(line_byte(), 0..300)) {
+        let head = [b"#!".to_vec(), rest].concat();
+        if let Ok(Some(script)) = parse(&head) {
+            prop_assert!(!script.interpreter.is_empty() && !script.interpreter.contains(&b'\n'));
+            prop_assert!(script.arguments_for(b"script", &[b"script".to_vec()]).len() >= 2);
+        }
+    }
+}
+
+/// Any byte; most often those that mean something.
+fn line_byte() -> impl Strategy<Value = u8> {
+    prop_oneof![prop::sample::select(b" \t\n\0/x".to_vec()), any::<u8>()]
 }

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn with(options: &str) -> Result<TmpfsOptions, Errno> {
@@ -17,4 +19,25 @@ fn what_is_not_known_is_einval() {
     for options in ["color=red", "size=", "size=5x", "mode=9", "uid=root"] {
         assert_eq!(with(options).err(), Some(Errno::EINVAL), "{options}");
     }
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_text_options_are_taken_or_refused(words in prop::collection::vec(word(), 0..8)) {
+        if let Ok(options) = with(&words.join(",")) {
+            prop_assert!(options.permissions <= 0o7777, "{options:?}");
+        }
+    }
+}
+
+/// An option, with a value that may mean something.
+fn word() -> impl Strategy<Value = String> {
+    let names = vec!["size", "nr_inodes", "nr_blocks", "mode", "uid", "gid", "huge", "mpol", "inode64", ""];
+    let values =
+        vec!["", "0", "18446744073709551615", "16e", "99%", "101%", "k", "1p", "-1", "0x1", "777777", "é"];
+    let value =
+        prop_oneof![prop::sample::select(values).prop_map(str::to_owned), ".{0,8}", "[0-9]{0,22}[kmgtpe%]?"];
+    (prop::sample::select(names), any::<bool>(), value).prop_map(|(name, has_value, value)| {
+        if has_value { format!("{name}={value}") } else { name.to_owned() }
+    })
 }
