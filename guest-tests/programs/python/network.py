@@ -103,6 +103,31 @@ def raise_loopback():
     print("flags", hex(struct.unpack_from("H", request, 16)[0]))
 
 
+def sockets():
+    """What the tables tell of sockets, but for what differs each time: numbers of rows and inodes."""
+    listener = socket.create_server(("127.0.0.1", 8080), backlog=5)
+    client = socket.socket()
+    client.bind(("127.0.0.1", 9999))
+    client.connect(("127.0.0.1", 8080))
+    server, _ = listener.accept()
+    server.send(b"hello")
+    dual = socket.socket(socket.AF_INET6)
+    dual.bind(("::", 8081))
+    dual.listen()
+    unconnected = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    unconnected.bind(("127.0.0.1", 5353))
+    connected = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    connected.bind(("::1", 5354))
+    connected.connect(("::1", 5355))
+    for name in ["tcp", "tcp6", "udp", "udp6"]:
+        print("--", name)
+        rows = [line.split() for line in open("/proc/net/" + name)][1:]
+        for row in sorted(row[1:5] + row[7:9] for row in rows):
+            print(*row)
+    for file in (listener, client, server, dual, unconnected, connected):
+        file.close()
+
+
 if libc.unshare(CLONE_NEWNET) != 0:
     raise OSError(ctypes.get_errno(), "unshare")
 show("/proc/net/if_inet6")
@@ -111,4 +136,5 @@ getifaddrs()
 raise_loopback()
 getifaddrs()
 tables()
+sockets()
 settings()

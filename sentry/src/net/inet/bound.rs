@@ -73,6 +73,16 @@ impl InetSocket {
         }
     }
 
+    /// Whether it is of AF_INET6.
+    pub(super) fn is_ipv6(&self) -> bool {
+        self.version == Version::V6
+    }
+
+    /// Whom it belongs to.
+    pub(super) fn uid(&self) -> u32 {
+        self.uid
+    }
+
     pub(super) fn network(&self) -> &Arc<NetworkNamespace> {
         &self.network
     }

@@ -14,6 +14,7 @@ mod bound;
 mod ip;
 mod ipv6;
 mod ports;
+mod report;
 mod sockets;
 mod tcp;
 mod udp;
@@ -27,6 +28,7 @@ use self::bound::InetSocket;
 use super::{Family, NetworkNamespace, Socket, SocketCaller, SocketKind, SocketRequest};
 use crate::Errno;
 
+pub use report::{InetProtocol, InetStatus};
 pub use sockets::InetSockets;
 pub use tcp::TcpSocket;
 pub use udp::UdpSocket;

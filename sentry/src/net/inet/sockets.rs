@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::report::{InetStatus, Reports};
 use super::tcp::TcpSockets;
 use super::udp::UdpSockets;
 
@@ -10,6 +11,7 @@ use super::udp::UdpSockets;
 pub struct InetSockets {
     tcp: Arc<TcpSockets>,
     udp: UdpSockets,
+    reports: Reports,
 }
 
 impl InetSockets {
@@ -21,5 +23,15 @@ impl InetSockets {
     /// Those of UDP.
     pub fn udp(&self) -> &UdpSockets {
         &self.udp
+    }
+
+    /// All of them, for who tells of them.
+    pub(super) fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
+    /// What is told of all that are bound.
+    pub fn statuses(&self) -> Vec<InetStatus> {
+        self.reports.all()
     }
 }

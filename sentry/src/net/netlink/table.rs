@@ -68,6 +68,11 @@ impl NetlinkSockets {
         self.0.lock().ports.get(&(protocol.raw(), port)).and_then(Weak::upgrade)
     }
 
+    /// How many there are.
+    pub(in crate::net) fn len(&self) -> usize {
+        self.0.lock().all.len()
+    }
+
     /// All sockets.
     pub(super) fn all(&self) -> Vec<Arc<NetlinkSocket>> {
         self.0.lock().all.values().filter_map(Weak::upgrade).collect()

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod devices;
+mod internet;
 mod mib;
 mod routes;
 mod snmp;

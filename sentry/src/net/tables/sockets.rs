@@ -1,6 +1,8 @@
 //! /proc/net/tcp, udp, raw, icmp, unix and what tells how many sockets there are.
 
 use super::super::NetworkNamespace;
+use super::super::inet::InetProtocol;
+use super::internet;
 use crate::fs::NetworkTable;
 
 const TCP: &str =
@@ -25,30 +27,45 @@ pub(in crate::net) fn unix(namespace: &NetworkNamespace) -> Vec<u8> {
 
 pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> String {
     match table {
-        NetworkTable::Tcp => format!("{TCP:<TCP_WIDTH$}\n"),
-        NetworkTable::Udp | NetworkTable::UdpLite => format!(" {UDP:<width$}\n", width = UDP_WIDTH - 1),
+        NetworkTable::Tcp => {
+            format!("{TCP:<TCP_WIDTH$}\n{}", internet::rows(namespace, InetProtocol::Tcp, false))
+        }
+        NetworkTable::Tcp6 => format!("{TCP6}\n{}", internet::rows(namespace, InetProtocol::Tcp, true)),
+        NetworkTable::Udp => {
+            let rows = internet::rows(namespace, InetProtocol::Udp, false);
+            format!(" {UDP:<width$}\n{rows}", width = UDP_WIDTH - 1)
+        }
+        NetworkTable::Udp6 => format!("{UDP6}\n{}", internet::rows(namespace, InetProtocol::Udp, true)),
+        NetworkTable::UdpLite => format!(" {UDP:<width$}\n", width = UDP_WIDTH - 1),
         NetworkTable::Icmp => format!("{UDP:<UDP_WIDTH$}\n"),
         NetworkTable::Raw => format!("{UDP}\n"),
-        NetworkTable::Tcp6 => format!("{TCP6}\n"),
-        NetworkTable::Udp6 | NetworkTable::UdpLite6 | NetworkTable::Raw6 | NetworkTable::Icmp6 => {
-            format!("{UDP6}\n")
-        }
+        NetworkTable::UdpLite6 | NetworkTable::Raw6 | NetworkTable::Icmp6 => format!("{UDP6}\n"),
         NetworkTable::Netlink => format!("{NETLINK}{}", namespace.netlink().to_lines()),
 
         NetworkTable::Packet => "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".into(),
         NetworkTable::Protocols => PROTOCOLS.into(),
         NetworkTable::SocketStatistics => statistics(namespace),
-        NetworkTable::SocketStatistics6 => {
-            "TCP6: inuse 0\nUDP6: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n".into()
-        }
+        NetworkTable::SocketStatistics6 => statistics_6(namespace),
         _ => String::new(),
     }
 }
 
 /// /proc/net/sockstat.
 fn statistics(namespace: &NetworkNamespace) -> String {
-    let used = namespace.unix_sockets().all().len();
+    let (unix, netlink) = (namespace.unix_sockets().all().len(), namespace.netlink().len());
+    let bound = |protocol, is_ipv6| internet::sockets(namespace, protocol, is_ipv6).len();
+    let (tcp, udp) = (bound(InetProtocol::Tcp, false), bound(InetProtocol::Udp, false));
+    let used = unix + netlink + tcp + udp + bound(InetProtocol::Tcp, true) + bound(InetProtocol::Udp, true);
     format!(
-        "sockets: used {used}\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n"
+        "sockets: used {used}\nTCP: inuse {tcp} orphan 0 tw 0 alloc {tcp} mem 0\nUDP: inuse {udp} mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n"
+    )
+}
+
+/// /proc/net/sockstat6.
+fn statistics_6(namespace: &NetworkNamespace) -> String {
+    let bound = |protocol| internet::sockets(namespace, protocol, true).len();
+    let (tcp, udp) = (bound(InetProtocol::Tcp), bound(InetProtocol::Udp));
+    format!(
+        "TCP6: inuse {tcp}\nUDP6: inuse {udp}\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n"
     )
 }

@@ -28,6 +28,7 @@ use self::endpoint::Endpoint;
 use self::options::TcpOptions;
 use super::bound::InetSocket;
 use super::ports::{Port, Ports};
+use super::report::{InetProtocol, InetStatus, Report};
 use crate::Errno;
 use crate::wait::WaitQueue;
 
@@ -133,13 +134,16 @@ impl TcpSocket {
     }
 
     fn with(inet: InetSocket, options: TcpOptions, state: State) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self {
+        let socket = Arc::new_cyclic(|me| Self {
             inet,
             state: Mutex::new(state),
             options: Mutex::new(options),
             queue: WaitQueue::default(),
             me: me.clone(),
-        })
+        });
+        let reports: Weak<dyn Report> = socket.me.clone();
+        socket.inet.sockets().reports().register(reports);
+        socket
     }
 
     /// The own end and the peer's, if it is connected.
@@ -189,6 +193,31 @@ enum Closing {
     /// This end was the first: its port lingers.
     First,
     Last,
+}
+
+impl Report for TcpSocket {
+    fn report(&self) -> Option<InetStatus> {
+        let (local, state, waiting) = {
+            let state = self.state.lock();
+            let waiting = match &state.role {
+                Role::Listening(listener) => listener.backlog.len(),
+                _ => 0,
+            };
+            (state.bound.as_ref()?.address, state.tcp_state(), waiting)
+        };
+        // What was sent is with the peer at once: nothing waits at this end.
+        let unread_bytes = self.ends().map_or(waiting, |(own, _)| own.inbox().bytes.unread_bytes());
+        Some(InetStatus {
+            protocol: InetProtocol::Tcp,
+            is_ipv6: self.inet.is_ipv6(),
+            local,
+            remote: self.remote(),
+            state: state as u8,
+            unread_bytes,
+            uid: self.inet.uid(),
+            inode: self.inet.common.inode().number(),
+        })
+    }
 }
 
 impl Drop for TcpSocket {

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::bound::InetSocket;
 use super::ports::{Claim, Port, Ports};
+use super::report::{InetProtocol, InetStatus, Report};
 use crate::Errno;
 use crate::net::SocketMemoryCharge;
 use crate::wait::{Events, WaitQueue};
@@ -78,16 +79,40 @@ struct Datagram {
     charge: SocketMemoryCharge,
 }
 
+impl Report for UdpSocket {
+    fn report(&self) -> Option<InetStatus> {
+        /// `TCP_ESTABLISHED` of one that is connected, and `TCP_CLOSE`.
+        const STATES: [u8; 2] = [1, 7];
+        let (local, remote) = {
+            let state = self.state.lock();
+            (state.bound.as_ref()?.address, state.remote)
+        };
+        Some(InetStatus {
+            protocol: InetProtocol::Udp,
+            is_ipv6: self.inet.is_ipv6(),
+            local,
+            remote,
+            state: if remote.is_some() { STATES[0] } else { STATES[1] },
+            unread_bytes: self.inbox.lock().cost_bytes,
+            uid: self.inet.uid(),
+            inode: self.inet.common.inode().number(),
+        })
+    }
+}
+
 impl UdpSocket {
     /// A socket that is neither bound nor connected.
     pub(super) fn new(inet: InetSocket) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self {
+        let socket = Arc::new_cyclic(|me| Self {
             inet,
             state: Mutex::default(),
             inbox: Mutex::default(),
             queue: WaitQueue::default(),
             me: me.clone(),
-        })
+        });
+        let reports: Weak<dyn Report> = socket.me.clone();
+        socket.inet.sockets().reports().register(reports);
+        socket
     }
 
     fn ports(&self) -> &Arc<Ports<Self>> {

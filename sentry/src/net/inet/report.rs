@@ -1,0 +1,78 @@
+//! All internet sockets of a namespace, as /proc/net tells of them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Weak;
+
+use parking_lot::Mutex;
+
+/// The protocol of an internet socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InetProtocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// What is told of a socket.
+#[derive(Clone, Debug)]
+pub struct InetStatus {
+    /// Its protocol.
+    pub protocol: InetProtocol,
+    /// Whether it is of AF_INET6.
+    pub is_ipv6: bool,
+    /// Where it is bound.
+    pub local: SocketAddr,
+    /// Where its peer is.
+    pub remote: Option<SocketAddr>,
+    /// `TCP_*`, which Linux uses for all protocols.
+    pub state: u8,
+    /// Bytes that it has not read; of a listener, connections that wait.
+    pub unread_bytes: usize,
+    /// Whom it belongs to.
+    pub uid: u32,
+    /// Its inode number.
+    pub inode: u64,
+}
+
+impl InetStatus {
+    /// An address as sockets of its family tell it.
+    pub fn shown(&self, address: IpAddr) -> IpAddr {
+        match address {
+            IpAddr::V4(ip) if self.is_ipv6 && ip.is_unspecified() => {
+                IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
+            }
+            IpAddr::V4(ip) if self.is_ipv6 => IpAddr::V6(ip.to_ipv6_mapped()),
+            address => address,
+        }
+    }
+}
+
+/// A socket that can be told of.
+pub(super) trait Report: Send + Sync {
+    /// What is told of it; `None` if it is not bound.
+    fn report(&self) -> Option<InetStatus>;
+}
+
+/// The sockets of a namespace. Those that are gone are taken out when there is no room for another.
+#[derive(Default)]
+pub(super) struct Reports(Mutex<Vec<Weak<dyn Report>>>);
+
+impl Reports {
+    pub(super) fn register(&self, socket: Weak<dyn Report>) {
+        let mut sockets = self.0.lock();
+        if sockets.len() == sockets.capacity() {
+            sockets.retain(|socket| socket.strong_count() > 0);
+            let alive = sockets.len();
+            sockets.reserve(alive + 1);
+        }
+        sockets.push(socket);
+    }
+
+    /// What is told of all that are bound.
+    pub(super) fn all(&self) -> Vec<InetStatus> {
+        // Not with the lock held: the last reference to a socket may go here.
+        let sockets: Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
+        sockets.iter().filter_map(|socket| socket.report()).collect()
+    }
+}

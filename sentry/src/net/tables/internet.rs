@@ -1,0 +1,70 @@
+//! The rows of /proc/net/tcp, tcp6, udp and udp6.
+
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+
+use super::super::NetworkNamespace;
+use super::super::inet::{InetProtocol, InetStatus};
+
+/// How wide a row is, without its end.
+const TCP_WIDTH: usize = 149;
+const UDP_WIDTH: usize = 127;
+/// `TCP_LISTEN`.
+const LISTENS: u8 = 10;
+
+/// The sockets of a protocol and a family.
+pub(super) fn sockets(
+    namespace: &NetworkNamespace,
+    protocol: InetProtocol,
+    is_ipv6: bool,
+) -> Vec<InetStatus> {
+    let all = namespace.inet_sockets().statuses();
+    all.into_iter().filter(|status| status.protocol == protocol && status.is_ipv6 == is_ipv6).collect()
+}
+
+/// Their rows.
+pub(super) fn rows(namespace: &NetworkNamespace, protocol: InetProtocol, is_ipv6: bool) -> String {
+    let mut text = String::new();
+    for (number, status) in sockets(namespace, protocol, is_ipv6).iter().enumerate() {
+        let (row, width) = match protocol {
+            InetProtocol::Tcp => (tcp(number, status), TCP_WIDTH),
+            InetProtocol::Udp => (udp(number, status), UDP_WIDTH),
+        };
+        let width = if is_ipv6 { 0 } else { width };
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{row:<width$}");
+    }
+    text
+}
+
+/// What both protocols tell, up to the inode.
+fn head(status: &InetStatus) -> String {
+    let nowhere = SocketAddr::new(status.shown(IpAddr::from([0; 4])), 0);
+    let (local, remote) = (address(status, status.local), address(status, status.remote.unwrap_or(nowhere)));
+    let InetStatus { state, unread_bytes, uid, inode, .. } = status;
+    format!(
+        "{local} {remote} {state:02X} 00000000:{unread_bytes:08X} 00:00000000 00000000 {uid:5} {:8} {inode}",
+        0
+    )
+}
+
+/// An address as words of this machine's, and the port.
+fn address(status: &InetStatus, address: SocketAddr) -> String {
+    let bytes = match status.shown(address.ip()) {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    let (words, _) = bytes.as_chunks::<4>();
+    let words: String = words.iter().map(|word| format!("{:08X}", u32::from_ne_bytes(*word))).collect();
+    format!("{words}:{:04X}", address.port())
+}
+
+/// With what nothing here has: time-outs, and a congestion window as it is at first. Kernel addresses are nobody's business.
+fn tcp(number: usize, status: &InetStatus) -> String {
+    let tail = if status.state == LISTENS { "100 0 0 10 0" } else { "20 0 0 10 -1" };
+    format!("{number:4}: {} 1 {:016x} {tail}", head(status), 0)
+}
+
+fn udp(number: usize, status: &InetStatus) -> String {
+    format!("{number:5}: {} 2 {:016x} 0", head(status), 0)
+}
