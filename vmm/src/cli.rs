@@ -12,13 +12,14 @@ use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 use rustix::process::Pid;
 use sentry::boot::{Description, Text, User};
+use sentry::signal::Signal;
 use vmm::control::Target;
 use vmm::image::{self, Configuration, OpenImage};
 use vmm::{Custody, Failure, JailUser, Output};
 
 use crate::limit_arguments::LimitArguments;
 use crate::mount_arguments::MountArguments;
-use crate::{images, size};
+use crate::{images, signal_name, size};
 
 /// Where programs are searched unless --env PATH=... says otherwise.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -87,9 +88,9 @@ pub(crate) struct Arguments {
     #[arg(long, short = 'w', value_name = "DIRECTORY")]
     workdir: Option<PathBuf>,
 
-    /// Run as this user and group, by number
-    #[arg(long, short = 'u', value_name = "UID[:GID]", default_value = "0:0", value_parser = user)]
-    user: User,
+    /// Run as this user and group, by number or by name in the image's passwd and group [default: the image's, or 0:0]
+    #[arg(long, short = 'u', value_name = "USER[:GROUP]", value_parser = user)]
+    user: Option<UserChoice>,
 
     /// The host name that the program sees
     #[arg(long, value_name = "NAME", default_value = "palisade", value_parser = OsStringValueParser::new().try_map(host_name))]
@@ -108,6 +109,10 @@ pub(crate) struct Arguments {
     /// Write every system call to standard error, decoded
     #[arg(long)]
     strace: bool,
+
+    /// What asks the program to end when vmm gets a SIGTERM [default: the image's, or SIGTERM]
+    #[arg(long, value_name = "SIGNAL", value_parser = signal_name::parse)]
+    stop_signal: Option<Signal>,
 
     /// How long the program has to end after a SIGTERM to vmm, which it gets; then, or at a second SIGTERM, it is killed
     #[arg(long, value_name = "SECONDS", default_value = "10")]
@@ -207,15 +212,25 @@ impl Arguments {
         Ok(page)
     }
 
-    /// How vmm is to keep the sandbox.
-    pub(crate) fn custody(&self) -> Custody {
-        Custody {
+    /// How vmm is to keep the sandbox of `opened`.
+    ///
+    /// # Errors
+    /// The image is to be stopped by something that is no signal.
+    pub(crate) fn custody(&self, opened: &OpenImage) -> anyhow::Result<Custody> {
+        let of_image = opened.configuration.as_ref().and_then(Configuration::stop_signal);
+        let stop_signal = match (self.stop_signal, of_image) {
+            (Some(signal), _) => signal,
+            (None, Some(name)) => signal_name::parse(name).context("the image's stop signal")?,
+            (None, None) => Signal::SIGTERM,
+        };
+        Ok(Custody {
             is_landlock_required: !self.insecure_no_landlock,
             jail_user: self.jail_user,
+            stop_signal,
             stop_timeout: Duration::from_secs(self.stop_timeout),
             timeout: self.limits.timeout,
             outputs: self.output.clone(),
-        }
+        })
     }
 
     /// The image that is to be run.
@@ -231,9 +246,19 @@ impl Arguments {
     pub(crate) fn describe(self, opened: &OpenImage) -> Result<Description, Failure> {
         let image = opened.configuration.as_ref();
         let of_image = image.map(Configuration::environment).unwrap_or_default();
+        let of_image_user =
+            || image.and_then(Configuration::user).map(|name| UserChoice::Named(name.to_owned()));
+        let (user, user_name) = match self.user.or_else(of_image_user) {
+            Some(UserChoice::Numbers(user)) => (user, None),
+            Some(UserChoice::Named(name)) => (User::default(), Some(name)),
+            None => (User::default(), None),
+        };
+        // An image's own passwd tells, and so it does of users by name.
+        let has_own_home = image.is_none() && user_name.is_none();
+        let home = has_own_home.then_some(if user.uid == 0 { "/root" } else { "/" });
         let requested = [variables_of_files(&self.env_file)?, self.env].concat();
-        let environment = environment(of_image, requested, &self.user)?;
-        let capabilities = self.limits.capabilities(self.user.uid);
+        let environment = environment(of_image, requested, home)?;
+        let capabilities = self.limits.capabilities(user_name.as_deref().map_or(user.uid, probable_uid));
         let working_directory = match self.workdir {
             Some(directory) => directory.into_os_string().into(),
             None => image.and_then(Configuration::working_directory).unwrap_or("/").into(),
@@ -245,7 +270,10 @@ impl Arguments {
             command: command(image, self.entrypoint, self.command),
             environment: environment.into_iter().map(Text).collect(),
             working_directory,
-            user: self.user,
+            makes_working_directory: image.is_some(),
+            anonymous_volumes: image.map(volumes).unwrap_or_default(),
+            user,
+            user_name,
             capabilities,
             resource_limits: self.limits.ulimit,
             max_tasks: self.limits.pids_limit,
@@ -291,12 +319,21 @@ fn command(image: Option<&Configuration>, entrypoint: Option<OsString>, words: V
     program.into_iter().chain(if words.is_empty() { own_words } else { words }).collect()
 }
 
+/// The directories that an image wants to be volumes. Its root directory is none, and paths are absolute.
+fn volumes(image: &Configuration) -> Vec<String> {
+    let paths = image.volumes().iter().map(|path| path.trim_end_matches('/'));
+    paths.filter(|path| path.starts_with('/')).map(str::to_owned).collect()
+}
+
 /// The program's environment: a small one of vmm's making, then the image's, then what was asked for.
-fn environment(of_image: &[String], requested: Vec<OsString>, user: &User) -> Result<Vec<Vec<u8>>, Failure> {
-    let home = if user.uid == 0 { "/root" } else { "/" };
+fn environment(
+    of_image: &[String],
+    requested: Vec<OsString>,
+    home: Option<&str>,
+) -> Result<Vec<Vec<u8>>, Failure> {
     let own = [
         ("PATH", Some(DEFAULT_PATH.into())),
-        ("HOME", Some(home.into())),
+        ("HOME", home.map(OsString::from)),
         ("TERM", std::env::var_os("TERM")),
     ];
     let own_count = own.len();
@@ -342,9 +379,34 @@ fn no_name(variable: &[u8]) -> anyhow::Error {
     anyhow::anyhow!("--env '{}' has no name: use --env NAME=VALUE", variable.escape_ascii())
 }
 
-fn user(text: &str) -> anyhow::Result<User> {
+/// Who a program runs as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum UserChoice {
+    Numbers(User),
+    /// `USER[:GROUP]`, which the image's tables tell.
+    Named(String),
+}
+
+/// The number of a user that an image's table tells, as far as it shows: what capabilities are counted from.
+fn probable_uid(name: &str) -> u32 {
+    const NOBODY: u32 = 65_534;
+    match name.split(':').next() {
+        Some("root" | "") | None => 0,
+        Some(user) => user.parse().unwrap_or(NOBODY),
+    }
+}
+
+/// A user and a group, by name or number.
+fn user(text: &str) -> anyhow::Result<UserChoice> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let has_parts = parts.len() <= 2 && parts.iter().all(|part| !part.is_empty() && !part.starts_with('-'));
+    anyhow::ensure!(has_parts, "'{}' is no user: use USER or USER:GROUP", text.escape_debug());
+    if !parts.iter().all(is_number) {
+        return Ok(UserChoice::Named(text.to_owned()));
+    }
     let (uid, gid) = user_and_group(text)?;
-    Ok(User { uid, gid, ..User::default() })
+    Ok(UserChoice::Numbers(User { uid, gid, ..User::default() }))
 }
 
 fn jail_user(text: &str) -> anyhow::Result<JailUser> {

@@ -21,6 +21,15 @@ use crate::sandbox::FIRST_SESSION;
 /// The signals that are caught from now on, and passed on once there is somebody to pass them to.
 pub(crate) struct Forwarder(SignalsInfo<WithRawSiginfo>);
 
+/// How the first process is asked to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop {
+    /// What it gets in the place of a SIGTERM.
+    pub(crate) signal: Signal,
+    /// How long it has after that.
+    pub(crate) timeout: Duration,
+}
+
 impl Forwarder {
     /// Catches the signals.
     ///
@@ -31,8 +40,7 @@ impl Forwarder {
         SignalsInfo::new(signals).context("catch signals").map(Self)
     }
 
-    /// Passes every signal on to `group`, on a thread of its own, for as long as vmm lives. `stop_timeout` after a SIGTERM,
-    /// `group` is killed.
+    /// Passes every signal on to `group`, on a thread of its own, for as long as vmm lives. `stop` says what comes of a SIGTERM.
     ///
     /// # Errors
     /// The host has no thread left.
@@ -40,7 +48,7 @@ impl Forwarder {
         mut self,
         kernel: Arc<Kernel>,
         group: Arc<ThreadGroup>,
-        stop_timeout: Duration,
+        stop: Stop,
     ) -> anyhow::Result<()> {
         let pass_on = move || {
             let mut is_stopping = false;
@@ -56,13 +64,12 @@ impl Forwarder {
                     let _ = emulate_default_handler(number);
                 } else if number == SIGTERM && is_stopping {
                     kill(&group);
+                } else if number == SIGTERM {
+                    is_stopping = true;
+                    send(&group, stop.signal);
+                    kill_after(&group, stop.timeout);
                 } else if let Ok(signal) = Signal::new(number) {
-                    // From outside of every PID namespace: as process 0, like a signal from a parent namespace.
-                    group.send_signal(SignalInfo::from_kill(signal, 0, 0));
-                    if number == SIGTERM {
-                        is_stopping = true;
-                        kill_after(&group, stop_timeout);
-                    }
+                    send(&group, signal);
                 }
             }
         };
@@ -75,14 +82,14 @@ impl Forwarder {
 pub(crate) struct TimeLimit(Arc<AtomicBool>);
 
 impl TimeLimit {
-    /// Asks `group` to end when `limit` has passed, and kills it `stop_timeout` after that.
+    /// Asks `group` to end, as `stop` says, when `limit` has passed.
     ///
     /// # Errors
     /// The host has no thread left.
     pub(crate) fn start(
         limit: Option<Duration>,
         group: &Arc<ThreadGroup>,
-        stop_timeout: Duration,
+        stop: Stop,
     ) -> anyhow::Result<Self> {
         let has_passed = Arc::<AtomicBool>::default();
         if let Some(limit) = limit {
@@ -90,8 +97,8 @@ impl TimeLimit {
             let wait = move || {
                 std::thread::sleep(limit);
                 passing.store(true, Ordering::Release);
-                group.send_signal(SignalInfo::from_kill(Signal::SIGTERM, 0, 0));
-                kill_after(&group, stop_timeout);
+                send(&group, stop.signal);
+                kill_after(&group, stop.timeout);
             };
             std::thread::Builder::new().name("timeout".into()).spawn(wait).context("start a thread")?;
         }
@@ -104,8 +111,13 @@ impl TimeLimit {
     }
 }
 
+/// Sends `signal` from outside of every PID namespace: as process 0, like a signal from a parent namespace.
+fn send(group: &ThreadGroup, signal: Signal) {
+    group.send_signal(SignalInfo::from_kill(signal, 0, 0));
+}
+
 fn kill(group: &ThreadGroup) {
-    group.send_signal(SignalInfo::from_kill(Signal::SIGKILL, 0, 0));
+    send(group, Signal::SIGKILL);
 }
 
 /// Kills `group` when `timeout` has passed; now, if the host has no thread to wait on.

@@ -70,15 +70,15 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { store, json, action } = arguments;
     let directory = store.as_deref();
     match action {
-        Action::List => print(json, &manage::list(directory)?, list),
+        Action::List => print(json, &manage::list(directory)?, |images| list(images)),
         Action::PullIn { archive, image_limit } => {
             let limit_bytes = image_limit.unwrap_or(DEFAULT_LIMIT_BYTES);
             let pulled_in = manage::pull_in(&Request { image: archive, store, limit_bytes })?;
             print(json, &pulled_in, |image| format!("{}\n", image.id))
         }
         Action::Inspect { image } => print(json, &manage::inspect(directory, &image)?, details),
-        Action::Remove { images } => print(json, &manage::remove(directory, &images)?, lines),
-        Action::Prune { keep } => print(json, &manage::prune(directory, keep)?, lines),
+        Action::Remove { images } => print(json, &manage::remove(directory, &images)?, |ids| lines(ids)),
+        Action::Prune { keep } => print(json, &manage::prune(directory, keep)?, |ids| lines(ids)),
     }
 }
 
@@ -87,11 +87,11 @@ fn print<T: Serialize>(as_json: bool, value: &T, text: impl FnOnce(&T) -> String
     Ok(std::io::stdout().write_all(output.as_bytes())?)
 }
 
-fn lines(ids: &Vec<String>) -> String {
+fn lines(ids: &[String]) -> String {
     ids.iter().map(|id| format!("sha256:{id}\n")).collect()
 }
 
-fn list(images: &Vec<Summary>) -> String {
+fn list(images: &[Summary]) -> String {
     let line = |image: &Summary| {
         let names = if image.names.is_empty() { "-".to_owned() } else { image.names.join(",") };
         let id = image.id.get(..SHOWN_ID_LEN).unwrap_or(&image.id);

@@ -8,6 +8,7 @@ mod deadlock;
 mod images;
 mod limit_arguments;
 mod mount_arguments;
+mod signal_name;
 mod size;
 
 use std::io::{ErrorKind, Write};
@@ -39,8 +40,8 @@ fn main() -> ExitCode {
             .map_err(Failure::from)
             .and_then(|page| print(&page)),
         None => {
-            let (custody, request) = (arguments.custody(), arguments.image_request());
-            let opened = vmm::image::open(&request)?;
+            let opened = vmm::image::open(&arguments.image_request())?;
+            let custody = arguments.custody(&opened)?;
             vmm::run(arguments.describe(&opened)?, opened.image, custody)
         }
     });

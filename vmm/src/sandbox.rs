@@ -13,12 +13,13 @@ use sentry::fs::MountNamespace;
 use sentry::fs::volume::VolumeRoot;
 use sentry::host::HostCpus;
 use sentry::platform::Platform;
+use sentry::signal::Signal;
 use sentry::syscall::{Table, Tracer};
 use sentry::task::{Dispatcher, ExitStatus};
 
 use crate::control::ControlSocket;
 use crate::failure::Failure;
-use crate::forward::{Forwarder, TimeLimit};
+use crate::forward::{Forwarder, Stop, TimeLimit};
 use crate::jail::{Access, Jail, JailUser, Rules};
 use crate::output::{Output, Outputs};
 use crate::streams::{self, CallerStreams, Surroundings};
@@ -37,7 +38,9 @@ pub struct Custody {
     pub is_landlock_required: bool,
     /// Who vmm becomes if it is started by root; if left out, a user that no other process is.
     pub jail_user: Option<JailUser>,
-    /// How long the first process has to end after a SIGTERM to vmm, before it is killed.
+    /// What asks the first process to end when vmm gets a SIGTERM.
+    pub stop_signal: Signal,
+    /// How long the first process has to end after that, before it is killed.
     pub stop_timeout: Duration,
     /// How long the first process may run; after that it is stopped as by a SIGTERM, and the status is
     /// [`Failure::TIMED_OUT`].
@@ -52,6 +55,7 @@ impl Default for Custody {
         Self {
             is_landlock_required: true,
             jail_user: None,
+            stop_signal: Signal::SIGTERM,
             stop_timeout: Duration::from_secs(10),
             timeout: None,
             outputs: Vec::new(),
@@ -60,6 +64,10 @@ impl Default for Custody {
 }
 
 impl Custody {
+    fn stop(&self) -> Stop {
+        Stop { signal: self.stop_signal, timeout: self.stop_timeout }
+    }
+
     fn rules(&self) -> Rules {
         Rules { is_landlock_required: self.is_landlock_required, user: self.jail_user }
     }
@@ -81,7 +89,7 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     let volumes = admit_volumes(volumes, &mut jail)?;
     let outputs = Outputs::open(&custody.outputs, &mut jail)?;
     let machine = make_machine(&description)?;
-    let (user, root, caller) = (description.user.clone(), description.root.clone(), jail.caller());
+    let (root, caller) = (description.root.clone(), jail.caller());
     let sandbox = Sandbox::new(description, image, volumes, machine).map_err(anyhow::Error::from)?;
     let (kernel, mounts) = (sandbox.kernel().clone(), sandbox.mounts().clone());
     let streams = CallerStreams::take()?;
@@ -92,7 +100,7 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
         terminals: kernel.terminals(),
         mounts: sandbox.mounts(),
         viewer: kernel.viewer(),
-        user,
+        user: sandbox.user().clone(),
         image: &root,
     };
     let (descriptors, storage) = streams::descriptors(&streams, &surroundings)?;
@@ -101,8 +109,8 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
         log::info!("{layer}: {text}");
     }
     let init = sandbox.start(descriptors).map_err(Failure::of_program)?;
-    signals.start(kernel.clone(), init.thread_group().clone(), custody.stop_timeout)?;
-    let time_limit = TimeLimit::start(custody.timeout, init.thread_group(), custody.stop_timeout)?;
+    signals.start(kernel.clone(), init.thread_group().clone(), custody.stop())?;
+    let time_limit = TimeLimit::start(custody.timeout, init.thread_group(), custody.stop())?;
     control.serve(kernel.clone(), caller)?;
     let status: ExitStatus = kernel.wait_for_init(&init);
     storage.write_back();

@@ -25,14 +25,20 @@ pub struct Description {
     pub mounts: Vec<MountPoint>,
     /// Nothing can be written but below what is mounted.
     pub is_root_read_only: bool,
+    /// Directories that are mounts of their own, of what the image has there. They are made if the image lacks them.
+    pub anonymous_volumes: Vec<String>,
     /// The program and its arguments; empty for the image's own, or a shell.
     pub command: Vec<Text>,
-    /// `NAME=value` each.
+    /// `NAME=value` each. HOME is added from the image's passwd if it is not among them.
     pub environment: Vec<Text>,
     /// The program's working directory.
     pub working_directory: Text,
+    /// The working directory is made if the image lacks it.
+    pub makes_working_directory: bool,
     /// Who it runs as.
     pub user: User,
+    /// Who it runs as instead: `USER[:GROUP]`, each a number or a name in the image's passwd or group.
+    pub user_name: Option<String>,
     /// The capabilities that it and what it executes may have, by number (`man 7 capabilities`); `None` for those that go with
     /// the user.
     pub capabilities: Option<BTreeSet<u32>>,
@@ -60,9 +66,12 @@ impl Default for Description {
             mounts: MountPoint::usual(),
             is_root_read_only: false,
             command: Vec::new(),
+            anonymous_volumes: Vec::new(),
             environment: Vec::new(),
             working_directory: "/".into(),
+            makes_working_directory: false,
             user: User::default(),
+            user_name: None,
             capabilities: None,
             resource_limits: Vec::new(),
             max_tasks: None,

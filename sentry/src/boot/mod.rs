@@ -34,6 +34,7 @@
 //! [`GuestMemory`]: crate::platform::GuestMemory
 //! [`Interrupter`]: crate::platform::Interrupter
 
+mod accounts;
 mod description;
 mod image;
 mod init;
@@ -43,6 +44,7 @@ mod sandbox;
 mod tests;
 mod volumes;
 
+pub use accounts::AccountError;
 pub use description::{Description, HOSTFS, MountPoint, ResourceLimit, Text, User};
 pub use image::{Image, ImageError};
 pub use init::{InitError, InitProgram};

@@ -52,18 +52,16 @@ impl BootError {
     }
 }
 
-/// Mounts the root file system, /dev with its tmpfs for shared memory, and then `mounts` (procfs and the like) at
-/// their paths, as `viewer`, the kernel. Directories that the image lacks are made, in memory.
+/// Mounts the root file system, and /dev with its tmpfs for shared memory, as `viewer`, the kernel. Directories that the image
+/// lacks are made, in memory.
 ///
 /// # Errors
 /// The image cannot be read, or something else is where a mount point should be.
 pub(super) fn mount_root(
     resources: &MemoryResources,
     image: Image,
-    mounts: &[(String, Arc<Mount>)],
-    is_read_only: bool,
     viewer: Viewer,
-) -> Result<Arc<MountNamespace>, BootError> {
+) -> Result<Builder, BootError> {
     let (root, executable) = mount_image(resources, image).map_err(BootError::at("/"))?;
     let builder = Builder::new(MountNamespace::new(root, &resources.user_namespace), viewer);
     if let Some((file, name)) = executable {
@@ -71,13 +69,7 @@ pub(super) fn mount_root(
     }
     builder.directory("/tmp", 0o1777).map_err(BootError::at("/tmp"))?;
     builder.mount_devices(resources).map_err(BootError::at("/dev"))?;
-    for (path, mount) in mounts {
-        builder.mount(path, mount).map_err(BootError::at(path))?;
-    }
-    if is_read_only {
-        builder.forbid_changes().map_err(BootError::at("/"))?;
-    }
-    Ok(builder.view.namespace)
+    Ok(builder)
 }
 
 /// An executable of the host and what it is to be called.
@@ -115,7 +107,8 @@ pub(super) fn open_files_limit() -> usize {
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
-struct Builder {
+/// What puts the tree together, before there is anybody in it.
+pub(super) struct Builder {
     view: FsView,
     viewer: Viewer,
 }
@@ -123,6 +116,11 @@ struct Builder {
 impl Builder {
     fn new(namespace: Arc<MountNamespace>, viewer: Viewer) -> Self {
         Self { view: TaskFs::new(namespace).view(), viewer }
+    }
+
+    /// All that has been mounted.
+    pub(super) fn namespace(&self) -> &Arc<MountNamespace> {
+        &self.view.namespace
     }
 
     fn resolver(&self) -> Resolver<'_> {
@@ -150,7 +148,10 @@ impl Builder {
     }
 
     /// The directory `path`, made with all that leads there if there is nothing.
-    fn directories(&self, path: &str) -> Result<Path, Errno> {
+    ///
+    /// # Errors
+    /// Something else is in the way.
+    pub(super) fn directories(&self, path: &str) -> Result<Path, Errno> {
         let ends = path.match_indices('/').map(|(index, _)| index).filter(|index| *index > 0);
         for end in ends {
             self.directory(path.get(..end).unwrap_or_default(), 0o755)?;
@@ -173,13 +174,51 @@ impl Builder {
         if found.is_directory() { Err(Errno::EISDIR) } else { Ok(found) }
     }
 
-    fn mount(&self, path: &str, mount: &Arc<Mount>) -> Result<(), Errno> {
+    /// Makes the directory `path` a mount of its own, of what is there.
+    ///
+    /// # Errors
+    /// Something else is in the way.
+    pub(super) fn make_volume(&self, path: &str) -> Result<(), BootError> {
+        let place = self.directories(path).map_err(BootError::at(path))?;
+        self.view.namespace.bind(&place, place.clone(), false).map_err(BootError::at(path))
+    }
+
+    /// The beginning of the regular file `path`, up to `max_len` bytes.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub(super) fn read_file(&self, path: &str, max_len: usize) -> Result<Vec<u8>, Errno> {
+        if self.find(path)?.kind() != FileKind::Regular {
+            return Err(Errno::EINVAL);
+        }
+        let request = OpenRequest { flags: OpenFlags::empty(), permissions: 0 };
+        let file = open(&self.resolver(), &self.view.root, path.as_bytes(), request)?;
+        let mut contents = vec![0; max_len];
+        let mut len = 0;
+        while let Some(rest) = contents.get_mut(len..).filter(|rest| !rest.is_empty()) {
+            match file.file().read_at(rest, len as u64)? {
+                0 => break,
+                read => len += read,
+            }
+        }
+        contents.truncate(len);
+        Ok(contents)
+    }
+
+    /// Attaches `mount` at `path`, which is made if it is missing.
+    ///
+    /// # Errors
+    /// Something else is where the mount point should be.
+    pub(super) fn mount(&self, path: &str, mount: &Arc<Mount>) -> Result<(), Errno> {
         let place = if mount.root().is_directory() { self.directories(path)? } else { self.file(path)? };
         self.view.namespace.attach(mount, place)
     }
 
     /// Has nothing be changed in the root file system any more.
-    fn forbid_changes(&self) -> Result<(), Errno> {
+    ///
+    /// # Errors
+    /// Something in it is being written.
+    pub(super) fn forbid_changes(&self) -> Result<(), Errno> {
         let settings = Settings { set: MountFlags::READ_ONLY, ..Settings::default() };
         self.view.namespace.change_settings(&self.view.root, settings, false)
     }

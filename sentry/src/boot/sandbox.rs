@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::Image;
-use super::description::{Description, HOSTFS, MountPoint};
+use super::accounts::{AccountError, Accounts};
+use super::description::{Description, HOSTFS, MountPoint, User};
 use super::init::{InitError, InitProgram};
-use super::root::{BootError, mount_root};
+use super::root::{BootError, Builder, mount_root};
 use super::volumes::Volumes;
 use crate::Errno;
 use crate::cgroup::{CpuLimit, Hierarchy};
@@ -46,6 +47,9 @@ pub enum SandboxError {
     /// The root file system cannot be put together.
     #[error("the image cannot be mounted")]
     Root(#[from] BootError),
+    /// There is no such user.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// A resource limit makes no sense.
     #[error("resource limits: {0}")]
     Limits(Errno),
@@ -59,6 +63,7 @@ pub struct Sandbox {
     arguments: Vec<Vec<u8>>,
     environment: Vec<Vec<u8>>,
     working_directory: Vec<u8>,
+    user: User,
     credentials: Credentials,
     limits: Limits,
     container_id: Option<Vec<u8>>,
@@ -70,7 +75,7 @@ impl Sandbox {
     /// # Errors
     /// There is no memory for it, the image is in the way of a mount, or a limit makes no sense.
     pub fn new(
-        description: Description,
+        mut description: Description,
         image: Image,
         volumes: Volumes,
         machine: Machine,
@@ -81,15 +86,17 @@ impl Sandbox {
         let host_name = description.host_name.0.clone();
         let kernel = Kernel::new(KernelConfig { platform, frames, cpus, host_name, dispatcher })?;
         limit(kernel.cgroups(), &description);
+        let (path, arguments) = image.command(bytes_of(std::mem::take(&mut description.command)));
+        let mounts = mount_all(&kernel, image, volumes, &mut description)?;
         let credentials = description.credentials(kernel.user_namespace());
-        let (path, arguments) = image.command(bytes_of(description.command.clone()));
         Ok(Self {
-            mounts: mount_all(&kernel, image, volumes, &description)?,
+            mounts,
             kernel,
             path,
             arguments,
             environment: bytes_of(description.environment),
             working_directory: description.working_directory.0,
+            user: description.user,
             credentials,
             limits,
             container_id: description.name.map(String::into_bytes),
@@ -104,6 +111,11 @@ impl Sandbox {
     /// The root file system and what is mounted in it.
     pub fn mounts(&self) -> &Arc<MountNamespace> {
         &self.mounts
+    }
+
+    /// Who the first program runs as.
+    pub fn user(&self) -> &User {
+        &self.user
     }
 
     /// Starts the first program, with `descriptors` open.
@@ -142,27 +154,59 @@ fn bytes_of(texts: Vec<super::Text>) -> Vec<Vec<u8>> {
     texts.into_iter().map(|text| text.0).collect()
 }
 
+/// Mounts all that `description` says, and finds out in the image who its user is.
 fn mount_all(
     kernel: &Arc<Kernel>,
     image: Image,
-    mut volumes: Volumes,
-    description: &Description,
-) -> Result<Arc<MountNamespace>, BootError> {
+    volumes: Volumes,
+    description: &mut Description,
+) -> Result<Arc<MountNamespace>, SandboxError> {
     let resources = &kernel.file_systems().memory;
     let terminals = TerminalDevices::new(kernel.terminals().clone());
     resources.specials.register(FileKind::CharacterDevice, 5, terminals);
-    let mounts: Result<Vec<_>, BootError> = description
-        .mounts
-        .iter()
-        .map(|point| {
-            let mount = match &*point.file_system {
-                HOSTFS => volumes.mount(resources, point, &description.user),
-                _ => new_mount(kernel, &resources.mounts, point),
-            };
-            Ok((point.target.clone(), mount.map_err(BootError::at(&point.target))?))
-        })
-        .collect();
-    mount_root(resources, image, &mounts?, description.is_root_read_only, kernel.viewer())
+    let builder = mount_root(resources, image, kernel.viewer())?;
+    find_user(description, &builder)?;
+    description.anonymous_volumes.iter().try_for_each(|path| builder.make_volume(path))?;
+    mount_points(kernel, volumes, description, &builder)?;
+    if description.makes_working_directory {
+        let path = String::from_utf8_lossy(&description.working_directory.0);
+        builder.directories(&path).map_err(BootError::at(&path))?;
+    }
+    if description.is_root_read_only {
+        builder.forbid_changes().map_err(BootError::at("/"))?;
+    }
+    Ok(builder.namespace().clone())
+}
+
+/// Looks up the user, if it is told by name, and its home directory.
+fn find_user(description: &mut Description, builder: &Builder) -> Result<(), AccountError> {
+    let accounts = Accounts::read(builder);
+    if let Some(name) = &description.user_name {
+        description.user = accounts.find(name)?;
+    }
+    if !description.environment.iter().any(|variable| variable.0.starts_with(b"HOME=")) {
+        let home = format!("HOME={}", accounts.home(description.user.uid));
+        description.environment.push(home.as_str().into());
+    }
+    Ok(())
+}
+
+fn mount_points(
+    kernel: &Arc<Kernel>,
+    mut volumes: Volumes,
+    description: &Description,
+    builder: &Builder,
+) -> Result<(), BootError> {
+    let resources = &kernel.file_systems().memory;
+    for point in &description.mounts {
+        let mount = match &*point.file_system {
+            HOSTFS => volumes.mount(resources, point, &description.user),
+            _ => new_mount(kernel, &resources.mounts, point),
+        };
+        let mounted = mount.and_then(|mount| builder.mount(&point.target, &mount));
+        mounted.map_err(BootError::at(&point.target))?;
+    }
+    Ok(())
 }
 
 fn new_mount(kernel: &Arc<Kernel>, table: &Arc<MountTable>, point: &MountPoint) -> Result<Arc<Mount>, Errno> {

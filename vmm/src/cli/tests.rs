@@ -73,15 +73,15 @@ fn a_sandbox_is_paused_by_the_number_of_its_process_or_by_its_name() {
 
 #[test]
 fn later_variables_replace_earlier_ones() {
-    let user = &User::default();
-    let variables = environment(&[], vec!["A=1".into(), "A=2=3".into(), "HOME=/x".into()], user).unwrap();
+    let home = Some("/root");
+    let variables = environment(&[], vec!["A=1".into(), "A=2=3".into(), "HOME=/x".into()], home).unwrap();
     assert!(variables.contains(&b"A=2=3".to_vec()) && !variables.contains(&b"A=1".to_vec()));
     assert!(variables.contains(&b"HOME=/x".to_vec()) && !variables.contains(&b"HOME=/root".to_vec()));
     assert!(variables[0].starts_with(b"PATH=") && variables.ends_with(&[b"A=2=3".into(), b"HOME=/x".into()]));
     // One that vmm itself does not have is nobody's.
-    let variables = environment(&[], vec!["A=1".into(), "A".into()], user).unwrap();
+    let variables = environment(&[], vec!["A=1".into(), "A".into()], home).unwrap();
     assert!(!variables.iter().any(|variable| variable.starts_with(b"A=")));
-    assert!(environment(&[], vec!["=x".into()], user).is_err());
+    assert!(environment(&[], vec!["=x".into()], home).is_err());
 }
 
 #[test]
@@ -103,10 +103,13 @@ fn host_names_are_those_that_linux_takes() {
 }
 
 #[test]
-fn users_are_numbers() {
-    let ids = |text| user(text).map(|user| (user.uid, user.gid)).unwrap();
-    assert_eq!((ids("5:6"), ids("5")), ((5, 6), (5, 5)));
-    for text in ["", "root", "5:", ":5", "-1", "4294967295"] {
+fn users_are_numbers_or_names() {
+    let numbers = |uid, gid| UserChoice::Numbers(User { uid, gid, ..User::default() });
+    assert_eq!((user("5:6").unwrap(), user("5").unwrap()), (numbers(5, 6), numbers(5, 5)));
+    for text in ["root", "web:5", "5:web", "a-b"] {
+        assert_eq!(user(text).unwrap(), UserChoice::Named(text.into()));
+    }
+    for text in ["", "5:", ":5", "-1", "4294967295", "a:b:c"] {
         assert!(user(text).is_err(), "{text}");
     }
 }

@@ -11,8 +11,7 @@ fn resources() -> MemoryResources {
 }
 
 fn build(image: Image) -> Builder {
-    let viewer = Viewer::test_kernel();
-    Builder::new(mount_root(&resources(), image, &[], false, viewer.clone()).unwrap(), viewer)
+    mount_root(&resources(), image, Viewer::test_kernel()).unwrap()
 }
 
 #[test]
@@ -36,7 +35,7 @@ fn what_is_in_the_way_of_a_mount_point_is_named() {
         std::fs::write(image.path().join(path), "").unwrap();
         let root = std::fs::File::open(image.path()).unwrap().into();
         let image_root = Image::Directory { root, owners: HostOwners::Told };
-        let error = mount_root(&resources(), image_root, &[], false, Viewer::test_kernel()).err().unwrap();
+        let error = mount_root(&resources(), image_root, Viewer::test_kernel()).err().unwrap();
         assert_eq!(error.to_string(), format!("/{path}: there must be a directory, or nothing"));
         std::fs::remove_file(image.path().join(path)).unwrap();
     }
