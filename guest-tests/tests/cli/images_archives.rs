@@ -11,17 +11,24 @@ use serde_json::json;
 
 use crate::image_layout::{Layout, tar};
 use crate::images::build_root;
+use crate::layers::AS_ORDINARY_USER;
 use crate::{TIMEOUT, Test, assert_code, assert_one_line, run, vmm_command};
 
 pub(crate) const TESTS: &[Test] = &[
     ("images_archives::all_kinds_and_compressions_run", all_kinds_and_compressions_run),
     ("images_archives::standard_input_is_an_archive", standard_input_is_an_archive),
     ("images_archives::files_are_as_in_a_chroot", files_are_as_in_a_chroot),
+    ("images_archives::an_ordinary_user_sees_the_same_files", an_ordinary_user_sees_the_same_files),
     ("images_archives::layers_are_never_written", layers_are_never_written),
     (
         "images_archives::the_configuration_holds_unless_told_otherwise",
         the_configuration_holds_unless_told_otherwise,
     ),
+    (
+        "images_archives::users_volumes_and_directories_are_the_image_s",
+        users_volumes_and_directories_are_the_image_s,
+    ),
+    ("images_archives::the_stop_signal_is_the_image_s", the_stop_signal_is_the_image_s),
     ("images_archives::what_is_wrong_with_an_archive_is_one_line", what_is_wrong_with_an_archive_is_one_line),
     ("images_archives::a_name_says_where_images_come_from", a_name_says_where_images_come_from),
 ];
@@ -93,11 +100,12 @@ fn standard_input_is_an_archive() {
 }
 
 /// What a walk tells of every file: name, type, mode, owners, size, time, text of a link; and of what is no directory its links.
-const WALK: &str = "cd /; find . \\( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp \\) -prune -o \\
+pub(crate) const WALK: &str = "cd /; find . \\( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp \\) -prune -o \\
     \\( -type d -printf '%p %y %m %U %G %T@\\n' \\) -o -printf '%p %y %m %U %G %s %n %T@ %l\\n' | sort; \\
     find ./data -type f | sort | while read -r file; do cksum \"$file\"; done";
 
-fn files_are_as_in_a_chroot() {
+/// A root file system with files of every kind, and what a walk through it tells in a chroot.
+fn walked_root() -> (tempfile::TempDir, String) {
     let root = build_root(&["sh", "find", "sort", "cksum"]);
     let data = root.path().join("data");
     fs::create_dir_all(data.join("d".repeat(200)).join("e".repeat(200))).expect("mkdir");
@@ -119,6 +127,11 @@ fn files_are_as_in_a_chroot() {
         Command::new("chroot").arg(root.path()).args(["/bin/sh", "-c", WALK]).output().expect("chroot");
     let expected = String::from_utf8_lossy(&natively.stdout).into_owned();
     assert!(expected.lines().count() > 20, "{expected}");
+    (root, expected)
+}
+
+fn files_are_as_in_a_chroot() {
+    let (root, expected) = walked_root();
     let work = tempfile::tempdir().expect("a directory");
     for (name, options) in [
         ("posix", &["--format=posix"][..]),
@@ -138,6 +151,21 @@ fn files_are_as_in_a_chroot() {
     let natively =
         Command::new("chroot").arg(root.path()).args(["/bin/sh", "-c", script]).output().expect("chroot");
     assert_eq!(finished.stdout, String::from_utf8_lossy(&natively.stdout), "{}", finished.describe());
+}
+
+fn an_ordinary_user_sees_the_same_files() {
+    let (root, expected) = walked_root();
+    let work = tempfile::tempdir().expect("a directory");
+    fs::write(work.path().join("root"), tar(root.path(), &["--format=posix"])).expect("write");
+    fs::copy(guest_tests::vmm::binary().expect("vmm"), work.path().join("vmm")).expect("copy");
+    std::os::unix::fs::chown(work.path(), Some(12345), Some(12345)).expect("chown");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", AS_ORDINARY_USER]).arg(work.path());
+    command.args([path(work.path(), "vmm"), "--store".into(), path(work.path(), "store")]);
+    command.args(["--image", &path(work.path(), "root"), "--", "/bin/sh", "-c", WALK]);
+    let finished = bounded::run(&mut command, TIMEOUT).expect("unshare starts");
+    assert_code(&finished, 0);
+    assert_eq!(finished.stdout, expected, "{}", finished.stderr);
 }
 
 fn layers_are_never_written() {
@@ -173,6 +201,71 @@ fn the_configuration_holds_unless_told_otherwise() {
         assert_code(&finished, 0);
         assert_eq!(finished.stdout, expected, "{options:?} {words:?}: {}", finished.stderr);
     }
+}
+
+fn users_volumes_and_directories_are_the_image_s() {
+    let (root, work) =
+        (build_root(&["sh", "cat", "id", "grep", "ls"]), tempfile::tempdir().expect("a directory"));
+    let etc = root.path().join("etc");
+    fs::write(etc.join("passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:33:34:web:/srv:/bin/sh\n")
+        .expect("write");
+    fs::write(etc.join("group"), "root:x:0:\nweb:x:34:\nextra:x:50:web\n").expect("write");
+    fs::create_dir_all(root.path().join("var/data")).expect("mkdir");
+    fs::write(root.path().join("var/data/kept"), "kept\n").expect("write");
+    let script = "id -u; id -G; echo $HOME; pwd; cat /var/data/kept; grep -c ' /var/data \\| /made/volume ' /proc/self/mountinfo";
+    let config = json!({
+        "Cmd": ["/bin/sh", "-c", script], "User": "web", "WorkingDir": "/made/for/it",
+        "Volumes": { "/var/data": {}, "/made/volume/": {}, "/": {} },
+    });
+    let image = path(work.path(), "layout");
+    Layout::new(Path::new(&image)).add("one", &[tar(root.path(), &[])], &config);
+    let volumes = "kept\n2\n";
+    let cases: [(&[&str], String); 5] = [
+        (&[], format!("33\n34 50\n/srv\n/made/for/it\n{volumes}")),
+        (&["--user", "0:0"], format!("0\n0\n/root\n/made/for/it\n{volumes}")),
+        (&["--user", "12"], format!("12\n12\n/\n/made/for/it\n{volumes}")),
+        (&["--user", "root:extra"], format!("0\n50\n/root\n/made/for/it\n{volumes}")),
+        (&["--env", "HOME=/mine"], format!("33\n34 50\n/mine\n/made/for/it\n{volumes}")),
+    ];
+    for (options, expected) in cases {
+        let finished = run_in(work.path(), &[&["--image", &image], options].concat(), &[]);
+        assert_code(&finished, 0);
+        assert_eq!(finished.stdout, expected, "{options:?}: {}", finished.stderr);
+    }
+    // Volumes stay writable where the root is not, and an explicit one takes the place of the image's.
+    let mine = path(work.path(), "mine");
+    fs::create_dir(&mine).expect("mkdir");
+    let volume = format!("{mine}:/made/volume");
+    let options = ["--image", &image, "--user", "0", "--read-only", "--volume", &volume];
+    let script =
+        "echo x > /var/data/new; cat /var/data/new; echo y > /made/volume/new; echo z > /new || echo refused";
+    let finished = run_in(work.path(), &options, &["/bin/sh", "-c", script]);
+    assert_eq!(finished.stdout, "x\nrefused\n", "{}", finished.describe());
+    assert_eq!(fs::read_to_string(work.path().join("mine/new")).expect("read"), "y\n");
+    let finished = run_in(work.path(), &["--image", &image, "--user", "nobody"], &[]);
+    assert_one_line(&finished, &[125], &["'nobody'", "/etc/passwd"]);
+}
+
+fn the_stop_signal_is_the_image_s() {
+    let (root, work) = (build_root(&["sh", "sleep"]), tempfile::tempdir().expect("a directory"));
+    let script = "trap 'echo interrupted; exit 3' INT; trap 'echo user; exit 4' USR1; echo ready; while :; do sleep 0.1; done";
+    let config = json!({ "Cmd": ["/bin/sh", "-c", script], "StopSignal": "SIGINT" });
+    let (store, image) = (path(work.path(), "store"), path(work.path(), "layout"));
+    Layout::new(Path::new(&image)).add("one", &[tar(root.path(), &[])], &config);
+    let cases: [(&[&str], i32, &str); 2] =
+        [(&[], 3, "ready\ninterrupted\n"), (&["--stop-signal", "usr1"], 4, "ready\nuser\n")];
+    for (options, code, expected) in cases {
+        let options = [&["--store", &store, "--image", &image], options].concat();
+        let mut running = bounded::start(&mut vmm_command(&options, &[])).expect("vmm starts");
+        assert!(running.prints_within("ready", TIMEOUT).expect("output"));
+        rustix::process::kill_process(running.pid(), rustix::process::Signal::TERM).expect("kill");
+        let finished = running.finish(TIMEOUT).expect("vmm ends");
+        assert_code(&finished, code);
+        assert_eq!(finished.stdout, expected);
+    }
+    let finished = run_in(work.path(), &["--image", &image, "--stop-signal", "none"], &[]);
+    assert_code(&finished, 125);
+    assert!(finished.stderr.contains("'none' is no signal"), "{}", finished.describe());
 }
 
 fn what_is_wrong_with_an_archive_is_one_line() {

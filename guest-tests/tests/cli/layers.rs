@@ -176,7 +176,7 @@ fn a_user_is_taken_as_told() {
 }
 
 /// In a mount namespace where everybody may use KVM, executes what follows as user 12345.
-const AS_ORDINARY_USER: &str =
+pub(crate) const AS_ORDINARY_USER: &str =
     "mknod $0/kvm c 10 232 && chmod 666 $0/kvm && mount --bind $0/kvm /dev/kvm || exit 99
     exec setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\"";
 

@@ -9,6 +9,7 @@ mod image_layout;
 mod images;
 mod images_archives;
 mod images_store;
+mod images_tools;
 mod jobs;
 mod kernel_interfaces;
 mod layers;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         images::TESTS,
         images_archives::TESTS,
         images_store::TESTS,
+        images_tools::TESTS,
         kernel_interfaces::TESTS,
         layers::TESTS,
         jobs::TESTS,
