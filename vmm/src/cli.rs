@@ -177,12 +177,49 @@ pub(crate) enum Subcommand {
         sandbox: Target,
     },
 
+    /// Send a signal to the first process of a running sandbox
+    Kill {
+        /// The signal, by name or number
+        #[arg(long, short = 's', value_name = "SIGNAL", default_value = "KILL", value_parser = signal)]
+        signal: i32,
+
+        /// The process number of the vmm that runs the sandbox, or the name that you gave it with --name
+        #[arg(value_name = "PID|NAME", value_parser = sandbox)]
+        sandbox: Target,
+    },
+
     /// Let a paused sandbox go on
     Resume {
         /// The process number of the vmm that runs the sandbox, or the name that you gave it with --name
         #[arg(value_name = "PID|NAME", value_parser = sandbox)]
         sandbox: Target,
     },
+}
+
+/// The signals that people send by name.
+const SIGNALS: [(&str, i32); 12] = [
+    ("HUP", libc::SIGHUP),
+    ("INT", libc::SIGINT),
+    ("QUIT", libc::SIGQUIT),
+    ("ABRT", libc::SIGABRT),
+    ("KILL", libc::SIGKILL),
+    ("USR1", libc::SIGUSR1),
+    ("USR2", libc::SIGUSR2),
+    ("ALRM", libc::SIGALRM),
+    ("TERM", libc::SIGTERM),
+    ("CONT", libc::SIGCONT),
+    ("STOP", libc::SIGSTOP),
+    ("WINCH", libc::SIGWINCH),
+];
+
+/// A signal, by name or number.
+fn signal(text: &str) -> anyhow::Result<i32> {
+    const LAST: i32 = 64;
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let named = SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
+    let number = named.or_else(|| text.parse().ok().filter(|number| (1..=LAST).contains(number)));
+    number.with_context(|| format!("'{text}' is no signal that can be sent"))
 }
 
 /// The name of a container, or the number of a process: what is all digits is a number.

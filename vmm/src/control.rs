@@ -1,4 +1,4 @@
-//! Pausing and resuming a sandbox from outside.
+//! Pausing and resuming a sandbox, and sending it signals, from outside.
 //!
 //! A vmm that runs a sandbox listens at an abstract unix socket (`man 7 unix`) named after its process, and at one named after
 //! its user and the container, if that has a name. They are opened before the jail is entered, leave no file behind and need no
@@ -22,7 +22,8 @@ use rustix::net::{
 use rustix::process::{Pid, Uid, geteuid, getpid, getuid};
 use rustix::thread::set_thread_res_uid;
 use sentry::kernel::Kernel;
-use sentry::task::StopGuard;
+use sentry::signal::{Signal, SignalInfo};
+use sentry::task::{StopGuard, ThreadGroup};
 
 /// How long a caller may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -39,18 +40,27 @@ pub enum Request {
     Pause,
     /// Let them go on.
     Resume,
+    /// Send the first process this signal.
+    Kill(i32),
 }
 
 impl Request {
-    fn word(self) -> &'static [u8] {
+    fn to_words(self) -> String {
         match self {
-            Self::Pause => b"pause",
-            Self::Resume => b"resume",
+            Self::Pause => "pause".to_owned(),
+            Self::Resume => "resume".to_owned(),
+            Self::Kill(signal) => format!("kill {signal}"),
         }
     }
 
-    fn from_word(word: &[u8]) -> Option<Self> {
-        [Self::Pause, Self::Resume].into_iter().find(|request| request.word() == word)
+    fn from_words(words: &[u8]) -> Option<Self> {
+        let words = std::str::from_utf8(words).ok()?;
+        match words.split_once(' ').unwrap_or((words, "")) {
+            ("pause", "") => Some(Self::Pause),
+            ("resume", "") => Some(Self::Resume),
+            ("kill", signal) => signal.parse().ok().map(Self::Kill),
+            _ => None,
+        }
     }
 }
 
@@ -114,11 +124,16 @@ impl ControlSocket {
         Ok(Self { sockets })
     }
 
-    /// Serves the requests of `owner` and root for as long as vmm lives, on a thread of its own.
+    /// Serves the requests of `owner` and root for as long as vmm lives, on a thread of its own. Signals go to `first`.
     ///
     /// # Errors
     /// The host has no thread left.
-    pub(crate) fn serve(self, kernel: Arc<Kernel>, owner: Uid) -> anyhow::Result<()> {
+    pub(crate) fn serve(
+        self,
+        kernel: Arc<Kernel>,
+        owner: Uid,
+        first: Arc<ThreadGroup>,
+    ) -> anyhow::Result<()> {
         if self.sockets.is_empty() {
             return Ok(());
         }
@@ -127,8 +142,8 @@ impl ControlSocket {
             loop {
                 match self.accept() {
                     Ok(peer) => {
-                        if let Err(error) = serve_one(&peer, owner, &kernel, &mut pause) {
-                            log::info!("a request to pause or resume: {error:#}");
+                        if let Err(error) = serve_one(&peer, owner, (&kernel, &first), &mut pause) {
+                            log::info!("a request: {error:#}");
                         }
                     }
                     Err(Errno::INTR | Errno::CONNABORTED) => {}
@@ -161,14 +176,14 @@ impl ControlSocket {
 fn serve_one<'a>(
     peer: &OwnedFd,
     owner: Uid,
-    kernel: &'a Kernel,
+    (kernel, first): (&'a Kernel, &ThreadGroup),
     pause: &mut Option<StopGuard<'a>>,
 ) -> anyhow::Result<()> {
     let caller = socket_peercred(peer)?;
     ensure!(caller.uid == owner || caller.uid == Uid::ROOT, "user {} may not do that", caller.uid.as_raw());
     let patience = Timespec::try_from(PATIENCE)?;
     ensure!(poll(&mut [PollFd::new(peer, PollFlags::IN)], Some(&patience))? > 0, "the caller says nothing");
-    let answer: &[u8] = match (Request::from_word(&receive(peer)?), pause.is_some()) {
+    let answer: &[u8] = match (Request::from_words(&receive(peer)?), pause.is_some()) {
         (Some(Request::Pause), false) => {
             *pause = Some(kernel.tasks().stop_all());
             DONE
@@ -177,6 +192,14 @@ fn serve_one<'a>(
             *pause = None;
             DONE
         }
+        (Some(Request::Kill(signal)), _) => match Signal::new(signal) {
+            Ok(signal) => {
+                // From outside of every PID namespace: as process 0.
+                first.send_signal(SignalInfo::from_kill(signal, 0, 0));
+                DONE
+            }
+            Err(_) => b"there is no such signal",
+        },
         (Some(Request::Pause), true) => b"it is paused already",
         (Some(Request::Resume), false) => b"it is not paused",
         (None, _) => b"it does not know the request",
@@ -199,7 +222,7 @@ pub fn ask(target: &Target, request: Request) -> anyhow::Result<()> {
         socket = connect_to(target)?;
     }
     let refused = || format!("{target} does not let you");
-    send(&socket, request.word(), SendFlags::NOSIGNAL).with_context(refused)?;
+    send(&socket, request.to_words().as_bytes(), SendFlags::NOSIGNAL).with_context(refused)?;
     let answer = receive(&socket).with_context(refused)?;
     match answer.as_slice() {
         DONE => Ok(()),

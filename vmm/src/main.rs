@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     let result = watch_for_deadlocks().map_err(Failure::from).and_then(|()| match arguments.subcommand {
         Some(cli::Subcommand::Doctor { insecure_no_landlock }) => doctor::run(!insecure_no_landlock),
         Some(cli::Subcommand::Pause { sandbox }) => ask(&sandbox, control::Request::Pause),
+        Some(cli::Subcommand::Kill { signal, sandbox }) => ask(&sandbox, control::Request::Kill(signal)),
         Some(cli::Subcommand::Resume { sandbox }) => ask(&sandbox, control::Request::Resume),
         Some(cli::Subcommand::Images(arguments)) => images::run(arguments).map(|()| 0).map_err(Failure::from),
         Some(cli::Subcommand::Completions { shell }) => print(&cli::Arguments::completions(shell)),

@@ -111,7 +111,7 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     let init = sandbox.start(descriptors).map_err(Failure::of_program)?;
     signals.start(kernel.clone(), init.thread_group().clone(), custody.stop())?;
     let time_limit = TimeLimit::start(custody.timeout, init.thread_group(), custody.stop())?;
-    control.serve(kernel.clone(), caller)?;
+    control.serve(kernel.clone(), caller, init.thread_group().clone())?;
     let status: ExitStatus = kernel.wait_for_init(&init);
     storage.write_back();
     write_back(&mounts);

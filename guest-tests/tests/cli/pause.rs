@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("pause::signals_and_timers_wait", signals_and_timers_wait),
     ("pause::long_calls_are_held_up_in_their_midst", long_calls_are_held_up_in_their_midst),
     ("pause::a_sandbox_is_known_by_its_name", a_sandbox_is_known_by_its_name),
+    ("pause::kill_sends_a_signal_to_the_first_process", kill_sends_a_signal_to_the_first_process),
     ("pause::wrong_processes_and_users_are_refused", wrong_processes_and_users_are_refused),
 ];
 
@@ -28,6 +29,20 @@ fn start(script: &str) -> Running {
 
 fn ask(word: &str, pid: &str) -> Finished {
     bounded::run(vmm_command(&[], &[]).args([word, pid]), TIMEOUT).expect("vmm starts")
+}
+
+fn kill_sends_a_signal_to_the_first_process() {
+    let running = start("trap 'echo asked; exit 7' TERM; echo ready; while :; do sleep 0.05; done");
+    let pid = running.pid().as_raw_nonzero().to_string();
+    let mut command = vmm_command(&[], &[]);
+    let asked = bounded::run(command.args(["kill", "--signal", "TERM", &pid]), TIMEOUT).expect("vmm starts");
+    assert_code(&asked, 0);
+    let finished = running.finish(TIMEOUT).expect("end");
+    assert_code(&finished, 7);
+    assert_eq!(finished.stdout, "ready\nasked\n", "{}", finished.describe());
+    let running = start("trap '' TERM; echo ready; while :; do sleep 0.05; done");
+    assert_code(&ask_running("kill", &running), 0);
+    assert_code(&running.finish(TIMEOUT).expect("end"), 137);
 }
 
 fn ask_running(word: &str, running: &Running) -> Finished {

@@ -2,10 +2,12 @@ use super::*;
 
 #[test]
 fn requests_have_words() {
-    for request in [Request::Pause, Request::Resume] {
-        assert_eq!(Request::from_word(request.word()), Some(request));
+    for request in [Request::Pause, Request::Resume, Request::Kill(15)] {
+        assert_eq!(Request::from_words(request.to_words().as_bytes()), Some(request));
     }
-    assert_eq!(Request::from_word(b"stop"), None);
+    for words in [&b"stop"[..], b"kill", b"kill x", b"pause 1", b"\xff"] {
+        assert_eq!(Request::from_words(words), None);
+    }
 }
 
 #[test]
