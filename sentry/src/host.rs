@@ -1,6 +1,10 @@
 //! Calls to the host that are nobody's in particular.
 
+mod thread_room;
+
 use rustix::thread::CpuSet;
+
+pub use thread_room::ThreadRoom;
 
 /// What processors offer, as the auxiliary vector tells it.
 #[derive(Clone, Copy, Debug)]

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use platform_kvm::{Config, KvmPlatform, measure_exit};
+use sentry::host::ThreadRoom;
 
 use crate::failure::Failure;
 use crate::jail::{self, Access, Jail, Rules};
@@ -43,6 +44,8 @@ fn examine(lines: &mut Lines<impl Write>, is_landlock_required: bool) -> anyhow:
     )?;
     let processor = Processor::of(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default());
     lines.print("processor", &processor.describe())?;
+    let tasks = ThreadRoom::of_this_process().task_threads();
+    lines.print("tasks", &format!("{tasks} at most, for each is a thread of the host"))?;
     lines.print("modules", &modules(Path::new(MODULES)))?;
     lines.print("/dev/kvm", &device())?;
     let mut jail = Jail::begin(Rules { is_landlock_required: false, user: None })?;

@@ -31,10 +31,19 @@ const FACTS: [&str; 7] = [
 fn tells_what_was_found_and_chosen() {
     let finished = run(&["doctor"], &[]);
     assert_code(&finished, 0);
-    for subject in
-        ["host kernel", "processor", "modules", "/dev/kvm", "TSC", "missing", "an exit costs", "verdict"]
-            .iter()
-            .chain(&FACTS)
+    for subject in [
+        "host kernel",
+        "processor",
+        "tasks",
+        "modules",
+        "/dev/kvm",
+        "TSC",
+        "missing",
+        "an exit costs",
+        "verdict",
+    ]
+    .iter()
+    .chain(&FACTS)
     {
         let found = finished.stdout.lines().any(|line| line.starts_with(subject) && line.len() > 18);
         assert!(found, "a line on {subject}: {}", finished.describe());

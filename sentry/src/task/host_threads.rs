@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::{CpuSet, CurrentTask, Dispatcher};
-use crate::host;
+use crate::host::{self, ThreadRoom};
 
 /// Stack of each. Handlers do not recurse and keep large buffers on the heap.
 const STACK_BYTES: usize = 512 << 10;
@@ -32,6 +32,8 @@ pub(super) struct HostThreads {
     /// Those that wait for a task, who came last at the end: its stack is warm.
     idle: Mutex<Vec<Arc<Mailbox>>>,
     count: AtomicUsize,
+    /// So many the host has room for.
+    max_count: usize,
     /// How many threads the host's futex table is good for.
     futex_room: AtomicUsize,
 }
@@ -55,8 +57,9 @@ enum Call {
 impl HostThreads {
     /// No threads yet; those to come have `dispatcher` serve system calls.
     pub(super) fn new(dispatcher: Arc<dyn Dispatcher>) -> Arc<Self> {
+        let max_count = ThreadRoom::of_this_process().task_threads();
         let (idle, count, futex_room) = Default::default();
-        Arc::new(Self { dispatcher, idle, count, futex_room })
+        Arc::new(Self { dispatcher, idle, count, max_count, futex_room })
     }
 
     /// Runs `task` to its end on a thread of its own.
@@ -69,7 +72,12 @@ impl HostThreads {
             mailbox.call(Call::Run(task));
             return Ok(());
         }
-        self.make_futex_room(self.count.fetch_add(1, Ordering::Relaxed));
+        let has_room = |count: usize| (count < self.max_count).then_some(count + 1);
+        let count = self
+            .count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room)
+            .map_err(|count| std::io::Error::other(format!("the host has no room for more than {count}")))?;
+        self.make_futex_room(count);
         let (threads, dispatcher) = (Arc::downgrade(self), self.dispatcher.clone());
         let run = move || {
             Worker { threads, dispatcher, mailbox: Arc::default(), thread: HostThread::current() }.work(task)
