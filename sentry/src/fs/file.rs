@@ -285,6 +285,12 @@ pub trait File: Send + Sync + Any {
         self.write_at(buffer, 0).map(|written| (written, 0))
     }
 
+    /// Whether reading, writing and closing the file waits for nobody but other tasks: not for a terminal, a host, a peer or what
+    /// is made up as it is read.
+    fn waits_for_tasks_only(&self) -> bool {
+        false
+    }
+
     /// Whether the file has positions: pread, pwrite and lseek work.
     fn is_seekable(&self) -> bool {
         false

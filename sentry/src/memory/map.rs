@@ -32,11 +32,15 @@ impl MemoryManager {
     /// EINVAL, ENOMEM, EEXIST, EPERM, EAGAIN (over RLIMIT_MEMLOCK), EOVERFLOW, as the manual page has them.
     pub fn mmap(&self, request: MapRequest, pace: &dyn Pace) -> Result<VirtualAddress, Errno> {
         let flags = request.flags;
-        let (pages, is_locked) = {
+        let (pages, is_locked, written) = {
             let mut edit = self.edit();
             let pages = edit.map(request)?;
-            (pages.clone(), edit.fill_new(pages))
+            let written = edit.cache_to_be_written(pages.start);
+            (pages.clone(), edit.fill_new(pages), written)
         };
+        if let Some(cache) = written {
+            cache.take_back_copies();
+        }
         let is_populated = flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK);
         if is_populated || is_locked {
             // What cannot be had now is no error (`man 2 mmap`, MAP_POPULATE).
@@ -340,6 +344,12 @@ impl Edit<'_> {
             outcome => outcome?,
         };
         Ok((contents, max_protection))
+    }
+
+    /// The cache that the mapping of `page` may write to.
+    fn cache_to_be_written(&self, page: u64) -> Option<Arc<PageCache>> {
+        let mapping = self.state.mappings.find(page).filter(|mapping| mapping.may_share_writes())?;
+        Some(mapping.cached(page)?.0.clone())
     }
 
     /// A place among the mappers of `cache`.

@@ -38,6 +38,7 @@ mod page_cache;
 mod remap;
 mod report;
 mod request;
+mod rewrite;
 mod stream;
 mod table;
 #[cfg(test)]

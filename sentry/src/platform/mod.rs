@@ -124,6 +124,17 @@ pub trait AddressSpace: Send + Sync {
     /// For tests and `/proc`: the translation that is in the tables now, if any.
     fn translate(&self, address: VirtualAddress) -> Option<(GuestAddress, Access)>;
 
+    /// The address of a SYSCALL instruction that traps often, once, if the platform could serve its calls without an exit
+    /// were it [rewritten](AddressSpace::rewrite_call).
+    fn take_frequent_call(&self) -> Option<VirtualAddress> {
+        None
+    }
+
+    /// Lets the platform show user code another page in place of the one that is mapped at `syscall`, in which calls from
+    /// there take a shorter way. The caller promises that the page's frame does not change while it is mapped there;
+    /// any change of that translation shows the original again.
+    fn rewrite_call(&self, _syscall: VirtualAddress) {}
+
     /// The platform's own view of itself, to find again in [`Context::run`].
     fn as_any(&self) -> &dyn std::any::Any;
 }
@@ -132,6 +143,17 @@ pub trait AddressSpace: Send + Sync {
 pub trait Context: Send {
     /// Runs user code in `space` from `registers` until it stops, and leaves its state in `registers`.
     fn run(&mut self, space: &Arc<dyn AddressSpace>, registers: &mut Registers) -> Exit;
+
+    /// As [`Context::run`], but system calls may be served by `server` meanwhile, on another thread, without an exit. When
+    /// this returns, no call is being served any more. A call is served or is an [`Exit::Syscall`], never both.
+    fn run_served(
+        &mut self,
+        space: &Arc<dyn AddressSpace>,
+        registers: &mut Registers,
+        _server: &mut dyn CallServer,
+    ) -> Exit {
+        self.run(space, registers)
+    }
 
     /// A handle with which other threads end [`Context::run`].
     fn interrupter(&self) -> Arc<dyn Interrupter>;
@@ -160,6 +182,23 @@ pub trait Context: Send {
 
     /// Does the waiting that [`Context::run`] would do before user code. Returns early if an interrupter wants it to.
     fn prepare(&mut self);
+}
+
+/// Serves system calls of a context that is in user code, on whatever thread finds them.
+pub trait CallServer: Send {
+    /// Serves a call, or declines it before anything has changed.
+    fn serve(&mut self, number: u64, arguments: [u64; 6]) -> Reply;
+}
+
+/// What became of a call that a [`CallServer`] was handed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// User code goes on with this value in `rax`.
+    Value(u64),
+    /// The same, but the context stops before it goes on: somebody has interrupted it.
+    ValueAndStop(u64),
+    /// Nothing has happened. The call is to come back as an [`Exit::Syscall`].
+    Decline,
 }
 
 /// An XSAVE area that the processor would refuse.

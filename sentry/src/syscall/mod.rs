@@ -16,6 +16,7 @@ mod identity;
 mod inotify;
 mod ipc;
 mod keys;
+mod lent;
 mod lock;
 mod memory;
 mod mount;

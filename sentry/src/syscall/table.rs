@@ -88,6 +88,10 @@ impl Dispatcher for Table {
             }
         }
     }
+
+    fn serves_lent(&self, task: &CurrentTask, number: u64, arguments: [u64; 6]) -> bool {
+        super::lent::is_served_lent(task, number, arguments)
+    }
 }
 
 /// The numbers that have handlers.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::block::Blocked;
+use super::lent::Lending;
 use super::{RestartBlock, Task, ThreadGroup};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
@@ -51,6 +52,8 @@ pub struct CurrentTask {
     pub(super) memory: Arc<MemoryManager>,
     /// What reads and writes move data through, kept from one call to the next.
     pub(super) buffer: Vec<u8>,
+    /// Whether another thread serves its calls just now.
+    pub(super) lending: super::lent::Lending,
     /// The next thing that the run loop does.
     pub(super) state: super::run::State,
 }
@@ -187,7 +190,7 @@ impl CurrentTask {
             if let Some(value) = condition(self) {
                 return Ok(value);
             }
-            if self.task.is_interrupted() {
+            if self.task.is_interrupted() || self.must_not_sleep() {
                 return Err(Blocked::Interrupted);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -198,6 +201,15 @@ impl CurrentTask {
             }
             self.sleep_once(deadline);
         }
+    }
+
+    /// Whether the thread is not the task's own. Who served the call is then told that it would have slept.
+    fn must_not_sleep(&mut self) -> bool {
+        let is_lent = self.lending != Lending::Not;
+        if is_lent {
+            self.lending = Lending::WouldSleep;
+        }
+        is_lent
     }
 
     /// Sleeps until the task's waiter is woken, or until `deadline`.

@@ -10,4 +10,9 @@ pub trait Dispatcher: Send + Sync {
     /// # Errors
     /// The call's own; ENOSYS if there is no such call.
     fn dispatch(&self, task: &mut CurrentTask, number: u64, arguments: [u64; 6]) -> Result<usize, Errno>;
+
+    /// Whether that call may be served on another thread than the task's, while its context runs (see `lent`).
+    fn serves_lent(&self, _task: &CurrentTask, _number: u64, _arguments: [u64; 6]) -> bool {
+        false
+    }
 }

@@ -46,6 +46,7 @@ mod io_priority;
 mod ipc;
 mod job_control;
 mod keyrings;
+mod lent;
 mod member;
 #[cfg(test)]
 mod model;

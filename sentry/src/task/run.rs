@@ -37,7 +37,7 @@ impl CurrentTask {
                 self.stop_externally();
             }
             self.state = match self.state {
-                State::App => self.run_app(),
+                State::App => self.run_app(dispatcher),
                 State::Syscall => self.run_syscall(dispatcher),
                 State::Interrupt => self.run_interrupt(),
                 State::Exit(status) => break status,
@@ -47,7 +47,7 @@ impl CurrentTask {
         self.task.end_activity(thread);
     }
 
-    fn run_app(&mut self) -> State {
+    fn run_app(&mut self, dispatcher: &dyn Dispatcher) -> State {
         if self.task.is_interrupted() {
             return State::Interrupt;
         }
@@ -69,7 +69,7 @@ impl CurrentTask {
             self.registers.rflags |= Registers::TRAP_FLAG;
         }
         let resumed = (self.registers.rflags & Registers::RESUME_FLAG != 0).then_some(self.registers.rip);
-        let exit = self.run_user_code();
+        let exit = self.run_user_code(dispatcher);
         // The platform does not tell of RF; it lasts until the instruction has been executed.
         if resumed == Some(self.registers.rip) && matches!(exit, Exit::Fault { .. } | Exit::Interrupted) {
             self.registers.rflags |= Registers::RESUME_FLAG;
@@ -83,11 +83,18 @@ impl CurrentTask {
     }
 
     /// Runs user code until it stops; the time until then is its own.
-    fn run_user_code(&mut self) -> Exit {
-        let task = &self.task;
-        task.cpu_time.mark(VtimeState::User);
-        let exit = self.context.run(self.memory.address_space(), &mut self.registers);
-        task.cpu_time.mark_left_user_code(matches!(exit, Exit::Syscall), &task.kernel.tasks().switch_cost);
+    fn run_user_code(&mut self, dispatcher: &dyn Dispatcher) -> Exit {
+        self.task.cpu_time.mark(VtimeState::User);
+        let exit = if self.task.is_traced() {
+            self.context.run(self.memory.address_space(), &mut self.registers)
+        } else {
+            self.run_lent(dispatcher)
+        };
+        let (task, is_syscall) = (&self.task, matches!(exit, Exit::Syscall));
+        task.cpu_time.mark_left_user_code(is_syscall, &task.kernel.tasks().switch_cost);
+        if is_syscall && let Some(syscall) = self.memory.address_space().take_frequent_call() {
+            self.memory.rewrite_call(syscall);
+        }
         exit
     }
 
@@ -174,7 +181,7 @@ impl CurrentTask {
     }
 
     /// What the call has made ready tells so.
-    fn send_async_signals(&self) {
+    pub(super) fn send_async_signals(&self) {
         let signals = self.kernel().async_signals();
         if signals.has_notes() {
             signals.send();

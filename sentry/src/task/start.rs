@@ -150,6 +150,7 @@ impl TaskSet {
             charged_time: None,
             rseq: RseqState::new(config.rseq_area),
             memory,
+            lending: Default::default(),
             state: State::App,
         });
         Ok(UnstartedTask { current, creation: Creation { task, container, is_kept: false } })

@@ -53,6 +53,10 @@ struct MemoryDevice {
 }
 
 impl File for MemoryDevice {
+    fn waits_for_tasks_only(&self) -> bool {
+        true
+    }
+
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         match self.kind {
             Kind::Null => return Ok(0),

@@ -397,6 +397,10 @@ impl Drop for PipeFile {
 }
 
 impl File for PipeFile {
+    fn waits_for_tasks_only(&self) -> bool {
+        true
+    }
+
     fn shared_locks(&self) -> Option<Arc<FileLocks>> {
         Some(self.pipe.locks.clone())
     }

@@ -61,6 +61,10 @@ impl RegularFile {
 }
 
 impl File for RegularFile {
+    fn waits_for_tasks_only(&self) -> bool {
+        true
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.read_for(buffer, offset, None)
     }
@@ -162,6 +166,10 @@ impl DirectoryFile {
 }
 
 impl File for DirectoryFile {
+    fn waits_for_tasks_only(&self) -> bool {
+        true
+    }
+
     fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         Err(Errno::EISDIR)
     }

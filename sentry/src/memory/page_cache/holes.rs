@@ -14,6 +14,7 @@ impl PageCache {
     /// # Errors
     /// The source's, the budget's or ENOMEM.
     pub fn punch_hole(&self, offset: u64, len_bytes: u64) -> Result<(), Errno> {
+        let _writing = self.begin_write();
         let size = self.size();
         let mut end = offset.saturating_add(len_bytes);
         if end >= size {

@@ -50,6 +50,7 @@ impl PageCache {
         if data.is_empty() {
             return Ok(0);
         }
+        let _writing = self.begin_write();
         let room = MAX_SIZE.checked_sub(offset).filter(|&room| room > 0).ok_or(Errno::EFBIG)?;
         let data = &data[..data.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         self.advance(data.len(), offset, (payer, FrameUse::Shared), |done, position| {

@@ -77,6 +77,11 @@ impl PageCache {
         Ok(())
     }
 
+    /// Whether there are mappings that may write to the file.
+    pub(super) fn has_writable_mappings(&self) -> bool {
+        self.mappers.lock().writable > 0
+    }
+
     /// How many mappings of the file there are, in all address spaces.
     pub fn mapping_count(&self) -> usize {
         self.mappers.lock().by_id.values().map(|entry| entry.mappings).sum()

@@ -7,6 +7,7 @@
 //!
 //! A cache knows who maps it, and has its pages unmapped when the file shrinks.
 
+mod copies;
 mod holes;
 mod io;
 mod mappers;
@@ -24,6 +25,7 @@ use crate::memory::allocator::{CacheKind, FrameAllocator, Reclaim, zero};
 use crate::memory::frame::{Frame, FrameBatch, FrameNumber};
 use crate::memory::table::{Entry, EntryFlags, FrameTable};
 use crate::memory::{FrameUse, MemoryAccount};
+use copies::Copies;
 use mappers::Mappers;
 pub(in crate::memory) use mappers::{Attachment, Mapper};
 
@@ -96,6 +98,7 @@ pub struct PageCache {
     budget: Option<Arc<dyn PageBudget>>,
     state: RwLock<State>,
     mappers: Mutex<Mappers>,
+    copies: Mutex<Copies>,
 }
 
 struct State {
@@ -141,6 +144,7 @@ impl PageCache {
             }),
             source,
             mappers: Mutex::default(),
+            copies: Mutex::default(),
         });
         if cache.source.is_some() {
             let weak: Weak<dyn Reclaim> = Arc::<Self>::downgrade(&cache);
@@ -173,6 +177,7 @@ impl PageCache {
         if size > MAX_SIZE {
             return Err(Errno::EFBIG);
         }
+        let _writing = self.begin_write();
         let removed = {
             let mut state = self.state.write();
             let old_size = std::mem::replace(&mut state.size, size);

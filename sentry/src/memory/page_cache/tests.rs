@@ -112,3 +112,45 @@ fn memory_runs_out_as_a_short_write() {
     assert_eq!(cache.write_at(&[1], 3 << 20, None), Err(Errno::ENOMEM));
     assert_eq!(cache.write_at(&[1], u64::MAX, None), Err(Errno::EFBIG));
 }
+
+#[test]
+fn nobody_shows_copies_of_pages_that_are_being_written() {
+    /// Counts how often it is told to unmap.
+    #[derive(Default)]
+    struct Counter(std::sync::atomic::AtomicUsize);
+
+    impl Mapper for Counter {
+        fn unmap_cached(&self, _cache: u64, _pages: std::ops::Range<u64>, _including_private: bool) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+
+        fn try_unmap_cached(&self, _cache: u64) {}
+    }
+
+    let cache = sourced(1 << 20, 3 * PAGE_SIZE);
+    let counter = Arc::new(Counter::default());
+    let count = || counter.0.load(std::sync::atomic::Ordering::Relaxed);
+    let mapper: std::sync::Weak<Counter> = Arc::downgrade(&counter);
+    let _mapping = cache.attach(1, mapper.clone(), false).unwrap();
+    cache.write_at(b"x", 0, None).unwrap();
+    assert_eq!(count(), 0, "there were none");
+    assert!(cache.allows_copies());
+    cache.write_at(b"x", 0, None).unwrap();
+    assert_eq!(count(), 1);
+    cache.write_at(b"x", 0, None).unwrap();
+    assert_eq!(count(), 1, "they are gone");
+    let writing = cache.begin_write();
+    assert!(!cache.allows_copies());
+    drop(writing);
+    for change in [PageCache::resize as fn(&PageCache, u64) -> _, |cache, at| cache.punch_hole(at, PAGE_SIZE)]
+    {
+        assert!(cache.allows_copies());
+        let before = count();
+        change(&cache, 2 * PAGE_SIZE - 9).unwrap();
+        assert!(count() > before);
+    }
+    let writable = cache.attach(1, mapper, true).unwrap();
+    assert!(!cache.allows_copies());
+    drop(writable);
+    assert!(cache.allows_copies());
+}

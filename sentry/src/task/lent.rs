@@ -1,0 +1,127 @@
+//! Serving calls of a task whose own thread is in user code.
+//!
+//! The platform may find a call before its context has left user code, on a thread of its own
+//! ([`Context::run_served`]). The task's thread lends its [`CurrentTask`] for that: all but the context, which runs, and
+//! the registers, which are user code's. Only calls that need neither are served so; which they are, the
+//! [`Dispatcher`] says.
+//!
+//! Nothing may sleep on that thread: others wait for it. An operation that would have to finds that it is interrupted
+//! ([`CurrentTask::block`]), as by a signal, and by what such an operation promises has changed nothing. The call is then
+//! declined, and made by the task's own thread, which may sleep.
+//!
+//! What is for the task alone to do, such as signals, stops and its end, interrupts user code as ever; the answer of a call
+//! that was served meanwhile is in the registers by then.
+
+use std::sync::Arc;
+
+use super::cpu_time::VtimeState;
+use super::seccomp::SeccompMode;
+use super::{CurrentTask, Dispatcher};
+use crate::Errno;
+use crate::platform::{
+    AddressSpace, CallServer, Context, Exit, Interrupter, InvalidExtendedState, Registers, Reply,
+    SegmentBases,
+};
+
+/// Whether, and how, the task is lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Lending {
+    /// Its own thread serves.
+    #[default]
+    Not,
+    /// Another thread serves.
+    Lent,
+    /// The same, and what it served would have slept.
+    WouldSleep,
+}
+
+/// A task that is lent.
+struct Lent<'a> {
+    task: &'a mut CurrentTask,
+    dispatcher: &'a dyn Dispatcher,
+}
+
+impl CallServer for Lent<'_> {
+    fn serve(&mut self, number: u64, arguments: [u64; 6]) -> Reply {
+        let Self { task, dispatcher } = self;
+        let is_wanted = task.task.is_interrupted() || task.task.is_traced();
+        let is_filtered = task.task.seccomp_mode() != SeccompMode::Disabled;
+        if is_wanted || is_filtered || !dispatcher.serves_lent(task, number, arguments) {
+            return Reply::Decline;
+        }
+        task.task.cpu_time.mark(VtimeState::System);
+        task.lending = Lending::Lent;
+        task.syscall_number = Some(number);
+        let result = dispatcher.dispatch(task, number, arguments);
+        task.syscall_number = None;
+        task.send_async_signals();
+        let would_sleep = std::mem::take(&mut task.lending) == Lending::WouldSleep;
+        task.task.cpu_time.mark(VtimeState::User);
+        let value = match result {
+            Ok(value) => value as u64,
+            Err(error) if would_sleep || must_be_repeated(error) => return Reply::Decline,
+            Err(error) => error.as_return_value(),
+        };
+        if task.task.is_interrupted() { Reply::ValueAndStop(value) } else { Reply::Value(value) }
+    }
+}
+
+/// Whether the task's own thread makes the call anew: to be restarted, or because it may find memory where there was none.
+fn must_be_repeated(error: Errno) -> bool {
+    error.is_restart() || error == Errno::ENOMEM
+}
+
+impl CurrentTask {
+    /// Runs user code in its address space, with calls served meanwhile by whoever finds them.
+    pub(super) fn run_lent(&mut self, dispatcher: &dyn Dispatcher) -> Exit {
+        let memory = self.memory.clone();
+        let mut registers = self.registers;
+        let mut context: Box<dyn Context> = std::mem::replace(&mut self.context, Box::new(Away));
+        let exit =
+            context.run_served(memory.address_space(), &mut registers, &mut Lent { task: self, dispatcher });
+        (self.context, self.registers) = (context, registers);
+        exit
+    }
+}
+
+/// Stands for the context of a task while that runs. Nothing that is served meanwhile asks for it.
+struct Away;
+
+impl Context for Away {
+    fn run(&mut self, _space: &Arc<dyn AddressSpace>, _registers: &mut Registers) -> Exit {
+        Exit::Broken("the context runs already".into())
+    }
+
+    fn interrupter(&self) -> Arc<dyn Interrupter> {
+        Arc::new(Nobody)
+    }
+
+    fn segment_bases(&mut self) -> SegmentBases {
+        SegmentBases::default()
+    }
+
+    fn set_segment_bases(&mut self, _bases: SegmentBases) {}
+
+    fn extended_state(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn set_extended_state(&mut self, _area: &[u8]) -> Result<(), InvalidExtendedState> {
+        Err(InvalidExtendedState)
+    }
+
+    fn sleep(&mut self) {}
+
+    fn wake(&mut self) -> bool {
+        true
+    }
+
+    fn prepare(&mut self) {}
+}
+
+/// Interrupts nothing.
+struct Nobody;
+
+impl Interrupter for Nobody {
+    fn interrupt(&self) {}
+}
