@@ -6,7 +6,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -14,6 +14,8 @@ use sentry::platform::{
     Access, AddressSpace, FrameRun, GuestAddress, PAGE_SIZE, PlatformError, VirtualAddress, VirtualRange,
 };
 
+use crate::exitless::rewrite;
+use crate::exitless::sites::Sites;
 use crate::flush::FlushList;
 use crate::gate::Gate;
 use crate::machine::Machine;
@@ -28,15 +30,24 @@ pub(crate) struct KvmAddressSpace {
 
 /// What a context remembers of the space that it last ran in.
 pub(crate) struct Space {
-    machine: Arc<Machine>,
+    pub(crate) machine: Arc<Machine>,
     root: Root,
     pub(crate) gate: Gate,
-    /// Protects the tables.
-    state: Mutex<Tables>,
+    pub(crate) state: Mutex<SpaceState>,
+    /// There are rewritten call sites, or were: to be read without the lock.
+    pub(crate) has_sites: AtomicBool,
+    /// A SYSCALL instruction that traps often; 0 if there is none.
+    pub(crate) frequent_call: AtomicU64,
     /// KVM would not forget something: nobody may run here.
     is_lost: AtomicBool,
     /// The contexts that may be running here, by their addresses.
     members: Mutex<BTreeMap<usize, SharedSeat>>,
+}
+
+/// The tables, and what `exitless` has put into them.
+pub(crate) struct SpaceState {
+    pub(crate) tables: Tables,
+    pub(crate) sites: Sites,
 }
 
 /// A change of the tables.
@@ -51,7 +62,9 @@ impl KvmAddressSpace {
             machine,
             root,
             gate: Gate::default(),
-            state: Mutex::new(tables),
+            state: Mutex::new(SpaceState { tables, sites: Sites::default() }),
+            has_sites: AtomicBool::new(false),
+            frequent_call: AtomicU64::new(0),
             is_lost: AtomicBool::new(false),
             members: Mutex::default(),
         };
@@ -94,14 +107,14 @@ impl Space {
 
     /// Whether the tables permit an access, so that a fault there was stale.
     pub(crate) fn permits(&self, address: VirtualAddress, access: Access) -> bool {
-        let translation = self.state.lock().translate(&*self.machine, address);
+        let translation = self.state.lock().tables.translate(&*self.machine, address);
         translation.is_some_and(|(_, permitted)| permitted.contains(access))
     }
 
     /// Makes KVM read the translation of one address afresh.
     pub(crate) fn refresh(&self, address: VirtualAddress) {
-        let tables = self.state.lock();
-        if let Some((frame, _)) = tables.translate(&*self.machine, address) {
+        let state = self.state.lock();
+        if let Some((frame, _)) = state.tables.translate(&*self.machine, address) {
             let mut flush = FlushList::default();
             flush.push(frame.0 & !(PAGE_SIZE - 1), PAGE_SIZE);
             if let Err(error) = self.machine.flush(&flush) {
@@ -118,14 +131,26 @@ impl Space {
         runs: &[FrameRun],
         change: Change<'_>,
     ) -> Result<(), PlatformError> {
-        let mut tables = self.state.lock();
+        let mut state = self.state.lock();
+        self.change_locked(&mut state.tables, start, len_bytes, runs, change)
+    }
+
+    /// The same with the lock held.
+    pub(crate) fn change_locked(
+        &self,
+        tables: &mut Tables,
+        start: VirtualAddress,
+        len_bytes: u64,
+        runs: &[FrameRun],
+        change: Change<'_>,
+    ) -> Result<(), PlatformError> {
         let mut flush = FlushList::default();
         if tables.is_structural(&*self.machine, start, len_bytes, runs)? {
-            return self.purge(&mut tables, |tables| change(tables, &mut flush));
+            return self.purge(tables, |tables| change(tables, &mut flush));
         }
-        let result = change(&mut tables, &mut flush);
+        let result = change(tables, &mut flush);
         if flush.is_too_long() || self.machine.flush(&flush).is_err() {
-            self.purge(&mut tables, |_| Ok(()))?;
+            self.purge(tables, |_| Ok(()))?;
         }
         result
     }
@@ -146,8 +171,9 @@ impl Space {
     }
 
     /// Forgets everything.
-    fn clear(&self, tables: &mut Tables) -> Result<(), PlatformError> {
-        let surplus = self.purge(tables, |tables| tables.reset(&*self.machine))?;
+    pub(crate) fn clear(&self, state: &mut SpaceState) -> Result<(), PlatformError> {
+        state.sites.reset();
+        let surplus = self.purge(&mut state.tables, |tables| tables.reset(&*self.machine))?;
         for (chunk, used_pages) in surplus {
             self.machine.release(chunk, used_pages);
         }
@@ -156,7 +182,7 @@ impl Space {
 
     /// Sees to it that a change that cannot be refused has happened: if it failed, everything is forgotten, and
     /// if that fails, nobody runs here again.
-    fn settle(&self, result: Result<(), PlatformError>) {
+    pub(crate) fn settle(&self, result: Result<(), PlatformError>) {
         let Err(error) = result else { return };
         log::debug!("an address space starts afresh: {error}");
         if let Err(error) = self.clear(&mut self.state.lock()) {
@@ -171,7 +197,7 @@ impl Space {
 
 impl Drop for Space {
     fn drop(&mut self) {
-        for (chunk, used_pages) in self.state.get_mut().take_chunks() {
+        for (chunk, used_pages) in self.state.get_mut().tables.take_chunks() {
             self.machine.release(chunk, used_pages);
         }
     }
@@ -182,14 +208,19 @@ impl AddressSpace for KvmAddressSpace {
         let space = &*self.shared;
         let pages: u64 = runs.iter().map(|run| run.pages as u64).sum();
         let len_bytes = pages.saturating_mul(PAGE_SIZE);
-        let mut map = |tables: &mut Tables, flush: &mut FlushList| {
-            tables.map(&*space.machine, start, runs, access, flush)
+        let mut state = space.state.lock();
+        let map = |state: &mut SpaceState, runs: &[FrameRun]| {
+            let mut map = |tables: &mut Tables, flush: &mut FlushList| {
+                tables.map(&*space.machine, start, runs, access, flush)
+            };
+            space.change_locked(&mut state.tables, start, len_bytes, runs, &mut map)
         };
-        match space.change(start, len_bytes, runs, &mut map) {
-            // It may start afresh.
+        let kept = rewrite::keep_copies(&mut state.sites, start, runs, access);
+        match map(&mut state, &kept) {
+            // It may start afresh, without copies.
             Err(PlatformError::TablesFull | PlatformError::HostMemory { .. }) => {
-                space.clear(&mut space.state.lock())?;
-                space.change(start, len_bytes, runs, &mut map)
+                space.clear(&mut state)?;
+                map(&mut state, runs)
             }
             result => result,
         }
@@ -197,6 +228,7 @@ impl AddressSpace for KvmAddressSpace {
 
     fn unmap(&self, range: VirtualRange) {
         let space = &*self.shared;
+        space.forget_copies(range);
         let mut unmap =
             |tables: &mut Tables, flush: &mut FlushList| tables.unmap(&*space.machine, range, flush);
         let result = space.change(range.start, range.len_bytes(), &[], &mut unmap);
@@ -205,11 +237,24 @@ impl AddressSpace for KvmAddressSpace {
 
     fn protect(&self, range: VirtualRange, access: Access) {
         let space = &*self.shared;
+        if access != rewrite::TEXT_ACCESS {
+            space.restore(range);
+        }
         let mut protect = |tables: &mut Tables, flush: &mut FlushList| {
             tables.protect(&*space.machine, range, access, flush)
         };
         let result = space.change(range.start, range.len_bytes(), &[], &mut protect);
         space.settle(result);
+    }
+
+    fn take_frequent_call(&self) -> Option<VirtualAddress> {
+        self.shared.take_frequent_call()
+    }
+
+    fn rewrite_call(&self, syscall: VirtualAddress) {
+        if let Err(error) = self.shared.rewrite_call(syscall) {
+            log::debug!("a call stays as it is: {error}");
+        }
     }
 
     fn clear(&self) {
@@ -218,7 +263,7 @@ impl AddressSpace for KvmAddressSpace {
     }
 
     fn translate(&self, address: VirtualAddress) -> Option<(GuestAddress, Access)> {
-        self.shared.state.lock().translate(&*self.shared.machine, address)
+        self.shared.translate(address)
     }
 
     fn as_any(&self) -> &dyn Any {

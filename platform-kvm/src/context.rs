@@ -1,19 +1,23 @@
 //! The port's `Context`: one task's execution state, on a vCPU while it runs.
 
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use log::error;
 use sentry::platform::{
-    Access, AddressSpace, Context, Exit, Interrupter, InvalidExtendedState, PlatformError, Registers,
-    SegmentBases, VirtualAddress,
+    Access, AddressSpace, CallServer, Context, Exit, Interrupter, InvalidExtendedState, PlatformError,
+    Registers, SegmentBases, VirtualAddress,
 };
 
 use crate::address_space::{KvmAddressSpace, Space};
+use crate::exitless::crossing::Crossing;
+use crate::exitless::dispatcher::Dispatcher;
+use crate::exitless::lane::Lane;
 use crate::extended::Packed;
 use crate::machine::Machine;
 use crate::pool::Pool;
 use crate::seat::{Loading, Seat, SharedSeat};
-use crate::vcpu::{Stop, Vcpu};
+use crate::vcpu::{Root, Stop, Vcpu};
 
 /// #GP (SDM 3A 6.15).
 const GENERAL_PROTECTION: u8 = 13;
@@ -21,6 +25,8 @@ const GENERAL_PROTECTION: u8 = 13;
 /// the sentry is.
 const STALE_FAULTS_BEFORE_REFRESH: u32 = 2;
 const STALE_FAULTS_MAX: u32 = 8;
+/// Calls that leave the gate in such a distance would rather be polled for.
+const FREQUENT_CALLS: Duration = Duration::from_micros(200);
 
 /// One task's execution state.
 pub(crate) struct KvmContext {
@@ -31,29 +37,162 @@ pub(crate) struct KvmContext {
     space: Weak<Space>,
     /// Faults in a row that the tables did not explain.
     stale_faults: u32,
+    /// When a call last left the gate.
+    last_call: Option<Instant>,
 }
 
 impl KvmContext {
     /// Makes the state of a new task. It gets a vCPU when it first runs.
     pub(crate) fn new(machine: Arc<Machine>, pool: Arc<Pool>) -> Self {
-        Self { machine, pool, seat: Arc::new(Seat::new()), space: Weak::new(), stale_faults: 0 }
+        Self {
+            machine,
+            pool,
+            seat: Arc::new(Seat::new()),
+            space: Weak::new(),
+            stale_faults: 0,
+            last_call: None,
+        }
     }
 
     /// Runs on `vcpu` once. `None`: run again.
-    fn run_on(&mut self, mut vcpu: Vcpu, space: &Space, registers: &mut Registers) -> Option<Exit> {
-        let stop = vcpu.run(space.root(), registers);
-        let (is_kicked, broken) = self.seat.unload(vcpu, matches!(stop, Stop::Kicked));
+    fn run_on(
+        &mut self,
+        mut vcpu: Vcpu,
+        space: &Space,
+        registers: &mut Registers,
+        server: Option<&mut dyn CallServer>,
+    ) -> Option<Exit> {
+        let Ok(root) = space.root_for(vcpu.index()) else {
+            self.seat.unload(vcpu, false);
+            space.gate.note_left();
+            space.start_afresh();
+            return None;
+        };
+        registers.rip = space.moved_to(registers.rip);
+        let stop = match vcpu.lane().cloned() {
+            None => Some(self.run_vcpu(&mut vcpu, space, root, registers)),
+            Some(lane) => self.run_lent(&mut vcpu, &lane, space, root, registers, server),
+        };
+        let (is_kicked, broken) = self.seat.unload(vcpu, matches!(stop, Some(Stop::Kicked)));
         if let Some(vcpu) = broken {
             self.pool.discard(vcpu);
         }
-        space.gate.note_left();
         if let Err(error) = self.pool.surrender(&self.seat) {
             return Some(Exit::Broken(error.to_string()));
         }
-        match stop {
+        match stop? {
             Stop::Exit(Exit::Fault { address, access }) if self.is_stale(space, address, access) => None,
             Stop::Exit(exit) => Some(exit),
             Stop::Kicked => is_kicked.then_some(Exit::Interrupted),
+        }
+    }
+
+    /// Runs `vcpu` until user code has left.
+    fn run_vcpu(&self, vcpu: &mut Vcpu, space: &Space, root: Root, registers: &mut Registers) -> Stop {
+        let stop = vcpu.run(root, registers);
+        self.seat.leave();
+        space.gate.note_left();
+        stop
+    }
+
+    /// The same while calls may be served on `lane`. Whatever stopped the vCPU, the registers are the program's own
+    /// afterwards. `None`: it goes on.
+    fn run_lent(
+        &mut self,
+        vcpu: &mut Vcpu,
+        lane: &Lane,
+        space: &Space,
+        root: Root,
+        registers: &mut Registers,
+        server: Option<&mut dyn CallServer>,
+    ) -> Option<Stop> {
+        let dispatcher = self.machine.dispatcher()?.clone();
+        let (stop, served) = match server {
+            Some(server) if root != space.root() => lane.lend(server, || {
+                let _running = dispatcher.enter(lane);
+                self.run_vcpu(vcpu, space, root, registers)
+            }),
+            _ => {
+                lane.page().set_polled(false);
+                (self.run_vcpu(vcpu, space, root, registers), None)
+            }
+        };
+        let is_call = matches!(stop, Stop::Exit(Exit::Syscall));
+        let crossing = space.settle_crossing(lane, served, is_call, registers);
+        match (crossing, &stop) {
+            (Crossing::Outside, Stop::Exit(Exit::Syscall)) => space.count_trap(registers.rip, registers.rax),
+            (Crossing::Outside, Stop::Exit(Exit::Exception { .. }))
+                if space.restore_middle(registers.rip) =>
+            {
+                return None;
+            }
+            (Crossing::Outside, Stop::Exit(Exit::Fault { address, .. }))
+                if root == space.root() && space.is_crossing_without_root(registers.rip, *address) =>
+            {
+                return None;
+            }
+            (Crossing::Call, _) => self.call_dispatcher(&dispatcher),
+            (Crossing::Settled, Stop::Exit(Exit::Syscall)) => return None,
+            // A program that steps itself: the instruction that stands there traps in its turn.
+            (Crossing::Settled, Stop::Exit(Exit::Exception { .. } | Exit::Fault { .. })) => {
+                space.give_up_rewriting();
+                return None;
+            }
+            (Crossing::Forged, Stop::Exit(Exit::Syscall)) => {
+                return Some(Stop::Exit(Exit::Exception { vector: GENERAL_PROTECTION, code: 0 }));
+            }
+            _ => {}
+        }
+        Some(stop)
+    }
+
+    /// A call has left the gate. If another did so lately, they are worth being polled for.
+    fn call_dispatcher(&mut self, dispatcher: &Dispatcher) {
+        let now = Instant::now();
+        if self.last_call.replace(now).is_some_and(|last| now - last < FREQUENT_CALLS) {
+            dispatcher.call();
+        }
+    }
+
+    /// See [`Context::run_served`].
+    fn run_with(
+        &mut self,
+        space: &Arc<dyn AddressSpace>,
+        registers: &mut Registers,
+        mut server: Option<&mut dyn CallServer>,
+    ) -> Exit {
+        let Some(space) = space.as_any().downcast_ref::<KvmAddressSpace>() else {
+            return Exit::Broken("the address space is another platform's".into());
+        };
+        let space = space.shared();
+        space.enlist(&self.seat, &mut self.space);
+        if registers.rflags & Registers::TRAP_FLAG != 0 {
+            space.give_up_rewriting();
+        }
+        loop {
+            // SYSRETQ and IRETQ to such an address would fault in ring 0 (SDM 2B, "SYSRET" and "IRET"; see `vcpu`).
+            if registers.rip >= VirtualAddress::USER_END.0 {
+                return Exit::Exception { vector: GENERAL_PROTECTION, code: 0 };
+            }
+            if space.is_lost() {
+                return Exit::Broken("the address space could not be changed".into());
+            }
+            match self.seat.load(space.root().space, space.gate.is_closed()) {
+                Loading::Kicked => return Exit::Interrupted,
+                Loading::Closed => space.gate.wait_open(),
+                Loading::NeedsVcpu => {
+                    if let Err(error) = self.pool.provide(&self.seat) {
+                        return Exit::Broken(error.to_string());
+                    }
+                }
+                Loading::Move(vcpu) => self.move_here(vcpu),
+                Loading::Go(vcpu) => {
+                    let server = server.as_mut().map(|server| &mut **server as &mut dyn CallServer);
+                    if let Some(exit) = self.run_on(vcpu, space, registers, server) {
+                        return exit;
+                    }
+                }
+            }
         }
     }
 
@@ -79,35 +218,16 @@ impl KvmContext {
 
 impl Context for KvmContext {
     fn run(&mut self, space: &Arc<dyn AddressSpace>, registers: &mut Registers) -> Exit {
-        let Some(space) = space.as_any().downcast_ref::<KvmAddressSpace>() else {
-            return Exit::Broken("the address space is another platform's".into());
-        };
-        let space = space.shared();
-        space.enlist(&self.seat, &mut self.space);
-        loop {
-            // SYSRETQ and IRETQ to such an address would fault in ring 0 (SDM 2B, "SYSRET" and "IRET"; see `vcpu`).
-            if registers.rip >= VirtualAddress::USER_END.0 {
-                return Exit::Exception { vector: GENERAL_PROTECTION, code: 0 };
-            }
-            if space.is_lost() {
-                return Exit::Broken("the address space could not be changed".into());
-            }
-            match self.seat.load(space.root().space, space.gate.is_closed()) {
-                Loading::Kicked => return Exit::Interrupted,
-                Loading::Closed => space.gate.wait_open(),
-                Loading::NeedsVcpu => {
-                    if let Err(error) = self.pool.provide(&self.seat) {
-                        return Exit::Broken(error.to_string());
-                    }
-                }
-                Loading::Move(vcpu) => self.move_here(vcpu),
-                Loading::Go(vcpu) => {
-                    if let Some(exit) = self.run_on(vcpu, space, registers) {
-                        return exit;
-                    }
-                }
-            }
-        }
+        self.run_with(space, registers, None)
+    }
+
+    fn run_served(
+        &mut self,
+        space: &Arc<dyn AddressSpace>,
+        registers: &mut Registers,
+        server: &mut dyn CallServer,
+    ) -> Exit {
+        self.run_with(space, registers, Some(server))
     }
 
     fn interrupter(&self) -> Arc<dyn Interrupter> {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sentry::platform::{GuestAddress, GuestMemory, GuestMemoryError, PAGE_SIZE, Registers};
 
+use crate::exitless::code::GateCode;
 use crate::layout::{
     EXCEPTION_PORT, KERNEL_PML4_INDEX, KERNEL_START, SYSCALL_PORT, VECTORS, entry, kernel_physical,
     kernel_virtual, page,
@@ -75,6 +76,9 @@ pub(crate) struct Kernel {
     memory: GuestMemory,
     /// Index of the first vCPU's page.
     first_vcpu_page: u64,
+    /// Index of the first vCPU's call page.
+    first_call_page: u64,
+    gate: GateCode,
 }
 
 impl Kernel {
@@ -83,8 +87,11 @@ impl Kernel {
         // A table maps 512 pages: those before the tables, the tables, and the vCPUs' pages.
         let tables = (page::TABLES + max_vcpus).div_ceil(511);
         let first_vcpu_page = page::TABLES + tables;
-        let len_bytes = ((first_vcpu_page + max_vcpus) * PAGE_SIZE).next_multiple_of(2 << 20);
-        let kernel = Self { memory: GuestMemory::new(KERNEL_START, len_bytes)?, first_vcpu_page };
+        let first_call_page = first_vcpu_page + max_vcpus;
+        let len_bytes = ((first_call_page + max_vcpus) * PAGE_SIZE).next_multiple_of(2 << 20);
+        let memory = GuestMemory::new(KERNEL_START, len_bytes)?;
+        let kernel = Self { memory, first_vcpu_page, first_call_page, gate: GateCode::assemble() };
+        kernel.write(page::GATE * PAGE_SIZE, &kernel.gate.bytes)?;
         kernel.write_tables(tables)?;
         kernel.write_stubs()?;
         kernel.write_idt()?;
@@ -99,6 +106,26 @@ impl Kernel {
     /// The PML4 entry that every address space needs at [`KERNEL_PML4_INDEX`].
     pub(crate) const fn pml4_entry() -> u64 {
         kernel_physical(page::PDPT) | entry::TABLE
+    }
+
+    /// The same for the first entry of the table below, which the PML4's may lead to instead.
+    pub(crate) const fn directory_entry() -> u64 {
+        kernel_physical(page::DIRECTORY) | entry::TABLE
+    }
+
+    /// The code of the gate (see `exitless`).
+    pub(crate) fn gate(&self) -> &GateCode {
+        &self.gate
+    }
+
+    /// The guest-physical address of the gate's code.
+    pub(crate) const fn gate_page() -> u64 {
+        kernel_physical(page::GATE)
+    }
+
+    /// The guest-physical address of a vCPU's call page.
+    pub(crate) fn call_page(&self, index: u64) -> GuestAddress {
+        GuestAddress(kernel_physical(self.first_call_page + index))
     }
 
     /// The guest-physical range of the stubs.

@@ -39,9 +39,23 @@ pub(crate) mod page {
     pub(crate) const STUBS: u64 = 4;
     /// Guest-virtual only: the stubs again, where ring 3 may run them.
     pub(crate) const USER_STUBS: u64 = 5;
+    /// Guest-physical only: the gate's code (see `exitless`).
+    pub(crate) const GATE: u64 = 6;
     /// The first page table; as many follow as the vCPUs need.
-    pub(crate) const TABLES: u64 = 6;
+    pub(crate) const TABLES: u64 = 7;
 }
+
+/// What `exitless` maps for ring 3, in the uppermost GiB: the entry of the page-directory-pointer table, and addresses in
+/// the first 2 MiB, which have one page table. The uppermost 2 GiB are what a displacement of 32 bits reaches.
+pub(crate) const GATE_PDPT_INDEX: u64 = 511;
+/// Records of call sites. Bits 16-23 are 0x06, an invalid instruction (see `exitless::sites`).
+pub(crate) const RECORDS: u64 = 0xffff_ffff_c006_0000;
+/// Bytes of all records.
+pub(crate) const RECORDS_LEN: u64 = 64 << 10;
+/// The gate's code.
+pub(crate) const GATE_CODE: u64 = 0xffff_ffff_c008_0000;
+/// The call page of the vCPU.
+pub(crate) const CALL_PAGE: u64 = 0xffff_ffff_c009_0000;
 
 /// Guest-virtual address of a page of the kernel.
 pub(crate) const fn kernel_virtual(page: u64) -> u64 {

@@ -16,14 +16,15 @@
 //! | `cpuid`, `ioctl`, `kick` | CPUID, and the system interfaces that are not safe by themselves |
 //! | `context` | the port's `Context` |
 //! | `tables`, `pieces`, `chunks` | page tables and the memory that they are made of |
-//! | `space`, `gate`, `flush` | the port's `AddressSpace`, and how stale translations go |
+//! | `address_space`, `gate`, `flush` | the port's `AddressSpace`, and how stale translations go |
+//! | `exitless` | system calls that another thread serves while the vCPU stays in user code |
 //! | `report` | what the host is and what was chosen, as data |
 //! | `extended` | x87, SSE, AVX: the XSAVE area |
 //!
 //! # Locks
 //!
-//! In the order in which they may be taken: `Space::state` → `Space::members` → `Gate::lock` →
-//! `Pool::state` → `Seat::state`; `Machine::slots` and `Chunks::state` are last and take no other. None is
+//! In the order in which they may be taken: a lane's (see `exitless::lane`: a call is served with it held) →
+//! `Space::state` → `Space::members` → `Gate::lock` → `Pool::state` → `Seat::state`; `Machine::slots` and `Chunks::state` are last and take no other. None is
 //! held across KVM_RUN. Under `Pool::state`, and only there, a second seat may be locked beside the first.
 
 mod address_space;
@@ -31,6 +32,7 @@ mod chunks;
 mod context;
 mod cpuid;
 mod error;
+mod exitless;
 mod extended;
 mod flush;
 mod gate;

@@ -17,6 +17,7 @@ use sentry::platform::{GuestAddress, GuestMemory, PlatformError};
 
 use crate::chunks::{CHUNK_LEN, Chunk, Chunks};
 use crate::error::Error;
+use crate::exitless::dispatcher::Dispatcher;
 use crate::extended::Format;
 use crate::flush::{FlushList, forget_translations};
 use crate::ioctl::{attempt, delete_slot, host_tsc, host_xcr0, in_bounds, set_slot, set_tsc_offset_zero};
@@ -24,6 +25,7 @@ use crate::kernel::{Kernel, PROBE_CODE};
 use crate::layout::{
     KERNEL_SLOT, KERNEL_START, Layout, MEMORY_SLOT, MEMORY_START, SLOT_LEN_MAX, SLOT_LEN_MIN,
 };
+use crate::platform::Config;
 use crate::probe::{self, Choice, Outcome, SyscallEntry, TscReading};
 use crate::report::{self, Report};
 use crate::tables::Grow;
@@ -42,7 +44,9 @@ const TSC_LOOKS: usize = 3;
 pub(crate) struct Machine {
     vm: VmFd,
     memory: Arc<GuestMemory>,
-    kernel: Kernel,
+    kernel: Arc<Kernel>,
+    /// Serves calls that do not exit, if that was asked for.
+    dispatcher: Option<Arc<Dispatcher>>,
     chunks: Arc<Chunks>,
     pub(crate) template: Template,
     pub(crate) extended: Format,
@@ -66,9 +70,9 @@ struct MemorySlots {
 }
 
 impl Machine {
-    /// Makes a VM with `memory_bytes` of guest memory and at most `vcpus_max` vCPUs, and its first vCPU, with
-    /// which it finds out how the host behaves.
-    pub(crate) fn new(memory_bytes: u64, vcpus_max: usize) -> Result<(Arc<Self>, Vcpu), Error> {
+    /// Makes a VM and its first vCPU, with which it finds out how the host behaves.
+    pub(crate) fn new(config: &Config) -> Result<(Arc<Self>, Vcpu), Error> {
+        let Config { memory_bytes, vcpus_max, is_exitless } = *config;
         kick::install_handler()
             .map_err(|source| PlatformError::refused("install a signal handler", source))?;
         let kvm = open()?;
@@ -83,7 +87,7 @@ impl Machine {
         let address_bits = cpuid::physical_address_bits(&cpuid);
         let layout = Layout::new(memory_bytes, address_bits, kvm.get_nr_memslots())?;
 
-        let kernel = Kernel::new(vcpus_max as u64)?;
+        let kernel = Arc::new(Kernel::new(vcpus_max as u64)?);
         kernel.set_user_stubs(true)?;
         set_slot(&vm, KERNEL_SLOT, kernel.memory(), KERNEL_START, kernel.memory().len_bytes())?;
         let chunks = Arc::new(Chunks::new(layout.chunks_start, layout.chunk_slot, layout.chunks_max)?);
@@ -130,10 +134,15 @@ impl Machine {
             debug!("{subject}: {text}");
         }
 
+        let dispatcher = is_exitless
+            .then(|| Dispatcher::start(&kernel, vcpus_max))
+            .transpose()
+            .map_err(|source| PlatformError::refused("start a thread", source))?;
         let machine = Arc::new(Self {
             vm,
             memory,
             kernel,
+            dispatcher,
             chunks,
             template,
             extended,
@@ -162,13 +171,18 @@ impl Machine {
     }
 
     /// The guest's own pages.
-    pub(crate) fn kernel(&self) -> &Kernel {
+    pub(crate) fn kernel(&self) -> &Arc<Kernel> {
         &self.kernel
     }
 
     /// A number that no address space of the machine has had.
     pub(crate) fn new_space_number(&self) -> u64 {
         self.next_space.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Who serves calls that do not exit, if anybody does.
+    pub(crate) fn dispatcher(&self) -> Option<&Arc<Dispatcher>> {
+        self.dispatcher.as_ref()
     }
 
     /// How many vCPUs there may be.
@@ -259,7 +273,12 @@ impl Machine {
     /// Makes KVM forget the translations to the frames of `list`.
     pub(crate) fn flush(&self, list: &FlushList) -> io::Result<()> {
         self.flushes_started.fetch_add(1, Ordering::SeqCst);
-        let result = list.ranges().iter().try_for_each(|range| forget_translations(&self.memory, range));
+        let tables = self.chunks.memory();
+        let result = list.ranges().iter().try_for_each(|range| {
+            // Rewritten pages lie beside the tables.
+            let memory = if range.start >= tables.start().0 { tables } else { &*self.memory };
+            forget_translations(memory, range)
+        });
         self.flushes_finished.fetch_add(1, Ordering::SeqCst);
         result
     }
@@ -390,6 +409,9 @@ impl Grow for Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.chunks.close();
+        if let Some(dispatcher) = &self.dispatcher {
+            dispatcher.stop();
+        }
     }
 }
 

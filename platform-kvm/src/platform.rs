@@ -18,11 +18,13 @@ pub struct Config {
     pub memory_bytes: u64,
     /// vCPUs at most; fewer if the host allows fewer. Tasks may outnumber them.
     pub vcpus_max: usize,
+    /// Whether system calls may be served by another thread while their task stays in user code.
+    pub is_exitless: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { memory_bytes: 4 << 30, vcpus_max: 1024 }
+        Self { memory_bytes: 4 << 30, vcpus_max: 1024, is_exitless: false }
     }
 }
 
@@ -42,7 +44,7 @@ impl KvmPlatform {
     /// # Errors
     /// See [`Error`].
     pub fn new(config: Config) -> Result<Arc<Self>, Error> {
-        let (machine, first) = Machine::new(config.memory_bytes, config.vcpus_max)?;
+        let (machine, first) = Machine::new(&config)?;
         let pool = Arc::new(Pool::new(machine.clone(), first));
         Ok(Arc::new(Self { machine, pool }))
     }

@@ -116,6 +116,11 @@ impl Seat {
         state.seated_at = Instant::now();
     }
 
+    /// The context is out of user code. Its vCPU is its own until [`Seat::unload`].
+    pub(crate) fn leave(&self) {
+        self.state.lock().running = None;
+    }
+
     /// Ends what [`Seat::load`] began: puts the vCPU back, unless it is broken. Returns whether an interrupter
     /// wants the run to end; with `takes_kick`, that is reported and done with.
     pub(crate) fn unload(&self, vcpu: Vcpu, takes_kick: bool) -> (bool, Option<Vcpu>) {

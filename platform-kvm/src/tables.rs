@@ -9,7 +9,7 @@
 //!   else (a table for a large page, another large page) is *structural*: it needs a purge of the whole space
 //!   while no vCPU runs in it. [`Tables::is_structural`] tells beforehand.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sentry::platform::{
@@ -20,7 +20,7 @@ use crate::chunks::{CHUNK_PAGES, Chunk, Chunks};
 use crate::flush::FlushList;
 use crate::ioctl::in_bounds;
 use crate::kernel::Kernel;
-use crate::layout::{KERNEL_PML4_INDEX, entry};
+use crate::layout::{CALL_PAGE, GATE_CODE, GATE_PDPT_INDEX, KERNEL_PML4_INDEX, RECORDS, entry};
 use crate::pieces::{Piece, Pieces};
 
 /// Bytes that an entry of a page directory covers.
@@ -41,6 +41,17 @@ pub(crate) struct Tables {
     /// Page-directory entries that once were large pages, by their guest-physical address: KVM may still have
     /// a shadow page for what they mapped.
     former_large: HashMap<u64, u64>,
+    /// Roots beside the PML4, whose last entry is their vCPU's own; the others are the PML4's.
+    gate_roots: Vec<GateRoot>,
+}
+
+/// A root for one vCPU (see `exitless`).
+#[derive(Debug)]
+struct GateRoot {
+    vcpu: usize,
+    /// Guest-physical addresses of its PML4 and of the page table of the gate.
+    pml4: u64,
+    table: u64,
 }
 
 /// Where a new chunk comes from, ready to be used by the guest.
@@ -56,7 +67,8 @@ impl Tables {
     /// Makes empty tables.
     pub(crate) fn new(source: &impl Grow) -> Result<Self, PlatformError> {
         let chunk = source.grow()?;
-        let tables = Self { chunks: vec![chunk], used_pages: 1, former_large: HashMap::new() };
+        let (former_large, gate_roots) = Default::default();
+        let tables = Self { chunks: vec![chunk], used_pages: 1, former_large, gate_roots };
         tables.init_root(source)?;
         Ok(tables)
     }
@@ -87,6 +99,7 @@ impl Tables {
     /// Takes all chunks, with the pages used of each.
     pub(crate) fn take_chunks(&mut self) -> Vec<(Chunk, u64)> {
         self.former_large.clear();
+        self.gate_roots.clear();
         let last = self.chunks.len().saturating_sub(1);
         let used = |index| if index == last { self.used_pages } else { CHUNK_PAGES };
         std::mem::take(&mut self.chunks)
@@ -349,6 +362,9 @@ impl Tables {
             if value & entry::PRESENT == 0 {
                 value = self.take_page(source)? | entry::TABLE;
                 self.word(source, slot)?.store(value, Ordering::Release);
+                if upper == 4 {
+                    self.share_with_gate_roots(source, index(address, upper), value)?;
+                }
             } else if value & entry::LARGE != 0 {
                 self.split(source, slot)?;
                 value = self.word(source, slot)?.load(Ordering::Acquire);
@@ -358,8 +374,71 @@ impl Tables {
         Ok(table + index(address, level) * 8)
     }
 
+    /// The root of vCPU `vcpu` with its call page at `call_page` and the given pages of records, by their numbers; made if
+    /// it is not there yet. `gate` is the page of the gate's code. All are guest-physical.
+    pub(crate) fn gate_root(
+        &mut self,
+        source: &impl Grow,
+        vcpu: usize,
+        gate: u64,
+        call_page: u64,
+        records: &BTreeMap<u64, u64>,
+    ) -> Result<GuestAddress, PlatformError> {
+        if let Some(root) = self.gate_roots.iter().find(|root| root.vcpu == vcpu) {
+            return Ok(GuestAddress(root.pml4));
+        }
+        let pml4 = self.take_page(source)?;
+        let (pointers, directory, table) =
+            (self.take_page(source)?, self.take_page(source)?, self.take_page(source)?);
+        for index in 0..KERNEL_PML4_INDEX {
+            let value = self.word(source, self.root(source).0 + index * 8)?.load(Ordering::Relaxed);
+            self.word(source, pml4 + index * 8)?.store(value, Ordering::Relaxed);
+        }
+        self.gate_roots.push(GateRoot { vcpu, pml4, table });
+        let put = |address: u64, value: u64| {
+            self.word(source, address)?.store(value, Ordering::Release);
+            Ok::<(), PlatformError>(())
+        };
+        put(pml4 + KERNEL_PML4_INDEX * 8, pointers | entry::TABLE)?;
+        put(pointers, Kernel::directory_entry())?;
+        put(pointers + GATE_PDPT_INDEX * 8, directory | entry::TABLE)?;
+        put(directory, table | entry::TABLE)?;
+        put(gate_entry(table, GATE_CODE), gate | flags(Access::EXECUTE))?;
+        put(gate_entry(table, CALL_PAGE), call_page | flags(Access::WRITE))?;
+        for (number, page) in records {
+            put(gate_entry(table, RECORDS + number * PAGE_SIZE), page | flags(Access::EXECUTE))?;
+        }
+        Ok(GuestAddress(pml4))
+    }
+
+    /// Maps page `number` of the records in all roots that exist.
+    pub(crate) fn map_records(
+        &self,
+        source: &impl Grow,
+        number: u64,
+        page: u64,
+    ) -> Result<(), PlatformError> {
+        for root in &self.gate_roots {
+            let address = gate_entry(root.table, RECORDS + number * PAGE_SIZE);
+            self.word(source, address)?.store(page | flags(Access::EXECUTE), Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Whether an address is mapped by a small page.
+    pub(crate) fn is_small(&self, source: &impl Grow, address: VirtualAddress) -> bool {
+        matches!(self.find(source, address, LOWEST), Ok(Some(_)))
+    }
+
+    fn share_with_gate_roots(&self, source: &impl Grow, index: u64, value: u64) -> Result<(), PlatformError> {
+        for root in &self.gate_roots {
+            self.word(source, root.pml4 + index * 8)?.store(value, Ordering::Release);
+        }
+        Ok(())
+    }
+
     /// Takes a page that was never used since the last purge.
-    fn take_page(&mut self, source: &impl Grow) -> Result<u64, PlatformError> {
+    pub(crate) fn take_page(&mut self, source: &impl Grow) -> Result<u64, PlatformError> {
         if self.used_pages == CHUNK_PAGES {
             if self.chunks.len() == CHUNKS_MAX {
                 return Err(PlatformError::TablesFull);
@@ -400,6 +479,11 @@ fn flags(access: Access) -> u64 {
         flags |= entry::NO_EXECUTE;
     }
     flags
+}
+
+/// The entry of the gate's page table for an address of `exitless`.
+const fn gate_entry(table: u64, address: u64) -> u64 {
+    table + index(VirtualAddress(address), LOWEST) * 8
 }
 
 /// The index of an address in a table of some level.

@@ -41,6 +41,7 @@ use sentry::platform::{
     Access, Exit, GuestAddress, GuestMemoryError, PlatformError, Registers, SegmentBases, VirtualAddress,
 };
 
+use crate::exitless::lane::Lane;
 use crate::ioctl::{attempt, set_xsave, xsave};
 use crate::kernel::{Frame, IRET_STUB, OUT_LEN, SYSRET_STUB};
 use crate::kick::{Kick, own_thread};
@@ -119,7 +120,9 @@ pub(crate) struct Vcpu {
     must_load: bool,
     /// The bases of FS and GS, if they are known: user code may have changed them since.
     bases: Option<SegmentBases>,
-    space: Option<u64>,
+    root: Option<Root>,
+    /// Where its user code's calls are served without an exit, if anywhere.
+    lane: Option<Arc<Lane>>,
     /// Runs left for which system registers are synchronised.
     fault_streak: u32,
     /// No context has used the extended state.
@@ -136,6 +139,7 @@ impl Vcpu {
         let mut sregs = fd.sync_regs_mut().sregs;
         sregs.cs = segment(Registers::USER_CS, 11, true);
         sregs.ss = segment(Registers::USER_SS, 3, false);
+        let lane = machine.dispatcher().and_then(|dispatcher| dispatcher.lane(index)).cloned();
         Self {
             machine,
             index,
@@ -144,7 +148,8 @@ impl Vcpu {
             sregs: Box::new(sregs),
             must_load: true,
             bases: Some(SegmentBases::default()),
-            space: None,
+            root: None,
+            lane,
             fault_streak: FAULT_STREAK,
             is_extended_initial: true,
             is_broken: false,
@@ -173,6 +178,11 @@ impl Vcpu {
             self.finish_access();
             self.machine.note_move(begun.elapsed());
         }
+    }
+
+    /// Where its user code's calls are served without an exit, if anywhere.
+    pub(crate) fn lane(&self) -> Option<&Arc<Lane>> {
+        self.lane.as_ref()
     }
 
     /// Its number in the VM.
@@ -300,11 +310,17 @@ impl Vcpu {
     }
 
     fn load_space(&mut self, root: Root) -> Result<(), PlatformError> {
-        if self.space != Some(root.space) {
-            self.segment_bases()?;
-            self.sregs.cr3 = root.address.0;
-            self.space = Some(root.space);
-            self.must_load = true;
+        if self.root == Some(root) {
+            return Ok(());
+        }
+        self.segment_bases()?;
+        self.sregs.cr3 = root.address.0;
+        self.must_load = true;
+        let last = self.root.replace(root);
+        if let Some(lane) = &self.lane
+            && last.is_none_or(|last| last.space != root.space)
+        {
+            lane.page().clear();
         }
         Ok(())
     }
@@ -504,7 +520,7 @@ impl Vcpu {
     ) -> Result<Stop, PlatformError> {
         sregs.cr3 = PROBE_ROOT;
         attempt("take a vCPU's page tables", self.fd.set_sregs(&sregs))?;
-        self.space = None;
+        self.root = None;
         self.must_load = true;
         self.fd.get_kvm_run().kvm_valid_regs = (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS).into();
         for _ in 0..RESUMES_MAX {

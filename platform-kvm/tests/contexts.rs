@@ -200,7 +200,7 @@ fn fifty_contexts_share_two_vcpus() {
         0x66, 0x48, 0x0f, 0x6e, 0xeb, 0x0f, 0x05, 0x66, 0x48, 0x0f, 0x7e, 0xe8, 0xf3, 0x48, 0x0f, 0xae, 0xc2,
         0x48, 0xff, 0xc3, 0x0f, 0x05, 0xeb, 0xe8,
     ];
-    let guest = Guest::with_vcpus(2);
+    let guest = Guest::with_config(Config { vcpus_max: 2, ..Config::default() });
     let spaces: Vec<_> = (0..5).map(|_| guest.space(&code)).collect();
     thread::scope(|scope| {
         for task in 0..50_u64 {
@@ -226,7 +226,7 @@ fn fifty_contexts_share_two_vcpus() {
 
 #[test]
 fn a_context_that_has_prepared_goes_into_user_code_at_once() {
-    let guest = Guest::with_vcpus(1);
+    let guest = Guest::with_config(Config { vcpus_max: 1, ..Config::default() });
     let space = guest.space(&[0x0f, 0x05, 0xeb, 0xfc]);
     let [mut first, mut second] = [(); 2].map(|()| guest.context());
     let (mut first_registers, mut second_registers) = (start(), start());
@@ -255,7 +255,7 @@ fn a_context_that_has_prepared_goes_into_user_code_at_once() {
 
 #[test]
 fn contexts_that_never_leave_user_code_take_turns() {
-    let guest = Guest::with_vcpus(2);
+    let guest = Guest::with_config(Config { vcpus_max: 2, ..Config::default() });
     let space = guest.space(&SPIN);
     let contexts: Vec<_> = (0..6).map(|_| guest.context()).collect();
     let interrupters: Vec<_> = contexts.iter().map(|context| context.interrupter()).collect();
@@ -287,7 +287,7 @@ fn contexts_that_sleep_get_vcpus_beside_many_that_spin_on_one_processor() {
     const SLEEPERS: usize = 20;
     // syscall; jmp back to the start
     const CALLS: [u8; 4] = [0x0f, 0x05, 0xeb, 0xfc];
-    let guest = Guest::with_vcpus(2);
+    let guest = Guest::with_config(Config { vcpus_max: 2, ..Config::default() });
     let (spinning, calling) = (guest.space(&SPIN), guest.space(&CALLS));
     let spinners: Vec<_> = (0..SPINNERS).map(|_| guest.context()).collect();
     let interrupters: Vec<_> = spinners.iter().map(|context| context.interrupter()).collect();
@@ -329,7 +329,7 @@ fn stay_on_one_processor() {
 
 #[test]
 fn many_contexts_come_and_go() {
-    let guest = Guest::with_vcpus(4);
+    let guest = Guest::with_config(Config { vcpus_max: 4, ..Config::default() });
     let space = guest.space(&[0x0f, 0x05]);
     for _ in 0..200 {
         let mut context = guest.context();
@@ -345,7 +345,7 @@ fn many_contexts_come_and_go() {
 
 #[test]
 fn extended_state_is_the_contexts() {
-    let guest = Guest::with_vcpus(1);
+    let guest = Guest::with_config(Config { vcpus_max: 1, ..Config::default() });
     // movq %rbx, %xmm0; syscall; movq %xmm0, %rax; stmxcsr -8(%rsp); mov -8(%rsp), %edx; syscall
     let space = guest.space(&[
         0x66, 0x48, 0x0f, 0x6e, 0xc3, 0x0f, 0x05, 0x66, 0x48, 0x0f, 0x7e, 0xc0, 0x0f, 0xae, 0x5c, 0x24, 0xf8,
@@ -381,7 +381,7 @@ fn avx_registers_survive_the_loss_of_a_vcpu() {
     if !std::arch::is_x86_feature_detected!("avx2") {
         return;
     }
-    let guest = Guest::with_vcpus(1);
+    let guest = Guest::with_config(Config { vcpus_max: 1, ..Config::default() });
     // vpbroadcastq of %rbx to %ymm3 by way of %xmm3; syscall; vextracti128 $1, %ymm3, %xmm0; movq %xmm0, %rax; syscall
     let space = guest.space(&[
         0x66, 0x48, 0x0f, 0x6e, 0xdb, 0xc4, 0xe2, 0x7d, 0x59, 0xdb, 0x0f, 0x05, 0xc4, 0xe3, 0x7d, 0x39, 0xd8,
@@ -482,8 +482,9 @@ fn a_platform_is_made_while_signals_arrive() {
                 thread::sleep(Duration::from_micros(50));
             }
         });
-        let results: Vec<_> =
-            (0..20).map(|_| KvmPlatform::new(Config { memory_bytes: 64 << 20, vcpus_max: 1 })).collect();
+        let results: Vec<_> = (0..20)
+            .map(|_| KvmPlatform::new(Config { memory_bytes: 64 << 20, vcpus_max: 1, ..Config::default() }))
+            .collect();
         is_done.store(true, Ordering::Relaxed);
         for result in results {
             assert!(result.is_ok(), "{:?}", result.err());

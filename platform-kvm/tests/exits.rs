@@ -3,6 +3,7 @@
 mod common;
 
 use common::{CODE, Guest, STACK_TOP, start};
+use platform_kvm::Config;
 use sentry::platform::{Access, Exit, Registers, SegmentBases, VirtualAddress};
 
 fn distinct() -> Registers {
@@ -185,7 +186,7 @@ fn the_kernels_pages_cannot_be_touched() {
 
 #[test]
 fn using_the_port_is_a_protection_fault() {
-    let guest = Guest::with_vcpus(2);
+    let guest = Guest::with_config(Config { vcpus_max: 2, ..Config::default() });
     // out and in, then the same by DX, with repeated strings, and wider; and there: ud2.
     let accesses: [&[u8]; 12] = [
         &[0xe6, 0x10],

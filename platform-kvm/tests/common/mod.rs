@@ -24,12 +24,12 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new() -> Self {
-        Self::with_vcpus(1024)
+        Self::with_config(Config::default())
     }
 
-    pub(crate) fn with_vcpus(vcpus_max: usize) -> Self {
+    pub(crate) fn with_config(config: Config) -> Self {
         let _ = env_logger::builder().is_test(true).try_init();
-        let config = Config { memory_bytes: 256 << 20, vcpus_max };
+        let config = Config { memory_bytes: 256 << 20, ..config };
         let platform =
             KvmPlatform::new(config).unwrap_or_else(|error| panic!("these tests need KVM: {error}"));
         assert_eq!(platform.extend_memory(256 << 20).unwrap(), 256 << 20);

@@ -1,0 +1,166 @@
+//! The gate's machine code.
+//!
+//! It may change RAX, RCX and R11 only, which SYSCALL takes, and no flag: LEA and NOT count, JRCXZ tests. All addresses are
+//! constants, since every vCPU finds its call page, and the process's records, at the same ones:
+//!
+//! ```text
+//! gate:      mov %rcx, RECORD
+//!            mov POLLED, %rcx;  jrcxz leave;  jmp post
+//! leave:     syscall;  int3
+//! post:      mov %rax, NUMBER;  mov %rdi, …  %rsi %rdx %r10 %r8 %r9
+//!            mov SEQUENCE, %rcx;  lea 1(%rcx), %rcx
+//!            mov %rcx, SEQUENCE                              # posted
+//! posted:    mov %rcx, %rax;  not %rax;  mov $PATIENCE, %r11d
+//! wait:      mov ANSWERED, %rcx;  lea 1(%rcx,%rax), %rcx;  jrcxz answered
+//!            pause;  lea -1(%r11), %r11;  mov %r11, %rcx;  jrcxz give_up;  jmp wait
+//! answered:  mov MUST_LEAVE, %rcx;  jrcxz take;  jmp give_up
+//! take:      mov VALUE, %rax
+//!            mov RECORD, %rcx;  lea TAIL(%rcx), %rcx;  jmp *%rcx
+//! give_up:   mov NUMBER, %rax;  syscall
+//! ```
+
+use super::page::offset;
+use crate::exitless::sites::RECORD_TAIL;
+use crate::layout::{CALL_PAGE, GATE_CODE};
+
+/// How often the gate looks for the answer, with a PAUSE between: some tens of microseconds, about what an exit costs.
+const PATIENCE: u32 = 1000;
+
+/// Registers by their numbers (SDM 2A 2.1.5).
+const RAX: u8 = 0;
+const RCX: u8 = 1;
+/// RDI, RSI, RDX, R10, R8, R9: the arguments, in order.
+const ARGUMENTS: [u8; 6] = [7, 6, 2, 10, 8, 9];
+
+/// The gate's code and the places in it that matter when a vCPU stops there, as offsets.
+#[derive(Debug)]
+pub(crate) struct GateCode {
+    pub(crate) bytes: Vec<u8>,
+    /// From here on the request is posted.
+    pub(crate) posted: u64,
+    /// After the SYSCALL of a call that was not posted.
+    pub(crate) left: u64,
+    /// After the SYSCALL of a call that was.
+    pub(crate) given_up: u64,
+}
+
+impl GateCode {
+    /// Assembles the gate.
+    pub(crate) fn assemble() -> Self {
+        let mut code = Assembler::default();
+        code.store(RCX, offset::RECORD);
+        code.load(RCX, offset::POLLED);
+        let to_leave = code.jrcxz();
+        let to_post = code.jmp();
+        code.land(to_leave);
+        code.bytes(&SYSCALL);
+        let left = code.here();
+        code.bytes(&[0xcc]); // int3: nobody comes here
+        code.land(to_post);
+        code.store(RAX, offset::NUMBER);
+        for (index, register) in ARGUMENTS.into_iter().enumerate() {
+            code.store(register, offset::NUMBER + 8 + index as u64 * 8);
+        }
+        code.load(RCX, offset::SEQUENCE);
+        code.bytes(&[0x48, 0x8d, 0x49, 0x01]); // lea 1(%rcx), %rcx
+        code.store(RCX, offset::SEQUENCE);
+        let posted = code.here();
+        code.bytes(&[0x48, 0x89, 0xc8]); // mov %rcx, %rax
+        code.bytes(&[0x48, 0xf7, 0xd0]); // not %rax
+        code.bytes(&[0x41, 0xbb]); // mov $PATIENCE, %r11d
+        code.bytes(&PATIENCE.to_le_bytes());
+        let wait = code.here();
+        code.load(RCX, offset::ANSWERED);
+        code.bytes(&[0x48, 0x8d, 0x4c, 0x01, 0x01]); // lea 1(%rcx,%rax), %rcx
+        let to_answered = code.jrcxz();
+        code.bytes(&[0xf3, 0x90]); // pause
+        code.bytes(&[0x4d, 0x8d, 0x5b, 0xff]); // lea -1(%r11), %r11
+        code.bytes(&[0x4c, 0x89, 0xd9]); // mov %r11, %rcx
+        let to_give_up = code.jrcxz();
+        let to_wait = code.jmp();
+        code.land_at(to_wait, wait);
+        code.land(to_answered);
+        code.load(RCX, offset::MUST_LEAVE);
+        let to_take = code.jrcxz();
+        let refused = code.jmp();
+        code.land(to_take);
+        code.load(RAX, offset::VALUE);
+        code.load(RCX, offset::RECORD);
+        code.bytes(&[0x48, 0x8d, 0x49, RECORD_TAIL as u8]); // lea TAIL(%rcx), %rcx
+        code.bytes(&[0xff, 0xe1]); // jmp *%rcx
+        code.land(to_give_up);
+        code.land(refused);
+        code.load(RAX, offset::NUMBER);
+        code.bytes(&SYSCALL);
+        let given_up = code.here();
+        Self { bytes: code.0, posted, left, given_up }
+    }
+}
+
+/// The SYSCALL instruction.
+pub(crate) const SYSCALL: [u8; 2] = [0x0f, 0x05];
+
+/// A displacement of 32 bits that names an address in the uppermost 2 GiB.
+pub(crate) const fn displacement(address: u64) -> [u8; 4] {
+    (address as u32).to_le_bytes()
+}
+
+/// Code as it grows.
+#[derive(Default)]
+struct Assembler(Vec<u8>);
+
+/// The byte of a short jump that says how far it goes.
+struct Jump(usize);
+
+impl Assembler {
+    fn here(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// `mov %register, offset of the call page`.
+    fn store(&mut self, register: u8, offset: u64) {
+        self.move_register(0x89, register, offset);
+    }
+
+    /// `mov offset of the call page, %register`.
+    fn load(&mut self, register: u8, offset: u64) {
+        self.move_register(0x8b, register, offset);
+    }
+
+    fn move_register(&mut self, opcode: u8, register: u8, offset: u64) {
+        let rex = 0x48 | register >> 3 << 2;
+        // ModRM and SIB for an absolute displacement (SDM 2A 2.2.1.3).
+        self.bytes(&[rex, opcode, (register & 7) << 3 | 4, 0x25]);
+        self.bytes(&displacement(CALL_PAGE + offset));
+    }
+
+    fn jrcxz(&mut self) -> Jump {
+        self.bytes(&[0xe3, 0]);
+        Jump(self.0.len() - 1)
+    }
+
+    fn jmp(&mut self) -> Jump {
+        self.bytes(&[0xeb, 0]);
+        Jump(self.0.len() - 1)
+    }
+
+    /// Has `jump` lead here.
+    fn land(&mut self, jump: Jump) {
+        self.land_at(jump, self.here());
+    }
+
+    fn land_at(&mut self, jump: Jump, target: u64) {
+        let distance = target as i64 - (jump.0 as i64 + 1);
+        debug_assert!(i8::try_from(distance).is_ok(), "a short jump that is too long");
+        self.0[jump.0] = distance as i8 as u8;
+    }
+}
+
+/// Whether an address is in the gate's code.
+pub(crate) fn contains(code: &GateCode, rip: u64) -> bool {
+    (GATE_CODE..=GATE_CODE + code.bytes.len() as u64).contains(&rip)
+}

@@ -1,0 +1,126 @@
+//! One vCPU's way to the dispatcher, and the host's own notes about it.
+//!
+//! The context's thread lends the server of its task for as long as it is in KVM_RUN. Whoever serves holds the lane's lock
+//! meanwhile; so taking the server back waits for a call that is being served, and afterwards no other begins. A request
+//! is served once: its sequence number is noted before, and a number that was seen is not looked at again.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use sentry::platform::{CallServer, Reply};
+
+use super::page::CallPage;
+use crate::kernel::Kernel;
+
+/// vCPUs that have a lane: the first so many. A process that runs on another rewrites nothing. A shadow MMU keeps four pages
+/// for each root that is loaded, and has few where guest memory is small (KVM's 2 %).
+pub(crate) const LANES_MAX: usize = 16;
+
+/// One vCPU's lane.
+pub(crate) struct Lane {
+    kernel: Arc<Kernel>,
+    index: u64,
+    /// There is a server: to be read without the lock.
+    is_lent: AtomicBool,
+    /// The last request that was looked at.
+    seen: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    server: Option<Server>,
+    served: Option<Served>,
+}
+
+/// The server that a context's thread lends, until it takes it back.
+struct Server(NonNull<dyn CallServer + 'static>);
+
+// SAFETY: the server is `Send`, as the trait demands, and used under the lane's lock only.
+unsafe impl Send for Server {}
+
+/// A request that was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Served {
+    pub(crate) sequence: u64,
+    /// The value for RAX.
+    pub(crate) value: u64,
+}
+
+/// Takes the server back, on every path.
+struct Loan<'a>(&'a Lane);
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        self.0.is_lent.store(false, Ordering::SeqCst);
+        self.0.state.lock().server = None;
+    }
+}
+
+impl Lane {
+    /// The lane of vCPU `index`.
+    pub(crate) fn new(kernel: Arc<Kernel>, index: u64) -> Self {
+        let (is_lent, seen, state) = Default::default();
+        Self { kernel, index, is_lent, seen, state }
+    }
+
+    /// The page that user code posts in.
+    pub(crate) fn page(&self) -> CallPage<'_> {
+        CallPage::new(self.kernel.memory(), self.kernel.call_page(self.index))
+    }
+
+    /// Whether somebody may have requests served.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.is_lent.load(Ordering::SeqCst)
+    }
+
+    /// Lends `server` while `run` runs user code. Returns, too, the last request that was served.
+    pub(crate) fn lend<T>(
+        &self,
+        server: &mut dyn CallServer,
+        run: impl FnOnce() -> T,
+    ) -> (T, Option<Served>) {
+        let server: NonNull<dyn CallServer + '_> = NonNull::from(server);
+        // SAFETY: only the lifetime changes. `Loan` removes the pointer before this function returns or unwinds, and who
+        // uses it holds the lock that `Loan` takes for that.
+        let server = unsafe {
+            std::mem::transmute::<NonNull<dyn CallServer + '_>, NonNull<dyn CallServer + 'static>>(server)
+        };
+        self.seen.store(self.page().sequence(), Ordering::SeqCst);
+        *self.state.lock() = State { server: Some(Server(server)), served: None };
+        self.is_lent.store(true, Ordering::SeqCst);
+        let loan = Loan(self);
+        let result = run();
+        drop(loan);
+        (result, self.state.lock().served)
+    }
+
+    /// Serves a request if there is one. Returns whether there was.
+    pub(crate) fn poll(&self) -> bool {
+        if !self.is_lent() || self.page().sequence() == self.seen.load(Ordering::Relaxed) {
+            return false;
+        }
+        // Whoever has the lock is taking the server back.
+        let Some(mut state) = self.state.try_lock() else { return false };
+        let State { server: Some(Server(server)), served } = &mut *state else { return false };
+        let request = self.page().request();
+        if self.seen.swap(request.sequence, Ordering::SeqCst) == request.sequence {
+            return false;
+        }
+        // SAFETY: the context's thread keeps the server alive, and does not use it, until it has removed the pointer under
+        // the lock that we hold.
+        let reply = unsafe { server.as_mut() }.serve(request.number, request.arguments);
+        match reply {
+            Reply::Value(value) | Reply::ValueAndStop(value) => {
+                *served = Some(Served { sequence: request.sequence, value });
+                if matches!(reply, Reply::Value(_)) {
+                    self.page().answer(request.sequence, Some(value));
+                }
+            }
+            Reply::Decline => self.page().answer(request.sequence, None),
+        }
+        true
+    }
+}

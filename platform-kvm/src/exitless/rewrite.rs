@@ -1,0 +1,286 @@
+//! Showing user code copies of pages in which call sites are rewritten.
+//!
+//! A copy lies in table memory, beside the tables of its address space, and lives until those are purged. The translation
+//! to it is as good as the original's: whoever changes that finds the original there first ([`Space::restore`]), and who
+//! maps the same frame in the same way again leaves the copy where it is ([`keep_copies`]).
+//!
+//! While others may be running in a page it is not changed: a further site makes a further copy.
+
+use std::sync::atomic::Ordering;
+
+use sentry::platform::{
+    Access, FrameRun, GuestAddress, GuestMemory, PAGE_SIZE, PlatformError, Registers, VirtualAddress,
+    VirtualRange,
+};
+
+use super::crossing::{Crossing, settle};
+use super::lane::{LANES_MAX, Lane, Served};
+use super::sites::{RewrittenPage, Site, Sites, record_address, record_at};
+use crate::address_space::{Space, SpaceState};
+use crate::flush::FlushList;
+use crate::ioctl::in_bounds;
+use crate::kernel::Kernel;
+use crate::layout::RECORDS;
+use crate::tables::{Grow as _, Tables};
+use crate::vcpu::Root;
+
+/// The access that pages of text have.
+pub(crate) const TEXT_ACCESS: Access = Access::READ.union(Access::EXECUTE);
+
+impl Space {
+    /// Counts the trap of a SYSCALL, the instruction before `after`, with `number`.
+    pub(crate) fn count_trap(&self, after: u64, number: u64) {
+        let syscall = after.wrapping_sub(2);
+        if self.state.lock().sites.count(syscall, number) {
+            self.frequent_call.store(syscall, Ordering::Relaxed);
+        }
+    }
+
+    /// See the port.
+    pub(crate) fn take_frequent_call(&self) -> Option<VirtualAddress> {
+        let is_there = self.frequent_call.load(Ordering::Relaxed) != 0;
+        let call = if is_there { self.frequent_call.swap(0, Ordering::Relaxed) } else { 0 };
+        (call != 0).then_some(VirtualAddress(call))
+    }
+
+    /// Rewrites the SYSCALL at `syscall`, if that is possible.
+    pub(crate) fn rewrite_call(&self, syscall: VirtualAddress) -> Result<(), PlatformError> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let Some(number) = state.sites.take_number(syscall.0) else { return Ok(()) };
+        let page = VirtualAddress(syscall.0 & !(PAGE_SIZE - 1));
+        let original = match state.sites.pages.get(&page.0) {
+            Some(rewritten) => rewritten.original,
+            None => match state.tables.translate(&*self.machine, page) {
+                Some((frame, TEXT_ACCESS)) if state.tables.is_small(&*self.machine, page) => frame.0,
+                _ => return Ok(()),
+            },
+        };
+        let mut bytes = read_page(self.machine.memory(), original)?;
+        let Some(site) = Site::find(&bytes, syscall.0, number) else {
+            state.sites.refuse(syscall.0);
+            return Ok(());
+        };
+        let Some(index) = state.sites.add(site) else { return Ok(()) };
+        let result = self.write_record(state, index, &site).and_then(|()| {
+            for (index, site) in state.sites.of_page(page.0) {
+                let jump = site.jump(index);
+                let at = (site.start - page.0) as usize;
+                bytes[at..at + jump.len()].copy_from_slice(&jump);
+            }
+            let copy = state.tables.take_page(&*self.machine)?;
+            write(self.machine.chunks().memory(), copy, &bytes)?;
+            self.show(&mut state.tables, page, copy)?;
+            state.sites.pages.insert(page.0, RewrittenPage { original, copy });
+            Ok(())
+        });
+        if result.is_err() {
+            state.sites.remove(index);
+        } else {
+            self.has_sites.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+
+    /// Shows the originals of `range` again. That must not fail: else nothing is shown.
+    pub(crate) fn restore(&self, range: VirtualRange) {
+        if !self.has_sites.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut state = self.state.lock();
+        for page in state.sites.pages_in(range) {
+            let Some(rewritten) = state.sites.drop_page(page) else { continue };
+            let shown = self.show(&mut state.tables, VirtualAddress(page), rewritten.original);
+            if let Err(error) = shown {
+                log::debug!("an address space starts afresh: {error}");
+                let cleared = self.clear(&mut state);
+                drop(state);
+                return self.settle(cleared);
+            }
+        }
+    }
+
+    /// Shows all originals, and rewrites nothing more: for programs that are stepped.
+    pub(crate) fn give_up_rewriting(&self) {
+        if self.machine.dispatcher().is_none() {
+            return;
+        }
+        self.state.lock().sites.is_given_up = true;
+        let all = VirtualRange::new(VirtualAddress(0), VirtualAddress::USER_END.0);
+        if let Some(all) = all {
+            self.restore(all);
+        }
+    }
+
+    /// If `rip` is in the middle of a site, shows its page's original for good. Returns whether it did.
+    pub(crate) fn restore_middle(&self, rip: u64) -> bool {
+        if !self.has_sites.load(Ordering::SeqCst) {
+            return false;
+        }
+        let Some(site) = self.state.lock().sites.around(rip).map(|(_, site)| site) else { return false };
+        if rip == site.start {
+            return false;
+        }
+        self.state.lock().sites.refuse(site.syscall);
+        if let Some(page) = VirtualRange::new(VirtualAddress(rip & !(PAGE_SIZE - 1)), PAGE_SIZE) {
+            self.restore(page);
+        }
+        true
+    }
+
+    /// The pages of `range` are going.
+    pub(crate) fn forget_copies(&self, range: VirtualRange) {
+        if self.has_sites.load(Ordering::SeqCst) {
+            let mut state = self.state.lock();
+            for page in state.sites.pages_in(range) {
+                state.sites.drop_page(page);
+            }
+        }
+    }
+
+    /// The translation as the sentry made it.
+    pub(crate) fn translate(&self, address: VirtualAddress) -> Option<(GuestAddress, Access)> {
+        let state = self.state.lock();
+        let (frame, access) = state.tables.translate(&*self.machine, address)?;
+        let page = address.0 & !(PAGE_SIZE - 1);
+        let frame = match state.sites.pages.get(&page) {
+            Some(rewritten) => GuestAddress(rewritten.original + (address.0 - page)),
+            None => frame,
+        };
+        Some((frame, access))
+    }
+
+    /// What vCPU `vcpu` loads. With rewritten sites it is a root of its own.
+    ///
+    /// # Errors
+    /// There is no room for one, or the vCPU has no lane: [`Space::start_afresh`] does without.
+    pub(crate) fn root_for(&self, vcpu: usize) -> Result<Root, PlatformError> {
+        let root = self.root();
+        if !self.has_sites.load(Ordering::SeqCst) {
+            return Ok(root);
+        }
+        if vcpu >= LANES_MAX {
+            return Err(PlatformError::NoVcpu);
+        }
+        let call_page = self.machine.kernel().call_page(vcpu as u64).0;
+        let SpaceState { tables, sites } = &mut *self.state.lock();
+        let records = &sites.record_pages;
+        let address = tables.gate_root(&*self.machine, vcpu, Kernel::gate_page(), call_page, records)?;
+        Ok(Root { address, ..root })
+    }
+
+    /// Forgets all translations, and rewrites nothing more.
+    pub(crate) fn start_afresh(&self) {
+        let mut state = self.state.lock();
+        state.sites.is_given_up = true;
+        self.has_sites.store(false, Ordering::SeqCst);
+        let cleared = self.clear(&mut state);
+        drop(state);
+        self.settle(cleared);
+    }
+
+    /// Where user code that is to go on at `rip` must go on instead.
+    pub(crate) fn moved_to(&self, rip: u64) -> u64 {
+        if !self.has_sites.load(Ordering::SeqCst) {
+            return rip;
+        }
+        self.state.lock().sites.moved_to(rip).unwrap_or(rip)
+    }
+
+    /// Puts the program that stopped with `registers` to a place of its own: see [`settle`].
+    pub(crate) fn settle_crossing(
+        &self,
+        lane: &Lane,
+        served: Option<Served>,
+        is_call: bool,
+        registers: &mut Registers,
+    ) -> Crossing {
+        if registers.rip < VirtualAddress::USER_END.0 {
+            return Crossing::Outside;
+        }
+        let state = self.state.lock();
+        settle(self.machine.kernel().gate(), &state.sites, lane.page(), served, is_call, registers)
+    }
+
+    /// Whether a fault at `address` comes of a site that was rewritten while the vCPU had the root without records.
+    pub(crate) fn is_crossing_without_root(&self, rip: u64, address: VirtualAddress) -> bool {
+        record_at(address.0).is_some() && self.state.lock().sites.around(rip).is_some()
+    }
+
+    /// Writes a site's record, on a page that all roots have.
+    fn write_record(&self, state: &mut SpaceState, index: usize, site: &Site) -> Result<(), PlatformError> {
+        let address = record_address(index);
+        let number = (address - RECORDS) / PAGE_SIZE;
+        let page = match state.sites.record_pages.get(&number) {
+            Some(page) => *page,
+            None => {
+                let page = state.tables.take_page(&*self.machine)?;
+                state.tables.map_records(&*self.machine, number, page)?;
+                state.sites.record_pages.insert(number, page);
+                page
+            }
+        };
+        write(self.machine.chunks().memory(), page + address % PAGE_SIZE, &site.record(index))
+    }
+
+    /// Maps `frame` at `page`, where another was, for text.
+    fn show(&self, tables: &mut Tables, page: VirtualAddress, frame: u64) -> Result<(), PlatformError> {
+        let run = [FrameRun { start: GuestAddress(frame), pages: 1 }];
+        let mut map = |tables: &mut Tables, flush: &mut FlushList| {
+            tables.map(&*self.machine, page, &run, TEXT_ACCESS, flush)
+        };
+        self.change_locked(tables, page, PAGE_SIZE, &run, &mut map)
+    }
+}
+
+/// The runs with which `runs` are to be mapped from `start` on: pages that are rewritten, and are mapped as before, keep
+/// their copies; of the others the copies are forgotten.
+pub(crate) fn keep_copies(
+    sites: &mut Sites,
+    start: VirtualAddress,
+    runs: &[FrameRun],
+    access: Access,
+) -> Vec<FrameRun> {
+    let pages: u64 = runs.iter().map(|run| run.pages as u64).sum();
+    let range = VirtualRange::new(start, pages.saturating_mul(PAGE_SIZE));
+    let rewritten = range.map(|range| sites.pages_in(range)).unwrap_or_default();
+    if rewritten.is_empty() {
+        return runs.to_vec();
+    }
+    let (mut result, mut address) = (Vec::new(), start.0);
+    for run in runs {
+        for page in 0..run.pages as u64 {
+            let frame = run.start.0 + page * PAGE_SIZE;
+            let copy = sites.pages.get(&address).map(|page| (page.original, page.copy));
+            let shown = match copy {
+                Some((original, copy)) if original == frame && access == TEXT_ACCESS => copy,
+                Some(_) => {
+                    sites.drop_page(address);
+                    frame
+                }
+                None => frame,
+            };
+            append(&mut result, shown);
+            address += PAGE_SIZE;
+        }
+    }
+    result
+}
+
+fn append(runs: &mut Vec<FrameRun>, frame: u64) {
+    match runs.last_mut() {
+        Some(last) if last.start.0 + last.pages as u64 * PAGE_SIZE == frame => last.pages += 1,
+        _ => runs.push(FrameRun { start: GuestAddress(frame), pages: 1 }),
+    }
+}
+
+fn read_page(memory: &GuestMemory, start: u64) -> Result<Vec<u8>, PlatformError> {
+    let mut bytes = vec![0; PAGE_SIZE as usize];
+    in_bounds(memory.slice(GuestAddress(start), bytes.len()))?.copy_to(&mut bytes[..]);
+    Ok(bytes)
+}
+
+fn write(memory: &GuestMemory, start: u64, bytes: &[u8]) -> Result<(), PlatformError> {
+    in_bounds(memory.slice(GuestAddress(start), bytes.len()))?.copy_from(bytes);
+    Ok(())
+}

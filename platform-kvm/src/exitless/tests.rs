@@ -1,0 +1,138 @@
+//! What is known without a vCPU: windows, records, and where a stop is.
+
+use std::sync::Arc;
+
+use sentry::platform::{PAGE_SIZE, Registers};
+
+use super::code::GateCode;
+use super::crossing::{Crossing, settle};
+use super::lane::{Lane, Served};
+use super::sites::{RECORD_TAIL, Site, Sites, record_address, record_at};
+use crate::kernel::Kernel;
+use crate::layout::GATE_CODE;
+
+const PAGE: u64 = 0x40_0000;
+
+/// A page with `bytes` at `offset`, and nothing else that decodes.
+fn page(offset: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut page = vec![0x90; PAGE_SIZE as usize];
+    page[offset..offset + bytes.len()].copy_from_slice(bytes);
+    page
+}
+
+/// The window that is found for the SYSCALL in `bytes`, as offsets from its start.
+fn window(bytes: &[u8], number: u64) -> Option<(u64, u64)> {
+    let at = bytes.windows(2).position(|two| two == [0x0f, 0x05]).unwrap() as u64;
+    let start = PAGE + 0x100;
+    let site = Site::find(&page(0x100, bytes), start + at, number)?;
+    Some((site.start - start, site.end - start))
+}
+
+#[test]
+fn windows_are_whole_instructions() {
+    for (name, bytes, number, wanted) in [
+        ("syscall; cmp $-4096, %rax", &[0x0f, 5, 0x48, 0x3d, 0, 0xf0, 0xff, 0xff][..], 7, Some((0, 8))),
+        ("mov $39, %eax; syscall", &[0xb8, 39, 0, 0, 0, 0x0f, 5, 0xc3], 39, Some((0, 7))),
+        ("mov $39, %rax; syscall", &[0x48, 0xc7, 0xc0, 39, 0, 0, 0, 0x0f, 5], 39, Some((0, 9))),
+        ("the same with another number", &[0xb8, 39, 0, 0, 0, 0x0f, 5], 40, None),
+        ("mov $39, %r8d; syscall", &[0x41, 0xb8, 39, 0, 0, 0, 0x0f, 5], 39, None),
+        ("movl $39, -0x48(%rbp); syscall", &[0xc7, 0x45, 0xb8, 39, 0, 0, 0, 0x0f, 5], 39, None),
+        ("xor %eax, %eax; syscall; ret", &[0x31, 0xc0, 0x0f, 5, 0xc3], 0, None),
+        ("a negative number", &[0xb8, 0xff, 0xff, 0xff, 0xff, 0x0f, 5], 0xffff_ffff, None),
+    ] {
+        assert_eq!(window(bytes, number), wanted, "{name}");
+    }
+}
+
+#[test]
+fn a_window_that_leaves_its_page_is_none() {
+    let end = PAGE_SIZE as usize;
+    let cut = page(end - 7, &[0x0f, 5, 0x48, 0x3d, 0, 0xf0, 0xff]);
+    assert_eq!(Site::find(&cut, PAGE + PAGE_SIZE - 7, 0), None);
+    let begin = page(0, &[0xb8, 39, 0, 0, 0, 0x0f, 5]);
+    assert_eq!(Site::find(&begin, PAGE + 5, 39), None, "what is before is unknown");
+}
+
+#[test]
+fn every_site_is_rewritten_after_some_traps_and_records_are_bounded() {
+    let mut sites = Sites::default();
+    let traps = (1..100).find(|_| sites.count(PAGE, 39)).unwrap();
+    assert!(traps > 1);
+    assert_eq!(
+        (sites.take_number(PAGE + 1), sites.take_number(PAGE), sites.take_number(PAGE)),
+        (None, Some(39), None)
+    );
+    let code = page(0x100, &[0x0f, 5, 0x48, 0x3d, 0, 0, 0, 0]);
+    let mut added = 0;
+    while let Some(site) = Site::find(&code, PAGE + added * PAGE_SIZE + 0x100, 39)
+        && sites.add(site).is_some()
+    {
+        assert_eq!(sites.add(site), None, "a site has one record");
+        added += 1;
+    }
+    assert_eq!(record_at(record_address(added as usize - 1)), Some((added as usize - 1, 0)));
+    assert_eq!(record_at(record_address(added as usize)), None, "no more than there is room for");
+    assert!(!sites.count(PAGE, 39));
+}
+
+/// A site of each kind, with record 0.
+fn kinds() -> [(Site, Sites); 2] {
+    let cmp = page(0x100, &[0x0f, 5, 0x48, 0x3d, 0, 0, 0, 0]);
+    let mov = page(0x100, &[0xb8, 39, 0, 0, 0, 0x0f, 5]);
+    [(cmp, PAGE + 0x100), (mov, PAGE + 0x105)].map(|(code, syscall)| {
+        let site = Site::find(&code, syscall, 39).unwrap();
+        let mut sites = Sites::default();
+        assert_eq!(sites.add(site), Some(0));
+        (site, sites)
+    })
+}
+
+#[test]
+fn a_stop_anywhere_is_before_or_after_the_call() {
+    let gate = GateCode::assemble();
+    let lane = Lane::new(Arc::new(Kernel::new(1).unwrap()), 0);
+    let end = GATE_CODE + gate.bytes.len() as u64;
+    for (site, sites) in kinds() {
+        let record = record_address(0);
+        for rip in (record + 8..record + 62).chain(GATE_CODE + 1..=end) {
+            let mut registers = Registers { rip, rax: 39, rcx: record, ..Registers::default() };
+            let mut page = lane.page();
+            page.post(record, 39);
+            let crossing = settle(&gate, &sites, page, None, false, &mut registers);
+            assert_eq!(crossing, Crossing::Settled, "{rip:#x}");
+            let is_back = (record + RECORD_TAIL..record + 64).contains(&rip);
+            let places: &[u64] =
+                if is_back { &[site.after(), site.end] } else { &[site.start, site.syscall] };
+            assert!(places.contains(&registers.rip), "{rip:#x} is {:#x}", registers.rip);
+            assert_eq!(registers.rax, 39);
+            if is_back || rip < GATE_CODE + gate.posted {
+                continue;
+            }
+            // The same with an answer.
+            let served = Served { sequence: page.sequence(), value: 7 };
+            registers = Registers { rip, rax: 1, ..Registers::default() };
+            settle(&gate, &sites, page, Some(served), false, &mut registers);
+            assert_eq!((registers.rip, registers.rax), (site.after(), 7), "{rip:#x}");
+            // One of an earlier request is none.
+            let served = Served { sequence: page.sequence() - 1, value: 7 };
+            registers = Registers { rip, rax: 1, ..Registers::default() };
+            settle(&gate, &sites, page, Some(served), false, &mut registers);
+            assert_eq!((registers.rip, registers.rax), (site.syscall, 39), "{rip:#x}");
+        }
+    }
+}
+
+#[test]
+fn records_that_do_not_exist_are_forged() {
+    let gate = GateCode::assemble();
+    let lane = Lane::new(Arc::new(Kernel::new(1).unwrap()), 0);
+    let [(_, sites), _] = kinds();
+    let mut page = lane.page();
+    for record in [0, record_address(1), record_address(0) + 8, u64::MAX] {
+        page.post(record, 39);
+        let mut registers = Registers { rip: GATE_CODE + gate.posted, ..Registers::default() };
+        assert_eq!(settle(&gate, &sites, page, None, false, &mut registers), Crossing::Forged, "{record:#x}");
+    }
+    let mut registers = Registers { rip: record_address(1), ..Registers::default() };
+    assert_eq!(settle(&gate, &sites, page, None, false, &mut registers), Crossing::Forged);
+}

@@ -1,0 +1,337 @@
+//! Calls that are served without an exit are the same calls, once each, and leave nothing behind.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::{CODE, Guest, RX, start};
+use platform_kvm::Config;
+use sentry::platform::{
+    AddressSpace, CallServer, Context, Exit, PAGE_SIZE, Platform, Registers, Reply, VirtualAddress,
+    VirtualRange,
+};
+
+/// What a call returns, so that user code can tell: `dec %r14` follows, and `ud2` if RAX is anything else.
+const ANSWER: u64 = 0x5a5a;
+/// The call that user code makes.
+const NUMBER: u64 = 39;
+const CALLS: u64 = 3000;
+
+/// `syscall; cmp $ANSWER, %rax`.
+const CMP: &[u8] = &[0x0f, 0x05, 0x48, 0x3d, 0x5a, 0x5a, 0, 0];
+/// `mov $39, %eax; syscall`.
+const MOV: &[u8] = &[0xb8, 39, 0, 0, 0, 0x0f, 0x05];
+/// `mov $39, %rax; syscall`.
+const MOV_LONG: &[u8] = &[0x48, 0xc7, 0xc0, 39, 0, 0, 0, 0x0f, 0x05];
+
+/// `mov $39, %eax`, for windows that lack it.
+const SET_NUMBER: &[u8] = &[0xb8, 39, 0, 0, 0, 0x90];
+/// `cmp $ANSWER, %rax`.
+const CHECK: &[u8] = &[0x48, 0x3d, 0x5a, 0x5a, 0, 0];
+
+/// A program that makes its call R14 times through `window`, and then meets UD2 with R14 = 0.
+fn program(window: &[u8]) -> Vec<u8> {
+    let mut code = vec![0x90; 8];
+    let begin = code.len();
+    if window == CMP {
+        code.extend(SET_NUMBER);
+    }
+    code.extend(window);
+    if window != CMP {
+        code.extend(CHECK);
+    }
+    code.extend([0x75, 0x05]); // jne over the next two
+    code.extend([0x49, 0xff, 0xce]); // dec %r14
+    let back = begin as i64 - (code.len() as i64 + 2);
+    code.extend([0x75, back as i8 as u8]); // jnz begin
+    code.extend([0x0f, 0x0b]); // ud2
+    code
+}
+
+/// Counts the calls that it serves.
+#[derive(Default)]
+struct Server {
+    served: u64,
+    /// Declines every so manieth call.
+    declines: u64,
+    seen: u64,
+}
+
+impl CallServer for Server {
+    fn serve(&mut self, number: u64, _arguments: [u64; 6]) -> Reply {
+        assert_eq!(number, NUMBER);
+        self.seen += 1;
+        if self.declines > 0 && self.seen.is_multiple_of(self.declines) {
+            return Reply::Decline;
+        }
+        self.served += 1;
+        Reply::Value(ANSWER)
+    }
+}
+
+struct Run {
+    guest: Guest,
+    space: Arc<dyn AddressSpace>,
+    context: Box<dyn Context>,
+    registers: Registers,
+    server: Server,
+    /// Calls that came as exits.
+    exits: u64,
+}
+
+impl Run {
+    fn new(code: &[u8]) -> Self {
+        Self::on(Guest::with_config(Config { is_exitless: true, ..Config::default() }), code)
+    }
+
+    fn on(guest: Guest, code: &[u8]) -> Self {
+        let space = guest.space(code);
+        let context = guest.context();
+        let registers = Registers { r14: CALLS, ..start() };
+        Self { guest, space, context, registers, server: Server::default(), exits: 0 }
+    }
+
+    /// Runs until something that is no call.
+    fn until_stop(&mut self) -> Exit {
+        loop {
+            let exit = self.context.run_served(&self.space, &mut self.registers, &mut self.server);
+            assert!(self.registers.rip < VirtualAddress::USER_END.0, "{exit:?} {:x?}", self.registers);
+            match exit {
+                Exit::Syscall => self.serve(),
+                exit => return exit,
+            }
+        }
+    }
+
+    /// What the sentry does with a call that comes as an exit.
+    fn serve(&mut self) {
+        assert_eq!(self.registers.rax, NUMBER);
+        assert_eq!(self.registers.rcx, self.registers.rip);
+        self.exits += 1;
+        self.registers.rax = ANSWER;
+        if let Some(syscall) = self.space.take_frequent_call() {
+            self.space.rewrite_call(syscall);
+        }
+    }
+
+    /// The program ended as it should.
+    fn check_end(&self, exit: &Exit, code: &[u8]) {
+        assert!(matches!(exit, Exit::Exception { vector: 6, .. }), "{exit:?} {:x?}", self.registers);
+        assert_eq!(self.registers.rip, CODE + code.len() as u64 - 2, "{:x?}", self.registers);
+        assert_eq!(self.registers.r14, 0, "a call was answered wrongly");
+        assert_eq!(self.exits + self.server.served, CALLS, "a call was made twice, or never");
+    }
+}
+
+#[test]
+fn every_window_makes_every_call_once() {
+    for window in [CMP, MOV, MOV_LONG] {
+        let code = program(window);
+        let mut run = Run::new(&code);
+        let exit = run.until_stop();
+        run.check_end(&exit, &code);
+    }
+}
+
+#[test]
+fn without_being_asked_for_all_calls_are_exits() {
+    let code = program(CMP);
+    let mut run = Run::on(Guest::new(), &code);
+    let exit = run.until_stop();
+    run.check_end(&exit, &code);
+    assert_eq!(run.exits, CALLS);
+}
+
+#[test]
+fn declined_calls_come_as_exits() {
+    let code = program(CMP);
+    let mut run = Run::new(&code);
+    run.server.declines = 3;
+    let exit = run.until_stop();
+    run.check_end(&exit, &code);
+}
+
+#[test]
+fn kicks_find_the_program_before_or_after_its_call() {
+    for window in [CMP, MOV, MOV_LONG] {
+        let code = program(window);
+        let mut run = Run::new(&code);
+        let interrupter = run.context.interrupter();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let watched = is_over.clone();
+        let kicks = std::thread::spawn(move || {
+            while !watched.load(Ordering::Relaxed) {
+                interrupter.interrupt();
+                std::thread::sleep(Duration::from_micros(70));
+            }
+        });
+        let exit = loop {
+            match run.until_stop() {
+                Exit::Interrupted => {
+                    let end = CODE + code.len() as u64;
+                    assert!((CODE..end).contains(&run.registers.rip), "{:x?}", run.registers);
+                }
+                exit => break exit,
+            }
+        };
+        is_over.store(true, Ordering::Relaxed);
+        kicks.join().unwrap();
+        run.check_end(&exit, &code);
+    }
+}
+
+#[test]
+fn a_jump_into_the_middle_of_a_site_behaves_as_before() {
+    for (window, middle, is_call) in [(CMP, 2, false), (MOV, 5, true), (MOV_LONG, 7, true)] {
+        let code = program(window);
+        let at = code.windows(window.len()).position(|part| part == window).unwrap() as u64;
+        let mut run = Run::new(&code);
+        let exit = run.until_stop();
+        run.check_end(&exit, &code);
+        let (exits, served) = (run.exits, run.server.served);
+        run.registers = Registers { rip: CODE + at + middle, rax: NUMBER, r14: 1, ..start() };
+        if !is_call {
+            run.registers.rax = ANSWER;
+        }
+        let exit = run.until_stop();
+        assert!(matches!(exit, Exit::Exception { vector: 6, .. }), "{exit:?}");
+        assert_eq!(run.registers.r14, 0);
+        assert_eq!(run.exits + run.server.served - exits - served, u64::from(is_call));
+    }
+}
+
+#[test]
+fn user_code_that_jumps_there_itself_finds_the_original() {
+    // Once R14 is 0, it jumps to R13.
+    for (window, middle) in [(CMP, 2), (MOV, 5)] {
+        let mut code = program(window);
+        let at = code.windows(window.len()).position(|part| part == window).unwrap() as u64;
+        code.truncate(code.len() - 2);
+        code.extend([0x49, 0xff, 0xc7]); // inc %r15
+        code.extend([0x49, 0x83, 0xff, 0x01]); // cmp $1, %r15
+        code.extend([0x75, 0x08]); // jne over the jump
+        code.extend([0x49, 0xff, 0xc6]); // inc %r14
+        code.extend([0x48, 0x89, 0xd8]); // mov %rbx, %rax
+        code.extend([0xff, 0xe5]); // jmp *%rbp
+        code.extend([0x0f, 0x0b]); // ud2
+        let mut run = Run::new(&code);
+        run.registers.rbp = CODE + at + middle;
+        run.registers.rbx = if window == CMP { ANSWER } else { NUMBER };
+        let exit = run.until_stop();
+        assert!(matches!(exit, Exit::Exception { vector: 6, .. }), "{exit:?} {:x?}", run.registers);
+        assert_eq!((run.registers.rip, run.registers.r14), (CODE + code.len() as u64 - 2, 0));
+        assert_eq!(run.exits + run.server.served, CALLS + u64::from(window == MOV));
+    }
+}
+
+#[test]
+fn the_sentry_and_whoever_changes_the_page_see_the_original() {
+    let code = program(CMP);
+    let mut run = Run::new(&code);
+    let before = run.space.translate(VirtualAddress(CODE));
+    run.until_stop();
+    assert_eq!(run.space.translate(VirtualAddress(CODE)), before);
+    // A page that may be written holds the program as it was.
+    let page = VirtualRange::new(VirtualAddress(CODE), PAGE_SIZE).unwrap();
+    run.space.protect(page, RX | sentry::platform::Access::WRITE);
+    let mut bytes = vec![0; code.len()];
+    let frame = run.space.translate(VirtualAddress(CODE)).unwrap().0;
+    run.guest.platform.memory().slice(frame, bytes.len()).unwrap().copy_to(&mut bytes[..]);
+    assert_eq!(bytes, code);
+    let exits = run.exits;
+    run.server = Server::default();
+    run.registers = Registers { r14: 5, ..start() };
+    run.until_stop();
+    assert_eq!((run.registers.r14, run.exits - exits, run.server.served), (0, 5, 0));
+}
+
+#[test]
+fn another_page_in_the_place_is_itself() {
+    let code = program(CMP);
+    let mut run = Run::new(&code);
+    run.until_stop();
+    for _ in 0..2 {
+        let frame = run.guest.frames(1, PAGE_SIZE);
+        run.guest.write(frame, &[0x90, 0x90, 0xcc]); // int3
+        run.space.map(VirtualAddress(CODE), &[frame], RX).unwrap();
+        run.registers = start();
+        let exit = run.until_stop();
+        assert!(matches!(exit, Exit::Exception { vector: 3, .. }), "{exit:?}");
+    }
+}
+
+#[test]
+fn a_program_that_is_stepped_makes_the_steps_of_the_original() {
+    let code = program(CMP);
+    let mut run = Run::new(&code);
+    run.until_stop();
+    run.registers = Registers { r14: 1, rflags: 0x302, ..start() };
+    let mut steps = Vec::new();
+    loop {
+        match run.until_stop() {
+            Exit::Exception { vector: 1, .. } => steps.push(run.registers.rip - CODE),
+            exit => break assert!(matches!(exit, Exit::Exception { vector: 6, .. }), "{exit:?}"),
+        }
+    }
+    // SYSCALL itself leaves by its exit, without a step.
+    assert_eq!(steps, [1, 2, 3, 4, 5, 6, 7, 8, 0xd, 0xe, 0x16, 0x18, 0x1b, 0x1d]);
+}
+
+#[test]
+fn two_contexts_of_one_space_make_their_own_calls() {
+    let code = program(CMP);
+    let mut run = Run::new(&code);
+    let mut other = Run { space: run.space.clone(), ..Run::new(&code) };
+    other.context = run.guest.context();
+    std::thread::scope(|scope| {
+        let handle = scope.spawn(|| {
+            let exit = other.until_stop();
+            other.check_end(&exit, &code);
+        });
+        let exit = run.until_stop();
+        run.check_end(&exit, &code);
+        handle.join().unwrap();
+    });
+}
+
+#[test]
+fn a_forged_call_page_harms_nobody_else() {
+    // mov $1, 0xffffffffc0090038 (the sequence number), over and over; then to the gate itself, without a record.
+    let mut code = program(CMP);
+    code.truncate(code.len() - 2);
+    code.extend([0x48, 0xff, 0x04, 0x25, 0x38, 0, 0x09, 0xc0]); // incq SEQUENCE
+    code.extend([0x49, 0xff, 0xc7]); // inc %r15
+    code.extend([0x49, 0x81, 0xff, 0x10, 0x27, 0, 0]); // cmp $10000, %r15
+    code.extend([0x75, 0xec]); // jne to incq
+    code.extend([0x48, 0xc7, 0x04, 0x25, 0xc0, 0, 0x09, 0xc0, 1, 0, 0, 0]); // movq $1, RECORD
+    code.extend([0x48, 0xc7, 0xc0, 0x20, 0, 0x08, 0xc0]); // mov $gate + 32, %rax
+    code.extend([0xff, 0xe0]); // jmp *%rax
+    let mut run = Run::new(&code);
+    let exit = loop {
+        match run.context.run_served(&run.space, &mut run.registers, &mut Anything) {
+            Exit::Syscall => {
+                run.registers.rax = ANSWER;
+                if let Some(syscall) = run.space.take_frequent_call() {
+                    run.space.rewrite_call(syscall);
+                }
+            }
+            exit => break exit,
+        }
+    };
+    assert!(matches!(exit, Exit::Exception { .. } | Exit::Fault { .. }), "{exit:?}");
+    // Others go on.
+    let mut other = Run { guest: run.guest, ..Run::new(&program(CMP)) };
+    let exit = other.until_stop();
+    other.check_end(&exit, &program(CMP));
+}
+
+/// Serves whatever comes.
+struct Anything;
+
+impl CallServer for Anything {
+    fn serve(&mut self, _number: u64, _arguments: [u64; 6]) -> Reply {
+        Reply::Value(ANSWER)
+    }
+}
