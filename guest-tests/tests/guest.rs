@@ -1,4 +1,5 @@
-//! One test per guest program and place: `native::NAME` on this Linux, `inside::NAME` in the microVM.
+//! One test per guest program and place: `native::NAME` on this Linux, `inside::NAME` in the microVM, and
+//! `exitless::NAME` there with system calls that do not leave it.
 //!
 //! A program must succeed in both places. A script, in addition, must print inside what it prints on Linux.
 
@@ -15,6 +16,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// How many tests run at once unless `--test-threads` says otherwise: the programs measure time, some
 /// make thousands of threads, and continuous integration has two cores.
 const DEFAULT_TEST_THREADS: usize = 2;
+
+/// vmm's options in the microVM, and there without exits.
+const INSIDE: &[&str] = &["--image", "/", "--exitless", "off"];
+const EXITLESS: &[&str] = &["--image", "/", "--exitless", "on"];
 
 fn main() -> ExitCode {
     known_state::enter();
@@ -33,7 +38,10 @@ fn main() -> ExitCode {
         let is_native = !program.is_inside_only();
         let test = Trial::test(format!("native::{}", program.name()), move || test_native(&native));
         trials.extend(is_native.then_some(test));
-        trials.push(Trial::test(format!("inside::{}", program.name()), move || test_inside(&program)));
+        for (place, options) in [("inside", INSIDE), ("exitless", EXITLESS)] {
+            let (name, program) = (format!("{place}::{}", program.name()), Arc::clone(&program));
+            trials.push(Trial::test(name, move || test_inside(options, &program)));
+        }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -44,10 +52,10 @@ fn test_native(program: &Program) -> Result<(), Failed> {
 }
 
 /// The program succeeds inside and, if it is a script, prints what it prints on Linux.
-fn test_inside(program: &Program) -> Result<(), Failed> {
+fn test_inside(options: &[&str], program: &Program) -> Result<(), Failed> {
     let words = words(program)?;
     let (executable, arguments) = words.split_first().ok_or("the program has no command")?;
-    let inside = run(vmm::inside(executable)?.args(arguments), program)?;
+    let inside = run(vmm::command(options, executable)?.args(arguments), program)?;
     if program.is_compared() {
         let native = run_native(program)?;
         if native.stdout != inside.stdout {

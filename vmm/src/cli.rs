@@ -118,6 +118,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     stop_timeout: u64,
 
+    /// Whether system calls are served without leaving the guest, where that is possible and pays
+    ///
+    /// Calls that a program makes often are then rewritten as they are made, in copies of the pages of its files that only
+    /// its own instruction fetches, and reads of its own text, see; and a thread of vmm polls for them. `auto` is `off`
+    /// for now.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    exitless: Exitless,
+
     /// Run on a host without Landlock, or whose Landlock is older than Linux 6.2's
     ///
     /// A layer of the jail is missing then: a guest that has taken over vmm may open the host's files. `vmm doctor` tells which
@@ -267,6 +275,7 @@ impl Arguments {
             stop_timeout: Duration::from_secs(self.stop_timeout),
             timeout: self.limits.timeout,
             outputs: self.output.clone(),
+            is_exitless: self.exitless == Exitless::On,
         })
     }
 
@@ -321,6 +330,17 @@ impl Arguments {
             traces_system_calls: self.strace,
         })
     }
+}
+
+/// When system calls are served without leaving the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Exitless {
+    /// By what was measured.
+    Auto,
+    /// Where it pays.
+    On,
+    /// Never.
+    Off,
 }
 
 /// A host name that sethostname(2) would take.

@@ -47,6 +47,8 @@ pub struct Custody {
     pub timeout: Option<Duration>,
     /// What is copied out when the program has ended, whatever its status.
     pub outputs: Vec<Output>,
+    /// Whether system calls may be served without leaving the guest.
+    pub is_exitless: bool,
 }
 
 impl Default for Custody {
@@ -59,6 +61,7 @@ impl Default for Custody {
             stop_timeout: Duration::from_secs(10),
             timeout: None,
             outputs: Vec::new(),
+            is_exitless: false,
         }
     }
 }
@@ -88,7 +91,7 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     let volumes = Volumes::open(&description.mounts).map_err(anyhow::Error::from)?;
     let volumes = admit_volumes(volumes, &mut jail)?;
     let outputs = Outputs::open(&custody.outputs, &mut jail)?;
-    let machine = make_machine(&description)?;
+    let machine = make_machine(&description, custody.is_exitless)?;
     let (root, caller) = (description.root.clone(), jail.caller());
     let sandbox = Sandbox::new(description, image, volumes, machine).map_err(anyhow::Error::from)?;
     let (kernel, mounts) = (sandbox.kernel().clone(), sandbox.mounts().clone());
@@ -171,7 +174,7 @@ fn write_back(mounts: &MountNamespace) {
     }
 }
 
-fn make_machine(description: &Description) -> anyhow::Result<Machine> {
+fn make_machine(description: &Description, is_exitless: bool) -> anyhow::Result<Machine> {
     let memory_bytes = match description.memory_bytes {
         Some(bytes) if bytes < MIN_MEMORY_BYTES => {
             bail!(
@@ -182,7 +185,8 @@ fn make_machine(description: &Description) -> anyhow::Result<Machine> {
         Some(bytes) => bytes,
         None => default_memory_bytes(),
     };
-    let platform: Arc<dyn Platform> = KvmPlatform::new(Config { memory_bytes, ..Config::default() })?;
+    let platform: Arc<dyn Platform> =
+        KvmPlatform::new(Config { memory_bytes, is_exitless, ..Config::default() })?;
     let dispatcher: Arc<dyn Dispatcher> = match description.traces_system_calls {
         true => Arc::new(Tracer::new(Box::new(std::io::stderr()))),
         false => Arc::new(Table),
