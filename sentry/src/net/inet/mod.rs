@@ -11,6 +11,7 @@
 
 mod address;
 mod bound;
+mod icmp;
 mod ip;
 mod ipv6;
 mod ports;
@@ -25,9 +26,12 @@ use linux_raw_sys::net as uapi;
 
 use self::address::Version;
 use self::bound::InetSocket;
+use self::icmp::{ICMP, ICMPV6, may_echo};
 use super::{Family, NetworkNamespace, Socket, SocketCaller, SocketKind, SocketRequest};
 use crate::Errno;
+use crate::cred::Capabilities;
 
+pub use icmp::IcmpSocket;
 pub use report::{InetProtocol, InetStatus};
 pub use sockets::InetSockets;
 pub use tcp::TcpSocket;
@@ -51,6 +55,7 @@ pub const INET6_FAMILY: Family = Family {
 const PROTOCOL_COUNT: u32 = 263;
 const TCP: u32 = 6;
 const UDP: u32 = 17;
+const RAW: u32 = 255;
 
 fn create(
     version: Version,
@@ -61,12 +66,23 @@ fn create(
     if request.protocol >= PROTOCOL_COUNT {
         return Err(Errno::EINVAL);
     }
+    let socket = |kind, protocol| InetSocket::new(version, network, kind, protocol, caller);
+    let echo = if version == Version::V4 { ICMP } else { ICMPV6 };
     match (request.kind, request.protocol) {
-        (SocketKind::Stream, 0 | TCP) => {
-            Ok(TcpSocket::new(InetSocket::new(version, network, SocketKind::Stream, TCP, caller)))
+        (SocketKind::Stream, 0 | TCP) => Ok(TcpSocket::new(socket(SocketKind::Stream, TCP))),
+        (SocketKind::Datagram, 0 | UDP) => Ok(UdpSocket::new(socket(SocketKind::Datagram, UDP))),
+        (SocketKind::Datagram, protocol) if protocol == echo => {
+            if !may_echo(network.settings(), caller) {
+                return Err(Errno::EACCES);
+            }
+            Ok(IcmpSocket::new(socket(SocketKind::Datagram, echo)))
         }
-        (SocketKind::Datagram, 0 | UDP) => {
-            Ok(UdpSocket::new(InetSocket::new(version, network, SocketKind::Datagram, UDP, caller)))
+        // Whoever would write whole packets, header and all, is told that nobody takes them.
+        (SocketKind::Raw, 1..RAW) => {
+            if !caller.credentials().has_over_namespace(&**network, Capabilities::NET_RAW) {
+                return Err(Errno::EPERM);
+            }
+            Ok(IcmpSocket::new(socket(SocketKind::Raw, request.protocol)))
         }
         (SocketKind::SequencedPacket, _) => Err(Errno::ESOCKTNOSUPPORT),
         _ => Err(Errno::EPROTONOSUPPORT),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::icmp::IcmpSockets;
 use super::report::{InetStatus, Reports};
 use super::tcp::TcpSockets;
 use super::udp::UdpSockets;
@@ -12,6 +13,7 @@ pub struct InetSockets {
     tcp: Arc<TcpSockets>,
     udp: UdpSockets,
     reports: Reports,
+    icmp: IcmpSockets,
 }
 
 impl InetSockets {
@@ -33,5 +35,10 @@ impl InetSockets {
     /// What is told of all that are bound.
     pub fn statuses(&self) -> Vec<InetStatus> {
         self.reports.all()
+    }
+
+    /// The raw ones, and those of ICMP echoes.
+    pub fn icmp(&self) -> &IcmpSockets {
+        &self.icmp
     }
 }

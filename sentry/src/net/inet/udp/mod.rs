@@ -13,6 +13,8 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+pub(super) use self::control::Arrival;
+
 use super::bound::InetSocket;
 use super::ports::{Claim, Port, Ports};
 use super::report::{InetProtocol, InetStatus, Report};
@@ -21,9 +23,9 @@ use crate::net::SocketMemoryCharge;
 use crate::wait::{Events, WaitQueue};
 
 /// What tells a reader that there is something.
-const READABLE: Events = Events::IN.union(Events::RDNORM);
+pub(super) const READABLE: Events = Events::IN.union(Events::RDNORM);
 /// What a writer is always told.
-const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND);
+pub(super) const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND);
 
 /// The UDP sockets of a namespace.
 #[derive(Default)]

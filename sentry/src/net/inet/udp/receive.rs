@@ -1,6 +1,6 @@
 //! Receiving.
 
-use super::{Datagram, Inbox, UdpSocket};
+use super::{Arrival, Datagram, Inbox, UdpSocket};
 use crate::Errno;
 use crate::net::{Received, Receiving};
 
@@ -38,9 +38,9 @@ fn nothing(inbox: &Inbox, how: Receiving) -> Result<Received, Errno> {
     if inbox.is_receive_shut && how.waits { Ok(Received::default()) } else { Err(Errno::EAGAIN) }
 }
 
-fn arrival(datagram: &Datagram) -> super::control::Arrival {
+fn arrival(datagram: &Datagram) -> Arrival {
     let Datagram { destination, device, ttl, tos, .. } = *datagram;
-    super::control::Arrival { destination, device, ttl, tos }
+    Arrival { destination, device, ttl, tos }
 }
 
 impl Inbox {

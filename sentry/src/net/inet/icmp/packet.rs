@@ -1,0 +1,104 @@
+//! The bytes of IPv4 headers and ICMP messages (RFC 791, RFC 792, RFC 4443).
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::{ICMP, ICMPV6};
+
+/// Bytes of an IPv4 header without options, and of the header of an ICMP echo.
+pub(super) const IPV4_HEADER_BYTES: usize = 20;
+pub(super) const ECHO_HEADER_BYTES: usize = 8;
+
+/// ICMP's types of an echo and its answer.
+pub(super) const ECHO_REQUEST: u8 = 8;
+const ECHO_REPLY: u8 = 0;
+/// ICMPv6's.
+pub(super) const ECHO_REQUEST_V6: u8 = 128;
+const ECHO_REPLY_V6: u8 = 129;
+
+/// The sum of RFC 1071 over what `parts` hold one after the other, each of an even length but the last.
+fn checksum(parts: &[&[u8]]) -> u16 {
+    let words = parts.iter().flat_map(|part| part.chunks(2)).map(|pair| match pair {
+        [first, second] => u32::from(u16::from_be_bytes([*first, *second])),
+        [last] => u32::from(*last) << 8,
+        _ => 0,
+    });
+    let sum = words.fold(0_u64, |sum, word| sum + u64::from(word));
+    let folded = (0..3).fold(sum, |sum, _| (sum & 0xffff) + (sum >> 16));
+    !u16::try_from(folded).unwrap_or(u16::MAX)
+}
+
+/// Writes the checksum of an ICMP message into it; that of IPv6 covers the addresses too.
+pub(super) fn seal(message: &mut [u8], source: IpAddr, destination: IpAddr) {
+    const CHECKSUM: std::ops::Range<usize> = 2..4;
+    let len_bytes = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let Some(place) = message.get_mut(CHECKSUM) else { return };
+    place.fill(0);
+    let sum = match (source, destination) {
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let next_header = ICMPV6.to_be_bytes();
+            checksum(&[&source.octets(), &destination.octets(), &len_bytes, &next_header, message])
+        }
+        _ => checksum(&[message]),
+    };
+    if let Some(place) = message.get_mut(CHECKSUM) {
+        place.copy_from_slice(&sum.to_be_bytes());
+    }
+}
+
+/// The answer to an ICMP message, if it is an echo that somebody answers. Its checksum is not yet written.
+pub(super) fn answer(message: &[u8], is_v4: bool) -> Option<Vec<u8>> {
+    let reply = match (message.first()?, is_v4) {
+        (&ECHO_REQUEST, true) => ECHO_REPLY,
+        (&ECHO_REQUEST_V6, false) => ECHO_REPLY_V6,
+        _ => return None,
+    };
+    if message.len() < ECHO_HEADER_BYTES {
+        return None;
+    }
+    let mut answer = message.to_vec();
+    *answer.first_mut()? = reply;
+    Some(answer)
+}
+
+/// The identifier of an answer to an echo.
+pub(super) fn answered_identifier(message: &[u8], is_v4: bool) -> Option<u16> {
+    let reply = if is_v4 { ECHO_REPLY } else { ECHO_REPLY_V6 };
+    let (&kind, &[high, low]) = (message.first()?, message.get(4..)?.first_chunk()?);
+    (kind == reply).then(|| u16::from_be_bytes([high, low]))
+}
+
+/// The header that an IPv4 packet of `len_bytes` beside it has.
+pub(super) fn ipv4_header(
+    [source, destination]: [Ipv4Addr; 2],
+    protocol: u8,
+    len_bytes: usize,
+    (ttl, tos): (u8, u8),
+) -> [u8; IPV4_HEADER_BYTES] {
+    const VERSION_AND_WORDS: u8 = 0x45;
+    let mut header = [0; IPV4_HEADER_BYTES];
+    let whole = u16::try_from(len_bytes + IPV4_HEADER_BYTES).unwrap_or(u16::MAX);
+    (header[0], header[1], header[8], header[9]) = (VERSION_AND_WORDS, tos, ttl, protocol);
+    header[2..4].copy_from_slice(&whole.to_be_bytes());
+    header[12..16].copy_from_slice(&source.octets());
+    header[16..20].copy_from_slice(&destination.octets());
+    let sum = checksum(&[&header]);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    header
+}
+
+/// Types of ICMP that a raw socket does not want: a bit each (ICMP_FILTER has 32, ICMPV6_FILTER 256).
+#[derive(Clone, Copy, Default)]
+pub(super) struct Filter(pub(super) [u32; 8]);
+
+impl Filter {
+    /// Whether a message of `protocol` gets through.
+    pub(super) fn passes(&self, protocol: u32, message: &[u8]) -> bool {
+        let Some(kind) = message.first().map(|kind| usize::from(*kind)) else { return true };
+        let is_filtered = protocol == ICMPV6 || protocol == ICMP && kind < 32;
+        let word = self.0.get(kind / 32).copied().unwrap_or(0);
+        !is_filtered || word >> (kind % 32) & 1 == 0
+    }
+}
+
+#[cfg(test)]
+mod tests;
