@@ -62,7 +62,10 @@ fn find(task: &CurrentTask, tid: Tid) -> Result<std::sync::Arc<Task>, Errno> {
 /// The requests by which a tracee stops or goes on. False if `request` is none of them.
 fn resume(tracee: &Tracee, request: u32, data: UserPointer<u64>) -> Result<bool, Errno> {
     let mode = match request {
-        uapi::PTRACE_KILL => return Ok(tracee.kill()).map(|()| true),
+        uapi::PTRACE_KILL => {
+            tracee.kill();
+            return Ok(true);
+        }
         uapi::PTRACE_INTERRUPT => return tracee.interrupt().map(|()| true),
         uapi::PTRACE_LISTEN => return tracee.listen().map(|()| true),
         uapi::PTRACE_DETACH => return tracee.detach(signal_of(data)?).map(|()| true),
