@@ -43,8 +43,9 @@ impl ThreadRoom {
     pub fn task_threads(&self) -> usize {
         let by_mappings = self.mappings.map(|count| (count - count / MAPPINGS_RESERVE) / MAPPINGS_PER_THREAD);
         let bounds = [by_mappings, self.host_threads, self.user_threads, self.group_threads];
-        let least = bounds.into_iter().flatten().min().unwrap_or(u64::MAX);
-        usize::try_from(least.saturating_sub(OTHER_THREADS).max(1)).unwrap_or(usize::MAX)
+        let least = bounds.into_iter().flatten().min();
+        let left = least.map_or(u64::MAX, |least| least.saturating_sub(OTHER_THREADS).max(1));
+        usize::try_from(left).unwrap_or(usize::MAX)
     }
 }
 
