@@ -1,13 +1,11 @@
 //! A sandbox, built from a description and run to its end.
 
-use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use platform_kvm::{Config, KvmPlatform};
-use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+use rustix::fs::Mode;
 use sentry::boot::{Description, Image, Machine, Sandbox, Volumes};
 use sentry::fs::MountNamespace;
 use sentry::fs::volume::VolumeRoot;
@@ -87,7 +85,7 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     raise_open_files_limit();
     let control = ControlSocket::open(description.name.as_deref())?;
     let mut jail = Jail::begin(custody.rules())?;
-    let image = admit(image, &description.root, &mut jail)?;
+    let image = admit(image, &mut jail)?;
     let volumes = Volumes::open(&description.mounts).map_err(anyhow::Error::from)?;
     let volumes = admit_volumes(volumes, &mut jail)?;
     let outputs = Outputs::open(&custody.outputs, &mut jail)?;
@@ -127,25 +125,14 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     Ok(status)
 }
 
-/// Lets the image at `path` be read from inside the jail; an executable, or what holds layers, is open already.
-fn admit(image: Image, path: &Path, jail: &mut Jail) -> anyhow::Result<Image> {
+/// Lets the image be read from inside the jail; an executable, or what holds layers, is open already.
+fn admit(image: Image, jail: &mut Jail) -> anyhow::Result<Image> {
     Ok(match image {
         Image::Directory { root, .. } => {
-            let root = open_again(&root, path).with_context(|| format!("image {}", path.display()))?;
             Image::Directory { root: jail.admit(root, Access::Read)?, owners: jail.owners() }
         }
         open => open,
     })
-}
-
-/// Opens the directory at `path` once more: from a mount namespace that was entered since, only what was opened there can be
-/// taken.
-fn open_again(directory: &OwnedFd, path: &Path) -> anyhow::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let again = openat(CWD, path, flags, Mode::empty())?;
-    let (old, new) = (fstat(directory)?, fstat(&again)?);
-    ensure!((old.st_dev, old.st_ino) == (new.st_dev, new.st_ino), "replaced by another meanwhile");
-    Ok(again)
 }
 
 /// Lets the volumes be used from inside the jail; those that are files are open already. New files have the modes that the
