@@ -1,5 +1,6 @@
 //! A sandbox, built from a description and run to its end.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     raise_open_files_limit();
     let control = ControlSocket::open(description.name.as_deref())?;
     let mut jail = Jail::begin(custody.rules())?;
-    let image = admit(image, &mut jail)?;
+    let image = admit(image, &description.root, &mut jail)?;
     let volumes = Volumes::open(&description.mounts).map_err(anyhow::Error::from)?;
     let volumes = admit_volumes(volumes, &mut jail)?;
     let outputs = Outputs::open(&custody.outputs, &mut jail)?;
@@ -125,11 +126,13 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     Ok(status)
 }
 
-/// Lets the image be read from inside the jail; an executable, or what holds layers, is open already.
-fn admit(image: Image, jail: &mut Jail) -> anyhow::Result<Image> {
+/// Lets the image at `path` be read from inside the jail; an executable, or what holds layers, is open already.
+fn admit(image: Image, path: &Path, jail: &mut Jail) -> anyhow::Result<Image> {
     Ok(match image {
         Image::Directory { root, .. } => {
-            Image::Directory { root: jail.admit(root, Access::Read)?, owners: jail.owners() }
+            let root = jail.admit(root, Access::Read);
+            let root = root.with_context(|| format!("image {}", path.display()))?;
+            Image::Directory { root, owners: jail.owners() }
         }
         open => open,
     })

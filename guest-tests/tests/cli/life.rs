@@ -157,7 +157,7 @@ fn limits_that_are_too_small_are_named() {
     for (limit, words) in [
         ("ulimit -v 100000", ["address space", "ulimit -v"]),
         ("ulimit -d 100000", ["address space", "ulimit -d"]),
-        ("ulimit -n 7", ["open files", "Too many open files"]),
+        ("ulimit -n 8", ["image /", "Too many open files"]),
         ("ulimit -n 10", ["create a vCPU", "Too many open files"]),
     ] {
         let script = format!("{limit}; exec {} --image / -- /bin/true", binary.display());
