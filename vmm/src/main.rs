@@ -5,17 +5,12 @@
 mod cli;
 #[cfg(feature = "deadlock-detection")]
 mod deadlock;
-mod images;
-mod limit_arguments;
-mod mount_arguments;
-mod signal_name;
-mod size;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use vmm::{Failure, control, doctor};
+use vmm::Failure;
 
 fn main() -> ExitCode {
     close_inherited_descriptors();
@@ -29,23 +24,7 @@ fn main() -> ExitCode {
     };
     start_log(arguments.log);
     vmm::end_process_on_panic();
-    let result = watch_for_deadlocks().map_err(Failure::from).and_then(|()| match arguments.subcommand {
-        Some(cli::Subcommand::Doctor { insecure_no_landlock }) => doctor::run(!insecure_no_landlock),
-        Some(cli::Subcommand::Pause { sandbox }) => ask(&sandbox, control::Request::Pause),
-        Some(cli::Subcommand::Kill { signal, sandbox }) => ask(&sandbox, control::Request::Kill(signal)),
-        Some(cli::Subcommand::Resume { sandbox }) => ask(&sandbox, control::Request::Resume),
-        Some(cli::Subcommand::Images(arguments)) => images::run(arguments).map(|()| 0).map_err(Failure::from),
-        Some(cli::Subcommand::Completions { shell }) => print(&cli::Arguments::completions(shell)),
-        Some(cli::Subcommand::Man) => cli::Arguments::manual()
-            .map_err(anyhow::Error::from)
-            .map_err(Failure::from)
-            .and_then(|page| print(&page)),
-        None => {
-            let opened = vmm::image::open(&arguments.image_request())?;
-            let custody = arguments.custody(&opened)?;
-            vmm::run(arguments.describe(&opened)?, opened.image, custody)
-        }
-    });
+    let result = watch_for_deadlocks().map_err(Failure::from).and_then(|()| arguments.run());
     match result {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
@@ -61,19 +40,6 @@ fn close_inherited_descriptors() {
     const FIRST: u32 = 3;
     // SAFETY: nothing in this process has opened a descriptor yet. Linux before 5.9, which has no such call, leaves them open.
     let _ = unsafe { libc::close_range(FIRST, u32::MAX, 0) };
-}
-
-/// Prints `bytes` to standard output, where somebody may have stopped to read.
-fn print(bytes: &[u8]) -> Result<u8, Failure> {
-    match std::io::stdout().write_all(bytes) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(anyhow::Error::from(error).into()),
-        _ => Ok(0),
-    }
-}
-
-fn ask(sandbox: &control::Target, request: control::Request) -> Result<u8, Failure> {
-    control::ask(sandbox, request)?;
-    Ok(0)
 }
 
 fn start_log(level: log::LevelFilter) {

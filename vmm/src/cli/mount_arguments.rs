@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use sentry::boot::{HOSTFS, MountPoint};
 
-use crate::size;
+use super::size;
 
 /// The options of what is mounted in the sandbox besides the image.
 #[derive(Debug, Default, clap::Args)]

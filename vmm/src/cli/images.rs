@@ -8,7 +8,7 @@ use serde::Serialize;
 use vmm::image::manage::{self, Details, Summary};
 use vmm::image::{DEFAULT_LIMIT_BYTES, Request};
 
-use crate::size;
+use super::size;
 
 /// How many digits of an id are shown.
 const SHOWN_ID_LEN: usize = 19;

@@ -1,0 +1,51 @@
+//! `vmm pause`, `vmm resume` and `vmm kill`.
+
+use sentry::signal::Signal;
+use vmm::Failure;
+use vmm::control::{self, Request, Target};
+
+use super::signal_name;
+use super::target::sandbox;
+
+/// The sandbox that is to stand still, or to go on.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub(crate) struct TargetArguments {
+    /// The process number of the vmm that runs the sandbox, or the name that you gave it with --name
+    #[arg(value_name = "PID|NAME", value_parser = sandbox)]
+    pub(crate) sandbox: Target,
+}
+
+/// Who gets which signal.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub(crate) struct KillArguments {
+    /// The signal, by name or number
+    #[arg(long, short = 's', value_name = "SIGNAL", default_value = "KILL", value_parser = signal_name::parse)]
+    signal: Signal,
+
+    #[command(flatten)]
+    target: TargetArguments,
+}
+
+impl TargetArguments {
+    /// Has the sandbox stand still.
+    pub(crate) fn pause(&self) -> Result<u8, Failure> {
+        ask(&self.sandbox, Request::Pause)
+    }
+
+    /// Lets the sandbox go on.
+    pub(crate) fn resume(&self) -> Result<u8, Failure> {
+        ask(&self.sandbox, Request::Resume)
+    }
+}
+
+impl KillArguments {
+    /// Sends the signal.
+    pub(crate) fn run(&self) -> Result<u8, Failure> {
+        ask(&self.target.sandbox, Request::Kill(self.signal.number().into()))
+    }
+}
+
+fn ask(sandbox: &Target, request: Request) -> Result<u8, Failure> {
+    control::ask(sandbox, request)?;
+    Ok(0)
+}

@@ -1,0 +1,138 @@
+//! The command line: options and subcommands, a file each.
+
+mod control;
+mod environment;
+mod images;
+mod limit_arguments;
+mod mount_arguments;
+mod run;
+mod signal_name;
+mod size;
+mod target;
+mod user;
+
+use std::io::{ErrorKind, Write};
+
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
+use vmm::{Failure, doctor};
+
+use self::control::{KillArguments, TargetArguments};
+use self::run::RunArguments;
+
+const EXAMPLES: &str = "\
+Examples:
+  vmm -- sh -c 'echo hello from $(uname -s)'    a shell on the host's own files, which stay as they are
+  vmm --image ./rootfs -- make test             tests on a root file system in a directory
+  vmm --image ./hello                           a single static executable in an empty root
+  vmm --image app.tar.gz                        an image that `docker save` has written, as it says that it is to be run
+  vmm doctor                                    what this host offers, and what is missing
+  vmm pause 4711; vmm resume 4711               have the sandbox of process 4711 stand still and go on
+  vmm --memory 512M --strace -- python3 x.py    with a memory limit, and every system call on standard error
+
+Exit status: the program's own; 128+N if signal N killed it; 125 if vmm itself failed, 126 if COMMAND cannot
+be executed, 127 if it is not found; 124 if the --timeout has passed.";
+
+/// Run a Linux program inside a KVM microVM that has no guest kernel.
+///
+/// The program's system calls are served by the sentry, a Linux kernel in user space. The image is never written:
+/// what the program changes lives in memory and ends with it.
+#[derive(Debug, Parser)]
+#[command(name = "vmm", version, after_help = EXAMPLES, max_term_width = 110)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    run: RunArguments,
+
+    /// How much vmm says of itself on standard error: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "error")]
+    pub(crate) log: log::LevelFilter,
+
+    #[command(subcommand)]
+    subcommand: Option<Subcommand>,
+}
+
+/// What vmm does instead of running a program. After `--` or an option, the same words name programs.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Subcommand)]
+enum Subcommand {
+    /// Tell what this host offers, what is missing and how to get it
+    Doctor {
+        /// Judge the host as for a run with this option
+        #[arg(long)]
+        insecure_no_landlock: bool,
+    },
+
+    /// Tell what images are unpacked, and manage them
+    Images(images::Arguments),
+
+    /// Print what completes vmm's options in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+
+    /// Print the manual page, for man(1)
+    Man,
+
+    /// Have every task of a running sandbox stand still, and return once all do
+    ///
+    /// Only the sandbox's own user and root may pause it. Inside, nothing but the time that passes
+    /// is noticed: timers that are due meanwhile expire afterwards, and signals wait, those sent to the vmm included.
+    Pause(TargetArguments),
+
+    /// Send a signal to the first process of a running sandbox
+    Kill(KillArguments),
+
+    /// Let a paused sandbox go on
+    Resume(TargetArguments),
+}
+
+impl Arguments {
+    /// What completes the command line in `shell`.
+    fn completions(shell: Shell) -> Vec<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Self::command(), "vmm", &mut script);
+        script
+    }
+
+    /// The manual page.
+    ///
+    /// # Errors
+    /// None that is known: it is written to memory.
+    fn manual() -> std::io::Result<Vec<u8>> {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Self::command()).render(&mut page)?;
+        Ok(page)
+    }
+
+    /// Does what is asked, and returns the status to exit with.
+    ///
+    /// # Errors
+    /// What keeps it from being done.
+    pub(crate) fn run(self) -> Result<u8, Failure> {
+        match self.subcommand {
+            None => self.run.run(),
+            Some(Subcommand::Doctor { insecure_no_landlock }) => doctor::run(!insecure_no_landlock),
+            Some(Subcommand::Pause(arguments)) => arguments.pause(),
+            Some(Subcommand::Kill(arguments)) => arguments.run(),
+            Some(Subcommand::Resume(arguments)) => arguments.resume(),
+            Some(Subcommand::Images(arguments)) => images::run(arguments).map(|()| 0).map_err(Failure::from),
+            Some(Subcommand::Completions { shell }) => print(&Self::completions(shell)),
+            Some(Subcommand::Man) => {
+                let page = Self::manual().map_err(anyhow::Error::from)?;
+                print(&page)
+            }
+        }
+    }
+}
+
+/// Prints `bytes` to standard output, where somebody may have stopped to read.
+fn print(bytes: &[u8]) -> Result<u8, Failure> {
+    match std::io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(anyhow::Error::from(error).into()),
+        _ => Ok(0),
+    }
+}
+
+#[cfg(test)]
+mod tests;
