@@ -41,11 +41,11 @@ impl TargetArguments {
 impl KillArguments {
     /// Sends the signal.
     pub(crate) fn run(&self) -> Result<u8, Failure> {
-        ask(&self.target.sandbox, Request::Kill(self.signal.number().into()))
+        ask(&self.target.sandbox, Request::Kill { signal: self.signal.number().into() })
     }
 }
 
 fn ask(sandbox: &Target, request: Request) -> Result<u8, Failure> {
-    control::ask(sandbox, request)?;
+    control::ask(sandbox, &request)?;
     Ok(0)
 }

@@ -250,7 +250,8 @@ fn signals_and_clocks() -> Vec<Condition> {
     ]
 }
 
-/// Sockets that are open already: the caller's streams, and where requests to pause and resume arrive. No address is sent to.
+/// Sockets that are open already: the caller's streams, and where requests from outside arrive, descriptors with them. No address is
+/// sent to.
 fn sockets() -> Vec<Condition> {
     let flags = !(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL).cast_unsigned();
     vec![
@@ -260,6 +261,7 @@ fn sockets() -> Vec<Condition> {
             vec![OneOf(1, vec![libc::SOL_SOCKET as u32]), OneOf(2, vec![libc::SO_PEERCRED as u32])],
         ),
         (Sysno::recvfrom, vec![HasNone(3, flags), IsZero(4)]),
+        (Sysno::recvmsg, vec![OneOf(2, vec![libc::MSG_CMSG_CLOEXEC as u32])]),
         (Sysno::sendto, vec![HasNone(3, flags), IsZero(4)]),
     ]
 }

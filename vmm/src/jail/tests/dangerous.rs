@@ -64,7 +64,6 @@ const DANGEROUS: [Sysno; 76] = [
     Sysno::connect,
     Sysno::bind,
     Sysno::sendmsg,
-    Sysno::recvmsg,
     // Code and memory.
     Sysno::memfd_create,
     Sysno::userfaultfd,
@@ -195,6 +194,7 @@ fn sockets() -> Vec<(Sysno, [i64; 6])> {
         (Sysno::sendto, [0, 0, 0, libc::MSG_OOB.into(), 0, 0]),
         (Sysno::recvfrom, [0, 0, 0, 0, POINTER, 0]),
         (Sysno::recvfrom, [0, 0, 0, libc::MSG_ERRQUEUE.into(), 0, 0]),
+        third(Sysno::recvmsg, 0),
     ]
 }
 
