@@ -13,6 +13,7 @@ pub mod device;
 pub mod inet;
 pub mod level;
 pub mod netlink;
+pub mod outside;
 pub mod route;
 pub mod unix;
 

@@ -8,6 +8,7 @@ use super::configuration::NetworkConfiguration;
 use super::counters::Counters;
 use super::inet::InetSockets;
 use super::netlink::NetlinkSockets;
+use super::outside::Outside;
 use super::unix::{FilesInFlight, UnixSockets};
 use crate::cred::{Capabilities, Credentials, Identity, Namespace};
 use crate::fs::OpenFiles;
@@ -43,6 +44,8 @@ pub struct NetworkNamespace {
     netlink: Arc<NetlinkSockets>,
     unix_sockets: Arc<UnixSockets>,
     inet_sockets: InetSockets,
+    /// The way to the host's network, if the caller has opened one. It leads out of a kernel's first namespace alone.
+    outside: OnceLock<Arc<Outside>>,
 }
 
 impl NetworkNamespace {
@@ -64,6 +67,7 @@ impl NetworkNamespace {
             netlink,
             unix_sockets: UnixSockets::new(shared.clone(), namespace.clone()),
             inet_sockets: InetSockets::default(),
+            outside: OnceLock::new(),
             shared,
         })
     }
@@ -105,6 +109,15 @@ impl NetworkNamespace {
     /// Its internet sockets.
     pub fn inet_sockets(&self) -> &InetSockets {
         &self.inet_sockets
+    }
+
+    /// What leads out of the sandbox.
+    pub(super) fn outside(&self) -> Option<&Arc<Outside>> {
+        self.outside.get()
+    }
+
+    pub(super) fn set_outside(&self, outside: Arc<Outside>) -> Result<(), Arc<Outside>> {
+        self.outside.set(outside)
     }
 
     /// Its netlink sockets.

@@ -90,10 +90,10 @@ impl NetworkConfiguration {
     /// Removes a link.
     ///
     /// # Errors
-    /// ENODEV; EOPNOTSUPP for a loopback, which stays as long as its namespace.
+    /// ENODEV; EOPNOTSUPP for a loopback or the link to the outside, which stay as long as their namespace.
     pub fn delete_link(&self, index: u32) -> Result<(), Refusal> {
         match self.state.lock().devices.get(index)?.kind {
-            LinkKind::Loopback => Err(Errno::EOPNOTSUPP.into()),
+            LinkKind::Loopback | LinkKind::Outside => Err(Errno::EOPNOTSUPP.into()),
         }
     }
 }

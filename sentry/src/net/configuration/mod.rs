@@ -11,6 +11,7 @@ mod addresses;
 mod change;
 mod links;
 mod neighbours;
+mod outside;
 mod refusal;
 mod routes;
 mod rules;

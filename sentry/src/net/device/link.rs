@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use netlink_packet_route::link::{LinkFlags, LinkLayerType, State};
 
-use super::{InterfaceAddress, LOOPBACK_INDEX, LinkName, LinkStatistics};
+use super::{InterfaceAddress, LOOPBACK_INDEX, LinkName, LinkStatistics, OUTSIDE_INDEX};
 
 /// The MTU of a loopback, and its largest.
 const LOOPBACK_MTU: u32 = 65536;
+/// The MTU of an Ethernet, and the least and the largest.
+const ETHERNET_MTU: u32 = 1500;
+const ETHERNET_MTU_RANGE: (u32, u32) = (68, 65535);
+/// The hardware address of the link to the outside, which nobody else sees: locally administered.
+const OUTSIDE_HARDWARE_ADDRESS: [u8; 6] = [2, 0x50, 0x41, 0x4c, 0, 0xf];
 /// How many packets wait for a link at most, unless told otherwise.
 const DEFAULT_TX_QUEUE_LEN: u32 = 1000;
 /// Flags that only tell of a link's state.
@@ -18,6 +23,8 @@ const STATE_FLAGS: LinkFlags = LinkFlags::Running.union(LinkFlags::LowerUp).unio
 pub enum LinkKind {
     /// Whatever is sent comes back.
     Loopback,
+    /// The way to the [outside](crate::net::outside), which looks like an Ethernet.
+    Outside,
 }
 
 impl LinkKind {
@@ -25,6 +32,7 @@ impl LinkKind {
     pub fn layer(self) -> LinkLayerType {
         match self {
             Self::Loopback => LinkLayerType::Loopback,
+            Self::Outside => LinkLayerType::Ether,
         }
     }
 
@@ -32,6 +40,7 @@ impl LinkKind {
     pub fn mtu_range(self) -> (u32, u32) {
         match self {
             Self::Loopback => (0, i32::MAX as u32),
+            Self::Outside => ETHERNET_MTU_RANGE,
         }
     }
 
@@ -39,6 +48,7 @@ impl LinkKind {
     pub fn shown_mtu_range(self) -> (u32, u32) {
         match self {
             Self::Loopback => (0, 0),
+            Self::Outside => ETHERNET_MTU_RANGE,
         }
     }
 }
@@ -97,6 +107,20 @@ impl Link {
         }
     }
 
+    /// The link to the outside: down, without addresses.
+    pub(super) fn outside() -> Self {
+        Self {
+            index: OUTSIDE_INDEX,
+            name: LinkName::outside(),
+            kind: LinkKind::Outside,
+            flags: LinkFlags::Broadcast | LinkFlags::Multicast,
+            mtu: ETHERNET_MTU,
+            hardware_address: OUTSIDE_HARDWARE_ADDRESS,
+            hardware_broadcast: [0xff; 6],
+            ..Self::loopback()
+        }
+    }
+
     /// Whether it is up (IFF_UP).
     pub fn is_up(&self) -> bool {
         self.flags.contains(LinkFlags::Up)
@@ -115,7 +139,11 @@ impl Link {
 
     /// The state of RFC 2863; a loopback that is up does not tell.
     pub fn operational_state(&self) -> State {
-        if self.is_up() { State::Unknown } else { State::Down }
+        match (self.is_up(), self.kind) {
+            (false, _) => State::Down,
+            (true, LinkKind::Loopback) => State::Unknown,
+            (true, LinkKind::Outside) => State::Up,
+        }
     }
 
     /// The name of its queueing discipline.

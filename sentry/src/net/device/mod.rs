@@ -21,6 +21,8 @@ use crate::Errno;
 
 /// The index of the loopback of every namespace.
 pub const LOOPBACK_INDEX: u32 = 1;
+/// The index of the link to the outside, in the namespace that has one.
+pub const OUTSIDE_INDEX: u32 = 2;
 
 /// The links of a namespace, by index.
 #[derive(Debug)]
@@ -39,6 +41,11 @@ impl Devices {
     /// All links, by ascending index.
     pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
         self.links.values()
+    }
+
+    /// Adds the link to the outside.
+    pub(super) fn add_outside(&mut self) {
+        self.links.insert(OUTSIDE_INDEX, Link::outside());
     }
 
     /// The link with this index.

@@ -16,6 +16,11 @@ impl LinkName {
         Self("lo".into())
     }
 
+    /// The name of the link to the outside.
+    pub fn outside() -> Self {
+        Self("eth0".into())
+    }
+
     /// The name that the bytes spell. Linux takes any bytes; those that are no text are refused here, since what tells of links
     /// is text.
     ///

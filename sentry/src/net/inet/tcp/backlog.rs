@@ -7,13 +7,23 @@ use super::endpoint::READABLE;
 use super::{Bound, Role, TcpSocket};
 use crate::Errno;
 use crate::net::SocketAddress;
+use crate::net::outside::Ticket;
 
 /// What a listener has.
+#[derive(Default)]
 pub(super) struct Listener {
     pub(super) backlog: VecDeque<Arc<TcpSocket>>,
     pub(super) max_backlog: usize,
     /// Those who have found the backlog full, in the order in which they came.
     pub(super) waiting: VecDeque<Weak<TcpSocket>>,
+    /// Connections from the outside that have found it full; the door bounds them.
+    pub(super) overflowing: VecDeque<Overflowing>,
+}
+
+/// A connection from the outside that waits for its place in a backlog.
+pub(super) struct Overflowing {
+    pub(super) accepted: Arc<TcpSocket>,
+    pub(super) _ticket: Ticket,
 }
 
 impl Listener {
@@ -47,18 +57,22 @@ impl TcpSocket {
             }
         }
         state.is_shut = false;
-        state.role =
-            Role::Listening(Listener { backlog: VecDeque::new(), max_backlog, waiting: VecDeque::new() });
+        state.role = Role::Listening(Listener { max_backlog, ..Listener::default() });
         Ok(())
     }
 
     /// accept(2).
     pub(super) fn take_connection(&self) -> Result<(Arc<Self>, SocketAddress), Errno> {
-        let (accepted, waiting) = {
+        let (accepted, waiting, _ticket) = {
             let mut state = self.state.lock();
             let Role::Listening(listener) = &mut state.role else { return Err(Errno::EINVAL) };
             let accepted = listener.backlog.pop_front().ok_or(Errno::EAGAIN)?;
-            (accepted, listener.waiting.pop_front())
+            // Its ticket is given back unlocked.
+            let ticket = listener.overflowing.pop_front().map(|Overflowing { accepted, _ticket }| {
+                listener.backlog.push_back(accepted);
+                _ticket
+            });
+            (accepted, listener.waiting.pop_front(), ticket)
         };
         // Unlocked, for the one let in locks both.
         if let Some((client, listener)) = waiting.as_ref().and_then(Weak::upgrade).zip(self.me.upgrade()) {
@@ -66,9 +80,14 @@ impl TcpSocket {
         }
         let remote = {
             let mut state = accepted.state.lock();
-            let Role::Connected(connection) = &mut state.role else { return Err(Errno::ECONNABORTED) };
-            connection.is_embryo = false;
-            connection.remote
+            match &mut state.role {
+                Role::Connected(connection) => {
+                    connection.is_embryo = false;
+                    connection.remote
+                }
+                Role::Outside(connection) => connection.remote,
+                _ => return Err(Errno::ECONNABORTED),
+            }
         };
         let peer = accepted.inet.encode(remote);
         Ok((accepted, peer))

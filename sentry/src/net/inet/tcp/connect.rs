@@ -10,6 +10,7 @@ use super::{Bound, Connection, Role, State, TcpSocket};
 use crate::Errno;
 use crate::net::inet::ports::Claim;
 use crate::net::options::SEND_BUFFER_LOCK;
+use crate::net::outside::Outside;
 use crate::net::{SocketAddress, SocketOptions};
 
 impl TcpSocket {
@@ -39,13 +40,20 @@ impl TcpSocket {
         let unfinished = if waits { Errno::EAGAIN } else { Errno::EINPROGRESS };
         {
             let mut state = self.state.lock();
+            state.settle();
             match &mut state.role {
+                Role::Outside(connection) if connection.is_established() => {
+                    let was_reported = std::mem::replace(&mut connection.is_reported, true);
+                    return if was_reported { Err(Errno::EISCONN) } else { Ok(()) };
+                }
                 Role::Connected(connection) if !connection.is_reported => {
                     connection.is_reported = true;
                     return connection.own.inbox().error.take().map_or(Ok(()), Err);
                 }
                 Role::Connected(_) | Role::Listening(_) => return Err(Errno::EISCONN),
-                Role::Connecting { .. } => return Err(if waits { unfinished } else { Errno::EALREADY }),
+                Role::Connecting { .. } | Role::Outside(_) => {
+                    return Err(if waits { unfinished } else { Errno::EALREADY });
+                }
                 Role::Failed => {
                     state.role = Role::Closed;
                     state.release_port();
@@ -54,8 +62,12 @@ impl TcpSocket {
                 Role::Closed => {}
             }
         }
-        let remote = self.begin(self.inet.decode_destination(given)?)?;
-        match self.establish(remote) {
+        let (remote, outside) = self.begin(self.inet.decode_destination(given)?)?;
+        let established = match &outside {
+            Some(outside) => self.establish_outside(remote, outside),
+            None => self.establish(remote),
+        };
+        match established {
             Ok(()) if waits => self.report(),
             Ok(()) => return Err(unfinished),
             Err(Errno::EAGAIN) => return Err(unfinished),
@@ -74,29 +86,36 @@ impl TcpSocket {
     }
 
     fn report(&self) {
-        if let Role::Connected(connection) = &mut self.state.lock().role {
-            connection.is_reported = true;
+        match &mut self.state.lock().role {
+            Role::Connected(connection) => connection.is_reported = true,
+            Role::Outside(connection) => connection.is_reported = true,
+            _ => {}
         }
     }
 
-    /// Settles both addresses and waits to be let in. Returns where to.
-    fn begin(&self, destination: SocketAddr) -> Result<SocketAddr, Errno> {
+    /// Settles both addresses and waits to be let in. Returns where to, and what leads there if it is outside.
+    fn begin(&self, destination: SocketAddr) -> Result<(SocketAddr, Option<Arc<Outside>>), Errno> {
         let mut state = self.state.lock();
         if !matches!(state.role, Role::Closed) {
             return Err(Errno::EALREADY);
         }
         let own = state.bound.as_ref().map(|bound| bound.address.ip());
         let route = self.inet.route(destination, own)?;
-        if route.kind != RouteType::Local {
-            return Err(Errno::ENETUNREACH);
-        }
+        let outside = match route.kind {
+            RouteType::Local => None,
+            RouteType::Unicast => {
+                let outside = self.inet.network().outside().filter(|outside| outside.is_through(&route));
+                Some(outside.ok_or(Errno::ENETUNREACH)?.clone())
+            }
+            _ => return Err(Errno::ENETUNREACH),
+        };
         let mut remote = destination;
         remote.set_ip(route.destination);
         self.settle_own(&mut state, route.source)?;
         state.error = None;
         state.is_shut = false;
         state.role = Role::Connecting { remote };
-        Ok(remote)
+        Ok((remote, outside))
     }
 
     /// Has the own address be `source`, with the port that it has or with any.
@@ -207,7 +226,7 @@ impl TcpSocket {
     }
 
     /// A socket with the options of this listener.
-    fn accepted_child(&self, bound: Bound) -> Arc<Self> {
+    pub(super) fn accepted_child(&self, bound: Bound) -> Arc<Self> {
         let state = State { bound: Some(bound), ..State::default() };
         Self::with(self.inet.child(), self.options.lock().clone(), state)
     }
@@ -240,13 +259,18 @@ impl TcpSocket {
         let role = {
             let mut state = self.state.lock();
             state.release_port();
-            let is_broken_off = matches!(state.role, Role::Connected(_) | Role::Connecting { .. });
+            let is_broken_off =
+                matches!(state.role, Role::Connected(_) | Role::Connecting { .. } | Role::Outside(_));
             state.error = is_broken_off.then_some(Errno::ECONNRESET);
             state.is_shut = false;
             std::mem::take(&mut state.role)
         };
-        if let Role::Connected(connection) = &role {
-            connection.close(true);
+        match &role {
+            Role::Connected(connection) => {
+                connection.close(true);
+            }
+            Role::Outside(connection) => connection.close(true),
+            _ => {}
         }
         self.queue.notify(ENDED);
     }

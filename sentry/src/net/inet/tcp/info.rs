@@ -26,6 +26,11 @@ impl TcpSocket {
 
     /// The value of TCP_INFO.
     pub(super) fn info(&self) -> TcpInfo {
+        if let Ok(Some(host)) = self.host()
+            && let Some(info) = host.info()
+        {
+            return info;
+        }
         let mut info = TcpInfo {
             tcpi_state: self.tcp_state() as u8,
             tcpi_rto: RETRANSMISSION_TIMEOUT_US,

@@ -6,6 +6,8 @@
 //! A connect finds the listener and puts the other end into its backlog at once; if that is full, it waits in the listener's list
 //! of those who want in, and accept(2) lets it in. Like on Linux, one who does not wait learns of either by a second connect, by
 //! SO_ERROR and by poll(2).
+//!
+//! A connection that leads out of the sandbox has no endpoints: it is the host's, see [`outside`].
 
 mod backlog;
 mod bytes;
@@ -13,6 +15,7 @@ mod connect;
 mod endpoint;
 mod info;
 mod options;
+mod outside;
 mod socket;
 mod transfer;
 
@@ -26,6 +29,8 @@ use parking_lot::Mutex;
 use self::backlog::Listener;
 use self::endpoint::Endpoint;
 use self::options::TcpOptions;
+use self::outside::OutsideConnection;
+pub(in crate::net) use self::outside::own_address;
 use super::bound::InetSocket;
 use super::ports::{Port, Ports};
 use super::report::{InetProtocol, InetStatus, Report};
@@ -108,6 +113,8 @@ enum Role {
         remote: SocketAddr,
     },
     Connected(Connection),
+    /// It is connected to the outside, or on its way there.
+    Outside(OutsideConnection),
 }
 
 struct Connection {
@@ -157,6 +164,7 @@ impl TcpSocket {
     fn remote(&self) -> Option<SocketAddr> {
         match &self.state.lock().role {
             Role::Connected(connection) => Some(connection.remote),
+            Role::Outside(connection) => Some(connection.remote),
             _ => None,
         }
     }
@@ -206,7 +214,11 @@ impl Report for TcpSocket {
             (state.bound.as_ref()?.address, state.tcp_state(), waiting)
         };
         // What was sent is with the peer at once: nothing waits at this end.
-        let unread_bytes = self.ends().map_or(waiting, |(own, _)| own.inbox().bytes.unread_bytes());
+        let unread_bytes = match (self.ends(), self.host()) {
+            (Some((own, _)), _) => own.inbox().bytes.unread_bytes(),
+            (None, Ok(Some(host))) => host.unread_bytes(),
+            _ => waiting,
+        };
         Some(InetStatus {
             protocol: InetProtocol::Tcp,
             is_ipv6: self.inet.is_ipv6(),
@@ -223,8 +235,11 @@ impl Report for TcpSocket {
 impl Drop for TcpSocket {
     fn drop(&mut self) {
         let state = std::mem::take(self.state.get_mut());
+        let lingers_not = self.inet.common.options().linger == (true, 0);
+        if let Role::Outside(connection) = &state.role {
+            connection.close(lingers_not);
+        }
         if let Role::Connected(connection) = &state.role {
-            let lingers_not = self.inet.common.options().linger == (true, 0);
             if connection.close(lingers_not) == Closing::First
                 && let Some(bound) = &state.bound
             {
@@ -241,14 +256,22 @@ pub enum TcpState {
     Established = 1,
     /// A connect waits.
     SynSent = 2,
+    /// This end has ended, and the other has not said that it knows.
+    FinWait1 = 4,
     /// This end has ended, the other has not.
     FinWait2 = 5,
+    /// Both ends have ended, this one first.
+    TimeWait = 6,
     /// Not connected.
     Close = 7,
     /// The other end has ended, this one has not.
     CloseWait = 8,
+    /// Both ends have ended, the other one first, and has not said that it knows.
+    LastAck = 9,
     /// It listens.
     Listen = 10,
+    /// Both ends have ended at once.
+    Closing = 11,
 }
 
 impl State {
@@ -257,6 +280,7 @@ impl State {
             Role::Closed | Role::Failed => TcpState::Close,
             Role::Listening(_) => TcpState::Listen,
             Role::Connecting { .. } => TcpState::SynSent,
+            Role::Outside(connection) => connection.tcp_state(),
             Role::Connected(connection) => {
                 let inbox = connection.own.inbox();
                 match (inbox.is_send_shut, inbox.has_ended) {

@@ -25,6 +25,18 @@ const MAX_LINGER2: i32 = 120;
 /// The least TCP_WINDOW_CLAMP but none.
 const MIN_WINDOW_CLAMP: i32 = 1152;
 
+/// Options that the host's connections have, too.
+const HOST_OPTIONS: [u32; 8] = [
+    uapi::TCP_NODELAY,
+    uapi::TCP_CORK,
+    uapi::TCP_QUICKACK,
+    uapi::TCP_KEEPIDLE,
+    uapi::TCP_KEEPINTVL,
+    uapi::TCP_KEEPCNT,
+    uapi::TCP_USER_TIMEOUT,
+    uapi::TCP_NOTSENT_LOWAT,
+];
+
 /// The TCP options of a socket.
 #[derive(Clone, Debug)]
 pub(super) struct TcpOptions {
@@ -151,6 +163,19 @@ impl TcpOptions {
         })
     }
 
+    /// What the host is to know of its own connections, as far as it is not as usual.
+    pub(super) fn of_host(&self) -> Vec<(u32, i32)> {
+        let usual = Self::default();
+        let number = |options: &Self, option| options.number_of_host(option);
+        let told = HOST_OPTIONS.into_iter().filter(|option| number(self, *option) != number(&usual, *option));
+        told.filter_map(|option| Some((option, self.number_of_host(option)?))).collect()
+    }
+
+    /// The value of an option that the host is to know.
+    pub(super) fn number_of_host(&self, option: u32) -> Option<i32> {
+        HOST_OPTIONS.contains(&option).then(|| self.number(option).ok()).flatten()
+    }
+
     fn set_congestion(&mut self, value: &[u8]) -> Result<(), Errno> {
         let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
         let known = CONGESTION_ALGORITHMS.into_iter().find(|known| *known == name);
@@ -178,6 +203,9 @@ impl TcpSocket {
 
     fn segment_bytes(&self) -> i32 {
         let set = self.options.lock().segment_bytes;
+        if let Ok(Some(info)) = self.host().map(|host| host.and_then(|host| host.info())) {
+            return info.tcpi_snd_mss.cast_signed();
+        }
         let is_connected = matches!(self.state.lock().role, Role::Connected(_));
         let most = if is_connected { LOOPBACK_MSS } else { DEFAULT_MSS }.cast_signed();
         match set {
@@ -194,7 +222,11 @@ impl TcpSocket {
             uapi::TCP_CONGESTION => self.options.lock().set_congestion(value),
             // No protocol can be put on top.
             uapi::TCP_ULP => Err(Errno::ENOENT),
-            option => self.options.lock().set_number(option, int(value)?),
+            option => {
+                self.options.lock().set_number(option, int(value)?)?;
+                self.tell_host(option);
+                Ok(())
+            }
         }
     }
 }

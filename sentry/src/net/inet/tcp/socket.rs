@@ -6,7 +6,7 @@ use linux_raw_sys::ioctl::{FIONREAD, SIOCATMARK, TIOCOUTQ};
 use linux_raw_sys::net as uapi;
 
 use super::endpoint::{Inbox, READABLE, WRITABLE};
-use super::{Connection, Role, State, TcpSocket};
+use super::{Connection, Role, State, TcpSocket, TcpState, outside};
 use crate::Errno;
 use crate::fs::Caller;
 use crate::net::{
@@ -62,6 +62,11 @@ impl Socket for TcpSocket {
     }
 
     fn peer_name(&self) -> Result<SocketAddress, Errno> {
+        if self.host().ok().flatten().is_some() {
+            let is_over = self.tcp_state() == TcpState::Close;
+            let remote = self.remote().filter(|_| !is_over).ok_or(Errno::ENOTCONN)?;
+            return Ok(self.inet.encode(remote));
+        }
         let (own, _) = self.ends().ok_or(Errno::ENOTCONN)?;
         if own.inbox().is_closed() {
             return Err(Errno::ENOTCONN);
@@ -70,6 +75,9 @@ impl Socket for TcpSocket {
     }
 
     fn shut_down(&self, halves: Shutdown) -> Result<(), Errno> {
+        if let Ok(Some(host)) = self.host() {
+            return outside::shut_down(self, &host, halves);
+        }
         match self.ends() {
             Some(_) => self.shut_connection(halves),
             None => self.shut_unconnected(halves),
@@ -135,6 +143,7 @@ impl Socket for TcpSocket {
     }
 
     fn options_changed(&self, options: &SocketOptions) {
+        self.tell_host_of(options);
         if let Some((own, peer)) = self.ends() {
             own.inbox().receive_buffer_bytes = options.receive_buffer_bytes;
             peer.inbox().peer_send_buffer_bytes = options.send_buffer_bytes;
@@ -144,9 +153,10 @@ impl Socket for TcpSocket {
     }
 
     fn take_error(&self) -> Option<Errno> {
-        match self.ends() {
-            Some((own, _)) => own.inbox().error.take(),
-            None => self.state.lock().error.take(),
+        match (self.host(), self.ends()) {
+            (Ok(Some(host)), _) => host.take_error(),
+            (_, Some((own, _))) => own.inbox().error.take(),
+            (_, None) => self.state.lock().error.take(),
         }
     }
 
@@ -166,8 +176,10 @@ impl Socket for TcpSocket {
     }
 
     fn readiness(&self) -> Events {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.settle();
         match &state.role {
+            Role::Outside(connection) => connection.readiness(),
             Role::Listening(listener) if listener.backlog.is_empty() => Events::empty(),
             Role::Listening(_) => READABLE,
             Role::Connecting { .. } => Events::empty(),
@@ -183,15 +195,19 @@ impl Socket for TcpSocket {
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
         let is_inline = || self.inet.common.options().switch(uapi::SO_OOBINLINE);
         let ends = self.ends();
-        let number = match request {
-            FIONREAD | TIOCOUTQ if self.is_listening() => return Err(Errno::EINVAL),
-            FIONREAD => match &ends {
+        let host = self.host().ok().flatten();
+        let number = match (request, &host) {
+            (FIONREAD, Some(host)) => host.unread_bytes(),
+            (TIOCOUTQ, Some(host)) => host.unsent_bytes(),
+            (SIOCATMARK, Some(host)) => host.is_at_mark().into(),
+            (FIONREAD | TIOCOUTQ, _) if self.is_listening() => return Err(Errno::EINVAL),
+            (FIONREAD, _) => match &ends {
                 Some((own, _)) => own.inbox().bytes.readable_bytes(is_inline()?),
                 None => 0,
             },
             // What has arrived is acknowledged, and all has.
-            TIOCOUTQ => 0,
-            SIOCATMARK => ends.is_some_and(|(own, _)| own.inbox().bytes.is_at_mark()).into(),
+            (TIOCOUTQ, _) => 0,
+            (SIOCATMARK, _) => ends.is_some_and(|(own, _)| own.inbox().bytes.is_at_mark()).into(),
             _ => return Err(Errno::ENOTTY),
         };
         let number = i32::try_from(number).unwrap_or(i32::MAX);
@@ -253,7 +269,7 @@ impl TcpSocket {
             match state.role {
                 Role::Listening(_) if !halves.receiving => return Ok(()),
                 Role::Listening(_) => {}
-                Role::Connecting { .. } => state.role = Role::Closed,
+                Role::Connecting { .. } | Role::Outside(_) => state.role = Role::Closed,
                 _ => {
                     state.is_shut |= halves.receiving;
                     return Err(Errno::ENOTCONN);

@@ -6,9 +6,9 @@ use linux_raw_sys::net::{SO_OOBINLINE, SOL_TCP, TCP_CM_INQ};
 
 use super::bytes::Taking;
 use super::endpoint::{Endpoint, Inbox, READABLE, WRITABLE};
-use super::{Role, TcpSocket};
+use super::{Role, TcpSocket, outside};
 use crate::Errno;
-use crate::net::{ControlMessage, Outgoing, Received, Receiving};
+use crate::net::{ControlMessage, Outgoing, Received, Receiving, Socket};
 use crate::wait::Events;
 
 impl TcpSocket {
@@ -35,12 +35,19 @@ impl TcpSocket {
 
     /// Sends as much of the bytes as there is room for.
     pub(super) fn send_bytes(&self, outgoing: &Outgoing<'_>) -> Result<usize, Errno> {
+        if let Some(host) = self.host()? {
+            return outside::send(&host, outgoing);
+        }
         let (own, peer) = self.sendable_ends()?;
         put(&own, &peer, outgoing)
     }
 
     /// Whether something could be sent now.
     pub(super) fn check_room(&self) -> Result<(), Errno> {
+        if let Some(host) = self.host()? {
+            let is_possible = host.readiness().intersects(WRITABLE | Events::ERR | Events::HUP);
+            return if is_possible { Ok(()) } else { Err(Errno::EAGAIN) };
+        }
         let (_, peer) = self.sendable_ends()?;
         let mut inbox = peer.inbox();
         if inbox.is_gone || inbox.room(&peer.memory) > 0 {
@@ -59,6 +66,10 @@ impl TcpSocket {
     ) -> Result<Received, Errno> {
         if how.is_error_queue {
             return Err(Errno::EAGAIN);
+        }
+        if let Some(host) = self.host()? {
+            let peek_offset = self.peek_offset().filter(|_| how.is_peek).unwrap_or(0);
+            return outside::receive(&host, max_bytes, (how, peek_offset), take);
         }
         let (own, peer) = match self.ends() {
             Some(ends) => ends,

@@ -3,6 +3,7 @@
 //! A datagram is put at once where its receiver finds it, or is lost if that has no room. So a send never waits.
 
 mod control;
+mod outside;
 mod receive;
 mod send;
 mod socket;
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 
 pub(super) use self::control::Arrival;
 
+use self::outside::Flows;
 use super::bound::InetSocket;
 use super::ports::{Claim, Port, Ports};
 use super::report::{InetProtocol, InetStatus, Report};
@@ -38,6 +40,8 @@ pub struct UdpSocket {
     inet: InetSocket,
     state: Mutex<State>,
     inbox: Mutex<Inbox>,
+    /// Its ways to peers on the outside.
+    flows: Flows,
     queue: WaitQueue,
     me: Weak<Self>,
 }
@@ -109,6 +113,7 @@ impl UdpSocket {
             inet,
             state: Mutex::default(),
             inbox: Mutex::default(),
+            flows: Flows::default(),
             queue: WaitQueue::default(),
             me: me.clone(),
         });

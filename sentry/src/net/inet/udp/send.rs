@@ -8,6 +8,7 @@ use netlink_packet_route::route::RouteType;
 
 use super::{Datagram, READABLE, UdpSocket};
 use crate::Errno;
+use crate::net::SocketMemoryCharge;
 use crate::net::route::RouteResult;
 use crate::wait::Events;
 
@@ -40,6 +41,9 @@ impl UdpSocket {
                 return Err(Errno::EPIPE);
             }
         }
+        if let Some(outside) = self.way_out(&route)? {
+            return self.send_out(bytes, remote, &outside);
+        }
         let receivers = self.receivers(source, remote, &route);
         if receivers.is_empty() && route.kind == RouteType::Local {
             self.learn_of_refusal();
@@ -63,9 +67,6 @@ impl UdpSocket {
         let is_given = state.bound.as_ref().is_some_and(|bound| bound.is_address_given);
         let route = self.inet.route(remote, is_given.then_some(own.ip()))?;
         self.check_broadcast(route.kind)?;
-        if route.kind == RouteType::Unicast && !route.is_loopback {
-            return Err(Errno::ENETUNREACH);
-        }
         remote.set_ip(route.destination);
         Ok((SocketAddr::new(route.source, own.port()), remote, route))
     }
@@ -102,15 +103,20 @@ impl UdpSocket {
         destination: IpAddr,
         route: &RouteResult,
     ) -> Result<Datagram, Errno> {
-        let cost = (bytes.len() + OVERHEAD_BYTES).next_multiple_of(COST_STEP_BYTES);
-        let charge = self.inet.network().shared().memory.charge(cost)?;
+        let charge = self.charge(bytes.len())?;
         let (ttl, tos) = self.inet.ttl_and_tos();
         let bytes = bytes.to_vec();
         Ok(Datagram { bytes, source, destination, device: route.device, ttl, tos, charge })
     }
 
+    /// Takes the memory that a datagram needs.
+    pub(super) fn charge(&self, len_bytes: usize) -> Result<SocketMemoryCharge, Errno> {
+        let cost = (len_bytes + OVERHEAD_BYTES).next_multiple_of(COST_STEP_BYTES);
+        self.inet.network().shared().memory.charge(cost)
+    }
+
     /// Puts a datagram where it is found. One for which there is no room is lost.
-    fn put(&self, datagram: Result<Datagram, Errno>, len_bytes: usize) {
+    pub(super) fn put(&self, datagram: Result<Datagram, Errno>, len_bytes: usize) {
         let Ok(datagram) = datagram else {
             log::debug!("a datagram of {len_bytes} bytes is lost: sockets have taken all their memory");
             return;
@@ -130,7 +136,7 @@ impl UdpSocket {
     }
 
     /// Nobody was there: one who is connected, or wants to know, is told by the next call.
-    fn learn_of_refusal(&self) {
+    pub(super) fn learn_of_refusal(&self) {
         let is_connected = self.state.lock().remote.is_some();
         if !is_connected && !self.inet.wants_errors() {
             return;

@@ -1,0 +1,200 @@
+//! Datagrams to and from the outside go by flows: one socket of the host's for each peer of a guest's socket.
+//!
+//! A flow that nothing came or went through for a while ends, and so does the one that was used least recently when there are too
+//! many. What arrives is taken from the host at once, and lost if the guest's socket has no room.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use netlink_packet_route::route::RouteType;
+use parking_lot::Mutex;
+
+use super::{Datagram, UdpSocket, UdpSockets};
+use crate::Errno;
+use crate::net::device::OUTSIDE_INDEX;
+use crate::net::inet::tcp::own_address;
+use crate::net::outside::{ArrivedFlow, HostSocket, Outside, Sending, Watched};
+use crate::net::route::RouteResult;
+use crate::wait::Events;
+
+/// Most flows of a socket.
+const MAX_FLOWS: usize = 512;
+/// How long a flow stays though nothing comes or goes.
+const IDLE: Duration = Duration::from_secs(90);
+/// Datagrams that are taken from a flow at a time, so that other flows have their turn.
+const DATAGRAMS_AT_ONCE: usize = 64;
+/// The largest datagram that a host's socket can have.
+const MAX_DATAGRAM_BYTES: usize = 65_536;
+/// What is told of a datagram whose time to live is not known.
+const USUAL_TTL: u8 = 64;
+
+/// The flows of a socket, by the peer as the guest knows it.
+#[derive(Default)]
+pub(super) struct Flows(Mutex<HashMap<SocketAddr, Arc<Flow>>>);
+
+/// A flow.
+struct Flow {
+    host: HostSocket,
+    last_used: Mutex<Instant>,
+}
+
+/// Hears of a flow for its socket.
+struct Listener {
+    socket: Weak<UdpSocket>,
+    remote: SocketAddr,
+}
+
+impl Watched for Listener {
+    fn announce(&self, _events: Events) {
+        if let Some(socket) = self.socket.upgrade() {
+            socket.drain(self.remote);
+        }
+    }
+
+    fn expire(&self, now: Instant) {
+        if let Some(socket) = self.socket.upgrade() {
+            socket.flows.expire(self.remote, now);
+        }
+    }
+}
+
+impl Flows {
+    fn get(&self, remote: SocketAddr) -> Option<Arc<Flow>> {
+        self.0.lock().get(&remote).cloned()
+    }
+
+    /// Puts a flow in; one that is there stays.
+    fn put(&self, remote: SocketAddr, host: HostSocket) -> Arc<Flow> {
+        let flow = Arc::new(Flow { host, last_used: Mutex::new(Instant::now()) });
+        let mut flows = self.0.lock();
+        let oldest = (flows.len() >= MAX_FLOWS).then(|| {
+            let oldest =
+                flows.iter().min_by_key(|(_, flow)| *flow.last_used.lock()).map(|(remote, _)| *remote);
+            oldest.and_then(|oldest| flows.remove(&oldest))
+        });
+        let flow = flows.entry(remote).or_insert(flow).clone();
+        drop(flows);
+        // The host's socket is closed unlocked.
+        drop(oldest);
+        flow
+    }
+
+    fn expire(&self, remote: SocketAddr, now: Instant) {
+        let mut flows = self.0.lock();
+        let is_idle = |flow: &Arc<Flow>| now.saturating_duration_since(*flow.last_used.lock()) >= IDLE;
+        let expired = if flows.get(&remote).is_some_and(is_idle) { flows.remove(&remote) } else { None };
+        drop(flows);
+        drop(expired);
+    }
+}
+
+impl UdpSocket {
+    /// What a datagram goes through that goes by this route: the outside, or `None` for the namespace itself.
+    ///
+    /// # Errors
+    /// ENETUNREACH: it leads nowhere.
+    pub(super) fn way_out(&self, route: &RouteResult) -> Result<Option<Arc<Outside>>, Errno> {
+        if route.kind != RouteType::Unicast || route.is_loopback {
+            return Ok(None);
+        }
+        let outside = self.inet.network().outside().filter(|outside| outside.is_through(route));
+        outside.cloned().map(Some).ok_or(Errno::ENETUNREACH)
+    }
+
+    /// Sends a datagram to the outside. One that is refused there is told as one that nobody takes.
+    pub(super) fn send_out(
+        &self,
+        bytes: &[u8],
+        remote: SocketAddr,
+        outside: &Arc<Outside>,
+    ) -> Result<usize, Errno> {
+        let flow = match self.flow(remote, outside) {
+            Err(Errno::ECONNREFUSED) => {
+                self.learn_of_refusal();
+                return Ok(bytes.len());
+            }
+            flow => flow?,
+        };
+        *flow.last_used.lock() = Instant::now();
+        // What the host had to tell of an earlier datagram is told once, and this one goes all the same.
+        let sent = flow.host.send(bytes, Sending::default()).or_else(|error| {
+            if error != Errno::ECONNREFUSED {
+                return Err(error);
+            }
+            self.learn_of_refusal();
+            flow.host.send(bytes, Sending::default())
+        });
+        match sent {
+            // The host has no room: it is lost on the way.
+            Err(Errno::EAGAIN | Errno::ENOBUFS) => Ok(bytes.len()),
+            sent => sent,
+        }
+    }
+
+    fn flow(&self, remote: SocketAddr, outside: &Arc<Outside>) -> Result<Arc<Flow>, Errno> {
+        if let Some(flow) = self.flows.get(remote) {
+            return Ok(flow);
+        }
+        let host = outside.open_flow(remote, self.listener(remote))?;
+        Ok(self.flows.put(remote, host))
+    }
+
+    fn listener(&self, remote: SocketAddr) -> Arc<Listener> {
+        Arc::new(Listener { socket: self.me.clone(), remote })
+    }
+
+    /// Takes what has arrived in a flow.
+    fn drain(&self, remote: SocketAddr) {
+        let Some(flow) = self.flows.get(remote) else { return };
+        let mut buffer = vec![0; MAX_DATAGRAM_BYTES];
+        for _ in 0..DATAGRAMS_AT_ONCE {
+            match flow.host.receive_datagram(&mut buffer) {
+                Ok(received) => self.arrive(buffer.get(..received).unwrap_or_default(), remote),
+                Err(Errno::EAGAIN) => break,
+                Err(_) => self.learn_of_refusal(),
+            }
+        }
+        *flow.last_used.lock() = Instant::now();
+    }
+
+    fn arrive(&self, bytes: &[u8], remote: SocketAddr) {
+        if self.accepts_from(remote).is_none() {
+            return;
+        }
+        self.put(self.arrived(bytes, remote, own_address(remote.ip())), bytes.len());
+    }
+
+    fn arrived(&self, bytes: &[u8], source: SocketAddr, destination: IpAddr) -> Result<Datagram, Errno> {
+        let charge = self.charge(bytes.len())?;
+        let (device, ttl, tos) = (OUTSIDE_INDEX, USUAL_TTL, 0);
+        Ok(Datagram { bytes: bytes.to_vec(), source, destination, device, ttl, tos, charge })
+    }
+}
+
+impl UdpSockets {
+    /// Hands a flow that somebody on the host has begun to who has the port.
+    ///
+    /// # Errors
+    /// The flow, whose port nobody has.
+    pub(in crate::net) fn take_in<'a>(
+        &self,
+        arrived: ArrivedFlow<'a>,
+        outside: &Arc<Outside>,
+    ) -> Result<(), ArrivedFlow<'a>> {
+        let peer = arrived.peer;
+        let own = SocketAddr::new(own_address(peer.ip()), arrived.port);
+        let fitting = self.ports.find_all(own, OUTSIDE_INDEX).into_iter();
+        let fitting = fitting.filter(|(_, socket)| socket.accepts_from(peer).is_some());
+        let Some((_, receiver)) = fitting.max_by_key(|(score, _)| *score) else { return Err(arrived) };
+        match outside.adopt_flow(arrived.socket, receiver.listener(peer)) {
+            Ok(host) => {
+                receiver.flows.put(peer, host);
+                receiver.arrive(arrived.bytes, peer);
+            }
+            Err(error) => log::debug!("a flow from the outside is ended: {error}"),
+        }
+        Ok(())
+    }
+}
