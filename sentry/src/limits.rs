@@ -8,6 +8,7 @@ use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
 use crate::Errno;
+use crate::cred::KernelUid;
 
 /// No limit.
 pub const INFINITY: u64 = u64::MAX;
@@ -125,12 +126,12 @@ const MAX_FILES_IN_FLIGHT: u64 = 16_384;
 /// What each user has, across the sandbox.
 #[derive(Default)]
 pub struct Users {
-    counters: Mutex<HashMap<u32, Arc<UserCounters>>>,
+    counters: Mutex<HashMap<KernelUid, Arc<UserCounters>>>,
 }
 
 impl Users {
     /// The counters of user `uid`.
-    pub fn counters(&self, uid: u32) -> Arc<UserCounters> {
+    pub fn counters(&self, uid: KernelUid) -> Arc<UserCounters> {
         let mut counters = self.counters.lock();
         // Users that nobody runs as any more are forgotten, so that setuid in a loop costs nothing.
         if counters.len() > 1024 && !counters.contains_key(&uid) {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use sentry::cred::Uid;
 use sentry::kernel::Kernel;
 use sentry::signal::{Signal, SignalInfo};
 use sentry::task::ThreadGroup;
@@ -113,7 +114,7 @@ impl TimeLimit {
 
 /// Sends `signal` from outside of every PID namespace: as process 0, like a signal from a parent namespace.
 fn send(group: &ThreadGroup, signal: Signal) {
-    group.send_signal(SignalInfo::from_kill(signal, 0, 0));
+    group.send_signal(SignalInfo::from_kill(signal, 0, Uid::ROOT));
 }
 
 fn kill(group: &ThreadGroup) {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use anyhow::Context;
 use rustix::fs::FileType;
 use sentry::boot::User;
+use sentry::cred::KernelUid;
 use sentry::fs::host_stdio::{HostFile, HostNotifier, Owners, StorageStreams};
 use sentry::fs::terminal::ControllingTerminals;
 use sentry::fs::{
@@ -223,7 +224,8 @@ fn find_console(surroundings: &Surroundings<'_>) -> Option<Path> {
     let view = TaskFs::new(surroundings.mounts.clone()).view();
     let console =
         Resolver::new(&view, &surroundings.viewer).resolve(&view.root, b"/dev/console", false).ok()?;
-    let owner = AttributeChanges { uid: Some(surroundings.user.uid), ..AttributeChanges::default() };
+    let owner =
+        AttributeChanges { uid: Some(KernelUid(surroundings.user.uid)), ..AttributeChanges::default() };
     console.inode().set_attributes(&owner).ok()?;
     (console.kind() == FileKind::CharacterDevice).then_some(console)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials, UserNamespace};
+use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid, UserNamespace};
 use crate::limits::{Limit, Limits, Resource};
 
 /// What a sandbox is to be. Every field that is left out is as in [`Description::default`].
@@ -87,17 +87,17 @@ impl Default for Description {
 impl Description {
     /// The credentials of the first program, in the initial user namespace of the kernel.
     pub(super) fn credentials(&self, user_namespace: &Arc<UserNamespace>) -> Credentials {
-        let User { uid, gid, .. } = self.user;
-        let mut credentials = if uid == 0 {
+        let (uid, gid) = (KernelUid(self.user.uid), KernelGid(self.user.gid));
+        let mut credentials = if uid == KernelUid::ROOT {
             Credentials {
                 effective: Capabilities::ALL,
                 permitted: Capabilities::ALL,
-                ..Credentials::of_user(0, gid, user_namespace)
+                ..Credentials::of_user(uid, gid, user_namespace)
             }
         } else {
             Credentials::of_user(uid, gid, user_namespace)
         };
-        credentials.groups = self.user.groups.as_slice().into();
+        credentials.groups = self.user.groups.iter().copied().map(KernelGid).collect();
         if let Some(numbers) = &self.capabilities {
             let bits = numbers.iter().filter_map(|number| 1_u64.checked_shl(*number)).sum();
             let capabilities = Capabilities::from_bits_retain(bits) & Capabilities::ALL;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Description, Image, Machine, Sandbox, Volumes};
 use crate::Errno;
-use crate::cred::{Identity, NamespaceKind};
+use crate::cred::{Identity, KernelGid, KernelUid, NamespaceKind};
 use crate::fs::locks::{LockOwner, LockWait};
 use crate::fs::pipe::{PAGES_SOFT_LIMIT, Pipe, PipeFile};
 use crate::fs::{
@@ -87,7 +87,7 @@ fn open_files_of_one_kernel_are_not_counted_in_another() {
     let (files, other_files) = (one.kernel().open_files(), other.kernel().open_files());
     let before = (files.used(), other_files.used());
     let bounds = DescriptorBounds { limit: 10, is_privileged: false };
-    let (reader, _writer) = Pipe::pair(files, OpenFlags::empty(), 0, 0).unwrap();
+    let (reader, _writer) = Pipe::pair(files, OpenFlags::empty(), KernelUid::ROOT, KernelGid::ROOT).unwrap();
     let description = FileDescription::new(reader, None, OpenFlags::empty());
     table(&one).install(description.clone(), 0, false, bounds).unwrap();
     assert_eq!((files.used(), other_files.used()), (before.0 + 1, before.1));
@@ -105,7 +105,14 @@ fn network(sandbox: &Sandbox) -> &Arc<NetworkNamespace> {
 #[test]
 fn sockets_of_one_kernel_are_neither_found_nor_paid_for_in_another() {
     let (one, other) = (build(), build());
-    let make = |sandbox| UnixSocket::new(SocketKind::Datagram, 0, 0, network(sandbox).unix_sockets());
+    let make = |sandbox| {
+        UnixSocket::new(
+            SocketKind::Datagram,
+            KernelUid::ROOT,
+            KernelGid::ROOT,
+            network(sandbox).unix_sockets(),
+        )
+    };
     let name = || Some(b"name"[..].into());
     let (first, second) = (make(&one), make(&other));
     first.bind_abstract(name()).unwrap();
@@ -127,7 +134,7 @@ fn each_kernel_has_a_boot_id_of_its_own() {
 }
 
 fn pipe(sandbox: &Sandbox) -> Arc<PipeFile> {
-    Pipe::pair(sandbox.kernel().open_files(), OpenFlags::empty(), 0, 0).unwrap().0
+    Pipe::pair(sandbox.kernel().open_files(), OpenFlags::empty(), KernelUid::ROOT, KernelGid::ROOT).unwrap().0
 }
 
 #[test]
@@ -147,7 +154,9 @@ fn pipes_of_one_kernel_leave_another_room_and_numbers() {
 #[test]
 fn namespaces_of_one_kernel_are_neither_charged_nor_numbered_in_another() {
     let (one, other) = (build(), build());
-    let make = |sandbox: &Sandbox| Identity::new(NamespaceKind::Uts, sandbox.kernel().user_namespace(), 0);
+    let make = |sandbox: &Sandbox| {
+        Identity::new(NamespaceKind::Uts, sandbox.kernel().user_namespace(), KernelUid::ROOT)
+    };
     one.kernel().user_namespace().set_limit(NamespaceKind::Uts, 1).unwrap();
     let (first, second) = (make(&one).unwrap(), make(&other).unwrap());
     assert_eq!(first.number(), second.number(), "each counts from its own start");

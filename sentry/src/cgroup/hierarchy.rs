@@ -12,6 +12,7 @@ use super::node::{Cgroup, FileOwner};
 use super::pids::PidsCharge;
 use super::{Controllers, GroupEvents};
 use crate::Errno;
+use crate::cred::{KernelGid, KernelUid};
 use crate::id_map::IdMap;
 use crate::memory::FrameAllocator;
 use crate::time::TimerQueue;
@@ -22,7 +23,7 @@ pub const MAX_CGROUPS: usize = 4096;
 pub const MAX_DEPTH: usize = 32;
 
 /// Mode of a group's directory before anybody has changed it.
-const ROOT_OWNER: FileOwner = FileOwner { uid: 0, gid: 0, permissions: 0o755 };
+const ROOT_OWNER: FileOwner = FileOwner { uid: KernelUid::ROOT, gid: KernelGid::ROOT, permissions: 0o755 };
 
 /// The tree of groups.
 pub struct Hierarchy {

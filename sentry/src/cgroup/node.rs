@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::EventCounter;
 use super::bandwidth::Bandwidth;
 use super::pids::PidsCounter;
+use crate::cred::{KernelGid, KernelUid};
 use crate::memory::MemoryAccount;
 
 /// A control group. Where it is in the tree never changes; what is in it is in the [`Hierarchy`](super::Hierarchy).
@@ -46,9 +47,9 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileOwner {
     /// The user.
-    pub uid: u32,
+    pub uid: KernelUid,
     /// The group.
-    pub gid: u32,
+    pub gid: KernelGid,
     /// Permission bits.
     pub permissions: u32,
 }

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use super::*;
 use crate::Errno;
+use crate::cred::{KernelGid, KernelUid};
 use crate::memory::{FrameAllocator, MemoryAccount};
 use crate::platform::Platform;
 use crate::platform::fake::FakePlatform;
 
-const OWNER: FileOwner = FileOwner { uid: 0, gid: 0, permissions: 0o755 };
+const OWNER: FileOwner = FileOwner { uid: KernelUid::ROOT, gid: KernelGid::ROOT, permissions: 0o755 };
 
 /// Counts what is done to it.
 #[derive(Default)]

@@ -1,14 +1,16 @@
 //! Credentials: who a task is and what it may do (`man 7 credentials`, `man 7 capabilities`), and the user namespaces in which that
 //! counts.
 
+mod ids;
 mod namespace;
 mod user_map;
 mod user_namespace;
 
 use std::sync::Arc;
 
+pub use ids::{Gid, KernelGid, KernelUid, Uid};
 pub use namespace::{Identity, Namespace, NamespaceKind};
-pub use user_map::OVERFLOW_ID;
+use user_map::OVERFLOW_ID;
 pub use user_namespace::{IdKind, UserNamespace};
 
 use crate::Errno;
@@ -130,23 +132,23 @@ impl SecureBits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     /// Real user ID.
-    pub real_uid: u32,
+    pub real_uid: KernelUid,
     /// Effective user ID.
-    pub effective_uid: u32,
+    pub effective_uid: KernelUid,
     /// Saved set-user-ID.
-    pub saved_uid: u32,
+    pub saved_uid: KernelUid,
     /// User ID for file access.
-    pub fs_uid: u32,
+    pub fs_uid: KernelUid,
     /// Real group ID.
-    pub real_gid: u32,
+    pub real_gid: KernelGid,
     /// Effective group ID.
-    pub effective_gid: u32,
+    pub effective_gid: KernelGid,
     /// Saved set-group-ID.
-    pub saved_gid: u32,
+    pub saved_gid: KernelGid,
     /// Group ID for file access.
-    pub fs_gid: u32,
+    pub fs_gid: KernelGid,
     /// Supplementary groups, at most 65,536.
-    pub groups: Arc<[u32]>,
+    pub groups: Arc<[KernelGid]>,
     /// Permitted capabilities.
     pub permitted: Capabilities,
     /// Effective capabilities.
@@ -169,11 +171,11 @@ impl Credentials {
     /// Root with every capability in `user_namespace`, the initial one of the kernel.
     pub fn root(user_namespace: &Arc<UserNamespace>) -> Self {
         let (effective, permitted) = (Capabilities::ALL, Capabilities::ALL);
-        Self { effective, permitted, ..Self::of_user(0, 0, user_namespace) }
+        Self { effective, permitted, ..Self::of_user(KernelUid::ROOT, KernelGid::ROOT, user_namespace) }
     }
 
     /// A user and group of `user_namespace`, the initial one of the kernel, with no capability and no supplementary group.
-    pub fn of_user(uid: u32, gid: u32, user_namespace: &Arc<UserNamespace>) -> Self {
+    pub fn of_user(uid: KernelUid, gid: KernelGid, user_namespace: &Arc<UserNamespace>) -> Self {
         Self {
             real_uid: uid,
             effective_uid: uid,
@@ -228,7 +230,7 @@ impl Credentials {
 
     /// Whether all of `capabilities` are effective towards a file of `uid` and `gid`: in the own user namespace, if that
     /// has numbers for both (`man 7 user_namespaces`, "Capabilities").
-    pub fn has_over(&self, uid: u32, gid: u32, capabilities: Capabilities) -> bool {
+    pub fn has_over(&self, uid: KernelUid, gid: KernelGid, capabilities: Capabilities) -> bool {
         let own = &self.user_namespace;
         self.has_in_own(capabilities) && own.maps_uid(uid) && own.maps_gid(gid)
     }
@@ -268,7 +270,7 @@ impl Credentials {
     }
 
     /// Whether one of real, effective and saved user is the root of the namespace, whose number is `root`.
-    fn has_root(&self, root: Option<u32>) -> bool {
+    fn has_root(&self, root: Option<KernelUid>) -> bool {
         root.is_some_and(|root| [self.real_uid, self.effective_uid, self.saved_uid].contains(&root))
     }
 
@@ -307,7 +309,7 @@ impl Credentials {
     }
 
     /// Whether `gid` is the file-access group or a supplementary one.
-    pub fn is_in_group(&self, gid: u32) -> bool {
+    pub fn is_in_group(&self, gid: KernelGid) -> bool {
         self.fs_gid == gid || self.groups.contains(&gid)
     }
 }
@@ -321,6 +323,6 @@ impl Credentials {
 
     /// A user and group with no capability, in an initial user namespace of their own.
     pub(crate) fn test_user(uid: u32, gid: u32) -> Self {
-        Self::of_user(uid, gid, &UserNamespace::initial())
+        Self::of_user(KernelUid(uid), KernelGid(gid), &UserNamespace::initial())
     }
 }

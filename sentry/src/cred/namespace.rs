@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use linux_raw_sys::general as uapi;
 
-use super::UserNamespace;
+use super::{KernelUid, UserNamespace};
 use crate::Errno;
 
 /// What a namespace is about.
@@ -92,7 +92,7 @@ pub struct Identity {
     /// `None` for the initial user namespace alone.
     owner: Option<Arc<UserNamespace>>,
     /// Whom it is charged to: the effective user of who made it.
-    charged_uid: Option<u32>,
+    charged_uid: Option<KernelUid>,
 }
 
 impl Identity {
@@ -112,7 +112,7 @@ impl Identity {
     ///
     /// # Errors
     /// ENOSPC: one of them has as many as one may have (`man 7 namespaces`, /proc/sys/user).
-    pub fn new(kind: NamespaceKind, owner: &Arc<UserNamespace>, uid: u32) -> Result<Self, Errno> {
+    pub fn new(kind: NamespaceKind, owner: &Arc<UserNamespace>, uid: KernelUid) -> Result<Self, Errno> {
         owner.charge(kind, uid)?;
         let number = owner.new_namespace_number();
         Ok(Self { kind, number, owner: Some(owner.clone()), charged_uid: Some(uid) })

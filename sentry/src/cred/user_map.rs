@@ -7,7 +7,7 @@
 use crate::Errno;
 
 /// What a number is shown as that a namespace does not map (/proc/sys/kernel/overflowuid).
-pub const OVERFLOW_ID: u32 = 65_534;
+pub(super) const OVERFLOW_ID: u32 = 65_534;
 /// The number that stands for none.
 const NO_ID: u32 = u32::MAX;
 /// Most lines that a map may have.

@@ -11,8 +11,8 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use super::user_map::{self, Extent, IdMap, OVERFLOW_ID};
-use super::{Capabilities, Credentials, Identity, Namespace, NamespaceKind};
+use super::user_map::{self, Extent, IdMap};
+use super::{Capabilities, Credentials, Gid, Identity, KernelGid, KernelUid, Namespace, NamespaceKind, Uid};
 use crate::Errno;
 
 /// How deep user namespaces nest: Linux refuses a namespace to one that is deeper than this.
@@ -57,7 +57,7 @@ pub struct UserNamespace {
     identity: Identity,
     level: u32,
     /// The effective user and group of who made it.
-    owner: (u32, u32),
+    owner: (KernelUid, KernelGid),
     /// Whether who made it had CAP_SETFCAP: only then may it map the user 0 around it by itself.
     creator_sets_file_capabilities: bool,
     /// Written once.
@@ -65,7 +65,7 @@ pub struct UserNamespace {
     /// Whether setgroups(2) is allowed. Held while a map is written.
     allows_setgroups: Mutex<bool>,
     /// What each user has here, by kernel number, and all of them.
-    counts: Mutex<BTreeMap<u32, Counts>>,
+    counts: Mutex<BTreeMap<KernelUid, Counts>>,
     totals: [AtomicU32; NamespaceKind::COUNT],
     limits: [AtomicU32; NamespaceKind::COUNT],
     /// The number of the next namespace of any kind: one counter for a kernel.
@@ -78,7 +78,7 @@ impl UserNamespace {
         Arc::new(Self {
             identity: Identity::initial_user(),
             level: 0,
-            owner: (0, 0),
+            owner: Default::default(),
             creator_sets_file_capabilities: true,
             maps: std::array::from_fn(|_| OnceLock::from(IdMap::identity())),
             allows_setgroups: Mutex::new(true),
@@ -132,12 +132,12 @@ impl UserNamespace {
     }
 
     /// The effective user of who made it, as a kernel number.
-    pub fn owner_uid(&self) -> u32 {
+    pub fn owner_uid(&self) -> KernelUid {
         self.owner.0
     }
 
     /// The effective group of who made it, as a kernel number.
-    pub fn owner_gid(&self) -> u32 {
+    pub fn owner_gid(&self) -> KernelGid {
         self.owner.1
     }
 
@@ -161,38 +161,38 @@ impl UserNamespace {
     }
 
     /// The kernel's number of the user that it numbers `uid`; `None` if it does not map it.
-    pub fn to_kernel_uid(&self, uid: u32) -> Option<u32> {
-        self.map(IdKind::User)?.to_kernel(uid)
+    pub fn to_kernel_uid(&self, uid: Uid) -> Option<KernelUid> {
+        self.map(IdKind::User)?.to_kernel(uid.0).map(KernelUid)
     }
 
     /// The kernel's number of the group that it numbers `gid`; `None` if it does not map it.
-    pub fn to_kernel_gid(&self, gid: u32) -> Option<u32> {
-        self.map(IdKind::Group)?.to_kernel(gid)
+    pub fn to_kernel_gid(&self, gid: Gid) -> Option<KernelGid> {
+        self.map(IdKind::Group)?.to_kernel(gid.0).map(KernelGid)
     }
 
-    /// What it shows of the user whom the kernel numbers `uid`: [`OVERFLOW_ID`] if it does not map them.
-    pub fn from_kernel_uid(&self, uid: u32) -> u32 {
-        self.to_own(IdKind::User, uid).unwrap_or(OVERFLOW_ID)
+    /// What it shows of the user whom the kernel numbers `uid`: [`Uid::OVERFLOW`] if it does not map them.
+    pub fn from_kernel_uid(&self, uid: KernelUid) -> Uid {
+        self.to_own(IdKind::User, uid.0).map_or(Uid::OVERFLOW, Uid)
     }
 
-    /// What it shows of the group that the kernel numbers `gid`: [`OVERFLOW_ID`] if it does not map it.
-    pub fn from_kernel_gid(&self, gid: u32) -> u32 {
-        self.to_own(IdKind::Group, gid).unwrap_or(OVERFLOW_ID)
+    /// What it shows of the group that the kernel numbers `gid`: [`Gid::OVERFLOW`] if it does not map it.
+    pub fn from_kernel_gid(&self, gid: KernelGid) -> Gid {
+        self.to_own(IdKind::Group, gid.0).map_or(Gid::OVERFLOW, Gid)
     }
 
     /// Whether it has a number for the user whom the kernel numbers `uid`.
-    pub fn maps_uid(&self, uid: u32) -> bool {
-        self.to_own(IdKind::User, uid).is_some()
+    pub fn maps_uid(&self, uid: KernelUid) -> bool {
+        self.to_own(IdKind::User, uid.0).is_some()
     }
 
     /// Whether it has a number for the group that the kernel numbers `gid`.
-    pub fn maps_gid(&self, gid: u32) -> bool {
-        self.to_own(IdKind::Group, gid).is_some()
+    pub fn maps_gid(&self, gid: KernelGid) -> bool {
+        self.to_own(IdKind::Group, gid.0).is_some()
     }
 
     /// The kernel's number of its root user, if it has one.
-    pub fn root_uid(&self) -> Option<u32> {
-        self.to_kernel_uid(0)
+    pub fn root_uid(&self) -> Option<KernelUid> {
+        self.to_kernel_uid(Uid::ROOT)
     }
 
     fn map(&self, kind: IdKind) -> Option<&IdMap> {
@@ -257,9 +257,9 @@ impl UserNamespace {
             && self.owner_uid() == opener.effective_uid
         {
             let is_own = match kind {
-                IdKind::User => parent.to_kernel_uid(outside) == Some(opener.effective_uid),
+                IdKind::User => parent.to_kernel_uid(Uid(outside)) == Some(opener.effective_uid),
                 // Without its groups, one may be allowed what members of the group are not.
-                _ => !allows_setgroups && parent.to_kernel_gid(outside) == Some(opener.effective_gid),
+                _ => !allows_setgroups && parent.to_kernel_gid(Gid(outside)) == Some(opener.effective_gid),
             };
             if is_own {
                 return true;
@@ -324,7 +324,7 @@ impl UserNamespace {
     ///
     /// # Errors
     /// ENOSPC.
-    pub(super) fn charge(&self, kind: NamespaceKind, uid: u32) -> Result<(), Errno> {
+    pub(super) fn charge(&self, kind: NamespaceKind, uid: KernelUid) -> Result<(), Errno> {
         for (depth, (namespace, charged_uid)) in self.charged(uid).enumerate() {
             if !namespace.count(kind, charged_uid) {
                 self.uncharge_levels(kind, uid, depth);
@@ -335,24 +335,24 @@ impl UserNamespace {
     }
 
     /// Takes back [`UserNamespace::charge`].
-    pub(super) fn uncharge(&self, kind: NamespaceKind, uid: u32) {
+    pub(super) fn uncharge(&self, kind: NamespaceKind, uid: KernelUid) {
         self.uncharge_levels(kind, uid, usize::MAX);
     }
 
-    fn uncharge_levels(&self, kind: NamespaceKind, uid: u32, levels: usize) {
+    fn uncharge_levels(&self, kind: NamespaceKind, uid: KernelUid, levels: usize) {
         for (namespace, uid) in self.charged(uid).take(levels) {
             namespace.discount(kind, uid);
         }
     }
 
     /// Who is charged, and where, for what the user `uid` makes here.
-    fn charged(&self, uid: u32) -> impl Iterator<Item = (&Self, u32)> {
+    fn charged(&self, uid: KernelUid) -> impl Iterator<Item = (&Self, KernelUid)> {
         let makers = self.with_ancestors().map(Self::owner_uid);
         self.with_ancestors().zip(std::iter::once(uid).chain(makers))
     }
 
     /// Counts one more for `uid`; false if there are too many.
-    fn count(&self, kind: NamespaceKind, uid: u32) -> bool {
+    fn count(&self, kind: NamespaceKind, uid: KernelUid) -> bool {
         let limit = self.limit(kind);
         let mut counts = self.counts.lock();
         let total = &self.totals[kind as usize];
@@ -365,7 +365,7 @@ impl UserNamespace {
         true
     }
 
-    fn discount(&self, kind: NamespaceKind, uid: u32) {
+    fn discount(&self, kind: NamespaceKind, uid: KernelUid) {
         let mut counts = self.counts.lock();
         self.totals[kind as usize].fetch_sub(1, Ordering::Relaxed);
         if let Entry::Occupied(mut entry) = counts.entry(uid) {

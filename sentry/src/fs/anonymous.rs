@@ -1,6 +1,7 @@
 //! Inodes of files that no file system names: pipes, sockets, event counters and the like.
 
 use super::{DeviceNumber, FileKind, Metadata, OpenFiles};
+use crate::cred::{KernelGid, KernelUid};
 
 /// The device that they are all on, below those of [`AnonymousDevices`](super::AnonymousDevices).
 pub(super) const DEVICE: DeviceNumber = DeviceNumber::new(0, 15);
@@ -30,7 +31,7 @@ impl AnonymousInode {
     }
 
     /// The same, owned by `uid` and `gid`.
-    pub fn owned_by(mut self, uid: u32, gid: u32) -> Self {
+    pub fn owned_by(mut self, uid: KernelUid, gid: KernelGid) -> Self {
         (self.metadata.uid, self.metadata.gid) = (uid, gid);
         self
     }

@@ -11,7 +11,7 @@ use super::inode::Inode;
 use super::metadata::{AttributeChanges, FileKind, Metadata};
 use super::path::Path;
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials, UserNamespace};
+use crate::cred::{Capabilities, Credentials, KernelUid, Uid, UserNamespace};
 
 /// The attribute's name.
 pub(crate) const NAME: &[u8] = b"security.capability";
@@ -90,7 +90,7 @@ impl FileCapabilities {
     pub(crate) fn of_file(path: &Path, credentials: &Credentials) -> Result<Option<Self>, Errno> {
         let Ok(bytes) = path.inode().get_xattr(NAME) else { return Ok(None) };
         let found = Self::parse(&bytes)?;
-        let owner = owner_of(path)?.to_kernel_uid(found.root);
+        let owner = owner_of(path)?.to_kernel_uid(Uid(found.root));
         Ok(Some(found)
             .filter(|_| owner.is_some_and(|root| is_root_around(root, &credentials.user_namespace))))
     }
@@ -105,7 +105,7 @@ fn owner_of(path: &Path) -> Result<&UserNamespace, Errno> {
 }
 
 /// Whether the user whom the kernel numbers `uid` is the root of `namespace` or of one around it.
-fn is_root_around(uid: u32, namespace: &UserNamespace) -> bool {
+fn is_root_around(uid: KernelUid, namespace: &UserNamespace) -> bool {
     namespace.with_ancestors().any(|namespace| namespace.root_uid() == Some(uid))
 }
 
@@ -139,9 +139,10 @@ pub(super) fn to_kept(
     if written.version == uapi::VFS_CAP_REVISION_2 && credentials.has_in(owner, Capabilities::SETFCAP) {
         return Ok(value.to_vec());
     }
-    let root = credentials.user_namespace.to_kernel_uid(written.root).filter(|&root| owner.maps_uid(root));
+    let root =
+        credentials.user_namespace.to_kernel_uid(Uid(written.root)).filter(|&root| owner.maps_uid(root));
     let root = owner.from_kernel_uid(root.ok_or(Errno::EINVAL)?);
-    Ok(with_version(value, uapi::VFS_CAP_REVISION_3, Some(root)))
+    Ok(with_version(value, uapi::VFS_CAP_REVISION_3, Some(root.0)))
 }
 
 /// What `credentials` read of the attribute's kept `value`.
@@ -154,10 +155,10 @@ pub(super) fn to_shown(path: &Path, value: &[u8], credentials: &Credentials) -> 
         return Err(Errno::EINVAL);
     }
     let reader = &credentials.user_namespace;
-    let root = owner_of(path)?.to_kernel_uid(kept.root).ok_or(Errno::EOVERFLOW)?;
+    let root = owner_of(path)?.to_kernel_uid(Uid(kept.root)).ok_or(Errno::EOVERFLOW)?;
     match reader.from_kernel_uid(root) {
-        shown if reader.maps_uid(root) && shown != 0 => {
-            Ok(with_version(value, uapi::VFS_CAP_REVISION_3, Some(shown)))
+        shown if reader.maps_uid(root) && shown != Uid::ROOT => {
+            Ok(with_version(value, uapi::VFS_CAP_REVISION_3, Some(shown.0)))
         }
         _ if is_root_around(root, reader) => Ok(with_version(value, uapi::VFS_CAP_REVISION_2, None)),
         _ => Err(Errno::EOVERFLOW),

@@ -16,7 +16,7 @@ use super::path::Path;
 use super::write_count::WriteCount;
 use super::{Access, File, OpenFlags};
 use crate::Errno;
-use crate::cred::{Credentials, UserNamespace};
+use crate::cred::{Credentials, KernelGid, KernelUid, UserNamespace};
 
 /// Who looks at the file system: what `/proc/self` and `/dev/tty` depend on.
 #[derive(Clone)]
@@ -96,9 +96,9 @@ pub struct NodeCreation<'a> {
     /// Permission, set-ID and sticky bits, after the umask.
     pub permissions: u32,
     /// Owner.
-    pub uid: u32,
+    pub uid: KernelUid,
     /// Group; a set-group-ID directory gives its own instead.
-    pub gid: u32,
+    pub gid: KernelGid,
 }
 
 /// What rename(2) does with an existing target (`man 2 renameat2`).

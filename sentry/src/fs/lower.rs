@@ -6,6 +6,7 @@ use vm_memory::VolatileSlice;
 
 use super::metadata::{DeviceNumber, FileKind, Timestamp};
 use crate::Errno;
+use crate::cred::{KernelGid, KernelUid};
 use crate::memory::PageSource;
 use crate::slices;
 
@@ -54,9 +55,9 @@ pub struct LowerStatus {
     /// Names.
     pub links: u32,
     /// Owner.
-    pub uid: u32,
+    pub uid: KernelUid,
     /// Group.
-    pub gid: u32,
+    pub gid: KernelGid,
     /// Which device a device node is.
     pub special_device: DeviceNumber,
     /// Length in bytes.

@@ -1,5 +1,6 @@
 //! What a file system tells of an inode (`man 7 inode`), and how it is asked to change it.
 
+use crate::cred::{KernelGid, KernelUid};
 use linux_raw_sys::general as uapi;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -117,9 +118,9 @@ pub struct Metadata {
     /// Names that refer to it.
     pub links: u32,
     /// Owner.
-    pub uid: u32,
+    pub uid: KernelUid,
     /// Group.
-    pub gid: u32,
+    pub gid: KernelGid,
     /// Which device a device node is.
     pub special_device: DeviceNumber,
     /// Length in bytes.
@@ -147,8 +148,8 @@ impl Metadata {
             inode,
             mode: kind.mode_bits() | permissions & PERMISSION_BITS,
             links: 1,
-            uid: 0,
-            gid: 0,
+            uid: KernelUid::ROOT,
+            gid: KernelGid::ROOT,
             special_device: DeviceNumber::default(),
             size_bytes: 0,
             block_size_bytes: 4096,
@@ -204,9 +205,9 @@ pub struct AttributeChanges {
     /// New permission, set-ID and sticky bits.
     pub permissions: Option<u32>,
     /// New owner.
-    pub uid: Option<u32>,
+    pub uid: Option<KernelUid>,
     /// New group.
-    pub gid: Option<u32>,
+    pub gid: Option<KernelGid>,
     /// New length in bytes (truncate); moves the modification time too.
     pub size_bytes: Option<u64>,
     /// New access time.

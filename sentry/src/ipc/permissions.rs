@@ -2,7 +2,7 @@
 
 use super::IpcCaller;
 use crate::Errno;
-use crate::cred::{Capabilities, UserNamespace};
+use crate::cred::{Capabilities, Gid, KernelGid, KernelUid, Uid, UserNamespace};
 
 /// The mode bits that the calls set: read and write, for owner, group and others.
 const MODE_BITS: u32 = 0o777;
@@ -27,19 +27,19 @@ impl IpcAccess {
     }
 }
 
-/// `struct ipc_perm`.
+/// `struct ipc_perm`, with ids that are the kernel's unless it is to be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Permissions {
+pub struct Permissions<User = KernelUid, Group = KernelGid> {
     /// The key; IPC_PRIVATE (0) if it has none.
     pub key: i32,
     /// Owner.
-    pub uid: u32,
+    pub uid: User,
     /// Owner's group.
-    pub gid: u32,
+    pub gid: Group,
     /// Creator.
-    pub creator_uid: u32,
+    pub creator_uid: User,
     /// Creator's group.
-    pub creator_gid: u32,
+    pub creator_gid: Group,
     /// Nine mode bits, and those that each kind of object adds.
     pub mode: u32,
     /// How often the object's index has been around.
@@ -49,10 +49,10 @@ pub struct Permissions {
 /// What IPC_SET may change of [`Permissions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PermissionChange {
-    /// New owner; `u32::MAX` is none.
-    pub uid: u32,
-    /// New group; `u32::MAX` is none.
-    pub gid: u32,
+    /// New owner; `None` if the caller's namespace does not know them.
+    pub uid: Option<KernelUid>,
+    /// New group.
+    pub gid: Option<KernelGid>,
     /// New mode; only its nine low bits count.
     pub mode: u32,
 }
@@ -65,13 +65,15 @@ impl Permissions {
     }
 
     /// These, with users and groups as `namespace` numbers them.
-    pub fn shown_in(&self, namespace: &UserNamespace) -> Self {
-        Self {
+    pub fn shown_in(&self, namespace: &UserNamespace) -> Permissions<Uid, Gid> {
+        Permissions {
             uid: namespace.from_kernel_uid(self.uid),
             gid: namespace.from_kernel_gid(self.gid),
             creator_uid: namespace.from_kernel_uid(self.creator_uid),
             creator_gid: namespace.from_kernel_gid(self.creator_gid),
-            ..*self
+            key: self.key,
+            mode: self.mode,
+            sequence: self.sequence,
         }
     }
 
@@ -104,7 +106,7 @@ impl Permissions {
     }
 
     /// Whether `uid` owns or made the object.
-    pub(super) fn is_owned_by(&self, uid: u32) -> bool {
+    pub(super) fn is_owned_by(&self, uid: KernelUid) -> bool {
         uid == self.uid || uid == self.creator_uid
     }
 
@@ -113,10 +115,7 @@ impl Permissions {
     /// # Errors
     /// EINVAL if an id is none.
     pub(super) fn change(&mut self, change: PermissionChange) -> Result<(), Errno> {
-        if change.uid == u32::MAX || change.gid == u32::MAX {
-            return Err(Errno::EINVAL);
-        }
-        (self.uid, self.gid) = (change.uid, change.gid);
+        (self.uid, self.gid) = change.uid.zip(change.gid).ok_or(Errno::EINVAL)?;
         self.mode = self.mode & !MODE_BITS | change.mode & MODE_BITS;
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::store::{NewKey, Payment, Store, UserKeyrings};
 use super::task_keyrings::{TaskKeyrings, new_thread_keyring};
 use super::{Serial, key::Key};
 use crate::Errno;
-use crate::cred::{Credentials, Namespace};
+use crate::cred::{Credentials, KernelUid, Namespace};
 use crate::time::MonotonicTime;
 
 /// A task while it does something with keys.
@@ -197,7 +197,7 @@ impl Caller<'_> {
     }
 
     /// The caller's persistent keyring, or that of `uid`: made if there is none, and kept for some time from now on.
-    pub(super) fn persistent_keyring(&mut self, uid: u32) -> Result<Serial, Errno> {
+    pub(super) fn persistent_keyring(&mut self, uid: KernelUid) -> Result<Serial, Errno> {
         let place = (self.namespace(), uid);
         let serial = match self.store.persistent.get(&place) {
             Some(serial) => *serial,

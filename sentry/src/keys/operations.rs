@@ -10,7 +10,7 @@ use super::quota::KeyLimit;
 use super::search::Query;
 use super::store::{NewKey, Payment, Store};
 use crate::Errno;
-use crate::cred::Capabilities;
+use crate::cred::{Capabilities, KernelGid, KernelUid};
 
 /// What KEYCTL_RESTRICT_KEYRING asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +163,7 @@ impl Caller<'_> {
     }
 
     /// KEYCTL_GET_PERSISTENT: links the persistent keyring of `uid`, or of the caller's user, into `destination`.
-    pub(crate) fn persistent(&mut self, uid: Option<u32>, destination: i32) -> Result<Serial, Errno> {
+    pub(crate) fn persistent(&mut self, uid: Option<KernelUid>, destination: i32) -> Result<Serial, Errno> {
         let own = [self.credentials.real_uid, self.credentials.effective_uid];
         let uid = uid.unwrap_or(own[0]);
         if !own.contains(&uid) && !self.credentials.has_in_own(Capabilities::SETUID) {
@@ -326,14 +326,19 @@ impl Caller<'_> {
     }
 
     /// KEYCTL_CHOWN.
-    pub(crate) fn change_owner(&mut self, id: i32, uid: Option<u32>, gid: Option<u32>) -> Result<(), Errno> {
+    pub(crate) fn change_owner(
+        &mut self,
+        id: i32,
+        uid: Option<KernelUid>,
+        gid: Option<KernelGid>,
+    ) -> Result<(), Errno> {
         if uid.is_none() && gid.is_none() {
             return Ok(());
         }
         let found = self.look_up(id, Lookup::CreatePartial, Need::SET_ATTRIBUTES)?;
         let owner = self.key(found)?.owner;
         let changes_user = uid.is_some_and(|uid| uid != owner.uid);
-        let is_foreign = |gid: u32| Some(gid) != owner.gid && !self.credentials.is_in_group(gid);
+        let is_foreign = |gid: KernelGid| Some(gid) != owner.gid && !self.credentials.is_in_group(gid);
         let needs_privilege = changes_user || gid.is_some_and(is_foreign);
         if needs_privilege && !self.credentials.has(Capabilities::SYS_ADMIN) {
             return Err(Errno::EACCES);

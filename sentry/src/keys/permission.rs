@@ -1,6 +1,6 @@
 //! Who may do what with a key (`man 7 keyrings`, "Key access rights").
 
-use crate::cred::Credentials;
+use crate::cred::{Credentials, KernelGid, KernelUid};
 
 bitflags::bitflags! {
     /// What may be done with a key: six bits each for its possessor, its owner, its group and all others.
@@ -44,9 +44,9 @@ bitflags::bitflags! {
 /// Whom a key belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
-    pub(super) uid: u32,
+    pub(super) uid: KernelUid,
     /// Users' own keyrings have none.
-    pub(super) gid: Option<u32>,
+    pub(super) gid: Option<KernelGid>,
 }
 
 impl Permissions {

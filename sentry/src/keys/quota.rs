@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::Errno;
+use crate::cred::KernelUid;
 
 /// A setting in /proc/sys/kernel/keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +47,9 @@ impl Limits {
     }
 
     /// Keys and bytes that `uid` may have.
-    pub(super) fn of(&self, uid: u32) -> (u32, u32) {
+    pub(super) fn of(&self, uid: KernelUid) -> (u32, u32) {
         let (keys, bytes) = match uid {
-            0 => (KeyLimit::RootKeys, KeyLimit::RootBytes),
+            KernelUid::ROOT => (KeyLimit::RootKeys, KeyLimit::RootBytes),
             _ => (KeyLimit::Keys, KeyLimit::Bytes),
         };
         (self.get(keys), self.get(bytes))
@@ -68,7 +69,7 @@ pub(super) struct Account {
 
 /// All users' accounts. Those without keys are not kept.
 #[derive(Debug, Default)]
-pub(super) struct Accounts(pub(super) BTreeMap<u32, Account>);
+pub(super) struct Accounts(pub(super) BTreeMap<KernelUid, Account>);
 
 impl Accounts {
     /// Charges `uid` for keys and bytes.
@@ -78,7 +79,7 @@ impl Accounts {
     pub(super) fn charge(
         &mut self,
         limits: &Limits,
-        uid: u32,
+        uid: KernelUid,
         keys: u32,
         bytes: u32,
         may_overrun: bool,
@@ -95,19 +96,19 @@ impl Accounts {
     }
 
     /// Takes back what [`Accounts::charge`] did.
-    pub(super) fn uncharge(&mut self, uid: u32, keys: u32, bytes: u32) {
+    pub(super) fn uncharge(&mut self, uid: KernelUid, keys: u32, bytes: u32) {
         if let Some(account) = self.0.get_mut(&uid) {
             account.quota_keys = account.quota_keys.saturating_sub(keys);
             account.quota_bytes = account.quota_bytes.saturating_sub(bytes);
         }
     }
 
-    pub(super) fn count(&mut self, uid: u32) {
+    pub(super) fn count(&mut self, uid: KernelUid) {
         let account = self.0.entry(uid).or_default();
         account.keys = account.keys.saturating_add(1);
     }
 
-    pub(super) fn discount(&mut self, uid: u32) {
+    pub(super) fn discount(&mut self, uid: KernelUid) {
         if let Some(account) = self.0.get_mut(&uid) {
             account.keys = account.keys.saturating_sub(1);
             if account.keys == 0 {

@@ -8,14 +8,11 @@ use super::key::{Content, Key};
 use super::permission::Need;
 use super::search::Query;
 use super::store::Store;
-use crate::cred::UserNamespace;
-
-/// The group that a key without one shows.
-const OVERFLOW_GID: u32 = 65534;
+use crate::cred::{Gid, Uid, UserNamespace};
 
 /// The user and the group that a key shows in `namespace`.
-pub(super) fn shown_owner(key: &Key, namespace: &UserNamespace) -> (u32, u32) {
-    let gid = key.owner.gid.map_or(OVERFLOW_GID, |gid| namespace.from_kernel_gid(gid));
+pub(super) fn shown_owner(key: &Key, namespace: &UserNamespace) -> (Uid, Gid) {
+    let gid = key.owner.gid.map_or(Gid::OVERFLOW, |gid| namespace.from_kernel_gid(gid));
     (namespace.from_kernel_uid(key.owner.uid), gid)
 }
 

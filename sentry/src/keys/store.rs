@@ -7,6 +7,7 @@ use super::permission::{Owner, Permissions};
 use super::quota::{Accounts, KeyLimit, Limits};
 use super::{MAX_BYTES, MAX_KEYS, Serial};
 use crate::Errno;
+use crate::cred::KernelUid;
 use crate::time::MonotonicTime;
 
 /// What a keyring's owner pays for a link, bytes.
@@ -19,9 +20,9 @@ pub(super) struct Store {
     pub(super) accounts: Accounts,
     pub(super) limits: Limits,
     /// The keyrings that users have, by user namespace and user; both are held.
-    pub(super) users: BTreeMap<(u64, u32), UserKeyrings>,
+    pub(super) users: BTreeMap<(u64, KernelUid), UserKeyrings>,
     /// The persistent keyrings, likewise.
-    pub(super) persistent: BTreeMap<(u64, u32), Serial>,
+    pub(super) persistent: BTreeMap<(u64, KernelUid), Serial>,
     /// When the next key that is of no use any more may go.
     next_collection: Option<MonotonicTime>,
     total_bytes: u64,
@@ -231,7 +232,7 @@ impl Store {
     ///
     /// # Errors
     /// EDQUOT.
-    pub(super) fn set_owner(&mut self, serial: Serial, uid: u32) -> Result<(), Errno> {
+    pub(super) fn set_owner(&mut self, serial: Serial, uid: KernelUid) -> Result<(), Errno> {
         let key = self.get(serial)?;
         let (old, bytes, is_in_quota) = (key.owner.uid, key.charged_bytes, key.is_in_quota);
         if old == uid {

@@ -7,7 +7,7 @@ use super::caller::Caller;
 use super::store::{NewKey, Store};
 use super::{Keys, Serial};
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Credentials, KernelUid};
 
 /// Where request_key(2) puts what was made for it, unless told (KEYCTL_SET_REQKEY_KEYRING).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl TaskKeyrings {
     }
 
     /// The task acts for another user: its own keyring becomes that user's.
-    pub(crate) fn change_user(&mut self, uid: u32) {
+    pub(crate) fn change_user(&mut self, uid: KernelUid) {
         if let Some(serial) = self.thread {
             // Who cannot pay for it does without.
             let _ = self.keys.store.lock().set_owner(serial, uid);
@@ -76,7 +76,7 @@ impl TaskKeyrings {
     ///
     /// # Errors
     /// EPERM.
-    pub(crate) fn take_session(&mut self, session: &HeldKey, uid: u32) -> Result<(), Errno> {
+    pub(crate) fn take_session(&mut self, session: &HeldKey, uid: KernelUid) -> Result<(), Errno> {
         let mut store = self.keys.store.lock();
         let is_own = |store: &Store, serial| store.get(serial).is_ok_and(|key| key.owner.uid == uid);
         if !is_own(&store, session.serial) || self.session.is_some_and(|old| !is_own(&store, old)) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::Errno;
-use crate::cred::Capabilities;
+use crate::cred::{Capabilities, KernelGid, KernelUid};
 
 const THREAD: i32 = -1;
 const PROCESS: i32 = -2;
@@ -285,11 +285,11 @@ fn only_an_administrator_gives_keys_away() {
     let keys = new_keys();
     let mut task = Task::in_session(&keys, 7);
     let key = task.add("key", "x", SESSION).unwrap();
-    assert_eq!(task.act(|caller| caller.change_owner(key, Some(8), None)), Err(Errno::EACCES));
-    assert_eq!(task.act(|caller| caller.change_owner(key, None, Some(9))), Err(Errno::EACCES));
+    assert_eq!(task.act(|caller| caller.change_owner(key, Some(KernelUid(8)), None)), Err(Errno::EACCES));
+    assert_eq!(task.act(|caller| caller.change_owner(key, None, Some(KernelGid(9)))), Err(Errno::EACCES));
     task.credentials.effective = Capabilities::SYS_ADMIN;
     let before = task.bytes();
-    task.act(|caller| caller.change_owner(key, Some(8), None)).unwrap();
+    task.act(|caller| caller.change_owner(key, Some(KernelUid(8)), None)).unwrap();
     assert_eq!(task.bytes(), before - 5, "the new owner pays for it");
 }
 
@@ -312,10 +312,10 @@ fn a_session_is_handed_on_to_the_same_user() {
     let keys = new_keys();
     let (mut child, mut parent) = (Task::in_session(&keys, 7), Task::in_session(&keys, 7));
     let session = child.act(|caller| caller.hold_session()).unwrap();
-    assert_eq!(parent.keyrings.take_session(&session, 8), Err(Errno::EPERM));
-    parent.keyrings.take_session(&session, 7).unwrap();
+    assert_eq!(parent.keyrings.take_session(&session, KernelUid(8)), Err(Errno::EPERM));
+    parent.keyrings.take_session(&session, KernelUid(7)).unwrap();
     assert_eq!(parent.ring(SESSION), child.ring(SESSION));
     let mut stranger = Task::in_session(&keys, 8);
-    assert_eq!(stranger.keyrings.take_session(&session, 7), Err(Errno::EPERM));
+    assert_eq!(stranger.keyrings.take_session(&session, KernelUid(7)), Err(Errno::EPERM));
     assert!(stranger.ring(SESSION).is_ok());
 }

@@ -2,7 +2,7 @@
 //! execve()").
 
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials, SecureBits};
+use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid, SecureBits};
 use crate::fs::file_capabilities::FileCapabilities;
 use crate::fs::{Metadata, MountFlags, Path};
 
@@ -15,9 +15,9 @@ const GROUP_EXECUTE: u32 = 0o010;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FileGrants {
     /// Of a set-user-ID file: its owner.
-    uid: Option<u32>,
+    uid: Option<KernelUid>,
     /// Of a set-group-ID file: its group.
-    gid: Option<u32>,
+    gid: Option<KernelGid>,
     capabilities: Option<FileCapabilities>,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::abi::Ucred;
-use crate::cred::UserNamespace;
+use crate::cred::{KernelGid, KernelUid, UserNamespace};
 use crate::fs::Caller;
 use crate::process_identity::ProcessIdentity;
 
@@ -13,17 +13,17 @@ pub struct PeerCredentials {
     /// The process.
     pub process: ProcessIdentity,
     /// Its user.
-    pub uid: u32,
+    pub uid: KernelUid,
     /// Its group.
-    pub gid: u32,
+    pub gid: KernelGid,
     /// Its other groups, where a whole peer is told of (SO_PEERGROUPS).
-    pub groups: Arc<[u32]>,
+    pub groups: Arc<[KernelGid]>,
 }
 
 impl PeerCredentials {
     /// Those of nobody that can be told of.
     pub fn unknown() -> Self {
-        Self { uid: u32::MAX, gid: u32::MAX, ..Self::default() }
+        Self { uid: KernelUid::INVALID, gid: KernelGid::INVALID, ..Self::default() }
     }
 
     /// Those that a message of `caller` tells of (SCM_CREDENTIALS).
@@ -48,8 +48,8 @@ impl PeerCredentials {
     pub(crate) fn seen_from(&self, pid_namespace: u64, user_namespace: &UserNamespace) -> Ucred {
         Ucred {
             pid: self.process.number_in(pid_namespace),
-            uid: user_namespace.from_kernel_uid(self.uid),
-            gid: user_namespace.from_kernel_gid(self.gid),
+            uid: user_namespace.from_kernel_uid(self.uid).0,
+            gid: user_namespace.from_kernel_gid(self.gid).0,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::{
     SocketAddress, SocketOptions,
 };
 use crate::Errno;
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::anonymous::AnonymousInode;
 use crate::fs::{Caller, Collector, FileKind, TaskFs, Viewer};
 use crate::wait::{Events, WaitQueue};
@@ -100,7 +101,7 @@ impl SocketCommon {
         family: u32,
         kind: SocketKind,
         protocol: u32,
-        [uid, gid]: [u32; 2],
+        (uid, gid): (KernelUid, KernelGid),
     ) -> Self {
         let inode = AnonymousInode::of_kind(&kernel.open_files, FileKind::Socket, 0o777).owned_by(uid, gid);
         Self { family, kind, protocol, options: Mutex::default(), inode }

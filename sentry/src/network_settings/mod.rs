@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 pub use setting::Setting;
 
 use crate::Errno;
-use crate::cred::UserNamespace;
+use crate::cred::{Gid, KernelGid, UserNamespace};
 
 /// A directory of settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,7 +90,10 @@ impl NetworkSettings {
     ) -> String {
         let mut numbers = self.numbers(directory, link, setting);
         if setting.name() == "ping_group_range" {
-            numbers = numbers.iter().map(|group| i64::from(reader.from_kernel_gid(*group as u32))).collect();
+            numbers = numbers
+                .iter()
+                .map(|group| i64::from(reader.from_kernel_gid(KernelGid(*group as u32)).0))
+                .collect();
         }
         setting.show(&numbers)
     }
@@ -268,7 +271,7 @@ fn group_range(first: i64, last: i64, writer: &UserNamespace) -> Result<Vec<i64>
     }
     let group = |number: i64| {
         let number = u32::try_from(number).map_err(|_| Errno::EINVAL)?;
-        writer.to_kernel_gid(number).map(i64::from).ok_or(Errno::EINVAL)
+        writer.to_kernel_gid(Gid(number)).map(|group| group.0.into()).ok_or(Errno::EINVAL)
     };
     Ok(vec![group(first)?, group(last)?])
 }

@@ -4,6 +4,7 @@ use linux_raw_sys::general::{SI_ASYNCNL, SI_DETHREAD, SI_KERNEL, SI_TIMER, SI_TK
 
 use super::Signal;
 use crate::abi::Siginfo;
+use crate::cred::Uid;
 
 /// The largest code of each signal that has its own (`asm-generic/siginfo.h`, `NSIGILL` and so on).
 const OWN_CODES: [(Signal, i32); 8] = [
@@ -47,14 +48,14 @@ pub enum SignalDetail {
         /// The sender's process, as the receiver sees it.
         pid: i32,
         /// The sender's real user.
-        uid: u32,
+        uid: Uid,
     },
     /// A message queue or asynchronous I/O sent it.
     Queue {
         /// The sender's process.
         pid: i32,
         /// The sender's real user.
-        uid: u32,
+        uid: Uid,
         /// `si_value`.
         value: u64,
     },
@@ -72,7 +73,7 @@ pub enum SignalDetail {
         /// The child.
         pid: i32,
         /// Its real user.
-        uid: u32,
+        uid: Uid,
         /// Its exit status or the signal.
         status: i32,
         /// User time that it used, in clock ticks.
@@ -115,7 +116,7 @@ impl SignalInfo {
     }
 
     /// From kill(2) by process `pid` of user `uid`.
-    pub const fn from_kill(signal: Signal, pid: i32, uid: u32) -> Self {
+    pub const fn from_kill(signal: Signal, pid: i32, uid: Uid) -> Self {
         Self { signal, errno: 0, code: SI_USER as i32, detail: SignalDetail::Kill { pid, uid } }
     }
 
@@ -126,7 +127,7 @@ impl SignalInfo {
     }
 
     /// From tkill(2) or tgkill(2) by process `pid` of user `uid`.
-    pub const fn from_tkill(signal: Signal, pid: i32, uid: u32) -> Self {
+    pub const fn from_tkill(signal: Signal, pid: i32, uid: Uid) -> Self {
         Self { signal, errno: 0, code: SI_TKILL, detail: SignalDetail::Kill { pid, uid } }
     }
 
@@ -160,11 +161,11 @@ impl SignalInfo {
         let pair = |low: i32, high: u32| u64::from(low as u32) | u64::from(high) << 32;
         match self.detail {
             SignalDetail::None => [0; 4],
-            SignalDetail::Kill { pid, uid } => [pair(pid, uid), 0, 0, 0],
-            SignalDetail::Queue { pid, uid, value } => [pair(pid, uid), value, 0, 0],
+            SignalDetail::Kill { pid, uid } => [pair(pid, uid.0), 0, 0, 0],
+            SignalDetail::Queue { pid, uid, value } => [pair(pid, uid.0), value, 0, 0],
             SignalDetail::Timer { id, overrun, value } => [pair(id, overrun as u32), value, 0, 0],
             SignalDetail::Child { pid, uid, status, user_ticks, system_ticks } => {
-                [pair(pid, uid), u64::from(status as u32), user_ticks as u64, system_ticks as u64]
+                [pair(pid, uid.0), u64::from(status as u32), user_ticks as u64, system_ticks as u64]
             }
             SignalDetail::Fault { address } => [address, 0, 0, 0],
             SignalDetail::Poll { band, fd } => [band as u64, u64::from(fd as u32), 0, 0],
@@ -176,25 +177,25 @@ impl SignalInfo {
     }
 
     /// `si_pid` and `si_uid`, if the cause has them.
-    pub fn sender(self) -> Option<(i32, u32)> {
+    pub fn sender(self) -> Option<(i32, Uid)> {
         match self.detail {
             SignalDetail::Kill { pid, uid }
             | SignalDetail::Queue { pid, uid, .. }
             | SignalDetail::Child { pid, uid, .. } => Some((pid, uid)),
-            SignalDetail::Composed([sender, ..]) => Some((sender as i32, (sender >> 32) as u32)),
+            SignalDetail::Composed([sender, ..]) => Some((sender as i32, Uid((sender >> 32) as u32))),
             _ => None,
         }
     }
 
     /// This, with `translate` applied to `si_uid`, if the cause has one.
-    pub fn with_uid(mut self, translate: impl FnOnce(u32) -> u32) -> Self {
+    pub fn with_uid(mut self, translate: impl FnOnce(Uid) -> Uid) -> Self {
         match &mut self.detail {
             SignalDetail::Kill { uid, .. }
             | SignalDetail::Queue { uid, .. }
             | SignalDetail::Child { uid, .. } => *uid = translate(*uid),
             // What a process queues itself has a negative code and is laid out as sigqueue(3) does it.
             SignalDetail::Composed([sender, ..]) if self.code < 0 && self.code != SI_TIMER => {
-                *sender = *sender & 0xffff_ffff | u64::from(translate((*sender >> 32) as u32)) << 32;
+                *sender = *sender & 0xffff_ffff | u64::from(translate(Uid((*sender >> 32) as u32)).0) << 32;
             }
             _ => {}
         }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use super::{Signal, SignalDetail, SignalInfo, SignalSet};
 use crate::Errno;
+use crate::cred::Uid;
 
 /// What became of a signal that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ impl PendingSignals {
             self.set.remove(signal);
         }
         // Without an entry the queue was full when it was sent: Linux then tells of kill(2) by nobody.
-        Some(info.unwrap_or(SignalInfo::from_kill(signal, 0, 0)))
+        Some(info.unwrap_or(SignalInfo::from_kill(signal, 0, Uid::ROOT)))
     }
 
     /// Forgets all instances of `signals`.

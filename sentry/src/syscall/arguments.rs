@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 
 use crate::Errno;
 use crate::abi::UserObject;
+use crate::cred::{Gid, Uid};
 use crate::fs::Fd;
 use crate::limits::Resource;
 use crate::platform::VirtualAddress;
@@ -107,14 +108,6 @@ macro_rules! flag_arguments {
 pub(super) use flag_arguments;
 
 flag_arguments! { WaitOptions: u32, CloneFlags: u64, }
-
-/// A user as the caller's user namespace numbers it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Uid(pub(super) u32);
-
-/// A group as the caller's user namespace numbers it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Gid(pub(super) u32);
 
 /// Where user code has a value of type `T`, or wants one; null in many calls for "none".
 pub(super) struct UserPointer<T> {

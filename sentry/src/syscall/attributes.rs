@@ -4,10 +4,11 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::arguments::{Gid, Uid, UserPath, UserPointer, handlers};
+use super::arguments::{UserPath, UserPointer, handlers};
 use super::scope::{Scope, check_flags};
 use crate::Errno;
 use crate::abi::{Timespec, Timeval};
+use crate::cred::{Gid, Uid};
 use crate::fs::Fd;
 use crate::fs::operations;
 use crate::fs::{Path, TimeChange, Timestamp};
@@ -74,8 +75,8 @@ fn fchown(task: &mut CurrentTask, descriptor: Fd, uid: Option<Uid>, gid: Option<
 fn change_owner(task: &CurrentTask, place: &Path, uid: Option<Uid>, gid: Option<Gid>) -> Result<(), Errno> {
     let credentials = task.credentials();
     let namespace = &credentials.user_namespace;
-    let uid = uid.map(|uid| namespace.to_kernel_uid(uid.0).ok_or(Errno::EINVAL)).transpose()?;
-    let gid = gid.map(|gid| namespace.to_kernel_gid(gid.0).ok_or(Errno::EINVAL)).transpose()?;
+    let uid = uid.map(|uid| namespace.to_kernel_uid(uid).ok_or(Errno::EINVAL)).transpose()?;
+    let gid = gid.map(|gid| namespace.to_kernel_gid(gid).ok_or(Errno::EINVAL)).transpose()?;
     operations::change_owner(place, uid, gid, &credentials)
 }
 

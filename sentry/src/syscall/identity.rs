@@ -7,11 +7,11 @@ use syscalls::Sysno;
 use zerocopy::IntoBytes;
 
 use super::Handler;
-use super::arguments::{Gid, Uid, UserPointer, handlers, unsigned};
+use super::arguments::{UserPointer, handlers, unsigned};
 use super::resource::find;
 use crate::Errno;
-use crate::abi::{CapabilityData, CapabilityHeader};
-use crate::cred::{Capabilities, Credentials};
+use crate::abi::{CapabilityData, CapabilityHeader, UserObject};
+use crate::cred::{Capabilities, Credentials, Gid, KernelGid, KernelUid, Uid};
 use crate::task::{CurrentTask, Tid};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
@@ -19,21 +19,19 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
     setresgid, setfsuid, setfsgid, getgroups, setgroups, capget, capset,
 ];
 
-/// "Leave this one alone."
-const UNCHANGED: u32 = u32::MAX;
 /// Most supplementary groups (`NGROUPS_MAX`).
 const MAX_GROUPS: usize = 65_536;
 /// `_LINUX_CAPABILITY_VERSION_3`: two words a set.
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 /// The user of `credentials` as their own namespace numbers it.
-fn shown_uid(credentials: &Credentials, id: fn(&Credentials) -> u32) -> Uid {
-    Uid(credentials.user_namespace.from_kernel_uid(id(credentials)))
+fn shown_uid(credentials: &Credentials, id: fn(&Credentials) -> KernelUid) -> Uid {
+    credentials.user_namespace.from_kernel_uid(id(credentials))
 }
 
 /// The group of `credentials` as their own namespace numbers it.
-fn shown_gid(credentials: &Credentials, id: fn(&Credentials) -> u32) -> Gid {
-    Gid(credentials.user_namespace.from_kernel_gid(id(credentials)))
+fn shown_gid(credentials: &Credentials, id: fn(&Credentials) -> KernelGid) -> Gid {
+    credentials.user_namespace.from_kernel_gid(id(credentials))
 }
 
 fn getuid(task: &mut CurrentTask) -> Result<Uid, Errno> {
@@ -54,9 +52,9 @@ fn getegid(task: &mut CurrentTask) -> Result<Gid, Errno> {
 
 fn getresuid(
     task: &mut CurrentTask,
-    real: UserPointer<u32>,
-    effective: UserPointer<u32>,
-    saved: UserPointer<u32>,
+    real: UserPointer<Uid>,
+    effective: UserPointer<Uid>,
+    saved: UserPointer<Uid>,
 ) -> Result<(), Errno> {
     let own = task.credentials();
     let shown = [own.real_uid, own.effective_uid, own.saved_uid];
@@ -65,22 +63,26 @@ fn getresuid(
 
 fn getresgid(
     task: &mut CurrentTask,
-    real: UserPointer<u32>,
-    effective: UserPointer<u32>,
-    saved: UserPointer<u32>,
+    real: UserPointer<Gid>,
+    effective: UserPointer<Gid>,
+    saved: UserPointer<Gid>,
 ) -> Result<(), Errno> {
     let own = task.credentials();
     let shown = [own.real_gid, own.effective_gid, own.saved_gid];
     write_ids(task, [real, effective, saved], shown.map(|gid| own.user_namespace.from_kernel_gid(gid)))
 }
 
-fn write_ids(task: &CurrentTask, places: [UserPointer<u32>; 3], ids: [u32; 3]) -> Result<(), Errno> {
+fn write_ids<T: UserObject>(
+    task: &CurrentTask,
+    places: [UserPointer<T>; 3],
+    ids: [T; 3],
+) -> Result<(), Errno> {
     places.into_iter().zip(ids).try_for_each(|(place, id)| place.write(task, &id))
 }
 
 fn setuid(task: &mut CurrentTask, uid: Uid) -> Result<(), Errno> {
     let old = task.credentials();
-    let uid = old.user_namespace.to_kernel_uid(uid.0).ok_or(Errno::EINVAL)?;
+    let uid = old.user_namespace.to_kernel_uid(uid).ok_or(Errno::EINVAL)?;
     let mut new = (*old).clone();
     if old.has_in_own(Capabilities::SETUID) {
         (new.real_uid, new.effective_uid, new.saved_uid) = (uid, uid, uid);
@@ -94,7 +96,7 @@ fn setuid(task: &mut CurrentTask, uid: Uid) -> Result<(), Errno> {
 
 fn setgid(task: &mut CurrentTask, gid: Gid) -> Result<(), Errno> {
     let mut new = (*task.credentials()).clone();
-    let gid = new.user_namespace.to_kernel_gid(gid.0).ok_or(Errno::EINVAL)?;
+    let gid = new.user_namespace.to_kernel_gid(gid).ok_or(Errno::EINVAL)?;
     if new.has_in_own(Capabilities::SETGID) {
         (new.real_gid, new.effective_gid, new.saved_gid) = (gid, gid, gid);
     } else if gid == new.real_gid || gid == new.saved_gid {
@@ -105,20 +107,14 @@ fn setgid(task: &mut CurrentTask, gid: Gid) -> Result<(), Errno> {
     change_group(task, new)
 }
 
-/// The kernel's number of a user to change to, or [`UNCHANGED`].
-fn wanted_uid(credentials: &Credentials, uid: Option<Uid>) -> Result<u32, Errno> {
-    match uid {
-        None => Ok(UNCHANGED),
-        Some(uid) => credentials.user_namespace.to_kernel_uid(uid.0).ok_or(Errno::EINVAL),
-    }
+/// The user to change to, if there is to be a change.
+fn wanted_uid(credentials: &Credentials, uid: Option<Uid>) -> Result<Option<KernelUid>, Errno> {
+    uid.map(|uid| credentials.user_namespace.to_kernel_uid(uid).ok_or(Errno::EINVAL)).transpose()
 }
 
-/// The kernel's number of a group to change to, or [`UNCHANGED`].
-fn wanted_gid(credentials: &Credentials, gid: Option<Gid>) -> Result<u32, Errno> {
-    match gid {
-        None => Ok(UNCHANGED),
-        Some(gid) => credentials.user_namespace.to_kernel_gid(gid.0).ok_or(Errno::EINVAL),
-    }
+/// The group to change to, if there is to be a change.
+fn wanted_gid(credentials: &Credentials, gid: Option<Gid>) -> Result<Option<KernelGid>, Errno> {
+    gid.map(|gid| credentials.user_namespace.to_kernel_gid(gid).ok_or(Errno::EINVAL)).transpose()
 }
 
 fn setreuid(task: &mut CurrentTask, real: Option<Uid>, effective: Option<Uid>) -> Result<(), Errno> {
@@ -144,21 +140,20 @@ fn setregid(task: &mut CurrentTask, real: Option<Gid>, effective: Option<Gid>) -
 }
 
 /// The rules of `man 2 setreuid`, for users and groups alike: old and new are (real, effective, saved).
-fn change_real_and_effective(
-    [old_real, old_effective, old_saved]: [u32; 3],
-    [real, effective]: [u32; 2],
+fn change_real_and_effective<T: Copy + PartialEq>(
+    [old_real, old_effective, old_saved]: [T; 3],
+    [real, effective]: [Option<T>; 2],
     is_privileged: bool,
-) -> Result<[u32; 3], Errno> {
-    let may_be_real = is_privileged || [UNCHANGED, old_real, old_effective].contains(&real);
+) -> Result<[T; 3], Errno> {
+    let may_be_real = real.is_none_or(|real| [old_real, old_effective].contains(&real));
     let may_be_effective =
-        is_privileged || [UNCHANGED, old_real, old_effective, old_saved].contains(&effective);
-    if !may_be_real || !may_be_effective {
+        effective.is_none_or(|effective| [old_real, old_effective, old_saved].contains(&effective));
+    if !is_privileged && !(may_be_real && may_be_effective) {
         return Err(Errno::EPERM);
     }
-    let new_real = if real == UNCHANGED { old_real } else { real };
-    let new_effective = if effective == UNCHANGED { old_effective } else { effective };
-    let saves = real != UNCHANGED || effective != UNCHANGED && effective != old_real;
-    Ok([new_real, new_effective, if saves { new_effective } else { old_saved }])
+    let new_effective = effective.unwrap_or(old_effective);
+    let saves = real.is_some() || effective.is_some_and(|effective| effective != old_real);
+    Ok([real.unwrap_or(old_real), new_effective, if saves { new_effective } else { old_saved }])
 }
 
 fn setresuid(
@@ -193,11 +188,15 @@ fn setresgid(
 }
 
 /// The rules of `man 2 setresuid`.
-fn change_all(old: [u32; 3], wanted: [u32; 3], is_privileged: bool) -> Result<[u32; 3], Errno> {
-    if !is_privileged && wanted.iter().any(|id| *id != UNCHANGED && !old.contains(id)) {
+fn change_all<T: Copy + PartialEq>(
+    old: [T; 3],
+    wanted: [Option<T>; 3],
+    is_privileged: bool,
+) -> Result<[T; 3], Errno> {
+    if !is_privileged && wanted.iter().flatten().any(|id| !old.contains(id)) {
         return Err(Errno::EPERM);
     }
-    Ok(std::array::from_fn(|index| if wanted[index] == UNCHANGED { old[index] } else { wanted[index] }))
+    Ok(std::array::from_fn(|index| wanted[index].unwrap_or(old[index])))
 }
 
 /// Swaps in credentials whose user IDs have changed, and adjusts capabilities.
@@ -221,7 +220,7 @@ fn change_group(task: &mut CurrentTask, mut new: Credentials) -> Result<(), Errn
 fn setfsuid(task: &mut CurrentTask, uid: Uid) -> Result<Uid, Errno> {
     let old = task.credentials();
     let is_own = |uid| [old.real_uid, old.effective_uid, old.saved_uid, old.fs_uid].contains(&uid);
-    let wanted = old.user_namespace.to_kernel_uid(uid.0);
+    let wanted = old.user_namespace.to_kernel_uid(uid);
     if let Some(uid) = wanted.filter(|uid| is_own(*uid) || old.has_in_own(Capabilities::SETUID)) {
         let mut new = (*old).clone();
         new.fs_uid = uid;
@@ -234,7 +233,7 @@ fn setfsuid(task: &mut CurrentTask, uid: Uid) -> Result<Uid, Errno> {
 fn setfsgid(task: &mut CurrentTask, gid: Gid) -> Result<Gid, Errno> {
     let old = task.credentials();
     let is_own = |gid| [old.real_gid, old.effective_gid, old.saved_gid, old.fs_gid].contains(&gid);
-    let wanted = old.user_namespace.to_kernel_gid(gid.0);
+    let wanted = old.user_namespace.to_kernel_gid(gid);
     if let Some(gid) = wanted.filter(|gid| is_own(*gid) || old.has_in_own(Capabilities::SETGID)) {
         let mut new = (*old).clone();
         new.fs_gid = gid;
@@ -243,7 +242,7 @@ fn setfsgid(task: &mut CurrentTask, gid: Gid) -> Result<Gid, Errno> {
     Ok(shown_gid(&old, |old| old.fs_gid))
 }
 
-fn getgroups(task: &mut CurrentTask, size: i32, address: UserPointer<u32>) -> Result<usize, Errno> {
+fn getgroups(task: &mut CurrentTask, size: i32, address: UserPointer<Gid>) -> Result<usize, Errno> {
     let own = task.credentials();
     let size = usize::try_from(size).map_err(|_| Errno::EINVAL)?;
     if size > 0 && size < own.groups.len() {
@@ -251,12 +250,12 @@ fn getgroups(task: &mut CurrentTask, size: i32, address: UserPointer<u32>) -> Re
     }
     if size > 0 {
         let shown = own.groups.iter().map(|group| own.user_namespace.from_kernel_gid(*group));
-        task.memory().write_bytes(address.address(), shown.collect::<Vec<u32>>().as_bytes())?;
+        task.memory().write_bytes(address.address(), shown.collect::<Vec<Gid>>().as_bytes())?;
     }
     Ok(own.groups.len())
 }
 
-fn setgroups(task: &mut CurrentTask, size: u32, address: UserPointer<u32>) -> Result<(), Errno> {
+fn setgroups(task: &mut CurrentTask, size: u32, address: UserPointer<Gid>) -> Result<(), Errno> {
     let mut new = (*task.credentials()).clone();
     if !new.has_in_own(Capabilities::SETGID) || !new.user_namespace.may_set_groups() {
         return Err(Errno::EPERM);
@@ -266,9 +265,9 @@ fn setgroups(task: &mut CurrentTask, size: u32, address: UserPointer<u32>) -> Re
     if size > MAX_GROUPS {
         return Err(Errno::EINVAL);
     }
-    let mut groups = vec![0; size];
+    let mut groups = vec![Gid::ROOT; size];
     task.memory().read_bytes(address.address(), groups.as_mut_bytes())?;
-    let groups: Option<Vec<u32>> =
+    let groups: Option<Vec<KernelGid>> =
         groups.into_iter().map(|group| new.user_namespace.to_kernel_gid(group)).collect();
     let mut groups = groups.ok_or(Errno::EINVAL)?;
     groups.sort_unstable();

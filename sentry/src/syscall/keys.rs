@@ -5,6 +5,7 @@ use syscalls::Sysno;
 use super::Handler;
 use super::arguments::{ReturnValue, UserPointer, UserSlice, handlers, int, unsigned};
 use crate::Errno;
+use crate::cred::{Gid, Uid};
 use crate::keys::{Caller, KeyType, Restriction, Serial};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
@@ -143,7 +144,7 @@ fn keyctl(task: &mut CurrentTask, operation: u32, a: u64, b: u64, c: u64, d: u64
         command::INVALIDATE => with_keys(task, |caller| caller.invalidate(id))?,
         command::GET_PERSISTENT => {
             let namespace = &task.credentials().user_namespace;
-            let uid = identity(unsigned(a), |uid| namespace.to_kernel_uid(uid))?;
+            let uid = identity(unsigned(a), |uid| namespace.to_kernel_uid(Uid(uid)))?;
             return with_keys(task, |caller| caller.persistent(uid, int(b))).map(Serial::encode);
         }
         command::RESTRICT_KEYRING => restrict_keyring(task, id, UserPointer::new(b), UserPointer::new(c))?,
@@ -164,7 +165,7 @@ impl ReturnValue for Serial {
 ///
 /// # Errors
 /// EINVAL: the caller's namespace does not know it.
-fn identity(id: u32, to_kernel: impl Fn(u32) -> Option<u32>) -> Result<Option<u32>, Errno> {
+fn identity<T>(id: u32, to_kernel: impl Fn(u32) -> Option<T>) -> Result<Option<T>, Errno> {
     match id {
         u32::MAX => Ok(None),
         _ => to_kernel(id).map(Some).ok_or(Errno::EINVAL),
@@ -173,8 +174,8 @@ fn identity(id: u32, to_kernel: impl Fn(u32) -> Option<u32>) -> Result<Option<u3
 
 fn change_owner(task: &CurrentTask, id: i32, uid: u32, gid: u32) -> Result<(), Errno> {
     let namespace = &task.credentials().user_namespace;
-    let uid = identity(uid, |uid| namespace.to_kernel_uid(uid))?;
-    let gid = identity(gid, |gid| namespace.to_kernel_gid(gid))?;
+    let uid = identity(uid, |uid| namespace.to_kernel_uid(Uid(uid)))?;
+    let gid = identity(gid, |gid| namespace.to_kernel_gid(Gid(gid)))?;
     with_keys(task, |caller| caller.change_owner(id, uid, gid))
 }
 

@@ -216,10 +216,11 @@ fn mq_notify(task: &mut CurrentTask, descriptor: Fd, event: UserPointer<SignalEv
         weak
     };
     let pid_namespace = group.pid_namespace().serial();
+    let user_namespace = task.credentials().user_namespace.clone();
     let LockOwner::Process { table, .. } = task.descriptors().lock_owner(group.number()) else {
         return Err(Errno::EBADF);
     };
-    queue.register(Notification { kind, owner, target, pid_namespace, table })?;
+    queue.register(Notification { kind, owner, target, pid_namespace, user_namespace, table })?;
     Ok(())
 }
 

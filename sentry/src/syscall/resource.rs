@@ -9,7 +9,7 @@ use super::Handler;
 use super::arguments::{UserPointer, handlers};
 use crate::Errno;
 use crate::abi::Rusage;
-use crate::cred::{Capabilities, Credentials};
+use crate::cred::{Capabilities, Credentials, Uid};
 use crate::limits::{Limit, Resource};
 use crate::task::{CurrentTask, IoPriority, ResourceUsage, Task, ThreadGroup, Tid};
 use crate::time::timeval;
@@ -150,7 +150,7 @@ fn select(task: &CurrentTask, which: u32, who: i32) -> Result<Vec<Arc<Task>>, Er
             let own = task.credentials();
             let uid = match who {
                 0 => own.real_uid,
-                uid => own.user_namespace.to_kernel_uid(uid.cast_unsigned()).ok_or(Errno::ESRCH)?,
+                uid => own.user_namespace.to_kernel_uid(Uid(uid.cast_unsigned())).ok_or(Errno::ESRCH)?,
             };
             let groups = tasks.thread_groups(namespace);
             let all = groups.iter().flat_map(|(_, group)| group.live_tasks());

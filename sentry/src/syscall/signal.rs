@@ -11,7 +11,7 @@ use super::Handler;
 use super::arguments::{UserPointer, handlers};
 use crate::Errno;
 use crate::abi::{Siginfo, SignalStack, Timespec};
-use crate::cred::{Capabilities, Credentials, OVERFLOW_ID, UserNamespace};
+use crate::cred::{Capabilities, Credentials, Uid, UserNamespace};
 use crate::signal::{Action, Signal, SignalInfo, SignalSet};
 use crate::task::{CurrentTask, Task, ThreadGroup, Tid};
 use crate::time::duration_from_timespec;
@@ -348,15 +348,15 @@ fn sender_pid(task: &CurrentTask, receiver: &ThreadGroup) -> i32 {
 
 /// What a task in `receiver` calls the sender. As on Linux, it is the sender's own number that is translated: who has
 /// none is nobody everywhere.
-fn sender_uid(task: &CurrentTask, receiver: &UserNamespace) -> u32 {
+fn sender_uid(task: &CurrentTask, receiver: &UserNamespace) -> Uid {
     let sender = task.credentials();
     let namespace = &sender.user_namespace;
     translated_uid(namespace, namespace.from_kernel_uid(sender.real_uid), receiver)
 }
 
 /// What a task in `receiver` calls the user whom one in `sender` calls `uid`.
-fn translated_uid(sender: &UserNamespace, uid: u32, receiver: &UserNamespace) -> u32 {
-    sender.to_kernel_uid(uid).map_or(OVERFLOW_ID, |uid| receiver.from_kernel_uid(uid))
+fn translated_uid(sender: &UserNamespace, uid: Uid, receiver: &UserNamespace) -> Uid {
+    sender.to_kernel_uid(uid).map_or(Uid::OVERFLOW, |uid| receiver.from_kernel_uid(uid))
 }
 
 /// `info`, which the caller made up, as a task in `receiver` numbers users.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use linux_raw_sys::general::{POLL_IN, SI_SIGIO};
 
 use super::{CurrentTask, Task, ThreadGroup, Tid};
-use crate::cred::Credentials;
+use crate::cred::{Credentials, KernelUid};
 use crate::fs::async_io::{Readiness, SignalTarget};
 use crate::kernel::Kernel;
 use crate::signal::{Signal, SignalDetail, SignalInfo};
@@ -21,8 +21,8 @@ enum Whom {
 /// Somebody who hears of readiness, with the identity of who said so: they must be allowed to send that signal.
 pub(crate) struct IoSignalTarget {
     whom: Whom,
-    real_uid: u32,
-    effective_uid: u32,
+    real_uid: KernelUid,
+    effective_uid: KernelUid,
 }
 
 impl CurrentTask {
@@ -59,7 +59,7 @@ impl IoSignalTarget {
     /// Whether who set the owner may signal somebody with these credentials (`sigio_perm` of fs/fcntl.c).
     fn may_signal(&self, receiver: &Credentials) -> bool {
         let senders = [self.real_uid, self.effective_uid];
-        self.effective_uid == 0
+        self.effective_uid == KernelUid::ROOT
             || senders.contains(&receiver.real_uid)
             || senders.contains(&receiver.saved_uid)
     }

@@ -12,7 +12,7 @@ use linux_raw_sys::general as uapi;
 
 use super::tests::Fixture;
 use super::{ExitStatus, Task, UnstartedTask};
-use crate::cred::Credentials;
+use crate::cred::{Credentials, KernelUid};
 use crate::platform::fake::Script;
 use crate::platform::{Exit, Registers};
 use crate::signal::{Signal, SignalInfo};
@@ -163,7 +163,11 @@ impl Arena {
     fn check(&self) {
         self.fixture.tasks().check();
         let tasks = self.fixture.tasks().task_count() as u64;
-        assert_eq!(self.fixture.kernel().users().counters(0).processes(), tasks, "charges of the user");
+        assert_eq!(
+            self.fixture.kernel().users().counters(KernelUid::ROOT).processes(),
+            tasks,
+            "charges of the user"
+        );
         let cgroups = self.fixture.kernel().cgroups();
         assert_eq!(cgroups.root().pids().current(), tasks, "charges of the control group");
     }
@@ -197,7 +201,7 @@ fn start_first_task(arena: &Arena) -> Arc<Task> {
     let fixture = &arena.fixture;
     let mut config = fixture.config(None, fixture.new_group(fixture.tasks().root()));
     config.credentials = Arc::new(Credentials::test_root());
-    config.user_counters = fixture.kernel().users().counters(0);
+    config.user_counters = fixture.kernel().users().counters(KernelUid::ROOT);
     config.image.registers = Registers::default();
     fixture.tasks().new_task(config).and_then(UnstartedTask::start).unwrap()
 }

@@ -16,7 +16,7 @@ use super::vfork::VforkCompletion;
 use super::{CpuSet, CurrentTask, Namespaces, PidNamespace, Task, ThreadGroup};
 use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner, NewCgroup};
-use crate::cred::{Capabilities, Credentials, Namespace};
+use crate::cred::{Capabilities, Credentials, KernelUid, Namespace};
 use crate::fs::{DescriptorTable, ExecutedFile, TaskFs};
 use crate::ipc::UndoList;
 use crate::kernel::Kernel;
@@ -169,7 +169,7 @@ impl TaskConfig {
     /// CAP_SYS_ADMIN.
     pub(super) fn process_limit(&self) -> Option<u64> {
         let credentials = &self.credentials;
-        let is_exempt = credentials.real_uid == 0
+        let is_exempt = credentials.real_uid == KernelUid::ROOT
             || credentials.has(Capabilities::SYS_RESOURCE)
             || credentials.has(Capabilities::SYS_ADMIN);
         (!is_exempt).then(|| self.thread_group.soft_limit(Resource::PROCESSES))

@@ -10,6 +10,7 @@ use super::id::{GroupId, TaskId};
 use super::status::ExitStatus;
 use super::tree::{NamespaceNode, Numbers, Tree};
 use super::{Task, TaskSet, ThreadGroup};
+use crate::cred::Uid;
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::wait::Events;
 
@@ -330,7 +331,7 @@ impl Tree {
     ) -> SignalInfo {
         let pid = self.group_number_in(child, receiver.pid_namespace().id());
         let leader = self.groups.get(&child).and_then(|node| self.tasks.get(&node.leader));
-        let uid = leader.map_or(0, |leader| leader.task.uid_for(receiver));
+        let uid = leader.map_or(Uid::ROOT, |leader| leader.task.uid_for(receiver));
         let usage = self.usage_of(child);
         let (code, status) = status.child_code_and_status();
         let detail = SignalDetail::Child {

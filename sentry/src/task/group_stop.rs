@@ -10,6 +10,7 @@ use linux_raw_sys::general::{CLD_CONTINUED, CLD_STOPPED};
 
 use super::thread_group::{GroupState, Stop, StopReport};
 use super::{CurrentTask, Task, TaskSet, ThreadGroup};
+use crate::cred::Uid;
 use crate::signal::{ActionFlags, Handler, Signal, SignalDetail, SignalInfo};
 use crate::wait::Events;
 
@@ -144,7 +145,7 @@ impl TaskSet {
         };
         let pid = tree.group_number_in(group.id(), parent.pid_namespace().id());
         let leader = tree.groups.get(&group.id()).and_then(|node| tree.tasks.get(&node.leader));
-        let uid = leader.map_or(0, |leader| leader.task.uid_for(&parent));
+        let uid = leader.map_or(Uid::ROOT, |leader| leader.task.uid_for(&parent));
         drop(tree);
         let action = parent.signal_actions().lock().get(Signal::SIGCHLD);
         if action.handler != Handler::Ignore && !action.flags.contains(ActionFlags::NO_CHILD_STOP) {

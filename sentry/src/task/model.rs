@@ -14,6 +14,7 @@ use super::tests::{Failure, Fixture};
 use super::{ChildEvent, CpuSet, ExitStatus, PidNamespace, Task, TaskId, Tid, WaitOptions};
 use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner, Moved};
+use crate::cred::{KernelGid, KernelUid};
 
 /// One step. Indices choose among what there is, modulo its number.
 #[derive(Clone, Debug)]
@@ -126,7 +127,7 @@ impl Model {
         let fixture = Fixture::new();
         let root = fixture.tasks().root().clone();
         let cgroups = fixture.kernel().cgroups().clone();
-        let owner = FileOwner { uid: 0, gid: 0, permissions: 0o755 };
+        let owner = FileOwner { uid: KernelUid::ROOT, gid: KernelGid::ROOT, permissions: 0o755 };
         let cgroup = cgroups.create(cgroups.root(), b"model", owner).expect("a group");
         let mut model = Self {
             fixture,
@@ -486,7 +487,11 @@ impl Model {
         assert_eq!(tasks.threads.live(), self.started.len(), "living threads");
         let running = self.started.values().filter(|is_running| **is_running).count();
         assert_eq!(tasks.running_count(), (running, living), "running threads");
-        assert_eq!(self.fixture.kernel().users().counters(1000).processes(), living as u64, "charges");
+        assert_eq!(
+            self.fixture.kernel().users().counters(KernelUid(1000)).processes(),
+            living as u64,
+            "charges"
+        );
         assert_eq!(self.cgroup.pids().current(), living as u64, "charges of the control group");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{CloneFlags, PidNamespace, TaskSet};
 use crate::Errno;
 use crate::cgroup::{Cgroup, CgroupNamespace};
-use crate::cred::{Identity, NamespaceKind, UserNamespace};
+use crate::cred::{Identity, KernelUid, NamespaceKind, UserNamespace};
 use crate::fs::OpenFiles;
 use crate::ipc::IpcNamespace;
 use crate::net::{KernelSockets, NetworkNamespace};
@@ -41,7 +41,7 @@ pub(crate) struct NamespaceCreator<'a> {
     /// The user namespace that will own the new ones.
     pub(crate) owner: &'a Arc<UserNamespace>,
     /// The effective user who makes them.
-    pub(crate) uid: u32,
+    pub(crate) uid: KernelUid,
     /// The PID namespace that a new one lies in.
     pub(crate) pid_namespace: &'a Arc<PidNamespace>,
     /// The control group that a new control group namespace begins at.

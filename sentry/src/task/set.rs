@@ -15,7 +15,7 @@ use super::thread_group::ThreadGroup;
 use super::tree::{NamespaceNode, Tree};
 use super::{Dispatcher, PidNamespace, Task};
 use crate::Errno;
-use crate::cred::{Identity, NamespaceKind, UserNamespace};
+use crate::cred::{Identity, KernelUid, NamespaceKind, UserNamespace};
 use crate::fs::TaskFs;
 use crate::limits::Limits;
 use crate::signal::{Signal, SignalActions, SignalInfo};
@@ -99,7 +99,7 @@ impl TaskSet {
         &self,
         parent: &Arc<PidNamespace>,
         owner: &Arc<UserNamespace>,
-        uid: u32,
+        uid: KernelUid,
     ) -> Result<Arc<PidNamespace>, Errno> {
         if parent.level() >= PidNamespace::MAX_LEVEL {
             return Err(Errno::ENOSPC);

@@ -68,7 +68,7 @@ fn encode(info: SignalInfo) -> [u8; SIGNAL_RECORD_BYTES] {
     put(8, &info.code.to_ne_bytes());
     if let Some((pid, uid)) = info.sender() {
         put(PID, &pid.to_ne_bytes());
-        put(PID + 4, &uid.to_ne_bytes());
+        put(PID + 4, &uid.0.to_ne_bytes());
     }
     if let Some(value) = info.value() {
         put(INT, &(value as u32).to_ne_bytes());

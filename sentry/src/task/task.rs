@@ -19,7 +19,7 @@ use super::seccomp::SeccompState;
 use super::vfork::VforkCompletion;
 use crate::Errno;
 use crate::cgroup::{Membership, PidsCharge};
-use crate::cred::Credentials;
+use crate::cred::{Credentials, Uid};
 use crate::fs::{DescriptorTable, ExecutedFile, TaskFs};
 use crate::ipc::{IpcNamespace, UndoList};
 use crate::kernel::Kernel;
@@ -218,7 +218,7 @@ impl Task {
     }
 
     /// Its real user, as the processes in the user namespace of `receiver` number them.
-    pub(super) fn uid_for(&self, receiver: &ThreadGroup) -> u32 {
+    pub(super) fn uid_for(&self, receiver: &ThreadGroup) -> Uid {
         receiver.user_namespace().from_kernel_uid(self.credentials().real_uid)
     }
 
@@ -234,7 +234,7 @@ impl Task {
         if new.user_namespace != old.user_namespace {
             self.group.set_user_namespace(&new.user_namespace);
         }
-        let identity = |of: &Credentials| [of.effective_uid, of.effective_gid, of.fs_uid, of.fs_gid];
+        let identity = |of: &Credentials| (of.effective_uid, of.effective_gid, of.fs_uid, of.fs_gid);
         let is_closed = identity(&old) != identity(&new) || !new.are_within(&old);
         if is_closed {
             self.group.set_dumpable(self.kernel.core_settings().suid_dumpable());

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner, Moved};
-use crate::cred::{Capabilities, Credentials, UserNamespace};
+use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid, UserNamespace};
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{DescriptorTable, MountFlags, MountNamespace, TaskFs};
 use crate::host::HostCpus;
@@ -113,7 +113,9 @@ impl Fixture {
 
     /// A PID namespace inside of the root's.
     pub(super) fn new_pid_namespace(&self) -> Arc<PidNamespace> {
-        self.tasks().new_pid_namespace(self.tasks().root(), &UserNamespace::initial(), 0).unwrap()
+        self.tasks()
+            .new_pid_namespace(self.tasks().root(), &UserNamespace::initial(), KernelUid::ROOT)
+            .unwrap()
     }
 
     /// A process in `namespace` that no thread runs.
@@ -270,7 +272,7 @@ fn a_number_taken_outside_takes_the_inner_ones_back() {
     assert_eq!(fixture.new_task(config).err(), Some(Errno::EEXIST));
     fixture.tasks().check();
     assert!(fixture.tasks().task(&inner, Tid(1)).is_none());
-    assert_eq!(fixture.kernel.users().counters(1000).processes(), 1, "the charge is taken back");
+    assert_eq!(fixture.kernel.users().counters(KernelUid(1000)).processes(), 1, "the charge is taken back");
 }
 
 #[test]
@@ -366,8 +368,8 @@ fn the_system_s_root_and_two_capabilities_exempt_from_the_limit_on_processes() {
         (with(Capabilities::SYS_RESOURCE), true),
         (with(Capabilities::SYS_ADMIN), true),
         (with(Capabilities::KILL | Capabilities::SETUID), false),
-        (Credentials { real_uid: 0, ..user.clone() }, true),
-        (Credentials { effective_uid: 0, ..user.clone() }, false),
+        (Credentials { real_uid: KernelUid::ROOT, ..user.clone() }, true),
+        (Credentials { effective_uid: KernelUid::ROOT, ..user.clone() }, false),
         (Credentials { user_namespace: inner, ..with(Capabilities::ALL) }, false),
     ];
     for (credentials, is_exempt) in cases {
@@ -387,7 +389,7 @@ fn numbers_are_given_in_every_namespace_or_in_none() {
     let fixture = Fixture::new();
     let tasks = fixture.tasks();
     let init = fixture.process(None);
-    let nest = |parent| tasks.new_pid_namespace(parent, &UserNamespace::initial(), 0).unwrap();
+    let nest = |parent| tasks.new_pid_namespace(parent, &UserNamespace::initial(), KernelUid::ROOT).unwrap();
     let middle = nest(tasks.root());
     let inner = nest(&middle);
     let middle_init = fixture.process_in(Some(&init), &middle).unwrap();
@@ -431,7 +433,7 @@ fn a_process_is_a_zombie_until_it_is_waited_for() {
     assert_eq!(fixture.wait(&init, WaitOptions::EXITED), Ok(ended));
     assert!(fixture.tasks().task(fixture.tasks().root(), Tid(2)).is_none());
     assert_eq!(fixture.wait(&init, WaitOptions::EXITED), Err(Errno::ECHILD));
-    assert_eq!(fixture.kernel.users().counters(1000).processes(), 1);
+    assert_eq!(fixture.kernel.users().counters(KernelUid(1000)).processes(), 1);
 }
 
 #[test]
@@ -605,7 +607,8 @@ fn a_task_that_is_dropped_before_its_start_has_never_been() {
     drop(tasks.new_task(config).unwrap());
     assert!(cgroups.child(cgroups.root(), b"web").is_err(), "nor has its container");
     let init = fixture.process(None);
-    let charges = || (fixture.kernel.users().counters(1000).processes(), cgroups.root().pids().current());
+    let charges =
+        || (fixture.kernel.users().counters(KernelUid(1000)).processes(), cgroups.root().pids().current());
     let before = charges();
     let inner = fixture.new_pid_namespace();
     let namespaces = [tasks.root(), &inner];
@@ -651,14 +654,14 @@ fn a_creation_that_fails_at_any_step_leaves_no_charge() {
     let fixture = Fixture::new();
     let tasks = fixture.tasks();
     let cgroups = fixture.kernel.cgroups().clone();
-    let owner = FileOwner { uid: 0, gid: 0, permissions: 0o755 };
+    let owner = FileOwner { uid: KernelUid::ROOT, gid: KernelGid::ROOT, permissions: 0o755 };
     let outer = cgroups.create(cgroups.root(), b"outer", owner).unwrap();
     let inner = cgroups.create(&outer, b"inner", owner).unwrap();
     let init = fixture.process(None);
     cgroups.migrate(Moved::Process(init.member_key().process), &inner).unwrap();
     let charges = || {
         let pids = [cgroups.root(), &outer, &inner].map(|cgroup| cgroup.pids().current());
-        (pids, fixture.kernel.users().counters(1000).processes(), tasks.task_count())
+        (pids, fixture.kernel.users().counters(KernelUid(1000)).processes(), tasks.task_count())
     };
     let before = ([1, 1, 1], 1, 1);
     assert_eq!(charges(), before);
@@ -679,7 +682,7 @@ fn a_creation_that_fails_at_any_step_leaves_no_charge() {
 fn a_child_may_begin_in_another_control_group() {
     let fixture = Fixture::new();
     let cgroups = fixture.kernel.cgroups().clone();
-    let owner = FileOwner { uid: 0, gid: 0, permissions: 0o755 };
+    let owner = FileOwner { uid: KernelUid::ROOT, gid: KernelGid::ROOT, permissions: 0o755 };
     let group = cgroups.create(cgroups.root(), b"group", owner).unwrap();
     let init = fixture.process(None);
     let mut config = fixture.config(Some(&init), fixture.new_group(fixture.tasks().root()));

@@ -6,6 +6,7 @@ use super::thread_group::StopReport;
 use super::tree::{GroupNode, Tree};
 use super::{CurrentTask, Task, TaskSet};
 use crate::Errno;
+use crate::cred::KernelUid;
 use crate::signal::Signal;
 use crate::wait::Events;
 
@@ -42,7 +43,7 @@ bitflags::bitflags! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Waited {
     pub(crate) pid: Tid,
-    pub(crate) uid: u32,
+    pub(crate) uid: KernelUid,
     pub(crate) event: ChildEvent,
     pub(crate) usage: ResourceUsage,
 }

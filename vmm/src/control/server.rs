@@ -158,7 +158,9 @@ impl<'a> Server<'a> {
             }
             Request::Kill { signal } => match Signal::new(*signal) {
                 // From outside of every PID namespace: as process 0.
-                Ok(signal) => self.first.send_signal(SignalInfo::from_kill(signal, 0, 0)),
+                Ok(signal) => {
+                    self.first.send_signal(SignalInfo::from_kill(signal, 0, sentry::cred::Uid::ROOT))
+                }
                 Err(_) => return refused("there is no such signal"),
             },
         }

@@ -1,4 +1,5 @@
 use super::*;
+use super::{KernelUid, Uid};
 
 const ALLOWED: Result<(), Errno> = Ok(());
 const REFUSED: Result<(), Errno> = Err(Errno::EPERM);
@@ -19,20 +20,20 @@ fn a_namespace_over_the_limit_is_enospc_and_costs_nothing() {
     outer.write_map(IdKind::Group, b"0 0 1", &Credentials::test_root()).unwrap();
     outer.set_limit(NamespaceKind::Uts, 1).unwrap();
     let inner = UserNamespace::new(&Credentials::test_root().in_namespace(outer.clone())).unwrap();
-    let first = Identity::new(NamespaceKind::Uts, &inner, 0).unwrap();
-    assert_eq!(Identity::new(NamespaceKind::Uts, &inner, 0).err(), Some(Errno::ENOSPC));
+    let first = Identity::new(NamespaceKind::Uts, &inner, KernelUid::ROOT).unwrap();
+    assert_eq!(Identity::new(NamespaceKind::Uts, &inner, KernelUid::ROOT).err(), Some(Errno::ENOSPC));
     let count =
         |namespace: &UserNamespace| namespace.totals[NamespaceKind::Uts as usize].load(Ordering::Relaxed);
     assert_eq!((count(&inner), count(&outer)), (1, 1));
     // What another makes within it counts for who made the inner one, too.
-    assert_eq!(Identity::new(NamespaceKind::Uts, &inner, 7).err(), Some(Errno::ENOSPC));
+    assert_eq!(Identity::new(NamespaceKind::Uts, &inner, KernelUid(7)).err(), Some(Errno::ENOSPC));
     drop(first);
     assert_eq!((count(&inner), count(&outer)), (0, 0));
     assert!(inner.counts.lock().is_empty());
     outer.set_limit(NamespaceKind::Uts, 2).unwrap();
     inner.set_limit(NamespaceKind::Uts, 1).unwrap();
-    let _others = [0, 7].map(|uid| Identity::new(NamespaceKind::Uts, &inner, uid).unwrap());
-    assert_eq!(Identity::new(NamespaceKind::Uts, &inner, 7).err(), Some(Errno::ENOSPC));
+    let _others = [0, 7].map(KernelUid).map(|uid| Identity::new(NamespaceKind::Uts, &inner, uid).unwrap());
+    assert_eq!(Identity::new(NamespaceKind::Uts, &inner, KernelUid(7)).err(), Some(Errno::ENOSPC));
 }
 
 #[test]
@@ -64,8 +65,8 @@ fn a_user_maps_oneself_alone() {
     }
     assert_eq!(namespace.write_map(IdKind::User, b"0 1000 1", &inside), ALLOWED);
     assert_eq!(namespace.write_map(IdKind::User, b"0 1000 1", &inside), REFUSED);
-    assert_eq!(namespace.root_uid(), Some(1000));
-    assert_eq!((namespace.from_kernel_uid(1000), namespace.from_kernel_uid(0)), (0, OVERFLOW_ID));
+    assert_eq!(namespace.root_uid(), Some(KernelUid(1000)));
+    assert_eq!([1000, 0].map(|uid| namespace.from_kernel_uid(KernelUid(uid))), [Uid::ROOT, Uid::OVERFLOW]);
 }
 
 #[test]
@@ -89,7 +90,7 @@ fn who_may_change_users_outside_maps_any() {
     let text = b"0 1000 1\n1 100000 65536";
     // It has to be privileged within, too.
     assert_eq!(namespace.write_map(IdKind::User, text, &helper), REFUSED);
-    helper.effective_uid = 1000;
+    helper.effective_uid = KernelUid(1000);
     assert_eq!(namespace.write_map(IdKind::User, text, &helper), ALLOWED);
     assert_eq!(namespace.write_map(IdKind::Group, text, &helper), REFUSED);
     assert_eq!(namespace.write_map(IdKind::Project, text, &user()), ALLOWED);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::cgroup::{CgroupNamespace, Controllers};
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::{NewNode, NodeCreation, OpenFlags};
 use crate::memory::FrameAllocator;
 use crate::platform::Platform;
@@ -36,7 +37,8 @@ fn root() -> (Arc<CgroupFileSystem>, Arc<dyn Inode>) {
 }
 
 fn make(directory: &Arc<dyn Inode>, name: &str) -> Arc<dyn Inode> {
-    let creation = NodeCreation { node: NewNode::Directory, permissions: 0o755, uid: 5, gid: 6 };
+    let creation =
+        NodeCreation { node: NewNode::Directory, permissions: 0o755, uid: KernelUid(5), gid: KernelGid(6) };
     directory.create(name.as_bytes(), &creation).unwrap()
 }
 
@@ -62,7 +64,7 @@ fn a_group_s_files_are_its_maker_s_and_follow_its_controllers() {
     write(&root, "cgroup.subtree_control", "+pids\n").unwrap();
     assert_eq!(read(&group, "cgroup.controllers"), "pids\n");
     let metadata = group.lookup(b"pids.max").unwrap().metadata().unwrap();
-    assert_eq!((metadata.uid, metadata.gid, metadata.permissions()), (5, 6, 0o644));
+    assert_eq!((metadata.uid, metadata.gid, metadata.permissions()), (KernelUid(5), KernelGid(6), 0o644));
     assert_eq!(root.lookup(b"pids.max").err(), Some(Errno::ENOENT), "the root has no limits");
     assert_eq!(root.lookup(b"cgroup.type").err(), Some(Errno::ENOENT));
 }

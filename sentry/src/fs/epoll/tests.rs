@@ -1,6 +1,7 @@
 //! What epoll promises, kept.
 
 use super::*;
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::OpenFlags;
 use crate::fs::eventfd::EventFile;
 use crate::fs::pipe::Pipe;
@@ -104,7 +105,8 @@ fn closed_files_do_not_fill_the_list() {
 
 #[test]
 fn hang_ups_are_reported_unasked() {
-    let (reader, writer) = Pipe::pair(&Arc::default(), OpenFlags::empty(), 0, 0).unwrap();
+    let (reader, writer) =
+        Pipe::pair(&Arc::default(), OpenFlags::empty(), KernelUid::ROOT, KernelGid::ROOT).unwrap();
     let (epoll, reader) = (EpollFile::new(&Arc::default()), describe(reader));
     epoll.add(3, &reader, requested(0, 9)).unwrap();
     assert_eq!(epoll.take_ready(8), []);

@@ -14,6 +14,7 @@ use rustix::io::pread;
 use super::handles::HandleSlot;
 use super::{HostTree, device_of, open_beneath};
 use crate::Errno;
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::lower::{LowerEntry, LowerFile, LowerStatus};
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
 
@@ -66,8 +67,8 @@ fn hidden(status: &LowerStatus) -> LowerStatus {
         kind,
         mode: kind.mode_bits() | permissions,
         links: if kind == FileKind::Directory { 2 } else { 1 },
-        uid: 0,
-        gid: 0,
+        uid: KernelUid::ROOT,
+        gid: KernelGid::ROOT,
         special_device: status.special_device,
         size_bytes: 0,
         blocks: 0,

@@ -3,6 +3,8 @@
 //! In a user namespace Linux gives the number of an owner that it does not map as the overflow user's (`man 7
 //! user_namespaces`). vmm, where it is in one of its own, is mapped alone.
 
+use crate::cred::{KernelGid, KernelUid};
+
 /// How the host tells this process of the owners of files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HostOwners {
@@ -21,13 +23,14 @@ pub enum HostOwners {
 
 impl HostOwners {
     /// The owner of a file and its group, by the host's numbers, of which `told` was told.
-    pub(in crate::fs) fn of_file(self, told: (u32, u32)) -> (u32, u32) {
-        match self {
+    pub(in crate::fs) fn of_file(self, told: (u32, u32)) -> (KernelUid, KernelGid) {
+        let (uid, gid) = match self {
             Self::Told => told,
             Self::Mapped { inside, own } => {
                 (if told.0 == inside.0 { own.0 } else { 0 }, if told.1 == inside.1 { own.1 } else { 0 })
             }
-        }
+        };
+        (KernelUid(uid), KernelGid(gid))
     }
 }
 

@@ -11,6 +11,7 @@ use super::WatchMask;
 use super::limits::{Account, InotifyLimits};
 use super::watch::Watch;
 use crate::Errno;
+use crate::cred::KernelUid;
 use crate::fs::anonymous::AnonymousInode;
 use crate::fs::{Caller, Dentry, File, Inode, Metadata, OpenFiles, TransferUnit};
 use crate::platform::VirtualAddress;
@@ -103,7 +104,7 @@ impl InotifyFile {
     ///
     /// # Errors
     /// EMFILE: the user has too many instances.
-    pub fn new(limits: &Arc<InotifyLimits>, uid: u32, files: &OpenFiles) -> Result<Arc<Self>, Errno> {
+    pub fn new(limits: &Arc<InotifyLimits>, uid: KernelUid, files: &OpenFiles) -> Result<Arc<Self>, Errno> {
         let account = Account::open(limits, uid)?;
         Ok(Arc::new_cyclic(|own| Self {
             state: Mutex::default(),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use crate::Errno;
+use crate::cred::KernelUid;
 
 /// Watches that the sandbox may have, whatever the settings say: each keeps a file.
 const MAX_WATCHES: u32 = 1 << 18;
@@ -36,7 +37,7 @@ pub struct InotifyLimits {
 #[derive(Default)]
 struct Used {
     watches: u32,
-    users: HashMap<u32, UsedByUser>,
+    users: HashMap<KernelUid, UsedByUser>,
 }
 
 #[derive(Default)]
@@ -80,7 +81,7 @@ impl InotifyLimits {
 /// What one instance is charged for, and to whom.
 pub(super) struct Account {
     limits: Arc<InotifyLimits>,
-    uid: u32,
+    uid: KernelUid,
 }
 
 impl Account {
@@ -88,7 +89,7 @@ impl Account {
     ///
     /// # Errors
     /// EMFILE: the user has too many.
-    pub(super) fn open(limits: &Arc<InotifyLimits>, uid: u32) -> Result<Self, Errno> {
+    pub(super) fn open(limits: &Arc<InotifyLimits>, uid: KernelUid) -> Result<Self, Errno> {
         let mut used = limits.used.lock();
         let user = used.users.entry(uid).or_default();
         let has_room = user.instances < limits.get(InotifyLimit::UserInstances);
@@ -145,7 +146,7 @@ impl Account {
 }
 
 impl Used {
-    fn forget_unused(&mut self, uid: u32) {
+    fn forget_unused(&mut self, uid: KernelUid) {
         if self.users.get(&uid).is_some_and(|user| (user.instances, user.watches) == (0, 0)) {
             self.users.remove(&uid);
         }

@@ -2,6 +2,7 @@ use std::sync::{Arc, Weak};
 
 use super::{InotifyFile, WatchMask};
 use crate::Errno;
+use crate::cred::KernelUid;
 use crate::fs::sys::SysFileSystem;
 use crate::fs::{Dentry, DeviceNumber, File, OpenFiles};
 use crate::net::NetworkNamespace;
@@ -17,7 +18,7 @@ fn tree() -> (Arc<Dentry>, Arc<Dentry>) {
 }
 
 fn instance() -> Arc<InotifyFile> {
-    InotifyFile::new(&Arc::default(), 0, &OpenFiles::default()).unwrap()
+    InotifyFile::new(&Arc::default(), KernelUid::ROOT, &OpenFiles::default()).unwrap()
 }
 
 /// The watch, mask and name of each event that can be read.

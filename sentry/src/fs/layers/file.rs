@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::format::{self, InodeRecord, MAX_LINK_LEN, MAX_XATTRS_LEN};
 use super::tree::LayeredTree;
 use crate::Errno;
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::lower::{LowerEntry, LowerFile, LowerStatus};
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
 
@@ -49,8 +50,8 @@ impl LayeredFile {
             kind: self.kind,
             mode: inode.mode,
             links: inode.links,
-            uid: inode.uid,
-            gid: inode.gid,
+            uid: KernelUid(inode.uid),
+            gid: KernelGid(inode.gid),
             special_device: DeviceNumber::new(inode.device_major, inode.device_minor),
             size_bytes,
             blocks: inode.stored_bytes.div_ceil(format::CONTENT_ALIGNMENT)

@@ -7,6 +7,7 @@ use zerocopy::IntoBytes;
 use super::LayeredTree;
 use super::format::{EntryRecord, Header, InodeFlags, InodeRecord, MAGIC};
 use crate::Errno;
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::lower::LowerStatus;
 use crate::fs::metadata::FileKind;
 
@@ -110,7 +111,10 @@ fn each_name_is_found_in_a_directory_of_any_size() {
         assert_eq!((status.kind, status.mode & 0o7777, status.links), (FileKind::Directory, 0o755, 2));
         for number in 0..files {
             let (file, status) = root.lookup(format!("f{number:05}").as_bytes()).unwrap();
-            assert_eq!((status.uid, status.gid, status.mode), (1000 + number, 7, 0o104644));
+            assert_eq!(
+                (status.uid, status.gid, status.mode),
+                (KernelUid(1000 + number), KernelGid(7), 0o104644)
+            );
             let mut buffer = [9; 8];
             assert_eq!(file.read_at(&mut buffer, 3996), Ok(4));
             assert_eq!(buffer, [&[number as u8; 4][..], &[9; 4]].concat()[..]);

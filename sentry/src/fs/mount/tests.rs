@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::cred::{Credentials, Identity, NamespaceKind, UserNamespace};
+use crate::cred::{Credentials, Identity, KernelGid, KernelUid, NamespaceKind, UserNamespace};
 use crate::fs::inode::{NewNode, NodeCreation};
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::memory::FrameAllocator;
@@ -30,7 +30,12 @@ impl World {
     /// A directory in the root of `namespace`, made if it is not there.
     fn directory(&self, namespace: &MountNamespace, name: &str) -> Path {
         let root = namespace.root();
-        let creation = NodeCreation { node: NewNode::Directory, permissions: 0o755, uid: 0, gid: 0 };
+        let creation = NodeCreation {
+            node: NewNode::Directory,
+            permissions: 0o755,
+            uid: KernelUid::ROOT,
+            gid: KernelGid::ROOT,
+        };
         let dentry = match root.dentry.lookup(name.as_bytes()) {
             Ok(dentry) => dentry,
             Err(_) => {
@@ -56,7 +61,7 @@ impl World {
     }
 
     fn copy(&self, owner: &Arc<UserNamespace>) -> Arc<MountNamespace> {
-        let identity = Identity::new(NamespaceKind::Mount, owner, 0).unwrap();
+        let identity = Identity::new(NamespaceKind::Mount, owner, KernelUid::ROOT).unwrap();
         self.namespace.duplicate(identity).unwrap().0
     }
 }
@@ -102,7 +107,7 @@ fn slaves_of_a_group_without_members_pass_to_its_master() {
     let middle = world.copy(&UserNamespace::initial());
     middle.set_propagation(&middle.root(), Propagation::Slave, false).unwrap();
     middle.set_propagation(&middle.root(), Propagation::Shared, false).unwrap();
-    let identity = Identity::new(NamespaceKind::Mount, &UserNamespace::initial(), 0).unwrap();
+    let identity = Identity::new(NamespaceKind::Mount, &UserNamespace::initial(), KernelUid::ROOT).unwrap();
     let last = middle.duplicate(identity).unwrap().0;
     last.set_propagation(&last.root(), Propagation::Slave, false).unwrap();
     world.mount("a");

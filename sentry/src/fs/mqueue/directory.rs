@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::QueueRequest;
 use super::file::{QueueInode, QueueMetadata};
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Credentials, KernelGid, KernelUid};
 use crate::fs::listing::{Listed, ListedDirectory, OpenDirectory};
 use crate::fs::{
     AttributeChanges, DeviceNumber, File, FileKind, Inode, Metadata, NewNode, NodeCreation, OpenFlags, Viewer,
@@ -59,7 +59,7 @@ impl QueueDirectory {
         self.make(name, creation)
     }
 
-    fn new_metadata(&self, permissions: u32, uid: u32, gid: u32) -> Metadata {
+    fn new_metadata(&self, permissions: u32, uid: KernelUid, gid: KernelGid) -> Metadata {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let mut metadata = Metadata::new(FileKind::Regular, permissions, self.device, number);
         (metadata.uid, metadata.gid, metadata.size_bytes) = (uid, gid, FILE_BYTES);

@@ -1,7 +1,7 @@
 //! Changing attributes (`man 2 chmod`, `chown`, `truncate`, `utimensat`).
 
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials};
+use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid};
 use crate::fs::Path;
 use crate::fs::file_capabilities;
 use crate::fs::inotify::WatchMask;
@@ -40,8 +40,8 @@ pub fn change_mode(path: &Path, permissions: u32, credentials: &Credentials) -> 
 /// EPERM, EROFS.
 pub fn change_owner(
     path: &Path,
-    uid: Option<u32>,
-    gid: Option<u32>,
+    uid: Option<KernelUid>,
+    gid: Option<KernelGid>,
     credentials: &Credentials,
 ) -> Result<(), Errno> {
     path.mount.check_writable()?;

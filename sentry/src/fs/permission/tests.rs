@@ -1,9 +1,10 @@
 use super::*;
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::DeviceNumber;
 
 fn metadata(kind: FileKind, permissions: u32) -> Metadata {
     let mut metadata = Metadata::new(kind, permissions, DeviceNumber::default(), 1);
-    (metadata.uid, metadata.gid) = (1000, 100);
+    (metadata.uid, metadata.gid) = (KernelUid(1000), KernelGid(100));
     metadata
 }
 

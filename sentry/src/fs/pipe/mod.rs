@@ -24,7 +24,7 @@ use super::anonymous::AnonymousInode;
 use super::locks::FileLocks;
 use super::{Caller, File, FileKind, Inode, Metadata, OpenFiles, OpenFlags, PipeEnd, TransferUnit, Viewer};
 use crate::Errno;
-use crate::cred::Capabilities;
+use crate::cred::{Capabilities, KernelGid, KernelUid};
 use crate::platform::VirtualAddress;
 use crate::slices;
 use crate::wait::{Events, WaitQueue};
@@ -110,8 +110,8 @@ impl Pipe {
     pub fn pair(
         files: &Arc<OpenFiles>,
         flags: OpenFlags,
-        uid: u32,
-        gid: u32,
+        uid: KernelUid,
+        gid: KernelGid,
     ) -> Result<(Arc<PipeFile>, Arc<PipeFile>), Errno> {
         files.pipes().check()?;
         let pipe = Self::new(files);

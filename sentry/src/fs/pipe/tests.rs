@@ -1,9 +1,10 @@
 //! What a pipe promises, kept.
 
 use super::*;
+use crate::cred::{KernelGid, KernelUid};
 
 fn pair() -> (Arc<PipeFile>, Arc<PipeFile>) {
-    Pipe::pair(&Arc::default(), OpenFlags::empty(), 0, 0).unwrap()
+    Pipe::pair(&Arc::default(), OpenFlags::empty(), KernelUid::ROOT, KernelGid::ROOT).unwrap()
 }
 
 fn read(file: &PipeFile, len_bytes: usize) -> Result<Vec<u8>, Errno> {
@@ -73,7 +74,8 @@ fn writes_up_to_pipe_buf_are_whole_or_not_at_all() {
 
 #[test]
 fn packets_keep_their_bounds_and_lose_their_excess() {
-    let (reader, writer) = Pipe::pair(&Arc::default(), OpenFlags::DIRECT, 0, 0).unwrap();
+    let (reader, writer) =
+        Pipe::pair(&Arc::default(), OpenFlags::DIRECT, KernelUid::ROOT, KernelGid::ROOT).unwrap();
     writer.write_at(b"one", 0).unwrap();
     writer.write_at(b"two", 0).unwrap();
     assert_eq!(read(&reader, 100), Ok(b"one".to_vec()));

@@ -17,7 +17,7 @@ use super::file_system_type::{FileSystemType, TypeFlags, check_options};
 use super::pseudo::{Directory, PseudoInode, Subject};
 use super::{Dentry, DeviceNumber, FileSystem, FileSystemInfo, Inode, Instance, Viewer};
 use crate::Errno;
-use crate::cred::{Capabilities, NamespaceKind, UserNamespace};
+use crate::cred::{Capabilities, Gid, KernelGid, KernelUid, NamespaceKind, UserNamespace};
 use crate::network_settings::{Setting, SettingDirectory};
 
 pub use source::{
@@ -163,16 +163,16 @@ impl Subject for About {
         !sysctl::holds(directory)
     }
 
-    fn owner(&self) -> (u32, u32) {
+    fn owner(&self) -> (KernelUid, KernelGid) {
         if self.process_id == 0 {
-            return (0, 0);
+            return (KernelUid::ROOT, KernelGid::ROOT);
         }
-        let Ok(process) = self.process() else { return (0, 0) };
+        let Ok(process) = self.process() else { return (KernelUid::ROOT, KernelGid::ROOT) };
         let status = process.status();
         if status.is_dumpable {
             return (status.uids[1], status.gids[1]);
         }
         let namespace = process.executed_in();
-        (namespace.to_kernel_uid(0).unwrap_or(0), namespace.to_kernel_gid(0).unwrap_or(0))
+        (namespace.root_uid().unwrap_or_default(), namespace.to_kernel_gid(Gid::ROOT).unwrap_or_default())
     }
 }

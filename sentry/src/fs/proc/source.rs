@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::Errno;
 use crate::core_settings::CoreSettings;
-use crate::cred::{Namespace, UserNamespace};
+use crate::cred::{KernelGid, KernelUid, Namespace, UserNamespace};
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Network, OpenFiles, Path, Protections, Viewer};
 use crate::ipc::IpcNamespace;
@@ -212,11 +212,11 @@ pub struct ProcessStatus {
     /// The umask; `None` for zombies.
     pub umask: Option<u32>,
     /// Real, effective, saved and file-system user.
-    pub uids: [u32; 4],
+    pub uids: [KernelUid; 4],
     /// Real, effective, saved and file-system group.
-    pub gids: [u32; 4],
+    pub gids: [KernelGid; 4],
     /// Supplementary groups.
-    pub groups: Vec<u32>,
+    pub groups: Vec<KernelGid>,
     /// Inheritable, permitted, effective, bounding and ambient capabilities.
     pub capabilities: [u64; 5],
     /// PR_SET_NO_NEW_PRIVS.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::core_settings::CoreSettings;
-use crate::cred::{Identity, Namespace, NamespaceKind};
+use crate::cred::{Identity, KernelGid, KernelUid, Namespace, NamespaceKind};
 use crate::fs::{DescriptorBounds, DescriptorTable, FileDescription, FsView, LinkTarget, OpenFlags, Path};
 use crate::ipc::IpcNamespace;
 use crate::keys::Keys;
@@ -114,8 +114,8 @@ impl Process for Shell {
             start_time: Duration::from_millis(1230),
             exit_signal: 17,
             umask: Some(0o22),
-            uids: [1000; 4],
-            gids: [1000; 4],
+            uids: [KernelUid(1000); 4],
+            gids: [KernelGid(1000); 4],
             allowed_cpus: 3,
             is_dumpable: true,
             ..ProcessStatus::default()
@@ -177,7 +177,13 @@ impl Process for Shell {
 
     fn descriptors(&self) -> Option<Arc<DescriptorTable>> {
         let table = DescriptorTable::new(&Arc::default());
-        let (reader, _) = crate::fs::pipe::Pipe::pair(&Arc::default(), OpenFlags::empty(), 0, 0).unwrap();
+        let (reader, _) = crate::fs::pipe::Pipe::pair(
+            &Arc::default(),
+            OpenFlags::empty(),
+            KernelUid::ROOT,
+            KernelGid::ROOT,
+        )
+        .unwrap();
         let flags = OpenFlags::NONBLOCK;
         let bounds = DescriptorBounds { limit: 10, is_privileged: true };
         table.install(FileDescription::new(reader, None, flags), 5, true, bounds).unwrap();

@@ -15,7 +15,7 @@ pub(super) use inode::PseudoInode;
 
 use super::{Access, DeviceNumber, File, FileKind, LinkTarget, Metadata, Path, Viewer};
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Credentials, KernelGid, KernelUid};
 
 /// What the files of a tree tell about.
 pub(super) trait Subject: Clone + Send + Sync + 'static {
@@ -32,7 +32,7 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
     }
 
     /// Owner and group of the files.
-    fn owner(&self) -> (u32, u32);
+    fn owner(&self) -> (KernelUid, KernelGid);
 }
 
 /// Makes up the contents of a file.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::{File, Inode, OpenFlags};
 
 #[derive(Clone)]
@@ -13,8 +14,8 @@ impl Subject for Number {
         DeviceNumber::new(0, 9)
     }
 
-    fn owner(&self) -> (u32, u32) {
-        (7, 8)
+    fn owner(&self) -> (KernelUid, KernelGid) {
+        (KernelUid(7), KernelGid(8))
     }
 }
 
@@ -87,5 +88,5 @@ fn names_are_found_in_the_table_and_among_the_children() {
         assert_eq!(file.read_at(&mut buffer, 100), Ok(0));
     }
     assert_eq!(root().lookup(b"03").err(), Some(Errno::ENOENT));
-    assert_eq!(root().lookup(b"shown").unwrap().metadata().unwrap().uid, 7);
+    assert_eq!(root().lookup(b"shown").unwrap().metadata().unwrap().uid, KernelUid(7));
 }

@@ -27,13 +27,14 @@ use super::{
     Metadata, OpenFlags, Viewer,
 };
 use crate::Errno;
+use crate::cred::KernelGid;
 
 /// What a write to a terminal takes from user memory at once.
 const WRITE_UNIT_BYTES: usize = 2048;
 /// Pseudoterminals in all (`kernel.pty.max`).
 const MAX_PAIRS: usize = 4096;
 /// The group `tty`, to which slaves belong.
-const TTY_GROUP: u32 = 5;
+const TTY_GROUP: KernelGid = KernelGid(5);
 /// Inode numbers: the root's, that of `ptmx`, and the first slave's.
 const ROOT_INODE: u64 = 1;
 const PTMX_INODE: u64 = 2;

@@ -11,7 +11,7 @@ use super::discipline::Discipline;
 use super::master::Master;
 use super::slave::{Line, Slave};
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials};
+use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid};
 use crate::fs::terminal::{JobControl, TERMIO_BYTES, TERMIOS_BYTES, TERMIOS2_BYTES, Termios, WindowSize};
 use crate::fs::{Caller, DeviceNumber, File, Inode, OpenFlags};
 use crate::platform::VirtualAddress;
@@ -25,7 +25,7 @@ pub(super) const SLAVE_MAJOR: u32 = 136;
 /// A master and a slave.
 pub(super) struct Pair {
     pub(super) number: u32,
-    pub(super) owner: (u32, u32),
+    pub(super) owner: (KernelUid, KernelGid),
     pub(super) state: Mutex<State>,
     pub(super) job_control: JobControl,
     pub(super) master_queue: WaitQueue,
@@ -79,7 +79,11 @@ impl State {
 }
 
 impl Pair {
-    pub(super) fn new(number: u32, owner: (u32, u32), file_system: &Arc<PtsFileSystem>) -> Arc<Self> {
+    pub(super) fn new(
+        number: u32,
+        owner: (KernelUid, KernelGid),
+        file_system: &Arc<PtsFileSystem>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             number,
             owner,

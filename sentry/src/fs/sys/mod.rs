@@ -15,7 +15,7 @@ use super::pseudo::{
 };
 use super::{DeviceNumber, FileKind, FileSystem, FileSystemInfo, Inode, Viewer};
 use crate::Errno;
-use crate::cred::{NamespaceKind, UserNamespace};
+use crate::cred::{KernelGid, KernelUid, NamespaceKind, UserNamespace};
 
 /// There is one instance for each network namespace, whose links it shows.
 pub(super) const SYSFS: FileSystemType = FileSystemType {
@@ -111,8 +111,8 @@ impl Subject for Machine {
         true
     }
 
-    fn owner(&self) -> (u32, u32) {
-        (0, 0)
+    fn owner(&self) -> (KernelUid, KernelGid) {
+        (KernelUid::ROOT, KernelGid::ROOT)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The options of a tmpfs (`man 5 tmpfs`).
 
 use crate::Errno;
-use crate::cred::UserNamespace;
+use crate::cred::{Gid, KernelGid, KernelUid, Uid, UserNamespace};
 use crate::fs::Mounter;
 use crate::platform::PAGE_SIZE;
 
@@ -15,14 +15,20 @@ pub struct TmpfsOptions {
     /// Permission bits of the root directory.
     pub permissions: u32,
     /// Owner of the root directory.
-    pub uid: u32,
+    pub uid: KernelUid,
     /// Group of the root directory.
-    pub gid: u32,
+    pub gid: KernelGid,
 }
 
 impl Default for TmpfsOptions {
     fn default() -> Self {
-        Self { max_bytes: u64::MAX, max_inodes: 1 << 20, permissions: 0o1777, uid: 0, gid: 0 }
+        Self {
+            max_bytes: u64::MAX,
+            max_inodes: 1 << 20,
+            permissions: 0o1777,
+            uid: KernelUid::ROOT,
+            gid: KernelGid::ROOT,
+        }
     }
 }
 
@@ -45,10 +51,10 @@ impl TmpfsOptions {
             options += &format!(",mode={:03o}", self.permissions);
         }
         if self.uid != default.uid {
-            options += &format!(",uid={}", self.uid);
+            options += &format!(",uid={}", self.uid.0);
         }
         if self.gid != default.gid {
-            options += &format!(",gid={}", self.gid);
+            options += &format!(",gid={}", self.gid.0);
         }
         options
     }
@@ -67,8 +73,8 @@ impl TmpfsOptions {
                 "mode" => {
                     self.permissions = u32::from_str_radix(value, 8).map_err(|_| Errno::EINVAL)? & 0o7777;
                 }
-                "uid" => self.uid = namespace.to_kernel_uid(parse_id(value)?).ok_or(Errno::EINVAL)?,
-                "gid" => self.gid = namespace.to_kernel_gid(parse_id(value)?).ok_or(Errno::EINVAL)?,
+                "uid" => self.uid = namespace.to_kernel_uid(Uid(parse_id(value)?)).ok_or(Errno::EINVAL)?,
+                "gid" => self.gid = namespace.to_kernel_gid(Gid(parse_id(value)?)).ok_or(Errno::EINVAL)?,
                 "huge" | "mpol" | "inode32" | "inode64" | "noswap" => {}
                 _ => return Err(Errno::EINVAL),
             }

@@ -15,7 +15,7 @@ use super::node::Node;
 use super::regular::RegularFile;
 use super::status_of;
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Credentials, KernelGid, KernelUid};
 use crate::fs::host::{device_of, open_beneath};
 use crate::fs::inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
 use crate::fs::locks::FileLocks;
@@ -259,7 +259,7 @@ impl Node {
         if is_lost { node.change_mode(creation.permissions) } else { Ok(()) }
     }
 
-    fn change_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<(), Errno> {
+    fn change_owner(&self, uid: Option<KernelUid>, gid: Option<KernelGid>) -> Result<(), Errno> {
         let owners = &self.volume().owners;
         let uid = uid.map(|uid| owners.user_to_tell(uid));
         chown(self, uid, gid.map(|gid| owners.group_to_tell(gid)))

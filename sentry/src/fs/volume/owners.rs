@@ -1,5 +1,6 @@
 //! Whose the files are inside.
 
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::host::HostOwners;
 
 /// How the host tells of owners, and which of them are others inside: a user and a group of the host may change places with
@@ -27,13 +28,13 @@ impl OwnerMap {
     }
 
     /// A file's owner and group inside, of which the host tells `told`.
-    pub(super) fn inside(&self, told: (u32, u32)) -> (u32, u32) {
-        let (user, group) = self.told.of_file(told);
-        (swapped(self.user, user), swapped(self.group, group))
+    pub(super) fn inside(&self, told: (u32, u32)) -> (KernelUid, KernelGid) {
+        let (KernelUid(user), KernelGid(group)) = self.told.of_file(told);
+        (KernelUid(swapped(self.user, user)), KernelGid(swapped(self.group, group)))
     }
 
     /// The number to give to the host for a user inside.
-    pub(super) fn user_to_tell(&self, user: u32) -> u32 {
+    pub(super) fn user_to_tell(&self, KernelUid(user): KernelUid) -> u32 {
         let user = swapped(self.user, user);
         match self.told {
             HostOwners::Mapped { inside, own } if user == own.0 => inside.0,
@@ -42,7 +43,7 @@ impl OwnerMap {
     }
 
     /// The number to give to the host for a group inside.
-    pub(super) fn group_to_tell(&self, group: u32) -> u32 {
+    pub(super) fn group_to_tell(&self, KernelGid(group): KernelGid) -> u32 {
         let group = swapped(self.group, group);
         match self.told {
             HostOwners::Mapped { inside, own } if group == own.1 => inside.1,

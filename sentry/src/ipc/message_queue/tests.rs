@@ -1,7 +1,7 @@
 //! Queues as senders and receivers see them.
 
 use super::*;
-use crate::cred::Credentials;
+use crate::cred::{Credentials, KernelGid, KernelUid};
 use crate::ipc::with_caller;
 
 fn as_root<T>(call: impl FnOnce(&IpcCaller<'_>) -> T) -> T {
@@ -104,7 +104,7 @@ fn a_change_has_waiters_look_again_and_more_bytes_are_for_the_privileged() {
     let queues = MessageQueues::default();
     let queue = new_queue(&queues);
     let waits = pending(receive(&queue, Selection::Any, 2));
-    let permissions = PermissionChange { uid: 5, gid: 5, mode: 0o600 };
+    let permissions = PermissionChange { uid: Some(KernelUid(5)), gid: Some(KernelGid(5)), mode: 0o600 };
     let change = |max_bytes, credentials: &Credentials| {
         let change = QueueChange { permissions, max_bytes };
         with_caller(credentials, |caller| queues.change(0, change, &IpcLimits::default(), caller))

@@ -1,11 +1,13 @@
 use super::*;
-use crate::cred::Credentials;
+use crate::cred::{Credentials, KernelGid, KernelUid};
 use crate::ipc::with_caller;
 
 fn permissions(mode: u32) -> Permissions {
     let creator = Credentials::test_user(10, 20);
     let mut permissions = with_caller(&creator, |caller| Permissions::new(1, mode, 0, caller));
-    permissions.change(PermissionChange { uid: 11, gid: 21, mode }).unwrap();
+    permissions
+        .change(PermissionChange { uid: Some(KernelUid(11)), gid: Some(KernelGid(21)), mode })
+        .unwrap();
     permissions
 }
 

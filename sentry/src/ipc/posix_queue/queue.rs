@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::{Notification, NotificationKind, QueueAttributes, QueueNode};
 use crate::Errno;
+use crate::cred::KernelUid;
 use crate::ipc::IpcBudget;
 use crate::ipc::Message;
 use crate::ipc::budget::Charge;
@@ -164,7 +165,7 @@ impl PosixQueue {
         &self,
         message: &mut Option<Message>,
         sender: &ProcessIdentity,
-        uid: u32,
+        uid: KernelUid,
     ) -> Result<(), Errno> {
         let notification = {
             let mut state = self.state.lock();

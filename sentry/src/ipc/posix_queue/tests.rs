@@ -3,6 +3,7 @@
 use std::sync::Weak;
 
 use super::*;
+use crate::cred::{KernelUid, Uid, UserNamespace};
 use crate::ipc::Message;
 use crate::process_identity::ProcessIdentity;
 use crate::signal::{Signal, SignalDetail, SignalInfo, SignalTarget};
@@ -43,7 +44,7 @@ fn send(queue: &PosixQueue, text: &[u8], priority: i64) -> Result<(), Errno> {
         bytes.copy_from_slice(text);
         Ok(())
     });
-    queue.send(&mut Some(message.unwrap()), &ProcessIdentity::new([(0, SENDER)]), 7)
+    queue.send(&mut Some(message.unwrap()), &ProcessIdentity::new([(0, SENDER)]), KernelUid(7))
 }
 
 fn receive(queue: &Arc<PosixQueue>) -> Result<(Vec<u8>, i64), Errno> {
@@ -77,6 +78,7 @@ fn notification(process: &Arc<Process>, number: i32) -> Notification {
         owner: ProcessIdentity::new([(0, number)]),
         target: weak,
         pid_namespace: 0,
+        user_namespace: UserNamespace::initial(),
         table: 1000,
     }
 }
@@ -122,7 +124,7 @@ fn a_registration_is_for_one_message_to_an_empty_queue() {
     assert_eq!(queue.register(notification(&process, 2)), Err(Errno::EBUSY));
     send(&queue, b"x", 0).unwrap();
     send(&queue, b"y", 0).unwrap();
-    let detail = SignalDetail::Queue { pid: SENDER, uid: 7, value: 5 };
+    let detail = SignalDetail::Queue { pid: SENDER, uid: Uid(7), value: 5 };
     let expected = SignalInfo { signal: Signal::SIGUSR1, errno: 0, code: -3, detail };
     assert_eq!(*process.0.lock(), [expected]);
     assert_eq!(queue.status().notification, None);

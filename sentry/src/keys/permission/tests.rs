@@ -1,9 +1,10 @@
 use super::*;
+use crate::cred::{KernelGid, KernelUid};
 
 #[test]
 fn identity_gives_one_set_and_possession_adds_its_own() {
     let permissions = Permissions::from_bits_retain(0x0102_0408);
-    let owner = Owner { uid: 1, gid: Some(2) };
+    let owner = Owner { uid: KernelUid(1), gid: Some(KernelGid(2)) };
     let cases = [
         (Credentials::test_user(1, 2), false, Need::READ),
         (Credentials::test_user(1, 2), true, Need::READ | Need::VIEW),
@@ -19,6 +20,6 @@ fn identity_gives_one_set_and_possession_adds_its_own() {
 #[test]
 fn a_group_without_rights_falls_through_to_others() {
     let permissions = Permissions::from_bits_retain(0x01);
-    let owner = Owner { uid: 1, gid: Some(2) };
+    let owner = Owner { uid: KernelUid(1), gid: Some(KernelGid(2)) };
     assert_eq!(permissions.granted(owner, &Credentials::test_user(3, 2), false), Need::VIEW);
 }

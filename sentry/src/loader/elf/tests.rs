@@ -3,6 +3,7 @@ use std::any::Any;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::{DeviceNumber, Metadata, Timestamp};
 
 /// A file of these bytes.
@@ -26,8 +27,8 @@ impl File for Bytes {
             inode: 1,
             mode: 0o100_755,
             links: 1,
-            uid: 0,
-            gid: 0,
+            uid: KernelUid::ROOT,
+            gid: KernelGid::ROOT,
             special_device: DeviceNumber::default(),
             size_bytes: self.0.len() as u64,
             block_size_bytes: 4096,

@@ -1,14 +1,17 @@
 use super::*;
-use crate::cred::IdKind;
+use crate::cred::{IdKind, KernelGid, KernelUid};
 
-const ROOT: FileGrants = FileGrants { uid: Some(0), gid: None, capabilities: None };
+const ROOT: FileGrants = FileGrants { uid: Some(KernelUid(0)), gid: None, capabilities: None };
 const NONE: FileGrants = FileGrants { uid: None, gid: None, capabilities: None };
 
 #[test]
 fn a_set_user_id_root_program_has_all_capabilities() {
     let user = Credentials::test_user(1000, 1000);
     let (new, is_secure) = credentials_after_exec(&user, ROOT, true);
-    assert_eq!((new.real_uid, new.effective_uid, new.saved_uid), (1000, 0, 0));
+    assert_eq!(
+        (new.real_uid, new.effective_uid, new.saved_uid),
+        (KernelUid(1000), KernelUid::ROOT, KernelUid::ROOT)
+    );
     assert!(new.has(Capabilities::ALL) && is_secure);
 }
 
@@ -16,7 +19,10 @@ fn a_set_user_id_root_program_has_all_capabilities() {
 fn a_traced_program_of_a_user_gains_nothing() {
     let user = Credentials::test_user(1000, 1000);
     let (new, _) = credentials_after_exec(&user, ROOT, false);
-    assert_eq!((new.effective_uid, new.saved_uid, new.permitted), (1000, 1000, Capabilities::empty()));
+    assert_eq!(
+        (new.effective_uid, new.saved_uid, new.permitted),
+        (KernelUid(1000), KernelUid(1000), Capabilities::empty())
+    );
 }
 
 #[test]
@@ -27,7 +33,7 @@ fn a_user_s_program_has_only_ambient_capabilities() {
     user.ambient = Capabilities::NET_RAW;
     let (new, is_secure) = credentials_after_exec(&user, NONE, true);
     assert_eq!((new.effective, new.permitted, is_secure), (user.ambient, user.ambient, false));
-    let of_group = FileGrants { gid: Some(5), ..NONE };
+    let of_group = FileGrants { gid: Some(KernelGid(5)), ..NONE };
     assert!(credentials_after_exec(&user, of_group, true).0.effective.is_empty());
 }
 
@@ -64,10 +70,12 @@ fn a_file_gives_what_the_bounding_set_allows_and_what_is_inheritable() {
 #[test]
 fn capabilities_of_a_set_user_id_root_file_replace_root_s() {
     let user = Credentials::test_user(1000, 1000);
-    let file =
-        FileGrants { uid: Some(0), ..with_capabilities(Capabilities::KILL, Capabilities::empty(), true) };
+    let file = FileGrants {
+        uid: Some(KernelUid(0)),
+        ..with_capabilities(Capabilities::KILL, Capabilities::empty(), true)
+    };
     let (new, is_secure) = credentials_after_exec(&user, file, true);
-    assert_eq!((new.effective_uid, new.effective, is_secure), (0, Capabilities::KILL, true));
+    assert_eq!((new.effective_uid, new.effective, is_secure), (KernelUid::ROOT, Capabilities::KILL, true));
     let (new, _) = credentials_after_exec(&Credentials::test_root(), file, true);
     assert_eq!(new.effective, Capabilities::ALL);
 }

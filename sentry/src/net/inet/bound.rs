@@ -13,7 +13,7 @@ use super::ip::IpOptions;
 use super::ipv6::Ipv6Options;
 use super::ports::Claim;
 use crate::Errno;
-use crate::cred::Capabilities;
+use crate::cred::{Capabilities, KernelUid};
 use crate::fs::Caller;
 use crate::net::route::{RouteQuery, RouteResult};
 use crate::net::{NetworkNamespace, SocketAddress, SocketCommon, SocketKind};
@@ -24,7 +24,7 @@ pub(super) struct InetSocket {
     pub(super) common: SocketCommon,
     version: Version,
     network: Arc<NetworkNamespace>,
-    uid: u32,
+    uid: KernelUid,
     ip: Mutex<IpOptions>,
     ipv6: Mutex<Ipv6Options>,
 }
@@ -39,7 +39,7 @@ impl InetSocket {
         caller: &dyn Caller,
     ) -> Self {
         let credentials = caller.credentials();
-        let owner = [credentials.fs_uid, credentials.fs_gid];
+        let owner = (credentials.fs_uid, credentials.fs_gid);
         let settings = network.settings();
         Self {
             common: SocketCommon::new(network.shared(), version.family(), kind, protocol, owner),
@@ -55,7 +55,7 @@ impl InetSocket {
     pub(super) fn child(&self) -> Self {
         let metadata = self.common.inode().metadata();
         let (kind, protocol) = (self.common.kind(), self.common.protocol());
-        let (family, owner) = (self.version.family(), [metadata.uid, metadata.gid]);
+        let (family, owner) = (self.version.family(), (metadata.uid, metadata.gid));
         let common = SocketCommon::new(self.network.shared(), family, kind, protocol, owner);
         let options = self.common.options();
         // Copying cannot fail.
@@ -79,7 +79,7 @@ impl InetSocket {
     }
 
     /// Whom it belongs to.
-    pub(super) fn uid(&self) -> u32 {
+    pub(super) fn uid(&self) -> KernelUid {
         self.uid
     }
 

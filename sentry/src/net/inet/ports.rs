@@ -12,6 +12,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::Errno;
+use crate::cred::KernelUid;
 
 /// Who wants a port, and on what terms.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +28,7 @@ pub(super) struct Claim {
     /// SO_REUSEPORT.
     pub reuses_port: bool,
     /// Who made the socket: others cannot share the port.
-    pub uid: u32,
+    pub uid: KernelUid,
     /// It listens: then SO_REUSEADDR does not help others.
     pub is_listening: bool,
 }

@@ -1,5 +1,6 @@
 //! All internet sockets of a namespace, as /proc/net tells of them.
 
+use crate::cred::KernelUid;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Weak;
 
@@ -30,7 +31,7 @@ pub struct InetStatus {
     /// Bytes that it has not read; of a listener, connections that wait.
     pub unread_bytes: usize,
     /// Whom it belongs to.
-    pub uid: u32,
+    pub uid: KernelUid,
     /// Its inode number.
     pub inode: u64,
 }

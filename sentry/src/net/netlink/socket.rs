@@ -51,7 +51,7 @@ impl NetlinkSocket {
         caller: &dyn SocketCaller,
     ) -> Arc<Self> {
         let credentials = caller.credentials();
-        let owner = [credentials.fs_uid, credentials.fs_gid];
+        let owner = (credentials.fs_uid, credentials.fs_gid);
         let socket = Arc::new_cyclic(|me| Self {
             common: SocketCommon::new(namespace.shared(), AF_NETLINK, kind, protocol.raw(), owner),
             protocol,

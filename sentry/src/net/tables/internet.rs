@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::super::NetworkNamespace;
 use super::super::inet::{InetProtocol, InetStatus};
+use crate::cred::KernelUid;
 
 /// How wide a row is, without its end.
 const TCP_WIDTH: usize = 149;
@@ -41,7 +42,7 @@ pub(super) fn rows(namespace: &NetworkNamespace, protocol: InetProtocol, is_ipv6
 fn head(status: &InetStatus) -> String {
     let nowhere = SocketAddr::new(status.shown(IpAddr::from([0; 4])), 0);
     let (local, remote) = (address(status, status.local), address(status, status.remote.unwrap_or(nowhere)));
-    let InetStatus { state, unread_bytes, uid, inode, .. } = status;
+    let InetStatus { state, unread_bytes, uid: KernelUid(uid), inode, .. } = status;
     format!(
         "{local} {remote} {state:02X} 00000000:{unread_bytes:08X} 00:00000000 00000000 {uid:5} {:8} {inode}",
         0

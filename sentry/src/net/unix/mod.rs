@@ -32,6 +32,7 @@ use super::{
     Family, PeerCredentials, Shutdown, Socket, SocketCommon, SocketKind, SocketOptions, SocketRequest,
 };
 use crate::Errno;
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::Path;
 use crate::wait::{Events, Observer, Registration, WaitQueue};
 
@@ -140,9 +141,9 @@ impl BoundName {
 
 impl UnixSocket {
     /// A socket among those of `home`, neither bound nor connected.
-    pub fn new(kind: SocketKind, uid: u32, gid: u32, home: &Arc<UnixSockets>) -> Arc<Self> {
+    pub fn new(kind: SocketKind, uid: KernelUid, gid: KernelGid, home: &Arc<UnixSockets>) -> Arc<Self> {
         let socket = Arc::new_cyclic(|me| Self {
-            common: SocketCommon::new(home.shared(), uapi::AF_UNIX, kind, 0, [uid, gid]),
+            common: SocketCommon::new(home.shared(), uapi::AF_UNIX, kind, 0, (uid, gid)),
             own: Endpoint::new(SocketOptions::default().send_buffer_bytes, &home.shared().memory),
             state: Mutex::default(),
             is_embryo: AtomicBool::new(false),

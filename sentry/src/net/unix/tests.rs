@@ -1,17 +1,28 @@
 //! What unix sockets promise, kept.
 
 use super::*;
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::{Collector, FileDescription, OpenFlags};
 use crate::net::file::fill;
 use crate::net::{Outgoing, Received, Receiving, SocketAddress, SocketFile};
 use crate::process_identity::ProcessIdentity;
 
 fn me() -> PeerCredentials {
-    PeerCredentials { process: ProcessIdentity::new([(0, 10)]), uid: 1000, gid: 100, groups: Arc::default() }
+    PeerCredentials {
+        process: ProcessIdentity::new([(0, 10)]),
+        uid: KernelUid(1000),
+        gid: KernelGid(100),
+        groups: Arc::default(),
+    }
 }
 
 fn you() -> PeerCredentials {
-    PeerCredentials { process: ProcessIdentity::new([(0, 20)]), uid: 2000, gid: 200, groups: Arc::default() }
+    PeerCredentials {
+        process: ProcessIdentity::new([(0, 20)]),
+        uid: KernelUid(2000),
+        gid: KernelGid(200),
+        groups: Arc::default(),
+    }
 }
 
 fn pair(kind: SocketKind) -> (Arc<UnixSocket>, Arc<UnixSocket>) {
@@ -34,7 +45,7 @@ fn receive(socket: &UnixSocket, len_bytes: usize) -> Result<Vec<u8>, Errno> {
 }
 
 fn bound(names: &Arc<UnixSockets>, kind: SocketKind, name: &[u8]) -> Arc<UnixSocket> {
-    let socket = UnixSocket::new(kind, 0, 0, names);
+    let socket = UnixSocket::new(kind, KernelUid::ROOT, KernelGid::ROOT, names);
     socket.bind_abstract(Some(name.into())).unwrap();
     socket
 }
@@ -148,7 +159,7 @@ fn shutting_down_ends_one_half() {
     assert_eq!(receive(&a, 9), Ok(b"back".to_vec()));
     b.shut_down_halves(Shutdown { receiving: true, sending: true });
     assert!(a.readiness().contains(Events::HUP) && b.readiness().contains(Events::HUP));
-    let idle = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
+    let idle = UnixSocket::new(SocketKind::Stream, KernelUid::ROOT, KernelGid::ROOT, &Arc::default());
     idle.shut_down_halves(Shutdown { receiving: true, sending: false });
     assert!(idle.readiness().contains(Events::RDHUP | Events::IN));
 }
@@ -157,7 +168,7 @@ fn shutting_down_ends_one_half() {
 fn a_connection_is_usable_before_it_is_accepted() {
     let names = Arc::new(UnixSockets::default());
     let listener = bound(&names, SocketKind::Stream, b"here");
-    let client = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
+    let client = UnixSocket::new(SocketKind::Stream, KernelUid::ROOT, KernelGid::ROOT, &Arc::default());
     assert_eq!(client.readiness(), Events::OUT | Events::WRNORM | Events::WRBAND | Events::HUP);
     assert_eq!(client.connect_to(&listener, me()), Err(Errno::ECONNREFUSED));
     listener.listen_as(1, you()).unwrap();
@@ -179,7 +190,7 @@ fn a_full_backlog_makes_clients_wait_and_a_dead_listener_resets_them() {
     let listener = bound(&names, SocketKind::Stream, b"here");
     listener.listen_as(0, you()).unwrap();
     let connect = || {
-        let client = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
+        let client = UnixSocket::new(SocketKind::Stream, KernelUid::ROOT, KernelGid::ROOT, &Arc::default());
         client.connect_to(&listener, me()).map(|()| client)
     };
     let first = connect().unwrap();
@@ -208,7 +219,7 @@ fn datagrams_tell_their_sender_and_a_connected_socket_takes_only_its_peer_s() {
     drop(c);
     assert_eq!(b.send_to(outgoing, None), Err(Errno::ECONNREFUSED));
     assert_eq!(b.peer_address(), Err(Errno::ENOTCONN));
-    let stream = UnixSocket::new(SocketKind::Stream, 0, 0, &Arc::default());
+    let stream = UnixSocket::new(SocketKind::Stream, KernelUid::ROOT, KernelGid::ROOT, &Arc::default());
     assert_eq!(stream.connect_to(&a, me()), Err(Errno::EPROTOTYPE));
 }
 
@@ -217,11 +228,11 @@ fn names_are_used_once_and_freed_with_their_socket() {
     let names = Arc::new(UnixSockets::default());
     let socket = bound(&names, SocketKind::Stream, b"n");
     assert_eq!(socket.bind_abstract(Some(b"m"[..].into())), Err(Errno::EINVAL));
-    let other = UnixSocket::new(SocketKind::Stream, 0, 0, &names);
+    let other = UnixSocket::new(SocketKind::Stream, KernelUid::ROOT, KernelGid::ROOT, &names);
     assert_eq!(other.bind_abstract(Some(b"n"[..].into())), Err(Errno::EADDRINUSE));
     drop(socket);
     assert_eq!(other.bind_abstract(Some(b"n"[..].into())), Ok(()));
-    let automatic = UnixSocket::new(SocketKind::Stream, 0, 0, &names);
+    let automatic = UnixSocket::new(SocketKind::Stream, KernelUid::ROOT, KernelGid::ROOT, &names);
     automatic.bind_abstract(None).unwrap();
     assert_eq!(automatic.address(), UnixAddress::Abstract(b"00001"[..].into()));
 }
@@ -299,7 +310,7 @@ fn listeners_in_each_others_backlog(names: &Arc<UnixSockets>) -> [Arc<FileDescri
     let descriptions = [describe(&listeners[0]), describe(&listeners[1])];
     for (listener, other) in [(&listeners[0], &descriptions[1]), (&listeners[1], &descriptions[0])] {
         listener.listen_as(1, you()).unwrap();
-        let client = UnixSocket::new(SocketKind::Stream, 0, 0, names);
+        let client = UnixSocket::new(SocketKind::Stream, KernelUid::ROOT, KernelGid::ROOT, names);
         client.connect_to(listener, me()).unwrap();
         send_files(&client, b"x", vec![other.clone()]).unwrap();
     }

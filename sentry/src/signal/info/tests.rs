@@ -1,6 +1,7 @@
 use zerocopy::IntoBytes;
 
 use super::*;
+use crate::cred::Uid;
 
 #[test]
 fn a_composed_info_comes_back_as_it_was() {
@@ -16,7 +17,7 @@ fn a_composed_info_comes_back_as_it_was() {
 
 #[test]
 fn details_lie_where_the_c_library_reads_them() {
-    let detail = SignalDetail::Child { pid: 7, uid: 8, status: 9, user_ticks: 10, system_ticks: 11 };
+    let detail = SignalDetail::Child { pid: 7, uid: Uid(8), status: 9, user_ticks: 10, system_ticks: 11 };
     let info = SignalInfo { signal: Signal::SIGCHLD, errno: 0, code: 1, detail }.to_user();
     for (offset, value) in [(0, 17), (8, 1), (16, 7), (20, 8), (24, 9), (32, 10), (40, 11)] {
         assert_eq!(info.as_bytes()[offset], value, "at {offset}");

@@ -1,13 +1,14 @@
 use super::*;
+use crate::cred::Uid;
 
 const LIMIT: u64 = 4;
 
 fn kill(signal: Signal, pid: i32) -> SignalInfo {
-    SignalInfo::from_kill(signal, pid, 0)
+    SignalInfo::from_kill(signal, pid, Uid::ROOT)
 }
 
 fn queued(signal: Signal, value: u64) -> SignalInfo {
-    let detail = SignalDetail::Queue { pid: 1, uid: 0, value };
+    let detail = SignalDetail::Queue { pid: 1, uid: Uid(0), value };
     SignalInfo { signal, errno: 0, code: -1, detail }
 }
 

@@ -3,6 +3,7 @@
 
 use super::Context;
 use crate::Errno;
+use crate::cred::{Gid, Uid};
 use crate::ipc::{
     IpcLimit, IpcLimits, MAX_SEMAPHORE_VALUE, MessageQueueStatus, MessageUsage, PermissionChange,
     Permissions, QueueChange, SegmentStatus, SemaphoreSetStatus, SemaphoreUsage, SharedMemoryUsage,
@@ -42,11 +43,11 @@ fn with_tail<const N: usize>(permissions: &Permissions, context: &Context, tail:
     words
 }
 
-fn permission_words(permissions: &Permissions) -> [u64; PERMISSIONS_WORDS] {
+fn permission_words(permissions: &Permissions<Uid, Gid>) -> [u64; PERMISSIONS_WORDS] {
     [
-        pair(permissions.key.cast_unsigned(), permissions.uid),
-        pair(permissions.gid, permissions.creator_uid),
-        pair(permissions.creator_gid, permissions.mode),
+        pair(permissions.key.cast_unsigned(), permissions.uid.0),
+        pair(permissions.gid.0, permissions.creator_uid.0),
+        pair(permissions.creator_gid.0, permissions.mode),
         permissions.sequence.into(),
         0,
         0,
@@ -115,8 +116,8 @@ fn change_of(task: &CurrentTask, words: &[u64]) -> PermissionChange {
     let credentials = task.credentials();
     let namespace = &credentials.user_namespace;
     PermissionChange {
-        uid: namespace.to_kernel_uid(half(1)).unwrap_or(u32::MAX),
-        gid: namespace.to_kernel_gid(half(2)).unwrap_or(u32::MAX),
+        uid: namespace.to_kernel_uid(Uid(half(1))),
+        gid: namespace.to_kernel_gid(Gid(half(2))),
         mode: half(5),
     }
 }

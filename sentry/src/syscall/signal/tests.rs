@@ -1,4 +1,5 @@
 use super::*;
+use crate::cred::KernelUid;
 
 #[test]
 fn one_may_signal_one_s_own_and_with_a_capability_all() {
@@ -7,6 +8,6 @@ fn one_may_signal_one_s_own_and_with_a_capability_all() {
     assert!(!may_signal(&user, &other));
     assert!(may_signal(&Credentials::test_root(), &other));
     // A set-user-ID program can still be signalled by whoever started it.
-    let set_uid = Credentials { effective_uid: 0, saved_uid: 0, ..user.clone() };
+    let set_uid = Credentials { effective_uid: KernelUid::ROOT, saved_uid: KernelUid::ROOT, ..user.clone() };
     assert!(may_signal(&user, &set_uid));
 }

@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::Errno;
 use crate::abi::{Cmsghdr, Ucred};
-use crate::cred::Capabilities;
+use crate::cred::{Capabilities, Gid, Uid};
 use crate::fs::Fd;
 use crate::fs::{Caller, FileDescription};
 use crate::limits::Resource;
@@ -92,8 +92,8 @@ fn add_files(task: &CurrentTask, files: &mut Vec<Arc<FileDescription>>, data: &[
 fn check_credentials(task: &CurrentTask, data: &[u8]) -> Result<PeerCredentials, Errno> {
     let Ucred { pid: process_id, uid, gid } = Ucred::read_from_bytes(data).map_err(|_| Errno::EINVAL)?;
     let own = task.credentials();
-    let uid = own.user_namespace.to_kernel_uid(uid).ok_or(Errno::EINVAL)?;
-    let gid = own.user_namespace.to_kernel_gid(gid).ok_or(Errno::EINVAL)?;
+    let uid = own.user_namespace.to_kernel_uid(Uid(uid)).ok_or(Errno::EINVAL)?;
+    let gid = own.user_namespace.to_kernel_gid(Gid(gid)).ok_or(Errno::EINVAL)?;
     let pid_namespace = task.thread_group().pid_namespace();
     let may_be = process_id == task.thread_group().number()
         || own.has_over_namespace(&**pid_namespace, Capabilities::SYS_ADMIN);

@@ -6,6 +6,7 @@ use zerocopy::IntoBytes;
 use super::{OpenSocket, seen_from};
 use crate::Errno;
 use crate::abi::Ucred;
+use crate::cred::Gid;
 use crate::fs::Fd;
 use crate::net::{Socket, level};
 use crate::syscall::arguments::UserPointer;
@@ -51,7 +52,7 @@ fn peer_groups(
 ) -> Result<Vec<u8>, Errno> {
     let peer = socket.peer_credentials().ok_or(Errno::ENODATA)?;
     let user_namespace = task.credentials().user_namespace.clone();
-    let groups: Vec<u32> = peer.groups.iter().map(|group| user_namespace.from_kernel_gid(*group)).collect();
+    let groups: Vec<Gid> = peer.groups.iter().map(|group| user_namespace.from_kernel_gid(*group)).collect();
     let bytes = groups.as_bytes();
     if room < bytes.len() {
         len_bytes.write(task, &i32::try_from(bytes.len()).map_err(|_| Errno::EINVAL)?)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use zerocopy::IntoBytes;
 
 use super::segments::Segment;
+use crate::cred::{Gid, Uid};
 use crate::memory::{MappingInfo, Protection};
 use crate::platform::PAGE_SIZE;
 use crate::signal::SignalInfo;
@@ -49,8 +50,8 @@ pub(super) struct Notes {
     pub(super) process_group: i32,
     pub(super) session: i32,
     pub(super) niceness: i32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+    pub(super) uid: Uid,
+    pub(super) gid: Gid,
     pub(super) name: Vec<u8>,
     pub(super) arguments: Vec<u8>,
     pub(super) children_usage: ResourceUsage,
@@ -159,7 +160,7 @@ impl Notes {
         let mut process = Bytes::default();
         // It runs, and is no zombie.
         process.bytes(&[0, b'R', 0, self.niceness as u8]).align(8).u64(0);
-        process.u32(self.uid).u32(self.gid);
+        process.u32(self.uid.0).u32(self.gid.0);
         process.i32(self.process).i32(self.parent).i32(self.process_group).i32(self.session);
         process.text(&self.name, crate::task::NAME_LEN).text(&arguments, ARGUMENTS_BYTES);
         process.0

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::Errno;
-use crate::cred::Credentials;
+use crate::cred::{Credentials, KernelGid, KernelUid};
 use crate::fs::pipe::Pipe;
 use crate::fs::{DescriptorBounds, DescriptorTable, FileDescription, OpenFlags, Resolver, TaskFs};
 use crate::kernel::Kernel;
@@ -31,7 +31,8 @@ impl Handler {
     /// ENOENT: no absolute path. The errors of execve(2), clone(2) and pipe(2).
     pub(super) fn start(kernel: &Arc<Kernel>, arguments: Vec<Vec<u8>>) -> Result<Self, Errno> {
         let path = arguments.first().filter(|path| path.starts_with(b"/")).ok_or(Errno::ENOENT)?.clone();
-        let (reader, writer) = Pipe::pair(kernel.open_files(), OpenFlags::empty(), 0, 0)?;
+        let (reader, writer) =
+            Pipe::pair(kernel.open_files(), OpenFlags::empty(), KernelUid::ROOT, KernelGid::ROOT)?;
         let descriptors = DescriptorTable::new(kernel.open_files());
         let bounds = DescriptorBounds { limit: 1, is_privileged: true };
         descriptors.install(FileDescription::new(reader, None, OpenFlags::empty()), 0, false, bounds)?;

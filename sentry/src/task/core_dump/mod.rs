@@ -23,6 +23,7 @@ use super::ptrace::Image;
 use super::status::ExitStatus;
 use super::{CurrentTask, Task};
 use crate::Errno;
+use crate::cred::KernelUid;
 use crate::fs::operations::{self, OpenRequest};
 use crate::fs::pipe::Pipe;
 use crate::fs::{FileDescription, FileKind, OpenFlags, Path, Resolver};
@@ -264,7 +265,7 @@ impl CurrentTask {
         let start: &Path = if name.first() == Some(&b'/') { &view.root } else { &view.working_directory };
         if is_for_root {
             let mut credentials = (*viewer.credentials).clone();
-            credentials.fs_uid = 0;
+            credentials.fs_uid = KernelUid::ROOT;
             viewer.credentials = Arc::new(credentials);
         } else {
             // What has the name goes, unless it is a directory; a set-user-ID program may not have that done.

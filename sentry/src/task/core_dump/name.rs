@@ -1,5 +1,7 @@
 //! The name of a core file: what the pattern's `%` letters stand for (`man 5 core`, "Naming of core dump files").
 
+use crate::cred::{KernelGid, KernelUid};
+
 /// What a pattern can ask for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NameFacts {
@@ -9,8 +11,8 @@ pub(super) struct NameFacts {
     /// The thread, likewise.
     pub(super) thread: i32,
     pub(super) root_thread: i32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+    pub(super) uid: KernelUid,
+    pub(super) gid: KernelGid,
     pub(super) dumpable: u8,
     pub(super) signal: u8,
     /// Since 1970.
@@ -68,8 +70,8 @@ impl NameFacts {
             b'P' => number(&self.root_process),
             b'i' => number(&self.thread),
             b'I' => number(&self.root_thread),
-            b'u' => number(&self.uid),
-            b'g' => number(&self.gid),
+            b'u' => number(&self.uid.0),
+            b'g' => number(&self.gid.0),
             b'd' => number(&self.dumpable),
             b's' => number(&self.signal),
             b't' => number(&self.time_s),

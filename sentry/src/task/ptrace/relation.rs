@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::state::{Grant, Trace, TraceOptions};
 use crate::Errno;
-use crate::cred::{Capabilities, Credentials};
+use crate::cred::{Capabilities, Credentials, Uid};
 use crate::signal::{Signal, SignalInfo};
 use crate::task::id::TaskId;
 use crate::task::tree::Tree;
@@ -77,7 +77,7 @@ impl TaskSet {
         if grant.is_seized {
             child.ptrace.lock().is_trap_pending = true;
         } else {
-            let info = SignalInfo::from_kill(Signal::SIGSTOP, 0, 0);
+            let info = SignalInfo::from_kill(Signal::SIGSTOP, 0, Uid::ROOT);
             // The queue is empty: there is room.
             let _ = child.signals.lock().pending.enqueue(info, u64::MAX);
         }

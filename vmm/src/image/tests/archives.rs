@@ -40,7 +40,7 @@ fn an_archive_s_files_are_as_it_says() {
     world.write("a", &sample());
     let root = root(world.open("a").unwrap());
     let owned = status(&root, "etc/owned");
-    assert_eq!((owned.uid, owned.gid, owned.mode, owned.links), (4_000_000_000, 77, 0o106755, 1));
+    assert_eq!((owned.uid.0, owned.gid.0, owned.mode, owned.links), (4_000_000_000, 77, 0o106755, 1));
     assert_eq!(contents(&root, "etc/large"), vec![7; 10_000]);
     assert_eq!(contents(&root, "etc/again"), vec![7; 10_000]);
     let (one, other) = (status(&root, "etc/large"), status(&root, "etc/again"));
@@ -115,7 +115,7 @@ fn long_names_times_and_attributes_come_from_extended_headers() {
     let root = root(world.open("a").unwrap());
     let found = status(&root, &long);
     assert_eq!((found.modified.seconds, found.modified.nanoseconds), (-2, 750_000_000));
-    assert_eq!(found.uid, 3_000_000_000);
+    assert_eq!(found.uid.0, 3_000_000_000);
     let mut file = root.clone();
     for name in long.split('/') {
         file = file.lookup(name.as_bytes()).unwrap().0;

@@ -123,7 +123,7 @@ fn layers_lie_over_each_other_as_the_specification_says() {
         assert_eq!(contents(&root, "etc/kept"), b"base");
         assert_eq!(contents(&root, "etc/changed"), b"above");
         assert_eq!(
-            (status(&root, "etc").mode, status(&root, "etc").uid),
+            (status(&root, "etc").mode, status(&root, "etc").uid.0),
             (0o40700, 5),
             "not described above"
         );

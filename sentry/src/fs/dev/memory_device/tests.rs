@@ -1,5 +1,5 @@
 use super::*;
-use crate::cred::UserNamespace;
+use crate::cred::{KernelGid, KernelUid, UserNamespace};
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{FileKind, MountFlags, NewNode, NodeCreation};
 use crate::platform::Platform;
@@ -15,7 +15,7 @@ fn memory_devices_behave_as_their_manual_pages_say() {
     let root = mount.root().inode().clone();
     let open = |minor: u32| {
         let node = NewNode::CharacterDevice(DeviceNumber::new(1, minor));
-        let creation = NodeCreation { node, permissions: 0o666, uid: 0, gid: 0 };
+        let creation = NodeCreation { node, permissions: 0o666, uid: KernelUid::ROOT, gid: KernelGid::ROOT };
         let inode = root.create(format!("d{minor}").as_bytes(), &creation)?;
         inode.open(OpenFlags::RDWR, &Viewer::test_kernel())
     };

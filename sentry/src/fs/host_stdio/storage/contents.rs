@@ -7,6 +7,7 @@ use vm_memory::VolatileSlice;
 
 use super::{Handle, Owners};
 use crate::Errno;
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::anonymous::AnonymousInode;
 use crate::fs::host_stdio::retry;
 use crate::fs::locks::FileLocks;
@@ -101,8 +102,8 @@ impl Contents {
         Ok(Metadata {
             links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
             mode: self.kind.mode_bits() | stat.st_mode & 0o777,
-            uid: owner(stat.st_uid, (self.owners.host.0, self.owners.guest.0)),
-            gid: owner(stat.st_gid, (self.owners.host.1, self.owners.guest.1)),
+            uid: KernelUid(owner(stat.st_uid, (self.owners.host.0, self.owners.guest.0))),
+            gid: KernelGid(owner(stat.st_gid, (self.owners.host.1, self.owners.guest.1))),
             size_bytes: u64::try_from(stat.st_size).unwrap_or(0),
             block_size_bytes: u32::try_from(stat.st_blksize).unwrap_or(4096),
             blocks: u64::try_from(stat.st_blocks).unwrap_or(0),

@@ -4,6 +4,7 @@ use std::fs::File as HostFile;
 use std::io::{Read, Seek, SeekFrom, Write};
 
 use super::*;
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::{AttributeChanges, Viewer};
 use crate::platform::Platform;
 use crate::platform::fake::FakePlatform;
@@ -114,8 +115,8 @@ fn owner_mode_times_and_attributes_stay() {
     let none = AttributeChanges::default();
     for changes in [
         AttributeChanges { permissions: Some(0o777), ..none },
-        AttributeChanges { uid: Some(1), ..none },
-        AttributeChanges { gid: Some(1), ..none },
+        AttributeChanges { uid: Some(KernelUid(1)), ..none },
+        AttributeChanges { gid: Some(KernelGid(1)), ..none },
     ] {
         assert_eq!(inode.set_attributes(&changes), Err(Errno::EPERM));
     }
@@ -131,7 +132,7 @@ fn what_is_the_caller_s_is_the_first_process_s() {
     let owners = Owners { host: (stat.st_uid, stat.st_gid), guest: (7, 8) };
     let mut streams = StorageStreams { owners, ..streams() };
     let metadata = describe(&mut streams, &host, OpenFlags::RDWR).metadata().unwrap();
-    assert_eq!((metadata.uid, metadata.gid, metadata.size_bytes), (7, 8, 1));
+    assert_eq!((metadata.uid, metadata.gid, metadata.size_bytes), (KernelUid(7), KernelGid(8), 1));
 }
 
 #[test]

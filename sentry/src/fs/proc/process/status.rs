@@ -4,19 +4,16 @@ use std::fmt::Write;
 
 use super::state_name;
 use crate::Errno;
-use crate::cred::UserNamespace;
+use crate::cred::{KernelGid, UserNamespace};
 use crate::fs::proc::source::{MemoryStatus, Process, ProcessStatus};
 
 /// The text, with users and groups as `namespace` numbers them. Names are escaped as Linux does, so that each line is one field.
 pub(super) fn status(process: &dyn Process, namespace: &UserNamespace) -> Result<Vec<u8>, Errno> {
-    let mut status = process.status();
-    status.uids = status.uids.map(|uid| namespace.from_kernel_uid(uid));
-    status.gids = status.gids.map(|gid| namespace.from_kernel_gid(gid));
-    status.groups.iter_mut().for_each(|gid| *gid = namespace.from_kernel_gid(*gid));
+    let status = process.status();
     let slots = process.descriptors().map_or(0, |descriptors| descriptors.slots());
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = identity(&mut text, &status, slots);
+    let _ = identity(&mut text, &status, slots, namespace);
     if let Some(memory) = process.memory() {
         let _ = sizes(&mut text, &memory);
     }
@@ -24,7 +21,12 @@ pub(super) fn status(process: &dyn Process, namespace: &UserNamespace) -> Result
     Ok(text.into_bytes())
 }
 
-fn identity(text: &mut String, status: &ProcessStatus, slots: usize) -> std::fmt::Result {
+fn identity(
+    text: &mut String,
+    status: &ProcessStatus,
+    slots: usize,
+    namespace: &UserNamespace,
+) -> std::fmt::Result {
     writeln!(text, "Name:\t{}", escaped_name(&status.name))?;
     if let Some(umask) = status.umask {
         writeln!(text, "Umask:\t{umask:04o}")?;
@@ -35,12 +37,13 @@ fn identity(text: &mut String, status: &ProcessStatus, slots: usize) -> std::fmt
     writeln!(text, "Pid:\t{}", status.id)?;
     writeln!(text, "PPid:\t{}", status.parent_id)?;
     writeln!(text, "TracerPid:\t{}", status.tracer_id)?;
-    let [real, effective, saved, fs] = status.uids;
+    let [real, effective, saved, fs] = status.uids.map(|uid| namespace.from_kernel_uid(uid));
     writeln!(text, "Uid:\t{real}\t{effective}\t{saved}\t{fs}")?;
-    let [real, effective, saved, fs] = status.gids;
+    let [real, effective, saved, fs] = status.gids.map(|gid| namespace.from_kernel_gid(gid));
     writeln!(text, "Gid:\t{real}\t{effective}\t{saved}\t{fs}")?;
     writeln!(text, "FDSize:\t{slots}")?;
-    let groups: String = status.groups.iter().map(|group| format!("{group} ")).collect();
+    let shown = |group: &KernelGid| format!("{} ", namespace.from_kernel_gid(*group));
+    let groups: String = status.groups.iter().map(shown).collect();
     writeln!(text, "Groups:\t{}", if groups.is_empty() { " " } else { &groups })?;
     writeln!(text, "NStgid:\t{}", status.process_id)?;
     writeln!(text, "NSpid:\t{}", status.id)?;

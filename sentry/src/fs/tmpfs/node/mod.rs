@@ -16,6 +16,7 @@ use super::directory::Entries;
 use super::lower::Identity;
 use super::{TmpfsOptions, Volume};
 use crate::Errno;
+use crate::cred::{KernelGid, KernelUid};
 use crate::fs::WriteCount;
 use crate::fs::inode::{Attachment, NewNode, NodeCreation};
 use crate::fs::inotify::WatchList;
@@ -58,8 +59,8 @@ struct Attributes {
     links: u32,
     /// It was made without a name (O_TMPFILE) and may still get one.
     is_linkable: bool,
-    uid: u32,
-    gid: u32,
+    uid: KernelUid,
+    gid: KernelGid,
     accessed: Timestamp,
     modified: Timestamp,
     changed: Timestamp,

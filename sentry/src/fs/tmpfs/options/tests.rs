@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::cred::{KernelGid, KernelUid};
 
 fn with(options: &str) -> Result<TmpfsOptions, Errno> {
     TmpfsOptions::default().with(options, &UserNamespace::initial())
@@ -10,7 +11,7 @@ fn with(options: &str) -> Result<TmpfsOptions, Errno> {
 fn sizes_have_suffixes() {
     let options = with("size=3m,nr_inodes=2k,mode=755,uid=5").unwrap();
     assert_eq!((options.max_bytes, options.max_inodes), (3 << 20, 2 << 10));
-    assert_eq!((options.permissions, options.uid, options.gid), (0o755, 5, 0));
+    assert_eq!((options.permissions, options.uid, options.gid), (0o755, KernelUid(5), KernelGid::ROOT));
     assert_eq!(with("size=0").unwrap().max_bytes, u64::MAX);
 }
 

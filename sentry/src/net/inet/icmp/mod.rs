@@ -72,8 +72,8 @@ struct Packet {
 /// Whether `caller` may make echo sockets (ping_group_range).
 pub(super) fn may_echo(settings: &NetworkSettings, caller: &dyn Caller) -> bool {
     let (groups, credentials) = (settings.ping_groups(), caller.credentials());
-    groups.contains(&credentials.effective_gid)
-        || credentials.groups.iter().any(|group| groups.contains(group))
+    groups.contains(&credentials.effective_gid.0)
+        || credentials.groups.iter().any(|group| groups.contains(&group.0))
 }
 
 impl IcmpSocket {

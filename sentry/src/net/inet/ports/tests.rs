@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::cred::KernelUid;
 
 fn claim(address: &str) -> Claim {
     Claim {
@@ -9,7 +10,7 @@ fn claim(address: &str) -> Claim {
         device: None,
         reuses_address: false,
         reuses_port: false,
-        uid: 0,
+        uid: KernelUid::ROOT,
         is_listening: false,
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cred::{KernelGid, KernelUid};
 
 fn facts() -> NameFacts {
     NameFacts {
@@ -6,8 +7,8 @@ fn facts() -> NameFacts {
         root_process: 70,
         thread: 8,
         root_thread: 80,
-        uid: 1,
-        gid: 2,
+        uid: KernelUid(1),
+        gid: KernelGid(2),
         dumpable: 1,
         signal: 11,
         time_s: 1000,

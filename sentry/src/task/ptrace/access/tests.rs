@@ -1,4 +1,5 @@
 use super::*;
+use crate::cred::KernelUid;
 
 #[test]
 fn one_may_look_into_one_s_own_processes_and_with_a_capability_into_all() {
@@ -6,7 +7,7 @@ fn one_may_look_into_one_s_own_processes_and_with_a_capability_into_all() {
     assert!(is_allowed(&user, &user));
     assert!(!is_allowed(&user, &other));
     assert!(is_allowed(&Credentials::test_root(), &other));
-    let set_uid = Credentials { effective_uid: 0, saved_uid: 0, ..user.clone() };
+    let set_uid = Credentials { effective_uid: KernelUid::ROOT, saved_uid: KernelUid::ROOT, ..user.clone() };
     assert!(!is_allowed(&user, &set_uid));
     let capable = Credentials { permitted: Capabilities::KILL, ..user.clone() };
     assert!(!is_allowed(&user, &capable));
