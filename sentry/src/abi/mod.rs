@@ -5,6 +5,7 @@
 //! Linux's header declares the structure, [`same_layout`] compares the two at compile time.
 
 mod aio;
+mod block;
 mod file;
 mod memory;
 mod process;
@@ -18,6 +19,7 @@ mod trace;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 pub(crate) use aio::{AioSigset, IoEvent, Iocb};
+pub(crate) use block::{BlkpgArgument, BlkpgPartition, LoopConfig, LoopInfo, LoopInfo64};
 pub(crate) use file::{
     EpollEvent, FileOwner, Flock, MountAttributes, OpenHow, PollFd, Stat, Statfs, Statx, StatxTimestamp,
 };

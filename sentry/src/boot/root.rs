@@ -7,7 +7,7 @@ use rustix::io::pread;
 
 use super::Image;
 use crate::Errno;
-use crate::fs::dev::{self, MemoryDevices};
+use crate::fs::dev::MemoryDevices;
 use crate::fs::host::HostTree;
 use crate::fs::layers::LayeredTree;
 use crate::fs::operations::{OpenRequest, create_node, open};
@@ -226,10 +226,8 @@ impl Builder {
     /// /dev with its devices, and the tmpfs for shared memory in it.
     fn mount_devices(&self, resources: &MemoryResources) -> Result<(), Errno> {
         let not_for_programs = MountFlags::NO_SUID | MountFlags::NO_EXEC;
-        let options = TmpfsOptions { permissions: 0o755, ..TmpfsOptions::default() };
-        let dev = tmpfs::new_mount(resources, &options, "dev", not_for_programs)?;
-        self.mount("/dev", &dev)?;
-        dev::populate(&self.resolver(), &self.find("/dev")?)?;
+        let instance = resources.devtmpfs()?.instance().clone();
+        self.mount("/dev", &Mount::of(&resources.mounts, instance, "devtmpfs", not_for_programs))?;
         let no_devices = not_for_programs | MountFlags::NO_DEVICES;
         let shm = tmpfs::new_mount(resources, &TmpfsOptions::default(), "shm", no_devices)?;
         self.mount("/dev/shm", &shm)

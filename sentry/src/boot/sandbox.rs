@@ -15,8 +15,8 @@ use crate::fs::dev::TerminalDevices;
 use crate::fs::file_systems::FileSystems;
 use crate::fs::proc::ProcessSource;
 use crate::fs::{
-    DescriptorTable, FileKind, FileSystemType, Mount, MountFlags, MountNamespace, MountTable, Mounter,
-    Network, Viewer,
+    DescriptorTable, FileKind, FileSystemType, Mount, MountFlags, MountNamespace, MountRequest, MountTable,
+    Mounter, Network, Path, Viewer,
 };
 use crate::host::HostCpus;
 use crate::ipc::IpcNamespace;
@@ -211,7 +211,8 @@ fn mount_points(
 
 fn new_mount(kernel: &Arc<Kernel>, table: &Arc<MountTable>, point: &MountPoint) -> Result<Arc<Mount>, Errno> {
     let name = &*point.file_system;
-    let instance = FileSystemType::find(name)?.instance(&Booting { kernel }, &point.options)?;
+    let request = MountRequest { options: &point.options, ..MountRequest::default() };
+    let instance = FileSystemType::find(name)?.instance(&Booting { kernel }, &request)?;
     let read_only = if point.is_read_only { MountFlags::READ_ONLY } else { MountFlags::empty() };
     Ok(Mount::of(table, instance, name, usual_flags(name) | read_only))
 }
@@ -255,6 +256,11 @@ impl Mounter for Booting<'_> {
 
     fn processes(&self) -> Arc<dyn ProcessSource> {
         TaskSource::new(self.kernel, self.kernel.tasks().root().clone())
+    }
+
+    fn find(&self, _path: &[u8]) -> Result<Path, Errno> {
+        // What the sandbox has of devices holds nothing yet.
+        Err(Errno::ENOENT)
     }
 }
 

@@ -166,6 +166,14 @@ pub trait Caller: Pace {
     /// # Errors
     /// EMFILE.
     fn install_descriptor(&self, file: Arc<FileDescription>, is_close_on_exec: bool) -> Result<Fd, Errno>;
+
+    /// The file that the caller's descriptor `fd` refers to, unless that is a mere handle on a path.
+    ///
+    /// # Errors
+    /// EBADF.
+    fn file(&self, _fd: Fd) -> Result<Arc<FileDescription>, Errno> {
+        Err(Errno::EBADF)
+    }
 }
 
 /// How a read collects bytes as they come, as of a terminal in non-canonical mode (`man 3 termios`).
@@ -309,6 +317,19 @@ pub trait File: Send + Sync + Any {
     /// The file as an end of a pipe, if it is one.
     fn pipe_end(&self) -> Option<&dyn PipeEnd> {
         None
+    }
+
+    /// Where SEEK_END leads, if that is not the size that stat(2) tells: the end of a block device.
+    fn end_position(&self) -> Option<u64> {
+        None
+    }
+
+    /// Has a part of the file read as zeroes and take no storage.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP if it cannot have holes.
+    fn punch_hole(&self, _offset: u64, _len_bytes: u64) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
     }
 
     /// Whether fcntl(F_SETFL) may change the status flags to `flags`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::file_systems::FileSystems;
 use super::proc::ProcessSource;
-use super::{Instance, Network, Viewer, cgroup, mqueue, proc, pts, sys, tmpfs};
+use super::{Instance, Network, Path, Viewer, cgroup, dev, mqueue, proc, pts, sys, tmpfs};
 use crate::Errno;
 use crate::cred::{Capabilities, Namespace, NamespaceKind, UserNamespace};
 use crate::ipc::IpcNamespace;
@@ -29,8 +29,19 @@ bitflags::bitflags! {
     }
 }
 
-/// Makes an instance, or finds the one that there is, with this owner and these options.
-type MakeInstance = fn(&dyn Mounter, Arc<UserNamespace>, &str) -> Result<Arc<Instance>, Errno>;
+/// What an instance is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MountRequest<'a> {
+    /// Where it comes from, as the caller says: the path of a block device.
+    pub source: Option<&'a str>,
+    /// The options that the type itself knows, with commas between.
+    pub options: &'a str,
+    /// Whether nothing is to be changed in it.
+    pub is_read_only: bool,
+}
+
+/// Makes an instance, or finds the one that there is, with this owner.
+type MakeInstance = fn(&dyn Mounter, Arc<UserNamespace>, &MountRequest<'_>) -> Result<Arc<Instance>, Errno>;
 
 /// A type of file system.
 pub struct FileSystemType {
@@ -53,6 +64,7 @@ static TYPES: &[&FileSystemType] = &[
     &tmpfs::TMPFS,
     &proc::PROC,
     &cgroup::CGROUP2,
+    &dev::DEVTMPFS,
     &FileSystemType::internal("sockfs"),
     &FileSystemType::internal("pipefs"),
     &tmpfs::RAMFS,
@@ -74,6 +86,11 @@ pub trait Mounter {
     fn network(&self) -> Arc<dyn Network>;
     /// The processes that its PID namespace numbers.
     fn processes(&self) -> Arc<dyn ProcessSource>;
+    /// What `path` names to it.
+    ///
+    /// # Errors
+    /// Those of path resolution.
+    fn find(&self, path: &[u8]) -> Result<Path, Errno>;
 }
 
 impl FileSystemType {
@@ -96,6 +113,14 @@ impl FileSystemType {
         TYPES.iter().find(|kind| kind.name == name).copied().ok_or(Errno::ENODEV)
     }
 
+    /// Fails for options that the type does not know.
+    ///
+    /// # Errors
+    /// EINVAL.
+    pub fn check(&self, mounter: &dyn Mounter, options: &str) -> Result<(), Errno> {
+        (self.check_options)(mounter, options)
+    }
+
     /// Whether each mount makes an instance of its own.
     pub fn is_new_each_time(&self) -> bool {
         !self.flags.contains(TypeFlags::SINGLE)
@@ -105,8 +130,12 @@ impl FileSystemType {
     ///
     /// # Errors
     /// EPERM; EINVAL for options that the type does not know, or if nobody may mount it; ENOSPC.
-    pub fn instance(&self, mounter: &dyn Mounter, options: &str) -> Result<Arc<Instance>, Errno> {
-        (self.check_options)(mounter, options)?;
+    pub fn instance(
+        &self,
+        mounter: &dyn Mounter,
+        request: &MountRequest<'_>,
+    ) -> Result<Arc<Instance>, Errno> {
+        self.check(mounter, request.options)?;
         let credentials = mounter.viewer().credentials;
         let shown = self.shows.and_then(|kind| mounter.namespace(kind));
         let owner = shown.and_then(|namespace| namespace.identity().owner().cloned());
@@ -115,7 +144,7 @@ impl FileSystemType {
             true => credentials.has_in(&owner, Capabilities::SYS_ADMIN),
             false => credentials.has(Capabilities::SYS_ADMIN),
         };
-        if may_mount { (self.make)(mounter, owner, options) } else { Err(Errno::EPERM) }
+        if may_mount { (self.make)(mounter, owner, request) } else { Err(Errno::EPERM) }
     }
 }
 

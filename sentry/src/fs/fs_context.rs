@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::file_system_type::{FileSystemType, Mounter, TypeFlags};
+use super::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 use super::{
     File, FileDescription, FileKind, Instance, Metadata, Mount, MountFlags, MountNamespace, OpenFlags,
 };
@@ -100,7 +100,12 @@ impl FsContext {
         if !matches!(state.phase, Phase::Creation) {
             return Err(Errno::EBUSY);
         }
-        let instance = state.kind.instance(mounter, &state.options)?;
+        let request = MountRequest {
+            source: state.source.as_deref(),
+            options: &state.options,
+            is_read_only: state.is_read_only,
+        };
+        let instance = state.kind.instance(mounter, &request)?;
         // Whether all mounts of it are read-only, or just this one, makes a difference to a new instance only.
         if state.kind.is_new_each_time() {
             instance.set_read_only(state.is_read_only)?;

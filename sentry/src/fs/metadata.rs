@@ -25,7 +25,7 @@ impl Timestamp {
 }
 
 /// A device number (`man 3 makedev`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct DeviceNumber {
     /// Which driver.
     pub major: u32,

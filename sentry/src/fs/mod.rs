@@ -11,6 +11,7 @@
 
 pub mod anonymous;
 pub mod async_io;
+pub mod block;
 pub mod cgroup;
 mod dentry;
 mod description_inode;
@@ -68,7 +69,7 @@ pub use file::{
     Caller, Collector, DirectoryEntry, File, FileDescription, OpenFlags, OuterPosition, PipeEnd, ReadPace,
     TransferUnit,
 };
-pub use file_system_type::{FileSystemType, Mounter, TypeFlags};
+pub use file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 pub use file_systems::AnonymousDevices;
 pub use fs_context::FsContext;
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};

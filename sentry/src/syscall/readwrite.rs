@@ -643,7 +643,13 @@ fn lseek(task: &mut CurrentTask, descriptor: Fd, offset: i64, whence: u32) -> Re
         uapi::SEEK_SET => u64::try_from(offset).ok(),
         uapi::SEEK_CUR => position.checked_add_signed(offset),
         uapi::SEEK_END if file.is_sequence() => None,
-        uapi::SEEK_END => description.metadata()?.size_bytes.checked_add_signed(offset),
+        uapi::SEEK_END => {
+            let end = match file.end_position() {
+                Some(end) => end,
+                None => description.metadata()?.size_bytes,
+            };
+            end.checked_add_signed(offset)
+        }
         uapi::SEEK_DATA | uapi::SEEK_HOLE => {
             let start = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
             Some(file.seek_data_or_hole(start, whence == uapi::SEEK_DATA)?)

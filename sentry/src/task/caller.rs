@@ -118,4 +118,8 @@ impl Caller for CurrentTask {
         let bounds = self.descriptor_bounds();
         self.descriptors().install(file, 0, is_close_on_exec, bounds)
     }
+
+    fn file(&self, fd: Fd) -> Result<Arc<FileDescription>, Errno> {
+        self.usable_file(fd)
+    }
 }

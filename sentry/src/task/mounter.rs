@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::{CurrentTask, TaskSource};
+use crate::Errno;
 use crate::cred::{Namespace, NamespaceKind};
 use crate::fs::file_systems::FileSystems;
 use crate::fs::proc::ProcessSource;
-use crate::fs::{Mounter, Network, Viewer};
+use crate::fs::{Mounter, Network, Path, Resolver, Viewer};
 use crate::ipc::IpcNamespace;
 
 impl Mounter for CurrentTask {
@@ -32,5 +33,10 @@ impl Mounter for CurrentTask {
 
     fn processes(&self) -> Arc<dyn ProcessSource> {
         TaskSource::new(self.kernel(), self.thread_group().pid_namespace().clone())
+    }
+
+    fn find(&self, path: &[u8]) -> Result<Path, Errno> {
+        let (view, viewer) = (self.task_fs().view(), CurrentTask::viewer(self));
+        Resolver::new(&view, &viewer).resolve(&view.working_directory, path, true)
     }
 }

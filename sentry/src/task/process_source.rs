@@ -8,6 +8,7 @@ use super::{PidNamespace, ResourceUsage, Task};
 use crate::Errno;
 use crate::core_settings::CoreSettings;
 use crate::cred::{Capabilities, Credentials, Namespace, NamespaceKind, UserNamespace};
+use crate::fs::block::BlockDevices;
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::proc::{
     MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
@@ -122,6 +123,10 @@ impl ProcessSource for TaskSource {
 
     fn aio_events(&self) -> u64 {
         self.kernel.upgrade().map_or(0, |kernel| kernel.aio_budget().used())
+    }
+
+    fn block_devices(&self) -> Option<Arc<BlockDevices>> {
+        Some(self.kernel.upgrade()?.file_systems().memory.block.clone())
     }
 
     fn open_files(&self) -> Option<Arc<OpenFiles>> {

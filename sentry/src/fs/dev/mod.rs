@@ -1,9 +1,11 @@
 //! Devices: the memory devices, and the tree of /dev.
 
+mod devtmpfs;
 mod memory_device;
 mod terminal_device;
 mod tree;
 
+pub(super) use devtmpfs::DEVTMPFS;
+pub use devtmpfs::Devtmpfs;
 pub use memory_device::MemoryDevices;
 pub use terminal_device::TerminalDevices;
-pub use tree::populate;

@@ -1,6 +1,7 @@
 //! What /dev holds.
 
 use crate::Errno;
+use crate::fs::block::LoopControl;
 use crate::fs::operations::create_node;
 use crate::fs::{DeviceNumber, NewNode, Path, Resolver};
 
@@ -13,6 +14,7 @@ const CHARACTER_DEVICES: &[(&str, u32, u32, u32)] = &[
     ("urandom", 1, 9, 0o666),
     ("tty", 5, 0, 0o666),
     ("console", 5, 1, 0o600),
+    ("loop-control", 10, LoopControl::MINOR, 0o660),
 ];
 
 /// Name and target.
@@ -31,7 +33,7 @@ const DIRECTORIES: &[&str] = &["shm", "pts", "mqueue"];
 ///
 /// # Errors
 /// Those of mknod(2).
-pub fn populate(resolver: &Resolver<'_>, directory: &Path) -> Result<(), Errno> {
+pub(super) fn populate(resolver: &Resolver<'_>, directory: &Path) -> Result<(), Errno> {
     for &(name, major, minor, permissions) in CHARACTER_DEVICES {
         let node = NewNode::CharacterDevice(DeviceNumber::new(major, minor));
         create_node(resolver, directory, name.as_bytes(), node, permissions)?;

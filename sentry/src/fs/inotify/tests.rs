@@ -3,14 +3,20 @@ use std::sync::{Arc, Weak};
 use super::{InotifyFile, WatchMask};
 use crate::Errno;
 use crate::cred::KernelUid;
+use crate::fs::block::BlockDevices;
 use crate::fs::sys::SysFileSystem;
 use crate::fs::{Dentry, DeviceNumber, File, OpenFiles};
+use crate::memory::FrameAllocator;
 use crate::net::NetworkNamespace;
+use crate::platform::Platform;
+use crate::platform::fake::FakePlatform;
 
 /// A file in a directory, without a file system that matters.
 fn tree() -> (Arc<Dentry>, Arc<Dentry>) {
+    let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
+    let block = BlockDevices::new(&FrameAllocator::new(&platform, 16 << 20));
     let directory = Dentry::new_root(
-        SysFileSystem::new(1, DeviceNumber::default(), Weak::<NetworkNamespace>::new()).root(),
+        SysFileSystem::new(1, DeviceNumber::default(), Weak::<NetworkNamespace>::new(), block).root(),
     );
     let inode = directory.inode().clone();
     let child = directory.lock().adopt(b"name", inode);

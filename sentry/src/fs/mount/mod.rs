@@ -130,6 +130,11 @@ pub trait FileSystem: Send + Sync {
         Ok(())
     }
 
+    /// How many disks lie below it: one more than below its block device.
+    fn disk_depth(&self) -> usize {
+        0
+    }
+
     /// The options of /proc/mounts beside the mount's own, with a comma before each.
     fn options(&self) -> String {
         String::new()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::Errno;
 use crate::core_settings::CoreSettings;
 use crate::cred::{KernelGid, KernelUid, Namespace, UserNamespace};
+use crate::fs::block::BlockDevices;
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Network, OpenFiles, Path, Protections, Viewer};
 use crate::ipc::IpcNamespace;
@@ -36,6 +37,10 @@ pub trait ProcessSource: Send + Sync {
     /// # Errors
     /// ESRCH if the kernel is gone; the host's.
     fn boot_id(&self) -> Result<u128, Errno>;
+    /// The block devices; `None` if the kernel is gone.
+    fn block_devices(&self) -> Option<Arc<BlockDevices>> {
+        None
+    }
     /// What all descriptor tables share; `None` if the kernel is gone.
     fn open_files(&self) -> Option<Arc<OpenFiles>> {
         None

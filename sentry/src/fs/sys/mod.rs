@@ -1,11 +1,13 @@
 //! sysfs, as much as programs look for: which CPUs, caches and links there are, and where cgroups are mounted (`man 5 sysfs`).
 
+mod block;
 mod caches;
 mod net;
 
 use std::sync::{Arc, Weak};
 
 use self::caches::Cache;
+use super::block::{BlockDevice, BlockDevices};
 use super::dentry::Dentry;
 use super::file_system_type::{FileSystemType, Mounter, TypeFlags, check_options};
 use super::mount::Instance;
@@ -32,7 +34,8 @@ fn instance_of(mounter: &dyn Mounter, owner: Arc<UserNamespace>) -> Arc<Instance
     let new = || {
         let file_systems = mounter.file_systems();
         let device = file_systems.memory.devices.take();
-        let system = SysFileSystem::new(file_systems.cpus, device, Arc::downgrade(&network));
+        let block = file_systems.memory.block.clone();
+        let system = SysFileSystem::new(file_systems.cpus, device, Arc::downgrade(&network), block);
         let root = Dentry::new_root(system.root());
         Instance::new(system, root, owner.clone())
     };
@@ -60,13 +63,32 @@ struct Machine {
     link: u32,
     /// Which of a link's files.
     file: &'static str,
+    block: Arc<BlockDevices>,
+    /// Which block device, below the directory of one.
+    block_device: Option<Arc<BlockDevice>>,
 }
 
 impl SysFileSystem {
-    /// Shows a machine with so many CPUs, and the links of a network namespace while that lives.
-    pub fn new(cpus: usize, device: DeviceNumber, network: Weak<dyn Network>) -> Arc<Self> {
-        let machine = Machine { device, cpus: cpus.max(1), cpu: 0, cache: None, network, link: 0, file: "" };
-        Arc::new(Self { machine })
+    /// Shows a machine with so many CPUs and these block devices, and the links of a network namespace while that lives.
+    pub fn new(
+        cpus: usize,
+        device: DeviceNumber,
+        network: Weak<dyn Network>,
+        block: Arc<BlockDevices>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            machine: Machine {
+                device,
+                cpus: cpus.max(1),
+                cpu: 0,
+                cache: None,
+                network,
+                link: 0,
+                file: "",
+                block,
+                block_device: None,
+            },
+        })
     }
 
     /// The root directory.
@@ -124,7 +146,7 @@ const fn fixed(entries: &'static [Entry<Machine>]) -> Directory<Machine> {
 static ROOT: Entry<Machine> = directory("", &TOP);
 
 static TOP: Directory<Machine> = fixed(&[
-    directory("block", &EMPTY),
+    directory("block", &block::DISK_LINKS),
     directory("bus", &EMPTY),
     directory("class", &CLASS),
     directory("dev", &DEV),
@@ -138,10 +160,11 @@ static TOP: Directory<Machine> = fixed(&[
 
 static EMPTY: Directory<Machine> = fixed(&[]);
 static CLASS: Directory<Machine> =
-    fixed(&[directory("block", &EMPTY), directory("net", &net::CLASS), directory("tty", &EMPTY)]);
-static DEV: Directory<Machine> = fixed(&[directory("block", &EMPTY), directory("char", &EMPTY)]);
+    fixed(&[directory("block", &block::CLASS), directory("net", &net::CLASS), directory("tty", &EMPTY)]);
+static DEV: Directory<Machine> = fixed(&[directory("block", &block::BY_NUMBER), directory("char", &EMPTY)]);
 static DEVICES: Directory<Machine> = fixed(&[directory("system", &SYSTEM), directory("virtual", &VIRTUAL)]);
-static VIRTUAL: Directory<Machine> = fixed(&[directory("net", &net::DEVICES)]);
+static VIRTUAL: Directory<Machine> =
+    fixed(&[directory("block", &block::DEVICES), directory("net", &net::DEVICES)]);
 static SYSTEM: Directory<Machine> = fixed(&[directory("cpu", &CPUS), directory("node", &NODES)]);
 static FS: Directory<Machine> = fixed(&[directory("cgroup", &EMPTY)]);
 static KERNEL: Directory<Machine> =

@@ -1,5 +1,8 @@
 use super::*;
 use crate::fs::OpenFlags;
+use crate::memory::FrameAllocator;
+use crate::platform::Platform;
+use crate::platform::fake::FakePlatform;
 
 #[test]
 fn a_mask_has_a_digit_for_four_cpus_and_a_comma_after_eight_digits() {
@@ -10,8 +13,10 @@ fn a_mask_has_a_digit_for_four_cpus_and_a_comma_after_eight_digits() {
 
 #[test]
 fn every_cpu_has_a_directory_and_the_list_names_them_all() {
-    let root =
-        SysFileSystem::new(4, DeviceNumber::default(), Weak::<crate::net::NetworkNamespace>::new()).root();
+    let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
+    let block = BlockDevices::new(&FrameAllocator::new(&platform, 16 << 20));
+    let network = Weak::<crate::net::NetworkNamespace>::new();
+    let root = SysFileSystem::new(4, DeviceNumber::default(), network, block).root();
     let mut inode = root;
     for name in ["devices", "system", "cpu"] {
         inode = inode.lookup(name.as_bytes()).unwrap();

@@ -101,6 +101,13 @@ impl File for RegularFile {
         found.ok_or(Errno::ENXIO)
     }
 
+    fn punch_hole(&self, offset: u64, len_bytes: u64) -> Result<(), Errno> {
+        self.node.check_allocate_seals(0, true)?;
+        self.node.page_cache(true)?.punch_hole(offset, len_bytes)?;
+        self.node.stamp_modified();
+        Ok(())
+    }
+
     fn page_cache(&self) -> Result<Arc<PageCache>, Errno> {
         // A writable description may be mapped shared and writable.
         self.node.page_cache(self.is_writable)

@@ -14,11 +14,13 @@ mod node;
 mod options;
 mod usage;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use super::block::{self, BlockDevices};
 use super::dentry::Dentry;
-use super::file_system_type::{FileSystemType, Mounter, TypeFlags};
+use super::dev::Devtmpfs;
+use super::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 use super::file_systems::AnonymousDevices;
 use super::lower::{LowerFile, LowerStatus};
 use super::metadata::DeviceNumber;
@@ -44,13 +46,13 @@ pub(super) const TMPFS: FileSystemType = FileSystemType {
     flags: TypeFlags::USERNS_MOUNT,
     shows: None,
     check_options: |mounter, options| TmpfsOptions::of_mounter(mounter, options).map(drop),
-    make: |mounter, owner, options| make_instance(mounter, owner, options, "tmpfs"),
+    make: |mounter, owner, request| make_instance(mounter, owner, request, "tmpfs"),
 };
 
 /// The same, by the name of what has no limit on Linux.
 pub(super) const RAMFS: FileSystemType = FileSystemType {
     name: "ramfs",
-    make: |mounter, owner, options| make_instance(mounter, owner, options, "ramfs"),
+    make: |mounter, owner, request| make_instance(mounter, owner, request, "ramfs"),
     ..TMPFS
 };
 
@@ -79,6 +81,10 @@ pub struct MemoryResources {
     pub devices: Arc<AnonymousDevices>,
     /// The initial user namespace, which owns what the kernel mounts.
     pub user_namespace: Arc<UserNamespace>,
+    /// The block devices.
+    pub block: Arc<BlockDevices>,
+    /// The tree of /dev, once somebody has asked for it.
+    devtmpfs: Arc<OnceLock<Arc<Devtmpfs>>>,
 }
 
 impl MemoryResources {
@@ -89,6 +95,8 @@ impl MemoryResources {
         user_namespace: &Arc<UserNamespace>,
     ) -> Self {
         let (kept, specials) = (KeptMemory::new(&frames), SpecialFiles::new(open_files));
+        let block = BlockDevices::new(&frames);
+        block::register(&specials, &block);
         Self {
             frames,
             specials,
@@ -96,17 +104,31 @@ impl MemoryResources {
             mounts: Arc::default(),
             devices: Arc::default(),
             user_namespace: user_namespace.clone(),
+            block,
+            devtmpfs: Arc::default(),
         }
+    }
+
+    /// The tree of /dev.
+    ///
+    /// # Errors
+    /// ENOSPC: there is no room for it.
+    pub fn devtmpfs(&self) -> Result<&Arc<Devtmpfs>, Errno> {
+        if self.devtmpfs.get().is_none() {
+            let made = Devtmpfs::new(self)?;
+            return Ok(self.devtmpfs.get_or_init(|| made));
+        }
+        self.devtmpfs.get().ok_or(Errno::ENOSPC)
     }
 }
 
 fn make_instance(
     mounter: &dyn Mounter,
     owner: Arc<UserNamespace>,
-    options: &str,
+    request: &MountRequest<'_>,
     type_name: &'static str,
 ) -> Result<Arc<Instance>, Errno> {
-    let options = TmpfsOptions::of_mounter(mounter, options)?;
+    let options = TmpfsOptions::of_mounter(mounter, request.options)?;
     new_instance(&mounter.file_systems().memory, &options, type_name, owner)
 }
 
@@ -128,7 +150,7 @@ pub fn new_mount(
 ///
 /// # Errors
 /// ENOSPC if it has no room for its root directory.
-fn new_instance(
+pub(super) fn new_instance(
     resources: &MemoryResources,
     options: &TmpfsOptions,
     type_name: &'static str,

@@ -127,6 +127,16 @@ impl File for RegularFile {
         Ok(rustix::fs::seek(self.any()?, target)?)
     }
 
+    fn punch_hole(&self, offset: u64, len_bytes: u64) -> Result<(), Errno> {
+        let contents = self.node.contents();
+        contents.write_back(0..u64::MAX)?;
+        let handle = self.writable()?;
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        retry(|| rustix::fs::fallocate(handle, flags, offset, len_bytes))?;
+        contents.changed(0..u64::MAX, handle);
+        Ok(())
+    }
+
     fn page_cache(&self) -> Result<Arc<PageCache>, Errno> {
         self.node.contents().page_cache(&self.opened)
     }

@@ -25,7 +25,9 @@ static TOP: Directory<About> = Directory {
         text("cmdline", |_, _| Ok(b"\n".into())),
         text("cpuinfo", |about, _| Ok(cpuinfo::cpuinfo(about.source().system().cpus))),
         text("devices", |_, _| Ok(DEVICES.into())),
-        text("diskstats", |_, _| Ok(Vec::new())),
+        text("diskstats", |about, _| {
+            Ok(about.source().block_devices().map_or(Vec::new(), |devices| devices.statistics().into()))
+        }),
         text("filesystems", |_, _| Ok(file_system_type::listing().into())),
         text("interrupts", |about, _| Ok(figures::interrupts(&about.source().system()))),
         text("key-users", key_users),
@@ -36,7 +38,9 @@ static TOP: Directory<About> = Directory {
         text("modules", |_, _| Ok(Vec::new())),
         link("mounts", |_, _| Ok(LinkTarget::Text(b"self/mounts".into()))),
         link("net", |_, _| Ok(LinkTarget::Text(b"self/net".into()))),
-        text("partitions", |_, _| Ok(b"major minor  #blocks  name\n\n".into())),
+        text("partitions", |about, _| {
+            Ok(about.source().block_devices().map_or(Vec::new(), |devices| devices.listing().into()))
+        }),
         link("self", own_process),
         text("stat", |about, viewer| Ok(figures::stat(&system_of(about, viewer)))),
         text("swaps", |_, _| Ok(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into())),
@@ -55,7 +59,7 @@ static TOP: Directory<About> = Directory {
     children: Some(&ProcessDirectories),
 };
 
-const DEVICES: &[u8] = b"Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n 10 misc\n128 ptm\n136 pts\n\nBlock devices:\n";
+const DEVICES: &[u8] = b"Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n 10 misc\n128 ptm\n136 pts\n\nBlock devices:\n  1 ramdisk\n  7 loop\n259 blkext\n";
 
 const TERMINAL_DRIVERS: &[u8] = b"/dev/tty             /dev/tty        5       0 system:/dev/tty
 /dev/console         /dev/console    5       1 system:console
