@@ -37,7 +37,10 @@ impl Failure {
         let status = match &error {
             InitError::NotFound { .. } => Self::NOT_FOUND,
             InitError::Program { .. } => Self::NOT_EXECUTABLE,
-            InitError::WorkingDirectory { .. } | InitError::Task(_) => Self::VMM,
+            InitError::WorkingDirectory { .. }
+            | InitError::Task(_)
+            | InitError::Account(_)
+            | InitError::Ending => Self::VMM,
         };
         Self { status, error: error.into() }
     }

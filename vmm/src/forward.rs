@@ -17,6 +17,7 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::raw::WithRawSiginfo;
 use signal_hook::low_level::emulate_default_handler;
 
+use crate::front::Window;
 use crate::sandbox::FIRST_SESSION;
 
 /// The signals that are caught from now on, and passed on once there is somebody to pass them to.
@@ -41,7 +42,8 @@ impl Forwarder {
         SignalsInfo::new(signals).context("catch signals").map(Self)
     }
 
-    /// Passes every signal on to `group`, on a thread of its own, for as long as vmm lives. `stop` says what comes of a SIGTERM.
+    /// Passes every signal on to `group`, on a thread of its own, for as long as vmm lives. `stop` says what comes of a SIGTERM, and
+    /// `window` of a SIGWINCH.
     ///
     /// # Errors
     /// The host has no thread left.
@@ -50,11 +52,16 @@ impl Forwarder {
         kernel: Arc<Kernel>,
         group: Arc<ThreadGroup>,
         stop: Stop,
+        window: Option<Window>,
     ) -> anyhow::Result<()> {
         let pass_on = move || {
             let mut is_stopping = false;
             for info in &mut self.0 {
                 let number = info.si_signo;
+                if let Some(window) = window.as_ref().filter(|_| number == SIGWINCH) {
+                    window.follow();
+                    continue;
+                }
                 let is_of_terminal = info.si_code == libc::SI_KERNEL && number != SIGHUP;
                 let foreground = kernel.terminals().foreground_of_session(FIRST_SESSION);
                 let has_jobs = foreground > 0 && foreground != FIRST_SESSION;

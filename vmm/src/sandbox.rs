@@ -9,6 +9,7 @@ use platform_kvm::{Config, KvmPlatform};
 use rustix::fs::Mode;
 use sentry::boot::{Description, Image, Machine, Sandbox, Volumes};
 use sentry::fs::MountNamespace;
+use sentry::fs::host_stdio::HostNotifier;
 use sentry::fs::volume::VolumeRoot;
 use sentry::host::HostCpus;
 use sentry::platform::Platform;
@@ -19,10 +20,9 @@ use sentry::task::{Dispatcher, ExitStatus};
 use crate::control::ControlSocket;
 use crate::failure::Failure;
 use crate::forward::{Forwarder, Stop, TimeLimit};
+use crate::front::Front;
 use crate::jail::{Access, Jail, JailUser, Rules};
 use crate::output::{Output, Outputs};
-use crate::streams::{self, CallerStreams, Surroundings};
-use crate::terminal::TerminalGuard;
 
 /// The least guest memory that a program can be loaded into.
 const MIN_MEMORY_BYTES: u64 = 8 << 20;
@@ -48,6 +48,10 @@ pub struct Custody {
     pub outputs: Vec<Output>,
     /// Whether system calls may be served without leaving the guest.
     pub is_exitless: bool,
+    /// The first program is on a terminal of the guest's own, which is relayed to the caller's streams.
+    pub has_terminal: bool,
+    /// The first program reads the caller's standard input; else its own is empty.
+    pub has_input: bool,
 }
 
 impl Default for Custody {
@@ -61,6 +65,8 @@ impl Default for Custody {
             timeout: None,
             outputs: Vec::new(),
             is_exitless: false,
+            has_terminal: false,
+            has_input: true,
         }
     }
 }
@@ -94,28 +100,18 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     let (root, caller) = (description.root.clone(), jail.caller());
     let sandbox = Sandbox::new(description, image, volumes, machine).map_err(anyhow::Error::from)?;
     let (kernel, mounts) = (sandbox.kernel().clone(), sandbox.mounts().clone());
-    let streams = CallerStreams::take()?;
-    let _terminal = TerminalGuard::new(streams.input());
-    let surroundings = Surroundings {
-        frames: kernel.frames(),
-        open_files: kernel.open_files(),
-        terminals: kernel.terminals(),
-        mounts: sandbox.mounts(),
-        viewer: kernel.viewer(),
-        user: sandbox.user().clone(),
-        image: &root,
-    };
-    let (descriptors, storage) = streams::descriptors(&streams, &surroundings)?;
-    drop(streams);
+    let notifier = HostNotifier::new();
+    let mut front = Front::new(&custody, &sandbox, &root, &notifier)?;
     for (layer, text) in jail.enter()? {
         log::info!("{layer}: {text}");
     }
-    let init = sandbox.start(descriptors).map_err(Failure::of_program)?;
-    signals.start(kernel.clone(), init.thread_group().clone(), custody.stop())?;
+    front.begin()?;
+    let init = sandbox.start(front.descriptors()).map_err(Failure::of_program)?;
+    signals.start(kernel.clone(), init.thread_group().clone(), custody.stop(), front.window())?;
     let time_limit = TimeLimit::start(custody.timeout, init.thread_group(), custody.stop())?;
     control.serve(kernel.clone(), caller, init.thread_group().clone())?;
     let status: ExitStatus = kernel.wait_for_init(&init);
-    storage.write_back();
+    front.finish();
     write_back(&mounts);
     let status = if time_limit.has_passed() { Failure::TIMED_OUT } else { status.shell_status() };
     match outputs.copy(&mounts, &kernel.viewer()) {

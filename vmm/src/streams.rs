@@ -14,14 +14,13 @@ use rustix::fs::FileType;
 use sentry::boot::User;
 use sentry::cred::KernelUid;
 use sentry::fs::host_stdio::{HostFile, HostNotifier, Owners, StorageStreams};
+use sentry::fs::pts::HeldTerminal;
 use sentry::fs::terminal::ControllingTerminals;
 use sentry::fs::{
     AttributeChanges, DescriptorTable, DeviceNumber, Fd, FileDescription, FileKind, MountNamespace,
     OpenFiles, OpenFlags, Path, Resolver, TaskFs, Viewer, operations,
 };
 use sentry::memory::FrameAllocator;
-
-use crate::sandbox::FIRST_SESSION;
 
 /// Which of the descriptors 0, 1 and 2 were closed when the process began, a bit each.
 static CLOSED_AT_START: AtomicU8 = AtomicU8::new(0);
@@ -53,47 +52,88 @@ const MEMORY_DEVICES: [(u32, &[u8]); 6] = [
 ];
 const MEMORY_MAJOR: u32 = 1;
 
-/// The streams that are open, each by a descriptor of vmm's own.
-pub(crate) struct CallerStreams(Vec<(i32, OwnedFd)>);
+/// A stream of a program that is to begin.
+pub(crate) struct Stream {
+    /// The program's number for it.
+    pub(crate) number: i32,
+    /// vmm's own.
+    pub(crate) descriptor: OwnedFd,
+    /// Streams of one open file description have one identity.
+    pub(crate) identity: usize,
+    /// What the guest is told of a file's place.
+    pub(crate) name: Vec<u8>,
+}
 
-impl CallerStreams {
-    /// Takes the streams from where they are: /dev/null is there afterwards for input and output.
+/// Streams of a program, each by a descriptor of vmm's own.
+pub(crate) struct Streams(Vec<Stream>);
+
+impl Streams {
+    /// Takes the caller's streams from where they are: /dev/null is there afterwards for input and output. Without `has_input`,
+    /// the caller's input is left alone, and the program's is empty. Names are told as in `image`, a path on the host.
     ///
     /// # Errors
     /// The host is out of descriptors, or has no /dev/null.
-    pub(crate) fn take() -> anyhow::Result<Self> {
-        let closed = CLOSED_AT_START.load(Ordering::Relaxed);
-        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-        let streams = (0..).zip([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
-        let taken = streams
-            .filter(|(number, _)| closed & 1 << number == 0)
-            .map(|(number, stream)| Ok((number, rustix::io::fcntl_dupfd_cloexec(stream, 3)?)))
-            .collect::<rustix::io::Result<_>>()
-            .context("standard streams")?;
+    pub(crate) fn take(has_input: bool, image: &HostPath) -> anyhow::Result<Self> {
         let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");
         let null = null.context("standard streams: /dev/null")?;
+        let mut streams = Self::of_caller(image)?;
+        if !has_input && let Some(input) = streams.0.iter_mut().find(|stream| stream.number == 0) {
+            input.descriptor = rustix::io::fcntl_dupfd_cloexec(&null, 3).context("standard streams")?;
+            input.identity = NO_INPUT;
+        }
         rustix::stdio::dup2_stdin(&null).context("standard streams")?;
         rustix::stdio::dup2_stdout(&null).context("standard streams")?;
-        Ok(Self(taken))
+        Ok(streams)
     }
 
-    /// Standard input.
-    pub(crate) fn input(&self) -> Option<BorrowedFd<'_>> {
-        self.0.iter().find(|(number, _)| *number == 0).map(|(_, stream)| stream.as_fd())
+    /// The caller's streams, which stay where they are.
+    ///
+    /// # Errors
+    /// The host is out of descriptors.
+    pub(crate) fn of_caller(image: &HostPath) -> anyhow::Result<Self> {
+        let closed = CLOSED_AT_START.load(Ordering::Relaxed);
+        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        let own = (0..).zip([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
+        let mut streams: Vec<Stream> = Vec::new();
+        for (number, stream) in own.filter(|(number, _)| closed & 1 << number == 0) {
+            let descriptor = rustix::io::fcntl_dupfd_cloexec(stream, 3).context("standard streams")?;
+            let same = streams.iter().find(|earlier| is_same_description(earlier.descriptor.as_fd(), stream));
+            let identity = same.map_or(streams.len(), |same| same.identity);
+            let name = name_inside(stream, image);
+            streams.push(Stream { number, descriptor, identity, name });
+        }
+        Ok(Self(streams))
+    }
+
+    /// All of them.
+    pub(crate) fn all(self) -> Vec<Stream> {
+        self.0
+    }
+
+    /// The stream that the program has as `number`.
+    pub(crate) fn get(&self, number: i32) -> Option<BorrowedFd<'_>> {
+        self.0.iter().find(|stream| stream.number == number).map(|stream| stream.descriptor.as_fd())
     }
 }
+
+/// The identity of an input that is empty.
+const NO_INPUT: usize = usize::MAX;
 
 /// Where the guest's streams are made.
 pub(crate) struct Surroundings<'a> {
     pub(crate) frames: &'a Arc<FrameAllocator>,
     pub(crate) open_files: &'a Arc<OpenFiles>,
     pub(crate) terminals: &'a Arc<ControllingTerminals>,
+    pub(crate) notifier: &'a Arc<HostNotifier>,
     pub(crate) mounts: &'a Arc<MountNamespace>,
     /// The kernel itself.
     pub(crate) viewer: Viewer,
+    /// The program's.
     pub(crate) user: User,
-    /// The image's path on the host.
-    pub(crate) image: &'a HostPath,
+    /// The caller's user and group on the host.
+    pub(crate) caller: (u32, u32),
+    /// The session that a terminal among the streams is to control.
+    pub(crate) session: Option<i32>,
 }
 
 /// The guest's descriptors for `streams`, and the files of the host among them.
@@ -101,48 +141,62 @@ pub(crate) struct Surroundings<'a> {
 /// # Errors
 /// The host's on looking at a stream.
 pub(crate) fn descriptors(
-    streams: &CallerStreams,
+    streams: &Streams,
     surroundings: &Surroundings<'_>,
 ) -> anyhow::Result<(Arc<DescriptorTable>, StorageStreams)> {
-    let owners = Owners {
-        host: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
-        guest: (surroundings.user.uid, surroundings.user.gid),
-    };
+    let owners = Owners { host: surroundings.caller, guest: (surroundings.user.uid, surroundings.user.gid) };
     let mut storage = StorageStreams::new(surroundings.frames, surroundings.open_files, owners);
-    let mut made: Vec<(BorrowedFd<'_>, Arc<FileDescription>)> = Vec::new();
+    let mut made: Vec<(usize, Arc<FileDescription>)> = Vec::new();
     let mut others = Vec::new();
     let table = DescriptorTable::new(surroundings.open_files);
-    for (number, stream) in &streams.0 {
-        let stream = stream.as_fd();
-        let same = made.iter().find(|(earlier, _)| is_same_description(*earlier, stream));
+    for stream in &streams.0 {
+        let same = made.iter().find(|(identity, _)| *identity == stream.identity);
         let description = match same {
             Some((_, description)) => Some(description.clone()),
             None => describe(stream, surroundings, &mut storage)?,
         };
         match description {
             Some(description) => {
-                table.install_at(description.clone(), Fd(*number), false, 3).context("standard streams")?;
-                made.push((stream, description));
+                table
+                    .install_at(description.clone(), Fd(stream.number), false, 3)
+                    .context("standard streams")?;
+                made.push((stream.identity, description));
             }
-            None => others.push((*number, stream)),
+            None => others.push(stream),
         }
     }
     install_host_files(&table, &others, surroundings)?;
     Ok((table, storage))
 }
 
+/// The descriptors of a program on a terminal of the guest's own.
+///
+/// # Errors
+/// The terminal cannot be opened.
+pub(crate) fn on_terminal(
+    terminal: &HeldTerminal,
+    open_files: &Arc<OpenFiles>,
+) -> anyhow::Result<Arc<DescriptorTable>> {
+    let table = DescriptorTable::new(open_files);
+    let description = terminal.open_slave().context("the guest's terminal")?;
+    for number in 0..3 {
+        table.install_at(description.clone(), Fd(number), false, 3).context("standard streams")?;
+    }
+    Ok(table)
+}
+
 /// A file or directory of the host, or a device that the guest has too; `None` for other things.
 fn describe(
-    stream: BorrowedFd<'_>,
+    stream: &Stream,
     surroundings: &Surroundings<'_>,
     storage: &mut StorageStreams,
 ) -> anyhow::Result<Option<Arc<FileDescription>>> {
+    let (stream, name) = (stream.descriptor.as_fd(), &stream.name);
     let stat = rustix::fs::fstat(stream).context("standard streams")?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice {
         return Ok(open_device(DeviceNumber::from_u64(stat.st_rdev), open_flags(stream)?, surroundings));
     }
-    let name = name_inside(stream, surroundings.image);
-    storage.describe(stream, open_flags(stream)?, &name).context("standard streams")
+    storage.describe(stream, open_flags(stream)?, name).context("standard streams")
 }
 
 /// Access mode and status flags.
@@ -188,21 +242,21 @@ fn name_inside(stream: BorrowedFd<'_>, image: &HostPath) -> Vec<u8> {
 /// Pipes, sockets, terminals and other devices, which stay the host's; terminals are at /dev/console.
 fn install_host_files(
     table: &Arc<DescriptorTable>,
-    streams: &[(i32, BorrowedFd<'_>)],
+    streams: &[&Stream],
     surroundings: &Surroundings<'_>,
 ) -> anyhow::Result<()> {
-    let descriptors: Vec<_> = streams.iter().map(|(_, stream)| *stream).collect();
-    let (notifier, terminals) = (HostNotifier::new(), surroundings.terminals);
-    let files = HostFile::standard_streams(&descriptors, &notifier, terminals, surroundings.open_files)
+    let descriptors: Vec<_> = streams.iter().map(|stream| stream.descriptor.as_fd()).collect();
+    let (notifier, terminals) = (surroundings.notifier, surroundings.terminals);
+    let files = HostFile::standard_streams(&descriptors, notifier, terminals, surroundings.open_files)
         .context("standard streams")?;
-    // The first process leads the first session, which the terminal controls if there is one.
-    if let Some(terminal) = files.iter().find(|file| file.is_terminal()) {
-        terminal.control_session(FIRST_SESSION, FIRST_SESSION).context("the controlling terminal")?;
+    let terminal = files.iter().find(|file| file.is_terminal());
+    if let Some((terminal, session)) = terminal.zip(surroundings.session) {
+        terminal.control_session(session, session).context("the controlling terminal")?;
     }
-    let console = find_console(surroundings);
-    let mut made: Vec<(BorrowedFd<'_>, Arc<FileDescription>)> = Vec::new();
-    for ((number, stream), file) in streams.iter().zip(files) {
-        let same = made.iter().find(|(earlier, _)| is_same_description(*earlier, *stream));
+    let console = surroundings.session.and_then(|_| find_console(surroundings));
+    let mut made: Vec<(usize, Arc<FileDescription>)> = Vec::new();
+    for (stream, file) in streams.iter().zip(files) {
+        let same = made.iter().find(|(identity, _)| *identity == stream.identity);
         let description = match same {
             Some((_, description)) => description.clone(),
             None => {
@@ -210,11 +264,11 @@ fn install_host_files(
                 if let Some(path) = &path {
                     file.set_node(path.inode().clone());
                 }
-                FileDescription::new(file, path, open_flags(*stream)?)
+                FileDescription::new(file, path, open_flags(stream.descriptor.as_fd())?)
             }
         };
-        table.install_at(description.clone(), Fd(*number), false, 3).context("standard streams")?;
-        made.push((*stream, description));
+        table.install_at(description.clone(), Fd(stream.number), false, 3).context("standard streams")?;
+        made.push((stream.identity, description));
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ mod outputs;
 mod pause;
 mod status;
 mod streams;
+mod terminal;
 mod volumes;
 
 use std::path::Path;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         outputs::TESTS,
         pause::TESTS,
         streams::TESTS,
+        terminal::TESTS,
         volumes::TESTS,
     ]
     .concat();

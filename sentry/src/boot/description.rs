@@ -87,25 +87,7 @@ impl Default for Description {
 impl Description {
     /// The credentials of the first program, in the initial user namespace of the kernel.
     pub(super) fn credentials(&self, user_namespace: &Arc<UserNamespace>) -> Credentials {
-        let (uid, gid) = (KernelUid(self.user.uid), KernelGid(self.user.gid));
-        let mut credentials = if uid == KernelUid::ROOT {
-            Credentials {
-                effective: Capabilities::ALL,
-                permitted: Capabilities::ALL,
-                ..Credentials::of_user(uid, gid, user_namespace)
-            }
-        } else {
-            Credentials::of_user(uid, gid, user_namespace)
-        };
-        credentials.groups = self.user.groups.iter().copied().map(KernelGid).collect();
-        if let Some(numbers) = &self.capabilities {
-            let bits = numbers.iter().filter_map(|number| 1_u64.checked_shl(*number)).sum();
-            let capabilities = Capabilities::from_bits_retain(bits) & Capabilities::ALL;
-            credentials.permitted = capabilities;
-            credentials.effective = capabilities;
-            credentials.bounding = capabilities;
-        }
-        credentials
+        self.user.credentials(self.capabilities.as_ref(), user_namespace)
     }
 
     /// The limits of the first program.
@@ -174,6 +156,31 @@ pub struct User {
     /// Supplementary groups.
     #[serde(default)]
     pub groups: Vec<u32>,
+}
+
+impl User {
+    /// The credentials of a program that begins as this user, with `capabilities` if they do not go with the user.
+    pub(super) fn credentials(
+        &self,
+        capabilities: Option<&BTreeSet<u32>>,
+        user_namespace: &Arc<UserNamespace>,
+    ) -> Credentials {
+        let (uid, gid) = (KernelUid(self.uid), KernelGid(self.gid));
+        let mut credentials = Credentials::of_user(uid, gid, user_namespace);
+        if uid == KernelUid::ROOT {
+            credentials.effective = Capabilities::ALL;
+            credentials.permitted = Capabilities::ALL;
+        }
+        credentials.groups = self.groups.iter().copied().map(KernelGid).collect();
+        if let Some(numbers) = capabilities {
+            let bits = numbers.iter().filter_map(|number| 1_u64.checked_shl(*number)).sum();
+            let capabilities = Capabilities::from_bits_retain(bits) & Capabilities::ALL;
+            credentials.permitted = capabilities;
+            credentials.effective = capabilities;
+            credentials.bounding = capabilities;
+        }
+        credentials
+    }
 }
 
 /// A limit other than Linux's own for init (`man 2 getrlimit`).

@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::accounts::AccountError;
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::{self, DescriptorTable, FsView, MountNamespace, Path, Resolver, TaskFs, Viewer};
 use crate::kernel::Kernel;
 use crate::limits::{Limits, Resource};
 use crate::loader::{self, LoadError, LoadRequest, LoadedProgram};
-use crate::task::{Task, TaskConfig, TaskImage, UnstartedTask};
+use crate::task::{Namespaces, Task, TaskConfig, TaskImage, UnstartedTask};
+use crate::time::TimeNamespace;
 
 /// Where programs are searched if the environment has no PATH (glibc's `_CS_PATH`).
 const DEFAULT_SEARCH_PATH: &[u8] = b"/bin:/usr/bin";
@@ -63,8 +65,14 @@ pub enum InitError {
         reason: LoadError,
     },
     /// There is no room for the task.
-    #[error("cannot make the first task: {0}")]
+    #[error("cannot make the task: {0}")]
     Task(Errno),
+    /// There is no such user.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// What it would run beside is ending.
+    #[error("the sandbox is ending")]
+    Ending,
 }
 
 impl InitProgram {
@@ -73,6 +81,19 @@ impl InitProgram {
     /// # Errors
     /// The program or its working directory is not there, or cannot be used.
     pub fn start(self, kernel: &Arc<Kernel>) -> Result<Arc<Task>, InitError> {
+        let task = self.make(kernel, kernel.initial_namespaces().clone())?;
+        task.start().map_err(InitError::Task)
+    }
+
+    /// Loads the program and makes its task, in these namespaces.
+    ///
+    /// # Errors
+    /// As [`InitProgram::start`].
+    pub(super) fn make(
+        self,
+        kernel: &Arc<Kernel>,
+        namespaces: Namespaces,
+    ) -> Result<UnstartedTask, InitError> {
         let viewer = Viewer {
             credentials: Arc::new(self.credentials.clone()),
             process_id: 1,
@@ -81,15 +102,16 @@ impl InitProgram {
         };
         let task_fs = TaskFs::new(self.mounts.clone());
         task_fs.set_working_directory(self.find_working_directory(&task_fs.view(), &viewer)?);
-        let program = self.load(kernel, &task_fs.view(), &viewer)?;
+        let program = self.load(kernel, &task_fs.view(), &viewer, namespaces.time.clone())?;
         let (credentials, _) = loader::credentials_after_exec(&self.credentials, program.grants, true);
         let group = kernel.tasks().new_first_group(self.limits.clone());
         let image = TaskImage::from(program);
         let config = TaskConfig {
             container_id: self.container_id.map(Arc::from),
+            namespaces,
             ..TaskConfig::without_creator(kernel, group, image, task_fs, self.descriptors, credentials)
         };
-        kernel.tasks().new_task(config).and_then(UnstartedTask::start).map_err(InitError::Task)
+        kernel.tasks().new_task(config).map_err(InitError::Task)
     }
 
     fn find_working_directory(&self, view: &FsView, viewer: &Viewer) -> Result<Path, InitError> {
@@ -106,7 +128,13 @@ impl InitProgram {
         if directory.is_directory() { Ok(directory) } else { Err(in_directory(Errno::ENOTDIR)) }
     }
 
-    fn load(&self, kernel: &Arc<Kernel>, view: &FsView, viewer: &Viewer) -> Result<LoadedProgram, InitError> {
+    fn load(
+        &self,
+        kernel: &Arc<Kernel>,
+        view: &FsView,
+        viewer: &Viewer,
+        time_namespace: Arc<TimeNamespace>,
+    ) -> Result<LoadedProgram, InitError> {
         let (file, file_name) = find_program(view, viewer, &self.path, &self.environment)?;
         loader::load(LoadRequest {
             kernel: &**kernel,
@@ -120,7 +148,7 @@ impl InitProgram {
             stack_limit_bytes: self.limits.soft(Resource::STACK),
             payer: None,
             allows_new_privileges: true,
-            time_namespace: kernel.initial_namespaces().time.clone(),
+            time_namespace,
         })
         .map_err(|reason| InitError::Program { path: file_name, reason })
     }

@@ -38,6 +38,7 @@ mod accounts;
 mod description;
 mod image;
 mod init;
+mod join;
 mod root;
 mod sandbox;
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub use accounts::AccountError;
 pub use description::{Description, HOSTFS, MountPoint, ResourceLimit, Text, User};
 pub use image::{Image, ImageError};
 pub use init::{InitError, InitProgram};
+pub use join::{Joining, LaterPrograms, PreparedProgram};
 pub use root::BootError;
 pub use sandbox::{Machine, Sandbox, SandboxError};
 pub use volumes::{VolumeError, Volumes};

@@ -114,7 +114,8 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    fn new(namespace: Arc<MountNamespace>, viewer: Viewer) -> Self {
+    /// What works on the tree of `namespace`, as `viewer`.
+    pub(super) fn new(namespace: Arc<MountNamespace>, viewer: Viewer) -> Self {
         Self { view: TaskFs::new(namespace).view(), viewer }
     }
 

@@ -1,11 +1,13 @@
 //! A sandbox that has been built and not yet started.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Image;
 use super::accounts::{AccountError, Accounts};
 use super::description::{Description, HOSTFS, MountPoint, User};
 use super::init::{InitError, InitProgram};
+use super::join::LaterPrograms;
 use super::root::{BootError, Builder, mount_root};
 use super::volumes::Volumes;
 use crate::Errno;
@@ -67,6 +69,7 @@ pub struct Sandbox {
     credentials: Credentials,
     limits: Limits,
     container_id: Option<Vec<u8>>,
+    capabilities: Option<BTreeSet<u32>>,
 }
 
 impl Sandbox {
@@ -100,6 +103,7 @@ impl Sandbox {
             credentials,
             limits,
             container_id: description.name.map(String::into_bytes),
+            capabilities: description.capabilities,
         })
     }
 
@@ -116,6 +120,18 @@ impl Sandbox {
     /// Who the first program runs as.
     pub fn user(&self) -> &User {
         &self.user
+    }
+
+    /// What programs that join the first one later are to be.
+    pub fn later_programs(&self) -> LaterPrograms {
+        LaterPrograms {
+            environment: self.environment.clone(),
+            working_directory: self.working_directory.clone(),
+            user: self.user.clone(),
+            capabilities: self.capabilities.clone(),
+            limits: self.limits.clone(),
+            container_id: self.container_id.clone(),
+        }
     }
 
     /// Starts the first program, with `descriptors` open.

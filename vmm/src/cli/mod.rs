@@ -8,6 +8,7 @@ mod mount_arguments;
 mod run;
 mod signal_name;
 mod size;
+mod stream_arguments;
 mod target;
 mod user;
 

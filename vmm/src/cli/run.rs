@@ -14,6 +14,7 @@ use vmm::{Custody, Failure, JailUser, Output};
 use super::environment::{environment, variables_of_files};
 use super::limit_arguments::LimitArguments;
 use super::mount_arguments::MountArguments;
+use super::stream_arguments::StreamArguments;
 use super::target::container_name;
 use super::user::{UserChoice, jail_user, probable_uid, user};
 use super::{signal_name, size};
@@ -47,6 +48,9 @@ pub(crate) struct RunArguments {
 
     #[command(flatten)]
     limits: LimitArguments,
+
+    #[command(flatten)]
+    streams: StreamArguments,
 
     /// Copy a file or tree of the guest to the host when the program has ended, whatever its status: whole or not at all
     #[arg(long, value_name = "GUEST:HOST")]
@@ -152,6 +156,8 @@ impl RunArguments {
             timeout: self.limits.timeout,
             outputs: self.output.clone(),
             is_exitless: self.exitless == Exitless::On,
+            has_terminal: self.streams.has_terminal(),
+            has_input: self.streams.has_input(true),
         })
     }
 

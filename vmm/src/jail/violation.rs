@@ -11,6 +11,7 @@ use std::ptr;
 use sentry::syscall::Sysno;
 
 use crate::failure::Failure;
+use crate::terminal::restore_raw;
 
 /// Handles SIGSYS from now on.
 ///
@@ -42,6 +43,7 @@ extern "C" fn on_violation(_: c_int, _: *mut libc::siginfo_t, context: *mut c_vo
          {number}, which its jail forbids"
     );
     let length = usize::try_from(text.position()).unwrap_or_default();
+    restore_raw();
     let _ = rustix::io::write(rustix::stdio::stderr(), text.get_ref().get(..length).unwrap_or_default());
     // SAFETY: _exit(2) takes any status.
     unsafe { libc::_exit(Failure::VMM.into()) }

@@ -25,6 +25,11 @@ impl Master {
         Self { pair, inode }
     }
 
+    /// The pair that it is the master of.
+    pub(super) fn pair(&self) -> &Arc<Pair> {
+        &self.pair
+    }
+
     /// The ioctls of the master about locks, packets and who may open what; `None` if `request` is none of them.
     fn modes(&self, request: u32, place: VirtualAddress, caller: &dyn Caller) -> Option<Result<(), Errno>> {
         let memory = caller.memory();

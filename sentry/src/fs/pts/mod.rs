@@ -4,6 +4,7 @@
 //! The file system refers to pairs weakly: open files keep them.
 
 mod discipline;
+mod held;
 mod master;
 mod packet;
 mod pair;
@@ -28,6 +29,8 @@ use super::{
 };
 use crate::Errno;
 use crate::cred::KernelGid;
+
+pub use held::HeldTerminal;
 
 /// What a write to a terminal takes from user memory at once.
 const WRITE_UNIT_BYTES: usize = 2048;

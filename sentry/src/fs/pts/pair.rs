@@ -226,11 +226,7 @@ impl Pair {
                 memory.write_object(place, &window.fields)?;
             }
             requests::TIOCSWINSZ => {
-                let window = WindowSize { fields: memory.read_object(place)? };
-                let old = std::mem::replace(&mut self.state.lock().window, window);
-                if old != window {
-                    self.job_control.signal_foreground(uapi::SIGWINCH);
-                }
+                self.set_window(WindowSize { fields: memory.read_object(place)? });
             }
             requests::TIOCGDEV => {
                 let device = slave_device(self.number).as_u64();
@@ -250,6 +246,14 @@ impl Pair {
             _ => return Err(Errno::ENOTTY),
         }
         Ok(0)
+    }
+
+    /// Has the window be of this size; the foreground hears of a change.
+    pub(super) fn set_window(&self, window: WindowSize) {
+        let old = std::mem::replace(&mut self.state.lock().window, window);
+        if old != window {
+            self.job_control.signal_foreground(uapi::SIGWINCH);
+        }
     }
 
     /// New settings, made of the old ones; `forgets_input` if what was typed is not to be read under them.
