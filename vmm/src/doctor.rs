@@ -11,6 +11,7 @@ use sentry::host::ThreadRoom;
 
 use crate::failure::Failure;
 use crate::jail::{self, Access, Jail, Rules};
+use crate::network;
 use crate::sandbox::raise_open_files_limit;
 
 /// Guest memory of the microVM that is made for the examination.
@@ -48,7 +49,8 @@ fn examine(lines: &mut Lines<impl Write>, is_landlock_required: bool) -> anyhow:
     lines.print("tasks", &format!("{tasks} at most, for each is a thread of the host"))?;
     lines.print("modules", &modules(Path::new(MODULES)))?;
     lines.print("/dev/kvm", &device())?;
-    let mut jail = Jail::begin(Rules { is_landlock_required: false, user: None })?;
+    lines.print("network", &network::examine()?)?;
+    let mut jail = Jail::begin(Rules { is_landlock_required: false, user: None, has_broker: false })?;
     jail.admit(fs::File::open("/").context("open /")?.into(), Access::Read)?;
     raise_open_files_limit();
     let platform = KvmPlatform::new(Config { memory_bytes: MEMORY_BYTES, ..Config::default() })?;

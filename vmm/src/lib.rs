@@ -10,6 +10,7 @@ mod forward;
 mod front;
 pub mod image;
 mod jail;
+pub mod network;
 mod output;
 mod panic;
 mod relay;

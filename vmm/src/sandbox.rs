@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::forward::{Forwarder, Stop, TimeLimit};
 use crate::front::Front;
 use crate::jail::{Access, Jail, JailUser, Rules};
+use crate::network::{Network, OpenDoor};
 use crate::output::{Output, Outputs};
 
 /// The least guest memory that a program can be loaded into.
@@ -52,6 +53,8 @@ pub struct Custody {
     pub has_terminal: bool,
     /// The first program reads the caller's standard input; else its own is empty.
     pub has_input: bool,
+    /// What of the outside the sandbox reaches, and what reaches it.
+    pub network: Network,
 }
 
 impl Default for Custody {
@@ -67,6 +70,7 @@ impl Default for Custody {
             is_exitless: false,
             has_terminal: false,
             has_input: true,
+            network: Network::default(),
         }
     }
 }
@@ -77,7 +81,11 @@ impl Custody {
     }
 
     fn rules(&self) -> Rules {
-        Rules { is_landlock_required: self.is_landlock_required, user: self.jail_user }
+        Rules {
+            is_landlock_required: self.is_landlock_required,
+            user: self.jail_user,
+            has_broker: self.network.has_door(),
+        }
     }
 }
 
@@ -87,9 +95,11 @@ impl Custody {
 /// # Errors
 /// What keeps the program from running, with the status that says whose fault it is.
 pub fn run(description: Description, image: Image, custody: Custody) -> Result<u8, Failure> {
+    raise_open_files_limit();
+    // Before anything else: what it is forked from should be as little as can be.
+    let mut door = OpenDoor::open(&custody.network, custody.rules())?;
     let signals = Forwarder::new()?;
     survive_size_limits()?;
-    raise_open_files_limit();
     let control = ControlSocket::open(description.name.as_deref())?;
     let mut jail = Jail::begin(custody.rules())?;
     let image = admit(image, &description.root, &mut jail)?;
@@ -100,6 +110,8 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     let (root, caller) = (description.root.clone(), jail.caller());
     let sandbox = Sandbox::new(description, image, volumes, machine).map_err(anyhow::Error::from)?;
     let (kernel, mounts) = (sandbox.kernel().clone(), sandbox.mounts().clone());
+    let network = kernel.initial_namespaces().network.clone();
+    door.as_mut().map_or(Ok(()), |door| door.attach(&network))?;
     let notifier = HostNotifier::new();
     let mut front = Front::new(&custody, &sandbox, &root, &notifier)?;
     for (layer, text) in jail.enter()? {
@@ -108,6 +120,7 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     front.begin()?;
     let init = sandbox.start(front.descriptors()).map_err(Failure::of_program)?;
     signals.start(kernel.clone(), init.thread_group().clone(), custody.stop(), front.window())?;
+    door.map_or(Ok(()), |door| door.serve(network))?;
     let time_limit = TimeLimit::start(custody.timeout, init.thread_group(), custody.stop())?;
     control.serve(kernel.clone(), caller, init.thread_group().clone())?;
     let status: ExitStatus = kernel.wait_for_init(&init);

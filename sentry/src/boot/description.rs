@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::NameService;
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid, UserNamespace};
 use crate::limits::{Limit, Limits, Resource};
@@ -50,6 +51,8 @@ pub struct Description {
     pub max_millicpus: Option<u32>,
     /// The host name.
     pub host_name: Text,
+    /// What names are looked up by, where the image is not to say.
+    pub name_service: NameService,
     /// The container's id: its tasks live in a control group of that name.
     pub name: Option<String>,
     /// The most memory that the guest may use; `None` leaves the choice to the front end.
@@ -77,6 +80,7 @@ impl Default for Description {
             max_tasks: None,
             max_millicpus: None,
             host_name: "palisade".into(),
+            name_service: NameService::default(),
             name: None,
             memory_bytes: None,
             traces_system_calls: false,

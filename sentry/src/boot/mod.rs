@@ -19,6 +19,7 @@
 //! | the caller's standard streams and terminal | [`HostFile`](crate::fs::host_stdio::HostFile) | the new front end's own |
 //! | what waits for them: an epoll and a thread | [`HostNotifier`](crate::fs::host_stdio::HostNotifier) | made when the first stream is waited for |
 //! | a volume's root, and the handles of what is used below it | [`volume`](crate::fs::volume) | the root is the new front end's; what was open is opened again by its path below |
+//! | the outside's door, its sockets, and the thread that waits for them | [`outside`](crate::net::outside) | the new front end's own; connections are broken off, and flows begin anew |
 //! | the host threads that run tasks | [`task`](crate::task) | one for each [`CurrentTask`](crate::task::CurrentTask), as at [`UnstartedTask::start`](crate::task::UnstartedTask::start) |
 //! | a sleeping task's place in wait queues, its [`Waiter`](crate::wait::Waiter) | [`wait`](crate::wait) | the task is woken first: its call returns to its start, or leaves a restart block |
 //! | what interrupts a task in user code | [`Interrupter`] | the new context's |
@@ -39,6 +40,7 @@ mod description;
 mod image;
 mod init;
 mod join;
+mod name_service;
 mod root;
 mod sandbox;
 #[cfg(test)]
@@ -50,6 +52,7 @@ pub use description::{Description, HOSTFS, MountPoint, ResourceLimit, Text, User
 pub use image::{Image, ImageError};
 pub use init::{InitError, InitProgram};
 pub use join::{Joining, LaterPrograms, PreparedProgram};
+pub use name_service::{HostEntry, NameService};
 pub use root::BootError;
 pub use sandbox::{Machine, Sandbox, SandboxError};
 pub use volumes::{VolumeError, Volumes};

@@ -10,7 +10,7 @@ use crate::Errno;
 use crate::fs::dev::MemoryDevices;
 use crate::fs::host::HostTree;
 use crate::fs::layers::LayeredTree;
-use crate::fs::operations::{OpenRequest, create_node, open};
+use crate::fs::operations::{OpenRequest, create_node, open, unlink};
 use crate::fs::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::fs::{
     FileKind, FsView, Mount, MountFlags, MountNamespace, NewNode, OpenFlags, Path, ResolveFlags, Resolver,
@@ -204,6 +204,32 @@ impl Builder {
         }
         contents.truncate(len);
         Ok(contents)
+    }
+
+    /// Has `path` be a regular file with these contents, whatever it was. A symbolic link there leads nowhere any more.
+    ///
+    /// # Errors
+    /// A directory is there, or there is no memory.
+    pub(super) fn replace_file(&self, path: &str, contents: &[u8]) -> Result<(), BootError> {
+        self.try_replace_file(path, contents).map_err(BootError::at(path))
+    }
+
+    fn try_replace_file(&self, path: &str, contents: &[u8]) -> Result<(), Errno> {
+        if let Some((parent, _)) = path.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
+            self.directories(parent)?;
+        }
+        match unlink(&self.resolver(), &self.view.root, path.as_bytes()) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(error) => return Err(error),
+        }
+        let flags = OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::WRONLY;
+        let request = OpenRequest { flags, permissions: 0o644 };
+        let file = open(&self.resolver(), &self.view.root, path.as_bytes(), request)?;
+        let mut written = 0;
+        while let Some(rest) = contents.get(written..).filter(|rest| !rest.is_empty()) {
+            written += file.file().write_at(rest, written as u64)?;
+        }
+        Ok(())
     }
 
     /// Attaches `mount` at `path`, which is made if it is missing.

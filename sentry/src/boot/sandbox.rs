@@ -183,6 +183,7 @@ fn mount_all(
     let builder = mount_root(resources, image, kernel.viewer())?;
     find_user(description, &builder)?;
     description.anonymous_volumes.iter().try_for_each(|path| builder.make_volume(path))?;
+    description.name_service.write(&builder)?;
     mount_points(kernel, volumes, description, &builder)?;
     if description.makes_working_directory {
         let path = String::from_utf8_lossy(&description.working_directory.0);

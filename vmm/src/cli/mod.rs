@@ -5,6 +5,7 @@ mod environment;
 mod images;
 mod limit_arguments;
 mod mount_arguments;
+mod network_arguments;
 mod run;
 mod signal_name;
 mod size;
@@ -29,6 +30,7 @@ Examples:
   vmm --image app.tar.gz                        an image that `docker save` has written, as it says that it is to be run
   vmm doctor                                    what this host offers, and what is missing
   vmm pause 4711; vmm resume 4711               have the sandbox of process 4711 stand still and go on
+  vmm --allow pypi.org:443 -- pip download x    with the network as far as it is allowed, else with none
   vmm --memory 512M --strace -- python3 x.py    with a memory limit, and every system call on standard error
 
 Exit status: the program's own; 128+N if signal N killed it; 125 if vmm itself failed, 126 if COMMAND cannot

@@ -14,6 +14,7 @@ use vmm::{Custody, Failure, JailUser, Output};
 use super::environment::{environment, variables_of_files};
 use super::limit_arguments::LimitArguments;
 use super::mount_arguments::MountArguments;
+use super::network_arguments::NetworkArguments;
 use super::stream_arguments::StreamArguments;
 use super::target::container_name;
 use super::user::{UserChoice, jail_user, probable_uid, user};
@@ -45,6 +46,9 @@ pub(crate) struct RunArguments {
 
     #[command(flatten)]
     mounts: MountArguments,
+
+    #[command(flatten)]
+    network: NetworkArguments,
 
     #[command(flatten)]
     limits: LimitArguments,
@@ -158,6 +162,7 @@ impl RunArguments {
             is_exitless: self.exitless == Exitless::On,
             has_terminal: self.streams.has_terminal(),
             has_input: self.streams.has_input(true),
+            network: self.network.network(),
         })
     }
 
@@ -207,6 +212,7 @@ impl RunArguments {
             max_tasks: self.limits.pids_limit,
             max_millicpus: self.limits.cpus,
             host_name: self.hostname.into(),
+            name_service: self.network.network().name_service(),
             name: self.name,
             memory_bytes: self.memory,
             traces_system_calls: self.strace,

@@ -5,7 +5,7 @@
 use std::os::fd::BorrowedFd;
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset,
     RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
@@ -16,6 +16,9 @@ const NEWEST: ABI = ABI::V6;
 
 /// The oldest that holds: the one that knows of truncation (Linux 6.2).
 const OLDEST_ABI: u32 = 3;
+
+/// The oldest that knows of TCP ports (Linux 6.7).
+const OLDEST_NETWORK_ABI: u32 = 4;
 
 /// What the host's Landlock is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,15 @@ impl Landlock {
     /// Whether it keeps a process from every file that it has no business with.
     pub(super) fn is_enough(self) -> bool {
         matches!(self, Self::Abi(version) if version >= OLDEST_ABI)
+    }
+
+    /// What of it concerns the network, for a person.
+    pub(super) fn describe_network(self) -> String {
+        match self {
+            Self::Abi(version) if version >= OLDEST_NETWORK_ABI => "files, and TCP ports".to_owned(),
+            Self::Abi(_) => "files, and no ports: Linux 6.7 has rules for those".to_owned(),
+            Self::Missing => "none".to_owned(),
+        }
     }
 
     /// What it is, for a person.
@@ -69,6 +81,28 @@ impl FileRules {
             .scope(Scope::from_all(NEWEST))?
             .create()?;
         Ok(Self(ruleset))
+    }
+
+    /// Allows no file, no TCP port to be bound to, and connections to `ports` alone, or to all.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn of_broker(ports: Option<&[u16]>) -> Result<Self, RulesetError> {
+        let network = match ports {
+            Some(_) => AccessNet::from_all(NEWEST),
+            None => AccessNet::BindTcp.into(),
+        };
+        let ruleset = Ruleset::default()
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(AccessFs::from_all(NEWEST))?
+            .handle_access(network)?
+            .scope(Scope::from_all(NEWEST))?
+            .create()?;
+        let mut rules = Self(ruleset);
+        for port in ports.unwrap_or_default() {
+            (&mut rules.0).add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+        }
+        Ok(rules)
     }
 
     /// Allows `access` to what lies below `directory`, too.

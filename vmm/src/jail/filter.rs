@@ -11,13 +11,13 @@ use linux_raw_sys::prctl;
 use seccompiler::apply_filter_all_threads;
 use sentry::syscall::Sysno;
 
-use super::Access;
 use super::program::{
     Answer::{self, Allow, AllowIf, Unavailable},
     Test::{self, AnyOf, AtMost, HasNone, HasSome, IsZero, OneOf},
     compile,
 };
 use super::requests;
+use super::{Access, broker};
 
 /// Calls that remain whatever their arguments: what they do, they do to what is open, to the calling thread, or to the process's
 /// memory without making code of it.
@@ -80,7 +80,7 @@ const OF_WRITABLE_VOLUMES: &[Sysno] = &[
 ];
 
 /// Calls that fail with ENOSYS.
-const UNAVAILABLE: &[Sysno] = &[Sysno::openat, Sysno::clone3];
+pub(super) const UNAVAILABLE: &[Sysno] = &[Sysno::openat, Sysno::clone3];
 
 /// The commands of fcntl that remain.
 const FCNTL_COMMANDS: &[u32] =
@@ -103,16 +103,23 @@ const CLOCK_OF_THREAD: u32 = 4;
 ///
 /// # Errors
 /// The host refuses.
-pub(super) fn install(access: Access) -> anyhow::Result<()> {
-    Ok(apply_filter_all_threads(&compile(rules(access))?)?)
+pub(super) fn install(access: Access, has_broker: bool) -> anyhow::Result<()> {
+    Ok(apply_filter_all_threads(&compile(rules(access, has_broker))?)?)
 }
 
 /// How large the filter is and what it leaves.
 ///
 /// # Errors
 /// It cannot be compiled.
-pub(super) fn describe(access: Access) -> anyhow::Result<String> {
-    let rules = rules(access);
+pub(super) fn describe(access: Access, has_broker: bool) -> anyhow::Result<String> {
+    describe_rules(rules(access, has_broker))
+}
+
+/// As [`describe`], of these rules.
+///
+/// # Errors
+/// They cannot be compiled.
+pub(super) fn describe_rules(rules: BTreeMap<Sysno, Answer>) -> anyhow::Result<String> {
     let count = |is_kind: fn(&Answer) -> bool| rules.values().filter(|answer| is_kind(answer)).count();
     let always = count(|answer| *answer == Allow);
     let sometimes = count(|answer| matches!(answer, AllowIf(_)));
@@ -122,7 +129,7 @@ pub(super) fn describe(access: Access) -> anyhow::Result<String> {
     ))
 }
 
-fn rules(access: Access) -> BTreeMap<Sysno, Answer> {
+fn rules(access: Access, has_broker: bool) -> BTreeMap<Sysno, Answer> {
     let conditional = [files(), memory(), threads(), signals_and_clocks(), sockets()].concat();
     let mut rules: BTreeMap<_, _> =
         conditional.into_iter().map(|(number, tests)| (number, AllowIf(tests))).collect();
@@ -136,12 +143,17 @@ fn rules(access: Access) -> BTreeMap<Sysno, Answer> {
         // FIFOs and sockets, which are names alone; no devices.
         rules.insert(Sysno::mknodat, AllowIf(vec![HasNone(2, libc::S_IFCHR)]));
     }
+    if has_broker {
+        rules.extend(broker::of_handed_sockets().into_iter().map(|(number, tests)| (number, AllowIf(tests))));
+        let requests = [requests::allowed(), requests::OF_HANDED_SOCKETS.to_vec()].concat();
+        rules.insert(Sysno::ioctl, AllowIf(vec![OneOf(1, requests)]));
+    }
     rules.extend(UNAVAILABLE.iter().map(|number| (*number, Unavailable)));
     rules
 }
 
 /// A call, and the tests that its arguments pass.
-type Condition = (Sysno, Vec<Test>);
+pub(super) type Condition = (Sysno, Vec<Test>);
 
 /// Paths start at a directory that is open, not at the working directory.
 fn files() -> Vec<Condition> {
@@ -169,7 +181,7 @@ fn files() -> Vec<Condition> {
 }
 
 /// Nothing is ever code, and no mapping has flags but those of the allocator, of stacks, and of guest memory.
-fn memory() -> Vec<Condition> {
+pub(super) fn memory() -> Vec<Condition> {
     let data = uapi::PROT_READ | uapi::PROT_WRITE;
     let kinds = uapi::MAP_SHARED
         | uapi::MAP_PRIVATE
@@ -194,7 +206,7 @@ fn memory() -> Vec<Condition> {
 }
 
 /// Threads of this process alone, as the C library makes them.
-fn threads() -> Vec<Condition> {
+pub(super) fn threads() -> Vec<Condition> {
     const PRIVATE: u32 = uapi::FUTEX_PRIVATE_FLAG;
     const REALTIME: u32 = uapi::FUTEX_CLOCK_REALTIME;
     let thread = uapi::CLONE_VM
@@ -232,7 +244,7 @@ fn threads() -> Vec<Condition> {
 }
 
 /// Signals that the process's own threads send each other, and no clock of another process.
-fn signals_and_clocks() -> Vec<Condition> {
+pub(super) fn signals_and_clocks() -> Vec<Condition> {
     let own_process = rustix::process::getpid().as_raw_nonzero().get().cast_unsigned();
     // What ends a run of a vCPU, what abort(3) sends, and what the keys of the caller's terminal mean to vmm.
     let signals = [libc::SIGRTMIN(), libc::SIGABRT, libc::SIGSTOP, libc::SIGTSTP, libc::SIGQUIT]

@@ -17,6 +17,7 @@
 //! All but seccomp hold for the calling thread and those that it starts, so that [`Jail::enter`] comes before the threads of
 //! the guest; seccomp holds for all.
 
+mod broker;
 mod files;
 mod filter;
 mod limits;
@@ -36,6 +37,7 @@ use rustix::process::{Uid, getuid};
 use rustix::thread::CapabilitySet;
 use sentry::fs::host::HostOwners;
 
+pub(crate) use self::broker::{BrokerRules, confine_broker, describe_broker_jail};
 use self::files::{FileRules, Landlock};
 use self::namespaces::Namespaces;
 pub use self::privileges::JailUser;
@@ -81,6 +83,8 @@ pub(crate) struct Rules {
     pub(crate) is_landlock_required: bool,
     /// Who vmm becomes if it is root; if left out, a user that no other process is.
     pub(crate) user: Option<JailUser>,
+    /// A broker hands sockets over: then the sentry may use what it was handed.
+    pub(crate) has_broker: bool,
 }
 
 /// A layer's name, and what it is, for a person.
@@ -176,10 +180,10 @@ impl Jail {
             (USER, user),
             ("resource limits", limits::describe()),
             (LANDLOCK, Landlock::of_host().describe()),
-            (SECCOMP, filter::describe(self.most)?),
+            (SECCOMP, filter::describe(self.most, self.rules.has_broker)?),
         ];
         if !is_left_out(SECCOMP) {
-            filter::install(self.most).context("confine the sandbox with seccomp")?;
+            filter::install(self.most, self.rules.has_broker).context("confine the sandbox with seccomp")?;
         }
         Ok(layers)
     }

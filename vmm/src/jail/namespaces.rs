@@ -46,6 +46,16 @@ pub(super) struct Namespaces {
 impl Namespaces {
     /// Enters a mount namespace; before that a user namespace, if need be, which takes that there is no second thread.
     pub(super) fn enter() -> Self {
+        let mut namespaces = Self::enter_mounts();
+        match NetworkNamespace::begin() {
+            Ok(network) => namespaces.network = Some(network),
+            Err(error) => namespaces.try_to("network", Err(error)),
+        }
+        namespaces
+    }
+
+    /// As [`Self::enter`], for a process that stays in the network namespace that it is in.
+    pub(super) fn enter_mounts() -> Self {
         let mut namespaces = Self::default();
         let may_mount =
             capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
@@ -53,10 +63,6 @@ impl Namespaces {
             namespaces.enter_user_namespace();
         }
         namespaces.try_to("mount", unshare(UnshareFlags::NEWNS));
-        match NetworkNamespace::begin() {
-            Ok(network) => namespaces.network = Some(network),
-            Err(error) => namespaces.try_to("network", Err(error)),
-        }
         namespaces
     }
 

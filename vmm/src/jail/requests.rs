@@ -31,6 +31,9 @@ const TERMINAL: [u32; 22] = [
     ioctl::FIONREAD,
 ];
 
+/// What is asked of sockets that a broker has handed over, besides.
+pub(super) const OF_HANDED_SOCKETS: [u32; 1] = [ioctl::SIOCATMARK];
+
 /// All of them, the frequent ones first.
 pub(super) fn allowed() -> Vec<u32> {
     platform_kvm::RUNNING_REQUESTS.into_iter().chain(TERMINAL).collect()

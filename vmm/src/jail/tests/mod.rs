@@ -22,6 +22,8 @@ pub(super) use layers::is_left_out;
 const ATTEMPT: &str = "JAIL_TEST_ATTEMPT";
 /// Names the child's image, /etc if left out.
 const IMAGE: &str = "JAIL_TEST_IMAGE";
+/// Says that a broker hands sockets to the child.
+const HAS_BROKER: &str = "JAIL_TEST_HAS_BROKER";
 /// Begins the attempts that are one system call, of the number and with the arguments that follow.
 const CALL: &str = "call ";
 /// The child's status if the jail let it do what it attempted.
@@ -48,6 +50,7 @@ fn child() {
     let mut jail = Jail::begin(Rules {
         is_landlock_required: has_landlock() && !is_left_out(super::LANDLOCK),
         user: None,
+        has_broker: std::env::var_os(HAS_BROKER).is_some(),
     })
     .unwrap();
     let image = File::open(std::env::var_os(IMAGE).unwrap_or("/etc".into())).unwrap();

@@ -81,6 +81,11 @@ impl Flows {
         flow
     }
 
+    fn remove(&self, remote: SocketAddr) {
+        let removed = self.0.lock().remove(&remote);
+        drop(removed);
+    }
+
     fn expire(&self, remote: SocketAddr, now: Instant) {
         let mut flows = self.0.lock();
         let is_idle = |flow: &Arc<Flow>| now.saturating_duration_since(*flow.last_used.lock()) >= IDLE;
@@ -151,6 +156,8 @@ impl UdpSocket {
         let mut buffer = vec![0; MAX_DATAGRAM_BYTES];
         for _ in 0..DATAGRAMS_AT_ONCE {
             match flow.host.receive_datagram(&mut buffer) {
+                // The other end of what leads to a resolver can be gone.
+                Ok(0) if flow.host.readiness().contains(Events::HUP) => return self.flows.remove(remote),
                 Ok(received) => self.arrive(buffer.get(..received).unwrap_or_default(), remote),
                 Err(Errno::EAGAIN) => break,
                 Err(_) => self.learn_of_refusal(),
