@@ -80,6 +80,16 @@ structures! {
         f_spare: [i64; 4],
     }
 
+    /// `struct ustat` (`man 2 ustat`).
+    Ustat {
+        f_tfree: i32,
+        padding: u32,
+        f_tinode: u64,
+        f_fname: [u8; 6],
+        f_fpack: [u8; 6],
+        tail: u32,
+    }
+
     /// `struct flock` (`man 2 F_GETLK`).
     Flock {
         l_type: i16,

@@ -22,8 +22,9 @@ pub(crate) use aio::{AioSigset, IoEvent, Iocb};
 pub(crate) use block::{BlkpgArgument, BlkpgPartition, LoopConfig, LoopInfo, LoopInfo64};
 pub(crate) use file::{
     EpollEvent, FileOwner, Flock, MountAttributes, OpenHow, PollFd, Stat, Statfs, Statx, StatxTimestamp,
+    Ustat,
 };
-pub(crate) use memory::Iovec;
+pub(crate) use memory::{Cachestat, CachestatRange, Iovec};
 pub(crate) use process::{CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, Rusage, SchedAttr};
 pub(crate) use seccomp::{
     SeccompData, SeccompNotif, SeccompNotifAddfd, SeccompNotifResp, SeccompNotifSizes, SockFilter, SockFprog,

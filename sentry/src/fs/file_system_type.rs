@@ -121,6 +121,21 @@ impl FileSystemType {
         (self.check_options)(mounter, options)
     }
 
+    /// The name of the type that has this place in /proc/filesystems.
+    pub fn name_at(index: usize) -> Option<&'static str> {
+        TYPES.get(index).map(|kind| kind.name)
+    }
+
+    /// The place in /proc/filesystems of the type called `name`.
+    pub fn index_of(name: &[u8]) -> Option<usize> {
+        TYPES.iter().position(|kind| kind.name.as_bytes() == name)
+    }
+
+    /// How many types there are.
+    pub fn count() -> usize {
+        TYPES.len()
+    }
+
     /// Whether each mount makes an instance of its own.
     pub fn is_new_each_time(&self) -> bool {
         !self.flags.contains(TypeFlags::SINGLE)

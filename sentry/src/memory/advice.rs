@@ -40,6 +40,9 @@ impl MemoryManager {
         if pages.is_empty() {
             return Ok(());
         }
+        if action.throws_away() {
+            self.edit().check_may_discard(&pages)?;
+        }
         match action {
             Action::Populate(access) => self.populate_for_advice(pages, access, pace),
             Action::WillNeed => self.fetch_ahead(pages),
@@ -248,6 +251,15 @@ fn host_part(pages: &Range<u64>) -> impl Fn(&Mapping) -> Option<(Arc<PageCache>,
 }
 
 impl Action {
+    /// Whether what memory holds is lost, at once or in a child.
+    fn throws_away(&self) -> bool {
+        match self {
+            Self::Forget { .. } | Self::Remove => true,
+            Self::Flags { set, .. } => set.intersects(MappingFlags::DONT_FORK | MappingFlags::WIPE_ON_FORK),
+            Self::Populate(_) | Self::WillNeed | Self::Ignore => false,
+        }
+    }
+
     fn parse(advice: u32) -> Result<Self, Errno> {
         let none = MappingFlags::empty();
         let order = MappingFlags::SEQUENTIAL | MappingFlags::RANDOM;

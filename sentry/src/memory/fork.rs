@@ -150,6 +150,7 @@ fn copy_of(mapping: &Mapping, child: &MemoryManager) -> Mapping {
         max_protection: mapping.max_protection,
         flags: mapping.flags - (MappingFlags::LOCKED | MappingFlags::LOCKED_ON_FAULT),
         contents,
+        policy: mapping.policy,
     }
 }
 

@@ -8,6 +8,7 @@ use super::fault::{Touch, map_resident};
 use super::manager::{Edit, MemoryManager};
 use super::mapping::{Contents, Mapping, MappingFlags, intersect, virtual_range};
 use super::page_cache::PageCache;
+use super::policy::MemoryPolicy;
 use super::request::{Backing, MapFlags, MapRequest, Protection};
 use super::table::EntryFlags;
 use super::unmapped_area::{self, END_PAGE, MIN_PAGE};
@@ -72,6 +73,7 @@ impl MemoryManager {
             max_protection: Protection::all(),
             flags: MappingFlags::empty(),
             contents: Contents::Frames { frames, first: 0, name },
+            policy: MemoryPolicy::default(),
         });
         edit.fill_new(pages.clone());
         Ok(virtual_range(&pages).start)
@@ -107,6 +109,7 @@ impl MemoryManager {
         if pages.is_empty() {
             return Err(Errno::EINVAL);
         }
+        self.check_unsealed(&pages)?;
         self.empty(pages.clone(), pace)?;
         let mut edit = self.edit();
         if !edit.state.mappings.has_room(pages.clone(), 0) {
@@ -154,7 +157,11 @@ impl MemoryManager {
         if parts.is_empty() {
             return Err(Errno::EINVAL);
         }
-        parts.into_iter().for_each(|pages| edit.unmap(pages));
+        for pages in parts {
+            if edit.check_unsealed(&pages).is_ok() {
+                edit.unmap(pages);
+            }
+        }
         Ok(())
     }
 
@@ -211,7 +218,8 @@ impl MemoryManager {
     /// Moves the end of the heap, and returns where it is then: where it was, if that cannot be (`man 2 brk`).
     pub fn brk(&self, address: VirtualAddress, pace: &dyn Pace) -> VirtualAddress {
         let above = self.state().read().layout.heap_above(address);
-        if above.is_some_and(|pages| self.empty(pages, pace).is_err()) {
+        let empty = |pages| self.check_unsealed(&pages).and_then(|()| self.empty(pages, pace));
+        if above.is_some_and(|pages| empty(pages).is_err()) {
             return self.state().read().layout.brk;
         }
         let mut edit = self.edit();
@@ -294,11 +302,19 @@ impl Edit<'_> {
         if !max_protection.contains(protection) {
             return Err(Errno::EACCES);
         }
-        let mapping =
-            Mapping { pages: pages.clone(), protection, max_protection, flags: mapping_flags, contents };
+        let policy = MemoryPolicy::default();
+        let mapping = Mapping {
+            pages: pages.clone(),
+            protection,
+            max_protection,
+            flags: mapping_flags,
+            contents,
+            policy,
+        };
         self.check_room(&pages, len - self.state.mappings.pages_in(pages.clone()))?;
         self.check_commit(&mapping, len)?;
         self.check_data(&mapping, len)?;
+        self.check_unsealed(&pages)?;
         self.unmap(pages.clone());
         self.state.mappings.insert(mapping);
         Ok(pages)
@@ -495,6 +511,7 @@ impl Edit<'_> {
             max_protection: Protection::all(),
             flags: self.state.future_locks,
             contents: Contents::Anonymous,
+            policy: MemoryPolicy::default(),
         };
         self.check_room(&pages, len)?;
         self.check_commit(&heap, len)?;
@@ -509,6 +526,7 @@ impl Edit<'_> {
         if !self.state.mappings.has_room(pages.clone(), 0) {
             return Err(Errno::ENOMEM);
         }
+        self.check_unsealed(&pages)?;
         let mut end = self.state.mappings.covered_until(pages.clone());
         let mut outcome = if end < pages.end { Err(Errno::ENOMEM) } else { Ok(()) };
         for mapping in self.state.mappings.overlapping(pages.start..end) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Frame;
 use super::page_cache::{Attachment, PageCache};
+use super::policy::MemoryPolicy;
 use crate::platform::{Access, PAGE_SHIFT, VirtualAddress, VirtualRange};
 use crate::process_identity::ProcessIdentity;
 
@@ -38,6 +39,8 @@ bitflags::bitflags! {
         const NO_HUGE_PAGE = 1 << 11;
         /// May be merged with equal pages (MADV_MERGEABLE).
         const MERGEABLE = 1 << 12;
+        /// Stays as it is (`man 2 mseal`).
+        const SEALED = 1 << 13;
     }
 }
 
@@ -103,6 +106,8 @@ pub(super) struct Mapping {
     pub(super) flags: MappingFlags,
     /// What is behind it.
     pub(super) contents: Contents,
+    /// Where its memory is to come from.
+    pub(super) policy: MemoryPolicy,
 }
 
 impl Mapping {
@@ -192,6 +197,7 @@ impl Mapping {
             && self.protection == next.protection
             && self.max_protection == next.max_protection
             && self.flags == next.flags
+            && self.policy == next.policy
             && match (&self.contents, &next.contents) {
                 (Contents::Anonymous, Contents::Anonymous) => true,
                 (

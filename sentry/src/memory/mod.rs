@@ -35,10 +35,13 @@ mod mappings;
 #[cfg(test)]
 mod model_tests;
 mod page_cache;
+mod policy;
 mod remap;
+mod remap_file;
 mod report;
 mod request;
 mod rewrite;
+mod seal;
 mod stream;
 mod table;
 #[cfg(test)]
@@ -55,6 +58,7 @@ pub use manager::{MemoryLimits, MemoryManager};
 pub use map::Growth;
 pub use mapping::{MappedFile, MappingFlags};
 pub use page_cache::{PageBudget, PageCache, PageSource};
+pub use policy::{MemoryPolicy, NodeMask, RequestedMode};
 pub use remap::RemapFlags;
 pub use report::{MappingInfo, MemorySizes};
 pub use request::{Backing, MapFlags, MapRequest, Protection};

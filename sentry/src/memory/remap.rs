@@ -46,6 +46,7 @@ impl MemoryManager {
         if !flags.intersects(RemapFlags::FIXED | RemapFlags::DONTUNMAP)
             && let Some(pages) = cut_off(old_address, old_len_bytes, new_len_bytes)
         {
+            self.check_unsealed(&pages)?;
             self.empty(pages, pace)?;
         }
         let (pages, is_locked) =
@@ -83,6 +84,7 @@ impl Edit<'_> {
         let start = old_address.0 >> PAGE_SHIFT;
         self.state.mappings.find(start).ok_or(Errno::EFAULT)?;
         let old = start..start.saturating_add(old_len);
+        self.check_unsealed(&(start..old.end.max(start + 1)))?;
         let target = match flags.contains(RemapFlags::FIXED) {
             true => Some(check_target(&old, new_address, new_len)?),
             false => None,
@@ -127,6 +129,7 @@ impl Edit<'_> {
             Some(target) => target,
             None => self.place(new_address, new_len, MapFlags::PRIVATE)?,
         };
+        self.check_unsealed(&target)?;
         self.unmap(target.clone());
         self.unmap(kept.end..old.end);
         if old_len == 0 {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::MappedFile;
 use super::manager::{MemoryManager, State};
 use super::mapping::{Contents, Mapping, MappingFlags};
+use super::policy::MemoryPolicy;
 use super::request::Protection;
 use super::table::EntryFlags;
 use crate::platform::{PAGE_SHIFT, VirtualAddress, VirtualRange};
@@ -32,6 +33,8 @@ pub struct MappingInfo {
     pub resident_pages: u64,
     /// Those of them that are the process's own.
     pub private_pages: u64,
+    /// Where its memory is to come from.
+    pub policy: MemoryPolicy,
 }
 
 /// Sizes of an address space in pages, as `/proc/PID/statm` shows them.
@@ -123,6 +126,7 @@ impl State {
             name: Vec::new(),
             resident_pages,
             private_pages,
+            policy: mapping.policy,
         };
         let mut behind = None;
         match &mapping.contents {

@@ -18,7 +18,7 @@ use crate::task::{Blocked, CurrentTask, RestartBlock, Tid, UserWord, check_acces
 use crate::time::{SystemClock, duration_from_timespec};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
-    handlers![futex, futex_waitv, set_robust_list, get_robust_list,];
+    handlers![futex, futex_waitv, futex_wait, futex_wake, futex_requeue, set_robust_list, get_robust_list];
 
 const COMMAND_MASK: u32 = uapi::FUTEX_CMD_MASK.cast_unsigned();
 
@@ -303,12 +303,7 @@ fn futex_waitv(
     if flags != 0 || count == 0 || count > uapi::FUTEX_WAITV_MAX {
         return Err(Errno::EINVAL);
     }
-    let deadline = match clock {
-        _ if timeout.is_null() => None,
-        uapi::CLOCK_REALTIME => read_deadline(task, timeout, SystemClock::Realtime)?,
-        uapi::CLOCK_MONOTONIC => read_deadline(task, timeout, SystemClock::Monotonic)?,
-        _ => return Err(Errno::EINVAL),
-    };
+    let deadline = read_deadline_of(task, timeout, clock)?;
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
     let words = (0..count)
         .map(|index| read_waitv(task, waiters.element(index)))
@@ -344,13 +339,86 @@ fn futex_waitv(
     }
 }
 
-fn read_waitv(task: &CurrentTask, waiter: UserPointer<FutexWaitv>) -> Result<(Word, u32), Errno> {
-    let FutexWaitv { val, uaddr, flags, reserved } = waiter.read(task)?;
-    let is_private = flags & uapi::FUTEX2_PRIVATE != 0;
-    // Words have 32 bits.
-    if reserved != 0 || flags & !uapi::FUTEX2_PRIVATE != uapi::FUTEX2_SIZE_U32 {
+/// A time of one of the clocks that futexes have; none where no time is given, whatever the clock.
+fn read_deadline_of(
+    task: &CurrentTask,
+    timeout: UserPointer<Timespec>,
+    clock: u32,
+) -> Result<Option<Instant>, Errno> {
+    match clock {
+        _ if timeout.is_null() => Ok(None),
+        uapi::CLOCK_REALTIME => read_deadline(task, timeout, SystemClock::Realtime),
+        uapi::CLOCK_MONOTONIC => read_deadline(task, timeout, SystemClock::Monotonic),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Whether `FUTEX2_*` flags say that the word is the process's own.
+///
+/// # Errors
+/// EINVAL: unknown flags, or a word that has not 32 bits.
+fn is_private(flags: u32) -> Result<bool, Errno> {
+    if flags & !uapi::FUTEX2_PRIVATE != uapi::FUTEX2_SIZE_U32 {
         return Err(Errno::EINVAL);
     }
+    Ok(flags & uapi::FUTEX2_PRIVATE != 0)
+}
+
+/// A value or mask of 32 bits, which comes as a `long`.
+fn word_of(value: u64) -> Result<u32, Errno> {
+    u32::try_from(value).map_err(|_| Errno::EINVAL)
+}
+
+fn futex_wait(
+    task: &mut CurrentTask,
+    address: VirtualAddress,
+    value: u64,
+    mask: u64,
+    flags: u32,
+    timeout: UserPointer<Timespec>,
+    clock: u32,
+) -> Result<usize, Errno> {
+    let word = Word::new(task, address, is_private(flags)?);
+    let (expected, bitset) = (word_of(value)?, word_of(mask)?);
+    let deadline = read_deadline_of(task, timeout, clock)?;
+    wait(task, &word, expected, check_bitset(bitset)?, deadline)
+}
+
+fn futex_wake(
+    task: &mut CurrentTask,
+    address: VirtualAddress,
+    mask: u64,
+    wanted: u32,
+    flags: u32,
+) -> Result<usize, Errno> {
+    let word = Word::new(task, address, is_private(flags)?);
+    let bitset = check_bitset(word_of(mask)?)?;
+    let key = word.key()?;
+    // Unlike with futex(2), none is none.
+    Ok(task.kernel().futexes().wake(&key, count(wanted), bitset))
+}
+
+fn futex_requeue(
+    task: &mut CurrentTask,
+    waiters: UserPointer<FutexWaitv>,
+    flags: u32,
+    wanted: u32,
+    moved: u32,
+) -> Result<usize, Errno> {
+    if flags != 0 || waiters.is_null() {
+        return Err(Errno::EINVAL);
+    }
+    let (from, expected) = read_waitv(task, waiters)?;
+    let (to, _) = read_waitv(task, waiters.element(1))?;
+    requeue(task, &from, &to, wanted, moved, Some(expected))
+}
+
+fn read_waitv(task: &CurrentTask, waiter: UserPointer<FutexWaitv>) -> Result<(Word, u32), Errno> {
+    let FutexWaitv { val, uaddr, flags, reserved } = waiter.read(task)?;
+    if reserved != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let is_private = is_private(flags)?;
     let value = u32::try_from(val).map_err(|_| Errno::EINVAL)?;
     Ok((Word::new(task, VirtualAddress(uaddr), is_private), value))
 }

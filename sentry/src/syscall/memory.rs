@@ -9,7 +9,7 @@ use super::Handler;
 use super::arguments::{UserPointer, handlers};
 use super::user_buffers::MAX_PIECES;
 use crate::Errno;
-use crate::abi::Iovec;
+use crate::abi::{Cachestat, CachestatRange, Iovec};
 use crate::cred::Capabilities;
 use crate::fs::{Fd, FileDescription, FileKind, MountFlags};
 use crate::memory::{Backing, Growth, MapFlags, MapRequest, MemoryManager, Protection, RemapFlags};
@@ -37,6 +37,11 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
     munlockall,
     process_vm_readv,
     process_vm_writev,
+    process_madvise,
+    process_mrelease,
+    remap_file_pages,
+    mseal,
+    cachestat,
 ];
 
 /// The protection bits that mmap(2) and mprotect(2) know.
@@ -245,6 +250,95 @@ fn madvise(
     advice: u32,
 ) -> Result<(), Errno> {
     task.memory().madvise(address, len_bytes, advice, task)
+}
+
+/// Another process takes only advice that changes nothing that it sees.
+fn process_madvise(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    pieces: UserPointer<Iovec>,
+    count: u64,
+    advice: u32,
+    flags: u32,
+) -> Result<u64, Errno> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let pieces = read_pieces(task, pieces, count)?;
+    let target = super::pidfd::task_of(task, descriptor)?;
+    if !matches!(advice, uapi::MADV_COLD | uapi::MADV_PAGEOUT | uapi::MADV_WILLNEED | uapi::MADV_COLLAPSE) {
+        return Err(Errno::EINVAL);
+    }
+    let memory = target.memory().ok_or(Errno::ESRCH)?;
+    let is_own = memory.id() == task.memory().id();
+    if !is_own {
+        check_access(task.task(), &target).map_err(|_| Errno::EACCES)?;
+        if !task.credentials().has(Capabilities::SYS_NICE) {
+            return Err(Errno::EPERM);
+        }
+    }
+    let mut advised = 0;
+    for piece in pieces {
+        match memory.madvise(VirtualAddress(piece.iov_base), piece.iov_len, advice, task) {
+            Ok(()) => advised += piece.iov_len,
+            Err(errno) if advised == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(advised)
+}
+
+/// What a process that is being killed holds is freed as it ends; whoever asks about another one is mistaken.
+fn process_mrelease(task: &mut CurrentTask, descriptor: Fd, flags: u32) -> Result<(), Errno> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let target = super::pidfd::task_of(task, descriptor)?;
+    target.memory().ok_or(Errno::ESRCH)?;
+    if target.is_being_killed() { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+fn remap_file_pages(
+    task: &mut CurrentTask,
+    address: VirtualAddress,
+    len_bytes: u64,
+    protection: u64,
+    first: u64,
+    _flags: u64,
+) -> Result<(), Errno> {
+    if protection != 0 {
+        return Err(Errno::EINVAL);
+    }
+    task.memory().remap_file_pages(address, len_bytes, first, task)
+}
+
+fn mseal(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64, flags: u64) -> Result<(), Errno> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    task.memory().mseal(address, len_bytes)
+}
+
+/// Pages of no file that is kept in memory are in no cache.
+fn cachestat(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    range: UserPointer<CachestatRange>,
+    place: UserPointer<Cachestat>,
+    flags: u32,
+) -> Result<(), Errno> {
+    let file = task.file(descriptor)?;
+    let range = range.read(task)?;
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let first = range.off / PAGE_SIZE;
+    let end = match range.len {
+        0 => u64::MAX,
+        len => (range.off.saturating_add(len - 1) / PAGE_SIZE).saturating_add(1),
+    };
+    let cached = file.file().page_cache().map_or(0, |cache| cache.resident_pages(first..end));
+    place.write(task, &Cachestat { nr_cache: cached, ..Cachestat::default() })
 }
 
 fn msync(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64, flags: u32) -> Result<(), Errno> {

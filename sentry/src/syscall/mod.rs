@@ -18,6 +18,7 @@ mod ipc;
 mod keys;
 mod lent;
 mod lock;
+mod machine;
 mod memory;
 mod mount;
 mod mqueue;

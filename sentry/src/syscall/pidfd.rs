@@ -121,6 +121,19 @@ struct Named {
     is_reaped: bool,
 }
 
+/// The process or thread of a descriptor that pidfd_open(2) or clone(2) has made.
+///
+/// # Errors
+/// EBADF: it is none; ESRCH: it has been reaped.
+pub(super) fn task_of(task: &CurrentTask, descriptor: Fd) -> Result<Arc<Task>, Errno> {
+    let file = task.file(descriptor)?;
+    let process = file.downcast::<ProcessFile>().ok_or(Errno::EBADF)?;
+    if process.is_reaped() {
+        return Err(Errno::ESRCH);
+    }
+    Ok(process.leader().unwrap_or_else(|| process.task().clone()))
+}
+
 /// What a process descriptor, or one of /proc/PID, stands for.
 fn named_process(task: &CurrentTask, descriptor: Fd) -> Result<Named, Errno> {
     let file = task.file(descriptor)?;

@@ -6,17 +6,21 @@ use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
-use super::arguments::{UserPath, UserPointer, handlers};
+use super::arguments::{UserPath, UserPointer, handlers, unsigned};
 use super::scope::{Scope, check_flags};
 use crate::Errno;
-use crate::abi::{Stat, Statfs, Statx, StatxTimestamp};
+use crate::abi::{Stat, Statfs, Statx, StatxTimestamp, Ustat};
 use crate::cred::{Capabilities, Credentials, SecureBits};
 use crate::fs::Fd;
-use crate::fs::{Access, FileKind, Metadata, MountFlags, Path, Timestamp, check_viewer_access};
+use crate::fs::{
+    Access, DeviceNumber, FileKind, FileSystemType, Metadata, MountFlags, Path, Timestamp,
+    check_viewer_access,
+};
 use crate::task::CurrentTask;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] =
-    handlers![stat, lstat, fstat, newfstatat, statx, statfs, fstatfs, access, faccessat, faccessat2,];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
+    stat, lstat, fstat, newfstatat, statx, statfs, fstatfs, ustat, sysfs, access, faccessat, faccessat2,
+];
 
 fn stat(task: &mut CurrentTask, path: UserPath, place: UserPointer<Stat>) -> Result<(), Errno> {
     stat_at(task, Fd::WORKING_DIRECTORY, path, place, 0)
@@ -167,6 +171,36 @@ fn write_statfs(task: &CurrentTask, place: &Path, address: UserPointer<Statfs>) 
         ..Statfs::default()
     };
     address.write(task, &statfs)
+}
+
+/// How full a file system is that is mounted where the caller sees it, by its device as stat(2) tells it.
+fn ustat(task: &mut CurrentTask, device: u32, place: UserPointer<Ustat>) -> Result<(), Errno> {
+    let device = DeviceNumber::from_u64(u64::from(device));
+    let mounts = task.task_fs().namespace().mounts();
+    let mount = mounts.iter().find(|mount| mount.file_system().device() == device).ok_or(Errno::EINVAL)?;
+    let info = mount.file_system().info();
+    // An `int`, whatever is lost.
+    let f_tfree = unsigned(info.free_blocks).cast_signed();
+    place.write(task, &Ustat { f_tfree, f_tinode: info.free_inodes, ..Ustat::default() })
+}
+
+/// The types of file systems, by name and number.
+fn sysfs(task: &mut CurrentTask, option: i32, first: u64, second: UserPointer<u8>) -> Result<usize, Errno> {
+    match option {
+        1 => {
+            let name = task.read_path(first)?;
+            FileSystemType::index_of(&name).ok_or(Errno::EINVAL)
+        }
+        2 => {
+            let index = usize::try_from(unsigned(first)).map_err(|_| Errno::EINVAL)?;
+            let mut name = FileSystemType::name_at(index).ok_or(Errno::EINVAL)?.as_bytes().to_vec();
+            name.push(0);
+            task.memory().write_bytes(second.address(), &name)?;
+            Ok(0)
+        }
+        3 => Ok(FileSystemType::count()),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// The `ST_*` flags of statvfs(3).

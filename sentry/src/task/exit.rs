@@ -45,6 +45,11 @@ impl Task {
         state.exit.or(is_replaced.then_some(ExitStatus::Exited(0)))
     }
 
+    /// Whether nothing keeps its process alive any more.
+    pub fn is_being_killed(&self) -> bool {
+        self.group.state.lock().exit.is_some()
+    }
+
     /// Releases what the task shares or owns: memory, descriptors, working directory, semaphores.
     pub(super) fn exit_resources(&self) {
         // Files are closed, and memory freed, without a lock held.

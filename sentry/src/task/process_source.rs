@@ -18,7 +18,7 @@ use crate::ipc::IpcNamespace;
 use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::keys::Keys;
 use crate::limits::{RESOURCE_COUNT, Resource};
-use crate::memory::{MappingFlags, MemoryManager};
+use crate::memory::{MappingFlags, MemoryManager, MemoryPolicy};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
 use crate::time::ClockOffsets;
 
@@ -459,6 +459,10 @@ impl Process for TaskView {
         format!("0::{}{deleted}\n", String::from_utf8_lossy(&path))
     }
 
+    fn memory_policy(&self) -> MemoryPolicy {
+        self.task.memory_policy()
+    }
+
     fn timer_slack_ns(&self) -> u64 {
         self.task.timer_slack_ns()
     }
@@ -493,6 +497,7 @@ fn mapping_status(mapping: crate::memory::MappingInfo) -> MappingStatus {
             mapping.private_pages << PAGE_SHIFT,
         ],
         is_locked: mapping.flags.contains(MappingFlags::LOCKED),
+        policy: mapping.policy,
     }
 }
 

@@ -23,6 +23,7 @@ use super::{Task, TaskSet};
 use crate::Errno;
 use crate::cgroup::{NewCgroup, Reservation};
 use crate::kernel::Kernel;
+use crate::memory::MemoryPolicy;
 use crate::platform::{Context, Interrupter, SegmentBases};
 use crate::process_identity::ProcessIdentity;
 use crate::signal::{Signal, TrapState};
@@ -67,6 +68,8 @@ impl TaskSet {
             image;
         group.set_user_namespace(&config.credentials.user_namespace);
         let timer_slack_ns = parent.as_ref().map_or(DEFAULT_TIMER_SLACK_NS, |parent| parent.timer_slack_ns());
+        let memory_policy =
+            parent.as_ref().map_or_else(MemoryPolicy::default, |parent| parent.memory_policy());
         let waiter = Arc::<Waiter>::default();
         let (start_time, now) = (kernel.timekeeper().monotonic(), Instant::now());
         let task = Arc::new(Task {
@@ -105,6 +108,7 @@ impl TaskSet {
             robust_list: AtomicU64::new(0),
             is_reaped: AtomicBool::new(false),
             parent_death_signal: AtomicU8::new(0),
+            memory_policy: Mutex::new(memory_policy),
             timer_slack_ns: AtomicU64::new(timer_slack_ns),
             default_timer_slack_ns: timer_slack_ns,
             start_time,

@@ -25,7 +25,7 @@ use crate::ipc::{IpcNamespace, UndoList};
 use crate::kernel::Kernel;
 use crate::keys::TaskKeyrings;
 use crate::limits::{ProcessCharge, UserCounters};
-use crate::memory::MemoryManager;
+use crate::memory::{MemoryManager, MemoryPolicy};
 use crate::net::NetworkNamespace;
 use crate::platform::Interrupter;
 use crate::signal::{PendingSignals, SignalSet};
@@ -86,6 +86,8 @@ pub struct Task {
     pub(super) parent_death_signal: AtomicU8,
     /// PR_GET_TIMERSLACK, nanoseconds.
     pub(super) timer_slack_ns: AtomicU64,
+    /// Where its memory is to come from, where a mapping does not say.
+    pub(super) memory_policy: Mutex<MemoryPolicy>,
     /// What its creator had, which it began with.
     pub(super) default_timer_slack_ns: u64,
     pub(super) start_time: MonotonicTime,
@@ -291,6 +293,16 @@ impl Task {
     /// PR_SET_PDEATHSIG.
     pub fn set_parent_death_signal(&self, signal: u8) {
         self.parent_death_signal.store(signal, Ordering::Relaxed);
+    }
+
+    /// What set_mempolicy(2) has set, or its creator had.
+    pub fn memory_policy(&self) -> MemoryPolicy {
+        *self.memory_policy.lock()
+    }
+
+    /// Sets what set_mempolicy(2) sets.
+    pub fn set_memory_policy(&self, policy: MemoryPolicy) {
+        *self.memory_policy.lock() = policy;
     }
 
     /// PR_GET_TIMERSLACK, nanoseconds.

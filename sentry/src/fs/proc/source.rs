@@ -11,7 +11,7 @@ use crate::fs::inotify::InotifyLimits;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Network, OpenFiles, Path, Protections, Viewer};
 use crate::ipc::IpcNamespace;
 use crate::keys::Keys;
-use crate::memory::MemoryManager;
+use crate::memory::{MemoryManager, MemoryPolicy};
 use crate::time::ClockOffsets;
 
 /// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
@@ -147,6 +147,10 @@ pub trait Process: Send + Sync {
     }
     /// The lines of /proc/PID/cgroup, as `viewer`'s cgroup namespace has them.
     fn cgroup(&self, viewer: &Viewer) -> String;
+    /// Where the thread's memory is to come from.
+    fn memory_policy(&self) -> MemoryPolicy {
+        MemoryPolicy::default()
+    }
     /// How much later than asked for timers may fire, in nanoseconds.
     fn timer_slack_ns(&self) -> u64 {
         0
@@ -311,6 +315,8 @@ pub struct MappingStatus {
     pub resident_bytes: [u64; 2],
     /// Locked.
     pub is_locked: bool,
+    /// Where its memory is to come from.
+    pub policy: MemoryPolicy,
 }
 
 /// The machine, now.

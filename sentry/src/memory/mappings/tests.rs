@@ -1,4 +1,5 @@
 use super::super::mapping::Contents;
+use super::super::policy::MemoryPolicy;
 use super::*;
 use crate::platform::Access;
 
@@ -9,6 +10,7 @@ fn anonymous(pages: Range<u64>, protection: Access) -> Mapping {
         max_protection: Access::all(),
         flags: MappingFlags::empty(),
         contents: Contents::Anonymous,
+        policy: MemoryPolicy::default(),
     }
 }
 

@@ -322,6 +322,11 @@ impl PageCache {
         self.state.read().pages.get(index).is_some()
     }
 
+    /// How many of `pages` are in memory.
+    pub fn resident_pages(&self, pages: Range<u64>) -> u64 {
+        self.state.read().pages.range(pages).count() as u64
+    }
+
     /// Makes the absent pages of `pages` with zeroes.
     fn insert_zeroes(
         &self,

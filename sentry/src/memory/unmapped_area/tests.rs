@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::mapping::Contents;
+use super::super::policy::MemoryPolicy;
 use super::*;
 use crate::platform::Access;
 
@@ -8,7 +9,14 @@ fn mappings(ranges: &[(Range<u64>, MappingFlags)]) -> Mappings {
     let mut mappings = Mappings::default();
     for (pages, flags) in ranges.iter().cloned() {
         let (protection, contents) = (Access::READ, Contents::Anonymous);
-        mappings.insert(Mapping { pages, protection, max_protection: protection, flags, contents });
+        mappings.insert(Mapping {
+            pages,
+            protection,
+            max_protection: protection,
+            flags,
+            contents,
+            policy: MemoryPolicy::default(),
+        });
     }
     mappings
 }
@@ -69,7 +77,14 @@ fn apply(mappings: &mut Mappings, change: &Change) {
         Change::Map { pages, flags } => {
             mappings.take(pages.clone());
             let (protection, contents) = (Access::READ, Contents::Anonymous);
-            mappings.insert(Mapping { pages, protection, max_protection: Access::all(), flags, contents });
+            mappings.insert(Mapping {
+                pages,
+                protection,
+                max_protection: Access::all(),
+                flags,
+                contents,
+                policy: MemoryPolicy::default(),
+            });
         }
         Change::Unmap { pages } => drop(mappings.take(pages)),
         Change::Protect { pages, protection } => {

@@ -5,6 +5,7 @@ mod descriptors;
 mod maps;
 mod memory;
 mod mounts;
+mod numa_maps;
 mod stat;
 mod status;
 mod user_namespace;
@@ -49,6 +50,7 @@ macro_rules! common_entries {
             Entry { name: "mounts", permissions: 0o444, node: Node::File(mounts::mounts) },
             Entry { name: "mountstats", permissions: 0o400, node: Node::File(mounts::mountstats) },
             Entry { name: "ns", permissions: 0o511, node: Node::Directory(&NAMESPACES) },
+            of_address_space("numa_maps", 0o444, |about, viewer| bind(about, viewer, numa_maps::numa_maps)),
             text("oom_score", |about, _| Ok(line(666 + out_of_memory_adjustment(about)? * 2 / 3))),
             setting("oom_score_adj", |about, _| Ok(line(out_of_memory_adjustment(about)?)), set_out_of_memory),
             private_text("personality", |about, viewer| {

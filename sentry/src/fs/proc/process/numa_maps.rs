@@ -1,0 +1,57 @@
+//! /proc/PID/numa_maps (`man 5 proc_pid_numa_maps`), on a machine with one node.
+
+use std::io::Write;
+
+use crate::Errno;
+use crate::fs::proc::source::{MappingStatus, Process};
+use crate::memory::MemoryPolicy;
+
+const PAGE_BYTES: u64 = crate::platform::PAGE_SIZE;
+
+pub(super) fn numa_maps(process: &dyn Process) -> Result<Vec<u8>, Errno> {
+    let of_task = process.memory_policy();
+    let mut text = Vec::new();
+    for mapping in process.mappings()? {
+        let own = mapping.policy;
+        let policy = if own == MemoryPolicy::default() { of_task } else { own };
+        // Writing to a vector does not fail.
+        let _ = write!(text, "{:08x} {policy}", mapping.start);
+        append_name(&mut text, &mapping.name);
+        append_pages(&mut text, &mapping);
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
+/// The heap and the stack by their names, a file by its path, with what would end a field escaped.
+fn append_name(text: &mut Vec<u8>, name: &[u8]) {
+    match name {
+        b"[heap]" => text.extend_from_slice(b" heap"),
+        b"[stack]" => text.extend_from_slice(b" stack"),
+        [b'/', ..] => {
+            text.extend_from_slice(b" file=");
+            for byte in name {
+                match byte {
+                    b'\n' | b'\t' | b'=' | b' ' => text.extend_from_slice(format!("\\{byte:03o}").as_bytes()),
+                    other => text.push(*other),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn append_pages(text: &mut Vec<u8>, mapping: &MappingStatus) {
+    let [file, anonymous] = mapping.resident_bytes.map(|len_bytes| len_bytes / PAGE_BYTES);
+    let pages = file + anonymous;
+    if pages == 0 {
+        return;
+    }
+    if anonymous > 0 {
+        let _ = write!(text, " anon={anonymous} dirty={anonymous}");
+    }
+    if file > 0 {
+        let _ = write!(text, " mapped={pages}");
+    }
+    let _ = write!(text, " N0={pages} kernelpagesize_kB={}", PAGE_BYTES / 1024);
+}
