@@ -1,7 +1,7 @@
 //! The port's `Context`: one task's execution state, on a vCPU while it runs.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::error;
 use sentry::platform::{
@@ -12,6 +12,7 @@ use sentry::platform::{
 use crate::address_space::{KvmAddressSpace, Space};
 use crate::exitless::crossing::Crossing;
 use crate::exitless::dispatcher::Dispatcher;
+use crate::exitless::economy::Counts;
 use crate::exitless::lane::Lane;
 use crate::extended::Packed;
 use crate::machine::Machine;
@@ -25,8 +26,6 @@ const GENERAL_PROTECTION: u8 = 13;
 /// the sentry is.
 const STALE_FAULTS_BEFORE_REFRESH: u32 = 2;
 const STALE_FAULTS_MAX: u32 = 8;
-/// Calls that leave the gate in such a distance would rather be polled for.
-const FREQUENT_CALLS: Duration = Duration::from_micros(200);
 
 /// One task's execution state.
 pub(crate) struct KvmContext {
@@ -89,7 +88,11 @@ impl KvmContext {
 
     /// Runs `vcpu` until user code has left.
     fn run_vcpu(&self, vcpu: &mut Vcpu, space: &Space, root: Root, registers: &mut Registers) -> Stop {
+        let watch = self.machine.dispatcher().map(|dispatcher| (dispatcher, Instant::now()));
         let stop = vcpu.run(root, registers);
+        if let (Stop::Exit(Exit::Syscall), Some((dispatcher, begun))) = (&stop, watch) {
+            dispatcher.economy().note_exit(begun.elapsed());
+        }
         self.seat.leave();
         space.gate.note_left();
         stop
@@ -113,7 +116,7 @@ impl KvmContext {
                 self.run_vcpu(vcpu, space, root, registers)
             }),
             _ => {
-                lane.page().set_polled(false);
+                lane.tell_polled(false);
                 (self.run_vcpu(vcpu, space, root, registers), None)
             }
         };
@@ -131,7 +134,7 @@ impl KvmContext {
             {
                 return None;
             }
-            (Crossing::Call, _) => self.call_dispatcher(&dispatcher),
+            (Crossing::Call, _) => self.call_dispatcher(&dispatcher, lane),
             (Crossing::Settled, Stop::Exit(Exit::Syscall)) => return None,
             // A program that steps itself: the instruction that stands there traps in its turn.
             (Crossing::Settled, Stop::Exit(Exit::Exception { .. } | Exit::Fault { .. })) => {
@@ -146,10 +149,22 @@ impl KvmContext {
         Some(stop)
     }
 
-    /// A call has left the gate. If another did so lately, they are worth being polled for.
-    fn call_dispatcher(&mut self, dispatcher: &Dispatcher) {
+    /// A call has left the gate, because nobody polls or nobody looked at it. If another did so lately, they are worth
+    /// being polled for.
+    fn call_dispatcher(&mut self, dispatcher: &Arc<Dispatcher>, lane: &Lane) {
+        let counts = dispatcher.economy().counts();
+        Counts::add(&counts.left);
+        if lane.is_polled() {
+            if !lane.is_ignored() {
+                return;
+            }
+            Counts::add(&counts.ignored);
+            // Waiting again would be in vain: a worker says so when it is back.
+            lane.tell_polled(false);
+        }
         let now = Instant::now();
-        if self.last_call.replace(now).is_some_and(|last| now - last < FREQUENT_CALLS) {
+        let last = self.last_call.replace(now);
+        if last.is_some_and(|last| dispatcher.economy().is_frequent(now - last)) {
             dispatcher.call();
         }
     }

@@ -134,10 +134,7 @@ impl Machine {
             debug!("{subject}: {text}");
         }
 
-        let dispatcher = is_exitless
-            .then(|| Dispatcher::start(&kernel, vcpus_max))
-            .transpose()
-            .map_err(|source| PlatformError::refused("start a thread", source))?;
+        let dispatcher = is_exitless.then(|| Dispatcher::new(&kernel, vcpus_max));
         let machine = Arc::new(Self {
             vm,
             memory,

@@ -320,7 +320,7 @@ impl Vcpu {
         if let Some(lane) = &self.lane
             && last.is_none_or(|last| last.space != root.space)
         {
-            lane.page().clear();
+            lane.clear();
         }
         Ok(())
     }

@@ -335,3 +335,55 @@ impl CallServer for Anything {
         Reply::Value(ANSWER)
     }
 }
+
+#[test]
+fn a_call_that_takes_long_keeps_nobody_else() {
+    let code = program(CMP);
+    let mut run = Run::new(&code);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut slow = Slow { is_over: is_over.clone(), has_waited: false, was_in_vain: false };
+    let space = run.guest.space(&code);
+    let mut context = run.guest.context();
+    std::thread::scope(|scope| {
+        let handle = scope.spawn(|| {
+            let mut registers = Registers { r14: CALLS, ..start() };
+            loop {
+                match context.run_served(&space, &mut registers, &mut slow) {
+                    Exit::Syscall => {
+                        registers.rax = ANSWER;
+                        if let Some(syscall) = space.take_frequent_call() {
+                            space.rewrite_call(syscall);
+                        }
+                    }
+                    exit => break assert!(matches!(exit, Exit::Exception { vector: 6, .. }), "{exit:?}"),
+                }
+            }
+        });
+        // All of these end while the other's first call goes on.
+        let exit = run.until_stop();
+        run.check_end(&exit, &code);
+        is_over.store(true, Ordering::SeqCst);
+        handle.join().unwrap();
+    });
+    assert!(!slow.was_in_vain, "the others waited for the one that takes long");
+}
+
+/// Takes until the others are done to serve its first call.
+struct Slow {
+    is_over: Arc<AtomicBool>,
+    has_waited: bool,
+    was_in_vain: bool,
+}
+
+impl CallServer for Slow {
+    fn serve(&mut self, _number: u64, _arguments: [u64; 6]) -> Reply {
+        if !std::mem::replace(&mut self.has_waited, true) {
+            let begun = std::time::Instant::now();
+            while !self.is_over.load(Ordering::SeqCst) && !self.was_in_vain {
+                self.was_in_vain = begun.elapsed() > Duration::from_secs(30);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Reply::Value(ANSWER)
+    }
+}

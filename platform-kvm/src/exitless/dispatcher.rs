@@ -1,53 +1,59 @@
-//! The thread that polls call pages.
+//! Who polls call pages: as many workers as there are processors to spare.
 //!
-//! It polls while that pays. Without a request for [`IDLE_MAX`] it sleeps until a call leaves its gate and the caller
-//! finds that another was not long ago. It polls only while there is a processor to spare for it: fewer vCPUs in user code
-//! than processors. And where the host has others to run, so that the thread itself does not get the processor that it
-//! polls with, it stays away for a while, longer each time.
+//! The first worker starts when first a call would rather be polled for, on the thread of a task: what confines that
+//! confines the worker. Another one joins when a call was posted and nobody looked at it in time.
+//!
+//! Workers poll only while there are processors for them: fewer vCPUs in user code, and workers, than processors. When
+//! polling no longer pays ([`super::economy`]) they stay away for a while, longer each time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use super::economy::{Economy, Phase, Verdict};
 use super::lane::{LANES_MAX, Lane};
 use crate::kernel::Kernel;
 
-/// How long the dispatcher polls without finding anything.
-const IDLE_MAX: Duration = Duration::from_micros(150);
 /// Rounds between looks at the clock.
 const ROUNDS: u32 = 64;
-/// How often it looks whether it gets the processor that it asks for.
-const SHARE_PERIOD: Duration = Duration::from_millis(2);
-/// The least share, in percent, of that time that it must have run.
-const SHARE_MIN_PERCENT: u32 = 80;
-/// How long it stays away if it does not, the first time, and at most.
-const ABSENCE: std::ops::Range<Duration> = Duration::from_millis(5)..Duration::from_millis(500);
-/// Stack of the thread: it runs the handlers of system calls.
+/// How long workers stay away when polling does not pay: the first time, and at most.
+const ABSENCE: std::ops::Range<Duration> = Duration::from_millis(2)..Duration::from_millis(500);
+/// Workers at most.
+const WORKERS_MAX: usize = 4;
+/// Stack of a worker: it runs the handlers of system calls.
 const STACK_BYTES: usize = 512 << 10;
 
-/// The dispatcher, as contexts see it.
+/// The workers, as contexts see them.
 pub(crate) struct Dispatcher {
     /// By the numbers of their vCPUs.
     lanes: Vec<Arc<Lane>>,
     /// vCPUs that are in user code and have lent their servers.
     running: AtomicUsize,
-    /// How many of them leave the thread a processor.
-    running_max: usize,
-    is_polling: AtomicBool,
-    sleep: Mutex<Sleep>,
+    /// Workers that poll.
+    polling: AtomicUsize,
+    /// Where workers may run, and how many processors that is.
+    cpus: Option<CpuSet>,
+    processors: usize,
+    economy: Economy,
+    staff: Mutex<Staff>,
     called: Condvar,
 }
 
-#[derive(Default)]
-struct Sleep {
-    is_called: bool,
+/// What workers that do not poll wait for.
+struct Staff {
+    /// Threads that were started.
+    workers: usize,
+    /// Those of them that wait, and are not called yet.
+    idle: usize,
+    calls: usize,
     is_over: bool,
-    /// Not before then.
+    /// Nobody is called before then.
     absent_until: Option<Instant>,
+    absence: Duration,
 }
 
 /// A vCPU's time in user code.
@@ -60,23 +66,27 @@ impl Drop for Running<'_> {
 }
 
 impl Dispatcher {
-    /// Starts the thread, which [`Dispatcher::stop`] ends.
-    pub(crate) fn start(kernel: &Arc<Kernel>, vcpus_max: usize) -> std::io::Result<Arc<Self>> {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        let dispatcher = Arc::new(Self {
-            lanes: (0..vcpus_max.min(LANES_MAX) as u64)
-                .map(|index| Arc::new(Lane::new(kernel.clone(), index)))
-                .collect(),
+    /// For a machine of so many vCPUs, with workers on the processors that the calling thread may use.
+    pub(crate) fn new(kernel: &Arc<Kernel>, vcpus_max: usize) -> Arc<Self> {
+        let lane = |index| Arc::new(Lane::new(kernel.clone(), index));
+        let staff = Staff {
+            workers: 0,
+            idle: 0,
+            calls: 0,
+            is_over: false,
+            absent_until: None,
+            absence: ABSENCE.start,
+        };
+        Arc::new(Self {
+            lanes: (0..vcpus_max.min(LANES_MAX) as u64).map(lane).collect(),
             running: AtomicUsize::new(0),
-            running_max: processors - 1,
-            is_polling: AtomicBool::new(false),
-            sleep: Mutex::default(),
+            polling: AtomicUsize::new(0),
+            cpus: sched_getaffinity(None).ok(),
+            processors: thread::available_parallelism().map_or(1, usize::from),
+            economy: Economy::default(),
+            staff: Mutex::new(staff),
             called: Condvar::new(),
-        });
-        let worker = dispatcher.clone();
-        let work = move || worker.work();
-        thread::Builder::new().name("dispatcher".into()).stack_size(STACK_BYTES).spawn(work)?;
-        Ok(dispatcher)
+        })
     }
 
     /// The lane of vCPU `index`, if it has one.
@@ -84,123 +94,144 @@ impl Dispatcher {
         self.lanes.get(index)
     }
 
+    /// What calls cost, and when polling for them pays.
+    pub(crate) fn economy(&self) -> &Economy {
+        &self.economy
+    }
+
     /// A vCPU goes to user code, with its server lent on `lane`.
     pub(crate) fn enter(&self, lane: &Lane) -> Running<'_> {
         self.running.fetch_add(1, Ordering::SeqCst);
-        lane.page().set_polled(self.is_polling.load(Ordering::SeqCst));
+        lane.tell_polled(self.polling.load(Ordering::SeqCst) > 0);
         Running(self)
     }
 
-    /// Has the thread poll, if it sleeps and there is a processor for it.
-    pub(crate) fn call(&self) {
-        if self.is_polling.load(Ordering::Relaxed) || !self.has_processor() {
+    /// Calls have left their gates that would rather be polled for: one more worker polls, if there is a processor for it
+    /// besides the caller's.
+    pub(crate) fn call(self: &Arc<Self>) {
+        if self.busy_processors() + 2 > self.processors || self.polling.load(Ordering::Relaxed) >= WORKERS_MAX
+        {
             return;
         }
-        let mut sleep = self.sleep.lock();
-        if sleep.absent_until.is_none_or(|until| Instant::now() >= until) {
-            sleep.is_called = true;
+        let mut staff = self.staff.lock();
+        if staff.is_over || staff.absent_until.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        if staff.idle > 0 {
+            staff.idle -= 1;
+            staff.calls += 1;
             self.called.notify_one();
+        } else if staff.workers < WORKERS_MAX.min(self.processors - 1)
+            && self.polling.load(Ordering::Relaxed) == staff.workers
+        {
+            self.start_worker(&mut staff);
         }
     }
 
-    fn has_processor(&self) -> bool {
-        self.running.load(Ordering::Relaxed) <= self.running_max && self.running_max > 0
+    fn busy_processors(&self) -> usize {
+        self.running.load(Ordering::Relaxed) + self.polling.load(Ordering::Relaxed)
     }
 
-    /// The thread's life, until [`Dispatcher::stop`].
-    fn work(&self) {
-        let mut absence = ABSENCE.start;
-        while self.await_call() {
-            if self.poll() {
-                absence = ABSENCE.start;
-            } else {
-                self.sleep.lock().absent_until = Some(Instant::now() + absence);
-                absence = (absence * 2).min(ABSENCE.end);
+    /// Starts one more worker. Where the host refuses, calls exit.
+    fn start_worker(self: &Arc<Self>, staff: &mut Staff) {
+        let dispatcher = self.clone();
+        let work = move || dispatcher.work();
+        let started = thread::Builder::new().name("dispatcher".into()).stack_size(STACK_BYTES).spawn(work);
+        match started {
+            Ok(_) => {
+                staff.workers += 1;
+                staff.calls += 1;
+            }
+            Err(error) => {
+                log::debug!("calls exit, since there is nobody to poll: {error}");
+                staff.absent_until = Some(Instant::now() + ABSENCE.end);
             }
         }
     }
 
-    /// Polls until that no longer pays. Returns whether it got the processor that it asked for.
+    /// A worker's life, until [`Dispatcher::stop`].
+    fn work(&self) {
+        // The thread that it comes from may have been confined to other processors by its task.
+        if let Some(Err(error)) = self.cpus.as_ref().map(|cpus| sched_setaffinity(None, cpus)) {
+            log::debug!("a dispatcher stays on its starter's processors: {error}");
+        }
+        while self.await_call() {
+            let pays = self.poll();
+            let mut staff = self.staff.lock();
+            staff.idle += 1;
+            staff.note_phase(pays);
+        }
+    }
+
+    /// Polls until that no longer pays, or there is no processor for it. Returns whether it has paid.
     fn poll(&self) -> bool {
-        self.set_polling(true);
-        let mut last_request = Instant::now();
-        let mut share = Share::begin();
-        let got_processor = loop {
-            let mut has_served = false;
+        self.begin_polling();
+        let mut phase = Phase::begin(&self.economy);
+        let counts = self.economy.counts();
+        let pays = loop {
+            let mut served = 0;
             for _ in 0..ROUNDS {
-                let found = self.lanes.iter().filter(|lane| lane.poll()).count() > 0;
-                has_served |= found;
-                if !found {
+                let found = self.lanes.iter().filter(|lane| lane.poll(counts)).count();
+                served += found as u64;
+                if found == 0 {
                     std::hint::spin_loop();
                 }
             }
-            let now = Instant::now();
-            if has_served {
-                last_request = now;
-            }
-            if share.is_short(now) {
-                break false;
-            }
-            if now - last_request >= IDLE_MAX || !self.has_processor() {
-                break true;
+            // Whoever waited for us in vain has stopped posting.
+            self.lanes.iter().filter(|lane| lane.is_lent()).for_each(|lane| lane.tell_polled(true));
+            match phase.judge(served, Instant::now()) {
+                Verdict::GoOn if self.busy_processors() > self.processors => break phase.has_paid(),
+                Verdict::GoOn => {}
+                Verdict::Over => break phase.has_paid(),
+                Verdict::DoesNotPay => break false,
             }
         };
-        self.set_polling(false);
-        // Who saw the flag just before has posted by now, or leaves when its patience ends.
-        self.lanes.iter().for_each(|lane| {
-            lane.poll();
-        });
-        got_processor
+        self.end_polling();
+        pays
     }
 
-    fn set_polling(&self, is_polling: bool) {
-        self.is_polling.store(is_polling, Ordering::SeqCst);
+    fn begin_polling(&self) {
+        self.polling.fetch_add(1, Ordering::SeqCst);
+        self.lanes.iter().filter(|lane| lane.is_lent()).for_each(|lane| lane.tell_polled(true));
+    }
+
+    fn end_polling(&self) {
+        if self.polling.fetch_sub(1, Ordering::SeqCst) > 1 {
+            return;
+        }
         for lane in self.lanes.iter().filter(|lane| lane.is_lent()) {
-            lane.page().set_polled(is_polling);
+            lane.tell_polled(false);
+            // Who saw the flag just before has posted by now, or leaves when its patience ends.
+            lane.poll(self.economy.counts());
         }
     }
 
     /// Waits for a call; `false` once there will be none.
     fn await_call(&self) -> bool {
-        let mut sleep = self.sleep.lock();
-        while !sleep.is_called && !sleep.is_over {
-            self.called.wait(&mut sleep);
+        let mut staff = self.staff.lock();
+        while staff.calls == 0 && !staff.is_over {
+            self.called.wait(&mut staff);
         }
-        sleep.is_called = false;
-        !sleep.is_over
+        staff.calls = staff.calls.saturating_sub(1);
+        !staff.is_over
     }
 
-    /// Ends the thread.
+    /// Ends the workers.
     pub(crate) fn stop(&self) {
-        self.sleep.lock().is_over = true;
-        self.called.notify_one();
+        log::debug!("{}", self.economy.counts());
+        self.staff.lock().is_over = true;
+        self.called.notify_all();
     }
 }
 
-/// How much of the time the thread has a processor.
-struct Share {
-    begun: Instant,
-    used: Duration,
-}
-
-impl Share {
-    fn begin() -> Self {
-        Self { begun: Instant::now(), used: own_time() }
-    }
-
-    /// Whether it was too little in the last period, if that is over.
-    fn is_short(&mut self, now: Instant) -> bool {
-        let elapsed = now - self.begun;
-        if elapsed < SHARE_PERIOD {
-            return false;
+impl Staff {
+    /// A worker has polled, and that has paid or not.
+    fn note_phase(&mut self, has_paid: bool) {
+        if has_paid {
+            self.absence = (self.absence / 2).max(ABSENCE.start);
+        } else {
+            self.absent_until = Some(Instant::now() + self.absence);
+            self.absence = (self.absence * 2).min(ABSENCE.end);
         }
-        let last = std::mem::replace(self, Self::begin());
-        (self.used.saturating_sub(last.used)) * 100 < elapsed * SHARE_MIN_PERCENT
     }
-}
-
-/// Processor time of the calling thread.
-fn own_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use sentry::platform::{CallServer, Reply};
 
+use super::economy::Counts;
 use super::page::CallPage;
 use crate::kernel::Kernel;
 
@@ -24,6 +25,8 @@ pub(crate) struct Lane {
     index: u64,
     /// There is a server: to be read without the lock.
     is_lent: AtomicBool,
+    /// User code has been told that somebody polls.
+    is_told: AtomicBool,
     /// The last request that was looked at.
     seen: AtomicU64,
     state: Mutex<State>,
@@ -62,8 +65,8 @@ impl Drop for Loan<'_> {
 impl Lane {
     /// The lane of vCPU `index`.
     pub(crate) fn new(kernel: Arc<Kernel>, index: u64) -> Self {
-        let (is_lent, seen, state) = Default::default();
-        Self { kernel, index, is_lent, seen, state }
+        let (is_lent, is_told, seen, state) = Default::default();
+        Self { kernel, index, is_lent, is_told, seen, state }
     }
 
     /// The page that user code posts in.
@@ -74,6 +77,29 @@ impl Lane {
     /// Whether somebody may have requests served.
     pub(crate) fn is_lent(&self) -> bool {
         self.is_lent.load(Ordering::SeqCst)
+    }
+
+    /// Tells user code whether anybody polls, if it does not know.
+    pub(crate) fn tell_polled(&self, is_polled: bool) {
+        if self.is_told.swap(is_polled, Ordering::SeqCst) != is_polled {
+            self.page().set_polled(is_polled);
+        }
+    }
+
+    /// Whether user code has been told that somebody polls.
+    pub(crate) fn is_polled(&self) -> bool {
+        self.is_told.load(Ordering::SeqCst)
+    }
+
+    /// Whether the last request was never looked at.
+    pub(crate) fn is_ignored(&self) -> bool {
+        self.page().sequence() != self.seen.load(Ordering::SeqCst)
+    }
+
+    /// Forgets what another process has left.
+    pub(crate) fn clear(&self) {
+        self.is_told.store(false, Ordering::SeqCst);
+        self.page().clear();
     }
 
     /// Lends `server` while `run` runs user code. Returns, too, the last request that was served.
@@ -97,8 +123,8 @@ impl Lane {
         (result, self.state.lock().served)
     }
 
-    /// Serves a request if there is one. Returns whether there was.
-    pub(crate) fn poll(&self) -> bool {
+    /// Serves a request if there is one, and counts it. Returns whether there was.
+    pub(crate) fn poll(&self, counts: &Counts) -> bool {
         if !self.is_lent() || self.page().sequence() == self.seen.load(Ordering::Relaxed) {
             return false;
         }
@@ -109,6 +135,7 @@ impl Lane {
         if self.seen.swap(request.sequence, Ordering::SeqCst) == request.sequence {
             return false;
         }
+        Counts::add(&counts.found);
         // SAFETY: the context's thread keeps the server alive, and does not use it, until it has removed the pointer under
         // the lock that we hold.
         let reply = unsafe { server.as_mut() }.serve(request.number, request.arguments);
@@ -119,7 +146,10 @@ impl Lane {
                     self.page().answer(request.sequence, Some(value));
                 }
             }
-            Reply::Decline => self.page().answer(request.sequence, None),
+            Reply::Decline => {
+                Counts::add(&counts.declined);
+                self.page().answer(request.sequence, None);
+            }
         }
         true
     }

@@ -8,10 +8,13 @@
 //! 2. The gate ([`code`]) posts number and arguments in the vCPU's *call page* ([`page`]), and waits for the answer a
 //!    bounded number of times. It needs no stack and no flags, and no registers but RAX, RCX and R11, which SYSCALL
 //!    takes anyhow.
-//! 3. A dispatcher ([`dispatcher`]) that polls the page has the call served by whoever lent it the task: the context's
-//!    own thread, which sits in KVM_RUN ([`lane`]).
+//! 3. A worker of the dispatcher ([`dispatcher`]) that polls the page has the call served by whoever lent it the task: the
+//!    context's own thread, which sits in KVM_RUN ([`lane`]).
 //! 4. Where nobody polls, where nobody answers in time and where the call is not for another thread, the gate leaves by
 //!    SYSCALL like the original.
+//!
+//! Whether anybody polls is a matter of what it saves and of what it burns ([`economy`]). A worker that is busy with one
+//! call keeps nobody else: those who wait in vain make their calls themselves, and post no more until it is back.
 //!
 //! Records, call page and gate lie in the last entry of the PML4, above all user memory, and are found at the same
 //! addresses by every vCPU: each has a root of its own, in which that entry is private (see `tables`).
@@ -31,6 +34,7 @@
 pub(crate) mod code;
 pub(crate) mod crossing;
 pub(crate) mod dispatcher;
+pub(crate) mod economy;
 pub(crate) mod lane;
 pub(crate) mod page;
 pub(crate) mod rewrite;

@@ -14,6 +14,7 @@ use sentry::platform::{
 };
 
 use super::crossing::{Crossing, settle};
+use super::economy::Counts;
 use super::lane::{LANES_MAX, Lane, Served};
 use super::sites::{RewrittenPage, Site, Sites, record_address, record_at};
 use crate::address_space::{Space, SpaceState};
@@ -78,6 +79,9 @@ impl Space {
             state.sites.remove(index);
         } else {
             self.has_sites.store(true, Ordering::SeqCst);
+            if let Some(dispatcher) = self.machine.dispatcher() {
+                Counts::add(&dispatcher.economy().counts().sites);
+            }
         }
         result
     }
