@@ -184,6 +184,8 @@ fn make_machine(description: &Description, is_exitless: bool) -> anyhow::Result<
         Some(bytes) => bytes,
         None => default_memory_bytes(),
     };
+    // Calls that are shown exit, one by one.
+    let is_exitless = is_exitless && !description.traces_system_calls;
     let platform: Arc<dyn Platform> =
         KvmPlatform::new(Config { memory_bytes, is_exitless, ..Config::default() })?;
     let dispatcher: Arc<dyn Dispatcher> = match description.traces_system_calls {

@@ -34,6 +34,10 @@ impl EventFile {
 }
 
 impl File for EventFile {
+    fn takes_whole(&self, _len_bytes: u64) -> bool {
+        true
+    }
+
     fn read_unit(&self) -> TransferUnit {
         TransferUnit::Bytes(size_of::<u64>())
     }

@@ -293,9 +293,13 @@ pub trait File: Send + Sync + Any {
         self.write_at(buffer, 0).map(|written| (written, 0))
     }
 
-    /// Whether reading, writing and closing the file waits for nobody but other tasks: not for a terminal, a host, a peer or what
-    /// is made up as it is read.
-    fn waits_for_tasks_only(&self) -> bool {
+    /// Whether what is done to the file, but for waiting until it is ready, is soon over: not if the host may take its time.
+    fn is_prompt(&self) -> bool {
+        true
+    }
+
+    /// Whether so many bytes are written as a whole, or not at all while there is no room for them.
+    fn takes_whole(&self, _len_bytes: u64) -> bool {
         false
     }
 

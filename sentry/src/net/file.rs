@@ -52,6 +52,10 @@ pub(super) fn fill(buffer: &mut [u8]) -> impl FnMut(&[u8]) -> bool {
 }
 
 impl File for SocketFile {
+    fn takes_whole(&self, len_bytes: u64) -> bool {
+        self.0.takes_whole(len_bytes)
+    }
+
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         let received = self.0.receive(buffer.len(), Receiving::default(), &mut fill(buffer))?;
         Ok(received.len_bytes)

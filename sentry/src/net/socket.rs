@@ -346,6 +346,11 @@ pub trait Socket: Any + Send + Sync {
         None
     }
 
+    /// Whether so many bytes are sent as a whole, or not at all while there is no room for them.
+    fn takes_whole(&self, _len_bytes: u64) -> bool {
+        self.common().kind() != SocketKind::Stream
+    }
+
     /// Whether SIGPIPE comes with EPIPE, to one who `has_waited` for room or has not.
     fn raises_broken_pipe(&self, _has_waited: bool) -> bool {
         self.common().kind() == SocketKind::Stream

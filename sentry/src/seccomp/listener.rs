@@ -343,6 +343,10 @@ impl Drop for ListenerFile {
 }
 
 impl File for ListenerFile {
+    fn is_prompt(&self) -> bool {
+        false
+    }
+
     fn readiness(&self) -> Events {
         self.listener.readiness()
     }

@@ -6,6 +6,8 @@
 //!
 //! Entering and leaving user code is the sentry's work and not the program's, but happens inside of
 //! [`Context::run`](crate::platform::Context::run). The shortest run that ever ended in a system call is what it costs.
+//! The same holds for calls that another thread serves while the task's own waits in user code (see `lent`): the notes are
+//! then that thread's to make, and the wait is system time, as an exit would be.
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -125,7 +127,7 @@ impl CpuTime {
         self.rests.load(Ordering::Relaxed)
     }
 
-    /// Notes what the thread does from now on. For that thread.
+    /// Notes what the thread does from now on. For that thread, or for whoever it has lent the task to.
     pub(super) fn mark(&self, state: VtimeState) {
         if state == VtimeState::Inactive {
             self.rests.store(self.rests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -133,7 +135,7 @@ impl CpuTime {
         self.notes.switch(self.now_ns(), state, 0);
     }
 
-    /// Notes that the thread has left user code, by a system call or not. For that thread.
+    /// Notes that the thread has left user code, by a system call or not. For whom [`CpuTime::mark`] is.
     pub(super) fn mark_left_user_code(&self, is_syscall: bool, cost: &SwitchCost) {
         let now = self.now_ns();
         if is_syscall {

@@ -205,11 +205,16 @@ impl CurrentTask {
 
     /// Whether the thread is not the task's own. Who served the call is then told that it would have slept.
     fn must_not_sleep(&mut self) -> bool {
-        let is_lent = self.lending != Lending::Not;
+        let is_lent = self.is_lent();
         if is_lent {
             self.lending = Lending::WouldSleep;
         }
         is_lent
+    }
+
+    /// Whether another thread serves the task's calls just now.
+    pub(super) fn is_lent(&self) -> bool {
+        self.lending != Lending::Not
     }
 
     /// Sleeps until the task's waiter is woken, or until `deadline`.

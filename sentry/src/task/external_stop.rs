@@ -179,7 +179,10 @@ impl Task {
 
 impl Pace for CurrentTask {
     fn keep_going(&self) -> Result<(), Errno> {
-        self.stand_still();
+        // While the task is lent its own thread stands still, as soon as this call is over.
+        if !self.is_lent() {
+            self.stand_still();
+        }
         if self.task.is_interrupted() && self.task.pending_exit().is_some() {
             Err(Errno::EINTR)
         } else {

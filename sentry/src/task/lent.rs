@@ -44,34 +44,54 @@ struct Lent<'a> {
 impl CallServer for Lent<'_> {
     fn serve(&mut self, number: u64, arguments: [u64; 6]) -> Reply {
         let Self { task, dispatcher } = self;
-        let is_wanted = task.task.is_interrupted() || task.task.is_traced();
-        let is_filtered = task.task.seccomp_mode() != SeccompMode::Disabled;
-        if is_wanted || is_filtered || !dispatcher.serves_lent(task, number, arguments) {
+        if !task.may_be_served_lent() || !dispatcher.serves_lent(task, number, arguments) {
             return Reply::Decline;
         }
-        task.task.cpu_time.mark(VtimeState::System);
-        task.lending = Lending::Lent;
-        task.syscall_number = Some(number);
-        let result = dispatcher.dispatch(task, number, arguments);
-        task.syscall_number = None;
-        task.send_async_signals();
-        let would_sleep = std::mem::take(&mut task.lending) == Lending::WouldSleep;
+        let (cpu_time, cost) = (&task.task.cpu_time, &task.task.kernel.tasks().lent_switch_cost);
+        cpu_time.mark_left_user_code(true, cost);
+        let result = task.dispatch_lent(*dispatcher, number, arguments);
         task.task.cpu_time.mark(VtimeState::User);
-        let value = match result {
-            Ok(value) => value as u64,
-            Err(error) if would_sleep || must_be_repeated(error) => return Reply::Decline,
-            Err(error) => error.as_return_value(),
-        };
-        if task.task.is_interrupted() { Reply::ValueAndStop(value) } else { Reply::Value(value) }
+        match result {
+            Some(value) if task.task.is_interrupted() => Reply::ValueAndStop(value),
+            Some(value) => Reply::Value(value),
+            None => Reply::Decline,
+        }
     }
 }
 
-/// Whether the task's own thread makes the call anew: to be restarted, or because it may find memory where there was none.
-fn must_be_repeated(error: Errno) -> bool {
-    error.is_restart() || error == Errno::ENOMEM
-}
-
 impl CurrentTask {
+    /// Whether a call may be served at all: nobody wants to see it, or to see the task, and it need not wait afterwards.
+    fn may_be_served_lent(&self) -> bool {
+        !self.task.is_interrupted()
+            && !self.task.is_traced()
+            && self.task.seccomp_mode() == SeccompMode::Disabled
+            && !self.kernel().cgroups().limits_memory_softly()
+    }
+
+    /// Serves a call on another thread than the task's own. `None`: that must make it, and nothing has changed.
+    fn dispatch_lent(
+        &mut self,
+        dispatcher: &dyn Dispatcher,
+        number: u64,
+        arguments: [u64; 6],
+    ) -> Option<u64> {
+        self.lending = Lending::Lent;
+        self.syscall_number = Some(number);
+        let result = dispatcher.dispatch(self, number, arguments);
+        self.syscall_number = None;
+        self.send_async_signals();
+        let would_sleep = std::mem::take(&mut self.lending) == Lending::WouldSleep;
+        // It may find memory where there was none now, or wait for it.
+        let lacks_memory =
+            matches!(result, Err(Errno::EFAULT | Errno::EAGAIN)) && self.memory.take_shortage();
+        match result {
+            Ok(value) => Some(value as u64),
+            Err(Errno::ENOMEM) => None,
+            Err(error) if would_sleep || lacks_memory || error.is_restart() => None,
+            Err(error) => Some(error.as_return_value()),
+        }
+    }
+
     /// Runs user code in its address space, with calls served meanwhile by whoever finds them.
     pub(super) fn run_lent(&mut self, dispatcher: &dyn Dispatcher) -> Exit {
         let memory = self.memory.clone();

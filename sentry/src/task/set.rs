@@ -40,6 +40,8 @@ pub struct TaskSet {
     pub(super) host_threads: Arc<HostThreads>,
     /// What entering and leaving user code costs on this host.
     pub(super) switch_cost: SwitchCost,
+    /// The same for a call that another thread serves.
+    pub(super) lent_switch_cost: SwitchCost,
 }
 
 impl TaskSet {
@@ -61,6 +63,7 @@ impl TaskSet {
             stop_gate: StopGate::default(),
             host_threads: HostThreads::new(dispatcher),
             switch_cost: SwitchCost::default(),
+            lent_switch_cost: SwitchCost::default(),
         }
     }
 

@@ -53,7 +53,7 @@ struct MemoryDevice {
 }
 
 impl File for MemoryDevice {
-    fn waits_for_tasks_only(&self) -> bool {
+    fn takes_whole(&self, _len_bytes: u64) -> bool {
         true
     }
 

@@ -244,6 +244,15 @@ fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> Result<T, Errno>
 }
 
 impl File for HostFile {
+    fn is_prompt(&self) -> bool {
+        self.manner != Manner::Polled
+    }
+
+    fn takes_whole(&self, len_bytes: u64) -> bool {
+        let is_pipe = self.manner == Manner::NonBlocking && self.pipe.is_some();
+        self.manner == Manner::Immediate || is_pipe && len_bytes <= linux_raw_sys::general::PIPE_BUF.into()
+    }
+
     fn prepare_io(&self, caller: &dyn Caller, is_write: bool) -> Result<(), Errno> {
         match &self.terminal {
             Some(terminal) if !is_write => terminal.check_foreground(caller, SIGTTIN),

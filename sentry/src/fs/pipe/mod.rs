@@ -397,8 +397,8 @@ impl Drop for PipeFile {
 }
 
 impl File for PipeFile {
-    fn waits_for_tasks_only(&self) -> bool {
-        true
+    fn takes_whole(&self, len_bytes: u64) -> bool {
+        len_bytes <= linux_raw_sys::general::PIPE_BUF.into()
     }
 
     fn shared_locks(&self) -> Option<Arc<FileLocks>> {

@@ -61,7 +61,7 @@ impl RegularFile {
 }
 
 impl File for RegularFile {
-    fn waits_for_tasks_only(&self) -> bool {
+    fn takes_whole(&self, _len_bytes: u64) -> bool {
         true
     }
 
@@ -173,10 +173,6 @@ impl DirectoryFile {
 }
 
 impl File for DirectoryFile {
-    fn waits_for_tasks_only(&self) -> bool {
-        true
-    }
-
     fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         Err(Errno::EISDIR)
     }

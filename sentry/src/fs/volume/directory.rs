@@ -42,6 +42,10 @@ impl DirectoryFile {
 }
 
 impl File for DirectoryFile {
+    fn is_prompt(&self) -> bool {
+        false
+    }
+
     fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         Err(Errno::EISDIR)
     }

@@ -87,6 +87,10 @@ impl RegularFile {
 }
 
 impl File for RegularFile {
+    fn is_prompt(&self) -> bool {
+        false
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.node.contents().write_back(offset..offset.saturating_add(buffer.len() as u64))?;
         let handle = self.readable()?;

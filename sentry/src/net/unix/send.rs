@@ -12,6 +12,8 @@ use crate::wait::Events;
 
 /// Bytes in one message of a stream.
 const STREAM_MESSAGE_BYTES: usize = 32 * 1024;
+/// The least that one message of a stream may hold: half of the smallest send buffer, less its margin.
+pub(super) const PIECE_BYTES_MIN: u64 = 2240;
 /// How much smaller than the send buffer a datagram has to be.
 const DATAGRAM_MARGIN_BYTES: usize = 32;
 

@@ -7,6 +7,7 @@ use linux_raw_sys::ioctl::{FIONREAD, SIOCATMARK, TIOCOUTQ};
 use linux_raw_sys::net as uapi;
 
 use super::endpoint::WRITABLE;
+use super::send::PIECE_BYTES_MIN;
 use super::{Role, UnixAddress, UnixSocket};
 use crate::Errno;
 use crate::fs::{Caller, Collector};
@@ -186,6 +187,10 @@ impl Socket for UnixSocket {
     }
 
     /// Only streams raise SIGPIPE, and not at one who has waited for room.
+    fn takes_whole(&self, len_bytes: u64) -> bool {
+        self.common.kind() != SocketKind::Stream || len_bytes <= PIECE_BYTES_MIN
+    }
+
     fn raises_broken_pipe(&self, has_waited: bool) -> bool {
         self.common.kind() == SocketKind::Stream && !has_waited
     }

@@ -57,6 +57,10 @@ impl DirectoryStream {
 }
 
 impl File for DirectoryStream {
+    fn is_prompt(&self) -> bool {
+        false
+    }
+
     fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         Err(Errno::EISDIR)
     }

@@ -76,6 +76,10 @@ impl RegularStream {
 }
 
 impl File for RegularStream {
+    fn is_prompt(&self) -> bool {
+        false
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.contents.write_back(range_of(buffer.len(), offset))?;
         retry(|| rustix::io::pread(&*self.handle, &mut *buffer, offset))
