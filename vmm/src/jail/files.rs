@@ -45,10 +45,15 @@ impl Landlock {
         matches!(self, Self::Abi(version) if version >= OLDEST_ABI)
     }
 
+    /// Whether it has rules for TCP ports.
+    pub(super) fn knows_ports(self) -> bool {
+        matches!(self, Self::Abi(version) if version >= OLDEST_NETWORK_ABI)
+    }
+
     /// What of it concerns the network, for a person.
     pub(super) fn describe_network(self) -> String {
         match self {
-            Self::Abi(version) if version >= OLDEST_NETWORK_ABI => "files, and TCP ports".to_owned(),
+            known if known.knows_ports() => "files, and TCP ports".to_owned(),
             Self::Abi(_) => "files, and no ports: Linux 6.7 has rules for those".to_owned(),
             Self::Missing => "none".to_owned(),
         }

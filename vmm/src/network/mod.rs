@@ -14,6 +14,8 @@ mod protocol;
 mod publication;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use self::broker::connects;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -6,7 +6,7 @@ use super::{CALL, attempt};
 use crate::failure::Failure;
 
 /// Calls by which a process that is no longer itself would reach out.
-const DANGEROUS: [Sysno; 75] = [
+pub(super) const DANGEROUS: [Sysno; 75] = [
     // Files by name.
     Sysno::open,
     Sysno::creat,

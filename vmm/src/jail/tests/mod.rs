@@ -12,6 +12,7 @@ use rustix::process::{Resource, getrlimit};
 use super::{Access, Jail, Rules};
 use crate::failure::Failure;
 
+mod broker;
 mod dangerous;
 mod layers;
 mod volumes;
@@ -46,6 +47,9 @@ fn command(name: &str) -> Command {
 #[test]
 fn child() {
     let Ok(name) = std::env::var(ATTEMPT) else { return };
+    if let Some(is_done) = broker::attempt_as_broker(&name) {
+        std::process::exit(if is_done { DONE } else { REFUSED });
+    }
     let passwd = File::open("/etc/passwd").unwrap();
     let mut jail = Jail::begin(Rules {
         is_landlock_required: has_landlock() && !is_left_out(super::LANDLOCK),
@@ -61,13 +65,8 @@ fn child() {
     if let Some(is_done) = volumes::attempt(&name, volume.as_ref(), directory.as_fd()) {
         std::process::exit(if is_done { DONE } else { REFUSED });
     }
-    if let Some(number) = name.strip_prefix(CALL) {
-        let words: Vec<i64> = number.split(' ').map(|word| word.parse().unwrap()).collect();
-        let word = |index: usize| words.get(index).copied().unwrap_or_default();
-        let [call, first, second, third, fourth, fifth, sixth] = [0, 1, 2, 3, 4, 5, 6].map(word);
-        // SAFETY: should the jail let it pass, a call without valid pointers harms nobody but this process.
-        let result = unsafe { libc::syscall(call, first, second, third, fourth, fifth, sixth) };
-        std::process::exit(if result >= 0 { DONE } else { REFUSED });
+    if let Some(is_done) = make_call(&name) {
+        std::process::exit(if is_done { DONE } else { REFUSED });
     }
     let is_done = match name.as_str() {
         "open" => File::open("/etc/passwd").is_ok(),
@@ -115,6 +114,15 @@ fn child() {
         name => layers::attempt(name, directory.as_fd()),
     };
     std::process::exit(if is_done { DONE } else { REFUSED });
+}
+
+/// Makes the system call that `name` tells, if it tells one: whether it succeeds.
+fn make_call(name: &str) -> Option<bool> {
+    let words: Vec<i64> = name.strip_prefix(CALL)?.split(' ').map(|word| word.parse().unwrap()).collect();
+    let word = |index: usize| words.get(index).copied().unwrap_or_default();
+    let [call, first, second, third, fourth, fifth, sixth] = [0, 1, 2, 3, 4, 5, 6].map(word);
+    // SAFETY: should the jail let it pass, a call without valid pointers harms nobody but this process.
+    Some(unsafe { libc::syscall(call, first, second, third, fourth, fifth, sixth) } >= 0)
 }
 
 fn open_by_name(path: &str) -> bool {

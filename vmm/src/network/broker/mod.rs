@@ -338,3 +338,5 @@ fn close_range(first: u32, last: u32) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use self::tests::connects;

@@ -71,8 +71,10 @@ impl TcpSocket {
             Ok(()) if waits => self.report(),
             Ok(()) => return Err(unfinished),
             Err(Errno::EAGAIN) => return Err(unfinished),
-            Err(Errno::ECONNREFUSED) if !waits => {
-                self.fail_connect(Errno::ECONNREFUSED);
+            Err(
+                error @ (Errno::ECONNREFUSED | Errno::ECONNRESET | Errno::EHOSTUNREACH | Errno::ETIMEDOUT),
+            ) if !waits => {
+                self.fail_connect(error);
                 return Err(unfinished);
             }
             Err(error) => {

@@ -75,7 +75,11 @@ impl TcpSocket {
         match &state.role {
             Role::Outside(connection) if connection.is_established => Ok(()),
             Role::Outside(_) => Err(Errno::EAGAIN),
-            _ => Err(state.error.take().unwrap_or(Errno::ECONNREFUSED)),
+            // Whoever is told, and how, is not settled yet.
+            _ => {
+                (state.role, state.is_shut) = (Role::Connecting { remote }, false);
+                Err(state.error.take().unwrap_or(Errno::ECONNREFUSED))
+            }
         }
     }
 
