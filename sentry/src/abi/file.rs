@@ -1,6 +1,8 @@
-//! Structures about files (`asm/stat.h`, `linux/stat.h`, `asm/statfs.h`, `linux/fcntl.h`, `linux/mount.h`).
+//! Structures about files (`asm/stat.h`, `linux/stat.h`, `asm/statfs.h`, `linux/fcntl.h`, `linux/mount.h`,
+//! `linux/dirent.h`, `linux/inotify.h`).
 
 use linux_raw_sys::general as uapi;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{same_layout, structures};
 
@@ -114,6 +116,14 @@ structures! {
         data: [u32; 2],
     }
 
+    /// `struct inotify_event` without the name (`man 7 inotify`).
+    InotifyEvent {
+        wd: i32,
+        mask: u32,
+        cookie: u32,
+        len: u32,
+    }
+
     /// `struct f_owner_ex` (`man 2 F_GETOWN_EX`).
     FileOwner {
         type_: i32,
@@ -155,6 +165,28 @@ same_layout! {
 same_layout! { Flock, uapi::flock: l_type l_whence l_start l_len l_pid }
 same_layout! { PollFd, uapi::pollfd: fd events revents }
 same_layout! { EpollEvent, uapi::epoll_event: events data }
+same_layout! { InotifyEvent, uapi::inotify_event: wd mask cookie len }
 same_layout! { FileOwner, uapi::f_owner_ex: type_ pid }
 same_layout! { OpenHow, uapi::open_how: flags mode resolve }
 same_layout! { MountAttributes, uapi::mount_attr: attr_set attr_clr propagation userns_fd }
+
+/// `struct linux_dirent64` up to the name, which follows without a gap (`man 2 getdents`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C, packed)]
+pub(crate) struct LinuxDirent64 {
+    pub(crate) d_ino: u64,
+    pub(crate) d_off: u64,
+    pub(crate) d_reclen: u16,
+    pub(crate) d_type: u8,
+}
+
+/// `struct linux_dirent` up to the name; the type is the last byte of the record (`man 2 getdents`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C, packed)]
+pub(crate) struct LinuxDirent {
+    pub(crate) d_ino: u64,
+    pub(crate) d_off: u64,
+    pub(crate) d_reclen: u16,
+}
+
+const _: () = assert!(size_of::<LinuxDirent64>() == std::mem::offset_of!(uapi::linux_dirent64, d_name));

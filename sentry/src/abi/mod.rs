@@ -7,12 +7,14 @@
 mod aio;
 mod block;
 mod file;
+mod ipc;
 mod memory;
 mod process;
 mod seccomp;
 mod signal;
 mod socket;
 mod system;
+mod terminal;
 mod time;
 mod trace;
 
@@ -21,21 +23,24 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 pub(crate) use aio::{AioSigset, IoEvent, Iocb};
 pub(crate) use block::{BlkpgArgument, BlkpgPartition, LoopConfig, LoopInfo, LoopInfo64};
 pub(crate) use file::{
-    EpollEvent, FileOwner, Flock, MountAttributes, OpenHow, PollFd, Stat, Statfs, Statx, StatxTimestamp,
-    Ustat,
+    EpollEvent, FileOwner, Flock, InotifyEvent, LinuxDirent, LinuxDirent64, MountAttributes, OpenHow, PollFd,
+    Stat, Statfs, Statx, StatxTimestamp, Ustat,
 };
+pub(crate) use ipc::{IpcPerm, MsgInfo, MsqidDs, SemInfo, SemidDs, ShmInfo, ShmLimits, ShmidDs};
 pub(crate) use memory::{Cachestat, CachestatRange, Iovec};
 pub(crate) use process::{CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, Rusage, SchedAttr};
 pub(crate) use seccomp::{
     SeccompData, SeccompNotif, SeccompNotifAddfd, SeccompNotifResp, SeccompNotifSizes, SockFilter, SockFprog,
 };
 pub(crate) use signal::{
-    FxSoftwareBytes, SigContext, Siginfo, SignalEvent, SignalFrameHead, SignalStack, XsaveHead,
+    FxSoftwareBytes, SigContext, Siginfo, SignalEvent, SignalFrameHead, SignalStack, SignalfdSiginfo,
+    XsaveHead,
 };
 pub(crate) use socket::{
     Cmsghdr, In6Pktinfo, InPktinfo, Linger, Mmsghdr, Msghdr, SockaddrIn, SockaddrIn6, TcpInfo, Ucred,
 };
 pub(crate) use system::{SysInfo, UtsName};
+pub(crate) use terminal::{Termio, Termios, Termios2};
 pub(crate) use time::{Timespec, Timeval, Timex};
 pub(crate) use trace::{PeeksiginfoArgs, PtraceSyscallInfo, RseqConfiguration};
 

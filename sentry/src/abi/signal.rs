@@ -16,6 +16,32 @@ structures! {
         fields: [u64; 14],
     }
 
+    /// `struct signalfd_siginfo` (`man 2 signalfd`).
+    SignalfdSiginfo {
+        ssi_signo: u32,
+        ssi_errno: i32,
+        ssi_code: i32,
+        ssi_pid: i32,
+        ssi_uid: u32,
+        ssi_fd: i32,
+        ssi_tid: i32,
+        ssi_band: u32,
+        ssi_overrun: i32,
+        ssi_trapno: u32,
+        ssi_status: i32,
+        ssi_int: u32,
+        ssi_ptr: u64,
+        ssi_utime: i64,
+        ssi_stime: i64,
+        ssi_addr: u64,
+        ssi_addr_lsb: u16,
+        padding: u16,
+        ssi_syscall: i32,
+        ssi_call_addr: u64,
+        ssi_arch: u32,
+        other_padding: [u32; 7],
+    }
+
     /// `struct sigevent` (`man 3type sigevent`).
     SignalEvent {
         sigev_value: u64,

@@ -10,10 +10,12 @@ use parking_lot::Mutex;
 use super::anonymous::AnonymousInode;
 use super::{Caller, File, Metadata, OpenFiles, TransferUnit};
 use crate::Errno;
+use crate::abi::SignalfdSiginfo;
 use crate::wait::{Events, WaitQueue};
 
 /// Bytes of `struct signalfd_siginfo`.
-pub const SIGNAL_RECORD_BYTES: usize = 128;
+pub const SIGNAL_RECORD_BYTES: usize = size_of::<SignalfdSiginfo>();
+const _: () = assert!(SIGNAL_RECORD_BYTES == 128);
 
 /// The pending signals of the process that reads a signalfd.
 pub trait PendingSignals: Send + Sync {

@@ -2,11 +2,13 @@
 
 use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
+use zerocopy::IntoBytes;
 
 use super::Handler;
 use super::arguments::{UserPath, UserSlice, handlers};
 use super::scope::Scope;
 use crate::Errno;
+use crate::abi::{LinuxDirent, LinuxDirent64};
 use crate::cred::Capabilities;
 use crate::fs::Fd;
 use crate::fs::inotify::WatchMask;
@@ -19,6 +21,8 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] =
 
 /// Bytes of entries that one call returns at most.
 const MAX_LISTING_LEN: usize = 64 * 1024;
+/// Records begin and end at multiples of it.
+const RECORD_ALIGNMENT: usize = 8;
 
 fn getdents64(
     task: &mut CurrentTask,
@@ -84,25 +88,25 @@ fn list(
     Ok(listing.len())
 }
 
-/// `struct linux_dirent64`.
 fn encode_entry(entry: &DirectoryEntry, listing: &mut Vec<u8>) {
-    let len = (19 + entry.name.len() + 1).next_multiple_of(8);
+    let len = (size_of::<LinuxDirent64>() + entry.name.len() + 1).next_multiple_of(RECORD_ALIGNMENT);
     let end = listing.len() + len;
-    listing.extend_from_slice(&entry.inode.to_le_bytes());
-    listing.extend_from_slice(&entry.next_position.to_le_bytes());
-    listing.extend_from_slice(&(len as u16).to_le_bytes());
-    listing.push(entry.kind);
+    let head = LinuxDirent64 {
+        d_ino: entry.inode,
+        d_off: entry.next_position,
+        d_reclen: len as u16,
+        d_type: entry.kind,
+    };
+    listing.extend_from_slice(head.as_bytes());
     listing.extend_from_slice(&entry.name);
     listing.resize(end, 0);
 }
 
-/// `struct linux_dirent`: the type comes last.
 fn encode_old_entry(entry: &DirectoryEntry, listing: &mut Vec<u8>) {
-    let len = (18 + entry.name.len() + 2).next_multiple_of(8);
+    let len = (size_of::<LinuxDirent>() + entry.name.len() + 2).next_multiple_of(RECORD_ALIGNMENT);
     let end = listing.len() + len;
-    listing.extend_from_slice(&entry.inode.to_le_bytes());
-    listing.extend_from_slice(&entry.next_position.to_le_bytes());
-    listing.extend_from_slice(&(len as u16).to_le_bytes());
+    let head = LinuxDirent { d_ino: entry.inode, d_off: entry.next_position, d_reclen: len as u16 };
+    listing.extend_from_slice(head.as_bytes());
     listing.extend_from_slice(&entry.name);
     listing.resize(end - 1, 0);
     listing.push(entry.kind);

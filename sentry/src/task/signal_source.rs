@@ -3,6 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use super::{Task, ThreadGroup};
+use crate::abi::SignalfdSiginfo;
+use crate::cred::Uid;
 use crate::fs::signalfd::{PendingSignals, SIGNAL_RECORD_BYTES};
 use crate::signal::{SignalDetail, SignalInfo, SignalSet};
 use crate::wait::WaitQueue;
@@ -48,48 +50,34 @@ impl PendingSignals for SignalSource {
     }
 }
 
-/// `struct signalfd_siginfo` (`man 2 signalfd`).
+/// What a signalfd(2) tells of a signal.
 fn encode(info: SignalInfo) -> [u8; SIGNAL_RECORD_BYTES] {
-    const PID: usize = 12;
-    const FD: usize = 20;
-    const TID: usize = 24;
-    const BAND: usize = 28;
-    const OVERRUN: usize = 32;
-    const STATUS: usize = 40;
-    const INT: usize = 44;
-    const POINTER: usize = 48;
-    const USER_TIME: usize = 56;
-    const SYSTEM_TIME: usize = 64;
-    const ADDRESS: usize = 72;
-    let mut record = [0; SIGNAL_RECORD_BYTES];
-    let mut put = |offset: usize, bytes: &[u8]| record[offset..offset + bytes.len()].copy_from_slice(bytes);
-    put(0, &i32::from(info.signal.number()).to_ne_bytes());
-    put(4, &info.errno.to_ne_bytes());
-    put(8, &info.code.to_ne_bytes());
-    if let Some((pid, uid)) = info.sender() {
-        put(PID, &pid.to_ne_bytes());
-        put(PID + 4, &uid.0.to_ne_bytes());
-    }
-    if let Some(value) = info.value() {
-        put(INT, &(value as u32).to_ne_bytes());
-        put(POINTER, &value.to_ne_bytes());
-    }
+    let (ssi_pid, Uid(ssi_uid)) = info.sender().unwrap_or_default();
+    let value = info.value().unwrap_or_default();
+    let mut record = SignalfdSiginfo {
+        ssi_signo: info.signal.number().into(),
+        ssi_errno: info.errno,
+        ssi_code: info.code,
+        ssi_pid,
+        ssi_uid,
+        // The `int` of the union that the pointer is.
+        ssi_int: value as u32,
+        ssi_ptr: value,
+        ..SignalfdSiginfo::default()
+    };
     match info.detail {
-        SignalDetail::Timer { id, overrun, .. } => {
-            put(TID, &id.to_ne_bytes());
-            put(OVERRUN, &overrun.to_ne_bytes());
-        }
+        SignalDetail::Timer { id, overrun, .. } => (record.ssi_tid, record.ssi_overrun) = (id, overrun),
         SignalDetail::Child { status, user_ticks, system_ticks, .. } => {
-            put(STATUS, &status.to_ne_bytes());
-            put(USER_TIME, &user_ticks.to_ne_bytes());
-            put(SYSTEM_TIME, &system_ticks.to_ne_bytes());
+            record.ssi_status = status;
+            (record.ssi_utime, record.ssi_stime) = (user_ticks, system_ticks);
         }
-        SignalDetail::Fault { address } => put(ADDRESS, &address.to_ne_bytes()),
-        SignalDetail::Poll { band, fd } => {
-            put(FD, &fd.to_ne_bytes());
-            put(BAND, &(band as u32).to_ne_bytes());
+        SignalDetail::Fault { address } => record.ssi_addr = address,
+        SignalDetail::Poll { band, fd } => (record.ssi_fd, record.ssi_band) = (fd, band as u32),
+        SignalDetail::SystemCall { address, number, architecture } => {
+            record.ssi_call_addr = address;
+            (record.ssi_syscall, record.ssi_arch) = (number, architecture);
         }
         _ => {}
     }
-    record
+    zerocopy::transmute!(record)
 }

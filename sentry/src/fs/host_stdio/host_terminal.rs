@@ -10,9 +10,8 @@ use parking_lot::Mutex;
 
 use super::HostFile;
 use crate::Errno;
-use crate::fs::terminal::{
-    ControllingTerminal, ControllingTerminals, JobControl, TERMIO_BYTES, TERMIOS_BYTES, TERMIOS2_BYTES,
-};
+use crate::abi::{Termio, Termios, Termios2};
+use crate::fs::terminal::{ControllingTerminal, ControllingTerminals, JobControl};
 use crate::fs::{Caller, DeviceNumber, File};
 use crate::platform::VirtualAddress;
 
@@ -36,14 +35,14 @@ const MAX_ARGUMENT_BYTES: usize = 64;
 /// The requests that the host answers, and the direction and size of their arguments.
 fn passage(request: u32) -> Option<Passage> {
     Some(match request {
-        requests::TCGETA => Passage::Out(TERMIO_BYTES),
-        requests::TCGETS => Passage::Out(TERMIOS_BYTES),
-        requests::TCGETS2 => Passage::Out(TERMIOS2_BYTES),
+        requests::TCGETA => Passage::Out(size_of::<Termio>()),
+        requests::TCGETS => Passage::Out(size_of::<Termios>()),
+        requests::TCGETS2 => Passage::Out(size_of::<Termios2>()),
         requests::TIOCGWINSZ => Passage::Out(8),
         requests::FIONREAD | requests::TIOCOUTQ | requests::TIOCGETD => Passage::Out(4),
-        requests::TCSETA | requests::TCSETAW | requests::TCSETAF => Passage::In(TERMIO_BYTES),
-        requests::TCSETS | requests::TCSETSW | requests::TCSETSF => Passage::In(TERMIOS_BYTES),
-        requests::TCSETS2 | requests::TCSETSW2 | requests::TCSETSF2 => Passage::In(TERMIOS2_BYTES),
+        requests::TCSETA | requests::TCSETAW | requests::TCSETAF => Passage::In(size_of::<Termio>()),
+        requests::TCSETS | requests::TCSETSW | requests::TCSETSF => Passage::In(size_of::<Termios>()),
+        requests::TCSETS2 | requests::TCSETSW2 | requests::TCSETSF2 => Passage::In(size_of::<Termios2>()),
         requests::TIOCSWINSZ => Passage::In(8),
         requests::TCSBRK | requests::TCSBRKP | requests::TCXONC | requests::TCFLSH => Passage::Number,
         _ => return None,

@@ -6,19 +6,21 @@ use std::sync::{Arc, Weak};
 
 use linux_raw_sys::ioctl::FIONREAD;
 use parking_lot::Mutex;
+use zerocopy::IntoBytes;
 
 use super::WatchMask;
 use super::limits::{Account, InotifyLimits};
 use super::watch::Watch;
 use crate::Errno;
+use crate::abi::InotifyEvent;
 use crate::cred::KernelUid;
 use crate::fs::anonymous::AnonymousInode;
 use crate::fs::{Caller, Dentry, File, Inode, Metadata, OpenFiles, TransferUnit};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
-/// `struct inotify_event` without the name.
-const HEADER_BYTES: usize = 16;
+/// What is before the name of an event.
+const HEADER_BYTES: usize = size_of::<InotifyEvent>();
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,14 +54,9 @@ impl Event {
 
     fn encode(&self, place: &mut [u8]) {
         let len = self.name_bytes() as u32;
-        let words = [
-            self.watch.to_ne_bytes(),
-            self.mask.bits().to_ne_bytes(),
-            self.cookie.to_ne_bytes(),
-            len.to_ne_bytes(),
-        ];
+        let head = InotifyEvent { wd: self.watch, mask: self.mask.bits(), cookie: self.cookie, len };
         place.fill(0);
-        place[..HEADER_BYTES].copy_from_slice(words.as_flattened());
+        place[..HEADER_BYTES].copy_from_slice(head.as_bytes());
         place[HEADER_BYTES..HEADER_BYTES + self.name.len()].copy_from_slice(&self.name);
     }
 }

@@ -12,8 +12,9 @@ use super::master::Master;
 use super::slave::{Line, Slave};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid};
-use crate::fs::terminal::{JobControl, TERMIO_BYTES, TERMIOS_BYTES, TERMIOS2_BYTES, Termios, WindowSize};
+use crate::fs::terminal::{JobControl, Termios, WindowSize};
 use crate::fs::{Caller, DeviceNumber, File, Inode, OpenFlags};
+use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
@@ -183,44 +184,7 @@ impl Pair {
     pub(super) fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
         let (memory, place) = (caller.memory(), VirtualAddress(argument));
         match request {
-            requests::TCGETS | requests::TCGETS2 => {
-                let bytes = self.state.lock().discipline.termios().to_bytes();
-                let len_bytes = if request == requests::TCGETS2 { TERMIOS2_BYTES } else { TERMIOS_BYTES };
-                memory.write_bytes(place, &bytes[..len_bytes])?;
-            }
-            requests::TCGETA => {
-                let bytes = self.state.lock().discipline.termios().to_termio_bytes();
-                memory.write_bytes(place, &bytes)?;
-            }
-            requests::TCSETS | requests::TCSETSW | requests::TCSETSF => {
-                let mut bytes = [0; TERMIOS_BYTES];
-                memory.read_bytes(place, &mut bytes)?;
-                self.set_termios(request == requests::TCSETSF, |old| old.updated_from(&bytes));
-            }
-            requests::TCSETS2 | requests::TCSETSW2 | requests::TCSETSF2 => {
-                let mut bytes = [0; TERMIOS2_BYTES];
-                memory.read_bytes(place, &mut bytes)?;
-                self.set_termios(request == requests::TCSETSF2, |old| old.updated_from(&bytes));
-            }
-            requests::TCSETA | requests::TCSETAW | requests::TCSETAF => {
-                let mut bytes = [0; TERMIO_BYTES];
-                memory.read_bytes(place, &mut bytes)?;
-                self.set_termios(request == requests::TCSETAF, |old| old.updated_from_termio(&bytes));
-            }
-            requests::TIOCGLCKTRMIOS => {
-                let bytes = self.state.lock().lock.to_bytes();
-                memory.write_bytes(place, &bytes[..TERMIOS_BYTES])?;
-            }
             requests::TIOCSLCKTRMIOS => self.lock_termios(place, caller)?,
-            requests::TIOCGSOFTCAR => {
-                let control = self.state.lock().discipline.termios().control;
-                memory.write_object(place, &i32::from(control & uapi::CLOCAL != 0))?;
-            }
-            requests::TIOCSSOFTCAR => {
-                let is_local: i32 = memory.read_object(place)?;
-                let flag = if is_local != 0 { uapi::CLOCAL } else { 0 };
-                self.set_termios(false, |old| Termios { control: old.control & !uapi::CLOCAL | flag, ..old });
-            }
             requests::TIOCGWINSZ => {
                 let window = self.state.lock().window;
                 memory.write_object(place, &window.fields)?;
@@ -243,7 +207,7 @@ impl Pair {
                     return Err(Errno::EINVAL);
                 }
             }
-            _ => return Err(Errno::ENOTTY),
+            _ => self.settings_ioctl(request, place, memory)?,
         }
         Ok(0)
     }
@@ -253,6 +217,50 @@ impl Pair {
         let old = std::mem::replace(&mut self.state.lock().window, window);
         if old != window {
             self.job_control.signal_foreground(uapi::SIGWINCH);
+        }
+    }
+
+    /// Those that show or change settings (`man 2 TCSETS`).
+    fn settings_ioctl(
+        &self,
+        request: u32,
+        place: VirtualAddress,
+        memory: &MemoryManager,
+    ) -> Result<(), Errno> {
+        let termios = || self.state.lock().discipline.termios();
+        match request {
+            requests::TCGETS => memory.write_object(place, &termios().to_user().termios),
+            requests::TCGETS2 => memory.write_object(place, &termios().to_user()),
+            requests::TCGETA => memory.write_object(place, &termios().to_termio()),
+            requests::TCSETS | requests::TCSETSW | requests::TCSETSF => {
+                let user = memory.read_object(place)?;
+                self.set_termios(request == requests::TCSETSF, |old| old.updated_from(&user));
+                Ok(())
+            }
+            requests::TCSETS2 | requests::TCSETSW2 | requests::TCSETSF2 => {
+                let user = memory.read_object(place)?;
+                self.set_termios(request == requests::TCSETSF2, |_| Termios::from_user(&user));
+                Ok(())
+            }
+            requests::TCSETA | requests::TCSETAW | requests::TCSETAF => {
+                let user = memory.read_object(place)?;
+                self.set_termios(request == requests::TCSETAF, |old| old.updated_from_termio(&user));
+                Ok(())
+            }
+            requests::TIOCGLCKTRMIOS => {
+                let lock = self.state.lock().lock;
+                memory.write_object(place, &lock.to_user().termios)
+            }
+            requests::TIOCGSOFTCAR => {
+                memory.write_object(place, &i32::from(termios().control & uapi::CLOCAL != 0))
+            }
+            requests::TIOCSSOFTCAR => {
+                let is_local: i32 = memory.read_object(place)?;
+                let flag = if is_local != 0 { uapi::CLOCAL } else { 0 };
+                self.set_termios(false, |old| Termios { control: old.control & !uapi::CLOCAL | flag, ..old });
+                Ok(())
+            }
+            _ => Err(Errno::ENOTTY),
         }
     }
 
@@ -274,9 +282,8 @@ impl Pair {
         if !caller.credentials().has(Capabilities::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
-        let mut bytes = [0; TERMIOS_BYTES];
-        caller.memory().read_bytes(place, &mut bytes)?;
-        self.state.lock().lock = Termios::no_lock().updated_from(&bytes);
+        let user = caller.memory().read_object(place)?;
+        self.state.lock().lock = Termios::no_lock().updated_from(&user);
         Ok(())
     }
 

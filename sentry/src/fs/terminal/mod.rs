@@ -6,5 +6,3 @@ mod termios;
 pub(crate) use job_control::ControllingTerminal;
 pub use job_control::{ControllingTerminals, JobControl, ProcessGroups};
 pub use termios::{Termios, WindowSize};
-
-pub(super) use termios::{TERMIO_BYTES, TERMIOS_BYTES, TERMIOS2_BYTES};

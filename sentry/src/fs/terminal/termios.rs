@@ -1,21 +1,12 @@
-//! Terminal settings in the user API's layout (`man 2 TCSETS`).
+//! The settings of a terminal (`man 2 TCSETS`).
 
 use std::time::Duration;
 
 use linux_raw_sys::general as uapi;
 
+use crate::abi;
 use crate::fs::ReadPace;
 
-/// Bytes of the kernel's `struct termios`.
-pub(in crate::fs) const TERMIOS_BYTES: usize = 36;
-/// Bytes of `struct termios2`: the same, then the input and output speed.
-pub(in crate::fs) const TERMIOS2_BYTES: usize = 44;
-/// Bytes of `struct termio`, System V's settings: 16 bits of each flag word and the first control characters.
-pub(in crate::fs) const TERMIO_BYTES: usize = size_of::<uapi::termio>();
-/// Where `struct termio` ends, but for its padding.
-const TERMIO_END: usize = TERMIO_CHARACTERS + uapi::NCC as usize;
-/// Where `struct termio` holds its control characters, after `c_line`.
-const TERMIO_CHARACTERS: usize = 9;
 /// The speed that a new pseudoterminal shows.
 const BAUD_38400: u32 = 38400;
 /// Speeds by the number in `c_cflag`: `B0` to `B38400`, and `B57600` onward with [`uapi::CBAUDEX`].
@@ -94,58 +85,62 @@ impl Default for Termios {
 }
 
 impl Termios {
-    /// The user's `struct termios2`; its first [`TERMIOS_BYTES`] are `struct termios`.
-    pub fn to_bytes(&self) -> [u8; TERMIOS2_BYTES] {
-        let mut bytes = [0; TERMIOS2_BYTES];
-        let words = [self.input, self.output, self.control, self.local];
-        for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
-            place.copy_from_slice(&word.to_ne_bytes());
-        }
-        bytes[16] = self.line;
-        bytes[17..36].copy_from_slice(&self.control_characters);
-        bytes[36..40].copy_from_slice(&self.input_speed.to_ne_bytes());
-        bytes[40..44].copy_from_slice(&self.output_speed.to_ne_bytes());
-        bytes
+    /// The user's `struct termios2`; a `struct termios` is its first field.
+    pub(in crate::fs) fn to_user(self) -> abi::Termios2 {
+        let termios = abi::Termios {
+            c_iflag: self.input,
+            c_oflag: self.output,
+            c_cflag: self.control,
+            c_lflag: self.local,
+            c_line: self.line,
+            c_cc: self.control_characters,
+        };
+        abi::Termios2 { termios, c_ispeed: self.input_speed, c_ospeed: self.output_speed }
     }
 
-    /// Reads the user's structure; what a `struct termios` does not hold stays as it is here.
-    pub fn updated_from(mut self, bytes: &[u8]) -> Self {
-        let word = |index: usize| {
-            bytes.get(index * 4..).and_then(|rest| rest.first_chunk()).map(|word| u32::from_ne_bytes(*word))
-        };
-        self.input = word(0).unwrap_or(self.input);
-        self.output = word(1).unwrap_or(self.output);
-        self.control = word(2).unwrap_or(self.control);
-        self.local = word(3).unwrap_or(self.local);
-        self.line = bytes.get(16).copied().unwrap_or(self.line);
-        if let Some(characters) = bytes.get(17..36) {
-            self.control_characters.copy_from_slice(characters);
+    /// What the user's `struct termios` says; the speeds stay.
+    pub(in crate::fs) fn updated_from(self, user: &abi::Termios) -> Self {
+        Self {
+            input: user.c_iflag,
+            output: user.c_oflag,
+            control: user.c_cflag,
+            local: user.c_lflag,
+            line: user.c_line,
+            control_characters: user.c_cc,
+            ..self
         }
-        self.input_speed = word(9).unwrap_or(self.input_speed);
-        self.output_speed = word(10).unwrap_or(self.output_speed);
-        self
+    }
+
+    /// What the user's `struct termios2` says.
+    pub(in crate::fs) fn from_user(user: &abi::Termios2) -> Self {
+        let speeds = Self { input_speed: user.c_ispeed, output_speed: user.c_ospeed, ..Self::no_lock() };
+        speeds.updated_from(&user.termios)
     }
 
     /// The user's `struct termio`.
-    pub fn to_termio_bytes(&self) -> [u8; TERMIO_BYTES] {
-        let mut bytes = [0; TERMIO_BYTES];
-        let words = [self.input, self.output, self.control, self.local];
-        for (place, word) in bytes.chunks_exact_mut(2).zip(words) {
-            place.copy_from_slice(&word.to_ne_bytes()[..2]);
+    pub(in crate::fs) fn to_termio(self) -> abi::Termio {
+        let mut c_cc = [0; uapi::NCC as usize];
+        c_cc.copy_from_slice(&self.control_characters[..uapi::NCC as usize]);
+        abi::Termio {
+            c_iflag: self.input as u16,
+            c_oflag: self.output as u16,
+            c_cflag: self.control as u16,
+            c_lflag: self.local as u16,
+            c_line: self.line,
+            c_cc,
+            padding: 0,
         }
-        bytes[TERMIO_CHARACTERS - 1] = self.line;
-        bytes[TERMIO_CHARACTERS..TERMIO_END].copy_from_slice(&self.control_characters[..uapi::NCC as usize]);
-        bytes
     }
 
-    /// Reads the user's `struct termio`; what it does not hold stays as it is here.
-    pub fn updated_from_termio(mut self, bytes: &[u8; TERMIO_BYTES]) -> Self {
-        let words = [&mut self.input, &mut self.output, &mut self.control, &mut self.local];
-        for (word, half) in words.into_iter().zip(bytes.chunks_exact(2)) {
-            *word = *word & 0xffff_0000 | u32::from(u16::from_ne_bytes([half[0], half[1]]));
-        }
-        self.line = bytes[TERMIO_CHARACTERS - 1];
-        self.control_characters[..uapi::NCC as usize].copy_from_slice(&bytes[TERMIO_CHARACTERS..TERMIO_END]);
+    /// What the user's `struct termio` says; what it does not hold stays.
+    pub(in crate::fs) fn updated_from_termio(mut self, user: &abi::Termio) -> Self {
+        let lower = |word: u32, half: u16| word & 0xffff_0000 | u32::from(half);
+        self.input = lower(self.input, user.c_iflag);
+        self.output = lower(self.output, user.c_oflag);
+        self.control = lower(self.control, user.c_cflag);
+        self.local = lower(self.local, user.c_lflag);
+        self.line = user.c_line;
+        self.control_characters[..uapi::NCC as usize].copy_from_slice(&user.c_cc);
         self
     }
 

@@ -2,12 +2,10 @@
 
 use syscalls::Sysno;
 
-use super::{
-    Context, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures,
-    write_words,
-};
+use super::{Context, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures};
 use crate::Errno;
-use crate::ipc::{IpcLimit, Lookup, Message, PendingReception, Received, Reception, Selection};
+use crate::abi::MsqidDs;
+use crate::ipc::{IpcLimit, Lookup, Message, PendingReception, QueueChange, Received, Reception, Selection};
 use crate::syscall::Handler;
 use crate::syscall::arguments::{UserPointer, handlers};
 use crate::task::{Blocked, CurrentTask};
@@ -135,7 +133,7 @@ fn msgctl(task: &mut CurrentTask, id: i32, command: u32, address: u64) -> Result
         IPC_INFO | MSG_INFO => {
             let usage = queues.usage();
             let shown = (command == MSG_INFO).then_some(&usage);
-            write_words(task, address, structures::queue_limits(&objects.limits(), shown))?;
+            UserPointer::new(address).write(task, &structures::queue_limits(&objects.limits(), shown))?;
             Ok(usage.highest_index)
         }
         IPC_STAT | MSG_STAT | MSG_STAT_ANY => {
@@ -145,11 +143,13 @@ fn msgctl(task: &mut CurrentTask, id: i32, command: u32, address: u64) -> Result
                 _ => Lookup::AnyIndex,
             };
             let status = queues.status(id, lookup, &caller)?;
-            write_words(task, address, structures::queue(&status, &context))?;
+            UserPointer::new(address).write(task, &structures::queue(&status, &context))?;
             Ok(stat_result(lookup, status.id))
         }
         IPC_SET => {
-            let change = structures::read_queue_change(task, address)?;
+            let wanted: MsqidDs = UserPointer::new(address).read(task)?;
+            let permissions = structures::change_of(task, &wanted.msg_perm);
+            let change = QueueChange { permissions, max_bytes: wanted.msg_qbytes };
             queues.change(id, change, &objects.limits(), &caller)?;
             Ok(0)
         }

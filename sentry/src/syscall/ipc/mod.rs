@@ -10,7 +10,6 @@ use std::sync::Arc;
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials, Namespace};
 use crate::ipc::{IpcCaller, IpcNamespace, IpcObjects, Lookup};
-use crate::platform::VirtualAddress;
 use crate::process_identity::ProcessIdentity;
 use crate::task::CurrentTask;
 
@@ -85,9 +84,4 @@ fn stat_result(lookup: Lookup, id: i32) -> usize {
 /// An identifier or a number of things as a result.
 fn result_of(number: i32) -> Result<usize, Errno> {
     usize::try_from(number).map_err(|_| Errno::EINVAL)
-}
-
-/// Writes a structure that is given as words of eight bytes.
-fn write_words<const N: usize>(task: &CurrentTask, address: u64, words: [u64; N]) -> Result<(), Errno> {
-    task.memory().write_object(VirtualAddress(address), &words)
 }

@@ -5,11 +5,9 @@ use std::time::{Duration, Instant};
 use syscalls::Sysno;
 use zerocopy::IntoBytes;
 
-use super::{
-    Context, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures, write_words,
-};
+use super::{Context, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures};
 use crate::Errno;
-use crate::abi::Timespec;
+use crate::abi::{SemidDs, Timespec};
 use crate::ipc::{Lookup, PendingOperation, SemaphoreOperations, SemaphoreOutcome};
 use crate::platform::VirtualAddress;
 use crate::syscall::Handler;
@@ -107,7 +105,8 @@ fn semctl(task: &mut CurrentTask, id: i32, number: i32, command: u32, argument: 
         IPC_INFO | SEM_INFO => {
             let usage = semaphores.usage();
             let shown = (command == SEM_INFO).then_some(&usage);
-            write_words(task, argument, structures::semaphore_limits(&objects.limits(), shown))?;
+            UserPointer::new(argument)
+                .write(task, &structures::semaphore_limits(&objects.limits(), shown))?;
             Ok(usage.highest_index)
         }
         IPC_STAT | SEM_STAT | SEM_STAT_ANY => {
@@ -117,11 +116,12 @@ fn semctl(task: &mut CurrentTask, id: i32, number: i32, command: u32, argument: 
                 _ => Lookup::AnyIndex,
             };
             let status = semaphores.status(id, lookup, &caller)?;
-            write_words(task, argument, structures::semaphore_set(&status, &context))?;
+            UserPointer::new(argument).write(task, &structures::semaphore_set(&status, &context))?;
             Ok(stat_result(lookup, status.id))
         }
         IPC_SET => {
-            semaphores.change(id, structures::read_change(task, argument)?, &caller)?;
+            let wanted: SemidDs = UserPointer::new(argument).read(task)?;
+            semaphores.change(id, structures::change_of(task, &wanted.sem_perm), &caller)?;
             Ok(0)
         }
         IPC_RMID => {

@@ -2,15 +2,14 @@
 
 use syscalls::Sysno;
 
-use super::{
-    Context, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures, write_words,
-};
+use super::{Context, IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, result_of, stat_result, structures};
 use crate::Errno;
+use crate::abi::ShmidDs;
 use crate::ipc::{AttachFlags, Lookup};
 use crate::limits::Resource;
 use crate::platform::VirtualAddress;
 use crate::syscall::Handler;
-use crate::syscall::arguments::handlers;
+use crate::syscall::arguments::{UserPointer, handlers};
 use crate::task::CurrentTask;
 
 pub(in crate::syscall) const HANDLERS: &[(Sysno, Handler)] = handlers![shmget, shmat, shmdt, shmctl];
@@ -56,12 +55,12 @@ fn shmctl(task: &mut CurrentTask, id: i32, command: u32, address: u64) -> Result
     let (shared_memory, caller) = (&objects.shared_memory, context.caller());
     match command {
         IPC_INFO => {
-            write_words(task, address, structures::segment_limits(&objects.limits()))?;
+            UserPointer::new(address).write(task, &structures::segment_limits(&objects.limits()))?;
             Ok(shared_memory.usage().highest_index)
         }
         SHM_INFO => {
             let usage = shared_memory.usage();
-            write_words(task, address, structures::segment_usage(&usage))?;
+            UserPointer::new(address).write(task, &structures::segment_usage(&usage))?;
             Ok(usage.highest_index)
         }
         IPC_STAT | SHM_STAT | SHM_STAT_ANY => {
@@ -71,11 +70,12 @@ fn shmctl(task: &mut CurrentTask, id: i32, command: u32, address: u64) -> Result
                 _ => Lookup::AnyIndex,
             };
             let status = shared_memory.status(id, lookup, &caller)?;
-            write_words(task, address, structures::segment(&status, &context))?;
+            UserPointer::new(address).write(task, &structures::segment(&status, &context))?;
             Ok(stat_result(lookup, status.id))
         }
         IPC_SET => {
-            shared_memory.change(id, structures::read_change(task, address)?, &caller)?;
+            let wanted: ShmidDs = UserPointer::new(address).read(task)?;
+            shared_memory.change(id, structures::change_of(task, &wanted.shm_perm), &caller)?;
             Ok(0)
         }
         IPC_RMID => {

@@ -1,20 +1,22 @@
+use zerocopy::IntoBytes;
+
 use super::*;
 
 #[test]
 fn settings_survive_their_layout() {
     let settings = Termios { line: 7, input_speed: 9600, ..Termios::default() };
-    assert_eq!(Termios::default().updated_from(&settings.to_bytes()), settings);
+    assert_eq!(Termios::from_user(&settings.to_user()), settings);
     let short = Termios { input_speed: BAUD_38400, ..settings };
-    assert_eq!(Termios::default().updated_from(&settings.to_bytes()[..TERMIOS_BYTES]), short);
+    assert_eq!(Termios::default().updated_from(&settings.to_user().termios), short);
     assert_eq!(settings.character(uapi::VEOF), 4);
 }
 #[test]
 fn system_v_settings_replace_half_of_each_word() {
     let settings = Termios { input: 0x0003_0500, ..Termios::default() };
-    let mut bytes = settings.to_termio_bytes();
-    assert_eq!(settings.updated_from_termio(&bytes), settings);
-    bytes = [0xff; TERMIO_BYTES];
-    let all = settings.updated_from_termio(&bytes);
+    let mut user = settings.to_termio();
+    assert_eq!(settings.updated_from_termio(&user), settings);
+    user.as_mut_bytes().fill(0xff);
+    let all = settings.updated_from_termio(&user);
     assert_eq!((all.input, all.output, all.line), (0x0003_ffff, 0xffff, 0xff));
     assert_eq!((all.character(uapi::VTIME), all.character(uapi::VSTART)), (0xff, 0x11));
 }
