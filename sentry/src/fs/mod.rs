@@ -12,6 +12,7 @@
 pub mod anonymous;
 pub mod async_io;
 pub mod block;
+mod caller;
 pub mod cgroup;
 mod dentry;
 mod description_inode;
@@ -22,6 +23,7 @@ pub mod eventfd;
 mod fd;
 mod file;
 pub(crate) mod file_capabilities;
+mod file_description;
 mod file_system_type;
 pub mod file_systems;
 mod fs_context;
@@ -40,6 +42,7 @@ pub mod mqueue;
 mod network;
 pub mod nsfs;
 mod open_files;
+mod open_flags;
 pub mod operations;
 pub mod overlay;
 pub mod path;
@@ -65,10 +68,10 @@ pub use async_io::SignalOwner;
 pub use dentry::Dentry;
 pub use descriptor_table::{DescriptorBounds, DescriptorTable};
 pub use fd::Fd;
-pub use file::{
-    Caller, Collector, DirectoryEntry, File, FileDescription, OpenFlags, OuterPosition, PipeEnd, ReadPace,
-    TransferUnit,
-};
+pub use caller::Caller;
+pub use file::{Collector, DirectoryEntry, File, OuterPosition, PipeEnd, ReadPace, TransferUnit};
+pub use file_description::FileDescription;
+pub use open_flags::OpenFlags;
 pub use file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 pub use file_systems::AnonymousDevices;
 pub use fs_context::FsContext;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::topology::{Change, tree};
 use super::{Home, Mount, MountTable};
 use crate::Errno;
-use crate::fs::file::{File, FileDescription, OpenFlags};
+use crate::fs::{File, FileDescription, OpenFlags};
 use crate::fs::metadata::Metadata;
 
 /// A tree that is attached nowhere. Unless it is attached by then, it ends with this.
