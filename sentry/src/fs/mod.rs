@@ -65,13 +65,12 @@ pub mod volume;
 mod write_count;
 
 pub use async_io::SignalOwner;
+pub use caller::Caller;
 pub use dentry::Dentry;
 pub use descriptor_table::{DescriptorBounds, DescriptorTable};
 pub use fd::Fd;
-pub use caller::Caller;
 pub use file::{Collector, DirectoryEntry, File, OuterPosition, PipeEnd, ReadPace, TransferUnit};
 pub use file_description::FileDescription;
-pub use open_flags::OpenFlags;
 pub use file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 pub use file_systems::AnonymousDevices;
 pub use fs_context::FsContext;
@@ -83,6 +82,7 @@ pub use mount::{
 };
 pub use network::{Network, NetworkTable};
 pub use open_files::OpenFiles;
+pub use open_flags::OpenFlags;
 pub use path::Path;
 pub use permission::{Access, check_access, check_owner, check_sticky, check_viewer_access};
 pub use position::{Position, Turn};

@@ -62,6 +62,13 @@ pub enum Resolved {
     Missing(LastComponent),
 }
 
+/// One name of a path.
+struct Component {
+    name: Vec<u8>,
+    has_trailing_slash: bool,
+    is_last: bool,
+}
+
 /// What to do with the last component.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
@@ -182,24 +189,30 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Takes the next component off what is left of the path, if there is one.
+    fn next_component(&mut self) -> Option<Component> {
+        self.next += self.rest.iter().skip(self.next).take_while(|&&byte| byte == b'/').count();
+        let rest = self.rest.get(self.next..).filter(|rest| !rest.is_empty())?;
+        let len = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+        let (name, after) = rest.split_at(len);
+        let component = Component {
+            name: name.to_vec(),
+            has_trailing_slash: !after.is_empty(),
+            is_last: after.iter().all(|&byte| byte == b'/'),
+        };
+        self.next += len;
+        Some(component)
+    }
+
     fn run(mut self, last: Last) -> Result<Outcome, Errno> {
         let mut must_be_directory = false;
         loop {
-            self.next += self.rest.iter().skip(self.next).take_while(|&&byte| byte == b'/').count();
-            let rest = self.rest.get(self.next..).unwrap_or_default();
-            if rest.is_empty() {
+            let Some(Component { name, has_trailing_slash, is_last }) = self.next_component() else {
                 if must_be_directory && !self.current.is_directory() {
                     return Err(Errno::ENOTDIR);
                 }
                 return Ok(Outcome::Found(self.current, self.holder));
-            }
-            let len = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
-            let name = rest.get(..len).unwrap_or_default().to_vec();
-            let after = rest.get(len..).unwrap_or_default();
-            let has_trailing_slash = !after.is_empty();
-            let is_last = after.iter().all(|&byte| byte == b'/');
-            self.next += len;
-
+            };
             if !self.current.is_directory() {
                 return Err(Errno::ENOTDIR);
             }

@@ -72,6 +72,32 @@ pub(super) fn build(
     crate::host::fill_random(&mut random);
     let random = block.push(&random);
 
+    let vector = auxiliary_vector(around, grants, auxiliary, [random, file_name, platform]);
+
+    let mut words = vec![arguments.len() as u64];
+    words.extend(
+        arguments.iter().chain(&[0]).chain(&environment).chain(&[0]).copied().chain(vector.iter().copied()),
+    );
+    let stack_pointer = block.push_words(&words);
+
+    map_stack(memory, stack_pointer, auxiliary.has_executable_stack)?;
+    memory.write_bytes(VirtualAddress(stack_pointer), &block.into_bytes())?;
+    memory.set_layout_strings(crate::memory::StringsLayout {
+        arguments: string_range(&arguments, &strings.arguments),
+        environment: string_range(&environment, &strings.environment),
+        stack_start: VirtualAddress(stack_pointer),
+        auxiliary_vector: vector,
+    });
+    Ok(stack_pointer)
+}
+
+/// The auxiliary vector, keys and values in turn (`man 3 getauxval`), with the addresses of what lies in the block.
+fn auxiliary_vector(
+    around: &Surroundings<'_>,
+    grants: FileGrants,
+    auxiliary: &Auxiliary<'_>,
+    [random, file_name, platform]: [u64; 3],
+) -> Vec<u64> {
     let (credentials, is_secure) =
         credentials_after_exec(&around.viewer.credentials, grants, around.allows_new_privileges);
     let namespace = &credentials.user_namespace;
@@ -101,27 +127,8 @@ pub(super) fn build(
         (at::AT_MINSIGSTKSZ, cpu.min_signal_stack_bytes),
         (at::AT_NULL, 0),
     ];
-    let vector: Vec<u64> = vector
-        .into_iter()
-        .filter(|(key, value)| *key != at::AT_SYSINFO_EHDR || *value != 0)
-        .flat_map(|(key, value)| [key.into(), value])
-        .collect();
-
-    let mut words = vec![arguments.len() as u64];
-    words.extend(
-        arguments.iter().chain(&[0]).chain(&environment).chain(&[0]).copied().chain(vector.iter().copied()),
-    );
-    let stack_pointer = block.push_words(&words);
-
-    map_stack(memory, stack_pointer, auxiliary.has_executable_stack)?;
-    memory.write_bytes(VirtualAddress(stack_pointer), &block.into_bytes())?;
-    memory.set_layout_strings(crate::memory::StringsLayout {
-        arguments: string_range(&arguments, &strings.arguments),
-        environment: string_range(&environment, &strings.environment),
-        stack_start: VirtualAddress(stack_pointer),
-        auxiliary_vector: vector,
-    });
-    Ok(stack_pointer)
+    let entries = vector.into_iter().filter(|(key, value)| *key != at::AT_SYSINFO_EHDR || *value != 0);
+    entries.flat_map(|(key, value)| [key.into(), value]).collect()
 }
 
 fn map_stack(memory: &MemoryManager, stack_pointer: u64, is_executable: bool) -> Result<(), LoadError> {

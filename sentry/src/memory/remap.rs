@@ -98,6 +98,21 @@ impl Edit<'_> {
             }
             return Ok((old.start..old.start + new_len, false));
         }
+        self.grow_or_move(old, new_len, flags, target, new_address)
+    }
+
+    /// Has the pages `old` grow or move; `target` is where to, if that is fixed.
+    fn grow_or_move(
+        &mut self,
+        old: Range<u64>,
+        new_len: u64,
+        flags: RemapFlags,
+        target: Option<Range<u64>>,
+        new_address: VirtualAddress,
+    ) -> Result<(Range<u64>, bool), Errno> {
+        let must_move = flags.intersects(RemapFlags::FIXED | RemapFlags::DONTUNMAP);
+        let keeps_old = flags.contains(RemapFlags::DONTUNMAP);
+        let old_len = old.end - old.start;
         if old.end > END_PAGE {
             return Err(Errno::EFAULT);
         }

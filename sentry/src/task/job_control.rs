@@ -2,8 +2,8 @@
 
 use super::id::Tid;
 use super::status::ResourceUsage;
-use super::tree::Tree;
-use super::{GroupId, PidNamespace, Task, TaskSet, ThreadGroup};
+use super::tree::{GroupNode, Tree};
+use super::{GroupId, NamespaceId, PidNamespace, Task, TaskSet, ThreadGroup};
 use crate::Errno;
 
 impl TaskSet {
@@ -23,34 +23,8 @@ impl TaskSet {
         }
         let namespace = caller.group.pid_namespace().id();
         let mut tree = self.tree.write();
-        let caller_session = tree.groups.get(&caller.group.id()).ok_or(Errno::ESRCH)?.session;
-        let target = match process.0 {
-            0 => tree.groups.get(&caller.group.id()),
-            _ => {
-                let named = tree.task(namespace, process).ok_or(Errno::ESRCH)?;
-                let target = tree.groups.get(&named.group).ok_or(Errno::ESRCH)?;
-                if target.leader != named.task.id {
-                    return Err(Errno::EINVAL);
-                }
-                Some(target)
-            }
-        }
-        .ok_or(Errno::ESRCH)?;
+        let target = movable_process(&tree, caller, namespace, process)?;
         let id = target.group.id();
-        if id != caller.group.id() {
-            if target.parent != Some(caller.group.id()) {
-                return Err(Errno::ESRCH);
-            }
-            if target.session != caller_session {
-                return Err(Errno::EPERM);
-            }
-            if target.has_execed {
-                return Err(Errno::EACCES);
-            }
-        }
-        if target.session == id {
-            return Err(Errno::EPERM);
-        }
         let (session, leader, old) = (target.session, target.leader, target.process_group);
         let own_number = tree.group_number_in(id, namespace);
         let wanted = if process_group.0 == 0 { own_number } else { process_group };
@@ -158,4 +132,39 @@ impl Tree {
         }
         usage
     }
+}
+
+/// The process that setpgid(2) names, if `caller` may move it to another process group: its own, or that of a child in its session
+/// that has executed nothing.
+fn movable_process<'a>(
+    tree: &'a Tree,
+    caller: &Task,
+    namespace: NamespaceId,
+    process: Tid,
+) -> Result<&'a GroupNode, Errno> {
+    let own = tree.groups.get(&caller.group.id()).ok_or(Errno::ESRCH)?;
+    let target = match process.0 {
+        0 => own,
+        _ => {
+            let named = tree.task(namespace, process).ok_or(Errno::ESRCH)?;
+            let target = tree.groups.get(&named.group).ok_or(Errno::ESRCH)?;
+            if target.leader != named.task.id {
+                return Err(Errno::EINVAL);
+            }
+            target
+        }
+    };
+    let id = target.group.id();
+    if id != caller.group.id() {
+        if target.parent != Some(caller.group.id()) {
+            return Err(Errno::ESRCH);
+        }
+        if target.session != own.session {
+            return Err(Errno::EPERM);
+        }
+        if target.has_execed {
+            return Err(Errno::EACCES);
+        }
+    }
+    if target.session == id { Err(Errno::EPERM) } else { Ok(target) }
 }

@@ -280,27 +280,6 @@ impl Process for TaskView {
             caught: caught.bits(),
             queued_signals: (0, task.group.soft_limit(Resource::PENDING_SIGNALS)),
             umask: task.try_task_fs().map(|context| context.umask()),
-            uids: [
-                credentials.real_uid,
-                credentials.effective_uid,
-                credentials.saved_uid,
-                credentials.fs_uid,
-            ],
-            gids: [
-                credentials.real_gid,
-                credentials.effective_gid,
-                credentials.saved_gid,
-                credentials.fs_gid,
-            ],
-            groups: credentials.groups.to_vec(),
-            capabilities: [
-                credentials.inheritable.bits(),
-                credentials.permitted.bits(),
-                credentials.effective.bits(),
-                credentials.bounding.bits(),
-                credentials.ambient.bits(),
-            ],
-            has_no_new_privs: credentials.no_new_privs,
             seccomp_mode: task.seccomp_mode() as u32,
             seccomp_filters: task.seccomp_filter().map_or(0, |filter| filter.with_previous().count()),
             allowed_cpus: task.allowed_cpus().0,
@@ -309,7 +288,7 @@ impl Process for TaskView {
             personality: task.group.personality.load(std::sync::atomic::Ordering::Relaxed),
             is_dumpable,
             out_of_memory_adjustment: task.group.out_of_memory_adjustment(),
-            ..ProcessStatus::default()
+            ..status_of_credentials(&credentials)
         };
         self.relations(&mut status);
         status
@@ -512,5 +491,23 @@ impl super::TaskSet {
             total += group.usage();
         }
         total
+    }
+}
+
+/// What credentials say of a process's status.
+fn status_of_credentials(credentials: &Credentials) -> ProcessStatus {
+    ProcessStatus {
+        uids: [credentials.real_uid, credentials.effective_uid, credentials.saved_uid, credentials.fs_uid],
+        gids: [credentials.real_gid, credentials.effective_gid, credentials.saved_gid, credentials.fs_gid],
+        groups: credentials.groups.to_vec(),
+        capabilities: [
+            credentials.inheritable.bits(),
+            credentials.permitted.bits(),
+            credentials.effective.bits(),
+            credentials.bounding.bits(),
+            credentials.ambient.bits(),
+        ],
+        has_no_new_privs: credentials.no_new_privs,
+        ..ProcessStatus::default()
     }
 }

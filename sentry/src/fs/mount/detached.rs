@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::topology::{Change, tree};
 use super::{Home, Mount, MountTable};
 use crate::Errno;
-use crate::fs::{File, FileDescription, OpenFlags};
 use crate::fs::metadata::Metadata;
+use crate::fs::{File, FileDescription, OpenFlags};
 
 /// A tree that is attached nowhere. Unless it is attached by then, it ends with this.
 pub struct DetachedTree {

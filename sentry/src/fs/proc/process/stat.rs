@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Errno;
 use crate::fs::Viewer;
 use crate::fs::proc::About;
-use crate::fs::proc::source::Process;
+use crate::fs::proc::source::{Process, ProcessStatus};
 
 /// `sysconf(_SC_CLK_TCK)`.
 const TICKS_PER_SECOND: u128 = 100;
@@ -19,14 +19,23 @@ pub(super) fn ticks(time: Duration) -> u128 {
 pub(super) fn stat(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     let process = about.process()?;
     let status = process.status();
-    let memory = process.memory().unwrap_or_default();
-    let may_inspect = about.inspect(viewer).is_ok();
-    let address = |address: u64| if may_inspect { address } else { 0 };
+    let mut text = format!("{} (", status.id).into_bytes();
+    text.extend_from_slice(&status.name);
+    text.extend_from_slice(format!(") {}", status.state).as_bytes());
+    let started = ticks(about.source().clock_offsets(viewer).boottime.shown(status.start_time));
+    for number in activity(&status, started).into_iter().chain(memory_and_signals(about, viewer, &status)?) {
+        text.extend_from_slice(format!(" {number}").as_bytes());
+    }
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// The numbers from `ppid` to `starttime`, which the process has `started` at.
+fn activity(status: &ProcessStatus, started: u128) -> [i128; 19] {
     let terminal = status.terminal.map_or(0, |device| device.as_u64());
-    let own_thread = about.thread_id.is_some();
     let times = [status.user_time[0], status.system_time[0], status.user_time[1], status.system_time[1]];
     let [user, system, children_user, children_system] = times.map(ticks);
-    let numbers: Vec<i128> = [
+    [
         i128::from(status.parent_id),
         i128::from(status.process_group_id),
         i128::from(status.session_id),
@@ -45,10 +54,21 @@ pub(super) fn stat(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
         i128::from(status.niceness),
         status.threads as i128,
         0,
-        ticks(about.source().clock_offsets(viewer).boottime.shown(status.start_time)) as i128,
+        started as i128,
+    ]
+}
+
+/// The numbers from `vsize` to `exit_code`.
+fn memory_and_signals(about: &About, viewer: &Viewer, status: &ProcessStatus) -> Result<[i128; 30], Errno> {
+    let process = about.process()?;
+    let memory = process.memory().unwrap_or_default();
+    let may_inspect = about.inspect(viewer).is_ok();
+    let address = |address: u64| if may_inspect { address } else { 0 };
+    let own_thread = about.thread_id.is_some();
+    Ok([
         i128::from(memory.total_bytes),
         i128::from(memory.resident_bytes() / PAGE_BYTES),
-        i128::from(about.process()?.limits()[RLIMIT_RSS].0),
+        i128::from(process.limits()[RLIMIT_RSS].0),
         i128::from(address(memory.code[0])),
         i128::from(address(memory.code[1])),
         i128::from(address(memory.stack_start)),
@@ -77,16 +97,7 @@ pub(super) fn stat(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
         i128::from(address(memory.environment[0])),
         i128::from(address(memory.environment[1])),
         if may_inspect { i128::from(status.exit_code) } else { 0 },
-    ]
-    .into();
-    let mut text = format!("{} (", status.id).into_bytes();
-    text.extend_from_slice(&status.name);
-    text.extend_from_slice(format!(") {}", status.state).as_bytes());
-    for number in numbers {
-        text.extend_from_slice(format!(" {number}").as_bytes());
-    }
-    text.push(b'\n');
-    Ok(text)
+    ])
 }
 
 /// The place of RLIMIT_RSS among the limits.
