@@ -11,6 +11,7 @@ pub mod cred;
 pub mod errno;
 pub mod fs;
 pub mod futex;
+pub mod heap;
 pub mod host;
 mod id_map;
 pub mod ipc;

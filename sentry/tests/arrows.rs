@@ -22,7 +22,7 @@ const ROOMS: &[&[&str]] = &[
     &["limits", "network_settings", "signal", "uts"],
     &["cred"],
     &["virtual_cpus"],
-    &["abi", "core_settings", "host", "id_map", "pace", "process_identity", "slices", "wait"],
+    &["abi", "core_settings", "heap", "host", "id_map", "pace", "process_identity", "slices", "wait"],
     &["platform"],
     &["errno"],
 ];

@@ -20,12 +20,18 @@ pub(crate) use self::request::{Operation, Submission};
 use crate::Errno;
 use crate::abi::IoEvent;
 use crate::fs::FileDescription;
+use crate::heap::HeapCharge;
 use crate::platform::VirtualAddress;
 use crate::time::TimerQueue;
 use crate::wait::{Events, WaitQueue};
 
 /// What all contexts of a kernel together may hold, in events (`/proc/sys/fs/aio-max-nr`).
 pub(crate) const MAX_EVENTS: u64 = 0x10000;
+
+/// What a context takes beside its events.
+const CONTEXT_BYTES: usize = 1024;
+/// What an event takes, or the request that it comes from, beside its vector.
+const EVENT_BYTES: usize = 512;
 
 /// How many events the contexts of a kernel may hold (`/proc/sys/fs/aio-nr`).
 #[derive(Default)]
@@ -38,17 +44,23 @@ impl AioBudget {
     }
 
     /// # Errors
-    /// EAGAIN: there would be more than [`MAX_EVENTS`].
+    /// EAGAIN: there would be more than [`MAX_EVENTS`], or the process may have no more of the heap.
     fn charge(self: &Arc<Self>, events: u64) -> Result<Charge, Errno> {
         let add = |used: u64| used.checked_add(events).filter(|sum| *sum <= MAX_EVENTS);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).map_err(|_| Errno::EAGAIN)?;
-        Ok(Charge { budget: self.clone(), events })
+        let mut charge = Charge { budget: self.clone(), events, heap_charge: HeapCharge::default() };
+        charge
+            .heap_charge
+            .resize(CONTEXT_BYTES + events as usize * EVENT_BYTES)
+            .map_err(|_| Errno::EAGAIN)?;
+        Ok(charge)
     }
 }
 
 struct Charge {
     budget: Arc<AioBudget>,
     events: u64,
+    heap_charge: HeapCharge,
 }
 
 impl Drop for Charge {

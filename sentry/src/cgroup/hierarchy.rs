@@ -13,6 +13,7 @@ use super::pids::PidsCharge;
 use super::{Controllers, GroupEvents};
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
+use crate::heap;
 use crate::id_map::IdMap;
 use crate::memory::FrameAllocator;
 use crate::time::TimerQueue;
@@ -81,7 +82,7 @@ pub(super) struct MemberNode {
 impl Hierarchy {
     /// A tree with a root, whose tasks' memory comes from `frames`. On `timers` it looks after limits.
     pub fn new(frames: &Arc<FrameAllocator>, timers: &Arc<TimerQueue>) -> Arc<Self> {
-        let root = Cgroup::new(1, None, b"", None, ROOT_OWNER);
+        let root = Cgroup::new(1, None, b"", None, frames.new_heap_account(), ROOT_OWNER);
         let nodes = std::iter::once((root.id, Node::new(root.clone()))).collect();
         let state = State { nodes, members: BTreeMap::new(), next_id: 2 };
         Arc::new_cyclic(|own| Self {
@@ -103,7 +104,7 @@ impl Hierarchy {
     ///
     /// # Errors
     /// EEXIST, ENODEV if `parent` has been removed, EAGAIN if there are too many groups or they are too deep, EINVAL for a name
-    /// with a newline.
+    /// with a newline, ENOMEM.
     pub fn create(&self, parent: &Arc<Cgroup>, name: &[u8], owner: FileOwner) -> Result<Arc<Cgroup>, Errno> {
         if name.contains(&b'\n') {
             return Err(Errno::EINVAL);
@@ -117,6 +118,7 @@ impl Hierarchy {
         if is_full {
             return Err(Errno::EAGAIN);
         }
+        heap::check_room(super::node::HEAP_BYTES)?;
         for (level, ancestor) in (1..).zip(parent.with_ancestors()) {
             let limits = ancestor.limits();
             let descendants = state.node(ancestor)?.descendants as u64;
@@ -129,7 +131,8 @@ impl Hierarchy {
         let id = state.next_id;
         state.next_id += 1;
         let account = self.frames.new_account(parent.memory.clone());
-        let cgroup = Cgroup::new(id, Some(parent.clone()), name, Some(account), owner);
+        let heap = self.frames.new_heap_account();
+        let cgroup = Cgroup::new(id, Some(parent.clone()), name, Some(account), heap, owner);
         state.nodes.insert(id, Node::new(cgroup.clone()));
         state.node_mut(parent)?.children.insert(name.to_vec(), id);
         for ancestor in parent.with_ancestors() {

@@ -8,7 +8,6 @@ use super::hierarchy::{Hierarchy, State};
 use super::node::{Cgroup, FileOwner};
 use super::pids::PidsCharge;
 use crate::Errno;
-use crate::memory::MemoryAccount;
 
 /// A task: its process first, so that the tasks of a process are neighbours. Neither number is ever used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,8 +37,8 @@ pub trait Member: Send + Sync {
     fn interrupt(&self);
     /// Has the task leave user code, if it is there, and enter it again.
     fn kick(&self);
-    /// Has `payer` pay for the memory that the process brings in from now on.
-    fn set_payer(&self, payer: Option<Arc<MemoryAccount>>);
+    /// Has `cgroup` pay for the memory that the process brings in from now on.
+    fn set_payer(&self, cgroup: &Cgroup);
     /// How much would be gained by the end of the process, in pages, if `total_pages` are all that there are; `None` if it
     /// must not be killed.
     fn badness(&self, total_pages: u64) -> Option<i64>;

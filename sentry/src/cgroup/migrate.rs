@@ -53,7 +53,7 @@ impl Hierarchy {
         }
         drop(old_charges);
         for member in settled {
-            member.set_payer(target.memory.clone());
+            member.set_payer(target);
             // It may have to freeze, or to go on.
             member.interrupt();
         }
@@ -63,7 +63,7 @@ impl Hierarchy {
     /// Has the group of `key` pay for `member`'s memory, which is new.
     pub fn settle(&self, key: MemberKey, member: &dyn Member) {
         let _migration = self.migration.lock();
-        member.set_payer(self.cgroup_of(key).memory.clone());
+        member.set_payer(&self.cgroup_of(key));
     }
 
     /// The tasks in `cgroup`: of a threaded domain those below it too, as cgroup.procs lists them.

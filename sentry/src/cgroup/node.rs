@@ -11,7 +11,11 @@ use super::EventCounter;
 use super::bandwidth::Bandwidth;
 use super::pids::PidsCounter;
 use crate::cred::{KernelGid, KernelUid};
+use crate::heap::{HeapAccount, HeapCharge, HeapPayer};
 use crate::memory::MemoryAccount;
+
+/// What a group takes, with its settings and its directory.
+pub(super) const HEAP_BYTES: usize = 8 << 10;
 
 /// A control group. Where it is in the tree never changes; what is in it is in the [`Hierarchy`](super::Hierarchy).
 pub struct Cgroup {
@@ -22,6 +26,8 @@ pub struct Cgroup {
     pub(super) pids: PidsCounter,
     /// Who pays for the memory of its tasks; nobody for those of the root.
     pub(super) memory: Option<Arc<MemoryAccount>>,
+    /// What the sentry's heap holds for processes that have ended.
+    heap: Arc<HeapAccount>,
     /// How much processor time its tasks may use.
     pub(super) bandwidth: Bandwidth,
     pub(super) is_removed: AtomicBool,
@@ -32,6 +38,7 @@ pub struct Cgroup {
     /// Changes of memory.events.
     pub(super) memory_events: EventCounter,
     settings: Mutex<Settings>,
+    _heap_charge: HeapCharge,
 }
 
 /// Limits on what is below a group; `None` is no limit.
@@ -71,8 +78,10 @@ impl Cgroup {
         parent: Option<Arc<Self>>,
         name: &[u8],
         memory: Option<Arc<MemoryAccount>>,
+        heap: Arc<HeapAccount>,
         directory: FileOwner,
     ) -> Arc<Self> {
+        heap.set_payer(memory.clone().map(|payer| payer as Arc<dyn HeapPayer>), None);
         let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
         Arc::new(Self {
             id,
@@ -81,6 +90,7 @@ impl Cgroup {
             depth,
             pids: PidsCounter::default(),
             memory,
+            heap,
             bandwidth: Bandwidth::default(),
             is_removed: AtomicBool::new(false),
             kills: AtomicU64::new(0),
@@ -94,7 +104,13 @@ impl Cgroup {
                 values: HashMap::new(),
                 kills_group: false,
             }),
+            _heap_charge: HeapCharge::forced(HEAP_BYTES),
         })
+    }
+
+    /// What the sentry's heap holds for processes of it that have ended.
+    pub fn heap(&self) -> &Arc<HeapAccount> {
+        &self.heap
     }
 
     /// A number that no other group of the hierarchy has: its directory's inode number.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use super::*;
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
-use crate::memory::{FrameAllocator, MemoryAccount};
+use crate::memory::FrameAllocator;
 use crate::platform::Platform;
 use crate::platform::fake::FakePlatform;
 
@@ -35,7 +35,7 @@ impl Member for Recorder {
 
     fn kick(&self) {}
 
-    fn set_payer(&self, _payer: Option<Arc<MemoryAccount>>) {}
+    fn set_payer(&self, _cgroup: &Cgroup) {}
 
     fn badness(&self, _total_pages: u64) -> Option<i64> {
         Some(self.badness.load(Ordering::Relaxed))

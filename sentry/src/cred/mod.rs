@@ -1,6 +1,7 @@
 //! Credentials: who a task is and what it may do (`man 7 credentials`, `man 7 capabilities`), and the user namespaces in which that
 //! counts.
 
+mod groups;
 mod ids;
 mod namespace;
 mod user_map;
@@ -8,6 +9,7 @@ mod user_namespace;
 
 use std::sync::Arc;
 
+pub use groups::Groups;
 pub use ids::{Gid, KernelGid, KernelUid, Uid};
 pub use namespace::{Identity, Namespace, NamespaceKind};
 use user_map::OVERFLOW_ID;
@@ -148,7 +150,7 @@ pub struct Credentials {
     /// Group ID for file access.
     pub fs_gid: KernelGid,
     /// Supplementary groups, at most 65,536.
-    pub groups: Arc<[KernelGid]>,
+    pub groups: Groups,
     /// Permitted capabilities.
     pub permitted: Capabilities,
     /// Effective capabilities.
@@ -185,7 +187,7 @@ impl Credentials {
             effective_gid: gid,
             saved_gid: gid,
             fs_gid: gid,
-            groups: Arc::new([]),
+            groups: Groups::default(),
             permitted: Capabilities::empty(),
             effective: Capabilities::empty(),
             inheritable: Capabilities::empty(),

@@ -11,6 +11,7 @@ use linux_raw_sys::general as uapi;
 
 use super::{KernelUid, UserNamespace};
 use crate::Errno;
+use crate::heap::HeapCharge;
 
 /// What a namespace is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +70,17 @@ impl NamespaceKind {
         }
     }
 
+    /// What one takes, when there is nothing in it yet.
+    fn heap_bytes(self) -> usize {
+        match self {
+            // Links, addresses, routes and settings.
+            Self::Network => 32 << 10,
+            // Maps of users.
+            Self::User => 24 << 10,
+            _ => 4 << 10,
+        }
+    }
+
     /// The number of the first namespace of this kind, as Linux has it (`PROC_*_INIT_INO`).
     fn initial_number(self) -> u64 {
         match self {
@@ -93,29 +105,43 @@ pub struct Identity {
     owner: Option<Arc<UserNamespace>>,
     /// Whom it is charged to: the effective user of who made it.
     charged_uid: Option<KernelUid>,
+    _heap_charge: HeapCharge,
 }
 
 impl Identity {
     /// Of the namespace of this kind that the first task is in, as in `owner`, the initial user namespace.
     pub fn initial(kind: NamespaceKind, owner: &Arc<UserNamespace>) -> Self {
-        Self { kind, number: kind.initial_number(), owner: Some(owner.clone()), charged_uid: None }
+        Self {
+            kind,
+            number: kind.initial_number(),
+            owner: Some(owner.clone()),
+            charged_uid: None,
+            _heap_charge: HeapCharge::default(),
+        }
     }
 
     /// Of the initial user namespace.
     pub(super) fn initial_user() -> Self {
         let kind = NamespaceKind::User;
-        Self { kind, number: kind.initial_number(), owner: None, charged_uid: None }
+        Self {
+            kind,
+            number: kind.initial_number(),
+            owner: None,
+            charged_uid: None,
+            _heap_charge: HeapCharge::default(),
+        }
     }
 
     /// Of a new namespace, owned by `owner` and made by the effective user `uid`: charged to this user there, and to
     /// the makers of `owner` and its ancestors around them, until it is dropped.
     ///
     /// # Errors
-    /// ENOSPC: one of them has as many as one may have (`man 7 namespaces`, /proc/sys/user).
+    /// ENOSPC: one of them has as many as one may have (`man 7 namespaces`, /proc/sys/user). ENOMEM.
     pub fn new(kind: NamespaceKind, owner: &Arc<UserNamespace>, uid: KernelUid) -> Result<Self, Errno> {
+        let _heap_charge = HeapCharge::new(kind.heap_bytes())?;
         owner.charge(kind, uid)?;
         let number = owner.new_namespace_number();
-        Ok(Self { kind, number, owner: Some(owner.clone()), charged_uid: Some(uid) })
+        Ok(Self { kind, number, owner: Some(owner.clone()), charged_uid: Some(uid), _heap_charge })
     }
 
     /// What the namespace is about.

@@ -18,11 +18,16 @@ use super::inotify::{WatchList, WatchRegister};
 use super::metadata::FileKind;
 use super::mount::Mount;
 use crate::Errno;
+use crate::heap::{self, HeapCharge};
 
 /// Unused dentries that one file system keeps.
 const MAX_CACHED: usize = 16 * 1024;
 /// Absent names that one file system remembers.
 const MAX_ABSENT: usize = 16 * 1024;
+/// What a dentry takes beside its name, with its place in its directory and the inode that it keeps.
+const DENTRY_BYTES: usize = 768;
+/// What a name known to be absent takes beside its letters.
+const ABSENT_BYTES: usize = 96;
 
 /// A name in a directory, and the inode that it leads to.
 pub struct Dentry {
@@ -43,6 +48,7 @@ pub struct Dentry {
     kept: Mutex<Option<Arc<Dentry>>>,
     /// For an inode that cannot keep them itself.
     watches: WatchList,
+    _heap_charge: HeapCharge,
 }
 
 struct Place {
@@ -58,7 +64,7 @@ pub(crate) struct Children {
 
 enum Child {
     Present(Weak<Dentry>),
-    Absent,
+    Absent { _heap_charge: HeapCharge },
 }
 
 /// The dentries that a file system keeps though nobody uses them.
@@ -103,6 +109,7 @@ impl Dentry {
         name: Arc<[u8]>,
         cache: Arc<DentryCache>,
     ) -> Self {
+        let _heap_charge = HeapCharge::forced(DENTRY_BYTES + 3 * name.len());
         Self {
             id: cache.next_id.fetch_add(1, Ordering::Relaxed),
             inode,
@@ -115,6 +122,7 @@ impl Dentry {
             was_used: AtomicBool::new(true),
             kept: Mutex::default(),
             watches: WatchList::default(),
+            _heap_charge,
         }
     }
 
@@ -347,7 +355,7 @@ impl Drop for Dentry {
 
 impl Children {
     fn count_absent(&self) -> usize {
-        self.entries.values().filter(|child| matches!(child, Child::Absent)).count()
+        self.entries.values().filter(|child| matches!(child, Child::Absent { .. })).count()
     }
 
     /// Forgets children that have gone.
@@ -370,16 +378,20 @@ impl LockedDirectory<'_> {
     }
 
     /// The child called `name`.
+    ///
+    /// # Errors
+    /// ENOENT; ENOMEM; those of [`Inode::lookup`].
     pub(crate) fn lookup(&mut self, name: &[u8]) -> Result<Arc<Dentry>, Errno> {
         let known = match self.children.entries.get(name) {
             Some(Child::Present(child)) => child.upgrade(),
-            Some(Child::Absent) => return Err(Errno::ENOENT),
+            Some(Child::Absent { .. }) => return Err(Errno::ENOENT),
             None => None,
         };
         if let Some(child) = known.clone().filter(|child| self.is_settled(child)) {
             child.was_used.store(true, Ordering::Relaxed);
             return Ok(child);
         }
+        heap::check_room(DENTRY_BYTES)?;
         match (self.directory.inode.lookup(name), known) {
             (Ok(inode), Some(known)) if Arc::ptr_eq(&inode, &known.inode) => Ok(known),
             (Ok(inode), known) => {
@@ -441,7 +453,7 @@ impl LockedDirectory<'_> {
 
     /// Forgets what is known of `name`.
     pub(crate) fn forget(&mut self, name: &[u8]) {
-        if let Some(Child::Absent) = self.children.entries.remove(name) {
+        if let Some(Child::Absent { .. }) = self.children.entries.remove(name) {
             self.directory.cache.absent.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -468,17 +480,19 @@ impl LockedDirectory<'_> {
             self.children.entries.retain(|_, child| matches!(child, Child::Present(_)));
             absent.fetch_sub(forgotten, Ordering::Relaxed);
         }
-        if absent.load(Ordering::Relaxed) < MAX_ABSENT {
-            self.put(name, Child::Absent);
+        if absent.load(Ordering::Relaxed) < MAX_ABSENT
+            && let Ok(_heap_charge) = HeapCharge::new(ABSENT_BYTES + name.len())
+        {
+            self.put(name, Child::Absent { _heap_charge });
         }
     }
 
     fn put(&mut self, name: &[u8], child: Child) {
         let absent = &self.directory.cache.absent;
-        if matches!(child, Child::Absent) {
+        if matches!(child, Child::Absent { .. }) {
             absent.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(Child::Absent) = self.children.entries.insert(name.into(), child) {
+        if let Some(Child::Absent { .. }) = self.children.entries.insert(name.into(), child) {
             absent.fetch_sub(1, Ordering::Relaxed);
         }
         if self.children.entries.len() >= self.children.sweep_at {

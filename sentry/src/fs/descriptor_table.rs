@@ -8,10 +8,13 @@ use super::locks::LockOwner;
 use super::open_files::OpenFiles;
 use super::{Collector, Fd, FileDescription};
 use crate::Errno;
+use crate::heap::HeapCharge;
 use crate::pace::{Pace, Unhurried};
 
 /// Slots that are emptied with the table locked once.
 const STEP_SLOTS: usize = 1024;
+/// What a slot takes, in a table that grows by doubling.
+const SLOT_BYTES: usize = 2 * size_of::<Option<Entry>>();
 
 /// What bounds a new descriptor.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +39,7 @@ struct Table {
     entries: Vec<Option<Entry>>,
     /// No descriptor below is free.
     first_free: usize,
+    heap_charge: HeapCharge,
 }
 
 #[derive(Clone)]
@@ -62,7 +66,12 @@ impl Drop for Collection {
 impl DescriptorTable {
     /// An empty table, one of those that share `files`.
     pub fn new(files: &Arc<OpenFiles>) -> Arc<Self> {
-        Self::of(Table { files: files.clone(), entries: Vec::new(), first_free: 0 })
+        Self::of(Table {
+            files: files.clone(),
+            entries: Vec::new(),
+            first_free: 0,
+            heap_charge: HeapCharge::default(),
+        })
     }
 
     fn of(table: Table) -> Arc<Self> {
@@ -268,8 +277,12 @@ impl Drop for DescriptorTable {
 impl Table {
     fn duplicate(&self) -> Result<Self, Errno> {
         let len = self.entries.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        let mut copy =
-            Self { files: self.files.clone(), entries: Vec::new(), first_free: self.first_free.min(len) };
+        let mut copy = Self {
+            files: self.files.clone(),
+            entries: Vec::new(),
+            first_free: self.first_free.min(len),
+            heap_charge: HeapCharge::default(),
+        };
         copy.grow(len)?;
         for (slot, entry) in copy.entries.iter_mut().zip(&self.entries) {
             slot.clone_from(entry);
@@ -279,6 +292,7 @@ impl Table {
 
     /// Makes it `len` slots long.
     fn grow(&mut self, len: usize) -> Result<(), Errno> {
+        self.heap_charge.resize(len.max(self.entries.len()).saturating_mul(SLOT_BYTES))?;
         self.files.add_slots(len.saturating_sub(self.entries.len()))?;
         self.entries.resize_with(len, || None);
         Ok(())

@@ -13,10 +13,13 @@ use parking_lot::Mutex;
 
 use super::FileDescription;
 use crate::Errno;
+use crate::heap::HeapCharge;
 use crate::wait::{Events, WaitQueue};
 
 /// Record locks that one file may carry.
 const MAX_RECORDS: usize = 64 * 1024;
+/// What one takes, in a list that grows by doubling.
+const RECORD_BYTES: usize = 2 * size_of::<RecordLock>();
 
 /// Who holds a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -187,6 +190,14 @@ struct Locks {
     whole_file: Vec<WholeFileLock>,
     records: Vec<RecordLock>,
     queue: WaitQueue,
+    heap_charge: HeapCharge,
+}
+
+impl Locks {
+    /// Has `records` record locks paid for.
+    fn charge(&mut self, records: usize) -> Result<(), Errno> {
+        self.heap_charge.resize(records * RECORD_BYTES)
+    }
 }
 
 struct WholeFileLock {
@@ -251,6 +262,8 @@ impl FileLocks {
             if locks.records.len() >= MAX_RECORDS {
                 return Err(Errno::ENOLCK);
             }
+            // It may split one in two.
+            locks.charge(locks.records.len() + 2).map_err(|_| Errno::ENOLCK)?;
             if let Some(outer) = &self.outer {
                 outer.hold_range(lock.start, lock.end, Some(lock.is_exclusive))?;
             }

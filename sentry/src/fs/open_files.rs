@@ -13,11 +13,14 @@ use parking_lot::{Mutex, MutexGuard};
 use super::locks::LockWaits;
 use super::pipe::PipeBudget;
 use crate::Errno;
+use crate::heap::{self, HeapCharge};
 
 /// More descriptions there cannot be, whatever the setting says.
 const END: u64 = 1 << 20;
 /// What Linux's setting says at first.
 const NO_SETTING: u64 = i64::MAX.cast_unsigned();
+/// What a description takes with the file that it opens: a socket, a pipe, a timer.
+const DESCRIPTION_BYTES: usize = 2048;
 /// Slots of all tables together: what a million descriptors take in each of many processes is bounded.
 const MAX_TOTAL_SLOTS: usize = 1 << 24;
 
@@ -70,7 +73,10 @@ impl OpenFiles {
     /// ENFILE.
     pub(super) fn check(&self, is_privileged: bool) -> Result<(), Errno> {
         let end = if is_privileged { END } else { END.min(self.setting()) };
-        if self.used() >= end { Err(Errno::ENFILE) } else { Ok(()) }
+        if self.used() >= end {
+            return Err(Errno::ENFILE);
+        }
+        heap::check_room(DESCRIPTION_BYTES).map_err(|_| Errno::ENFILE)
     }
 
     /// Counts slots that a table grows by.
@@ -118,12 +124,14 @@ impl OpenFiles {
 pub(super) struct Registration {
     files: Arc<OpenFiles>,
     id: u64,
+    _heap_charge: HeapCharge,
 }
 
 impl Registration {
     pub(super) fn new(files: &Arc<OpenFiles>) -> Self {
         files.used.fetch_add(1, Ordering::Relaxed);
-        Self { files: files.clone(), id: files.new_id() }
+        let _heap_charge = HeapCharge::forced(DESCRIPTION_BYTES);
+        Self { files: files.clone(), id: files.new_id(), _heap_charge }
     }
 
     /// The description's id.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::Errno;
+use crate::heap::HeapCharge;
 
 /// Most bytes that all objects may hold.
 const MAX_BYTES: usize = 256 << 20;
@@ -32,6 +33,7 @@ impl IpcBudget {
 pub(super) struct Charge {
     budget: Arc<IpcBudget>,
     len_bytes: usize,
+    heap_charge: HeapCharge,
 }
 
 impl Charge {
@@ -45,7 +47,9 @@ impl Charge {
             .charged_bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room)
             .map_err(|_| Errno::ENOMEM)?;
-        Ok(Self { budget: budget.clone(), len_bytes })
+        let mut charge = Self { budget: budget.clone(), len_bytes, heap_charge: HeapCharge::default() };
+        charge.heap_charge.resize(len_bytes)?;
+        Ok(charge)
     }
 
     /// What it is charged to.

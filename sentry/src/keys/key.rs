@@ -4,6 +4,7 @@ use super::Serial;
 use super::permission::{Need, Owner, Permissions};
 use crate::Errno;
 use crate::cred::Credentials;
+use crate::heap::HeapCharge;
 use crate::time::MonotonicTime;
 
 /// Longest payload of `user` and `logon` keys, bytes.
@@ -115,6 +116,7 @@ pub(super) struct Key {
     pub(super) is_in_quota: bool,
     /// What is paid for, bytes.
     pub(super) charged_bytes: u32,
+    pub(super) _heap_charge: HeapCharge,
 }
 
 impl Key {

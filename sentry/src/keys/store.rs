@@ -8,7 +8,11 @@ use super::quota::{Accounts, KeyLimit, Limits};
 use super::{MAX_BYTES, MAX_KEYS, Serial};
 use crate::Errno;
 use crate::cred::KernelUid;
+use crate::heap::HeapCharge;
 use crate::time::MonotonicTime;
+
+/// What a key takes beside its description and its payload.
+const KEY_BYTES: usize = 512;
 
 /// What a keyring's owner pays for a link, bytes.
 pub(super) const LINK_BYTES: u32 = 4;
@@ -97,6 +101,7 @@ impl Store {
             Content::Keyring(_) | Content::Missing(_) => 0,
         };
         let bytes = u32::try_from(new.description.len() + 1 + payload_bytes).map_err(|_| Errno::EINVAL)?;
+        let heap_charge = HeapCharge::new(KEY_BYTES + bytes as usize)?;
         self.reserve(bytes)?;
         let is_in_quota = new.payment != Payment::Free;
         let uid = new.owner.uid;
@@ -119,6 +124,7 @@ impl Store {
             holders: 0,
             is_in_quota,
             charged_bytes: bytes,
+            _heap_charge: heap_charge,
         };
         self.keys.insert(serial, key);
         Ok(serial)

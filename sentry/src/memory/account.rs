@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
+use crate::heap::HeapPayer;
 use crate::platform::PAGE_SHIFT;
 
 /// An account's place in the allocator's memory of who pays; 0 is nobody.
@@ -27,16 +28,19 @@ pub enum FrameUse {
     File = 1,
     /// tmpfs and shared anonymous memory.
     Shared = 2,
+    /// What the sentry's heap holds for processes.
+    Heap = 3,
 }
 
 impl FrameUse {
-    const COUNT: usize = 3;
+    const COUNT: usize = 4;
 
     /// The use with that number.
     pub(super) fn from_number(number: u32) -> Self {
         match number {
             1 => Self::File,
             2 => Self::Shared,
+            3 => Self::Heap,
             _ => Self::Anonymous,
         }
     }
@@ -245,9 +249,37 @@ impl MemoryAccount {
         granted
     }
 
+    /// Charges `frames` frames whatever the limits are.
+    fn force(&self, frames: u64, frame_use: FrameUse) {
+        for ledger in self.ledger.with_ancestors() {
+            let charged = ledger.frames.fetch_add(frames, Ordering::Relaxed) + frames;
+            ledger.frames_by_use[frame_use as usize].fetch_add(frames, Ordering::Relaxed);
+            ledger.peak_frames.fetch_max(charged, Ordering::Relaxed);
+        }
+        self.ledger.holders.fetch_add(frames, Ordering::Relaxed);
+    }
+
     /// Takes back what was charged for frames that were not allocated after all.
     pub(super) fn uncharge(&self, frames: u64, frame_use: FrameUse) {
         self.accounts.uncharge(self.ledger.number, frames, frame_use);
+    }
+}
+
+impl HeapPayer for MemoryAccount {
+    fn charge_heap(&self, pages: u64) -> bool {
+        let charged = self.charge(pages, FrameUse::Heap);
+        if (1..pages).contains(&charged) {
+            self.uncharge(charged, FrameUse::Heap);
+        }
+        charged == pages
+    }
+
+    fn force_heap(&self, pages: u64) {
+        self.force(pages, FrameUse::Heap);
+    }
+
+    fn uncharge_heap(&self, pages: u64) {
+        self.uncharge(pages, FrameUse::Heap);
     }
 }
 

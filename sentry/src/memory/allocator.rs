@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 use vm_memory::VolatileSlice;
 
+use self::heap_share::HeapShare;
 use super::account::{ACCOUNT_NUMBER_BITS, AccountNumber, Accounts, FrameUse, MemoryAccount};
 use super::frame::{Frame, FrameNumber, FrameSpan};
 use crate::Errno;
@@ -67,6 +68,8 @@ pub struct MemoryStatistics {
     pub cached_bytes: u64,
     /// Pages of tmpfs and of shared anonymous memory.
     pub shared_bytes: u64,
+    /// What the sentry's heap holds for processes.
+    pub heap_bytes: u64,
 }
 
 /// The allocator of guest memory.
@@ -88,6 +91,8 @@ pub struct FrameAllocator {
     clean_frames: AtomicI64,
     shared_frames: AtomicI64,
     next_id: AtomicU64,
+    /// The part that the heap has instead of user code. Before the growth and the state.
+    heap: Mutex<HeapShare>,
 }
 
 #[derive(Default)]
@@ -130,6 +135,7 @@ impl FrameAllocator {
             clean_frames: AtomicI64::new(0),
             shared_frames: AtomicI64::new(0),
             next_id: AtomicU64::new(1),
+            heap: Mutex::default(),
         })
     }
 
@@ -155,6 +161,7 @@ impl FrameAllocator {
             free_bytes: self.free_frames() << PAGE_SHIFT,
             cached_bytes: bytes(&self.cached_frames),
             shared_bytes: bytes(&self.shared_frames),
+            heap_bytes: self.heap.lock().used_frames() << PAGE_SHIFT,
         }
     }
 
@@ -585,5 +592,6 @@ pub(super) fn zero(slice: &VolatileSlice<'_>) {
     }
 }
 
+mod heap_share;
 #[cfg(test)]
 mod tests;

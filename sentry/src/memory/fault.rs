@@ -17,6 +17,7 @@ use super::table::{Entry, EntryFlags, FrameTable};
 use super::unmapped_area::{MIN_PAGE, STACK_GUARD_PAGES};
 use super::{FrameAllocator, MemoryAccount};
 use crate::Errno;
+use crate::heap;
 use crate::pace::Pace;
 use crate::platform::{Access, AddressSpace, FrameRun, GuestAddress, PAGE_SHIFT, VirtualAddress};
 
@@ -121,6 +122,11 @@ impl MemoryManager {
     /// The touch is not possible: the task gets a signal.
     pub fn handle_fault(&self, address: VirtualAddress, access: Access) -> Result<Served, FaultError> {
         self.count_fault();
+        // What tables take is charged by force, so that who cannot pay for them gets no more.
+        if heap::check_room(0).is_err() {
+            self.note_shortage();
+            return Err(FaultError::OutOfMemory);
+        }
         self.fault_in(address.0 >> PAGE_SHIFT, &Touch::new(access))
     }
 

@@ -38,6 +38,7 @@ impl MemoryManager {
         child.add_barriers(self.barriers());
         let mut edit = self.edit();
         let parent = &mut *edit.state;
+        parent.mappings.check_copy()?;
         let mut displaced = FrameBatch::new(self.frames());
         {
             let mut state = child.state().write();

@@ -8,9 +8,14 @@ use super::gaps::{Gap, Gaps};
 use super::mapping::{Mapping, MappingFlags, intersect};
 use super::page_cache::pages_of;
 use super::unmapped_area::{END_PAGE, STACK_GUARD_PAGES};
+use crate::Errno;
+use crate::heap::{self, HeapCharge};
 
 /// Most mappings that an address space may have (`/proc/sys/vm/max_map_count`).
 pub(super) const MAX_MAPPINGS: usize = 65530;
+
+/// What a mapping takes, with the gap beside it and its place among the mappers of its file.
+const MAPPING_BYTES: usize = 320;
 
 /// The mappings of one address space, by first page.
 pub(super) struct Mappings {
@@ -19,13 +24,20 @@ pub(super) struct Mappings {
     gaps: Gaps,
     total_pages: u64,
     locked_pages: u64,
+    heap_charge: HeapCharge,
 }
 
 impl Default for Mappings {
     fn default() -> Self {
         let mut gaps = Gaps::default();
         gaps.insert(Gap { pages: 0..END_PAGE, guard: 0 });
-        Self { by_start: BTreeMap::new(), gaps, total_pages: 0, locked_pages: 0 }
+        Self {
+            by_start: BTreeMap::new(),
+            gaps,
+            total_pages: 0,
+            locked_pages: 0,
+            heap_charge: HeapCharge::default(),
+        }
     }
 }
 
@@ -135,7 +147,21 @@ impl Mappings {
     pub(super) fn has_room(&self, pages: Range<u64>, more: usize) -> bool {
         let is_split = |page| self.find(page).is_some_and(|mapping| mapping.pages.start != page);
         let splits = usize::from(is_split(pages.start)) + usize::from(is_split(pages.end));
-        self.len() + splits + more <= MAX_MAPPINGS
+        let added = splits + more;
+        self.len() + added <= MAX_MAPPINGS && heap::check_room(added * MAPPING_BYTES).is_ok()
+    }
+
+    /// Fails if the calling process may not have as many mappings once more.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(super) fn check_copy(&self) -> Result<(), Errno> {
+        heap::check_room(self.len() * MAPPING_BYTES)
+    }
+
+    /// Charges for what there is now.
+    fn charge(&mut self) {
+        self.heap_charge.force(self.by_start.len() * MAPPING_BYTES);
     }
 
     /// Adds `mapping`, whose pages are free, and merges it with its neighbours if it can be.
@@ -177,6 +203,7 @@ impl Mappings {
             mapping.pages.end = next.pages.end;
         }
         self.by_start.insert(mapping.pages.start, mapping);
+        self.charge();
     }
 
     fn cut(&mut self, pages: Range<u64>) -> Vec<Mapping> {
@@ -185,6 +212,7 @@ impl Mappings {
         let starts: Vec<u64> = self.by_start.range(pages).map(|(&start, _)| start).collect();
         let taken: Vec<_> = starts.into_iter().filter_map(|start| self.by_start.remove(&start)).collect();
         taken.iter().for_each(|mapping| self.count(mapping, false));
+        self.charge();
         taken
     }
 

@@ -9,8 +9,11 @@ use std::sync::Arc;
 use super::FrameAllocator;
 use super::allocator::FRAME_NUMBER_BITS;
 use super::frame::{FrameBatch, FrameNumber};
+use crate::heap::HeapCharge;
 
 const LEAF_PAGES: u64 = 64;
+/// What a leaf takes with its place in the table.
+const LEAF_BYTES: usize = size_of::<Leaf>() + 64;
 
 bitflags::bitflags! {
     /// What is known of a frame in a table.
@@ -60,6 +63,7 @@ pub(super) struct FrameTable {
     leaves: BTreeMap<u64, Box<Leaf>>,
     len: u64,
     marked_len: u64,
+    heap_charge: HeapCharge,
 }
 
 struct Leaf {
@@ -70,7 +74,13 @@ struct Leaf {
 impl FrameTable {
     /// An empty table.
     pub(super) fn new(frames: &Arc<FrameAllocator>) -> Self {
-        Self { frames: frames.clone(), leaves: BTreeMap::new(), len: 0, marked_len: 0 }
+        Self {
+            frames: frames.clone(),
+            leaves: BTreeMap::new(),
+            len: 0,
+            marked_len: 0,
+            heap_charge: HeapCharge::default(),
+        }
     }
 
     /// Pages in the table.
@@ -92,6 +102,9 @@ impl FrameTable {
 
     /// Enters `entry`, whose reference the table takes over. The reference that it displaces goes to `displaced`.
     pub(super) fn insert(&mut self, page: u64, entry: Entry, displaced: &mut FrameBatch) {
+        if !self.leaves.contains_key(&(page / LEAF_PAGES)) {
+            self.heap_charge.force((self.leaves.len() + 1) * LEAF_BYTES);
+        }
         let leaf = self.leaves.entry(page / LEAF_PAGES).or_insert_with(|| Box::new(Leaf::new()));
         let index = page % LEAF_PAGES;
         let old = std::mem::replace(&mut leaf.entries[index as usize], entry);
@@ -210,6 +223,7 @@ impl FrameTable {
         for number in emptied {
             self.leaves.remove(&number);
         }
+        self.heap_charge.force(self.leaves.len() * LEAF_BYTES);
     }
 }
 

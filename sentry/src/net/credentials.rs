@@ -1,9 +1,7 @@
 //! Who is at the other end.
 
-use std::sync::Arc;
-
 use crate::abi::Ucred;
-use crate::cred::{KernelGid, KernelUid, UserNamespace};
+use crate::cred::{Groups, KernelGid, KernelUid, UserNamespace};
 use crate::fs::Caller;
 use crate::process_identity::ProcessIdentity;
 
@@ -17,7 +15,7 @@ pub struct PeerCredentials {
     /// Its group.
     pub gid: KernelGid,
     /// Its other groups, where a whole peer is told of (SO_PEERGROUPS).
-    pub groups: Arc<[KernelGid]>,
+    pub groups: Groups,
 }
 
 impl PeerCredentials {
@@ -30,7 +28,7 @@ impl PeerCredentials {
     pub fn of_sender(caller: &dyn Caller) -> Self {
         let credentials = caller.credentials();
         let (uid, gid) = (credentials.real_uid, credentials.real_gid);
-        Self { process: caller.process_identity(), uid, gid, groups: Arc::default() }
+        Self { process: caller.process_identity(), uid, gid, groups: Groups::default() }
     }
 
     /// Those that the other end of a connection of `caller` sees (SO_PEERCRED).

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Errno;
+use crate::heap::HeapCharge;
 
 /// Bytes that may be queued at all sockets of a kernel together, overhead included.
 const MAX_QUEUED_BYTES: usize = 128 << 20;
@@ -18,12 +19,15 @@ impl SocketMemory {
     /// Takes `len_bytes`, until the charge is dropped.
     ///
     /// # Errors
-    /// ENOBUFS if too much is queued at all sockets together.
+    /// ENOBUFS if too much is queued at all sockets together, or the sender may have no more of the heap.
     pub fn charge(self: &Arc<Self>, len_bytes: usize) -> Result<SocketMemoryCharge, Errno> {
         let has_room = |queued: usize| queued.checked_add(len_bytes).filter(|sum| *sum <= MAX_QUEUED_BYTES);
         let charged = self.queued_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room);
         charged.map_err(|_| Errno::ENOBUFS)?;
-        Ok(SocketMemoryCharge { memory: self.clone(), len_bytes })
+        let mut charge =
+            SocketMemoryCharge { memory: self.clone(), len_bytes, heap_charge: HeapCharge::default() };
+        charge.heap_charge.resize(len_bytes).map_err(|_| Errno::ENOBUFS)?;
+        Ok(charge)
     }
 
     /// Whether so much is queued that each socket should have little.
@@ -41,6 +45,7 @@ impl SocketMemory {
 pub struct SocketMemoryCharge {
     memory: Arc<SocketMemory>,
     len_bytes: usize,
+    heap_charge: HeapCharge,
 }
 
 impl SocketMemoryCharge {

@@ -14,6 +14,7 @@ use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
 use crate::fs::anonymous::AnonymousInode;
 use crate::fs::{Caller, Collector, FileKind, TaskFs, Viewer};
+use crate::heap::HeapCharge;
 use crate::wait::{Events, WaitQueue};
 
 /// The type of a socket.
@@ -92,9 +93,13 @@ pub struct SocketCommon {
     protocol: u32,
     options: Mutex<SocketOptions>,
     inode: AnonymousInode,
+    _heap_charge: HeapCharge,
 }
 
 impl SocketCommon {
+    /// What a socket takes beside what is queued at it.
+    pub const HEAP_BYTES: usize = 2048;
+
     /// Of a new socket of `family` (`AF_*`) that belongs to `uid` and `gid`.
     pub fn new(
         kernel: &KernelSockets,
@@ -104,7 +109,8 @@ impl SocketCommon {
         (uid, gid): (KernelUid, KernelGid),
     ) -> Self {
         let inode = AnonymousInode::of_kind(&kernel.open_files, FileKind::Socket, 0o777).owned_by(uid, gid);
-        Self { family, kind, protocol, options: Mutex::default(), inode }
+        let _heap_charge = HeapCharge::forced(Self::HEAP_BYTES);
+        Self { family, kind, protocol, options: Mutex::default(), inode, _heap_charge }
     }
 
     /// Its `AF_*` number (SO_DOMAIN).

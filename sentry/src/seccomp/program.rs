@@ -8,6 +8,7 @@ use linux_raw_sys::ptrace as uapi;
 
 use crate::Errno;
 use crate::abi::{SeccompData, SockFilter};
+use crate::heap::HeapCharge;
 
 /// Most instructions of a program (`BPF_MAXINSNS`).
 pub(crate) const MAX_LEN: usize = 4096;
@@ -21,10 +22,14 @@ const DATA_WORDS: usize = size_of::<SeccompData>() / size_of::<u32>();
 /// What a program is run over: Linux's `struct seccomp_data` in words.
 pub(super) type Words = [u32; DATA_WORDS];
 
+/// What a filter takes beside its program's instructions.
+const OVERHEAD_BYTES: usize = 512;
+
 /// A program that has been checked.
 #[derive(Debug)]
 pub(crate) struct Program {
     operations: Box<[Operation]>,
+    _heap_charge: HeapCharge,
 }
 
 /// A decoded instruction. `A` is the accumulator, `X` the index register.
@@ -87,7 +92,7 @@ impl Program {
     ///
     /// # Errors
     /// EINVAL: it is empty or too long, an instruction is none or none for a filter, a jump leads outside, scratch
-    /// memory is read before it is written, or the program does not end by a return.
+    /// memory is read before it is written, or the program does not end by a return. ENOMEM.
     pub(crate) fn new(source: &[SockFilter]) -> Result<Self, Errno> {
         if source.is_empty() || source.len() > MAX_LEN {
             return Err(Errno::EINVAL);
@@ -99,7 +104,8 @@ impl Program {
         if !ends || !reads_only_written_scratch(&operations) {
             return Err(Errno::EINVAL);
         }
-        Ok(Self { operations })
+        let _heap_charge = HeapCharge::new(OVERHEAD_BYTES + size_of_val(&*operations))?;
+        Ok(Self { operations, _heap_charge })
     }
 
     /// How long Linux's translation of the program to eBPF is, instructions: what it bounds.

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use super::{Signal, SignalDetail, SignalInfo, SignalSet};
 use crate::Errno;
 use crate::cred::Uid;
+use crate::heap::HeapCharge;
 
 /// What became of a signal that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,18 +19,27 @@ pub enum Enqueued {
     Merged,
 }
 
+/// What an entry takes, in a queue that grows by doubling.
+const ENTRY_BYTES: usize = 2 * size_of::<Queued>();
+
+#[derive(Debug)]
+struct Queued {
+    info: SignalInfo,
+    _heap_charge: HeapCharge,
+}
+
 /// The signals that wait for one task, or for any task of a thread group.
 #[derive(Debug, Default)]
 pub struct PendingSignals {
     set: SignalSet,
-    queue: VecDeque<SignalInfo>,
+    queue: VecDeque<Queued>,
 }
 
 impl PendingSignals {
     /// Adds a signal, with at most `limit` entries in the queue (RLIMIT_SIGPENDING).
     ///
     /// # Errors
-    /// EAGAIN: the queue is full and the sender wants to know (`man 3 sigqueue`).
+    /// EAGAIN: the queue is full, or the sender's part of the heap, and the sender wants to know (`man 3 sigqueue`).
     pub fn enqueue(&mut self, info: SignalInfo, limit: u64) -> Result<Enqueued, Errno> {
         let signal = info.signal;
         let is_pending = self.set.contains(signal);
@@ -44,8 +54,13 @@ impl PendingSignals {
         }
         // There are few standard signals and each is queued once, so those of the kernel need no limit.
         let is_exempt = !signal.is_real_time() && info.is_from_kernel_or_kill();
-        if (self.queue.len() as u64) < limit || is_exempt {
-            self.queue.push_back(info);
+        let heap_charge = match is_exempt {
+            true => Some(HeapCharge::forced(ENTRY_BYTES)),
+            false if (self.queue.len() as u64) < limit => HeapCharge::new(ENTRY_BYTES).ok(),
+            false => None,
+        };
+        if let Some(_heap_charge) = heap_charge {
+            self.queue.push_back(Queued { info, _heap_charge });
         } else if signal.is_real_time() && !info.is_from_kernel_or_kill() {
             return Err(Errno::EAGAIN);
         }
@@ -55,8 +70,8 @@ impl PendingSignals {
 
     /// A timer is queued once: further expirations count as overruns (`man 2 timer_getoverrun`).
     fn add_overrun(&mut self, signal: Signal, timer: i32, further: i32) -> bool {
-        for info in self.queue.iter_mut().filter(|info| info.signal == signal) {
-            if let SignalDetail::Timer { id, overrun, .. } = &mut info.detail
+        for queued in self.queue.iter_mut().filter(|queued| queued.info.signal == signal) {
+            if let SignalDetail::Timer { id, overrun, .. } = &mut queued.info.detail
                 && *id == timer
             {
                 *overrun = overrun.saturating_add(further).saturating_add(1);
@@ -73,7 +88,7 @@ impl PendingSignals {
 
     /// The queue, oldest first.
     pub fn entries(&self) -> impl Iterator<Item = SignalInfo> {
-        self.queue.iter().copied()
+        self.queue.iter().map(|queued| queued.info)
     }
 
     /// Entries in the queue.
@@ -96,9 +111,9 @@ impl PendingSignals {
     /// Takes the next signal of `accepted`.
     pub fn dequeue(&mut self, accepted: SignalSet) -> Option<SignalInfo> {
         let signal = self.next(accepted)?;
-        let position = self.queue.iter().position(|info| info.signal == signal);
-        let info = position.and_then(|position| self.queue.remove(position));
-        if !self.queue.iter().any(|info| info.signal == signal) {
+        let position = self.queue.iter().position(|queued| queued.info.signal == signal);
+        let info = position.and_then(|position| self.queue.remove(position)).map(|queued| queued.info);
+        if !self.queue.iter().any(|queued| queued.info.signal == signal) {
             self.set.remove(signal);
         }
         // Without an entry the queue was full when it was sent: Linux then tells of kill(2) by nobody.
@@ -109,7 +124,7 @@ impl PendingSignals {
     pub fn discard(&mut self, signals: SignalSet) {
         if self.set.intersects(signals) {
             self.set = self.set - signals;
-            self.queue.retain(|info| !signals.contains(info.signal));
+            self.queue.retain(|queued| !signals.contains(queued.info.signal));
         }
     }
 }

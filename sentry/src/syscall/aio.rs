@@ -16,6 +16,7 @@ use crate::abi::{AioSigset, IoEvent, Iocb, Timespec};
 use crate::aio::{Context, MAX_EVENTS, Operation, Submission};
 use crate::fs::eventfd::EventFile;
 use crate::fs::{Fd, FileDescription, OpenFlags};
+use crate::heap::HeapCharge;
 use crate::memory::{Backing, MapFlags, MapRequest, MemoryManager, Protection};
 use crate::pace::Unhurried;
 use crate::platform::{PAGE_SIZE, VirtualAddress};
@@ -187,7 +188,9 @@ fn transfer(
     }
     let memory = task.memory().clone();
     let never_waits = flags.contains(OpenFlags::NONBLOCK) || request.aio_rw_flags & uapi::RWF_NOWAIT != 0;
-    let operation = StreamTransfer { file: file.clone(), memory, buffers, direction, never_waits };
+    let _heap_charge = HeapCharge::new(buffers.heap_bytes()).map_err(|_| Errno::EAGAIN)?;
+    let operation =
+        StreamTransfer { file: file.clone(), memory, buffers, direction, never_waits, _heap_charge };
     submission.start(file, Box::new(operation));
     Ok(())
 }
@@ -228,6 +231,7 @@ struct StreamTransfer {
     buffers: UserBuffers,
     direction: Direction,
     never_waits: bool,
+    _heap_charge: HeapCharge,
 }
 
 impl StreamTransfer {

@@ -1,8 +1,6 @@
 //! Users, groups and capabilities (`man 7 credentials`, `man 7 capabilities`). Users and groups are numbered by the
 //! caller's user namespace (`man 7 user_namespaces`).
 
-use std::sync::Arc;
-
 use syscalls::Sysno;
 use zerocopy::IntoBytes;
 
@@ -11,7 +9,8 @@ use super::arguments::{UserPointer, handlers, unsigned};
 use super::resource::find;
 use crate::Errno;
 use crate::abi::{CapabilityData, CapabilityHeader, UserObject};
-use crate::cred::{Capabilities, Credentials, Gid, KernelGid, KernelUid, Uid};
+use crate::cred::{Capabilities, Credentials, Gid, Groups, KernelGid, KernelUid, Uid};
+use crate::heap::HeapCharge;
 use crate::task::{CurrentTask, Tid};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
@@ -265,13 +264,14 @@ fn setgroups(task: &mut CurrentTask, size: u32, address: UserPointer<Gid>) -> Re
     if size > MAX_GROUPS {
         return Err(Errno::EINVAL);
     }
+    let _copy = HeapCharge::transient(2 * size * size_of::<Gid>())?;
     let mut groups = vec![Gid::ROOT; size];
     task.memory().read_bytes(address.address(), groups.as_mut_bytes())?;
     let groups: Option<Vec<KernelGid>> =
         groups.into_iter().map(|group| new.user_namespace.to_kernel_gid(group)).collect();
     let mut groups = groups.ok_or(Errno::EINVAL)?;
     groups.sort_unstable();
-    new.groups = Arc::from(groups);
+    new.groups = Groups::new(groups)?;
     task.task().set_credentials(new);
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::arguments::{UserPointer, handlers};
 use crate::Errno;
 use crate::abi::{PollFd, Timespec, Timeval};
 use crate::fs::{Fd, FileDescription, OpenFlags};
+use crate::heap::HeapCharge;
 use crate::platform::VirtualAddress;
 use crate::signal::SignalSet;
 use crate::task::{Blocked, CurrentTask, RestartBlock};
@@ -21,6 +22,9 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![poll, ppoll, select, 
 
 /// Bits of one word of an `fd_set`.
 const WORD_BITS: usize = 64;
+
+/// What a file that is waited for takes, with its place in the file's queue.
+const POLLED_BYTES: usize = 256;
 
 /// One file that is waited for.
 struct Polled {
@@ -175,6 +179,7 @@ fn poll_entries(
     if count > task.open_files_limit() {
         return Err(Errno::EINVAL);
     }
+    let _heap_charge = HeapCharge::transient(count * POLLED_BYTES)?;
     let mut array = vec![PollFd::default(); count];
     task.memory().read_bytes(entries.address(), array.as_mut_bytes())?;
     // Entries with a negative descriptor are passed over.
@@ -282,6 +287,7 @@ fn select_until(
 ) -> Result<usize, Errno> {
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
     let count = count.min(task.descriptors().slots());
+    let _heap_charge = HeapCharge::transient(count * POLLED_BYTES)?;
     let mut sets = Sets::read(task, count, places)?;
     let (mut descriptors, mut polled) = (Vec::new(), Vec::new());
     for descriptor in 0..count {

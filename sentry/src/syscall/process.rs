@@ -13,6 +13,7 @@ use crate::abi::{CloneArgs, Rusage, Siginfo, UserObject};
 use crate::cgroup::Cgroup;
 use crate::fs::cgroup::CgroupDirectory;
 use crate::fs::{Fd, FileKind, OpenFlags, Resolver};
+use crate::heap::HeapCharge;
 use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::task::{
@@ -42,6 +43,8 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
     setsid,
 ];
 
+/// What a string takes beside its letters, in a list that grows by doubling.
+const STRING_BYTES: usize = 64;
 /// Most strings in an argument list or environment: each costs at least a pointer and a NUL of the 6 MiB allowed.
 const MAX_STRINGS: usize = crate::loader::MAX_STRINGS_BYTES as usize / 9;
 
@@ -240,13 +243,18 @@ fn execute_at(
     if file.kind() == FileKind::Symlink {
         return Err(Errno::ELOOP);
     }
-    let arguments = read_strings(task, arguments)?;
-    let environment = read_strings(task, environment)?;
+    let mut heap_charge = HeapCharge::default();
+    let arguments = read_strings(task, arguments, &mut heap_charge)?;
+    let environment = read_strings(task, environment, &mut heap_charge)?;
     task.execute(ExecRequest { file, file_name, is_reachable, arguments, environment })
 }
 
 /// Reads a NULL-terminated array of strings; a null pointer is an empty one, as on Linux.
-fn read_strings(task: &CurrentTask, array: UserPointer<u64>) -> Result<Vec<Vec<u8>>, Errno> {
+fn read_strings(
+    task: &CurrentTask,
+    array: UserPointer<u64>,
+    heap_charge: &mut HeapCharge,
+) -> Result<Vec<Vec<u8>>, Errno> {
     let mut strings = Vec::new();
     let mut total = 0;
     if array.is_null() {
@@ -264,6 +272,7 @@ fn read_strings(task: &CurrentTask, array: UserPointer<u64>) -> Result<Vec<Vec<u
                 error => error,
             })?;
         total += string.len() as u64 + 9;
+        heap_charge.resize(heap_charge.len_bytes() + string.capacity() + STRING_BYTES)?;
         strings.push(string);
         if strings.len() > MAX_STRINGS || total > crate::loader::MAX_STRINGS_BYTES {
             return Err(Errno::E2BIG);

@@ -24,6 +24,11 @@ pub(crate) struct UserBuffers {
 }
 
 impl UserBuffers {
+    /// What the list of pieces takes.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.pieces.capacity() * size_of::<(u64, usize)>()
+    }
+
     /// One buffer.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use super::cpu_time::VtimeState;
 use super::seccomp::SeccompMode;
 use super::{CurrentTask, Dispatcher};
 use crate::Errno;
+use crate::heap::pay_by;
 use crate::platform::{
     AddressSpace, CallServer, Context, Exit, Interrupter, InvalidExtendedState, Registers, Reply,
     SegmentBases,
@@ -75,6 +76,7 @@ impl CurrentTask {
         number: u64,
         arguments: [u64; 6],
     ) -> Option<u64> {
+        let _paying = pay_by(self.task.heap().clone());
         self.lending = Lending::Lent;
         self.syscall_number = Some(number);
         let result = dispatcher.dispatch(self, number, arguments);

@@ -10,8 +10,8 @@ use super::{CurrentTask, Task};
 use crate::cgroup::{Cgroup, CgroupNamespace, CpuUsage, Member, MemberKey, PidsCharge};
 use crate::fs::Viewer;
 use crate::fs::cgroup::TaskDirectory;
+use crate::heap::HeapPayer;
 use crate::kernel::Kernel;
-use crate::memory::MemoryAccount;
 use crate::signal::Signal;
 use crate::time::own_cpu_time;
 use crate::wait::Events;
@@ -48,13 +48,17 @@ impl Member for TaskMember {
         }
     }
 
-    fn set_payer(&self, payer: Option<Arc<MemoryAccount>>) {
-        if let Some(memory) = self.0.upgrade().and_then(|task| task.memory()) {
-            memory.set_payer(payer);
+    fn set_payer(&self, cgroup: &Cgroup) {
+        let Some(task) = self.0.upgrade() else { return };
+        let payer = cgroup.memory().cloned().map(|payer| payer as Arc<dyn HeapPayer>);
+        task.heap().set_payer(payer, Some(cgroup.heap().clone()));
+        if let Some(memory) = task.memory() {
+            memory.set_payer(cgroup.memory().cloned());
         }
     }
 
-    /// As Linux rates processes: what is resident, and oom_score_adj in thousandths of all memory.
+    /// As Linux rates processes: what is resident, here with what the sentry's heap holds, and oom_score_adj in thousandths of
+    /// all memory.
     fn badness(&self, total_pages: u64) -> Option<i64> {
         let task = self.0.upgrade()?;
         let adjustment = i64::from(task.group.out_of_memory_adjustment());
@@ -64,7 +68,8 @@ impl Member for TaskMember {
         }
         let pages = |bytes: u64| i64::try_from(bytes >> crate::platform::PAGE_SHIFT).unwrap_or(i64::MAX);
         let thousandth = i64::try_from(total_pages / 1000).unwrap_or(i64::MAX);
-        Some(pages(task.memory()?.resident_bytes()).saturating_add(adjustment.saturating_mul(thousandth)))
+        let used_bytes = task.memory()?.resident_bytes().saturating_add(task.heap().used_bytes());
+        Some(pages(used_bytes).saturating_add(adjustment.saturating_mul(thousandth)))
     }
 
     fn cpu_usage(&self) -> CpuUsage {

@@ -8,6 +8,7 @@ use super::cpu_time::VtimeState;
 use super::host_threads::HostThread;
 use super::status::ExitStatus;
 use super::{CurrentTask, Dispatcher, ptrace};
+use crate::heap::pay_by;
 use crate::platform::{Access, Exit, Registers, VirtualAddress};
 use crate::signal::Signal;
 
@@ -32,6 +33,7 @@ impl CurrentTask {
     /// `dispatcher`.
     pub(super) fn run(&mut self, thread: &mut HostThread, dispatcher: &dyn Dispatcher) {
         self.task.begin_activity(thread);
+        let _paying = pay_by(self.task.heap().clone());
         let status = loop {
             if self.task.stops.is_in_force() {
                 self.stop_externally();

@@ -67,7 +67,8 @@ impl CurrentTask {
         for attempt in 0.. {
             let result = serve(self);
             let is_served = !matches!(result, Err(Errno::EFAULT | Errno::ENOMEM | Errno::EAGAIN));
-            if !self.memory.take_shortage() {
+            let is_heap_short = self.task.heap().take_shortage();
+            if !self.memory.take_shortage() && !is_heap_short {
                 return result;
             }
             let has_hope = self.relieve_shortage(attempt < MAX_COSTLY_FAULTS);

@@ -22,6 +22,7 @@ use super::tree::{GroupNode, TaskNode, Tree};
 use super::{Task, TaskSet};
 use crate::Errno;
 use crate::cgroup::{NewCgroup, Reservation};
+use crate::heap::HeapCharge;
 use crate::kernel::Kernel;
 use crate::memory::MemoryPolicy;
 use crate::platform::{Context, Interrupter, SegmentBases};
@@ -29,6 +30,9 @@ use crate::process_identity::ProcessIdentity;
 use crate::signal::{Signal, TrapState};
 use crate::virtual_cpus::SchedEntity;
 use crate::wait::{Events, Waiter};
+
+/// What a task takes, with the stack of its host thread and its execution state.
+const TASK_BYTES: usize = 32 << 10;
 
 /// A task that everybody may see and that nobody runs yet. Dropped instead of started, it is taken back: nobody hears of it.
 #[must_use = "a task that is dropped before its start is taken back"]
@@ -54,10 +58,11 @@ impl TaskSet {
     ///   another task.
     /// - EINTR: the thread group, or the creator's, is exiting or in execve.
     /// - ERESTARTNOINTR: the creator was sent a signal together with others, which the new process would have been sent too.
-    /// - ENOMEM: the PID namespace's init has died.
+    /// - ENOMEM: the PID namespace's init has died; the creator may have no more of the heap.
     /// - EEXIST, EINVAL: a wanted number is in use, or is none.
     /// - ENODEV, EBUSY, EOPNOTSUPP: the wanted control group takes no task.
     pub fn new_task(&self, config: TaskConfig) -> Result<UnstartedTask, Errno> {
+        let heap_charge = HeapCharge::new(TASK_BYTES)?;
         let charge = config.user_counters.charge_process(config.process_limit())?;
         let creator = config.parent.as_ref().map(|task| task.member_key());
         let container = config.container_cgroup()?;
@@ -121,6 +126,7 @@ impl TaskSet {
             undo_list: Mutex::new(config.undo_list),
             ptrace: TraceState::default(),
             seccomp: SeccompState::default(),
+            _heap_charge: heap_charge,
         });
         task.set_name(&name);
 

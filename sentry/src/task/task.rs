@@ -21,6 +21,7 @@ use crate::Errno;
 use crate::cgroup::{Membership, PidsCharge};
 use crate::cred::{Credentials, Uid};
 use crate::fs::{DescriptorTable, ExecutedFile, TaskFs};
+use crate::heap::{HeapAccount, HeapCharge};
 use crate::ipc::{IpcNamespace, UndoList};
 use crate::kernel::Kernel;
 use crate::keys::TaskKeyrings;
@@ -106,6 +107,8 @@ pub struct Task {
     pub(super) ptrace: TraceState,
     /// Its seccomp(2) mode and filters.
     pub(super) seccomp: SeccompState,
+    /// For all of this, and its host thread.
+    pub(super) _heap_charge: HeapCharge,
 }
 
 /// What a task shares or owns until it exits.
@@ -167,6 +170,11 @@ impl Task {
     /// Its process.
     pub fn thread_group(&self) -> &Arc<ThreadGroup> {
         &self.group
+    }
+
+    /// What the sentry's heap holds for its process.
+    pub(super) fn heap(&self) -> &Arc<HeapAccount> {
+        self.group.heap_of(self.kernel.frames())
     }
 
     /// The container that it is in, if that has a name.

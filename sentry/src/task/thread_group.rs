@@ -11,8 +11,9 @@ use super::status::{ExitStatus, ResourceUsage};
 use super::thread_counts::ThreadCounts;
 use super::{PidNamespace, Task};
 use crate::cred::UserNamespace;
+use crate::heap::HeapAccount;
 use crate::limits::{Limits, Resource};
-use crate::memory::MemoryLimits;
+use crate::memory::{FrameAllocator, MemoryLimits};
 use crate::process_identity::ProcessIdentity;
 use crate::signal::{PendingSignals, Signal, SignalActions};
 use crate::wait::{Events, WaitQueue};
@@ -50,6 +51,8 @@ pub struct ThreadGroup {
     pub(crate) timers: crate::time::ProcessTimers,
     /// Its contexts of asynchronous input and output.
     pub(crate) aio_contexts: crate::aio::Contexts,
+    /// What the sentry's heap holds for it.
+    heap: OnceLock<Arc<HeapAccount>>,
 }
 
 /// The user namespaces of a process: only one without further threads changes to another.
@@ -123,6 +126,14 @@ pub(super) enum StopReport {
     Continued,
 }
 
+impl Drop for ThreadGroup {
+    fn drop(&mut self) {
+        if let Some(heap) = self.heap.get() {
+            heap.end();
+        }
+    }
+}
+
 impl ThreadGroup {
     /// One of its tasks, unless all have ended.
     pub(super) fn first_task(&self) -> Option<Arc<Task>> {
@@ -164,7 +175,13 @@ impl ThreadGroup {
             personality: AtomicU32::new(0),
             timers: crate::time::ProcessTimers::default(),
             aio_contexts: crate::aio::Contexts::default(),
+            heap: OnceLock::new(),
         })
+    }
+
+    /// What the sentry's heap holds for it, out of the memory that `frames` has.
+    pub(super) fn heap_of(&self, frames: &Arc<FrameAllocator>) -> &Arc<HeapAccount> {
+        self.heap.get_or_init(|| frames.new_heap_account())
     }
 
     /// Its id.

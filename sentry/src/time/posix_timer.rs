@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::timer::{ExpirationListener, Timer};
 use crate::Errno;
+use crate::heap::HeapCharge;
 use crate::signal::{Signal, SignalInfo, SignalTarget};
 
 /// How a timer tells of its expirations.
@@ -36,11 +37,15 @@ struct Table {
     timers: BTreeMap<i32, Arc<PosixTimer>>,
 }
 
+/// What a timer takes, with its places in the process's table and in the queue of all timers.
+const TIMER_BYTES: usize = 640;
+
 /// A POSIX timer.
 pub struct PosixTimer {
     timer: Arc<Timer>,
     /// Overruns of the signal that was last taken.
     overrun: AtomicI32,
+    _heap_charge: HeapCharge,
 }
 
 impl PosixTimer {
@@ -77,7 +82,7 @@ impl PosixTimers {
     /// `limit` (RLIMIT_SIGPENDING).
     ///
     /// # Errors
-    /// EAGAIN: there are as many already.
+    /// EAGAIN: there are as many already, or the process may have no more of the heap.
     pub fn create(
         &self,
         notification: Option<PosixTimerNotification>,
@@ -92,9 +97,10 @@ impl PosixTimers {
         if table.timers.contains_key(&id) {
             return Err(Errno::EAGAIN);
         }
+        let _heap_charge = HeapCharge::new(TIMER_BYTES).map_err(|_| Errno::EAGAIN)?;
         table.next_id = id.checked_add(1).unwrap_or(0);
         let timer = new_timer(Arc::new(Notifier { id, notification }));
-        table.timers.insert(id, Arc::new(PosixTimer { timer, overrun: AtomicI32::new(0) }));
+        table.timers.insert(id, Arc::new(PosixTimer { timer, overrun: AtomicI32::new(0), _heap_charge }));
         Ok(id)
     }
 

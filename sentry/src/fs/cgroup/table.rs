@@ -186,10 +186,11 @@ pub(super) static FILES: [ControlFile; 34] = [
         .reads(|subject| Ok(format!("{}\n", account(subject)?.peak_bytes()))),
     ControlFile::of(MEMORY, "memory.stat").reads(|subject| {
         let account = account(subject)?;
-        let [anonymous, file, shared] =
-            [FrameUse::Anonymous, FrameUse::File, FrameUse::Shared].map(|part| account.bytes_of(part));
+        let [anonymous, file, shared, heap] =
+            [FrameUse::Anonymous, FrameUse::File, FrameUse::Shared, FrameUse::Heap]
+                .map(|part| account.bytes_of(part));
         // As on Linux, what is shared counts as files.
-        Ok(format!("anon {anonymous}\nfile {}\nkernel 0\nshmem {shared}\n", file + shared))
+        Ok(format!("anon {anonymous}\nfile {}\nkernel {heap}\nshmem {shared}\nslab {heap}\n", file + shared))
     }),
     ControlFile::of(MEMORY, "memory.swap.current").reads(|_| Ok("0\n".into())),
     ControlFile::of(MEMORY, "memory.swap.events").reads(|_| Ok("high 0\nmax 0\nfail 0\n".into())),

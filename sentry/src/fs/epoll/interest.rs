@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::{ReadyEvent, Shared};
 use crate::Errno;
 use crate::fs::{File, FileDescription};
+use crate::heap::HeapCharge;
 use crate::wait::{Events, Observer, Registration, WaitQueue};
 
 bitflags::bitflags! {
@@ -123,6 +124,7 @@ pub(super) struct Interest {
     is_listed: AtomicBool,
     shared: Weak<Shared>,
     me: Weak<Interest>,
+    _heap_charge: HeapCharge,
 }
 
 struct State {
@@ -138,6 +140,7 @@ impl Interest {
         requested: RequestedEvents,
         queue: &WaitQueue,
         shared: &Arc<Shared>,
+        heap_charge: HeapCharge,
     ) -> Arc<Self> {
         let interest = Arc::new_cyclic(|me| Self {
             key,
@@ -145,6 +148,7 @@ impl Interest {
             is_listed: AtomicBool::new(false),
             shared: Arc::downgrade(shared),
             me: me.clone(),
+            _heap_charge: heap_charge,
         });
         let registration = match requested.is_exclusive() {
             true => queue.register_exclusive(requested.reported(), interest.clone()),

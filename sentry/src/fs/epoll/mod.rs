@@ -22,12 +22,15 @@ use self::interest::{Interest, Key};
 use super::anonymous::AnonymousInode;
 use super::{File, FileDescription, Metadata, OpenFiles};
 use crate::Errno;
+use crate::heap::HeapCharge;
 use crate::wait::{Events, WaitQueue};
 
 pub use interest::{InterestFlags, RequestedEvents};
 
 /// Watches of one epoll; stands for /proc/sys/fs/epoll/max_user_watches.
 const MAX_INTERESTS: usize = 262_144;
+/// What an interest takes, with its places in the lists and in its file's queue.
+const INTEREST_BYTES: usize = 640;
 
 /// One ready file, as epoll_wait(2) reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +84,7 @@ impl EpollFile {
     ///
     /// # Errors
     /// EEXIST, EPERM for a file that does not announce readiness, ELOOP for epolls in a loop or too deep, EINVAL for
-    /// EPOLLEXCLUSIVE on an epoll or with events that it forbids, ENOSPC for too many.
+    /// EPOLLEXCLUSIVE on an epoll or with events that it forbids, ENOSPC for too many, ENOMEM.
     pub fn add(
         &self,
         descriptor: i32,
@@ -109,7 +112,8 @@ impl EpollFile {
         if interests.by_key.len() >= MAX_INTERESTS {
             return Err(Errno::ENOSPC);
         }
-        let interest = Interest::register(key.clone(), requested, queue, &self.shared);
+        let heap_charge = HeapCharge::new(INTEREST_BYTES)?;
+        let interest = Interest::register(key.clone(), requested, queue, &self.shared, heap_charge);
         interests.by_key.insert(key, interest.clone());
         if let Some(child) = child {
             child.parents.lock().push(self.me.clone());

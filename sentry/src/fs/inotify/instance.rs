@@ -16,11 +16,17 @@ use crate::abi::InotifyEvent;
 use crate::cred::KernelUid;
 use crate::fs::anonymous::AnonymousInode;
 use crate::fs::{Caller, Dentry, File, Inode, Metadata, OpenFiles, TransferUnit};
+use crate::heap::HeapCharge;
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
 /// What is before the name of an event.
 const HEADER_BYTES: usize = size_of::<InotifyEvent>();
+
+/// What an instance takes.
+const INSTANCE_BYTES: usize = 1024;
+/// What an event takes beside its name, in a queue that grows by doubling.
+const EVENT_BYTES: usize = 2 * size_of::<Event>() + 16;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +49,7 @@ impl Event {
 
     /// What it takes of the sentry's memory.
     fn kept_bytes(&self) -> usize {
-        size_of::<Self>() + self.name.len()
+        EVENT_BYTES + self.name.len()
     }
 
     /// Whether it says what `last`, the event before it, has said. Cookies do not matter.
@@ -78,6 +84,7 @@ struct State {
     events: VecDeque<Event>,
     /// Whether that events were lost waits among the events.
     says_overflow: bool,
+    heap_charge: HeapCharge,
 }
 
 /// A watch and what it is on.
@@ -100,11 +107,13 @@ impl InotifyFile {
     /// An instance without watches, of user `uid`.
     ///
     /// # Errors
-    /// EMFILE: the user has too many instances.
+    /// EMFILE: the user has too many instances. ENOMEM.
     pub fn new(limits: &Arc<InotifyLimits>, uid: KernelUid, files: &OpenFiles) -> Result<Arc<Self>, Errno> {
         let account = Account::open(limits, uid)?;
+        // Who makes the instance pays for its events, too.
+        let heap_charge = HeapCharge::new(INSTANCE_BYTES)?;
         Ok(Arc::new_cyclic(|own| Self {
-            state: Mutex::default(),
+            state: Mutex::new(State { heap_charge, ..State::default() }),
             queue: WaitQueue::default(),
             inode: AnonymousInode::new(files),
             max_events: account.max_queued_events(),
@@ -116,7 +125,7 @@ impl InotifyFile {
     /// Watches the file at `dentry`, or changes the watch that is on it, and returns the watch's descriptor.
     ///
     /// # Errors
-    /// EEXIST: it is watched, and `mask` wants a new watch. ENOSPC: there are too many watches.
+    /// EEXIST: it is watched, and `mask` wants a new watch. ENOSPC: there are too many watches. ENOMEM.
     pub fn add_watch(&self, dentry: &Arc<Dentry>, mask: WatchMask) -> Result<i32, Errno> {
         let mut state = self.state.lock();
         if let Some(watch) = dentry.watches().of_instance(&self.own) {
@@ -128,9 +137,9 @@ impl InotifyFile {
             return Ok(watch.descriptor);
         }
         let descriptor = state.last_descriptor.checked_add(1).ok_or(Errno::ENOSPC)?;
+        let watch = Arc::new(Watch::new(self.own.clone(), descriptor, mask, dentry.is_directory())?);
         self.account.add_watch()?;
         state.last_descriptor = descriptor;
-        let watch = Arc::new(Watch::new(self.own.clone(), descriptor, mask, dentry.is_directory()));
         let place = match dentry.inode().watches() {
             Some(_) => WatchedPlace::Inode(dentry.inode().clone()),
             None => {
@@ -184,9 +193,13 @@ impl State {
         if has_room && self.events.back().is_some_and(|last| event.repeats(last)) {
             return false;
         }
-        if has_room && account.queue(event.kept_bytes()) {
-            self.events.push_back(event);
-            return true;
+        let charged = self.heap_charge.len_bytes() + event.kept_bytes();
+        if has_room && self.heap_charge.resize(charged).is_ok() {
+            if account.queue(event.kept_bytes()) {
+                self.events.push_back(event);
+                return true;
+            }
+            self.heap_charge.force(charged - event.kept_bytes());
         }
         if std::mem::replace(&mut self.says_overflow, true) {
             return false;
@@ -200,7 +213,10 @@ impl State {
     fn pop(&mut self, account: &Account) {
         match self.events.pop_front() {
             Some(event) if event.mask == WatchMask::OVERFLOW => self.says_overflow = false,
-            Some(event) => account.unqueue(event.kept_bytes()),
+            Some(event) => {
+                account.unqueue(event.kept_bytes());
+                self.heap_charge.force(self.heap_charge.len_bytes().saturating_sub(event.kept_bytes()));
+            }
             None => {}
         }
     }

@@ -7,7 +7,12 @@ use parking_lot::Mutex;
 
 use super::WatchMask;
 use super::instance::{Event, InotifyFile};
+use crate::Errno;
 use crate::fs::Dentry;
+use crate::heap::HeapCharge;
+
+/// What a watch takes, with its places in its instance and on its file.
+const WATCH_BYTES: usize = 384;
 
 /// One watch of one instance.
 pub(super) struct Watch {
@@ -16,16 +21,20 @@ pub(super) struct Watch {
     /// Events and options.
     mask: AtomicU32,
     is_on_directory: bool,
+    _heap_charge: HeapCharge,
 }
 
 impl Watch {
+    /// # Errors
+    /// ENOMEM.
     pub(super) fn new(
         instance: Weak<InotifyFile>,
         descriptor: i32,
         mask: WatchMask,
         is_on_directory: bool,
-    ) -> Self {
-        Self { instance, descriptor, mask: AtomicU32::new(mask.bits()), is_on_directory }
+    ) -> Result<Self, Errno> {
+        let _heap_charge = HeapCharge::new(WATCH_BYTES)?;
+        Ok(Self { instance, descriptor, mask: AtomicU32::new(mask.bits()), is_on_directory, _heap_charge })
     }
 
     pub(super) fn mask(&self) -> WatchMask {

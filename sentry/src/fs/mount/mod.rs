@@ -39,6 +39,7 @@ use super::metadata::DeviceNumber;
 use super::path::Path;
 use crate::Errno;
 use crate::cred::UserNamespace;
+use crate::heap::HeapCharge;
 pub use detached::DetachedTree;
 pub use instance::Instance;
 pub use namespace::MountNamespace;
@@ -163,6 +164,7 @@ pub struct Mount {
     /// Who counts it; `None` if it is never attached.
     table: Option<Arc<MountTable>>,
     links: Mutex<Links>,
+    _heap_charge: HeapCharge,
 }
 
 /// Keeps a mount from becoming read-only.
@@ -261,6 +263,7 @@ impl Mount {
             expiry: AtomicU8::new(0),
             table: table.cloned(),
             links: Mutex::new(links),
+            _heap_charge: HeapCharge::forced(table::MOUNT_BYTES),
         })
     }
 

@@ -9,9 +9,12 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::Mount;
 use crate::Errno;
+use crate::heap;
 
 /// Mounts that the sandbox may have, in all namespaces together: each takes memory of the sentry.
 const MAX_MOUNTS: usize = 1 << 16;
+/// What a mount takes, with its places where others know it.
+pub(super) const MOUNT_BYTES: usize = 1536;
 
 /// The mounts of a kernel: their number, their ids and the lock of their changes. The first namespace and its
 /// descendants share it.
@@ -46,9 +49,12 @@ impl MountTable {
     /// Fails if the sandbox may not have one more mount.
     ///
     /// # Errors
-    /// ENOSPC.
+    /// ENOSPC; ENOMEM.
     pub fn check_total(&self) -> Result<(), Errno> {
-        if self.mounts.load(Ordering::Relaxed) >= MAX_MOUNTS { Err(Errno::ENOSPC) } else { Ok(()) }
+        if self.mounts.load(Ordering::Relaxed) >= MAX_MOUNTS {
+            return Err(Errno::ENOSPC);
+        }
+        heap::check_room(MOUNT_BYTES)
     }
 
     /// Counts a new mount, and says which id it has. No two ever have the same.

@@ -4,11 +4,26 @@
 
 use std::collections::VecDeque;
 
+use crate::Errno;
+use crate::heap::HeapCharge;
+
 /// Bytes of one segment.
 pub(super) const SEGMENT_BYTES: usize = 4096;
 
-struct Segment {
+/// A page, and the charge for it.
+struct Page {
     bytes: Box<[u8; SEGMENT_BYTES]>,
+    _heap_charge: HeapCharge,
+}
+
+impl Page {
+    fn new() -> Result<Self, Errno> {
+        Ok(Self { _heap_charge: HeapCharge::new(SEGMENT_BYTES)?, bytes: Box::new([0; SEGMENT_BYTES]) })
+    }
+}
+
+struct Segment {
+    page: Page,
     start: usize,
     end: usize,
     is_packet: bool,
@@ -16,7 +31,7 @@ struct Segment {
 
 impl Segment {
     fn unread(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
+        self.page.bytes.get(self.start..self.end).unwrap_or_default()
     }
 }
 
@@ -25,7 +40,7 @@ pub(super) struct Buffer {
     segments: VecDeque<Segment>,
     max_segments: usize,
     /// The segment that was emptied last, kept so that a steady flow does not allocate.
-    spare: Option<Box<[u8; SEGMENT_BYTES]>>,
+    spare: Option<Page>,
 }
 
 impl Buffer {
@@ -83,38 +98,51 @@ impl Buffer {
     }
 
     /// Adds what fits of `bytes` to the stream. Returns how much.
-    pub(super) fn push_stream(&mut self, bytes: &[u8]) -> usize {
+    ///
+    /// # Errors
+    /// ENOMEM: something would fit, and there is no page for it.
+    pub(super) fn push_stream(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         let merged = self.mergeable_tail(bytes.len());
         let (head, mut rest) = bytes.split_at(merged);
         if let Some(last) = self.segments.back_mut()
-            && let Some(room) = last.bytes.get_mut(last.end..last.end + head.len())
+            && let Some(room) = last.page.bytes.get_mut(last.end..last.end + head.len())
         {
             room.copy_from_slice(head);
             last.end += head.len();
         }
         while !rest.is_empty() && !self.is_full() {
             let (piece, later) = rest.split_at(rest.len().min(SEGMENT_BYTES));
-            self.push_segment(piece, false);
-            rest = later;
+            match self.push_segment(piece, false) {
+                Err(error) if rest.len() == bytes.len() => return Err(error),
+                Err(_) => break,
+                Ok(()) => rest = later,
+            }
         }
-        bytes.len() - rest.len()
+        Ok(bytes.len() - rest.len())
     }
 
     /// Adds packets of at most [`SEGMENT_BYTES`] each, as many as fit. Returns the bytes taken.
-    pub(super) fn push_packets(&mut self, bytes: &[u8]) -> usize {
+    ///
+    /// # Errors
+    /// ENOMEM: one would fit, and there is no page for it.
+    pub(super) fn push_packets(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         let room = self.max_segments.saturating_sub(self.segments.len());
         let mut taken = 0;
         for packet in bytes.chunks(SEGMENT_BYTES).take(room) {
-            self.push_segment(packet, true);
-            taken += packet.len();
+            match self.push_segment(packet, true) {
+                Err(error) if taken == 0 => return Err(error),
+                Err(_) => break,
+                Ok(()) => taken += packet.len(),
+            }
         }
-        taken
+        Ok(taken)
     }
 
-    fn push_segment(&mut self, piece: &[u8], is_packet: bool) {
-        let mut bytes = self.spare.take().unwrap_or_else(|| Box::new([0; SEGMENT_BYTES]));
-        bytes[..piece.len()].copy_from_slice(piece);
-        self.segments.push_back(Segment { bytes, start: 0, end: piece.len(), is_packet });
+    fn push_segment(&mut self, piece: &[u8], is_packet: bool) -> Result<(), Errno> {
+        let mut page = self.spare.take().map_or_else(Page::new, Ok)?;
+        page.bytes[..piece.len()].copy_from_slice(piece);
+        self.segments.push_back(Segment { page, start: 0, end: piece.len(), is_packet });
+        Ok(())
     }
 
     /// Copies bytes into `buffer` and leaves them where they are; at most one packet.
@@ -149,7 +177,7 @@ impl Buffer {
             taken += len;
             let (is_packet, is_used_up) = (segment.is_packet, segment.start == segment.end);
             if is_packet || is_used_up {
-                self.spare = self.segments.pop_front().map(|segment| segment.bytes);
+                self.spare = self.segments.pop_front().map(|segment| segment.page);
             }
             if is_packet {
                 break;
@@ -169,7 +197,7 @@ impl Buffer {
             segment.start += taken;
             left -= taken;
             if segment.is_packet || segment.start == segment.end {
-                self.spare = self.segments.pop_front().map(|segment| segment.bytes);
+                self.spare = self.segments.pop_front().map(|segment| segment.page);
             }
         }
         self.keep_spare_if_large();

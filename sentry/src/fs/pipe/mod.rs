@@ -239,11 +239,11 @@ impl PipeFile {
             return Err(Errno::EPIPE);
         }
         let written = if self.is_packet_mode.load(Ordering::Relaxed) {
-            state.buffer.push_packets(buffer)
+            state.buffer.push_packets(buffer)?
         } else if buffer.len() <= PIPE_BUF as usize && !state.buffer.fits(buffer.len()) {
             0
         } else {
-            state.buffer.push_stream(buffer)
+            state.buffer.push_stream(buffer)?
         };
         drop(state);
         if written == 0 {

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::{PseudoInode, Reader, Subject, Write};
 use crate::Errno;
 use crate::fs::{File, Inode, Metadata, Viewer};
+use crate::heap::HeapCharge;
 
 /// How much of its text an open file keeps between reads. What a reader of a longer one finds behind it is made up again.
 const MAX_KEPT_BYTES: usize = 256 * 1024;
@@ -29,18 +30,23 @@ struct Kept {
     start: usize,
     bytes: Vec<u8>,
     is_last: bool,
+    _heap_charge: HeapCharge,
 }
 
 impl Kept {
     /// The piece of `text` from `start` on.
-    fn cut(mut text: Vec<u8>, start: usize) -> Self {
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn cut(mut text: Vec<u8>, start: usize) -> Result<Self, Errno> {
         let start = start.min(text.len());
         let end = start.saturating_add(MAX_KEPT_BYTES).min(text.len());
         let is_last = end == text.len();
         text.truncate(end);
         text.drain(..start);
         text.shrink_to_fit();
-        Self { start, bytes: text, is_last }
+        let _heap_charge = HeapCharge::new(text.capacity())?;
+        Ok(Self { start, bytes: text, is_last, _heap_charge })
     }
 
     /// What is kept from `offset` on; `None` if the text goes on elsewhere.
@@ -70,7 +76,7 @@ impl<S: Subject> File for TextFile<S> {
         let kept = self.kept.lock().take().filter(|kept| offset != 0 && kept.rest(offset).is_some());
         let kept = match kept {
             Some(kept) => kept,
-            None => Kept::cut((self.read)(&self.inode.subject, &self.viewer)?, offset),
+            None => Kept::cut((self.read)(&self.inode.subject, &self.viewer)?, offset)?,
         };
         let rest = kept.rest(offset).unwrap_or_default();
         let read = rest.len().min(buffer.len());

@@ -50,3 +50,18 @@ fn an_account_is_remembered_until_its_last_frame_is_free() {
     drop(parent);
     assert!(accounts.ledgers.read().is_empty());
 }
+
+#[test]
+fn the_heap_is_charged_whole_or_not_at_all() {
+    let (accounts, parent, child) = accounts();
+    parent.set_max_bytes(Some(10 << PAGE_SHIFT));
+    assert!(child.charge_heap(8));
+    assert!(!child.charge_heap(3));
+    assert_eq!(parent.bytes_of(FrameUse::Heap), 8 << PAGE_SHIFT);
+    child.force_heap(3);
+    assert_eq!((child.current_bytes(), parent.current_bytes()), (11 << PAGE_SHIFT, 11 << PAGE_SHIFT));
+    child.uncharge_heap(11);
+    assert_eq!(parent.bytes_of(FrameUse::Heap), 0);
+    drop((child, parent));
+    assert!(accounts.ledgers.read().is_empty());
+}

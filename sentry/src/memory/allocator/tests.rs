@@ -3,7 +3,7 @@ use crate::platform::fake::FakePlatform;
 
 const MIB: u64 = 1 << 20;
 
-fn allocator(limit_bytes: u64) -> Arc<FrameAllocator> {
+pub(super) fn allocator(limit_bytes: u64) -> Arc<FrameAllocator> {
     let platform: Arc<dyn Platform> = FakePlatform::new(64 * MIB).unwrap();
     FrameAllocator::new(&platform, limit_bytes)
 }

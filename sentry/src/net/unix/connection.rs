@@ -11,6 +11,8 @@ use super::endpoint::{Endpoint, WRITABLE};
 use super::{BoundName, Link, Listening, Role, State, UnixAddress, UnixSocket, UnixSockets};
 use crate::Errno;
 use crate::fs::Path;
+use crate::heap;
+use crate::net::SocketCommon;
 use crate::net::{PeerCredentials, Socket, SocketKind};
 use crate::wait::Events;
 
@@ -167,7 +169,7 @@ impl UnixSocket {
             Role::Listening(listening) if listening.backlog.len() > listening.max_backlog => {
                 Err(Errno::EAGAIN)
             }
-            Role::Listening(_) => Ok(()),
+            Role::Listening(_) => heap::check_room(SocketCommon::HEAP_BYTES),
             _ => Err(Errno::ECONNREFUSED),
         }
     }

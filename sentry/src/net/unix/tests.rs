@@ -1,7 +1,7 @@
 //! What unix sockets promise, kept.
 
 use super::*;
-use crate::cred::{KernelGid, KernelUid};
+use crate::cred::{Groups, KernelGid, KernelUid};
 use crate::fs::{Collector, FileDescription, OpenFlags};
 use crate::net::file::fill;
 use crate::net::{Outgoing, Received, Receiving, SocketAddress, SocketFile};
@@ -12,7 +12,7 @@ fn me() -> PeerCredentials {
         process: ProcessIdentity::new([(0, 10)]),
         uid: KernelUid(1000),
         gid: KernelGid(100),
-        groups: Arc::default(),
+        groups: Groups::default(),
     }
 }
 
@@ -21,7 +21,7 @@ fn you() -> PeerCredentials {
         process: ProcessIdentity::new([(0, 20)]),
         uid: KernelUid(2000),
         gid: KernelGid(200),
-        groups: Arc::default(),
+        groups: Groups::default(),
     }
 }
 

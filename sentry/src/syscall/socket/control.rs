@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::Errno;
 use crate::abi::{Cmsghdr, Ucred};
-use crate::cred::{Capabilities, Gid, Uid};
+use crate::cred::{Capabilities, Gid, Groups, Uid};
 use crate::fs::Fd;
 use crate::fs::{Caller, FileDescription};
 use crate::limits::Resource;
@@ -106,7 +106,7 @@ fn check_credentials(task: &CurrentTask, data: &[u8]) -> Result<PeerCredentials,
         return Err(Errno::EPERM);
     }
     let claimed = task.kernel().tasks().thread_group(pid_namespace, Tid(process_id)).ok_or(Errno::ESRCH)?;
-    Ok(PeerCredentials { process: claimed.identity(), uid, gid, groups: Arc::default() })
+    Ok(PeerCredentials { process: claimed.identity(), uid, gid, groups: Groups::default() })
 }
 
 /// Control messages for a receiver's buffer.

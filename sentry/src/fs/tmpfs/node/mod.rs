@@ -23,8 +23,11 @@ use crate::fs::inotify::WatchList;
 use crate::fs::locks::FileLocks;
 use crate::fs::lower::{LowerFile, LowerStatus};
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
+use crate::heap::HeapCharge;
 
 const SET_GID: u32 = 0o2000;
+/// What a node takes with its entry in a directory and the cache of its pages.
+const NODE_BYTES: usize = 1536;
 /// Names that one file may have (ext4's limit).
 const MAX_LINKS: u32 = 65_000;
 
@@ -43,6 +46,7 @@ pub(crate) struct Node {
     writers: WriteCount,
     watches: WatchList,
     attachment: Attachment,
+    _heap_charge: HeapCharge,
 }
 
 /// The file of the layer below that a node began as.
@@ -105,6 +109,7 @@ impl Node {
         creation: &NodeCreation<'_>,
         parent_number: u64,
     ) -> Result<Arc<Self>, Errno> {
+        let heap_charge = HeapCharge::new(NODE_BYTES).map_err(|_| Errno::ENOSPC)?;
         if let NewNode::Symlink(text) = creation.node {
             volume.usage.keep_bytes(text.len())?;
         }
@@ -139,6 +144,7 @@ impl Node {
             writers: WriteCount::default(),
             watches: WatchList::default(),
             attachment: Attachment::default(),
+            _heap_charge: heap_charge,
         }))
     }
 
@@ -263,6 +269,7 @@ impl Volume {
                 writers: WriteCount::default(),
                 watches: WatchList::default(),
                 attachment: Attachment::default(),
+                _heap_charge: HeapCharge::forced(NODE_BYTES),
             })
         };
         Ok(table.get_or_insert(status.identity, |node| node.kind == status.kind, make))

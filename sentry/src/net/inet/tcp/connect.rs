@@ -8,6 +8,8 @@ use netlink_packet_route::route::RouteType;
 use super::endpoint::{ENDED, Endpoint, READABLE, WRITABLE};
 use super::{Bound, Connection, Role, State, TcpSocket};
 use crate::Errno;
+use crate::heap;
+use crate::net::SocketCommon;
 use crate::net::inet::ports::Claim;
 use crate::net::options::SEND_BUFFER_LOCK;
 use crate::net::outside::Outside;
@@ -196,6 +198,7 @@ impl TcpSocket {
         };
         let mut state = self.state.lock();
         let Role::Connecting { remote } = state.role else { return Err(Errno::ECONNABORTED) };
+        heap::check_room(SocketCommon::HEAP_BYTES).map_err(|_| Errno::ENOBUFS)?;
         if !backlog.has_room() {
             backlog.waiting.retain(|client| client.strong_count() > 0);
             backlog.waiting.push_back(self.me.clone());

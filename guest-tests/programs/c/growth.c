@@ -1,0 +1,528 @@
+// What a process makes and keeps, until it is refused: each in an errno that Linux knows for it, and whoever makes it is none the
+// worse afterwards. Alone it makes a little of each, as root and as nobody. `growth all` goes on until it is refused or its time is
+// over, one resource after the other, and prints their names: who runs it looks at the memory that it takes meanwhile.
+// timeout: 120
+// static
+#include "check.h"
+#include <linux/aio_abi.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <ftw.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/ipc.h>
+#include <sys/mount.h>
+#include <sys/msg.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/sem.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <sys/xattr.h>
+
+enum { NOBODY = 65432, FEW = 40, MILLISECONDS = 900, CHILDREN = 64 };
+
+static long most = FEW;
+static long long end_ms;
+static char block[1 << 20];
+
+static int goes_on(long made) { return made < most && (most == FEW || now_ms() < end_ms); }
+
+// A call that makes something: whether it did. If not it must have been refused in one of these ways.
+static int made(long result, int first, int second, int third) {
+  if (result >= 0) return 1;
+  CHECK_CASE(errno == first || errno == second || errno == third || errno == ENOMEM, "%s", strerror(errno));
+  return 0;
+}
+
+// Copies of the process, each with what its maker has; the last waits until all is over.
+static void multiply(void (*each)(void)) {
+  for (long i = 0; i < CHILDREN && goes_on(i); i++) {
+    pid_t pid = fork();
+    if (!made(pid, EAGAIN, 0, 0)) break;
+    if (pid > 0) continue;
+    each();
+    // Long enough for the others; whoever started all of them ends the group.
+    if (most > FEW) sleep_ms(MILLISECONDS);
+    _exit(0);
+  }
+}
+
+static int most_descriptors(void) {
+  struct rlimit limit;
+  OK(getrlimit(RLIMIT_NOFILE, &limit));
+  limit.rlim_cur = limit.rlim_max < 60000 ? limit.rlim_max : 60000;
+  OK(setrlimit(RLIMIT_NOFILE, &limit));
+  return limit.rlim_cur;
+}
+
+static void inotify_queues(void) {
+  char name[256];
+  memset(name, 'n', sizeof name);
+  name[250] = 0;
+  for (long i = 0; goes_on(i); i++) {
+    int instance = inotify_init1(IN_NONBLOCK);
+    if (!made(instance, EMFILE, ENFILE, 0)) return;
+    OK(inotify_add_watch(instance, ".", IN_ALL_EVENTS));
+    for (long event = 0; event < 20000 && goes_on(event); event++) {
+      snprintf(name + 240, 10, "%ld", event);
+      int file = open(name, O_CREAT | O_WRONLY, 0600);
+      if (!made(file, ENOSPC, ENFILE, EMFILE)) return;
+      OK(close(file));
+      unlink(name);
+    }
+  }
+}
+
+static void inotify_watches(void) {
+  int instance = OK(inotify_init1(0));
+  char name[64];
+  for (long i = 0; goes_on(i); i++) {
+    snprintf(name, sizeof name, "watched-%d-%ld", getpid(), i);
+    if (!made(mkdir(name, 0700), ENOSPC, ENFILE, 0)) return;
+    if (!made(inotify_add_watch(instance, name, IN_ALL_EVENTS), ENOSPC, 0, 0)) return;
+  }
+}
+
+static void proc_texts(void) {
+  char *place = mmap(NULL, 20000 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  for (long i = 0; i < (most > FEW ? 8000 : FEW); i += 2) mprotect(place + i * PAGE, PAGE, PROT_READ);
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int file = open("/proc/self/maps", O_RDONLY);
+    if (!made(file, EMFILE, ENFILE, 0)) return;
+    if (!made(read(file, block, 1), 0, 0, 0)) return;
+  }
+}
+
+static void set_groups(void) {
+  gid_t *groups = (gid_t *)block;
+  for (int i = 0; i < 65536; i++) groups[i] = getpid() + i;
+  made(syscall(SYS_setgroups, 65536, groups), EPERM, 0, 0);
+}
+static void group_lists(void) { multiply(set_groups); }
+
+static void nothing(void) {}
+static void mappings_of_children(void) {
+  char *place = mmap(NULL, 70000 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(place != MAP_FAILED);
+  for (long i = 0; goes_on(i) && i < 32000; i++) {
+    if (!made(mprotect(place + i * 2 * PAGE, PAGE, PROT_READ), 0, 0, 0)) break;
+  }
+  multiply(nothing);
+}
+
+static void unix_connections(void) {
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (!made(listener, EMFILE, ENFILE, ENOBUFS)) return;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int len = offsetof(struct sockaddr_un, sun_path) + 1 + sprintf(address.sun_path + 1, "g%d-%ld", getpid(), i);
+    OK(bind(listener, (void *)&address, len));
+    OK(listen(listener, 4096));
+    for (long client = 0; client < 4096 && goes_on(client); client++) {
+      int end = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+      if (!made(end, EMFILE, ENFILE, ENOBUFS)) return;
+      if (!made(connect(end, (void *)&address, len), EAGAIN, ENFILE, ENOBUFS)) return;
+      OK(close(end));
+    }
+  }
+}
+
+static void tcp_connections(void) {
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (!made(listener, EMFILE, ENFILE, ENOBUFS)) return;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    OK(bind(listener, (void *)&address, len));
+    OK(getsockname(listener, (void *)&address, &len));
+    OK(listen(listener, 4096));
+    for (long client = 0; client < 4000 && goes_on(client); client++) {
+      int end = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+      if (!made(end, EMFILE, ENFILE, ENOBUFS)) return;
+      if (connect(end, (void *)&address, len) < 0 && errno != EINPROGRESS) {
+        CHECK_CASE(errno == ENOBUFS || errno == EADDRNOTAVAIL || errno == ENOMEM, "%s", strerror(errno));
+        return;
+      }
+    }
+  }
+}
+
+static void queued_bytes(int family, int kind) {
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int ends[2];
+    if (!made(socketpair(family, kind, 0, ends), EMFILE, ENFILE, ENOBUFS)) return;
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int));
+    while (goes_on(0) && send(ends[0], block, 4096, MSG_DONTWAIT) > 0) {}
+    CHECK_CASE(!goes_on(0) || errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM, "%s", strerror(errno));
+  }
+}
+static void unix_streams(void) { queued_bytes(AF_UNIX, SOCK_STREAM); }
+static void unix_packets(void) { queued_bytes(AF_UNIX, SOCK_SEQPACKET); }
+
+static void tiny_packets(void) {
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int ends[2];
+    if (!made(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), EMFILE, ENFILE, ENOBUFS)) return;
+    while (goes_on(0) && send(ends[0], "", 1, MSG_DONTWAIT) >= 0) {}
+  }
+}
+
+static void udp_packets(void) {
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int receiver = socket(AF_INET, SOCK_DGRAM, 0);
+    if (!made(receiver, EMFILE, ENFILE, ENOBUFS)) return;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    if (!made(bind(receiver, (void *)&address, len), EADDRINUSE, 0, 0)) return;
+    OK(getsockname(receiver, (void *)&address, &len));
+    for (int packet = 0; packet < 400; packet++) sendto(receiver, block, 512, MSG_DONTWAIT, (void *)&address, len);
+  }
+}
+
+static void pipes(void) {
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int ends[2];
+    if (!made(pipe2(ends, O_NONBLOCK), EMFILE, ENFILE, 0)) return;
+    while (write(ends[1], block, 65536) > 0) {}
+    CHECK_CASE(errno == EAGAIN || errno == ENOMEM, "%s", strerror(errno));
+  }
+}
+
+static void make_descriptors(void) {
+  int limit = most_descriptors();
+  for (long i = 0; i < limit && goes_on(i); i++) {
+    int fd = i % 3 == 0 ? eventfd(0, 0) : i % 3 == 1 ? timerfd_create(CLOCK_MONOTONIC, 0) : epoll_create1(0);
+    if (!made(fd, EMFILE, ENFILE, 0)) return;
+  }
+}
+static void descriptions(void) { multiply(make_descriptors); }
+
+static void long_tables(void) {
+  int limit = most_descriptors();
+  made(dup2(0, limit - 1), EMFILE, 0, 0);
+  multiply(nothing);
+}
+
+static void epoll_interests(void) {
+  most_descriptors();
+  int file = OK(eventfd(0, 0)), watched = 0, copies[256];
+  for (; watched < 256; watched++) copies[watched] = OK(dup(file));
+  for (long i = 0; goes_on(i); i++) {
+    int watcher = epoll_create1(0);
+    if (!made(watcher, EMFILE, ENFILE, 0)) return;
+    for (int j = 0; j < watched; j++) {
+      struct epoll_event event = {.events = EPOLLIN};
+      if (!made(epoll_ctl(watcher, EPOLL_CTL_ADD, copies[j], &event), ENOSPC, 0, 0)) return;
+    }
+  }
+}
+
+static void queue_signals(void) {
+  sigset_t set;
+  sigfillset(&set);
+  OK(sigprocmask(SIG_BLOCK, &set, NULL));
+  for (long i = 0; goes_on(i); i++) {
+    if (!made(sigqueue(getpid(), SIGRTMIN + i % 8, (union sigval){.sival_int = i}), EAGAIN, 0, 0)) return;
+  }
+}
+static void queued_signals(void) { multiply(queue_signals); }
+
+static void make_timers(void) {
+  for (long i = 0; goes_on(i); i++) {
+    struct sigevent event = {.sigev_notify = SIGEV_NONE};
+    int id;
+    if (!made(syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &id), EAGAIN, 0, 0)) return;
+    OK(syscall(SYS_timer_settime, id, 0, &(struct itimerspec){.it_value.tv_sec = 1000}, NULL));
+  }
+}
+static void timers(void) { multiply(make_timers); }
+
+static void record_locks(void) {
+  char name[64];
+  for (long file_number = 0; goes_on(file_number); file_number++) {
+    snprintf(name, sizeof name, "locks-%d-%ld", getpid(), file_number);
+    int file = open(name, O_RDWR | O_CREAT, 0644);
+    if (!made(file, EMFILE, ENFILE, ENOSPC)) return;
+    // From the end on: the list is searched from its start.
+    for (long i = 0; i < 2000 && goes_on(i); i++) {
+      struct flock lock = {.l_type = F_WRLCK, .l_start = i * 2, .l_len = 1};
+      if (!made(fcntl(file, F_SETLK, &lock), ENOLCK, 0, 0)) return;
+    }
+  }
+}
+
+static void names(void) {
+  char name[256];
+  memset(name, 'x', sizeof name);
+  for (long i = 0; goes_on(i); i++) {
+    snprintf(name + 200, 50, "%d-%ld", getpid(), i);
+    int file = open(name, O_CREAT | O_WRONLY | O_EXCL, 0600);
+    if (!made(file, ENOSPC, ENFILE, EMFILE)) return;
+    OK(close(file));
+  }
+}
+
+static void absent_names(void) {
+  char name[256];
+  memset(name, 'y', sizeof name);
+  name[255] = 0;
+  for (long i = 0; goes_on(i); i++) {
+    snprintf(name + 200, 50, "%d-%ld", getpid(), i);
+    CHECK(access(name, F_OK) == -1 && (errno == ENOENT || errno == ENOMEM));
+  }
+}
+
+static void symbolic_links(void) {
+  char name[64], text[4000];
+  memset(text, 't', sizeof text);
+  text[sizeof text - 1] = 0;
+  for (long i = 0; goes_on(i); i++) {
+    snprintf(name, sizeof name, "link-%d-%ld", getpid(), i);
+    if (!made(symlink(text, name), ENOSPC, ENAMETOOLONG, 0)) return;
+  }
+}
+
+static void attributes(void) {
+  char name[64];
+  int file = OK(open("attributes", O_CREAT | O_RDWR, 0600));
+  for (long i = 0; goes_on(i); i++) {
+    snprintf(name, sizeof name, "user.%ld", i);
+    if (!made(fsetxattr(file, name, block, 4000, 0), ENOSPC, EOPNOTSUPP, E2BIG)) return;
+  }
+}
+
+static void memory_files(void) {
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    if (!made(memfd_create("growth", 0), EMFILE, ENFILE, ENOSPC)) return;
+  }
+}
+
+// One page of a file, mapped again and again where each place takes a page table of its own.
+static void far_pages(void) {
+  int file = OK(memfd_create("far", 0));
+  OK(ftruncate(file, PAGE));
+  for (long i = 0; goes_on(i) && i < 30000; i++) {
+    char *place = mmap((void *)(0x100000000000 + (i << 21)), PAGE, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, file, 0);
+    if (place == MAP_FAILED) {
+      CHECK(errno == ENOMEM);
+      return;
+    }
+    (void)*(volatile char *)place;
+  }
+}
+static void page_tables(void) { multiply(far_pages); }
+
+static void processes(void) {
+  for (long i = 0; goes_on(i); i++) {
+    pid_t pid = fork();
+    if (!made(pid, EAGAIN, 0, 0)) return;
+    if (pid == 0) {
+      pause();
+      _exit(0);
+    }
+  }
+}
+
+static void *sleep_on(void *argument) {
+  pause();
+  return argument;
+}
+static void threads(void) {
+  pthread_attr_t small;
+  OK(pthread_attr_init(&small));
+  OK(pthread_attr_setstacksize(&small, 65536));
+  for (long i = 0; goes_on(i); i++) {
+    pthread_t thread;
+    int error = pthread_create(&thread, &small, sleep_on, NULL);
+    if (error != 0) {
+      CHECK_CASE(error == EAGAIN || error == ENOMEM, "%s", strerror(error));
+      return;
+    }
+  }
+}
+
+static void mounts(void) {
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) return;
+  for (long i = 0; goes_on(i); i++) {
+    if (!made(mount("none", "/tmp", "tmpfs", 0, NULL), ENOSPC, EPERM, EACCES)) return;
+  }
+}
+
+static void make_namespaces(void) {
+  for (long i = 0; goes_on(i) && i < 20; i++) {
+    if (!made(unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS), ENOSPC, EPERM, EUSERS)) return;
+    static int kept;
+    kept = open("/proc/self/ns/net", O_RDONLY);
+    if (!made(kept, EMFILE, ENFILE, 0)) return;
+  }
+}
+static void namespaces(void) { multiply(make_namespaces); }
+
+static void keys(void) {
+  char name[32];
+  for (long i = 0; goes_on(i); i++) {
+    snprintf(name, sizeof name, "growth-%ld", i);
+    // -1: the thread's keyring.
+    if (!made(syscall(SYS_add_key, "user", name, block, 4000, -1), EDQUOT, EPERM, ENOSYS)) return;
+  }
+}
+
+static void message_queues(void) {
+  int ids[64], count = 0;
+  struct { long type; char text[4096]; } message = {.type = 1};
+  for (; count < 64 && goes_on(count); count++) {
+    ids[count] = msgget(IPC_PRIVATE, 0600);
+    if (!made(ids[count], ENOSPC, 0, 0)) break;
+    while (msgsnd(ids[count], &message, sizeof message.text, IPC_NOWAIT) == 0) {}
+    CHECK_CASE(errno == EAGAIN || errno == ENOMEM, "%s", strerror(errno));
+  }
+  while (count > 0) OK(msgctl(ids[--count], IPC_RMID, NULL));
+}
+
+static void semaphores(void) {
+  int ids[512], count = 0;
+  for (; count < 512 && goes_on(count); count++) {
+    ids[count] = semget(IPC_PRIVATE, 4000, 0600);
+    if (!made(ids[count], ENOSPC, 0, 0)) break;
+  }
+  while (count > 0) OK(semctl(ids[--count], 0, IPC_RMID));
+}
+
+static void filter_programs(void) {
+  OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+  static struct sock_filter code[4000];
+  for (size_t i = 0; i < COUNT(code) - 1; i++) code[i] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0);
+  code[COUNT(code) - 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+  struct sock_fprog program = {.len = COUNT(code), .filter = code};
+  for (int i = 0; i < 7; i++) {
+    if (!made(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), EINVAL, 0, 0)) return;
+  }
+}
+static void filters(void) { multiply(filter_programs); }
+
+static void asynchronous_requests(void) {
+  int ends[2];
+  OK(pipe(ends));
+  static struct iovec pieces[1024];
+  for (size_t i = 0; i < COUNT(pieces); i++) pieces[i] = (struct iovec){block, 1};
+  struct iocb request = {.aio_lio_opcode = IOCB_CMD_PREADV, .aio_fildes = ends[0], .aio_buf = (uintptr_t)pieces, .aio_nbytes = COUNT(pieces)};
+  struct iocb *list = &request;
+  for (long i = 0; goes_on(i); i++) {
+    aio_context_t context = 0;
+    if (!made(syscall(SYS_io_setup, 1000, &context), EAGAIN, 0, 0)) return;
+    // A host may read a pipe at once, and wait for it: there is nobody to be waited for inside.
+    for (long j = 0; most > FEW && j < 1000 && goes_on(j); j++) {
+      if (!made(syscall(SYS_io_submit, context, 1, &list), EAGAIN, 0, 0)) break;
+    }
+  }
+}
+
+static void poll_much(void) {
+  int limit = most_descriptors();
+  int file = OK(eventfd(0, 0));
+  struct pollfd *polled = calloc(limit, sizeof *polled);
+  for (int i = 0; i < limit; i++) polled[i] = (struct pollfd){.fd = file, .events = POLLIN};
+  if (poll(polled, most > FEW ? limit : FEW, most > FEW ? MILLISECONDS : 1) < 0) CHECK(errno == ENOMEM);
+}
+static void polls(void) { multiply(poll_much); }
+
+static void execute_much(void) {
+  // 64 MiB of stack allow arguments of 6 MiB.
+  static char *arguments[64];
+  memset(block, 'a', 100000);
+  block[100000] = 0;
+  for (int i = 0; i < 60; i++) arguments[i] = block;
+  while (goes_on(0)) {
+    execv("/nonesuch/program", arguments);
+    CHECK_CASE(errno == ENOENT || errno == E2BIG || errno == ENOMEM, "%s", strerror(errno));
+    if (most == FEW) return;
+  }
+}
+static void arguments(void) { multiply(execute_much); }
+
+static const struct {
+  const char *name;
+  void (*grow)(void);
+} resources[] = {
+#define RESOURCE(name) {#name, name}
+    RESOURCE(inotify_queues), RESOURCE(inotify_watches), RESOURCE(proc_texts), RESOURCE(group_lists),
+    RESOURCE(mappings_of_children), RESOURCE(unix_connections), RESOURCE(tcp_connections), RESOURCE(unix_streams),
+    RESOURCE(unix_packets), RESOURCE(tiny_packets), RESOURCE(udp_packets), RESOURCE(pipes), RESOURCE(descriptions),
+    RESOURCE(long_tables), RESOURCE(epoll_interests), RESOURCE(queued_signals), RESOURCE(timers), RESOURCE(record_locks),
+    RESOURCE(names), RESOURCE(absent_names), RESOURCE(symbolic_links), RESOURCE(attributes), RESOURCE(memory_files),
+    RESOURCE(page_tables), RESOURCE(processes), RESOURCE(threads), RESOURCE(mounts), RESOURCE(namespaces), RESOURCE(keys),
+    RESOURCE(message_queues), RESOURCE(semaphores), RESOURCE(filters), RESOURCE(asynchronous_requests), RESOURCE(polls),
+    RESOURCE(arguments),
+};
+
+static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place) {
+  (void)status, (void)kind, (void)place;
+  return remove(path);
+}
+
+// Runs one in a process group of its own, which ends afterwards with all that it made.
+static void run(size_t number, uid_t uid) {
+  fflush(NULL);
+  OK(mkdir("place", 0777));
+  OK(chmod("place", 0777));
+  pid_t pid = OK(fork());
+  if (pid == 0) {
+    OK(setpgid(0, 0));
+    OK(chdir("place"));
+    if (uid != 0 && geteuid() == 0) OK(setresuid(uid, uid, uid));
+    end_ms = now_ms() + MILLISECONDS;
+    resources[number].grow();
+    _exit(0);
+  }
+  setpgid(pid, pid);
+  int status = WAIT(pid);
+  kill(-pid, SIGKILL);
+  while (waitpid(-1, NULL, 0) > 0) {}
+  OK(nftw("place", remove_entry, 16, FTW_DEPTH | FTW_PHYS));
+  // Who takes most of what all are short of may be ended.
+  int may_be_killed = most > FEW && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  CHECK_CASE(may_be_killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0), "%s as %d: %#x", resources[number].name, (int)uid, status);
+}
+
+// A network namespace that is new has an interface, but that is down.
+static void raise_loopback(void) {
+  int socket_fd = OK(socket(AF_INET, SOCK_DGRAM, 0));
+  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+  if (ioctl(socket_fd, SIOCSIFFLAGS, &request) < 0) CHECK(errno == EPERM);
+  OK(close(socket_fd));
+}
+
+int main(int count, char **words) {
+  enter_scratch();
+  OK(chmod(".", 0777));
+  OK(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+  raise_loopback();
+  if (count > 1) most = LONG_MAX;
+  for (size_t i = 0; i < COUNT(resources); i++) {
+    if (count > 1 && strcmp(words[1], "all") != 0 && strcmp(words[1], resources[i].name) != 0) continue;
+    for (int as_nobody = 0; as_nobody < 2; as_nobody++) {
+      if (count > 1) {
+        printf("%s %s\n", resources[i].name, as_nobody ? "nobody" : "root");
+        fflush(stdout);
+      }
+      run(i, as_nobody ? NOBODY : 0);
+    }
+  }
+  return 0;
+}
