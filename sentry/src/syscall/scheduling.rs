@@ -10,7 +10,8 @@ use super::resource::{find, find_any, lowest_niceness};
 use crate::Errno;
 use crate::abi::SchedAttr;
 use crate::cred::{Capabilities, Credentials};
-use crate::task::{CpuSet, CurrentTask, Scheduling, Task, Tid};
+use crate::limits::Resource;
+use crate::task::{CpuSet, CurrentTask, DeadlineParameters, Scheduling, Task, Tid};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
     sched_yield,
@@ -40,6 +41,10 @@ const KEEP_PARAMETERS: u64 = 1 << 4;
 /// Bounds on the clock rate, which this scheduler does not know.
 const UTILIZATION: u64 = 3 << 5;
 const ALL_FLAGS: u64 = (1 << 7) - 1;
+/// Those that are of deadlines: SCHED_FLAG_RECLAIM and SCHED_FLAG_DL_OVERRUN.
+const DEADLINE_FLAGS: u64 = 3 << 1;
+/// The highest real-time priority.
+const MAX_PRIORITY: u32 = 99;
 
 fn sched_yield(_: &mut CurrentTask) -> Result<(), Errno> {
     std::thread::yield_now();
@@ -84,7 +89,7 @@ fn is_owner(credentials: &Credentials, owner: &Credentials) -> bool {
 }
 
 fn sched_getscheduler(task: &mut CurrentTask, pid: Tid) -> Result<u32, Errno> {
-    let Scheduling { policy, resets_on_fork } = find(task, pid)?.scheduling();
+    let Scheduling { policy, resets_on_fork, .. } = find(task, pid)?.scheduling();
     let flag = if resets_on_fork { uapi::SCHED_RESET_ON_FORK } else { 0 };
     Ok(policy | flag)
 }
@@ -98,17 +103,16 @@ fn sched_setscheduler(
     let policy = u32::try_from(policy).map_err(|_| Errno::EINVAL)?;
     let (target, priority) = (find(task, pid)?, read_priority(task, parameter)?);
     let resets_on_fork = policy & uapi::SCHED_RESET_ON_FORK != 0;
-    let scheduling = Scheduling { policy: policy & !uapi::SCHED_RESET_ON_FORK, resets_on_fork };
-    change(task, &target, Change { scheduling, priority, niceness: Some(target.niceness()) })
+    let policy = policy & !uapi::SCHED_RESET_ON_FORK;
+    let scheduling = Scheduling { policy, priority, resets_on_fork, ..Scheduling::default() };
+    change(task, &target, Change { scheduling, niceness: Some(target.niceness()) })
 }
 
 fn sched_setparam(task: &mut CurrentTask, pid: Tid, parameter: UserPointer<u32>) -> Result<(), Errno> {
     let (target, priority) = (find(task, pid)?, read_priority(task, parameter)?);
-    change(
-        task,
-        &target,
-        Change { scheduling: target.scheduling(), priority, niceness: Some(target.niceness()) },
-    )
+    let Scheduling { policy, resets_on_fork, .. } = target.scheduling();
+    let scheduling = Scheduling { policy, priority, resets_on_fork, ..Scheduling::default() };
+    change(task, &target, Change { scheduling, niceness: Some(target.niceness()) })
 }
 
 fn read_priority(task: &CurrentTask, parameter: UserPointer<u32>) -> Result<u32, Errno> {
@@ -116,11 +120,11 @@ fn read_priority(task: &CurrentTask, parameter: UserPointer<u32>) -> Result<u32,
 }
 
 fn sched_getparam(task: &mut CurrentTask, pid: Tid, parameter: UserPointer<u32>) -> Result<(), Errno> {
-    find(task, pid)?;
-    if parameter.is_null() {
+    if parameter.is_null() || pid.0 < 0 {
         return Err(Errno::EINVAL);
     }
-    parameter.write(task, &0)
+    let priority = find(task, pid)?.scheduling().priority;
+    parameter.write(task, &priority)
 }
 
 /// `struct sched_attr`, as far as `size` has room for it, and zeroes after it.
@@ -136,12 +140,18 @@ fn sched_getattr(
         return Err(Errno::EINVAL);
     }
     let target = find(task, pid)?;
-    let Scheduling { policy, resets_on_fork } = target.scheduling();
+    let scheduling = target.scheduling();
+    let Scheduling { policy, priority, deadline, resets_on_fork } = scheduling;
+    let is_fair = !scheduling.is_real_time() && !scheduling.has_deadlines();
     let attributes = SchedAttr {
         size: size.min(ATTRIBUTES_SIZE),
         sched_policy: policy,
-        sched_flags: if resets_on_fork { RESET_ON_FORK } else { 0 },
-        sched_nice: target.niceness(),
+        sched_flags: deadline.flags | if resets_on_fork { RESET_ON_FORK } else { 0 },
+        sched_nice: if is_fair { target.niceness() } else { 0 },
+        sched_priority: priority,
+        sched_runtime: deadline.runtime_ns,
+        sched_deadline: deadline.deadline_ns,
+        sched_period: deadline.period_ns,
         ..SchedAttr::default()
     };
     let mut bytes = vec![0; len];
@@ -165,19 +175,39 @@ fn sched_setattr(
         return Err(Errno::EINVAL);
     }
     let old = target.scheduling();
-    let scheduling = match asked.sched_flags & KEEP_POLICY {
-        0 => {
-            Scheduling { policy: asked.sched_policy, resets_on_fork: asked.sched_flags & RESET_ON_FORK != 0 }
-        }
-        _ => old,
+    let keeps_parameters = asked.sched_flags & KEEP_PARAMETERS != 0;
+    let (policy, resets_on_fork) = match asked.sched_flags & KEEP_POLICY {
+        0 => (asked.sched_policy, asked.sched_flags & RESET_ON_FORK != 0),
+        _ => (old.policy, old.resets_on_fork),
     };
-    let is_kept = asked.sched_flags & KEEP_PARAMETERS != 0;
-    let (niceness, priority) =
-        if is_kept { (None, 0) } else { (Some(asked.sched_nice), asked.sched_priority) };
+    let scheduling = match keeps_parameters {
+        true => Scheduling { policy, resets_on_fork, ..old },
+        false => Scheduling {
+            policy,
+            priority: asked.sched_priority,
+            deadline: deadline_of(&asked, policy),
+            resets_on_fork,
+        },
+    };
     if asked.sched_flags & UTILIZATION != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    change(task, &target, Change { scheduling, priority, niceness })
+    let niceness = if keeps_parameters { None } else { Some(asked.sched_nice) };
+    change(task, &target, Change { scheduling, niceness })
+}
+
+/// The deadlines that are asked for; other policies have none, whatever is said.
+fn deadline_of(asked: &SchedAttr, policy: u32) -> DeadlineParameters {
+    match policy {
+        uapi::SCHED_DEADLINE => DeadlineParameters {
+            runtime_ns: asked.sched_runtime,
+            deadline_ns: asked.sched_deadline,
+            // As it is told afterwards.
+            period_ns: if asked.sched_period == 0 { asked.sched_deadline } else { asked.sched_period },
+            flags: asked.sched_flags & DEADLINE_FLAGS,
+        },
+        _ => DeadlineParameters::default(),
+    }
 }
 
 /// Reads a `struct sched_attr` of any version.
@@ -210,7 +240,6 @@ fn read_attributes(task: &CurrentTask, place: UserPointer<SchedAttr>) -> Result<
 /// What a task's scheduling shall be.
 struct Change {
     scheduling: Scheduling,
-    priority: u32,
     /// `None` if policy and niceness stay as they are, though both are checked.
     niceness: Option<i32>,
 }
@@ -218,41 +247,66 @@ struct Change {
 /// Changes how `target` is scheduled.
 ///
 /// # Errors
-/// EINVAL for a policy or a priority that there is not; EPERM.
+/// EINVAL for a policy, or parameters, that there are not; EPERM; EBUSY: deadlines that would take a whole CPU.
 fn change(task: &CurrentTask, target: &Task, change: Change) -> Result<(), Errno> {
-    let Change { scheduling, priority, niceness } = change;
-    match scheduling.policy {
-        uapi::SCHED_NORMAL | uapi::SCHED_BATCH | uapi::SCHED_IDLE if priority == 0 => {}
-        // Real-time policies would take the host's processors from everybody else.
-        uapi::SCHED_FIFO | uapi::SCHED_RR if (1..=99).contains(&priority) => return Err(Errno::EPERM),
-        uapi::SCHED_DEADLINE if priority == 0 => return Err(Errno::EPERM),
-        _ => return Err(Errno::EINVAL),
-    }
-    let has_niceness = scheduling.policy != uapi::SCHED_IDLE;
-    let old = target.scheduling();
-    let lowest = lowest_niceness(target.thread_group());
-    let raises = has_niceness && niceness.is_some_and(|niceness| niceness < target.niceness().min(lowest));
-    let leaves_idle = old.policy == uapi::SCHED_IDLE && has_niceness && target.niceness() < lowest;
-    let frees_children = old.resets_on_fork && !scheduling.resets_on_fork;
+    let Change { scheduling, niceness } = change;
+    check_parameters(scheduling)?;
     let credentials = task.credentials();
-    let is_allowed =
-        is_owner(&credentials, &target.credentials()) && !raises && !leaves_idle && !frees_children;
+    let is_allowed = may_change(&credentials, target, &change);
     if !is_allowed && !credentials.has(Capabilities::SYS_NICE) {
         return Err(Errno::EPERM);
     }
+    if scheduling.has_deadlines() && !scheduling.deadline.fit() {
+        return Err(Errno::EBUSY);
+    }
     let Some(niceness) = niceness else {
-        target.set_scheduling(Scheduling { policy: old.policy, ..scheduling });
+        let resets_on_fork = scheduling.resets_on_fork;
+        target.set_scheduling(Scheduling { resets_on_fork, ..target.scheduling() });
         return Ok(());
     };
     target.set_scheduling(scheduling);
-    if has_niceness {
+    if matches!(scheduling.policy, uapi::SCHED_NORMAL | uapi::SCHED_BATCH) {
         target.set_niceness(niceness);
     }
     Ok(())
 }
 
+/// Whether the policy is one, and its parameters are of it.
+fn check_parameters(scheduling: Scheduling) -> Result<(), Errno> {
+    let is_valid = match scheduling.policy {
+        uapi::SCHED_NORMAL | uapi::SCHED_BATCH | uapi::SCHED_IDLE => scheduling.priority == 0,
+        uapi::SCHED_FIFO | uapi::SCHED_RR => (1..=MAX_PRIORITY).contains(&scheduling.priority),
+        uapi::SCHED_DEADLINE => scheduling.priority == 0 && scheduling.deadline.are_valid(),
+        _ => false,
+    };
+    if is_valid { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// Whether no privilege is needed (Linux's `user_check_sched_setscheduler`).
+fn may_change(credentials: &Credentials, target: &Task, change: &Change) -> bool {
+    let Change { scheduling, niceness } = *change;
+    let old = target.scheduling();
+    let lowest = lowest_niceness(target.thread_group());
+    let is_fair = matches!(scheduling.policy, uapi::SCHED_NORMAL | uapi::SCHED_BATCH);
+    let raises = is_fair && niceness.is_some_and(|niceness| niceness < target.niceness().min(lowest));
+    let limit = target.thread_group().soft_limit(Resource::REAL_TIME_PRIORITY);
+    let priority = u64::from(scheduling.priority);
+    let takes_over = scheduling.is_real_time()
+        && (scheduling.policy != old.policy && limit == 0
+            || scheduling.priority > old.priority && priority > limit);
+    let leaves_idle =
+        old.policy == uapi::SCHED_IDLE && scheduling.policy != uapi::SCHED_IDLE && target.niceness() < lowest;
+    let frees_children = old.resets_on_fork && !scheduling.resets_on_fork;
+    is_owner(credentials, &target.credentials())
+        && !raises
+        && !takes_over
+        && !scheduling.has_deadlines()
+        && !leaves_idle
+        && !frees_children
+}
+
 fn sched_get_priority_max(_: &mut CurrentTask, policy: u32) -> Result<i32, Errno> {
-    priority_of(policy, 99)
+    priority_of(policy, MAX_PRIORITY.cast_signed())
 }
 
 fn sched_get_priority_min(_: &mut CurrentTask, policy: u32) -> Result<i32, Errno> {
@@ -273,8 +327,17 @@ fn sched_rr_get_interval(
     pid: Tid,
     address: UserPointer<[i64; 2]>,
 ) -> Result<(), Errno> {
-    find(task, pid)?;
-    /// What Linux tells for SCHED_OTHER on an idle system.
+    /// What Linux tells for SCHED_OTHER on an idle system, and `kernel.sched_rr_timeslice_ms`.
     const SLICE_NS: i64 = 4_000_000;
-    address.write(task, &[0, SLICE_NS])
+    const ROUND_ROBIN_NS: i64 = 100_000_000;
+    if pid.0 < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let slice = match find(task, pid)?.scheduling().policy {
+        uapi::SCHED_RR => ROUND_ROBIN_NS,
+        // Until they rest.
+        uapi::SCHED_FIFO | uapi::SCHED_DEADLINE => 0,
+        _ => SLICE_NS,
+    };
+    address.write(task, &[0, slice])
 }

@@ -194,6 +194,9 @@ impl CurrentTask {
         if has(CloneFlags::NEWIPC | CloneFlags::SYSVSEM) {
             return Err(Errno::EINVAL);
         }
+        if !task.scheduling().allows_children() {
+            return Err(Errno::EAGAIN);
+        }
         let mut namespaces = self.unshared_namespaces(request.flags, &credentials)?;
         check_wanted_numbers(&request.wanted_numbers, &namespaces.pid_for_children, &credentials)?;
         let mount_identity = mount_identity(request.flags, &credentials)?;

@@ -73,7 +73,12 @@ impl Task {
         if own.class() != 0 {
             return own;
         }
-        let class = if self.scheduling().policy == SCHED_IDLE { IDLE } else { BEST_EFFORT };
+        let scheduling = self.scheduling();
+        let class = match scheduling.policy {
+            SCHED_IDLE => IDLE,
+            _ if scheduling.is_real_time() || scheduling.has_deadlines() => REAL_TIME,
+            _ => BEST_EFFORT,
+        };
         let level = u16::try_from((self.niceness() + 20) / 5).unwrap_or(0);
         IoPriority(class << CLASS_SHIFT | level)
     }

@@ -104,7 +104,7 @@ pub(crate) use ptrace::{
 };
 pub(crate) use restart::RestartBlock;
 pub use rseq::RseqArea;
-pub use scheduling::Scheduling;
+pub use scheduling::{DeadlineParameters, Scheduling};
 pub(crate) use seccomp::Installation;
 pub use set::TaskSet;
 pub(crate) use signal_source::SignalSource;
