@@ -60,5 +60,5 @@ pub use mapping::{MappedFile, MappingFlags};
 pub use page_cache::{PageBudget, PageCache, PageSource};
 pub use policy::{MemoryPolicy, NodeMask, RequestedMode};
 pub use remap::RemapFlags;
-pub use report::{MappingInfo, MemorySizes};
+pub use report::{MappingInfo, MemorySizes, PageState};
 pub use request::{Backing, MapFlags, MapRequest, Protection};

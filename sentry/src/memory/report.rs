@@ -37,6 +37,20 @@ pub struct MappingInfo {
     pub policy: MemoryPolicy,
 }
 
+/// What is behind a page, as `/proc/PID/pagemap` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageState {
+    /// Nothing in memory.
+    Absent,
+    /// Memory of the process's own.
+    Own {
+        /// No other process has it.
+        is_exclusive: bool,
+    },
+    /// A page of a file, or of shared anonymous memory.
+    Cached,
+}
+
 /// Sizes of an address space in pages, as `/proc/PID/statm` shows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemorySizes {
@@ -85,6 +99,19 @@ impl MemoryManager {
             start: VirtualAddress(first << PAGE_SHIFT),
             end: VirtualAddress(end << PAGE_SHIFT),
         })
+    }
+
+    /// What is behind each of `pages` now.
+    pub fn page_states(&self, pages: std::ops::Range<u64>) -> Vec<PageState> {
+        let state = self.state().read();
+        let state_of = |page| match state.pages.get(page) {
+            None => PageState::Absent,
+            Some(entry) if entry.has(EntryFlags::PRIVATE) => {
+                PageState::Own { is_exclusive: entry.has(EntryFlags::EXCLUSIVE) }
+            }
+            Some(_) => PageState::Cached,
+        };
+        pages.map(state_of).collect()
     }
 
     /// How large everything is.

@@ -177,7 +177,9 @@ pub(super) fn vfs_read(
     if !file.flags().is_readable() {
         return Err(Errno::EBADF);
     }
-    let read = read_from(task, file, buffers, at, never_waits)?;
+    let result = read_from(task, file, buffers, at, never_waits);
+    task.task().count_read(result);
+    let read = result?;
     if read > 0 {
         file.announce(WatchMask::ACCESS);
     }
@@ -404,10 +406,12 @@ pub(super) fn vfs_write(
     if !file.flags().is_writable() {
         return Err(Errno::EBADF);
     }
-    let written = match file.file().write_unseen(buffers.remaining()) {
-        Some(written) => written?,
-        None => do_iter_write(task, file, buffers, at, flags)?,
+    let result = match file.file().write_unseen(buffers.remaining()) {
+        Some(result) => result,
+        None => do_iter_write(task, file, buffers, at, flags),
     };
+    task.task().count_write(result);
+    let written = result?;
     if written > 0 {
         file.announce(WatchMask::MODIFY);
     }

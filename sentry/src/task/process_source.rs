@@ -11,7 +11,7 @@ use crate::cred::{Capabilities, Credentials, Namespace, NamespaceKind, UserNames
 use crate::fs::block::BlockDevices;
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::proc::{
-    MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
+    IoCounts, MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
 };
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Network, OpenFiles, Path, Protections, Viewer};
 use crate::ipc::IpcNamespace;
@@ -184,6 +184,14 @@ impl ProcessSource for TaskSource {
         }
         namespace.set_host_name(name.to_vec())
     }
+
+    fn set_domain_name(&self, viewer: &Viewer, name: &[u8]) -> Result<(), Errno> {
+        let namespace = self.viewer(viewer).ok_or(Errno::EPERM)?.uts_namespace();
+        if !viewer.credentials.has_over_namespace(&*namespace, Capabilities::SYS_ADMIN) {
+            return Err(Errno::EPERM);
+        }
+        namespace.set_domain_name(name.to_vec())
+    }
 }
 
 impl TaskView {
@@ -272,6 +280,8 @@ impl Process for TaskView {
             user_time: [own.user_time, children.user_time],
             system_time: [own.system_time, children.system_time],
             niceness: task.niceness(),
+            policy: task.scheduling().policy,
+            real_time_priority: task.scheduling().priority,
             start_time: task.start_time().saturating_duration_since(task.kernel.boot_time()),
             pending,
             shared_pending,
@@ -436,6 +446,15 @@ impl Process for TaskView {
         let path = cgroup.path_from(namespace.root());
         let deleted = if cgroup.is_removed() { " (deleted)" } else { "" };
         format!("0::{}{deleted}\n", String::from_utf8_lossy(&path))
+    }
+
+    fn io_counts(&self) -> IoCounts {
+        let [own, children] = self.usage();
+        let mut counts = own.io;
+        if !self.is_thread {
+            counts += children.io;
+        }
+        counts
     }
 
     fn memory_policy(&self) -> MemoryPolicy {

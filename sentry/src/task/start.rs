@@ -19,6 +19,7 @@ use super::seccomp::SeccompState;
 use super::status::ExitStatus;
 use super::task::{DEFAULT_TIMER_SLACK_NS, NAME_LEN, Resources, TaskSignals};
 use super::tree::{GroupNode, TaskNode, Tree};
+use super::usage::IoCounters;
 use super::{Task, TaskSet};
 use crate::Errno;
 use crate::cgroup::{NewCgroup, Reservation};
@@ -113,6 +114,7 @@ impl TaskSet {
             robust_list: AtomicU64::new(0),
             is_reaped: AtomicBool::new(false),
             parent_death_signal: AtomicU8::new(0),
+            io: IoCounters::default(),
             memory_policy: Mutex::new(memory_policy),
             timer_slack_ns: AtomicU64::new(timer_slack_ns),
             default_timer_slack_ns: timer_slack_ns,

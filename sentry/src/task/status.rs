@@ -1,5 +1,6 @@
 //! How a process ended, and what it used.
 
+use crate::fs::proc::IoCounts;
 use std::time::Duration;
 
 use linux_raw_sys::general::{CLD_DUMPED, CLD_EXITED, CLD_KILLED};
@@ -62,6 +63,8 @@ pub struct ResourceUsage {
     pub minor_faults: u64,
     /// Times it slept.
     pub voluntary_switches: u64,
+    /// What it read and wrote.
+    pub io: IoCounts,
 }
 
 impl std::ops::AddAssign for ResourceUsage {
@@ -71,5 +74,6 @@ impl std::ops::AddAssign for ResourceUsage {
         self.max_resident_kib = self.max_resident_kib.max(other.max_resident_kib);
         self.minor_faults += other.minor_faults;
         self.voluntary_switches += other.voluntary_switches;
+        self.io += other.io;
     }
 }

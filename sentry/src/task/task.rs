@@ -16,6 +16,7 @@ use super::ptrace::TraceState;
 use super::rseq::RseqArea;
 use super::scheduling::Scheduling;
 use super::seccomp::SeccompState;
+use super::usage::IoCounters;
 use super::vfork::VforkCompletion;
 use crate::Errno;
 use crate::cgroup::{Membership, PidsCharge};
@@ -87,6 +88,8 @@ pub struct Task {
     pub(super) parent_death_signal: AtomicU8,
     /// PR_GET_TIMERSLACK, nanoseconds.
     pub(super) timer_slack_ns: AtomicU64,
+    /// What it has read and written.
+    pub(super) io: IoCounters,
     /// Where its memory is to come from, where a mapping does not say.
     pub(super) memory_policy: Mutex<MemoryPolicy>,
     /// What its creator had, which it began with.

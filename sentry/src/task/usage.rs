@@ -1,10 +1,34 @@
 //! What tasks use: their host threads' clocks tell, and their address spaces.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::Errno;
+use crate::fs::proc::IoCounts;
 use std::time::Duration;
 
 use super::status::ResourceUsage;
 use super::{Task, ThreadGroup};
 use crate::memory::MemoryManager;
+
+/// What the system calls of one task have read and written.
+#[derive(Default)]
+pub(super) struct IoCounters {
+    read_bytes: AtomicU64,
+    written_bytes: AtomicU64,
+    reads: AtomicU64,
+    writes: AtomicU64,
+}
+
+impl IoCounters {
+    fn counts(&self) -> IoCounts {
+        IoCounts {
+            read_bytes: self.read_bytes.load(Ordering::Relaxed),
+            written_bytes: self.written_bytes.load(Ordering::Relaxed),
+            reads: self.reads.load(Ordering::Relaxed),
+            writes: self.writes.load(Ordering::Relaxed),
+        }
+    }
+}
 
 impl Task {
     /// What the task has used until now.
@@ -18,7 +42,20 @@ impl Task {
     pub(super) fn own_usage(&self) -> ResourceUsage {
         let (user_time, system_time) = self.cpu_time.total();
         let voluntary_switches = self.cpu_time.rests();
-        ResourceUsage { user_time, system_time, voluntary_switches, ..ResourceUsage::default() }
+        let io = self.io.counts();
+        ResourceUsage { user_time, system_time, voluntary_switches, io, ..ResourceUsage::default() }
+    }
+
+    /// Counts a call that has read so many bytes, or has failed.
+    pub(crate) fn count_read(&self, result: Result<usize, Errno>) {
+        self.io.reads.fetch_add(1, Ordering::Relaxed);
+        self.io.read_bytes.fetch_add(result.map_or(0, |len| len as u64), Ordering::Relaxed);
+    }
+
+    /// Counts a call that has written so many bytes, or has failed.
+    pub(crate) fn count_write(&self, result: Result<usize, Errno>) {
+        self.io.writes.fetch_add(1, Ordering::Relaxed);
+        self.io.written_bytes.fetch_add(result.map_or(0, |len| len as u64), Ordering::Relaxed);
     }
 
     /// Time in user code and in the sentry; `None` once the thread has ended.

@@ -21,7 +21,7 @@ use crate::cred::{Capabilities, Gid, KernelGid, KernelUid, NamespaceKind, UserNa
 use crate::network_settings::{Setting, SettingDirectory};
 
 pub use source::{
-    MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
+    IoCounts, MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
 };
 
 /// Each instance shows a PID namespace.

@@ -74,6 +74,13 @@ pub trait ProcessSource: Send + Sync {
     /// # Errors
     /// EPERM, EINVAL.
     fn set_host_name(&self, viewer: &Viewer, name: &[u8]) -> Result<(), Errno>;
+    /// Sets the domain name in the viewer's UTS namespace.
+    ///
+    /// # Errors
+    /// EPERM, EINVAL.
+    fn set_domain_name(&self, _viewer: &Viewer, _name: &[u8]) -> Result<(), Errno> {
+        Err(Errno::EPERM)
+    }
 }
 
 /// A process, or one thread of it. Everything here is a snapshot; what is gone is `None` or ESRCH.
@@ -147,6 +154,10 @@ pub trait Process: Send + Sync {
     }
     /// The lines of /proc/PID/cgroup, as `viewer`'s cgroup namespace has them.
     fn cgroup(&self, viewer: &Viewer) -> String;
+    /// What it has read and written: a thread alone, a process with its children that were waited for.
+    fn io_counts(&self) -> IoCounts {
+        IoCounts::default()
+    }
     /// Where the thread's memory is to come from.
     fn memory_policy(&self) -> MemoryPolicy {
         MemoryPolicy::default()
@@ -161,6 +172,28 @@ pub trait Process: Send + Sync {
     fn set_name(&self, name: &[u8]);
     /// Sets the adjustment of the out-of-memory score, -1000 to 1000.
     fn set_out_of_memory_adjustment(&self, adjustment: i32);
+}
+
+/// What was read and written by system calls, as /proc/PID/io has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoCounts {
+    /// Bytes that calls have read, from caches, pipes and terminals as well.
+    pub read_bytes: u64,
+    /// Bytes that calls have written.
+    pub written_bytes: u64,
+    /// Calls that have read.
+    pub reads: u64,
+    /// Calls that have written.
+    pub writes: u64,
+}
+
+impl std::ops::AddAssign for IoCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.read_bytes = self.read_bytes.wrapping_add(other.read_bytes);
+        self.written_bytes = self.written_bytes.wrapping_add(other.written_bytes);
+        self.reads = self.reads.wrapping_add(other.reads);
+        self.writes = self.writes.wrapping_add(other.writes);
+    }
 }
 
 /// What /proc/PID/stat and status tell.
@@ -196,6 +229,10 @@ pub struct ProcessStatus {
     pub system_time: [Duration; 2],
     /// Niceness, -20 to 19.
     pub niceness: i32,
+    /// `SCHED_*`.
+    pub policy: u32,
+    /// The priority under a real-time policy, 1 to 99; else 0.
+    pub real_time_priority: u32,
     /// Threads of the process.
     pub threads: usize,
     /// When it began, since boot.
@@ -244,6 +281,17 @@ pub struct ProcessStatus {
     pub personality: u32,
     /// Whether others of the same user may look into it.
     pub is_dumpable: bool,
+}
+
+impl ProcessStatus {
+    /// The priority as the kernel counts it from 0: 0 to 39 by niceness, and below 0 under a real-time policy (`man 5
+    /// proc_pid_stat`).
+    pub fn priority(&self) -> i32 {
+        match i32::try_from(self.real_time_priority) {
+            Ok(0) | Err(_) => self.niceness + 20,
+            Ok(priority) => -1 - priority,
+        }
+    }
 }
 
 /// Sizes and places of an address space, in bytes and addresses.

@@ -6,6 +6,8 @@ mod maps;
 mod memory;
 mod mounts;
 mod numa_maps;
+mod pagemap;
+mod sched;
 mod stat;
 mod status;
 mod user_namespace;
@@ -14,7 +16,7 @@ use std::sync::{Arc, Weak};
 
 use super::About;
 use super::net::NET;
-use super::source::{Process, ProcessStatus};
+use super::source::{IoCounts, Process, ProcessStatus};
 use crate::Errno;
 use crate::cred::{IdKind, Namespace};
 use crate::fs::pseudo::{
@@ -26,22 +28,26 @@ use crate::fs::{FileKind, Path, Viewer, nsfs};
 macro_rules! common_entries {
     ($($more:expr),* $(,)?) => {
         &[
+            text("arch_status", |about, _| about.process().map(|_| b"AVX512_elapsed_ms:\t-1\n".into())),
             of_address_space("auxv", 0o400, |about, viewer| bind(about, viewer, |process| process.auxiliary_vector())),
             text("cgroup", |about, viewer| Ok(about.process()?.cgroup(viewer).into_bytes())),
             text("cmdline", |about, _| command_line(about)),
+            // Which pages have been used is not known, so that there is nothing to forget.
+            Entry { name: "clear_refs", permissions: 0o200, node: Node::Setting(write_only, clear_references) },
             setting("comm", comm, set_comm),
             setting(
                 "coredump_filter",
                 |about, _| Ok(format!("{:08x}\n", about.process()?.core_filter()).into_bytes()),
                 set_core_filter,
             ),
+            text("cpuset", |about, _| about.process().map(|_| b"/\n".into())),
             magic_link("cwd", cwd, |about, viewer| display(about, viewer, cwd)),
             of_address_space("environ", 0o400, |about, viewer| bind(about, viewer, |process| process.environment())),
             magic_link("exe", exe, |about, viewer| display(about, viewer, exe)),
             Entry { name: "fd", permissions: 0o500, node: Node::Directory(&descriptors::LINKS) },
             directory("fdinfo", &descriptors::INFOS),
             user_namespace::map_file("gid_map", IdKind::Group),
-            private_text("io", |about, viewer| about.inspect(viewer).map(|_| NO_IO.into())),
+            private_text("io", |about, viewer| about.inspect(viewer).map(|process| io(process.io_counts()))),
             text("limits", |about, _| Ok(limits(&*about.process()?))),
             setting("loginuid", |_, _| Ok(u32::MAX.to_string().into_bytes()), refuse_write),
             of_address_space("maps", 0o444, |about, viewer| bind(about, viewer, maps::maps)),
@@ -51,8 +57,10 @@ macro_rules! common_entries {
             Entry { name: "mountstats", permissions: 0o400, node: Node::File(mounts::mountstats) },
             Entry { name: "ns", permissions: 0o511, node: Node::Directory(&NAMESPACES) },
             of_address_space("numa_maps", 0o444, |about, viewer| bind(about, viewer, numa_maps::numa_maps)),
+            setting("oom_adj", |about, _| Ok(line(old_adjustment(about)?)), set_old_adjustment),
             text("oom_score", |about, _| Ok(line(666 + out_of_memory_adjustment(about)? * 2 / 3))),
             setting("oom_score_adj", |about, _| Ok(line(out_of_memory_adjustment(about)?)), set_out_of_memory),
+            Entry { name: "pagemap", permissions: 0o400, node: Node::File(pagemap::open) },
             private_text("personality", |about, viewer| {
                 // Linux asks as for tracing, and says so.
                 let process = about.inspect(viewer).map_err(|errno| match errno {
@@ -64,9 +72,13 @@ macro_rules! common_entries {
             }),
             user_namespace::map_file("projid_map", IdKind::Project),
             magic_link("root", root, |about, viewer| display(about, viewer, root)),
+            text("sched", |about, _| sched::sched(&*about.process()?)),
+            text("schedstat", |about, _| sched::schedstat(&*about.process()?)),
             text("sessionid", |_, _| Ok(u32::MAX.to_string().into_bytes())),
             user_namespace::SETGROUPS,
             of_address_space("smaps", 0o444, |about, viewer| bind(about, viewer, maps::smaps)),
+            // The sentry's own calls are no kernel stack of the thread.
+            private_text("stack", |about, viewer| about.inspect(viewer).map(|_| Vec::new())),
             text("stat", |about, viewer| stat::stat(about, viewer)),
             text("statm", |about, _| Ok(stat::statm(&*about.process()?))),
             text("status", |about, viewer| status::status(&*about.process()?, &viewer.credentials.user_namespace)),
@@ -94,16 +106,28 @@ pub(super) static PROCESS: Directory<About> = Directory {
 };
 
 /// The names in /proc/PID/task/TID.
-static THREAD: Directory<About> =
-    Directory { entries: common_entries![text("children", |about, _| children(about))], children: None };
+static THREAD: Directory<About> = Directory {
+    entries: common_entries![
+        text("children", |about, _| children(about)),
+        directory("net", &NET),
+        of_address_space("smaps_rollup", 0o444, |about, viewer| bind(about, viewer, maps::smaps_rollup)),
+    ],
+    children: None,
+};
 
 static THREADS: Directory<About> = Directory { entries: &[], children: Some(&ThreadDirectories) };
 
 static NAMESPACES: Directory<About> = Directory { entries: &[], children: Some(&NamespaceLinks) };
 
-/// I/O is not accounted.
-const NO_IO: &[u8] =
-    b"rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n";
+/// Nothing is read from a disk, or written to one.
+fn io(counts: IoCounts) -> Vec<u8> {
+    let IoCounts { read_bytes, written_bytes, reads, writes } = counts;
+    format!(
+        "rchar: {read_bytes}\nwchar: {written_bytes}\nsyscr: {reads}\nsyscw: {writes}\n\
+         read_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n"
+    )
+    .into_bytes()
+}
 
 const fn magic_link(
     name: &'static str,
@@ -209,6 +233,38 @@ fn set_out_of_memory(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), 
     }
     process.set_out_of_memory_adjustment(adjustment);
     Ok(())
+}
+
+/// The scale that `oom_adj` had before there was `oom_score_adj`: -17, for never, to 15.
+const OLD_NEVER: i32 = -17;
+const OLD_MAX: i32 = 15;
+
+fn old_adjustment(about: &About) -> Result<i32, Errno> {
+    let adjustment = out_of_memory_adjustment(about)?;
+    Ok(if adjustment == 1000 { OLD_MAX } else { adjustment * -OLD_NEVER / 1000 })
+}
+
+fn set_old_adjustment(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
+    let old: i32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+    if !(OLD_NEVER..=OLD_MAX).contains(&old) {
+        return Err(Errno::EINVAL);
+    }
+    let adjustment = if old == OLD_MAX { 1000 } else { old * 1000 / -OLD_NEVER };
+    set_out_of_memory(about, viewer, adjustment.to_string().as_bytes())
+}
+
+fn write_only(_about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    Err(Errno::EINVAL)
+}
+
+fn clear_references(about: &About, _viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    about.process()?;
+    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
+    match text.trim().parse() {
+        Ok(1..=5) => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 fn children(about: &About) -> Result<Vec<u8>, Errno> {

@@ -35,12 +35,22 @@ macro_rules! fixed {
 
 /// A number in a range that root may change.
 macro_rules! number {
-    ($name:literal, $key:literal, $default:expr, $range:expr) => {
+    ($name:literal, $key:expr, $default:expr, $range:expr) => {
         setting(
             $name,
             |about, _| Ok(about.file_system.settings.get($key, $default)),
             |about, viewer, text| about.file_system.settings.set($key, $range, viewer, text),
         )
+    };
+}
+
+/// A number that root may change, and that nothing here goes by: what it steers is not there.
+macro_rules! kept {
+    ($directory:literal, $name:literal, $default:expr) => {
+        kept!($directory, $name, $default, 0..=i32::MAX.cast_unsigned() as u64)
+    };
+    ($directory:literal, $name:literal, $default:expr, $range:expr) => {
+        number!($name, concat!($directory, ".", $name), $default, $range)
     };
 }
 
@@ -148,6 +158,12 @@ pub(super) fn holds(directory: &'static Directory<About>) -> bool {
 /// /proc/sys.
 pub(super) static SYSCTL: Directory<About> = Directory {
     entries: &[
+        directory("abi", &Directory { entries: &[kept!("abi", "vsyscall32", 1, 0..=1)], children: None }),
+        directory(
+            "debug",
+            &Directory { entries: &[kept!("debug", "exception-trace", 1, 0..=1)], children: None },
+        ),
+        directory("dev", &DEVICES),
         directory("fs", &FS),
         directory("kernel", &KERNEL),
         directory("net", &net::NET),
@@ -157,16 +173,31 @@ pub(super) static SYSCTL: Directory<About> = Directory {
     children: None,
 };
 
+static DEVICES: Directory<About> = Directory {
+    entries: &[directory(
+        "tty",
+        &Directory {
+            entries: &[kept!("tty", "ldisc_autoload", 1, 0..=1), kept!("tty", "legacy_tiocsti", 1, 0..=1)],
+            children: None,
+        },
+    )],
+    children: None,
+};
+
 static FS: Directory<About> = Directory {
     entries: &[
         fixed!("aio-max-nr", 65536),
         text("aio-nr", |about, _| Ok(line(about.source().aio_events()))),
+        fixed!("dentry-state", "0\t0\t45\t0\t0\t0"),
         directory("epoll", &Directory { entries: &[fixed!("max_user_watches", 262_144)], children: None }),
         setting("file-max", |about, _| Ok(line(open_files(about)?.setting())), set_file_max),
         text("file-nr", |about, _| {
             let files = open_files(about)?;
             Ok(line(format!("{}\t0\t{}", files.used(), files.setting())))
         }),
+        kept!("fs", "dentry-negative", 0, 0..=1),
+        text("inode-nr", |about, _| Ok(line(format!("{}\t0", open_files(about)?.used())))),
+        text("inode-state", |about, _| Ok(line(format!("{}\t0\t0\t0\t0\t0\t0", open_files(about)?.used())))),
         directory("inotify", &INOTIFY),
         fixed!("mount-max", 100_000),
         directory("mqueue", &ipc::MQUEUE),
@@ -204,7 +235,11 @@ static INOTIFY: Directory<About> = Directory {
 
 static KERNEL: Directory<About> = Directory {
     entries: &[
+        fixed!("arch", "x86_64"),
+        fixed!("bootloader_type", 0),
+        fixed!("bootloader_version", 0),
         fixed!("cap_last_cap", 40),
+        fixed!("core_modes", "file\npipe"),
         setting("core_pattern", |about, _| core_pattern(about), set_core_pattern),
         setting(
             "core_pipe_limit",
@@ -223,35 +258,91 @@ static KERNEL: Directory<About> = Directory {
                 Ok(())
             },
         ),
-        text("domainname", |about, viewer| Ok(line(about.source().names(viewer).domain))),
         fixed!("dmesg_restrict", 1),
+        setting("domainname", |about, viewer| Ok(line(about.source().names(viewer).domain)), set_domain_name),
         setting("hostname", |about, viewer| Ok(line(about.source().names(viewer).host)), set_host_name),
+        fixed!("hung_task_detect_count", 0),
+        kept!("kernel", "auto_msgmni", 0),
+        kept!("kernel", "bpf_stats_enabled", 0, 0..=1),
+        kept!("kernel", "core_file_note_size_limit", 4194304),
+        kept!("kernel", "core_sort_vma", 0, 0..=1),
+        kept!("kernel", "ctrl-alt-del", 1),
+        kept!("kernel", "ftrace_dump_on_oops", 0),
+        kept!("kernel", "hung_task_all_cpu_backtrace", 0, 0..=1),
+        kept!("kernel", "hung_task_check_count", 4194304),
+        kept!("kernel", "hung_task_check_interval_secs", 0),
+        kept!("kernel", "hung_task_panic", 0, 0..=1),
+        kept!("kernel", "hung_task_timeout_secs", 120),
+        kept!("kernel", "hung_task_warnings", 10),
+        kept!("kernel", "io_delay_type", 0, 0..=3),
+        kept!("kernel", "max_lock_depth", 1024),
+        kept!("kernel", "max_rcu_stall_to_panic", 0),
+        kept!("kernel", "oops_limit", 10000),
+        kept!("kernel", "panic", 0),
+        kept!("kernel", "panic_on_io_nmi", 0),
+        kept!("kernel", "panic_on_oops", 0),
+        kept!("kernel", "panic_on_rcu_stall", 0, 0..=1),
+        kept!("kernel", "panic_on_unrecovered_nmi", 0),
+        kept!("kernel", "panic_on_warn", 0, 0..=1),
+        kept!("kernel", "panic_print", 0),
+        kept!("kernel", "perf_cpu_time_max_percent", 25, 0..=100),
+        kept!("kernel", "perf_event_max_contexts_per_stack", 8),
+        kept!("kernel", "perf_event_max_sample_rate", 100000),
+        kept!("kernel", "perf_event_max_stack", 127),
+        kept!("kernel", "perf_event_mlock_kb", 516),
+        kept!("kernel", "print-fatal-signals", 0),
+        kept!("kernel", "printk_delay", 0, 0..=10000),
+        kept!("kernel", "printk_ratelimit", 5),
+        kept!("kernel", "printk_ratelimit_burst", 10),
+        kept!("kernel", "real-root-dev", 0),
+        kept!("kernel", "sched_cfs_bandwidth_slice_us", 5000, 1..=i32::MAX.cast_unsigned() as u64),
+        kept!("kernel", "sysctl_writes_strict", 1, 0..=1),
+        kept!("kernel", "task_delayacct", 0, 0..=1),
+        kept!("kernel", "unknown_nmi_panic", 0),
+        kept!("kernel", "warn_limit", 0),
+        kept!("kernel", "watchdog_thresh", 10, 0..=60),
+        fixed!("kexec_load_disabled", 1),
         directory("keys", &KEYS),
         fixed!("kptr_restrict", 1),
+        fixed!("modules_disabled", 1),
         ipc::MESSAGE_BYTES,
         ipc::QUEUE_BYTES,
         ipc::QUEUES,
         fixed!("ngroups_max", 65536),
+        fixed!("nmi_watchdog", 0),
+        fixed!("numa_balancing", 0),
         text("osrelease", |about, viewer| Ok(line(about.source().names(viewer).release))),
         fixed!("ostype", "Linux"),
         fixed!("overflowgid", 65534),
         fixed!("overflowuid", 65534),
         fixed!("perf_event_paranoid", 4),
         fixed!("pid_max", 65536),
+        fixed!("poweroff_cmd", "/sbin/poweroff"),
         fixed!("printk", "4\t4\t1\t7"),
+        fixed!("printk_devkmsg", "ratelimit"),
+        directory("pty", &PTY),
         directory("random", &RANDOM),
         number!("randomize_va_space", "kernel.randomize_va_space", 2, 0..=2),
+        fixed!("sched_deadline_period_max_us", 4194304),
+        fixed!("sched_deadline_period_min_us", 100),
         fixed!("sched_rr_timeslice_ms", 100),
+        fixed!("sched_rt_period_us", 1000000),
+        fixed!("sched_rt_runtime_us", 950000),
         directory("seccomp", &SECCOMP),
         ipc::SEMAPHORES,
         ipc::FORCED_REMOVAL,
         ipc::SEGMENT_PAGES,
         ipc::SEGMENT_BYTES,
         ipc::SEGMENTS,
+        fixed!("soft_watchdog", 0),
+        fixed!("softlockup_panic", 0),
+        fixed!("split_lock_mitigate", 1),
         fixed!("tainted", 0),
         fixed!("threads-max", 65536),
+        fixed!("timer_migration", 1),
         fixed!("unprivileged_bpf_disabled", 2),
         text("version", |about, viewer| Ok(line(about.source().names(viewer).version))),
+        fixed!("watchdog", 0),
     ],
     children: None,
 };
@@ -279,18 +370,27 @@ static KEYS: Directory<About> = Directory {
     children: None,
 };
 
+/// How many pseudoterminals there may be, and how many of these only the first instance has.
+static PTY: Directory<About> =
+    Directory { entries: &[fixed!("max", 4096), kept!("pty", "reserve", 1024)], children: None };
+
 static RANDOM: Directory<About> = Directory {
     entries: &[
         text("boot_id", |about, _| Ok(line(uuid_of(about.source().boot_id()?)))),
         fixed!("entropy_avail", 256),
         fixed!("poolsize", 256),
+        kept!("random", "urandom_min_reseed_secs", 60),
+        kept!("random", "write_wakeup_threshold", 256),
         text("uuid", |_, _| random_uuid().map(line)),
     ],
     children: None,
 };
 
 static SECCOMP: Directory<About> = Directory {
-    entries: &[fixed!("actions_avail", "kill_process kill_thread trap errno user_notif trace log allow")],
+    entries: &[
+        fixed!("actions_avail", "kill_process kill_thread trap errno user_notif trace log allow"),
+        fixed!("actions_logged", "kill_process kill_thread trap errno user_notif trace log"),
+    ],
     children: None,
 };
 
@@ -312,14 +412,51 @@ static USER: Directory<About> = Directory {
 
 static VM: Directory<About> = Directory {
     entries: &[
+        Entry { name: "compact_memory", permissions: 0o200, node: Node::Setting(nothing, accept) },
         Entry { name: "drop_caches", permissions: 0o200, node: Node::Setting(nothing, accept) },
+        fixed!("lowmem_reserve_ratio", "256\t256\t32\t0\t0"),
         fixed!("max_map_count", 65530),
         fixed!("mmap_min_addr", 65536),
         fixed!("mmap_rnd_bits", 28),
         fixed!("nr_hugepages", 0),
+        fixed!("nr_hugepages_mempolicy", 0),
+        fixed!("nr_overcommit_hugepages", 0),
+        fixed!("numa_zonelist_order", "Node"),
         number!("overcommit_memory", "vm.overcommit_memory", 0, 0..=2),
         number!("overcommit_ratio", "vm.overcommit_ratio", 50, 0..=100),
         number!("swappiness", "vm.swappiness", 60, 0..=200),
+        fixed!("unprivileged_userfaultfd", 0),
+        kept!("vm", "admin_reserve_kbytes", 8192),
+        kept!("vm", "compact_unevictable_allowed", 1, 0..=1),
+        kept!("vm", "compaction_proactiveness", 20, 0..=100),
+        kept!("vm", "dirty_background_bytes", 0),
+        kept!("vm", "dirty_background_ratio", 10, 0..=100),
+        kept!("vm", "dirty_bytes", 0),
+        kept!("vm", "dirty_expire_centisecs", 3000),
+        kept!("vm", "dirty_ratio", 20, 0..=100),
+        kept!("vm", "dirty_writeback_centisecs", 500),
+        kept!("vm", "dirtytime_expire_seconds", 43200),
+        kept!("vm", "extfrag_threshold", 500, 0..=1000),
+        kept!("vm", "hugetlb_shm_group", 0),
+        kept!("vm", "laptop_mode", 0),
+        kept!("vm", "legacy_va_layout", 0, 0..=1),
+        kept!("vm", "min_free_kbytes", 67584),
+        kept!("vm", "min_slab_ratio", 5, 0..=100),
+        kept!("vm", "min_unmapped_ratio", 1, 0..=100),
+        kept!("vm", "numa_stat", 1, 0..=1),
+        kept!("vm", "oom_dump_tasks", 1),
+        kept!("vm", "oom_kill_allocating_task", 0),
+        kept!("vm", "overcommit_kbytes", 0),
+        kept!("vm", "page-cluster", 3, 0..=31),
+        kept!("vm", "page_lock_unfairness", 5),
+        kept!("vm", "panic_on_oom", 0, 0..=2),
+        kept!("vm", "percpu_pagelist_high_fraction", 0),
+        kept!("vm", "stat_interval", 1),
+        kept!("vm", "user_reserve_kbytes", 131072),
+        kept!("vm", "vfs_cache_pressure", 100),
+        kept!("vm", "watermark_boost_factor", 15000),
+        kept!("vm", "watermark_scale_factor", 10, 1..=3000),
+        kept!("vm", "zone_reclaim_mode", 0),
     ],
     children: None,
 };
@@ -337,9 +474,26 @@ fn line(text: impl std::fmt::Display) -> Vec<u8> {
     format!("{text}\n").into_bytes()
 }
 
-fn parse<T: std::str::FromStr>(text: &[u8]) -> Result<T, Errno> {
+/// A number as the kernel reads one (`proc_dointvec`): after white space, in any of C's notations, and white space after it; what
+/// follows that is not looked at.
+fn parse<T: TryFrom<i128>>(text: &[u8]) -> Result<T, Errno> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
-    text.trim().parse().map_err(|_| Errno::EINVAL)
+    let word = text.split_ascii_whitespace().next().ok_or(Errno::EINVAL)?;
+    let (is_negative, digits) = match word.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, word),
+    };
+    let (digits, radix) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (&digits[2..], 16),
+        [b'0', _, ..] => (&digits[1..], 8),
+        _ => (digits, 10),
+    };
+    if !digits.starts_with(|first: char| first.is_digit(radix)) {
+        return Err(Errno::EINVAL);
+    }
+    let number = i128::from_str_radix(digits, radix).map_err(|_| Errno::EINVAL)?;
+    T::try_from(if is_negative { -number } else { number }).map_err(|_| Errno::EINVAL)
 }
 
 /// Anybody reads the limits of the own user namespace; CAP_SYS_RESOURCE in it lets one write them.
@@ -363,6 +517,10 @@ fn accept(_about: &About, _viewer: &Viewer, _text: &[u8]) -> Result<(), Errno> {
 
 fn set_host_name(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
     about.source().set_host_name(viewer, text.strip_suffix(b"\n").unwrap_or(text))
+}
+
+fn set_domain_name(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    about.source().set_domain_name(viewer, text.strip_suffix(b"\n").unwrap_or(text))
 }
 
 fn core_settings(about: &About) -> Result<Arc<CoreSettings>, Errno> {

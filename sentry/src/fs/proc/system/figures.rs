@@ -111,3 +111,40 @@ pub(super) fn interrupts(system: &SystemStatus) -> Vec<u8> {
     text.push('\n');
     text.into_bytes()
 }
+
+/// The kinds of work that interrupts leave for later, of which none is done here.
+const SOFT_INTERRUPTS: [&str; 10] =
+    ["HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU"];
+
+pub(super) fn softirqs(system: &SystemStatus) -> Vec<u8> {
+    let mut text = " ".repeat(20);
+    for cpu in 0..system.cpus {
+        let _ = write!(text, "{:<11}", format!("CPU{cpu}"));
+    }
+    text.push('\n');
+    for name in SOFT_INTERRUPTS {
+        let _ = write!(text, "{name:>12}:");
+        for _ in 0..system.cpus {
+            let _ = write!(text, " {:>10}", 0);
+        }
+        text.push('\n');
+    }
+    text.into_bytes()
+}
+
+/// Free memory by powers of two of pages. Frames are handed out one by one, from runs that are as long as can be.
+pub(super) fn buddyinfo(system: &SystemStatus) -> Vec<u8> {
+    /// The largest run is of 2 to this power pages.
+    const MAX_ORDER: u32 = 10;
+    let pages = system.free_bytes / 4096;
+    let mut text = format!("Node 0, zone {:>8} ", "Normal");
+    for order in 0..=MAX_ORDER {
+        let runs = match order {
+            MAX_ORDER => pages >> order,
+            _ => pages >> order & 1,
+        };
+        let _ = write!(text, "{runs:>6} ");
+    }
+    text.push('\n');
+    text.into_bytes()
+}

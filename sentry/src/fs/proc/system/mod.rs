@@ -1,5 +1,6 @@
 //! The top of procfs: the system's files and the processes' directories.
 
+mod configuration;
 mod cpuinfo;
 mod figures;
 mod sysvipc;
@@ -21,27 +22,40 @@ pub(super) static ROOT: Entry<About> = directory("", &TOP);
 
 static TOP: Directory<About> = Directory {
     entries: &[
+        text("buddyinfo", |about, _| Ok(figures::buddyinfo(&about.source().system()))),
         text("cgroups", |_, _| Ok(b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n".into())),
         text("cmdline", |_, _| Ok(b"\n".into())),
+        text("config.gz", |_, _| Ok(configuration::compressed())),
+        text("consoles", |_, _| Ok(b"console              -W- (EC    )    5:1\n".into())),
         text("cpuinfo", |about, _| Ok(cpuinfo::cpuinfo(about.source().system().cpus))),
+        text("crypto", |_, _| Ok(Vec::new())),
         text("devices", |_, _| Ok(DEVICES.into())),
         text("diskstats", |about, _| {
             Ok(about.source().block_devices().map_or(Vec::new(), |devices| devices.statistics().into()))
         }),
+        text("dma", |_, _| Ok(b" 4: cascade\n".into())),
+        text("execdomains", |_, _| Ok(b"0-0\tLinux           \t[kernel]\n".into())),
         text("filesystems", |_, _| Ok(file_system_type::listing().into())),
         text("interrupts", |about, _| Ok(figures::interrupts(&about.source().system()))),
+        text("iomem", |_, _| Ok(b"00000000-ffffffff : System RAM\n".into())),
+        text("ioports", |_, _| Ok(Vec::new())),
+        text("kallsyms", |_, _| Ok(Vec::new())),
         text("key-users", key_users),
         text("keys", |about, viewer| Ok(about.source().list_keys(viewer))),
         private_text("kmsg", |_, _| Ok(Vec::new())),
         text("loadavg", |about, _| Ok(figures::loadavg(&about.source().system()))),
         text("meminfo", |about, _| Ok(figures::meminfo(&about.source().system()))),
+        text("misc", |_, _| Ok(Vec::new())),
         text("modules", |_, _| Ok(Vec::new())),
         link("mounts", |_, _| Ok(LinkTarget::Text(b"self/mounts".into()))),
         link("net", |_, _| Ok(LinkTarget::Text(b"self/net".into()))),
         text("partitions", |about, _| {
             Ok(about.source().block_devices().map_or(Vec::new(), |devices| devices.listing().into()))
         }),
+        directory("pressure", &PRESSURE),
         link("self", own_process),
+        private_text("slabinfo", |_, _| Ok(SLABINFO.into())),
+        text("softirqs", |about, _| Ok(figures::softirqs(&about.source().system()))),
         text("stat", |about, viewer| Ok(figures::stat(&system_of(about, viewer)))),
         text("swaps", |_, _| Ok(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into())),
         directory("sys", &SYSCTL),
@@ -53,6 +67,7 @@ static TOP: Directory<About> = Directory {
         ),
         text("uptime", |about, viewer| Ok(figures::uptime(&system_of(about, viewer)))),
         text("version", version),
+        private_text("vmallocinfo", |_, _| Ok(Vec::new())),
         text("vmstat", |about, _| Ok(figures::vmstat(&about.source().system()))),
         text("zoneinfo", |_, _| Ok(Vec::new())),
     ],
@@ -67,6 +82,25 @@ const TERMINAL_DRIVERS: &[u8] = b"/dev/tty             /dev/tty        5       0
 pty_slave            /dev/pts      136 0-1048575 pty:slave
 pty_master           /dev/ptm      128 0-1048575 pty:master
 ";
+
+/// No slabs.
+const SLABINFO: &[u8] = b"slabinfo - version: 2.1
+# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>
+";
+
+/// Pressure stall information (Documentation/accounting/psi.rst): what the sandbox waits for, it waits for on the host, which tells
+/// its own.
+static PRESSURE: Directory<About> = Directory {
+    entries: &[
+        text("cpu", |_, _| Ok(NO_PRESSURE.into())),
+        text("io", |_, _| Ok(NO_PRESSURE.into())),
+        text("memory", |_, _| Ok(NO_PRESSURE.into())),
+    ],
+    children: None,
+};
+
+const NO_PRESSURE: &[u8] =
+    b"some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
 
 fn version(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     let names = about.source().names(viewer);

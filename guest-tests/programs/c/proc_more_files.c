@@ -1,0 +1,155 @@
+// Files of /proc that tools of administrators read, and settings below /proc/sys that they write.
+#include "check.h"
+
+static char text[1 << 16];
+
+static void calls_are_counted(void) {
+  unsigned long long before[4], after[4];
+  int file = OK(open("/dev/zero", O_RDWR)), pair[2];
+  OK(pipe(pair));
+  for (int round = 0; round < 2; round++) {
+    unsigned long long *counts = round == 0 ? before : after;
+    read_file("/proc/self/io", text, sizeof text);
+    CHECK_EQ(sscanf(text, "rchar: %llu wchar: %llu syscr: %llu syscw: %llu", &counts[0], &counts[1], &counts[2], &counts[3]), 4);
+    if (round == 0) {
+      CHECK_EQ(read(file, text, 10000), 10000);
+      CHECK_EQ(write(pair[1], text, 300), 300);
+      CHECK_EQ(read(pair[0], text, 1000), 300);
+    }
+  }
+  CHECK(after[0] >= before[0] + 10300);
+  CHECK(after[1] >= before[1] + 300);
+  CHECK(after[2] >= before[2] + 2);
+  CHECK(after[3] >= before[3] + 1);
+  OK(close(pair[0]));
+  OK(close(pair[1]));
+  OK(close(file));
+}
+
+static void children_count_once_waited_for(void) {
+  unsigned long long before, after;
+  read_file("/proc/self/io", text, sizeof text);
+  CHECK_EQ(sscanf(text, "rchar: %llu", &before), 1);
+  pid_t pid;
+  IN_CHILD(pid) {
+    int file = OK(open("/dev/zero", O_RDONLY));
+    CHECK_EQ(read(file, text, 50000), 50000);
+  }
+  WAIT_OK(pid);
+  read_file("/proc/self/io", text, sizeof text);
+  CHECK_EQ(sscanf(text, "rchar: %llu", &after), 1);
+  CHECK(after >= before + 50000);
+}
+
+static void pages_are_shown(void) {
+  uint64_t entries[3];
+  char *memory = map_anonymous(3 * PAGE, PROT_READ | PROT_WRITE), *shared = map_shared(PAGE);
+  int map = OK(open("/proc/self/pagemap", O_RDONLY));
+  memory[PAGE] = 1;
+  OK(madvise(memory, PAGE, MADV_DONTNEED));
+  OK(madvise(memory + 2 * PAGE, PAGE, MADV_DONTNEED));
+  off_t place = (uintptr_t)memory / PAGE * 8;
+  CHECK_EQ(pread(map, entries, sizeof entries, place), sizeof entries);
+  CHECK_EQ(entries[0] >> 63, 0);
+  CHECK_EQ(entries[1] >> 63, 1);
+  CHECK_EQ(entries[1] >> 61 & 1, 0);
+  CHECK_EQ(entries[1] >> 56 & 1, 1);
+  CHECK_EQ(entries[2] >> 63, 0);
+  *shared = 1;
+  CHECK_EQ(pread(map, entries, 8, (uintptr_t)shared / PAGE * 8), 8);
+  CHECK_EQ(entries[0] >> 63, 1);
+  CHECK_EQ(entries[0] >> 61 & 1, 1);
+  CHECK_ERRNO(pread(map, entries, 8, place + 1), EINVAL);
+  CHECK_ERRNO(pread(map, entries, 7, place), EINVAL);
+  CHECK_EQ(pread(map, entries, 8, (1L << 47) / PAGE * 8), 0); // Past the end.
+  OK(close(map));
+  OK(munmap(memory, 3 * PAGE));
+  OK(munmap(shared, PAGE));
+}
+
+static void write_text(const char *path, const char *content, int expected) {
+  int file = OK(open(path, O_WRONLY));
+  ssize_t written = write(file, content, strlen(content));
+  int error = errno;
+  if (expected == 0) CHECK_CASE(written == (ssize_t)strlen(content), "%s: %s: errno %d", path, content, error);
+  else CHECK_CASE(written == -1 && error == expected, "%s: %s: %zd, errno %d", path, content, written, error);
+  OK(close(file));
+}
+
+static void is(const char *path, const char *expected) {
+  read_file(path, text, sizeof text);
+  CHECK_CASE(strcmp(text, expected) == 0, "%s: %.100s", path, text);
+}
+
+static void the_old_scale_of_memory_shortage(void) {
+  pid_t pid;
+  IN_CHILD(pid) {
+    is("/proc/self/oom_adj", "0\n");
+    write_text("/proc/self/oom_adj", "16", EINVAL);
+    write_text("/proc/self/oom_adj", "-18", EINVAL);
+    write_text("/proc/self/oom_adj", "x", EINVAL);
+    write_text("/proc/self/oom_adj", "8", 0);
+    is("/proc/self/oom_score_adj", "470\n");
+    is("/proc/self/oom_adj", "7\n");
+    write_text("/proc/self/oom_adj", "15", 0);
+    is("/proc/self/oom_score_adj", "1000\n");
+    is("/proc/self/oom_adj", "15\n");
+    int file = OK(open("/proc/self/oom_adj", O_WRONLY));
+    if (write(file, "-17", 3) == 3) {
+      is("/proc/self/oom_score_adj", "-1000\n");
+      is("/proc/self/oom_adj", "-17\n");
+    } else {
+      CHECK_EQ(errno, EACCES); // Without CAP_SYS_RESOURCE.
+    }
+  }
+  WAIT_OK(pid);
+}
+
+static void references_are_forgotten(void) {
+  for (char command = '1'; command <= '5'; command++) write_text("/proc/self/clear_refs", (char[]){command, 0}, 0);
+  write_text("/proc/self/clear_refs", "0", EINVAL);
+  write_text("/proc/self/clear_refs", "9", EINVAL);
+}
+
+static void numbers_are_read_as_the_kernel_does(void) {
+  if (geteuid() != 0) return;
+  const char *setting = "/proc/sys/vm/swappiness";
+  char before[64];
+  read_file(setting, before, sizeof before);
+  write_text(setting, "0x21\n", 0);
+  is(setting, "33\n");
+  write_text(setting, " 010 ", 0);
+  is(setting, "8\n");
+  write_text(setting, "42\n", 0);
+  is(setting, "42\n");
+  write_text(setting, "x", EINVAL);
+  write_text(setting, "12x", EINVAL);
+  write_text(setting, "-1", EINVAL);
+  write_text(setting, "999999", EINVAL);
+  is(setting, "42\n");
+  write_text(setting, before, 0);
+}
+
+static void tools_find_what_they_read(void) {
+  const char *files[] = {
+    "/proc/buddyinfo", "/proc/consoles", "/proc/softirqs", "/proc/interrupts", "/proc/execdomains", "/proc/self/sched", "/proc/self/schedstat",
+    "/proc/self/cpuset", "/proc/self/numa_maps", "/proc/thread-self/smaps_rollup", "/proc/thread-self/net/dev", "/proc/sys/kernel/panic",
+    "/proc/sys/kernel/hung_task_timeout_secs", "/proc/sys/vm/dirty_ratio", "/proc/sys/vm/vfs_cache_pressure", "/proc/sys/vm/min_free_kbytes", "/proc/sys/kernel/sysctl_writes_strict",
+  };
+  for (size_t i = 0; i < COUNT(files); i++) CHECK_CASE(read_file(files[i], text, sizeof text) > 0, "%s", files[i]);
+  unsigned long long ran, waited, turns;
+  read_file("/proc/self/schedstat", text, sizeof text);
+  CHECK_EQ(sscanf(text, "%llu %llu %llu", &ran, &waited, &turns), 3);
+  CHECK(turns > 0);
+}
+
+int main(void) {
+  calls_are_counted();
+  children_count_once_waited_for();
+  pages_are_shown();
+  the_old_scale_of_memory_shortage();
+  references_are_forgotten();
+  numbers_are_read_as_the_kernel_does();
+  tools_find_what_they_read();
+  return 0;
+}
