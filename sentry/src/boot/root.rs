@@ -80,7 +80,7 @@ fn mount_image(resources: &MemoryResources, image: Image) -> Result<(Arc<Mount>,
     let devices = MemoryDevices::new(resources.frames.clone());
     resources.specials.register(FileKind::CharacterDevice, 1, devices);
     let options = TmpfsOptions { permissions: 0o755, ..TmpfsOptions::default() };
-    let flags = MountFlags::RELATIVE_ACCESS_TIME;
+    let flags = MountFlags::RELATIME;
     Ok(match image {
         Image::Directory { root, owners } => {
             let (root, status) = HostTree::new(root, owners, max_handles()).root()?;
@@ -246,16 +246,16 @@ impl Builder {
     /// # Errors
     /// Something in it is being written.
     pub(super) fn forbid_changes(&self) -> Result<(), Errno> {
-        let settings = Settings { set: MountFlags::READ_ONLY, ..Settings::default() };
+        let settings = Settings { set: MountFlags::RDONLY, ..Settings::default() };
         self.view.namespace.change_settings(&self.view.root, settings, false)
     }
 
     /// /dev with its devices, and the tmpfs for shared memory in it.
     fn mount_devices(&self, resources: &MemoryResources) -> Result<(), Errno> {
-        let not_for_programs = MountFlags::NO_SUID | MountFlags::NO_EXEC;
+        let not_for_programs = MountFlags::NOSUID | MountFlags::NOEXEC;
         let instance = resources.devtmpfs()?.instance().clone();
         self.mount("/dev", &Mount::of(&resources.mounts, instance, "devtmpfs", not_for_programs))?;
-        let no_devices = not_for_programs | MountFlags::NO_DEVICES;
+        let no_devices = not_for_programs | MountFlags::NODEV;
         let shm = tmpfs::new_mount(resources, &TmpfsOptions::default(), "shm", no_devices)?;
         self.mount("/dev/shm", &shm)
     }

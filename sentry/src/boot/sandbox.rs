@@ -230,17 +230,17 @@ fn new_mount(kernel: &Arc<Kernel>, table: &Arc<MountTable>, point: &MountPoint) 
     let name = &*point.file_system;
     let request = MountRequest { options: &point.options, ..MountRequest::default() };
     let instance = FileSystemType::find(name)?.instance(&Booting { kernel }, &request)?;
-    let read_only = if point.is_read_only { MountFlags::READ_ONLY } else { MountFlags::empty() };
+    let read_only = if point.is_read_only { MountFlags::RDONLY } else { MountFlags::empty() };
     Ok(Mount::of(table, instance, name, usual_flags(name) | read_only))
 }
 
 /// What a mount of this type forbids, as systemd mounts it.
 fn usual_flags(type_name: &str) -> MountFlags {
-    let no_programs = MountFlags::NO_SUID | MountFlags::NO_EXEC;
+    let no_programs = MountFlags::NOSUID | MountFlags::NOEXEC;
     match type_name {
-        "tmpfs" => MountFlags::NO_SUID | MountFlags::NO_DEVICES,
+        "tmpfs" => MountFlags::NOSUID | MountFlags::NODEV,
         "devpts" => no_programs,
-        _ => no_programs | MountFlags::NO_DEVICES | MountFlags::RELATIVE_ACCESS_TIME,
+        _ => no_programs | MountFlags::NODEV | MountFlags::RELATIME,
     }
 }
 

@@ -100,7 +100,7 @@ impl Volumes {
             "map" => OwnerMap::new(self.owners).with_caller_as((user.uid, user.gid)),
             _ => return Err(Errno::EINVAL),
         };
-        let flags = if is_read_only { MountFlags::READ_ONLY } else { MountFlags::empty() };
+        let flags = if is_read_only { MountFlags::RDONLY } else { MountFlags::empty() };
         let mount = volume::new_mount(resources, root, owners, max_handles, flags)?;
         // The guest's administrator cannot take back what the caller has said.
         mount.lock_flags(flags);

@@ -98,9 +98,9 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
     pub struct SecureBits: u32 {
         /// The root user gets no capabilities from execve(2).
-        const NO_ROOT = 1 << 0;
+        const NOROOT = 1 << 0;
         /// Locks it.
-        const NO_ROOT_LOCKED = 1 << 1;
+        const NOROOT_LOCKED = 1 << 1;
         /// Capabilities do not change with users.
         const NO_SETUID_FIXUP = 1 << 2;
         /// Locks it.
@@ -117,7 +117,7 @@ bitflags::bitflags! {
 }
 
 impl SecureBits {
-    const LOCKS: Self = Self::NO_ROOT_LOCKED
+    const LOCKS: Self = Self::NOROOT_LOCKED
         .union(Self::NO_SETUID_FIXUP_LOCKED)
         .union(Self::KEEP_CAPS_LOCKED)
         .union(Self::NO_CAP_AMBIENT_RAISE_LOCKED);

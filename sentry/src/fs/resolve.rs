@@ -283,7 +283,7 @@ impl Walk<'_> {
             let protections = view.namespace.protections();
             protections.check_follow(&**link.inode(), &**self.current.inode(), &viewer.credentials)?;
         }
-        if self.has(ResolveFlags::NO_SYMLINKS) || link.mount.flags().contains(MountFlags::NO_SYMLINKS) {
+        if self.has(ResolveFlags::NO_SYMLINKS) || link.mount.flags().contains(MountFlags::NOSYMFOLLOW) {
             return Err(Errno::ELOOP);
         }
         link.link_accessed();

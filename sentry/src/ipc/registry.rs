@@ -22,9 +22,9 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct GetFlags: u32 {
         /// Make the object if there is none.
-        const CREATE = 0o1000;
+        const CREAT = 0o1000;
         /// Fail if there is one.
-        const EXCLUSIVE = 0o2000;
+        const EXCL = 0o2000;
     }
 }
 
@@ -88,10 +88,10 @@ impl<T: Object> Registry<T> {
         let wanted = GetFlags::from_bits_truncate(flags);
         let existing = if key == IPC_PRIVATE { None } else { self.by_key.get(&key) };
         let Some(object) = existing.and_then(|index| self.by_index.get(index)) else {
-            let may_create = key == IPC_PRIVATE || wanted.contains(GetFlags::CREATE);
+            let may_create = key == IPC_PRIVATE || wanted.contains(GetFlags::CREAT);
             return if may_create { Ok(Found::Missing) } else { Err(Errno::ENOENT) };
         };
-        if wanted.contains(GetFlags::CREATE | GetFlags::EXCLUSIVE) {
+        if wanted.contains(GetFlags::CREAT | GetFlags::EXCL) {
             return Err(Errno::EEXIST);
         }
         check(object)?;

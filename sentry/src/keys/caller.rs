@@ -62,7 +62,7 @@ impl<'a> NewKey<'a> {
     /// A keyring for a task itself: it is made whatever the quota says.
     pub(super) fn of_task(description: &'a [u8], credentials: &Credentials) -> Self {
         let owner = Owner { uid: credentials.fs_uid, gid: Some(credentials.fs_gid) };
-        let permissions = Permissions::POSSESSOR_ALL | Permissions::USER_VIEW;
+        let permissions = Permissions::POS_ALL | Permissions::USR_VIEW;
         Self { payment: Payment::Overrun, ..Self::keyring(description, owner, permissions) }
     }
 }
@@ -178,8 +178,7 @@ impl Caller<'_> {
             return Ok(*keyrings);
         }
         let owner = Owner { uid, gid: None };
-        let permissions =
-            (Permissions::POSSESSOR_ALL - Permissions::POSSESSOR_SET_ATTRIBUTES) | Permissions::USER_ALL;
+        let permissions = (Permissions::POS_ALL - Permissions::POS_SETATTR) | Permissions::USR_ALL;
         let make = |store: &mut Store, name: String| {
             let serial = store.insert(NewKey::keyring(name.as_bytes(), owner, permissions))?;
             store.get_mut(serial)?.keyring_mut()?.is_users = true;
@@ -202,9 +201,9 @@ impl Caller<'_> {
         let serial = match self.store.persistent.get(&place) {
             Some(serial) => *serial,
             None => {
-                let permissions = (Permissions::POSSESSOR_ALL - Permissions::POSSESSOR_SET_ATTRIBUTES)
-                    | Permissions::USER_VIEW
-                    | Permissions::USER_READ;
+                let permissions = (Permissions::POS_ALL - Permissions::POS_SETATTR)
+                    | Permissions::USR_VIEW
+                    | Permissions::USR_READ;
                 let name = format!("_persistent.{}", self.credentials.user_namespace.from_kernel_uid(uid));
                 let owner = Owner { uid, gid: None };
                 let new =

@@ -61,10 +61,10 @@ impl KeyType {
 
     /// What may be done with a new key of this type.
     pub(super) fn permissions(self) -> Permissions {
-        let all = Permissions::POSSESSOR_ALL | Permissions::USER_VIEW;
+        let all = Permissions::POS_ALL | Permissions::USR_VIEW;
         match self {
             Self::Keyring | Self::User => all,
-            Self::Logon => all - Permissions::POSSESSOR_READ,
+            Self::Logon => all - Permissions::POS_READ,
         }
     }
 

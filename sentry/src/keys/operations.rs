@@ -35,10 +35,10 @@ impl Caller<'_> {
     /// # Errors
     /// EDQUOT, ENOMEM.
     pub(crate) fn join_session(&mut self, name: Option<&[u8]>) -> Result<Serial, Errno> {
-        let own = Permissions::POSSESSOR_ALL | Permissions::USER_VIEW | Permissions::USER_READ;
+        let own = Permissions::POS_ALL | Permissions::USR_VIEW | Permissions::USR_READ;
         let (description, permissions) = match name {
             None => (&b"_ses"[..], own),
-            Some(name) => (name, own | Permissions::USER_LINK),
+            Some(name) => (name, own | Permissions::USR_LINK),
         };
         let existing = name.and_then(|name| self.named_keyring(name));
         let serial = match existing {
@@ -148,7 +148,7 @@ impl Caller<'_> {
 
     /// KEYCTL_RESTRICT_KEYRING.
     pub(crate) fn restrict(&mut self, id: i32, restriction: Restriction<'_>) -> Result<(), Errno> {
-        let ring = self.look_up(id, Lookup::Plain, Need::SET_ATTRIBUTES)?;
+        let ring = self.look_up(id, Lookup::Plain, Need::SETATTR)?;
         let keyring = self.store.get_mut(ring.serial)?.keyring_mut()?;
         match restriction {
             // No type that there is has rules.
@@ -254,7 +254,7 @@ impl Caller<'_> {
     /// KEYCTL_REVOKE.
     pub(crate) fn revoke(&mut self, id: i32) -> Result<(), Errno> {
         let found = match self.look_up(id, Lookup::Plain, Need::WRITE) {
-            Err(Errno::EACCES) => self.look_up(id, Lookup::Plain, Need::SET_ATTRIBUTES)?,
+            Err(Errno::EACCES) => self.look_up(id, Lookup::Plain, Need::SETATTR)?,
             result => result?,
         };
         let now = self.now;
@@ -316,7 +316,7 @@ impl Caller<'_> {
         if permissions & !ALL != 0 {
             return Err(Errno::EINVAL);
         }
-        let found = self.look_up(id, Lookup::CreatePartial, Need::SET_ATTRIBUTES)?;
+        let found = self.look_up(id, Lookup::CreatePartial, Need::SETATTR)?;
         let is_owner = self.key(found)?.owner.uid == self.credentials.fs_uid;
         if !is_owner && !self.credentials.has(Capabilities::SYS_ADMIN) {
             return Err(Errno::EACCES);
@@ -335,7 +335,7 @@ impl Caller<'_> {
         if uid.is_none() && gid.is_none() {
             return Ok(());
         }
-        let found = self.look_up(id, Lookup::CreatePartial, Need::SET_ATTRIBUTES)?;
+        let found = self.look_up(id, Lookup::CreatePartial, Need::SETATTR)?;
         let owner = self.key(found)?.owner;
         let changes_user = uid.is_some_and(|uid| uid != owner.uid);
         let is_foreign = |gid: KernelGid| Some(gid) != owner.gid && !self.credentials.is_in_group(gid);
@@ -354,7 +354,7 @@ impl Caller<'_> {
 
     /// KEYCTL_SET_TIMEOUT; 0 is never.
     pub(crate) fn set_timeout(&mut self, id: i32, seconds: u32) -> Result<(), Errno> {
-        let found = self.look_up(id, Lookup::CreatePartial, Need::SET_ATTRIBUTES)?;
+        let found = self.look_up(id, Lookup::CreatePartial, Need::SETATTR)?;
         self.expire_in(found.serial, (seconds != 0).then(|| Duration::from_secs(seconds.into())))
     }
 

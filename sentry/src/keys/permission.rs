@@ -6,19 +6,19 @@ bitflags::bitflags! {
     /// What may be done with a key: six bits each for its possessor, its owner, its group and all others.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) struct Permissions: u32 {
-        const POSSESSOR_VIEW = 0x0100_0000;
-        const POSSESSOR_READ = 0x0200_0000;
-        const POSSESSOR_WRITE = 0x0400_0000;
-        const POSSESSOR_SEARCH = 0x0800_0000;
-        const POSSESSOR_LINK = 0x1000_0000;
-        const POSSESSOR_SET_ATTRIBUTES = 0x2000_0000;
-        const POSSESSOR_ALL = 0x3f00_0000;
-        const USER_VIEW = 0x0001_0000;
-        const USER_READ = 0x0002_0000;
-        const USER_LINK = 0x0010_0000;
-        const USER_ALL = 0x003f_0000;
-        const GROUP_ALL = 0x3f00;
-        const OTHER_ALL = 0x3f;
+        const POS_VIEW = 0x0100_0000;
+        const POS_READ = 0x0200_0000;
+        const POS_WRITE = 0x0400_0000;
+        const POS_SEARCH = 0x0800_0000;
+        const POS_LINK = 0x1000_0000;
+        const POS_SETATTR = 0x2000_0000;
+        const POS_ALL = 0x3f00_0000;
+        const USR_VIEW = 0x0001_0000;
+        const USR_READ = 0x0002_0000;
+        const USR_LINK = 0x0010_0000;
+        const USR_ALL = 0x003f_0000;
+        const GRP_ALL = 0x3f00;
+        const OTH_ALL = 0x3f;
     }
 }
 
@@ -37,7 +37,7 @@ bitflags::bitflags! {
         /// Link to the key.
         const LINK = 0x10;
         /// Change owner, group and permissions.
-        const SET_ATTRIBUTES = 0x20;
+        const SETATTR = 0x20;
     }
 }
 
@@ -57,7 +57,7 @@ impl Permissions {
         const POSSESSOR_SHIFT: u32 = 24;
         let bits = self.bits();
         let is_in_group =
-            self.intersects(Self::GROUP_ALL) && owner.gid.is_some_and(|gid| credentials.is_in_group(gid));
+            self.intersects(Self::GRP_ALL) && owner.gid.is_some_and(|gid| credentials.is_in_group(gid));
         let by_identity = if owner.uid == credentials.fs_uid {
             bits >> USER_SHIFT
         } else if is_in_group {

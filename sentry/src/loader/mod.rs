@@ -227,7 +227,7 @@ fn load_elf(
 /// Opens `path` for execution and reads its first bytes.
 fn open_executable(path: Path, viewer: &Viewer) -> Result<Executable, Errno> {
     let inode = path.inode();
-    if inode.kind() != FileKind::Regular || path.mount.flags().contains(MountFlags::NO_EXEC) {
+    if inode.kind() != FileKind::Regular || path.mount.flags().contains(MountFlags::NOEXEC) {
         return Err(Errno::EACCES);
     }
     fs::check_access(&**inode, fs::Access::EXECUTE, &viewer.credentials)?;

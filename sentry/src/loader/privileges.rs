@@ -33,7 +33,7 @@ impl FileGrants {
         credentials: &Credentials,
     ) -> Result<Self, Errno> {
         let namespace = &credentials.user_namespace;
-        let is_honoured = !path.mount.flags().contains(MountFlags::NO_SUID)
+        let is_honoured = !path.mount.flags().contains(MountFlags::NOSUID)
             && path.mount.instance().owner().is_none_or(|owner| namespace.is_within(owner));
         if !is_honoured {
             return Ok(Self::default());
@@ -76,7 +76,7 @@ pub(crate) fn credentials_after_exec(
     let is_real_root = root == Some(new.real_uid);
     // A set-user-ID root program with capabilities of its own gives a user no others.
     let counts_root = (is_real_root || is_effective_root && grants.capabilities.is_none())
-        && !old.securebits.contains(SecureBits::NO_ROOT);
+        && !old.securebits.contains(SecureBits::NOROOT);
     new.permitted = match grants.capabilities {
         _ if counts_root => old.inheritable | old.bounding,
         Some(file) => capabilities_from_file(old, file),

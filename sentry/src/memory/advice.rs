@@ -217,7 +217,7 @@ impl Edit<'_> {
     ) -> Result<(), Errno> {
         let is_private = |mapping: &Mapping| matches!(mapping.contents, Contents::Anonymous);
         let mut mappings = self.state.mappings.overlapping(pages.clone());
-        if set.contains(MappingFlags::WIPE_ON_FORK) && !mappings.all(is_private) {
+        if set.contains(MappingFlags::WIPEONFORK) && !mappings.all(is_private) {
             return Err(Errno::EINVAL);
         }
         drop(mappings);
@@ -255,29 +255,29 @@ impl Action {
     fn throws_away(&self) -> bool {
         match self {
             Self::Forget { .. } | Self::Remove => true,
-            Self::Flags { set, .. } => set.intersects(MappingFlags::DONT_FORK | MappingFlags::WIPE_ON_FORK),
+            Self::Flags { set, .. } => set.intersects(MappingFlags::DONTCOPY | MappingFlags::WIPEONFORK),
             Self::Populate(_) | Self::WillNeed | Self::Ignore => false,
         }
     }
 
     fn parse(advice: u32) -> Result<Self, Errno> {
         let none = MappingFlags::empty();
-        let order = MappingFlags::SEQUENTIAL | MappingFlags::RANDOM;
+        let order = MappingFlags::SEQ_READ | MappingFlags::RAND_READ;
         let flags = |set, clear| Self::Flags { set, clear };
         Ok(match advice {
             uapi::MADV_NORMAL => flags(none, order),
-            uapi::MADV_SEQUENTIAL => flags(MappingFlags::SEQUENTIAL, order),
-            uapi::MADV_RANDOM => flags(MappingFlags::RANDOM, order),
-            uapi::MADV_DONTFORK => flags(MappingFlags::DONT_FORK, none),
-            uapi::MADV_DOFORK => flags(none, MappingFlags::DONT_FORK),
-            uapi::MADV_WIPEONFORK => flags(MappingFlags::WIPE_ON_FORK, none),
-            uapi::MADV_KEEPONFORK => flags(none, MappingFlags::WIPE_ON_FORK),
-            uapi::MADV_DONTDUMP => flags(MappingFlags::DONT_DUMP, none),
-            uapi::MADV_DODUMP => flags(none, MappingFlags::DONT_DUMP),
+            uapi::MADV_SEQUENTIAL => flags(MappingFlags::SEQ_READ, order),
+            uapi::MADV_RANDOM => flags(MappingFlags::RAND_READ, order),
+            uapi::MADV_DONTFORK => flags(MappingFlags::DONTCOPY, none),
+            uapi::MADV_DOFORK => flags(none, MappingFlags::DONTCOPY),
+            uapi::MADV_WIPEONFORK => flags(MappingFlags::WIPEONFORK, none),
+            uapi::MADV_KEEPONFORK => flags(none, MappingFlags::WIPEONFORK),
+            uapi::MADV_DONTDUMP => flags(MappingFlags::DONTDUMP, none),
+            uapi::MADV_DODUMP => flags(none, MappingFlags::DONTDUMP),
             uapi::MADV_MERGEABLE => flags(MappingFlags::MERGEABLE, none),
             uapi::MADV_UNMERGEABLE => flags(none, MappingFlags::MERGEABLE),
-            uapi::MADV_HUGEPAGE => flags(MappingFlags::HUGE_PAGE, MappingFlags::NO_HUGE_PAGE),
-            uapi::MADV_NOHUGEPAGE => flags(MappingFlags::NO_HUGE_PAGE, MappingFlags::HUGE_PAGE),
+            uapi::MADV_HUGEPAGE => flags(MappingFlags::HUGEPAGE, MappingFlags::NOHUGEPAGE),
+            uapi::MADV_NOHUGEPAGE => flags(MappingFlags::NOHUGEPAGE, MappingFlags::HUGEPAGE),
             uapi::MADV_DONTNEED => Self::Forget { is_free: false, locked_too: false },
             uapi::MADV_DONTNEED_LOCKED => Self::Forget { is_free: false, locked_too: true },
             // Freeing at once is one of the moments that Linux may choose.

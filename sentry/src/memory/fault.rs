@@ -288,13 +288,13 @@ impl Edit<'_> {
         let lowest = stack.pages.end.saturating_sub(limit_pages).max(MIN_PAGE);
         // Others keep their distance, except guard pages and other stacks.
         let lowest = match mappings.before(stack.pages.start) {
-            Some(other) if other.protection.is_empty() || other.flags.contains(MappingFlags::GROWS_DOWN) => {
+            Some(other) if other.protection.is_empty() || other.flags.contains(MappingFlags::GROWSDOWN) => {
                 lowest.max(other.pages.end)
             }
             Some(other) => lowest.max(other.pages.end + STACK_GUARD_PAGES),
             None => lowest,
         };
-        if !stack.flags.contains(MappingFlags::GROWS_DOWN) || page < lowest {
+        if !stack.flags.contains(MappingFlags::GROWSDOWN) || page < lowest {
             return Err(FaultError::Unmapped);
         }
         let start = page.saturating_sub(STACK_STEP_PAGES - 1).max(lowest);
@@ -561,7 +561,7 @@ impl Filler<'_> {
                 first..first + (window.end - window.start)
             }
             None => {
-                let is_random = self.mapping.flags.contains(MappingFlags::RANDOM);
+                let is_random = self.mapping.flags.contains(MappingFlags::RAND_READ);
                 let count = if is_random { GROUP_PAGES } else { FETCH_PAGES };
                 let first = index - index % count;
                 first..first + count

@@ -128,11 +128,11 @@ impl MemoryManager {
 }
 
 fn is_inherited(mapping: &Mapping) -> bool {
-    !mapping.flags.contains(MappingFlags::DONT_FORK)
+    !mapping.flags.contains(MappingFlags::DONTCOPY)
 }
 
 fn has_contents_for_child(mapping: &Mapping) -> bool {
-    is_inherited(mapping) && !mapping.flags.contains(MappingFlags::WIPE_ON_FORK)
+    is_inherited(mapping) && !mapping.flags.contains(MappingFlags::WIPEONFORK)
 }
 
 /// The child's mapping. Locks are not inherited (`man 2 mlock`).
@@ -149,7 +149,7 @@ fn copy_of(mapping: &Mapping, child: &MemoryManager) -> Mapping {
         pages: mapping.pages.clone(),
         protection: mapping.protection,
         max_protection: mapping.max_protection,
-        flags: mapping.flags - (MappingFlags::LOCKED | MappingFlags::LOCKED_ON_FAULT),
+        flags: mapping.flags - (MappingFlags::LOCKED | MappingFlags::LOCKONFAULT),
         contents,
         policy: mapping.policy,
     }

@@ -124,12 +124,12 @@ impl MemoryManager {
 
 fn lock_flags(on_fault: bool) -> MappingFlags {
     let mut flags = MappingFlags::LOCKED;
-    flags.set(MappingFlags::LOCKED_ON_FAULT, on_fault);
+    flags.set(MappingFlags::LOCKONFAULT, on_fault);
     flags
 }
 
 fn change(flags: &mut MappingFlags, set: MappingFlags) {
-    *flags = (*flags - (MappingFlags::LOCKED | MappingFlags::LOCKED_ON_FAULT)) | set;
+    *flags = (*flags - (MappingFlags::LOCKED | MappingFlags::LOCKONFAULT)) | set;
 }
 
 fn check_permitted(locked_bytes: u64) -> Result<(), Errno> {

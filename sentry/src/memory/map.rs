@@ -207,7 +207,7 @@ impl MemoryManager {
         }
         if grows == Growth::Down {
             let first = edit.state.mappings.overlapping(pages.clone()).next().ok_or(Errno::ENOMEM)?;
-            if !first.flags.contains(MappingFlags::GROWS_DOWN) {
+            if !first.flags.contains(MappingFlags::GROWSDOWN) {
                 return Err(Errno::EINVAL);
             }
             pages.start = first.pages.start;
@@ -324,8 +324,8 @@ impl Edit<'_> {
         let mut mapping_flags = self.state.future_locks;
         for (flag, mapping_flag) in [
             (MapFlags::SHARED, MappingFlags::SHARED),
-            (MapFlags::GROWSDOWN, MappingFlags::GROWS_DOWN),
-            (MapFlags::NORESERVE, MappingFlags::NO_RESERVE),
+            (MapFlags::GROWSDOWN, MappingFlags::GROWSDOWN),
+            (MapFlags::NORESERVE, MappingFlags::NORESERVE),
             (MapFlags::LOCKED, MappingFlags::LOCKED),
         ] {
             mapping_flags.set(mapping_flag, flags.contains(flag) || mapping_flags.contains(mapping_flag));
@@ -436,7 +436,7 @@ impl Edit<'_> {
             Contents::Cache { attachment, file: None, .. } => !attachment.cache().has_source(),
             _ => mapping.is_private_writable(),
         };
-        if !is_charged || mapping.flags.contains(MappingFlags::NO_RESERVE) {
+        if !is_charged || mapping.flags.contains(MappingFlags::NORESERVE) {
             return Ok(());
         }
         let frames = self.manager.frames();
@@ -485,12 +485,12 @@ impl Edit<'_> {
                 Contents::Cache { .. } => !mapping.may_share_writes(),
                 Contents::Frames { .. } => true,
             };
-            let is_reserved = !mapping.flags.contains(MappingFlags::NO_RESERVE);
+            let is_reserved = !mapping.flags.contains(MappingFlags::NORESERVE);
             if is_small && is_useful && is_reserved && !mapping.protection.is_empty() {
                 let touch = Touch { window: Some(pages.clone()), ..Touch::new(Access::READ) };
                 filler.fill_eagerly(pages, &touch);
             }
-            let lock = MappingFlags::LOCKED | MappingFlags::LOCKED_ON_FAULT;
+            let lock = MappingFlags::LOCKED | MappingFlags::LOCKONFAULT;
             mapping.flags & lock == MappingFlags::LOCKED
         })
         .unwrap_or(false)
@@ -604,7 +604,7 @@ impl Edit<'_> {
 }
 
 fn is_data(mapping: &Mapping) -> bool {
-    mapping.is_private_writable() && !mapping.flags.contains(MappingFlags::GROWS_DOWN)
+    mapping.is_private_writable() && !mapping.flags.contains(MappingFlags::GROWSDOWN)
 }
 
 /// What mprotect(2) changes beyond its range.

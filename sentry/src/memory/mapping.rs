@@ -16,27 +16,27 @@ bitflags::bitflags! {
         /// Stores reach the file, or the other processes that map it (MAP_SHARED).
         const SHARED = 1 << 0;
         /// A stack: grows downward at a touch just below it (MAP_GROWSDOWN).
-        const GROWS_DOWN = 1 << 1;
+        const GROWSDOWN = 1 << 1;
         /// Not held against the memory limit up front (MAP_NORESERVE).
-        const NO_RESERVE = 1 << 2;
+        const NORESERVE = 1 << 2;
         /// Kept in memory (`man 2 mlock`).
         const LOCKED = 1 << 3;
         /// Locked, but pages appear only when touched (MLOCK_ONFAULT).
-        const LOCKED_ON_FAULT = 1 << 4;
+        const LOCKONFAULT = 1 << 4;
         /// A child does not get it (MADV_DONTFORK).
-        const DONT_FORK = 1 << 5;
+        const DONTCOPY = 1 << 5;
         /// A child finds zeroes in it (MADV_WIPEONFORK).
-        const WIPE_ON_FORK = 1 << 6;
+        const WIPEONFORK = 1 << 6;
         /// Left out of core dumps (MADV_DONTDUMP).
-        const DONT_DUMP = 1 << 7;
+        const DONTDUMP = 1 << 7;
         /// Read in sequence (MADV_SEQUENTIAL).
-        const SEQUENTIAL = 1 << 8;
+        const SEQ_READ = 1 << 8;
         /// Read in no order (MADV_RANDOM).
-        const RANDOM = 1 << 9;
+        const RAND_READ = 1 << 9;
         /// Huge pages wanted (MADV_HUGEPAGE).
-        const HUGE_PAGE = 1 << 10;
+        const HUGEPAGE = 1 << 10;
         /// Huge pages not wanted (MADV_NOHUGEPAGE).
-        const NO_HUGE_PAGE = 1 << 11;
+        const NOHUGEPAGE = 1 << 11;
         /// May be merged with equal pages (MADV_MERGEABLE).
         const MERGEABLE = 1 << 12;
         /// Stays as it is (`man 2 mseal`).

@@ -247,7 +247,7 @@ impl Mappings {
 
     /// Adds the gap `pages`, below a mapping that has the flags `above`.
     fn add_gap(&mut self, pages: Range<u64>, above: Option<MappingFlags>) {
-        let is_below_stack = above.is_some_and(|flags| flags.contains(MappingFlags::GROWS_DOWN));
+        let is_below_stack = above.is_some_and(|flags| flags.contains(MappingFlags::GROWSDOWN));
         let guard = if is_below_stack { STACK_GUARD_PAGES } else { 0 };
         if !pages.is_empty() {
             self.gaps.insert(Gap { pages, guard });

@@ -200,7 +200,7 @@ impl Edit<'_> {
         for mut mapping in self.state.mappings.take(old) {
             if keeps_old {
                 let mut left = mapping.clone();
-                left.flags.remove(MappingFlags::LOCKED | MappingFlags::LOCKED_ON_FAULT);
+                left.flags.remove(MappingFlags::LOCKED | MappingFlags::LOCKONFAULT);
                 self.state.mappings.insert(left);
             }
             mapping.pages = target.clone();

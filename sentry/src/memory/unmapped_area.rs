@@ -61,7 +61,7 @@ pub(super) fn is_free(mappings: &Mappings, pages: Range<u64>) -> bool {
 
 /// Where a mapping begins to be in the way of others.
 fn start_with_gap(mapping: &Mapping) -> u64 {
-    match mapping.flags.contains(MappingFlags::GROWS_DOWN) {
+    match mapping.flags.contains(MappingFlags::GROWSDOWN) {
         true => mapping.pages.start.saturating_sub(STACK_GUARD_PAGES),
         false => mapping.pages.start,
     }

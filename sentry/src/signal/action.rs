@@ -11,25 +11,25 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
     pub struct ActionFlags: u64 {
         /// SA_NOCLDSTOP: no SIGCHLD for stops.
-        const NO_CHILD_STOP = 1;
+        const NOCLDSTOP = 1;
         /// SA_NOCLDWAIT: children leave no zombie.
-        const NO_CHILD_WAIT = 2;
+        const NOCLDWAIT = 2;
         /// SA_SIGINFO: the handler takes three arguments. The kernel passes them always.
-        const INFO = 4;
+        const SIGINFO = 4;
         /// SA_UNSUPPORTED: never stored.
         const UNSUPPORTED = 0x400;
         /// SA_EXPOSE_TAGBITS: accepted, without meaning on x86.
-        const EXPOSE_TAG_BITS = 0x800;
+        const EXPOSE_TAGBITS = 0x800;
         /// SA_RESTORER: `restorer` is valid.
         const RESTORER = 0x0400_0000;
         /// SA_ONSTACK: run on the alternate stack.
-        const ON_STACK = 0x0800_0000;
+        const ONSTACK = 0x0800_0000;
         /// SA_RESTART: restart interrupted calls.
         const RESTART = 0x1000_0000;
         /// SA_NODEFER: do not block the signal in its own handler.
-        const NO_DEFER = 0x4000_0000;
+        const NODEFER = 0x4000_0000;
         /// SA_RESETHAND: one shot.
-        const RESET_HANDLER = 0x8000_0000;
+        const RESETHAND = 0x8000_0000;
     }
 }
 
@@ -140,7 +140,7 @@ impl SignalActions {
     /// Whether children that end leave no zombie: SIGCHLD is ignored, or has SA_NOCLDWAIT.
     pub fn discards_children(&self) -> bool {
         let action = self.get(Signal::SIGCHLD);
-        action.handler == Handler::Ignore || action.flags.contains(ActionFlags::NO_CHILD_WAIT)
+        action.handler == Handler::Ignore || action.flags.contains(ActionFlags::NOCLDWAIT)
     }
 
     /// The signals that are explicitly ignored (SIG_IGN), and those with a handler: what `/proc/[pid]/status`

@@ -104,7 +104,7 @@ impl FrameBuilder<'_> {
         let current = self.registers.rsp;
         let is_on_stack = self.stack.contains(current);
         let enters_stack =
-            self.action.flags.contains(ActionFlags::ON_STACK) && self.stack.is_enabled() && !is_on_stack;
+            self.action.flags.contains(ActionFlags::ONSTACK) && self.stack.is_enabled() && !is_on_stack;
         let top = if enters_stack { self.stack.top() } else { current.wrapping_sub(RED_ZONE_BYTES) };
         let state_bytes = (self.extended_state.len() + MAGIC2_BYTES) as u64;
         let state_address = top.checked_sub(state_bytes).ok_or(Errno::EFAULT)? & !63;

@@ -165,7 +165,7 @@ fn file_backing(
     // What lies in no directory is on file systems of the kernel's own, which allow none of it but for memory.
     let forbids_execution = file
         .path()
-        .map_or(file_kind != FileKind::Regular, |path| path.mount.flags().contains(MountFlags::NO_EXEC));
+        .map_or(file_kind != FileKind::Regular, |path| path.mount.flags().contains(MountFlags::NOEXEC));
     if forbids_execution {
         if protection.contains(Protection::EXECUTE) {
             return Err(Errno::EPERM);

@@ -23,9 +23,9 @@ bitflags::bitflags! {
         /// Tell a node rather than a policy.
         const NODE = 1;
         /// Of the memory at an address.
-        const ADDRESS = 2;
+        const ADDR = 2;
         /// Tell the nodes that may be used.
-        const ALLOWED = 4;
+        const MEMS_ALLOWED = 4;
     }
 }
 
@@ -69,11 +69,11 @@ fn policy_told(
     address: VirtualAddress,
     flags: PolicyFlags,
 ) -> Result<(u32, NodeMask), Errno> {
-    if flags.contains(PolicyFlags::ALLOWED) {
-        let is_alone = flags == PolicyFlags::ALLOWED;
+    if flags.contains(PolicyFlags::MEMS_ALLOWED) {
+        let is_alone = flags == PolicyFlags::MEMS_ALLOWED;
         return if is_alone { Ok((0, NodeMask::ONLINE)) } else { Err(Errno::EINVAL) };
     }
-    let policy = if flags.contains(PolicyFlags::ADDRESS) {
+    let policy = if flags.contains(PolicyFlags::ADDR) {
         task.memory().policy_at(address)?
     } else if address == VirtualAddress::NULL {
         task.task().memory_policy()
@@ -83,7 +83,7 @@ fn policy_told(
     if !flags.contains(PolicyFlags::NODE) {
         return Ok((policy.raw_mode(), policy.nodes()));
     }
-    if flags.contains(PolicyFlags::ADDRESS) {
+    if flags.contains(PolicyFlags::ADDR) {
         task.memory().check_readable(address, 1)?;
     } else if !policy.interleaves() {
         // Only interleaving knows which node comes next.

@@ -154,7 +154,7 @@ fn write_statfs(task: &CurrentTask, place: &Path, address: UserPointer<Statfs>) 
     let info = file_system.info();
     let mut flags = place.mount.flags();
     if place.mount.instance().is_read_only() {
-        flags |= MountFlags::READ_ONLY;
+        flags |= MountFlags::RDONLY;
     }
     let statfs = Statfs {
         f_type: info.magic as i64,
@@ -206,14 +206,14 @@ fn sysfs(task: &mut CurrentTask, option: i32, first: u64, second: UserPointer<u8
 /// The `ST_*` flags of statvfs(3).
 fn st_flags(flags: MountFlags) -> i64 {
     let table = [
-        (MountFlags::READ_ONLY, 1),
-        (MountFlags::NO_SUID, 2),
-        (MountFlags::NO_DEVICES, 4),
-        (MountFlags::NO_EXEC, 8),
-        (MountFlags::NO_ACCESS_TIME, 1024),
-        (MountFlags::NO_DIRECTORY_ACCESS_TIME, 2048),
-        (MountFlags::RELATIVE_ACCESS_TIME, 4096),
-        (MountFlags::NO_SYMLINKS, 8192),
+        (MountFlags::RDONLY, 1),
+        (MountFlags::NOSUID, 2),
+        (MountFlags::NODEV, 4),
+        (MountFlags::NOEXEC, 8),
+        (MountFlags::NOATIME, 1024),
+        (MountFlags::NODIRATIME, 2048),
+        (MountFlags::RELATIME, 4096),
+        (MountFlags::NOSYMFOLLOW, 8192),
     ];
     table.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, value)| value).sum()
 }
@@ -254,7 +254,7 @@ fn access_at(
     if wanted.contains(Access::WRITE) && is_file {
         place.mount.check_writable()?;
     }
-    let is_no_exec = place.mount.flags().contains(MountFlags::NO_EXEC);
+    let is_no_exec = place.mount.flags().contains(MountFlags::NOEXEC);
     if wanted.contains(Access::EXECUTE) && place.kind() == FileKind::Regular && is_no_exec {
         return Err(Errno::EACCES);
     }

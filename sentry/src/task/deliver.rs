@@ -86,10 +86,10 @@ impl CurrentTask {
         if self.signal_stack.is_disarmed_by_use() {
             self.signal_stack = AlternateStack::default();
         }
-        if action.flags.contains(ActionFlags::RESET_HANDLER) {
+        if action.flags.contains(ActionFlags::RESETHAND) {
             self.task.group.signal_actions().lock().reset_handler(info.signal);
         }
-        let own = if action.flags.contains(ActionFlags::NO_DEFER) {
+        let own = if action.flags.contains(ActionFlags::NODEFER) {
             SignalSet::EMPTY
         } else {
             SignalSet::of(&[info.signal])

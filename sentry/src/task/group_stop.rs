@@ -148,7 +148,7 @@ impl TaskSet {
         let uid = leader.map_or(Uid::ROOT, |leader| leader.task.uid_for(&parent));
         drop(tree);
         let action = parent.signal_actions().lock().get(Signal::SIGCHLD);
-        if action.handler != Handler::Ignore && !action.flags.contains(ActionFlags::NO_CHILD_STOP) {
+        if action.handler != Handler::Ignore && !action.flags.contains(ActionFlags::NOCLDSTOP) {
             let detail = SignalDetail::Child {
                 pid: pid.0,
                 uid,

@@ -27,7 +27,7 @@ fn a_sandbox_has_the_mounts_that_are_described() {
     for (path, kind) in [("/proc", "proc"), ("/sys/fs/cgroup", "cgroup2"), ("/data", "tmpfs")] {
         let found = Resolver::new(&view, &viewer).resolve(&view.root, path.as_bytes(), true).unwrap();
         assert_eq!(found.mount.instance().file_system().type_name(), kind, "{path}");
-        assert_eq!(found.mount.flags().contains(MountFlags::READ_ONLY), path == "/data", "{path}");
+        assert_eq!(found.mount.flags().contains(MountFlags::RDONLY), path == "/data", "{path}");
     }
 }
 

@@ -17,13 +17,13 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
     pub struct InterestFlags: u32 {
         /// Report each change once.
-        const EDGE_TRIGGERED = uapi::EPOLLET;
+        const ET = uapi::EPOLLET;
         /// Report once, then wait for EPOLL_CTL_MOD.
-        const ONE_SHOT = uapi::EPOLLONESHOT;
+        const ONESHOT = uapi::EPOLLONESHOT;
         /// Wake one of several epolls.
         const EXCLUSIVE = uapi::EPOLLEXCLUSIVE;
         /// Keep the system awake: ignored.
-        const WAKE_UP = uapi::EPOLLWAKEUP;
+        const WAKEUP = uapi::EPOLLWAKEUP;
     }
 }
 
@@ -212,9 +212,9 @@ impl Interest {
         if events.is_empty() || state.is_disabled {
             return None;
         }
-        let is_one_shot = state.requested.flags.contains(InterestFlags::ONE_SHOT);
+        let is_one_shot = state.requested.flags.contains(InterestFlags::ONESHOT);
         state.is_disabled = is_one_shot;
-        let is_edge_triggered = state.requested.flags.contains(InterestFlags::EDGE_TRIGGERED);
+        let is_edge_triggered = state.requested.flags.contains(InterestFlags::ET);
         Some((ReadyEvent { events, data: state.requested.data }, !is_one_shot && !is_edge_triggered))
     }
 

@@ -129,10 +129,10 @@ impl InotifyFile {
     pub fn add_watch(&self, dentry: &Arc<Dentry>, mask: WatchMask) -> Result<i32, Errno> {
         let mut state = self.state.lock();
         if let Some(watch) = dentry.watches().of_instance(&self.own) {
-            if mask.contains(WatchMask::CREATE_WATCH) {
+            if mask.contains(WatchMask::MASK_CREATE) {
                 return Err(Errno::EEXIST);
             }
-            let old = if mask.contains(WatchMask::ADD) { watch.mask() } else { WatchMask::empty() };
+            let old = if mask.contains(WatchMask::MASK_ADD) { watch.mask() } else { WatchMask::empty() };
             watch.set_mask(mask | old);
             return Ok(watch.descriptor);
         }
@@ -204,7 +204,7 @@ impl State {
         if std::mem::replace(&mut self.says_overflow, true) {
             return false;
         }
-        let mask = WatchMask::OVERFLOW;
+        let mask = WatchMask::Q_OVERFLOW;
         self.events.push_back(Event { watch: -1, mask, cookie: 0, name: Box::default() });
         true
     }
@@ -212,7 +212,7 @@ impl State {
     /// Takes the first event out.
     fn pop(&mut self, account: &Account) {
         match self.events.pop_front() {
-            Some(event) if event.mask == WatchMask::OVERFLOW => self.says_overflow = false,
+            Some(event) if event.mask == WatchMask::Q_OVERFLOW => self.says_overflow = false,
             Some(event) => {
                 account.unqueue(event.kept_bytes());
                 self.heap_charge.force(self.heap_charge.len_bytes().saturating_sub(event.kept_bytes()));
@@ -245,7 +245,7 @@ impl Drop for InotifyFile {
     fn drop(&mut self) {
         let State { watches, events, .. } = std::mem::take(self.state.get_mut());
         self.account.remove_watches(watches.len());
-        let is_charged = |event: &&Event| event.mask != WatchMask::OVERFLOW;
+        let is_charged = |event: &&Event| event.mask != WatchMask::Q_OVERFLOW;
         self.account.unqueue(events.iter().filter(is_charged).map(Event::kept_bytes).sum());
         watches.into_values().for_each(Watched::detach);
     }

@@ -50,26 +50,26 @@ bitflags::bitflags! {
         /// The watched file was renamed.
         const MOVE_SELF = uapi::IN_MOVE_SELF;
         /// Every event that a watch can ask for.
-        const EVENTS = uapi::IN_ALL_EVENTS;
+        const ALL_EVENTS = uapi::IN_ALL_EVENTS;
         /// Reported: the file system is mounted nowhere any more.
         const UNMOUNT = uapi::IN_UNMOUNT;
         /// Reported: events were lost.
-        const OVERFLOW = uapi::IN_Q_OVERFLOW;
+        const Q_OVERFLOW = uapi::IN_Q_OVERFLOW;
         /// Reported: the watch has ended.
         const IGNORED = uapi::IN_IGNORED;
         /// Reported: it happened to a directory.
-        const IS_DIRECTORY = uapi::IN_ISDIR;
+        const ISDIR = uapi::IN_ISDIR;
         /// Watch only a directory.
-        const ONLY_DIRECTORY = uapi::IN_ONLYDIR;
+        const ONLYDIR = uapi::IN_ONLYDIR;
         /// Watch a symbolic link itself.
-        const NO_FOLLOW = uapi::IN_DONT_FOLLOW;
+        const DONT_FOLLOW = uapi::IN_DONT_FOLLOW;
         /// No events of entries that have been removed.
-        const EXCLUDE_REMOVED = uapi::IN_EXCL_UNLINK;
+        const EXCL_UNLINK = uapi::IN_EXCL_UNLINK;
         /// Fail if the file is watched already.
-        const CREATE_WATCH = uapi::IN_MASK_CREATE;
+        const MASK_CREATE = uapi::IN_MASK_CREATE;
         /// Add to the events of a watch that is there already.
-        const ADD = uapi::IN_MASK_ADD;
+        const MASK_ADD = uapi::IN_MASK_ADD;
         /// End the watch with its first event.
-        const ONCE = uapi::IN_ONESHOT;
+        const ONESHOT = uapi::IN_ONESHOT;
     }
 }

@@ -50,7 +50,7 @@ fn a_directory_s_watch_hears_of_its_entries_by_name() {
     directory.announce_entry(WatchMask::CREATE, b"name", child.is_directory(), 0);
     child.announce(WatchMask::OPEN);
     child.announce(WatchMask::MODIFY);
-    let bit = WatchMask::IS_DIRECTORY;
+    let bit = WatchMask::ISDIR;
     let expected =
         [WatchMask::CREATE | bit, WatchMask::OPEN | bit].map(|mask| (watch, mask, b"name".to_vec()));
     assert_eq!(events(&instance), expected);
@@ -86,19 +86,19 @@ fn adding_again_changes_the_watch() {
     let (directory, child) = tree();
     let instance = instance();
     let first = instance.add_watch(&directory, WatchMask::OPEN).unwrap();
-    assert_eq!(instance.add_watch(&directory, WatchMask::ACCESS | WatchMask::ADD), Ok(first));
+    assert_eq!(instance.add_watch(&directory, WatchMask::ACCESS | WatchMask::MASK_ADD), Ok(first));
     child.announce(WatchMask::OPEN);
     assert_eq!(instance.add_watch(&directory, WatchMask::ACCESS), Ok(first));
     child.announce(WatchMask::OPEN);
     assert_eq!(events(&instance).len(), 1);
-    assert_eq!(instance.add_watch(&directory, WatchMask::OPEN | WatchMask::CREATE_WATCH), Err(Errno::EEXIST));
+    assert_eq!(instance.add_watch(&directory, WatchMask::OPEN | WatchMask::MASK_CREATE), Err(Errno::EEXIST));
 }
 
 #[test]
 fn a_queue_that_is_full_says_so_once() {
     let (directory, child) = tree();
     let instance = instance();
-    instance.add_watch(&directory, WatchMask::EVENTS).unwrap();
+    instance.add_watch(&directory, WatchMask::ALL_EVENTS).unwrap();
     for _ in 0..20_000 {
         child.announce(WatchMask::OPEN);
         child.announce(WatchMask::ACCESS);
@@ -112,5 +112,5 @@ fn a_queue_that_is_full_says_so_once() {
         count += portion.len();
         last = portion.last().map(|(watch, mask, _)| (*watch, *mask));
     }
-    assert_eq!((count, last), (16_385, Some((-1, WatchMask::OVERFLOW))));
+    assert_eq!((count, last), (16_385, Some((-1, WatchMask::Q_OVERFLOW))));
 }

@@ -92,15 +92,15 @@ impl WatchList {
     fn tell(&self, events: WatchMask, name: Option<&[u8]>, cookie: u32, is_excluded: bool) {
         for watch in self.snapshot() {
             let mask = watch.mask();
-            if !mask.intersects(events & WatchMask::EVENTS)
-                || is_excluded && mask.contains(WatchMask::EXCLUDE_REMOVED)
+            if !mask.intersects(events & WatchMask::ALL_EVENTS)
+                || is_excluded && mask.contains(WatchMask::EXCL_UNLINK)
             {
                 continue;
             }
             let Some(instance) = watch.instance.upgrade() else { continue };
             let name = name.unwrap_or_default().into();
             instance.push(Event { watch: watch.descriptor, mask: events, cookie, name });
-            if mask.contains(WatchMask::ONCE) {
+            if mask.contains(WatchMask::ONESHOT) {
                 instance.end_watch(watch.descriptor);
             }
         }
@@ -142,7 +142,7 @@ impl WatchRegister {
 
 /// The directory bit, for a directory.
 fn directory_bit(is_directory: bool) -> WatchMask {
-    if is_directory { WatchMask::IS_DIRECTORY } else { WatchMask::empty() }
+    if is_directory { WatchMask::ISDIR } else { WatchMask::empty() }
 }
 
 impl Dentry {

@@ -55,31 +55,30 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
     pub struct MountFlags: u32 {
         /// Nothing may be changed through it.
-        const READ_ONLY = uapi::MS_RDONLY;
+        const RDONLY = uapi::MS_RDONLY;
         /// Set-ID bits have no effect.
-        const NO_SUID = uapi::MS_NOSUID;
+        const NOSUID = uapi::MS_NOSUID;
         /// Device nodes cannot be opened.
-        const NO_DEVICES = uapi::MS_NODEV;
+        const NODEV = uapi::MS_NODEV;
         /// Nothing can be executed.
-        const NO_EXEC = uapi::MS_NOEXEC;
+        const NOEXEC = uapi::MS_NOEXEC;
         /// Symbolic links are not followed.
-        const NO_SYMLINKS = uapi::MS_NOSYMFOLLOW;
+        const NOSYMFOLLOW = uapi::MS_NOSYMFOLLOW;
         /// Access times never move.
-        const NO_ACCESS_TIME = uapi::MS_NOATIME;
+        const NOATIME = uapi::MS_NOATIME;
         /// Access times of directories never move.
-        const NO_DIRECTORY_ACCESS_TIME = uapi::MS_NODIRATIME;
+        const NODIRATIME = uapi::MS_NODIRATIME;
         /// Access times move as little as tells reads from writes.
-        const RELATIVE_ACCESS_TIME = uapi::MS_RELATIME;
+        const RELATIME = uapi::MS_RELATIME;
     }
 }
 
 impl MountFlags {
     /// How access times move.
-    pub const ACCESS_TIMES: Self =
-        Self::NO_ACCESS_TIME.union(Self::NO_DIRECTORY_ACCESS_TIME).union(Self::RELATIVE_ACCESS_TIME);
+    pub const ACCESS_TIMES: Self = Self::NOATIME.union(Self::NODIRATIME).union(Self::RELATIME);
 
     /// What the mounts of a less privileged namespace cannot be rid of.
-    const LOCKABLE: Self = Self::READ_ONLY.union(Self::NO_SUID).union(Self::NO_DEVICES).union(Self::NO_EXEC);
+    const LOCKABLE: Self = Self::RDONLY.union(Self::NOSUID).union(Self::NODEV).union(Self::NOEXEC);
 }
 
 /// What statfs(2) tells of a file system.
@@ -304,8 +303,8 @@ impl Mount {
 
     /// Whether access times of directories, or of other files, move with uses through this mount.
     pub(super) fn moves_access_times(&self, of_directories: bool) -> bool {
-        let mut still = MountFlags::NO_ACCESS_TIME;
-        still.set(MountFlags::NO_DIRECTORY_ACCESS_TIME, of_directories);
+        let mut still = MountFlags::NOATIME;
+        still.set(MountFlags::NODIRATIME, of_directories);
         !self.flags().intersects(still) && self.check_writable().is_ok()
     }
 
@@ -326,7 +325,7 @@ impl Mount {
     /// # Errors
     /// EROFS.
     pub fn check_writable(&self) -> Result<(), Errno> {
-        let is_read_only = self.flags().contains(MountFlags::READ_ONLY) || self.instance.is_read_only();
+        let is_read_only = self.flags().contains(MountFlags::RDONLY) || self.instance.is_read_only();
         if is_read_only { Err(Errno::EROFS) } else { Ok(()) }
     }
 

@@ -381,7 +381,7 @@ impl MountNamespace {
                 return false;
             }
             let locked = mount.links.lock().locked_flags;
-            let is_laxer = locked.contains(MountFlags::READ_ONLY) && !flags.contains(MountFlags::READ_ONLY)
+            let is_laxer = locked.contains(MountFlags::RDONLY) && !flags.contains(MountFlags::RDONLY)
                 || locked.contains(MountFlags::ACCESS_TIMES)
                     && mount.flags() & MountFlags::ACCESS_TIMES != flags & MountFlags::ACCESS_TIMES;
             let hides = |child: &Arc<Mount>| {
@@ -392,7 +392,7 @@ impl MountNamespace {
         };
         let mounts = self.mounts();
         let whole = mounts.iter().find(is_whole)?;
-        let kept = MountFlags::READ_ONLY | MountFlags::ACCESS_TIMES;
+        let kept = MountFlags::RDONLY | MountFlags::ACCESS_TIMES;
         Some(whole.links.lock().locked_flags & kept)
     }
 }

@@ -43,7 +43,7 @@ impl Settings {
 
     /// Makes those of `mounts` read-only that are to be, or none.
     fn make_read_only(self, mounts: &[Arc<Mount>]) -> Result<(), Errno> {
-        const READ_ONLY: MountFlags = MountFlags::READ_ONLY;
+        const READ_ONLY: MountFlags = MountFlags::RDONLY;
         let becomes_so = |mount: &&Arc<Mount>| {
             self.flags_of(mount).contains(READ_ONLY) && !mount.flags().contains(READ_ONLY)
         };

@@ -205,7 +205,7 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
         FileKind::Regular | FileKind::Directory if access.contains(Access::WRITE) => {
             path.mount.check_writable()?;
         }
-        FileKind::CharacterDevice | FileKind::BlockDevice if mount_flags.contains(MountFlags::NO_DEVICES) => {
+        FileKind::CharacterDevice | FileKind::BlockDevice if mount_flags.contains(MountFlags::NODEV) => {
             return Err(Errno::EACCES);
         }
         _ => {}

@@ -8,17 +8,17 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub(super) struct PacketStatus: u8 {
         /// What was typed and not read is gone.
-        const FLUSH_READ = uapi::TIOCPKT_FLUSHREAD as u8;
+        const FLUSHREAD = uapi::TIOCPKT_FLUSHREAD as u8;
         /// What was shown and not seen is gone.
-        const FLUSH_WRITE = uapi::TIOCPKT_FLUSHWRITE as u8;
+        const FLUSHWRITE = uapi::TIOCPKT_FLUSHWRITE as u8;
         /// Output has stopped.
         const STOP = uapi::TIOCPKT_STOP as u8;
         /// Output goes on.
         const START = uapi::TIOCPKT_START as u8;
         /// ^S and ^Q no longer stop and start output.
-        const NO_STOP = uapi::TIOCPKT_NOSTOP as u8;
+        const NOSTOP = uapi::TIOCPKT_NOSTOP as u8;
         /// ^S and ^Q stop and start output.
-        const DO_STOP = uapi::TIOCPKT_DOSTOP as u8;
+        const DOSTOP = uapi::TIOCPKT_DOSTOP as u8;
         /// The settings of a terminal whose input is processed elsewhere (EXTPROC) have changed.
         const IOCTL = uapi::TIOCPKT_IOCTL as u8;
     }

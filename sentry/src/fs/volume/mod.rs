@@ -126,7 +126,7 @@ pub fn new_mount(
     let root = Node::root(&volume, root)?;
     let dentry = Dentry::new_root(root.clone());
     let file_system = Arc::new(VolumeFileSystem { volume, root });
-    let flags = flags | MountFlags::NO_DEVICES | MountFlags::RELATIVE_ACCESS_TIME;
+    let flags = flags | MountFlags::NODEV | MountFlags::RELATIME;
     let instance = Instance::new(file_system, dentry, resources.user_namespace.clone());
     Ok(Mount::of(&resources.mounts, instance, "volume", flags))
 }

@@ -41,13 +41,13 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct AttachFlags: u32 {
         /// Read only.
-        const READ_ONLY = 0o10000;
+        const RDONLY = 0o10000;
         /// Round the address down.
-        const ROUND = 0o20000;
+        const RND = 0o20000;
         /// Replace what is mapped there.
         const REMAP = 0o40000;
         /// Contents may be executed.
-        const EXECUTE = 0o100000;
+        const EXEC = 0o100000;
     }
 }
 
@@ -133,13 +133,13 @@ impl SharedMemory {
         let mut access = IpcAccess::READ;
         let mut protection = Protection::READ;
         let mut max_protection = Protection::all();
-        if flags.contains(AttachFlags::READ_ONLY) {
+        if flags.contains(AttachFlags::RDONLY) {
             max_protection.remove(Protection::WRITE);
         } else {
             access |= IpcAccess::WRITE;
             protection |= Protection::WRITE;
         }
-        if flags.contains(AttachFlags::EXECUTE) {
+        if flags.contains(AttachFlags::EXEC) {
             access |= IpcAccess::EXECUTE;
             protection |= Protection::EXECUTE;
         }
@@ -327,7 +327,7 @@ fn placement(address: VirtualAddress, flags: AttachFlags) -> Result<(VirtualAddr
     }
     let mut address = address;
     if !address.is_page_aligned() {
-        if !flags.contains(AttachFlags::ROUND) {
+        if !flags.contains(AttachFlags::RND) {
             return Err(Errno::EINVAL);
         }
         address = VirtualAddress(address.0 & !(PAGE_SIZE - 1));

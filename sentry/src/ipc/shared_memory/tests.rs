@@ -113,7 +113,7 @@ fn a_read_only_attachment_stays_so() {
     let fixture = Fixture::new();
     let id = fixture.get(IPC_PRIVATE, PAGE_SIZE, 0o600).unwrap();
     let memory = fixture.process(1);
-    let flags = AttachFlags::READ_ONLY;
+    let flags = AttachFlags::RDONLY;
     let address =
         as_root(|caller| fixture.segments.attach(id, VirtualAddress::NULL, flags, &memory, caller)).unwrap();
     let writable = Protection::READ | Protection::WRITE;

@@ -42,7 +42,7 @@ fn the_highest_gap_that_is_large_enough_is_taken() {
 
 #[test]
 fn nothing_is_placed_in_the_gap_below_a_stack() {
-    let mappings = mappings(&[(1000..1100, MappingFlags::GROWS_DOWN)]);
+    let mappings = mappings(&[(1000..1100, MappingFlags::GROWSDOWN)]);
     assert_eq!(find_highest(&mappings, 16..1100, 10), Some(1000 - STACK_GUARD_PAGES - 10));
     assert!(!is_free(&mappings, 990..1000));
     assert!(is_free(&mappings, 1100..1200));
@@ -63,7 +63,7 @@ fn pages() -> impl Strategy<Value = Range<u64>> {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let flags = prop_oneof![3 => Just(MappingFlags::empty()), 1 => Just(MappingFlags::GROWS_DOWN)];
+    let flags = prop_oneof![3 => Just(MappingFlags::empty()), 1 => Just(MappingFlags::GROWSDOWN)];
     let protection = prop_oneof![Just(Access::READ), Just(Access::all())];
     prop_oneof![
         4 => (pages(), flags).prop_map(|(pages, flags)| Change::Map { pages, flags }),

@@ -142,7 +142,7 @@ fn the_red_zone_is_left_alone() {
 fn a_handler_on_the_alternate_stack_starts_at_its_top_and_nests_below() {
     let (mut registers, state) = (registers(), state());
     let mut builder_flags = builder(&registers, &state).action;
-    builder_flags.flags |= ActionFlags::ON_STACK;
+    builder_flags.flags |= ActionFlags::ONSTACK;
     let stack = alternate_stack(0x4000);
     let first = FrameBuilder { action: builder_flags, stack, ..builder(&registers, &state) }.build().unwrap();
     assert!(stack.contains(first.address.0));
@@ -158,7 +158,7 @@ fn a_handler_on_the_alternate_stack_starts_at_its_top_and_nests_below() {
 fn an_alternate_stack_that_is_too_small_is_efault() {
     let (registers, state) = (registers(), state());
     let mut small = builder(&registers, &state);
-    small.action.flags |= ActionFlags::ON_STACK;
+    small.action.flags |= ActionFlags::ONSTACK;
     small.stack = alternate_stack(1024);
     assert_eq!(small.build(), Err(Errno::EFAULT));
 }

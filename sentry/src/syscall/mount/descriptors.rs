@@ -20,12 +20,12 @@ use crate::task::CurrentTask;
 
 /// The attributes that mount_setattr(2) and fsmount(2) know, but for those of access times.
 const ATTRIBUTES: [(u32, MountFlags); 6] = [
-    (uapi::MOUNT_ATTR_RDONLY, MountFlags::READ_ONLY),
-    (uapi::MOUNT_ATTR_NOSUID, MountFlags::NO_SUID),
-    (uapi::MOUNT_ATTR_NODEV, MountFlags::NO_DEVICES),
-    (uapi::MOUNT_ATTR_NOEXEC, MountFlags::NO_EXEC),
-    (uapi::MOUNT_ATTR_NODIRATIME, MountFlags::NO_DIRECTORY_ACCESS_TIME),
-    (uapi::MOUNT_ATTR_NOSYMFOLLOW, MountFlags::NO_SYMLINKS),
+    (uapi::MOUNT_ATTR_RDONLY, MountFlags::RDONLY),
+    (uapi::MOUNT_ATTR_NOSUID, MountFlags::NOSUID),
+    (uapi::MOUNT_ATTR_NODEV, MountFlags::NODEV),
+    (uapi::MOUNT_ATTR_NOEXEC, MountFlags::NOEXEC),
+    (uapi::MOUNT_ATTR_NODIRATIME, MountFlags::NODIRATIME),
+    (uapi::MOUNT_ATTR_NOSYMFOLLOW, MountFlags::NOSYMFOLLOW),
 ];
 const KNOWN_ATTRIBUTES: u32 = uapi::MOUNT_ATTR_RDONLY
     | uapi::MOUNT_ATTR_NOSUID
@@ -209,8 +209,8 @@ fn flags_of(attributes: u32) -> MountFlags {
 /// The flag for a choice of access times.
 fn access_times(attributes: u32) -> Result<MountFlags, Errno> {
     Ok(match attributes & uapi::MOUNT_ATTR__ATIME {
-        uapi::MOUNT_ATTR_RELATIME => MountFlags::RELATIVE_ACCESS_TIME,
-        uapi::MOUNT_ATTR_NOATIME => MountFlags::NO_ACCESS_TIME,
+        uapi::MOUNT_ATTR_RELATIME => MountFlags::RELATIME,
+        uapi::MOUNT_ATTR_NOATIME => MountFlags::NOATIME,
         uapi::MOUNT_ATTR_STRICTATIME => MountFlags::empty(),
         _ => return Err(Errno::EINVAL),
     })
@@ -257,7 +257,7 @@ fn settings_of(attributes: &MountAttributes) -> Result<Settings, Errno> {
         if clear & uapi::MOUNT_ATTR__ATIME != uapi::MOUNT_ATTR__ATIME {
             return Err(Errno::EINVAL);
         }
-        settings.clear |= MountFlags::NO_ACCESS_TIME | MountFlags::RELATIVE_ACCESS_TIME;
+        settings.clear |= MountFlags::NOATIME | MountFlags::RELATIME;
         settings.set |= access_times(set)?;
     } else if set & uapi::MOUNT_ATTR__ATIME != 0 {
         return Err(Errno::EINVAL);

@@ -107,7 +107,7 @@ fn mount(
     } else {
         let context = FsContext::for_mount(FileSystemType::find(&kind.ok_or(Errno::EINVAL)?)?);
         let flags = mount_flags(flags);
-        context.set_all(source_text, &options()?, flags.contains(MountFlags::READ_ONLY));
+        context.set_all(source_text, &options()?, flags.contains(MountFlags::RDONLY));
         context.create(task, false)?;
         namespace.attach(&context.mount(namespace, flags)?, place)?;
     }
@@ -146,7 +146,7 @@ fn remount(
         }
         mount.instance().check_may_reconfigure(&task.credentials())?;
         let change = || namespace.change_settings(place, Settings::flags(new), false);
-        return mount.instance().reconfigure(&options()?, new.contains(MountFlags::READ_ONLY), change);
+        return mount.instance().reconfigure(&options()?, new.contains(MountFlags::RDONLY), change);
     }
     namespace.change_settings(place, Settings::flags(new), false)
 }
@@ -165,9 +165,9 @@ fn propagation_of(flags: u32) -> Result<Propagation, Errno> {
 fn mount_flags(flags: u32) -> MountFlags {
     let mut mount_flags = MountFlags::from_bits_truncate(flags);
     let is_strict = flags & (uapi::MS_NOATIME | uapi::MS_STRICTATIME) != 0;
-    mount_flags.set(MountFlags::RELATIVE_ACCESS_TIME, !is_strict);
+    mount_flags.set(MountFlags::RELATIME, !is_strict);
     if flags & uapi::MS_STRICTATIME != 0 {
-        mount_flags -= MountFlags::NO_ACCESS_TIME;
+        mount_flags -= MountFlags::NOATIME;
     }
     mount_flags
 }

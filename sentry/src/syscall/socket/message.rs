@@ -31,16 +31,16 @@ bitflags::bitflags! {
     /// The flags of a call that mean something here.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(super) struct MessageFlags: u32 {
-        const OUT_OF_BAND = uapi::MSG_OOB;
-        const CONTROL_TRUNCATED = uapi::MSG_CTRUNC;
+        const OOB = uapi::MSG_OOB;
+        const CTRUNC = uapi::MSG_CTRUNC;
         const PEEK = uapi::MSG_PEEK;
-        const TRUNCATE = uapi::MSG_TRUNC;
-        const DONT_WAIT = uapi::MSG_DONTWAIT;
-        const WAIT_ALL = uapi::MSG_WAITALL;
-        const ERROR_QUEUE = uapi::MSG_ERRQUEUE;
-        const NO_SIGNAL = uapi::MSG_NOSIGNAL;
-        const CLOSE_ON_EXEC = uapi::MSG_CMSG_CLOEXEC;
-        const WAIT_FOR_ONE = MSG_WAITFORONE;
+        const TRUNC = uapi::MSG_TRUNC;
+        const DONTWAIT = uapi::MSG_DONTWAIT;
+        const WAITALL = uapi::MSG_WAITALL;
+        const ERRQUEUE = uapi::MSG_ERRQUEUE;
+        const NOSIGNAL = uapi::MSG_NOSIGNAL;
+        const CMSG_CLOEXEC = uapi::MSG_CMSG_CLOEXEC;
+        const WAITFORONE = MSG_WAITFORONE;
     }
 }
 
@@ -212,13 +212,13 @@ pub(in crate::syscall) fn write(
     never_waits: bool,
 ) -> Result<usize, Errno> {
     let open = OpenSocket::of(description.clone())?;
-    let flags = if never_waits { MessageFlags::DONT_WAIT } else { MessageFlags::empty() };
+    let flags = if never_waits { MessageFlags::DONTWAIT } else { MessageFlags::empty() };
     let sent = Sent::plain(task);
     send(task, &open, flags, buffers, None, sent)
 }
 
 fn patience(open: &OpenSocket, flags: MessageFlags, events: Events) -> Patience {
-    Patience::of(&open.description, events).unless(flags.contains(MessageFlags::DONT_WAIT))
+    Patience::of(&open.description, events).unless(flags.contains(MessageFlags::DONTWAIT))
 }
 
 /// Sends to the socket at `target`, or to the peer if there is none.
@@ -230,7 +230,7 @@ fn send(
     target: Option<SocketAddress>,
     sent: Sent,
 ) -> Result<usize, Errno> {
-    let is_urgent = flags.contains(MessageFlags::OUT_OF_BAND);
+    let is_urgent = flags.contains(MessageFlags::OOB);
     let patience = patience(open, flags, Events::OUT);
     if open.kind() == SocketKind::Stream && is_urgent && buffers.remaining() == 0 {
         return Err(Errno::EOPNOTSUPP);
@@ -267,7 +267,7 @@ fn send_stream(
         }
         let mut rest = &step[..taken];
         loop {
-            let is_urgent = flags.contains(MessageFlags::OUT_OF_BAND) && buffers.remaining() == 0;
+            let is_urgent = flags.contains(MessageFlags::OOB) && buffers.remaining() == 0;
             let mut attempts = 0;
             let attempt = |task: &mut CurrentTask| {
                 attempts += 1;
@@ -302,7 +302,7 @@ fn fail_stream(
     error: Errno,
     has_waited: bool,
 ) -> Errno {
-    if flags.contains(MessageFlags::NO_SIGNAL) {
+    if flags.contains(MessageFlags::NOSIGNAL) {
         return error;
     }
     raise_broken_pipe(task, &open.description, error, has_waited)
@@ -355,7 +355,7 @@ pub(in crate::syscall) fn read(
         return Ok(0);
     }
     let open = OpenSocket::of(description.clone())?;
-    let flags = if never_waits { MessageFlags::DONT_WAIT } else { MessageFlags::empty() };
+    let flags = if never_waits { MessageFlags::DONTWAIT } else { MessageFlags::empty() };
     receive(task, &open, flags, &mut buffers).map(|received| received.len_bytes)
 }
 
@@ -396,8 +396,8 @@ pub(super) fn recvmmsg(
     let deadline = deadline_after(read_timeout(task, timeout)?);
     for_each_message(task, headers, count, |task, place| {
         let len = receive_header(task, &open, place, flags)?;
-        if flags.contains(MessageFlags::WAIT_FOR_ONE) {
-            flags |= MessageFlags::DONT_WAIT;
+        if flags.contains(MessageFlags::WAITFORONE) {
+            flags |= MessageFlags::DONTWAIT;
         }
         Ok((len, deadline.is_none_or(|deadline| Instant::now() < deadline)))
     })
@@ -406,15 +406,15 @@ pub(super) fn recvmmsg(
 impl Received {
     /// What the call returns: the whole length if MSG_TRUNC asks for it.
     fn reported_len(&self, flags: MessageFlags) -> usize {
-        if flags.contains(MessageFlags::TRUNCATE) { self.message_bytes } else { self.len_bytes }
+        if flags.contains(MessageFlags::TRUNC) { self.message_bytes } else { self.len_bytes }
     }
 
     /// What `msg_flags` tells of a receive with `flags`, whose control messages were cut or not.
     fn told_flags(&self, flags: MessageFlags, is_control_cut: bool) -> MessageFlags {
-        let mut told = flags & (MessageFlags::CLOSE_ON_EXEC | MessageFlags::ERROR_QUEUE);
-        told.set(MessageFlags::TRUNCATE, self.message_bytes > self.len_bytes);
-        told.set(MessageFlags::CONTROL_TRUNCATED, is_control_cut);
-        told.set(MessageFlags::OUT_OF_BAND, self.is_urgent);
+        let mut told = flags & (MessageFlags::CMSG_CLOEXEC | MessageFlags::ERRQUEUE);
+        told.set(MessageFlags::TRUNC, self.message_bytes > self.len_bytes);
+        told.set(MessageFlags::CTRUNC, is_control_cut);
+        told.set(MessageFlags::OOB, self.is_urgent);
         told
     }
 }
@@ -437,7 +437,7 @@ fn receive_header(
     }
     let files = std::mem::take(&mut received.files);
     if !files.is_empty() {
-        encoder.push_files(task, files, flags.contains(MessageFlags::CLOSE_ON_EXEC));
+        encoder.push_files(task, files, flags.contains(MessageFlags::CMSG_CLOEXEC));
     }
     task.memory().write_bytes(header.control.address(), encoder.bytes())?;
     let told = received.told_flags(flags, encoder.is_cut);
@@ -457,12 +457,12 @@ fn receive(
     let is_stream = open.kind() == SocketKind::Stream;
     let how = Receiving {
         is_peek: flags.contains(MessageFlags::PEEK),
-        is_urgent: flags.contains(MessageFlags::OUT_OF_BAND),
-        is_error_queue: flags.contains(MessageFlags::ERROR_QUEUE),
-        discards: flags.contains(MessageFlags::TRUNCATE),
+        is_urgent: flags.contains(MessageFlags::OOB),
+        is_error_queue: flags.contains(MessageFlags::ERRQUEUE),
+        discards: flags.contains(MessageFlags::TRUNC),
         waits: patience.waits(),
     };
-    let mut missing = match flags.contains(MessageFlags::WAIT_ALL) {
+    let mut missing = match flags.contains(MessageFlags::WAITALL) {
         true => buffers.remaining(),
         false => (socket.common().options().receive_low_water as usize).min(buffers.remaining()),
     };

@@ -91,7 +91,7 @@ fn dumped_bytes(memory: &MemoryManager, mapping: &MappingInfo, filter: u32) -> u
     if !is_of_file(mapping) && mapping.name.starts_with(b"[v") {
         return whole;
     }
-    if mapping.flags.contains(MappingFlags::DONT_DUMP) {
+    if mapping.flags.contains(MappingFlags::DONTDUMP) {
         return 0;
     }
     if mapping.flags.contains(MappingFlags::SHARED) {

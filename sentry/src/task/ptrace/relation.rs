@@ -177,7 +177,7 @@ impl Tree {
         let Some(node) = self.tasks.get(&tracer) else { return };
         for tracee in node.tracees.clone() {
             let Some(task) = self.tasks.get(&tracee).map(|node| node.task.clone()) else { continue };
-            if task.ptrace.lock().grant.options.contains(TraceOptions::EXIT_KILL) {
+            if task.ptrace.lock().grant.options.contains(TraceOptions::EXITKILL) {
                 task.group.send_signal(SignalInfo::from_kernel(Signal::SIGKILL));
             }
             self.unlink(tracee, None);

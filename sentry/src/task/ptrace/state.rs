@@ -17,10 +17,10 @@ bitflags::bitflags! {
         const VFORK = uapi::PTRACE_O_TRACEVFORK;
         const CLONE = uapi::PTRACE_O_TRACECLONE;
         const EXEC = uapi::PTRACE_O_TRACEEXEC;
-        const VFORK_DONE = uapi::PTRACE_O_TRACEVFORKDONE;
+        const VFORKDONE = uapi::PTRACE_O_TRACEVFORKDONE;
         const EXIT = uapi::PTRACE_O_TRACEEXIT;
         const SECCOMP = uapi::PTRACE_O_TRACESECCOMP;
-        const EXIT_KILL = uapi::PTRACE_O_EXITKILL;
+        const EXITKILL = uapi::PTRACE_O_EXITKILL;
     }
 }
 

@@ -32,7 +32,7 @@ impl Event {
             Self::Vfork => TraceOptions::VFORK,
             Self::Clone => TraceOptions::CLONE,
             Self::Exec => TraceOptions::EXEC,
-            Self::VforkDone => TraceOptions::VFORK_DONE,
+            Self::VforkDone => TraceOptions::VFORKDONE,
             Self::Exit => TraceOptions::EXIT,
             Self::Seccomp => TraceOptions::SECCOMP,
             Self::Stop => TraceOptions::empty(),
@@ -282,7 +282,7 @@ impl TaskSet {
             .get(&task.id)
             .map_or(Tid(0), |node| crate::task::tree::Tree::number_in(&node.numbers, namespace));
         let action = tracer.signal_actions().lock().get(Signal::SIGCHLD);
-        if action.handler != Handler::Ignore && !action.flags.contains(ActionFlags::NO_CHILD_STOP) {
+        if action.handler != Handler::Ignore && !action.flags.contains(ActionFlags::NOCLDSTOP) {
             let detail = SignalDetail::Child {
                 pid: pid.0,
                 uid: task.uid_for(&tracer),

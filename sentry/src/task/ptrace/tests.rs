@@ -74,7 +74,7 @@ fn the_end_of_a_tracer_frees_the_living_and_leaves_the_dead_to_their_parents() {
     let tracer = fixture.process(Some(&init));
     let [living, doomed, dead] = [(); 3].map(|()| fixture.process(Some(&init)));
     for (target, options) in
-        [(&living, TraceOptions::empty()), (&doomed, TraceOptions::EXIT_KILL), (&dead, TraceOptions::empty())]
+        [(&living, TraceOptions::empty()), (&doomed, TraceOptions::EXITKILL), (&dead, TraceOptions::empty())]
     {
         fixture.tasks().seize(&tracer, target, options).unwrap();
     }

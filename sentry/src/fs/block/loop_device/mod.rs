@@ -95,9 +95,8 @@ impl Binding {
             return Err(Errno::EINVAL);
         }
         let mut flags = LoopFlags::empty();
-        let may_write = is_writable
-            && backing.flags().is_writable()
-            && !path.mount.flags().contains(MountFlags::READ_ONLY);
+        let may_write =
+            is_writable && backing.flags().is_writable() && !path.mount.flags().contains(MountFlags::RDONLY);
         flags.set(LoopFlags::READ_ONLY, !may_write);
         let mut binding = Self {
             backing,

@@ -142,7 +142,7 @@ fn mountinfo_line(text: &mut Vec<u8>, Look { view, viewer }: &Look, mount: &Arc<
     escape(text, &shown.unwrap_or_else(|| place_in_file_system(mount.root())));
     text.push(b' ');
     escape(text, place);
-    let own_access = access(mount.flags().contains(MountFlags::READ_ONLY));
+    let own_access = access(mount.flags().contains(MountFlags::RDONLY));
     let is_visible = |other: &Arc<Mount>| view.namespace.holds(other) && place_in(view, other).is_some();
     let propagation = mount.propagation_fields(is_visible);
     let kind = file_system.type_name();
@@ -194,13 +194,13 @@ fn access(is_read_only: bool) -> &'static str {
 
 fn restrictions(mount: &Mount) -> String {
     let shown = [
-        (MountFlags::NO_SUID, ",nosuid"),
-        (MountFlags::NO_DEVICES, ",nodev"),
-        (MountFlags::NO_EXEC, ",noexec"),
-        (MountFlags::NO_ACCESS_TIME, ",noatime"),
-        (MountFlags::NO_DIRECTORY_ACCESS_TIME, ",nodiratime"),
-        (MountFlags::RELATIVE_ACCESS_TIME, ",relatime"),
-        (MountFlags::NO_SYMLINKS, ",nosymfollow"),
+        (MountFlags::NOSUID, ",nosuid"),
+        (MountFlags::NODEV, ",nodev"),
+        (MountFlags::NOEXEC, ",noexec"),
+        (MountFlags::NOATIME, ",noatime"),
+        (MountFlags::NODIRATIME, ",nodiratime"),
+        (MountFlags::RELATIME, ",relatime"),
+        (MountFlags::NOSYMFOLLOW, ",nosymfollow"),
     ];
     shown.iter().filter(|(flag, _)| mount.flags().contains(*flag)).map(|(_, name)| *name).collect()
 }

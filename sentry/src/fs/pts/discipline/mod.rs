@@ -84,8 +84,8 @@ impl Discipline {
             self.start();
         }
         match (was_stopped_by_control_s, self.is_stopped_by_control_s()) {
-            (false, true) => self.packet_mode.note(PacketStatus::DO_STOP, PacketStatus::NO_STOP),
-            (true, false) => self.packet_mode.note(PacketStatus::NO_STOP, PacketStatus::DO_STOP),
+            (false, true) => self.packet_mode.note(PacketStatus::DOSTOP, PacketStatus::NOSTOP),
+            (true, false) => self.packet_mode.note(PacketStatus::NOSTOP, PacketStatus::DOSTOP),
             _ => {}
         }
         if (old.local | termios.local) & uapi::EXTPROC != 0 {
@@ -203,13 +203,13 @@ impl Discipline {
     fn reset_input(&mut self) {
         self.input.clear();
         (self.complete, self.is_erasing) = (0, false);
-        self.packet_mode.note(PacketStatus::FLUSH_READ, PacketStatus::empty());
+        self.packet_mode.note(PacketStatus::FLUSHREAD, PacketStatus::empty());
     }
 
     /// Forgets what has been shown and has not reached the master (TCOFLUSH).
     pub(super) fn flush_output(&mut self) {
         self.output.flush();
-        self.packet_mode.note(PacketStatus::FLUSH_WRITE, PacketStatus::empty());
+        self.packet_mode.note(PacketStatus::FLUSHWRITE, PacketStatus::empty());
     }
 
     /// Stops or starts output as TCOOFF and TCOON do.
