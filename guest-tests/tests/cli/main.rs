@@ -14,6 +14,7 @@ mod jobs;
 mod kernel_interfaces;
 mod layers;
 mod life;
+mod network;
 mod options;
 mod outputs;
 mod pause;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         layers::TESTS,
         jobs::TESTS,
         life::TESTS,
+        network::TESTS,
         doctor::TESTS,
         outputs::TESTS,
         pause::TESTS,

@@ -239,12 +239,11 @@ impl Drop for TcpSocket {
         if let Role::Outside(connection) = &state.role {
             connection.close(lingers_not);
         }
-        if let Role::Connected(connection) = &state.role {
-            if connection.close(lingers_not) == Closing::First
-                && let Some(bound) = &state.bound
-            {
-                bound.port.linger_until(Instant::now() + TIME_WAIT);
-            }
+        if let Role::Connected(connection) = &state.role
+            && connection.close(lingers_not) == Closing::First
+            && let Some(bound) = &state.bound
+        {
+            bound.port.linger_until(Instant::now() + TIME_WAIT);
         }
     }
 }

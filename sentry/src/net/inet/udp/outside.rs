@@ -68,17 +68,21 @@ impl Flows {
     /// Puts a flow in; one that is there stays.
     fn put(&self, remote: SocketAddr, host: HostSocket) -> Arc<Flow> {
         let flow = Arc::new(Flow { host, last_used: Mutex::new(Instant::now()) });
+        let is_full = self.0.lock().len() >= MAX_FLOWS;
+        if is_full {
+            self.remove_oldest();
+        }
+        self.0.lock().entry(remote).or_insert(flow).clone()
+    }
+
+    /// Ends the flow that was used least recently; false if there is none.
+    fn remove_oldest(&self) -> bool {
         let mut flows = self.0.lock();
-        let oldest = (flows.len() >= MAX_FLOWS).then(|| {
-            let oldest =
-                flows.iter().min_by_key(|(_, flow)| *flow.last_used.lock()).map(|(remote, _)| *remote);
-            oldest.and_then(|oldest| flows.remove(&oldest))
-        });
-        let flow = flows.entry(remote).or_insert(flow).clone();
-        drop(flows);
+        let oldest = flows.iter().min_by_key(|(_, flow)| *flow.last_used.lock()).map(|(remote, _)| *remote);
+        let removed = oldest.and_then(|oldest| flows.remove(&oldest));
         // The host's socket is closed unlocked.
-        drop(oldest);
-        flow
+        drop(flows);
+        removed.is_some()
     }
 
     fn remove(&self, remote: SocketAddr) {
@@ -142,8 +146,13 @@ impl UdpSocket {
         if let Some(flow) = self.flows.get(remote) {
             return Ok(flow);
         }
-        let host = outside.open_flow(remote, self.listener(remote))?;
-        Ok(self.flows.put(remote, host))
+        let open = || outside.open_flow(remote, self.listener(remote));
+        let host = match open() {
+            // The sockets of all have taken what there is: one of its own flows makes room.
+            Err(Errno::ENOBUFS) if self.flows.remove_oldest() => open(),
+            host => host,
+        };
+        Ok(self.flows.put(remote, host?))
     }
 
     fn listener(&self, remote: SocketAddr) -> Arc<Listener> {
