@@ -147,7 +147,7 @@ fn change_real_and_effective<T: Copy + PartialEq>(
     let may_be_real = real.is_none_or(|real| [old_real, old_effective].contains(&real));
     let may_be_effective =
         effective.is_none_or(|effective| [old_real, old_effective, old_saved].contains(&effective));
-    if !is_privileged && !(may_be_real && may_be_effective) {
+    if !(is_privileged || may_be_real && may_be_effective) {
         return Err(Errno::EPERM);
     }
     let new_effective = effective.unwrap_or(old_effective);
