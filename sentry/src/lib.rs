@@ -5,6 +5,7 @@
 mod abi;
 mod aio;
 pub mod boot;
+mod bpf;
 pub mod cgroup;
 pub mod core_settings;
 pub mod cred;

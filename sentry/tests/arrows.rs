@@ -19,7 +19,7 @@ const ROOMS: &[&[&str]] = &[
     &["cgroup", "futex", "ipc", "keys"],
     &["time"],
     &["memory"],
-    &["limits", "network_settings", "signal", "uts"],
+    &["bpf", "limits", "network_settings", "signal", "uts"],
     &["cred"],
     &["virtual_cpus"],
     &["abi", "core_settings", "heap", "host", "id_map", "pace", "process_identity", "slices", "wait"],

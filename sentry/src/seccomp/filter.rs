@@ -6,9 +6,9 @@ use linux_raw_sys::ptrace as uapi;
 use zerocopy::transmute;
 
 use super::listener::Listener;
-use super::program::Program;
 use crate::Errno;
 use crate::abi::SeccompData;
+use crate::bpf::{Part, Program};
 
 /// Most instructions of all filters of a task (`MAX_INSNS_PER_PATH`).
 const MAX_PATH_LEN: usize = 32768;
@@ -18,9 +18,11 @@ const PATH_OVERHEAD: usize = 4;
 /// System calls of which a filter remembers that it lets them pass whatever their arguments.
 const REMEMBERED: usize = 512;
 
-/// Words of `struct seccomp_data`.
-const NUMBER_WORD: usize = 0;
-const ARCHITECTURE_WORD: usize = 1;
+/// Where `struct seccomp_data` has its words.
+const NUMBER_OFFSET: u32 = 0;
+const ARCHITECTURE_OFFSET: u32 = 4;
+/// How long it is.
+const DATA_BYTES: usize = size_of::<SeccompData>();
 
 bitflags::bitflags! {
     /// `SECCOMP_FILTER_FLAG_*`.
@@ -125,10 +127,11 @@ impl Filter {
         if self.always_allows(call.nr) {
             return Verdict { action: Action::Allow, data: 0, is_logged: false, listener: None };
         }
-        let words = transmute!(*call);
+        let words: [u32; DATA_BYTES / 4] = transmute!(*call);
+        let load = |part: Part| words.get(part.offset as usize / 4).copied();
         let mut strictest = (uapi::SECCOMP_RET_ALLOW, self);
         for filter in self.with_previous() {
-            let value = filter.program.run(&words);
+            let value = filter.program.run(DATA_BYTES as u32, load).unwrap_or(uapi::SECCOMP_RET_KILL_THREAD);
             if strictness(value) < strictness(strictest.0) {
                 strictest = (value, filter);
             }
@@ -179,9 +182,9 @@ fn strictness(value: u32) -> i32 {
 /// The calls that `program` and the filters before it let pass without a look at more than their number.
 fn always_allowed(program: &Program, previous: Option<&Filter>) -> [u64; REMEMBERED / 64] {
     let passes = |number: usize| {
-        let answer = program.run_over(|word| match word {
-            NUMBER_WORD => u32::try_from(number).ok(),
-            ARCHITECTURE_WORD => Some(super::ARCHITECTURE),
+        let answer = program.run(DATA_BYTES as u32, |part| match part.offset {
+            NUMBER_OFFSET => u32::try_from(number).ok(),
+            ARCHITECTURE_OFFSET => Some(super::ARCHITECTURE),
             _ => None,
         });
         answer.is_some_and(|value| value & uapi::SECCOMP_RET_ACTION_FULL == uapi::SECCOMP_RET_ALLOW)

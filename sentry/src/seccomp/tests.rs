@@ -5,6 +5,7 @@ use linux_raw_sys::ptrace as uapi;
 use super::*;
 use crate::Errno;
 use crate::abi::{SeccompData, SockFilter};
+use crate::bpf::{MAX_LEN, Program, Subject};
 
 const RETURN: u32 = uapi::BPF_RET | uapi::BPF_K;
 const LOAD: u32 = uapi::BPF_LD | uapi::BPF_W | uapi::BPF_ABS;
@@ -20,7 +21,7 @@ fn branch(code: u32, k: u32, jt: u8, jf: u8) -> SockFilter {
 }
 
 fn filter(source: &[SockFilter], previous: Option<&Arc<Filter>>) -> Arc<Filter> {
-    let program = Arc::new(Program::new(source).unwrap());
+    let program = Arc::new(Program::new(source, Subject::Call).unwrap());
     Filter::new(program, previous.cloned(), FilterFlags::empty(), None).unwrap()
 }
 
@@ -58,11 +59,11 @@ fn programs_that_could_go_astray_are_refused() {
         &[statement(uapi::BPF_RET | uapi::BPF_X, 0)],
     ];
     for source in refused {
-        assert_eq!(Program::new(source).err(), Some(Errno::EINVAL), "{source:?}");
+        assert_eq!(Program::new(source, Subject::Call).err(), Some(Errno::EINVAL), "{source:?}");
     }
     let longest = vec![allow; MAX_LEN];
-    assert!(Program::new(&longest).is_ok());
-    assert!(Program::new(&[longest, vec![allow]].concat()).is_err());
+    assert!(Program::new(&longest, Subject::Call).is_ok());
+    assert!(Program::new(&[longest, vec![allow]].concat(), Subject::Call).is_err());
 }
 
 #[test]
@@ -72,9 +73,9 @@ fn scratch_memory_is_read_only_where_every_way_has_written_it() {
     let end = statement(uapi::BPF_RET | uapi::BPF_A, 0);
     // One of the two ways jumps over the store.
     let source = vec![branch(IF_EQUAL, 0, 0, 1), store, load, end];
-    assert!(Program::new(&source).is_err());
+    assert!(Program::new(&source, Subject::Call).is_err());
     let source = vec![branch(IF_EQUAL, 0, 1, 0), store, store, load, end];
-    assert!(Program::new(&source).is_ok());
+    assert!(Program::new(&source, Subject::Call).is_ok());
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn the_strictest_answer_counts_and_of_equals_the_newest() {
 #[test]
 fn a_chain_is_bounded_and_its_end_takes_no_stack() {
     let source = [statement(RETURN, uapi::SECCOMP_RET_ALLOW)];
-    let program = Arc::new(Program::new(&source).unwrap());
+    let program = Arc::new(Program::new(&source, Subject::Call).unwrap());
     let mut newest = None;
     let mut count = 0;
     let error = loop {

@@ -14,10 +14,11 @@ use crate::abi::{
     SeccompData, SeccompNotif, SeccompNotifAddfd, SeccompNotifResp, SeccompNotifSizes, SockFilter, SockFprog,
     UserObject,
 };
+use crate::bpf::{MAX_LEN, Program, Subject};
 use crate::cred::Capabilities;
 use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
 use crate::platform::{PAGE_SIZE, VirtualAddress};
-use crate::seccomp::{Action, Addition, Answer, FilterFlags, Listener, ListenerFile, MAX_LEN, Program};
+use crate::seccomp::{Action, Addition, Answer, FilterFlags, Listener, ListenerFile};
 use crate::task::{CurrentTask, Installation, Patience, Tid};
 use crate::wait::Events;
 
@@ -111,7 +112,8 @@ fn read_program(task: &CurrentTask, program: UserPointer<SockFprog>) -> Result<P
     if !credentials.no_new_privs && !credentials.has_in_own(Capabilities::SYS_ADMIN) {
         return Err(Errno::EACCES);
     }
-    Program::new(&UserPointer::<SockFilter>::new(program.filter).read_array(task, len)?)
+    let source = UserPointer::<SockFilter>::new(program.filter).read_array(task, len)?;
+    Program::new(&source, Subject::Call)
 }
 
 /// `_IOC(direction, '!', number, size_of::<T>())`, without its size and direction.

@@ -15,11 +15,10 @@ use super::status::ExitStatus;
 use super::{CurrentTask, Task};
 use crate::Errno;
 use crate::abi::SeccompData;
+use crate::bpf::Program;
 use crate::cred::Credentials;
 use crate::fs::{Caller, Fd};
-use crate::seccomp::{
-    ARCHITECTURE, Action, Addition, Answer, Filter, FilterFlags, Listener, Program, Step, Verdict,
-};
+use crate::seccomp::{ARCHITECTURE, Action, Addition, Answer, Filter, FilterFlags, Listener, Step, Verdict};
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 use crate::wait::Events;
 

@@ -1,7 +1,7 @@
-//! A filter's program: classic BPF over the words of a system call (`man 2 seccomp`; Linux's
-//! Documentation/networking/filter.rst).
+//! Programs of classic BPF (Linux's Documentation/networking/filter.rst): over the words of a system call (`man 2 seccomp`), or over
+//! a packet (`man 7 socket`, SO_ATTACH_FILTER).
 //!
-//! Instructions are decoded once, when the program is installed; what seccomp(2) would refuse does not become a
+//! Instructions are decoded once, when the program is installed; what Linux would refuse does not become a
 //! [`Program`]. Jumps lead forward only, so a program ends after at most as many steps as it has instructions.
 
 use linux_raw_sys::ptrace as uapi;
@@ -10,17 +10,40 @@ use crate::Errno;
 use crate::abi::{SeccompData, SockFilter};
 use crate::heap::HeapCharge;
 
+/// The remainder, which only programs over packets may ask for.
+const BPF_MOD: u32 = 0x90;
+/// Four times the low half of a byte: the length of an IPv4 header.
+const BPF_MSH: u32 = 0xa0;
+
 /// Most instructions of a program (`BPF_MAXINSNS`).
 pub(crate) const MAX_LEN: usize = 4096;
 
 /// Words of scratch memory (`BPF_MEMWORDS`).
 const SCRATCH_WORDS: usize = 16;
 
-/// Words of the data that a program looks at.
-const DATA_WORDS: usize = size_of::<SeccompData>() / size_of::<u32>();
+/// What a program looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// `struct seccomp_data`, by its words.
+    Call,
+    /// A packet, by bytes, half-words and words.
+    Packet,
+}
 
-/// What a program is run over: Linux's `struct seccomp_data` in words.
-pub(super) type Words = [u32; DATA_WORDS];
+/// How much is looked at, from most significant byte to least where it is a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    Byte,
+    Half,
+    Word,
+}
+
+/// A part of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) offset: u32,
+    pub(crate) width: Width,
+}
 
 /// What a filter takes beside its program's instructions.
 const OVERHEAD_BYTES: usize = 512;
@@ -35,8 +58,16 @@ pub(crate) struct Program {
 /// A decoded instruction. `A` is the accumulator, `X` the index register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
-    /// `A` becomes a word of the data.
-    LoadData(usize),
+    /// `A` becomes a part of the data.
+    LoadData(Part),
+    /// The same, so many bytes behind `X`.
+    LoadBehindIndex(Part),
+    /// `A` becomes the length of the packet.
+    LoadLength,
+    /// `X` becomes that.
+    LoadIndexLength,
+    /// `X` becomes four times the low half of the byte there.
+    LoadHeaderLength(u32),
     LoadConstant(u32),
     LoadScratch(usize),
     LoadIndexConstant(u32),
@@ -72,6 +103,7 @@ enum Arithmetic {
     Subtract,
     Multiply,
     Divide,
+    Remainder,
     And,
     Or,
     Xor,
@@ -93,11 +125,11 @@ impl Program {
     /// # Errors
     /// EINVAL: it is empty or too long, an instruction is none or none for a filter, a jump leads outside, scratch
     /// memory is read before it is written, or the program does not end by a return. ENOMEM.
-    pub(crate) fn new(source: &[SockFilter]) -> Result<Self, Errno> {
+    pub(crate) fn new(source: &[SockFilter], subject: Subject) -> Result<Self, Errno> {
         if source.is_empty() || source.len() > MAX_LEN {
             return Err(Errno::EINVAL);
         }
-        let decode = |(index, instruction)| Operation::decode(instruction, index, source.len());
+        let decode = |(index, instruction)| Operation::decode(instruction, index, source.len(), subject);
         let operations = source.iter().enumerate().map(decode).collect::<Result<Box<[_]>, _>>()?;
         let ends =
             matches!(operations.last(), Some(Operation::ReturnConstant(_) | Operation::ReturnAccumulator));
@@ -109,19 +141,14 @@ impl Program {
     }
 
     /// How long Linux's translation of the program to eBPF is, instructions: what it bounds.
-    pub(super) fn translated_len(&self) -> usize {
+    pub(crate) fn translated_len(&self) -> usize {
         const PROLOGUE_LEN: usize = 3;
         let operations = self.operations.iter().enumerate();
         PROLOGUE_LEN + operations.map(|(index, operation)| operation.translated_len(index + 1)).sum::<usize>()
     }
 
-    /// Runs the program over `words`; returns its `SECCOMP_RET_*` value.
-    pub(super) fn run(&self, words: &Words) -> u32 {
-        self.run_over(|word| words.get(word).copied()).unwrap_or(uapi::SECCOMP_RET_KILL_THREAD)
-    }
-
-    /// Runs the program over data of which `load` knows some words; `None` once it looks at another.
-    pub(super) fn run_over(&self, load: impl Fn(usize) -> Option<u32>) -> Option<u32> {
+    /// Runs the program over data of `len_bytes` of which `load` knows some parts; `None` once it looks at another.
+    pub(crate) fn run(&self, len_bytes: u32, load: impl Fn(Part) -> Option<u32>) -> Option<u32> {
         let (mut accumulator, mut index) = (0u32, 0u32);
         let mut scratch = [0u32; SCRATCH_WORDS];
         let mut next = 0;
@@ -129,7 +156,15 @@ impl Program {
             let operation = *self.operations.get(next)?;
             next += 1;
             match operation {
-                Operation::LoadData(word) => accumulator = load(word)?,
+                Operation::LoadData(part) => accumulator = load(part)?,
+                Operation::LoadBehindIndex(Part { offset, width }) => {
+                    accumulator = load(Part { offset: offset.wrapping_add(index), width })?;
+                }
+                Operation::LoadLength => accumulator = len_bytes,
+                Operation::LoadIndexLength => index = len_bytes,
+                Operation::LoadHeaderLength(offset) => {
+                    index = (load(Part { offset, width: Width::Byte })? & 0xf) * 4;
+                }
                 Operation::LoadConstant(value) => accumulator = value,
                 Operation::LoadScratch(word) => accumulator = *scratch.get(word)?,
                 Operation::LoadIndexConstant(value) => index = value,
@@ -168,8 +203,9 @@ impl Operand {
 }
 
 impl Arithmetic {
-    fn from_code(code: u32) -> Option<Self> {
+    fn from_code(code: u32, subject: Subject) -> Option<Self> {
         Some(match code & 0xf0 {
+            BPF_MOD if subject == Subject::Packet => Self::Remainder,
             uapi::BPF_ADD => Self::Add,
             uapi::BPF_SUB => Self::Subtract,
             uapi::BPF_MUL => Self::Multiply,
@@ -186,7 +222,7 @@ impl Arithmetic {
     /// Whether a constant operand is refused when the program is installed.
     fn refuses(self, constant: u32) -> bool {
         match self {
-            Self::Divide => constant == 0,
+            Self::Divide | Self::Remainder => constant == 0,
             Self::ShiftLeft | Self::ShiftRight => constant >= u32::BITS,
             _ => false,
         }
@@ -199,6 +235,7 @@ impl Arithmetic {
             Self::Subtract => left.wrapping_sub(right),
             Self::Multiply => left.wrapping_mul(right),
             Self::Divide => left.checked_div(right)?,
+            Self::Remainder => left.checked_rem(right)?,
             Self::And => left & right,
             Self::Or => left | right,
             Self::Xor => left ^ right,
@@ -231,7 +268,7 @@ impl Condition {
 
 impl Operation {
     /// The instruction at `index` of a program of `len`.
-    fn decode(instruction: &SockFilter, index: usize, len: usize) -> Result<Self, Errno> {
+    fn decode(instruction: &SockFilter, index: usize, len: usize, subject: Subject) -> Result<Self, Errno> {
         let (code, k) = (u32::from(instruction.code), instruction.k);
         let target = |distance: u32| {
             let target = index + 1 + usize::try_from(distance).map_err(|_| Errno::EINVAL)?;
@@ -240,10 +277,10 @@ impl Operation {
         // A class of instructions has no bits but these.
         let class = code & 0x07;
         Ok(match class {
-            uapi::BPF_LD | uapi::BPF_LDX => Self::decode_load(code, k)?,
+            uapi::BPF_LD | uapi::BPF_LDX => Self::decode_load(code, k, subject)?,
             uapi::BPF_ST if code == class => Self::Store(scratch_word(k)?),
             uapi::BPF_STX if code == class => Self::StoreIndex(scratch_word(k)?),
-            uapi::BPF_ALU => Self::decode_arithmetic(code, k)?,
+            uapi::BPF_ALU => Self::decode_arithmetic(code, k, subject)?,
             uapi::BPF_JMP if code == uapi::BPF_JMP | uapi::BPF_JA => Self::Jump(target(k)?),
             uapi::BPF_JMP => Self::Branch {
                 condition: Condition::from_code(code).ok_or(Errno::EINVAL)?,
@@ -275,7 +312,7 @@ impl Operation {
         }
     }
 
-    fn decode_load(code: u32, k: u32) -> Result<Self, Errno> {
+    fn decode_load(code: u32, k: u32, subject: Subject) -> Result<Self, Errno> {
         const LEN_BYTES: u32 = size_of::<SeccompData>() as u32;
         const ABSOLUTE: u32 = uapi::BPF_LD | uapi::BPF_W | uapi::BPF_ABS;
         const LENGTH: u32 = uapi::BPF_LD | uapi::BPF_W | uapi::BPF_LEN;
@@ -285,7 +322,16 @@ impl Operation {
         const SCRATCH: u32 = uapi::BPF_LD | uapi::BPF_MEM;
         const INDEX_SCRATCH: u32 = uapi::BPF_LDX | uapi::BPF_MEM;
         Ok(match code {
-            ABSOLUTE if k < LEN_BYTES && k.is_multiple_of(4) => Self::LoadData((k / 4) as usize),
+            LENGTH if subject == Subject::Packet => Self::LoadLength,
+            INDEX_LENGTH if subject == Subject::Packet => Self::LoadIndexLength,
+            _ if subject == Subject::Packet
+                && let Some(load) = Self::decode_packet_load(code, k) =>
+            {
+                load
+            }
+            ABSOLUTE if subject == Subject::Call && k < LEN_BYTES && k.is_multiple_of(4) => {
+                Self::LoadData(Part { offset: k, width: Width::Word })
+            }
             LENGTH => Self::LoadConstant(LEN_BYTES),
             INDEX_LENGTH => Self::LoadIndexConstant(LEN_BYTES),
             IMMEDIATE => Self::LoadConstant(k),
@@ -296,11 +342,31 @@ impl Operation {
         })
     }
 
-    fn decode_arithmetic(code: u32, k: u32) -> Result<Self, Errno> {
+    /// A load from a packet.
+    fn decode_packet_load(code: u32, k: u32) -> Option<Self> {
+        const SIZE: u32 = uapi::BPF_W | uapi::BPF_H | uapi::BPF_B;
+        if code == uapi::BPF_LDX | uapi::BPF_B | BPF_MSH {
+            return Some(Self::LoadHeaderLength(k));
+        }
+        let width = match code & SIZE {
+            uapi::BPF_W => Width::Word,
+            uapi::BPF_H => Width::Half,
+            uapi::BPF_B => Width::Byte,
+            _ => return None,
+        };
+        let part = Part { offset: k, width };
+        match code & !SIZE {
+            absolute if absolute == uapi::BPF_LD | uapi::BPF_ABS => Some(Self::LoadData(part)),
+            indexed if indexed == uapi::BPF_LD | uapi::BPF_IND => Some(Self::LoadBehindIndex(part)),
+            _ => None,
+        }
+    }
+
+    fn decode_arithmetic(code: u32, k: u32, subject: Subject) -> Result<Self, Errno> {
         if code == uapi::BPF_ALU | uapi::BPF_NEG {
             return Ok(Self::Negate);
         }
-        let arithmetic = Arithmetic::from_code(code).ok_or(Errno::EINVAL)?;
+        let arithmetic = Arithmetic::from_code(code, subject).ok_or(Errno::EINVAL)?;
         let operand = operand(code, k)?;
         match operand {
             Operand::Constant(constant) if arithmetic.refuses(constant) => Err(Errno::EINVAL),
