@@ -22,6 +22,7 @@ use crate::keys::Keys;
 use crate::limits::Users;
 use crate::loader::ProgramHost;
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
+use crate::net::KernelSockets;
 use crate::platform::{PAGE_SIZE, Platform};
 use crate::task::{CgroupTasks, Dispatcher, ExitStatus, Namespaces, Task, TaskGroups, TaskSet};
 use crate::time::vdso::{VvarPage, vdso_image};
@@ -109,8 +110,8 @@ impl Kernel {
         let open_files = Arc::<OpenFiles>::default();
         let user_namespace = UserNamespace::initial();
         let tasks = TaskSet::new(dispatcher, &user_namespace);
-        let namespaces =
-            Namespaces::initial(&host_name, &user_namespace, &tasks, &open_files, cgroups.root());
+        let sockets = KernelSockets::new(&open_files, &timekeeper, &timers);
+        let namespaces = Namespaces::initial(&host_name, &user_namespace, &tasks, sockets, cgroups.root());
         let boot_time = timekeeper.monotonic();
         let kernel = Arc::new(Self {
             cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),

@@ -84,10 +84,7 @@ impl File for SocketFile {
 
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
         match self.0.ioctl(request, argument, caller) {
-            Err(Errno::ENOTTY) => {
-                let namespace = self.0.network_namespace().ok_or(Errno::ENODEV)?;
-                ioctl::serve(&namespace, self.0.common().family(), (request, argument), caller)
-            }
+            Err(Errno::ENOTTY) => ioctl::serve(&*self.0, (request, argument), caller),
             result => result,
         }
     }

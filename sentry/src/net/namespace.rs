@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::SocketMemory;
 use super::configuration::NetworkConfiguration;
@@ -13,6 +14,7 @@ use super::unix::{FilesInFlight, UnixSockets};
 use crate::cred::{Capabilities, Credentials, Identity, Namespace};
 use crate::fs::OpenFiles;
 use crate::network_settings::NetworkSettings;
+use crate::time::{SystemClock, Timekeeper, TimerQueue};
 
 /// What the sockets of all network namespaces of a kernel share.
 #[derive(Clone, Default)]
@@ -23,12 +25,22 @@ pub struct KernelSockets {
     pub in_flight: Arc<FilesInFlight>,
     /// The open files that they are among.
     pub open_files: Arc<OpenFiles>,
+    /// The clocks that say when something has arrived.
+    pub timekeeper: Arc<Timekeeper>,
+    /// What ends their waits.
+    pub timers: Arc<TimerQueue>,
 }
 
 impl KernelSockets {
     /// Those of a new kernel.
-    pub fn new(open_files: &Arc<OpenFiles>) -> Self {
-        Self { open_files: open_files.clone(), ..Self::default() }
+    pub fn new(open_files: &Arc<OpenFiles>, timekeeper: &Arc<Timekeeper>, timers: &Arc<TimerQueue>) -> Self {
+        let (timekeeper, timers) = (timekeeper.clone(), timers.clone());
+        Self { open_files: open_files.clone(), timekeeper, timers, ..Self::default() }
+    }
+
+    /// The time of day, which what arrives now is stamped with.
+    pub fn now(&self) -> Duration {
+        self.timekeeper.now(SystemClock::Realtime)
     }
 }
 

@@ -18,6 +18,26 @@ const MIN_RECEIVE_BUFFER_BYTES: u32 = 2304;
 pub(super) const SEND_BUFFER_LOCK: u32 = 1;
 pub(super) const RECEIVE_BUFFER_LOCK: u32 = 2;
 
+/// Which times of day a receive tells of what it got (SO_TIMESTAMP and its kin, of which the last one counts).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timestamp {
+    /// In nanoseconds, not microseconds (SO_TIMESTAMPNS).
+    pub is_nanoseconds: bool,
+    /// By the number that is the same where `time_t` has 32 bits (SO_TIMESTAMP_NEW).
+    pub is_new: bool,
+}
+
+/// SO_TIMESTAMPING: which stamps are made, and how they are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timestamping {
+    /// `SOF_TIMESTAMPING_*`.
+    pub flags: u32,
+    /// The clock of the hardware that they are bound to.
+    pub hardware_clock: i32,
+    /// Set by SO_TIMESTAMPING_NEW.
+    pub is_new: bool,
+}
+
 /// How long operations on a blocking socket wait; `None` is forever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketTimeouts {
@@ -46,6 +66,16 @@ pub struct SocketOptions {
     pub mark: u32,
     /// SO_BUSY_POLL, in microseconds.
     pub busy_poll: u32,
+    /// SO_BUSY_POLL_BUDGET, in packets.
+    pub busy_poll_budget: u16,
+    /// SO_MAX_PACING_RATE, in bytes a second.
+    pub max_pacing_rate: u64,
+    /// SO_TXTIME: a clock, and flags.
+    pub send_time: (i32, u32),
+    /// SO_TIMESTAMP and its kin.
+    pub timestamp: Option<Timestamp>,
+    /// SO_TIMESTAMPING.
+    pub timestamping: Timestamping,
     /// SO_BUF_LOCK: which buffers stay as they are.
     pub locked_buffers: u32,
     /// SO_INCOMING_CPU.
@@ -73,6 +103,11 @@ impl Default for SocketOptions {
             priority: 0,
             mark: 0,
             busy_poll: 0,
+            busy_poll_budget: 8,
+            max_pacing_rate: u64::MAX,
+            send_time: (0, 0),
+            timestamp: None,
+            timestamping: Timestamping::default(),
             locked_buffers: 0,
             incoming_cpu: u32::MAX,
             bound_device: None,
@@ -84,8 +119,8 @@ impl Default for SocketOptions {
     }
 }
 
-/// Options that are on or off and otherwise have no effect here, SO_PASSCRED and SO_OOBINLINE apart.
-const SWITCHES: [u32; 19] = [
+/// Options that are on or off; families look at some of them.
+const SWITCHES: [u32; 17] = [
     uapi::SO_DEBUG,
     uapi::SO_REUSEADDR,
     uapi::SO_DONTROUTE,
@@ -94,21 +129,16 @@ const SWITCHES: [u32; 19] = [
     uapi::SO_OOBINLINE,
     uapi::SO_NO_CHECK,
     uapi::SO_PASSCRED,
-    SO_TIMESTAMP_OLD,
     uapi::SO_PASSSEC,
-    SO_TIMESTAMPNS_OLD,
     uapi::SO_RXQ_OVFL,
     uapi::SO_WIFI_STATUS,
     uapi::SO_NOFCS,
+    uapi::SO_LOCK_FILTER,
     uapi::SO_SELECT_ERR_QUEUE,
-    uapi::SO_TIMESTAMP_NEW,
-    uapi::SO_TIMESTAMPNS_NEW,
     uapi::SO_PREFER_BUSY_POLL,
     uapi::SO_RCVMARK,
+    uapi::SO_PASSPIDFD,
 ];
-
-const SO_TIMESTAMP_OLD: u32 = 29;
-const SO_TIMESTAMPNS_OLD: u32 = 35;
 
 impl SocketOptions {
     /// An on/off option.
@@ -132,17 +162,32 @@ impl SocketOptions {
         Ok(())
     }
 
-    /// SO_SNDBUF. Root's SO_SNDBUFFORCE has the same bound, since the memory is the sandbox's.
+    /// SO_SNDBUF.
     pub fn set_send_buffer(&mut self, len_bytes: u32) {
+        self.force_send_buffer(len_bytes.min(MAX_BUFFER_BYTES));
+    }
+
+    /// SO_SNDBUFFORCE: what all sockets may have together is bounded elsewhere, by [`SocketMemory`](super::SocketMemory).
+    pub fn force_send_buffer(&mut self, len_bytes: u32) {
         self.locked_buffers |= SEND_BUFFER_LOCK;
-        self.send_buffer_bytes = (len_bytes.min(MAX_BUFFER_BYTES) * 2).max(MIN_SEND_BUFFER_BYTES);
+        self.send_buffer_bytes = doubled(len_bytes).max(MIN_SEND_BUFFER_BYTES);
     }
 
     /// SO_RCVBUF.
     pub fn set_receive_buffer(&mut self, len_bytes: u32) {
-        self.locked_buffers |= RECEIVE_BUFFER_LOCK;
-        self.receive_buffer_bytes = (len_bytes.min(MAX_BUFFER_BYTES) * 2).max(MIN_RECEIVE_BUFFER_BYTES);
+        self.force_receive_buffer(len_bytes.min(MAX_BUFFER_BYTES));
     }
+
+    /// SO_RCVBUFFORCE.
+    pub fn force_receive_buffer(&mut self, len_bytes: u32) {
+        self.locked_buffers |= RECEIVE_BUFFER_LOCK;
+        self.receive_buffer_bytes = doubled(len_bytes).max(MIN_RECEIVE_BUFFER_BYTES);
+    }
+}
+
+/// Twice as much, as long as that is a positive `int`.
+fn doubled(len_bytes: u32) -> u32 {
+    len_bytes.min(i32::MAX.cast_unsigned() / 2) * 2
 }
 
 #[cfg(test)]

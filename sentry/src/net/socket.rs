@@ -2,10 +2,12 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use linux_raw_sys::net as uapi;
 use parking_lot::Mutex;
 
+use super::filter::PacketFilter;
 use super::{
     ControlMessage, KernelSockets, NetworkNamespace, Outgoing, PeerCredentials, Received, Receiving,
     SocketAddress, SocketOptions,
@@ -92,6 +94,9 @@ pub struct SocketCommon {
     kind: SocketKind,
     protocol: u32,
     options: Mutex<SocketOptions>,
+    filter: Mutex<Option<Arc<PacketFilter>>>,
+    /// When what was received last has arrived.
+    last_arrival: Mutex<Option<Duration>>,
     inode: AnonymousInode,
     _heap_charge: HeapCharge,
 }
@@ -109,8 +114,9 @@ impl SocketCommon {
         (uid, gid): (KernelUid, KernelGid),
     ) -> Self {
         let inode = AnonymousInode::of_kind(&kernel.open_files, FileKind::Socket, 0o777).owned_by(uid, gid);
+        let (options, filter, last_arrival) = (Mutex::default(), Mutex::default(), Mutex::default());
         let _heap_charge = HeapCharge::forced(Self::HEAP_BYTES);
-        Self { family, kind, protocol, options: Mutex::default(), inode, _heap_charge }
+        Self { family, kind, protocol, options, filter, last_arrival, inode, _heap_charge }
     }
 
     /// Its `AF_*` number (SO_DOMAIN).
@@ -144,6 +150,37 @@ impl SocketCommon {
         let mut options = self.options.lock();
         change(&mut options)?;
         Ok(*options)
+    }
+
+    /// Its filter (SO_ATTACH_FILTER).
+    pub fn filter(&self) -> Option<Arc<PacketFilter>> {
+        self.filter.lock().clone()
+    }
+
+    /// Sets its filter, or takes it away.
+    ///
+    /// # Errors
+    /// EPERM: it is locked. ENOENT: there is none to be taken away.
+    pub fn set_filter(&self, filter: Option<Arc<PacketFilter>>) -> Result<(), Errno> {
+        if self.options().switch(uapi::SO_LOCK_FILTER)? {
+            return Err(Errno::EPERM);
+        }
+        let mut place = self.filter.lock();
+        if filter.is_none() && place.is_none() {
+            return Err(Errno::ENOENT);
+        }
+        *place = filter;
+        Ok(())
+    }
+
+    /// When what was received last has arrived (SIOCGSTAMP), by the time of day; what SO_TIMESTAMP tells apart.
+    pub fn last_arrival(&self) -> Option<Duration> {
+        *self.last_arrival.lock()
+    }
+
+    /// Notes when what is being received has arrived.
+    pub(super) fn note_arrival(&self, arrival: Duration) {
+        *self.last_arrival.lock() = Some(arrival);
     }
 
     /// Its inode, whose number no other socket has (SO_COOKIE).
@@ -305,6 +342,14 @@ pub trait Socket: Any + Send + Sync {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// The filter of a multicast group that `asked` names (IP_MSFILTER, MCAST_MSFILTER), encoded as that is.
+    ///
+    /// # Errors
+    /// EADDRNOTAVAIL, EINVAL, ENODEV, and ENOPROTOOPT for a family without groups.
+    fn group_filter(&self, _level: u32, _option: u32, _asked: &[u8]) -> Result<Vec<u8>, Errno> {
+        Err(Errno::ENOPROTOOPT)
+    }
+
     /// Whether it has an option of SOL_SOCKET that only some families have: SO_REUSEPORT, SO_ZEROCOPY, SO_TXREHASH.
     fn has_option(&self, _option: u32) -> bool {
         false
@@ -339,6 +384,11 @@ pub trait Socket: Any + Send + Sync {
     /// EOPNOTSUPP.
     fn set_peek_offset(&self, _offset: Option<usize>) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
+    }
+
+    /// What waits to be received, as SO_RCVBUF counts it, in bytes; and how many packets were lost for want of room.
+    fn received_memory(&self) -> (usize, u32) {
+        (0, 0)
     }
 
     /// What poll(2) tells.

@@ -9,7 +9,6 @@ use super::{CloneFlags, PidNamespace, TaskSet};
 use crate::Errno;
 use crate::cgroup::{Cgroup, CgroupNamespace};
 use crate::cred::{Identity, KernelUid, NamespaceKind, UserNamespace};
-use crate::fs::OpenFiles;
 use crate::ipc::IpcNamespace;
 use crate::net::{KernelSockets, NetworkNamespace};
 use crate::time::TimeNamespace;
@@ -54,7 +53,7 @@ impl Namespaces {
         host_name: &[u8],
         user_namespace: &Arc<UserNamespace>,
         tasks: &TaskSet,
-        open_files: &Arc<OpenFiles>,
+        sockets: KernelSockets,
         cgroup_root: &Arc<Cgroup>,
     ) -> Self {
         let identity = |kind| Identity::initial(kind, user_namespace);
@@ -62,7 +61,7 @@ impl Namespaces {
         Self {
             uts: UtsNamespace::new(identity(NamespaceKind::Uts), host_name),
             ipc: IpcNamespace::new(identity(NamespaceKind::Ipc), Arc::default()),
-            network: NetworkNamespace::new(identity(NamespaceKind::Network), KernelSockets::new(open_files)),
+            network: NetworkNamespace::new(identity(NamespaceKind::Network), sockets),
             cgroup: CgroupNamespace::new(identity(NamespaceKind::Cgroup), cgroup_root.clone()),
             time_for_children: time.clone(),
             time,

@@ -9,16 +9,17 @@ use linux_raw_sys::ioctl::{
     SIOCGIFTXQLEN, SIOCSIFADDR, SIOCSIFBRDADDR, SIOCSIFDSTADDR, SIOCSIFFLAGS, SIOCSIFHWADDR, SIOCSIFMAP,
     SIOCSIFMETRIC, SIOCSIFMTU, SIOCSIFNAME, SIOCSIFNETMASK, SIOCSIFPFLAGS, SIOCSIFTXQLEN,
 };
-use linux_raw_sys::net::AF_INET;
+use linux_raw_sys::net::{AF_INET, AF_INET6};
 use netlink_packet_route::link::LinkFlags;
 
 use self::request::{HardwareAddress, InterfaceRequest};
-use super::NetworkNamespace;
 use super::configuration::LinkChanges;
 use super::device::{Link, LinkName};
+use super::{NetworkNamespace, Socket};
 use crate::Errno;
 use crate::fs::Caller;
 use crate::platform::VirtualAddress;
+use crate::time::{timespec, timeval};
 
 /// The numbers that are about links: SIOCGIFNAME to the end of those of devices and protocols.
 const LINK_REQUESTS: std::ops::RangeInclusive<u32> = 0x8910..=0x89ff;
@@ -37,11 +38,40 @@ const DEVICE_PRIVATE: std::ops::RangeInclusive<u32> = 0x89f0..=0x89ff;
 /// The one thing that ethtool(8) learns of a loopback: whether it is connected.
 const ETHTOOL_GLINK: u32 = 0xa;
 
-/// Serves a request on a socket of `family` in a namespace.
+/// When the last packet has arrived (SIOCGSTAMP and SIOCGSTAMPNS, by their old and new numbers).
+const SIOCGSTAMP: u32 = 0x8906;
+const SIOCGSTAMPNS: u32 = 0x8907;
+const SIOCGSTAMP_NEW: u32 = 0x8010_8906;
+const SIOCGSTAMPNS_NEW: u32 = 0x8010_8907;
+
+/// Serves a request on a socket, if its family has nothing of its own to say.
 ///
 /// # Errors
-/// ENOTTY for what is no such request; ENODEV, EINVAL, EOPNOTSUPP, EPERM, EFAULT, EADDRNOTAVAIL (`man 7 netdevice`).
+/// ENOTTY for what is no such request; ENOENT for the time of a packet before there was any; ENODEV, EINVAL, EOPNOTSUPP, EPERM, EFAULT,
+/// EADDRNOTAVAIL (`man 7 netdevice`).
 pub(super) fn serve(
+    socket: &dyn Socket,
+    (request, argument): (u32, u64),
+    caller: &dyn Caller,
+) -> Result<usize, Errno> {
+    let family = socket.common().family();
+    let namespace = socket.network_namespace().ok_or(Errno::ENODEV)?;
+    match request {
+        SIOCGSTAMP | SIOCGSTAMPNS | SIOCGSTAMP_NEW | SIOCGSTAMPNS_NEW
+            if matches!(family, AF_INET | AF_INET6) =>
+        {
+            let arrival = socket.common().last_arrival().ok_or(Errno::ENOENT)?;
+            let is_nanoseconds = matches!(request, SIOCGSTAMPNS | SIOCGSTAMPNS_NEW);
+            let told = if is_nanoseconds { timespec(arrival) } else { timeval(arrival) };
+            caller.memory().write_object(VirtualAddress(argument), &told)?;
+            Ok(0)
+        }
+        _ => serve_links(&namespace, family, (request, argument), caller),
+    }
+}
+
+/// Serves a request that is about links.
+fn serve_links(
     namespace: &NetworkNamespace,
     family: u32,
     (request, argument): (u32, u64),

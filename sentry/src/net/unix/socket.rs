@@ -151,6 +151,10 @@ impl Socket for UnixSocket {
         self.own.inbox().peek_offset
     }
 
+    fn has_option(&self, option: u32) -> bool {
+        option == linux_raw_sys::net::SO_PEEK_OFF
+    }
+
     fn set_peek_offset(&self, offset: Option<usize>) -> Result<(), Errno> {
         self.own.inbox().peek_offset = offset;
         Ok(())

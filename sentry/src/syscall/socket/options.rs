@@ -12,8 +12,10 @@ use crate::net::{Socket, level};
 use crate::syscall::arguments::UserPointer;
 use crate::task::CurrentTask;
 
-/// The longest option value that is looked at.
-const MAX_VALUE_BYTES: usize = 512;
+/// The longest option value that is looked at: a filter of a multicast group with as many sources as there may be.
+const MAX_VALUE_BYTES: usize = 16 * 1024;
+/// The filter of a multicast group, of IPv4 by its old name.
+const IP_MSFILTER: u32 = 41;
 
 pub(super) fn getsockopt(
     task: &mut CurrentTask,
@@ -26,6 +28,13 @@ pub(super) fn getsockopt(
     let socket = OpenSocket::find(task, descriptor)?.socket;
     let room = usize::try_from(len_bytes.read(task)?).map_err(|_| Errno::EINVAL)?;
     let bytes = match (level, option) {
+        (uapi::SOL_SOCKET, uapi::SO_GET_FILTER) => {
+            return write_filter(task, &*socket, value, (room, len_bytes));
+        }
+        (uapi::SOL_IP, IP_MSFILTER | uapi::MCAST_MSFILTER) | (uapi::SOL_IPV6, uapi::MCAST_MSFILTER) => {
+            let asked = value.read_array(task, room.min(MAX_VALUE_BYTES))?;
+            socket.group_filter(level, option, &asked)?
+        }
         (uapi::SOL_SOCKET, uapi::SO_PEERGROUPS) => peer_groups(task, &*socket, room, len_bytes)?,
         (uapi::SOL_SOCKET, uapi::SO_PEERCRED) => peer_credentials(task, &*socket).as_bytes().to_vec(),
         (uapi::SOL_SOCKET, option) => level::get(&*socket, option, room)?,
@@ -34,6 +43,24 @@ pub(super) fn getsockopt(
     let (shown, _) = bytes.split_at(room.min(bytes.len()));
     task.memory().write_bytes(value.address(), shown)?;
     len_bytes.write(task, &i32::try_from(shown.len()).map_err(|_| Errno::EINVAL)?)
+}
+
+/// SO_GET_FILTER, whose lengths count instructions: without room for any, it tells how many there are.
+fn write_filter(
+    task: &CurrentTask,
+    socket: &dyn Socket,
+    value: UserPointer<u8>,
+    (room, len): (usize, UserPointer<i32>),
+) -> Result<(), Errno> {
+    let filter = socket.common().filter();
+    let source = filter.as_ref().map(|filter| filter.source()).unwrap_or_default();
+    if room > 0 && room < source.len() {
+        return Err(Errno::EINVAL);
+    }
+    if room > 0 {
+        task.memory().write_bytes(value.address(), source.as_bytes())?;
+    }
+    len.write(task, &i32::try_from(source.len()).map_err(|_| Errno::EINVAL)?)
 }
 
 fn peer_credentials(task: &CurrentTask, socket: &dyn Socket) -> Ucred {

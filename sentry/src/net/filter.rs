@@ -1,0 +1,97 @@
+//! Filters of what a socket receives (`man 7 socket`, SO_ATTACH_FILTER).
+
+use zerocopy::FromBytes;
+
+use crate::Errno;
+use crate::abi::{SockFilter, SockFprog};
+use crate::bpf::{MAX_LEN, Part, Program, Subject, Width};
+use crate::fs::Caller;
+use crate::platform::VirtualAddress;
+
+/// Where what is no part of a packet begins (`SKF_AD_OFF`), and what there is.
+const ANCILLARY_OFFSET: u32 = (-0x1000_i32).cast_unsigned();
+const PROTOCOL: u32 = 0;
+const PACKET_TYPE: u32 = 4;
+const INTERFACE_INDEX: u32 = 8;
+const MARK: u32 = 20;
+const CPU: u32 = 36;
+
+/// A program, and how it was given.
+#[derive(Debug)]
+pub struct PacketFilter {
+    program: Program,
+    source: Vec<SockFilter>,
+}
+
+/// A packet as a filter sees it: a header and what follows.
+pub(super) struct FilteredPacket<'a> {
+    pub(super) header: &'a [u8],
+    pub(super) payload: &'a [u8],
+    /// `ETH_P_*`.
+    pub(super) protocol: u16,
+    /// The index of the link that it has come through.
+    pub(super) device: u32,
+}
+
+impl PacketFilter {
+    /// The filter that a `struct sock_fprog` in `value` describes, whose instructions are in the memory of `caller`.
+    ///
+    /// # Errors
+    /// EINVAL, EFAULT.
+    pub(super) fn read(value: &[u8], caller: &dyn Caller) -> Result<Self, Errno> {
+        let description = SockFprog::read_from_bytes(value).map_err(|_| Errno::EINVAL)?;
+        let count = usize::from(description.len);
+        if description.filter == 0 || !(1..=MAX_LEN).contains(&count) {
+            return Err(Errno::EINVAL);
+        }
+        let mut bytes = vec![0; count * size_of::<SockFilter>()];
+        caller.memory().read_bytes(VirtualAddress(description.filter), &mut bytes)?;
+        let instruction = |bytes: &[u8]| SockFilter::read_from_bytes(bytes).map_err(|_| Errno::EINVAL);
+        let source: Vec<_> =
+            bytes.chunks_exact(size_of::<SockFilter>()).map(instruction).collect::<Result<_, _>>()?;
+        Ok(Self { program: Program::new(&source, Subject::Packet)?, source })
+    }
+
+    /// The instructions that it was made of.
+    pub(crate) fn source(&self) -> &[SockFilter] {
+        &self.source
+    }
+
+    /// How many bytes of a packet get through; none of one that is not wanted.
+    pub(super) fn passed_bytes(&self, packet: &FilteredPacket<'_>) -> usize {
+        let len_bytes = packet.header.len() + packet.payload.len();
+        let len = u32::try_from(len_bytes).unwrap_or(u32::MAX);
+        let passed = self.program.run(len, |part| packet.load(part)).unwrap_or(0);
+        len_bytes.min(passed as usize)
+    }
+}
+
+impl FilteredPacket<'_> {
+    fn load(&self, part: Part) -> Option<u32> {
+        if part.offset >= ANCILLARY_OFFSET {
+            return match part.offset - ANCILLARY_OFFSET {
+                PROTOCOL => Some(self.protocol.into()),
+                // A packet for this host; no mark; one CPU.
+                PACKET_TYPE | MARK | CPU => Some(0),
+                INTERFACE_INDEX => Some(self.device),
+                _ => None,
+            };
+        }
+        let count = match part.width {
+            Width::Byte => 1,
+            Width::Half => 2,
+            Width::Word => 4,
+        };
+        let offset = part.offset as usize;
+        (offset..offset.checked_add(count)?).try_fold(0, |value, place| {
+            let byte = match place.checked_sub(self.header.len()) {
+                None => self.header.get(place),
+                Some(behind) => self.payload.get(behind),
+            };
+            Some(value << 8 | u32::from(*byte?))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
