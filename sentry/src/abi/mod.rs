@@ -37,7 +37,8 @@ pub(crate) use signal::{
     XsaveHead,
 };
 pub(crate) use socket::{
-    Cmsghdr, In6Pktinfo, InPktinfo, Linger, Mmsghdr, Msghdr, SockaddrIn, SockaddrIn6, TcpInfo, Ucred,
+    Cmsghdr, In6Pktinfo, InPktinfo, IpMreqSource, IpMreqn, Ipv6Mreq, Linger, Mmsghdr, Msghdr,
+    SockExtendedErr, SockaddrIn, SockaddrIn6, TcpInfo, Ucred,
 };
 pub(crate) use system::{SysInfo, UtsName};
 pub(crate) use terminal::{Termio, Termios, Termios2};

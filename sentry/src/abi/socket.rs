@@ -75,6 +75,37 @@ structures! {
         ipi6_ifindex: u32,
     }
 
+    /// `struct sock_extended_err` (`linux/errqueue.h`).
+    SockExtendedErr {
+        ee_errno: u32,
+        ee_origin: u8,
+        ee_type: u8,
+        ee_code: u8,
+        ee_pad: u8,
+        ee_info: u32,
+        ee_data: u32,
+    }
+
+    /// `struct ip_mreq_source` (`man 7 ip`, IP_ADD_SOURCE_MEMBERSHIP).
+    IpMreqSource {
+        imr_multiaddr: [u8; 4],
+        imr_interface: [u8; 4],
+        imr_sourceaddr: [u8; 4],
+    }
+
+    /// `struct ip_mreqn` (`man 7 ip`, IP_ADD_MEMBERSHIP).
+    IpMreqn {
+        imr_multiaddr: [u8; 4],
+        imr_address: [u8; 4],
+        imr_ifindex: i32,
+    }
+
+    /// `struct ipv6_mreq` (`man 7 ipv6`).
+    Ipv6Mreq {
+        ipv6mr_multiaddr: [u8; 16],
+        ipv6mr_ifindex: u32,
+    }
+
     /// `struct tcp_info` (`linux/tcp.h`).
     TcpInfo {
         tcpi_state: u8,

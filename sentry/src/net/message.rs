@@ -33,6 +33,8 @@ pub struct Outgoing<'a> {
     pub control: &'a [ControlMessage],
     /// The last byte is urgent (MSG_OOB).
     pub is_urgent: bool,
+    /// More belongs to it, and comes with the next send (MSG_MORE).
+    pub has_more: bool,
     /// It has waited for room: then a pending error comes before what shutdown(2) has ended.
     pub has_waited: bool,
 }

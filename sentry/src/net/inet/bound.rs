@@ -1,20 +1,24 @@
 //! What all internet sockets have: a namespace, options of IP, and an address that they may bind to.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use linux_raw_sys::net as uapi;
 use netlink_packet_route::route::RouteType;
 use parking_lot::Mutex;
 
-use super::InetSockets;
 use super::address::{self, Version, unmapped};
-use super::ip::IpOptions;
+use super::control::SendControl;
+use super::ip::{self, IpOptions};
 use super::ipv6::Ipv6Options;
+use super::multicast::{self, Interface, Memberships};
 use super::ports::Claim;
+use super::{InetSockets, RAW};
 use crate::Errno;
 use crate::cred::{Capabilities, KernelUid};
 use crate::fs::Caller;
+use crate::net::level::int;
 use crate::net::route::{RouteQuery, RouteResult};
 use crate::net::{NetworkNamespace, SocketAddress, SocketCommon, SocketKind};
 use crate::network_settings::NetworkSettings;
@@ -27,6 +31,8 @@ pub(super) struct InetSocket {
     uid: KernelUid,
     ip: Mutex<IpOptions>,
     ipv6: Mutex<Ipv6Options>,
+    /// The multicast groups that it has joined.
+    pub(super) memberships: Mutex<Memberships>,
 }
 
 impl InetSocket {
@@ -46,8 +52,9 @@ impl InetSocket {
             version,
             network: network.clone(),
             uid: credentials.fs_uid,
-            ip: Mutex::new(IpOptions::new(settings)),
+            ip: Mutex::new(IpOptions::new(settings, kind)),
             ipv6: Mutex::new(Ipv6Options::new(settings)),
+            memberships: Mutex::default(),
         }
     }
 
@@ -70,6 +77,7 @@ impl InetSocket {
             uid: self.uid,
             ip: Mutex::new(self.ip.lock().clone()),
             ipv6: Mutex::new(self.ipv6.lock().clone()),
+            memberships: Mutex::default(),
         }
     }
 
@@ -193,10 +201,83 @@ impl InetSocket {
         }
     }
 
-    /// What goes out has this time to live and type of service.
-    pub(super) fn ttl_and_tos(&self) -> (u8, u8) {
-        let ip = self.ip.lock();
-        (ip.ttl.unwrap_or_else(|| self.settings().default_ttl()), ip.tos)
+    /// Whether it is a raw socket.
+    pub(super) fn is_raw(&self) -> bool {
+        self.common.kind() == SocketKind::Raw
+    }
+
+    /// Whether an address is one of a broadcast.
+    pub(super) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+        self.network.configuration().address_kind(address.into()) == RouteType::Broadcast
+    }
+
+    /// Whether what `source` sends to a group arrives through a link, and is for this socket.
+    pub(super) fn hears(&self, group: IpAddr, source: IpAddr, device: u32) -> bool {
+        let hears_all = match group {
+            IpAddr::V4(_) => self.has_ip_option(uapi::IP_MULTICAST_ALL),
+            IpAddr::V6(_) => self.has_ipv6_option(uapi::IPV6_MULTICAST_ALL),
+        };
+        self.memberships.lock().hears(group, source, device, hears_all)
+    }
+
+    /// Whether it writes the header of what it sends.
+    pub(super) fn writes_header(&self) -> bool {
+        self.common.protocol() == RAW || self.ip.lock().writes_header
+    }
+
+    /// Whether what is longer than the MTU of its way to `destination` is an error.
+    pub(super) fn forbids_fragments(&self, destination: IpAddr) -> bool {
+        match destination {
+            IpAddr::V4(_) => self.ip.lock().forbids_fragments(),
+            IpAddr::V6(_) => self.ipv6.lock().forbids_fragments(),
+        }
+    }
+
+    /// The ports that it may be given: those of the namespace, within its own bounds (IP_LOCAL_PORT_RANGE).
+    pub(super) fn local_ports(&self) -> RangeInclusive<u16> {
+        let all = self.settings().local_ports();
+        let [least, most] = self.ip.lock().local_ports();
+        let is_within = |port: &u16| *port != 0 && all.contains(port);
+        let bound = |port: u16, usual: u16| Some(port).filter(is_within).unwrap_or(usual);
+        let own = bound(least, *all.start())..=bound(most, *all.end());
+        if own.is_empty() { all } else { own }
+    }
+
+    /// The time to live and the type of service of what goes out to `destination`, with what was asked for it in particular.
+    pub(super) fn ttl_and_tos(&self, destination: IpAddr, asked: &SendControl) -> (u8, u8) {
+        const USUAL_HOP_LIMIT: u8 = 64;
+        let (ttl, tos) = match destination {
+            IpAddr::V4(destination) => {
+                let ip = self.ip.lock();
+                let of_one = ip.ttl.unwrap_or_else(|| self.settings().default_ttl());
+                (if destination.is_multicast() { ip.multicast_ttl } else { of_one }, ip.tos)
+            }
+            IpAddr::V6(destination) => {
+                let ipv6 = self.ipv6.lock();
+                let of_one = ipv6.hop_limit.unwrap_or(USUAL_HOP_LIMIT);
+                let of_many = ipv6.multicast_hop_limit.unwrap_or(1);
+                let ttl = if destination.is_multicast() { of_many } else { of_one };
+                (ttl, ipv6.traffic_class.unwrap_or(0))
+            }
+        };
+        (asked.ttl.unwrap_or(ttl), asked.tos.unwrap_or(tos))
+    }
+
+    /// The link and the own address that what is sent to `destination` has by the options about that.
+    fn chosen_way(&self, destination: IpAddr) -> (Option<u32>, Option<IpAddr>) {
+        match destination {
+            IpAddr::V4(destination) => {
+                let ip = self.ip.lock();
+                match destination.is_multicast() {
+                    true => (ip.multicast_device, ip.multicast_source.map(IpAddr::V4)),
+                    false => (ip.unicast_device, None),
+                }
+            }
+            IpAddr::V6(destination) => {
+                let ipv6 = self.ipv6.lock();
+                (if destination.is_multicast() { ipv6.multicast_device } else { ipv6.unicast_device }, None)
+            }
+        }
     }
 
     /// Whether an on/off option of IP is on.
@@ -224,20 +305,35 @@ impl InetSocket {
         destination: SocketAddr,
         source: Option<IpAddr>,
     ) -> Result<RouteResult, Errno> {
+        self.route_as_asked(destination, source, &SendControl::default())
+    }
+
+    /// The same for what was asked for in particular.
+    ///
+    /// # Errors
+    /// As [`InetSocket::route`].
+    pub(super) fn route_as_asked(
+        &self,
+        destination: SocketAddr,
+        source: Option<IpAddr>,
+        asked: &SendControl,
+    ) -> Result<RouteResult, Errno> {
+        let (chosen_device, chosen_source) = self.chosen_way(destination.ip());
         let options = self.common.options();
         let scope = match destination {
             SocketAddr::V6(v6) if v6.scope_id() != 0 => Some(v6.scope_id()),
             _ => None,
         };
-        let source = source.filter(|source| !source.is_unspecified());
+        let is_some = |source: &IpAddr| !source.is_unspecified();
+        let source = asked.source.or(source.filter(is_some)).or(chosen_source.filter(is_some));
         if source.is_some_and(|source| source.is_ipv4() != destination.is_ipv4()) {
             return Err(Errno::ENETUNREACH);
         }
         let query = RouteQuery {
             source,
-            device: options.bound_device.or(scope),
-            tos: self.ip.lock().tos,
-            mark: options.mark,
+            device: options.bound_device.or(asked.device).or(scope).or(chosen_device),
+            tos: asked.tos.unwrap_or(self.ip.lock().tos),
+            mark: asked.mark.unwrap_or(options.mark),
             ..RouteQuery::to(destination.ip())
         };
         let route = self.network.configuration().route(&query)?;
@@ -257,11 +353,25 @@ impl InetSocket {
     /// The value of an option of a level that all internet sockets have.
     pub(super) fn option(&self, level: u32, option: u32, room_bytes: usize) -> Result<Vec<u8>, Errno> {
         match level {
-            uapi::SOL_IP => self.ip.lock().get(option, room_bytes),
+            uapi::SOL_IP => self.ip.lock().get(option, self.common.protocol(), room_bytes),
             uapi::SOL_IPV6 if self.version == Version::V6 => self.ipv6.lock().get(option),
             uapi::SOL_IPV6 => Err(Errno::EOPNOTSUPP),
             _ => Err(Errno::ENOPROTOOPT),
         }
+    }
+
+    /// The MTU of the way to the peer (IP_MTU, IPV6_MTU), if `level` and `option` ask for that.
+    pub(super) fn mtu_option(
+        &self,
+        (level, option): (u32, u32),
+        remote: Option<SocketAddr>,
+    ) -> Option<Result<Vec<u8>, Errno>> {
+        let is_asked = matches!((level, option), (uapi::SOL_IP, uapi::IP_MTU))
+            || matches!((level, option), (uapi::SOL_IPV6, uapi::IPV6_MTU) if self.is_ipv6());
+        is_asked.then(|| {
+            let route = self.route(remote.ok_or(Errno::ENOTCONN)?, None).map_err(|_| Errno::ENOTCONN)?;
+            Ok(route.mtu.to_ne_bytes().to_vec())
+        })
     }
 
     /// Sets an option of a level that all internet sockets have; `is_bound` if it has a port.
@@ -272,18 +382,121 @@ impl InetSocket {
         value: &[u8],
         (is_bound, caller): (bool, &dyn Caller),
     ) -> Result<(), Errno> {
-        match level {
-            uapi::SOL_IP => {
-                let administers = || {
-                    let credentials = caller.credentials();
-                    [Capabilities::NET_ADMIN, Capabilities::NET_RAW]
-                        .into_iter()
-                        .any(|any| credentials.has_over_namespace(&*self.network, any))
-                };
-                self.ip.lock().set(option, value, administers)
+        let is_missing = level == uapi::SOL_IPV6 && self.version == Version::V4;
+        if !matches!(level, uapi::SOL_IP | uapi::SOL_IPV6) || is_missing {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        if let Some(result) = self.set_multicast(level, option, value) {
+            return result;
+        }
+        let administers = || {
+            let credentials = caller.credentials();
+            [Capabilities::NET_ADMIN, Capabilities::NET_RAW]
+                .into_iter()
+                .any(|any| credentials.has_over_namespace(&*self.network, any))
+        };
+        match (level, option) {
+            (uapi::SOL_IP, uapi::IP_MULTICAST_IF) => self.set_multicast_interface(value),
+            (uapi::SOL_IP, uapi::IP_UNICAST_IF) => {
+                let device = self.device_in_network_order(value)?;
+                self.ip.lock().unicast_device = device;
+                Ok(())
             }
-            uapi::SOL_IPV6 if self.version == Version::V6 => self.ipv6.lock().set(option, value, is_bound),
-            _ => Err(Errno::ENOPROTOOPT),
+            (uapi::SOL_IPV6, uapi::IPV6_MULTICAST_IF) => self.set_multicast_interface_v6(value),
+            (uapi::SOL_IPV6, uapi::IPV6_UNICAST_IF) => {
+                let device = self.device_in_network_order(value)?;
+                self.ipv6.lock().unicast_device = device;
+                Ok(())
+            }
+            (uapi::SOL_IP, _) => {
+                self.ip.lock().set(option, value, administers)?;
+                if option == uapi::IP_TOS { self.set_priority() } else { Ok(()) }
+            }
+            _ => {
+                let is_stream = self.common.kind() == SocketKind::Stream;
+                self.ipv6.lock().set(option, value, (is_bound, is_stream), administers)
+            }
+        }
+    }
+
+    /// A type of service has its priority.
+    fn set_priority(&self) -> Result<(), Errno> {
+        let priority = ip::priority_of(self.ip.lock().tos);
+        self.common.change_options(|options| {
+            options.priority = priority;
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// IP_MULTICAST_IF.
+    fn set_multicast_interface(&self, value: &[u8]) -> Result<(), Errno> {
+        if self.common.kind() == SocketKind::Stream || value.len() < size_of::<Ipv4Addr>() {
+            return Err(Errno::EINVAL);
+        }
+        let (interface, address) = match value.first_chunk::<8>() {
+            // An address alone.
+            None => {
+                let address = value.first_chunk::<4>().map_or(Ipv4Addr::UNSPECIFIED, |bytes| (*bytes).into());
+                let is_any = address.is_unspecified();
+                (if is_any { Interface::Any } else { Interface::Address(address) }, address)
+            }
+            Some(_) => {
+                let request = multicast::request_v4(value);
+                (Interface::of_request(&request), request.imr_address.into())
+            }
+        };
+        let device = match interface {
+            Interface::Any => None,
+            Interface::Index(index) => Some(self.existing_device(index)?),
+            Interface::Address(address) => {
+                Some(self.device_with(address.into()).ok_or(Errno::EADDRNOTAVAIL)?)
+            }
+        };
+        self.check_device(device)?;
+        let mut ip = self.ip.lock();
+        (ip.multicast_device, ip.multicast_source) =
+            (device, device.is_some().then_some(address).filter(|address| !address.is_unspecified()));
+        Ok(())
+    }
+
+    /// IPV6_MULTICAST_IF.
+    fn set_multicast_interface_v6(&self, value: &[u8]) -> Result<(), Errno> {
+        if self.common.kind() == SocketKind::Stream {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        let index = int(value)?.cast_unsigned();
+        let device = Some(index).filter(|index| *index != 0);
+        if let Some(index) = device {
+            self.network.configuration().look(|all| all.link(index).map(drop))?;
+        }
+        self.check_device(device)?;
+        self.ipv6.lock().multicast_device = device;
+        Ok(())
+    }
+
+    fn existing_device(&self, index: u32) -> Result<u32, Errno> {
+        let is_there = self.network.configuration().look(|all| all.link(index).is_ok());
+        if is_there { Ok(index) } else { Err(Errno::EADDRNOTAVAIL) }
+    }
+
+    /// Fails for a link that is not the one that the socket is for alone.
+    fn check_device(&self, device: Option<u32>) -> Result<(), Errno> {
+        let bound = self.common.options().bound_device;
+        let are_apart = bound.zip(device).is_some_and(|(bound, device)| bound != device);
+        if are_apart { Err(Errno::EINVAL) } else { Ok(()) }
+    }
+
+    /// IP_UNICAST_IF and IPV6_UNICAST_IF; `None` for no link.
+    fn device_in_network_order(&self, value: &[u8]) -> Result<Option<u32>, Errno> {
+        let bytes = <[u8; 4]>::try_from(value).map_err(|_| Errno::EINVAL)?;
+        match u32::from_be_bytes(bytes) {
+            0 => Ok(None),
+            index => {
+                let device = Some(self.existing_device(index)?);
+                self.check_device(device)?;
+                Ok(device)
+            }
         }
     }
 }

@@ -11,9 +11,12 @@
 
 mod address;
 mod bound;
+mod control;
+mod datagram;
 mod icmp;
 mod ip;
 mod ipv6;
+mod multicast;
 mod ports;
 mod report;
 mod sockets;
@@ -55,6 +58,7 @@ pub const INET6_FAMILY: Family = Family {
 const PROTOCOL_COUNT: u32 = 263;
 const TCP: u32 = 6;
 const UDP: u32 = 17;
+const UDP_LITE: u32 = 136;
 const RAW: u32 = 255;
 
 fn create(
@@ -71,14 +75,14 @@ fn create(
     match (request.kind, request.protocol) {
         (SocketKind::Stream, 0 | TCP) => Ok(TcpSocket::new(socket(SocketKind::Stream, TCP))),
         (SocketKind::Datagram, 0 | UDP) => Ok(UdpSocket::new(socket(SocketKind::Datagram, UDP))),
+        (SocketKind::Datagram, UDP_LITE) => Ok(UdpSocket::new(socket(SocketKind::Datagram, UDP_LITE))),
         (SocketKind::Datagram, protocol) if protocol == echo => {
             if !may_echo(network.settings(), caller) {
                 return Err(Errno::EACCES);
             }
             Ok(IcmpSocket::new(socket(SocketKind::Datagram, echo)))
         }
-        // Whoever would write whole packets, header and all, is told that nobody takes them.
-        (SocketKind::Raw, 1..RAW) => {
+        (SocketKind::Raw, 1..) => {
             if !caller.credentials().has_over_namespace(&**network, Capabilities::NET_RAW) {
                 return Err(Errno::EPERM);
             }

@@ -13,6 +13,12 @@ pub enum InetProtocol {
     Tcp,
     /// UDP.
     Udp,
+    /// UDP-Lite.
+    UdpLite,
+    /// A raw socket, whose protocol stands where others have a port.
+    Raw,
+    /// Echoes of ICMP or ICMPv6.
+    Echo,
 }
 
 /// What is told of a socket.
@@ -30,6 +36,8 @@ pub struct InetStatus {
     pub state: u8,
     /// Bytes that it has not read; of a listener, connections that wait.
     pub unread_bytes: usize,
+    /// What was lost for want of room.
+    pub lost: u32,
     /// Whom it belongs to.
     pub uid: KernelUid,
     /// Its inode number.

@@ -1,8 +1,10 @@
 //! The internet sockets of a network namespace.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::icmp::IcmpSockets;
+use super::multicast::Groups;
 use super::report::{InetStatus, Reports};
 use super::tcp::TcpSockets;
 use super::udp::UdpSockets;
@@ -12,8 +14,10 @@ use super::udp::UdpSockets;
 pub struct InetSockets {
     tcp: Arc<TcpSockets>,
     udp: UdpSockets,
+    udp_lite: UdpSockets,
     reports: Reports,
     icmp: IcmpSockets,
+    groups: Groups,
 }
 
 impl InetSockets {
@@ -27,6 +31,11 @@ impl InetSockets {
         &self.udp
     }
 
+    /// Those of UDP-Lite.
+    pub fn udp_lite(&self) -> &UdpSockets {
+        &self.udp_lite
+    }
+
     /// All of them, for who tells of them.
     pub(super) fn reports(&self) -> &Reports {
         &self.reports
@@ -35,6 +44,16 @@ impl InetSockets {
     /// What is told of all that are bound.
     pub fn statuses(&self) -> Vec<InetStatus> {
         self.reports.all()
+    }
+
+    /// The multicast groups that they have joined.
+    pub(super) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The groups that they have joined: the link, the group, and how many have.
+    pub fn joined_groups(&self) -> Vec<(u32, IpAddr, usize)> {
+        self.groups.all()
     }
 
     /// The raw ones, and those of ICMP echoes.

@@ -29,7 +29,7 @@ pub(super) fn rows(namespace: &NetworkNamespace, protocol: InetProtocol, is_ipv6
     for (number, status) in sockets(namespace, protocol, is_ipv6).iter().enumerate() {
         let (row, width) = match protocol {
             InetProtocol::Tcp => (tcp(number, status), TCP_WIDTH),
-            InetProtocol::Udp => (udp(number, status), UDP_WIDTH),
+            _ => (udp(number, status), UDP_WIDTH),
         };
         let width = if is_ipv6 { 0 } else { width };
         // Writing to a String does not fail.
@@ -67,5 +67,5 @@ fn tcp(number: usize, status: &InetStatus) -> String {
 }
 
 fn udp(number: usize, status: &InetStatus) -> String {
-    format!("{number:5}: {} 2 {:016x} 0", head(status), 0)
+    format!("{number:5}: {} 2 {:016x} {}", head(status), 0, status.lost)
 }

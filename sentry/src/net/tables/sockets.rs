@@ -36,10 +36,19 @@ pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> String
             format!(" {UDP:<width$}\n{rows}", width = UDP_WIDTH - 1)
         }
         NetworkTable::Udp6 => format!("{UDP6}\n{}", internet::rows(namespace, InetProtocol::Udp, true)),
-        NetworkTable::UdpLite => format!(" {UDP:<width$}\n", width = UDP_WIDTH - 1),
-        NetworkTable::Icmp => format!("{UDP:<UDP_WIDTH$}\n"),
-        NetworkTable::Raw => format!("{UDP}\n"),
-        NetworkTable::UdpLite6 | NetworkTable::Raw6 | NetworkTable::Icmp6 => format!("{UDP6}\n"),
+        NetworkTable::UdpLite => {
+            let rows = internet::rows(namespace, InetProtocol::UdpLite, false);
+            format!(" {UDP:<width$}\n{rows}", width = UDP_WIDTH - 1)
+        }
+        NetworkTable::Icmp => {
+            format!("{UDP:<UDP_WIDTH$}\n{}", internet::rows(namespace, InetProtocol::Echo, false))
+        }
+        NetworkTable::Raw => format!("{UDP}\n{}", internet::rows(namespace, InetProtocol::Raw, false)),
+        NetworkTable::UdpLite6 => {
+            format!("{UDP6}\n{}", internet::rows(namespace, InetProtocol::UdpLite, true))
+        }
+        NetworkTable::Icmp6 => format!("{UDP6}\n{}", internet::rows(namespace, InetProtocol::Echo, true)),
+        NetworkTable::Raw6 => format!("{UDP6}\n{}", internet::rows(namespace, InetProtocol::Raw, true)),
         NetworkTable::Netlink => format!("{NETLINK}{}", namespace.netlink().to_lines()),
 
         NetworkTable::Packet => "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".into(),

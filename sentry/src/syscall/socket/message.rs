@@ -38,6 +38,7 @@ bitflags::bitflags! {
         const DONTWAIT = uapi::MSG_DONTWAIT;
         const WAITALL = uapi::MSG_WAITALL;
         const ERRQUEUE = uapi::MSG_ERRQUEUE;
+        const MORE = uapi::MSG_MORE;
         const NOSIGNAL = uapi::MSG_NOSIGNAL;
         const CMSG_CLOEXEC = uapi::MSG_CMSG_CLOEXEC;
         const WAITFORONE = MSG_WAITFORONE;
@@ -239,7 +240,7 @@ fn send(
     if open.kind() == SocketKind::Stream {
         send_stream(task, open, (patience, flags), buffers, sent)
     } else {
-        send_message(task, open, patience, buffers, target, sent)
+        send_message(task, open, (patience, flags), buffers, target, sent)
     }
 }
 
@@ -272,7 +273,12 @@ fn send_stream(
             let attempt = |task: &mut CurrentTask| {
                 attempts += 1;
                 let has_waited = attempts > 1;
-                socket.send(Outgoing { has_waited, ..outgoing(rest, &sent, is_urgent) }, None, task)
+                let has_more = flags.contains(MessageFlags::MORE) || buffers.remaining() > 0;
+                socket.send(
+                    Outgoing { has_waited, ..outgoing(rest, &sent, (is_urgent, has_more)) },
+                    None,
+                    task,
+                )
             };
             match patience.retry(task, &queue, attempt) {
                 Ok(count) => {
@@ -308,7 +314,7 @@ fn fail_stream(
     raise_broken_pipe(task, &open.description, error, has_waited)
 }
 
-fn outgoing<'a>(bytes: &'a [u8], sent: &'a Sent, is_urgent: bool) -> Outgoing<'a> {
+fn outgoing<'a>(bytes: &'a [u8], sent: &'a Sent, (is_urgent, has_more): (bool, bool)) -> Outgoing<'a> {
     Outgoing {
         bytes,
         credentials: sent.credentials.clone(),
@@ -316,6 +322,7 @@ fn outgoing<'a>(bytes: &'a [u8], sent: &'a Sent, is_urgent: bool) -> Outgoing<'a
         files: sent.files.clone(),
         control: &sent.others,
         is_urgent,
+        has_more,
         has_waited: false,
     }
 }
@@ -324,7 +331,7 @@ fn outgoing<'a>(bytes: &'a [u8], sent: &'a Sent, is_urgent: bool) -> Outgoing<'a
 fn send_message(
     task: &mut CurrentTask,
     open: &OpenSocket,
-    patience: Patience,
+    (patience, flags): (Patience, MessageFlags),
     mut buffers: UserBuffers,
     target: Option<SocketAddress>,
     sent: Sent,
@@ -340,8 +347,9 @@ fn send_message(
     let target = destination.as_ref().and_then(|destination| destination.socket.as_ref());
     let room = target.and_then(|target| target.room()).map(|queue| (queue, Events::OUT));
     let queues: Vec<_> = [own_queue].into_iter().chain(room).collect();
+    let what = (false, flags.contains(MessageFlags::MORE));
     patience
-        .retry(task, &queues, |task| socket.send(outgoing(&bytes, &sent, false), destination.as_ref(), task))
+        .retry(task, &queues, |task| socket.send(outgoing(&bytes, &sent, what), destination.as_ref(), task))
 }
 
 /// read(2) from a socket.

@@ -7,7 +7,6 @@ mod deliver;
 mod packet;
 mod socket;
 
-use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
@@ -16,12 +15,12 @@ use parking_lot::Mutex;
 use self::packet::Filter;
 use super::address::Version;
 use super::bound::InetSocket;
+use super::datagram::DatagramQueue;
 use super::ports::{Port, Ports};
+use super::report::{InetProtocol, InetStatus, Report};
 use crate::Errno;
 use crate::fs::Caller;
-use crate::net::{SocketKind, SocketMemoryCharge};
 use crate::network_settings::NetworkSettings;
-use crate::wait::WaitQueue;
 
 /// ICMP and ICMPv6.
 pub(super) const ICMP: u32 = 1;
@@ -38,8 +37,7 @@ pub struct IcmpSockets {
 pub struct IcmpSocket {
     inet: InetSocket,
     state: Mutex<State>,
-    inbox: Mutex<Inbox>,
-    queue: WaitQueue,
+    arrived: DatagramQueue,
     me: Weak<Self>,
 }
 
@@ -51,22 +49,6 @@ struct State {
     /// An echo socket's.
     identifier: Option<Arc<Port<IcmpSocket>>>,
     filter: Filter,
-}
-
-#[derive(Default)]
-struct Inbox {
-    packets: VecDeque<Packet>,
-    /// What they cost of SO_RCVBUF, in bytes.
-    cost_bytes: usize,
-    is_receive_shut: bool,
-    is_send_shut: bool,
-}
-
-struct Packet {
-    bytes: Arc<[u8]>,
-    source: IpAddr,
-    destination: IpAddr,
-    charge: SocketMemoryCharge,
 }
 
 /// Whether `caller` may make echo sockets (ping_group_range).
@@ -82,10 +64,11 @@ impl IcmpSocket {
         let socket = Arc::new_cyclic(|me| Self {
             inet,
             state: Mutex::default(),
-            inbox: Mutex::default(),
-            queue: WaitQueue::default(),
+            arrived: DatagramQueue::default(),
             me: me.clone(),
         });
+        let reports: Weak<dyn Report> = socket.me.clone();
+        socket.inet.sockets().reports().register(reports);
         if socket.is_raw() {
             let mut raw = socket.inet.sockets().icmp().raw.lock();
             raw.retain(|other| other.strong_count() > 0);
@@ -95,7 +78,7 @@ impl IcmpSocket {
     }
 
     fn is_raw(&self) -> bool {
-        self.inet.common.kind() == SocketKind::Raw
+        self.inet.is_raw()
     }
 
     /// The version of ICMP that it speaks, if it does.
@@ -125,10 +108,42 @@ impl IcmpSocket {
         Ok(())
     }
 
-    /// Whether what is sent from `source` to `destination` is for it.
-    fn accepts(&self, source: IpAddr, destination: IpAddr) -> bool {
+    /// Whether what is sent from `source` to `destination` through a link is for it.
+    fn accepts(&self, source: IpAddr, destination: IpAddr, device: u32) -> bool {
+        if self.inet.common.options().bound_device.is_some_and(|own| own != device) {
+            return false;
+        }
+        if destination.is_multicast() && !self.inet.hears(destination, source, device) {
+            return false;
+        }
         let state = self.state.lock();
         let is_to_own = state.own.is_none_or(|own| own.is_unspecified() || own == destination);
         is_to_own && state.remote.is_none_or(|remote| remote.ip() == source)
+    }
+}
+
+impl Report for IcmpSocket {
+    fn report(&self) -> Option<InetStatus> {
+        /// `TCP_ESTABLISHED` of one that is connected, and `TCP_CLOSE`.
+        const STATES: [u8; 2] = [1, 7];
+        let protocol = u16::try_from(self.inet.common.protocol()).unwrap_or(0);
+        let (local, remote) = {
+            let state = self.state.lock();
+            let identifier = state.identifier.as_ref().map(|identifier| identifier.number());
+            let number = if self.is_raw() { protocol } else { identifier? };
+            (SocketAddr::new(state.own.unwrap_or(self.inet.unbound().ip()), number), state.remote)
+        };
+        let (unread_bytes, lost) = self.arrived.received_memory();
+        Some(InetStatus {
+            protocol: if self.is_raw() { InetProtocol::Raw } else { InetProtocol::Echo },
+            is_ipv6: self.inet.is_ipv6(),
+            local,
+            remote,
+            state: if remote.is_some() { STATES[0] } else { STATES[1] },
+            unread_bytes,
+            lost,
+            uid: self.inet.uid(),
+            inode: self.inet.common.inode().number(),
+        })
     }
 }

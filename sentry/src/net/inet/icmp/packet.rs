@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{ICMP, ICMPV6};
+use crate::Errno;
 
 /// Bytes of an IPv4 header without options, and of the header of an ICMP echo.
 pub(super) const IPV4_HEADER_BYTES: usize = 20;
@@ -84,6 +85,29 @@ pub(super) fn ipv4_header(
     let sum = checksum(&[&header]);
     header[10..12].copy_from_slice(&sum.to_be_bytes());
     header
+}
+
+/// A packet whose header the sender has written, with what the kernel writes in any case: the length and the checksum; and the source
+/// and an identification, where they are zero.
+///
+/// # Errors
+/// EINVAL for what is no header.
+pub(super) fn complete_header(bytes: &[u8], source: Ipv4Addr) -> Result<Vec<u8>, Errno> {
+    let header_bytes = bytes.first().map_or(0, |first| usize::from(first & 0xf) * 4);
+    if bytes.len() < IPV4_HEADER_BYTES || header_bytes > bytes.len() || header_bytes < IPV4_HEADER_BYTES {
+        return Err(Errno::EINVAL);
+    }
+    let mut whole = bytes.to_vec();
+    let len = u16::try_from(bytes.len()).map_err(|_| Errno::EINVAL)?.to_be_bytes();
+    let (header, _) = whole.split_at_mut(header_bytes);
+    header[2..4].copy_from_slice(&len);
+    if header[12..16] == [0; 4] {
+        header[12..16].copy_from_slice(&source.octets());
+    }
+    header[10..12].fill(0);
+    let sum = checksum(&[header]);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    Ok(whole)
 }
 
 /// Types of ICMP that a raw socket does not want: a bit each (ICMP_FILTER has 32, ICMPV6_FILTER 256).

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net as uapi;
 use zerocopy::IntoBytes;
 
@@ -11,13 +10,12 @@ use super::packet::Filter;
 use super::{ICMP, ICMPV6, IcmpSocket};
 use crate::Errno;
 use crate::fs::Caller;
-use crate::net::inet::udp::{Arrival, READABLE, WRITABLE};
+use crate::net::inet::control::SendControl;
 use crate::net::level::int;
 use crate::net::{
-    Destination, NetworkNamespace, Outgoing, Received, Receiving, Shutdown, Socket, SocketAddress,
-    SocketCaller, SocketCommon,
+    ControlMessage, Destination, NetworkNamespace, Outgoing, Received, Receiving, Shutdown, Socket,
+    SocketAddress, SocketCaller, SocketCommon,
 };
-use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
 /// The level of raw sockets' options.
@@ -26,8 +24,6 @@ const SOL_RAW: u32 = 255;
 const FILTER: u32 = 1;
 /// IPV6_CHECKSUM, at the levels of raw sockets: ICMPv6 has no choice, and the kernel writes it.
 const CHECKSUM: u32 = 7;
-/// The loopback's index, through which all arrives.
-const DEVICE: u32 = crate::net::device::LOOPBACK_INDEX;
 
 impl Socket for IcmpSocket {
     fn common(&self) -> &SocketCommon {
@@ -76,12 +72,7 @@ impl Socket for IcmpSocket {
     }
 
     fn shut_down(&self, halves: Shutdown) -> Result<(), Errno> {
-        {
-            let mut inbox = self.inbox.lock();
-            inbox.is_receive_shut |= halves.receiving;
-            inbox.is_send_shut |= halves.sending;
-        }
-        self.queue.notify(READABLE | WRITABLE | Events::RDHUP | Events::HUP);
+        self.arrived.shut_down(halves);
         self.peer_name().map(drop)
     }
 
@@ -97,14 +88,20 @@ impl Socket for IcmpSocket {
         Ok(address)
     }
 
+    /// Looked at when it is sent.
+    fn check_control(&self, _message: &ControlMessage) -> Result<(), Errno> {
+        Ok(())
+    }
+
     fn send(
         &self,
         outgoing: Outgoing<'_>,
         destination: Option<&Destination>,
-        _caller: &dyn SocketCaller,
+        caller: &dyn SocketCaller,
     ) -> Result<usize, Errno> {
         let decode = |destination: &Destination| self.inet.decode_datagram_destination(&destination.address);
-        self.send_packet(outgoing.bytes, destination.map(decode).transpose()?)
+        let control = SendControl::decode(&self.inet, outgoing.control, caller)?;
+        self.send_packet(outgoing.bytes, destination.map(decode).transpose()?, &control)
     }
 
     fn receive(
@@ -113,34 +110,11 @@ impl Socket for IcmpSocket {
         how: Receiving,
         take: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<Received, Errno> {
+        // Of the protocol 255 nothing ever arrives.
         if how.is_urgent {
             return Err(Errno::EOPNOTSUPP);
         }
-        if how.is_error_queue {
-            return Err(Errno::EAGAIN);
-        }
-        let (ttl, tos) = self.inet.ttl_and_tos();
-        let mut inbox = self.inbox.lock();
-        let Some(first) = inbox.packets.front() else {
-            let is_over = inbox.is_receive_shut && how.waits;
-            return if is_over { Ok(Received::default()) } else { Err(Errno::EAGAIN) };
-        };
-        let piece = first.bytes.get(..max_bytes).unwrap_or(&first.bytes);
-        let is_taken = take(piece);
-        let arrival = Arrival { destination: first.destination, device: DEVICE, ttl, tos };
-        let received = Received {
-            len_bytes: piece.len(),
-            message_bytes: first.bytes.len(),
-            control: self.inet.tell(&arrival),
-            sender: Some(self.inet.encode(SocketAddr::new(first.source, 0))),
-            ..Received::default()
-        };
-        if !how.is_peek
-            && let Some(packet) = inbox.packets.pop_front()
-        {
-            inbox.cost_bytes -= packet.charge.len_bytes();
-        }
-        if is_taken { Ok(received) } else { Err(Errno::EFAULT) }
+        self.arrived.receive(&self.inet, max_bytes, how, take)
     }
 
     fn option(&self, level: u32, option: u32, room_bytes: usize) -> Result<Vec<u8>, Errno> {
@@ -149,8 +123,16 @@ impl Socket for IcmpSocket {
                 let filter = self.state.lock().filter;
                 Ok(filter.0.as_bytes().get(..len_bytes).unwrap_or_default().to_vec())
             }
-            _ => self.inet.option(level, option, room_bytes),
+            _ => {
+                let remote = self.state.lock().remote;
+                let mtu = self.inet.mtu_option((level, option), remote);
+                mtu.unwrap_or_else(|| self.inet.option(level, option, room_bytes))
+            }
         }
+    }
+
+    fn group_filter(&self, level: u32, option: u32, asked: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.inet.group_filter(level, option, asked)
     }
 
     fn set_option(
@@ -171,31 +153,28 @@ impl Socket for IcmpSocket {
         }
     }
 
+    fn has_option(&self, option: u32) -> bool {
+        option == uapi::SO_REUSEPORT
+    }
+
+    fn take_error(&self) -> Option<Errno> {
+        self.arrived.take_error()
+    }
+
+    fn received_memory(&self) -> (usize, u32) {
+        self.arrived.received_memory()
+    }
+
     fn readiness(&self) -> Events {
-        let inbox = self.inbox.lock();
-        let mut events = WRITABLE;
-        if !inbox.packets.is_empty() || inbox.is_receive_shut {
-            events |= READABLE;
-        }
-        events.set(Events::RDHUP, inbox.is_receive_shut);
-        events.set(Events::HUP, inbox.is_receive_shut && inbox.is_send_shut);
-        events
+        self.arrived.readiness(&self.inet)
     }
 
     fn wait_queue(&self) -> &WaitQueue {
-        &self.queue
+        &self.arrived.queue
     }
 
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
-        let number = match request {
-            FIONREAD => self.inbox.lock().packets.front().map_or(0, |first| first.bytes.len()),
-            // What is sent has arrived, or is lost.
-            TIOCOUTQ => 0,
-            _ => return Err(Errno::ENOTTY),
-        };
-        let number = i32::try_from(number).unwrap_or(i32::MAX);
-        caller.memory().write_object(VirtualAddress(argument), &number)?;
-        Ok(0)
+        self.arrived.ioctl(request, argument, caller)
     }
 }
 

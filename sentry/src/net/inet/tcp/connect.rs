@@ -18,7 +18,7 @@ use crate::net::{SocketAddress, SocketOptions};
 impl TcpSocket {
     /// Claims the port of `address`, or any.
     pub(super) fn claim_port(&self, address: SocketAddr, claim: Claim) -> Result<Bound, Errno> {
-        let port = self.ports().claim(address.port(), claim, &self.me, self.inet.settings().local_ports())?;
+        let port = self.ports().claim(address.port(), claim, &self.me, self.inet.local_ports())?;
         let is_port_given = address.port() != 0;
         let mut address = address;
         address.set_port(port.number());
@@ -129,7 +129,7 @@ impl TcpSocket {
             return Ok(());
         }
         let claim = self.inet.claim(source, false);
-        let port = self.ports().claim_for_connection(claim, &self.me, self.inet.settings().local_ports())?;
+        let port = self.ports().claim_for_connection(claim, &self.me, self.inet.local_ports())?;
         let address = SocketAddr::new(source, port.number());
         state.bound = Some(Bound { address, port, is_port_given: false });
         Ok(())

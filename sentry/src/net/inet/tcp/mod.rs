@@ -226,6 +226,7 @@ impl Report for TcpSocket {
             remote: self.remote(),
             state: state as u8,
             unread_bytes,
+            lost: 0,
             uid: self.inet.uid(),
             inode: self.inet.common.inode().number(),
         })

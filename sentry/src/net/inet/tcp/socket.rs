@@ -118,7 +118,10 @@ impl Socket for TcpSocket {
     fn option(&self, level: u32, option: u32, room_bytes: usize) -> Result<Vec<u8>, Errno> {
         match level {
             uapi::SOL_TCP => self.tcp_option(option),
-            level => self.inet.option(level, option, room_bytes),
+            level => {
+                let mtu = self.inet.mtu_option((level, option), self.remote());
+                mtu.unwrap_or_else(|| self.inet.option(level, option, room_bytes))
+            }
         }
     }
 
@@ -139,7 +142,7 @@ impl Socket for TcpSocket {
     }
 
     fn has_option(&self, option: u32) -> bool {
-        matches!(option, uapi::SO_REUSEPORT | uapi::SO_ZEROCOPY | uapi::SO_TXREHASH)
+        matches!(option, uapi::SO_REUSEPORT | uapi::SO_ZEROCOPY | uapi::SO_TXREHASH | uapi::SO_PEEK_OFF)
     }
 
     fn options_changed(&self, options: &SocketOptions) {

@@ -2,32 +2,26 @@
 //!
 //! A datagram is put at once where its receiver finds it, or is lost if that has no room. So a send never waits.
 
-mod control;
+mod count;
+mod options;
 mod outside;
-mod receive;
 mod send;
 mod socket;
 
-use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-pub(super) use self::control::Arrival;
-
+use self::options::UdpOptions;
 use self::outside::Flows;
+use self::send::Cork;
+use super::UDP_LITE;
 use super::bound::InetSocket;
+use super::datagram::DatagramQueue;
 use super::ports::{Claim, Port, Ports};
 use super::report::{InetProtocol, InetStatus, Report};
 use crate::Errno;
-use crate::net::SocketMemoryCharge;
-use crate::wait::{Events, WaitQueue};
-
-/// What tells a reader that there is something.
-pub(super) const READABLE: Events = Events::IN.union(Events::RDNORM);
-/// What a writer is always told.
-pub(super) const WRITABLE: Events = Events::OUT.union(Events::WRNORM).union(Events::WRBAND);
 
 /// The UDP sockets of a namespace.
 #[derive(Default)]
@@ -39,10 +33,12 @@ pub struct UdpSockets {
 pub struct UdpSocket {
     inet: InetSocket,
     state: Mutex<State>,
-    inbox: Mutex<Inbox>,
+    options: Mutex<UdpOptions>,
+    /// What is held back until it is whole (UDP_CORK, MSG_MORE).
+    cork: Mutex<Option<Cork>>,
+    arrived: DatagramQueue,
     /// Its ways to peers on the outside.
     flows: Flows,
-    queue: WaitQueue,
     me: Weak<Self>,
 }
 
@@ -61,30 +57,6 @@ struct Bound {
     is_port_given: bool,
 }
 
-/// What has arrived.
-#[derive(Default)]
-struct Inbox {
-    datagrams: VecDeque<Datagram>,
-    /// What they cost of SO_RCVBUF, in bytes.
-    cost_bytes: usize,
-    /// For SO_ERROR.
-    error: Option<Errno>,
-    /// SO_PEEK_OFF.
-    peek_offset: Option<usize>,
-    is_receive_shut: bool,
-    is_send_shut: bool,
-}
-
-struct Datagram {
-    bytes: Vec<u8>,
-    source: SocketAddr,
-    destination: IpAddr,
-    device: u32,
-    ttl: u8,
-    tos: u8,
-    charge: SocketMemoryCharge,
-}
-
 impl Report for UdpSocket {
     fn report(&self) -> Option<InetStatus> {
         /// `TCP_ESTABLISHED` of one that is connected, and `TCP_CLOSE`.
@@ -93,13 +65,15 @@ impl Report for UdpSocket {
             let state = self.state.lock();
             (state.bound.as_ref()?.address, state.remote)
         };
+        let (unread_bytes, lost) = self.arrived.received_memory();
         Some(InetStatus {
-            protocol: InetProtocol::Udp,
+            protocol: if self.is_lite() { InetProtocol::UdpLite } else { InetProtocol::Udp },
             is_ipv6: self.inet.is_ipv6(),
             local,
             remote,
             state: if remote.is_some() { STATES[0] } else { STATES[1] },
-            unread_bytes: self.inbox.lock().cost_bytes,
+            unread_bytes,
+            lost,
             uid: self.inet.uid(),
             inode: self.inet.common.inode().number(),
         })
@@ -112,9 +86,10 @@ impl UdpSocket {
         let socket = Arc::new_cyclic(|me| Self {
             inet,
             state: Mutex::default(),
-            inbox: Mutex::default(),
+            options: Mutex::default(),
+            cork: Mutex::default(),
+            arrived: DatagramQueue::default(),
             flows: Flows::default(),
-            queue: WaitQueue::default(),
             me: me.clone(),
         });
         let reports: Weak<dyn Report> = socket.me.clone();
@@ -123,11 +98,17 @@ impl UdpSocket {
     }
 
     fn ports(&self) -> &Arc<Ports<Self>> {
-        &self.inet.sockets().udp().ports
+        let sockets = self.inet.sockets();
+        if self.is_lite() { &sockets.udp_lite().ports } else { &sockets.udp().ports }
+    }
+
+    /// Whether it is one of UDP-Lite.
+    fn is_lite(&self) -> bool {
+        self.inet.common.protocol() == UDP_LITE
     }
 
     fn claim_port(&self, address: SocketAddr, claim: Claim) -> Result<Bound, Errno> {
-        let local_ports = self.inet.settings().local_ports();
+        let local_ports = self.inet.local_ports();
         let port = self.ports().claim(address.port(), claim, &self.me, local_ports)?;
         let mut bound_address = address;
         bound_address.set_port(port.number());

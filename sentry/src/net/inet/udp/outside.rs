@@ -4,16 +4,17 @@
 //! many. What arrives is taken from the host at once, and lost if the guest's socket has no room.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use netlink_packet_route::route::RouteType;
 use parking_lot::Mutex;
 
-use super::{Datagram, UdpSocket, UdpSockets};
+use super::{UdpSocket, UdpSockets};
 use crate::Errno;
 use crate::net::device::OUTSIDE_INDEX;
+use crate::net::inet::datagram::{Arrival, Payload};
 use crate::net::inet::tcp::own_address;
 use crate::net::outside::{ArrivedFlow, HostSocket, Outside, Sending, Watched};
 use crate::net::route::RouteResult;
@@ -121,7 +122,7 @@ impl UdpSocket {
     ) -> Result<usize, Errno> {
         let flow = match self.flow(remote, outside) {
             Err(Errno::ECONNREFUSED) => {
-                self.learn_of_refusal();
+                self.learn_of_refusal(remote, &Payload::new(bytes.into()));
                 return Ok(bytes.len());
             }
             flow => flow?,
@@ -132,7 +133,7 @@ impl UdpSocket {
             if error != Errno::ECONNREFUSED {
                 return Err(error);
             }
-            self.learn_of_refusal();
+            self.learn_of_refusal(remote, &Payload::new(bytes.into()));
             flow.host.send(bytes, Sending::default())
         });
         match sent {
@@ -169,7 +170,7 @@ impl UdpSocket {
                 Ok(0) if flow.host.readiness().contains(Events::HUP) => return self.flows.remove(remote),
                 Ok(received) => self.arrive(buffer.get(..received).unwrap_or_default(), remote),
                 Err(Errno::EAGAIN) => break,
-                Err(_) => self.learn_of_refusal(),
+                Err(_) => self.learn_of_refusal(remote, &Payload::new(Arc::from([]))),
             }
         }
         *flow.last_used.lock() = Instant::now();
@@ -179,13 +180,19 @@ impl UdpSocket {
         if self.accepts_from(remote).is_none() {
             return;
         }
-        self.put(self.arrived(bytes, remote, own_address(remote.ip())), bytes.len());
+        let arrival = Arrival {
+            source: remote,
+            destination: SocketAddr::new(own_address(remote.ip()), self.own_port()),
+            device: OUTSIDE_INDEX,
+            ttl: USUAL_TTL,
+            tos: 0,
+            time: self.inet.network().shared().now(),
+        };
+        self.put(Payload::new(bytes.into()), arrival);
     }
 
-    fn arrived(&self, bytes: &[u8], source: SocketAddr, destination: IpAddr) -> Result<Datagram, Errno> {
-        let charge = self.charge(bytes.len())?;
-        let (device, ttl, tos) = (OUTSIDE_INDEX, USUAL_TTL, 0);
-        Ok(Datagram { bytes: bytes.to_vec(), source, destination, device, ttl, tos, charge })
+    fn own_port(&self) -> u16 {
+        self.state.lock().bound.as_ref().map_or(0, |bound| bound.address.port())
     }
 }
 

@@ -6,18 +6,59 @@ use std::sync::Arc;
 use linux_raw_sys::net as uapi;
 use netlink_packet_route::route::RouteType;
 
-use super::{Datagram, READABLE, UdpSocket};
+use super::UdpSocket;
 use crate::Errno;
-use crate::net::SocketMemoryCharge;
+use crate::net::filter::FilteredPacket;
+use crate::net::inet::control::SendControl;
+use crate::net::inet::datagram::{Arrival, ErrorOrigin, Payload, QueuedError};
 use crate::net::route::RouteResult;
-use crate::wait::Events;
+use crate::net::{Counter, SocketMemoryCharge};
 
 /// The largest datagrams: what a packet of 65,535 bytes has left beside the headers.
 const MAX_V4_BYTES: usize = 65_507;
 const MAX_V6_BYTES: usize = 65_527;
-/// What a datagram costs beside its bytes, and the granularity of that: about Linux's.
-const OVERHEAD_BYTES: usize = 576;
-const COST_STEP_BYTES: usize = 256;
+/// The headers of IPv4 and of IPv6 with UDP's.
+const V4_HEADER_BYTES: usize = 28;
+const V6_HEADER_BYTES: usize = 48;
+/// The most datagrams that one send makes (`UDP_MAX_SEGMENTS`).
+const MAX_SEGMENTS: usize = 128;
+/// How much of a datagram ICMP gives back: what a packet of 576 bytes, or 1,280 of IPv6, has left beside its headers.
+const QUOTED_V4_BYTES: usize = 520;
+const QUOTED_V6_BYTES: usize = 1184;
+/// ICMP's type and code of a port where nobody is.
+const PORT_UNREACHABLE: [u8; 2] = [3, 3];
+const PORT_UNREACHABLE_V6: [u8; 2] = [1, 4];
+
+/// What is held back until it is whole.
+pub(super) struct Cork {
+    way: Way,
+    bytes: Vec<u8>,
+    segment_bytes: u16,
+    charge: SocketMemoryCharge,
+}
+
+/// Where a datagram goes from and to, and how.
+#[derive(Clone)]
+struct Way {
+    source: SocketAddr,
+    remote: SocketAddr,
+    route: RouteResult,
+    control: SendControl,
+}
+
+/// What is sent.
+pub(super) struct Sending<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Where to, if not to the peer.
+    pub(super) target: Option<SocketAddr>,
+    pub(super) control: SendControl,
+    /// More belongs to it (MSG_MORE).
+    pub(super) has_more: bool,
+}
+
+fn max_bytes(remote: SocketAddr) -> usize {
+    if remote.is_ipv4() { MAX_V4_BYTES } else { MAX_V6_BYTES }
+}
 
 impl UdpSocket {
     /// Fails unless broadcasts were asked for, if that is what it would be.
@@ -27,121 +68,252 @@ impl UdpSocket {
         if is_allowed { Ok(()) } else { Err(Errno::EACCES) }
     }
 
-    /// Sends `bytes` to `target`, or to the peer.
-    pub(super) fn send_datagram(&self, bytes: &[u8], target: Option<SocketAddr>) -> Result<usize, Errno> {
-        let (source, remote, route) = self.settle(target)?;
-        let longest = if remote.is_ipv4() { MAX_V4_BYTES } else { MAX_V6_BYTES };
-        if bytes.len() > longest {
-            return Err(Errno::EMSGSIZE);
+    /// Sends bytes to `target` or to the peer, or puts them with those that wait.
+    pub(super) fn send_datagram(&self, sending: &Sending<'_>) -> Result<usize, Errno> {
+        let is_corked = sending.has_more || self.options.lock().is_corked;
+        if self.cork.lock().is_some() {
+            return self.append(sending.bytes, is_corked);
         }
+        let way = self.settle(sending)?;
+        let segment_bytes = sending.control.segment_bytes.unwrap_or(self.options.lock().segment_bytes);
+        if is_corked {
+            self.check_len(&way, sending.bytes)?;
+            self.arrived.check_sendable()?;
+            let charge = self.inet.network().shared().memory.charge(max_bytes(way.remote))?;
+            let bytes = sending.bytes.to_vec();
+            *self.cork.lock() = Some(Cork { way, bytes, segment_bytes, charge });
+            return Ok(sending.bytes.len());
+        }
+        self.transmit(&way, sending.bytes, segment_bytes)?;
+        Ok(sending.bytes.len())
+    }
+
+    /// Puts bytes with those that wait, and sends all if that is to be.
+    fn append(&self, bytes: &[u8], is_corked: bool) -> Result<usize, Errno> {
         {
-            let mut inbox = self.inbox.lock();
-            inbox.error.take().map_or(Ok(()), Err)?;
-            if inbox.is_send_shut {
-                return Err(Errno::EPIPE);
+            let mut cork = self.cork.lock();
+            let Some(waiting) = cork.as_mut() else { return Err(Errno::EINVAL) };
+            if waiting.bytes.len() + bytes.len() > max_bytes(waiting.way.remote) {
+                *cork = None;
+                return Err(Errno::EMSGSIZE);
             }
+            waiting.bytes.extend_from_slice(bytes);
         }
-        if let Some(outside) = self.way_out(&route)? {
-            return self.send_out(bytes, remote, &outside);
-        }
-        let receivers = self.receivers(source, remote, &route);
-        if receivers.is_empty() && route.kind == RouteType::Local {
-            self.learn_of_refusal();
-        }
-        for receiver in receivers {
-            receiver.put(self.datagram(bytes, source, remote.ip(), &route), bytes.len());
+        if !is_corked {
+            self.uncork()?;
         }
         Ok(bytes.len())
     }
 
+    /// Sends what waits.
+    pub(super) fn uncork(&self) -> Result<(), Errno> {
+        let waiting = self.cork.lock().take();
+        let Some(Cork { way, bytes, segment_bytes, charge }) = waiting else { return Ok(()) };
+        drop(charge);
+        self.transmit(&way, &bytes, segment_bytes)
+    }
+
     /// Both addresses of a datagram, and its way.
-    fn settle(&self, target: Option<SocketAddr>) -> Result<(SocketAddr, SocketAddr, RouteResult), Errno> {
+    fn settle(&self, sending: &Sending<'_>) -> Result<Way, Errno> {
         let mut state = self.state.lock();
-        let mut remote = target.or(state.remote).ok_or(Errno::EDESTADDRREQ)?;
-        if remote.port() == 0 {
+        let mut remote = sending.target.or(state.remote).ok_or(Errno::EDESTADDRREQ)?;
+        if sending.target.is_some() && remote.port() == 0 {
             return Err(Errno::EINVAL);
         }
         self.bind_to_any(&mut state)?;
         let own = state.bound.as_ref().ok_or(Errno::EINVAL)?.address;
         // The address of a connection is no hindrance for a datagram to somewhere else.
         let is_given = state.bound.as_ref().is_some_and(|bound| bound.is_address_given);
-        let route = self.inet.route(remote, is_given.then_some(own.ip()))?;
+        let is_connected = sending.target.is_none();
+        let own_ip = (is_given || is_connected).then_some(own.ip());
+        let found = self.inet.route_as_asked(remote, own_ip, &sending.control);
+        let route = found.inspect_err(|error| self.count_refusal(*error, remote))?;
         self.check_broadcast(route.kind)?;
+        self.way_out(&route)?;
         remote.set_ip(route.destination);
-        Ok((SocketAddr::new(route.source, own.port()), remote, route))
+        let source = SocketAddr::new(route.source, own.port());
+        Ok(Way { source, remote, route, control: sending.control })
+    }
+
+    fn count_refusal(&self, error: Errno, remote: SocketAddr) {
+        if error == Errno::ENETUNREACH {
+            let counter = if remote.is_ipv4() { Counter::IpWithoutRoute } else { Counter::Ip6WithoutRoute };
+            self.inet.network().counters().add(counter, 1);
+        }
+    }
+
+    /// Fails for what is too long; an error that the queue of errors tells of as well.
+    fn check_len(&self, way: &Way, bytes: &[u8]) -> Result<(), Errno> {
+        let header_bytes = if way.remote.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES };
+        let room = (way.route.mtu as usize).saturating_sub(header_bytes);
+        let is_whole = self.inet.forbids_fragments(way.remote.ip());
+        if bytes.len() <= max_bytes(way.remote) && (bytes.len() <= room || !is_whole) {
+            return Ok(());
+        }
+        if self.inet.wants_errors() {
+            let queued = QueuedError {
+                error: Errno::EMSGSIZE,
+                origin: ErrorOrigin::Local,
+                kind: [0; 2],
+                info: way.route.mtu,
+                destination: way.remote,
+                offender: None,
+                payload: Payload::new(Arc::from([])),
+            };
+            self.arrived.fail(&self.inet, None, Some(queued));
+        }
+        Err(Errno::EMSGSIZE)
+    }
+
+    /// Sends a datagram, or as many as it takes.
+    fn transmit(&self, way: &Way, bytes: &[u8], segment_bytes: u16) -> Result<(), Errno> {
+        let len_bytes = usize::from(segment_bytes);
+        let is_one = len_bytes == 0 || bytes.len() <= len_bytes;
+        if is_one || self.is_lite() {
+            self.check_len(way, bytes)?;
+        } else {
+            self.check_len(way, bytes.get(..len_bytes).unwrap_or(bytes))?;
+            self.check_len(way, &[])?;
+            if bytes.len() > len_bytes * MAX_SEGMENTS
+                || self.inet.common.options().switch(uapi::SO_NO_CHECK)?
+            {
+                return Err(Errno::EINVAL);
+            }
+            if bytes.len() > max_bytes(way.remote) {
+                return Err(Errno::EMSGSIZE);
+            }
+        }
+        if self.is_lite() && !is_one {
+            return Err(Errno::EIO);
+        }
+        self.arrived.check_sendable()?;
+        let count = if is_one { 1 } else { bytes.len().div_ceil(len_bytes) };
+        self.count_sent(way.remote.ip(), count, bytes.len());
+        if let Some(outside) = self.way_out(&way.route)? {
+            let part_bytes = if is_one { bytes.len().max(1) } else { len_bytes };
+            let mut parts = bytes.chunks(part_bytes);
+            let first = parts.next().unwrap_or_default();
+            return std::iter::once(first)
+                .chain(parts)
+                .try_for_each(|part| self.send_out(part, way.remote, &outside).map(drop));
+        }
+        let receivers = self.receivers(way);
+        let payload = Payload::new(bytes.into());
+        if receivers.is_empty() && way.route.kind == RouteType::Local {
+            self.count(way.remote.ip(), Counter::UdpWithoutPort, Counter::Udp6WithoutPort);
+            self.learn_of_refusal(way.remote, &payload);
+        }
+        let arrival = self.arrival(way);
+        for receiver in receivers {
+            if is_one {
+                receiver.put(payload.clone(), arrival);
+            } else if receiver.options.lock().takes_segments {
+                receiver.put(payload.of_segments(segment_bytes), arrival);
+            } else {
+                for index in 0..count {
+                    receiver.put(payload.part(index * len_bytes, len_bytes), arrival);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn arrival(&self, way: &Way) -> Arrival {
+        let (ttl, tos) = self.inet.ttl_and_tos(way.remote.ip(), &way.control);
+        Arrival {
+            source: way.source,
+            destination: way.remote,
+            device: way.route.device,
+            ttl,
+            tos,
+            time: self.inet.network().shared().now(),
+        }
     }
 
     /// Who gets a datagram: of those whom it may be for, the one that it fits best; all of them, if it is for all.
-    fn receivers(&self, source: SocketAddr, remote: SocketAddr, route: &RouteResult) -> Vec<Arc<Self>> {
-        if route.kind == RouteType::Multicast {
-            // Nobody is a member of a group.
-            return Vec::new();
-        }
-        let found = self.ports().find_all(remote, route.device);
+    fn receivers(&self, way: &Way) -> Vec<Arc<Self>> {
+        let (source, group, device) = (way.source, way.remote.ip(), way.route.device);
+        let is_for_all = match way.route.kind {
+            RouteType::Local => false,
+            RouteType::Broadcast => true,
+            RouteType::Multicast if self.inet.sockets().groups().has(device, group) => true,
+            _ => return Vec::new(),
+        };
+        let found = self.ports().find_all(way.remote, device);
         let fitting = found.into_iter().filter_map(|(score, socket)| {
             let is_connected = socket.accepts_from(source)?;
             Some(((is_connected, score), socket))
         });
-        let fitting: Vec<_> = fitting.collect();
-        if route.kind == RouteType::Broadcast {
-            return fitting.into_iter().map(|(_, socket)| socket).collect();
+        if is_for_all {
+            let hears =
+                |socket: &Arc<Self>| !group.is_multicast() || socket.inet.hears(group, source.ip(), device);
+            return fitting.map(|(_, socket)| socket).filter(hears).collect();
         }
+        let fitting: Vec<_> = fitting.collect();
         let best = fitting.iter().map(|(score, _)| *score).max();
         let mut best: Vec<_> =
             fitting.into_iter().filter(|(score, _)| Some(*score) == best).map(|(_, socket)| socket).collect();
         if best.is_empty() {
             return best;
         }
-        // Those that share a port by SO_REUSEPORT get their parts.
-        vec![best.swap_remove(usize::from(source.port()) % best.len())]
-    }
-
-    fn datagram(
-        &self,
-        bytes: &[u8],
-        source: SocketAddr,
-        destination: IpAddr,
-        route: &RouteResult,
-    ) -> Result<Datagram, Errno> {
-        let charge = self.charge(bytes.len())?;
-        let (ttl, tos) = self.inet.ttl_and_tos();
-        let bytes = bytes.to_vec();
-        Ok(Datagram { bytes, source, destination, device: route.device, ttl, tos, charge })
-    }
-
-    /// Takes the memory that a datagram needs.
-    pub(super) fn charge(&self, len_bytes: usize) -> Result<SocketMemoryCharge, Errno> {
-        let cost = (len_bytes + OVERHEAD_BYTES).next_multiple_of(COST_STEP_BYTES);
-        self.inet.network().shared().memory.charge(cost)
-    }
-
-    /// Puts a datagram where it is found. One for which there is no room is lost.
-    pub(super) fn put(&self, datagram: Result<Datagram, Errno>, len_bytes: usize) {
-        let Ok(datagram) = datagram else {
-            log::debug!("a datagram of {len_bytes} bytes is lost: sockets have taken all their memory");
-            return;
+        // Those that share a port by SO_REUSEPORT get their parts; of others that do, the one that was bound last.
+        let chosen = match best.iter().all(|socket| socket.inet.common.options().reuses_port) {
+            true => usize::from(source.port()) % best.len(),
+            false => best.len() - 1,
         };
-        {
-            let receive_buffer_bytes = self.inet.common.options().receive_buffer_bytes as usize;
-            let mut inbox = self.inbox.lock();
-            let cost_bytes = inbox.cost_bytes + datagram.charge.len_bytes();
-            let is_first = inbox.datagrams.is_empty();
-            if inbox.is_receive_shut || cost_bytes > receive_buffer_bytes && !is_first {
-                return;
-            }
-            inbox.cost_bytes = cost_bytes;
-            inbox.datagrams.push_back(datagram);
+        vec![best.swap_remove(chosen)]
+    }
+
+    /// Puts a datagram where it is found, as much of it as the filter lets through. One for which there is no room is lost.
+    pub(super) fn put(&self, payload: Payload, arrival: Arrival) {
+        let Some(payload) = self.filtered(payload, &arrival) else {
+            return self.count(arrival.destination.ip(), Counter::UdpErrors, Counter::Udp6Errors);
+        };
+        let len_bytes = payload.bytes().len();
+        if self.arrived.put(&self.inet, payload, arrival) {
+            self.count_received(arrival.destination.ip(), len_bytes);
+        } else {
+            let ip = arrival.destination.ip();
+            self.count(ip, Counter::UdpErrors, Counter::Udp6Errors);
+            self.count(ip, Counter::UdpReceiveBufferErrors, Counter::Udp6ReceiveBufferErrors);
         }
-        self.queue.notify(READABLE);
+    }
+
+    fn filtered(&self, payload: Payload, arrival: &Arrival) -> Option<Payload> {
+        let Some(filter) = self.inet.common.filter() else { return Some(payload) };
+        let len = u16::try_from(payload.bytes().len() + 8).unwrap_or(u16::MAX);
+        let fields = [arrival.source.port(), arrival.destination.port(), len, 0];
+        let header: Vec<u8> = fields.iter().flat_map(|field| field.to_be_bytes()).collect();
+        let protocol = if arrival.destination.is_ipv4() { 0x0800 } else { 0x86dd };
+        let packet =
+            FilteredPacket { header: &header, payload: payload.bytes(), protocol, device: arrival.device };
+        match filter.passed_bytes(&packet) {
+            0 => None,
+            // The header stays in any case.
+            passed => Some(payload.part(0, passed.saturating_sub(header.len()))),
+        }
     }
 
     /// Nobody was there: one who is connected, or wants to know, is told by the next call.
-    pub(super) fn learn_of_refusal(&self) {
+    pub(super) fn learn_of_refusal(&self, remote: SocketAddr, payload: &Payload) {
         let is_connected = self.state.lock().remote.is_some();
-        if !is_connected && !self.inet.wants_errors() {
+        let wants_errors = self.inet.wants_errors();
+        if !is_connected && !wants_errors {
             return;
         }
-        self.inbox.lock().error = Some(Errno::ECONNREFUSED);
-        self.queue.notify(Events::ERR);
+        let (origin, kind, quoted_bytes) = match remote.ip() {
+            IpAddr::V4(_) => (ErrorOrigin::Icmp, PORT_UNREACHABLE, QUOTED_V4_BYTES),
+            IpAddr::V6(_) => (ErrorOrigin::Icmp6, PORT_UNREACHABLE_V6, QUOTED_V6_BYTES),
+        };
+        let queued = wants_errors.then(|| QueuedError {
+            error: Errno::ECONNREFUSED,
+            origin,
+            kind,
+            info: 0,
+            destination: remote,
+            offender: Some(remote.ip()),
+            payload: payload.part(0, quoted_bytes),
+        });
+        self.arrived.fail(&self.inet, Some(Errno::ECONNREFUSED), queued);
     }
 }

@@ -3,17 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net as uapi;
 
-use super::{READABLE, UdpSocket, WRITABLE};
+use super::UdpSocket;
+use super::send::Sending;
 use crate::Errno;
 use crate::fs::Caller;
+use crate::net::inet::control::SendControl;
 use crate::net::{
-    Destination, NetworkNamespace, Outgoing, Received, Receiving, Shutdown, Socket, SocketAddress,
-    SocketCaller, SocketCommon,
+    ControlMessage, Destination, NetworkNamespace, Outgoing, Received, Receiving, Shutdown, Socket,
+    SocketAddress, SocketCaller, SocketCommon,
 };
-use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
 /// What is longer than this is not even looked at.
@@ -58,12 +58,7 @@ impl Socket for UdpSocket {
     }
 
     fn shut_down(&self, halves: Shutdown) -> Result<(), Errno> {
-        {
-            let mut inbox = self.inbox.lock();
-            inbox.is_receive_shut |= halves.receiving;
-            inbox.is_send_shut |= halves.sending;
-        }
-        self.queue.notify(READABLE | WRITABLE | Events::RDHUP | Events::HUP);
+        self.arrived.shut_down(halves);
         // It is done, and yet an error, if there is no peer.
         self.peer_name().map(drop)
     }
@@ -86,14 +81,24 @@ impl Socket for UdpSocket {
         if len_bytes > MAX_SEND_BYTES { Err(Errno::EMSGSIZE) } else { Ok(()) }
     }
 
+    /// Looked at when it is sent.
+    fn check_control(&self, _message: &ControlMessage) -> Result<(), Errno> {
+        Ok(())
+    }
+
     fn send(
         &self,
         outgoing: Outgoing<'_>,
         destination: Option<&Destination>,
-        _caller: &dyn SocketCaller,
+        caller: &dyn SocketCaller,
     ) -> Result<usize, Errno> {
         let decode = |destination: &Destination| self.inet.decode_datagram_destination(&destination.address);
-        self.send_datagram(outgoing.bytes, destination.map(decode).transpose()?)
+        self.send_datagram(&Sending {
+            bytes: outgoing.bytes,
+            target: destination.map(decode).transpose()?,
+            control: SendControl::decode(&self.inet, outgoing.control, caller)?,
+            has_more: outgoing.has_more,
+        })
     }
 
     fn receive(
@@ -102,11 +107,20 @@ impl Socket for UdpSocket {
         how: Receiving,
         take: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<Received, Errno> {
-        self.receive_datagram(max_bytes, how, take)
+        self.arrived.receive(&self.inet, max_bytes, how, take)
     }
 
     fn option(&self, level: u32, option: u32, room_bytes: usize) -> Result<Vec<u8>, Errno> {
-        self.inet.option(level, option, room_bytes)
+        if self.is_own_level(level) {
+            return self.udp_option(option);
+        }
+        let remote = self.state.lock().remote;
+        let mtu = self.inet.mtu_option((level, option), remote);
+        mtu.unwrap_or_else(|| self.inet.option(level, option, room_bytes))
+    }
+
+    fn group_filter(&self, level: u32, option: u32, asked: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.inet.group_filter(level, option, asked)
     }
 
     fn set_option(
@@ -116,52 +130,43 @@ impl Socket for UdpSocket {
         value: &[u8],
         caller: &dyn SocketCaller,
     ) -> Result<(), Errno> {
+        if self.is_own_level(level) {
+            return self.set_udp_option(option, value);
+        }
         let is_bound = self.state.lock().bound.is_some();
         self.inet.set_option(level, option, value, (is_bound, caller))
     }
 
     fn has_option(&self, option: u32) -> bool {
-        matches!(option, uapi::SO_REUSEPORT | uapi::SO_ZEROCOPY)
+        matches!(option, uapi::SO_REUSEPORT | uapi::SO_ZEROCOPY | uapi::SO_PEEK_OFF)
     }
 
     fn take_error(&self) -> Option<Errno> {
-        self.inbox.lock().error.take()
+        self.arrived.take_error()
     }
 
     fn peek_offset(&self) -> Option<usize> {
-        self.inbox.lock().peek_offset
+        self.arrived.peek_offset()
     }
 
     fn set_peek_offset(&self, offset: Option<usize>) -> Result<(), Errno> {
-        self.inbox.lock().peek_offset = offset;
+        self.arrived.set_peek_offset(offset);
         Ok(())
     }
 
+    fn received_memory(&self) -> (usize, u32) {
+        self.arrived.received_memory()
+    }
+
     fn readiness(&self) -> Events {
-        let inbox = self.inbox.lock();
-        let mut events = WRITABLE;
-        if !inbox.datagrams.is_empty() || inbox.is_receive_shut {
-            events |= READABLE;
-        }
-        events.set(Events::RDHUP, inbox.is_receive_shut);
-        events.set(Events::HUP, inbox.is_receive_shut && inbox.is_send_shut);
-        events.set(Events::ERR, inbox.error.is_some());
-        events
+        self.arrived.readiness(&self.inet)
     }
 
     fn wait_queue(&self) -> &WaitQueue {
-        &self.queue
+        &self.arrived.queue
     }
 
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
-        let number = match request {
-            FIONREAD => self.inbox.lock().datagrams.front().map_or(0, |first| first.bytes.len()),
-            // What is sent has arrived, or is lost.
-            TIOCOUTQ => 0,
-            _ => return Err(Errno::ENOTTY),
-        };
-        let number = i32::try_from(number).unwrap_or(i32::MAX);
-        caller.memory().write_object(VirtualAddress(argument), &number)?;
-        Ok(0)
+        self.arrived.ioctl(request, argument, caller)
     }
 }
