@@ -42,6 +42,8 @@ pub(super) trait Object {
 pub(super) struct Place {
     index: u32,
     pub(super) sequence: u16,
+    /// Asked for by [`Registry::set_next_id`], out of turn.
+    is_wanted: bool,
 }
 
 impl Place {
@@ -57,11 +59,18 @@ pub(super) struct Registry<T> {
     by_key: HashMap<i32, u32>,
     last_index: Option<u32>,
     sequence: u16,
+    next_id: Option<i32>,
 }
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        Self { by_index: BTreeMap::new(), by_key: HashMap::new(), last_index: None, sequence: 0 }
+        Self {
+            by_index: BTreeMap::new(),
+            by_key: HashMap::new(),
+            last_index: None,
+            sequence: 0,
+            next_id: None,
+        }
     }
 }
 
@@ -108,6 +117,12 @@ impl<T: Object> Registry<T> {
         if in_use >= limit.min(MAX_OBJECTS) {
             return Err(Errno::ENOSPC);
         }
+        if let Some(wanted) = self.next_id {
+            let wanted = wanted.cast_unsigned();
+            let index = self.first_free(wanted & (MAX_OBJECTS - 1)..MAX_OBJECTS).ok_or(Errno::ENOSPC)?;
+            let sequence = u16::try_from(wanted >> INDEX_BITS).map_err(|_| Errno::EINVAL)?;
+            return Ok(Place { index, sequence, is_wanted: true });
+        }
         let circle = (in_use.saturating_mul(3) / 2).clamp(MIN_CIRCLE, MAX_OBJECTS).max(in_use + 1);
         let start = self.last_index.map_or(0, |last| last + 1);
         let index =
@@ -118,7 +133,7 @@ impl<T: Object> Registry<T> {
             (true, MAX_SEQUENCE..) => 0,
             (true, sequence) => sequence + 1,
         };
-        Ok(Place { index, sequence })
+        Ok(Place { index, sequence, is_wanted: false })
     }
 
     fn first_free(&self, indexes: std::ops::Range<u32>) -> Option<u32> {
@@ -141,8 +156,12 @@ impl<T: Object> Registry<T> {
         if key != IPC_PRIVATE {
             self.by_key.insert(key, place.index);
         }
-        self.last_index = Some(place.index);
-        self.sequence = place.sequence;
+        if place.is_wanted {
+            self.next_id = None;
+        } else {
+            self.last_index = Some(place.index);
+            self.sequence = place.sequence;
+        }
         self.by_index.insert(place.index, object);
     }
 
@@ -176,6 +195,16 @@ impl<T: Object> Registry<T> {
         if key != IPC_PRIVATE && self.by_key.get(&key) == Some(&index) {
             self.by_key.remove(&key);
         }
+    }
+
+    /// The identifier that the next object is to have, or one near it (`/proc/sys/kernel/msg_next_id` and kin).
+    pub(super) fn next_id(&self) -> Option<i32> {
+        self.next_id
+    }
+
+    /// Sets that; `None` leaves the choice to the kernel again.
+    pub(super) fn set_next_id(&mut self, id: Option<i32>) {
+        self.next_id = id;
     }
 
     /// How many there are.

@@ -73,6 +73,16 @@ pub struct MessageUsage {
 }
 
 impl MessageQueues {
+    /// The identifier that the next queue is to have, or one near it; `None`: as the kernel chooses.
+    pub fn next_id(&self) -> Option<i32> {
+        self.queues.lock().next_id()
+    }
+
+    /// Sets that, for one queue (`/proc/sys/kernel/*_next_id`).
+    pub fn set_next_id(&self, id: Option<i32>) {
+        self.queues.lock().set_next_id(id);
+    }
+
     /// msgget(2): the identifier of the queue of `key`, made if `flags` say so.
     ///
     /// # Errors

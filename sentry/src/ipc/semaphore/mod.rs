@@ -77,6 +77,16 @@ pub struct SemaphoreUsage {
 }
 
 impl Semaphores {
+    /// The identifier that the next set is to have, or one near it; `None`: as the kernel chooses.
+    pub fn next_id(&self) -> Option<i32> {
+        self.table.lock().sets.next_id()
+    }
+
+    /// Sets that, for one set (`/proc/sys/kernel/*_next_id`).
+    pub fn set_next_id(&self, id: Option<i32>) {
+        self.table.lock().sets.set_next_id(id);
+    }
+
     /// semget(2): the identifier of the set of `key`, made with `len` semaphores if `flags` say so.
     ///
     /// # Errors

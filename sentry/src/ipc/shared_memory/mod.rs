@@ -81,6 +81,16 @@ pub struct SharedMemoryUsage {
 }
 
 impl SharedMemory {
+    /// The identifier that the next segment is to have, or one near it; `None`: as the kernel chooses.
+    pub fn next_id(&self) -> Option<i32> {
+        self.table.lock().segments.next_id()
+    }
+
+    /// Sets that, for one segment (`/proc/sys/kernel/*_next_id`).
+    pub fn set_next_id(&self, id: Option<i32>) {
+        self.table.lock().segments.set_next_id(id);
+    }
+
     /// shmget(2): the identifier of the segment of `key`, made if `flags` say so. `task` is the caller's serial number.
     ///
     /// # Errors

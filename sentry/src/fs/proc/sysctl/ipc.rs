@@ -30,6 +30,29 @@ pub(super) const SEMAPHORES: Entry<About> = setting("sem", semaphores, set_semap
 pub(super) const FORCED_REMOVAL: Entry<About> =
     setting("shm_rmid_forced", forced_removal, set_forced_removal);
 
+/// The identifier that the next object of a kind is to have (CONFIG_CHECKPOINT_RESTORE); -1 for whatever comes.
+macro_rules! next_id {
+    ($name:literal, $objects:ident) => {
+        setting(
+            $name,
+            |about, viewer| {
+                let id = namespace(about, viewer)?.objects().$objects.next_id();
+                Ok(format!("{}\n", id.unwrap_or(-1)).into_bytes())
+            },
+            |about, viewer, text| {
+                let namespace = changeable_namespace(about, viewer)?;
+                let id = i32::try_from(one(&numbers(text)?)?).map_err(|_| Errno::EINVAL)?;
+                namespace.objects().$objects.set_next_id(Some(id));
+                Ok(())
+            },
+        )
+    };
+}
+
+pub(super) const NEXT_QUEUE: Entry<About> = next_id!("msg_next_id", message_queues);
+pub(super) const NEXT_SET: Entry<About> = next_id!("sem_next_id", semaphores);
+pub(super) const NEXT_SEGMENT: Entry<About> = next_id!("shm_next_id", shared_memory);
+
 /// /proc/sys/fs/mqueue.
 pub(super) static MQUEUE: Directory<About> = Directory {
     entries: &[
