@@ -28,7 +28,9 @@ pub(crate) use file::{
 };
 pub(crate) use ipc::{IpcPerm, MsgInfo, MsqidDs, SemInfo, SemidDs, ShmInfo, ShmLimits, ShmidDs};
 pub(crate) use memory::{Cachestat, CachestatRange, Iovec};
-pub(crate) use process::{CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, Rusage, SchedAttr};
+pub(crate) use process::{
+    CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, KcmpEpollSlot, Rusage, SchedAttr,
+};
 pub(crate) use seccomp::{
     SeccompData, SeccompNotif, SeccompNotifAddfd, SeccompNotifResp, SeccompNotifSizes, SockFilter, SockFprog,
 };

@@ -40,6 +40,13 @@ structures! {
         cgroup: u64,
     }
 
+    /// `struct kcmp_epoll_slot` (linux/kcmp.h).
+    KcmpEpollSlot {
+        efd: u32,
+        tfd: u32,
+        toff: u32,
+    }
+
     /// `struct futex_waitv` (`man 2 futex_waitv`).
     FutexWaitv {
         val: u64,

@@ -1,6 +1,8 @@
 //! Inodes of files that no file system names: pipes, sockets, event counters and the like.
 
-use super::{DeviceNumber, FileKind, Metadata, OpenFiles};
+use parking_lot::Mutex;
+
+use super::{AttributeChanges, DeviceNumber, FileKind, Metadata, OpenFiles, Timestamp};
 use crate::cred::{KernelGid, KernelUid};
 
 /// The device that they are all on, below those of [`AnonymousDevices`](super::AnonymousDevices).
@@ -9,7 +11,7 @@ pub(super) const DEVICE: DeviceNumber = DeviceNumber::new(0, 15);
 /// The attributes of a file without a name.
 pub struct AnonymousInode {
     number: u64,
-    metadata: Metadata,
+    metadata: Mutex<Metadata>,
 }
 
 impl AnonymousInode {
@@ -27,12 +29,13 @@ impl AnonymousInode {
         let number = files.new_inode_number();
         let mut metadata = Metadata::new(FileKind::Regular, 0, DEVICE, number);
         metadata.mode = kind_bits | permissions;
-        Self { number, metadata }
+        Self { number, metadata: Mutex::new(metadata) }
     }
 
     /// The same, owned by `uid` and `gid`.
     pub fn owned_by(mut self, uid: KernelUid, gid: KernelGid) -> Self {
-        (self.metadata.uid, self.metadata.gid) = (uid, gid);
+        let metadata = self.metadata.get_mut();
+        (metadata.uid, metadata.gid) = (uid, gid);
         self
     }
 
@@ -43,6 +46,23 @@ impl AnonymousInode {
 
     /// What fstat(2) tells.
     pub fn metadata(&self) -> Metadata {
-        self.metadata
+        *self.metadata.lock()
+    }
+
+    /// Changes owner, mode and times, as fchown(2), fchmod(2) and futimens(3) do to pipes and sockets.
+    pub fn change(&self, changes: &AttributeChanges) {
+        let mut metadata = self.metadata.lock();
+        if let Some(permissions) = changes.permissions {
+            metadata.mode = metadata.mode & !0o7777 | permissions & 0o7777;
+        }
+        metadata.uid = changes.uid.unwrap_or(metadata.uid);
+        metadata.gid = changes.gid.unwrap_or(metadata.gid);
+        if let Some(accessed) = changes.accessed {
+            metadata.accessed = accessed.timestamp();
+        }
+        if let Some(modified) = changes.modified {
+            metadata.modified = modified.timestamp();
+        }
+        metadata.changed = Timestamp::now();
     }
 }

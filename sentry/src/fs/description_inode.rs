@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::inode::{Inode, Viewer};
-use super::metadata::{FileKind, Metadata};
+use super::metadata::{AttributeChanges, FileKind, Metadata};
 use super::{File, FileDescription, OpenFlags};
 use crate::Errno;
 
@@ -29,6 +29,10 @@ impl Inode for DescriptionInode {
 
     fn metadata(&self) -> Result<Metadata, Errno> {
         self.description.file().metadata()
+    }
+
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        self.description.file().set_attributes(changes)
     }
 
     fn open(self: Arc<Self>, _flags: OpenFlags, _viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::locks::{FileLocks, LockOwner};
-use super::{Caller, Inode, Metadata, OpenFlags};
+use super::{AttributeChanges, Caller, Inode, Metadata, OpenFlags};
 use crate::Errno;
 use crate::memory::PageCache;
 use crate::wait::{Events, WaitQueue};
@@ -66,6 +66,14 @@ pub trait File: Send + Sync + Any {
     /// ERESTARTSYS if the caller has been signalled, EIO if it cannot be.
     fn prepare_io(&self, _caller: &dyn Caller, _is_write: bool) -> Result<(), Errno> {
         Ok(())
+    }
+
+    /// Changes owner, mode and times of what no file system names.
+    ///
+    /// # Errors
+    /// EPERM: it has none of its own.
+    fn set_attributes(&self, _changes: &AttributeChanges) -> Result<(), Errno> {
+        Err(Errno::EPERM)
     }
 
     /// The inode of a file without a path, by which /proc/PID/fd/N opens it once more.
@@ -213,6 +221,16 @@ pub trait File: Send + Sync + Any {
     /// EPERM: the file can only grow, so O_APPEND stays.
     fn check_status_flags(&self, _flags: OpenFlags) -> Result<(), Errno> {
         Ok(())
+    }
+
+    /// Whether it can be read at all, however it was opened; if not, that is said before anything of user memory.
+    fn has_read(&self) -> bool {
+        true
+    }
+
+    /// Whether it can be written at all, however it was opened.
+    fn has_write(&self) -> bool {
+        true
     }
 
     /// Whether every position is 0, wherever one seeks, as on memory devices (`man 4 null`) and event counters.

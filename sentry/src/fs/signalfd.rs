@@ -79,6 +79,10 @@ impl File for SignalFile {
         if read == 0 { Err(Errno::EAGAIN) } else { Ok(read) }
     }
 
+    fn has_write(&self) -> bool {
+        false
+    }
+
     fn has_single_position(&self) -> bool {
         true
     }

@@ -156,6 +156,10 @@ impl File for TimerFile {
         Ok(place.len())
     }
 
+    fn has_write(&self) -> bool {
+        false
+    }
+
     fn has_single_position(&self) -> bool {
         true
     }

@@ -141,6 +141,7 @@ impl Edit<'_> {
             return Err(Errno::ENOMEM);
         }
         let target = match target {
+            Some(target) if target.start < MIN_PAGE => return Err(Errno::EPERM),
             Some(target) => target,
             None => self.place(new_address, new_len, MapFlags::PRIVATE)?,
         };
@@ -225,5 +226,5 @@ fn check_target(old: &Range<u64>, address: VirtualAddress, len: u64) -> Result<R
     if old.start < target.end && target.start < old.end {
         return Err(Errno::EINVAL);
     }
-    if target.start < MIN_PAGE { Err(Errno::EPERM) } else { Ok(target) }
+    Ok(target)
 }

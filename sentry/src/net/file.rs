@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Outgoing, PeerCredentials, Receiving, Socket, SocketCaller, ioctl};
 use crate::Errno;
-use crate::fs::{Caller, Collector, File, FileDescription, Metadata, OpenFlags};
+use crate::fs::{AttributeChanges, Caller, Collector, File, FileDescription, Metadata, OpenFlags};
 use crate::wait::{Events, WaitQueue};
 
 /// What a descriptor of a socket refers to: the one owner of the socket. Once it is closed, the socket is.
@@ -91,6 +91,11 @@ impl File for SocketFile {
 
     fn collector(&self) -> Option<Arc<dyn Collector>> {
         self.0.collector()
+    }
+
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        self.0.common().inode().change(changes);
+        Ok(())
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {

@@ -70,6 +70,7 @@ fn fallocate(
     if len_bytes == 0 {
         return Err(Errno::EINVAL);
     }
+    check_allocation(mode)?;
     if !description.flags().is_writable() {
         return Err(Errno::EBADF);
     }
@@ -86,6 +87,18 @@ fn fallocate(
     description.file().allocate(mode, offset, len_bytes, task)?;
     description.announce(WatchMask::MODIFY);
     Ok(())
+}
+
+/// Fails with EOPNOTSUPP for a mode that does not exist: one operation at most, with FALLOC_FL_KEEP_SIZE where that has a meaning.
+fn check_allocation(mode: u32) -> Result<(), Errno> {
+    let keeps_size = mode & uapi::FALLOC_FL_KEEP_SIZE != 0;
+    let exists = match mode & !uapi::FALLOC_FL_KEEP_SIZE {
+        0 | uapi::FALLOC_FL_UNSHARE_RANGE | uapi::FALLOC_FL_ZERO_RANGE => true,
+        uapi::FALLOC_FL_PUNCH_HOLE => keeps_size,
+        uapi::FALLOC_FL_COLLAPSE_RANGE | uapi::FALLOC_FL_INSERT_RANGE => !keeps_size,
+        _ => false,
+    };
+    if exists { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
 }
 
 fn fsync(task: &mut CurrentTask, descriptor: Fd) -> Result<(), Errno> {
@@ -124,6 +137,7 @@ fn sync_file_range(
         return Err(Errno::EINVAL);
     }
     match description.metadata()?.kind() {
+        FileKind::Regular if !description.is_regular() => Err(Errno::ESPIPE),
         FileKind::Regular | FileKind::BlockDevice | FileKind::Directory | FileKind::Symlink => Ok(()),
         _ => Err(Errno::ESPIPE),
     }

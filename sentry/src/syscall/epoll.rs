@@ -8,8 +8,9 @@ use syscalls::Sysno;
 use zerocopy::IntoBytes;
 
 use super::Handler;
-use super::arguments::{UserPointer, handlers};
+use super::arguments::{UserPointer, UserSlice, handlers};
 use super::poll::{deadline_after, read_signal_mask, read_timeout, with_signal_mask};
+use super::user_buffers::UserBuffers;
 use crate::Errno;
 use crate::abi::{EpollEvent, Timespec};
 use crate::fs::epoll::{EpollFile, ReadyEvent, RequestedEvents};
@@ -50,11 +51,8 @@ fn epoll_ctl(
         uapi::EPOLL_CTL_DEL => None,
         _ => Some(requested_by(&event.read(task)?)),
     };
-    let epoll = task.file(epoll)?;
-    let file = task.file(descriptor)?;
-    if [&epoll, &file].iter().any(|file| file.flags().contains(OpenFlags::PATH)) {
-        return Err(Errno::EBADF);
-    }
+    let epoll = task.usable_file(epoll)?;
+    let file = task.usable_file(descriptor)?;
     if file.file().wait_queue().is_none() {
         return Err(Errno::EPERM);
     }
@@ -127,7 +125,12 @@ fn wait(
     if max_events == 0 || max_events > MAX_EVENTS {
         return Err(Errno::EINVAL);
     }
-    let description = task.file(epoll)?;
+    // Whether it can be written is seen when there is something to write.
+    UserBuffers::single(UserSlice {
+        address: events.address(),
+        len_bytes: (max_events * size_of::<EpollEvent>()) as u64,
+    })?;
+    let description = task.usable_file(epoll)?;
     let instance = description.downcast::<EpollFile>().ok_or(Errno::EINVAL)?;
     let queue = description.file().wait_queue().ok_or(Errno::EINVAL)?;
     let take = |task: &mut CurrentTask| {

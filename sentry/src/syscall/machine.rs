@@ -10,7 +10,7 @@ use crate::Errno;
 use crate::task::CurrentTask;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
-    handlers![iopl, ioperm, init_module, finit_module, delete_module, kexec_load, kexec_file_load,];
+    handlers![iopl, ioperm, init_module, finit_module, delete_module, kexec_load, kexec_file_load, bpf,];
 
 /// Ports that ioperm(2) knows (asm/processor.h, IO_BITMAP_BITS).
 const PORTS: u64 = 65536;
@@ -51,5 +51,10 @@ fn kexec_load(_: &mut CurrentTask) -> Result<(), Errno> {
 }
 
 fn kexec_file_load(_: &mut CurrentTask) -> Result<(), Errno> {
+    Err(Errno::EPERM)
+}
+
+/// Programs in the kernel are for nobody, as with `unprivileged_bpf_disabled` and without CAP_BPF.
+fn bpf(_: &mut CurrentTask) -> Result<(), Errno> {
     Err(Errno::EPERM)
 }

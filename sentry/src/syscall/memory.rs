@@ -7,7 +7,7 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPointer, handlers};
-use super::user_buffers::MAX_PIECES;
+use super::user_buffers::{MAX_PIECES, check_range};
 use crate::Errno;
 use crate::abi::{Cachestat, CachestatRange, Iovec};
 use crate::cred::Capabilities;
@@ -466,6 +466,9 @@ fn transfer_of(
         return Err(Errno::EINVAL);
     }
     let local = read_pieces(task, local, local_count)?;
+    for piece in &local {
+        check_range(piece.iov_base, piece.iov_len)?;
+    }
     let remote = read_pieces(task, remote, remote_count)?;
     let namespace = task.thread_group().pid_namespace();
     let other = task.kernel().tasks().task(namespace, pid).ok_or(Errno::ESRCH)?;
@@ -479,11 +482,8 @@ fn read_pieces(task: &CurrentTask, vector: UserPointer<Iovec>, count: u64) -> Re
         return Err(Errno::EINVAL);
     }
     let pieces = vector.read_array(task, count)?;
-    let total = pieces.iter().try_fold(0u64, |total, piece| total.checked_add(piece.iov_len));
-    match total.map(i64::try_from) {
-        Some(Ok(_)) => Ok(pieces),
-        _ => Err(Errno::EINVAL),
-    }
+    let are_sound = pieces.iter().all(|piece| i64::try_from(piece.iov_len).is_ok());
+    if are_sound { Ok(pieces) } else { Err(Errno::EINVAL) }
 }
 
 /// Copies from pieces of one address space to pieces of another, and returns how many bytes it copied.

@@ -15,6 +15,7 @@ mod futex;
 mod identity;
 mod inotify;
 mod ipc;
+mod kcmp;
 mod keys;
 mod lent;
 mod lock;

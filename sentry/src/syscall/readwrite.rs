@@ -42,26 +42,79 @@ pub(super) enum At {
     Offset(u64),
 }
 
-fn read(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice) -> Result<usize, Errno> {
-    let file = task.usable_file(descriptor)?;
-    vfs_read(task, &file, UserBuffers::single(buffer)?, At::Position, false)
+/// Where a call says that its memory is. It is looked at once the file is known to fit.
+#[derive(Clone, Copy)]
+enum UserMemory {
+    Buffer(UserSlice),
+    Pieces(UserPointer<Iovec>, u64),
 }
 
-fn write(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice) -> Result<usize, Errno> {
-    let file = task.usable_file(descriptor)?;
-    vfs_write(task, &file, UserBuffers::single(buffer)?, At::Position, WriteFlags::default())
+/// What becomes of the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Read,
+    Write,
+}
+
+impl UserMemory {
+    /// The memory, for a transfer with `file`.
+    ///
+    /// # Errors
+    /// ESPIPE, EBADF: the file has no such transfer. EFAULT, EINVAL: the memory is none.
+    fn for_transfer(
+        self,
+        task: &CurrentTask,
+        file: &FileDescription,
+        (direction, at): (Direction, At),
+    ) -> Result<UserBuffers, Errno> {
+        if at != At::Position && !file.file().is_seekable() {
+            return Err(Errno::ESPIPE);
+        }
+        let (is_open_for_it, is_possible) = match direction {
+            Direction::Read => (file.flags().is_readable(), file.file().has_read()),
+            Direction::Write => (file.flags().is_writable(), file.file().has_write()),
+        };
+        if !is_open_for_it {
+            return Err(Errno::EBADF);
+        }
+        if !is_possible {
+            return Err(Errno::EINVAL);
+        }
+        match self {
+            Self::Buffer(buffer) => UserBuffers::single(buffer),
+            Self::Pieces(vector, count) => UserBuffers::vector(task, vector, count),
+        }
+    }
+}
+
+fn read(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice) -> Result<usize, Errno> {
+    read_memory(task, descriptor, UserMemory::Buffer(buffer), At::Position)
 }
 
 fn pread64(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice, offset: i64) -> Result<usize, Errno> {
     let at = At::Offset(check_offset(offset)?);
+    read_memory(task, descriptor, UserMemory::Buffer(buffer), at)
+}
+
+fn read_memory(task: &mut CurrentTask, descriptor: Fd, memory: UserMemory, at: At) -> Result<usize, Errno> {
     let file = task.usable_file(descriptor)?;
-    vfs_read(task, &file, UserBuffers::single(buffer)?, at, false)
+    let buffers = memory.for_transfer(task, &file, (Direction::Read, at))?;
+    vfs_read(task, &file, buffers, at, false)
+}
+
+fn write(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice) -> Result<usize, Errno> {
+    write_memory(task, descriptor, buffer, At::Position)
 }
 
 fn pwrite64(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice, offset: i64) -> Result<usize, Errno> {
     let at = At::Offset(check_offset(offset)?);
+    write_memory(task, descriptor, buffer, at)
+}
+
+fn write_memory(task: &mut CurrentTask, descriptor: Fd, buffer: UserSlice, at: At) -> Result<usize, Errno> {
     let file = task.usable_file(descriptor)?;
-    vfs_write(task, &file, UserBuffers::single(buffer)?, at, WriteFlags::default())
+    let buffers = UserMemory::Buffer(buffer).for_transfer(task, &file, (Direction::Write, at))?;
+    vfs_write(task, &file, buffers, at, WriteFlags::default())
 }
 
 fn readv(
@@ -70,9 +123,7 @@ fn readv(
     vector: UserPointer<Iovec>,
     count: u64,
 ) -> Result<usize, Errno> {
-    let file = task.usable_file(descriptor)?;
-    let buffers = UserBuffers::vector(task, vector, count)?;
-    vfs_read(task, &file, buffers, At::Position, false)
+    read_pieces(task, descriptor, (vector, count), At::Position, 0)
 }
 
 fn writev(
@@ -81,7 +132,7 @@ fn writev(
     vector: UserPointer<Iovec>,
     count: u64,
 ) -> Result<usize, Errno> {
-    pwritev2(task, descriptor, vector, count, -1, 0, 0)
+    write_pieces(task, descriptor, (vector, count), At::Position, 0)
 }
 
 fn preadv(
@@ -91,8 +142,7 @@ fn preadv(
     count: u64,
     offset: i64,
 ) -> Result<usize, Errno> {
-    check_offset(offset)?;
-    preadv2(task, descriptor, vector, count, offset, 0, 0)
+    read_pieces(task, descriptor, (vector, count), At::Offset(check_offset(offset)?), 0)
 }
 
 fn pwritev(
@@ -102,8 +152,7 @@ fn pwritev(
     count: u64,
     offset: i64,
 ) -> Result<usize, Errno> {
-    check_offset(offset)?;
-    pwritev2(task, descriptor, vector, count, offset, 0, 0)
+    write_pieces(task, descriptor, (vector, count), At::Offset(check_offset(offset)?), 0)
 }
 
 fn preadv2(
@@ -115,11 +164,7 @@ fn preadv2(
     _high: u64,
     flags: u32,
 ) -> Result<usize, Errno> {
-    let flags = read_write_flags(flags, uapi::RWF_HIPRI | uapi::RWF_NOWAIT)?;
-    let at = position_or_offset(offset)?;
-    let file = task.usable_file(descriptor)?;
-    let buffers = UserBuffers::vector(task, vector, count)?;
-    vfs_read(task, &file, buffers, at, flags & uapi::RWF_NOWAIT != 0)
+    read_pieces(task, descriptor, (vector, count), position_or_offset(offset)?, flags)
 }
 
 fn pwritev2(
@@ -131,19 +176,61 @@ fn pwritev2(
     _high: u64,
     flags: u32,
 ) -> Result<usize, Errno> {
-    let known = uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC | uapi::RWF_NOWAIT | uapi::RWF_APPEND;
-    let flags = read_write_flags(flags, known)?;
-    let at = position_or_offset(offset)?;
+    write_pieces(task, descriptor, (vector, count), position_or_offset(offset)?, flags)
+}
+
+/// Flags count once there is something to read.
+fn read_pieces(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    (vector, count): (UserPointer<Iovec>, u64),
+    at: At,
+    flags: u32,
+) -> Result<usize, Errno> {
     let file = task.usable_file(descriptor)?;
-    let buffers = UserBuffers::vector(task, vector, count)?;
-    let flags =
-        WriteFlags { never_waits: flags & uapi::RWF_NOWAIT != 0, appends: flags & uapi::RWF_APPEND != 0 };
-    // Unlike write(2), which may send an empty message.
-    if buffers.remaining() == 0 && at == At::Position && file.flags().is_writable() {
+    let memory = UserMemory::Pieces(vector, count);
+    let buffers = memory.for_transfer(task, &file, (Direction::Read, at))?;
+    if buffers.remaining() == 0 {
         return Ok(0);
     }
+    if let At::Offset(offset) = at {
+        check_end(offset, buffers.remaining())?;
+    }
+    let known = WRITE_FLAGS | RWF_NOAPPEND;
+    let flags = read_write_flags(flags, known)?;
+    vfs_read(task, &file, buffers, at, flags & uapi::RWF_NOWAIT != 0)
+}
+
+/// Unlike write(2), which may send an empty message, these do nothing without bytes. Flags count once there is something to
+/// write.
+fn write_pieces(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    (vector, count): (UserPointer<Iovec>, u64),
+    at: At,
+    flags: u32,
+) -> Result<usize, Errno> {
+    let file = task.usable_file(descriptor)?;
+    let memory = UserMemory::Pieces(vector, count);
+    let buffers = memory.for_transfer(task, &file, (Direction::Write, at))?;
+    if buffers.remaining() == 0 {
+        return Ok(0);
+    }
+    if let At::Offset(offset) = at {
+        check_end(offset, buffers.remaining())?;
+    }
+    let flags = read_write_flags(flags, WRITE_FLAGS)?;
+    let flags =
+        WriteFlags { never_waits: flags & uapi::RWF_NOWAIT != 0, appends: flags & uapi::RWF_APPEND != 0 };
     vfs_write(task, &file, buffers, at, flags)
 }
+
+/// The `RWF_*` flags that writing knows.
+const WRITE_FLAGS: u32 =
+    uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC | uapi::RWF_NOWAIT | uapi::RWF_APPEND;
+
+/// Of no use to readers, and refused to nobody.
+const RWF_NOAPPEND: u32 = 0x20;
 
 fn read_write_flags(flags: u32, known: u32) -> Result<u32, Errno> {
     if flags & !known == 0 { Ok(flags) } else { Err(Errno::EOPNOTSUPP) }

@@ -42,14 +42,15 @@ fn prlimit64(
     new: UserPointer<[u64; 2]>,
     old: UserPointer<[u64; 2]>,
 ) -> Result<(), Errno> {
+    let new = new.read_unless_null(task)?;
     let target = find_any(task, pid)?;
-    let resource = Resource::new(resource)?;
     if target.id() != task.task().id() {
         check_same_user(&task.credentials(), &target.credentials(), Capabilities::SYS_RESOURCE)?;
     }
+    let resource = Resource::new(resource)?;
     let group = target.thread_group();
     let current = group.limits().get(resource);
-    if let Some([soft, hard]) = new.read_unless_null(task)? {
+    if let Some([soft, hard]) = new {
         set_limit(task, group, resource, Limit { soft, hard })?;
     }
     old.write_unless_null(task, &[current.soft, current.hard])

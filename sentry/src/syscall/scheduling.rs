@@ -57,11 +57,11 @@ fn sched_getaffinity(
     len: u32,
     address: UserPointer<CpuSet>,
 ) -> Result<usize, Errno> {
-    let cpus = find_any(task, pid)?.allowed_cpus();
     let needed = task.kernel().cpu_count().div_ceil(8);
     if usize::try_from(len).is_ok_and(|len| len < needed) || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
+    let cpus = find_any(task, pid)?.allowed_cpus();
     address.write(task, &cpus)?;
     Ok(size_of::<CpuSet>())
 }

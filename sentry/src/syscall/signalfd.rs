@@ -36,9 +36,12 @@ fn signalfd4(
     if flags & !(SFD_CLOEXEC | SFD_NONBLOCK) != 0 {
         return Err(Errno::EINVAL);
     }
+    if size != size_of::<SignalSet>() as u64 {
+        return Err(Errno::EINVAL);
+    }
     let mask = read_signal_mask(task, mask, size)?.ok_or(Errno::EFAULT)?.bits();
     if descriptor != Fd(-1) {
-        let description = task.file(descriptor)?;
+        let description = task.usable_file(descriptor)?;
         description.downcast::<SignalFile>().ok_or(Errno::EINVAL)?.set_mask(mask);
         return Ok(descriptor);
     }

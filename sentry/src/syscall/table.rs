@@ -23,6 +23,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::ipc::MESSAGE_QUEUE_HANDLERS,
     super::ipc::SEMAPHORE_HANDLERS,
     super::ipc::SHARED_MEMORY_HANDLERS,
+    super::kcmp::HANDLERS,
     super::keys::HANDLERS,
     super::lock::HANDLERS,
     super::machine::HANDLERS,

@@ -400,10 +400,12 @@ fn setitimer(
 
 fn timer_create(
     task: &mut CurrentTask,
-    clock: ClockId,
+    clock: i32,
     event: UserPointer<SignalEvent>,
     id: UserPointer<i32>,
 ) -> Result<(), Errno> {
+    let event = event.read_unless_null(task)?;
+    let clock = ClockId::from_raw(clock)?;
     if let ClockId::System(clock) = clock
         && !clock.has_timers()
     {
@@ -411,7 +413,7 @@ fn timer_create(
     }
     check_alarm(task, clock)?;
     let source = time_source(task, clock)?;
-    let notification = match event.read_unless_null(task)? {
+    let notification = match event {
         None => Some(PosixTimerNotification {
             signal: Signal::SIGALRM,
             value: None,

@@ -38,7 +38,7 @@ fn timerfd_create(task: &mut CurrentTask, clock_id: u32, flags: u32) -> Result<F
 }
 
 fn find(task: &CurrentTask, descriptor: Fd) -> Result<Arc<FileDescription>, Errno> {
-    let description = task.file(descriptor)?;
+    let description = task.usable_file(descriptor)?;
     description.downcast::<TimerFile>().ok_or(Errno::EINVAL)?;
     Ok(description)
 }
@@ -50,10 +50,11 @@ fn timerfd_settime(
     new: UserPointer<[Timespec; 2]>,
     old: UserPointer<[Timespec; 2]>,
 ) -> Result<(), Errno> {
+    let new = new.read(task)?;
     if flags & !(uapi::TFD_TIMER_ABSTIME | uapi::TFD_TIMER_CANCEL_ON_SET) != 0 {
         return Err(Errno::EINVAL);
     }
-    let setting = setting_from_timespec(new.read(task)?)?;
+    let setting = setting_from_timespec(new)?;
     let description = find(task, descriptor)?;
     let timer = description.downcast::<TimerFile>().ok_or(Errno::EINVAL)?;
     let is_absolute = flags & uapi::TFD_TIMER_ABSTIME != 0;

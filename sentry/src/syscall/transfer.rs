@@ -59,8 +59,15 @@ impl Side {
         if place.is_null() {
             return Ok(Self::at_position(file));
         }
-        let side = Self::at(task, file, place)?;
-        if side.file.file().is_seekable() { Ok(side) } else { Err(Errno::EINVAL) }
+        // What is wrong with it is said once the directions are known to be right.
+        Ok(Self { file, start: place.read(task)?.cast_unsigned(), has_user_offset: true })
+    }
+
+    /// Fails with EINVAL for a stream with an offset, or one before the beginning.
+    fn checked(self) -> Result<Self, Errno> {
+        let is_fit =
+            !self.has_user_offset || self.file.file().is_seekable() && i64::try_from(self.start).is_ok();
+        if is_fit { Ok(self) } else { Err(Errno::EINVAL) }
     }
 
     fn at(task: &CurrentTask, file: Arc<FileDescription>, place: UserPointer<i64>) -> Result<Self, Errno> {
@@ -101,7 +108,14 @@ fn sendfile(
     offset: UserPointer<i64>,
     len_bytes: u64,
 ) -> Result<usize, Errno> {
+    let readable = task.usable_file(source)?;
+    if !readable.flags().is_readable() {
+        return Err(Errno::EBADF);
+    }
     let source = Side::new(task, source, offset)?;
+    if i64::try_from(len_bytes).is_err() {
+        return Err(Errno::EINVAL);
+    }
     let target = Side::new(task, out, UserPointer::new(0))?;
     check_directions(&source.file, &target.file)?;
     if target.file.flags().contains(OpenFlags::APPEND) || !source.file.file().is_seekable() {
@@ -125,12 +139,13 @@ fn copy_file_range(
     len_bytes: u64,
     flags: u32,
 ) -> Result<usize, Errno> {
+    let (from, to) = (task.usable_file(source_descriptor)?, task.usable_file(target_descriptor)?);
+    let source = Side::spliced(task, from, source_offset)?;
+    let target = Side::spliced(task, to, target_offset)?;
     check_flags(flags, 0)?;
-    let source = Side::new(task, source_descriptor, source_offset)?;
-    let target = Side::new(task, target_descriptor, target_offset)?;
     for side in [&source, &target] {
         match side.file.metadata()?.kind() {
-            FileKind::Regular => {}
+            FileKind::Regular if side.file.is_regular() => {}
             FileKind::Directory => return Err(Errno::EISDIR),
             _ => return Err(Errno::EINVAL),
         }
@@ -175,6 +190,7 @@ fn splice(
     let source = Side::spliced(task, from, source_offset)?;
     let target = Side::spliced(task, to, target_offset)?;
     check_directions(&source.file, &target.file)?;
+    let [source, target] = [source.checked()?, target.checked()?];
     let wanted = wanted_len(len_bytes);
     let moved = match (source.file.file().pipe_end(), target.file.file().pipe_end()) {
         (Some(from), Some(to)) => {
@@ -432,11 +448,11 @@ fn vmsplice(
 ) -> Result<usize, Errno> {
     let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
     let file = task.usable_file(descriptor)?;
-    let pipe = file.file().pipe_end().ok_or(Errno::EBADF)?;
     let buffers = UserBuffers::vector(task, vector, count)?;
     if buffers.remaining() == 0 {
         return Ok(0);
     }
+    let pipe = file.file().pipe_end().ok_or(Errno::EBADF)?;
     let patience = Patience::FOREVER.unless(never_waits);
     if !file.flags().is_writable() {
         return stream_read(task, &file, buffers, patience);

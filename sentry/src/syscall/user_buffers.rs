@@ -50,11 +50,12 @@ impl UserBuffers {
             return Err(Errno::EINVAL);
         }
         let vector = vector.read_array(task, count)?;
+        // What is wrong with a length is said before what is wrong with a place.
+        if vector.iter().any(|piece| i64::try_from(piece.iov_len).is_err()) {
+            return Err(Errno::EINVAL);
+        }
         let (mut pieces, mut remaining) = (Vec::with_capacity(vector.len()), 0);
         for Iovec { iov_base: start, iov_len: len_bytes } in vector {
-            if i64::try_from(len_bytes).is_err() {
-                return Err(Errno::EINVAL);
-            }
             check_range(start, len_bytes)?;
             let len = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(MAX_TRANSFER_LEN - remaining);
             remaining += len;
@@ -131,7 +132,8 @@ impl UserBuffers {
     }
 }
 
-fn check_range(address: u64, len_bytes: u64) -> Result<(), Errno> {
+/// Fails with EFAULT for what cannot be user memory, mapped or not.
+pub(super) fn check_range(address: u64, len_bytes: u64) -> Result<(), Errno> {
     let end = address.checked_add(len_bytes).ok_or(Errno::EFAULT)?;
     if end > VirtualAddress::USER_END.0 { Err(Errno::EFAULT) } else { Ok(()) }
 }

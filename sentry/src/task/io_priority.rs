@@ -56,6 +56,11 @@ impl IoContext {
         Self(Arc::new(AtomicU16::new(inherited.0)))
     }
 
+    /// Whether it is one with `other`.
+    pub(super) fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     fn priority(&self) -> IoPriority {
         IoPriority(self.0.load(Ordering::Relaxed))
     }

@@ -13,6 +13,12 @@ impl Task {
         self.undo_list.lock().get_or_insert_with(new).clone()
     }
 
+    /// Whether it has one list with `other`, or neither has any.
+    pub(crate) fn shares_undo_list(&self, other: &Self) -> bool {
+        let list = |task: &Self| task.undo_list.lock().as_ref().map(Arc::as_ptr);
+        list(self) == list(other)
+    }
+
     /// Leaves the list: what is on it is taken back, unless other tasks share it (`man 2 unshare`, CLONE_SYSVSEM).
     pub(super) fn leave_undo_list(&self) {
         let list = self.undo_list.lock().take();

@@ -306,6 +306,11 @@ impl Task {
         self.parent_death_signal.store(signal, Ordering::Relaxed);
     }
 
+    /// Whether it has one I/O context with `other` (CLONE_IO).
+    pub fn shares_io_context(&self, other: &Self) -> bool {
+        self.io_context.is_shared_with(&other.io_context)
+    }
+
     /// What set_mempolicy(2) has set, or its creator had.
     pub fn memory_policy(&self) -> MemoryPolicy {
         *self.memory_policy.lock()

@@ -81,9 +81,9 @@ impl RequestedEvents {
 /// A description under a descriptor number: an interest's identity.
 #[derive(Clone)]
 pub(super) struct Key {
-    descriptor: i32,
+    pub(super) descriptor: i32,
     /// Keeps the address from being used again, not the file from being closed.
-    file: Weak<FileDescription>,
+    pub(super) file: Weak<FileDescription>,
 }
 
 impl Key {

@@ -162,6 +162,13 @@ impl EpollFile {
         Ok(())
     }
 
+    /// The open file that is watched by `descriptor`, the one after `skipped` others that were (`man 2 kcmp`, KCMP_EPOLL_TFD).
+    pub fn watched(&self, descriptor: i32, skipped: u32) -> Option<Arc<FileDescription>> {
+        let interests = self.interests.lock();
+        let mut files = interests.by_key.keys().filter(|key| key.descriptor == descriptor);
+        files.nth(usize::try_from(skipped).ok()?)?.file.upgrade()
+    }
+
     fn forget(&self, interest: &Arc<Interest>) {
         interest.unregister();
         self.shared.ready.lock().retain(|ready| !Arc::ptr_eq(ready, interest));
@@ -258,6 +265,14 @@ impl Drop for EpollFile {
 }
 
 impl File for EpollFile {
+    fn has_read(&self) -> bool {
+        false
+    }
+
+    fn has_write(&self) -> bool {
+        false
+    }
+
     fn has_single_position(&self) -> bool {
         true
     }

@@ -252,6 +252,10 @@ impl Drop for InotifyFile {
 }
 
 impl File for InotifyFile {
+    fn has_single_position(&self) -> bool {
+        true
+    }
+
     fn read_unit(&self) -> TransferUnit {
         TransferUnit::Whole
     }

@@ -22,7 +22,10 @@ use parking_lot::Mutex;
 use self::buffer::{Buffer, SEGMENT_BYTES};
 use super::anonymous::AnonymousInode;
 use super::locks::FileLocks;
-use super::{Caller, File, FileKind, Inode, Metadata, OpenFiles, OpenFlags, PipeEnd, TransferUnit, Viewer};
+use super::{
+    AttributeChanges, Caller, File, FileKind, Inode, Metadata, OpenFiles, OpenFlags, PipeEnd, TransferUnit,
+    Viewer,
+};
 use crate::Errno;
 use crate::cred::{Capabilities, KernelGid, KernelUid};
 use crate::platform::VirtualAddress;
@@ -360,6 +363,11 @@ impl Inode for NamelessPipe {
 
     fn metadata(&self) -> Result<Metadata, Errno> {
         Ok(self.inode.metadata())
+    }
+
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        self.inode.change(changes);
+        Ok(())
     }
 
     fn open(self: Arc<Self>, flags: OpenFlags, _viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {

@@ -129,8 +129,8 @@ pub(super) fn sendto(
     flags: MessageFlags,
     address: UserAddress,
 ) -> Result<usize, Errno> {
-    let open = OpenSocket::find(task, descriptor)?;
     let buffers = UserBuffers::single(buffer)?;
+    let open = OpenSocket::find(task, descriptor)?;
     let target = address.read_unless_null(task)?.filter(|target| !target.bytes().is_empty());
     let sent = Sent::plain(task);
     send(task, &open, flags, buffers, target, sent)
@@ -374,8 +374,8 @@ pub(super) fn recvfrom(
     flags: MessageFlags,
     address: UserAddressRoom,
 ) -> Result<usize, Errno> {
-    let open = OpenSocket::find(task, descriptor)?;
     let mut buffers = UserBuffers::single(buffer)?;
+    let open = OpenSocket::find(task, descriptor)?;
     let received = receive(task, &open, flags, &mut buffers)?;
     address.write(task, &received.sender.unwrap_or_default())?;
     Ok(received.reported_len(flags))

@@ -121,6 +121,10 @@ fn socketpair(
     protocol: i32,
     descriptors: UserPointer<[Fd; 2]>,
 ) -> Result<(), Errno> {
+    if kind & !(TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC) == 0 {
+        // As on Linux the descriptors have their numbers before there are sockets.
+        task.memory().check_writable(descriptors.address(), size_of::<[Fd; 2]>())?;
+    }
     let (family, request, flags) = decode_request(family, kind, protocol)?;
     let create_pair = family.create_pair.ok_or(Errno::EOPNOTSUPP)?;
     let sockets = create_pair(&task.task().network_namespace(), request, task)?;
@@ -139,8 +143,9 @@ fn listen(task: &mut CurrentTask, descriptor: Fd, backlog: i32) -> Result<(), Er
 }
 
 fn connect(task: &mut CurrentTask, descriptor: Fd, address: UserAddress) -> Result<(), Errno> {
-    let open = OpenSocket::find(task, descriptor)?;
+    let description = task.usable_file(descriptor)?;
     let address = address.read(task)?;
+    let open = OpenSocket::of(description)?;
     if address.is_unspecified() {
         return open.socket.disconnect();
     }
