@@ -53,6 +53,6 @@ mod vcpu;
 
 pub use error::Error;
 pub use ioctl::RUNNING_REQUESTS;
-pub use platform::{Config, KvmPlatform};
+pub use platform::{Config, Exitless, KvmPlatform};
 pub use probe::{Outcome, Stop, TscReading};
 pub use report::{Report, measure_exit};

@@ -72,7 +72,7 @@ struct MemorySlots {
 impl Machine {
     /// Makes a VM and its first vCPU, with which it finds out how the host behaves.
     pub(crate) fn new(config: &Config) -> Result<(Arc<Self>, Vcpu), Error> {
-        let Config { memory_bytes, vcpus_max, is_exitless } = *config;
+        let Config { memory_bytes, vcpus_max, exitless } = *config;
         kick::install_handler()
             .map_err(|source| PlatformError::refused("install a signal handler", source))?;
         let kvm = open()?;
@@ -134,7 +134,7 @@ impl Machine {
             debug!("{subject}: {text}");
         }
 
-        let dispatcher = is_exitless.then(|| Dispatcher::new(&kernel, vcpus_max));
+        let dispatcher = Dispatcher::new(&kernel, vcpus_max, exitless);
         let machine = Arc::new(Self {
             vm,
             memory,

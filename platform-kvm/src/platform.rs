@@ -18,13 +18,24 @@ pub struct Config {
     pub memory_bytes: u64,
     /// vCPUs at most; fewer if the host allows fewer. Tasks may outnumber them.
     pub vcpus_max: usize,
-    /// Whether system calls may be served by another thread while their task stays in user code.
-    pub is_exitless: bool,
+    /// When system calls are served by another thread while their task stays in user code.
+    pub exitless: Exitless,
+}
+
+/// When system calls are served by another thread while their task stays in user code. Never without a processor for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exitless {
+    /// Never.
+    Off,
+    /// While it saves more than it burns, by what was measured.
+    Auto,
+    /// Whenever calls are frequent, whatever it burns.
+    On,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { memory_bytes: 4 << 30, vcpus_max: 1024, is_exitless: false }
+        Self { memory_bytes: 4 << 30, vcpus_max: 1024, exitless: Exitless::Off }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{CODE, Guest, RX, start};
-use platform_kvm::Config;
+use platform_kvm::{Config, Exitless};
 use sentry::platform::{
     AddressSpace, CallServer, Context, Exit, PAGE_SIZE, Platform, Registers, Reply, VirtualAddress,
     VirtualRange,
@@ -83,7 +83,7 @@ struct Run {
 
 impl Run {
     fn new(code: &[u8]) -> Self {
-        Self::on(Guest::with_config(Config { is_exitless: true, ..Config::default() }), code)
+        Self::on(Guest::with_config(Config { exitless: Exitless::On, ..Config::default() }), code)
     }
 
     fn on(guest: Guest, code: &[u8]) -> Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use platform_kvm::{Config, KvmPlatform};
+use platform_kvm::{Config, Exitless, KvmPlatform};
 use rustix::fs::Mode;
 use sentry::boot::{Description, Image, Machine, Sandbox, Volumes};
 use sentry::fs::MountNamespace;
@@ -47,8 +47,8 @@ pub struct Custody {
     pub timeout: Option<Duration>,
     /// What is copied out when the program has ended, whatever its status.
     pub outputs: Vec<Output>,
-    /// Whether system calls may be served without leaving the guest.
-    pub is_exitless: bool,
+    /// When system calls are served without leaving the guest.
+    pub exitless: Exitless,
     /// The first program is on a terminal of the guest's own, which is relayed to the caller's streams.
     pub has_terminal: bool,
     /// The first program reads the caller's standard input; else its own is empty.
@@ -67,7 +67,7 @@ impl Default for Custody {
             stop_timeout: Duration::from_secs(10),
             timeout: None,
             outputs: Vec::new(),
-            is_exitless: false,
+            exitless: Exitless::Auto,
             has_terminal: false,
             has_input: true,
             network: Network::default(),
@@ -106,7 +106,7 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     let volumes = Volumes::open(&description.mounts).map_err(anyhow::Error::from)?;
     let volumes = admit_volumes(volumes, &mut jail)?;
     let outputs = Outputs::open(&custody.outputs, &mut jail)?;
-    let machine = make_machine(&description, custody.is_exitless)?;
+    let machine = make_machine(&description, custody.exitless)?;
     let (root, caller) = (description.root.clone(), jail.caller());
     let sandbox = Sandbox::new(description, image, volumes, machine).map_err(anyhow::Error::from)?;
     let (kernel, mounts) = (sandbox.kernel().clone(), sandbox.mounts().clone());
@@ -173,7 +173,7 @@ fn write_back(mounts: &MountNamespace) {
     }
 }
 
-fn make_machine(description: &Description, is_exitless: bool) -> anyhow::Result<Machine> {
+fn make_machine(description: &Description, exitless: Exitless) -> anyhow::Result<Machine> {
     let memory_bytes = match description.memory_bytes {
         Some(bytes) if bytes < MIN_MEMORY_BYTES => {
             bail!(
@@ -185,9 +185,9 @@ fn make_machine(description: &Description, is_exitless: bool) -> anyhow::Result<
         None => default_memory_bytes(),
     };
     // Calls that are shown exit, one by one.
-    let is_exitless = is_exitless && !description.traces_system_calls;
+    let exitless = if description.traces_system_calls { Exitless::Off } else { exitless };
     let platform: Arc<dyn Platform> =
-        KvmPlatform::new(Config { memory_bytes, is_exitless, ..Config::default() })?;
+        KvmPlatform::new(Config { memory_bytes, exitless, ..Config::default() })?;
     let dispatcher: Arc<dyn Dispatcher> = match description.traces_system_calls {
         true => Arc::new(Tracer::new(Box::new(std::io::stderr()))),
         false => Arc::new(Table),

@@ -17,6 +17,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use super::economy::{Economy, Phase, Verdict};
 use super::lane::{LANES_MAX, Lane};
 use crate::kernel::Kernel;
+use crate::platform::Exitless;
 
 /// Rounds between looks at the clock.
 const ROUNDS: u32 = 64;
@@ -66,8 +67,13 @@ impl Drop for Running<'_> {
 }
 
 impl Dispatcher {
-    /// For a machine of so many vCPUs, with workers on the processors that the calling thread may use.
-    pub(crate) fn new(kernel: &Arc<Kernel>, vcpus_max: usize) -> Arc<Self> {
+    /// For a machine of so many vCPUs, with workers on the processors that the calling thread may use. `None` if it is not
+    /// wanted, or there is no processor for it.
+    pub(crate) fn new(kernel: &Arc<Kernel>, vcpus_max: usize, exitless: Exitless) -> Option<Arc<Self>> {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        if exitless == Exitless::Off || processors < 2 {
+            return None;
+        }
         let lane = |index| Arc::new(Lane::new(kernel.clone(), index));
         let staff = Staff {
             workers: 0,
@@ -77,16 +83,16 @@ impl Dispatcher {
             absent_until: None,
             absence: ABSENCE.start,
         };
-        Arc::new(Self {
+        Some(Arc::new(Self {
             lanes: (0..vcpus_max.min(LANES_MAX) as u64).map(lane).collect(),
             running: AtomicUsize::new(0),
             polling: AtomicUsize::new(0),
             cpus: sched_getaffinity(None).ok(),
-            processors: thread::available_parallelism().map_or(1, usize::from),
-            economy: Economy::default(),
+            processors,
+            economy: Economy::new(exitless == Exitless::On),
             staff: Mutex::new(staff),
             called: Condvar::new(),
-        })
+        }))
     }
 
     /// The lane of vCPU `index`, if it has one.

@@ -105,8 +105,9 @@ pub(crate) struct RunArguments {
     /// Whether system calls are served without leaving the guest, where that is possible and pays
     ///
     /// Calls that a program makes often are then rewritten as they are made, in copies of the pages of its files that only
-    /// its own instruction fetches, and reads of its own text, see; and a thread of vmm polls for them. `auto` is `off`
-    /// for now.
+    /// its own instruction fetches, and reads of its own text, see (`off` is for programs that do not bear that); and threads
+    /// of vmm poll for them, on processors that the guest leaves idle. `auto` polls while that saves a fair part of the
+    /// processor time that it takes.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     exitless: Exitless,
 
@@ -159,7 +160,7 @@ impl RunArguments {
             stop_timeout: Duration::from_secs(self.stop_timeout),
             timeout: self.limits.timeout,
             outputs: self.output.clone(),
-            is_exitless: self.exitless == Exitless::On,
+            exitless: self.exitless.into(),
             has_terminal: self.streams.has_terminal(),
             has_input: self.streams.has_input(true),
             network: self.network.network(),
@@ -223,12 +224,22 @@ impl RunArguments {
 /// When system calls are served without leaving the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Exitless {
-    /// By what was measured.
+    /// While it pays.
     Auto,
-    /// Where it pays.
+    /// Whenever calls are frequent and a processor is idle.
     On,
     /// Never.
     Off,
+}
+
+impl From<Exitless> for platform_kvm::Exitless {
+    fn from(exitless: Exitless) -> Self {
+        match exitless {
+            Exitless::Auto => Self::Auto,
+            Exitless::On => Self::On,
+            Exitless::Off => Self::Off,
+        }
+    }
 }
 
 /// A host name that sethostname(2) would take.

@@ -1,7 +1,7 @@
 use super::*;
 
 fn economy(exit: Duration) -> Economy {
-    let economy = Economy::default();
+    let economy = Economy::new(false);
     economy.note_exit(exit);
     economy
 }
