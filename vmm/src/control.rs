@@ -9,14 +9,20 @@
 
 mod channel;
 mod client;
+mod discovery;
+mod ending;
 mod message;
 mod server;
 mod target;
 #[cfg(test)]
 mod tests;
 
-pub use client::ask;
-pub use message::Request;
+pub use client::{about, ask, statistics, wait};
+pub use discovery::running;
+pub use message::{About, Execution, PassedStream, PassedStreams, Request, Statistics};
 pub use target::Target;
 
-pub(crate) use server::ControlSocket;
+pub(crate) use client::Call;
+pub(crate) use ending::Ending;
+pub(crate) use message::{During, Reply};
+pub(crate) use server::{ControlSocket, Served};

@@ -5,14 +5,18 @@
 
 pub mod control;
 pub mod doctor;
+pub mod exec;
 mod failure;
 mod forward;
 mod front;
 pub mod image;
 mod jail;
+pub mod keeper;
+pub mod log_file;
 pub mod network;
 mod output;
 mod panic;
+pub mod records;
 mod relay;
 mod sandbox;
 mod streams;

@@ -1,8 +1,9 @@
 //! A sandbox, built from a description and run to its end.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use platform_kvm::{Config, Exitless, KvmPlatform};
@@ -17,7 +18,8 @@ use sentry::signal::Signal;
 use sentry::syscall::{Table, Tracer};
 use sentry::task::{Dispatcher, ExitStatus};
 
-use crate::control::ControlSocket;
+use crate::control::{About, ControlSocket, Ending, Served};
+use crate::exec::Executor;
 use crate::failure::Failure;
 use crate::forward::{Forwarder, Stop, TimeLimit};
 use crate::front::Front;
@@ -32,7 +34,7 @@ const MIN_MEMORY_BYTES: u64 = 8 << 20;
 pub(crate) const FIRST_SESSION: i32 = 1;
 
 /// How vmm keeps a sandbox, which is nothing that the guest knows of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Custody {
     /// A host without Landlock, or with one that is too old, runs nothing.
     pub is_landlock_required: bool,
@@ -55,6 +57,10 @@ pub struct Custody {
     pub has_input: bool,
     /// What of the outside the sandbox reaches, and what reaches it.
     pub network: Network,
+    /// What the image is called outside.
+    pub image_name: String,
+    /// A pipe that is written a zero to once the first program runs.
+    pub started: Option<Arc<OwnedFd>>,
 }
 
 impl Default for Custody {
@@ -71,6 +77,8 @@ impl Default for Custody {
             has_terminal: false,
             has_input: true,
             network: Network::default(),
+            image_name: "/".to_owned(),
+            started: None,
         }
     }
 }
@@ -107,9 +115,11 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     let volumes = admit_volumes(volumes, &mut jail)?;
     let outputs = Outputs::open(&custody.outputs, &mut jail)?;
     let machine = make_machine(&description, custody.exitless)?;
-    let (root, caller) = (description.root.clone(), jail.caller());
+    let (root, owner) = (description.root.clone(), jail.caller());
+    let about = about(&description, &custody);
     let sandbox = Sandbox::new(description, image, volumes, machine).map_err(anyhow::Error::from)?;
-    let (kernel, mounts) = (sandbox.kernel().clone(), sandbox.mounts().clone());
+    let (kernel, mounts, later) =
+        (sandbox.kernel().clone(), sandbox.mounts().clone(), sandbox.later_programs());
     let network = kernel.initial_namespaces().network.clone();
     door.as_mut().map_or(Ok(()), |door| door.attach(&network))?;
     let notifier = HostNotifier::new();
@@ -122,17 +132,39 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     signals.start(kernel.clone(), init.thread_group().clone(), custody.stop(), front.window())?;
     door.map_or(Ok(()), |door| door.serve(network))?;
     let time_limit = TimeLimit::start(custody.timeout, init.thread_group(), custody.stop())?;
-    control.serve(kernel.clone(), caller, init.thread_group().clone())?;
+    let ending = Arc::<Ending>::default();
+    let executor = Executor::new(init.clone(), later, notifier);
+    control.serve(Served { owner, about, executor, ending: ending.clone() })?;
+    if let Some(started) = custody.started {
+        // Who does not wait for it any more has no use for it.
+        let _ = rustix::io::write(&started, &[0]);
+    }
     let status: ExitStatus = kernel.wait_for_init(&init);
     front.finish();
     write_back(&mounts);
     let status = if time_limit.has_passed() { Failure::TIMED_OUT } else { status.shell_status() };
-    match outputs.copy(&mounts, &kernel.viewer()) {
+    let copied = outputs.copy(&mounts, &kernel.viewer()).map_err(Failure::from);
+    ending.come(copied.as_ref().err().filter(|_| status == 0).map_or(status, |failure| failure.status));
+    match copied {
         // What the program says counts for more.
-        Err(error) if status != 0 => log::error!("{}", Failure::from(error).text()),
+        Err(failure) if status != 0 => log::error!("{}", failure.text()),
         result => result?,
     }
     Ok(status)
+}
+
+/// What is told of the sandbox to who asks from outside.
+fn about(description: &Description, custody: &Custody) -> About {
+    let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let words = description.command.iter().map(|word| String::from_utf8_lossy(&word.0).into_owned());
+    About {
+        pid: rustix::process::getpid().as_raw_nonzero().get(),
+        name: description.name.clone(),
+        image: custody.image_name.clone(),
+        command: words.collect(),
+        started_at: started_at.as_secs(),
+        is_paused: false,
+    }
 }
 
 /// Lets the image at `path` be read from inside the jail; an executable, or what holds layers, is open already.

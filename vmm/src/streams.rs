@@ -13,7 +13,7 @@ use anyhow::Context;
 use rustix::fs::FileType;
 use sentry::boot::User;
 use sentry::cred::KernelUid;
-use sentry::fs::host_stdio::{HostFile, HostNotifier, Owners, StorageStreams};
+use sentry::fs::host_stdio::{HostFile, HostNotifier, HostStream, Opening, Owners, StorageStreams};
 use sentry::fs::pts::HeldTerminal;
 use sentry::fs::terminal::ControllingTerminals;
 use sentry::fs::{
@@ -41,6 +41,11 @@ extern "C" fn look_at_start() {
     }
 }
 
+/// The process's streams are open, whatever they were when it began.
+pub(crate) fn are_open() {
+    CLOSED_AT_START.store(0, Ordering::Relaxed);
+}
+
 /// The devices that the guest has as well, by their minor numbers.
 const MEMORY_DEVICES: [(u32, &[u8]); 6] = [
     (3, b"/dev/null"),
@@ -62,6 +67,10 @@ pub(crate) struct Stream {
     pub(crate) identity: usize,
     /// What the guest is told of a file's place.
     pub(crate) name: Vec<u8>,
+    /// Access mode and status flags that the caller's description has.
+    pub(crate) flags: OpenFlags,
+    /// How it comes by a description that does not block.
+    pub(crate) opening: Opening,
 }
 
 /// Streams of a program, each by a descriptor of vmm's own.
@@ -99,10 +108,15 @@ impl Streams {
             let descriptor = rustix::io::fcntl_dupfd_cloexec(stream, 3).context("standard streams")?;
             let same = streams.iter().find(|earlier| is_same_description(earlier.descriptor.as_fd(), stream));
             let identity = same.map_or(streams.len(), |same| same.identity);
-            let name = name_inside(stream, image);
-            streams.push(Stream { number, descriptor, identity, name });
+            let (name, flags) = (name_inside(stream, image), open_flags(stream)?);
+            streams.push(Stream { number, descriptor, identity, name, flags, opening: Opening::Again });
         }
         Ok(Self(streams))
+    }
+
+    /// Those that have been handed over.
+    pub(crate) fn of(streams: Vec<Stream>) -> Self {
+        Self(streams)
     }
 
     /// All of them.
@@ -191,12 +205,11 @@ fn describe(
     surroundings: &Surroundings<'_>,
     storage: &mut StorageStreams,
 ) -> anyhow::Result<Option<Arc<FileDescription>>> {
-    let (stream, name) = (stream.descriptor.as_fd(), &stream.name);
-    let stat = rustix::fs::fstat(stream).context("standard streams")?;
+    let stat = rustix::fs::fstat(&stream.descriptor).context("standard streams")?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice {
-        return Ok(open_device(DeviceNumber::from_u64(stat.st_rdev), open_flags(stream)?, surroundings));
+        return Ok(open_device(DeviceNumber::from_u64(stat.st_rdev), stream.flags, surroundings));
     }
-    storage.describe(stream, open_flags(stream)?, name).context("standard streams")
+    storage.describe(stream.descriptor.as_fd(), stream.flags, &stream.name).context("standard streams")
 }
 
 /// Access mode and status flags.
@@ -245,7 +258,10 @@ fn install_host_files(
     streams: &[&Stream],
     surroundings: &Surroundings<'_>,
 ) -> anyhow::Result<()> {
-    let descriptors: Vec<_> = streams.iter().map(|stream| stream.descriptor.as_fd()).collect();
+    let mut descriptors = Vec::new();
+    for stream in streams {
+        descriptors.push(HostStream { descriptor: stream.descriptor.as_fd(), opening: stream.opening });
+    }
     let (notifier, terminals) = (surroundings.notifier, surroundings.terminals);
     let files = HostFile::standard_streams(&descriptors, notifier, terminals, surroundings.open_files)
         .context("standard streams")?;
@@ -264,7 +280,7 @@ fn install_host_files(
                 if let Some(path) = &path {
                     file.set_node(path.inode().clone());
                 }
-                FileDescription::new(file, path, open_flags(stream.descriptor.as_fd())?)
+                FileDescription::new(file, path, stream.flags)
             }
         };
         table.install_at(description.clone(), Fd(stream.number), false, 3).context("standard streams")?;

@@ -3,8 +3,10 @@
 //! What the guest's programs may expect of Linux is tested by `guest.rs`. Here a test starts `vmm` as a
 //! user does and looks at its status, its two streams and the host.
 
+mod detached;
 mod doctor;
 mod elf_files;
+mod exec;
 mod image_layout;
 mod images;
 mod images_archives;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     let tests = [
         status::TESTS,
         elf_files::TESTS,
+        exec::TESTS,
         options::TESTS,
         images::TESTS,
         images_archives::TESTS,
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         layers::TESTS,
         jobs::TESTS,
         life::TESTS,
+        detached::TESTS,
         network::TESTS,
         doctor::TESTS,
         outputs::TESTS,

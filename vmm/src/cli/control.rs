@@ -4,6 +4,7 @@ use sentry::signal::Signal;
 use vmm::Failure;
 use vmm::control::{self, Request, Target};
 
+use super::output::print;
 use super::signal_name;
 use super::target::sandbox;
 
@@ -22,8 +23,13 @@ pub(crate) struct KillArguments {
     #[arg(long, short = 's', value_name = "SIGNAL", default_value = "KILL", value_parser = signal_name::parse)]
     signal: Signal,
 
-    #[command(flatten)]
-    target: TargetArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    /// The process numbers of the vmm that run the sandboxes, or the names that you gave them with --name
+    #[arg(value_name = "PID|NAME", value_parser = sandbox, required = true)]
+    sandboxes: Vec<Target>,
 }
 
 impl TargetArguments {
@@ -41,7 +47,17 @@ impl TargetArguments {
 impl KillArguments {
     /// Sends the signal.
     pub(crate) fn run(&self) -> Result<u8, Failure> {
-        ask(&self.target.sandbox, Request::Kill { signal: self.signal.number().into() })
+        let signal = self.signal.number().into();
+        for sandbox in &self.sandboxes {
+            ask(sandbox, Request::Kill { signal })?;
+        }
+        match self.json {
+            true => {
+                let names: Vec<_> = self.sandboxes.iter().map(ToString::to_string).collect();
+                print(true, &names, |_| String::new())
+            }
+            false => Ok(0),
+        }
     }
 }
 

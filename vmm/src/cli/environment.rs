@@ -48,6 +48,23 @@ pub(crate) fn environment(
     Ok(variables.into_iter().map(|(name, (_, value))| [name.as_slice(), b"=", &value].concat()).collect())
 }
 
+/// What `requested` changes of an environment that is known elsewhere: `NAME=VALUE`, and a name alone for what is not to be there.
+///
+/// # Errors
+/// A variable has no name.
+pub(crate) fn changes(requested: impl Iterator<Item = OsString>) -> anyhow::Result<Vec<OsString>> {
+    let change = |variable: OsString| {
+        let bytes = variable.clone().into_vec();
+        if bytes.is_empty() || bytes.starts_with(b"=") {
+            return Err(no_name(&bytes));
+        }
+        let own = std::env::var_os(&variable).filter(|_| !bytes.contains(&b'='));
+        let Some(own) = own else { return Ok(variable) };
+        Ok(OsString::from_vec([bytes, b"=".to_vec(), own.into_vec()].concat()))
+    };
+    requested.map(change).collect()
+}
+
 /// What the files of --env-file say, in their order.
 pub(crate) fn variables_of_files(files: &[PathBuf]) -> anyhow::Result<Vec<OsString>> {
     let mut variables = Vec::new();

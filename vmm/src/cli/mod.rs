@@ -1,26 +1,37 @@
 //! The command line: options and subcommands, a file each.
 
 mod control;
+mod detached;
 mod environment;
+mod exec;
 mod images;
 mod limit_arguments;
+mod logs;
 mod mount_arguments;
 mod network_arguments;
+mod output;
+mod ps;
 mod run;
 mod signal_name;
 mod size;
+mod stats;
 mod stream_arguments;
 mod target;
 mod user;
-
-use std::io::{ErrorKind, Write};
+mod wait;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 use vmm::{Failure, doctor};
 
 use self::control::{KillArguments, TargetArguments};
+use self::exec::ExecArguments;
+use self::logs::LogsArguments;
+use self::output::print_bytes;
+use self::ps::PsArguments;
 use self::run::RunArguments;
+use self::stats::StatsArguments;
+use self::wait::{RmArguments, WaitArguments};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,11 +94,31 @@ enum Subcommand {
     /// is noticed: timers that are due meanwhile expire afterwards, and signals wait, those sent to the vmm included.
     Pause(TargetArguments),
 
-    /// Send a signal to the first process of a running sandbox
+    /// Send a signal to the first processes of running sandboxes
     Kill(KillArguments),
 
     /// Let a paused sandbox go on
     Resume(TargetArguments),
+
+    /// Run a command in a running sandbox, beside its first process and where that is
+    ///
+    /// Its exit status is the command's. Signals to vmm reach the command. Standard input is the command's with --interactive, or at a terminal.
+    Exec(ExecArguments),
+
+    /// Tell which of your sandboxes run
+    Ps(PsArguments),
+
+    /// Show what a detached sandbox has written
+    Logs(LogsArguments),
+
+    /// Wait for sandboxes to end, and print their exit statuses
+    Wait(WaitArguments),
+
+    /// Remove what is kept of detached sandboxes that have ended
+    Rm(RmArguments),
+
+    /// Tell what running sandboxes use
+    Stats(StatsArguments),
 }
 
 impl Arguments {
@@ -119,21 +150,19 @@ impl Arguments {
             Some(Subcommand::Pause(arguments)) => arguments.pause(),
             Some(Subcommand::Kill(arguments)) => arguments.run(),
             Some(Subcommand::Resume(arguments)) => arguments.resume(),
+            Some(Subcommand::Exec(arguments)) => arguments.run(),
+            Some(Subcommand::Ps(arguments)) => arguments.run(),
+            Some(Subcommand::Logs(arguments)) => arguments.run(),
+            Some(Subcommand::Wait(arguments)) => arguments.run(),
+            Some(Subcommand::Rm(arguments)) => arguments.run(),
+            Some(Subcommand::Stats(arguments)) => arguments.run(),
             Some(Subcommand::Images(arguments)) => images::run(arguments).map(|()| 0).map_err(Failure::from),
-            Some(Subcommand::Completions { shell }) => print(&Self::completions(shell)),
+            Some(Subcommand::Completions { shell }) => print_bytes(&Self::completions(shell)),
             Some(Subcommand::Man) => {
                 let page = Self::manual().map_err(anyhow::Error::from)?;
-                print(&page)
+                print_bytes(&page)
             }
         }
-    }
-}
-
-/// Prints `bytes` to standard output, where somebody may have stopped to read.
-fn print(bytes: &[u8]) -> Result<u8, Failure> {
-    match std::io::stdout().write_all(bytes) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(anyhow::Error::from(error).into()),
-        _ => Ok(0),
     }
 }
 

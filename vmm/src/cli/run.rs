@@ -11,6 +11,7 @@ use sentry::signal::Signal;
 use vmm::image::{self, Configuration, OpenImage};
 use vmm::{Custody, Failure, JailUser, Output};
 
+use super::detached::DetachArguments;
 use super::environment::{environment, variables_of_files};
 use super::limit_arguments::LimitArguments;
 use super::mount_arguments::MountArguments;
@@ -55,6 +56,9 @@ pub(crate) struct RunArguments {
 
     #[command(flatten)]
     streams: StreamArguments,
+
+    #[command(flatten)]
+    detached: DetachArguments,
 
     /// Copy a file or tree of the guest to the host when the program has ended, whatever its status: whole or not at all
     #[arg(long, value_name = "GUEST:HOST")]
@@ -139,7 +143,12 @@ impl RunArguments {
     pub(crate) fn run(self) -> Result<u8, Failure> {
         let opened = image::open(&self.image_request())?;
         let custody = self.custody(&opened)?;
-        vmm::run(self.describe(&opened)?, opened.image, custody)
+        let detached = self.detached.clone();
+        let description = self.describe(&opened)?;
+        match detached.detach {
+            true => detached.run(description, opened, custody),
+            false => vmm::run(description, opened.image, custody),
+        }
     }
 
     /// How vmm is to keep the sandbox of `opened`.
@@ -161,9 +170,11 @@ impl RunArguments {
             timeout: self.limits.timeout,
             outputs: self.output.clone(),
             exitless: self.exitless.into(),
-            has_terminal: self.streams.has_terminal(),
-            has_input: self.streams.has_input(true),
             network: self.network.network(),
+            has_terminal: self.streams.has_terminal(!self.detached.detach),
+            has_input: self.streams.has_input(!self.detached.detach),
+            image_name: self.image.to_string_lossy().into_owned(),
+            ..Custody::default()
         })
     }
 

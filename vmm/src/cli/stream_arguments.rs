@@ -17,9 +17,14 @@ pub(crate) struct StreamArguments {
 }
 
 impl StreamArguments {
-    /// Whether the program is on a terminal of its own.
-    pub(crate) fn has_terminal(&self) -> bool {
-        self.tty.unwrap_or_else(is_on_terminal)
+    /// Whether nothing is said of a terminal, and there is one.
+    pub(crate) fn is_on_terminal_by_itself(&self) -> bool {
+        self.tty.is_none() && is_on_terminal()
+    }
+
+    /// Whether the program is on a terminal of its own; `may_be_by_itself` if that is so where there is one and nothing is said.
+    pub(crate) fn has_terminal(&self, may_be_by_itself: bool) -> bool {
+        self.tty.unwrap_or_else(|| may_be_by_itself && is_on_terminal())
     }
 
     /// Whether the program reads standard input, if nothing is said of it.

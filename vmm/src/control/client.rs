@@ -8,22 +8,22 @@ use rustix::process::geteuid;
 use rustix::thread::set_thread_res_uid;
 
 use super::channel::Channel;
-use super::message::{Reply, Request};
+use super::message::{About, During, Reply, Request, Statistics};
 use super::target::Target;
 
 /// A sandbox that has been called.
-pub(crate) struct Call<'a> {
-    target: &'a Target,
+pub(crate) struct Call {
+    target: Target,
     channel: Channel,
 }
 
-impl<'a> Call<'a> {
+impl Call {
     /// Calls `target`, and says what is wanted.
     ///
     /// # Errors
     /// There is no such sandbox, or it belongs to somebody else.
     pub(crate) fn begin(
-        target: &'a Target,
+        target: Target,
         request: &Request,
         descriptors: &[BorrowedFd<'_>],
     ) -> anyhow::Result<Self> {
@@ -52,6 +52,14 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Says something while a program runs.
+    ///
+    /// # Errors
+    /// It has hung up.
+    pub(crate) fn say(&self, during: During) -> anyhow::Result<()> {
+        self.channel.send(&during, &[])
+    }
+
     /// The first answer.
     ///
     /// # Errors
@@ -65,12 +73,45 @@ impl<'a> Call<'a> {
     }
 }
 
+/// What the sandbox is.
+///
+/// # Errors
+/// As for [`ask`].
+pub fn about(target: &Target) -> anyhow::Result<About> {
+    match Call::begin(target.clone(), &Request::Describe, &[])?.first()? {
+        Reply::Description(about) => Ok(about),
+        other => bail!("{target} answers {other:?}"),
+    }
+}
+
+/// What the sandbox uses.
+///
+/// # Errors
+/// As for [`ask`].
+pub fn statistics(target: &Target) -> anyhow::Result<Statistics> {
+    match Call::begin(target.clone(), &Request::Statistics, &[])?.first()? {
+        Reply::Statistics(statistics) => Ok(statistics),
+        other => bail!("{target} answers {other:?}"),
+    }
+}
+
+/// Waits for the end of the sandbox, and returns its status.
+///
+/// # Errors
+/// As for [`ask`], and it ends without a word.
+pub fn wait(target: &Target) -> anyhow::Result<u8> {
+    match Call::begin(target.clone(), &Request::Wait, &[])?.first()? {
+        Reply::Ended { status } => Ok(status),
+        other => bail!("{target} answers {other:?}"),
+    }
+}
+
 /// Has a sandbox do what is asked, and returns once it has.
 ///
 /// # Errors
 /// There is no such sandbox, it belongs to somebody else, or it is paused, or running, already.
 pub fn ask(target: &Target, request: &Request) -> anyhow::Result<()> {
-    match Call::begin(target, request, &[])?.first()? {
+    match Call::begin(target.clone(), request, &[])?.first()? {
         Reply::Done => Ok(()),
         other => bail!("{target} answers {other:?}"),
     }

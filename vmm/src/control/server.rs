@@ -1,9 +1,8 @@
 //! The sandbox's side.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -11,15 +10,18 @@ use anyhow::{Context, ensure};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
-use rustix::net::{SocketFlags, accept_with};
+use rustix::net::{SocketFlags, UCred, accept_with};
 use rustix::process::{Uid, getpid};
+use sentry::fs::terminal::WindowSize;
 use sentry::kernel::Kernel;
 use sentry::signal::{Signal, SignalInfo};
 use sentry::task::{StopGuard, ThreadGroup};
 
 use super::channel::Channel;
-use super::message::{Reply, Request};
+use super::ending::Ending;
+use super::message::{About, During, Execution, Reply, Request, Statistics};
 use super::target::Target;
+use crate::exec::Executor;
 
 /// How long a caller may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -50,22 +52,18 @@ impl ControlSocket {
         Ok(Self { sockets })
     }
 
-    /// Serves the requests of `owner` and root for as long as vmm lives, on threads of its own. Signals go to `first`.
+    /// Serves the requests of the sandbox's owner and root for as long as vmm lives, on threads of its own.
     ///
     /// # Errors
     /// The host has no thread left.
-    pub(crate) fn serve(
-        self,
-        kernel: Arc<Kernel>,
-        owner: Uid,
-        first: Arc<ThreadGroup>,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn serve(self, served: Served) -> anyhow::Result<()> {
         if self.sockets.is_empty() {
             return Ok(());
         }
         let serve = move || {
-            let (pause, callers) = (Mutex::new(None), AtomicUsize::new(0));
-            let server = Server { kernel: &kernel, owner, first: &first, pause, callers };
+            let kernel = served.executor.kernel();
+            let server =
+                Server { served: &served, kernel, pause: Mutex::new(None), callers: AtomicUsize::new(0) };
             thread::scope(|scope| {
                 loop {
                     match self.accept() {
@@ -98,11 +96,22 @@ impl ControlSocket {
     }
 }
 
+/// The sandbox that is served.
+pub(crate) struct Served {
+    /// Who may ask.
+    pub(crate) owner: Uid,
+    /// What it is.
+    pub(crate) about: About,
+    /// What runs programs beside the first one.
+    pub(crate) executor: Executor,
+    /// Its end.
+    pub(crate) ending: Arc<Ending>,
+}
+
 /// Who serves.
 struct Server<'a> {
+    served: &'a Served,
     kernel: &'a Kernel,
-    owner: Uid,
-    first: &'a ThreadGroup,
     pause: Mutex<Option<StopGuard<'a>>>,
     /// Those that are being served.
     callers: AtomicUsize,
@@ -129,10 +138,17 @@ impl<'a> Server<'a> {
 
     fn serve(&self, peer: OwnedFd) -> anyhow::Result<()> {
         let caller = socket_peercred(&peer)?;
-        let is_owner = caller.uid == self.owner || caller.uid == Uid::ROOT;
+        let is_owner = caller.uid == self.served.owner || caller.uid == Uid::ROOT;
         ensure!(is_owner, "user {} may not do that", caller.uid.as_raw());
         let channel = Channel::new(peer);
         let reply = match channel.receive(Some(PATIENCE)) {
+            Ok(Some((Request::Execute(execution), descriptors))) => {
+                return self.execute(&channel, execution, descriptors, &caller);
+            }
+            Ok(Some((Request::Wait, _))) => {
+                let listener = self.served.ending.listen();
+                return channel.send(&Reply::Ended { status: listener.status() }, &[]);
+            }
             Ok(Some((request, _))) => self.answer(&request),
             Ok(None) => return Ok(()),
             Err(error) => Reply::Refused(format!("{error:#}")),
@@ -144,26 +160,108 @@ impl<'a> Server<'a> {
         let refused = |reason: &str| Reply::Refused(reason.to_owned());
         match request {
             Request::Pause => {
-                let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut pause = self.lock_pause();
                 if pause.is_some() {
                     return refused("it is paused already");
                 }
                 *pause = Some(self.kernel.tasks().stop_all());
+                Reply::Done
             }
-            Request::Resume => {
-                let pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if pause.is_none() {
-                    return refused("it is not paused");
-                }
-            }
-            Request::Kill { signal } => match Signal::new(*signal) {
-                // From outside of every PID namespace: as process 0.
-                Ok(signal) => {
-                    self.first.send_signal(SignalInfo::from_kill(signal, 0, sentry::cred::Uid::ROOT))
-                }
-                Err(_) => return refused("there is no such signal"),
+            Request::Resume => match self.lock_pause().take() {
+                Some(_) => Reply::Done,
+                None => refused("it is not paused"),
             },
+            Request::Kill { signal } => match Signal::new(*signal) {
+                Ok(signal) => {
+                    send_signal(self.served.executor.first_group(), signal);
+                    Reply::Done
+                }
+                Err(_) => refused("there is no such signal"),
+            },
+            Request::Describe => {
+                let is_paused = self.lock_pause().is_some();
+                Reply::Description(About { is_paused, ..self.served.about.clone() })
+            }
+            Request::Statistics => Reply::Statistics(self.statistics()),
+            Request::Wait | Request::Execute(_) => refused("it does not know the request"),
         }
-        Reply::Done
     }
+
+    fn lock_pause(&self) -> MutexGuard<'_, Option<StopGuard<'a>>> {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn statistics(&self) -> Statistics {
+        let (memory, cgroups) = (self.kernel.frames().statistics(), self.kernel.cgroups());
+        let usage = cgroups.cpu_usage(cgroups.root());
+        Statistics {
+            memory_bytes: memory.total_bytes.saturating_sub(memory.free_bytes),
+            memory_limit_bytes: memory.total_bytes,
+            user_seconds: usage.user.as_secs_f64(),
+            system_seconds: usage.system.as_secs_f64(),
+            tasks: cgroups.root().pids().current(),
+            tasks_limit: cgroups.root().pids().max(),
+            uptime_seconds: self.kernel.uptime().as_secs_f64(),
+        }
+    }
+
+    /// Runs a program beside the first one, and serves its caller until both have ended.
+    fn execute(
+        &self,
+        channel: &Channel,
+        execution: Execution,
+        descriptors: Vec<OwnedFd>,
+        caller: &UCred,
+    ) -> anyhow::Result<()> {
+        if self.lock_pause().is_some() {
+            return channel.send(&Reply::Refused("it is paused: resume it first".into()), &[]);
+        }
+        let listener = self.served.ending.listen();
+        let executing = match self.served.executor.start(execution, descriptors, caller) {
+            Ok(executing) => executing,
+            Err(failure) => {
+                let reply = Reply::Failed { status: failure.status, reason: failure.text() };
+                return channel.send(&reply, &[]);
+            }
+        };
+        channel.send(&Reply::Started, &[])?;
+        let (group, terminal) = (executing.group().clone(), executing.terminal());
+        thread::scope(|scope| {
+            let tell_the_end = move || {
+                let status = executing.finish();
+                // A caller that has gone does not mind.
+                let _ = channel.send(&Reply::Ended { status }, &[]);
+                drop(listener);
+            };
+            let builder = thread::Builder::new().name("execution".into());
+            if let Err(error) = builder.spawn_scoped(scope, tell_the_end) {
+                send_signal(&group, Signal::SIGKILL);
+                return Err(error.into());
+            }
+            while let Ok(Some((during, _))) = channel.receive(None) {
+                match during {
+                    During::Signal(signal) => {
+                        if let Ok(signal) = Signal::new(signal) {
+                            send_signal(&group, signal);
+                        }
+                    }
+                    During::Resize(fields) => {
+                        if let Some(terminal) = terminal.upgrade() {
+                            terminal.resize(WindowSize { fields });
+                        }
+                    }
+                }
+            }
+            // The caller has gone, and its terminal with it.
+            if let Some(terminal) = terminal.upgrade() {
+                terminal.hang_up();
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Sends `signal` from outside of every PID namespace: as process 0.
+fn send_signal(group: &ThreadGroup, signal: Signal) {
+    group.send_signal(SignalInfo::from_kill(signal, 0, sentry::cred::Uid::ROOT));
 }

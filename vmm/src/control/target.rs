@@ -9,6 +9,9 @@ use rustix::net::{
 };
 use rustix::process::{Pid, getuid};
 
+/// What the names of sockets begin with that are named after a process.
+pub(super) const PROCESS_PREFIX: &str = "palisade-vmm-";
+
 /// Callers that wait to be accepted.
 const BACKLOG: i32 = 128;
 
@@ -24,7 +27,7 @@ pub enum Target {
 impl Target {
     fn address(&self) -> anyhow::Result<SocketAddrUnix> {
         let name = match self {
-            Self::Process(pid) => format!("palisade-vmm-{}", pid.as_raw_nonzero()),
+            Self::Process(pid) => format!("{PROCESS_PREFIX}{}", pid.as_raw_nonzero()),
             Self::Container(name) => format!("palisade-container-{}-{name}", getuid().as_raw()),
         };
         Ok(SocketAddrUnix::new_abstract_name(name.as_bytes())?)

@@ -174,6 +174,8 @@ fn files() -> Vec<Condition> {
         (Sysno::pwritev2, vec![flags_of_transfers]),
         (Sysno::lseek, vec![AtMost(2, uapi::SEEK_HOLE)]),
         (Sysno::fallocate, vec![HasNone(1, !modes)]),
+        // By which what a pipe of a program that joins holds is looked at.
+        (Sysno::pipe2, vec![OneOf(1, vec![uapi::O_CLOEXEC | uapi::O_NONBLOCK])]),
         (Sysno::tee, vec![OneOf(3, vec![uapi::SPLICE_F_NONBLOCK])]),
         (Sysno::epoll_create1, vec![OneOf(0, vec![uapi::EPOLL_CLOEXEC])]),
         (Sysno::epoll_ctl, vec![AtMost(1, uapi::EPOLL_CTL_MOD)]),

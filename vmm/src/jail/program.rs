@@ -89,7 +89,14 @@ fn bisect(intervals: &[(u32, Answer)]) -> anyhow::Result<Vec<sock_filter>> {
     let (lower, upper) = intervals.split_at(intervals.len() / 2);
     let Some((boundary, _)) = upper.first() else { return answer_with(&Answer::Trap) };
     let lower = bisect(lower)?;
-    let mut program = vec![jump(libc::BPF_JGE, *boundary, distance(lower.len())?, 0)];
+    let mut program = match u8::try_from(lower.len()) {
+        Ok(distance) => vec![jump(libc::BPF_JGE, *boundary, distance, 0)],
+        // Too far for a comparison.
+        Err(_) => vec![
+            jump(libc::BPF_JGE, *boundary, 0, 1),
+            instruction(libc::BPF_JMP | libc::BPF_JA, u32::try_from(lower.len())?),
+        ],
+    };
     program.extend(lower);
     program.extend(bisect(upper)?);
     Ok(program)

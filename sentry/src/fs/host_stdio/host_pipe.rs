@@ -16,7 +16,7 @@ use crate::wait::Events;
 pub(super) struct HostPipe(Mutex<(OwnedFd, OwnedFd)>);
 
 impl HostPipe {
-    /// Made at start, since no pipe can be made later.
+    /// Made with the stream, so that looking takes no descriptor.
     ///
     /// # Errors
     /// The host's.

@@ -56,6 +56,26 @@ enum Manner {
     Polled,
 }
 
+/// A standard stream that is to be made a guest file of.
+#[derive(Clone, Copy, Debug)]
+pub struct HostStream<'a> {
+    /// The caller's descriptor, or one of our own.
+    pub descriptor: BorrowedFd<'a>,
+    /// How it comes by a description that does not block.
+    pub opening: Opening,
+}
+
+/// How a stream comes by a description of our own that does not block, if it is a pipe or a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// It is opened once more, if the host lets us.
+    Again,
+    /// It has been opened so.
+    Done,
+    /// It cannot be had.
+    Never,
+}
+
 /// A standard stream of the caller.
 pub struct HostFile {
     descriptor: OwnedFd,
@@ -83,16 +103,16 @@ impl HostFile {
     /// # Errors
     /// The host's errors on duplicating or inspecting a descriptor.
     pub fn standard_streams(
-        streams: &[BorrowedFd<'_>],
+        streams: &[HostStream<'_>],
         notifier: &Arc<HostNotifier>,
         terminals: &Arc<ControllingTerminals>,
         open_files: &OpenFiles,
     ) -> Result<Vec<Arc<Self>>, Errno> {
         let mut files: Vec<Arc<Self>> = Vec::new();
         for stream in streams {
-            let device = rustix::fs::fstat(stream)?.st_rdev;
+            let device = rustix::fs::fstat(stream.descriptor)?.st_rdev;
             let known = files.iter().filter_map(|file| file.terminal.clone());
-            let terminal = rustix::termios::isatty(stream).then(|| {
+            let terminal = rustix::termios::isatty(stream.descriptor).then(|| {
                 known
                     .into_iter()
                     .find(|terminal| terminal.host_device() == device)
@@ -108,7 +128,7 @@ impl HostFile {
     }
 
     fn new(
-        stream: BorrowedFd<'_>,
+        HostStream { descriptor: stream, opening }: HostStream<'_>,
         terminal: Option<Arc<HostTerminal>>,
         notifier: Arc<HostNotifier>,
         others: &[Arc<Self>],
@@ -116,9 +136,12 @@ impl HostFile {
     ) -> Result<Arc<Self>, Errno> {
         let stat = rustix::fs::fstat(stream)?;
         let kind = FileKind::from_mode(stat.st_mode).unwrap_or(FileKind::Fifo);
-        let reopened = (terminal.is_some() || kind == FileKind::Fifo)
-            .then(|| reopen(stream, terminal.is_some()))
-            .flatten();
+        let may_block = terminal.is_some() || kind == FileKind::Fifo;
+        let reopened = match opening {
+            Opening::Again if may_block => reopen(stream, terminal.is_some()),
+            Opening::Done if may_block => Some(duplicate(stream)?),
+            _ => None,
+        };
         let (descriptor, manner) = match (reopened, kind) {
             (Some(own), _) => (own, Manner::NonBlocking),
             (None, FileKind::Socket) => (duplicate(stream)?, Manner::Socket),

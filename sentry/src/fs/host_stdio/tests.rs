@@ -6,10 +6,14 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::wait::Waiter;
 
+fn again(descriptor: &impl AsFd) -> HostStream<'_> {
+    HostStream { descriptor: descriptor.as_fd(), opening: Opening::Again }
+}
+
 fn stream(descriptor: impl AsFd) -> Arc<HostFile> {
     let terminals = Arc::default();
     let mut files = HostFile::standard_streams(
-        &[descriptor.as_fd()],
+        &[again(&descriptor)],
         &HostNotifier::new(),
         &terminals,
         &OpenFiles::default(),
@@ -97,10 +101,31 @@ fn what_a_pipe_holds_can_be_looked_at_and_stays() {
 }
 
 #[test]
+fn a_pipe_that_is_not_opened_again_does_not_block_either() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let stream = HostStream { descriptor: reader.as_fd(), opening: Opening::Never };
+    let files =
+        HostFile::standard_streams(&[stream], &HostNotifier::new(), &Arc::default(), &OpenFiles::default());
+    let file = files.unwrap().remove(0);
+    assert_eq!(file.manner, Manner::Polled);
+    assert_eq!(file.read_at(&mut [0; 4], 0), Err(Errno::EAGAIN));
+    writer.write_all(b"hi").unwrap();
+    assert_eq!(file.read_at(&mut [0; 4], 0), Ok(2));
+    // One that has been opened so is used as it is.
+    rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK).unwrap();
+    let stream = HostStream { descriptor: reader.as_fd(), opening: Opening::Done };
+    let files =
+        HostFile::standard_streams(&[stream], &HostNotifier::new(), &Arc::default(), &OpenFiles::default());
+    let file = files.unwrap().remove(0);
+    assert_eq!(file.manner, Manner::NonBlocking);
+    assert_eq!(file.read_at(&mut [0; 4], 0), Err(Errno::EAGAIN));
+}
+
+#[test]
 fn a_pipe_s_capacity_is_the_host_s() {
     let (reader, writer) = std::io::pipe().unwrap();
     let files = HostFile::standard_streams(
-        &[reader.as_fd(), writer.as_fd()],
+        &[again(&reader), again(&writer)],
         &HostNotifier::new(),
         &Arc::default(),
         &OpenFiles::default(),

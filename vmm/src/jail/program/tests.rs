@@ -15,6 +15,10 @@ fn run(program: &[sock_filter], number: u32, arguments: [u64; 6]) -> u32 {
                 continue;
             }
             _ if code == RETURN => return k,
+            libc::BPF_JA => {
+                position += k as usize;
+                continue;
+            }
             libc::BPF_JEQ => accumulator == k,
             libc::BPF_JGE => accumulator >= k,
             libc::BPF_JGT => accumulator > k,
@@ -43,6 +47,20 @@ fn each_call_has_its_answer_and_no_other() {
             _ => libc::SECCOMP_RET_TRAP,
         };
         assert_eq!(run(&program, number, [0; 6]), expected, "{number}");
+    }
+}
+
+#[test]
+fn a_filter_may_be_longer_than_a_comparison_jumps() {
+    let numbers: Vec<u32> = (0..200).collect();
+    let answer = |number: u32| Answer::AllowIf(vec![Test::OneOf(0, vec![number; 8]), Test::IsZero(1)]);
+    let rules = numbers.iter().map(|number| (Sysno::new(*number as usize).unwrap(), answer(*number)));
+    let program = compile(rules.collect()).unwrap();
+    assert!(program.len() > 2000, "{}", program.len());
+    for number in 0..300 {
+        let expected = if number < 200 { libc::SECCOMP_RET_ALLOW } else { libc::SECCOMP_RET_TRAP };
+        assert_eq!(run(&program, number, [number.into(), 0, 0, 0, 0, 0]), expected, "{number}");
+        assert_eq!(run(&program, number, [number.into(), 1, 0, 0, 0, 0]), libc::SECCOMP_RET_TRAP, "{number}");
     }
 }
 

@@ -150,6 +150,7 @@ fn files_and_memory() -> Vec<(Sysno, [i64; 6])> {
         (Sysno::pwritev2, [0, 0, 0, 0, 0, libc::RWF_DSYNC.into()]),
         (Sysno::tee, [0, 0, 0, libc::SPLICE_F_MOVE.into(), 0, 0]),
         third(Sysno::lseek, 5),
+        second(Sysno::pipe2, libc::O_DIRECT.into()),
         first(Sysno::epoll_create1, 0),
         second(Sysno::epoll_ctl, 4),
         third(Sysno::mmap, libc::PROT_EXEC.into()),
