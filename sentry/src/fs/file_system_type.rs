@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
+use super::block::BlockDevice;
 use super::file_systems::FileSystems;
 use super::proc::ProcessSource;
-use super::{Instance, Network, Path, Viewer, cgroup, dev, mqueue, proc, pts, sys, tmpfs};
+use super::{
+    FileKind, Instance, MountFlags, Network, Path, Viewer, cgroup, dev, ext, mqueue, proc, pts, sys, tmpfs,
+};
 use crate::Errno;
 use crate::cred::{Capabilities, Namespace, NamespaceKind, UserNamespace};
 use crate::ipc::IpcNamespace;
@@ -70,6 +73,9 @@ static TYPES: &[&FileSystemType] = &[
     &tmpfs::RAMFS,
     &mqueue::MQUEUE,
     &pts::DEVPTS,
+    &ext::EXT3,
+    &ext::EXT2,
+    &ext::EXT4,
 ];
 
 /// Who mounts a file system, and what of the kernel it sees: a task, or the kernel itself as it boots.
@@ -161,6 +167,25 @@ impl FileSystemType {
         };
         if may_mount { (self.make)(mounter, owner, request) } else { Err(Errno::EPERM) }
     }
+}
+
+/// The block device that `request` names as its source.
+///
+/// # Errors
+/// EINVAL: it names nothing. ENOTBLK: it is none. EACCES: its mount has no devices. ENXIO: there is no such device.
+pub(super) fn block_device(
+    mounter: &dyn Mounter,
+    request: &MountRequest<'_>,
+) -> Result<Arc<BlockDevice>, Errno> {
+    let source = request.source.filter(|source| !source.is_empty()).ok_or(Errno::EINVAL)?;
+    let path = mounter.find(source.as_bytes())?;
+    if path.kind() != FileKind::BlockDevice {
+        return Err(Errno::ENOTBLK);
+    }
+    if path.mount.flags().contains(MountFlags::NODEV) {
+        return Err(Errno::EACCES);
+    }
+    mounter.file_systems().memory.block.find(path.inode().metadata()?.special_device)
 }
 
 /// What /proc/filesystems tells.

@@ -1,13 +1,15 @@
 //! The file below: what an overlay's files begin as.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use vm_memory::VolatileSlice;
 
-use super::metadata::{DeviceNumber, FileKind, Timestamp};
+use super::metadata::{DeviceNumber, FileKind, Metadata, Timestamp};
+use super::mount::FileSystemInfo;
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
-use crate::memory::PageSource;
+use crate::memory::{PageCache, PageSource};
 use crate::slices;
 
 /// Bytes of a file that are copied to guest memory at a time.
@@ -107,4 +109,94 @@ impl PageSource for LowerPages {
         }
         Ok(())
     }
+}
+
+/// A layer that takes back what was changed above it.
+pub trait LowerStore: Send + Sync {
+    /// What statfs(2) tells of the layer as it is.
+    fn info(&self) -> FileSystemInfo;
+
+    /// How many disks lie below it.
+    fn disk_depth(&self) -> usize;
+
+    /// Comes before changes are taken.
+    ///
+    /// # Errors
+    /// EROFS: none can be.
+    fn begin(&self) -> Result<(), Errno>;
+
+    /// Takes a file as it is now.
+    ///
+    /// # Errors
+    /// ENOSPC, and what keeps the layer from being written.
+    fn store(&self, file: &ChangedFile<'_>) -> Result<(), Errno>;
+
+    /// Removes a file that has no name any more and that nobody uses.
+    ///
+    /// # Errors
+    /// What keeps the layer from being written.
+    fn remove(&self, id: FileId) -> Result<(), Errno>;
+
+    /// Removes all new files but those with these numbers.
+    ///
+    /// # Errors
+    /// As [`Self::remove`].
+    fn retain_new(&self, live: &BTreeSet<u64>) -> Result<(), Errno>;
+
+    /// Comes after changes: what was taken is in the layer from then on.
+    ///
+    /// # Errors
+    /// What keeps the layer from being written.
+    fn finish(&self) -> Result<(), Errno>;
+
+    /// Nobody uses the file system above any more.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    fn unmounted(&self) -> Result<(), Errno>;
+}
+
+/// Which file is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileId {
+    /// The layer's inode.
+    Lower(u64),
+    /// One that was made above, by its number there.
+    New(u64),
+}
+
+/// A file that was made or changed above a layer.
+pub struct ChangedFile<'a> {
+    /// Which one.
+    pub id: FileId,
+    /// What stat(2) tells.
+    pub metadata: Metadata,
+    /// All extended attributes in their order; `None` if they are the layer's.
+    pub xattrs: Option<Vec<(Vec<u8>, Vec<u8>)>>,
+    /// What is in it.
+    pub body: ChangedBody<'a>,
+}
+
+/// What is in a changed file. Versions tell contents from earlier ones of the same file.
+pub enum ChangedBody<'a> {
+    /// Bytes; `None` if they are the layer's, or there are none.
+    Regular {
+        /// The pages.
+        contents: Option<Arc<PageCache>>,
+        /// Of the contents.
+        version: u64,
+    },
+    /// Names.
+    Directory {
+        /// Each with what it leads to, in the order of listing.
+        entries: Vec<(Box<[u8]>, FileId, Option<FileKind>)>,
+        /// The directory above, if it is not the layer's.
+        parent: Option<FileId>,
+        /// Of the entries.
+        version: u64,
+    },
+    /// The text of a symbolic link.
+    Symlink(&'a [u8]),
+    /// A device, FIFO or socket.
+    Special,
 }

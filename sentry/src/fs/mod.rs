@@ -20,6 +20,7 @@ mod descriptor_table;
 pub mod dev;
 pub mod epoll;
 pub mod eventfd;
+mod ext;
 mod fd;
 mod file;
 pub(crate) mod file_capabilities;

@@ -264,12 +264,14 @@ impl BlockDevice {
         openers.load(Ordering::SeqCst)
     }
 
-    pub(super) fn opened(&self) {
+    /// Somebody has it open from now on.
+    pub(in crate::fs) fn opened(&self) {
         self.openers.fetch_add(1, Ordering::SeqCst);
         self.own_openers.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(super) fn closed(&self) {
+    /// Somebody has it open no longer.
+    pub(in crate::fs) fn closed(&self) {
         self.own_openers.fetch_sub(1, Ordering::SeqCst);
         if self.openers.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.disk.released();

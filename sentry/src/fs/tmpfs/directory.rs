@@ -23,6 +23,8 @@ pub(super) struct Entries {
     by_name: HashMap<Arc<[u8]>, u64>,
     by_position: BTreeMap<u64, Entry>,
     next_position: u64,
+    /// Counts changes.
+    version: u64,
     /// The inode number of `..`.
     pub(super) parent_number: u64,
 }
@@ -63,6 +65,7 @@ impl Entries {
             by_name: HashMap::new(),
             by_position: BTreeMap::new(),
             next_position: FIRST_POSITION,
+            version: 1,
             parent_number,
         }
     }
@@ -91,6 +94,16 @@ impl Entries {
         }
     }
 
+    /// Tells these entries from others before or after.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Each name with what it leads to, in the order of listing.
+    pub(super) fn targets(&self) -> impl Iterator<Item = (&[u8], &Target)> {
+        self.by_position.values().map(|entry| (&*entry.name, &entry.target))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
@@ -101,6 +114,7 @@ impl Entries {
         let name: Arc<[u8]> = name.into();
         let position = self.next_position;
         self.next_position += 1;
+        self.version += 1;
         self.by_name.insert(name.clone(), position);
         self.by_position.insert(position, Entry { name, target });
         old
@@ -108,6 +122,7 @@ impl Entries {
 
     pub(super) fn remove(&mut self, name: &[u8]) -> Option<Target> {
         let position = self.by_name.remove(name)?;
+        self.version += 1;
         self.by_position.remove(&position).map(|entry| entry.target)
     }
 

@@ -110,7 +110,7 @@ impl File for RegularFile {
 
     fn page_cache(&self) -> Result<Arc<PageCache>, Errno> {
         // A writable description may be mapped shared and writable.
-        self.node.page_cache(self.is_writable)
+        self.node.mapped_pages(self.is_writable)
     }
 
     fn check_writable_mapping(&self) -> Result<(), Errno> {
@@ -122,7 +122,7 @@ impl File for RegularFile {
     }
 
     fn sync(&self) -> Result<(), Errno> {
-        Ok(())
+        self.node.write_back()
     }
 
     fn truncate(&self, len_bytes: u64) -> Result<(), Errno> {
@@ -198,7 +198,7 @@ impl File for DirectoryFile {
     }
 
     fn sync(&self) -> Result<(), Errno> {
-        Ok(())
+        self.node.write_back()
     }
 
     fn as_any(&self) -> &dyn Any {

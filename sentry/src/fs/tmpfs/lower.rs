@@ -66,6 +66,11 @@ impl LowerTable {
         node
     }
 
+    /// Those that have been changed.
+    pub(super) fn changed(&self) -> Vec<Arc<Node>> {
+        self.state.lock().changed.values().cloned().collect()
+    }
+
     /// Keeps a node that has been changed.
     pub(super) fn keep(&self, identity: Identity, node: Arc<Node>) {
         let replaced = self.state.lock().changed.insert(identity, node);

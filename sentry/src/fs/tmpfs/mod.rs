@@ -13,6 +13,7 @@ mod lower;
 mod node;
 mod options;
 mod usage;
+mod write_back;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,7 +23,7 @@ use super::dentry::Dentry;
 use super::dev::Devtmpfs;
 use super::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 use super::file_systems::AnonymousDevices;
-use super::lower::{LowerFile, LowerStatus};
+use super::lower::{LowerFile, LowerStatus, LowerStore};
 use super::metadata::DeviceNumber;
 use super::mount::{FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountTable};
 use super::open_files::OpenFiles;
@@ -33,6 +34,7 @@ use crate::cred::UserNamespace;
 use crate::memory::FrameAllocator;
 use lower::LowerTable;
 use usage::{KeptMemory, Usage};
+use write_back::Stored;
 
 pub(crate) use node::Node;
 pub use options::TmpfsOptions;
@@ -65,6 +67,8 @@ pub(crate) struct Volume {
     specials: Arc<SpecialFiles>,
     user_namespace: Arc<UserNamespace>,
     lower: Option<LowerTable>,
+    /// Where changes go, and what it has to know.
+    store: Option<Stored>,
 }
 
 /// What the kernel gives to each file system that keeps files in memory.
@@ -156,7 +160,7 @@ pub(super) fn new_instance(
     type_name: &'static str,
     owner: Arc<UserNamespace>,
 ) -> Result<Arc<Instance>, Errno> {
-    let volume = Volume::new(resources, options, None, 1);
+    let volume = Volume::new(resources, options, None, 1, None);
     let root = Node::new_root(&volume, options)?;
     let root_options = options.root_options();
     let file_system = Arc::new(MemoryFileSystem { volume, type_name, magic: TMPFS_MAGIC, root_options });
@@ -173,7 +177,7 @@ pub(super) fn new_mount_over(
     (root, status): (Arc<dyn LowerFile>, &LowerStatus),
     flags: MountFlags,
 ) -> Result<Arc<Mount>, Errno> {
-    let volume = Volume::new(resources, options, Some(LowerTable::default()), lower::FIRST_OWN_NUMBER);
+    let volume = Volume::new(resources, options, Some(LowerTable::default()), lower::FIRST_OWN_NUMBER, None);
     let root = volume.node_of_lower(root, status)?;
     let file_system = Arc::new(MemoryFileSystem {
         volume,
@@ -184,6 +188,33 @@ pub(super) fn new_mount_over(
     let owner = resources.user_namespace.clone();
     let instance = Instance::new(file_system, Dentry::new_root(root), owner);
     Ok(Mount::of(&resources.mounts, instance, "overlay", flags))
+}
+
+/// Files over those below `root`, a directory, whose changes go to `store`: a file system of type `type_name` on the block device
+/// numbered `device`.
+///
+/// # Errors
+/// ENOSPC: there is no room for the root directory.
+pub(super) fn new_stored_instance(
+    resources: &MemoryResources,
+    (root, status): (Arc<dyn LowerFile>, &LowerStatus),
+    store: Arc<dyn LowerStore>,
+    (type_name, device): (&'static str, DeviceNumber),
+    owner: Arc<UserNamespace>,
+) -> Result<Arc<Instance>, Errno> {
+    let info = store.info();
+    let options = TmpfsOptions {
+        max_bytes: info.free_blocks.saturating_mul(info.block_size_bytes),
+        max_inodes: info.free_inodes,
+        ..TmpfsOptions::default()
+    };
+    let store = Some((Stored::new(store), device));
+    let lower = Some(LowerTable::default());
+    let volume = Volume::new(resources, &options, lower, lower::FIRST_OWN_NUMBER, store);
+    let root = volume.node_of_lower(root, status)?;
+    let (magic, root_options) = (info.magic, String::new());
+    let file_system = Arc::new(MemoryFileSystem { volume, type_name, magic, root_options });
+    Ok(Instance::new(file_system, Dentry::new_root(root), owner))
 }
 
 /// The seals (`F_SEAL_*`) of the regular file at `path` (fcntl F_GET_SEALS).
@@ -217,15 +248,18 @@ impl Volume {
         options: &TmpfsOptions,
         lower: Option<LowerTable>,
         first_number: u64,
+        store: Option<(Stored, DeviceNumber)>,
     ) -> Arc<Self> {
+        let (store, device) = store.unzip();
         Arc::new(Self {
-            device: resources.devices.take(),
+            device: device.unwrap_or_else(|| resources.devices.take()),
             frames: resources.frames.clone(),
             usage: Arc::new(Usage::new(options.max_bytes, options.max_inodes, resources.kept.clone())),
             next_number: AtomicU64::new(first_number),
             specials: resources.specials.clone(),
             user_namespace: resources.user_namespace.clone(),
             lower,
+            store,
         })
     }
 
@@ -252,14 +286,32 @@ impl FileSystem for MemoryFileSystem {
     }
 
     fn info(&self) -> FileSystemInfo {
-        self.volume.usage.info(self.magic, &self.volume.frames)
+        let own = self.volume.usage.info(self.magic, &self.volume.frames);
+        match &self.volume.store {
+            Some(store) => store.info(own),
+            None => own,
+        }
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        self.volume.write_back()
+    }
+
+    fn disk_depth(&self) -> usize {
+        self.volume.store.as_ref().map_or(0, Stored::disk_depth)
     }
 
     fn options(&self) -> String {
+        if self.volume.store.is_some() {
+            return String::new();
+        }
         self.volume.usage.options() + &self.root_options
     }
 
     fn reconfigure(&self, options: &str) -> Result<(), Errno> {
+        if self.volume.store.is_some() {
+            return self.volume.write_back();
+        }
         let (max_bytes, max_inodes) = self.volume.usage.limits();
         let old = TmpfsOptions { max_bytes, max_inodes, ..TmpfsOptions::default() };
         let new = old.with(options, &self.volume.user_namespace)?;
@@ -269,6 +321,9 @@ impl FileSystem for MemoryFileSystem {
 
 impl Drop for MemoryFileSystem {
     fn drop(&mut self) {
+        if let Err(error) = self.volume.unmounted() {
+            log::warn!("what was changed in a file system could not be written to its device: {error}");
+        }
         // The changed files of a lower layer are kept by the volume, which they keep.
         if let Some(lower) = &self.volume.lower {
             lower.release_all();

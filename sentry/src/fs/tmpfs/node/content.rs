@@ -1,6 +1,6 @@
 //! What a regular file holds: pages in a cache, or the file below until it is changed, and the seals on them.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use linux_raw_sys::general as uapi;
@@ -19,6 +19,10 @@ pub(super) struct Data {
     pub(super) lower_size: u64,
     /// Whether the pages may differ from the file below: reads then go to the cache.
     pub(super) is_own: AtomicBool,
+    /// Counts changes, as far as they come through calls.
+    version: AtomicU64,
+    /// Somebody may have changed the pages through a mapping.
+    is_mapped: AtomicBool,
     /// Held while data is appended.
     append: Mutex<()>,
     /// `F_SEAL_*`: what may not be done any more.
@@ -31,9 +35,21 @@ impl Data {
             cache: OnceLock::new(),
             lower_size,
             is_own: AtomicBool::new(is_own),
+            version: AtomicU64::new(1),
+            is_mapped: AtomicBool::new(false),
             append: Mutex::new(()),
             seals: AtomicU32::new(uapi::F_SEAL_SEAL),
         }
+    }
+
+    /// What differs from the layer below, with a number that tells it from earlier contents.
+    pub(super) fn changed(&self) -> (Option<Arc<PageCache>>, u64) {
+        if self.is_mapped.load(Ordering::Acquire) {
+            self.version.fetch_add(1, Ordering::AcqRel);
+        }
+        let version = self.version.load(Ordering::Acquire);
+        let is_own = self.is_own.load(Ordering::Acquire);
+        (self.cache.get().filter(|_| is_own).cloned(), version)
     }
 
     pub(super) fn is_sealed(&self, seals: u32) -> bool {
@@ -83,8 +99,17 @@ impl Node {
         let cache = data.cache.get_or_init(make).clone();
         if for_change {
             data.is_own.store(true, Ordering::Release);
+            data.version.fetch_add(1, Ordering::AcqRel);
         }
         Ok(cache)
+    }
+
+    /// The same for mappings, by which contents change without a call.
+    pub(in crate::fs::tmpfs) fn mapped_pages(&self, for_change: bool) -> Result<Arc<PageCache>, Errno> {
+        if for_change {
+            self.data()?.is_mapped.store(true, Ordering::Release);
+        }
+        self.page_cache(for_change)
     }
 
     pub(in crate::fs::tmpfs) fn read_data(

@@ -3,6 +3,7 @@
 mod content;
 mod entries;
 mod inode;
+mod write_back;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -287,6 +288,10 @@ impl Drop for Node {
                 }
                 if let Some(table) = &self.volume.lower {
                     table.forget(lower.identity);
+                }
+                if let (Some(store), 0) = (&self.volume.store, self.attributes.get_mut().links) {
+                    store.ended(lower.identity.1);
+                    usage.add_room(lower.blocks);
                 }
             }
         }
