@@ -57,9 +57,6 @@ pub enum KernelError {
     /// The vDSO does not fit into guest memory.
     #[error("no guest memory for the vDSO ({0}); give the guest more with --memory")]
     Vdso(Errno),
-    /// The first address space could not be made.
-    #[error("no address space ({0})")]
-    Memory(Errno),
 }
 
 /// The kernel of a sandbox.
@@ -104,7 +101,7 @@ impl Kernel {
         let KernelConfig { platform, frames, cpus, host_name, dispatcher } = config;
         let timekeeper = Arc::new(Timekeeper::default());
         let vdso = make_vdso(&frames, &timekeeper, &cpus).map_err(KernelError::Vdso)?;
-        let empty_memory = MemoryManager::new(&platform, &frames).map_err(KernelError::Memory)?;
+        let empty_memory = MemoryManager::without_tables(&platform, &frames);
         let timers = TimerQueue::new(&timekeeper);
         let cgroups = Hierarchy::new(&frames, &timers);
         let open_files = Arc::<OpenFiles>::default();

@@ -15,7 +15,7 @@ use super::stream::Streams;
 use super::table::{Entry, EntryFlags, FrameTable};
 use super::{FrameAllocator, MemoryAccount};
 use crate::Errno;
-use crate::platform::{AddressSpace, PAGE_SHIFT, Platform};
+use crate::platform::{AddressSpace, EmptySpace, PAGE_SHIFT, Platform};
 use crate::process_identity::ProcessIdentity;
 use crate::virtual_cpus::VirtualCpus;
 
@@ -117,8 +117,20 @@ impl MemoryManager {
     /// # Errors
     /// ENOMEM: the host is out of a resource.
     pub fn new(platform: &Arc<dyn Platform>, frames: &Arc<FrameAllocator>) -> Result<Arc<Self>, Errno> {
-        let address_space = platform.new_address_space()?;
-        Ok(Arc::new_cyclic(|this| Self {
+        Ok(Self::with_tables(platform, platform.new_address_space()?, frames))
+    }
+
+    /// Makes an address space that stays empty: it has no page tables.
+    pub(crate) fn without_tables(platform: &Arc<dyn Platform>, frames: &Arc<FrameAllocator>) -> Arc<Self> {
+        Self::with_tables(platform, Arc::new(EmptySpace), frames)
+    }
+
+    fn with_tables(
+        platform: &Arc<dyn Platform>,
+        address_space: Arc<dyn AddressSpace>,
+        frames: &Arc<FrameAllocator>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
             id: frames.new_id(),
             platform: platform.clone(),
             address_space,
@@ -139,7 +151,7 @@ impl MemoryManager {
             virtual_cpus: VirtualCpus::default(),
             barriers: AtomicU32::new(0),
             this: this.clone(),
-        }))
+        })
     }
 
     /// The page tables.

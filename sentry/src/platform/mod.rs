@@ -6,6 +6,7 @@
 //! a script, so that the kernel's tests need no KVM.
 
 mod address;
+mod empty_space;
 mod error;
 #[cfg(test)]
 pub mod fake;
@@ -16,6 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use address::{PAGE_SHIFT, PAGE_SIZE, VirtualAddress, VirtualRange};
+pub use empty_space::EmptySpace;
 pub use error::PlatformError;
 pub use memory::{GuestMemory, GuestMemoryError};
 pub use registers::{Registers, SegmentBases};
