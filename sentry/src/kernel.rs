@@ -339,8 +339,8 @@ impl ProgramHost for Kernel {
 
     fn map_vdso(&self, memory: &MemoryManager, namespace: &TimeNamespace) -> Result<u64, Errno> {
         let frames = self.vdso_in(namespace)?;
-        let start = memory.map_special(frames, Protection::READ | Protection::EXECUTE, VDSO_NAME)?;
-        memory.mprotect(start, PAGE_SIZE, Protection::READ)?;
+        let protections = [Protection::READ, Protection::READ | Protection::EXECUTE];
+        let start = memory.map_special(&frames, &protections, VDSO_NAME)?;
         Ok(start.0 + PAGE_SIZE)
     }
 

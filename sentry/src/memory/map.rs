@@ -16,8 +16,10 @@ use crate::Errno;
 use crate::pace::Pace;
 use crate::platform::{Access, PAGE_SHIFT, PAGE_SIZE, VirtualAddress};
 
-/// New mappings up to this size are filled at once: the faults would cost more.
+/// New mappings up to this size are filled at once: the faults would cost more. Files are fetched for it.
 const EAGER_PAGES: u64 = 64;
+/// The same for code, of which more is used.
+const EAGER_CODE_PAGES: u64 = 512;
 /// Private writable mappings of files up to this size are copied at once.
 const EAGER_COPY_PAGES: u64 = 16;
 
@@ -47,35 +49,36 @@ impl MemoryManager {
             // What cannot be had now is no error (`man 2 mmap`, MAP_POPULATE).
             self.populate_if_there_is_room(pages.clone(), pace);
         } else {
-            self.fetch_small_data(pages.clone());
+            self.fetch_soon_used(&pages);
         }
         Ok(virtual_range(&pages).start)
     }
 
-    /// Maps given frames, read-only to the kernel's own eyes or as `protection` says: the vDSO and its data.
-    /// `name` is shown in `/proc/PID/maps`.
+    /// Maps given frames, each with its protection: the vDSO and its data. `name` is shown in `/proc/PID/maps`.
     ///
     /// # Errors
     /// ENOMEM.
     pub fn map_special(
         &self,
-        frames: Arc<[Frame]>,
-        protection: Protection,
+        frames: &Arc<[Frame]>,
+        protections: &[Protection],
         name: &'static str,
     ) -> Result<VirtualAddress, Errno> {
         let mut edit = self.edit();
         let len = frames.len() as u64;
         let pages = edit.place(VirtualAddress::NULL, len, MapFlags::PRIVATE)?;
         edit.check_room(&pages, len)?;
-        edit.state.mappings.insert(Mapping {
-            pages: pages.clone(),
-            protection,
-            max_protection: Protection::all(),
-            flags: MappingFlags::empty(),
-            contents: Contents::Frames { frames, first: 0, name },
-            policy: MemoryPolicy::default(),
-        });
-        edit.fill_new(pages.clone());
+        for (page, (first, protection)) in pages.clone().zip((0..).zip(protections)) {
+            edit.state.mappings.insert(Mapping {
+                pages: page..page + 1,
+                protection: *protection,
+                max_protection: Protection::all(),
+                flags: MappingFlags::empty(),
+                contents: Contents::Frames { frames: frames.clone(), first, name },
+                policy: MemoryPolicy::default(),
+            });
+            edit.fill_new(page..page + 1);
+        }
         Ok(virtual_range(&pages).start)
     }
 
@@ -253,21 +256,22 @@ impl MemoryManager {
         Ok(())
     }
 
-    /// The data of a program is written soon: fetch and copy it now.
-    fn fetch_small_data(&self, pages: Range<u64>) {
-        let is_small_data = {
+    /// The data of a program is written soon, and what is small of a file is read: fetch it now, and copy data.
+    fn fetch_soon_used(&self, pages: &Range<u64>) {
+        let access = {
             let state = self.state().read();
-            state.mappings.find(pages.start).is_some_and(|mapping| {
-                mapping.is_private_writable()
-                    && matches!(mapping.contents, Contents::Cache { .. })
-                    && pages.end - pages.start <= EAGER_COPY_PAGES
-            })
+            let Some(mapping) = state.mappings.find(pages.start) else { return };
+            if mapping.is_small_data(pages) {
+                Access::WRITE
+            } else if mapping.is_small_part_of_file(pages) && mapping.is_to_be_fetched(pages.start) {
+                Access::READ
+            } else {
+                return;
+            }
         };
-        if is_small_data {
-            let touch = Touch { window: Some(pages.clone()), ..Touch::new(Access::WRITE) };
-            // What cannot be had now fails again at the touch.
-            let _ = self.fault_in(pages.start, &touch);
-        }
+        let touch = Touch { window: Some(pages.clone()), ..Touch::new(access) };
+        // What cannot be had now fails again at the touch.
+        let _ = self.fault_in(pages.start, &touch);
     }
 }
 
@@ -478,11 +482,12 @@ impl Edit<'_> {
     fn fill_new(&mut self, pages: Range<u64>) -> bool {
         self.with_filler(pages.start, |filler| {
             let mapping = filler.mapping;
-            let is_small = pages.end - pages.start <= EAGER_PAGES;
+            let is_small = pages.end - pages.start <= EAGER_PAGES || mapping.is_small_part_of_file(&pages);
             let is_useful = match mapping.contents {
                 Contents::Anonymous => mapping.protection.contains(Access::WRITE),
-                // Shared writable pages count as changed once they are mapped: not before they are touched.
-                Contents::Cache { .. } => !mapping.may_share_writes(),
+                // Shared writable pages count as changed once they are mapped: not before they are touched. Small data is going
+                // to be copied.
+                Contents::Cache { .. } => !mapping.may_share_writes() && !mapping.is_small_data(&pages),
                 Contents::Frames { .. } => true,
             };
             let is_reserved = !mapping.flags.contains(MappingFlags::NORESERVE);
@@ -600,6 +605,30 @@ impl Edit<'_> {
             // What fails here is mapped at the touch.
             let _ = map_resident(self.space(), self.manager.frames(), mapping, &self.state.pages, part);
         }
+    }
+}
+
+impl Mapping {
+    /// Whether `pages` are private data of a file that is copied at once.
+    fn is_small_data(&self, pages: &Range<u64>) -> bool {
+        self.is_private_writable()
+            && matches!(self.contents, Contents::Cache { .. })
+            && pages.end - pages.start <= EAGER_COPY_PAGES
+    }
+
+    /// Whether `pages` show a part of a file that is wanted at once.
+    fn is_small_part_of_file(&self, pages: &Range<u64>) -> bool {
+        let is_code = self.protection.contains(Access::EXECUTE);
+        let most = if is_code { EAGER_CODE_PAGES } else { EAGER_PAGES };
+        self.protection.contains(Access::READ)
+            && !self.is_shared()
+            && matches!(&self.contents, Contents::Cache { file: Some(_), .. })
+            && pages.end - pages.start <= most
+    }
+
+    /// Whether `page` comes from where its file is, and is not in memory.
+    fn is_to_be_fetched(&self, page: u64) -> bool {
+        self.cached(page).is_some_and(|(cache, index)| cache.is_to_be_fetched(index))
     }
 }
 

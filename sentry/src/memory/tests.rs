@@ -496,7 +496,7 @@ fn given_frames_are_shown_but_never_changed() {
     let frames: Arc<[Frame]> = (0..2).map(|_| fixture.frames.allocate().unwrap()).collect();
     frames[1].slice().copy_from(b"vdso");
     let protection = Protection::READ | Protection::EXECUTE;
-    let start = memory.map_special(frames.clone(), protection, "[vdso]").unwrap();
+    let start = memory.map_special(&frames, &[Protection::READ, protection], "[vdso]").unwrap();
     let second = VirtualAddress(start.0 + PAGE_SIZE);
     assert_eq!(memory.read_object(second), Ok(*b"vdso"));
     assert_eq!(memory.write_object(second, b"x"), Err(Errno::EFAULT));

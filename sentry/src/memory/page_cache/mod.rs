@@ -327,6 +327,12 @@ impl PageCache {
         self.state.read().pages.range(pages).count() as u64
     }
 
+    /// Whether page `index` comes from the source, and is not in memory.
+    pub(in crate::memory) fn is_to_be_fetched(&self, index: u64) -> bool {
+        let state = self.state.read();
+        index < pages_of(state.source_end) && state.pages.get(index).is_none()
+    }
+
     /// Makes the absent pages of `pages` with zeroes.
     fn insert_zeroes(
         &self,
