@@ -1,12 +1,12 @@
 //! The allocator of guest memory.
 //!
-//! Guest memory is cut into chunks of 2 MiB. A chunk is populated from the host in one piece, so that the host
-//! can back it with a huge page, and goes back to the host when all its frames are free (a few are kept). A
-//! frame knows whether it still is as the host gave it, so that only used ones are zeroed. Each frame has a
+//! Guest memory is cut into chunks of 2 MiB. A chunk is populated from the host in one piece, and goes back to the host when
+//! all its frames are free (a few are kept). What is wanted whole the host can back with a huge page; others have small pages,
+//! since the platform forgets translations to single frames of them ([`Grain`]). A frame knows whether it still is as the host gave it, so that only used ones are zeroed. Each frame has a
 //! reference count, which needs no lock.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use vm_memory::VolatileSlice;
@@ -14,6 +14,7 @@ use vm_memory::VolatileSlice;
 use self::heap_share::HeapShare;
 use super::account::{ACCOUNT_NUMBER_BITS, AccountNumber, Accounts, FrameUse, MemoryAccount};
 use super::frame::{Frame, FrameNumber, FrameSpan};
+use super::frame_words::FrameWords;
 use crate::Errno;
 use crate::platform::{GuestAddress, GuestMemory, PAGE_SHIFT, PAGE_SIZE, Platform};
 
@@ -21,6 +22,8 @@ use crate::platform::{GuestAddress, GuestMemory, PAGE_SHIFT, PAGE_SIZE, Platform
 pub(super) const CHUNK_FRAMES: usize = 512;
 const CHUNK_BYTES: u64 = CHUNK_FRAMES as u64 * PAGE_SIZE;
 const WORDS: usize = CHUNK_FRAMES / 64;
+/// Chunks of small pages at most: each takes two of the host's mappings.
+const MAX_FINE_CHUNKS: usize = 1024;
 /// Wholly free chunks that are kept populated.
 const RESERVE_CHUNKS: usize = 4;
 /// A shortage leaves this part of all memory to pages of files: programs that have less for their code and what they look
@@ -77,10 +80,11 @@ pub struct FrameAllocator {
     platform: Arc<dyn Platform>,
     memory: Arc<GuestMemory>,
     limit_frames: u64,
-    /// By chunk; made when a chunk is first used.
-    counts: Box<[OnceLock<Box<[AtomicU32; CHUNK_FRAMES]>>]>,
-    /// Who pays for each frame, by chunk; made when somebody first pays for one of its frames.
-    payers: Box<[OnceLock<Box<[AtomicU32; CHUNK_FRAMES]>>]>,
+    max_chunks: usize,
+    /// References to each frame.
+    counts: FrameWords,
+    /// Who pays for each frame.
+    payers: FrameWords,
     accounts: Arc<Accounts>,
     /// Held while a chunk is fetched from the host.
     growth: Mutex<()>,
@@ -95,20 +99,60 @@ pub struct FrameAllocator {
     heap: Mutex<HeapShare>,
 }
 
+/// How the host backs a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grain {
+    /// With small pages.
+    Fine,
+    /// With a huge page, if it has one.
+    Huge,
+}
+
+/// Chunks of each grain.
+#[derive(Default)]
+struct ByGrain {
+    fine: Vec<u32>,
+    huge: Vec<u32>,
+}
+
+impl ByGrain {
+    fn of(&mut self, grain: Grain) -> &mut Vec<u32> {
+        match grain {
+            Grain::Fine => &mut self.fine,
+            Grain::Huge => &mut self.huge,
+        }
+    }
+
+    /// Any, rather of the one grain than of the other.
+    fn rather(&self, grain: Grain) -> Option<u32> {
+        let (first, second) = match grain {
+            Grain::Fine => (&self.fine, &self.huge),
+            Grain::Huge => (&self.huge, &self.fine),
+        };
+        first.last().or(second.last()).copied()
+    }
+
+    fn len(&self) -> usize {
+        self.fine.len() + self.huge.len()
+    }
+}
+
 #[derive(Default)]
 struct State {
     /// Every chunk that was ever used, in the order of addresses.
     chunks: Vec<Chunk>,
+    fine_chunks: usize,
     /// Chunks with some frames free, but not all.
-    with_room: Vec<u32>,
+    with_room: ByGrain,
     /// Chunks with all frames free, backed by the host.
-    idle: Vec<u32>,
+    idle: ByGrain,
     /// Chunks that the host took back.
     unbacked: Vec<u32>,
     used_frames: u64,
 }
 
 struct Chunk {
+    grain: Grain,
     free: [u64; WORDS],
     /// Frames that may hold something other than zeroes.
     dirty: [u64; WORDS],
@@ -125,8 +169,9 @@ impl FrameAllocator {
             platform: platform.clone(),
             memory,
             limit_frames: (limit_bytes / PAGE_SIZE).min((chunks * CHUNK_FRAMES) as u64),
-            counts: std::iter::repeat_with(OnceLock::new).take(chunks).collect(),
-            payers: std::iter::repeat_with(OnceLock::new).take(chunks).collect(),
+            max_chunks: chunks,
+            counts: FrameWords::new(chunks),
+            payers: FrameWords::new(chunks),
             accounts: Arc::default(),
             growth: Mutex::default(),
             state: Mutex::default(),
@@ -204,12 +249,14 @@ impl FrameAllocator {
                 has_reclaimed = true;
                 continue;
             }
-            let can_grow = state.chunks.len() < self.counts.len() || !state.unbacked.is_empty();
-            if let Some(taken) = state.take(max_frames.clamp(1, left), can_grow) {
+            let can_grow = state.chunks.len() < self.max_chunks || !state.unbacked.is_empty();
+            let wanted = max_frames.clamp(1, left);
+            if let Some(taken) = state.take(wanted, can_grow) {
                 break taken;
             }
+            let grain = state.grain_for(wanted);
             drop(state);
-            self.grow()?;
+            self.grow(grain)?;
         };
         for (index, number) in span.numbers().enumerate() {
             if dirty[index / 64] & (1 << (index % 64)) != 0 {
@@ -247,25 +294,14 @@ impl FrameAllocator {
         }
         let span = allocated?;
         for number in span.numbers() {
-            self.payer(number).store(paid_as(payer.number(), frame_use), Ordering::Relaxed);
+            self.payers.word(number).store(paid_as(payer.number(), frame_use), Ordering::Relaxed);
         }
         Ok(span)
     }
 
-    fn payer(&self, number: FrameNumber) -> &AtomicU32 {
-        let index = number.0 as usize;
-        let payers = self.payers[index / CHUNK_FRAMES]
-            .get_or_init(|| Box::new([const { AtomicU32::new(0) }; CHUNK_FRAMES]));
-        &payers[index % CHUNK_FRAMES]
-    }
-
     /// Who pays for a frame that is about to be free, who from now on does not, and as what.
     fn take_payer(&self, number: FrameNumber) -> u32 {
-        let index = number.0 as usize;
-        match self.payers[index / CHUNK_FRAMES].get() {
-            Some(payers) => payers[index % CHUNK_FRAMES].swap(0, Ordering::Relaxed),
-            None => 0,
-        }
+        self.payers.existing(number).map_or(0, |payer| payer.swap(0, Ordering::Relaxed))
     }
 
     /// Adds a reference to a frame that has one.
@@ -355,11 +391,8 @@ impl FrameAllocator {
         }
         let family = account.family();
         self.reclaim_those(wanted, true, &|number| {
-            let payers = self.payers.get(number.0 as usize / CHUNK_FRAMES).and_then(OnceLock::get);
-            payers.is_some_and(|payers| {
-                let paid = payers[number.0 as usize % CHUNK_FRAMES].load(Ordering::Relaxed);
-                family.contains(&account_of(paid))
-            })
+            let payer = self.payers.existing(number);
+            payer.is_some_and(|payer| family.contains(&account_of(payer.load(Ordering::Relaxed))))
         })
     }
 
@@ -421,31 +454,29 @@ impl FrameAllocator {
     }
 
     fn count(&self, number: FrameNumber) -> &AtomicU32 {
-        let index = number.0 as usize;
-        let counts = self.counts[index / CHUNK_FRAMES]
-            .get_or_init(|| Box::new([const { AtomicU32::new(0) }; CHUNK_FRAMES]));
-        &counts[index % CHUNK_FRAMES]
+        self.counts.word(number)
     }
 
     /// Fetches one more chunk from the host.
-    fn grow(&self) -> Result<(), Errno> {
+    fn grow(&self, grain: Grain) -> Result<(), Errno> {
         let _growth = self.growth.lock();
         let chunk = {
             let mut state = self.state.lock();
-            if !state.idle.is_empty() {
+            if !state.idle.of(grain).is_empty() {
                 return Ok(());
             }
             state.unbacked.pop().unwrap_or(state.chunks.len() as u32)
         };
         let start_bytes = u64::from(chunk) * CHUNK_BYTES;
-        let backed = self.back(start_bytes);
+        let backed = self.back(start_bytes, grain);
         let mut state = self.state.lock();
         match backed {
             Ok(()) => {
                 if chunk as usize == state.chunks.len() {
                     state.chunks.push(Chunk::new());
                 }
-                state.idle.push(chunk);
+                state.set_grain(chunk, grain);
+                state.idle.of(grain).push(chunk);
                 Ok(())
             }
             Err(error) => {
@@ -458,13 +489,17 @@ impl FrameAllocator {
         }
     }
 
-    fn back(&self, start_bytes: u64) -> Result<(), Box<dyn std::error::Error>> {
+    fn back(&self, start_bytes: u64, grain: Grain) -> Result<(), Box<dyn std::error::Error>> {
         let end_bytes = start_bytes + CHUNK_BYTES;
         if self.platform.extend_memory(end_bytes)? < end_bytes {
             return Err("the platform shows no more memory to the guest".into());
         }
         let address = GuestAddress(self.memory.start().0 + start_bytes);
-        Ok(self.memory.populate(address, CHUNK_BYTES as usize)?)
+        match grain {
+            Grain::Fine => self.memory.populate_fine(address, CHUNK_BYTES as usize)?,
+            Grain::Huge => self.memory.populate(address, CHUNK_BYTES as usize)?,
+        }
+        Ok(())
     }
 
     /// Gives a chunk, which is in none of the lists, back to the host.
@@ -477,22 +512,38 @@ impl FrameAllocator {
                 state.chunks[chunk as usize].dirty = [0; WORDS];
                 state.unbacked.push(chunk);
             }
-            Err(_) => state.idle.push(chunk),
+            Err(_) => {
+                let grain = state.chunks[chunk as usize].grain;
+                state.idle.of(grain).push(chunk);
+            }
         }
     }
 }
 
 impl State {
+    /// What so many frames in a row are best taken from.
+    fn grain_for(&self, frames: usize) -> Grain {
+        let has_too_many = self.fine_chunks >= MAX_FINE_CHUNKS;
+        if frames >= CHUNK_FRAMES || has_too_many { Grain::Huge } else { Grain::Fine }
+    }
+
+    fn set_grain(&mut self, chunk: u32, grain: Grain) {
+        let chunk = &mut self.chunks[chunk as usize];
+        let was_fine = usize::from(chunk.grain == Grain::Fine);
+        chunk.grain = grain;
+        self.fine_chunks = self.fine_chunks - was_fine + usize::from(grain == Grain::Fine);
+    }
+
     /// Takes up to `max_frames` in a row, and says which of them (bit by bit) must be zeroed. `None`: a chunk
     /// is to be fetched first.
     fn take(&mut self, max_frames: usize, can_grow: bool) -> Option<(FrameSpan, [u64; WORDS])> {
         let wants_chunk = max_frames >= CHUNK_FRAMES;
-        let number = match (self.idle.last(), self.with_room.last()) {
-            (Some(&idle), _) if wants_chunk => idle,
-            (None, _) if wants_chunk && can_grow => return None,
-            (_, Some(&with_room)) => with_room,
-            (Some(&idle), None) => idle,
-            (None, None) => return None,
+        let grain = self.grain_for(max_frames);
+        let (idle, with_room) = (self.idle.of(grain).last().copied(), self.with_room.rather(grain));
+        let number = match if wants_chunk { idle } else { with_room.or(idle) } {
+            Some(number) => number,
+            None if can_grow => return None,
+            None => with_room.or_else(|| self.idle.rather(grain))?,
         };
         let chunk = &mut self.chunks[number as usize];
         let was_idle = chunk.free_frames == CHUNK_FRAMES;
@@ -507,10 +558,14 @@ impl State {
         }
         chunk.free_frames -= count;
         self.used_frames += count as u64;
-        match (was_idle, chunk.free_frames == 0) {
-            (true, true) => drop(self.idle.pop()),
-            (true, false) => self.with_room.extend(self.idle.pop()),
-            (false, true) => drop(self.with_room.pop()),
+        let (grain, is_full) = (chunk.grain, chunk.free_frames == 0);
+        match (was_idle, is_full) {
+            (true, true) => drop(self.idle.of(grain).pop()),
+            (true, false) => {
+                let number = self.idle.of(grain).pop();
+                self.with_room.of(grain).extend(number);
+            }
+            (false, true) => drop(self.with_room.of(grain).pop()),
             (false, false) => {}
         }
         let first = FrameNumber(number * CHUNK_FRAMES as u32 + start as u32);
@@ -526,17 +581,18 @@ impl State {
         chunk.dirty[index / 64] |= 1 << (index % 64);
         chunk.free_frames += 1;
         self.used_frames -= 1;
+        let with_room = self.with_room.of(chunk.grain);
         if chunk.free_frames == 1 {
-            self.with_room.push(chunk_number);
+            with_room.push(chunk_number);
         }
         if chunk.free_frames < CHUNK_FRAMES {
             return None;
         }
-        if let Some(position) = self.with_room.iter().rposition(|&other| other == chunk_number) {
-            self.with_room.swap_remove(position);
+        if let Some(position) = with_room.iter().rposition(|&other| other == chunk_number) {
+            with_room.swap_remove(position);
         }
         if self.idle.len() < RESERVE_CHUNKS {
-            self.idle.push(chunk_number);
+            self.idle.of(chunk.grain).push(chunk_number);
             return None;
         }
         Some(chunk_number)
@@ -545,7 +601,7 @@ impl State {
 
 impl Chunk {
     fn new() -> Self {
-        Self { free: [u64::MAX; WORDS], dirty: [0; WORDS], free_frames: CHUNK_FRAMES }
+        Self { grain: Grain::Huge, free: [u64::MAX; WORDS], dirty: [0; WORDS], free_frames: CHUNK_FRAMES }
     }
 }
 

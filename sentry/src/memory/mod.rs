@@ -25,6 +25,7 @@ mod copy;
 mod fault;
 mod fork;
 mod frame;
+mod frame_words;
 mod gaps;
 mod layout;
 mod lock;

@@ -194,6 +194,7 @@ pub(super) fn memory() -> Vec<Condition> {
     let advice = [
         uapi::MADV_POPULATE_WRITE,
         uapi::MADV_HUGEPAGE,
+        uapi::MADV_NOHUGEPAGE,
         uapi::MADV_DONTNEED,
         // The C library's, on stacks.
         uapi::MADV_GUARD_INSTALL,

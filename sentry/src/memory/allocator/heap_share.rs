@@ -79,7 +79,7 @@ impl FrameAllocator {
         }
         let number = match state.unbacked.pop() {
             Some(number) => number,
-            None if state.chunks.len() < self.counts.len() => {
+            None if state.chunks.len() < self.max_chunks => {
                 state.chunks.push(Chunk::new());
                 (state.chunks.len() - 1) as u32
             }
@@ -100,7 +100,7 @@ impl FrameAllocator {
         let number = span.first.0 / CHUNK_FRAMES as u32;
         let mut state = self.state.lock();
         if let Some(chunk) = state.chunks.get_mut(number as usize) {
-            *chunk = Chunk::new();
+            *chunk = Chunk { grain: chunk.grain, ..Chunk::new() };
             state.unbacked.push(number);
             state.used_frames -= CHUNK_FRAMES as u64;
         }

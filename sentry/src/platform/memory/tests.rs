@@ -20,3 +20,16 @@ fn discarded_pages_read_as_zero() {
     memory.slice(GuestAddress(4096), 3).unwrap().copy_to(&mut bytes);
     assert_eq!(bytes, [0; 3]);
 }
+
+#[test]
+fn memory_in_small_pages_is_cut_where_a_huge_page_would_fit() {
+    let memory = GuestMemory::new(GuestAddress(0), 2 * ALIGNMENT).unwrap();
+    memory.populate_fine(GuestAddress(0), 2 * ALIGNMENT as usize).unwrap();
+    let start = memory.host_start() as u64;
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let starts = maps.lines().filter_map(|line| u64::from_str_radix(line.split('-').next()?, 16).ok());
+    let inside: Vec<_> = starts.filter(|at| (start + 1..start + 2 * ALIGNMENT).contains(at)).collect();
+    let halves = [1, 2, 3].map(|half| start + half * ALIGNMENT / 2);
+    let has_huge_pages = std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists();
+    assert_eq!(inside, if has_huge_pages { halves.to_vec() } else { Vec::new() });
+}
