@@ -3,8 +3,9 @@
 //! A shadow MMU keeps what it learnt from a page table for as long as the memory slot of that table lives
 //! (KVM `mmu.rst`, "Synchronized and unsynchronized pages": the host's writes are not tracked). So tables
 //! have slots of their own, and a chunk that goes from one address space to another loses its slot between. A change of slots
-//! waits for every vCPU, tens of microseconds to milliseconds. So chunks that were given up are made ready for the next address
-//! space by a thread of the machine's (see [`Chunks::take_retired`]), and no process that starts or ends waits for it.
+//! waits for every vCPU, tens of microseconds to milliseconds. So a few chunks are made ready ahead, of those that were given
+//! up or of fresh ones, by a thread of the machine's (see [`Chunks::await_work`]), and no process that starts or ends waits
+//! for it.
 //!
 //! The slots are writable although the guest never writes there: with two-dimensional paging its walks of the tables
 //! count as writes (SDM 3C, "Accessed and Dirty Flags for EPT"; APM 2 15.25.6), and KVM_MEM_READONLY would refuse them.
@@ -16,8 +17,10 @@ use sentry::platform::{GuestAddress, GuestMemory, GuestMemoryError, PAGE_SIZE, P
 
 /// Length of a chunk.
 pub(crate) const CHUNK_LEN: u64 = 256 << 10;
-/// Chunks that wait for an address space with their slots.
-const READY_MAX: usize = 16;
+/// Chunks that wait for an address space with their slots: a fork and an exec take one each.
+const READY_MAX: usize = 8;
+/// Chunks that wait to be made ready, with all that KVM has learnt from them.
+const RETIRED_MAX: usize = 16;
 /// Tables in a chunk.
 pub(crate) const CHUNK_PAGES: u64 = CHUNK_LEN / PAGE_SIZE;
 
@@ -31,8 +34,8 @@ pub(crate) struct Chunks {
     memory: GuestMemory,
     first_slot: u32,
     state: Mutex<State>,
-    /// A chunk was retired, or there will be no more.
-    retired: Condvar,
+    /// There is [work](State::has_work), or there will be no more.
+    work: Condvar,
 }
 
 #[derive(Debug)]
@@ -50,6 +53,14 @@ struct State {
     limit: u32,
 }
 
+impl State {
+    /// Whether more chunks should be ready and can be, or too many hold what nobody needs.
+    fn has_work(&self) -> bool {
+        let has_source = !self.retired.is_empty() || !self.free.is_empty() || self.next < self.limit;
+        has_source && self.ready.len() < READY_MAX || self.retired.len() > RETIRED_MAX
+    }
+}
+
 impl Chunks {
     /// Reserves address space for `limit` chunks, from guest-physical `start` on.
     pub(crate) fn new(start: GuestAddress, first_slot: u32, limit: u32) -> Result<Self, GuestMemoryError> {
@@ -63,7 +74,7 @@ impl Chunks {
             next: 0,
             limit,
         };
-        Ok(Self { memory, first_slot, state: Mutex::new(state), retired: Condvar::new() })
+        Ok(Self { memory, first_slot, state: Mutex::new(state), work: Condvar::new() })
     }
 
     /// The memory.
@@ -73,7 +84,10 @@ impl Chunks {
 
     /// Takes a zeroed chunk that has its slot, if one is there.
     pub(crate) fn take_ready(&self) -> Option<Chunk> {
-        self.state.lock().ready.pop().map(Chunk)
+        let mut state = self.state.lock();
+        let ready = state.ready.pop().map(Chunk);
+        self.tell_of_work(&state);
+        ready
     }
 
     /// Whether fewer chunks are ready than should be.
@@ -88,8 +102,9 @@ impl Chunks {
 
     /// Gives a chunk up, of which `used_pages` may hold something and whose slot KVM knows.
     pub(crate) fn retire(&self, chunk: Chunk, used_pages: u64) {
-        self.state.lock().retired.push_back((chunk.0, used_pages));
-        self.retired.notify_one();
+        let mut state = self.state.lock();
+        state.retired.push_back((chunk.0, used_pages));
+        self.tell_of_work(&state);
     }
 
     /// Takes a chunk that was given up, with the pages used of it.
@@ -98,19 +113,25 @@ impl Chunks {
         Some((Chunk(index), used_pages))
     }
 
-    /// Waits until there is a retired chunk; `false` if there will be none.
-    pub(crate) fn await_retired(&self) -> bool {
+    /// Waits until chunks are to be made ready, or emptied; `false` if there will be none.
+    pub(crate) fn await_work(&self) -> bool {
         let mut state = self.state.lock();
-        while state.retired.is_empty() && !state.is_closed {
-            self.retired.wait(&mut state);
+        while !state.has_work() && !state.is_closed {
+            self.work.wait(&mut state);
         }
         !state.is_closed
     }
 
-    /// Lets [`Chunks::await_retired`] return.
+    /// Lets [`Chunks::await_work`] return.
     pub(crate) fn close(&self) {
         self.state.lock().is_closed = true;
-        self.retired.notify_all();
+        self.work.notify_all();
+    }
+
+    fn tell_of_work(&self, state: &State) {
+        if state.has_work() {
+            self.work.notify_one();
+        }
     }
 
     /// Takes a zeroed chunk, which has no slot yet.

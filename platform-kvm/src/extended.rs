@@ -11,14 +11,14 @@ use crate::cpuid;
 /// Length of the legacy region (FXSAVE).
 const LEGACY_LEN: usize = 512;
 /// Length of the legacy region and the header.
-const HEADER_END: usize = 576;
+pub(crate) const HEADER_END: usize = 576;
 /// Length of the part of `struct kvm_xsave` that is always there.
 const KVM_XSAVE_LEN: usize = 4096;
 /// XSTATE_BV, in the header.
 const XSTATE_BV: std::ops::Range<usize> = 512..520;
 const MXCSR: std::ops::Range<usize> = 24..28;
 /// x87 and SSE.
-const LEGACY_FEATURES: u64 = 3;
+pub(crate) const LEGACY_FEATURES: u64 = 3;
 /// FCW after FNINIT.
 const INITIAL_FCW: [u8; 2] = 0x37f_u16.to_le_bytes();
 /// MXCSR after reset.

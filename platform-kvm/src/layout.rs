@@ -107,7 +107,7 @@ impl Layout {
     /// It does not fit.
     pub(crate) fn new(wanted_bytes: u64, address_bits: u32, memory_slots: usize) -> Result<Self, Error> {
         let too_much = || Error::TooMuchMemory { memory_bytes: wanted_bytes, address_bits };
-        let memory_bytes = wanted_bytes.checked_next_multiple_of(2 << 20).ok_or_else(too_much)?;
+        let memory_bytes = memory_len(wanted_bytes).ok_or_else(too_much)?;
         let chunks_start = MEMORY_START
             .0
             .checked_add(memory_bytes)
@@ -128,6 +128,11 @@ impl Layout {
         let chunk_slot = u32::try_from(chunk_slot).map_err(|_| too_few())?;
         Ok(Self { memory_bytes, chunks_start: GuestAddress(chunks_start), chunk_slot, chunks_max })
     }
+}
+
+/// The length of guest memory of which `wanted_bytes` are wanted, if there is such a number.
+pub(crate) fn memory_len(wanted_bytes: u64) -> Option<u64> {
+    wanted_bytes.checked_next_multiple_of(2 << 20)
 }
 
 /// Bits of page-table entries (SDM 3A 4.5).

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, Weak};
+use std::thread;
 use std::time::Duration;
 
 use kvm_bindings::{
-    KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_XSAVE2, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS,
-    kvm_enable_cap,
+    CpuId, KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_XSAVE2, KVM_MAX_CPUID_ENTRIES, KVM_SYNC_X86_REGS,
+    KVM_SYNC_X86_SREGS, kvm_enable_cap,
 };
 use kvm_ioctls::{Cap, Kvm, VcpuExit, VcpuFd, VmFd};
 use log::debug;
@@ -22,9 +23,7 @@ use crate::extended::Format;
 use crate::flush::{FlushList, forget_translations};
 use crate::ioctl::{attempt, delete_slot, host_tsc, host_xcr0, in_bounds, set_slot, set_tsc_offset_zero};
 use crate::kernel::{Kernel, PROBE_CODE};
-use crate::layout::{
-    KERNEL_SLOT, KERNEL_START, Layout, MEMORY_SLOT, MEMORY_START, SLOT_LEN_MAX, SLOT_LEN_MIN,
-};
+use crate::layout::{KERNEL_SLOT, KERNEL_START, Layout, MEMORY_SLOT, SLOT_LEN_MAX, SLOT_LEN_MIN};
 use crate::platform::Config;
 use crate::probe::{self, Choice, Outcome, SyscallEntry, TscReading};
 use crate::report::{self, Report};
@@ -35,6 +34,10 @@ use crate::{cpuid, kick};
 
 /// KVM_X86_QUIRK_SLOT_ZAP_ALL (KVM api.rst 7.31): deleting a slot drops every shadow page, not only its own.
 const QUIRK_SLOT_ZAP_ALL: u64 = 1 << 7;
+/// The version of KVM's interface (KVM api.rst 4.1).
+const API_VERSION: i32 = 12;
+/// How long nobody tries again to make a page table that could not be made.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// A move of a vCPU to another thread that takes so long is slower than making a vCPU.
 const SLOW_MOVE: Duration = Duration::from_micros(700);
 /// How often the time-stamp counters are compared: the thread may have gone to another processor in between.
@@ -42,6 +45,7 @@ const TSC_LOOKS: usize = 3;
 
 /// One VM.
 pub(crate) struct Machine {
+    this: Weak<Self>,
     vm: VmFd,
     memory: Arc<GuestMemory>,
     kernel: Arc<Kernel>,
@@ -57,7 +61,7 @@ pub(crate) struct Machine {
     next_space: AtomicU64,
     flushes_started: AtomicU64,
     flushes_finished: AtomicU64,
-    recycling: Once,
+    preparing: Once,
     /// A vCPU has moved from one thread to another slowly, and one quickly.
     has_moved_slowly: AtomicBool,
     has_moved_quickly: AtomicBool,
@@ -70,61 +74,50 @@ struct MemorySlots {
 }
 
 impl Machine {
-    /// Makes a VM and its first vCPU, with which it finds out how the host behaves.
-    pub(crate) fn new(config: &Config) -> Result<(Arc<Self>, Vcpu), Error> {
-        let Config { memory_bytes, vcpus_max, exitless } = *config;
+    /// Makes a VM for `memory` and its first vCPU, with which it finds out how the host behaves.
+    pub(crate) fn new(config: &Config, memory: Arc<GuestMemory>) -> Result<(Arc<Self>, Vcpu), Error> {
         kick::install_handler()
             .map_err(|source| PlatformError::refused("install a signal handler", source))?;
         let kvm = open()?;
-        let vm = attempt("create a virtual machine", create_vm(&kvm))?;
         require(&kvm)?;
-        let mut cpuid =
-            attempt("ask for the supported CPUID", kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES))?;
-        let drops_own_shadow_pages_only = disable_slot_zap_all(&vm);
+        thread::scope(|scope| {
+            // KVM takes as long to say what the processor has as to make all that does not depend on it.
+            let asking = beside(scope, || Room::new(&kvm, config.memory_bytes));
+            let begun = Begun::new(&kvm, config.vcpus_max)?;
+            Self::complete(&kvm, config, memory, begun, asking()?)
+        })
+    }
 
-        let (vcpus_wanted, vcpus_of_kvm) = (vcpus_max, kvm.get_max_vcpus());
-        let vcpus_max = vcpus_wanted.min(vcpus_of_kvm).min(descriptors_to_spare()).max(1);
-        let address_bits = cpuid::physical_address_bits(&cpuid);
-        let layout = Layout::new(memory_bytes, address_bits, kvm.get_nr_memslots())?;
+    /// Whether KVM and the processor have room for so much guest memory.
+    pub(crate) fn check_room(memory_bytes: u64) -> Result<(), Error> {
+        Room::new(&open()?, memory_bytes).map(drop)
+    }
 
-        let kernel = Arc::new(Kernel::new(vcpus_max as u64)?);
-        kernel.set_user_stubs(true)?;
-        set_slot(&vm, KERNEL_SLOT, kernel.memory(), KERNEL_START, kernel.memory().len_bytes())?;
-        let chunks = Arc::new(Chunks::new(layout.chunks_start, layout.chunk_slot, layout.chunks_max)?);
-        let memory = Arc::new(GuestMemory::new(MEMORY_START, layout.memory_bytes)?);
-
+    /// Has the first vCPU find out how the host behaves, and puts everything together.
+    fn complete(
+        kvm: &Kvm,
+        config: &Config,
+        memory: Arc<GuestMemory>,
+        Begun { vm, kernel, mut vcpu, vcpus_max, drops_own_shadow_pages_only }: Begun,
+        Room { mut cpuid, address_bits, chunks }: Room,
+    ) -> Result<(Arc<Self>, Vcpu), Error> {
         let kvm_len_bytes = vm.check_extension_raw(KVM_CAP_XSAVE2.into()).max(0) as usize;
         let extended = Format::new(&cpuid, host_xcr0(), kvm_len_bytes);
         let has_supervisor_protection = cpuid::has_supervisor_protection(&cpuid);
         cpuid::hide_unusable(&mut cpuid, extended.features);
         let mut template = Template::for_probe(cpuid, extended.features);
-
-        let mut vcpu = Self::make_vcpu(&vm, &kernel, &template, 0)?;
-        let outcome = Self::probe(&mut vcpu, &kernel)?;
-        let Some(choice) = Choice::of(&outcome) else { return Err(Error::UnknownTrap(Box::new(outcome))) };
-        if choice.must_set_tsc {
-            Self::follow_tsc(&mut vcpu, &kernel)?;
-        }
-        template.choose(choice, has_supervisor_protection);
-        let enters_ring_0 = choice.entry == SyscallEntry::Ring0;
-        if enters_ring_0 {
-            kernel.set_user_stubs(false)?;
-            // A shadow MMU has seen them where the probe ran, and would go on showing them.
-            let flushed = forget_translations(kernel.memory(), &Kernel::stubs());
-            flushed.map_err(|source| PlatformError::refused("hide the probe's stubs", source))?;
-            in_bounds(kernel.add_vcpu(0, false))?;
-        }
-        template.apply(&mut vcpu)?;
+        template.init(&mut vcpu, &kernel, 0)?;
+        let choice = Self::choose(&mut vcpu, &kernel, &mut template, has_supervisor_protection)?;
         let report = Report {
-            api_version: kvm.get_api_version(),
+            api_version: API_VERSION,
             capabilities: report::capabilities(&vm),
             vcpus_max,
-            vcpus_of_kvm,
-            vcpus_wanted,
+            vcpus_of_kvm: kvm.get_max_vcpus(),
+            vcpus_wanted: config.vcpus_max,
             memory_slots_max: kvm.get_nr_memslots(),
             address_bits,
-            outcome,
-            enters_ring_0,
+            outcome: choice.1,
+            enters_ring_0: choice.0.entry == SyscallEntry::Ring0,
             drops_own_shadow_pages_only,
             has_supervisor_protection,
             extended_features: extended.features,
@@ -134,8 +127,9 @@ impl Machine {
             debug!("{subject}: {text}");
         }
 
-        let dispatcher = Dispatcher::new(&kernel, vcpus_max, exitless);
-        let machine = Arc::new(Self {
+        let dispatcher = Dispatcher::new(&kernel, vcpus_max, config.exitless);
+        let machine = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             vm,
             memory,
             kernel,
@@ -149,12 +143,39 @@ impl Machine {
             next_space: AtomicU64::new(0),
             flushes_started: AtomicU64::new(0),
             flushes_finished: AtomicU64::new(0),
-            recycling: Once::new(),
+            preparing: Once::new(),
             has_moved_slowly: AtomicBool::new(false),
             has_moved_quickly: AtomicBool::new(false),
         });
+        // What the platform has promised, and the first program's.
+        machine.extend_memory(SLOT_LEN_MIN)?;
+        machine.prepare_one();
         let first = Vcpu::new(machine.clone(), 0, vcpu);
         Ok((machine, first))
+    }
+
+    /// Runs the probe on the first vCPU, and prepares `template` and the vCPU as it says.
+    fn choose(
+        vcpu: &mut VcpuFd,
+        kernel: &Kernel,
+        template: &mut Template,
+        has_supervisor_protection: bool,
+    ) -> Result<(Choice, Outcome), Error> {
+        let outcome = Self::probe(vcpu, kernel)?;
+        let Some(choice) = Choice::of(&outcome) else { return Err(Error::UnknownTrap(Box::new(outcome))) };
+        if choice.must_set_tsc {
+            Self::follow_tsc(vcpu, kernel)?;
+        }
+        template.choose(choice, has_supervisor_protection);
+        if choice.entry == SyscallEntry::Ring0 {
+            kernel.set_user_stubs(false)?;
+            // A shadow MMU has seen them where the probe ran, and would go on showing them.
+            let flushed = forget_translations(kernel.memory(), &Kernel::stubs());
+            flushed.map_err(|source| PlatformError::refused("hide the probe's stubs", source))?;
+            in_bounds(kernel.add_vcpu(0, false))?;
+        }
+        template.apply(vcpu)?;
+        Ok((choice, outcome))
     }
 
     /// Guest memory.
@@ -229,27 +250,65 @@ impl Machine {
         Ok(())
     }
 
-    /// Takes a chunk back. The first one starts the thread that makes them ready: not before, so that what confines the thread
-    /// which made the machine confines this one.
-    pub(crate) fn release(self: &Arc<Self>, chunk: Chunk, used_pages: u64) {
+    /// Takes a chunk back.
+    pub(crate) fn release(&self, chunk: Chunk, used_pages: u64) {
         self.chunks.retire(chunk, used_pages);
-        self.recycling.call_once(|| {
-            if let Err(error) = self.start_recycling() {
+    }
+
+    /// Takes a chunk for an address space. The first that is not ready starts the thread that makes them so: not before, so
+    /// that what confines the thread which made the machine confines this one, and a lone program goes without.
+    fn take_chunk(&self) -> Result<Chunk, PlatformError> {
+        if let Some(chunk) = self.chunks.take_ready() {
+            return Ok(chunk);
+        }
+        self.preparing.call_once(|| {
+            if let Err(error) = self.start_preparing() {
                 log::warn!("page tables are made ready when they are needed: {error}");
             }
         });
+        self.make_chunk()
     }
 
-    /// Has a thread make chunks ready that were given up, for as long as there is the machine.
-    fn start_recycling(self: &Arc<Self>) -> io::Result<()> {
-        let (chunks, machine) = (self.chunks.clone(), Arc::downgrade(self));
-        let recycle = move || {
-            while chunks.await_retired() {
+    /// Has a thread make chunks ready for as long as there is the machine.
+    fn start_preparing(&self) -> io::Result<()> {
+        let (chunks, machine) = (self.chunks.clone(), self.this.clone());
+        let prepare = move || {
+            while chunks.await_work() {
                 let Some(machine) = machine.upgrade() else { break };
-                machine.recycle_one();
+                if !machine.recycle_one() && !machine.prepare_one() {
+                    thread::sleep(PATIENCE);
+                }
             }
         };
-        std::thread::Builder::new().name("page tables".into()).spawn(recycle).map(drop)
+        thread::Builder::new().name("page tables".into()).spawn(prepare).map(drop)
+    }
+
+    /// Makes a chunk, with its slot.
+    fn make_chunk(&self) -> Result<Chunk, PlatformError> {
+        loop {
+            let chunk = match self.chunks.take() {
+                Ok(chunk) => chunk,
+                // Those that were given up will do, if nobody has made them ready yet.
+                Err(PlatformError::TablesFull) if self.recycle_one() => match self.chunks.take_ready() {
+                    Some(chunk) => return Ok(chunk),
+                    None => continue,
+                },
+                Err(error) => return Err(error),
+            };
+            return match self.add_chunk(&chunk) {
+                Ok(()) => Ok(chunk),
+                Err(error) => {
+                    self.chunks.give_back(chunk);
+                    Err(error)
+                }
+            };
+        }
+    }
+
+    /// Makes one more chunk ready; `false` if there can be none.
+    fn prepare_one(&self) -> bool {
+        let made = self.make_chunk();
+        made.map(|chunk| self.chunks.make_ready(chunk)).is_ok()
     }
 
     /// Makes a chunk that was given up usable again; `false` if there is none. If KVM will not let go of it, nobody gets it.
@@ -313,8 +372,7 @@ impl Machine {
         template: &Template,
         index: u64,
     ) -> Result<VcpuFd, PlatformError> {
-        in_bounds(kernel.add_vcpu(index, template.may_write_port()))?;
-        let mut vcpu = attempt("create a vCPU", vm.create_vcpu(index))?;
+        let mut vcpu = create_vcpu(vm, kernel, index, template.may_write_port())?;
         template.init(&mut vcpu, kernel, index)?;
         Ok(vcpu)
     }
@@ -376,30 +434,77 @@ impl Machine {
     }
 }
 
+/// What a machine begins with, whatever the processor has.
+struct Begun {
+    vm: VmFd,
+    kernel: Arc<Kernel>,
+    /// The first, which knows of no CPUID yet.
+    vcpu: VcpuFd,
+    vcpus_max: usize,
+    drops_own_shadow_pages_only: bool,
+}
+
+impl Begun {
+    fn new(kvm: &Kvm, vcpus_wanted: usize) -> Result<Self, Error> {
+        let vm = attempt("create a virtual machine", create_vm(kvm))?;
+        let drops_own_shadow_pages_only = disable_slot_zap_all(&vm);
+        let vcpus_max = vcpus_wanted.min(kvm.get_max_vcpus()).min(descriptors_to_spare()).max(1);
+        let kernel = Arc::new(Kernel::new(vcpus_max as u64)?);
+        kernel.set_user_stubs(true)?;
+        set_slot(&vm, KERNEL_SLOT, kernel.memory(), KERNEL_START, kernel.memory().len_bytes())?;
+        let vcpu = create_vcpu(&vm, &kernel, 0, true)?;
+        Ok(Self { vm, kernel, vcpu, vcpus_max, drops_own_shadow_pages_only })
+    }
+}
+
+/// What the processor has, and where the page tables are in its addresses.
+struct Room {
+    cpuid: CpuId,
+    address_bits: u32,
+    chunks: Arc<Chunks>,
+}
+
+impl Room {
+    fn new(kvm: &Kvm, memory_bytes: u64) -> Result<Self, Error> {
+        let cpuid = attempt("ask for the supported CPUID", kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES))?;
+        let address_bits = cpuid::physical_address_bits(&cpuid);
+        let layout = Layout::new(memory_bytes, address_bits, kvm.get_nr_memslots())?;
+        let chunks = Arc::new(Chunks::new(layout.chunks_start, layout.chunk_slot, layout.chunks_max)?);
+        Ok(Self { cpuid, address_bits, chunks })
+    }
+}
+
+/// Does `work` on a thread beside the calling one, which then asks for what came of it; or when it asks, if the host has no
+/// thread for it.
+fn beside<'scope, T: Send + 'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    work: impl Fn() -> T + Clone + Send + 'scope,
+) -> impl FnOnce() -> T {
+    let thread = thread::Builder::new().name("machine".into()).spawn_scoped(scope, work.clone());
+    move || match thread {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        Err(_) => work(),
+    }
+}
+
+/// Makes vCPU `index` and its page.
+fn create_vcpu(
+    vm: &VmFd,
+    kernel: &Kernel,
+    index: u64,
+    may_write_port: bool,
+) -> Result<VcpuFd, PlatformError> {
+    in_bounds(kernel.add_vcpu(index, may_write_port))?;
+    attempt("create a vCPU", vm.create_vcpu(index))
+}
+
 impl Grow for Machine {
     fn chunks(&self) -> &Chunks {
         &self.chunks
     }
 
     fn grow(&self) -> Result<Chunk, PlatformError> {
-        loop {
-            if let Some(chunk) = self.chunks.take_ready() {
-                return Ok(chunk);
-            }
-            let chunk = match self.chunks.take() {
-                Ok(chunk) => chunk,
-                // Those that were given up will do, if nobody has made them ready yet.
-                Err(PlatformError::TablesFull) if self.recycle_one() => continue,
-                Err(error) => return Err(error),
-            };
-            return match self.add_chunk(&chunk) {
-                Ok(()) => Ok(chunk),
-                Err(error) => {
-                    self.chunks.give_back(chunk);
-                    Err(error)
-                }
-            };
-        }
+        self.take_chunk()
     }
 }
 
@@ -429,7 +534,7 @@ fn open() -> Result<Kvm, Error> {
         _ => Error::OpenDevice(error.into()),
     })?;
     match kvm.get_api_version() {
-        12 => Ok(kvm),
+        API_VERSION => Ok(kvm),
         -1 => Err(Error::NotKvm),
         version => Err(Error::ApiVersion(version)),
     }

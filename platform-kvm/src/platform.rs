@@ -1,12 +1,17 @@
 //! The port's `Platform`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
 
+use parking_lot::Mutex;
 use sentry::platform::{AddressSpace, Context, GuestMemory, Platform, PlatformError};
 
 use crate::address_space::KvmAddressSpace;
 use crate::context::KvmContext;
 use crate::error::Error;
+use crate::extended::{HEADER_END, LEGACY_FEATURES};
+use crate::kick;
+use crate::layout::{MEMORY_START, SLOT_LEN_MIN, memory_len};
 use crate::machine::Machine;
 use crate::pool::Pool;
 use crate::report::Report;
@@ -41,8 +46,27 @@ impl Default for Config {
 
 /// One microVM on KVM.
 pub struct KvmPlatform {
+    memory: Arc<GuestMemory>,
+    made: OnceLock<Made>,
+    making: Mutex<Making>,
+}
+
+/// What is there once the microVM is made.
+struct Made {
     machine: Arc<Machine>,
     pool: Arc<Pool>,
+}
+
+/// How far the making of a microVM is.
+enum Making {
+    /// A thread is at it.
+    Begun(JoinHandle<Result<Made, Error>>),
+    /// Who needs it first makes it.
+    Due(Config),
+    /// It cannot be made, and nobody has been told why.
+    Failed(Error),
+    /// It is made, or whoever asked knows why not.
+    Over,
 }
 
 impl KvmPlatform {
@@ -55,39 +79,113 @@ impl KvmPlatform {
     /// # Errors
     /// See [`Error`].
     pub fn new(config: Config) -> Result<Arc<Self>, Error> {
-        let (machine, first) = Machine::new(&config)?;
-        let pool = Arc::new(Pool::new(machine.clone(), first));
-        Ok(Arc::new(Self { machine, pool }))
+        let platform = Self::begin(config)?;
+        platform.finish()?;
+        Ok(platform)
+    }
+
+    /// Begins to make a microVM, as [`KvmPlatform::new`] does, on a thread of its own: KVM takes milliseconds. Guest memory is
+    /// there at once; all else that is asked of the platform waits until it is made.
+    ///
+    /// # Errors
+    /// There is no room for guest memory, or the host has no signal handler to give.
+    pub fn begin(config: Config) -> Result<Arc<Self>, Error> {
+        kick::install_handler()
+            .map_err(|source| PlatformError::refused("install a signal handler", source))?;
+        let len_bytes = memory_len(config.memory_bytes).unwrap_or(u64::MAX);
+        let memory = match GuestMemory::new(MEMORY_START, len_bytes) {
+            Ok(memory) => Arc::new(memory),
+            Err(error) => {
+                // What the processor or KVM cannot do counts for more.
+                Machine::check_room(config.memory_bytes)?;
+                return Err(error.into());
+            }
+        };
+        let make = {
+            let (config, memory) = (config.clone(), memory.clone());
+            move || Made::new(&config, memory)
+        };
+        let thread = thread::Builder::new().name("machine".into()).spawn(make);
+        let making = thread.map_or(Making::Due(config), Making::Begun);
+        Ok(Arc::new(Self { memory, made: OnceLock::new(), making: Mutex::new(making) }))
+    }
+
+    /// Waits until the microVM is made. No thread of its making is left.
+    ///
+    /// # Errors
+    /// As [`KvmPlatform::new`].
+    pub fn finish(&self) -> Result<(), Error> {
+        let mut making = self.making.lock();
+        let made = match std::mem::replace(&mut *making, Making::Over) {
+            Making::Begun(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Making::Due(config) => Made::new(&config, self.memory.clone()),
+            Making::Failed(error) => Err(error),
+            Making::Over => return Ok(()),
+        };
+        // Nobody else has the lock, and so nobody has set it.
+        let _ = self.made.set(made?);
+        Ok(())
     }
 
     /// What this host's KVM is, and what was chosen for it.
-    pub fn report(&self) -> &Report {
-        self.machine.report()
+    ///
+    /// # Errors
+    /// There is no microVM.
+    pub fn report(&self) -> Result<&Report, PlatformError> {
+        Ok(self.made()?.machine.report())
+    }
+
+    /// What is made, once it is.
+    fn made(&self) -> Result<&Made, PlatformError> {
+        if let Some(made) = self.made.get() {
+            return Ok(made);
+        }
+        let unmade = |reason| PlatformError::Unexpected { attempt: "make a microVM", reason };
+        self.finish().map_err(|error| {
+            let reason = error.to_string();
+            *self.making.lock() = Making::Failed(error);
+            unmade(reason)
+        })?;
+        self.made.get().ok_or_else(|| unmade("it has failed before".to_owned()))
+    }
+}
+
+impl Made {
+    fn new(config: &Config, memory: Arc<GuestMemory>) -> Result<Self, Error> {
+        let (machine, first) = Machine::new(config, memory)?;
+        let pool = Arc::new(Pool::new(machine.clone(), first));
+        Ok(Self { machine, pool })
     }
 }
 
 impl Platform for KvmPlatform {
     fn memory(&self) -> &Arc<GuestMemory> {
-        self.machine.memory()
+        &self.memory
     }
 
     fn extend_memory(&self, len_bytes: u64) -> Result<u64, PlatformError> {
-        self.machine.extend_memory(len_bytes)
+        let first_len = SLOT_LEN_MIN.min(self.memory.len_bytes());
+        if self.made.get().is_none() && len_bytes <= first_len {
+            // The machine begins with as much.
+            return Ok(first_len);
+        }
+        self.made()?.machine.extend_memory(len_bytes)
     }
 
     fn new_address_space(&self) -> Result<Arc<dyn AddressSpace>, PlatformError> {
-        Ok(Arc::new(KvmAddressSpace::new(self.machine.clone())?))
+        Ok(Arc::new(KvmAddressSpace::new(self.made()?.machine.clone())?))
     }
 
     fn new_context(&self) -> Result<Box<dyn Context>, PlatformError> {
-        Ok(Box::new(KvmContext::new(self.machine.clone(), self.pool.clone())))
+        let Made { machine, pool } = self.made()?;
+        Ok(Box::new(KvmContext::new(machine.clone(), pool.clone())))
     }
 
     fn extended_state_len_bytes(&self) -> usize {
-        self.machine.extended.len_bytes
+        self.made().map_or(HEADER_END, |made| made.machine.extended.len_bytes)
     }
 
     fn extended_features(&self) -> u64 {
-        self.machine.extended.features
+        self.made().map_or(LEGACY_FEATURES, |made| made.machine.extended.features)
     }
 }

@@ -83,7 +83,8 @@ pub struct Kernel {
     core_settings: Arc<CoreSettings>,
     file_systems: OnceLock<FileSystems>,
     cpus: HostCpus,
-    cpu_features: CpuFeatures,
+    /// Known once a program is loaded: the platform may still be made before.
+    cpu_features: OnceLock<CpuFeatures>,
     /// A signal was sent to somebody: those who wait for signalfds look again. They are few.
     signal_arrivals: WaitQueue,
     boot_time: MonotonicTime,
@@ -111,7 +112,7 @@ impl Kernel {
         let namespaces = Namespaces::initial(&host_name, &user_namespace, &tasks, sockets, cgroups.root());
         let boot_time = timekeeper.monotonic();
         let kernel = Arc::new(Self {
-            cpu_features: CpuFeatures::of_host(platform.extended_state_len_bytes()),
+            cpu_features: OnceLock::new(),
             platform,
             frames,
             tasks,
@@ -345,7 +346,7 @@ impl ProgramHost for Kernel {
     }
 
     fn cpu_features(&self) -> CpuFeatures {
-        self.cpu_features
+        *self.cpu_features.get_or_init(|| CpuFeatures::of_host(self.platform.extended_state_len_bytes()))
     }
 }
 

@@ -54,10 +54,11 @@ fn examine(lines: &mut Lines<impl Write>, is_landlock_required: bool) -> anyhow:
     jail.admit(fs::File::open("/").context("open /")?.into(), Access::Read)?;
     raise_open_files_limit();
     let platform = KvmPlatform::new(Config { memory_bytes: MEMORY_BYTES, ..Config::default() })?;
-    for (subject, text) in platform.report().lines() {
+    let report = platform.report()?;
+    for (subject, text) in report.lines() {
         lines.print(subject, &text)?;
     }
-    let mut missing = platform.report().missing();
+    let mut missing = report.missing();
     missing.extend(processor.lacks_virtualisation());
     missing.extend(nested_paging_is_off(Path::new(MODULES)));
     let lacks_landlock = jail::lacks_landlock();

@@ -98,59 +98,85 @@ impl Custody {
 }
 
 /// Builds the sandbox out of a description and the image that it names, runs it, and returns the status to exit with. The
-/// process is confined for good.
+/// process is confined for good, and what the sandbox was stays until it ends.
 ///
 /// # Errors
 /// What keeps the program from running, with the status that says whose fault it is.
 pub fn run(description: Description, image: Image, custody: Custody) -> Result<u8, Failure> {
     raise_open_files_limit();
     // Before anything else: what it is forked from should be as little as can be.
-    let mut door = OpenDoor::open(&custody.network, custody.rules())?;
+    let door = OpenDoor::open(&custody.network, custody.rules())?;
     let signals = Forwarder::new()?;
     survive_size_limits()?;
     let control = ControlSocket::open(description.name.as_deref())?;
-    let mut jail = Jail::begin(custody.rules())?;
-    let image = admit(image, &description.root, &mut jail)?;
-    let volumes = Volumes::open(&description.mounts).map_err(anyhow::Error::from)?;
-    let volumes = admit_volumes(volumes, &mut jail)?;
-    let outputs = Outputs::open(&custody.outputs, &mut jail)?;
-    let machine = make_machine(&description, custody.exitless)?;
-    let (root, owner) = (description.root.clone(), jail.caller());
-    let about = about(&description, &custody);
-    let sandbox = Sandbox::new(description, image, volumes, machine).map_err(anyhow::Error::from)?;
-    let (kernel, mounts, later) =
-        (sandbox.kernel().clone(), sandbox.mounts().clone(), sandbox.later_programs());
-    let network = kernel.initial_namespaces().network.clone();
-    door.as_mut().map_or(Ok(()), |door| door.attach(&network))?;
-    let notifier = HostNotifier::new();
-    let mut front = Front::new(&custody, &sandbox, &root, &notifier)?;
-    for (layer, text) in jail.enter()? {
-        log::info!("{layer}: {text}");
+    let jail = Jail::begin(custody.rules())?;
+    let platform = begin_platform(&description, custody.exitless)?;
+    let parts = Parts { door, signals, control, jail, platform: platform.clone() };
+    // What there is no microVM for counts for more than what else is wrong.
+    parts.run(description, image, custody).map_err(|failure| match platform.finish() {
+        Err(error) => anyhow::Error::from(error).into(),
+        Ok(()) => failure,
+    })
+}
+
+/// What is there before the sandbox is.
+struct Parts {
+    door: Option<OpenDoor>,
+    signals: Forwarder,
+    control: ControlSocket,
+    jail: Jail,
+    platform: Arc<KvmPlatform>,
+}
+
+impl Parts {
+    /// Builds the sandbox, runs it, and returns the status to exit with.
+    fn run(self, description: Description, image: Image, custody: Custody) -> Result<u8, Failure> {
+        let Self { mut door, signals, control, mut jail, platform } = self;
+        let image = admit(image, &description.root, &mut jail)?;
+        let volumes = Volumes::open(&description.mounts).map_err(anyhow::Error::from)?;
+        let volumes = admit_volumes(volumes, &mut jail)?;
+        let outputs = Outputs::open(&custody.outputs, &mut jail)?;
+        let machine = machine(platform.clone(), &description)?;
+        let (root, owner) = (description.root.clone(), jail.caller());
+        let about = about(&description, &custody);
+        let sandbox = Sandbox::new(description, image, volumes, machine).map_err(anyhow::Error::from)?;
+        let (kernel, mounts, later) =
+            (sandbox.kernel().clone(), sandbox.mounts().clone(), sandbox.later_programs());
+        let network = kernel.initial_namespaces().network.clone();
+        door.as_mut().map_or(Ok(()), |door| door.attach(&network))?;
+        let notifier = HostNotifier::new();
+        let mut front = Front::new(&custody, &sandbox, &root, &notifier)?;
+        platform.finish().map_err(anyhow::Error::from)?;
+        for (layer, text) in jail.enter()? {
+            log::info!("{layer}: {text}");
+        }
+        front.begin()?;
+        let init = sandbox.start(front.descriptors()).map_err(Failure::of_program)?;
+        signals.start(kernel.clone(), init.thread_group().clone(), custody.stop(), front.window())?;
+        door.map_or(Ok(()), |door| door.serve(network))?;
+        let time_limit = TimeLimit::start(custody.timeout, init.thread_group(), custody.stop())?;
+        let ending = Arc::<Ending>::default();
+        let executor = Executor::new(init.clone(), later, notifier);
+        control.serve(Served { owner, about, executor, ending: ending.clone() })?;
+        if let Some(started) = custody.started {
+            // Who does not wait for it any more has no use for it.
+            let _ = rustix::io::write(&started, &[0]);
+        }
+        let status: ExitStatus = kernel.wait_for_init(&init);
+        front.finish();
+        write_back(&mounts);
+        let status = if time_limit.has_passed() { Failure::TIMED_OUT } else { status.shell_status() };
+        let copied = outputs.copy(&mounts, &kernel.viewer()).map_err(Failure::from);
+        ending.come(copied.as_ref().err().filter(|_| status == 0).map_or(status, |failure| failure.status));
+        match copied {
+            // What the program says counts for more.
+            Err(failure) if status != 0 => log::error!("{}", failure.text()),
+            result => result?,
+        }
+        // Who called is to end the process, and the host takes all of it back faster than we would.
+        std::mem::forget((kernel, init, mounts, outputs));
+        Ok(status)
     }
-    front.begin()?;
-    let init = sandbox.start(front.descriptors()).map_err(Failure::of_program)?;
-    signals.start(kernel.clone(), init.thread_group().clone(), custody.stop(), front.window())?;
-    door.map_or(Ok(()), |door| door.serve(network))?;
-    let time_limit = TimeLimit::start(custody.timeout, init.thread_group(), custody.stop())?;
-    let ending = Arc::<Ending>::default();
-    let executor = Executor::new(init.clone(), later, notifier);
-    control.serve(Served { owner, about, executor, ending: ending.clone() })?;
-    if let Some(started) = custody.started {
-        // Who does not wait for it any more has no use for it.
-        let _ = rustix::io::write(&started, &[0]);
-    }
-    let status: ExitStatus = kernel.wait_for_init(&init);
-    front.finish();
-    write_back(&mounts);
-    let status = if time_limit.has_passed() { Failure::TIMED_OUT } else { status.shell_status() };
-    let copied = outputs.copy(&mounts, &kernel.viewer()).map_err(Failure::from);
-    ending.come(copied.as_ref().err().filter(|_| status == 0).map_or(status, |failure| failure.status));
-    match copied {
-        // What the program says counts for more.
-        Err(failure) if status != 0 => log::error!("{}", failure.text()),
-        result => result?,
-    }
-    Ok(status)
 }
 
 /// What is told of the sandbox to who asks from outside.
@@ -205,26 +231,34 @@ fn write_back(mounts: &MountNamespace) {
     }
 }
 
-fn make_machine(description: &Description, exitless: Exitless) -> anyhow::Result<Machine> {
-    let memory_bytes = match description.memory_bytes {
+/// Begins to make the microVM, which takes as long as all else until it is needed.
+fn begin_platform(description: &Description, exitless: Exitless) -> anyhow::Result<Arc<KvmPlatform>> {
+    let memory_bytes = memory_bytes(description)?;
+    // Calls that are shown exit, one by one.
+    let exitless = if description.traces_system_calls { Exitless::Off } else { exitless };
+    Ok(KvmPlatform::begin(Config { memory_bytes, exitless, ..Config::default() })?)
+}
+
+fn machine(platform: Arc<dyn Platform>, description: &Description) -> anyhow::Result<Machine> {
+    let dispatcher: Arc<dyn Dispatcher> = match description.traces_system_calls {
+        true => Arc::new(Tracer::new(Box::new(std::io::stderr()))),
+        false => Arc::new(Table),
+    };
+    let memory_bytes = memory_bytes(description)?;
+    Ok(Machine { platform, memory_bytes, cpus: HostCpus::of_this_thread(), dispatcher })
+}
+
+fn memory_bytes(description: &Description) -> anyhow::Result<u64> {
+    match description.memory_bytes {
         Some(bytes) if bytes < MIN_MEMORY_BYTES => {
             bail!(
                 "--memory {bytes} is too little to run anything: give the guest at least {} MiB",
                 MIN_MEMORY_BYTES >> 20
             )
         }
-        Some(bytes) => bytes,
-        None => default_memory_bytes(),
-    };
-    // Calls that are shown exit, one by one.
-    let exitless = if description.traces_system_calls { Exitless::Off } else { exitless };
-    let platform: Arc<dyn Platform> =
-        KvmPlatform::new(Config { memory_bytes, exitless, ..Config::default() })?;
-    let dispatcher: Arc<dyn Dispatcher> = match description.traces_system_calls {
-        true => Arc::new(Tracer::new(Box::new(std::io::stderr()))),
-        false => Arc::new(Table),
-    };
-    Ok(Machine { platform, memory_bytes, cpus: HostCpus::of_this_thread(), dispatcher })
+        Some(bytes) => Ok(bytes),
+        None => Ok(default_memory_bytes()),
+    }
 }
 
 /// Three quarters of the host's memory: a guest that takes all it gets leaves the host the rest, and is stopped by
