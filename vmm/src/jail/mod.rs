@@ -17,12 +17,13 @@
 //! All but seccomp hold for the calling thread and those that it starts, so that [`Jail::enter`] comes before the threads of
 //! the guest; seccomp holds for all.
 
+mod ahead;
 mod broker;
+mod empty_root;
 mod files;
 mod filter;
 mod limits;
 mod namespaces;
-mod network;
 mod privileges;
 mod program;
 mod requests;
@@ -104,7 +105,7 @@ pub(crate) struct Jail {
 }
 
 impl Jail {
-    /// Begins to confine the process, which has one thread: from now on its mounts are its own.
+    /// Begins to confine the process, which has one thread.
     ///
     /// # Errors
     /// The host has no Landlock, or one that knows too little, and it is required. A user is given, and the process is not

@@ -1,11 +1,11 @@
 //! Namespaces of vmm's own (`man 7 namespaces`), with a root directory that holds nothing.
 //!
-//! The mount namespace is entered first, since what the sandbox may see is taken from it: [`Namespaces::isolate`] turns a
-//! directory into a tree of mounts that is attached nowhere, from which no path leads out. The others, and the empty root,
-//! follow when nothing of the host is needed by name any more.
+//! [`Namespaces::isolate`] turns a directory into a tree of mounts that is attached nowhere, from which no path leads out. What
+//! a thread has made [ahead](super::ahead), with the empty root, is entered when nothing of the host is needed by name any more.
 //!
-//! A user who may not make namespaces makes a user namespace first, in which it may. There it is user 1, and Linux shows
-//! what belongs to anybody else as the overflow user's. Root becomes another user instead, who sees owners as they are.
+//! A user who may not make namespaces makes a user namespace first, in which it may, and a mount namespace to take trees from.
+//! There it is user 1, and Linux shows what belongs to anybody else as the overflow user's. Root becomes another user instead,
+//! who sees owners as they are.
 //!
 //! There is no PID namespace: a process enters one only by its child, which would part vmm from the number, the signals and
 //! the terminal that its caller knows it by. What can be done to a process by its number takes calls that the filter lacks,
@@ -16,53 +16,51 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use linux_raw_sys::general as uapi;
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat, readlinkat};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags, fsconfig_create, fsmount, fsopen, mount_change, move_mount, open_tree, unmount,
-};
-use rustix::process::{Uid, chroot, fchdir, getgid, getuid, pivot_root};
+use rustix::mount::{MountAttrFlags, MountPropagationFlags, OpenTreeFlags, open_tree};
+use rustix::process::{Uid, getgid, getuid};
 use rustix::thread::{CapabilitySet, UnshareFlags, capabilities, unshare_unsafe};
 use sentry::fs::host::HostOwners;
 
 use super::Access;
-use super::network::NetworkNamespace;
+use super::ahead::Ahead;
 
 /// The user and group that vmm is in a user namespace.
 const INSIDE: u32 = 1;
-
-/// The namespaces that are entered last, besides the network's.
-const LATE: [(UnshareFlags, &str); 3] =
-    [(UnshareFlags::NEWIPC, "IPC"), (UnshareFlags::NEWUTS, "UTS"), (UnshareFlags::NEWCGROUP, "cgroup")];
 
 /// The namespaces that vmm is in.
 #[derive(Debug, Default)]
 pub(super) struct Namespaces {
     owners: HostOwners,
-    network: Option<NetworkNamespace>,
+    ahead: Option<Ahead>,
     entered: Vec<&'static str>,
     refused: Vec<String>,
 }
 
 impl Namespaces {
-    /// Enters a mount namespace; before that a user namespace, if need be, which takes that there is no second thread.
+    /// Begins to make them. Before that it enters a user namespace, if need be, which takes that there is no second thread.
     pub(super) fn enter() -> Self {
-        let mut namespaces = Self::enter_mounts();
-        match NetworkNamespace::begin() {
-            Ok(network) => namespaces.network = Some(network),
-            Err(error) => namespaces.try_to("network", Err(error)),
-        }
-        namespaces
+        Self::begin(true)
     }
 
     /// As [`Self::enter`], for a process that stays in the network namespace that it is in.
     pub(super) fn enter_mounts() -> Self {
+        Self::begin(false)
+    }
+
+    fn begin(has_network: bool) -> Self {
         let mut namespaces = Self::default();
         let may_mount =
             capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
         if !may_mount && !getuid().is_root() {
             namespaces.enter_user_namespace();
+            if let Err(error) = unshare(UnshareFlags::NEWNS) {
+                namespaces.refused.push(format!("mounts to take trees from ({error})"));
+            }
         }
-        namespaces.try_to("mount", unshare(UnshareFlags::NEWNS));
+        match Ahead::begin(has_network) {
+            Ok(ahead) => namespaces.ahead = Some(ahead),
+            Err(error) => namespaces.try_to("others", Err(error)),
+        }
         namespaces
     }
 
@@ -103,18 +101,9 @@ impl Namespaces {
 
     /// Enters the rest, and leaves the host's directory tree.
     pub(super) fn complete(&mut self) {
-        let all = LATE.iter().map(|(flag, _)| *flag).collect();
-        if unshare(all).is_ok() {
-            self.entered.extend(LATE.map(|(_, name)| name));
-        } else {
-            for (flag, name) in LATE {
-                self.try_to(name, unshare(flag));
-            }
+        for (name, result) in self.ahead.take().map(Ahead::enter).unwrap_or_default() {
+            self.try_to(name, result);
         }
-        if let Some(network) = self.network.take() {
-            self.try_to("network", network.enter());
-        }
-        self.try_to("empty root", leave_directory_tree());
     }
 
     /// What they are, for a person.
@@ -214,29 +203,4 @@ fn restrict_mounts(tree: impl AsFd, attributes: MountAttrFlags) -> Result<(), Er
 
 fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
-}
-
-/// Makes an empty file system, which nobody can write to, the root and working directory, and gives up the host's mounts.
-fn leave_directory_tree() -> Result<(), Errno> {
-    let file_system = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_create(&file_system)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-        | MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let root = fsmount(&file_system, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    // Where the root cannot be another (initramfs, or vmm's is no mount), the host's mounts stay, out of reach.
-    pivot_into(&root).or_else(|_| {
-        fchdir(&root)?;
-        chroot(c".")
-    })
-}
-
-fn pivot_into(root: &OwnedFd) -> Result<(), Errno> {
-    mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    move_mount(root, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
-    fchdir(root)?;
-    pivot_root(c".", c".")?;
-    // The old root lies on the new one now.
-    unmount(c".", UnmountFlags::DETACH)
 }

@@ -1,0 +1,112 @@
+//! Namespaces that a thread makes ahead, while the microVM is made.
+//!
+//! Linux takes half a millisecond to make a network namespace, and waits for a grace period, tens of microseconds to
+//! milliseconds, when the host's mounts are given up. What the thread has made the caller enters in no time.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread::JoinHandle;
+
+use rustix::io::Errno;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, gettid, move_into_link_name_space};
+
+use super::empty_root::{EmptyRoot, leave_directory_tree};
+use super::namespaces::unshare;
+
+/// A small stack will do.
+const STACK_BYTES: usize = 64 << 10;
+
+/// A namespace that nothing is in: what makes it, its kind, its name, and that of its file in /proc/PID/ns.
+type Empty = (UnshareFlags, LinkNameSpaceType, &'static str, &'static str);
+
+/// The network's comes last, since not everybody leaves the host's.
+const EMPTY: [Empty; 4] = [
+    (UnshareFlags::NEWIPC, LinkNameSpaceType::InterProcessCommunication, "IPC", "ipc"),
+    (UnshareFlags::NEWUTS, LinkNameSpaceType::HostNameAndNISDomainName, "UTS", "uts"),
+    (UnshareFlags::NEWCGROUP, LinkNameSpaceType::ControlGroup, "cgroup", "cgroup"),
+    (UnshareFlags::NEWNET, LinkNameSpaceType::Network, "network", "net"),
+];
+
+/// Namespaces that are being made.
+#[derive(Debug)]
+pub(super) struct Ahead(JoinHandle<Made>);
+
+/// What a thread has made, or what the host has refused.
+#[derive(Debug)]
+struct Made {
+    empty: Vec<(Empty, Result<OwnedFd, Errno>)>,
+    /// A copy of the caller's mounts, which was left for an empty directory.
+    mounts: Result<(OwnedFd, Result<EmptyRoot, Errno>), Errno>,
+}
+
+/// A layer's name, and whether the process is in it now.
+type Entered = (&'static str, Result<(), Errno>);
+
+impl Ahead {
+    /// Begins to make them, one of the network among them if `has_network`.
+    ///
+    /// # Errors
+    /// The host has no thread left.
+    pub(super) fn begin(has_network: bool) -> Result<Self, Errno> {
+        let thread = std::thread::Builder::new().name("namespaces".into()).stack_size(STACK_BYTES);
+        let count = if has_network { EMPTY.len() } else { EMPTY.len() - 1 };
+        let thread = thread.spawn(move || Made::new(EMPTY.get(..count).unwrap_or_default()));
+        thread.map(Self).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))
+    }
+
+    /// Has the calling thread enter them. The one that has made them has ended.
+    pub(super) fn enter(self) -> Vec<Entered> {
+        match self.0.join() {
+            Ok(made) => made.enter(),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+impl Made {
+    fn new(empty: &[Empty]) -> Self {
+        let all = empty.iter().map(|(flag, ..)| *flag).collect();
+        let is_made = unshare(all).is_ok();
+        let make = |(flag, _, _, file): Empty| {
+            if !is_made {
+                unshare(flag)?;
+            }
+            own_namespace(file)
+        };
+        let empty = empty.iter().map(|namespace| (*namespace, make(*namespace))).collect();
+        let mounts = unshare(UnshareFlags::NEWNS).and_then(|()| {
+            // Nothing has a name afterwards.
+            let namespace = own_namespace("mnt")?;
+            Ok((namespace, leave_directory_tree()))
+        });
+        Self { empty, mounts }
+    }
+
+    fn enter(self) -> Vec<Entered> {
+        let enter = |((_, kind, name, _), made): (Empty, Result<OwnedFd, Errno>)| {
+            (name, made.and_then(|namespace| move_into_link_name_space(namespace.as_fd(), Some(kind))))
+        };
+        let empty: Vec<Entered> = self.empty.into_iter().map(enter).collect();
+        let (mounts, root) = match self.mounts {
+            Ok((namespace, root)) => (enter_mounts(&namespace), root.and_then(|root| root.enter())),
+            Err(error) => (Err(error), Err(error)),
+        };
+        [vec![("mount", mounts)], empty, vec![("empty root", root)]].concat()
+    }
+}
+
+/// Enters mounts, and the directory that is their root.
+fn enter_mounts(namespace: &OwnedFd) -> Result<(), Errno> {
+    // Nobody may share the working directory with who enters another's mounts (`man 2 setns`).
+    unshare(UnshareFlags::FS)?;
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
+}
+
+/// The calling thread's namespace that `file` stands for.
+fn own_namespace(file: &str) -> Result<OwnedFd, Errno> {
+    let path = format!("/proc/self/task/{}/ns/{file}", gettid().as_raw_nonzero());
+    match File::open(path) {
+        Ok(file) => Ok(file.into()),
+        Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::INVAL)),
+    }
+}
