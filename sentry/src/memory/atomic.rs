@@ -60,6 +60,8 @@ impl MemoryManager {
                 cache: cache.id(),
                 offset: (index << PAGE_SHIFT) + address.page_offset(),
             }),
+            // Nobody could ever change it.
+            None if !mapping.protection.contains(Access::WRITE) => Err(Errno::EFAULT),
             _ => Ok(FutexKey::Unshared { memory: self.id(), address }),
         }
     }

@@ -160,10 +160,10 @@ fn fadvise64(
     Ok(())
 }
 
-fn readahead(task: &mut CurrentTask, descriptor: Fd) -> Result<(), Errno> {
+fn readahead(task: &mut CurrentTask, descriptor: Fd, _offset: i64, len_bytes: i64) -> Result<(), Errno> {
     let description = task.usable_file(descriptor)?;
     if !description.flags().is_readable() {
         return Err(Errno::EBADF);
     }
-    if description.is_regular() { Ok(()) } else { Err(Errno::EINVAL) }
+    if description.is_regular() && len_bytes >= 0 { Ok(()) } else { Err(Errno::EINVAL) }
 }

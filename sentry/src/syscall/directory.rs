@@ -12,7 +12,7 @@ use crate::abi::{LinuxDirent, LinuxDirent64};
 use crate::cred::Capabilities;
 use crate::fs::Fd;
 use crate::fs::inotify::WatchMask;
-use crate::fs::{Access, DirectoryEntry, Path, check_viewer_access};
+use crate::fs::{Access, DirectoryEntry, FileKind, Path, check_viewer_access};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 
@@ -51,6 +51,9 @@ fn list(
     encode: fn(&DirectoryEntry, &mut Vec<u8>),
 ) -> Result<usize, Errno> {
     let description = task.usable_file(descriptor)?;
+    if description.path().is_some_and(|path| path.kind() != FileKind::Directory) {
+        return Err(Errno::ENOTDIR);
+    }
     if description.path().is_some_and(|path| path.dentry.is_deleted()) {
         return Err(Errno::ENOENT);
     }

@@ -74,8 +74,14 @@ fn futex(
         }
         uapi::FUTEX_TRYLOCK_PI => try_lock_pi(task, &word),
         uapi::FUTEX_UNLOCK_PI => {
-            let key = word.key()?;
             let own = task.task().number().cast_unsigned();
+            // Whose it is is asked before where it is.
+            let mut value = [0; size_of::<u32>()];
+            task.memory().read_bytes(address, &mut value)?;
+            if u32::from_ne_bytes(value) & uapi::FUTEX_TID_MASK != own {
+                return Err(Errno::EPERM);
+            }
+            let key = word.key()?;
             task.kernel().futexes().unlock_pi(&key, &word.user, own).map(|()| 0)
         }
         _ => Err(Errno::ENOSYS),

@@ -317,7 +317,11 @@ fn sched_get_priority_min(_: &mut CurrentTask, policy: u32) -> Result<i32, Errno
 fn priority_of(policy: u32, real_time: i32) -> Result<i32, Errno> {
     match policy {
         uapi::SCHED_FIFO | uapi::SCHED_RR => Ok(real_time),
-        uapi::SCHED_NORMAL | uapi::SCHED_BATCH | uapi::SCHED_IDLE | uapi::SCHED_DEADLINE => Ok(0),
+        uapi::SCHED_NORMAL
+        | uapi::SCHED_BATCH
+        | uapi::SCHED_IDLE
+        | uapi::SCHED_DEADLINE
+        | uapi::SCHED_EXT => Ok(0),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -108,6 +108,8 @@ fn sendfile(
     offset: UserPointer<i64>,
     len_bytes: u64,
 ) -> Result<usize, Errno> {
+    // What it points to is only looked at later on.
+    offset.read_unless_null(task)?;
     let readable = task.usable_file(source)?;
     if !readable.flags().is_readable() {
         return Err(Errno::EBADF);
@@ -217,7 +219,7 @@ fn check_directions(source: &FileDescription, target: &FileDescription) -> Resul
     if !source.flags().is_readable() || !target.flags().is_writable() {
         return Err(Errno::EBADF);
     }
-    if source.metadata()?.kind() == FileKind::Directory { Err(Errno::EISDIR) } else { Ok(()) }
+    if source.metadata()?.kind() == FileKind::Directory { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 /// Copies up to `wanted` bytes of a file with positions, and returns how many: fewer at its end, or if something stops it.

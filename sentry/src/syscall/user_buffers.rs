@@ -40,6 +40,15 @@ impl UserBuffers {
         Ok(Self { pieces: vec![(address, remaining)], remaining })
     }
 
+    /// One buffer of a message, of which no more counts than one call moves.
+    ///
+    /// # Errors
+    /// EFAULT if that cannot be user memory.
+    pub(super) fn message(buffer: UserSlice) -> Result<Self, Errno> {
+        let len_bytes = buffer.len_bytes.min(MAX_TRANSFER_LEN as u64);
+        Self::single(UserSlice { len_bytes, ..buffer })
+    }
+
     /// The buffers of an iovec (`man 2 readv`).
     ///
     /// # Errors

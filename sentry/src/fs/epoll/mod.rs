@@ -20,9 +20,10 @@ use parking_lot::Mutex;
 
 use self::interest::{Interest, Key};
 use super::anonymous::AnonymousInode;
-use super::{File, FileDescription, Metadata, OpenFiles};
+use super::{Caller, File, FileDescription, Metadata, OpenFiles};
 use crate::Errno;
 use crate::heap::HeapCharge;
+use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
 pub use interest::{InterestFlags, RequestedEvents};
@@ -265,6 +266,21 @@ impl Drop for EpollFile {
 }
 
 impl File for EpollFile {
+    fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        /// `EPIOCSPARAMS` and `EPIOCGPARAMS` (linux/eventpoll.h): polling of network devices, of which there are none.
+        const SET_PARAMETERS: u32 = 0x4008_8a01;
+        const GET_PARAMETERS: u32 = 0x8008_8a02;
+        let place = VirtualAddress(argument);
+        match request {
+            SET_PARAMETERS => match caller.memory().read_object::<u64>(place)? {
+                0 => Ok(0),
+                _ => Err(Errno::EINVAL),
+            },
+            GET_PARAMETERS => caller.memory().write_object(place, &0u64).map(|()| 0),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
     fn has_read(&self) -> bool {
         false
     }

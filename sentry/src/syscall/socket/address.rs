@@ -54,6 +54,17 @@ impl Argument for UserAddressRoom {
 }
 
 impl UserAddressRoom {
+    /// Copies `address` out as [`Self::write`] does, for a call that is made for nothing else.
+    ///
+    /// # Errors
+    /// EINVAL for a negative length, EFAULT.
+    pub(super) fn write_always(self, task: &CurrentTask, address: &SocketAddress) -> Result<(), Errno> {
+        if self.place.is_null() && self.len_bytes.read(task)? > 0 {
+            return Err(Errno::EFAULT);
+        }
+        self.write(task, address)
+    }
+
     /// Copies `address` out, cut to the room, and its whole length; nothing if nobody wants it.
     ///
     /// # Errors

@@ -129,7 +129,7 @@ pub(super) fn sendto(
     flags: MessageFlags,
     address: UserAddress,
 ) -> Result<usize, Errno> {
-    let buffers = UserBuffers::single(buffer)?;
+    let buffers = UserBuffers::message(buffer)?;
     let open = OpenSocket::find(task, descriptor)?;
     let target = address.read_unless_null(task)?.filter(|target| !target.bytes().is_empty());
     let sent = Sent::plain(task);
@@ -374,7 +374,7 @@ pub(super) fn recvfrom(
     flags: MessageFlags,
     address: UserAddressRoom,
 ) -> Result<usize, Errno> {
-    let mut buffers = UserBuffers::single(buffer)?;
+    let mut buffers = UserBuffers::message(buffer)?;
     let open = OpenSocket::find(task, descriptor)?;
     let received = receive(task, &open, flags, &mut buffers)?;
     address.write(task, &received.sender.unwrap_or_default())?;

@@ -188,12 +188,12 @@ fn accept4(
 
 fn getsockname(task: &mut CurrentTask, descriptor: Fd, address: UserAddressRoom) -> Result<(), Errno> {
     let name = OpenSocket::find(task, descriptor)?.socket.name()?;
-    address.write(task, &name)
+    address.write_always(task, &name)
 }
 
 fn getpeername(task: &mut CurrentTask, descriptor: Fd, address: UserAddressRoom) -> Result<(), Errno> {
     let name = OpenSocket::find(task, descriptor)?.socket.peer_name()?;
-    address.write(task, &name)
+    address.write_always(task, &name)
 }
 
 fn shutdown(task: &mut CurrentTask, descriptor: Fd, how: u32) -> Result<(), Errno> {
