@@ -1,10 +1,12 @@
 //! Calls to the host that are nobody's in particular.
 
 mod thread_room;
+mod threads;
 
 use rustix::thread::CpuSet;
 
 pub use thread_room::ThreadRoom;
+pub use threads::start_thread;
 
 /// What processors offer, as the auxiliary vector tells it.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +27,15 @@ impl CpuFeatures {
         const FRAME_BYTES: u64 = 1024;
         let min_signal_stack_bytes = (extended_state_len_bytes as u64 + FRAME_BYTES).next_multiple_of(16);
         Self { hwcap: leaf_1.edx.into(), hwcap2: 1 << 1, min_signal_stack_bytes }
+    }
+}
+
+/// Gives memory that the heap has and does not use back to the host.
+pub fn trim_heap() {
+    // SAFETY: it touches nothing but what the allocator keeps for itself.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

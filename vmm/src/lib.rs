@@ -9,6 +9,7 @@ pub mod exec;
 mod failure;
 mod forward;
 mod front;
+mod heap;
 pub mod image;
 mod jail;
 pub mod keeper;
@@ -23,6 +24,7 @@ mod streams;
 mod terminal;
 
 pub use failure::Failure;
+pub use heap::Heap;
 pub use jail::JailUser;
 pub use output::Output;
 pub use panic::end_process_on_panic;

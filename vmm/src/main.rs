@@ -12,6 +12,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use vmm::Failure;
 
+#[global_allocator]
+static HEAP: vmm::Heap = vmm::Heap;
+
 fn main() -> ExitCode {
     close_inherited_descriptors();
     let arguments = match cli::Arguments::try_parse() {

@@ -82,7 +82,7 @@ impl HostThreads {
         let run = move || {
             Worker { threads, dispatcher, mailbox: Arc::default(), thread: HostThread::current() }.work(task)
         };
-        std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run).map(drop).inspect_err(|_| {
+        host::start_thread(STACK_BYTES, Box::new(run)).inspect_err(|_| {
             self.count.fetch_sub(1, Ordering::Relaxed);
         })
     }
