@@ -35,7 +35,7 @@ pub(in crate::net) struct HostSocket {
     /// Hears of it as long as the socket is there.
     _watched: Arc<dyn Watched>,
     /// One reads at a time, since what is read is looked at first and taken out then.
-    reading: Mutex<Vec<u8>>,
+    reading: Mutex<()>,
     place: Place,
 }
 
@@ -86,9 +86,8 @@ impl HostSocket {
         (is_peek, skipped_bytes): (bool, usize),
         take: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<usize, Errno> {
-        let mut buffer = self.reading.lock();
-        let wanted = max_bytes.saturating_add(skipped_bytes).min(MAX_RECEIVE_BYTES);
-        buffer.resize(wanted, 0);
+        let _reading = self.reading.lock();
+        let mut buffer = vec![0; max_bytes.saturating_add(skipped_bytes).min(MAX_RECEIVE_BYTES)];
         let found = self.receive_into(&mut buffer, RecvFlags::PEEK)?;
         let piece = buffer.get(..found).and_then(|found| found.get(skipped_bytes..)).unwrap_or_default();
         if piece.is_empty() && found > 0 {
@@ -99,8 +98,6 @@ impl HostSocket {
         if is_taken && taken > 0 && !is_peek {
             self.take_out(&mut buffer, taken);
         }
-        // A socket that nobody reads from needs no memory for it.
-        *buffer = Vec::new();
         if is_taken { Ok(taken) } else { Err(Errno::EFAULT) }
     }
 
@@ -132,11 +129,8 @@ impl HostSocket {
     /// # Errors
     /// EAGAIN, and the host's.
     pub(in crate::net) fn discard(&self, max_bytes: usize) -> Result<usize, Errno> {
-        let mut buffer = self.reading.lock();
-        buffer.resize(max_bytes.min(MAX_RECEIVE_BYTES), 0);
-        let result = self.receive_into(&mut buffer, RecvFlags::TRUNC);
-        *buffer = Vec::new();
-        result
+        let _reading = self.reading.lock();
+        self.receive_into(&mut vec![0; max_bytes.min(MAX_RECEIVE_BYTES)], RecvFlags::TRUNC)
     }
 
     /// The urgent byte.
