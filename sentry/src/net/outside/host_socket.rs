@@ -19,7 +19,7 @@ use crate::net::device::Traffic;
 use crate::wait::Events;
 
 /// The most that is received at a time.
-const MAX_RECEIVE_BYTES: usize = 64 * 1024;
+const MAX_RECEIVE_BYTES: usize = 256 * 1024;
 
 /// How bytes are sent.
 #[derive(Clone, Copy, Default)]

@@ -155,7 +155,7 @@ impl PublishedPort {
         let (socket, peer) = match self.protocol {
             Protocol::Tcp => self.accept()?,
             Protocol::Udp => {
-                buffer.resize(MAX_DATAGRAM_BYTES, 0);
+                buffer = vec![0; MAX_DATAGRAM_BYTES];
                 let (socket, peer, len) = self.begin_flow(&mut buffer)?;
                 buffer.truncate(len);
                 (socket, peer)

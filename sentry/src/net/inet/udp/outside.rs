@@ -221,3 +221,6 @@ impl UdpSockets {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
