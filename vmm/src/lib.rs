@@ -4,6 +4,7 @@
 //! for the program: [`run`]. The binary only parses a command line; other front ends stand beside it. Exit statuses are docker's.
 
 pub mod control;
+pub mod copy;
 pub mod doctor;
 pub mod exec;
 mod failure;

@@ -212,7 +212,16 @@ fn time_of(stamp: Timestamp) -> Timespec {
     Timespec { tv_sec: stamp.seconds, tv_nsec: stamp.nanoseconds.into() }
 }
 
-fn open_beneath(directory: BorrowedFd<'_>, name: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+/// Opens `name` below `directory`, through no link.
+///
+/// # Errors
+/// Those of openat2(2).
+pub(crate) fn open_beneath(
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
     let confined = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     loop {
         match openat2(directory, name, flags, mode, confined) {
@@ -223,7 +232,7 @@ fn open_beneath(directory: BorrowedFd<'_>, name: &[u8], flags: OFlags, mode: Mod
 }
 
 /// Removes what there is of a copy that has failed.
-fn remove(directory: BorrowedFd<'_>, name: &[u8], depth: usize) {
+pub(crate) fn remove(directory: BorrowedFd<'_>, name: &[u8], depth: usize) {
     if unlinkat(directory, name, AtFlags::empty()).is_ok() || depth > MAX_DEPTH {
         return;
     }

@@ -3,6 +3,7 @@
 //! What the guest's programs may expect of Linux is tested by `guest.rs`. Here a test starts `vmm` as a
 //! user does and looks at its status, its two streams and the host.
 
+mod copies;
 mod detached;
 mod doctor;
 mod elf_files;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         layers::TESTS,
         jobs::TESTS,
         life::TESTS,
+        copies::TESTS,
         detached::TESTS,
         network::TESTS,
         doctor::TESTS,

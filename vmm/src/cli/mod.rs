@@ -1,6 +1,7 @@
 //! The command line: options and subcommands, a file each.
 
 mod control;
+mod cp;
 mod detached;
 mod environment;
 mod exec;
@@ -25,6 +26,7 @@ use clap_complete::Shell;
 use vmm::{Failure, doctor};
 
 use self::control::{KillArguments, TargetArguments};
+use self::cp::CpArguments;
 use self::exec::ExecArguments;
 use self::logs::LogsArguments;
 use self::output::print_bytes;
@@ -105,6 +107,9 @@ enum Subcommand {
     /// Its exit status is the command's. Signals to vmm reach the command. Standard input is the command's with --interactive, or at a terminal.
     Exec(ExecArguments),
 
+    /// Copy a file or tree between a running sandbox and the host: whole or not at all
+    Cp(CpArguments),
+
     /// Tell which of your sandboxes run
     Ps(PsArguments),
 
@@ -151,6 +156,7 @@ impl Arguments {
             Some(Subcommand::Kill(arguments)) => arguments.run(),
             Some(Subcommand::Resume(arguments)) => arguments.resume(),
             Some(Subcommand::Exec(arguments)) => arguments.run(),
+            Some(Subcommand::Cp(arguments)) => arguments.run(),
             Some(Subcommand::Ps(arguments)) => arguments.run(),
             Some(Subcommand::Logs(arguments)) => arguments.run(),
             Some(Subcommand::Wait(arguments)) => arguments.run(),

@@ -24,6 +24,18 @@ pub enum Request {
     Wait,
     /// Run a program beside the first one.
     Execute(Execution),
+    /// Send the file or tree as an archive through the descriptor.
+    CopyOut {
+        /// Its path.
+        path: Text,
+    },
+    /// Make what comes as an archive through the descriptor.
+    CopyIn {
+        /// Where: a directory, or what is to be in one.
+        path: Text,
+        /// What it is called if that is a directory.
+        name: Text,
+    },
 }
 
 /// What comes back.

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SocketFlags, UCred, accept_with};
 use rustix::process::{Uid, getpid};
+use sentry::boot::Text;
 use sentry::fs::terminal::WindowSize;
 use sentry::kernel::Kernel;
 use sentry::signal::{Signal, SignalInfo};
@@ -21,7 +22,9 @@ use super::channel::Channel;
 use super::ending::Ending;
 use super::message::{About, During, Execution, Reply, Request, Statistics};
 use super::target::Target;
+use crate::copy::{receive_into_guest, send_from_guest};
 use crate::exec::Executor;
+use crate::failure::Failure;
 
 /// How long a caller may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -149,6 +152,13 @@ impl<'a> Server<'a> {
                 let listener = self.served.ending.listen();
                 return channel.send(&Reply::Ended { status: listener.status() }, &[]);
             }
+            Ok(Some((request @ (Request::CopyOut { .. } | Request::CopyIn { .. }), descriptors))) => {
+                let _listener = self.served.ending.listen();
+                match self.copy(request, descriptors) {
+                    Ok(()) => Reply::Done,
+                    Err(error) => Reply::Refused(Failure::from(error).text()),
+                }
+            }
             Ok(Some((request, _))) => self.answer(&request),
             Ok(None) => return Ok(()),
             Err(error) => Reply::Refused(format!("{error:#}")),
@@ -183,7 +193,9 @@ impl<'a> Server<'a> {
                 Reply::Description(About { is_paused, ..self.served.about.clone() })
             }
             Request::Statistics => Reply::Statistics(self.statistics()),
-            Request::Wait | Request::Execute(_) => refused("it does not know the request"),
+            Request::Wait | Request::Execute(_) | Request::CopyOut { .. } | Request::CopyIn { .. } => {
+                refused("it does not know the request")
+            }
         }
     }
 
@@ -202,6 +214,23 @@ impl<'a> Server<'a> {
             tasks: cgroups.root().pids().current(),
             tasks_limit: cgroups.root().pids().max(),
             uptime_seconds: self.kernel.uptime().as_secs_f64(),
+        }
+    }
+
+    /// Copies something out of the sandbox or into it.
+    fn copy(&self, request: Request, descriptors: Vec<OwnedFd>) -> anyhow::Result<()> {
+        let pipe = descriptors.into_iter().next().context("a descriptor is missing")?;
+        let (view, viewer) = (self.served.executor.view()?, self.kernel.viewer());
+        let shown = |path: &Text| path.0.escape_ascii().to_string();
+        match request {
+            Request::CopyOut { path } => {
+                send_from_guest(&view, &viewer, &path.0, pipe).with_context(|| shown(&path))
+            }
+            Request::CopyIn { path, name } => {
+                let place = (&*path.0, &*name.0);
+                receive_into_guest(&view, &viewer, place, pipe).with_context(|| shown(&path))
+            }
+            _ => anyhow::bail!("it does not know the request"),
         }
     }
 

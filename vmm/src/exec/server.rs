@@ -6,10 +6,10 @@ use std::sync::{Arc, Weak};
 use anyhow::{Context, ensure};
 use rustix::net::UCred;
 use sentry::boot::{LaterPrograms, PreparedProgram};
-use sentry::fs::OpenFlags;
 use sentry::fs::host_stdio::{HostNotifier, Opening, StorageStreams};
 use sentry::fs::pts::HeldTerminal;
 use sentry::fs::terminal::WindowSize;
+use sentry::fs::{FsView, OpenFlags, TaskFs};
 use sentry::kernel::Kernel;
 use sentry::task::{Task, ThreadGroup};
 
@@ -44,6 +44,15 @@ impl Executor {
     /// The kernel.
     pub(crate) fn kernel(&self) -> &Kernel {
         self.first.kernel()
+    }
+
+    /// Where the first program's mounts begin.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(crate) fn view(&self) -> anyhow::Result<FsView> {
+        let mounts = self.first.try_task_fs().context("the sandbox is ending")?.namespace();
+        Ok(TaskFs::new(mounts).view())
     }
 
     /// The first process.

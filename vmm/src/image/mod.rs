@@ -27,7 +27,7 @@ mod opened;
 mod progress;
 mod source;
 mod store;
-mod tar;
+pub(crate) mod tar;
 #[cfg(test)]
 mod tests;
 mod tree;
