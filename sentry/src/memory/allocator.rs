@@ -5,7 +5,7 @@
 //! since the platform forgets translations to single frames of them ([`Grain`]). A frame knows whether it still is as the host gave it, so that only used ones are zeroed. Each frame has a
 //! reference count, which needs no lock.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -97,6 +97,7 @@ pub struct FrameAllocator {
     next_id: AtomicU64,
     /// The part that the heap has instead of user code. Before the growth and the state.
     heap: Mutex<HeapShare>,
+    is_trim_due: AtomicBool,
 }
 
 /// How the host backs a chunk.
@@ -181,6 +182,7 @@ impl FrameAllocator {
             shared_frames: AtomicI64::new(0),
             next_id: AtomicU64::new(1),
             heap: Mutex::default(),
+            is_trim_due: AtomicBool::new(false),
         })
     }
 

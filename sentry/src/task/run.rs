@@ -9,6 +9,7 @@ use super::host_threads::HostThread;
 use super::status::ExitStatus;
 use super::{CurrentTask, Dispatcher, ptrace};
 use crate::heap::pay_by;
+use crate::host;
 use crate::platform::{Access, Exit, Registers, VirtualAddress};
 use crate::signal::Signal;
 
@@ -163,6 +164,7 @@ impl CurrentTask {
                 return self.state;
             }
             self.wait_above_high();
+            self.trim_heap();
             self.send_async_signals();
             // rt_sigreturn has replaced the registers and cleared the number: they are whole.
             if self.syscall_number.is_some() {
@@ -180,6 +182,13 @@ impl CurrentTask {
         }
         self.syscall_number = None;
         State::App
+    }
+
+    /// Gives back to the host what the heap has been relieved of, if that is much. With no lock held: it takes its time.
+    fn trim_heap(&self) {
+        if self.kernel().frames().take_trim_due() {
+            host::trim_heap();
+        }
     }
 
     /// What the call has made ready tells so.
@@ -221,6 +230,7 @@ impl CurrentTask {
         self.empty_resources();
         self.memory = kernel.empty_memory().clone();
         self.task.exit_resources();
+        self.trim_heap();
         // The vCPU is free before anybody hears of the end.
         self.context.sleep();
         kernel.tasks().task_exited(&self.task, status);

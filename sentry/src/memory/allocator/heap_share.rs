@@ -1,6 +1,7 @@
 //! The part of all memory that the sentry's heap has for processes: frames that nobody uses and the host does not back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{CHUNK_FRAMES, Chunk, FrameAllocator};
 use crate::Errno;
@@ -15,6 +16,9 @@ const PART_FOR_THE_SMALL: u64 = 8;
 /// Frames are taken out by this part of all of them, but no more than a chunk.
 const STEPS: u64 = 128;
 const LEAST_STEP: u64 = 16;
+/// The heap is trimmed when this part of memory has been let go of, and at least so many frames.
+const PART_UNTRIMMED: u64 = 32;
+const LEAST_UNTRIMMED: u64 = 1024;
 
 /// Frames that are taken out for the heap.
 #[derive(Default)]
@@ -24,6 +28,8 @@ pub(super) struct HeapShare {
     held_frames: u64,
     /// How many of them are sold.
     used_frames: u64,
+    /// How many have been bought back since the heap was trimmed last.
+    returned_frames: u64,
 }
 
 impl HeapShare {
@@ -45,6 +51,12 @@ impl FrameAllocator {
     /// An account for what the heap holds for a process.
     pub fn new_heap_account(self: &Arc<Self>) -> Arc<HeapAccount> {
         HeapAccount::new(self.clone())
+    }
+
+    /// Whether so much has been let go of that the heap should give its memory back to the host, where it can be in use as
+    /// guest memory by now. Says so once.
+    pub fn take_trim_due(&self) -> bool {
+        self.is_trim_due.load(Ordering::Relaxed) && self.is_trim_due.swap(false, Ordering::Relaxed)
     }
 
     /// Most frames that the heap may have.
@@ -129,6 +141,11 @@ impl HeapPool for FrameAllocator {
     fn buy_back(&self, pages: u64) {
         let mut share = self.heap.lock();
         share.used_frames -= pages;
+        share.returned_frames += pages;
+        if share.returned_frames >= (self.limit_frames / PART_UNTRIMMED).max(LEAST_UNTRIMMED) {
+            share.returned_frames = 0;
+            self.is_trim_due.store(true, Ordering::Relaxed);
+        }
         // Some are kept, so that who lets go of a page and wants it again does not ask the host each time.
         let kept = share.used_frames + self.heap_step_frames();
         while let Some(span) = share.take_spare(kept) {
