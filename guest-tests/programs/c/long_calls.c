@@ -148,6 +148,16 @@ static void mappings(void) {
   CHECK(place != MAP_FAILED);
   for (long i = 0; i < MAPPINGS; i++) OK(mprotect(place + i * 2 * PAGE, PAGE, PROT_READ));
 }
+// Such as stay apart whatever their protection is.
+static void unlike_mappings(void) {
+  memory = mmap(NULL, MAPPINGS * 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(memory != MAP_FAILED);
+  for (long i = 0; i < MAPPINGS; i++) OK(madvise(memory + i * 2 * PAGE, PAGE, MADV_DONTFORK));
+}
+static void protect_many(void) {
+  OK(mprotect(memory, MAPPINGS * 2 * PAGE, PROT_NONE));
+  OK(mprotect(memory, MAPPINGS * 2 * PAGE, PROT_READ));
+}
 static void read_proc(const char *path) {
   static char text[65536];
   int file = OK(open(path, O_RDONLY));
@@ -213,6 +223,7 @@ static const struct {
     {"/proc/self/smaps", mappings, read_smaps},
     {"getdents", directory, list_all},
     {"semop", make_semaphores, use_semaphores},
+    {"mprotect of many mappings", unlike_mappings, protect_many},
 };
 
 static void call_for_ever(size_t number, int ready) {

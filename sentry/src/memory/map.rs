@@ -13,7 +13,7 @@ use super::request::{Backing, MapFlags, MapRequest, Protection};
 use super::table::EntryFlags;
 use super::unmapped_area::{self, END_PAGE, MIN_PAGE};
 use crate::Errno;
-use crate::pace::Pace;
+use crate::pace::{Pace, Unhurried};
 use crate::platform::{Access, PAGE_SHIFT, PAGE_SIZE, VirtualAddress};
 
 /// New mappings up to this size are filled at once: the faults would cost more. Files are fetched for it.
@@ -178,20 +178,21 @@ impl MemoryManager {
         len_bytes: u64,
         protection: Protection,
     ) -> Result<(), Errno> {
-        self.mprotect_growing(address, len_bytes, Some(protection), Growth::None)
+        self.mprotect_growing(address, len_bytes, Some(protection), Growth::None, &Unhurried)
     }
 
     /// As [`Self::mprotect`], with more than the range if `grows` says so; no protection stands for bits that are not known.
     ///
     /// # Errors
-    /// EINVAL; ENOMEM if something is not mapped, or if there are too many mappings; EACCES. What lies before the place
-    /// of the error has changed.
+    /// EINVAL; ENOMEM if something is not mapped, or if there are too many mappings; EACCES; EINTR from `pace`. What lies before
+    /// the place of the error has changed.
     pub fn mprotect_growing(
         &self,
         address: VirtualAddress,
         len_bytes: u64,
         protection: Option<Protection>,
         grows: Growth,
+        pace: &dyn Pace,
     ) -> Result<(), Errno> {
         if !address.is_page_aligned() {
             return Err(Errno::EINVAL);
@@ -215,7 +216,18 @@ impl MemoryManager {
             }
             pages.start = first.pages.start;
         }
-        edit.protect(pages, protection)
+        edit.check_unsealed(&pages)?;
+        loop {
+            let step = edit.state.mappings.step_of(&pages);
+            edit.protect(step.clone(), protection)?;
+            drop(edit);
+            pages.start = step.end;
+            if pages.is_empty() {
+                return Ok(());
+            }
+            pace.keep_going()?;
+            edit = self.edit();
+        }
     }
 
     /// Moves the end of the heap, and returns where it is then: where it was, if that cannot be (`man 2 brk`).

@@ -91,6 +91,13 @@ impl Mappings {
         self.by_start.range(first..last).map(|(_, mapping)| mapping)
     }
 
+    /// What is dealt with of `pages` in one step: some mappings of it.
+    pub(super) fn step_of(&self, pages: &Range<u64>) -> Range<u64> {
+        const STEP_MAPPINGS: usize = 1024;
+        let next = self.overlapping(pages.clone()).nth(STEP_MAPPINGS);
+        pages.start..next.map_or(pages.end, |next| next.pages.start)
+    }
+
     /// The parts that are left of the segment that was attached at page `start`: mappings of one segment, each where the
     /// attachment put it.
     pub(super) fn segment_attached_at(&self, start: u64) -> Vec<Range<u64>> {

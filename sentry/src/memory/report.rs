@@ -8,6 +8,7 @@ use super::mapping::{Contents, Mapping, MappingFlags};
 use super::policy::MemoryPolicy;
 use super::request::Protection;
 use super::table::EntryFlags;
+use super::unmapped_area::END_PAGE;
 use crate::platform::{PAGE_SHIFT, VirtualAddress, VirtualRange};
 
 /// One mapping, as `/proc/PID/smaps` shows it.
@@ -73,9 +74,15 @@ pub struct MemorySizes {
 impl MemoryManager {
     /// All mappings, by address.
     pub fn mappings(&self) -> Vec<MappingInfo> {
+        self.mappings_from(VirtualAddress::NULL, usize::MAX)
+    }
+
+    /// The first `max_count` mappings that end past `address`.
+    pub fn mappings_from(&self, address: VirtualAddress, max_count: usize) -> Vec<MappingInfo> {
         let mut described = {
             let state = self.state().read();
-            state.mappings.iter().map(|mapping| state.describe(mapping)).collect::<Vec<_>>()
+            let mappings = state.mappings.overlapping(address.0 >> PAGE_SHIFT..END_PAGE).take(max_count);
+            mappings.map(|mapping| state.describe(mapping)).collect::<Vec<_>>()
         };
         // Files have locks of their own: they are asked with none held here.
         for (info, file) in &mut described {

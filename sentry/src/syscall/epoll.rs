@@ -22,6 +22,8 @@ use crate::wait::Events;
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
     handlers![epoll_create, epoll_create1, epoll_ctl, epoll_wait, epoll_pwait, epoll_pwait2,];
 
+/// Events that one call takes at most, however many its caller has room for: so that a call does not last.
+const MAX_TAKEN: usize = 4096;
 /// More events than this one call cannot ask for (`EP_MAX_EVENTS`).
 const MAX_EVENTS: usize = i32::MAX as usize / size_of::<EpollEvent>();
 
@@ -141,7 +143,7 @@ fn wait(
         if let Err(error) = task.memory().check_writable(events.address(), size_of::<EpollEvent>()) {
             return Some(Err(error));
         }
-        Some(instance.take_ready(max_events)).filter(|ready| !ready.is_empty()).map(Ok)
+        Some(instance.take_ready(max_events.min(MAX_TAKEN))).filter(|ready| !ready.is_empty()).map(Ok)
     };
     let ready = match task.block_with(&[(queue, Events::IN)], deadline, take) {
         Ok(ready) => ready?,

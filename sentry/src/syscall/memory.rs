@@ -205,7 +205,7 @@ fn mprotect(
         (true, true) => return Err(Errno::EINVAL),
     };
     let protection = (protection & !(known | grows) == 0).then(|| protection_of(protection));
-    task.memory().mprotect_growing(address, len_bytes, protection, growth)
+    task.memory().mprotect_growing(address, len_bytes, protection, growth, task)
 }
 
 fn pkey_mprotect(

@@ -12,6 +12,7 @@ use crate::Errno;
 use crate::abi::{PollFd, Timespec, Timeval};
 use crate::fs::{Fd, FileDescription, OpenFlags};
 use crate::heap::HeapCharge;
+use crate::pace::Pace;
 use crate::platform::VirtualAddress;
 use crate::signal::SignalSet;
 use crate::task::{Blocked, CurrentTask, RestartBlock};
@@ -23,6 +24,8 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![poll, ppoll, select, 
 /// Bits of one word of an `fd_set`.
 const WORD_BITS: usize = 64;
 
+/// Files that are looked at in one step.
+const LOOK_STEP: usize = 1024;
 /// What a file that is waited for takes, with its place in the file's queue.
 const POLLED_BYTES: usize = 256;
 
@@ -48,12 +51,19 @@ impl Polled {
 
 /// Waits until something is ready or the deadline has come; says what each file is ready for then.
 fn wait(task: &mut CurrentTask, polled: &[Polled], deadline: Option<Instant>) -> Result<Vec<Events>, Errno> {
-    let look = || {
-        let ready: Vec<Events> = polled.iter().map(Polled::ready).collect();
+    // A task that is ending looks no further, and nobody sees what it found.
+    let look = |task: &mut CurrentTask| {
+        let mut ready = Vec::with_capacity(polled.len());
+        for portion in polled.chunks(LOOK_STEP) {
+            ready.extend(portion.iter().map(Polled::ready));
+            if portion.len() == LOOK_STEP && task.keep_going().is_err() {
+                return None;
+            }
+        }
         ready.iter().any(|events| !events.is_empty()).then_some(ready)
     };
     let queues: Vec<_> = polled.iter().filter_map(Polled::queue).collect();
-    match task.block(&queues, deadline, look) {
+    match task.block_with(&queues, deadline, look) {
         Ok(ready) => Ok(ready),
         Err(Blocked::TimedOut) => Ok(vec![Events::empty(); polled.len()]),
         Err(Blocked::Interrupted) => Err(Errno::EINTR),

@@ -338,6 +338,12 @@ impl Process for TaskView {
         Ok(memory.mappings().into_iter().map(mapping_status).collect())
     }
 
+    fn mappings_from(&self, address: u64, max_count: usize) -> Result<Vec<MappingStatus>, Errno> {
+        let memory = TaskView::memory(self)?;
+        let mappings = memory.mappings_from(VirtualAddress(address), max_count);
+        Ok(mappings.into_iter().map(mapping_status).collect())
+    }
+
     fn arguments(&self) -> Result<Vec<u8>, Errno> {
         self.read_range(TaskView::memory(self)?.layout().strings.arguments)
     }

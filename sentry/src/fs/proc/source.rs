@@ -98,6 +98,14 @@ pub trait Process: Send + Sync {
     /// # Errors
     /// ESRCH.
     fn mappings(&self) -> Result<Vec<MappingStatus>, Errno>;
+    /// The first `max_count` of them that end past `address`.
+    ///
+    /// # Errors
+    /// ESRCH.
+    fn mappings_from(&self, address: u64, max_count: usize) -> Result<Vec<MappingStatus>, Errno> {
+        let mappings = self.mappings()?.into_iter();
+        Ok(mappings.filter(|mapping| mapping.end > address).take(max_count).collect())
+    }
     /// The memory that held the arguments at execve, as it is now; each ends with NUL.
     ///
     /// # Errors

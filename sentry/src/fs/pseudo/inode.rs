@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::directory::DirectoryFile;
 use super::text_file::TextFile;
-use super::{Directory, Entry, Node, Subject};
+use super::{Directory, Entry, Node, Subject, read_whole};
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::{
@@ -166,13 +166,13 @@ impl<S: Subject> Inode for PseudoInode<S> {
         match node {
             Node::Directory(directory) => Ok(Arc::new(DirectoryFile::new(self, directory))),
             Node::Text(_) | Node::OpenedText(_) if flags.is_writable() => Err(Errno::EACCES),
-            Node::Text(read) => Ok(Arc::new(TextFile::new(self, Box::new(read), None, viewer.clone()))),
+            Node::Text(read) => Ok(Arc::new(TextFile::new(self, read_whole(read), None, viewer.clone()))),
             Node::OpenedText(open) => {
                 let read = open(&self.subject, viewer)?;
                 Ok(Arc::new(TextFile::new(self, read, None, viewer.clone())))
             }
             Node::Setting(read, write) => {
-                Ok(Arc::new(TextFile::new(self, Box::new(read), Some(write), viewer.clone())))
+                Ok(Arc::new(TextFile::new(self, read_whole(read), Some(write), viewer.clone())))
             }
             Node::File(open) => open(&self.subject, viewer, self.metadata()?),
             Node::Link(_) | Node::MagicLink(..) | Node::Guarded(..) => Err(Errno::ELOOP),

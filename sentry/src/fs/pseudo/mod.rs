@@ -39,8 +39,27 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
 pub(super) type Read<S> = fn(&S, &Viewer) -> Result<Vec<u8>, Errno>;
 /// Decides at the opening of a file who may read it, and what the reads will find.
 pub(super) type OpenText<S> = fn(&S, &Viewer) -> Result<Reader<S>, Errno>;
-/// Makes up the contents of an open file.
-pub(super) type Reader<S> = Box<dyn Fn(&S, &Viewer) -> Result<Vec<u8>, Errno> + Send + Sync>;
+/// Makes up a piece of the contents of an open file: the first one from 0 on, each other from where the one before it says.
+pub(super) type Reader<S> = Box<dyn Fn(&S, &Viewer, u64) -> Result<Piece, Errno> + Send + Sync>;
+
+/// A piece of a text.
+pub(super) struct Piece {
+    pub(super) text: Vec<u8>,
+    /// Where the next one begins, in whatever the text is made of; `None` after the last.
+    pub(super) next: Option<u64>,
+}
+
+impl Piece {
+    /// All of a text.
+    pub(super) fn whole(text: Vec<u8>) -> Self {
+        Self { text, next: None }
+    }
+}
+
+/// A reader that makes up all at once.
+fn read_whole<S: 'static>(read: Read<S>) -> Reader<S> {
+    Box::new(move |subject, viewer, _| read(subject, viewer).map(Piece::whole))
+}
 /// Takes what is written to a file.
 pub(super) type Write<S> = fn(&S, &Viewer, &[u8]) -> Result<(), Errno>;
 

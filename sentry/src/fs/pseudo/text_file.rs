@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{PseudoInode, Reader, Subject, Write};
+use super::{Piece, PseudoInode, Reader, Subject, Write};
 use crate::Errno;
 use crate::fs::{File, Inode, Metadata, Viewer};
 use crate::heap::HeapCharge;
@@ -30,6 +30,8 @@ struct Kept {
     start: usize,
     bytes: Vec<u8>,
     is_last: bool,
+    /// Where the reader goes on behind it.
+    next: Option<u64>,
     _heap_charge: HeapCharge,
 }
 
@@ -46,7 +48,21 @@ impl Kept {
         text.drain(..start);
         text.shrink_to_fit();
         let _heap_charge = HeapCharge::new(text.capacity())?;
-        Ok(Self { start, bytes: text, is_last, _heap_charge })
+        Ok(Self { start, bytes: text, is_last, next: None, _heap_charge })
+    }
+
+    /// `piece`, which begins at `start` in the text.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn of_piece(piece: Piece, start: usize) -> Result<Self, Errno> {
+        let Piece { text, next } = piece;
+        let _heap_charge = HeapCharge::new(text.capacity())?;
+        Ok(Self { start, bytes: text, is_last: next.is_none(), next, _heap_charge })
+    }
+
+    fn end(&self) -> usize {
+        self.start.saturating_add(self.bytes.len())
     }
 
     /// What is kept from `offset` on; `None` if the text goes on elsewhere.
@@ -70,14 +86,34 @@ impl<S: Subject> TextFile<S> {
     }
 }
 
+impl<S: Subject> TextFile<S> {
+    /// The piece of the text that holds `offset`: `kept`, one that is found from there on, or from the beginning.
+    fn find(&self, offset: usize, kept: Option<Kept>) -> Result<Kept, Errno> {
+        let mut kept = match kept.filter(|kept| offset != 0 && kept.start <= offset) {
+            Some(kept) if kept.rest(offset).is_some() || kept.next.is_some() => kept,
+            _ => {
+                let first = (self.read)(&self.inode.subject, &self.viewer, 0)?;
+                match first.next {
+                    None => Kept::cut(first.text, offset)?,
+                    Some(_) => Kept::of_piece(first, 0)?,
+                }
+            }
+        };
+        while kept.rest(offset).is_none()
+            && let Some(next) = kept.next
+        {
+            let piece = (self.read)(&self.inode.subject, &self.viewer, next)?;
+            kept = Kept::of_piece(piece, kept.end())?;
+        }
+        Ok(kept)
+    }
+}
+
 impl<S: Subject> File for TextFile<S> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        let kept = self.kept.lock().take().filter(|kept| offset != 0 && kept.rest(offset).is_some());
-        let kept = match kept {
-            Some(kept) => kept,
-            None => Kept::cut((self.read)(&self.inode.subject, &self.viewer)?, offset)?,
-        };
+        let kept = self.kept.lock().take();
+        let kept = self.find(offset, kept)?;
         let rest = kept.rest(offset).unwrap_or_default();
         let read = rest.len().min(buffer.len());
         buffer[..read].copy_from_slice(&rest[..read]);

@@ -8,12 +8,9 @@ use crate::fs::proc::source::{MappingStatus, Process};
 /// Where the name begins in a line.
 const NAME_COLUMN: usize = 73;
 
-pub(super) fn maps(process: &dyn Process) -> Result<Vec<u8>, Errno> {
-    let mut text = Vec::new();
-    for mapping in process.mappings()? {
-        header(&mut text, &mapping);
-    }
-    Ok(text)
+/// The line of a mapping in maps.
+pub(super) fn maps(text: &mut Vec<u8>, _process: &dyn Process, mapping: &MappingStatus) {
+    header(text, mapping);
 }
 
 fn header(text: &mut Vec<u8>, mapping: &MappingStatus) {
@@ -123,17 +120,14 @@ fn size_lines(fields: &[(&str, u64)]) -> String {
     text
 }
 
-pub(super) fn smaps(process: &dyn Process) -> Result<Vec<u8>, Errno> {
-    let mut text = Vec::new();
-    for mapping in process.mappings()? {
-        header(&mut text, &mapping);
-        let sizes = Sizes::of(&mapping);
-        let pages = [("Size", sizes.total), ("KernelPageSize", 4), ("MMUPageSize", 4)];
-        text.extend_from_slice(size_lines(&pages).as_bytes());
-        text.extend_from_slice(size_lines(&sizes.fields()).as_bytes());
-        text.extend_from_slice(flags(&mapping).as_bytes());
-    }
-    Ok(text)
+/// The lines of a mapping in smaps.
+pub(super) fn smaps(text: &mut Vec<u8>, _process: &dyn Process, mapping: &MappingStatus) {
+    header(text, mapping);
+    let sizes = Sizes::of(mapping);
+    let pages = [("Size", sizes.total), ("KernelPageSize", 4), ("MMUPageSize", 4)];
+    text.extend_from_slice(size_lines(&pages).as_bytes());
+    text.extend_from_slice(size_lines(&sizes.fields()).as_bytes());
+    text.extend_from_slice(flags(mapping).as_bytes());
 }
 
 fn flags(mapping: &MappingStatus) -> String {

@@ -16,11 +16,12 @@ use std::sync::{Arc, Weak};
 
 use super::About;
 use super::net::NET;
-use super::source::{IoCounts, Process, ProcessStatus};
+use super::source::{IoCounts, MappingStatus, Process, ProcessStatus};
 use crate::Errno;
 use crate::cred::{IdKind, Namespace};
 use crate::fs::pseudo::{
-    Child, Children, Directory, Entry, Node, Reader, directory, parse_number, private_text, setting, text,
+    Child, Children, Directory, Entry, Node, Piece, Reader, directory, parse_number, private_text, setting,
+    text,
 };
 use crate::fs::{FileKind, Path, Viewer, nsfs};
 
@@ -29,7 +30,7 @@ macro_rules! common_entries {
     ($($more:expr),* $(,)?) => {
         &[
             text("arch_status", |about, _| about.process().map(|_| b"AVX512_elapsed_ms:\t-1\n".into())),
-            of_address_space("auxv", 0o400, |about, viewer| bind(about, viewer, |process| process.auxiliary_vector())),
+            of_address_space("auxv", 0o400, |about, viewer| bind(about, viewer, |process, _| process.auxiliary_vector().map(Piece::whole))),
             text("cgroup", |about, viewer| Ok(about.process()?.cgroup(viewer).into_bytes())),
             text("cmdline", |about, _| command_line(about)),
             // Which pages have been used is not known, so that there is nothing to forget.
@@ -42,7 +43,7 @@ macro_rules! common_entries {
             ),
             text("cpuset", |about, _| about.process().map(|_| b"/\n".into())),
             magic_link("cwd", cwd, |about, viewer| display(about, viewer, cwd)),
-            of_address_space("environ", 0o400, |about, viewer| bind(about, viewer, |process| process.environment())),
+            of_address_space("environ", 0o400, |about, viewer| bind(about, viewer, |process, _| process.environment().map(Piece::whole))),
             magic_link("exe", exe, |about, viewer| display(about, viewer, exe)),
             Entry { name: "fd", permissions: 0o500, node: Node::Directory(&descriptors::LINKS) },
             directory("fdinfo", &descriptors::INFOS),
@@ -50,13 +51,13 @@ macro_rules! common_entries {
             private_text("io", |about, viewer| about.inspect(viewer).map(|process| io(process.io_counts()))),
             text("limits", |about, _| Ok(limits(&*about.process()?))),
             setting("loginuid", |_, _| Ok(u32::MAX.to_string().into_bytes()), refuse_write),
-            of_address_space("maps", 0o444, |about, viewer| bind(about, viewer, maps::maps)),
+            of_address_space("maps", 0o444, |about, viewer| bind(about, viewer, |process, from| tell_mappings(process, from, maps::maps))),
             Entry { name: "mem", permissions: 0o600, node: Node::File(memory::open) },
             Entry { name: "mountinfo", permissions: 0o444, node: Node::File(mounts::mountinfo) },
             Entry { name: "mounts", permissions: 0o444, node: Node::File(mounts::mounts) },
             Entry { name: "mountstats", permissions: 0o400, node: Node::File(mounts::mountstats) },
             Entry { name: "ns", permissions: 0o511, node: Node::Directory(&NAMESPACES) },
-            of_address_space("numa_maps", 0o444, |about, viewer| bind(about, viewer, numa_maps::numa_maps)),
+            of_address_space("numa_maps", 0o444, |about, viewer| bind(about, viewer, |process, from| tell_mappings(process, from, numa_maps::numa_maps))),
             setting("oom_adj", |about, _| Ok(line(old_adjustment(about)?)), set_old_adjustment),
             text("oom_score", |about, _| Ok(line(666 + out_of_memory_adjustment(about)? * 2 / 3))),
             setting("oom_score_adj", |about, _| Ok(line(out_of_memory_adjustment(about)?)), set_out_of_memory),
@@ -76,7 +77,7 @@ macro_rules! common_entries {
             text("schedstat", |about, _| sched::schedstat(&*about.process()?)),
             text("sessionid", |_, _| Ok(u32::MAX.to_string().into_bytes())),
             user_namespace::SETGROUPS,
-            of_address_space("smaps", 0o444, |about, viewer| bind(about, viewer, maps::smaps)),
+            of_address_space("smaps", 0o444, |about, viewer| bind(about, viewer, |process, from| tell_mappings(process, from, maps::smaps))),
             // The sentry's own calls are no kernel stack of the thread.
             private_text("stack", |about, viewer| about.inspect(viewer).map(|_| Vec::new())),
             text("stat", |about, viewer| stat::stat(about, viewer)),
@@ -93,7 +94,9 @@ macro_rules! common_entries {
 pub(super) static PROCESS: Directory<About> = Directory {
     entries: common_entries![
         directory("net", &NET),
-        of_address_space("smaps_rollup", 0o444, |about, viewer| bind(about, viewer, maps::smaps_rollup)),
+        of_address_space("smaps_rollup", 0o444, |about, viewer| bind(about, viewer, |process, _| {
+            maps::smaps_rollup(process).map(Piece::whole)
+        })),
         directory("task", &THREADS),
         setting("timens_offsets", clocks::offsets, clocks::set_offsets),
         Entry {
@@ -110,7 +113,9 @@ static THREAD: Directory<About> = Directory {
     entries: common_entries![
         text("children", |about, _| children(about)),
         directory("net", &NET),
-        of_address_space("smaps_rollup", 0o444, |about, viewer| bind(about, viewer, maps::smaps_rollup)),
+        of_address_space("smaps_rollup", 0o444, |about, viewer| bind(about, viewer, |process, _| {
+            maps::smaps_rollup(process).map(Piece::whole)
+        })),
     ],
     children: None,
 };
@@ -151,22 +156,36 @@ const fn of_address_space(
 fn bind(
     about: &About,
     viewer: &Viewer,
-    read: fn(&dyn Process) -> Result<Vec<u8>, Errno>,
+    read: fn(&dyn Process, u64) -> Result<Piece, Errno>,
 ) -> Result<Reader<About>, Errno> {
     // Before the question: what the process executes meanwhile is not what the answer is about.
     let memory = about.process()?.address_space().as_ref().map_or_else(Weak::new, Arc::downgrade);
     about.inspect(viewer)?;
-    Ok(Box::new(move |about: &About, _viewer: &Viewer| {
+    Ok(Box::new(move |about: &About, _viewer: &Viewer, from| {
         let process = about.process()?;
         let (own, now) = (memory.upgrade(), process.address_space());
         if own.as_ref().map(Arc::as_ptr) != now.as_ref().map(Arc::as_ptr) {
-            return Ok(Vec::new());
+            return Ok(Piece::whole(Vec::new()));
         }
-        match read(&*process) {
-            Err(Errno::ESRCH) => Ok(Vec::new()),
+        match read(&*process, from) {
+            Err(Errno::ESRCH) => Ok(Piece::whole(Vec::new())),
             result => result,
         }
     }))
+}
+
+/// What `tell` says of the mappings from address `from` on, as many as are told of at a time.
+fn tell_mappings(
+    process: &dyn Process,
+    from: u64,
+    tell: fn(&mut Vec<u8>, &dyn Process, &MappingStatus),
+) -> Result<Piece, Errno> {
+    const MAPPINGS_AT_ONCE: usize = 512;
+    let mappings = process.mappings_from(from, MAPPINGS_AT_ONCE)?;
+    let mut text = Vec::new();
+    mappings.iter().for_each(|mapping| tell(&mut text, process, mapping));
+    let next = mappings.last().filter(|_| mappings.len() == MAPPINGS_AT_ONCE).map(|last| last.end);
+    Ok(Piece { text, next })
 }
 
 fn line(value: impl std::fmt::Display) -> Vec<u8> {

@@ -2,25 +2,20 @@
 
 use std::io::Write;
 
-use crate::Errno;
 use crate::fs::proc::source::{MappingStatus, Process};
 use crate::memory::MemoryPolicy;
 
 const PAGE_BYTES: u64 = crate::platform::PAGE_SIZE;
 
-pub(super) fn numa_maps(process: &dyn Process) -> Result<Vec<u8>, Errno> {
-    let of_task = process.memory_policy();
-    let mut text = Vec::new();
-    for mapping in process.mappings()? {
-        let own = mapping.policy;
-        let policy = if own == MemoryPolicy::default() { of_task } else { own };
-        // Writing to a vector does not fail.
-        let _ = write!(text, "{:08x} {policy}", mapping.start);
-        append_name(&mut text, &mapping.name);
-        append_pages(&mut text, &mapping);
-        text.push(b'\n');
-    }
-    Ok(text)
+/// The line of a mapping.
+pub(super) fn numa_maps(text: &mut Vec<u8>, process: &dyn Process, mapping: &MappingStatus) {
+    let own = mapping.policy;
+    let policy = if own == MemoryPolicy::default() { process.memory_policy() } else { own };
+    // Writing to a vector does not fail.
+    let _ = write!(text, "{:08x} {policy}", mapping.start);
+    append_name(text, &mapping.name);
+    append_pages(text, mapping);
+    text.push(b'\n');
 }
 
 /// The heap and the stack by their names, a file by its path, with what would end a field escaped.
