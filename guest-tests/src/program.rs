@@ -95,8 +95,9 @@ impl Program {
         if modified(&executable).is_some_and(|built| Some(built) > newest_source) {
             return Ok(executable);
         }
-        // Compile beside and rename, so that a test in another process never sees half an executable.
-        let partial = build_directory.join(format!(".{}.{}", self.name, std::process::id()));
+        // Compile beside and rename, so that another test never sees half an executable.
+        let (process, thread) = (std::process::id(), std::thread::current().id());
+        let partial = build_directory.join(format!(".{}.{process}.{thread:?}", self.name));
         let mut compiler = self.compiler();
         compiler.arg("-o").arg(&partial).arg(&self.source);
         let output = compiler.output().map_err(|error| format!("cannot start {compiler:?}: {error}"))?;

@@ -1,6 +1,8 @@
 // What a process makes and keeps, until it is refused: each in an errno that Linux knows for it, and whoever makes it is none the
-// worse afterwards. Alone it makes a little of each, as root and as nobody. `growth all` goes on until it is refused or its time is
-// over, one resource after the other, and prints their names: who runs it looks at the memory that it takes meanwhile.
+// worse afterwards. Alone it makes a little of each, as root and as nobody. `growth all`, or the
+// name of one, goes on until it is refused or its time is over, and prints what it makes: who runs it looks at the memory that it
+// takes meanwhile. `root` or `nobody` behind it has only one of them do so, and a number
+// behind that for so many milliseconds each.
 // timeout: 120
 // static
 #include "check.h"
@@ -27,9 +29,9 @@
 #include <sys/un.h>
 #include <sys/xattr.h>
 
-enum { NOBODY = 65432, FEW = 40, MILLISECONDS = 900, CHILDREN = 64 };
+enum { NOBODY = 65432, FEW = 40, CHILDREN = 64 };
 
-static long most = FEW;
+static long most = FEW, milliseconds = 600;
 static long long end_ms;
 static char block[1 << 20];
 
@@ -50,7 +52,7 @@ static void multiply(void (*each)(void)) {
     if (pid > 0) continue;
     each();
     // Long enough for the others; whoever started all of them ends the group.
-    if (most > FEW) sleep_ms(MILLISECONDS);
+    if (most > FEW) sleep_ms(milliseconds);
     _exit(0);
   }
 }
@@ -438,7 +440,7 @@ static void poll_much(void) {
   int file = OK(eventfd(0, 0));
   struct pollfd *polled = calloc(limit, sizeof *polled);
   for (int i = 0; i < limit; i++) polled[i] = (struct pollfd){.fd = file, .events = POLLIN};
-  if (poll(polled, most > FEW ? limit : FEW, most > FEW ? MILLISECONDS : 1) < 0) CHECK(errno == ENOMEM);
+  if (poll(polled, most > FEW ? limit : FEW, most > FEW ? milliseconds : 1) < 0) CHECK(errno == ENOMEM);
 }
 static void polls(void) { multiply(poll_much); }
 
@@ -486,7 +488,7 @@ static void run(size_t number, uid_t uid) {
     OK(setpgid(0, 0));
     OK(chdir("place"));
     if (uid != 0 && geteuid() == 0) OK(setresuid(uid, uid, uid));
-    end_ms = now_ms() + MILLISECONDS;
+    end_ms = now_ms() + milliseconds;
     resources[number].grow();
     _exit(0);
   }
@@ -514,11 +516,14 @@ int main(int count, char **words) {
   OK(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
   raise_loopback();
   if (count > 1) most = LONG_MAX;
+  if (count > 3) milliseconds = atol(words[3]);
   for (size_t i = 0; i < COUNT(resources); i++) {
     if (count > 1 && strcmp(words[1], "all") != 0 && strcmp(words[1], resources[i].name) != 0) continue;
     for (int as_nobody = 0; as_nobody < 2; as_nobody++) {
+      const char *user = as_nobody ? "nobody" : "root";
+      if (count > 2 && strcmp(words[2], user) != 0) continue;
       if (count > 1) {
-        printf("%s %s\n", resources[i].name, as_nobody ? "nobody" : "root");
+        printf("%s %s\n", resources[i].name, user);
         fflush(stdout);
       }
       run(i, as_nobody ? NOBODY : 0);

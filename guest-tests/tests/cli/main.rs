@@ -8,6 +8,7 @@ mod detached;
 mod doctor;
 mod elf_files;
 mod exec;
+mod growth;
 mod image_layout;
 mod images;
 mod images_archives;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         status::TESTS,
         elf_files::TESTS,
         exec::TESTS,
+        growth::TESTS,
         options::TESTS,
         images::TESTS,
         images_archives::TESTS,

@@ -13,6 +13,48 @@
 //! A charge says what an object takes with its share of tables and of the allocator's own overhead, rather too much than too
 //! little. Where an object cannot be refused where it is made, since what has been done can no longer be undone, it is
 //! [forced](HeapCharge::forced): it counts, and whoever makes such objects asks for [room](check_room) before.
+//!
+//! # What bounds what a guest makes
+//!
+//! Everything below is paid for from the heap, so that there is never more of it than three quarters of the sandbox's memory and
+//! than `memory.max` leaves; the second column says what ends it earlier. The names in the last one are those of the guest program
+//! `growth`, which the command-line tests run beside a process that wants to be served, while they look at vmm's memory.
+//!
+//! | of | other bounds | refused by | `growth` |
+//! |---|---|---|---|
+//! | tasks: thread, stack, state | RLIMIT_NPROC, `pids.max`, numbers, the host's room for threads | ENOMEM, EAGAIN | `processes`, `threads` |
+//! | mappings, those that fork copies too | 65,530 each (`vm.max_map_count`) | ENOMEM | `mappings_of_children` |
+//! | tables of frames | the mappings; a fault that cannot be paid for finds no memory | the shortage's end of a process | `page_tables` |
+//! | open file descriptions | `fs.file-max`, 2^20 | ENFILE | `descriptions` |
+//! | tables of descriptors | RLIMIT_NOFILE, 2^24 slots | ENOMEM | `long_tables` |
+//! | epoll interests | 262,144 each | ENOMEM, ENOSPC | `epoll_interests` |
+//! | files that poll and select wait for | RLIMIT_NOFILE | ENOMEM | `polls` |
+//! | dentries that nobody uses | 16,384 a file system | kept no longer | `names` |
+//! | absent names | 16,384 a file system | not remembered | `absent_names` |
+//! | inodes in memory, memfds | `nr_inodes`, a sixteenth of memory with their names | ENOSPC | `names`, `memory_files` |
+//! | texts of symbolic links, attributes | a sixteenth of memory, with names | ENOSPC | `symbolic_links`, `attributes` |
+//! | record locks | 65,536 a file | ENOLCK | `record_locks` |
+//! | inotify instances | `max_user_instances` | EMFILE, ENOMEM | `inotify_queues` |
+//! | inotify events | `max_queued_events`, 64 MiB | IN_Q_OVERFLOW | `inotify_queues` |
+//! | inotify watches | `max_user_watches`, 2^18 | ENOSPC, ENOMEM | `inotify_watches` |
+//! | texts that open files of /proc keep | 256 KiB or 512 mappings each | ENOMEM | `proc_texts` |
+//! | pages of pipes | `pipe-user-pages-soft`, 256 MiB | ENOMEM | `pipes` |
+//! | sockets, also those that nobody has accepted | backlogs, `somaxconn` | ENFILE, ENOMEM, ENOBUFS | `unix_connections`, `tcp_connections` |
+//! | what is queued at sockets | their buffers, 128 MiB | ENOBUFS | `unix_streams`, `unix_packets`, `tiny_packets`, `udp_packets` |
+//! | queued signals | RLIMIT_SIGPENDING | EAGAIN, or without their information | `queued_signals` |
+//! | timers | RLIMIT_SIGPENDING | EAGAIN | `timers` |
+//! | lists of groups | 65,536 numbers each | ENOMEM | `group_lists` |
+//! | mounts | 65,536 | ENOMEM, ENOSPC | `mounts` |
+//! | namespaces | `/proc/sys/user` | ENOSPC, ENOMEM | `namespaces` |
+//! | control groups | their number and depth | EAGAIN, ENOMEM | |
+//! | keys | quotas, 2^18, 64 MiB | EDQUOT, ENOMEM | `keys` |
+//! | messages, semaphores, queues | the limits of IPC, 256 MiB | ENOSPC, ENOMEM | `message_queues`, `semaphores` |
+//! | filters of system calls | 32,768 instructions each task | ENOMEM | `filters` |
+//! | asynchronous requests and events | `aio-max-nr` | EAGAIN | `asynchronous_requests` |
+//! | arguments and environments | a quarter of RLIMIT_STACK, 6 MiB | ENOMEM, E2BIG | `arguments` |
+//!
+//! Addresses, routes, rules and neighbours have numbers of their own in each network namespace; pseudoterminals are 4,096 at most;
+//! wait queues hold no more than those who wait, who are paid for.
 
 mod account;
 mod charge;
