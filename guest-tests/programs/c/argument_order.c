@@ -86,6 +86,18 @@ static void others(void) {
   CHECK_ERRNO(socketpair(99, SOCK_STREAM, 0, wild), EFAULT);
   CHECK_ERRNO(socketpair(99, SOCK_STREAM | 1 << 20, 0, wild), EINVAL);
   CHECK_ERRNO(socketpair(99, SOCK_STREAM, 0, pair), EAFNOSUPPORT);
+  CHECK_ERRNO(recvfrom(-1, kernel, 10, 0, NULL, NULL), EFAULT);
+  CHECK_ERRNO(sendto(file, kernel, 10, 0, NULL, 0), EFAULT);
+  CHECK_ERRNO(connect(file, (void *)pair, 200), EINVAL);
+  CHECK_ERRNO(connect(file, (void *)pair, 8), ENOTSOCK);
+  int listener = OK(socket(AF_UNIX, SOCK_STREAM, 0));
+  socklen_t room = 100;
+  CHECK_ERRNO(getsockname(listener, NULL, &room), EFAULT);
+  OK(close(listener));
+  CHECK_ERRNO(syscall(SYS_signalfd4, -1, wild, 249UL, 0), EINVAL);
+  static uint32_t word[2];
+  CHECK_ERRNO(syscall(SYS_futex, (char *)word + 1, 7, 0, NULL, NULL, 0), EPERM); // FUTEX_UNLOCK_PI
+  CHECK_ERRNO(syscall(SYS_futex, word, 5, 1, 1L, (char *)word + 1, -1), EINVAL); // FUTEX_WAKE_OP
   CHECK_ERRNO(syscall(SYS_sched_getaffinity, 0x3fffffff, 7, pair), EINVAL);
   CHECK_ERRNO(syscall(SYS_prlimit64, 0, 99, wild, NULL), EFAULT);
   CHECK_ERRNO(syscall(SYS_prlimit64, 0x3fffffff, 99, NULL, NULL), ESRCH);
@@ -117,6 +129,31 @@ static void nameless_files_have_owners(void) {
   }
   OK(close(sockets[0]));
   OK(close(sockets[1]));
+}
+
+static void names_of_files(void) {
+  struct stat status;
+  OK(symlink("file", "other"));
+  CHECK_ERRNO(syscall(SYS_fchownat, file, NULL, -1, -1, AT_EMPTY_PATH), EFAULT);
+  OK(syscall(SYS_fchownat, file, "", -1, -1, AT_EMPTY_PATH));
+  CHECK_ERRNO(syscall(SYS_newfstatat, file, NULL, &status, 0), EFAULT);
+  OK(linkat(AT_FDCWD, "file", AT_FDCWD, "third", AT_EMPTY_PATH));
+  CHECK_ERRNO(linkat(AT_FDCWD, "", AT_FDCWD, "fourth", 0), ENOENT);
+  CHECK_ERRNO(syscall(SYS_getdents64, file, wild, 0), ENOTDIR);
+  CHECK_ERRNO(syscall(SYS_readahead, file, 0L, -1L), EINVAL);
+  CHECK_ERRNO(copy_file_range(pipe_end[0], NULL, directory, NULL, 10, 0), EISDIR);
+  off_t zero = 0;
+  CHECK_ERRNO(syscall(SYS_sendfile, -1, -1, wild, 10L), EFAULT);
+  CHECK_ERRNO(sendfile(pipe_end[1], directory, &zero, 10), EINVAL);
+  CHECK_ERRNO(splice(directory, NULL, pipe_end[1], NULL, 10, 0), EINVAL);
+}
+
+static void empty_copies_name_nobody(void) {
+  struct iovec none[1] = {{NULL, 0}}, some[1] = {{&file, sizeof file}};
+  CHECK_EQ(process_vm_readv(0x3fffffff, none, 1, some, 1, 0), 0);
+  CHECK_EQ(process_vm_readv(0x3fffffff, some, 1, none, 1, 0), 0);
+  CHECK_ERRNO(process_vm_readv(0x3fffffff, some, 1, some, 1, 0), ESRCH);
+  CHECK_ERRNO(process_vm_readv(0x3fffffff, &(struct iovec){kernel, 1}, 1, some, too_many, 0), EFAULT);
 }
 
 static void processes_are_compared(void) {
@@ -162,6 +199,8 @@ int main(void) {
   waiters();
   others();
   nameless_files_have_owners();
+  names_of_files();
+  empty_copies_name_nobody();
   processes_are_compared();
   return 0;
 }

@@ -193,8 +193,8 @@ fn wake_op(
     second: (&Word, u32),
     encoded: u32,
 ) -> Result<usize, Errno> {
-    let operation = WakeOperation::decode(encoded)?;
     let (first_key, second_key) = (first.0.key()?, second.0.key()?);
+    let operation = WakeOperation::decode(encoded)?;
     let futexes = task.kernel().futexes();
     futexes.wake_after((&first_key, count(first.1).max(1)), (&second_key, count(second.1).max(1)), || {
         operation.apply(&second.0.user)

@@ -434,7 +434,8 @@ fn process_vm_readv(
     remote_count: u64,
     flags: u64,
 ) -> Result<usize, Errno> {
-    let (other, local, remote) = transfer_of(task, pid, (local, local_count), (remote, remote_count), flags)?;
+    let transfer_asked = transfer_of(task, pid, (local, local_count), (remote, remote_count), flags)?;
+    let Some((other, local, remote)) = transfer_asked else { return Ok(0) };
     transfer(task, (&other, &remote), (task.memory(), &local))
 }
 
@@ -447,21 +448,23 @@ fn process_vm_writev(
     remote_count: u64,
     flags: u64,
 ) -> Result<usize, Errno> {
-    let (other, local, remote) = transfer_of(task, pid, (local, local_count), (remote, remote_count), flags)?;
+    let transfer_asked = transfer_of(task, pid, (local, local_count), (remote, remote_count), flags)?;
+    let Some((other, local, remote)) = transfer_asked else { return Ok(0) };
     transfer(task, (task.memory(), &local), (&other, &remote))
 }
 
 /// The other process's memory, the caller's pieces, and the other's.
 type Transfer = (Arc<MemoryManager>, Vec<Iovec>, Vec<Iovec>);
 
-/// Decodes the arguments that process_vm_readv(2) and process_vm_writev(2) share.
+/// Decodes the arguments that process_vm_readv(2) and process_vm_writev(2) share; `None` if there is nothing to copy, whoever is
+/// named.
 fn transfer_of(
     task: &CurrentTask,
     pid: Tid,
     (local, local_count): (UserPointer<Iovec>, u64),
     (remote, remote_count): (UserPointer<Iovec>, u64),
     flags: u64,
-) -> Result<Transfer, Errno> {
+) -> Result<Option<Transfer>, Errno> {
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
@@ -469,11 +472,17 @@ fn transfer_of(
     for piece in &local {
         check_range(piece.iov_base, piece.iov_len)?;
     }
+    if local.iter().all(|piece| piece.iov_len == 0) {
+        return Ok(None);
+    }
     let remote = read_pieces(task, remote, remote_count)?;
+    if remote.iter().all(|piece| piece.iov_len == 0) {
+        return Ok(None);
+    }
     let namespace = task.thread_group().pid_namespace();
     let other = task.kernel().tasks().task(namespace, pid).ok_or(Errno::ESRCH)?;
     check_access(task.task(), &other)?;
-    Ok((other.memory().ok_or(Errno::ESRCH)?, local, remote))
+    Ok(Some((other.memory().ok_or(Errno::ESRCH)?, local, remote)))
 }
 
 fn read_pieces(task: &CurrentTask, vector: UserPointer<Iovec>, count: u64) -> Result<Vec<Iovec>, Errno> {

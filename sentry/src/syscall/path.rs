@@ -126,7 +126,10 @@ fn linkat(
     flags: u32,
 ) -> Result<(), Errno> {
     let flags = check_flags(flags, uapi::AT_SYMLINK_FOLLOW | uapi::AT_EMPTY_PATH)?;
-    if flags & uapi::AT_EMPTY_PATH != 0 && !task.credentials().has(Capabilities::DAC_READ_SEARCH) {
+    if flags & uapi::AT_EMPTY_PATH != 0
+        && old.read(task)?.is_empty()
+        && !task.credentials().has(Capabilities::DAC_READ_SEARCH)
+    {
         return Err(Errno::ENOENT);
     }
     let follows_link = flags & uapi::AT_SYMLINK_FOLLOW != 0;

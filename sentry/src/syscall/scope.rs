@@ -80,11 +80,25 @@ impl Scope {
         flags: u32,
     ) -> Result<Path, Errno> {
         let may_be_empty = flags & uapi::AT_EMPTY_PATH != 0;
-        let path = if may_be_empty && path.is_null() { Vec::new() } else { path.read(task)? };
+        let path = path.read(task)?;
         if may_be_empty && path.is_empty() {
             return self.place_of(task, directory);
         }
         self.find(task, directory, &path, flags & uapi::AT_SYMLINK_NOFOLLOW == 0)
+    }
+
+    /// As [`Scope::find_at`]; with AT_EMPTY_PATH no path is as good as an empty one (`man 2 stat`, since Linux 6.11).
+    pub(super) fn find_at_or_of(
+        &self,
+        task: &CurrentTask,
+        directory: Fd,
+        path: UserPath,
+        flags: u32,
+    ) -> Result<Path, Errno> {
+        match path.is_null() && flags & uapi::AT_EMPTY_PATH != 0 {
+            true => self.place_of(task, directory),
+            false => self.find_at(task, directory, path, flags),
+        }
     }
 
     /// What `descriptor` refers to, whatever it is; the working directory for AT_FDCWD.

@@ -54,7 +54,7 @@ fn stat_at(
     place: UserPointer<Stat>,
     flags: u32,
 ) -> Result<(), Errno> {
-    let metadata = Scope::new(task).find_at(task, directory, path, flags)?.inode().metadata()?;
+    let metadata = Scope::new(task).find_at_or_of(task, directory, path, flags)?.inode().metadata()?;
     place.write(task, &stat_of(task, &metadata))
 }
 
@@ -96,7 +96,7 @@ fn statx(
     if flags & uapi::AT_STATX_SYNC_TYPE == uapi::AT_STATX_SYNC_TYPE || mask & uapi::STATX__RESERVED != 0 {
         return Err(Errno::EINVAL);
     }
-    let place = Scope::new(task).find_at(task, directory, path, flags)?;
+    let place = Scope::new(task).find_at_or_of(task, directory, path, flags)?;
     let statx = statx_of(task, &place.inode().metadata()?, &place);
     address.write(task, &statx)
 }

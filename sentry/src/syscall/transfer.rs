@@ -145,12 +145,14 @@ fn copy_file_range(
     let source = Side::spliced(task, from, source_offset)?;
     let target = Side::spliced(task, to, target_offset)?;
     check_flags(flags, 0)?;
-    for side in [&source, &target] {
-        match side.file.metadata()?.kind() {
-            FileKind::Regular if side.file.is_regular() => {}
-            FileKind::Directory => return Err(Errno::EISDIR),
-            _ => return Err(Errno::EINVAL),
+    let sides = [&source, &target];
+    for side in sides {
+        if side.file.metadata()?.kind() == FileKind::Directory {
+            return Err(Errno::EISDIR);
         }
+    }
+    if !sides.iter().all(|side| side.file.is_regular()) {
+        return Err(Errno::EINVAL);
     }
     check_directions(&source.file, &target.file)?;
     if target.file.flags().contains(OpenFlags::APPEND) {
