@@ -26,7 +26,6 @@ const EXITLESS: &[&str] = &["--image", "/", "--exitless", "on"];
 /// The programs that are run without exits always: what a call that another thread serves could get wrong, in half a minute.
 const EXITLESS_ALWAYS: &[&str] = &[
     "code_fuzz",
-    "cpu_times",
     "credentials",
     "fork_wait",
     "futex",
