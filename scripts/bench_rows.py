@@ -39,7 +39,7 @@ set -e
 cd /; d=$(mktemp -d); trap 'rm -rf $d' EXIT
 cp -r $1/data $d/data; chmod 700 $d/data
 $2/pg_ctl -D $d/data -l $d/log -w -o "-k $d -c listen_addresses= -c fsync=off" start >/dev/null
-$2/pgbench -h $d -n -c 2 -t 300 postgres 2>/dev/null | sed -n 's/^latency average = \\([0-9.]*\\) ms.*/\\1/p'
+$2/pgbench -h $d -n -c 2 -t 100 postgres 2>/dev/null | sed -n 's/^latency average = \\([0-9.]*\\) ms.*/\\1/p'
 $2/pg_ctl -D $d/data -m immediate stop >/dev/null
 """
 
@@ -148,8 +148,8 @@ def servers(trees):
         as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
         return as_postgres + shell(PGBENCH, cluster, postgres_directory())
     return [
-        ("redis get, unix socket", "us", "1.5 x native", lambda: shell(REDIS, "-n", 20_000)),
-        ("redis get, pipelined", "us", "1.5 x native", lambda: shell(REDIS, "-n", 200_000, "-P", 16)),
+        ("redis get, unix socket", "us", "1.5 x native", lambda: shell(REDIS, "-n", 5_000)),
+        ("redis get, pipelined", "us", "1.5 x native", lambda: shell(REDIS, "-n", 40_000, "-P", 16)),
         ("pgbench, a transaction", "ms", "1.5 x native", pgbench),
     ]
 
