@@ -56,12 +56,12 @@ impl HostSocket {
         trigger: Trigger,
         watched: Arc<dyn Watched>,
     ) -> Result<Self, Errno> {
-        let watch = place.0.watcher.watch(socket.as_fd(), trigger, &watched)?;
+        let watch = place.outside.watcher.watch(socket.as_fd(), trigger, &watched)?;
         Ok(Self { socket, watch, _watched: watched, reading: Mutex::default(), place })
     }
 
     fn outside(&self) -> &Outside {
-        &self.place.0
+        &self.place.outside
     }
 
     /// Sends as much as there is room for.

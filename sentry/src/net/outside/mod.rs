@@ -29,8 +29,11 @@ pub(super) use self::watcher::Watched;
 use self::watcher::Watcher;
 use super::device::{LinkStatistics, OUTSIDE_INDEX};
 use super::route::RouteResult;
-use super::{NetworkNamespace, configuration::Refusal};
+use super::{NetworkNamespace, SocketMemory, SocketMemoryCharge, configuration::Refusal};
 use crate::Errno;
+
+/// What a socket of the host's costs of the memory of sockets: what is kept of it here, about.
+const SOCKET_COST_BYTES: usize = 1024;
 
 /// Who makes sockets on the host, after checking each against what the caller allows.
 pub trait Door: Send + Sync {
@@ -81,6 +84,8 @@ pub struct Outside {
     /// Sockets of the host's that are open, and how many may be.
     open_sockets: AtomicUsize,
     max_sockets: usize,
+    /// What each of them costs is taken from there.
+    memory: Arc<SocketMemory>,
     statistics: Arc<LinkStatistics>,
 }
 
@@ -144,19 +149,23 @@ impl Outside {
 
     fn take_place(self: &Arc<Self>) -> Result<Place, Errno> {
         let has_room = |open: usize| (open < self.max_sockets).then_some(open + 1);
+        let charge = self.memory.charge(SOCKET_COST_BYTES)?;
         self.open_sockets
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room)
             .map_err(|_| Errno::ENOBUFS)?;
-        Ok(Place(self.clone()))
+        Ok(Place { outside: self.clone(), _charge: charge })
     }
 }
 
 /// The place of an open socket among those that may be.
-struct Place(Arc<Outside>);
+struct Place {
+    outside: Arc<Outside>,
+    _charge: SocketMemoryCharge,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open_sockets.fetch_sub(1, Ordering::Relaxed);
+        self.outside.open_sockets.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -175,7 +184,8 @@ impl NetworkNamespace {
             .open_outside(guest_networks(), routers)
             .map_err(|refusal: Refusal| refusal.errno)?;
         let (watcher, open_sockets) = (Watcher::default(), AtomicUsize::new(0));
-        let outside = Outside { door, watcher, open_sockets, max_sockets, statistics };
+        let memory = self.shared().memory.clone();
+        let outside = Outside { door, watcher, open_sockets, max_sockets, memory, statistics };
         self.set_outside(Arc::new(outside)).map_err(|_| Errno::EEXIST)
     }
 

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use anyhow::Context;
 use rustix::io::{Errno, retry_on_intr};
@@ -23,6 +24,8 @@ const PLACES: usize = 32;
 const BACKLOG: i32 = 4096;
 /// The first port that needs no capability to be bound to.
 const FIRST_FREE_PORT: u16 = 1024;
+/// How long the host is given when it has no room.
+const MOMENT: Duration = Duration::from_millis(10);
 /// The largest datagram.
 const MAX_DATAGRAM_BYTES: usize = 64 << 10;
 
@@ -104,6 +107,8 @@ impl Published {
         };
         match port.hand_over(arrivals) {
             Ok(()) => *places -= 1,
+            // There is room in a while; until then who has come waits at the host.
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => std::thread::sleep(MOMENT),
             // Who has come is gone again, or has been lost.
             Err(error) => log::debug!("a published port: {error}"),
         }
