@@ -1,5 +1,7 @@
 //! `vmm doctor`: what this host offers, what is missing and how to get it.
 
+mod caller;
+
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
@@ -49,6 +51,12 @@ fn examine(lines: &mut Lines<impl Write>, is_landlock_required: bool) -> anyhow:
     lines.print("tasks", &format!("{tasks} at most, for each is a thread of the host"))?;
     lines.print("modules", &modules(Path::new(MODULES)))?;
     lines.print("/dev/kvm", &device())?;
+    lines.print("caller", &caller::describe())?;
+    let of_caller = caller::missing();
+    if let Some(text) = closed_device() {
+        // What follows cannot be looked at.
+        of_caller.iter().chain([&text]).try_for_each(|text| lines.print("missing", text))?;
+    }
     lines.print("network", &network::examine()?)?;
     let mut jail = Jail::begin(Rules { is_landlock_required: false, user: None, has_broker: false })?;
     jail.admit(fs::File::open("/").context("open /")?.into(), Access::Read)?;
@@ -59,6 +67,7 @@ fn examine(lines: &mut Lines<impl Write>, is_landlock_required: bool) -> anyhow:
         lines.print(subject, &text)?;
     }
     let mut missing = report.missing();
+    missing.extend(of_caller);
     missing.extend(processor.lacks_virtualisation());
     missing.extend(nested_paging_is_off(Path::new(MODULES)));
     let lacks_landlock = jail::lacks_landlock();
@@ -181,6 +190,14 @@ fn nested_paging_is_off(directory: &Path) -> Option<String> {
 fn parameter_value(directory: &Path, module: &str, parameter: &str) -> Option<String> {
     let value = fs::read_to_string(directory.join(module).join("parameters").join(parameter)).ok()?;
     Some(value.trim().to_owned())
+}
+
+/// What to do if the device is there and may not be opened.
+fn closed_device() -> Option<String> {
+    let found = fs::metadata("/dev/kvm").ok()?;
+    let error = fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").err()?;
+    let is_denied = error.kind() == ErrorKind::PermissionDenied;
+    is_denied.then(|| caller::device_is_closed(&error, found.gid(), found.mode()))
 }
 
 /// Whose the device is, and what it allows.

@@ -14,12 +14,14 @@ mod images;
 mod images_archives;
 mod images_store;
 mod images_tools;
+mod init;
 mod jobs;
 mod kernel_interfaces;
 mod layers;
 mod life;
 mod network;
 mod options;
+mod ordinary;
 mod outputs;
 mod pause;
 mod status;
@@ -58,12 +60,14 @@ fn main() -> ExitCode {
         exec::TESTS,
         growth::TESTS,
         options::TESTS,
+        ordinary::TESTS,
         images::TESTS,
         images_archives::TESTS,
         images_store::TESTS,
         images_tools::TESTS,
         kernel_interfaces::TESTS,
         layers::TESTS,
+        init::TESTS,
         jobs::TESTS,
         life::TESTS,
         copies::TESTS,

@@ -32,6 +32,8 @@ pub struct Description {
     pub command: Vec<Text>,
     /// `NAME=value` each. HOME is added from the image's passwd if it is not among them.
     pub environment: Vec<Text>,
+    /// The program is the child of an init that waits for what is orphaned, and passes signals on.
+    pub has_reaper: bool,
     /// The program's working directory.
     pub working_directory: Text,
     /// The working directory is made if the image lacks it.
@@ -71,6 +73,7 @@ impl Default for Description {
             command: Vec::new(),
             anonymous_volumes: Vec::new(),
             environment: Vec::new(),
+            has_reaper: false,
             working_directory: "/".into(),
             makes_working_directory: false,
             user: User::default(),

@@ -24,6 +24,8 @@ pub struct InitProgram {
     pub arguments: Vec<Vec<u8>>,
     /// Its environment, `NAME=value` each.
     pub environment: Vec<Vec<u8>>,
+    /// The init that it is a child of: the path of an executable that takes the program's path and its arguments.
+    pub reaper: Option<Vec<u8>>,
     /// Its mounts.
     pub mounts: Arc<MountNamespace>,
     /// Its working directory.
@@ -135,7 +137,12 @@ impl InitProgram {
         viewer: &Viewer,
         time_namespace: Arc<TimeNamespace>,
     ) -> Result<LoadedProgram, InitError> {
-        let (file, file_name) = find_program(view, viewer, &self.path, &self.environment)?;
+        let (mut file, mut file_name) = find_program(view, viewer, &self.path, &self.environment)?;
+        let mut arguments = self.arguments.clone();
+        if let Some(reaper) = &self.reaper {
+            arguments = [vec![b"init".to_vec(), file_name], arguments].concat();
+            (file, file_name) = find_program(view, viewer, reaper, &self.environment)?;
+        }
         loader::load(LoadRequest {
             kernel: &**kernel,
             view,
@@ -143,7 +150,7 @@ impl InitProgram {
             file,
             file_name: file_name.clone(),
             is_reachable: true,
-            arguments: self.arguments.clone(),
+            arguments,
             environment: self.environment.clone(),
             stack_limit_bytes: self.limits.soft(Resource::STACK),
             payer: None,

@@ -65,6 +65,7 @@ impl LaterPrograms {
             path: arguments.first().cloned().unwrap_or_default(),
             arguments,
             environment,
+            reaper: None,
             mounts,
             working_directory: joining
                 .working_directory

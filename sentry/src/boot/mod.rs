@@ -41,6 +41,7 @@ mod image;
 mod init;
 mod join;
 mod name_service;
+mod reaper;
 mod root;
 mod sandbox;
 #[cfg(test)]

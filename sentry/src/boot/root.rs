@@ -260,6 +260,19 @@ impl Builder {
         self.mount("/dev/shm", &shm)
     }
 
+    /// Makes `path` an executable with these contents.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub(super) fn write_program(&self, path: &str, contents: &[u8]) -> Result<(), Errno> {
+        let request = OpenRequest { flags: OpenFlags::CREAT | OpenFlags::WRONLY, permissions: 0o755 };
+        let file = open(&self.resolver(), &self.view.root, path.as_bytes(), request)?;
+        match file.file().write_at(contents, 0)? == contents.len() {
+            true => Ok(()),
+            false => Err(Errno::ENOSPC),
+        }
+    }
+
     /// Copies an executable of the host into the root directory.
     fn copy_in(&self, file: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
         let request = OpenRequest { flags: OpenFlags::CREAT | OpenFlags::WRONLY, permissions: 0o755 };

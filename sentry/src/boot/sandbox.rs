@@ -8,6 +8,7 @@ use super::accounts::{AccountError, Accounts};
 use super::description::{Description, HOSTFS, MountPoint, User};
 use super::init::{InitError, InitProgram};
 use super::join::LaterPrograms;
+use super::reaper;
 use super::root::{BootError, Builder, mount_root};
 use super::volumes::Volumes;
 use crate::Errno;
@@ -70,6 +71,7 @@ pub struct Sandbox {
     limits: Limits,
     container_id: Option<Vec<u8>>,
     capabilities: Option<BTreeSet<u32>>,
+    has_reaper: bool,
 }
 
 impl Sandbox {
@@ -104,6 +106,7 @@ impl Sandbox {
             limits,
             container_id: description.name.map(String::into_bytes),
             capabilities: description.capabilities,
+            has_reaper: description.has_reaper,
         })
     }
 
@@ -144,6 +147,7 @@ impl Sandbox {
             path,
             arguments,
             environment,
+            reaper: self.has_reaper.then(|| reaper::PATH.into()),
             mounts,
             working_directory: self.working_directory,
             descriptors,
@@ -188,6 +192,9 @@ fn mount_all(
     if description.makes_working_directory {
         let path = String::from_utf8_lossy(&description.working_directory.0);
         builder.directories(&path).map_err(BootError::at(&path))?;
+    }
+    if description.has_reaper {
+        reaper::install(resources, &builder).map_err(BootError::at(reaper::PATH))?;
     }
     if description.is_root_read_only {
         builder.forbid_changes().map_err(BootError::at("/"))?;

@@ -42,6 +42,7 @@ Examples:
   vmm --image ./hello                           a single static executable in an empty root
   vmm --image app.tar.gz                        an image that `docker save` has written, as it says that it is to be run
   vmm doctor                                    what this host offers, and what is missing
+  vmm -d --name web --image app.tar             the same, on its own; then: vmm exec web -- sh; vmm logs -f web
   vmm pause 4711; vmm resume 4711               have the sandbox of process 4711 stand still and go on
   vmm --allow pypi.org:443 -- pip download x    with the network as far as it is allowed, else with none
   vmm --memory 512M --strace -- python3 x.py    with a memory limit, and every system call on standard error

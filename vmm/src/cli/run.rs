@@ -54,6 +54,10 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     limits: LimitArguments,
 
+    /// Run the program as the child of an init, which waits for what is orphaned and passes signals on
+    #[arg(long)]
+    init: bool,
+
     #[command(flatten)]
     streams: StreamArguments,
 
@@ -214,6 +218,7 @@ impl RunArguments {
             mounts: self.mounts.mounts(),
             command: command(image, self.entrypoint, self.command),
             environment: environment.into_iter().map(Text).collect(),
+            has_reaper: self.init,
             working_directory,
             makes_working_directory: image.is_some(),
             anonymous_volumes: image.map(volumes).unwrap_or_default(),
