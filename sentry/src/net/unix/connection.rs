@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use linux_raw_sys::net::SO_PASSCRED;
+use linux_raw_sys::net::{SO_PASSCRED, SO_PASSPIDFD, SO_PASSSEC};
 use parking_lot::MutexGuard;
 
 use super::endpoint::{Endpoint, WRITABLE};
@@ -60,7 +60,7 @@ impl UnixSocket {
     /// # Errors
     /// ENOSPC if there is none left.
     pub fn bind_if_named(self: &Arc<Self>) -> Result<(), Errno> {
-        if self.common.options().switch(SO_PASSCRED)? { self.bind_abstract(None) } else { Ok(()) }
+        if self.passes_sender()? { self.bind_abstract(None) } else { Ok(()) }
     }
 
     /// Binds to `path`: `make_name` makes the inode there and attaches the [`BoundName`] to it. The socket keeps it.
@@ -191,9 +191,13 @@ impl UnixSocket {
         let accepted = Self::new(self.common.kind(), credentials.uid, credentials.gid, &self.home);
         accepted.is_embryo.store(true, Ordering::Relaxed);
         accepted.own.set_listener(Some(&target.own));
-        let passes_credentials = target.common.options().switch(SO_PASSCRED)?;
-        let options =
-            accepted.common.change_options(|options| options.set_switch(SO_PASSCRED, passes_credentials))?;
+        let inherited = target.common.options();
+        let options = accepted.common.change_options(|options| {
+            for option in [SO_PASSCRED, SO_PASSPIDFD, SO_PASSSEC] {
+                options.set_switch(option, inherited.switch(option)?)?;
+            }
+            Ok(())
+        })?;
         accepted.options_changed(&options);
         {
             let mut other = accepted.state.lock();

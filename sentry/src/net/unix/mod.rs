@@ -190,6 +190,18 @@ impl UnixSocket {
         line
     }
 
+    /// Whether its reader is told who sends: by numbers or by a descriptor (SO_PASSCRED, SO_PASSPIDFD).
+    fn passes_sender(&self) -> Result<bool, Errno> {
+        let options = self.common.options();
+        Ok(options.switch(uapi::SO_PASSCRED)? || options.switch(uapi::SO_PASSPIDFD)?)
+    }
+
+    /// Whether it listens, and whether it is connected.
+    pub(super) fn connection_state(&self) -> (bool, bool) {
+        let state = self.state.lock();
+        (matches!(state.role, Role::Listening(_)), matches!(state.role, Role::Connected(_)))
+    }
+
     /// The socket as a value that can be kept.
     ///
     /// # Errors

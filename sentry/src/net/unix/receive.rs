@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use linux_raw_sys::net::{SO_OOBINLINE, SO_PASSCRED};
+use linux_raw_sys::net::SO_OOBINLINE;
 
 use super::endpoint::{Inbox, Message};
 use super::rights::Rights;
@@ -24,7 +24,7 @@ impl UnixSocket {
     ) -> Result<Received, Errno> {
         self.check_receivable()?;
         let options = self.common.options();
-        let passes_credentials = options.switch(SO_PASSCRED)?;
+        let passes_credentials = self.passes_sender()?;
         let inlines_urgent = options.switch(SO_OOBINLINE)?;
         let mut doomed = Vec::new();
         let result = {

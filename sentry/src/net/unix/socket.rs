@@ -129,7 +129,9 @@ impl Socket for UnixSocket {
 
     fn options_changed(&self, options: &SocketOptions) {
         self.own.set_send_buffer_bytes(options.send_buffer_bytes);
-        let passes_credentials = options.switch(uapi::SO_PASSCRED).unwrap_or_default();
+        let passes_credentials = [uapi::SO_PASSCRED, uapi::SO_PASSPIDFD]
+            .into_iter()
+            .any(|option| options.switch(option) == Ok(true));
         self.own.passes_credentials.store(passes_credentials, Ordering::Relaxed);
         // A larger buffer may have made room.
         self.own.queue.notify(WRITABLE);

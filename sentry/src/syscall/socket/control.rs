@@ -156,6 +156,20 @@ impl Encoder {
         self.push_socket_level(uapi::SCM_CREDENTIALS, sender.as_bytes());
     }
 
+    /// Tells of the process that sent, by a descriptor, or by what is in the way of one (SCM_PIDFD).
+    pub(super) fn push_process(&mut self, task: &CurrentTask, sender: &PeerCredentials) {
+        const SCM_PIDFD: u32 = 4;
+        if self.room_left() < HEADER_BYTES + size_of::<i32>() {
+            self.is_cut = true;
+            return;
+        }
+        let told = match super::process_descriptor(task, sender) {
+            Ok(descriptor) => descriptor.0,
+            Err(error) => -i32::from(error.raw()),
+        };
+        self.push_socket_level(SCM_PIDFD, told.as_bytes());
+    }
+
     /// Installs as many of `files` as there is room to tell of, and tells of them.
     pub(super) fn push_files(
         &mut self,

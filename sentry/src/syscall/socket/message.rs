@@ -440,12 +440,17 @@ fn receive_header(
     for message in &received.control {
         encoder.push(message.level, message.kind, &message.data);
     }
-    if let Some(credentials) = &received.credentials {
-        encoder.push_credentials(seen_from(task, credentials));
+    let options = open.socket.common().options();
+    let sender = received.credentials.take();
+    if let Some(sender) = sender.as_ref().filter(|_| options.switch(uapi::SO_PASSCRED) == Ok(true)) {
+        encoder.push_credentials(seen_from(task, sender));
     }
     let files = std::mem::take(&mut received.files);
     if !files.is_empty() {
         encoder.push_files(task, files, flags.contains(MessageFlags::CMSG_CLOEXEC));
+    }
+    if let Some(sender) = sender.filter(|_| options.switch(uapi::SO_PASSPIDFD) == Ok(true)) {
+        encoder.push_process(task, &sender);
     }
     task.memory().write_bytes(header.control.address(), encoder.bytes())?;
     let told = received.told_flags(flags, encoder.is_cut);

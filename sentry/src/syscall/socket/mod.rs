@@ -17,7 +17,7 @@ use crate::Errno;
 use crate::abi::Ucred;
 use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
 use crate::net::{Family, PeerCredentials, Shutdown, Socket, SocketFile, SocketKind, SocketRequest};
-use crate::task::{CurrentTask, Patience};
+use crate::task::{CurrentTask, Patience, ProcessFile, Tid};
 use crate::wait::{Events, WaitQueue};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
@@ -83,6 +83,21 @@ impl OpenSocket {
 fn seen_from(task: &CurrentTask, credentials: &PeerCredentials) -> Ucred {
     let pid_namespace = task.thread_group().pid_namespace().serial();
     credentials.seen_from(pid_namespace, &task.credentials().user_namespace)
+}
+
+/// A new descriptor of the process that sent something, or made the other end of a connection (SCM_PIDFD, SO_PEERPIDFD).
+///
+/// # Errors
+/// ESRCH: it is gone, or nowhere that the caller could see it. EMFILE.
+fn process_descriptor(task: &CurrentTask, peer: &PeerCredentials) -> Result<Fd, Errno> {
+    let namespace = task.thread_group().pid_namespace();
+    let number = Tid(peer.process.number_in(namespace.serial()));
+    let group = task.kernel().tasks().thread_group(namespace, number).ok_or(Errno::ESRCH)?;
+    if group.identity() != peer.process {
+        return Err(Errno::ESRCH);
+    }
+    let leader = task.kernel().tasks().task(namespace, number).ok_or(Errno::ESRCH)?;
+    super::pidfd::install(task, ProcessFile::of_process(&leader), OpenFlags::empty())
 }
 
 /// What socket(2)'s arguments ask for.

@@ -36,6 +36,10 @@ pub(super) fn getsockopt(
             socket.group_filter(level, option, &asked)?
         }
         (uapi::SOL_SOCKET, uapi::SO_PEERGROUPS) => peer_groups(task, &*socket, room, len_bytes)?,
+        (uapi::SOL_SOCKET, uapi::SO_PEERPIDFD) => {
+            let peer = socket.peer_credentials().ok_or(Errno::ENODATA)?;
+            super::process_descriptor(task, &peer)?.0.as_bytes().to_vec()
+        }
         (uapi::SOL_SOCKET, uapi::SO_PEERCRED) => peer_credentials(task, &*socket).as_bytes().to_vec(),
         (uapi::SOL_SOCKET, option) => level::get(&*socket, option, room)?,
         (level, option) => socket.option(level, option, room)?,
