@@ -30,23 +30,45 @@ fn scope_of(address: Ipv6Addr) -> u8 {
     }
 }
 
-pub(super) fn igmp(all: &Snapshot<'_>) -> String {
+/// A group that sockets have joined: the link, the group, and how many have.
+type Joined = (u32, IpAddr, usize);
+
+/// The groups of a link, the newest first, of IPv4 or of IPv6.
+fn of_link(joined: &[Joined], index: u32, is_ipv4: bool) -> impl Iterator<Item = &Joined> {
+    joined.iter().rev().filter(move |(device, group, _)| *device == index && group.is_ipv4() == is_ipv4)
+}
+
+pub(super) fn igmp(all: &Snapshot<'_>, joined: &[Joined]) -> String {
+    /// 224.0.0.1, all hosts, as a word of this machine's.
+    const ALL_HOSTS: u32 = 0x0100_00e0;
     let mut text = "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n".to_string();
     for link in all.links().filter(|link| link.is_up()) {
-        // 224.0.0.1, all hosts.
-        let _ = writeln!(text, "{}\t{:<10}: {:5} {:>7}", link.index, link.name, 1, "V3");
-        let _ = writeln!(text, "\t\t\t\t{:08X} {:5} {}:{:08X}\t\t{}", 0x0100_00e0, 1, 0, 0, 0);
+        let own = of_link(joined, link.index, true).filter_map(|(_, group, users)| match group {
+            IpAddr::V4(group) => Some((u32::from_ne_bytes(group.octets()), *users)),
+            IpAddr::V6(_) => None,
+        });
+        let groups: Vec<_> = own.chain([(ALL_HOSTS, 1)]).collect();
+        let _ = writeln!(text, "{}\t{:<10}: {:5} {:>7}", link.index, link.name, groups.len(), "V3");
+        for (group, users) in groups {
+            let _ = writeln!(text, "\t\t\t\t{group:08X} {users:5} {}:{:08X}\t\t{}", 0, 0, 0);
+        }
     }
     text
 }
 
-pub(super) fn igmp6(all: &Snapshot<'_>) -> String {
-    const ALL_NODES: [(&str, u32); 2] =
-        [("ff020000000000000000000000000001", 0xc), ("ff010000000000000000000000000001", 8)];
+pub(super) fn igmp6(all: &Snapshot<'_>, joined: &[Joined]) -> String {
+    const ALL_NODES: [(u128, u32); 2] = [(0xff02 << 112 | 1, 0xc), (0xff01 << 112 | 1, 8)];
+    /// The loopback reports no group (MAF_LOADED alone).
+    const JOINED: u32 = 4;
     let mut text = String::new();
     for link in all.links().filter(|link| link.is_up() && !link.is_ipv6_disabled) {
-        for (group, flags) in ALL_NODES {
-            let _ = writeln!(text, "{:<4} {:<15} {group} {:5} {flags:08X} {}", link.index, link.name, 1, 0);
+        let own = of_link(joined, link.index, false).filter_map(|(_, group, users)| match group {
+            IpAddr::V6(group) => Some((group.to_bits(), *users, JOINED)),
+            IpAddr::V4(_) => None,
+        });
+        for (group, users, flags) in own.chain(ALL_NODES.map(|(group, flags)| (group, 1, flags))) {
+            let (index, name) = (link.index, &link.name);
+            let _ = writeln!(text, "{index:<4} {name:<15} {group:032x} {users:5} {flags:08X} {}", 0);
         }
     }
     text

@@ -19,13 +19,14 @@ use crate::fs::NetworkTable;
 /// The contents of a file.
 pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> String {
     let configuration = namespace.configuration();
+    let joined = || namespace.inet_sockets().joined_groups();
     match table {
         NetworkTable::Arp => configuration.look(|all| routes::arp(&all)),
         NetworkTable::Devices => configuration.look(|all| devices::devices(&all)),
         NetworkTable::DeviceMulticast => String::new(),
         NetworkTable::Ipv6Addresses => configuration.look(|all| addresses::ipv6(&all)),
-        NetworkTable::Igmp => configuration.look(|all| addresses::igmp(&all)),
-        NetworkTable::Igmp6 => configuration.look(|all| addresses::igmp6(&all)),
+        NetworkTable::Igmp => configuration.look(|all| addresses::igmp(&all, &joined())),
+        NetworkTable::Igmp6 => configuration.look(|all| addresses::igmp6(&all, &joined())),
         NetworkTable::Ipv6Routes => configuration.look(|all| routes::ipv6(&all)),
         NetworkTable::MulticastFilters => "Idx Device        MCA        SRC    INC    EXC\n".into(),
         NetworkTable::MulticastFilters6 => {

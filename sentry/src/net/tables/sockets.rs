@@ -59,22 +59,29 @@ pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> String
     }
 }
 
+/// How many sockets of a protocol and a family there are, the bound ones.
+fn count(namespace: &NetworkNamespace, protocol: InetProtocol, is_ipv6: bool) -> usize {
+    internet::sockets(namespace, protocol, is_ipv6).len()
+}
+
 /// /proc/net/sockstat.
 fn statistics(namespace: &NetworkNamespace) -> String {
-    let (unix, netlink) = (namespace.unix_sockets().all().len(), namespace.netlink().len());
-    let bound = |protocol, is_ipv6| internet::sockets(namespace, protocol, is_ipv6).len();
-    let (tcp, udp) = (bound(InetProtocol::Tcp, false), bound(InetProtocol::Udp, false));
-    let used = unix + netlink + tcp + udp + bound(InetProtocol::Tcp, true) + bound(InetProtocol::Udp, true);
+    let of = |protocol| count(namespace, protocol, false);
+    let [tcp, udp, lite, raw] =
+        [InetProtocol::Tcp, InetProtocol::Udp, InetProtocol::UdpLite, InetProtocol::Raw].map(of);
+    let of_others = namespace.unix_sockets().all().len() + namespace.netlink().len();
+    let used = of_others + namespace.inet_sockets().statuses().len();
     format!(
-        "sockets: used {used}\nTCP: inuse {tcp} orphan 0 tw 0 alloc {tcp} mem 0\nUDP: inuse {udp} mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n"
+        "sockets: used {used}\nTCP: inuse {tcp} orphan 0 tw 0 alloc {tcp} mem 0\nUDP: inuse {udp} mem 0\nUDPLITE: inuse {lite}\nRAW: inuse {raw}\nFRAG: inuse 0 memory 0\n"
     )
 }
 
 /// /proc/net/sockstat6.
 fn statistics_6(namespace: &NetworkNamespace) -> String {
-    let bound = |protocol| internet::sockets(namespace, protocol, true).len();
-    let (tcp, udp) = (bound(InetProtocol::Tcp), bound(InetProtocol::Udp));
+    let of = |protocol| count(namespace, protocol, true);
+    let [tcp, udp, lite, raw] =
+        [InetProtocol::Tcp, InetProtocol::Udp, InetProtocol::UdpLite, InetProtocol::Raw].map(of);
     format!(
-        "TCP6: inuse {tcp}\nUDP6: inuse {udp}\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n"
+        "TCP6: inuse {tcp}\nUDP6: inuse {udp}\nUDPLITE6: inuse {lite}\nRAW6: inuse {raw}\nFRAG6: inuse 0 memory 0\n"
     )
 }
