@@ -36,6 +36,12 @@ pub struct InetStatus {
     pub state: u8,
     /// Bytes that it has not read; of a listener, connections that wait.
     pub unread_bytes: usize,
+    /// Of a listener, how many connections may wait.
+    pub max_backlog: usize,
+    /// Whether it leaves IPv4 alone.
+    pub is_v6_only: bool,
+    /// Which halves shutdown(2) has ended: 1 for receiving, 2 for sending.
+    pub shut: u8,
     /// What was lost for want of room.
     pub lost: u32,
     /// Whom it belongs to.

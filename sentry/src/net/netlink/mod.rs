@@ -2,12 +2,14 @@
 //! and changes them.
 //!
 //! A [`NetlinkSocket`] is one end of a conversation with the kernel, which is served where the request is sent: [`request`] takes a
-//! datagram apart, [`route`] serves what is in it, [`reply`] encodes the answers, and the socket's [`Inbox`](inbox::Inbox) keeps them.
+//! datagram apart, [`route`], [`diag`] and [`generic`] serve what is in it, [`reply`] encodes the answers, and the socket's [`Inbox`](inbox::Inbox) keeps them.
 //! The messages themselves are those of the netlink-packet crates.
 //!
 //! Lock order: the namespace's configuration, the table of sockets, a socket's state, its inbox.
 
 mod address;
+mod diag;
+mod generic;
 mod inbox;
 mod options;
 mod reply;
@@ -21,7 +23,9 @@ mod tests;
 use std::sync::Arc;
 
 use linux_raw_sys::net::AF_NETLINK;
-use linux_raw_sys::netlink::{NETLINK_KOBJECT_UEVENT, NETLINK_ROUTE, NETLINK_USERSOCK};
+use linux_raw_sys::netlink::{
+    NETLINK_GENERIC, NETLINK_KOBJECT_UEVENT, NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_USERSOCK,
+};
 
 pub use table::NetlinkSockets;
 
@@ -41,6 +45,10 @@ enum Protocol {
     User,
     /// Devices that come and go. None do.
     Uevent,
+    /// Sockets.
+    SockDiag,
+    /// Families with names, of which there is the one that tells of them.
+    Generic,
 }
 
 impl Protocol {
@@ -51,6 +59,8 @@ impl Protocol {
             NETLINK_ROUTE => Ok(Self::Route),
             NETLINK_USERSOCK => Ok(Self::User),
             NETLINK_KOBJECT_UEVENT => Ok(Self::Uevent),
+            NETLINK_SOCK_DIAG => Ok(Self::SockDiag),
+            NETLINK_GENERIC => Ok(Self::Generic),
             _ => Err(Errno::EPROTONOSUPPORT),
         }
     }
@@ -60,6 +70,8 @@ impl Protocol {
             Self::Route => NETLINK_ROUTE,
             Self::User => NETLINK_USERSOCK,
             Self::Uevent => NETLINK_KOBJECT_UEVENT,
+            Self::SockDiag => NETLINK_SOCK_DIAG,
+            Self::Generic => NETLINK_GENERIC,
         }
     }
 
@@ -67,7 +79,7 @@ impl Protocol {
     fn groups(self) -> u32 {
         match self {
             Self::Route => 36,
-            Self::User | Self::Uevent => 32,
+            Self::User | Self::Uevent | Self::SockDiag | Self::Generic => 32,
         }
     }
 

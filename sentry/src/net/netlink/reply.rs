@@ -8,6 +8,7 @@ use netlink_packet_core::{
     NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
+use zerocopy::IntoBytes;
 
 use super::options::Switches;
 use super::request::Header;
@@ -46,9 +47,39 @@ pub(super) fn dump(
 ) -> Vec<Vec<u8>> {
     let flags = flags | NLM_F_MULTIPART;
     let told = messages.into_iter().map(|message| encode(NetlinkPayload::InnerMessage(message), flags, to));
+    parts(told.collect(), flags, to, part_bytes)
+}
+
+/// The parts of a dump of messages of one type, whose payloads are encoded.
+pub(super) fn dump_encoded(
+    kind: u16,
+    payloads: Vec<Vec<u8>>,
+    to: (u32, u32),
+    part_bytes: usize,
+) -> Vec<Vec<u8>> {
+    let told = payloads.iter().map(|payload| encoded(kind, NLM_F_MULTIPART, to, payload));
+    parts(told.collect(), NLM_F_MULTIPART, to, part_bytes)
+}
+
+/// A message of a type whose payload is encoded.
+pub(super) fn encoded(kind: u16, flags: u16, to: (u32, u32), payload: &[u8]) -> Vec<u8> {
+    let mut bytes = [Header::answer(payload.len(), kind, flags, to).as_bytes(), payload].concat();
+    bytes.resize(aligned(bytes.len()), 0);
+    bytes
+}
+
+/// An attribute, padded.
+pub(super) fn attribute(kind: u16, value: Vec<u8>) -> Vec<u8> {
+    let attribute = DefaultNla::new(kind, value);
+    let mut bytes = vec![0; aligned(attribute.buffer_len())];
+    attribute.emit(&mut bytes);
+    bytes
+}
+
+fn parts(told: Vec<Vec<u8>>, flags: u16, to: (u32, u32), part_bytes: usize) -> Vec<Vec<u8>> {
     let done = encode(NetlinkPayload::Done(DoneMessage::default()), flags, to);
     let mut parts: Vec<Vec<u8>> = vec![Vec::new()];
-    for message in told.chain([done]) {
+    for message in told.into_iter().chain([done]) {
         match parts.last_mut() {
             Some(part) if part.is_empty() || part.len() + message.len() <= part_bytes => part.extend(message),
             _ => parts.push(message),

@@ -5,8 +5,8 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::reply::{acknowledgement, aligned};
-use super::route;
 use super::socket::NetlinkSocket;
+use super::{Protocol, diag, generic, route};
 use crate::cred::Credentials;
 use crate::fs::Caller;
 use crate::net::SocketCaller;
@@ -25,6 +25,12 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) const BYTES: usize = size_of::<Self>();
+
+    /// That of an answer with so many bytes behind it.
+    pub(super) fn answer(payload_bytes: usize, kind: u16, flags: u16, (sequence, port): (u32, u32)) -> Self {
+        let len_bytes = u32::try_from(Self::BYTES + payload_bytes).unwrap_or(u32::MAX);
+        Self { len_bytes, kind, flags, sequence, port }
+    }
 }
 
 /// A message, and who sent it.
@@ -85,5 +91,10 @@ fn split(bytes: &[u8]) -> Option<(&[u8], Header, &[u8])> {
 
 fn serve_one(socket: &NetlinkSocket, request: &Request<'_>) -> Served {
     let is_for_kernel = request.has(NLM_F_REQUEST) && u32::from(request.header.kind) >= NLMSG_MIN_TYPE;
-    if is_for_kernel { route::serve(socket, request) } else { Served::Done(Ok(())) }
+    match socket.protocol() {
+        _ if !is_for_kernel => Served::Done(Ok(())),
+        Protocol::SockDiag => diag::serve(socket, request),
+        Protocol::Generic => generic::serve(socket, request),
+        _ => route::serve(socket, request),
+    }
 }

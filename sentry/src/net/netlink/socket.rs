@@ -271,7 +271,7 @@ impl Socket for NetlinkSocket {
         self.check_receiver(to, caller)?;
         let port = self.bind_if_unbound(caller)?;
         match self.protocol {
-            Protocol::Route if to.port == 0 && to.groups == 0 => {
+            Protocol::Route | Protocol::SockDiag | Protocol::Generic if to.port == 0 && to.groups == 0 => {
                 request::serve(self, outgoing.bytes, port, caller)
             }
             _ => self.pass_on(outgoing.bytes, to, port, outgoing.credentials)?,

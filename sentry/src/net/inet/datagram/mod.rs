@@ -190,6 +190,12 @@ impl DatagramQueue {
         self.inbox.lock().peek_offset = offset;
     }
 
+    /// Which halves shutdown(2) has ended: 1 for receiving, 2 for sending.
+    pub(super) fn shut_halves(&self) -> u8 {
+        let inbox = self.inbox.lock();
+        u8::from(inbox.is_receive_shut) | u8::from(inbox.is_send_shut) << 1
+    }
+
     /// What waits, as SO_RCVBUF counts it, and how much was lost.
     pub(super) fn received_memory(&self) -> (usize, u32) {
         let inbox = self.inbox.lock();

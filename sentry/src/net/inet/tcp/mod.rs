@@ -205,14 +205,18 @@ enum Closing {
 
 impl Report for TcpSocket {
     fn report(&self) -> Option<InetStatus> {
-        let (local, state, waiting) = {
+        let (local, state, (waiting, max_backlog)) = {
             let state = self.state.lock();
-            let waiting = match &state.role {
-                Role::Listening(listener) => listener.backlog.len(),
-                _ => 0,
+            let backlog = match &state.role {
+                Role::Listening(listener) => (listener.backlog.len(), listener.max_backlog),
+                _ => (0, 0),
             };
-            (state.bound.as_ref()?.address, state.tcp_state(), waiting)
+            (state.bound.as_ref()?.address, state.tcp_state(), backlog)
         };
+        let shut = self.ends().map_or(0, |(own, _)| {
+            let inbox = own.inbox();
+            u8::from(inbox.has_ended || inbox.is_receive_shut) | u8::from(inbox.is_send_shut) << 1
+        });
         // What was sent is with the peer at once: nothing waits at this end.
         let unread_bytes = match (self.ends(), self.host()) {
             (Some((own, _)), _) => own.inbox().bytes.unread_bytes(),
@@ -226,6 +230,9 @@ impl Report for TcpSocket {
             remote: self.remote(),
             state: state as u8,
             unread_bytes,
+            max_backlog,
+            is_v6_only: self.inet.is_v6_only(),
+            shut,
             lost: 0,
             uid: self.inet.uid(),
             inode: self.inet.common.inode().number(),
