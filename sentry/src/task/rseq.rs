@@ -270,6 +270,10 @@ impl CurrentTask {
         });
         shown.map_err(|_| {
             self.leave_user_code();
+            if self.may_touch_again() {
+                self.rseq.shown = None;
+                return State::App;
+            }
             self.force_signal(SignalInfo::from_kernel(Signal::SIGSEGV));
             State::Interrupt
         })

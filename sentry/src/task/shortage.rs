@@ -81,6 +81,20 @@ impl CurrentTask {
         Err(Errno::ENOMEM)
     }
 
+    /// Whether user memory that the task has touched on its own behalf, in vain, may be touched again: there was no memory, and a
+    /// shortage has been dealt with.
+    pub(super) fn may_touch_again(&mut self) -> bool {
+        if !self.memory.take_shortage() {
+            return false;
+        }
+        let is_stuck = self.standstill.count(&self.registers);
+        let has_hope = self.relieve_shortage(!is_stuck);
+        if is_stuck && has_hope {
+            self.standstill = Standstill::default();
+        }
+        has_hope
+    }
+
     /// Makes room in all of memory, or in the task's control group if its memory is used up, and waits for it a moment.
     /// Returns whether what wanted the memory may be tried again.
     fn relieve_shortage(&mut self, may_reclaim: bool) -> bool {
