@@ -439,6 +439,7 @@ static void poll_much(void) {
   int limit = most_descriptors();
   int file = OK(eventfd(0, 0));
   struct pollfd *polled = calloc(limit, sizeof *polled);
+  if (polled == NULL) return;
   for (int i = 0; i < limit; i++) polled[i] = (struct pollfd){.fd = file, .events = POLLIN};
   if (poll(polled, most > FEW ? limit : FEW, most > FEW ? milliseconds : 1) < 0) CHECK(errno == ENOMEM);
 }

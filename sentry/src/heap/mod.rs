@@ -5,8 +5,8 @@
 //! charge back. Whose calls a thread serves pays ([`pay_by`]): a process has a [`HeapAccount`], which buys pages from the
 //! [`HeapPool`], the sandbox's memory (`--memory`), and from the [`HeapPayer`], the memory controller of its control group
 //! (`memory.max`, "kernel" in `memory.stat`). A page that is sold is one that user code cannot have, so that the heap and guest
-//! memory together never are more than the sandbox's memory. The heap gets at most three quarters of it, and whoever has much
-//! already leaves the last eighth of that to others.
+//! memory together never are more than the sandbox's memory. The heap gets at most three quarters of it, and whoever buys
+//! leaves as much as it then has, up to an eighth of that, to those who have less.
 //!
 //! An account buys some pages at a time, so that most charges touch no more than the account's own counters.
 //!

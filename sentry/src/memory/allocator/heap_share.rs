@@ -11,8 +11,8 @@ use crate::memory::frame::FrameSpan;
 
 /// The heap may have all but this part of memory: user code needs some for what the heap is for.
 const PART_FOR_USERS: u64 = 4;
-/// This part of the heap's share is for those who have less than as much.
-const PART_FOR_THE_SMALL: u64 = 8;
+/// What a buyer leaves to others is no more than this part of the heap's share.
+const PART_FOR_OTHERS: u64 = 8;
 /// Frames are taken out by this part of all of them, but no more than a chunk.
 const STEPS: u64 = 128;
 const LEAST_STEP: u64 = 16;
@@ -122,8 +122,9 @@ impl FrameAllocator {
 impl HeapPool for FrameAllocator {
     fn sell(&self, pages: u64, bought_pages: u64) -> Result<(), Refusal> {
         let limit = self.heap_limit_frames();
-        let small = limit / PART_FOR_THE_SMALL;
-        let limit = if bought_pages > small { limit - small } else { limit };
+        // Whoever buys leaves as much as it then has to those who have less.
+        let own = bought_pages.saturating_add(pages).min(limit / PART_FOR_OTHERS);
+        let limit = limit - own;
         let mut share = self.heap.lock();
         let wanted = share.used_frames.saturating_add(pages);
         if wanted > limit {

@@ -32,7 +32,11 @@ fn the_heap_leaves_some_to_user_code_and_the_large_some_to_the_small() {
     assert_eq!(limit, 48 * MIB >> 12);
     assert_eq!(frames.sell(limit + 1, 0), Err(Refusal::Limit));
     frames.sell(limit / 2, 0).unwrap();
-    assert_eq!(frames.sell(limit / 2, limit / 2), Err(Refusal::Limit));
-    frames.sell(limit / 2, 0).unwrap();
-    assert_eq!(frames.sell(1, 0), Err(Refusal::Limit));
+    assert_eq!(frames.sell(limit / 2, 0), Err(Refusal::Limit));
+    frames.sell(limit / 8 * 3, limit / 2).unwrap();
+    // Who has less may have more of the rest.
+    assert_eq!(frames.sell(1, limit / 2), Err(Refusal::Limit));
+    frames.sell(limit / 16, 0).unwrap();
+    assert_eq!(frames.sell(limit / 16, 0), Err(Refusal::Limit));
+    frames.sell(16, 16).unwrap();
 }
