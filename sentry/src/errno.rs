@@ -58,6 +58,9 @@ impl Errno {
     /// Restart through restart_syscall(2) if no handler runs, else EINTR. Never reaches user code.
     pub const ERESTART_RESTARTBLOCK: Self = Self(516);
 
+    /// A lease on the file is still to be given up: who asked waits, or is told EAGAIN. Never reaches user code.
+    pub const ELEASED: Self = Self(530);
+
     /// The positive number.
     pub const fn raw(self) -> u16 {
         self.0

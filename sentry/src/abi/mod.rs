@@ -9,6 +9,7 @@ mod block;
 mod file;
 mod ipc;
 mod memory;
+mod mount;
 mod process;
 mod seccomp;
 mod signal;
@@ -28,6 +29,7 @@ pub(crate) use file::{
 };
 pub(crate) use ipc::{IpcPerm, MsgInfo, MsqidDs, SemInfo, SemidDs, ShmInfo, ShmLimits, ShmidDs};
 pub(crate) use memory::{Cachestat, CachestatRange, Iovec};
+pub(crate) use mount::{MntIdReq, Statmount};
 pub(crate) use process::{
     CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, KcmpEpollSlot, Rusage, SchedAttr,
 };

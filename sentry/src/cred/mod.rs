@@ -69,6 +69,8 @@ bitflags::bitflags! {
         const SYS_TTY_CONFIG = 1 << 26;
         /// Make device nodes.
         const MKNOD = 1 << 27;
+        /// Take leases on any files.
+        const LEASE = 1 << 28;
         /// Set file capabilities.
         const SETFCAP = 1 << 31;
         /// Override mandatory access control.

@@ -102,6 +102,13 @@ impl AsyncSignals {
         }
     }
 
+    /// Tells the owner of `description` that a lease is broken which was taken through `fd`.
+    pub(super) fn lease_broken(&self, description: &Weak<FileDescription>, fd: Fd) {
+        let band = uapi::POLLIN | uapi::POLLRDNORM | uapi::POLLMSG;
+        let readiness = Readiness { code: uapi::POLL_MSG as i32, band: band.into(), fd };
+        self.add(Note { description: description.clone(), readiness });
+    }
+
     fn add(&self, note: Note) {
         let mut state = self.state.lock();
         if state.notes.len() >= MAX_NOTES {

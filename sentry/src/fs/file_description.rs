@@ -47,7 +47,7 @@ impl FileDescription {
         flags: OpenFlags,
         write_leave: Option<WriteLeave>,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        let description = Self {
             file,
             path,
             flags: AtomicU32::new(flags.bits()),
@@ -57,7 +57,19 @@ impl FileDescription {
             _write_leave: write_leave,
             other_locks: OnceLock::new(),
             registration: OnceLock::new(),
-        })
+        };
+        description.count_reader(1);
+        Arc::new(description)
+    }
+
+    /// Counts who can only read a file, for the leases on it.
+    fn count_reader(&self, change: i32) {
+        let only_reads = self.flags().is_readable() && !self.flags().is_writable();
+        if let (Some(path), true) = (&self.path, only_reads)
+            && let Some(locks) = path.inode().locks()
+        {
+            locks.count_reader(change);
+        }
     }
 
     /// Counts it among `files`, as soon as it gets a descriptor.
@@ -200,6 +212,10 @@ impl Drop for FileDescription {
         self.announce(if is_writable { WatchMask::CLOSE_WRITE } else { WatchMask::CLOSE_NOWRITE });
         if let (Some(locks), Some(owner)) = (self.used_locks(), LockOwner::of_description(self)) {
             locks.release(owner);
+        }
+        self.count_reader(-1);
+        if let (Some(locks), Some(id)) = (self.used_locks(), self.id()) {
+            locks.leases().release(id);
         }
     }
 }

@@ -7,11 +7,13 @@
 //! of releases out there, so that who waits has to ask again.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use super::FileDescription;
+use super::leases::Leases;
 use crate::Errno;
 use crate::heap::HeapCharge;
 use crate::wait::{Events, WaitQueue};
@@ -127,6 +129,9 @@ impl Drop for LockWait {
 pub struct FileLocks {
     own: Mutex<Option<Box<Locks>>>,
     outer: Option<Box<dyn OuterLocks>>,
+    leases: Leases,
+    /// Descriptions that may only read.
+    readers: AtomicI32,
 }
 
 /// How strongly a file, or a range of it, is locked by anybody here: `None` for not at all, else whether exclusively.
@@ -208,7 +213,22 @@ struct WholeFileLock {
 impl FileLocks {
     /// Those of a file that others share, too.
     pub(super) fn with_outer(outer: Box<dyn OuterLocks>) -> Self {
-        Self { own: Mutex::default(), outer: Some(outer) }
+        Self { outer: Some(outer), ..Self::default() }
+    }
+
+    /// The leases on the file.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// How many descriptions there are that may only read.
+    pub(super) fn readers(&self) -> i32 {
+        self.readers.load(Ordering::Acquire)
+    }
+
+    /// There is one more or less.
+    pub(super) fn count_reader(&self, change: i32) {
+        self.readers.fetch_add(change, Ordering::AcqRel);
     }
 
     /// Whether locks may be released that the wait queue does not hear of.

@@ -177,6 +177,9 @@ pub struct ChangedFile<'a> {
     pub body: ChangedBody<'a>,
 }
 
+/// A name, what it leads to, and the type of that if it is known.
+pub type ChangedEntry = (Box<[u8]>, FileId, Option<FileKind>);
+
 /// What is in a changed file. Versions tell contents from earlier ones of the same file.
 pub enum ChangedBody<'a> {
     /// Bytes; `None` if they are the layer's, or there are none.
@@ -189,7 +192,7 @@ pub enum ChangedBody<'a> {
     /// Names.
     Directory {
         /// Each with what it leads to, in the order of listing.
-        entries: Vec<(Box<[u8]>, FileId, Option<FileKind>)>,
+        entries: Vec<ChangedEntry>,
         /// The directory above, if it is not the layer's.
         parent: Option<FileId>,
         /// Of the entries.

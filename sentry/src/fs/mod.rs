@@ -33,6 +33,7 @@ pub mod host_stdio;
 mod inode;
 pub mod inotify;
 pub mod layers;
+pub mod leases;
 mod listing;
 pub mod locks;
 pub mod lower;

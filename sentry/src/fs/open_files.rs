@@ -6,7 +6,7 @@
 //! end for everybody.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -14,6 +14,7 @@ use super::locks::LockWaits;
 use super::pipe::PipeBudget;
 use crate::Errno;
 use crate::heap::{self, HeapCharge};
+use crate::wait::WaitQueue;
 
 /// More descriptions there cannot be, whatever the setting says.
 const END: u64 = 1 << 20;
@@ -34,6 +35,8 @@ pub struct OpenFiles {
     epolls: Mutex<()>,
     next_inode_number: AtomicU64,
     pipes: PipeBudget,
+    leases: WaitQueue,
+    lease_break_seconds: AtomicU32,
 }
 
 impl Default for OpenFiles {
@@ -47,6 +50,8 @@ impl Default for OpenFiles {
             epolls: Mutex::default(),
             next_inode_number: AtomicU64::new(1024),
             pipes: PipeBudget::default(),
+            leases: WaitQueue::default(),
+            lease_break_seconds: AtomicU32::new(45),
         }
     }
 }
@@ -112,6 +117,21 @@ impl OpenFiles {
     /// Held while an edge between two epolls is made or removed.
     pub(super) fn lock_epolls(&self) -> MutexGuard<'_, ()> {
         self.epolls.lock()
+    }
+
+    /// Where it is announced that a lease has been given up or changed.
+    pub fn lease_queue(&self) -> &WaitQueue {
+        &self.leases
+    }
+
+    /// How long the holder of a lease has to give it up; 0 for ever (`man 5 proc_sys_fs`, lease-break-time).
+    pub fn lease_break_seconds(&self) -> u32 {
+        self.lease_break_seconds.load(Ordering::Relaxed)
+    }
+
+    /// Says how long.
+    pub fn set_lease_break_seconds(&self, seconds: u32) {
+        self.lease_break_seconds.store(seconds, Ordering::Relaxed);
     }
 
     /// Which process waits for which one's record lock.

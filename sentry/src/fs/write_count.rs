@@ -16,6 +16,11 @@ use crate::Errno;
 pub struct WriteCount(AtomicI32);
 
 impl WriteCount {
+    /// How many there are; below zero, how many deny it to them.
+    pub(super) fn writers(&self) -> i32 {
+        self.0.load(Ordering::Acquire)
+    }
+
     /// Moves the count by `step`, away from zero; false if those of the other sign are there.
     fn try_move(&self, step: i32) -> bool {
         let moved = |count: i32| {

@@ -33,8 +33,8 @@ fn truncate(task: &mut CurrentTask, path: UserPath, len_bytes: i64) -> Result<()
     let place = Scope::new(task).find_at(task, Fd::WORKING_DIRECTORY, path, 0)?;
     let limit = task.thread_group().soft_limit(Resource::FILE_SIZE);
     check_size(task, len_bytes, limit)?;
-    operations::truncate(&place, len_bytes, &task.credentials())?;
-    Ok(())
+    let credentials = task.credentials();
+    super::open::after_leases(task, false, || operations::truncate(&place, len_bytes, &credentials))
 }
 
 fn ftruncate(task: &mut CurrentTask, descriptor: Fd, len_bytes: i64) -> Result<(), Errno> {

@@ -13,6 +13,7 @@ use super::scope::check_flags;
 use crate::Errno;
 use crate::abi::FileOwner;
 use crate::fs::async_io::SignalTarget;
+use crate::fs::leases::{self, LeaseKind};
 use crate::fs::memory_files::ALL_SEALS;
 use crate::fs::pipe::pipe_fcntl;
 use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, tmpfs};
@@ -120,7 +121,11 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
             Ok(0)
         }
         uapi::F_GET_SEALS => tmpfs::seals(description.path().ok_or(Errno::EINVAL)?).map(u32::encode),
-        uapi::F_GETLEASE => Ok(uapi::F_UNLCK.encode()),
+        uapi::F_SETLEASE => set_lease(task, &description, descriptor, unsigned(argument)).map(|()| 0),
+        uapi::F_GETLEASE => {
+            let lease = description.used_locks().and_then(|locks| locks.leases().of(&description));
+            Ok(leases::lease_value(lease).encode())
+        }
         _ => {
             let pipe = description.file().pipe_end();
             let is_of_pipes = matches!(command, uapi::F_GETPIPE_SZ | uapi::F_SETPIPE_SZ);
@@ -128,6 +133,32 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
             pipe.and_then(|pipe| pipe_fcntl(pipe, command, argument, task)).unwrap_or(refusal)
         }
     }
+}
+
+/// F_SETLEASE.
+fn set_lease(
+    task: &CurrentTask,
+    description: &Arc<FileDescription>,
+    descriptor: Fd,
+    kind: u32,
+) -> Result<(), Errno> {
+    let credentials = task.credentials();
+    let kind = match kind {
+        uapi::F_UNLCK => return description.locks()?.leases().unset(description, &credentials),
+        uapi::F_RDLCK => LeaseKind::Read,
+        uapi::F_WRLCK => LeaseKind::Write,
+        _ => return Err(Errno::EINVAL),
+    };
+    let kernel = task.kernel();
+    let tellers = (kernel.async_signals(), kernel.open_files());
+    description.locks()?.leases().set(description, (descriptor, kind), &credentials, tellers)?;
+    let mut owner = description.signal_owner();
+    if owner.target.is_none() {
+        let own = task.thread_group().number();
+        (owner.kind, owner.id) = (uapi::F_OWNER_PID.cast_signed(), own);
+        owner.target = task.io_signals_to_process(Tid(own));
+    }
+    Ok(())
 }
 
 /// Checks that a number is 0, or anybody's.

@@ -1,5 +1,7 @@
 //! Opening and closing.
 
+use std::time::{Duration, Instant};
+
 use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 use zerocopy::FromBytes;
@@ -11,7 +13,7 @@ use crate::Errno;
 use crate::abi::OpenHow;
 use crate::fs::operations::{self, OpenRequest};
 use crate::fs::{Fd, OpenFlags, ResolveFlags};
-use crate::task::CurrentTask;
+use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
@@ -94,7 +96,9 @@ fn open_path(
     let scope = Scope::restricted(task, resolve);
     let permissions = mode & MODE_BITS & !task.task_fs().umask();
     let start = scope.start(task, directory, &path)?;
-    let description = operations::open(&scope.resolver(), &start, &path, OpenRequest { flags, permissions })?;
+    let request = OpenRequest { flags, permissions };
+    let open = || operations::open(&scope.resolver(), &start, &path, request);
+    let description = after_leases(task, flags.contains(OpenFlags::NONBLOCK), open)?;
     drop(scope);
     if !flags.contains(OpenFlags::NONBLOCK)
         && let Some(queue) = description.file().wait_queue()
@@ -108,6 +112,37 @@ fn open_path(
     let bounds = task.descriptor_bounds();
     let is_close_on_exec = flags.contains(OpenFlags::CLOEXEC);
     task.descriptors().install(description, 0, is_close_on_exec, bounds)
+}
+
+/// Does what breaks leases, once these have been given up or are taken.
+///
+/// # Errors
+/// EAGAIN: a lease is in the way, and the caller does not wait. ERESTARTSYS if interrupted. And those of `operation`.
+pub(super) fn after_leases<T>(
+    task: &mut CurrentTask,
+    is_nonblocking: bool,
+    operation: impl Fn() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    /// How often it is looked whether the time of a holder is over.
+    const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+    loop {
+        match operation() {
+            Err(Errno::ELEASED) if is_nonblocking => return Err(Errno::EAGAIN),
+            Err(Errno::ELEASED) => {}
+            result => return result,
+        }
+        let attempt = || match operation() {
+            Err(Errno::ELEASED) => None,
+            result => Some(result),
+        };
+        let files = task.kernel().open_files().clone();
+        let deadline = Instant::now().checked_add(LOOK_INTERVAL);
+        match task.block(&[(files.lease_queue(), Events::all())], deadline, attempt) {
+            Ok(result) => return result,
+            Err(Blocked::TimedOut) => {}
+            Err(Blocked::Interrupted) => return Err(Errno::ERESTARTSYS),
+        }
+    }
 }
 
 /// Fails for flags that nothing can be opened with.

@@ -97,11 +97,12 @@ fn statx(
         return Err(Errno::EINVAL);
     }
     let place = Scope::new(task).find_at_or_of(task, directory, path, flags)?;
-    let statx = statx_of(task, &place.inode().metadata()?, &place);
+    let statx = statx_of(task, &place.inode().metadata()?, &place, mask);
     address.write(task, &statx)
 }
 
-fn statx_of(task: &CurrentTask, metadata: &Metadata, place: &Path) -> Statx {
+fn statx_of(task: &CurrentTask, metadata: &Metadata, place: &Path, mask: u32) -> Statx {
+    const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
     let credentials = task.credentials();
     let namespace = &credentials.user_namespace;
     let mut statx = Statx {
@@ -131,6 +132,10 @@ fn statx_of(task: &CurrentTask, metadata: &Metadata, place: &Path) -> Statx {
         (metadata.special_device.major, metadata.special_device.minor);
     (statx.stx_dev_major, statx.stx_dev_minor) = (metadata.device.major, metadata.device.minor);
     statx.stx_mnt_id = place.mount.id();
+    if mask & STATX_MNT_ID_UNIQUE != 0 {
+        statx.stx_mask = (statx.stx_mask & !uapi::STATX_MNT_ID) | STATX_MNT_ID_UNIQUE;
+        statx.stx_mnt_id = super::mount::unique_id(&place.mount);
+    }
     statx
 }
 

@@ -1,5 +1,7 @@
 //! Block groups: which blocks and inodes are in use.
 
+use std::collections::btree_map::Entry;
+
 use super::bytes::{high, low, set_u16, u16_at};
 use super::checksum::crc32c;
 use super::superblock::{Superblock, descriptor_checksum};
@@ -147,13 +149,14 @@ impl ExtVolume {
         if group >= self.superblock().groups {
             return Err(Errno::EUCLEAN);
         }
-        if !state.groups.contains_key(&group) {
-            let mut raw = vec![0; self.superblock().descriptor_bytes];
-            self.device().read_exact(&mut raw, self.descriptor_offset(group))?;
-            let new = Group { raw, is_changed: false, block_bitmap: None, inode_bitmap: None };
-            state.groups.insert(group, new);
+        match state.groups.entry(group) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => {
+                let mut raw = vec![0; self.superblock().descriptor_bytes];
+                self.device().read_exact(&mut raw, self.descriptor_offset(group))?;
+                Ok(place.insert(Group { raw, is_changed: false, block_bitmap: None, inode_bitmap: None }))
+            }
         }
-        state.groups.get_mut(&group).ok_or(Errno::EUCLEAN)
     }
 
     /// A group with its bitmap of blocks.

@@ -11,7 +11,7 @@ use super::inode::{InodeFlags, RawInode, Stamp};
 use super::map::FileMap;
 use super::volume::{ExtVolume, State};
 use crate::Errno;
-use crate::fs::lower::{ChangedBody, ChangedFile, FileId, LowerStore};
+use crate::fs::lower::{ChangedBody, ChangedEntry, ChangedFile, FileId, LowerStore};
 use crate::fs::{FileKind, FileSystemInfo};
 use crate::memory::PageCache;
 
@@ -22,6 +22,9 @@ const LONG_LINK_LEN: usize = 60;
 /// The inode of the root directory.
 const ROOT: u32 = 2;
 const MAGIC: u64 = 0xef53;
+
+/// Fills a buffer with contents from an offset on.
+type ReadContents<'a> = &'a dyn Fn(&mut [u8], u64) -> Result<(), Errno>;
 
 /// The file system as what takes changes.
 pub(super) struct Store(pub(super) Arc<ExtVolume>);
@@ -211,7 +214,7 @@ impl ExtVolume {
         &self,
         state: &mut State,
         inode: &mut RawInode,
-        changed: &[(Box<[u8]>, FileId, Option<FileKind>)],
+        changed: &[ChangedEntry],
         parent: u32,
     ) -> Result<(), Errno> {
         let directory = Some(FileKind::Directory);
@@ -257,7 +260,7 @@ impl ExtVolume {
         state: &mut State,
         inode: &mut RawInode,
         size: u64,
-        read: &dyn Fn(&mut [u8], u64) -> Result<(), Errno>,
+        read: ReadContents<'_>,
         next_data: &dyn Fn(u64) -> Option<u64>,
     ) -> Result<(), Errno> {
         let block_bytes = self.superblock().block_bytes;

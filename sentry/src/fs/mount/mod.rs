@@ -19,6 +19,7 @@ mod instance;
 mod namespace;
 mod propagation;
 mod settings;
+mod shown;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -354,6 +355,18 @@ impl Mount {
 
     fn group(&self) -> Option<Arc<PeerGroup>> {
         self.links.lock().group.clone()
+    }
+
+    /// The groups of those that it gives mounts to, and that it receives them from.
+    pub fn group_ids(&self) -> (Option<u64>, Option<u64>) {
+        let links = self.links.lock();
+        let id = |group: &Option<Arc<PeerGroup>>| group.as_ref().map(|group| group.id() as u64);
+        (id(&links.group), id(&links.master))
+    }
+
+    /// Whether it cannot be bind-mounted.
+    pub fn is_unbindable(&self) -> bool {
+        self.links.lock().is_unbindable
     }
 
     fn is_locked(&self) -> bool {

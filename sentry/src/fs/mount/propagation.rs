@@ -242,10 +242,7 @@ impl Mount {
         }
         if let Some(master) = master {
             fields += &format!(" master:{}", master.id());
-            let mut nearest = Some(master.clone());
-            while let Some(group) = nearest.take_if(|group| !group.members().iter().any(&is_visible)) {
-                nearest = group.members().first().and_then(|member| member.links.lock().master.clone());
-            }
+            let nearest = nearest_visible(&master, is_visible);
             if let Some(group) = nearest.filter(|group| group.id() != master.id()) {
                 fields += &format!(" propagate_from:{}", group.id());
             }
@@ -255,4 +252,21 @@ impl Mount {
         }
         fields
     }
+
+    /// The nearest group that it receives mounts from, be it through others, with a member that `is_visible`.
+    pub fn nearest_master(&self, is_visible: impl Fn(&Arc<Mount>) -> bool) -> Option<u64> {
+        let master = self.links.lock().master.clone()?;
+        nearest_visible(&master, is_visible).map(|group| group.id() as u64)
+    }
+}
+
+fn nearest_visible(
+    master: &Arc<PeerGroup>,
+    is_visible: impl Fn(&Arc<Mount>) -> bool,
+) -> Option<Arc<PeerGroup>> {
+    let mut nearest = Some(master.clone());
+    while let Some(group) = nearest.take_if(|group| !group.members().iter().any(&is_visible)) {
+        nearest = group.members().first().and_then(|member| member.links.lock().master.clone());
+    }
+    nearest
 }

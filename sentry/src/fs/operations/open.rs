@@ -9,6 +9,7 @@ use crate::cred::Capabilities;
 use crate::fs::file_capabilities;
 use crate::fs::inode::{NewNode, NodeCreation, Viewer};
 use crate::fs::inotify::WatchMask;
+use crate::fs::leases::break_leases;
 use crate::fs::metadata::FileKind;
 use crate::fs::mount::MountFlags;
 use crate::fs::permission::{Access, check_access, check_owner, check_viewer_access};
@@ -237,6 +238,9 @@ fn open_inode(path: Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<FileD
     // What the mount says of access times counts as if the caller had said it.
     if !path.mount.moves_access_times(path.is_directory()) {
         own_flags |= OpenFlags::NOATIME;
+    }
+    if path.kind() == FileKind::Regular {
+        break_leases(&path, flags.is_writable())?;
     }
     let file = path.inode().clone().open(own_flags, viewer)?;
     let only_for_open =

@@ -97,7 +97,7 @@ impl Usage {
     /// There is room for `sectors` of 512 bytes more, which a deleted file of the layer below had.
     pub(super) fn add_room(&self, sectors: u64) {
         const SECTOR_SHIFT: u32 = 9;
-        let pages = sectors >> (PAGE_SHIFT as u32 - SECTOR_SHIFT);
+        let pages = sectors >> (PAGE_SHIFT - SECTOR_SHIFT);
         let add = |max: u64| Some(max.saturating_add(pages));
         let _ = self.max_pages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
         self.max_inodes.fetch_add(1, Ordering::Relaxed);

@@ -35,6 +35,17 @@ const KNOWN_ATTRIBUTES: u32 = uapi::MOUNT_ATTR_RDONLY
     | uapi::MOUNT_ATTR_NOSYMFOLLOW
     | uapi::MOUNT_ATTR__ATIME;
 
+/// What a mount forbids, as mount_setattr(2) names it.
+pub(super) fn attributes_of(flags: MountFlags) -> u64 {
+    let named = ATTRIBUTES.iter().filter(|(_, flag)| flags.contains(*flag));
+    let access_times = match () {
+        () if flags.contains(MountFlags::NOATIME) => uapi::MOUNT_ATTR_NOATIME,
+        () if flags.contains(MountFlags::RELATIME) => uapi::MOUNT_ATTR_RELATIME,
+        () => uapi::MOUNT_ATTR_STRICTATIME,
+    };
+    named.fold(access_times, |all, (value, _)| all | value).into()
+}
+
 /// The longest key, value and message of fsconfig(2).
 const MAX_VALUE_LEN: usize = 256;
 

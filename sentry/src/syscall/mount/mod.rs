@@ -1,6 +1,7 @@
 //! Mounting and unmounting: mount(2), umount2(2) and pivot_root(2) here, the calls with descriptors in [`descriptors`].
 
 mod descriptors;
+mod statmount;
 
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ use crate::cred::{Capabilities, Namespace};
 use crate::fs::{Fd, FileSystemType, FsContext, MountFlags, Path, Propagation, Settings};
 use crate::task::CurrentTask;
 
+pub(super) use statmount::unique_id;
+
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
     mount,
     umount2,
@@ -26,6 +29,8 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
     fsmount = descriptors::fsmount,
     fspick = descriptors::fspick,
     mount_setattr = descriptors::mount_setattr,
+    statmount = statmount::statmount,
+    listmount = statmount::listmount,
 ];
 
 /// The longest string argument: a page, with its NUL.

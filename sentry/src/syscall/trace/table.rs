@@ -258,6 +258,8 @@ const MOUNTS: &[(Sysno, Row)] = &[
     (Sysno::fsconfig, call(&[FD, UINT, STRING, STRING, INT])),
     (Sysno::fsmount, call(&[FD, Flags(&symbols::FSMOUNT_FLAGS), Flags(&symbols::MOUNT_ATTRIBUTES)])),
     (Sysno::fspick, call(&[DIRECTORY, PATH, Flags(&symbols::FSPICK_FLAGS)])),
+    (Sysno::listmount, call(&[POINTER, POINTER, SIZE, HEX])),
+    (Sysno::statmount, call(&[POINTER, POINTER, SIZE, HEX])),
     (Sysno::mount_setattr, call(&[DIRECTORY, PATH, Flags(&symbols::MOUNT_SETATTR_FLAGS), POINTER, SIZE])),
     (Sysno::unshare, call(&[Flags(&symbols::CLONE_FLAGS)])),
     (Sysno::setns, call(&[FD, Flags(&symbols::CLONE_FLAGS)])),

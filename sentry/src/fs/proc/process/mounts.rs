@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::Errno;
 use crate::fs::proc::About;
-use crate::fs::{Dentry, File, FsView, Metadata, Mount, MountFlags, Viewer};
+use crate::fs::{File, FsView, Metadata, Mount, MountFlags, Viewer};
 use crate::wait::{Events, WaitQueue};
 
 /// Writes the line of a mount, which is seen at this place.
@@ -64,7 +64,7 @@ impl MountsFile {
     fn text(&self) -> Vec<u8> {
         let mut text = Vec::new();
         for mount in self.look.view.namespace.mounts() {
-            if let Some(place) = place_in(&self.look.view, &mount) {
+            if let Some(place) = mount.place_in(&self.look.view) {
                 (self.write_line)(&mut text, &self.look, &mount, &place);
             }
         }
@@ -111,15 +111,6 @@ impl File for MountsFile {
     }
 }
 
-/// Where the process sees `mount`; `None` if it lies outside its root.
-fn place_in(view: &FsView, mount: &Arc<Mount>) -> Option<Vec<u8>> {
-    if Arc::ptr_eq(mount, &view.root.mount) {
-        return Some(b"/".to_vec());
-    }
-    let (place, is_reachable) = mount.root_path().absolute_from(&view.root);
-    is_reachable.then_some(place)
-}
-
 fn mount_line(text: &mut Vec<u8>, _: &Look, mount: &Arc<Mount>, place: &[u8]) {
     escape(text, mount.source().as_bytes());
     text.push(b' ');
@@ -138,12 +129,11 @@ fn mountinfo_line(text: &mut Vec<u8>, Look { view, viewer }: &Look, mount: &Arc<
     let parent = mount.mount_point().map_or(mount.id(), |place| place.mount.id());
     let first = format!("{} {parent} {}:{} ", mount.id(), device.major, device.minor);
     text.extend_from_slice(first.as_bytes());
-    let shown = file_system.shown_root(&**mount.root().inode(), viewer);
-    escape(text, &shown.unwrap_or_else(|| place_in_file_system(mount.root())));
+    escape(text, &mount.root_in_file_system(viewer));
     text.push(b' ');
     escape(text, place);
     let own_access = access(mount.flags().contains(MountFlags::RDONLY));
-    let is_visible = |other: &Arc<Mount>| view.namespace.holds(other) && place_in(view, other).is_some();
+    let is_visible = |other: &Arc<Mount>| view.namespace.holds(other) && other.place_in(view).is_some();
     let propagation = mount.propagation_fields(is_visible);
     let kind = file_system.type_name();
     let middle = format!(" {own_access}{}{propagation} - {kind} ", restrictions(mount));
@@ -159,33 +149,6 @@ fn mountstats_line(text: &mut Vec<u8>, _: &Look, mount: &Arc<Mount>, place: &[u8
     text.extend_from_slice(b" mounted on ");
     escape(text, place);
     text.extend_from_slice(format!(" with fstype {}\n", mount.file_system().type_name()).as_bytes());
-}
-
-/// The path of `root` in its file system, as the root of a mount.
-fn place_in_file_system(root: &Arc<Dentry>) -> Vec<u8> {
-    /// A path that is longer is cut: a guest decides how deep its directories are.
-    const MAX_NAMES: usize = 4096;
-    let (mut names, mut dentry) = (Vec::new(), root.clone());
-    while names.len() < MAX_NAMES {
-        let (parent, name) = dentry.place();
-        match parent {
-            Some(parent) => {
-                names.push(name);
-                dentry = parent;
-            }
-            // What a file system without directories calls it: a namespace's file.
-            None if names.is_empty() && !name.is_empty() => return name.to_vec(),
-            None => break,
-        }
-    }
-    let mut path: Vec<u8> = names.iter().rev().flat_map(|name| [b"/", &**name].concat()).collect();
-    if path.is_empty() {
-        path.push(b'/');
-    }
-    if root.is_deleted() {
-        path.extend_from_slice(b"//deleted");
-    }
-    path
 }
 
 fn access(is_read_only: bool) -> &'static str {

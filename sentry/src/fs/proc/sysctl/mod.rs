@@ -199,6 +199,17 @@ static FS: Directory<About> = Directory {
         text("inode-nr", |about, _| Ok(line(format!("{}\t0", open_files(about)?.used())))),
         text("inode-state", |about, _| Ok(line(format!("{}\t0\t0\t0\t0\t0\t0", open_files(about)?.used())))),
         directory("inotify", &INOTIFY),
+        setting(
+            "lease-break-time",
+            |about, _| Ok(line(open_files(about)?.lease_break_seconds())),
+            |about, viewer, text| {
+                let seconds = parse_number(viewer, 0..=i32::MAX as u64, text)?;
+                let seconds = u32::try_from(seconds).map_err(|_| Errno::EINVAL)?;
+                open_files(about)?.set_lease_break_seconds(seconds);
+                Ok(())
+            },
+        ),
+        fixed!("leases-enable", 1),
         fixed!("mount-max", 100_000),
         directory("mqueue", &ipc::MQUEUE),
         fixed!("nr_open", 1_048_576),

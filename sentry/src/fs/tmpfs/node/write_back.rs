@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{Body, Node};
 use crate::Errno;
 use crate::fs::inode::Inode;
-use crate::fs::lower::{ChangedBody, ChangedFile, FileId};
-use crate::fs::metadata::FileKind;
+use crate::fs::lower::{ChangedBody, ChangedEntry, ChangedFile, FileId};
 use crate::fs::tmpfs::directory::{Entries, Target};
 
 impl Node {
@@ -73,7 +72,7 @@ impl Node {
     }
 }
 
-fn listed(entries: &Entries) -> Vec<(Box<[u8]>, FileId, Option<FileKind>)> {
+fn listed(entries: &Entries) -> Vec<ChangedEntry> {
     let entry = |(name, target): (&[u8], &Target)| {
         let (id, kind) = match target {
             Target::Own(node) => (node.file_id(), Some(node.file_kind())),

@@ -1,0 +1,43 @@
+//! Structures about mounts (`linux/mount.h`).
+
+use super::structures;
+
+structures! {
+    /// `struct mnt_id_req` (`man 2 statmount`).
+    MntIdReq {
+        size: u32,
+        spare: u32,
+        mnt_id: u64,
+        param: u64,
+        mnt_ns_id: u64,
+    }
+
+    /// `struct statmount` (`man 2 statmount`), before the strings.
+    Statmount {
+        size: u32,
+        mnt_opts: u32,
+        mask: u64,
+        sb_dev_major: u32,
+        sb_dev_minor: u32,
+        sb_magic: u64,
+        sb_flags: u32,
+        fs_type: u32,
+        mnt_id: u64,
+        mnt_parent_id: u64,
+        mnt_id_old: u32,
+        mnt_parent_id_old: u32,
+        mnt_attr: u64,
+        mnt_propagation: u64,
+        mnt_peer_group: u64,
+        mnt_master: u64,
+        propagate_from: u64,
+        mnt_root: u32,
+        mnt_point: u32,
+        mnt_ns_id: u64,
+        fs_subtype: u32,
+        sb_source: u32,
+        spare: [u64; 48],
+    }
+}
+
+const _: () = assert!(size_of::<Statmount>() == 512);
