@@ -116,7 +116,7 @@ impl KvmContext {
                 self.run_vcpu(vcpu, space, root, registers)
             }),
             _ => {
-                lane.tell_polled(false);
+                lane.withdraw();
                 (self.run_vcpu(vcpu, space, root, registers), None)
             }
         };

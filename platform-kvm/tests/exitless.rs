@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{CODE, Guest, RX, start};
 use platform_kvm::{Config, Exitless};
 use sentry::platform::{
-    AddressSpace, CallServer, Context, Exit, PAGE_SIZE, Platform, Registers, Reply, VirtualAddress,
+    AddressSpace, Answers, CallServer, Context, Exit, PAGE_SIZE, Platform, Registers, Reply, VirtualAddress,
     VirtualRange,
 };
 
@@ -385,5 +385,56 @@ impl CallServer for Slow {
             }
         }
         Reply::Value(ANSWER)
+    }
+}
+
+#[test]
+fn what_is_told_in_advance_is_neither_served_nor_exits() {
+    for window in [CMP, MOV, MOV_LONG] {
+        let code = program(window);
+        let mut run = Run::new(&code);
+        let mut knowing = Knowing(ANSWER);
+        let exits = run.exits_with(&mut knowing);
+        assert!((1..CALLS).contains(&exits), "{exits}");
+        // Whoever lends later says what holds now, and without a server nothing is told.
+        run.registers = Registers { r14: 5, ..start() };
+        knowing.0 = ANSWER + 1;
+        let exit = run.context.run_served(&run.space, &mut run.registers, &mut knowing);
+        assert!(matches!(exit, Exit::Exception { vector: 6, .. }), "{exit:?}");
+        assert_eq!((run.registers.rax, run.registers.r14), (ANSWER + 1, 5));
+        run.registers = Registers { r14: 5, ..start() };
+        assert!(matches!(run.context.run(&run.space, &mut run.registers), Exit::Syscall));
+        assert_eq!(run.registers.rax, NUMBER);
+    }
+}
+
+/// Tells an answer in advance, and serves nothing.
+struct Knowing(u64);
+
+impl CallServer for Knowing {
+    fn answers(&mut self) -> Answers {
+        let mut answers = Answers::default();
+        answers[0] = Some((NUMBER as u8, self.0));
+        answers
+    }
+
+    fn serve(&mut self, _number: u64, _arguments: [u64; 6]) -> Reply {
+        Reply::Decline
+    }
+}
+
+impl Run {
+    /// Runs to the end with another server. Returns how many calls came as exits.
+    fn exits_with(&mut self, server: &mut dyn CallServer) -> u64 {
+        loop {
+            match self.context.run_served(&self.space, &mut self.registers, server) {
+                Exit::Syscall => self.serve(),
+                exit => {
+                    assert!(matches!(exit, Exit::Exception { vector: 6, .. }), "{exit:?}");
+                    assert_eq!(self.registers.r14, 0, "a call was answered wrongly");
+                    return self.exits;
+                }
+            }
+        }
     }
 }

@@ -5,8 +5,12 @@
 //!
 //! ```text
 //! gate:      mov %rcx, RECORD
+//!            movzbl %al, %ecx;  mov NUMBERS(,%rcx,4), %r11d
+//!            not %r11;  lea 1(%r11,%rax), %r11;  mov %r11, %rcx;  jrcxz known
 //!            mov POLLED, %rcx;  jrcxz leave;  jmp post
 //! leave:     syscall;  int3
+//! known:     movzbl %al, %ecx;  mov VALUES(,%rcx,8), %rax       # answered
+//!            mov RECORD, %rcx;  lea TAIL(%rcx), %rcx;  jmp *%rcx
 //! post:      mov %rax, NUMBER;  mov %rdi, …  %rsi %rdx %r10 %r8 %r9
 //!            mov SEQUENCE, %rcx;  lea 1(%rcx), %rcx
 //!            mov %rcx, SEQUENCE                              # posted
@@ -19,7 +23,9 @@
 //! give_up:   mov NUMBER, %rax;  syscall
 //! ```
 
-use super::page::offset;
+use std::ops::Range;
+
+use super::page::{NUMBERS, VALUES, offset};
 use crate::exitless::sites::RECORD_TAIL;
 use crate::layout::{CALL_PAGE, GATE_CODE};
 
@@ -36,6 +42,8 @@ const ARGUMENTS: [u8; 6] = [7, 6, 2, 10, 8, 9];
 #[derive(Debug)]
 pub(crate) struct GateCode {
     pub(crate) bytes: Vec<u8>,
+    /// Here the answer is in RAX, and nothing was posted.
+    pub(crate) known: Range<u64>,
     /// From here on the request is posted.
     pub(crate) posted: u64,
     /// After the SYSCALL of a call that was not posted.
@@ -49,6 +57,13 @@ impl GateCode {
     pub(crate) fn assemble() -> Self {
         let mut code = Assembler::default();
         code.store(RCX, offset::RECORD);
+        code.bytes(&LOW_BYTE);
+        code.bytes(&[0x44, 0x8b, 0x1c, 0x8d]); // mov NUMBERS(,%rcx,4), %r11d
+        code.bytes(&displacement(CALL_PAGE + NUMBERS));
+        code.bytes(&[0x49, 0xf7, 0xd3]); // not %r11
+        code.bytes(&[0x4d, 0x8d, 0x5c, 0x03, 0x01]); // lea 1(%r11,%rax), %r11
+        code.bytes(&[0x4c, 0x89, 0xd9]); // mov %r11, %rcx
+        let to_known = code.jrcxz();
         code.load(RCX, offset::POLLED);
         let to_leave = code.jrcxz();
         let to_post = code.jmp();
@@ -56,6 +71,13 @@ impl GateCode {
         code.bytes(&SYSCALL);
         let left = code.here();
         code.bytes(&[0xcc]); // int3: nobody comes here
+        code.land(to_known);
+        code.bytes(&LOW_BYTE);
+        code.bytes(&[0x48, 0x8b, 0x04, 0xcd]); // mov VALUES(,%rcx,8), %rax
+        code.bytes(&displacement(CALL_PAGE + VALUES));
+        let known = code.here();
+        code.go_back();
+        let known = known..code.here();
         code.land(to_post);
         code.store(RAX, offset::NUMBER);
         for (index, register) in ARGUMENTS.into_iter().enumerate() {
@@ -85,17 +107,18 @@ impl GateCode {
         let refused = code.jmp();
         code.land(to_take);
         code.load(RAX, offset::VALUE);
-        code.load(RCX, offset::RECORD);
-        code.bytes(&[0x48, 0x8d, 0x49, RECORD_TAIL as u8]); // lea TAIL(%rcx), %rcx
-        code.bytes(&[0xff, 0xe1]); // jmp *%rcx
+        code.go_back();
         code.land(to_give_up);
         code.land(refused);
         code.load(RAX, offset::NUMBER);
         code.bytes(&SYSCALL);
         let given_up = code.here();
-        Self { bytes: code.0, posted, left, given_up }
+        Self { bytes: code.0, known, posted, left, given_up }
     }
 }
+
+/// `movzbl %al, %ecx`.
+const LOW_BYTE: [u8; 3] = [0x0f, 0xb6, 0xc8];
 
 /// The SYSCALL instruction.
 pub(crate) const SYSCALL: [u8; 2] = [0x0f, 0x05];
@@ -136,6 +159,13 @@ impl Assembler {
         // ModRM and SIB for an absolute displacement (SDM 2A 2.2.1.3).
         self.bytes(&[rex, opcode, (register & 7) << 3 | 4, 0x25]);
         self.bytes(&displacement(CALL_PAGE + offset));
+    }
+
+    /// Goes to the record's way back.
+    fn go_back(&mut self) {
+        self.load(RCX, offset::RECORD);
+        self.bytes(&[0x48, 0x8d, 0x49, RECORD_TAIL as u8]); // lea TAIL(%rcx), %rcx
+        self.bytes(&[0xff, 0xe1]); // jmp *%rcx
     }
 
     fn jrcxz(&mut self) -> Jump {

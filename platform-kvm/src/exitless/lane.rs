@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use sentry::platform::{CallServer, Reply};
+use sentry::platform::{Answers, CallServer, Reply};
 
 use super::economy::Counts;
 use super::page::CallPage;
@@ -36,6 +36,8 @@ pub(crate) struct Lane {
 struct State {
     server: Option<Server>,
     served: Option<Served>,
+    /// What user code is told in advance.
+    answers: Answers,
 }
 
 /// The server that a context's thread lends, until it takes it back.
@@ -66,7 +68,9 @@ impl Lane {
     /// The lane of vCPU `index`.
     pub(crate) fn new(kernel: Arc<Kernel>, index: u64) -> Self {
         let (is_lent, is_told, seen, state) = Default::default();
-        Self { kernel, index, is_lent, is_told, seen, state }
+        let lane = Self { kernel, index, is_lent, is_told, seen, state };
+        lane.page().initialize();
+        lane
     }
 
     /// The page that user code posts in.
@@ -108,6 +112,7 @@ impl Lane {
         server: &mut dyn CallServer,
         run: impl FnOnce() -> T,
     ) -> (T, Option<Served>) {
+        self.tell(server.answers());
         let server: NonNull<dyn CallServer + '_> = NonNull::from(server);
         // SAFETY: only the lifetime changes. `Loan` removes the pointer before this function returns or unwinds, and who
         // uses it holds the lock that `Loan` takes for that.
@@ -115,12 +120,33 @@ impl Lane {
             std::mem::transmute::<NonNull<dyn CallServer + '_>, NonNull<dyn CallServer + 'static>>(server)
         };
         self.seen.store(self.page().sequence(), Ordering::SeqCst);
-        *self.state.lock() = State { server: Some(Server(server)), served: None };
+        {
+            let mut state = self.state.lock();
+            (state.server, state.served) = (Some(Server(server)), None);
+        }
         self.is_lent.store(true, Ordering::SeqCst);
         let loan = Loan(self);
         let result = run();
         drop(loan);
         (result, self.state.lock().served)
+    }
+
+    /// User code will have calls served by their exits alone.
+    pub(crate) fn withdraw(&self) {
+        self.tell_polled(false);
+        self.tell(Answers::default());
+    }
+
+    /// Answers calls in advance, if user code is told otherwise now.
+    fn tell(&self, answers: Answers) {
+        let mut state = self.state.lock();
+        if state.answers == answers {
+            return;
+        }
+        let former = std::mem::replace(&mut state.answers, answers);
+        let page = self.page();
+        former.iter().flatten().for_each(|(number, _)| page.set_answer(*number, None));
+        answers.iter().flatten().for_each(|(number, value)| page.set_answer(*number, Some(*value)));
     }
 
     /// Serves a request if there is one, and counts it. Returns whether there was.
@@ -130,7 +156,7 @@ impl Lane {
         }
         // Whoever has the lock is taking the server back.
         let Some(mut state) = self.state.try_lock() else { return false };
-        let State { server: Some(Server(server)), served } = &mut *state else { return false };
+        let State { server: Some(Server(server)), served, .. } = &mut *state else { return false };
         let request = self.page().request();
         if self.seen.swap(request.sequence, Ordering::SeqCst) == request.sequence {
             return false;

@@ -8,6 +8,7 @@
 //! 2. The gate ([`code`]) posts number and arguments in the vCPU's *call page* ([`page`]), and waits for the answer a
 //!    bounded number of times. It needs no stack and no flags, and no registers but RAX, RCX and R11, which SYSCALL
 //!    takes anyhow.
+//!    What its server has told in advance it takes from there, and is done.
 //! 3. A worker of the dispatcher ([`dispatcher`]) that polls the page has the call served by whoever lent it the task: the
 //!    context's own thread, which sits in KVM_RUN ([`lane`]).
 //! 4. Where nobody polls, where nobody answers in time and where the call is not for another thread, the gate leaves by

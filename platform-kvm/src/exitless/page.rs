@@ -8,8 +8,9 @@
 //! | answer | the host | value, sequence number, whether to leave by SYSCALL instead |
 //! | polled | the host, rarely | whether anybody polls |
 //! | record | user code | through which record the call came |
+//! | answers in advance | the host, rarely | by the low byte of its number, a call and its answer |
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use sentry::platform::{GuestAddress, GuestMemory};
 
@@ -31,7 +32,12 @@ pub(crate) mod offset {
     pub(crate) const RECORD: u64 = 192;
 }
 
-/// Words in use.
+/// Calls that are answered in advance: 256 numbers of 32 bits, by their low bytes.
+pub(crate) const NUMBERS: u64 = 0x400;
+/// Their answers, of 64 bits.
+pub(crate) const VALUES: u64 = 0x800;
+
+/// Words in use, but for the answers in advance.
 const WORDS: u64 = 32;
 
 /// A request as it was copied from the page.
@@ -40,6 +46,11 @@ pub(crate) struct Request {
     pub(crate) sequence: u64,
     pub(crate) number: u64,
     pub(crate) arguments: [u64; 6],
+}
+
+/// A number that is not looked for in this entry.
+const fn absent(entry: u8) -> u32 {
+    if entry == 0 { 1 } else { 0 }
 }
 
 /// One vCPU's call page, as the host reaches it.
@@ -89,10 +100,31 @@ impl<'a> CallPage<'a> {
         self.store(offset::POLLED, u64::from(is_polled));
     }
 
-    /// Forgets what another process left here.
+    /// Forgets what another process left here, but for the answers in advance.
     pub(crate) fn clear(&self) {
         for word in 0..WORDS {
             self.store(word * 8, 0);
+        }
+    }
+
+    /// Makes a page without answers in advance of one that is all zeroes: call 0 is none.
+    pub(crate) fn initialize(&self) {
+        self.set_number(0, absent(0));
+    }
+
+    /// Answers call `number` in advance; `None` no longer does.
+    pub(crate) fn set_answer(&self, number: u8, value: Option<u64>) {
+        self.set_number(number, absent(number));
+        if let Some(value) = value {
+            self.store(VALUES + u64::from(number) * 8, value);
+            self.set_number(number, number.into());
+        }
+    }
+
+    fn set_number(&self, entry: u8, number: u32) {
+        let address = GuestAddress(self.start.0 + NUMBERS + u64::from(entry) * 4);
+        if let Ok(word) = self.memory.atomic::<AtomicU32>(address) {
+            word.store(number, Ordering::Release);
         }
     }
 

@@ -186,8 +186,16 @@ pub trait Context: Send {
     fn prepare(&mut self);
 }
 
+/// System calls by number, each with the one answer that it has for as long as a run of its context lasts.
+pub type Answers = [Option<(u8, u64)>; 6];
+
 /// Serves system calls of a context that is in user code, on whatever thread finds them.
 pub trait CallServer: Send {
+    /// What need not be served, since user code may be told in advance. Asked before each run.
+    fn answers(&mut self) -> Answers {
+        Answers::default()
+    }
+
     /// Serves a call, or declines it before anything has changed.
     fn serve(&mut self, number: u64, arguments: [u64; 6]) -> Reply;
 }

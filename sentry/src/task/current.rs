@@ -54,6 +54,8 @@ pub struct CurrentTask {
     pub(super) buffer: Vec<u8>,
     /// Whether another thread serves its calls just now.
     pub(super) lending: super::lent::Lending,
+    /// What user code was told in advance, and as whom it was.
+    pub(super) answers: super::lent::ToldAnswers,
     /// The next thing that the run loop does.
     pub(super) state: super::run::State,
 }

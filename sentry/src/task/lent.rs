@@ -14,13 +14,16 @@
 
 use std::sync::Arc;
 
+use syscalls::Sysno;
+
 use super::cpu_time::VtimeState;
 use super::seccomp::SeccompMode;
 use super::{CurrentTask, Dispatcher};
 use crate::Errno;
+use crate::cred::Credentials;
 use crate::heap::pay_by;
 use crate::platform::{
-    AddressSpace, CallServer, Context, Exit, Interrupter, InvalidExtendedState, Registers, Reply,
+    AddressSpace, Answers, CallServer, Context, Exit, Interrupter, InvalidExtendedState, Registers, Reply,
     SegmentBases,
 };
 
@@ -42,7 +45,23 @@ struct Lent<'a> {
     dispatcher: &'a dyn Dispatcher,
 }
 
+/// What user code was told in advance, with the credentials and the number of the task that it holds for.
+pub(super) type ToldAnswers = Option<(Arc<Credentials>, i32, Answers)>;
+
+/// The calls that are answered in advance: those whose answers change by calls of the task itself alone, which exit.
+const ANSWERED: [Sysno; 6] =
+    [Sysno::getpid, Sysno::gettid, Sysno::getuid, Sysno::geteuid, Sysno::getgid, Sysno::getegid];
+
 impl CallServer for Lent<'_> {
+    fn answers(&mut self) -> Answers {
+        let Self { task, dispatcher } = self;
+        // Another thread could have this one's calls filtered, while it is in user code.
+        if !task.may_be_served_lent() || task.task.group.threads.live() != 1 {
+            return Answers::default();
+        }
+        task.answers_in_advance(*dispatcher)
+    }
+
     fn serve(&mut self, number: u64, arguments: [u64; 6]) -> Reply {
         let Self { task, dispatcher } = self;
         if !task.may_be_served_lent() || !dispatcher.serves_lent(task, number, arguments) {
@@ -61,6 +80,22 @@ impl CallServer for Lent<'_> {
 }
 
 impl CurrentTask {
+    fn answers_in_advance(&mut self, dispatcher: &dyn Dispatcher) -> Answers {
+        let (credentials, number) = (self.credentials(), self.task.number());
+        if let Some((former, former_number, answers)) = &self.answers
+            && Arc::ptr_eq(former, &credentials)
+            && *former_number == number
+        {
+            return *answers;
+        }
+        let answers = ANSWERED.map(|call| {
+            let value = dispatcher.dispatch(self, call as u64, [0; 6]).ok()?;
+            Some((u8::try_from(call as u64).ok()?, value as u64))
+        });
+        self.answers = Some((credentials, number, answers));
+        answers
+    }
+
     /// Whether a call may be served at all: nobody wants to see it, or to see the task, and it need not wait afterwards.
     fn may_be_served_lent(&self) -> bool {
         !self.task.is_interrupted()

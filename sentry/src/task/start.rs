@@ -163,6 +163,7 @@ impl TaskSet {
             rseq: RseqState::new(config.rseq_area),
             memory,
             lending: Default::default(),
+            answers: Default::default(),
             state: State::App,
         });
         Ok(UnstartedTask { current, creation: Creation { task, container, is_kept: false } })
