@@ -86,10 +86,11 @@ fn doctor_and_log_tell_of_them() {
     }
 }
 
-/// A sandbox with several threads, those of guest tasks and vmm's own.
+/// A sandbox with several threads, those of guest tasks and vmm's own, the one that serves calls without exits among them.
 fn start_threads(options: &[&str]) -> Running {
-    let script = "sleep 60 & sleep 60 & echo ready; wait";
-    let options = [&["--image", "/"], options].concat();
+    let script = "i=0; while [ $i -lt 2000 ]; do : >/dev/null; i=$((i + 1)); done; \
+                  sleep 60 & sleep 60 & echo ready; wait";
+    let options = [&["--image", "/", "--exitless", "on"], options].concat();
     let mut running =
         bounded::start(&mut vmm_command(&options, &["/bin/sh", "-c", script])).expect("vmm starts");
     assert!(running.prints_within("ready\n", TIMEOUT).expect("output"));
@@ -126,6 +127,9 @@ fn no_thread_keeps_privileges() {
     let user = FIRST_JAIL_USER + pid.unsigned_abs();
     let statuses = statuses(&running);
     assert!(statuses.len() > 3, "{statuses:?}");
+    let serves_calls = statuses.iter().any(|status| status["Name"] == "dispatcher");
+    let has_two_cpus = std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1);
+    assert_eq!(serves_calls, has_two_cpus, "{statuses:?}");
     for status in statuses {
         for field in ["Uid", "Gid"] {
             assert_eq!(status[field], [user; 4].map(|id| id.to_string()).join(" "), "{status:?}");
