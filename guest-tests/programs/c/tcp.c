@@ -144,6 +144,9 @@ static void writing_to_nobody(void) {
   make_connection(loopback, ends);
   OK(close(ends[1]));
   await_events(ends[0], POLLRDHUP);
+  // Nothing goes out, and nothing comes of it.
+  CHECK_EQ(send(ends[0], "", 0, 0), 0);
+  CHECK_EQ(send(ends[0], "", 0, 0), 0);
   CHECK_EQ(send(ends[0], "x", 1, 0), 1);
   await_events(ends[0], POLLERR);
   CHECK_ERRNO(send(ends[0], "x", 1, 0), EPIPE);

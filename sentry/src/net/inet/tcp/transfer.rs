@@ -161,7 +161,8 @@ fn receive_urgent(
 
 /// Puts bytes where the peer finds them.
 fn put(own: &Endpoint, peer: &Endpoint, outgoing: &Outgoing<'_>) -> Result<usize, Errno> {
-    let is_all_lost = peer.inbox().is_gone;
+    // Without bytes there is no segment that could be answered with a reset.
+    let is_all_lost = peer.inbox().is_gone && !outgoing.bytes.is_empty();
     if is_all_lost {
         // They go out, and the answer is a reset.
         own.reset();
