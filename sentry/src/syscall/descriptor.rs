@@ -113,11 +113,11 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
         | uapi::F_SETSIG
         | uapi::F_GETSIG => signal_owner(task, &description, command, argument),
         uapi::F_ADD_SEALS => {
-            let path = description.path().ok_or(Errno::EINVAL)?;
             if !description.flags().is_writable() {
                 return Err(Errno::EPERM);
             }
-            tmpfs::add_seals(path, check_flags(unsigned(argument), ALL_SEALS)?)?;
+            let seals = check_flags(unsigned(argument), ALL_SEALS)?;
+            tmpfs::add_seals(description.path().ok_or(Errno::EINVAL)?, seals)?;
             Ok(0)
         }
         uapi::F_GET_SEALS => tmpfs::seals(description.path().ok_or(Errno::EINVAL)?).map(u32::encode),

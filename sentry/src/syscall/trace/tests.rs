@@ -213,8 +213,8 @@ fn addresses_of_sockets_are_those_of_their_family() {
 fn unknown_calls_are_hexadecimal() {
     let memory = Page::new(&[]);
     assert_eq!(
-        shown(&memory, Sysno::bpf, &[1, 0x2000], Err(Errno::ENOSYS)),
-        "bpf(0x1, 0x2000, 0x0, 0x0, 0x0, 0x0) = -1 ENOSYS (Function not implemented)"
+        shown(&memory, Sysno::uselib, &[1, 0x2000], Err(Errno::ENOSYS)),
+        "uselib(0x1, 0x2000, 0x0, 0x0, 0x0, 0x0) = -1 ENOSYS (Function not implemented)"
     );
 }
 

@@ -29,7 +29,7 @@ fn what_the_heap_has_user_code_cannot_have_and_the_reverse() {
 fn the_heap_leaves_some_to_user_code_and_the_large_some_to_the_small() {
     let frames = allocator(64 * MIB);
     let limit = frames.heap_limit_frames();
-    assert_eq!(limit, 48 * MIB >> 12);
+    assert_eq!(limit, (48 * MIB) >> 12);
     assert_eq!(frames.sell(limit + 1, 0), Err(Refusal::Limit));
     frames.sell(limit / 2, 0).unwrap();
     assert_eq!(frames.sell(limit / 2, 0), Err(Refusal::Limit));
