@@ -86,8 +86,11 @@ static void a_replaced_mapping_shows_the_new_page(void) {
     CHECK(mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page);
     let_it_run();
     CHECK_EQ(last_read, 0);
+    // No call changes the mapping here, and hosts that are machines of a hypervisor themselves are seen to be late.
     *page = 1;
-    let_it_run();
+    long long deadline = now_ms() + 10000;
+    do let_it_run();
+    while (last_read != 1 && now_ms() < deadline);
     CHECK_EQ(last_read, 1);
     OK(madvise(page, PAGE, MADV_DONTNEED));
     let_it_run();

@@ -70,9 +70,10 @@ fn last_name(running: &mut Running) -> String {
 /// The host gives vmm no more memory than another one had when it began, while a guest makes it want some.
 fn a_host_without_memory_ends_vmm_with_a_line() {
     let growth = guest_program("growth");
-    let mut command = vmm_command(&["--image", "/", "--memory", "256M"], &[&growth, "pipes", "root"]);
+    let mut command =
+        vmm_command(&["--image", "/", "--memory", "256M"], &[&growth, "unix_packets", "root", "5000"]);
     let mut running = bounded::start(&mut command).expect("vmm starts");
-    assert!(running.prints_within("pipes root\n", TIMEOUT).expect("output"));
+    assert!(running.prints_within("unix_packets root\n", TIMEOUT).expect("output"));
     let status = format!("/proc/{}/status", running.pid().as_raw_nonzero());
     let begun_kib = field_kib(&status, "VmSize:").expect("a size");
     drop(running);

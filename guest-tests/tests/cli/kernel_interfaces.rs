@@ -122,12 +122,12 @@ fn are_no_images() {
     }
 }
 
-/// Memory and a loop device of the host, a terminal, and a null device by another name.
+/// Memory, a port and a disk of the host, a loop device, and a null device by another name.
 fn device_nodes_are_the_guest_s_own_or_none() {
     let root = build_root(&["sh", "cat"]);
-    let script = "cd \"$1\"; mknod memory c 1 1; mknod port c 1 4; mknod loop b 7 0; mknod kvm c 10 232; mknod none c 1 3
+    let script = "cd \"$1\"; mknod memory c 1 1; mknod port c 1 4; mknod disk b 259 0; mknod loop b 7 0; mknod kvm c 10 232; mknod none c 1 3
         cd /; exec \"$0\" --image \"$1\" -- /bin/sh -c '
-            for f in memory port loop kvm; do cat /$f; (: > /$f); done; echo lost > /none && cat /none && echo own'";
+            for f in memory port disk kvm; do cat /$f; (: > /$f); done; cat /loop; echo lost > /none && cat /none && echo own'";
     let finished = run_with_mounts(root.path(), script);
     assert_eq!(finished.stdout, "own\n", "{}", finished.describe());
     let refused = finished.stderr.matches("No such device or address").count();

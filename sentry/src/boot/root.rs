@@ -47,7 +47,7 @@ impl BootError {
                 "there is not enough guest memory; give the guest more with --memory".to_owned()
             }
             Errno::ENODEV => "there is no such type of file system".to_owned(),
-            errno => errno.to_string(),
+            errno => std::io::Error::from_raw_os_error(i32::from(errno.raw())).to_string(),
         }
     }
 }

@@ -57,8 +57,8 @@ impl Member for TaskMember {
         }
     }
 
-    /// As Linux rates processes: what is resident, here with what the sentry's heap holds, and oom_score_adj in thousandths of
-    /// all memory.
+    /// As Linux rates processes: what is resident, and oom_score_adj in thousandths of all memory. Where the sentry's heap holds
+    /// more for it than that, this counts in its place: what little it holds for all does not decide between two that are alike.
     fn badness(&self, total_pages: u64) -> Option<i64> {
         let task = self.0.upgrade()?;
         let adjustment = i64::from(task.group.out_of_memory_adjustment());
@@ -68,7 +68,7 @@ impl Member for TaskMember {
         }
         let pages = |bytes: u64| i64::try_from(bytes >> crate::platform::PAGE_SHIFT).unwrap_or(i64::MAX);
         let thousandth = i64::try_from(total_pages / 1000).unwrap_or(i64::MAX);
-        let used_bytes = task.memory()?.resident_bytes().saturating_add(task.heap().used_bytes());
+        let used_bytes = task.memory()?.resident_bytes().max(task.heap().used_bytes());
         Some(pages(used_bytes).saturating_add(adjustment.saturating_mul(thousandth)))
     }
 
