@@ -179,46 +179,50 @@ fn pwritev2(
     write_pieces(task, descriptor, (vector, count), position_or_offset(offset)?, flags)
 }
 
+/// The file and the pieces of memory of a transfer; `None` without bytes: unlike write(2), which may send an empty message, such a
+/// call does nothing.
+fn pieces_of(
+    task: &CurrentTask,
+    descriptor: Fd,
+    (vector, count): (UserPointer<Iovec>, u64),
+    (direction, at): (Direction, At),
+) -> Result<Option<(Arc<FileDescription>, UserBuffers)>, Errno> {
+    let file = task.usable_file(descriptor)?;
+    let memory = UserMemory::Pieces(vector, count);
+    let buffers = memory.for_transfer(task, &file, (direction, at))?;
+    if buffers.remaining() == 0 {
+        return Ok(None);
+    }
+    if let At::Offset(offset) = at {
+        check_end(offset, buffers.remaining())?;
+    }
+    Ok(Some((file, buffers)))
+}
+
 /// Flags count once there is something to read.
 fn read_pieces(
     task: &mut CurrentTask,
     descriptor: Fd,
-    (vector, count): (UserPointer<Iovec>, u64),
+    vector: (UserPointer<Iovec>, u64),
     at: At,
     flags: u32,
 ) -> Result<usize, Errno> {
-    let file = task.usable_file(descriptor)?;
-    let memory = UserMemory::Pieces(vector, count);
-    let buffers = memory.for_transfer(task, &file, (Direction::Read, at))?;
-    if buffers.remaining() == 0 {
-        return Ok(0);
-    }
-    if let At::Offset(offset) = at {
-        check_end(offset, buffers.remaining())?;
-    }
-    let known = WRITE_FLAGS | RWF_NOAPPEND;
-    let flags = read_write_flags(flags, known)?;
+    let pieces = pieces_of(task, descriptor, vector, (Direction::Read, at))?;
+    let Some((file, buffers)) = pieces else { return Ok(0) };
+    let flags = read_write_flags(flags, WRITE_FLAGS | RWF_NOAPPEND)?;
     vfs_read(task, &file, buffers, at, flags & uapi::RWF_NOWAIT != 0)
 }
 
-/// Unlike write(2), which may send an empty message, these do nothing without bytes. Flags count once there is something to
-/// write.
+/// Flags count once there is something to write.
 fn write_pieces(
     task: &mut CurrentTask,
     descriptor: Fd,
-    (vector, count): (UserPointer<Iovec>, u64),
+    vector: (UserPointer<Iovec>, u64),
     at: At,
     flags: u32,
 ) -> Result<usize, Errno> {
-    let file = task.usable_file(descriptor)?;
-    let memory = UserMemory::Pieces(vector, count);
-    let buffers = memory.for_transfer(task, &file, (Direction::Write, at))?;
-    if buffers.remaining() == 0 {
-        return Ok(0);
-    }
-    if let At::Offset(offset) = at {
-        check_end(offset, buffers.remaining())?;
-    }
+    let pieces = pieces_of(task, descriptor, vector, (Direction::Write, at))?;
+    let Some((file, buffers)) = pieces else { return Ok(0) };
     let flags = read_write_flags(flags, WRITE_FLAGS)?;
     let flags =
         WriteFlags { never_waits: flags & uapi::RWF_NOWAIT != 0, appends: flags & uapi::RWF_APPEND != 0 };
