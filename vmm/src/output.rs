@@ -167,31 +167,13 @@ impl Copier<'_> {
         mkdirat(directory, name, Mode::from_raw_mode(0o700))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let target = open_beneath(directory, name, flags, Mode::empty())?;
-        for child in self.names(source)? {
+        for child in names_in(self.viewer, source)? {
             let found = source.dentry.lookup(&child).map_err(anyhow::Error::msg)?;
             let found = Path::new(source.mount.clone(), found).cross();
             self.copy(&found, target.as_fd(), &child, depth + 1)
                 .with_context(|| child.escape_ascii().to_string())?;
         }
         self.finish(&target, metadata)
-    }
-
-    fn names(&self, directory: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
-        let opened = operations::open_path(directory, OpenFlags::DIRECTORY, self.viewer)?;
-        let (mut names, mut position) = (Vec::new(), 0);
-        loop {
-            let before = position;
-            opened.file().read_directory(position, &mut |entry: DirectoryEntry| {
-                position = entry.next_position;
-                names.push(entry.name);
-                true
-            })?;
-            if position == before {
-                break;
-            }
-        }
-        names.retain(|name| !matches!(&**name, b"." | b".."));
-        Ok(names)
     }
 
     /// Gives a copy its mode and its times. It belongs to the caller.
@@ -263,4 +245,26 @@ impl std::str::FromStr for Output {
         ensure!(guest.starts_with('/'), "'{guest}' is no absolute path in the guest");
         Ok(Self { guest: guest.to_owned(), host: std::path::absolute(host)? })
     }
+}
+
+/// The names in a directory of the guest, without `.` and `..`.
+///
+/// # Errors
+/// Those of opening and reading it as `viewer`.
+pub(crate) fn names_in(viewer: &Viewer, directory: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let opened = operations::open_path(directory, OpenFlags::DIRECTORY, viewer)?;
+    let (mut names, mut position) = (Vec::new(), 0);
+    loop {
+        let before = position;
+        opened.file().read_directory(position, &mut |entry: DirectoryEntry| {
+            position = entry.next_position;
+            names.push(entry.name);
+            true
+        })?;
+        if position == before {
+            break;
+        }
+    }
+    names.retain(|name| !matches!(&**name, b"." | b".."));
+    Ok(names)
 }

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use sentry::fs::{
-    DirectoryEntry, FileDescription, FileKind, FsView, Metadata, OpenFlags, Path, Resolver, Viewer,
-    operations,
+    FileDescription, FileKind, FsView, Metadata, OpenFlags, Path, Resolver, Viewer, operations,
 };
 use tar::{Builder, EntryType, Header};
 
 use super::{Exactly, MAX_DEPTH};
+use crate::output::names_in;
 
 /// Sends what `path` leads to in `view` through `pipe`.
 ///
@@ -63,7 +63,7 @@ impl Sender<'_> {
             FileKind::Directory => {
                 header.set_entry_type(EntryType::Directory);
                 self.builder.append_data(&mut header, place, io::empty())?;
-                for child in self.names(source)? {
+                for child in names_in(self.viewer, source)? {
                     let found = source.dentry.lookup(&child).map_err(anyhow::Error::msg)?;
                     let found = Path::new(source.mount.clone(), found).cross();
                     self.add(&found, &[name, b"/", &child].concat(), depth + 1)
@@ -73,24 +73,6 @@ impl Sender<'_> {
             kind => log::info!("{}: left out: {kind:?}", name.escape_ascii()),
         }
         Ok(())
-    }
-
-    fn names(&self, directory: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
-        let opened = operations::open_path(directory, OpenFlags::DIRECTORY, self.viewer)?;
-        let (mut names, mut position) = (Vec::new(), 0);
-        loop {
-            let before = position;
-            opened.file().read_directory(position, &mut |entry: DirectoryEntry| {
-                position = entry.next_position;
-                names.push(entry.name);
-                true
-            })?;
-            if position == before {
-                break;
-            }
-        }
-        names.retain(|name| !matches!(&**name, b"." | b".."));
-        Ok(names)
     }
 }
 
