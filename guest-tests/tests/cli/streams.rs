@@ -5,9 +5,10 @@
 //! the program itself could, is told by expectation.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use guest_tests::bounded::{self, Finished};
 use guest_tests::vmm;
@@ -81,8 +82,16 @@ fn outcome(manner: &str, line: &str) -> Outcome {
 
 fn run_in(directory: &Path, manner: &str, line: &str) -> Finished {
     let numbers: String = (1..=2000).map(|number| format!("{number}\n")).collect();
-    fs::write(directory.join("in"), numbers).expect("write");
-    fs::write(directory.join("out"), "old contents\n").expect("write");
+    for (name, contents) in [("in", numbers.as_str()), ("out", "old contents\n")] {
+        fs::write(directory.join(name), contents).expect("write");
+        // Both runs find files of the same age, even if a second ends between them.
+        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        File::options()
+            .write(true)
+            .open(directory.join(name))
+            .and_then(|file| file.set_modified(written))
+            .expect("age");
+    }
     let script = format!("run() {{ {manner}; }}\n{line}");
     let mut command = Command::new("/bin/sh");
     command.args(["-c", &script]).current_dir(directory).env("LC_ALL", "C").env_remove("PYTHONUNBUFFERED");
