@@ -3,6 +3,11 @@
 use super::CurrentTask;
 use crate::Errno;
 
+/// The call that RAX names: Linux reads 32 bits of it (`do_syscall_64`), and keeps all for who looks at the registers.
+pub(super) fn call_number(rax: u64) -> u64 {
+    u64::from(rax as u32)
+}
+
 /// Serves system calls: what the run loop is handed, for it knows no handler.
 pub trait Dispatcher: Send + Sync {
     /// Serves system call `number` of `task`; returns the value for `rax`.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use syscalls::Sysno;
 
 use super::cpu_time::VtimeState;
+use super::dispatch::call_number;
 use super::seccomp::SeccompMode;
 use super::{CurrentTask, Dispatcher};
 use crate::Errno;
@@ -64,7 +65,7 @@ impl CallServer for Lent<'_> {
 
     fn serve(&mut self, number: u64, arguments: [u64; 6]) -> Reply {
         let Self { task, dispatcher } = self;
-        if !task.may_be_served_lent() || !dispatcher.serves_lent(task, number, arguments) {
+        if !task.may_be_served_lent() || !dispatcher.serves_lent(task, call_number(number), arguments) {
             return Reply::Decline;
         }
         let (cpu_time, cost) = (&task.task.cpu_time, &task.task.kernel.tasks().lent_switch_cost);
@@ -114,7 +115,7 @@ impl CurrentTask {
         let _paying = pay_by(self.task.heap().clone());
         self.lending = Lending::Lent;
         self.syscall_number = Some(number);
-        let result = dispatcher.dispatch(self, number, arguments);
+        let result = dispatcher.dispatch(self, call_number(number), arguments);
         self.syscall_number = None;
         self.send_async_signals();
         let would_sleep = std::mem::take(&mut self.lending) == Lending::WouldSleep;

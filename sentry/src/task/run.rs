@@ -5,6 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use super::cpu_time::VtimeState;
+use super::dispatch::call_number;
 use super::host_threads::HostThread;
 use super::status::ExitStatus;
 use super::{CurrentTask, Dispatcher, ptrace};
@@ -158,7 +159,7 @@ impl CurrentTask {
         if let Some(number) = self.syscall_number.filter(|_| !is_skipped) {
             let result = self.serve_despite_shortage(number, |task| {
                 let arguments = task.registers.syscall_arguments();
-                dispatcher.dispatch(task, number, arguments)
+                dispatcher.dispatch(task, call_number(number), arguments)
             });
             if let State::Exit(_) = self.state {
                 return self.state;

@@ -112,7 +112,7 @@ impl CurrentTask {
 
     fn take_back(&mut self, image: Image) {
         self.registers = image.registers;
-        self.syscall_number = ((image.original_rax as i64) >= 0).then_some(image.original_rax);
+        self.syscall_number = (image.original_rax as i32 != -1).then_some(image.original_rax);
         if self.context.segment_bases() != image.bases {
             self.context.set_segment_bases(image.bases);
         }
