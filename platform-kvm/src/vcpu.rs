@@ -56,6 +56,8 @@ const FLAG_FIXED: u64 = 1 << 1;
 const FLAG_TRAP: u64 = 1 << 8;
 /// RFLAGS.IF: user code is interruptible, as under Linux.
 const FLAG_INTERRUPT: u64 = 1 << 9;
+/// RFLAGS.NT and RFLAGS.ID: user code sets them by itself (POPF), and they stay over its system calls and faults.
+const FLAGS_KEPT: u64 = 1 << 14 | 1 << 21;
 /// RFLAGS.RF: set in the frames of faults, and of no use to us.
 const FLAG_RESUME: u64 = 1 << 16;
 /// Page-fault error code (SDM 3A 4.7).
@@ -327,7 +329,8 @@ impl Vcpu {
 
     /// Puts user registers where the next KVM_RUN finds them.
     fn enter(&mut self, registers: &Registers) -> Result<(), PlatformError> {
-        let rflags = registers.rflags & Registers::USER_FLAGS & !FLAG_RESUME | FLAG_INTERRUPT | FLAG_FIXED;
+        let chosen = (Registers::USER_FLAGS | FLAGS_KEPT) & !FLAG_RESUME;
+        let rflags = registers.rflags & chosen | FLAG_INTERRUPT | FLAG_FIXED;
         let mut dirty = KVM_SYNC_X86_REGS;
         let leaves_ring_0 = self.mode == Mode::Exception && self.machine.template.has_emulated_ring_0();
         if self.must_load || leaves_ring_0 {
