@@ -25,6 +25,7 @@ const EXITLESS: &[&str] = &["--image", "/", "--exitless", "on"];
 
 /// The programs that are run without exits always: what a call that another thread serves could get wrong, in half a minute.
 const EXITLESS_ALWAYS: &[&str] = &[
+    "call_registers",
     "code_fuzz",
     "credentials",
     "fork_wait",

@@ -1,7 +1,8 @@
 //! The gate's machine code.
 //!
-//! It may change RAX, RCX and R11 only, which SYSCALL takes, and no flag: LEA and NOT count, JRCXZ tests. All addresses are
-//! constants, since every vCPU finds its call page, and the process's records, at the same ones:
+//! It may change RAX, RCX and R11 only, which SYSCALL takes, and no flag: LEA and NOT count, JRCXZ tests. R11 gets the flags,
+//! as by SYSCALL, by way of a stack of the gate's own: the program's may be anything, and holds a red zone. All addresses
+//! are constants, since every vCPU finds its call page, and the process's records, at the same ones:
 //!
 //! ```text
 //! gate:      mov %rcx, RECORD
@@ -10,7 +11,7 @@
 //!            mov POLLED, %rcx;  jrcxz leave;  jmp post
 //! leave:     syscall;  int3
 //! known:     movzbl %al, %ecx;  mov VALUES(,%rcx,8), %rax       # answered
-//!            mov RECORD, %rcx;  lea TAIL(%rcx), %rcx;  jmp *%rcx
+//!            go back
 //! post:      mov %rax, NUMBER;  mov %rdi, …  %rsi %rdx %r10 %r8 %r9
 //!            mov SEQUENCE, %rcx;  lea 1(%rcx), %rcx
 //!            mov %rcx, SEQUENCE                              # posted
@@ -19,11 +20,15 @@
 //!            pause;  lea -1(%r11), %r11;  mov %r11, %rcx;  jrcxz give_up;  jmp wait
 //! answered:  mov MUST_LEAVE, %rcx;  jrcxz take;  jmp give_up
 //! take:      mov VALUE, %rax
-//!            mov RECORD, %rcx;  lea TAIL(%rcx), %rcx;  jmp *%rcx
+//!            go back
 //! give_up:   mov NUMBER, %rax;  syscall
+//!
+//! go back:   mov %rsp, STACK_POINTER;  mov $STACK_END, %rsp
+//!            pushfq;  pop %r11;  mov STACK_POINTER, %rsp      # before each of these the stack is the gate's
+//!            mov RECORD, %rcx;  lea TAIL(%rcx), %rcx;  jmp *%rcx
 //! ```
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::page::{NUMBERS, VALUES, offset};
 use crate::exitless::sites::RECORD_TAIL;
@@ -35,6 +40,7 @@ const PATIENCE: u32 = 1000;
 /// Registers by their numbers (SDM 2A 2.1.5).
 const RAX: u8 = 0;
 const RCX: u8 = 1;
+const RSP: u8 = 4;
 /// RDI, RSI, RDX, R10, R8, R9: the arguments, in order.
 const ARGUMENTS: [u8; 6] = [7, 6, 2, 10, 8, 9];
 
@@ -44,6 +50,8 @@ pub(crate) struct GateCode {
     pub(crate) bytes: Vec<u8>,
     /// Here the answer is in RAX, and nothing was posted.
     pub(crate) known: Range<u64>,
+    /// Here the stack is the gate's own.
+    pub(crate) own_stack: [RangeInclusive<u64>; 2],
     /// From here on the request is posted.
     pub(crate) posted: u64,
     /// After the SYSCALL of a call that was not posted.
@@ -76,7 +84,7 @@ impl GateCode {
         code.bytes(&[0x48, 0x8b, 0x04, 0xcd]); // mov VALUES(,%rcx,8), %rax
         code.bytes(&displacement(CALL_PAGE + VALUES));
         let known = code.here();
-        code.go_back();
+        let own_stack_known = code.go_back();
         let known = known..code.here();
         code.land(to_post);
         code.store(RAX, offset::NUMBER);
@@ -107,13 +115,14 @@ impl GateCode {
         let refused = code.jmp();
         code.land(to_take);
         code.load(RAX, offset::VALUE);
-        code.go_back();
+        let own_stack_taken = code.go_back();
         code.land(to_give_up);
         code.land(refused);
         code.load(RAX, offset::NUMBER);
         code.bytes(&SYSCALL);
         let given_up = code.here();
-        Self { bytes: code.0, known, posted, left, given_up }
+        let own_stack = [own_stack_known, own_stack_taken];
+        Self { bytes: code.0, known, own_stack, posted, left, given_up }
     }
 }
 
@@ -161,11 +170,20 @@ impl Assembler {
         self.bytes(&displacement(CALL_PAGE + offset));
     }
 
-    /// Goes to the record's way back.
-    fn go_back(&mut self) {
+    /// Has R11 as SYSCALL leaves it, and goes to the record's way back. Returns where the stack is the gate's own.
+    fn go_back(&mut self) -> RangeInclusive<u64> {
+        self.store(RSP, offset::STACK_POINTER);
+        self.bytes(&[0x48, 0xc7, 0xc4]); // mov $STACK_END, %rsp
+        self.bytes(&displacement(CALL_PAGE + offset::STACK_END));
+        let begin = self.here();
+        self.bytes(&[0x9c]); // pushfq
+        self.bytes(&[0x41, 0x5b]); // pop %r11
+        let end = self.here();
+        self.load(RSP, offset::STACK_POINTER);
         self.load(RCX, offset::RECORD);
         self.bytes(&[0x48, 0x8d, 0x49, RECORD_TAIL as u8]); // lea TAIL(%rcx), %rcx
         self.bytes(&[0xff, 0xe1]); // jmp *%rcx
+        begin..=end
     }
 
     fn jrcxz(&mut self) -> Jump {

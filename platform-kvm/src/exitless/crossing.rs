@@ -43,6 +43,9 @@ pub(crate) fn settle(
         return Crossing::Outside;
     }
     let offset = registers.rip - GATE_CODE;
+    if gate.own_stack.iter().any(|places| places.contains(&offset)) {
+        registers.rsp = page.stack_pointer();
+    }
     let record = if offset == 0 { registers.rcx } else { page.record() };
     let site = record_at(record).filter(|(_, within)| *within == 0).and_then(|(index, _)| sites.get(index));
     let Some(site) = site else { return Crossing::Forged };

@@ -6,8 +6,8 @@
 //! 1. A SYSCALL instruction that trapped often is *rewritten* ([`sites`]): in a copy of its page, which only user code
 //!    sees, a jump stands in its place. It leads by a *record* of that site, in a page of the address space, to the gate.
 //! 2. The gate ([`code`]) posts number and arguments in the vCPU's *call page* ([`page`]), and waits for the answer a
-//!    bounded number of times. It needs no stack and no flags, and no registers but RAX, RCX and R11, which SYSCALL
-//!    takes anyhow.
+//!    bounded number of times. It needs no stack of the program's, and changes no flags and no registers but RAX, RCX and
+//!    R11, which are afterwards what SYSCALL leaves there.
 //!    What its server has told in advance it takes from there, and is done.
 //! 3. A worker of the dispatcher ([`dispatcher`]) that polls the page has the call served by whoever lent it the task: the
 //!    context's own thread, which sits in KVM_RUN ([`lane`]).

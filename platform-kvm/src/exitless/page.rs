@@ -7,7 +7,7 @@
 //! | request | user code | number, six arguments, sequence number |
 //! | answer | the host | value, sequence number, whether to leave by SYSCALL instead |
 //! | polled | the host, rarely | whether anybody polls |
-//! | record | user code | through which record the call came |
+//! | record | user code | through which record the call came; its stack pointer while the gate reads the flags |
 //! | answers in advance | the host, rarely | by the low byte of its number, a call and its answer |
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -30,6 +30,10 @@ pub(crate) mod offset {
     pub(crate) const POLLED: u64 = 128;
     /// Address of the record that the call came through.
     pub(crate) const RECORD: u64 = 192;
+    /// RSP, while the gate has another.
+    pub(crate) const STACK_POINTER: u64 = 200;
+    /// The end of the gate's own stack, which holds one word.
+    pub(crate) const STACK_END: u64 = 216;
 }
 
 /// Calls that are answered in advance: 256 numbers of 32 bits, by their low bytes.
@@ -88,6 +92,11 @@ impl<'a> CallPage<'a> {
         self.load(offset::RECORD)
     }
 
+    /// The program's RSP, while the gate has another.
+    pub(crate) fn stack_pointer(&self) -> u64 {
+        self.load(offset::STACK_POINTER)
+    }
+
     /// Answers request `sequence`; `None` has it leave by SYSCALL.
     pub(crate) fn answer(&self, sequence: u64, value: Option<u64>) {
         self.store(offset::VALUE, value.unwrap_or(0));
@@ -134,6 +143,12 @@ impl<'a> CallPage<'a> {
         self.store(offset::RECORD, record);
         self.store(offset::NUMBER, number);
         self.store(offset::SEQUENCE, self.sequence() + 1);
+    }
+
+    /// Notes RSP as the gate would.
+    #[cfg(test)]
+    pub(crate) fn set_stack_pointer(&mut self, stack_pointer: u64) {
+        self.store(offset::STACK_POINTER, stack_pointer);
     }
 
     fn load(&self, offset: u64) -> u64 {

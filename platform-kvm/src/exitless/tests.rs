@@ -7,11 +7,14 @@ use sentry::platform::{PAGE_SIZE, Registers};
 use super::code::GateCode;
 use super::crossing::{Crossing, settle};
 use super::lane::{Lane, Served};
+use super::page::offset;
 use super::sites::{RECORD_TAIL, Site, Sites, record_address, record_at};
 use crate::kernel::Kernel;
-use crate::layout::GATE_CODE;
+use crate::layout::{CALL_PAGE, GATE_CODE};
 
 const PAGE: u64 = 0x40_0000;
+/// RSP of a program, which nobody asks for sense.
+const STACK_POINTER: u64 = 0x1234;
 
 /// A page with `bytes` at `offset`, and nothing else that decodes.
 fn page(offset: usize, bytes: &[u8]) -> Vec<u8> {
@@ -95,11 +98,15 @@ fn a_stop_anywhere_is_before_or_after_the_call() {
     for (site, sites) in kinds() {
         let record = record_address(0);
         for rip in (record + 8..record + 62).chain(GATE_CODE + 1..=end) {
-            let mut registers = Registers { rip, rax: 39, rcx: record, ..Registers::default() };
+            let is_own_stack =
+                gate.own_stack.iter().any(|places| places.contains(&rip.wrapping_sub(GATE_CODE)));
+            let rsp = if is_own_stack { CALL_PAGE + offset::STACK_END } else { STACK_POINTER };
+            let mut registers = Registers { rip, rax: 39, rcx: record, rsp, ..Registers::default() };
             let mut page = lane.page();
             page.post(record, 39);
+            page.set_stack_pointer(if is_own_stack { STACK_POINTER } else { 1 });
             let crossing = settle(&gate, &sites, page, None, false, &mut registers);
-            assert_eq!(crossing, Crossing::Settled, "{rip:#x}");
+            assert_eq!((crossing, registers.rsp), (Crossing::Settled, STACK_POINTER), "{rip:#x}");
             let is_known = gate.known.contains(&rip.wrapping_sub(GATE_CODE));
             let is_back = is_known || (record + RECORD_TAIL..record + 64).contains(&rip);
             let places: &[u64] =
