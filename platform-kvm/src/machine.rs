@@ -24,7 +24,7 @@ use crate::flush::{FlushList, forget_translations};
 use crate::ioctl::{attempt, delete_slot, host_tsc, host_xcr0, in_bounds, set_slot, set_tsc_offset_zero};
 use crate::kernel::{Kernel, PROBE_CODE};
 use crate::layout::{KERNEL_SLOT, KERNEL_START, Layout, MEMORY_SLOT, SLOT_LEN_MAX, SLOT_LEN_MIN};
-use crate::platform::Config;
+use crate::platform::{Config, Exitless};
 use crate::probe::{self, Choice, Outcome, SyscallEntry, TscReading};
 use crate::report::{self, Report};
 use crate::tables::Grow;
@@ -127,7 +127,9 @@ impl Machine {
             debug!("{subject}: {text}");
         }
 
-        let dispatcher = Dispatcher::new(&kernel, vcpus_max, config.exitless);
+        // The only way to the gate leads by rewritten call sites.
+        let exitless = if config.keeps_text { Exitless::Off } else { config.exitless };
+        let dispatcher = Dispatcher::new(&kernel, vcpus_max, exitless);
         let machine = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             vm,

@@ -25,6 +25,8 @@ pub struct Config {
     pub vcpus_max: usize,
     /// When system calls are served by another thread while their task stays in user code.
     pub exitless: Exitless,
+    /// User code never sees its text changed. Then all system calls are exits.
+    pub keeps_text: bool,
 }
 
 /// When system calls are served by another thread while their task stays in user code. Never without a processor for it.
@@ -40,7 +42,7 @@ pub enum Exitless {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { memory_bytes: 4 << 30, vcpus_max: 1024, exitless: Exitless::Off }
+        Self { memory_bytes: 4 << 30, vcpus_max: 1024, exitless: Exitless::Off, keeps_text: false }
     }
 }
 

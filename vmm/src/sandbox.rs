@@ -51,6 +51,8 @@ pub struct Custody {
     pub outputs: Vec<Output>,
     /// When system calls are served without leaving the guest.
     pub exitless: Exitless,
+    /// The program never sees its text changed.
+    pub keeps_text: bool,
     /// The first program is on a terminal of the guest's own, which is relayed to the caller's streams.
     pub has_terminal: bool,
     /// The first program reads the caller's standard input; else its own is empty.
@@ -74,6 +76,7 @@ impl Default for Custody {
             timeout: None,
             outputs: Vec::new(),
             exitless: Exitless::Auto,
+            keeps_text: false,
             has_terminal: false,
             has_input: true,
             network: Network::default(),
@@ -110,7 +113,7 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     survive_size_limits()?;
     let control = ControlSocket::open(description.name.as_deref())?;
     let jail = Jail::begin(custody.rules())?;
-    let platform = begin_platform(&description, custody.exitless)?;
+    let platform = begin_platform(&description, &custody)?;
     let parts = Parts { door, signals, control, jail, platform: platform.clone() };
     // What there is no microVM for counts for more than what else is wrong.
     parts.run(description, image, custody).map_err(|failure| match platform.finish() {
@@ -232,11 +235,12 @@ fn write_back(mounts: &MountNamespace) {
 }
 
 /// Begins to make the microVM, which takes as long as all else until it is needed.
-fn begin_platform(description: &Description, exitless: Exitless) -> anyhow::Result<Arc<KvmPlatform>> {
+fn begin_platform(description: &Description, custody: &Custody) -> anyhow::Result<Arc<KvmPlatform>> {
     let memory_bytes = memory_bytes(description)?;
     // Calls that are shown exit, one by one.
-    let exitless = if description.traces_system_calls { Exitless::Off } else { exitless };
-    Ok(KvmPlatform::begin(Config { memory_bytes, exitless, ..Config::default() })?)
+    let exitless = if description.traces_system_calls { Exitless::Off } else { custody.exitless };
+    let keeps_text = custody.keeps_text;
+    Ok(KvmPlatform::begin(Config { memory_bytes, exitless, keeps_text, ..Config::default() })?)
 }
 
 fn machine(platform: Arc<dyn Platform>, description: &Description) -> anyhow::Result<Machine> {

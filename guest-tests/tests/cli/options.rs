@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("options::in_a_shortage_the_largest_process_ends", in_a_shortage_the_largest_process_ends),
     ("options::memory_exhausted_by_files_is_an_error", memory_exhausted_by_files_is_an_error),
     ("options::strace_decodes_calls", strace_decodes_calls),
+    ("options::no_patch_leaves_text_as_it_is", no_patch_leaves_text_as_it_is),
     ("options::help_explains_every_option", help_explains_every_option),
     ("options::large_argument_lists_arrive", large_argument_lists_arrive),
 ];
@@ -126,6 +127,18 @@ fn strace_decodes_calls() {
         assert!(finished.stderr.contains(expected), "shows {expected:?}: {}", finished.describe());
     }
     assert_eq!(finished.stdout, "text\n");
+}
+
+fn no_patch_leaves_text_as_it_is() {
+    let script = "\
+import ctypes, os
+text = ctypes.cast(ctypes.CDLL(None).getppid, ctypes.c_void_p).value
+before = ctypes.string_at(text, 32)
+parents = {os.getppid() for _ in range(3000)}
+print(ctypes.string_at(text, 32) == before, len(parents))";
+    let options = ["--image", "/", "--exitless", "on", "--no-patch"];
+    let finished = run(&options, &["/usr/bin/python3", "-c", script]);
+    assert_eq!(finished.stdout, "True 1\n", "{}", finished.describe());
 }
 
 fn help_explains_every_option() {

@@ -113,11 +113,15 @@ pub(crate) struct RunArguments {
     /// Whether system calls are served without leaving the guest, where that is possible and pays
     ///
     /// Calls that a program makes often are then rewritten as they are made, in copies of the pages of its files that only
-    /// its own instruction fetches, and reads of its own text, see (`off` is for programs that do not bear that); and threads
-    /// of vmm poll for them, on processors that the guest leaves idle. `auto` polls while that saves a fair part of the
-    /// processor time that it takes.
+    /// its own instruction fetches, and reads of its own text, see (`--no-patch` is for programs that do not bear that); and
+    /// threads of vmm poll for them, on processors that the guest leaves idle. `auto` polls while that saves a fair part of
+    /// the processor time that it takes.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     exitless: Exitless,
+
+    /// Rewrite no system calls, for programs that read their own text; then each of their calls leaves the guest
+    #[arg(long)]
+    no_patch: bool,
 
     /// Run on a host without Landlock, or whose Landlock is older than Linux 6.2's
     ///
@@ -174,6 +178,7 @@ impl RunArguments {
             timeout: self.limits.timeout,
             outputs: self.output.clone(),
             exitless: self.exitless.into(),
+            keeps_text: self.no_patch,
             network: self.network.network(),
             has_terminal: self.streams.has_terminal(!self.detached.detach),
             has_input: self.streams.has_input(!self.detached.detach),
