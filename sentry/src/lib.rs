@@ -18,6 +18,7 @@ mod id_map;
 pub mod ipc;
 pub mod kernel;
 pub mod keys;
+pub mod landlock;
 pub mod limits;
 pub mod loader;
 pub mod memory;

@@ -21,6 +21,7 @@ const ROOMS: &[&[&str]] = &[
     &["memory"],
     &["bpf", "limits", "network_settings", "signal", "uts"],
     &["cred"],
+    &["landlock"],
     &["virtual_cpus"],
     &["abi", "core_settings", "heap", "host", "id_map", "pace", "process_identity", "slices", "wait"],
     &["platform"],

@@ -8,6 +8,7 @@ mod aio;
 mod block;
 mod file;
 mod ipc;
+mod landlock;
 mod memory;
 mod mount;
 mod process;
@@ -28,6 +29,7 @@ pub(crate) use file::{
     Stat, Statfs, Statx, StatxTimestamp, Ustat,
 };
 pub(crate) use ipc::{IpcPerm, MsgInfo, MsqidDs, SemInfo, SemidDs, ShmInfo, ShmLimits, ShmidDs};
+pub(crate) use landlock::{LandlockNetPortAttr, LandlockPathBeneathAttr, LandlockRulesetAttr};
 pub(crate) use memory::{Cachestat, CachestatRange, Iovec};
 pub(crate) use mount::{MntIdReq, Statmount};
 pub(crate) use process::{

@@ -16,6 +16,7 @@ use user_map::OVERFLOW_ID;
 pub use user_namespace::{IdKind, UserNamespace};
 
 use crate::Errno;
+use crate::landlock::Domain;
 
 bitflags::bitflags! {
     /// A set of capabilities, bit N for capability number N.
@@ -169,6 +170,8 @@ pub struct Credentials {
     pub no_new_privs: bool,
     /// The user namespace in which the capabilities hold.
     pub user_namespace: Arc<UserNamespace>,
+    /// What it has been restricted to (`man 7 landlock`).
+    pub landlock: Option<Arc<Domain>>,
 }
 
 impl Credentials {
@@ -198,6 +201,7 @@ impl Credentials {
             securebits: SecureBits::empty(),
             no_new_privs: false,
             user_namespace: user_namespace.clone(),
+            landlock: None,
         }
     }
 

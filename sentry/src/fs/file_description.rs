@@ -14,6 +14,7 @@ use super::position::{OwnPosition, Position, Turn, move_outer};
 use super::write_count::WriteLeave;
 use super::{Fd, File, FileKind, Metadata, OpenFlags};
 use crate::Errno;
+use crate::landlock::FileAccess;
 use crate::memory::MappedFile;
 use crate::wait::WaitQueue;
 
@@ -28,6 +29,8 @@ pub struct FileDescription {
     async_io: Mutex<Option<crate::wait::Registration>>,
     /// While it may be written, so may the mount, and nobody executes it.
     _write_leave: Option<WriteLeave>,
+    /// What who opened it may not do with it (`man 7 landlock`).
+    denied: FileAccess,
     /// The locks on a file whose inode has no place for them, once there were any.
     other_locks: OnceLock<Arc<FileLocks>>,
     /// Since it has had a descriptor.
@@ -37,15 +40,17 @@ pub struct FileDescription {
 impl FileDescription {
     /// A description of `file`, opened with `flags` at `path` (`None` for pipes, sockets and the like).
     pub fn new(file: Arc<dyn File>, path: Option<Path>, flags: OpenFlags) -> Arc<Self> {
-        Self::with_write_leave(file, path, flags, None)
+        Self::with_leave(file, path, flags, None, FileAccess::empty())
     }
 
-    /// As [`FileDescription::new`], with the leave to write the file at `path`, if it may be written.
-    pub(super) fn with_write_leave(
+    /// As [`FileDescription::new`], with the leave to write the file at `path`, if it may be written, and what is denied
+    /// with it.
+    pub(super) fn with_leave(
         file: Arc<dyn File>,
         path: Option<Path>,
         flags: OpenFlags,
         write_leave: Option<WriteLeave>,
+        denied: FileAccess,
     ) -> Arc<Self> {
         let description = Self {
             file,
@@ -55,11 +60,17 @@ impl FileDescription {
             signal_owner: Mutex::default(),
             async_io: Mutex::default(),
             _write_leave: write_leave,
+            denied,
             other_locks: OnceLock::new(),
             registration: OnceLock::new(),
         };
         description.count_reader(1);
         Arc::new(description)
+    }
+
+    /// What who opened it may not do with it (`man 7 landlock`).
+    pub fn denied(&self) -> FileAccess {
+        self.denied
     }
 
     /// Counts who can only read a file, for the leases on it.

@@ -32,6 +32,7 @@ pub mod host;
 pub mod host_stdio;
 mod inode;
 pub mod inotify;
+pub mod landlock;
 pub mod layers;
 pub mod leases;
 mod listing;

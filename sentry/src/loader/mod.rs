@@ -231,6 +231,7 @@ fn open_executable(path: Path, viewer: &Viewer) -> Result<Executable, Errno> {
         return Err(Errno::EACCES);
     }
     fs::check_access(&**inode, fs::Access::EXECUTE, &viewer.credentials)?;
+    fs::landlock::check_execute(&viewer.credentials, &path)?;
     let metadata = inode.metadata()?;
     let is_unreadable = fs::check_access(&**inode, fs::Access::READ, &viewer.credentials).is_err();
     let file = inode.clone().open(OpenFlags::empty(), &Viewer::kernel(&viewer.credentials.user_namespace))?;

@@ -1,7 +1,7 @@
 //! What a socket is to the system calls, whatever its family.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use linux_raw_sys::net as uapi;
@@ -17,6 +17,7 @@ use crate::cred::{KernelGid, KernelUid};
 use crate::fs::anonymous::AnonymousInode;
 use crate::fs::{Caller, Collector, FileKind, TaskFs, Viewer};
 use crate::heap::HeapCharge;
+use crate::landlock::Domain;
 use crate::wait::{Events, WaitQueue};
 
 /// The type of a socket.
@@ -98,6 +99,8 @@ pub struct SocketCommon {
     /// When what was received last has arrived.
     last_arrival: Mutex<Option<Duration>>,
     inode: AnonymousInode,
+    /// What who made it was restricted to.
+    landlock: OnceLock<Option<Arc<Domain>>>,
     _heap_charge: HeapCharge,
 }
 
@@ -116,7 +119,8 @@ impl SocketCommon {
         let inode = AnonymousInode::of_kind(&kernel.open_files, FileKind::Socket, 0o777).owned_by(uid, gid);
         let (options, filter, last_arrival) = (Mutex::default(), Mutex::default(), Mutex::default());
         let _heap_charge = HeapCharge::forced(Self::HEAP_BYTES);
-        Self { family, kind, protocol, options, filter, last_arrival, inode, _heap_charge }
+        let landlock = OnceLock::new();
+        Self { family, kind, protocol, options, filter, last_arrival, inode, landlock, _heap_charge }
     }
 
     /// Its `AF_*` number (SO_DOMAIN).
@@ -181,6 +185,17 @@ impl SocketCommon {
     /// Notes when what is being received has arrived.
     pub(super) fn note_arrival(&self, arrival: Duration) {
         *self.last_arrival.lock() = Some(arrival);
+    }
+
+    /// Notes what who made it is restricted to (`man 7 landlock`); known once.
+    pub fn set_landlock(&self, domain: Option<Arc<Domain>>) {
+        // Whoever came first has made it.
+        let _ = self.landlock.set(domain);
+    }
+
+    /// What who made it was restricted to.
+    pub fn landlock(&self) -> Option<&Arc<Domain>> {
+        self.landlock.get().and_then(Option::as_ref)
     }
 
     /// Its inode, whose number no other socket has (SO_COOKIE).

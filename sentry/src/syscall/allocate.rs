@@ -11,6 +11,7 @@ use crate::Errno;
 use crate::fs::Fd;
 use crate::fs::file_capabilities::drop_with_contents;
 use crate::fs::inotify::WatchMask;
+use crate::fs::landlock::check_truncate;
 use crate::fs::{FileKind, operations};
 use crate::limits::Resource;
 use crate::task::CurrentTask;
@@ -44,6 +45,7 @@ fn ftruncate(task: &mut CurrentTask, descriptor: Fd, len_bytes: i64) -> Result<(
         return Err(Errno::EINVAL);
     }
     check_size_limit(task, &description, len_bytes)?;
+    check_truncate(&description)?;
     if let Some(path) = description.path() {
         drop_with_contents(&**path.inode(), &task.credentials())?;
     }

@@ -13,6 +13,7 @@ use super::scope::check_flags;
 use crate::Errno;
 use crate::abi::FileOwner;
 use crate::fs::async_io::SignalTarget;
+use crate::fs::landlock::check_ioctl;
 use crate::fs::leases::{self, LeaseKind};
 use crate::fs::memory_files::ALL_SEALS;
 use crate::fs::pipe::pipe_fcntl;
@@ -240,6 +241,7 @@ fn signal_owner(
 
 fn ioctl(task: &mut CurrentTask, descriptor: Fd, request: u32, argument: u64) -> Result<usize, Errno> {
     let description = task.usable_file(descriptor)?;
+    check_ioctl(&description, request)?;
     match request {
         requests::FIOCLEX => task.descriptors().set_close_on_exec(descriptor, true).map(|()| 0),
         requests::FIONCLEX => task.descriptors().set_close_on_exec(descriptor, false).map(|()| 0),

@@ -17,6 +17,7 @@ mod inotify;
 mod ipc;
 mod kcmp;
 mod keys;
+mod landlock;
 mod lent;
 mod lock;
 mod machine;

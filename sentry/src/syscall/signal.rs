@@ -12,6 +12,7 @@ use super::arguments::{UserPointer, handlers};
 use crate::Errno;
 use crate::abi::{Siginfo, SignalStack, Timespec};
 use crate::cred::{Capabilities, Credentials, Uid, UserNamespace};
+use crate::landlock::{Domain, Scopes};
 use crate::signal::{Action, Signal, SignalInfo, SignalSet};
 use crate::task::{CurrentTask, Task, ThreadGroup, Tid};
 use crate::time::duration_from_timespec;
@@ -371,7 +372,15 @@ pub(super) fn check_permission(
     signal: Option<Signal>,
 ) -> Result<(), Errno> {
     let is_own = Arc::ptr_eq(target.thread_group(), task.thread_group());
-    if is_own || may_signal(&task.credentials(), &target.credentials()) {
+    if is_own {
+        return Ok(());
+    }
+    let (own, theirs) = (task.credentials(), target.credentials());
+    let scope = |domain: &Arc<Domain>| domain.is_scoped_from(theirs.landlock.as_ref(), Scopes::SIGNAL);
+    if own.landlock.as_ref().is_some_and(scope) {
+        return Err(Errno::EPERM);
+    }
+    if may_signal(&own, &theirs) {
         return Ok(());
     }
     let session =

@@ -25,6 +25,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::ipc::SHARED_MEMORY_HANDLERS,
     super::kcmp::HANDLERS,
     super::keys::HANDLERS,
+    super::landlock::HANDLERS,
     super::lock::HANDLERS,
     super::machine::HANDLERS,
     super::memory::HANDLERS,

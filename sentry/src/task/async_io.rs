@@ -5,9 +5,11 @@ use std::sync::{Arc, Weak};
 use linux_raw_sys::general::{POLL_IN, SI_SIGIO};
 
 use super::{CurrentTask, Task, ThreadGroup, Tid};
-use crate::cred::{Credentials, KernelUid};
+use crate::cred::KernelUid;
 use crate::fs::async_io::{Readiness, SignalTarget};
 use crate::kernel::Kernel;
+use crate::landlock::{Domain, Scopes};
+use crate::process_identity::ProcessIdentity;
 use crate::signal::{Signal, SignalDetail, SignalInfo};
 
 /// Whom an owner names.
@@ -23,6 +25,8 @@ pub(crate) struct IoSignalTarget {
     whom: Whom,
     real_uid: KernelUid,
     effective_uid: KernelUid,
+    landlock: Option<Arc<Domain>>,
+    process: ProcessIdentity,
 }
 
 impl CurrentTask {
@@ -51,13 +55,20 @@ impl CurrentTask {
     fn io_signals_to(&self, whom: Whom) -> Arc<dyn SignalTarget> {
         let credentials = self.credentials();
         let (real_uid, effective_uid) = (credentials.real_uid, credentials.effective_uid);
-        Arc::new(IoSignalTarget { whom, real_uid, effective_uid })
+        let (landlock, process) = (credentials.landlock.clone(), self.thread_group().identity());
+        Arc::new(IoSignalTarget { whom, real_uid, effective_uid, landlock, process })
     }
 }
 
 impl IoSignalTarget {
-    /// Whether who set the owner may signal somebody with these credentials (`sigio_perm` of fs/fcntl.c).
-    fn may_signal(&self, receiver: &Credentials) -> bool {
+    /// Whether who set the owner may signal `receiver` (`sigio_perm` of fs/fcntl.c).
+    fn may_signal(&self, receiver: &Task) -> bool {
+        let is_own = receiver.thread_group().identity() == self.process;
+        let receiver = receiver.credentials();
+        let leaves = |domain: &Arc<Domain>| domain.is_scoped_from(receiver.landlock.as_ref(), Scopes::SIGNAL);
+        if !is_own && self.landlock.as_ref().is_some_and(leaves) {
+            return false;
+        }
         let senders = [self.real_uid, self.effective_uid];
         self.effective_uid == KernelUid::ROOT
             || senders.contains(&receiver.real_uid)
@@ -65,7 +76,7 @@ impl IoSignalTarget {
     }
 
     fn send_to_process(&self, group: &ThreadGroup, info: SignalInfo) {
-        if group.first_task().is_some_and(|task| self.may_signal(&task.credentials()))
+        if group.first_task().is_some_and(|task| self.may_signal(&task))
             && group.try_send_signal(info).is_err()
         {
             group.send_signal(SignalInfo::from_kernel(Signal::SIGIO));
@@ -73,7 +84,7 @@ impl IoSignalTarget {
     }
 
     fn send_to_thread(&self, task: &Task, info: SignalInfo) {
-        if self.may_signal(&task.credentials()) && task.try_send_signal(info).is_err() {
+        if self.may_signal(task) && task.try_send_signal(info).is_err() {
             task.send_signal(SignalInfo::from_kernel(Signal::SIGIO));
         }
     }

@@ -244,6 +244,11 @@ impl Mount {
         Self::make(None, instance, root, source.into(), MountFlags::empty(), Links::default())
     }
 
+    /// Whether it is never attached, and its inodes have no names.
+    pub fn is_internal(&self) -> bool {
+        self.table.is_none()
+    }
+
     fn make(
         table: Option<&Arc<MountTable>>,
         instance: Arc<Instance>,

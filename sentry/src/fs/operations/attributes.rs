@@ -5,10 +5,12 @@ use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid};
 use crate::fs::Path;
 use crate::fs::file_capabilities;
 use crate::fs::inotify::WatchMask;
+use crate::fs::landlock::check_path;
 use crate::fs::leases::break_leases;
 use crate::fs::metadata::{AttributeChanges, FileKind, PERMISSION_BITS, TimeChange};
 use crate::fs::permission::{Access, check_access, check_owner};
 use crate::fs::write_count::ContentsWriter;
+use crate::landlock::FileAccess;
 
 const SET_GID: u32 = 0o2000;
 
@@ -85,6 +87,7 @@ pub fn truncate(path: &Path, len_bytes: u64, credentials: &Credentials) -> Resul
     path.mount.check_writable()?;
     check_access(&**path.inode(), Access::WRITE, credentials)?;
     break_leases(path, true)?;
+    check_path(credentials, path, FileAccess::TRUNCATE)?;
     let _writer = ContentsWriter::begin(path.inode())?;
     file_capabilities::drop_with_contents(&**path.inode(), credentials)?;
     let changes = AttributeChanges { size_bytes: Some(len_bytes), ..AttributeChanges::default() };

@@ -8,11 +8,13 @@ use crate::cred::Capabilities;
 use crate::fs::dentry::LockedDirectory;
 use crate::fs::inode::{NewNode, RenameMode, Viewer};
 use crate::fs::inotify::WatchMask;
+use crate::fs::landlock::{Reference, access_to_make, check_path};
 use crate::fs::metadata::DeviceNumber;
 use crate::fs::mount::detach_from;
 use crate::fs::permission::{Access, check_access, check_sticky};
 use crate::fs::resolve::{LastComponent, Resolver};
 use crate::fs::{Dentry, Path};
+use crate::landlock::FileAccess;
 
 /// Makes `node` at `path`. `permissions` are those after the umask.
 ///
@@ -32,6 +34,8 @@ pub fn create_node(
     if last.has_trailing_slash && node != NewNode::Directory {
         return Err(Errno::ENOENT);
     }
+    directory.mount.check_writable()?;
+    check_path(&viewer.credentials, directory, access_to_make(node.kind()))?;
     check_may_change(directory, viewer)?;
     let is_real_device = match node {
         // The whiteout of overlay file systems is anybody's to make.
@@ -67,6 +71,16 @@ pub fn link(resolver: &Resolver<'_>, target: &Path, start: &Path, path: &[u8]) -
         return Err(Errno::EXDEV);
     }
     resolver.view.namespace.protections().check_link(&**target.inode(), &resolver.viewer.credentials)?;
+    let old_directory = target.dentry.parent();
+    let reference = Reference {
+        old_directory: old_directory.as_ref(),
+        source: &target.dentry,
+        new_directory: directory,
+        target: None,
+        is_rename: false,
+        is_exchange: false,
+    };
+    reference.check(&resolver.viewer.credentials)?;
     check_may_change(directory, resolver.viewer)?;
     if target.is_directory() {
         return Err(Errno::EPERM);
@@ -98,6 +112,7 @@ pub fn unlink(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> Result<(), 
     if last.has_trailing_slash {
         return Err(if child.is_directory() { Errno::EISDIR } else { Errno::ENOTDIR });
     }
+    check_path(&resolver.viewer.credentials, &last.directory, FileAccess::REMOVE_FILE)?;
     check_may_remove(&last.directory, &child, resolver.viewer)?;
     if child.is_directory() {
         return Err(Errno::EISDIR);
@@ -131,6 +146,7 @@ pub fn remove_directory(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> R
     let mut locked = last.directory.dentry.lock();
     locked.check_alive()?;
     child = locked.lookup(&last.name)?;
+    check_path(&resolver.viewer.credentials, &last.directory, FileAccess::REMOVE_DIR)?;
     check_may_remove(&last.directory, &child, resolver.viewer)?;
     if !child.is_directory() {
         return Err(Errno::ENOTDIR);
@@ -207,6 +223,15 @@ fn rename_in(
     if target.as_ref().is_some_and(|target| target.is_ancestor_of(old_directory)) {
         return Err(if mode == RenameMode::Exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
     }
+    let reference = Reference {
+        old_directory: Some(old_directory),
+        source: &source,
+        new_directory: &new.directory,
+        target: target.as_ref(),
+        is_rename: true,
+        is_exchange: mode == RenameMode::Exchange,
+    };
+    reference.check(&resolver.viewer.credentials)?;
     if target.as_ref().is_some_and(|target| Arc::ptr_eq(target.inode(), source.inode())) {
         return Ok(());
     }

@@ -9,6 +9,7 @@ use crate::cred::Capabilities;
 use crate::fs::file_capabilities;
 use crate::fs::inode::{NewNode, NodeCreation, Viewer};
 use crate::fs::inotify::WatchMask;
+use crate::fs::landlock::{check_open, check_path, check_truncate};
 use crate::fs::leases::break_leases;
 use crate::fs::metadata::FileKind;
 use crate::fs::mount::MountFlags;
@@ -16,6 +17,7 @@ use crate::fs::permission::{Access, check_access, check_owner, check_viewer_acce
 use crate::fs::resolve::{LastComponent, Resolved, Resolver};
 use crate::fs::write_count::{ContentsWriter, WriteLeave};
 use crate::fs::{Dentry, File, FileDescription, Inode, Metadata, OpenFlags, Path};
+use crate::landlock::FileAccess;
 
 /// What open(2) is asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,6 +109,7 @@ fn create(
         let mut locked = lock_vacant(last)?;
         directory.mount.check_writable()?;
         check_access(&**inode, Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
+        check_path(&viewer.credentials, directory, FileAccess::MAKE_REG)?;
         let creation = creation(directory, NewNode::Regular, request.permissions, viewer)?;
         let created = inode.create(&last.name, &creation)?;
         locked.adopt(&last.name, created)
@@ -221,6 +224,7 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
     let description = open_inode(path.clone(), flags, viewer)?;
     if flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular {
         // Linux truncates even what is opened for reading.
+        check_truncate(&description)?;
         let _writer = ContentsWriter::begin(path.inode())?;
         file_capabilities::drop_with_contents(&**path.inode(), &viewer.credentials)?;
         description.file().truncate_at_open()?;
@@ -231,6 +235,7 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
 
 /// Opens the inode at `path`, whatever its permissions say.
 fn open_inode(path: Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<FileDescription>, Errno> {
+    let denied = check_open(&viewer.credentials, &path, flags)?;
     let is_kept_in_mount = matches!(path.kind(), FileKind::Regular | FileKind::Directory);
     let writes = flags.is_writable() && is_kept_in_mount;
     let write_leave = writes.then(|| WriteLeave::take(&path)).transpose()?;
@@ -246,7 +251,7 @@ fn open_inode(path: Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<FileD
     let only_for_open =
         OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
     let kept = (flags - only_for_open) | OpenFlags::LARGEFILE;
-    let description = FileDescription::with_write_leave(file, Some(path), kept, write_leave);
+    let description = FileDescription::with_leave(file, Some(path), kept, write_leave, denied);
     description.announce(WatchMask::OPEN);
     Ok(description)
 }

@@ -13,7 +13,7 @@ use crate::abi::{SockaddrIn, SockaddrIn6};
 use crate::net::SocketAddress;
 
 /// The shortest `struct sockaddr_in6` that is taken: without a scope (RFC 2133).
-const SHORTEST_V6_BYTES: usize = 24;
+pub(super) const SHORTEST_V6_BYTES: usize = 24;
 
 /// Which of the two families a socket is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -19,6 +19,7 @@ mod ipv6;
 mod multicast;
 mod ports;
 mod report;
+mod restriction;
 mod sockets;
 mod tcp;
 mod udp;
@@ -36,6 +37,7 @@ use crate::cred::Capabilities;
 
 pub use icmp::IcmpSocket;
 pub use report::{InetProtocol, InetStatus};
+pub use restriction::check_tcp;
 pub use sockets::InetSockets;
 pub use tcp::TcpSocket;
 pub use udp::UdpSocket;

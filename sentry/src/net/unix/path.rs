@@ -6,6 +6,7 @@ use super::{BoundName, UnixAddress, UnixSocket};
 use crate::Errno;
 use crate::fs::operations::create_node;
 use crate::fs::{Access, FileKind, FsView, NewNode, Path, ResolveFlags, Resolver, Viewer, check_access};
+use crate::landlock::{Domain, Scopes};
 use crate::net::SocketCaller;
 
 /// Where a caller's paths begin, and who it is.
@@ -79,7 +80,14 @@ impl UnixSocket {
     ) -> Result<Arc<Self>, Errno> {
         match address {
             UnixAddress::Unnamed => Err(Errno::EINVAL),
-            UnixAddress::Abstract(name) => self.home.find(self.common.kind(), name),
+            UnixAddress::Abstract(name) => {
+                let found = self.home.find(self.common.kind(), name)?;
+                let scope = |own: &Arc<Domain>| {
+                    own.is_scoped_from(found.common.landlock(), Scopes::ABSTRACT_UNIX_SOCKET)
+                };
+                let is_denied = caller.credentials().landlock.as_ref().is_some_and(scope);
+                if is_denied { Err(Errno::EPERM) } else { Ok(found) }
+            }
             UnixAddress::Path(path) => {
                 let found = Scope::of(caller).find(path)?;
                 if found.common.kind() == self.common.kind() { Ok(found) } else { Err(Errno::EPROTOTYPE) }

@@ -8,6 +8,7 @@ use linux_raw_sys::general as uapi;
 use super::{check_is_mount_root, check_may_mount, propagation_of, read_text};
 use crate::Errno;
 use crate::abi::MountAttributes;
+use crate::fs::landlock::check_topology;
 use crate::fs::operations::open_path;
 use crate::fs::{
     Caller, DetachedTree, Fd, FileDescription, FileSystemType, FsContext, MountFlags, OpenFlags, Settings,
@@ -111,6 +112,7 @@ pub(super) fn move_mount(
     };
     let source = find(from_directory, from, uapi::MOVE_MOUNT_F_SYMLINKS, uapi::MOVE_MOUNT_F_EMPTY_PATH)?;
     let place = find(to_directory, to, uapi::MOVE_MOUNT_T_SYMLINKS, uapi::MOVE_MOUNT_T_EMPTY_PATH)?;
+    check_topology(&task.credentials())?;
     scope.view().namespace.move_mount(&source, place)?;
     Ok(())
 }
@@ -175,7 +177,10 @@ pub(super) fn fsconfig(
     let context = file.downcast::<FsContext>().ok_or(Errno::EINVAL)?;
     match command {
         CREATE | CREATE_EXCLUSIVELY => context.create(task, command == CREATE_EXCLUSIVELY),
-        RECONFIGURE => context.reconfigure(&task.credentials()),
+        RECONFIGURE => {
+            check_topology(&task.credentials())?;
+            context.reconfigure(&task.credentials())
+        }
         SET_FLAG => context.set(task, &read_value(task, key)?, None),
         SET_STRING => {
             let value = read_value(task, value)?;

@@ -13,6 +13,7 @@ use super::arguments::{UserPath, UserPointer, handlers};
 use super::scope::{Scope, check_flags};
 use crate::Errno;
 use crate::cred::{Capabilities, Namespace};
+use crate::fs::landlock::check_topology;
 use crate::fs::{Fd, FileSystemType, FsContext, MountFlags, Path, Propagation, Settings};
 use crate::task::CurrentTask;
 
@@ -92,6 +93,7 @@ fn mount(
     let options = || String::from_utf8(options).map_err(|_| Errno::EINVAL);
     let scope = Scope::new(task);
     let place = scope.find_at(task, Fd::WORKING_DIRECTORY, target, 0)?;
+    check_topology(&task.credentials())?;
     if flags & uapi::MS_NOUSER != 0 {
         return Err(Errno::EINVAL);
     }
@@ -216,6 +218,7 @@ fn umount2(task: &mut CurrentTask, target: UserPath, flags: u32) -> Result<(), E
     if is_root && !has(uapi::MNT_DETACH) {
         return Err(Errno::EBUSY);
     }
+    check_topology(&task.credentials())?;
     namespace.unmount(&mount, has(uapi::MNT_DETACH))?;
     Ok(())
 }
@@ -228,6 +231,7 @@ fn pivot_root(task: &mut CurrentTask, new_root: UserPath, put_old: UserPath) -> 
         if place.is_directory() { Ok(place) } else { Err(Errno::ENOTDIR) }
     };
     let (new_root, put_old) = (directory(new_root)?, directory(put_old)?);
+    check_topology(&task.credentials())?;
     let old_root = scope.view().root.clone();
     scope.view().namespace.pivot(&old_root, &new_root, put_old)?;
     // Whoever was there moves along: kernel threads on Linux, and everybody who has not moved away.

@@ -16,6 +16,8 @@ use super::pipe::install_pair;
 use crate::Errno;
 use crate::abi::Ucred;
 use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
+use crate::landlock::PortAccess;
+use crate::net::inet::check_tcp;
 use crate::net::{Family, PeerCredentials, Shutdown, Socket, SocketFile, SocketKind, SocketRequest};
 use crate::task::{CurrentTask, Patience, ProcessFile, Tid};
 use crate::wait::{Events, WaitQueue};
@@ -126,6 +128,7 @@ fn install(task: &CurrentTask, socket: Arc<dyn Socket>, flags: OpenFlags) -> Res
 fn socket(task: &mut CurrentTask, family: u32, kind: u32, protocol: i32) -> Result<Fd, Errno> {
     let (family, request, flags) = decode_request(family, kind, protocol)?;
     let socket = (family.create)(&task.task().network_namespace(), request, task)?;
+    socket.common().set_landlock(task.credentials().landlock.clone());
     install(task, socket, flags)
 }
 
@@ -143,6 +146,7 @@ fn socketpair(
     let (family, request, flags) = decode_request(family, kind, protocol)?;
     let create_pair = family.create_pair.ok_or(Errno::EOPNOTSUPP)?;
     let sockets = create_pair(&task.task().network_namespace(), request, task)?;
+    sockets.iter().for_each(|socket| socket.common().set_landlock(task.credentials().landlock.clone()));
     let files = sockets.map(|socket| SocketFile::open(socket, flags));
     install_pair(task, files, flags.contains(OpenFlags::CLOEXEC), descriptors)
 }
@@ -150,6 +154,7 @@ fn socketpair(
 fn bind(task: &mut CurrentTask, descriptor: Fd, address: UserAddress) -> Result<(), Errno> {
     let open = OpenSocket::find(task, descriptor)?;
     let address = address.read(task)?;
+    check_tcp(&*open.socket, &task.credentials(), &address, PortAccess::BIND_TCP)?;
     open.socket.bind(&address, task)
 }
 
@@ -161,6 +166,7 @@ fn connect(task: &mut CurrentTask, descriptor: Fd, address: UserAddress) -> Resu
     let description = task.usable_file(descriptor)?;
     let address = address.read(task)?;
     let open = OpenSocket::of(description)?;
+    check_tcp(&*open.socket, &task.credentials(), &address, PortAccess::CONNECT_TCP)?;
     if address.is_unspecified() {
         return open.socket.disconnect();
     }

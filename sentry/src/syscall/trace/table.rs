@@ -389,6 +389,9 @@ const PROCESSES: &[(Sysno, Row)] = &[
     (Sysno::bpf, call(&[INT, POINTER, SIZE])),
     (Sysno::ustat, call(&[HEX, POINTER])),
     (Sysno::sysfs, call(&[INT, HEX, POINTER])),
+    (Sysno::landlock_create_ruleset, call(&[POINTER, SIZE, HEX])),
+    (Sysno::landlock_add_rule, call(&[FD, INT, POINTER, HEX])),
+    (Sysno::landlock_restrict_self, call(&[FD, HEX])),
     (Sysno::seccomp, call(&[Choice(&symbols::SECCOMP_OPERATIONS), HEX, POINTER])),
 ];
 

@@ -17,7 +17,8 @@ pub(crate) fn check_access(caller: &Task, target: &Task) -> Result<(), Errno> {
     let group = target.thread_group();
     let (caller, target) = (caller.credentials(), target.credentials());
     let may_see = group.is_dumpable() || caller.has_in(&group.executed_in(), Capabilities::SYS_PTRACE);
-    if may_see && is_allowed(&caller, &target) { Ok(()) } else { Err(Errno::EPERM) }
+    let is_within = caller.landlock.as_ref().is_none_or(|domain| domain.is_around(target.landlock.as_ref()));
+    if may_see && is_allowed(&caller, &target) && is_within { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 fn is_allowed(caller: &Credentials, target: &Credentials) -> bool {

@@ -23,6 +23,10 @@ impl TaskSet {
         });
         let parent = parent.and_then(|parent| tree.tasks.get(&parent)).filter(|parent| !parent.has_exited);
         let parent = parent.ok_or(Errno::EPERM)?.task.clone();
+        let domain = parent.credentials().landlock.clone();
+        if domain.is_some_and(|domain| !domain.is_around(task.credentials().landlock.as_ref())) {
+            return Err(Errno::EPERM);
+        }
         // Who asks to be traced vouches for its tracer.
         tree.link(task.id, &parent, &task.credentials(), TraceOptions::empty(), false)
     }
