@@ -9,7 +9,8 @@ use super::block::BlockDevice;
 use super::file_systems::FileSystems;
 use super::proc::ProcessSource;
 use super::{
-    FileKind, Instance, MountFlags, Network, Path, Viewer, cgroup, dev, ext, mqueue, proc, pts, sys, tmpfs,
+    FileKind, Instance, MountFlags, Network, Path, Viewer, cgroup, dev, ext, mqueue, overlayfs, proc, pts,
+    sys, tmpfs,
 };
 use crate::Errno;
 use crate::cred::{Capabilities, Namespace, NamespaceKind, UserNamespace};
@@ -76,6 +77,7 @@ static TYPES: &[&FileSystemType] = &[
     &ext::EXT3,
     &ext::EXT2,
     &ext::EXT4,
+    &overlayfs::OVERLAY,
 ];
 
 /// Who mounts a file system, and what of the kernel it sees: a task, or the kernel itself as it boots.

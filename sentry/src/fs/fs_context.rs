@@ -108,7 +108,7 @@ impl FsContext {
         let instance = state.kind.instance(mounter, &request)?;
         // Whether all mounts of it are read-only, or just this one, makes a difference to a new instance only.
         if state.kind.is_new_each_time() {
-            instance.set_read_only(state.is_read_only)?;
+            instance.set_read_only(state.is_read_only || instance.file_system().is_never_writable())?;
         } else if is_exclusive {
             return Err(Errno::EBUSY);
         }

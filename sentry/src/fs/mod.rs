@@ -48,6 +48,7 @@ mod open_files;
 mod open_flags;
 pub mod operations;
 pub mod overlay;
+mod overlayfs;
 pub mod path;
 mod permission;
 pub mod pipe;

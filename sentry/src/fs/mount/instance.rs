@@ -97,6 +97,9 @@ impl Instance {
         and_then: impl FnOnce() -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         let (options, is_read_only) = split_options(options, is_read_only);
+        if !is_read_only && self.file_system.is_never_writable() {
+            return Err(Errno::EROFS);
+        }
         let was_read_only = self.is_read_only();
         self.set_read_only(is_read_only)?;
         match self.file_system.reconfigure(&options).and_then(|()| and_then()) {

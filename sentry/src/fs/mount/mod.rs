@@ -131,6 +131,16 @@ pub trait FileSystem: Send + Sync {
         Ok(())
     }
 
+    /// Whether nothing can ever be changed in it, so that all its mounts are read-only.
+    fn is_never_writable(&self) -> bool {
+        false
+    }
+
+    /// How many overlays lie on each other, this one included.
+    fn stack_depth(&self) -> usize {
+        0
+    }
+
     /// How many disks lie below it: one more than below its block device.
     fn disk_depth(&self) -> usize {
         0
@@ -226,6 +236,13 @@ impl Mount {
     ) -> Arc<Self> {
         let root = instance.root.clone();
         Self::make(Some(table), instance, root, source.into(), flags, Links::default())
+    }
+
+    /// A mount of what is at `path` that is never attached: who has it uses the file system, but keeps nobody from unmounting
+    /// the path.
+    pub(super) fn private(path: &Path) -> Arc<Self> {
+        let (instance, source) = (path.mount.instance.clone(), path.mount.source.clone());
+        Self::make(None, instance, path.dentry.clone(), source, path.mount.flags(), Links::default())
     }
 
     /// A mount that is never attached, for inodes without names.
