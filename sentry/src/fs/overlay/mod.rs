@@ -14,6 +14,8 @@ use super::mount::{Mount, MountFlags};
 use super::tmpfs::{self, MemoryResources, TmpfsOptions};
 use crate::Errno;
 
+pub use super::tmpfs::{Change, ChangeKind, changes};
+
 /// A copy-on-write view of the tree below `root`, a directory, ready to be attached. The tree is never changed.
 ///
 /// # Errors

@@ -7,6 +7,7 @@
 //! Regular files are page caches. Everything is counted: pages and inodes against the file system's limits, and
 //! what the sentry keeps for names, links and attributes as if it were pages.
 
+mod changes;
 mod directory;
 mod file;
 mod lower;
@@ -36,6 +37,7 @@ use lower::LowerTable;
 use usage::{KeptMemory, Usage};
 use write_back::Stored;
 
+pub use changes::{Change, ChangeKind, changes};
 pub(crate) use node::Node;
 pub use options::TmpfsOptions;
 

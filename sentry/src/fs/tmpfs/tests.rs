@@ -328,6 +328,49 @@ fn a_new_name_for_a_file_makes_link_counts() {
     assert_eq!(world.links("/a"), 2, "renaming one name of a file to another does nothing");
 }
 
+/// Each change as a line: `+` for what is there, `=` for an opaque directory, `-` for what is gone.
+fn told_changes(world: &World) -> Vec<String> {
+    let told = |change: Change| {
+        let mark = match change.kind {
+            ChangeKind::Present(..) => '+',
+            ChangeKind::Opaque => '=',
+            ChangeKind::Absent => '-',
+        };
+        format!("{mark}{}", change.path.escape_ascii())
+    };
+    changes(world.view.root.inode()).unwrap().into_iter().map(told).collect()
+}
+
+#[test]
+fn changes_are_told_as_a_layer_tells_them() {
+    let image = image();
+    std::fs::create_dir(image.path().join("much")).unwrap();
+    let world = World::over(image.path());
+    world.list("/etc");
+    world.read("/etc/passwd").unwrap();
+    assert_eq!(told_changes(&world), Vec::<String>::new(), "nothing has changed");
+    world.write("/etc/twin", b"by one of two names").unwrap();
+    assert_eq!(told_changes(&world), ["+etc/passwd", "+etc/twin"], "the directory is as it was");
+    let found = changes(world.view.root.inode()).unwrap();
+    let ways =
+        found.iter().map(|change| change.directories().iter().map(|way| way.0.to_vec()).collect::<Vec<_>>());
+    assert!(ways.eq([[b"etc".to_vec()], [b"etc".to_vec()]]));
+    world.rename("/etc/deep", "/much/moved", RenameMode::Replace).unwrap();
+    let moved = ["+etc", "-etc/deep", "+etc/passwd", "+etc/twin", "+much", "+much/moved", "+much/moved/file"];
+    assert_eq!(told_changes(&world), moved);
+    world.rename("/much/moved", "/etc/deep", RenameMode::Replace).unwrap();
+    assert_eq!(told_changes(&world), ["+etc", "+etc/deep", "+etc/passwd", "+etc/twin", "+much"]);
+    world.unlink("/etc/deep/file").unwrap();
+    world.rmdir("/etc/deep").unwrap();
+    world.make("/etc/deep", NewNode::Directory).unwrap();
+    world.write("/etc/deep/new", b"").unwrap();
+    let anew = ["+etc", "+etc/deep", "=etc/deep", "+etc/deep/new", "+etc/passwd", "+etc/twin", "+much"];
+    assert_eq!(told_changes(&world), anew);
+    let empty = World::empty(&TmpfsOptions::default());
+    empty.write("/a", b"").unwrap();
+    assert_eq!(told_changes(&empty), ["+", "+a"]);
+}
+
 /// Runs random changes on the overlay and on a plain directory of the host, and compares results and trees.
 mod against_the_host {
     use std::io::{Read, Seek, SeekFrom, Write};
@@ -424,8 +467,38 @@ mod against_the_host {
         }
     }
 
+    type Tree = Vec<(String, u32, u64, Vec<u8>)>;
+
+    /// `below`, which is the layer, with the changes of `world` done to it; links are not counted.
+    fn with_changes(below: Tree, world: &World) -> Tree {
+        let whole = guest_tree(world);
+        let mut tree = below;
+        for change in changes(world.view.root.inode()).unwrap() {
+            let inode = change.inode();
+            let path = String::from_utf8(change.path).unwrap();
+            let is_within = |name: &str| name.starts_with(&format!("{path}/"));
+            match change.kind {
+                ChangeKind::Opaque => tree.retain(|(name, ..)| !is_within(name)),
+                ChangeKind::Absent => tree.retain(|(name, ..)| *name != path && !is_within(name)),
+                ChangeKind::Present(..) => {
+                    let there = whole.iter().find(|(name, ..)| *name == path);
+                    let Some(there) = there.filter(|_| !path.is_empty()) else { continue };
+                    let is_directory = inode.unwrap().kind() == crate::fs::FileKind::Directory;
+                    tree.retain(|(name, ..)| *name != path && (is_directory || !is_within(name)));
+                    tree.push(there.clone());
+                }
+            }
+        }
+        tree.sort();
+        without_links(tree)
+    }
+
+    fn without_links(tree: Tree) -> Tree {
+        tree.into_iter().map(|(name, kind, _, contents)| (name, kind, 0, contents)).collect()
+    }
+
     /// Kind, links and contents of everything, by path.
-    fn host_tree(root: &std::path::Path) -> Vec<(String, u32, u64, Vec<u8>)> {
+    fn host_tree(root: &std::path::Path) -> Tree {
         let mut tree = Vec::new();
         let mut pending = vec![root.to_path_buf()];
         while let Some(directory) = pending.pop() {
@@ -448,7 +521,7 @@ mod against_the_host {
         tree
     }
 
-    fn guest_tree(world: &World) -> Vec<(String, u32, u64, Vec<u8>)> {
+    fn guest_tree(world: &World) -> Tree {
         let mut tree = Vec::new();
         let mut pending = vec![String::new()];
         while let Some(directory) = pending.pop() {
@@ -485,6 +558,7 @@ mod against_the_host {
                 let (expected, found) = (on_host(model.path(), change), inside(&world, change));
                 prop_assert_eq!(expected, found, "{:?}", change);
             }
+            prop_assert_eq!(with_changes(before.clone(), &world), without_links(host_tree(model.path())));
             prop_assert_eq!(host_tree(model.path()), guest_tree(&world));
             prop_assert_eq!(host_tree(lower.path()), before);
         }

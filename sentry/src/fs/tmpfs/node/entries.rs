@@ -34,7 +34,7 @@ impl Node {
         self.loaded_entries()
     }
 
-    pub(super) fn child(&self, name: &[u8]) -> Result<Arc<Node>, Errno> {
+    pub(in crate::fs::tmpfs) fn child(&self, name: &[u8]) -> Result<Arc<Node>, Errno> {
         let found = self.entries()?.lookup(name);
         match (found, &self.lower) {
             (Lookup::Own(node), _) => Ok(node),

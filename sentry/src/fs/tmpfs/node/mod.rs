@@ -1,5 +1,6 @@
 //! An inode in memory.
 
+mod changes;
 mod content;
 mod entries;
 mod inode;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+pub(super) use changes::Listed;
 use content::Data;
 
 use super::directory::Entries;
