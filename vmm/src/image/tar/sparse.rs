@@ -11,7 +11,7 @@ use super::member::Extent;
 use super::reader::TarReader;
 
 /// The most parts of one file.
-const MAX_EXTENTS: usize = 1 << 20;
+pub(crate) const MAX_EXTENTS: usize = 1 << 20;
 
 /// Which parts of a file are there, and how long it is.
 pub(super) struct SparseMap {

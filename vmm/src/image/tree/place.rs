@@ -7,10 +7,8 @@ use anyhow::{Context, bail, ensure};
 use sentry::fs::layers::format::{MAX_LINK_LEN, MAX_NAME_LEN};
 
 use super::{Attributes, Content, Directory, Node, NodeId, Tree, implicit_directory};
-use crate::image::tar::shown;
+use crate::image::tar::{OPAQUE_NAME, WHITEOUT_PREFIX, shown};
 
-const WHITEOUT_PREFIX: &[u8] = b".wh.";
-const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
 /// What aufs keeps for itself.
 const RESERVED_PREFIX: &[u8] = b".wh..wh.";
 
