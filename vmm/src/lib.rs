@@ -5,6 +5,7 @@
 
 pub mod control;
 pub mod copy;
+mod diff;
 pub mod doctor;
 pub mod exec;
 mod failure;

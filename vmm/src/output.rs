@@ -2,6 +2,7 @@
 //! wanted one when all is there.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path as HostPath, PathBuf};
@@ -36,14 +37,62 @@ pub struct Output {
 
 /// Where outputs go, opened before the jail is entered.
 pub(crate) struct Outputs {
-    places: Vec<Place>,
+    places: Vec<(Output, HostPlace)>,
+}
+
+/// Where on the host something is to be that does not exist yet, or a file that is to be replaced.
+pub(crate) struct HostPlace {
+    directory: OwnedFd,
+    name: Vec<u8>,
     owner: (Uid, Gid),
 }
 
-struct Place {
-    output: Output,
-    directory: OwnedFd,
-    name: Vec<u8>,
+impl HostPlace {
+    /// Opens the directory of `path`, and lets it be written from inside `jail`.
+    ///
+    /// # Errors
+    /// There is no such directory, or a directory is at `path`.
+    pub(crate) fn open(path: &HostPath, jail: &mut Jail) -> anyhow::Result<Self> {
+        let owner = (jail.caller(), rustix::process::getgid());
+        let name = path.file_name().context("it has no name")?.as_bytes().to_vec();
+        ensure!(!path.is_dir(), "there is a directory already");
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(CWD, parent.unwrap_or(HostPath::new(".")), flags, Mode::empty())?;
+        Ok(Self { directory: jail.admit(directory, Access::Write)?, name, owner })
+    }
+
+    /// Has `make` make something under a name of its own, which becomes the wanted one if that succeeds.
+    ///
+    /// # Errors
+    /// What `make` fails with, and renaming. Nothing is left then.
+    fn make(&self, make: impl FnOnce(BorrowedFd<'_>, &[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let shown = OsStr::from_bytes(&self.name).to_string_lossy();
+        let temporary = format!(".{shown}.{}", std::process::id()).into_bytes();
+        let directory = self.directory.as_fd();
+        let made = make(directory, &temporary).and_then(|()| {
+            renameat_with(directory, &*temporary, directory, &*self.name, RenameFlags::empty())
+                .context("give it its name")
+        });
+        if made.is_err() {
+            remove(directory, &temporary, 0);
+        }
+        made
+    }
+
+    /// Has `write` write a file, which is the caller's alone.
+    ///
+    /// # Errors
+    /// What `write` fails with, and the host's. The file is as it was then.
+    pub(crate) fn write(&self, write: impl FnOnce(&File) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.make(|directory, name| {
+            let file = File::from(create(directory, name)?);
+            let (uid, gid) = self.owner;
+            chownat(&file, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH).context("give it to its owner")?;
+            write(&file)?;
+            Ok(file.sync_all()?)
+        })
+    }
 }
 
 impl Outputs {
@@ -52,18 +101,11 @@ impl Outputs {
     /// # Errors
     /// There is no such directory, or a directory is where an output is to go.
     pub(crate) fn open(outputs: &[Output], jail: &mut Jail) -> anyhow::Result<Self> {
-        let owner = (jail.caller(), rustix::process::getgid());
         let open = |output: &Output| {
-            let shown = || format!("--output {}", output.host.display());
-            let name = output.host.file_name().map(|name| name.as_bytes().to_vec()).with_context(shown)?;
-            ensure!(!output.host.is_dir(), "{}: there is a directory already", shown());
-            let parent = output.host.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let parent = parent.unwrap_or(HostPath::new("."));
-            let directory = rustix::fs::openat(CWD, parent, flags, Mode::empty()).with_context(shown)?;
-            Ok(Place { output: output.clone(), directory: jail.admit(directory, Access::Write)?, name })
+            let place = HostPlace::open(&output.host, jail);
+            Ok((output.clone(), place.with_context(|| format!("--output {}", output.host.display()))?))
         };
-        Ok(Self { places: outputs.iter().map(open).collect::<anyhow::Result<_>>()?, owner })
+        Ok(Self { places: outputs.iter().map(open).collect::<anyhow::Result<_>>()? })
     }
 
     /// Copies everything out of `mounts`, as `viewer` sees it, and goes on after what fails.
@@ -74,29 +116,15 @@ impl Outputs {
         let view = TaskFs::new(mounts.clone()).view();
         let resolver = Resolver::new(&view, viewer);
         let mut result = Ok(());
-        for place in &self.places {
-            let Output { guest, host } = &place.output;
+        for (Output { guest, host }, place) in &self.places {
             let found = resolver.resolve(&view.root, guest.as_bytes(), true).map_err(anyhow::Error::msg);
-            let copied = found.and_then(|found| self.copy_to(place, &found, viewer));
+            let copier = Copier { viewer, owner: place.owner };
+            let copied =
+                found.and_then(|found| place.make(|directory, name| copier.copy(&found, directory, name, 0)));
             let copied = copied.with_context(|| format!("--output {guest}:{}", host.display()));
             result = result.and(copied);
         }
         result
-    }
-
-    fn copy_to(&self, place: &Place, source: &Path, viewer: &Viewer) -> anyhow::Result<()> {
-        let shown = OsStr::from_bytes(&place.name).to_string_lossy().into_owned();
-        let temporary = format!(".{shown}.{}", std::process::id()).into_bytes();
-        let copier = Copier { viewer, owner: self.owner };
-        let directory = place.directory.as_fd();
-        let copied = copier.copy(source, directory, &temporary, 0).and_then(|()| {
-            renameat_with(directory, &*temporary, directory, &*place.name, RenameFlags::empty())
-                .context("give it its name")
-        });
-        if copied.is_err() {
-            remove(directory, &temporary, 0);
-        }
-        copied
     }
 }
 
@@ -139,8 +167,7 @@ impl Copier<'_> {
         directory: BorrowedFd<'_>,
         name: &[u8],
     ) -> anyhow::Result<()> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let target = open_beneath(directory, name, flags, Mode::from_raw_mode(0o600))?;
+        let target = create(directory, name)?;
         let opened = operations::open_path(source, OpenFlags::NOATIME, self.viewer)?;
         let mut buffer = vec![0; COPY_LEN];
         let mut offset = 0;
@@ -192,6 +219,12 @@ impl Copier<'_> {
 
 fn time_of(stamp: Timestamp) -> Timespec {
     Timespec { tv_sec: stamp.seconds, tv_nsec: stamp.nanoseconds.into() }
+}
+
+/// Makes the file `name`, for its owner alone.
+fn create(directory: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    open_beneath(directory, name, flags, Mode::from_raw_mode(0o600))
 }
 
 /// Opens `name` below `directory`, through no link.

@@ -1,7 +1,7 @@
 //! A sandbox, built from a description and run to its end.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +19,7 @@ use sentry::syscall::{Table, Tracer};
 use sentry::task::{Dispatcher, ExitStatus};
 
 use crate::control::{About, ControlSocket, Ending, Served};
+use crate::diff::DiffPlace;
 use crate::exec::Executor;
 use crate::failure::Failure;
 use crate::forward::{Forwarder, Stop, TimeLimit};
@@ -49,6 +50,8 @@ pub struct Custody {
     pub timeout: Option<Duration>,
     /// What is copied out when the program has ended, whatever its status.
     pub outputs: Vec<Output>,
+    /// The file that gets a layer of what was changed in the root file system, when the program has ended.
+    pub diff: Option<PathBuf>,
     /// When system calls are served without leaving the guest.
     pub exitless: Exitless,
     /// The program never sees its text changed.
@@ -75,6 +78,7 @@ impl Default for Custody {
             stop_timeout: Duration::from_secs(10),
             timeout: None,
             outputs: Vec::new(),
+            diff: None,
             exitless: Exitless::Auto,
             keeps_text: false,
             has_terminal: false,
@@ -139,12 +143,15 @@ impl Parts {
         let volumes = Volumes::open(&description.mounts).map_err(anyhow::Error::from)?;
         let volumes = admit_volumes(volumes, &mut jail)?;
         let outputs = Outputs::open(&custody.outputs, &mut jail)?;
+        let diff = custody.diff.as_deref().map(|file| DiffPlace::open(file, &mut jail)).transpose()?;
+        let image_volumes = description.anonymous_volumes.clone();
         let machine = machine(platform.clone(), &description)?;
         let (root, owner) = (description.root.clone(), jail.caller());
         let about = about(&description, &custody);
         let sandbox = Sandbox::new(description, image, volumes, machine).map_err(anyhow::Error::from)?;
         let (kernel, mounts, later) =
             (sandbox.kernel().clone(), sandbox.mounts().clone(), sandbox.later_programs());
+        let diff = diff.map(|place| place.begin(&mounts, &image_volumes)).transpose()?;
         let network = kernel.initial_namespaces().network.clone();
         door.as_mut().map_or(Ok(()), |door| door.attach(&network))?;
         let notifier = HostNotifier::new();
@@ -169,7 +176,10 @@ impl Parts {
         front.finish();
         write_back(&mounts);
         let status = if time_limit.has_passed() { Failure::TIMED_OUT } else { status.shell_status() };
-        let copied = outputs.copy(&mounts, &kernel.viewer()).map_err(Failure::from);
+        let viewer = kernel.viewer();
+        let copied = outputs.copy(&mounts, &viewer);
+        let copied =
+            copied.and(diff.as_ref().map_or(Ok(()), |diff| diff.write(&viewer))).map_err(Failure::from);
         ending.come(copied.as_ref().err().filter(|_| status == 0).map_or(status, |failure| failure.status));
         match copied {
             // What the program says counts for more.
@@ -177,7 +187,7 @@ impl Parts {
             result => result?,
         }
         // Who called is to end the process, and the host takes all of it back faster than we would.
-        std::mem::forget((kernel, init, mounts, outputs));
+        std::mem::forget((kernel, init, mounts, outputs, diff));
         Ok(status)
     }
 }

@@ -68,6 +68,13 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "GUEST:HOST")]
     output: Vec<Output>,
 
+    /// Write what the program changed in its root file system to an archive when it has ended, whatever its status: a layer that
+    /// `vmm images commit` makes an image of
+    ///
+    /// Volumes and what else is mounted are not part of it.
+    #[arg(long, value_name = "FILE")]
+    diff: Option<PathBuf>,
+
     /// Set environment variables from a file: NAME=VALUE or NAME a line, as for --env, which wins; `#` begins a comment
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
@@ -177,6 +184,7 @@ impl RunArguments {
             stop_timeout: Duration::from_secs(self.stop_timeout),
             timeout: self.limits.timeout,
             outputs: self.output.clone(),
+            diff: self.diff.as_deref().map(std::path::absolute).transpose()?,
             exitless: self.exitless.into(),
             keeps_text: self.no_patch,
             network: self.network.network(),
