@@ -19,13 +19,14 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Runs a script of the host's in `directory`.
-fn script(directory: &Path, script: &str) {
+pub(crate) fn script(directory: &Path, script: &str) {
     let output = Command::new("/bin/sh").arg("-ec").arg(script).current_dir(directory).output().expect("sh");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn walk_natively(root: &Path) -> String {
-    let output = Command::new("chroot").arg(root).args(["/bin/sh", "-c", WALK]).output().expect("chroot");
+/// What `script` prints that walks through `root`.
+pub(crate) fn walk_natively(root: &Path, script: &str) -> String {
+    let output = Command::new("chroot").arg(root).args(["/bin/sh", "-c", script]).output().expect("chroot");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -55,7 +56,7 @@ fn umoci_s_layers_are_as_it_unpacks_them() {
         if name == "one" {
             script(work.path(), "umoci unpack --image l:one second-as-it-was");
         }
-        let expected = walk_natively(&unpacked.join("rootfs"));
+        let expected = walk_natively(&unpacked.join("rootfs"), WALK);
         assert!(expected.contains("./data/moved") == (name == "two"), "{expected}");
         let image = path(work.path(), &format!("l#{name}"));
         let finished = run_in(work.path(), &["--image", &image], &["/bin/sh", "-c", WALK]);

@@ -5,6 +5,7 @@
 
 mod copies;
 mod detached;
+mod diffs;
 mod doctor;
 mod elf_files;
 mod exec;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         life::TESTS,
         copies::TESTS,
         detached::TESTS,
+        diffs::TESTS,
         network::TESTS,
         doctor::TESTS,
         outputs::TESTS,

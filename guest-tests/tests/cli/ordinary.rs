@@ -14,6 +14,7 @@ use crate::{Test, assert_code};
 
 pub(crate) const TESTS: &[Test] = &[
     ("ordinary::sandboxes_are_run_kept_and_asked", sandboxes_are_run_kept_and_asked),
+    ("ordinary::changes_become_an_image", changes_become_an_image),
     ("ordinary::doctor_says_what_is_missing", doctor_says_what_is_missing),
 ];
 
@@ -63,6 +64,19 @@ fn sandboxes_are_run_kept_and_asked() {
     assert_code(&finished, 0);
     let expected = format!("{name}\n0\ntyped\nfrom\nvolume\nfrom\n1\n1\n7\nbegun\n{name}\n");
     assert_eq!((&*finished.stdout, &*finished.stderr), (&*expected, ""), "{}", finished.describe());
+}
+
+fn changes_become_an_image() {
+    let home = home();
+    let root = crate::images::build_root(&["sh", "rm", "chown", "mkdir", "find"]);
+    std::fs::write(home.path().join("root"), crate::image_layout::tar(root.path(), &[])).expect("write");
+    let script = "set -e; cd $HOME; $VMM --image ../root --diff diff -- /bin/sh -c 'rm /etc/marker; mkdir /made; echo > /made/file; chown 7:8 /made/file'
+        find diff -printf '%U %m\n'; $VMM images commit ../root diff app:2 >/dev/null
+        $VMM --image app:2 -- /bin/find /etc /made -printf '%p %U %G\n'; ls -A";
+    let finished = as_user(&home, "", script);
+    assert_code(&finished, 0);
+    let expected = "12345 600\n/etc 0 0\n/made 0 0\n/made/file 7 8\n.cache\ndiff\n";
+    assert_eq!((&*finished.stdout, &*finished.stderr), (expected, ""), "{}", finished.describe());
 }
 
 fn doctor_says_what_is_missing() {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use vmm::image::manage::{self, Details, Summary};
-use vmm::image::{DEFAULT_LIMIT_BYTES, Request};
+use vmm::image::{Commit, DEFAULT_LIMIT_BYTES, Request, commit};
 
 use super::size;
 
@@ -38,6 +38,23 @@ enum Action {
         /// As for --image
         #[arg(value_name = "ARCHIVE")]
         archive: OsString,
+        /// Most that it may unpack to, where each file counts for 8K besides its contents [default: 16G]
+        #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+        image_limit: Option<u64>,
+    },
+    /// Make an image of an image and a further layer, and print its id
+    ///
+    /// It is run as the image below it, by its name or by its id.
+    Commit {
+        /// The image below, as for --image
+        #[arg(value_name = "IMAGE")]
+        image: OsString,
+        /// The archive of the layer, as --diff writes it, compressed or not; `-` is standard input
+        #[arg(value_name = "LAYER")]
+        layer: OsString,
+        /// What it is to be called, as app:2
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
         /// Most that it may unpack to, where each file counts for 8K besides its contents [default: 16G]
         #[arg(long, value_name = "SIZE", value_parser = size::parse)]
         image_limit: Option<u64>,
@@ -75,6 +92,11 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
             let limit_bytes = image_limit.unwrap_or(DEFAULT_LIMIT_BYTES);
             let pulled_in = manage::pull_in(&Request { image: archive, store, limit_bytes })?;
             print(json, &pulled_in, |image| format!("{}\n", image.id))
+        }
+        Action::Commit { image, layer, name, image_limit } => {
+            let limit_bytes = image_limit.unwrap_or(DEFAULT_LIMIT_BYTES);
+            let made = commit(&Commit { below: Request { image, store, limit_bytes }, layer, name })?;
+            print(json, &made, |image| format!("{}\n", image.id))
         }
         Action::Inspect { image } => print(json, &manage::inspect(directory, &image)?, details),
         Action::Remove { images } => print(json, &manage::remove(directory, &images)?, |ids| lines(ids)),

@@ -41,6 +41,7 @@ Examples:
   vmm --image ./rootfs -- make test             tests on a root file system in a directory
   vmm --image ./hello                           a single static executable in an empty root
   vmm --image app.tar.gz                        an image that `docker save` has written, as it says that it is to be run
+  vmm --image app:1 --diff d -- pip install x   what this changes, as a layer; then: vmm images commit app:1 d app:2
   vmm doctor                                    what this host offers, and what is missing
   vmm -d --name web --image app.tar             the same, on its own; then: vmm exec web -- sh; vmm logs -f web
   vmm pause 4711; vmm resume 4711               have the sandbox of process 4711 stand still and go on

@@ -124,11 +124,16 @@ pub fn prune(store: Option<&Path>, max_bytes: u64) -> anyhow::Result<Vec<String>
     store.prune(max_bytes, &lock)
 }
 
-fn find<'a>(catalogue: &'a Catalogue, name: &str) -> anyhow::Result<(&'a String, &'a Record)> {
+/// The image `name`, or whose id begins with it.
+///
+/// # Errors
+/// There is none.
+pub(super) fn find<'a>(catalogue: &'a Catalogue, name: &str) -> anyhow::Result<(&'a String, &'a Record)> {
     catalogue.find(name).with_context(|| format!("there is no image '{}' in the store", name.escape_debug()))
 }
 
-fn summary(store: &Store, id: &str, record: &Record) -> Summary {
+/// What a list has of an image.
+pub(super) fn summary(store: &Store, id: &str, record: &Record) -> Summary {
     let last_use = store.last_use(record).duration_since(UNIX_EPOCH).unwrap_or_default();
     Summary {
         id: format!("sha256:{id}"),

@@ -17,6 +17,7 @@
 
 mod allowance;
 mod chain;
+mod commit;
 mod compression;
 mod configuration;
 mod digest;
@@ -38,6 +39,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
+pub use commit::{Commit, commit};
 pub use configuration::Configuration;
 
 use allowance::Allowance;

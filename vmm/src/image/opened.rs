@@ -149,7 +149,15 @@ fn open_known(
 }
 
 /// The archive in `file` as one that can be read at any place: itself, or a copy that is not compressed.
-fn plain_archive(store: &Store, file: File, is_regular: bool, allowance: &Allowance) -> anyhow::Result<File> {
+///
+/// # Errors
+/// It is damaged or unpacks to too much, or the store cannot be written.
+pub(super) fn plain_archive(
+    store: &Store,
+    file: File,
+    is_regular: bool,
+    allowance: &Allowance,
+) -> anyhow::Result<File> {
     if is_regular {
         let mut head = Vec::new();
         (&file).take(6).read_to_end(&mut head)?;

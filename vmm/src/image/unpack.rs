@@ -120,7 +120,10 @@ fn unpack_layer(
 }
 
 /// Writes the index of the tree that `layers` make, one over the other.
-fn write_tree(layers: &[File], digests: &[Digest], file: &File) -> anyhow::Result<()> {
+///
+/// # Errors
+/// A layer has a link to what is not there, or the index cannot be written.
+pub(super) fn write_tree(layers: &[File], digests: &[Digest], file: &File) -> anyhow::Result<()> {
     let mut tree = Tree::new();
     for (place, (layer, digest)) in layers.iter().zip(digests).enumerate() {
         let above = layer::read_tree(layer).with_context(|| format!("the store's layer {digest}"))?;
