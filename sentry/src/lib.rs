@@ -14,7 +14,6 @@ pub mod fs;
 pub mod futex;
 pub mod heap;
 pub mod host;
-mod id_map;
 pub mod ipc;
 pub mod kernel;
 pub mod keys;

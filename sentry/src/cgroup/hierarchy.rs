@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
 use super::bandwidth::{CpuLimit, Ticker};
 use super::member::{CpuUsage, Member, MemberKey, Membership, Reservation};
@@ -14,7 +15,6 @@ use super::{Controllers, GroupEvents};
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
 use crate::heap;
-use crate::id_map::IdMap;
 use crate::memory::FrameAllocator;
 use crate::time::TimerQueue;
 
@@ -40,7 +40,7 @@ pub struct Hierarchy {
 
 /// Where everything is.
 pub(super) struct State {
-    pub(super) nodes: IdMap<u64, Node>,
+    pub(super) nodes: FxHashMap<u64, Node>,
     pub(super) members: BTreeMap<MemberKey, MemberNode>,
     next_id: u64,
 }

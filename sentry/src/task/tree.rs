@@ -6,12 +6,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use super::id::{GroupId, NamespaceId, TaskId, Tid};
 use super::status::{ExitStatus, ResourceUsage};
 use super::tid_allocator::TidAllocator;
 use super::{PidNamespace, Task, ThreadGroup};
 use crate::Errno;
-use crate::id_map::IdMap;
 
 /// A task's number in each PID namespace that sees it, its own first.
 pub(super) type Numbers = Arc<[(NamespaceId, Tid)]>;
@@ -19,13 +20,13 @@ pub(super) type Numbers = Arc<[(NamespaceId, Tid)]>;
 /// All relations.
 #[derive(Default)]
 pub(super) struct Tree {
-    pub(super) tasks: IdMap<TaskId, TaskNode>,
-    pub(super) groups: IdMap<GroupId, GroupNode>,
+    pub(super) tasks: FxHashMap<TaskId, TaskNode>,
+    pub(super) groups: FxHashMap<GroupId, GroupNode>,
     /// By the process that began each: its number is the group's.
-    pub(super) process_groups: IdMap<GroupId, ProcessGroupNode>,
+    pub(super) process_groups: FxHashMap<GroupId, ProcessGroupNode>,
     /// By the leader of each.
-    pub(super) sessions: IdMap<GroupId, SessionNode>,
-    pub(super) namespaces: IdMap<NamespaceId, NamespaceNode>,
+    pub(super) sessions: FxHashMap<GroupId, SessionNode>,
+    pub(super) namespaces: FxHashMap<NamespaceId, NamespaceNode>,
     /// External stops in force.
     pub(super) stops: u32,
     /// What processes used that have been reaped.
@@ -85,9 +86,9 @@ pub(super) struct SessionNode {
 /// What one PID namespace sees, from its first task to its last.
 pub(super) struct NamespaceNode {
     pub(super) numbers: TidAllocator,
-    pub(super) tasks: IdMap<Tid, TaskId>,
-    pub(super) process_groups: IdMap<Tid, GroupId>,
-    pub(super) sessions: IdMap<Tid, GroupId>,
+    pub(super) tasks: FxHashMap<Tid, TaskId>,
+    pub(super) process_groups: FxHashMap<Tid, GroupId>,
+    pub(super) sessions: FxHashMap<Tid, GroupId>,
     /// The namespace's first process; `None` before it is made.
     pub(super) init: Option<GroupId>,
 }
@@ -96,9 +97,9 @@ impl NamespaceNode {
     pub(super) fn new() -> Self {
         Self {
             numbers: TidAllocator::new(),
-            tasks: IdMap::default(),
-            process_groups: IdMap::default(),
-            sessions: IdMap::default(),
+            tasks: FxHashMap::default(),
+            process_groups: FxHashMap::default(),
+            sessions: FxHashMap::default(),
             init: None,
         }
     }

@@ -5,6 +5,10 @@
 
 use std::arch::global_asm;
 
+use object::write::elf::{FileHeader, ProgramHeader, SinglePhase, Sym, Verdef, Writer};
+use object::write::{self, StringId};
+use object::{Endianness, elf};
+
 /// Length of the image: one page.
 pub const CODE_BYTES: usize = 4096;
 /// Where the functions lie in the image; the assembly has the same number.
@@ -168,202 +172,146 @@ fn text() -> (&'static [u8], [(&'static str, usize); 5]) {
 
 const SONAME: &str = "linux-vdso.so.1";
 const VERSION: &str = "LINUX_2.6";
-
-// ELF constants (System V ABI, chapters 4 and 5).
-const ET_DYN: u16 = 3;
-const EM_X86_64: u16 = 62;
-const PT_LOAD: u32 = 1;
-const PT_DYNAMIC: u32 = 2;
-const READ_EXECUTE: u32 = 5;
-const READ: u32 = 4;
-const GLOBAL_FUNCTION: u8 = 1 << 4 | 2;
-const DT_NULL: u64 = 0;
-const DT_HASH: u64 = 4;
-const DT_STRTAB: u64 = 5;
-const DT_SYMTAB: u64 = 6;
-const DT_STRSZ: u64 = 10;
-const DT_SYMENT: u64 = 11;
-const DT_SONAME: u64 = 14;
-const DT_VERSYM: u64 = 0x6fff_fff0;
-const DT_VERDEF: u64 = 0x6fff_fffc;
-const DT_VERDEFNUM: u64 = 0x6fff_fffd;
-const VER_FLG_BASE: u16 = 1;
-const EHDR_BYTES: usize = 64;
-const PHDR_BYTES: usize = 56;
-const SYM_BYTES: u64 = 24;
-const DYN_BYTES: usize = 16;
+/// `VERSION`'s index, after those of local symbols and of the file itself.
+const VERSION_INDEX: elf::VersionIndex = elf::VersionIndex(2);
 
 /// The image, one page.
+///
+/// # Panics
+///
+/// Panics if the functions have outgrown their page.
 pub fn vdso_image() -> Vec<u8> {
     let (text, functions) = text();
-    let mut image = Image::new(2);
-    let soname = image.string(SONAME);
-    let version = image.string(VERSION);
-    let names: Vec<u32> = functions.iter().map(|(name, _)| image.string(name)).collect();
-    let names_and_offsets = || functions.iter().zip(&names);
-
-    let symbols = image.section(8);
-    image.bytes.extend([0; SYM_BYTES as usize]);
-    for ((_, offset), name) in names_and_offsets() {
-        image.u32(*name);
-        image.bytes.extend([GLOBAL_FUNCTION, 0]);
-        // A section index that is not "undefined"; there are no section headers.
-        image.u16(1);
-        image.u64((TEXT_OFFSET + offset) as u64);
-        image.u64(0);
-    }
-    let hash = image.hash_table(functions.map(|(name, _)| name));
-    let versions = image.section(2);
-    image.u16(0);
-    functions.iter().for_each(|_| image.u16(2));
-    let definitions = image.section(8);
-    image.version_definition(1, VER_FLG_BASE, SONAME, soname, false);
-    image.version_definition(2, 0, VERSION, version, true);
-    let strings = image.section(1);
-    let string_table = std::mem::take(&mut image.strings);
-    image.bytes.extend(&string_table);
-    let dynamic = image.section(8);
-    let entries = [
-        (DT_SONAME, u64::from(soname)),
-        (DT_HASH, hash),
-        (DT_STRTAB, strings),
-        (DT_SYMTAB, symbols),
-        (DT_STRSZ, string_table.len() as u64),
-        (DT_SYMENT, SYM_BYTES),
-        (DT_VERSYM, versions),
-        (DT_VERDEF, definitions),
-        (DT_VERDEFNUM, 2),
-        (DT_NULL, 0),
-    ];
-    for (tag, value) in entries {
-        image.u64(tag);
-        image.u64(value);
-    }
-    image.finish(text, dynamic, entries.len() * DYN_BYTES)
+    let mut bytes = Vec::with_capacity(CODE_BYTES);
+    let headers = Image::new(&mut bytes, &functions).write(text);
+    let headers = headers.expect("the vDSO has no more than an ELF file can hold");
+    bytes[..headers.len()].copy_from_slice(&headers);
+    assert_eq!(bytes.len(), CODE_BYTES, "the vDSO fits its page");
+    bytes
 }
 
-/// An image under construction; addresses are offsets.
-struct Image {
-    bytes: Vec<u8>,
-    strings: Vec<u8>,
-    segments: usize,
+/// An image under construction; addresses are offsets. There are no section headers: nobody reads them.
+struct Image<'a> {
+    writer: Writer<'a, SinglePhase>,
+    soname: StringId,
+    version: StringId,
+    functions: &'a [(&'static str, usize)],
+    names: Vec<StringId>,
 }
 
-impl Image {
-    fn new(segments: usize) -> Self {
-        Self { bytes: vec![0; EHDR_BYTES + segments * PHDR_BYTES], strings: vec![0], segments }
+impl<'a> Image<'a> {
+    fn new(bytes: &'a mut Vec<u8>, functions: &'a [(&'static str, usize)]) -> Self {
+        let mut writer = Writer::new_single_phase(Endianness::Little, true, bytes);
+        let soname = writer.add_dynamic_string(SONAME.as_bytes());
+        let version = writer.add_dynamic_string(VERSION.as_bytes());
+        let names = functions.iter().map(|(name, _)| writer.add_dynamic_string(name.as_bytes())).collect();
+        Self { writer, soname, version, functions, names }
     }
 
-    fn u16(&mut self, value: u16) {
-        self.bytes.extend(value.to_le_bytes());
-    }
-
-    fn u32(&mut self, value: u32) {
-        self.bytes.extend(value.to_le_bytes());
-    }
-
-    fn u64(&mut self, value: u64) {
-        self.bytes.extend(value.to_le_bytes());
-    }
-
-    /// Starts a section and returns its address.
-    fn section(&mut self, alignment: usize) -> u64 {
-        self.bytes.resize(self.bytes.len().next_multiple_of(alignment), 0);
-        self.bytes.len() as u64
-    }
-
-    /// Adds a string and returns its place in the table.
-    fn string(&mut self, string: &str) -> u32 {
-        let place = self.strings.len() as u32;
-        self.strings.extend(string.bytes());
-        self.strings.push(0);
-        place
-    }
-
-    /// A hash table of one bucket: there are few symbols. They are numbered from 1.
-    fn hash_table<const N: usize>(&mut self, names: [&str; N]) -> u64 {
-        let address = self.section(4);
-        let count = names.len() as u32 + 1;
-        self.u32(1);
-        self.u32(count);
-        self.u32(1);
-        self.u32(0);
-        for symbol in 1..count {
-            self.u32(if symbol + 1 < count { symbol + 1 } else { 0 });
+    /// Writes the page but for its headers, which it returns: what they tell is known last.
+    fn write(mut self, text: &[u8]) -> write::Result<Vec<u8>> {
+        self.writer.write_file_header(&FileHeader {
+            e_type: elf::ET_DYN,
+            e_machine: elf::EM_X86_64,
+            e_entry: TEXT_OFFSET as u64,
+            ..FileHeader::default()
+        })?;
+        self.writer.write_program_headers_placeholder(2);
+        let (strings, strings_bytes) = self.writer.write_dynstr()?;
+        let dynamic = [
+            (elf::DT_SONAME, self.writer.dynamic_string_offset(Some(self.soname)).into()),
+            (elf::DT_STRTAB, strings),
+            (elf::DT_STRSZ, strings_bytes.into()),
+            (elf::DT_SYMTAB, self.symbols()),
+            (elf::DT_SYMENT, size_of::<elf::Sym64<Endianness>>() as u64),
+            (elf::DT_HASH, self.hash_table()),
+            (elf::DT_VERSYM, self.symbol_versions()),
+            (elf::DT_VERDEF, self.version_definitions()),
+            (elf::DT_VERDEFNUM, 2),
+            (elf::DT_NULL, 0),
+        ];
+        let dynamic_offset = self.writer.write_align_dynamic();
+        for (tag, value) in dynamic {
+            self.writer.write_dynamic(tag, value)?;
         }
-        address
+        let dynamic_bytes = self.writer.offset() - dynamic_offset;
+        self.writer.pad_until(TEXT_OFFSET as u64);
+        self.writer.write(text);
+        self.writer.pad_until(CODE_BYTES as u64);
+        let mut headers = Vec::new();
+        self.writer.write_headers_to(
+            &mut headers,
+            &[
+                segment(elf::PT_LOAD, elf::PF_R | elf::PF_X, 0, CODE_BYTES as u64, CODE_BYTES as u64),
+                segment(elf::PT_DYNAMIC, elf::PF_R, dynamic_offset, dynamic_bytes, 8),
+            ],
+        )?;
+        Ok(headers)
     }
 
-    /// `Elf64_Verdef` with its one `Elf64_Verdaux`.
-    fn version_definition(&mut self, index: u16, flags: u16, name: &str, name_place: u32, is_last: bool) {
-        const DEFINITION_BYTES: u32 = 20;
-        const AUXILIARY_BYTES: u32 = 8;
-        self.u16(1);
-        self.u16(flags);
-        self.u16(index);
-        self.u16(1);
-        self.u32(elf_hash(name));
-        self.u32(DEFINITION_BYTES);
-        self.u32(if is_last { 0 } else { DEFINITION_BYTES + AUXILIARY_BYTES });
-        self.u32(name_place);
-        self.u32(0);
-    }
-
-    /// Adds the functions and fills in the headers.
-    fn finish(mut self, text: &[u8], dynamic: u64, dynamic_bytes: usize) -> Vec<u8> {
-        assert!(
-            self.bytes.len() <= TEXT_OFFSET && TEXT_OFFSET + text.len() <= CODE_BYTES,
-            "the vDSO fits its page"
-        );
-        let mut image = self.bytes.split_off(EHDR_BYTES + self.segments * PHDR_BYTES);
-        let mut headers = Self { bytes: Vec::new(), strings: Vec::new(), segments: self.segments };
-        headers.elf_header();
-        headers.program_header(PT_LOAD, READ_EXECUTE, 0, CODE_BYTES, CODE_BYTES as u64);
-        headers.program_header(PT_DYNAMIC, READ, dynamic, dynamic_bytes, 8);
-        let mut bytes = headers.bytes;
-        bytes.append(&mut image);
-        bytes.resize(TEXT_OFFSET, 0);
-        bytes.extend(text);
-        bytes.resize(CODE_BYTES, 0);
-        bytes
-    }
-
-    fn elf_header(&mut self) {
-        // 64-bit, little-endian, version 1, System V.
-        self.bytes.extend([0x7f, b'E', b'L', b'F', 2, 1, 1, 0]);
-        self.u64(0);
-        self.u16(ET_DYN);
-        self.u16(EM_X86_64);
-        self.u32(1);
-        self.u64(TEXT_OFFSET as u64);
-        self.u64(EHDR_BYTES as u64);
-        self.u64(0);
-        self.u32(0);
-        self.u16(EHDR_BYTES as u16);
-        self.u16(PHDR_BYTES as u16);
-        self.u16(self.segments as u16);
-        // No section headers.
-        self.u16(0);
-        self.u16(0);
-        self.u16(0);
-    }
-
-    fn program_header(&mut self, kind: u32, flags: u32, address: u64, len_bytes: usize, alignment: u64) {
-        self.u32(kind);
-        self.u32(flags);
-        for value in [address, address, address, len_bytes as u64, len_bytes as u64, alignment] {
-            self.u64(value);
+    fn symbols(&mut self) -> u64 {
+        let table = self.writer.write_null_dynamic_symbol();
+        for ((_, offset), name) in self.functions.iter().zip(&self.names) {
+            let name = self.writer.dynamic_string_offset(Some(*name));
+            self.writer.write_dynamic_symbol(&Sym {
+                section: None,
+                st_name: name,
+                st_info: elf::SymbolInfo::new(elf::STB_GLOBAL, elf::STT_FUNC),
+                st_other: Default::default(),
+                // Any section but "undefined" will do.
+                st_shndx: elf::SymbolSection(1),
+                st_value: (TEXT_OFFSET + offset) as u64,
+                st_size: 0,
+            });
         }
+        table
+    }
+
+    /// A hash table of one bucket: there are few symbols. The first is the null symbol, which has no name.
+    fn hash_table(&mut self) -> u64 {
+        let functions = self.functions;
+        let hash = |symbol: u32| Some(elf::hash(functions[symbol.checked_sub(1)? as usize].0.as_bytes()));
+        self.writer.write_hash(1, functions.len() as u32 + 1, hash)
+    }
+
+    fn symbol_versions(&mut self) -> u64 {
+        let table = self.writer.write_null_gnu_versym();
+        self.functions.iter().for_each(|_| self.writer.write_gnu_versym(VERSION_INDEX.versym(false)));
+        table
+    }
+
+    fn version_definitions(&mut self) -> u64 {
+        let table = self.writer.write_align_gnu_verdef(2);
+        for (index, flags, text, name) in [
+            (elf::VER_NDX_GLOBAL, elf::VER_FLG_BASE, SONAME, self.soname),
+            (VERSION_INDEX, elf::VersionFlags::default(), VERSION, self.version),
+        ] {
+            let name = self.writer.dynamic_string_offset(Some(name));
+            let (version, hash) = (elf::VER_DEF_CURRENT, elf::hash(text.as_bytes()));
+            self.writer.write_gnu_verdef(&Verdef { version, flags, index, aux_count: 1, name, hash });
+        }
+        table
     }
 }
 
-/// The hash of the System V ABI, chapter 5.
-fn elf_hash(name: &str) -> u32 {
-    name.bytes().fold(0, |hash: u32, byte| {
-        let hash = (hash << 4).wrapping_add(u32::from(byte));
-        let high = hash & 0xf000_0000;
-        (hash ^ high >> 24) & !high
-    })
+/// A segment whose addresses are its offsets in the file.
+fn segment(
+    kind: elf::ProgramType,
+    flags: elf::ProgramFlags,
+    offset: u64,
+    len_bytes: u64,
+    alignment: u64,
+) -> ProgramHeader {
+    ProgramHeader {
+        p_type: kind,
+        p_flags: flags,
+        p_offset: offset,
+        p_vaddr: offset,
+        p_paddr: offset,
+        p_filesz: len_bytes,
+        p_memsz: len_bytes,
+        p_align: alignment,
+    }
 }
 
 #[cfg(test)]
