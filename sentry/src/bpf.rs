@@ -5,15 +5,11 @@
 //! [`Program`]. Jumps lead forward only, so a program ends after at most as many steps as it has instructions.
 
 use linux_raw_sys::ptrace as uapi;
+use linux_raw_sys::ptrace::{BPF_MOD, BPF_MSH};
 
 use crate::Errno;
 use crate::abi::{SeccompData, SockFilter};
 use crate::heap::HeapCharge;
-
-/// The remainder, which only programs over packets may ask for.
-const BPF_MOD: u32 = 0x90;
-/// Four times the low half of a byte: the length of an IPv4 header.
-const BPF_MSH: u32 = 0xa0;
 
 /// Most instructions of a program (`BPF_MAXINSNS`).
 pub(crate) const MAX_LEN: usize = 4096;

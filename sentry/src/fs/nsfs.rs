@@ -2,6 +2,7 @@
 //!
 //! A link in /proc/PID/ns leads to one. While it is open or bind-mounted, the namespace lives.
 
+use linux_raw_sys::ioctl::{NS_GET_NSTYPE, NS_GET_OWNER_UID, NS_GET_PARENT, NS_GET_USERNS};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -14,15 +15,9 @@ use crate::Errno;
 use crate::cred::{Namespace, NamespaceKind, UserNamespace};
 use crate::platform::VirtualAddress;
 
-const NSFS_MAGIC: u64 = 0x6e73_6673;
+const NSFS_MAGIC: u64 = linux_raw_sys::general::NSFS_MAGIC as u64;
 /// Below those of [`AnonymousDevices`](super::AnonymousDevices).
 const DEVICE: DeviceNumber = DeviceNumber::new(0, 4);
-
-/// `_IO(0xb7, N)` (`linux/nsfs.h`).
-const NS_GET_USERNS: u32 = 0xb701;
-const NS_GET_PARENT: u32 = 0xb702;
-const NS_GET_NSTYPE: u32 = 0xb703;
-const NS_GET_OWNER_UID: u32 = 0xb704;
 
 /// Where the file of `namespace` is.
 pub fn place_of(namespace: Arc<dyn Namespace>) -> Path {

@@ -2,6 +2,7 @@
 //!
 //! Expirations are computed from the clock when somebody asks; the [`TimerQueue`] only wakes those who wait.
 
+use linux_raw_sys::ioctl::TFD_IOC_SET_TICKS;
 use std::any::Any;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,9 +15,6 @@ use crate::Errno;
 use crate::platform::VirtualAddress;
 use crate::time::{Expire, TimeSource, TimerHandle, TimerQueue, TimerSetting};
 use crate::wait::{Events, WaitQueue};
-
-/// `_IOW('T', 0, __u64)` (`man 2 timerfd_create`).
-const TFD_IOC_SET_TICKS: u32 = 0x4008_5400;
 
 /// An open timer.
 pub struct TimerFile {

@@ -1,13 +1,11 @@
 //! The alternate signal stack (`man 2 sigaltstack`).
 
+use linux_raw_sys::general::SS_AUTODISARM;
 use linux_raw_sys::general::{SS_DISABLE, SS_ONSTACK};
 
 use crate::Errno;
 use crate::abi::SignalStack;
 use crate::platform::VirtualAddress;
-
-/// Leave the stack for good when a handler is entered on it, and take it up again at sigreturn.
-const SS_AUTODISARM: u32 = 1 << 31;
 
 /// A task's alternate signal stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

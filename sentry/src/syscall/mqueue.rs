@@ -30,7 +30,7 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] =
     handlers![mq_open, mq_unlink, mq_timedsend, mq_timedreceive, mq_notify, mq_getsetattr,];
 
 /// The longest name of a file.
-const NAME_MAX: usize = 255;
+const NAME_MAX: usize = linux_raw_sys::general::NAME_MAX as usize;
 /// The permission bits of a mode.
 const MODE_BITS: u32 = 0o7777;
 /// `struct mq_attr`: flags, messages at most, bytes of a message at most, messages now; and reserved words.

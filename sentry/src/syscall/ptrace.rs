@@ -1,5 +1,6 @@
 //! ptrace(2).
 
+use linux_raw_sys::ptrace::{PTRACE_SINGLEBLOCK, PTRACE_SYSEMU, PTRACE_SYSEMU_SINGLESTEP};
 use std::mem::offset_of;
 
 use linux_raw_sys::elf_uapi;
@@ -22,10 +23,6 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![ptrace];
 
 /// PTRACE_GET_SYSCALL_INFO, which the headers have as a structure's name only.
 const GET_SYSCALL_INFO: u32 = 0x420e;
-/// Requests of x86 (`<asm/ptrace-abi.h>`).
-const PTRACE_SYSEMU: u32 = 31;
-const PTRACE_SYSEMU_SINGLESTEP: u32 = 32;
-const PTRACE_SINGLEBLOCK: u32 = 33;
 /// PTRACE_ARCH_PRCTL.
 const ARCH_PRCTL: u32 = 30;
 
@@ -381,7 +378,7 @@ fn get_syscall_info(
 
 /// `struct ptrace_syscall_info`, and how much of it means something: where its phase ends.
 fn encode_syscall_info(info: &SyscallInfo) -> (PtraceSyscallInfo, usize) {
-    const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+    use linux_raw_sys::ptrace::AUDIT_ARCH_X86_64;
     let mut encoded = PtraceSyscallInfo {
         arch: AUDIT_ARCH_X86_64,
         instruction_pointer: info.instruction_pointer,
@@ -414,7 +411,7 @@ fn arch_prctl(
     code: u64,
 ) -> Result<(), Errno> {
     const ARCH_SET_GS: u32 = 0x1001;
-    const ARCH_SET_FS: u32 = 0x1002;
+    use linux_raw_sys::general::ARCH_SET_FS;
     const ARCH_GET_FS: u32 = 0x1003;
     const ARCH_GET_GS: u32 = 0x1004;
     const FS_BASE: usize = 21;

@@ -102,7 +102,7 @@ fn statx(
 }
 
 fn statx_of(task: &CurrentTask, metadata: &Metadata, place: &Path, mask: u32) -> Statx {
-    const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
+    use linux_raw_sys::general::STATX_MNT_ID_UNIQUE;
     let credentials = task.credentials();
     let namespace = &credentials.user_namespace;
     let mut statx = Statx {

@@ -156,7 +156,7 @@ fn personality(task: &mut CurrentTask, persona: u32) -> Result<u32, Errno> {
 
 fn arch_prctl(task: &mut CurrentTask, code: u32, address: UserPointer<u64>) -> Result<(), Errno> {
     const ARCH_SET_GS: u32 = 0x1001;
-    const ARCH_SET_FS: u32 = 0x1002;
+    use linux_raw_sys::general::ARCH_SET_FS;
     const ARCH_GET_FS: u32 = 0x1003;
     const ARCH_GET_GS: u32 = 0x1004;
     let bases = task.context().segment_bases();

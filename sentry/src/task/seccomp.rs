@@ -26,7 +26,7 @@ use crate::wait::Events;
 const STRICT_CALLS: [u32; 4] = [uapi::__NR_read, uapi::__NR_write, uapi::__NR_exit, uapi::__NR_rt_sigreturn];
 
 /// `si_code` of a SIGSYS that a filter raises.
-const SYS_SECCOMP: i32 = 1;
+const SYS_SECCOMP: i32 = linux_raw_sys::general::SYS_SECCOMP as i32;
 
 /// Largest error number that a filter can have returned (`MAX_ERRNO`).
 const MAX_ERRNO: u16 = 4095;

@@ -468,7 +468,7 @@ impl FileSystem for AnonymousFileSystem {
     }
 
     fn info(&self) -> FileSystemInfo {
-        const ANON_INODE_FS_MAGIC: u64 = 0x0904_1934;
+        const ANON_INODE_FS_MAGIC: u64 = linux_raw_sys::general::ANON_INODE_FS_MAGIC as u64;
         FileSystemInfo { magic: ANON_INODE_FS_MAGIC, block_size_bytes: 4096, ..FileSystemInfo::default() }
     }
 }

@@ -112,8 +112,8 @@ impl QueueFile {
 impl File for QueueFile {
     /// What is in the queue, and who is told of messages (`man 7 mq_overview`).
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        const SIGEV_SIGNAL: u32 = 0;
-        const SIGEV_NONE: u32 = 1;
+        use linux_raw_sys::general::SIGEV_NONE;
+        use linux_raw_sys::general::SIGEV_SIGNAL;
         let status = self.queue.status();
         let (kind, signal, process) = match status.notification {
             None => (0, 0, 0),

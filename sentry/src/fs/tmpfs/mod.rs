@@ -41,7 +41,7 @@ pub use changes::{Change, ChangeKind, changes};
 pub(crate) use node::Node;
 pub use options::TmpfsOptions;
 
-const TMPFS_MAGIC: u64 = 0x0102_1994;
+const TMPFS_MAGIC: u64 = linux_raw_sys::general::TMPFS_MAGIC as u64;
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
 
 /// Files in memory.

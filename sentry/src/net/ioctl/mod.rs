@@ -9,6 +9,7 @@ use linux_raw_sys::ioctl::{
     SIOCGIFTXQLEN, SIOCSIFADDR, SIOCSIFBRDADDR, SIOCSIFDSTADDR, SIOCSIFFLAGS, SIOCSIFHWADDR, SIOCSIFMAP,
     SIOCSIFMETRIC, SIOCSIFMTU, SIOCSIFNAME, SIOCSIFNETMASK, SIOCSIFPFLAGS, SIOCSIFTXQLEN,
 };
+use linux_raw_sys::ioctl::{SIOCGIFBR, SIOCGSTAMP, SIOCGSTAMP_NEW, SIOCGSTAMPNS_NEW, SIOCSIFBR};
 use linux_raw_sys::net::{AF_INET, AF_INET6};
 use netlink_packet_route::link::LinkFlags;
 
@@ -23,9 +24,6 @@ use crate::time::{timespec, timeval};
 
 /// The numbers that are about links: SIOCGIFNAME to the end of those of devices and protocols.
 const LINK_REQUESTS: std::ops::RangeInclusive<u32> = 0x8910..=0x89ff;
-/// Of bridges and virtual networks, which are there only if a module is.
-const SIOCGIFBR: u32 = 0x8940;
-const SIOCSIFBR: u32 = 0x8941;
 const SIOCGIFVLAN: u32 = 0x8982;
 const SIOCSIFVLAN: u32 = 0x8983;
 /// ethtool(8).
@@ -38,11 +36,7 @@ const DEVICE_PRIVATE: std::ops::RangeInclusive<u32> = 0x89f0..=0x89ff;
 /// The one thing that ethtool(8) learns of a loopback: whether it is connected.
 const ETHTOOL_GLINK: u32 = 0xa;
 
-/// When the last packet has arrived (SIOCGSTAMP and SIOCGSTAMPNS, by their old and new numbers).
-const SIOCGSTAMP: u32 = 0x8906;
 const SIOCGSTAMPNS: u32 = 0x8907;
-const SIOCGSTAMP_NEW: u32 = 0x8010_8906;
-const SIOCGSTAMPNS_NEW: u32 = 0x8010_8907;
 
 /// Serves a request on a socket, if its family has nothing of its own to say.
 ///

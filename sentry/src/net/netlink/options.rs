@@ -2,20 +2,14 @@
 
 use crate::Errno;
 use crate::net::level::int;
+use linux_raw_sys::netlink::{
+    NETLINK_ADD_MEMBERSHIP, NETLINK_BROADCAST_ERROR, NETLINK_CAP_ACK, NETLINK_DROP_MEMBERSHIP,
+    NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK, NETLINK_LIST_MEMBERSHIPS, NETLINK_LISTEN_ALL_NSID,
+    NETLINK_NO_ENOBUFS, NETLINK_PKTINFO,
+};
 
 /// The level.
-pub(super) const SOL_NETLINK: u32 = 270;
-
-const NETLINK_ADD_MEMBERSHIP: u32 = 1;
-const NETLINK_DROP_MEMBERSHIP: u32 = 2;
-const NETLINK_PKTINFO: u32 = 3;
-const NETLINK_BROADCAST_ERROR: u32 = 4;
-const NETLINK_NO_ENOBUFS: u32 = 5;
-const NETLINK_LISTEN_ALL_NSID: u32 = 8;
-const NETLINK_LIST_MEMBERSHIPS: u32 = 9;
-const NETLINK_CAP_ACK: u32 = 10;
-const NETLINK_EXT_ACK: u32 = 11;
-const NETLINK_GET_STRICT_CHK: u32 = 12;
+pub(super) const SOL_NETLINK: u32 = linux_raw_sys::net::SOL_NETLINK;
 
 bitflags::bitflags! {
     /// What a socket asked for.

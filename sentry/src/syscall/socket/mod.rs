@@ -218,9 +218,9 @@ fn getpeername(task: &mut CurrentTask, descriptor: Fd, address: UserAddressRoom)
 }
 
 fn shutdown(task: &mut CurrentTask, descriptor: Fd, how: u32) -> Result<(), Errno> {
-    const SHUT_RD: u32 = 0;
-    const SHUT_WR: u32 = 1;
-    const SHUT_RDWR: u32 = 2;
+    use linux_raw_sys::net::SHUT_RD;
+    use linux_raw_sys::net::SHUT_RDWR;
+    use linux_raw_sys::net::SHUT_WR;
     let open = OpenSocket::find(task, descriptor)?;
     if how > SHUT_RDWR {
         return Err(Errno::EINVAL);

@@ -1,6 +1,7 @@
 //! getsockopt(2) and setsockopt(2).
 
 use linux_raw_sys::net as uapi;
+use linux_raw_sys::net::IP_MSFILTER;
 use zerocopy::IntoBytes;
 
 use super::{OpenSocket, seen_from};
@@ -14,8 +15,6 @@ use crate::task::CurrentTask;
 
 /// The longest option value that is looked at: a filter of a multicast group with as many sources as there may be.
 const MAX_VALUE_BYTES: usize = 16 * 1024;
-/// The filter of a multicast group, of IPv4 by its old name.
-const IP_MSFILTER: u32 = 41;
 
 pub(super) fn getsockopt(
     task: &mut CurrentTask,

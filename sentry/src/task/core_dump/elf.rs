@@ -1,6 +1,9 @@
 //! The layout of a core file: ELF headers, then notes about the process, then its memory (`man 5 elf`; Linux's
 //! `binfmt_elf.c` and `struct elf_prstatus`).
 
+use linux_raw_sys::elf_uapi::{
+    NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO, NT_X86_XSTATE, PT_LOAD, PT_NOTE,
+};
 use std::time::Duration;
 
 use zerocopy::IntoBytes;
@@ -20,15 +23,7 @@ const FILE_HEADER_BYTES: u64 = 64;
 const PROGRAM_HEADER_BYTES: u64 = 56;
 const CORE_FILE: u16 = 4;
 const X86_64: u16 = 62;
-const PT_LOAD: u32 = 1;
-const PT_NOTE: u32 = 4;
-const NT_PRSTATUS: u32 = 1;
 const NT_FPREGSET: u32 = 2;
-const NT_PRPSINFO: u32 = 3;
-const NT_AUXV: u32 = 6;
-const NT_X86_XSTATE: u32 = 0x202;
-const NT_SIGINFO: u32 = 0x5349_4749;
-const NT_FILE: u32 = 0x4649_4c45;
 
 /// What notes tell of one thread.
 pub(in crate::task) struct ThreadNotes {

@@ -101,7 +101,7 @@ fn memory_and_signals(about: &About, viewer: &Viewer, status: &ProcessStatus) ->
 }
 
 /// The place of RLIMIT_RSS among the limits.
-const RLIMIT_RSS: usize = 5;
+const RLIMIT_RSS: usize = linux_raw_sys::general::RLIMIT_RSS as usize;
 
 /// The seven fields of statm, in pages.
 pub(super) fn statm(process: &dyn Process) -> Vec<u8> {

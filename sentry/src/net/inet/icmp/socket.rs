@@ -1,5 +1,6 @@
 //! A raw socket or an echo socket, as system calls know it.
 
+use linux_raw_sys::net::SOL_RAW;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -18,8 +19,6 @@ use crate::net::{
 };
 use crate::wait::{Events, WaitQueue};
 
-/// The level of raw sockets' options.
-const SOL_RAW: u32 = 255;
 /// ICMP_FILTER and ICMPV6_FILTER.
 const FILTER: u32 = 1;
 /// IPV6_CHECKSUM, at the levels of raw sockets: ICMPv6 has no choice, and the kernel writes it.

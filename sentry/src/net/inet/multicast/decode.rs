@@ -1,5 +1,6 @@
 //! The structures in which groups and sources are named.
 
+use linux_raw_sys::net::IP_MSFILTER;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use linux_raw_sys::net as uapi;
@@ -11,8 +12,6 @@ use crate::abi::{IpMreqSource, IpMreqn, Ipv6Mreq};
 use crate::net::SocketAddress;
 use crate::net::inet::address::Version;
 
-/// IPv4's own options, of which the others are newer names.
-const IP_MSFILTER: u32 = 41;
 const IPV6_JOIN_GROUP: u32 = 20;
 const IPV6_LEAVE_GROUP: u32 = 21;
 /// Where `struct group_req` has the group, and `struct group_source_req` the source.
