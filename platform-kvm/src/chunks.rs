@@ -77,7 +77,6 @@ impl Chunks {
         Ok(Self { memory, first_slot, state: Mutex::new(state), work: Condvar::new() })
     }
 
-    /// The memory.
     pub(crate) fn memory(&self) -> &GuestMemory {
         &self.memory
     }

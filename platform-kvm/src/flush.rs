@@ -40,7 +40,6 @@ impl FlushList {
         self.has_overflowed
     }
 
-    /// The ranges.
     pub(crate) fn ranges(&self) -> &[Range<u64>] {
         &self.ranges
     }

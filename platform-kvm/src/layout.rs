@@ -35,7 +35,6 @@ pub(crate) mod page {
     pub(crate) const DIRECTORY: u64 = 2;
     /// The interrupt descriptor table.
     pub(crate) const IDT: u64 = 3;
-    /// The stubs.
     pub(crate) const STUBS: u64 = 4;
     /// Guest-virtual only: the stubs again, where ring 3 may run them.
     pub(crate) const USER_STUBS: u64 = 5;
@@ -151,7 +150,6 @@ pub(crate) mod entry {
     pub(crate) const LARGE: u64 = 1 << 7;
     /// XD.
     pub(crate) const NO_EXECUTE: u64 = 1 << 63;
-    /// The address.
     pub(crate) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
     /// An entry that points to a table, and leaves all decisions to it.
     pub(crate) const TABLE: u64 = PRESENT | WRITABLE | USER | ACCESSED;

@@ -180,7 +180,6 @@ impl Machine {
         Ok((choice, outcome))
     }
 
-    /// Guest memory.
     pub(crate) fn memory(&self) -> &Arc<GuestMemory> {
         &self.memory
     }

@@ -78,7 +78,6 @@ impl Tables {
         self.chunks.first().map_or(GuestAddress(0), |chunk| source.chunks().start(chunk))
     }
 
-    /// The chunks.
     pub(crate) fn chunks(&self) -> &[Chunk] {
         &self.chunks
     }

@@ -45,7 +45,7 @@ pub struct KernelConfig {
     pub frames: Arc<FrameAllocator>,
     /// The host's CPUs that the guest gets.
     pub cpus: HostCpus,
-    /// The host name.
+    /// What uname(2) calls `nodename` at first.
     pub host_name: Vec<u8>,
     /// Who serves system calls: [`syscall::Table`](crate::syscall::Table), or one that writes them down too.
     pub dispatcher: Arc<dyn Dispatcher>,

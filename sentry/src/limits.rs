@@ -67,7 +67,7 @@ impl Resource {
         if number < RESOURCE_COUNT { Ok(Self(number)) } else { Err(Errno::EINVAL) }
     }
 
-    /// Its number.
+    /// RLIMIT_*, which getrlimit(2) takes.
     pub fn number(self) -> usize {
         self.0
     }
@@ -93,7 +93,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The limit of one resource.
+    /// Soft and hard limit of one resource.
     pub fn get(&self, resource: Resource) -> Limit {
         self.0[resource.0]
     }
@@ -130,7 +130,7 @@ pub struct Users {
 }
 
 impl Users {
-    /// The counters of user `uid`.
+    /// What is charged to `uid`.
     pub fn counters(&self, uid: KernelUid) -> Arc<UserCounters> {
         let mut counters = self.counters.lock();
         // Users that nobody runs as any more are forgotten, so that setuid in a loop costs nothing.

@@ -35,7 +35,7 @@ impl UtsNamespace {
         Arc::new(Self { identity, names: Mutex::new(self.names.lock().clone()) })
     }
 
-    /// The host name.
+    /// What uname(2) calls `nodename`, at most 64 bytes.
     pub fn host_name(&self) -> Vec<u8> {
         self.names.lock().host.clone()
     }

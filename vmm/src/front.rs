@@ -68,7 +68,6 @@ impl Front {
         Ok(Self { descriptors, guard, storage: Some(storage), terminal: None })
     }
 
-    /// The descriptors.
     pub(crate) fn descriptors(&self) -> Arc<DescriptorTable> {
         self.descriptors.clone()
     }

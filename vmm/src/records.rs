@@ -34,7 +34,7 @@ pub struct Records {
 /// What a kept sandbox is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// Its name.
+    /// What `--name` said, or the id.
     pub name: String,
     /// The image, as it was named.
     pub image: String,

@@ -54,7 +54,6 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Counts one.
     pub(crate) fn add(count: &AtomicU64) {
         count.fetch_add(1, Ordering::Relaxed);
     }

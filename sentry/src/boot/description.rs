@@ -51,7 +51,7 @@ pub struct Description {
     pub max_tasks: Option<u64>,
     /// The most processor time for each moment of time, in thousandths of a CPU. Nothing inside lifts it.
     pub max_millicpus: Option<u32>,
-    /// The host name.
+    /// What uname(2) calls `nodename` at first.
     pub host_name: Text,
     /// What names are looked up by, where the image is not to say.
     pub name_service: NameService,

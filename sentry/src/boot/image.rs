@@ -32,7 +32,7 @@ pub enum Image {
     },
     /// One executable, in a root that is empty otherwise.
     Executable {
-        /// The file.
+        /// Open for reading, whatever the name leads to later.
         file: OwnedFd,
         /// What it is called in the root directory.
         name: Vec<u8>,

@@ -26,11 +26,11 @@ pub struct InitProgram {
     pub environment: Vec<Vec<u8>>,
     /// The init that it is a child of: the path of an executable that takes the program's path and its arguments.
     pub reaper: Option<Vec<u8>>,
-    /// Its mounts.
+    /// Where the program starts: its mount namespace.
     pub mounts: Arc<MountNamespace>,
-    /// Its working directory.
+    /// Absolute path that the program starts in.
     pub working_directory: Vec<u8>,
-    /// Its descriptors.
+    /// What it starts with open: 0, 1 and 2 are its standard streams.
     pub descriptors: Arc<DescriptorTable>,
     /// Who it is.
     pub credentials: Credentials,

@@ -23,7 +23,7 @@ pub struct Joining {
     pub command: Vec<Text>,
     /// `NAME=value` each, in the place of the first program's; a name alone takes the variable away.
     pub environment: Vec<Text>,
-    /// Its working directory.
+    /// Absolute path inside; that of the first process where there is none.
     pub working_directory: Option<Text>,
     /// Who it runs as: `USER[:GROUP]`, each a number or a name in the image's passwd or group.
     pub user: Option<String>,
@@ -94,7 +94,7 @@ impl PreparedProgram {
         &self.user
     }
 
-    /// Its mounts.
+    /// The mount namespace that the program joins.
     pub fn mounts(&self) -> &Arc<MountNamespace> {
         &self.program.mounts
     }

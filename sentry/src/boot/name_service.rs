@@ -30,9 +30,9 @@ pub struct NameService {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HostEntry {
-    /// The name.
+    /// As `--add-host` has it: a host name without a dot at its end.
     pub name: String,
-    /// Its address.
+    /// What the name stands for in /etc/hosts.
     pub address: IpAddr,
 }
 

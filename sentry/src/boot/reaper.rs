@@ -14,7 +14,6 @@ use crate::fs::{MountFlags, Settings};
 
 /// Where it is mounted.
 const DIRECTORY: &str = "/dev/.init";
-/// Its path.
 pub(super) const PATH: &str = "/dev/.init/init";
 /// Where its first byte is in memory.
 const ADDRESS: u64 = 0x40_0000;
@@ -132,7 +131,6 @@ unsafe extern "C" {
     static END: u8;
 }
 
-/// Its code.
 fn code() -> &'static [u8] {
     let (start, end) = (&raw const START, &raw const END);
     // SAFETY: both are labels of one section, in this order, and what lies between them never changes.

@@ -110,7 +110,7 @@ impl Sandbox {
         })
     }
 
-    /// The kernel.
+    /// The kernel that the program runs on; it has no task yet before the start.
     pub fn kernel(&self) -> &Arc<Kernel> {
         &self.kernel
     }

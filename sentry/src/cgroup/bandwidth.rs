@@ -71,7 +71,7 @@ struct State {
 }
 
 impl Bandwidth {
-    /// The limit.
+    /// What cpu.max says: how much CPU time in which period.
     pub fn limit(&self) -> CpuLimit {
         self.state.lock().limit
     }

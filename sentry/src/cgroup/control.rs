@@ -69,7 +69,7 @@ impl Hierarchy {
         Ok(())
     }
 
-    /// The controllers that `cgroup` has.
+    /// What cgroup.controllers lists.
     pub fn controllers(&self, cgroup: &Arc<Cgroup>) -> Controllers {
         self.state.lock().controllers(cgroup)
     }

@@ -10,7 +10,7 @@ bitflags::bitflags! {
     pub struct Controllers: u32 {
         /// Processor time.
         const CPU = 1 << 0;
-        /// Memory.
+        /// memory.*: what processes and the kernel hold for the group.
         const MEMORY = 1 << 1;
         /// Numbers of tasks.
         const PIDS = 1 << 2;

@@ -12,9 +12,9 @@ use crate::Errno;
 /// A task: its process first, so that the tasks of a process are neighbours. Neither number is ever used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberKey {
-    /// The process.
+    /// The thread group's id, which no later one has.
     pub process: u64,
-    /// The task.
+    /// The task's id, which no later one has.
     pub task: u64,
 }
 

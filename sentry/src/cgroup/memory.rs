@@ -130,7 +130,7 @@ impl Hierarchy {
         self.high_groups.load(Ordering::Relaxed) > 0
     }
 
-    /// Sets memory.high.
+    /// Sets memory.high, in bytes; `None` is `max`.
     pub fn set_memory_high(&self, account: &MemoryAccount, high_bytes: Option<u64>) {
         let was_set = account.high_bytes().is_some();
         account.set_high_bytes(high_bytes);

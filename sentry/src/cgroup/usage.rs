@@ -5,7 +5,6 @@ use super::member::CpuUsage;
 use super::node::Cgroup;
 
 impl CpuUsage {
-    /// Adds `other`.
     pub(super) fn add(&mut self, other: Self) {
         self.user += other.user;
         self.system += other.system;

@@ -52,7 +52,7 @@ bitflags::bitflags! {
         const IPC_LOCK = 1 << 14;
         /// Bypass IPC ownership checks.
         const IPC_OWNER = 1 << 15;
-        /// chroot.
+        /// chroot(2), and joining a mount namespace.
         const SYS_CHROOT = 1 << 18;
         /// Trace any process.
         const SYS_PTRACE = 1 << 19;
@@ -154,15 +154,15 @@ pub struct Credentials {
     pub fs_gid: KernelGid,
     /// Supplementary groups, at most 65,536.
     pub groups: Groups,
-    /// Permitted capabilities.
+    /// What may become effective (`man 7 capabilities`).
     pub permitted: Capabilities,
-    /// Effective capabilities.
+    /// What checks look at.
     pub effective: Capabilities,
-    /// Inheritable capabilities.
+    /// What execve(2) keeps if the file inherits it.
     pub inheritable: Capabilities,
     /// The bounding set.
     pub bounding: Capabilities,
-    /// Ambient capabilities.
+    /// What execve(2) keeps for a file without capabilities.
     pub ambient: Capabilities,
     /// How users and capabilities go together.
     pub securebits: SecureBits,

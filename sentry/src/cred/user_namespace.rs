@@ -51,7 +51,7 @@ impl IdKind {
     }
 }
 
-/// A user namespace.
+/// `struct user_namespace`: how ids inside translate, and whose capabilities count (`man 7 user_namespaces`).
 #[derive(Debug)]
 pub struct UserNamespace {
     identity: Identity,

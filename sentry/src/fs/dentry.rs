@@ -131,7 +131,7 @@ impl Dentry {
         self.id
     }
 
-    /// The inode.
+    /// What the name stands for.
     pub fn inode(&self) -> &Arc<dyn Inode> {
         &self.inode
     }

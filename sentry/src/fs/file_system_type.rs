@@ -47,7 +47,7 @@ pub struct MountRequest<'a> {
 /// Makes an instance, or finds the one that there is, with this owner.
 type MakeInstance = fn(&dyn Mounter, Arc<UserNamespace>, &MountRequest<'_>) -> Result<Arc<Instance>, Errno>;
 
-/// A type of file system.
+/// A row of the table of file systems (`struct file_system_type`).
 pub struct FileSystemType {
     /// As in /proc/filesystems.
     pub name: &'static str,
@@ -58,7 +58,7 @@ pub struct FileSystemType {
     pub shows: Option<NamespaceKind>,
     /// Fails with EINVAL for options that it does not know.
     pub check_options: fn(&dyn Mounter, &str) -> Result<(), Errno>,
-    /// Makes an instance.
+    /// Makes an instance of what an `FsContext` says.
     pub make: MakeInstance,
 }
 
@@ -86,9 +86,9 @@ pub trait Mounter {
     fn viewer(&self) -> Viewer;
     /// The file systems of which the kernel has one instance, and what the others are made from.
     fn file_systems(&self) -> &FileSystems;
-    /// The namespace of `kind` that it is in.
+    /// For instances that belong to one: proc to a PID namespace, sysfs to a network namespace.
     fn namespace(&self, kind: NamespaceKind) -> Option<Arc<dyn Namespace>>;
-    /// The IPC namespace that it is in.
+    /// Whose queues an mqueue instance shows.
     fn ipc_namespace(&self) -> Arc<IpcNamespace>;
     /// The network namespace that it is in.
     fn network(&self) -> Arc<dyn Network>;

@@ -57,7 +57,7 @@ impl FsContext {
         Arc::new(Self(Mutex::new(State { kind, source, options, is_read_only, phase })))
     }
 
-    /// Opens it.
+    /// Opens it as fsopen(2) does.
     pub fn open(self: Arc<Self>) -> Arc<FileDescription> {
         FileDescription::new(self, None, OpenFlags::RDWR)
     }

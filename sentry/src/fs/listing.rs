@@ -14,7 +14,6 @@ pub(super) struct Listed {
     pub(super) inode: u64,
     /// What it is.
     pub(super) kind: FileKind,
-    /// Its name.
     pub(super) name: Vec<u8>,
 }
 

@@ -81,7 +81,7 @@ pub struct LowerStatus {
 /// An entry of a directory below.
 #[derive(Clone, Debug)]
 pub struct LowerEntry {
-    /// The name.
+    /// One component, without slashes.
     pub name: Box<[u8]>,
     /// The inode number, on the directory's device.
     pub inode: u64,
@@ -184,7 +184,7 @@ pub type ChangedEntry = (Box<[u8]>, FileId, Option<FileKind>);
 pub enum ChangedBody<'a> {
     /// Bytes; `None` if they are the layer's, or there are none.
     Regular {
-        /// The pages.
+        /// Where its pages are cached.
         contents: Option<Arc<PageCache>>,
         /// Of the contents.
         version: u64,

@@ -79,7 +79,6 @@ pub(crate) struct NamespaceFile {
 }
 
 impl NamespaceFile {
-    /// The namespace.
     pub(crate) fn namespace(&self) -> &Arc<dyn Namespace> {
         &self.inode.namespace
     }

@@ -17,7 +17,7 @@ pub const MAX_PATH_LEN: usize = 4095;
 /// A place: a dentry, as seen through one mount.
 #[derive(Clone)]
 pub struct Path {
-    /// The mount.
+    /// Which mount of the file system the name is reached by.
     pub mount: Arc<Mount>,
     /// The dentry below the mount's root.
     pub dentry: Arc<Dentry>,

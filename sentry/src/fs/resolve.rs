@@ -46,7 +46,7 @@ pub struct Resolver<'a> {
 /// The directory that holds, or would hold, the last component of a path.
 #[derive(Clone)]
 pub struct LastComponent {
-    /// The directory.
+    /// Where the last component is looked up.
     pub directory: Path,
     /// The name in it; `.` and `..` are possible, and it is empty for the root.
     pub name: Vec<u8>,

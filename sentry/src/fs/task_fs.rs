@@ -23,7 +23,7 @@ struct State {
 /// The places, at one moment.
 #[derive(Clone)]
 pub struct FsView {
-    /// The mounts.
+    /// The mount namespace that paths are looked up in.
     pub namespace: Arc<MountNamespace>,
     /// Where absolute paths begin, and above which `..` does not lead.
     pub root: Path,
@@ -56,7 +56,7 @@ impl TaskFs {
         self.state.read().view.clone()
     }
 
-    /// The mounts.
+    /// The mount namespace that paths are looked up in.
     pub fn namespace(&self) -> Arc<MountNamespace> {
         self.state.read().view.namespace.clone()
     }
@@ -66,7 +66,7 @@ impl TaskFs {
         self.state.read().view.root.clone()
     }
 
-    /// The working directory.
+    /// Where relative paths start (chdir(2)).
     pub fn working_directory(&self) -> Path {
         self.state.read().view.working_directory.clone()
     }

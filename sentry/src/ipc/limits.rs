@@ -77,7 +77,7 @@ impl Default for IpcLimits {
 }
 
 impl IpcLimits {
-    /// One limit.
+    /// A limit's value now, in its own unit.
     pub fn get(&self, limit: IpcLimit) -> u64 {
         self.numbers[limit as usize]
     }

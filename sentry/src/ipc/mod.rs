@@ -54,7 +54,7 @@ pub struct IpcCaller<'a> {
     pub credentials: &'a Credentials,
     /// The user namespace that owns the IPC namespace: capabilities count there.
     pub owner: Option<&'a UserNamespace>,
-    /// Its process.
+    /// For `lspid`, `lrpid` and their kin.
     pub process: &'a ProcessIdentity,
     /// What new objects are charged to.
     pub budget: &'a Arc<IpcBudget>,
@@ -109,7 +109,7 @@ impl IpcObjects {
         *self.limits.lock()
     }
 
-    /// Changes the limits.
+    /// Changes kernel.shmmax and its kin for the whole namespace.
     pub fn with_limits<T>(&self, change: impl FnOnce(&mut IpcLimits) -> T) -> T {
         change(&mut self.limits.lock())
     }

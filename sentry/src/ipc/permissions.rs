@@ -36,7 +36,7 @@ pub struct Permissions<User = KernelUid, Group = KernelGid> {
     pub uid: User,
     /// Owner's group.
     pub gid: Group,
-    /// Creator.
+    /// `cuid`, which IPC_SET does not change.
     pub creator_uid: User,
     /// Creator's group.
     pub creator_gid: Group,

@@ -27,7 +27,6 @@ impl KeyType {
         [Self::Keyring, Self::User, Self::Logon].into_iter().find(|kind| kind.name().as_bytes() == name)
     }
 
-    /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Keyring => "keyring",
@@ -98,7 +97,6 @@ pub(super) struct Keyring {
     pub(super) is_users: bool,
 }
 
-/// A key.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) content: Content,

@@ -61,7 +61,6 @@ pub(super) struct NewKey<'a> {
 }
 
 impl<'a> NewKey<'a> {
-    /// A keyring.
     pub(super) fn keyring(description: &'a [u8], owner: Owner, permissions: Permissions) -> Self {
         Self {
             content: Content::Keyring(Keyring::default()),

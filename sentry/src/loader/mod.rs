@@ -48,7 +48,7 @@ pub trait ProgramHost {
 
 /// What is to be loaded.
 pub struct LoadRequest<'a> {
-    /// The kernel.
+    /// What the program runs on.
     pub kernel: &'a dyn ProgramHost,
     /// Where paths begin.
     pub view: &'a FsView,
@@ -62,7 +62,7 @@ pub struct LoadRequest<'a> {
     pub is_reachable: bool,
     /// The arguments, with the program's own name first.
     pub arguments: Vec<Vec<u8>>,
-    /// The environment.
+    /// `NAME=value` strings without their final zero byte.
     pub environment: Vec<Vec<u8>>,
     /// RLIMIT_STACK.
     pub stack_limit_bytes: u64,

@@ -15,7 +15,6 @@ pub(super) struct FrameNumber(pub(super) u32);
 /// Frames that follow each other in guest memory. Owns nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameSpan {
-    /// The first frame.
     pub(super) first: FrameNumber,
     /// How many, at least one.
     pub(super) count: usize,

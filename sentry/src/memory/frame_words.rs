@@ -29,7 +29,6 @@ impl FrameWords {
         Some(&self.groups.get(group)?.get()?.get(chunk)?.get()?[frame])
     }
 
-    /// The word of a frame.
     pub(super) fn word(&self, number: FrameNumber) -> &AtomicU32 {
         let (group, chunk, frame) = place(number);
         let group = self.groups[group].get_or_init(|| Box::new([const { OnceLock::new() }; GROUP_CHUNKS]));

@@ -96,7 +96,6 @@ pub(super) enum Contents {
 /// A range of pages with one protection and one thing behind it.
 #[derive(Clone)]
 pub(super) struct Mapping {
-    /// The pages.
     pub(super) pages: Range<u64>,
     /// What user code may do.
     pub(super) protection: Access,

@@ -61,7 +61,7 @@ pub struct MemorySizes {
     pub resident_pages: u64,
     /// In memory, and the process's own: anonymous, or copied from a file.
     pub private_pages: u64,
-    /// Locked.
+    /// Pages that mlock(2) holds.
     pub locked_pages: u64,
     /// Code: what may be executed and not written.
     pub code_pages: u64,

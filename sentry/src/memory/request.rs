@@ -62,9 +62,9 @@ pub enum Backing {
     Refused(Errno),
     /// Zeroes. If shared, children share it.
     Anonymous,
-    /// A file.
+    /// Pages of a file, from `offset` on.
     File {
-        /// Its pages.
+        /// Where the file's pages are cached.
         cache: Arc<PageCache>,
         /// Where in the file the mapping begins: bytes, page-aligned.
         offset: u64,

@@ -41,7 +41,6 @@ impl Entry {
         Self(number.0 | flags.bits())
     }
 
-    /// The frame.
     pub(super) fn number(self) -> FrameNumber {
         FrameNumber(self.0 & ((1 << FRAME_NUMBER_BITS) - 1))
     }
@@ -93,7 +92,6 @@ impl FrameTable {
         self.marked_len
     }
 
-    /// The entry of `page`.
     pub(super) fn get(&self, page: u64) -> Option<Entry> {
         let leaf = self.leaves.get(&(page / LEAF_PAGES))?;
         let index = page % LEAF_PAGES;

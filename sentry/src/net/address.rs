@@ -27,7 +27,7 @@ impl SocketAddress {
         Ok(address)
     }
 
-    /// Its bytes.
+    /// The address after its family, as the program gave it.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len_bytes).unwrap_or_default()
     }

@@ -8,7 +8,7 @@ use crate::process_identity::ProcessIdentity;
 /// Who sent something, or made the other end of a connection (`struct ucred`).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct PeerCredentials {
-    /// The process.
+    /// `pid` of struct ucred, whatever namespace it is seen from.
     pub process: ProcessIdentity,
     /// Its user.
     pub uid: KernelUid,

@@ -19,7 +19,7 @@ impl SocketFile {
         FileDescription::new(Arc::new(Self(socket)), None, flags)
     }
 
-    /// The socket.
+    /// What the description stands for.
     pub fn socket(&self) -> &Arc<dyn Socket> {
         &self.0
     }

@@ -21,7 +21,7 @@ pub struct ControlMessage {
 /// What is to be sent.
 #[derive(Clone, Default)]
 pub struct Outgoing<'a> {
-    /// The bytes.
+    /// What the caller sends, in its pieces' order.
     pub bytes: &'a [u8],
     /// Who sends.
     pub credentials: PeerCredentials,

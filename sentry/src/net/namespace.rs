@@ -132,12 +132,11 @@ impl NetworkNamespace {
         self.outside.set(outside)
     }
 
-    /// Its netlink sockets.
     pub(super) fn netlink(&self) -> &NetlinkSockets {
         &self.netlink
     }
 
-    /// Its unix sockets.
+    /// The names in the abstract namespace, and what /proc/net/unix lists.
     pub fn unix_sockets(&self) -> &Arc<UnixSockets> {
         &self.unix_sockets
     }

@@ -47,7 +47,7 @@ pub struct SocketTimeouts {
     pub send: Option<Duration>,
 }
 
-/// The options of a socket.
+/// What SOL_SOCKET's options say of one socket (`man 7 socket`).
 #[derive(Clone, Copy, Debug)]
 pub struct SocketOptions {
     /// SO_SNDBUF, doubled as Linux doubles it.

@@ -67,9 +67,9 @@ impl SocketKind {
 /// Which halves of a connection shutdown(2) ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shutdown {
-    /// Receiving.
+    /// Nothing more is received (SHUT_RD).
     pub receiving: bool,
-    /// Sending.
+    /// Nothing more is sent (SHUT_WR).
     pub sending: bool,
 }
 
@@ -138,7 +138,7 @@ impl SocketCommon {
         self.protocol
     }
 
-    /// Its options.
+    /// What SOL_SOCKET's options say now.
     pub fn options(&self) -> SocketOptions {
         *self.options.lock()
     }

@@ -18,7 +18,7 @@ pub use setting::Setting;
 use crate::Errno;
 use crate::cred::{Gid, KernelGid, UserNamespace};
 
-/// A directory of settings.
+/// A directory below /proc/sys/net.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SettingDirectory {
     /// `core`.
@@ -48,7 +48,7 @@ pub const LINKS_TO_COME: &str = "default";
 const LOOPBACK: &str = "lo";
 
 impl SettingDirectory {
-    /// The settings in it.
+    /// Its files, as /proc/sys lists them.
     pub fn settings(self) -> &'static [Setting] {
         match self {
             Self::Core => table::CORE,

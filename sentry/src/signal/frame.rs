@@ -44,13 +44,13 @@ const INITIAL_MXCSR: u32 = 0x1f80;
 pub struct FrameBuilder<'a> {
     /// The task's registers, with its interrupted call settled.
     pub registers: &'a Registers,
-    /// The signal.
+    /// Which signal, and what siginfo_t tells of it.
     pub info: SignalInfo,
     /// Its action; the handler is a user function.
     pub action: Action,
     /// The mask that sigreturn brings back.
     pub mask: SignalSet,
-    /// The alternate stack.
+    /// What `uc_stack` shows.
     pub stack: AlternateStack,
     /// The task's last exception.
     pub trap: TrapState,
@@ -190,7 +190,7 @@ const HANDLER_CLEARS: u64 = 1 << 8 | 1 << 10 | 1 << 16;
 /// What a frame brings back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoredFrame {
-    /// The registers.
+    /// What the handler left for the program to go on with.
     pub registers: Registers,
     /// The mask of blocked signals.
     pub mask: SignalSet,

@@ -39,7 +39,7 @@ pub struct TaskImage {
     pub memory: Arc<MemoryManager>,
     /// The task's name (`comm`).
     pub name: Vec<u8>,
-    /// The file that is executed.
+    /// What /proc/PID/exe leads to; `None` before the first execve(2).
     pub executable: Option<Arc<ExecutedFile>>,
     /// The system call that made the task: its tracer sees it in the first stop.
     pub syscall_number: Option<u64>,
@@ -86,9 +86,9 @@ pub struct TaskConfig {
     pub image: TaskImage,
     /// Root, working directory, umask.
     pub task_fs: Arc<TaskFs>,
-    /// Descriptors.
+    /// Open files, shared with the creator by CLONE_FILES.
     pub descriptors: Arc<DescriptorTable>,
-    /// Credentials.
+    /// What checks of permission look at.
     pub credentials: Arc<Credentials>,
     /// -20 to 19.
     pub niceness: i32,

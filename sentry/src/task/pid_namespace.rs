@@ -26,7 +26,7 @@ impl PidNamespace {
         Arc::new(Self { id, identity, parent, level, is_over: AtomicBool::new(false) })
     }
 
-    /// Its id.
+    /// Unique in its kernel, and never given again.
     pub fn id(&self) -> NamespaceId {
         self.id
     }

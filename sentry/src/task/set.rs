@@ -67,7 +67,7 @@ impl TaskSet {
         }
     }
 
-    /// The root PID namespace.
+    /// The PID namespace that sees every task.
     pub fn root(&self) -> &Arc<PidNamespace> {
         &self.root
     }

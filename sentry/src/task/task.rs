@@ -160,7 +160,7 @@ impl CpuSet {
 }
 
 impl Task {
-    /// Its id.
+    /// Unique in its kernel, and never given again: tids are.
     pub fn id(&self) -> TaskId {
         self.id
     }
@@ -225,7 +225,7 @@ impl Task {
         self.is_reaped.load(Ordering::Acquire)
     }
 
-    /// Its credentials.
+    /// What checks of permission look at now; execve(2) and setuid(2) replace it whole.
     pub fn credentials(&self) -> Arc<Credentials> {
         self.credentials.lock().clone()
     }
@@ -373,7 +373,7 @@ impl Task {
         drop(old);
     }
 
-    /// Its time namespace.
+    /// What CLOCK_MONOTONIC and CLOCK_BOOTTIME are shifted by.
     pub fn time_namespace(&self) -> Arc<TimeNamespace> {
         self.namespaces.lock().time.clone()
     }
@@ -384,17 +384,17 @@ impl Task {
         drop(old);
     }
 
-    /// Its UTS namespace.
+    /// Where the host and domain name come from.
     pub fn uts_namespace(&self) -> Arc<UtsNamespace> {
         self.namespaces.lock().uts.clone()
     }
 
-    /// Its IPC namespace.
+    /// Whose System V objects and message queues it sees.
     pub fn ipc_namespace(&self) -> Arc<IpcNamespace> {
         self.namespaces.lock().ipc.clone()
     }
 
-    /// Its network namespace.
+    /// Whose links, sockets and ports it sees.
     pub fn network_namespace(&self) -> Arc<NetworkNamespace> {
         self.namespaces.lock().network.clone()
     }

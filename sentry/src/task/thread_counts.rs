@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Task;
 
-/// Counts of threads.
 #[derive(Default)]
 pub(super) struct ThreadCounts {
     live: AtomicUsize,

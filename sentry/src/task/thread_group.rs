@@ -18,7 +18,7 @@ use crate::process_identity::ProcessIdentity;
 use crate::signal::{PendingSignals, Signal, SignalActions};
 use crate::wait::{Events, WaitQueue};
 
-/// A thread group.
+/// A process: tasks with one tgid (`struct signal_struct`).
 pub struct ThreadGroup {
     id: GroupId,
     pid_namespace: Arc<PidNamespace>,
@@ -29,7 +29,6 @@ pub struct ThreadGroup {
     pub(super) state: Mutex<GroupState>,
     actions: Mutex<Arc<Mutex<SignalActions>>>,
     limits: Mutex<Limits>,
-    /// Its threads.
     pub(super) threads: ThreadCounts,
     /// Children changed state, or a task of this group ended: wait4 and execve sleep here.
     pub(super) changes: WaitQueue,
@@ -120,7 +119,7 @@ impl Stop {
 /// A change of a child that wait4(2) can report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StopReport {
-    /// It stopped.
+    /// Job control stopped it by this signal.
     Stopped(Signal),
     /// SIGCONT continued it.
     Continued,
@@ -184,7 +183,7 @@ impl ThreadGroup {
         self.heap.get_or_init(|| frames.new_heap_account())
     }
 
-    /// Its id.
+    /// Unique in its kernel, and never given again: tgids are.
     pub fn id(&self) -> GroupId {
         self.id
     }
@@ -274,7 +273,7 @@ impl ThreadGroup {
         self.limits.lock().clone()
     }
 
-    /// One soft limit.
+    /// What getrlimit(2) calls rlim_cur.
     pub fn soft_limit(&self, resource: Resource) -> u64 {
         self.limits.lock().soft(resource)
     }
@@ -290,7 +289,7 @@ impl ThreadGroup {
         }
     }
 
-    /// Changes the limits.
+    /// Changes limits for all threads at once.
     pub fn with_limits<T>(&self, change: impl FnOnce(&mut Limits) -> T) -> T {
         change(&mut self.limits.lock())
     }

@@ -70,14 +70,12 @@ pub(super) struct GroupNode {
     pub(super) has_execed: bool,
 }
 
-/// A process group.
 pub(super) struct ProcessGroupNode {
     pub(super) numbers: Numbers,
     pub(super) session: GroupId,
     pub(super) members: BTreeSet<GroupId>,
 }
 
-/// A session.
 pub(super) struct SessionNode {
     pub(super) numbers: Numbers,
     pub(super) process_groups: BTreeSet<GroupId>,

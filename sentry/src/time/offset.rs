@@ -70,7 +70,7 @@ pub struct ClockOffsets {
 }
 
 impl ClockOffsets {
-    /// That of `clock`.
+    /// How far `clock` is shifted in this time namespace.
     pub fn of(&self, clock: SystemClock) -> ClockOffset {
         match clock {
             SystemClock::Monotonic | SystemClock::MonotonicRaw | SystemClock::MonotonicCoarse => {

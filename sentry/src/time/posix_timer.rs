@@ -16,7 +16,7 @@ use crate::signal::{Signal, SignalInfo, SignalTarget};
 /// How a timer tells of its expirations.
 #[derive(Clone)]
 pub struct PosixTimerNotification {
-    /// The signal.
+    /// What is sent when it expires.
     pub signal: Signal,
     /// `si_value`; the timer's number if `None`.
     pub value: Option<u64>,
@@ -40,7 +40,7 @@ struct Table {
 /// What a timer takes, with its places in the process's table and in the queue of all timers.
 const TIMER_BYTES: usize = 640;
 
-/// A POSIX timer.
+/// One that timer_create(2) made.
 pub struct PosixTimer {
     timer: Arc<Timer>,
     /// Overruns of the signal that was last taken.

@@ -44,7 +44,7 @@ impl IntervalTimer {
     }
 }
 
-/// The timers of one process.
+/// What timer_create(2) and setitimer(2) made for one process.
 #[derive(Default)]
 pub struct ProcessTimers {
     intervals: Mutex<[Option<Arc<Timer>>; 3]>,

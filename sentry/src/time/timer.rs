@@ -49,7 +49,7 @@ pub struct TimerSetting {
     pub interval: Duration,
 }
 
-/// A timer.
+/// An armed or idle entry of a [`TimerQueue`], which calls back when it expires.
 pub struct Timer {
     queue: Arc<TimerQueue>,
     source: Arc<dyn TimeSource>,

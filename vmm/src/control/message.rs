@@ -26,7 +26,7 @@ pub enum Request {
     Execute(Execution),
     /// Send the file or tree as an archive through the descriptor.
     CopyOut {
-        /// Its path.
+        /// Where in the sandbox.
         path: Text,
     },
     /// Make what comes as an archive through the descriptor.
@@ -80,9 +80,9 @@ pub(crate) enum During {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Execution {
-    /// The program.
+    /// What to run, and as whom.
     pub program: Joining,
-    /// Its streams.
+    /// Which of the three standard streams come along.
     pub streams: PassedStreams,
 }
 
@@ -120,7 +120,7 @@ pub struct PassedStream {
 pub struct About {
     /// The process that runs it.
     pub pid: i32,
-    /// Its name.
+    /// What `--name` said, if it said anything.
     pub name: Option<String>,
     /// The image, as it was named.
     pub image: String,

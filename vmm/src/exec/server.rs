@@ -41,7 +41,6 @@ impl Executor {
         Self { first, later, notifier }
     }
 
-    /// The kernel.
     pub(crate) fn kernel(&self) -> &Kernel {
         self.first.kernel()
     }

@@ -2,7 +2,7 @@
 
 use oci_spec::image::{Config, ImageConfiguration};
 
-/// The configuration of an image.
+/// What an image says of how it is to be run (OCI image specification, `config.json`).
 #[derive(Clone, Debug)]
 pub struct Configuration(ImageConfiguration);
 

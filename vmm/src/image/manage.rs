@@ -37,7 +37,7 @@ pub struct Details {
     pub command: Vec<String>,
     /// `NAME=value` each.
     pub environment: Vec<String>,
-    /// The working directory.
+    /// WorkingDir, an absolute path inside.
     pub working_directory: Option<String>,
     /// Who it runs as.
     pub user: Option<String>,

@@ -91,7 +91,6 @@ fn open_on_host(path: &Path) -> anyhow::Result<Image> {
     })
 }
 
-/// An image of the store.
 fn open_named(name: &str, open_store: impl FnOnce() -> anyhow::Result<Store>) -> anyhow::Result<OpenImage> {
     if !source::looks_like_reference(name) && !name.starts_with("sha256:") {
         return open_on_host(Path::new(name)).map(|image| OpenImage {

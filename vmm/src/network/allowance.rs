@@ -29,7 +29,6 @@ pub(super) enum Target {
     Prefix(IpNet),
 }
 
-/// All ports.
 pub(super) const ALL_PORTS: RangeInclusive<u16> = 0..=u16::MAX;
 
 impl Allowance {

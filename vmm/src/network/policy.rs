@@ -13,7 +13,6 @@ use super::Network;
 use super::allowance::{ALL_PORTS, Allowance, Target};
 use super::publication::Protocol;
 
-/// The port of the DNS.
 pub(super) const DNS_PORT: u16 = 53;
 /// Most addresses that names have at a time.
 const MAX_LEARNED: usize = 4096;

@@ -35,7 +35,7 @@ pub struct Publication {
     pub host_port: u16,
     /// The guest's port.
     pub guest_port: u16,
-    /// The protocol.
+    /// Which of a port's two namesakes is meant.
     pub protocol: Protocol,
 }
 

@@ -95,7 +95,7 @@ impl Counters {
     }
 }
 
-/// A block device.
+/// A whole disk or a partition of one, in sectors of 512 bytes.
 pub struct BlockDevice {
     name: String,
     number: DeviceNumber,
@@ -185,7 +185,7 @@ impl BlockDevice {
         &self.name
     }
 
-    /// Its number.
+    /// Major and minor number, as st_rdev tells.
     pub fn number(&self) -> DeviceNumber {
         self.number
     }

@@ -45,7 +45,6 @@ impl BlockFile {
         })
     }
 
-    /// The device.
     pub(in crate::fs) fn device(&self) -> &Arc<BlockDevice> {
         &self.device
     }

@@ -53,7 +53,7 @@ const MAX_PARTITIONS: u32 = 4096;
 pub trait DeviceNodes: Send + Sync {
     /// Makes the node `name` of a block device.
     fn add(&self, name: &str, number: DeviceNumber);
-    /// Removes it.
+    /// Takes the node of device `name` away from /dev.
     fn remove(&self, name: &str);
 }
 

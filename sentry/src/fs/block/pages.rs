@@ -12,7 +12,6 @@ use crate::slices;
 /// Bytes that are copied at a time.
 const COPY_LEN: usize = 64 * 1024;
 
-/// The pages of a device.
 pub(super) struct DevicePages(pub(super) Weak<BlockDevice>);
 
 impl PageSource for DevicePages {

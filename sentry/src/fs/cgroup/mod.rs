@@ -60,7 +60,7 @@ impl CgroupFileSystem {
         Arc::new(Self { device, hierarchy: hierarchy.clone(), tasks })
     }
 
-    /// The directory of `cgroup`.
+    /// An inode that shows `cgroup`.
     pub fn directory(self: &Arc<Self>, cgroup: &Arc<Cgroup>) -> Arc<dyn Inode> {
         Arc::new(CgroupDirectory::new(self.clone(), cgroup.clone()))
     }

@@ -200,7 +200,6 @@ fn build(area: &mut [u8], start: usize, attributes: &Attributes) -> bool {
     true
 }
 
-/// The hash of an entry.
 fn entry_hash(name: &[u8], value: &[u8]) -> u32 {
     let hash = name.iter().fold(0_u32, |hash, byte| hash.rotate_left(5) ^ u32::from(*byte));
     value.chunks(4).fold(hash, |hash, chunk| {

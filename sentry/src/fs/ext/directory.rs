@@ -13,7 +13,6 @@ const HEAD_LEN: usize = 8;
 const TAIL_LEN: usize = 12;
 const TAIL_KIND: u8 = 0xde;
 
-/// An entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) inode: u32,

@@ -41,7 +41,6 @@ impl Bitmap {
         }
     }
 
-    /// The first one of `range` that is free.
     fn first_free(&self, range: std::ops::Range<u64>) -> Option<u64> {
         let mut index = range.start;
         while index < range.end {
@@ -159,7 +158,6 @@ impl ExtVolume {
         }
     }
 
-    /// A group with its bitmap of blocks.
     fn with_block_bitmap<'a>(&self, state: &'a mut State, group: u64) -> Result<&'a mut Group, Errno> {
         let known = self.group(state, group)?;
         if known.block_bitmap.is_none() {
@@ -207,7 +205,6 @@ impl ExtVolume {
         Ok(bitmap.bytes)
     }
 
-    /// A group with its bitmap of inodes.
     fn with_inode_bitmap<'a>(&self, state: &'a mut State, group: u64) -> Result<&'a mut Group, Errno> {
         let known = self.group(state, group)?;
         if known.inode_bitmap.is_none() {

@@ -14,7 +14,6 @@ const OLD_LEN: usize = 128;
 const EXTRA_LEN: u16 = 32;
 
 bitflags::bitflags! {
-    /// Flags of an inode.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(super) struct InodeFlags: u32 {
         /// A directory has a tree of hashes.

@@ -20,7 +20,6 @@ const MAX_LINK_LEN: u64 = 4096;
 /// A text of so many bytes is in the inode.
 const SHORT_LINK_LEN: u64 = 60;
 
-/// A file.
 pub(super) struct ExtFile {
     volume: Arc<ExtVolume>,
     number: u32,

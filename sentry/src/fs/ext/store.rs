@@ -204,7 +204,6 @@ impl ExtVolume {
         Ok(())
     }
 
-    /// The inode of `..` as it is stored.
     fn stored_parent(&self, inode: &RawInode) -> Result<u32, Errno> {
         let entries = self.entries(inode)?;
         entries.iter().find(|entry| *entry.name == *b"..").map(|entry| entry.inode).ok_or(Errno::EUCLEAN)

@@ -185,7 +185,6 @@ impl Superblock {
         self.read_only_compatible.intersects(ReadOnlyCompatible::METADATA_CSUM | ReadOnlyCompatible::GDT_CSUM)
     }
 
-    /// The inode of the journal.
     pub(super) fn journal_inode(&self) -> u32 {
         u32_at(&self.raw, 0xe0)
     }
@@ -200,14 +199,12 @@ impl Superblock {
         self.raw.get(0x68..0x78).unwrap_or_default()
     }
 
-    /// Blocks that are free.
     pub(super) fn free_blocks(&self) -> u64 {
         let is_wide = self.incompatible.contains(Incompatible::WIDE);
         let upper = if is_wide { u64::from(u32_at(&self.raw, 0x158)) << 32 } else { 0 };
         u64::from(u32_at(&self.raw, 0xc)) | upper
     }
 
-    /// Inodes that are free.
     pub(super) fn free_inodes(&self) -> u32 {
         u32_at(&self.raw, 0x10)
     }

@@ -102,7 +102,6 @@ impl ExtVolume {
         }
     }
 
-    /// The device.
     pub(super) fn device(&self) -> &Arc<BlockDevice> {
         &self.device
     }

@@ -50,7 +50,7 @@ enum Manner {
     Immediate,
     /// Our own non-blocking description.
     NonBlocking,
-    /// A socket.
+    /// A socket of the host, read and written as a stream.
     Socket,
     /// A shared blocking description.
     Polled,

@@ -28,7 +28,6 @@ const INSTANCE_BYTES: usize = 1024;
 /// What an event takes beside its name, in a queue that grows by doubling.
 const EVENT_BYTES: usize = 2 * size_of::<Event>() + 16;
 
-/// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Event {
     pub(super) watch: i32,

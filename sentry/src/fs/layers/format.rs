@@ -27,11 +27,11 @@ pub const MAX_LAYERS: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Header {
-    /// [`MAGIC`].
+    /// Tells the format and its version: [`MAGIC`].
     pub magic: [u8; 8],
-    /// Layers.
+    /// How many layers are merged, 1 to [`MAX_LAYERS`].
     pub layers: u32,
-    /// Inodes.
+    /// How many inode records there are.
     pub inodes: u32,
     /// Names.
     pub entries: u32,
@@ -106,7 +106,7 @@ pub struct EntryRecord {
     pub name_len: u16,
     /// The inode's type, as `mode >> 12`.
     pub kind: u16,
-    /// The inode.
+    /// Index of the inode's record.
     pub inode: u32,
 }
 
@@ -115,11 +115,11 @@ pub struct EntryRecord {
 pub struct Places {
     /// The layers' digests.
     pub layers: u64,
-    /// The inodes.
+    /// Bytes from the start to the inode records.
     pub inodes: u64,
-    /// The entries.
+    /// Bytes from the start to the directory entries.
     pub entries: u64,
-    /// The text.
+    /// Bytes from the start to the names, targets and attributes.
     pub text: u64,
     /// The end of it all.
     pub end: u64,

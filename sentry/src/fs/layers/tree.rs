@@ -50,7 +50,6 @@ impl LayeredTree {
         LayeredFile::open(self, 0)
     }
 
-    /// The inode `number`.
     pub(super) fn inode(&self, number: u32) -> Result<InodeRecord, Errno> {
         let mut record = InodeRecord::new_zeroed();
         let at = self.places.inodes + u64::from(number) * size_of::<InodeRecord>() as u64;

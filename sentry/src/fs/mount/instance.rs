@@ -36,7 +36,7 @@ impl Instance {
         Arc::new(Self { file_system, root, owner, is_read_only, writers, locks: LockTable::default() })
     }
 
-    /// The file system.
+    /// What is mounted.
     pub fn file_system(&self) -> &Arc<dyn FileSystem> {
         &self.file_system
     }

@@ -87,19 +87,19 @@ impl MountFlags {
 pub struct FileSystemInfo {
     /// The `*_SUPER_MAGIC` number.
     pub magic: u64,
-    /// Block size in bytes.
+    /// f_bsize, in bytes: what reading and writing is best done in.
     pub block_size_bytes: u64,
     /// Blocks in all.
     pub blocks: u64,
-    /// Blocks free.
+    /// f_bfree, in blocks.
     pub free_blocks: u64,
     /// Inodes in all.
     pub inodes: u64,
-    /// Inodes free.
+    /// f_ffree: how many more files there may be.
     pub free_inodes: u64,
 }
 
-/// A file system.
+/// What is the same for all inodes of an instance (`struct super_operations`).
 pub trait FileSystem: Send + Sync {
     /// The name of its type, as in /proc/filesystems.
     fn type_name(&self) -> &'static str;
@@ -309,7 +309,7 @@ impl Mount {
         &self.instance
     }
 
-    /// The file system.
+    /// What is mounted here.
     pub fn file_system(&self) -> &Arc<dyn FileSystem> {
         &self.instance.file_system
     }
@@ -395,7 +395,6 @@ impl Mount {
         self.links.lock().is_locked
     }
 
-    /// The namespace that it is in.
     fn namespace(&self) -> Option<Arc<NamespaceCore>> {
         match &self.links.lock().home {
             Home::Namespace(core) => Some(core.clone()),

@@ -22,7 +22,6 @@ const PERMISSIONS: u32 = 0o1777;
 /// The size that Linux gives its queues: that of the text in them (`FILENT_SIZE`).
 const FILE_BYTES: u64 = 80;
 
-/// The directory of queues.
 pub(super) struct QueueDirectory {
     namespace: Weak<IpcNamespace>,
     device: DeviceNumber,

@@ -47,7 +47,6 @@ impl QueueNode for QueueMetadata {
     }
 }
 
-/// The inode of a queue.
 pub(super) struct QueueInode {
     queue: Arc<PosixQueue>,
 }
@@ -103,7 +102,7 @@ pub struct QueueFile {
 }
 
 impl QueueFile {
-    /// The queue.
+    /// What mq_send(3) puts into and mq_receive(3) takes from.
     pub fn queue(&self) -> &Arc<PosixQueue> {
         &self.queue
     }

@@ -22,7 +22,7 @@ use crate::landlock::FileAccess;
 /// What open(2) is asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenRequest {
-    /// The flags.
+    /// O_* as open(2) was given them.
     pub flags: OpenFlags,
     /// Permission bits of a file that is created, after the umask.
     pub permissions: u32,

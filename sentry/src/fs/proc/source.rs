@@ -133,7 +133,7 @@ pub trait Process: Send + Sync {
     fn descriptors(&self) -> Option<Arc<DescriptorTable>>;
     /// The threads of the process, by ascending number.
     fn thread_ids(&self) -> Vec<i32>;
-    /// One thread of the process.
+    /// By its tid in the reader's PID namespace; `None` if there is no such thread.
     fn thread(&self, id: i32) -> Option<Arc<dyn Process>>;
     /// Children of this thread.
     fn children(&self) -> Vec<i32>;
@@ -141,7 +141,7 @@ pub trait Process: Send + Sync {
     fn limits(&self) -> [(u64, u64); 16];
     /// The namespace that /proc/PID/ns calls `name`; `None` once it is gone, or before it has begun.
     fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>>;
-    /// The user namespace that it is in.
+    /// Whose ids its credentials are of.
     fn user_namespace(&self) -> Arc<UserNamespace>;
     /// The user namespace that it executed its program in.
     fn executed_in(&self) -> Arc<UserNamespace>;
@@ -213,15 +213,15 @@ pub struct ProcessStatus {
     pub state: char,
     /// The thread.
     pub id: i32,
-    /// The process.
+    /// tgid, seen from the reader's PID namespace.
     pub process_id: i32,
     /// The parent; 0 if it is outside the namespace.
     pub parent_id: i32,
     /// Who traces it; 0 for nobody.
     pub tracer_id: i32,
-    /// The process group.
+    /// pgrp, seen from the reader's PID namespace.
     pub process_group_id: i32,
-    /// The session.
+    /// sid, seen from the reader's PID namespace.
     pub session_id: i32,
     /// The controlling terminal.
     pub terminal: Option<DeviceNumber>,
@@ -309,7 +309,7 @@ pub struct MemoryStatus {
     pub peak_bytes: u64,
     /// All mappings.
     pub total_bytes: u64,
-    /// Locked.
+    /// VmLck, in bytes.
     pub locked_bytes: u64,
     /// The largest resident size so far.
     pub peak_resident_bytes: u64,
@@ -321,13 +321,13 @@ pub struct MemoryStatus {
     pub resident_shared_bytes: u64,
     /// Private writable mappings.
     pub data_bytes: u64,
-    /// The stack.
+    /// VmStk, in bytes.
     pub stack_bytes: u64,
     /// The program's code.
     pub code_bytes: u64,
     /// Libraries' code.
     pub library_bytes: u64,
-    /// Page tables.
+    /// VmPTE, in bytes.
     pub page_table_bytes: u64,
     /// Begin and end of the program's code.
     pub code: [u64; 2],
@@ -369,7 +369,7 @@ pub struct MappingStatus {
     pub name: Vec<u8>,
     /// Resident bytes: of the file, and anonymous.
     pub resident_bytes: [u64; 2],
-    /// Locked.
+    /// `lo` of VmFlags: mlock(2) holds it.
     pub is_locked: bool,
     /// Where its memory is to come from.
     pub policy: MemoryPolicy,
@@ -378,7 +378,7 @@ pub struct MappingStatus {
 /// The machine, now.
 #[derive(Clone, Debug, Default)]
 pub struct SystemStatus {
-    /// CPUs.
+    /// How many CPUs the sandbox has.
     pub cpus: usize,
     /// Since boot.
     pub uptime: Duration,

@@ -320,7 +320,6 @@ fn events(is_readable: bool, is_writable: bool) -> Events {
     events
 }
 
-/// The device number of slave `number`.
 pub(super) fn slave_device(number: u32) -> DeviceNumber {
     DeviceNumber::new(SLAVE_MAJOR, number)
 }

@@ -232,7 +232,6 @@ fn link_to(machine: &Machine, up: &str) -> Result<LinkTarget, Errno> {
     Ok(LinkTarget::Text(format!("{up}/{directory}").into_bytes()))
 }
 
-/// The directories of disks.
 struct DiskDirectories;
 
 impl Children<Machine> for DiskDirectories {

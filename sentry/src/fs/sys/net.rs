@@ -128,7 +128,6 @@ impl Children<Machine> for ClassLinks {
     }
 }
 
-/// The directories of links.
 struct LinkDirectories;
 
 impl Children<Machine> for LinkDirectories {

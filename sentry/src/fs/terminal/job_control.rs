@@ -37,11 +37,9 @@ pub struct ControllingTerminals {
 
 /// A terminal that can control a session.
 pub(crate) trait ControllingTerminal: Send + Sync {
-    /// Its job control.
     fn job_control(&self) -> &JobControl;
     /// Opens it once more, for /dev/tty.
     fn open_again(&self) -> Arc<dyn File>;
-    /// Its device number.
     fn device(&self) -> DeviceNumber;
     /// Hangs it up: its session is without a terminal.
     fn hang_up(&self) {

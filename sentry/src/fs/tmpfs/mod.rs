@@ -87,7 +87,7 @@ pub struct MemoryResources {
     pub devices: Arc<AnonymousDevices>,
     /// The initial user namespace, which owns what the kernel mounts.
     pub user_namespace: Arc<UserNamespace>,
-    /// The block devices.
+    /// Where device nodes of block devices lead.
     pub block: Arc<BlockDevices>,
     /// The tree of /dev, once somebody has asked for it.
     devtmpfs: Arc<OnceLock<Arc<Devtmpfs>>>,

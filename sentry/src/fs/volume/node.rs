@@ -42,7 +42,6 @@ struct Place {
 }
 
 impl Node {
-    /// The root of a volume.
     pub(super) fn root(volume: &Arc<Volume>, root: VolumeRoot) -> Result<Arc<Self>, Errno> {
         let VolumeRoot { descriptor, kind } = root;
         let handle = Arc::new(Handle::open(&volume.handles, || Ok(descriptor))?);

@@ -10,7 +10,7 @@ use crate::ipc::budget::Charge;
 /// What a message costs beside its text (Linux: `struct msg_msg`).
 const MESSAGE_BYTES: usize = 64;
 
-/// A message.
+/// What msgsnd(2) put in: a type above 0 and bytes.
 #[derive(Debug)]
 pub struct Message {
     kind: i64,
@@ -55,7 +55,7 @@ impl Message {
         self.kind
     }
 
-    /// Its text.
+    /// The bytes behind the type, msg_stype's `mtext`.
     pub fn text(&self) -> &[u8] {
         &self.text
     }

@@ -68,7 +68,7 @@ pub struct MessageUsage {
     pub messages: usize,
     /// Bytes in those.
     pub bytes: usize,
-    /// The highest index.
+    /// The highest index in use, which MSG_INFO returns.
     pub highest_index: usize,
 }
 

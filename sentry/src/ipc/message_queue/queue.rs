@@ -14,7 +14,7 @@ use crate::ipc::{IpcAccess, IpcCaller, now_seconds};
 use crate::process_identity::ProcessIdentity;
 use crate::wait::{Events, WaitQueue};
 
-/// A message queue.
+/// A System V message queue (`man 7 sysvipc`).
 pub struct MessageQueue {
     pub(super) id: i32,
     state: Mutex<State>,
@@ -67,7 +67,7 @@ pub struct PendingReception {
 
 /// What came of msgrcv(2).
 pub enum Received {
-    /// A message.
+    /// One that msgrcv(2) took.
     Message(Message),
     /// None is there yet.
     Pending(PendingReception),

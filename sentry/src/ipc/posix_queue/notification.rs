@@ -22,7 +22,7 @@ pub enum NotificationKind {
 pub struct Notification {
     /// How.
     pub kind: NotificationKind,
-    /// The process.
+    /// Who called mq_notify(3).
     pub owner: ProcessIdentity,
     /// Where its signals go.
     pub target: Weak<dyn SignalTarget>,

@@ -51,7 +51,7 @@ pub struct PendingPosixReception {
 
 /// What came of mq_receive(3).
 pub enum PosixReceived {
-    /// A message.
+    /// One that mq_receive(3) took.
     Message(Message),
     /// None is there yet.
     Pending(PendingPosixReception),
@@ -60,7 +60,7 @@ pub enum PosixReceived {
 /// What a queue's file says of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PosixQueueStatus {
-    /// Messages in it.
+    /// mq_curmsgs: how many wait in it.
     pub messages: usize,
     /// Bytes in those.
     pub bytes: usize,

@@ -72,7 +72,7 @@ pub struct SemaphoreUsage {
     pub sets: usize,
     /// Semaphores in all of them.
     pub semaphores: usize,
-    /// The highest index.
+    /// The highest index in use, which SEM_INFO returns.
     pub highest_index: usize,
 }
 

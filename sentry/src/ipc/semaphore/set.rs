@@ -19,7 +19,6 @@ use crate::wait::{Events, WaitQueue};
 /// The largest adjustment (`SEMAEM`).
 pub(super) const MAX_ADJUSTMENT: i32 = MAX_SEMAPHORE_VALUE as i32;
 
-/// A semaphore set.
 pub(super) struct SemaphoreSet {
     pub(super) id: i32,
     pub(super) len: usize,

@@ -72,11 +72,11 @@ struct Table {
 pub struct SharedMemoryUsage {
     /// How many there are.
     pub segments: usize,
-    /// Their pages.
+    /// Pages of all segments, touched or not.
     pub total_pages: u64,
     /// Those in memory.
     pub resident_pages: u64,
-    /// The highest index.
+    /// The highest index in use, which SHM_INFO returns.
     pub highest_index: usize,
 }
 

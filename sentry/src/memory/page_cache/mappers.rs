@@ -114,7 +114,6 @@ pub(in crate::memory) struct Attachment {
 }
 
 impl Attachment {
-    /// The cache.
     pub(in crate::memory) fn cache(&self) -> &Arc<PageCache> {
         &self.cache
     }

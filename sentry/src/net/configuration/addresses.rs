@@ -21,7 +21,7 @@ pub struct AddressPattern {
     pub local: Option<IpAddr>,
     /// A network that it lies in, with the length of its prefix.
     pub network: Option<IpNet>,
-    /// Its label.
+    /// IFA_LABEL: the link's name with an alias behind it.
     pub label: Option<String>,
 }
 

@@ -15,15 +15,15 @@ pub struct Change {
 /// What a configuration has.
 #[derive(Clone, Debug)]
 pub enum Thing {
-    /// A link.
+    /// Told of by RTM_NEWLINK and RTM_DELLINK.
     Link(Link),
     /// An address of the link with this index.
     Address(u32, InterfaceAddress),
-    /// A route.
+    /// Told of by RTM_NEWROUTE and RTM_DELROUTE.
     Route(Route),
-    /// A rule.
+    /// Told of by RTM_NEWRULE and RTM_DELRULE.
     Rule(Rule),
-    /// A neighbour.
+    /// Told of by RTM_NEWNEIGH and RTM_DELNEIGH.
     Neighbour(Neighbour),
 }
 

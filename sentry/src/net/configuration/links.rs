@@ -35,19 +35,19 @@ const MIN_IPV6_MTU: u32 = 1280;
 pub struct LinkChanges {
     /// Flags, and which of them count.
     pub flags: Option<(LinkFlags, LinkFlags)>,
-    /// The name.
+    /// IFLA_IFNAME: what it is to be called.
     pub name: Option<LinkName>,
-    /// The MTU.
+    /// IFLA_MTU, in bytes.
     pub mtu: Option<u32>,
     /// The length of the queue.
     pub tx_queue_len: Option<u32>,
-    /// The hardware address.
+    /// IFLA_ADDRESS.
     pub hardware_address: Option<[u8; 6]>,
     /// The hardware address of everybody.
     pub hardware_broadcast: Option<[u8; 6]>,
-    /// The alias.
+    /// IFLA_IFALIAS; an empty one takes it away.
     pub alias: Option<String>,
-    /// The group.
+    /// IFLA_GROUP.
     pub group: Option<u32>,
 }
 

@@ -139,12 +139,12 @@ impl<'a> Snapshot<'a> {
         self.0.routes.iter()
     }
 
-    /// The rules.
+    /// What chooses a table of routes, by priority.
     pub fn rules(&self) -> impl Iterator<Item = &'a Rule> + use<'a> {
         self.0.rules.iter()
     }
 
-    /// The neighbours.
+    /// Hardware addresses of neighbours, as `ip neigh` lists.
     pub fn neighbours(&self) -> impl Iterator<Item = &'a Neighbour> + use<'a> {
         self.0.neighbours.iter()
     }

@@ -68,7 +68,7 @@ pub struct Link {
     pub mtu: u32,
     /// How many packets wait for it at most.
     pub tx_queue_len: u32,
-    /// Its hardware address.
+    /// Of Ethernet; all zero for the loopback.
     pub hardware_address: [u8; 6],
     /// The hardware address of everybody on it.
     pub hardware_broadcast: [u8; 6],

@@ -20,7 +20,7 @@ struct Counters {
 pub struct Traffic {
     /// Packets, or what would be one each on a wire.
     pub packets: u64,
-    /// Their bytes.
+    /// Bytes, without what a wire would add.
     pub bytes: u64,
 }
 

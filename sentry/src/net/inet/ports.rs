@@ -233,7 +233,6 @@ impl<S> Ports<S> {
 }
 
 impl<S> Port<S> {
-    /// Its number.
     pub(super) fn number(&self) -> u16 {
         self.number
     }

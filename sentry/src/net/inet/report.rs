@@ -24,7 +24,7 @@ pub enum InetProtocol {
 /// What is told of a socket.
 #[derive(Clone, Debug)]
 pub struct InetStatus {
-    /// Its protocol.
+    /// Whose file under /proc/net shows it.
     pub protocol: InetProtocol,
     /// Whether it is of AF_INET6.
     pub is_ipv6: bool,

@@ -188,7 +188,6 @@ fn check_value(socket: &dyn Socket, option: u32, number: i32) -> Result<(), Errn
     if unlocks { check_filter_lock(socket) } else { Ok(()) }
 }
 
-/// Sets an option that is one number.
 fn set_number(socket: &dyn Socket, option: u32, number: i32) -> Result<(), Errno> {
     let word = number.cast_unsigned();
     socket.change_options(|options| {

@@ -26,7 +26,6 @@ const VERSION: u8 = 2;
 /// The last attribute that it knows (CTRL_ATTR_OP).
 const LAST_ATTRIBUTE: u32 = 10;
 
-/// Serves one request.
 pub(super) fn serve(socket: &NetlinkSocket, request: &Request<'_>) -> Served {
     match family(request) {
         Err(error) => Served::Done(Err(error.into())),

@@ -13,7 +13,6 @@ const USUAL_PART_BYTES: usize = 3776;
 /// The most bytes of a part of a dump.
 const MAX_PART_BYTES: usize = 32448;
 
-/// A datagram.
 pub(super) struct Datagram {
     pub(super) bytes: Arc<[u8]>,
     /// Who sent it; 0 is the kernel.
@@ -105,7 +104,6 @@ impl Inbox {
         }
     }
 
-    /// The first datagram.
     pub(super) fn first(&self) -> Option<&Datagram> {
         self.queue.front()
     }

@@ -23,7 +23,6 @@ use crate::wait::{Events, WaitQueue};
 /// What Linux leaves of the send buffer for its own use.
 const SEND_OVERHEAD_BYTES: usize = 32;
 
-/// A netlink socket.
 pub(super) struct NetlinkSocket {
     common: SocketCommon,
     protocol: Protocol,

@@ -73,7 +73,6 @@ impl NetlinkSockets {
         self.0.lock().all.len()
     }
 
-    /// All sockets.
     pub(super) fn all(&self) -> Vec<Arc<NetlinkSocket>> {
         self.0.lock().all.values().filter_map(Weak::upgrade).collect()
     }

@@ -40,7 +40,6 @@ pub(in crate::net) struct HostSocket {
 }
 
 impl HostSocket {
-    /// A stream.
     pub(super) fn stream(socket: OwnedFd, place: Place, watched: Arc<dyn Watched>) -> Result<Self, Errno> {
         Self::new(socket, place, Trigger::Edge, watched)
     }

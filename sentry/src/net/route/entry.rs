@@ -14,7 +14,7 @@ pub struct Route {
     pub destination: IpNet,
     /// For which type of service; 0 for any.
     pub tos: u8,
-    /// The table that it is in.
+    /// RTA_TABLE: `main` is 254, `local` 255.
     pub table: u32,
     /// Who made it.
     pub protocol: RouteProtocol,

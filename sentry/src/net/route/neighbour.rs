@@ -10,7 +10,7 @@ use netlink_packet_route::neighbour::{NeighbourFlags, NeighbourState};
 pub struct Neighbour {
     /// The link that it is on.
     pub device: u32,
-    /// Its address.
+    /// NDA_DST.
     pub address: IpAddr,
     /// Its hardware address, if it is known.
     pub hardware_address: Option<[u8; 6]>,

@@ -30,7 +30,7 @@ pub struct Rule {
     pub mark_mask: u32,
     /// What it does: asks the table, or refuses.
     pub action: RuleAction,
-    /// The table.
+    /// FRA_TABLE: where to look the route up.
     pub table: u32,
     /// Who made it.
     pub protocol: RouteProtocol,

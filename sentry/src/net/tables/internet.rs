@@ -23,7 +23,6 @@ pub(super) fn sockets(
     all.into_iter().filter(|status| status.protocol == protocol && status.is_ipv6 == is_ipv6).collect()
 }
 
-/// Their rows.
 pub(super) fn rows(namespace: &NetworkNamespace, protocol: InetProtocol, is_ipv6: bool) -> String {
     let mut text = String::new();
     for (number, status) in sockets(namespace, protocol, is_ipv6).iter().enumerate() {

@@ -65,7 +65,7 @@ fn checked_kind(request: SocketRequest) -> Result<SocketKind, Errno> {
     Ok(if request.kind == SocketKind::Raw { SocketKind::Datagram } else { request.kind })
 }
 
-/// A unix socket.
+/// A socket of AF_UNIX, of any of its three types (`man 7 unix`).
 pub struct UnixSocket {
     common: SocketCommon,
     own: Arc<Endpoint>,

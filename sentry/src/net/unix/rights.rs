@@ -14,7 +14,7 @@ pub const MAX_FILES: usize = 253;
 /// Files that are to go with a message, and who answers for them on their way.
 #[derive(Clone, Default)]
 pub struct SentFiles {
-    /// The files.
+    /// What SCM_RIGHTS passes, in order.
     pub files: Vec<Arc<FileDescription>>,
     /// The user who sends them.
     pub user: Arc<UserCounters>,

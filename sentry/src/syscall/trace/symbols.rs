@@ -42,7 +42,6 @@ impl Symbols {
         }
     }
 
-    /// The name of `value`.
     pub(super) fn name(&self, value: u64) -> Option<&'static str> {
         self.names.iter().find(|(number, _)| *number == value).map(|(_, name)| *name)
     }

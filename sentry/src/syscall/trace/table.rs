@@ -447,7 +447,6 @@ const RESOURCES: &[(Sysno, Row)] = &[
     (Sysno::ioprio_set, call(&[INT, PID, HEX])),
 ];
 
-/// Signals.
 const SIGNALS: &[(Sysno, Row)] = &[
     (Sysno::rt_sigaction, call(&[SIGNAL, In(&structures::ACTION), Out(&structures::ACTION), SIZE])),
     (
@@ -553,7 +552,6 @@ const READINESS: &[(Sysno, Row)] = &[
     (Sysno::epoll_pwait2, call(&[FD, OutArray(&structures::EPOLL_EVENT), INT, TIMEOUT, MASK, SIZE])),
 ];
 
-/// Sockets.
 const SOCKETS: &[(Sysno, Row)] = &[
     (Sysno::socket, call(&[Choice(&symbols::ADDRESS_FAMILIES), Value(value::socket_type), INT])),
     (

@@ -7,7 +7,6 @@ use super::symbols;
 use crate::signal::{Signal, SignalSet};
 use crate::syscall::arguments;
 
-/// An `int`.
 pub(super) fn int(line: &mut Line, value: u64) {
     line.put(format_args!("{}", arguments::int(value)));
 }
@@ -121,7 +120,6 @@ pub(super) fn signal_set(line: &mut Line, set: SignalSet) {
     line.text("]");
 }
 
-/// A clock.
 pub(super) fn clock(line: &mut Line, value: u64) {
     let number = arguments::int(value);
     if number >= 0 {
@@ -155,7 +153,6 @@ pub(super) fn clone_flags(line: &mut Line, value: u64) {
     }
 }
 
-/// A scheduling policy.
 pub(super) fn scheduling_policy(line: &mut Line, value: u64) {
     let reset = u64::from(uapi::SCHED_RESET_ON_FORK);
     symbols::SCHEDULING_POLICIES.choice(line, u64::from(arguments::unsigned(value)) & !reset);

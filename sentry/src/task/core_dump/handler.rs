@@ -20,7 +20,6 @@ const ENVIRONMENT: [&[u8]; 2] = [b"HOME=/", b"PATH=/sbin:/bin:/usr/sbin:/usr/bin
 pub(super) struct Handler {
     /// The write end of the pipe.
     pub(super) input: Arc<FileDescription>,
-    /// The pipe.
     pub(super) pipe: Arc<Pipe>,
 }
 

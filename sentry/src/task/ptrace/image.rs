@@ -40,7 +40,6 @@ pub(crate) struct Image {
     pub(crate) original_rax: u64,
     /// Bases of FS and GS.
     pub(crate) bases: SegmentBases,
-    /// The debug registers.
     pub(crate) debug: DebugRegisters,
     /// The XSAVE area in standard format.
     pub(crate) extended_state: Vec<u8>,

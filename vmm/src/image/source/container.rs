@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Layout,
     /// What `docker save` writes.
     Docker,
-    /// The files of a root file system.
+    /// A plain archive of a root file system, without a manifest.
     RootFileSystem,
 }
 

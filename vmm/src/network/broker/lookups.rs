@@ -182,7 +182,6 @@ impl Worker {
     }
 }
 
-/// Asks a server.
 fn ask(server: SocketAddr, query: &Query<'_>, protocol: Protocol) -> Option<Vec<u8>> {
     let id = random_number()?;
     let question = query.forwarded(id)?;

@@ -17,7 +17,6 @@ use crate::fs::pseudo::{
 };
 use crate::fs::{FileKind, LinkTarget, Viewer, file_system_type};
 
-/// The root directory.
 pub(super) static ROOT: Entry<About> = directory("", &TOP);
 
 static TOP: Directory<About> = Directory {

@@ -19,7 +19,7 @@ const RETRANSMISSION_TIMEOUT_US: u32 = 200_000;
 const NO_THRESHOLD: u32 = 0x7fff_ffff;
 
 impl TcpSocket {
-    /// Its state.
+    /// What `ss` and /proc/net/tcp call `st`.
     pub fn tcp_state(&self) -> TcpState {
         self.state.lock().tcp_state()
     }

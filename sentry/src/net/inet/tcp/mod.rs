@@ -73,7 +73,7 @@ impl Drop for Place {
     }
 }
 
-/// A TCP socket.
+/// A stream socket of AF_INET or AF_INET6 (`man 7 tcp`).
 pub struct TcpSocket {
     inet: InetSocket,
     state: Mutex<State>,

@@ -215,7 +215,6 @@ impl TcpSocket {
         }
     }
 
-    /// Sets a TCP option.
     pub(super) fn set_tcp_option(&self, option: u32, value: &[u8]) -> Result<(), Errno> {
         match option {
             uapi::TCP_CONGESTION | uapi::TCP_ULP if value.is_empty() => Err(Errno::EINVAL),

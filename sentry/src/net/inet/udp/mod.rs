@@ -29,7 +29,7 @@ pub struct UdpSockets {
     ports: Arc<Ports<UdpSocket>>,
 }
 
-/// A UDP socket.
+/// A datagram socket of AF_INET or AF_INET6 (`man 7 udp`).
 pub struct UdpSocket {
     inet: InetSocket,
     state: Mutex<State>,

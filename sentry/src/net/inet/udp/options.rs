@@ -58,7 +58,6 @@ impl UdpSocket {
         Ok(number.to_ne_bytes().to_vec())
     }
 
-    /// Sets an option.
     pub(super) fn set_udp_option(&self, option: u32, value: &[u8]) -> Result<(), Errno> {
         let number = int(value)?;
         let is_on = number != 0;

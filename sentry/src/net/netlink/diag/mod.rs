@@ -24,7 +24,6 @@ struct Asker<'a> {
     users: &'a UserNamespace,
 }
 
-/// Serves one request.
 pub(super) fn serve(socket: &NetlinkSocket, request: &Request<'_>) -> Served {
     match request.header.kind {
         SOCK_DIAG_BY_FAMILY => {

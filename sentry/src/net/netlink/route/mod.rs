@@ -36,7 +36,6 @@ const MIN_PAYLOAD_BYTES: usize = 1;
 
 type Message = RouteNetlinkMessage;
 
-/// Serves one request.
 pub(super) fn serve(socket: &NetlinkSocket, request: &Request<'_>) -> Served {
     if request.header.kind > LAST_TYPE {
         return Served::Done(Err(Errno::EOPNOTSUPP.into()));
