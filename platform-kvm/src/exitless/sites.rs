@@ -10,11 +10,12 @@
 //! | `mov $n, %rax; syscall` | to SYSCALL, which stays where it is |
 //!
 //! The first is always sound: what follows SYSCALL is an instruction. What precedes it need not be, so the others are taken
-//! only if the call had that number and no other reading of the bytes ends at SYSCALL.
+//! only if the call had that number and no other reading of the bytes ends at SYSCALL, but for one that would have
+//! accessed memory at RAX: with the number of a call there it would have faulted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use iced_x86::{Decoder, DecoderOptions};
+use iced_x86::{Decoder, DecoderOptions, Instruction, InstructionInfoFactory, OpAccess, Register};
 use sentry::platform::{PAGE_SIZE, VirtualRange};
 
 use super::code::{SYSCALL, displacement};
@@ -35,6 +36,8 @@ const JUMP_LEN: usize = 7;
 const TRAPS_BEFORE_REWRITING: u8 = 8;
 /// Sites that are counted at a time.
 const COUNTED_MAX: usize = 1024;
+/// More than any call's number. Below twice that nobody may map anything (`/proc/sys/vm/mmap_min_addr`).
+const NUMBERS_END: u64 = 4096;
 /// Bytes of the longest instruction (SDM 2A 2.3.11).
 const INSTRUCTION_LEN_MAX: usize = 15;
 
@@ -69,12 +72,11 @@ impl Site {
             return window(0, 6);
         }
         let immediate = (number as u32).to_le_bytes();
-        let is_long = number == u64::from(number as u32) && number < 1 << 31;
         for opcode in [&[0xb8][..], &[0x48, 0xc7, 0xc0]] {
             let before = opcode.len() + 4;
             let expected = opcode.iter().chain(&immediate);
             let is_move = at > before && code[at - before..at].iter().eq(expected);
-            if is_move && is_long && is_only_reading(&code[..at], before) {
+            if is_move && number < NUMBERS_END && is_only_reading(&code[..at], before) {
                 return window(before, 0);
             }
         }
@@ -164,8 +166,28 @@ fn is_only_reading(code: &[u8], len: usize) -> bool {
     (1..INSTRUCTION_LEN_MAX).filter_map(|back| start.checked_sub(back)).all(|begin| {
         let mut decoder = Decoder::new(64, &code[begin..], DecoderOptions::NONE);
         let instruction = decoder.decode();
-        instruction.is_invalid() || begin + instruction.len() != code.len()
+        instruction.is_invalid() || begin + instruction.len() != code.len() || faults_below(&instruction)
     })
+}
+
+/// Whether an instruction after which RAX holds the number of a call has faulted: it accesses memory at most two such numbers
+/// from 0, where nobody may map anything.
+fn faults_below(instruction: &Instruction) -> bool {
+    let mut factory = InstructionInfoFactory::new();
+    let info = factory.info(instruction);
+    let keeps_rax = info
+        .used_registers()
+        .iter()
+        .all(|used| used.register().full_register() != Register::RAX || used.access() == OpAccess::Read);
+    keeps_rax
+        && info.used_memory().iter().any(|used| {
+            let is_plain = used.base() == Register::RAX && used.index() == Register::None;
+            let has_base = matches!(used.segment(), Register::FS | Register::GS);
+            is_plain
+                && !has_base
+                && used.displacement() < NUMBERS_END
+                && used.access() != OpAccess::NoMemAccess
+        })
 }
 
 /// A page of which user code sees a copy.
