@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// How long a worker polls without finding anything.
+/// How long a worker polls without finding anything; and if it is not asked what that saves.
 const IDLE_MAX: Duration = Duration::from_micros(150);
+const GENEROUS_IDLE_MAX: Duration = Duration::from_millis(2);
 /// How often it looks whether that pays.
 const PERIOD: Duration = Duration::from_millis(2);
 /// The least share, in percent, of that time that it must have had a processor.
@@ -101,6 +102,10 @@ impl Economy {
         &self.counts
     }
 
+    fn idle_max(&self) -> Duration {
+        if self.is_generous { GENEROUS_IDLE_MAX } else { IDLE_MAX }
+    }
+
     fn exit_cost(&self) -> u64 {
         self.exit_cost.load(Ordering::Relaxed)
     }
@@ -159,12 +164,12 @@ impl<'a> Phase<'a> {
                 return Verdict::DoesNotPay;
             }
         }
-        if now - self.last_request >= IDLE_MAX { Verdict::Over } else { Verdict::GoOn }
+        if now - self.last_request >= self.economy.idle_max() { Verdict::Over } else { Verdict::GoOn }
     }
 
     /// Whether it was worth the time until the last request.
     pub(crate) fn has_paid(&self) -> bool {
-        self.economy.was_worth(self.served, self.last_request - self.begun + IDLE_MAX)
+        self.economy.was_worth(self.served, self.last_request - self.begun + self.economy.idle_max())
     }
 }
 
