@@ -29,6 +29,7 @@ const EXITLESS_ALWAYS: &[&str] = &[
     "code_fuzz",
     "credentials",
     "fork_wait",
+    "frequent_calls",
     "futex",
     "memory_races",
     "pipes",

@@ -18,6 +18,8 @@ const LEN_MAX: u64 = 64 * 1024;
 pub(super) fn is_served_lent(task: &CurrentTask, number: u64, arguments: [u64; 6]) -> bool {
     let Some(call) = usize::try_from(number).ok().and_then(Sysno::new) else { return false };
     tells_or_sets(call)
+        // Without a number that it was shown, it is told where the serving thread is.
+        || call == Sysno::getcpu && task.has_cpu_number()
         || names_a_file(call)
         || is_memory_call(call, arguments)
         || is_file_call(task, call, arguments)
@@ -45,28 +47,47 @@ fn tells_or_sets(call: Sysno) -> bool {
             | Sysno::setpgid
             | Sysno::getpriority
             | Sysno::getrlimit
+            | Sysno::setrlimit
             | Sysno::prlimit64
             | Sysno::getrusage
             | Sysno::times
             | Sysno::sched_getscheduler
             | Sysno::sched_getparam
+            | Sysno::sched_getattr
             | Sysno::sched_getaffinity
             | Sysno::sched_get_priority_max
             | Sysno::sched_get_priority_min
+            | Sysno::sched_rr_get_interval
             | Sysno::capget
+            | Sysno::personality
             | Sysno::umask
             | Sysno::uname
             | Sysno::sysinfo
             | Sysno::gettimeofday
             | Sysno::time
+            | Sysno::clock_gettime
             | Sysno::clock_getres
             | Sysno::getitimer
+            | Sysno::setitimer
+            | Sysno::alarm
+            | Sysno::timer_create
+            | Sysno::timer_settime
+            | Sysno::timer_gettime
+            | Sysno::timer_getoverrun
+            | Sysno::timer_delete
             | Sysno::rt_sigaction
             | Sysno::rt_sigprocmask
             | Sysno::rt_sigpending
+            | Sysno::rt_sigqueueinfo
+            | Sysno::rt_tgsigqueueinfo
             | Sysno::kill
             | Sysno::tkill
             | Sysno::tgkill
+            | Sysno::pidfd_open
+            | Sysno::pidfd_send_signal
+            | Sysno::set_robust_list
+            | Sysno::get_robust_list
+            | Sysno::set_tid_address
             | Sysno::getcwd
             | Sysno::chdir
             | Sysno::fchdir
@@ -75,15 +96,27 @@ fn tells_or_sets(call: Sysno) -> bool {
             | Sysno::pipe2
             | Sysno::eventfd
             | Sysno::eventfd2
+            | Sysno::memfd_create
+            | Sysno::signalfd
+            | Sysno::signalfd4
             | Sysno::epoll_create
             | Sysno::epoll_create1
             | Sysno::epoll_ctl
             | Sysno::timerfd_create
             | Sysno::timerfd_settime
             | Sysno::timerfd_gettime
+            | Sysno::inotify_init
             | Sysno::inotify_init1
             | Sysno::inotify_add_watch
             | Sysno::inotify_rm_watch
+            | Sysno::shmget
+            | Sysno::shmctl
+            | Sysno::semget
+            | Sysno::semctl
+            | Sysno::msgget
+            | Sysno::msgctl
+            | Sysno::mq_getsetattr
+            | Sysno::mq_unlink
     )
 }
 
@@ -125,6 +158,16 @@ fn names_a_file(call: Sysno) -> bool {
             | Sysno::utimensat
             | Sysno::utime
             | Sysno::utimes
+            | Sysno::futimesat
+            | Sysno::fchmodat2
+            | Sysno::mknod
+            | Sysno::mknodat
+            | Sysno::setxattr
+            | Sysno::lsetxattr
+            | Sysno::fsetxattr
+            | Sysno::removexattr
+            | Sysno::lremovexattr
+            | Sysno::fremovexattr
             | Sysno::getxattr
             | Sysno::lgetxattr
             | Sysno::fgetxattr
@@ -133,6 +176,7 @@ fn names_a_file(call: Sysno) -> bool {
             | Sysno::flistxattr
             | Sysno::open
             | Sysno::openat
+            | Sysno::openat2
             | Sysno::creat
     )
 }
@@ -142,9 +186,9 @@ fn is_memory_call(call: Sysno, arguments: [u64; 6]) -> bool {
     use linux_raw_sys::general as uapi;
     let [_, _, third, fourth, ..] = arguments;
     match call {
-        Sysno::brk | Sysno::munmap | Sysno::mprotect => true,
+        Sysno::brk | Sysno::munmap | Sysno::mprotect | Sysno::mremap | Sysno::mincore => true,
         Sysno::mmap => unsigned(fourth) & (uapi::MAP_POPULATE | uapi::MAP_LOCKED) == 0,
-        Sysno::madvise => unsigned(third) == uapi::MADV_DONTNEED,
+        Sysno::madvise => matches!(unsigned(third), uapi::MADV_DONTNEED | uapi::MADV_FREE),
         _ => false,
     }
 }
@@ -161,7 +205,9 @@ fn is_file_call(task: &CurrentTask, call: Sysno, arguments: [u64; 6]) -> bool {
         }
         Sysno::write | Sysno::pwrite64 => is_file(&|file| is_taken_whole(file, third)),
         // How much is to be moved is known later: no more than a regular file takes anyway.
-        Sysno::readv | Sysno::writev => is_file(&FileDescription::is_regular),
+        Sysno::readv | Sysno::writev | Sysno::preadv | Sysno::pwritev | Sysno::preadv2 | Sysno::pwritev2 => {
+            is_file(&FileDescription::is_regular)
+        }
         Sysno::lseek | Sysno::getdents | Sysno::getdents64 => is_file(&|_| true),
         Sysno::ftruncate | Sysno::fsync | Sysno::fdatasync => is_file(&|_| true),
         Sysno::fadvise64 | Sysno::flock => is_file(&|_| true),
@@ -261,36 +307,34 @@ fn is_never_waiting(flags: u64) -> bool {
 
 /// What waits until something is ready, if that is so already.
 fn is_waiting_call(call: Sysno, arguments: [u64; 6]) -> bool {
-    let [first, second, third, fourth, fifth, sixth] = arguments;
+    let [_, second, third, fourth, fifth, sixth] = arguments;
     match call {
-        Sysno::clock_gettime => is_clock_of_all(first),
         Sysno::poll | Sysno::select | Sysno::epoll_wait => true,
+        Sysno::semop | Sysno::semtimedop | Sysno::mq_timedsend | Sysno::mq_timedreceive => true,
+        Sysno::msgsnd | Sysno::msgrcv => true,
         // A mask would have to be put back.
         Sysno::ppoll => fourth == 0,
         Sysno::pselect6 => sixth == 0,
-        Sysno::epoll_pwait => fifth == 0,
-        Sysno::futex => is_futex_wake(second),
+        Sysno::epoll_pwait | Sysno::epoll_pwait2 => fifth == 0,
+        Sysno::futex => is_plain_futex(second),
         Sysno::wait4 => unsigned(third) & linux_raw_sys::general::WNOHANG != 0,
+        Sysno::waitid => unsigned(fourth) & linux_raw_sys::general::WNOHANG != 0,
         _ => false,
     }
 }
 
-/// Clocks that are nobody's own (`man 2 clock_gettime`).
-fn is_clock_of_all(clock: u64) -> bool {
-    use linux_raw_sys::general as uapi;
-    matches!(
-        unsigned(clock),
-        uapi::CLOCK_REALTIME
-            | uapi::CLOCK_MONOTONIC
-            | uapi::CLOCK_MONOTONIC_RAW
-            | uapi::CLOCK_REALTIME_COARSE
-            | uapi::CLOCK_MONOTONIC_COARSE
-            | uapi::CLOCK_BOOTTIME
-    )
-}
-
-fn is_futex_wake(operation: u64) -> bool {
+/// What wakes, and what waits for a value that may have changed already.
+fn is_plain_futex(operation: u64) -> bool {
     use linux_raw_sys::general as uapi;
     let command = unsigned(operation) & !(uapi::FUTEX_PRIVATE_FLAG | uapi::FUTEX_CLOCK_REALTIME);
-    matches!(command, uapi::FUTEX_WAKE | uapi::FUTEX_WAKE_BITSET)
+    matches!(
+        command,
+        uapi::FUTEX_WAKE
+            | uapi::FUTEX_WAKE_BITSET
+            | uapi::FUTEX_WAKE_OP
+            | uapi::FUTEX_REQUEUE
+            | uapi::FUTEX_CMP_REQUEUE
+            | uapi::FUTEX_WAIT
+            | uapi::FUTEX_WAIT_BITSET
+    )
 }

@@ -226,6 +226,11 @@ impl CurrentTask {
         *self.task.rseq_area.lock() = area;
     }
 
+    /// Whether the task was shown the number of its CPU, and runs on none but that.
+    pub(crate) fn has_cpu_number(&self) -> bool {
+        self.rseq.shown.is_some()
+    }
+
     /// The number of the CPU that the task runs on (`man 2 getcpu`).
     pub(crate) fn cpu_number(&self) -> u32 {
         match self.rseq.shown {
