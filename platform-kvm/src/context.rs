@@ -90,6 +90,7 @@ impl KvmContext {
     fn run_vcpu(&self, vcpu: &mut Vcpu, space: &Space, root: Root, registers: &mut Registers) -> Stop {
         let watch = self.machine.dispatcher().map(|dispatcher| (dispatcher, Instant::now()));
         let stop = vcpu.run(root, registers);
+        self.machine.run_counts().note(&stop);
         if let (Stop::Exit(Exit::Syscall), Some((dispatcher, begun))) = (&stop, watch) {
             dispatcher.economy().note_exit(begun.elapsed());
         }

@@ -18,6 +18,7 @@
 //! | `tables`, `pieces`, `chunks` | page tables and the memory that they are made of |
 //! | `address_space`, `gate`, `flush` | the port's `AddressSpace`, and how stale translations go |
 //! | `exitless` | system calls that another thread serves while the vCPU stays in user code |
+//! | `counts` | how often vCPUs ran, by what ended that |
 //! | `report` | what the host is and what was chosen, as data |
 //! | `extended` | x87, SSE, AVX: the XSAVE area |
 //!
@@ -30,6 +31,7 @@
 mod address_space;
 mod chunks;
 mod context;
+mod counts;
 mod cpuid;
 mod error;
 mod exitless;

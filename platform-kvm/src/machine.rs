@@ -17,6 +17,7 @@ use rustix::process::{Resource, getrlimit};
 use sentry::platform::{GuestAddress, GuestMemory, PlatformError};
 
 use crate::chunks::{CHUNK_LEN, Chunk, Chunks};
+use crate::counts::RunCounts;
 use crate::error::Error;
 use crate::exitless::dispatcher::Dispatcher;
 use crate::extended::Format;
@@ -51,6 +52,7 @@ pub(crate) struct Machine {
     kernel: Arc<Kernel>,
     /// Serves calls that do not exit, if that was asked for.
     dispatcher: Option<Arc<Dispatcher>>,
+    run_counts: RunCounts,
     chunks: Arc<Chunks>,
     pub(crate) template: Template,
     pub(crate) extended: Format,
@@ -136,6 +138,7 @@ impl Machine {
             memory,
             kernel,
             dispatcher,
+            run_counts: RunCounts::default(),
             chunks,
             template,
             extended,
@@ -202,6 +205,11 @@ impl Machine {
     /// Who serves calls that do not exit, if anybody does.
     pub(crate) fn dispatcher(&self) -> Option<&Arc<Dispatcher>> {
         self.dispatcher.as_ref()
+    }
+
+    /// How often its vCPUs ran.
+    pub(crate) fn run_counts(&self) -> &RunCounts {
+        &self.run_counts
     }
 
     /// How many vCPUs there may be.

@@ -137,6 +137,15 @@ impl KvmPlatform {
         Ok(self.made()?.machine.report())
     }
 
+    /// Logs what has happened so far: exits, and calls without.
+    pub fn log_counts(&self) {
+        let Some(Made { machine, .. }) = self.made.get() else { return };
+        log::debug!("{}", machine.run_counts());
+        if let Some(dispatcher) = machine.dispatcher() {
+            log::debug!("{}", dispatcher.economy().counts());
+        }
+    }
+
     /// What is made, once it is.
     fn made(&self) -> Result<&Made, PlatformError> {
         if let Some(made) = self.made.get() {

@@ -173,6 +173,7 @@ impl Parts {
             let _ = rustix::io::write(&started, &[0]);
         }
         let status: ExitStatus = kernel.wait_for_init(&init);
+        platform.log_counts();
         front.finish();
         write_back(&mounts);
         let status = if time_limit.has_passed() { Failure::TIMED_OUT } else { status.shell_status() };

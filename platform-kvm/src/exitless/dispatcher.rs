@@ -224,7 +224,6 @@ impl Dispatcher {
 
     /// Ends the workers.
     pub(crate) fn stop(&self) {
-        log::debug!("{}", self.economy.counts());
         self.staff.lock().is_over = true;
         self.called.notify_all();
     }

@@ -4,7 +4,7 @@
 //! saved is a fair part of what is burnt, and while the host has the processor to spare: a worker that does not get the
 //! one that it polls with keeps others from it.
 //!
-//! What calls were served, and what polling for them took, is counted, and logged at the end.
+//! What calls were served, and what polling for them took, is counted, and logged when the sandbox has ended.
 //!
 //! What an exit costs differs by a hundred between hosts. It is measured: the shortest run that ended in a system call.
 
