@@ -105,7 +105,7 @@ impl Kernel {
         let empty_memory = MemoryManager::without_tables(&platform, &frames);
         let timers = TimerQueue::new(&timekeeper);
         let cgroups = Hierarchy::new(&frames, &timers);
-        let open_files = Arc::<OpenFiles>::default();
+        let open_files = Arc::new(OpenFiles::new(&timekeeper));
         let user_namespace = UserNamespace::initial();
         let tasks = TaskSet::new(dispatcher, &user_namespace);
         let sockets = KernelSockets::new(&open_files, &timekeeper, &timers);

@@ -23,7 +23,7 @@ const ROOMS: &[&[&str]] = &[
     &["cred"],
     &["landlock"],
     &["virtual_cpus"],
-    &["abi", "core_settings", "heap", "host", "id_map", "pace", "process_identity", "slices", "wait"],
+    &["abi", "core_settings", "heap", "host", "pace", "process_identity", "slices", "wait"],
     &["platform"],
     &["errno"],
 ];

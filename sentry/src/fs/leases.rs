@@ -4,7 +4,7 @@
 //! lease of it; then it is taken. Whoever breaks it waits for that, with the queue that [`OpenFiles`] has for all leases.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use super::async_io::AsyncSignals;
 use super::{Fd, FileDescription, FileKind, OpenFiles, Path};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
+use crate::time::MonotonicTime;
 use crate::wait::Events;
 
 /// What a lease keeps others from.
@@ -30,7 +31,7 @@ struct Breaking {
     /// It is taken, or made a read lease.
     is_taken: bool,
     /// `None` for never.
-    at: Option<Instant>,
+    at: Option<MonotonicTime>,
 }
 
 struct Lease {
@@ -64,7 +65,7 @@ impl Leases {
         check_no_other_opens(description, kind)?;
         let holder = description.id().ok_or(Errno::EINVAL)?;
         let mut leases = self.0.lock();
-        expire(&mut leases, Instant::now());
+        expire(&mut leases);
         let mut others = leases.iter().filter(|lease| lease.holder != holder);
         let is_refused = |lease: &Lease| {
             kind == LeaseKind::Write
@@ -113,7 +114,7 @@ impl Leases {
     /// The lease of `description`, as it will be once it has been broken (F_GETLEASE).
     pub fn of(&self, description: &FileDescription) -> Option<LeaseKind> {
         let mut leases = self.0.lock();
-        expire(&mut leases, Instant::now());
+        expire(&mut leases);
         let own = leases.iter().find(|lease| Some(lease.holder) == description.id())?;
         match own.breaking {
             Some(Breaking { is_taken: true, .. }) => None,
@@ -128,11 +129,7 @@ impl Leases {
     /// [`Errno::ELEASED`]: one of them is still there.
     fn break_for(&self, is_write: bool) -> Result<(), Errno> {
         let mut leases = self.0.lock();
-        if leases.is_empty() {
-            return Ok(());
-        }
-        let now = Instant::now();
-        expire(&mut leases, now);
+        expire(&mut leases);
         let mut is_in_the_way = false;
         for lease in leases.iter_mut().filter(|lease| is_write || lease.kind == LeaseKind::Write) {
             is_in_the_way = true;
@@ -142,7 +139,7 @@ impl Leases {
             };
             if !is_told {
                 let seconds = lease.files.lease_break_seconds();
-                let at = now.checked_add(Duration::from_secs(seconds.into())).filter(|_| seconds != 0);
+                let at = (seconds != 0).then(|| lease.files.now() + Duration::from_secs(seconds.into()));
                 lease.breaking = Some(Breaking { is_taken: is_write, at });
                 lease.signals.lease_broken(&lease.description, lease.fd);
             }
@@ -152,7 +149,8 @@ impl Leases {
 }
 
 /// Takes what has been broken for long enough.
-fn expire(leases: &mut Vec<Lease>, now: Instant) {
+fn expire(leases: &mut Vec<Lease>) {
+    let Some(now) = leases.first().map(|lease| lease.files.now()) else { return };
     let is_over = |lease: &Lease| lease.breaking.filter(|breaking| breaking.at.is_some_and(|at| at <= now));
     leases.retain(|lease| !is_over(lease).is_some_and(|breaking| breaking.is_taken));
     for lease in leases {

@@ -14,6 +14,7 @@ use super::locks::LockWaits;
 use super::pipe::PipeBudget;
 use crate::Errno;
 use crate::heap::{self, HeapCharge};
+use crate::time::{MonotonicTime, Timekeeper};
 use crate::wait::WaitQueue;
 
 /// More descriptions there cannot be, whatever the setting says.
@@ -37,10 +38,19 @@ pub struct OpenFiles {
     pipes: PipeBudget,
     leases: WaitQueue,
     lease_break_seconds: AtomicU32,
+    timekeeper: Arc<Timekeeper>,
 }
 
 impl Default for OpenFiles {
+    /// With a clock of its own.
     fn default() -> Self {
+        Self::new(&Arc::default())
+    }
+}
+
+impl OpenFiles {
+    /// None yet; what is remembered of them is told in `timekeeper`'s time.
+    pub fn new(timekeeper: &Arc<Timekeeper>) -> Self {
         Self {
             used: AtomicU64::new(0),
             setting: AtomicU64::new(NO_SETTING),
@@ -52,11 +62,10 @@ impl Default for OpenFiles {
             pipes: PipeBudget::default(),
             leases: WaitQueue::default(),
             lease_break_seconds: AtomicU32::new(45),
+            timekeeper: timekeeper.clone(),
         }
     }
-}
 
-impl OpenFiles {
     /// How many descriptions there are that have had a descriptor.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
@@ -122,6 +131,11 @@ impl OpenFiles {
     /// Where it is announced that a lease has been given up or changed.
     pub fn lease_queue(&self) -> &WaitQueue {
         &self.leases
+    }
+
+    /// The kernel's time now.
+    pub(super) fn now(&self) -> MonotonicTime {
+        self.timekeeper.monotonic()
     }
 
     /// How long the holder of a lease has to give it up; 0 for ever (`man 5 proc_sys_fs`, lease-break-time).
