@@ -2,8 +2,8 @@
 
 use object::LittleEndian;
 use object::elf::{
-    ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, PF_R, PF_W, PF_X,
-    PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_PHDR, ProgramHeader64,
+    ELFMAG, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD,
+    PT_PHDR, ProgramHeader64,
 };
 use object::pod;
 
@@ -34,6 +34,8 @@ pub(super) enum Role {
 /// The part of a file that is loaded, checked.
 pub(super) struct Image {
     is_position_independent: bool,
+    /// It is neither a program nor an interpreter, which is found out when it is mapped.
+    is_object: bool,
     entry: u64,
     header_count: u16,
     /// Where the program headers are found in memory, before the image is moved.
@@ -76,13 +78,38 @@ impl Image {
     /// ENOEXEC with the reason.
     pub(super) fn parse(file: &dyn File, head: &[u8]) -> Result<Self, LoadError> {
         let header = check_header(head)?;
+        if !matches!(header.e_type.get(LittleEndian), ET_EXEC | ET_DYN) {
+            return Err(LoadError::not_executable("it is an ELF file, but not an executable"));
+        }
+        Self::of_header(file, header)
+    }
+
+    /// The same for a program's interpreter.
+    ///
+    /// # Errors
+    /// EIO: it is shorter than a header. ELIBBAD: it is no interpreter.
+    pub(super) fn parse_interpreter(file: &dyn File, head: &[u8]) -> Result<Self, LoadError> {
+        if head.len() < size_of::<Header>() {
+            return Err(LoadError::new(Errno::EIO, "it ends within its header"));
+        }
+        let bad = |error: LoadError| match error.errno {
+            Errno::ENOEXEC => LoadError { errno: Errno::ELIBBAD, ..error },
+            _ => error,
+        };
+        let header = check_header(head).map_err(bad)?;
+        let mut image = Self::of_header(file, header).map_err(bad)?;
+        image.is_object = !matches!(header.e_type.get(LittleEndian), ET_EXEC | ET_DYN);
+        Ok(image)
+    }
+
+    fn of_header(file: &dyn File, header: &Header) -> Result<Self, LoadError> {
         let table = read_table(file, header)?;
         let headers: &[ProgramHeader] = pod::slice_from_all_bytes(&table)
             .map_err(|()| LoadError::not_executable("its program headers are torn"))?;
-        let file_size = file.metadata()?.size_bytes;
         let endian = LittleEndian;
         let mut image = Self {
             is_position_independent: header.e_type.get(endian) == ET_DYN,
+            is_object: false,
             entry: header.e_entry.get(endian),
             header_count: header.e_phnum.get(endian),
             headers_address: None,
@@ -92,7 +119,7 @@ impl Image {
         };
         for header in headers {
             match header.p_type.get(endian) {
-                PT_LOAD => image.segments.push(Segment::parse(header, file_size)?),
+                PT_LOAD => image.segments.push(Segment::parse(header)),
                 PT_INTERP if image.interpreter.is_none() => {
                     image.interpreter = Some(read_interpreter(file, header)?)
                 }
@@ -101,7 +128,6 @@ impl Image {
                 _ => {}
             }
         }
-        image.check_segments()?;
         let table_offset = header.e_phoff.get(endian);
         if image.headers_address.is_none() {
             image.headers_address =
@@ -120,35 +146,42 @@ impl Image {
         self.has_executable_stack
     }
 
-    /// Segments go upwards and share no byte.
+    /// There is something to load, and all of it lies where user code has addresses. Segments may be in any order, and
+    /// lie on each other: the later one is seen.
     fn check_segments(&self) -> Result<(), LoadError> {
+        if self.is_object {
+            return Err(LoadError::not_executable("it is an ELF file, but not an executable"));
+        }
         if self.segments.is_empty() {
             return Err(LoadError::not_executable("it has no segment to load"));
         }
-        let is_ordered =
-            self.segments.windows(2).all(|pair| pair[0].address + pair[0].memory_bytes <= pair[1].address);
-        if !is_ordered {
-            return Err(LoadError::not_executable("its segments overlap or are out of order"));
-        }
-        Ok(())
+        self.segments.iter().try_for_each(Segment::check)
+    }
+
+    /// The addresses from the first byte of a segment to the last one's end.
+    fn span(&self) -> (u64, u64) {
+        let start = self.segments.iter().map(|segment| segment.address).min().unwrap_or(0);
+        let end = self.segments.iter().map(|segment| segment.address + segment.memory_bytes).max();
+        (start & !(PAGE_SIZE - 1), end.unwrap_or(0))
     }
 
     /// Maps the segments into `memory`.
     ///
     /// # Errors
-    /// ENOMEM, and ENOEXEC if a segment lies where user code has no addresses.
+    /// ENOMEM, and ENOEXEC if a segment makes no sense or lies where user code has no addresses.
     pub(super) fn map(
         &self,
         memory: &MemoryManager,
         executable: &Executable,
         role: Role,
     ) -> Result<Placed, LoadError> {
+        self.check_segments()?;
         let base = self.reserve(memory, role)?;
         let cache = executable.file.page_cache()?;
         for segment in &self.segments {
             segment.map(memory, base, &cache, executable)?;
         }
-        let end = self.segments.last().map_or(0, |last| last.address + last.memory_bytes);
+        let (_, end) = self.span();
         Ok(Placed {
             base,
             entry: self.entry.wrapping_add(base),
@@ -160,8 +193,7 @@ impl Image {
 
     /// Finds room for a position-independent image, and returns what is to be added to its addresses.
     fn reserve(&self, memory: &MemoryManager, role: Role) -> Result<u64, LoadError> {
-        let first = self.segments.first().map_or(0, |first| first.address & !(PAGE_SIZE - 1));
-        let end = self.segments.last().map_or(0, |last| last.address + last.memory_bytes);
+        let (first, end) = self.span();
         let span = end.checked_next_multiple_of(PAGE_SIZE).map_or(u64::MAX, |end| end - first);
         if !self.is_position_independent {
             return Ok(0);
@@ -184,7 +216,7 @@ impl Image {
 }
 
 impl Segment {
-    fn parse(header: &ProgramHeader, file_size: u64) -> Result<Self, LoadError> {
+    fn parse(header: &ProgramHeader) -> Self {
         let endian = LittleEndian;
         let flags = header.p_flags.get(endian).0;
         let mut protection = Protection::empty();
@@ -192,7 +224,7 @@ impl Segment {
         protection.set(Protection::WRITE, flags & PF_W.0 != 0);
         protection.set(Protection::EXECUTE, flags & PF_X.0 != 0);
         let alignment = header.p_align.get(endian);
-        let segment = Self {
+        Self {
             address: header.p_vaddr.get(endian),
             memory_bytes: header.p_memsz.get(endian),
             file_offset: header.p_offset.get(endian),
@@ -203,40 +235,36 @@ impl Segment {
                 PAGE_SIZE
             },
             protection,
-        };
-        segment.check(file_size)?;
-        Ok(segment)
+        }
     }
 
-    fn check(&self, file_size: u64) -> Result<(), LoadError> {
+    fn check(&self) -> Result<(), LoadError> {
         if self.file_bytes > self.memory_bytes {
             return Err(LoadError::not_executable("a segment is larger in the file than in memory"));
         }
         let memory_end = self.address.checked_add(self.memory_bytes);
-        if memory_end.is_none_or(|end| end > VirtualAddress::USER_END.0) {
+        let is_outside = self.address >= VirtualAddress::USER_END.0;
+        if is_outside || memory_end.is_none_or(|end| end > VirtualAddress::USER_END.0) {
             return Err(LoadError::not_executable(format!(
                 "a segment of {:#x} bytes at {:#x} lies outside of the address space",
                 self.memory_bytes, self.address
             )));
         }
-        if self.address % PAGE_SIZE != self.file_offset % PAGE_SIZE {
+        if self.file_bytes > 0 && self.address % PAGE_SIZE != self.file_offset % PAGE_SIZE {
             return Err(LoadError::not_executable(
                 "a segment's address and file offset differ within the page",
             ));
         }
         match self.file_offset.checked_add(self.file_bytes) {
-            Some(end) if end <= file_size => Ok(()),
-            _ => Err(LoadError::not_executable(format!(
-                "the ELF file is torn: a segment needs {:#x} bytes at offset {:#x}, but the file has {file_size:#x}",
-                self.file_bytes, self.file_offset
-            ))),
+            Some(end) if end <= i64::MAX as u64 => Ok(()),
+            _ => Err(LoadError::not_executable("a segment lies where no file reaches")),
         }
     }
 
     /// Where the byte at `file_offset` comes to lie, if it belongs to the segment.
     fn address_of(&self, file_offset: u64) -> Option<u64> {
         let offset = file_offset.checked_sub(self.file_offset)?;
-        (offset < self.file_bytes).then(|| self.address + offset)
+        (offset < self.file_bytes).then(|| self.address.wrapping_add(offset))
     }
 
     fn map(
@@ -298,19 +326,14 @@ fn check_header(head: &[u8]) -> Result<&Header, LoadError> {
     }
     let (header, _) = pod::from_bytes::<Header>(head)
         .map_err(|()| LoadError::not_executable("the ELF file is torn: it ends within its header"))?;
+    // The class is not looked at: of files for this machine, all are read as those of 64 bits.
     let endian = LittleEndian;
-    if header.e_ident.class != ELFCLASS64 || header.e_ident.data != ELFDATA2LSB {
-        return Err(LoadError::not_executable("it is not a 64-bit little-endian ELF file"));
-    }
     let machine = header.e_machine.get(endian);
     if machine != EM_X86_64 {
         return Err(LoadError::not_executable(format!(
             "it is for another machine (ELF machine {}), not for x86-64",
             machine.0
         )));
-    }
-    if !matches!(header.e_type.get(endian), ET_EXEC | ET_DYN) {
-        return Err(LoadError::not_executable("it is an ELF file, but not an executable"));
     }
     if usize::from(header.e_phentsize.get(endian)) != size_of::<ProgramHeader>() {
         return Err(LoadError::not_executable("its program headers have an unknown size"));
@@ -337,7 +360,10 @@ fn read_interpreter(file: &dyn File, header: &ProgramHeader) -> Result<Vec<u8>, 
         return Err(invalid());
     }
     let mut name = vec![0; len_bytes as usize];
-    if read_fully(file, &mut name, header.p_offset.get(LittleEndian))? < name.len() || name.pop() != Some(0) {
+    if read_fully(file, &mut name, header.p_offset.get(LittleEndian))? < name.len() {
+        return Err(LoadError::new(Errno::EIO, "it ends within its interpreter's name"));
+    }
+    if name.pop() != Some(0) {
         return Err(invalid());
     }
     if let Some(end) = name.iter().position(|byte| *byte == 0) {

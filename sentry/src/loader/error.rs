@@ -12,12 +12,19 @@ pub struct LoadError {
     pub errno: Errno,
     /// What is wrong, in words.
     pub reason: Cow<'static, str>,
+    /// Whether Linux finds out when the old program is gone already: whoever executes is ended by SIGSEGV.
+    pub is_late: bool,
 }
 
 impl LoadError {
     /// An error with a reason.
     pub fn new(errno: Errno, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { errno, reason: reason.into() }
+        Self { errno, reason: reason.into(), is_late: false }
+    }
+
+    /// The same, found out when there is no way back.
+    pub fn late(self) -> Self {
+        Self { is_late: true, ..self }
     }
 
     /// A file that is not what it claims to be.

@@ -105,7 +105,7 @@ struct Executable {
 /// Loads a program into an address space of its own.
 ///
 /// # Errors
-/// Those of execve(2): EACCES, ETXTBSY, ENOEXEC, ENOENT (an interpreter is missing), ELOOP, E2BIG, ELIBBAD, ENOMEM, EIO.
+/// Those of execve(2), some of them late ([`LoadError::is_late`]): EACCES, ETXTBSY, ENOEXEC, ENOENT (an interpreter is missing), ELOOP, E2BIG, ELIBBAD, ENOMEM, EIO.
 pub fn load(request: LoadRequest<'_>) -> Result<LoadedProgram, LoadError> {
     let LoadRequest { mut arguments, file_name, .. } = request;
     if arguments.is_empty() {
@@ -184,21 +184,24 @@ fn load_elf(
             executable.description.announce(WatchMask::ACCESS);
             let interpreter = find_interpreter(around, path)?;
             interpreter.description.announce(WatchMask::ACCESS);
-            let image = elf::Image::parse(&*interpreter.file, &interpreter.head).map_err(|error| {
-                let errno = if error.errno == Errno::ENOEXEC { Errno::ELIBBAD } else { error.errno };
-                LoadError::new(errno, format!("its interpreter {}: {error}", path.escape_ascii()))
-            })?;
+            let image =
+                elf::Image::parse_interpreter(&*interpreter.file, &interpreter.head).map_err(|error| {
+                    let reason = format!("its interpreter {}: {error}", path.escape_ascii());
+                    LoadError { reason: reason.into(), ..error }
+                })?;
             Some((interpreter, image))
         }
     };
     let grants = FileGrants::of_file(&executable.path, &executable.metadata, &around.viewer.credentials)?;
     let memory = around.kernel.new_memory(strings.payer.clone())?;
     memory.set_stack_limit(strings.stack_limit_bytes);
-    let placed = program.map(&memory, &executable, elf::Role::Program)?;
+    let placed = program.map(&memory, &executable, elf::Role::Program).map_err(LoadError::late)?;
     memory.set_brk_start(placed.end)?;
     let placed_interpreter = match &interpreter {
         None => None,
-        Some((file, image)) => Some(image.map(&memory, file, elf::Role::Interpreter)?),
+        Some((file, image)) => {
+            Some(image.map(&memory, file, elf::Role::Interpreter).map_err(LoadError::late)?)
+        }
     };
     let vdso = around.kernel.map_vdso(&memory, &strings.time_namespace)?;
     let stack_pointer = stack::build(

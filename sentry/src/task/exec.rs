@@ -53,6 +53,10 @@ impl CurrentTask {
         .map_err(|error| {
             log::debug!("execve: {error}");
             error.errno
+            if error.is_late {
+                let (signal, has_dumped_core) = (Signal::SIGSEGV, false);
+                self.thread_group().exit(ExitStatus::Signaled { signal, has_dumped_core });
+            }
         })?;
         let task = self.task().clone();
         let former_number = kernel.tasks().number_for_tracer(&task, &task);
