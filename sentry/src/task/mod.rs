@@ -81,6 +81,7 @@ mod unshare;
 mod usage;
 mod vfork;
 mod wait;
+mod vsyscall;
 
 pub use block::Blocked;
 pub(crate) use clone::{CloneFlags, CloneRequest};

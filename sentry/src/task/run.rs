@@ -12,7 +12,7 @@ use super::{CurrentTask, Dispatcher, ptrace};
 use crate::heap::pay_by;
 use crate::host;
 use crate::platform::{Access, Exit, Registers, VirtualAddress};
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalInfo};
 
 /// #DB (SDM 3A 6.15).
 const DEBUG_EXCEPTION: u8 = 1;
@@ -134,10 +134,17 @@ impl CurrentTask {
                 self.wait_above_high();
                 State::App
             }
-            Err(error) => {
-                self.force_fault(address, access, error);
-                State::Interrupt
-            }
+            Err(error) => match self.enters_vsyscall(address, access) {
+                Ok(true) => State::Syscall,
+                Ok(false) => {
+                    self.force_fault(address, access, error);
+                    State::Interrupt
+                }
+                Err(_) => {
+                    self.force_signal(SignalInfo::from_kernel(Signal::SIGSEGV));
+                    State::Interrupt
+                }
+            },
         }
     }
 

@@ -8,6 +8,18 @@ use crate::fs::proc::source::{MappingStatus, Process};
 /// Where the name begins in a line.
 const NAME_COLUMN: usize = 73;
 
+/// The page of the old system calls, which can be called and not read.
+pub(super) fn vsyscall() -> MappingStatus {
+    const START: u64 = 0xffff_ffff_ff60_0000;
+    MappingStatus {
+        start: START,
+        end: START + 4096,
+        access: [false, false, true],
+        name: b"[vsyscall]".into(),
+        ..MappingStatus::default()
+    }
+}
+
 /// The line of a mapping in maps.
 pub(super) fn maps(text: &mut Vec<u8>, _process: &dyn Process, mapping: &MappingStatus) {
     header(text, mapping);

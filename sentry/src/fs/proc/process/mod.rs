@@ -51,7 +51,7 @@ macro_rules! common_entries {
             private_text("io", |about, viewer| about.inspect(viewer).map(|process| io(process.io_counts()))),
             text("limits", |about, _| Ok(limits(&*about.process()?))),
             setting("loginuid", |_, _| Ok(u32::MAX.to_string().into_bytes()), refuse_write),
-            of_address_space("maps", 0o444, |about, viewer| bind(about, viewer, |process, from| tell_mappings(process, from, maps::maps))),
+            of_address_space("maps", 0o444, |about, viewer| bind(about, viewer, |process, from| tell_all_mappings(process, from, maps::maps))),
             Entry { name: "mem", permissions: 0o600, node: Node::File(memory::open) },
             Entry { name: "mountinfo", permissions: 0o444, node: Node::File(mounts::mountinfo) },
             Entry { name: "mounts", permissions: 0o444, node: Node::File(mounts::mounts) },
@@ -77,7 +77,7 @@ macro_rules! common_entries {
             text("schedstat", |about, _| sched::schedstat(&*about.process()?)),
             text("sessionid", |_, _| Ok(u32::MAX.to_string().into_bytes())),
             user_namespace::SETGROUPS,
-            of_address_space("smaps", 0o444, |about, viewer| bind(about, viewer, |process, from| tell_mappings(process, from, maps::smaps))),
+            of_address_space("smaps", 0o444, |about, viewer| bind(about, viewer, |process, from| tell_all_mappings(process, from, maps::smaps))),
             // The sentry's own calls are no kernel stack of the thread.
             private_text("stack", |about, viewer| about.inspect(viewer).map(|_| Vec::new())),
             text("stat", |about, viewer| stat::stat(about, viewer)),
@@ -186,6 +186,19 @@ fn tell_mappings(
     mappings.iter().for_each(|mapping| tell(&mut text, process, mapping));
     let next = mappings.last().filter(|_| mappings.len() == MAPPINGS_AT_ONCE).map(|last| last.end);
     Ok(Piece { text, next })
+}
+
+/// As [`tell_mappings`], with the page that every process has behind its address space.
+fn tell_all_mappings(
+    process: &dyn Process,
+    from: u64,
+    tell: fn(&mut Vec<u8>, &dyn Process, &MappingStatus),
+) -> Result<Piece, Errno> {
+    let mut piece = tell_mappings(process, from, tell)?;
+    if piece.next.is_none() {
+        tell(&mut piece.text, process, &maps::vsyscall());
+    }
+    Ok(piece)
 }
 
 fn line(value: impl std::fmt::Display) -> Vec<u8> {
