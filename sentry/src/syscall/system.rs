@@ -97,8 +97,11 @@ fn sysinfo(task: &mut CurrentTask, place: UserPointer<SysInfo>) -> Result<(), Er
     let kernel = task.kernel();
     let memory = kernel.frames().statistics();
     let tasks = u16::try_from(kernel.tasks().task_count()).unwrap_or(u16::MAX);
+    // In units of 1/65536 here.
+    let loads = kernel.tasks().load_averages().map(|average| average << 5);
     let boottime = task.task().time_namespace().offsets().boottime;
     let info = SysInfo {
+        loads,
         uptime: boottime.shown(kernel.uptime()).as_secs(),
         totalram: memory.total_bytes,
         freeram: memory.free_bytes,

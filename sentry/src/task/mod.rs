@@ -47,6 +47,7 @@ mod ipc;
 mod job_control;
 mod keyrings;
 mod lent;
+mod load_average;
 mod member;
 #[cfg(test)]
 mod model;

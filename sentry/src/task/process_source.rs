@@ -106,10 +106,15 @@ impl ProcessSource for TaskSource {
             running,
             tasks,
             last_id: kernel.tasks().last_number(&self.namespace).0,
-            load: [0.0; 3],
+            load: kernel.tasks().load_averages().map(|average| average as f64 / f64::from(1 << 11)),
             memory_bytes: memory.total_bytes,
             free_bytes: memory.free_bytes,
-            ..SystemStatus::default()
+            heap_bytes: memory.heap_bytes,
+            cached_bytes: memory.cached_bytes + memory.shared_bytes,
+            shared_bytes: memory.shared_bytes,
+            anonymous_bytes: memory.total_bytes.saturating_sub(
+                memory.free_bytes + memory.cached_bytes + memory.shared_bytes + memory.heap_bytes,
+            ),
         }
     }
 

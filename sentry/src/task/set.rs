@@ -9,6 +9,7 @@ use super::cpu_time::SwitchCost;
 use super::external_stop::StopGate;
 use super::host_threads::HostThreads;
 use super::id::{GroupId, NamespaceId, TaskId, Tid};
+use super::load_average::LoadAverages;
 use super::status::ExitStatus;
 use super::thread_counts::ThreadCounts;
 use super::thread_group::ThreadGroup;
@@ -34,6 +35,8 @@ pub struct TaskSet {
     broadcasts: Mutex<u64>,
     /// The threads of all tasks.
     pub(super) threads: ThreadCounts,
+    /// How many of them ran on average.
+    pub(super) load: LoadAverages,
     /// Announces the end of the last of them.
     all_ended: (Mutex<()>, Condvar),
     pub(super) stop_gate: StopGate,
@@ -59,6 +62,7 @@ impl TaskSet {
             user_namespace: user_namespace.clone(),
             broadcasts: Mutex::default(),
             threads: ThreadCounts::default(),
+            load: LoadAverages::default(),
             all_ended: Default::default(),
             stop_gate: StopGate::default(),
             host_threads: HostThreads::new(dispatcher),

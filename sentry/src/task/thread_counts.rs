@@ -59,12 +59,14 @@ impl Task {
 
     /// Counts it as running.
     pub(super) fn count_run(&self) {
+        self.kernel.tasks().note_load();
         self.group.threads.run();
         self.kernel.tasks().threads.run();
     }
 
     /// Counts it as not running.
     pub(super) fn count_rest(&self) {
+        self.kernel.tasks().note_load();
         self.group.threads.rest();
         self.kernel.tasks().threads.rest();
     }

@@ -396,6 +396,8 @@ pub struct SystemStatus {
     pub last_id: i32,
     /// Load averages over 1, 5 and 15 minutes.
     pub load: [f64; 3],
+    /// What the kernel's own heap holds for processes.
+    pub heap_bytes: u64,
     /// Memory in all.
     pub memory_bytes: u64,
     /// Unused memory.
