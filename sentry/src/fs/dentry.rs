@@ -17,6 +17,7 @@ use super::inode::Inode;
 use super::inotify::{WatchList, WatchRegister};
 use super::metadata::FileKind;
 use super::mount::Mount;
+use super::sleeper;
 use crate::Errno;
 use crate::heap::{self, HeapCharge};
 
@@ -275,7 +276,11 @@ impl Dentry {
 
     /// Locks the directory for changes and uncached lookups.
     pub(crate) fn lock(self: &Arc<Self>) -> LockedDirectory<'_> {
-        LockedDirectory { directory: self, children: self.children.lock() }
+        let children = match self.inode.may_sleep() {
+            true => sleeper::wait_for_lock(|| self.children.try_lock()),
+            false => self.children.lock(),
+        };
+        LockedDirectory { directory: self, children }
     }
 
     /// Locks two directories, which may be the same (then the second is `None`), in the order of the file.
@@ -299,7 +304,10 @@ impl Dentry {
 
     /// Keeps the ancestry of all dentries of the file system as it is until the guard is dropped.
     pub(crate) fn lock_ancestry(&self) -> MutexGuard<'_, ()> {
-        self.cache.rename.lock()
+        match self.inode.may_sleep() {
+            true => sleeper::wait_for_lock(|| self.cache.rename.try_lock()),
+            false => self.cache.rename.lock(),
+        }
     }
 
     /// Whether this dentry is `other` or lies above it.

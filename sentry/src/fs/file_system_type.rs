@@ -9,8 +9,8 @@ use super::block::BlockDevice;
 use super::file_systems::FileSystems;
 use super::proc::ProcessSource;
 use super::{
-    FileKind, Instance, MountFlags, Network, Path, Viewer, cgroup, dev, ext, mqueue, overlayfs, proc, pts,
-    sys, tmpfs,
+    Fd, FileDescription, FileKind, Instance, MountFlags, Network, Path, Viewer, cgroup, dev,
+    ext, fuse, mqueue, overlayfs, proc, pts, single, sys, tmpfs,
 };
 use crate::Errno;
 use crate::cred::{Capabilities, Namespace, NamespaceKind, UserNamespace};
@@ -30,6 +30,8 @@ bitflags::bitflags! {
         const SINGLE = 1 << 3;
         /// Only the kernel itself mounts it (`SB_NOUSER`).
         const NOUSER = 1 << 4;
+        /// A name behind a dot says who serves it (`FS_HAS_SUBTYPE`).
+        const HAS_SUBTYPE = 1 << 5;
     }
 }
 
@@ -38,6 +40,8 @@ bitflags::bitflags! {
 pub struct MountRequest<'a> {
     /// Where it comes from, as the caller says: the path of a block device.
     pub source: Option<&'a str>,
+    /// Who serves it, if it is of a type that says so.
+    pub subtype: Option<&'a str>,
     /// The options that the type itself knows, with commas between.
     pub options: &'a str,
     /// Whether nothing is to be changed in it.
@@ -77,6 +81,13 @@ static TYPES: &[&FileSystemType] = &[
     &ext::EXT3,
     &ext::EXT2,
     &ext::EXT4,
+    &single::SECURITYFS,
+    &single::DEBUGFS,
+    &single::TRACEFS,
+    &single::PSTORE,
+    &fuse::FUSEBLK,
+    &fuse::FUSE,
+    &fuse::FUSECTL,
     &overlayfs::OVERLAY,
 ];
 
@@ -99,6 +110,13 @@ pub trait Mounter {
     /// # Errors
     /// Those of path resolution.
     fn find(&self, path: &[u8]) -> Result<Path, Errno>;
+    /// The file that its descriptor `fd` refers to.
+    ///
+    /// # Errors
+    /// EBADF.
+    fn descriptor(&self, _fd: Fd) -> Result<Arc<FileDescription>, Errno> {
+        Err(Errno::EBADF)
+    }
 }
 
 impl FileSystemType {
@@ -113,12 +131,16 @@ impl FileSystemType {
         }
     }
 
-    /// The type called `name`.
+    /// The type called `name`, without the name of who serves it.
     ///
     /// # Errors
     /// ENODEV.
     pub fn find(name: &str) -> Result<&'static Self, Errno> {
-        TYPES.iter().find(|kind| kind.name == name).copied().ok_or(Errno::ENODEV)
+        let (first, subtype) = name.split_once('.').map_or((name, None), |(first, rest)| (first, Some(rest)));
+        let is_it = |kind: &&&Self| {
+            kind.name == first && (subtype.is_none() || kind.flags.contains(TypeFlags::HAS_SUBTYPE))
+        };
+        TYPES.iter().find(is_it).copied().ok_or(Errno::ENODEV)
     }
 
     /// Fails for options that the type does not know.

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::cgroup::{CgroupFileSystem, TaskDirectory};
+use super::fuse::FuseConnections;
 use super::memory_files::MemoryFiles;
 use super::metadata::DeviceNumber;
 use super::open_files::OpenFiles;
+use super::single::SingleInstances;
 use super::terminal::ControllingTerminals;
 use super::tmpfs::MemoryResources;
 use crate::Errno;
@@ -47,6 +49,10 @@ pub struct FileSystems {
     pub terminals: Arc<ControllingTerminals>,
     /// What those that keep files in memory are made from.
     pub memory: MemoryResources,
+    /// The file systems that processes serve.
+    pub(super) fuse: Arc<FuseConnections>,
+    /// Those of which there is one that has no other home.
+    pub(super) singles: SingleInstances,
     memory_files: OnceLock<Arc<MemoryFiles>>,
 }
 
@@ -67,6 +73,8 @@ impl FileSystems {
             cgroups: CgroupFileSystem::new(hierarchy, tasks, memory.devices.take()),
             terminals: terminals.clone(),
             memory,
+            fuse: Arc::default(),
+            singles: SingleInstances::default(),
             memory_files: OnceLock::new(),
         }
     }

@@ -22,6 +22,8 @@ struct State {
     kind: &'static FileSystemType,
     /// The first field in /proc/mounts.
     source: Option<String>,
+    /// Who serves it.
+    subtype: Option<String>,
     /// What the type itself is asked for, with commas between.
     options: String,
     is_read_only: bool,
@@ -38,9 +40,18 @@ enum Phase {
 }
 
 impl FsContext {
-    /// For a new instance of `kind`.
-    pub fn for_mount(kind: &'static FileSystemType) -> Arc<Self> {
-        Self::new(kind, false, Phase::Creation)
+    /// For a new instance of the type called `name`, with a dot and who serves it behind where the type has that.
+    ///
+    /// # Errors
+    /// ENODEV: there is no such type. EINVAL: nothing is behind the dot.
+    pub fn for_mount(name: &str) -> Result<Arc<Self>, Errno> {
+        let context = Self::new(FileSystemType::find(name)?, false, Phase::Creation);
+        match name.split_once('.') {
+            Some((_, "")) => return Err(Errno::EINVAL),
+            Some((_, subtype)) => context.0.lock().subtype = Some(subtype.into()),
+            None => {}
+        }
+        Ok(context)
     }
 
     /// For other options of `instance`.
@@ -53,8 +64,8 @@ impl FsContext {
     }
 
     fn new(kind: &'static FileSystemType, is_read_only: bool, phase: Phase) -> Arc<Self> {
-        let (source, options) = (None, String::new());
-        Arc::new(Self(Mutex::new(State { kind, source, options, is_read_only, phase })))
+        let (source, subtype, options) = (None, None, String::new());
+        Arc::new(Self(Mutex::new(State { kind, source, subtype, options, is_read_only, phase })))
     }
 
     /// Opens it as fsopen(2) does.
@@ -85,6 +96,11 @@ impl FsContext {
             }
             ("source", Some(source)) if state.source.is_none() => state.source = Some(source),
             ("source", _) => return Err(Errno::EINVAL),
+            ("subtype", Some(subtype)) if state.kind.flags.contains(TypeFlags::HAS_SUBTYPE) => {
+                if state.subtype.replace(subtype).is_some() {
+                    return Err(Errno::EINVAL);
+                }
+            }
             (key, None) => state.add_option(mounter, key)?,
             (key, Some(value)) => state.add_option(mounter, &format!("{key}={value}"))?,
         }
@@ -102,6 +118,7 @@ impl FsContext {
         }
         let request = MountRequest {
             source: state.source.as_deref(),
+            subtype: state.subtype.as_deref(),
             options: &state.options,
             is_read_only: state.is_read_only,
         };

@@ -191,6 +191,11 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::ENOTDIR)
     }
 
+    /// Whether what is asked of the inode may wait for somebody else, with its directory's dentry locked.
+    fn may_sleep(&self) -> bool {
+        false
+    }
+
     /// Whether names found (or not) here stay true until they are changed through this directory, and may so be
     /// cached. procfs says no.
     fn has_stable_names(&self) -> bool {

@@ -1,37 +1,73 @@
 //! What the file systems may ask of the running task.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::{CurrentTask, SignalSource, Tid};
+use super::{CurrentTask, SignalSource, Task, Tid};
 use crate::Errno;
 use crate::cred::{Credentials, Namespace, NamespaceKind};
 use crate::fs::signalfd::PendingSignals;
-use crate::fs::{Caller, Fd, FileDescription, TaskFs, Viewer};
+use crate::fs::sleeper::Sleeper;
+use crate::fs::{Caller, Fd, FileDescription, Path, Resolver, TaskFs, Viewer};
 use crate::memory::MemoryManager;
 use crate::net::SocketCaller;
 use crate::process_identity::ProcessIdentity;
 use crate::signal::Signal;
+use crate::wait::Waiter;
 
 impl CurrentTask {
     /// Who this task is to the file systems.
     pub fn viewer(&self) -> Viewer {
-        Viewer {
-            credentials: self.credentials(),
-            process_id: self.root_process_id(),
-            thread_id: self.task().root_number(),
-            session_id: self.session_id(),
-        }
+        Sleeper::viewer(&**self.task())
     }
 
+    /// The numbers, in the root PID namespace, of the task's process group and session.
+    fn root_process_group_and_session(&self) -> (Tid, Tid) {
+        self.task().root_process_group_and_session()
+    }
+}
+
+impl Task {
     fn root_process_id(&self) -> i32 {
         let root = self.kernel().tasks().root();
         self.kernel().tasks().group_number(self.thread_group(), root).0
     }
 
-    /// The numbers, in the root PID namespace, of the task's process group and session.
     fn root_process_group_and_session(&self) -> (Tid, Tid) {
         let tasks = self.kernel().tasks();
         tasks.process_group_and_session(self.thread_group(), tasks.root())
+    }
+}
+
+impl Sleeper for Task {
+    fn viewer(&self) -> Viewer {
+        Viewer {
+            credentials: self.credentials(),
+            process_id: self.root_process_id(),
+            thread_id: self.root_number(),
+            session_id: self.root_process_group_and_session().1.0,
+        }
+    }
+
+    fn find(&self, path: &[u8]) -> Result<Path, Errno> {
+        let (view, viewer) = (self.task_fs().view(), Sleeper::viewer(self));
+        Resolver::new(&view, &viewer).resolve(&view.working_directory, path, true)
+    }
+
+    fn waiter(&self) -> &Arc<Waiter> {
+        Task::waiter(self)
+    }
+
+    fn rest(&self, deadline: Option<Instant>) {
+        self.sleep_once(deadline);
+    }
+
+    fn is_killed(&self) -> bool {
+        self.pending_exit().is_some()
+    }
+
+    fn is_interrupted(&self) -> bool {
+        Task::is_interrupted(self)
     }
 }
 
@@ -63,7 +99,7 @@ impl Caller for CurrentTask {
     }
 
     fn process_id(&self) -> i32 {
-        self.root_process_id()
+        self.task().root_process_id()
     }
 
     fn thread_id(&self) -> i32 {

@@ -201,7 +201,7 @@ impl CurrentTask {
             if !std::mem::replace(&mut has_slept, true) {
                 self.fall_asleep();
             }
-            self.sleep_once(deadline);
+            self.task.sleep_once(deadline);
         }
     }
 
@@ -218,11 +218,13 @@ impl CurrentTask {
     pub(super) fn is_lent(&self) -> bool {
         self.lending != Lending::Not
     }
+}
 
-    /// Sleeps until the task's waiter is woken, or until `deadline`.
-    fn sleep_once(&mut self, deadline: Option<Instant>) {
-        self.task.is_asleep.store(true, Ordering::Relaxed);
+impl Task {
+    /// Sleeps until the task's waiter is woken, or until `deadline`. For the task's own thread.
+    pub(super) fn sleep_once(&self, deadline: Option<Instant>) {
+        self.is_asleep.store(true, Ordering::Relaxed);
         self.rest(deadline);
-        self.task.is_asleep.store(false, Ordering::Relaxed);
+        self.is_asleep.store(false, Ordering::Relaxed);
     }
 }

@@ -201,19 +201,25 @@ impl Pace for Tidying<'_> {
     }
 }
 
-impl CurrentTask {
+impl Task {
     /// Sleeps until the task's waiter is woken, or until `deadline`, and while external stops are in force. Returns whether it
     /// was woken. Every sleep of a task is this one.
     pub(super) fn rest(&self, deadline: Option<Instant>) -> bool {
-        let task = &self.task;
-        let cpu = u32::try_from(task.kernel.cpus().current()).unwrap_or(0);
-        task.last_cpu.store(cpu, Ordering::Relaxed);
-        task.cpu_time.mark(VtimeState::Inactive);
-        task.become_inactive();
-        let is_woken = task.waiter.sleep(deadline);
-        task.become_active();
-        task.cpu_time.mark(VtimeState::System);
+        let cpu = u32::try_from(self.kernel.cpus().current()).unwrap_or(0);
+        self.last_cpu.store(cpu, Ordering::Relaxed);
+        self.cpu_time.mark(VtimeState::Inactive);
+        self.become_inactive();
+        let is_woken = self.waiter.sleep(deadline);
+        self.become_active();
+        self.cpu_time.mark(VtimeState::System);
         is_woken
+    }
+}
+
+impl CurrentTask {
+    /// As [`Task::rest`].
+    pub(super) fn rest(&self, deadline: Option<Instant>) -> bool {
+        self.task.rest(deadline)
     }
 
     /// Stands still while external stops are in force.

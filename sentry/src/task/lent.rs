@@ -22,6 +22,7 @@ use super::seccomp::SeccompMode;
 use super::{CurrentTask, Dispatcher};
 use crate::Errno;
 use crate::cred::Credentials;
+use crate::fs::sleeper::serve_lent;
 use crate::heap::pay_by;
 use crate::platform::{
     AddressSpace, Answers, CallServer, Context, Exit, Interrupter, InvalidExtendedState, Registers, Reply,
@@ -113,12 +114,15 @@ impl CurrentTask {
         arguments: [u64; 6],
     ) -> Option<u64> {
         let _paying = pay_by(self.task.heap().clone());
+        let serving = serve_lent(self.task.clone());
         self.lending = Lending::Lent;
         self.syscall_number = Some(number);
         let result = dispatcher.dispatch(self, call_number(number), arguments);
         self.syscall_number = None;
         self.send_async_signals();
-        let would_sleep = std::mem::take(&mut self.lending) == Lending::WouldSleep;
+        let would_sleep =
+            std::mem::take(&mut self.lending) == Lending::WouldSleep || serving.would_have_slept();
+        drop(serving);
         // It may find memory where there was none now, or wait for it.
         let lacks_memory =
             matches!(result, Err(Errno::EFAULT | Errno::EAGAIN)) && self.memory.take_shortage();

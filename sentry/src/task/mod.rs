@@ -81,8 +81,8 @@ mod tree;
 mod unshare;
 mod usage;
 mod vfork;
-mod wait;
 mod vsyscall;
+mod wait;
 
 pub use block::Blocked;
 pub(crate) use clone::{CloneFlags, CloneRequest};

@@ -7,7 +7,7 @@ use crate::Errno;
 use crate::cred::{Namespace, NamespaceKind};
 use crate::fs::file_systems::FileSystems;
 use crate::fs::proc::ProcessSource;
-use crate::fs::{Mounter, Network, Path, Resolver, Viewer};
+use crate::fs::{Fd, FileDescription, Mounter, Network, Path, Resolver, Viewer};
 use crate::ipc::IpcNamespace;
 
 impl Mounter for CurrentTask {
@@ -33,6 +33,10 @@ impl Mounter for CurrentTask {
 
     fn processes(&self) -> Arc<dyn ProcessSource> {
         TaskSource::new(self.kernel(), self.thread_group().pid_namespace().clone())
+    }
+
+    fn descriptor(&self, fd: Fd) -> Result<Arc<FileDescription>, Errno> {
+        self.usable_file(fd)
     }
 
     fn find(&self, path: &[u8]) -> Result<Path, Errno> {

@@ -9,6 +9,7 @@ use super::dispatch::call_number;
 use super::host_threads::HostThread;
 use super::status::ExitStatus;
 use super::{CurrentTask, Dispatcher, ptrace};
+use crate::fs::sleeper::serve_own;
 use crate::heap::pay_by;
 use crate::host;
 use crate::platform::{Access, Exit, Registers, VirtualAddress};
@@ -36,6 +37,7 @@ impl CurrentTask {
     pub(super) fn run(&mut self, thread: &mut HostThread, dispatcher: &dyn Dispatcher) {
         self.task.begin_activity(thread);
         let _paying = pay_by(self.task.heap().clone());
+        let _serving = serve_own(self.task.clone());
         let status = loop {
             if self.task.stops.is_in_force() {
                 self.stop_externally();

@@ -303,12 +303,9 @@ impl DeviceDriver for BlockDevices {
     }
 }
 
-/// Has `specials` open block devices, and the device that makes loop devices.
+/// Has `specials` open block devices.
 pub fn register(specials: &super::special::SpecialFiles, devices: &Arc<BlockDevices>) {
-    /// The major number of devices that have none of their own.
-    const MISC_MAJOR: u32 = 10;
     for major in [RAM_MAJOR, LOOP_MAJOR, EXTENDED_MAJOR] {
         specials.register(FileKind::BlockDevice, major, devices.clone());
     }
-    specials.register(FileKind::CharacterDevice, MISC_MAJOR, LoopControl::new(devices));
 }

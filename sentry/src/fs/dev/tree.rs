@@ -1,7 +1,9 @@
 //! What /dev holds.
 
+use super::MiscDevices;
 use crate::Errno;
 use crate::fs::block::LoopControl;
+use crate::fs::fuse::FuseDriver;
 use crate::fs::operations::create_node;
 use crate::fs::{DeviceNumber, NewNode, Path, Resolver};
 
@@ -14,7 +16,8 @@ const CHARACTER_DEVICES: &[(&str, u32, u32, u32)] = &[
     ("urandom", 1, 9, 0o666),
     ("tty", 5, 0, 0o666),
     ("console", 5, 1, 0o600),
-    ("loop-control", 10, LoopControl::MINOR, 0o660),
+    ("loop-control", MiscDevices::MAJOR, LoopControl::MINOR, 0o660),
+    ("fuse", MiscDevices::MAJOR, FuseDriver::MINOR, 0o666),
 ];
 
 /// Name and target.

@@ -104,6 +104,11 @@ pub trait FileSystem: Send + Sync {
     /// The name of its type, as in /proc/filesystems.
     fn type_name(&self) -> &'static str;
 
+    /// Who serves it, if its type says that.
+    fn subtype(&self) -> Option<&str> {
+        None
+    }
+
     /// The device number of its inodes.
     fn device(&self) -> DeviceNumber;
 

@@ -166,9 +166,15 @@ static DEVICES: Directory<Machine> = fixed(&[directory("system", &SYSTEM), direc
 static VIRTUAL: Directory<Machine> =
     fixed(&[directory("block", &block::DEVICES), directory("net", &net::DEVICES)]);
 static SYSTEM: Directory<Machine> = fixed(&[directory("cpu", &CPUS), directory("node", &NODES)]);
-static FS: Directory<Machine> = fixed(&[directory("cgroup", &EMPTY)]);
-static KERNEL: Directory<Machine> =
-    fixed(&[directory("debug", &EMPTY), directory("mm", &MEMORY), directory("security", &EMPTY)]);
+static FS: Directory<Machine> =
+    fixed(&[directory("cgroup", &EMPTY), directory("fuse", &FUSE), directory("pstore", &EMPTY)]);
+static FUSE: Directory<Machine> = fixed(&[directory("connections", &EMPTY)]);
+static KERNEL: Directory<Machine> = fixed(&[
+    directory("debug", &EMPTY),
+    directory("mm", &MEMORY),
+    directory("security", &EMPTY),
+    directory("tracing", &EMPTY),
+]);
 static MEMORY: Directory<Machine> = fixed(&[directory("transparent_hugepage", &HUGE_PAGES)]);
 
 static HUGE_PAGES: Directory<Machine> = fixed(&[

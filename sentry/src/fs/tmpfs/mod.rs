@@ -21,11 +21,11 @@ use std::sync::{Arc, OnceLock};
 
 use super::block::{self, BlockDevices};
 use super::dentry::Dentry;
-use super::dev::Devtmpfs;
+use super::dev::{Devtmpfs, MiscDevices};
 use super::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 use super::file_systems::AnonymousDevices;
 use super::lower::{LowerFile, LowerStatus, LowerStore};
-use super::metadata::DeviceNumber;
+use super::metadata::{DeviceNumber, FileKind};
 use super::mount::{FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountTable};
 use super::open_files::OpenFiles;
 use super::path::Path;
@@ -103,6 +103,7 @@ impl MemoryResources {
         let (kept, specials) = (KeptMemory::new(&frames), SpecialFiles::new(open_files));
         let block = BlockDevices::new(&frames);
         block::register(&specials, &block);
+        specials.register(FileKind::CharacterDevice, MiscDevices::MAJOR, MiscDevices::new(&block));
         Self {
             frames,
             specials,

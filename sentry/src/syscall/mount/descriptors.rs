@@ -10,9 +10,7 @@ use crate::Errno;
 use crate::abi::MountAttributes;
 use crate::fs::landlock::check_topology;
 use crate::fs::operations::open_path;
-use crate::fs::{
-    Caller, DetachedTree, Fd, FileDescription, FileSystemType, FsContext, MountFlags, OpenFlags, Settings,
-};
+use crate::fs::{Caller, DetachedTree, Fd, FileDescription, FsContext, MountFlags, OpenFlags, Settings};
 use crate::platform::PAGE_SIZE;
 use crate::syscall::arguments::{UserPath, UserPointer, UserSlice, unsigned};
 use crate::syscall::process::read_extensible;
@@ -120,8 +118,8 @@ pub(super) fn move_mount(
 pub(super) fn fsopen(task: &mut CurrentTask, kind: UserPointer<u8>, flags: u32) -> Result<Fd, Errno> {
     check_may_mount(task)?;
     let flags = check_flags(flags, uapi::FSOPEN_CLOEXEC)?;
-    let kind = FileSystemType::find(&read_text(task, kind)?.ok_or(Errno::EFAULT)?)?;
-    install(task, FsContext::for_mount(kind).open(), flags & uapi::FSOPEN_CLOEXEC != 0)
+    let context = FsContext::for_mount(&read_text(task, kind)?.ok_or(Errno::EFAULT)?)?;
+    install(task, context.open(), flags & uapi::FSOPEN_CLOEXEC != 0)
 }
 
 pub(super) fn fspick(task: &mut CurrentTask, directory: Fd, path: UserPath, flags: u32) -> Result<Fd, Errno> {
@@ -186,6 +184,8 @@ pub(super) fn fsconfig(
             let value = read_value(task, value)?;
             context.set(task, &read_value(task, key)?, Some(value))
         }
+        // The types that take a file take its descriptor by its number as well.
+        SET_DESCRIPTOR => context.set(task, &read_value(task, key)?, Some(number.to_string())),
         // No type here takes any of these.
         _ => Err(Errno::EINVAL),
     }

@@ -14,7 +14,7 @@ use super::scope::{Scope, check_flags};
 use crate::Errno;
 use crate::cred::{Capabilities, Namespace};
 use crate::fs::landlock::check_topology;
-use crate::fs::{Fd, FileSystemType, FsContext, MountFlags, Path, Propagation, Settings};
+use crate::fs::{Fd, FsContext, MountFlags, Path, Propagation, Settings};
 use crate::task::CurrentTask;
 
 pub(super) use statmount::unique_id;
@@ -112,7 +112,7 @@ fn mount(
         let source = find_source(task, &scope, source, source_text)?;
         namespace.move_mount(&source, place)?;
     } else {
-        let context = FsContext::for_mount(FileSystemType::find(&kind.ok_or(Errno::EINVAL)?)?);
+        let context = FsContext::for_mount(&kind.ok_or(Errno::EINVAL)?)?;
         let flags = mount_flags(flags);
         context.set_all(source_text, &options()?, flags.contains(MountFlags::RDONLY));
         context.create(task, false)?;

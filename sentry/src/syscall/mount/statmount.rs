@@ -28,8 +28,9 @@ const MNT_POINT: u64 = 0x10;
 const FS_TYPE: u64 = 0x20;
 const MNT_NS_ID: u64 = 0x40;
 const MNT_OPTS: u64 = 0x80;
+const FS_SUBTYPE: u64 = 0x100;
 const SB_SOURCE: u64 = 0x200;
-const STRINGS: u64 = MNT_ROOT | MNT_POINT | FS_TYPE | MNT_OPTS | SB_SOURCE;
+const STRINGS: u64 = MNT_ROOT | MNT_POINT | FS_TYPE | MNT_OPTS | FS_SUBTYPE | SB_SOURCE;
 
 /// The number of a mount that no other ever has (STATX_MNT_ID_UNIQUE).
 pub(in crate::syscall) fn unique_id(mount: &Mount) -> u64 {
@@ -209,6 +210,11 @@ impl Answer<'_> {
         }
         if mask & FS_TYPE != 0 {
             self.fixed.fs_type = self.string(FS_TYPE, file_system.type_name().as_bytes());
+        }
+        if mask & FS_SUBTYPE != 0
+            && let Some(subtype) = file_system.subtype()
+        {
+            self.fixed.fs_subtype = self.string(FS_SUBTYPE, subtype.as_bytes());
         }
         if mask & MNT_ROOT != 0 {
             self.fixed.mnt_root = self.string(MNT_ROOT, &mount.root_in_file_system(viewer));

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::Errno;
 use crate::fs::proc::About;
-use crate::fs::{File, FsView, Metadata, Mount, MountFlags, Viewer};
+use crate::fs::{File, FileSystem, FsView, Metadata, Mount, MountFlags, Viewer};
 use crate::wait::{Events, WaitQueue};
 
 /// Writes the line of a mount, which is seen at this place.
@@ -119,7 +119,7 @@ fn mount_line(text: &mut Vec<u8>, _: &Look, mount: &Arc<Mount>, place: &[u8]) {
     let access = access(mount.check_writable().is_err());
     let (restrictions, options) = (restrictions(mount), file_system.options());
     text.extend_from_slice(
-        format!(" {} {access}{restrictions}{options} 0 0\n", file_system.type_name()).as_bytes(),
+        format!(" {} {access}{restrictions}{options} 0 0\n", full_type(&**file_system)).as_bytes(),
     );
 }
 
@@ -135,7 +135,7 @@ fn mountinfo_line(text: &mut Vec<u8>, Look { view, viewer }: &Look, mount: &Arc<
     let own_access = access(mount.flags().contains(MountFlags::RDONLY));
     let is_visible = |other: &Arc<Mount>| view.namespace.holds(other) && other.place_in(view).is_some();
     let propagation = mount.propagation_fields(is_visible);
-    let kind = file_system.type_name();
+    let kind = full_type(&**file_system);
     let middle = format!(" {own_access}{}{propagation} - {kind} ", restrictions(mount));
     text.extend_from_slice(middle.as_bytes());
     escape(text, mount.source().as_bytes());
@@ -148,7 +148,13 @@ fn mountstats_line(text: &mut Vec<u8>, _: &Look, mount: &Arc<Mount>, place: &[u8
     escape(text, mount.source().as_bytes());
     text.extend_from_slice(b" mounted on ");
     escape(text, place);
-    text.extend_from_slice(format!(" with fstype {}\n", mount.file_system().type_name()).as_bytes());
+    text.extend_from_slice(format!(" with fstype {}\n", full_type(&**mount.file_system())).as_bytes());
+}
+
+/// The type, with who serves it.
+fn full_type(file_system: &dyn FileSystem) -> String {
+    let subtype = file_system.subtype().map(|subtype| format!(".{subtype}")).unwrap_or_default();
+    format!("{}{subtype}", file_system.type_name())
 }
 
 fn access(is_read_only: bool) -> &'static str {

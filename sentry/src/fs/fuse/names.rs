@@ -1,0 +1,62 @@
+//! Names that the server has said will lead where they do for a while.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::inode::FuseInode;
+use super::wire::Validity;
+
+/// The most that are known at a time.
+const MAX_KNOWN: usize = 4096;
+
+/// A directory's number and a name in it.
+type Key = (u64, Vec<u8>);
+
+/// Names, and where they lead.
+#[derive(Default)]
+pub(super) struct KnownNames {
+    known: HashMap<Key, (Arc<FuseInode>, Instant)>,
+    order: VecDeque<Key>,
+}
+
+/// The moment until which something holds that was told now; `None` if it holds no longer than it takes to tell.
+pub(super) fn end_of(validity: Validity) -> Option<Instant> {
+    /// Longer is for ever.
+    const MAX_SECONDS: u64 = 365 * 24 * 60 * 60;
+    let length = Duration::new(validity.seconds.min(MAX_SECONDS), validity.nanoseconds.min(999_999_999));
+    (!length.is_zero()).then(|| Instant::now() + length)
+}
+
+impl KnownNames {
+    pub(super) fn find(&self, directory: u64, name: &[u8]) -> Option<Arc<FuseInode>> {
+        let (inode, end) = self.known.get(&(directory, name.to_vec()))?;
+        (Instant::now() < *end).then(|| inode.clone())
+    }
+
+    /// Remembers a name, and returns what is forgotten for that, to be dropped with no lock held.
+    pub(super) fn insert(
+        &mut self,
+        directory: u64,
+        name: &[u8],
+        inode: &Arc<FuseInode>,
+        end: Instant,
+    ) -> Vec<Arc<FuseInode>> {
+        let key = (directory, name.to_vec());
+        let mut forgotten = Vec::new();
+        match self.known.insert(key.clone(), (inode.clone(), end)) {
+            Some((old, _)) => forgotten.push(old),
+            None => self.order.push_back(key),
+        }
+        while self.known.len() > MAX_KNOWN || self.order.len() > 2 * MAX_KNOWN {
+            let Some(oldest) = self.order.pop_front() else { break };
+            forgotten.extend(self.known.remove(&oldest).map(|(inode, _)| inode));
+        }
+        forgotten
+    }
+
+    /// Forgets a name. What it led to is to be dropped with no lock held.
+    pub(super) fn remove(&mut self, directory: u64, name: &[u8]) -> Option<Arc<FuseInode>> {
+        self.known.remove(&(directory, name.to_vec())).map(|(inode, _)| inode)
+    }
+}

@@ -1,0 +1,95 @@
+//! What mappings show of a file: read from the server, and written back to it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use vm_memory::VolatileSlice;
+
+use super::file::Handle;
+use crate::Errno;
+use crate::memory::PageSource;
+use crate::slices;
+
+/// Bytes that are copied at a time.
+const COPY_LEN: usize = 64 * 1024;
+
+/// The pages of a file.
+pub(super) struct Pages {
+    /// By which they are read, and by which they are written.
+    handles: Mutex<(Option<Arc<Handle>>, Option<Arc<Handle>>)>,
+    size: AtomicU64,
+}
+
+impl Pages {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { handles: Mutex::default(), size: AtomicU64::new(0) })
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_size(&self, size: u64) {
+        self.size.store(size, Ordering::Relaxed);
+    }
+
+    /// Uses `handle` for what it is good for from now on.
+    pub(super) fn use_handle(&self, handle: &Arc<Handle>) {
+        let mut handles = self.handles.lock();
+        let (mut old_reader, mut old_writer) = (None, None);
+        if handle.reads() {
+            old_reader = handles.0.replace(handle.clone());
+        }
+        if handle.writes() {
+            old_writer = handles.1.replace(handle.clone());
+        }
+        drop(handles);
+        drop((old_reader, old_writer));
+    }
+}
+
+impl PageSource for Arc<Pages> {
+    fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
+        let handle = self.handles.lock().0.clone().ok_or(Errno::EIO)?;
+        let mut buffer = vec![0; COPY_LEN.min(destination.len())];
+        let mut done = 0;
+        while done < destination.len() {
+            let len = buffer.len().min(destination.len() - done);
+            let portion = slices::first_mut(&mut buffer, len)?;
+            let read = handle.read_at(portion, offset.saturating_add(done as u64))?;
+            if read == 0 {
+                break;
+            }
+            let target = destination.subslice(done, read).map_err(|_| Errno::EIO)?;
+            target.copy_from(slices::first(&buffer, read)?);
+            done += read;
+        }
+        Ok(())
+    }
+
+    fn takes_changes(&self) -> bool {
+        self.handles.lock().1.is_some()
+    }
+
+    /// What lies behind the end of the file by now is lost: a mapping never lets a file grow.
+    fn take_back(&self, offset: u64, changed: VolatileSlice<'_>) -> Result<(), Errno> {
+        let handle = self.handles.lock().1.clone().ok_or(Errno::EROFS)?;
+        let left = usize::try_from(self.size().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; changed.len()];
+        changed.copy_to(&mut bytes);
+        bytes.truncate(left);
+        let mut done = 0;
+        while done < bytes.len() {
+            match handle.write_at(slices::rest(&bytes, done)?, offset.saturating_add(done as u64), true)? {
+                0 => return Err(Errno::EIO),
+                written => done += written,
+            }
+        }
+        Ok(())
+    }
+
+    fn current_size(&self) -> Option<u64> {
+        Some(self.size())
+    }
+}
