@@ -145,6 +145,7 @@ impl InitProgram {
         }
         loader::load(LoadRequest {
             kernel: &**kernel,
+            formats: &kernel.file_systems().binary_formats,
             view,
             viewer,
             file,

@@ -9,7 +9,7 @@ use super::block::BlockDevice;
 use super::file_systems::FileSystems;
 use super::proc::ProcessSource;
 use super::{
-    Fd, FileDescription, FileKind, Instance, MountFlags, Network, Path, Viewer, cgroup, dev,
+    Fd, FileDescription, FileKind, Instance, MountFlags, Network, Path, Viewer, binfmt_misc, cgroup, dev,
     ext, fuse, mqueue, overlayfs, proc, pts, single, sys, tmpfs,
 };
 use crate::Errno;
@@ -85,6 +85,7 @@ static TYPES: &[&FileSystemType] = &[
     &single::DEBUGFS,
     &single::TRACEFS,
     &single::PSTORE,
+    &binfmt_misc::BINFMT_MISC,
     &fuse::FUSEBLK,
     &fuse::FUSE,
     &fuse::FUSECTL,

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::binfmt_misc::BinaryFormats;
 use super::cgroup::{CgroupFileSystem, TaskDirectory};
 use super::fuse::FuseConnections;
 use super::memory_files::MemoryFiles;
@@ -49,6 +50,8 @@ pub struct FileSystems {
     pub terminals: Arc<ControllingTerminals>,
     /// What those that keep files in memory are made from.
     pub memory: MemoryResources,
+    /// The formats of programs that interpreters run.
+    pub binary_formats: Arc<BinaryFormats>,
     /// The file systems that processes serve.
     pub(super) fuse: Arc<FuseConnections>,
     /// Those of which there is one that has no other home.
@@ -73,6 +76,7 @@ impl FileSystems {
             cgroups: CgroupFileSystem::new(hierarchy, tasks, memory.devices.take()),
             terminals: terminals.clone(),
             memory,
+            binary_formats: Arc::default(),
             fuse: Arc::default(),
             singles: SingleInstances::default(),
             memory_files: OnceLock::new(),

@@ -11,6 +11,7 @@
 
 pub mod anonymous;
 pub mod async_io;
+pub mod binfmt_misc;
 pub mod block;
 mod caller;
 pub mod cgroup;

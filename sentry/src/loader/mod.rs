@@ -9,6 +9,7 @@ mod stack;
 use std::sync::Arc;
 
 use crate::Errno;
+use crate::fs::binfmt_misc::{BinaryFormat, BinaryFormats};
 use crate::fs::inotify::WatchMask;
 use crate::fs::{
     self, ExecutedFile, File, FileDescription, FileKind, FsView, Metadata, MountFlags, OpenFlags, Path,
@@ -50,6 +51,8 @@ pub trait ProgramHost {
 pub struct LoadRequest<'a> {
     /// What the program runs on.
     pub kernel: &'a dyn ProgramHost,
+    /// The formats of programs that interpreters run.
+    pub formats: &'a BinaryFormats,
     /// Where paths begin.
     pub view: &'a FsView,
     /// Who executes.
@@ -123,6 +126,15 @@ pub fn load(request: LoadRequest<'_>) -> Result<LoadedProgram, LoadError> {
     // Scripts are closed at the end of all.
     let mut scripts = Vec::new();
     for _ in 0..=MAX_SCRIPT_DEPTH {
+        if let Some(format) = request.formats.find(&script_name, &executable.head) {
+            if !request.is_reachable {
+                return Err(Errno::ENOENT.into());
+            }
+            arguments = arguments_for_format(&format, &script_name, &arguments);
+            scripts.push(std::mem::replace(&mut executable, open_format_interpreter(&around, &format)?));
+            script_name = format.interpreter.clone();
+            continue;
+        }
         let Some(script) = script::parse(&executable.head)? else {
             let (environment, stack_limit_bytes) = (request.environment, request.stack_limit_bytes);
             let (payer, time_namespace) = (request.payer, request.time_namespace);
@@ -138,6 +150,24 @@ pub fn load(request: LoadRequest<'_>) -> Result<LoadedProgram, LoadError> {
         script_name = script.interpreter;
     }
     Err(Errno::ELOOP.into())
+}
+
+/// The arguments of a format's interpreter: itself, the file, and the file's own, with its own name only if the format says so.
+fn arguments_for_format(format: &BinaryFormat, file_name: &[u8], old: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let own = [format.interpreter.clone(), file_name.to_vec()];
+    let skipped = usize::from(!format.keeps_name);
+    own.into_iter().chain(old.iter().skip(skipped).cloned()).collect()
+}
+
+/// Opens the interpreter of a format: as it was registered, or what has its name now.
+fn open_format_interpreter(
+    around: &Surroundings<'_>,
+    format: &BinaryFormat,
+) -> Result<Executable, LoadError> {
+    match &format.opened {
+        Some(path) => Ok(open_executable(path.clone(), around.viewer)?),
+        None => find_interpreter(around, &format.interpreter),
+    }
 }
 
 /// Where an interpreter is looked up.

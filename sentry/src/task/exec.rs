@@ -38,6 +38,7 @@ impl CurrentTask {
         let time_namespace = self.task().namespaces().time_for_children;
         let program = loader::load(LoadRequest {
             kernel: &*kernel,
+            formats: &kernel.file_systems().binary_formats,
             view: &view,
             viewer: &viewer,
             file: request.file,
@@ -52,11 +53,11 @@ impl CurrentTask {
         })
         .map_err(|error| {
             log::debug!("execve: {error}");
-            error.errno
             if error.is_late {
                 let (signal, has_dumped_core) = (Signal::SIGSEGV, false);
                 self.thread_group().exit(ExitStatus::Signaled { signal, has_dumped_core });
             }
+            error.errno
         })?;
         let task = self.task().clone();
         let former_number = kernel.tasks().number_for_tracer(&task, &task);

@@ -66,6 +66,7 @@ fn load(
     let (view, viewer) = (task_fs.view(), kernel.viewer());
     let program = loader::load(LoadRequest {
         kernel: &**kernel,
+        formats: &kernel.file_systems().binary_formats,
         view: &view,
         viewer: &viewer,
         file: Resolver::new(&view, &viewer).resolve(&view.root, &path, true)?,

@@ -187,6 +187,7 @@ static DEVICES: Directory<About> = Directory {
 static FS: Directory<About> = Directory {
     entries: &[
         fixed!("aio-max-nr", 65536),
+        directory("binfmt_misc", &Directory { entries: &[], children: None }),
         text("aio-nr", |about, _| Ok(line(about.source().aio_events()))),
         fixed!("dentry-state", "0\t0\t45\t0\t0\t0"),
         directory("epoll", &Directory { entries: &[fixed!("max_user_watches", 262_144)], children: None }),
