@@ -15,6 +15,25 @@ structures! {
         len: u64,
     }
 
+    /// `struct procmap_query` (linux/fs.h): which mapping is asked for, and what it is.
+    ProcmapQuery {
+        size: u64,
+        query_flags: u64,
+        query_addr: u64,
+        vma_start: u64,
+        vma_end: u64,
+        vma_flags: u64,
+        vma_page_size: u64,
+        vma_offset: u64,
+        inode: u64,
+        dev_major: u32,
+        dev_minor: u32,
+        vma_name_size: u32,
+        build_id_size: u32,
+        vma_name_addr: u64,
+        build_id_addr: u64,
+    }
+
     /// `struct cachestat` (linux/mman.h), in pages.
     Cachestat {
         nr_cache: u64,
@@ -26,6 +45,11 @@ structures! {
 }
 
 same_layout! { Iovec, linux_raw_sys::general::iovec: iov_base iov_len }
+same_layout! {
+    ProcmapQuery, linux_raw_sys::io_uring::procmap_query:
+    size query_flags query_addr vma_start vma_end vma_flags vma_page_size vma_offset inode dev_major dev_minor
+    vma_name_size build_id_size vma_name_addr build_id_addr
+}
 same_layout! { CachestatRange, linux_raw_sys::general::cachestat_range: off len }
 same_layout! {
     Cachestat, linux_raw_sys::general::cachestat:

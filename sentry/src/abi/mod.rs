@@ -30,7 +30,7 @@ pub(crate) use file::{
 };
 pub(crate) use ipc::{IpcPerm, MsgInfo, MsqidDs, SemInfo, SemidDs, ShmInfo, ShmLimits, ShmidDs};
 pub(crate) use landlock::{LandlockNetPortAttr, LandlockPathBeneathAttr, LandlockRulesetAttr};
-pub(crate) use memory::{Cachestat, CachestatRange, Iovec};
+pub(crate) use memory::{Cachestat, CachestatRange, Iovec, ProcmapQuery};
 pub(crate) use mount::{MntIdReq, Statmount};
 pub(crate) use process::{
     CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, KcmpEpollSlot, Rusage, SchedAttr,

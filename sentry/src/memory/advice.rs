@@ -47,7 +47,7 @@ impl MemoryManager {
             Action::Populate(access) => self.populate_for_advice(pages, access, pace),
             Action::WillNeed => self.fetch_ahead(pages),
             Action::Remove => self.punch(pages),
-            Action::Ignore => self.edit().check_mapped(&pages),
+            Action::Age => self.edit().check_may_age(&pages),
             Action::Forget { is_free, locked_too } => {
                 let mut next = pages.start;
                 while next < pages.end {
@@ -178,6 +178,15 @@ impl Edit<'_> {
         if self.state.mappings.covers(pages.clone()) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
+    /// Up to the first locked mapping or gap, there is nothing to do.
+    fn check_may_age(&self, pages: &Range<u64>) -> Result<(), Errno> {
+        let mut mappings = self.state.mappings.overlapping(pages.clone());
+        if mappings.any(|mapping| mapping.flags.contains(MappingFlags::LOCKED)) {
+            return Err(Errno::EINVAL);
+        }
+        self.check_mapped(pages)
+    }
+
     fn caches_of(&self, pages: &Range<u64>) -> Vec<(Arc<PageCache>, Range<u64>)> {
         let mappings = self.state.mappings.overlapping(pages.clone());
         mappings
@@ -221,6 +230,14 @@ impl Edit<'_> {
             return Err(Errno::EINVAL);
         }
         drop(mappings);
+        // What may be thrown away is in no dump, and in no child, whatever is wanted.
+        let mut mappings = self.state.mappings.overlapping(pages.clone());
+        if clear.intersects(MappingFlags::DONTDUMP | MappingFlags::WIPEONFORK)
+            && mappings.any(|mapping| mapping.flags.contains(MappingFlags::DROPPABLE))
+        {
+            return Err(Errno::EINVAL);
+        }
+        drop(mappings);
         if !self.state.mappings.has_room(pages.clone(), 0) {
             return Err(Errno::ENOMEM);
         }
@@ -231,12 +248,19 @@ impl Edit<'_> {
 
 /// What a piece of advice comes to.
 enum Action {
-    Flags { set: MappingFlags, clear: MappingFlags },
-    Forget { is_free: bool, locked_too: bool },
+    Flags {
+        set: MappingFlags,
+        clear: MappingFlags,
+    },
+    Forget {
+        is_free: bool,
+        locked_too: bool,
+    },
     Populate(Access),
     WillNeed,
     Remove,
-    Ignore,
+    /// Pages are to be given up sooner: a hint, and no locked ones.
+    Age,
 }
 
 /// The part of a mapping within `pages` that is of a file whose source takes changes back: the file's cache, and its bytes.
@@ -256,7 +280,7 @@ impl Action {
         match self {
             Self::Forget { .. } | Self::Remove => true,
             Self::Flags { set, .. } => set.intersects(MappingFlags::DONTCOPY | MappingFlags::WIPEONFORK),
-            Self::Populate(_) | Self::WillNeed | Self::Ignore => false,
+            Self::Populate(_) | Self::WillNeed | Self::Age => false,
         }
     }
 
@@ -286,7 +310,7 @@ impl Action {
             uapi::MADV_POPULATE_WRITE => Self::Populate(Access::WRITE),
             uapi::MADV_WILLNEED => Self::WillNeed,
             uapi::MADV_REMOVE => Self::Remove,
-            uapi::MADV_COLD | uapi::MADV_PAGEOUT => Self::Ignore,
+            uapi::MADV_COLD | uapi::MADV_PAGEOUT => Self::Age,
             _ => return Err(Errno::EINVAL),
         })
     }

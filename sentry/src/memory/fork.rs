@@ -36,6 +36,7 @@ impl MemoryManager {
     pub(super) fn fork_copying(&self, max_copied_pages: usize) -> Result<Arc<Self>, Errno> {
         let child = Self::new(self.platform(), self.frames())?;
         child.add_barriers(self.barriers());
+        child.inherit_mm_flags(self);
         let mut edit = self.edit();
         let parent = &mut *edit.state;
         parent.mappings.check_copy()?;
@@ -152,6 +153,7 @@ fn copy_of(mapping: &Mapping, child: &MemoryManager) -> Mapping {
         flags: mapping.flags - (MappingFlags::LOCKED | MappingFlags::LOCKONFAULT),
         contents,
         policy: mapping.policy,
+        name: mapping.name.clone(),
     }
 }
 

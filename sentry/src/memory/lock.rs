@@ -129,6 +129,10 @@ fn lock_flags(on_fault: bool) -> MappingFlags {
 }
 
 fn change(flags: &mut MappingFlags, set: MappingFlags) {
+    if flags.contains(MappingFlags::DROPPABLE) {
+        // Never kept in memory: it is no error to ask.
+        return;
+    }
     *flags = (*flags - (MappingFlags::LOCKED | MappingFlags::LOCKONFAULT)) | set;
 }
 

@@ -58,6 +58,8 @@ pub struct MemoryManager {
     owner: Mutex<ProcessIdentity>,
     virtual_cpus: VirtualCpus,
     barriers: AtomicU32,
+    /// [`super::MmFlags`]' bits.
+    mm_flags: AtomicU32,
     this: Weak<Self>,
 }
 
@@ -150,8 +152,13 @@ impl MemoryManager {
             owner: Mutex::default(),
             virtual_cpus: VirtualCpus::default(),
             barriers: AtomicU32::new(0),
+            mm_flags: AtomicU32::new(0),
             this: this.clone(),
         })
+    }
+
+    pub(super) fn mm_flag_bits(&self) -> &AtomicU32 {
+        &self.mm_flags
     }
 
     /// The page tables.

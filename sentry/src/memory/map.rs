@@ -7,6 +7,7 @@ use super::Frame;
 use super::fault::{Touch, map_resident};
 use super::manager::{Edit, MemoryManager};
 use super::mapping::{Contents, Mapping, MappingFlags, intersect, virtual_range};
+use super::mm_flags::MmFlags;
 use super::page_cache::PageCache;
 use super::policy::MemoryPolicy;
 use super::request::{Backing, MapFlags, MapRequest, Protection};
@@ -76,6 +77,7 @@ impl MemoryManager {
                 flags: MappingFlags::empty(),
                 contents: Contents::Frames { frames: frames.clone(), first, name },
                 policy: MemoryPolicy::default(),
+                name: None,
             });
             edit.fill_new(page..page + 1);
         }
@@ -315,7 +317,7 @@ impl Edit<'_> {
                 self.file_contents(backing, len, protection, flags.contains(MapFlags::SHARED))?
             }
         };
-        if !max_protection.contains(protection) {
+        if !max_protection.contains(protection) || self.manager.denies(protection, protection) {
             return Err(Errno::EACCES);
         }
         let policy = MemoryPolicy::default();
@@ -326,6 +328,7 @@ impl Edit<'_> {
             flags: mapping_flags,
             contents,
             policy,
+            name: None,
         };
         self.check_room(&pages, len - self.state.mappings.pages_in(pages.clone()))?;
         self.check_commit(&mapping, len)?;
@@ -338,6 +341,13 @@ impl Edit<'_> {
 
     fn mapping_flags(&self, flags: MapFlags) -> MappingFlags {
         let mut mapping_flags = self.state.future_locks;
+        if flags.contains(MapFlags::DROPPABLE) {
+            // It is nobody else's, and nothing to be kept (`man 2 mmap`).
+            let implied = MappingFlags::NORESERVE | MappingFlags::WIPEONFORK | MappingFlags::DONTDUMP;
+            return MappingFlags::DROPPABLE | implied;
+        }
+        let merges = self.manager.mm_flags().contains(MmFlags::VM_MERGE_ANY);
+        mapping_flags.set(MappingFlags::MERGEABLE, merges && !flags.contains(MapFlags::SHARED));
         for (flag, mapping_flag) in [
             (MapFlags::SHARED, MappingFlags::SHARED),
             (MapFlags::GROWSDOWN, MappingFlags::GROWSDOWN),
@@ -529,6 +539,7 @@ impl Edit<'_> {
             flags: self.state.future_locks,
             contents: Contents::Anonymous,
             policy: MemoryPolicy::default(),
+            name: None,
         };
         self.check_room(&pages, len)?;
         self.check_commit(&heap, len)?;
@@ -547,7 +558,9 @@ impl Edit<'_> {
         let mut end = self.state.mappings.covered_until(pages.clone());
         let mut outcome = if end < pages.end { Err(Errno::ENOMEM) } else { Ok(()) };
         for mapping in self.state.mappings.overlapping(pages.start..end) {
-            let refusal = if !mapping.max_protection.contains(protection) {
+            let refusal = if !mapping.max_protection.contains(protection)
+                || self.manager.denies(protection, mapping.protection)
+            {
                 Err(Errno::EACCES)
             } else if protection.contains(Access::WRITE) && !mapping.protection.contains(Access::WRITE) {
                 let mut changed = mapping.clone();

@@ -41,6 +41,8 @@ bitflags::bitflags! {
         const MERGEABLE = 1 << 12;
         /// Stays as it is (`man 2 mseal`).
         const SEALED = 1 << 13;
+        /// May be thrown away when memory is short (MAP_DROPPABLE).
+        const DROPPABLE = 1 << 14;
     }
 }
 
@@ -107,6 +109,8 @@ pub(super) struct Mapping {
     pub(super) contents: Contents,
     /// Where its memory is to come from.
     pub(super) policy: MemoryPolicy,
+    /// What the program calls it (PR_SET_VMA_ANON_NAME).
+    pub(super) name: Option<Arc<[u8]>>,
 }
 
 impl Mapping {
@@ -197,6 +201,7 @@ impl Mapping {
             && self.max_protection == next.max_protection
             && self.flags == next.flags
             && self.policy == next.policy
+            && self.name == next.name
             && match (&self.contents, &next.contents) {
                 (Contents::Anonymous, Contents::Anonymous) => true,
                 (

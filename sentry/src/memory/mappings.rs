@@ -15,7 +15,7 @@ use crate::heap::{self, HeapCharge};
 pub(super) const MAX_MAPPINGS: usize = 65530;
 
 /// What a mapping takes, with the gap beside it and its place among the mappers of its file.
-const MAPPING_BYTES: usize = 320;
+const MAPPING_BYTES: usize = 448;
 
 /// The mappings of one address space, by first page.
 pub(super) struct Mappings {

@@ -34,6 +34,8 @@ pub struct MappingInfo {
     pub resident_pages: u64,
     /// Those of them that are the process's own.
     pub private_pages: u64,
+    /// Those of them that no other process has.
+    pub exclusive_pages: u64,
     /// Where its memory is to come from.
     pub policy: MemoryPolicy,
 }
@@ -144,10 +146,11 @@ impl MemoryManager {
 
 impl State {
     fn describe(&self, mapping: &Mapping) -> (MappingInfo, Option<Arc<dyn MappedFile>>) {
-        let (mut resident_pages, mut private_pages) = (0, 0);
+        let (mut resident_pages, mut private_pages, mut exclusive_pages) = (0, 0, 0);
         for (_, entry) in self.pages.range(mapping.pages.clone()) {
             resident_pages += 1;
             private_pages += u64::from(entry.has(EntryFlags::PRIVATE));
+            exclusive_pages += u64::from(entry.has(EntryFlags::PRIVATE) && entry.has(EntryFlags::EXCLUSIVE));
         }
         let mut info = MappingInfo {
             range: mapping.range(),
@@ -160,17 +163,26 @@ impl State {
             name: Vec::new(),
             resident_pages,
             private_pages,
+            exclusive_pages,
             policy: mapping.policy,
         };
         let mut behind = None;
         match &mapping.contents {
-            Contents::Anonymous => info.name = self.name_of_anonymous(mapping).to_vec(),
+            Contents::Anonymous => {
+                info.name = match (self.name_of_anonymous(mapping), &mapping.name) {
+                    (b"", Some(name)) => [b"[anon:", &**name, b"]"].concat(),
+                    (own, _) => own.to_vec(),
+                }
+            }
             Contents::Frames { name, .. } => info.name = name.as_bytes().to_vec(),
             Contents::Cache { attachment, first, file } => {
                 info.offset = first << PAGE_SHIFT;
                 // What Linux calls shared anonymous memory; a file's own name comes later.
                 (info.device, info.inode) = ((0, 1), attachment.cache().id());
-                info.name = b"/dev/zero (deleted)".to_vec();
+                info.name = match &mapping.name {
+                    Some(name) => [b"[anon_shmem:", &**name, b"]"].concat(),
+                    None => b"/dev/zero (deleted)".to_vec(),
+                };
                 behind = file.clone();
             }
         }

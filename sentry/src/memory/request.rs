@@ -37,6 +37,8 @@ bitflags::bitflags! {
         const NONBLOCK = uapi::MAP_NONBLOCK;
         /// A thread's stack; means nothing.
         const STACK = uapi::MAP_STACK;
+        /// May be thrown away when memory is short. A kind of mapping to Linux, as private and shared ones are, but it is private.
+        const DROPPABLE = 1 << 31;
         /// At the address exactly, or EEXIST.
         const FIXED_NOREPLACE = uapi::MAP_FIXED_NOREPLACE;
     }

@@ -96,6 +96,7 @@ fn mmap(
     };
     let kind = raw_flags & uapi::MAP_TYPE;
     let is_shared = kind == uapi::MAP_SHARED || kind == uapi::MAP_SHARED_VALIDATE;
+    flags.set(MapFlags::DROPPABLE, kind == uapi::MAP_DROPPABLE);
     flags |= if is_shared { MapFlags::SHARED } else { MapFlags::PRIVATE };
     if flags.contains(MapFlags::LOCKED) {
         apply_lock_limit(task);
@@ -109,8 +110,14 @@ fn anonymous_backing(raw_flags: u32, is_huge: bool) -> Backing {
     match raw_flags & uapi::MAP_TYPE {
         uapi::MAP_SHARED if is_stack => Backing::Refused(Errno::EINVAL),
         // No huge pages are set aside for this (`/proc/sys/vm/nr_hugepages` is 0).
-        uapi::MAP_SHARED | uapi::MAP_PRIVATE if is_huge => Backing::Refused(Errno::ENOMEM),
+        uapi::MAP_SHARED | uapi::MAP_PRIVATE | uapi::MAP_DROPPABLE if is_huge => {
+            Backing::Refused(Errno::ENOMEM)
+        }
         uapi::MAP_SHARED | uapi::MAP_PRIVATE => Backing::Anonymous,
+        uapi::MAP_DROPPABLE if is_stack || raw_flags & uapi::MAP_LOCKED != 0 => {
+            Backing::Refused(Errno::EINVAL)
+        }
+        uapi::MAP_DROPPABLE => Backing::Anonymous,
         _ => Backing::Refused(Errno::EINVAL),
     }
 }

@@ -13,6 +13,7 @@ use crate::abi::{SysInfo, UtsName};
 use crate::cred::{Capabilities, Credentials, SecureBits};
 use crate::fs::Caller;
 use crate::kernel::{RELEASE, VERSION};
+use crate::memory::{MAX_MAPPING_NAME_BYTES, MmFlags};
 use crate::pace::Pace;
 use crate::platform::{SegmentBases, VirtualAddress};
 use crate::signal::Signal;
@@ -225,18 +226,75 @@ fn prctl(
         pr::PR_GET_TIMERSLACK => return Ok(me.timer_slack_ns().encode()),
         pr::PR_GET_TSC => task.memory().write_object(VirtualAddress(argument), &pr::PR_TSC_ENABLE)?,
         pr::PR_SET_TSC if argument == u64::from(pr::PR_TSC_ENABLE) => {}
-        // Names of anonymous mappings are a courtesy to readers of /proc/PID/maps.
-        pr::PR_SET_VMA if argument == u64::from(pr::PR_SET_VMA_ANON_NAME) => {}
-        pr::PR_SET_THP_DISABLE if rest_is_zero => {}
-        pr::PR_GET_THP_DISABLE if argument == 0 && rest_is_zero => return Ok(0),
         pr::PR_SET_PTRACER => {}
         pr::PR_GET_SECCOMP => return Ok(me.seccomp_mode() as usize),
         pr::PR_SET_SECCOMP => return super::seccomp::set_mode(task, argument, third),
         pr::PR_MCE_KILL_GET => return Ok(pr::PR_MCE_KILL_DEFAULT.encode()),
         pr::PR_GET_TIMING => return Ok(0),
+        pr::PR_SET_VMA
+        | pr::PR_SET_THP_DISABLE
+        | pr::PR_GET_THP_DISABLE
+        | pr::PR_SET_MDWE
+        | pr::PR_GET_MDWE
+        | pr::PR_SET_MEMORY_MERGE
+        | pr::PR_GET_MEMORY_MERGE => {
+            return prctl_of_memory(task, option, [argument, third, fourth, fifth]);
+        }
         _ => return prctl_of_credentials(task, option, argument, third, rest_is_zero),
     }
     Ok(0)
+}
+
+/// PR_SET_MDWE for one program alone.
+const MDWE_OF_ITS_OWN: u32 = pr::PR_MDWE_REFUSE_EXEC_GAIN | pr::PR_MDWE_NO_INHERIT;
+
+/// The operations of prctl(2) on the address space.
+fn prctl_of_memory(task: &CurrentTask, option: u32, arguments: [u64; 4]) -> Result<usize, Errno> {
+    let memory = task.memory();
+    let [argument, rest @ ..] = arguments;
+    match option {
+        pr::PR_SET_VMA => {
+            name_mapping(task, arguments)?;
+            return Ok(0);
+        }
+        _ if rest != [0; 3] => return Err(Errno::EINVAL),
+        pr::PR_SET_THP_DISABLE => memory.set_mm_flags(MmFlags::DISABLE_THP, argument != 0),
+        pr::PR_SET_MEMORY_MERGE => memory.set_merges_any(argument != 0),
+        pr::PR_SET_MDWE => {
+            let flags = match u32::try_from(argument).unwrap_or(u32::MAX) {
+                0 => MmFlags::empty(),
+                pr::PR_MDWE_REFUSE_EXEC_GAIN => MmFlags::HAS_MDWE,
+                MDWE_OF_ITS_OWN => MmFlags::MDWE,
+                _ => return Err(Errno::EINVAL),
+            };
+            memory.deny_write_execute(flags)?;
+        }
+        _ if argument != 0 => return Err(Errno::EINVAL),
+        pr::PR_GET_THP_DISABLE => return Ok(memory.mm_flags().contains(MmFlags::DISABLE_THP).into()),
+        pr::PR_GET_MEMORY_MERGE => return Ok(memory.mm_flags().contains(MmFlags::VM_MERGE_ANY).into()),
+        _ => {
+            let flags = memory.mm_flags();
+            let refuses = u32::from(flags.contains(MmFlags::HAS_MDWE)) * pr::PR_MDWE_REFUSE_EXEC_GAIN;
+            let ends = u32::from(flags.contains(MmFlags::HAS_MDWE_NO_INHERIT)) * pr::PR_MDWE_NO_INHERIT;
+            return Ok((refuses | ends).encode());
+        }
+    }
+    Ok(0)
+}
+
+/// PR_SET_VMA_ANON_NAME with its address, length and name.
+fn name_mapping(task: &CurrentTask, [operation, address, len_bytes, name]: [u64; 4]) -> Result<(), Errno> {
+    if operation != u64::from(pr::PR_SET_VMA_ANON_NAME) {
+        return Err(Errno::EINVAL);
+    }
+    let name = match name {
+        0 => None,
+        place => {
+            let read = task.memory().read_c_string(VirtualAddress(place), MAX_MAPPING_NAME_BYTES);
+            Some(read.map_err(|errno| if errno == Errno::ENAMETOOLONG { Errno::EINVAL } else { errno })?)
+        }
+    };
+    task.memory().set_name(VirtualAddress(address), len_bytes, name.as_deref())
 }
 
 /// The operations of prctl(2) on what the task may do. `rest_is_zero`: the arguments after the first are 0.

@@ -128,6 +128,7 @@ impl CurrentTask {
         };
         let old_memory = std::mem::replace(&mut self.memory, program.memory);
         task.count_replaced_memory(&old_memory);
+        self.memory.inherit_mm_flags(&old_memory);
         if Arc::strong_count(&old_memory) == 1 {
             self.empty_memory(&old_memory);
         }

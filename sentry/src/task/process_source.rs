@@ -491,12 +491,15 @@ impl Process for TaskView {
 
 fn mapping_status(mapping: crate::memory::MappingInfo) -> MappingStatus {
     use crate::platform::Access;
+    let accesses =
+        |whole: Access| [Access::READ, Access::WRITE, Access::EXECUTE].map(|access| whole.contains(access));
     let (major, minor) = mapping.device;
     MappingStatus {
         start: mapping.range.start.0,
         end: mapping.range.end.0,
-        access: [Access::READ, Access::WRITE, Access::EXECUTE]
-            .map(|access| mapping.protection.contains(access)),
+        access: accesses(mapping.protection),
+        max_access: accesses(mapping.max_protection),
+        flags: mapping.flags,
         is_shared: mapping.flags.contains(MappingFlags::SHARED),
         offset: mapping.offset,
         file: (DeviceNumber { major, minor }, mapping.inode),
@@ -505,6 +508,7 @@ fn mapping_status(mapping: crate::memory::MappingInfo) -> MappingStatus {
             (mapping.resident_pages - mapping.private_pages.min(mapping.resident_pages)) << PAGE_SHIFT,
             mapping.private_pages << PAGE_SHIFT,
         ],
+        exclusive_bytes: mapping.exclusive_pages << PAGE_SHIFT,
         is_locked: mapping.flags.contains(MappingFlags::LOCKED),
         policy: mapping.policy,
     }

@@ -11,7 +11,7 @@ use crate::fs::inotify::InotifyLimits;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Network, OpenFiles, Path, Protections, Viewer};
 use crate::ipc::IpcNamespace;
 use crate::keys::Keys;
-use crate::memory::{MemoryManager, MemoryPolicy};
+use crate::memory::{MappingFlags, MemoryManager, MemoryPolicy};
 use crate::time::ClockOffsets;
 
 /// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
@@ -359,6 +359,10 @@ pub struct MappingStatus {
     pub end: u64,
     /// Readable, writable, executable.
     pub access: [bool; 3],
+    /// What mprotect(2) may ever make it, likewise.
+    pub max_access: [bool; 3],
+    /// All else that it is.
+    pub flags: MappingFlags,
     /// MAP_SHARED.
     pub is_shared: bool,
     /// Offset in the file, in bytes.
@@ -369,6 +373,8 @@ pub struct MappingStatus {
     pub name: Vec<u8>,
     /// Resident bytes: of the file, and anonymous.
     pub resident_bytes: [u64; 2],
+    /// Of the anonymous ones, those that no other process has.
+    pub exclusive_bytes: u64,
     /// `lo` of VmFlags: mlock(2) holds it.
     pub is_locked: bool,
     /// Where its memory is to come from.

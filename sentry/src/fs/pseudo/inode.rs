@@ -165,11 +165,11 @@ impl<S: Subject> Inode for PseudoInode<S> {
         };
         match node {
             Node::Directory(directory) => Ok(Arc::new(DirectoryFile::new(self, directory))),
-            Node::Text(_) | Node::OpenedText(_) if flags.is_writable() => Err(Errno::EACCES),
+            Node::Text(_) | Node::OpenedText(..) if flags.is_writable() => Err(Errno::EACCES),
             Node::Text(read) => Ok(Arc::new(TextFile::new(self, read_whole(read), None, viewer.clone()))),
-            Node::OpenedText(open) => {
+            Node::OpenedText(open, ioctl) => {
                 let read = open(&self.subject, viewer)?;
-                Ok(Arc::new(TextFile::new(self, read, None, viewer.clone())))
+                Ok(Arc::new(TextFile::new(self, read, None, viewer.clone()).with_ioctl(ioctl)))
             }
             Node::Setting(read, write) => {
                 Ok(Arc::new(TextFile::new(self, read_whole(read), Some(write), viewer.clone())))

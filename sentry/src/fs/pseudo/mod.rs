@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub(super) use inode::PseudoInode;
 
-use super::{Access, DeviceNumber, File, FileKind, LinkTarget, Metadata, Path, Viewer};
+use super::{Access, Caller, DeviceNumber, File, FileKind, LinkTarget, Metadata, Path, Viewer};
 use crate::Errno;
 use crate::cred::{Credentials, KernelGid, KernelUid};
 
@@ -60,6 +60,14 @@ impl Piece {
 fn read_whole<S: 'static>(read: Read<S>) -> Reader<S> {
     Box::new(move |subject, viewer, _| read(subject, viewer).map(Piece::whole))
 }
+/// Serves ioctl(2) on an open file: the request, its argument, and who calls.
+pub(super) type Ioctl<S> = fn(&S, &Viewer, u32, u64, &dyn Caller) -> Result<usize, Errno>;
+
+/// A file that knows no request.
+pub(super) fn no_ioctl<S>(_: &S, _: &Viewer, _: u32, _: u64, _: &dyn Caller) -> Result<usize, Errno> {
+    Err(Errno::ENOTTY)
+}
+
 /// Takes what is written to a file.
 pub(super) type Write<S> = fn(&S, &Viewer, &[u8]) -> Result<(), Errno>;
 
@@ -81,7 +89,7 @@ pub(super) enum Node<S: 'static> {
     Text(Read<S>),
     Setting(Read<S>, Write<S>),
     /// A text that is refused at its opening, or bound then to what it tells of.
-    OpenedText(OpenText<S>),
+    OpenedText(OpenText<S>, Ioctl<S>),
     Link(fn(&S, &Viewer) -> Result<LinkTarget, Errno>),
     /// A link straight to a place, and the text that readlink(2) shows for it.
     MagicLink(fn(&S, &Viewer) -> Result<Path, Errno>, Read<S>),
@@ -104,7 +112,7 @@ impl<S> Copy for Node<S> {}
 impl<S> Node<S> {
     fn kind(&self) -> FileKind {
         match self {
-            Self::Text(_) | Self::Setting(..) | Self::OpenedText(_) | Self::File(_) => FileKind::Regular,
+            Self::Text(_) | Self::Setting(..) | Self::OpenedText(..) | Self::File(_) => FileKind::Regular,
             Self::Link(_) | Self::MagicLink(..) => FileKind::Symlink,
             Self::Directory(_) => FileKind::Directory,
             Self::Guarded(_, node) => node.kind(),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Piece, PseudoInode, Reader, Subject, Write};
+use super::{Ioctl, Piece, PseudoInode, Reader, Subject, Write, no_ioctl};
 use crate::Errno;
-use crate::fs::{File, Inode, Metadata, Viewer};
+use crate::fs::{Caller, File, Inode, Metadata, Viewer};
 use crate::heap::HeapCharge;
 
 /// How much of its text an open file keeps between reads. What a reader of a longer one finds behind it is made up again.
@@ -20,6 +20,7 @@ pub(super) struct TextFile<S: Subject> {
     inode: Arc<PseudoInode<S>>,
     read: Reader<S>,
     write: Option<Write<S>>,
+    ioctl: Ioctl<S>,
     viewer: Viewer,
     kept: Mutex<Option<Kept>>,
 }
@@ -82,7 +83,12 @@ impl<S: Subject> TextFile<S> {
         write: Option<Write<S>>,
         viewer: Viewer,
     ) -> Self {
-        Self { inode, read, write, viewer, kept: Mutex::new(None) }
+        Self { inode, read, write, ioctl: no_ioctl, viewer, kept: Mutex::new(None) }
+    }
+
+    /// The same, knowing requests.
+    pub(super) fn with_ioctl(self, ioctl: Ioctl<S>) -> Self {
+        Self { ioctl, ..self }
     }
 }
 
@@ -131,6 +137,10 @@ impl<S: Subject> File for TextFile<S> {
         }
         write(&self.inode.subject, &self.viewer, buffer)?;
         Ok(buffer.len())
+    }
+
+    fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        (self.ioctl)(&self.inode.subject, &self.viewer, request, argument, caller)
     }
 
     fn is_seekable(&self) -> bool {

@@ -11,6 +11,7 @@ fn anonymous(pages: Range<u64>, protection: Access) -> Mapping {
         flags: MappingFlags::empty(),
         contents: Contents::Anonymous,
         policy: MemoryPolicy::default(),
+        name: None,
     }
 }
 

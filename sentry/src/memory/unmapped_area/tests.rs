@@ -16,6 +16,7 @@ fn mappings(ranges: &[(Range<u64>, MappingFlags)]) -> Mappings {
             flags,
             contents,
             policy: MemoryPolicy::default(),
+            name: None,
         });
     }
     mappings
@@ -84,6 +85,7 @@ fn apply(mappings: &mut Mappings, change: &Change) {
                 flags,
                 contents,
                 policy: MemoryPolicy::default(),
+                name: None,
             });
         }
         Change::Unmap { pages } => drop(mappings.take(pages)),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::Errno;
 use crate::fs::proc::source::{MappingStatus, Process};
+use crate::memory::MappingFlags;
 
 /// Where the name begins in a line.
 const NAME_COLUMN: usize = 73;
@@ -63,6 +64,7 @@ struct Sizes {
     total: u64,
     resident: u64,
     shared: u64,
+    shared_dirty: u64,
     private_clean: u64,
     private_dirty: u64,
     anonymous: u64,
@@ -73,12 +75,14 @@ impl Sizes {
     fn of(mapping: &MappingStatus) -> Self {
         let [file, anonymous] = mapping.resident_bytes.map(|len_bytes| len_bytes / 1024);
         let (shared, private_clean) = if mapping.is_shared { (file, 0) } else { (0, file) };
+        let exclusive = mapping.exclusive_bytes / 1024;
         Self {
             total: mapping.end.saturating_sub(mapping.start) / 1024,
             resident: file + anonymous,
             shared,
+            shared_dirty: anonymous.saturating_sub(exclusive),
             private_clean,
-            private_dirty: anonymous,
+            private_dirty: exclusive,
             anonymous,
             locked: if mapping.is_locked { file + anonymous } else { 0 },
         }
@@ -88,6 +92,7 @@ impl Sizes {
         self.total += other.total;
         self.resident += other.resident;
         self.shared += other.shared;
+        self.shared_dirty += other.shared_dirty;
         self.private_clean += other.private_clean;
         self.private_dirty += other.private_dirty;
         self.anonymous += other.anonymous;
@@ -97,10 +102,10 @@ impl Sizes {
     fn fields(&self) -> [(&'static str, u64); 20] {
         [
             ("Rss", self.resident),
-            ("Pss", self.resident),
-            ("Pss_Dirty", self.private_dirty),
+            ("Pss", self.resident - self.shared_dirty / 2),
+            ("Pss_Dirty", self.private_dirty + self.shared_dirty / 2),
             ("Shared_Clean", self.shared),
-            ("Shared_Dirty", 0),
+            ("Shared_Dirty", self.shared_dirty),
             ("Private_Clean", self.private_clean),
             ("Private_Dirty", self.private_dirty),
             ("Referenced", self.resident),
@@ -144,16 +149,33 @@ pub(super) fn smaps(text: &mut Vec<u8>, _process: &dyn Process, mapping: &Mappin
 
 fn flags(mapping: &MappingStatus) -> String {
     let [readable, writable, executable] = mapping.access;
+    let [may_be_readable, may_be_writable, may_be_executable] = mapping.max_access;
+    let has = |flag| mapping.flags.contains(flag);
+    // VM_ACCOUNT: private memory that has been writable, and shared memory without a file.
+    let is_accounted = writable && !mapping.is_shared && !has(MappingFlags::NORESERVE);
     let shown = [
         (readable, "rd"),
         (writable, "wr"),
         (executable, "ex"),
         (mapping.is_shared, "sh"),
-        (true, "mr"),
-        (true, "mw"),
-        (true, "me"),
+        (may_be_readable, "mr"),
+        (may_be_writable, "mw"),
+        (may_be_executable, "me"),
         (mapping.is_shared, "ms"),
-        (mapping.is_locked, "lo"),
+        (has(MappingFlags::GROWSDOWN), "gd"),
+        (has(MappingFlags::LOCKED), "lo"),
+        (has(MappingFlags::SEQ_READ), "sr"),
+        (has(MappingFlags::RAND_READ), "rr"),
+        (has(MappingFlags::DONTCOPY), "dc"),
+        (is_accounted, "ac"),
+        (has(MappingFlags::NORESERVE), "nr"),
+        (has(MappingFlags::WIPEONFORK), "wf"),
+        (has(MappingFlags::DONTDUMP), "dd"),
+        (has(MappingFlags::HUGEPAGE), "hg"),
+        (has(MappingFlags::NOHUGEPAGE), "nh"),
+        (has(MappingFlags::MERGEABLE), "mg"),
+        (has(MappingFlags::SEALED), "sl"),
+        (has(MappingFlags::DROPPABLE), "dp"),
     ];
     let names: String =
         shown.iter().filter(|(is_set, _)| *is_set).map(|(_, name)| format!("{name} ")).collect();

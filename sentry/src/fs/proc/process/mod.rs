@@ -7,6 +7,7 @@ mod memory;
 mod mounts;
 mod numa_maps;
 mod pagemap;
+mod procmap_query;
 mod sched;
 mod stat;
 mod status;
@@ -20,8 +21,8 @@ use super::source::{IoCounts, MappingStatus, Process, ProcessStatus};
 use crate::Errno;
 use crate::cred::{IdKind, Namespace};
 use crate::fs::pseudo::{
-    Child, Children, Directory, Entry, Node, Piece, Reader, directory, parse_number, private_text, setting,
-    text,
+    Child, Children, Directory, Entry, Node, Piece, Reader, directory, no_ioctl, parse_number, private_text,
+    setting, text,
 };
 use crate::fs::{FileKind, Path, Viewer, nsfs};
 
@@ -51,7 +52,14 @@ macro_rules! common_entries {
             private_text("io", |about, viewer| about.inspect(viewer).map(|process| io(process.io_counts()))),
             text("limits", |about, _| Ok(limits(&*about.process()?))),
             setting("loginuid", |_, _| Ok(u32::MAX.to_string().into_bytes()), refuse_write),
-            of_address_space("maps", 0o444, |about, viewer| bind(about, viewer, |process, from| tell_all_mappings(process, from, maps::maps))),
+            Entry {
+                name: "maps",
+                permissions: 0o444,
+                node: Node::OpenedText(
+                    |about, viewer| bind(about, viewer, |process, from| tell_all_mappings(process, from, maps::maps)),
+                    procmap_query::ioctl,
+                ),
+            },
             Entry { name: "mem", permissions: 0o600, node: Node::File(memory::open) },
             Entry { name: "mountinfo", permissions: 0o444, node: Node::File(mounts::mountinfo) },
             Entry { name: "mounts", permissions: 0o444, node: Node::File(mounts::mounts) },
@@ -148,7 +156,7 @@ const fn of_address_space(
     permissions: u32,
     open: crate::fs::pseudo::OpenText<About>,
 ) -> Entry<About> {
-    Entry { name, permissions, node: Node::OpenedText(open) }
+    Entry { name, permissions, node: Node::OpenedText(open, no_ioctl) }
 }
 
 /// Lets `viewer` read of the address space that the process has now, whatever becomes of both: it is the opening that is
