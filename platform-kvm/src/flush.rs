@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use rustix::mm::{MprotectFlags, mprotect};
+use sentry::host::{HostCall, count_call};
 use sentry::platform::GuestMemory;
 
 /// Ranges above which purging the page tables' slots is cheaper: 5 µs a range, against 30 µs and the shadow
@@ -54,6 +55,8 @@ pub(crate) fn forget_translations(memory: &GuestMemory, range: &Range<u64>) -> s
     let start = sentry::platform::GuestAddress(range.start);
     let slice = memory.slice(start, len_bytes).map_err(std::io::Error::other)?;
     let address = slice.ptr_guard_mut().as_ptr().cast();
+    count_call(HostCall::Memory);
+    count_call(HostCall::Memory);
     // SAFETY: the range lies in guest memory, a private anonymous mapping that holds no Rust object. It stays
     // readable and writable throughout.
     unsafe {

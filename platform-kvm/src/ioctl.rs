@@ -7,6 +7,7 @@ use kvm_bindings::{
     kvm_vcpu_events, kvm_xcrs, kvm_xsave,
 };
 use kvm_ioctls::{VcpuFd, VmFd};
+use sentry::host::{HostCall, count_call};
 use sentry::platform::{GuestMemory, GuestMemoryError, PlatformError};
 use vm_memory::GuestAddress;
 use vmm_sys_util::ioctl::{_IOC_NONE, _IOC_READ, _IOC_WRITE, ioctl_expr, ioctl_with_ref};
@@ -44,6 +45,7 @@ pub(crate) fn attempt<T>(
     what: &'static str,
     result: Result<T, kvm_ioctls::Error>,
 ) -> Result<T, PlatformError> {
+    count_call(HostCall::Kvm);
     result.map_err(|error| PlatformError::refused(what, error.into()))
 }
 

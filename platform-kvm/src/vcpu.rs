@@ -37,6 +37,7 @@ use std::time::Instant;
 use kvm_bindings::{KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, kvm_regs, kvm_sregs};
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use rustix::process::Pid;
+use sentry::host::{HostCall, count_call};
 use sentry::platform::{
     Access, Exit, GuestAddress, GuestMemoryError, PlatformError, Registers, SegmentBases, VirtualAddress,
 };
@@ -277,6 +278,7 @@ impl Vcpu {
     }
 
     fn run_once(&mut self) -> Answer {
+        count_call(HostCall::KvmRun);
         let answer = match self.fd.run() {
             // Only user code reads ports, and only ours.
             Ok(VcpuExit::IoOut(port, _) | VcpuExit::IoIn(port, _)) => Answer::Port(port),

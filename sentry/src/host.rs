@@ -1,10 +1,12 @@
 //! Calls to the host that are nobody's in particular.
 
+mod calls;
 mod thread_room;
 mod threads;
 
 use rustix::thread::CpuSet;
 
+pub use calls::{HOST_CALL_KINDS, HostCall, HostCallCounts, count_call, own_call_counts};
 pub use thread_room::ThreadRoom;
 pub use threads::start_thread;
 

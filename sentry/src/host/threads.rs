@@ -7,6 +7,8 @@ use std::ffi::c_void;
 use std::io;
 use std::mem::MaybeUninit;
 
+use super::calls::{HostCall, count_call};
+
 /// What a thread does.
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -15,6 +17,7 @@ type Work = Box<dyn FnOnce() + Send>;
 /// # Errors
 /// The host has no thread left, or no memory for its stack. `work` is dropped.
 pub fn start_thread(stack_bytes: usize, work: Work) -> io::Result<()> {
+    count_call(HostCall::Thread);
     let argument = Box::into_raw(Box::new(work));
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();

@@ -16,6 +16,7 @@ use super::account::{ACCOUNT_NUMBER_BITS, AccountNumber, Accounts, FrameUse, Mem
 use super::frame::{Frame, FrameNumber, FrameSpan};
 use super::frame_words::FrameWords;
 use crate::Errno;
+use crate::host::{HostCall, count_call};
 use crate::platform::{GuestAddress, GuestMemory, PAGE_SHIFT, PAGE_SIZE, Platform};
 
 /// Frames in a chunk: what one entry of a level-2 page table maps.
@@ -497,6 +498,7 @@ impl FrameAllocator {
             return Err("the platform shows no more memory to the guest".into());
         }
         let address = GuestAddress(self.memory.start().0 + start_bytes);
+        count_call(HostCall::Memory);
         match grain {
             Grain::Fine => self.memory.populate_fine(address, CHUNK_BYTES as usize)?,
             Grain::Huge => self.memory.populate(address, CHUNK_BYTES as usize)?,
@@ -507,6 +509,7 @@ impl FrameAllocator {
     /// Gives a chunk, which is in none of the lists, back to the host.
     fn give_back(&self, chunk: u32) {
         let address = GuestAddress(self.memory.start().0 + u64::from(chunk) * CHUNK_BYTES);
+        count_call(HostCall::Memory);
         let discarded = self.memory.discard(address, CHUNK_BYTES as usize);
         let mut state = self.state.lock();
         match discarded {

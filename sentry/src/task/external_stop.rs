@@ -18,6 +18,7 @@ use super::cpu_time::VtimeState;
 use super::host_threads::HostThread;
 use super::{CurrentTask, Task, TaskSet};
 use crate::Errno;
+use crate::host::{HostCall, count_call};
 use crate::memory::MemoryManager;
 use crate::pace::Pace;
 
@@ -209,6 +210,7 @@ impl Task {
         self.last_cpu.store(cpu, Ordering::Relaxed);
         self.cpu_time.mark(VtimeState::Inactive);
         self.become_inactive();
+        count_call(HostCall::Sleep);
         let is_woken = self.waiter.sleep(deadline);
         self.become_active();
         self.cpu_time.mark(VtimeState::System);

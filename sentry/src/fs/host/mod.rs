@@ -23,6 +23,7 @@ use rustix::fs::{
 use crate::Errno;
 use crate::fs::lower::LowerStatus;
 use crate::fs::metadata::DeviceNumber;
+use crate::host::{HostCall, count_call};
 use handles::HandleCache;
 pub(in crate::fs) use mounts::HostMounts;
 
@@ -42,6 +43,7 @@ pub struct HostTree {
 /// # Errors
 /// The host's.
 pub fn holds_files(directory: impl AsFd) -> io::Result<bool> {
+    count_call(HostCall::Stat);
     let status = statx(&directory, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE)?;
     Ok(HostMounts::read().allow_root(directory, device_of(&status))?)
 }
@@ -85,6 +87,7 @@ impl HostTree {
     fn open(&self, path: &[u8], flags: OFlags, device: u64) -> Result<(OwnedFd, FileType), Errno> {
         let path = if path.is_empty() { b"." } else { path };
         let file = open_beneath(&self.root, path, flags)?;
+        count_call(HostCall::Stat);
         let status = statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE)?;
         let now_on = device_of(&status);
         if now_on != device && !self.mounts.hold_files(&file, now_on)? {
@@ -105,6 +108,7 @@ pub(in crate::fs) fn open_beneath(
         flags |= OFlags::NOCTTY | OFlags::NONBLOCK;
     }
     loop {
+        count_call(HostCall::Open);
         // EAGAIN: something above was renamed meanwhile (`man 2 openat2`).
         match openat2(&directory, path, flags, Mode::empty(), CONFINED) {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}

@@ -20,6 +20,7 @@ use linux_raw_sys::general as uapi;
 use rustix::fs::fstatfs;
 
 use crate::fs::metadata::DeviceNumber;
+use crate::host::{HostCall, count_call};
 
 /// The mounts of this process (`man 5 proc_pid_mountinfo`).
 const MOUNT_TABLE: &str = "/proc/self/mountinfo";
@@ -142,6 +143,7 @@ impl HostMounts {
     }
 
     fn judge(&self, file: impl AsFd, device: u64) -> rustix::io::Result<Nature> {
+        count_call(HostCall::StatFs);
         let statistics = fstatfs(file)?;
         // Linux keeps magic numbers in a word, and gives out no more than 32 bits of them.
         let magic = statistics.f_type as u32;

@@ -17,6 +17,7 @@ use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
 use crate::fs::lower::{LowerEntry, LowerFile, LowerStatus};
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
+use crate::host::{HostCall, count_call};
 
 /// The longest extended attribute (`XATTR_SIZE_MAX`).
 const MAX_XATTR_LEN: usize = 64 * 1024;
@@ -90,6 +91,7 @@ fn wanted() -> StatxFlags {
 
 impl HostNode {
     pub(super) fn root(tree: &Arc<HostTree>) -> Result<(Arc<Self>, LowerStatus), Errno> {
+        count_call(HostCall::Stat);
         let status = statx(&tree.root, c"", AtFlags::EMPTY_PATH, wanted())?;
         let status = status_of(tree, &status);
         Ok((Self::new(tree, Box::new([]), status.identity.0, false), status))
@@ -102,6 +104,7 @@ impl HostNode {
     /// The status of the entry `name`, which lies on another device, and whether it is hidden.
     fn cross(&self, directory: &OwnedFd, name: &[u8]) -> Result<(LowerStatus, bool), Errno> {
         let file = open_beneath(directory, name, OFlags::PATH)?;
+        count_call(HostCall::Stat);
         let status = status_of(&self.tree, &statx(&file, c"", AtFlags::EMPTY_PATH, wanted())?);
         match self.tree.mounts.hold_files(&file, status.identity.0)? {
             true => Ok((status, false)),
@@ -139,6 +142,7 @@ impl LowerFile for HostNode {
             return Err(Errno::ENOENT);
         }
         let directory = self.directory_handle()?;
+        count_call(HostCall::Stat);
         let status = statx(&directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted())?;
         let mut status = status_of(&self.tree, &status);
         let mut is_hidden = false;
@@ -146,6 +150,7 @@ impl LowerFile for HostNode {
             (status, is_hidden) = self.cross(&directory, name)?;
         }
         if status.kind == FileKind::Symlink {
+            count_call(HostCall::ReadLink);
             let text = readlinkat(&directory, name, Vec::new())?;
             status.link_text = Some(text.into_bytes().into());
         }
@@ -157,6 +162,7 @@ impl LowerFile for HostNode {
             return Ok(Vec::new());
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        count_call(HostCall::Open);
         let listing = openat2(self.directory_handle()?, c".", flags, Mode::empty(), ResolveFlags::BENEATH)?;
         let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
         let mut entries = Vec::new();
@@ -179,6 +185,7 @@ impl LowerFile for HostNode {
         }
         let file = self.file_handle()?;
         loop {
+            count_call(HostCall::ReadAt);
             match pread(&file, &mut *buffer, offset) {
                 Err(rustix::io::Errno::INTR) => {}
                 result => return Ok(result?),
@@ -198,6 +205,7 @@ impl LowerFile for HostNode {
             return Vec::new();
         };
         let mut names = vec![0; MAX_XATTR_LEN];
+        count_call(HostCall::Attribute);
         let Ok(len) = flistxattr(&file, &mut names[..]) else { return Vec::new() };
         names.truncate(len);
         let is_kept = |name: &&[u8]| name.starts_with(b"user.") || *name == b"security.capability";
@@ -206,6 +214,7 @@ impl LowerFile for HostNode {
             .split(|&byte| byte == 0)
             .filter(is_kept)
             .filter_map(|name| {
+                count_call(HostCall::Attribute);
                 let len = fgetxattr(&file, name, &mut value[..]).ok()?;
                 Some((name.to_vec(), value.get(..len)?.to_vec()))
             })

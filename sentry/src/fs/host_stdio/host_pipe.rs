@@ -9,6 +9,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags};
 use super::{HostFile, Manner, retry};
 use crate::Errno;
 use crate::fs::{File, PipeEnd};
+use crate::host::{HostCall, count_call};
 use crate::slices;
 use crate::wait::Events;
 
@@ -33,6 +34,7 @@ impl HostFile {
             retry(|| rustix::pipe::tee(&self.descriptor, writer, buffer.len(), SpliceFlags::NONBLOCK))?;
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..copied).filter(|rest| !rest.is_empty()) {
+            count_call(HostCall::Read);
             match retry(|| rustix::io::read(reader, &mut *rest))? {
                 0 => break,
                 read => done += read,
@@ -43,6 +45,7 @@ impl HostFile {
 
     /// How much goes into the pipe, which has room, for sure: all of its capacity if it is empty, else PIPE_BUF bytes.
     fn sure_room_bytes(&self) -> Result<usize, Errno> {
+        count_call(HostCall::Control);
         let is_empty = rustix::io::ioctl_fionread(&self.descriptor)? == 0;
         let has_whole = is_empty && self.manner == Manner::NonBlocking;
         if has_whole { self.capacity_bytes() } else { Ok(PIPE_BUF as usize) }

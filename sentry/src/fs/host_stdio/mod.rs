@@ -32,6 +32,7 @@ use super::{
     TransferUnit, Viewer,
 };
 use crate::Errno;
+use crate::host::{HostCall, count_call};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
@@ -110,6 +111,7 @@ impl HostFile {
     ) -> Result<Vec<Arc<Self>>, Errno> {
         let mut files: Vec<Arc<Self>> = Vec::new();
         for stream in streams {
+            count_call(HostCall::Stat);
             let device = rustix::fs::fstat(stream.descriptor)?.st_rdev;
             let known = files.iter().filter_map(|file| file.terminal.clone());
             let terminal = rustix::termios::isatty(stream.descriptor).then(|| {
@@ -134,6 +136,7 @@ impl HostFile {
         others: &[Arc<Self>],
         open_files: &OpenFiles,
     ) -> Result<Arc<Self>, Errno> {
+        count_call(HostCall::Stat);
         let stat = rustix::fs::fstat(stream)?;
         let kind = FileKind::from_mode(stat.st_mode).unwrap_or(FileKind::Fifo);
         let may_block = terminal.is_some() || kind == FileKind::Fifo;
@@ -199,13 +202,18 @@ impl HostFile {
     fn is_ready_for(&self, events: PollFlags) -> bool {
         let mut polled = [PollFd::new(&self.descriptor, events)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        count_call(HostCall::Poll);
         matches!(poll(&mut polled, Some(&now)), Ok(count) if count > 0)
     }
 
     fn host_read(&self, buffer: &mut [u8]) -> rustix::io::Result<usize> {
         match self.manner {
-            Manner::Immediate | Manner::NonBlocking => rustix::io::read(&self.descriptor, buffer),
+            Manner::Immediate | Manner::NonBlocking => {
+                count_call(HostCall::Read);
+                rustix::io::read(&self.descriptor, buffer)
+            }
             Manner::Socket => {
+                count_call(HostCall::Receive);
                 rustix::net::recv(&self.descriptor, buffer, RecvFlags::DONTWAIT).map(|(read, _)| read)
             }
             Manner::Polled => {
@@ -214,6 +222,7 @@ impl HostFile {
                 }
                 let mut pieces = [IoSliceMut::new(buffer)];
                 let flags = ReadWriteFlags::NOWAIT;
+                count_call(HostCall::ReadAt);
                 match rustix::io::preadv2(&self.descriptor, &mut pieces, CURRENT_POSITION, flags) {
                     Err(rustix::io::Errno::OPNOTSUPP) => rustix::io::read(&self.descriptor, buffer),
                     result => result,
@@ -224,9 +233,13 @@ impl HostFile {
 
     fn host_write(&self, buffer: &[u8]) -> rustix::io::Result<usize> {
         match self.manner {
-            Manner::Immediate | Manner::NonBlocking => rustix::io::write(&self.descriptor, buffer),
+            Manner::Immediate | Manner::NonBlocking => {
+                count_call(HostCall::Write);
+                rustix::io::write(&self.descriptor, buffer)
+            }
             Manner::Socket => {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                count_call(HostCall::Send);
                 rustix::net::send(&self.descriptor, buffer, flags)
             }
             Manner::Polled => {
@@ -234,10 +247,12 @@ impl HostFile {
                     return Err(rustix::io::Errno::AGAIN);
                 }
                 let flags = ReadWriteFlags::NOWAIT;
+                count_call(HostCall::WriteAt);
                 match rustix::io::pwritev2(&self.descriptor, &[IoSlice::new(buffer)], CURRENT_POSITION, flags)
                 {
                     Err(rustix::io::Errno::OPNOTSUPP) => {
                         let (first, _) = buffer.split_at(buffer.len().min(CAUTIOUS_WRITE_BYTES));
+                        count_call(HostCall::Write);
                         rustix::io::write(&self.descriptor, first)
                     }
                     result => result,
@@ -304,6 +319,7 @@ impl File for HostFile {
         }
         let asked = PollFlags::IN | PollFlags::PRI | PollFlags::OUT | PollFlags::RDHUP;
         let mut polled = [PollFd::new(&self.descriptor, asked)];
+        count_call(HostCall::Poll);
         match poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
             Ok(_) => {
                 let mut events = Events::from_bits_truncate(polled[0].revents().bits().into());
@@ -334,6 +350,7 @@ impl File for HostFile {
         }
         match request {
             FIONREAD => {
+                count_call(HostCall::Control);
                 let len_bytes = rustix::io::ioctl_fionread(&self.descriptor)?;
                 let len_bytes = i32::try_from(len_bytes).unwrap_or(i32::MAX);
                 caller.memory().write_object(VirtualAddress(argument), &len_bytes)?;
@@ -347,6 +364,7 @@ impl File for HostFile {
         if let Some(node) = self.node.get() {
             return node.metadata();
         }
+        count_call(HostCall::Stat);
         let stat = rustix::fs::fstat(&self.descriptor)?;
         let timestamp = |seconds: i64, nanoseconds: u64| Timestamp {
             seconds,

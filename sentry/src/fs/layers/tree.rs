@@ -11,6 +11,7 @@ use super::file::LayeredFile;
 use super::format::{EntryRecord, Header, InodeFlags, InodeRecord, MAGIC, MAX_LAYERS, MAX_NAME_LEN, Places};
 use crate::Errno;
 use crate::fs::lower::{LowerFile, LowerStatus};
+use crate::host::{HostCall, count_call};
 
 /// Entries that are read at a time. A search halves what is left until it is no more than that.
 const BLOCK_ENTRIES: u64 = 64;
@@ -32,6 +33,7 @@ impl LayeredTree {
         let mut header = Header::new_zeroed();
         read_exact_at(&index, header.as_mut_bytes(), 0)?;
         let places = header.places();
+        count_call(HostCall::Stat);
         let len = u64::try_from(fstat(&index)?.st_size).map_err(|_| Errno::EIO)?;
         let is_whole = header.magic == MAGIC && places.end == len && header.inodes > 0;
         let has_layers = contents.len() == header.layers as usize && contents.len() <= MAX_LAYERS;
@@ -139,6 +141,7 @@ fn read_exact_at(file: &OwnedFd, buffer: &mut [u8], position: u64) -> Result<(),
 
 fn read_at(file: &OwnedFd, buffer: &mut [u8], position: u64) -> Result<usize, Errno> {
     loop {
+        count_call(HostCall::ReadAt);
         match pread(file, &mut *buffer, position) {
             Err(rustix::io::Errno::INTR) => {}
             result => return Ok(result?),

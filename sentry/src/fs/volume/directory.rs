@@ -12,6 +12,7 @@ use super::node::Node;
 use super::retry;
 use crate::Errno;
 use crate::fs::{DirectoryEntry, File, Metadata};
+use crate::host::{HostCall, count_call};
 
 /// Bytes of entries that are fetched at a time.
 const LISTING_LEN: usize = 32 * 1024;
@@ -60,6 +61,7 @@ impl File for DirectoryFile {
         sink: &mut dyn FnMut(DirectoryEntry) -> bool,
     ) -> Result<(), Errno> {
         let _exclusive = self.listing.lock();
+        count_call(HostCall::Seek);
         rustix::fs::seek(&*self.handle, SeekFrom::Start(position))?;
         let mut buffer = vec![MaybeUninit::uninit(); LISTING_LEN];
         let mut entries = RawDir::new(&*self.handle, &mut buffer);
@@ -88,6 +90,7 @@ impl File for DirectoryFile {
     }
 
     fn sync(&self) -> Result<(), Errno> {
+        count_call(HostCall::Sync);
         retry(|| rustix::fs::fsync(&*self.handle))
     }
 

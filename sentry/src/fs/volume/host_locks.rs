@@ -15,6 +15,7 @@ use super::node::Node;
 use crate::Errno;
 use crate::fs::FileKind;
 use crate::fs::locks::{Hold, OuterLocks};
+use crate::host::{HostCall, count_call};
 
 /// The locks on the file of a node.
 pub(super) struct HostLocks {
@@ -69,6 +70,7 @@ impl OuterLocks for HostLocks {
             Some(false) => (self.holder()?, FlockOperation::NonBlockingLockShared),
             Some(true) => (self.holder()?, FlockOperation::NonBlockingLockExclusive),
         };
+        count_call(HostCall::Lock);
         Ok(rustix::fs::flock(&*holder, operation)?)
     }
 
@@ -116,6 +118,7 @@ impl OuterLocks for HostLocks {
     fn release_all(&self) {
         let holder = self.holder.lock().take();
         let Some(holder) = holder else { return };
+        count_call(HostCall::Lock);
         // Somebody else may keep it open.
         let _ = rustix::fs::flock(&*holder, FlockOperation::NonBlockingUnlock);
         let _ = record_lock(&holder, uapi::F_OFD_SETLK, &mut describe(uapi::F_UNLCK, 0, u64::MAX));

@@ -21,6 +21,7 @@ use crate::fs::inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, Ren
 use crate::fs::locks::FileLocks;
 use crate::fs::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange};
 use crate::fs::{Access, File, OpenFlags, WriteCount};
+use crate::host::{HostCall, count_call};
 use crate::slices;
 
 const SET_GID: u32 = 0o2000;
@@ -66,6 +67,7 @@ impl Inode for Node {
                 last_access: time_to_set(changes.accessed),
                 last_modification: time_to_set(changes.modified),
             };
+            count_call(HostCall::ChangeMetadata);
             utimensat(self.handle(), c"", &times, AtFlags::EMPTY_PATH)?;
         }
         Ok(())
@@ -86,6 +88,7 @@ impl Inode for Node {
     fn create(&self, name: &[u8], creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
         let mode = Mode::from_bits_truncate(creation.permissions);
         let directory = self.handle();
+        count_call(HostCall::ChangeName);
         let made = match creation.node {
             NewNode::Regular => {
                 let flags = OFlags::CREATE | OFlags::EXCL;
@@ -123,6 +126,7 @@ impl Inode for Node {
 
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<(), Errno> {
         let target = self.same_volume(target)?;
+        count_call(HostCall::ChangeName);
         match linkat(target.handle(), c"", self.handle(), name, AtFlags::EMPTY_PATH) {
             // Before Linux 6.10 it asks for CAP_DAC_READ_SEARCH, and says so in this way.
             Err(rustix::io::Errno::NOENT) => self.link_by_place(name, target)?,
@@ -133,10 +137,12 @@ impl Inode for Node {
     }
 
     fn unlink(&self, name: &[u8]) -> Result<(), Errno> {
+        count_call(HostCall::ChangeName);
         Ok(unlinkat(self.handle(), name, AtFlags::empty())?)
     }
 
     fn rmdir(&self, name: &[u8]) -> Result<(), Errno> {
+        count_call(HostCall::ChangeName);
         Ok(unlinkat(self.handle(), name, AtFlags::REMOVEDIR)?)
     }
 
@@ -153,6 +159,7 @@ impl Inode for Node {
             RenameMode::NoReplace => RenameFlags::NOREPLACE,
             RenameMode::Exchange => RenameFlags::EXCHANGE,
         };
+        count_call(HostCall::ChangeName);
         renameat_with(self.handle(), name, new_directory.handle(), new_name, flags)?;
         new_directory.moved_here(new_name);
         if mode == RenameMode::Exchange {
@@ -164,6 +171,7 @@ impl Inode for Node {
     fn follow_link(&self, _viewer: &Viewer) -> Result<LinkTarget, Errno> {
         match self.file_kind() {
             FileKind::Symlink => {
+                count_call(HostCall::ReadLink);
                 let text = readlinkat(self.handle(), c"", Vec::new())?;
                 Ok(LinkTarget::Text(text.into_bytes()))
             }
@@ -193,6 +201,7 @@ impl Inode for Node {
     fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
         let Some(handle) = self.xattr_handle(name, Errno::ENODATA)? else { return Err(Errno::ENODATA) };
         let mut value = vec![0; MAX_XATTR_LEN];
+        count_call(HostCall::Attribute);
         let len = fgetxattr(&*handle, name, &mut value[..])?;
         value.truncate(len);
         Ok(value)
@@ -205,12 +214,14 @@ impl Inode for Node {
             Some(false) => XattrFlags::CREATE,
             Some(true) => XattrFlags::REPLACE,
         };
+        count_call(HostCall::Attribute);
         Ok(fsetxattr(&*handle, name, value, flags)?)
     }
 
     fn list_xattrs(&self) -> Result<Vec<Vec<u8>>, Errno> {
         let Some(handle) = self.attribute_handle()? else { return Ok(Vec::new()) };
         let mut names = vec![0; MAX_XATTR_LEN];
+        count_call(HostCall::Attribute);
         let len = flistxattr(&*handle, &mut names[..])?;
         let names = slices::first(&names, len)?.split(|&byte| byte == 0);
         Ok(names.filter(|name| name.starts_with(SHARED_XATTRS)).map(<[u8]>::to_vec).collect())
@@ -218,6 +229,7 @@ impl Inode for Node {
 
     fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
         let handle = self.xattr_handle(name, Errno::ENODATA)?.ok_or(Errno::EPERM)?;
+        count_call(HostCall::Attribute);
         Ok(fremovexattr(&*handle, name)?)
     }
 
@@ -270,6 +282,7 @@ impl Node {
             // Before Linux 6.6.
             Err(Errno::ENOSYS) => {
                 let handle = self.attribute_handle()?.ok_or(Errno::EOPNOTSUPP)?;
+                count_call(HostCall::ChangeMetadata);
                 Ok(rustix::fs::fchmod(&*handle, Mode::from_bits_truncate(permissions))?)
             }
             result => result,
@@ -279,10 +292,12 @@ impl Node {
     /// Gives `target` the name `name`, by the name that it was found by.
     fn link_by_place(&self, name: &[u8], target: &Self) -> Result<(), Errno> {
         let (directory, old_name) = target.place().ok_or(Errno::ENOENT)?;
+        count_call(HostCall::ChangeName);
         linkat(directory.handle(), &*old_name, self.handle(), name, AtFlags::empty())?;
         let linked = status_of(open_beneath(self.handle(), name, OFlags::PATH)?)?;
         if (device_of(&linked), linked.stx_ino) != target.identity() {
             // The host had put another file there.
+            count_call(HostCall::ChangeName);
             unlinkat(self.handle(), name, AtFlags::empty())?;
             return Err(Errno::ENOENT);
         }
@@ -315,6 +330,7 @@ impl Node {
 
 fn chown(node: &Node, uid: Option<u32>, gid: Option<u32>) -> Result<(), Errno> {
     let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+    count_call(HostCall::ChangeMetadata);
     match chownat(node.handle(), c"", uid, gid, AtFlags::EMPTY_PATH) {
         // In the user namespace that this process is in, nobody has that number.
         Err(rustix::io::Errno::INVAL) => Err(Errno::EPERM),

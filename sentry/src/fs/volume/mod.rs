@@ -37,6 +37,7 @@ use super::mount::{FileSystem, FileSystemInfo, Instance, Mount, MountFlags};
 use super::special::SpecialFiles;
 use super::tmpfs::MemoryResources;
 use crate::Errno;
+use crate::host::{HostCall, count_call};
 use crate::memory::FrameAllocator;
 use handle::Budget;
 use node::{Identity, Node};
@@ -165,6 +166,7 @@ impl FileSystem for VolumeFileSystem {
     }
 
     fn info(&self) -> FileSystemInfo {
+        count_call(HostCall::StatFs);
         let Ok(figures) = fstatfs(self.root.handle()) else { return FileSystemInfo::default() };
         FileSystemInfo {
             magic: figures.f_type as u64,
@@ -187,6 +189,7 @@ impl FileSystem for VolumeFileSystem {
 }
 
 fn status_of(file: impl AsFd) -> Result<Statx, Errno> {
+    count_call(HostCall::Stat);
     Ok(statx(file, c"", AtFlags::EMPTY_PATH, WANTED)?)
 }
 

@@ -16,6 +16,7 @@ use crate::fs::inode::Attachment;
 use crate::fs::locks::FileLocks;
 use crate::fs::metadata::{DeviceNumber, FileKind, Metadata, Timestamp};
 use crate::fs::{Inode, WriteCount};
+use crate::host::{HostCall, count_call};
 
 /// Device and inode number on the host.
 pub(super) type Identity = (u64, u64);
@@ -142,6 +143,7 @@ impl Node {
         let flags = flags | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mode = Mode::from_bits_truncate(permissions);
         loop {
+            count_call(HostCall::Open);
             match openat2(&*self.handle, name, flags, mode, CONFINED) {
                 // Something above was renamed meanwhile (`man 2 openat2`).
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
@@ -202,6 +204,7 @@ impl Node {
             FileKind::Directory => self.open_again(OFlags::RDONLY)?,
             _ => self.handle.clone(),
         };
+        count_call(HostCall::Sync);
         retry(|| rustix::fs::syncfs(opened.as_fd()))
     }
 

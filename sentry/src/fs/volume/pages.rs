@@ -7,6 +7,7 @@ use vm_memory::VolatileSlice;
 use super::handle::Handle;
 use super::retry;
 use crate::Errno;
+use crate::host::{HostCall, count_call};
 use crate::memory::PageSource;
 use crate::platform::PAGE_SIZE;
 use crate::slices;
@@ -41,6 +42,7 @@ impl PageSource for VolumePages {
             let len = buffer.len().min(destination.len() - done);
             let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
             let portion = slices::first_mut(&mut buffer, len)?;
+            count_call(HostCall::ReadAt);
             let read = retry(|| rustix::io::pread(&**handle, &mut *portion, position))?;
             if read == 0 {
                 break;
@@ -67,6 +69,7 @@ impl PageSource for VolumePages {
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
+            count_call(HostCall::WriteAt);
             match retry(|| rustix::io::pwrite(&**handle, rest, position))? {
                 0 => return Err(Errno::EIO),
                 written => done += written,
@@ -81,6 +84,7 @@ impl PageSource for VolumePages {
 }
 
 pub(super) fn size_of(handle: &Handle) -> Result<u64, Errno> {
+    count_call(HostCall::Stat);
     let stat = rustix::fs::fstat(handle)?;
     Ok(u64::try_from(stat.st_size).unwrap_or(0))
 }

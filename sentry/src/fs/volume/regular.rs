@@ -16,6 +16,7 @@ use super::{access_mode, retry};
 use crate::Errno;
 use crate::fs::file_capabilities::drop_with_contents;
 use crate::fs::{Caller, File, Metadata, OpenFlags};
+use crate::host::{HostCall, count_call};
 use crate::memory::PageCache;
 
 /// The modes of fallocate(2) that are passed on.
@@ -72,6 +73,7 @@ impl RegularFile {
         let mut flags = self.write_flags;
         flags.set(ReadWriteFlags::APPEND, appends);
         let handle = self.writable()?;
+        count_call(HostCall::WriteAt);
         let written = retry(|| rustix::io::pwritev2(handle, &[IoSlice::new(buffer)], offset, flags))?;
         if contents.is_mapped() {
             let end = if appends { size_of(handle)? } else { offset.saturating_add(written as u64) };
@@ -94,6 +96,7 @@ impl File for RegularFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.node.contents().write_back(offset..offset.saturating_add(buffer.len() as u64))?;
         let handle = self.readable()?;
+        count_call(HostCall::ReadAt);
         retry(|| rustix::io::pread(handle, &mut *buffer, offset))
     }
 
@@ -128,6 +131,7 @@ impl File for RegularFile {
         self.node.contents().write_back(0..u64::MAX)?;
         // The position that this moves is nobody's.
         let target = if find_data { SeekFrom::Data(offset) } else { SeekFrom::Hole(offset) };
+        count_call(HostCall::Seek);
         Ok(rustix::fs::seek(self.any()?, target)?)
     }
 
@@ -136,6 +140,7 @@ impl File for RegularFile {
         contents.write_back(0..u64::MAX)?;
         let handle = self.writable()?;
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        count_call(HostCall::Resize);
         retry(|| rustix::fs::fallocate(handle, flags, offset, len_bytes))?;
         contents.changed(0..u64::MAX, handle);
         Ok(())
@@ -152,6 +157,7 @@ impl File for RegularFile {
     fn sync(&self) -> Result<(), Errno> {
         self.node.contents().write_back(0..u64::MAX)?;
         let handle = self.any()?;
+        count_call(HostCall::Sync);
         retry(|| rustix::fs::fsync(handle))
     }
 
@@ -168,6 +174,7 @@ impl File for RegularFile {
         contents.write_back(0..u64::MAX)?;
         let handle = self.writable()?;
         let flags = FallocateFlags::from_bits_retain(mode);
+        count_call(HostCall::Resize);
         retry(|| rustix::fs::fallocate(handle, flags, offset, len_bytes))?;
         contents.changed(0..u64::MAX, handle);
         Ok(())
@@ -188,6 +195,7 @@ impl Node {
         contents.write_back(0..u64::MAX)?;
         let opened = contents.open((false, true), || self.open_again(access_mode(false, true)))?;
         let handle = opened.writable.ok_or(Errno::EBADF)?;
+        count_call(HostCall::Resize);
         retry(|| rustix::fs::ftruncate(&*handle, len_bytes))?;
         contents.changed(0..0, &handle);
         Ok(())

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{CHUNK_FRAMES, Chunk, FrameAllocator};
 use crate::Errno;
 use crate::heap::{HeapAccount, HeapPool, Refusal};
+use crate::host::{HostCall, count_call};
 use crate::memory::FrameUse;
 use crate::memory::frame::FrameSpan;
 
@@ -77,6 +78,7 @@ impl FrameAllocator {
             return Ok(chunk);
         }
         let span = self.allocate_span(FrameUse::Anonymous, step as usize)?;
+        count_call(HostCall::Memory);
         // A host that keeps the pages has them for nothing; they are not used meanwhile.
         let _ = self.memory.discard(self.address(span.first), span.count << crate::platform::PAGE_SHIFT);
         Ok(span)

@@ -14,6 +14,7 @@ use super::watcher::{Trigger, Watched, events_of};
 use super::{Outside, Place};
 use crate::Errno;
 use crate::abi::{Linger, TcpInfo};
+use crate::host::{HostCall, count_call};
 use crate::net::Shutdown;
 use crate::net::device::Traffic;
 use crate::wait::Events;
@@ -70,6 +71,7 @@ impl HostSocket {
     pub(in crate::net) fn send(&self, bytes: &[u8], how: Sending) -> Result<usize, Errno> {
         let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         flags.set(SendFlags::OOB, how.is_urgent);
+        count_call(HostCall::Send);
         let sent = retry(|| rustix::net::send(&self.socket, bytes, flags))?;
         self.outside().statistics.count_sent(Traffic { packets: 1, bytes: sent as u64 });
         Ok(sent)
@@ -145,6 +147,7 @@ impl HostSocket {
 
     fn receive_into(&self, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Errno> {
         let flags = flags | RecvFlags::DONTWAIT;
+        count_call(HostCall::Receive);
         retry(|| rustix::net::recv(&self.socket, &mut *buffer, flags).map(|(received, _)| received))
     }
 
@@ -158,6 +161,7 @@ impl HostSocket {
             (true, false) => rustix::net::Shutdown::Read,
             (false, _) => rustix::net::Shutdown::Write,
         };
+        count_call(HostCall::Control);
         Ok(rustix::net::shutdown(&self.socket, how)?)
     }
 
@@ -165,6 +169,7 @@ impl HostSocket {
     pub(in crate::net) fn readiness(&self) -> Events {
         let asked = PollFlags::IN | PollFlags::PRI | PollFlags::OUT | PollFlags::RDHUP;
         let mut polled = [PollFd::new(&self.socket, asked)];
+        count_call(HostCall::Poll);
         match poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
             Ok(_) => events_of(polled[0].revents().bits().into()),
             Err(_) => Events::ERR,
@@ -224,6 +229,7 @@ impl HostSocket {
 
     /// Bytes that a read could get now.
     pub(in crate::net) fn unread_bytes(&self) -> usize {
+        count_call(HostCall::Control);
         let unread = rustix::io::ioctl_fionread(&self.socket).unwrap_or(0);
         usize::try_from(unread).unwrap_or(usize::MAX)
     }

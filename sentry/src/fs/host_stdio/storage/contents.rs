@@ -12,6 +12,7 @@ use crate::fs::anonymous::AnonymousInode;
 use crate::fs::host_stdio::retry;
 use crate::fs::locks::FileLocks;
 use crate::fs::{FileKind, Metadata, OpenFiles, Timestamp};
+use crate::host::{HostCall, count_call};
 use crate::memory::{FrameAllocator, PageCache, PageSource};
 use crate::slices;
 
@@ -93,6 +94,7 @@ impl Contents {
     pub(super) fn metadata(&self, handle: &Handle) -> Result<Metadata, Errno> {
         // A mapping may have changed it.
         self.write_back(0..u64::MAX)?;
+        count_call(HostCall::Stat);
         let stat = rustix::fs::fstat(handle)?;
         let owner = |host: u32, (caller, guest): (u32, u32)| if host == caller { guest } else { host };
         let timestamp = |seconds: i64, nanoseconds: u64| Timestamp {
@@ -152,6 +154,7 @@ impl Contents {
 }
 
 fn size_of(handle: &Handle) -> Result<u64, Errno> {
+    count_call(HostCall::Stat);
     let stat = rustix::fs::fstat(handle)?;
     Ok(u64::try_from(stat.st_size).unwrap_or(0))
 }
@@ -168,6 +171,7 @@ impl PageSource for StreamPages {
             let len = buffer.len().min(destination.len() - done);
             let portion = slices::first_mut(&mut buffer, len)?;
             let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
+            count_call(HostCall::ReadAt);
             let read = retry(|| rustix::io::pread(&**handle, &mut *portion, position))?;
             if read == 0 {
                 break;
@@ -190,6 +194,7 @@ impl PageSource for StreamPages {
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
+            count_call(HostCall::WriteAt);
             match retry(|| rustix::io::pwrite(&**handle, rest, position))? {
                 0 => return Err(Errno::EIO),
                 written => done += written,

@@ -11,6 +11,7 @@ use super::{Contents, Handle};
 use crate::Errno;
 use crate::fs::host_stdio::retry;
 use crate::fs::{DirectoryEntry, File, Metadata, OuterPosition};
+use crate::host::{HostCall, count_call};
 
 /// Bytes of entries that are fetched at a time.
 const LISTING_LEN: usize = 32 * 1024;
@@ -90,6 +91,7 @@ impl File for DirectoryStream {
     }
 
     fn sync(&self) -> Result<(), Errno> {
+        count_call(HostCall::Sync);
         retry(|| rustix::fs::fsync(&*self.handle))
     }
 
@@ -100,10 +102,12 @@ impl File for DirectoryStream {
 
 impl OuterPosition for DirectoryStream {
     fn get(&self) -> Result<u64, Errno> {
+        count_call(HostCall::Seek);
         Ok(rustix::fs::tell(&*self.handle)?)
     }
 
     fn set(&self, position: u64) -> Result<(), Errno> {
+        count_call(HostCall::Seek);
         rustix::fs::seek(&*self.handle, SeekFrom::Start(position))?;
         Ok(())
     }

@@ -26,6 +26,7 @@ use self::inode::StreamInode;
 use self::regular::RegularStream;
 use crate::Errno;
 use crate::fs::{File, FileDescription, FileKind, OpenFiles, OpenFlags, Path};
+use crate::host::{HostCall, count_call};
 use crate::memory::FrameAllocator;
 
 /// Whose files the caller's are inside: who starts the sandbox is the first process's user there.
@@ -99,6 +100,7 @@ impl StorageStreams {
         flags: OpenFlags,
         name: &[u8],
     ) -> Result<Option<Arc<FileDescription>>, Errno> {
+        count_call(HostCall::Stat);
         let stat = rustix::fs::fstat(stream)?;
         let Some(kind @ (FileKind::Regular | FileKind::Directory)) = FileKind::from_mode(stat.st_mode) else {
             return Ok(None);

@@ -13,6 +13,7 @@ use super::{Contents, Handle};
 use crate::Errno;
 use crate::fs::host_stdio::{CURRENT_POSITION, retry};
 use crate::fs::{Caller, File, Metadata, OpenFlags, OuterPosition};
+use crate::host::{HostCall, count_call};
 use crate::memory::PageCache;
 
 /// The modes of fallocate(2) that are passed on.
@@ -42,6 +43,7 @@ impl RegularStream {
     }
 
     fn size_bytes(&self) -> Result<u64, Errno> {
+        count_call(HostCall::Stat);
         let stat = rustix::fs::fstat(&*self.handle)?;
         Ok(u64::try_from(stat.st_size).unwrap_or(0))
     }
@@ -53,6 +55,7 @@ impl RegularStream {
         }
         self.contents.write_back(0..u64::MAX)?;
         let flags = if appends { ReadWriteFlags::APPEND } else { ReadWriteFlags::empty() };
+        count_call(HostCall::WriteAt);
         retry(|| rustix::io::pwritev2(&*self.handle, &[IoSlice::new(buffer)], offset, flags))
     }
 
@@ -69,6 +72,7 @@ impl RegularStream {
     /// lseek(2) on the host. That moves the caller's position, which is put back.
     fn find(&self, target: SeekFrom) -> Result<u64, Errno> {
         let before = self.get()?;
+        count_call(HostCall::Seek);
         let found = rustix::fs::seek(&*self.handle, target);
         self.set(before)?;
         Ok(found?)
@@ -82,6 +86,7 @@ impl File for RegularStream {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.contents.write_back(range_of(buffer.len(), offset))?;
+        count_call(HostCall::ReadAt);
         retry(|| rustix::io::pread(&*self.handle, &mut *buffer, offset))
     }
 
@@ -136,12 +141,14 @@ impl File for RegularStream {
 
     fn sync(&self) -> Result<(), Errno> {
         self.contents.write_back(0..u64::MAX)?;
+        count_call(HostCall::Sync);
         retry(|| rustix::fs::fsync(&*self.handle))
     }
 
     fn truncate(&self, len_bytes: u64) -> Result<(), Errno> {
         self.check_free()?;
         self.contents.write_back(0..u64::MAX)?;
+        count_call(HostCall::Resize);
         retry(|| rustix::fs::ftruncate(&*self.handle, len_bytes))?;
         self.contents.changed(0..0, &self.handle);
         Ok(())
@@ -161,6 +168,7 @@ impl File for RegularStream {
         }
         self.contents.write_back(0..u64::MAX)?;
         let flags = FallocateFlags::from_bits_retain(mode);
+        count_call(HostCall::Resize);
         retry(|| rustix::fs::fallocate(&*self.handle, flags, offset, len_bytes))?;
         self.contents.changed(0..u64::MAX, &self.handle);
         Ok(())
@@ -173,16 +181,19 @@ impl File for RegularStream {
 
 impl OuterPosition for RegularStream {
     fn get(&self) -> Result<u64, Errno> {
+        count_call(HostCall::Seek);
         Ok(rustix::fs::tell(&*self.handle)?)
     }
 
     fn set(&self, position: u64) -> Result<(), Errno> {
+        count_call(HostCall::Seek);
         rustix::fs::seek(&*self.handle, SeekFrom::Start(position))?;
         Ok(())
     }
 
     fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         self.contents.write_back(0..u64::MAX)?;
+        count_call(HostCall::Read);
         retry(|| rustix::io::read(&*self.handle, &mut *buffer))
     }
 
