@@ -63,9 +63,46 @@ impl From<FaultError> for Errno {
     }
 }
 
+/// What a fault of user code took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// New memory, of zeroes.
+    Zeroed = 0,
+    /// Pages of a file that were in memory.
+    Shared = 1,
+    /// Pages of a file that had to be read.
+    Fetched = 2,
+    /// A copy of what is shared with others.
+    Copied = 3,
+    /// Nothing but its translation was missing.
+    Resident = 4,
+    /// It was not possible.
+    Refused = 5,
+}
+
+impl FaultKind {
+    /// All of them, by their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Zeroed, Self::Shared, Self::Fetched, Self::Copied, Self::Resident, Self::Refused];
+
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Zeroed => "new memory",
+            Self::Shared => "file in memory",
+            Self::Fetched => "file to be read",
+            Self::Copied => "copy on write",
+            Self::Resident => "translation only",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// How a fault was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Served {
+    /// What it took.
+    pub kind: FaultKind,
     /// Pages of files had to be given up for it.
     pub has_reclaimed: bool,
 }
@@ -109,8 +146,8 @@ impl Touch {
 
 /// What became of a fault.
 pub(super) enum Outcome {
-    /// The page is mapped.
-    Mapped,
+    /// The page is mapped, and this is what it took.
+    Mapped(FaultKind),
     /// Pages are to be fetched with no lock held; then the fault is to be tried again.
     Fetch { cache: Arc<PageCache>, index: u64, window: Range<u64> },
 }
@@ -133,6 +170,7 @@ impl MemoryManager {
     /// Brings in `page`, and what belongs to it. That it is still there afterwards is likely, not sure.
     pub(super) fn fault_in(&self, page: u64, touch: &Touch) -> Result<Served, FaultError> {
         let mut has_reclaimed = false;
+        let mut has_fetched = false;
         for _ in 0..MAX_ATTEMPTS {
             let outcome = self.edit().fault(page, touch);
             let frame_use = match &outcome {
@@ -140,8 +178,12 @@ impl MemoryManager {
                 _ => FrameUse::Anonymous,
             };
             let outcome = match outcome {
-                Ok(Outcome::Mapped) => return Ok(Served { has_reclaimed }),
+                Ok(Outcome::Mapped(kind)) => {
+                    let kind = if has_fetched { FaultKind::Fetched } else { kind };
+                    return Ok(Served { kind, has_reclaimed });
+                }
                 Ok(Outcome::Fetch { cache, index, window }) => {
+                    has_fetched = true;
                     fetch(&cache, index, window, self.payer().as_ref())
                 }
                 Err(error) => Err(error),
@@ -163,7 +205,7 @@ impl MemoryManager {
                 }
             }
         }
-        Ok(Served { has_reclaimed })
+        Ok(Served { kind: FaultKind::Fetched, has_reclaimed })
     }
 
     /// Brings in all of `pages` (mlock, MAP_POPULATE), as `access` would touch them; if there is none, as a
@@ -330,7 +372,12 @@ impl Filler<'_> {
         let block_start = page - page % CHUNK_FRAMES as u64;
         let block = intersect(&(block_start..block_start + CHUNK_FRAMES as u64), bounds);
         let mut changed = block.clone();
+        let mut kind = FaultKind::Resident;
         if self.pages.get(page).is_none() {
+            kind = match &self.mapping.contents {
+                Contents::Anonymous => FaultKind::Zeroed,
+                Contents::Frames { .. } | Contents::Cache { .. } => FaultKind::Shared,
+            };
             changed = match &self.mapping.contents {
                 Contents::Anonymous => self.fill_with_zeroes(page, touch)?,
                 Contents::Frames { frames, first, .. } => self.share_given(frames, *first),
@@ -342,6 +389,7 @@ impl Filler<'_> {
         }
         let Some(entry) = self.pages.get(page) else { return Ok(self.fetch_for(page, touch)) };
         if !touch.is_served_by(self.mapping, entry) {
+            kind = if self.mapping.is_shared() { kind } else { FaultKind::Copied };
             let owned = match self.mapping.is_shared() {
                 true => self.note_write(page)?,
                 false => self.make_exclusive(page, touch)?,
@@ -349,7 +397,7 @@ impl Filler<'_> {
             changed = changed.start.min(owned.start)..changed.end.max(owned.end);
         }
         self.map(changed)?;
-        Ok(Outcome::Mapped)
+        Ok(Outcome::Mapped(kind))
     }
 
     /// Fills all that is absent of the mapping's `pages` with what needs no I/O, and maps it. For small new mappings.
@@ -553,7 +601,9 @@ impl Filler<'_> {
     }
 
     fn fetch_for(&self, page: u64, touch: &Touch) -> Outcome {
-        let Some((cache, index)) = self.mapping.cached(page) else { return Outcome::Mapped };
+        let Some((cache, index)) = self.mapping.cached(page) else {
+            return Outcome::Mapped(FaultKind::Resident);
+        };
         let window = match &touch.window {
             Some(window) => {
                 let window = intersect(window, &self.mapping.pages);

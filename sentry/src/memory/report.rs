@@ -54,6 +54,27 @@ pub enum PageState {
     Cached,
 }
 
+/// What code at an address is.
+#[derive(Clone)]
+pub enum CodePlace {
+    /// A file's.
+    File {
+        /// The file.
+        file: Arc<dyn MappedFile>,
+        /// Bytes from its beginning.
+        offset: u64,
+    },
+    /// What the kernel gives every process.
+    Given {
+        /// Its name, in brackets.
+        name: &'static str,
+        /// Bytes from its beginning.
+        offset: u64,
+    },
+    /// In memory that no file is behind.
+    Anonymous,
+}
+
 /// Sizes of an address space in pages, as `/proc/PID/statm` shows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemorySizes {
@@ -93,6 +114,26 @@ impl MemoryManager {
             }
         }
         described.into_iter().map(|(info, _)| info).collect()
+    }
+
+    /// What the code at `address` is; `None` if nothing there may be executed.
+    pub fn code_at(&self, address: VirtualAddress) -> Option<CodePlace> {
+        let page = address.0 >> PAGE_SHIFT;
+        let state = self.state().read();
+        let mapping = state.mappings.find(page)?;
+        if !mapping.protection.contains(Protection::EXECUTE) {
+            return None;
+        }
+        let inside = ((page - mapping.pages.start) << PAGE_SHIFT) + address.page_offset();
+        Some(match &mapping.contents {
+            Contents::Frames { name, first, .. } => {
+                CodePlace::Given { name, offset: (first << PAGE_SHIFT) + inside }
+            }
+            Contents::Cache { first, file: Some(file), .. } => {
+                CodePlace::File { file: file.clone(), offset: (first << PAGE_SHIFT) + inside }
+            }
+            Contents::Cache { file: None, .. } | Contents::Anonymous => CodePlace::Anonymous,
+        })
     }
 
     /// The first pages of `range` that are in memory and lie together, at most `max_pages` of them; `None` if there are none.

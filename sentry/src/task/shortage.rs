@@ -40,8 +40,8 @@ impl CurrentTask {
     /// one, and the instruction is to be tried again.
     pub(super) fn gets_on_after(&mut self, fault: Result<Served, FaultError>) -> Result<(), FaultError> {
         let error = match fault {
-            Ok(Served { has_reclaimed: false }) => return Ok(()),
-            Ok(Served { has_reclaimed: true }) => None,
+            Ok(Served { has_reclaimed: false, .. }) => return Ok(()),
+            Ok(Served { has_reclaimed: true, .. }) => None,
             Err(FaultError::OutOfMemory) => Some(FaultError::OutOfMemory),
             Err(error) => return Err(error),
         };
