@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
-use sentry::platform::{AddressSpace, Context, GuestMemory, Platform, PlatformError};
+use sentry::platform::{AddressSpace, CallCounts, Context, GuestMemory, Platform, PlatformError};
 
 use crate::address_space::KvmAddressSpace;
 use crate::context::KvmContext;
@@ -198,5 +198,10 @@ impl Platform for KvmPlatform {
 
     fn extended_features(&self) -> u64 {
         self.made().map_or(LEGACY_FEATURES, |made| made.machine.extended.features)
+    }
+
+    fn call_counts(&self) -> CallCounts {
+        let dispatcher = self.made.get().and_then(|made| made.machine.dispatcher());
+        dispatcher.map(|dispatcher| dispatcher.economy().counts().told()).unwrap_or_default()
     }
 }

@@ -24,7 +24,7 @@ use crate::loader::ProgramHost;
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
 use crate::net::KernelSockets;
 use crate::platform::{PAGE_SIZE, Platform};
-use crate::task::{CgroupTasks, Dispatcher, ExitStatus, Namespaces, Task, TaskGroups, TaskSet};
+use crate::task::{CgroupTasks, Dispatcher, ExitStatus, Namespaces, Profiler, Task, TaskGroups, TaskSet};
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{MonotonicTime, ShiftedVdso, TimeNamespace, Timekeeper, TimerQueue};
 use crate::wait::WaitQueue;
@@ -91,6 +91,7 @@ pub struct Kernel {
     boot_id: OnceLock<u128>,
     /// A bit for each system call number whose absence has been logged.
     missing_syscalls: [AtomicU64; 8],
+    profiler: Profiler,
 }
 
 impl Kernel {
@@ -138,6 +139,7 @@ impl Kernel {
             boot_time,
             boot_id: OnceLock::new(),
             missing_syscalls: Default::default(),
+            profiler: Profiler::default(),
         });
         kernel.terminals.set_process_groups(TaskGroups::new(&kernel));
         Ok(kernel)
@@ -156,6 +158,11 @@ impl Kernel {
     /// All tasks.
     pub fn tasks(&self) -> &TaskSet {
         &self.tasks
+    }
+
+    /// What records where the time of the tasks goes.
+    pub fn profiler(&self) -> &Profiler {
+        &self.profiler
     }
 
     /// What each user is charged with.

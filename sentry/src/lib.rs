@@ -26,6 +26,7 @@ pub mod network_settings;
 pub mod pace;
 pub mod platform;
 pub mod process_identity;
+pub mod profile;
 mod seccomp;
 pub mod signal;
 mod slices;

@@ -14,7 +14,7 @@ const ROOMS: &[&[&str]] = &[
     &["syscall"],
     &["kernel", "task"],
     &["loader"],
-    &["aio", "net", "seccomp"],
+    &["aio", "net", "profile", "seccomp"],
     &["fs"],
     &["cgroup", "futex", "ipc", "keys"],
     &["time"],

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
+use sentry::platform::CallCounts;
 
 /// How long a worker polls without finding anything; and if it is not asked what that saves.
 const IDLE_MAX: Duration = Duration::from_micros(150);
@@ -57,6 +58,20 @@ pub(crate) struct Counts {
 impl Counts {
     pub(crate) fn add(count: &AtomicU64) {
         count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Counts {
+    /// What is told of them outside.
+    pub(crate) fn told(&self) -> CallCounts {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        CallCounts {
+            served: get(&self.found).saturating_sub(get(&self.declined)),
+            handed_back: get(&self.declined),
+            unseen: get(&self.ignored),
+            sites: get(&self.sites),
+            polling_ns: get(&self.polled_ns),
+        }
     }
 }
 

@@ -101,6 +101,26 @@ pub trait Platform: Send + Sync {
 
     /// The features that user code has enabled in XCR0 (SDM 1 13.3).
     fn extended_features(&self) -> u64;
+
+    /// What became of calls that were made without an exit; none on a platform that has none.
+    fn call_counts(&self) -> CallCounts {
+        CallCounts::default()
+    }
+}
+
+/// What became of system calls that were made without an exit, since the platform was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallCounts {
+    /// Calls that another thread served.
+    pub served: u64,
+    /// Calls that it handed back.
+    pub handed_back: u64,
+    /// Calls that left since nobody looked at them.
+    pub unseen: u64,
+    /// Places in programs that were rewritten.
+    pub sites: u64,
+    /// Processor time of those who look, nanoseconds.
+    pub polling_ns: u64,
 }
 
 /// One set of page tables. The tables are a cache of what the sentry knows: an implementation may forget any

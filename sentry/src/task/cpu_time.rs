@@ -49,6 +49,17 @@ impl SwitchCost {
     }
 }
 
+/// What has been noted at a mark, nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Noted {
+    /// When the mark was set.
+    pub(super) at_ns: u64,
+    /// In user code until then.
+    pub(super) user_ns: u64,
+    /// In the sentry until then.
+    pub(super) system_ns: u64,
+}
+
 /// The clock of one task.
 pub(super) struct CpuTime {
     /// The host thread that runs the task; 0 before it starts and after it has ended.
@@ -142,6 +153,20 @@ impl CpuTime {
             cost.note(now.saturating_sub(self.notes.since()));
         }
         self.notes.switch(now, VtimeState::System, cost.get());
+    }
+
+    /// What was noted at the last mark. For whom [`CpuTime::mark`] is.
+    pub(super) fn noted(&self) -> Noted {
+        Noted {
+            at_ns: self.notes.since(),
+            user_ns: self.notes.user_ns.load(Ordering::Relaxed),
+            system_ns: self.notes.system_ns.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What the thread does just now.
+    pub(super) fn state(&self) -> VtimeState {
+        unpack(self.notes.mark.load(Ordering::Relaxed)).1
     }
 
     fn now_ns(&self) -> u64 {

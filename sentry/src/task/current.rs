@@ -56,6 +56,8 @@ pub struct CurrentTask {
     pub(super) lending: super::lent::Lending,
     /// What user code was told in advance, and as whom it was.
     pub(super) answers: super::lent::ToldAnswers,
+    /// What is kept for a recording, while there is one.
+    pub(super) profile: Option<Box<super::profiling::TaskProfile>>,
     /// The next thing that the run loop does.
     pub(super) state: super::run::State,
 }

@@ -10,6 +10,7 @@ use crate::fs::{DescriptorTable, Path, Viewer};
 use crate::limits::Resource;
 use crate::loader::{self, LoadRequest, LoadedProgram};
 use crate::platform::SegmentBases;
+use crate::profile::EventKind;
 use crate::signal::{AlternateStack, Signal};
 use crate::wait::Events;
 
@@ -35,6 +36,7 @@ impl CurrentTask {
         let view = self.task_fs().view();
         let viewer: Viewer = self.viewer();
         // A program begins in the time namespace of the task's children (`man 7 time_namespaces`).
+        let file_name = if self.profile.is_some() { request.file_name.clone() } else { Vec::new() };
         let time_namespace = self.task().namespaces().time_for_children;
         let program = loader::load(LoadRequest {
             kernel: &*kernel,
@@ -64,6 +66,7 @@ impl CurrentTask {
         self.end_other_tasks(kernel.tasks())?;
         self.enter(program);
         self.task().enter_time_namespace(time_namespace);
+        self.profile_event(EventKind::Exec(file_name));
         self.trap_exec(former_number);
         Ok(())
     }

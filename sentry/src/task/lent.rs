@@ -71,8 +71,12 @@ impl CallServer for Lent<'_> {
         }
         let (cpu_time, cost) = (&task.task.cpu_time, &task.task.kernel.tasks().lent_switch_cost);
         cpu_time.mark_left_user_code(true, cost);
+        let lap = task.profile_lent_call(number);
         let result = task.dispatch_lent(*dispatcher, number, arguments);
         task.task.cpu_time.mark(VtimeState::User);
+        if let Some(lap) = lap {
+            task.profile_lent_end(number, &lap, result);
+        }
         match result {
             Some(value) if task.task.is_interrupted() => Reply::ValueAndStop(value),
             Some(value) => Reply::Value(value),

@@ -57,6 +57,7 @@ mod patience;
 mod pid_namespace;
 mod pidfd;
 mod process_source;
+mod profiling;
 mod ptrace;
 mod restart;
 mod rseq;
@@ -101,6 +102,7 @@ pub use patience::Patience;
 pub use pid_namespace::PidNamespace;
 pub(crate) use pidfd::ProcessFile;
 pub use process_source::TaskSource;
+pub use profiling::{ProfileImages, Profiler, ProfilerError};
 pub(crate) use ptrace::{
     GENERAL_REGISTER_COUNT, Mode, PendingQueue, SyscallInfo, SyscallPhase, TraceOptions, Tracee, check_access,
 };

@@ -36,6 +36,7 @@ impl CurrentTask {
     /// `dispatcher`.
     pub(super) fn run(&mut self, thread: &mut HostThread, dispatcher: &dyn Dispatcher) {
         self.task.begin_activity(thread);
+        self.profile_start();
         let _paying = pay_by(self.task.heap().clone());
         let _serving = serve_own(self.task.clone());
         let status = loop {
@@ -50,6 +51,7 @@ impl CurrentTask {
             };
         };
         self.run_exit(status);
+        self.profile_end(status);
         self.task.end_activity(thread);
     }
 
@@ -91,6 +93,7 @@ impl CurrentTask {
     /// Runs user code until it stops; the time until then is its own.
     fn run_user_code(&mut self, dispatcher: &dyn Dispatcher) -> Exit {
         self.task.cpu_time.mark(VtimeState::User);
+        self.profile_entering();
         let exit = if self.task.is_traced() {
             self.context.run(self.memory.address_space(), &mut self.registers)
         } else {
@@ -98,6 +101,7 @@ impl CurrentTask {
         };
         let (task, is_syscall) = (&self.task, matches!(exit, Exit::Syscall));
         task.cpu_time.mark_left_user_code(is_syscall, &task.kernel.tasks().switch_cost);
+        self.profile_leaving(&exit);
         if is_syscall && let Some(syscall) = self.memory.address_space().take_frequent_call() {
             self.memory.rewrite_call(syscall);
         }
@@ -131,6 +135,7 @@ impl CurrentTask {
 
     fn handle_fault(&mut self, address: VirtualAddress, access: Access) -> State {
         let fault = self.memory.handle_fault(address, access);
+        self.profile_fault(&fault);
         match self.gets_on_after(fault) {
             Ok(()) => {
                 self.wait_above_high();
@@ -173,6 +178,7 @@ impl CurrentTask {
             if let State::Exit(_) = self.state {
                 return self.state;
             }
+            self.profile_result(result.is_err());
             self.wait_above_high();
             self.trim_heap();
             self.send_async_signals();

@@ -236,6 +236,15 @@ impl TaskSet {
         tasks.iter().filter_map(|task| task.try_task_fs()).for_each(|context| action(&context));
     }
 
+    /// Calls `action` with every task that has not ended.
+    pub(super) fn for_each_running(&self, action: impl Fn(&Task)) {
+        let tree = self.tree.read();
+        let running = tree.tasks.values().filter(|node| !node.has_exited);
+        let tasks: Vec<_> = running.map(|node| node.task.clone()).collect();
+        drop(tree);
+        tasks.iter().for_each(|task| action(task));
+    }
+
     /// How many tasks there are, exited ones that are not reaped included.
     pub fn task_count(&self) -> usize {
         self.tree.read().tasks.len()

@@ -164,6 +164,7 @@ impl TaskSet {
             memory,
             lending: Default::default(),
             answers: Default::default(),
+            profile: None,
             state: State::App,
         });
         Ok(UnstartedTask { current, creation: Creation { task, container, is_kept: false } })
