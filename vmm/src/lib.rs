@@ -19,6 +19,7 @@ pub mod log_file;
 pub mod network;
 mod output;
 mod panic;
+pub mod profile;
 pub mod records;
 mod relay;
 mod sandbox;

@@ -27,6 +27,7 @@ use crate::front::Front;
 use crate::jail::{Access, Jail, JailUser, Rules};
 use crate::network::{Network, OpenDoor};
 use crate::output::{Output, Outputs};
+use crate::profile::{OwnProgram, ProfileFile, ProfileSource, Wanted};
 
 /// The least guest memory that a program can be loaded into.
 const MIN_MEMORY_BYTES: u64 = 8 << 20;
@@ -52,6 +53,8 @@ pub struct Custody {
     pub outputs: Vec<Output>,
     /// The file that gets a layer of what was changed in the root file system, when the program has ended.
     pub diff: Option<PathBuf>,
+    /// Where a profile of the whole run goes.
+    pub profile: Option<Wanted>,
     /// When system calls are served without leaving the guest.
     pub exitless: Exitless,
     /// The program never sees its text changed.
@@ -79,6 +82,7 @@ impl Default for Custody {
             timeout: None,
             outputs: Vec::new(),
             diff: None,
+            profile: None,
             exitless: Exitless::Auto,
             keeps_text: false,
             has_terminal: false,
@@ -116,9 +120,11 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     let signals = Forwarder::new()?;
     survive_size_limits()?;
     let control = ControlSocket::open(description.name.as_deref())?;
+    let profile = custody.profile.as_ref().map(|wanted| ProfileFile::open(&wanted.file)).transpose()?;
+    let program = OwnProgram::open();
     let jail = Jail::begin(custody.rules())?;
     let platform = begin_platform(&description, &custody)?;
-    let parts = Parts { door, signals, control, jail, platform: platform.clone() };
+    let parts = Parts { door, signals, control, profile, program, jail, platform: platform.clone() };
     // What there is no microVM for counts for more than what else is wrong.
     parts.run(description, image, custody).map_err(|failure| match platform.finish() {
         Err(error) => anyhow::Error::from(error).into(),
@@ -131,6 +137,8 @@ struct Parts {
     door: Option<OpenDoor>,
     signals: Forwarder,
     control: ControlSocket,
+    profile: Option<ProfileFile>,
+    program: Arc<OwnProgram>,
     jail: Jail,
     platform: Arc<KvmPlatform>,
 }
@@ -138,7 +146,7 @@ struct Parts {
 impl Parts {
     /// Builds the sandbox, runs it, and returns the status to exit with.
     fn run(self, description: Description, image: Image, custody: Custody) -> Result<u8, Failure> {
-        let Self { mut door, signals, control, mut jail, platform } = self;
+        let Self { mut door, signals, control, profile, program, mut jail, platform } = self;
         let image = admit(image, &description.root, &mut jail)?;
         let volumes = Volumes::open(&description.mounts).map_err(anyhow::Error::from)?;
         let volumes = admit_volumes(volumes, &mut jail)?;
@@ -161,13 +169,16 @@ impl Parts {
             log::info!("{layer}: {text}");
         }
         front.begin()?;
+        let source = ProfileSource::new(&kernel, &mounts, &about.command, &program);
+        custody.profile.as_ref().map_or(Ok(()), |wanted| source.begin(wanted.hz))?;
         let init = sandbox.start(front.descriptors()).map_err(Failure::of_program)?;
         signals.start(kernel.clone(), init.thread_group().clone(), custody.stop(), front.window())?;
         door.map_or(Ok(()), |door| door.serve(network))?;
         let time_limit = TimeLimit::start(custody.timeout, init.thread_group(), custody.stop())?;
         let ending = Arc::<Ending>::default();
         let executor = Executor::new(init.clone(), later, notifier);
-        control.serve(Served { owner, about, executor, ending: ending.clone() })?;
+        let (profile_source, told) = (source.clone(), ending.clone());
+        control.serve(Served { owner, about, executor, profile_source, ending: told })?;
         if let Some(started) = custody.started {
             // Who does not wait for it any more has no use for it.
             let _ = rustix::io::write(&started, &[0]);
@@ -178,18 +189,25 @@ impl Parts {
         write_back(&mounts);
         let status = if time_limit.has_passed() { Failure::TIMED_OUT } else { status.shell_status() };
         let viewer = kernel.viewer();
-        let copied = outputs.copy(&mounts, &viewer);
-        let copied =
-            copied.and(diff.as_ref().map_or(Ok(()), |diff| diff.write(&viewer))).map_err(Failure::from);
+        let profiled = profile.map_or(Ok(()), |file| source.write(file));
+        let changes = diff.as_ref().map_or(Ok(()), |diff| diff.write(&viewer));
+        let copied = outputs.copy(&mounts, &viewer).and(changes).and(profiled).map_err(Failure::from);
         ending.come(copied.as_ref().err().filter(|_| status == 0).map_or(status, |failure| failure.status));
-        match copied {
-            // What the program says counts for more.
-            Err(failure) if status != 0 => log::error!("{}", failure.text()),
-            result => result?,
-        }
+        tell(copied, status)?;
         // Who called is to end the process, and the host takes all of it back faster than we would.
         std::mem::forget((kernel, init, mounts, outputs, diff));
         Ok(status)
+    }
+}
+
+/// Fails as `result` does, unless the program's `status` does: what that says counts for more.
+fn tell(result: Result<(), Failure>, status: u8) -> Result<(), Failure> {
+    match result {
+        Err(failure) if status != 0 => {
+            log::error!("{}", failure.text());
+            Ok(())
+        }
+        result => result,
     }
 }
 

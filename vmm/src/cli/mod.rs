@@ -11,6 +11,7 @@ mod logs;
 mod mount_arguments;
 mod network_arguments;
 mod output;
+mod profile;
 mod ps;
 mod run;
 mod signal_name;
@@ -30,6 +31,7 @@ use self::cp::CpArguments;
 use self::exec::ExecArguments;
 use self::logs::LogsArguments;
 use self::output::print_bytes;
+use self::profile::{ProfileArguments, ReportArguments};
 use self::ps::PsArguments;
 use self::run::RunArguments;
 use self::stats::StatsArguments;
@@ -46,6 +48,7 @@ Examples:
   vmm -d --name web --image app.tar             the same, on its own; then: vmm exec web -- sh; vmm logs -f web
   vmm pause 4711; vmm resume 4711               have the sandbox of process 4711 stand still and go on
   vmm --allow pypi.org:443 -- pip download x    with the network as far as it is allowed, else with none
+  vmm --profile p.html -- make                  where the time goes, as a page; vmm profile web --for 10s of one that runs
   vmm --memory 512M --strace -- python3 x.py    with a memory limit, and every system call on standard error
 
 Exit status: the program's own; 128+N if signal N killed it; 125 if vmm itself failed, 126 if COMMAND cannot
@@ -126,6 +129,14 @@ enum Subcommand {
 
     /// Tell what running sandboxes use
     Stats(StatsArguments),
+
+    /// Record where the time of a running sandbox goes
+    ///
+    /// As --profile does for a whole run: what the sandbox does meanwhile is recorded, and nothing else of it changes.
+    Profile(ProfileArguments),
+
+    /// Show a profile that --profile FILE.json has written
+    Report(ReportArguments),
 }
 
 impl Arguments {
@@ -164,6 +175,8 @@ impl Arguments {
             Some(Subcommand::Wait(arguments)) => arguments.run(),
             Some(Subcommand::Rm(arguments)) => arguments.run(),
             Some(Subcommand::Stats(arguments)) => arguments.run(),
+            Some(Subcommand::Profile(arguments)) => arguments.run(),
+            Some(Subcommand::Report(arguments)) => arguments.run(),
             Some(Subcommand::Images(arguments)) => images::run(arguments).map(|()| 0).map_err(Failure::from),
             Some(Subcommand::Completions { shell }) => print_bytes(&Self::completions(shell)),
             Some(Subcommand::Man) => {

@@ -16,6 +16,7 @@ use super::environment::{environment, variables_of_files};
 use super::limit_arguments::LimitArguments;
 use super::mount_arguments::MountArguments;
 use super::network_arguments::NetworkArguments;
+use super::profile::ProfileOptions;
 use super::stream_arguments::StreamArguments;
 use super::target::container_name;
 use super::user::{UserChoice, jail_user, probable_uid, user};
@@ -109,6 +110,9 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     strace: bool,
 
+    #[command(flatten)]
+    profile: ProfileOptions,
+
     /// What asks the program to end when vmm gets a SIGTERM [default: the image's, or SIGTERM]
     #[arg(long, value_name = "SIGNAL", value_parser = signal_name::parse)]
     stop_signal: Option<Signal>,
@@ -185,6 +189,7 @@ impl RunArguments {
             timeout: self.limits.timeout,
             outputs: self.output.clone(),
             diff: self.diff.as_deref().map(std::path::absolute).transpose()?,
+            profile: self.profile.wanted()?,
             exitless: self.exitless.into(),
             keeps_text: self.no_patch,
             network: self.network.network(),

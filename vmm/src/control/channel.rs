@@ -127,6 +127,13 @@ impl Channel {
         Ok(())
     }
 
+    /// Whether the peer has closed its end.
+    pub(super) fn is_hung_up(&self) -> bool {
+        let mut polled = [PollFd::new(&self.0, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut polled, Some(&now)).is_ok_and(|count| count > 0)
+    }
+
     /// Waits until there is something to receive.
     fn wait(&self, deadline: Option<Instant>) -> anyhow::Result<()> {
         loop {

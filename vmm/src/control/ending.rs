@@ -57,6 +57,15 @@ impl Listener<'_> {
     }
 }
 
+impl Listener<'_> {
+    /// The status, if the end comes in that time.
+    pub(crate) fn status_within(&self, time: Duration) -> Option<u8> {
+        let state = self.0.lock();
+        let waited = self.0.changed.wait_timeout_while(state, time, |state| state.status.is_none());
+        waited.unwrap_or_else(PoisonError::into_inner).0.status
+    }
+}
+
 impl Drop for Listener<'_> {
     fn drop(&mut self) {
         self.0.lock().listeners -= 1;

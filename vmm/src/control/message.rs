@@ -22,6 +22,13 @@ pub enum Request {
     Statistics,
     /// Tell how it ends, when it does.
     Wait,
+    /// Record for a while, and send the profile as JSON through the descriptor.
+    Profile {
+        /// For how long.
+        milliseconds: u64,
+        /// How often stacks are sampled a second.
+        hz: u32,
+    },
     /// Run a program beside the first one.
     Execute(Execution),
     /// Send the file or tree as an archive through the descriptor.

@@ -1,10 +1,11 @@
 //! The sandbox's side.
 
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -19,17 +20,22 @@ use sentry::signal::{Signal, SignalInfo};
 use sentry::task::{StopGuard, ThreadGroup};
 
 use super::channel::Channel;
-use super::ending::Ending;
+use super::ending::{Ending, Listener};
 use super::message::{About, During, Execution, Reply, Request, Statistics};
 use super::target::Target;
 use crate::copy::{receive_into_guest, send_from_guest};
 use crate::exec::Executor;
 use crate::failure::Failure;
+use crate::profile::ProfileSource;
 
 /// How long a caller may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Callers that are served at a time; others wait to be accepted.
 const MAX_CALLERS: usize = 512;
+/// How often stacks are sampled a second, at most.
+const MAX_HZ: u32 = 10_000;
+/// How soon a recording ends whose caller has gone.
+const STEP: Duration = Duration::from_millis(100);
 
 /// Where requests arrive.
 pub(crate) struct ControlSocket {
@@ -107,6 +113,8 @@ pub(crate) struct Served {
     pub(crate) about: About,
     /// What runs programs beside the first one.
     pub(crate) executor: Executor,
+    /// What records where its time goes.
+    pub(crate) profile_source: ProfileSource,
     /// Its end.
     pub(crate) ending: Arc<Ending>,
 }
@@ -159,6 +167,14 @@ impl<'a> Server<'a> {
                     Err(error) => Reply::Refused(Failure::from(error).text()),
                 }
             }
+            Ok(Some((Request::Profile { milliseconds, hz }, descriptors))) => {
+                let listener = self.served.ending.listen();
+                match self.profile(&channel, &listener, Duration::from_millis(milliseconds), hz, descriptors)
+                {
+                    Ok(()) => Reply::Done,
+                    Err(error) => Reply::Refused(Failure::from(error).text()),
+                }
+            }
             Ok(Some((request, _))) => self.answer(&request),
             Ok(None) => return Ok(()),
             Err(error) => Reply::Refused(format!("{error:#}")),
@@ -193,9 +209,11 @@ impl<'a> Server<'a> {
                 Reply::Description(About { is_paused, ..self.served.about.clone() })
             }
             Request::Statistics => Reply::Statistics(self.statistics()),
-            Request::Wait | Request::Execute(_) | Request::CopyOut { .. } | Request::CopyIn { .. } => {
-                refused("it does not know the request")
-            }
+            Request::Wait
+            | Request::Execute(_)
+            | Request::Profile { .. }
+            | Request::CopyOut { .. }
+            | Request::CopyIn { .. } => refused("it does not know the request"),
         }
     }
 
@@ -215,6 +233,31 @@ impl<'a> Server<'a> {
             tasks_limit: cgroups.root().pids().max(),
             uptime_seconds: self.kernel.uptime().as_secs_f64(),
         }
+    }
+
+    /// Records for as long as `time`, until the sandbox ends or the caller goes, and sends the profile.
+    fn profile(
+        &self,
+        channel: &Channel,
+        listener: &Listener<'_>,
+        time: Duration,
+        hz: u32,
+        descriptors: Vec<OwnedFd>,
+    ) -> anyhow::Result<()> {
+        ensure!((1..=MAX_HZ).contains(&hz), "stacks are sampled 1 to {MAX_HZ} times a second");
+        let pipe = descriptors.into_iter().next().context("a descriptor is missing")?;
+        let source = &self.served.profile_source;
+        source.begin(hz)?;
+        let begun = Instant::now();
+        while let Some(left) = time.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+            if listener.status_within(left.min(STEP)).is_some() || channel.is_hung_up() {
+                break;
+            }
+        }
+        let profile = source.end().context("the recording has ended")?;
+        let mut pipe = std::io::BufWriter::new(std::fs::File::from(pipe));
+        serde_json::to_writer(&mut pipe, &profile)?;
+        Ok(pipe.flush()?)
     }
 
     /// Copies something out of the sandbox or into it.

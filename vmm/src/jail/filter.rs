@@ -249,8 +249,9 @@ pub(super) fn threads() -> Vec<Condition> {
 /// Signals that the process's own threads send each other, and no clock of another process.
 pub(super) fn signals_and_clocks() -> Vec<Condition> {
     let own_process = rustix::process::getpid().as_raw_nonzero().get().cast_unsigned();
-    // What ends a run of a vCPU, what abort(3) sends, and what the keys of the caller's terminal mean to vmm.
-    let signals = [libc::SIGRTMIN(), libc::SIGABRT, libc::SIGSTOP, libc::SIGTSTP, libc::SIGQUIT]
+    // What ends a run of a vCPU, what asks a thread for its stack, what abort(3) sends, and what the keys of the caller's terminal mean to vmm.
+    let sampling = sentry::profile::sampling_signal();
+    let signals = [libc::SIGRTMIN(), sampling, libc::SIGABRT, libc::SIGSTOP, libc::SIGTSTP, libc::SIGQUIT]
         .map(i32::cast_unsigned);
     // The number of a process's clock is negative, and has a bit more if it is a thread's (of the same process).
     let own_clock = AnyOf(vec![AtMost(0, uapi::CLOCK_TAI), HasSome(0, CLOCK_OF_THREAD)]);
