@@ -25,6 +25,7 @@ mod options;
 mod ordinary;
 mod outputs;
 mod pause;
+mod profile;
 mod status;
 mod streams;
 mod terminal;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         doctor::TESTS,
         outputs::TESTS,
         pause::TESTS,
+        profile::TESTS,
         streams::TESTS,
         terminal::TESTS,
         volumes::TESTS,
