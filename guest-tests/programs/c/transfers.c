@@ -153,6 +153,19 @@ static void refusals(void) {
   int appending = OK(open("file", O_WRONLY | O_APPEND));
   CHECK_ERRNO(splice(from[0], NULL, appending, NULL, 10, 0), EINVAL);
   CHECK_ERRNO(sendfile(appending, file, NULL, 10), EINVAL);
+  // The offset is written back whatever comes of the call, and nothing lies beyond the largest.
+  off_t *fixed = map_anonymous(PAGE, PROT_READ | PROT_WRITE), far = INT64_MAX - 3;
+  *fixed = -1;
+  OK(mprotect(fixed, PAGE, PROT_READ));
+  CHECK_ERRNO(sendfile(to[1], file, fixed, 10), EFAULT);
+  CHECK_ERRNO(sendfile(to[1], file, &far, 10), EINVAL);
+  CHECK_ERRNO(sendfile(to[1], file, &far, SIZE_MAX), EINVAL);
+  far = -1;
+  CHECK_ERRNO(sendfile(to[1], file, &far, 10), EINVAL);
+  int null = OK(open("/dev/null", O_RDWR));
+  CHECK_ERRNO(sendfile(to[1], null, NULL, 10), EINVAL);
+  CHECK_ERRNO(splice(null, NULL, to[1], NULL, 10, 0), EINVAL);
+  OK(close(null));
   OK(close(from[1]));
   CHECK_EQ(splice(from[0], NULL, to[1], NULL, 10, 0), 0);
   CHECK_EQ(splice(from[0], NULL, file, NULL, 10, 0), 0);

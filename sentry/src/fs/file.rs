@@ -243,6 +243,16 @@ pub trait File: Send + Sync + Any {
         false
     }
 
+    /// Whether SEEK_END counts from anywhere: not in sequence files, nor in directories of memory.
+    fn seeks_from_end(&self) -> bool {
+        !self.is_sequence()
+    }
+
+    /// Whether splice(2) and its kin can move data out of it.
+    fn moves_out(&self) -> bool {
+        true
+    }
+
     /// Whether writev(2) writes each buffer by itself.
     fn writes_buffers_singly(&self) -> bool {
         self.is_sequence()

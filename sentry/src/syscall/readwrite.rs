@@ -737,7 +737,7 @@ fn lseek(task: &mut CurrentTask, descriptor: Fd, offset: i64, whence: u32) -> Re
     let target = match whence {
         uapi::SEEK_SET => u64::try_from(offset).ok(),
         uapi::SEEK_CUR => position.checked_add_signed(offset),
-        uapi::SEEK_END if file.is_sequence() => None,
+        uapi::SEEK_END if !file.seeks_from_end() => None,
         uapi::SEEK_END => {
             let end = match file.end_position() {
                 Some(end) => end,

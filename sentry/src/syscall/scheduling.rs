@@ -57,8 +57,9 @@ fn sched_getaffinity(
     len: u32,
     address: UserPointer<CpuSet>,
 ) -> Result<usize, Errno> {
-    let needed = task.kernel().cpu_count().div_ceil(8);
-    if usize::try_from(len).is_ok_and(|len| len < needed) || !len.is_multiple_of(8) {
+    // Linux counts the bits in 32 bits.
+    let has_room = usize::try_from(len.wrapping_mul(8)).is_ok_and(|bits| bits >= task.kernel().cpu_count());
+    if !has_room || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
     let cpus = find_any(task, pid)?.allowed_cpus();

@@ -108,14 +108,29 @@ fn sendfile(
     offset: UserPointer<i64>,
     len_bytes: u64,
 ) -> Result<usize, Errno> {
-    // What it points to is only looked at later on.
-    offset.read_unless_null(task)?;
+    // What it points to is only looked at later on, and written back whatever comes of the call.
+    let given = offset.read_unless_null(task)?;
+    let moved = move_to_file(task, out, source, offset, len_bytes);
+    if let (Err(_), Some(given)) = (&moved, given) {
+        offset.write(task, &given)?;
+    }
+    moved
+}
+
+/// sendfile(2) but for its offset, which is written back here if the call succeeds.
+fn move_to_file(
+    task: &mut CurrentTask,
+    out: Fd,
+    source: Fd,
+    offset: UserPointer<i64>,
+    len_bytes: u64,
+) -> Result<usize, Errno> {
     let readable = task.usable_file(source)?;
     if !readable.flags().is_readable() {
         return Err(Errno::EBADF);
     }
     let source = Side::new(task, source, offset)?;
-    if i64::try_from(len_bytes).is_err() {
+    if source.start.checked_add(len_bytes).is_none_or(|end| i64::try_from(end).is_err()) {
         return Err(Errno::EINVAL);
     }
     let target = Side::new(task, out, UserPointer::new(0))?;
@@ -221,7 +236,8 @@ fn check_directions(source: &FileDescription, target: &FileDescription) -> Resul
     if !source.flags().is_readable() || !target.flags().is_writable() {
         return Err(Errno::EBADF);
     }
-    if source.metadata()?.kind() == FileKind::Directory { Err(Errno::EINVAL) } else { Ok(()) }
+    let is_source = source.file().moves_out() && source.metadata()?.kind() != FileKind::Directory;
+    if is_source { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 /// Copies up to `wanted` bytes of a file with positions, and returns how many: fewer at its end, or if something stops it.

@@ -70,6 +70,10 @@ impl File for MemoryDevice {
         if self.kind == Kind::Full { Err(Errno::ENOSPC) } else { Ok(buffer.len()) }
     }
 
+    fn moves_out(&self) -> bool {
+        self.kind != Kind::Null
+    }
+
     fn write_unseen(&self, len_bytes: usize) -> Option<Result<usize, Errno>> {
         match self.kind {
             Kind::Null | Kind::Zero => Some(Ok(len_bytes)),

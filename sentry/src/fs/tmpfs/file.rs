@@ -181,6 +181,10 @@ impl File for DirectoryFile {
         true
     }
 
+    fn seeks_from_end(&self) -> bool {
+        false
+    }
+
     fn read_directory(
         &self,
         position: u64,

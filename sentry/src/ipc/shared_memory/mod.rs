@@ -12,6 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use linux_raw_sys::general::{MAP_HUGE_MASK, MAP_HUGE_SHIFT};
 use parking_lot::Mutex;
 
 use self::segment::{DESTROYED, LOCKED, Segment};
@@ -110,7 +111,7 @@ impl SharedMemory {
             return Ok(segment.id);
         }
         let pages = check_size(size_bytes, table.total_pages, limits)?;
-        check_backing(pages, flags, frames, caller)?;
+        check_backing(pages, flags, frames)?;
         let charge = Charge::new(caller.budget, OBJECT_BYTES)?;
         let place = table.segments.place(limits.get(IpcLimit::Segments).try_into().unwrap_or(u32::MAX))?;
         let segment = Arc::new(Segment::new(
@@ -360,16 +361,11 @@ fn check_size(size_bytes: u64, total_pages: u64, limits: &IpcLimits) -> Result<u
 }
 
 /// Refuses a segment that can never be in memory, as Linux's heuristic overcommit does.
-fn check_backing(
-    pages: u64,
-    flags: u32,
-    frames: &FrameAllocator,
-    caller: &IpcCaller<'_>,
-) -> Result<(), Errno> {
+fn check_backing(pages: u64, flags: u32, frames: &FrameAllocator) -> Result<(), Errno> {
     if flags & HUGE_PAGES != 0 {
-        // None are set aside (`/proc/sys/vm/nr_hugepages` is 0).
-        let is_allowed = caller.credentials.has(Capabilities::IPC_LOCK);
-        return Err(if is_allowed { Errno::ENOMEM } else { Errno::EPERM });
+        // None are set aside (`/proc/sys/vm/nr_hugepages` is 0), of 2 MiB, 1 GiB, or the usual size.
+        let shift = flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+        return Err(if matches!(shift, 0 | 21 | 30) { Errno::ENOMEM } else { Errno::EINVAL });
     }
     if pages > MAX_SIZE >> PAGE_SHIFT {
         return Err(Errno::EINVAL);
