@@ -393,9 +393,10 @@ fn what_is_told_in_advance_is_neither_served_nor_exits() {
     for window in [CMP, MOV, MOV_LONG] {
         let code = program(window);
         let mut run = Run::new(&code);
-        let mut knowing = Knowing(ANSWER);
+        let mut knowing = Knowing(ANSWER, 0);
         let exits = run.exits_with(&mut knowing);
         assert!((1..CALLS).contains(&exits), "{exits}");
+        assert_eq!(knowing.1, CALLS - exits);
         // Whoever lends later says what holds now, and without a server nothing is told.
         run.registers = Registers { r14: 5, ..start() };
         knowing.0 = ANSWER + 1;
@@ -408,14 +409,23 @@ fn what_is_told_in_advance_is_neither_served_nor_exits() {
     }
 }
 
-/// Tells an answer in advance, and serves nothing.
-struct Knowing(u64);
+/// Tells an answer in advance, serves nothing, and counts how often the answer was taken.
+struct Knowing(u64, u64);
 
 impl CallServer for Knowing {
     fn answers(&mut self) -> Answers {
         let mut answers = Answers::default();
         answers[0] = Some((NUMBER as u8, self.0));
         answers
+    }
+
+    fn counts_answers(&self) -> bool {
+        true
+    }
+
+    fn note_answered(&mut self, number: u64, count: u32) {
+        assert_eq!(number, NUMBER);
+        self.1 += u64::from(count);
     }
 
     fn serve(&mut self, _number: u64, _arguments: [u64; 6]) -> Reply {

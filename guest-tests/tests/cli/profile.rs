@@ -182,6 +182,10 @@ fn calls_without_exits_are_told_apart() {
     let part = |name: &str| getppid[name].as_u64().expect("a count");
     assert_eq!(part("by_exit") + part("by_dispatcher"), 1000, "{getppid}");
     assert_eq!(part("count"), 1000);
+    let getuid = call(&profile, "getuid");
+    let parts = ["by_exit", "by_dispatcher", "by_page"].map(|name| getuid[name].as_u64().expect("a count"));
+    // A kick right behind the counting has a call begin anew.
+    assert!((5000..5010).contains(&parts.iter().sum::<u64>()), "{getuid}");
     let served = profile["dispatch"]["served"].as_u64().expect("a count");
     let calls = profile["calls"].as_array().expect("calls");
     let by_dispatcher: u64 = calls.iter().map(|call| call["by_dispatcher"].as_u64().expect("a count")).sum();

@@ -10,7 +10,9 @@
 //!            not %r11;  lea 1(%r11,%rax), %r11;  mov %r11, %rcx;  jrcxz known
 //!            mov POLLED, %rcx;  jrcxz leave;  jmp post
 //! leave:     syscall;  int3
-//! known:     movzbl %al, %ecx;  mov VALUES(,%rcx,8), %rax       # answered
+//! known:     movzbl %al, %ecx;  mov COUNTS(,%rcx,4), %r11d
+//!            lea 1(%r11), %r11d;  mov %r11d, COUNTS(,%rcx,4)
+//!            mov VALUES(,%rcx,8), %rax                       # answered
 //!            go back
 //! post:      mov %rax, NUMBER;  mov %rdi, …  %rsi %rdx %r10 %r8 %r9
 //!            mov SEQUENCE, %rcx;  lea 1(%rcx), %rcx
@@ -30,7 +32,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use super::page::{NUMBERS, VALUES, offset};
+use super::page::{COUNTS, NUMBERS, VALUES, offset};
 use crate::exitless::sites::RECORD_TAIL;
 use crate::layout::{CALL_PAGE, GATE_CODE};
 
@@ -81,6 +83,11 @@ impl GateCode {
         code.bytes(&[0xcc]); // int3: nobody comes here
         code.land(to_known);
         code.bytes(&LOW_BYTE);
+        code.bytes(&[0x44, 0x8b, 0x1c, 0x8d]); // mov COUNTS(,%rcx,4), %r11d
+        code.bytes(&displacement(CALL_PAGE + COUNTS));
+        code.bytes(&[0x45, 0x8d, 0x5b, 0x01]); // lea 1(%r11), %r11d
+        code.bytes(&[0x44, 0x89, 0x1c, 0x8d]); // mov %r11d, COUNTS(,%rcx,4)
+        code.bytes(&displacement(CALL_PAGE + COUNTS));
         code.bytes(&[0x48, 0x8b, 0x04, 0xcd]); // mov VALUES(,%rcx,8), %rax
         code.bytes(&displacement(CALL_PAGE + VALUES));
         let known = code.here();

@@ -113,22 +113,41 @@ impl Lane {
         run: impl FnOnce() -> T,
     ) -> (T, Option<Served>) {
         self.tell(server.answers());
-        let server: NonNull<dyn CallServer + '_> = NonNull::from(server);
+        let counts_answers = server.counts_answers();
+        if counts_answers {
+            // What nobody wanted to know before.
+            self.take_counts(|_, _| {});
+        }
+        let lent: NonNull<dyn CallServer + '_> = NonNull::from(&mut *server);
         // SAFETY: only the lifetime changes. `Loan` removes the pointer before this function returns or unwinds, and who
         // uses it holds the lock that `Loan` takes for that.
-        let server = unsafe {
-            std::mem::transmute::<NonNull<dyn CallServer + '_>, NonNull<dyn CallServer + 'static>>(server)
+        let lent = unsafe {
+            std::mem::transmute::<NonNull<dyn CallServer + '_>, NonNull<dyn CallServer + 'static>>(lent)
         };
         self.seen.store(self.page().sequence(), Ordering::SeqCst);
         {
             let mut state = self.state.lock();
-            (state.server, state.served) = (Some(Server(server)), None);
+            (state.server, state.served) = (Some(Server(lent)), None);
         }
         self.is_lent.store(true, Ordering::SeqCst);
         let loan = Loan(self);
         let result = run();
         drop(loan);
+        if counts_answers {
+            self.take_counts(|number, count| server.note_answered(number.into(), count));
+        }
         (result, self.state.lock().served)
+    }
+
+    /// Hands to `take` how often each call has been answered in advance.
+    fn take_counts(&self, mut take: impl FnMut(u8, u32)) {
+        let answers = self.state.lock().answers;
+        for (number, _) in answers.iter().flatten() {
+            match self.page().take_count(*number) {
+                0 => {}
+                count => take(*number, count),
+            }
+        }
     }
 
     /// User code will have calls served by their exits alone.

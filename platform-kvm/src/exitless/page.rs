@@ -8,6 +8,7 @@
 //! | answer | the host | value, sequence number, whether to leave by SYSCALL instead |
 //! | polled | the host, rarely | whether anybody polls |
 //! | record | user code | through which record the call came; its stack pointer while the gate reads the flags |
+//! | counts | user code | by the low byte of its number, how often a call was answered in advance |
 //! | answers in advance | the host, rarely | by the low byte of its number, a call and its answer |
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -36,6 +37,11 @@ pub(crate) mod offset {
     pub(crate) const STACK_END: u64 = 216;
 }
 
+/// How often user code has taken the answer to a call, of 32 bits, by the low byte of its number, which is below
+/// [`COUNTED`]: as far as there is room before the numbers.
+pub(crate) const COUNTS: u64 = 0x100;
+/// Calls that may be answered in advance have numbers whose low bytes are lower.
+pub(crate) const COUNTED: u8 = ((NUMBERS - COUNTS) / 4) as u8;
 /// Calls that are answered in advance: 256 numbers of 32 bits, by their low bytes.
 pub(crate) const NUMBERS: u64 = 0x400;
 /// Their answers, of 64 bits.
@@ -121,8 +127,15 @@ impl<'a> CallPage<'a> {
         self.set_number(0, absent(0));
     }
 
+    /// How often user code has taken the answer to call `number` since this was last asked.
+    pub(crate) fn take_count(&self, number: u8) -> u32 {
+        let address = GuestAddress(self.start.0 + COUNTS + u64::from(number) * 4);
+        self.memory.atomic::<AtomicU32>(address).map_or(0, |word| word.swap(0, Ordering::Relaxed))
+    }
+
     /// Answers call `number` in advance; `None` no longer does.
     pub(crate) fn set_answer(&self, number: u8, value: Option<u64>) {
+        let value = value.filter(|_| number < COUNTED);
         self.set_number(number, absent(number));
         if let Some(value) = value {
             self.store(VALUES + u64::from(number) * 8, value);

@@ -216,6 +216,14 @@ pub trait CallServer: Send {
         Answers::default()
     }
 
+    /// Whether it is to be told how often user code has taken those answers.
+    fn counts_answers(&self) -> bool {
+        false
+    }
+
+    /// User code, which may lie, says that it has taken the answer to call `number` so often since it was entered.
+    fn note_answered(&mut self, _number: u64, _count: u32) {}
+
     /// Serves a call, or declines it before anything has changed.
     fn serve(&mut self, number: u64, arguments: [u64; 6]) -> Reply;
 }

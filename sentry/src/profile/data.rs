@@ -58,6 +58,8 @@ pub struct Call {
     pub by_exit: u64,
     /// How many another thread served while the task stayed in user code.
     pub by_dispatcher: u64,
+    /// How many user code had been told the answer to in advance; they have no times of their own.
+    pub by_page: u64,
     /// How often another thread handed it back, after which it came by an exit.
     pub handed_back: u64,
     /// What it took.
@@ -69,7 +71,7 @@ pub struct Call {
 /// One kind of exit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Exit {
-    /// `system call`, `page fault: KIND`, `exception N` or `interruption`.
+    /// `system call`, `page fault: KIND`, `exception N` or `interruption`; the profile's own samples are among the last.
     pub kind: String,
     /// How many there were.
     pub count: u64,

@@ -96,6 +96,8 @@ pub struct Recording {
     calls: [Vec<Slot>; 2],
     /// How often each call was handed back.
     pub(super) handed_back: Mutex<Vec<u64>>,
+    /// How often user code had been told the answer in advance.
+    pub(super) answered: Mutex<Vec<u64>>,
     others: Vec<Slot>,
     pub(super) tasks: Mutex<Tasks>,
     pub(super) timeline: Mutex<Timeline>,
@@ -121,6 +123,7 @@ impl Recording {
             started_at: SystemTime::now(),
             calls: [slots(CALLS), slots(CALLS)],
             handed_back: Mutex::new(vec![0; CALLS]),
+            answered: Mutex::new(vec![0; CALLS]),
             others: slots(ExitKind::OTHERS),
             tasks: Mutex::new(Tasks { records: Vec::new(), rest: None, rest_count: 0 }),
             timeline: Mutex::default(),
@@ -167,6 +170,16 @@ impl Recording {
             slot.lock().get_or_insert_default().add(lap, host_calls);
         }
         task.add(kind, lap);
+    }
+
+    /// User code had been told the answer to call `number` in advance, and took it so often.
+    pub fn add_answered(&self, task: &TaskRecord, number: u64, count: u32) {
+        if let ExitKind::Syscall(number) = ExitKind::of_call(number)
+            && let Some(sum) = self.answered.lock().get_mut(usize::from(number))
+        {
+            *sum = sum.saturating_add(count.into());
+            task.add_answered(number, count);
+        }
     }
 
     /// A call was handed back by the thread that looked at it.

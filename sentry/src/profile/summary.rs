@@ -75,6 +75,7 @@ impl Recording {
     fn calls(&self) -> (Vec<(Call, Vec<Named>)>, Record) {
         let mut of_exits = Record::default();
         let handed_back = self.handed_back.lock().clone();
+        let answered = self.answered.lock().clone();
         let mut calls = Vec::new();
         for number in 0..Self::call_count() {
             let mut both = Record::default();
@@ -93,16 +94,18 @@ impl Recording {
                     Way::Dispatcher => of_dispatcher = record.host_calls(),
                 }
             }
-            if both.count > 0 {
+            let by_page = answered.get(number).copied().unwrap_or(0);
+            if both.count + by_page > 0 {
                 let handed_back = handed_back.get(number).copied().unwrap_or(0);
                 let [by_exit, by_dispatcher] = counts;
                 let call = Call {
                     name: call_name(number as u16),
                     number: number as u64,
-                    count: both.count,
+                    count: both.count + by_page,
                     errors: both.errors,
                     by_exit,
                     by_dispatcher,
+                    by_page,
                     handed_back,
                     times: both.times(),
                     host_calls: both.host_calls(),

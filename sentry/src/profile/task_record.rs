@@ -118,12 +118,16 @@ impl TaskRecord {
         let mut totals = self.totals.lock();
         add(&mut totals.all, lap);
         match kind {
-            ExitKind::Syscall(number) => totals.add_call(number, lap),
+            ExitKind::Syscall(number) => totals.add_calls(number, 1, lap),
             kind => match totals.exits.iter_mut().find(|(other, _)| *other == kind) {
                 Some((_, count)) => *count += 1,
                 None => totals.exits.push((kind, 1)),
             },
         }
+    }
+
+    pub(super) fn add_answered(&self, number: u16, count: u32) {
+        self.totals.lock().add_calls(number, count.into(), &Lap::default());
     }
 
     pub(super) fn summary(&self) -> data::Task {
@@ -153,7 +157,7 @@ impl TaskRecord {
 }
 
 impl Totals {
-    fn add_call(&mut self, number: u16, lap: &Lap) {
+    fn add_calls(&mut self, number: u16, more: u64, lap: &Lap) {
         let mut place = self.calls.binary_search_by_key(&number, |(number, ..)| *number);
         if place.is_err() && self.calls.len() >= MAX_CALLS {
             place = self.calls.binary_search_by_key(&OTHER_CALL, |(number, ..)| *number);
@@ -164,7 +168,7 @@ impl Totals {
             index
         });
         if let Some((_, count, sums)) = self.calls.get_mut(index) {
-            *count += 1;
+            *count = count.saturating_add(more);
             add(sums, lap);
         }
     }

@@ -43,6 +43,7 @@ fn calls_are_counted_by_who_served_them_and_the_dear_ones_come_first() {
     recording.add(&task, getpid, Way::Exit, &lap(1, 7), &NO_CALLS);
     recording.add(&task, getpid, Way::Dispatcher, &lap(1, 5), &NO_CALLS);
     recording.note_handed_back(39);
+    recording.add_answered(&task, 39, 5);
     let profile = recording.summary(Dispatch::default(), &OwnProgram);
     let [read, getpid] = &profile.calls[..] else { panic!("{:?}", profile.calls) };
     assert_eq!((&*read.name, read.count, read.by_exit, read.errors), ("read", 100, 100, 0));
@@ -53,11 +54,12 @@ fn calls_are_counted_by_who_served_them_and_the_dear_ones_come_first() {
     assert_eq!(read.times.handler.buckets.iter().map(|(_, count)| count).sum::<u64>(), 100);
     assert_eq!(read.host_calls, [Named { name: "pread".into(), count: 200 }]);
     assert_eq!((&*getpid.name, getpid.by_exit, getpid.by_dispatcher), ("getpid", 1, 1));
+    assert_eq!((getpid.by_page, getpid.count, getpid.times.handler.count), (5, 7, 2));
     assert_eq!((getpid.errors, getpid.handed_back), (1, 1));
     let [exit] = &profile.exits[..] else { panic!("{:?}", profile.exits) };
     assert_eq!((&*exit.kind, exit.count), ("system call", 101));
     let [task] = &profile.tasks[..] else { panic!("{:?}", profile.tasks) };
-    assert_eq!(task.calls.iter().map(|call| call.count).collect::<Vec<_>>(), [100, 2]);
+    assert_eq!(task.calls.iter().map(|call| call.count).collect::<Vec<_>>(), [100, 7]);
     assert_eq!(task.times.handler_ns, 5_050_012);
 }
 

@@ -64,6 +64,14 @@ impl CallServer for Lent<'_> {
         task.answers_in_advance(*dispatcher)
     }
 
+    fn counts_answers(&self) -> bool {
+        self.task.profile.is_some()
+    }
+
+    fn note_answered(&mut self, number: u64, count: u32) {
+        self.task.profile_answered(number, count);
+    }
+
     fn serve(&mut self, number: u64, arguments: [u64; 6]) -> Reply {
         let Self { task, dispatcher } = self;
         if !task.may_be_served_lent() || !dispatcher.serves_lent(task, call_number(number), arguments) {

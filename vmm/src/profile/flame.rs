@@ -2,9 +2,13 @@
 
 use std::fmt::Write;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use inferno::flamegraph::{self, Options, color};
 use sentry::profile::data::Profile;
+
+/// The picture of what used too little processor time for a sample.
+const NO_STACKS: &str = "<?xml version=\"1.0\" standalone=\"no\"?>\n<svg version=\"1.1\" width=\"1180\" height=\"40\" \
+    xmlns=\"http://www.w3.org/2000/svg\"><text x=\"10\" y=\"25\">No stacks: too little processor time was used.</text></svg>\n";
 
 /// A line for each stack: its frames from the outermost on, `;` between, and microseconds of processor time.
 pub(super) fn folded(profile: &Profile) -> String {
@@ -18,7 +22,9 @@ pub(super) fn folded(profile: &Profile) -> String {
 
 /// The picture, an SVG file in which a click on a frame makes it wider.
 pub(super) fn picture(profile: &Profile) -> anyhow::Result<Vec<u8>> {
-    ensure!(!profile.stacks.is_empty(), "there are no stacks to draw: it used too little processor time");
+    if profile.stacks.is_empty() {
+        return Ok(NO_STACKS.as_bytes().to_vec());
+    }
     let mut options = Options::default();
     options.title = profile.command.first().map_or_else(|| "vmm".to_owned(), |_| profile.command.join(" "));
     options.subtitle = Some("processor time of guest and sentry".to_owned());

@@ -76,13 +76,13 @@ fn times(times: &Times) -> String {
 
 fn calls(calls: &[Call]) -> String {
     let mut text = format!(
-        "<table><tr><th>call</th><th>count</th><th>errors</th><th>by exit</th><th>without</th><th>handed back</th>{TIMES_HEADING}\
+        "<table><tr><th>call</th><th>count</th><th>errors</th><th>by exit</th><th>by dispatcher</th><th>handed back</th><th>by page</th>{TIMES_HEADING}\
          <th class=\"text\">calls of the host</th></tr>\n"
     );
     for call in calls {
-        let Call { name, count, errors, by_exit, by_dispatcher, handed_back, .. } = call;
+        let Call { name, count, errors, by_exit, by_dispatcher, by_page, handed_back, .. } = call;
         add!(text, "<tr><td>{}</td><td>{count}</td><td>{errors}</td><td>{by_exit}</td>", escape(name));
-        add!(text, "<td>{by_dispatcher}</td><td>{handed_back}</td>{}", times(&call.times));
+        add!(text, "<td>{by_dispatcher}</td><td>{handed_back}</td><td>{by_page}</td>{}", times(&call.times));
         add!(text, "<td class=\"text\">{}</td></tr>\n", escape(&listed(&call.host_calls)));
     }
     text + "</table>\n"
@@ -118,9 +118,6 @@ fn tasks(tasks: &[Task]) -> String {
 }
 
 fn flame_graph(profile: &Profile) -> anyhow::Result<String> {
-    if profile.stacks.is_empty() {
-        return Ok("<p>No stacks: it used too little processor time.</p>\n".to_owned());
-    }
     let picture = String::from_utf8(flame::picture(profile)?)?;
     let height = picture.split("height=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("600");
     // Its script and style are for a document of its own.

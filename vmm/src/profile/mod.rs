@@ -67,7 +67,7 @@ impl Format {
     /// The bytes of `profile`.
     ///
     /// # Errors
-    /// It has no stacks to draw a flame graph of.
+    /// The flame graph cannot be drawn.
     pub fn render(self, profile: &Profile) -> anyhow::Result<Vec<u8>> {
         Ok(match self {
             Self::Json => serde_json::to_vec(profile)?,

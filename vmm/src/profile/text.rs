@@ -56,29 +56,27 @@ fn calls(text: &mut String, calls: &[Call]) {
     line!(text, "\nSYSTEM CALLS");
     line!(
         text,
-        "{:<20} {:>9} {:>7} {:>9} {:>9}  {}",
+        "{:<20} {:>9} {:>7} {:>9} {:>10} {:>9}  {}",
         "NAME",
         "COUNT",
         "ERRORS",
         "EXIT",
-        "NO EXIT",
+        "DISPATCHER",
+        "PAGE",
         times_heading()
     );
     for call in calls {
-        let Call { name, count, errors, by_exit, by_dispatcher, times, .. } = call;
-        line!(
-            text,
-            "{name:<20} {count:>9} {errors:>7} {by_exit:>9} {by_dispatcher:>9}  {}",
-            times_row(times)
-        );
+        let Call { name, count, errors, by_exit, by_dispatcher, by_page, times, .. } = call;
+        let served = format!("{by_exit:>9} {by_dispatcher:>10} {by_page:>9}");
+        line!(text, "{name:<20} {count:>9} {errors:>7} {served}  {}", times_row(times));
     }
 }
 
 fn exits(text: &mut String, exits: &[Exit]) {
     line!(text, "\nEXITS");
-    line!(text, "{:<30} {:>9} {:>17}  {}", "KIND", "COUNT", "", times_heading());
+    line!(text, "{:<30} {:>9} {:>28}  {}", "KIND", "COUNT", "", times_heading());
     for Exit { kind, count, times, .. } in exits {
-        line!(text, "{kind:<30} {count:>9} {:>17}  {}", "", times_row(times));
+        line!(text, "{kind:<30} {count:>9} {:>28}  {}", "", times_row(times));
     }
 }
 

@@ -227,6 +227,13 @@ impl CurrentTask {
         }
     }
 
+    /// User code has been told the answer to call `number` in advance, and taken it so often.
+    pub(in crate::task) fn profile_answered(&self, number: u64, count: u32) {
+        if let Some(profile) = &self.profile {
+            profile.recording().add_answered(&profile.record, number, count);
+        }
+    }
+
     /// Another thread serves a call: user code waits, as the CPU clock has noted.
     #[inline]
     pub(in crate::task) fn profile_lent_call(&self, number: u64) -> Option<LentLap> {
