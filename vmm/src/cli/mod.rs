@@ -8,6 +8,7 @@ mod exec;
 mod images;
 mod limit_arguments;
 mod logs;
+mod man;
 mod mount_arguments;
 mod network_arguments;
 mod output;
@@ -30,6 +31,7 @@ use self::control::{KillArguments, TargetArguments};
 use self::cp::CpArguments;
 use self::exec::ExecArguments;
 use self::logs::LogsArguments;
+use self::man::ManArguments;
 use self::output::print_bytes;
 use self::profile::{ProfileArguments, ReportArguments};
 use self::ps::PsArguments;
@@ -92,8 +94,8 @@ enum Subcommand {
         shell: Shell,
     },
 
-    /// Print the manual page, for man(1)
-    Man,
+    /// Print a manual page, for man(1)
+    Man(ManArguments),
 
     /// Have every task of a running sandbox stand still, and return once all do
     ///
@@ -147,16 +149,6 @@ impl Arguments {
         script
     }
 
-    /// The manual page.
-    ///
-    /// # Errors
-    /// None that is known: it is written to memory.
-    fn manual() -> std::io::Result<Vec<u8>> {
-        let mut page = Vec::new();
-        clap_mangen::Man::new(Self::command()).render(&mut page)?;
-        Ok(page)
-    }
-
     /// Does what is asked, and returns the status to exit with.
     ///
     /// # Errors
@@ -179,10 +171,7 @@ impl Arguments {
             Some(Subcommand::Report(arguments)) => arguments.run(),
             Some(Subcommand::Images(arguments)) => images::run(arguments).map(|()| 0).map_err(Failure::from),
             Some(Subcommand::Completions { shell }) => print_bytes(&Self::completions(shell)),
-            Some(Subcommand::Man) => {
-                let page = Self::manual().map_err(anyhow::Error::from)?;
-                print_bytes(&page)
-            }
+            Some(Subcommand::Man(arguments)) => arguments.run(Self::command()),
         }
     }
 }

@@ -12,8 +12,15 @@ fn the_command_line_is_consistent() {
 
 #[test]
 fn manual_and_completions_tell_of_every_option() {
-    let manual = String::from_utf8(Arguments::manual().unwrap()).unwrap();
-    assert!(manual.starts_with(".ie") && manual.contains("\\-\\-volume"), "{manual}");
+    let manual = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+        man::page(Arguments::command(), &words).map(|page| String::from_utf8(page).unwrap())
+    };
+    let whole = manual(&[]).unwrap();
+    assert!(whole.starts_with(".ie") && whole.contains("\\-\\-volume"), "{whole}");
+    let commit = manual(&["images", "commit"]).unwrap();
+    assert!(commit.contains("vmm\\-images\\-commit") && commit.contains("LAYER"), "{commit}");
+    assert!(manual(&["images", "nonesuch"]).unwrap_err().to_string().contains("commit"));
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         let script = String::from_utf8(Arguments::completions(shell)).unwrap();
         assert!(script.contains("volume") && script.contains("completions"), "{shell}");
