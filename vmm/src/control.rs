@@ -11,6 +11,7 @@ mod channel;
 mod client;
 mod discovery;
 mod ending;
+mod known;
 mod message;
 mod server;
 mod target;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use client::{about, ask, statistics, wait};
 pub use discovery::running;
+pub use known::known;
 pub use message::{About, Execution, PassedStream, PassedStreams, Request, Statistics};
 pub use target::Target;
 

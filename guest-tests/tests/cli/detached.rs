@@ -111,7 +111,7 @@ fn one_runs_on_its_own_to_its_end() {
     let logs = host.run(&["logs", &name]);
     assert_eq!((&*logs.stdout, &*logs.stderr), ("begun\n", "wrong\n"), "{}", logs.describe());
     assert_eq!(host.run(&["rm", &name]).stdout, format!("{name}\n"));
-    assert_one_line(&host.run(&["logs", &name]), &[125], &[&name, "no detached sandbox"]);
+    assert_one_line(&host.run(&["logs", &name]), &[125], &[&name, "no detached sandbox", "`vmm ps --all`"]);
     assert_eq!(host.records(), 0);
 }
 

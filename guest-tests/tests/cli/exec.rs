@@ -251,7 +251,7 @@ fn what_cannot_be_run_is_told_in_a_line() {
     assert_one_line(
         &bounded::run(&mut nobody, TIMEOUT).expect("vmm"),
         &[125],
-        &["nonesuch", "runs no sandbox"],
+        &["nonesuch", "runs no sandbox", "`vmm ps`"],
     );
     let mut nothing = vmm_command(&["exec", &sandbox.name], &[]);
     assert_code(&bounded::run(&mut nothing, TIMEOUT).expect("vmm"), 125);

@@ -10,7 +10,7 @@ use vmm::Failure;
 use vmm::log_file::{Entry, LogReader};
 use vmm::records::{Record, Records};
 
-use super::target::container_name;
+use super::target::{container_name, no_record};
 
 /// How often a log that is followed is looked at.
 const MOMENT: Duration = Duration::from_millis(50);
@@ -48,8 +48,8 @@ impl LogsArguments {
     }
 
     fn show(&self) -> anyhow::Result<()> {
-        let record = Records::of_caller()?.find(&self.name);
-        let record = record.with_context(|| format!("there is no detached sandbox {}", self.name))?;
+        let records = Records::of_caller()?;
+        let record = records.find(&self.name).with_context(|| no_record(&records, &self.name))?;
         let shown = || format!("the log of {}", self.name);
         let mut log = LogReader::new(record.path()).with_context(shown)?;
         let mut last = VecDeque::new();

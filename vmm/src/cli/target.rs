@@ -2,7 +2,8 @@
 
 use anyhow::Context;
 use rustix::process::Pid;
-use vmm::control::Target;
+use vmm::control::{Target, known};
+use vmm::records::Records;
 
 /// The name of a container, or the number of a process: what is all digits is a number.
 pub(crate) fn sandbox(text: &str) -> anyhow::Result<Target> {
@@ -25,6 +26,13 @@ pub(crate) fn container_name(text: &str) -> anyhow::Result<String> {
         text.escape_debug()
     );
     Ok(text.to_owned())
+}
+
+/// What is said of a detached sandbox that there is none of.
+pub(crate) fn no_record(records: &Records, name: &str) -> String {
+    let names: Vec<String> =
+        records.all().unwrap_or_default().into_iter().map(|(_, kept)| kept.name).collect();
+    format!("there is no detached sandbox {name}; {}", known(&names, "vmm ps --all"))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use vmm::control::{self, Request, Target};
 use vmm::records::Records;
 
 use super::output::print;
-use super::target::{container_name, sandbox};
+use super::target::{container_name, no_record, sandbox};
 
 /// Whose end is waited for.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
@@ -96,7 +96,7 @@ impl RmArguments {
 
     fn remove(&self, records: &Records, name: &str) -> anyhow::Result<()> {
         let record = records.find(name);
-        let Some(record) = record else { anyhow::bail!("there is no detached sandbox {name}") };
+        let Some(record) = record else { anyhow::bail!(no_record(records, name)) };
         if record.is_kept() {
             anyhow::ensure!(self.force, "{name} runs: end it with `vmm kill`, or use --force");
             // It may end by itself meanwhile.

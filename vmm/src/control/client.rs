@@ -2,12 +2,14 @@
 
 use std::os::fd::BorrowedFd;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
+use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 use rustix::thread::set_thread_res_uid;
 
 use super::channel::Channel;
+use super::known::known_to_run;
 use super::message::{About, During, Reply, Request, Statistics};
 use super::target::Target;
 
@@ -21,8 +23,24 @@ impl Call {
     /// Calls `target`, and says what is wanted.
     ///
     /// # Errors
-    /// There is no such sandbox, or it belongs to somebody else.
+    /// There is no such sandbox: the error says which there are. Or it belongs to somebody else.
     pub(crate) fn begin(
+        target: Target,
+        request: &Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> anyhow::Result<Self> {
+        let shown = target.to_string();
+        Self::try_begin(target, request, descriptors).map_err(|error| match error.downcast_ref() {
+            Some(&Errno::CONNREFUSED) => anyhow!("{shown} runs no sandbox; {}", known_to_run()),
+            _ => error,
+        })
+    }
+
+    /// The same, for who knows which sandboxes there are.
+    ///
+    /// # Errors
+    /// ECONNREFUSED: there is no such sandbox. Or it belongs to somebody else.
+    pub(super) fn try_begin(
         target: Target,
         request: &Request,
         descriptors: &[BorrowedFd<'_>],
@@ -76,9 +94,9 @@ impl Call {
 /// What the sandbox is.
 ///
 /// # Errors
-/// As for [`ask`].
+/// As for [`ask`], but without a word of those that there are.
 pub fn about(target: &Target) -> anyhow::Result<About> {
-    match Call::begin(target.clone(), &Request::Describe, &[])?.first()? {
+    match Call::try_begin(target.clone(), &Request::Describe, &[])?.first()? {
         Reply::Description(about) => Ok(about),
         other => bail!("{target} answers {other:?}"),
     }

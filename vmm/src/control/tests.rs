@@ -74,3 +74,12 @@ fn a_name_is_taken_until_its_sandbox_is_gone() {
     drop(first);
     ControlSocket::open(Some(&name)).unwrap();
 }
+
+#[test]
+fn who_means_none_is_told_which_there_are() {
+    let names = |count: usize| (0..count).map(|number| format!("n{number}")).collect::<Vec<_>>();
+    assert_eq!(known(&names(0), "vmm ps"), "there is none (`vmm ps` tells more)");
+    assert_eq!(known(&names(1), "vmm ps"), "there is n0 (`vmm ps` tells more)");
+    assert_eq!(known(&names(2), "vmm ps"), "there are n0, n1 (`vmm ps` tells more)");
+    assert!(known(&names(20), "vmm ps").ends_with("n11 and 8 more (`vmm ps` tells more)"));
+}
