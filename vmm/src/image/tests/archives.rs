@@ -6,7 +6,8 @@ use sentry::fs::FileKind;
 
 use super::{Tar, World, contents, exists, root, status};
 
-fn sample() -> Vec<u8> {
+/// An archive with something of every kind.
+pub(super) fn sample() -> Vec<u8> {
     let device = |path: &[u8], kind, major, minor| {
         let mut header = Tar::header(path, kind, 0);
         header.set_device_major(major).unwrap();

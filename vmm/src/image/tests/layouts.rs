@@ -67,13 +67,37 @@ impl Layout {
     }
 
     fn archive(&self) -> Vec<u8> {
-        let files = self.files();
-        let archive = files.iter().fold(Tar::default(), |archive, (path, contents)| {
-            let archive = archive.long_name(path.as_bytes());
-            archive.file("short", contents)
-        });
-        archive.end()
+        archive_of(&self.files())
     }
+}
+
+fn archive_of(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+    let archive = files.iter().fold(Tar::default(), |archive, (path, contents)| {
+        let archive = archive.long_name(path.as_bytes());
+        archive.file("short", contents)
+    });
+    archive.end()
+}
+
+/// An image layout, or what docker saves, whose list of images is what `edit` makes of it.
+pub(super) fn archive_with_list(of_docker: bool, edit: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Vec<u8> {
+    let mut layout = Layout::default();
+    layout.add("app", &[base(), above()]);
+    let mut files = layout.files();
+    // Which of the blobs is which is left open: most lists make no sense anyhow.
+    let list = if of_docker {
+        let blobs = layout.blobs.keys().map(|path| format!("\"{path}\"")).collect::<Vec<_>>();
+        files.remove("index.json");
+        let text =
+            format!(r#"[{{"Config":{},"RepoTags":["app:1"],"Layers":[{}]}}]"#, blobs[0], blobs.join(","));
+        files.insert("manifest.json".into(), text.into_bytes());
+        "manifest.json"
+    } else {
+        "index.json"
+    };
+    let text = files.remove(list).unwrap_or_default();
+    files.insert(list.into(), edit(text));
+    archive_of(&files)
 }
 
 fn base() -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! Images from archive to open files, without a sandbox.
 
 mod archives;
+mod fuzz;
 mod hostile;
 mod layouts;
 
