@@ -3,6 +3,7 @@
 //! What the guest's programs may expect of Linux is tested by `guest.rs`. Here a test starts `vmm` as a
 //! user does and looks at its status, its two streams and the host.
 
+mod checkouts;
 mod copies;
 mod detached;
 mod diffs;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         init::TESTS,
         jobs::TESTS,
         life::TESTS,
+        checkouts::TESTS,
         copies::TESTS,
         detached::TESTS,
         diffs::TESTS,

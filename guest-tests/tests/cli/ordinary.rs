@@ -19,7 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// A directory with a home and a vmm that user 12345 may use.
-fn home() -> TempDir {
+pub(crate) fn home() -> TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::copy(vmm::binary().expect("vmm"), directory.path().join("vmm")).expect("copy");
     std::fs::create_dir(directory.path().join("home")).expect("a directory");
@@ -29,7 +29,7 @@ fn home() -> TempDir {
 }
 
 /// Runs a script as an ordinary user for whom `vmm` is $VMM; `prepare` comes first, as root.
-fn as_user(home: &TempDir, prepare: &str, script: &str) -> Finished {
+pub(crate) fn as_user(home: &TempDir, prepare: &str, script: &str) -> Finished {
     let place = home.path().to_str().expect("UTF-8");
     let become_user = format!("{prepare}\n{AS_ORDINARY_USER}");
     let mut command = Command::new("unshare");
@@ -47,7 +47,7 @@ fn as_user(home: &TempDir, prepare: &str, script: &str) -> Finished {
     ]);
     command.env("HOME", format!("{place}/home")).env("VMM", format!("{place}/vmm")).current_dir("/");
     command.env_remove("XDG_STATE_HOME").env_remove("XDG_CACHE_HOME");
-    bounded::run(&mut command, Duration::from_secs(60)).expect("unshare starts")
+    bounded::run(&mut command, Duration::from_secs(120)).expect("unshare starts")
 }
 
 fn sandboxes_are_run_kept_and_asked() {
