@@ -108,11 +108,11 @@ impl KvmContext {
         space: &Space,
         root: Root,
         registers: &mut Registers,
-        server: Option<&mut dyn CallServer>,
+        mut server: Option<&mut dyn CallServer>,
     ) -> Option<Stop> {
         let dispatcher = self.machine.dispatcher()?.clone();
-        let (stop, served) = match server {
-            Some(server) if root != space.root() => lane.lend(server, || {
+        let (stop, served) = match &mut server {
+            Some(server) if root != space.root() => lane.lend(&mut **server, || {
                 let _running = dispatcher.enter(lane);
                 self.run_vcpu(vcpu, space, root, registers)
             }),
@@ -135,7 +135,12 @@ impl KvmContext {
             {
                 return None;
             }
-            (Crossing::Call, _) => self.call_dispatcher(&dispatcher, lane),
+            (Crossing::Call, _) => {
+                if lane.is_polled() && lane.is_ignored() {
+                    server.into_iter().for_each(CallServer::note_vain_wait);
+                }
+                self.call_dispatcher(&dispatcher, lane);
+            }
             (Crossing::Settled, Stop::Exit(Exit::Syscall)) => return None,
             // A program that steps itself: the instruction that stands there traps in its turn.
             (Crossing::Settled, Stop::Exit(Exit::Exception { .. } | Exit::Fault { .. })) => {

@@ -226,6 +226,9 @@ pub trait CallServer: Send {
 
     /// Serves a call, or declines it before anything has changed.
     fn serve(&mut self, number: u64, arguments: [u64; 6]) -> Reply;
+
+    /// The call with which the run has ended had waited in vain to be served. Told on the context's own thread.
+    fn note_vain_wait(&mut self) {}
 }
 
 /// What became of a call that a [`CallServer`] was handed.

@@ -7,7 +7,8 @@
 //! Entering and leaving user code is the sentry's work and not the program's, but happens inside of
 //! [`Context::run`](crate::platform::Context::run). The shortest run that ever ended in a system call is what it costs.
 //! The same holds for calls that another thread serves while the task's own waits in user code (see `lent`): the notes are
-//! then that thread's to make, and the wait is system time, as an exit would be.
+//! then that thread's to make, and the wait is system time, as an exit would be. A call that nobody serves in time has waited,
+//! too, before it leaves: the shortest run that ever ended so is what that costs.
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -56,6 +56,8 @@ pub struct CurrentTask {
     pub(super) lending: super::lent::Lending,
     /// What user code was told in advance, and as whom it was.
     pub(super) answers: super::lent::ToldAnswers,
+    /// The last call had waited in vain to be served while the task was lent.
+    pub(super) has_waited_in_vain: bool,
     /// What is kept for a recording, while there is one.
     pub(super) profile: Option<Box<super::profiling::TaskProfile>>,
     /// The next thing that the run loop does.

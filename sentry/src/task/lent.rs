@@ -91,6 +91,10 @@ impl CallServer for Lent<'_> {
             None => Reply::Decline,
         }
     }
+
+    fn note_vain_wait(&mut self) {
+        self.task.has_waited_in_vain = true;
+    }
 }
 
 impl CurrentTask {

@@ -100,7 +100,10 @@ impl CurrentTask {
             self.run_lent(dispatcher)
         };
         let (task, is_syscall) = (&self.task, matches!(exit, Exit::Syscall));
-        task.cpu_time.mark_left_user_code(is_syscall, &task.kernel.tasks().switch_cost);
+        let tasks = task.kernel.tasks();
+        let has_waited = std::mem::take(&mut self.has_waited_in_vain);
+        let cost = if has_waited { &tasks.vain_switch_cost } else { &tasks.switch_cost };
+        task.cpu_time.mark_left_user_code(is_syscall, cost);
         self.profile_leaving(&exit);
         if is_syscall && let Some(syscall) = self.memory.address_space().take_frequent_call() {
             self.memory.rewrite_call(syscall);

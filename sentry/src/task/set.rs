@@ -45,6 +45,8 @@ pub struct TaskSet {
     pub(super) switch_cost: SwitchCost,
     /// The same for a call that another thread serves.
     pub(super) lent_switch_cost: SwitchCost,
+    /// The same for a call that had waited for that in vain.
+    pub(super) vain_switch_cost: SwitchCost,
 }
 
 impl TaskSet {
@@ -68,6 +70,7 @@ impl TaskSet {
             host_threads: HostThreads::new(dispatcher),
             switch_cost: SwitchCost::default(),
             lent_switch_cost: SwitchCost::default(),
+            vain_switch_cost: SwitchCost::default(),
         }
     }
 

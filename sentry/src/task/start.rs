@@ -164,6 +164,7 @@ impl TaskSet {
             memory,
             lending: Default::default(),
             answers: Default::default(),
+            has_waited_in_vain: false,
             profile: None,
             state: State::App,
         });
