@@ -34,7 +34,7 @@ pub struct Config {
 pub enum Exitless {
     /// Never.
     Off,
-    /// While it saves more than it burns, by what was measured.
+    /// While it saves more than it burns, by what was measured, and nobody else on the host waits for a processor.
     Auto,
     /// Whenever calls are frequent, whatever it burns.
     On,

@@ -3,8 +3,9 @@
 //! The first worker starts when first a call would rather be polled for, on the thread of a task: what confines that
 //! confines the worker. Another one joins when a call was posted and nobody looked at it in time.
 //!
-//! Workers poll only while there are processors for them: fewer vCPUs in user code, and workers, than processors. When
-//! polling no longer pays ([`super::economy`]) they stay away for a while, longer each time.
+//! Workers poll only while there are processors for them: fewer vCPUs in user code, and workers, than processors, and nobody
+//! else on the host who waits for one ([`super::pressure`]). When polling no longer pays ([`super::economy`]) they stay away
+//! for a while, longer each time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::economy::{Economy, Phase, Verdict};
 use super::lane::{LANES_MAX, Lane};
+use super::pressure::Pressure;
 use crate::kernel::Kernel;
 use crate::platform::Exitless;
 
@@ -40,6 +42,7 @@ pub(crate) struct Dispatcher {
     cpus: Option<CpuSet>,
     processors: usize,
     economy: Economy,
+    pressure: Pressure,
     staff: Mutex<Staff>,
     called: Condvar,
 }
@@ -90,6 +93,7 @@ impl Dispatcher {
             cpus: sched_getaffinity(None).ok(),
             processors,
             economy: Economy::new(exitless == Exitless::On),
+            pressure: Pressure::new(),
             staff: Mutex::new(staff),
             called: Condvar::new(),
         }))
@@ -119,6 +123,9 @@ impl Dispatcher {
         {
             return;
         }
+        if self.is_in_the_way() {
+            return;
+        }
         let mut staff = self.staff.lock();
         if staff.is_over || staff.absent_until.is_some_and(|until| Instant::now() < until) {
             return;
@@ -132,6 +139,11 @@ impl Dispatcher {
         {
             self.start_worker(&mut staff);
         }
+    }
+
+    /// Whether who polls keeps others on the host from a processor, and that counts.
+    fn is_in_the_way(&self) -> bool {
+        !self.economy.is_generous() && self.pressure.is_busy()
     }
 
     fn busy_processors(&self) -> usize {
@@ -186,6 +198,7 @@ impl Dispatcher {
             // Whoever waited for us in vain has stopped posting.
             self.lanes.iter().filter(|lane| lane.is_lent()).for_each(|lane| lane.tell_polled(true));
             match phase.judge(served, Instant::now()) {
+                Verdict::GoOn if self.is_in_the_way() => break false,
                 Verdict::GoOn if self.busy_processors() > self.processors => break phase.has_paid(),
                 Verdict::GoOn => {}
                 Verdict::Over => break phase.has_paid(),

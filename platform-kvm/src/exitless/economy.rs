@@ -107,6 +107,11 @@ impl Economy {
         }
     }
 
+    /// Whether it is not asked what polling saves.
+    pub(crate) fn is_generous(&self) -> bool {
+        self.is_generous
+    }
+
     /// Whether calls at this distance would rather be polled for.
     pub(crate) fn is_frequent(&self, distance: Duration) -> bool {
         self.is_generous || distance.as_nanos() < u128::from(self.exit_cost() * PRICE * 2)

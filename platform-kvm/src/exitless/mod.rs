@@ -38,6 +38,7 @@ pub(crate) mod dispatcher;
 pub(crate) mod economy;
 pub(crate) mod lane;
 pub(crate) mod page;
+pub(crate) mod pressure;
 pub(crate) mod rewrite;
 pub(crate) mod sites;
 #[cfg(test)]

@@ -126,7 +126,7 @@ pub(crate) struct RunArguments {
     /// Calls that a program makes often are then rewritten as they are made, in copies of the pages of its files that only
     /// its own instruction fetches, and reads of its own text, see (`--no-patch` is for programs that do not bear that); and
     /// threads of vmm poll for them, on processors that the guest leaves idle. `auto` polls while that saves a fair part of
-    /// the processor time that it takes.
+    /// the processor time that it takes, and nobody else on the host waits for a processor.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     exitless: Exitless,
 
