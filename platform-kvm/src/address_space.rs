@@ -15,7 +15,7 @@ use sentry::platform::{
 };
 
 use crate::exitless::rewrite;
-use crate::exitless::sites::Sites;
+use crate::exitless::sites::{RewrittenPage, Sites};
 use crate::flush::FlushList;
 use crate::gate::Gate;
 use crate::machine::Machine;
@@ -172,12 +172,42 @@ impl Space {
 
     /// Forgets everything.
     pub(crate) fn clear(&self, state: &mut SpaceState) -> Result<(), PlatformError> {
-        state.sites.reset();
+        let copies = state.sites.reset();
         let surplus = self.purge(&mut state.tables, |tables| tables.reset(&*self.machine))?;
+        drop(copies);
         for (chunk, used_pages) in surplus {
             self.machine.release(chunk, used_pages);
         }
         Ok(())
+    }
+
+    /// Maps `runs`, with some pages in place of others as `choose` says; if there is no room for that, as they are. What
+    /// `choose` says is no longer shown is kept until it is not.
+    fn map_chosen(
+        &self,
+        start: VirtualAddress,
+        runs: &[FrameRun],
+        access: Access,
+        choose: impl FnOnce(&mut SpaceState) -> (Vec<FrameRun>, Vec<RewrittenPage>),
+    ) -> Result<(), PlatformError> {
+        let pages: u64 = runs.iter().map(|run| run.pages as u64).sum();
+        let len_bytes = pages.saturating_mul(PAGE_SIZE);
+        let mut state = self.state.lock();
+        let map = |state: &mut SpaceState, runs: &[FrameRun]| {
+            let mut map = |tables: &mut Tables, flush: &mut FlushList| {
+                tables.map(&*self.machine, start, runs, access, flush)
+            };
+            self.change_locked(&mut state.tables, start, len_bytes, runs, &mut map)
+        };
+        let (chosen, _copies) = choose(&mut state);
+        match map(&mut state, &chosen) {
+            // It may start afresh, without copies.
+            Err(PlatformError::TablesFull | PlatformError::HostMemory { .. }) => {
+                self.clear(&mut state)?;
+                map(&mut state, runs)
+            }
+            result => result,
+        }
     }
 
     /// Sees to it that a change that cannot be refused has happened: if it failed, everything is forgotten, and
@@ -205,30 +235,26 @@ impl Drop for Space {
 
 impl AddressSpace for KvmAddressSpace {
     fn map(&self, start: VirtualAddress, runs: &[FrameRun], access: Access) -> Result<(), PlatformError> {
+        let keep = |state: &mut SpaceState| rewrite::keep_copies(&mut state.sites, start, runs, access);
+        self.shared.map_chosen(start, runs, access, keep)
+    }
+
+    fn knows_text(&self, runs: &[FrameRun]) -> bool {
+        // Where nobody polls, a way to the gate costs more than it saves.
+        let machine = &self.shared.machine;
+        machine.dispatcher().is_some_and(|dispatcher| dispatcher.is_likely_to_poll())
+            && machine.patches().has_any(runs)
+    }
+
+    fn map_text(&self, start: VirtualAddress, runs: &[FrameRun]) -> Result<(), PlatformError> {
         let space = &*self.shared;
-        let pages: u64 = runs.iter().map(|run| run.pages as u64).sum();
-        let len_bytes = pages.saturating_mul(PAGE_SIZE);
-        let mut state = space.state.lock();
-        let map = |state: &mut SpaceState, runs: &[FrameRun]| {
-            let mut map = |tables: &mut Tables, flush: &mut FlushList| {
-                tables.map(&*space.machine, start, runs, access, flush)
-            };
-            space.change_locked(&mut state.tables, start, len_bytes, runs, &mut map)
-        };
-        let kept = rewrite::keep_copies(&mut state.sites, start, runs, access);
-        match map(&mut state, &kept) {
-            // It may start afresh, without copies.
-            Err(PlatformError::TablesFull | PlatformError::HostMemory { .. }) => {
-                space.clear(&mut state)?;
-                map(&mut state, runs)
-            }
-            result => result,
-        }
+        let adopt = |state: &mut SpaceState| space.adopt_copies(state, start, runs);
+        space.map_chosen(start, runs, rewrite::TEXT_ACCESS, adopt)
     }
 
     fn unmap(&self, range: VirtualRange) {
         let space = &*self.shared;
-        space.forget_copies(range);
+        let _copies = space.forget_copies(range);
         let mut unmap =
             |tables: &mut Tables, flush: &mut FlushList| tables.unmap(&*space.machine, range, flush);
         let result = space.change(range.start, range.len_bytes(), &[], &mut unmap);

@@ -47,10 +47,10 @@ pub(crate) mod page {
 /// What `exitless` maps for ring 3, in the uppermost GiB: the entry of the page-directory-pointer table, and addresses in
 /// the first 2 MiB, which have one page table. The uppermost 2 GiB are what a displacement of 32 bits reaches.
 pub(crate) const GATE_PDPT_INDEX: u64 = 511;
-/// Records of call sites. Bits 16-23 are 0x06, an invalid instruction (see `exitless::sites`).
+/// Records of call sites. Bits 16-23 are 0x06 or 0x07, invalid instructions (see `exitless::sites`).
 pub(crate) const RECORDS: u64 = 0xffff_ffff_c006_0000;
 /// Bytes of all records.
-pub(crate) const RECORDS_LEN: u64 = 64 << 10;
+pub(crate) const RECORDS_LEN: u64 = 128 << 10;
 /// The gate's code.
 pub(crate) const GATE_CODE: u64 = 0xffff_ffff_c008_0000;
 /// The call page of the vCPU.

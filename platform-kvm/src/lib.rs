@@ -25,7 +25,7 @@
 //! # Locks
 //!
 //! In the order in which they may be taken: a lane's (see `exitless::lane`: a call is served with it held) →
-//! `Space::state` → `Space::members` → `Gate::lock` → `Pool::state` → `Seat::state`; `Machine::slots` and `Chunks::state` are last and take no other. None is
+//! `Space::state` → `Patches::state`; `Space::state` → `Space::members` → `Gate::lock` → `Pool::state` → `Seat::state`; `Machine::slots` and `Chunks::state` are last and take no other. None is
 //! held across KVM_RUN. Under `Pool::state`, and only there, a second seat may be locked beside the first.
 
 mod address_space;

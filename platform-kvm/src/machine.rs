@@ -20,6 +20,7 @@ use crate::chunks::{CHUNK_LEN, Chunk, Chunks};
 use crate::counts::RunCounts;
 use crate::error::Error;
 use crate::exitless::dispatcher::Dispatcher;
+use crate::exitless::patches::Patches;
 use crate::extended::Format;
 use crate::flush::{FlushList, forget_translations};
 use crate::ioctl::{attempt, delete_slot, host_tsc, host_xcr0, in_bounds, set_slot, set_tsc_offset_zero};
@@ -53,6 +54,7 @@ pub(crate) struct Machine {
     /// Serves calls that do not exit, if that was asked for.
     dispatcher: Option<Arc<Dispatcher>>,
     run_counts: RunCounts,
+    patches: Patches,
     chunks: Arc<Chunks>,
     pub(crate) template: Template,
     pub(crate) extended: Format,
@@ -139,6 +141,7 @@ impl Machine {
             kernel,
             dispatcher,
             run_counts: RunCounts::default(),
+            patches: Patches::default(),
             chunks,
             template,
             extended,
@@ -205,6 +208,11 @@ impl Machine {
     /// Who serves calls that do not exit, if anybody does.
     pub(crate) fn dispatcher(&self) -> Option<&Arc<Dispatcher>> {
         self.dispatcher.as_ref()
+    }
+
+    /// Rewritten pages of text.
+    pub(crate) fn patches(&self) -> &Patches {
+        &self.patches
     }
 
     /// How often its vCPUs ran.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use common::{CODE, Guest, RX, start};
 use platform_kvm::{Config, Exitless};
 use sentry::platform::{
-    AddressSpace, Answers, CallServer, Context, Exit, PAGE_SIZE, Platform, Registers, Reply, VirtualAddress,
-    VirtualRange,
+    AddressSpace, Answers, CallServer, Context, Exit, FrameRun, PAGE_SIZE, Platform, Registers, Reply,
+    VirtualAddress, VirtualRange,
 };
 
 /// What a call returns, so that user code can tell: `dec %r14` follows, and `ud2` if RAX is anything else.
@@ -446,5 +446,38 @@ impl Run {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn text_that_was_rewritten_is_so_wherever_it_is_mapped() {
+    for window in [CMP, MOV, MOV_LONG] {
+        let code = program(window);
+        let mut run = Run::new(&code);
+        run.until_stop();
+        let frame = run.space.translate(VirtualAddress(CODE)).unwrap().0;
+        let runs = [FrameRun { start: frame, pages: 1 }];
+        assert!(run.space.knows_text(&runs));
+        // At the same address, and at another.
+        for moved in [0, 0x1234_5000] {
+            let space = run.guest.platform.new_address_space().unwrap();
+            let start = VirtualAddress(CODE + moved);
+            space.map_text(start, &runs).unwrap();
+            assert_eq!(space.translate(start), Some((frame, RX)));
+            let context = run.guest.context();
+            let (space, context) =
+                (std::mem::replace(&mut run.space, space), std::mem::replace(&mut run.context, context));
+            run.registers = Registers { r14: CALLS, rip: CODE + moved, ..run.registers };
+            run.exits = 0;
+            assert_eq!(run.exits_with(&mut Knowing(ANSWER)), 0, "moved by {moved:#x}");
+            assert_eq!(run.registers.rip, CODE + moved + code.len() as u64 - 2);
+            (run.space, run.context) = (space, context);
+        }
+        // What the frame holds later is what is seen.
+        run.guest.write(runs[0], &[0x90, 0xcc]);
+        run.space = run.guest.platform.new_address_space().unwrap();
+        run.space.map_text(VirtualAddress(CODE), &runs).unwrap();
+        run.registers = start();
+        assert!(matches!(run.until_stop(), Exit::Exception { vector: 3, .. }));
     }
 }

@@ -8,7 +8,7 @@
 //! for a while, longer each time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ use crate::platform::Exitless;
 const ROUNDS: u32 = 64;
 /// How long workers stay away when polling does not pay: the first time, and at most.
 const ABSENCE: std::ops::Range<Duration> = Duration::from_millis(2)..Duration::from_millis(500);
+/// For so long after the last poll calls may be expected to be polled for again.
+const LATELY: Duration = Duration::from_millis(50);
 /// Workers at most.
 const WORKERS_MAX: usize = 4;
 /// Stack of a worker: it runs the handlers of system calls.
@@ -45,6 +47,9 @@ pub(crate) struct Dispatcher {
     pressure: Pressure,
     staff: Mutex<Staff>,
     called: Condvar,
+    /// When this was made, and until when somebody has polled, in nanoseconds from then on.
+    begun: Instant,
+    polled_until: AtomicU64,
 }
 
 /// What workers that do not poll wait for.
@@ -96,6 +101,8 @@ impl Dispatcher {
             pressure: Pressure::new(),
             staff: Mutex::new(staff),
             called: Condvar::new(),
+            begun: Instant::now(),
+            polled_until: AtomicU64::new(0),
         }))
     }
 
@@ -114,6 +121,17 @@ impl Dispatcher {
         self.running.fetch_add(1, Ordering::SeqCst);
         lane.tell_polled(self.polling.load(Ordering::SeqCst) > 0);
         Running(self)
+    }
+
+    /// Whether calls may be expected to be polled for: somebody polls, or did until a moment ago.
+    pub(crate) fn is_likely_to_poll(&self) -> bool {
+        let until = Duration::from_nanos(self.polled_until.load(Ordering::Relaxed));
+        if self.is_in_the_way() {
+            return false;
+        }
+        self.economy.is_generous()
+            || self.polling.load(Ordering::Relaxed) > 0
+            || until > Duration::ZERO && self.begun.elapsed().saturating_sub(until) < LATELY
     }
 
     /// Calls have left their gates that would rather be polled for: one more worker polls, if there is a processor for it
@@ -215,6 +233,8 @@ impl Dispatcher {
     }
 
     fn end_polling(&self) {
+        let now = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.polled_until.store(now, Ordering::Relaxed);
         if self.polling.fetch_sub(1, Ordering::SeqCst) > 1 {
             return;
         }

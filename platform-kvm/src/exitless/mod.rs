@@ -5,6 +5,7 @@
 //!
 //! 1. A SYSCALL instruction that trapped often is *rewritten* ([`sites`]): in a copy of its page, which only user code
 //!    sees, a jump stands in its place. It leads by a *record* of that site, in a page of the address space, to the gate.
+//!    Copies are made once for all address spaces ([`patches`]).
 //! 2. The gate ([`code`]) posts number and arguments in the vCPU's *call page* ([`page`]), and waits for the answer a
 //!    bounded number of times. It needs no stack of the program's, and changes no flags and no registers but RAX, RCX and
 //!    R11, which are afterwards what SYSCALL leaves there.
@@ -38,6 +39,7 @@ pub(crate) mod dispatcher;
 pub(crate) mod economy;
 pub(crate) mod lane;
 pub(crate) mod page;
+pub(crate) mod patches;
 pub(crate) mod pressure;
 pub(crate) mod rewrite;
 pub(crate) mod sites;

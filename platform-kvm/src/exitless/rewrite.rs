@@ -1,25 +1,23 @@
-//! Showing user code copies of pages in which call sites are rewritten.
+//! Showing user code copies of pages in which call sites are rewritten (see [`patches`](super::patches)).
 //!
-//! A copy lies in table memory, beside the tables of its address space, and lives until those are purged. The translation
-//! to it is as good as the original's: whoever changes that finds the original there first ([`Space::restore`]), and who
-//! maps the same frame in the same way again leaves the copy where it is ([`keep_copies`]).
-//!
-//! While others may be running in a page it is not changed: a further site makes a further copy.
+//! The translation to a copy is as good as the original's: whoever changes that finds the original there first
+//! ([`Space::restore`]), and who maps the same frame in the same way again leaves the copy where it is ([`keep_copies`]). Text
+//! that nobody changes is shown rewritten as soon as it is mapped, if another address space has had it rewritten
+//! ([`Space::adopt_copies`]).
 
 use std::sync::atomic::Ordering;
 
 use sentry::platform::{
-    Access, FrameRun, GuestAddress, GuestMemory, PAGE_SIZE, PlatformError, Registers, VirtualAddress,
-    VirtualRange,
+    Access, FrameRun, GuestAddress, PAGE_SIZE, PlatformError, Registers, VirtualAddress, VirtualRange,
 };
 
 use super::crossing::{Crossing, settle};
 use super::economy::Counts;
 use super::lane::{LANES_MAX, Lane, Served};
+use super::patches::{Patch, read_page, write};
 use super::sites::{RewrittenPage, Site, Sites, record_address, record_at};
 use crate::address_space::{Space, SpaceState};
 use crate::flush::FlushList;
-use crate::ioctl::in_bounds;
 use crate::kernel::Kernel;
 use crate::layout::RECORDS;
 use crate::tables::{Grow as _, Tables};
@@ -31,9 +29,22 @@ pub(crate) const TEXT_ACCESS: Access = Access::READ.union(Access::EXECUTE);
 impl Space {
     /// Counts the trap of a SYSCALL, the instruction before `after`, with `number`.
     pub(crate) fn count_trap(&self, after: u64, number: u64) {
-        let syscall = after.wrapping_sub(2);
-        if self.state.lock().sites.count(syscall, number) {
-            self.frequent_call.store(syscall, Ordering::Relaxed);
+        let syscall = VirtualAddress(after.wrapping_sub(2));
+        let SpaceState { tables, sites } = &mut *self.state.lock();
+        if !sites.may_rewrite(syscall.0) {
+            return;
+        }
+        let page = syscall.0 & !(PAGE_SIZE - 1);
+        let frame = match sites.pages.get(&page) {
+            Some(rewritten) => rewritten.original,
+            None => match tables.translate(&*self.machine, VirtualAddress(page)) {
+                Some((frame, TEXT_ACCESS)) => frame.0,
+                _ => return,
+            },
+        };
+        if self.machine.patches().count(frame + syscall.0 % PAGE_SIZE) {
+            sites.set_due(syscall.0, number);
+            self.frequent_call.store(syscall.0, Ordering::Relaxed);
         }
     }
 
@@ -46,8 +57,8 @@ impl Space {
 
     /// Rewrites the SYSCALL at `syscall`, if that is possible.
     pub(crate) fn rewrite_call(&self, syscall: VirtualAddress) -> Result<(), PlatformError> {
-        let mut state = self.state.lock();
-        let state = &mut *state;
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
         let Some(number) = state.sites.take_number(syscall.0) else { return Ok(()) };
         let page = VirtualAddress(syscall.0 & !(PAGE_SIZE - 1));
         let original = match state.sites.pages.get(&page.0) {
@@ -57,33 +68,70 @@ impl Space {
                 _ => return Ok(()),
             },
         };
-        let mut bytes = read_page(self.machine.memory(), original)?;
-        let Some(site) = Site::find(&bytes, syscall.0, number) else {
+        let bytes = read_page(self.machine.memory(), original)?;
+        let patch = match Site::find(&bytes, syscall.0 - page.0, number) {
+            Some(site) => self.machine.patches().with_site(&*self.machine, original, &bytes, site)?,
+            None => None,
+        };
+        let Some(patch) = patch.filter(|patch| state.sites.may_add_all(patch, page.0)) else {
             state.sites.refuse(syscall.0);
             return Ok(());
         };
-        let Some(index) = state.sites.add(site) else { return Ok(()) };
-        let result = self.write_record(state, index, &site).and_then(|()| {
-            for (index, site) in state.sites.of_page(page.0) {
-                let jump = site.jump(index);
-                let at = (site.start - page.0) as usize;
-                bytes[at..at + jump.len()].copy_from_slice(&jump);
-            }
-            let copy = state.tables.take_page(&*self.machine)?;
-            write(self.machine.chunks().memory(), copy, &bytes)?;
-            self.show(&mut state.tables, page, copy)?;
-            state.sites.pages.insert(page.0, RewrittenPage { original, copy });
-            Ok(())
-        });
-        if result.is_err() {
-            state.sites.remove(index);
-        } else {
-            self.has_sites.store(true, Ordering::SeqCst);
-            if let Some(dispatcher) = self.machine.dispatcher() {
-                Counts::add(&dispatcher.economy().counts().sites);
-            }
+        self.write_records(state, page.0, &patch)?;
+        let _former = state.sites.drop_page(page.0);
+        let copy = patch.copy();
+        state.sites.add_page(page.0, original, patch);
+        self.has_sites.store(true, Ordering::SeqCst);
+        if let Err(error) = self.show(&mut state.tables, page, copy) {
+            let cleared = self.clear(state);
+            drop(guard);
+            self.settle(cleared);
+            return Err(error);
         }
-        result
+        if let Some(dispatcher) = self.machine.dispatcher() {
+            Counts::add(&dispatcher.economy().counts().sites);
+        }
+        Ok(())
+    }
+
+    /// Makes the records of `patch`, which is to be shown at `page`: [`Sites::may_add_all`] says that it may be.
+    fn write_records(&self, state: &mut SpaceState, page: u64, patch: &Patch) -> Result<(), PlatformError> {
+        patch.sites_at(page).try_for_each(|(index, site)| self.write_record(state, index, &site))
+    }
+
+    /// The copy of `frame` that is to be shown at `page`, with its records made.
+    fn adopt_copy_of(&self, state: &mut SpaceState, page: u64, frame: u64) -> Option<u64> {
+        let patch = self.machine.patches().find(self.machine.memory(), frame).ok()??;
+        if !state.sites.may_add_all(&patch, page) || self.write_records(state, page, &patch).is_err() {
+            return None;
+        }
+        let copy = patch.copy();
+        state.sites.add_page(page, frame, patch);
+        self.has_sites.store(true, Ordering::SeqCst);
+        Some(copy)
+    }
+
+    /// The runs with which `runs` of text are to be mapped from `start` on, so that all that is known to be rewritten is, and
+    /// what is no longer shown.
+    pub(crate) fn adopt_copies(
+        &self,
+        state: &mut SpaceState,
+        start: VirtualAddress,
+        runs: &[FrameRun],
+    ) -> (Vec<FrameRun>, Vec<RewrittenPage>) {
+        let (mut result, mut dropped, mut address) = (Vec::new(), Vec::new(), start.0);
+        for frame in runs.iter().flat_map(frames) {
+            let copy = match state.sites.pages.get(&address) {
+                Some(page) if page.original == frame => Some(page.patch.copy()),
+                _ => {
+                    dropped.extend(state.sites.drop_page(address));
+                    self.adopt_copy_of(state, address, frame)
+                }
+            };
+            append(&mut result, copy.unwrap_or(frame));
+            address += PAGE_SIZE;
+        }
+        (result, dropped)
     }
 
     /// Shows the originals of `range` again. That must not fail: else nothing is shown.
@@ -132,14 +180,14 @@ impl Space {
         true
     }
 
-    /// The pages of `range` are going.
-    pub(crate) fn forget_copies(&self, range: VirtualRange) {
-        if self.has_sites.load(Ordering::SeqCst) {
-            let mut state = self.state.lock();
-            for page in state.sites.pages_in(range) {
-                state.sites.drop_page(page);
-            }
+    /// The pages of `range` are going: what was shown there, which must be kept until they are gone.
+    pub(crate) fn forget_copies(&self, range: VirtualRange) -> Vec<RewrittenPage> {
+        if !self.has_sites.load(Ordering::SeqCst) {
+            return Vec::new();
         }
+        let mut state = self.state.lock();
+        let pages = state.sites.pages_in(range);
+        pages.into_iter().filter_map(|page| state.sites.drop_page(page)).collect()
     }
 
     /// The translation as the sentry made it.
@@ -238,37 +286,40 @@ impl Space {
 }
 
 /// The runs with which `runs` are to be mapped from `start` on: pages that are rewritten, and are mapped as before, keep
-/// their copies; of the others the copies are forgotten.
+/// their copies. The copies of the others are forgotten; they must be kept until they are no longer mapped.
 pub(crate) fn keep_copies(
     sites: &mut Sites,
     start: VirtualAddress,
     runs: &[FrameRun],
     access: Access,
-) -> Vec<FrameRun> {
+) -> (Vec<FrameRun>, Vec<RewrittenPage>) {
     let pages: u64 = runs.iter().map(|run| run.pages as u64).sum();
     let range = VirtualRange::new(start, pages.saturating_mul(PAGE_SIZE));
     let rewritten = range.map(|range| sites.pages_in(range)).unwrap_or_default();
     if rewritten.is_empty() {
-        return runs.to_vec();
+        return (runs.to_vec(), Vec::new());
     }
-    let (mut result, mut address) = (Vec::new(), start.0);
-    for run in runs {
-        for page in 0..run.pages as u64 {
-            let frame = run.start.0 + page * PAGE_SIZE;
-            let copy = sites.pages.get(&address).map(|page| (page.original, page.copy));
-            let shown = match copy {
-                Some((original, copy)) if original == frame && access == TEXT_ACCESS => copy,
-                Some(_) => {
-                    sites.drop_page(address);
-                    frame
-                }
-                None => frame,
-            };
-            append(&mut result, shown);
-            address += PAGE_SIZE;
-        }
+    let (mut result, mut dropped, mut address) = (Vec::new(), Vec::new(), start.0);
+    for frame in runs.iter().flat_map(frames) {
+        let copy = sites.pages.get(&address).map(|page| (page.original, page.patch.copy()));
+        let shown = match copy {
+            Some((original, copy)) if original == frame && access == TEXT_ACCESS => copy,
+            Some(_) => {
+                dropped.extend(sites.drop_page(address));
+                frame
+            }
+            None => frame,
+        };
+        append(&mut result, shown);
+        address += PAGE_SIZE;
     }
-    result
+    (result, dropped)
+}
+
+/// The frames of a run.
+fn frames(run: &FrameRun) -> impl Iterator<Item = u64> {
+    let start = run.start.0;
+    (0..run.pages as u64).map(move |page| start + page * PAGE_SIZE)
 }
 
 fn append(runs: &mut Vec<FrameRun>, frame: u64) {
@@ -276,15 +327,4 @@ fn append(runs: &mut Vec<FrameRun>, frame: u64) {
         Some(last) if last.start.0 + last.pages as u64 * PAGE_SIZE == frame => last.pages += 1,
         _ => runs.push(FrameRun { start: GuestAddress(frame), pages: 1 }),
     }
-}
-
-fn read_page(memory: &GuestMemory, start: u64) -> Result<Vec<u8>, PlatformError> {
-    let mut bytes = vec![0; PAGE_SIZE as usize];
-    in_bounds(memory.slice(GuestAddress(start), bytes.len()))?.copy_to(&mut bytes[..]);
-    Ok(bytes)
-}
-
-fn write(memory: &GuestMemory, start: u64, bytes: &[u8]) -> Result<(), PlatformError> {
-    in_bounds(memory.slice(GuestAddress(start), bytes.len()))?.copy_from(bytes);
-    Ok(())
 }

@@ -6,19 +6,21 @@
 //! | window | a jump into its middle |
 //! |---|---|
 //! | `syscall; cmp $imm32, %rax` | to CMP: meets `in $imm8, %eax` of a port that ring 3 may not read: #GP |
-//! | `mov $n, %eax; syscall` | to SYSCALL: meets the slot's third byte, 0x06: #UD |
+//! | `mov $n, %eax; syscall` | to SYSCALL: meets the slot's third byte, 0x06 or 0x07: #UD |
 //! | `mov $n, %rax; syscall` | to SYSCALL, which stays where it is |
 //!
 //! The first is always sound: what follows SYSCALL is an instruction. What precedes it need not be, so the others are taken
 //! only if the call had that number and no other reading of the bytes ends at SYSCALL, but for one that would have
 //! accessed memory at RAX: with the number of a call there it would have faulted.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use iced_x86::{Decoder, DecoderOptions, Instruction, InstructionInfoFactory, OpAccess, Register};
 use sentry::platform::{PAGE_SIZE, VirtualRange};
 
 use super::code::{SYSCALL, displacement};
+use super::patches::Patch;
 use crate::layout::{GATE_CODE, RECORDS, RECORDS_LEN};
 
 /// Bytes of a record: the slot, the way to the gate, and from [`RECORD_TAIL`] on the way back.
@@ -32,10 +34,8 @@ const SET_RCX_LEN: u64 = 10;
 pub(crate) const RECORDS_MAX: usize = (RECORDS_LEN / RECORD_LEN) as usize;
 /// Bytes of `jmp *slot`.
 const JUMP_LEN: usize = 7;
-/// How often a site traps before it is rewritten: what runs seldom is not worth the change.
-const TRAPS_BEFORE_REWRITING: u8 = 8;
-/// Sites that are counted at a time.
-const COUNTED_MAX: usize = 1024;
+/// Sites of an address space that stay, before nothing is rewritten there any more.
+const REFUSED_MAX: usize = 1024;
 /// More than any call's number. Below twice that nobody may map anything (`/proc/sys/vm/mmap_min_addr`).
 const NUMBERS_END: u64 = 4096;
 /// Bytes of the longest instruction (SDM 2A 2.3.11).
@@ -81,6 +81,17 @@ impl Site {
             }
         }
         None
+    }
+
+    /// The same site in a page at `page`, of one whose addresses are places in the page.
+    pub(crate) fn at(self, page: u64) -> Self {
+        let Self { start, syscall, end, moved } = self;
+        Self { start: page + start, syscall: page + syscall, end: page + end, moved }
+    }
+
+    /// Whether both replace a byte.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.start < other.end && other.start < self.end
     }
 
     /// Address of the instruction after SYSCALL: what user code goes on with.
@@ -190,27 +201,25 @@ fn faults_below(instruction: &Instruction) -> bool {
         })
 }
 
-/// A page of which user code sees a copy.
+/// A page of which user code sees a copy. Whoever takes one away keeps it until no vCPU sees it.
 #[derive(Debug)]
 pub(crate) struct RewrittenPage {
-    /// Guest-physical addresses of the original and of the copy.
+    /// Guest-physical address of the original.
     pub(crate) original: u64,
-    pub(crate) copy: u64,
+    pub(crate) patch: Arc<Patch>,
 }
 
-/// The call sites of one address space. Records are never used again.
+/// The call sites of one address space. Records are never used again for other sites.
 #[derive(Debug, Default)]
 pub(crate) struct Sites {
     /// By the numbers of their records.
-    sites: Vec<Site>,
+    sites: BTreeMap<usize, Site>,
     /// The guest-physical addresses of the pages of records, by their numbers.
     pub(crate) record_pages: BTreeMap<u64, u64>,
     /// The rewritten pages, by their addresses.
     pub(crate) pages: BTreeMap<u64, RewrittenPage>,
     /// The sites that are rewritten now, by the addresses of their first bytes.
     rewritten: BTreeMap<u64, usize>,
-    /// How often others trapped.
-    traps: HashMap<u64, u8>,
     /// The SYSCALL that is to be rewritten next, and the number of its call.
     due: Option<(u64, u64)>,
     /// SYSCALL instructions that stay.
@@ -220,69 +229,64 @@ pub(crate) struct Sites {
 }
 
 impl Sites {
-    /// Counts a trap of the SYSCALL at `syscall`. Returns whether it is to be rewritten.
-    pub(crate) fn count(&mut self, syscall: u64, number: u64) -> bool {
-        if self.is_given_up || self.sites.len() == RECORDS_MAX || self.refused.contains(&syscall) {
-            return false;
-        }
-        if self.traps.len() == COUNTED_MAX {
-            self.traps.clear();
-        }
-        let traps = self.traps.entry(syscall).or_insert(0);
-        *traps = traps.saturating_add(1);
-        let is_due = *traps == TRAPS_BEFORE_REWRITING;
-        if is_due {
-            self.due = Some((syscall, number));
-        }
-        is_due
+    /// Whether the SYSCALL at `syscall` may be rewritten.
+    pub(crate) fn may_rewrite(&self, syscall: u64) -> bool {
+        !self.is_given_up && !self.refused.contains(&syscall)
     }
 
-    /// The number of the call for which [`Sites::count`] last said so, if it was from `syscall`.
+    /// The SYSCALL at `syscall`, which was a call of `number`, is to be rewritten.
+    pub(crate) fn set_due(&mut self, syscall: u64, number: u64) {
+        self.due = Some((syscall, number));
+    }
+
+    /// The number of the call for which [`Sites::set_due`] was last told, if it was from `syscall`.
     pub(crate) fn take_number(&mut self, syscall: u64) -> Option<u64> {
         self.due.take_if(|(due, _)| *due == syscall).map(|(_, number)| number)
     }
 
     /// Leaves a SYSCALL as it is from now on.
     pub(crate) fn refuse(&mut self, syscall: u64) {
-        if self.refused.len() < COUNTED_MAX {
+        if self.refused.len() < REFUSED_MAX {
             self.refused.insert(syscall);
         } else {
             self.is_given_up = true;
         }
     }
 
-    /// Adds a site; its record's number.
-    pub(crate) fn add(&mut self, site: Site) -> Option<usize> {
-        if self.sites.len() == RECORDS_MAX || self.overlaps(&site) {
-            return None;
-        }
-        let index = self.sites.len();
-        self.sites.push(site);
-        self.rewritten.insert(site.start, index);
-        self.traps.remove(&site.syscall);
-        Some(index)
+    /// Whether `site` may have record `index`.
+    pub(crate) fn may_add(&self, index: usize, site: &Site) -> bool {
+        let is_free = self.sites.get(&index).is_none_or(|other| other == site);
+        is_free && !self.is_given_up && !self.refused.contains(&site.syscall)
     }
 
-    fn overlaps(&self, site: &Site) -> bool {
-        let before = self.rewritten.range(..site.end).next_back();
-        before.and_then(|(_, index)| self.sites.get(*index)).is_some_and(|other| other.end > site.start)
+    /// The same of all sites of `patch`, shown at `page`.
+    pub(crate) fn may_add_all(&self, patch: &Patch, page: u64) -> bool {
+        patch.sites_at(page).all(|(index, site)| self.may_add(index, &site))
+    }
+
+    /// Adds a site with record `index`.
+    pub(crate) fn add(&mut self, index: usize, site: Site) {
+        self.sites.insert(index, site);
+        self.rewritten.insert(site.start, index);
+    }
+
+    /// Adds a page that is shown by way of `patch`, with its sites. It has none yet.
+    pub(crate) fn add_page(&mut self, page: u64, original: u64, patch: Arc<Patch>) {
+        for (index, site) in patch.sites_at(page) {
+            self.add(index, site);
+        }
+        self.pages.insert(page, RewrittenPage { original, patch });
     }
 
     /// The site of record `index`.
     pub(crate) fn get(&self, index: usize) -> Option<&Site> {
-        self.sites.get(index)
-    }
-
-    /// The rewritten sites of the page at `page`, with their records' numbers.
-    pub(crate) fn of_page(&self, page: u64) -> impl Iterator<Item = (usize, Site)> {
-        let indexes = self.rewritten.range(page..page + PAGE_SIZE);
-        indexes.filter_map(|(_, index)| Some((*index, *self.sites.get(*index)?)))
+        self.sites.get(&index)
     }
 
     /// The rewritten site whose window holds `rip`, with its record's number.
     pub(crate) fn around(&self, rip: u64) -> Option<(usize, Site)> {
         let (_, index) = self.rewritten.range(..=rip).next_back()?;
-        let site = self.sites.get(*index).filter(|site| rip < site.end)?;
+        let site = self.sites.get(index).filter(|site| rip < site.end)?;
         Some((*index, *site))
     }
 
@@ -297,11 +301,6 @@ impl Sites {
         self.pages.range(range.start.0..range.end.0).map(|(page, _)| *page).collect()
     }
 
-    /// Takes back what [`Sites::add`] did last.
-    pub(crate) fn remove(&mut self, index: usize) {
-        self.rewritten.retain(|_, rewritten| *rewritten != index);
-    }
-
     /// Forgets a page that user code no longer sees.
     pub(crate) fn drop_page(&mut self, page: u64) -> Option<RewrittenPage> {
         let starts: Vec<u64> =
@@ -312,11 +311,10 @@ impl Sites {
         self.pages.remove(&page)
     }
 
-    /// Forgets all that lived in table memory. What the records were stays known, for who was in one.
-    pub(crate) fn reset(&mut self) {
-        self.pages.clear();
+    /// Forgets all that lived in table memory, and the pages. What the records were stays known, for who was in one.
+    pub(crate) fn reset(&mut self) -> BTreeMap<u64, RewrittenPage> {
         self.rewritten.clear();
         self.record_pages.clear();
-        self.traps.clear();
+        std::mem::take(&mut self.pages)
     }
 }

@@ -8,7 +8,7 @@ use super::code::GateCode;
 use super::crossing::{Crossing, settle};
 use super::lane::{Lane, Served};
 use super::page::offset;
-use super::sites::{RECORD_TAIL, Site, Sites, record_address, record_at};
+use super::sites::{RECORD_TAIL, RECORDS_MAX, Site, Sites, record_address, record_at};
 use crate::kernel::Kernel;
 use crate::layout::{CALL_PAGE, GATE_CODE};
 
@@ -66,25 +66,26 @@ fn a_window_that_leaves_its_page_is_none() {
 }
 
 #[test]
-fn every_site_is_rewritten_after_some_traps_and_records_are_bounded() {
+fn a_record_is_for_one_site_for_ever() {
+    let code = page(0x100, &[0x0f, 5, 0x48, 0x3d, 0, 0, 0, 0]);
+    let site = |page: u64| Site::find(&code, 0x100, 39).unwrap().at(page);
     let mut sites = Sites::default();
-    let traps = (1..100).find(|_| sites.count(PAGE, 39)).unwrap();
-    assert!(traps > 1);
+    sites.add(7, site(PAGE));
+    sites.drop_page(PAGE);
+    assert!(sites.may_add(7, &site(PAGE)));
+    assert!(!sites.may_add(7, &site(PAGE + PAGE_SIZE)));
+    assert!(sites.may_add(8, &site(PAGE + PAGE_SIZE)));
+    sites.set_due(PAGE, 39);
     assert_eq!(
         (sites.take_number(PAGE + 1), sites.take_number(PAGE), sites.take_number(PAGE)),
         (None, Some(39), None)
     );
-    let code = page(0x100, &[0x0f, 5, 0x48, 0x3d, 0, 0, 0, 0]);
-    let mut added = 0;
-    while let Some(site) = Site::find(&code, PAGE + added * PAGE_SIZE + 0x100, 39)
-        && sites.add(site).is_some()
-    {
-        assert_eq!(sites.add(site), None, "a site has one record");
-        added += 1;
-    }
-    assert_eq!(record_at(record_address(added as usize - 1)), Some((added as usize - 1, 0)));
-    assert_eq!(record_at(record_address(added as usize)), None, "no more than there is room for");
-    assert!(!sites.count(PAGE, 39));
+    assert!(sites.may_rewrite(PAGE + 0x100));
+    sites.refuse(PAGE + 0x100);
+    assert!(!sites.may_rewrite(PAGE + 0x100));
+    assert!(!sites.may_add(7, &site(PAGE)), "it was found to be met in its middle");
+    assert_eq!(record_at(record_address(RECORDS_MAX - 1)), Some((RECORDS_MAX - 1, 0)));
+    assert_eq!(record_at(record_address(RECORDS_MAX)), None);
 }
 
 /// A site of each kind, with record 0.
@@ -94,7 +95,7 @@ fn kinds() -> [(Site, Sites); 2] {
     [(cmp, PAGE + 0x100), (mov, PAGE + 0x105)].map(|(code, syscall)| {
         let site = Site::find(&code, syscall, 39).unwrap();
         let mut sites = Sites::default();
-        assert_eq!(sites.add(site), Some(0));
+        sites.add(0, site);
         (site, sites)
     })
 }

@@ -641,9 +641,11 @@ pub(super) fn map_resident(
     let mut outcome = Ok(());
     for (page, entry) in table.range(pages.clone()) {
         let access = mapping.access(entry.has(EntryFlags::EXCLUSIVE));
-        if page != batch.pages.end || access != batch.access {
+        let is_text = !entry.has(EntryFlags::PRIVATE) && mapping.is_text();
+        if page != batch.pages.end || access != batch.access || is_text != batch.text_of.is_some() {
             outcome = outcome.and_then(|()| batch.flush(space));
-            batch = Batch { pages: page..page, access, runs: Vec::new() };
+            let text_of = mapping.cached(page).filter(|_| is_text).map(|(cache, _)| &**cache);
+            batch = Batch { pages: page..page, access, text_of, runs: Vec::new() };
         }
         batch.push(frames.address(entry.number()));
     }
@@ -657,13 +659,15 @@ pub(super) fn map_resident(
 
 /// Pages that follow each other and have the same access.
 #[derive(Default)]
-struct Batch {
+struct Batch<'a> {
     pages: Range<u64>,
     access: Access,
+    /// The pages of this cache are text.
+    text_of: Option<&'a PageCache>,
     runs: Vec<FrameRun>,
 }
 
-impl Batch {
+impl Batch<'_> {
     fn push(&mut self, address: GuestAddress) {
         match self.runs.last_mut() {
             Some(run) if run.start.0 + ((run.pages as u64) << PAGE_SHIFT) == address.0 => run.pages += 1,
@@ -676,7 +680,13 @@ impl Batch {
         if self.runs.is_empty() {
             return Ok(());
         }
-        space.map(virtual_range(&self.pages).start, &self.runs, self.access).map_err(|error| {
+        let start = virtual_range(&self.pages).start;
+        let may_be_rewritten = |cache: &PageCache| space.knows_text(&self.runs) && cache.allows_copies();
+        let mapped = match self.text_of {
+            Some(cache) if may_be_rewritten(cache) => space.map_text(start, &self.runs),
+            _ => space.map(start, &self.runs, self.access),
+        };
+        mapped.map_err(|error| {
             log::debug!("a page is not mapped: {error}");
             FaultError::OutOfMemory
         })

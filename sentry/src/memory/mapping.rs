@@ -165,6 +165,12 @@ impl Mapping {
         }
     }
 
+    /// Whether its pages, but for those that are private, are text of a file that user code does not change here.
+    pub(super) fn is_text(&self) -> bool {
+        let is_of_cache = matches!(self.contents, Contents::Cache { .. });
+        is_of_cache && !self.is_shared() && self.protection == Access::READ | Access::EXECUTE
+    }
+
     /// What user code may do with a page of the mapping, as the hardware understands it: on x86 a page that
     /// may be written or executed may be read.
     pub(super) fn access(&self, is_exclusive: bool) -> Access {

@@ -1,9 +1,8 @@
 //! Letting the platform rewrite call sites.
 
 use super::manager::MemoryManager;
-use super::mapping::Contents;
 use super::table::EntryFlags;
-use crate::platform::{Access, PAGE_SHIFT, VirtualAddress};
+use crate::platform::{PAGE_SHIFT, VirtualAddress};
 
 impl MemoryManager {
     /// Lets the platform show user code a copy of the page of the SYSCALL instruction at `syscall`, in which its calls take a
@@ -13,10 +12,9 @@ impl MemoryManager {
         let edit = self.edit();
         let page = syscall.0 >> PAGE_SHIFT;
         let Some(mapping) = edit.state.mappings.find(page) else { return };
-        let Contents::Cache { attachment, .. } = &mapping.contents else { return };
-        let is_text = !mapping.is_shared() && mapping.protection == Access::READ | Access::EXECUTE;
+        let Some((cache, _)) = mapping.cached(page) else { return };
         let is_of_file = edit.state.pages.get(page).is_some_and(|entry| !entry.has(EntryFlags::PRIVATE));
-        if is_text && is_of_file && attachment.cache().allows_copies() {
+        if mapping.is_text() && is_of_file && cache.allows_copies() {
             edit.space().rewrite_call(syscall);
         }
     }

@@ -157,6 +157,20 @@ pub trait AddressSpace: Send + Sync {
     /// any change of that translation shows the original again.
     fn rewrite_call(&self, _syscall: VirtualAddress) {}
 
+    /// Whether [`AddressSpace::map_text`] would show another page than one of `runs`.
+    fn knows_text(&self, _runs: &[FrameRun]) -> bool {
+        false
+    }
+
+    /// As [`AddressSpace::map`] for reading and executing, of frames that do not change while they are mapped here: the
+    /// platform may show others at once, which it was let [rewrite](AddressSpace::rewrite_call) in some address space.
+    ///
+    /// # Errors
+    /// As [`AddressSpace::map`].
+    fn map_text(&self, start: VirtualAddress, runs: &[FrameRun]) -> Result<(), PlatformError> {
+        self.map(start, runs, Access::READ | Access::EXECUTE)
+    }
+
     /// The platform's own view of itself, to find again in [`Context::run`].
     fn as_any(&self) -> &dyn std::any::Any;
 }
