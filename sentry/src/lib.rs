@@ -14,6 +14,7 @@ pub mod fs;
 pub mod futex;
 pub mod heap;
 pub mod host;
+mod io_uring;
 pub mod ipc;
 pub mod kernel;
 pub mod keys;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[&[&str]] = &[
     &["boot"],
     &["syscall"],
+    &["io_uring"],
     &["kernel", "task"],
     &["loader"],
     &["aio", "net", "profile", "seccomp"],

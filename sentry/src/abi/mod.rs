@@ -7,6 +7,7 @@
 mod aio;
 mod block;
 mod file;
+mod io_uring;
 mod ipc;
 mod landlock;
 mod memory;
@@ -27,6 +28,11 @@ pub(crate) use block::{BlkpgArgument, BlkpgPartition, LoopConfig, LoopInfo, Loop
 pub(crate) use file::{
     EpollEvent, FileOwner, Flock, InotifyEvent, LinuxDirent, LinuxDirent64, MountAttributes, OpenHow, PollFd,
     Stat, Statfs, Statx, StatxTimestamp, Ustat,
+};
+pub(crate) use io_uring::{
+    IoCqringOffsets, IoSqringOffsets, IoUringCqe, IoUringFilesUpdate, IoUringGeteventsArg, IoUringParams,
+    IoUringProbe, IoUringProbeOp, IoUringRestriction, IoUringRsrcRegister, IoUringRsrcUpdate2, IoUringSqe,
+    IoUringSyncCancelReg,
 };
 pub(crate) use ipc::{IpcPerm, MsgInfo, MsqidDs, SemInfo, SemidDs, ShmInfo, ShmLimits, ShmidDs};
 pub(crate) use landlock::{LandlockNetPortAttr, LandlockPathBeneathAttr, LandlockRulesetAttr};

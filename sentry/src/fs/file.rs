@@ -307,6 +307,14 @@ pub trait File: Send + Sync + Any {
         Err(Errno::ENODEV)
     }
 
+    /// Where in [`File::page_cache`] lies what mmap(2) is to map at `offset`.
+    ///
+    /// # Errors
+    /// EINVAL: there is nothing.
+    fn mapped_offset(&self, offset: u64) -> Result<u64, Errno> {
+        Ok(offset)
+    }
+
     /// Fails if the file must not be mapped shared and writable.
     ///
     /// # Errors

@@ -189,7 +189,8 @@ fn file_backing(
         }
         max_protection.remove(Protection::WRITE);
     }
-    Ok(Backing::File { cache, offset: place.offset, file: Some(file.clone()), max_protection })
+    let offset = file.file().mapped_offset(place.offset)?;
+    Ok(Backing::File { cache, offset, file: Some(file.clone()), max_protection })
 }
 
 fn munmap(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64) -> Result<(), Errno> {

@@ -14,6 +14,7 @@ mod eventfd;
 mod futex;
 mod identity;
 mod inotify;
+mod io_uring;
 mod ipc;
 mod kcmp;
 mod keys;

@@ -44,14 +44,14 @@ pub(super) enum At {
 
 /// Where a call says that its memory is. It is looked at once the file is known to fit.
 #[derive(Clone, Copy)]
-enum UserMemory {
+pub(super) enum UserMemory {
     Buffer(UserSlice),
     Pieces(UserPointer<Iovec>, u64),
 }
 
 /// What becomes of the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
+pub(super) enum Direction {
     Read,
     Write,
 }
@@ -184,11 +184,10 @@ fn pwritev2(
 fn pieces_of(
     task: &CurrentTask,
     descriptor: Fd,
-    (vector, count): (UserPointer<Iovec>, u64),
+    memory: UserMemory,
     (direction, at): (Direction, At),
 ) -> Result<Option<(Arc<FileDescription>, UserBuffers)>, Errno> {
     let file = task.usable_file(descriptor)?;
-    let memory = UserMemory::Pieces(vector, count);
     let buffers = memory.for_transfer(task, &file, (direction, at))?;
     if buffers.remaining() == 0 {
         return Ok(None);
@@ -203,30 +202,53 @@ fn pieces_of(
 fn read_pieces(
     task: &mut CurrentTask,
     descriptor: Fd,
-    vector: (UserPointer<Iovec>, u64),
+    (vector, count): (UserPointer<Iovec>, u64),
     at: At,
     flags: u32,
 ) -> Result<usize, Errno> {
-    let pieces = pieces_of(task, descriptor, vector, (Direction::Read, at))?;
-    let Some((file, buffers)) = pieces else { return Ok(0) };
-    let flags = read_write_flags(flags, WRITE_FLAGS | RWF_NOAPPEND)?;
-    vfs_read(task, &file, buffers, at, flags & uapi::RWF_NOWAIT != 0)
+    let memory = UserMemory::Pieces(vector, count);
+    transfer(task, descriptor, memory, (Direction::Read, at), flags).map(|(read, _)| read)
 }
 
 /// Flags count once there is something to write.
 fn write_pieces(
     task: &mut CurrentTask,
     descriptor: Fd,
-    vector: (UserPointer<Iovec>, u64),
+    (vector, count): (UserPointer<Iovec>, u64),
     at: At,
     flags: u32,
 ) -> Result<usize, Errno> {
-    let pieces = pieces_of(task, descriptor, vector, (Direction::Write, at))?;
-    let Some((file, buffers)) = pieces else { return Ok(0) };
-    let flags = read_write_flags(flags, WRITE_FLAGS)?;
-    let flags =
-        WriteFlags { never_waits: flags & uapi::RWF_NOWAIT != 0, appends: flags & uapi::RWF_APPEND != 0 };
-    vfs_write(task, &file, buffers, at, flags)
+    let memory = UserMemory::Pieces(vector, count);
+    transfer(task, descriptor, memory, (Direction::Write, at), flags).map(|(written, _)| written)
+}
+
+/// Moves bytes between `memory` and the file of `descriptor`, with `RWF_*` flags. Returns how many, and how many it should have
+/// been.
+///
+/// # Errors
+/// Those of preadv2(2) and pwritev2(2).
+pub(super) fn transfer(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    memory: UserMemory,
+    (direction, at): (Direction, At),
+    flags: u32,
+) -> Result<(usize, usize), Errno> {
+    let pieces = pieces_of(task, descriptor, memory, (direction, at))?;
+    let Some((file, buffers)) = pieces else { return Ok((0, 0)) };
+    let wanted = buffers.remaining();
+    let moved = match direction {
+        Direction::Read => {
+            let flags = read_write_flags(flags, WRITE_FLAGS | RWF_NOAPPEND)?;
+            vfs_read(task, &file, buffers, at, flags & uapi::RWF_NOWAIT != 0)?
+        }
+        Direction::Write => {
+            let flags = read_write_flags(flags, WRITE_FLAGS)?;
+            let (never_waits, appends) = (flags & uapi::RWF_NOWAIT != 0, flags & uapi::RWF_APPEND != 0);
+            vfs_write(task, &file, buffers, at, WriteFlags { never_waits, appends })?
+        }
+    };
+    Ok((moved, wanted))
 }
 
 /// The `RWF_*` flags that writing knows.
@@ -632,7 +654,10 @@ pub(super) fn check_size_limit(
 /// Fails with EFBIG, and raises SIGXFSZ, if `size` is beyond `limit`, both in bytes.
 pub(super) fn check_size(task: &mut CurrentTask, size: u64, limit: u64) -> Result<(), Errno> {
     if size > limit {
-        task.task().send_signal(SignalInfo::from_kernel(Signal::SIGXFSZ));
+        // What a ring does, it does in silence.
+        if !task.is_attempting() {
+            task.task().send_signal(SignalInfo::from_kernel(Signal::SIGXFSZ));
+        }
         return Err(Errno::EFBIG);
     }
     Ok(())

@@ -20,6 +20,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::futex::HANDLERS,
     super::identity::HANDLERS,
     super::inotify::HANDLERS,
+    super::io_uring::HANDLERS,
     super::ipc::MESSAGE_QUEUE_HANDLERS,
     super::ipc::SEMAPHORE_HANDLERS,
     super::ipc::SHARED_MEMORY_HANDLERS,

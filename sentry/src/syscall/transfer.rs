@@ -37,6 +37,39 @@ struct Side {
     has_user_offset: bool,
 }
 
+/// The offset that splice(2) is given for one of its files.
+#[derive(Clone, Copy)]
+pub(super) enum SpliceOffset {
+    /// None: the file's position counts, and moves.
+    None,
+    /// In user memory, where it is moved.
+    At(UserPointer<i64>),
+    /// This one.
+    Given(i64),
+}
+
+impl SpliceOffset {
+    fn of(place: UserPointer<i64>) -> Self {
+        if place.is_null() { Self::None } else { Self::At(place) }
+    }
+
+    /// This one; -1 is none.
+    pub(super) fn given(offset: u64) -> Self {
+        if offset == u64::MAX { Self::None } else { Self::Given(offset.cast_signed()) }
+    }
+
+    fn is_some(self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    fn place(self) -> UserPointer<i64> {
+        match self {
+            Self::At(place) => place,
+            Self::None | Self::Given(_) => UserPointer::new(0),
+        }
+    }
+}
+
 impl Side {
     /// The side of `descriptor`, with the offset that `place` points to, if it is not null.
     fn new(task: &CurrentTask, descriptor: Fd, place: UserPointer<i64>) -> Result<Self, Errno> {
@@ -51,16 +84,14 @@ impl Side {
     }
 
     /// As [`Side::new`], for splice(2), to which a stream with an offset is a wrong argument.
-    fn spliced(
-        task: &CurrentTask,
-        file: Arc<FileDescription>,
-        place: UserPointer<i64>,
-    ) -> Result<Self, Errno> {
-        if place.is_null() {
-            return Ok(Self::at_position(file));
-        }
+    fn spliced(task: &CurrentTask, file: Arc<FileDescription>, place: SpliceOffset) -> Result<Self, Errno> {
         // What is wrong with it is said once the directions are known to be right.
-        Ok(Self { file, start: place.read(task)?.cast_unsigned(), has_user_offset: true })
+        let start = match place {
+            SpliceOffset::None => return Ok(Self::at_position(file)),
+            SpliceOffset::At(place) => place.read(task)?,
+            SpliceOffset::Given(offset) => offset,
+        };
+        Ok(Self { file, start: start.cast_unsigned(), has_user_offset: true })
     }
 
     /// Fails with EINVAL for a stream with an offset, or one before the beginning.
@@ -92,7 +123,7 @@ impl Side {
     /// Moves the position, or writes the user's offset back.
     fn finish(&self, task: &CurrentTask, place: UserPointer<i64>, end: u64) -> Result<(), Errno> {
         if self.has_user_offset {
-            return place.write(task, &end.cast_signed());
+            return place.write_unless_null(task, &end.cast_signed());
         }
         if self.file.file().is_seekable() {
             self.file.move_position(end);
@@ -157,8 +188,8 @@ fn copy_file_range(
     flags: u32,
 ) -> Result<usize, Errno> {
     let (from, to) = (task.usable_file(source_descriptor)?, task.usable_file(target_descriptor)?);
-    let source = Side::spliced(task, from, source_offset)?;
-    let target = Side::spliced(task, to, target_offset)?;
+    let source = Side::spliced(task, from, SpliceOffset::of(source_offset))?;
+    let target = Side::spliced(task, to, SpliceOffset::of(target_offset))?;
     check_flags(flags, 0)?;
     let sides = [&source, &target];
     for side in sides {
@@ -200,10 +231,28 @@ fn splice(
     if len_bytes == 0 {
         return Ok(0);
     }
-    let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
+    check_flags(flags, SPLICE_FLAGS)?;
     let (from, to) = (task.usable_file(source_descriptor)?, task.usable_file(target_descriptor)?);
+    let ends = [(from, SpliceOffset::of(source_offset)), (to, SpliceOffset::of(target_offset))];
+    splice_files(task, ends, len_bytes, flags)
+}
+
+/// splice(2) from the first to the second of two files, each with its offset.
+///
+/// # Errors
+/// Those of splice(2).
+pub(super) fn splice_files(
+    task: &mut CurrentTask,
+    [(from, source_offset), (to, target_offset)]: [(Arc<FileDescription>, SpliceOffset); 2],
+    len_bytes: u64,
+    flags: u32,
+) -> Result<usize, Errno> {
+    let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
+    if len_bytes == 0 {
+        return Ok(0);
+    }
     let is_pipe = |file: &FileDescription| file.file().pipe_end().is_some();
-    if is_pipe(&from) && !source_offset.is_null() || is_pipe(&to) && !target_offset.is_null() {
+    if is_pipe(&from) && source_offset.is_some() || is_pipe(&to) && target_offset.is_some() {
         return Err(Errno::ESPIPE);
     }
     let source = Side::spliced(task, from, source_offset)?;
@@ -223,8 +272,8 @@ fn splice(
         (None, Some(to)) => fill_pipe(task, &source, (&target.file, to), wanted, never_waits)?,
         (None, None) => return Err(Errno::EINVAL),
     };
-    source.finish(task, source_offset, source.start + moved as u64)?;
-    target.finish(task, target_offset, target.start + moved as u64)?;
+    source.finish(task, source_offset.place(), source.start + moved as u64)?;
+    target.finish(task, target_offset.place(), target.start + moved as u64)?;
     Ok(moved)
 }
 
@@ -434,16 +483,34 @@ fn between_pipes(
 }
 
 fn tee(task: &mut CurrentTask, source: Fd, target: Fd, len_bytes: u64, flags: u32) -> Result<usize, Errno> {
-    let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
+    check_flags(flags, SPLICE_FLAGS)?;
     if len_bytes == 0 {
         return Ok(0);
     }
     let (source, target) = (task.usable_file(source)?, task.usable_file(target)?);
-    check_directions(&source, &target)?;
+    tee_files(task, &source, &target, len_bytes, flags)
+}
+
+/// tee(2) from one file to another.
+///
+/// # Errors
+/// Those of tee(2).
+pub(super) fn tee_files(
+    task: &mut CurrentTask,
+    source: &Arc<FileDescription>,
+    target: &Arc<FileDescription>,
+    len_bytes: u64,
+    flags: u32,
+) -> Result<usize, Errno> {
+    let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
+    if len_bytes == 0 {
+        return Ok(0);
+    }
+    check_directions(source, target)?;
     let (Some(from), Some(to)) = (source.file().pipe_end(), target.file().pipe_end()) else {
         return Err(Errno::EINVAL);
     };
-    let ends = [(&*source, from), (&*target, to)];
+    let ends = [(&**source, from), (&**target, to)];
     between_pipes(task, ends, wanted_len(len_bytes), never_waits, |from, to, buffer| {
         match from.peek(buffer)? {
             0 => Ok(0),

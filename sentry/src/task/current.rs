@@ -16,7 +16,7 @@ use crate::memory::MemoryManager;
 use crate::pace::Pace;
 use crate::platform::{Context, Registers, VirtualAddress};
 use crate::signal::{AlternateStack, SignalSet, TrapState};
-use crate::wait::{Events, WaitQueue};
+use crate::wait::{Events, Observer, WaitQueue};
 
 /// Queues that a sleep is registered with in one step.
 const REGISTRATION_STEP: usize = 4096;
@@ -60,6 +60,10 @@ pub struct CurrentTask {
     pub(super) has_waited_in_vain: bool,
     /// What is kept for a recording, while there is one.
     pub(super) profile: Option<Box<super::profiling::TaskProfile>>,
+    /// While it does what must not sleep.
+    pub(super) attempted: Option<super::deferred::Attempted>,
+    /// The rings that io_uring_enter(2) finds by number (IORING_REGISTER_RING_FDS).
+    pub(crate) registered_rings: Vec<Option<Arc<FileDescription>>>,
     /// The next thing that the run loop does.
     pub(super) state: super::run::State,
 }
@@ -105,6 +109,11 @@ impl CurrentTask {
     /// # Errors
     /// EBADF.
     pub fn file(&self, descriptor: Fd) -> Result<Arc<FileDescription>, Errno> {
+        if descriptor == Fd::HELD
+            && let Some(file) = self.held_file()
+        {
+            return Ok(file.clone());
+        }
         self.task.descriptors().get(descriptor)
     }
 
@@ -182,7 +191,10 @@ impl CurrentTask {
         deadline: Option<Instant>,
         mut condition: impl FnMut(&mut Self) -> Option<T>,
     ) -> Result<T, Blocked> {
-        let waiter = self.task.waiter().clone();
+        let waiter: Arc<dyn Observer> = match &self.attempted {
+            Some(attempted) => attempted.observer.clone(),
+            None => self.task.waiter().clone(),
+        };
         let mut registrations = Vec::with_capacity(queues.len());
         for portion in queues.chunks(REGISTRATION_STEP) {
             registrations
@@ -193,8 +205,13 @@ impl CurrentTask {
         }
         let mut has_slept = false;
         loop {
+            self.run_deferred_work();
             if let Some(value) = condition(self) {
                 return Ok(value);
+            }
+            if let Some(attempted) = &mut self.attempted {
+                attempted.registrations = Some(registrations);
+                return Err(Blocked::Interrupted);
             }
             if self.task.is_interrupted() || self.must_not_sleep() {
                 return Err(Blocked::Interrupted);

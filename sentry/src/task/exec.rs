@@ -148,6 +148,8 @@ impl CurrentTask {
         self.restart = None;
         task.group.timers.posix.clear();
         task.group.aio_contexts.clear();
+        self.registered_rings.clear();
+        task.abandon_deferred_work(false);
 
         task.group.set_executed_in(new.user_namespace.clone());
         let is_closed = new != *old && task.set_credentials(new);

@@ -33,6 +33,7 @@ mod cpu_time;
 #[cfg(test)]
 mod creation_cost;
 mod current;
+mod deferred;
 mod deliver;
 mod dispatch;
 mod exec;
@@ -89,6 +90,7 @@ pub use block::Blocked;
 pub(crate) use clone::{CloneFlags, CloneRequest};
 pub use config::{TaskConfig, TaskImage};
 pub use current::CurrentTask;
+pub(crate) use deferred::{Attempt, Attempting, DeferredWork};
 pub use dispatch::Dispatcher;
 pub(crate) use exec::ExecRequest;
 pub use external_stop::StopGuard;

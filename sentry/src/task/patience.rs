@@ -87,7 +87,7 @@ impl Patience {
         mut operation: impl FnMut(&mut CurrentTask) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         match operation(task) {
-            Err(Errno::EAGAIN) if self.waits() => {}
+            Err(Errno::EAGAIN) if self.waits() || task.waits_always() => {}
             result => return result,
         }
         let attempt = |task: &mut CurrentTask| match operation(task) {

@@ -59,6 +59,7 @@ impl CurrentTask {
         if self.task.is_interrupted() {
             return State::Interrupt;
         }
+        self.run_deferred_work();
         self.is_stepping &= self.task.is_traced();
         let is_watching = self.is_watching();
         if is_watching && self.stops_at_breakpoint() {
@@ -246,6 +247,8 @@ impl CurrentTask {
         self.release_robust_futexes();
         self.clear_child_tid();
         self.forget_rseq();
+        self.registered_rings.clear();
+        task.abandon_deferred_work(true);
         self.empty_resources();
         self.memory = kernel.empty_memory().clone();
         self.task.exit_resources();

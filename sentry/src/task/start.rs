@@ -126,6 +126,7 @@ impl TaskSet {
             membership: Mutex::default(),
             pids_charge: Mutex::default(),
             undo_list: Mutex::new(config.undo_list),
+            deferred: Default::default(),
             ptrace: TraceState::default(),
             seccomp: SeccompState::default(),
             _heap_charge: heap_charge,
@@ -166,6 +167,8 @@ impl TaskSet {
             answers: Default::default(),
             has_waited_in_vain: false,
             profile: None,
+            attempted: None,
+            registered_rings: Vec::new(),
             state: State::App,
         });
         Ok(UnstartedTask { current, creation: Creation { task, container, is_kept: false } })

@@ -12,6 +12,7 @@ use super::cpu_time::CpuTime;
 use super::external_stop::StopState;
 use super::id::TaskId;
 use super::io_priority::IoContext;
+use super::deferred::Deferred;
 use super::ptrace::TraceState;
 use super::rseq::RseqArea;
 use super::scheduling::Scheduling;
@@ -107,6 +108,7 @@ pub struct Task {
     /// What its semaphore operations take back at its end.
     pub(super) undo_list: Mutex<Option<Arc<UndoList>>>,
     /// What a tracer asked of it.
+    pub(super) deferred: Deferred,
     pub(super) ptrace: TraceState,
     /// Its seccomp(2) mode and filters.
     pub(super) seccomp: SeccompState,
@@ -228,6 +230,11 @@ impl Task {
     /// What checks of permission look at now; execve(2) and setuid(2) replace it whole.
     pub fn credentials(&self) -> Arc<Credentials> {
         self.credentials.lock().clone()
+    }
+
+    /// Has it act as `credentials` for a moment; who it was is returned.
+    pub(super) fn swap_credentials(&self, credentials: Arc<Credentials>) -> Arc<Credentials> {
+        std::mem::replace(&mut *self.credentials.lock(), credentials)
     }
 
     /// Its real user, as the processes in the user namespace of `receiver` number them.

@@ -381,6 +381,19 @@ pub(super) fn recvfrom(
     Ok(received.reported_len(flags))
 }
 
+/// recv(2), for who has the flags as bits.
+pub(in crate::syscall) fn receive_into(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    buffer: UserSlice,
+    flags: u32,
+) -> Result<usize, Errno> {
+    let flags = MessageFlags::from_bits_truncate(flags);
+    let mut buffers = UserBuffers::message(buffer)?;
+    let open = OpenSocket::find(task, descriptor)?;
+    Ok(receive(task, &open, flags, &mut buffers)?.reported_len(flags))
+}
+
 pub(super) fn recvmsg(
     task: &mut CurrentTask,
     descriptor: Fd,
@@ -427,13 +440,35 @@ impl Received {
     }
 }
 
+/// recvmsg(2) into `buffer`, whatever the header says of that, for who has the flags as bits.
+pub(in crate::syscall) fn receive_header_into(
+    task: &mut CurrentTask,
+    descriptor: Fd,
+    place: UserPointer<Msghdr>,
+    buffer: UserSlice,
+    flags: u32,
+) -> Result<usize, Errno> {
+    let open = OpenSocket::find(task, descriptor)?;
+    let header = Header { buffers: UserBuffers::message(buffer)?, ..Header::read(task, place)? };
+    receive_by_header(task, &open, header, MessageFlags::from_bits_truncate(flags))
+}
+
 fn receive_header(
     task: &mut CurrentTask,
     open: &OpenSocket,
     place: UserPointer<Msghdr>,
     flags: MessageFlags,
 ) -> Result<usize, Errno> {
-    let mut header = Header::read(task, place)?;
+    let header = Header::read(task, place)?;
+    receive_by_header(task, open, header, flags)
+}
+
+fn receive_by_header(
+    task: &mut CurrentTask,
+    open: &OpenSocket,
+    mut header: Header,
+    flags: MessageFlags,
+) -> Result<usize, Errno> {
     let mut received = receive(task, open, flags, &mut header.buffers)?;
     let name_len = header.write_sender(task, received.sender.as_ref())?;
     let mut encoder = Encoder::new(header.control_len);

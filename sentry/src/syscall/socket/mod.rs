@@ -175,8 +175,9 @@ fn connect(task: &mut CurrentTask, descriptor: Fd, address: UserAddress) -> Resu
     let queues: Vec<_> =
         room.into_iter().chain([open.socket.wait_queue()]).map(|queue| (queue, Events::OUT)).collect();
     let patience = Patience::of(&open.description, Events::OUT);
-    let connected =
-        patience.retry(task, &queues, |task| open.socket.connect(&destination, patience.waits(), task));
+    let connected = patience.retry(task, &queues, |task| {
+        open.socket.connect(&destination, patience.waits() || task.waits_always(), task)
+    });
     connected.map_err(|error| match error {
         Errno::EAGAIN if patience.waits() => open.socket.unfinished_connect(),
         error => error,
@@ -201,7 +202,9 @@ fn accept4(
     task.descriptors().check_room(task.descriptor_bounds())?;
     let open = OpenSocket::of(description)?;
     let patience = Patience::of(&open.description, Events::IN);
-    let accepted = patience.retry(task, &[open.queue(Events::IN)], |_| open.socket.accept(patience.waits()));
+    let accepted = patience.retry(task, &[open.queue(Events::IN)], |task| {
+        open.socket.accept(patience.waits() || task.waits_always())
+    });
     let (accepted, peer) = accepted?;
     address.write(task, &peer)?;
     install(task, accepted, OpenFlags::from_bits_retain(flags))
