@@ -14,8 +14,9 @@ use crate::cred::Capabilities;
 use crate::signal::{Signal, SignalTarget};
 use crate::task::{Blocked, CurrentTask, RestartBlock, Tid};
 use crate::time::{
-    ClockId, ClockOffset, CpuClock, CpuClockKind, IntervalTimer, PosixTimerNotification, SystemClock,
-    TimeSource, Timer, TimerSetting, duration_from_timespec, duration_from_timeval, timespec, timeval,
+    Adjustment, AdjustmentRequest, ClockId, ClockOffset, CpuClock, CpuClockKind, IntervalTimer,
+    PosixTimerNotification, SystemClock, TimeSource, Timer, TimerSetting, duration_from_timespec,
+    duration_from_timeval, timespec, timeval,
 };
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
@@ -171,52 +172,111 @@ fn clock_getres(task: &mut CurrentTask, clock: ClockId, address: UserPointer<Tim
 }
 
 /// The clocks are the host's: nobody in the sandbox may set them.
+/// The latest time that a clock can be set to, in seconds: thirty years before the last one that there is.
+const LATEST_SECONDS: u64 = i64::MAX as u64 / 1_000_000_000 - 30 * 365 * 24 * 3600;
+
+/// Sets the time of day.
+///
+/// # Errors
+/// EINVAL, EPERM.
+fn set_time_of_day(task: &CurrentTask, time: Duration) -> Result<(), Errno> {
+    if time.as_secs() >= LATEST_SECONDS {
+        return Err(Errno::EINVAL);
+    }
+    check_may_set(task)?;
+    task.kernel().timekeeper().set_time_of_day(time)
+}
+
+/// Fails unless the task may set the clock of the sandbox.
+fn check_may_set(task: &CurrentTask) -> Result<(), Errno> {
+    if task.credentials().has(Capabilities::SYS_TIME) { Ok(()) } else { Err(Errno::EPERM) }
+}
+
 fn clock_settime(
     task: &mut CurrentTask,
     clock: ClockId,
     address: UserPointer<Timespec>,
 ) -> Result<(), Errno> {
     let is_settable = clock == ClockId::System(SystemClock::Realtime);
-    duration_from_timespec(address.read(task)?)?;
-    Err(if is_settable { Errno::EPERM } else { Errno::EINVAL })
+    if !is_settable {
+        return Err(Errno::EINVAL);
+    }
+    set_time_of_day(task, duration_from_timespec(address.read(task)?)?)
 }
 
-fn settimeofday(_: &mut CurrentTask) -> Result<(), Errno> {
-    Err(Errno::EPERM)
-}
-
-fn clock_adjtime(
+fn settimeofday(
     task: &mut CurrentTask,
-    clock: ClockId,
-    address: UserPointer<Timex>,
-) -> Result<usize, Errno> {
+    time: UserPointer<Timeval>,
+    zone: UserPointer<[i32; 2]>,
+) -> Result<(), Errno> {
+    const MAX_MINUTES_WEST: i32 = 15 * 60;
+    let time = time.read_unless_null(task)?.map(duration_from_timeval).transpose()?;
+    let zone = zone.read_unless_null(task)?;
+    if time.is_some_and(|time| time.as_secs() >= LATEST_SECONDS) {
+        return Err(Errno::EINVAL);
+    }
+    check_may_set(task)?;
+    if let Some(zone) = zone {
+        if zone[0].abs() > MAX_MINUTES_WEST {
+            return Err(Errno::EINVAL);
+        }
+        *task.kernel().timekeeper().zone().lock() = zone;
+    }
+    time.map_or(Ok(()), |time| task.kernel().timekeeper().set_time_of_day(time))
+}
+
+fn clock_adjtime(task: &mut CurrentTask, clock: ClockId, address: UserPointer<Timex>) -> Result<u32, Errno> {
     match clock {
-        ClockId::System(SystemClock::Realtime) => read_adjustment(task, address),
+        ClockId::System(SystemClock::Realtime) => adjtimex(task, address),
         _ => Err(Errno::EOPNOTSUPP),
     }
 }
 
-fn adjtimex(task: &mut CurrentTask, address: UserPointer<Timex>) -> Result<usize, Errno> {
-    read_adjustment(task, address)
-}
-
-/// The adjustment can be read, as that of a clock that nobody synchronises.
-fn read_adjustment(task: &CurrentTask, place: UserPointer<Timex>) -> Result<usize, Errno> {
-    const STA_UNSYNC: i32 = 0x40;
-    const TIME_ERROR: usize = 5;
-    if place.read(task)?.modes != 0 {
-        return Err(Errno::EPERM);
+fn adjtimex(task: &mut CurrentTask, place: UserPointer<Timex>) -> Result<u32, Errno> {
+    let request = adjustment_request(&place.read(task)?);
+    let timekeeper = task.kernel().timekeeper().clone();
+    request.check(task.credentials().has(Capabilities::SYS_TIME))?;
+    if let Some(step_ns) = request.step_ns() {
+        let now = i64::try_from(timekeeper.now(SystemClock::Realtime).as_nanos()).unwrap_or(i64::MAX);
+        let time = now.checked_add(step_ns).and_then(|time| u64::try_from(time).ok());
+        timekeeper.set_time_of_day(Duration::from_nanos(time.ok_or(Errno::EINVAL)?))?;
     }
+    let (told_offset, kept) = {
+        let mut adjustment = timekeeper.adjustment().lock();
+        (adjustment.change(&request), *adjustment)
+    };
+    let now = timekeeper.now(SystemClock::Realtime);
     let timex = Timex {
-        status: STA_UNSYNC,
+        modes: request.modes,
+        offset: told_offset.unwrap_or(kept.offset),
+        freq: kept.frequency,
+        maxerror: kept.max_error,
+        esterror: kept.estimated_error,
+        status: kept.status,
+        constant: kept.constant,
         precision: 1,
         tolerance: 500 << 16,
-        time: timeval(task.kernel().timekeeper().now(SystemClock::Realtime)),
-        tick: 10_000,
+        time: if kept.is_nano() { timespec(now) } else { timeval(now) },
+        tick: kept.tick,
+        tai: kept.tai,
         ..Timex::default()
     };
     place.write(task, &timex)?;
-    Ok(TIME_ERROR)
+    Ok(kept.state())
+}
+
+fn adjustment_request(timex: &Timex) -> AdjustmentRequest {
+    let values = Adjustment {
+        offset: timex.offset,
+        frequency: timex.freq,
+        max_error: timex.maxerror,
+        estimated_error: timex.esterror,
+        status: timex.status,
+        constant: timex.constant,
+        tick: timex.tick,
+        ..Adjustment::default()
+    };
+    AdjustmentRequest { modes: timex.modes, values, step: timex.time }
 }
 
 fn gettimeofday(
@@ -228,7 +288,8 @@ fn gettimeofday(
         let now = task.kernel().timekeeper().now(SystemClock::Realtime);
         time.write(task, &timeval(now))?;
     }
-    zone.write_unless_null(task, &[0; 2])
+    let kept = *task.kernel().timekeeper().zone().lock();
+    zone.write_unless_null(task, &kept)
 }
 
 fn time(task: &mut CurrentTask, address: UserPointer<u64>) -> Result<u64, Errno> {

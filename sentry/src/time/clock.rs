@@ -105,6 +105,11 @@ impl SystemClock {
         }
     }
 
+    /// Whether it shows the time of day, which can be set.
+    pub(super) fn is_time_of_day(self) -> bool {
+        matches!(self, Self::Realtime | Self::RealtimeCoarse | Self::RealtimeAlarm | Self::Tai)
+    }
+
     /// What clock_getres(2) says. The coarse clocks are no coarser than the others here; it is what Linux
     /// says at 250 Hz.
     pub fn resolution(self) -> Duration {

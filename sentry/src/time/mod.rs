@@ -5,6 +5,7 @@
 //! is shifted at the system call, and all inside is the machine's time. A [`TimerQueue`] is one host thread that calls back at deadlines; a [`Timer`] on it
 //! is what interval timers, POSIX timers and timer descriptors are made of.
 
+mod adjustment;
 mod clock;
 mod cpu;
 mod duration;
@@ -18,6 +19,7 @@ mod timekeeper;
 mod timer;
 pub mod vdso;
 
+pub(crate) use adjustment::{Adjustment, AdjustmentRequest};
 pub use clock::{ClockId, CpuClock, CpuClockKind, SystemClock};
 pub use cpu::{own_cpu_time, thread_cpu_time};
 pub use duration::{duration_from_timespec, duration_from_timeval, timespec, timeval};

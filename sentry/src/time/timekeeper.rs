@@ -6,17 +6,19 @@
 //! each other. A line is valid for a span of counts. Past it the vDSO makes a system call, and that call fits
 //! the next line: nobody asks, nothing is done.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::time::{ClockId as HostClock, clock_gettime};
 
+use super::adjustment::Adjustment;
 use super::clock::SystemClock;
 use super::monotonic::MonotonicTime;
 use super::offset::ClockOffsets;
 use super::vdso::{ClockLine, VvarPage, VvarSnapshot};
+use crate::Errno;
 
 /// The slope of a line is known well enough after this time.
 const SHORTEST_BASELINE: Duration = Duration::from_millis(5);
@@ -35,6 +37,11 @@ pub struct Timekeeper {
     /// How many CPUs RDTSCP may name.
     cpu_count: AtomicU32,
     lines: Mutex<Option<Lines>>,
+    /// How far the time of day is ahead of the host's, in nanoseconds.
+    ahead_ns: AtomicI64,
+    adjustment: Mutex<Adjustment>,
+    /// Minutes west of Greenwich, and the kind of summer time (`man 2 gettimeofday`).
+    zone: Mutex<[i32; 2]>,
     /// The pages of time namespaces. Locked inside the lines.
     shifted: Mutex<Vec<Weak<ShiftedVvar>>>,
 }
@@ -82,7 +89,7 @@ impl Timekeeper {
         let shifted = Arc::new(ShiftedVvar { page, offsets });
         let lines = self.lines.lock();
         if let Some(snapshot) = lines.as_ref().and_then(|lines| lines.current.as_ref()) {
-            shifted.show(snapshot);
+            shifted.show(&snapshot.ahead(self.ahead_ns.load(Ordering::Relaxed)));
         }
         self.shifted.lock().push(Arc::downgrade(&shifted));
         drop(lines);
@@ -91,7 +98,39 @@ impl Timekeeper {
 
     /// The time of `clock`: since 1970 or since the start of the host.
     pub fn now(&self, clock: SystemClock) -> Duration {
-        self.line_time(clock).unwrap_or_else(|| host_time(clock.host()))
+        let time = self.line_time(clock).unwrap_or_else(|| host_time(clock.host()));
+        if clock.is_time_of_day() { shifted(time, self.ahead_ns.load(Ordering::Relaxed)) } else { time }
+    }
+
+    /// Has the time of day be `time` from now on.
+    ///
+    /// # Errors
+    /// EINVAL: it would be before the machine started.
+    pub(crate) fn set_time_of_day(&self, time: Duration) -> Result<(), Errno> {
+        if time < self.now(SystemClock::Monotonic) {
+            return Err(Errno::EINVAL);
+        }
+        let before = self.now(SystemClock::Realtime);
+        let change = i128::try_from(time.as_nanos()).unwrap_or(i128::MAX)
+            - i128::try_from(before.as_nanos()).unwrap_or(i128::MAX);
+        let change = i64::try_from(change).map_err(|_| Errno::EINVAL)?;
+        self.ahead_ns.fetch_add(change, Ordering::Relaxed);
+        self.adjustment.lock().clear();
+        let lines = self.lines.lock();
+        if let Some(snapshot) = lines.as_ref().and_then(|lines| lines.current.as_ref()) {
+            self.show(snapshot);
+        }
+        Ok(())
+    }
+
+    /// What steers the clock.
+    pub(crate) fn adjustment(&self) -> &Mutex<Adjustment> {
+        &self.adjustment
+    }
+
+    /// The time zone that settimeofday(2) has set, which nothing here depends on.
+    pub(crate) fn zone(&self) -> &Mutex<[i32; 2]> {
+        &self.zone
     }
 
     /// When `clock` will show `time`, on the host's clock; `None` if that is too far to reckon.
@@ -130,6 +169,7 @@ impl Timekeeper {
 
     /// Brings every page up to date. The lines are locked.
     fn show(&self, snapshot: &VvarSnapshot) {
+        let snapshot = &snapshot.ahead(self.ahead_ns.load(Ordering::Relaxed));
         if let Some(page) = self.vvar.get() {
             page.write(snapshot);
         }
@@ -220,6 +260,12 @@ impl Sample {
             boottime_ns: offset(HostClock::Boottime),
         }
     }
+}
+
+/// `time`, so many nanoseconds later or earlier.
+fn shifted(time: Duration, ahead_ns: i64) -> Duration {
+    let distance = Duration::from_nanos(ahead_ns.unsigned_abs());
+    if ahead_ns < 0 { time.saturating_sub(distance) } else { time.saturating_add(distance) }
 }
 
 /// `value * numerator / denominator`.

@@ -100,6 +100,12 @@ impl VvarSnapshot {
         }
     }
 
+    /// The same with the time of day `ahead_ns` nanoseconds later.
+    pub(in crate::time) fn ahead(&self, ahead_ns: i64) -> Self {
+        let base_ns = self.realtime.base_ns.wrapping_add_signed(ahead_ns);
+        Self { realtime: ClockLine { base_ns, ..self.realtime }, ..*self }
+    }
+
     fn line(&self, clock: SystemClock) -> ClockLine {
         match clock {
             SystemClock::Realtime
