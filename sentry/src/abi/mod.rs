@@ -39,7 +39,7 @@ pub(crate) use landlock::{LandlockNetPortAttr, LandlockPathBeneathAttr, Landlock
 pub(crate) use memory::{Cachestat, CachestatRange, Iovec, ProcmapQuery};
 pub(crate) use mount::{MntIdReq, Statmount};
 pub(crate) use process::{
-    CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, KcmpEpollSlot, Rusage, SchedAttr,
+    CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, KcmpEpollSlot, PidfdInfo, Rusage, SchedAttr,
 };
 pub(crate) use seccomp::{
     SeccompData, SeccompNotif, SeccompNotifAddfd, SeccompNotifResp, SeccompNotifSizes, SockFilter, SockFprog,

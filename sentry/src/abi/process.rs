@@ -68,6 +68,24 @@ structures! {
         inheritable: u32,
     }
 
+    /// `struct pidfd_info` (`linux/pidfd.h`), as it was first.
+    PidfdInfo {
+        mask: u64,
+        cgroupid: u64,
+        pid: u32,
+        tgid: u32,
+        ppid: u32,
+        ruid: u32,
+        rgid: u32,
+        euid: u32,
+        egid: u32,
+        suid: u32,
+        sgid: u32,
+        fsuid: u32,
+        fsgid: u32,
+        exit_code: i32,
+    }
+
     /// `struct sched_attr` (`man 2 sched_setattr`).
     SchedAttr {
         size: u32,

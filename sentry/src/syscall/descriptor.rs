@@ -21,7 +21,7 @@ use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, tmpfs};
 use crate::net::SocketFile;
 use crate::platform::VirtualAddress;
 use crate::seccomp::ListenerFile;
-use crate::task::{CurrentTask, Tid};
+use crate::task::{CurrentTask, ProcessFile, Tid};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![dup, dup2, dup3, fcntl, ioctl, memfd_create,];
 
@@ -273,11 +273,24 @@ fn ioctl(task: &mut CurrentTask, descriptor: Fd, request: u32, argument: u64) ->
             task.memory().write_object(VirtualAddress(argument), &left)?;
             Ok(0)
         }
-        _ => match description.downcast::<ListenerFile>() {
-            Some(file) => super::seccomp::ioctl(task, file.listener(), request, argument),
-            None => description.file().ioctl(request, argument, task),
-        },
+        _ => other_ioctl(task, &description, request, argument),
     }
+}
+
+/// ioctl(2) where it is for the file to know the request, or for those who know what it stands for.
+fn other_ioctl(
+    task: &mut CurrentTask,
+    description: &FileDescription,
+    request: u32,
+    argument: u64,
+) -> Result<usize, Errno> {
+    if let Some(file) = description.downcast::<ListenerFile>() {
+        return super::seccomp::ioctl(task, file.listener(), request, argument);
+    }
+    if let Some(process) = description.downcast::<ProcessFile>() {
+        return super::pidfd::ioctl(task, process, request, argument);
+    }
+    description.file().ioctl(request, argument, task)
 }
 
 fn memfd_create(task: &mut CurrentTask, name: UserPointer<u8>, flags: u32) -> Result<Fd, Errno> {

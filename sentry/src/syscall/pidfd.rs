@@ -8,9 +8,10 @@ use syscalls::Sysno;
 use super::Handler;
 use super::arguments::{UserPointer, handlers};
 use crate::Errno;
-use crate::abi::Siginfo;
+use crate::abi::{PidfdInfo, Siginfo};
+use crate::cred::{Namespace, NamespaceKind};
 use crate::fs::proc::process_of_directory;
-use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
+use crate::fs::{Caller, Fd, FileDescription, OpenFlags, Viewer, nsfs};
 use crate::signal::SignalInfo;
 use crate::task::{CurrentTask, ProcessFile, Task, Tid, check_access};
 
@@ -161,4 +162,109 @@ fn pidfd_getfd(task: &mut CurrentTask, descriptor: Fd, target: Fd, flags: u32) -
     check_access(task.task(), &leader)?;
     let taken = leader.descriptors().get(target)?;
     task.install_descriptor(taken, true)
+}
+
+/// `PIDFD_GET_INFO`, without its size.
+const GET_INFO: u32 = 11;
+/// `PIDFD_GET_*_NAMESPACE`.
+const NAMESPACES: std::ops::RangeInclusive<u32> = 1..=10;
+
+/// The request, of `PIDFS_IOCTL_MAGIC`, if `request` is one of a process descriptor.
+fn request_of(request: u32) -> Option<(u32, usize)> {
+    const MAGIC: u32 = 0xff;
+    const SIZE_BITS: u32 = 14;
+    let size = request >> 16 & ((1 << SIZE_BITS) - 1);
+    (request >> 8 & 0xff == MAGIC).then_some((request & 0xff, size as usize))
+}
+
+/// ioctl(2) on a process descriptor.
+///
+/// # Errors
+/// ENOTTY, EINVAL, ESRCH, EACCES, EFAULT.
+pub(super) fn ioctl(
+    task: &CurrentTask,
+    process: &ProcessFile,
+    request: u32,
+    argument: u64,
+) -> Result<usize, Errno> {
+    match request_of(request) {
+        Some((GET_INFO, size)) => tell_info(task, process, UserPointer::new(argument), size),
+        Some((which, 0)) if NAMESPACES.contains(&which) => {
+            if argument != 0 {
+                return Err(Errno::EINVAL);
+            }
+            open_namespace(task, process, which)
+        }
+        _ => Err(Errno::ENOTTY),
+    }
+}
+
+/// PIDFD_GET_INFO: who the process is, as the caller numbers processes and users.
+fn tell_info(
+    task: &CurrentTask,
+    process: &ProcessFile,
+    place: UserPointer<PidfdInfo>,
+    size: usize,
+) -> Result<usize, Errno> {
+    const PID: u64 = 1;
+    const CREDENTIALS: u64 = 2;
+    if size < size_of::<PidfdInfo>() {
+        return Err(Errno::ENOTTY);
+    }
+    if place.is_null() {
+        return Err(Errno::EINVAL);
+    }
+    place.read(task)?;
+    if process.is_reaped() {
+        return Err(Errno::ESRCH);
+    }
+    let (tasks, own) = (task.kernel().tasks(), task.thread_group().pid_namespace());
+    let (target, group) = (process.task(), process.thread_group());
+    let credentials = target.credentials();
+    let users = &task.credentials().user_namespace;
+    let number = tasks.number_of(target, own);
+    if number == Tid(0) {
+        return Err(Errno::ESRCH);
+    }
+    let info = PidfdInfo {
+        mask: PID | CREDENTIALS,
+        pid: number.0.cast_unsigned(),
+        tgid: tasks.group_number(group, own).0.cast_unsigned(),
+        ppid: tasks.parent_number_in(group, own).0.cast_unsigned(),
+        ruid: users.from_kernel_uid(credentials.real_uid).0,
+        rgid: users.from_kernel_gid(credentials.real_gid).0,
+        euid: users.from_kernel_uid(credentials.effective_uid).0,
+        egid: users.from_kernel_gid(credentials.effective_gid).0,
+        suid: users.from_kernel_uid(credentials.saved_uid).0,
+        sgid: users.from_kernel_gid(credentials.saved_gid).0,
+        fsuid: users.from_kernel_uid(credentials.fs_uid).0,
+        fsgid: users.from_kernel_gid(credentials.fs_gid).0,
+        ..PidfdInfo::default()
+    };
+    place.write(task, &info).map(|()| 0)
+}
+
+/// PIDFD_GET_*_NAMESPACE: a descriptor of one of the process's namespaces.
+fn open_namespace(task: &CurrentTask, process: &ProcessFile, which: u32) -> Result<usize, Errno> {
+    let target = process.task();
+    let children = || (!process.is_reaped() && target.memory().is_some()).then(|| target.namespaces());
+    let namespace = match which {
+        1 => target.namespace(NamespaceKind::Cgroup),
+        2 => target.namespace(NamespaceKind::Ipc),
+        3 => target.namespace(NamespaceKind::Mount),
+        4 => target.namespace(NamespaceKind::Network),
+        5 => target.namespace(NamespaceKind::Pid),
+        6 => children().map(|all| all.pid_for_children as Arc<dyn Namespace>),
+        7 => target.namespace(NamespaceKind::Time),
+        8 => children().map(|all| all.time_for_children as Arc<dyn Namespace>),
+        9 => target.namespace(NamespaceKind::User),
+        _ => target.namespace(NamespaceKind::Uts),
+    };
+    let namespace = namespace.filter(|_| target.memory().is_some()).ok_or(Errno::ESRCH)?;
+    check_access(task.task(), target).map_err(|_| Errno::EACCES)?;
+    let path = nsfs::place_of(namespace);
+    let viewer = Viewer::kernel(&task.credentials().user_namespace);
+    let file = path.inode().clone().open(OpenFlags::empty(), &viewer)?;
+    let fd = task.install_descriptor(FileDescription::new(file, Some(path), OpenFlags::empty()), true)?;
+    fd.index().ok_or(Errno::EBADF)
 }
