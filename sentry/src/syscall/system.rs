@@ -17,7 +17,7 @@ use crate::memory::{MAX_MAPPING_NAME_BYTES, MmFlags};
 use crate::pace::Pace;
 use crate::platform::{SegmentBases, VirtualAddress};
 use crate::signal::Signal;
-use crate::task::{CurrentTask, NAME_LEN};
+use crate::task::{CurrentTask, NAME_LEN, UserDispatch};
 use crate::uts::NAME_MAX_BYTES;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
@@ -229,6 +229,10 @@ fn prctl(
         pr::PR_SET_PTRACER => {}
         pr::PR_GET_SECCOMP => return Ok(me.seccomp_mode() as usize),
         pr::PR_SET_SECCOMP => return super::seccomp::set_mode(task, argument, third),
+        pr::PR_SET_SYSCALL_USER_DISPATCH => set_user_dispatch(task, argument, (third, fourth), fifth)?,
+        pr::PR_GET_SPECULATION_CTRL | pr::PR_SET_SPECULATION_CTRL => {
+            return speculation_control(option, argument, (third, fourth, fifth));
+        }
         pr::PR_MCE_KILL_GET => return Ok(pr::PR_MCE_KILL_DEFAULT.encode()),
         pr::PR_GET_TIMING => return Ok(0),
         pr::PR_SET_VMA
@@ -295,6 +299,55 @@ fn name_mapping(task: &CurrentTask, [operation, address, len_bytes, name]: [u64;
         }
     };
     task.memory().set_name(VirtualAddress(address), len_bytes, name.as_deref())
+}
+
+/// PR_SET_SYSCALL_USER_DISPATCH: which calls the thread gets back, unless they come from a range.
+fn set_user_dispatch(
+    task: &mut CurrentTask,
+    mode: u64,
+    (start, len_bytes): (u64, u64),
+    selector: u64,
+) -> Result<(), Errno> {
+    const OFF: u64 = 0;
+    const ON: u64 = 1;
+    task.user_dispatch = match mode {
+        OFF if start == 0 && len_bytes == 0 && selector == 0 => None,
+        ON if start != 0 && start.checked_add(len_bytes).is_none_or(|end| end <= start) => {
+            return Err(Errno::EINVAL);
+        }
+        ON => {
+            super::user_buffers::check_range(selector, 1)?;
+            Some(UserDispatch { start, len_bytes, selector: VirtualAddress(selector) })
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    Ok(())
+}
+
+/// What processors guess is not for a sandbox to control: it is as on the host.
+fn speculation_control(
+    option: u32,
+    which: u64,
+    (third, fourth, fifth): (u64, u64, u64),
+) -> Result<usize, Errno> {
+    let is_set = option == pr::PR_SET_SPECULATION_CTRL;
+    if fourth != 0 || fifth != 0 || !is_set && third != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if which > u64::from(pr::PR_SPEC_L1D_FLUSH) {
+        return Err(Errno::ENODEV);
+    }
+    let settings =
+        [pr::PR_SPEC_ENABLE, pr::PR_SPEC_DISABLE, pr::PR_SPEC_FORCE_DISABLE, pr::PR_SPEC_DISABLE_NOEXEC];
+    if !is_set {
+        let is_flush = which == u64::from(pr::PR_SPEC_L1D_FLUSH);
+        return Ok(if is_flush { pr::PR_SPEC_FORCE_DISABLE } else { pr::PR_SPEC_ENABLE }.encode());
+    }
+    Err(if settings.iter().any(|setting| u64::from(*setting) == third) {
+        Errno::ENXIO
+    } else {
+        Errno::ERANGE
+    })
 }
 
 /// The operations of prctl(2) on what the task may do. `rest_is_zero`: the arguments after the first are 0.

@@ -60,6 +60,8 @@ pub struct CurrentTask {
     pub(super) has_waited_in_vain: bool,
     /// What is kept for a recording, while there is one.
     pub(super) profile: Option<Box<super::profiling::TaskProfile>>,
+    /// Which of its system calls it gets back by a signal.
+    pub(crate) user_dispatch: Option<super::UserDispatch>,
     /// While it does what must not sleep.
     pub(super) attempted: Option<super::deferred::Attempted>,
     /// The rings that io_uring_enter(2) finds by number (IORING_REGISTER_RING_FDS).

@@ -149,6 +149,7 @@ impl CurrentTask {
         task.group.timers.posix.clear();
         task.group.aio_contexts.clear();
         self.registered_rings.clear();
+        self.user_dispatch = None;
         task.abandon_deferred_work(false);
 
         task.group.set_executed_in(new.user_namespace.clone());

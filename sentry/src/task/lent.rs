@@ -117,6 +117,7 @@ impl CurrentTask {
     /// Whether a call may be served at all: nobody wants to see it, or to see the task, and it need not wait afterwards.
     fn may_be_served_lent(&self) -> bool {
         !self.task.is_interrupted()
+            && self.user_dispatch.is_none()
             && !self.task.is_traced()
             && self.task.seccomp_mode() == SeccompMode::Disabled
             && !self.kernel().cgroups().limits_memory_softly()

@@ -161,6 +161,10 @@ impl CurrentTask {
 
     fn run_syscall(&mut self, dispatcher: &dyn Dispatcher) -> State {
         self.syscall_number = Some(self.registers.rax);
+        if self.hands_call_to_user() {
+            self.syscall_number = None;
+            return State::Interrupt;
+        }
         let mut is_emulated = false;
         if self.task.is_traced() {
             self.registers.rax = ptrace::PENDING_RESULT;

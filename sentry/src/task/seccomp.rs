@@ -305,7 +305,7 @@ impl CurrentTask {
     }
 
     /// The system call that the task makes, as filters see it.
-    fn seccomp_data(&self) -> Option<SeccompData> {
+    pub(super) fn seccomp_data(&self) -> Option<SeccompData> {
         Some(SeccompData {
             nr: self.syscall_number? as i32,
             arch: ARCHITECTURE,

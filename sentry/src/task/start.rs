@@ -168,6 +168,7 @@ impl TaskSet {
             has_waited_in_vain: false,
             profile: None,
             attempted: None,
+            user_dispatch: None,
             registered_rings: Vec::new(),
             state: State::App,
         });
