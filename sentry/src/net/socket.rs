@@ -34,17 +34,14 @@ pub enum SocketKind {
 }
 
 impl SocketKind {
-    /// The kind with the `SOCK_*` number.
-    ///
-    /// # Errors
-    /// ESOCKTNOSUPPORT.
-    pub fn from_raw(raw: u32) -> Result<Self, Errno> {
+    /// The kind with the `SOCK_*` number, if any family here has such.
+    pub fn from_raw(raw: u32) -> Option<Self> {
         match raw {
-            uapi::SOCK_STREAM => Ok(Self::Stream),
-            uapi::SOCK_DGRAM => Ok(Self::Datagram),
-            uapi::SOCK_RAW => Ok(Self::Raw),
-            uapi::SOCK_SEQPACKET => Ok(Self::SequencedPacket),
-            _ => Err(Errno::ESOCKTNOSUPPORT),
+            uapi::SOCK_STREAM => Some(Self::Stream),
+            uapi::SOCK_DGRAM => Some(Self::Datagram),
+            uapi::SOCK_RAW => Some(Self::Raw),
+            uapi::SOCK_SEQPACKET => Some(Self::SequencedPacket),
+            _ => None,
         }
     }
 
@@ -334,6 +331,15 @@ pub trait Socket: Any + Send + Sync {
         how: Receiving,
         take: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<Received, Errno>;
+
+    /// Whether there may be an option of a level other than SOL_SOCKET, for one who sets it (`is_set`) or asks for it: what Linux finds
+    /// out before it looks at the value or at its length.
+    ///
+    /// # Errors
+    /// ENOPROTOOPT, or EOPNOTSUPP for a family that has no options at all.
+    fn check_option(&self, _level: u32, _option: u32, _is_set: bool) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
 
     /// The value of an option of another level than SOL_SOCKET, encoded; `room_bytes` is how much the caller has room for.
     ///

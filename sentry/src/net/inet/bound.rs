@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::address::{self, Version, unmapped};
 use super::control::SendControl;
 use super::ip::{self, IpOptions};
-use super::ipv6::Ipv6Options;
+use super::ipv6::{self, Ipv6Options};
 use super::multicast::{self, Interface, Memberships};
 use super::ports::Claim;
 use super::{InetSockets, RAW};
@@ -350,6 +350,36 @@ impl InetSocket {
         SocketAddr::new(self.version.unspecified(), 0)
     }
 
+    /// Whether there may be an option of a level, which is the protocol's own or not.
+    ///
+    /// # Errors
+    /// ENOPROTOOPT; EOPNOTSUPP where IPv4 is asked for the value of another level's, or is to pass groups on as a router.
+    pub(super) fn check_option(
+        &self,
+        level: u32,
+        option: u32,
+        (is_set, is_own_level): (bool, bool),
+    ) -> Result<(), Errno> {
+        /// MRT_INIT and its kin.
+        const MULTICAST_ROUTING: RangeInclusive<u32> = 200..=212;
+        let has_ipv4 = self.version == Version::V4 || !self.is_raw();
+        match level {
+            _ if is_own_level => Ok(()),
+            uapi::SOL_IP if has_ipv4 && MULTICAST_ROUTING.contains(&option) => Err(Errno::EOPNOTSUPP),
+            // Who asks is told of the value's length first.
+            uapi::SOL_IP if has_ipv4 && (!is_set || ip::is_option(option)) => Ok(()),
+            // Who sets one has its value read first.
+            uapi::SOL_IPV6 if self.version == Version::V6 && (is_set || self.has_ipv6_number(option)) => Ok(()),
+            uapi::SOL_IP if has_ipv4 => Err(Errno::ENOPROTOOPT),
+            _ if self.version == Version::V4 && !is_set => Err(Errno::EOPNOTSUPP),
+            _ => Err(Errno::ENOPROTOOPT),
+        }
+    }
+
+    fn has_ipv6_number(&self, option: u32) -> bool {
+        ipv6::is_option(option, self.is_raw())
+    }
+
     /// The value of an option of a level that all internet sockets have.
     pub(super) fn option(&self, level: u32, option: u32, room_bytes: usize) -> Result<Vec<u8>, Errno> {
         match level {
@@ -383,7 +413,8 @@ impl InetSocket {
         (is_bound, caller): (bool, &dyn Caller),
     ) -> Result<(), Errno> {
         let is_missing = level == uapi::SOL_IPV6 && self.version == Version::V4;
-        if !matches!(level, uapi::SOL_IP | uapi::SOL_IPV6) || is_missing {
+        let is_unknown = level == uapi::SOL_IPV6 && !self.has_ipv6_number(option);
+        if !matches!(level, uapi::SOL_IP | uapi::SOL_IPV6) || is_missing || is_unknown {
             return Err(Errno::ENOPROTOOPT);
         }
         if let Some(result) = self.set_multicast(level, option, value) {

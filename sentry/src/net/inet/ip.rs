@@ -63,6 +63,11 @@ pub(super) struct IpOptions {
     switches: u64,
 }
 
+/// Whether an option has a meaning to anybody, MCAST_* included.
+pub(super) fn is_option(option: u32) -> bool {
+    matches!(option, 1..=8 | 10..=13 | 15..=26 | 32..=51 | 64..=65)
+}
+
 /// The number that an option of one byte or of an `int` is.
 fn number(value: &[u8]) -> i32 {
     match value {

@@ -62,6 +62,13 @@ pub(super) struct Ipv6Options {
     switches: u128,
 }
 
+/// Whether an option can be set or asked for, of a raw socket or another; MCAST_* included.
+pub(super) fn is_option(option: u32, is_raw: bool) -> bool {
+    let is_of_raw = is_raw && matches!(option, uapi::IPV6_CHECKSUM | uapi::IPV6_HDRINCL);
+    is_of_raw
+        || matches!(option, 1..=6 | 8 | 11 | 16..=21 | 22..=35 | 42..=51 | 53..=62 | 64..=68 | 70 | 72..=80)
+}
+
 /// A number of 0 to 255, where -1 stands for the usual one.
 fn byte_or_usual(number: i32) -> Result<Option<u8>, Errno> {
     match u8::try_from(number) {

@@ -74,7 +74,7 @@ fn create(
     }
     let socket = |kind, protocol| InetSocket::new(version, network, kind, protocol, caller);
     let echo = if version == Version::V4 { ICMP } else { ICMPV6 };
-    match (request.kind, request.protocol) {
+    match (request.kind.ok_or(Errno::ESOCKTNOSUPPORT)?, request.protocol) {
         (SocketKind::Stream, 0 | TCP) => Ok(TcpSocket::new(socket(SocketKind::Stream, TCP))),
         (SocketKind::Datagram, 0 | UDP) => Ok(UdpSocket::new(socket(SocketKind::Datagram, UDP))),
         (SocketKind::Datagram, UDP_LITE) => Ok(UdpSocket::new(socket(SocketKind::Datagram, UDP_LITE))),

@@ -94,9 +94,8 @@ fn create(
     request: SocketRequest,
     caller: &dyn SocketCaller,
 ) -> Result<Arc<dyn Socket>, Errno> {
-    if !matches!(request.kind, SocketKind::Raw | SocketKind::Datagram) {
-        return Err(Errno::ESOCKTNOSUPPORT);
-    }
+    let is_suitable = |kind: &SocketKind| matches!(kind, SocketKind::Raw | SocketKind::Datagram);
+    let kind = request.kind.filter(is_suitable).ok_or(Errno::ESOCKTNOSUPPORT)?;
     let protocol = Protocol::from_raw(request.protocol)?;
-    Ok(NetlinkSocket::new(namespace, request.kind, protocol, caller))
+    Ok(NetlinkSocket::new(namespace, kind, protocol, caller))
 }

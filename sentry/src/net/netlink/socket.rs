@@ -319,6 +319,10 @@ impl Socket for NetlinkSocket {
         })
     }
 
+    fn check_option(&self, level: u32, _option: u32, _is_set: bool) -> Result<(), Errno> {
+        if level == SOL_NETLINK { Ok(()) } else { Err(Errno::ENOPROTOOPT) }
+    }
+
     fn option(&self, level: u32, option: u32, room_bytes: usize) -> Result<Vec<u8>, Errno> {
         if level != SOL_NETLINK {
             return Err(Errno::ENOPROTOOPT);

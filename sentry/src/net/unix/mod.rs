@@ -62,7 +62,10 @@ fn checked_kind(request: SocketRequest) -> Result<SocketKind, Errno> {
     if request.protocol != 0 && request.protocol != uapi::AF_UNIX {
         return Err(Errno::EPROTONOSUPPORT);
     }
-    Ok(if request.kind == SocketKind::Raw { SocketKind::Datagram } else { request.kind })
+    match request.kind.ok_or(Errno::ESOCKTNOSUPPORT)? {
+        SocketKind::Raw => Ok(SocketKind::Datagram),
+        kind => Ok(kind),
+    }
 }
 
 /// A socket of AF_UNIX, of any of its three types (`man 7 unix`).

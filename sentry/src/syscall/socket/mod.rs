@@ -48,8 +48,6 @@ const SOCK_NONBLOCK: u32 = OpenFlags::NONBLOCK.bits();
 const SOCK_CLOEXEC: u32 = OpenFlags::CLOEXEC.bits();
 /// The bits of that argument that hold the type itself (`SOCK_TYPE_MASK`).
 const TYPE_MASK: u32 = 0xf;
-/// One more than the largest type (`SOCK_MAX`).
-const TYPE_COUNT: u32 = 11;
 
 /// An open socket: the description and the socket in it.
 struct OpenSocket {
@@ -112,12 +110,9 @@ fn decode_request(
     if flags & !(SOCK_NONBLOCK | SOCK_CLOEXEC) != 0 {
         return Err(Errno::EINVAL);
     }
-    let family = Family::find(family)?;
-    if number >= TYPE_COUNT {
-        return Err(Errno::EINVAL);
-    }
+    let family = Family::find(family, number)?;
     // A negative protocol is beyond every family's.
-    let request = SocketRequest { kind: SocketKind::from_raw(number)?, protocol: protocol.cast_unsigned() };
+    let request = SocketRequest { kind: SocketKind::from_raw(number), protocol: protocol.cast_unsigned() };
     Ok((family, request, OpenFlags::from_bits_retain(flags)))
 }
 
@@ -144,8 +139,12 @@ fn socketpair(
         task.memory().check_writable(descriptors.address(), size_of::<[Fd; 2]>())?;
     }
     let (family, request, flags) = decode_request(family, kind, protocol)?;
-    let create_pair = family.create_pair.ok_or(Errno::EOPNOTSUPP)?;
-    let sockets = create_pair(&task.task().network_namespace(), request, task)?;
+    let network = task.task().network_namespace();
+    let Some(create_pair) = family.create_pair else {
+        // One is made, and then it turns out that it cannot be connected to another.
+        return (family.create)(&network, request, task).and(Err(Errno::EOPNOTSUPP));
+    };
+    let sockets = create_pair(&network, request, task)?;
     sockets.iter().for_each(|socket| socket.common().set_landlock(task.credentials().landlock.clone()));
     let files = sockets.map(|socket| SocketFile::open(socket, flags));
     install_pair(task, files, flags.contains(OpenFlags::CLOEXEC), descriptors)

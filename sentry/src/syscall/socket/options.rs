@@ -25,6 +25,9 @@ pub(super) fn getsockopt(
     len_bytes: UserPointer<i32>,
 ) -> Result<(), Errno> {
     let socket = OpenSocket::find(task, descriptor)?.socket;
+    if level != uapi::SOL_SOCKET {
+        socket.check_option(level, option, false)?;
+    }
     let room = usize::try_from(len_bytes.read(task)?).map_err(|_| Errno::EINVAL)?;
     let bytes = match (level, option) {
         (uapi::SOL_SOCKET, uapi::SO_GET_FILTER) => {
@@ -103,7 +106,10 @@ pub(super) fn setsockopt(
     let len_bytes = usize::try_from(len_bytes).map_err(|_| Errno::EINVAL)?;
     let read = |task: &CurrentTask| value.read_array(task, len_bytes.min(MAX_VALUE_BYTES));
     if level != uapi::SOL_SOCKET {
-        let value = read(task)?;
+        socket.check_option(level, option, true)?;
+        // To IPv6 no value is zero.
+        let is_zero = level == uapi::SOL_IPV6 && value.is_null();
+        let value = if is_zero { vec![0; size_of::<i32>()] } else { read(task)? };
         return socket.set_option(level, option, &value, task);
     }
     if len_bytes < size_of::<i32>() && option != uapi::SO_BINDTODEVICE {

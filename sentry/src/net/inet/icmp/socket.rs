@@ -116,6 +116,18 @@ impl Socket for IcmpSocket {
         self.arrived.receive(&self.inet, max_bytes, how, take)
     }
 
+    fn check_option(&self, level: u32, option: u32, is_set: bool) -> Result<(), Errno> {
+        match (level, self.inet.is_ipv6()) {
+            (SOL_RAW, true) if self.is_raw() => Ok(()),
+            (SOL_RAW, false) | (uapi::SOL_ICMPV6, true) if self.is_raw() => match self.filter_bytes() {
+                Some(_) if option == FILTER => Ok(()),
+                None if option == FILTER || self.inet.is_ipv6() => Err(Errno::EOPNOTSUPP),
+                _ => Err(Errno::ENOPROTOOPT),
+            },
+            _ => self.inet.check_option(level, option, (is_set, false)),
+        }
+    }
+
     fn option(&self, level: u32, option: u32, room_bytes: usize) -> Result<Vec<u8>, Errno> {
         match (level, option, self.filter_bytes()) {
             (SOL_RAW | uapi::SOL_ICMPV6, FILTER, Some(len_bytes)) => {

@@ -115,6 +115,10 @@ impl Socket for TcpSocket {
         self.receive_bytes(max_bytes, how, take)
     }
 
+    fn check_option(&self, level: u32, option: u32, is_set: bool) -> Result<(), Errno> {
+        self.inet.check_option(level, option, (is_set, level == uapi::SOL_TCP))
+    }
+
     fn option(&self, level: u32, option: u32, room_bytes: usize) -> Result<Vec<u8>, Errno> {
         match level {
             uapi::SOL_TCP => self.tcp_option(option),

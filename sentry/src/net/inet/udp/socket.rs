@@ -110,6 +110,10 @@ impl Socket for UdpSocket {
         self.arrived.receive(&self.inet, max_bytes, how, take)
     }
 
+    fn check_option(&self, level: u32, option: u32, is_set: bool) -> Result<(), Errno> {
+        self.inet.check_option(level, option, (is_set, self.is_own_level(level)))
+    }
+
     fn option(&self, level: u32, option: u32, room_bytes: usize) -> Result<Vec<u8>, Errno> {
         if self.is_own_level(level) {
             return self.udp_option(option);
