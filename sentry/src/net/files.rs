@@ -36,7 +36,7 @@ impl Network for NetworkNamespace {
             return Err(Errno::EPERM);
         }
         let changes = attributes::parse(name, text)?;
-        Ok(self.configuration().change_link(index, changes)?)
+        Ok(self.shared_self()?.change_link(index, changes)?)
     }
 
     fn setting(
@@ -63,6 +63,7 @@ impl Network for NetworkNamespace {
             return Err(Errno::EPERM);
         }
         self.settings().write(directory, link, setting, text, &writer.user_namespace)?;
+        self.shared().topology.has_changed();
         if directory == SettingDirectory::Ipv6Link && setting.name() == "disable_ipv6" {
             self.apply_disabled_ipv6();
         }

@@ -16,6 +16,7 @@ pub mod netlink;
 pub mod outside;
 pub mod route;
 pub mod unix;
+pub mod wire;
 
 mod address;
 mod attributes;

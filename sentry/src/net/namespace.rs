@@ -1,16 +1,19 @@
 //! Network namespaces (`man 7 network_namespaces`).
 
 use std::any::Any;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::SocketMemory;
 use super::configuration::NetworkConfiguration;
 use super::counters::Counters;
+use super::device::{LOOPBACK_INDEX, LinkStatistics};
 use super::inet::InetSockets;
 use super::netlink::NetlinkSockets;
 use super::outside::Outside;
 use super::unix::{FilesInFlight, UnixSockets};
+use super::wire::{NamespaceNumbers, Passage, Topology};
+use crate::Errno;
 use crate::cred::{Capabilities, Credentials, Identity, Namespace};
 use crate::fs::OpenFiles;
 use crate::network_settings::NetworkSettings;
@@ -29,6 +32,8 @@ pub struct KernelSockets {
     pub timekeeper: Arc<Timekeeper>,
     /// What ends their waits.
     pub timers: Arc<TimerQueue>,
+    /// The ways from one namespace to another.
+    pub topology: Arc<Topology>,
 }
 
 impl KernelSockets {
@@ -47,10 +52,14 @@ impl KernelSockets {
 /// What the sockets of some tasks can reach by a name that is no file, and what their families need for it.
 pub struct NetworkNamespace {
     identity: Identity,
+    me: Weak<Self>,
     shared: KernelSockets,
     configuration: NetworkConfiguration,
     settings: NetworkSettings,
+    /// How it numbers other namespaces.
+    numbers: NamespaceNumbers,
     counters: Counters,
+    loopback_statistics: OnceLock<Option<Arc<LinkStatistics>>>,
     /// The instance of sysfs that shows it, kept for [`fs::sys`](crate::fs::sys), which makes it.
     sysfs: OnceLock<Arc<dyn Any + Send + Sync>>,
     netlink: Arc<NetlinkSockets>,
@@ -72,9 +81,12 @@ impl NetworkNamespace {
         let netlink = Arc::<NetlinkSockets>::default();
         Arc::new_cyclic(|namespace| Self {
             identity,
-            configuration: NetworkConfiguration::new(netlink.clone()),
+            me: namespace.clone(),
+            configuration: NetworkConfiguration::new(netlink.clone(), &shared.topology),
             settings: NetworkSettings::default(),
+            numbers: NamespaceNumbers::default(),
             counters: Counters::default(),
+            loopback_statistics: OnceLock::new(),
             sysfs: OnceLock::new(),
             netlink,
             unix_sockets: UnixSockets::new(shared.clone(), namespace.clone()),
@@ -89,14 +101,35 @@ impl NetworkNamespace {
         Self::unconfigured(identity, self.shared.clone())
     }
 
+    /// The same, to be kept.
+    ///
+    /// # Errors
+    /// ENODEV for one that is about to end.
+    pub(super) fn shared_self(&self) -> Result<Arc<Self>, Errno> {
+        self.me.upgrade().ok_or(Errno::ENODEV)
+    }
+
     /// Its links, addresses and routes.
     pub fn configuration(&self) -> &NetworkConfiguration {
         &self.configuration
     }
 
+    /// What counts a packet that goes through the loopback.
+    pub(super) fn loopback_passages(&self) -> Option<Vec<Passage>> {
+        let statistics = self.loopback_statistics.get_or_init(|| {
+            self.configuration.look(|all| all.link(LOOPBACK_INDEX).map(|link| link.statistics.clone()).ok())
+        });
+        statistics.clone().map(Passage::through_loopback)
+    }
+
     /// Its settings, /proc/sys/net.
     pub fn settings(&self) -> &NetworkSettings {
         &self.settings
+    }
+
+    /// How it numbers the namespaces that it knows of.
+    pub fn numbers(&self) -> &NamespaceNumbers {
+        &self.numbers
     }
 
     /// What its protocols count.

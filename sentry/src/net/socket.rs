@@ -76,6 +76,16 @@ pub trait SocketCaller: Caller {
     fn task_fs(&self) -> Arc<TaskFs>;
     /// Who looks a path up.
     fn viewer(&self) -> Viewer;
+    /// The network namespace of the process with this number.
+    ///
+    /// # Errors
+    /// ESRCH.
+    fn network_of_process(&self, number: i32) -> Result<Arc<NetworkNamespace>, Errno>;
+    /// The network namespace that an open file stands for (`man 5 proc_pid_ns`).
+    ///
+    /// # Errors
+    /// EBADF, EINVAL.
+    fn network_of_descriptor(&self, descriptor: i32) -> Result<Arc<NetworkNamespace>, Errno>;
 }
 
 /// Where a connect or a send leads: found once, however many attempts it takes.

@@ -144,6 +144,9 @@ impl NetworkSettings {
             _ => (&[(directory, name)], &of_one),
         };
         for (directory, name) in places {
+            if links.len() > 1 {
+                changed.retain(|(other, _, setting), _| (other, setting) != (directory, name));
+            }
             for link in links {
                 changed.insert((*directory, (*link).into(), *name), numbers.clone());
             }
@@ -151,7 +154,13 @@ impl NetworkSettings {
     }
 
     fn numbers(&self, directory: SettingDirectory, link: &str, setting: &Setting) -> Vec<i64> {
-        let changed = self.changed.lock().get(&(directory, link.to_string(), setting.name())).cloned();
+        let changed = {
+            let changed = self.changed.lock();
+            let of = |link: &str| changed.get(&(directory, link.to_string(), setting.name())).cloned();
+            // A link begins with what those to come are to have.
+            let begins_with_default = !matches!(link, "" | ALL_LINKS | LINKS_TO_COME | LOOPBACK);
+            of(link).or_else(|| begins_with_default.then(|| of(LINKS_TO_COME)).flatten())
+        };
         changed.unwrap_or_else(|| match default_of_link(link, setting.name()) {
             Some(number) => vec![number],
             None => setting.default().to_vec(),
@@ -221,6 +230,11 @@ impl NetworkSettings {
     /// Whether IPv4 packets for others are passed on (`ipv4/ip_forward`).
     pub fn forwards_ipv4(&self) -> bool {
         self.number(SettingDirectory::Ipv4, "", "ip_forward") != 0
+    }
+
+    /// Whether IPv4 packets for others are passed on that come in by a link (`ipv4/conf/LINK/forwarding`).
+    pub fn forwards_ipv4_of(&self, link: &str) -> bool {
+        self.number(SettingDirectory::Ipv4Link, link, "forwarding") != 0
     }
 
     /// Whether IPv6 packets for others are passed on (`ipv6/conf/all/forwarding`).

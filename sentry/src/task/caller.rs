@@ -1,16 +1,18 @@
 //! What the file systems may ask of the running task.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::{CurrentTask, SignalSource, Task, Tid};
 use crate::Errno;
 use crate::cred::{Credentials, Namespace, NamespaceKind};
+use crate::fs::nsfs::NamespaceFile;
 use crate::fs::signalfd::PendingSignals;
 use crate::fs::sleeper::Sleeper;
 use crate::fs::{Caller, Fd, FileDescription, Path, Resolver, TaskFs, Viewer};
 use crate::memory::MemoryManager;
-use crate::net::SocketCaller;
+use crate::net::{NetworkNamespace, SocketCaller};
 use crate::process_identity::ProcessIdentity;
 use crate::signal::Signal;
 use crate::wait::Waiter;
@@ -78,6 +80,19 @@ impl SocketCaller for CurrentTask {
 
     fn viewer(&self) -> Viewer {
         CurrentTask::viewer(self)
+    }
+
+    fn network_of_process(&self, number: i32) -> Result<Arc<NetworkNamespace>, Errno> {
+        let namespace = self.thread_group().pid_namespace();
+        let task = self.kernel().tasks().task(namespace, Tid(number)).ok_or(Errno::ESRCH)?;
+        Ok(task.network_namespace())
+    }
+
+    fn network_of_descriptor(&self, descriptor: i32) -> Result<Arc<NetworkNamespace>, Errno> {
+        let file = self.file(Fd(descriptor))?;
+        let file = file.downcast::<NamespaceFile>().ok_or(Errno::EINVAL)?;
+        let namespace: Arc<dyn Any + Send + Sync> = file.namespace().clone();
+        namespace.downcast().map_err(|_| Errno::EINVAL)
     }
 }
 

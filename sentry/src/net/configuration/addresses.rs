@@ -180,7 +180,7 @@ impl State {
         let addresses = link.addresses.iter().filter(|address| is_wanted(address));
         let routes: Vec<Route> = addresses.flat_map(|address| address_routes(link, address)).collect();
         for route in routes {
-            let is_same_way = |other: &Route| !route.is_ipv6() || other.device == route.device;
+            let is_same_way = |other: &Route| other.device == route.device;
             if !self.routes.at_place_of(&route).any(is_same_way) {
                 self.routes.insert(route.clone());
                 self.note(Thing::Route(route));

@@ -10,7 +10,7 @@ use netlink_packet_route::route::RouteScope;
 use super::addresses::insert_address;
 use super::{NetworkConfiguration, Refusal, State, Thing};
 use crate::Errno;
-use crate::net::device::{InterfaceAddress, Link, LinkKind, LinkName};
+use crate::net::device::{InterfaceAddress, Link, LinkName};
 
 /// Flags that whoever may change a link sets.
 const SETTABLE_FLAGS: LinkFlags = LinkFlags::Up
@@ -28,7 +28,7 @@ const MAX_ALIAS_BYTES: usize = 255;
 /// Below this MTU there is no IPv4 (RFC 791).
 const MIN_IPV4_MTU: u32 = 68;
 /// Below this MTU there is no IPv6 (RFC 8200).
-const MIN_IPV6_MTU: u32 = 1280;
+pub(super) const MIN_IPV6_MTU: u32 = 1280;
 
 /// What is to become of a link; what is `None` stays.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +68,9 @@ impl NetworkConfiguration {
                 (true, false) => state.lower_addresses(index),
                 _ => {}
             }
+            if was_up != is_up {
+                state.port_has_changed(index);
+            }
             Ok(())
         })
     }
@@ -87,19 +90,20 @@ impl NetworkConfiguration {
         });
     }
 
-    /// Removes a link.
+    /// Fails for a link that cannot be removed.
     ///
     /// # Errors
     /// ENODEV; EOPNOTSUPP for a loopback or the link to the outside, which stay as long as their namespace.
-    pub fn delete_link(&self, index: u32) -> Result<(), Refusal> {
-        match self.state.lock().devices.get(index)?.kind {
-            LinkKind::Loopback | LinkKind::Outside => Err(Errno::EOPNOTSUPP.into()),
+    pub fn check_removable(&self, index: u32) -> Result<(), Refusal> {
+        match self.state.lock().devices.get(index)?.kind.name() {
+            Some(_) => Ok(()),
+            None => Err(Errno::EOPNOTSUPP.into()),
         }
     }
 }
 
 impl State {
-    fn check_changes(&self, index: u32, changes: &LinkChanges) -> Result<(), Refusal> {
+    pub(super) fn check_changes(&self, index: u32, changes: &LinkChanges) -> Result<(), Refusal> {
         let link = self.devices.get(index)?;
         if let Some(name) = &changes.name
             && self.devices.find(name.as_bytes()).is_ok_and(|other| other.index != index)
@@ -119,11 +123,12 @@ impl State {
         Ok(())
     }
 
-    fn set_properties(&mut self, index: u32, changes: LinkChanges) {
+    pub(super) fn set_properties(&mut self, index: u32, changes: LinkChanges) {
         let Ok(link) = self.devices.get_mut(index) else { return };
         link.name = changes.name.unwrap_or(link.name.clone());
         link.mtu = changes.mtu.unwrap_or(link.mtu);
         link.tx_queue_len = changes.tx_queue_len.unwrap_or(link.tx_queue_len);
+        link.is_address_given |= changes.hardware_address.is_some();
         link.hardware_address = changes.hardware_address.unwrap_or(link.hardware_address);
         link.hardware_broadcast = changes.hardware_broadcast.unwrap_or(link.hardware_broadcast);
         link.alias = changes.alias.unwrap_or_else(|| std::mem::take(&mut link.alias));
@@ -131,7 +136,7 @@ impl State {
     }
 
     /// Sets those of the flags that count and can be set; returns whether the link was up, and whether it is now.
-    fn set_flags(&mut self, index: u32, flags: Option<(LinkFlags, LinkFlags)>) -> (bool, bool) {
+    pub(super) fn set_flags(&mut self, index: u32, flags: Option<(LinkFlags, LinkFlags)>) -> (bool, bool) {
         let Ok(link) = self.devices.get_mut(index) else { return (false, false) };
         let was_up = link.is_up();
         if let Some((flags, mask)) = flags {
@@ -163,11 +168,12 @@ impl State {
             self.add_routes_of(index, |address| address.ip() == ip);
         }
         self.add_address_routes(index);
+        self.add_link_local(index);
     }
 
     /// What a link that is down does not have: neighbours, IPv6 addresses, and routes but for those to IPv4 addresses of the
     /// host's own. As on Linux, nobody is told of the routes of IPv4.
-    fn lower_addresses(&mut self, index: u32) {
+    pub(super) fn lower_addresses(&mut self, index: u32) {
         for neighbour in self.neighbours.flush(index) {
             self.note_gone(Thing::Neighbour(neighbour));
         }

@@ -8,8 +8,10 @@
 //! Lock order: the one lock here, then what listeners lock.
 
 mod addresses;
+mod carriers;
 mod change;
 mod links;
+mod making;
 mod neighbours;
 mod outside;
 mod refusal;
@@ -27,11 +29,13 @@ use parking_lot::Mutex;
 pub use addresses::AddressPattern;
 pub use change::{Change, ChangeListener, Thing};
 pub use links::LinkChanges;
+pub use making::NewLink;
 pub use refusal::Refusal;
 pub use routes::{RouteCreation, RoutePattern};
 
 use super::device::{Devices, LOOPBACK_INDEX, Link};
 use super::route::{Lookup, Neighbour, Neighbours, Route, RouteQuery, RouteResult, Routes, Rule, Rules};
+use super::wire::Topology;
 use crate::Errno;
 
 /// The links, addresses, routes, rules and neighbours of a network namespace.
@@ -39,6 +43,7 @@ use crate::Errno;
 pub struct NetworkConfiguration {
     state: Mutex<State>,
     listener: Option<Arc<dyn ChangeListener>>,
+    topology: Arc<Topology>,
 }
 
 #[derive(Debug, Default)]
@@ -55,9 +60,9 @@ struct State {
 pub struct Snapshot<'a>(&'a State);
 
 impl NetworkConfiguration {
-    /// A loopback that is down, and changes that `listener` hears of.
-    pub fn new(listener: Arc<dyn ChangeListener>) -> Self {
-        Self { state: Mutex::default(), listener: Some(listener) }
+    /// A loopback that is down, and changes that `listener` hears of, and all whose ways they may change.
+    pub fn new(listener: Arc<dyn ChangeListener>, topology: &Arc<Topology>) -> Self {
+        Self { state: Mutex::default(), listener: Some(listener), topology: topology.clone() }
     }
 
     /// Makes a change, and tells of what it brought about.
@@ -65,6 +70,7 @@ impl NetworkConfiguration {
         let mut state = self.state.lock();
         let result = change(&mut state);
         let changes = std::mem::take(&mut state.changes);
+        self.topology.has_changed();
         if let Some(listener) = &self.listener {
             changes.iter().for_each(|change| listener.changed(change));
         }

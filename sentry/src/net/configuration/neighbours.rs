@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use netlink_packet_route::neighbour::NeighbourState;
+
 use super::{NetworkConfiguration, Refusal, Thing};
 use crate::Errno;
 use crate::net::route::Neighbour;
@@ -32,6 +34,28 @@ impl NetworkConfiguration {
             state.note(Thing::Neighbour(neighbour));
             Ok(())
         })
+    }
+
+    /// Notes a neighbour that has answered, or one that has not, unless it is known. Returns whether it was.
+    pub(in crate::net) fn learn_neighbour(&self, neighbour: Neighbour) -> bool {
+        let is_known = |state: &super::State| {
+            let known = state.neighbours.get(neighbour.device, neighbour.address);
+            let has_failed = |known: &Neighbour| known.state == NeighbourState::Failed;
+            match known {
+                Some(known) => !has_failed(known) || has_failed(&neighbour),
+                None => state.neighbours.len() >= MAX_NEIGHBOURS,
+            }
+        };
+        if is_known(&self.state.lock()) {
+            return true;
+        }
+        self.change(|state| {
+            if !is_known(state) {
+                state.neighbours.insert(neighbour.clone());
+                state.note(Thing::Neighbour(neighbour.clone()));
+            }
+        });
+        false
     }
 
     /// Takes out a neighbour.

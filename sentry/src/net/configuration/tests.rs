@@ -179,8 +179,8 @@ fn names_are_unique_and_an_mtu_has_bounds() {
     assert_eq!(change(LinkChanges { mtu: Some(u32::MAX), ..LinkChanges::default() }), Err(Errno::EINVAL));
     assert_eq!(change(LinkChanges { mtu: Some(99_999_999), ..LinkChanges::default() }), Ok(()));
     assert!(configuration.look(|all| all.find_link(b"lo").is_err() && all.find_link(b"xx").is_ok()));
-    assert_eq!(configuration.delete_link(LOOPBACK_INDEX), Err(Errno::EOPNOTSUPP.into()));
-    assert_eq!(configuration.delete_link(2), Err(Errno::ENODEV.into()));
+    assert_eq!(configuration.check_removable(LOOPBACK_INDEX), Err(Errno::EOPNOTSUPP.into()));
+    assert_eq!(configuration.check_removable(2), Err(Errno::ENODEV.into()));
 }
 
 #[test]

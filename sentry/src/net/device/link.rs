@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use netlink_packet_route::link::{LinkFlags, LinkLayerType, State};
 
-use super::{InterfaceAddress, LOOPBACK_INDEX, LinkName, LinkStatistics, OUTSIDE_INDEX};
+use super::{CableEnd, InterfaceAddress, LOOPBACK_INDEX, LinkName, LinkStatistics, OUTSIDE_INDEX};
 
 /// The MTU of a loopback, and its largest.
 const LOOPBACK_MTU: u32 = 65536;
@@ -25,6 +25,12 @@ pub enum LinkKind {
     Loopback,
     /// The way to the [outside](crate::net::outside), which looks like an Ethernet.
     Outside,
+    /// An end of a cable (`man 4 veth`).
+    Veth,
+    /// What joins links as a switch does (`man 8 bridge`).
+    Bridge,
+    /// Whatever is sent is lost.
+    Dummy,
 }
 
 impl LinkKind {
@@ -32,23 +38,38 @@ impl LinkKind {
     pub fn layer(self) -> LinkLayerType {
         match self {
             Self::Loopback => LinkLayerType::Loopback,
-            Self::Outside => LinkLayerType::Ether,
+            Self::Outside | Self::Veth | Self::Bridge | Self::Dummy => LinkLayerType::Ether,
         }
+    }
+
+    /// What rtnetlink calls it (IFLA_INFO_KIND); `None` for one that nobody makes.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Loopback | Self::Outside => None,
+            Self::Veth => Some("veth"),
+            Self::Bridge => Some("bridge"),
+            Self::Dummy => Some("dummy"),
+        }
+    }
+
+    /// Whether it stays in the namespace that it was made in.
+    pub fn is_immovable(self) -> bool {
+        matches!(self, Self::Loopback | Self::Outside | Self::Bridge)
     }
 
     /// The least and the largest MTU.
     pub fn mtu_range(self) -> (u32, u32) {
         match self {
-            Self::Loopback => (0, i32::MAX as u32),
-            Self::Outside => ETHERNET_MTU_RANGE,
+            Self::Loopback | Self::Dummy => (0, i32::MAX as u32),
+            Self::Outside | Self::Veth | Self::Bridge => ETHERNET_MTU_RANGE,
         }
     }
 
     /// The same as Linux tells it: a loopback, which takes any positive int, shows 0 for both.
     pub fn shown_mtu_range(self) -> (u32, u32) {
         match self {
-            Self::Loopback => (0, 0),
-            Self::Outside => ETHERNET_MTU_RANGE,
+            Self::Loopback | Self::Dummy => (0, 0),
+            Self::Outside | Self::Veth | Self::Bridge => ETHERNET_MTU_RANGE,
         }
     }
 }
@@ -82,6 +103,18 @@ pub struct Link {
     pub is_ipv6_disabled: bool,
     /// Its addresses, IPv4 before IPv6, in the order that they are listed in.
     pub addresses: Vec<InterfaceAddress>,
+    /// Whether something is at its other end.
+    pub has_carrier: bool,
+    /// How often that came, and went.
+    pub carrier_changes: (u32, u32),
+    /// The bridge that it is a port of (IFLA_MASTER).
+    pub controller: Option<u32>,
+    /// A veth's end of its cable.
+    pub cable: Option<CableEnd>,
+    /// The number of the other end's namespace, if that is another (IFLA_LINK_NETNSID).
+    pub peer_namespace: Option<i32>,
+    /// Somebody gave it its hardware address.
+    pub is_address_given: bool,
     /// What went through it.
     pub statistics: Arc<LinkStatistics>,
 }
@@ -103,6 +136,12 @@ impl Link {
             has_been_up: false,
             is_ipv6_disabled: false,
             addresses: Vec::new(),
+            has_carrier: true,
+            carrier_changes: (0, 0),
+            controller: None,
+            cable: None,
+            peer_namespace: None,
+            is_address_given: false,
             statistics: Arc::default(),
         }
     }
@@ -121,6 +160,32 @@ impl Link {
         }
     }
 
+    /// A link that somebody makes: down, with a hardware address of its own.
+    pub(in crate::net) fn made(kind: LinkKind, index: u32, name: LinkName) -> Self {
+        let noarp = if kind == LinkKind::Dummy { LinkFlags::Noarp } else { LinkFlags::Multicast };
+        Self {
+            index,
+            name,
+            kind,
+            flags: LinkFlags::Broadcast | noarp,
+            mtu: ETHERNET_MTU,
+            hardware_address: random_hardware_address(),
+            hardware_broadcast: [0xff; 6],
+            has_carrier: kind != LinkKind::Veth,
+            ..Self::loopback()
+        }
+    }
+
+    /// Whether it is up and something is at its other end.
+    pub fn is_running(&self) -> bool {
+        self.is_up() && self.has_carrier
+    }
+
+    /// The index of the link below it, or at the other end of its cable (IFLA_LINK); its own for others.
+    pub fn lower_index(&self) -> u32 {
+        self.cable.as_ref().map_or(self.index, |cable| cable.other().index)
+    }
+
     /// Whether it is up (IFF_UP).
     pub fn is_up(&self) -> bool {
         self.flags.contains(LinkFlags::Up)
@@ -133,7 +198,8 @@ impl Link {
 
     /// Its flags as they are shown: with those that tell of its state.
     pub fn shown_flags(&self) -> LinkFlags {
-        let state = if self.is_up() { LinkFlags::Running | LinkFlags::LowerUp } else { LinkFlags::empty() };
+        let runs = LinkFlags::Running | LinkFlags::LowerUp;
+        let state = if self.is_running() { runs } else { LinkFlags::empty() };
         self.flags.difference(STATE_FLAGS) | state
     }
 
@@ -141,8 +207,14 @@ impl Link {
     pub fn operational_state(&self) -> State {
         match (self.is_up(), self.kind) {
             (false, _) => State::Down,
-            (true, LinkKind::Loopback) => State::Unknown,
-            (true, LinkKind::Outside) => State::Up,
+            (true, LinkKind::Veth) if !self.has_carrier && self.peer_namespace.is_none() => {
+                State::LowerLayerDown
+            }
+            (true, _) if !self.has_carrier => State::Down,
+            (true, LinkKind::Loopback | LinkKind::Dummy) => State::Unknown,
+            // Nothing has happened to it yet.
+            (true, LinkKind::Bridge) if self.carrier_changes == (0, 0) => State::Unknown,
+            (true, _) => State::Up,
         }
     }
 
@@ -150,4 +222,12 @@ impl Link {
     pub fn queueing_discipline(&self) -> &'static str {
         if self.has_been_up { "noqueue" } else { "noop" }
     }
+}
+
+/// An address of one, that nobody else administers (`eth_random_addr`).
+fn random_hardware_address() -> [u8; 6] {
+    let mut address = [0; 6];
+    crate::host::fill_random(&mut address);
+    address[0] = address[0] & !1 | 2;
+    address
 }

@@ -4,6 +4,7 @@
 //! [`configuration`](super::configuration).
 
 mod address;
+mod cable;
 mod link;
 mod name;
 mod statistics;
@@ -13,6 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use address::InterfaceAddress;
+pub use cable::CableEnd;
 pub use link::{Link, LinkKind};
 pub use name::LinkName;
 pub use statistics::{LinkStatistics, Traffic};
@@ -28,12 +30,14 @@ pub const OUTSIDE_INDEX: u32 = 2;
 #[derive(Debug)]
 pub(super) struct Devices {
     links: BTreeMap<u32, Link>,
+    /// The largest index that a link was ever given.
+    last_index: u32,
 }
 
 impl Default for Devices {
     /// The loopback alone, down.
     fn default() -> Self {
-        Self { links: BTreeMap::from([(LOOPBACK_INDEX, Link::loopback())]) }
+        Self { links: BTreeMap::from([(LOOPBACK_INDEX, Link::loopback())]), last_index: LOOPBACK_INDEX }
     }
 }
 
@@ -45,7 +49,47 @@ impl Devices {
 
     /// Adds the link to the outside.
     pub(super) fn add_outside(&mut self) {
-        self.links.insert(OUTSIDE_INDEX, Link::outside());
+        self.insert(Link::outside());
+    }
+
+    /// Puts in a link, whose index and name are free.
+    pub(super) fn insert(&mut self, link: Link) {
+        self.last_index = self.last_index.max(link.index);
+        self.links.insert(link.index, link);
+    }
+
+    /// Takes out a link.
+    pub(super) fn remove(&mut self, index: u32) -> Option<Link> {
+        self.links.remove(&index)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// An index that no link has had.
+    ///
+    /// # Errors
+    /// ENFILE once all have been given.
+    pub(super) fn next_index(&self) -> Result<u32, Errno> {
+        let next = self.last_index.checked_add(1).filter(|next| i32::try_from(*next).is_ok());
+        next.ok_or(Errno::ENFILE)
+    }
+
+    /// The name that a pattern with `%d` stands for: with the least number that makes it free.
+    ///
+    /// # Errors
+    /// EINVAL for what can be no name, ENFILE.
+    pub(super) fn name_of_pattern(&self, pattern: &str) -> Result<LinkName, Errno> {
+        let most = self.links.len();
+        let numbered = (0..=most).map(|number| pattern.replacen("%d", &number.to_string(), 1));
+        for name in numbered {
+            if self.find(name.as_bytes()).is_err() {
+                return LinkName::new(name.as_bytes());
+            }
+        }
+        Err(Errno::ENFILE)
     }
 
     /// The link with this index.

@@ -369,7 +369,9 @@ impl InetSocket {
             // Who asks is told of the value's length first.
             uapi::SOL_IP if has_ipv4 && (!is_set || ip::is_option(option)) => Ok(()),
             // Who sets one has its value read first.
-            uapi::SOL_IPV6 if self.version == Version::V6 && (is_set || self.has_ipv6_number(option)) => Ok(()),
+            uapi::SOL_IPV6 if self.version == Version::V6 && (is_set || self.has_ipv6_number(option)) => {
+                Ok(())
+            }
             uapi::SOL_IP if has_ipv4 => Err(Errno::ENOPROTOOPT),
             _ if self.version == Version::V4 && !is_set => Err(Errno::EOPNOTSUPP),
             _ => Err(Errno::ENOPROTOOPT),

@@ -3,6 +3,8 @@
 mod addresses;
 mod request;
 
+use std::sync::Arc;
+
 use linux_raw_sys::ioctl::{
     SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFCONF, SIOCGIFDSTADDR, SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFINDEX,
     SIOCGIFMAP, SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK, SIOCGIFPFLAGS, SIOCGIFSLAVE,
@@ -66,7 +68,7 @@ pub(super) fn serve(
 
 /// Serves a request that is about links.
 fn serve_links(
-    namespace: &NetworkNamespace,
+    namespace: &Arc<NetworkNamespace>,
     family: u32,
     (request, argument): (u32, u64),
     caller: &dyn Caller,
@@ -142,7 +144,7 @@ fn is_change(request: u32) -> bool {
 }
 
 /// Changes a link as it is asked to be.
-fn set(namespace: &NetworkNamespace, request: u32, asked: &InterfaceRequest) -> Result<(), Errno> {
+fn set(namespace: &Arc<NetworkNamespace>, request: u32, asked: &InterfaceRequest) -> Result<(), Errno> {
     let link = namespace.configuration().look(|all| all.find_link(asked.device_name()).cloned())?;
     let positive = || u32::try_from(asked.number()).map_err(|_| Errno::EINVAL);
     let mut changes = LinkChanges::default();
@@ -157,7 +159,7 @@ fn set(namespace: &NetworkNamespace, request: u32, asked: &InterfaceRequest) -> 
         SIOCSIFHWADDR => changes.hardware_address = Some(hardware_address(&link, asked)?),
         _ => return Err(Errno::EOPNOTSUPP),
     }
-    Ok(namespace.configuration().change_link(link.index, changes)?)
+    Ok(namespace.change_link(link.index, changes)?)
 }
 
 /// # Errors

@@ -41,6 +41,7 @@ pub(super) struct Request<'a> {
     /// The port of the sender.
     pub(super) port: u32,
     pub(super) credentials: &'a Credentials,
+    pub(super) caller: &'a dyn SocketCaller,
 }
 
 impl Request<'_> {
@@ -69,7 +70,7 @@ pub(super) fn serve(socket: &NetlinkSocket, datagram: &[u8], port: u32, caller: 
     while let Some((message, header, next)) = split(rest) {
         rest = next;
         let payload = message.get(Header::BYTES..).unwrap_or_default();
-        let request = Request { header, payload, port, credentials: &credentials };
+        let request = Request { header, payload, port, credentials: &credentials, caller };
         if let Served::Done(result) = serve_one(socket, &request)
             && (result.is_err() || request.has(NLM_F_ACK))
         {

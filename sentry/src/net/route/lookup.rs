@@ -122,7 +122,14 @@ impl<'a> Lookup<'a> {
             _ if destination.is_multicast() => RouteType::Multicast,
             kind => kind,
         };
+        let link = self.link_of_kind(kind, query, link)?;
         Ok(result(link, route, kind, query.destination, source))
+    }
+
+    /// The link that a packet goes through: what is for the own host goes through the loopback, whosever the address is.
+    fn link_of_kind(self, kind: RouteType, query: &RouteQuery, link: &'a Link) -> Result<&'a Link, Errno> {
+        let is_own = kind == RouteType::Local && query.device.is_none();
+        if is_own { self.devices.get(LOOPBACK_INDEX) } else { Ok(link) }
     }
 
     fn check_source(self, query: &RouteQuery) -> Result<(), Errno> {
@@ -149,6 +156,7 @@ impl<'a> Lookup<'a> {
             (None, None) => IpAddr::V6(self.select_v6(link, destination)),
         };
         let kind = if destination.is_multicast() { RouteType::Multicast } else { route.kind };
+        let link = self.link_of_kind(kind, query, link)?;
         Ok(result(link, Some(route), kind, query.destination, source))
     }
 

@@ -1,36 +1,26 @@
-//! Sending, and what comes of it.
+//! Sending.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use linux_raw_sys::net as uapi;
 use netlink_packet_route::route::RouteType;
 
-use super::packet::{
-    ECHO_HEADER_BYTES, ECHO_REQUEST, ECHO_REQUEST_V6, answer, answered_identifier, complete_header,
-    ipv4_header, seal,
-};
-use super::{ICMP, ICMPV6, IcmpSocket};
+use super::arrive::{Packet, arrive, count_sent, tell_of_router, way_of};
+use super::packet::{ECHO_HEADER_BYTES, ECHO_REQUEST, ECHO_REQUEST_V6, complete_header, seal};
+use super::{ICMPV6, IcmpSocket};
 use crate::Errno;
-use crate::net::Counter;
 use crate::net::filter::FilteredPacket;
 use crate::net::inet::Version;
 use crate::net::inet::control::SendControl;
-use crate::net::inet::datagram::{Arrival, Payload};
+use crate::net::inet::datagram::{Arrival, ErrorOrigin, Payload, QueuedError};
+use crate::net::route::RouteResult;
+use crate::net::wire::{Fate, Refusal};
 
 /// The largest packet beside its header.
 const MAX_BYTES: usize = 65_515;
 /// Where an IPv4 header has its protocol, and where its destination.
 const PROTOCOL_OFFSET: usize = 9;
 const SOURCE_OFFSET: usize = 12;
-
-/// A message on its way: of which protocol, and with which header if the sender has written that.
-struct Packet<'a> {
-    protocol: u32,
-    message: &'a [u8],
-    header: Option<&'a [u8]>,
-    arrival: Arrival,
-}
 
 impl IcmpSocket {
     /// Sends `bytes` to `target`, or to the peer.
@@ -57,7 +47,9 @@ impl IcmpSocket {
         if !is_allowed {
             return Err(Errno::EACCES);
         }
-        if route.kind == RouteType::Unicast && !route.is_loopback {
+        // The outside answers no echoes.
+        let is_outward = self.inet.network().outside().is_some_and(|outside| outside.is_through(&route));
+        if is_outward && route.kind == RouteType::Unicast {
             return Err(Errno::ENETUNREACH);
         }
         let (ttl, tos) = self.inet.ttl_and_tos(route.destination, control);
@@ -69,16 +61,15 @@ impl IcmpSocket {
             tos,
             time: self.inet.network().shared().now(),
         };
-        let is_own = route.kind != RouteType::Unicast;
         match (writes_header, route.destination) {
-            (true, IpAddr::V4(_)) => self.send_whole(bytes, arrival, is_own)?,
-            _ => self.send_message(bytes, identifier, arrival, is_own)?,
+            (true, IpAddr::V4(_)) => self.send_whole(bytes, arrival, &route)?,
+            _ => self.send_message(bytes, identifier, arrival, &route)?,
         }
         Ok(bytes.len())
     }
 
     /// Sends a packet whose header the sender has written: what it left out is filled in (`man 7 raw`).
-    fn send_whole(&self, bytes: &[u8], arrival: Arrival, is_own: bool) -> Result<(), Errno> {
+    fn send_whole(&self, bytes: &[u8], arrival: Arrival, route: &RouteResult) -> Result<(), Errno> {
         let (IpAddr::V4(source), IpAddr::V4(destination)) = (arrival.source.ip(), arrival.destination.ip())
         else {
             return Err(Errno::EINVAL);
@@ -99,9 +90,7 @@ impl IcmpSocket {
             ttl: whole.get(8).copied().unwrap_or(0),
             ..arrival
         };
-        if is_own {
-            self.pass(&Packet { protocol, message, header: Some(header), arrival });
-        }
+        self.pass(&Packet { protocol, message, header: Some(header), arrival }, route);
         Ok(())
     }
 
@@ -111,7 +100,7 @@ impl IcmpSocket {
         bytes: &[u8],
         identifier: Option<u16>,
         arrival: Arrival,
-        is_own: bool,
+        route: &RouteResult,
     ) -> Result<(), Errno> {
         let mut message = bytes.to_vec();
         if let Some(identifier) = identifier {
@@ -125,56 +114,41 @@ impl IcmpSocket {
         if identifier.is_some() || protocol == ICMPV6 {
             seal(&mut message, arrival.source.ip(), arrival.destination.ip());
         }
-        if is_own {
-            self.pass(&Packet { protocol, message: &message, header: None, arrival });
-        }
+        self.pass(&Packet { protocol, message: &message, header: None, arrival }, route);
         Ok(())
     }
 
-    /// Hands a message to all whom it is for, and what answers it, if anything does.
-    fn pass(&self, packet: &Packet<'_>) {
-        self.count(packet, true);
-        self.deliver(packet);
-        let is_icmp = matches!(packet.protocol, ICMP | ICMPV6) && !self.inet.settings().ignores_echo();
-        if let Some(mut reply) = answer(packet.message, packet.protocol == ICMP).filter(|_| is_icmp) {
-            let arrival = self.answering(&packet.arrival);
-            seal(&mut reply, arrival.source.ip(), arrival.destination.ip());
-            let reply = Packet { message: &reply, header: None, arrival, ..*packet };
-            self.count(&reply, false);
-            self.deliver(&reply);
+    /// Hands a message to all whom it is for, wherever they are; a router that sends it back is told of.
+    fn pass(&self, packet: &Packet<'_>, route: &RouteResult) {
+        let network = self.inet.network();
+        count_sent(network, packet);
+        match way_of(network, route, packet) {
+            Fate::Arrives(landings) => landings.iter().for_each(|landing| arrive(landing, packet)),
+            Fate::Refused(by, refusal) => {
+                tell_of_router(network, packet, (by, refusal));
+                self.learn_of_router(packet, (by, refusal));
+            }
+            Fate::Lost => {}
         }
     }
 
-    /// The way of an answer: back, from the own address if it went to many.
-    fn answering(&self, arrival: &Arrival) -> Arrival {
-        let is_for_many = match arrival.destination.ip() {
-            IpAddr::V4(destination) => destination.is_multicast() || self.inet.is_broadcast(destination),
-            IpAddr::V6(destination) => destination.is_multicast(),
+    /// One who wants to know is told that a router has sent a message back.
+    fn learn_of_router(&self, packet: &Packet<'_>, (by, refusal): (IpAddr, Refusal)) {
+        if !self.inet.wants_errors() {
+            return;
+        }
+        let destination = packet.arrival.destination;
+        let origin = if destination.is_ipv4() { ErrorOrigin::Icmp } else { ErrorOrigin::Icmp6 };
+        let queued = QueuedError {
+            error: refusal.errno(),
+            origin,
+            kind: refusal.icmp(destination.is_ipv4()),
+            info: 0,
+            destination,
+            offender: Some(by),
+            payload: Payload::new(packet.message.into()),
         };
-        let source = if is_for_many { arrival.source } else { arrival.destination };
-        Arrival { source, destination: arrival.source, ttl: 64, ..*arrival }
-    }
-
-    fn count(&self, packet: &Packet<'_>, is_request: bool) {
-        let counters = self.inet.network().counters();
-        let counted: &[Counter] = match (packet.protocol, is_request) {
-            (ICMP, true) => {
-                &[Counter::IcmpSent, Counter::IcmpReceived, Counter::IcmpEchoSent, Counter::IcmpEchoReceived]
-            }
-            (ICMP, false) => &[
-                Counter::IcmpSent,
-                Counter::IcmpReceived,
-                Counter::IcmpEchoReplySent,
-                Counter::IcmpEchoReplyReceived,
-            ],
-            (ICMPV6, _) => &[Counter::Icmp6Sent, Counter::Icmp6Received],
-            _ => &[],
-        };
-        let ip: &[Counter] = match packet.arrival.destination {
-            SocketAddr::V4(_) => &[Counter::IpSent, Counter::IpReceived, Counter::IpDelivered],
-            SocketAddr::V6(_) => &[Counter::Ip6Sent, Counter::Ip6Received, Counter::Ip6Delivered],
-        };
-        counted.iter().chain(ip).for_each(|counter| counters.add(*counter, 1));
+        self.arrived.fail(&self.inet, Some(refusal.errno()), Some(queued));
     }
 
     /// An echo socket sends echoes alone.
@@ -184,36 +158,8 @@ impl IcmpSocket {
         if is_echo { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
-    /// Hands a message to all sockets that it is for.
-    fn deliver(&self, packet: &Packet<'_>) {
-        let Packet { protocol, message, arrival, .. } = packet;
-        let sockets = self.inet.sockets().icmp();
-        let raw: Vec<_> = sockets.raw.lock().iter().filter_map(std::sync::Weak::upgrade).collect();
-        let accepts = |socket: &Arc<Self>| {
-            let is_of_version = socket.inet.is_ipv6() == arrival.destination.is_ipv6();
-            let is_of_protocol = socket.inet.common.protocol() == *protocol;
-            is_of_version
-                && is_of_protocol
-                && socket.accepts(arrival.source.ip(), arrival.destination.ip(), arrival.device)
-        };
-        let mut framed = None;
-        for socket in raw.iter().filter(|socket| accepts(socket)) {
-            if socket.state.lock().filter.passes(*protocol, message) {
-                let bytes = framed.get_or_insert_with(|| Payload::new(frame(packet)));
-                socket.put(bytes.clone(), *arrival);
-            }
-        }
-        let Some(identifier) = answered_identifier(message, *protocol == ICMP) else { return };
-        let destination = SocketAddr::new(arrival.destination.ip(), identifier);
-        for (_, socket) in sockets.identifiers.find_all(destination, arrival.device) {
-            if accepts(&socket) {
-                socket.put(Payload::new((*message).into()), *arrival);
-            }
-        }
-    }
-
     /// Puts a packet where it is found, as much of it as the filter lets through. One for which there is no room is lost.
-    fn put(&self, payload: Payload, arrival: Arrival) {
+    pub(super) fn put(&self, payload: Payload, arrival: Arrival) {
         let payload = match self.inet.common.filter() {
             None => payload,
             Some(filter) => {
@@ -232,18 +178,4 @@ impl IcmpSocket {
         };
         self.arrived.put(&self.inet, payload, arrival);
     }
-}
-
-/// A message as a raw socket gets it: one of IPv4 with its header.
-fn frame(packet: &Packet<'_>) -> Arc<[u8]> {
-    let Arrival { source, destination, ttl, tos, .. } = packet.arrival;
-    let (IpAddr::V4(source), IpAddr::V4(destination)) = (source.ip(), destination.ip()) else {
-        return packet.message.into();
-    };
-    if let Some(header) = packet.header {
-        return [header, packet.message].concat().into();
-    }
-    let protocol = packet.protocol.to_le_bytes()[0];
-    let header = ipv4_header([source, destination], protocol, packet.message.len(), (ttl, tos));
-    [&header, packet.message].concat().into()
 }

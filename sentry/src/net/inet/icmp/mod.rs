@@ -3,6 +3,7 @@
 //! A raw socket gets all that is sent by its protocol; one of IPv4 with its header. An echo socket (SOCK_DGRAM) has an identifier
 //! where others have a port, and gets the answers that bear it.
 
+mod arrive;
 mod deliver;
 mod packet;
 mod socket;

@@ -61,6 +61,14 @@ pub(super) fn answer(message: &[u8], is_v4: bool) -> Option<Vec<u8>> {
     Some(answer)
 }
 
+/// What ICMP says of a packet that it quotes, by type and code. Its checksum is not yet written.
+pub(super) fn error_message([kind, code]: [u8; 2], quoted: &[u8]) -> Vec<u8> {
+    /// As much as fits into a packet of 576 bytes (RFC 1812).
+    const MAX_QUOTED_BYTES: usize = 548;
+    let quoted = quoted.get(..MAX_QUOTED_BYTES).unwrap_or(quoted);
+    [&[kind, code, 0, 0, 0, 0, 0, 0], quoted].concat()
+}
+
 /// The identifier of an answer to an echo.
 pub(super) fn answered_identifier(message: &[u8], is_v4: bool) -> Option<u16> {
     let reply = if is_v4 { ECHO_REPLY } else { ECHO_REPLY_V6 };

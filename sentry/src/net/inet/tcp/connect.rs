@@ -6,14 +6,24 @@ use std::sync::Arc;
 use netlink_packet_route::route::RouteType;
 
 use super::endpoint::{ENDED, Endpoint, READABLE, WRITABLE};
-use super::{Bound, Connection, Role, State, TcpSocket};
+use super::{Bound, Connection, Role, State, TcpSocket, Wire};
 use crate::Errno;
 use crate::heap;
 use crate::net::SocketCommon;
 use crate::net::inet::ports::Claim;
 use crate::net::options::SEND_BUFFER_LOCK;
 use crate::net::outside::Outside;
+use crate::net::route::RouteResult;
 use crate::net::{SocketAddress, SocketOptions};
+
+/// What leads to a peer.
+enum Way {
+    /// It is in the same namespace.
+    Own,
+    Outside(Arc<Outside>),
+    /// It is in another namespace, by this route.
+    Wire(RouteResult),
+}
 
 impl TcpSocket {
     /// Claims the port of `address`, or any.
@@ -64,17 +74,22 @@ impl TcpSocket {
                 Role::Closed => {}
             }
         }
-        let (remote, outside) = self.begin(self.inet.decode_destination(given)?)?;
-        let established = match &outside {
-            Some(outside) => self.establish_outside(remote, outside),
-            None => self.establish(remote),
+        let (remote, way) = self.begin(self.inet.decode_destination(given)?)?;
+        let established = match &way {
+            Way::Own => self.establish(remote),
+            Way::Outside(outside) => self.establish_outside(remote, outside),
+            Way::Wire(route) => self.establish_by_wire(remote, route),
         };
         match established {
             Ok(()) if waits => self.report(),
             Ok(()) => return Err(unfinished),
             Err(Errno::EAGAIN) => return Err(unfinished),
             Err(
-                error @ (Errno::ECONNREFUSED | Errno::ECONNRESET | Errno::EHOSTUNREACH | Errno::ETIMEDOUT),
+                error @ (Errno::ECONNREFUSED
+                | Errno::ECONNRESET
+                | Errno::EHOSTUNREACH
+                | Errno::ENETUNREACH
+                | Errno::ETIMEDOUT),
             ) if !waits => {
                 self.fail_connect(error);
                 return Err(unfinished);
@@ -97,20 +112,19 @@ impl TcpSocket {
         }
     }
 
-    /// Settles both addresses and waits to be let in. Returns where to, and what leads there if it is outside.
-    fn begin(&self, destination: SocketAddr) -> Result<(SocketAddr, Option<Arc<Outside>>), Errno> {
+    /// Settles both addresses and waits to be let in. Returns where to, and what leads there.
+    fn begin(&self, destination: SocketAddr) -> Result<(SocketAddr, Way), Errno> {
         let mut state = self.state.lock();
         if !matches!(state.role, Role::Closed) {
             return Err(Errno::EALREADY);
         }
         let own = state.bound.as_ref().map(|bound| bound.address.ip());
         let route = self.inet.route(destination, own)?;
-        let outside = match route.kind {
-            RouteType::Local => None,
-            RouteType::Unicast => {
-                let outside = self.inet.network().outside().filter(|outside| outside.is_through(&route));
-                Some(outside.ok_or(Errno::ENETUNREACH)?.clone())
-            }
+        let outside = self.inet.network().outside().filter(|outside| outside.is_through(&route));
+        let way = match (route.kind, outside) {
+            (RouteType::Local, _) => Way::Own,
+            (RouteType::Unicast, Some(outside)) => Way::Outside(outside.clone()),
+            (RouteType::Unicast, None) if !route.is_loopback => Way::Wire(route.clone()),
             _ => return Err(Errno::ENETUNREACH),
         };
         let mut remote = destination;
@@ -118,8 +132,8 @@ impl TcpSocket {
         self.settle_own(&mut state, route.source)?;
         state.error = None;
         state.is_shut = false;
-        state.role = Role::Connecting { remote };
-        Ok((remote, outside))
+        state.role = Role::Connecting { remote, wire: None };
+        Ok((remote, way))
     }
 
     /// Has the own address be `source`, with the port that it has or with any.
@@ -149,7 +163,7 @@ impl TcpSocket {
         // Those that share a port by SO_REUSEPORT get their parts.
         let own = self.state.lock().bound.as_ref().map_or(0, |bound| bound.address.port());
         let chosen = listeners.swap_remove(usize::from(own / 2) % listeners.len());
-        self.enter_backlog(&chosen)
+        self.enter_backlog(&chosen, None)
     }
 
     fn connect_to_itself(&self, remote: SocketAddr) -> Result<(), Errno> {
@@ -168,6 +182,7 @@ impl TcpSocket {
             remote,
             is_reported: false,
             is_embryo: false,
+            wire: None,
             _place: Some(place),
         });
         drop(state);
@@ -189,15 +204,19 @@ impl TcpSocket {
         grown.unwrap_or_else(|_| self.inet.common.options())
     }
 
-    /// Puts a connection into the backlog of `listener`, or itself among those who wait for that.
-    fn enter_backlog(&self, listener: &Arc<Self>) -> Result<(), Errno> {
+    /// Puts a connection into the backlog of `listener`, or itself among those who wait for that; `wire` leads there.
+    pub(super) fn enter_backlog(&self, listener: &Arc<Self>, wire: Option<Arc<Wire>>) -> Result<(), Errno> {
         let mut listening = listener.state.lock();
         let State { role: Role::Listening(backlog), bound: Some(listener_bound), .. } = &mut *listening
         else {
             return Err(Errno::ECONNREFUSED);
         };
         let mut state = self.state.lock();
-        let Role::Connecting { remote } = state.role else { return Err(Errno::ECONNABORTED) };
+        let Role::Connecting { remote, wire: waiting } = &mut state.role else {
+            return Err(Errno::ECONNABORTED);
+        };
+        let remote = *remote;
+        waiting.clone_from(&wire);
         heap::check_room(SocketCommon::HEAP_BYTES).map_err(|_| Errno::ENOBUFS)?;
         if !backlog.has_room() {
             backlog.waiting.retain(|client| client.strong_count() > 0);
@@ -211,16 +230,19 @@ impl TcpSocket {
         let memory = &self.inet.network().shared().memory;
         let end = Endpoint::new(&options, &child_options, memory, &self.queue);
         let child_end = Endpoint::new(&child_options, &options, memory, &accepted.queue);
-        let connection = |own: &Arc<Endpoint>, peer: &Arc<Endpoint>, remote, is_embryo| Connection {
+        let connection = |own: &Arc<Endpoint>, peer: &Arc<Endpoint>, remote, is_embryo, wire| Connection {
             own: own.clone(),
             peer: peer.clone(),
             remote,
             is_reported: is_embryo,
             is_embryo,
+            wire,
             _place: None,
         };
-        accepted.state.lock().role = Role::Connected(connection(&child_end, &end, own, true));
-        let connected = Connection { _place: Some(place), ..connection(&end, &child_end, remote, false) };
+        let back = wire.as_ref().map(|wire| wire.reversed());
+        accepted.state.lock().role = Role::Connected(connection(&child_end, &end, own, true, back));
+        let connected =
+            Connection { _place: Some(place), ..connection(&end, &child_end, remote, false, wire) };
         state.role = Role::Connected(connected);
         backlog.backlog.push_back(accepted);
         drop(state);
@@ -238,7 +260,11 @@ impl TcpSocket {
 
     /// There may be room in the backlog of `listener` now.
     pub(super) fn try_again(&self, listener: &Arc<Self>) {
-        match self.enter_backlog(listener) {
+        let wire = match &self.state.lock().role {
+            Role::Connecting { wire, .. } => wire.clone(),
+            _ => return,
+        };
+        match self.enter_backlog(listener, wire) {
             Ok(()) | Err(Errno::EAGAIN) => {}
             Err(error) => self.fail_connect(error),
         }

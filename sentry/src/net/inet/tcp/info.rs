@@ -55,8 +55,12 @@ impl TcpSocket {
                 (inbox.bytes.written_bytes(), inbox.room(&peer.memory))
             };
             (info.tcpi_options, info.tcpi_scales) = (OPTIONS, [0x77, 0]);
-            (info.tcpi_snd_mss, info.tcpi_rcv_mss) = (LOOPBACK_MSS, DEFAULT_MSS);
-            (info.tcpi_advmss, info.tcpi_pmtu) = (LOOPBACK_MSS, LOOPBACK_MTU);
+            let (segment_bytes, mtu) = match self.wire() {
+                Some(wire) => (wire.segment_bytes, wire.mtu()),
+                None => (LOOPBACK_MSS, LOOPBACK_MTU),
+            };
+            (info.tcpi_snd_mss, info.tcpi_rcv_mss) = (segment_bytes, DEFAULT_MSS);
+            (info.tcpi_advmss, info.tcpi_pmtu) = (segment_bytes, mtu);
             (info.tcpi_bytes_sent, info.tcpi_bytes_acked) = (sent, sent);
             info.tcpi_bytes_received = received;
             info.tcpi_snd_wnd = u32::try_from(window).unwrap_or(u32::MAX);

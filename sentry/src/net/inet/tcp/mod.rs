@@ -18,6 +18,7 @@ mod options;
 mod outside;
 mod socket;
 mod transfer;
+mod wire;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ use self::endpoint::Endpoint;
 use self::options::TcpOptions;
 use self::outside::OutsideConnection;
 pub(in crate::net) use self::outside::own_address;
+use self::wire::Wire;
 use super::bound::InetSocket;
 use super::ports::{Port, Ports};
 use super::report::{InetProtocol, InetStatus, Report};
@@ -108,9 +110,10 @@ enum Role {
     /// A connect that did not wait has failed, and no other has been told.
     Failed,
     Listening(Listener),
-    /// It waits to be let into a backlog.
+    /// It waits to be let into a backlog, in its own namespace or at the end of a way to another.
     Connecting {
         remote: SocketAddr,
+        wire: Option<Arc<Wire>>,
     },
     Connected(Connection),
     /// It is connected to the outside, or on its way there.
@@ -125,6 +128,8 @@ struct Connection {
     is_reported: bool,
     /// Made by a connect and not accepted yet.
     is_embryo: bool,
+    /// The way to the peer, if that is in another namespace.
+    wire: Option<Arc<Wire>>,
     _place: Option<Place>,
 }
 
@@ -157,6 +162,14 @@ impl TcpSocket {
     fn ends(&self) -> Option<(Arc<Endpoint>, Arc<Endpoint>)> {
         match &self.state.lock().role {
             Role::Connected(connection) => Some((connection.own.clone(), connection.peer.clone())),
+            _ => None,
+        }
+    }
+
+    /// The way to the peer, if that is in another namespace.
+    fn wire(&self) -> Option<Arc<Wire>> {
+        match &self.state.lock().role {
+            Role::Connected(connection) => connection.wire.clone(),
             _ => None,
         }
     }

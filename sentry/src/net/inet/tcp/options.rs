@@ -207,7 +207,8 @@ impl TcpSocket {
             return info.tcpi_snd_mss.cast_signed();
         }
         let is_connected = matches!(self.state.lock().role, Role::Connected(_));
-        let most = if is_connected { LOOPBACK_MSS } else { DEFAULT_MSS }.cast_signed();
+        let wired = self.wire().map(|wire| wire.segment_bytes);
+        let most = if is_connected { wired.unwrap_or(LOOPBACK_MSS) } else { DEFAULT_MSS }.cast_signed();
         match set {
             0 => most,
             set if is_connected => set.min(most),

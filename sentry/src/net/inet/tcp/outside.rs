@@ -77,7 +77,7 @@ impl TcpSocket {
             Role::Outside(_) => Err(Errno::EAGAIN),
             // Whoever is told, and how, is not settled yet.
             _ => {
-                (state.role, state.is_shut) = (Role::Connecting { remote }, false);
+                (state.role, state.is_shut) = (Role::Connecting { remote, wire: None }, false);
                 Err(state.error.take().unwrap_or(Errno::ECONNREFUSED))
             }
         }

@@ -39,7 +39,11 @@ impl TcpSocket {
             return outside::send(&host, outgoing);
         }
         let (own, peer) = self.sendable_ends()?;
-        put(&own, &peer, outgoing)
+        let sent = put(&own, &peer, outgoing)?;
+        if let Some(wire) = self.wire() {
+            wire.count(sent);
+        }
+        Ok(sent)
     }
 
     /// Whether something could be sent now.

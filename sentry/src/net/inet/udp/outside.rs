@@ -101,16 +101,12 @@ impl Flows {
 }
 
 impl UdpSocket {
-    /// What a datagram goes through that goes by this route: the outside, or `None` for the namespace itself.
-    ///
-    /// # Errors
-    /// ENETUNREACH: it leads nowhere.
-    pub(super) fn way_out(&self, route: &RouteResult) -> Result<Option<Arc<Outside>>, Errno> {
+    /// What a datagram goes through that goes by this route: the outside, or `None` for the namespaces of the kernel.
+    pub(super) fn way_out(&self, route: &RouteResult) -> Option<Arc<Outside>> {
         if route.kind != RouteType::Unicast || route.is_loopback {
-            return Ok(None);
+            return None;
         }
-        let outside = self.inet.network().outside().filter(|outside| outside.is_through(route));
-        outside.cloned().map(Some).ok_or(Errno::ENETUNREACH)
+        self.inet.network().outside().filter(|outside| outside.is_through(route)).cloned()
     }
 
     /// Sends a datagram to the outside. One that is refused there is told as one that nobody takes.

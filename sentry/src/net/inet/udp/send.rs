@@ -12,6 +12,7 @@ use crate::net::filter::FilteredPacket;
 use crate::net::inet::control::SendControl;
 use crate::net::inet::datagram::{Arrival, ErrorOrigin, Payload, QueuedError};
 use crate::net::route::RouteResult;
+use crate::net::wire::{self, Landing};
 use crate::net::{Counter, SocketMemoryCharge};
 
 /// The largest datagrams: what a packet of 65,535 bytes has left beside the headers.
@@ -54,6 +55,22 @@ pub(super) struct Sending<'a> {
     pub(super) control: SendControl,
     /// More belongs to it (MSG_MORE).
     pub(super) has_more: bool,
+}
+
+/// The headers of a datagram to `remote`.
+fn header_bytes(remote: SocketAddr) -> usize {
+    if remote.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES }
+}
+
+/// A sender's address as it is told where a packet comes in by a link: one that is of that link alone names it.
+fn scoped(source: SocketAddr, device: u32) -> SocketAddr {
+    match source {
+        SocketAddr::V6(mut v6) if v6.ip().is_unicast_link_local() => {
+            v6.set_scope_id(device);
+            v6.into()
+        }
+        source => source,
+    }
 }
 
 fn max_bytes(remote: SocketAddr) -> usize {
@@ -129,7 +146,6 @@ impl UdpSocket {
         let found = self.inet.route_as_asked(remote, own_ip, &sending.control);
         let route = found.inspect_err(|error| self.count_refusal(*error, remote))?;
         self.check_broadcast(route.kind)?;
-        self.way_out(&route)?;
         remote.set_ip(route.destination);
         let source = SocketAddr::new(route.source, own.port());
         Ok(Way { source, remote, route, control: sending.control })
@@ -144,8 +160,7 @@ impl UdpSocket {
 
     /// Fails for what is too long; an error that the queue of errors tells of as well.
     fn check_len(&self, way: &Way, bytes: &[u8]) -> Result<(), Errno> {
-        let header_bytes = if way.remote.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES };
-        let room = (way.route.mtu as usize).saturating_sub(header_bytes);
+        let room = (way.route.mtu as usize).saturating_sub(header_bytes(way.remote));
         let is_whole = self.inet.forbids_fragments(way.remote.ip());
         if bytes.len() <= max_bytes(way.remote) && (bytes.len() <= room || !is_whole) {
             return Ok(());
@@ -189,7 +204,7 @@ impl UdpSocket {
         self.arrived.check_sendable()?;
         let count = if is_one { 1 } else { bytes.len().div_ceil(len_bytes) };
         self.count_sent(way.remote.ip(), count, bytes.len());
-        if let Some(outside) = self.way_out(&way.route)? {
+        if let Some(outside) = self.way_out(&way.route) {
             let part_bytes = if is_one { bytes.len().max(1) } else { len_bytes };
             let mut parts = bytes.chunks(part_bytes);
             let first = parts.next().unwrap_or_default();
@@ -197,13 +212,56 @@ impl UdpSocket {
                 .chain(parts)
                 .try_for_each(|part| self.send_out(part, way.remote, &outside).map(drop));
         }
-        let receivers = self.receivers(way);
         let payload = Payload::new(bytes.into());
-        if receivers.is_empty() && way.route.kind == RouteType::Local {
-            self.count(way.remote.ip(), Counter::UdpWithoutPort, Counter::Udp6WithoutPort);
-            self.learn_of_refusal(way.remote, &payload);
+        for landing in self.landings(way, &payload) {
+            wire::count(&landing.passed, count, bytes.len() + count * header_bytes(way.remote));
+            self.arrive_at(&landing, way, &payload, segment_bytes);
         }
-        let arrival = self.arrival(way);
+        Ok(())
+    }
+
+    /// Where a datagram arrives: in this namespace, in others, or nowhere.
+    fn landings(&self, way: &Way, payload: &Payload) -> Vec<Landing> {
+        let network = self.inet.network();
+        let (ttl, tos) = self.inet.ttl_and_tos(way.remote.ip(), &way.control);
+        let passed = network.loopback_passages().filter(|_| way.route.is_loopback).unwrap_or_default();
+        let own = Landing { network: network.clone(), device: way.route.device, ttl, passed };
+        let is_looped = match (way.route.kind, way.remote.ip()) {
+            (RouteType::Multicast, IpAddr::V4(_)) => self.inet.has_ip_option(uapi::IP_MULTICAST_LOOP),
+            (RouteType::Multicast, IpAddr::V6(_)) => self.inet.has_ipv6_option(uapi::IPV6_MULTICAST_LOOP),
+            (RouteType::Unicast, _) => false,
+            _ => true,
+        };
+        if way.route.kind == RouteType::Local || way.route.is_loopback {
+            return vec![own];
+        }
+        let packet = wire::Packet { source: way.source.ip(), destination: way.remote.ip(), ttl, tos };
+        let mut landings = match wire::send(network, &way.route, &packet) {
+            wire::Fate::Arrives(landings) => landings,
+            wire::Fate::Refused(by, refusal) => {
+                self.learn_of_router(way.remote, payload, (by, refusal));
+                Vec::new()
+            }
+            wire::Fate::Lost => Vec::new(),
+        };
+        landings.extend(is_looped.then_some(own));
+        landings
+    }
+
+    /// Hands a datagram to those whom it is for where it arrives.
+    fn arrive_at(&self, landing: &Landing, way: &Way, payload: &Payload, segment_bytes: u16) {
+        let len_bytes = usize::from(segment_bytes);
+        let is_one = len_bytes == 0 || payload.bytes().len() <= len_bytes;
+        let count = if is_one { 1 } else { payload.bytes().len().div_ceil(len_bytes) };
+        let kind = landing.network.configuration().address_kind(way.remote.ip());
+        let receivers = self.receivers(way, landing);
+        if receivers.is_empty() && kind == RouteType::Local {
+            let counter = (Counter::UdpWithoutPort, Counter::Udp6WithoutPort);
+            let counter = if way.remote.is_ipv4() { counter.0 } else { counter.1 };
+            landing.network.counters().add(counter, u64::from(!self.is_lite()));
+            self.learn_of_refusal(way.remote, payload);
+        }
+        let arrival = self.arrival(way, landing);
         for receiver in receivers {
             if is_one {
                 receiver.put(payload.clone(), arrival);
@@ -215,31 +273,37 @@ impl UdpSocket {
                 }
             }
         }
-        Ok(())
     }
 
-    fn arrival(&self, way: &Way) -> Arrival {
-        let (ttl, tos) = self.inet.ttl_and_tos(way.remote.ip(), &way.control);
+    fn arrival(&self, way: &Way, landing: &Landing) -> Arrival {
+        let (_, tos) = self.inet.ttl_and_tos(way.remote.ip(), &way.control);
         Arrival {
-            source: way.source,
+            source: scoped(way.source, landing.device),
             destination: way.remote,
-            device: way.route.device,
-            ttl,
+            device: landing.device,
+            ttl: landing.ttl,
             tos,
             time: self.inet.network().shared().now(),
         }
     }
 
     /// Who gets a datagram: of those whom it may be for, the one that it fits best; all of them, if it is for all.
-    fn receivers(&self, way: &Way) -> Vec<Arc<Self>> {
-        let (source, group, device) = (way.source, way.remote.ip(), way.route.device);
-        let is_for_all = match way.route.kind {
+    fn receivers(&self, way: &Way, landing: &Landing) -> Vec<Arc<Self>> {
+        let (source, group, device) = (way.source, way.remote.ip(), landing.device);
+        let is_own = Arc::ptr_eq(&landing.network, self.inet.network());
+        let kind = match is_own {
+            true => way.route.kind,
+            false => landing.network.configuration().address_kind(group),
+        };
+        let sockets = landing.network.inet_sockets();
+        let is_for_all = match kind {
             RouteType::Local => false,
             RouteType::Broadcast => true,
-            RouteType::Multicast if self.inet.sockets().groups().has(device, group) => true,
+            RouteType::Multicast if sockets.groups().has(device, group) => true,
             _ => return Vec::new(),
         };
-        let found = self.ports().find_all(way.remote, device);
+        let ports = if self.is_lite() { &sockets.udp_lite().ports } else { &sockets.udp().ports };
+        let found = ports.find_all(way.remote, device);
         let fitting = found.into_iter().filter_map(|(score, socket)| {
             let is_connected = socket.accepts_from(source)?;
             Some(((is_connected, score), socket))
@@ -292,6 +356,27 @@ impl UdpSocket {
             // The header stays in any case.
             passed => Some(payload.part(0, passed.saturating_sub(header.len()))),
         }
+    }
+
+    /// A router has sent a datagram back: one who wants to know is told.
+    fn learn_of_router(&self, remote: SocketAddr, payload: &Payload, (by, refusal): (IpAddr, wire::Refusal)) {
+        if !self.inet.wants_errors() {
+            return;
+        }
+        let (origin, quoted_bytes) = match remote.ip() {
+            IpAddr::V4(_) => (ErrorOrigin::Icmp, QUOTED_V4_BYTES),
+            IpAddr::V6(_) => (ErrorOrigin::Icmp6, QUOTED_V6_BYTES),
+        };
+        let queued = QueuedError {
+            error: refusal.errno(),
+            origin,
+            kind: refusal.icmp(remote.is_ipv4()),
+            info: 0,
+            destination: remote,
+            offender: Some(by),
+            payload: payload.part(0, quoted_bytes),
+        };
+        self.arrived.fail(&self.inet, Some(refusal.errno()), Some(queued));
     }
 
     /// Nobody was there: one who is connected, or wants to know, is told by the next call.

@@ -1,22 +1,59 @@
-//! RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK and RTM_SETLINK.
+//! RTM_GETLINK, and what is told of links.
 
+use netlink_packet_core::DefaultNla;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
-    LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkMode, Map, Stats, Stats64,
+    BridgePortState, BridgeStpState, InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData,
+    InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkMode, LinkProtoInfoBridge, Map, Stats,
+    Stats64,
 };
 
 use super::Message;
 use crate::Errno;
-use crate::net::configuration::{LinkChanges, NetworkConfiguration, Refusal, Snapshot};
-use crate::net::device::{Link, LinkName};
+use crate::net::configuration::{Refusal, Snapshot};
+use crate::net::device::{Link, LinkKind};
 
 /// What Linux says of segmentation offload: nothing here makes segments.
 const GSO_MAX_SIZE: u32 = 65536;
 const GSO_MAX_SEGS: u32 = 65535;
 const TSO_MAX_SIZE: u32 = 524_280;
 
-pub(super) fn list(all: &Snapshot<'_>, _request: &Message, _is_strict: bool) -> Vec<Message> {
-    all.links().map(|link| Message::NewLink(message_of(link))).collect()
+/// A port's state, priority and cost among what is told of it to bridge(8) (`IFLA_BRPORT_*`).
+const PORT_STATE: u16 = 1;
+const PORT_PRIORITY: u16 = 2;
+const PORT_COST: u16 = 3;
+/// What they are: of a cable of ten gigabits a second.
+const USUAL_PORT_PRIORITY: u16 = 32;
+const USUAL_PORT_COST: u32 = 2;
+
+pub(super) fn list(all: &Snapshot<'_>, request: &Message, _is_strict: bool) -> Vec<Message> {
+    let Message::GetLink(request) = request else { return Vec::new() };
+    if request.header.interface_family == AddressFamily::Bridge {
+        let ports = all.links().filter_map(|link| port_message_of(link, link.controller?).into());
+        return ports.map(Message::NewLink).collect();
+    }
+    let controller = request.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Controller(index) => Some(*index),
+        _ => None,
+    });
+    let kind = kind_of(request);
+    let is_wanted = |link: &&Link| {
+        controller.is_none_or(|index| index == 0 || link.controller == Some(index))
+            && kind.as_ref().is_none_or(|kind| link.kind.name() == Some(kind.as_str()))
+    };
+    all.links().filter(is_wanted).map(|link| Message::NewLink(message_of(link))).collect()
+}
+
+/// The kind that a request names (IFLA_INFO_KIND).
+pub(super) fn kind_of(request: &LinkMessage) -> Option<String> {
+    let infos = request.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::LinkInfo(infos) => Some(infos),
+        _ => None,
+    });
+    infos?.iter().find_map(|info| match info {
+        LinkInfo::Kind(kind) => Some(kind.to_string()),
+        _ => None,
+    })
 }
 
 pub(super) fn get(all: &Snapshot<'_>, request: &LinkMessage) -> Result<Message, Refusal> {
@@ -31,6 +68,11 @@ pub(super) fn get(all: &Snapshot<'_>, request: &LinkMessage) -> Result<Message, 
 /// What is told of a link, in the order in which Linux tells it.
 pub(super) fn message_of(link: &Link) -> LinkMessage {
     let (min_mtu, max_mtu) = link.kind.shown_mtu_range();
+    let (came, went) = link.carrier_changes;
+    let promiscuous =
+        u32::from(link.flags.contains(LinkFlags::Promisc)) + u32::from(link.controller.is_some());
+    let all_multicast =
+        u32::from(link.flags.contains(LinkFlags::Allmulti)) + u32::from(link.controller.is_some());
     let mut message = LinkMessage::default();
     message.header.interface_family = AddressFamily::Unspec;
     message.header.index = link.index;
@@ -45,8 +87,8 @@ pub(super) fn message_of(link: &Link) -> LinkMessage {
         LinkAttribute::MinMtu(min_mtu),
         LinkAttribute::MaxMtu(max_mtu),
         LinkAttribute::Group(link.group),
-        LinkAttribute::Promiscuity(link.flags.contains(LinkFlags::Promisc).into()),
-        LinkAttribute::AllMulticast(link.flags.contains(LinkFlags::Allmulti).into()),
+        LinkAttribute::Promiscuity(promiscuous),
+        LinkAttribute::AllMulticast(all_multicast),
         LinkAttribute::NumTxQueues(1),
         LinkAttribute::GsoMaxSegs(GSO_MAX_SEGS),
         LinkAttribute::GsoMaxSize(GSO_MAX_SIZE),
@@ -56,16 +98,22 @@ pub(super) fn message_of(link: &Link) -> LinkMessage {
         LinkAttribute::TsoMaxSize(TSO_MAX_SIZE),
         LinkAttribute::TsoMaxSegs(GSO_MAX_SEGS),
         LinkAttribute::NumRxQueues(1),
-        LinkAttribute::Carrier(1),
-        LinkAttribute::Qdisc(link.queueing_discipline().into()),
     ];
+    let lower = link.lower_index();
+    let is_below = lower != link.index || link.peer_namespace.is_some();
+    message.attributes.extend(is_below.then_some(LinkAttribute::Link(lower)));
+    message.attributes.extend(link.controller.map(LinkAttribute::Controller));
+    message.attributes.extend([
+        LinkAttribute::Carrier(link.has_carrier.into()),
+        LinkAttribute::Qdisc(link.queueing_discipline().into()),
+    ]);
     if !link.alias.is_empty() {
         message.attributes.push(LinkAttribute::IfAlias(link.alias.clone()));
     }
     message.attributes.extend([
-        LinkAttribute::CarrierChanges(0),
-        LinkAttribute::CarrierUpCount(0),
-        LinkAttribute::CarrierDownCount(0),
+        LinkAttribute::CarrierChanges(came + went),
+        LinkAttribute::CarrierUpCount(came),
+        LinkAttribute::CarrierDownCount(went),
         LinkAttribute::ProtoDown(0),
         LinkAttribute::Map(Map::default()),
         LinkAttribute::Address(link.hardware_address.to_vec()),
@@ -73,6 +121,71 @@ pub(super) fn message_of(link: &Link) -> LinkMessage {
         LinkAttribute::Stats64(statistics_64(link)),
         LinkAttribute::Stats(statistics(link)),
     ]);
+    let infos = infos_of(link);
+    message.attributes.extend((!infos.is_empty()).then_some(LinkAttribute::LinkInfo(infos)));
+    message.attributes.extend(link.peer_namespace.map(LinkAttribute::LinkNetNsId));
+    message
+}
+
+/// IFLA_LINKINFO: what kind a link is of, and what it is as a port.
+fn infos_of(link: &Link) -> Vec<LinkInfo> {
+    let mut infos = Vec::new();
+    match link.kind {
+        LinkKind::Loopback | LinkKind::Outside => {}
+        LinkKind::Veth => infos.push(LinkInfo::Kind(InfoKind::Veth)),
+        LinkKind::Dummy => infos.push(LinkInfo::Kind(InfoKind::Dummy)),
+        LinkKind::Bridge => infos.extend([
+            LinkInfo::Kind(InfoKind::Bridge),
+            // Hundredths of a second; no spanning tree, no VLANs.
+            LinkInfo::Data(InfoData::Bridge(vec![
+                InfoBridge::ForwardDelay(1500),
+                InfoBridge::HelloTime(200),
+                InfoBridge::MaxAge(2000),
+                InfoBridge::AgeingTime(30_000),
+                InfoBridge::StpState(BridgeStpState::Disabled),
+                InfoBridge::Priority(0x8000),
+                InfoBridge::VlanFiltering(false),
+            ])),
+        ]),
+    }
+    if link.controller.is_some() {
+        infos.extend([
+            LinkInfo::PortKind(InfoPortKind::Bridge),
+            LinkInfo::PortData(InfoPortData::BridgePort(vec![
+                InfoBridgePort::State(port_state(link)),
+                InfoBridgePort::Priority(USUAL_PORT_PRIORITY),
+                InfoBridgePort::Cost(USUAL_PORT_COST),
+            ])),
+        ]);
+    }
+    infos
+}
+
+fn port_state(link: &Link) -> BridgePortState {
+    if link.is_running() { BridgePortState::Forwarding } else { BridgePortState::Disabled }
+}
+
+/// What bridge(8) is told of a port.
+fn port_message_of(link: &Link, bridge: u32) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.interface_family = AddressFamily::Bridge;
+    message.header.index = link.index;
+    message.header.link_layer_type = link.kind.layer();
+    message.header.flags = link.shown_flags();
+    let told = |kind, value: &[u8]| LinkProtoInfoBridge::Other(DefaultNla::new(kind, value.to_vec()));
+    message.attributes = vec![
+        LinkAttribute::IfName(link.name.to_string()),
+        LinkAttribute::Controller(bridge),
+        LinkAttribute::Mtu(link.mtu),
+        LinkAttribute::OperState(link.operational_state()),
+        LinkAttribute::Address(link.hardware_address.to_vec()),
+        LinkAttribute::Link(link.lower_index()),
+        LinkAttribute::ProtoInfoBridge(vec![
+            told(PORT_STATE, &[port_state(link).into()]),
+            told(PORT_PRIORITY, &USUAL_PORT_PRIORITY.to_ne_bytes()),
+            told(PORT_COST, &USUAL_PORT_COST.to_ne_bytes()),
+        ]),
+    ];
     message
 }
 
@@ -93,7 +206,7 @@ fn statistics(link: &Link) -> Stats {
     told
 }
 
-fn name_of(request: &LinkMessage) -> Option<&str> {
+pub(super) fn name_of(request: &LinkMessage) -> Option<&str> {
     request.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::IfName(name) if !name.is_empty() => Some(name.as_str()),
         LinkAttribute::PropList(properties) => properties.iter().find_map(|property| match property {
@@ -102,76 +215,4 @@ fn name_of(request: &LinkMessage) -> Option<&str> {
         }),
         _ => None,
     })
-}
-
-/// The index of the link that is meant.
-fn find(configuration: &NetworkConfiguration, request: &LinkMessage) -> Result<u32, Errno> {
-    configuration.look(|all| match (request.header.index, name_of(request)) {
-        (0, None) => Err(Errno::EINVAL),
-        (0, Some(name)) => all.find_link(name.as_bytes()).map(|link| link.index),
-        (index, _) => all.link(index).map(|link| link.index),
-    })
-}
-
-/// RTM_NEWLINK: changes a link that is there. None can be made.
-pub(super) fn new(
-    configuration: &NetworkConfiguration,
-    request: &LinkMessage,
-    creates: bool,
-    is_exclusive: bool,
-) -> Result<(), Refusal> {
-    match find(configuration, request) {
-        Ok(_) if is_exclusive => Err(Errno::EEXIST.into()),
-        Ok(index) => change(configuration, index, request),
-        Err(Errno::ENODEV | Errno::EINVAL) if creates => Err(refuse_kind(request)),
-        Err(_) => Err(Errno::ENODEV.into()),
-    }
-}
-
-fn refuse_kind(request: &LinkMessage) -> Refusal {
-    let has_kind = request.attributes.iter().any(|attribute| {
-        matches!(attribute, LinkAttribute::LinkInfo(infos) if infos.iter().any(|info| matches!(info, LinkInfo::Kind(_))))
-    });
-    if has_kind { Refusal::new(Errno::EOPNOTSUPP, "Unknown device type") } else { Errno::EOPNOTSUPP.into() }
-}
-
-/// RTM_SETLINK.
-pub(super) fn set(configuration: &NetworkConfiguration, request: &LinkMessage) -> Result<(), Refusal> {
-    change(configuration, find(configuration, request)?, request)
-}
-
-/// RTM_DELLINK.
-pub(super) fn delete(configuration: &NetworkConfiguration, request: &LinkMessage) -> Result<(), Refusal> {
-    configuration.delete_link(find(configuration, request)?)
-}
-
-fn change(configuration: &NetworkConfiguration, index: u32, request: &LinkMessage) -> Result<(), Refusal> {
-    let mut changes = LinkChanges::default();
-    let (flags, mask) = (request.header.flags, request.header.change_mask);
-    if !flags.is_empty() || !mask.is_empty() {
-        changes.flags = Some((flags, if mask.is_empty() { LinkFlags::all() } else { mask }));
-    }
-    for attribute in &request.attributes {
-        match attribute {
-            LinkAttribute::IfName(name) if request.header.index != 0 && !name.is_empty() => {
-                changes.name = Some(LinkName::new(name.as_bytes())?);
-            }
-            LinkAttribute::Mtu(mtu) => changes.mtu = Some(*mtu),
-            LinkAttribute::TxQueueLen(len) => changes.tx_queue_len = Some(*len),
-            LinkAttribute::Address(address) => changes.hardware_address = Some(hardware(address)?),
-            LinkAttribute::Broadcast(address) => changes.hardware_broadcast = Some(hardware(address)?),
-            LinkAttribute::IfAlias(alias) => changes.alias = Some(alias.clone()),
-            LinkAttribute::Group(group) => changes.group = Some(*group),
-            LinkAttribute::NetNsPid(_) | LinkAttribute::NetNsFd(_) => {
-                return Err(Refusal::new(Errno::EINVAL, "The interface netns is immutable"));
-            }
-            LinkAttribute::Controller(_) => return Err(Errno::EOPNOTSUPP.into()),
-            _ => {}
-        }
-    }
-    configuration.change_link(index, changes)
-}
-
-fn hardware(address: &[u8]) -> Result<[u8; 6], Errno> {
-    address.try_into().map_err(|_| Errno::EINVAL)
 }

@@ -1,13 +1,16 @@
 //! NETLINK_ROUTE (`man 7 rtnetlink`): requests to links, addresses, routes, rules and neighbours.
 
 mod addresses;
+mod link_changes;
 mod links;
 mod neighbours;
 mod notify;
+mod numbers;
 mod routes;
 mod rules;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use netlink_packet_core::{
     NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_FILTERED, NLM_F_EXCL, NLM_F_REPLACE, NetlinkPayload,
@@ -29,6 +32,8 @@ use crate::net::configuration::{Refusal, Snapshot};
 const LAST_TYPE: u16 = 123;
 /// The first type; they come in fours: new, delete, get, set.
 const FIRST_TYPE: u16 = 16;
+/// Those of RTM_GETNSID and its kin.
+const NAMESPACE_NUMBERS: u16 = 18;
 /// A get among the four.
 const GET: u16 = 2;
 /// The family at least, which every request begins with.
@@ -55,7 +60,7 @@ pub(super) fn serve(socket: &NetlinkSocket, request: &Request<'_>) -> Served {
     };
     match is_get {
         true if request.header.flags & NLM_F_DUMP != 0 => dump(socket, request, &message),
-        true => Served::Done(get(socket.namespace(), &message).map(|answer| {
+        true => Served::Done(get(socket.namespace(), &message, request).map(|answer| {
             socket.answer(reply::encode(NetlinkPayload::InnerMessage(answer), 0, request.to()));
         })),
         false => Served::Done(change(socket.namespace(), message, request)),
@@ -67,6 +72,7 @@ fn padded<'a>(request: &Request<'a>) -> Cow<'a, [u8]> {
     let header_bytes = match (request.header.kind - FIRST_TYPE) >> 2 {
         0 => 16,
         1 => 8,
+        NAMESPACE_NUMBERS => 4,
         _ => 12,
     };
     if request.payload.len() >= header_bytes {
@@ -79,11 +85,16 @@ fn padded<'a>(request: &Request<'a>) -> Cow<'a, [u8]> {
 
 /// Whether the type is one of those that are served: links, addresses, routes, neighbours and rules.
 fn is_known(kind: u16) -> bool {
-    matches!((kind - FIRST_TYPE) >> 2, 0..=4)
+    matches!((kind - FIRST_TYPE) >> 2, 0..=4 | NAMESPACE_NUMBERS)
 }
 
 fn dump(socket: &NetlinkSocket, request: &Request<'_>, message: &Message) -> Served {
     let is_strict = socket.switches().contains(Switches::GET_STRICT_CHK);
+    if matches!(message, Message::GetNsId(_)) {
+        let told = numbers::list(socket.namespace());
+        let dumped = socket.dump(|part_bytes| reply::dump(told, 0, request.to(), part_bytes));
+        return dumped.map_or_else(|error| Served::Done(Err(error.into())), |()| Served::Dump);
+    }
     let Some(list) = lister(message) else { return Served::Done(Err(Errno::EOPNOTSUPP.into())) };
     let result = socket.dump(|part_bytes| {
         let messages = socket.namespace().configuration().look(|all| list(&all, message, is_strict));
@@ -120,28 +131,30 @@ fn is_filtered(message: &Message) -> bool {
     }
 }
 
-fn get(namespace: &NetworkNamespace, message: &Message) -> Result<Message, Refusal> {
+fn get(namespace: &NetworkNamespace, message: &Message, request: &Request<'_>) -> Result<Message, Refusal> {
     let configuration = namespace.configuration();
     match message {
         Message::GetLink(message) => configuration.look(|all| links::get(&all, message)),
         Message::GetRoute(message) => routes::get(configuration, message),
+        Message::GetNsId(message) => numbers::get(namespace, message, request),
         _ => Err(Errno::EOPNOTSUPP.into()),
     }
 }
 
-fn change(namespace: &NetworkNamespace, message: Message, request: &Request<'_>) -> Result<(), Refusal> {
+fn change(namespace: &Arc<NetworkNamespace>, message: Message, request: &Request<'_>) -> Result<(), Refusal> {
     let configuration = namespace.configuration();
     let (creates, is_exclusive) = (request.has(NLM_F_CREATE), request.has(NLM_F_EXCL));
     match message {
-        Message::NewLink(message) => links::new(configuration, &message, creates, is_exclusive),
-        Message::SetLink(message) => links::set(configuration, &message),
-        Message::DelLink(message) => links::delete(configuration, &message),
+        Message::NewLink(message) => link_changes::new(namespace, &message, request, (creates, is_exclusive)),
+        Message::SetLink(message) => link_changes::set(namespace, &message, request),
+        Message::DelLink(message) => link_changes::delete(namespace, &message),
         Message::NewAddress(message) => {
             addresses::add(configuration, &message, request.has(NLM_F_REPLACE) && !is_exclusive)
         }
         Message::DelAddress(message) => addresses::delete(configuration, &message),
         Message::NewRoute(message) => routes::add(configuration, &message, request),
         Message::DelRoute(message) => routes::delete(configuration, &message),
+        Message::NewNsId(message) => numbers::add(namespace, &message, request),
         Message::NewRule(message) => rules::add(configuration, &message, is_exclusive),
         Message::DelRule(message) => rules::delete(configuration, &message),
         Message::NewNeighbour(message) => neighbours::add(configuration, &message, creates, is_exclusive),

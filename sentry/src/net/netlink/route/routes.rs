@@ -20,6 +20,8 @@ use crate::net::route::{IPV6_METRIC, MAIN_TABLE, Route, RouteQuery, RouteResult}
 const FURTHER_TABLE: u8 = 252;
 /// The route of an answer is made for it (`RTM_F_CLONED`).
 const CLONED: u32 = 0x200;
+/// Its link has no carrier (`RTNH_F_LINKDOWN`).
+const LINK_DOWN: u32 = 16;
 /// It comes back to this host (`RTCF_LOCAL`).
 const COMES_BACK: u32 = 0x8000_0000;
 
@@ -30,7 +32,7 @@ pub(super) fn list(all: &Snapshot<'_>, request: &Message, is_strict: bool) -> Ve
     }
     let wanted = Wanted::of(request, is_strict);
     let routes = all.routes().filter(|route| includes(request.header.address_family, route.is_ipv6()));
-    routes.filter(|route| wanted.is(route)).map(|route| Message::NewRoute(message_of(route))).collect()
+    routes.filter(|route| wanted.is(route)).map(|route| Message::NewRoute(listed(all, route))).collect()
 }
 
 /// What a strict request for a dump asks for; nothing is everything.
@@ -70,6 +72,15 @@ impl Wanted {
             && self.kind.is_none_or(|kind| kind == route.kind)
             && self.device.is_none_or(|device| Some(device) == route.device)
     }
+}
+
+/// What a list tells of a route: whether its link is without a carrier as well.
+fn listed(all: &Snapshot<'_>, route: &Route) -> RouteMessage {
+    let mut message = message_of(route);
+    let link = route.device.and_then(|device| all.link(device).ok());
+    let is_down = route.kind != RouteType::Local && link.is_some_and(|link| !link.has_carrier);
+    message.header.flags.set(RouteFlags::from_bits_retain(LINK_DOWN), is_down);
+    message
 }
 
 /// What is told of a route.

@@ -1,0 +1,192 @@
+//! Messages that arrive in a namespace, and what answers them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Weak};
+
+use netlink_packet_route::route::RouteType;
+
+use super::packet::{answer, answered_identifier, error_message, ipv4_header, seal};
+use super::{ICMP, ICMPV6, IcmpSocket};
+use crate::net::inet::datagram::{Arrival, Payload};
+use crate::net::route::{RouteQuery, RouteResult};
+use crate::net::wire::{self, Fate, Landing, Refusal};
+use crate::net::{Counter, NetworkNamespace};
+
+/// The time to live of what a kernel sends of its own accord.
+const USUAL_TTL: u8 = 64;
+/// The headers of IPv4 and of IPv6.
+const V4_HEADER_BYTES: usize = 20;
+const V6_HEADER_BYTES: usize = 40;
+
+/// A message on its way: of which protocol, and with which header if the sender has written that.
+pub(super) struct Packet<'a> {
+    pub(super) protocol: u32,
+    pub(super) message: &'a [u8],
+    pub(super) header: Option<&'a [u8]>,
+    pub(super) arrival: Arrival,
+}
+
+impl Packet<'_> {
+    fn is_v4(&self) -> bool {
+        self.arrival.destination.is_ipv4()
+    }
+
+    fn len_bytes(&self) -> usize {
+        self.message.len() + if self.is_v4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES }
+    }
+}
+
+/// Where a message arrives that leaves a namespace by a route: there, in others, or nowhere.
+pub(super) fn way_of(network: &Arc<NetworkNamespace>, route: &RouteResult, packet: &Packet<'_>) -> Fate {
+    let Arrival { source, destination, ttl, tos, .. } = packet.arrival;
+    let passed = network.loopback_passages().filter(|_| route.is_loopback).unwrap_or_default();
+    let own = Landing { network: network.clone(), device: route.device, ttl, passed };
+    if route.is_loopback || route.kind == RouteType::Local {
+        return Fate::Arrives(if route.kind == RouteType::Unicast { Vec::new() } else { vec![own] });
+    }
+    let sent = wire::Packet { source: source.ip(), destination: destination.ip(), ttl, tos };
+    match (wire::send(network, route, &sent), route.kind) {
+        (fate, RouteType::Unicast) => fate,
+        (Fate::Arrives(mut landings), _) => {
+            landings.push(own);
+            Fate::Arrives(landings)
+        }
+        (fate, _) => fate,
+    }
+}
+
+/// A message arrives: all sockets that it is for get it, and it is answered if it is an echo.
+pub(super) fn arrive(landing: &Landing, packet: &Packet<'_>) {
+    wire::count(&landing.passed, 1, packet.len_bytes());
+    let network = &landing.network;
+    let arrival = Arrival { device: landing.device, ttl: landing.ttl, ..packet.arrival };
+    let packet = Packet { arrival, ..*packet };
+    count_received(network, &packet);
+    deliver(network, &packet);
+    let is_icmp = matches!(packet.protocol, ICMP | ICMPV6) && !network.settings().ignores_echo();
+    let Some(reply) = answer(packet.message, packet.protocol == ICMP).filter(|_| is_icmp) else { return };
+    send_answer(network, &packet, reply);
+}
+
+/// Sends the answer to a message back: from the own address, if it went to many.
+fn send_answer(network: &Arc<NetworkNamespace>, packet: &Packet<'_>, mut reply: Vec<u8>) {
+    let Arrival { source, destination, device, .. } = packet.arrival;
+    let kind = network.configuration().address_kind(destination.ip());
+    let is_link_local = matches!(source.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local());
+    let query = RouteQuery {
+        source: (kind == RouteType::Local).then_some(destination.ip()),
+        device: is_link_local.then_some(device),
+        ..RouteQuery::to(source.ip())
+    };
+    let Ok(route) = network.configuration().route(&query) else { return };
+    let own = SocketAddr::new(route.source, 0);
+    let arrival =
+        Arrival { source: own, destination: source, ttl: USUAL_TTL, device: route.device, ..packet.arrival };
+    seal(&mut reply, own.ip(), source.ip());
+    let reply = Packet { message: &reply, header: None, arrival, ..*packet };
+    count_sent(network, &reply);
+    if let Fate::Arrives(landings) = way_of(network, &route, &reply) {
+        for landing in &landings {
+            wire::count(&landing.passed, 1, reply.len_bytes());
+            let arrival = Arrival { device: landing.device, ttl: landing.ttl, ..arrival };
+            let reply = Packet { arrival, ..reply };
+            count_received(&landing.network, &reply);
+            deliver(&landing.network, &reply);
+        }
+    }
+}
+
+/// Raw sockets of the sender's namespace get what ICMP says of a message that a router has sent back.
+pub(super) fn tell_of_router(
+    network: &Arc<NetworkNamespace>,
+    packet: &Packet<'_>,
+    (by, refusal): (IpAddr, Refusal),
+) {
+    let is_v4 = packet.is_v4();
+    let mut message = error_message(refusal.icmp(is_v4), &frame(packet));
+    seal(&mut message, by, packet.arrival.source.ip());
+    let Arrival { source, device, time, .. } = packet.arrival;
+    let arrival =
+        Arrival { source: SocketAddr::new(by, 0), destination: source, device, ttl: USUAL_TTL, tos: 0, time };
+    let protocol = if is_v4 { ICMP } else { ICMPV6 };
+    let told = Packet { protocol, message: &message, header: None, arrival };
+    count_received(network, &told);
+    deliver(network, &told);
+}
+
+/// Hands a message to all sockets that it is for.
+fn deliver(network: &Arc<NetworkNamespace>, packet: &Packet<'_>) {
+    let Packet { protocol, message, arrival, .. } = packet;
+    let sockets = network.inet_sockets().icmp();
+    let raw: Vec<_> = sockets.raw.lock().iter().filter_map(Weak::upgrade).collect();
+    let accepts = |socket: &Arc<IcmpSocket>| {
+        let is_of_version = socket.inet.is_ipv6() == arrival.destination.is_ipv6();
+        let is_of_protocol = socket.inet.common.protocol() == *protocol;
+        is_of_version
+            && is_of_protocol
+            && socket.accepts(arrival.source.ip(), arrival.destination.ip(), arrival.device)
+    };
+    let mut framed = None;
+    for socket in raw.iter().filter(|socket| accepts(socket)) {
+        if socket.state.lock().filter.passes(*protocol, message) {
+            let bytes = framed.get_or_insert_with(|| Payload::new(framed_for_raw(packet)));
+            socket.put(bytes.clone(), *arrival);
+        }
+    }
+    let Some(identifier) = answered_identifier(message, *protocol == ICMP) else { return };
+    let destination = SocketAddr::new(arrival.destination.ip(), identifier);
+    for (_, socket) in sockets.identifiers.find_all(destination, arrival.device) {
+        if accepts(&socket) {
+            socket.put(Payload::new((*message).into()), *arrival);
+        }
+    }
+}
+
+/// A message as a raw socket gets it: one of IPv4 with its header.
+fn framed_for_raw(packet: &Packet<'_>) -> Arc<[u8]> {
+    if packet.is_v4() { frame(packet).into() } else { packet.message.into() }
+}
+
+/// A message of IPv4 with its header; one of IPv6 is without.
+fn frame(packet: &Packet<'_>) -> Vec<u8> {
+    let Arrival { source, destination, ttl, tos, .. } = packet.arrival;
+    let (IpAddr::V4(source), IpAddr::V4(destination)) = (source.ip(), destination.ip()) else {
+        return packet.message.to_vec();
+    };
+    if let Some(header) = packet.header {
+        return [header, packet.message].concat();
+    }
+    let protocol = packet.protocol.to_le_bytes()[0];
+    let header = ipv4_header([source, destination], protocol, packet.message.len(), (ttl, tos));
+    [&header, packet.message].concat()
+}
+
+/// Counts a message that leaves.
+pub(super) fn count_sent(network: &NetworkNamespace, packet: &Packet<'_>) {
+    let ip = if packet.is_v4() { Counter::IpSent } else { Counter::Ip6Sent };
+    let counted: &[Counter] = match (packet.protocol, packet.message.first()) {
+        (ICMP, Some(0)) => &[Counter::IcmpSent, Counter::IcmpEchoReplySent],
+        (ICMP, Some(8)) => &[Counter::IcmpSent, Counter::IcmpEchoSent],
+        (ICMP, _) => &[Counter::IcmpSent],
+        (ICMPV6, _) => &[Counter::Icmp6Sent],
+        _ => &[],
+    };
+    counted.iter().chain([&ip]).for_each(|counter| network.counters().add(*counter, 1));
+}
+
+/// Counts a message that has arrived.
+fn count_received(network: &NetworkNamespace, packet: &Packet<'_>) {
+    let ip = match packet.is_v4() {
+        true => [Counter::IpReceived, Counter::IpDelivered],
+        false => [Counter::Ip6Received, Counter::Ip6Delivered],
+    };
+    let counted: &[Counter] = match (packet.protocol, packet.message.first()) {
+        (ICMP, Some(0)) => &[Counter::IcmpReceived, Counter::IcmpEchoReplyReceived],
+        (ICMP, Some(8)) => &[Counter::IcmpReceived, Counter::IcmpEchoReceived],
+        (ICMP, Some(3)) => &[Counter::IcmpReceived, Counter::IcmpUnreachableReceived],
+        (ICMP, _) => &[Counter::IcmpReceived],
+        (ICMPV6, _) => &[Counter::Icmp6Received],
+        _ => &[],
+    };
+    counted.iter().chain(&ip).for_each(|counter| network.counters().add(*counter, 1));
+}

@@ -1,0 +1,137 @@
+//! Connections to other namespaces of the kernel: the way there and back, which may be interrupted and come back.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::TcpSocket;
+use crate::Errno;
+use crate::net::NetworkNamespace;
+use crate::net::route::{RouteQuery, RouteResult};
+use crate::net::wire::{self, Fate, Landing, Packet, Passage};
+
+/// The headers of IPv4 and of IPv6 with TCP's and a time stamp.
+const V4_HEADER_BYTES: u32 = 52;
+const V6_HEADER_BYTES: u32 = 72;
+
+/// One end's way to the other.
+pub(super) struct Wire {
+    near: Side,
+    far: Side,
+    /// The largest segment that goes through it, in bytes.
+    pub(super) segment_bytes: u32,
+    found: Mutex<Option<Found>>,
+}
+
+/// An end: a namespace, which a connection does not keep, and the address there.
+#[derive(Clone)]
+struct Side {
+    network: Weak<NetworkNamespace>,
+    ip: IpAddr,
+}
+
+/// The way as it was found when the topology had this generation; `None` where there was none.
+#[derive(Clone)]
+struct Found {
+    generation: u64,
+    passed: Option<Vec<Passage>>,
+}
+
+impl Side {
+    fn new(network: &Arc<NetworkNamespace>, ip: IpAddr) -> Self {
+        Self { network: Arc::downgrade(network), ip }
+    }
+
+    /// The links that a packet passes on its way to another end, if it arrives there.
+    fn way_to(&self, other: &Self) -> Option<Vec<Passage>> {
+        let network = self.network.upgrade()?;
+        let query = RouteQuery { source: Some(self.ip), ..RouteQuery::to(other.ip) };
+        let route = network.configuration().route(&query).ok()?;
+        let packet = Packet { source: self.ip, destination: other.ip, ttl: u8::MAX, tos: 0 };
+        let Fate::Arrives(landings) = wire::send(&network, &route, &packet) else { return None };
+        let is_there = |landing: &&Landing| Weak::as_ptr(&other.network) == Arc::as_ptr(&landing.network);
+        landings.iter().find(is_there).map(|landing| landing.passed.clone())
+    }
+}
+
+impl Wire {
+    fn new(near: Side, far: Side, mtu: u32) -> Arc<Self> {
+        let header_bytes = if near.ip.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES };
+        let segment_bytes = mtu.saturating_sub(header_bytes).max(1);
+        Arc::new(Self { near, far, segment_bytes, found: Mutex::default() })
+    }
+
+    /// The way of the other end.
+    pub(super) fn reversed(&self) -> Arc<Self> {
+        let (near, far) = (self.far.clone(), self.near.clone());
+        Arc::new(Self { near, far, segment_bytes: self.segment_bytes, found: Mutex::default() })
+    }
+
+    /// The MTU of the way, in bytes.
+    pub(super) fn mtu(&self) -> u32 {
+        self.segment_bytes + self.header_bytes()
+    }
+
+    fn header_bytes(&self) -> u32 {
+        if self.near.ip.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES }
+    }
+
+    /// Whether what is sent arrives, and is acknowledged.
+    pub(super) fn is_open(&self) -> bool {
+        self.passages().is_some()
+    }
+
+    /// Counts what goes through.
+    pub(super) fn count(&self, len_bytes: usize) {
+        let segments = len_bytes.div_ceil(self.segment_bytes as usize).max(1);
+        if let Some(passed) = self.passages() {
+            wire::count(&passed, segments, len_bytes + segments * self.header_bytes() as usize);
+        }
+    }
+
+    /// The links that lead there, as long as others lead back.
+    fn passages(&self) -> Option<Vec<Passage>> {
+        let generation = self.near.network.upgrade()?.shared().topology.generation();
+        let known = self.found.lock().clone().filter(|found| found.generation == generation);
+        let found = known.unwrap_or_else(|| {
+            let there = self.near.way_to(&self.far);
+            let passed = there.filter(|_| self.far.way_to(&self.near).is_some());
+            let found = Found { generation, passed };
+            *self.found.lock() = Some(found.clone());
+            found
+        });
+        found.passed
+    }
+}
+
+impl TcpSocket {
+    /// Connects to whoever listens at `remote` in another namespace.
+    ///
+    /// # Errors
+    /// As `establish`; what a router says; EAGAIN while nothing answers.
+    pub(super) fn establish_by_wire(&self, remote: SocketAddr, route: &RouteResult) -> Result<(), Errno> {
+        let own = self.state.lock().bound.as_ref().ok_or(Errno::ECONNREFUSED)?.address;
+        let (ttl, tos) = self.inet.ttl_and_tos(remote.ip(), &Default::default());
+        let packet = Packet { source: own.ip(), destination: remote.ip(), ttl, tos };
+        let network = self.inet.network();
+        let landing = match wire::send(network, route, &packet) {
+            Fate::Arrives(landings) => landings.into_iter().next().ok_or(Errno::EAGAIN)?,
+            Fate::Refused(_, refusal) => return Err(refusal.errno()),
+            Fate::Lost => return Err(Errno::EAGAIN),
+        };
+        let (near, far) = (Side::new(network, own.ip()), Side::new(&landing.network, remote.ip()));
+        let wire = Wire::new(near, far, route.mtu);
+        if !wire.is_open() {
+            return Err(Errno::EAGAIN);
+        }
+        wire.count(0);
+        let ports = &landing.network.inet_sockets().tcp().ports;
+        let mut listeners = ports.find(remote, landing.device, |claim| claim.is_listening);
+        if listeners.is_empty() {
+            return Err(Errno::ECONNREFUSED);
+        }
+        let chosen = listeners.swap_remove(usize::from(own.port() / 2) % listeners.len());
+        self.enter_backlog(&chosen, Some(wire))
+    }
+}
