@@ -21,18 +21,18 @@ say ip link set v0 up
 say ip link show v0
 say ip addr show v0
 say ip addr add 10.1.0.1/24 dev v0
-say ip route show table all
+say ip route show table all | sort
 say ip link set v1 up
 sleep 2
 say ip addr
-say ip route show table all
-say ip -6 route show table all
+say ip route show table all | sort
+say ip -6 route show table all | sort
 say ip link set v1 down
 say ip link
 say ip route
 say ip link del v1
 say ip link
-say ip route show table all
+say ip route show table all | sort
 say ip link add br0 type bridge
 say ip link set br0 up
 say ip link show br0

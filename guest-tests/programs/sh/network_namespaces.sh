@@ -41,7 +41,7 @@ def serve(until):
 def stream(host):
     with socket.create_connection((host, 5000), timeout=5) as client:
         mss = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
-        ends = client.getsockname()[0], client.getpeername()[0], mss
+        ends = client.getsockname()[0], client.getpeername()[0], min(mss, 2000)
         client.sendall(bytes(500_000))
         client.shutdown(socket.SHUT_WR)
         return client.recv(100), *ends
@@ -146,7 +146,6 @@ say talk a datagram 10.0.3.1
 ip -n r route add prohibit 10.0.4.0/24
 say talk a datagram 10.0.4.1
 say talk a stream 10.0.2.1
-say talk a stream 10.0.3.1
 say talk a stream 10.0.1.77
 say ip -n a neigh show 10.0.1.1
 say ip -n a neigh show 10.0.1.77

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::SocketMemory;
 use super::configuration::NetworkConfiguration;
 use super::counters::Counters;
-use super::device::{LOOPBACK_INDEX, LinkStatistics};
+use super::device::{LOOPBACK_INDEX, LinkStatistics, Traffic};
 use super::inet::InetSockets;
 use super::netlink::NetlinkSockets;
 use super::outside::Outside;
@@ -114,12 +114,28 @@ impl NetworkNamespace {
         &self.configuration
     }
 
+    /// Counts what goes through the loopback: so many packets, of so many bytes in all.
+    pub(super) fn count_loopback(&self, packets: usize, len_bytes: usize) {
+        /// Headers of IPv4 and TCP with a time stamp.
+        const HEADER_BYTES: usize = 52;
+        if let Some(statistics) = self.loopback_statistics() {
+            let bytes = (len_bytes + packets * HEADER_BYTES) as u64;
+            let traffic = Traffic { packets: packets as u64, bytes };
+            statistics.count_sent(traffic);
+            statistics.count_received(traffic);
+        }
+    }
+
     /// What counts a packet that goes through the loopback.
     pub(super) fn loopback_passages(&self) -> Option<Vec<Passage>> {
-        let statistics = self.loopback_statistics.get_or_init(|| {
+        self.loopback_statistics().cloned().map(Passage::through_loopback)
+    }
+
+    fn loopback_statistics(&self) -> Option<&Arc<LinkStatistics>> {
+        let found = || {
             self.configuration.look(|all| all.link(LOOPBACK_INDEX).map(|link| link.statistics.clone()).ok())
-        });
-        statistics.clone().map(Passage::through_loopback)
+        };
+        self.loopback_statistics.get_or_init(found).as_ref()
     }
 
     /// Its settings, /proc/sys/net.

@@ -1,10 +1,14 @@
 //! All internet sockets of a namespace, as /proc/net tells of them.
 
-use crate::cred::KernelUid;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Weak;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+
+use super::bound::InetSocket;
+use super::datagram::DatagramQueue;
+use crate::cred::KernelUid;
 
 /// The protocol of an internet socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +50,39 @@ pub struct InetStatus {
     pub lost: u32,
     /// Whom it belongs to.
     pub uid: KernelUid,
-    /// Its inode number.
+    /// Its inode number; 0 for what nobody has open.
     pub inode: u64,
+    /// How long a connection that has ended is still told of.
+    pub lingers_for: Option<Duration>,
 }
 
 impl InetStatus {
+    /// That of a socket of datagrams, which is bound to `local` and may be connected.
+    pub(super) fn of_datagrams(
+        protocol: InetProtocol,
+        (inet, arrived): (&InetSocket, &DatagramQueue),
+        (local, remote): (SocketAddr, Option<SocketAddr>),
+    ) -> Self {
+        /// `TCP_ESTABLISHED` of one that is connected, and `TCP_CLOSE`.
+        const STATES: [u8; 2] = [1, 7];
+        let (unread_bytes, lost) = arrived.received_memory();
+        Self {
+            protocol,
+            is_ipv6: inet.is_ipv6(),
+            local,
+            remote,
+            state: if remote.is_some() { STATES[0] } else { STATES[1] },
+            unread_bytes,
+            max_backlog: 0,
+            is_v6_only: inet.is_v6_only(),
+            shut: arrived.shut_halves(),
+            lost,
+            uid: inet.uid(),
+            inode: inet.common.inode().number(),
+            lingers_for: None,
+        }
+    }
+
     /// An address as sockets of its family tell it.
     pub fn shown(&self, address: IpAddr) -> IpAddr {
         match address {

@@ -41,9 +41,11 @@ impl InetSockets {
         &self.reports
     }
 
-    /// What is told of all that are bound.
+    /// What is told of all that are bound, and of connections that have ended and linger.
     pub fn statuses(&self) -> Vec<InetStatus> {
-        self.reports.all()
+        let mut all = self.reports.all();
+        all.extend(self.tcp.ended());
+        all
     }
 
     /// The multicast groups that they have joined.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::super::NetworkNamespace;
 use super::super::inet::{InetProtocol, InetStatus};
@@ -10,6 +11,8 @@ use crate::cred::KernelUid;
 /// How wide a row is, without its end.
 const TCP_WIDTH: usize = 149;
 const UDP_WIDTH: usize = 127;
+/// A tick of the clock that timers are told in (USER_HZ).
+const MILLISECONDS_OF_TICK: u128 = 10;
 /// `TCP_LISTEN`.
 const LISTENS: u8 = 10;
 
@@ -61,8 +64,22 @@ fn address(status: &InetStatus, address: SocketAddr) -> String {
 
 /// With what nothing here has: time-outs, and a congestion window as it is at first. Kernel addresses are nobody's business.
 fn tcp(number: usize, status: &InetStatus) -> String {
+    if let Some(left) = status.lingers_for {
+        return lingering(number, status, left);
+    }
     let tail = if status.state == LISTENS { "100 0 0 10 0" } else { "20 0 0 10 -1" };
     format!("{number:4}: {} 1 {:016x} {tail}", head(status), 0)
+}
+
+/// A connection that has ended: its timer is the third, and it is nobody's.
+fn lingering(number: usize, status: &InetStatus, left: Duration) -> String {
+    let (local, remote) =
+        (address(status, status.local), address(status, status.remote.unwrap_or(status.local)));
+    let (state, ticks) = (status.state, left.as_millis() / MILLISECONDS_OF_TICK);
+    format!(
+        "{number:4}: {local} {remote} {state:02X} 00000000:00000000 03:{ticks:08X} 00000000 {:5} {:8} 0 3 {:016x}",
+        0, 0, 0
+    )
 }
 
 fn udp(number: usize, status: &InetStatus) -> String {

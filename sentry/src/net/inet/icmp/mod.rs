@@ -125,8 +125,6 @@ impl IcmpSocket {
 
 impl Report for IcmpSocket {
     fn report(&self) -> Option<InetStatus> {
-        /// `TCP_ESTABLISHED` of one that is connected, and `TCP_CLOSE`.
-        const STATES: [u8; 2] = [1, 7];
         let protocol = u16::try_from(self.inet.common.protocol()).unwrap_or(0);
         let (local, remote) = {
             let state = self.state.lock();
@@ -134,20 +132,7 @@ impl Report for IcmpSocket {
             let number = if self.is_raw() { protocol } else { identifier? };
             (SocketAddr::new(state.own.unwrap_or(self.inet.unbound().ip()), number), state.remote)
         };
-        let (unread_bytes, lost) = self.arrived.received_memory();
-        Some(InetStatus {
-            protocol: if self.is_raw() { InetProtocol::Raw } else { InetProtocol::Echo },
-            is_ipv6: self.inet.is_ipv6(),
-            local,
-            remote,
-            state: if remote.is_some() { STATES[0] } else { STATES[1] },
-            unread_bytes,
-            max_backlog: 0,
-            is_v6_only: self.inet.is_v6_only(),
-            shut: self.arrived.shut_halves(),
-            lost,
-            uid: self.inet.uid(),
-            inode: self.inet.common.inode().number(),
-        })
+        let kind = if self.is_raw() { InetProtocol::Raw } else { InetProtocol::Echo };
+        Some(InetStatus::of_datagrams(kind, (&self.inet, &self.arrived), (local, remote)))
     }
 }

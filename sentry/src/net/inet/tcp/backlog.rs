@@ -27,6 +27,14 @@ pub(super) struct Overflowing {
 }
 
 impl Listener {
+    /// The first connection that can be accepted: not one that waits for its first bytes.
+    pub(super) fn first_ready(&self) -> Option<usize> {
+        self.backlog.iter().position(|accepted| match &accepted.state.lock().role {
+            Role::Connected(connection) => connection.own.inbox().listener.is_none(),
+            _ => true,
+        })
+    }
+
     /// Whether one more connection fits: as on Linux, one more than was asked for.
     pub(super) fn has_room(&self) -> bool {
         self.backlog.len() <= self.max_backlog
@@ -66,7 +74,8 @@ impl TcpSocket {
         let (accepted, waiting, _ticket) = {
             let mut state = self.state.lock();
             let Role::Listening(listener) = &mut state.role else { return Err(Errno::EINVAL) };
-            let accepted = listener.backlog.pop_front().ok_or(Errno::EAGAIN)?;
+            let ready = listener.first_ready().ok_or(Errno::EAGAIN)?;
+            let accepted = listener.backlog.remove(ready).ok_or(Errno::EAGAIN)?;
             // Its ticket is given back unlocked.
             let ticket = listener.overflowing.pop_front().map(|Overflowing { accepted, _ticket }| {
                 listener.backlog.push_back(accepted);
@@ -89,6 +98,7 @@ impl TcpSocket {
                 _ => return Err(Errno::ECONNABORTED),
             }
         };
+        accepted.keep_alive();
         let peer = accepted.inet.encode(remote);
         Ok((accepted, peer))
     }

@@ -81,8 +81,14 @@ impl TcpSocket {
             Way::Wire(route) => self.establish_by_wire(remote, route),
         };
         match established {
-            Ok(()) if waits => self.report(),
-            Ok(()) => return Err(unfinished),
+            Ok(()) if waits => {
+                self.report();
+                self.connected_at_last();
+            }
+            Ok(()) => {
+                self.connected_at_last();
+                return Err(unfinished);
+            }
             Err(Errno::EAGAIN) => return Err(unfinished),
             Err(
                 error @ (Errno::ECONNREFUSED
@@ -244,11 +250,21 @@ impl TcpSocket {
         let connected =
             Connection { _place: Some(place), ..connection(&end, &child_end, remote, false, wire) };
         state.role = Role::Connected(connected);
-        backlog.backlog.push_back(accepted);
+        let deferral = listener.options.lock().deferral();
+        if deferral.is_some() {
+            child_end.inbox().listener = Some(listener.queue.clone());
+        }
+        backlog.backlog.push_back(accepted.clone());
         drop(state);
         drop(listening);
         self.queue.notify(WRITABLE);
-        listener.queue.notify(READABLE);
+        match deferral {
+            Some(wait) => accepted.look_again_after(wait),
+            None => {
+                accepted.keep_alive();
+                listener.queue.notify(READABLE);
+            }
+        }
         Ok(())
     }
 
@@ -265,7 +281,8 @@ impl TcpSocket {
             _ => return,
         };
         match self.enter_backlog(listener, wire) {
-            Ok(()) | Err(Errno::EAGAIN) => {}
+            Ok(()) => self.connected_at_last(),
+            Err(Errno::EAGAIN) => {}
             Err(error) => self.fail_connect(error),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::bytes::ByteQueue;
+use super::outbox::Outbox;
 use crate::Errno;
 use crate::net::{SocketMemory, SocketOptions};
 use crate::wait::{Events, WaitQueue};
@@ -44,6 +45,8 @@ pub(super) struct Inbox {
     pub(super) peer_send_buffer_bytes: u32,
     /// The peer has found no room.
     pub(super) peer_waits: bool,
+    /// Who listens, and is told of the connection with its first bytes (TCP_DEFER_ACCEPT).
+    pub(super) listener: Option<WaitQueue>,
 }
 
 impl Inbox {
@@ -81,6 +84,7 @@ impl Inbox {
 /// One end of a connection.
 pub(super) struct Endpoint {
     inbox: Mutex<Inbox>,
+    outbox: Mutex<Outbox>,
     pub(super) memory: Arc<SocketMemory>,
     /// Announces to those who use the socket.
     pub(super) queue: WaitQueue,
@@ -107,12 +111,28 @@ impl Endpoint {
             receive_buffer_bytes: options.receive_buffer_bytes,
             peer_send_buffer_bytes: peer_options.send_buffer_bytes,
             peer_waits: false,
+            listener: None,
         };
-        Arc::new(Self { inbox: Mutex::new(inbox), memory: memory.clone(), queue: queue.clone() })
+        let outbox = Mutex::new(Outbox::new(memory));
+        Arc::new(Self { inbox: Mutex::new(inbox), outbox, memory: memory.clone(), queue: queue.clone() })
     }
 
     pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock()
+    }
+
+    /// What it holds back. Its lock comes before that of an inbox.
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock()
+    }
+
+    /// Something has arrived: who uses the socket is told, and who waits to accept it.
+    pub(super) fn announce(&self, events: Events) {
+        self.queue.notify(events);
+        let listener = self.inbox().listener.take();
+        if let Some(listener) = listener {
+            listener.notify(READABLE);
+        }
     }
 
     /// Breaks the connection off as this end sees it (RST).
@@ -126,13 +146,13 @@ impl Endpoint {
             inbox.error = Some(if inbox.has_ended { Errno::EPIPE } else { Errno::ECONNRESET });
             inbox.is_reset = true;
         }
-        self.queue.notify(ENDED);
+        self.announce(ENDED);
     }
 
     /// The peer sends nothing any more (FIN).
     pub(super) fn end(&self) {
         self.inbox().has_ended = true;
-        self.queue.notify(READABLE | Events::RDHUP | Events::HUP);
+        self.announce(READABLE | Events::RDHUP | Events::HUP);
     }
 
     /// This end sends nothing any more. Returns whether that is new.

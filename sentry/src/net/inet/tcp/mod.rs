@@ -15,23 +15,28 @@ mod connect;
 mod endpoint;
 mod info;
 mod options;
+mod outbox;
 mod outside;
 mod socket;
+mod time_wait;
+mod timer;
 mod transfer;
 mod wire;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use self::backlog::Listener;
 use self::endpoint::Endpoint;
 use self::options::TcpOptions;
+use self::outbox::{Ends, Flush};
 use self::outside::OutsideConnection;
 pub(in crate::net) use self::outside::own_address;
+use self::time_wait::Ended;
+use self::timer::{Orphan, Timing};
 use self::wire::Wire;
 use super::bound::InetSocket;
 use super::ports::{Port, Ports};
@@ -39,15 +44,16 @@ use super::report::{InetProtocol, InetStatus, Report};
 use crate::Errno;
 use crate::wait::WaitQueue;
 
-/// How long the port of the end that closed first stays taken (TIME_WAIT).
-const TIME_WAIT: Duration = Duration::from_secs(60);
-
 /// The TCP sockets of a namespace.
 #[derive(Default)]
 pub struct TcpSockets {
     ports: Arc<Ports<TcpSocket>>,
     /// The ends of each connection, as who made it sees them.
     connections: Mutex<HashSet<(SocketAddr, SocketAddr)>>,
+    /// Connections whose sockets are closed while something is on its way.
+    orphans: Mutex<Vec<Arc<Orphan>>>,
+    /// Connections that have ended, as long as their ports linger.
+    ended: Mutex<VecDeque<Ended>>,
 }
 
 impl TcpSockets {
@@ -80,6 +86,7 @@ pub struct TcpSocket {
     inet: InetSocket,
     state: Mutex<State>,
     options: Mutex<TcpOptions>,
+    timing: Mutex<Timing>,
     queue: WaitQueue,
     me: Weak<Self>,
 }
@@ -150,6 +157,7 @@ impl TcpSocket {
             inet,
             state: Mutex::new(state),
             options: Mutex::new(options),
+            timing: Mutex::default(),
             queue: WaitQueue::default(),
             me: me.clone(),
         });
@@ -162,6 +170,14 @@ impl TcpSocket {
     fn ends(&self) -> Option<(Arc<Endpoint>, Arc<Endpoint>)> {
         match &self.state.lock().role {
             Role::Connected(connection) => Some((connection.own.clone(), connection.peer.clone())),
+            _ => None,
+        }
+    }
+
+    /// The same, with the way between them.
+    fn both_ends(&self) -> Option<Ends> {
+        match &self.state.lock().role {
+            Role::Connected(connection) => Some(connection.ends()),
             _ => None,
         }
     }
@@ -188,6 +204,10 @@ impl TcpSocket {
 }
 
 impl Connection {
+    fn ends(&self) -> Ends {
+        Ends { own: self.own.clone(), peer: self.peer.clone(), wire: self.wire.clone() }
+    }
+
     /// Ends it, since its socket is closed: with a reset if something is left unread or SO_LINGER asks for it, else in order.
     fn close(&self, lingers_not: bool) -> Closing {
         let (is_broken, was_reset) = {
@@ -196,13 +216,19 @@ impl Connection {
             let has_unread = inbox.bytes.unread_bytes() > 0;
             (has_unread || lingers_not || self.is_embryo, inbox.is_reset)
         };
+        let ends = self.ends();
         if was_reset || is_broken {
-            self.peer.reset();
+            ends.clear();
+            // Where nothing gets through, the peer learns of it when it sends something.
+            if ends.is_open() {
+                self.peer.reset();
+            }
             return Closing::Broken;
         }
         if self.own.shut_sending() {
-            self.peer.end();
+            ends.end();
         }
+        ends.flush(Flush::All);
         if self.own.inbox().closes_first { Closing::First } else { Closing::Last }
     }
 }
@@ -249,6 +275,7 @@ impl Report for TcpSocket {
             lost: 0,
             uid: self.inet.uid(),
             inode: self.inet.common.inode().number(),
+            lingers_for: None,
         })
     }
 }
@@ -260,12 +287,13 @@ impl Drop for TcpSocket {
         if let Role::Outside(connection) = &state.role {
             connection.close(lingers_not);
         }
-        if let Role::Connected(connection) = &state.role
-            && connection.close(lingers_not) == Closing::First
-            && let Some(bound) = &state.bound
-        {
-            bound.port.linger_until(Instant::now() + TIME_WAIT);
+        let (Role::Connected(connection), Some(bound)) = (&state.role, &state.bound) else { return };
+        let closing = connection.close(lingers_not);
+        let ends = connection.ends();
+        if closing != Closing::Broken && ends.is_holding() {
+            Orphan::keep(ends, &self.inet.network().shared().timers, self.inet.sockets().tcp());
         }
+        self.note_end(&closing, connection, bound);
     }
 }
 

@@ -1,12 +1,13 @@
-//! Options of TCP (`man 7 tcp`). Those that are about segments and timers are kept and told, and change nothing.
+//! Options of TCP (`man 7 tcp`). Those that are about segments are kept and told, and change nothing.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use linux_raw_sys::net as uapi;
 use zerocopy::IntoBytes;
 
 use super::info::{DEFAULT_MSS, LOOPBACK_MSS};
-use super::{Role, TcpSocket};
+use super::{Flush, Role, TcpSocket};
 use crate::Errno;
 use crate::net::level::int;
 
@@ -41,7 +42,7 @@ const HOST_OPTIONS: [u32; 8] = [
 #[derive(Clone, Debug)]
 pub(super) struct TcpOptions {
     no_delay: bool,
-    is_corked: bool,
+    pub(super) is_corked: bool,
     keep_alive_idle: i32,
     keep_alive_interval: i32,
     keep_alive_count: i32,
@@ -163,6 +164,31 @@ impl TcpOptions {
         })
     }
 
+    /// How long a connection is idle before the peer is asked whether it is there, how long between two questions, and how many
+    /// of them stay without an answer.
+    pub(super) fn keep_alive_times(&self) -> (Duration, Duration, u32) {
+        let seconds = |number: i32| Duration::from_secs(u64::try_from(number).unwrap_or(1));
+        let count = u32::try_from(self.keep_alive_count).unwrap_or(1);
+        (seconds(self.keep_alive_idle), seconds(self.keep_alive_interval), count)
+    }
+
+    /// TCP_USER_TIMEOUT; `None` for the usual.
+    pub(super) fn user_timeout(&self) -> Option<Duration> {
+        let milliseconds = u64::try_from(self.user_timeout).unwrap_or(0);
+        Some(Duration::from_millis(milliseconds)).filter(|timeout| !timeout.is_zero())
+    }
+
+    /// How often a connect is tried again.
+    pub(super) fn syn_tries(&self) -> u32 {
+        u32::try_from(self.syn_count).unwrap_or(1)
+    }
+
+    /// How long a connection waits for its first bytes before it is accepted without (TCP_DEFER_ACCEPT).
+    pub(super) fn deferral(&self) -> Option<Duration> {
+        let seconds = u64::try_from(seconds_of(self.deferred_accept)).unwrap_or(0);
+        (self.deferred_accept > 0).then(|| Duration::from_secs(seconds))
+    }
+
     /// What the host is to know of its own connections, as far as it is not as usual.
     pub(super) fn of_host(&self) -> Vec<(u32, i32)> {
         let usual = Self::default();
@@ -201,6 +227,20 @@ impl TcpSocket {
         Ok(self.options.lock().number(option)?.as_bytes().to_vec())
     }
 
+    /// What an option that has changed does at once.
+    fn option_has_changed(&self, option: u32) {
+        match option {
+            uapi::TCP_CORK | uapi::TCP_NODELAY => {
+                let is_held = option == uapi::TCP_CORK && self.options.lock().is_corked;
+                if let Some(ends) = self.both_ends().filter(|_| !is_held) {
+                    ends.flush(Flush::All);
+                }
+            }
+            uapi::TCP_KEEPIDLE | uapi::TCP_KEEPINTVL | uapi::TCP_KEEPCNT => self.keep_alive(),
+            _ => {}
+        }
+    }
+
     fn segment_bytes(&self) -> i32 {
         let set = self.options.lock().segment_bytes;
         if let Ok(Some(info)) = self.host().map(|host| host.and_then(|host| host.info())) {
@@ -225,6 +265,7 @@ impl TcpSocket {
             option => {
                 self.options.lock().set_number(option, int(value)?)?;
                 self.tell_host(option);
+                self.option_has_changed(option);
                 Ok(())
             }
         }

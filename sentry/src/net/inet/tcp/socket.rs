@@ -6,7 +6,7 @@ use linux_raw_sys::ioctl::{FIONREAD, SIOCATMARK, TIOCOUTQ};
 use linux_raw_sys::net as uapi;
 
 use super::endpoint::{Inbox, READABLE, WRITABLE};
-use super::{Connection, Role, State, TcpSocket, TcpState, outside};
+use super::{Connection, Ends, Role, State, TcpSocket, TcpState, outside};
 use crate::Errno;
 use crate::fs::Caller;
 use crate::net::{
@@ -151,6 +151,7 @@ impl Socket for TcpSocket {
 
     fn options_changed(&self, options: &SocketOptions) {
         self.tell_host_of(options);
+        self.keep_alive();
         if let Some((own, peer)) = self.ends() {
             own.inbox().receive_buffer_bytes = options.receive_buffer_bytes;
             peer.inbox().peer_send_buffer_bytes = options.send_buffer_bytes;
@@ -187,7 +188,7 @@ impl Socket for TcpSocket {
         state.settle();
         match &state.role {
             Role::Outside(connection) => connection.readiness(),
-            Role::Listening(listener) if listener.backlog.is_empty() => Events::empty(),
+            Role::Listening(listener) if listener.first_ready().is_none() => Events::empty(),
             Role::Listening(_) => READABLE,
             Role::Connecting { .. } => Events::empty(),
             Role::Connected(connection) => self.connection_readiness(connection),
@@ -212,8 +213,8 @@ impl Socket for TcpSocket {
                 Some((own, _)) => own.inbox().bytes.readable_bytes(is_inline()?),
                 None => 0,
             },
-            // What has arrived is acknowledged, and all has.
-            (TIOCOUTQ, _) => 0,
+            // What has arrived is acknowledged: what has not is held back.
+            (TIOCOUTQ, _) => ends.map_or(0, |(own, _)| own.outbox().len_bytes()),
             (SIOCATMARK, _) => ends.is_some_and(|(own, _)| own.inbox().bytes.is_at_mark()).into(),
             _ => return Err(Errno::ENOTTY),
         };
@@ -242,9 +243,13 @@ impl TcpSocket {
             let least = options.receive_low_water as usize;
             (arrivals(&inbox, is_inline, least), inbox.is_sending_over())
         };
+        let ends = connection.ends();
         let has_room = || {
-            let inbox = connection.peer.inbox();
-            inbox.is_gone || inbox.has_ample_room(&connection.peer.memory)
+            let has_ample_room = {
+                let inbox = connection.peer.inbox();
+                inbox.is_gone || inbox.has_ample_room(&connection.peer.memory)
+            };
+            has_ample_room && ends.has_room_to_hold()
         };
         if is_sending_over || has_room() {
             events |= WRITABLE;
@@ -263,7 +268,11 @@ impl TcpSocket {
             own.inbox().is_receive_shut = true;
         }
         if halves.sending && own.shut_sending() {
-            peer.end();
+            let ends = Ends { own: own.clone(), peer, wire: self.wire() };
+            ends.end();
+            if ends.is_holding() {
+                self.expect_more(&ends);
+            }
         }
         self.queue.notify(READABLE | WRITABLE | Events::RDHUP | Events::HUP);
         Ok(())

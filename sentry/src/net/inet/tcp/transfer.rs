@@ -6,6 +6,8 @@ use linux_raw_sys::net::{SO_OOBINLINE, SOL_TCP, TCP_CM_INQ};
 
 use super::bytes::Taking;
 use super::endpoint::{Endpoint, Inbox, READABLE, WRITABLE};
+use super::info::LOOPBACK_MSS;
+use super::outbox::{Ends, Flush};
 use super::{Role, TcpSocket, outside};
 use crate::Errno;
 use crate::net::{ControlMessage, Outgoing, Received, Receiving, Socket};
@@ -39,11 +41,27 @@ impl TcpSocket {
             return outside::send(&host, outgoing);
         }
         let (own, peer) = self.sendable_ends()?;
-        let sent = put(&own, &peer, outgoing)?;
-        if let Some(wire) = self.wire() {
-            wire.count(sent);
+        let ends = Ends { own, peer, wire: self.wire() };
+        // An urgent byte is for now.
+        let is_held = (self.options.lock().is_corked || outgoing.has_more) && !outgoing.is_urgent;
+        if !is_held && !ends.is_holding() && ends.is_open() {
+            let sent = put(&ends.own, &ends.peer, outgoing)?;
+            self.count_sent(&ends, sent);
+            return Ok(sent);
         }
-        Ok(sent)
+        let held = ends.hold(outgoing.bytes)?;
+        ends.flush(if is_held { Flush::Segments } else { Flush::All });
+        if ends.is_holding() {
+            self.expect_more(&ends);
+        }
+        Ok(held)
+    }
+
+    fn count_sent(&self, ends: &Ends, len_bytes: usize) {
+        match ends.wire {
+            Some(_) => ends.count(len_bytes),
+            None => self.inet.network().count_loopback(len_bytes.div_ceil(LOOPBACK_MSS as usize), len_bytes),
+        }
     }
 
     /// Whether something could be sent now.
@@ -52,7 +70,11 @@ impl TcpSocket {
             let is_possible = host.readiness().intersects(WRITABLE | Events::ERR | Events::HUP);
             return if is_possible { Ok(()) } else { Err(Errno::EAGAIN) };
         }
-        let (_, peer) = self.sendable_ends()?;
+        let (own, peer) = self.sendable_ends()?;
+        let ends = Ends { own, peer: peer.clone(), wire: self.wire() };
+        if ends.is_holding() || !ends.is_open() {
+            return if ends.has_room_to_hold() { Ok(()) } else { Err(Errno::EAGAIN) };
+        }
         let mut inbox = peer.inbox();
         if inbox.is_gone || inbox.room(&peer.memory) > 0 {
             return Ok(());
@@ -104,6 +126,8 @@ impl TcpSocket {
         };
         if has_made_room {
             peer.queue.notify(WRITABLE);
+            let ends = Ends { own: peer, peer: own, wire: self.wire() };
+            ends.flush(Flush::All);
         }
         let control = self.tell_queued(left_bytes);
         Ok(Received { len_bytes, message_bytes: len_bytes, control, ..Received::default() })
@@ -188,7 +212,7 @@ fn put(own: &Endpoint, peer: &Endpoint, outgoing: &Outgoing<'_>) -> Result<usize
         (pushed, is_urgent)
     };
     if pushed > 0 {
-        peer.queue.notify(if is_urgent { READABLE | Events::PRI } else { READABLE });
+        peer.announce(if is_urgent { READABLE | Events::PRI } else { READABLE });
     }
     Ok(pushed)
 }

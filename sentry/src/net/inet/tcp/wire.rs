@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::TcpSocket;
+use super::{Role, TcpSocket};
 use crate::Errno;
 use crate::net::NetworkNamespace;
 use crate::net::route::{RouteQuery, RouteResult};
@@ -68,6 +68,11 @@ impl Wire {
         Arc::new(Self { near, far, segment_bytes: self.segment_bytes, found: Mutex::default() })
     }
 
+    /// The namespace of the other end, while it is there.
+    pub(super) fn far_network(&self) -> Option<Arc<NetworkNamespace>> {
+        self.far.network.upgrade()
+    }
+
     /// The MTU of the way, in bytes.
     pub(super) fn mtu(&self) -> u32 {
         self.segment_bytes + self.header_bytes()
@@ -106,6 +111,30 @@ impl Wire {
 }
 
 impl TcpSocket {
+    /// Nothing answers a connect: it goes on, and is tried again.
+    fn unanswered(&self) -> Errno {
+        self.try_later_to_connect();
+        Errno::EAGAIN
+    }
+
+    /// Tries a connect again that nothing has answered.
+    ///
+    /// # Errors
+    /// As [`TcpSocket::establish_by_wire`].
+    pub(super) fn connect_again(&self) -> Result<(), Errno> {
+        let (remote, own) = {
+            let state = self.state.lock();
+            let (Role::Connecting { remote, .. }, Some(bound)) = (&state.role, &state.bound) else {
+                return Err(Errno::ECONNABORTED);
+            };
+            (*remote, bound.address.ip())
+        };
+        match self.inet.route(remote, Some(own)) {
+            Ok(route) => self.establish_by_wire(remote, &route),
+            Err(_) => Err(self.unanswered()),
+        }
+    }
+
     /// Connects to whoever listens at `remote` in another namespace.
     ///
     /// # Errors
@@ -116,14 +145,14 @@ impl TcpSocket {
         let packet = Packet { source: own.ip(), destination: remote.ip(), ttl, tos };
         let network = self.inet.network();
         let landing = match wire::send(network, route, &packet) {
-            Fate::Arrives(landings) => landings.into_iter().next().ok_or(Errno::EAGAIN)?,
+            Fate::Arrives(landings) => landings.into_iter().next().ok_or_else(|| self.unanswered())?,
             Fate::Refused(_, refusal) => return Err(refusal.errno()),
-            Fate::Lost => return Err(Errno::EAGAIN),
+            Fate::Lost => return Err(self.unanswered()),
         };
         let (near, far) = (Side::new(network, own.ip()), Side::new(&landing.network, remote.ip()));
         let wire = Wire::new(near, far, route.mtu);
         if !wire.is_open() {
-            return Err(Errno::EAGAIN);
+            return Err(self.unanswered());
         }
         wire.count(0);
         let ports = &landing.network.inet_sockets().tcp().ports;

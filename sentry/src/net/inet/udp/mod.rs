@@ -59,27 +59,12 @@ struct Bound {
 
 impl Report for UdpSocket {
     fn report(&self) -> Option<InetStatus> {
-        /// `TCP_ESTABLISHED` of one that is connected, and `TCP_CLOSE`.
-        const STATES: [u8; 2] = [1, 7];
         let (local, remote) = {
             let state = self.state.lock();
             (state.bound.as_ref()?.address, state.remote)
         };
-        let (unread_bytes, lost) = self.arrived.received_memory();
-        Some(InetStatus {
-            protocol: if self.is_lite() { InetProtocol::UdpLite } else { InetProtocol::Udp },
-            is_ipv6: self.inet.is_ipv6(),
-            local,
-            remote,
-            state: if remote.is_some() { STATES[0] } else { STATES[1] },
-            unread_bytes,
-            max_backlog: 0,
-            is_v6_only: self.inet.is_v6_only(),
-            shut: self.arrived.shut_halves(),
-            lost,
-            uid: self.inet.uid(),
-            inode: self.inet.common.inode().number(),
-        })
+        let protocol = if self.is_lite() { InetProtocol::UdpLite } else { InetProtocol::Udp };
+        Some(InetStatus::of_datagrams(protocol, (&self.inet, &self.arrived), (local, remote)))
     }
 }
 
