@@ -74,19 +74,38 @@ struct Request {
     message: Vec<u8>,
     answer: OnceLock<Result<Vec<u8>, Errno>>,
     answered: WaitQueue,
+    /// What is not to be forgotten before the answer.
+    kept: Mutex<Option<Arc<FuseInode>>>,
     /// A signal waits for its caller. Changes with the connection locked.
     is_interrupted: AtomicBool,
     _heap_charge: HeapCharge,
 }
 
+/// What waits to be read by the server. The order stays: nothing is asked of a file after it was forgotten.
+enum Pending {
+    Request(Arc<Request>),
+    /// A file, and how often the server has told of it, that is forgotten.
+    Forgotten {
+        node: u64,
+        lookups: u64,
+    },
+}
+
+impl Pending {
+    fn request(&self) -> Option<&Arc<Request>> {
+        match self {
+            Self::Request(request) => Some(request),
+            Self::Forgotten { .. } => None,
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     next_unique: u64,
-    pending: VecDeque<Arc<Request>>,
+    pending: VecDeque<Pending>,
     /// The requests whose callers have been interrupted.
     interrupts: VecDeque<u64>,
-    /// Files, and how often the server has told of them, that are forgotten.
-    forgotten: VecDeque<(u64, u64)>,
     /// What the server has read, and not yet answered.
     processing: HashMap<u64, Arc<Request>>,
     agreement: Option<Agreement>,
@@ -170,7 +189,7 @@ impl Connection {
         if self.state.lock().unknown.contains(&(operation as u32)) {
             return Err(Errno::ENOSYS);
         }
-        let request = self.enqueue(operation, node, body)?;
+        let request = self.enqueue(operation, node, body, None)?;
         let answer = || request.answer.get().cloned();
         let result = match sleeper::wait(&request.answered, answer, || self.interrupt(&request)) {
             Ok(result) => result,
@@ -192,10 +211,24 @@ impl Connection {
     /// # Errors
     /// ENOMEM, ENOTCONN.
     pub(super) fn post(&self, operation: Operation, node: u64, body: Body) -> Result<(), Errno> {
-        self.enqueue(operation, node, body).map(drop)
+        self.enqueue(operation, node, body, None).map(drop)
     }
 
-    fn enqueue(&self, operation: Operation, node: u64, body: Body) -> Result<Arc<Request>, Errno> {
+    /// Tells the server that nobody has `body` of the file numbered `node` open any more. The file is not forgotten before that is
+    /// answered.
+    pub(super) fn release(&self, operation: Operation, node: u64, body: Body) {
+        let kept = self.inodes.lock().get(&node).and_then(Weak::upgrade);
+        // Without a server there is nothing to be released.
+        let _ = self.enqueue(operation, node, body, kept);
+    }
+
+    fn enqueue(
+        &self,
+        operation: Operation,
+        node: u64,
+        body: Body,
+        kept: Option<Arc<FuseInode>>,
+    ) -> Result<Arc<Request>, Errno> {
         let len = IN_HEADER_LEN + body.0.len();
         let _heap_charge = match operation {
             Operation::Release | Operation::ReleaseDirectory => HeapCharge::forced(REQUEST_BYTES + len),
@@ -218,10 +251,18 @@ impl Connection {
         let header = header.u32(user).u32(group).u32(process.cast_unsigned()).u32(0);
         let message = header.bytes(&body.0).0;
         let (answer, answered) = (OnceLock::new(), WaitQueue::default());
-        let is_interrupted = AtomicBool::new(false);
-        let request =
-            Arc::new(Request { unique, operation, message, answer, answered, is_interrupted, _heap_charge });
-        state.pending.push_back(request.clone());
+        let (is_interrupted, kept) = (AtomicBool::new(false), Mutex::new(kept));
+        let request = Arc::new(Request {
+            unique,
+            operation,
+            message,
+            answer,
+            answered,
+            kept,
+            is_interrupted,
+            _heap_charge,
+        });
+        state.pending.push_back(Pending::Request(request.clone()));
         drop(state);
         self.readers.notify(Events::IN | Events::RDNORM);
         Ok(request)
@@ -243,7 +284,9 @@ impl Connection {
     /// The caller waits no longer. The server may still be at it.
     fn withdraw(&self, request: &Arc<Request>) {
         let mut state = self.state.lock();
-        state.pending.retain(|other| other.unique != request.unique);
+        let is_other =
+            |pending: &Pending| pending.request().is_none_or(|other| other.unique != request.unique);
+        state.pending.retain(is_other);
         let is_processed = state.processing.contains_key(&request.unique);
         if is_processed {
             state.interrupts.push_back(request.unique);
@@ -260,7 +303,7 @@ impl Connection {
         if state.is_aborted || state.is_ending || lookups == 0 {
             return;
         }
-        state.forgotten.push_back((node, lookups));
+        state.pending.push_back(Pending::Forgotten { node, lookups });
         drop(state);
         self.readers.notify(Events::IN | Events::RDNORM);
     }
@@ -280,15 +323,20 @@ impl Connection {
                     state.agreement.is_some_and(|agreed| agreed.features.contains(Features::ABORT_ERROR));
                 return Err(if tells && !state.is_ending { Errno::ECONNABORTED } else { Errno::ENODEV });
             }
-            if let Some(message) = state.next_notice() {
+            if let Some(message) = state.next_interrupt() {
                 return put(buffer, &message).ok_or(Errno::EINVAL);
             }
-            let Some(request) = state.pending.pop_front() else {
-                if !state.is_ending {
-                    return Err(Errno::EAGAIN);
+            let request = match state.pending.pop_front() {
+                Some(Pending::Request(request)) => request,
+                Some(Pending::Forgotten { node, lookups }) => {
+                    let message = state.forget_message(node, lookups);
+                    return put(buffer, &message).ok_or(Errno::EINVAL);
                 }
-                state.is_aborted = true;
-                return Err(Errno::ENODEV);
+                None if !state.is_ending => return Err(Errno::EAGAIN),
+                None => {
+                    state.is_aborted = true;
+                    return Err(Errno::ENODEV);
+                }
             };
             let Some(len) = put(buffer, &request.message) else {
                 drop(state);
@@ -339,13 +387,17 @@ impl Connection {
             0 => Ok(body.to_vec()),
             error => Err(Errno::from_raw(-error)),
         };
-        if request.operation == Operation::Initialise {
+        let is_first = request.operation == Operation::Initialise;
+        if is_first {
             state.agreement = answer.as_ref().ok().and_then(|body| agreement(body));
-            let has_failed = state.agreement.is_none();
-            drop(state);
-            if has_failed {
-                self.abort();
-            }
+        }
+        let has_failed = is_first && state.agreement.is_none();
+        // With the request may go the last reference to a file, which is then forgotten.
+        drop(state);
+        if has_failed {
+            self.abort();
+        }
+        if is_first {
             self.starting.notify(Events::IN);
         }
         request.end(answer);
@@ -371,10 +423,9 @@ impl Connection {
         state.is_aborted = true;
         let pending = std::mem::take(&mut state.pending);
         let processing = std::mem::take(&mut state.processing);
-        state.forgotten.clear();
         state.interrupts.clear();
         drop(state);
-        for request in pending.iter().chain(processing.values()) {
+        for request in pending.iter().filter_map(Pending::request).chain(processing.values()) {
             request.end(Err(Errno::ECONNABORTED));
         }
         self.starting.notify(Events::IN);
@@ -408,8 +459,7 @@ impl Connection {
         if state.is_aborted {
             return out | Events::ERR;
         }
-        let has_some =
-            !state.pending.is_empty() || !state.interrupts.is_empty() || !state.forgotten.is_empty();
+        let has_some = !state.pending.is_empty() || !state.interrupts.is_empty();
         if has_some || state.is_ending { out | Events::IN | Events::RDNORM } else { out }
     }
 
@@ -430,7 +480,7 @@ impl Connection {
     /// How many requests wait for the server, or for its answer.
     pub(super) fn waiting(&self) -> usize {
         let state = self.state.lock();
-        state.pending.len() + state.processing.len()
+        state.pending.iter().filter_map(Pending::request).count() + state.processing.len()
     }
 
     pub(super) fn has(&self, features: Features) -> bool {
@@ -439,28 +489,36 @@ impl Connection {
 }
 
 impl State {
-    /// The next message that is not answered: an interruption, then what is forgotten.
-    fn next_notice(&mut self) -> Option<Vec<u8>> {
-        let message = |operation: Operation, unique: u64, node: u64, word: u64| {
-            let len = IN_HEADER_LEN + size_of::<u64>();
-            let header = Body::default().u32(len as u32).u32(operation as u32).u64(unique).u64(node);
-            header.u64(0).u64(0).u64(word).0
-        };
+    /// That a request is interrupted which the server still has.
+    fn next_interrupt(&mut self) -> Option<Vec<u8>> {
         while let Some(unique) = self.interrupts.pop_front() {
             if self.processing.contains_key(&unique) {
-                return Some(message(Operation::Interrupt, unique | 1, 0, unique));
+                return Some(message_of_word(Operation::Interrupt, unique | 1, 0, unique));
             }
         }
-        let (node, lookups) = self.forgotten.pop_front()?;
-        self.next_unique += 2;
-        Some(message(Operation::Forget, self.next_unique, node, lookups))
+        None
     }
+
+    fn forget_message(&mut self, node: u64, lookups: u64) -> Vec<u8> {
+        self.next_unique += 2;
+        message_of_word(Operation::Forget, self.next_unique, node, lookups)
+    }
+}
+
+/// A message that is not answered, whose body is one number.
+fn message_of_word(operation: Operation, unique: u64, node: u64, word: u64) -> Vec<u8> {
+    let len = IN_HEADER_LEN + size_of::<u64>();
+    let header = Body::default().u32(len as u32).u32(operation as u32).u64(unique).u64(node);
+    header.u64(0).u64(0).u64(word).0
 }
 
 impl Request {
     fn end(&self, answer: Result<Vec<u8>, Errno>) {
         let _ = self.answer.set(answer);
         self.answered.notify(Events::IN);
+        let kept = self.kept.lock().take();
+        // With no lock held: this may be the last reference.
+        drop(kept);
     }
 }
 

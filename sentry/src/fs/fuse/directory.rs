@@ -17,8 +17,9 @@ const READ_BYTES: usize = 4096;
 
 /// An open directory.
 pub(super) struct DirectoryFile {
-    inode: Arc<FuseInode>,
+    /// Dropped before the inode, which is not to be forgotten before.
     handle: Handle,
+    inode: Arc<FuseInode>,
 }
 
 impl DirectoryFile {

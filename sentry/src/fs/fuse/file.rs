@@ -142,15 +142,15 @@ impl Drop for Handle {
         let is_directory = self.flags.contains(OpenFlags::DIRECTORY);
         let operation = if is_directory { Operation::ReleaseDirectory } else { Operation::Release };
         let body = self.body().u32(self.flags.bits()).u32(0).u64(0);
-        // Without a server there is nothing to be released.
-        let _ = self.connection.post(operation, self.node, body);
+        self.connection.release(operation, self.node, body);
     }
 }
 
 /// An open regular file.
 pub(super) struct RegularFile {
-    inode: Arc<FuseInode>,
+    /// Dropped before the inode, which is not to be forgotten before.
     handle: Arc<Handle>,
+    inode: Arc<FuseInode>,
     flags: OpenFlags,
 }
 

@@ -304,7 +304,11 @@ impl Drop for FuseInode {
             inodes.remove(&self.node);
         }
         drop(inodes);
+        // What is open is released before the file is forgotten.
         drop(self.created.get_mut().take());
+        if let Some((_, pages)) = self.pages.get() {
+            pages.let_go();
+        }
         self.connection.forget(self.node, *self.lookups.get_mut());
     }
 }

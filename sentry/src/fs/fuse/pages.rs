@@ -49,6 +49,14 @@ impl Pages {
     }
 }
 
+impl Pages {
+    /// No longer uses any.
+    pub(super) fn let_go(&self) {
+        let handles = std::mem::take(&mut *self.handles.lock());
+        drop(handles);
+    }
+}
+
 impl PageSource for Arc<Pages> {
     fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
         let handle = self.handles.lock().0.clone().ok_or(Errno::EIO)?;
