@@ -81,7 +81,10 @@ impl OverlayInode {
         let directory = self.copy_up(true)?;
         let whiteout = TakenOut::take(self, upper, directory, name)?;
         let made = layer::make(directory, name, creation)?;
-        if creation.node == NewNode::Directory && whiteout.is_something() {
+        // Where marks are made at all, one spares the lookups below.
+        let hides =
+            whiteout.is_something() || self.is_merged() && self.overlay.options.redirect == RedirectMode::On;
+        if creation.node == NewNode::Directory && hides {
             let marked = self.overlay.set_opaque(&made);
             if let Err(error) = marked {
                 layer::remove(directory, name)?;
@@ -120,7 +123,7 @@ impl OverlayInode {
         }
         let upper = self.overlay.upper()?;
         let directory = self.copy_up(true)?;
-        let _copying = child.copying.lock();
+        let _copying = child.lock_copying();
         let leaves_whiteout = self.is_in_lower(name)?;
         if !leaves_whiteout && child.kind() != FileKind::Directory {
             layer::remove(directory, name)?;
@@ -157,13 +160,13 @@ impl OverlayInode {
         };
         let exchanged = target.as_ref().filter(|_| mode == RenameMode::Exchange);
         let replaced = target.as_ref().filter(|_| mode != RenameMode::Exchange);
+        source.check_movable()?;
+        exchanged.map_or(Ok(()), |target| target.check_movable())?;
         if let Some(replaced) = replaced.filter(|replaced| replaced.kind() == FileKind::Directory)
             && !replaced.is_empty()?
         {
             return Err(Errno::ENOTEMPTY);
         }
-        source.check_movable()?;
-        exchanged.map_or(Ok(()), |target| target.check_movable())?;
         source.copy_up(true)?;
         exchanged.map_or(Ok(()), |target| target.copy_up(true).map(drop))?;
         let (old_directory, new_directory) = (self.copy_up(true)?, new.copy_up(true)?);
@@ -173,7 +176,7 @@ impl OverlayInode {
             layer::rename((old_directory, name), (new_directory, new_name), mode)?;
         } else {
             let whiteout = self.prepare_whiteout(upper, name)?;
-            let _copying = replaced.map(|replaced| replaced.copying.lock());
+            let _copying = replaced.map(|replaced| replaced.lock_copying());
             let taken = TakenOut::take(self, upper, new_directory, new_name)?;
             layer::rename((old_directory, name), (new_directory, new_name), RenameMode::NoReplace)?;
             taken.let_go(self);
@@ -204,7 +207,8 @@ impl OverlayInode {
     fn prepare_move(&self, name: &[u8], old: &Self, new: &Self, new_name: &[u8]) -> Result<(), Errno> {
         let Some(upper) = self.upper().filter(|_| self.kind() == FileKind::Directory) else { return Ok(()) };
         if !self.has_lower() {
-            return if new.is_in_lower(new_name)? { self.overlay.set_opaque(upper) } else { Ok(()) };
+            let hides = new.is_merged() || new.is_in_lower(new_name)?;
+            return if hides { self.overlay.set_opaque(upper) } else { Ok(()) };
         }
         let is_same_directory = std::ptr::eq(old, new);
         let text = match self.overlay.redirect(upper)? {

@@ -40,7 +40,7 @@ impl OverlayInode {
 
     /// Copies it to the directory that it is in, which has been copied.
     fn copy_up_alone(&self, layer: &Upper, with_contents: bool) -> Result<(), Errno> {
-        let _copying = self.copying.lock();
+        let _copying = self.lock_copying();
         if self.upper().is_some() {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::file::LowerContents;
 use super::listing::DirectoryFile;
@@ -18,7 +18,7 @@ use crate::fs::inotify::WatchList;
 use crate::fs::locks::FileLocks;
 use crate::fs::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata};
 use crate::fs::permission::{check_access, permits};
-use crate::fs::{Access, Dentry, File, OpenFlags, WriteCount};
+use crate::fs::{Access, Dentry, File, OpenFlags, WriteCount, sleeper};
 use crate::heap::HeapCharge;
 
 /// What one takes beside the dentries of layers that it keeps.
@@ -38,7 +38,7 @@ pub(super) struct OverlayInode {
     /// Where it is, for when it is copied.
     pub(super) place: Mutex<Place>,
     /// Held while it is copied, or its name is changed.
-    pub(super) copying: Mutex<()>,
+    copying: Mutex<()>,
     pub(super) is_unlinked: AtomicBool,
     locks: FileLocks,
     writers: WriteCount,
@@ -94,6 +94,14 @@ impl OverlayInode {
     /// The inode behind `inode`, if it is one of an overlay.
     pub(super) fn of(inode: &Arc<dyn Inode>) -> Result<Arc<Self>, Errno> {
         inode.as_any().downcast_ref::<Self>().and_then(|inode| inode.this.upgrade()).ok_or(Errno::EXDEV)
+    }
+
+    /// Keeps others from copying it and from changing its name.
+    pub(super) fn lock_copying(&self) -> MutexGuard<'_, ()> {
+        match self.overlay.may_sleep {
+            true => sleeper::wait_for_lock(|| self.copying.try_lock()),
+            false => self.copying.lock(),
+        }
     }
 
     /// Its file of the upper layer.
@@ -247,6 +255,10 @@ impl Drop for OverlayInode {
 impl Inode for OverlayInode {
     fn kind(&self) -> FileKind {
         self.kind
+    }
+
+    fn may_sleep(&self) -> bool {
+        self.overlay.may_sleep
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {

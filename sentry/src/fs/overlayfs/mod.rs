@@ -71,6 +71,8 @@ struct Overlay {
     /// Whether the mounter may set the attributes that marks are.
     may_mark: bool,
     specials: Arc<SpecialFiles>,
+    /// Whether a layer is served by somebody who may take his time.
+    may_sleep: bool,
     inodes: Mutex<HashMap<Key, Weak<OverlayInode>>>,
     next_number: AtomicU64,
     next_temporary: AtomicU64,

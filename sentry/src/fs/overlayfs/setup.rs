@@ -57,7 +57,9 @@ pub(super) fn make_instance(
     let mut layers = Layers::default();
     let mut layer = |path: &Path| layers.layer(path, || resources.devices.take());
     let upper = changes.as_ref().zip(work).map(|((upper, _), work)| Upper { layer: layer(upper), work });
-    let lower = lower.iter().map(layer).collect();
+    let lower: Vec<Layer> = lower.iter().map(layer).collect();
+    let sleeps = |layer: &Layer| layer.root().inode().may_sleep();
+    let may_sleep = lower.iter().any(sleeps) || upper.as_ref().is_some_and(|upper| sleeps(&upper.layer));
     let overlay = Arc::new(Overlay {
         device: resources.devices.take(),
         may_mark: is_privileged || options.uses_user_attributes,
@@ -67,6 +69,7 @@ pub(super) fn make_instance(
         file_systems: layers.devices.len(),
         mounter: viewer.credentials,
         specials: resources.specials.clone(),
+        may_sleep,
         inodes: Mutex::new(HashMap::new()),
         next_number: AtomicU64::new(1),
         next_temporary: AtomicU64::new(1),
