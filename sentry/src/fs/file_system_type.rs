@@ -75,6 +75,7 @@ static TYPES: &[&FileSystemType] = &[
     &dev::DEVTMPFS,
     &FileSystemType::internal("sockfs"),
     &FileSystemType::internal("pipefs"),
+    &tmpfs::BPF,
     &tmpfs::RAMFS,
     &mqueue::MQUEUE,
     &pts::DEVPTS,

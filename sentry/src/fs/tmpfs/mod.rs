@@ -16,7 +16,7 @@ mod options;
 mod usage;
 mod write_back;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::block::{self, BlockDevices};
@@ -34,6 +34,7 @@ use crate::Errno;
 use crate::cred::UserNamespace;
 use crate::memory::FrameAllocator;
 use lower::LowerTable;
+use parking_lot::Mutex;
 use usage::{KeptMemory, Usage};
 use write_back::Stored;
 
@@ -41,8 +42,13 @@ pub use changes::{Change, ChangeKind, changes};
 pub(crate) use node::Node;
 pub use options::TmpfsOptions;
 
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 const TMPFS_MAGIC: u64 = linux_raw_sys::general::TMPFS_MAGIC as u64;
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
+
+/// Permission bits of the root directory of what has no limit.
+const RAMFS_PERMISSIONS: u32 = 0o755;
 
 /// Files in memory.
 pub(super) const TMPFS: FileSystemType = FileSystemType {
@@ -53,12 +59,33 @@ pub(super) const TMPFS: FileSystemType = FileSystemType {
     make: |mounter, owner, request| make_instance(mounter, owner, request, "tmpfs"),
 };
 
-/// The same, by the name of what has no limit on Linux.
+/// The same without a limit. It ignores what it does not know.
 pub(super) const RAMFS: FileSystemType = FileSystemType {
     name: "ramfs",
-    make: |mounter, owner, request| make_instance(mounter, owner, request, "ramfs"),
+    check_options: |_, _| Ok(()),
+    make: |mounter, owner, request| {
+        let options = format!("mode=755,{}", only(&["mode="], request.options));
+        make_instance(mounter, owner, &MountRequest { options: &options, ..*request }, "ramfs")
+    },
     ..TMPFS
 };
+
+/// Where programs for the kernel would be kept by name: directories and links, for nobody can load one here.
+pub(super) const BPF: FileSystemType = FileSystemType {
+    name: "bpf",
+    check_options: |_, _| Ok(()),
+    make: |mounter, owner, request| {
+        let options = only(&["mode=", "uid=", "gid="], request.options);
+        make_instance(mounter, owner, &MountRequest { options: &options, ..*request }, BPF.name)
+    },
+    ..TMPFS
+};
+
+/// Those of the options that begin so.
+fn only(names: &[&str], options: &str) -> String {
+    let is_one = |option: &&str| names.iter().any(|name| option.starts_with(name));
+    options.split(',').filter(is_one).collect::<Vec<_>>().join(",")
+}
 
 /// One instance: what all its nodes share.
 pub(crate) struct Volume {
@@ -69,6 +96,8 @@ pub(crate) struct Volume {
     specials: Arc<SpecialFiles>,
     user_namespace: Arc<UserNamespace>,
     lower: Option<LowerTable>,
+    /// There are directories and symbolic links, and nothing else.
+    only_has_names: AtomicBool,
     /// Where changes go, and what it has to know.
     store: Option<Stored>,
 }
@@ -135,7 +164,11 @@ fn make_instance(
     request: &MountRequest<'_>,
     type_name: &'static str,
 ) -> Result<Arc<Instance>, Errno> {
-    let options = TmpfsOptions::of_mounter(mounter, request.options)?;
+    let mut options = TmpfsOptions::of_mounter(mounter, request.options)?;
+    if type_name == BPF.name {
+        // Whatever else is asked for.
+        options.permissions |= 0o1000;
+    }
     new_instance(&mounter.file_systems().memory, &options, type_name, owner)
 }
 
@@ -164,9 +197,15 @@ pub(super) fn new_instance(
     owner: Arc<UserNamespace>,
 ) -> Result<Arc<Instance>, Errno> {
     let volume = Volume::new(resources, options, None, 1, None);
+    volume.only_has_names.store(type_name == BPF.name, Ordering::Relaxed);
     let root = Node::new_root(&volume, options)?;
-    let root_options = options.root_options();
-    let file_system = Arc::new(MemoryFileSystem { volume, type_name, magic: TMPFS_MAGIC, root_options });
+    let options = Mutex::new(*options);
+    let magic = match type_name {
+        "ramfs" => RAMFS_MAGIC,
+        "bpf" => BPF_FS_MAGIC,
+        _ => TMPFS_MAGIC,
+    };
+    let file_system = Arc::new(MemoryFileSystem { volume, type_name, magic, options });
     Ok(Instance::new(file_system, Dentry::new_root(root), owner))
 }
 
@@ -186,7 +225,7 @@ pub(super) fn new_mount_over(
         volume,
         type_name: "overlay",
         magic: OVERLAYFS_MAGIC,
-        root_options: String::new(),
+        options: Mutex::default(),
     });
     let owner = resources.user_namespace.clone();
     let instance = Instance::new(file_system, Dentry::new_root(root), owner);
@@ -215,8 +254,8 @@ pub(super) fn new_stored_instance(
     let lower = Some(LowerTable::default());
     let volume = Volume::new(resources, &options, lower, lower::FIRST_OWN_NUMBER, store);
     let root = volume.node_of_lower(root, status)?;
-    let (magic, root_options) = (info.magic, String::new());
-    let file_system = Arc::new(MemoryFileSystem { volume, type_name, magic, root_options });
+    let (magic, options) = (info.magic, Mutex::default());
+    let file_system = Arc::new(MemoryFileSystem { volume, type_name, magic, options });
     Ok(Instance::new(file_system, Dentry::new_root(root), owner))
 }
 
@@ -262,6 +301,7 @@ impl Volume {
             specials: resources.specials.clone(),
             user_namespace: resources.user_namespace.clone(),
             lower,
+            only_has_names: AtomicBool::new(false),
             store,
         })
     }
@@ -275,8 +315,8 @@ struct MemoryFileSystem {
     volume: Arc<Volume>,
     type_name: &'static str,
     magic: u64,
-    /// What it was asked for its root directory.
-    root_options: String,
+    /// What it was asked for.
+    options: Mutex<TmpfsOptions>,
 }
 
 impl FileSystem for MemoryFileSystem {
@@ -308,7 +348,14 @@ impl FileSystem for MemoryFileSystem {
         if self.volume.store.is_some() {
             return String::new();
         }
-        self.volume.usage.options() + &self.root_options
+        let options = *self.options.lock();
+        let limits = self.volume.usage.options(options.extras.without_limits());
+        match self.magic {
+            OVERLAYFS_MAGIC => limits,
+            BPF_FS_MAGIC => options.owner_options(),
+            RAMFS_MAGIC => options.other_options(RAMFS_PERMISSIONS),
+            _ => limits + &options.other_options(TmpfsOptions::default().permissions),
+        }
     }
 
     fn reconfigure(&self, options: &str) -> Result<(), Errno> {
@@ -316,9 +363,15 @@ impl FileSystem for MemoryFileSystem {
             return self.volume.write_back();
         }
         let (max_bytes, max_inodes) = self.volume.usage.limits();
-        let old = TmpfsOptions { max_bytes, max_inodes, ..TmpfsOptions::default() };
-        let new = old.with(options, &self.volume.user_namespace)?;
-        self.volume.usage.set_limits(new.max_bytes, new.max_inodes)
+        let mut kept = self.options.lock();
+        let old = TmpfsOptions { max_bytes, max_inodes, ..*kept };
+        let total_bytes = self.volume.frames.statistics().total_bytes;
+        let options = options::with_plain_sizes(options, total_bytes);
+        let new = old.with(&options, &self.volume.user_namespace)?;
+        self.volume.usage.set_limits(new.max_bytes, new.max_inodes)?;
+        // Its root directory is there already.
+        kept.extras = new.extras;
+        Ok(())
     }
 }
 

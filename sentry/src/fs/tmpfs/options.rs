@@ -18,6 +18,39 @@ pub struct TmpfsOptions {
     pub uid: KernelUid,
     /// Group of the root directory.
     pub gid: KernelGid,
+    /// What else was asked for.
+    pub extras: TmpfsExtras,
+}
+
+/// What is asked for that changes nothing here but what /proc/mounts shows: pages are huge as the host has it, nothing is swapped,
+/// and inodes have 64 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TmpfsExtras {
+    /// When pages are huge, if not never.
+    huge: Option<&'static str>,
+    is_never_swapped: bool,
+    has_long_numbers: bool,
+    /// It was said that there is no limit of bytes.
+    has_no_size: bool,
+    /// It was said that there is none of inodes.
+    has_no_inodes: bool,
+}
+
+impl TmpfsExtras {
+    /// Whether it was said that there is no limit of bytes, and none of inodes.
+    pub(super) fn without_limits(self) -> (bool, bool) {
+        (self.has_no_size, self.has_no_inodes)
+    }
+
+    /// What it shows behind the root directory's options.
+    fn shown(self) -> String {
+        let mut shown = if self.has_long_numbers { ",inode64".to_string() } else { String::new() };
+        shown.extend(self.huge.map(|huge| format!(",huge={huge}")));
+        if self.is_never_swapped {
+            shown += ",noswap";
+        }
+        shown
+    }
 }
 
 impl Default for TmpfsOptions {
@@ -28,26 +61,46 @@ impl Default for TmpfsOptions {
             permissions: 0o1777,
             uid: KernelUid::ROOT,
             gid: KernelGid::ROOT,
+            extras: TmpfsExtras::default(),
         }
     }
 }
 
 impl TmpfsOptions {
+    /// The same for a file system without limits, which lists the permissions last.
+    pub(super) fn owner_options(&self) -> String {
+        let (default, mut options) = (Self::default(), String::new());
+        if self.uid != default.uid {
+            options += &format!(",uid={}", self.uid.0);
+        }
+        if self.gid != default.gid {
+            options += &format!(",gid={}", self.gid.0);
+        }
+        let permissions = self.permissions & 0o777;
+        if permissions != default.permissions & 0o777 {
+            options += &format!(",mode={permissions:o}");
+        }
+        options
+    }
+
     /// The options of mount(2) for `mounter`, who owns the root directory unless they say otherwise.
     ///
     /// # Errors
     /// As [`TmpfsOptions::with`].
     pub(super) fn of_mounter(mounter: &dyn Mounter, options: &str) -> Result<Self, Errno> {
         let credentials = mounter.viewer().credentials;
+        let total_bytes = mounter.file_systems().memory.frames.statistics().total_bytes;
+        let options = &*with_plain_sizes(options, total_bytes);
         let defaults = Self { uid: credentials.fs_uid, gid: credentials.fs_gid, ..Self::default() };
         defaults.with(options, &credentials.user_namespace)
     }
 
-    /// What /proc/mounts shows of the root directory, with a comma before each.
-    pub(super) fn root_options(&self) -> String {
+    /// What /proc/mounts shows beside the limits that there are, with a comma before each; of the permissions, if they are others
+    /// than these.
+    pub(super) fn other_options(&self, default_permissions: u32) -> String {
         let default = Self::default();
         let mut options = String::new();
-        if self.permissions != default.permissions {
+        if self.permissions != default_permissions {
             options += &format!(",mode={:03o}", self.permissions);
         }
         if self.uid != default.uid {
@@ -56,7 +109,7 @@ impl TmpfsOptions {
         if self.gid != default.gid {
             options += &format!(",gid={}", self.gid.0);
         }
-        options
+        options + &self.extras.shown()
     }
 
     /// These, changed by `options`, the text of mount(2), in which `namespace` numbers users. What has no meaning here is accepted if Linux knows it.
@@ -67,20 +120,54 @@ impl TmpfsOptions {
         for option in options.split(',').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
             match name {
-                "size" => self.max_bytes = parse_size(value)?,
-                "nr_blocks" => self.max_bytes = parse_size(value)?.saturating_mul(PAGE_SIZE),
-                "nr_inodes" => self.max_inodes = parse_size(value)?.min(Self::default().max_inodes),
+                "size" | "nr_blocks" => {
+                    let unit = if name == "size" { 1 } else { PAGE_SIZE };
+                    self.max_bytes = parse_size(value)?.saturating_mul(unit);
+                    self.extras.has_no_size = self.max_bytes == u64::MAX;
+                }
+                "nr_inodes" => {
+                    let max_inodes = parse_size(value)?;
+                    self.max_inodes = max_inodes.min(Self::default().max_inodes);
+                    self.extras.has_no_inodes = max_inodes == u64::MAX;
+                }
                 "mode" => {
                     self.permissions = u32::from_str_radix(value, 8).map_err(|_| Errno::EINVAL)? & 0o7777;
                 }
                 "uid" => self.uid = namespace.to_kernel_uid(Uid(parse_id(value)?)).ok_or(Errno::EINVAL)?,
                 "gid" => self.gid = namespace.to_kernel_gid(Gid(parse_id(value)?)).ok_or(Errno::EINVAL)?,
-                "huge" | "mpol" | "inode32" | "inode64" | "noswap" => {}
+                "huge" => self.extras.huge = parse_huge(value)?,
+                "inode32" | "inode64" => self.extras.has_long_numbers = name == "inode64",
+                "noswap" => self.extras.is_never_swapped = true,
+                // There is one node, from which all pages come.
+                "mpol" => {}
                 _ => return Err(Errno::EINVAL),
             }
         }
         Ok(self)
     }
+}
+
+/// When pages are huge.
+fn parse_huge(text: &str) -> Result<Option<&'static str>, Errno> {
+    match text {
+        "never" => Ok(None),
+        "always" => Ok(Some("always")),
+        "within_size" => Ok(Some("within_size")),
+        "advise" => Ok(Some("advise")),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The options with the sizes that are parts of memory, of which there are `total_bytes`, as bytes.
+pub(super) fn with_plain_sizes(options: &str, total_bytes: u64) -> String {
+    let plain = |option: &str| {
+        let percents = option.strip_prefix("size=").and_then(|size| size.strip_suffix('%'));
+        match percents.and_then(|percents| percents.parse::<u64>().ok()) {
+            Some(percents) => format!("size={}", (total_bytes / 100).saturating_mul(percents)),
+            None => option.to_string(),
+        }
+    };
+    options.split(',').map(plain).collect::<Vec<_>>().join(",")
 }
 
 fn parse_id(text: &str) -> Result<u32, Errno> {
@@ -95,8 +182,6 @@ fn parse_size(text: &str) -> Result<u64, Errno> {
         "k" | "K" => 10,
         "m" | "M" => 20,
         "g" | "G" => 30,
-        // Half of the memory, and so on: the guest's memory is the limit anyway.
-        "%" => return Ok(u64::MAX),
         _ => return Err(Errno::EINVAL),
     };
     let number: u64 = digits.parse().map_err(|_| Errno::EINVAL)?;

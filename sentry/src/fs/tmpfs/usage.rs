@@ -153,13 +153,17 @@ impl Usage {
         }
     }
 
-    /// The options of /proc/mounts.
-    pub(super) fn options(&self) -> String {
+    /// The options of /proc/mounts; those of bytes and of inodes as 0 if it was said that there is no such limit.
+    pub(super) fn options(&self, (has_no_size, has_no_inodes): (bool, bool)) -> String {
         let mut options = String::new();
         if self.max_pages() < u64::MAX >> PAGE_SHIFT {
             options += &format!(",size={}k", self.max_pages().saturating_mul(PAGE_SIZE / 1024));
+        } else if has_no_size {
+            options += ",size=0k";
         }
-        if self.max_inodes() != TmpfsOptions::default().max_inodes {
+        if has_no_inodes {
+            options += ",nr_inodes=0";
+        } else if self.max_inodes() != TmpfsOptions::default().max_inodes {
             options += &format!(",nr_inodes={}", self.max_inodes());
         }
         options

@@ -82,6 +82,13 @@ impl Inode for Node {
     }
 
     fn create(&self, name: &[u8], creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
+        if self.volume.only_has_names.load(Ordering::Relaxed) {
+            match creation.node {
+                NewNode::Directory | NewNode::Symlink(_) => {}
+                NewNode::Regular => return Err(Errno::EACCES),
+                _ => return Err(Errno::EPERM),
+            }
+        }
         let node = self.make(creation)?;
         self.enter(name, &node)?;
         if creation.node == NewNode::Directory {
