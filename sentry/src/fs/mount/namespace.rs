@@ -237,6 +237,27 @@ impl MountNamespace {
         let place = place.pinned();
         let mut change = Change::begin(self.table());
         let place = change.top_of(place)?;
+        self.move_to(&mut change, source, place)
+    }
+
+    /// As [`Self::move_mount`], but below what is on top at `place`, which has to be a mount (MOVE_MOUNT_BENEATH).
+    ///
+    /// # Errors
+    /// EINVAL: nothing is mounted there, or it cannot be parted from what it is on, or would be seen twice.
+    pub fn move_mount_beneath(&self, source: &Path, place: Path) -> Result<(), Errno> {
+        let mut change = Change::begin(self.table());
+        let top = change.top_of(place)?;
+        let above = top.mount.mount_point().filter(|_| Arc::ptr_eq(&top.dentry, top.mount.root()));
+        let place = above.filter(|_| !top.mount.is_locked()).ok_or(Errno::EINVAL)?;
+        // Copies for others would come to lie on what is above, or on what is moved.
+        let is_covered = source.mount.mounted_on(source.mount.root()).is_some();
+        if is_covered || tree(&source.mount).iter().any(|inner| Arc::ptr_eq(inner, &top.mount)) {
+            return Err(Errno::EINVAL);
+        }
+        self.move_to(&mut change, source, place)
+    }
+
+    fn move_to(&self, change: &mut Change<'_>, source: &Path, place: Path) -> Result<(), Errno> {
         self.check_holds(&place.mount)?;
         let mount = &source.mount;
         if !Arc::ptr_eq(&source.dentry, &mount.root) {

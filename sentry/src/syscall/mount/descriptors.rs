@@ -100,7 +100,8 @@ pub(super) fn move_mount(
         | uapi::MOVE_MOUNT_F_EMPTY_PATH
         | uapi::MOVE_MOUNT_T_SYMLINKS
         | uapi::MOVE_MOUNT_T_AUTOMOUNTS
-        | uapi::MOVE_MOUNT_T_EMPTY_PATH;
+        | uapi::MOVE_MOUNT_T_EMPTY_PATH
+        | uapi::MOVE_MOUNT_BENEATH;
     let flags = check_flags(flags, known)?;
     let scope = Scope::new(task);
     let find = |directory, path, follow, empty| {
@@ -111,8 +112,12 @@ pub(super) fn move_mount(
     let source = find(from_directory, from, uapi::MOVE_MOUNT_F_SYMLINKS, uapi::MOVE_MOUNT_F_EMPTY_PATH)?;
     let place = find(to_directory, to, uapi::MOVE_MOUNT_T_SYMLINKS, uapi::MOVE_MOUNT_T_EMPTY_PATH)?;
     check_topology(&task.credentials())?;
-    scope.view().namespace.move_mount(&source, place)?;
-    Ok(())
+    let namespace = &scope.view().namespace;
+    if flags & uapi::MOVE_MOUNT_BENEATH == 0 {
+        return namespace.move_mount(&source, place).map(drop);
+    }
+    let is_own_root = Arc::ptr_eq(&place.clone().cross().mount, &scope.view().root.mount);
+    if is_own_root { Err(Errno::EINVAL) } else { namespace.move_mount_beneath(&source, place).map(drop) }
 }
 
 pub(super) fn fsopen(task: &mut CurrentTask, kind: UserPointer<u8>, flags: u32) -> Result<Fd, Errno> {
