@@ -213,6 +213,11 @@ pub trait Inode: Send + Sync + Any {
         false
     }
 
+    /// Whether nothing can be mounted here.
+    fn refuses_mounts(&self) -> bool {
+        false
+    }
+
     /// Makes an inode called `name`, which does not exist yet.
     ///
     /// # Errors

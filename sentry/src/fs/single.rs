@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 
 use super::dentry::Dentry;
 use super::file_system_type::{FileSystemType, Mounter, TypeFlags, check_options};
-use super::inode::Inode;
+use super::inode::{Inode, NewNode};
 use super::metadata::DeviceNumber;
 use super::mount::{FileSystem, FileSystemInfo, Instance};
-use super::pseudo::{Directory, Entry, Node, PseudoInode, Subject, text};
+use super::pseudo::{Directory, Entry, Node, PseudoInode, Subject, refused_creation, text};
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid, UserNamespace};
 
@@ -68,6 +68,10 @@ impl Subject for Nothing {
 
     fn has_stable_names(&self) -> bool {
         true
+    }
+
+    fn creation_error(&self, node: NewNode<'_>) -> Errno {
+        refused_creation(node)
     }
 
     fn owner(&self) -> (KernelUid, KernelGid) {

@@ -44,6 +44,7 @@
 //! | queued signals | RLIMIT_SIGPENDING | EAGAIN, or without their information | `queued_signals` |
 //! | timers | RLIMIT_SIGPENDING | EAGAIN | `timers` |
 //! | lists of groups | 65,536 numbers each | ENOMEM | `group_lists` |
+//! | inodes that a process serves, requests to it | 4,096 known names a mount, one request a task | ENOMEM | |
 //! | inodes of overlays, listings that are open | the files below | ENOMEM | |
 //! | mounts | 65,536 | ENOMEM, ENOSPC | `mounts` |
 //! | namespaces | `/proc/sys/user` | ENOSPC, ENOMEM | `namespaces` |

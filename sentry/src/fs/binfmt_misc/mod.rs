@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::file_system_type::{FileSystemType, TypeFlags, check_options};
 use super::metadata::DeviceNumber;
-use super::pseudo::{Child, Children, Directory, Entry, Node, PseudoInode, Subject, setting};
-use super::{FileKind, Inode, sleeper};
+use super::pseudo::{
+    Child, Children, Directory, Entry, Node, PseudoInode, Subject, refused_creation, setting,
+};
+use super::{FileKind, Inode, NewNode, sleeper};
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
 use format::Order;
@@ -42,6 +44,10 @@ struct Shown {
 impl Subject for Shown {
     fn device(&self) -> DeviceNumber {
         self.device
+    }
+
+    fn creation_error(&self, node: NewNode<'_>) -> Errno {
+        refused_creation(node)
     }
 
     fn owner(&self) -> (KernelUid, KernelGid) {

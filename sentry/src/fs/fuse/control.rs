@@ -9,10 +9,12 @@ use parking_lot::Mutex;
 use super::connection::Connection;
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
-use crate::fs::FileKind;
 use crate::fs::file_system_type::{FileSystemType, TypeFlags, check_options};
 use crate::fs::metadata::DeviceNumber;
-use crate::fs::pseudo::{Child, Children, Directory, Entry, Node, PseudoInode, Subject, parse_number};
+use crate::fs::pseudo::{
+    Child, Children, Directory, Entry, Node, PseudoInode, Subject, parse_number, refused_creation,
+};
+use crate::fs::{FileKind, NewNode};
 
 /// The connections of a kernel, by the minor device numbers of their file systems.
 #[derive(Default)]
@@ -74,6 +76,10 @@ impl Shown {
 impl Subject for Shown {
     fn device(&self) -> DeviceNumber {
         self.device
+    }
+
+    fn creation_error(&self, node: NewNode<'_>) -> Errno {
+        refused_creation(node)
     }
 
     fn owner(&self) -> (KernelUid, KernelGid) {

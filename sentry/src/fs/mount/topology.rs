@@ -40,10 +40,11 @@ impl<'a> Change<'a> {
     /// The top of what is mounted at `place`, where something further can be mounted.
     ///
     /// # Errors
-    /// ENOENT if its name has been removed.
+    /// ENOENT if its name has been removed, or comes and goes.
     pub(super) fn top_of(&self, place: Path) -> Result<Path, Errno> {
         let place = place.cross();
-        if place.dentry.is_deleted() { Err(Errno::ENOENT) } else { Ok(place) }
+        let has_no_place = place.dentry.is_deleted() || place.inode().refuses_mounts();
+        if has_no_place { Err(Errno::ENOENT) } else { Ok(place) }
     }
 
     /// Has `parent` own `mount`, which is attached nowhere, at `dentry`. What is there goes on top of `mount`.

@@ -84,6 +84,8 @@ struct About {
     process_id: i32,
     thread_id: Option<i32>,
     descriptor: i32,
+    /// Where the mapping begins that a file of map_files is about.
+    mapping: u64,
     /// The link that the settings below /proc/sys/net/*/conf are about.
     link: Option<Arc<str>>,
     /// One of the settings below /proc/sys/net.
@@ -92,7 +94,8 @@ struct About {
 
 impl About {
     fn of_system(file_system: Arc<ProcFileSystem>) -> Self {
-        Self { file_system, process_id: 0, thread_id: None, descriptor: -1, link: None, setting: None }
+        let (process_id, thread_id, descriptor, mapping) = (0, None, -1, 0);
+        Self { file_system, process_id, thread_id, descriptor, mapping, link: None, setting: None }
     }
 
     fn of_link(&self, name: &str) -> Self {
@@ -113,6 +116,10 @@ impl About {
 
     fn of_descriptor(&self, descriptor: i32) -> Self {
         Self { descriptor, ..self.clone() }
+    }
+
+    fn of_mapping(&self, mapping: u64) -> Self {
+        Self { mapping, ..self.clone() }
     }
 
     fn source(&self) -> &dyn ProcessSource {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::directory::DirectoryFile;
 use super::text_file::TextFile;
-use super::{Directory, Entry, Node, Subject, read_whole};
+use super::{Child, Directory, Entry, Node, Subject, read_whole};
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::{
@@ -19,6 +19,8 @@ pub(in crate::fs) struct PseudoInode<S: Subject> {
     pub(super) parent_number: u64,
     permissions: u32,
     pub(super) node: Node<S>,
+    /// It comes and goes, so that nothing can be mounted on it.
+    is_fleeting: bool,
 }
 
 impl<S: Subject> PseudoInode<S> {
@@ -30,6 +32,7 @@ impl<S: Subject> PseudoInode<S> {
             parent_number: 1,
             permissions: root.permissions,
             node: root.node,
+            is_fleeting: false,
         })
     }
 
@@ -60,9 +63,10 @@ impl<S: Subject> PseudoInode<S> {
         fixed + made_up.map_or(0, |made_up| made_up.len())
     }
 
-    fn child(&self, name: &[u8], subject: S, permissions: u32, node: Node<S>) -> Arc<dyn Inode> {
+    fn child(&self, name: &[u8], child: Child<S>, is_fleeting: bool) -> Arc<dyn Inode> {
         let number = self.child_number(name);
-        Arc::new(Self { subject, number, parent_number: self.number, permissions, node })
+        let Child { subject, permissions, node } = child;
+        Arc::new(Self { subject, number, parent_number: self.number, permissions, node, is_fleeting })
     }
 }
 
@@ -99,11 +103,11 @@ impl<S: Subject> Inode for PseudoInode<S> {
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
         let Node::Directory(directory) = self.node else { return Err(Errno::ENOTDIR) };
         if let Some(entry) = directory.entries.iter().find(|entry| entry.name.as_bytes() == name) {
-            return Ok(self.child(name, self.subject.clone(), entry.permissions, entry.node));
+            let (subject, permissions, node) = (self.subject.clone(), entry.permissions, entry.node);
+            return Ok(self.child(name, Child { subject, permissions, node }, false));
         }
         let children = directory.children.ok_or(Errno::ENOENT)?;
-        let child = children.find(&self.subject, name)?;
-        Ok(self.child(name, child.subject, child.permissions, child.node))
+        Ok(self.child(name, children.find(&self.subject, name)?, children.are_fleeting()))
     }
 
     fn has_stable_names(&self) -> bool {
@@ -116,9 +120,12 @@ impl<S: Subject> Inode for PseudoInode<S> {
         matches!(self.node, Node::Directory(directory) if empty(directory))
     }
 
-    /// A name that is not there cannot come to be: Linux reports the failed lookup.
-    fn create(&self, _name: &[u8], _creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
-        Err(Errno::ENOENT)
+    fn refuses_mounts(&self) -> bool {
+        self.is_fleeting
+    }
+
+    fn create(&self, _name: &[u8], creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
+        Err(self.subject.creation_error(creation.node))
     }
 
     fn follow_link(&self, viewer: &Viewer) -> Result<LinkTarget, Errno> {

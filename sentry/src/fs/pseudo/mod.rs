@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub(super) use inode::PseudoInode;
 
-use super::{Access, Caller, DeviceNumber, File, FileKind, LinkTarget, Metadata, Path, Viewer};
+use super::{Access, Caller, DeviceNumber, File, FileKind, LinkTarget, Metadata, NewNode, Path, Viewer};
 use crate::Errno;
 use crate::cred::{Credentials, KernelGid, KernelUid};
 
@@ -29,6 +29,11 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
     /// Whether a directory's links tell how many directories are in it; else it has one.
     fn counts_links(&self, _directory: &'static Directory<Self>) -> bool {
         true
+    }
+
+    /// Why a name that is not there cannot come to be. In most file systems the failed lookup is what is reported.
+    fn creation_error(&self, _node: NewNode<'_>) -> Errno {
+        Errno::ENOENT
     }
 
     /// Owner and group of the files.
@@ -134,6 +139,10 @@ pub(super) trait Children<S>: Sync {
     fn kind(&self) -> FileKind;
     /// The child called `name`; ENOENT if there is none.
     fn find(&self, subject: &S, name: &[u8]) -> Result<Child<S>, Errno>;
+    /// Whether they come and go, so that nothing can be mounted on them.
+    fn are_fleeting(&self) -> bool {
+        false
+    }
     /// Whether `viewer` may always see them, whatever the directory's mode and owner say.
     fn belong_to(&self, _subject: &S, _viewer: &Viewer) -> bool {
         false
@@ -177,6 +186,11 @@ pub(super) const fn link<S>(
     target: fn(&S, &Viewer) -> Result<LinkTarget, Errno>,
 ) -> Entry<S> {
     Entry { name, permissions: 0o777, node: Node::Link(target) }
+}
+
+/// Why nothing can be made in a directory that its file system fills alone.
+pub(super) fn refused_creation(node: NewNode<'_>) -> Errno {
+    if node == NewNode::Regular { Errno::EACCES } else { Errno::EPERM }
 }
 
 /// A number as a canonical decimal name (no sign, no leading zero); `None` for other names.

@@ -13,9 +13,10 @@ use super::file_system_type::{FileSystemType, Mounter, TypeFlags, check_options}
 use super::mount::Instance;
 use super::network::Network;
 use super::pseudo::{
-    Child, Children, Directory, Entry, Node, PseudoInode, Subject, directory, parse_number, text,
+    Child, Children, Directory, Entry, Node, PseudoInode, Subject, directory, parse_number, refused_creation,
+    text,
 };
-use super::{DeviceNumber, FileKind, FileSystem, FileSystemInfo, Inode, Viewer};
+use super::{DeviceNumber, FileKind, FileSystem, FileSystemInfo, Inode, NewNode, Viewer};
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid, NamespaceKind, UserNamespace};
 
@@ -131,6 +132,10 @@ impl Subject for Machine {
 
     fn has_stable_names(&self) -> bool {
         true
+    }
+
+    fn creation_error(&self, node: NewNode<'_>) -> Errno {
+        refused_creation(node)
     }
 
     fn owner(&self) -> (KernelUid, KernelGid) {

@@ -36,6 +36,10 @@ impl Children<About> for Links {
         Ok(Child { subject, permissions, node: Node::MagicLink(target, link_text) })
     }
 
+    fn are_fleeting(&self) -> bool {
+        true
+    }
+
     /// A process sees its own descriptors even if it is root's since it has given up its privileges.
     fn belong_to(&self, about: &About, viewer: &Viewer) -> bool {
         about.is_of_viewer(viewer)
@@ -54,6 +58,10 @@ impl Children<About> for Infos {
     fn find(&self, about: &About, name: &[u8]) -> Result<Child<About>, Errno> {
         let (subject, _) = find(about, name)?;
         Ok(Child { subject, permissions: 0o444, node: Node::Text(info) })
+    }
+
+    fn are_fleeting(&self) -> bool {
+        true
     }
 
     fn check_viewer(&self, about: &About, viewer: &Viewer) -> Result<(), Errno> {

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod descriptors;
+mod map_files;
 mod maps;
 mod memory;
 mod mounts;
@@ -31,6 +32,7 @@ macro_rules! common_entries {
     ($($more:expr),* $(,)?) => {
         &[
             text("arch_status", |about, _| about.process().map(|_| b"AVX512_elapsed_ms:\t-1\n".into())),
+            directory("attr", &ATTRIBUTES),
             of_address_space("auxv", 0o400, |about, viewer| bind(about, viewer, |process, _| process.auxiliary_vector().map(Piece::whole))),
             text("cgroup", |about, viewer| Ok(about.process()?.cgroup(viewer).into_bytes())),
             text("cmdline", |about, _| command_line(about)),
@@ -101,6 +103,7 @@ macro_rules! common_entries {
 /// The names in /proc/PID.
 pub(super) static PROCESS: Directory<About> = Directory {
     entries: common_entries![
+        Entry { name: "map_files", permissions: 0o500, node: Node::Directory(&map_files::LINKS) },
         directory("net", &NET),
         of_address_space("smaps_rollup", 0o444, |about, viewer| bind(about, viewer, |process, _| {
             maps::smaps_rollup(process).map(Piece::whole)
@@ -129,6 +132,27 @@ static THREAD: Directory<About> = Directory {
 };
 
 static THREADS: Directory<About> = Directory { entries: &[], children: Some(&ThreadDirectories) };
+
+/// What a security module calls the process: there is none that does.
+static ATTRIBUTES: Directory<About> = Directory {
+    entries: &[
+        label("current"),
+        label("exec"),
+        label("fscreate"),
+        label("keycreate"),
+        text("prev", |_, _| Err(Errno::EINVAL)),
+        label("sockcreate"),
+    ],
+    children: None,
+};
+
+const fn label(name: &'static str) -> Entry<About> {
+    Entry {
+        name,
+        permissions: 0o666,
+        node: Node::Setting(|_, _| Err(Errno::EINVAL), |_, _, _| Err(Errno::EINVAL)),
+    }
+}
 
 static NAMESPACES: Directory<About> = Directory { entries: &[], children: Some(&NamespaceLinks) };
 
