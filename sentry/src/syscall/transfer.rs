@@ -28,6 +28,8 @@ const SPLICE_FLAGS: u32 =
 
 /// Bytes that are moved at a time.
 const PORTION_LEN: usize = 64 * 1024;
+/// Bytes that are moved at once from a pipe to a file without positions: a message to /dev/fuse is not torn below this.
+const MESSAGE_LEN: usize = 256 * 1024;
 
 /// One side of a transfer: a file, and where in it.
 struct Side {
@@ -380,7 +382,8 @@ fn drain_pipe(
     never_waits: bool,
 ) -> Result<usize, Errno> {
     let output = target.file.file().clone();
-    let mut buffer = task.take_buffer(wanted.min(PORTION_LEN));
+    let portion_len = if output.is_seekable() { PORTION_LEN } else { MESSAGE_LEN };
+    let mut buffer = task.take_buffer(wanted.min(portion_len));
     let mut done = 0;
     let result = loop {
         let patience = Patience::of(source, Events::IN).unless(never_waits || done > 0);
@@ -393,7 +396,7 @@ fn drain_pipe(
             Ok(offset) => offset,
             Err(error) => break Err(error),
         };
-        let portion = first_mut(&mut buffer, PORTION_LEN.min(wanted - done))?;
+        let portion = first_mut(&mut buffer, portion_len.min(wanted - done))?;
         let mut attempts = 0;
         let moved =
             Patience::of(&target.file, Events::OUT).retry_on(task, &target.file, Events::OUT, |task| {

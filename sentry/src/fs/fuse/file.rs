@@ -22,6 +22,7 @@ pub(super) struct Handle {
     node: u64,
     number: u64,
     flags: OpenFlags,
+    is_directory: bool,
     /// The server did not open anything.
     is_none: bool,
     /// It cannot be sought in.
@@ -36,7 +37,7 @@ impl Handle {
         connection: &Arc<Connection>,
         node: u64,
         reader: &mut Reader<'_>,
-        flags: OpenFlags,
+        (flags, is_directory): (OpenFlags, bool),
     ) -> Result<Self, Errno> {
         const NON_SEEKABLE: u32 = 1 << 2;
         const STREAM: u32 = 1 << 4;
@@ -44,7 +45,8 @@ impl Handle {
         let (number, said) = (reader.u64()?, reader.u32()?);
         let (is_stream, has_no_flush) = (said & (NON_SEEKABLE | STREAM) != 0, said & NO_FLUSH != 0);
         let connection = connection.clone();
-        Ok(Self { connection, node, number, flags, is_none: false, is_stream, has_no_flush })
+        let is_none = false;
+        Ok(Self { connection, node, number, flags, is_directory, is_none, is_stream, has_no_flush })
     }
 
     /// Of a file that the server need not open.
@@ -55,6 +57,7 @@ impl Handle {
             node,
             number,
             flags,
+            is_directory: false,
             is_none: true,
             is_stream: false,
             has_no_flush: false,
@@ -139,8 +142,7 @@ impl Drop for Handle {
         if self.is_none {
             return;
         }
-        let is_directory = self.flags.contains(OpenFlags::DIRECTORY);
-        let operation = if is_directory { Operation::ReleaseDirectory } else { Operation::Release };
+        let operation = if self.is_directory { Operation::ReleaseDirectory } else { Operation::Release };
         let body = self.body().u32(self.flags.bits()).u32(0).u64(0);
         self.connection.release(operation, self.node, body);
     }

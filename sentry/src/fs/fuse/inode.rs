@@ -232,7 +232,7 @@ impl FuseInode {
         };
         let mut reader = Reader(&answer);
         let inode = self.made(name, &mut reader, FileKind::Regular)?;
-        let handle = Handle::read(&self.connection, inode.node, &mut reader, OpenFlags::RDWR)?;
+        let handle = Handle::read(&self.connection, inode.node, &mut reader, (OpenFlags::RDWR, false))?;
         *inode.created.lock() = Some(handle);
         Ok(inode)
     }
@@ -286,7 +286,8 @@ impl FuseInode {
                 Ok(Handle::none(&self.connection, self.node))
             }
             answer => {
-                let handle = Handle::read(&self.connection, self.node, &mut Reader(&answer?), flags)?;
+                let handle =
+                    Handle::read(&self.connection, self.node, &mut Reader(&answer?), (flags, is_directory))?;
                 if sent.contains(OpenFlags::TRUNC) {
                     self.attributes.lock().metadata.size_bytes = 0;
                     self.written(0..0);
@@ -450,7 +451,8 @@ impl Inode for FuseInode {
             answer.map_err(|error| if error == Errno::ENOSYS { Errno::EOPNOTSUPP } else { error })?;
         let mut reader = Reader(&answer);
         let inode = Self::of_entry(&self.connection, &Entry::read(&mut reader)?)?;
-        *inode.created.lock() = Some(Handle::read(&self.connection, inode.node, &mut reader, flags)?);
+        *inode.created.lock() =
+            Some(Handle::read(&self.connection, inode.node, &mut reader, (OpenFlags::RDWR, false))?);
         Ok(inode)
     }
 
@@ -458,6 +460,8 @@ impl Inode for FuseInode {
         let target = Self::of(target)?;
         let answer = self.ask(Operation::Link, Body::default().u64(target.node).name(name));
         let answer = answer.map_err(|error| if error == Errno::ENOSYS { Errno::EPERM } else { error })?;
+        // By another name the server may call it by another number.
+        target.forget_attributes();
         self.made(name, &mut Reader(&answer), target.kind)?;
         Ok(())
     }
