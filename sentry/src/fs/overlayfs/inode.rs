@@ -311,7 +311,8 @@ impl Inode for OverlayInode {
     }
 
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<(), Errno> {
-        self.link_child(name, &*Self::of(target)?)
+        let target = Self::of(target)?;
+        self.link_child(name, &target)
     }
 
     fn unlink(&self, name: &[u8]) -> Result<(), Errno> {
@@ -329,7 +330,8 @@ impl Inode for OverlayInode {
         new_name: &[u8],
         mode: RenameMode,
     ) -> Result<(), Errno> {
-        self.rename_child(name, &*Self::of(new_directory)?, new_name, mode)
+        let new_directory = Self::of(new_directory)?;
+        self.rename_child(name, &new_directory, new_name, mode)
     }
 
     fn follow_link(&self, viewer: &Viewer) -> Result<LinkTarget, Errno> {
