@@ -26,10 +26,9 @@ fn inside(sandbox: &Sandbox, path: &str) -> String {
     format!("{}:{path}", sandbox.name)
 }
 
-/// Everything below `directory` but owners: names, types, modes, times, contents.
+/// Everything below `directory` but owners: names, types, modes, times (of links none: they are made anew), contents.
 fn tree(directory: &Path) -> String {
-    let script =
-        "find . -printf '%P %y %m %Ts %l\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum";
+    let script = "find . -type l -printf '%P %y %l\\n' -o -printf '%P %y %m %Ts\\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum";
     let output = Command::new("sh").args(["-c", script]).current_dir(directory).output().expect("sh");
     String::from_utf8(output.stdout).expect("text")
 }
