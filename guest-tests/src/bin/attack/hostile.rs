@@ -13,12 +13,29 @@ use crate::random::Random;
 const PROGRAMS: [&str; 3] = ["canary", "syscall_fuzz", "code_fuzz"];
 /// Those that race.
 const RACES: [&str; 3] = ["stale_translation", "memory_races", "mount_races"];
-/// Children of a fuzzer, each of which lives for some 150 ms.
-const CHILDREN: u64 = 12;
-/// Streams of instructions.
-const STREAMS: u64 = 80;
-/// Mutated executables.
-const EXECUTABLES: u64 = 60;
+/// How much a guest does before it ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    /// Children of a fuzzer of calls.
+    children: u64,
+    /// How long each of them lives, in milliseconds; up to 50 more by chance.
+    child_ms: u64,
+    /// Streams of instructions.
+    streams: u64,
+    /// Mutated executables.
+    executables: u64,
+    /// Whether there are races, which take their time.
+    has_races: bool,
+}
+
+impl Life {
+    /// Some seconds.
+    pub(crate) const LONG: Self =
+        Self { children: 12, child_ms: 150, streams: 80, executables: 60, has_races: true };
+    /// Some tenths of a second: where the number of sandboxes counts.
+    pub(crate) const BRIEF: Self =
+        Self { children: 2, child_ms: 60, streams: 8, executables: 8, has_races: false };
+}
 
 /// What a guest attacks with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,8 +52,8 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// One by chance; calls most often.
-    pub(crate) fn choose(random: &mut Random) -> Self {
-        match random.below(12) {
+    pub(crate) fn choose(random: &mut Random, life: Life) -> Self {
+        match random.below(if life.has_races { 12 } else { 10 }) {
             0..6 => Self::Calls,
             6..8 => Self::Code,
             8..10 => Self::Executables,
@@ -45,14 +62,24 @@ impl Kind {
     }
 
     /// The words that run it inside.
-    pub(crate) fn words(self, seed: u64) -> Vec<String> {
-        let words: Vec<String> = match self {
-            Self::Calls => vec!["/syscall_fuzz".into(), seed.to_string(), CHILDREN.to_string(), "150".into()],
-            Self::Code => vec!["/code_fuzz".into(), seed.to_string(), STREAMS.to_string()],
-            Self::Executables => vec!["/executables".into()],
-            Self::Races(program) => vec![format!("/{program}")],
+    pub(crate) fn words(self, seed: u64, life: Life) -> Vec<String> {
+        let (program, numbers) = match self {
+            Self::Calls => ("syscall_fuzz", vec![seed, life.children, life.child_ms]),
+            Self::Code => ("code_fuzz", vec![seed, life.streams]),
+            Self::Executables => ("executables", Vec::new()),
+            Self::Races(program) => (program, Vec::new()),
         };
-        [vec!["/canary".to_owned()], words].concat()
+        let numbers = numbers.iter().map(u64::to_string);
+        ["/canary".to_owned(), format!("/{program}")].into_iter().chain(numbers).collect()
+    }
+
+    /// What it says that it has made, when it is done.
+    pub(crate) fn makes(self) -> Option<&'static str> {
+        match self {
+            Self::Calls => Some("calls"),
+            Self::Code => Some("streams"),
+            Self::Executables | Self::Races(_) => None,
+        }
     }
 }
 
@@ -60,16 +87,22 @@ impl Kind {
 ///
 /// # Errors
 /// A program cannot be built, or a file not be written.
-pub(crate) fn furnish(image: &Path, build_directory: &Path, random: &mut Random) -> Result<(), String> {
+pub(crate) fn furnish(
+    image: &Path,
+    build_directory: &Path,
+    random: &mut Random,
+    life: Life,
+) -> Result<(), String> {
     let programs = discover()?;
-    for name in PROGRAMS.into_iter().chain(RACES) {
+    let races = if life.has_races { &RACES[..] } else { &[] };
+    for name in PROGRAMS.iter().chain(races).copied() {
         let program = programs.iter().find(|program| program.name() == name);
         let program = program.ok_or_else(|| format!("there is no program {name}"))?;
         let built = program.words(Path::new(""), build_directory)?;
         let built = built.first().ok_or_else(|| format!("{name} has no executable"))?;
         fs::copy(built, image.join(name)).map_err(|error| format!("copy {name}: {error}"))?;
     }
-    for number in 0..EXECUTABLES {
+    for number in 0..life.executables {
         let path = image.join("executables").join(number.to_string());
         let written = fs::write(&path, spoilt(random))
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)));

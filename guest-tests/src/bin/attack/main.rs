@@ -1,9 +1,9 @@
 //! Sandboxes of hostile guests, one after the other, each watched from outside (`scripts/attack`).
 //!
-//! `attack [--minutes N] [--sandboxes N] [--seed S] [--patience SECONDS]`. A guest fuzzes system calls, instructions or
+//! `attack [--minutes N] [--sandboxes N] [--seed S] [--patience SECONDS] [--life long|brief]`. A guest fuzzes system calls, instructions or
 //! executables, or races against itself, beside a canary that must be served all the while. vmm may not crash, hang, grow, or
 //! change or tell of a file around the image. The seed makes all that chance decides: what fails tells of the sandbox's own, which
-//! `--sandboxes 1 --seed S` repeats.
+//! `--sandboxes 1 --seed S` repeats, with the same `--life`. Guests of a brief life are for counting sandboxes.
 
 mod honeypot;
 mod hostile;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use guest_tests::vmm;
 
 use crate::honeypot::Honeypot;
-use crate::hostile::Kind;
+use crate::hostile::{Kind, Life};
 use crate::random::Random;
 use crate::watch::{MEMORY_MIB, Outcome, Peaks};
 
@@ -27,7 +27,11 @@ struct Arguments {
     sandboxes: u64,
     seed: u64,
     patience: Duration,
+    life: Life,
 }
+
+/// How often is told how far it is.
+const NEWS: Duration = Duration::from_secs(300);
 
 /// What has been done.
 #[derive(Default)]
@@ -57,6 +61,7 @@ fn parse() -> Result<Arguments, String> {
         sandboxes: u64::MAX,
         seed: now.as_secs(),
         patience: Duration::from_secs(1),
+        life: Life::LONG,
     };
     let mut words = std::env::args().skip(1);
     while let Some(option) = words.next() {
@@ -71,7 +76,17 @@ fn parse() -> Result<Arguments, String> {
             "--patience" => arguments.patience = seconds(1.0)?,
             "--sandboxes" => arguments.sandboxes = value.parse().map_err(|_| wrong())?,
             "--seed" => arguments.seed = value.parse().map_err(|_| wrong())?,
-            _ => return Err(format!("{option} is no option: --minutes, --sandboxes, --seed, --patience")),
+            "--life" => {
+                arguments.life = match value.as_str() {
+                    "long" => Life::LONG,
+                    "brief" => Life::BRIEF,
+                    _ => return Err(format!("{option}: '{value}' is neither long nor brief")),
+                }
+            }
+            _ => {
+                let known = "--minutes, --sandboxes, --seed, --patience, --life";
+                return Err(format!("{option} is no option: {known}"));
+            }
         }
     }
     Ok(arguments)
@@ -81,40 +96,49 @@ fn parse() -> Result<Arguments, String> {
 fn attack(arguments: &Arguments) -> Result<u64, String> {
     vmm::require_kvm()?;
     let (end, mut count) = (Instant::now() + arguments.duration, Count::default());
+    let mut last_news = Instant::now();
     for number in 0..arguments.sandboxes {
         if Instant::now() >= end {
             break;
         }
         let seed = arguments.seed.wrapping_add(number);
-        let (kind, outcome) = attack_once(seed, arguments.patience)?;
+        let (kind, outcome) = attack_once(seed, arguments)?;
         count.add(kind, &outcome);
         for failure in &outcome.failures {
             println!("seed {seed}, {kind:?}: {failure}\n{}", tail(&outcome.messages));
+        }
+        if last_news.elapsed() >= NEWS {
+            println!("{}", count.describe(arguments.seed));
+            last_news = Instant::now();
         }
     }
     println!("{}", count.describe(arguments.seed));
     Ok(count.failures)
 }
 
-fn attack_once(seed: u64, patience: Duration) -> Result<(Kind, Outcome), String> {
-    let mut random = Random::new(seed);
-    let kind = Kind::choose(&mut random);
+fn attack_once(seed: u64, arguments: &Arguments) -> Result<(Kind, Outcome), String> {
+    let (mut random, life) = (Random::new(seed), arguments.life);
+    let kind = Kind::choose(&mut random, life);
     let told = |error: std::io::Error| format!("the honeypot: {error}");
     let honeypot = Honeypot::new(random.next()).map_err(told)?;
     let build_directory = vmm::profile_directory()?.join("guest-programs");
-    hostile::furnish(&honeypot.image(), &build_directory, &mut random)?;
+    hostile::furnish(&honeypot.image(), &build_directory, &mut random, life)?;
     let before = honeypot.look().map_err(told)?;
 
     let mut command = Command::new(vmm::binary()?);
     command.arg("--image").arg(honeypot.image()).arg("--memory").arg(format!("{MEMORY_MIB}M"));
-    command.arg("--").args(kind.words(random.next() % 1_000_000));
-    let mut outcome = watch::run(&mut command, patience).map_err(|error| format!("vmm: {error}"))?;
+    command.arg("--").args(kind.words(random.next() % 1_000_000, life));
+    let mut outcome = watch::run(&mut command, arguments.patience).map_err(|error| format!("vmm: {error}"))?;
 
     let after = honeypot.look().map_err(told)?;
     let changed = before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path));
     outcome.failures.extend(changed.map(|path| format!("{} has changed", path.display())));
     if outcome.messages.contains(honeypot.secret()) {
         outcome.failures.push("a file outside of the image was read".to_owned());
+    }
+    // A guest that has done nothing is no attack.
+    if let Some(things) = kind.makes().filter(|things| made(&outcome.messages, things) == 0) {
+        outcome.failures.push(format!("it made no {things}"));
     }
     Ok((kind, outcome))
 }
