@@ -1,7 +1,7 @@
 //! What a profile is, as data: the schema of `vmm --profile FILE.json`.
 //!
 //! Times are nanoseconds; `at_ns` counts from the profile's beginning. Numbers of tasks are those of the sandbox's first PID namespace.
-//! Fields may be added under the same [`SCHEMA`]; one that changes its meaning raises it.
+//! Fields may be added under the same [`SCHEMA`], and are 0 or empty where they are not there; one that changes its meaning raises it.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ pub const SCHEMA: u32 = 1;
 
 /// A profile.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Profile {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -45,6 +46,7 @@ pub struct Profile {
 
 /// One system call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Call {
     /// Its name.
     pub name: String,
@@ -70,6 +72,7 @@ pub struct Call {
 
 /// One kind of exit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Exit {
     /// `system call`, `page fault: KIND`, `exception N` or `interruption`; the profile's own samples are among the last.
     pub kind: String,
@@ -83,6 +86,7 @@ pub struct Exit {
 
 /// Where the time went.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Times {
     /// In user code before it.
     pub user: Distribution,
@@ -96,6 +100,7 @@ pub struct Times {
 
 /// How a time was distributed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Distribution {
     /// How many times there are.
     pub count: u64,
@@ -115,6 +120,7 @@ pub struct Distribution {
 
 /// A number with a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Named {
     /// The name.
     pub name: String,
@@ -124,6 +130,7 @@ pub struct Named {
 
 /// Calls without exits, and what polling for them took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Dispatch {
     /// Calls that another thread served.
     pub served: u64,
@@ -139,6 +146,7 @@ pub struct Dispatch {
 
 /// One task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Task {
     /// Its number; 0 for all those that did not fit.
     pub tid: i32,
@@ -160,6 +168,7 @@ pub struct Task {
 
 /// Sums of a task, nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TaskTimes {
     /// In user code.
     pub user_ns: u64,
@@ -173,6 +182,7 @@ pub struct TaskTimes {
 
 /// A task's share of a system call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TaskCall {
     /// The call's name.
     pub name: String,
@@ -184,6 +194,7 @@ pub struct TaskCall {
 
 /// Something on the time line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Event {
     /// When.
     pub at_ns: u64,
@@ -199,6 +210,7 @@ pub struct Event {
 
 /// The whole sandbox at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Point {
     /// When.
     pub at_ns: u64,
@@ -214,6 +226,7 @@ pub struct Point {
 
 /// A stack, and how much processor time was spent in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Stack {
     /// Names of frames, from the outermost to the innermost, with `;` between.
     pub frames: String,
@@ -223,6 +236,7 @@ pub struct Stack {
 
 /// What there was no room for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Lost {
     /// Tasks that share the record of task 0.
     pub tasks: u64,

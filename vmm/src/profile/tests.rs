@@ -50,6 +50,11 @@ fn the_data_comes_back_as_it_was() {
     let bytes = Format::Json.render(&profile()).unwrap();
     assert_eq!(parse(&*bytes).unwrap(), profile());
     assert!(parse(&b"{}"[..]).is_err());
+    let older = format!(r#"{{"schema":{SCHEMA},"calls":[{{"name":"read","count":3}}]}}"#);
+    assert_eq!(
+        (parse(older.as_bytes()).unwrap().calls[0].count, parse(older.as_bytes()).unwrap().hz),
+        (3, 0)
+    );
     let other = serde_json::to_vec(&Profile { schema: SCHEMA + 1, ..profile() }).unwrap();
     assert!(parse(&*other).unwrap_err().to_string().contains("schema"));
 }
