@@ -28,6 +28,8 @@ pub trait ImageSource {
 impl Recording {
     /// What has been recorded so far. `images` is asked for the files of all stacks.
     pub fn summary(&self, dispatch: Dispatch, images: &dyn ImageSource) -> Profile {
+        // Looking up names is no part of it.
+        let duration_ns = self.now_ns();
         let (calls, of_calls) = self.calls();
         let mut exits = self.other_exits();
         let mut host_calls = BTreeMap::<String, u64>::new();
@@ -56,7 +58,7 @@ impl Recording {
             schema: SCHEMA,
             command: self.options.command.clone(),
             started_at: self.started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-            duration_ns: self.now_ns(),
+            duration_ns,
             hz: self.options.hz,
             calls: calls.into_iter().map(|(call, _)| call).collect(),
             exits,
