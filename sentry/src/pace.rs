@@ -12,6 +12,9 @@ pub trait Pace {
     /// # Errors
     /// EINTR: the task is to end, and so is the operation, where it is. Nobody will see what it returns.
     fn keep_going(&self) -> Result<(), Errno>;
+
+    /// Whether it is wanted for something else: for who cannot let go of a lock in the midst, but can begin again.
+    fn is_wanted(&self) -> bool;
 }
 
 /// Nobody who could be wanted for something else.
@@ -21,5 +24,9 @@ pub struct Unhurried;
 impl Pace for Unhurried {
     fn keep_going(&self) -> Result<(), Errno> {
         Ok(())
+    }
+
+    fn is_wanted(&self) -> bool {
+        false
     }
 }

@@ -1,24 +1,40 @@
 // System calls whose length the caller chooses, at their longest: whoever is killed in one of them ends soon. How soon is
-// printed; a minute would be a hang. With the number of a call as its argument, makes that call again and again for ever.
-// timeout: 300
+// printed; a minute would be a hang. With the number of a call as its argument, makes that call again and again for ever; with
+// the word "table", does as without, and at larger sizes (for a release build, by hand).
+// timeout: 400
 #include "check.h"
 #include <dirent.h>
+#include <grp.h>
+#include <linux/keyctl.h>
+#include <linux/mount.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/ipc.h>
+#include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/sendfile.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #define MIB (1L << 20)
-#define LARGE (96 * MIB)
 #define PIECES 1024
 #define ROUNDS 2
-#define MAPPINGS 10000
-#define DESCRIPTORS 20000
 #define HANG_SECONDS 60
+
+// Sizes; with "table" the larger ones.
+static long large = 96 * MIB, mappings_made = 10000, descriptors_made = 20000, names_made = 2000, objects_made = 1000;
+#define LARGE large
+#define MAPPINGS mappings_made
+#define DESCRIPTORS descriptors_made
+
+static void enlarge(void) {
+  large = 1024 * MIB, mappings_made = 30000, descriptors_made = 100000, names_made = 20000, objects_made = 10000;
+}
 
 static int source, target, null, pipe_ends[2];
 static char *memory;
@@ -105,7 +121,7 @@ static void copy_memory(void) { OK(process_vm_readv(getpid(), pieces, PIECES, pi
 static int most_descriptors(void) {
   struct rlimit limit;
   OK(getrlimit(RLIMIT_NOFILE, &limit));
-  limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+  limit.rlim_cur = limit.rlim_max < (rlim_t)DESCRIPTORS ? limit.rlim_max : (rlim_t)DESCRIPTORS;
   OK(setrlimit(RLIMIT_NOFILE, &limit));
   return limit.rlim_cur;
 }
@@ -139,7 +155,8 @@ static void epolls(void) {
   CHECK_EQ(write(pipe_ends[1], "x", 1), 1);
 }
 static void wait_for_all(void) {
-  static struct epoll_event events[DESCRIPTORS];
+  static struct epoll_event *events;
+  if (events == NULL) events = calloc(DESCRIPTORS, sizeof *events);
   OK(epoll_wait(watcher, events, DESCRIPTORS, 0));
 }
 
@@ -154,6 +171,61 @@ static void unlike_mappings(void) {
   CHECK(memory != MAP_FAILED);
   for (long i = 0; i < MAPPINGS; i++) OK(madvise(memory + i * 2 * PAGE, PAGE, MADV_DONTFORK));
 }
+// Makes them again, where they were.
+static void carve(char *place, int protection, int flags) {
+  CHECK(mmap(place, MAPPINGS * 2 * PAGE, protection, flags | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == place);
+  for (long i = 0; i < MAPPINGS; i++) OK(madvise(place + i * 2 * PAGE, PAGE, MADV_DONTFORK));
+}
+static void unmap_many(void) {
+  OK(munmap(memory, MAPPINGS * 2 * PAGE));
+  carve(memory, PROT_READ, 0);
+}
+static void replace_many(void) {
+  carve(memory, PROT_READ, 0);
+  CHECK(mmap(memory, MAPPINGS * 2 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == memory);
+}
+static void move_onto_many(void) {
+  size_t len = MAPPINGS * 2 * PAGE;
+  char *other = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(other != MAP_FAILED);
+  CHECK(mremap(other, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, memory) == memory);
+  carve(memory, PROT_READ, 0);
+}
+static void shrink_many(void) {
+  CHECK(mremap(memory, MAPPINGS * 2 * PAGE, PAGE, 0) == memory);
+  carve(memory, PROT_READ, 0);
+}
+static void advise_many(void) {
+  OK(madvise(memory, MAPPINGS * 2 * PAGE, MADV_DONTDUMP));
+  OK(madvise(memory, MAPPINGS * 2 * PAGE, MADV_DODUMP));
+  OK(madvise(memory, MAPPINGS * 2 * PAGE, MADV_DONTNEED));
+}
+static void lock_many(void) {
+  if (mlock2(memory, MAPPINGS * 2 * PAGE, MLOCK_ONFAULT) < 0) CHECK(errno == ENOMEM || errno == EPERM);
+  OK(munlock(memory, MAPPINGS * 2 * PAGE));
+  OK(syscall(SYS_munlockall));
+}
+static void bind_many(void) {
+  OK(syscall(SYS_mbind, memory, MAPPINGS * 2 * PAGE, 4, NULL, 0, 0));
+  OK(syscall(SYS_mbind, memory, MAPPINGS * 2 * PAGE, 0, NULL, 0, 0));
+}
+static void segment_parts(void) {
+  OK(unshare(CLONE_NEWIPC));
+  int segment = OK(shmget(IPC_PRIVATE, MAPPINGS * 2 * PAGE, IPC_CREAT | 0600));
+  if (memory == NULL) memory = shmat(segment, NULL, 0);
+  else CHECK(shmat(segment, memory, SHM_REMAP) == memory);
+  OK(shmctl(segment, IPC_RMID, NULL));
+  for (long i = 0; i < MAPPINGS; i++) OK(mprotect(memory + i * 2 * PAGE, PAGE, PROT_READ));
+}
+static void detach_parts(void) {
+  OK(shmdt(memory));
+  segment_parts();
+}
+static void end_of_many(void) {
+  pid_t pid = OK(fork());
+  if (pid == 0) execl("/proc/self/exe", "long_calls", "nothing", NULL);
+  OK(waitpid(pid, NULL, 0));
+}
 static void protect_many(void) {
   OK(mprotect(memory, MAPPINGS * 2 * PAGE, PROT_NONE));
   OK(mprotect(memory, MAPPINGS * 2 * PAGE, PROT_READ));
@@ -166,15 +238,57 @@ static void read_proc(const char *path) {
 }
 static void read_maps(void) { read_proc("/proc/self/maps"); }
 static void read_smaps(void) { read_proc("/proc/self/smaps"); }
+static void read_rollup(void) { read_proc("/proc/self/smaps_rollup"); }
+static void read_numa(void) { read_proc("/proc/self/numa_maps"); }
+
+static void mounts(void) {
+  char name[32];
+  OK(unshare(CLONE_NEWNS));
+  OK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+  for (long i = 0; i < names_made; i++) {
+    snprintf(name, sizeof name, "mount%ld", i % 100);
+    if (i < 100) OK(mkdir(name, 0700));
+    OK(mount("none", name, "tmpfs", 0, NULL));
+  }
+}
+static void read_mounts(void) {
+  read_proc("/proc/self/mountinfo");
+  read_proc("/proc/self/mounts");
+}
+static void copy_mounts(void) { OK(unshare(CLONE_NEWNS)); }
+
+static void sockets(void) {
+  OK(unshare(CLONE_NEWNET));
+  most_descriptors();
+  for (long i = 0; i < objects_made; i++) OK(socket(AF_UNIX, SOCK_STREAM, 0));
+  for (long i = 0; i < objects_made; i++) OK(socket(AF_NETLINK, SOCK_RAW, 0));
+}
+static void read_sockets(void) {
+  read_proc("/proc/net/unix");
+  read_proc("/proc/net/netlink");
+}
 
 static void directory(void) {
   char name[32];
   OK(mkdir("many", 0700));
   OK(chdir("many"));
-  for (int i = 0; i < 2000; i++) {
+  for (int i = 0; i < names_made; i++) {
     snprintf(name, sizeof name, "%d", i);
     OK(close(OK(open(name, O_CREAT | O_WRONLY, 0600))));
   }
+}
+static void watches(void) {
+  directory();
+  watcher = OK(inotify_init1(0));
+}
+static void watch_all(void) {
+  char name[32];
+  for (int i = 0; i < names_made; i++) {
+    snprintf(name, sizeof name, "%d", i);
+    OK(inotify_add_watch(watcher, name, IN_ALL_EVENTS));
+  }
+  OK(close(watcher));
+  watcher = OK(inotify_init1(0));
 }
 static void list_all(void) {
   DIR *many = opendir(".");
@@ -183,15 +297,94 @@ static void list_all(void) {
   OK(closedir(many));
 }
 
+#define SEMAPHORES 32000
 static int semaphores;
 static struct sembuf operations[500];
+static unsigned short values[SEMAPHORES];
 static void make_semaphores(void) {
-  semaphores = OK(semget(IPC_PRIVATE, 500, 0600));
-  OK(semctl(semaphores, 0, IPC_RMID) == -1 ? 0 : 0);
+  OK(unshare(CLONE_NEWIPC));
+  semaphores = OK(semget(IPC_PRIVATE, SEMAPHORES, 0600));
+  for (int i = 0; i < 500; i++) operations[i] = (struct sembuf){i * 64, i % 2 ? 1 : 0, IPC_NOWAIT};
 }
 static void use_semaphores(void) {
-  for (int i = 0; i < 500; i++) operations[i] = (struct sembuf){i, i % 2 ? 1 : 0, IPC_NOWAIT};
-  if (semop(semaphores, operations, 500) < 0) CHECK(errno == EAGAIN || errno == EIDRM || errno == EINVAL || errno == E2BIG);
+  OK(semctl(semaphores, 0, SETALL, values));
+  OK(semop(semaphores, operations, 500));
+  OK(semctl(semaphores, 0, GETALL, values));
+}
+
+static void groups(void) {
+  polled = calloc(65536, sizeof(gid_t));
+  for (int i = 0; i < 65536; i++) ((gid_t *)polled)[i] = 65536 - i;
+}
+static void set_groups(void) {
+  OK(setgroups(65536, (gid_t *)polled));
+  CHECK_EQ(getgroups(65536, (gid_t *)polled), 65536);
+}
+
+static void keys(void) {
+  char name[32];
+  OK(syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL));
+  for (long i = 0; i < objects_made; i++) {
+    snprintf(name, sizeof name, "key%ld", i);
+    if (syscall(SYS_add_key, "user", name, "x", 1, KEY_SPEC_SESSION_KEYRING) < 0) CHECK(errno == EDQUOT);
+  }
+}
+static void read_keys(void) {
+  static int numbers[1 << 16];
+  OK(syscall(SYS_keyctl, KEYCTL_READ, KEY_SPEC_SESSION_KEYRING, numbers, sizeof numbers));
+  CHECK(syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", "none", 0) < 0);
+  read_proc("/proc/keys");
+}
+
+static void packets(void) {
+  OK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pipe_ends));
+  memory = populated(MAP_PRIVATE);
+}
+static void send_many(void) {
+  static struct mmsghdr messages[PIECES];
+  static struct iovec parts[PIECES];
+  for (int i = 0; i < PIECES; i++) {
+    parts[i] = (struct iovec){memory, 32768};
+    messages[i].msg_hdr = (struct msghdr){.msg_iov = parts + i, .msg_iovlen = 1};
+  }
+  while (sendmmsg(pipe_ends[1], messages, PIECES, MSG_DONTWAIT) > 0) {}
+  while (recvmmsg(pipe_ends[0], messages, PIECES, MSG_DONTWAIT, NULL) > 0) {}
+}
+static void pipes(void) {
+  vectors();
+  OK(pipe(pipe_ends));
+  OK(fcntl(pipe_ends[1], F_SETPIPE_SZ, MIB));
+  OK(fcntl(pipe_ends[1], F_SETFL, O_NONBLOCK));
+}
+static void splice_all(void) {
+  int other[2];
+  OK(pipe(other));
+  OK(fcntl(other[1], F_SETPIPE_SZ, MIB));
+  OK(vmsplice(pipe_ends[1], pieces, PIECES, SPLICE_F_NONBLOCK));
+  OK(tee(pipe_ends[0], other[1], 2 * MIB, SPLICE_F_NONBLOCK));
+  OK(splice(pipe_ends[0], NULL, null, NULL, 2 * MIB, 0));
+  OK(splice(other[0], NULL, null, NULL, 2 * MIB, 0));
+  OK(splice(source, &(off_t){0}, pipe_ends[1], NULL, 2 * MIB, SPLICE_F_NONBLOCK));
+  OK(splice(pipe_ends[0], NULL, null, NULL, 2 * MIB, 0));
+  OK(close(other[0]));
+  OK(close(other[1]));
+}
+static void filled(void) {
+  files();
+  OK(fallocate(target, 0, 0, LARGE));
+}
+static void cut_all(void) {
+  OK(ftruncate(target, 1));
+  OK(fallocate(target, 0, 0, LARGE));
+}
+static void punch_all(void) {
+  OK(fallocate(target, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, LARGE));
+  OK(fallocate(target, 0, 0, LARGE));
+}
+static void forget_file(void) {
+  OK(close(target));
+  target = sparse_file(0);
+  OK(fallocate(target, 0, 0, LARGE));
 }
 
 static const struct {
@@ -224,6 +417,29 @@ static const struct {
     {"getdents", directory, list_all},
     {"semop", make_semaphores, use_semaphores},
     {"mprotect of many mappings", unlike_mappings, protect_many},
+    {"munmap of many mappings", unlike_mappings, unmap_many},
+    {"MAP_FIXED over many mappings", unlike_mappings, replace_many},
+    {"mremap onto many mappings", unlike_mappings, move_onto_many},
+    {"mremap that cuts off many", unlike_mappings, shrink_many},
+    {"madvise of many mappings", unlike_mappings, advise_many},
+    {"mlock2 of many mappings", unlike_mappings, lock_many},
+    {"mbind of many mappings", unlike_mappings, bind_many},
+    {"shmdt of many parts", segment_parts, detach_parts},
+    {"execve of many mappings", mappings, end_of_many},
+    {"fork of a large table", own, duplicate_all},
+    {"smaps_rollup", mappings, read_rollup},
+    {"numa_maps", mappings, read_numa},
+    {"mountinfo", mounts, read_mounts},
+    {"unshare of many mounts", mounts, copy_mounts},
+    {"/proc/net/unix", sockets, read_sockets},
+    {"inotify_add_watch", watches, watch_all},
+    {"setgroups", groups, set_groups},
+    {"keyctl", keys, read_keys},
+    {"sendmmsg and recvmmsg", packets, send_many},
+    {"splice, tee and vmsplice", pipes, splice_all},
+    {"ftruncate", filled, cut_all},
+    {"fallocate of a hole", filled, punch_all},
+    {"close of a large file", filled, forget_file},
 };
 
 static void call_for_ever(size_t number, int ready) {
@@ -255,7 +471,10 @@ static double kill_within(size_t number, int microseconds) {
 }
 
 int main(int count, char **arguments) {
-  if (count > 1) {
+  if (count > 1 && strcmp(arguments[1], "nothing") == 0) return 0;
+  if (count > 1 && strcmp(arguments[1], "table") == 0) {
+    enlarge();
+  } else if (count > 1) {
     enter_scratch();
     call_for_ever(atoi(arguments[1]), STDOUT_FILENO);
   }

@@ -45,25 +45,27 @@ impl MemoryManager {
         }
         match action {
             Action::Populate(access) => self.populate_for_advice(pages, access, pace),
-            Action::WillNeed => self.fetch_ahead(pages),
-            Action::Remove => self.punch(pages),
+            Action::WillNeed => self.fetch_ahead(pages, pace),
+            Action::Remove => self.punch(pages, pace),
             Action::Age => self.edit().check_may_age(&pages),
             Action::Forget { is_free, locked_too } => {
                 let mut next = pages.start;
                 while next < pages.end {
                     let mut edit = self.edit();
-                    let end = edit.state.end_of_step(&(next..pages.end)).unwrap_or(pages.end);
-                    edit.forget(next..end, is_free, locked_too)?;
-                    next = end;
+                    let step = edit.state.step_of(&(next..pages.end));
+                    next = step.end;
+                    edit.forget(step, is_free, locked_too)?;
                     drop(edit);
                     pace.keep_going()?;
                 }
                 self.edit().check_mapped(&pages)
             }
             Action::Flags { set, clear } => {
-                let mut edit = self.edit();
-                edit.change_flags(pages.clone(), set, clear)?;
-                edit.check_mapped(&pages)
+                self.edit().check_flags(&pages, set, clear)?;
+                self.update_in_steps(pages.clone(), pace, |mapping| {
+                    mapping.flags = (mapping.flags - clear) | set;
+                })?;
+                self.edit().check_mapped(&pages)
             }
         }
     }
@@ -72,26 +74,34 @@ impl MemoryManager {
     /// their mappings at all times.
     ///
     /// # Errors
-    /// EINVAL, EBUSY, ENOMEM, as the manual page has them; EIO and the like from the host.
-    pub fn msync(&self, address: VirtualAddress, len_bytes: u64, flags: u32) -> Result<(), Errno> {
+    /// EINVAL, EBUSY, ENOMEM, as the manual page has them; EIO and the like from the host; EINTR from `pace`.
+    pub fn msync(
+        &self,
+        address: VirtualAddress,
+        len_bytes: u64,
+        flags: u32,
+        pace: &dyn Pace,
+    ) -> Result<(), Errno> {
         let both = uapi::MS_ASYNC | uapi::MS_SYNC;
         if flags & !(both | uapi::MS_INVALIDATE) != 0 || flags & both == both || !address.is_page_aligned() {
             return Err(Errno::EINVAL);
         }
         let pages = wrapping_pages(address, len_bytes).ok_or(Errno::ENOMEM)?;
-        let edit = self.edit();
-        let mut mappings = edit.state.mappings.overlapping(pages.clone());
-        if flags & uapi::MS_INVALIDATE != 0
-            && mappings.any(|mapping| mapping.flags.contains(MappingFlags::LOCKED))
-        {
-            return Err(Errno::EBUSY);
-        }
-        drop(mappings);
-        let shared: Vec<_> =
-            edit.state.mappings.overlapping(pages.clone()).filter_map(host_part(&pages)).collect();
-        edit.check_mapped(&pages)?;
-        drop(edit);
-        shared.into_iter().try_for_each(|(cache, bytes)| cache.synchronise(bytes))
+        let shared: Vec<_> = {
+            let edit = self.edit();
+            let mut mappings = edit.state.mappings.overlapping(pages.clone());
+            if flags & uapi::MS_INVALIDATE != 0
+                && mappings.any(|mapping| mapping.flags.contains(MappingFlags::LOCKED))
+            {
+                return Err(Errno::EBUSY);
+            }
+            edit.check_mapped(&pages)?;
+            edit.state.mappings.overlapping(pages.clone()).filter_map(host_part(&pages)).collect()
+        };
+        shared.into_iter().try_for_each(|(cache, bytes)| {
+            pace.keep_going()?;
+            cache.synchronise(bytes, pace)
+        })
     }
 
     /// Which of `pages` pages are in memory, 1 or 0 each, up to the first that is not mapped (`man 2 mincore`). The caller
@@ -137,12 +147,13 @@ impl MemoryManager {
         })
     }
 
-    fn fetch_ahead(&self, pages: Range<u64>) -> Result<(), Errno> {
+    fn fetch_ahead(&self, pages: Range<u64>, pace: &dyn Pace) -> Result<(), Errno> {
         let (wanted, outcome) = {
             let edit = self.edit();
             (edit.caches_of(&pages), edit.check_mapped(&pages))
         };
         for (cache, indexes) in wanted {
+            pace.keep_going()?;
             let end = indexes.end.min(indexes.start.saturating_add(MAX_WILL_NEED_PAGES));
             // Only advice: what cannot be read now says so when it is touched.
             let _ = cache.populate(indexes.start, indexes.start..end, self.payer().as_deref());
@@ -151,7 +162,7 @@ impl MemoryManager {
     }
 
     /// MADV_REMOVE: frees what is behind the mappings too.
-    fn punch(&self, pages: Range<u64>) -> Result<(), Errno> {
+    fn punch(&self, pages: Range<u64>, pace: &dyn Pace) -> Result<(), Errno> {
         let (wanted, outcome) = {
             let edit = self.edit();
             for mapping in edit.state.mappings.overlapping(pages.clone()) {
@@ -167,6 +178,7 @@ impl MemoryManager {
             (edit.caches_of(&pages), edit.check_mapped(&pages))
         };
         for (cache, indexes) in wanted {
+            pace.keep_going()?;
             cache.punch_hole(indexes.start << PAGE_SHIFT, (indexes.end - indexes.start) << PAGE_SHIFT)?;
         }
         outcome
@@ -218,12 +230,8 @@ impl Edit<'_> {
         Ok(())
     }
 
-    fn change_flags(
-        &mut self,
-        pages: Range<u64>,
-        set: MappingFlags,
-        clear: MappingFlags,
-    ) -> Result<(), Errno> {
+    /// Fails if the mappings of `pages` cannot be given the flags `set`, or lose `clear`.
+    fn check_flags(&self, pages: &Range<u64>, set: MappingFlags, clear: MappingFlags) -> Result<(), Errno> {
         let is_private = |mapping: &Mapping| matches!(mapping.contents, Contents::Anonymous);
         let mut mappings = self.state.mappings.overlapping(pages.clone());
         if set.contains(MappingFlags::WIPEONFORK) && !mappings.all(is_private) {
@@ -237,12 +245,7 @@ impl Edit<'_> {
         {
             return Err(Errno::EINVAL);
         }
-        drop(mappings);
-        if !self.state.mappings.has_room(pages.clone(), 0) {
-            return Err(Errno::ENOMEM);
-        }
-        self.state.mappings.update(pages, |mapping| mapping.flags = (mapping.flags - clear) | set);
-        Ok(())
+        if self.state.mappings.has_room(pages.clone(), 0) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 }
 

@@ -258,6 +258,13 @@ impl MemoryManager {
 }
 
 impl State {
+    /// The first part of `pages` that is unmapped or replaced in one step: some mappings with some pages in memory.
+    pub(super) fn step_of(&self, pages: &Range<u64>) -> Range<u64> {
+        let step = self.mappings.step_of(pages);
+        let end = self.end_of_step(&step).unwrap_or(step.end);
+        step.start..end
+    }
+
     /// Where the first part of `pages` ends, if what they hold is too much to be changed in one step.
     pub(super) fn end_of_step(&self, pages: &Range<u64>) -> Option<u64> {
         self.pages.range(pages.clone()).nth(STEP_PAGES).map(|(page, _)| page)

@@ -9,11 +9,12 @@ use super::MemoryAccount;
 use super::account::FrameUse;
 use super::allocator::CHUNK_FRAMES;
 use super::fault::map_resident;
-use super::frame::{FrameBatch, FrameSpan};
+use super::frame::{FrameBatch, FrameNumber, FrameSpan};
 use super::manager::{MemoryManager, State};
 use super::mapping::{Contents, Mapping, MappingFlags};
 use super::table::{Entry, EntryFlags};
 use crate::Errno;
+use crate::pace::{Pace, Unhurried};
 use crate::process_identity::ProcessIdentity;
 
 /// Most pages that are copied at once.
@@ -21,64 +22,67 @@ const MAX_COPIED_PAGES: usize = 512;
 /// Most pages that the child's tables begin with.
 const MAX_MAPPED_PAGES: u64 = 1024;
 
+/// What is copied between two looks at whether the caller is wanted elsewhere: mappings, and pages.
+const STEP_MAPPINGS: usize = 256;
+const STEP_PAGES: usize = 4096;
+/// How often a copy begins again for the sake of others; then it is made to its end.
+const MAX_RESTARTS: usize = 8;
+
 impl MemoryManager {
     /// Makes the address space of a child.
     ///
-    /// While other threads of the parent run, the copy is no snapshot of one moment; Linux's is not quite one either.
+    /// While other threads of the parent run, the copy is no snapshot of one moment; Linux's is not quite one either. But nothing is
+    /// mapped or unmapped while it is made: if the caller is wanted elsewhere in its midst, it is thrown away and made anew.
     ///
     /// # Errors
-    /// ENOMEM.
-    pub fn fork(&self) -> Result<Arc<Self>, Errno> {
-        self.fork_copying(MAX_COPIED_PAGES)
+    /// ENOMEM; EINTR from `pace`.
+    pub fn fork(&self, pace: &dyn Pace) -> Result<Arc<Self>, Errno> {
+        for _ in 0..MAX_RESTARTS {
+            if let Some(child) = self.fork_copying(MAX_COPIED_PAGES, pace)? {
+                return Ok(child);
+            }
+            pace.keep_going()?;
+        }
+        self.fork_copying(MAX_COPIED_PAGES, &Unhurried)?.ok_or(Errno::EINTR)
     }
 
-    /// As [`Self::fork`], sharing what is more than `max_copied_pages`.
-    pub(super) fn fork_copying(&self, max_copied_pages: usize) -> Result<Arc<Self>, Errno> {
+    /// As [`Self::fork`], sharing what is more than `max_copied_pages`; `None` if the caller is wanted elsewhere.
+    pub(super) fn fork_copying(
+        &self,
+        max_copied_pages: usize,
+        pace: &dyn Pace,
+    ) -> Result<Option<Arc<Self>>, Errno> {
         let child = Self::new(self.platform(), self.frames())?;
         child.add_barriers(self.barriers());
         child.inherit_mm_flags(self);
         let mut edit = self.edit();
         let parent = &mut *edit.state;
         parent.mappings.check_copy()?;
+        // Let go after the locks.
         let mut displaced = FrameBatch::new(self.frames());
         {
             let mut state = child.state().write();
             state.limits = parent.limits;
             state.layout = parent.layout.clone();
             state.payer = parent.payer.clone();
-            for mapping in parent.mappings.iter().filter(|mapping| is_inherited(mapping)) {
+            for (count, mapping) in parent.mappings.iter().filter(|mapping| is_inherited(mapping)).enumerate()
+            {
+                if count % STEP_MAPPINGS == STEP_MAPPINGS - 1 && pace.is_wanted() {
+                    return Ok(None);
+                }
                 state.mappings.insert(copy_of(mapping, &child));
             }
-            let exclusive = exclusive_pages(parent);
-            let copies = if exclusive.len() <= max_copied_pages {
-                allocate(self, parent.payer.as_deref(), exclusive.len())
-            } else {
-                None
-            };
+            let exclusive = exclusive_pages(parent, max_copied_pages);
+            let copies = exclusive.and_then(|count| allocate(self, parent.payer.as_deref(), count));
             let was_copied = copies.is_some();
-            let mut copies = copies.unwrap_or_default().into_iter().flat_map(FrameSpan::numbers);
-            for (page, entry) in exclusive {
-                let both = EntryFlags::PRIVATE | EntryFlags::EXCLUSIVE;
-                match copies.next() {
-                    Some(copy) => {
-                        self.frames().copy(entry.number(), copy);
-                        state.pages.insert(page, Entry::new(copy, both), &mut displaced);
-                    }
-                    None => {
-                        parent.pages.set_flags(page, EntryFlags::PRIVATE);
-                        self.frames().retain(entry.number());
-                        state.pages.insert(
-                            page,
-                            Entry::new(entry.number(), EntryFlags::PRIVATE),
-                            &mut displaced,
-                        );
-                    }
-                }
-            }
-            self.share_rest(parent, &mut state, &mut displaced);
-            if !was_copied {
+            let copies = copies.unwrap_or_default().into_iter().flat_map(FrameSpan::numbers);
+            let is_whole = self.give_pages(parent, &mut state, copies, &mut displaced, pace);
+            if !was_copied || !is_whole {
                 // Nobody may write any more to what is shared now, before either side goes on.
                 self.address_space().clear();
+            }
+            if !is_whole {
+                return Ok(None);
             }
             if state.pages.len() <= MAX_MAPPED_PAGES {
                 child.map_all(&state);
@@ -86,7 +90,59 @@ impl MemoryManager {
         }
         drop(edit);
         child.announce_inherited(&self.owner());
-        Ok(child)
+        Ok(Some(child))
+    }
+
+    /// Gives the child the pages that are the parent's own, those that only the parent has as long as there are `copies` for them
+    /// and shared from then on; and the cache's if they are few. Returns whether it has come to the end.
+    fn give_pages(
+        &self,
+        parent: &mut State,
+        child: &mut State,
+        mut copies: impl Iterator<Item = FrameNumber>,
+        displaced: &mut FrameBatch,
+        pace: &dyn Pace,
+    ) -> bool {
+        let with_cached = parent.pages.len() <= MAX_MAPPED_PAGES;
+        let both = EntryFlags::PRIVATE | EntryFlags::EXCLUSIVE;
+        let mappings = parent.mappings.iter().filter(|mapping| has_contents_for_child(mapping));
+        let ranges: Vec<_> = mappings.map(|mapping| mapping.pages.clone()).collect();
+        let mut since_look = 0;
+        for mut pages in ranges {
+            loop {
+                let entries: Vec<_> = parent.pages.range(pages.clone()).take(STEP_PAGES).collect();
+                for &(page, entry) in &entries {
+                    let given = if entry.has_all(both) {
+                        if let Some(copy) = copies.next() {
+                            self.frames().copy(entry.number(), copy);
+                            child.pages.insert(page, Entry::new(copy, both), displaced);
+                            continue;
+                        }
+                        parent.pages.set_flags(page, EntryFlags::PRIVATE);
+                        entry.with(EntryFlags::PRIVATE)
+                    } else if entry.has(EntryFlags::PRIVATE) || with_cached {
+                        entry
+                    } else {
+                        continue;
+                    };
+                    self.frames().retain(given.number());
+                    child.pages.insert(page, given, displaced);
+                }
+                since_look += entries.len();
+                if since_look >= STEP_PAGES {
+                    since_look = 0;
+                    if pace.is_wanted() {
+                        copies.for_each(|copy| displaced.push(copy));
+                        return false;
+                    }
+                }
+                match entries.last() {
+                    Some(&(last, _)) if entries.len() == STEP_PAGES => pages.start = last + 1,
+                    _ => break,
+                }
+            }
+        }
+        true
     }
 
     /// Tells the segments behind the mappings that this copy, made by `process`, maps them too.
@@ -98,24 +154,6 @@ impl MemoryManager {
         };
         for file in files {
             file.inherited(process);
-        }
-    }
-
-    /// Gives the child the pages that need no copy now: shared already, or the cache's if they are few.
-    fn share_rest(&self, parent: &State, child: &mut State, displaced: &mut FrameBatch) {
-        let with_cached = parent.pages.len() <= MAX_MAPPED_PAGES;
-        for mapping in parent.mappings.iter().filter(|mapping| has_contents_for_child(mapping)) {
-            for (page, entry) in parent.pages.range(mapping.pages.clone()) {
-                let is_wanted = if entry.has(EntryFlags::PRIVATE) {
-                    child.pages.get(page).is_none()
-                } else {
-                    with_cached
-                };
-                if is_wanted {
-                    self.frames().retain(entry.number());
-                    child.pages.insert(page, entry, displaced);
-                }
-            }
         }
     }
 
@@ -157,13 +195,14 @@ fn copy_of(mapping: &Mapping, child: &MemoryManager) -> Mapping {
     }
 }
 
-/// The pages that only the parent has.
-fn exclusive_pages(parent: &State) -> Vec<(u64, Entry)> {
+/// How many pages only the parent has; `None` if they are more than `max`.
+fn exclusive_pages(parent: &State, max: usize) -> Option<usize> {
+    let both = EntryFlags::PRIVATE | EntryFlags::EXCLUSIVE;
     let mappings = parent.mappings.iter().filter(|mapping| has_contents_for_child(mapping));
-    mappings
+    let exclusive = mappings
         .flat_map(|mapping| parent.pages.range(mapping.pages.clone()))
-        .filter(|(_, entry)| entry.has(EntryFlags::PRIVATE) && entry.has(EntryFlags::EXCLUSIVE))
-        .collect()
+        .filter(|(_, entry)| entry.has_all(both));
+    Some(exclusive.take(max + 1).count()).filter(|&count| count <= max)
 }
 
 /// Frames for `count` copies, or none at all.

@@ -27,11 +27,11 @@ impl MemoryManager {
         pace: &dyn Pace,
     ) -> Result<(), Errno> {
         let set = lock_flags(on_fault);
-        let pages = {
-            let mut edit = self.edit();
+        let (pages, covered) = {
+            let edit = self.edit();
             check_permitted(edit.state.limits.locked_bytes)?;
             let pages = enclosing_pages(address, len_bytes)?;
-            let mappings = &mut edit.state.mappings;
+            let mappings = &edit.state.mappings;
             let already: u64 = mappings
                 .overlapping(pages.clone())
                 .filter(|mapping| mapping.flags.contains(MappingFlags::LOCKED))
@@ -47,12 +47,12 @@ impl MemoryManager {
             if !on_fault && edit.state.absent_pages(&pages) > self.frames().available_frames() {
                 return Err(Errno::EAGAIN);
             }
-            edit.state.mappings.update(pages.start..covered, |mapping| change(&mut mapping.flags, set));
-            if covered < pages.end {
-                return Err(Errno::ENOMEM);
-            }
-            pages
+            (pages, covered)
         };
+        self.update_in_steps(pages.start..covered, pace, |mapping| change(&mut mapping.flags, set))?;
+        if covered < pages.end {
+            return Err(Errno::ENOMEM);
+        }
         if on_fault {
             return Ok(());
         }
@@ -65,16 +65,18 @@ impl MemoryManager {
     /// Unlocks a range (`man 2 munlock`).
     ///
     /// # Errors
-    /// ENOMEM if something is not mapped; EINVAL.
-    pub fn munlock(&self, address: VirtualAddress, len_bytes: u64) -> Result<(), Errno> {
+    /// ENOMEM if something is not mapped; EINVAL; EINTR from `pace`.
+    pub fn munlock(&self, address: VirtualAddress, len_bytes: u64, pace: &dyn Pace) -> Result<(), Errno> {
         let pages = enclosing_pages(address, len_bytes)?;
-        let mut edit = self.edit();
-        let mappings = &mut edit.state.mappings;
-        if !mappings.has_room(pages.clone(), 0) {
-            return Err(Errno::ENOMEM);
-        }
-        let covered = mappings.covered_until(pages.clone());
-        mappings.update(pages.start..covered, |mapping| change(&mut mapping.flags, MappingFlags::empty()));
+        let covered = {
+            let edit = self.edit();
+            if !edit.state.mappings.has_room(pages.clone(), 0) {
+                return Err(Errno::ENOMEM);
+            }
+            edit.state.mappings.covered_until(pages.clone())
+        };
+        let none = MappingFlags::empty();
+        self.update_in_steps(pages.start..covered, pace, |mapping| change(&mut mapping.flags, none))?;
         if covered < pages.end { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 
@@ -90,7 +92,7 @@ impl MemoryManager {
         pace: &dyn Pace,
     ) -> Result<(), Errno> {
         let set = lock_flags(on_fault);
-        let ranges: Vec<Range<u64>> = {
+        {
             let mut edit = self.edit();
             check_permitted(edit.state.limits.locked_bytes)?;
             let total_bytes = edit.state.mappings.total_pages() << PAGE_SHIFT;
@@ -98,27 +100,35 @@ impl MemoryManager {
                 return Err(Errno::ENOMEM);
             }
             edit.state.future_locks = if future { set } else { MappingFlags::empty() };
-            if !current {
-                return Ok(());
-            }
-            edit.state.mappings.update(0..END_PAGE, |mapping| change(&mut mapping.flags, set));
-            edit.state.mappings.iter().map(|mapping| mapping.pages.clone()).collect()
-        };
-        if !on_fault {
-            // What cannot be had now is no error (`man 2 mlockall` names none for it).
-            for pages in ranges {
-                self.populate_if_there_is_room(pages, pace);
-            }
         }
-        Ok(())
+        if !current {
+            return Ok(());
+        }
+        self.update_in_steps(0..END_PAGE, pace, |mapping| change(&mut mapping.flags, set))?;
+        if on_fault { Ok(()) } else { self.populate_all(pace) }
+    }
+
+    /// Brings in what there is room for of all that is mapped. What cannot be had now is no error (`man 2 mlockall` names none
+    /// for it).
+    fn populate_all(&self, pace: &dyn Pace) -> Result<(), Errno> {
+        let mut next = 0;
+        loop {
+            let found = self.state().read().mappings.at_or_after(next).map(|mapping| mapping.pages.clone());
+            let Some(pages) = found else { return Ok(()) };
+            next = pages.end;
+            self.populate_if_there_is_room(pages, pace);
+            pace.keep_going()?;
+        }
     }
 
     /// Unlocks everything, and what will be mapped (`man 2 munlockall`).
-    pub fn munlockall(&self) {
-        let mut edit = self.edit();
-        edit.state.future_locks = MappingFlags::empty();
+    ///
+    /// # Errors
+    /// ENOMEM: a thread has meanwhile made so many mappings that none can be cut; EINTR from `pace`.
+    pub fn munlockall(&self, pace: &dyn Pace) -> Result<(), Errno> {
         let none = MappingFlags::empty();
-        edit.state.mappings.update(0..END_PAGE, |mapping| change(&mut mapping.flags, none));
+        self.edit().state.future_locks = none;
+        self.update_in_steps(0..END_PAGE, pace, |mapping| change(&mut mapping.flags, none))
     }
 }
 

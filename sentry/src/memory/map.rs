@@ -24,6 +24,9 @@ const EAGER_CODE_PAGES: u64 = 512;
 /// Private writable mappings of files up to this size are copied at once.
 const EAGER_COPY_PAGES: u64 = 16;
 
+/// Parts of a segment that are detached in one step.
+const STEP_PARTS: usize = 1024;
+
 /// A mapping is refused if not even this part of all memory is left for it.
 const BEGINNING: u64 = 32;
 /// No file is larger (Linux's `MAX_LFS_FILESIZE`).
@@ -38,7 +41,9 @@ impl MemoryManager {
         let flags = request.flags;
         let (pages, is_locked, written) = {
             let mut edit = self.edit();
-            let pages = edit.map(request)?;
+            let mapping = edit.new_mapping(request)?;
+            let pages = mapping.pages.clone();
+            let mut edit = edit.put_in_place(mapping, pace)?;
             let written = edit.cache_to_be_written(pages.start);
             (pages.clone(), edit.fill_new(pages), written)
         };
@@ -114,26 +119,76 @@ impl MemoryManager {
         if pages.is_empty() {
             return Err(Errno::EINVAL);
         }
-        self.check_unsealed(&pages)?;
-        self.empty(pages.clone(), pace)?;
-        let mut edit = self.edit();
-        if !edit.state.mappings.has_room(pages.clone(), 0) {
-            return Err(Errno::ENOMEM);
+        {
+            let edit = self.edit();
+            edit.check_unsealed(&pages)?;
+            if !edit.state.mappings.has_room(pages.clone(), 0) {
+                return Err(Errno::ENOMEM);
+            }
         }
-        edit.unmap(pages);
-        Ok(())
+        self.unmap_in_steps(pages, pace)
     }
 
-    /// Frees most of what is in memory of an address space that nobody uses any more.
+    /// Unmaps all of an address space that nobody uses any more.
     ///
     /// # Errors
     /// EINTR, from `pace`.
-    pub(crate) fn empty_all(&self, pace: &dyn Pace) -> Result<(), Errno> {
-        self.empty(0..END_PAGE, pace)
+    pub(crate) fn unmap_all(&self, pace: &dyn Pace) -> Result<(), Errno> {
+        self.unmap_each_step(0..END_PAGE, pace, |_, _| Ok(()))
+    }
+
+    /// Unmaps `pages` from their start on. What has been unmapped may be mapped anew before the rest is.
+    ///
+    /// # Errors
+    /// EPERM: what is left has been sealed meanwhile; EINTR from `pace`.
+    pub(super) fn unmap_in_steps(&self, pages: Range<u64>, pace: &dyn Pace) -> Result<(), Errno> {
+        self.unmap_each_step(pages, pace, |edit, step| edit.check_unsealed(step))
+    }
+
+    fn unmap_each_step(
+        &self,
+        mut pages: Range<u64>,
+        pace: &dyn Pace,
+        check: impl Fn(&Edit<'_>, &Range<u64>) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        while !pages.is_empty() {
+            let mut edit = self.edit();
+            let step = edit.state.step_of(&pages);
+            check(&edit, &step)?;
+            pages.start = step.end;
+            edit.unmap(step);
+            drop(edit);
+            pace.keep_going()?;
+        }
+        Ok(())
+    }
+
+    /// Changes the mappings of `pages`, some at a time, from their start on.
+    ///
+    /// # Errors
+    /// ENOMEM: there would be too many; EINTR from `pace`. What lies before has changed.
+    pub(super) fn update_in_steps(
+        &self,
+        mut pages: Range<u64>,
+        pace: &dyn Pace,
+        change: impl Fn(&mut Mapping),
+    ) -> Result<(), Errno> {
+        while !pages.is_empty() {
+            let mut edit = self.edit();
+            let step = edit.state.mappings.step_of(&pages);
+            if !edit.state.mappings.has_room(step.clone(), 0) {
+                return Err(Errno::ENOMEM);
+            }
+            pages.start = step.end;
+            edit.state.mappings.update(step, &change);
+            drop(edit);
+            pace.keep_going()?;
+        }
+        Ok(())
     }
 
     /// Frees most of what `pages` hold, which are going to be unmapped, so that this is done in little time. A few are left.
-    pub(super) fn empty(&self, mut pages: Range<u64>, pace: &dyn Pace) -> Result<(), Errno> {
+    fn empty(&self, mut pages: Range<u64>, pace: &dyn Pace) -> Result<(), Errno> {
         loop {
             {
                 let mut edit = self.edit();
@@ -151,23 +206,27 @@ impl MemoryManager {
     /// Removes what is left of the System V segment that was attached at `address` (`man 2 shmdt`).
     ///
     /// # Errors
-    /// EINVAL if there is none.
-    pub fn detach_segment(&self, address: VirtualAddress) -> Result<(), Errno> {
+    /// EINVAL if there is none; EINTR from `pace`.
+    pub fn detach_segment(&self, address: VirtualAddress, pace: &dyn Pace) -> Result<(), Errno> {
         if !address.is_page_aligned() {
             return Err(Errno::EINVAL);
         }
         let start = address.0 >> PAGE_SHIFT;
-        let mut edit = self.edit();
-        let parts = edit.state.mappings.segment_attached_at(start);
-        if parts.is_empty() {
-            return Err(Errno::EINVAL);
-        }
-        for pages in parts {
-            if edit.check_unsealed(&pages).is_ok() {
+        let mut is_found = false;
+        loop {
+            let mut edit = self.edit();
+            let mut parts = edit.state.mappings.segment_attached_at(start);
+            is_found |= !parts.is_empty();
+            parts.retain(|pages| edit.check_unsealed(pages).is_ok());
+            if parts.is_empty() {
+                return if is_found { Ok(()) } else { Err(Errno::EINVAL) };
+            }
+            for pages in parts.into_iter().take(STEP_PARTS) {
                 edit.unmap(pages);
             }
+            drop(edit);
+            pace.keep_going()?;
         }
-        Ok(())
     }
 
     /// Changes the protection of a range (`man 2 mprotect`).
@@ -290,8 +349,8 @@ impl MemoryManager {
 }
 
 impl Edit<'_> {
-    /// Makes the mapping that is asked for, and returns its pages.
-    fn map(&mut self, request: MapRequest) -> Result<Range<u64>, Errno> {
+    /// The mapping that is asked for, which is not in its place yet.
+    fn new_mapping(&mut self, request: MapRequest) -> Result<Mapping, Errno> {
         let MapRequest { address, len_bytes, protection, flags, backing } = request;
         if len_bytes == 0 {
             return Err(Errno::EINVAL);
@@ -334,9 +393,30 @@ impl Edit<'_> {
         self.check_commit(&mapping, len)?;
         self.check_data(&mapping, len)?;
         self.check_unsealed(&pages)?;
-        self.unmap(pages.clone());
-        self.state.mappings.insert(mapping);
-        Ok(pages)
+        Ok(mapping)
+    }
+
+    /// Replaces what is mapped where `mapping` is to be. If that is much it is done in steps from the start on, and the lock let go
+    /// between them: at no time is anything free there that was not before.
+    ///
+    /// # Errors
+    /// EINTR from `pace`; ENOMEM, EPERM: meanwhile there are too many mappings, or one has been sealed.
+    pub(super) fn put_in_place(self, mut mapping: Mapping, pace: &dyn Pace) -> Result<Self, Errno> {
+        let manager = self.manager;
+        let mut edit = self;
+        loop {
+            let step = edit.state.step_of(&mapping.pages);
+            let rest = (step.end < mapping.pages.end).then(|| mapping.split_off(step.end));
+            edit.unmap(step);
+            edit.state.mappings.insert(mapping);
+            let Some(next) = rest else { return Ok(edit) };
+            drop(edit);
+            pace.keep_going()?;
+            edit = manager.edit();
+            edit.check_room(&next.pages, 0)?;
+            edit.check_unsealed(&next.pages)?;
+            mapping = next;
+        }
     }
 
     fn mapping_flags(&self, flags: MapFlags) -> MappingFlags {

@@ -45,6 +45,8 @@ mod report;
 mod request;
 mod rewrite;
 mod seal;
+#[cfg(test)]
+mod step_tests;
 mod stream;
 mod table;
 #[cfg(test)]

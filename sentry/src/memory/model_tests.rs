@@ -179,7 +179,8 @@ impl World {
             Step::Force { page } => self.force(process, page),
             Step::Fork { max_copied_pages } if self.spaces.len() < MAX_PROCESSES => {
                 let (memory, model) = &self.spaces[process];
-                let child = (memory.fork_copying(max_copied_pages).unwrap(), model.clone());
+                let child =
+                    (memory.fork_copying(max_copied_pages, &Unhurried).unwrap().unwrap(), model.clone());
                 self.spaces.push(child);
             }
             Step::Exit if self.spaces.len() > 1 => drop(self.spaces.swap_remove(process)),

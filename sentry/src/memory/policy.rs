@@ -4,9 +4,10 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::manager::{Edit, MemoryManager};
+use super::manager::MemoryManager;
 use super::map::wrapping_pages;
 use crate::Errno;
+use crate::pace::Pace;
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
 
 bitflags::bitflags! {
@@ -183,23 +184,30 @@ impl MemoryManager {
     /// Gives a range a policy, which is asked for once the range is known to be one. `len_bytes` is rounded up to pages.
     ///
     /// # Errors
-    /// Those of `policy`; EINVAL: not at a page, or past the end; EFAULT: a part is not mapped; ENOMEM: too many mappings.
+    /// Those of `policy`; EINVAL: not at a page, or past the end; EFAULT: a part is not mapped; ENOMEM: too many mappings;
+    /// EINTR from `pace`.
     pub fn set_policy(
         &self,
         address: VirtualAddress,
         len_bytes: u64,
         policy: impl FnOnce() -> Result<MemoryPolicy, Errno>,
+        pace: &dyn Pace,
     ) -> Result<(), Errno> {
         let pages = policy_range(address, len_bytes)?;
         if pages.is_empty() {
             return Ok(());
         }
         let policy = policy()?;
-        let mut edit = self.edit();
-        if !edit.state.mappings.covers(pages.clone()) {
-            return Err(Errno::EFAULT);
+        {
+            let edit = self.edit();
+            if !edit.state.mappings.covers(pages.clone()) {
+                return Err(Errno::EFAULT);
+            }
+            if !edit.state.mappings.has_room(pages.clone(), 0) {
+                return Err(Errno::ENOMEM);
+            }
         }
-        edit.update_policy(pages, policy)
+        self.update_in_steps(pages, pace, |mapping| mapping.policy = policy)
     }
 
     /// Gives the mappings of a range, whose policies must allow it, the one node as their home. `len_bytes` is rounded up to
@@ -244,14 +252,4 @@ fn policy_range(address: VirtualAddress, len_bytes: u64) -> Result<Range<u64>, E
         return Err(Errno::EINVAL);
     }
     wrapping_pages(address, len_bytes).ok_or(Errno::EINVAL)
-}
-
-impl Edit<'_> {
-    fn update_policy(&mut self, pages: Range<u64>, policy: MemoryPolicy) -> Result<(), Errno> {
-        if !self.state.mappings.has_room(pages.clone(), 0) {
-            return Err(Errno::ENOMEM);
-        }
-        self.state.mappings.update(pages, |mapping| mapping.policy = policy);
-        Ok(())
-    }
 }

@@ -7,11 +7,12 @@ use linux_raw_sys::general as uapi;
 use super::manager::{Edit, MemoryManager};
 use super::map::{checked_pages, pages_in};
 use super::mapping::{Contents, Mapping, MappingFlags, virtual_range};
+use super::policy::MemoryPolicy;
 use super::request::MapFlags;
 use super::unmapped_area::{self, END_PAGE, MIN_PAGE};
 use crate::Errno;
 use crate::pace::Pace;
-use crate::platform::{PAGE_SHIFT, VirtualAddress};
+use crate::platform::{Access, PAGE_SHIFT, VirtualAddress};
 
 /// Ranges up to this many pages are mapped at once after a move.
 const EAGER_PAGES: u64 = 512;
@@ -43,24 +44,55 @@ impl MemoryManager {
         new_address: VirtualAddress,
         pace: &dyn Pace,
     ) -> Result<VirtualAddress, Errno> {
-        if !flags.intersects(RemapFlags::FIXED | RemapFlags::DONTUNMAP)
-            && let Some(pages) = cut_off(old_address, old_len_bytes, new_len_bytes)
-        {
-            self.check_unsealed(&pages)?;
-            self.empty(pages, pace)?;
-        }
-        let (pages, is_locked) =
-            self.edit().remap(old_address, old_len_bytes, new_len_bytes, flags, new_address)?;
+        let remapped = loop {
+            let outcome = self.edit().remap(old_address, old_len_bytes, new_len_bytes, flags, new_address)?;
+            match outcome {
+                Outcome::Done(remapped) => break remapped,
+                Outcome::Occupied(target) => self.reserve(target, pace)?,
+            }
+        };
+        let Remapped { pages, is_locked, cut_off } = remapped;
+        self.unmap_in_steps(cut_off, pace)?;
         if is_locked {
             // As with mmap, what cannot be had now is no error.
             self.populate_if_there_is_room(pages.clone(), pace);
         }
         Ok(virtual_range(&pages).start)
     }
+
+    /// Replaces what is mapped at `pages` by nothing that could be touched, in steps, and keeps others from mapping there.
+    fn reserve(&self, pages: Range<u64>, pace: &dyn Pace) -> Result<(), Errno> {
+        let mapping = Mapping {
+            pages,
+            protection: Access::empty(),
+            max_protection: Access::empty(),
+            flags: MappingFlags::NORESERVE,
+            contents: Contents::Anonymous,
+            policy: MemoryPolicy::default(),
+            name: None,
+        };
+        self.edit().put_in_place(mapping, pace).map(drop)
+    }
+}
+
+/// What an attempt to remap has come to.
+enum Outcome {
+    Done(Remapped),
+    /// More is mapped here, where the mapping is to move to, than is unmapped in one step. Nothing has changed.
+    Occupied(Range<u64>),
+}
+
+/// What has been remapped.
+struct Remapped {
+    /// Where it is.
+    pages: Range<u64>,
+    /// Whether it is to be locked in memory.
+    is_locked: bool,
+    /// What is still to be unmapped.
+    cut_off: Range<u64>,
 }
 
 impl Edit<'_> {
-    /// Returns the mapping's pages, and whether they are to be locked in memory.
     fn remap(
         &mut self,
         old_address: VirtualAddress,
@@ -68,7 +100,7 @@ impl Edit<'_> {
         new_len_bytes: u64,
         flags: RemapFlags,
         new_address: VirtualAddress,
-    ) -> Result<(Range<u64>, bool), Errno> {
+    ) -> Result<Outcome, Errno> {
         let must_move = flags.intersects(RemapFlags::FIXED | RemapFlags::DONTUNMAP);
         let keeps_old = flags.contains(RemapFlags::DONTUNMAP);
         let is_contradictory = must_move && !flags.contains(RemapFlags::MAYMOVE);
@@ -93,10 +125,15 @@ impl Edit<'_> {
             if old.end > END_PAGE && new_len < old_len {
                 return Err(Errno::EINVAL);
             }
-            if new_len < old_len {
-                self.unmap(old.start + new_len..old.end);
+            let cut_off = old.start + new_len..old.end;
+            if !cut_off.is_empty() && !self.state.mappings.has_room(cut_off.clone(), 0) {
+                return Err(Errno::ENOMEM);
             }
-            return Ok((old.start..old.start + new_len, false));
+            return Ok(Outcome::Done(Remapped {
+                pages: old.start..cut_off.start,
+                is_locked: false,
+                cut_off,
+            }));
         }
         self.grow_or_move(old, new_len, flags, target, new_address)
     }
@@ -109,7 +146,7 @@ impl Edit<'_> {
         flags: RemapFlags,
         target: Option<Range<u64>>,
         new_address: VirtualAddress,
-    ) -> Result<(Range<u64>, bool), Errno> {
+    ) -> Result<Outcome, Errno> {
         let must_move = flags.intersects(RemapFlags::FIXED | RemapFlags::DONTUNMAP);
         let keeps_old = flags.contains(RemapFlags::DONTUNMAP);
         let old_len = old.end - old.start;
@@ -135,7 +172,8 @@ impl Edit<'_> {
             )?;
         }
         if !must_move && old_len > 0 && mapping.pages.end == old.end && self.extend(&mapping, &old, new_len) {
-            return Ok((old.start..old.start + new_len, is_locked));
+            let pages = old.start..old.start + new_len;
+            return Ok(Outcome::Done(Remapped { pages, is_locked, cut_off: 0..0 }));
         }
         if !flags.contains(RemapFlags::MAYMOVE) || !self.state.mappings.has_room(old.clone(), 2) {
             return Err(Errno::ENOMEM);
@@ -146,14 +184,17 @@ impl Edit<'_> {
             None => self.place(new_address, new_len, MapFlags::PRIVATE)?,
         };
         self.check_unsealed(&target)?;
+        if self.state.step_of(&target).end < target.end {
+            return Ok(Outcome::Occupied(target));
+        }
         self.unmap(target.clone());
-        self.unmap(kept.end..old.end);
+        let cut_off = kept.end..old.end;
         if old_len == 0 {
             self.duplicate(mapping, old.start, target.clone());
         } else {
             self.relocate(kept, target.clone(), keeps_old);
         }
-        Ok((target, is_locked))
+        Ok(Outcome::Done(Remapped { pages: target, is_locked, cut_off }))
     }
 
     /// The one mapping that holds all of `pages`.
@@ -211,13 +252,6 @@ impl Edit<'_> {
             self.map_present(target);
         }
     }
-}
-
-/// The pages by which a mapping gets shorter.
-fn cut_off(address: VirtualAddress, old_len_bytes: u64, new_len_bytes: u64) -> Option<Range<u64>> {
-    let old = checked_pages(address, old_len_bytes)?;
-    let new_len = pages_in(new_len_bytes).filter(|&len| len > 0)?;
-    (new_len < old.end - old.start).then_some(old.start + new_len..old.end)
 }
 
 /// The pages at `address`, if a mapping may be moved there.

@@ -6,6 +6,7 @@ use super::manager::{Edit, MemoryManager};
 use super::map::wrapping_pages;
 use super::mapping::{Contents, MappingFlags};
 use crate::Errno;
+use crate::pace::Pace;
 use crate::platform::{Access, VirtualAddress};
 
 impl MemoryManager {
@@ -13,8 +14,8 @@ impl MemoryManager {
     /// `len_bytes` is rounded up to pages.
     ///
     /// # Errors
-    /// EINVAL: not at a page, or past the end; ENOMEM: a part is not mapped, or too many mappings.
-    pub fn mseal(&self, address: VirtualAddress, len_bytes: u64) -> Result<(), Errno> {
+    /// EINVAL: not at a page, or past the end; ENOMEM: a part is not mapped, or too many mappings; EINTR from `pace`.
+    pub fn mseal(&self, address: VirtualAddress, len_bytes: u64, pace: &dyn Pace) -> Result<(), Errno> {
         let pages = wrapping_pages(address, len_bytes).ok_or(Errno::EINVAL)?;
         if !address.is_page_aligned() || len_bytes > 0 && pages.is_empty() {
             return Err(Errno::EINVAL);
@@ -22,12 +23,14 @@ impl MemoryManager {
         if pages.is_empty() {
             return Ok(());
         }
-        let mut edit = self.edit();
-        if !edit.state.mappings.covers(pages.clone()) || !edit.state.mappings.has_room(pages.clone(), 0) {
-            return Err(Errno::ENOMEM);
+        {
+            let edit = self.edit();
+            let mappings = &edit.state.mappings;
+            if !mappings.covers(pages.clone()) || !mappings.has_room(pages.clone(), 0) {
+                return Err(Errno::ENOMEM);
+            }
         }
-        edit.state.mappings.update(pages, |mapping| mapping.flags |= MappingFlags::SEALED);
-        Ok(())
+        self.update_in_steps(pages, pace, |mapping| mapping.flags |= MappingFlags::SEALED)
     }
 
     /// Fails with EPERM if a mapping of `pages` is sealed.

@@ -50,6 +50,11 @@ impl Entry {
         Self::new(self.number(), flags)
     }
 
+    /// Whether all of `flags` are set.
+    pub(super) fn has_all(self, flags: EntryFlags) -> bool {
+        self.0 & flags.bits() == flags.bits()
+    }
+
     /// Whether one of `flags` is set.
     pub(super) fn has(self, flags: EntryFlags) -> bool {
         self.0 & flags.bits() != 0

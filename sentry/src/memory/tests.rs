@@ -340,7 +340,7 @@ fn a_child_inherits_what_it_should() {
     memory.madvise(dropped, PAGE_SIZE, uapi::MADV_DONTFORK, &Unhurried).unwrap();
     memory.madvise(wiped, PAGE_SIZE, uapi::MADV_WIPEONFORK, &Unhurried).unwrap();
     memory.mlock(private, PAGE_SIZE, false, &Unhurried).unwrap();
-    let child = memory.fork().unwrap();
+    let child = memory.fork(&Unhurried).unwrap();
     [private, shared].into_iter().for_each(|place| memory.write_object(place, &2u8).unwrap());
     assert_eq!(child.read_object(private), Ok(1u8));
     assert_eq!(child.read_object(shared), Ok(2u8));
@@ -354,7 +354,7 @@ fn large_sets_are_shared_until_they_are_written() {
     let fixture = Fixture::new();
     let start = fixture.map(16 * MIB, MapFlags::PRIVATE | MapFlags::POPULATE);
     let used_before = fixture.frames.statistics().free_bytes;
-    let child = fixture.memory.fork().unwrap();
+    let child = fixture.memory.fork(&Unhurried).unwrap();
     assert!(used_before - fixture.frames.statistics().free_bytes < MIB);
     touch(&child, start.0, Access::WRITE).unwrap();
     assert!(used_before - fixture.frames.statistics().free_bytes < MIB);
@@ -403,16 +403,16 @@ fn locks_are_bounded_and_keep_pages() {
     assert_eq!(memory.mlock(start, 4 * PAGE_SIZE, false, &Unhurried), Ok(()));
     assert_eq!(memory.mlock(start, 5 * PAGE_SIZE, false, &Unhurried), Err(Errno::ENOMEM));
     assert_eq!(memory.madvise(start, PAGE_SIZE, uapi::MADV_DONTNEED, &Unhurried), Err(Errno::EINVAL));
-    assert_eq!(memory.msync(start, PAGE_SIZE, uapi::MS_INVALIDATE), Err(Errno::EBUSY));
+    assert_eq!(memory.msync(start, PAGE_SIZE, uapi::MS_INVALIDATE, &Unhurried), Err(Errno::EBUSY));
     let locked = anonymous(VirtualAddress::NULL, PAGE_SIZE, MapFlags::PRIVATE | MapFlags::LOCKED);
     assert_eq!(memory.mmap(locked, &Unhurried), Err(Errno::EAGAIN));
-    memory.munlock(start, 4 * PAGE_SIZE).unwrap();
+    memory.munlock(start, 4 * PAGE_SIZE, &Unhurried).unwrap();
     assert_eq!(memory.madvise(start, 4 * PAGE_SIZE, uapi::MADV_DONTNEED, &Unhurried), Ok(()));
     assert_eq!(memory.mincore(start, 1), Ok(vec![0]));
     memory.mlockall(false, true, false, &Unhurried).unwrap();
     let future = fixture.map(PAGE_SIZE, MapFlags::PRIVATE);
     assert_eq!(memory.sizes().locked_pages, 1);
-    memory.munlockall();
+    memory.munlockall(&Unhurried).unwrap();
     assert_eq!(memory.sizes().locked_pages, 0);
     assert_eq!(memory.mincore(future, 1), Ok(vec![1]));
 }
@@ -470,7 +470,7 @@ fn futex_words_are_known_by_what_they_share() {
     let fixture = Fixture::new();
     let (private, shared) =
         (fixture.map(PAGE_SIZE, MapFlags::PRIVATE), fixture.map(PAGE_SIZE, MapFlags::SHARED));
-    let child = fixture.memory.fork().unwrap();
+    let child = fixture.memory.fork(&Unhurried).unwrap();
     let keys = |place, is_private| {
         (fixture.memory.futex_key(place, is_private).unwrap(), child.futex_key(place, is_private).unwrap())
     };
@@ -502,7 +502,7 @@ fn given_frames_are_shown_but_never_changed() {
     assert_eq!(memory.write_object(second, b"x"), Err(Errno::EFAULT));
     assert_eq!(memory.write_forced(second, b"x"), 1);
     assert_eq!(memory.read_object(second), Ok(*b"xdso"));
-    assert_eq!(memory.fork().unwrap().read_object(second), Ok(*b"xdso"));
+    assert_eq!(memory.fork(&Unhurried).unwrap().read_object(second), Ok(*b"xdso"));
     let mut bytes = [0; 4];
     frames[1].slice().copy_to(&mut bytes);
     assert_eq!(&bytes, b"vdso");
@@ -542,7 +542,7 @@ fn threads_that_map_fault_fork_and_truncate_at_once_leave_nothing_behind() {
         scope.spawn(move || repeat(&|round| file.resize((round * 13 % 65) * PAGE_SIZE).unwrap()));
         scope.spawn(move || {
             repeat(&|round| {
-                let child = memory.fork_copying((round % 2 * 512) as usize).unwrap();
+                let child = memory.fork_copying((round % 2 * 512) as usize, &Unhurried).unwrap().unwrap();
                 touch(&child, heap.0, Access::WRITE).unwrap();
             });
         });

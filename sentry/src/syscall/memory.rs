@@ -324,7 +324,7 @@ fn mseal(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64, flags:
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
-    task.memory().mseal(address, len_bytes)
+    task.memory().mseal(address, len_bytes, task)
 }
 
 /// Pages of no file that is kept in memory are in no cache.
@@ -350,7 +350,7 @@ fn cachestat(
 }
 
 fn msync(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64, flags: u32) -> Result<(), Errno> {
-    task.memory().msync(address, len_bytes, flags)
+    task.memory().msync(address, len_bytes, flags, task)
 }
 
 fn mincore(
@@ -398,7 +398,7 @@ fn mlock2(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64, flags
 }
 
 fn munlock(task: &mut CurrentTask, address: VirtualAddress, len_bytes: u64) -> Result<(), Errno> {
-    task.memory().munlock(address, len_bytes)
+    task.memory().munlock(address, len_bytes, task)
 }
 
 fn mlockall(task: &mut CurrentTask, flags: u32) -> Result<(), Errno> {
@@ -412,8 +412,7 @@ fn mlockall(task: &mut CurrentTask, flags: u32) -> Result<(), Errno> {
 }
 
 fn munlockall(task: &mut CurrentTask) -> Result<(), Errno> {
-    task.memory().munlockall();
-    Ok(())
+    task.memory().munlockall(task)
 }
 
 /// Lets the address space know what the caller may lock: the limit, or all with CAP_IPC_LOCK.

@@ -158,7 +158,7 @@ fn mbind(
     let nodes = read_nodes(task, nodes, max_node)?;
     let flags = MoveFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
     check_may_move_all(task, flags)?;
-    task.memory().set_policy(address, len_bytes, || MemoryPolicy::new(mode, nodes))
+    task.memory().set_policy(address, len_bytes, || MemoryPolicy::new(mode, nodes), task)
 }
 
 fn check_may_move_all(task: &CurrentTask, flags: MoveFlags) -> Result<(), Errno> {

@@ -257,7 +257,7 @@ impl CurrentTask {
     ) -> Result<TaskImage, Errno> {
         let has = |flags| request.flags.contains(flags);
         let memory: Arc<MemoryManager> =
-            if has(CloneFlags::VM) { self.memory().clone() } else { self.memory().fork()? };
+            if has(CloneFlags::VM) { self.memory().clone() } else { self.memory().fork(self)? };
         // Who shares memory shares the vDSO's clocks, and stays until it executes a program.
         if !has(CloneFlags::VM) && !Arc::ptr_eq(&namespaces.time, &namespaces.time_for_children) {
             namespaces.time = namespaces.time_for_children.clone();

@@ -184,11 +184,11 @@ impl Pace for CurrentTask {
         if !self.is_lent() {
             self.stand_still();
         }
-        if self.task.is_interrupted() && self.task.pending_exit().is_some() {
-            Err(Errno::EINTR)
-        } else {
-            Ok(())
-        }
+        if self.is_to_end() { Err(Errno::EINTR) } else { Ok(()) }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.task.stops.is_in_force() || self.is_to_end()
     }
 }
 
@@ -199,6 +199,10 @@ impl Pace for Tidying<'_> {
     fn keep_going(&self) -> Result<(), Errno> {
         self.0.stand_still();
         Ok(())
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.0.task.stops.is_in_force()
     }
 }
 
@@ -241,6 +245,11 @@ impl CurrentTask {
         }
     }
 
+    /// Whether the task ends as soon as it comes out of its call.
+    fn is_to_end(&self) -> bool {
+        self.task.is_interrupted() && self.task.pending_exit().is_some()
+    }
+
     /// Empties, in steps, what the task alone has and will not use any more: so that an external stop need not wait until all of
     /// it is let go. What others have too is left to the last of them.
     pub(super) fn empty_resources(&self) {
@@ -256,7 +265,7 @@ impl CurrentTask {
 
     /// Empties an address space that nobody uses any more.
     pub(super) fn empty_memory(&self, memory: &MemoryManager) {
-        let _ = memory.empty_all(&Tidying(self));
+        let _ = memory.unmap_all(&Tidying(self));
     }
 }
 

@@ -9,6 +9,7 @@ use super::{Ioctl, Piece, PseudoInode, Reader, Subject, Write, no_ioctl};
 use crate::Errno;
 use crate::fs::{Caller, File, Inode, Metadata, Viewer};
 use crate::heap::HeapCharge;
+use crate::pace::{Pace, Unhurried};
 
 /// How much of its text an open file keeps between reads. What a reader of a longer one finds behind it is made up again.
 const MAX_KEPT_BYTES: usize = 256 * 1024;
@@ -94,7 +95,7 @@ impl<S: Subject> TextFile<S> {
 
 impl<S: Subject> TextFile<S> {
     /// The piece of the text that holds `offset`: `kept`, one that is found from there on, or from the beginning.
-    fn find(&self, offset: usize, kept: Option<Kept>) -> Result<Kept, Errno> {
+    fn find(&self, offset: usize, kept: Option<Kept>, pace: &dyn Pace) -> Result<Kept, Errno> {
         let mut kept = match kept.filter(|kept| offset != 0 && kept.start <= offset) {
             Some(kept) if kept.rest(offset).is_some() || kept.next.is_some() => kept,
             _ => {
@@ -108,18 +109,18 @@ impl<S: Subject> TextFile<S> {
         while kept.rest(offset).is_none()
             && let Some(next) = kept.next
         {
+            pace.keep_going()?;
             let piece = (self.read)(&self.inode.subject, &self.viewer, next)?;
             kept = Kept::of_piece(piece, kept.end())?;
         }
         Ok(kept)
     }
-}
 
-impl<S: Subject> File for TextFile<S> {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    /// Reads, and keeps `pace` between two pieces.
+    fn read_at_pace(&self, buffer: &mut [u8], offset: u64, pace: &dyn Pace) -> Result<usize, Errno> {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         let kept = self.kept.lock().take();
-        let kept = self.find(offset, kept)?;
+        let kept = self.find(offset, kept, pace)?;
         let rest = kept.rest(offset).unwrap_or_default();
         let read = rest.len().min(buffer.len());
         buffer[..read].copy_from_slice(&rest[..read]);
@@ -128,6 +129,16 @@ impl<S: Subject> File for TextFile<S> {
             *self.kept.lock() = Some(kept);
         }
         Ok(read)
+    }
+}
+
+impl<S: Subject> File for TextFile<S> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.read_at_pace(buffer, offset, &Unhurried)
+    }
+
+    fn read_by(&self, buffer: &mut [u8], offset: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        self.read_at_pace(buffer, offset, caller)
     }
 
     fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {

@@ -66,7 +66,7 @@ fn a_segment_lives_until_the_last_detachment_after_its_removal() {
     let mut bytes = [0; 6];
     two.read_bytes(elsewhere, &mut bytes).unwrap();
     assert_eq!(&bytes, b"shared");
-    one.detach_segment(address).unwrap();
+    one.detach_segment(address, &Unhurried).unwrap();
     assert_eq!(fixture.status(id).map(|status| status.attachments), Ok(1));
     drop(two);
     assert!(matches!(fixture.status(id), Err(Errno::EINVAL)));
@@ -79,7 +79,7 @@ fn fork_attaches_and_the_end_of_a_process_detaches() {
     let id = fixture.get(IPC_PRIVATE, PAGE_SIZE, 0o600).unwrap();
     let parent = fixture.process(1);
     fixture.attach(id, &parent).unwrap();
-    let child = parent.fork().unwrap();
+    let child = parent.fork(&Unhurried).unwrap();
     child.set_owner(ProcessIdentity::new([(0, 2)]));
     let status = fixture.status(id).unwrap();
     assert_eq!((status.attachments, status.last_process.number_in(0)), (2, 1));
@@ -100,11 +100,11 @@ fn detaching_removes_all_pieces_of_one_attachment_and_nothing_else() {
     memory.munmap(page(1), PAGE_SIZE, &Unhurried).unwrap();
     memory.mprotect(page(2), PAGE_SIZE, Protection::READ).unwrap();
     assert_eq!(fixture.status(id).unwrap().attachments, 4);
-    assert_eq!(memory.detach_segment(page(2)), Err(Errno::EINVAL));
-    memory.detach_segment(address).unwrap();
-    assert_eq!(memory.detach_segment(address), Err(Errno::EINVAL));
+    assert_eq!(memory.detach_segment(page(2), &Unhurried), Err(Errno::EINVAL));
+    memory.detach_segment(address, &Unhurried).unwrap();
+    assert_eq!(memory.detach_segment(address, &Unhurried), Err(Errno::EINVAL));
     assert_eq!(fixture.status(id).unwrap().attachments, 1);
-    memory.detach_segment(other).unwrap();
+    memory.detach_segment(other, &Unhurried).unwrap();
     assert!(memory.mappings().is_empty());
 }
 
@@ -138,6 +138,6 @@ fn forced_removal_takes_segments_whose_makers_have_ended() {
     assert!(fixture.status(orphan).is_ok());
     fixture.segments.set_forces_removal(true);
     assert!(fixture.status(orphan).is_err());
-    memory.detach_segment(address).unwrap();
+    memory.detach_segment(address, &Unhurried).unwrap();
     assert!(fixture.status(other).is_err());
 }

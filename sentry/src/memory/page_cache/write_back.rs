@@ -9,6 +9,7 @@ use super::{PageCache, locate, pages_of};
 use crate::Errno;
 use crate::memory::frame::{Frame, FrameNumber};
 use crate::memory::table::EntryFlags;
+use crate::pace::{Pace, Unhurried};
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE};
 
 /// Pages that are written back in one step.
@@ -45,9 +46,9 @@ impl PageCache {
     /// lock held.
     ///
     /// # Errors
-    /// As [`Self::write_back`].
-    pub fn synchronise(&self, bytes: Range<u64>) -> Result<(), Errno> {
-        self.write_back(bytes.clone())?;
+    /// As [`Self::write_back`]; EINTR from `pace`: not all has been written back.
+    pub fn synchronise(&self, bytes: Range<u64>, pace: &dyn Pace) -> Result<(), Errno> {
+        self.write_changed(bytes.clone(), true, pace)?;
         if let Some(size) = self.source.as_ref().and_then(|source| source.current_size()) {
             self.source_changed(bytes, size);
         }
@@ -60,20 +61,20 @@ impl PageCache {
     /// # Errors
     /// The source's first; what could not be written is lost, as on Linux.
     pub fn write_back(&self, bytes: Range<u64>) -> Result<(), Errno> {
-        self.write_changed(bytes, true)
+        self.write_changed(bytes, true, &Unhurried)
     }
 
     /// The last mapping that could write is gone: nobody has the pages mapped for writing.
     pub(super) fn write_back_unmapped(&self) {
         if let Some(source) = &self.source
             && source.takes_changes()
-            && let Err(error) = self.write_changed(0..u64::MAX, false)
+            && let Err(error) = self.write_changed(0..u64::MAX, false, &Unhurried)
         {
             log::warn!("what a mapping changed could not be written to the host: {error}");
         }
     }
 
-    fn write_changed(&self, bytes: Range<u64>, may_be_mapped: bool) -> Result<(), Errno> {
+    fn write_changed(&self, bytes: Range<u64>, may_be_mapped: bool, pace: &dyn Pace) -> Result<(), Errno> {
         let Some(source) = self.source.as_ref().filter(|source| source.takes_changes()) else {
             return Ok(());
         };
@@ -96,6 +97,7 @@ impl PageCache {
                 result = result.and(written.and_then(|slice| source.take_back(start, slice)));
             }
             pages.start = last + 1;
+            pace.keep_going()?;
         }
     }
 

@@ -43,7 +43,7 @@ fn shmat(
 }
 
 fn shmdt(task: &mut CurrentTask, address: VirtualAddress) -> Result<(), Errno> {
-    task.memory().detach_segment(address)
+    task.memory().detach_segment(address, task)
 }
 
 fn shmctl(task: &mut CurrentTask, id: i32, command: u32, address: u64) -> Result<usize, Errno> {
