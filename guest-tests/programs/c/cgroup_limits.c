@@ -2,6 +2,7 @@
 // inside only: where version 1 has the controllers, version 2 has none
 #include "control_groups.h"
 #include <poll.h>
+#include <sys/resource.h>
 
 static long number(const char *path) { return atol(content(path)); }
 
@@ -293,6 +294,44 @@ static void files_in_memory_are_charged(void) {
   OK(rmdir("a"));
 }
 
+// So it is when what the kernel keeps for a process fills the memory; and those who are kept together go together.
+static void objects_of_the_kernel_are_charged(void) {
+  static char page[PAGE];
+  OK(mkdir("a", 0755));
+  CHECK_EQ(put("a/memory.max", "6M"), 0);
+  CHECK_EQ(put("a/memory.oom.group", "1"), 0);
+  int ready[2];
+  OK(pipe(ready));
+  pid_t other, pid;
+  IN_CHILD(other) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    OK(write(ready[1], "", 1));
+    for (;;) pause();
+  }
+  char byte;
+  CHECK_EQ(read(ready[0], &byte, 1), 1);
+  IN_CHILD(pid) {
+    CHECK_EQ(put("a/cgroup.procs", "0"), 0);
+    struct rlimit limit;
+    OK(getrlimit(RLIMIT_NOFILE, &limit));
+    limit.rlim_cur = limit.rlim_max;
+    OK(setrlimit(RLIMIT_NOFILE, &limit));
+    for (int ends[2];;) {
+      OK(pipe(ends));
+      CHECK_EQ(write(ends[1], page, PAGE), PAGE);
+    }
+  }
+  WAIT_SIGNALED(pid, SIGKILL);
+  WAIT_SIGNALED(other, SIGKILL);
+  CHECK(field("a/memory.events", "max") >= 1);
+  CHECK(field("a/memory.events", "oom") >= 1);
+  CHECK_EQ(field("a/memory.events", "oom_kill"), 2);
+  CHECK_EQ(field("a/memory.events", "oom_group_kill"), 1);
+  OK(rmdir("a"));
+  // What all of the system keeps is told, too.
+  CHECK(field("/proc/meminfo", "Slab:") > 0);
+}
+
 // Pages of files that can be read again are given up before anybody is killed.
 static void pages_of_files_make_room(void) {
   OK(mkdir("a", 0755));
@@ -344,6 +383,7 @@ int main(void) {
   processor_time_is_told();
   processor_time_is_limited();
   files_in_memory_are_charged();
+  objects_of_the_kernel_are_charged();
   pages_of_files_make_room();
   who_has_more_than_high_is_held_up();
   return 0;

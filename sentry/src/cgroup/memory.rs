@@ -33,13 +33,13 @@ pub enum Relief {
 }
 
 impl Hierarchy {
-    /// Makes room where the limit of a group, or else all of memory, keeps `payer` from paying: gives up pages of files if
+    /// Makes room where the limit of a group, or else all of memory, keeps `payer` from paying for `pages`: gives up pages of files if
     /// `may_reclaim`, or kills the process whose end gains most, unless one is ending already.
-    pub fn relieve(&self, payer: Option<&Arc<MemoryAccount>>, may_reclaim: bool) -> Relief {
-        let exhausted = payer.and_then(|payer| payer.exhausted());
+    pub fn relieve(&self, payer: Option<&Arc<MemoryAccount>>, pages: u64, may_reclaim: bool) -> Relief {
+        let exhausted = payer.and_then(|payer| payer.exhausted(pages));
+        let at_once = usize::try_from(pages).unwrap_or(usize::MAX).max(RECLAIMED_AT_ONCE);
         let has_room = exhausted.is_none() && self.frames.statistics().free_bytes > 0;
-        if may_reclaim && (has_room || self.frames.relieve(payer, FrameUse::Anonymous, RECLAIMED_AT_ONCE) > 0)
-        {
+        if may_reclaim && (has_room || self.frames.relieve(payer, FrameUse::Anonymous, at_once) > 0) {
             return Relief::Room;
         }
         let found = match exhausted {

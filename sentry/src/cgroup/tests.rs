@@ -265,13 +265,13 @@ fn in_a_shortage_the_largest_goes_and_with_it_the_outermost_group_that_is_kept_t
         member.badness.store(badness, Ordering::Relaxed);
     }
     let events = |group: &Arc<Cgroup>| group.memory().unwrap().events();
-    assert_eq!(hierarchy.relieve(None, true), Relief::Room);
-    assert_eq!(hierarchy.relieve(None, false), Relief::Awaited);
+    assert_eq!(hierarchy.relieve(None, 1, true), Relief::Room);
+    assert_eq!(hierarchy.relieve(None, 1, false), Relief::Awaited);
     let kills = [&large, &small, &bystander].map(|member| member.kills.load(Ordering::Relaxed));
     assert_eq!(kills, [1, 1, 0]);
     assert_eq!((events(&outer).kills, events(&outer).group_kills, events(&outer).out_of_memory), (2, 1, 0));
     assert_eq!((events(&inner).kills, events(&inner).group_kills), (1, 0));
     // Those two are ending, which is to be waited for.
-    assert_eq!(hierarchy.relieve(None, false), Relief::Awaited);
+    assert_eq!(hierarchy.relieve(None, 1, false), Relief::Awaited);
     assert_eq!(bystander.kills.load(Ordering::Relaxed), 0);
 }

@@ -1,6 +1,6 @@
 //! The account of a process: bytes that are charged, pages that are bought for them.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -18,7 +18,7 @@ const MAX_SPARE_BYTES: u64 = 64 * PAGE_SIZE;
 pub enum Refusal {
     /// The heap, or this buyer, has as much as it may.
     Limit,
-    /// Guest memory is in use; if some of it is given up there is room.
+    /// Guest memory is in use, or what the payer has is; if some of it is given up there is room.
     Shortage,
 }
 
@@ -36,8 +36,11 @@ pub trait HeapPool: Send + Sync {
 
 /// Whose limit bounds what a process may have: a control group's.
 pub trait HeapPayer: Send + Sync {
-    /// Charges `pages`, all or none. Returns whether it did.
-    fn charge_heap(&self, pages: u64) -> bool;
+    /// Charges `pages`, all or none.
+    ///
+    /// # Errors
+    /// There are not as many; [`Refusal::Limit`] if there never can be.
+    fn charge_heap(&self, pages: u64) -> Result<(), Refusal>;
 
     /// Charges `pages`, whatever the limit.
     fn force_heap(&self, pages: u64);
@@ -53,8 +56,8 @@ pub struct HeapAccount {
     /// How far `used_bytes` may grow without more being bought.
     bought_bytes: AtomicU64,
     bought: Mutex<Bought>,
-    /// A charge has failed for want of guest memory that others may give up, and nobody has dealt with it yet.
-    is_short: AtomicBool,
+    /// A charge of so many pages has failed for want of memory that others may give up, and nobody has dealt with it yet; or 0.
+    short_pages: AtomicU64,
     /// Who has taken over what is charged here, and whatever is charged from now on.
     successor: OnceLock<Arc<HeapAccount>>,
 }
@@ -74,7 +77,7 @@ impl HeapAccount {
             used_bytes: AtomicU64::new(0),
             bought_bytes: AtomicU64::new(0),
             bought: Mutex::new(Bought { pages: 0, payer: None, heir: None }),
-            is_short: AtomicBool::new(false),
+            short_pages: AtomicU64::new(0),
             successor: OnceLock::new(),
         })
     }
@@ -119,9 +122,12 @@ impl HeapAccount {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether a charge has failed, since this was asked last, though there is room if guest memory is given up.
-    pub fn take_shortage(&self) -> bool {
-        self.is_short.load(Ordering::Relaxed) && self.is_short.swap(false, Ordering::Relaxed)
+    /// How many pages could not be had since this was asked last, though there is room if others give up memory; 0 if none.
+    pub fn take_shortage(&self) -> u64 {
+        match self.short_pages.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.short_pages.swap(0, Ordering::Relaxed),
+        }
     }
 
     /// Charges `len_bytes`.
@@ -139,10 +145,10 @@ impl HeapAccount {
             // What is taken back here later is handed over, too.
             return Ok(());
         }
-        self.buy().map_err(|refusal| {
+        self.buy().map_err(|(refusal, pages)| {
             self.used_bytes.fetch_sub(len_bytes, Ordering::SeqCst);
             if refusal == Refusal::Shortage {
-                self.is_short.store(true, Ordering::Relaxed);
+                self.short_pages.store(pages, Ordering::Relaxed);
             }
             Errno::ENOMEM
         })
@@ -182,8 +188,8 @@ impl HeapAccount {
         }
     }
 
-    /// Buys what the bytes in use need.
-    fn buy(&self) -> Result<(), Refusal> {
+    /// Buys what the bytes in use need. Where that fails, it tells how many pages they need.
+    fn buy(&self) -> Result<(), (Refusal, u64)> {
         let mut bought = self.bought.lock();
         let needed = self.used_bytes().div_ceil(PAGE_SIZE).saturating_sub(bought.pages);
         if needed == 0 {
@@ -191,7 +197,10 @@ impl HeapAccount {
         }
         let got = match bought.buy(&*self.pool, needed.saturating_add(MARGIN_PAGES)) {
             Ok(()) => needed + MARGIN_PAGES,
-            Err(_) => bought.buy(&*self.pool, needed).map(|()| needed)?,
+            Err(_) => {
+                bought.buy(&*self.pool, needed).map_err(|refusal| (refusal, needed))?;
+                needed
+            }
         };
         bought.pages += got;
         self.bought_bytes.store(bought.pages << PAGE_SHIFT, Ordering::Relaxed);
@@ -211,8 +220,8 @@ impl HeapAccount {
 
 impl Bought {
     fn buy(&self, pool: &dyn HeapPool, pages: u64) -> Result<(), Refusal> {
-        if self.payer.as_ref().is_some_and(|payer| !payer.charge_heap(pages)) {
-            return Err(Refusal::Limit);
+        if let Some(payer) = &self.payer {
+            payer.charge_heap(pages)?;
         }
         pool.sell(pages, self.pages).inspect_err(|_| {
             self.payer.iter().for_each(|payer| payer.uncharge_heap(pages));

@@ -8,6 +8,10 @@
 //! memory together never are more than the sandbox's memory. The heap gets at most three quarters of it, and whoever buys
 //! leaves as much as it then has, up to an eighth of that, to those who have less.
 //!
+//! Where others could give up what is missing, guest memory or what the control group has, the call that wanted it has the shortage
+//! dealt with as one of user memory: pages of files go first, then the process whose end gains most, in all of the sandbox or in the
+//! group whose `memory.max` refuses (`memory.events`, `memory.oom.group`). Then the call is made again.
+//!
 //! An account buys some pages at a time, so that most charges touch no more than the account's own counters.
 //!
 //! A charge says what an object takes with its share of tables and of the allocator's own overhead, rather too much than too
@@ -22,9 +26,9 @@
 //!
 //! | of | other bounds | refused by | `growth` |
 //! |---|---|---|---|
-//! | tasks: thread, stack, state | RLIMIT_NPROC, `pids.max`, numbers, the host's room for threads | ENOMEM, EAGAIN | `processes`, `threads` |
+//! | tasks: thread, stack, state | RLIMIT_NPROC, `pids.max`, numbers, the host's room for threads | ENOMEM, EAGAIN | `processes`, `threads`; the program `most_threads`, when asked for |
 //! | mappings, those that fork copies too | 65,530 each (`vm.max_map_count`) | ENOMEM | `mappings_of_children` |
-//! | tables of frames | the mappings; a fault that cannot be paid for finds no memory | the shortage's end of a process | `page_tables` |
+//! | tables of frames, page tables | the mappings; a fault that cannot be paid for finds no memory | the shortage's end of a process | `page_tables` |
 //! | open file descriptions | `fs.file-max`, 2^20 | ENFILE | `descriptions` |
 //! | tables of descriptors | RLIMIT_NOFILE, 2^24 slots | ENOMEM | `long_tables` |
 //! | epoll interests | 262,144 each | ENOMEM, ENOSPC | `epoll_interests` |
@@ -48,15 +52,16 @@
 //! | inodes of overlays, listings that are open | the files below | ENOMEM | |
 //! | mounts | 65,536 | ENOMEM, ENOSPC | `mounts` |
 //! | namespaces | `/proc/sys/user` | ENOSPC, ENOMEM | `namespaces` |
-//! | control groups | their number and depth | EAGAIN, ENOMEM | |
+//! | control groups | their number and depth | EAGAIN, ENOMEM | `cgroup_core`, `cgroup_limits` reach both |
 //! | keys | quotas, 2^18, 64 MiB | EDQUOT, ENOMEM | `keys` |
 //! | messages, semaphores, queues | the limits of IPC, 256 MiB | ENOSPC, ENOMEM | `message_queues`, `semaphores` |
+//! | addresses, routes, rules, neighbours | 256 a link, 4,096, 1,024, 1,024 a network namespace | ENOBUFS | `routes` |
+//! | pseudoterminals | 4,096 (`kernel.pty.max`) | ENOSPC, ENOMEM | `terminals` |
 //! | filters of system calls | 32,768 instructions each task | ENOMEM | `filters` |
 //! | asynchronous requests and events | `aio-max-nr` | EAGAIN | `asynchronous_requests` |
 //! | arguments and environments | a quarter of RLIMIT_STACK, 6 MiB | ENOMEM, E2BIG | `arguments` |
 //!
-//! Addresses, routes, rules and neighbours have numbers of their own in each network namespace; pseudoterminals are 4,096 at most;
-//! wait queues hold no more than those who wait, who are paid for.
+//! Wait queues hold no more than those who wait, who are paid for.
 
 mod account;
 mod charge;

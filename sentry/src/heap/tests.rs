@@ -38,12 +38,16 @@ struct Payer {
 }
 
 impl HeapPayer for Payer {
-    fn charge_heap(&self, pages: u64) -> bool {
-        let has_room = self.pages.load(Ordering::Relaxed) + pages <= self.max.unwrap_or(u64::MAX);
-        if has_room {
-            self.force_heap(pages);
+    fn charge_heap(&self, pages: u64) -> Result<(), Refusal> {
+        let max = self.max.unwrap_or(u64::MAX);
+        if pages > max {
+            return Err(Refusal::Limit);
         }
-        has_room
+        if self.pages.load(Ordering::Relaxed) + pages > max {
+            return Err(Refusal::Shortage);
+        }
+        self.force_heap(pages);
+        Ok(())
     }
 
     fn force_heap(&self, pages: u64) {
@@ -84,7 +88,7 @@ fn what_there_is_no_room_for_is_refused_and_costs_nothing() {
     assert_eq!(first.resize(11 * PAGE), Err(Errno::ENOMEM));
     assert_eq!(account.used_bytes(), 9 * PAGE as u64);
     assert_eq!(check_room(PAGE), Ok(()));
-    assert!(!account.take_shortage());
+    assert_eq!(account.take_shortage(), 0);
 }
 
 #[test]
@@ -93,8 +97,8 @@ fn what_was_forced_must_be_paid_before_anything_else() {
     let _paying = pay_by(account.clone());
     let forced = HeapCharge::forced(20 * PAGE);
     assert_eq!(check_room(1), Err(Errno::ENOMEM));
-    assert!(account.take_shortage());
-    assert!(!account.take_shortage());
+    assert_eq!(account.take_shortage(), 21);
+    assert_eq!(account.take_shortage(), 0);
     drop(forced);
     assert_eq!(check_room(1), Ok(()));
 }

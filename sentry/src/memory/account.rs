@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::heap::HeapPayer;
+use crate::heap::{HeapPayer, Refusal};
 use crate::platform::PAGE_SHIFT;
 
 /// An account's place in the allocator's memory of who pays; 0 is nobody.
@@ -219,10 +219,10 @@ impl MemoryAccount {
         Arc::ptr_eq(&self.ledger, &other.ledger)
     }
 
-    /// The nearest of this account and those above it that has nothing left.
-    pub fn exhausted(self: &Arc<Self>) -> Option<&Arc<MemoryAccount>> {
+    /// The nearest of this account and those above it that has less than `pages` left.
+    pub fn exhausted(self: &Arc<Self>, pages: u64) -> Option<&Arc<MemoryAccount>> {
         std::iter::successors(Some(self), |account| account.ledger.parent.as_ref())
-            .find(|account| account.ledger.left() == 0)
+            .find(|account| account.ledger.left() < pages)
     }
 
     /// Charges up to `wanted` frames, and returns how many: 0 if a limit is reached.
@@ -266,12 +266,18 @@ impl MemoryAccount {
 }
 
 impl HeapPayer for MemoryAccount {
-    fn charge_heap(&self, pages: u64) -> bool {
+    fn charge_heap(&self, pages: u64) -> Result<(), Refusal> {
         let charged = self.charge(pages, FrameUse::Heap);
-        if (1..pages).contains(&charged) {
-            self.uncharge(charged, FrameUse::Heap);
+        if charged == pages {
+            return Ok(());
         }
-        charged == pages
+        if charged > 0 {
+            self.uncharge(charged, FrameUse::Heap);
+            let limiting = self.ledger.with_ancestors().find(|ledger| ledger.left() < pages);
+            limiting.into_iter().for_each(|limiting| self.ledger.count_refusal(limiting));
+        }
+        let max = self.ledger.with_ancestors().map(|ledger| ledger.max_frames.load(Ordering::Relaxed)).min();
+        Err(if max.is_some_and(|max| max < pages) { Refusal::Limit } else { Refusal::Shortage })
     }
 
     fn force_heap(&self, pages: u64) {

@@ -402,7 +402,7 @@ impl FrameAllocator {
     /// Makes room of `wanted` frames for `frame_use`, of which `payer`, whose limit or whose memory is exhausted, cannot have
     /// one. Returns how many frames are free now that were not before. Called with no memory lock held.
     pub fn relieve(&self, payer: Option<&Arc<MemoryAccount>>, frame_use: FrameUse, wanted: usize) -> usize {
-        match payer.and_then(|payer| payer.exhausted()) {
+        match payer.and_then(|payer| payer.exhausted(1)) {
             Some(account) => self.reclaim_from(account, wanted),
             None => self.reclaim(self.within_share(frame_use, wanted), true),
         }

@@ -19,6 +19,7 @@ use syscalls::Sysno;
 use super::cpu_time::VtimeState;
 use super::dispatch::call_number;
 use super::seccomp::SeccompMode;
+use super::shortage::is_refusal_of_heap;
 use super::{CurrentTask, Dispatcher};
 use crate::Errno;
 use crate::cred::Credentials;
@@ -141,8 +142,9 @@ impl CurrentTask {
             std::mem::take(&mut self.lending) == Lending::WouldSleep || serving.would_have_slept();
         drop(serving);
         // It may find memory where there was none now, or wait for it.
-        let lacks_memory =
-            matches!(result, Err(Errno::EFAULT | Errno::EAGAIN)) && self.memory.take_shortage();
+        let lacks_memory = matches!(result, Err(Errno::EFAULT | Errno::EAGAIN))
+            && self.memory.take_shortage()
+            || self.task.heap().take_shortage() > 0 && result.is_err_and(is_refusal_of_heap);
         match result {
             Ok(value) => Some(value as u64),
             Err(Errno::ENOMEM) => None,

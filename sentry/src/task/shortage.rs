@@ -35,6 +35,21 @@ impl Standstill {
     }
 }
 
+/// Whether a call says by `error` that what it makes cannot be paid for.
+pub(super) fn is_refusal_of_heap(error: Errno) -> bool {
+    let refusals = [
+        Errno::EAGAIN,
+        Errno::EDQUOT,
+        Errno::EMFILE,
+        Errno::ENFILE,
+        Errno::ENOBUFS,
+        Errno::ENOLCK,
+        Errno::ENOMEM,
+        Errno::ENOSPC,
+    ];
+    refusals.contains(&error)
+}
+
 impl CurrentTask {
     /// Whether a fault of user code that was served so leaves it hope to get on: a shortage has been dealt with if there was
     /// one, and the instruction is to be tried again.
@@ -49,7 +64,8 @@ impl CurrentTask {
         if error.is_none() && !is_stuck {
             return Ok(());
         }
-        if self.relieve_shortage(!is_stuck) {
+        let pages = self.task.heap().take_shortage();
+        if self.relieve_shortage(pages, !is_stuck) {
             if is_stuck {
                 self.standstill = Standstill::default();
             }
@@ -66,12 +82,15 @@ impl CurrentTask {
     ) -> Result<usize, Errno> {
         for attempt in 0.. {
             let result = serve(self);
-            let is_served = !matches!(result, Err(Errno::EFAULT | Errno::ENOMEM | Errno::EAGAIN));
-            let is_heap_short = self.task.heap().take_shortage();
+            let pages = self.task.heap().take_shortage();
+            // What a call does as well without, such as to remember a name, nobody is killed for.
+            let is_heap_short = pages > 0 && result.is_err_and(is_refusal_of_heap);
+            let is_served =
+                !is_heap_short && !matches!(result, Err(Errno::EFAULT | Errno::ENOMEM | Errno::EAGAIN));
             if !self.memory.take_shortage() && !is_heap_short {
                 return result;
             }
-            let has_hope = self.relieve_shortage(attempt < MAX_COSTLY_FAULTS);
+            let has_hope = self.relieve_shortage(pages, attempt < MAX_COSTLY_FAULTS);
             // rt_sigreturn and exit leave no call to be tried again.
             let is_over = self.syscall_number != Some(number) || self.state != super::run::State::Syscall;
             if is_served || !has_hope || is_over || self.task.is_interrupted() {
@@ -88,20 +107,20 @@ impl CurrentTask {
             return false;
         }
         let is_stuck = self.standstill.count(&self.registers);
-        let has_hope = self.relieve_shortage(!is_stuck);
+        let has_hope = self.relieve_shortage(0, !is_stuck);
         if is_stuck && has_hope {
             self.standstill = Standstill::default();
         }
         has_hope
     }
 
-    /// Makes room in all of memory, or in the task's control group if its memory is used up, and waits for it a moment.
+    /// Makes room in all of memory, or in the task's control group if it has less than `pages` left, and waits for it a moment.
     /// Returns whether what wanted the memory may be tried again.
-    fn relieve_shortage(&mut self, may_reclaim: bool) -> bool {
+    fn relieve_shortage(&mut self, pages: u64, may_reclaim: bool) -> bool {
         self.memory.take_shortage();
         let payer = self.memory.payer();
         let kernel = self.kernel().clone();
-        match kernel.cgroups().relieve(payer.as_ref(), may_reclaim) {
+        match kernel.cgroups().relieve(payer.as_ref(), pages.max(1), may_reclaim) {
             Relief::Room => true,
             Relief::Awaited => {
                 // Ends early if this task is the one that must end, or is wanted for something else.

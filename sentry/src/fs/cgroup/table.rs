@@ -190,7 +190,11 @@ pub(super) static FILES: [ControlFile; 34] = [
             [FrameUse::Anonymous, FrameUse::File, FrameUse::Shared, FrameUse::Heap]
                 .map(|part| account.bytes_of(part));
         // As on Linux, what is shared counts as files.
-        Ok(format!("anon {anonymous}\nfile {}\nkernel {heap}\nshmem {shared}\nslab {heap}\n", file + shared))
+        let file = file + shared;
+        Ok(format!(
+            "anon {anonymous}\nfile {file}\nkernel {heap}\nshmem {shared}\nslab_reclaimable 0\n\
+             slab_unreclaimable {heap}\nslab {heap}\n"
+        ))
     }),
     ControlFile::of(MEMORY, "memory.swap.current").reads(|_| Ok("0\n".into())),
     ControlFile::of(MEMORY, "memory.swap.events").reads(|_| Ok("high 0\nmax 0\nfail 0\n".into())),

@@ -18,10 +18,10 @@ fn a_charge_counts_at_every_level_and_stops_at_the_lowest_limit() {
     assert_eq!(child.current_bytes(), 10 << PAGE_SHIFT);
     assert_eq!(parent.current_bytes(), 10 << PAGE_SHIFT);
     assert_eq!((parent.events().max, child.events().max), (1, 0));
-    assert!(child.exhausted().unwrap().is(&parent));
+    assert!(child.exhausted(1).unwrap().is(&parent));
     child.uncharge(4, FrameUse::File);
     assert_eq!(child.bytes_of(FrameUse::File), 4 << PAGE_SHIFT);
-    assert!(child.exhausted().is_none());
+    assert!(child.exhausted(1).is_none());
     assert_eq!(parent.peak_bytes(), 10 << PAGE_SHIFT);
 }
 
@@ -55,8 +55,11 @@ fn an_account_is_remembered_until_its_last_frame_is_free() {
 fn the_heap_is_charged_whole_or_not_at_all() {
     let (accounts, parent, child) = accounts();
     parent.set_max_bytes(Some(10 << PAGE_SHIFT));
-    assert!(child.charge_heap(8));
-    assert!(!child.charge_heap(3));
+    assert_eq!(child.charge_heap(8), Ok(()));
+    assert_eq!(child.charge_heap(3), Err(Refusal::Shortage));
+    assert_eq!(child.charge_heap(11), Err(Refusal::Limit));
+    assert_eq!(parent.events().max, 2);
+    assert!(child.exhausted(2).is_none() && child.exhausted(3).is_some_and(|account| account.is(&parent)));
     assert_eq!(parent.bytes_of(FrameUse::Heap), 8 << PAGE_SHIFT);
     child.force_heap(3);
     assert_eq!((child.current_bytes(), parent.current_bytes()), (11 << PAGE_SHIFT, 11 << PAGE_SHIFT));
