@@ -120,6 +120,7 @@ impl State {
         address: InterfaceAddress,
         may_replace: bool,
     ) -> Result<(), Refusal> {
+        let heap_room = self.check_room();
         let link = self.devices.get_mut(index)?;
         check_new_address(link, &address)?;
         let is_same = |own: &InterfaceAddress| own.ip() == address.ip() && is_same_network(own, &address);
@@ -137,6 +138,7 @@ impl State {
         if link.addresses.len() >= MAX_ADDRESSES {
             return Err(Errno::ENOBUFS.into());
         }
+        heap_room?;
         insert_address(link, address);
         let inserted = link.addresses.iter().find(|own| own.ip() == ip).cloned();
         if let Some(inserted) = inserted {

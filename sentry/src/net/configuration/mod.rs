@@ -37,6 +37,7 @@ use super::device::{Devices, LOOPBACK_INDEX, Link};
 use super::route::{Lookup, Neighbour, Neighbours, Route, RouteQuery, RouteResult, Routes, Rule, Rules};
 use super::wire::Topology;
 use crate::Errno;
+use crate::heap::{self, HeapCharge};
 
 /// The links, addresses, routes, rules and neighbours of a network namespace.
 #[derive(Default)]
@@ -52,12 +53,30 @@ struct State {
     routes: Routes,
     rules: Rules,
     neighbours: Neighbours,
+    heap_charge: HeapCharge,
     /// What the change that is being made has changed so far.
     changes: Vec<Change>,
 }
 
 /// A look at the configuration, as it is at one moment.
 pub struct Snapshot<'a>(&'a State);
+
+/// What an address, a route, a rule or a neighbour takes, with its place in a table.
+const ENTRY_BYTES: usize = 320;
+
+impl State {
+    /// Fails if there cannot be one thing more.
+    fn check_room(&self) -> Result<(), Refusal> {
+        heap::check_room(ENTRY_BYTES).map_err(|_| Errno::ENOBUFS.into())
+    }
+
+    /// Charges for what there is now.
+    fn charge(&mut self) {
+        let addresses: usize = self.devices.links().map(|link| link.addresses.len()).sum();
+        let entries = addresses + self.routes.len() + self.rules.len() + self.neighbours.len();
+        self.heap_charge.force(entries * ENTRY_BYTES);
+    }
+}
 
 impl NetworkConfiguration {
     /// A loopback that is down, and changes that `listener` hears of, and all whose ways they may change.
@@ -69,6 +88,7 @@ impl NetworkConfiguration {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();
         let result = change(&mut state);
+        state.charge();
         let changes = std::mem::take(&mut state.changes);
         self.topology.has_changed();
         if let Some(listener) = &self.listener {

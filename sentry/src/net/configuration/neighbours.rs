@@ -24,6 +24,7 @@ impl NetworkConfiguration {
     ) -> Result<(), Refusal> {
         self.change(|state| {
             state.devices.get(neighbour.device)?;
+            state.check_room()?;
             match state.neighbours.get(neighbour.device, neighbour.address) {
                 Some(_) if is_exclusive => return Err(Errno::EEXIST.into()),
                 None if !creates => return Err(Errno::ENOENT.into()),

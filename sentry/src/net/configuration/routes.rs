@@ -88,6 +88,7 @@ impl State {
         if self.routes.len() >= MAX_ROUTES {
             return Err(Errno::ENOBUFS.into());
         }
+        self.check_room()?;
         self.routes.insert(route.clone());
         self.note(Thing::Route(route));
         Ok(())

@@ -22,6 +22,7 @@ impl NetworkConfiguration {
             if state.rules.len() >= MAX_RULES {
                 return Err(Errno::ENOBUFS.into());
             }
+            state.check_room()?;
             state.rules.insert(rule.clone());
             state.note(Thing::Rule(rule));
             Ok(())
