@@ -8,6 +8,7 @@
 #include "check.h"
 #include <linux/aio_abi.h>
 #include <linux/filter.h>
+#include <linux/rtnetlink.h>
 #include <linux/seccomp.h>
 #include <ftw.h>
 #include <net/if.h>
@@ -341,6 +342,44 @@ static void processes(void) {
   }
 }
 
+static void routes(void) {
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) return;
+  struct ifreq up = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+  OK(ioctl(OK(socket(AF_INET, SOCK_DGRAM, 0)), SIOCSIFFLAGS, &up));
+  int socket_fd = OK(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+  struct {
+    struct nlmsghdr header;
+    struct rtmsg route;
+    struct rtattr to_name;
+    uint32_t to;
+    struct rtattr by_name;
+    uint32_t by;
+  } request = {
+      .header = {sizeof request, RTM_NEWROUTE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE, 1, 0},
+      .route = {.rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_BOOT, .rtm_scope = RT_SCOPE_LINK, .rtm_type = RTN_UNICAST},
+      .to_name = {8, RTA_DST}, .by_name = {8, RTA_OIF}, .by = 1};
+  for (long i = 0; goes_on(i); i++) {
+    struct {
+      struct nlmsghdr header;
+      struct nlmsgerr error;
+      char rest[128];
+    } answer;
+    request.to = htonl(0x0a000000 + i);
+    OK(send(socket_fd, &request, sizeof request, 0));
+    OK(recv(socket_fd, &answer, sizeof answer, 0));
+    CHECK_EQ(answer.header.nlmsg_type, NLMSG_ERROR);
+    errno = -answer.error.error;
+    if (!made(-(errno != 0), ENOBUFS, 0, 0)) return;
+  }
+}
+
+static void terminals(void) {
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    if (!made(open("/dev/ptmx", O_RDWR | O_NOCTTY), ENOSPC, EMFILE, ENFILE)) return;
+  }
+}
+
 static void *sleep_on(void *argument) {
   pause();
   return argument;
@@ -469,7 +508,7 @@ static const struct {
     RESOURCE(unix_packets), RESOURCE(tiny_packets), RESOURCE(udp_packets), RESOURCE(pipes), RESOURCE(descriptions),
     RESOURCE(long_tables), RESOURCE(epoll_interests), RESOURCE(queued_signals), RESOURCE(timers), RESOURCE(record_locks),
     RESOURCE(names), RESOURCE(absent_names), RESOURCE(symbolic_links), RESOURCE(attributes), RESOURCE(memory_files),
-    RESOURCE(page_tables), RESOURCE(processes), RESOURCE(threads), RESOURCE(mounts), RESOURCE(namespaces), RESOURCE(keys),
+    RESOURCE(page_tables), RESOURCE(processes), RESOURCE(threads), RESOURCE(routes), RESOURCE(terminals), RESOURCE(mounts), RESOURCE(namespaces), RESOURCE(keys),
     RESOURCE(message_queues), RESOURCE(semaphores), RESOURCE(filters), RESOURCE(asynchronous_requests), RESOURCE(polls),
     RESOURCE(arguments),
 };

@@ -54,6 +54,20 @@ fn grow(user: &str, memory_mib: u64) {
     assert!(names > 30 && beats > names, "{beats} beats and {names} kinds of objects");
 }
 
+/// More threads than the host gives vmm: the first that cannot be is refused inside, and nobody ends of it. Takes a minute and most
+/// of what the host has: `scripts/test -p guest-tests --test cli -- --ignored --exact growth::more_threads_than_the_host_gives`.
+pub(crate) fn more_threads_than_the_host_gives() {
+    let (canary, program) = (guest_program("canary"), guest_program("most_threads"));
+    let options = ["--image", "/", "--memory", "8G"];
+    let finished = bounded::run(&mut vmm_command(&options, &[&canary, &program, "all"]), PATIENCE);
+    let finished = finished.expect("vmm starts");
+    assert_code(&finished, 0);
+    let made = finished.stdout.lines().find_map(|line| line.strip_prefix("made ")?.strip_suffix(" threads"));
+    let made: u64 = made.and_then(|number| number.parse().ok()).expect("a number");
+    println!("{made} threads");
+    assert!(made > 1000, "{}", finished.describe());
+}
+
 /// A field of a process's status that is a size; `None` if the process has ended.
 fn field_kib(status: &str, name: &str) -> Option<u64> {
     let text = fs::read_to_string(status).ok()?;

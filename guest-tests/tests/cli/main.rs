@@ -113,6 +113,14 @@ fn main() -> ExitCode {
         })
         .with_ignored_flag(debian.is_none()),
     );
+    trials.push(
+        Trial::test("growth::more_threads_than_the_host_gives", || {
+            vmm::require_kvm()?;
+            growth::more_threads_than_the_host_gives();
+            Ok(())
+        })
+        .with_ignored_flag(true),
+    );
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -52,7 +52,7 @@
 //! | inodes of overlays, listings that are open | the files below | ENOMEM | |
 //! | mounts | 65,536 | ENOMEM, ENOSPC | `mounts` |
 //! | namespaces | `/proc/sys/user` | ENOSPC, ENOMEM | `namespaces` |
-//! | control groups | their number and depth | EAGAIN, ENOMEM | `cgroup_core`, `cgroup_limits` reach both |
+//! | control groups | their number and depth | EAGAIN, ENOMEM | the guest program `cgroup_core` |
 //! | keys | quotas, 2^18, 64 MiB | EDQUOT, ENOMEM | `keys` |
 //! | messages, semaphores, queues | the limits of IPC, 256 MiB | ENOSPC, ENOMEM | `message_queues`, `semaphores` |
 //! | addresses, routes, rules, neighbours | 256 a link, 4,096, 1,024, 1,024 a network namespace | ENOBUFS | `routes` |
