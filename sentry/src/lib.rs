@@ -12,6 +12,8 @@ pub mod cred;
 pub mod errno;
 pub mod fs;
 pub mod futex;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod heap;
 pub mod host;
 mod io_uring;

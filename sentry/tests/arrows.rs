@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// The rooms from the top down. Those of one row know nothing of each other, except that the kernel owns the tasks, and a task knows
 /// the kernel that it lives in.
 const ROOMS: &[&[&str]] = &[
+    &["fuzzing"],
     &["boot"],
     &["syscall"],
     &["io_uring"],

@@ -11,6 +11,8 @@ mod channel;
 mod client;
 mod discovery;
 mod ending;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod known;
 mod message;
 mod server;

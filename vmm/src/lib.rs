@@ -11,6 +11,8 @@ pub mod exec;
 mod failure;
 mod forward;
 mod front;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod heap;
 pub mod image;
 mod jail;

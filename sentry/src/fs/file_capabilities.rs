@@ -54,7 +54,7 @@ impl FileCapabilities {
     ///
     /// # Errors
     /// EINVAL.
-    fn parse(bytes: &[u8]) -> Result<Self, Errno> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Errno> {
         let (words, rest) = bytes.as_chunks::<4>();
         let words: Vec<u32> = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
         let version = words.first().ok_or(Errno::EINVAL)? & uapi::VFS_CAP_REVISION_MASK;

@@ -30,6 +30,8 @@ mod file_system_type;
 pub mod file_systems;
 mod fs_context;
 pub mod fuse;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod host;
 pub mod host_stdio;
 mod inode;

@@ -2,6 +2,8 @@
 
 mod elf;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod privileges;
 mod script;
 mod stack;

@@ -12,6 +12,8 @@ mod directory;
 mod epoll;
 mod eventfd;
 mod futex;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod identity;
 mod inotify;
 mod io_uring;

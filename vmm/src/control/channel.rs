@@ -47,14 +47,19 @@ impl Channel {
     ) -> anyhow::Result<()> {
         let message = serde_json::to_vec(message)?;
         ensure!(message.len() <= MAX_MESSAGE_LEN, "it is too long to be sent");
-        let len = u32::try_from(message.len())?;
-        let frame = [&VERSION.to_le_bytes()[..], &len.to_le_bytes(), &message].concat();
+        let frame = Self::frame_of(&message);
         let mut rest = frame.get(self.send_first(&frame, descriptors)?..).unwrap_or_default();
         while !rest.is_empty() {
             let sent = retry_on_intr(|| send(&self.0, rest, SendFlags::NOSIGNAL))?;
             rest = rest.get(sent..).unwrap_or_default();
         }
         Ok(())
+    }
+
+    /// `message` with what comes before it. Only what is no longer than a message may be is understood.
+    pub(super) fn frame_of(message: &[u8]) -> Vec<u8> {
+        let len = u32::try_from(message.len()).unwrap_or(u32::MAX);
+        [&VERSION.to_le_bytes()[..], &len.to_le_bytes(), message].concat()
     }
 
     /// Sends the beginning of `frame`, and the descriptors. Returns how much.

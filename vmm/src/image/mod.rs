@@ -21,6 +21,8 @@ mod commit;
 mod compression;
 mod configuration;
 mod digest;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod layer;
 mod location;
 pub mod manage;

@@ -8,6 +8,8 @@
 mod allowance;
 mod broker;
 mod door;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod host_resolver;
 mod policy;
 mod protocol;

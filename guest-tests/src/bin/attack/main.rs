@@ -128,7 +128,8 @@ fn attack_once(seed: u64, arguments: &Arguments) -> Result<(Kind, Outcome), Stri
     let mut command = Command::new(vmm::binary()?);
     command.arg("--image").arg(honeypot.image()).arg("--memory").arg(format!("{MEMORY_MIB}M"));
     command.arg("--").args(kind.words(random.next() % 1_000_000, life));
-    let mut outcome = watch::run(&mut command, arguments.patience).map_err(|error| format!("vmm: {error}"))?;
+    let mut outcome =
+        watch::run(&mut command, arguments.patience).map_err(|error| format!("vmm: {error}"))?;
 
     let after = honeypot.look().map_err(told)?;
     let changed = before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path));

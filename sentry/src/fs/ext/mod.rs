@@ -13,6 +13,8 @@ mod attributes;
 mod bytes;
 mod checksum;
 mod directory;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod groups;
 mod inode;
 mod journal;

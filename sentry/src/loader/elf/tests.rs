@@ -1,45 +1,7 @@
-use std::any::Any;
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::cred::{KernelGid, KernelUid};
-use crate::fs::{DeviceNumber, Metadata, Timestamp};
-
-/// A file of these bytes.
-struct Bytes(Vec<u8>);
-
-impl File for Bytes {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
-        let len = buffer.len().min(self.0.len() - start);
-        buffer[..len].copy_from_slice(&self.0[start..start + len]);
-        Ok(len)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(Metadata {
-            device: DeviceNumber::default(),
-            inode: 1,
-            mode: 0o100_755,
-            links: 1,
-            uid: KernelUid::ROOT,
-            gid: KernelGid::ROOT,
-            special_device: DeviceNumber::default(),
-            size_bytes: self.0.len() as u64,
-            block_size_bytes: 4096,
-            blocks: 0,
-            accessed: Timestamp::default(),
-            modified: Timestamp::default(),
-            changed: Timestamp::default(),
-            created: None,
-        })
-    }
-}
+use crate::loader::fuzzing::Bytes;
 
 /// The fields of a program header: its type, its flags, and the six that are addresses and sizes.
 type Fields = (u32, u32, [u64; 6]);

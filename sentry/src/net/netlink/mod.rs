@@ -9,6 +9,8 @@
 
 mod address;
 mod diag;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod generic;
 mod inbox;
 mod options;
@@ -32,6 +34,7 @@ pub use table::NetlinkSockets;
 use self::socket::NetlinkSocket;
 use super::{Family, NetworkNamespace, Socket, SocketCaller, SocketKind, SocketRequest};
 use crate::Errno;
+use crate::fs::Caller;
 
 /// AF_NETLINK.
 pub(super) const FAMILY: Family = Family { number: AF_NETLINK, create, create_pair: None };
@@ -97,5 +100,7 @@ fn create(
     let is_suitable = |kind: &SocketKind| matches!(kind, SocketKind::Raw | SocketKind::Datagram);
     let kind = request.kind.filter(is_suitable).ok_or(Errno::ESOCKTNOSUPPORT)?;
     let protocol = Protocol::from_raw(request.protocol)?;
-    Ok(NetlinkSocket::new(namespace, kind, protocol, caller))
+    let credentials = Caller::credentials(caller);
+    let owner = (credentials.fs_uid, credentials.fs_gid);
+    Ok(NetlinkSocket::new(namespace, kind, protocol, owner))
 }

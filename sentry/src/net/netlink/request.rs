@@ -1,5 +1,7 @@
 //! Requests: a datagram is taken apart, and each message in it is served and acknowledged.
 
+use std::sync::Arc;
+
 use linux_raw_sys::netlink::NLMSG_MIN_TYPE;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -7,10 +9,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::reply::{acknowledgement, aligned};
 use super::socket::NetlinkSocket;
 use super::{Protocol, diag, generic, route};
+use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::Caller;
-use crate::net::SocketCaller;
 use crate::net::configuration::Refusal;
+use crate::net::{NetworkNamespace, SocketCaller};
 
 /// `struct nlmsghdr`.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -41,12 +44,23 @@ pub(super) struct Request<'a> {
     /// The port of the sender.
     pub(super) port: u32,
     pub(super) credentials: &'a Credentials,
-    pub(super) caller: &'a dyn SocketCaller,
+    /// Who calls; `None` for nobody whose processes and descriptors could be named.
+    pub(super) caller: Option<&'a dyn SocketCaller>,
 }
 
 impl Request<'_> {
     pub(super) fn has(&self, flag: u16) -> bool {
         self.header.flags & flag == flag
+    }
+
+    /// The network namespace of a process, by the caller's number for it; ESRCH without one.
+    pub(super) fn network_of_process(&self, process_id: i32) -> Result<Arc<NetworkNamespace>, Errno> {
+        self.caller.ok_or(Errno::ESRCH)?.network_of_process(process_id)
+    }
+
+    /// The network namespace that a descriptor of the caller's stands for; EBADF without one.
+    pub(super) fn network_of_descriptor(&self, descriptor: i32) -> Result<Arc<NetworkNamespace>, Errno> {
+        self.caller.ok_or(Errno::EBADF)?.network_of_descriptor(descriptor)
     }
 
     /// Whom the answer goes to: the sender's number for the request, and its port.
@@ -65,18 +79,28 @@ pub(super) enum Served {
 
 /// Serves the messages of a datagram, one after the other, as far as they have the lengths that they claim.
 pub(super) fn serve(socket: &NetlinkSocket, datagram: &[u8], port: u32, caller: &dyn SocketCaller) {
-    let credentials = Caller::credentials(caller);
+    serve_all(socket, datagram, port, &Caller::credentials(caller), Some(caller));
+}
+
+/// As [`serve`], for whoever has `credentials`, until `caller` is interrupted.
+pub(super) fn serve_all(
+    socket: &NetlinkSocket,
+    datagram: &[u8],
+    port: u32,
+    credentials: &Credentials,
+    caller: Option<&dyn SocketCaller>,
+) {
     let mut rest = datagram;
     while let Some((message, header, next)) = split(rest) {
         rest = next;
         let payload = message.get(Header::BYTES..).unwrap_or_default();
-        let request = Request { header, payload, port, credentials: &credentials, caller };
+        let request = Request { header, payload, port, credentials, caller };
         if let Served::Done(result) = serve_one(socket, &request)
             && (result.is_err() || request.has(NLM_F_ACK))
         {
             socket.answer(acknowledgement(header, message, result, socket.switches(), port));
         }
-        if caller.is_interrupted() {
+        if caller.is_some_and(|caller| caller.is_interrupted()) {
             return;
         }
     }

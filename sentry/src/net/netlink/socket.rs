@@ -11,7 +11,7 @@ use super::inbox::Inbox;
 use super::options::{self, SOL_NETLINK, Setting, Switches};
 use super::{Protocol, request};
 use crate::Errno;
-use crate::cred::Capabilities;
+use crate::cred::{Capabilities, KernelGid, KernelUid};
 use crate::fs::Caller;
 use crate::net::{
     Destination, NetworkNamespace, Outgoing, PeerCredentials, Received, Receiving, Socket, SocketAddress,
@@ -47,10 +47,8 @@ impl NetlinkSocket {
         namespace: &Arc<NetworkNamespace>,
         kind: SocketKind,
         protocol: Protocol,
-        caller: &dyn SocketCaller,
+        owner: (KernelUid, KernelGid),
     ) -> Arc<Self> {
-        let credentials = caller.credentials();
-        let owner = (credentials.fs_uid, credentials.fs_gid);
         let socket = Arc::new_cyclic(|me| Self {
             common: SocketCommon::new(namespace.shared(), AF_NETLINK, kind, protocol.raw(), owner),
             protocol,

@@ -57,16 +57,26 @@ impl Sent {
 pub(super) fn decode(task: &CurrentTask, socket: &dyn Socket, bytes: &[u8]) -> Result<Sent, Errno> {
     let mut sent = Sent::plain(task);
     let mut rest = bytes;
-    while let Ok((Cmsghdr { cmsg_len, cmsg_level, cmsg_type }, body)) = Cmsghdr::read_from_prefix(rest) {
-        let len = usize::try_from(cmsg_len).map_err(|_| Errno::EINVAL)?;
-        let data = len.checked_sub(HEADER_BYTES).and_then(|len| body.get(..len)).ok_or(Errno::EINVAL)?;
-        sent.add(task, socket, ControlMessage { level: cmsg_level, kind: cmsg_type, data: data.to_vec() })?;
-        rest = rest.get(len.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
+    while let Some((message, next)) = split(rest)? {
+        sent.add(task, socket, message)?;
+        rest = next;
     }
     if !sent.files.files.is_empty() {
         charge_sender(task, &mut sent.files);
     }
     Ok(sent)
+}
+
+/// The first control message in `bytes`, and what follows it; `None` if not even a header is left.
+///
+/// # Errors
+/// EINVAL: it has not the length that it claims.
+pub(in crate::syscall) fn split(bytes: &[u8]) -> Result<Option<(ControlMessage, &[u8])>, Errno> {
+    let Ok((header, body)) = Cmsghdr::read_from_prefix(bytes) else { return Ok(None) };
+    let len = usize::try_from(header.cmsg_len).map_err(|_| Errno::EINVAL)?;
+    let data = len.checked_sub(HEADER_BYTES).and_then(|len| body.get(..len)).ok_or(Errno::EINVAL)?;
+    let message = ControlMessage { level: header.cmsg_level, kind: header.cmsg_type, data: data.to_vec() };
+    Ok(Some((message, bytes.get(len.next_multiple_of(ALIGNMENT)..).unwrap_or_default())))
 }
 
 /// Has the caller's user answer for `files` while they are on their way.

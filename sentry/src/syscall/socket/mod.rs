@@ -1,7 +1,7 @@
 //! Sockets: making, naming and connecting them. Addresses, messages and options have files of their own.
 
 mod address;
-mod control;
+pub(super) mod control;
 pub(super) mod message;
 mod options;
 

@@ -8,7 +8,7 @@
 mod examination;
 mod lookups;
 mod published;
-mod query;
+pub(super) mod query;
 mod servers;
 mod sockets;
 

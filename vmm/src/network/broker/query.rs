@@ -16,7 +16,7 @@ const MAX_NAME_BYTES: usize = 253;
 const MAX_ALIASES: usize = 16;
 
 /// What is asked.
-pub(super) struct Query<'a> {
+pub(in crate::network) struct Query<'a> {
     packet: Packet<'a>,
     /// The name in lower case, without a dot at its end.
     pub(super) name: String,
@@ -26,7 +26,7 @@ pub(super) struct Query<'a> {
 
 /// Why a question goes nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::network) enum Refusal {
     /// It is no question.
     Malformed,
     /// It is of another kind than for a record of a name.
@@ -35,7 +35,7 @@ pub(super) enum Refusal {
 
 impl<'a> Query<'a> {
     /// What is asked in `bytes`; `None` of what is no question and cannot be answered.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Result<Self, Refusal>> {
+    pub(in crate::network) fn parse(bytes: &'a [u8]) -> Option<Result<Self, Refusal>> {
         let header: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
         let is_answer = header[2] & 0x80 != 0;
         if is_answer {
@@ -63,7 +63,7 @@ impl<'a> Query<'a> {
     }
 
     /// The question as it is asked of a server, by the number `id`: the question alone, so that nothing else of the guest's goes out.
-    pub(super) fn forwarded(&self, id: u16) -> Option<Vec<u8>> {
+    pub(in crate::network) fn forwarded(&self, id: u16) -> Option<Vec<u8>> {
         let mut packet = Packet::new_query(id);
         packet.set_flags(PacketFlag::RECURSION_DESIRED);
         packet.questions.extend(self.packet.questions.first().cloned());
@@ -74,7 +74,7 @@ impl<'a> Query<'a> {
     }
 
     /// The answer of a server with the guest's own number; `None` if it answers something else.
-    pub(super) fn answer(&self, id: u16, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    pub(in crate::network) fn answer(&self, id: u16, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
         let packet = Packet::parse(&bytes).ok()?;
         let is_answer = packet.id() == id && packet.has_flags(PacketFlag::RESPONSE);
         let is_same = |own: &Question<'_>, other: &Question<'_>| {

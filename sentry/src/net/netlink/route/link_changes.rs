@@ -35,8 +35,8 @@ fn other_network(
     request: &Request<'_>,
 ) -> Result<Option<Network>, Refusal> {
     let named = message.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::NetNsPid(number) => Some(request.caller.network_of_process(number.cast_signed())),
-        LinkAttribute::NetNsFd(descriptor) => Some(request.caller.network_of_descriptor(*descriptor)),
+        LinkAttribute::NetNsPid(number) => Some(request.network_of_process(number.cast_signed())),
+        LinkAttribute::NetNsFd(descriptor) => Some(request.network_of_descriptor(*descriptor)),
         LinkAttribute::IfNetnsId(number) => Some(network.numbers().get(*number).ok_or(Errno::EINVAL)),
         _ => None,
     });

@@ -19,8 +19,8 @@ const NOT_ASSIGNED: i32 = -1;
 /// EINVAL if it names none, ESRCH, EBADF.
 fn named(message: &NsidMessage, request: &Request<'_>) -> Result<Arc<NetworkNamespace>, Refusal> {
     let named = message.attributes.iter().find_map(|attribute| match attribute {
-        NsidAttribute::Pid(number) => Some(request.caller.network_of_process(number.cast_signed())),
-        NsidAttribute::Fd(descriptor) => Some(request.caller.network_of_descriptor(descriptor.cast_signed())),
+        NsidAttribute::Pid(number) => Some(request.network_of_process(number.cast_signed())),
+        NsidAttribute::Fd(descriptor) => Some(request.network_of_descriptor(descriptor.cast_signed())),
         _ => None,
     });
     let missing = Refusal::new(Errno::EINVAL, "Peer netns reference is missing");

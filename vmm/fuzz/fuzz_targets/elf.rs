@@ -1,0 +1,4 @@
+//! ELF files.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sentry::fuzzing::elf(bytes));

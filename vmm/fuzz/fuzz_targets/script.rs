@@ -1,0 +1,4 @@
+//! Scripts.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sentry::fuzzing::script(bytes));
