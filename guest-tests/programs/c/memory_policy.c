@@ -80,6 +80,10 @@ static void questions_are_checked(void) {
   CHECK_ERRNO(syscall(SYS_get_mempolicy, wild, &nodes, MASK_BITS, NULL, 0), EFAULT);
   CHECK_ERRNO(syscall(SYS_get_mempolicy, &mode, wild, MASK_BITS, NULL, 0), EFAULT);
   CHECK_ERRNO(syscall(SYS_get_mempolicy, &mode, &nodes, 0, NULL, 0), EINVAL);
+  // A number of bits that is too large is refused, unless it is too large even to be rounded up: then nothing is written.
+  CHECK_ERRNO(syscall(SYS_get_mempolicy, &mode, &nodes, 8 * PAGE + 2, NULL, 0), EINVAL);
+  CHECK_ERRNO(syscall(SYS_get_mempolicy, &mode, &nodes, ULONG_MAX - 62, NULL, 0), EINVAL);
+  OK(syscall(SYS_get_mempolicy, &mode, &nodes, ULONG_MAX, NULL, 0));
   OK(get(&mode, NULL, memory, MPOL_F_ADDR | MPOL_F_NODE));
   CHECK_EQ(mode, 0);
   OK(set(MPOL_INTERLEAVE, 1));

@@ -98,11 +98,13 @@ fn write_nodes(
     max_node: u64,
     nodes: NodeMask,
 ) -> Result<(), Errno> {
-    let words = (max_node - 1).div_ceil(u64::from(u64::BITS));
-    if words * u64::from(u64::BITS) > MAX_MASK_BITS {
+    let word_bits = u64::from(u64::BITS);
+    // As on Linux a length that is too large to be rounded up is 0.
+    let bits = max_node.wrapping_sub(1).checked_next_multiple_of(word_bits).unwrap_or(0);
+    if bits > MAX_MASK_BITS {
         return Err(Errno::EINVAL);
     }
-    let mut mask = vec![0; usize::try_from(words).map_err(|_| Errno::EINVAL)?];
+    let mut mask = vec![0; usize::try_from(bits / word_bits).map_err(|_| Errno::EINVAL)?];
     if let Some(first) = mask.first_mut() {
         *first = nodes.bits();
     }
