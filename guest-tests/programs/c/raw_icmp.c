@@ -103,6 +103,18 @@ static void echo_v6(void) {
   OK(close(one));
 }
 
+// What no packet could hold is refused before anything is copied.
+static void too_long(void) {
+  size_t length = 1 << 30;
+  void *memory = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(memory != MAP_FAILED);
+  int one = make(AF_INET, IPPROTO_ICMP);
+  struct address target = at("127.0.0.1", 0);
+  CHECK_ERRNO(sendto(one, memory, length, 0, &target.any, target.length), EMSGSIZE);
+  OK(close(one));
+  OK(munmap(memory, length));
+}
+
 static void who_may(void) {
   CHECK_ERRNO(socket(AF_INET, SOCK_RAW, 0), EPROTONOSUPPORT);
   CHECK_ERRNO(socket(AF_INET, SOCK_RAW, 999), EINVAL);
@@ -119,6 +131,7 @@ int main(void) {
   echo_v4();
   filtered();
   echo_v6();
+  too_long();
   who_may();
   return 0;
 }

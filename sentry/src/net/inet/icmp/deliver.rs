@@ -17,7 +17,7 @@ use crate::net::route::RouteResult;
 use crate::net::wire::{Fate, Refusal};
 
 /// The largest packet beside its header.
-const MAX_BYTES: usize = 65_515;
+pub(super) const MAX_BYTES: usize = 65_515;
 /// Where an IPv4 header has its protocol, and where its destination.
 const PROTOCOL_OFFSET: usize = 9;
 const SOURCE_OFFSET: usize = 12;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use linux_raw_sys::net as uapi;
 use zerocopy::IntoBytes;
 
+use super::deliver::MAX_BYTES;
 use super::packet::Filter;
 use super::{ICMP, ICMPV6, IcmpSocket};
 use crate::Errno;
@@ -56,6 +57,10 @@ impl Socket for IcmpSocket {
         let mut state = self.state.lock();
         (state.own, state.remote) = (None, None);
         Ok(())
+    }
+
+    fn check_send(&self, len_bytes: usize, _has_destination: bool) -> Result<(), Errno> {
+        if len_bytes > MAX_BYTES { Err(Errno::EMSGSIZE) } else { Ok(()) }
     }
 
     fn name(&self) -> Result<SocketAddress, Errno> {
