@@ -137,6 +137,13 @@ structures! {
         resolve: u64,
     }
 
+    /// `struct xattr_args` (`man 2 setxattrat`).
+    XattrArgs {
+        value: u64,
+        size: u32,
+        flags: u32,
+    }
+
     /// `struct mount_attr` (`man 2 mount_setattr`).
     MountAttributes {
         attr_set: u64,

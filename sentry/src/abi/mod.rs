@@ -27,7 +27,7 @@ pub(crate) use aio::{AioSigset, IoEvent, Iocb};
 pub(crate) use block::{BlkpgArgument, BlkpgPartition, LoopConfig, LoopInfo, LoopInfo64};
 pub(crate) use file::{
     EpollEvent, FileOwner, Flock, InotifyEvent, LinuxDirent, LinuxDirent64, MountAttributes, OpenHow, PollFd,
-    Stat, Statfs, Statx, StatxTimestamp, Ustat,
+    Stat, Statfs, Statx, StatxTimestamp, Ustat, XattrArgs,
 };
 pub(crate) use io_uring::{
     IoCqringOffsets, IoSqringOffsets, IoUringCqe, IoUringFilesUpdate, IoUringGeteventsArg, IoUringParams,

@@ -7,6 +7,7 @@ use rustix::io::pread;
 
 use super::Image;
 use crate::Errno;
+use crate::fs::CreationMode;
 use crate::fs::dev::MemoryDevices;
 use crate::fs::host::HostTree;
 use crate::fs::layers::LayeredTree;
@@ -141,7 +142,7 @@ impl Builder {
                 &self.view.root,
                 path.as_bytes(),
                 NewNode::Directory,
-                permissions,
+                CreationMode::exact(permissions),
             )?,
             found => found?,
         };
@@ -168,7 +169,7 @@ impl Builder {
         }
         let found = match self.find(path) {
             Err(Errno::ENOENT) => {
-                create_node(&self.resolver(), &self.view.root, path.as_bytes(), NewNode::Regular, 0o644)?
+                create_node(&self.resolver(), &self.view.root, path.as_bytes(), NewNode::Regular, CreationMode::exact(0o644))?
             }
             found => found?,
         };
@@ -192,7 +193,7 @@ impl Builder {
         if self.find(path)?.kind() != FileKind::Regular {
             return Err(Errno::EINVAL);
         }
-        let request = OpenRequest { flags: OpenFlags::empty(), permissions: 0 };
+        let request = OpenRequest { flags: OpenFlags::empty(), mode: CreationMode::default() };
         let file = open(&self.resolver(), &self.view.root, path.as_bytes(), request)?;
         let mut contents = vec![0; max_len];
         let mut len = 0;
@@ -223,7 +224,7 @@ impl Builder {
             Err(error) => return Err(error),
         }
         let flags = OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::WRONLY;
-        let request = OpenRequest { flags, permissions: 0o644 };
+        let request = OpenRequest { flags, mode: CreationMode::exact(0o644) };
         let file = open(&self.resolver(), &self.view.root, path.as_bytes(), request)?;
         let mut written = 0;
         while let Some(rest) = contents.get(written..).filter(|rest| !rest.is_empty()) {
@@ -265,7 +266,7 @@ impl Builder {
     /// # Errors
     /// There is no room.
     pub(super) fn write_program(&self, path: &str, contents: &[u8]) -> Result<(), Errno> {
-        let request = OpenRequest { flags: OpenFlags::CREAT | OpenFlags::WRONLY, permissions: 0o755 };
+        let request = OpenRequest { flags: OpenFlags::CREAT | OpenFlags::WRONLY, mode: CreationMode::exact(0o755) };
         let file = open(&self.resolver(), &self.view.root, path.as_bytes(), request)?;
         match file.file().write_at(contents, 0)? == contents.len() {
             true => Ok(()),
@@ -275,7 +276,7 @@ impl Builder {
 
     /// Copies an executable of the host into the root directory.
     fn copy_in(&self, file: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-        let request = OpenRequest { flags: OpenFlags::CREAT | OpenFlags::WRONLY, permissions: 0o755 };
+        let request = OpenRequest { flags: OpenFlags::CREAT | OpenFlags::WRONLY, mode: CreationMode::exact(0o755) };
         let copy = open(&self.resolver(), &self.view.root, name, request)?;
         let mut buffer = vec![0; COPY_LEN];
         let mut offset = 0;

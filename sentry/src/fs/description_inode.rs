@@ -8,6 +8,9 @@ use super::metadata::{AttributeChanges, FileKind, Metadata};
 use super::{File, FileDescription, OpenFlags};
 use crate::Errno;
 
+/// The extended attribute that tells a socket's protocol.
+const PROTOCOL_NAME: &[u8] = b"system.sockprotoname";
+
 /// What stands for an open file without a path.
 pub(super) struct DescriptionInode {
     description: Arc<FileDescription>,
@@ -33,6 +36,17 @@ impl Inode for DescriptionInode {
 
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
         self.description.file().set_attributes(changes)
+    }
+
+    fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        let protocol = self.description.file().protocol_name().filter(|_| name == PROTOCOL_NAME);
+        let text = protocol.ok_or(Errno::EOPNOTSUPP)?;
+        Ok([text.as_bytes(), b"\0"].concat())
+    }
+
+    fn list_xattrs(&self) -> Result<Vec<Vec<u8>>, Errno> {
+        let protocol = self.description.file().protocol_name();
+        Ok(protocol.into_iter().map(|_| PROTOCOL_NAME.to_vec()).collect())
     }
 
     fn open(self: Arc<Self>, _flags: OpenFlags, _viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {

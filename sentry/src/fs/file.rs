@@ -76,6 +76,11 @@ pub trait File: Send + Sync + Any {
         Err(Errno::EPERM)
     }
 
+    /// What Linux calls the protocol of a socket (`system.sockprotoname`).
+    fn protocol_name(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The inode of a file without a path, by which /proc/PID/fd/N opens it once more.
     fn nameless_inode(&self) -> Option<Arc<dyn Inode>> {
         None

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::acl::{Acl, AclKind, InheritedAcls};
 use super::inotify::WatchList;
 use super::locks::FileLocks;
 use super::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata};
@@ -93,12 +94,14 @@ impl NewNode<'_> {
 pub struct NodeCreation<'a> {
     /// What to make.
     pub node: NewNode<'a>,
-    /// Permission, set-ID and sticky bits, after the umask.
+    /// Permission, set-ID and sticky bits, after the umask or the default list.
     pub permissions: u32,
     /// Owner.
     pub uid: KernelUid,
     /// Group; a set-group-ID directory gives its own instead.
     pub gid: KernelGid,
+    /// Access control lists that it gets, where the file system has any.
+    pub acls: Option<&'a InheritedAcls>,
 }
 
 /// What rename(2) does with an existing target (`man 2 renameat2`).
@@ -324,9 +327,9 @@ pub trait Inode: Send + Sync + Any {
     /// The names of all extended attributes.
     ///
     /// # Errors
-    /// EOPNOTSUPP.
+    /// Those of the file system.
     fn list_xattrs(&self) -> Result<Vec<Vec<u8>>, Errno> {
-        Err(Errno::EOPNOTSUPP)
+        Ok(Vec::new())
     }
 
     /// Removes an extended attribute.
@@ -334,6 +337,22 @@ pub trait Inode: Send + Sync + Any {
     /// # Errors
     /// ENODATA, EOPNOTSUPP.
     fn remove_xattr(&self, _name: &[u8]) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// One of the file's access control lists, if it has that.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP: the file system has no lists.
+    fn acl(&self, _kind: AclKind) -> Result<Option<Acl>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Replaces one of the file's access control lists, and with it, if `permissions` says so, the permission bits.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP, ENOSPC.
+    fn set_acl(&self, _kind: AclKind, _acl: Option<&Acl>, _permissions: Option<u32>) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
 

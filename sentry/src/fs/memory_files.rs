@@ -44,6 +44,7 @@ impl MemoryFiles {
             permissions,
             uid: credentials.fs_uid,
             gid: credentials.fs_gid,
+            acls: None,
         };
         let inode = self.mount.root().inode().create_unnamed(&creation, false)?;
         let dentry = Dentry::new_unnamed(inode, Some(self.mount.root()), name);

@@ -9,6 +9,7 @@
 //! then the lock of changes of mounts, then whatever the inode locks inside. `Dentry::place` and what a mount locks
 //! ([`mount`]) are leaves.
 
+pub mod acl;
 pub mod anonymous;
 pub mod async_io;
 pub mod binfmt_misc;
@@ -74,6 +75,7 @@ pub mod tmpfs;
 pub mod volume;
 mod write_count;
 
+pub use acl::CreationMode;
 pub use async_io::SignalOwner;
 pub use caller::Caller;
 pub use dentry::Dentry;

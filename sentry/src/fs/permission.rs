@@ -1,6 +1,7 @@
 //! Who may do what with an inode (`man 7 path_resolution`, "Permissions"; `man 7 capabilities`).
 
 use super::Viewer;
+use super::acl::deciding_list;
 use super::inode::Inode;
 use super::metadata::{FileKind, Metadata};
 use crate::Errno;
@@ -32,7 +33,16 @@ pub fn check_access(inode: &dyn Inode, access: Access, credentials: &Credentials
     }
     let is_permitted = match inode.permits(access, credentials) {
         Some(own_rule) => own_rule?,
-        None => permits(&inode.metadata()?, access, credentials),
+        None => {
+            let metadata = inode.metadata()?;
+            match deciding_list(inode, &metadata, credentials)? {
+                Some(list) => {
+                    list.permits(&metadata, access, credentials)
+                        || has_capability(&metadata, access, credentials)
+                }
+                None => permits(&metadata, access, credentials),
+            }
+        }
     };
     if is_permitted { Ok(()) } else { Err(Errno::EACCES) }
 }
@@ -60,9 +70,11 @@ pub(super) fn permits(metadata: &Metadata, access: Access, credentials: &Credent
         0
     };
     let granted = Access::from_bits_truncate(metadata.mode >> shift & 0o7);
-    if granted.contains(access) {
-        return true;
-    }
+    granted.contains(access) || has_capability(metadata, access, credentials)
+}
+
+/// Whether a capability permits `access`, whatever the mode says.
+fn has_capability(metadata: &Metadata, access: Access, credentials: &Credentials) -> bool {
     let is_directory = metadata.kind() == FileKind::Directory;
     let read_search = if is_directory { Access::READ | Access::EXECUTE } else { Access::READ };
     let has = |capability| credentials.has_over(metadata.uid, metadata.gid, capability);

@@ -102,6 +102,10 @@ impl File for SocketFile {
         Ok(self.0.common().inode().metadata())
     }
 
+    fn protocol_name(&self) -> Option<&'static str> {
+        Some(self.0.common().protocol_name())
+    }
+
     fn anonymous_name(&self) -> String {
         format!("socket:[{}]", self.0.common().inode().number())
     }

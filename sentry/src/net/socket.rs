@@ -145,6 +145,23 @@ impl SocketCommon {
         self.protocol
     }
 
+    /// What Linux calls its protocol.
+    pub fn protocol_name(&self) -> &'static str {
+        match (self.family, self.kind) {
+            (uapi::AF_UNIX, SocketKind::Stream) => "UNIX-STREAM",
+            (uapi::AF_UNIX, _) => "UNIX",
+            (uapi::AF_NETLINK, _) => "NETLINK",
+            (uapi::AF_INET6, SocketKind::Stream) => "TCPv6",
+            (uapi::AF_INET6, SocketKind::Raw) => "RAWv6",
+            (uapi::AF_INET6, _) if self.protocol == uapi::IPPROTO_ICMPV6 => "PINGv6",
+            (uapi::AF_INET6, _) => "UDPv6",
+            (_, SocketKind::Stream) => "TCP",
+            (_, SocketKind::Raw) => "RAW",
+            (_, _) if self.protocol == uapi::IPPROTO_ICMP as u32 => "PING",
+            _ => "UDP",
+        }
+    }
+
     /// What SOL_SOCKET's options say now.
     pub fn options(&self) -> SocketOptions {
         *self.options.lock()

@@ -12,7 +12,7 @@ use super::scope::Scope;
 use crate::Errno;
 use crate::abi::OpenHow;
 use crate::fs::operations::{self, OpenRequest};
-use crate::fs::{Fd, OpenFlags, ResolveFlags};
+use crate::fs::{CreationMode, Fd, OpenFlags, ResolveFlags};
 use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
 
@@ -94,9 +94,9 @@ fn open_path(
     let path = path.read(task)?;
     task.descriptors().check_room(task.descriptor_bounds())?;
     let scope = Scope::restricted(task, resolve);
-    let permissions = mode & MODE_BITS & !task.task_fs().umask();
+    let mode = CreationMode { permissions: mode & MODE_BITS, umask: task.task_fs().umask() };
     let start = scope.start(task, directory, &path)?;
-    let request = OpenRequest { flags, permissions };
+    let request = OpenRequest { flags, mode };
     let open = || operations::open(&scope.resolver(), &start, &path, request);
     let description = after_leases(task, flags.contains(OpenFlags::NONBLOCK), open)?;
     drop(scope);

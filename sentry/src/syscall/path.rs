@@ -10,7 +10,7 @@ use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::Fd;
 use crate::fs::operations;
-use crate::fs::{DeviceNumber, FileKind, NewNode, RenameMode};
+use crate::fs::{CreationMode, DeviceNumber, FileKind, NewNode, RenameMode};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 
@@ -75,8 +75,8 @@ fn make(
     let path = path.read(task)?;
     let scope = Scope::new(task);
     let start = scope.start(task, directory, &path)?;
-    let permissions = permissions & !task.task_fs().umask();
-    operations::create_node(&scope.resolver(), &start, &path, node, permissions)?;
+    let mode = CreationMode { permissions, umask: task.task_fs().umask() };
+    operations::create_node(&scope.resolver(), &start, &path, node, mode)?;
     Ok(())
 }
 

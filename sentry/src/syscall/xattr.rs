@@ -5,10 +5,13 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPath, UserPointer, UserSlice, handlers};
+use super::process::read_extensible;
 use super::scope::{Scope, check_flags};
 use crate::Errno;
+use crate::abi::XattrArgs;
 use crate::fs::Fd;
 use crate::fs::{Path, operations};
+use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 
 /// The longest value and the longest list of names.
@@ -19,16 +22,59 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
     getxattr,
     lgetxattr,
     fgetxattr,
+    getxattrat,
     setxattr,
     lsetxattr,
     fsetxattr,
+    setxattrat,
     listxattr,
     llistxattr,
     flistxattr,
+    listxattrat,
     removexattr,
     lremovexattr,
     fremovexattr,
+    removexattrat,
 ];
+
+/// The file that a call is about.
+#[derive(Clone, Copy)]
+enum Subject {
+    /// What a path names, with `AT_*` flags.
+    Named(Fd, UserPath, u32),
+    /// What a descriptor refers to.
+    Open(Fd),
+}
+
+impl Subject {
+    fn followed(path: UserPath) -> Self {
+        Self::Named(Fd::WORKING_DIRECTORY, path, 0)
+    }
+
+    fn unfollowed(path: UserPath) -> Self {
+        Self::Named(Fd::WORKING_DIRECTORY, path, uapi::AT_SYMLINK_NOFOLLOW)
+    }
+
+    fn at(directory: Fd, path: UserPath, flags: u32) -> Result<Self, Errno> {
+        let flags = check_flags(flags, uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH)?;
+        Ok(Self::Named(directory, path, flags))
+    }
+
+    fn find(self, task: &CurrentTask) -> Result<Path, Errno> {
+        match self {
+            Self::Named(directory, path, flags) => {
+                let is_empty = flags & uapi::AT_EMPTY_PATH != 0
+                    && directory != Fd::WORKING_DIRECTORY
+                    && (path.is_null() || path.read(task)?.is_empty());
+                match is_empty {
+                    true => Self::Open(directory).find(task),
+                    false => Scope::new(task).find_at_or_of(task, directory, path, flags),
+                }
+            }
+            Self::Open(descriptor) => Ok(Path::of_description(&task.usable_file(descriptor)?)),
+        }
+    }
+}
 
 fn getxattr(
     task: &mut CurrentTask,
@@ -36,7 +82,7 @@ fn getxattr(
     name: UserPointer<u8>,
     value: UserSlice,
 ) -> Result<usize, Errno> {
-    get(task, &followed(task, path)?, name, value)
+    get(task, Subject::followed(path), name, value)
 }
 
 fn lgetxattr(
@@ -45,7 +91,7 @@ fn lgetxattr(
     name: UserPointer<u8>,
     value: UserSlice,
 ) -> Result<usize, Errno> {
-    get(task, &unfollowed(task, path)?, name, value)
+    get(task, Subject::unfollowed(path), name, value)
 }
 
 fn fgetxattr(
@@ -54,7 +100,24 @@ fn fgetxattr(
     name: UserPointer<u8>,
     value: UserSlice,
 ) -> Result<usize, Errno> {
-    get(task, &opened(task, descriptor)?, name, value)
+    get(task, Subject::Open(descriptor), name, value)
+}
+
+fn getxattrat(
+    task: &mut CurrentTask,
+    directory: Fd,
+    path: UserPath,
+    flags: u32,
+    name: UserPointer<u8>,
+    arguments: UserSlice,
+) -> Result<usize, Errno> {
+    let XattrArgs { value, size, flags: unused } =
+        read_extensible(task, arguments, size_of::<XattrArgs>())?;
+    if unused != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let value = UserSlice { address: VirtualAddress(value), len_bytes: size.into() };
+    get(task, Subject::at(directory, path, flags)?, name, value)
 }
 
 fn setxattr(
@@ -64,7 +127,7 @@ fn setxattr(
     value: UserSlice,
     flags: u32,
 ) -> Result<(), Errno> {
-    set(task, &followed(task, path)?, name, value, flags)
+    set(task, Subject::followed(path), name, value, flags)
 }
 
 fn lsetxattr(
@@ -74,7 +137,7 @@ fn lsetxattr(
     value: UserSlice,
     flags: u32,
 ) -> Result<(), Errno> {
-    set(task, &unfollowed(task, path)?, name, value, flags)
+    set(task, Subject::unfollowed(path), name, value, flags)
 }
 
 fn fsetxattr(
@@ -84,49 +147,72 @@ fn fsetxattr(
     value: UserSlice,
     flags: u32,
 ) -> Result<(), Errno> {
-    set(task, &opened(task, descriptor)?, name, value, flags)
+    set(task, Subject::Open(descriptor), name, value, flags)
+}
+
+fn setxattrat(
+    task: &mut CurrentTask,
+    directory: Fd,
+    path: UserPath,
+    flags: u32,
+    name: UserPointer<u8>,
+    arguments: UserSlice,
+) -> Result<(), Errno> {
+    let XattrArgs { value, size, flags: how } = read_extensible(task, arguments, size_of::<XattrArgs>())?;
+    let value = UserSlice { address: VirtualAddress(value), len_bytes: size.into() };
+    set(task, Subject::at(directory, path, flags)?, name, value, how)
 }
 
 fn listxattr(task: &mut CurrentTask, path: UserPath, names: UserSlice) -> Result<usize, Errno> {
-    list(task, &followed(task, path)?, names)
+    list(task, Subject::followed(path), names)
 }
 
 fn llistxattr(task: &mut CurrentTask, path: UserPath, names: UserSlice) -> Result<usize, Errno> {
-    list(task, &unfollowed(task, path)?, names)
+    list(task, Subject::unfollowed(path), names)
 }
 
 fn flistxattr(task: &mut CurrentTask, descriptor: Fd, names: UserSlice) -> Result<usize, Errno> {
-    list(task, &opened(task, descriptor)?, names)
+    list(task, Subject::Open(descriptor), names)
+}
+
+fn listxattrat(
+    task: &mut CurrentTask,
+    directory: Fd,
+    path: UserPath,
+    flags: u32,
+    names: UserSlice,
+) -> Result<usize, Errno> {
+    list(task, Subject::at(directory, path, flags)?, names)
 }
 
 fn removexattr(task: &mut CurrentTask, path: UserPath, name: UserPointer<u8>) -> Result<(), Errno> {
-    remove(task, &followed(task, path)?, name)
+    remove(task, Subject::followed(path), name)
 }
 
 fn lremovexattr(task: &mut CurrentTask, path: UserPath, name: UserPointer<u8>) -> Result<(), Errno> {
-    remove(task, &unfollowed(task, path)?, name)
+    remove(task, Subject::unfollowed(path), name)
 }
 
 fn fremovexattr(task: &mut CurrentTask, descriptor: Fd, name: UserPointer<u8>) -> Result<(), Errno> {
-    remove(task, &opened(task, descriptor)?, name)
+    remove(task, Subject::Open(descriptor), name)
 }
 
-fn followed(task: &CurrentTask, path: UserPath) -> Result<Path, Errno> {
-    Scope::new(task).find_at(task, Fd::WORKING_DIRECTORY, path, 0)
-}
-
-fn unfollowed(task: &CurrentTask, path: UserPath) -> Result<Path, Errno> {
-    Scope::new(task).find_at(task, Fd::WORKING_DIRECTORY, path, uapi::AT_SYMLINK_NOFOLLOW)
-}
-
-fn opened(task: &CurrentTask, descriptor: Fd) -> Result<Path, Errno> {
-    Ok(Path::of_description(&task.usable_file(descriptor)?))
+fn removexattrat(
+    task: &mut CurrentTask,
+    directory: Fd,
+    path: UserPath,
+    flags: u32,
+    name: UserPointer<u8>,
+) -> Result<(), Errno> {
+    remove(task, Subject::at(directory, path, flags)?, name)
 }
 
 fn read_name(task: &CurrentTask, name: UserPointer<u8>) -> Result<Vec<u8>, Errno> {
     const MAX_LEN: usize = uapi::XATTR_NAME_MAX as usize + 1;
     let name = task.memory().read_c_string(name.address(), MAX_LEN);
-    name.map_err(|error| if error == Errno::ENAMETOOLONG { Errno::ERANGE } else { error })
+    let name = name.map_err(|error| if error == Errno::ENAMETOOLONG { Errno::ERANGE } else { error })?;
+    operations::check_xattr_name(&name)?;
+    Ok(name)
 }
 
 /// Copies a result out; a length of 0 asks for the length alone.
@@ -140,15 +226,15 @@ fn write_result(task: &CurrentTask, bytes: &[u8], place: UserSlice) -> Result<us
     Ok(bytes.len())
 }
 
-fn get(task: &mut CurrentTask, path: &Path, name: UserPointer<u8>, value: UserSlice) -> Result<usize, Errno> {
+fn get(task: &mut CurrentTask, subject: Subject, name: UserPointer<u8>, value: UserSlice) -> Result<usize, Errno> {
     let name = read_name(task, name)?;
-    let found = operations::get_xattr(path, &name, &task.credentials())?;
+    let found = operations::get_xattr(&subject.find(task)?, &name, &task.credentials())?;
     write_result(task, &found, value)
 }
 
 fn set(
     task: &mut CurrentTask,
-    path: &Path,
+    subject: Subject,
     name: UserPointer<u8>,
     value: UserSlice,
     flags: u32,
@@ -162,6 +248,7 @@ fn set(
     }
     let mut bytes = vec![0; len];
     task.memory().read_bytes(value.address, &mut bytes)?;
+    let path = subject.find(task)?;
     let must_exist = match (has(uapi::XATTR_CREATE), has(uapi::XATTR_REPLACE)) {
         (false, false) => None,
         (true, false) => Some(false),
@@ -169,18 +256,18 @@ fn set(
         // Whether it exists or not, one of the two forbids it.
         (true, true) => Some(path.inode().get_xattr(&name).is_err()),
     };
-    operations::set_xattr(path, &name, &bytes, must_exist, &task.credentials())
+    operations::set_xattr(&path, &name, &bytes, must_exist, &task.credentials())
 }
 
-fn list(task: &mut CurrentTask, path: &Path, place: UserSlice) -> Result<usize, Errno> {
-    let names = operations::list_xattrs(path, &task.credentials())?;
+fn list(task: &mut CurrentTask, subject: Subject, place: UserSlice) -> Result<usize, Errno> {
+    let names = operations::list_xattrs(&subject.find(task)?, &task.credentials())?;
     if names.len() > MAX_LIST_BYTES {
         return Err(Errno::E2BIG);
     }
     write_result(task, &names, place)
 }
 
-fn remove(task: &mut CurrentTask, path: &Path, name: UserPointer<u8>) -> Result<(), Errno> {
+fn remove(task: &mut CurrentTask, subject: Subject, name: UserPointer<u8>) -> Result<(), Errno> {
     let name = read_name(task, name)?;
-    operations::remove_xattr(path, &name, &task.credentials())
+    operations::remove_xattr(&subject.find(task)?, &name, &task.credentials())
 }

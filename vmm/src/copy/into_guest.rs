@@ -8,8 +8,8 @@ use anyhow::{Context, bail, ensure};
 use sentry::Errno;
 use sentry::fs::operations;
 use sentry::fs::{
-    FileKind, FsView, NewNode, OpenFlags, Path, RenameMode, ResolveFlags, Resolver, TimeChange, Timestamp,
-    Viewer,
+    CreationMode, FileKind, FsView, NewNode, OpenFlags, Path, RenameMode, ResolveFlags, Resolver, TimeChange,
+    Timestamp, Viewer,
 };
 
 use super::{COPY_LEN, MAX_DEPTH, components, finish};
@@ -89,7 +89,9 @@ impl Receiver<'_> {
     }
 
     fn make(&self, archive: &mut TarReader<File>, member: &Member, path: &[u8]) -> anyhow::Result<Path> {
-        let create = |node| operations::create_node(&self.resolver, &self.directory, path, node, 0o700);
+        let create = |node| {
+            operations::create_node(&self.resolver, &self.directory, path, node, CreationMode::exact(0o700))
+        };
         match &member.kind {
             MemberKind::Directory => Ok(create(NewNode::Directory)?),
             MemberKind::Symlink(text) => Ok(create(NewNode::Symlink(text))?),

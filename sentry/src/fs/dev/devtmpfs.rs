@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::tree::populate;
 use crate::Errno;
+use crate::fs::CreationMode;
 use crate::fs::block::DeviceNodes;
 use crate::fs::file_system_type::{FileSystemType, TypeFlags};
 use crate::fs::operations::{create_node, unlink};
@@ -71,7 +72,7 @@ impl DeviceNodes for Devtmpfs {
     fn add(&self, name: &str, number: DeviceNumber) {
         let node = NewNode::BlockDevice(number);
         let made =
-            create_node(&self.resolver(), self.root(), name.as_bytes(), node, BLOCK_DEVICE_PERMISSIONS);
+            create_node(&self.resolver(), self.root(), name.as_bytes(), node, CreationMode::exact(BLOCK_DEVICE_PERMISSIONS));
         if let Err(error) = made {
             log::debug!("devtmpfs has no node {name}: {error}");
         }

@@ -4,6 +4,7 @@ use super::MiscDevices;
 use crate::Errno;
 use crate::fs::block::LoopControl;
 use crate::fs::fuse::FuseDriver;
+use crate::fs::CreationMode;
 use crate::fs::operations::create_node;
 use crate::fs::{DeviceNumber, NewNode, Path, Resolver};
 
@@ -39,13 +40,13 @@ const DIRECTORIES: &[&str] = &["shm", "pts", "mqueue"];
 pub(super) fn populate(resolver: &Resolver<'_>, directory: &Path) -> Result<(), Errno> {
     for &(name, major, minor, permissions) in CHARACTER_DEVICES {
         let node = NewNode::CharacterDevice(DeviceNumber::new(major, minor));
-        create_node(resolver, directory, name.as_bytes(), node, permissions)?;
+        create_node(resolver, directory, name.as_bytes(), node, CreationMode::exact(permissions))?;
     }
     for (name, target) in LINKS {
-        create_node(resolver, directory, name.as_bytes(), NewNode::Symlink(target.as_bytes()), 0o777)?;
+        create_node(resolver, directory, name.as_bytes(), NewNode::Symlink(target.as_bytes()), CreationMode::exact(0o777))?;
     }
     for name in DIRECTORIES {
-        create_node(resolver, directory, name.as_bytes(), NewNode::Directory, 0o755)?;
+        create_node(resolver, directory, name.as_bytes(), NewNode::Directory, CreationMode::exact(0o755))?;
     }
     Ok(())
 }

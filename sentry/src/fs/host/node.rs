@@ -12,9 +12,10 @@ use rustix::fs::{
 use rustix::io::pread;
 
 use super::handles::HandleSlot;
-use super::{HostTree, device_of, open_beneath};
+use super::{HostOwners, HostTree, device_of, open_beneath};
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
+use crate::fs::acl::AclKind;
 use crate::fs::lower::{LowerEntry, LowerFile, LowerStatus};
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
 use crate::host::{HostCall, count_call};
@@ -208,7 +209,12 @@ impl LowerFile for HostNode {
         count_call(HostCall::Attribute);
         let Ok(len) = flistxattr(&file, &mut names[..]) else { return Vec::new() };
         names.truncate(len);
-        let is_kept = |name: &&[u8]| name.starts_with(b"user.") || *name == b"security.capability";
+        // In a user namespace the host tells of users in lists by numbers that mean nobody here.
+        let has_lists = self.tree.owners == HostOwners::Told;
+        let is_kept = |name: &&[u8]| {
+            let is_list = AclKind::of_attribute(name).is_some();
+            name.starts_with(b"user.") || *name == b"security.capability" || is_list && has_lists
+        };
         let mut value = vec![0; MAX_XATTR_LEN];
         names
             .split(|&byte| byte == 0)

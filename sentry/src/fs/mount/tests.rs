@@ -35,6 +35,7 @@ impl World {
             permissions: 0o755,
             uid: KernelUid::ROOT,
             gid: KernelGid::ROOT,
+            acls: None,
         };
         let dentry = match root.dentry.lookup(name.as_bytes()) {
             Ok(dentry) => dentry,

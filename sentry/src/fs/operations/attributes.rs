@@ -3,6 +3,7 @@
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid};
 use crate::fs::Path;
+use crate::fs::acl::AclKind;
 use crate::fs::file_capabilities;
 use crate::fs::inotify::WatchMask;
 use crate::fs::landlock::check_path;
@@ -33,6 +34,9 @@ pub fn change_mode(path: &Path, permissions: u32, credentials: &Credentials) -> 
     }
     let changes = AttributeChanges { permissions: Some(permissions), ..AttributeChanges::default() };
     path.inode().set_attributes(&changes)?;
+    if let Ok(Some(list)) = path.inode().acl(AclKind::Access) {
+        path.inode().set_acl(AclKind::Access, Some(&list.with_mode(permissions)), None)?;
+    }
     path.dentry.announce(WatchMask::ATTRIB);
     Ok(())
 }

@@ -10,4 +10,5 @@ pub use attributes::{change_mode, change_owner, change_times, truncate};
 pub(in crate::fs) use names::check_may_remove;
 pub use names::{create_node, link, remove_directory, rename, unlink};
 pub use open::{OpenRequest, open, open_path};
-pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};
+pub(in crate::fs) use xattr::check_prefix;
+pub use xattr::{check_xattr_name, get_xattr, list_xattrs, remove_xattr, set_xattr};

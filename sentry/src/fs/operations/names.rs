@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::open::creation;
 use crate::Errno;
 use crate::cred::Capabilities;
+use crate::fs::acl::{CreationMode, InheritedAcls};
 use crate::fs::dentry::LockedDirectory;
 use crate::fs::inode::{NewNode, RenameMode, Viewer};
 use crate::fs::inotify::WatchMask;
@@ -16,7 +17,7 @@ use crate::fs::resolve::{LastComponent, Resolver};
 use crate::fs::{Dentry, Path};
 use crate::landlock::FileAccess;
 
-/// Makes `node` at `path`. `permissions` are those after the umask.
+/// Makes `node` at `path`.
 ///
 /// # Errors
 /// Those of mknod(2), mkdir(2) and symlink(2).
@@ -25,7 +26,7 @@ pub fn create_node(
     start: &Path,
     path: &[u8],
     node: NewNode<'_>,
-    permissions: u32,
+    mode: CreationMode,
 ) -> Result<Path, Errno> {
     let last = resolver.resolve_parent(start, path)?;
     let viewer = resolver.viewer;
@@ -46,7 +47,8 @@ pub fn create_node(
     if is_real_device && !viewer.credentials.has(Capabilities::MKNOD) {
         return Err(Errno::EPERM);
     }
-    let creation = creation(directory, node, permissions, viewer)?;
+    let mut acls = InheritedAcls::default();
+    let creation = creation(directory, node, mode, viewer, &mut acls)?;
     let inode = directory.inode().create(&last.name, &creation)?;
     let child = locked.adopt(&last.name, inode);
     drop(locked);

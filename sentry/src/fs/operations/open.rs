@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::names::lock_vacant;
 use crate::Errno;
 use crate::cred::Capabilities;
+use crate::fs::acl::{CreationMode, InheritedAcls};
 use crate::fs::file_capabilities;
 use crate::fs::inode::{NewNode, NodeCreation, Viewer};
 use crate::fs::inotify::WatchMask;
@@ -24,8 +25,8 @@ use crate::landlock::FileAccess;
 pub struct OpenRequest {
     /// O_* as open(2) was given them.
     pub flags: OpenFlags,
-    /// Permission bits of a file that is created, after the umask.
-    pub permissions: u32,
+    /// Permission bits of a file that is created.
+    pub mode: CreationMode,
 }
 
 /// Times that a file may vanish between the moment it was found and the moment it is created or opened, before open gives up.
@@ -110,7 +111,8 @@ fn create(
         directory.mount.check_writable()?;
         check_access(&**inode, Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
         check_path(&viewer.credentials, directory, FileAccess::MAKE_REG)?;
-        let creation = creation(directory, NewNode::Regular, request.permissions, viewer)?;
+        let mut acls = InheritedAcls::default();
+        let creation = creation(directory, NewNode::Regular, request.mode, viewer, &mut acls)?;
         let created = inode.create(&last.name, &creation)?;
         locked.adopt(&last.name, created)
     };
@@ -120,26 +122,29 @@ fn create(
     open_inode(path, request.flags, viewer)
 }
 
-/// The request for a new inode of `viewer` in `directory`.
+/// The request for a new inode of `viewer` in `directory`; `acls` is where the lists are kept that it inherits.
 ///
 /// # Errors
 /// EOVERFLOW: the user namespace that the file system was mounted in has no number for the viewer.
 pub(super) fn creation<'a>(
     directory: &Path,
     node: NewNode<'a>,
-    permissions: u32,
+    mode: CreationMode,
     viewer: &Viewer,
+    acls: &'a mut InheritedAcls,
 ) -> Result<NodeCreation<'a>, Errno> {
     let (uid, gid) = (viewer.credentials.fs_uid, viewer.credentials.fs_gid);
     let namespace = directory.mount.instance().owner().ok_or(Errno::EPERM)?;
     if !namespace.maps_uid(uid) || !namespace.maps_gid(gid) {
         return Err(Errno::EOVERFLOW);
     }
+    let permissions;
+    (*acls, permissions) = InheritedAcls::of_directory(&**directory.inode(), node.kind(), mode)?;
     let permissions = match node {
         NewNode::Directory => permissions,
         _ => without_foreign_set_gid(directory, permissions, viewer)?,
     };
-    Ok(NodeCreation { node, permissions, uid, gid })
+    Ok(NodeCreation { node, permissions, uid, gid, acls: Some(acls) })
 }
 
 /// The permissions of a new file without the set-group-ID bit, if it is to get the group of its directory, and `viewer` is
@@ -177,7 +182,8 @@ fn open_unnamed(
     directory.mount.check_writable()?;
     let viewer = resolver.viewer;
     check_access(&**directory.inode(), Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
-    let creation = creation(&directory, NewNode::Regular, request.permissions, viewer)?;
+    let mut acls = InheritedAcls::default();
+    let creation = creation(&directory, NewNode::Regular, request.mode, viewer, &mut acls)?;
     let inode = directory.inode().create_unnamed(&creation, is_linkable)?;
     let name = format!("#{}", inode.metadata()?.inode);
     let dentry = Dentry::new_unnamed(inode, Some(&directory.dentry), name.as_bytes());

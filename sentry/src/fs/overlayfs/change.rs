@@ -17,6 +17,7 @@ const WHITEOUT: NodeCreation<'_> = NodeCreation {
     permissions: 0,
     uid: KernelUid::ROOT,
     gid: KernelGid::ROOT,
+    acls: None,
 };
 
 /// A file of the upper layer that has been taken out of its directory, and goes back unless it is let go.

@@ -7,6 +7,7 @@ use super::inode::{OverlayInode, Place};
 use super::lookup::LowerFile;
 use super::{Upper, layer};
 use crate::Errno;
+use crate::fs::acl::AclKind;
 use crate::fs::inode::{Inode, LinkTarget, NewNode, NodeCreation, RenameMode};
 use crate::fs::metadata::{AttributeChanges, FileKind, Metadata, TimeChange};
 use crate::fs::{Dentry, OpenFlags, Viewer};
@@ -123,7 +124,15 @@ impl OverlayInode {
             Err(Errno::EOPNOTSUPP) => return Ok(()),
             names => names?,
         };
-        for name in names.into_iter().filter(|name| !name.starts_with(self.overlay.mark_prefix())) {
+        for kind in [AclKind::Access, AclKind::Default] {
+            if let Ok(Some(list)) = from.acl(kind) {
+                to.set_acl(kind, Some(&list), None)?;
+            }
+        }
+        let is_copied = |name: &Vec<u8>| {
+            !name.starts_with(self.overlay.mark_prefix()) && AclKind::of_attribute(name).is_none()
+        };
+        for name in names.into_iter().filter(is_copied) {
             match from.get_xattr(&name) {
                 Err(Errno::ENODATA) => {}
                 value => to.set_xattr(&name, &value?, None)?,
@@ -158,7 +167,7 @@ fn make_like(
         FileKind::Socket => NewNode::Socket,
     };
     let (permissions, uid, gid) = (metadata.permissions(), metadata.uid, metadata.gid);
-    layer::make(directory, name, &NodeCreation { node, permissions, uid, gid })
+    layer::make(directory, name, &NodeCreation { node, permissions, uid, gid, acls: None })
 }
 
 fn copy_contents(

@@ -13,6 +13,7 @@ use super::marks::Opacity;
 use super::{Key, Overlay};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
+use crate::fs::acl::{Acl, AclKind};
 use crate::fs::inode::{Attachment, Inode, LinkTarget, NodeCreation, RenameMode, Viewer};
 use crate::fs::inotify::WatchList;
 use crate::fs::locks::FileLocks;
@@ -385,6 +386,14 @@ impl Inode for OverlayInode {
         let name = self.overlay.name_on_layer(name);
         self.real_inode()?.get_xattr(&name)?;
         self.changeable()?.remove_xattr(&name)
+    }
+
+    fn acl(&self, kind: AclKind) -> Result<Option<Acl>, Errno> {
+        self.real_inode()?.acl(kind)
+    }
+
+    fn set_acl(&self, kind: AclKind, acl: Option<&Acl>, permissions: Option<u32>) -> Result<(), Errno> {
+        self.changeable()?.set_acl(kind, acl, permissions)
     }
 
     fn attachment(&self) -> Option<&Attachment> {

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::fs::host::{HostOwners, HostTree};
+use crate::fs::acl::CreationMode;
 use crate::fs::operations::{self, OpenRequest};
 use crate::fs::{
     FileDescription, FsView, Inode, MountNamespace, NewNode, OpenFlags, Path, RenameMode, Resolver, TaskFs,
@@ -48,7 +49,7 @@ impl World {
     }
 
     fn open(&self, path: &str, flags: OpenFlags) -> Result<Arc<FileDescription>, Errno> {
-        let request = OpenRequest { flags, permissions: 0o644 };
+        let request = OpenRequest { flags, mode: CreationMode::exact(0o644) };
         operations::open(&self.resolver(), &self.view.root, path.as_bytes(), request)
     }
 
@@ -67,7 +68,7 @@ impl World {
     }
 
     fn make(&self, path: &str, node: NewNode<'_>) -> Result<Path, Errno> {
-        operations::create_node(&self.resolver(), &self.view.root, path.as_bytes(), node, 0o755)
+        operations::create_node(&self.resolver(), &self.view.root, path.as_bytes(), node, CreationMode::exact(0o755))
     }
 
     fn unlink(&self, path: &str) -> Result<(), Errno> {
@@ -228,7 +229,7 @@ fn a_deep_tree_ends_without_recursion() {
     let mut current = world.view.root.clone();
     for _ in 0..50_000 {
         current =
-            operations::create_node(&world.resolver(), &current, b"d", NewNode::Directory, 0o755).unwrap();
+            operations::create_node(&world.resolver(), &current, b"d", NewNode::Directory, CreationMode::exact(0o755)).unwrap();
     }
     drop(current);
     drop(world);

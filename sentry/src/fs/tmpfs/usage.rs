@@ -43,7 +43,6 @@ impl KeptMemory {
     }
 
     fn remove(&self, len_bytes: u64) {
-        // What came from a lower layer was never counted.
         let subtract = |kept: u64| Some(kept.saturating_sub(len_bytes));
         let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract);
     }
@@ -128,6 +127,11 @@ impl Usage {
     /// Counts bytes that the sentry keeps.
     pub(super) fn keep_bytes(&self, len_bytes: usize) -> Result<(), Errno> {
         self.kept.add(len_bytes as u64)
+    }
+
+    /// Counts bytes that the sentry keeps, whether there is room or not: a layer below has them.
+    pub(super) fn keep_bytes_anyway(&self, len_bytes: usize) {
+        self.kept.bytes.fetch_add(len_bytes as u64, Ordering::Relaxed);
     }
 
     /// Counts bytes that are no longer kept.

@@ -16,6 +16,7 @@ use super::regular::RegularFile;
 use super::status_of;
 use crate::Errno;
 use crate::cred::{Credentials, KernelGid, KernelUid};
+use crate::fs::acl::{Acl, AclKind};
 use crate::fs::host::{device_of, open_beneath};
 use crate::fs::inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
 use crate::fs::locks::FileLocks;
@@ -231,6 +232,35 @@ impl Inode for Node {
         let handle = self.xattr_handle(name, Errno::ENODATA)?.ok_or(Errno::EPERM)?;
         count_call(HostCall::Attribute);
         Ok(fremovexattr(&*handle, name)?)
+    }
+
+    /// The host keeps it, with the owners that it tells of elsewhere.
+    fn acl(&self, kind: AclKind) -> Result<Option<Acl>, Errno> {
+        let handle = match self.attribute_handle() {
+            // Whom the host keeps from the file learns nothing of its lists either.
+            Ok(None) | Err(Errno::EACCES) => return Err(Errno::EOPNOTSUPP),
+            handle => handle?.ok_or(Errno::EOPNOTSUPP)?,
+        };
+        let mut value = vec![0; MAX_XATTR_LEN];
+        let len = match fgetxattr(&*handle, kind.attribute(), &mut value[..]) {
+            Err(rustix::io::Errno::NODATA) => return Ok(None),
+            result => result?,
+        };
+        let owners = &self.volume().owners;
+        let user = |uid| Some(owners.inside((uid, 0)).0);
+        Acl::decode(slices::first(&value, len)?, user, |gid| Some(owners.inside((0, gid)).1))
+    }
+
+    /// The host sets the mode that goes with the list.
+    fn set_acl(&self, kind: AclKind, acl: Option<&Acl>, permissions: Option<u32>) -> Result<(), Errno> {
+        let handle = self.attribute_handle()?.ok_or(Errno::EOPNOTSUPP)?;
+        let owners = &self.volume().owners;
+        let to_tell = |acl: &Acl| acl.encode(|uid| owners.user_to_tell(uid), |gid| owners.group_to_tell(gid));
+        match acl.map(to_tell) {
+            Some(value) => fsetxattr(&*handle, kind.attribute(), &value, XattrFlags::empty())?,
+            None => fremovexattr(&*handle, kind.attribute())?,
+        }
+        permissions.map_or(Ok(()), |permissions| self.change_mode(permissions))
     }
 
     fn attachment(&self) -> Option<&Attachment> {

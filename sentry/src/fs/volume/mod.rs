@@ -8,7 +8,7 @@
 //!
 //! The host decides what its caller may do; what the guest's users may do among themselves is decided before, by the same
 //! owners and modes. Devices are never opened, FIFOs and sockets connect processes of the sandbox alone, and of extended
-//! attributes only `user.*` are shared: what gives privileges on the host is not for a guest to set.
+//! attributes only `user.*` and access control lists are shared: what gives privileges on the host is not for a guest to set.
 //!
 //! Lock order: the table of nodes, then what a node locks; all are leaves of the locks of [`fs`](super).
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{BoundName, UnixAddress, UnixSocket};
 use crate::Errno;
+use crate::fs::CreationMode;
 use crate::fs::operations::create_node;
 use crate::fs::{Access, FileKind, FsView, NewNode, Path, ResolveFlags, Resolver, Viewer, check_access};
 use crate::landlock::{Domain, Scopes};
@@ -43,7 +44,7 @@ impl Scope {
 
     /// Makes the inode of a socket's path.
     fn make_name(&self, path: &[u8], umask: u32, name: Arc<BoundName>) -> Result<Path, Errno> {
-        let made = create_node(&self.resolver(), self.start(path)?, path, NewNode::Socket, 0o777 & !umask);
+        let made = create_node(&self.resolver(), self.start(path)?, path, NewNode::Socket, CreationMode::exact(0o777 & !umask));
         let place = made.map_err(|error| if error == Errno::EEXIST { Errno::EADDRINUSE } else { error })?;
         place.inode().attachment().ok_or(Errno::EPERM)?.set(Some(name));
         Ok(place)

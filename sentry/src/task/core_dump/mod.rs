@@ -24,6 +24,7 @@ use super::status::ExitStatus;
 use super::{CurrentTask, Task};
 use crate::Errno;
 use crate::cred::KernelUid;
+use crate::fs::CreationMode;
 use crate::fs::operations::{self, OpenRequest};
 use crate::fs::pipe::Pipe;
 use crate::fs::{FileDescription, FileKind, OpenFlags, Path, Resolver};
@@ -276,7 +277,7 @@ impl CurrentTask {
             | OpenFlags::WRONLY
             | OpenFlags::NOFOLLOW
             | OpenFlags::LARGEFILE;
-        let request = OpenRequest { flags, permissions: 0o600 & !context.umask() };
+        let request = OpenRequest { flags, mode: CreationMode { permissions: 0o600, umask: context.umask() } };
         let file = operations::open(&Resolver::new(&view, &viewer), start, &name, request)?;
         let metadata = file.file().metadata()?;
         let is_fit = metadata.kind() == FileKind::Regular

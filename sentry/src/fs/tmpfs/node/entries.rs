@@ -105,7 +105,11 @@ impl Node {
                 }
             }
         }
-        Self::new(&self.volume, &creation, self.number)
+        let node = Self::new(&self.volume, &creation, self.number)?;
+        if let Some(acls) = creation.acls {
+            node.inherit(acls)?;
+        }
+        Ok(node)
     }
 
     pub(super) fn same_volume<'a>(&self, inode: &'a Arc<dyn Inode>) -> Result<&'a Node, Errno> {

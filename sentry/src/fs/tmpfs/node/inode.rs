@@ -6,9 +6,11 @@ use std::sync::atomic::Ordering;
 
 use super::{Body, MAX_LINKS, Node};
 use crate::Errno;
+use crate::fs::acl::{Acl, AclKind};
 use crate::fs::inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
 use crate::fs::inotify::WatchList;
 use crate::fs::locks::FileLocks;
+use crate::fs::operations::check_prefix;
 use crate::fs::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, Timestamp};
 use crate::fs::tmpfs::file::{DirectoryFile, RegularFile};
 use crate::fs::{File, OpenFlags, WriteCount};
@@ -266,6 +268,21 @@ impl Inode for Node {
         Ok(())
     }
 
+    fn acl(&self, kind: AclKind) -> Result<Option<Acl>, Errno> {
+        self.kept_acl(kind)
+    }
+
+    fn set_acl(&self, kind: AclKind, acl: Option<&Acl>, permissions: Option<u32>) -> Result<(), Errno> {
+        if self.kind == FileKind::Symlink {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        self.keep_acl(kind, acl)?;
+        let mut attributes = self.attributes.lock();
+        attributes.permissions = permissions.unwrap_or(attributes.permissions);
+        attributes.changed = Timestamp::now();
+        Ok(())
+    }
+
     fn attachment(&self) -> Option<&Attachment> {
         Some(&self.attachment)
     }
@@ -289,6 +306,5 @@ impl Inode for Node {
 
 /// Fails for extended attributes that are not kept.
 fn check_namespace(name: &[u8]) -> Result<(), Errno> {
-    let is_kept = [&b"user."[..], b"trusted.", b"security."].iter().any(|prefix| name.starts_with(prefix));
-    if is_kept { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
+    check_prefix(name, &[b"user.", b"trusted.", b"security."])
 }

@@ -1,5 +1,6 @@
 //! An inode in memory.
 
+mod acl;
 mod changes;
 mod content;
 mod entries;
@@ -103,6 +104,7 @@ impl Node {
             permissions: options.permissions,
             uid: options.uid,
             gid: options.gid,
+            acls: None,
         };
         Self::new(volume, &creation, 1)
     }
@@ -200,7 +202,11 @@ impl Node {
         let mut xattrs = self.xattrs.lock();
         let has_lower_xattrs = matches!(self.kind, FileKind::Regular | FileKind::Directory);
         change(xattrs.get_or_insert_with(|| match &self.lower {
-            Some(lower) if has_lower_xattrs => lower.file.xattrs().into_iter().collect(),
+            Some(lower) if has_lower_xattrs => {
+                let xattrs: BTreeMap<_, _> = lower.file.xattrs().into_iter().collect();
+                self.volume.usage.keep_bytes_anyway(kept_len(&xattrs));
+                xattrs
+            }
             _ => BTreeMap::new(),
         }))
     }
@@ -215,6 +221,11 @@ impl Node {
             _ => Vec::new(),
         }
     }
+}
+
+/// Bytes of names and values.
+fn kept_len(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> usize {
+    xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 impl Volume {
@@ -301,7 +312,7 @@ impl Drop for Node {
             usage.release_bytes(text.len());
         }
         if let Some(xattrs) = self.xattrs.get_mut() {
-            usage.release_bytes(xattrs.iter().map(|(name, value)| name.len() + value.len()).sum());
+            usage.release_bytes(kept_len(xattrs));
         }
         // Not by recursion: a guest decides how deep its directories are.
         let mut ending = self.take_children();
