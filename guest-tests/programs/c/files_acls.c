@@ -1,6 +1,8 @@
 // Access control lists (acl(5)): set and read as attributes, checked at each access, in step with modes, inherited by new files.
 #include "check.h"
 #include <grp.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/xattr.h>
@@ -163,6 +165,8 @@ static void new_files_inherit(void) {
   OK(fstat(fd, &status));
   CHECK_EQ(status.st_mode & 0777, 0640);
   CHECK_EQ(fgetxattr(fd, ACCESS, NULL, 0), SIZE(6));
+  OK(close(fd));
+  OK(close(bound));
   // A list that says what a mode can say leaves none behind.
   OK(set("directory", DEFAULT, ENTRIES({OWNER, 7, -1}, {GROUP_OBJ, 5, -1}, {OTHER, 4, -1}), 3));
   OK(close(OK(open("directory/plain", O_CREAT | O_RDWR, 0666))));
@@ -180,10 +184,11 @@ static void new_files_inherit(void) {
   umask(0);
 }
 
-static void in_directory(const char *pattern) {
+static void in_directory(const char *pattern, int is_mounted) {
   char directory[64];
   strcpy(directory, pattern);
   CHECK(mkdtemp(directory) != NULL);
+  if (is_mounted) OK(mount("tmpfs", directory, "tmpfs", 0, "mode=755"));
   OK(chmod(directory, 0755));
   OK(chdir(directory));
   OK(close(OK(open("file", O_CREAT | O_RDWR, 0644))));
@@ -192,12 +197,15 @@ static void in_directory(const char *pattern) {
   new_files_inherit();
   OK(unlink("file"));
   OK(chdir("/"));
+  if (is_mounted) OK(umount(directory));
   OK(rmdir(directory));
 }
 
 int main(void) {
   umask(0);
-  in_directory("/tmp/acls-XXXXXX");
-  in_directory("/dev/shm/acls-XXXXXX");
+  OK(unshare(CLONE_NEWNS));
+  OK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+  in_directory("/tmp/acls-XXXXXX", 0);
+  in_directory("/tmp/acls-XXXXXX", 1);
   return 0;
 }

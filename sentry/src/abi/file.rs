@@ -137,6 +137,68 @@ structures! {
         resolve: u64,
     }
 
+    /// `struct file_handle` up to the handle itself (`man 2 name_to_handle_at`).
+    FileHandleHead {
+        handle_bytes: u32,
+        handle_type: i32,
+    }
+
+    /// `struct if_dqblk` (`man 2 quotactl`).
+    IfDqblk {
+        limits: [u64; 8],
+        dqb_valid: u32,
+        padding: u32,
+    }
+
+    /// `struct if_dqinfo` (`man 2 quotactl`).
+    IfDqinfo {
+        dqi_bgrace: u64,
+        dqi_igrace: u64,
+        dqi_flags: u32,
+        dqi_valid: u32,
+    }
+
+    /// `struct fs_disk_quota` (`man 2 quotactl`), of which nothing is looked at.
+    FsDiskQuota {
+        bytes: [u64; 14],
+    }
+
+    /// `struct fsxattr` (`man 2 ioctl_xfs_fsgetxattr`).
+    Fsxattr {
+        fsx_xflags: u32,
+        fsx_extsize: u32,
+        fsx_nextents: u32,
+        fsx_projid: u32,
+        fsx_cowextsize: u32,
+        fsx_pad: [u8; 8],
+    }
+
+    /// `struct file_attr` (`man 2 file_getattr`).
+    FileAttr {
+        fa_xflags: u64,
+        fa_extsize: u32,
+        fa_nextents: u32,
+        fa_projid: u32,
+        fa_cowextsize: u32,
+    }
+
+    /// `struct file_clone_range` (`man 2 ioctl_ficlonerange`).
+    FileCloneRange {
+        src_fd: i64,
+        src_offset: u64,
+        src_length: u64,
+        dest_offset: u64,
+    }
+
+    /// The head of `struct file_dedupe_range` (`man 2 ioctl_fideduperange`).
+    FileDedupeRange {
+        src_offset: u64,
+        src_length: u64,
+        dest_count: u16,
+        reserved1: u16,
+        reserved2: u32,
+    }
+
     /// `struct xattr_args` (`man 2 setxattrat`).
     XattrArgs {
         value: u64,
@@ -174,6 +236,8 @@ same_layout! { PollFd, uapi::pollfd: fd events revents }
 same_layout! { EpollEvent, uapi::epoll_event: events data }
 same_layout! { InotifyEvent, uapi::inotify_event: wd mask cookie len }
 same_layout! { FileOwner, uapi::f_owner_ex: type_ pid }
+same_layout! { Fsxattr, uapi::fsxattr: fsx_xflags fsx_extsize fsx_nextents fsx_projid fsx_cowextsize }
+same_layout! { FileCloneRange, uapi::file_clone_range: src_fd src_offset src_length dest_offset }
 same_layout! { OpenHow, uapi::open_how: flags mode resolve }
 same_layout! { MountAttributes, uapi::mount_attr: attr_set attr_clr propagation userns_fd }
 

@@ -26,7 +26,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 pub(crate) use aio::{AioSigset, IoEvent, Iocb};
 pub(crate) use block::{BlkpgArgument, BlkpgPartition, LoopConfig, LoopInfo, LoopInfo64};
 pub(crate) use file::{
-    EpollEvent, FileOwner, Flock, InotifyEvent, LinuxDirent, LinuxDirent64, MountAttributes, OpenHow, PollFd,
+    EpollEvent, FileAttr, FileCloneRange, FileDedupeRange, FileHandleHead, FileOwner, Flock, FsDiskQuota,
+    Fsxattr, IfDqblk, IfDqinfo, InotifyEvent, LinuxDirent, LinuxDirent64, MountAttributes, OpenHow, PollFd,
     Stat, Statfs, Statx, StatxTimestamp, Ustat, XattrArgs,
 };
 pub(crate) use io_uring::{

@@ -168,9 +168,13 @@ impl Builder {
             self.directories(parent)?;
         }
         let found = match self.find(path) {
-            Err(Errno::ENOENT) => {
-                create_node(&self.resolver(), &self.view.root, path.as_bytes(), NewNode::Regular, CreationMode::exact(0o644))?
-            }
+            Err(Errno::ENOENT) => create_node(
+                &self.resolver(),
+                &self.view.root,
+                path.as_bytes(),
+                NewNode::Regular,
+                CreationMode::exact(0o644),
+            )?,
             found => found?,
         };
         if found.is_directory() { Err(Errno::EISDIR) } else { Ok(found) }
@@ -266,7 +270,8 @@ impl Builder {
     /// # Errors
     /// There is no room.
     pub(super) fn write_program(&self, path: &str, contents: &[u8]) -> Result<(), Errno> {
-        let request = OpenRequest { flags: OpenFlags::CREAT | OpenFlags::WRONLY, mode: CreationMode::exact(0o755) };
+        let request =
+            OpenRequest { flags: OpenFlags::CREAT | OpenFlags::WRONLY, mode: CreationMode::exact(0o755) };
         let file = open(&self.resolver(), &self.view.root, path.as_bytes(), request)?;
         match file.file().write_at(contents, 0)? == contents.len() {
             true => Ok(()),
@@ -276,7 +281,8 @@ impl Builder {
 
     /// Copies an executable of the host into the root directory.
     fn copy_in(&self, file: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
-        let request = OpenRequest { flags: OpenFlags::CREAT | OpenFlags::WRONLY, mode: CreationMode::exact(0o755) };
+        let request =
+            OpenRequest { flags: OpenFlags::CREAT | OpenFlags::WRONLY, mode: CreationMode::exact(0o755) };
         let copy = open(&self.resolver(), &self.view.root, name, request)?;
         let mut buffer = vec![0; COPY_LEN];
         let mut offset = 0;

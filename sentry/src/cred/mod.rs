@@ -52,6 +52,8 @@ bitflags::bitflags! {
         const IPC_LOCK = 1 << 14;
         /// Bypass IPC ownership checks.
         const IPC_OWNER = 1 << 15;
+        /// Use hardware directly.
+        const SYS_RAWIO = 1 << 17;
         /// chroot(2), and joining a mount namespace.
         const SYS_CHROOT = 1 << 18;
         /// Trace any process.

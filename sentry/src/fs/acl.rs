@@ -184,7 +184,9 @@ impl Acl {
 
     /// The access bits of the mode of a file that has the list.
     pub fn mode(&self) -> u32 {
-        let of = |wanted| self.0.iter().find(|entry| entry.tag == wanted).map(|entry| u32::from(entry.permissions));
+        let of = |wanted| {
+            self.0.iter().find(|entry| entry.tag == wanted).map(|entry| u32::from(entry.permissions))
+        };
         let group = of(Tag::Mask).or(of(Tag::OwningGroup));
         of(Tag::Owner).unwrap_or(0) << 6 | group.unwrap_or(0) << 3 | of(Tag::Other).unwrap_or(0)
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::acl::{Acl, AclKind, InheritedAcls};
+use super::file_flags::FileFlags;
 use super::inotify::WatchList;
 use super::locks::FileLocks;
 use super::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata};
@@ -113,6 +114,20 @@ pub enum RenameMode {
     NoReplace,
     /// Swap the two.
     Exchange,
+    /// Leave a whiteout, a device of number 0:0, where the old name was.
+    Whiteout {
+        /// Whether an existing target is replaced.
+        replaces: bool,
+        /// Whose the whiteout is.
+        owner: (KernelUid, KernelGid),
+    },
+}
+
+impl RenameMode {
+    /// Whether an existing target is EEXIST.
+    pub fn forbids_target(self) -> bool {
+        matches!(self, Self::NoReplace | Self::Whiteout { replaces: false, .. })
+    }
 }
 
 /// A slot in the inode of a FIFO or socket for the object behind the name: the pipe, the listening endpoint.
@@ -353,6 +368,24 @@ pub trait Inode: Send + Sync + Any {
     /// # Errors
     /// EOPNOTSUPP, ENOSPC.
     fn set_acl(&self, _kind: AclKind, _acl: Option<&Acl>, _permissions: Option<u32>) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The flags that are no part of the mode; `None` if it has none of them.
+    fn file_flags(&self) -> Option<FileFlags> {
+        None
+    }
+
+    /// The flags that it can have.
+    fn possible_file_flags(&self) -> FileFlags {
+        FileFlags::empty()
+    }
+
+    /// Replaces the flags; the caller has checked that it may.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP: one is none that the file can have.
+    fn set_file_flags(&self, _flags: FileFlags) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use vm_memory::VolatileSlice;
 
+use super::file_flags::FileFlags;
 use super::metadata::{DeviceNumber, FileKind, Metadata, Timestamp};
 use super::mount::FileSystemInfo;
 use crate::Errno;
@@ -76,6 +77,8 @@ pub struct LowerStatus {
     pub created: Option<Timestamp>,
     /// The text of a symbolic link.
     pub link_text: Option<Box<[u8]>>,
+    /// Flags that are no part of the mode.
+    pub file_flags: FileFlags,
 }
 
 /// An entry of a directory below.
@@ -115,6 +118,11 @@ impl PageSource for LowerPages {
 pub trait LowerStore: Send + Sync {
     /// What statfs(2) tells of the layer as it is.
     fn info(&self) -> FileSystemInfo;
+
+    /// What tells it from all others, if it has that.
+    fn uuid(&self) -> Option<[u8; 16]> {
+        None
+    }
 
     /// How many disks lie below it.
     fn disk_depth(&self) -> usize;
@@ -173,6 +181,8 @@ pub struct ChangedFile<'a> {
     pub metadata: Metadata,
     /// All extended attributes in their order; `None` if they are the layer's.
     pub xattrs: Option<Vec<(Vec<u8>, Vec<u8>)>>,
+    /// Flags that are no part of the mode.
+    pub file_flags: FileFlags,
     /// What is in it.
     pub body: ChangedBody<'a>,
 }

@@ -2,6 +2,7 @@
 
 use super::Viewer;
 use super::acl::deciding_list;
+use super::file_flags::{FileFlags, check_without};
 use super::inode::Inode;
 use super::metadata::{FileKind, Metadata};
 use crate::Errno;
@@ -25,8 +26,11 @@ const STICKY: u32 = 0o1000;
 /// Fails unless `credentials` permit `access` to `inode`.
 ///
 /// # Errors
-/// EACCES, and those of the file system.
+/// EACCES; EPERM to write what is immutable; and those of the file system.
 pub fn check_access(inode: &dyn Inode, access: Access, credentials: &Credentials) -> Result<(), Errno> {
+    if access.contains(Access::WRITE) {
+        check_without(inode, FileFlags::IMMUTABLE)?;
+    }
     // The walk of the system's root through directories needs no metadata.
     if inode.kind() == FileKind::Directory && credentials.has(Capabilities::DAC_OVERRIDE) {
         return Ok(());

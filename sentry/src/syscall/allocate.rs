@@ -10,6 +10,7 @@ use super::scope::Scope;
 use crate::Errno;
 use crate::fs::Fd;
 use crate::fs::file_capabilities::drop_with_contents;
+use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inotify::WatchMask;
 use crate::fs::landlock::check_truncate;
 use crate::fs::{FileKind, operations};
@@ -47,6 +48,7 @@ fn ftruncate(task: &mut CurrentTask, descriptor: Fd, len_bytes: i64) -> Result<(
     check_size_limit(task, &description, len_bytes)?;
     check_truncate(&description)?;
     if let Some(path) = description.path() {
+        check_without(&**path.inode(), FileFlags::APPEND)?;
         drop_with_contents(&**path.inode(), &task.credentials())?;
     }
     description.file().truncate(len_bytes)?;
@@ -75,6 +77,11 @@ fn fallocate(
     check_allocation(mode)?;
     if !description.flags().is_writable() {
         return Err(Errno::EBADF);
+    }
+    if let Some(path) = description.path() {
+        let only_adds = mode & !uapi::FALLOC_FL_KEEP_SIZE == 0;
+        let forbidden = if only_adds { FileFlags::IMMUTABLE } else { FileFlags::PROTECTING };
+        check_without(&**path.inode(), forbidden)?;
     }
     match description.metadata()?.kind() {
         FileKind::Regular => {}

@@ -13,11 +13,12 @@ use super::scope::check_flags;
 use crate::Errno;
 use crate::abi::FileOwner;
 use crate::fs::async_io::SignalTarget;
+use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::landlock::check_ioctl;
 use crate::fs::leases::{self, LeaseKind};
 use crate::fs::memory_files::ALL_SEALS;
 use crate::fs::pipe::pipe_fcntl;
-use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, tmpfs};
+use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, check_owner, tmpfs};
 use crate::net::SocketFile;
 use crate::platform::VirtualAddress;
 use crate::seccomp::ListenerFile;
@@ -93,6 +94,11 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
         uapi::F_SETFL => {
             let flags = OpenFlags::from_bits_truncate(unsigned(argument));
             description.file().check_status_flags(flags)?;
+            if let Some(path) = description.path()
+                && (flags ^ description.flags()).contains(OpenFlags::APPEND)
+            {
+                check_without(&**path.inode(), FileFlags::APPEND)?;
+            }
             description.set_status_flags(flags);
             description.set_async(
                 flags.contains(OpenFlags::ASYNC),
@@ -122,6 +128,14 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
             Ok(0)
         }
         uapi::F_GET_SEALS => tmpfs::seals(description.path().ok_or(Errno::EINVAL)?).map(u32::encode),
+        uapi::F_CREATED_QUERY => Ok(usize::from(description.has_made_file())),
+        uapi::F_GETOWNER_UIDS => {
+            let setter = description.signal_owner().setter.unwrap_or_default();
+            let namespace = task.credentials().user_namespace.clone();
+            let told = [setter.0, setter.1].map(|uid| namespace.from_kernel_uid(uid).0);
+            task.memory().write_object(VirtualAddress(argument), &told).map(|()| 0)
+        }
+        uapi::F_GET_RW_HINT | uapi::F_SET_RW_HINT => write_hint(task, &description, command, argument),
         uapi::F_SETLEASE => set_lease(task, &description, descriptor, unsigned(argument)).map(|()| 0),
         uapi::F_GETLEASE => {
             let lease = description.used_locks().and_then(|locks| locks.leases().of(&description));
@@ -134,6 +148,27 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
             pipe.and_then(|pipe| pipe_fcntl(pipe, command, argument, task)).unwrap_or(refusal)
         }
     }
+}
+
+/// How long what is written is expected to live, a number that is kept with the file.
+fn write_hint(
+    task: &CurrentTask,
+    description: &Arc<FileDescription>,
+    command: u32,
+    argument: u64,
+) -> Result<usize, Errno> {
+    let place = VirtualAddress(argument);
+    let locks = description.locks()?;
+    if command == uapi::F_GET_RW_HINT {
+        return task.memory().write_object(place, &locks.write_hint()).map(|()| 0);
+    }
+    check_owner(&description.metadata()?, &task.credentials())?;
+    let hint: u64 = task.memory().read_object(place)?;
+    if hint > u64::from(uapi::RWH_WRITE_LIFE_EXTREME) {
+        return Err(Errno::EINVAL);
+    }
+    locks.set_write_hint(hint);
+    Ok(0)
 }
 
 /// F_SETLEASE.
@@ -193,6 +228,8 @@ fn signal_owner(
     const F_OWNER_PGRP: i32 = uapi::F_OWNER_PGRP.cast_signed();
     const MAX_SIGNAL: i32 = 64;
     let namespace = task.thread_group().pid_namespace();
+    let credentials = task.credentials();
+    let setter = (credentials.real_uid, credentials.effective_uid);
     let mut owner = description.signal_owner();
     // A thread's number that was given for a process names nobody.
     let is_nobody =
@@ -205,6 +242,7 @@ fn signal_owner(
             owner.id = id.checked_abs().ok_or(Errno::EINVAL)?;
             check_is_somebody(task, owner.id)?;
             owner.target = signal_target(task, owner.kind, owner.id);
+            owner.setter = Some(setter);
         }
         uapi::F_GETOWN => {
             let id = if owner.kind == F_OWNER_PGRP { -owner.id } else { owner.id };
@@ -220,6 +258,7 @@ fn signal_owner(
             }
             check_is_somebody(task, new.pid)?;
             (owner.kind, owner.id) = (new.type_, new.pid);
+            owner.setter = Some(setter);
             owner.target = signal_target(task, owner.kind, owner.id);
         }
         uapi::F_GETOWN_EX => {
@@ -273,7 +312,10 @@ fn ioctl(task: &mut CurrentTask, descriptor: Fd, request: u32, argument: u64) ->
             task.memory().write_object(VirtualAddress(argument), &left)?;
             Ok(0)
         }
-        _ => other_ioctl(task, &description, request, argument),
+        _ => match super::file_attributes::ioctl(task, &description, request, argument) {
+            Some(result) => result,
+            None => other_ioctl(task, &description, request, argument),
+        },
     }
 }
 

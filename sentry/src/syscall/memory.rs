@@ -11,6 +11,7 @@ use super::user_buffers::{MAX_PIECES, check_range};
 use crate::Errno;
 use crate::abi::{Cachestat, CachestatRange, Iovec};
 use crate::cred::Capabilities;
+use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::{Fd, FileDescription, FileKind, MountFlags};
 use crate::memory::{Backing, Growth, MapFlags, MapRequest, MemoryManager, Protection, RemapFlags};
 use crate::pace::Pace;
@@ -182,6 +183,11 @@ fn file_backing(
     let cache = file.file().page_cache()?;
     if raw_flags & uapi::MAP_GROWSDOWN != 0 {
         return Err(Errno::EINVAL);
+    }
+    let only_grows =
+        file.path().is_some_and(|path| check_without(&**path.inode(), FileFlags::APPEND).is_err());
+    if is_shared && only_grows && file.flags().is_writable() && protection.contains(Protection::WRITE) {
+        return Err(Errno::EACCES);
     }
     if is_shared && let Err(sealed) = file.file().check_writable_mapping() {
         if protection.contains(Protection::WRITE) {

@@ -11,6 +11,7 @@ mod descriptor;
 mod directory;
 mod epoll;
 mod eventfd;
+mod file_attributes;
 mod futex;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;

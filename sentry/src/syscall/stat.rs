@@ -115,11 +115,12 @@ fn statx_of(task: &CurrentTask, metadata: &Metadata, place: &Path, mask: u32) ->
         stx_ino: metadata.inode,
         stx_size: metadata.size_bytes,
         stx_blocks: metadata.blocks,
-        stx_attributes_mask: u64::from(uapi::STATX_ATTR_MOUNT_ROOT),
+        stx_attributes_mask: known_attributes(place),
         ..Statx::default()
     };
+    statx.stx_attributes = place.inode().file_flags().unwrap_or_default().statx_attributes();
     if Arc::ptr_eq(&place.dentry, place.mount.root()) && place.mount.mount_point().is_some() {
-        statx.stx_attributes = u64::from(uapi::STATX_ATTR_MOUNT_ROOT);
+        statx.stx_attributes |= u64::from(uapi::STATX_ATTR_MOUNT_ROOT);
     }
     statx.stx_atime = statx_timestamp(metadata.accessed);
     statx.stx_mtime = statx_timestamp(metadata.modified);
@@ -137,6 +138,12 @@ fn statx_of(task: &CurrentTask, metadata: &Metadata, place: &Path, mask: u32) ->
         statx.stx_mnt_id = super::mount::unique_id(&place.mount);
     }
     statx
+}
+
+/// The attributes that would be told if the file had them.
+fn known_attributes(place: &Path) -> u64 {
+    let of_all = uapi::STATX_ATTR_MOUNT_ROOT | uapi::STATX_ATTR_AUTOMOUNT | uapi::STATX_ATTR_DAX;
+    u64::from(of_all) | place.inode().possible_file_flags().statx_attributes()
 }
 
 fn statx_timestamp(timestamp: Timestamp) -> StatxTimestamp {

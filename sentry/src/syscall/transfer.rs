@@ -12,6 +12,7 @@ use super::scope::check_flags;
 use super::user_buffers::{MAX_TRANSFER_LEN, UserBuffers};
 use crate::Errno;
 use crate::abi::Iovec;
+use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inotify::WatchMask;
 use crate::fs::{Fd, File, FileDescription, FileKind, OpenFlags, PipeEnd};
 use crate::net::SocketFile;
@@ -205,6 +206,9 @@ fn copy_file_range(
     check_directions(&source.file, &target.file)?;
     if target.file.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EBADF);
+    }
+    if let Some(path) = target.file.path() {
+        check_without(&**path.inode(), FileFlags::IMMUTABLE)?;
     }
     let (start, target_start) = (source.start, target.start);
     if start.checked_add(len_bytes).is_none() || target_start.checked_add(len_bytes).is_none() {

@@ -5,8 +5,9 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPath, UserPointer, UserSlice, handlers};
+use super::file_attributes::find;
 use super::process::read_extensible;
-use super::scope::{Scope, check_flags};
+use super::scope::check_flags;
 use crate::Errno;
 use crate::abi::XattrArgs;
 use crate::fs::Fd;
@@ -62,15 +63,7 @@ impl Subject {
 
     fn find(self, task: &CurrentTask) -> Result<Path, Errno> {
         match self {
-            Self::Named(directory, path, flags) => {
-                let is_empty = flags & uapi::AT_EMPTY_PATH != 0
-                    && directory != Fd::WORKING_DIRECTORY
-                    && (path.is_null() || path.read(task)?.is_empty());
-                match is_empty {
-                    true => Self::Open(directory).find(task),
-                    false => Scope::new(task).find_at_or_of(task, directory, path, flags),
-                }
-            }
+            Self::Named(directory, path, flags) => find(task, directory, path, flags),
             Self::Open(descriptor) => Ok(Path::of_description(&task.usable_file(descriptor)?)),
         }
     }
@@ -111,8 +104,7 @@ fn getxattrat(
     name: UserPointer<u8>,
     arguments: UserSlice,
 ) -> Result<usize, Errno> {
-    let XattrArgs { value, size, flags: unused } =
-        read_extensible(task, arguments, size_of::<XattrArgs>())?;
+    let XattrArgs { value, size, flags: unused } = read_extensible(task, arguments, size_of::<XattrArgs>())?;
     if unused != 0 {
         return Err(Errno::EINVAL);
     }
@@ -226,7 +218,12 @@ fn write_result(task: &CurrentTask, bytes: &[u8], place: UserSlice) -> Result<us
     Ok(bytes.len())
 }
 
-fn get(task: &mut CurrentTask, subject: Subject, name: UserPointer<u8>, value: UserSlice) -> Result<usize, Errno> {
+fn get(
+    task: &mut CurrentTask,
+    subject: Subject,
+    name: UserPointer<u8>,
+    value: UserSlice,
+) -> Result<usize, Errno> {
     let name = read_name(task, name)?;
     let found = operations::get_xattr(&subject.find(task)?, &name, &task.credentials())?;
     write_result(task, &found, value)

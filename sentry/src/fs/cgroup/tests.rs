@@ -37,8 +37,13 @@ fn root() -> (Arc<CgroupFileSystem>, Arc<dyn Inode>) {
 }
 
 fn make(directory: &Arc<dyn Inode>, name: &str) -> Arc<dyn Inode> {
-    let creation =
-        NodeCreation { node: NewNode::Directory, permissions: 0o755, uid: KernelUid(5), gid: KernelGid(6), acls: None };
+    let creation = NodeCreation {
+        node: NewNode::Directory,
+        permissions: 0o755,
+        uid: KernelUid(5),
+        gid: KernelGid(6),
+        acls: None,
+    };
     directory.create(name.as_bytes(), &creation).unwrap()
 }
 

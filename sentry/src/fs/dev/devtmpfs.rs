@@ -71,8 +71,13 @@ impl Devtmpfs {
 impl DeviceNodes for Devtmpfs {
     fn add(&self, name: &str, number: DeviceNumber) {
         let node = NewNode::BlockDevice(number);
-        let made =
-            create_node(&self.resolver(), self.root(), name.as_bytes(), node, CreationMode::exact(BLOCK_DEVICE_PERMISSIONS));
+        let made = create_node(
+            &self.resolver(),
+            self.root(),
+            name.as_bytes(),
+            node,
+            CreationMode::exact(BLOCK_DEVICE_PERMISSIONS),
+        );
         if let Err(error) = made {
             log::debug!("devtmpfs has no node {name}: {error}");
         }

@@ -2,9 +2,9 @@
 
 use super::MiscDevices;
 use crate::Errno;
+use crate::fs::CreationMode;
 use crate::fs::block::LoopControl;
 use crate::fs::fuse::FuseDriver;
-use crate::fs::CreationMode;
 use crate::fs::operations::create_node;
 use crate::fs::{DeviceNumber, NewNode, Path, Resolver};
 
@@ -43,7 +43,13 @@ pub(super) fn populate(resolver: &Resolver<'_>, directory: &Path) -> Result<(), 
         create_node(resolver, directory, name.as_bytes(), node, CreationMode::exact(permissions))?;
     }
     for (name, target) in LINKS {
-        create_node(resolver, directory, name.as_bytes(), NewNode::Symlink(target.as_bytes()), CreationMode::exact(0o777))?;
+        create_node(
+            resolver,
+            directory,
+            name.as_bytes(),
+            NewNode::Symlink(target.as_bytes()),
+            CreationMode::exact(0o777),
+        )?;
     }
     for name in DIRECTORIES {
         create_node(resolver, directory, name.as_bytes(), NewNode::Directory, CreationMode::exact(0o755))?;

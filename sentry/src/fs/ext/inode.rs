@@ -4,7 +4,7 @@ use super::bytes::{high, low, set_u16, set_u32, u16_at, u32_at};
 use super::checksum::crc32c;
 use super::superblock::{ReadOnlyCompatible, Superblock};
 use super::volume::{set_split, split_at};
-use crate::fs::{DeviceNumber, FileKind, Timestamp};
+use crate::fs::{DeviceNumber, FileFlags, FileKind, Timestamp};
 
 /// Where the block map, or a short link's text, is.
 pub(super) const MAP: std::ops::Range<usize> = 0x28..0x64;
@@ -131,6 +131,18 @@ impl RawInode {
 
     pub(super) fn set_flags(&mut self, flags: InodeFlags) {
         set_u32(&mut self.raw, 0x20, flags.bits());
+    }
+
+    /// The flags that programs see.
+    pub(super) fn file_flags(&self) -> FileFlags {
+        FileFlags::from_bits_truncate(u32_at(&self.raw, 0x20)) & (FileFlags::OF_EXT | FileFlags::EXTENT)
+    }
+
+    /// Replaces those of them that programs change.
+    pub(super) fn set_file_flags(&mut self, flags: FileFlags) {
+        let kept = FileFlags::OF_EXT;
+        let others = u32_at(&self.raw, 0x20) & !kept.bits();
+        set_u32(&mut self.raw, 0x20, others | (flags & kept).bits());
     }
 
     pub(super) fn generation(&self) -> u32 {

@@ -74,6 +74,7 @@ impl ExtVolume {
             changed: inode.stamp(Stamp::Changed),
             created: inode.has_stamp(Stamp::Created).then(|| inode.stamp(Stamp::Created)),
             link_text,
+            file_flags: inode.file_flags(),
         })
     }
 

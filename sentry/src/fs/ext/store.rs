@@ -30,6 +30,10 @@ type ReadContents<'a> = &'a dyn Fn(&mut [u8], u64) -> Result<(), Errno>;
 pub(super) struct Store(pub(super) Arc<ExtVolume>);
 
 impl LowerStore for Store {
+    fn uuid(&self) -> Option<[u8; 16]> {
+        self.0.state.lock().superblock.uuid().try_into().ok()
+    }
+
     fn info(&self) -> FileSystemInfo {
         let state = self.0.state.lock();
         let superblock = &state.superblock;
@@ -133,6 +137,7 @@ impl ExtVolume {
         inode.set_mode(metadata.mode);
         inode.set_owner(metadata.uid.0, metadata.gid.0);
         inode.set_links(metadata.links);
+        inode.set_file_flags(file.file_flags);
         let stamps = [
             (Stamp::Accessed, metadata.accessed),
             (Stamp::Modified, metadata.modified),

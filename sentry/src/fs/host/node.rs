@@ -15,6 +15,7 @@ use super::handles::HandleSlot;
 use super::{HostOwners, HostTree, device_of, open_beneath};
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
+use crate::fs::FileFlags;
 use crate::fs::acl::AclKind;
 use crate::fs::lower::{LowerEntry, LowerFile, LowerStatus};
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
@@ -54,6 +55,7 @@ fn status_of(tree: &HostTree, status: &Statx) -> LowerStatus {
         changed: timestamp(&status.stx_ctime),
         created: has_creation.then(|| timestamp(&status.stx_btime)),
         link_text: None,
+        file_flags: FileFlags::empty(),
     }
 }
 
@@ -79,6 +81,7 @@ fn hidden(status: &LowerStatus) -> LowerStatus {
         changed: Timestamp::default(),
         created: None,
         link_text: None,
+        file_flags: FileFlags::empty(),
     }
 }
 

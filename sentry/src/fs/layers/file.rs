@@ -6,6 +6,7 @@ use super::format::{self, InodeRecord, MAX_LINK_LEN, MAX_XATTRS_LEN};
 use super::tree::LayeredTree;
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
+use crate::fs::FileFlags;
 use crate::fs::lower::{LowerEntry, LowerFile, LowerStatus};
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
 
@@ -61,6 +62,7 @@ impl LayeredFile {
             changed: modified,
             created: None,
             link_text: self.link_text()?,
+            file_flags: FileFlags::empty(),
         })
     }
 

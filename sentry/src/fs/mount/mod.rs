@@ -115,6 +115,16 @@ pub trait FileSystem: Send + Sync {
     /// What statfs(2) tells.
     fn info(&self) -> FileSystemInfo;
 
+    /// What tells it from all others, where it has that.
+    fn uuid(&self) -> Option<[u8; 16]> {
+        None
+    }
+
+    /// What tells its file handles from those of others, where files have such.
+    fn handle_generation(&self) -> Option<u32> {
+        None
+    }
+
     /// What mountinfo shows `viewer` as the root of a mount whose root is `root`, if that is not its path.
     fn shown_root(&self, _root: &dyn Inode, _viewer: &Viewer) -> Option<Vec<u8>> {
         None

@@ -5,6 +5,7 @@ use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid};
 use crate::fs::Path;
 use crate::fs::acl::AclKind;
 use crate::fs::file_capabilities;
+use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inotify::WatchMask;
 use crate::fs::landlock::check_path;
 use crate::fs::leases::break_leases;
@@ -24,6 +25,7 @@ pub fn change_mode(path: &Path, permissions: u32, credentials: &Credentials) -> 
     if path.kind() == FileKind::Symlink {
         return Err(Errno::EOPNOTSUPP);
     }
+    check_without(&**path.inode(), FileFlags::PROTECTING)?;
     let metadata = path.inode().metadata()?;
     check_owner(&metadata, credentials)?;
     let mut permissions = permissions & PERMISSION_BITS;
@@ -52,6 +54,9 @@ pub fn change_owner(
     credentials: &Credentials,
 ) -> Result<(), Errno> {
     path.mount.check_writable()?;
+    if uid.is_some() || gid.is_some() {
+        check_without(&**path.inode(), FileFlags::PROTECTING)?;
+    }
     let metadata = path.inode().metadata()?;
     if !credentials.has_over(metadata.uid, metadata.gid, Capabilities::CHOWN) {
         let is_owner = metadata.uid == credentials.fs_uid;
@@ -90,6 +95,7 @@ pub fn truncate(path: &Path, len_bytes: u64, credentials: &Credentials) -> Resul
     }
     path.mount.check_writable()?;
     check_access(&**path.inode(), Access::WRITE, credentials)?;
+    check_without(&**path.inode(), FileFlags::APPEND)?;
     break_leases(path, true)?;
     check_path(credentials, path, FileAccess::TRUNCATE)?;
     let _writer = ContentsWriter::begin(path.inode())?;
@@ -116,10 +122,12 @@ pub fn change_times(
     path.mount.check_writable()?;
     let owns = check_owner(&path.inode().metadata()?, credentials);
     if accessed == Some(TimeChange::Now) && modified == Some(TimeChange::Now) {
+        check_without(&**path.inode(), FileFlags::IMMUTABLE)?;
         if owns.is_err() {
             check_access(&**path.inode(), Access::WRITE, credentials)?;
         }
     } else {
+        check_without(&**path.inode(), FileFlags::PROTECTING)?;
         owns?;
     }
     path.inode().set_attributes(&AttributeChanges { accessed, modified, ..AttributeChanges::default() })?;

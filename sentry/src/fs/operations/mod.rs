@@ -2,11 +2,13 @@
 //! step with it.
 
 mod attributes;
+mod flags;
 mod names;
 mod open;
 mod xattr;
 
 pub use attributes::{change_mode, change_owner, change_times, truncate};
+pub(crate) use flags::{file_flags, set_extended_flags, set_file_flags};
 pub(in crate::fs) use names::check_may_remove;
 pub use names::{create_node, link, remove_directory, rename, unlink};
 pub use open::{OpenRequest, open, open_path};

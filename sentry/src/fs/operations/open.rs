@@ -8,6 +8,7 @@ use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::acl::{CreationMode, InheritedAcls};
 use crate::fs::file_capabilities;
+use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inode::{NewNode, NodeCreation, Viewer};
 use crate::fs::inotify::WatchMask;
 use crate::fs::landlock::{check_open, check_path, check_truncate};
@@ -119,7 +120,9 @@ fn create(
     directory.dentry.announce_entry(WatchMask::CREATE, &last.name, false, 0);
     // Whoever creates a file may open it, whatever its permissions forbid from then on.
     let path = Path::new(directory.mount.clone(), child);
-    open_inode(path, request.flags, viewer)
+    let description = open_inode(path, request.flags, viewer)?;
+    description.set_made_file();
+    Ok(description)
 }
 
 /// The request for a new inode of `viewer` in `directory`; `acls` is where the lists are kept that it inherits.
@@ -223,6 +226,10 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
     check_viewer_access(&**path.inode(), access, viewer)?;
     if kind == FileKind::Socket {
         return Err(Errno::ENXIO);
+    }
+    let only_appends = flags.contains(OpenFlags::APPEND) || !flags.is_writable();
+    if !only_appends || flags.contains(OpenFlags::TRUNC) {
+        check_without(&**path.inode(), FileFlags::APPEND)?;
     }
     if flags.contains(OpenFlags::NOATIME) {
         check_owner(&path.inode().metadata()?, &viewer.credentials)?;

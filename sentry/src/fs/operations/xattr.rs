@@ -5,6 +5,7 @@ use crate::cred::{Capabilities, Credentials};
 use crate::fs::Path;
 use crate::fs::acl::{Acl, AclKind};
 use crate::fs::file_capabilities;
+use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inotify::WatchMask;
 use crate::fs::metadata::FileKind;
 use crate::fs::permission::{Access, check_access, check_owner};
@@ -109,6 +110,7 @@ pub fn list_xattrs(path: &Path, credentials: &Credentials) -> Result<Vec<u8>, Er
 fn set_acl(path: &Path, kind: AclKind, value: &[u8], credentials: &Credentials) -> Result<(), Errno> {
     let inode = path.inode();
     let list = Acl::from_shown(value, &credentials.user_namespace)?;
+    check_without(&**inode, FileFlags::PROTECTING)?;
     inode.acl(AclKind::Access)?;
     if kind == AclKind::Default && !path.is_directory() {
         return if list.is_some() { Err(Errno::EACCES) } else { Ok(()) };
@@ -138,8 +140,10 @@ fn check_may_change(path: &Path, name: &[u8], credentials: &Credentials) -> Resu
     check_permission(path, name, Access::WRITE, credentials)?;
     // Those of files have their own rule.
     let is_guarded = name.starts_with(b"security.") && name != file_capabilities::NAME;
-    let namespace = path.mount.instance().owner();
-    let may_guard = || namespace.is_some_and(|owner| credentials.has_in(owner, Capabilities::SYS_ADMIN));
+    let may_guard = || match path.mount.instance().owner() {
+        Some(owner) => credentials.has_in(owner, Capabilities::SYS_ADMIN),
+        None => credentials.has(Capabilities::SYS_ADMIN),
+    };
     if is_guarded && !may_guard() { Err(Errno::EPERM) } else { Ok(()) }
 }
 
@@ -151,6 +155,9 @@ fn check_permission(
     credentials: &Credentials,
 ) -> Result<(), Errno> {
     let is_write = access.contains(Access::WRITE);
+    if is_write {
+        check_without(&**path.inode(), FileFlags::PROTECTING)?;
+    }
     let refusal = Err(if is_write { Errno::EPERM } else { Errno::ENODATA });
     if name.starts_with(b"security.") || name.starts_with(b"system.") {
         return Ok(());
@@ -159,10 +166,11 @@ fn check_permission(
         return if credentials.has(Capabilities::SYS_ADMIN) { Ok(()) } else { refusal };
     }
     if name.starts_with(b"user.") {
-        if !matches!(path.kind(), FileKind::Regular | FileKind::Directory) {
+        // What has no name is of no type.
+        let metadata = path.inode().metadata()?;
+        if !matches!(FileKind::from_mode(metadata.mode), Some(FileKind::Regular | FileKind::Directory)) {
             return refusal;
         }
-        let metadata = path.inode().metadata()?;
         if is_write && path.is_directory() && metadata.mode & STICKY != 0 {
             check_owner(&metadata, credentials)?;
         }

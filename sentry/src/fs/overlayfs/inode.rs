@@ -13,6 +13,7 @@ use super::marks::Opacity;
 use super::{Key, Overlay};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
+use crate::fs::FileFlags;
 use crate::fs::acl::{Acl, AclKind};
 use crate::fs::inode::{Attachment, Inode, LinkTarget, NodeCreation, RenameMode, Viewer};
 use crate::fs::inotify::WatchList;
@@ -394,6 +395,18 @@ impl Inode for OverlayInode {
 
     fn set_acl(&self, kind: AclKind, acl: Option<&Acl>, permissions: Option<u32>) -> Result<(), Errno> {
         self.changeable()?.set_acl(kind, acl, permissions)
+    }
+
+    fn file_flags(&self) -> Option<FileFlags> {
+        self.real_inode().ok()?.file_flags()
+    }
+
+    fn possible_file_flags(&self) -> FileFlags {
+        self.real_inode().map(|inode| inode.possible_file_flags()).unwrap_or_default()
+    }
+
+    fn set_file_flags(&self, flags: FileFlags) -> Result<(), Errno> {
+        self.changeable()?.set_file_flags(flags)
     }
 
     fn attachment(&self) -> Option<&Attachment> {

@@ -22,6 +22,7 @@ use std::sync::{Arc, OnceLock};
 use super::block::{self, BlockDevices};
 use super::dentry::Dentry;
 use super::dev::{Devtmpfs, MiscDevices};
+use super::file_flags::FileFlags;
 use super::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 use super::file_systems::AnonymousDevices;
 use super::lower::{LowerFile, LowerStatus, LowerStore};
@@ -98,6 +99,7 @@ pub(crate) struct Volume {
     lower: Option<LowerTable>,
     /// There are directories and symbolic links, and nothing else.
     only_has_names: AtomicBool,
+    uuid: [u8; 16],
     /// Where changes go, and what it has to know.
     store: Option<Stored>,
 }
@@ -293,6 +295,7 @@ impl Volume {
         store: Option<(Stored, DeviceNumber)>,
     ) -> Arc<Self> {
         let (store, device) = store.unzip();
+        let uuid = store.as_ref().and_then(Stored::uuid).unwrap_or_else(random_uuid);
         Arc::new(Self {
             device: device.unwrap_or_else(|| resources.devices.take()),
             frames: resources.frames.clone(),
@@ -302,13 +305,28 @@ impl Volume {
             user_namespace: resources.user_namespace.clone(),
             lower,
             only_has_names: AtomicBool::new(false),
+            uuid,
             store,
         })
+    }
+
+    /// The flags that files can have: those of tmpfs or, over a layer, of ext4.
+    fn file_flags(&self) -> FileFlags {
+        if self.lower.is_some() { FileFlags::OF_EXT } else { FileFlags::OF_TMPFS }
     }
 
     fn take_number(&self) -> u64 {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+/// Bytes that tell a file system from all others (RFC 9562, version 4).
+fn random_uuid() -> [u8; 16] {
+    let mut uuid = [0; 16];
+    crate::host::fill_random(&mut uuid);
+    uuid[6] = uuid[6] & 0x0f | 0x40;
+    uuid[8] = uuid[8] & 0x3f | 0x80;
+    uuid
 }
 
 struct MemoryFileSystem {
@@ -326,6 +344,14 @@ impl FileSystem for MemoryFileSystem {
 
     fn device(&self) -> DeviceNumber {
         self.volume.device
+    }
+
+    fn handle_generation(&self) -> Option<u32> {
+        self.volume.uuid.first_chunk().copied().map(u32::from_le_bytes)
+    }
+
+    fn uuid(&self) -> Option<[u8; 16]> {
+        Some(self.volume.uuid)
     }
 
     fn info(&self) -> FileSystemInfo {

@@ -46,6 +46,11 @@ impl Stored {
         }
     }
 
+    /// What tells the layer from all others.
+    pub(super) fn uuid(&self) -> Option<[u8; 16]> {
+        self.store.uuid()
+    }
+
     pub(super) fn disk_depth(&self) -> usize {
         self.store.disk_depth()
     }

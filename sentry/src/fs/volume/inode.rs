@@ -159,6 +159,8 @@ impl Inode for Node {
             RenameMode::Replace => RenameFlags::empty(),
             RenameMode::NoReplace => RenameFlags::NOREPLACE,
             RenameMode::Exchange => RenameFlags::EXCHANGE,
+            // A device on the host.
+            RenameMode::Whiteout { .. } => return Err(Errno::EINVAL),
         };
         count_call(HostCall::ChangeName);
         renameat_with(self.handle(), name, new_directory.handle(), new_name, flags)?;

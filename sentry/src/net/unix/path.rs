@@ -44,7 +44,13 @@ impl Scope {
 
     /// Makes the inode of a socket's path.
     fn make_name(&self, path: &[u8], umask: u32, name: Arc<BoundName>) -> Result<Path, Errno> {
-        let made = create_node(&self.resolver(), self.start(path)?, path, NewNode::Socket, CreationMode::exact(0o777 & !umask));
+        let made = create_node(
+            &self.resolver(),
+            self.start(path)?,
+            path,
+            NewNode::Socket,
+            CreationMode::exact(0o777 & !umask),
+        );
         let place = made.map_err(|error| if error == Errno::EEXIST { Errno::EADDRINUSE } else { error })?;
         place.inode().attachment().ok_or(Errno::EPERM)?.set(Some(name));
         Ok(place)

@@ -208,6 +208,8 @@ const NAMES: &[(Sysno, Row)] = &[
     (Sysno::setxattr, call(&[PATH, STRING, WRITE_BUFFER, SIZE, Flags(&symbols::XATTR_FLAGS)])),
     (Sysno::lsetxattr, call(&[PATH, STRING, WRITE_BUFFER, SIZE, Flags(&symbols::XATTR_FLAGS)])),
     (Sysno::fsetxattr, call(&[FD, STRING, WRITE_BUFFER, SIZE, Flags(&symbols::XATTR_FLAGS)])),
+    (Sysno::file_getattr, call(&[DIRECTORY, PATH, POINTER, SIZE, AT_FLAGS])),
+    (Sysno::file_setattr, call(&[DIRECTORY, PATH, POINTER, SIZE, AT_FLAGS])),
     (Sysno::setxattrat, call(&[DIRECTORY, PATH, AT_FLAGS, STRING, POINTER, SIZE])),
     (Sysno::getxattrat, call(&[DIRECTORY, PATH, AT_FLAGS, STRING, POINTER, SIZE])),
     (Sysno::listxattrat, call(&[DIRECTORY, PATH, AT_FLAGS, READ_BUFFER, SIZE])),

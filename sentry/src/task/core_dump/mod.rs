@@ -277,7 +277,8 @@ impl CurrentTask {
             | OpenFlags::WRONLY
             | OpenFlags::NOFOLLOW
             | OpenFlags::LARGEFILE;
-        let request = OpenRequest { flags, mode: CreationMode { permissions: 0o600, umask: context.umask() } };
+        let request =
+            OpenRequest { flags, mode: CreationMode { permissions: 0o600, umask: context.umask() } };
         let file = operations::open(&Resolver::new(&view, &viewer), start, &name, request)?;
         let metadata = file.file().metadata()?;
         let is_fit = metadata.kind() == FileKind::Regular

@@ -15,7 +15,8 @@ fn memory_devices_behave_as_their_manual_pages_say() {
     let root = mount.root().inode().clone();
     let open = |minor: u32| {
         let node = NewNode::CharacterDevice(DeviceNumber::new(1, minor));
-        let creation = NodeCreation { node, permissions: 0o666, uid: KernelUid::ROOT, gid: KernelGid::ROOT, acls: None };
+        let creation =
+            NodeCreation { node, permissions: 0o666, uid: KernelUid::ROOT, gid: KernelGid::ROOT, acls: None };
         let inode = root.create(format!("d{minor}").as_bytes(), &creation)?;
         inode.open(OpenFlags::RDWR, &Viewer::test_kernel())
     };

@@ -39,7 +39,9 @@ impl Node {
 
     /// Takes what a directory gives to a new file.
     pub(super) fn inherit(&self, acls: &InheritedAcls) -> Result<(), Errno> {
-        for (kind, acl) in [(AclKind::Access, acls.access.as_ref()), (AclKind::Default, acls.default.as_ref())] {
+        for (kind, acl) in
+            [(AclKind::Access, acls.access.as_ref()), (AclKind::Default, acls.default.as_ref())]
+        {
             if acl.is_some() {
                 self.keep_acl(kind, acl)?;
             }

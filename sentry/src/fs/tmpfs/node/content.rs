@@ -143,6 +143,7 @@ impl Node {
         if buffer.is_empty() {
             return Ok(0);
         }
+        self.check_contents_mutable()?;
         data.check_write_seals(offset.saturating_add(buffer.len() as u64))?;
         let written = self.page_cache(true)?.write_at(buffer, offset, payer)?;
         self.stamp_modified();
@@ -158,6 +159,7 @@ impl Node {
         if buffer.is_empty() {
             return Ok((0, data.size()));
         }
+        self.check_contents_mutable()?;
         let cache = self.page_cache(true)?;
         let _appending = data.append.lock();
         let offset = cache.size();

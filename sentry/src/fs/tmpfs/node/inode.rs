@@ -10,10 +10,10 @@ use crate::fs::acl::{Acl, AclKind};
 use crate::fs::inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
 use crate::fs::inotify::WatchList;
 use crate::fs::locks::FileLocks;
-use crate::fs::operations::check_prefix;
 use crate::fs::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, Timestamp};
+use crate::fs::operations::check_prefix;
 use crate::fs::tmpfs::file::{DirectoryFile, RegularFile};
-use crate::fs::{File, OpenFlags, WriteCount};
+use crate::fs::{File, FileFlags, OpenFlags, WriteCount};
 
 impl Inode for Node {
     fn kind(&self) -> FileKind {
@@ -54,6 +54,7 @@ impl Inode for Node {
     }
 
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        self.check_contents_mutable()?;
         self.begin_change()?;
         if let Some(size) = changes.size_bytes {
             self.data()?.check_resize_seals(size)?;
@@ -176,11 +177,15 @@ impl Inode for Node {
             target.begin_change()?;
         }
         // What can fail comes first.
+        let whiteout = self.whiteout(mode)?;
         drop(self.loaded_entries()?);
         new_directory.enter(new_name, &moved)?;
         match (&target, mode) {
             (Some(target), RenameMode::Exchange) => self.enter(name, target)?,
-            _ => self.remove(name)?,
+            _ => match whiteout {
+                Some(whiteout) => self.enter(name, &whiteout)?,
+                None => self.remove(name)?,
+            },
         }
         moved.moved_to(self, new_directory);
         match (target, mode) {
@@ -280,6 +285,22 @@ impl Inode for Node {
         let mut attributes = self.attributes.lock();
         attributes.permissions = permissions.unwrap_or(attributes.permissions);
         attributes.changed = Timestamp::now();
+        Ok(())
+    }
+
+    fn file_flags(&self) -> Option<FileFlags> {
+        matches!(self.body, Body::Regular(_) | Body::Directory(_)).then(|| self.current_flags())
+    }
+
+    fn possible_file_flags(&self) -> FileFlags {
+        self.volume.file_flags()
+    }
+
+    fn set_file_flags(&self, flags: FileFlags) -> Result<(), Errno> {
+        let kept = flags.to_keep(self.kind, self.volume.file_flags(), self.current_flags())?;
+        self.begin_change()?;
+        self.flags.store(kept.bits(), Ordering::Release);
+        self.attributes.lock().changed = Timestamp::now();
         Ok(())
     }
 

@@ -8,7 +8,7 @@ mod inode;
 mod write_back;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -21,12 +21,12 @@ use super::lower::Identity;
 use super::{TmpfsOptions, Volume};
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
-use crate::fs::WriteCount;
 use crate::fs::inode::{Attachment, NewNode, NodeCreation};
 use crate::fs::inotify::WatchList;
 use crate::fs::locks::FileLocks;
 use crate::fs::lower::{LowerFile, LowerStatus};
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
+use crate::fs::{FileFlags, WriteCount};
 use crate::heap::HeapCharge;
 
 const SET_GID: u32 = 0o2000;
@@ -43,6 +43,8 @@ pub(crate) struct Node {
     kind: FileKind,
     lower: Option<Lower>,
     attributes: Mutex<Attributes>,
+    /// [`FileFlags`].
+    flags: AtomicU32,
     body: Body,
     /// `None` until somebody asks.
     xattrs: Mutex<Option<BTreeMap<Vec<u8>, Vec<u8>>>>,
@@ -143,6 +145,7 @@ impl Node {
                 changed: now,
                 created: Some(now),
             }),
+            flags: AtomicU32::new(0),
             body: Body::new(&creation.node, parent_number),
             xattrs: Mutex::default(),
             locks: FileLocks::default(),
@@ -159,6 +162,16 @@ impl Node {
 
     pub(super) fn file_kind(&self) -> FileKind {
         self.kind
+    }
+
+    fn current_flags(&self) -> FileFlags {
+        FileFlags::from_bits_retain(self.flags.load(Ordering::Acquire))
+    }
+
+    /// Fails if nobody may write the contents, not even who has opened the file before: ext4 is as strict as that.
+    fn check_contents_mutable(&self) -> Result<(), Errno> {
+        let is_immutable = self.volume.lower.is_some() && self.current_flags().contains(FileFlags::IMMUTABLE);
+        if is_immutable { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     /// To be called before anything changes: from then on a node of the lower layer is kept.
@@ -186,6 +199,9 @@ impl Node {
     /// Moves the access time, if it has fallen behind (`relatime`).
     pub(super) fn stamp_accessed(&self) {
         const DAY_SECONDS: i64 = 24 * 60 * 60;
+        if self.current_flags().contains(FileFlags::NOATIME) {
+            return;
+        }
         let now = Timestamp::now();
         let mut attributes = self.attributes.lock();
         let accessed = attributes.accessed;
@@ -277,6 +293,7 @@ impl Volume {
                     changed: status.changed,
                     created: status.created,
                 }),
+                flags: AtomicU32::new(status.file_flags.bits()),
                 body,
                 xattrs: Mutex::default(),
                 locks: FileLocks::default(),

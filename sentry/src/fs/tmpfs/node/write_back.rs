@@ -60,7 +60,8 @@ impl Node {
             .map(|xattrs| xattrs.iter().map(|(name, value)| (name.clone(), value.clone())).collect());
         let is_new = self.lower.is_none();
         let xattrs = if is_new { xattrs.or(Some(Vec::new())) } else { xattrs };
-        Ok(ChangedFile { id: self.file_id(), metadata: self.metadata()?, xattrs, body })
+        let (metadata, file_flags) = (self.metadata()?, self.current_flags());
+        Ok(ChangedFile { id: self.file_id(), metadata, xattrs, file_flags, body })
     }
 
     /// Has all changes of the file system reach the layer, if that takes any.
