@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use super::file_handle::HandleTable;
 use super::inode::Inode;
 use super::inotify::{WatchList, WatchRegister};
 use super::metadata::FileKind;
@@ -47,6 +48,8 @@ pub struct Dentry {
     was_used: AtomicBool,
     /// The dentry itself, while the cache keeps it.
     kept: Mutex<Option<Arc<Dentry>>>,
+    /// The same, while a handle leads to it.
+    kept_for_handle: Mutex<Option<Arc<Dentry>>>,
     /// For an inode that cannot keep them itself.
     watches: WatchList,
     _heap_charge: HeapCharge,
@@ -82,6 +85,7 @@ pub(crate) struct DentryCache {
     /// How many there have been.
     renames: AtomicU32,
     watches: WatchRegister,
+    handles: Mutex<HandleTable>,
 }
 
 impl Dentry {
@@ -122,6 +126,7 @@ impl Dentry {
             is_deleted: AtomicBool::new(false),
             was_used: AtomicBool::new(true),
             kept: Mutex::default(),
+            kept_for_handle: Mutex::default(),
             watches: WatchList::default(),
             _heap_charge,
         }
@@ -163,6 +168,7 @@ impl Dentry {
         self.is_deleted.store(true, Ordering::Release);
         self.unpin_watches();
         self.let_go();
+        self.let_go_of_handle();
     }
 
     /// Somebody else has taken the name, which may have been the file's last.
@@ -193,6 +199,30 @@ impl Dentry {
         drop(kept);
     }
 
+    /// Has no handle keep this.
+    fn let_go_of_handle(&self) {
+        let kept = self.kept_for_handle.lock().take();
+        drop(kept);
+    }
+
+    /// Keeps this for as long as its name exists, for a handle of file `number`, which it is.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(super) fn keep_for_handle(self: &Arc<Self>, number: u64) -> Result<(), Errno> {
+        let released = self.cache.handles.lock().enter(number, self)?;
+        released.iter().for_each(|dentry| dentry.let_go_of_handle());
+        if self.cache.mounts.load(Ordering::Acquire) != 0 && !self.is_deleted() {
+            *self.kept_for_handle.lock() = Some(self.clone());
+        }
+        Ok(())
+    }
+
+    /// The file of this file system that a handle was made of.
+    pub(super) fn find_by_handle(&self, number: u64) -> Option<Arc<Dentry>> {
+        self.cache.handles.lock().find(number)
+    }
+
     /// A mount of the file system has been made.
     pub(crate) fn file_system_mounted(&self) {
         self.cache.mounts.fetch_add(1, Ordering::AcqRel);
@@ -204,6 +234,8 @@ impl Dentry {
             self.cache.watches.end();
             let kept = std::mem::take(&mut *self.cache.kept.lock());
             kept.iter().filter_map(Weak::upgrade).for_each(|dentry| dentry.let_go());
+            let with_handles = self.cache.handles.lock().take();
+            with_handles.iter().for_each(|dentry| dentry.let_go_of_handle());
         }
     }
 

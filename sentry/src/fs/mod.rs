@@ -28,6 +28,7 @@ mod file;
 pub(crate) mod file_capabilities;
 mod file_description;
 pub mod file_flags;
+pub mod file_handle;
 mod file_system_type;
 pub mod file_systems;
 mod fs_context;

@@ -15,6 +15,7 @@ mod file_attributes;
 mod futex;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod handle;
 mod identity;
 mod inotify;
 mod io_uring;

@@ -16,16 +16,7 @@ use crate::fs::{CreationMode, Fd, OpenFlags, ResolveFlags};
 use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
-    open,
-    openat,
-    openat2,
-    creat,
-    close,
-    close_range,
-    name_to_handle_at = no_handles,
-    open_by_handle_at = no_handles,
-];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![open, openat, openat2, creat, close, close_range,];
 
 const MODE_BITS: u32 = 0o7777;
 
@@ -188,9 +179,4 @@ fn close_range(task: &mut CurrentTask, first: u32, last: u32, flags: u32) -> Res
         descriptors.remove_range(first, last, task)?;
     }
     Ok(())
-}
-
-/// No file system here can name files by handles.
-fn no_handles(_: &mut CurrentTask) -> Result<(), Errno> {
-    Err(Errno::EOPNOTSUPP)
 }

@@ -19,6 +19,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::eventfd::HANDLERS,
     super::file_attributes::HANDLERS,
     super::futex::HANDLERS,
+    super::handle::HANDLERS,
     super::identity::HANDLERS,
     super::inotify::HANDLERS,
     super::io_uring::HANDLERS,
