@@ -12,6 +12,7 @@ use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
 use super::{Fd, FileDescription};
+use crate::cred::KernelUid;
 use crate::time::{Expire, TimerHandle, TimerQueue};
 use crate::wait::{Events, Observer, Registration};
 
@@ -44,6 +45,8 @@ pub struct SignalOwner {
     pub id: i32,
     /// The signal; 0 for SIGIO.
     pub signal: i32,
+    /// Real and effective user of who set the owner.
+    pub setter: Option<(KernelUid, KernelUid)>,
     /// Whom `kind` and `id` named when they were set.
     pub target: Option<Arc<dyn SignalTarget>>,
 }

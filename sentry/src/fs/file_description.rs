@@ -1,6 +1,6 @@
 //! One `open` of a file: its position and status flags, shared by duplicated descriptors (`man 2 open`, "Open file descriptions").
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -35,6 +35,8 @@ pub struct FileDescription {
     other_locks: OnceLock<Arc<FileLocks>>,
     /// Since it has had a descriptor.
     registration: OnceLock<Registration>,
+    /// Its open made the file.
+    made_file: AtomicBool,
 }
 
 impl FileDescription {
@@ -63,6 +65,7 @@ impl FileDescription {
             denied,
             other_locks: OnceLock::new(),
             registration: OnceLock::new(),
+            made_file: AtomicBool::new(false),
         };
         description.count_reader(1);
         Arc::new(description)
@@ -91,6 +94,16 @@ impl FileDescription {
     /// Its id among the open files of the kernel, once it has had a descriptor.
     pub fn id(&self) -> Option<u64> {
         self.registration.get().map(Registration::id)
+    }
+
+    /// Whether its open made the file (fcntl F_CREATED_QUERY).
+    pub fn has_made_file(&self) -> bool {
+        self.made_file.load(Ordering::Relaxed)
+    }
+
+    /// Records that its open made the file.
+    pub(super) fn set_made_file(&self) {
+        self.made_file.store(true, Ordering::Relaxed);
     }
 
     /// The advisory locks on the file.

@@ -7,7 +7,7 @@
 //! of releases out there, so that who waits has to ask again.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -132,6 +132,8 @@ pub struct FileLocks {
     leases: Leases,
     /// Descriptions that may only read.
     readers: AtomicI32,
+    /// How long what is written is expected to live, an `RWH_*` number: kept here since it is the file's, too.
+    write_hint: AtomicU8,
 }
 
 /// How strongly a file, or a range of it, is locked by anybody here: `None` for not at all, else whether exclusively.
@@ -211,6 +213,16 @@ struct WholeFileLock {
 }
 
 impl FileLocks {
+    /// The file's `RWH_*` number (fcntl F_GET_RW_HINT).
+    pub fn write_hint(&self) -> u64 {
+        self.write_hint.load(Ordering::Relaxed).into()
+    }
+
+    /// Keeps an `RWH_*` number.
+    pub fn set_write_hint(&self, hint: u64) {
+        self.write_hint.store(hint as u8, Ordering::Relaxed);
+    }
+
     /// Those of a file that others share, too.
     pub(super) fn with_outer(outer: Box<dyn OuterLocks>) -> Self {
         Self { outer: Some(outer), ..Self::default() }

@@ -13,7 +13,7 @@ use crate::abi::Flock;
 use crate::fs::Fd;
 use crate::fs::FileDescription;
 use crate::fs::locks::{FileLocks, LockOwner, LockWait, RecordLock};
-use crate::task::{Blocked, CurrentTask};
+use crate::task::{Blocked, CurrentTask, Tid};
 use crate::wait::Events;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![flock];
@@ -108,7 +108,7 @@ pub(super) fn record_lock(
     let lock = RecordLock { start, end, is_exclusive: kind == uapi::F_WRLCK, owner };
     if is_asking {
         let found = if kind == uapi::F_UNLCK { locks.find_own(&lock) } else { locks.find_conflict(&lock) };
-        describe_conflict(found, &mut flock);
+        describe_conflict(task, found, &mut flock);
         place.write(task, &flock)?;
         return Ok(0);
     }
@@ -152,7 +152,7 @@ fn range_of(flock: &Flock, description: &FileDescription) -> Result<(u64, u64), 
     Ok((first.unsigned_abs(), end))
 }
 
-fn describe_conflict(conflict: Option<RecordLock>, flock: &mut Flock) {
+fn describe_conflict(task: &CurrentTask, conflict: Option<RecordLock>, flock: &mut Flock) {
     let Some(conflict) = conflict else {
         flock.l_type = uapi::F_UNLCK as i16;
         return;
@@ -163,7 +163,17 @@ fn describe_conflict(conflict: Option<RecordLock>, flock: &mut Flock) {
     flock.l_start = conflict.start as i64;
     flock.l_len = if conflict.end == u64::MAX { 0 } else { (conflict.end - conflict.start) as i64 };
     flock.l_pid = match conflict.owner {
-        LockOwner::Process { process_id, .. } => process_id,
+        LockOwner::Process { process_id, .. } => shown_process(task, process_id),
         LockOwner::Description(_) | LockOwner::Outside => -1,
     };
+}
+
+/// What the caller calls a process that the root namespace numbers `process_id`: 0 if it does not see it.
+fn shown_process(task: &CurrentTask, process_id: i32) -> i32 {
+    let (tasks, namespace) = (task.kernel().tasks(), task.thread_group().pid_namespace());
+    if Arc::ptr_eq(tasks.root(), namespace) {
+        return process_id;
+    }
+    let group = tasks.thread_group(tasks.root(), Tid(process_id));
+    group.map_or(0, |group| tasks.group_number(&group, namespace).0)
 }

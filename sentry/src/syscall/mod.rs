@@ -39,6 +39,7 @@ mod pipe;
 mod poll;
 mod process;
 mod ptrace;
+mod quota;
 mod readwrite;
 mod resource;
 mod restart;

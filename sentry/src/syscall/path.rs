@@ -164,18 +164,31 @@ fn renameat2(
     new: UserPath,
     flags: u32,
 ) -> Result<(), Errno> {
-    let mode = match check_flags(flags, uapi::RENAME_NOREPLACE | uapi::RENAME_EXCHANGE)? {
-        0 => RenameMode::Replace,
-        uapi::RENAME_NOREPLACE => RenameMode::NoReplace,
-        uapi::RENAME_EXCHANGE => RenameMode::Exchange,
-        _ => return Err(Errno::EINVAL),
-    };
-    let (old, new) = (old.read(task)?, new.read(task)?);
+    let mode = rename_mode(task, flags)?;
     let scope = Scope::new(task);
-    let old_start = scope.start(task, old_directory, &old)?;
-    let new_start = scope.start(task, new_directory, &new)?;
-    operations::rename(&scope.resolver(), (&old_start, &old), (&new_start, &new), mode)?;
-    Ok(())
+    // All that is wrong with the old path comes first.
+    let last = |directory: Fd, path: UserPath| {
+        let path = path.read(task)?;
+        scope.resolver().resolve_parent(&scope.start(task, directory, &path)?, &path)
+    };
+    let old = last(old_directory, old)?;
+    let new = last(new_directory, new)?;
+    operations::rename(&scope.resolver(), &old, &new, mode)
+}
+
+fn rename_mode(task: &CurrentTask, flags: u32) -> Result<RenameMode, Errno> {
+    let known = uapi::RENAME_NOREPLACE | uapi::RENAME_EXCHANGE | uapi::RENAME_WHITEOUT;
+    let flags = check_flags(flags, known)?;
+    let has = |flag| flags & flag != 0;
+    let credentials = task.credentials();
+    let owner = (credentials.fs_uid, credentials.fs_gid);
+    match (has(uapi::RENAME_EXCHANGE), has(uapi::RENAME_WHITEOUT)) {
+        (true, _) if flags != uapi::RENAME_EXCHANGE => Err(Errno::EINVAL),
+        (true, _) => Ok(RenameMode::Exchange),
+        (false, true) => Ok(RenameMode::Whiteout { replaces: !has(uapi::RENAME_NOREPLACE), owner }),
+        (false, false) if has(uapi::RENAME_NOREPLACE) => Ok(RenameMode::NoReplace),
+        (false, false) => Ok(RenameMode::Replace),
+    }
 }
 
 fn readlink(

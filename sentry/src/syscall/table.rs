@@ -44,6 +44,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::poll::HANDLERS,
     super::process::HANDLERS,
     super::ptrace::HANDLERS,
+    super::quota::HANDLERS,
     super::readwrite::HANDLERS,
     super::resource::HANDLERS,
     super::scheduling::HANDLERS,

@@ -135,14 +135,12 @@ impl Receiver<'_> {
 
     /// Gives the copy its name.
     fn rename(&self, name: &[u8]) -> anyhow::Result<()> {
-        let at = |name| (&self.directory, name);
-        operations::rename(&self.resolver, at(&*self.name), at(name), RenameMode::Replace).map_err(|error| {
-            match error {
-                Errno::EISDIR | Errno::ENOTEMPTY | Errno::EEXIST => {
-                    anyhow::anyhow!("there is a directory already")
-                }
-                error => anyhow::Error::msg(error),
-            }
+        let last = |name| self.resolver.resolve_parent(&self.directory, name);
+        let rename =
+            || operations::rename(&self.resolver, &last(&self.name)?, &last(name)?, RenameMode::Replace);
+        rename().map_err(|error| match error {
+            Errno::EISDIR | Errno::ENOTEMPTY | Errno::EEXIST => anyhow::anyhow!("there is a directory already"),
+            error => anyhow::Error::msg(error),
         })
     }
 

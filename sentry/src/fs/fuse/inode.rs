@@ -486,6 +486,10 @@ impl Inode for FuseInode {
             RenameMode::Replace => 0,
             RenameMode::NoReplace => linux_raw_sys::general::RENAME_NOREPLACE,
             RenameMode::Exchange => linux_raw_sys::general::RENAME_EXCHANGE,
+            RenameMode::Whiteout { replaces: true, .. } => linux_raw_sys::general::RENAME_WHITEOUT,
+            RenameMode::Whiteout { replaces: false, .. } => {
+                linux_raw_sys::general::RENAME_WHITEOUT | linux_raw_sys::general::RENAME_NOREPLACE
+            }
         };
         let done = if flags == 0 {
             self.ask(Operation::Rename, Body::default().u64(new.node).name(name).name(new_name))

@@ -7,6 +7,7 @@ use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::acl::{CreationMode, InheritedAcls};
 use crate::fs::dentry::LockedDirectory;
+use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inode::{NewNode, RenameMode, Viewer};
 use crate::fs::inotify::WatchMask;
 use crate::fs::landlock::{Reference, access_to_make, check_path};
@@ -84,6 +85,7 @@ pub fn link(resolver: &Resolver<'_>, target: &Path, start: &Path, path: &[u8]) -
     };
     reference.check(&resolver.viewer.credentials)?;
     check_may_change(directory, resolver.viewer)?;
+    check_without(&**target.inode(), FileFlags::PROTECTING)?;
     if target.is_directory() {
         return Err(Errno::EPERM);
     }
@@ -166,18 +168,16 @@ pub fn remove_directory(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> R
     Ok(())
 }
 
-/// Renames `old_path` to `new_path`.
+/// Renames what `old` names to `new`.
 ///
 /// # Errors
 /// Those of rename(2) and renameat2(2).
 pub fn rename(
     resolver: &Resolver<'_>,
-    (old_start, old_path): (&Path, &[u8]),
-    (new_start, new_path): (&Path, &[u8]),
+    old: &LastComponent,
+    new: &LastComponent,
     mode: RenameMode,
 ) -> Result<(), Errno> {
-    let old = resolver.resolve_parent(old_start, old_path)?;
-    let new = resolver.resolve_parent(new_start, new_path)?;
     if !Arc::ptr_eq(&old.directory.mount, &new.directory.mount) {
         return Err(Errno::EXDEV);
     }
@@ -185,10 +185,10 @@ pub fn rename(
         return Err(Errno::EBUSY);
     }
     if is_dot(&new.name) {
-        return Err(if mode == RenameMode::NoReplace { Errno::EEXIST } else { Errno::EBUSY });
+        return Err(if mode.forbids_target() { Errno::EEXIST } else { Errno::EBUSY });
     }
     old.directory.mount.check_writable()?;
-    rename_in(&old, &new, mode, resolver)
+    rename_in(old, new, mode, resolver)
 }
 
 fn rename_in(
@@ -214,7 +214,7 @@ fn rename_in(
         Err(error) => return Err(error),
     };
     match (&target, mode) {
-        (Some(_), RenameMode::NoReplace) => return Err(Errno::EEXIST),
+        (Some(_), mode) if mode.forbids_target() => return Err(Errno::EEXIST),
         (None, RenameMode::Exchange) => return Err(Errno::ENOENT),
         _ => {}
     }
@@ -245,6 +245,7 @@ fn rename_in(
 
     match (&target, mode) {
         (Some(target), RenameMode::Exchange) => locked_old.moved_in(&old.name, target),
+        (_, RenameMode::Whiteout { .. }) => locked_old.forget(&old.name),
         _ => locked_old.vacated(&old.name),
     }
     if let Some(replaced) = replaced {
@@ -365,7 +366,9 @@ pub(in crate::fs) fn check_may_remove(
     viewer: &Viewer,
 ) -> Result<(), Errno> {
     check_may_change(directory, viewer)?;
-    check_sticky(&**directory.inode(), &**child.inode(), &viewer.credentials)
+    check_without(&**directory.inode(), FileFlags::APPEND)?;
+    check_sticky(&**directory.inode(), &**child.inode(), &viewer.credentials)?;
+    check_without(&**child.inode(), FileFlags::PROTECTING)
 }
 
 /// Fails if something is mounted on `child`. Mounts in other namespaces are no obstacle.

@@ -332,6 +332,9 @@ impl Inode for OverlayInode {
         new_name: &[u8],
         mode: RenameMode,
     ) -> Result<(), Errno> {
+        if matches!(mode, RenameMode::Whiteout { .. }) {
+            return Err(Errno::EINVAL);
+        }
         let new_directory = Self::of(new_directory)?;
         self.rename_child(name, &new_directory, new_name, mode)
     }

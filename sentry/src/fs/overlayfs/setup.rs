@@ -140,7 +140,11 @@ fn make_directory(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<Dentry>, E
         return Ok(found);
     }
     let (uid, gid) = (KernelUid::ROOT, KernelGid::ROOT);
-    layer::make(directory, name, &NodeCreation { node: NewNode::Directory, permissions: 0, uid, gid, acls: None })
+    layer::make(
+        directory,
+        name,
+        &NodeCreation { node: NewNode::Directory, permissions: 0, uid, gid, acls: None },
+    )
 }
 
 /// The empty directory for what is being prepared, in the one at `path`.

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::fs::host::{HostOwners, HostTree};
 use crate::fs::acl::CreationMode;
+use crate::fs::host::{HostOwners, HostTree};
 use crate::fs::operations::{self, OpenRequest};
 use crate::fs::{
     FileDescription, FsView, Inode, MountNamespace, NewNode, OpenFlags, Path, RenameMode, Resolver, TaskFs,
@@ -68,7 +68,13 @@ impl World {
     }
 
     fn make(&self, path: &str, node: NewNode<'_>) -> Result<Path, Errno> {
-        operations::create_node(&self.resolver(), &self.view.root, path.as_bytes(), node, CreationMode::exact(0o755))
+        operations::create_node(
+            &self.resolver(),
+            &self.view.root,
+            path.as_bytes(),
+            node,
+            CreationMode::exact(0o755),
+        )
     }
 
     fn unlink(&self, path: &str) -> Result<(), Errno> {
@@ -80,8 +86,9 @@ impl World {
     }
 
     fn rename(&self, old: &str, new: &str, mode: RenameMode) -> Result<(), Errno> {
-        let root = &self.view.root;
-        operations::rename(&self.resolver(), (root, old.as_bytes()), (root, new.as_bytes()), mode)
+        let resolver = self.resolver();
+        let last = |path: &str| resolver.resolve_parent(&self.view.root, path.as_bytes());
+        operations::rename(&resolver, &last(old)?, &last(new)?, mode)
     }
 
     fn link(&self, old: &str, new: &str) -> Result<(), Errno> {
@@ -228,8 +235,14 @@ fn a_deep_tree_ends_without_recursion() {
     let world = World::empty(&TmpfsOptions::default());
     let mut current = world.view.root.clone();
     for _ in 0..50_000 {
-        current =
-            operations::create_node(&world.resolver(), &current, b"d", NewNode::Directory, CreationMode::exact(0o755)).unwrap();
+        current = operations::create_node(
+            &world.resolver(),
+            &current,
+            b"d",
+            NewNode::Directory,
+            CreationMode::exact(0o755),
+        )
+        .unwrap();
     }
     drop(current);
     drop(world);

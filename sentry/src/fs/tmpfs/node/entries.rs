@@ -1,13 +1,14 @@
 //! Names in a directory: found, made, removed, and taken over from the layer below when first asked for.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 
 use super::{Body, Node, SET_GID};
 use crate::Errno;
-use crate::fs::inode::{Inode, NewNode, NodeCreation};
-use crate::fs::metadata::{FileKind, Timestamp};
+use crate::fs::inode::{Inode, NewNode, NodeCreation, RenameMode};
+use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
 use crate::fs::tmpfs::directory::{Entries, Lookup, Target};
 
 impl Node {
@@ -106,10 +107,20 @@ impl Node {
             }
         }
         let node = Self::new(&self.volume, &creation, self.number)?;
+        let flags = self.current_flags().inherited_by(node.kind) & self.volume.file_flags();
+        node.flags.store(flags.bits(), Ordering::Release);
         if let Some(acls) = creation.acls {
             node.inherit(acls)?;
         }
         Ok(node)
+    }
+
+    /// What a rename leaves behind, if it does.
+    pub(super) fn whiteout(&self, mode: RenameMode) -> Result<Option<Arc<Node>>, Errno> {
+        let RenameMode::Whiteout { owner: (uid, gid), .. } = mode else { return Ok(None) };
+        let node = NewNode::CharacterDevice(DeviceNumber::default());
+        let creation = NodeCreation { node, permissions: 0, uid, gid, acls: None };
+        Self::new(&self.volume, &creation, self.number).map(Some)
     }
 
     pub(super) fn same_volume<'a>(&self, inode: &'a Arc<dyn Inode>) -> Result<&'a Node, Errno> {
