@@ -66,6 +66,7 @@ pub struct Kernel {
     tasks: TaskSet,
     users: Users,
     inotify_limits: Arc<InotifyLimits>,
+    fanotify_limits: Arc<InotifyLimits>,
     open_files: Arc<OpenFiles>,
     futexes: FutexTable<FutexKey>,
     keys: Arc<Keys>,
@@ -119,6 +120,7 @@ impl Kernel {
             tasks,
             users: Users::default(),
             inotify_limits: Arc::default(),
+            fanotify_limits: Arc::new(InotifyLimits::of_fanotify()),
             open_files,
             futexes: FutexTable::default(),
             keys: Keys::new(&timekeeper),
@@ -168,6 +170,11 @@ impl Kernel {
     /// What each user is charged with.
     pub fn users(&self) -> &Users {
         &self.users
+    }
+
+    /// How much of fanotify each user may have.
+    pub fn fanotify_limits(&self) -> &Arc<InotifyLimits> {
+        &self.fanotify_limits
     }
 
     /// How much of inotify each user may have.

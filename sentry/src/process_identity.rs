@@ -21,6 +21,11 @@ impl ProcessIdentity {
         self.numbers.iter().max_by_key(|(serial, _)| *serial).map_or(0, |(_, number)| *number)
     }
 
+    /// What the root PID namespace calls it: the oldest of those that see it. 0 if it is nobody.
+    pub fn root_number(&self) -> i32 {
+        self.numbers.iter().min_by_key(|(serial, _)| *serial).map_or(0, |(_, number)| *number)
+    }
+
     /// What the PID namespace with this serial number calls the process; 0 if it does not see it, or if it is nobody.
     pub fn number_in(&self, namespace: u64) -> i32 {
         self.numbers.iter().find(|(serial, _)| *serial == namespace).map_or(0, |(_, number)| *number)

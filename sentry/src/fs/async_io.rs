@@ -105,8 +105,9 @@ impl AsyncSignals {
         }
     }
 
-    /// Tells the owner of `description` that a lease is broken which was taken through `fd`.
-    pub(super) fn lease_broken(&self, description: &Weak<FileDescription>, fd: Fd) {
+    /// Tells the owner of `description` that a lease is broken which was taken, or a directory has changed which is watched, through
+    /// `fd`.
+    pub(super) fn told(&self, description: &Weak<FileDescription>, fd: Fd) {
         let band = uapi::POLLIN | uapi::POLLRDNORM | uapi::POLLMSG;
         let readiness = Readiness { code: uapi::POLL_MSG as i32, band: band.into(), fd };
         self.add(Note { description: description.clone(), readiness });

@@ -52,6 +52,24 @@ pub trait Caller: Pace {
     /// EMFILE.
     fn install_descriptor(&self, file: Arc<FileDescription>, is_close_on_exec: bool) -> Result<Fd, Errno>;
 
+    /// What the caller calls a process that the root PID namespace numbers so; 0 if it does not see it.
+    fn shown_process(&self, process_id: i32) -> i32 {
+        process_id
+    }
+
+    /// The same for a thread.
+    fn shown_thread(&self, thread_id: i32) -> i32 {
+        thread_id
+    }
+
+    /// Installs a descriptor of the process that the root PID namespace numbers so (`man 2 pidfd_open`).
+    ///
+    /// # Errors
+    /// ESRCH: it is gone, or the caller does not see it. EMFILE.
+    fn open_process(&self, _process_id: i32) -> Result<Fd, Errno> {
+        Err(Errno::ESRCH)
+    }
+
     /// The file that the caller's descriptor `fd` refers to, unless that is a mere handle on a path.
     ///
     /// # Errors

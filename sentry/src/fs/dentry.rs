@@ -9,15 +9,16 @@
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use super::fanotify::FanMask;
 use super::file_handle::HandleTable;
 use super::inode::Inode;
 use super::inotify::{WatchList, WatchRegister};
 use super::metadata::FileKind;
-use super::mount::Mount;
+use super::mount::{FileSystem, Mount};
 use super::sleeper;
 use crate::Errno;
 use crate::heap::{self, HeapCharge};
@@ -86,6 +87,19 @@ pub(crate) struct DentryCache {
     renames: AtomicU32,
     watches: WatchRegister,
     handles: Mutex<HandleTable>,
+    /// Whether fanotify has ever had a mark on it, a mount or a file of it.
+    has_marks: AtomicBool,
+    /// Since it has been mounted.
+    identity: OnceLock<FileSystemIdentity>,
+}
+
+/// What tells a file system from others.
+#[derive(Clone, Copy, Default)]
+pub(super) struct FileSystemIdentity {
+    /// As [`FileSystem::handle_generation`].
+    pub(super) generation: Option<u32>,
+    /// As statfs(2) tells it.
+    pub(super) id: [i32; 2],
 }
 
 impl Dentry {
@@ -218,13 +232,37 @@ impl Dentry {
         Ok(())
     }
 
+    /// Whether fanotify may have marks on the file system, mounts or files of it.
+    pub(super) fn may_have_marks(&self) -> bool {
+        self.cache.has_marks.load(Ordering::Relaxed)
+    }
+
+    /// Records that it has.
+    pub(super) fn set_has_marks(&self) {
+        self.cache.has_marks.store(true, Ordering::Relaxed);
+    }
+
+    /// What tells the file system from others.
+    pub(super) fn file_system_identity(&self) -> FileSystemIdentity {
+        self.cache.identity.get().copied().unwrap_or_default()
+    }
+
+    /// What statfs(2) tells the file system from others by.
+    pub(super) fn file_system_id(&self) -> [i32; 2] {
+        self.file_system_identity().id
+    }
+
     /// The file of this file system that a handle was made of.
     pub(super) fn find_by_handle(&self, number: u64) -> Option<Arc<Dentry>> {
         self.cache.handles.lock().find(number)
     }
 
     /// A mount of the file system has been made.
-    pub(crate) fn file_system_mounted(&self) {
+    pub(crate) fn file_system_mounted(&self, file_system: &dyn FileSystem) {
+        self.cache.identity.get_or_init(|| FileSystemIdentity {
+            generation: file_system.handle_generation(),
+            id: [file_system.device().as_u64() as i32, 0],
+        });
         self.cache.mounts.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -359,6 +397,9 @@ impl Dentry {
     /// Undoes what this dentry, which nobody refers to any more, is part of, and yields its parent.
     fn dissolve(&mut self) -> Option<Arc<Dentry>> {
         let is_last_name = || self.inode.metadata().is_ok_and(|metadata| metadata.links == 0);
+        if self.may_have_marks() && is_last_name() {
+            self.occurrence(FanMask::DELETE_SELF).tell();
+        }
         // A dentry that keeps watches itself is kept by them while its name exists.
         if self.watches.was_used() && (self.is_directory() || is_last_name()) {
             self.watches.end();

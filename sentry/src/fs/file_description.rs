@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use super::async_io::{AsyncObserver, AsyncSignals, SignalOwner};
+use super::fanotify::FanMask;
 use super::inotify::WatchMask;
 use super::locks::{FileLocks, LockOwner};
 use super::open_files::{OpenFiles, Registration};
@@ -37,6 +38,7 @@ pub struct FileDescription {
     registration: OnceLock<Registration>,
     /// Its open made the file.
     made_file: AtomicBool,
+    is_silent: AtomicBool,
 }
 
 impl FileDescription {
@@ -66,6 +68,7 @@ impl FileDescription {
             other_locks: OnceLock::new(),
             registration: OnceLock::new(),
             made_file: AtomicBool::new(false),
+            is_silent: AtomicBool::new(false),
         };
         description.count_reader(1);
         Arc::new(description)
@@ -187,9 +190,43 @@ impl FileDescription {
 
     /// Tells who watches the file of what happened to it.
     pub fn announce(&self, event: WatchMask) {
-        if let Some(path) = self.path.as_ref().filter(|_| !self.flags().contains(OpenFlags::PATH)) {
-            path.dentry.announce_use(event);
+        self.announce_with(event, FanMask::empty());
+    }
+
+    /// As [`FileDescription::announce`], with what only fanotify has a name for.
+    pub fn announce_with(&self, event: WatchMask, more: FanMask) {
+        let is_heard = !self.flags().contains(OpenFlags::PATH) && !self.is_silent.load(Ordering::Relaxed);
+        if let Some(path) = self.path.as_ref().filter(|_| is_heard) {
+            path.dentry.announce_use(event, more, path);
         }
+    }
+
+    /// Has its owner get a signal when something happens in the directory that it is, as `wanted`, `DN_*` bits, says.
+    ///
+    /// # Errors
+    /// ENOTDIR. ENOMEM.
+    pub fn notify_of_changes(
+        self: &Arc<Self>,
+        fd: Fd,
+        wanted: u32,
+        signals: &Arc<AsyncSignals>,
+    ) -> Result<(), Errno> {
+        match &self.path {
+            Some(path) if path.is_directory() => {
+                path.dentry.watches().notices().set(self, fd, wanted, signals)
+            }
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    /// Has nobody hear of what is done through it.
+    pub(super) fn silence(&self) {
+        self.is_silent.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nobody hears of what is done through it.
+    pub fn is_silent(&self) -> bool {
+        self.is_silent.load(Ordering::Relaxed)
     }
 
     /// Whether this is a regular file: one whose reads and writes are never cut short by a signal.

@@ -46,18 +46,24 @@ impl FileHandle {
         Ok(Self { kind: KIND_OPENABLE, bytes: joined(g, n) })
     }
 
-    /// Of any file, to tell it from others: the same as [`FileHandle::of`] where there are handles.
-    ///
-    /// # Errors
-    /// The file system's.
-    pub fn identity(mount: &Mount, inode: &dyn Inode) -> Result<Self, Errno> {
-        let number = inode.metadata()?.inode.to_le_bytes();
-        Ok(match mount.file_system().handle_generation() {
+    /// Of file `number` of the file system of `dentry`, to tell it from others: the same as [`FileHandle::of`] where there are
+    /// handles.
+    pub(super) fn identity(dentry: &Dentry, number: u64) -> Self {
+        let number = number.to_le_bytes();
+        match dentry.file_system_identity().generation {
             Some(generation) => {
                 Self { kind: KIND_OPENABLE, bytes: joined(&generation.to_le_bytes(), &number) }
             }
             None => Self { kind: KIND_IDENTITY, bytes: joined(&number, &[0; 4]) },
-        })
+        }
+    }
+
+    /// As [`FileHandle::of`], of any file, to tell it from others.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn identity_of(path: &Path) -> Result<Self, Errno> {
+        Ok(Self::identity(&path.dentry, path.inode().metadata()?.inode))
     }
 
     /// The file that it names, as seen through `mount`.

@@ -141,7 +141,7 @@ impl Leases {
                 let seconds = lease.files.lease_break_seconds();
                 let at = (seconds != 0).then(|| lease.files.now() + Duration::from_secs(seconds.into()));
                 lease.breaking = Some(Breaking { is_taken: is_write, at });
-                lease.signals.lease_broken(&lease.description, lease.fd);
+                lease.signals.told(&lease.description, lease.fd);
             }
         }
         if is_in_the_way { Err(Errno::ELEASED) } else { Ok(()) }

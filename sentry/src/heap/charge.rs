@@ -9,32 +9,53 @@ use crate::Errno;
 
 thread_local! {
     /// Whose calls the thread serves: what `current` is to Linux. Nobody pays for what the sentry does on its own.
-    static PAYING: RefCell<Option<Arc<HeapAccount>>> = const { RefCell::new(None) };
+    static SERVED: RefCell<Served> = const { RefCell::new(Served { account: None, actor: (0, 0) }) };
+}
+
+/// Whose calls a thread serves.
+#[derive(Clone)]
+struct Served {
+    account: Option<Arc<HeapAccount>>,
+    /// Process and thread, as the root PID namespace numbers them; 0 for nobody.
+    actor: (i32, i32),
 }
 
 /// The calling thread's objects are charged to an account until this is dropped.
 #[must_use = "who paid before pays again once this is dropped"]
 pub struct Paying {
-    before: Option<Arc<HeapAccount>>,
+    before: Served,
     /// It belongs to its thread.
     _thread: PhantomData<*const ()>,
 }
 
-/// Has `account` pay for what the calling thread makes.
-pub fn pay_by(account: Arc<HeapAccount>) -> Paying {
-    Paying { before: PAYING.with(|paying| paying.borrow_mut().replace(account)), _thread: PhantomData }
+/// Has `account` pay for what the calling thread makes, for nobody in particular.
+#[cfg(test)]
+pub(super) fn pay_by(account: Arc<HeapAccount>) -> Paying {
+    serve(account, (0, 0))
+}
+
+/// Has `account` pay for what the calling thread makes while it serves `actor`: a process and a thread of it, as the root PID
+/// namespace numbers them.
+pub fn serve(account: Arc<HeapAccount>, actor: (i32, i32)) -> Paying {
+    let served = Served { account: Some(account), actor };
+    Paying { before: SERVED.with(|current| current.replace(served)), _thread: PhantomData }
 }
 
 impl Drop for Paying {
     fn drop(&mut self) {
-        let before = self.before.take();
-        drop(PAYING.with(|paying| std::mem::replace(&mut *paying.borrow_mut(), before)));
+        let before = Served { account: self.before.account.take(), actor: self.before.actor };
+        drop(SERVED.with(|current| current.replace(before)));
     }
+}
+
+/// The process and the thread that the calling thread serves, as the root PID namespace numbers them; 0 for nobody.
+pub fn actor() -> (i32, i32) {
+    SERVED.try_with(|current| current.borrow().actor).unwrap_or_default()
 }
 
 /// Who pays; nobody where a thread ends.
 fn payer() -> Option<Arc<HeapAccount>> {
-    PAYING.try_with(|paying| paying.borrow().clone()).ok().flatten()
+    SERVED.try_with(|current| current.borrow().account.clone()).ok().flatten()
 }
 
 /// Fails if the calling thread's process could not be charged with `len_bytes` now; with 0, if what it was charged with by force
@@ -43,11 +64,11 @@ fn payer() -> Option<Arc<HeapAccount>> {
 /// # Errors
 /// ENOMEM.
 pub fn check_room(len_bytes: usize) -> Result<(), Errno> {
-    let check = |paying: &RefCell<Option<Arc<HeapAccount>>>| match &*paying.borrow() {
+    let check = |current: &RefCell<Served>| match &current.borrow().account {
         Some(account) => account.check(len_bytes as u64),
         None => Ok(()),
     };
-    PAYING.try_with(check).unwrap_or(Ok(()))
+    SERVED.try_with(check).unwrap_or(Ok(()))
 }
 
 /// Bytes of the heap that are charged; dropping it takes the charge back.

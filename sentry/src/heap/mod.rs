@@ -2,7 +2,7 @@
 //!
 //! Whatever a guest's action makes and keeps takes memory of the host outside of guest memory. It is charged all the same, as
 //! Linux charges kernel memory: a [`HeapCharge`] is a field of the object that it is for, and dropping the object takes the
-//! charge back. Whose calls a thread serves pays ([`pay_by`]): a process has a [`HeapAccount`], which buys pages from the
+//! charge back. Whose calls a thread serves pays ([`serve`]): a process has a [`HeapAccount`], which buys pages from the
 //! [`HeapPool`], the sandbox's memory (`--memory`), and from the [`HeapPayer`], the memory controller of its control group
 //! (`memory.max`, "kernel" in `memory.stat`). A page that is sold is one that user code cannot have, so that the heap and guest
 //! memory together never are more than the sandbox's memory. The heap gets at most three quarters of it, and whoever buys
@@ -69,4 +69,6 @@ mod charge;
 mod tests;
 
 pub use account::{HeapAccount, HeapPayer, HeapPool, Refusal};
-pub use charge::{HeapCharge, Paying, check_room, pay_by};
+#[cfg(test)]
+use charge::pay_by;
+pub use charge::{HeapCharge, Paying, actor, check_room, serve};

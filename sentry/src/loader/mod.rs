@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::Errno;
 use crate::fs::binfmt_misc::{BinaryFormat, BinaryFormats};
+use crate::fs::fanotify::FanMask;
 use crate::fs::inotify::WatchMask;
 use crate::fs::{
     self, ExecutedFile, File, FileDescription, FileKind, FsView, Metadata, MountFlags, OpenFlags, Path,
@@ -275,7 +276,7 @@ fn open_executable(path: Path, viewer: &Viewer) -> Result<Executable, Errno> {
     let read = read_fully(&*file, &mut head, 0)?;
     head.truncate(read);
     let description = FileDescription::new(file.clone(), Some(path.clone()), OpenFlags::empty());
-    description.announce(WatchMask::OPEN);
+    description.announce_with(WatchMask::OPEN, FanMask::OPEN_EXEC);
     description.announce(WatchMask::ACCESS);
     Ok(Executable { path, denial, file, description, head, metadata, is_unreadable })
 }

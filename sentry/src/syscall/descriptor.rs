@@ -128,6 +128,7 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
             Ok(0)
         }
         uapi::F_GET_SEALS => tmpfs::seals(description.path().ok_or(Errno::EINVAL)?).map(u32::encode),
+        uapi::F_NOTIFY => notify(task, &description, descriptor, unsigned(argument)).map(|()| 0),
         uapi::F_CREATED_QUERY => Ok(usize::from(description.has_made_file())),
         uapi::F_GETOWNER_UIDS => {
             let setter = description.signal_owner().setter.unwrap_or_default();
@@ -147,6 +148,28 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
             let refusal = Err(if is_of_pipes { Errno::EBADF } else { Errno::EINVAL });
             pipe.and_then(|pipe| pipe_fcntl(pipe, command, argument, task)).unwrap_or(refusal)
         }
+    }
+}
+
+/// F_NOTIFY.
+fn notify(
+    task: &CurrentTask,
+    description: &Arc<FileDescription>,
+    descriptor: Fd,
+    wanted: u32,
+) -> Result<(), Errno> {
+    description.notify_of_changes(descriptor, wanted, task.kernel().async_signals())?;
+    own_if_unowned(task, description);
+    Ok(())
+}
+
+/// Has signals of the file go to the caller, unless somebody else is to get them.
+fn own_if_unowned(task: &CurrentTask, description: &FileDescription) {
+    let mut owner = description.signal_owner();
+    if owner.target.is_none() {
+        let own = task.thread_group().number();
+        (owner.kind, owner.id) = (uapi::F_OWNER_PID.cast_signed(), own);
+        owner.target = task.io_signals_to_process(Tid(own));
     }
 }
 
@@ -188,12 +211,7 @@ fn set_lease(
     let kernel = task.kernel();
     let tellers = (kernel.async_signals(), kernel.open_files());
     description.locks()?.leases().set(description, (descriptor, kind), &credentials, tellers)?;
-    let mut owner = description.signal_owner();
-    if owner.target.is_none() {
-        let own = task.thread_group().number();
-        (owner.kind, owner.id) = (uapi::F_OWNER_PID.cast_signed(), own);
-        owner.target = task.io_signals_to_process(Tid(own));
-    }
+    own_if_unowned(task, description);
     Ok(())
 }
 

@@ -59,6 +59,7 @@ fn list(
     }
     let room = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(MAX_LISTING_LEN);
     let (mut listing, mut is_too_small) = (Vec::with_capacity(room.min(4096)), false);
+    super::readwrite::permit_read(task, &description)?;
     let mut position = task.position(&description)?;
     let mut next = *position;
     // Where each entry ends, in the listing and in the directory.

@@ -52,7 +52,7 @@ fn name_to_handle_at(
         return Err(Errno::EINVAL);
     }
     let mut handle = match has(uapi::AT_HANDLE_FID) {
-        true => FileHandle::identity(&found.mount, &**found.inode())?,
+        true => FileHandle::identity_of(&found)?,
         false => FileHandle::of(&found)?,
     };
     if has(AT_HANDLE_CONNECTABLE) {
@@ -110,8 +110,9 @@ fn open_by_handle_at(
     let found = FileHandle::find(&bytes, &anchor.mount)?;
     let flags = OpenFlags::from_bits_truncate(flags);
     task.descriptors().check_room(task.descriptor_bounds())?;
-    let open = || operations::open_path(&found, flags, scope.viewer());
-    let description = super::open::after_leases(task, flags.contains(OpenFlags::NONBLOCK), open)?;
+    let open = || operations::begin_open_path(&found, flags, scope.viewer());
+    let opening = super::open::after_leases(task, flags.contains(OpenFlags::NONBLOCK), open)?;
+    let description = super::open::finish_opening(task, opening)?;
     let bounds = task.descriptor_bounds();
     task.descriptors().install(description, 0, flags.contains(OpenFlags::CLOEXEC), bounds)
 }

@@ -10,10 +10,11 @@ use super::Handler;
 use super::arguments::{UserPointer, handlers};
 use crate::Errno;
 use crate::abi::Flock;
+use crate::fs::Caller;
 use crate::fs::Fd;
 use crate::fs::FileDescription;
 use crate::fs::locks::{FileLocks, LockOwner, LockWait, RecordLock};
-use crate::task::{Blocked, CurrentTask, Tid};
+use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![flock];
@@ -163,17 +164,7 @@ fn describe_conflict(task: &CurrentTask, conflict: Option<RecordLock>, flock: &m
     flock.l_start = conflict.start as i64;
     flock.l_len = if conflict.end == u64::MAX { 0 } else { (conflict.end - conflict.start) as i64 };
     flock.l_pid = match conflict.owner {
-        LockOwner::Process { process_id, .. } => shown_process(task, process_id),
+        LockOwner::Process { process_id, .. } => task.shown_process(process_id),
         LockOwner::Description(_) | LockOwner::Outside => -1,
     };
-}
-
-/// What the caller calls a process that the root namespace numbers `process_id`: 0 if it does not see it.
-fn shown_process(task: &CurrentTask, process_id: i32) -> i32 {
-    let (tasks, namespace) = (task.kernel().tasks(), task.thread_group().pid_namespace());
-    if Arc::ptr_eq(tasks.root(), namespace) {
-        return process_id;
-    }
-    let group = tasks.thread_group(tasks.root(), Tid(process_id));
-    group.map_or(0, |group| tasks.group_number(&group, namespace).0)
 }

@@ -11,6 +11,7 @@ mod descriptor;
 mod directory;
 mod epoll;
 mod eventfd;
+mod fanotify;
 mod file_attributes;
 mod futex;
 #[cfg(any(test, fuzzing))]

@@ -1,5 +1,6 @@
 //! Opening and closing.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use linux_raw_sys::general as uapi;
@@ -8,11 +9,13 @@ use zerocopy::FromBytes;
 
 use super::Handler;
 use super::arguments::{UserPath, UserSlice, handlers, unsigned};
+use super::fanotify::permit;
 use super::scope::Scope;
 use crate::Errno;
 use crate::abi::OpenHow;
-use crate::fs::operations::{self, OpenRequest};
-use crate::fs::{CreationMode, Fd, OpenFlags, ResolveFlags};
+use crate::fs::fanotify::FanMask;
+use crate::fs::operations::{self, OpenRequest, Opening};
+use crate::fs::{CreationMode, Fd, FileDescription, OpenFlags, ResolveFlags};
 use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
 
@@ -88,8 +91,9 @@ fn open_path(
     let mode = CreationMode { permissions: mode & MODE_BITS, umask: task.task_fs().umask() };
     let start = scope.start(task, directory, &path)?;
     let request = OpenRequest { flags, mode };
-    let open = || operations::open(&scope.resolver(), &start, &path, request);
-    let description = after_leases(task, flags.contains(OpenFlags::NONBLOCK), open)?;
+    let open = || operations::begin_open(&scope.resolver(), &start, &path, request);
+    let opening = after_leases(task, flags.contains(OpenFlags::NONBLOCK), open)?;
+    let description = finish_opening(task, opening)?;
     drop(scope);
     if !flags.contains(OpenFlags::NONBLOCK)
         && let Some(queue) = description.file().wait_queue()
@@ -103,6 +107,24 @@ fn open_path(
     let bounds = task.descriptor_bounds();
     let is_close_on_exec = flags.contains(OpenFlags::CLOEXEC);
     task.descriptors().install(description, 0, is_close_on_exec, bounds)
+}
+
+/// Finishes what was begun, if all who are to be asked allow it.
+///
+/// # Errors
+/// EPERM: somebody does not. ERESTARTSYS: interrupted. And those of truncating the file.
+pub(super) fn finish_opening(
+    task: &mut CurrentTask,
+    opening: Opening,
+) -> Result<Arc<FileDescription>, Errno> {
+    if let Some(path) = opening.description().path().cloned()
+        && !opening.description().flags().contains(OpenFlags::PATH)
+        && let Err(error) = permit(task, &path, FanMask::OPEN_PERM)
+    {
+        opening.refuse();
+        return Err(error);
+    }
+    opening.finish(&task.viewer())
 }
 
 /// Does what breaks leases, once these have been given up or are taken.

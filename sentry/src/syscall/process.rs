@@ -7,11 +7,13 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPath, UserPointer, UserSlice, handlers, int};
+use super::fanotify::permit;
 use super::resource::rusage;
 use crate::Errno;
 use crate::abi::{CloneArgs, Rusage, Siginfo, UserObject};
 use crate::cgroup::Cgroup;
 use crate::fs::cgroup::CgroupDirectory;
+use crate::fs::fanotify::FanMask;
 use crate::fs::{Fd, FileKind, OpenFlags, Resolver};
 use crate::heap::HeapCharge;
 use crate::platform::VirtualAddress;
@@ -243,6 +245,7 @@ fn execute_at(
     if file.kind() == FileKind::Symlink {
         return Err(Errno::ELOOP);
     }
+    permit(task, &file, FanMask::OPEN_PERM | FanMask::OPEN_EXEC_PERM)?;
     let mut heap_charge = HeapCharge::default();
     let arguments = read_strings(task, arguments, &mut heap_charge)?;
     let environment = read_strings(task, environment, &mut heap_charge)?;

@@ -11,10 +11,12 @@ use syscalls::Sysno;
 
 use super::Handler;
 use super::arguments::{UserPointer, UserSlice, handlers};
+use super::fanotify::permit;
 use super::socket::message;
 use super::user_buffers::UserBuffers;
 use crate::Errno;
 use crate::abi::Iovec;
+use crate::fs::fanotify::FanMask;
 use crate::fs::inotify::WatchMask;
 use crate::fs::{Fd, File, FileDescription, OpenFlags, OuterPosition, ReadPace, TransferUnit};
 use crate::limits::Resource;
@@ -290,6 +292,7 @@ pub(super) fn vfs_read(
     if !file.flags().is_readable() {
         return Err(Errno::EBADF);
     }
+    permit_read(task, file)?;
     let result = read_from(task, file, buffers, at, never_waits);
     task.task().count_read(result);
     let read = result?;
@@ -297,6 +300,17 @@ pub(super) fn vfs_read(
         file.announce(WatchMask::ACCESS);
     }
     Ok(read)
+}
+
+/// Waits until whoever wants to be asked allows `file` to be read.
+///
+/// # Errors
+/// EPERM: somebody does not. ERESTARTSYS: interrupted.
+pub(super) fn permit_read(task: &mut CurrentTask, file: &FileDescription) -> Result<(), Errno> {
+    match file.path() {
+        Some(path) if !file.is_silent() => permit(task, path, FanMask::ACCESS_PERM),
+        _ => Ok(()),
+    }
 }
 
 fn read_from(
@@ -419,7 +433,7 @@ pub(super) fn stream_read(
         let mut take = |piece: &[u8]| buffers.fill(&memory, piece) == piece.len();
         match file.file().read_pieces(max_bytes, &mut take) {
             Some(read) => read,
-            None => read_units(task, file, &mut buffers, |_, buffer| file.file().read_at(buffer, 0)),
+            None => read_units(task, file, &mut buffers, |task, buffer| file.file().read_by(buffer, 0, task)),
         }
     };
     patience.retry_on(task, file, Events::IN, operation)

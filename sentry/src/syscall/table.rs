@@ -17,6 +17,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::directory::HANDLERS,
     super::epoll::HANDLERS,
     super::eventfd::HANDLERS,
+    super::fanotify::HANDLERS,
     super::file_attributes::HANDLERS,
     super::futex::HANDLERS,
     super::handle::HANDLERS,

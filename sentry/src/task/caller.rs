@@ -4,13 +4,13 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{CurrentTask, SignalSource, Task, Tid};
+use super::{CurrentTask, ProcessFile, SignalSource, Task, Tid};
 use crate::Errno;
 use crate::cred::{Credentials, Namespace, NamespaceKind};
 use crate::fs::nsfs::NamespaceFile;
 use crate::fs::signalfd::PendingSignals;
 use crate::fs::sleeper::Sleeper;
-use crate::fs::{Caller, Fd, FileDescription, Path, Resolver, TaskFs, Viewer};
+use crate::fs::{Caller, Fd, FileDescription, OpenFlags, Path, Resolver, TaskFs, Viewer};
 use crate::memory::MemoryManager;
 use crate::net::{NetworkNamespace, SocketCaller};
 use crate::process_identity::ProcessIdentity;
@@ -168,6 +168,35 @@ impl Caller for CurrentTask {
     fn install_descriptor(&self, file: Arc<FileDescription>, is_close_on_exec: bool) -> Result<Fd, Errno> {
         let bounds = self.descriptor_bounds();
         self.descriptors().install(file, 0, is_close_on_exec, bounds)
+    }
+
+    fn shown_process(&self, process_id: i32) -> i32 {
+        let (tasks, namespace) = (self.kernel().tasks(), self.thread_group().pid_namespace());
+        if Arc::ptr_eq(tasks.root(), namespace) {
+            return process_id;
+        }
+        let group = tasks.thread_group(tasks.root(), Tid(process_id));
+        group.map_or(0, |group| tasks.group_number(&group, namespace).0)
+    }
+
+    fn shown_thread(&self, thread_id: i32) -> i32 {
+        let (tasks, namespace) = (self.kernel().tasks(), self.thread_group().pid_namespace());
+        if Arc::ptr_eq(tasks.root(), namespace) {
+            return thread_id;
+        }
+        let task = tasks.task(tasks.root(), Tid(thread_id));
+        task.map_or(0, |task| tasks.number_of(&task, namespace).0)
+    }
+
+    fn open_process(&self, process_id: i32) -> Result<Fd, Errno> {
+        let (tasks, namespace) = (self.kernel().tasks(), self.thread_group().pid_namespace());
+        let group = tasks.thread_group(tasks.root(), Tid(process_id)).ok_or(Errno::ESRCH)?;
+        if tasks.group_number(&group, namespace).0 == 0 {
+            return Err(Errno::ESRCH);
+        }
+        let leader = tasks.leader(&group).ok_or(Errno::ESRCH)?;
+        let file = FileDescription::new(ProcessFile::of_process(&leader), None, OpenFlags::RDWR);
+        Caller::install_descriptor(self, file, true)
     }
 
     fn file(&self, fd: Fd) -> Result<Arc<FileDescription>, Errno> {

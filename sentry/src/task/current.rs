@@ -228,6 +228,14 @@ impl CurrentTask {
         }
     }
 
+    /// Fails where the task could not sleep now: before something is done that may have to wait.
+    ///
+    /// # Errors
+    /// ERESTARTSYS: a signal, a stop or the task's end is to be dealt with first, or another thread serves the call.
+    pub fn check_may_sleep(&mut self) -> Result<(), Errno> {
+        if self.task.is_interrupted() || self.must_not_sleep() { Err(Errno::ERESTARTSYS) } else { Ok(()) }
+    }
+
     /// Whether the thread is not the task's own. Who served the call is then told that it would have slept.
     fn must_not_sleep(&mut self) -> bool {
         let is_lent = self.is_lent();

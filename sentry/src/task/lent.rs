@@ -24,7 +24,7 @@ use super::{CurrentTask, Dispatcher};
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::fs::sleeper::serve_lent;
-use crate::heap::pay_by;
+use crate::heap::serve;
 use crate::platform::{
     AddressSpace, Answers, CallServer, Context, Exit, Interrupter, InvalidExtendedState, Registers, Reply,
     SegmentBases,
@@ -131,7 +131,7 @@ impl CurrentTask {
         number: u64,
         arguments: [u64; 6],
     ) -> Option<u64> {
-        let _paying = pay_by(self.task.heap().clone());
+        let _paying = serve(self.task.heap().clone(), self.task.actor());
         let serving = serve_lent(self.task.clone());
         self.lending = Lending::Lent;
         self.syscall_number = Some(number);

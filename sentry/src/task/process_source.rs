@@ -138,6 +138,10 @@ impl ProcessSource for TaskSource {
         Some(self.kernel.upgrade()?.open_files().clone())
     }
 
+    fn fanotify_limits(&self) -> Option<Arc<InotifyLimits>> {
+        Some(self.kernel.upgrade()?.fanotify_limits().clone())
+    }
+
     fn inotify_limits(&self) -> Option<Arc<InotifyLimits>> {
         Some(self.kernel.upgrade()?.inotify_limits().clone())
     }

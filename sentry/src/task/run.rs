@@ -10,7 +10,7 @@ use super::host_threads::HostThread;
 use super::status::ExitStatus;
 use super::{CurrentTask, Dispatcher, ptrace};
 use crate::fs::sleeper::serve_own;
-use crate::heap::pay_by;
+use crate::heap::serve;
 use crate::host;
 use crate::platform::{Access, Exit, Registers, VirtualAddress};
 use crate::signal::{Signal, SignalInfo};
@@ -37,7 +37,7 @@ impl CurrentTask {
     pub(super) fn run(&mut self, thread: &mut HostThread, dispatcher: &dyn Dispatcher) {
         self.task.begin_activity(thread);
         self.profile_start();
-        let _paying = pay_by(self.task.heap().clone());
+        let _paying = serve(self.task.heap().clone(), self.task.actor());
         let _serving = serve_own(self.task.clone());
         let status = loop {
             if self.task.stops.is_in_force() {

@@ -197,6 +197,11 @@ impl Task {
         self.root_number.load(Ordering::Relaxed)
     }
 
+    /// Process and thread, as the root PID namespace numbers them.
+    pub(super) fn actor(&self) -> (i32, i32) {
+        (self.group.root_number(), self.root_number())
+    }
+
     /// Where its thread sleeps.
     pub fn waiter(&self) -> &Arc<Waiter> {
         &self.waiter

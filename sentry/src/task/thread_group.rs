@@ -223,6 +223,11 @@ impl ThreadGroup {
         self.identity.get().cloned().unwrap_or_default()
     }
 
+    /// Its number in the root PID namespace; 0 before it has one.
+    pub(super) fn root_number(&self) -> i32 {
+        self.identity.get().map_or(0, ProcessIdentity::root_number)
+    }
+
     /// Whether others may look into the process.
     pub fn is_dumpable(&self) -> bool {
         self.dumpable() == 1

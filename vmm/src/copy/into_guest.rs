@@ -139,7 +139,9 @@ impl Receiver<'_> {
         let rename =
             || operations::rename(&self.resolver, &last(&self.name)?, &last(name)?, RenameMode::Replace);
         rename().map_err(|error| match error {
-            Errno::EISDIR | Errno::ENOTEMPTY | Errno::EEXIST => anyhow::anyhow!("there is a directory already"),
+            Errno::EISDIR | Errno::ENOTEMPTY | Errno::EEXIST => {
+                anyhow::anyhow!("there is a directory already")
+            }
             error => anyhow::Error::msg(error),
         })
     }

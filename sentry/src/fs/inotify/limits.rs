@@ -59,6 +59,11 @@ impl Default for InotifyLimits {
 }
 
 impl InotifyLimits {
+    /// The settings of fanotify, whose groups and marks are as instances and watches.
+    pub fn of_fanotify() -> Self {
+        Self { user_watches: AtomicU32::new(131_072), ..Self::default() }
+    }
+
     fn slot(&self, limit: InotifyLimit) -> &AtomicU32 {
         match limit {
             InotifyLimit::QueuedEvents => &self.queued_events,
@@ -79,7 +84,7 @@ impl InotifyLimits {
 }
 
 /// What one instance is charged for, and to whom.
-pub(super) struct Account {
+pub(in crate::fs) struct Account {
     limits: Arc<InotifyLimits>,
     uid: KernelUid,
 }
@@ -89,7 +94,7 @@ impl Account {
     ///
     /// # Errors
     /// EMFILE: the user has too many.
-    pub(super) fn open(limits: &Arc<InotifyLimits>, uid: KernelUid) -> Result<Self, Errno> {
+    pub(in crate::fs) fn open(limits: &Arc<InotifyLimits>, uid: KernelUid) -> Result<Self, Errno> {
         let mut used = limits.used.lock();
         let user = used.users.entry(uid).or_default();
         let has_room = user.instances < limits.get(InotifyLimit::UserInstances);
@@ -103,7 +108,7 @@ impl Account {
     ///
     /// # Errors
     /// ENOSPC: the user, or the sandbox, has too many.
-    pub(super) fn add_watch(&self) -> Result<(), Errno> {
+    pub(in crate::fs) fn add_watch(&self) -> Result<(), Errno> {
         let mut used = self.limits.used.lock();
         if used.watches >= MAX_WATCHES {
             return Err(Errno::ENOSPC);
@@ -118,7 +123,7 @@ impl Account {
     }
 
     /// Takes the charges for `count` watches back.
-    pub(super) fn remove_watches(&self, count: usize) {
+    pub(in crate::fs) fn remove_watches(&self, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let mut used = self.limits.used.lock();
         used.watches = used.watches.saturating_sub(count);
@@ -128,19 +133,19 @@ impl Account {
     }
 
     /// How many events a new queue may hold.
-    pub(super) fn max_queued_events(&self) -> usize {
+    pub(in crate::fs) fn max_queued_events(&self) -> usize {
         usize::try_from(self.limits.get(InotifyLimit::QueuedEvents)).unwrap_or(usize::MAX)
     }
 
     /// Charges for an event in the queue; whether there was room.
-    pub(super) fn queue(&self, len_bytes: usize) -> bool {
+    pub(in crate::fs) fn queue(&self, len_bytes: usize) -> bool {
         let queued = &self.limits.queued_bytes;
         let add = |sum: usize| sum.checked_add(len_bytes).filter(|&sum| sum <= MAX_QUEUED_BYTES);
         queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
 
     /// Takes the charge for events in the queue back.
-    pub(super) fn unqueue(&self, len_bytes: usize) {
+    pub(in crate::fs) fn unqueue(&self, len_bytes: usize) {
         self.limits.queued_bytes.fetch_sub(len_bytes, Ordering::Relaxed);
     }
 }

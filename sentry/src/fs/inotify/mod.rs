@@ -16,10 +16,10 @@ mod watch;
 use linux_raw_sys::general as uapi;
 
 pub use instance::InotifyFile;
-pub(super) use limits::InotifyLimit;
 pub use limits::InotifyLimits;
+pub(super) use limits::{Account, InotifyLimit};
 pub use watch::WatchList;
-pub(super) use watch::WatchRegister;
+pub(super) use watch::{EntryChild, WatchRegister};
 
 bitflags::bitflags! {
     /// What happens to files, and how a watch is added, in the bits of inotify(7).

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Weak};
 
-use super::{InotifyFile, WatchMask};
+use super::{EntryChild, InotifyFile, WatchMask};
 use crate::Errno;
 use crate::cred::KernelUid;
 use crate::fs::block::BlockDevices;
@@ -47,7 +47,7 @@ fn a_directory_s_watch_hears_of_its_entries_by_name() {
     let (directory, child) = tree();
     let instance = instance();
     let watch = instance.add_watch(&directory, WatchMask::OPEN | WatchMask::CREATE).unwrap();
-    directory.announce_entry(WatchMask::CREATE, b"name", child.is_directory(), 0);
+    directory.announce_entry(WatchMask::CREATE, b"name", EntryChild::of(&child), 0);
     child.announce(WatchMask::OPEN);
     child.announce(WatchMask::MODIFY);
     let bit = WatchMask::ISDIR;

@@ -35,6 +35,7 @@ use parking_lot::Mutex;
 use super::Viewer;
 use super::anonymous;
 use super::dentry::Dentry;
+use super::fanotify::MarkList;
 use super::inode::Inode;
 use super::metadata::DeviceNumber;
 use super::path::Path;
@@ -189,6 +190,7 @@ pub struct Mount {
     /// Who counts it; `None` if it is never attached.
     table: Option<Arc<MountTable>>,
     links: Mutex<Links>,
+    marks: MarkList,
     _heap_charge: HeapCharge,
 }
 
@@ -289,7 +291,7 @@ impl Mount {
         flags: MountFlags,
         links: Links,
     ) -> Arc<Self> {
-        root.file_system_mounted();
+        root.file_system_mounted(&*instance.file_system);
         Arc::new(Self {
             id: table.map_or(Self::INTERNAL_ID, |table| table.mount_added()),
             instance,
@@ -300,6 +302,7 @@ impl Mount {
             expiry: AtomicU8::new(0),
             table: table.cloned(),
             links: Mutex::new(links),
+            marks: MarkList::default(),
             _heap_charge: HeapCharge::forced(table::MOUNT_BYTES),
         })
     }
@@ -317,6 +320,11 @@ impl Mount {
     /// The place of that dentry.
     pub fn root_path(self: &Arc<Self>) -> Path {
         Path::new(self.clone(), self.root.clone())
+    }
+
+    /// The marks of fanotify on it.
+    pub(super) fn marks(&self) -> &MarkList {
+        &self.marks
     }
 
     /// What it shows.

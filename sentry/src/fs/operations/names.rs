@@ -9,7 +9,7 @@ use crate::fs::acl::{CreationMode, InheritedAcls};
 use crate::fs::dentry::LockedDirectory;
 use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inode::{NewNode, RenameMode, Viewer};
-use crate::fs::inotify::WatchMask;
+use crate::fs::inotify::{EntryChild, WatchMask};
 use crate::fs::landlock::{Reference, access_to_make, check_path};
 use crate::fs::metadata::DeviceNumber;
 use crate::fs::mount::detach_from;
@@ -53,7 +53,7 @@ pub fn create_node(
     let inode = directory.inode().create(&last.name, &creation)?;
     let child = locked.adopt(&last.name, inode);
     drop(locked);
-    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, child.is_directory(), 0);
+    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, EntryChild::of(&child), 0);
     Ok(Path::new(directory.mount.clone(), child))
 }
 
@@ -94,7 +94,7 @@ pub fn link(resolver: &Resolver<'_>, target: &Path, start: &Path, path: &[u8]) -
     locked.adopt(&last.name, target.inode().clone());
     drop(locked);
     target.dentry.announce_self(WatchMask::ATTRIB);
-    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, false, 0);
+    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, EntryChild::of(&target.dentry), 0);
     Ok(())
 }
 
@@ -127,9 +127,10 @@ pub fn unlink(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> Result<(), 
     drop(locked);
     detach_from(&child);
     child.announce_self(WatchMask::ATTRIB);
+    let entry = EntryChild::of(&child);
     // This may be the file's end, which is told before that of its name.
     drop(child);
-    last.directory.dentry.announce_entry(WatchMask::DELETE, &last.name, false, 0);
+    last.directory.dentry.announce_entry(WatchMask::DELETE, &last.name, entry, 0);
     Ok(())
 }
 
@@ -163,8 +164,9 @@ pub fn remove_directory(resolver: &Resolver<'_>, start: &Path, path: &[u8]) -> R
     drop(locked_child);
     drop(locked);
     detach_from(&child);
+    let entry = EntryChild::of(&child);
     drop(child);
-    last.directory.dentry.announce_entry(WatchMask::DELETE, &last.name, true, 0);
+    last.directory.dentry.announce_entry(WatchMask::DELETE, &last.name, entry, 0);
     Ok(())
 }
 
@@ -269,9 +271,11 @@ fn announce_rename(
     mode: RenameMode,
 ) {
     let move_entry = |from: &LastComponent, to: &LastComponent, child: &Dentry, replaced: Option<&Dentry>| {
-        let (cookie, is_directory) = (child.next_rename_cookie(), child.is_directory());
-        from.directory.dentry.announce_entry(WatchMask::MOVED_FROM, &from.name, is_directory, cookie);
-        to.directory.dentry.announce_entry(WatchMask::MOVED_TO, &to.name, is_directory, cookie);
+        let (cookie, entry) = (child.next_rename_cookie(), EntryChild::of(child));
+        let (from_directory, to_directory) = (&from.directory.dentry, &to.directory.dentry);
+        from_directory.announce_rename(&from.name, entry, (to_directory, &to.name));
+        from_directory.announce_entry(WatchMask::MOVED_FROM, &from.name, entry, cookie);
+        to_directory.announce_entry(WatchMask::MOVED_TO, &to.name, entry, cookie);
         if let Some(replaced) = replaced {
             replaced.announce_self(WatchMask::ATTRIB);
         }

@@ -10,7 +10,7 @@ use crate::fs::acl::{CreationMode, InheritedAcls};
 use crate::fs::file_capabilities;
 use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inode::{NewNode, NodeCreation, Viewer};
-use crate::fs::inotify::WatchMask;
+use crate::fs::inotify::{EntryChild, WatchMask};
 use crate::fs::landlock::{check_open, check_path, check_truncate};
 use crate::fs::leases::break_leases;
 use crate::fs::metadata::FileKind;
@@ -43,6 +43,59 @@ pub fn open(
     path: &[u8],
     request: OpenRequest,
 ) -> Result<Arc<FileDescription>, Errno> {
+    begin_open(resolver, start, path, request)?.finish(resolver.viewer)
+}
+
+/// A file that has been found, or made, and opened; nothing has been done to it, and nobody has been told.
+pub struct Opening {
+    description: Arc<FileDescription>,
+    truncates: bool,
+}
+
+impl Opening {
+    fn new(description: Arc<FileDescription>) -> Self {
+        Self { description, truncates: false }
+    }
+
+    /// What was opened.
+    pub fn description(&self) -> &Arc<FileDescription> {
+        &self.description
+    }
+
+    /// Nobody is to hear of it: it does not come to be opened.
+    pub fn refuse(self) {
+        self.description.silence();
+    }
+
+    /// Does what O_TRUNC asks for, and tells who watches the file.
+    ///
+    /// # Errors
+    /// ETXTBSY, and those of truncating.
+    pub fn finish(self, viewer: &Viewer) -> Result<Arc<FileDescription>, Errno> {
+        let Self { description, truncates } = self;
+        description.announce(WatchMask::OPEN);
+        if let (Some(path), true) = (description.path(), truncates) {
+            // Linux truncates even what is opened for reading.
+            check_truncate(&description)?;
+            let _writer = ContentsWriter::begin(path.inode())?;
+            file_capabilities::drop_with_contents(&**path.inode(), &viewer.credentials)?;
+            description.file().truncate_at_open()?;
+            path.dentry.announce(WatchMask::MODIFY);
+        }
+        Ok(description)
+    }
+}
+
+/// As [`open`], up to where somebody may still have a say.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn begin_open(
+    resolver: &Resolver<'_>,
+    start: &Path,
+    path: &[u8],
+    request: OpenRequest,
+) -> Result<Opening, Errno> {
     for _ in 0..MAX_RACES {
         match open_once(resolver, start, path, request) {
             // The host has put something else there since it was found.
@@ -58,18 +111,18 @@ fn open_once(
     start: &Path,
     path: &[u8],
     request: OpenRequest,
-) -> Result<Arc<FileDescription>, Errno> {
+) -> Result<Opening, Errno> {
     let flags = request.flags;
     if flags.contains(OpenFlags::PATH) {
         let found = resolver.resolve(start, path, !flags.contains(OpenFlags::NOFOLLOW))?;
-        return open_path(&found, flags, resolver.viewer);
+        return begin_open_path(&found, flags, resolver.viewer);
     }
     if flags.contains(OpenFlags::TMPFILE) {
-        return open_unnamed(resolver, start, path, request);
+        return open_unnamed(resolver, start, path, request).map(Opening::new);
     }
     if !flags.contains(OpenFlags::CREAT) {
         let found = resolver.resolve(start, path, !flags.contains(OpenFlags::NOFOLLOW))?;
-        return open_path(&found, flags, resolver.viewer);
+        return begin_open_path(&found, flags, resolver.viewer);
     }
     if flags.contains(OpenFlags::DIRECTORY) {
         return Err(Errno::EINVAL);
@@ -83,11 +136,11 @@ fn open_once(
                 if let Some(directory) = directory {
                     check_may_create(&found, &directory, resolver)?;
                 }
-                return open_path(&found, flags, resolver.viewer);
+                return begin_open_path(&found, flags, resolver.viewer);
             }
             Resolved::Missing(last) => match create(&last, request, resolver.viewer) {
                 Err(Errno::EEXIST) if !flags.contains(OpenFlags::EXCL) => continue,
-                result => return result,
+                result => return result.map(Opening::new),
             },
         }
     }
@@ -117,7 +170,7 @@ fn create(
         let created = inode.create(&last.name, &creation)?;
         locked.adopt(&last.name, created)
     };
-    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, false, 0);
+    directory.dentry.announce_entry(WatchMask::CREATE, &last.name, EntryChild::of(&child), 0);
     // Whoever creates a file may open it, whatever its permissions forbid from then on.
     let path = Path::new(directory.mount.clone(), child);
     let description = open_inode(path, request.flags, viewer)?;
@@ -199,6 +252,14 @@ fn open_unnamed(
 /// # Errors
 /// Those of open(2).
 pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<FileDescription>, Errno> {
+    begin_open_path(path, flags, viewer)?.finish(viewer)
+}
+
+/// As [`open_path`], up to where somebody may still have a say.
+///
+/// # Errors
+/// Those of open(2).
+pub fn begin_open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Opening, Errno> {
     let kind = path.kind();
     if flags.contains(OpenFlags::DIRECTORY) && kind != FileKind::Directory {
         return Err(Errno::ENOTDIR);
@@ -206,7 +267,7 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
     if flags.contains(OpenFlags::PATH) {
         let kept = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW;
         let handle = Arc::new(PathHandle(path.inode().clone()));
-        return Ok(FileDescription::new(handle, Some(path.clone()), flags & kept));
+        return Ok(Opening::new(FileDescription::new(handle, Some(path.clone()), flags & kept)));
     }
     let mut access = Access::empty();
     access.set(Access::READ, !flags.contains(OpenFlags::WRONLY) || flags.contains(OpenFlags::RDWR));
@@ -234,15 +295,21 @@ pub fn open_path(path: &Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<F
     if flags.contains(OpenFlags::NOATIME) {
         check_owner(&path.inode().metadata()?, &viewer.credentials)?;
     }
+    let truncates = flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular;
+    Ok(Opening { description: open_inode(path.clone(), flags, viewer)?, truncates })
+}
+
+/// Opens `path` for one who hears of what others do: nobody hears of what he does.
+///
+/// # Errors
+/// EROFS, ETXTBSY, and those of the file system.
+pub(in crate::fs) fn open_silently(
+    path: &Path,
+    flags: OpenFlags,
+    viewer: &Viewer,
+) -> Result<Arc<FileDescription>, Errno> {
     let description = open_inode(path.clone(), flags, viewer)?;
-    if flags.contains(OpenFlags::TRUNC) && kind == FileKind::Regular {
-        // Linux truncates even what is opened for reading.
-        check_truncate(&description)?;
-        let _writer = ContentsWriter::begin(path.inode())?;
-        file_capabilities::drop_with_contents(&**path.inode(), &viewer.credentials)?;
-        description.file().truncate_at_open()?;
-        path.dentry.announce(WatchMask::MODIFY);
-    }
+    description.silence();
     Ok(description)
 }
 
@@ -264,9 +331,7 @@ fn open_inode(path: Path, flags: OpenFlags, viewer: &Viewer) -> Result<Arc<FileD
     let only_for_open =
         OpenFlags::CREAT | OpenFlags::EXCL | OpenFlags::NOCTTY | OpenFlags::TRUNC | OpenFlags::CLOEXEC;
     let kept = (flags - only_for_open) | OpenFlags::LARGEFILE;
-    let description = FileDescription::with_leave(file, Some(path), kept, write_leave, denied);
-    description.announce(WatchMask::OPEN);
-    Ok(description)
+    Ok(FileDescription::with_leave(file, Some(path), kept, write_leave, denied))
 }
 
 /// What an O_PATH descriptor refers to: a place, and nothing that could be read or written.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::Errno;
 use crate::fs::inode::{NodeCreation, RenameMode};
-use crate::fs::inotify::WatchMask;
+use crate::fs::inotify::{EntryChild, WatchMask};
 use crate::fs::metadata::DeviceNumber;
 use crate::fs::{Dentry, Inode, Mount};
 
@@ -82,7 +82,7 @@ fn enter(
     locked.forget(name);
     let made = locked.adopt(name, inode);
     drop(locked);
-    directory.announce_entry(WatchMask::CREATE, name, made.is_directory(), 0);
+    directory.announce_entry(WatchMask::CREATE, name, EntryChild::of(&made), 0);
     Ok(made)
 }
 
@@ -104,8 +104,9 @@ pub(super) fn remove(directory: &Arc<Dentry>, name: &[u8]) -> Result<(), Errno> 
     locked.removed(name, &child);
     drop(locked_child);
     drop(locked);
+    let entry = EntryChild::of(&child);
     drop(child);
-    directory.announce_entry(WatchMask::DELETE, name, is_directory, 0);
+    directory.announce_entry(WatchMask::DELETE, name, entry, 0);
     Ok(())
 }
 
@@ -141,8 +142,9 @@ pub(super) fn rename(
     replaced.iter().for_each(|replaced| replaced.set_deleted());
     locked_new.as_mut().unwrap_or(&mut locked_old).moved_in(new_name, &source);
     drop((locked_old, locked_new));
-    let (cookie, is_directory) = (source.next_rename_cookie(), source.is_directory());
-    old.announce_entry(WatchMask::MOVED_FROM, old_name, is_directory, cookie);
-    new.announce_entry(WatchMask::MOVED_TO, new_name, is_directory, cookie);
+    let (cookie, entry) = (source.next_rename_cookie(), EntryChild::of(&source));
+    old.announce_rename(old_name, entry, (new, new_name));
+    old.announce_entry(WatchMask::MOVED_FROM, old_name, entry, cookie);
+    new.announce_entry(WatchMask::MOVED_TO, new_name, entry, cookie);
     Ok(())
 }

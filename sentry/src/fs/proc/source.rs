@@ -49,6 +49,11 @@ pub trait ProcessSource: Send + Sync {
     fn aio_events(&self) -> u64 {
         0
     }
+    /// How much of fanotify each user may have; `None` if the kernel is gone.
+    fn fanotify_limits(&self) -> Option<Arc<InotifyLimits>> {
+        None
+    }
+
     /// How much of inotify each user may have; `None` if the kernel is gone.
     fn inotify_limits(&self) -> Option<Arc<InotifyLimits>> {
         None

@@ -70,16 +70,19 @@ macro_rules! protection {
     };
 }
 
-/// A limit of inotify that root may change.
+/// A limit of inotify, or of fanotify, that root may change.
 macro_rules! inotify_limit {
     ($name:literal, $limit:ident) => {
+        inotify_limit!($name, $limit, inotify_limits)
+    };
+    ($name:literal, $limit:ident, $limits:ident) => {
         setting(
             $name,
-            |about, _| Ok(line(inotify_limits(about)?.get(InotifyLimit::$limit))),
+            |about, _| Ok(line($limits(about)?.get(InotifyLimit::$limit))),
             |about, viewer, text| {
                 let number = parse_number(viewer, 0..=u64::from(i32::MAX.cast_unsigned()), text)?;
                 let number = u32::try_from(number).map_err(|_| Errno::EINVAL)?;
-                inotify_limits(about)?.set(InotifyLimit::$limit, number);
+                $limits(about)?.set(InotifyLimit::$limit, number);
                 Ok(())
             },
         )
@@ -132,6 +135,10 @@ fn open_files(about: &About) -> Result<Arc<OpenFiles>, Errno> {
 
 fn inotify_limits(about: &About) -> Result<Arc<InotifyLimits>, Errno> {
     about.source().inotify_limits().ok_or(Errno::ESRCH)
+}
+
+fn fanotify_limits(about: &About) -> Result<Arc<InotifyLimits>, Errno> {
+    about.source().fanotify_limits().ok_or(Errno::ESRCH)
 }
 
 /// The number that somebody who may writes.
@@ -191,6 +198,7 @@ static FS: Directory<About> = Directory {
         text("aio-nr", |about, _| Ok(line(about.source().aio_events()))),
         fixed!("dentry-state", "0\t0\t45\t0\t0\t0"),
         directory("epoll", &Directory { entries: &[fixed!("max_user_watches", 262_144)], children: None }),
+        directory("fanotify", &FANOTIFY),
         setting("file-max", |about, _| Ok(line(open_files(about)?.setting())), set_file_max),
         text("file-nr", |about, _| {
             let files = open_files(about)?;
@@ -232,6 +240,16 @@ static FS: Directory<About> = Directory {
                 Ok(())
             },
         ),
+    ],
+    children: None,
+};
+
+static FANOTIFY: Directory<About> = Directory {
+    entries: &[
+        inotify_limit!("max_queued_events", QueuedEvents, fanotify_limits),
+        inotify_limit!("max_user_groups", UserInstances, fanotify_limits),
+        inotify_limit!("max_user_marks", UserWatches, fanotify_limits),
+        fixed!("watchdog_timeout", 0),
     ],
     children: None,
 };
