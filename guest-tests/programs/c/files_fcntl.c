@@ -2,7 +2,9 @@
 #include "check.h"
 #include <grp.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/quota.h>
+#include <sys/sysmacros.h>
 
 #define CREATED_QUERY 1028
 #define GETOWNER_UIDS 17
@@ -86,6 +88,47 @@ static void lock_holders(void) {
   CHECK_ERRNO(fcntl(fd, F_SETLK, &longest), EOVERFLOW);
 }
 
+static int has_line(const char *path, const char *line) {
+  char text[65536];
+  int fd = OK(open(path, O_RDONLY));
+  ssize_t size = 0, got;
+  while ((got = OK(read(fd, text + size, sizeof text - 1 - size))) > 0) size += got;
+  text[size] = 0;
+  OK(close(fd));
+  return strstr(text, line) != NULL;
+}
+
+// /proc/locks tells of each lock once, whoever has inherited the open file.
+static void locks_are_told(void) {
+  int fd = OK(open("locked", O_CREAT | O_RDWR, 0644)), other = OK(open("locked", O_RDWR));
+  struct flock part = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 5, .l_len = 10};
+  struct flock rest = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 100};
+  OK(fcntl(fd, F_SETLK, &part));
+  OK(fcntl(other, F_OFD_SETLK, &rest));
+  OK(flock(other, LOCK_EX));
+  struct stat status;
+  OK(fstat(fd, &status));
+  char place[64], line[160];
+  snprintf(place, sizeof place, "%02x:%02x:%lu", major(status.st_dev), minor(status.st_dev), status.st_ino);
+  snprintf(line, sizeof line, ": POSIX  ADVISORY  WRITE %d %s 5 14\n", getpid(), place);
+  CHECK_CASE(has_line("/proc/locks", line), "%s", line);
+  snprintf(line, sizeof line, ": OFDLCK ADVISORY  READ -1 %s 100 EOF\n", place);
+  CHECK_CASE(has_line("/proc/locks", line), "%s", line);
+  snprintf(line, sizeof line, ": FLOCK  ADVISORY  WRITE %d %s 0 EOF\n", getpid(), place);
+  CHECK_CASE(has_line("/proc/locks", line), "%s", line);
+  pid_t child;
+  IN_CHILD(child) {
+    CHECK_CASE(has_line("/proc/locks", line), "%s", line);
+    snprintf(line, sizeof line, ": FLOCK  ADVISORY  WRITE %d %s 0 EOF\n", getpid(), place);
+    CHECK(!has_line("/proc/locks", line));
+  }
+  WAIT_OK(child);
+  OK(close(fd));
+  OK(close(other));
+  CHECK(!has_line("/proc/locks", place));
+  OK(unlink("locked"));
+}
+
 static void no_quotas(void) {
   char answer[256] = "";
 #define QUOTA(command, device) syscall(SYS_quotactl, command, device, 0, answer)
@@ -112,6 +155,7 @@ int main(void) {
   owners();
   hints();
   lock_holders();
+  locks_are_told();
   no_quotas();
   OK(unlink("made"));
   OK(chdir("/"));

@@ -45,7 +45,7 @@ impl LockOwner {
         description.id().map(Self::Description)
     }
 
-    fn is_same(self, other: Self) -> bool {
+    pub(super) fn is_same(self, other: Self) -> bool {
         match (self, other) {
             (Self::Process { table: a, .. }, Self::Process { table: b, .. }) => a == b,
             (Self::Description(a), Self::Description(b)) => a == b,
@@ -271,6 +271,14 @@ impl FileLocks {
             locks.whole_file.push(WholeFileLock { description, is_exclusive });
             Ok(())
         })
+    }
+
+    /// Whether the flock(2) lock of `owner`, a description, is exclusive, if it has one.
+    pub(super) fn whole_lock_of(&self, owner: LockOwner) -> Option<bool> {
+        let LockOwner::Description(description) = owner else { return None };
+        let own = self.own.lock();
+        let lock = own.as_ref()?.whole_file.iter().find(|lock| lock.description == description)?;
+        Some(lock.is_exclusive)
     }
 
     /// Releases the flock(2) lock of a description, if it has one.

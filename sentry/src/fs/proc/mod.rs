@@ -3,6 +3,7 @@
 //! The tree is in static tables: [`system`] for the top, [`process`] for /proc/PID. What they tell comes from a
 //! [`ProcessSource`]; one mount shows one PID namespace.
 
+mod locks;
 mod net;
 mod process;
 mod source;

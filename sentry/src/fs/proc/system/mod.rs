@@ -7,10 +7,10 @@ mod sysvipc;
 
 use std::time::Duration;
 
-use super::About;
 use super::process::{PROCESS, numbered};
 use super::source::SystemStatus;
 use super::sysctl::SYSCTL;
+use super::{About, locks};
 use crate::Errno;
 use crate::fs::pseudo::{
     Child, Children, Directory, Entry, Node, directory, link, parse_number, private_text, text,
@@ -43,6 +43,7 @@ static TOP: Directory<About> = Directory {
         text("keys", |about, viewer| Ok(about.source().list_keys(viewer))),
         private_text("kmsg", |_, _| Ok(Vec::new())),
         text("loadavg", |about, _| Ok(figures::loadavg(&about.source().system()))),
+        text("locks", |about, _| Ok(locks::listing(about))),
         text("meminfo", |about, _| Ok(figures::meminfo(&about.source().system()))),
         text("misc", |_, _| Ok(Vec::new())),
         text("modules", |_, _| Ok(Vec::new())),

@@ -1,0 +1,83 @@
+//! Locks on files, as /proc/locks tells of them.
+
+use std::collections::HashSet;
+
+use super::About;
+use crate::Errno;
+use crate::fs::leases::LeaseKind;
+use crate::fs::locks::{LockOwner, RecordLock};
+use crate::fs::{DescriptorTable, Fd, FileDescription};
+
+/// What Linux shows as the holder of what an open file holds, and no process.
+const NOBODY: i32 = -1;
+
+/// What tells a lock from others that look like it: who holds it, its kind and its place.
+#[derive(PartialEq, Eq, Hash)]
+struct Lock {
+    owner: LockOwner,
+    kind: String,
+    place: String,
+}
+
+/// All locks that processes hold which the instance shows. One that several processes have inherited is told once.
+pub(super) fn listing(about: &About) -> Vec<u8> {
+    let mut known = HashSet::new();
+    let mut listing = String::new();
+    for process_id in about.source().process_ids() {
+        let process = about.source().process(process_id);
+        let Some(descriptors) = process.and_then(|process| process.descriptors()) else { continue };
+        for fd in descriptors.descriptors() {
+            let Ok(description) = descriptors.get(Fd(fd)) else { continue };
+            for (lock, holder) in held(&descriptors, &description, process_id) {
+                if !known.contains(&lock) {
+                    listing += &format!("{}: {} {holder} {}\n", known.len() + 1, lock.kind, lock.place);
+                    known.insert(lock);
+                }
+            }
+        }
+    }
+    listing.into_bytes()
+}
+
+/// What the process, or the open file itself, holds of the file, and who is shown as the holder.
+fn held(descriptors: &DescriptorTable, description: &FileDescription, process_id: i32) -> Vec<(Lock, i32)> {
+    let (Some(locks), Ok(place)) = (description.used_locks(), place_of(description)) else {
+        return Vec::new();
+    };
+    let process = descriptors.lock_owner(process_id);
+    let Some(own) = LockOwner::of_description(description) else { return Vec::new() };
+    let mut held = Vec::new();
+    let mode = |is_exclusive| if is_exclusive { "WRITE" } else { "READ" };
+    if let Some(is_exclusive) = locks.whole_lock_of(own) {
+        let kind = format!("FLOCK  ADVISORY  {}", mode(is_exclusive));
+        held.push((Lock { owner: own, kind, place: format!("{place} 0 EOF") }, process_id));
+    }
+    for lock in locks.records() {
+        let (kind, holder) = match lock.owner {
+            owner if owner.is_same(process) => ("POSIX ", process_id),
+            owner if owner.is_same(own) => ("OFDLCK", NOBODY),
+            _ => continue,
+        };
+        let kind = format!("{kind} ADVISORY  {}", mode(lock.is_exclusive));
+        held.push((Lock { owner: lock.owner, kind, place: format!("{place} {}", range_of(&lock)) }, holder));
+    }
+    if let Some(lease) = locks.leases().of(description) {
+        let kind = format!("LEASE  ACTIVE    {}", mode(lease == LeaseKind::Write));
+        held.push((Lock { owner: own, kind, place: format!("{place} 0 EOF") }, process_id));
+    }
+    held
+}
+
+/// Device and inode number.
+fn place_of(description: &FileDescription) -> Result<String, Errno> {
+    let metadata = description.metadata()?;
+    Ok(format!("{:02x}:{:02x}:{}", metadata.device.major, metadata.device.minor, metadata.inode))
+}
+
+/// The first and the last byte.
+fn range_of(lock: &RecordLock) -> String {
+    match lock.end {
+        u64::MAX => format!("{} EOF", lock.start),
+        end => format!("{} {}", lock.start, end - 1),
+    }
+}
