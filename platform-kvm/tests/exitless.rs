@@ -469,7 +469,7 @@ fn text_that_was_rewritten_is_so_wherever_it_is_mapped() {
                 (std::mem::replace(&mut run.space, space), std::mem::replace(&mut run.context, context));
             run.registers = Registers { r14: CALLS, rip: CODE + moved, ..run.registers };
             run.exits = 0;
-            assert_eq!(run.exits_with(&mut Knowing(ANSWER)), 0, "moved by {moved:#x}");
+            assert_eq!(run.exits_with(&mut Knowing(ANSWER, 0)), 0, "moved by {moved:#x}");
             assert_eq!(run.registers.rip, CODE + moved + code.len() as u64 - 2);
             (run.space, run.context) = (space, context);
         }
