@@ -189,10 +189,8 @@ impl Expire for Request {
             }
         };
         let ending = Ending::of(Err(Errno::ETIME));
-        if repeats && request.is_waiting() {
-            if ring.post_more(&request, ending) {
-                return ring.schedule(&request);
-            }
+        if repeats && request.is_waiting() && ring.post_more(&request, ending) {
+            return ring.schedule(&request);
         }
         let is_success = request.timeout.lock().as_ref().is_some_and(|timeout| timeout.is_success);
         if request.finish(true) {

@@ -14,10 +14,16 @@ use crate::slices;
 /// Bytes that are copied at a time.
 const COPY_LEN: usize = 64 * 1024;
 
+/// By what pages are read, and by what they are written.
+#[derive(Default)]
+struct Handles {
+    reader: Option<Arc<Handle>>,
+    writer: Option<Arc<Handle>>,
+}
+
 /// The pages of a file.
 pub(super) struct Pages {
-    /// By which they are read, and by which they are written.
-    handles: Mutex<(Option<Arc<Handle>>, Option<Arc<Handle>>)>,
+    handles: Mutex<Handles>,
     size: AtomicU64,
 }
 
@@ -39,10 +45,10 @@ impl Pages {
         let mut handles = self.handles.lock();
         let (mut old_reader, mut old_writer) = (None, None);
         if handle.reads() {
-            old_reader = handles.0.replace(handle.clone());
+            old_reader = handles.reader.replace(handle.clone());
         }
         if handle.writes() {
-            old_writer = handles.1.replace(handle.clone());
+            old_writer = handles.writer.replace(handle.clone());
         }
         drop(handles);
         drop((old_reader, old_writer));
@@ -59,7 +65,7 @@ impl Pages {
 
 impl PageSource for Arc<Pages> {
     fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
-        let handle = self.handles.lock().0.clone().ok_or(Errno::EIO)?;
+        let handle = self.handles.lock().reader.clone().ok_or(Errno::EIO)?;
         let mut buffer = vec![0; COPY_LEN.min(destination.len())];
         let mut done = 0;
         while done < destination.len() {
@@ -77,12 +83,12 @@ impl PageSource for Arc<Pages> {
     }
 
     fn takes_changes(&self) -> bool {
-        self.handles.lock().1.is_some()
+        self.handles.lock().writer.is_some()
     }
 
     /// What lies behind the end of the file by now is lost: a mapping never lets a file grow.
     fn take_back(&self, offset: u64, changed: VolatileSlice<'_>) -> Result<(), Errno> {
-        let handle = self.handles.lock().1.clone().ok_or(Errno::EROFS)?;
+        let handle = self.handles.lock().writer.clone().ok_or(Errno::EROFS)?;
         let left = usize::try_from(self.size().saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; changed.len()];
         changed.copy_to(&mut bytes);

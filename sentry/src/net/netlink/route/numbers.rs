@@ -24,7 +24,7 @@ fn named(message: &NsidMessage, request: &Request<'_>) -> Result<Arc<NetworkName
         _ => None,
     });
     let missing = Refusal::new(Errno::EINVAL, "Peer netns reference is missing");
-    Ok(named.ok_or(missing)?.map_err(|_| Refusal::new(Errno::EINVAL, "Peer netns reference is invalid"))?)
+    named.ok_or(missing)?.map_err(|_| Refusal::new(Errno::EINVAL, "Peer netns reference is invalid"))
 }
 
 fn number_in(message: &NsidMessage) -> Option<i32> {
