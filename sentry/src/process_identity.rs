@@ -22,7 +22,7 @@ impl ProcessIdentity {
     }
 
     /// What the root PID namespace calls it: the oldest of those that see it. 0 if it is nobody.
-    pub fn root_number(&self) -> i32 {
+    pub fn root_tgid(&self) -> i32 {
         self.numbers.iter().min_by_key(|(serial, _)| *serial).map_or(0, |(_, number)| *number)
     }
 

@@ -117,7 +117,7 @@ impl PreparedProgram {
         let ended = |error| if first.try_task_fs().is_none() { InitError::Ending } else { error };
         let task = InitProgram { descriptors, ..program }.make(&kernel, namespaces).map_err(ended)?;
         if let Some(terminal) = terminal {
-            terminal.control_session(task.task().root_number()).map_err(InitError::Task)?;
+            terminal.control_session(task.task().root_tid()).map_err(InitError::Task)?;
         }
         task.start().map_err(InitError::Task).map_err(ended)
     }

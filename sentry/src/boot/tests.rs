@@ -159,10 +159,10 @@ fn namespaces_of_one_kernel_are_neither_charged_nor_numbered_in_another() {
     };
     one.kernel().user_namespace().set_limit(NamespaceKind::Uts, 1).unwrap();
     let (first, second) = (make(&one).unwrap(), make(&other).unwrap());
-    assert_eq!(first.number(), second.number(), "each counts from its own start");
+    assert_eq!(first.ino(), second.ino(), "each counts from its own start");
     assert_eq!(make(&one).err(), Some(Errno::ENOSPC));
     let next = make(&other).unwrap();
-    assert_ne!(next.number(), second.number());
+    assert_ne!(next.ino(), second.ino());
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl NamespaceKind {
 #[derive(Debug)]
 pub struct Identity {
     kind: NamespaceKind,
-    number: u64,
+    ino: u64,
     /// `None` for the initial user namespace alone.
     owner: Option<Arc<UserNamespace>>,
     /// Whom it is charged to: the effective user of who made it.
@@ -113,7 +113,7 @@ impl Identity {
     pub fn initial(kind: NamespaceKind, owner: &Arc<UserNamespace>) -> Self {
         Self {
             kind,
-            number: kind.initial_number(),
+            ino: kind.initial_number(),
             owner: Some(owner.clone()),
             charged_uid: None,
             _heap_charge: HeapCharge::default(),
@@ -125,7 +125,7 @@ impl Identity {
         let kind = NamespaceKind::User;
         Self {
             kind,
-            number: kind.initial_number(),
+            ino: kind.initial_number(),
             owner: None,
             charged_uid: None,
             _heap_charge: HeapCharge::default(),
@@ -140,8 +140,8 @@ impl Identity {
     pub fn new(kind: NamespaceKind, owner: &Arc<UserNamespace>, uid: KernelUid) -> Result<Self, Errno> {
         let _heap_charge = HeapCharge::new(kind.heap_bytes())?;
         owner.charge(kind, uid)?;
-        let number = owner.new_namespace_number();
-        Ok(Self { kind, number, owner: Some(owner.clone()), charged_uid: Some(uid), _heap_charge })
+        let ino = owner.new_namespace_number();
+        Ok(Self { kind, ino, owner: Some(owner.clone()), charged_uid: Some(uid), _heap_charge })
     }
 
     /// What the namespace is about.
@@ -155,8 +155,8 @@ impl Identity {
     }
 
     /// Its inode number.
-    pub fn number(&self) -> u64 {
-        self.number
+    pub fn ino(&self) -> u64 {
+        self.ino
     }
 
     /// The user namespace that owns it; of a user namespace, its parent. `None` for the initial user namespace.

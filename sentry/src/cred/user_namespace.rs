@@ -384,7 +384,7 @@ type Counts = [u32; NamespaceKind::COUNT];
 impl PartialEq for UserNamespace {
     /// Of two namespaces of one kernel.
     fn eq(&self, other: &Self) -> bool {
-        self.identity.number() == other.identity.number()
+        self.identity.ino() == other.identity.ino()
     }
 }
 

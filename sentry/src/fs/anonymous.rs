@@ -10,7 +10,7 @@ pub(super) const DEVICE: DeviceNumber = DeviceNumber::new(0, 15);
 
 /// The attributes of a file without a name.
 pub struct AnonymousInode {
-    number: u64,
+    ino: u64,
     metadata: Mutex<Metadata>,
 }
 
@@ -26,10 +26,10 @@ impl AnonymousInode {
     }
 
     fn of_mode(files: &OpenFiles, kind_bits: u32, permissions: u32) -> Self {
-        let number = files.new_inode_number();
-        let mut metadata = Metadata::new(FileKind::Regular, 0, DEVICE, number);
+        let ino = files.new_inode_number();
+        let mut metadata = Metadata::new(FileKind::Regular, 0, DEVICE, ino);
         metadata.mode = kind_bits | permissions;
-        Self { number, metadata: Mutex::new(metadata) }
+        Self { ino, metadata: Mutex::new(metadata) }
     }
 
     /// The same, owned by `uid` and `gid`.
@@ -40,8 +40,8 @@ impl AnonymousInode {
     }
 
     /// The inode number, as in `pipe:[N]`.
-    pub fn number(&self) -> u64 {
-        self.number
+    pub fn ino(&self) -> u64 {
+        self.ino
     }
 
     /// What fstat(2) tells.

@@ -105,7 +105,7 @@ impl File for EventFile {
         format!(
             "eventfd-count: {:16x}\neventfd-id: {}\neventfd-semaphore: {}\n",
             *self.count.lock(),
-            self.inode.number(),
+            self.inode.ino(),
             u8::from(self.is_semaphore),
         )
     }

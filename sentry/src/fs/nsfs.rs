@@ -30,7 +30,7 @@ pub fn place_of(namespace: Arc<dyn Namespace>) -> Path {
 /// What readlink(2) says of a link to the file of `namespace`.
 pub fn name_of(namespace: &dyn Namespace) -> String {
     let identity = namespace.identity();
-    format!("{}:[{}]", identity.kind().name(), identity.number())
+    format!("{}:[{}]", identity.kind().name(), identity.ino())
 }
 
 /// Whether `inode` stands for a namespace.
@@ -40,9 +40,9 @@ pub(super) fn is_file(inode: &dyn Inode) -> bool {
 
 /// The number of the mount namespace that `inode` stands for, if it does. Younger ones have higher numbers: an older
 /// one may hold the files of younger ones and not the other way round, so that no two keep each other alive.
-pub(super) fn mount_namespace_number(inode: &dyn Inode) -> Option<u64> {
+pub(super) fn mount_namespace_ino(inode: &dyn Inode) -> Option<u64> {
     let identity = inode.as_any().downcast_ref::<NamespaceInode>()?.namespace.identity();
-    (identity.kind() == NamespaceKind::Mount).then(|| identity.number())
+    (identity.kind() == NamespaceKind::Mount).then(|| identity.ino())
 }
 
 struct NamespaceInode {
@@ -51,7 +51,7 @@ struct NamespaceInode {
 
 impl NamespaceInode {
     fn metadata(&self) -> Metadata {
-        Metadata::new(FileKind::Regular, 0o444, DEVICE, self.namespace.identity().number())
+        Metadata::new(FileKind::Regular, 0o444, DEVICE, self.namespace.identity().ino())
     }
 }
 

@@ -119,7 +119,7 @@ impl Caller<'_> {
     }
 
     pub(super) fn namespace(&self) -> u64 {
-        self.credentials.user_namespace.identity().number()
+        self.credentials.user_namespace.identity().ino()
     }
 
     fn thread_keyring(&mut self, creates: bool) -> Result<Serial, Errno> {

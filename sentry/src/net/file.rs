@@ -107,7 +107,7 @@ impl File for SocketFile {
     }
 
     fn anonymous_name(&self) -> String {
-        format!("socket:[{}]", self.0.common().inode().number())
+        format!("socket:[{}]", self.0.common().inode().ino())
     }
 
     fn as_any(&self) -> &dyn Any {

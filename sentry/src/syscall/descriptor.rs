@@ -167,7 +167,7 @@ fn notify(
 fn own_if_unowned(task: &CurrentTask, description: &FileDescription) {
     let mut owner = description.signal_owner();
     if owner.target.is_none() {
-        let own = task.thread_group().number();
+        let own = task.thread_group().tgid();
         (owner.kind, owner.id) = (uapi::F_OWNER_PID.cast_signed(), own);
         owner.target = task.io_signals_to_process(Tid(own));
     }

@@ -74,7 +74,7 @@ fn futex(
         }
         uapi::FUTEX_TRYLOCK_PI => try_lock_pi(task, &word),
         uapi::FUTEX_UNLOCK_PI => {
-            let own = task.task().number().cast_unsigned();
+            let own = task.task().tid().cast_unsigned();
             // Whose it is is asked before where it is.
             let mut value = [0; size_of::<u32>()];
             task.memory().read_bytes(address, &mut value)?;
@@ -292,7 +292,7 @@ fn start_lock_pi<'a>(
     word: &Word,
     waiter: Option<Arc<crate::wait::Waiter>>,
 ) -> Result<Acquisition<'a, FutexKey>, Errno> {
-    let own = task.task().number().cast_unsigned();
+    let own = task.task().tid().cast_unsigned();
     let namespace = task.thread_group().pid_namespace();
     let exists = |owner: u32| kernel.tasks().task(namespace, Tid(owner.cast_signed())).is_some();
     kernel.futexes().lock_pi(word.key()?, Arc::new(word.user.clone()), own, waiter, exists)

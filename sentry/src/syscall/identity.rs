@@ -319,7 +319,7 @@ fn capset(
     data: UserPointer<CapabilityData>,
 ) -> Result<(), Errno> {
     let (words, pid) = read_header(task, header)?;
-    if pid.0 != 0 && pid.0 != task.task().number() {
+    if pid.0 != 0 && pid.0 != task.task().tid() {
         return Err(Errno::EPERM);
     }
     let mut sets = [0u64; 3];

@@ -217,7 +217,7 @@ fn mq_notify(task: &mut CurrentTask, descriptor: Fd, event: UserPointer<SignalEv
     };
     let pid_namespace = group.pid_namespace().serial();
     let user_namespace = task.credentials().user_namespace.clone();
-    let LockOwner::Process { table, .. } = task.descriptors().lock_owner(group.number()) else {
+    let LockOwner::Process { table, .. } = task.descriptors().lock_owner(group.tgid()) else {
         return Err(Errno::EBADF);
     };
     queue.register(Notification { kind, owner, target, pid_namespace, user_namespace, table })?;

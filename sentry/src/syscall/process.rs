@@ -402,15 +402,15 @@ fn wait_info(task: &CurrentTask, waited: &Waited) -> SignalInfo {
 
 fn set_tid_address(task: &mut CurrentTask, address: u64) -> Result<Tid, Errno> {
     task.task().clear_child_tid.store(address, std::sync::atomic::Ordering::Relaxed);
-    Ok(Tid(task.task().number()))
+    Ok(Tid(task.task().tid()))
 }
 
 fn getpid(task: &mut CurrentTask) -> Result<Tid, Errno> {
-    Ok(Tid(task.thread_group().number()))
+    Ok(Tid(task.thread_group().tgid()))
 }
 
 fn gettid(task: &mut CurrentTask) -> Result<Tid, Errno> {
-    Ok(Tid(task.task().number()))
+    Ok(Tid(task.task().tid()))
 }
 
 fn getppid(task: &mut CurrentTask) -> Result<Tid, Errno> {

@@ -79,7 +79,7 @@ fn set_mode_filter(
     match task.install_filter(program, flags, None)? {
         Installation::Done => Ok(0),
         Installation::Refused(_) if flags.contains(FilterFlags::TSYNC_ESRCH) => Err(Errno::ESRCH),
-        Installation::Refused(other) => Ok(usize::try_from(other.number()).unwrap_or(0)),
+        Installation::Refused(other) => Ok(usize::try_from(other.tid()).unwrap_or(0)),
     }
 }
 

@@ -265,7 +265,7 @@ fn rt_sigqueueinfo(
 ) -> Result<(), Errno> {
     let (pid, signal) = (pid, signal);
     let info = read_info(task, signal, info)?;
-    check_may_compose(&info, task.task().number() == pid.0)?;
+    check_may_compose(&info, task.task().tid() == pid.0)?;
     // Any of its threads names a process.
     let namespace = task.thread_group().pid_namespace();
     let target = task.kernel().tasks().task(namespace, pid).ok_or(Errno::ESRCH)?;
@@ -283,7 +283,7 @@ fn rt_tgsigqueueinfo(
     if tgid.0 <= 0 || tid.0 <= 0 {
         return Err(Errno::EINVAL);
     }
-    check_may_compose(&info, task.task().number() == tid.0)?;
+    check_may_compose(&info, task.task().tid() == tid.0)?;
     let target = find_task(task, Some(tgid), tid)?;
     queue_to_task(task, &target, signal, info)
 }

@@ -332,7 +332,7 @@ fn clock_nanosleep(
     match clock {
         ClockId::System(clock) if !clock.has_timers() => return Err(Errno::EOPNOTSUPP),
         // A thread's own clock stands still while it sleeps.
-        ClockId::Cpu(clock) if clock.is_thread && [0, task.task().number()].contains(&clock.id) => {
+        ClockId::Cpu(clock) if clock.is_thread && [0, task.task().tid()].contains(&clock.id) => {
             return Err(Errno::EINVAL);
         }
         _ => {}

@@ -46,7 +46,7 @@ impl Sleeper for Task {
         Viewer {
             credentials: self.credentials(),
             process_id: self.root_process_id(),
-            thread_id: self.root_number(),
+            thread_id: self.root_tid(),
             session_id: self.root_process_group_and_session().1.0,
         }
     }
@@ -118,7 +118,7 @@ impl Caller for CurrentTask {
     }
 
     fn thread_id(&self) -> i32 {
-        self.task().root_number()
+        self.task().root_tid()
     }
 
     fn pending_signals(&self) -> Option<Arc<dyn PendingSignals>> {
@@ -128,15 +128,15 @@ impl Caller for CurrentTask {
     fn may_see_namespace(&self, namespace: &dyn Namespace) -> bool {
         let (user, pid) = (self.credentials().user_namespace.clone(), self.thread_group().pid_namespace());
         let own = match namespace.identity().kind() {
-            NamespaceKind::User => user.identity().number(),
-            NamespaceKind::Pid => pid.identity().number(),
+            NamespaceKind::User => user.identity().ino(),
+            NamespaceKind::Pid => pid.identity().ino(),
             _ => return true,
         };
         let mut parent = namespace.parent();
-        let mut number = namespace.identity().number();
+        let mut number = namespace.identity().ino();
         while number != own {
             let Some(namespace) = parent else { return false };
-            (number, parent) = (namespace.identity().number(), namespace.parent());
+            (number, parent) = (namespace.identity().ino(), namespace.parent());
         }
         true
     }

@@ -82,7 +82,7 @@ impl CloneRequest {
             || has(CloneFlags::FS) && self.flags.intersects(CloneFlags::NEWNS | CloneFlags::NEWUSER)
             || has(CloneFlags::SIGHAND | CloneFlags::CLEAR_SIGHAND)
             || has(CloneFlags::PIDFD | CloneFlags::DETACHED);
-        let is_init = caller.thread_group().number() == Tid::INIT.0;
+        let is_init = caller.thread_group().tgid() == Tid::INIT.0;
         if is_contradictory || has(CloneFlags::PARENT) && is_init {
             return Err(Errno::EINVAL);
         }
@@ -184,7 +184,7 @@ impl CurrentTask {
             let _ = self.memory().write_object(VirtualAddress(request.parent_tid), &number.0);
         }
         if request.flags.contains(CloneFlags::CHILD_SETTID) {
-            let _ = child_memory.write_object(VirtualAddress(request.child_tid), &child.number());
+            let _ = child_memory.write_object(VirtualAddress(request.child_tid), &child.tid());
         }
     }
 

@@ -158,7 +158,7 @@ impl CurrentTask {
             FaultError::PastEnd | FaultError::Io(_) => FaultKind::NoBackingStore,
             // Nobody else's end would help.
             FaultError::OutOfMemory => {
-                log::warn!("task {} is killed: guest memory is exhausted", self.task.root_number());
+                log::warn!("task {} is killed: guest memory is exhausted", self.task.root_tid());
                 self.die_of(SignalInfo::from_kernel(Signal::SIGKILL));
                 return;
             }

@@ -157,8 +157,8 @@ impl TaskSet {
                 node.parent_task = Some(task.id);
             }
         }
-        task.number.store(task.group.number(), Ordering::Relaxed);
-        task.root_number.store(old.numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);
+        task.tid.store(task.group.tgid(), Ordering::Relaxed);
+        task.root_tid.store(old.numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);
     }
 }
 

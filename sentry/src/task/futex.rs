@@ -64,7 +64,7 @@ impl CurrentTask {
     /// Tells those who wait for locks that the task holds that it has ended. For exit and exec.
     pub(super) fn release_robust_futexes(&mut self) {
         let kernel = self.kernel().clone();
-        let own = self.task.number() as u32;
+        let own = self.task.tid() as u32;
         let head = VirtualAddress(self.task.robust_list.swap(0, Ordering::Relaxed));
         if !head.is_null() {
             let memory = EndingMemory { memory: &self.memory, futexes: kernel.futexes() };

@@ -187,7 +187,7 @@ impl Worker {
     fn run(&mut self, mut current: Box<CurrentTask>) {
         let task = current.task().clone();
         // Names are for those who look at the host's threads.
-        let name = format!("task {}\0", task.root_number());
+        let name = format!("task {}\0", task.root_tid());
         if let Ok(name) = std::ffi::CStr::from_bytes_with_nul(name.as_bytes()) {
             let _ = rustix::thread::set_name(name);
         }

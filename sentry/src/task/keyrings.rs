@@ -52,7 +52,7 @@ impl TaskSet {
         let tree = self.tree.read();
         let parent = tree.groups.get(&tree.groups.get(&group.id())?.parent?)?;
         let task = &tree.tasks.get(parent.tasks.iter().next()?)?.task;
-        let is_sole = parent.tasks.len() == 1 && task.group.number() != Tid::INIT.0;
+        let is_sole = parent.tasks.len() == 1 && task.group.tgid() != Tid::INIT.0;
         is_sole.then(|| task.clone())
     }
 }

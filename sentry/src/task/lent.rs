@@ -100,7 +100,7 @@ impl CallServer for Lent<'_> {
 
 impl CurrentTask {
     fn answers_in_advance(&mut self, dispatcher: &dyn Dispatcher) -> Answers {
-        let (credentials, number) = (self.credentials(), self.task.number());
+        let (credentials, number) = (self.credentials(), self.task.tid());
         if let Some((former, former_number, answers)) = &self.answers
             && Arc::ptr_eq(former, &credentials)
             && *former_number == number

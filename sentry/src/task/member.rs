@@ -62,7 +62,7 @@ impl Member for TaskMember {
     fn badness(&self, total_pages: u64) -> Option<i64> {
         let task = self.0.upgrade()?;
         let adjustment = i64::from(task.group.out_of_memory_adjustment());
-        let is_first = task.group.pid_namespace().level() == 0 && task.group.number() == Tid::INIT.0;
+        let is_first = task.group.pid_namespace().level() == 0 && task.group.tgid() == Tid::INIT.0;
         if is_first || adjustment == -1000 {
             return None;
         }

@@ -162,7 +162,7 @@ impl Model {
             let group = &self.processes[process.process_group];
             let session = &self.processes[process.session];
             numbers.extend([process.number, group.number, session.number]);
-            numbers.extend(process.living.iter().map(|task| task.root_number()));
+            numbers.extend(process.living.iter().map(|task| task.root_tid()));
         }
         numbers
     }
@@ -404,7 +404,7 @@ impl Model {
                 let reaped = zombies.into_iter().find(|place| {
                     let zombie = &self.processes[*place];
                     own.level() == 0 && zombie.number == tid.0
-                        || own.level() > 0 && zombie.leader.number() == tid.0
+                        || own.level() > 0 && zombie.leader.tid() == tid.0
                 });
                 self.processes[reaped.expect("a zombie child")].is_reaped = true;
             }

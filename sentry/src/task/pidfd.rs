@@ -93,8 +93,8 @@ impl File for ProcessFile {
     fn descriptor_info(&self) -> String {
         let number = match self.is_reaped() {
             true => -1,
-            false if self.is_of_thread => self.task.number(),
-            false => self.group.number(),
+            false if self.is_of_thread => self.task.tid(),
+            false => self.group.tgid(),
         };
         format!("Pid:\t{number}\nNSpid:\t{number}\n")
     }

@@ -129,7 +129,7 @@ impl CurrentTask {
             }
             Exit::Interrupted => State::App,
             Exit::Broken(reason) => {
-                log::error!("task {} is killed: {reason}", self.task.root_number());
+                log::error!("task {} is killed: {reason}", self.task.root_tid());
                 let status = ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false };
                 self.task.group.exit(status);
                 State::Exit(status)

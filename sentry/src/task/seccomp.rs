@@ -203,7 +203,7 @@ impl CurrentTask {
         };
         let verdict = filter.judge(&call);
         if verdict.is_logged && verdict.action != Action::Allow || verdict.action == Action::Log {
-            log::info!("task {}: seccomp {:?} of call {}", self.task.root_number(), verdict.action, call.nr);
+            log::info!("task {}: seccomp {:?} of call {}", self.task.root_tid(), verdict.action, call.nr);
         }
         match verdict.action {
             Action::Allow | Action::Log => return true,
@@ -239,8 +239,7 @@ impl CurrentTask {
     /// SECCOMP_RET_USER_NOTIF: the call waits for what the supervisor says of it. Without one it is ENOSYS.
     fn asks_listener(&mut self, verdict: &Verdict, call: SeccompData) -> bool {
         let posted = verdict.listener.as_ref().ok_or(Errno::ENOSYS);
-        let posted =
-            posted.and_then(|listener| Ok((listener, listener.post(self.task.root_number(), call)?)));
+        let posted = posted.and_then(|listener| Ok((listener, listener.post(self.task.root_tid(), call)?)));
         let (listener, id) = match posted {
             Ok(posted) => posted,
             Err(error) => {

@@ -94,7 +94,7 @@ impl ThreadGroup {
     /// Whether signals without a handler do not reach the process: it is the init of a PID namespace inside
     /// of the sandbox. The sandbox's own first process is an ordinary program.
     pub(super) fn is_protected_init(&self) -> bool {
-        self.pid_namespace().level() > 0 && self.number() == 1
+        self.pid_namespace().level() > 0 && self.tgid() == 1
     }
 
     /// Forgets pending instances of a signal that is ignored from now on.

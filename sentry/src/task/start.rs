@@ -83,8 +83,8 @@ impl TaskSet {
             container_id: config.container_id,
             kernel,
             group: group.clone(),
-            number: AtomicI32::new(0),
-            root_number: AtomicI32::new(0),
+            tid: AtomicI32::new(0),
+            root_tid: AtomicI32::new(0),
             sched_entity: SchedEntity::new(waiter.clone()),
             rseq_area: Mutex::new(config.rseq_area),
             keyrings: Mutex::new(config.keyrings),
@@ -192,7 +192,7 @@ impl UnstartedTask {
         if task.memory().is_some() {
             task.count_start();
             task.kernel.tasks().host_threads.run(current).map_err(|error| {
-                log::debug!("EAGAIN: no host thread for task {}: {error}", task.root_number());
+                log::debug!("EAGAIN: no host thread for task {}: {error}", task.root_tid());
                 task.count_end();
                 Errno::EAGAIN
             })?;
@@ -279,11 +279,11 @@ impl Tree {
             task.seccomp.inherit(&creator.seccomp);
         }
         task.stops.begin_with(self.stops);
-        let cpu = task.allowed_cpus().nth(task.root_number().unsigned_abs());
+        let cpu = task.allowed_cpus().nth(task.root_tid().unsigned_abs());
         task.last_cpu.store(cpu, Ordering::Relaxed);
         let own = Self::number_in(&numbers, group.pid_namespace().id());
-        task.number.store(own.0, Ordering::Relaxed);
-        task.root_number.store(numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);
+        task.tid.store(own.0, Ordering::Relaxed);
+        task.root_tid.store(numbers.last().map_or(0, |(_, tid)| tid.0), Ordering::Relaxed);
         let node = TaskNode {
             task: task.clone(),
             group: group.id(),
@@ -308,7 +308,7 @@ impl Tree {
                 node.live_tasks += 1;
             }
             None => {
-                group.number.store(own.0, Ordering::Relaxed);
+                group.tgid.store(own.0, Ordering::Relaxed);
                 self.insert_group(task, family, &numbers);
             }
         }

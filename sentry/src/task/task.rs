@@ -50,9 +50,9 @@ pub struct Task {
     pub(super) group: Arc<ThreadGroup>,
     pub(super) container_id: Option<Arc<[u8]>>,
     /// Its number in its own PID namespace.
-    pub(super) number: AtomicI32,
+    pub(super) tid: AtomicI32,
     /// Its number in the root PID namespace: for logs.
-    pub(super) root_number: AtomicI32,
+    pub(super) root_tid: AtomicI32,
     /// Nothing leads to it any more: it has ended, and whoever had to hear of it has.
     pub(super) is_reaped: AtomicBool,
     pub(super) waiter: Arc<Waiter>,
@@ -188,18 +188,18 @@ impl Task {
     }
 
     /// gettid(2).
-    pub fn number(&self) -> i32 {
-        self.number.load(Ordering::Relaxed)
+    pub fn tid(&self) -> i32 {
+        self.tid.load(Ordering::Relaxed)
     }
 
     /// Its number in the root PID namespace.
-    pub fn root_number(&self) -> i32 {
-        self.root_number.load(Ordering::Relaxed)
+    pub fn root_tid(&self) -> i32 {
+        self.root_tid.load(Ordering::Relaxed)
     }
 
     /// Process and thread, as the root PID namespace numbers them.
     pub(super) fn actor(&self) -> (i32, i32) {
-        (self.group.root_number(), self.root_number())
+        (self.group.root_tgid(), self.root_tid())
     }
 
     /// Where its thread sleeps.

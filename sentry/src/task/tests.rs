@@ -235,7 +235,7 @@ fn watch_for_deadlocks() {
 fn the_first_task_is_init_and_leads_a_session() {
     let fixture = Fixture::new();
     let init = fixture.process(None);
-    assert_eq!((init.number(), init.thread_group().number()), (1, 1));
+    assert_eq!((init.tid(), init.thread_group().tgid()), (1, 1));
     let (process_group, session) =
         fixture.tasks().process_group_and_session(init.thread_group(), fixture.tasks().root());
     assert_eq!((process_group, session), (Tid(1), Tid(1)));
@@ -257,7 +257,7 @@ fn a_task_has_a_number_in_every_namespace_around_it() {
     let init = fixture.process(None);
     let inner = fixture.new_pid_namespace();
     let task = fixture.process_in(Some(&init), &inner).unwrap();
-    assert_eq!(task.number(), 1);
+    assert_eq!(task.tid(), 1);
     assert_eq!(fixture.tasks().number_of(&task, fixture.tasks().root()), Tid(2));
     assert_eq!(fixture.tasks().number_of(&init, &inner), Tid(0));
 }
@@ -543,7 +543,7 @@ fn a_thread_that_executes_takes_the_leader_s_number() {
     assert!(fixture.tasks().is_alone(&thread));
     fixture.tasks().become_leader(&thread);
     fixture.tasks().check();
-    assert_eq!(thread.number(), 2);
+    assert_eq!(thread.tid(), 2);
     assert!(fixture.tasks().task(fixture.tasks().root(), Tid(3)).is_none());
     fixture.exit(&thread, 0);
     assert!(matches!(fixture.wait(&init, WaitOptions::EXITED), Ok(Some((Tid(2), _)))));
@@ -558,7 +558,7 @@ fn orphans_go_to_the_nearest_subreaper_else_to_init() {
     let (first, second) = (fixture.process(Some(&parent)), fixture.process(Some(&reaper)));
     fixture.tasks().set_child_subreaper(reaper.thread_group(), true);
     fixture.exit(&parent, 0);
-    assert_eq!(fixture.tasks().parent_number(first.thread_group()), Tid(reaper.number()));
+    assert_eq!(fixture.tasks().parent_number(first.thread_group()), Tid(reaper.tid()));
     fixture.exit(&reaper, 0);
     assert_eq!(fixture.tasks().parent_number(first.thread_group()), Tid(1));
     assert_eq!(fixture.tasks().parent_number(second.thread_group()), Tid(1));
@@ -614,7 +614,7 @@ fn a_task_that_is_dropped_before_its_start_has_never_been() {
     let namespaces = [tasks.root(), &inner];
     for group in namespaces.map(|namespace| fixture.new_group(namespace)).iter().chain([&init.group]) {
         let task = tasks.new_task(fixture.config(Some(&init), group.clone())).unwrap();
-        let tid = Tid(task.task().root_number());
+        let tid = Tid(task.task().root_tid());
         assert!(tasks.task(tasks.root(), tid).is_some());
         drop(task);
         tasks.check();

@@ -23,7 +23,7 @@ pub struct ThreadGroup {
     id: GroupId,
     pid_namespace: Arc<PidNamespace>,
     /// Its number in its own PID namespace; 0 until its first task is made.
-    pub(super) number: AtomicI32,
+    pub(super) tgid: AtomicI32,
     /// What exit of the process tells the parent with; 0 for nothing.
     pub(super) exit_signal: i32,
     pub(super) state: Mutex<GroupState>,
@@ -154,7 +154,7 @@ impl ThreadGroup {
         Arc::new(Self {
             id,
             pid_namespace,
-            number: AtomicI32::new(0),
+            tgid: AtomicI32::new(0),
             exit_signal,
             state: Mutex::default(),
             actions: Mutex::new(actions),
@@ -194,8 +194,8 @@ impl ThreadGroup {
     }
 
     /// getpid(2).
-    pub fn number(&self) -> i32 {
-        self.number.load(Ordering::Relaxed)
+    pub fn tgid(&self) -> i32 {
+        self.tgid.load(Ordering::Relaxed)
     }
 
     /// The user namespace that its tasks are in.
@@ -224,8 +224,8 @@ impl ThreadGroup {
     }
 
     /// Its number in the root PID namespace; 0 before it has one.
-    pub(super) fn root_number(&self) -> i32 {
-        self.identity.get().map_or(0, ProcessIdentity::root_number)
+    pub(super) fn root_tgid(&self) -> i32 {
+        self.identity.get().map_or(0, ProcessIdentity::root_tgid)
     }
 
     /// Whether others may look into the process.

@@ -34,7 +34,7 @@ impl ControlInode {
         Self { file_system, cgroup, file }
     }
 
-    fn number(&self) -> u64 {
+    fn ino(&self) -> u64 {
         let place = table::FILES.iter().position(|file| file.name == self.file.name).unwrap_or(0);
         (self.cgroup.id() << NUMBER_SHIFT) + place as u64 + 1
     }
@@ -48,7 +48,7 @@ impl Inode for ControlInode {
     fn metadata(&self) -> Result<Metadata, Errno> {
         let owner = self.cgroup.owner(Some(self.file.name), self.file.permissions);
         let mut metadata =
-            Metadata::new(FileKind::Regular, owner.permissions, self.file_system.device, self.number());
+            Metadata::new(FileKind::Regular, owner.permissions, self.file_system.device, self.ino());
         (metadata.uid, metadata.gid) = (owner.uid, owner.gid);
         Ok(metadata)
     }

@@ -115,7 +115,7 @@ fn finish(superblock: &Superblock, inode: &RawInode, block: &mut Vec<u8>, last: 
     set_u16(block, last + 4, (room - last) as u16);
     block.resize(superblock.block_bytes as usize, 0);
     if superblock.has_checksums() {
-        let seed = superblock.inode_seed(inode.number, inode.generation());
+        let seed = superblock.inode_seed(inode.ino, inode.generation());
         let sum = crc32c(seed, block.get(..room).unwrap_or_default());
         set_u16(block, room + 4, TAIL_LEN as u16);
         set_u16(block, room + 6, u16::from(TAIL_KIND) << 8);

@@ -305,8 +305,8 @@ impl ExtVolume {
     ///
     /// # Errors
     /// EUCLEAN: there is no such inode. The device's.
-    pub(super) fn free_inode(&self, state: &mut State, number: u32, is_directory: bool) -> Result<(), Errno> {
-        let index = number.checked_sub(1).ok_or(Errno::EUCLEAN)?;
+    pub(super) fn free_inode(&self, state: &mut State, ino: u32, is_directory: bool) -> Result<(), Errno> {
+        let index = ino.checked_sub(1).ok_or(Errno::EUCLEAN)?;
         let superblock = self.superblock();
         let known = self.with_inode_bitmap(state, u64::from(index / superblock.inodes_per_group))?;
         let index = u64::from(index % superblock.inodes_per_group);

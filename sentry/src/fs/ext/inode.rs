@@ -50,18 +50,18 @@ impl Stamp {
 /// An inode with its number.
 #[derive(Clone)]
 pub(super) struct RawInode {
-    pub(super) number: u32,
+    pub(super) ino: u32,
     pub(super) raw: Vec<u8>,
 }
 
 impl RawInode {
     /// A new one, all of whose fields are zero.
-    pub(super) fn new(superblock: &Superblock, number: u32) -> Self {
+    pub(super) fn new(superblock: &Superblock, ino: u32) -> Self {
         let mut raw = vec![0; superblock.inode_bytes];
         if raw.len() > OLD_LEN {
             set_u16(&mut raw, 0x80, EXTRA_LEN);
         }
-        Self { number, raw }
+        Self { ino, raw }
     }
 
     pub(super) fn mode(&self) -> u32 {
@@ -249,7 +249,7 @@ impl RawInode {
         if has_upper {
             set_u16(&mut self.raw, 0x82, 0);
         }
-        let sum = crc32c(superblock.inode_seed(self.number, self.generation()), &self.raw);
+        let sum = crc32c(superblock.inode_seed(self.ino, self.generation()), &self.raw);
         set_u16(&mut self.raw, 0x7c, low(sum));
         if has_upper {
             set_u16(&mut self.raw, 0x82, high(sum));

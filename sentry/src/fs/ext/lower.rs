@@ -22,7 +22,7 @@ const SHORT_LINK_LEN: u64 = 60;
 
 pub(super) struct ExtFile {
     volume: Arc<ExtVolume>,
-    number: u32,
+    ino: u32,
     /// Its blocks, and of which state of the file system.
     map: Mutex<Option<(u64, u64, Arc<FileMap>)>>,
 }
@@ -32,10 +32,10 @@ impl ExtFile {
     ///
     /// # Errors
     /// EUCLEAN: there is no such inode. The device's.
-    pub(super) fn new(volume: &Arc<ExtVolume>, number: u32) -> Result<(Arc<Self>, LowerStatus), Errno> {
-        let inode = volume.read_inode(number)?;
+    pub(super) fn new(volume: &Arc<ExtVolume>, ino: u32) -> Result<(Arc<Self>, LowerStatus), Errno> {
+        let inode = volume.read_inode(ino)?;
         let status = volume.status(&inode)?;
-        Ok((Arc::new(Self { volume: volume.clone(), number, map: Mutex::default() }), status))
+        Ok((Arc::new(Self { volume: volume.clone(), ino, map: Mutex::default() }), status))
     }
 
     /// The size, and the blocks.
@@ -45,7 +45,7 @@ impl ExtFile {
         if let Some((_, size, map)) = known.filter(|(known, ..)| *known == epoch) {
             return Ok((size, map));
         }
-        let inode = self.volume.read_inode(self.number)?;
+        let inode = self.volume.read_inode(self.ino)?;
         let map = Arc::new(self.volume.read_map(&inode)?);
         *self.map.lock() = Some((epoch, inode.size(), map.clone()));
         Ok((inode.size(), map))
@@ -60,7 +60,7 @@ impl ExtVolume {
         let special = matches!(kind, FileKind::CharacterDevice | FileKind::BlockDevice);
         let link_text = if kind == FileKind::Symlink { Some(self.link_text(inode)?) } else { None };
         Ok(LowerStatus {
-            identity: (0, inode.number.into()),
+            identity: (0, inode.ino.into()),
             kind,
             mode: inode.mode(),
             links: inode.links(),
@@ -136,7 +136,7 @@ impl ExtVolume {
 
 impl LowerFile for ExtFile {
     fn lookup(&self, name: &[u8]) -> Result<(Arc<dyn LowerFile>, LowerStatus), Errno> {
-        let inode = self.volume.read_inode(self.number)?;
+        let inode = self.volume.read_inode(self.ino)?;
         let entries = self.volume.entries(&inode)?;
         let found = entries.into_iter().find(|entry| *entry.name == *name).ok_or(Errno::ENOENT)?;
         let (file, status) = Self::new(&self.volume, found.inode)?;
@@ -144,7 +144,7 @@ impl LowerFile for ExtFile {
     }
 
     fn list(&self) -> Result<Vec<LowerEntry>, Errno> {
-        let inode = self.volume.read_inode(self.number)?;
+        let inode = self.volume.read_inode(self.ino)?;
         let entries = self.volume.entries(&inode)?.into_iter();
         let named = entries.filter(|entry| !matches!(&*entry.name, b"." | b".."));
         let lower =
@@ -166,7 +166,7 @@ impl LowerFile for ExtFile {
     }
 
     fn xattrs(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let inode = self.volume.read_inode(self.number);
+        let inode = self.volume.read_inode(self.ino);
         inode.and_then(|inode| self.volume.read_attributes(&inode)).unwrap_or_default()
     }
 }

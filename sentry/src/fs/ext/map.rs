@@ -222,7 +222,7 @@ impl ExtVolume {
     fn sum_extents(&self, inode: &RawInode, per_block: usize, bytes: &mut [u8]) {
         if self.superblock().has_checksums() {
             let tail = HEADER_LEN + per_block * ENTRY_LEN;
-            let seed = self.superblock().inode_seed(inode.number, inode.generation());
+            let seed = self.superblock().inode_seed(inode.ino, inode.generation());
             let sum = crc32c(seed, bytes.get(..tail).unwrap_or_default());
             set_u32(bytes, tail, sum);
         }

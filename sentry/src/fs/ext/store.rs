@@ -56,10 +56,10 @@ impl LowerStore for Store {
         let mut state = volume.state.lock();
         let state = &mut *state;
         let kind = file.metadata.kind();
-        let (number, is_new) = volume.number_of(state, file.id, kind == FileKind::Directory)?;
-        let mut inode = match is_new || file.is_new_to(state, number) {
-            true => RawInode::new(volume.superblock(), number),
-            false => volume.read_inode_in(state, number)?,
+        let (ino, is_new) = volume.number_of(state, file.id, kind == FileKind::Directory)?;
+        let mut inode = match is_new || file.is_new_to(state, ino) {
+            true => RawInode::new(volume.superblock(), ino),
+            false => volume.read_inode_in(state, ino)?,
         };
         volume.store_attributes(state, &mut inode, file)?;
         volume.store_body(state, &mut inode, file)?;
@@ -68,22 +68,22 @@ impl LowerStore for Store {
 
     fn remove(&self, id: FileId) -> Result<(), Errno> {
         let mut state = self.0.state.lock();
-        let number = match id {
-            FileId::Lower(number) => u32::try_from(number).map_err(|_| Errno::EUCLEAN)?,
-            FileId::New(number) => match state.numbers.remove(&number) {
-                Some(number) => number,
+        let ino = match id {
+            FileId::Lower(ino) => u32::try_from(ino).map_err(|_| Errno::EUCLEAN)?,
+            FileId::New(ino) => match state.numbers.remove(&ino) {
+                Some(ino) => ino,
                 None => return Ok(()),
             },
         };
-        self.0.remove_inode(&mut state, number)
+        self.0.remove_inode(&mut state, ino)
     }
 
     fn retain_new(&self, live: &BTreeSet<u64>) -> Result<(), Errno> {
         let mut state = self.0.state.lock();
-        let gone: Vec<_> = state.numbers.iter().filter(|(number, _)| !live.contains(number)).collect();
-        let gone: Vec<_> = gone.into_iter().map(|(number, inode)| (*number, *inode)).collect();
-        for (number, inode) in gone {
-            state.numbers.remove(&number);
+        let gone: Vec<_> = state.numbers.iter().filter(|(ino, _)| !live.contains(ino)).collect();
+        let gone: Vec<_> = gone.into_iter().map(|(ino, inode)| (*ino, *inode)).collect();
+        for (ino, inode) in gone {
+            state.numbers.remove(&ino);
             self.0.remove_inode(&mut state, inode)?;
         }
         Ok(())
@@ -106,8 +106,8 @@ impl LowerStore for Store {
 
 impl ChangedFile<'_> {
     /// Whether nothing was stored of it yet, though it has a number: an entry named it first.
-    fn is_new_to(&self, state: &State, number: u32) -> bool {
-        matches!(self.id, FileId::New(_)) && !state.stored.contains_key(&number)
+    fn is_new_to(&self, state: &State, ino: u32) -> bool {
+        matches!(self.id, FileId::New(_)) && !state.stored.contains_key(&ino)
     }
 }
 
@@ -115,13 +115,13 @@ impl ExtVolume {
     /// The inode of a file, and whether it was taken just now.
     fn number_of(&self, state: &mut State, id: FileId, is_directory: bool) -> Result<(u32, bool), Errno> {
         match id {
-            FileId::Lower(number) => Ok((u32::try_from(number).map_err(|_| Errno::EUCLEAN)?, false)),
-            FileId::New(number) => {
-                if let Some(known) = state.numbers.get(&number) {
+            FileId::Lower(ino) => Ok((u32::try_from(ino).map_err(|_| Errno::EUCLEAN)?, false)),
+            FileId::New(ino) => {
+                if let Some(known) = state.numbers.get(&ino) {
                     return Ok((*known, false));
                 }
                 let inode = self.take_inode(state, is_directory)?;
-                state.numbers.insert(number, inode);
+                state.numbers.insert(ino, inode);
                 Ok((inode, true))
             }
         }
@@ -163,47 +163,47 @@ impl ExtVolume {
     ) -> Result<(), Errno> {
         match &file.body {
             ChangedBody::Regular { contents: Some(contents), version } => {
-                if state.stored.get(&inode.number).is_some_and(|stored| stored.0 == *version) {
+                if state.stored.get(&inode.ino).is_some_and(|stored| stored.0 == *version) {
                     return Ok(());
                 }
                 self.store_contents(state, inode, contents)?;
-                state.stored.insert(inode.number, (*version, 0));
+                state.stored.insert(inode.ino, (*version, 0));
             }
             ChangedBody::Regular { contents: None, .. } => {
                 if matches!(file.id, FileId::New(_)) {
                     self.store_bytes(state, inode, &[])?;
-                    state.stored.insert(inode.number, (0, 0));
+                    state.stored.insert(inode.ino, (0, 0));
                 }
             }
             ChangedBody::Directory { entries, parent, version } => {
                 let parent = match parent {
                     Some(parent) => self.number_of(state, *parent, true)?.0,
-                    None if inode.number == ROOT => ROOT,
+                    None if inode.ino == ROOT => ROOT,
                     None => self.stored_parent(inode)?,
                 };
-                if state.stored.get(&inode.number) == Some(&(*version, parent)) {
+                if state.stored.get(&inode.ino) == Some(&(*version, parent)) {
                     return Ok(());
                 }
                 self.store_directory(state, inode, entries, parent)?;
-                state.stored.insert(inode.number, (*version, parent));
+                state.stored.insert(inode.ino, (*version, parent));
             }
             ChangedBody::Symlink(text) if text.len() < LONG_LINK_LEN => {
                 if let Some(place) = inode.map_mut().get_mut(..text.len()) {
                     place.copy_from_slice(text);
                 }
                 inode.set_size(text.len() as u64);
-                state.stored.insert(inode.number, (0, 0));
+                state.stored.insert(inode.ino, (0, 0));
             }
             ChangedBody::Symlink(text) => {
                 self.store_bytes(state, inode, text)?;
-                state.stored.insert(inode.number, (0, 0));
+                state.stored.insert(inode.ino, (0, 0));
             }
             ChangedBody::Special => {
                 let kind = file.metadata.kind();
                 if matches!(kind, FileKind::CharacterDevice | FileKind::BlockDevice) {
                     inode.set_device(file.metadata.special_device);
                 }
-                state.stored.insert(inode.number, (0, 0));
+                state.stored.insert(inode.ino, (0, 0));
             }
         }
         Ok(())
@@ -223,12 +223,12 @@ impl ExtVolume {
     ) -> Result<(), Errno> {
         let directory = Some(FileKind::Directory);
         let mut entries = vec![
-            Entry { inode: inode.number, kind: directory, name: (*b".").into() },
+            Entry { inode: inode.ino, kind: directory, name: (*b".").into() },
             Entry { inode: parent, kind: directory, name: (*b"..").into() },
         ];
         for (name, id, kind) in changed {
-            let (number, _) = self.number_of(state, *id, *kind == directory)?;
-            entries.push(Entry { inode: number, kind: *kind, name: name.clone() });
+            let (ino, _) = self.number_of(state, *id, *kind == directory)?;
+            entries.push(Entry { inode: ino, kind: *kind, name: name.clone() });
         }
         let mut flags = inode.flags();
         flags.remove(InodeFlags::INDEX);
@@ -324,9 +324,9 @@ impl ExtVolume {
     }
 
     /// Gives back an inode and all its blocks.
-    fn remove_inode(&self, state: &mut State, number: u32) -> Result<(), Errno> {
-        let mut inode = self.read_inode_in(state, number)?;
-        let is_stored = state.stored.remove(&number).is_some() || inode.links() != 0;
+    fn remove_inode(&self, state: &mut State, ino: u32) -> Result<(), Errno> {
+        let mut inode = self.read_inode_in(state, ino)?;
+        let is_stored = state.stored.remove(&ino).is_some() || inode.links() != 0;
         let kind = inode.kind();
         if is_stored {
             let has_blocks = match kind {
@@ -341,11 +341,11 @@ impl ExtVolume {
             }
             self.release_attribute_block(state, &mut inode)?;
         }
-        let mut gone = RawInode::new(self.superblock(), number);
+        let mut gone = RawInode::new(self.superblock(), ino);
         gone.set_mode(inode.mode());
         let now = crate::fs::Timestamp::now().seconds;
         gone.set_deleted(u32::try_from(now).unwrap_or(u32::MAX));
         self.write_inode(state, gone)?;
-        self.free_inode(state, number, kind == Some(FileKind::Directory))
+        self.free_inode(state, ino, kind == Some(FileKind::Directory))
     }
 }

@@ -254,8 +254,8 @@ impl Superblock {
     }
 
     /// The checksum that begins those of what belongs to an inode.
-    pub(super) fn inode_seed(&self, number: u32, generation: u32) -> u32 {
-        let seed = crc32c(self.checksum_seed, &number.to_le_bytes());
+    pub(super) fn inode_seed(&self, ino: u32, generation: u32) -> u32 {
+        let seed = crc32c(self.checksum_seed, &ino.to_le_bytes());
         crc32c(seed, &generation.to_le_bytes())
     }
 

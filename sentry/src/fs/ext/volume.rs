@@ -155,11 +155,11 @@ impl ExtVolume {
     }
 
     /// Where inode `number` is on the device.
-    fn inode_offset(&self, state: &mut State, number: u32) -> Result<u64, Errno> {
-        if number == 0 || number > self.fixed.inodes {
+    fn inode_offset(&self, state: &mut State, ino: u32) -> Result<u64, Errno> {
+        if ino == 0 || ino > self.fixed.inodes {
             return Err(Errno::EUCLEAN);
         }
-        let index = number - 1;
+        let index = ino - 1;
         let group = u64::from(index / self.fixed.inodes_per_group);
         let table = self.group(state, group)?.inode_table();
         let offset = u64::from(index % self.fixed.inodes_per_group) * self.fixed.inode_bytes as u64;
@@ -172,15 +172,15 @@ impl ExtVolume {
     ///
     /// # Errors
     /// EUCLEAN: there is no such inode. The device's.
-    pub(super) fn read_inode(&self, number: u32) -> Result<RawInode, Errno> {
-        self.read_inode_in(&mut self.state.lock(), number)
+    pub(super) fn read_inode(&self, ino: u32) -> Result<RawInode, Errno> {
+        self.read_inode_in(&mut self.state.lock(), ino)
     }
 
-    pub(super) fn read_inode_in(&self, state: &mut State, number: u32) -> Result<RawInode, Errno> {
-        let offset = self.inode_offset(state, number)?;
+    pub(super) fn read_inode_in(&self, state: &mut State, ino: u32) -> Result<RawInode, Errno> {
+        let offset = self.inode_offset(state, ino)?;
         let mut raw = vec![0; self.fixed.inode_bytes];
         self.device.read_exact(&mut raw, offset)?;
-        Ok(RawInode { number, raw })
+        Ok(RawInode { ino, raw })
     }
 
     /// Writes an inode, with its checksum, unless it is as it was.
@@ -189,7 +189,7 @@ impl ExtVolume {
     /// As [`Self::read_inode`].
     pub(super) fn write_inode(&self, state: &mut State, mut inode: RawInode) -> Result<(), Errno> {
         inode.seal(&self.fixed);
-        let offset = self.inode_offset(state, inode.number)?;
+        let offset = self.inode_offset(state, inode.ino)?;
         let mut old = vec![0; inode.raw.len()];
         self.device.read_exact(&mut old, offset)?;
         if old == inode.raw { Ok(()) } else { self.device.write_all(&inode.raw, offset) }

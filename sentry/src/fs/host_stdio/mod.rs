@@ -393,8 +393,8 @@ impl File for HostFile {
 
     fn anonymous_name(&self) -> String {
         match self.kind {
-            FileKind::Fifo => format!("pipe:[{}]", self.inode.number()),
-            FileKind::Socket => format!("socket:[{}]", self.inode.number()),
+            FileKind::Fifo => format!("pipe:[{}]", self.inode.ino()),
+            FileKind::Socket => format!("socket:[{}]", self.inode.ino()),
             _ if self.terminal.is_some() => "/dev/console".into(),
             _ => "/dev/null".into(),
         }

@@ -28,16 +28,16 @@ impl LayeredFile {
     /// EIO: it makes no sense. And the host's.
     pub(super) fn open(
         tree: &Arc<LayeredTree>,
-        number: u32,
+        ino: u32,
     ) -> Result<(Arc<dyn LowerFile>, LowerStatus), Errno> {
-        let inode = tree.inode(number)?;
+        let inode = tree.inode(ino)?;
         let kind = FileKind::from_mode(inode.mode).ok_or(Errno::EIO)?;
         let file = Self { tree: tree.clone(), kind, inode };
-        let status = file.status(number)?;
+        let status = file.status(ino)?;
         Ok((Arc::new(file), status))
     }
 
-    fn status(&self, number: u32) -> Result<LowerStatus, Errno> {
+    fn status(&self, ino: u32) -> Result<LowerStatus, Errno> {
         let inode = &self.inode;
         let size_bytes = if self.kind == FileKind::Regular { inode.size } else { 0 };
         let is_sound = inode.modified_nanoseconds < NANOSECONDS_PER_SECOND
@@ -47,7 +47,7 @@ impl LayeredFile {
         }
         let modified = Timestamp { seconds: inode.modified_seconds, nanoseconds: inode.modified_nanoseconds };
         Ok(LowerStatus {
-            identity: (DEVICE, number_of(number)),
+            identity: (DEVICE, number_of(ino)),
             kind: self.kind,
             mode: inode.mode,
             links: inode.links,

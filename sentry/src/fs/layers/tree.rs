@@ -52,10 +52,10 @@ impl LayeredTree {
         LayeredFile::open(self, 0)
     }
 
-    pub(super) fn inode(&self, number: u32) -> Result<InodeRecord, Errno> {
+    pub(super) fn inode(&self, ino: u32) -> Result<InodeRecord, Errno> {
         let mut record = InodeRecord::new_zeroed();
-        let at = self.places.inodes + u64::from(number) * size_of::<InodeRecord>() as u64;
-        if number >= self.header.inodes {
+        let at = self.places.inodes + u64::from(ino) * size_of::<InodeRecord>() as u64;
+        if ino >= self.header.inodes {
             return Err(Errno::EIO);
         }
         read_exact_at(&self.index, record.as_mut_bytes(), at)?;

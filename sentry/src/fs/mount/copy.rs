@@ -50,7 +50,7 @@ impl Change<'_> {
         root: &Arc<Dentry>,
         copying: Copying,
     ) -> Result<Copies, Errno> {
-        if !copying.keeps_namespace_files && nsfs::mount_namespace_number(&**root.inode()).is_some() {
+        if !copying.keeps_namespace_files && nsfs::mount_namespace_ino(&**root.inode()).is_some() {
             return Err(Errno::EINVAL);
         }
         let copy = copy_one(self.table(), top, root, copying.kinship)?;
@@ -78,7 +78,7 @@ impl Change<'_> {
                 let links = old.links.lock();
                 (links.is_unbindable, links.is_locked)
             };
-            let is_namespace_file = nsfs::mount_namespace_number(&**old.root.inode()).is_some();
+            let is_namespace_file = nsfs::mount_namespace_ino(&**old.root.inode()).is_some();
             if is_unbindable && !copying.keeps_unbindable {
                 if is_locked {
                     return Err(Errno::EPERM);

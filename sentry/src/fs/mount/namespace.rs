@@ -47,8 +47,8 @@ impl NamespaceCore {
         &self.table
     }
 
-    pub(super) fn number(&self) -> u64 {
-        self.identity.number()
+    pub(super) fn ino(&self) -> u64 {
+        self.identity.ino()
     }
 
     pub(super) fn mounts(&self) -> usize {
@@ -182,8 +182,8 @@ impl MountNamespace {
     }
 
     fn copy(&self, change: &mut Change<'_>, source: &Path, is_recursive: bool) -> Result<Arc<Mount>, Errno> {
-        let own_number = self.core.number();
-        if nsfs::mount_namespace_number(&**source.inode()).is_some_and(|number| number <= own_number) {
+        let own_ino = self.core.ino();
+        if nsfs::mount_namespace_ino(&**source.inode()).is_some_and(|ino| ino <= own_ino) {
             return Err(Errno::EINVAL);
         }
         if source.mount.links.lock().is_unbindable {
@@ -273,9 +273,9 @@ impl MountNamespace {
             return Err(Errno::EINVAL);
         }
         let tree = tree(mount);
-        let own_number = self.core.number();
+        let own_ino = self.core.ino();
         let is_old = |mount: &Arc<Mount>| {
-            nsfs::mount_namespace_number(&**mount.root.inode()).is_some_and(|number| number <= own_number)
+            nsfs::mount_namespace_ino(&**mount.root.inode()).is_some_and(|ino| ino <= own_ino)
         };
         if tree.iter().any(|inner| Arc::ptr_eq(inner, &place.mount) || is_old(inner)) {
             return Err(Errno::ELOOP);

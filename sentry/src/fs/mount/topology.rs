@@ -125,7 +125,7 @@ impl<'a> Change<'a> {
         let mut wanted: HashMap<u64, (Arc<NamespaceCore>, usize)> = HashMap::new();
         let receivers = copies.iter().filter_map(|delivery| delivery.receiver.namespace());
         for core in receivers.chain([core.clone()]) {
-            wanted.entry(core.number()).or_insert((core, 0)).1 += tree.len();
+            wanted.entry(core.ino()).or_insert((core, 0)).1 += tree.len();
         }
         if wanted.values().any(|(core, more)| core.mounts() + more > MAX_MOUNTS_OF_NAMESPACE) {
             copies.iter().for_each(|delivery| self.dissolve(&delivery.copy));

@@ -59,8 +59,8 @@ impl QueueDirectory {
     }
 
     fn new_metadata(&self, permissions: u32, uid: KernelUid, gid: KernelGid) -> Metadata {
-        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        let mut metadata = Metadata::new(FileKind::Regular, permissions, self.device, number);
+        let ino = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let mut metadata = Metadata::new(FileKind::Regular, permissions, self.device, ino);
         (metadata.uid, metadata.gid, metadata.size_bytes) = (uid, gid, FILE_BYTES);
         metadata
     }
@@ -127,6 +127,6 @@ impl ListedDirectory for QueueDirectory {
         let queues = queues.unwrap_or_default().into_iter();
         let own = [".", ".."].into_iter().zip(0..);
         let own = own.map(|(name, place)| Listed::new(place, ROOT_NUMBER, FileKind::Directory, name));
-        own.chain(queues.map(|(number, name)| Listed::new(number, number, FileKind::Regular, name))).collect()
+        own.chain(queues.map(|(ino, name)| Listed::new(ino, ino, FileKind::Regular, name))).collect()
     }
 }

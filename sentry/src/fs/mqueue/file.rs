@@ -33,7 +33,7 @@ impl QueueMetadata {
 }
 
 impl QueueNode for QueueMetadata {
-    fn number(&self) -> u64 {
+    fn ino(&self) -> u64 {
         self.0.lock().inode
     }
 

@@ -235,9 +235,9 @@ impl Overlay {
 
     /// Those of what `copy` was copied from, as long as that is on one of the layers.
     pub(super) fn numbers_of_origin(&self, copy: &Dentry) -> Option<(DeviceNumber, u64)> {
-        let (device, number) = self.origin(copy)?;
+        let (device, ino) = self.origin(copy)?;
         let layer = self.lower.iter().find(|layer| layer.mount().file_system().device() == device)?;
-        Some(self.shown_numbers(layer, number))
+        Some(self.shown_numbers(layer, ino))
     }
 }
 

@@ -84,10 +84,10 @@ impl Collection<'_> {
     fn shown_number(&self, layer: &Arc<Dentry>, name: &[u8], kind: u8) -> Option<u64> {
         let file = layer::find(layer, name).ok()??;
         if kind == FileKind::Directory.directory_entry_type() {
-            return self.directory.look_up(name).ok()?.numbers().ok().map(|(_, number)| number);
+            return self.directory.look_up(name).ok()?.numbers().ok().map(|(_, ino)| ino);
         }
         let own = || file.inode().metadata().ok().map(|metadata| metadata.inode);
-        self.directory.overlay.numbers_of_origin(&file).map(|(_, number)| number).or_else(own)
+        self.directory.overlay.numbers_of_origin(&file).map(|(_, ino)| ino).or_else(own)
     }
 }
 
@@ -120,7 +120,7 @@ impl OverlayInode {
     fn numbers_of_dots(&self) -> Result<[u64; 2], Errno> {
         let (_, own) = self.numbers()?;
         let above = self.place.lock().directory.clone();
-        let parent = above.map_or(Ok(own), |above| above.numbers().map(|(_, number)| number))?;
+        let parent = above.map_or(Ok(own), |above| above.numbers().map(|(_, ino)| ino))?;
         Ok([own, parent])
     }
 }

@@ -137,12 +137,12 @@ impl Overlay {
     }
 
     /// Says that `copy` was copied from a file numbered `number` of a file system numbered `device`.
-    pub(super) fn set_origin(&self, copy: &Dentry, device: DeviceNumber, number: u64) {
+    pub(super) fn set_origin(&self, copy: &Dentry, device: DeviceNumber, ino: u64) {
         let mut mark = ORIGIN_HEAD.to_vec();
         mark.extend(device.major.to_le_bytes());
         mark.extend(device.minor.to_le_bytes());
         mark.extend([0; 8]);
-        mark.extend(number.to_le_bytes());
+        mark.extend(ino.to_le_bytes());
         // As on Linux: where it cannot be kept, the file gets another number with the next mount.
         let _ = self.set_mark(copy.inode(), "origin", &mark);
     }
@@ -154,8 +154,8 @@ impl Overlay {
             return None;
         }
         let word = |at: usize| mark.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
-        let number = mark.get(21..29)?.try_into().ok().map(u64::from_le_bytes)?;
-        Some((DeviceNumber::new(word(5)?, word(9)?), number))
+        let ino = mark.get(21..29)?.try_into().ok().map(u64::from_le_bytes)?;
+        Some((DeviceNumber::new(word(5)?, word(9)?), ino))
     }
 }
 

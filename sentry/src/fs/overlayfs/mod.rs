@@ -117,15 +117,15 @@ impl Overlay {
     }
 
     /// The numbers that stat(2) tells of the file numbered `number` of `layer`.
-    fn shown_numbers(&self, layer: &Layer, number: u64) -> (DeviceNumber, u64) {
+    fn shown_numbers(&self, layer: &Layer, ino: u64) -> (DeviceNumber, u64) {
         if self.file_systems == 1 {
-            return (self.device, number);
+            return (self.device, ino);
         }
         match self.options.numbers {
-            InodeNumbers::Plain => (layer.device, number),
+            InodeNumbers::Plain => (layer.device, ino),
             InodeNumbers::WithFileSystem => {
                 let bits = self.file_systems.next_power_of_two().trailing_zeros() + 1;
-                (self.device, number | (layer.file_system as u64) << (u64::BITS - bits))
+                (self.device, ino | (layer.file_system as u64) << (u64::BITS - bits))
             }
         }
     }

@@ -512,7 +512,7 @@ impl File for PipeFile {
 
     fn anonymous_name(&self) -> String {
         match &self.place {
-            Place::Nameless(pipe) => format!("pipe:[{}]", pipe.inode.number()),
+            Place::Nameless(pipe) => format!("pipe:[{}]", pipe.inode.ino()),
             Place::Fifo(_) => "pipe:[0]".into(),
         }
     }

@@ -24,12 +24,12 @@ impl<S: Subject> DirectoryFile<S> {
     /// The fixed names with `.` and `..`.
     fn fixed(&self) -> impl Iterator<Item = (&[u8], u64, FileKind)> {
         let dots: [(&[u8], u64, FileKind); 2] = [
-            (b".", self.inode.number, FileKind::Directory),
-            (b"..", self.inode.parent_number, FileKind::Directory),
+            (b".", self.inode.ino, FileKind::Directory),
+            (b"..", self.inode.parent_ino, FileKind::Directory),
         ];
         dots.into_iter().chain(self.directory.entries.iter().map(|entry| {
             let name = entry.name.as_bytes();
-            (name, self.inode.child_number(name), entry.node.kind())
+            (name, self.inode.child_ino(name), entry.node.kind())
         }))
     }
 }
@@ -65,7 +65,7 @@ impl<S: Subject> File for DirectoryFile<S> {
                 continue;
             }
             let entry = DirectoryEntry {
-                inode: self.inode.child_number(&name),
+                inode: self.inode.child_ino(&name),
                 next_position: CHILDREN_START.saturating_add(key).saturating_add(1),
                 kind: children.kind().directory_entry_type(),
                 name,

@@ -15,8 +15,8 @@ use crate::fs::{
 /// An inode made from a table's entry, for one subject.
 pub(in crate::fs) struct PseudoInode<S: Subject> {
     pub(super) subject: S,
-    pub(super) number: u64,
-    pub(super) parent_number: u64,
+    pub(super) ino: u64,
+    pub(super) parent_ino: u64,
     permissions: u32,
     pub(super) node: Node<S>,
     /// It comes and goes, so that nothing can be mounted on it.
@@ -28,8 +28,8 @@ impl<S: Subject> PseudoInode<S> {
     pub(in crate::fs) fn root(subject: S, root: &'static Entry<S>) -> Arc<Self> {
         Arc::new(Self {
             subject,
-            number: 1,
-            parent_number: 1,
+            ino: 1,
+            parent_ino: 1,
             permissions: root.permissions,
             node: root.node,
             is_fleeting: false,
@@ -44,11 +44,11 @@ impl<S: Subject> PseudoInode<S> {
         }
     }
 
-    pub(super) fn child_number(&self, name: &[u8]) -> u64 {
+    pub(super) fn child_ino(&self, name: &[u8]) -> u64 {
         // FNV-1a over the parent's number and the name: the same name has the same number each time.
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
         const PRIME: u64 = 0x0100_0000_01b3;
-        let bytes = self.number.to_le_bytes().into_iter().chain(name.iter().copied());
+        let bytes = self.ino.to_le_bytes().into_iter().chain(name.iter().copied());
         let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
         // Positive as a signed number, for those who print it so.
         hash >> 1
@@ -64,9 +64,9 @@ impl<S: Subject> PseudoInode<S> {
     }
 
     fn child(&self, name: &[u8], child: Child<S>, is_fleeting: bool) -> Arc<dyn Inode> {
-        let number = self.child_number(name);
+        let ino = self.child_ino(name);
         let Child { subject, permissions, node } = child;
-        Arc::new(Self { subject, number, parent_number: self.number, permissions, node, is_fleeting })
+        Arc::new(Self { subject, ino, parent_ino: self.ino, permissions, node, is_fleeting })
     }
 }
 
@@ -76,8 +76,7 @@ impl<S: Subject> Inode for PseudoInode<S> {
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        let mut metadata =
-            Metadata::new(self.node.kind(), self.permissions, self.subject.device(), self.number);
+        let mut metadata = Metadata::new(self.node.kind(), self.permissions, self.subject.device(), self.ino);
         (metadata.uid, metadata.gid) = self.subject.owner();
         metadata.block_size_bytes = 1024;
         if let Node::Directory(directory) = self.node {

@@ -105,8 +105,8 @@ impl Walk {
         let (is_in_place, is_changed) = (node.identity().is_some(), node.is_changed());
         let directory = Arc::new(Directory { node, path: Vec::new(), above: None });
         if is_changed {
-            let (number, changed) = directory.node.version();
-            self.tell(&directory, Vec::new(), ChangeKind::Present(number, changed));
+            let (ino, changed) = directory.node.version();
+            self.tell(&directory, Vec::new(), ChangeKind::Present(ino, changed));
         }
         self.pending.push_back(Step { directory, is_in_place });
         Ok(())
@@ -156,8 +156,8 @@ impl Walk {
         let is_same = below.as_ref().is_some_and(|below| Some(below.identity) == node.identity());
         let is_in_place = step.is_in_place && (listed.is_lower || is_same);
         if !is_in_place || node.is_changed() {
-            let (number, changed) = node.version();
-            self.tell(above, path.clone(), ChangeKind::Present(number, changed));
+            let (ino, changed) = node.version();
+            self.tell(above, path.clone(), ChangeKind::Present(ino, changed));
         }
         self.note_met(&node);
         if node.file_kind() == FileKind::Directory {

@@ -26,7 +26,7 @@ pub(super) struct Entries {
     /// Counts changes.
     version: u64,
     /// The inode number of `..`.
-    pub(super) parent_number: u64,
+    pub(super) parent_ino: u64,
 }
 
 struct Entry {
@@ -42,7 +42,7 @@ pub(super) enum Target {
     /// The layer's file of the same name.
     Lower {
         /// The inode number.
-        number: u64,
+        ino: u64,
         /// The type, if the layer told.
         kind: Option<FileKind>,
     },
@@ -59,14 +59,14 @@ pub(super) enum Lookup {
 }
 
 impl Entries {
-    pub(super) fn new(is_untouched: bool, parent_number: u64) -> Self {
+    pub(super) fn new(is_untouched: bool, parent_ino: u64) -> Self {
         Self {
             is_untouched,
             by_name: HashMap::new(),
             by_position: BTreeMap::new(),
             next_position: FIRST_POSITION,
             version: 1,
-            parent_number,
+            parent_ino,
         }
     }
 
@@ -76,10 +76,10 @@ impl Entries {
     }
 
     /// Takes over the layer's entries.
-    pub(super) fn load(&mut self, entries: Vec<LowerEntry>, number: impl Fn(u64) -> u64) {
+    pub(super) fn load(&mut self, entries: Vec<LowerEntry>, ino: impl Fn(u64) -> u64) {
         self.is_untouched = false;
         for entry in entries {
-            self.insert(&entry.name, Target::Lower { number: number(entry.inode), kind: entry.kind });
+            self.insert(&entry.name, Target::Lower { ino: ino(entry.inode), kind: entry.kind });
         }
     }
 
@@ -129,7 +129,7 @@ impl Entries {
     /// Lists from `position` on until `sink` has had enough.
     pub(super) fn list(&self, own_number: u64, position: u64, sink: &mut dyn FnMut(DirectoryEntry) -> bool) {
         let directory = FileKind::Directory.directory_entry_type();
-        let dots = [(0, own_number, &b"."[..]), (1, self.parent_number, &b".."[..])];
+        let dots = [(0, own_number, &b"."[..]), (1, self.parent_ino, &b".."[..])];
         for (at, inode, name) in dots.into_iter().filter(|(at, ..)| *at >= position) {
             let entry = DirectoryEntry { inode, next_position: at + 1, kind: directory, name: name.to_vec() };
             if !sink(entry) {
@@ -138,8 +138,8 @@ impl Entries {
         }
         for (&at, entry) in self.by_position.range(position.max(FIRST_POSITION)..) {
             let (inode, kind) = match &entry.target {
-                Target::Own(node) => (node.number(), Some(node.file_kind())),
-                Target::Lower { number, kind } => (*number, *kind),
+                Target::Own(node) => (node.ino(), Some(node.file_kind())),
+                Target::Lower { ino, kind } => (*ino, *kind),
             };
             let listed = DirectoryEntry {
                 inode,

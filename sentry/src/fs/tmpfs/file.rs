@@ -190,7 +190,7 @@ impl File for DirectoryFile {
         position: u64,
         sink: &mut dyn FnMut(DirectoryEntry) -> bool,
     ) -> Result<(), Errno> {
-        self.node.loaded_entries()?.list(self.node.number(), position, sink);
+        self.node.loaded_entries()?.list(self.node.ino(), position, sink);
         if self.moves_access_time {
             self.node.stamp_accessed();
         }

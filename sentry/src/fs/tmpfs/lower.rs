@@ -33,7 +33,7 @@ struct State {
 
 impl LowerTable {
     /// The inode number of a file of the layer.
-    pub(super) fn number(&self, (device, inode): Identity) -> u64 {
+    pub(super) fn ino(&self, (device, inode): Identity) -> u64 {
         let mut state = self.state.lock();
         let index = state.devices.iter().position(|&known| known == device).unwrap_or_else(|| {
             state.devices.push(device);

@@ -315,7 +315,7 @@ impl Volume {
         if self.lower.is_some() { FileFlags::OF_EXT } else { FileFlags::OF_TMPFS }
     }
 
-    fn take_number(&self) -> u64 {
+    fn take_ino(&self) -> u64 {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 }

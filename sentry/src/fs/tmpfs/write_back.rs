@@ -32,8 +32,8 @@ impl Stored {
     }
 
     /// A file of the layer has no name any more, and nobody uses it.
-    pub(super) fn ended(&self, number: u64) {
-        self.ended.lock().push(number);
+    pub(super) fn ended(&self, ino: u64) {
+        self.ended.lock().push(ino);
     }
 
     /// What statfs(2) tells: the layer's size, and what is left of it beside what `own` says is left in memory.
@@ -73,15 +73,15 @@ impl Volume {
         stored.store.begin()?;
         let mut result = Ok(());
         for node in nodes.found.values() {
-            let parent = nodes.parents.get(&node.number()).copied();
+            let parent = nodes.parents.get(&node.ino()).copied();
             let stores = node.changed_file(parent).and_then(|file| stored.store.store(&file));
             result = result.and(stores);
         }
-        for number in ended {
-            result = result.and(stored.store.remove(FileId::Lower(number)));
+        for ino in ended {
+            result = result.and(stored.store.remove(FileId::Lower(ino)));
         }
         let is_new = |node: &&Arc<Node>| matches!(node.file_id(), FileId::New(_));
-        let live: BTreeSet<_> = nodes.found.values().filter(is_new).map(|node| node.number()).collect();
+        let live: BTreeSet<_> = nodes.found.values().filter(is_new).map(|node| node.ino()).collect();
         result.and(stored.store.retain_new(&live)).and(stored.store.finish())
     }
 
@@ -107,14 +107,14 @@ impl Walk {
         let mut walk = Self { found: BTreeMap::new(), parents: BTreeMap::new() };
         let mut rest = changed;
         while let Some(node) = rest.pop() {
-            if !node.is_changed() || walk.found.contains_key(&node.number()) {
+            if !node.is_changed() || walk.found.contains_key(&node.ino()) {
                 continue;
             }
             for child in node.known_children() {
-                walk.parents.insert(child.number(), node.file_id());
+                walk.parents.insert(child.ino(), node.file_id());
                 rest.push(child);
             }
-            walk.found.insert(node.number(), node);
+            walk.found.insert(node.ino(), node);
         }
         walk
     }

@@ -36,9 +36,9 @@ impl DirectoryFile {
     }
 
     /// The number of what `name` is here, of which the host says `number`: nothing outside of the volume is told.
-    fn number_of(&self, name: &[u8], number: u64) -> u64 {
+    fn number_of(&self, name: &[u8], ino: u64) -> u64 {
         let is_root = self.node.place().is_none();
-        if name == b".." && is_root { self.node.identity().1 } else { number }
+        if name == b".." && is_root { self.node.identity().1 } else { ino }
     }
 }
 

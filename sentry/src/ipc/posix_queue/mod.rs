@@ -84,7 +84,7 @@ impl QueueAttributes {
 /// A queue's file, which its file system keeps with the queue and which hears of what happens to it, under the queue's lock.
 pub trait QueueNode: Any + Send + Sync {
     /// Its inode number: queues are listed in this order.
-    fn number(&self) -> u64;
+    fn ino(&self) -> u64;
 
     /// A message has been sent or received, or somebody wants to be told of one.
     fn touched(&self);
@@ -159,7 +159,7 @@ impl PosixQueues {
     pub fn list(&self) -> Vec<(u64, Vec<u8>)> {
         let queues = self.queues.lock();
         let mut list: Vec<_> =
-            queues.iter().map(|(name, queue)| (queue.node().number(), name.clone())).collect();
+            queues.iter().map(|(name, queue)| (queue.node().ino(), name.clone())).collect();
         drop(queues);
         list.sort_unstable();
         list

@@ -15,7 +15,7 @@ const SENDER: i32 = 40;
 struct NoFile;
 
 impl QueueNode for NoFile {
-    fn number(&self) -> u64 {
+    fn ino(&self) -> u64 {
         2
     }
 

@@ -78,7 +78,7 @@ impl InetStatus {
             shut: arrived.shut_halves(),
             lost,
             uid: inet.uid(),
-            inode: inet.common.inode().number(),
+            inode: inet.common.inode().ino(),
             lingers_for: None,
         }
     }

@@ -67,11 +67,11 @@ fn structure(socket: &dyn Socket, option: u32, room_bytes: usize) -> Result<Vec<
     match option {
         uapi::SO_BINDTODEVICE => device_name(socket, room_bytes),
         uapi::SO_COOKIE if room_bytes < size_of::<u64>() => Err(Errno::EINVAL),
-        uapi::SO_COOKIE => Ok(common.inode().number().as_bytes().to_vec()),
+        uapi::SO_COOKIE => Ok(common.inode().ino().as_bytes().to_vec()),
         uapi::SO_NETNS_COOKIE if room_bytes != size_of::<u64>() => Err(Errno::EINVAL),
         uapi::SO_NETNS_COOKIE => {
             let namespace = socket.network_namespace().ok_or(Errno::ENOPROTOOPT)?;
-            Ok(namespace.identity().number().as_bytes().to_vec())
+            Ok(namespace.identity().ino().as_bytes().to_vec())
         }
         uapi::SO_LINGER => {
             let (is_on, l_linger) = options.linger;

@@ -58,7 +58,7 @@ impl NetlinkSocket {
             queue: WaitQueue::default(),
             me: me.clone(),
         });
-        namespace.netlink().register(socket.common.inode().number(), Arc::downgrade(&socket));
+        namespace.netlink().register(socket.common.inode().ino(), Arc::downgrade(&socket));
         socket
     }
 
@@ -93,7 +93,7 @@ impl NetlinkSocket {
             let inbox = self.inbox.lock();
             (inbox.queued_bytes(), u8::from(inbox.is_dumping()))
         };
-        let (protocol, inode) = (self.protocol.raw(), self.common.inode().number());
+        let (protocol, inode) = (self.protocol.raw(), self.common.inode().ino());
         format!(
             "{:016x} {protocol:<3} {port:<10} {groups:08x} {queued_bytes:<8} {:<8} {is_dumping:<5} {:<8} {:<8} {inode:<8}\n",
             0, 0, 2, 0
@@ -388,6 +388,6 @@ impl Socket for NetlinkSocket {
 impl Drop for NetlinkSocket {
     fn drop(&mut self) {
         let port = self.state.get_mut().port.map(|port| (self.protocol.raw(), port));
-        self.namespace.netlink().forget(self.common.inode().number(), port);
+        self.namespace.netlink().forget(self.common.inode().ino(), port);
     }
 }

@@ -154,7 +154,7 @@ impl UnixSocket {
             home: home.clone(),
             me: me.clone(),
         });
-        home.register(socket.common.inode().number(), socket.me.clone());
+        home.register(socket.common.inode().ino(), socket.me.clone());
         socket
     }
 
@@ -174,7 +174,7 @@ impl UnixSocket {
         let flags = if is_listening { ACCEPTS } else { 0 };
         // SS_UNCONNECTED or SS_CONNECTED.
         let connection = if is_connected { 3 } else { 1 };
-        let (kind, inode) = (self.common.kind().raw(), self.common.inode().number());
+        let (kind, inode) = (self.common.kind().raw(), self.common.inode().ino());
         let references = if is_connected { 3 } else { 2 };
         let text = format!(
             "{:016x}: {references:08X} 00000000 {flags:08X} {kind:04X} {connection:02X} {inode:>5}",
@@ -289,7 +289,7 @@ impl UnixSocket {
 impl Drop for UnixSocket {
     fn drop(&mut self) {
         let state = std::mem::take(self.state.get_mut());
-        self.home.forget(self.common.inode().number());
+        self.home.forget(self.common.inode().ino());
         if let UnixAddress::Abstract(name) = &state.address {
             self.home.remove(self.common.kind(), name, &self.me);
         }

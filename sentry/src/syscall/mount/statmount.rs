@@ -63,7 +63,7 @@ fn read_request(task: &CurrentTask, request: UserPointer<u8>) -> Result<MntIdReq
 /// The namespace that a request means: the caller's own.
 fn namespace_of(view: &FsView, request: &MntIdReq) -> Result<Arc<MountNamespace>, Errno> {
     let own = &view.namespace;
-    let is_own = request.mnt_ns_id == 0 || request.mnt_ns_id == own.identity().number();
+    let is_own = request.mnt_ns_id == 0 || request.mnt_ns_id == own.identity().ino();
     if is_own { Ok(own.clone()) } else { Err(Errno::ENOENT) }
 }
 
@@ -205,7 +205,7 @@ impl Answer<'_> {
             self.fixed.mask |= PROPAGATE_FROM;
         }
         if mask & MNT_NS_ID != 0 {
-            self.fixed.mnt_ns_id = namespace.identity().number();
+            self.fixed.mnt_ns_id = namespace.identity().ino();
             self.fixed.mask |= MNT_NS_ID;
         }
         if mask & FS_TYPE != 0 {

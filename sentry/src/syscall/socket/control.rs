@@ -105,7 +105,7 @@ fn check_credentials(task: &CurrentTask, data: &[u8]) -> Result<PeerCredentials,
     let uid = own.user_namespace.to_kernel_uid(Uid(uid)).ok_or(Errno::EINVAL)?;
     let gid = own.user_namespace.to_kernel_gid(Gid(gid)).ok_or(Errno::EINVAL)?;
     let pid_namespace = task.thread_group().pid_namespace();
-    let may_be = process_id == task.thread_group().number()
+    let may_be = process_id == task.thread_group().tgid()
         || own.has_over_namespace(&**pid_namespace, Capabilities::SYS_ADMIN);
     let is_user = [own.real_uid, own.effective_uid, own.saved_uid].contains(&uid);
     let is_group = [own.real_gid, own.effective_gid, own.saved_gid].contains(&gid);

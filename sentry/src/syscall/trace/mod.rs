@@ -88,7 +88,7 @@ impl Entry {
         let (shape, returns) = table::find(number, &arguments);
         let call = Call { memory: &**task.memory(), arguments, result: None };
         let before = (0..shape.len()).map(|index| shape[index].before(&call, index)).collect();
-        Self { task_number: task.task().root_number(), name, arguments, shape, returns, before }
+        Self { task_number: task.task().root_tid(), name, arguments, shape, returns, before }
     }
 
     /// The line up to the closing parenthesis.

@@ -157,7 +157,7 @@ impl CurrentTask {
         let task = &self.task;
         let signals = task.signals.lock();
         ThreadNotes {
-            number: task.number(),
+            number: task.tid(),
             pending: signals.pending.set().bits(),
             blocked: signals.mask.bits(),
             usage: task.own_usage(),
@@ -234,7 +234,7 @@ impl CurrentTask {
         Notes {
             info,
             threads,
-            process: task.group.number(),
+            process: task.group.tgid(),
             parent: tasks.parent_number(&task.group).0,
             process_group: process_group.0,
             session: session.0,
@@ -300,10 +300,10 @@ impl CurrentTask {
         let executable = executable.map(|file| file.path().display_from(&self.task_fs().view().root));
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         NameFacts {
-            process: task.group.number(),
+            process: task.group.tgid(),
             root_process: tasks.group_number(&task.group, tasks.root()).0,
-            thread: task.number(),
-            root_thread: task.root_number(),
+            thread: task.tid(),
+            root_thread: task.root_tid(),
             uid: credentials.real_uid,
             gid: credentials.real_gid,
             dumpable: task.group.dumpable(),

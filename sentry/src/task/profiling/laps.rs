@@ -205,7 +205,7 @@ impl CurrentTask {
         if Recording::is_own(&profile.record) {
             profile.record.set_name(String::from_utf8_lossy(&task.name()).into_owned());
         }
-        profile.recording().note_event(&profile.record, task.root_number(), pid, kind);
+        profile.recording().note_event(&profile.record, task.root_tid(), pid, kind);
     }
 
     /// The task ends with `status`. For its own thread.

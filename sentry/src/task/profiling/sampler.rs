@@ -63,7 +63,7 @@ impl Session {
     pub(super) fn add_task(&self, task: &Arc<Task>) -> Arc<TaskRecord> {
         let tasks = task.kernel.tasks();
         let pid = tasks.group_number(task.thread_group(), tasks.root()).0;
-        let record = self.recording.add_task(task.root_number(), pid);
+        let record = self.recording.add_task(task.root_tid(), pid);
         if Recording::is_own(&record) {
             record.set_name(String::from_utf8_lossy(&task.name()).into_owned());
             self.sampled.lock().push((task.clone(), record.clone()));

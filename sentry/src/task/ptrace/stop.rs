@@ -124,7 +124,7 @@ impl CurrentTask {
 
     /// A SIGTRAP that stands for no signal: events and system calls.
     fn trap_info(&self, code: i32) -> SignalInfo {
-        let detail = SignalDetail::Kill { pid: self.task.number(), uid: self.task.uid_for(&self.task.group) };
+        let detail = SignalDetail::Kill { pid: self.task.tid(), uid: self.task.uid_for(&self.task.group) };
         SignalInfo { signal: Signal::SIGTRAP, errno: 0, code, detail }
     }
 
@@ -148,7 +148,7 @@ impl CurrentTask {
             !trace.grant.is_seized && !trace.grant.options.contains(TraceOptions::EXEC)
         };
         if gets_signal {
-            let (pid, uid) = (self.task.group.number(), self.task.uid_for(&self.task.group));
+            let (pid, uid) = (self.task.group.tgid(), self.task.uid_for(&self.task.group));
             self.task.send_signal(SignalInfo::from_kill(Signal::SIGTRAP, pid, uid));
         } else {
             self.trap_event(Event::Exec, former.0 as u64);

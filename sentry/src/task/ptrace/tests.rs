@@ -26,7 +26,7 @@ fn requests_need_a_stop() {
     let fixture = Fixture::new();
     let init = fixture.process(None);
     let child = fixture.process(Some(&init));
-    let tid = crate::task::Tid(child.number());
+    let tid = crate::task::Tid(child.tid());
     assert_eq!(fixture.tasks().tracee(&init, tid).err(), Some(Errno::ESRCH));
     fixture.tasks().trace_me(&child).unwrap();
     let tracee = fixture.tasks().tracee(&init, tid).unwrap();

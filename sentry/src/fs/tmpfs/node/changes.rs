@@ -35,7 +35,7 @@ impl Node {
 
     /// Tells this state of it from others, and from other files.
     pub(in crate::fs::tmpfs) fn version(&self) -> (u64, Timestamp) {
-        (self.number, self.attributes.lock().changed)
+        (self.ino, self.attributes.lock().changed)
     }
 
     /// How many names lead to changed files of the layer.

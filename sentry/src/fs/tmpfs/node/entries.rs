@@ -24,7 +24,7 @@ impl Node {
         let mut entries = self.entries()?;
         if let (Some(lower), Some(table), true) = (&self.lower, &self.volume.lower, entries.is_untouched()) {
             let listed = lower.file.list()?;
-            entries.load(listed, |inode| table.number((lower.identity.0, inode)));
+            entries.load(listed, |inode| table.ino((lower.identity.0, inode)));
         }
         Ok(entries)
     }
@@ -41,7 +41,7 @@ impl Node {
             (Lookup::Own(node), _) => Ok(node),
             (Lookup::AskLower, Some(lower)) => {
                 let (file, status) = lower.file.lookup(name)?;
-                self.volume.node_of_lower_in(file, &status, self.number)
+                self.volume.node_of_lower_in(file, &status, self.ino)
             }
             _ => Err(Errno::ENOENT),
         }
@@ -106,7 +106,7 @@ impl Node {
                 }
             }
         }
-        let node = Self::new(&self.volume, &creation, self.number)?;
+        let node = Self::new(&self.volume, &creation, self.ino)?;
         let flags = self.current_flags().inherited_by(node.kind) & self.volume.file_flags();
         node.flags.store(flags.bits(), Ordering::Release);
         if let Some(acls) = creation.acls {
@@ -120,7 +120,7 @@ impl Node {
         let RenameMode::Whiteout { owner: (uid, gid), .. } = mode else { return Ok(None) };
         let node = NewNode::CharacterDevice(DeviceNumber::default());
         let creation = NodeCreation { node, permissions: 0, uid, gid, acls: None };
-        Self::new(&self.volume, &creation, self.number).map(Some)
+        Self::new(&self.volume, &creation, self.ino).map(Some)
     }
 
     pub(super) fn same_volume<'a>(&self, inode: &'a Arc<dyn Inode>) -> Result<&'a Node, Errno> {
@@ -132,7 +132,7 @@ impl Node {
     pub(super) fn moved_to(&self, old: &Node, new: &Node) {
         self.attributes.lock().changed = Timestamp::now();
         if let Body::Directory(entries) = &self.body {
-            entries.lock().parent_number = new.number;
+            entries.lock().parent_ino = new.ino;
             old.add_links(-1);
             new.add_links(1);
         }

@@ -37,7 +37,7 @@ impl Inode for Node {
         };
         Ok(Metadata {
             device: self.volume.device,
-            inode: self.number,
+            inode: self.ino,
             mode: self.kind.mode_bits() | attributes.permissions,
             links: attributes.links,
             uid: attributes.uid,

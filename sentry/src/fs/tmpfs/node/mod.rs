@@ -39,7 +39,7 @@ const MAX_LINKS: u32 = 65_000;
 pub(crate) struct Node {
     this: Weak<Node>,
     volume: Arc<Volume>,
-    number: u64,
+    ino: u64,
     kind: FileKind,
     lower: Option<Lower>,
     attributes: Mutex<Attributes>,
@@ -87,10 +87,10 @@ enum Body {
 }
 
 impl Body {
-    fn new(node: &NewNode<'_>, parent_number: u64) -> Self {
+    fn new(node: &NewNode<'_>, parent_ino: u64) -> Self {
         match *node {
             NewNode::Regular => Self::Regular(Data::new(0, true)),
-            NewNode::Directory => Self::Directory(Mutex::new(Entries::new(false, parent_number))),
+            NewNode::Directory => Self::Directory(Mutex::new(Entries::new(false, parent_ino))),
             NewNode::Symlink(text) => Self::Symlink(text.into()),
             NewNode::CharacterDevice(device) | NewNode::BlockDevice(device) => Self::Device(device),
             NewNode::Fifo | NewNode::Socket => Self::Endpoint,
@@ -111,11 +111,7 @@ impl Node {
         Self::new(volume, &creation, 1)
     }
 
-    fn new(
-        volume: &Arc<Volume>,
-        creation: &NodeCreation<'_>,
-        parent_number: u64,
-    ) -> Result<Arc<Self>, Errno> {
+    fn new(volume: &Arc<Volume>, creation: &NodeCreation<'_>, parent_ino: u64) -> Result<Arc<Self>, Errno> {
         let heap_charge = HeapCharge::new(NODE_BYTES).map_err(|_| Errno::ENOSPC)?;
         if let NewNode::Symlink(text) = creation.node {
             volume.usage.keep_bytes(text.len())?;
@@ -131,7 +127,7 @@ impl Node {
         Ok(Arc::new_cyclic(|this| Self {
             this: this.clone(),
             volume: volume.clone(),
-            number: volume.take_number(),
+            ino: volume.take_ino(),
             kind,
             lower: None,
             attributes: Mutex::new(Attributes {
@@ -146,7 +142,7 @@ impl Node {
                 created: Some(now),
             }),
             flags: AtomicU32::new(0),
-            body: Body::new(&creation.node, parent_number),
+            body: Body::new(&creation.node, parent_ino),
             xattrs: Mutex::default(),
             locks: FileLocks::default(),
             writers: WriteCount::default(),
@@ -156,8 +152,8 @@ impl Node {
         }))
     }
 
-    pub(super) fn number(&self) -> u64 {
-        self.number
+    pub(super) fn ino(&self) -> u64 {
+        self.ino
     }
 
     pub(super) fn file_kind(&self) -> FileKind {
@@ -251,21 +247,21 @@ impl Volume {
         file: Arc<dyn LowerFile>,
         status: &LowerStatus,
     ) -> Result<Arc<Node>, Errno> {
-        let root_number = self.lower.as_ref().map_or(1, |table| table.number(status.identity));
-        self.node_of_lower_in(file, status, root_number)
+        let root_ino = self.lower.as_ref().map_or(1, |table| table.ino(status.identity));
+        self.node_of_lower_in(file, status, root_ino)
     }
 
     fn node_of_lower_in(
         self: &Arc<Self>,
         file: Arc<dyn LowerFile>,
         status: &LowerStatus,
-        parent_number: u64,
+        parent_ino: u64,
     ) -> Result<Arc<Node>, Errno> {
         let table = self.lower.as_ref().ok_or(Errno::ENOENT)?;
-        let number = table.number(status.identity);
+        let ino = table.ino(status.identity);
         let body = match status.kind {
             FileKind::Regular => Body::Regular(Data::new(status.size_bytes, false)),
-            FileKind::Directory => Body::Directory(Mutex::new(Entries::new(true, parent_number))),
+            FileKind::Directory => Body::Directory(Mutex::new(Entries::new(true, parent_ino))),
             FileKind::Symlink => Body::Symlink(status.link_text.clone().unwrap_or_default()),
             FileKind::CharacterDevice | FileKind::BlockDevice => Body::Device(status.special_device),
             FileKind::Fifo | FileKind::Socket => Body::Endpoint,
@@ -274,7 +270,7 @@ impl Volume {
             Arc::new_cyclic(|this| Node {
                 this: this.clone(),
                 volume: self.clone(),
-                number,
+                ino,
                 kind: status.kind,
                 lower: Some(Lower {
                     file,

@@ -14,7 +14,7 @@ impl Node {
     pub(in crate::fs::tmpfs) fn file_id(&self) -> FileId {
         match &self.lower {
             Some(lower) => FileId::Lower(lower.identity.1),
-            None => FileId::New(self.number),
+            None => FileId::New(self.ino),
         }
     }
 
@@ -78,7 +78,7 @@ fn listed(entries: &Entries) -> Vec<ChangedEntry> {
         let (id, kind) = match target {
             Target::Own(node) => (node.file_id(), Some(node.file_kind())),
             // With one file system below, a number is the layer's own.
-            Target::Lower { number, kind } => (FileId::Lower(*number), *kind),
+            Target::Lower { ino, kind } => (FileId::Lower(*ino), *kind),
         };
         (name.into(), id, kind)
     };

@@ -274,7 +274,7 @@ impl Report for TcpSocket {
             shut,
             lost: 0,
             uid: self.inet.uid(),
-            inode: self.inet.common.inode().number(),
+            inode: self.inet.common.inode().ino(),
             lingers_for: None,
         })
     }

@@ -68,7 +68,7 @@ pub(super) fn find(asker: &Asker<'_>, question: &Question) -> Result<Vec<u8>, Er
         return Err(Errno::EINVAL);
     }
     let sockets = asker.namespace.unix_sockets().all();
-    let is_it = |one: &&Arc<UnixSocket>| one.common().inode().number() as u32 == question.inode;
+    let is_it = |one: &&Arc<UnixSocket>| one.common().inode().ino() as u32 == question.inode;
     let found = sockets.iter().find(is_it).ok_or(Errno::ENOENT)?;
     let is_same = question.cookie == NO_COOKIE || question.cookie == cookie_of(found);
     if is_same { Ok(answer(asker, question, found)) } else { Err(Errno::ESTALE) }
@@ -83,7 +83,7 @@ fn state_of(one: &UnixSocket) -> u8 {
 }
 
 fn cookie_of(one: &UnixSocket) -> [u32; 2] {
-    let inode = one.common().inode().number();
+    let inode = one.common().inode().ino();
     [inode as u32, (inode >> 32) as u32]
 }
 
@@ -94,7 +94,7 @@ fn answer(asker: &Asker<'_>, question: &Question, one: &UnixSocket) -> Vec<u8> {
         kind: one.common().kind().raw() as u8,
         state: state_of(one),
         padding: 0,
-        inode: one.common().inode().number() as u32,
+        inode: one.common().inode().ino() as u32,
         cookie: cookie_of(one),
     };
     let mut told = answer.as_bytes().to_vec();
