@@ -175,7 +175,8 @@ static void execute_with_threads(void) {
 static void exec_waits_until_threads_are_reaped(void) {
   begin(execute_with_threads);
   OK(ptrace(PTRACE_SETOPTIONS, tracee, 0, PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC));
-  pid_t sleeping = 0;
+  // A thread may stop before it is announced: it goes on afterwards, lest it executes and its announcement is lost.
+  pid_t announced[2] = {0}, early = 0;
   resume(PTRACE_CONT);
   int clones = 0, ended = 0, executed = 0;
   while (!executed) {
@@ -190,7 +191,16 @@ static void exec_waits_until_threads_are_reaped(void) {
     if (status >> 8 == (SIGTRAP | PTRACE_EVENT_CLONE << 8)) {
       unsigned long child;
       OK(ptrace(PTRACE_GETEVENTMSG, pid, 0, &child));
-      if (clones++ == 0) sleeping = child;
+      CHECK(clones < 2);
+      announced[clones++] = child;
+      if (early == (pid_t)child) {
+        OK(ptrace(PTRACE_CONT, early, 0, 0));
+        early = 0;
+      }
+    } else if (pid != tracee && pid != announced[0] && pid != announced[1]) {
+      CHECK_EQ(early, 0);
+      early = pid;
+      continue;
     }
     if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXEC << 8)) {
       CHECK_EQ(pid, tracee);
@@ -200,7 +210,6 @@ static void exec_waits_until_threads_are_reaped(void) {
   }
   CHECK_EQ(clones, 2);
   CHECK_EQ(ended, 1);
-  (void)sleeping;
   WAIT_OK(tracee);
 }
 

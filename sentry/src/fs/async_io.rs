@@ -60,6 +60,8 @@ struct Note {
 /// The signals that are to be sent.
 pub struct AsyncSignals {
     has_notes: AtomicBool,
+    /// Held by whoever sends, before all else: another who finds notes waits until they are sent.
+    sending: Mutex<()>,
     state: Mutex<State>,
     timers: Arc<TimerQueue>,
     this: Weak<Self>,
@@ -77,6 +79,7 @@ impl AsyncSignals {
     pub fn new(timers: &Arc<TimerQueue>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             has_notes: AtomicBool::new(false),
+            sending: Mutex::default(),
             state: Mutex::default(),
             timers: timers.clone(),
             this: this.clone(),
@@ -90,11 +93,8 @@ impl AsyncSignals {
 
     /// Sends what is to be sent. Called with no lock held.
     pub fn send(&self) {
-        let state = {
-            let mut state = self.state.lock();
-            self.has_notes.store(false, Ordering::Release);
-            std::mem::take(&mut *state)
-        };
+        let _turn = self.sending.lock();
+        let state = std::mem::take(&mut *self.state.lock());
         for note in state.notes {
             if let Some(description) = note.description.upgrade() {
                 let SignalOwner { signal, target, .. } = description.signal_owner().clone();
@@ -103,6 +103,8 @@ impl AsyncSignals {
                 }
             }
         }
+        let state = self.state.lock();
+        self.has_notes.store(!state.notes.is_empty(), Ordering::Release);
     }
 
     /// Tells the owner of `description` that a lease is broken which was taken, or a directory has changed which is watched, through

@@ -97,7 +97,7 @@ fn what_a_guest_makes_more_of_is_bounded() {
         recording.add_stack(frames, 1);
     }
     let profile = recording.summary(Dispatch::default(), &OwnProgram);
-    assert_eq!((profile.tasks.len(), profile.lost.tasks), (1025, 76));
+    assert_eq!((profile.tasks.len(), profile.lost.tasks), (1025, 77));
     assert!(profile.tasks.iter().all(|task| task.calls.len() <= 129));
     assert_eq!(profile.tasks[0].calls.iter().map(|call| call.count).sum::<u64>(), 300);
     assert_eq!(profile.calls.iter().map(|call| call.count).sum::<u64>(), 1399);

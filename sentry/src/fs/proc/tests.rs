@@ -284,7 +284,8 @@ fn status_is_laid_out_like_linux_s() {
 #[test]
 fn maps_lines_have_their_names_in_column_74() {
     let expected = "00010000-00011000 rw-p 00000000 00:00 0 \n\
-        557320993000-5573209c2000 r--p 00000000 fe:00 247003                     /usr/bin/bash\n";
+        557320993000-5573209c2000 r--p 00000000 fe:00 247003                     /usr/bin/bash\n\
+        ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n";
     assert_eq!(read("12/maps"), expected);
     let smaps = read("12/smaps");
     assert!(

@@ -189,8 +189,11 @@ pub(super) fn fsconfig(
             let value = read_value(task, value)?;
             context.set(task, &read_value(task, key)?, Some(value))
         }
-        // The types that take a file take its descriptor by its number as well.
-        SET_DESCRIPTOR => context.set(task, &read_value(task, key)?, Some(number.to_string())),
+        // The types that take a file, by this name, take its descriptor by its number as well.
+        SET_DESCRIPTOR => match read_value(task, key)?.as_str() {
+            "fd" => context.set(task, "fd", Some(number.to_string())),
+            _ => Err(Errno::EINVAL),
+        },
         // No type here takes any of these.
         _ => Err(Errno::EINVAL),
     }
