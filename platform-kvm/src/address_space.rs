@@ -38,8 +38,6 @@ pub(crate) struct Space {
     pub(crate) has_sites: AtomicBool,
     /// A SYSCALL instruction that traps often; 0 if there is none.
     pub(crate) frequent_call: AtomicU64,
-    /// What the tables take: to be read without the lock.
-    table_pages: AtomicU64,
     /// KVM would not forget something: nobody may run here.
     is_lost: AtomicBool,
     /// The contexts that may be running here, by their addresses.
@@ -67,7 +65,6 @@ impl KvmAddressSpace {
             state: Mutex::new(SpaceState { tables, sites: Sites::default() }),
             has_sites: AtomicBool::new(false),
             frequent_call: AtomicU64::new(0),
-            table_pages: AtomicU64::new(1),
             is_lost: AtomicBool::new(false),
             members: Mutex::default(),
         };
@@ -152,7 +149,6 @@ impl Space {
             return self.purge(tables, |tables| change(tables, &mut flush));
         }
         let result = change(tables, &mut flush);
-        self.table_pages.store(tables.pages(), Ordering::Relaxed);
         if flush.is_too_long() || self.machine.flush(&flush).is_err() {
             self.purge(tables, |_| Ok(()))?;
         }
@@ -170,7 +166,6 @@ impl Space {
             let result = change(tables);
             self.machine.purge(tables.chunks())?;
             tables.on_purge();
-            self.table_pages.store(tables.pages(), Ordering::Relaxed);
             result
         })
     }
@@ -276,10 +271,6 @@ impl AddressSpace for KvmAddressSpace {
         };
         let result = space.change(range.start, range.len_bytes(), &[], &mut protect);
         space.settle(result);
-    }
-
-    fn table_bytes(&self) -> u64 {
-        self.shared.table_pages.load(Ordering::Relaxed) * PAGE_SIZE
     }
 
     fn take_frequent_call(&self) -> Option<VirtualAddress> {

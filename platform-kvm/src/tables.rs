@@ -78,11 +78,6 @@ impl Tables {
         self.chunks.first().map_or(GuestAddress(0), |chunk| source.chunks().start(chunk))
     }
 
-    /// How many pages they take.
-    pub(crate) fn pages(&self) -> u64 {
-        (self.chunks.len() as u64).saturating_sub(1) * CHUNK_PAGES + self.used_pages
-    }
-
     pub(crate) fn chunks(&self) -> &[Chunk] {
         &self.chunks
     }

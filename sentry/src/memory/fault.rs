@@ -164,9 +164,7 @@ impl MemoryManager {
             self.note_shortage();
             return Err(FaultError::OutOfMemory);
         }
-        let served = self.fault_in(address.0 >> PAGE_SHIFT, &Touch::new(access));
-        self.charge_tables();
-        served
+        self.fault_in(address.0 >> PAGE_SHIFT, &Touch::new(access))
     }
 
     /// Brings in `page`, and what belongs to it. That it is still there afterwards is likely, not sure.

@@ -15,7 +15,6 @@ use super::stream::Streams;
 use super::table::{Entry, EntryFlags, FrameTable};
 use super::{FrameAllocator, MemoryAccount};
 use crate::Errno;
-use crate::heap::HeapCharge;
 use crate::platform::{AddressSpace, EmptySpace, PAGE_SHIFT, Platform};
 use crate::process_identity::ProcessIdentity;
 use crate::virtual_cpus::VirtualCpus;
@@ -53,9 +52,6 @@ pub struct MemoryManager {
     state: RwLock<State>,
     frames: Arc<FrameAllocator>,
     faults: AtomicU64,
-    /// What the page tables take, as far as it is charged.
-    table_bytes: AtomicU64,
-    table_charge: Mutex<HeapCharge>,
     /// A touch has failed for want of memory, and nobody has dealt with it yet.
     is_short: AtomicBool,
     /// Whose it is, for files that want to know who maps them. A leaf.
@@ -152,8 +148,6 @@ impl MemoryManager {
             }),
             frames: frames.clone(),
             faults: AtomicU64::new(0),
-            table_bytes: AtomicU64::new(0),
-            table_charge: Mutex::default(),
             is_short: AtomicBool::new(false),
             owner: Mutex::default(),
             virtual_cpus: VirtualCpus::default(),
@@ -262,14 +256,6 @@ impl MemoryManager {
     /// Counts a fault of user code.
     pub(super) fn count_fault(&self) {
         self.faults.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Charges the calling process for what its page tables take now.
-    pub(super) fn charge_tables(&self) {
-        let len_bytes = self.address_space.table_bytes();
-        if self.table_bytes.swap(len_bytes, Ordering::Relaxed) != len_bytes {
-            self.table_charge.lock().force(usize::try_from(len_bytes).unwrap_or(usize::MAX));
-        }
     }
 
     /// The platform that it lives on.

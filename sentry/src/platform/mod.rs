@@ -146,11 +146,6 @@ pub trait AddressSpace: Send + Sync {
     /// For tests and `/proc`: the translation that is in the tables now, if any.
     fn translate(&self, address: VirtualAddress) -> Option<(GuestAddress, Access)>;
 
-    /// Memory of the host that the tables take outside of guest memory, in bytes.
-    fn table_bytes(&self) -> u64 {
-        0
-    }
-
     /// The address of a SYSCALL instruction that traps often, once, if the platform could serve its calls without an exit
     /// were it [rewritten](AddressSpace::rewrite_call).
     fn take_frequent_call(&self) -> Option<VirtualAddress> {
