@@ -136,6 +136,7 @@ impl Process for Shell {
             start: 0x5573_2099_3000,
             end: 0x5573_209c_2000,
             access: [true, false, false],
+            max_access: [true; 3],
             file: (DeviceNumber::new(0xfe, 0), 247_003),
             name: b"/usr/bin/bash".into(),
             ..MappingStatus::default()
