@@ -10,11 +10,7 @@ use super::metadata::{DeviceNumber, FileKind, Metadata, Timestamp};
 use super::mount::FileSystemInfo;
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
-use crate::memory::{PageCache, PageSource};
-use crate::slices;
-
-/// Bytes of a file that are copied to guest memory at a time.
-const COPY_LEN: usize = 64 * 1024;
+use crate::memory::{PageCache, PageSource, fill_by_reads};
 
 /// A file of a lower layer, which nobody changes.
 pub trait LowerFile: Send + Sync {
@@ -97,20 +93,7 @@ pub struct LowerPages(pub Arc<dyn LowerFile>);
 
 impl PageSource for LowerPages {
     fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
-        let mut buffer = vec![0; COPY_LEN.min(destination.len())];
-        let mut done = 0;
-        while done < destination.len() {
-            let len = buffer.len().min(destination.len() - done);
-            let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
-            let read = self.0.read_at(slices::first_mut(&mut buffer, len)?, position)?;
-            if read == 0 {
-                break;
-            }
-            let target = destination.subslice(done, read).map_err(|_| Errno::EIO)?;
-            target.copy_from(slices::first(&buffer, read)?);
-            done += read;
-        }
-        Ok(())
+        fill_by_reads(offset, destination, |portion, position| self.0.read_at(portion, position)).map(drop)
     }
 }
 

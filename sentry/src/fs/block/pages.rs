@@ -6,31 +6,14 @@ use vm_memory::VolatileSlice;
 
 use super::BlockDevice;
 use crate::Errno;
-use crate::memory::PageSource;
-use crate::slices;
-
-/// Bytes that are copied at a time.
-const COPY_LEN: usize = 64 * 1024;
+use crate::memory::{PageSource, fill_by_reads};
 
 pub(super) struct DevicePages(pub(super) Weak<BlockDevice>);
 
 impl PageSource for DevicePages {
     fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
         let device = self.0.upgrade().ok_or(Errno::EIO)?;
-        let mut buffer = vec![0; COPY_LEN.min(destination.len())];
-        let mut done = 0;
-        while done < destination.len() {
-            let len = buffer.len().min(destination.len() - done);
-            let portion = slices::first_mut(&mut buffer, len)?;
-            let read = device.read_unmapped(portion, offset.saturating_add(done as u64))?;
-            if read == 0 {
-                break;
-            }
-            let target = destination.subslice(done, read).map_err(|_| Errno::EIO)?;
-            target.copy_from(slices::first(&buffer, read)?);
-            done += read;
-        }
-        Ok(())
+        fill_by_reads(offset, destination, |portion, offset| device.read_unmapped(portion, offset)).map(drop)
     }
 
     fn takes_changes(&self) -> bool {

@@ -8,11 +8,8 @@ use vm_memory::VolatileSlice;
 
 use super::file::Handle;
 use crate::Errno;
-use crate::memory::PageSource;
+use crate::memory::{PageSource, fill_by_reads};
 use crate::slices;
-
-/// Bytes that are copied at a time.
-const COPY_LEN: usize = 64 * 1024;
 
 /// By what pages are read, and by what they are written.
 #[derive(Default)]
@@ -66,20 +63,7 @@ impl Pages {
 impl PageSource for Arc<Pages> {
     fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
         let handle = self.handles.lock().reader.clone().ok_or(Errno::EIO)?;
-        let mut buffer = vec![0; COPY_LEN.min(destination.len())];
-        let mut done = 0;
-        while done < destination.len() {
-            let len = buffer.len().min(destination.len() - done);
-            let portion = slices::first_mut(&mut buffer, len)?;
-            let read = handle.read_at(portion, offset.saturating_add(done as u64))?;
-            if read == 0 {
-                break;
-            }
-            let target = destination.subslice(done, read).map_err(|_| Errno::EIO)?;
-            target.copy_from(slices::first(&buffer, read)?);
-            done += read;
-        }
-        Ok(())
+        fill_by_reads(offset, destination, |portion, offset| handle.read_at(portion, offset)).map(drop)
     }
 
     fn takes_changes(&self) -> bool {

@@ -8,12 +8,8 @@ use super::handle::Handle;
 use super::retry;
 use crate::Errno;
 use crate::host::{HostCall, count_call};
-use crate::memory::PageSource;
+use crate::memory::{PageSource, fill_by_reads};
 use crate::platform::PAGE_SIZE;
-use crate::slices;
-
-/// Bytes that are copied at a time between the host's file and guest memory.
-const COPY_LEN: usize = 64 * 1024;
 
 /// By which mapped pages are fetched and written back.
 #[derive(Default)]
@@ -36,21 +32,11 @@ impl PageSource for VolumePages {
     /// Pages behind the end of the file are ENXIO: somebody else has cut it.
     fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
         let handle = self.0.readable.get().ok_or(Errno::EIO)?;
-        let mut buffer = vec![0; COPY_LEN.min(destination.len())];
-        let mut done = 0;
-        while done < destination.len() {
-            let len = buffer.len().min(destination.len() - done);
-            let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
-            let portion = slices::first_mut(&mut buffer, len)?;
+        let read = |portion: &mut [u8], position| {
             count_call(HostCall::ReadAt);
-            let read = retry(|| rustix::io::pread(&**handle, &mut *portion, position))?;
-            if read == 0 {
-                break;
-            }
-            let target = destination.subslice(done, read).map_err(|_| Errno::EIO)?;
-            target.copy_from(slices::first(&buffer, read)?);
-            done += read;
-        }
+            retry(|| rustix::io::pread(&**handle, &mut *portion, position))
+        };
+        let done = fill_by_reads(offset, destination, read)?;
         let is_cut = done.next_multiple_of(PAGE_SIZE as usize) < destination.len();
         if is_cut { Err(Errno::ENXIO) } else { Ok(()) }
     }

@@ -31,6 +31,7 @@ pub(in crate::memory) use mappers::{Attachment, Mapper};
 
 use crate::Errno;
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE};
+use crate::slices;
 
 /// Pages that are written with the lock held once.
 const WRITE_PAGES: u64 = 64;
@@ -65,6 +66,34 @@ pub trait PageSource: Send + Sync {
     fn current_size(&self) -> Option<u64> {
         None
     }
+}
+
+/// Fills `destination` with what `read` finds from an offset in bytes on, up to where it finds nothing more
+/// ([`PageSource::fill`]). Returns how many bytes there were.
+///
+/// # Errors
+/// EFBIG: past the last offset; those of `read`.
+pub fn fill_by_reads(
+    offset: u64,
+    destination: VolatileSlice<'_>,
+    mut read: impl FnMut(&mut [u8], u64) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    /// Bytes that are copied at a time.
+    const COPY_LEN: usize = 64 * 1024;
+    let mut buffer = vec![0; COPY_LEN.min(destination.len())];
+    let mut done = 0;
+    while done < destination.len() {
+        let len = buffer.len().min(destination.len() - done);
+        let portion = slices::first_mut(&mut buffer, len)?;
+        let found = read(portion, offset.checked_add(done as u64).ok_or(Errno::EFBIG)?)?;
+        if found == 0 {
+            break;
+        }
+        let target = destination.subslice(done, found).map_err(|_| Errno::EIO)?;
+        target.copy_from(slices::first(&buffer, found)?);
+        done += found;
+    }
+    Ok(done)
 }
 
 /// Bounds the pages of caches: the size of a tmpfs.

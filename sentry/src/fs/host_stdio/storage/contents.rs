@@ -13,11 +13,7 @@ use crate::fs::host_stdio::retry;
 use crate::fs::locks::FileLocks;
 use crate::fs::{FileKind, Metadata, OpenFiles, Timestamp};
 use crate::host::{HostCall, count_call};
-use crate::memory::{FrameAllocator, PageCache, PageSource};
-use crate::slices;
-
-/// Bytes that are copied at a time between the host's file and guest memory.
-const COPY_LEN: usize = 64 * 1024;
+use crate::memory::{FrameAllocator, PageCache, PageSource, fill_by_reads};
 
 /// One file of the host.
 pub(super) struct Contents {
@@ -165,22 +161,11 @@ struct StreamPages(Arc<Handles>);
 impl PageSource for StreamPages {
     fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
         let handle = self.0.readable.get().ok_or(Errno::EIO)?;
-        let mut buffer = vec![0; COPY_LEN.min(destination.len())];
-        let mut done = 0;
-        while done < destination.len() {
-            let len = buffer.len().min(destination.len() - done);
-            let portion = slices::first_mut(&mut buffer, len)?;
-            let position = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
+        let read = |portion: &mut [u8], position| {
             count_call(HostCall::ReadAt);
-            let read = retry(|| rustix::io::pread(&**handle, &mut *portion, position))?;
-            if read == 0 {
-                break;
-            }
-            let target = destination.subslice(done, read).map_err(|_| Errno::EIO)?;
-            target.copy_from(slices::first(portion, read)?);
-            done += read;
-        }
-        Ok(())
+            retry(|| rustix::io::pread(&**handle, &mut *portion, position))
+        };
+        fill_by_reads(offset, destination, read).map(drop)
     }
 
     fn takes_changes(&self) -> bool {
