@@ -53,6 +53,7 @@ impl Host {
     /// What `vmm ps` tells of the sandbox of that name.
     fn told(&self, name: &str) -> Option<Value> {
         let finished = self.run(&["ps", "--all", "--json"]);
+        assert_code(&finished, 0);
         let all: Vec<Value> = serde_json::from_str(&finished.stdout).expect("JSON");
         all.into_iter().find(|sandbox| sandbox["name"] == name)
     }

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use guest_tests::bounded::{self, Finished};
 use guest_tests::vmm;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::layers::AS_ORDINARY_USER;
-use crate::{Test, assert_code};
+use crate::{TIMEOUT, Test, assert_code};
 
 pub(crate) const TESTS: &[Test] = &[
     ("ordinary::sandboxes_are_run_kept_and_asked", sandboxes_are_run_kept_and_asked),
+    ("ordinary::root_tells_of_them_beside_its_own", root_tells_of_them_beside_its_own),
     ("ordinary::changes_become_an_image", changes_become_an_image),
     ("ordinary::doctor_says_what_is_missing", doctor_says_what_is_missing),
 ];
@@ -64,6 +66,30 @@ fn sandboxes_are_run_kept_and_asked() {
     assert_code(&finished, 0);
     let expected = format!("{name}\n0\ntyped\nfrom\nvolume\nfrom\n1\n1\n7\nbegun\n{name}\n");
     assert_eq!((&*finished.stdout, &*finished.stderr), (&*expected, ""), "{}", finished.describe());
+}
+
+fn root_tells_of_them_beside_its_own() {
+    let state = tempfile::tempdir().expect("a directory");
+    let root = |words: &[&str]| {
+        let mut command = Command::new(vmm::binary().unwrap_or_else(|message| panic!("{message}")));
+        let finished = bounded::run(command.env("XDG_STATE_HOME", state.path()).args(words), TIMEOUT);
+        let finished = finished.expect("vmm starts");
+        assert_code(&finished, 0);
+        finished.stdout
+    };
+    let name = |whose: &str| format!("{whose}-{}", std::process::id());
+    let (own, theirs) = (name("root-s"), name("user-s"));
+    root(&["--detach", "--name", &own, "--", "true"]);
+    root(&["wait", &own]);
+    let home = home();
+    let script = format!("$VMM --detach --name {theirs} -- sleep 60");
+    assert_code(&as_user(&home, "", &script), 0);
+    let told = root(&["ps", "--all", "--json"]);
+    let sandboxes: Vec<Value> = serde_json::from_str(&told).expect("JSON");
+    let named = |name: &str| sandboxes.iter().find(|sandbox| sandbox["name"] == name);
+    assert_eq!(named(&own).map(|own| &own["state"]), Some(&"exited".into()), "{told}");
+    let pid = &named(&theirs).unwrap_or_else(|| panic!("{theirs} in {told}"))["pid"];
+    root(&["kill", "--signal", "KILL", &pid.to_string()]);
 }
 
 fn changes_become_an_image() {

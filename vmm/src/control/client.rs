@@ -1,11 +1,11 @@
 //! The caller's side.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
-use rustix::process::geteuid;
+use rustix::process::{Uid, geteuid};
 use rustix::thread::set_thread_res_uid;
 
 use super::channel::Channel;
@@ -50,8 +50,7 @@ impl Call {
         ensure!(target.is(&listener), "{target} runs no sandbox");
         if geteuid().is_root() && !listener.uid.is_root() {
             // One in a user namespace of its own is not told who root is.
-            set_thread_res_uid(None, listener.uid, None).context("act for its user")?;
-            socket = target.connect()?;
+            socket = connect_as(&target, listener.uid)?;
         }
         let channel = Channel::new(socket);
         channel.send(request, descriptors).with_context(|| format!("{target} does not let you"))?;
@@ -89,6 +88,15 @@ impl Call {
             answer => answer?.with_context(refused),
         }
     }
+}
+
+/// Connects root as `user`, as whom it does nothing else: what it reads and writes besides is its own.
+fn connect_as(target: &Target, user: Uid) -> anyhow::Result<OwnedFd> {
+    let act_for = |uid: Uid| set_thread_res_uid(None, uid, None);
+    act_for(user).context("act for its user")?;
+    let socket = target.connect();
+    act_for(Uid::ROOT).context("act for its user no more")?;
+    socket
 }
 
 /// What the sandbox is.

@@ -149,16 +149,22 @@ pub(super) fn sockets_of_the_host_are_bounded() {
     let port = serve_echo(HERE);
     let script = format!(
         "
-import errno, socket
+import errno, socket, time
+deadline = time.monotonic() + 20
 def open_all(kind):
     ends = []
     try:
         while len(ends) < 1000:
             end = socket.socket(socket.AF_INET, kind); end.connect(('{HERE}', {port})); end.send(b'x'); ends.append(end)
     except OSError as error:
+        # Connections that are closed have their places until the peer has closed, too.
+        if len(ends) < 64 and time.monotonic() < deadline:
+            for end in ends: end.close()
+            time.sleep(0.05)
+            return open_all(kind)
         return errno.errorcode[error.errno], len(ends), ends
     return 'no bound', len(ends), ends
-for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_STREAM):
+for kind in (socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_DGRAM):
     error, count, ends = open_all(kind)
     print(error, count)
     for end in ends: end.close()
