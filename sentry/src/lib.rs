@@ -39,5 +39,6 @@ pub mod time;
 pub mod uts;
 pub mod virtual_cpus;
 pub mod wait;
+mod width;
 
 pub use errno::Errno;

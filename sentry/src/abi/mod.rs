@@ -33,12 +33,12 @@ pub(crate) use file::{
 pub(crate) use io_uring::{
     IoCqringOffsets, IoSqringOffsets, IoUringCqe, IoUringFilesUpdate, IoUringGeteventsArg, IoUringParams,
     IoUringProbe, IoUringProbeOp, IoUringRestriction, IoUringRsrcRegister, IoUringRsrcUpdate2, IoUringSqe,
-    IoUringSyncCancelReg,
+    IoUringSyncCancelReg, io_uring_operation, io_uring_registration, io_uring_restriction,
 };
 pub(crate) use ipc::{IpcPerm, MsgInfo, MsqidDs, SemInfo, SemidDs, ShmInfo, ShmLimits, ShmidDs};
 pub(crate) use landlock::{LandlockNetPortAttr, LandlockPathBeneathAttr, LandlockRulesetAttr};
 pub(crate) use memory::{Cachestat, CachestatRange, Iovec, ProcmapQuery};
-pub(crate) use mount::{MntIdReq, Statmount};
+pub(crate) use mount::{MntIdReq, Statmount, fsconfig_command};
 pub(crate) use process::{
     CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, KcmpEpollSlot, PidfdInfo, Rusage, SchedAttr,
 };
@@ -84,6 +84,18 @@ macro_rules! structures {
     )*};
 }
 use structures;
+
+/// Declares functions that find the variant of an enumeration by its number.
+macro_rules! variants {
+    ($($(#[$meta:meta])* $name:ident($number:ty) -> $kind:ty { $($variant:ident)* })*) => {$(
+        $(#[$meta])*
+        pub(crate) fn $name(number: $number) -> Option<$kind> {
+            const ALL: &[$kind] = &[$(<$kind>::$variant,)*];
+            ALL.iter().copied().find(|variant| *variant as $number == number)
+        }
+    )*};
+}
+use variants;
 
 /// Fails to compile unless the fields of a structure lie where those of Linux's do, and both are equally long.
 macro_rules! same_layout {

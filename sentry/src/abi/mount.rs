@@ -1,6 +1,8 @@
 //! Structures about mounts (`linux/mount.h`).
 
-use super::structures;
+use linux_raw_sys::general as uapi;
+
+use super::{structures, variants};
 
 structures! {
     /// `struct mnt_id_req` (`man 2 statmount`).
@@ -41,3 +43,11 @@ structures! {
 }
 
 const _: () = assert!(size_of::<Statmount>() == 512);
+
+variants! {
+    /// What fsconfig(2) is to do.
+    fsconfig_command(u32) -> uapi::fsconfig_command {
+        FSCONFIG_SET_FLAG FSCONFIG_SET_STRING FSCONFIG_SET_BINARY FSCONFIG_SET_PATH FSCONFIG_SET_PATH_EMPTY
+        FSCONFIG_SET_FD FSCONFIG_CMD_CREATE FSCONFIG_CMD_RECONFIGURE FSCONFIG_CMD_CREATE_EXCL
+    }
+}

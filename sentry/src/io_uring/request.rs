@@ -170,7 +170,7 @@ impl Request {
 
     /// Has `next` begin once this is over.
     pub(crate) fn link(&self, next: Arc<Self>) {
-        if next.sqe.opcode == OP_LINK_TIMEOUT {
+        if next.sqe.is(uapi::io_uring_op::IORING_OP_LINK_TIMEOUT) {
             // It is the first time that it is linked.
             let _ = next.limited.set(self.this.clone());
         }

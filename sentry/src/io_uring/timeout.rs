@@ -57,7 +57,8 @@ impl Ring {
 
     /// Has what limits the time of `request`, if anything does, wait for that.
     pub(crate) fn arm_limit(&self, request: &Request) {
-        let limit = request.next.lock().clone().filter(|next| next.sqe.opcode == OP_LINK_TIMEOUT);
+        let limit =
+            request.next.lock().clone().filter(|next| next.sqe.is(uapi::io_uring_op::IORING_OP_LINK_TIMEOUT));
         let Some(limit) = limit.filter(|limit| limit.refusal.is_none() && limit.begin()) else { return };
         self.enter_limit(&limit);
         limit.wait(Vec::new());

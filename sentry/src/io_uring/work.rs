@@ -6,13 +6,11 @@ use std::sync::{Arc, Weak};
 
 use linux_raw_sys::io_uring as uapi;
 
-use super::request::{OP_LINK_TIMEOUT, SqeFlags};
+use super::request::SqeFlags;
 use super::{CancelKey, Request, Ring, RingFile, SetupFlags, word};
 use crate::Errno;
 use crate::abi::IoUringCqe;
 use crate::task::{CurrentTask, DeferredWork, Task};
-
-const POLL_ADD: u8 = uapi::io_uring_op::IORING_OP_POLL_ADD as u8;
 
 /// Requests that a task serves before it goes on with what else it has to do.
 const MAX_SERVED: usize = 1024;
@@ -169,7 +167,7 @@ impl Ring {
     pub(super) fn end(&self, request: &Arc<Request>, ending: Ending, is_counted: bool) {
         let has_failed = ending.has_failed();
         let mut after = request.next.lock().take();
-        let limit = after.take_if(|next| next.sqe.opcode == OP_LINK_TIMEOUT);
+        let limit = after.take_if(|next| next.sqe.is(uapi::io_uring_op::IORING_OP_LINK_TIMEOUT));
         if let Some(limit) = &limit {
             after = limit.next.lock().take();
         }
@@ -310,7 +308,7 @@ impl Ring {
     /// # Errors
     /// ENOENT.
     pub(crate) fn find_poll(&self, user_data: u64) -> Result<Arc<Request>, Errno> {
-        let polls = self.called(user_data, |request| request.sqe.opcode == POLL_ADD);
+        let polls = self.called(user_data, |request| request.sqe.is(uapi::io_uring_op::IORING_OP_POLL_ADD));
         polls.into_iter().next().ok_or(Errno::ENOENT)
     }
 
@@ -386,7 +384,7 @@ impl Ring {
 
     /// What /proc/PID/fdinfo shows of polls.
     pub(super) fn polls(&self) -> Vec<Arc<Request>> {
-        self.under_way(|request| request.sqe.opcode == POLL_ADD)
+        self.under_way(|request| request.sqe.is(uapi::io_uring_op::IORING_OP_POLL_ADD))
     }
 }
 

@@ -318,7 +318,7 @@ fn ioctl(task: &mut CurrentTask, descriptor: Fd, request: u32, argument: u64) ->
         }
         requests::FIOSETOWN | requests::SIOCSPGRP if description.downcast::<SocketFile>().is_some() => {
             let owner: i32 = task.memory().read_object(VirtualAddress(argument))?;
-            signal_owner(task, &description, uapi::F_SETOWN, owner as u64)
+            signal_owner(task, &description, uapi::F_SETOWN, i64::from(owner).cast_unsigned())
         }
         requests::FIOGETOWN | requests::SIOCGPGRP if description.downcast::<SocketFile>().is_some() => {
             let owner = signal_owner(task, &description, uapi::F_GETOWN, 0)? as i32;

@@ -15,6 +15,7 @@ use crate::fs::inotify::WatchMask;
 use crate::fs::{Access, DirectoryEntry, FileKind, Path, check_viewer_access};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
+use crate::width::usize_from;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
     handlers![getdents, getdents64, chdir, fchdir, chroot, getcwd, umask,];
@@ -154,7 +155,7 @@ fn getcwd(task: &mut CurrentTask, buffer: UserSlice) -> Result<usize, Errno> {
     let view = task.task_fs().view();
     let mut text = view.working_directory.as_working_directory(&view.root).ok_or(Errno::ENOENT)?;
     text.push(0);
-    if text.len() > uapi::PATH_MAX as usize {
+    if text.len() > usize_from(uapi::PATH_MAX) {
         return Err(Errno::ENAMETOOLONG);
     }
     if usize::try_from(buffer.len_bytes).is_ok_and(|room| text.len() > room) {

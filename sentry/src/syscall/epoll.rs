@@ -18,6 +18,7 @@ use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
 use crate::signal::SignalSet;
 use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
+use crate::width::u64_from;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
     handlers![epoll_create, epoll_create1, epoll_ctl, epoll_wait, epoll_pwait, epoll_pwait2,];
@@ -130,7 +131,7 @@ fn wait(
     // Whether it can be written is seen when there is something to write.
     UserBuffers::single(UserSlice {
         address: events.address(),
-        len_bytes: (max_events * size_of::<EpollEvent>()) as u64,
+        len_bytes: u64_from(max_events * size_of::<EpollEvent>()),
     })?;
     let description = task.usable_file(epoll)?;
     let instance = description.downcast::<EpollFile>().ok_or(Errno::EINVAL)?;

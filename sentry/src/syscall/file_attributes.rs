@@ -18,6 +18,7 @@ use crate::fs::file_flags::KNOWN_EXTENDED;
 use crate::fs::{Fd, FileDescription, FileFlags, FileKind, OpenFlags, Path, operations};
 use crate::platform::{PAGE_SIZE, VirtualAddress};
 use crate::task::CurrentTask;
+use crate::width::{u64_from, usize_from};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![file_getattr, file_setattr];
 
@@ -41,7 +42,7 @@ pub(super) fn ioctl(
         requests::FICLONERANGE => task
             .memory()
             .read_object::<FileCloneRange>(place)
-            .and_then(|range| clone(task, description, int(range.src_fd as u64))),
+            .and_then(|range| clone(task, description, int(range.src_fd.cast_unsigned()))),
         requests::FIDEDUPERANGE => deduplicate(task, description, place),
         requests::FS_IOC_GETFLAGS
         | requests::FS_IOC_SETFLAGS
@@ -121,15 +122,16 @@ fn deduplicate(task: &CurrentTask, source: &FileDescription, place: VirtualAddre
     /// One target of many.
     const TARGET_BYTES: u64 = 32;
     let range: FileDedupeRange = task.memory().read_object(place)?;
-    let size = size_of::<FileDedupeRange>() as u64 + TARGET_BYTES * u64::from(range.dest_count);
+    let size = u64_from(size_of::<FileDedupeRange>()) + TARGET_BYTES * u64::from(range.dest_count);
     if size > PAGE_SIZE {
         return Err(Errno::ENOMEM);
     }
-    let mut targets = vec![0_u8; size as usize];
+    let mut targets = vec![0_u8; usize_from(size)];
     task.memory().read_bytes(place, &mut targets)?;
     let end = range.src_offset.checked_add(range.src_length);
-    let is_sound =
-        range.reserved1 == 0 && range.reserved2 == 0 && end.is_some_and(|end| end <= i64::MAX as u64);
+    let is_sound = range.reserved1 == 0
+        && range.reserved2 == 0
+        && end.is_some_and(|end| end <= i64::MAX.cast_unsigned());
     if !source.flags().is_readable() || !is_sound {
         return Err(Errno::EINVAL);
     }
@@ -248,5 +250,5 @@ fn check_len(len_bytes: u64) -> Result<(), Errno> {
     if len_bytes > PAGE_SIZE {
         return Err(Errno::E2BIG);
     }
-    if len_bytes < size_of::<FileAttr>() as u64 { Err(Errno::EINVAL) } else { Ok(()) }
+    if len_bytes < u64_from(size_of::<FileAttr>()) { Err(Errno::EINVAL) } else { Ok(()) }
 }

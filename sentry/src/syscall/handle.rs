@@ -13,6 +13,7 @@ use crate::fs::file_handle::FileHandle;
 use crate::fs::operations;
 use crate::fs::{Fd, OpenFlags, Path};
 use crate::task::CurrentTask;
+use crate::width::usize_from;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![name_to_handle_at, open_by_handle_at];
 
@@ -105,7 +106,7 @@ fn open_by_handle_at(
     if !may {
         return Err(Errno::EPERM);
     }
-    let mut bytes = vec![0; head.handle_bytes as usize];
+    let mut bytes = vec![0; usize_from(head.handle_bytes)];
     task.memory().read_bytes(place.element(1).address(), &mut bytes)?;
     let found = FileHandle::find(&bytes, &anchor.mount)?;
     let flags = OpenFlags::from_bits_truncate(flags);

@@ -9,6 +9,7 @@ use crate::cred::{Gid, Uid};
 use crate::keys::{Caller, KeyType, Restriction, Serial};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
+use crate::width::u64_from;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![add_key, request_key, keyctl];
 
@@ -259,7 +260,7 @@ fn capabilities(task: &CurrentTask, address: u64, room: u64) -> Result<usize, Er
     let told = CAPABILITIES.len().min(room);
     task.memory().write_bytes(VirtualAddress(address), &CAPABILITIES[..told])?;
     if let Some(rest) = room.checked_sub(told).filter(|rest| *rest > 0) {
-        task.memory().zero(UserPointer::<u8>::new(address).element(told).address(), rest as u64)?;
+        task.memory().zero(UserPointer::<u8>::new(address).element(told).address(), u64_from(rest))?;
     }
     Ok(CAPABILITIES.len())
 }

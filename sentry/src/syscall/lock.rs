@@ -161,8 +161,8 @@ fn describe_conflict(task: &CurrentTask, conflict: Option<RecordLock>, flock: &m
     *flock = Flock::default();
     flock.l_type = if conflict.is_exclusive { uapi::F_WRLCK } else { uapi::F_RDLCK } as i16;
     flock.l_whence = uapi::SEEK_SET as i16;
-    flock.l_start = conflict.start as i64;
-    flock.l_len = if conflict.end == u64::MAX { 0 } else { (conflict.end - conflict.start) as i64 };
+    flock.l_start = conflict.start.cast_signed();
+    flock.l_len = if conflict.end == u64::MAX { 0 } else { (conflict.end - conflict.start).cast_signed() };
     flock.l_pid = match conflict.owner {
         LockOwner::Process { process_id, .. } => task.shown_process(process_id),
         LockOwner::Description(_) | LockOwner::Outside => -1,

@@ -7,6 +7,7 @@ use super::arguments::{UserPointer, handlers};
 use crate::Errno;
 use crate::platform::PAGE_SIZE;
 use crate::task::CurrentTask;
+use crate::width::usize_from;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
     handlers![lsm_list_modules, lsm_get_self_attr, lsm_set_self_attr,];
@@ -75,7 +76,7 @@ fn lsm_set_self_attr(
     if u64::from(size) > PAGE_SIZE {
         return Err(Errno::E2BIG);
     }
-    let mut all = vec![0; size as usize];
+    let mut all = vec![0; usize_from(size)];
     task.memory().read_bytes(context.address(), &mut all)?;
     let [_, _, len_bytes, context_bytes] = context.read(task)?;
     let needed = HEAD_BYTES.checked_add(context_bytes).ok_or(Errno::EINVAL)?;

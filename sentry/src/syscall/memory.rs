@@ -18,6 +18,7 @@ use crate::pace::Pace;
 use crate::platform::{PAGE_SIZE, VirtualAddress, VirtualRange};
 use crate::slices::first;
 use crate::task::{CurrentTask, Tid, check_access};
+use crate::width::u64_from;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
     mmap,
@@ -384,7 +385,7 @@ fn mincore(
         let residency = task.memory().mincore(start, count)?;
         let target = vector.address().checked_add(done).ok_or(Errno::EFAULT)?;
         task.memory().write_bytes(target, &residency)?;
-        done += residency.len() as u64;
+        done += u64_from(residency.len());
         task.keep_going()?;
     }
     Ok(())
@@ -528,8 +529,8 @@ fn transfer(
         if written < len || pace.keep_going().is_err() {
             break;
         }
-        from.advance(len as u64);
-        to.advance(len as u64);
+        from.advance(u64_from(len));
+        to.advance(u64_from(len));
     }
     let was_empty = from.is_empty() || to.is_empty();
     if done == 0 && !was_empty { Err(Errno::EFAULT) } else { Ok(done) }

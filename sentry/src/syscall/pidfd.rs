@@ -14,6 +14,7 @@ use crate::fs::proc::process_of_directory;
 use crate::fs::{Caller, Fd, FileDescription, OpenFlags, Viewer, nsfs};
 use crate::signal::SignalInfo;
 use crate::task::{CurrentTask, ProcessFile, Task, Tid, check_access};
+use crate::width::usize_from;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![pidfd_open, pidfd_send_signal, pidfd_getfd,];
 
@@ -174,7 +175,7 @@ fn request_of(request: u32) -> Option<(u32, usize)> {
     const MAGIC: u32 = 0xff;
     const SIZE_BITS: u32 = 14;
     let size = request >> 16 & ((1 << SIZE_BITS) - 1);
-    (request >> 8 & 0xff == MAGIC).then_some((request & 0xff, size as usize))
+    (request >> 8 & 0xff == MAGIC).then_some((request & 0xff, usize_from(size)))
 }
 
 /// ioctl(2) on a process descriptor.

@@ -18,6 +18,7 @@ use crate::signal::SignalSet;
 use crate::task::{Blocked, CurrentTask, RestartBlock};
 use crate::time::{duration_from_timespec, timespec, timeval};
 use crate::wait::{Events, WaitQueue};
+use crate::width::u64_from;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![poll, ppoll, select, pselect6];
 
@@ -209,7 +210,7 @@ fn poll_entries(
     // What was asked for is not touched: another thread may be writing it.
     for (place, entry) in array.iter().enumerate() {
         let offset = place * size_of::<PollFd>() + std::mem::offset_of!(PollFd, revents);
-        let revents = VirtualAddress(entries.address().0.wrapping_add(offset as u64));
+        let revents = VirtualAddress(entries.address().0.wrapping_add(u64_from(offset)));
         task.memory().write_object(revents, &entry.revents)?;
     }
     Ok(reported)

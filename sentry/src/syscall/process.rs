@@ -22,6 +22,7 @@ use crate::task::{
     ChildEvent, CloneFlags, CloneRequest, CurrentTask, ExecRequest, ExitStatus, PidNamespace, ProcessFile,
     Tid, WaitOptions, WaitSelector, Waited,
 };
+use crate::width::{u64_from, usize_from};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
     clone,
@@ -174,7 +175,7 @@ pub(super) fn read_extensible<T: UserObject>(
     min_bytes: usize,
 ) -> Result<T, Errno> {
     let len = usize::try_from(structure.len_bytes).map_err(|_| Errno::E2BIG)?;
-    if len > crate::platform::PAGE_SIZE as usize {
+    if len > usize_from(crate::platform::PAGE_SIZE) {
         return Err(Errno::E2BIG);
     }
     if len < min_bytes {
@@ -274,7 +275,7 @@ fn read_strings(
                 Errno::ENAMETOOLONG => Errno::E2BIG,
                 error => error,
             })?;
-        total += string.len() as u64 + 9;
+        total += u64_from(string.len()) + 9;
         heap_charge.resize(heap_charge.len_bytes() + string.capacity() + STRING_BYTES)?;
         strings.push(string);
         if strings.len() > MAX_STRINGS || total > crate::loader::MAX_STRINGS_BYTES {

@@ -18,6 +18,7 @@ use crate::task::{
     CurrentTask, GENERAL_REGISTER_COUNT, Mode, PendingQueue, SyscallInfo, SyscallPhase, Task, Tid,
     TraceOptions, Tracee,
 };
+use crate::width::{u64_from, usize_from};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![ptrace];
 
@@ -236,7 +237,7 @@ fn debug_register(offset: u64) -> usize {
 
 /// Which of the words of a part of `struct user` is at `offset`, in bytes.
 fn word_at(offset: u64) -> usize {
-    offset as usize / size_of::<u64>()
+    usize_from(offset) / size_of::<u64>()
 }
 
 /// Size of `struct user_fpregs_struct`.
@@ -286,7 +287,7 @@ fn read_vector(
 }
 
 fn write_vector_len(task: &CurrentTask, vector: UserPointer<[u64; 2]>, len: usize) -> Result<(), Errno> {
-    vector.cast::<u64>().element(1).write(task, &(len as u64))
+    vector.cast::<u64>().element(1).write(task, &(u64_from(len)))
 }
 
 /// PTRACE_GETREGSET.

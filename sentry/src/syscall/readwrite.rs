@@ -26,6 +26,7 @@ use crate::signal::{Signal, SignalInfo};
 use crate::slices::{first, first_mut, rest, rest_mut};
 use crate::task::{Blocked, CurrentTask, Patience};
 use crate::wait::Events;
+use crate::width::u64_from;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
     handlers![read, write, pread64, pwrite64, readv, writev, preadv, pwritev, preadv2, pwritev2, lseek,];
@@ -274,8 +275,8 @@ fn position_or_offset(offset: i64) -> Result<At, Errno> {
 
 /// Fails if what begins at `start` would end behind the last position that there is.
 fn check_end(start: u64, len_bytes: usize) -> Result<(), Errno> {
-    let is_behind = |end: u64| start <= i64::MAX as u64 && end > i64::MAX as u64;
-    match start.checked_add(len_bytes as u64) {
+    let is_behind = |end: u64| start <= i64::MAX.cast_unsigned() && end > i64::MAX.cast_unsigned();
+    match start.checked_add(u64_from(len_bytes)) {
         Some(end) if !is_behind(end) => Ok(()),
         _ => Err(Errno::EINVAL),
     }
@@ -331,7 +332,7 @@ fn read_from(
                 None => {
                     let mut position = task.position(file)?;
                     let read = positioned_read(task, file, buffers, Place::Offset(*position))?;
-                    *position += read as u64;
+                    *position += u64_from(read);
                     Ok(read)
                 }
             },
@@ -360,7 +361,7 @@ impl Place<'_> {
     fn give_back(self, len: usize) {
         if let Self::Outer(outer) = self
             && let Ok(position) = outer.get()
-            && let Err(error) = outer.set(position.saturating_sub(len as u64))
+            && let Err(error) = outer.set(position.saturating_sub(u64_from(len)))
         {
             log::debug!("the host's file position stays: {error}");
         }
@@ -390,7 +391,7 @@ fn positioned_read(
         let portion = first_mut(&mut buffer, len)?;
         let read = match place {
             Place::Outer(outer) => outer.read(portion),
-            Place::Offset(start) => match start.checked_add(done as u64) {
+            Place::Offset(start) => match start.checked_add(u64_from(done)) {
                 Some(offset) => file.file().read_by(portion, offset, task),
                 None => Err(Errno::EINVAL),
             },
@@ -609,7 +610,7 @@ fn positioned_write(
             break Err(Errno::EFAULT);
         }
         let data = first(portion, taken)?;
-        let after = |written: usize| (written, end.saturating_add(written as u64));
+        let after = |written: usize| (written, end.saturating_add(u64_from(written)));
         let written = match place {
             Place::Outer(outer) => outer.write(data, appends).map(after),
             Place::Offset(_) if appends => file.file().append_by(data, task),

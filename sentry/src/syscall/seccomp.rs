@@ -21,6 +21,7 @@ use crate::platform::{PAGE_SIZE, VirtualAddress};
 use crate::seccomp::{Action, Addition, Answer, FilterFlags, Listener, ListenerFile};
 use crate::task::{CurrentTask, Installation, Patience, Tid};
 use crate::wait::Events;
+use crate::width::usize_from;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![seccomp];
 
@@ -139,7 +140,8 @@ pub(super) fn ioctl(
     argument: u64,
 ) -> Result<usize, Errno> {
     let (number, len_bytes, direction) = (request & 0xffff, request >> 16 & 0x3fff, request >> 30);
-    let is_of = |directions: &[u32], len: usize| directions.contains(&direction) && len_bytes as usize == len;
+    let is_of =
+        |directions: &[u32], len: usize| directions.contains(&direction) && usize_from(len_bytes) == len;
     match number {
         RECV if is_of(&[READ | WRITE], size_of::<SeccompNotif>()) => {
             receive(task, listener, UserPointer::new(argument))

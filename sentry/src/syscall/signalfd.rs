@@ -11,6 +11,7 @@ use crate::fs::signalfd::SignalFile;
 use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
 use crate::signal::SignalSet;
 use crate::task::{CurrentTask, SignalSource};
+use crate::width::u64_from;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![signalfd, signalfd4];
 
@@ -36,7 +37,7 @@ fn signalfd4(
     if flags & !(SFD_CLOEXEC | SFD_NONBLOCK) != 0 {
         return Err(Errno::EINVAL);
     }
-    if size != size_of::<SignalSet>() as u64 {
+    if size != u64_from(size_of::<SignalSet>()) {
         return Err(Errno::EINVAL);
     }
     let mask = read_signal_mask(task, mask, size)?.ok_or(Errno::EFAULT)?.bits();

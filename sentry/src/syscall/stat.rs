@@ -17,6 +17,7 @@ use crate::fs::{
     check_viewer_access,
 };
 use crate::task::CurrentTask;
+use crate::width::u64_from;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
     stat, lstat, fstat, newfstatat, statx, statfs, fstatfs, ustat, sysfs, access, faccessat, faccessat2,
@@ -69,9 +70,9 @@ fn stat_of(task: &CurrentTask, metadata: &Metadata) -> Stat {
         st_uid: namespace.from_kernel_uid(metadata.uid).0,
         st_gid: namespace.from_kernel_gid(metadata.gid).0,
         st_rdev: metadata.special_device.as_u64(),
-        st_size: metadata.size_bytes as i64,
+        st_size: metadata.size_bytes.cast_signed(),
         st_blksize: i64::from(metadata.block_size_bytes),
-        st_blocks: metadata.blocks as i64,
+        st_blocks: metadata.blocks.cast_signed(),
         st_atime: metadata.accessed.seconds,
         st_atime_nsec: u64::from(metadata.accessed.nanoseconds),
         st_mtime: metadata.modified.seconds,
@@ -169,16 +170,16 @@ fn write_statfs(task: &CurrentTask, place: &Path, address: UserPointer<Statfs>) 
         flags |= MountFlags::RDONLY;
     }
     let statfs = Statfs {
-        f_type: info.magic as i64,
-        f_bsize: info.block_size_bytes as i64,
-        f_frsize: info.block_size_bytes as i64,
-        f_blocks: info.blocks as i64,
-        f_bfree: info.free_blocks as i64,
-        f_bavail: info.free_blocks as i64,
-        f_files: info.inodes as i64,
-        f_ffree: info.free_inodes as i64,
+        f_type: info.magic.cast_signed(),
+        f_bsize: info.block_size_bytes.cast_signed(),
+        f_frsize: info.block_size_bytes.cast_signed(),
+        f_blocks: info.blocks.cast_signed(),
+        f_bfree: info.free_blocks.cast_signed(),
+        f_bavail: info.free_blocks.cast_signed(),
+        f_files: info.inodes.cast_signed(),
+        f_ffree: info.free_inodes.cast_signed(),
         f_fsid: [file_system.device().as_u64() as i32, 0],
-        f_namelen: crate::fs::path::MAX_NAME_LEN as i64,
+        f_namelen: u64_from(crate::fs::path::MAX_NAME_LEN).cast_signed(),
         f_flags: ST_VALID | st_flags(flags),
         ..Statfs::default()
     };

@@ -20,6 +20,7 @@ use crate::pace::Pace;
 use crate::slices::{first, first_mut, rest};
 use crate::task::{CurrentTask, Patience};
 use crate::wait::Events;
+use crate::width::u64_from;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![sendfile, copy_file_range, splice, tee, vmsplice,];
 
@@ -176,8 +177,8 @@ fn move_to_file(
         Some(pipe) => fill_pipe(task, &source, (&target.file, pipe), wanted_len(len_bytes), false)?,
         None => copy(task, &source, &target, wanted_len(len_bytes))?,
     };
-    source.finish(task, offset, source.start + moved as u64)?;
-    target.finish(task, UserPointer::new(0), target.start + moved as u64)?;
+    source.finish(task, offset, source.start + u64_from(moved))?;
+    target.finish(task, UserPointer::new(0), target.start + u64_from(moved))?;
     Ok(moved)
 }
 
@@ -220,8 +221,8 @@ fn copy_file_range(
         return Err(Errno::EINVAL);
     }
     let moved = copy(task, &source, &target, wanted_len(len_bytes))?;
-    source.finish(task, source_offset, start + moved as u64)?;
-    target.finish(task, target_offset, target_start + moved as u64)?;
+    source.finish(task, source_offset, start + u64_from(moved))?;
+    target.finish(task, target_offset, target_start + u64_from(moved))?;
     Ok(moved)
 }
 
@@ -278,8 +279,8 @@ pub(super) fn splice_files(
         (None, Some(to)) => fill_pipe(task, &source, (&target.file, to), wanted, never_waits)?,
         (None, None) => return Err(Errno::EINVAL),
     };
-    source.finish(task, source_offset.place(), source.start + moved as u64)?;
-    target.finish(task, target_offset.place(), target.start + moved as u64)?;
+    source.finish(task, source_offset.place(), source.start + u64_from(moved))?;
+    target.finish(task, target_offset.place(), target.start + u64_from(moved))?;
     Ok(moved)
 }
 
@@ -302,7 +303,7 @@ fn copy(task: &mut CurrentTask, source: &Side, target: &Side, wanted: usize) -> 
     let mut done = 0;
     let result = loop {
         let portion = first_mut(&mut buffer, PORTION_LEN.min(wanted - done))?;
-        match copy_portion(task, source, target, portion, done as u64) {
+        match copy_portion(task, source, target, portion, u64_from(done)) {
             Ok(0) => break Ok(()),
             Ok(copied) => done += copied,
             Err(error) => break Err(error),
@@ -333,7 +334,7 @@ fn copy_portion(
     let mut unwritten = first(portion, read)?;
     let mut written = 0;
     while !unwritten.is_empty() {
-        let offset = target_offset.saturating_add(written as u64);
+        let offset = target_offset.saturating_add(u64_from(written));
         let mut attempts = 0;
         let result =
             Patience::of(&target.file, Events::OUT).retry_on(task, &target.file, Events::OUT, |task| {
@@ -396,7 +397,7 @@ fn drain_pipe(
             Ok(false) => break Ok(()),
             Err(error) => break Err(error),
         }
-        let offset = match target.checked_offset(task, done as u64) {
+        let offset = match target.checked_offset(task, u64_from(done)) {
             Ok(offset) => offset,
             Err(error) => break Err(error),
         };

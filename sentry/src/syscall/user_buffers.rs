@@ -8,6 +8,7 @@ use crate::abi::Iovec;
 use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
+use crate::width::u64_from;
 
 /// The most that one call moves: Linux's `MAX_RW_COUNT`.
 pub(crate) const MAX_TRANSFER_LEN: usize = 0x7fff_f000;
@@ -45,7 +46,7 @@ impl UserBuffers {
     /// # Errors
     /// EFAULT if that cannot be user memory.
     pub(super) fn message(buffer: UserSlice) -> Result<Self, Errno> {
-        let len_bytes = buffer.len_bytes.min(MAX_TRANSFER_LEN as u64);
+        let len_bytes = buffer.len_bytes.min(u64_from(MAX_TRANSFER_LEN));
         Self::single(UserSlice { len_bytes, ..buffer })
     }
 
@@ -125,7 +126,7 @@ impl UserBuffers {
             let Some((address, len)) = self.pieces.last_mut() else { break };
             let part = (*len).min(len_bytes - done);
             let copied = copy(*address, done..done + part);
-            *address = address.wrapping_add(copied as u64);
+            *address = address.wrapping_add(u64_from(copied));
             *len -= copied;
             let is_used_up = *len == 0;
             done += copied;

@@ -13,6 +13,7 @@ use crate::io_uring::{Buffer, Ending, Group, Picked, Request, Ring, SqeFlags};
 use crate::platform::VirtualAddress;
 use crate::syscall::arguments::UserPointer;
 use crate::task::CurrentTask;
+use crate::width::{u64_from, usize_from};
 
 /// Buffers that a group has at most: their numbers are of sixteen bits.
 const MAX_BUFFERS: usize = 1 << 16;
@@ -125,7 +126,7 @@ fn provide_buffers(ring: &Ring, sqe: &IoUringSqe) -> Result<usize, Errno> {
     if first + count > MAX_BUFFERS {
         return Err(Errno::EINVAL);
     }
-    let total = u64::from(sqe.len).checked_mul(count as u64).ok_or(Errno::EOVERFLOW)?;
+    let total = u64::from(sqe.len).checked_mul(u64_from(count)).ok_or(Errno::EOVERFLOW)?;
     let end = sqe.addr.checked_add(total).ok_or(Errno::EOVERFLOW)?;
     crate::syscall::user_buffers::check_range(sqe.addr, end - sqe.addr)?;
     let mut registered = ring.registered.lock();
@@ -139,7 +140,7 @@ fn provide_buffers(ring: &Ring, sqe: &IoUringSqe) -> Result<usize, Errno> {
     }
     charge.resize((buffers.len() + count) * BUFFER_BYTES)?;
     for index in 0..count {
-        let address = sqe.addr + index as u64 * u64::from(sqe.len);
+        let address = sqe.addr + u64_from(index) * u64::from(sqe.len);
         let buffer = Buffer { address, len_bytes: sqe.len.into() };
         buffers.push_back(Picked { id: ((first + index) & 0xffff) as u16, buffer });
     }
@@ -184,7 +185,7 @@ pub(super) fn register_ring(task: &CurrentTask, ring: &Ring, given: BufferRing) 
         return Err(Errno::EINVAL);
     }
     let address = VirtualAddress(address);
-    task.memory().check_writable(address, entries as usize * ENTRY_BYTES as usize)?;
+    task.memory().check_writable(address, usize_from(entries) * usize_from(ENTRY_BYTES))?;
     let mut registered = ring.registered.lock();
     match registered.groups.get(&group) {
         Some(Group::Provided(buffers, _)) if buffers.is_empty() => {}

@@ -13,6 +13,7 @@ use crate::io_uring::{Ending, Request, Ring, RingFile, SqeFlags};
 use crate::syscall::Table;
 use crate::syscall::arguments::UserPointer;
 use crate::task::{Attempting, CurrentTask, Dispatcher};
+use crate::width::usize_from;
 
 /// `IORING_FILE_INDEX_ALLOC`: any place that is free.
 const ANY_PLACE: u32 = u32::MAX;
@@ -27,7 +28,7 @@ pub(super) fn place(ring: &Ring, index: u32, file: Arc<FileDescription>) -> Resu
     }
     let mut registered = ring.registered.lock();
     if index == ANY_PLACE {
-        return registered.add_file(file).map(|index| index as usize);
+        return registered.add_file(file).map(usize_from);
     }
     let old = registered.set_file(index.checked_sub(1).ok_or(Errno::EINVAL)?, Some(file));
     drop(registered);
@@ -70,7 +71,7 @@ pub(super) fn open(task: &mut CurrentTask, ring: &Arc<Ring>, request: &Arc<Reque
     if sqe.buf_index != 0 {
         return Err(Errno::EINVAL).into();
     }
-    let is_plain = sqe.opcode == op::IORING_OP_OPENAT as u8;
+    let is_plain = sqe.is(op::IORING_OP_OPENAT);
     if is_plain && sqe.file_index != 0 && sqe.op_flags & O_CLOEXEC != 0 {
         return Err(Errno::EINVAL).into();
     }
@@ -170,7 +171,7 @@ fn place_all(
     if ring.registered.lock().files.is_none() {
         return Err(Errno::ENXIO);
     }
-    for done in 0..count as usize {
+    for done in 0..usize_from(count) {
         let descriptor = descriptors.element(done);
         let placed = descriptor.read(task).and_then(|fd| {
             let index = place(ring, ANY_PLACE, task.usable_file(Fd(fd))?)?;
@@ -182,7 +183,7 @@ fn place_all(
             Err(_) => return Ok(done),
         }
     }
-    Ok(count as usize)
+    Ok(usize_from(count))
 }
 
 /// Replaces registered files from place `start` on by those of `count` descriptors: -1 for none, -2 to leave one as it is.
@@ -198,11 +199,11 @@ pub(super) fn replace(
 ) -> Result<usize, Errno> {
     let end = start.checked_add(count).ok_or(Errno::EOVERFLOW)?;
     let registered = ring.registered.lock().files.as_ref().map(Vec::len).ok_or(Errno::ENXIO)?;
-    if end as usize > registered {
+    if usize_from(end) > registered {
         return Err(Errno::EINVAL);
     }
     for done in 0..count {
-        let replaced = descriptors.element(done as usize).read(task).and_then(|fd| match fd {
+        let replaced = descriptors.element(usize_from(done)).read(task).and_then(|fd| match fd {
             uapi::IORING_REGISTER_FILES_SKIP => Ok(None),
             -1 => ring.registered.lock().set_file(start + done, None),
             fd => {
@@ -216,10 +217,10 @@ pub(super) fn replace(
         match replaced {
             Ok(_) => {}
             Err(error) if done == 0 => return Err(error),
-            Err(_) => return Ok(done as usize),
+            Err(_) => return Ok(usize_from(done)),
         }
     }
-    Ok(count as usize)
+    Ok(usize_from(count))
 }
 
 /// IORING_OP_FIXED_FD_INSTALL: a registered file gets a descriptor.

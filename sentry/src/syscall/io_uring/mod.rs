@@ -27,6 +27,7 @@ use crate::io_uring::{Layout, MAX_CQ_ENTRIES, MAX_ENTRIES, Ring, RingFile, Setup
 use crate::task::{Blocked, CurrentTask};
 use crate::time::duration_from_timespec;
 use crate::wait::Events;
+use crate::width::{u64_from, usize_from};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
     handlers![io_uring_setup, io_uring_enter, io_uring_register = register::io_uring_register];
@@ -58,7 +59,7 @@ fn io_uring_setup(
     }
     let flags = SetupFlags::from_bits(given.flags).ok_or(Errno::EINVAL)?;
     check_setup_flags(flags)?;
-    if flags.contains(SetupFlags::SQ_AFF) && given.sq_thread_cpu as usize >= task.kernel().cpu_count() {
+    if flags.contains(SetupFlags::SQ_AFF) && usize_from(given.sq_thread_cpu) >= task.kernel().cpu_count() {
         return Err(Errno::EINVAL);
     }
     let layout = layout_of(flags, entries, given.cq_entries)?;
@@ -182,7 +183,7 @@ fn io_uring_enter(
     } else {
         0
     };
-    if !polls && submitted != to_submit as usize {
+    if !polls && submitted != usize_from(to_submit) {
         return Ok(submitted);
     }
     if flags & uapi::IORING_ENTER_GETEVENTS == 0 {
@@ -207,7 +208,7 @@ fn read_waiting(task: &CurrentTask, flags: u32, argument: UserSlice) -> Result<W
         let mask = read_signal_mask(task, mask, argument.len_bytes)?;
         return Ok(Waiting { mask, ..Waiting::default() });
     }
-    if argument.len_bytes != size_of::<IoUringGeteventsArg>() as u64 {
+    if argument.len_bytes != u64_from(size_of::<IoUringGeteventsArg>()) {
         return Err(Errno::EINVAL);
     }
     let given: IoUringGeteventsArg = UserPointer::new(argument.address.0).read(task)?;

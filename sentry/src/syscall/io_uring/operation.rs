@@ -251,7 +251,7 @@ pub(super) fn is_supported(opcode: u8) -> bool {
 
 /// The register with the descriptor of a submission that is no file's that must be open.
 pub(super) fn directory(sqe: &IoUringSqe) -> u64 {
-    sqe.fd as u64
+    i64::from(sqe.fd).cast_unsigned()
 }
 
 /// Whether an operation is over at once, so that a ring whose transfers are asked for (IORING_SETUP_IOPOLL) takes it.
@@ -291,15 +291,14 @@ pub(super) fn prepare(
         let registered = ring.registered.lock();
         prepared.credentials = Some(registered.personality(sqe.personality).ok_or(Errno::EINVAL)?);
     }
-    if !row.has_file && flags.contains(SqeFlags::FIXED_FILE) && sqe.opcode != op::IORING_OP_MSG_RING as u8 {
-        let is_cancel = sqe.opcode == op::IORING_OP_ASYNC_CANCEL as u8;
+    if !row.has_file && flags.contains(SqeFlags::FIXED_FILE) && !sqe.is(op::IORING_OP_MSG_RING) {
+        let is_cancel = sqe.is(op::IORING_OP_ASYNC_CANCEL);
         return Err(if is_cancel || sqe.fd == AT_FDCWD { Errno::EINVAL } else { Errno::EBADF });
     }
     match row.opcode {
         op::IORING_OP_TIMEOUT => prepared.timeout = Some(timeout::read(task, sqe)?),
         op::IORING_OP_LINK_TIMEOUT => {
-            let is_placed =
-                before.is_some_and(|before| before.sqe.opcode != op::IORING_OP_LINK_TIMEOUT as u8);
+            let is_placed = before.is_some_and(|before| !before.sqe.is(op::IORING_OP_LINK_TIMEOUT));
             if !is_placed {
                 return Err(Errno::EINVAL);
             }

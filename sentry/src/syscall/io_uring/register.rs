@@ -9,7 +9,7 @@ use super::{buffers, cancel, files, find_ring};
 use crate::Errno;
 use crate::abi::{
     IoUringFilesUpdate, IoUringProbe, IoUringProbeOp, IoUringRestriction, IoUringRsrcRegister,
-    IoUringRsrcUpdate2, IoUringSyncCancelReg, Iovec, UserObject,
+    IoUringRsrcUpdate2, IoUringSyncCancelReg, Iovec, UserObject, io_uring_registration, io_uring_restriction,
 };
 use crate::cred::Capabilities;
 use crate::fs::eventfd::EventFile;
@@ -19,6 +19,7 @@ use crate::limits::Resource;
 use crate::platform::{PAGE_SIZE, VirtualAddress};
 use crate::syscall::arguments::UserPointer;
 use crate::task::CurrentTask;
+use crate::width::{u64_from, usize_from};
 
 /// Rings that a task registers at most (`IO_RINGFD_REG_MAX`).
 pub(super) const MAX_RINGS: usize = 16;
@@ -53,7 +54,7 @@ impl Argument {
 
     /// The structure, whose size the count is.
     fn sized<T: UserObject>(self, task: &CurrentTask) -> Result<T, Errno> {
-        if self.count as usize != size_of::<T>() { Err(Errno::EINVAL) } else { self.pointer().read(task) }
+        if usize_from(self.count) != size_of::<T>() { Err(Errno::EINVAL) } else { self.pointer().read(task) }
     }
 }
 
@@ -64,11 +65,9 @@ pub(super) fn io_uring_register(
     address: u64,
     count: u32,
 ) -> Result<usize, Errno> {
-    const REGISTERED: u32 = uapi::io_uring_register_op::IORING_REGISTER_USE_REGISTERED_RING as u32;
+    const REGISTERED: u32 = op::IORING_REGISTER_USE_REGISTERED_RING as u32;
     let (is_registered, opcode) = (opcode & REGISTERED != 0, opcode & !REGISTERED);
-    if opcode >= op::IORING_REGISTER_LAST as u32 {
-        return Err(Errno::EINVAL);
-    }
+    let registration = io_uring_registration(opcode).ok_or(Errno::EINVAL)?;
     let (_open, ring) = find_ring(task, fd, is_registered)?;
     ring.check_issuer(task)?;
     if !ring.is_disabled()
@@ -77,112 +76,92 @@ pub(super) fn io_uring_register(
     {
         return Err(Errno::EACCES);
     }
-    register(task, &ring, opcode, Argument { address, count })
+    register(task, &ring, registration, Argument { address, count })
 }
 
 fn register(
     task: &mut CurrentTask,
     ring: &Arc<Ring>,
-    opcode: u32,
+    registration: op,
     argument: Argument,
 ) -> Result<usize, Errno> {
-    const BUFFERS: u32 = op::IORING_REGISTER_BUFFERS as u32;
-    const NO_BUFFERS: u32 = op::IORING_UNREGISTER_BUFFERS as u32;
-    const FILES: u32 = op::IORING_REGISTER_FILES as u32;
-    const NO_FILES: u32 = op::IORING_UNREGISTER_FILES as u32;
-    const FILES_UPDATE: u32 = op::IORING_REGISTER_FILES_UPDATE as u32;
-    const PROBE: u32 = op::IORING_REGISTER_PROBE as u32;
-    const PERSONALITY: u32 = op::IORING_REGISTER_PERSONALITY as u32;
-    const NO_PERSONALITY: u32 = op::IORING_UNREGISTER_PERSONALITY as u32;
-    const RESTRICTIONS: u32 = op::IORING_REGISTER_RESTRICTIONS as u32;
-    const ENABLE: u32 = op::IORING_REGISTER_ENABLE_RINGS as u32;
-    match opcode {
-        BUFFERS => register_buffers(task, ring, argument),
-        NO_BUFFERS => {
+    match registration {
+        op::IORING_REGISTER_BUFFERS => register_buffers(task, ring, argument),
+        op::IORING_UNREGISTER_BUFFERS => {
             argument.check_none()?;
             let old = ring.registered.lock().buffers.take();
             old.map(|_| 0).ok_or(Errno::ENXIO)
         }
-        FILES => register_files(task, ring, argument.pointer(), argument.count, false),
-        NO_FILES => {
+        op::IORING_REGISTER_FILES => register_files(task, ring, argument.pointer(), argument.count, false),
+        op::IORING_UNREGISTER_FILES => {
             argument.check_none()?;
             let old = ring.registered.lock().files.take();
             old.map(|_| 0).ok_or(Errno::ENXIO)
         }
-        FILES_UPDATE => update_files(task, ring, argument),
-        PROBE => probe(task, argument),
-        PERSONALITY => {
+        op::IORING_REGISTER_FILES_UPDATE => update_files(task, ring, argument),
+        op::IORING_REGISTER_PROBE => probe(task, argument),
+        op::IORING_REGISTER_PERSONALITY => {
             argument.check_none()?;
             ring.registered.lock().add_personality(task.credentials()).map(usize::from)
         }
-        NO_PERSONALITY if argument.address == 0 => {
+        op::IORING_UNREGISTER_PERSONALITY if argument.address == 0 => {
             let number = u16::try_from(argument.count).map_err(|_| Errno::EINVAL)?;
             let removed = ring.registered.lock().remove_personality(number);
             removed.map(|_| 0).ok_or(Errno::EINVAL)
         }
-        NO_PERSONALITY => Err(Errno::EINVAL),
-        RESTRICTIONS => restrict(task, ring, argument),
-        ENABLE => {
+        op::IORING_UNREGISTER_PERSONALITY => Err(Errno::EINVAL),
+        op::IORING_REGISTER_RESTRICTIONS => restrict(task, ring, argument),
+        op::IORING_REGISTER_ENABLE_RINGS => {
             argument.check_none()?;
             ring.enable(task).map(|()| 0)
         }
-        _ => register_more(task, ring, opcode, argument),
+        _ => register_more(task, ring, registration, argument),
     }
 }
 
 fn register_more(
     task: &mut CurrentTask,
     ring: &Arc<Ring>,
-    opcode: u32,
+    registration: op,
     argument: Argument,
 ) -> Result<usize, Errno> {
-    const EVENT: u32 = op::IORING_REGISTER_EVENTFD as u32;
-    const LATE_EVENT: u32 = op::IORING_REGISTER_EVENTFD_ASYNC as u32;
-    const NO_EVENT: u32 = op::IORING_UNREGISTER_EVENTFD as u32;
-    const FILES2: u32 = op::IORING_REGISTER_FILES2 as u32;
-    const FILES_UPDATE2: u32 = op::IORING_REGISTER_FILES_UPDATE2 as u32;
-    const BUFFERS2: u32 = op::IORING_REGISTER_BUFFERS2 as u32;
-    const BUFFERS_UPDATE: u32 = op::IORING_REGISTER_BUFFERS_UPDATE as u32;
-    const RINGS: u32 = op::IORING_REGISTER_RING_FDS as u32;
-    const NO_RINGS: u32 = op::IORING_UNREGISTER_RING_FDS as u32;
-    const BUFFER_RING: u32 = op::IORING_REGISTER_PBUF_RING as u32;
-    const NO_BUFFER_RING: u32 = op::IORING_UNREGISTER_PBUF_RING as u32;
-    const BUFFER_STATUS: u32 = op::IORING_REGISTER_PBUF_STATUS as u32;
-    const CANCEL: u32 = op::IORING_REGISTER_SYNC_CANCEL as u32;
-    const FILE_RANGE: u32 = op::IORING_REGISTER_FILE_ALLOC_RANGE as u32;
-    match opcode {
-        EVENT | LATE_EVENT => register_event(task, ring, argument, opcode == LATE_EVENT),
-        NO_EVENT => {
+    match registration {
+        op::IORING_REGISTER_EVENTFD | op::IORING_REGISTER_EVENTFD_ASYNC => {
+            register_event(task, ring, argument, registration == op::IORING_REGISTER_EVENTFD_ASYNC)
+        }
+        op::IORING_UNREGISTER_EVENTFD => {
             argument.check_none()?;
             ring.set_event(None).map(|_| 0).ok_or(Errno::ENXIO)
         }
-        FILES2 => {
+        op::IORING_REGISTER_FILES2 => {
             let given: IoUringRsrcRegister = argument.sized(task)?;
             let is_sparse = check_resources(&given)?;
             register_files(task, ring, UserPointer::new(given.data), given.nr, is_sparse)
         }
-        FILES_UPDATE2 => {
+        op::IORING_REGISTER_FILES_UPDATE2 => {
             let given: IoUringRsrcUpdate2 = argument.sized(task)?;
             check_update(&given)?;
             files::replace(task, ring, given.offset, UserPointer::new(given.data), given.nr)
         }
-        BUFFERS2 => {
+        op::IORING_REGISTER_BUFFERS2 => {
             let given: IoUringRsrcRegister = argument.sized(task)?;
             match check_resources(&given)? {
                 true => register_empty_buffers(ring, given.nr),
                 false => register_buffers(task, ring, Argument { address: given.data, count: given.nr }),
             }
         }
-        BUFFERS_UPDATE => {
+        op::IORING_REGISTER_BUFFERS_UPDATE => {
             let given: IoUringRsrcUpdate2 = argument.sized(task)?;
             check_update(&given)?;
             update_buffers(task, ring, &given)
         }
-        RINGS => register_rings(task, argument),
-        NO_RINGS => unregister_rings(task, argument),
-        BUFFER_RING => buffers::register_ring(task, ring, argument.single(task)?).map(|()| 0),
-        NO_BUFFER_RING => buffers::unregister_ring(ring, argument.single(task)?).map(|()| 0),
-        BUFFER_STATUS => {
+        op::IORING_REGISTER_RING_FDS => register_rings(task, argument),
+        op::IORING_UNREGISTER_RING_FDS => unregister_rings(task, argument),
+        op::IORING_REGISTER_PBUF_RING => {
+            buffers::register_ring(task, ring, argument.single(task)?).map(|()| 0)
+        }
+        op::IORING_UNREGISTER_PBUF_RING => buffers::unregister_ring(ring, argument.single(task)?).map(|()| 0),
+        op::IORING_REGISTER_PBUF_STATUS => {
             let [group, _, rest @ ..]: [u32; 10] = argument.single(task)?;
             if rest != [0; 8] {
                 return Err(Errno::EINVAL);
@@ -190,11 +169,13 @@ fn register_more(
             let taken = buffers::taken(ring, group)?;
             argument.pointer::<u32>().element(1).write(task, &taken).map(|()| 0)
         }
-        CANCEL => {
+        op::IORING_REGISTER_SYNC_CANCEL => {
             let given: IoUringSyncCancelReg = argument.single(task)?;
             cancel::synchronously(task, ring, &given)
         }
-        FILE_RANGE => set_file_range(ring, argument.pointer::<[u32; 4]>().read(task)?, argument.count),
+        op::IORING_REGISTER_FILE_ALLOC_RANGE => {
+            set_file_range(ring, argument.pointer::<[u32; 4]>().read(task)?, argument.count)
+        }
         _ => Err(Errno::EINVAL),
     }
 }
@@ -237,15 +218,15 @@ fn register_files(
     if count == 0 {
         return Err(Errno::EINVAL);
     }
-    if count > MAX_FILES || count as usize > task.open_files_limit() {
+    if count > MAX_FILES || usize_from(count) > task.open_files_limit() {
         return Err(Errno::EMFILE);
     }
-    ring.registered.lock().charge(count as usize)?;
+    ring.registered.lock().charge(usize_from(count))?;
     let find = |index: usize| match is_sparse || descriptors.is_null() {
         true => Ok(None),
         false => find_file(task, descriptors.element(index).read(task)?),
     };
-    let files = (0..count as usize).map(find).collect::<Result<Vec<_>, Errno>>()?;
+    let files = (0..usize_from(count)).map(find).collect::<Result<Vec<_>, Errno>>()?;
     let mut registered = ring.registered.lock();
     if registered.files.is_some() {
         return Err(Errno::EBUSY);
@@ -274,10 +255,10 @@ fn set_file_range(ring: &Ring, given: [u32; 4], count: u32) -> Result<usize, Err
     let end = start.checked_add(len).ok_or(Errno::EOVERFLOW)?;
     let mut registered = ring.registered.lock();
     let files = registered.files.as_ref().map_or(0, Vec::len);
-    if end as usize > files {
+    if usize_from(end) > files {
         return Err(Errno::EINVAL);
     }
-    registered.file_range = (start as usize, end as usize);
+    registered.file_range = (usize_from(start), usize_from(end));
     Ok(0)
 }
 
@@ -311,10 +292,10 @@ fn register_buffers(task: &CurrentTask, ring: &Ring, argument: Argument) -> Resu
     if argument.count == 0 || argument.count > MAX_BUFFERS {
         return Err(Errno::EINVAL);
     }
-    ring.registered.lock().charge(argument.count as usize)?;
+    ring.registered.lock().charge(usize_from(argument.count))?;
     let pieces = argument.pointer::<Iovec>();
     let buffer = |index: usize| buffer_of(task, pieces.element(index).read(task)?);
-    let buffers = (0..argument.count as usize).map(buffer).collect::<Result<Vec<_>, Errno>>()?;
+    let buffers = (0..usize_from(argument.count)).map(buffer).collect::<Result<Vec<_>, Errno>>()?;
     check_locked(task, &buffers)?;
     ring.registered.lock().buffers = Some(buffers);
     Ok(0)
@@ -328,19 +309,19 @@ fn register_empty_buffers(ring: &Ring, count: u32) -> Result<usize, Errno> {
     if count > MAX_BUFFERS {
         return Err(Errno::EINVAL);
     }
-    registered.charge(count as usize)?;
-    registered.buffers = Some(vec![None; count as usize]);
+    registered.charge(usize_from(count))?;
+    registered.buffers = Some(vec![None; usize_from(count)]);
     Ok(0)
 }
 
 fn update_buffers(task: &CurrentTask, ring: &Ring, given: &IoUringRsrcUpdate2) -> Result<usize, Errno> {
     let end = given.offset.checked_add(given.nr).ok_or(Errno::EOVERFLOW)?;
     let has = ring.registered.lock().buffers.as_ref().map(Vec::len).ok_or(Errno::ENXIO)?;
-    if end as usize > has {
+    if usize_from(end) > has {
         return Err(Errno::EINVAL);
     }
     let pieces = UserPointer::<Iovec>::new(given.data);
-    for done in 0..given.nr as usize {
+    for done in 0..usize_from(given.nr) {
         let buffer = pieces.element(done).read(task).and_then(|piece| buffer_of(task, piece));
         let buffer = match buffer {
             Ok(buffer) => buffer,
@@ -348,10 +329,10 @@ fn update_buffers(task: &CurrentTask, ring: &Ring, given: &IoUringRsrcUpdate2) -
             Err(_) => return Ok(done),
         };
         let mut registered = ring.registered.lock();
-        let place = registered.buffers.as_mut().and_then(|all| all.get_mut(given.offset as usize + done));
+        let place = registered.buffers.as_mut().and_then(|all| all.get_mut(usize_from(given.offset) + done));
         *place.ok_or(Errno::ENXIO)? = buffer;
     }
-    Ok(given.nr as usize)
+    Ok(usize_from(given.nr))
 }
 
 fn register_event(
@@ -378,11 +359,12 @@ fn probe(task: &CurrentTask, argument: Argument) -> Result<usize, Errno> {
         return Err(Errno::EINVAL);
     }
     let place = argument.pointer::<IoUringProbe>();
-    let operations =
-        UserPointer::<IoUringProbeOp>::new(argument.address.wrapping_add(size_of::<IoUringProbe>() as u64));
+    let operations = UserPointer::<IoUringProbeOp>::new(
+        argument.address.wrapping_add(u64_from(size_of::<IoUringProbe>())),
+    );
     let is_zero = place.read(task)? == IoUringProbe::default()
         && operations
-            .read_array(task, argument.count as usize)?
+            .read_array(task, usize_from(argument.count))?
             .iter()
             .all(|row| *row == IoUringProbeOp::default());
     if !is_zero {
@@ -400,10 +382,6 @@ fn probe(task: &CurrentTask, argument: Argument) -> Result<usize, Errno> {
 
 fn restrict(task: &CurrentTask, ring: &Ring, argument: Argument) -> Result<usize, Errno> {
     use uapi::io_uring_register_restriction_op as kinds;
-    const REGISTER: u16 = kinds::IORING_RESTRICTION_REGISTER_OP as u16;
-    const OPERATION: u16 = kinds::IORING_RESTRICTION_SQE_OP as u16;
-    const ALLOWED: u16 = kinds::IORING_RESTRICTION_SQE_FLAGS_ALLOWED as u16;
-    const REQUIRED: u16 = kinds::IORING_RESTRICTION_SQE_FLAGS_REQUIRED as u16;
     const MAX_COUNT: u32 = 128;
     if !ring.is_disabled() {
         return Err(Errno::EBADFD);
@@ -415,15 +393,17 @@ fn restrict(task: &CurrentTask, ring: &Ring, argument: Argument) -> Result<usize
         return Err(Errno::EINVAL);
     }
     let mut restrictions = Restrictions::default();
-    let given = argument.pointer::<IoUringRestriction>().read_array(task, argument.count as usize)?;
+    let given = argument.pointer::<IoUringRestriction>().read_array(task, usize_from(argument.count))?;
     for one in given {
-        match one.opcode {
-            REGISTER if u32::from(one.value) < op::IORING_REGISTER_LAST as u32 => {
+        match io_uring_restriction(one.opcode).ok_or(Errno::EINVAL)? {
+            kinds::IORING_RESTRICTION_REGISTER_OP if io_uring_registration(one.value.into()).is_some() => {
                 restrictions.registrations |= 1 << one.value;
             }
-            OPERATION if one.value < OPERATION_COUNT => restrictions.operations |= 1 << one.value,
-            ALLOWED => restrictions.allowed_flags = one.value,
-            REQUIRED => restrictions.required_flags = one.value,
+            kinds::IORING_RESTRICTION_SQE_OP if one.value < OPERATION_COUNT => {
+                restrictions.operations |= 1 << one.value;
+            }
+            kinds::IORING_RESTRICTION_SQE_FLAGS_ALLOWED => restrictions.allowed_flags = one.value,
+            kinds::IORING_RESTRICTION_SQE_FLAGS_REQUIRED => restrictions.required_flags = one.value,
             _ => return Err(Errno::EINVAL),
         }
     }
@@ -435,11 +415,11 @@ fn restrict(task: &CurrentTask, ring: &Ring, argument: Argument) -> Result<usize
 type RingUpdate = [u64; 2];
 
 fn register_rings(task: &mut CurrentTask, argument: Argument) -> Result<usize, Errno> {
-    if argument.count == 0 || argument.count as usize > MAX_RINGS {
+    if argument.count == 0 || usize_from(argument.count) > MAX_RINGS {
         return Err(Errno::EINVAL);
     }
     let updates = argument.pointer::<RingUpdate>();
-    for done in 0..argument.count as usize {
+    for done in 0..usize_from(argument.count) {
         let registered = updates.element(done).read(task).and_then(|update| register_ring(task, update));
         let index = match registered {
             Ok(index) => index,
@@ -449,7 +429,7 @@ fn register_rings(task: &mut CurrentTask, argument: Argument) -> Result<usize, E
         let offset = UserPointer::<u32>::new(updates.element(done).address().0);
         offset.write(task, &u32::try_from(index).map_err(|_| Errno::EINVAL)?)?;
     }
-    Ok(argument.count as usize)
+    Ok(usize_from(argument.count))
 }
 
 fn register_ring(task: &mut CurrentTask, [place, fd]: RingUpdate) -> Result<usize, Errno> {
@@ -465,7 +445,7 @@ fn register_ring(task: &mut CurrentTask, [place, fd]: RingUpdate) -> Result<usiz
     let rings = &mut task.registered_rings;
     let index = match offset {
         u32::MAX => rings.iter().position(Option::is_none).ok_or(Errno::EBUSY)?,
-        offset => offset as usize,
+        offset => usize_from(offset),
     };
     match rings.get_mut(index) {
         Some(place) if place.is_none() => *place = Some(file),
@@ -476,11 +456,11 @@ fn register_ring(task: &mut CurrentTask, [place, fd]: RingUpdate) -> Result<usiz
 }
 
 fn unregister_rings(task: &mut CurrentTask, argument: Argument) -> Result<usize, Errno> {
-    if argument.count == 0 || argument.count as usize > MAX_RINGS {
+    if argument.count == 0 || usize_from(argument.count) > MAX_RINGS {
         return Err(Errno::EINVAL);
     }
     let updates = argument.pointer::<RingUpdate>();
-    for done in 0..argument.count as usize {
+    for done in 0..usize_from(argument.count) {
         let [place, data] = updates.element(done).read(task)?;
         let index = usize::try_from(place).unwrap_or(usize::MAX);
         if place >> 32 != 0 || data != 0 || index >= MAX_RINGS {
@@ -489,5 +469,5 @@ fn unregister_rings(task: &mut CurrentTask, argument: Argument) -> Result<usize,
         let old = task.registered_rings.get_mut(index).and_then(Option::take);
         drop(old);
     }
-    Ok(argument.count as usize)
+    Ok(usize_from(argument.count))
 }

@@ -8,6 +8,7 @@ use crate::io_uring::{Request, Ring, SetupFlags, SqeFlags};
 use crate::task::CurrentTask;
 
 use super::operation;
+use crate::width::usize_from;
 
 /// Requests that begin one after the other.
 #[derive(Default)]
@@ -78,7 +79,7 @@ pub(super) fn submit(task: &mut CurrentTask, ring: &Arc<Ring>, count: u32) -> Re
     chain.start(task, ring);
     match failure {
         Some(error) => Err(error),
-        None => Ok(taken as usize),
+        None => Ok(usize_from(taken)),
     }
 }
 

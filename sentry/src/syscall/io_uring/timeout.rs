@@ -50,7 +50,7 @@ fn when(task: &CurrentTask, address: u64, flags: u32) -> Result<When, Errno> {
 /// # Errors
 /// EINVAL, EFAULT.
 pub(super) fn read(task: &CurrentTask, sqe: &IoUringSqe) -> Result<Timeout, Errno> {
-    let is_limit = sqe.opcode == op::IORING_OP_LINK_TIMEOUT as u8;
+    let is_limit = sqe.is(op::IORING_OP_LINK_TIMEOUT);
     let flags = sqe.op_flags;
     let known = uapi::IORING_TIMEOUT_ABS
         | CLOCKS

@@ -10,7 +10,7 @@ use syscalls::Sysno;
 use super::buffers;
 use super::operation::{HELD, Outcome, attempt, call, file_of};
 use crate::Errno;
-use crate::abi::{Iovec, Msghdr};
+use crate::abi::{IoUringSqe, Iovec, Msghdr, io_uring_operation};
 use crate::fs::Fd;
 use crate::io_uring::{Buffer, Ending, Request, Ring, SqeFlags};
 use crate::platform::VirtualAddress;
@@ -20,31 +20,30 @@ use crate::syscall::socket::message;
 use crate::syscall::transfer::{self, SpliceOffset};
 use crate::task::{Attempting, CurrentTask};
 use crate::wait::Registration;
+use crate::width::{u64_from, usize_from};
 
 /// How a submission wants to receive or send (`ioprio`): none of these changes what comes of it.
 const HINTS: u32 = uapi::IORING_RECVSEND_POLL_FIRST;
 
-fn is_read(opcode: u8) -> bool {
+fn is_read(sqe: &IoUringSqe) -> bool {
     const READS: [op; 4] =
         [op::IORING_OP_READV, op::IORING_OP_READ_FIXED, op::IORING_OP_READ, op::IORING_OP_READ_MULTISHOT];
-    READS.iter().any(|read| *read as u8 == opcode)
+    READS.into_iter().any(|read| sqe.is(read))
 }
 
 /// The memory that a read fills or a write empties.
 fn memory_of(task: &CurrentTask, ring: &Ring, request: &Request) -> Result<UserMemory, Errno> {
-    const READV: u8 = op::IORING_OP_READV as u8;
-    const WRITEV: u8 = op::IORING_OP_WRITEV as u8;
-    const READ_FIXED: u8 = op::IORING_OP_READ_FIXED as u8;
-    const WRITE_FIXED: u8 = op::IORING_OP_WRITE_FIXED as u8;
     let sqe = &request.sqe;
     let mut buffer = Buffer { address: sqe.addr, len_bytes: sqe.len.into() };
-    match sqe.opcode {
-        READV if buffers::chooses(request) => {
+    match io_uring_operation(sqe.opcode) {
+        Some(op::IORING_OP_READV) if buffers::chooses(request) => {
             let piece = only_piece(task, sqe.addr, sqe.len.into())?;
             buffer = buffers::pick(task, ring, request, piece.iov_len)?.buffer;
         }
-        READV | WRITEV => return Ok(UserMemory::Pieces(UserPointer::new(sqe.addr), sqe.len.into())),
-        READ_FIXED | WRITE_FIXED => {
+        Some(op::IORING_OP_READV | op::IORING_OP_WRITEV) => {
+            return Ok(UserMemory::Pieces(UserPointer::new(sqe.addr), sqe.len.into()));
+        }
+        Some(op::IORING_OP_READ_FIXED | op::IORING_OP_WRITE_FIXED) => {
             let registered = ring.registered.lock();
             let fixed = registered.buffers.as_ref().and_then(|all| *all.get(usize::from(sqe.buf_index))?);
             if !fixed.is_some_and(|fixed| fixed.holds(buffer.address, buffer.len_bytes)) {
@@ -70,7 +69,7 @@ fn slice_of(buffer: Buffer) -> UserSlice {
 
 /// Reads or writes.
 pub(super) fn perform(task: &mut CurrentTask, ring: &Arc<Ring>, request: &Arc<Request>) -> Outcome {
-    let is_multishot = request.sqe.opcode == op::IORING_OP_READ_MULTISHOT as u8;
+    let is_multishot = request.sqe.is(op::IORING_OP_READ_MULTISHOT);
     if is_multishot {
         if !buffers::chooses(request) || request.sqe.addr != 0 || request.sqe.len != 0 {
             return Err(Errno::EINVAL).into();
@@ -88,7 +87,7 @@ pub(super) fn perform(task: &mut CurrentTask, ring: &Arc<Ring>, request: &Arc<Re
                 _ if !file.file().is_seekable() => At::Position,
                 offset => At::Offset(i64::try_from(offset).map_err(|_| Errno::EINVAL)?.cast_unsigned()),
             };
-            let direction = if is_read(request.sqe.opcode) { Direction::Read } else { Direction::Write };
+            let direction = if is_read(&request.sqe) { Direction::Read } else { Direction::Write };
             let (moved, wanted) =
                 readwrite::transfer(task, Fd::HELD, memory, (direction, at), request.sqe.op_flags)?;
             Ok((moved, moved < wanted))
@@ -132,12 +131,12 @@ fn waits(ring: &Ring, request: &Request, registrations: Vec<Registration>) -> Ou
 /// What came of sending: what is linked to less than all does not begin, if all was wanted.
 fn sent(request: &Request, outcome: Outcome, ring: &Ring) -> Outcome {
     let sqe = &request.sqe;
-    let is_zero_copy = [op::IORING_OP_SEND_ZC as u8, op::IORING_OP_SENDMSG_ZC as u8].contains(&sqe.opcode);
+    let is_zero_copy = sqe.is(op::IORING_OP_SEND_ZC) || sqe.is(op::IORING_OP_SENDMSG_ZC);
     let ending = match outcome {
         Outcome::Done(ending) => ending,
         outcome => return outcome,
     };
-    let is_vector = sqe.opcode != op::IORING_OP_SEND as u8 && sqe.opcode != op::IORING_OP_SEND_ZC as u8;
+    let is_vector = !sqe.is(op::IORING_OP_SEND) && !sqe.is(op::IORING_OP_SEND_ZC);
     let is_less = !is_vector && ending.result >= 0 && ending.result.cast_unsigned() < sqe.len;
     let ending = Ending { is_short: is_less && sqe.op_flags & MSG_WAITALL != 0, ..ending };
     if is_zero_copy && ending.result >= 0 {
@@ -150,7 +149,7 @@ fn sent(request: &Request, outcome: Outcome, ring: &Ring) -> Outcome {
 
 fn check_send(ring: &Ring, request: &Request) -> Result<(), Errno> {
     let sqe = &request.sqe;
-    let is_zero_copy = sqe.opcode == op::IORING_OP_SEND_ZC as u8;
+    let is_zero_copy = sqe.is(op::IORING_OP_SEND_ZC);
     let more =
         if is_zero_copy { uapi::IORING_RECVSEND_FIXED_BUF | uapi::IORING_SEND_ZC_REPORT_USAGE } else { 0 };
     let how = u32::from(sqe.ioprio);
@@ -223,12 +222,12 @@ fn receive_part(task: &mut CurrentTask, request: &Request, buffer: Buffer) -> Re
         let received = match message::receive_into(task, Fd::HELD, slice_of(rest), flags) {
             Err(error) if moved == 0 || error.is_restart() => return Err(error),
             // What has come counts.
-            Err(_) | Ok(0) => return Ok((moved as usize, moved < buffer.len_bytes)),
-            Ok(received) => received as u64,
+            Err(_) | Ok(0) => return Ok((usize_from(moved), moved < buffer.len_bytes)),
+            Ok(received) => u64_from(received),
         };
         request.moved.store((moved + received) as u32, Ordering::Relaxed);
         if moved + received >= buffer.len_bytes {
-            return Ok(((moved + received) as usize, false));
+            return Ok((usize_from(moved + received), false));
         }
     }
 }
@@ -268,7 +267,7 @@ pub(super) fn splice(task: &mut CurrentTask, ring: &Arc<Ring>, request: &Arc<Req
             false => task.usable_file(Fd(sqe.file_index.cast_signed()))?,
         };
         let to = file_of(request)?;
-        let moved = if sqe.opcode == op::IORING_OP_TEE as u8 {
+        let moved = if sqe.is(op::IORING_OP_TEE) {
             if sqe.off != 0 || sqe.addr != 0 {
                 return Err(Errno::EINVAL);
             }

@@ -8,6 +8,7 @@ use crate::ipc::{
     Permissions, SegmentStatus, SemaphoreSetStatus, SemaphoreUsage, SharedMemoryUsage,
 };
 use crate::task::CurrentTask;
+use crate::width::u64_from;
 
 /// What Linux calls the size of an undo structure (`SEMUSZ`).
 const UNDO_BYTES: u64 = 20;
@@ -15,7 +16,7 @@ const UNDO_BYTES: u64 = 20;
 const MESSAGE_SEGMENT_BYTES: u32 = 16;
 
 fn int(number: u64) -> u32 {
-    u32::try_from(number.min(i32::MAX as u64)).unwrap_or(0)
+    u32::try_from(number.min(i32::MAX.cast_unsigned().into())).unwrap_or(0)
 }
 
 fn permissions(permissions: &Permissions, context: &Context) -> IpcPerm {
@@ -53,7 +54,7 @@ pub(super) fn semaphore_set(status: &SemaphoreSetStatus, context: &Context) -> S
         sem_perm: permissions(&status.permissions, context),
         sem_otime: status.operated_seconds,
         sem_ctime: status.changed_seconds,
-        sem_nsems: status.len as u64,
+        sem_nsems: u64_from(status.len),
         ..SemidDs::default()
     }
 }
@@ -102,7 +103,7 @@ pub(super) fn segment_limits(limits: &IpcLimits) -> ShmLimits {
 /// What there is of shared memory. Nothing is ever swapped.
 pub(super) fn segment_usage(usage: &SharedMemoryUsage) -> ShmInfo {
     ShmInfo {
-        used_ids: int(usage.segments as u64),
+        used_ids: int(u64_from(usage.segments)),
         shm_tot: usage.total_pages,
         shm_rss: usage.resident_pages,
         ..ShmInfo::default()
@@ -114,7 +115,7 @@ pub(super) fn semaphore_limits(limits: &IpcLimits, usage: Option<&SemaphoreUsage
     let limits = limits.semaphores;
     let (undo_bytes, largest_adjustment) = match usage {
         None => (UNDO_BYTES, u64::from(MAX_SEMAPHORE_VALUE)),
-        Some(usage) => (usage.sets as u64, usage.semaphores as u64),
+        Some(usage) => (u64_from(usage.sets), u64_from(usage.semaphores)),
     };
     SemInfo {
         semmap: limits.total,
@@ -138,7 +139,9 @@ pub(super) fn queue_limits(limits: &IpcLimits, usage: Option<&MessageUsage>) -> 
     let (msgpool, msgmap, msgtql) = match usage {
         // In KiB, as Linux reckons it from its defaults.
         None => (queues.saturating_mul(queue_bytes / 1024), queue_bytes, queue_bytes),
-        Some(usage) => (int(usage.queues as u64), int(usage.messages as u64), int(usage.bytes as u64)),
+        Some(usage) => {
+            (int(u64_from(usage.queues)), int(u64_from(usage.messages)), int(u64_from(usage.bytes)))
+        }
     };
     MsgInfo {
         msgpool,

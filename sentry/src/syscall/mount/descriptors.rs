@@ -7,7 +7,7 @@ use linux_raw_sys::general as uapi;
 
 use super::{check_is_mount_root, check_may_mount, propagation_of, read_text};
 use crate::Errno;
-use crate::abi::MountAttributes;
+use crate::abi::{MountAttributes, fsconfig_command};
 use crate::fs::landlock::check_topology;
 use crate::fs::operations::open_path;
 use crate::fs::{Caller, DetachedTree, Fd, FileDescription, FsContext, MountFlags, OpenFlags, Settings};
@@ -16,6 +16,7 @@ use crate::syscall::arguments::{UserPath, UserPointer, UserSlice, unsigned};
 use crate::syscall::process::read_extensible;
 use crate::syscall::scope::{Scope, check_flags};
 use crate::task::CurrentTask;
+use crate::width::usize_from;
 
 /// The attributes that mount_setattr(2) and fsmount(2) know, but for those of access times.
 const ATTRIBUTES: [(u32, MountFlags); 6] = [
@@ -154,23 +155,19 @@ pub(super) fn fsconfig(
     if descriptor.0 < 0 {
         return Err(Errno::EINVAL);
     }
-    const SET_FLAG: u32 = commands::FSCONFIG_SET_FLAG as u32;
-    const SET_STRING: u32 = commands::FSCONFIG_SET_STRING as u32;
-    const SET_BINARY: u32 = commands::FSCONFIG_SET_BINARY as u32;
-    const SET_PATH: u32 = commands::FSCONFIG_SET_PATH as u32;
-    const SET_PATH_EMPTY: u32 = commands::FSCONFIG_SET_PATH_EMPTY as u32;
-    const SET_DESCRIPTOR: u32 = commands::FSCONFIG_SET_FD as u32;
-    const CREATE: u32 = commands::FSCONFIG_CMD_CREATE as u32;
-    const RECONFIGURE: u32 = commands::FSCONFIG_CMD_RECONFIGURE as u32;
-    const CREATE_EXCLUSIVELY: u32 = commands::FSCONFIG_CMD_CREATE_EXCL as u32;
+    let command = fsconfig_command(command).ok_or(Errno::EOPNOTSUPP)?;
     let (has_key, has_value) = (!key.is_null(), !value.is_null());
     let is_valid = match command {
-        SET_FLAG => has_key && !has_value && number == 0,
-        SET_STRING => has_key && has_value && number == 0,
-        SET_BINARY => has_key && has_value && number > 0,
-        SET_PATH | SET_PATH_EMPTY => has_key && has_value && (number == uapi::AT_FDCWD || number >= 0),
-        SET_DESCRIPTOR => has_key && !has_value && number >= 0,
-        CREATE | RECONFIGURE | CREATE_EXCLUSIVELY => !has_key && !has_value && number == 0,
+        commands::FSCONFIG_SET_FLAG => has_key && !has_value && number == 0,
+        commands::FSCONFIG_SET_STRING => has_key && has_value && number == 0,
+        commands::FSCONFIG_SET_BINARY => has_key && has_value && number > 0,
+        commands::FSCONFIG_SET_PATH | commands::FSCONFIG_SET_PATH_EMPTY => {
+            has_key && has_value && (number == uapi::AT_FDCWD || number >= 0)
+        }
+        commands::FSCONFIG_SET_FD => has_key && !has_value && number >= 0,
+        commands::FSCONFIG_CMD_CREATE
+        | commands::FSCONFIG_CMD_RECONFIGURE
+        | commands::FSCONFIG_CMD_CREATE_EXCL => !has_key && !has_value && number == 0,
         _ => return Err(Errno::EOPNOTSUPP),
     };
     if !is_valid {
@@ -179,18 +176,20 @@ pub(super) fn fsconfig(
     let file = task.file(descriptor)?;
     let context = file.downcast::<FsContext>().ok_or(Errno::EINVAL)?;
     match command {
-        CREATE | CREATE_EXCLUSIVELY => context.create(task, command == CREATE_EXCLUSIVELY),
-        RECONFIGURE => {
+        commands::FSCONFIG_CMD_CREATE | commands::FSCONFIG_CMD_CREATE_EXCL => {
+            context.create(task, command == commands::FSCONFIG_CMD_CREATE_EXCL)
+        }
+        commands::FSCONFIG_CMD_RECONFIGURE => {
             check_topology(&task.credentials())?;
             context.reconfigure(&task.credentials())
         }
-        SET_FLAG => context.set(task, &read_value(task, key)?, None),
-        SET_STRING => {
+        commands::FSCONFIG_SET_FLAG => context.set(task, &read_value(task, key)?, None),
+        commands::FSCONFIG_SET_STRING => {
             let value = read_value(task, value)?;
             context.set(task, &read_value(task, key)?, Some(value))
         }
         // The types that take a file, by this name, take its descriptor by its number as well.
-        SET_DESCRIPTOR => match read_value(task, key)?.as_str() {
+        commands::FSCONFIG_SET_FD => match read_value(task, key)?.as_str() {
             "fd" => context.set(task, "fd", Some(number.to_string())),
             _ => Err(Errno::EINVAL),
         },
@@ -257,7 +256,7 @@ pub(super) fn mount_setattr(
         return Err(Errno::EINVAL);
     }
     check_may_mount(task)?;
-    let attributes: MountAttributes = read_extensible(task, attributes, min_bytes as usize)?;
+    let attributes: MountAttributes = read_extensible(task, attributes, usize_from(min_bytes))?;
     if (attributes.attr_set, attributes.attr_clr, attributes.propagation) == (0, 0, 0) {
         return Ok(());
     }

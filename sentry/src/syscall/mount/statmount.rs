@@ -14,6 +14,7 @@ use crate::platform::{PAGE_SIZE, VirtualAddress};
 use crate::syscall::arguments::UserPointer;
 use crate::syscall::scope::Scope;
 use crate::task::CurrentTask;
+use crate::width::{u64_from, usize_from};
 
 /// The first numbers are those of mountinfo, so that nobody takes one for the other (`MNT_UNIQUE_ID_OFFSET`).
 const UNIQUE_OFFSET: u64 = 1 << 31;
@@ -42,8 +43,8 @@ fn read_request(task: &CurrentTask, request: UserPointer<u8>) -> Result<MntIdReq
     const FIRST_LEN: usize = 24;
     const KNOWN: usize = size_of::<MntIdReq>();
     let size: u32 = task.memory().read_object(request.address())?;
-    let len = size as usize;
-    if len as u64 > PAGE_SIZE {
+    let len = usize_from(size);
+    if u64_from(len) > PAGE_SIZE {
         return Err(Errno::E2BIG);
     }
     if len < FIRST_LEN {

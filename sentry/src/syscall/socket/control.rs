@@ -14,6 +14,7 @@ use crate::limits::Resource;
 use crate::net::unix::{MAX_FILES, SentFiles};
 use crate::net::{ControlMessage, PeerCredentials, Socket};
 use crate::task::{CurrentTask, Tid};
+use crate::width::u64_from;
 
 const HEADER_BYTES: usize = size_of::<Cmsghdr>();
 /// Control messages begin at multiples of this.
@@ -153,7 +154,7 @@ impl Encoder {
         }
         let (data, lost) = data.split_at(data.len().min(self.room_left() - HEADER_BYTES));
         self.is_cut |= !lost.is_empty();
-        let cmsg_len = (HEADER_BYTES + data.len()) as u64;
+        let cmsg_len = u64_from(HEADER_BYTES + data.len());
         let header = Cmsghdr { cmsg_len, cmsg_level: level, cmsg_type: kind };
         self.bytes.extend_from_slice(header.as_bytes());
         self.bytes.extend_from_slice(data);

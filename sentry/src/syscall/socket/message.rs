@@ -21,6 +21,7 @@ use crate::syscall::readwrite::raise_broken_pipe;
 use crate::syscall::user_buffers::UserBuffers;
 use crate::task::{CurrentTask, Patience};
 use crate::wait::Events;
+use crate::width::{u64_from, usize_from};
 
 /// Bytes of a stream that are moved at a time.
 const STREAM_STEP_BYTES: usize = 64 * 1024;
@@ -112,13 +113,13 @@ impl Header {
         if !self.name.place.is_null() {
             self.field(offset_of!(Msghdr, msg_namelen)).write(task, &name_len)?;
         }
-        self.field(offset_of!(Msghdr, msg_controllen)).write(task, &(control_len as u64))?;
+        self.field(offset_of!(Msghdr, msg_controllen)).write(task, &(u64_from(control_len)))?;
         self.field(offset_of!(Msghdr, msg_flags)).write(task, &msg_flags)
     }
 
     /// Where the field at `offset` is.
     fn field<T>(&self, offset: usize) -> UserPointer<T> {
-        UserPointer::new(self.place.address().0.wrapping_add(offset as u64))
+        UserPointer::new(self.place.address().0.wrapping_add(u64_from(offset)))
     }
 }
 
@@ -148,8 +149,8 @@ pub(super) fn sendmsg(
 
 /// The header of one message of several, and where its length goes.
 fn message_at(headers: UserPointer<Mmsghdr>, index: u32) -> (UserPointer<Msghdr>, UserPointer<u32>) {
-    let place = headers.element(index as usize).address().0;
-    let len_place = place.wrapping_add(offset_of!(Mmsghdr, msg_len) as u64);
+    let place = headers.element(usize_from(index)).address().0;
+    let len_place = place.wrapping_add(u64_from(offset_of!(Mmsghdr, msg_len)));
     (UserPointer::new(place), UserPointer::new(len_place))
 }
 
@@ -512,7 +513,7 @@ fn receive(
     };
     let mut missing = match flags.contains(MessageFlags::WAITALL) {
         true => buffers.remaining(),
-        false => (socket.common().options().receive_low_water as usize).min(buffers.remaining()),
+        false => (usize_from(socket.common().options().receive_low_water)).min(buffers.remaining()),
     };
     let memory = task.memory().clone();
     let wanted = buffers.remaining();

@@ -8,6 +8,7 @@ use crate::Errno;
 use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
 use crate::syscall::arguments::unsigned;
+use crate::width::u64_from;
 
 /// The most that is read of user memory at once, in bytes.
 const MAX_READ_BYTES: usize = 32 << 10;
@@ -152,7 +153,7 @@ impl Argument {
             (Self::After(decode), _) => decode(line, call, index),
             (Self::Out(structure), Some(_)) => structure.show(line, call, raw),
             (Self::OutArray(structure), Some(count)) => {
-                structure.show_array(line, call, raw, count as u64);
+                structure.show_array(line, call, raw, u64_from(count));
             }
             _ => value::pointer(line, raw),
         }

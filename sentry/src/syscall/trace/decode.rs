@@ -9,6 +9,7 @@ use super::line::Line;
 use super::structures::{self, Fields};
 use super::{symbols, value};
 use crate::syscall::arguments::unsigned;
+use crate::width::{u64_from, usize_from};
 
 /// The most bytes that are shown of a buffer, and of the strings of a vector; strace's own default.
 const MAX_SHOWN_BYTES: usize = 32;
@@ -17,7 +18,7 @@ const MAX_ADDRESS_BYTES: usize = 128;
 
 /// A path, or another short string, whole.
 pub(super) fn path(line: &mut Line, call: &Call<'_>, index: usize) {
-    string(line, call, call.argument(index), uapi::PATH_MAX as usize - 1);
+    string(line, call, call.argument(index), usize_from(uapi::PATH_MAX) - 1);
 }
 
 fn string(line: &mut Line, call: &Call<'_>, address: u64, max_bytes: usize) {
@@ -38,7 +39,7 @@ pub(super) fn buffer_in(line: &mut Line, call: &Call<'_>, index: usize) {
 /// Bytes that the call has written; the result is how many.
 pub(super) fn buffer_out(line: &mut Line, call: &Call<'_>, index: usize) {
     match call.value() {
-        Some(len_bytes) => buffer(line, call, call.argument(index), len_bytes as u64),
+        Some(len_bytes) => buffer(line, call, call.argument(index), u64_from(len_bytes)),
         None => value::pointer(line, call.argument(index)),
     }
 }
@@ -47,7 +48,7 @@ pub(super) fn buffer_out(line: &mut Line, call: &Call<'_>, index: usize) {
 pub(super) fn message_out(line: &mut Line, call: &Call<'_>, index: usize) {
     match call.value() {
         Some(len_bytes) => {
-            buffer(line, call, call.argument(index), (len_bytes as u64).min(call.argument(index + 1)));
+            buffer(line, call, call.argument(index), (u64_from(len_bytes)).min(call.argument(index + 1)));
         }
         None => value::pointer(line, call.argument(index)),
     }
@@ -71,11 +72,11 @@ pub(super) fn link_out(line: &mut Line, call: &Call<'_>, index: usize) {
 }
 
 fn buffer(line: &mut Line, call: &Call<'_>, address: u64, len_bytes: u64) {
-    let shown = len_bytes.min(MAX_SHOWN_BYTES as u64) as usize;
+    let shown = usize_from(len_bytes.min(u64_from(MAX_SHOWN_BYTES)));
     match call.read(address, shown) {
         Some(bytes) => {
             line.string(&bytes);
-            line.text(if len_bytes > shown as u64 { "..." } else { "" });
+            line.text(if len_bytes > u64_from(shown) { "..." } else { "" });
         }
         None => value::pointer(line, address),
     }
@@ -128,13 +129,13 @@ pub(super) fn vector_in(line: &mut Line, call: &Call<'_>, index: usize) {
 
 /// Buffers that the call has filled; the next argument counts them, the result is how many bytes it has written.
 pub(super) fn vector_out(line: &mut Line, call: &Call<'_>, index: usize) {
-    let filled = call.value().unwrap_or_default() as u64;
+    let filled = u64_from(call.value().unwrap_or_default());
     vector(line, call, call.argument(index), call.argument(index + 1), filled);
 }
 
 fn vector(line: &mut Line, call: &Call<'_>, address: u64, count: u64, filled: u64) {
     const LEN: usize = 16;
-    let shown = count.min(MAX_ELEMENTS as u64) as usize;
+    let shown = usize_from(count.min(u64_from(MAX_ELEMENTS)));
     let Some(bytes) = call.read(address, shown * LEN) else {
         return value::pointer(line, address);
     };
@@ -152,7 +153,7 @@ fn vector(line: &mut Line, call: &Call<'_>, address: u64, count: u64, filled: u6
         left = left.saturating_sub(len_bytes);
         line.put(format_args!(", iov_len={len_bytes}}}"));
     }
-    line.text(if count > shown as u64 { ", ...]" } else { "]" });
+    line.text(if count > u64_from(shown) { ", ...]" } else { "]" });
 }
 
 /// The header of a message that is sent (`man 2 sendmsg`).
@@ -163,7 +164,7 @@ pub(super) fn message_header_in(line: &mut Line, call: &Call<'_>, index: usize) 
 /// The header of a message that was received.
 pub(super) fn message_header_out(line: &mut Line, call: &Call<'_>, index: usize) {
     match call.value() {
-        Some(filled) => message_header(line, call, call.argument(index), filled as u64),
+        Some(filled) => message_header(line, call, call.argument(index), u64_from(filled)),
         None => value::pointer(line, call.argument(index)),
     }
 }
@@ -199,7 +200,7 @@ pub(super) fn address_out(line: &mut Line, call: &Call<'_>, index: usize) {
 }
 
 fn socket_address(line: &mut Line, call: &Call<'_>, address: u64, len_bytes: u64) {
-    let bytes = call.read(address, len_bytes.min(MAX_ADDRESS_BYTES as u64) as usize);
+    let bytes = call.read(address, usize_from(len_bytes.min(u64_from(MAX_ADDRESS_BYTES))));
     let Some(bytes) = bytes.filter(|bytes| bytes.len() >= 2) else {
         return value::pointer(line, address);
     };
@@ -274,7 +275,7 @@ pub(super) fn polled(line: &mut Line, call: &Call<'_>, index: usize) {
 pub(super) fn descriptor_set(line: &mut Line, call: &Call<'_>, index: usize) {
     const MAX_DESCRIPTORS: u64 = 1024;
     let address = call.argument(index);
-    let count = u64::from(unsigned(call.argument(0))).min(MAX_DESCRIPTORS) as usize;
+    let count = usize_from(u64::from(unsigned(call.argument(0))).min(MAX_DESCRIPTORS));
     let Some(bytes) = call.read(address, count.div_ceil(64) * 8) else {
         return value::pointer(line, address);
     };
@@ -295,14 +296,14 @@ pub(super) fn processors_in(line: &mut Line, call: &Call<'_>, index: usize) {
 /// A set of processors that the call has written; the result is its length.
 pub(super) fn processors_out(line: &mut Line, call: &Call<'_>, index: usize) {
     match call.value() {
-        Some(len_bytes) => processors(line, call, call.argument(index), len_bytes as u64),
+        Some(len_bytes) => processors(line, call, call.argument(index), u64_from(len_bytes)),
         None => value::pointer(line, call.argument(index)),
     }
 }
 
 fn processors(line: &mut Line, call: &Call<'_>, address: u64, len_bytes: u64) {
     const MAX_BYTES: u64 = 128;
-    let Some(bytes) = call.read(address, len_bytes.min(MAX_BYTES) as usize) else {
+    let Some(bytes) = call.read(address, usize_from(len_bytes.min(MAX_BYTES))) else {
         return value::pointer(line, address);
     };
     let is_in = |number: &usize| bytes.get(number / 8).is_some_and(|byte| byte >> (number % 8) & 1 != 0);
@@ -319,7 +320,7 @@ pub(super) fn groups_out(line: &mut Line, call: &Call<'_>, index: usize) {
     let address = call.argument(index);
     match call.value() {
         Some(count) if unsigned(call.argument(0)) != 0 => {
-            structures::ID.show_array(line, call, address, count as u64);
+            structures::ID.show_array(line, call, address, u64_from(count));
         }
         _ => value::pointer(line, address),
     }

@@ -28,6 +28,7 @@ use self::line::Line;
 use super::Table;
 use crate::Errno;
 use crate::task::{CurrentTask, Dispatcher};
+use crate::width::u64_from;
 
 /// Where system calls are written to.
 pub struct Tracer {
@@ -119,11 +120,11 @@ fn show_result(line: &mut Line, returns: Returns, result: Result<usize, Errno>) 
         }
         Err(error) => line.put(format_args!("-1 {} ({})", error.name(), description(error))),
         Ok(value) => match returns {
-            Returns::Address => value::pointer(line, value as u64),
-            Returns::Mode => value::mode(line, value as u64),
+            Returns::Address => value::pointer(line, u64_from(value)),
+            Returns::Mode => value::mode(line, u64_from(value)),
             Returns::FileFlags => {
                 line.put(format_args!("{value:#x} (flags "));
-                value::open_flags(line, value as u64);
+                value::open_flags(line, u64_from(value));
                 line.text(")");
             }
             Returns::Ready if value == 0 => line.text("0 (Timeout)"),

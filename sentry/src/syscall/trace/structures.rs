@@ -8,6 +8,7 @@ use super::call::{Call, MAX_ELEMENTS};
 use super::line::Line;
 use super::{symbols, value};
 use crate::signal::SignalSet;
+use crate::width::{u64_from, usize_from};
 
 /// A structure of a fixed size.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl Structure {
 
     /// Shows `count` of them at `address`, or the address if they cannot be read.
     pub(super) fn show_array(&self, line: &mut Line, call: &Call<'_>, address: u64, count: u64) {
-        let shown = count.min(MAX_ELEMENTS as u64) as usize;
+        let shown = usize_from(count.min(u64_from(MAX_ELEMENTS)));
         let Some(bytes) = call.read(address, shown * self.len_bytes) else {
             return value::pointer(line, address);
         };
@@ -81,7 +82,7 @@ impl Structure {
             line.separate(index);
             (self.show)(line, &Fields(element));
         }
-        line.text(if count > shown as u64 { ", ...]" } else { "]" });
+        line.text(if count > u64_from(shown) { ", ...]" } else { "]" });
     }
 }
 
@@ -269,7 +270,7 @@ pub(super) const STACK: Structure = Structure::new(24, |line, fields| {
 pub(super) const SIGNAL_INFO: Structure = Structure::new(32, |line, fields| {
     let (signal, code) = (fields.i32(0), fields.u32(8));
     line.text("{si_signo=");
-    value::signal(line, signal as u64);
+    value::signal(line, i64::from(signal).cast_unsigned());
     line.text(", si_code=");
     let is_child = signal == uapi::SIGCHLD as i32 && code.cast_signed() > 0;
     let codes = if is_child { &symbols::CHILD_CODES } else { &symbols::SIGNAL_CODES };
