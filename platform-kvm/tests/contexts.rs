@@ -152,7 +152,7 @@ fn kicks_at_random_moments_lose_nothing() {
         }
         drop(done);
         eprintln!("{calls} calls, {kicks} kicks");
-        assert!(calls > 1000);
+        assert!(calls > 100);
     });
     assert!(kicks > 100, "{kicks}");
 }

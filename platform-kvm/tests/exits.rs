@@ -336,7 +336,9 @@ fn flags_that_are_not_the_users_are_not_taken() {
     let mut context = guest.context();
     let mut registers = Registers { rflags: 0x7_7fff & !0x100 & !0x4_0000, ..start() };
     assert!(matches!(context.run(&space, &mut registers), Exit::Syscall));
-    assert_eq!(registers.rax, 0xcd5 | 0x202);
+    // NT is the user's own (POPF); not every host lets it through.
+    const NESTED_TASK: u64 = 1 << 14;
+    assert_eq!(registers.rax & !NESTED_TASK, 0xcd5 | 0x202);
 }
 
 #[test]
