@@ -67,46 +67,14 @@ fn duplicate_to(task: &CurrentTask, old: Fd, new: Fd, is_close_on_exec: bool) ->
 
 fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) -> Result<usize, Errno> {
     let description = task.file(descriptor)?;
-    match command {
-        uapi::F_DUPFD | uapi::F_DUPFD_CLOEXEC => {
-            let minimum = usize::try_from(int(argument)).map_err(|_| Errno::EINVAL)?;
-            if minimum >= task.open_files_limit() {
-                return Err(Errno::EINVAL);
-            }
-            let is_close_on_exec = command == uapi::F_DUPFD_CLOEXEC;
-            return duplicate(task, description, minimum, is_close_on_exec).map(Fd::encode);
-        }
-        uapi::F_GETFD => return task.descriptors().is_close_on_exec(descriptor).map(usize::from),
-        uapi::F_SETFD => {
-            let is_close_on_exec = unsigned(argument) & uapi::FD_CLOEXEC != 0;
-            task.descriptors().set_close_on_exec(descriptor, is_close_on_exec)?;
-            return Ok(0);
-        }
-        uapi::F_GETFL => return Ok(description.flags().bits().encode()),
-        uapi::F_DUPFD_QUERY => {
-            let other = task.file(Fd(int(argument)))?;
-            return Ok(usize::from(Arc::ptr_eq(&description, &other)));
-        }
-        _ if description.flags().contains(OpenFlags::PATH) => return Err(Errno::EBADF),
-        _ => {}
+    if let Some(result) = descriptor_command(task, descriptor, &description, command, argument) {
+        return result;
+    }
+    if description.flags().contains(OpenFlags::PATH) {
+        return Err(Errno::EBADF);
     }
     match command {
-        uapi::F_SETFL => {
-            let flags = OpenFlags::from_bits_truncate(unsigned(argument));
-            description.file().check_status_flags(flags)?;
-            if let Some(path) = description.path()
-                && (flags ^ description.flags()).contains(OpenFlags::APPEND)
-            {
-                check_without(&**path.inode(), FileFlags::APPEND)?;
-            }
-            description.set_status_flags(flags);
-            description.set_async(
-                flags.contains(OpenFlags::ASYNC),
-                descriptor,
-                task.kernel().async_signals(),
-            );
-            Ok(0)
-        }
+        uapi::F_SETFL => set_status(task, descriptor, &description, argument).map(|()| 0),
         uapi::F_GETLK
         | uapi::F_SETLK
         | uapi::F_SETLKW
@@ -119,23 +87,11 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
         | uapi::F_GETOWN_EX
         | uapi::F_SETSIG
         | uapi::F_GETSIG => signal_owner(task, &description, command, argument),
-        uapi::F_ADD_SEALS => {
-            if !description.flags().is_writable() {
-                return Err(Errno::EPERM);
-            }
-            let seals = check_flags(unsigned(argument), ALL_SEALS)?;
-            tmpfs::add_seals(description.path().ok_or(Errno::EINVAL)?, seals)?;
-            Ok(0)
-        }
+        uapi::F_ADD_SEALS => add_seals(&description, unsigned(argument)).map(|()| 0),
         uapi::F_GET_SEALS => tmpfs::seals(description.path().ok_or(Errno::EINVAL)?).map(u32::encode),
         uapi::F_NOTIFY => notify(task, &description, descriptor, unsigned(argument)).map(|()| 0),
         uapi::F_CREATED_QUERY => Ok(usize::from(description.has_made_file())),
-        uapi::F_GETOWNER_UIDS => {
-            let setter = description.signal_owner().setter.unwrap_or_default();
-            let namespace = task.credentials().user_namespace.clone();
-            let told = [setter.0, setter.1].map(|uid| namespace.from_kernel_uid(uid).0);
-            task.memory().write_object(VirtualAddress(argument), &told).map(|()| 0)
-        }
+        uapi::F_GETOWNER_UIDS => tell_owner_uids(task, &description, argument).map(|()| 0),
         uapi::F_GET_RW_HINT | uapi::F_SET_RW_HINT => write_hint(task, &description, command, argument),
         uapi::F_SETLEASE => set_lease(task, &description, descriptor, unsigned(argument)).map(|()| 0),
         uapi::F_GETLEASE => {
@@ -149,6 +105,72 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
             pipe.and_then(|pipe| pipe_fcntl(pipe, command, argument, task)).unwrap_or(refusal)
         }
     }
+}
+
+/// Does a command that every descriptor takes, also one of a file that is only named (O_PATH); `None` for others.
+fn descriptor_command(
+    task: &CurrentTask,
+    descriptor: Fd,
+    description: &Arc<FileDescription>,
+    command: u32,
+    argument: u64,
+) -> Option<Result<usize, Errno>> {
+    Some(match command {
+        uapi::F_DUPFD | uapi::F_DUPFD_CLOEXEC => {
+            let is_close_on_exec = command == uapi::F_DUPFD_CLOEXEC;
+            match usize::try_from(int(argument)) {
+                Ok(minimum) if minimum < task.open_files_limit() => {
+                    duplicate(task, description.clone(), minimum, is_close_on_exec).map(Fd::encode)
+                }
+                _ => Err(Errno::EINVAL),
+            }
+        }
+        uapi::F_GETFD => task.descriptors().is_close_on_exec(descriptor).map(usize::from),
+        uapi::F_SETFD => {
+            let is_close_on_exec = unsigned(argument) & uapi::FD_CLOEXEC != 0;
+            task.descriptors().set_close_on_exec(descriptor, is_close_on_exec).map(|()| 0)
+        }
+        uapi::F_GETFL => Ok(description.flags().bits().encode()),
+        uapi::F_DUPFD_QUERY => {
+            task.file(Fd(int(argument))).map(|other| usize::from(Arc::ptr_eq(description, &other)))
+        }
+        _ => return None,
+    })
+}
+
+/// F_SETFL.
+fn set_status(
+    task: &CurrentTask,
+    descriptor: Fd,
+    description: &Arc<FileDescription>,
+    argument: u64,
+) -> Result<(), Errno> {
+    let flags = OpenFlags::from_bits_truncate(unsigned(argument));
+    description.file().check_status_flags(flags)?;
+    if let Some(path) = description.path()
+        && (flags ^ description.flags()).contains(OpenFlags::APPEND)
+    {
+        check_without(&**path.inode(), FileFlags::APPEND)?;
+    }
+    description.set_status_flags(flags);
+    description.set_async(flags.contains(OpenFlags::ASYNC), descriptor, task.kernel().async_signals());
+    Ok(())
+}
+
+/// F_ADD_SEALS.
+fn add_seals(description: &FileDescription, seals: u32) -> Result<(), Errno> {
+    if !description.flags().is_writable() {
+        return Err(Errno::EPERM);
+    }
+    tmpfs::add_seals(description.path().ok_or(Errno::EINVAL)?, check_flags(seals, ALL_SEALS)?)
+}
+
+/// F_GETOWNER_UIDS.
+fn tell_owner_uids(task: &CurrentTask, description: &FileDescription, address: u64) -> Result<(), Errno> {
+    let setter = description.signal_owner().setter.unwrap_or_default();
+    let namespace = task.credentials().user_namespace.clone();
+    let told = [setter.0, setter.1].map(|uid| namespace.from_kernel_uid(uid).0);
+    task.memory().write_object(VirtualAddress(address), &told)
 }
 
 /// F_NOTIFY.

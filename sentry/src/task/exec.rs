@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use super::status::ExitStatus;
 use super::{CurrentTask, TaskSet};
 use crate::Errno;
-use crate::fs::{DescriptorTable, Path, Viewer};
+use crate::fs::{DescriptorTable, ExecutedFile, Path, Viewer};
 use crate::limits::Resource;
 use crate::loader::{self, LoadRequest, LoadedProgram};
-use crate::platform::SegmentBases;
+use crate::memory::MemoryManager;
+use crate::platform::{Registers, SegmentBases};
 use crate::profile::EventKind;
 use crate::signal::{AlternateStack, Signal};
 use crate::wait::Events;
@@ -114,43 +115,10 @@ impl CurrentTask {
             // Nobody looks into the new memory by the leave that the old credentials gave.
             task.group.set_dumpable(0);
         }
-        program.memory.set_limits(task.group.memory_limits());
-        let (descriptors, old_executable) = {
-            let mut resources = task.resources.lock();
-            let Some(resources) = resources.as_mut() else { return };
-            resources.memory = program.memory.clone();
-            let old_executable = resources.executable.replace(program.executable);
-            if Arc::strong_count(&resources.descriptors) > 1 {
-                // There is no way back: a process that cannot have its own table ends.
-                resources.descriptors = resources.descriptors.duplicate().unwrap_or_else(|_| {
-                    task.group.exit(ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false });
-                    DescriptorTable::new(task.kernel.open_files())
-                });
-            }
-            (resources.descriptors.clone(), old_executable)
-        };
-        let old_memory = std::mem::replace(&mut self.memory, program.memory);
-        task.count_replaced_memory(&old_memory);
-        self.memory.inherit_mm_flags(&old_memory);
-        if Arc::strong_count(&old_memory) == 1 {
-            self.empty_memory(&old_memory);
+        if !self.replace_resources(program.memory, program.executable) {
+            return;
         }
-        drop((old_memory, old_executable));
-        // It may have been moved while the program was loaded.
-        task.settle_memory();
-        drop(descriptors.remove_close_on_exec());
-        task.complete_vfork();
-
-        let mut actions = task.group.signal_actions().lock().clone();
-        actions.reset_handlers();
-        task.group.replace_signal_actions(actions);
-        self.signal_stack = AlternateStack::default();
-        self.restart = None;
-        task.group.timers.posix.clear();
-        task.group.aio_contexts.clear();
-        self.registered_rings.clear();
-        self.user_dispatch = None;
-        task.abandon_deferred_work(false);
+        self.forget_requests();
 
         task.group.set_executed_in(new.user_namespace.clone());
         let is_closed = new != *old && task.set_credentials(new);
@@ -165,13 +133,65 @@ impl CurrentTask {
             task.parent_death_signal.store(0, Ordering::Relaxed);
         }
         task.set_name(&program.name);
-        self.registers = program.registers;
+        self.begin_at(program.registers);
+    }
+
+    /// Puts the new memory in the place of the old, and leaves what the old program had open; `false` if the task ends.
+    fn replace_resources(&mut self, memory: Arc<MemoryManager>, executable: Arc<ExecutedFile>) -> bool {
+        let task = self.task().clone();
+        memory.set_limits(task.group.memory_limits());
+        let (descriptors, old_executable) = {
+            let mut resources = task.resources.lock();
+            let Some(resources) = resources.as_mut() else { return false };
+            resources.memory = memory.clone();
+            let old_executable = resources.executable.replace(executable);
+            if Arc::strong_count(&resources.descriptors) > 1 {
+                // There is no way back: a process that cannot have its own table ends.
+                resources.descriptors = resources.descriptors.duplicate().unwrap_or_else(|_| {
+                    task.group.exit(ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false });
+                    DescriptorTable::new(task.kernel.open_files())
+                });
+            }
+            (resources.descriptors.clone(), old_executable)
+        };
+        let old_memory = std::mem::replace(&mut self.memory, memory);
+        task.count_replaced_memory(&old_memory);
+        self.memory.inherit_mm_flags(&old_memory);
+        if Arc::strong_count(&old_memory) == 1 {
+            self.empty_memory(&old_memory);
+        }
+        drop((old_memory, old_executable));
+        // It may have been moved while the program was loaded.
+        task.settle_memory();
+        drop(descriptors.remove_close_on_exec());
+        task.complete_vfork();
+        true
+    }
+
+    /// Takes back what the old program had asked for: handlers, timers, asynchronous I/O.
+    fn forget_requests(&mut self) {
+        let task = self.task().clone();
+        let mut actions = task.group.signal_actions().lock().clone();
+        actions.reset_handlers();
+        task.group.replace_signal_actions(actions);
+        self.signal_stack = AlternateStack::default();
+        self.restart = None;
+        task.group.timers.posix.clear();
+        task.group.aio_contexts.clear();
+        self.registered_rings.clear();
+        self.user_dispatch = None;
+        task.abandon_deferred_work(false);
+    }
+
+    /// Gives the processor's state the values with which a program begins.
+    fn begin_at(&mut self, registers: Registers) {
+        self.registers = registers;
         self.debug = Default::default();
         self.context.set_segment_bases(SegmentBases::default());
         let initial = crate::signal::initial_extended_state();
         if self.context.set_extended_state(&initial).is_err() {
             log::error!("the initial extended state is refused");
-            task.group.exit(super::ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false });
+            self.task().group.exit(ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false });
         }
     }
 }

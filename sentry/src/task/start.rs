@@ -6,16 +6,17 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::config::{TaskConfig, TaskImage};
+use super::config::TaskConfig;
 use super::cpu_time::CpuTime;
 use super::current::CurrentTask;
 use super::external_stop::StopState;
-use super::id::Tid;
+use super::id::{TaskId, Tid};
 use super::member::TaskMember;
 use super::ptrace::TraceState;
-use super::rseq::RseqState;
+use super::rseq::{RseqArea, RseqState};
 use super::run::State;
 use super::seccomp::SeccompState;
+use super::shortage::Standstill;
 use super::status::ExitStatus;
 use super::task::{DEFAULT_TIMER_SLACK_NS, NAME_LEN, Resources, TaskSignals};
 use super::tree::{GroupNode, TaskNode, Tree};
@@ -25,10 +26,11 @@ use crate::Errno;
 use crate::cgroup::{NewCgroup, Reservation};
 use crate::heap::HeapCharge;
 use crate::kernel::Kernel;
-use crate::memory::MemoryPolicy;
-use crate::platform::{Context, Interrupter, SegmentBases};
+use crate::limits::ProcessCharge;
+use crate::memory::{MemoryManager, MemoryPolicy};
+use crate::platform::{Context, Interrupter, Registers, SegmentBases};
 use crate::process_identity::ProcessIdentity;
-use crate::signal::{Signal, TrapState};
+use crate::signal::{AlternateStack, Signal, TrapState};
 use crate::virtual_cpus::SchedEntity;
 use crate::wait::{Events, Waiter};
 
@@ -63,26 +65,94 @@ impl TaskSet {
     /// - EEXIST, EINVAL: a wanted number is in use, or is none.
     /// - ENODEV, EBUSY, EOPNOTSUPP: the wanted control group takes no task.
     pub fn new_task(&self, config: TaskConfig) -> Result<UnstartedTask, Errno> {
-        let heap_charge = HeapCharge::new(TASK_BYTES)?;
-        let charge = config.user_counters.charge_process(config.process_limit())?;
-        let creator = config.parent.as_ref().map(|task| task.member_key());
+        let charges = Charges::take(&config)?;
         let container = config.container_cgroup()?;
+        let creator = config.parent.as_ref().map(|task| task.member_key());
         let into = config.initial_cgroup.as_ref().or(container.as_ref().map(|container| container.cgroup()));
         let reservation = config.kernel.cgroups().reserve(creator, into)?;
-        let TaskConfig { kernel, parent, inherit_parent, thread_group: group, image, .. } = config;
-        let TaskImage { registers, segment_bases, extended_state, memory, name, executable, syscall_number } =
-            image;
-        group.set_user_namespace(&config.credentials.user_namespace);
-        let timer_slack_ns = parent.as_ref().map_or(DEFAULT_TIMER_SLACK_NS, |parent| parent.timer_slack_ns());
-        let memory_policy =
-            parent.as_ref().map_or_else(MemoryPolicy::default, |parent| parent.memory_policy());
+        let (parent, inherit_parent) = (config.parent.clone(), config.inherit_parent.clone());
+        let family = Family { parent: parent.as_deref(), inherit_parent: inherit_parent.as_deref() };
+        let (wanted_numbers, broadcasts_seen) = (config.wanted_numbers.clone(), config.broadcasts_seen);
+        let own = OwnState::of(&config);
+        let task = Arc::new(Task::new(self.task_id(), config, charges));
+
+        let (mut tree, broadcasts) = self.lock_for_creation();
+        if broadcasts != broadcasts_seen && family.parent.is_some_and(Task::has_unblocked_signal) {
+            return Err(Errno::ERESTARTNOINTR);
+        }
+        tree.insert(&task, family, &wanted_numbers, reservation)?;
+        // The last step. What follows a failure is the exact reverse of what came before.
+        let context = new_context(&task.kernel, own.segment_bases, own.extended_state.as_deref())
+            .inspect_err(|_| tree.remove_unstarted(&task))?;
+        task.set_interrupter(context.interrupter());
+        drop(tree);
+        task.pay_for_memory(family.parent);
+        let current = Box::new(CurrentTask::new(task.clone(), context, own));
+        Ok(UnstartedTask { current, creation: Creation { task, container, is_kept: false } })
+    }
+}
+
+/// What a task is charged with before anybody sees it.
+struct Charges {
+    heap: HeapCharge,
+    process: ProcessCharge,
+}
+
+impl Charges {
+    /// Charges the creator's heap and the user.
+    ///
+    /// # Errors
+    /// ENOMEM, EAGAIN.
+    fn take(config: &TaskConfig) -> Result<Self, Errno> {
+        let heap = HeapCharge::new(TASK_BYTES)?;
+        let process = config.user_counters.charge_process(config.process_limit())?;
+        Ok(Self { heap, process })
+    }
+}
+
+/// What of a configuration the task's own thread alone has.
+struct OwnState {
+    registers: Registers,
+    segment_bases: SegmentBases,
+    extended_state: Option<Vec<u8>>,
+    memory: Arc<MemoryManager>,
+    syscall_number: Option<u64>,
+    signal_stack: AlternateStack,
+    rseq_area: Option<RseqArea>,
+}
+
+impl OwnState {
+    fn of(config: &TaskConfig) -> Self {
+        let image = &config.image;
+        Self {
+            registers: image.registers,
+            segment_bases: image.segment_bases,
+            extended_state: image.extended_state.clone(),
+            memory: image.memory.clone(),
+            syscall_number: image.syscall_number,
+            signal_stack: config.signal_stack,
+            rseq_area: config.rseq_area,
+        }
+    }
+}
+
+impl Task {
+    /// A task as it is before anybody sees it.
+    fn new(id: TaskId, config: TaskConfig, charges: Charges) -> Self {
+        config.thread_group.set_user_namespace(&config.credentials.user_namespace);
+        let parent = config.parent.as_deref();
+        let timer_slack_ns = parent.map_or(DEFAULT_TIMER_SLACK_NS, Self::timer_slack_ns);
         let waiter = Arc::<Waiter>::default();
-        let (start_time, now) = (kernel.timekeeper().monotonic(), Instant::now());
-        let task = Arc::new(Task {
-            id: self.task_id(),
+        let resources = Resources {
+            memory: config.image.memory,
+            executable: config.image.executable,
+            descriptors: config.descriptors,
+            task_fs: config.task_fs,
+        };
+        let task = Self {
+            id,
             container_id: config.container_id,
-            kernel,
-            group: group.clone(),
+            group: config.thread_group,
             tid: AtomicI32::new(0),
             root_tid: AtomicI32::new(0),
             sched_entity: SchedEntity::new(waiter.clone()),
@@ -96,12 +166,7 @@ impl TaskSet {
             has_stopped: AtomicBool::new(false),
             signals: Mutex::new(TaskSignals { mask: config.signal_mask, ..TaskSignals::default() }),
             credentials: Mutex::new(config.credentials),
-            resources: Mutex::new(Some(Resources {
-                memory: memory.clone(),
-                executable,
-                descriptors: config.descriptors,
-                task_fs: config.task_fs,
-            })),
+            resources: Mutex::new(Some(resources)),
             name: Mutex::new([0; NAME_LEN]),
             namespaces: Mutex::new(config.namespaces),
             niceness: AtomicI32::new(config.niceness),
@@ -115,54 +180,47 @@ impl TaskSet {
             is_reaped: AtomicBool::new(false),
             parent_death_signal: AtomicU8::new(0),
             io: IoCounters::default(),
-            memory_policy: Mutex::new(memory_policy),
+            memory_policy: Mutex::new(parent.map_or_else(MemoryPolicy::default, Self::memory_policy)),
             timer_slack_ns: AtomicU64::new(timer_slack_ns),
             default_timer_slack_ns: timer_slack_ns,
-            start_time,
-            cpu_time: CpuTime::new(now),
+            start_time: config.kernel.timekeeper().monotonic(),
+            cpu_time: CpuTime::new(Instant::now()),
             stops: StopState::default(),
             vfork: Mutex::new(config.vfork),
-            process_charge: Mutex::new(Some(charge)),
+            process_charge: Mutex::new(Some(charges.process)),
             membership: Mutex::default(),
             pids_charge: Mutex::default(),
             undo_list: Mutex::new(config.undo_list),
             deferred: Default::default(),
             ptrace: TraceState::default(),
             seccomp: SeccompState::default(),
-            _heap_charge: heap_charge,
-        });
-        task.set_name(&name);
+            kernel: config.kernel,
+            _heap_charge: charges.heap,
+        };
+        task.set_name(&config.image.name);
+        task
+    }
+}
 
-        let (mut tree, broadcasts) = self.lock_for_creation();
-        if broadcasts != config.broadcasts_seen
-            && parent.as_ref().is_some_and(|parent| parent.has_unblocked_signal())
-        {
-            return Err(Errno::ERESTARTNOINTR);
-        }
-        let family = Family { parent: parent.as_deref(), inherit_parent: inherit_parent.as_deref() };
-        tree.insert(&task, family, &config.wanted_numbers, reservation)?;
-        // The last step. What follows a failure is the exact reverse of what came before.
-        let context = new_context(&task.kernel, segment_bases, extended_state.as_deref())
-            .inspect_err(|_| tree.remove_unstarted(&task))?;
-        task.set_interrupter(context.interrupter());
-        drop(tree);
-        task.pay_for_memory(parent.as_deref());
-        let current = Box::new(CurrentTask {
-            task: task.clone(),
+impl CurrentTask {
+    /// A task that runs no instruction yet, with the state that the platform has made for it.
+    fn new(task: Arc<Task>, context: Box<dyn Context>, own: OwnState) -> Self {
+        Self {
+            task,
             context,
-            registers,
-            syscall_number,
+            registers: own.registers,
+            syscall_number: own.syscall_number,
             restart: None,
             saved_signal_mask: None,
             buffer: Vec::new(),
-            signal_stack: config.signal_stack,
+            signal_stack: own.signal_stack,
             trap: TrapState::default(),
             is_stepping: false,
             debug: Default::default(),
-            standstill: super::shortage::Standstill::default(),
+            standstill: Standstill::default(),
             charged_time: None,
-            rseq: RseqState::new(config.rseq_area),
-            memory,
+            rseq: RseqState::new(own.rseq_area),
+            memory: own.memory,
             lending: Default::default(),
             answers: Default::default(),
             has_waited_in_vain: false,
@@ -171,8 +229,7 @@ impl TaskSet {
             user_dispatch: None,
             registered_rings: Vec::new(),
             state: State::App,
-        });
-        Ok(UnstartedTask { current, creation: Creation { task, container, is_kept: false } })
+        }
     }
 }
 
