@@ -38,7 +38,7 @@ pub(crate) struct Space {
     pub(crate) has_sites: AtomicBool,
     /// A SYSCALL instruction that traps often; 0 if there is none.
     pub(crate) frequent_call: AtomicU64,
-    /// KVM would not forget something: nobody may run here.
+    /// KVM would not forget something, or nobody uses it any more: nobody may run here.
     is_lost: AtomicBool,
     /// The contexts that may be running here, by their addresses.
     members: Mutex<BTreeMap<usize, SharedSeat>>,
@@ -144,6 +144,9 @@ impl Space {
         runs: &[FrameRun],
         change: Change<'_>,
     ) -> Result<(), PlatformError> {
+        if tables.chunks().is_empty() {
+            return Ok(());
+        }
         let mut flush = FlushList::default();
         if tables.is_structural(&*self.machine, start, len_bytes, runs)? {
             return self.purge(tables, |tables| change(tables, &mut flush));
@@ -172,6 +175,9 @@ impl Space {
 
     /// Forgets everything.
     pub(crate) fn clear(&self, state: &mut SpaceState) -> Result<(), PlatformError> {
+        if state.tables.chunks().is_empty() {
+            return Ok(());
+        }
         let copies = state.sites.reset();
         let surplus = self.purge(&mut state.tables, |tables| tables.reset(&*self.machine))?;
         drop(copies);
@@ -199,6 +205,9 @@ impl Space {
             };
             self.change_locked(&mut state.tables, start, len_bytes, runs, &mut map)
         };
+        if state.tables.chunks().is_empty() {
+            return Ok(());
+        }
         let (chosen, _copies) = choose(&mut state);
         match map(&mut state, &chosen) {
             // It may start afresh, without copies.
@@ -221,6 +230,19 @@ impl Space {
             for member in self.members.lock().values() {
                 member.nudge();
             }
+        }
+    }
+}
+
+impl Space {
+    /// Gives the tables up. Translations to what they showed may live on in KVM, but none that a vCPU can use: whoever runs
+    /// next loads another root, and the chunks go to another space only after KVM has forgotten them.
+    fn abandon(&self) {
+        self.is_lost.store(true, Ordering::SeqCst);
+        let mut state = self.state.lock();
+        let _copies = state.sites.reset();
+        for (chunk, used_pages) in state.tables.take_chunks() {
+            self.machine.release(chunk, used_pages);
         }
     }
 }
@@ -286,6 +308,10 @@ impl AddressSpace for KvmAddressSpace {
     fn clear(&self) {
         let result = self.shared.clear(&mut self.shared.state.lock());
         self.shared.settle(result);
+    }
+
+    fn abandon(&self) {
+        self.shared.abandon();
     }
 
     fn translate(&self, address: VirtualAddress) -> Option<(GuestAddress, Access)> {

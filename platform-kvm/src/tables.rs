@@ -78,6 +78,7 @@ impl Tables {
         self.chunks.first().map_or(GuestAddress(0), |chunk| source.chunks().start(chunk))
     }
 
+    /// What they are made of; nothing once [`Tables::take_chunks`] has taken it, and then they hold nothing any more.
     pub(crate) fn chunks(&self) -> &[Chunk] {
         &self.chunks
     }
@@ -336,6 +337,9 @@ impl Tables {
         address: VirtualAddress,
         level: u32,
     ) -> Result<Option<u64>, PlatformError> {
+        if self.chunks.is_empty() {
+            return Ok(None);
+        }
         let mut table = self.root(source).0;
         for upper in (level + 1..=4).rev() {
             let value = self.word(source, table + index(address, upper) * 8)?.load(Ordering::Acquire);

@@ -243,6 +243,34 @@ fn a_new_space_does_not_show_a_dead_ones_memory() {
 }
 
 #[test]
+fn an_abandoned_space_shows_nothing_and_disturbs_nobody() {
+    let guest = Guest::new();
+    let frames = guest.frames(2, PAGE_SIZE);
+    guest.write(page(frames, 0), &0x1111_u64.to_le_bytes());
+    guest.write(page(frames, 1), &0x2222_u64.to_le_bytes());
+    let mut survivor = Prober::new(&guest);
+    survivor.space.map(VirtualAddress(DATA), &[frames], RW).unwrap();
+    // More than are ready, so that tables come back from the dead.
+    for _ in 0..40 {
+        let mut dying = Prober::new(&guest);
+        dying.space.map(VirtualAddress(DATA), &[page(frames, 1)], RW).unwrap();
+        assert_eq!(dying.load(DATA + PAGE_SIZE), None);
+        assert_eq!(dying.load(DATA), Some(0x2222));
+        dying.space.abandon();
+        assert_eq!(survivor.load(DATA), Some(0x1111));
+        assert!(survivor.store(DATA + PAGE_SIZE, 0x2222));
+        assert!(matches!(dying.context.run(&dying.space, &mut start()), Exit::Broken(_)));
+        // Changes that come late are of no consequence.
+        dying.space.map(VirtualAddress(DATA), &[frames], RW).unwrap();
+        dying.space.protect(range(DATA, PAGE_SIZE), Access::READ);
+        dying.space.unmap(range(0, VirtualAddress::USER_END.0));
+        dying.space.clear();
+        dying.space.abandon();
+        assert_eq!(dying.space.translate(VirtualAddress(DATA)), None);
+    }
+}
+
+#[test]
 fn tables_that_would_grow_without_bound_start_afresh() {
     let guest = Guest::new();
     let mut prober = Prober::new(&guest);

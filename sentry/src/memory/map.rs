@@ -134,6 +134,8 @@ impl MemoryManager {
     /// # Errors
     /// EINTR, from `pace`.
     pub(crate) fn unmap_all(&self, pace: &dyn Pace) -> Result<(), Errno> {
+        // First: what is unmapped piece by piece is taken from the vCPUs of all who share its frames.
+        self.address_space().abandon();
         self.unmap_each_step(0..END_PAGE, pace, |_, _| Ok(()))
     }
 

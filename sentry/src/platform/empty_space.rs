@@ -20,6 +20,8 @@ impl AddressSpace for EmptySpace {
 
     fn clear(&self) {}
 
+    fn abandon(&self) {}
+
     fn translate(&self, _address: VirtualAddress) -> Option<(GuestAddress, Access)> {
         None
     }

@@ -141,6 +141,10 @@ impl AddressSpace for FakeAddressSpace {
         self.pages.lock().clear();
     }
 
+    fn abandon(&self) {
+        self.clear();
+    }
+
     fn translate(&self, address: VirtualAddress) -> Option<(GuestAddress, Access)> {
         let (frame, access) = *self.pages.lock().get(&(address.0 / PAGE_SIZE))?;
         Some((GuestAddress(frame.0 + address.page_offset()), access))

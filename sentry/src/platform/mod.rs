@@ -143,6 +143,10 @@ pub trait AddressSpace: Send + Sync {
     /// Removes every translation. After it returns no vCPU uses one of them.
     fn clear(&self);
 
+    /// Nobody runs here any more: every translation goes, and what is mapped from now on is shown to nobody. No vCPU is
+    /// disturbed for it, so other address spaces keep what their vCPUs know of the same frames.
+    fn abandon(&self);
+
     /// For tests and `/proc`: the translation that is in the tables now, if any.
     fn translate(&self, address: VirtualAddress) -> Option<(GuestAddress, Access)>;
 
