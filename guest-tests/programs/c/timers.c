@@ -133,6 +133,42 @@ static void other_notifications(void) {
   OK(timer_delete(cpu));
 }
 
+// Since 6.13 a signal that waits when its timer is deleted or set anew stays pending and is dropped when it is taken.
+static void signals_of_former_settings_are_dropped(void) {
+  handle(SIGALRM, note, 0);
+  sigset_t set = signals(SIGALRM, 0), pending;
+  struct itimerspec soon = {.it_value = {0, 1000}}, often = {{0, 1000000}, {0, 1000}}, late = {.it_value = {100, 0}};
+  struct itimerspec *anew[] = {&late, &(struct itimerspec){0}, NULL};
+  OK(sigprocmask(SIG_BLOCK, &set, NULL));
+  for (size_t i = 0; i < COUNT(anew); i++) {
+    timer_t timer;
+    OK(timer_create(CLOCK_MONOTONIC, NULL, &timer));
+    OK(timer_settime(timer, 0, &soon, NULL));
+    do OK(sigpending(&pending));
+    while (!sigismember(&pending, SIGALRM));
+    OK(anew[i] ? timer_settime(timer, 0, anew[i], NULL) : timer_delete(timer));
+    OK(sigpending(&pending));
+    CHECK(sigismember(&pending, SIGALRM));
+    count = 0;
+    OK(sigprocmask(SIG_UNBLOCK, &set, NULL));
+    CHECK_EQ(count, 0);
+    OK(sigprocmask(SIG_BLOCK, &set, NULL));
+    if (anew[i]) OK(timer_delete(timer));
+  }
+  timer_t timer;
+  siginfo_t info;
+  OK(timer_create(CLOCK_MONOTONIC, NULL, &timer));
+  OK(timer_settime(timer, 0, &often, NULL));
+  sleep_ms(50);
+  OK(timer_settime(timer, 0, &soon, NULL));
+  sleep_ms(50);
+  CHECK_EQ(sigtimedwait(&set, &info, &(struct timespec){0}), SIGALRM);
+  CHECK_EQ(info.si_overrun, 0); // Not those of the interval before.
+  CHECK_ERRNO(sigtimedwait(&set, &info, &(struct timespec){0}), EAGAIN);
+  OK(timer_delete(timer));
+  OK(sigprocmask(SIG_UNBLOCK, &set, NULL));
+}
+
 static void posix_timer_refusals(void) {
   timer_t timer;
   struct sigevent bad = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = 99};
@@ -192,6 +228,7 @@ int main(void) {
   cpu_timers_count_work();
   posix_timers_signal_with_a_value();
   other_notifications();
+  signals_of_former_settings_are_dropped();
   posix_timer_refusals();
   timerfd_counts_expirations();
   return 0;

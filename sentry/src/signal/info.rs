@@ -38,6 +38,19 @@ pub struct SignalInfo {
     pub detail: SignalDetail,
 }
 
+/// What the signal of a POSIX timer tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerExpiration {
+    /// The timer, as timer_create(2) numbered it.
+    pub id: i32,
+    /// How often the timer had been set: what it was set to before is of no interest any more.
+    pub sequence: u32,
+    /// Expirations beyond the first.
+    pub overrun: i32,
+    /// `si_value`.
+    pub value: u64,
+}
+
 /// The part of siginfo_t that depends on the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalDetail {
@@ -60,14 +73,7 @@ pub enum SignalDetail {
         value: u64,
     },
     /// A POSIX timer expired.
-    Timer {
-        /// The timer, as timer_create(2) numbered it.
-        id: i32,
-        /// Expirations beyond the first.
-        overrun: i32,
-        /// `si_value`.
-        value: u64,
-    },
+    Timer(TimerExpiration),
     /// A child changed its state.
     Child {
         /// The child.
@@ -131,9 +137,9 @@ impl SignalInfo {
         Self { signal, errno: 0, code: SI_TKILL, detail: SignalDetail::Kill { pid, uid } }
     }
 
-    /// From the POSIX timer `id`.
-    pub const fn from_timer(signal: Signal, id: i32, overrun: i32, value: u64) -> Self {
-        Self { signal, errno: 0, code: SI_TIMER, detail: SignalDetail::Timer { id, overrun, value } }
+    /// From a POSIX timer.
+    pub const fn from_timer(signal: Signal, expiration: TimerExpiration) -> Self {
+        Self { signal, errno: 0, code: SI_TIMER, detail: SignalDetail::Timer(expiration) }
     }
 
     /// From an exception at `address`, with a `SEGV_*`, `BUS_*`, `FPE_*`, `ILL_*` or `TRAP_*` code.
@@ -163,7 +169,9 @@ impl SignalInfo {
             SignalDetail::None => [0; 4],
             SignalDetail::Kill { pid, uid } => [pair(pid, uid.0), 0, 0, 0],
             SignalDetail::Queue { pid, uid, value } => [pair(pid, uid.0), value, 0, 0],
-            SignalDetail::Timer { id, overrun, value } => [pair(id, overrun as u32), value, 0, 0],
+            SignalDetail::Timer(TimerExpiration { id, overrun, value, .. }) => {
+                [pair(id, overrun as u32), value, 0, 0]
+            }
             SignalDetail::Child { pid, uid, status, user_ticks, system_ticks } => {
                 [pair(pid, uid.0), u64::from(status as u32), user_ticks as u64, system_ticks as u64]
             }
@@ -205,7 +213,9 @@ impl SignalInfo {
     /// `si_value`, if the cause has one.
     pub fn value(self) -> Option<u64> {
         match self.detail {
-            SignalDetail::Queue { value, .. } | SignalDetail::Timer { value, .. } => Some(value),
+            SignalDetail::Queue { value, .. } | SignalDetail::Timer(TimerExpiration { value, .. }) => {
+                Some(value)
+            }
             SignalDetail::Composed([_, value, ..]) => Some(value),
             _ => None,
         }

@@ -23,7 +23,7 @@ pub use frame::{
     FrameBuilder, RestoredFrame, SignalFrame, initial_extended_state, is_initial_extended_state,
     restore_frame,
 };
-pub use info::{SignalDetail, SignalInfo};
+pub use info::{SignalDetail, SignalInfo, TimerExpiration};
 pub use number::{DefaultDisposition, Signal};
 pub use pending::{Enqueued, PendingSignals};
 pub use set::SignalSet;

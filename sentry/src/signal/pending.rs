@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Signal, SignalDetail, SignalInfo, SignalSet};
+use super::{Signal, SignalDetail, SignalInfo, SignalSet, TimerExpiration};
 use crate::Errno;
 use crate::cred::Uid;
 use crate::heap::HeapCharge;
@@ -44,8 +44,8 @@ impl PendingSignals {
         let signal = info.signal;
         let is_pending = self.set.contains(signal);
         if is_pending
-            && let SignalDetail::Timer { id, overrun, .. } = info.detail
-            && self.add_overrun(signal, id, overrun)
+            && let SignalDetail::Timer(expiration) = info.detail
+            && self.add_overrun(signal, expiration)
         {
             return Ok(Enqueued::Merged);
         }
@@ -68,13 +68,17 @@ impl PendingSignals {
         Ok(if is_pending { Enqueued::Merged } else { Enqueued::New })
     }
 
-    /// A timer is queued once: further expirations count as overruns (`man 2 timer_getoverrun`).
-    fn add_overrun(&mut self, signal: Signal, timer: i32, further: i32) -> bool {
+    /// A timer is queued once: further expirations count as overruns (`man 2 timer_getoverrun`), unless it has been set anew.
+    fn add_overrun(&mut self, signal: Signal, further: TimerExpiration) -> bool {
         for queued in self.queue.iter_mut().filter(|queued| queued.info.signal == signal) {
-            if let SignalDetail::Timer { id, overrun, .. } = &mut queued.info.detail
-                && *id == timer
+            if let SignalDetail::Timer(first) = &mut queued.info.detail
+                && first.id == further.id
             {
-                *overrun = overrun.saturating_add(further).saturating_add(1);
+                if first.sequence == further.sequence {
+                    first.overrun = first.overrun.saturating_add(further.overrun).saturating_add(1);
+                } else {
+                    *first = further;
+                }
                 return true;
             }
         }

@@ -531,7 +531,7 @@ fn timer_settime(
     let setting = setting_from_timespec(new.read(task)?)?;
     let is_absolute = flags & uapi::TIMER_ABSTIME != 0;
     let setting = machine_setting(task, &**timer.timer().source(), setting, is_absolute);
-    let replaced = timer.timer().set(setting, is_absolute)?;
+    let replaced = timer.set(setting, is_absolute)?;
     old.write_unless_null(task, &setting_words(replaced, timespec))
 }
 

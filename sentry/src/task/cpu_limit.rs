@@ -26,7 +26,7 @@ impl TimeSource for Limited {
 }
 
 impl ExpirationListener for Limited {
-    fn expired(&self, _expirations: u64) {
+    fn expired(&self, _expirations: u64, _sequence: u32) {
         let Some(group) = self.0.upgrade() else { return };
         let is_over = group.cpu_time() >= Duration::from_secs(group.limits().get(Resource::CPU).hard);
         let signal = if is_over { Signal::SIGKILL } else { Signal::SIGXCPU };

@@ -6,7 +6,7 @@ use super::{Task, ThreadGroup};
 use crate::abi::SignalfdSiginfo;
 use crate::cred::Uid;
 use crate::fs::signalfd::{PendingSignals, SIGNAL_RECORD_BYTES};
-use crate::signal::{SignalDetail, SignalInfo, SignalSet};
+use crate::signal::{SignalDetail, SignalInfo, SignalSet, TimerExpiration};
 use crate::wait::WaitQueue;
 
 /// The signals of one task and of its process.
@@ -66,7 +66,9 @@ fn encode(info: SignalInfo) -> [u8; SIGNAL_RECORD_BYTES] {
         ..SignalfdSiginfo::default()
     };
     match info.detail {
-        SignalDetail::Timer { id, overrun, .. } => (record.ssi_tid, record.ssi_overrun) = (id, overrun),
+        SignalDetail::Timer(TimerExpiration { id, overrun, .. }) => {
+            (record.ssi_tid, record.ssi_overrun) = (id, overrun);
+        }
         SignalDetail::Child { status, user_ticks, system_ticks, .. } => {
             record.ssi_status = status;
             (record.ssi_utime, record.ssi_stime) = (user_ticks, system_ticks);

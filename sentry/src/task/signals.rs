@@ -200,14 +200,19 @@ impl Task {
 
     /// Takes the next signal of `accepted`: of the task's own first, then of its process's.
     pub(crate) fn take_signal(&self, accepted: SignalSet) -> Option<SignalInfo> {
+        loop {
+            let info = self.dequeue_signal(accepted)?;
+            match &info.detail {
+                SignalDetail::Timer(expiration) if !self.group.timers.posix.signal_was_taken(expiration) => {}
+                _ => return Some(info),
+            }
+        }
+    }
+
+    fn dequeue_signal(&self, accepted: SignalSet) -> Option<SignalInfo> {
         let mut state = self.group.state.lock();
         let own = self.signals.lock().pending.dequeue(accepted);
-        let info = own.or_else(|| state.pending.dequeue(accepted))?;
-        drop(state);
-        if let SignalDetail::Timer { id, overrun, .. } = info.detail {
-            self.group.timers.posix.signal_was_taken(id, overrun);
-        }
-        Some(info)
+        own.or_else(|| state.pending.dequeue(accepted))
     }
 
     /// Replaces the blocked signals, and returns what was blocked. For the task itself, and for its tracer while it is

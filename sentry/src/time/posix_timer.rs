@@ -1,6 +1,7 @@
 //! POSIX timers (`man 2 timer_create`) of one process.
 //!
-//! A timer's signal is in a queue at most once; expirations until it is taken from there are its overruns.
+//! A timer's signal is in a queue at most once; expirations until it is taken from there are its overruns. One that waits there
+//! when its timer is deleted or set anew stays pending, and whoever takes it drops it, as Linux does since 6.13.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -8,10 +9,10 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::timer::{ExpirationListener, Timer};
+use super::timer::{ExpirationListener, Timer, TimerSetting};
 use crate::Errno;
 use crate::heap::HeapCharge;
-use crate::signal::{Signal, SignalInfo, SignalTarget};
+use crate::signal::{Signal, SignalInfo, SignalTarget, TimerExpiration};
 
 /// How a timer tells of its expirations.
 #[derive(Clone)]
@@ -49,6 +50,16 @@ pub struct PosixTimer {
 }
 
 impl PosixTimer {
+    /// timer_settime(2): see [`Timer::set`].
+    ///
+    /// # Errors
+    /// EAGAIN: the host is out of threads.
+    pub fn set(&self, setting: TimerSetting, is_absolute: bool) -> Result<TimerSetting, Errno> {
+        let replaced = self.timer.set(setting, is_absolute)?;
+        self.overrun.store(0, Ordering::Relaxed);
+        Ok(replaced)
+    }
+
     /// What timer_settime(2) sets.
     pub fn timer(&self) -> &Arc<Timer> {
         &self.timer
@@ -67,13 +78,17 @@ struct Notifier {
 }
 
 impl ExpirationListener for Notifier {
-    fn expired(&self, expirations: u64) {
+    fn expired(&self, expirations: u64, sequence: u32) {
         let Some(notification) = &self.notification else { return };
         let Some(target) = notification.target.upgrade() else { return };
         let overrun = i32::try_from(expirations - 1).unwrap_or(i32::MAX);
         // As Linux does: the union's low half.
         let value = notification.value.unwrap_or(self.id as u64);
-        target.deliver(SignalInfo::from_timer(notification.signal, self.id, overrun, value));
+        let signal = notification.signal;
+        target.deliver(SignalInfo::from_timer(
+            signal,
+            TimerExpiration { id: self.id, sequence, overrun, value },
+        ));
     }
 }
 
@@ -127,11 +142,14 @@ impl PosixTimers {
         drop(timers);
     }
 
-    /// A task has taken the signal of timer `id`, which had `overrun` overruns.
-    pub fn signal_was_taken(&self, id: i32, overrun: i32) {
-        if let Ok(timer) = self.get(id) {
-            timer.overrun.store(overrun, Ordering::Relaxed);
+    /// A task has taken a timer's signal. Returns whether it is to be delivered: its timer is there and was not set anew.
+    pub fn signal_was_taken(&self, expiration: &TimerExpiration) -> bool {
+        let timer = self.get(expiration.id).ok();
+        let timer = timer.filter(|timer| timer.timer.sequence() == expiration.sequence);
+        if let Some(timer) = &timer {
+            timer.overrun.store(expiration.overrun, Ordering::Relaxed);
         }
+        timer.is_some()
     }
 }
 

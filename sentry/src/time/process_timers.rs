@@ -61,7 +61,7 @@ struct SignalSender {
 }
 
 impl ExpirationListener for SignalSender {
-    fn expired(&self, _expirations: u64) {
+    fn expired(&self, _expirations: u64, _sequence: u32) {
         if let Some(target) = self.target.upgrade() {
             target.deliver(SignalInfo::from_kernel(self.signal));
         }
@@ -94,7 +94,10 @@ impl ProcessTimers {
                 .get_or_insert_with(|| new_timer(Arc::new(SignalSender { target, signal })))
                 .clone()
         };
-        timer.set(setting, false)
+        let replaced = timer.set(setting, false)?;
+        // The signal of what was set before comes before the caller goes on, or not at all.
+        timer.await_announcement();
+        Ok(replaced)
     }
 
     /// Has the timer of RLIMIT_CPU expire at `setting.value` of the process's CPU time, and from then on every

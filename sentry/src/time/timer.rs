@@ -35,9 +35,9 @@ pub trait TimeSource: Send + Sync {
 
 /// Who hears of expirations.
 pub trait ExpirationListener: Send + Sync {
-    /// The timer has expired `expirations` times, at least once, since it was last announced. Called without
-    /// locks of the timer.
-    fn expired(&self, expirations: u64);
+    /// The timer has expired `expirations` times, at least once, since it was last announced, by what it was set to the
+    /// `sequence`-th time: it may have been set anew meanwhile. Called without locks of the timer's state; must not set it.
+    fn expired(&self, expirations: u64, sequence: u32);
 }
 
 /// A timer's setting, as `struct itimerspec` has it.
@@ -55,6 +55,8 @@ pub struct Timer {
     source: Arc<dyn TimeSource>,
     listener: Arc<dyn ExpirationListener>,
     state: Mutex<State>,
+    /// Held while expirations are announced. Before the state.
+    announcing: Mutex<()>,
     own: Weak<Self>,
 }
 
@@ -64,6 +66,8 @@ struct State {
     target: Option<Duration>,
     interval: Duration,
     handle: Option<TimerHandle>,
+    /// How often it was set.
+    sequence: u32,
     /// The sample of a CPU clock before.
     last_sample: Option<(Duration, Duration)>,
 }
@@ -80,6 +84,7 @@ impl Timer {
             source,
             listener,
             state: Mutex::default(),
+            announcing: Mutex::default(),
             own: own.clone(),
         })
     }
@@ -95,6 +100,7 @@ impl Timer {
         let old = state.setting(now);
         let old_handle = state.handle.take();
         state.last_sample = None;
+        state.sequence = state.sequence.wrapping_add(1);
         state.interval = setting.interval;
         state.target = match setting.value {
             Duration::ZERO => None,
@@ -105,6 +111,17 @@ impl Timer {
         drop(state);
         drop(old_handle);
         result.map(|()| old)
+    }
+
+    /// Waits until an announcement that is under way is over: what was set before has been told of by then, or never will be.
+    /// Not for listeners.
+    pub fn await_announcement(&self) {
+        drop(self.announcing.lock());
+    }
+
+    /// How often it was set.
+    pub fn sequence(&self) -> u32 {
+        self.state.lock().sequence
     }
 
     /// What it is set on.
@@ -172,6 +189,7 @@ impl State {
 
 impl Expire for Timer {
     fn expire(&self) {
+        let _announcing = self.announcing.lock();
         let mut state = self.state.lock();
         let now = self.source.now();
         let expirations = state.take_expirations(now);
@@ -180,9 +198,10 @@ impl Expire for Timer {
         if self.arm(&mut state, now, delay).is_err() {
             state.target = None;
         }
+        let sequence = state.sequence;
         drop(state);
         if expirations > 0 {
-            self.listener.expired(expirations);
+            self.listener.expired(expirations, sequence);
         }
     }
 }

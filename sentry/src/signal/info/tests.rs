@@ -22,7 +22,9 @@ fn details_lie_where_the_c_library_reads_them() {
     for (offset, value) in [(0, 17), (8, 1), (16, 7), (20, 8), (24, 9), (32, 10), (40, 11)] {
         assert_eq!(info.as_bytes()[offset], value, "at {offset}");
     }
-    let info = SignalInfo::from_timer(Signal::SIGALRM, 3, 4, 5).to_user();
+    let info =
+        SignalInfo::from_timer(Signal::SIGALRM, TimerExpiration { id: 3, sequence: 1, overrun: 4, value: 5 })
+            .to_user();
     assert_eq!((info.as_bytes()[16], info.as_bytes()[20], info.as_bytes()[24]), (3, 4, 5));
     assert_eq!(info.si_code, -2);
 }

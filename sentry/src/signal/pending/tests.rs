@@ -64,7 +64,9 @@ fn a_full_queue_refuses_sigqueue_and_keeps_other_signals_without_information() {
 #[test]
 fn a_timer_that_is_pending_counts_overruns() {
     let mut pending = PendingSignals::default();
-    let timer = |id, overrun| SignalInfo::from_timer(Signal::SIGRTMIN, id, overrun, 0);
+    let timer = |id, overrun| {
+        SignalInfo::from_timer(Signal::SIGRTMIN, TimerExpiration { id, sequence: 1, overrun, value: 0 })
+    };
     for info in [timer(1, 0), timer(2, 0), timer(1, 4), timer(1, 0)] {
         pending.enqueue(info, LIMIT).unwrap();
     }

@@ -36,7 +36,8 @@ fn a_timer_sends_its_signal_with_its_value() {
     while inbox.0.lock().is_empty() && start.elapsed() < Duration::from_secs(5) {
         std::thread::yield_now();
     }
-    assert_eq!(*inbox.0.lock(), [SignalInfo::from_timer(Signal::SIGRTMIN, id, 0, 42)]);
+    let expiration = TimerExpiration { id, sequence: 1, overrun: 0, value: 42 };
+    assert_eq!(*inbox.0.lock(), [SignalInfo::from_timer(Signal::SIGRTMIN, expiration)]);
 }
 
 #[test]
@@ -54,6 +55,19 @@ fn timers_are_limited_and_numbers_not_reused() {
 fn the_overrun_is_that_of_the_signal_last_taken() {
     let timers = PosixTimers::default();
     let id = timers.create(None, 2, make).unwrap();
-    timers.signal_was_taken(id, 7);
+    assert!(timers.signal_was_taken(&TimerExpiration { id, sequence: 0, overrun: 7, value: 0 }));
     assert_eq!(timers.get(id).map(|timer| timer.overrun()), Ok(7));
+}
+
+#[test]
+fn a_signal_of_a_timer_that_was_set_anew_or_deleted_is_dropped() {
+    let timers = PosixTimers::default();
+    let id = timers.create(None, 2, make).unwrap();
+    let old = TimerExpiration { id, sequence: 0, overrun: 7, value: 0 };
+    timers.get(id).unwrap().set(TimerSetting::default(), false).unwrap();
+    assert!(!timers.signal_was_taken(&old));
+    let new = TimerExpiration { sequence: 1, ..old };
+    assert!(timers.signal_was_taken(&new));
+    timers.delete(id).unwrap();
+    assert!(!timers.signal_was_taken(&new));
 }

@@ -15,7 +15,7 @@ impl TimeSource for Wall {
 struct Note(mpsc::Sender<u64>);
 
 impl ExpirationListener for Note {
-    fn expired(&self, expirations: u64) {
+    fn expired(&self, expirations: u64, _sequence: u32) {
         let _ = self.0.send(expirations);
     }
 }
