@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use sentry::platform::{Interrupter, PlatformError, SegmentBases};
 
+use crate::exitless::lane::Lane;
 use crate::extended::Packed;
 use crate::kick::{Kick, own_thread};
 use crate::vcpu::Vcpu;
@@ -46,6 +47,7 @@ pub(crate) struct Saved {
 struct Running {
     kick: Kick,
     space: u64,
+    lane: Option<Arc<Lane>>,
 }
 
 /// What [`Seat::load`] says.
@@ -105,7 +107,7 @@ impl Seat {
         }
         // SAFETY: `unload`, which the same thread calls, removes the value before it gives the vCPU up.
         let kick = unsafe { vcpu.kick(thread) };
-        state.running = Some(Running { kick, space });
+        state.running = Some(Running { kick, space, lane: vcpu.lane().cloned() });
         Loading::Go(vcpu)
     }
 
@@ -225,6 +227,14 @@ impl Interrupter for Seat {
         if let Some(waiter) = &state.waiter {
             waiter.unpark();
         }
+    }
+
+    fn withdraw_answer(&self, number: u8) {
+        // If it is told again before it runs, the interruption comes before it can ask.
+        if let Some(lane) = self.state.lock().running.as_ref().and_then(|running| running.lane.as_ref()) {
+            lane.withdraw_answer(number);
+        }
+        self.interrupt();
     }
 }
 

@@ -4,9 +4,11 @@
 #include <linux/futex.h>
 #include <mqueue.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
 #include <sys/signalfd.h>
@@ -152,7 +154,35 @@ static void waits(int epoll, int pipe_in, int pipe_out) {
   CHECK(read(pipe_in, &found, 0) == 0 && write(pipe_out, &found, 0) == 0);
 }
 
+// Whoever knows that its parent is gone is told another one, however often it has asked before.
+static void parents_end_while_children_ask(void) {
+  volatile int *is_gone = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  CHECK(is_gone != MAP_FAILED);
+  OK(prctl(PR_SET_CHILD_SUBREAPER, 1));
+  for (int round = 0; round < 20; round++) {
+    is_gone[0] = is_gone[1] = 0;
+    pid_t parent, child, self = getpid();
+    IN_CHILD(parent) {
+      IN_CHILD(child) {
+        for (bool is_last = false; !is_last; is_gone[1] = 1) {
+          is_last = is_gone[0];
+          pid_t told = syscall(SYS_getppid);
+          CHECK_CASE(told == self || !is_last, "parent %d", (int)told);
+        }
+      }
+      while (!is_gone[1]) sched_yield();
+      sleep_ms(round % 4);
+    }
+    WAIT_OK(parent);
+    is_gone[0] = 1;
+    int status;
+    CHECK(wait(&status) > 0 && status == 0);
+  }
+  OK(prctl(PR_SET_CHILD_SUBREAPER, 0));
+}
+
 int main(void) {
+  parents_end_while_children_ask();
   char directory[] = "/tmp/frequent_calls.XXXXXX";
   CHECK(mkdtemp(directory) != NULL);
   OK(chdir(directory));

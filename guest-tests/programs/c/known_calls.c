@@ -13,7 +13,7 @@
 #define WITH_FRAME __attribute__((noinline, noclone, optimize("no-omit-frame-pointer", "no-optimize-sibling-calls")))
 
 static void make_calls(void) {
-  for (int i = 0; i < 1000; i++) CHECK(syscall(SYS_getppid) >= 0);
+  for (int i = 0; i < 1000; i++) CHECK(syscall(SYS_getpgrp) >= 0);
   for (int i = 0; i < 5000; i++) CHECK(syscall(SYS_getuid) >= 0);
   for (int i = 0; i < 300; i++) CHECK(syscall(SYS_lseek, -1, 0L, SEEK_SET) == -1 && errno == EBADF);
   for (int i = 0; i < 20; i++) CHECK(syscall(SYS_sched_yield) == 0);

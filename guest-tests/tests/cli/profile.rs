@@ -41,7 +41,7 @@ fn calls_are_counted_and_the_status_comes_through() {
     let directory = tempfile::tempdir().expect("a directory");
     let (finished, profile) = profile(directory.path(), &["--exitless", "off"], &["calls", "7"]);
     assert_code(&finished, 7);
-    for (name, count, errors) in [("getppid", 1000, 0), ("lseek", 300, 300), ("sched_yield", 20, 0)] {
+    for (name, count, errors) in [("getpgrp", 1000, 0), ("lseek", 300, 300), ("sched_yield", 20, 0)] {
         let call = call(&profile, name);
         assert_eq!((&call["count"], &call["errors"]), (&count.into(), &errors.into()), "{name}: {call}");
         assert_eq!(call["by_exit"], count);
@@ -178,9 +178,9 @@ fn calls_without_exits_are_told_apart() {
     let directory = tempfile::tempdir().expect("a directory");
     let (finished, profile) = profile(directory.path(), &["--exitless", "on"], &["calls", "0"]);
     assert_code(&finished, 0);
-    let getppid = call(&profile, "getppid");
-    let part = |name: &str| getppid[name].as_u64().expect("a count");
-    assert_eq!(part("by_exit") + part("by_dispatcher"), 1000, "{getppid}");
+    let getpgrp = call(&profile, "getpgrp");
+    let part = |name: &str| getpgrp[name].as_u64().expect("a count");
+    assert_eq!(part("by_exit") + part("by_dispatcher"), 1000, "{getpgrp}");
     assert_eq!(part("count"), 1000);
     let getuid = call(&profile, "getuid");
     let parts = ["by_exit", "by_dispatcher", "by_page"].map(|name| getuid[name].as_u64().expect("a count"));

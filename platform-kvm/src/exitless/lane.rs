@@ -27,6 +27,8 @@ pub(crate) struct Lane {
     is_lent: AtomicBool,
     /// User code has been told that somebody polls.
     is_told: AtomicBool,
+    /// User code is no longer told all that it was.
+    is_withdrawn: AtomicBool,
     /// The last request that was looked at.
     seen: AtomicU64,
     state: Mutex<State>,
@@ -67,8 +69,8 @@ impl Drop for Loan<'_> {
 impl Lane {
     /// The lane of vCPU `index`.
     pub(crate) fn new(kernel: Arc<Kernel>, index: u64) -> Self {
-        let (is_lent, is_told, seen, state) = Default::default();
-        let lane = Self { kernel, index, is_lent, is_told, seen, state };
+        let (is_lent, is_told, is_withdrawn, seen, state) = Default::default();
+        let lane = Self { kernel, index, is_lent, is_told, is_withdrawn, seen, state };
         lane.page().initialize();
         lane
     }
@@ -156,10 +158,16 @@ impl Lane {
         self.tell(Answers::default());
     }
 
+    /// Does not answer call `number` in advance any more, until [`Lane::tell`] says otherwise. Takes no lock.
+    pub(crate) fn withdraw_answer(&self, number: u8) {
+        self.is_withdrawn.store(true, Ordering::SeqCst);
+        self.page().set_answer(number, None);
+    }
+
     /// Answers calls in advance, if user code is told otherwise now.
     fn tell(&self, answers: Answers) {
         let mut state = self.state.lock();
-        if state.answers == answers {
+        if !self.is_withdrawn.swap(false, Ordering::SeqCst) && state.answers == answers {
             return;
         }
         let former = std::mem::replace(&mut state.answers, answers);

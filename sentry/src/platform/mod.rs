@@ -224,8 +224,9 @@ pub trait Context: Send {
     fn prepare(&mut self);
 }
 
-/// System calls by number, each with the one answer that it has for as long as a run of its context lasts.
-pub type Answers = [Option<(u8, u64)>; 6];
+/// System calls by number, each with the one answer that it has for as long as a run of its context lasts, unless it is
+/// [withdrawn](Interrupter::withdraw_answer).
+pub type Answers = [Option<(u8, u64)>; 7];
 
 /// Serves system calls of a context that is in user code, on whatever thread finds them.
 pub trait CallServer: Send {
@@ -277,4 +278,10 @@ pub trait Interrupter: Send + Sync {
     /// Makes the context's current run, or its next one if it is not running, return
     /// [`Exit::Interrupted`] soon. Never blocks; async-signal-safe callers are not supported.
     fn interrupt(&self);
+
+    /// The [answer](CallServer::answers) to call `number` holds no longer: user code that asks after this has returned is not
+    /// told it, and the run ends soon as if [interrupted](Interrupter::interrupt). Never blocks.
+    fn withdraw_answer(&self, _number: u8) {
+        self.interrupt();
+    }
 }

@@ -55,7 +55,7 @@ pub struct CurrentTask {
     /// Whether another thread serves its calls just now.
     pub(super) lending: super::lent::Lending,
     /// What user code was told in advance, and as whom it was.
-    pub(super) answers: super::lent::ToldAnswers,
+    pub(super) answers: Option<super::lent::ToldAnswers>,
     /// The last call had waited in vain to be served while the task was lent.
     pub(super) has_waited_in_vain: bool,
     /// What is kept for a recording, while there is one.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::core_dump::CoreDump;
 use super::id::{GroupId, TaskId};
+use super::lent::PARENT_NUMBER_CALL;
 use super::status::ExitStatus;
 use super::tree::{NamespaceNode, Numbers, Tree};
 use super::{Task, TaskSet, ThreadGroup};
@@ -268,8 +269,17 @@ impl Tree {
             if let Some(reaper) = reaper.and_then(|reaper| self.groups.get_mut(&reaper)) {
                 reaper.children.insert(child);
             }
+            self.withdraw_parent_number(child);
             self.notify_parent_if_over(child);
         }
+    }
+
+    /// Process `id` has another parent, which its tasks are not to hear from the page that answers in advance.
+    fn withdraw_parent_number(&self, id: GroupId) {
+        let Some(node) = self.groups.get(&id) else { return };
+        node.group.reparentings.fetch_add(1, Ordering::SeqCst);
+        let tasks = node.tasks.iter().filter_map(|task| self.tasks.get(task));
+        tasks.filter(|node| !node.has_exited).for_each(|node| node.task.withdraw_answer(PARENT_NUMBER_CALL));
     }
 
     /// The process groups that `id` keeps from being orphaned: its own as a member, its children's as their parent.

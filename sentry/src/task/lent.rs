@@ -13,6 +13,7 @@
 //! that was served meanwhile is in the registers by then.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use syscalls::Sysno;
 
@@ -48,12 +49,29 @@ struct Lent<'a> {
     dispatcher: &'a dyn Dispatcher,
 }
 
-/// What user code was told in advance, with the credentials and the number of the task that it holds for.
-pub(super) type ToldAnswers = Option<(Arc<Credentials>, i32, Answers)>;
+/// What user code was told in advance, and what that holds for.
+pub(super) struct ToldAnswers {
+    credentials: Arc<Credentials>,
+    /// The task's own.
+    number: i32,
+    /// How often its process had got another parent.
+    reparentings: u32,
+    answers: Answers,
+}
 
-/// The calls that are answered in advance: those whose answers change by calls of the task itself alone, which exit.
-const ANSWERED: [Sysno; 6] =
-    [Sysno::getpid, Sysno::gettid, Sysno::getuid, Sysno::geteuid, Sysno::getgid, Sysno::getegid];
+/// The calls that are answered in advance: those whose answers change by calls of the task itself alone, which exit, and
+/// getppid, whose answer is withdrawn when the parent ends.
+const ANSWERED: [Sysno; 7] = [
+    Sysno::getpid,
+    Sysno::gettid,
+    Sysno::getppid,
+    Sysno::getuid,
+    Sysno::geteuid,
+    Sysno::getgid,
+    Sysno::getegid,
+];
+/// The number of getppid(2).
+pub(super) const PARENT_NUMBER_CALL: u8 = Sysno::getppid as u8;
 
 impl CallServer for Lent<'_> {
     fn answers(&mut self) -> Answers {
@@ -101,17 +119,19 @@ impl CallServer for Lent<'_> {
 impl CurrentTask {
     fn answers_in_advance(&mut self, dispatcher: &dyn Dispatcher) -> Answers {
         let (credentials, number) = (self.credentials(), self.task.tid());
-        if let Some((former, former_number, answers)) = &self.answers
-            && Arc::ptr_eq(former, &credentials)
-            && *former_number == number
+        // Before the parent is looked for: a change that comes later is seen the next time.
+        let reparentings = self.task.group.reparentings.load(Ordering::SeqCst);
+        if let Some(told) = &self.answers
+            && Arc::ptr_eq(&told.credentials, &credentials)
+            && (told.number, told.reparentings) == (number, reparentings)
         {
-            return *answers;
+            return told.answers;
         }
         let answers = ANSWERED.map(|call| {
             let value = dispatcher.dispatch(self, call as u64, [0; 6]).ok()?;
             Some((u8::try_from(call as u64).ok()?, value as u64))
         });
-        self.answers = Some((credentials, number, answers));
+        self.answers = Some(ToldAnswers { credentials, number, reparentings, answers });
         answers
     }
 

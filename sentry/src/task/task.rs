@@ -222,6 +222,14 @@ impl Task {
         }
     }
 
+    /// Its user code is not told any more what it was told in advance of call `number`.
+    pub(super) fn withdraw_answer(&self, number: u8) {
+        let interrupter = self.interrupter.lock().clone();
+        if let Some(interrupter) = interrupter {
+            interrupter.withdraw_answer(number);
+        }
+    }
+
     /// Whether something is to be dealt with before user code goes on.
     pub fn is_interrupted(&self) -> bool {
         self.is_interrupted.load(Ordering::Acquire)

@@ -44,6 +44,8 @@ pub struct ThreadGroup {
     core_filter: AtomicU32,
     user_namespaces: Mutex<UserNamespaces>,
     out_of_memory_adjustment: AtomicI32,
+    /// How often it got another parent.
+    pub(super) reparentings: AtomicU32,
     /// personality(2).
     pub(crate) personality: AtomicU32,
     /// Interval and POSIX timers.
@@ -171,6 +173,7 @@ impl ThreadGroup {
                 executed_in: user_namespace.clone(),
             }),
             out_of_memory_adjustment: AtomicI32::new(0),
+            reparentings: AtomicU32::new(0),
             personality: AtomicU32::new(0),
             timers: crate::time::ProcessTimers::default(),
             aio_contexts: crate::aio::Contexts::default(),
