@@ -71,10 +71,26 @@ pub(crate) struct Machine {
     has_moved_quickly: AtomicBool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct MemorySlots {
     len_bytes: u64,
     count: u32,
+}
+
+impl MemorySlots {
+    /// Shows the guest at least the first `len_bytes` of `memory`.
+    fn extend(&mut self, vm: &VmFd, memory: &GuestMemory, len_bytes: u64) -> Result<(), PlatformError> {
+        let wanted = len_bytes.min(memory.len_bytes());
+        while self.len_bytes < wanted {
+            let rest = memory.len_bytes() - self.len_bytes;
+            let step = self.len_bytes.clamp(SLOT_LEN_MIN, SLOT_LEN_MAX).min(rest);
+            let start = GuestAddress(memory.start().0 + self.len_bytes);
+            set_slot(vm, MEMORY_SLOT + self.count, memory, start, step)?;
+            self.len_bytes += step;
+            self.count += 1;
+        }
+        Ok(())
+    }
 }
 
 impl Machine {
@@ -87,8 +103,10 @@ impl Machine {
         thread::scope(|scope| {
             // KVM takes as long to say what the processor has as to make all that does not depend on it.
             let asking = beside(scope, || Room::new(&kvm, config.memory_bytes));
-            let begun = Begun::new(&kvm, config.vcpus_max)?;
-            Self::complete(&kvm, config, memory, begun, asking()?)
+            let begun = Begun::new(&kvm, config.vcpus_max, &memory)?;
+            let room = asking()?;
+            let vcpu = begun.make_vcpu(&room.chunks)?;
+            Self::complete(&kvm, config, memory, (begun, vcpu), room)
         })
     }
 
@@ -102,9 +120,10 @@ impl Machine {
         kvm: &Kvm,
         config: &Config,
         memory: Arc<GuestMemory>,
-        Begun { vm, kernel, mut vcpu, vcpus_max, drops_own_shadow_pages_only }: Begun,
+        (begun, mut vcpu): (Begun, VcpuFd),
         Room { mut cpuid, address_bits, chunks }: Room,
     ) -> Result<(Arc<Self>, Vcpu), Error> {
+        let Begun { vm, kernel, slots, vcpus_max, drops_own_shadow_pages_only } = begun;
         let kvm_len_bytes = vm.check_extension_raw(KVM_CAP_XSAVE2.into()).max(0) as usize;
         let extended = Format::new(&cpuid, host_xcr0(), kvm_len_bytes);
         let has_supervisor_protection = cpuid::has_supervisor_protection(&cpuid);
@@ -147,7 +166,7 @@ impl Machine {
             extended,
             report,
             vcpus_max,
-            slots: Mutex::new(MemorySlots { len_bytes: 0, count: 0 }),
+            slots: Mutex::new(slots),
             next_space: AtomicU64::new(0),
             flushes_started: AtomicU64::new(0),
             flushes_finished: AtomicU64::new(0),
@@ -155,9 +174,6 @@ impl Machine {
             has_moved_slowly: AtomicBool::new(false),
             has_moved_quickly: AtomicBool::new(false),
         });
-        // What the platform has promised, and the first program's.
-        machine.extend_memory(SLOT_LEN_MIN)?;
-        machine.prepare_one();
         let first = Vcpu::new(machine.clone(), 0, vcpu);
         Ok((machine, first))
     }
@@ -234,22 +250,14 @@ impl Machine {
     /// Shows the guest at least the first `len_bytes` of its memory.
     pub(crate) fn extend_memory(&self, len_bytes: u64) -> Result<u64, PlatformError> {
         let mut slots = self.slots.lock();
-        let wanted = len_bytes.min(self.memory.len_bytes());
-        while slots.len_bytes < wanted {
-            let rest = self.memory.len_bytes() - slots.len_bytes;
-            let step = slots.len_bytes.clamp(SLOT_LEN_MIN, SLOT_LEN_MAX).min(rest);
-            let start = GuestAddress(self.memory.start().0 + slots.len_bytes);
-            set_slot(&self.vm, MEMORY_SLOT + slots.count, &self.memory, start, step)?;
-            slots.len_bytes += step;
-            slots.count += 1;
-        }
+        slots.extend(&self.vm, &self.memory, len_bytes)?;
         Ok(slots.len_bytes)
     }
 
     /// Shows a chunk of tables to the guest.
     fn add_chunk(&self, chunk: &Chunk) -> Result<(), PlatformError> {
         let _order = self.slots.lock();
-        set_slot(&self.vm, self.chunks.slot(chunk), self.chunks.memory(), self.chunks.start(chunk), CHUNK_LEN)
+        show_chunk(&self.vm, &self.chunks, chunk)
     }
 
     /// Hides a chunk of tables: KVM forgets everything that it learnt from it.
@@ -455,22 +463,32 @@ impl Machine {
 struct Begun {
     vm: VmFd,
     kernel: Arc<Kernel>,
-    /// The first, which knows of no CPUID yet.
-    vcpu: VcpuFd,
+    slots: MemorySlots,
     vcpus_max: usize,
     drops_own_shadow_pages_only: bool,
 }
 
 impl Begun {
-    fn new(kvm: &Kvm, vcpus_wanted: usize) -> Result<Self, Error> {
+    /// Makes the VM, with the memory that the platform has promised.
+    fn new(kvm: &Kvm, vcpus_wanted: usize, memory: &GuestMemory) -> Result<Self, Error> {
         let vm = attempt("create a virtual machine", create_vm(kvm))?;
         let drops_own_shadow_pages_only = disable_slot_zap_all(&vm);
         let vcpus_max = vcpus_wanted.min(kvm.get_max_vcpus()).min(descriptors_to_spare()).max(1);
         let kernel = Arc::new(Kernel::new(vcpus_max as u64)?);
         kernel.set_user_stubs(true)?;
         set_slot(&vm, KERNEL_SLOT, kernel.memory(), KERNEL_START, kernel.memory().len_bytes())?;
-        let vcpu = create_vcpu(&vm, &kernel, 0, true)?;
-        Ok(Self { vm, kernel, vcpu, vcpus_max, drops_own_shadow_pages_only })
+        let mut slots = MemorySlots::default();
+        slots.extend(&vm, memory, SLOT_LEN_MIN)?;
+        Ok(Self { vm, kernel, slots, vcpus_max, drops_own_shadow_pages_only })
+    }
+
+    /// Makes the first vCPU, which knows of no CPUID yet: last, since it would have to be waited for whenever a slot changes. So
+    /// the first program's tables come before it.
+    fn make_vcpu(&self, chunks: &Chunks) -> Result<VcpuFd, Error> {
+        let chunk = chunks.take()?;
+        show_chunk(&self.vm, chunks, &chunk)?;
+        chunks.make_ready(chunk);
+        Ok(create_vcpu(&self.vm, &self.kernel, 0, true)?)
     }
 }
 
@@ -555,6 +573,11 @@ fn open() -> Result<Kvm, Error> {
         -1 => Err(Error::NotKvm),
         version => Err(Error::ApiVersion(version)),
     }
+}
+
+/// Shows a chunk of tables to the guest of `vm`.
+fn show_chunk(vm: &VmFd, chunks: &Chunks, chunk: &Chunk) -> Result<(), PlatformError> {
+    set_slot(vm, chunks.slot(chunk), chunks.memory(), chunks.start(chunk), CHUNK_LEN)
 }
 
 /// Creates the VM. KVM gives up when a signal arrives meanwhile.
