@@ -1,9 +1,10 @@
 //! The allocator of guest memory.
 //!
-//! Guest memory is cut into chunks of 2 MiB. A chunk is populated from the host in one piece, and goes back to the host when
-//! all its frames are free (a few are kept). What is wanted whole the host can back with a huge page; others have small pages,
-//! since the platform forgets translations to single frames of them ([`Grain`]). A frame knows whether it still is as the host gave it, so that only used ones are zeroed. Each frame has a
-//! reference count, which needs no lock.
+//! Guest memory is cut into chunks of 2 MiB. A chunk goes back to the host when all its frames are free (a few are kept). What is
+//! wanted whole the host can back with a huge page; others have small pages, since the platform forgets translations to single
+//! frames of them ([`Grain`]), and the host populates them in parts, as they are needed: a small program takes few. A frame knows
+//! whether it still is as the host gave it, so that only used ones are zeroed. Each frame has a reference count, which needs no
+//! lock.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Weak};
@@ -23,6 +24,8 @@ use crate::platform::{GuestAddress, GuestMemory, PAGE_SHIFT, PAGE_SIZE, Platform
 pub(super) const CHUNK_FRAMES: usize = 512;
 const CHUNK_BYTES: u64 = CHUNK_FRAMES as u64 * PAGE_SIZE;
 const WORDS: usize = CHUNK_FRAMES / 64;
+/// The part of a chunk of small pages that is populated in one piece: what one word of its bits stands for.
+const PART_BYTES: u64 = 64 * PAGE_SIZE;
 /// Chunks of small pages at most: each takes two of the host's mappings.
 const MAX_FINE_CHUNKS: usize = 1024;
 /// Wholly free chunks that are kept populated.
@@ -146,7 +149,7 @@ struct State {
     fine_chunks: usize,
     /// Chunks with some frames free, but not all.
     with_room: ByGrain,
-    /// Chunks with all frames free, backed by the host.
+    /// Chunks with all frames free, backed by the host where they were used.
     idle: ByGrain,
     /// Chunks that the host took back.
     unbacked: Vec<u32>,
@@ -159,6 +162,17 @@ struct Chunk {
     /// Frames that may hold something other than zeroes.
     dirty: [u64; WORDS],
     free_frames: usize,
+    /// Parts that the host has populated, bit by bit.
+    populated: u8,
+}
+
+/// Frames that were taken, and what is to be done about them.
+struct Taken {
+    span: FrameSpan,
+    /// Those that must be zeroed, bit by bit from the first of them on.
+    dirty: [u64; WORDS],
+    /// Parts of the chunk, bit by bit, that must be populated.
+    unpopulated: u8,
 }
 
 impl FrameAllocator {
@@ -240,7 +254,7 @@ impl FrameAllocator {
     /// ENOMEM: the limit is reached, or the host has no memory left.
     pub(super) fn allocate_span(&self, frame_use: FrameUse, max_frames: usize) -> Result<FrameSpan, Errno> {
         let mut has_reclaimed = false;
-        let (span, dirty) = loop {
+        let Taken { span, dirty, unpopulated } = loop {
             let mut state = self.state.lock();
             let left = self.limit_frames.saturating_sub(state.used_frames) as usize;
             if left == 0 {
@@ -261,6 +275,9 @@ impl FrameAllocator {
             drop(state);
             self.grow(grain)?;
         };
+        if unpopulated != 0 {
+            self.populate(span, unpopulated)?;
+        }
         for (index, number) in span.numbers().enumerate() {
             if dirty[index / 64] & (1 << (index % 64)) != 0 {
                 zero(&self.slice(number, PAGE_SIZE as usize));
@@ -492,6 +509,31 @@ impl FrameAllocator {
         }
     }
 
+    /// Has the host populate `parts`, bit by bit, of the chunk that `span` was taken from. If it does not, the frames are free again.
+    fn populate(&self, span: FrameSpan, parts: u8) -> Result<(), Errno> {
+        let chunk = span.first.0 as usize / CHUNK_FRAMES;
+        let chunk_start = self.memory.start().0 + chunk as u64 * CHUNK_BYTES;
+        // They follow each other, but for those that were needed before.
+        let (first, end) = (parts.trailing_zeros(), u8::BITS - parts.leading_zeros());
+        let start = GuestAddress(chunk_start + u64::from(first) * PART_BYTES);
+        count_call(HostCall::Memory);
+        let populated = self.memory.populate(start, (u64::from(end - first) * PART_BYTES) as usize);
+        let mut state = self.state.lock();
+        match populated {
+            Ok(()) => {
+                state.chunks[chunk].populated |= parts;
+                Ok(())
+            }
+            Err(error) => {
+                log::debug!("ENOMEM: guest memory at {:#x}: {error}", start.0);
+                let idle = span.numbers().filter_map(|number| state.free(number)).last();
+                drop(state);
+                idle.into_iter().for_each(|chunk| self.give_back(chunk));
+                Err(Errno::ENOMEM)
+            }
+        }
+    }
+
     fn back(&self, start_bytes: u64, grain: Grain) -> Result<(), Box<dyn std::error::Error>> {
         let end_bytes = start_bytes + CHUNK_BYTES;
         if self.platform.extend_memory(end_bytes)? < end_bytes {
@@ -500,7 +542,7 @@ impl FrameAllocator {
         let address = GuestAddress(self.memory.start().0 + start_bytes);
         count_call(HostCall::Memory);
         match grain {
-            Grain::Fine => self.memory.populate_fine(address, CHUNK_BYTES as usize)?,
+            Grain::Fine => self.memory.make_fine(address, CHUNK_BYTES as usize)?,
             Grain::Huge => self.memory.populate(address, CHUNK_BYTES as usize)?,
         }
         Ok(())
@@ -532,16 +574,17 @@ impl State {
         if frames >= CHUNK_FRAMES || has_too_many { Grain::Huge } else { Grain::Fine }
     }
 
+    /// The host backs a chunk anew.
     fn set_grain(&mut self, chunk: u32, grain: Grain) {
         let chunk = &mut self.chunks[chunk as usize];
         let was_fine = usize::from(chunk.grain == Grain::Fine);
         chunk.grain = grain;
+        chunk.populated = if grain == Grain::Fine { 0 } else { u8::MAX };
         self.fine_chunks = self.fine_chunks - was_fine + usize::from(grain == Grain::Fine);
     }
 
-    /// Takes up to `max_frames` in a row, and says which of them (bit by bit) must be zeroed. `None`: a chunk
-    /// is to be fetched first.
-    fn take(&mut self, max_frames: usize, can_grow: bool) -> Option<(FrameSpan, [u64; WORDS])> {
+    /// Takes up to `max_frames` in a row. `None`: a chunk is to be fetched first.
+    fn take(&mut self, max_frames: usize, can_grow: bool) -> Option<Taken> {
         let wants_chunk = max_frames >= CHUNK_FRAMES;
         let grain = self.grain_for(max_frames);
         let (idle, with_room) = (self.idle.of(grain).last().copied(), self.with_room.rather(grain));
@@ -553,10 +596,11 @@ impl State {
         let chunk = &mut self.chunks[number as usize];
         let was_idle = chunk.free_frames == CHUNK_FRAMES;
         let (start, count) = longest_run(&chunk.free, max_frames);
-        let mut dirty = [0; WORDS];
+        let (mut dirty, mut unpopulated) = ([0; WORDS], 0);
         for index in 0..count {
             let (word, bit) = ((start + index) / 64, 1 << ((start + index) % 64));
             chunk.free[word] &= !bit;
+            unpopulated |= 1 << word & !chunk.populated;
             if chunk.dirty[word] & bit != 0 {
                 dirty[index / 64] |= 1 << (index % 64);
             }
@@ -574,7 +618,7 @@ impl State {
             (false, false) => {}
         }
         let first = FrameNumber(number * CHUNK_FRAMES as u32 + start as u32);
-        Some((FrameSpan { first, count }, dirty))
+        Some(Taken { span: FrameSpan { first, count }, dirty, unpopulated })
     }
 
     /// Frees a frame. Returns its chunk if that is to be given back to the host.
@@ -606,7 +650,8 @@ impl State {
 
 impl Chunk {
     fn new() -> Self {
-        Self { grain: Grain::Huge, free: [u64::MAX; WORDS], dirty: [0; WORDS], free_frames: CHUNK_FRAMES }
+        let (free, dirty) = ([u64::MAX; WORDS], [0; WORDS]);
+        Self { grain: Grain::Huge, free, dirty, free_frames: CHUNK_FRAMES, populated: 0 }
     }
 }
 

@@ -135,15 +135,15 @@ impl GuestMemory {
         Ok(())
     }
 
-    /// The same in small pages, of which the host can change a single one's protection at no cost to the others. The range is
-    /// made of whole pieces of 2 MiB.
+    /// Has the host back a range in small pages, of which it can change a single one's protection at no cost to the others, once
+    /// that is [populated](Self::populate) or touched. The range is made of whole pieces of 2 MiB.
     ///
     /// With a mapping that a huge page fits into, Linux prepares to split one wherever a part of the mapping is changed, and
     /// tells whoever follows the page tables (KVM) that all 2 MiB change. So each half of a piece is a mapping of its own.
     ///
     /// # Errors
-    /// The range is not guest memory, or the host has none left.
-    pub fn populate_fine(&self, start: GuestAddress, len_bytes: usize) -> Result<(), GuestMemoryError> {
+    /// The range is not guest memory.
+    pub fn make_fine(&self, start: GuestAddress, len_bytes: usize) -> Result<(), GuestMemoryError> {
         let slice = self.slice(start, len_bytes)?;
         for offset in (0..len_bytes).step_by(ALIGNMENT as usize) {
             let half = slice.subslice(offset, ALIGNMENT as usize / 2);
@@ -153,9 +153,6 @@ impl GuestMemory {
             let _ =
                 unsafe { madvise(half.ptr_guard_mut().as_ptr().cast(), half.len(), Advice::LinuxNoHugepage) };
         }
-        // SAFETY: as above; populating changes no contents.
-        unsafe { madvise(slice.ptr_guard_mut().as_ptr().cast(), len_bytes, Advice::LinuxPopulateWrite) }
-            .map_err(io::Error::from)?;
         Ok(())
     }
 

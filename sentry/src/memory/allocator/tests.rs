@@ -34,6 +34,20 @@ fn past_the_limit_is_enomem_until_something_is_freed() {
 }
 
 #[test]
+fn chunks_of_small_pages_are_populated_where_they_are_used() {
+    let frames = allocator(8 * MIB);
+    let populated = || frames.state.lock().chunks[0].populated;
+    let one = frames.allocate().unwrap();
+    assert_eq!(populated(), 0b1);
+    let span = frames.allocate_span(FrameUse::Anonymous, 130).unwrap();
+    assert_eq!(populated(), 0b111);
+    frames.release(&span.numbers().collect::<Vec<_>>());
+    drop(one);
+    let whole = frames.allocate_span(FrameUse::Anonymous, 511).unwrap();
+    assert_eq!((whole.count, populated()), (511, u8::MAX));
+}
+
+#[test]
 fn large_spans_are_whole_chunks() {
     let frames = allocator(64 * MIB);
     let _small = frames.allocate().unwrap();
