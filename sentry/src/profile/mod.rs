@@ -15,10 +15,10 @@
 //! # Stacks
 //!
 //! A sampler (`task::profiling`) looks at all tasks that are awake, [`Options::hz`] times a second, and has those that have used
-//! processor time since take a sample of so much weight. A task in user code is kicked out of it, and walks its own frame pointers
-//! ([`guest_stack`]). A thread in the sentry gets a signal, whose handler unwinds it into a buffer that the thread empties on its way
-//! back to user code ([`host_stack`]): so that it works in the jail, where no other process and no perf_event_open(2) is. Both name
-//! addresses by image and offset; symbols are looked up once, at the end ([`symbols`]).
+//! processor time since take a sample of so much weight. A task in user code is kicked out of it, unless it leaves often enough by
+//! itself, and walks its own frame pointers ([`guest_stack`]). A thread in the sentry gets a signal, whose handler unwinds it into a
+//! buffer that the thread empties on its way back to user code ([`host_stack`]): so that it works in the jail, where no other process
+//! and no perf_event_open(2) is. Both name addresses by image and offset; symbols are looked up once, at the end ([`symbols`]).
 //!
 //! # Bounds
 //!

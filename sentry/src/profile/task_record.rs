@@ -14,6 +14,10 @@ use super::recording::ExitKind;
 /// System calls that a task's record tells apart; further ones count for [`OTHER_CALL`].
 const MAX_CALLS: usize = 128;
 const OTHER_CALL: u16 = u16::MAX;
+/// Stays in user code that the mean is of, about.
+const STAYS: u64 = 8;
+/// Who stays there for less on average is about to leave: a tenth of a period at 1 kHz, so that samples hardly move.
+const SOON_NS: u64 = 100_000;
 
 /// One task's record.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub struct TaskRecord {
     wanted_ns: AtomicU64,
     /// Its processor time when a sample was last asked for.
     sampled_ns: AtomicU64,
+    /// How long it stays in user code, of late: a moving mean, in nanoseconds.
+    mean_stay_ns: AtomicU64,
     totals: Mutex<Totals>,
 }
 
@@ -65,6 +71,7 @@ impl TaskRecord {
             host_stacks: Arc::default(),
             wanted_ns: AtomicU64::new(0),
             sampled_ns: AtomicU64::new(0),
+            mean_stay_ns: AtomicU64::new(0),
             totals: Mutex::default(),
         }
     }
@@ -100,9 +107,22 @@ impl TaskRecord {
         self.sampled_ns.store(cpu_ns.max(1), Ordering::Relaxed);
     }
 
-    /// Asks for a stack of user code that stands for so much more time.
-    pub fn want_guest_stack(&self, weight_ns: u64) {
-        self.wanted_ns.fetch_add(weight_ns, Ordering::Relaxed);
+    /// Asks for a stack of user code that stands for so much more time. Returns whether one is wanted already.
+    pub fn want_guest_stack(&self, weight_ns: u64) -> bool {
+        self.wanted_ns.fetch_add(weight_ns, Ordering::Relaxed) != 0
+    }
+
+    /// It has left user code by itself, after `user_ns`. For its own thread.
+    pub fn note_stay(&self, user_ns: u64) {
+        let mean_ns = self.mean_stay_ns.load(Ordering::Relaxed);
+        let next_ns = mean_ns - mean_ns / STAYS + user_ns / STAYS;
+        self.mean_stay_ns.store(next_ns, Ordering::Relaxed);
+    }
+
+    /// Whether it leaves user code so often that a sample can wait until it does: making it leave costs as much as the call
+    /// that it is going to make.
+    pub fn leaves_soon(&self) -> bool {
+        self.mean_stay_ns.load(Ordering::Relaxed) < SOON_NS
     }
 
     /// The time that a stack of user code is to stand for now; 0 if none is wanted.

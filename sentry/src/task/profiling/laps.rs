@@ -45,6 +45,7 @@ impl TaskProfile {
         if let Some((left, kind)) = self.left.take() {
             let lap = Lap { is_error: std::mem::take(&mut self.is_error), ..lap(self.entered, left, now) };
             let calls = difference(&host_calls, &self.host_calls);
+            self.record.note_stay(lap.user_ns);
             self.session.recording.add(&self.record, kind, Way::Exit, &lap, &calls);
         }
         (self.entered, self.host_calls) = (now, host_calls);

@@ -93,8 +93,10 @@ impl Session {
             if state == VtimeState::System && record.host_stacks.has_room() {
                 request(&record.host_stacks, thread, weight_ns);
             } else {
-                record.want_guest_stack(weight_ns);
-                task.kick();
+                let is_overdue = record.want_guest_stack(weight_ns);
+                if is_overdue || !record.leaves_soon() {
+                    task.kick();
+                }
             }
         }
     }
