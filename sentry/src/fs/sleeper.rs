@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::{Path, Viewer};
 use crate::Errno;
+use crate::pace::Pace;
 use crate::wait::{Events, WaitQueue, Waiter};
 
 /// A task whose thread can wait.
@@ -25,6 +26,8 @@ pub trait Sleeper: Send + Sync {
     fn waiter(&self) -> &Arc<Waiter>;
     /// Sleeps until woken, or until `deadline`.
     fn rest(&self, deadline: Option<Instant>);
+    /// Stands still while it is to: for who is in the midst of something long, with no lock held.
+    fn stand_still(&self);
     /// Whether it is about to end.
     fn is_killed(&self) -> bool;
     /// Whether a signal, or something else, is to be dealt with first.
@@ -120,6 +123,32 @@ pub fn may_sleep() -> bool {
             false
         }
     })
+}
+
+/// The pace of the task whose calls the thread serves: for long operations that are not told who wants them. With no lock held.
+#[derive(Clone, Copy, Debug)]
+pub struct ServedPace;
+
+impl Pace for ServedPace {
+    fn keep_going(&self) -> Result<(), Errno> {
+        let sleeper = match served() {
+            Served::Nobody => return Ok(()),
+            // Its own thread stands still as soon as this call is over.
+            Served::Lent { sleeper, .. } => sleeper,
+            Served::Own(sleeper) => {
+                sleeper.stand_still();
+                sleeper
+            }
+        };
+        if sleeper.is_killed() { Err(Errno::EINTR) } else { Ok(()) }
+    }
+
+    fn is_wanted(&self) -> bool {
+        match served() {
+            Served::Nobody => false,
+            Served::Own(sleeper) | Served::Lent { sleeper, .. } => sleeper.is_killed(),
+        }
+    }
 }
 
 /// Waits until `ready` yields something; it is asked anew each time that `queue` announces readiness. `interrupted` is called once

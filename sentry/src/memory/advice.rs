@@ -179,7 +179,11 @@ impl MemoryManager {
         };
         for (cache, indexes) in wanted {
             pace.keep_going()?;
-            cache.punch_hole(indexes.start << PAGE_SHIFT, (indexes.end - indexes.start) << PAGE_SHIFT)?;
+            cache.punch_hole(
+                indexes.start << PAGE_SHIFT,
+                (indexes.end - indexes.start) << PAGE_SHIFT,
+                pace,
+            )?;
         }
         outcome
     }

@@ -16,6 +16,7 @@ use self::heap_share::HeapShare;
 use super::account::{ACCOUNT_NUMBER_BITS, AccountNumber, Accounts, FrameUse, MemoryAccount};
 use super::frame::{Frame, FrameNumber, FrameSpan};
 use super::frame_words::FrameWords;
+use super::table::Leftover;
 use crate::Errno;
 use crate::host::{HostCall, count_call};
 use crate::platform::{GuestAddress, GuestMemory, PAGE_SHIFT, PAGE_SIZE, Platform};
@@ -102,6 +103,9 @@ pub struct FrameAllocator {
     /// The part that the heap has instead of user code. Before the growth and the state.
     heap: Mutex<HeapShare>,
     is_trim_due: AtomicBool,
+    /// Frames of what nobody uses any more. A leaf.
+    leftovers: Mutex<Vec<Leftover>>,
+    leftover_frames: AtomicU64,
 }
 
 /// How the host backs a chunk.
@@ -198,6 +202,8 @@ impl FrameAllocator {
             next_id: AtomicU64::new(1),
             heap: Mutex::default(),
             is_trim_due: AtomicBool::new(false),
+            leftovers: Mutex::default(),
+            leftover_frames: AtomicU64::new(0),
         })
     }
 
@@ -232,9 +238,9 @@ impl FrameAllocator {
         self.limit_frames
     }
 
-    /// Frames left below the limit.
+    /// Frames left below the limit, with those that are about to be free.
     pub(super) fn free_frames(&self) -> u64 {
-        self.limit_frames.saturating_sub(self.state.lock().used_frames)
+        self.limit_frames.saturating_sub(self.state.lock().used_frames) + self.leftover_frames()
     }
 
     /// Frames left for other things than files, if the pages of host files were given up.
@@ -259,6 +265,9 @@ impl FrameAllocator {
             let left = self.limit_frames.saturating_sub(state.used_frames) as usize;
             if left == 0 {
                 drop(state);
+                if self.free_some_leftovers() > 0 {
+                    continue;
+                }
                 if has_reclaimed || self.reclaim(self.within_share(frame_use, max_frames.max(64)), false) == 0
                 {
                     return Err(Errno::ENOMEM);
@@ -419,6 +428,10 @@ impl FrameAllocator {
     /// Makes room of `wanted` frames for `frame_use`, of which `payer`, whose limit or whose memory is exhausted, cannot have
     /// one. Returns how many frames are free now that were not before. Called with no memory lock held.
     pub fn relieve(&self, payer: Option<&Arc<MemoryAccount>>, frame_use: FrameUse, wanted: usize) -> usize {
+        match self.free_some_leftovers() {
+            0 => {}
+            freed => return freed,
+        }
         match payer.and_then(|payer| payer.exhausted(1)) {
             Some(account) => self.reclaim_from(account, wanted),
             None => self.reclaim(self.within_share(frame_use, wanted), true),
@@ -699,5 +712,6 @@ pub(super) fn zero(slice: &VolatileSlice<'_>) {
 }
 
 mod heap_share;
+mod leftovers;
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,7 @@ const FETCH_PAGES: u64 = 64;
 /// A stack grows by so much at a time, if it may.
 const STACK_STEP_PAGES: u64 = 16;
 /// Pages in memory that are changed with the lock held once.
-const STEP_PAGES: usize = 8192;
+pub(super) const STEP_PAGES: usize = 8192;
 /// How often a fault begins anew because what it fetched was gone again.
 pub(super) const MAX_ATTEMPTS: usize = 16;
 

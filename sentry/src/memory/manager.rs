@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 
+use super::fault::STEP_PAGES;
 use super::frame::FrameBatch;
 use super::layout::Layout;
 use super::mapping::{Mapping, intersect, virtual_range};
@@ -13,8 +14,10 @@ use super::mappings::Mappings;
 use super::page_cache::Mapper;
 use super::stream::Streams;
 use super::table::{Entry, EntryFlags, FrameTable};
+use super::unmapped_area::END_PAGE;
 use super::{FrameAllocator, MemoryAccount};
 use crate::Errno;
+use crate::pace::Pace;
 use crate::platform::{AddressSpace, EmptySpace, PAGE_SHIFT, Platform};
 use crate::process_identity::ProcessIdentity;
 use crate::virtual_cpus::VirtualCpus;
@@ -316,34 +319,64 @@ impl Edit<'_> {
         }
     }
 
-    fn discard_cached(&mut self, cache: u64, indexes: &Range<u64>, including_private: bool) {
+    /// Removes, in one step from page `start` of the address space on, the pages that show `indexes` of a cache. Returns where the
+    /// next step begins, if there is one.
+    fn discard_cached(
+        &mut self,
+        cache: u64,
+        indexes: &Range<u64>,
+        including_private: bool,
+        start: u64,
+    ) -> Option<u64> {
+        let step = self.state.mappings.step_of(&(start..END_PAGE));
         let ranges: Vec<Range<u64>> = self
             .state
             .mappings
-            .iter()
+            .overlapping(step.clone())
             .filter_map(|mapping| {
                 let (behind, first) = mapping.cached(mapping.pages.start)?;
                 let shared = intersect(&(first..first.saturating_add(mapping.len())), indexes);
                 (behind.id() == cache).then(|| {
-                    let start = mapping.pages.start + (shared.start - first);
-                    start..start + (shared.end - shared.start)
+                    let from = mapping.pages.start + (shared.start - first);
+                    intersect(&(from..from + (shared.end - shared.start)), &step)
                 })
             })
             .collect();
+        let mut left = STEP_PAGES;
         for pages in ranges {
-            self.discard(pages, |entry| including_private || !entry.has(EntryFlags::PRIVATE));
+            let beyond = self.state.pages.range(pages.clone()).nth(left).map(|(page, _)| page);
+            let before = self.state.pages.len();
+            self.discard(pages.start..beyond.unwrap_or(pages.end), |entry| {
+                including_private || !entry.has(EntryFlags::PRIVATE)
+            });
+            if beyond.is_some() {
+                return beyond;
+            }
+            left = left.saturating_sub((before - self.state.pages.len()) as usize);
         }
+        (step.end < END_PAGE).then_some(step.end)
     }
 }
 
 impl Mapper for MemoryManager {
-    fn unmap_cached(&self, cache: u64, pages: Range<u64>, including_private: bool) {
-        self.edit().discard_cached(cache, &pages, including_private);
+    fn unmap_cached(&self, cache: u64, pages: Range<u64>, including_private: bool, pace: &dyn Pace) {
+        let mut next = Some(0);
+        while let Some(start) = next {
+            next = self.edit().discard_cached(cache, &pages, including_private, start);
+            if next.is_some() {
+                // What others see of the file must be gone in the end, though the caller should be ending.
+                let _ = pace.keep_going();
+            }
+        }
     }
 
     fn try_unmap_cached(&self, cache: u64) {
         if let Some(state) = self.state.try_write() {
-            self.edit_locked(state).discard_cached(cache, &(0..u64::MAX), false);
+            let mut edit = self.edit_locked(state);
+            let mut next = Some(0);
+            while let Some(start) = next {
+                next = edit.discard_cached(cache, &(0..u64::MAX), false, start);
+            }
         }
     }
 }

@@ -186,7 +186,7 @@ impl World {
             Step::Exit if self.spaces.len() > 1 => drop(self.spaces.swap_remove(process)),
             Step::Fork { .. } | Step::Exit => {}
             Step::Truncate { pages } => {
-                self.shared_file.resize(pages * PAGE_SIZE).unwrap();
+                self.shared_file.resize(pages * PAGE_SIZE, &Unhurried).unwrap();
                 self.shared.extend((pages..FILE_PAGES).map(|index| ((0, index), 0)));
                 self.shared_file_pages = pages;
             }

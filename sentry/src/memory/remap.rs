@@ -49,6 +49,10 @@ impl MemoryManager {
             match outcome {
                 Outcome::Done(remapped) => break remapped,
                 Outcome::Occupied(target) => self.reserve(target, pace)?,
+                Outcome::Begun(relocation, remapped) => {
+                    self.relocate_in_steps(relocation, pace)?;
+                    break remapped;
+                }
             }
         };
         let Remapped { pages, is_locked, cut_off } = remapped;
@@ -62,16 +66,36 @@ impl MemoryManager {
 
     /// Replaces what is mapped at `pages` by nothing that could be touched, in steps, and keeps others from mapping there.
     fn reserve(&self, pages: Range<u64>, pace: &dyn Pace) -> Result<(), Errno> {
-        let mapping = Mapping {
-            pages,
-            protection: Access::empty(),
-            max_protection: Access::empty(),
-            flags: MappingFlags::NORESERVE,
-            contents: Contents::Anonymous,
-            policy: MemoryPolicy::default(),
-            name: None,
-        };
-        self.edit().put_in_place(mapping, pace).map(drop)
+        self.edit().put_in_place(reservation(pages), pace).map(drop)
+    }
+
+    /// Goes on with a relocation to its end.
+    ///
+    /// # Errors
+    /// EFAULT, EPERM: others have unmapped or sealed meanwhile what is left of it, which stays where it is. EINTR from `pace`.
+    fn relocate_in_steps(&self, mut relocation: Relocation, pace: &dyn Pace) -> Result<(), Errno> {
+        while !relocation.old.is_empty() {
+            pace.keep_going()?;
+            let step = self.edit().relocate_step(&mut relocation);
+            if let Err(error) = step {
+                self.unmap_in_steps(relocation.target, pace)?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A place that is taken, and cannot be touched.
+fn reservation(pages: Range<u64>) -> Mapping {
+    Mapping {
+        pages,
+        protection: Access::empty(),
+        max_protection: Access::empty(),
+        flags: MappingFlags::NORESERVE,
+        contents: Contents::Anonymous,
+        policy: MemoryPolicy::default(),
+        name: None,
     }
 }
 
@@ -80,6 +104,16 @@ enum Outcome {
     Done(Remapped),
     /// More is mapped here, where the mapping is to move to, than is unmapped in one step. Nothing has changed.
     Occupied(Range<u64>),
+    /// More moves than is moved in one step; what there will be to tell once all has moved.
+    Begun(Relocation, Remapped),
+}
+
+/// What is still to be moved, and where to.
+struct Relocation {
+    old: Range<u64>,
+    /// Reserved. What is longer than the old place continues it.
+    target: Range<u64>,
+    keeps_old: bool,
 }
 
 /// What has been remapped.
@@ -188,13 +222,31 @@ impl Edit<'_> {
             return Ok(Outcome::Occupied(target));
         }
         self.unmap(target.clone());
-        let cut_off = kept.end..old.end;
+        let remapped = Remapped { pages: target.clone(), is_locked, cut_off: kept.end..old.end };
         if old_len == 0 {
-            self.duplicate(mapping, old.start, target.clone());
+            self.duplicate(mapping, old.start, target);
+        } else if self.state.end_of_step(&kept).is_some() {
+            self.state.mappings.insert(reservation(target.clone()));
+            return Ok(Outcome::Begun(Relocation { old: kept, target, keeps_old }, remapped));
         } else {
-            self.relocate(kept, target.clone(), keeps_old);
+            self.relocate(kept, target, keeps_old);
         }
-        Ok(Outcome::Done(Remapped { pages: target, is_locked, cut_off }))
+        Ok(Outcome::Done(remapped))
+    }
+
+    /// Moves as much of what is left as is moved in one step.
+    fn relocate_step(&mut self, left: &mut Relocation) -> Result<(), Errno> {
+        self.mapping_for_remap(&left.old)?;
+        self.check_unsealed(&left.old)?;
+        self.check_unsealed(&left.target)?;
+        let end = self.state.end_of_step(&left.old).unwrap_or(left.old.end);
+        let target_end =
+            if end == left.old.end { left.target.end } else { left.target.start + (end - left.old.start) };
+        let (old, target) = (left.old.start..end, left.target.start..target_end);
+        self.unmap(target.clone());
+        self.relocate(old, target, left.keeps_old);
+        (left.old.start, left.target.start) = (end, target_end);
+        Ok(())
     }
 
     /// The one mapping that holds all of `pages`.

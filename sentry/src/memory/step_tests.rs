@@ -168,3 +168,97 @@ fn flags_of_many_change_in_steps() {
     memory.mseal(start, MANY_BYTES, &pace).unwrap();
     assert_eq!(memory.munmap(start, MANY_BYTES, &pace), Err(Errno::EPERM));
 }
+
+/// Writes its place into every page.
+fn mark_pages(memory: &MemoryManager, start: VirtualAddress, len_bytes: u64) {
+    for offset in (0..len_bytes).step_by(PAGE_SIZE as usize) {
+        memory.write_object(VirtualAddress(start.0 + offset), &(offset | 1)).unwrap();
+    }
+}
+
+fn assert_marked(memory: &MemoryManager, start: VirtualAddress, len_bytes: u64) {
+    for offset in (0..len_bytes).step_by(PAGE_SIZE as usize) {
+        assert_eq!(memory.read_object(VirtualAddress(start.0 + offset)), Ok(offset | 1));
+    }
+}
+
+#[test]
+fn much_moves_in_steps_and_nobody_gets_between() {
+    let memory = new_memory();
+    let len_bytes = 80 * MIB;
+    let start = memory.mmap(request(VirtualAddress::NULL, len_bytes, MapFlags::PRIVATE), &Unhurried).unwrap();
+    mark_pages(&memory, start, len_bytes);
+    let total = memory.sizes().total_pages;
+    let target = VirtualAddress(start.0 - 1024 * MIB + 5 * PAGE_SIZE);
+    let pace = Between::new(0, |_| {
+        let other = request(target, PAGE_SIZE, MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE);
+        assert_eq!(memory.mmap(other, &Unhurried), Err(Errno::EEXIST));
+        Ok(())
+    });
+    let flags = RemapFlags::MAYMOVE | RemapFlags::FIXED;
+    assert_eq!(memory.mremap(start, len_bytes, 2 * len_bytes, flags, target, &pace), Ok(target));
+    assert!(pace.steps.get() >= 2, "{}", pace.steps.get());
+    assert_marked(&memory, target, len_bytes);
+    assert_eq!(memory.mappings().len(), 1);
+    assert_eq!(memory.sizes().total_pages, 2 * total);
+    assert_eq!(memory.read_object::<u64>(start), Err(Errno::EFAULT));
+}
+
+#[test]
+fn what_others_have_unmapped_meanwhile_does_not_move() {
+    let memory = new_memory();
+    let len_bytes = 80 * MIB;
+    let start = memory.mmap(request(VirtualAddress::NULL, len_bytes, MapFlags::PRIVATE), &Unhurried).unwrap();
+    mark_pages(&memory, start, len_bytes);
+    let pace = Between::new(0, |step| match step {
+        2 => memory.munmap(VirtualAddress(start.0 + len_bytes - PAGE_SIZE), PAGE_SIZE, &Unhurried),
+        _ => Ok(()),
+    });
+    let (flags, target) = (RemapFlags::MAYMOVE | RemapFlags::FIXED, VirtualAddress(start.0 - 1024 * MIB));
+    assert_eq!(memory.mremap(start, len_bytes, 2 * len_bytes, flags, target, &pace), Err(Errno::EFAULT));
+    // Nothing of the place that was reserved is left but what has moved.
+    assert_eq!(memory.sizes().total_pages, len_bytes / PAGE_SIZE - 1);
+    assert_eq!(memory.sizes().resident_pages, len_bytes / PAGE_SIZE - 1);
+}
+
+#[test]
+fn a_file_that_shrinks_is_unmapped_in_steps_and_freed_later() {
+    let memory = new_memory();
+    let (frames, len_bytes) = (memory.frames(), 96 * MIB);
+    let free = frames.statistics().free_bytes;
+    let cache = PageCache::new(frames, None, len_bytes);
+    let (file, offset) = (None, 0);
+    let backing = Backing::File { cache: cache.clone(), offset, file, max_protection: Protection::all() };
+    let shared = MapRequest { backing, ..request(VirtualAddress::NULL, len_bytes, MapFlags::SHARED) };
+    let start = memory.mmap(shared, &Unhurried).unwrap();
+    mark_pages(&memory, start, len_bytes);
+    // Who is ending does it to the end all the same.
+    let pace = Between::new(0, |_| Err(Errno::EINTR));
+    cache.resize(PAGE_SIZE + 1, &pace).unwrap();
+    assert!(pace.steps.get() >= 2, "{}", pace.steps.get());
+    assert_eq!((cache.pages(), memory.sizes().resident_pages), (2, 2));
+    assert_eq!(frames.statistics().free_bytes, free - 2 * PAGE_SIZE);
+    assert_eq!(memory.read_object(start), Ok(1_u64));
+    assert_eq!(memory.read_object::<u64>(VirtualAddress(start.0 + 2 * PAGE_SIZE)), Err(Errno::EFAULT));
+    // What has been left is there for who wants it, and goes in steps.
+    let other = PageCache::new(frames, None, len_bytes);
+    other.allocate(0, len_bytes, None, &|| false).unwrap();
+    drop(other);
+    let pace = Between::new(0, |_| Ok(()));
+    frames.free_leftovers(&pace).unwrap();
+    assert!(pace.steps.get() >= 5, "{}", pace.steps.get());
+    assert_eq!(frames.statistics().free_bytes, free - 2 * PAGE_SIZE);
+}
+
+#[test]
+fn a_hole_is_punched_in_steps() {
+    let memory = new_memory();
+    let len_bytes = 96 * MIB;
+    let cache = PageCache::new(memory.frames(), None, len_bytes);
+    cache.allocate(0, len_bytes, None, &|| false).unwrap();
+    let pace = Between::new(0, |step| if step == 3 { Err(Errno::EINTR) } else { Ok(()) });
+    assert_eq!(cache.punch_hole(0, len_bytes, &pace), Err(Errno::EINTR));
+    assert!((1..len_bytes / PAGE_SIZE).contains(&cache.pages()), "{}", cache.pages());
+    cache.punch_hole(0, len_bytes, &Unhurried).unwrap();
+    assert_eq!(cache.pages(), 0);
+}

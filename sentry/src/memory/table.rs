@@ -72,6 +72,8 @@ pub(super) struct FrameTable {
 
 struct Leaf {
     present: u64,
+    /// Those of them that are marked.
+    marked: u64,
     entries: [Entry; LEAF_PAGES as usize],
 }
 
@@ -109,14 +111,12 @@ impl FrameTable {
             self.heap_charge.force((self.leaves.len() + 1) * LEAF_BYTES);
         }
         let leaf = self.leaves.entry(page / LEAF_PAGES).or_insert_with(|| Box::new(Leaf::new()));
-        let index = page % LEAF_PAGES;
-        let old = std::mem::replace(&mut leaf.entries[index as usize], entry);
-        if leaf.present & (1 << index) != 0 {
-            self.marked_len -= u64::from(old.has(EntryFlags::MARKED));
-            displaced.push(old.number());
-        } else {
-            leaf.present |= 1 << index;
-            self.len += 1;
+        match leaf.set(page % LEAF_PAGES, entry) {
+            Some(old) => {
+                self.marked_len -= u64::from(old.has(EntryFlags::MARKED));
+                displaced.push(old.number());
+            }
+            None => self.len += 1,
         }
         self.marked_len += u64::from(entry.has(EntryFlags::MARKED));
     }
@@ -126,10 +126,11 @@ impl FrameTable {
         let Some(leaf) = self.leaves.get_mut(&(page / LEAF_PAGES)) else { return };
         let index = page % LEAF_PAGES;
         if leaf.present & (1 << index) != 0 {
-            let entry = &mut leaf.entries[index as usize];
+            let entry = leaf.entries[index as usize];
             self.marked_len -= u64::from(entry.has(EntryFlags::MARKED));
-            *entry = entry.with(flags);
-            self.marked_len += u64::from(entry.has(EntryFlags::MARKED));
+            let changed = entry.with(flags);
+            leaf.set(index, changed);
+            self.marked_len += u64::from(changed.has(EntryFlags::MARKED));
         }
     }
 
@@ -203,6 +204,36 @@ impl FrameTable {
         !is_empty
     }
 
+    /// Moves the entries from page `first` on to a table of their own, in less time than a look at each would take.
+    pub(super) fn split_off(&mut self, first: u64) -> Self {
+        let mut rest = Self::new(&self.frames);
+        let boundary = first.div_ceil(LEAF_PAGES);
+        let mut moved = Vec::new();
+        self.extract(first..boundary * LEAF_PAGES, |page, entry| {
+            moved.push((page, entry));
+            true
+        });
+        rest.leaves = self.leaves.split_off(&boundary);
+        for leaf in rest.leaves.values() {
+            rest.len += u64::from(leaf.present.count_ones());
+            rest.marked_len += u64::from(leaf.marked.count_ones());
+        }
+        self.len -= rest.len;
+        self.marked_len -= rest.marked_len;
+        self.heap_charge.force(self.leaves.len() * LEAF_BYTES);
+        rest.heap_charge.force(rest.leaves.len() * LEAF_BYTES);
+        let mut displaced = FrameBatch::new(&self.frames);
+        for (page, entry) in moved {
+            rest.insert(page, entry, &mut displaced);
+        }
+        rest
+    }
+
+    /// What is left of it, for who lets go of it some at a time.
+    pub(super) fn into_leftover(mut self) -> Leftover {
+        Leftover(std::mem::take(&mut self.leaves))
+    }
+
     /// Removes the entries of `pages` for which `remove` says so; it then owns their references.
     fn extract(&mut self, pages: Range<u64>, mut remove: impl FnMut(u64, Entry) -> bool) {
         if pages.is_empty() {
@@ -215,6 +246,7 @@ impl FrameTable {
                 let entry = leaf.entries[index as usize];
                 if remove(number * LEAF_PAGES + index, entry) {
                     leaf.present &= !(1 << index);
+                    leaf.marked &= !(1 << index);
                     self.len -= 1;
                     self.marked_len -= u64::from(entry.has(EntryFlags::MARKED));
                 }
@@ -230,6 +262,28 @@ impl FrameTable {
     }
 }
 
+/// Frames of a table that nobody looks into any more, with a reference to each. Dropping it keeps the references.
+#[derive(Default)]
+pub(super) struct Leftover(BTreeMap<u64, Box<Leaf>>);
+
+impl Leftover {
+    /// Whether it has no frames.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes out some frames, whose references the caller owns; none if none are left.
+    pub(super) fn take_some(&mut self, about: usize) -> Vec<FrameNumber> {
+        let mut numbers = Vec::new();
+        while numbers.len() < about
+            && let Some((_, leaf)) = self.0.pop_first()
+        {
+            numbers.extend(bits(leaf.present).map(|index| leaf.entries[index as usize].number()));
+        }
+        numbers
+    }
+}
+
 impl Drop for FrameTable {
     fn drop(&mut self) {
         let mut all = FrameBatch::new(&self.frames);
@@ -241,7 +295,17 @@ impl Drop for FrameTable {
 
 impl Leaf {
     fn new() -> Self {
-        Self { present: 0, entries: [Entry(0); LEAF_PAGES as usize] }
+        Self { present: 0, marked: 0, entries: [Entry(0); LEAF_PAGES as usize] }
+    }
+
+    /// Enters `entry`. Returns the one that was there.
+    fn set(&mut self, index: u64, entry: Entry) -> Option<Entry> {
+        let (bit, was) = (1 << index, self.present & 1 << index != 0);
+        let old = std::mem::replace(&mut self.entries[index as usize], entry);
+        self.present |= bit;
+        self.marked &= !bit;
+        self.marked |= u64::from(entry.has(EntryFlags::MARKED)) << index;
+        was.then_some(old)
     }
 }
 

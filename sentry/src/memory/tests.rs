@@ -294,11 +294,11 @@ fn what_is_cut_off_a_file_faults_in_its_mappings() {
         memory.write_object(VirtualAddress(shared.0 + page * PAGE_SIZE), &(page + 1)).unwrap();
         memory.write_object(VirtualAddress(private.0 + page * PAGE_SIZE), &(page + 9)).unwrap();
     }
-    file.resize(PAGE_SIZE + 4).unwrap();
+    file.resize(PAGE_SIZE + 4, &Unhurried).unwrap();
     for start in [shared, private] {
         assert_eq!(touch(memory, start.0 + 2 * PAGE_SIZE, Access::READ), Err(FaultError::PastEnd));
     }
-    file.resize(4 * PAGE_SIZE).unwrap();
+    file.resize(4 * PAGE_SIZE, &Unhurried).unwrap();
     assert_eq!(memory.read_object::<u64>(VirtualAddress(private.0 + PAGE_SIZE)), Ok(10));
     assert_eq!(memory.read_object::<u64>(VirtualAddress(private.0 + 2 * PAGE_SIZE)), Ok(0));
     assert_eq!(memory.read_object::<u64>(VirtualAddress(shared.0 + PAGE_SIZE)), Ok(2));
@@ -539,7 +539,7 @@ fn threads_that_map_fault_fork_and_truncate_at_once_leave_nothing_behind() {
                 });
             });
         }
-        scope.spawn(move || repeat(&|round| file.resize((round * 13 % 65) * PAGE_SIZE).unwrap()));
+        scope.spawn(move || repeat(&|round| file.resize((round * 13 % 65) * PAGE_SIZE, &Unhurried).unwrap()));
         scope.spawn(move || {
             repeat(&|round| {
                 let child = memory.fork_copying((round % 2 * 512) as usize, &Unhurried).unwrap().unwrap();
@@ -560,7 +560,7 @@ fn threads_that_map_fault_fork_and_truncate_at_once_leave_nothing_behind() {
     });
     let Fixture { frames, memory } = fixture;
     drop(memory);
-    file.resize(0).unwrap();
+    file.resize(0, &Unhurried).unwrap();
     assert_eq!(frames.statistics().free_bytes, 32 * MIB);
 }
 

@@ -64,6 +64,10 @@ impl Sleeper for Task {
         self.sleep_once(deadline);
     }
 
+    fn stand_still(&self) {
+        Self::stand_still(self);
+    }
+
     fn is_killed(&self) -> bool {
         self.pending_exit().is_some()
     }

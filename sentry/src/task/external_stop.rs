@@ -207,6 +207,16 @@ impl Pace for Tidying<'_> {
 }
 
 impl Task {
+    /// Stands still while external stops are in force. For the task's own thread, with no lock held.
+    pub(super) fn stand_still(&self) {
+        if self.stops.is_in_force() {
+            self.cpu_time.mark(VtimeState::Inactive);
+            self.become_inactive();
+            self.become_active();
+            self.cpu_time.mark(VtimeState::System);
+        }
+    }
+
     /// Sleeps until the task's waiter is woken, or until `deadline`, and while external stops are in force. Returns whether it
     /// was woken. Every sleep of a task is this one.
     pub(super) fn rest(&self, deadline: Option<Instant>) -> bool {
@@ -236,13 +246,7 @@ impl CurrentTask {
 
     /// As [`CurrentTask::stop_externally`], within a system call, with no lock held.
     fn stand_still(&self) {
-        let task = &self.task;
-        if task.stops.is_in_force() {
-            task.cpu_time.mark(VtimeState::Inactive);
-            task.become_inactive();
-            task.become_active();
-            task.cpu_time.mark(VtimeState::System);
-        }
+        self.task.stand_still();
     }
 
     /// Whether the task ends as soon as it comes out of its call.
@@ -266,6 +270,11 @@ impl CurrentTask {
     /// Empties an address space that nobody uses any more.
     pub(super) fn empty_memory(&self, memory: &MemoryManager) {
         let _ = memory.unmap_all(&Tidying(self));
+    }
+
+    /// Frees what files have left that nobody uses any more, though the task should be ending.
+    pub(super) fn free_leftovers(&self) {
+        let _ = self.kernel().frames().free_leftovers(&Tidying(self));
     }
 }
 

@@ -188,6 +188,8 @@ impl CurrentTask {
             }
             self.profile_result(result.is_err());
             self.wait_above_high();
+            // A task that ends leaves them to others.
+            let _ = self.kernel().frames().free_leftovers(self);
             self.trim_heap();
             self.send_async_signals();
             // rt_sigreturn has replaced the registers and cleared the number: they are whole.
@@ -256,6 +258,7 @@ impl CurrentTask {
         self.empty_resources();
         self.memory = kernel.empty_memory().clone();
         self.task.exit_resources();
+        self.free_leftovers();
         self.trim_heap();
         // The vCPU is free before anybody hears of the end.
         self.context.sleep();

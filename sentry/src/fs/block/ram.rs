@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::device::Disk;
 use crate::Errno;
+use crate::fs::sleeper::ServedPace;
 use crate::memory::{FrameAllocator, PageCache};
 
 /// The size of a ramdisk (`CONFIG_BLK_DEV_RAM_SIZE`).
@@ -43,6 +44,6 @@ impl Disk for RamDisk {
     }
 
     fn discard(&self, bytes: Range<u64>) -> Result<(), Errno> {
-        self.pages.punch_hole(bytes.start, bytes.end.saturating_sub(bytes.start))
+        self.pages.punch_hole(bytes.start, bytes.end.saturating_sub(bytes.start), &ServedPace)
     }
 }

@@ -10,6 +10,7 @@ use crate::Errno;
 use crate::fs::file_capabilities::drop_with_contents;
 use crate::fs::inode::Inode;
 use crate::fs::metadata::{AttributeChanges, Metadata};
+use crate::fs::sleeper::ServedPace;
 use crate::fs::{Caller, DirectoryEntry, File, OpenFlags};
 use crate::memory::{MemoryAccount, PageCache};
 
@@ -103,7 +104,7 @@ impl File for RegularFile {
 
     fn punch_hole(&self, offset: u64, len_bytes: u64) -> Result<(), Errno> {
         self.node.check_allocate_seals(0, true)?;
-        self.node.page_cache(true)?.punch_hole(offset, len_bytes)?;
+        self.node.page_cache(true)?.punch_hole(offset, len_bytes, &ServedPace)?;
         self.node.stamp_modified();
         Ok(())
     }
@@ -144,12 +145,12 @@ impl File for RegularFile {
                     caller.keep_going().is_err() || caller.is_interrupted()
                 })
             })?,
-            uapi::FALLOC_FL_PUNCH_HOLE if keeps_size => cache.punch_hole(offset, len_bytes)?,
-            uapi::FALLOC_FL_ZERO_RANGE => cache.punch_hole(offset, len_bytes)?,
+            uapi::FALLOC_FL_PUNCH_HOLE if keeps_size => cache.punch_hole(offset, len_bytes, caller)?,
+            uapi::FALLOC_FL_ZERO_RANGE => cache.punch_hole(offset, len_bytes, caller)?,
             _ => return Err(Errno::EOPNOTSUPP),
         }
         if !keeps_size && end > cache.size() {
-            cache.resize(end)?;
+            cache.resize(end, caller)?;
         }
         self.node.stamp_modified();
         Ok(())

@@ -6,14 +6,19 @@ use super::{MAX_ATTEMPTS, MAX_SIZE, PageCache, WRITE_PAGES, locate, pages_of};
 use crate::Errno;
 use crate::memory::MemoryAccount;
 use crate::memory::allocator::zero;
+use crate::memory::frame::FrameBatch;
+use crate::pace::Pace;
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE};
 
+/// Pages that are removed in one step.
+const PUNCH_PAGES: usize = 4096;
+
 impl PageCache {
-    /// Makes the range read as zero, and frees its pages. The size stays (`man 2 fallocate`).
+    /// Makes the range read as zero, and frees its pages, some at a time. The size stays (`man 2 fallocate`).
     ///
     /// # Errors
-    /// The source's, the budget's or ENOMEM.
-    pub fn punch_hole(&self, offset: u64, len_bytes: u64) -> Result<(), Errno> {
+    /// The source's, the budget's or ENOMEM; EINTR from `pace`, with the beginning of the range done.
+    pub fn punch_hole(&self, offset: u64, len_bytes: u64, pace: &dyn Pace) -> Result<(), Errno> {
         let _writing = self.begin_write();
         let size = self.size();
         let mut end = offset.saturating_add(len_bytes);
@@ -32,7 +37,7 @@ impl PageCache {
             }
         }
         if !inner.is_empty() {
-            self.punch_pages(inner)?;
+            self.punch_pages(inner, pace)?;
         }
         Ok(())
     }
@@ -135,20 +140,34 @@ impl PageCache {
         Err(Errno::ENOMEM)
     }
 
-    fn punch_pages(&self, pages: Range<u64>) -> Result<(), Errno> {
-        let removed = {
-            let mut state = self.state.write();
-            state.generation += 1;
-            self.remove(&mut state, pages.clone(), |_, _| true)
-        };
-        self.unmap(pages.clone(), false);
-        drop(removed);
-        // Below the end of the source a hole must be a page of zeroes: an absent page would be fetched again.
-        let source_pages = pages_of(self.state.read().source_end);
-        for first in (pages.start..pages.end.min(source_pages)).step_by(WRITE_PAGES as usize) {
-            let until = pages.end.min(source_pages).min(first + WRITE_PAGES);
-            self.insert_zeroes(&mut self.state.write(), first..until, None)?;
+    fn punch_pages(&self, pages: Range<u64>, pace: &dyn Pace) -> Result<(), Errno> {
+        let mut next = pages.start;
+        while next < pages.end {
+            let (removed, end) = self.punch_step(next..pages.end)?;
+            self.unmap_at_pace(next..end, false, pace);
+            drop(removed);
+            next = end;
+            pace.keep_going()?;
         }
         Ok(())
+    }
+
+    /// Takes out the first of `pages`. Returns them, and where they end.
+    fn punch_step(&self, pages: Range<u64>) -> Result<(FrameBatch, u64), Errno> {
+        let mut state = self.state.write();
+        let source_pages = pages_of(state.source_end);
+        let end = if pages.start < source_pages {
+            pages.end.min(source_pages).min(pages.start + WRITE_PAGES)
+        } else {
+            let beyond = state.pages.range(pages.clone()).nth(PUNCH_PAGES);
+            beyond.map_or(pages.end, |(page, _)| page)
+        };
+        state.generation += 1;
+        let removed = self.remove(&mut state, pages.start..end, |_, _| true);
+        if pages.start < source_pages {
+            // There a hole must be a page of zeroes: an absent page would be fetched again.
+            self.insert_zeroes(&mut state, pages.start..end, None)?;
+        }
+        Ok((removed, end))
     }
 }

@@ -9,11 +9,13 @@ use std::sync::{Arc, Weak};
 
 use super::PageCache;
 use crate::Errno;
+use crate::pace::Pace;
 
 /// An address space that maps pages of caches.
 pub(in crate::memory) trait Mapper: Send + Sync {
-    /// Unmaps `pages` of the cache with id `cache`; the private copies of them too if `including_private`.
-    fn unmap_cached(&self, cache: u64, pages: Range<u64>, including_private: bool);
+    /// Unmaps `pages` of the cache with id `cache`; the private copies of them too if `including_private`. It does so in steps, at
+    /// `pace`, but to the end, whatever that says.
+    fn unmap_cached(&self, cache: u64, pages: Range<u64>, including_private: bool, pace: &dyn Pace);
 
     /// Unmaps all pages of the cache, but no private copies, unless a lock is taken.
     fn try_unmap_cached(&self, cache: u64);

@@ -30,6 +30,7 @@ use mappers::Mappers;
 pub(in crate::memory) use mappers::{Attachment, Mapper};
 
 use crate::Errno;
+use crate::pace::{Pace, Unhurried};
 use crate::platform::{PAGE_SHIFT, PAGE_SIZE};
 use crate::slices;
 
@@ -197,12 +198,12 @@ impl PageCache {
         self.state.read().pages.len()
     }
 
-    /// Changes the file's size. What is cut off is unmapped everywhere; what is added reads as zero
+    /// Changes the file's size. What is cut off is unmapped everywhere, at `pace`, but to the end; what is added reads as zero
     /// (`man 2 truncate`).
     ///
     /// # Errors
     /// EFBIG past the largest file; the source's error or ENOMEM, if the last page is to be cut and cannot be had.
-    pub fn resize(&self, size: u64) -> Result<(), Errno> {
+    pub fn resize(&self, size: u64, pace: &dyn Pace) -> Result<(), Errno> {
         if size > MAX_SIZE {
             return Err(Errno::EFBIG);
         }
@@ -216,10 +217,10 @@ impl PageCache {
             }
             state.source_end = state.source_end.min(size);
             state.generation += 1;
-            self.remove(&mut state, pages_of(size)..u64::MAX, |_, _| true)
+            self.cut(&mut state, pages_of(size))
         };
-        self.unmap(pages_of(size)..u64::MAX, true);
-        drop(removed);
+        self.unmap_at_pace(pages_of(size)..u64::MAX, true, pace);
+        self.frames.leave(removed);
         Ok(())
     }
 
@@ -418,9 +419,13 @@ impl PageCache {
 
     /// Has all who map `pages` unmap them. Called with no lock held.
     fn unmap(&self, pages: Range<u64>, including_private: bool) {
+        self.unmap_at_pace(pages, including_private, &Unhurried);
+    }
+
+    fn unmap_at_pace(&self, pages: Range<u64>, including_private: bool, pace: &dyn Pace) {
         let mappers = self.mappers.lock().live();
         for mapper in mappers {
-            mapper.unmap_cached(self.id, pages.clone(), including_private);
+            mapper.unmap_cached(self.id, pages.clone(), including_private, pace);
         }
     }
 
@@ -438,11 +443,22 @@ impl PageCache {
         let mut removed = FrameBatch::new(&self.frames);
         let changed_before = state.pages.marked_len();
         state.pages.take(pages, &mut removed, wanted);
-        let changed = changed_before - state.pages.marked_len();
-        self.uncharge(changed);
-        self.frames.count_cached(self.kind(), -(removed.len() as i64));
-        self.frames.count_clean(changed as i64 - removed.len() as i64);
+        self.count_removed(removed.len() as i64, changed_before - state.pages.marked_len());
         removed
+    }
+
+    /// Takes all pages from `first` on out of the cache, however many they are. The frames must stay until they are unmapped.
+    fn cut(&self, state: &mut State, first: u64) -> FrameTable {
+        let removed = state.pages.split_off(first);
+        self.count_removed(removed.len() as i64, removed.marked_len());
+        removed
+    }
+
+    /// Counts pages that have left the cache, of which `changed` were not as in the source.
+    fn count_removed(&self, pages: i64, changed: u64) {
+        self.uncharge(changed);
+        self.frames.count_cached(self.kind(), -pages);
+        self.frames.count_clean(changed as i64 - pages);
     }
 
     /// Makes an entry count as changed, if it does not yet.
@@ -479,11 +495,10 @@ impl PageCache {
 
 impl Drop for PageCache {
     fn drop(&mut self) {
-        let pages = &self.state.get_mut().pages;
-        let (all, changed) = (pages.len(), pages.marked_len());
-        self.uncharge(changed);
-        self.frames.count_cached(self.kind(), -(all as i64));
-        self.frames.count_clean(changed as i64 - all as i64);
+        let none = FrameTable::new(&self.frames);
+        let pages = std::mem::replace(&mut self.state.get_mut().pages, none);
+        self.count_removed(pages.len() as i64, pages.marked_len());
+        self.frames.leave(pages);
     }
 }
 

@@ -61,8 +61,8 @@ fn partial_writes_to_absent_pages_keep_the_rest() {
 #[test]
 fn what_was_cut_off_reads_as_zero_when_the_file_grows_again() {
     let cache = sourced(16 << 20, 3 * PAGE_SIZE);
-    cache.resize(PAGE_SIZE + 10).unwrap();
-    cache.resize(3 * PAGE_SIZE).unwrap();
+    cache.resize(PAGE_SIZE + 10, &Unhurried).unwrap();
+    cache.resize(3 * PAGE_SIZE, &Unhurried).unwrap();
     let mut expected: Vec<u8> = (0..PAGE_SIZE + 10).map(byte_at).collect();
     expected.resize(3 * PAGE, 0);
     assert_eq!(contents(&cache), expected);
@@ -77,7 +77,7 @@ fn holes_take_no_memory_and_are_found() {
     assert_eq!(cache.next_hole(0), Some(0));
     assert_eq!(cache.next_hole(100 * PAGE_SIZE), Some(100 * PAGE_SIZE + 1));
     assert_eq!(cache.next_data(100 * PAGE_SIZE + 1), None);
-    cache.punch_hole(0, u64::MAX).unwrap();
+    cache.punch_hole(0, u64::MAX, &Unhurried).unwrap();
     assert_eq!((cache.next_data(0), cache.next_hole(100 * PAGE_SIZE + 1)), (None, None));
 }
 
@@ -87,7 +87,7 @@ fn punched_holes_of_a_source_are_zero() {
     let cache = sourced(16 << 20, size);
     let mut expected: Vec<u8> = (0..size).map(byte_at).collect();
     for range in [100..PAGE + 7, 3 * PAGE..5 * PAGE, 5 * PAGE + 1..5 * PAGE + 2] {
-        cache.punch_hole(range.start as u64, range.len() as u64).unwrap();
+        cache.punch_hole(range.start as u64, range.len() as u64, &Unhurried).unwrap();
         expected[range].fill(0);
     }
     assert_eq!(contents(&cache), expected);
@@ -120,7 +120,13 @@ fn nobody_shows_copies_of_pages_that_are_being_written() {
     struct Counter(std::sync::atomic::AtomicUsize);
 
     impl Mapper for Counter {
-        fn unmap_cached(&self, _cache: u64, _pages: std::ops::Range<u64>, _including_private: bool) {
+        fn unmap_cached(
+            &self,
+            _cache: u64,
+            _pages: std::ops::Range<u64>,
+            _including_private: bool,
+            _pace: &dyn Pace,
+        ) {
             self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
 
@@ -142,8 +148,9 @@ fn nobody_shows_copies_of_pages_that_are_being_written() {
     let writing = cache.begin_write();
     assert!(!cache.allows_copies());
     drop(writing);
-    for change in [PageCache::resize as fn(&PageCache, u64) -> _, |cache, at| cache.punch_hole(at, PAGE_SIZE)]
-    {
+    let changes: [fn(&PageCache, u64) -> Result<(), Errno>; 2] =
+        [|cache, at| cache.resize(at, &Unhurried), |cache, at| cache.punch_hole(at, PAGE_SIZE, &Unhurried)];
+    for change in changes {
         assert!(cache.allows_copies());
         let before = count();
         change(&cache, 2 * PAGE_SIZE - 9).unwrap();

@@ -12,6 +12,7 @@ use crate::fs::inotify::WatchList;
 use crate::fs::locks::FileLocks;
 use crate::fs::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, Timestamp};
 use crate::fs::operations::check_prefix;
+use crate::fs::sleeper::ServedPace;
 use crate::fs::tmpfs::file::{DirectoryFile, RegularFile};
 use crate::fs::{File, FileFlags, OpenFlags, WriteCount};
 
@@ -58,7 +59,7 @@ impl Inode for Node {
         self.begin_change()?;
         if let Some(size) = changes.size_bytes {
             self.data()?.check_resize_seals(size)?;
-            self.page_cache(true)?.resize(size)?;
+            self.page_cache(true)?.resize(size, &ServedPace)?;
         }
         let now = Timestamp::now();
         let mut attributes = self.attributes.lock();
