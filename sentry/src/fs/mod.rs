@@ -46,6 +46,7 @@ pub mod layers;
 pub mod leases;
 mod listing;
 pub mod locks;
+mod long_text;
 pub mod lower;
 pub mod memory_files;
 mod metadata;
@@ -92,6 +93,7 @@ pub use file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 pub use file_systems::AnonymousDevices;
 pub use fs_context::FsContext;
 pub use inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, RenameMode, Viewer};
+pub use long_text::LongText;
 pub use metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata, TimeChange, Timestamp};
 pub use mount::{
     DetachedTree, FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountNamespace, MountTable,

@@ -77,7 +77,10 @@ pub enum NetworkTable {
 /// A network namespace.
 pub trait Network: Send + Sync {
     /// The contents of a file of /proc/net.
-    fn table(&self, table: NetworkTable) -> Vec<u8>;
+    ///
+    /// # Errors
+    /// ENOMEM; EINTR: the reader is ending.
+    fn table(&self, table: NetworkTable) -> Result<Vec<u8>, Errno>;
 
     /// The links: their indices and names.
     fn links(&self) -> Vec<(u32, String)>;

@@ -10,11 +10,11 @@ use crate::fs::{Network, NetworkTable};
 use crate::network_settings::{ALL_LINKS, LINKS_TO_COME, Setting, SettingDirectory};
 
 impl Network for NetworkNamespace {
-    fn table(&self, table: NetworkTable) -> Vec<u8> {
+    fn table(&self, table: NetworkTable) -> Result<Vec<u8>, Errno> {
         if table == NetworkTable::Unix {
             return tables::unix(self);
         }
-        tables::table(self, table).into_bytes()
+        tables::table(self, table)
     }
 
     fn links(&self) -> Vec<(u32, String)> {

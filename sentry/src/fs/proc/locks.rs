@@ -6,8 +6,13 @@ use super::About;
 use crate::Errno;
 use crate::fs::leases::LeaseKind;
 use crate::fs::locks::{LockOwner, RecordLock};
-use crate::fs::{DescriptorTable, Fd, FileDescription};
+use crate::fs::sleeper::ServedPace;
+use crate::fs::{DescriptorTable, Fd, FileDescription, LongText};
+use crate::heap::HeapCharge;
+use crate::pace::Pace;
 
+/// What a lock takes among those that are known.
+const KNOWN_BYTES: usize = 256;
 /// What Linux shows as the holder of what an open file holds, and no process.
 const NOBODY: i32 = -1;
 
@@ -20,23 +25,30 @@ struct Lock {
 }
 
 /// All locks that processes hold which the instance shows. One that several processes have inherited is told once.
-pub(super) fn listing(about: &About) -> Vec<u8> {
+///
+/// # Errors
+/// ENOMEM; EINTR: the reader is ending.
+pub(super) fn listing(about: &About) -> Result<Vec<u8>, Errno> {
     let mut known = HashSet::new();
-    let mut listing = String::new();
+    let mut charge = HeapCharge::default();
+    let mut listing = LongText::default();
     for process_id in about.source().process_ids() {
         let process = about.source().process(process_id);
         let Some(descriptors) = process.and_then(|process| process.descriptors()) else { continue };
         for fd in descriptors.descriptors() {
             let Ok(description) = descriptors.get(Fd(fd)) else { continue };
+            ServedPace.keep_going()?;
             for (lock, holder) in held(&descriptors, &description, process_id) {
                 if !known.contains(&lock) {
-                    listing += &format!("{}: {} {holder} {}\n", known.len() + 1, lock.kind, lock.place);
+                    let number = known.len() + 1;
+                    listing.push(format!("{number}: {} {holder} {}\n", lock.kind, lock.place))?;
+                    charge.resize(number * KNOWN_BYTES)?;
                     known.insert(lock);
                 }
             }
         }
     }
-    listing.into_bytes()
+    Ok(listing.into_bytes())
 }
 
 /// What the process, or the open file itself, holds of the file, and who is shown as the holder.

@@ -52,5 +52,5 @@ pub(super) static NET: Directory<About> = Directory {
 
 /// The namespace of a process that has ended is gone.
 fn read(about: &About, table: NetworkTable) -> Result<Vec<u8>, Errno> {
-    Ok(about.process()?.network().ok_or(Errno::EINVAL)?.table(table))
+    about.process()?.network().ok_or(Errno::EINVAL)?.table(table)
 }

@@ -8,10 +8,12 @@ mod inode;
 #[cfg(test)]
 mod tests;
 mod text_file;
+mod text_pieces;
 
 use std::sync::Arc;
 
 pub(super) use inode::PseudoInode;
+pub(super) use text_pieces::TextPieces;
 
 use super::{Access, Caller, DeviceNumber, File, FileKind, LinkTarget, Metadata, NewNode, Path, Viewer};
 use crate::Errno;

@@ -100,7 +100,7 @@ pub(super) fn serve_all(
         {
             socket.answer(acknowledgement(header, message, result, socket.switches(), port));
         }
-        if caller.is_some_and(|caller| caller.is_interrupted()) {
+        if caller.is_some_and(|caller| caller.keep_going().is_err() || caller.is_interrupted()) {
             return;
         }
     }

@@ -23,7 +23,7 @@ use crate::wait::{Events, WaitQueue};
 /// What Linux leaves of the send buffer for its own use.
 const SEND_OVERHEAD_BYTES: usize = 32;
 
-pub(super) struct NetlinkSocket {
+pub(in crate::net) struct NetlinkSocket {
     common: SocketCommon,
     protocol: Protocol,
     namespace: Arc<NetworkNamespace>,
@@ -83,8 +83,8 @@ impl NetlinkSocket {
         (1..=u64::BITS).contains(&group) && self.state.lock().groups >> (group - 1) & 1 == 1
     }
 
-    /// Its line in /proc/net/netlink.
-    pub(super) fn to_line(&self) -> String {
+    /// Its line in /proc/net/netlink; kernel addresses are nobody's business.
+    pub(in crate::net) fn to_line(&self) -> String {
         let (port, groups) = {
             let state = self.state.lock();
             (state.port.unwrap_or(0), state.groups as u32)

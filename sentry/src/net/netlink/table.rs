@@ -73,7 +73,7 @@ impl NetlinkSockets {
         self.0.lock().all.len()
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<NetlinkSocket>> {
+    pub(in crate::net) fn all(&self) -> Vec<Arc<NetlinkSocket>> {
         self.0.lock().all.values().filter_map(Weak::upgrade).collect()
     }
 
@@ -95,11 +95,6 @@ impl NetlinkSockets {
             socket.deliver_to_group((bytes.clone(), port, group), credentials.clone());
         }
         !members.is_empty()
-    }
-
-    /// The lines of /proc/net/netlink; kernel addresses are nobody's business.
-    pub fn to_lines(&self) -> String {
-        self.all().iter().map(|socket| socket.to_line()).collect()
     }
 }
 

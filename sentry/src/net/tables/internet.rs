@@ -1,12 +1,14 @@
 //! The rows of /proc/net/tcp, tcp6, udp and udp6.
 
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::super::NetworkNamespace;
 use super::super::inet::{InetProtocol, InetStatus};
+use crate::Errno;
 use crate::cred::KernelUid;
+use crate::fs::LongText;
+use crate::heap::HeapCharge;
 
 /// How wide a row is, without its end.
 const TCP_WIDTH: usize = 149;
@@ -26,18 +28,27 @@ pub(super) fn sockets(
     all.into_iter().filter(|status| status.protocol == protocol && status.is_ipv6 == is_ipv6).collect()
 }
 
-pub(super) fn rows(namespace: &NetworkNamespace, protocol: InetProtocol, is_ipv6: bool) -> String {
-    let mut text = String::new();
-    for (number, status) in sockets(namespace, protocol, is_ipv6).iter().enumerate() {
+/// A table: `heading`, and a row for each socket.
+///
+/// # Errors
+/// ENOMEM; EINTR: the reader is ending.
+pub(super) fn table(
+    namespace: &NetworkNamespace,
+    heading: String,
+    (protocol, is_ipv6): (InetProtocol, bool),
+) -> Result<Vec<u8>, Errno> {
+    let mut text = LongText::beginning_with(heading);
+    let sockets = sockets(namespace, protocol, is_ipv6);
+    let _charge = HeapCharge::transient(sockets.len() * size_of::<InetStatus>())?;
+    for (number, status) in sockets.iter().enumerate() {
         let (row, width) = match protocol {
             InetProtocol::Tcp => (tcp(number, status), TCP_WIDTH),
             _ => (udp(number, status), UDP_WIDTH),
         };
         let width = if is_ipv6 { 0 } else { width };
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "{row:<width$}");
+        text.push(format!("{row:<width$}\n"))?;
     }
-    text
+    Ok(text.into_bytes())
 }
 
 /// What both protocols tell, up to the inode.

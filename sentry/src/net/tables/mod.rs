@@ -14,13 +14,25 @@ pub(super) use routes::hardware_address;
 pub(super) use sockets::unix;
 
 use super::NetworkNamespace;
+use crate::Errno;
 use crate::fs::NetworkTable;
 
 /// The contents of a file.
-pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> String {
+///
+/// # Errors
+/// ENOMEM; EINTR: the reader is ending.
+pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> Result<Vec<u8>, Errno> {
+    match of_configuration(namespace, table) {
+        Some(text) => Ok(text.into_bytes()),
+        None => sockets::table(namespace, table),
+    }
+}
+
+/// What does not tell of sockets.
+fn of_configuration(namespace: &NetworkNamespace, table: NetworkTable) -> Option<String> {
     let configuration = namespace.configuration();
     let joined = || namespace.inet_sockets().joined_groups();
-    match table {
+    Some(match table {
         NetworkTable::Arp => configuration.look(|all| routes::arp(&all)),
         NetworkTable::Devices => configuration.look(|all| devices::devices(&all)),
         NetworkTable::DeviceMulticast => String::new(),
@@ -41,6 +53,6 @@ pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> String
         NetworkTable::Ipv6RouteStatistics => configuration.look(|all| routes::ipv6_statistics(&all)),
         NetworkTable::Snmp => snmp::snmp(namespace),
         NetworkTable::Snmp6 => snmp::snmp6(namespace),
-        _ => sockets::table(namespace, table),
-    }
+        _ => return None,
+    })
 }

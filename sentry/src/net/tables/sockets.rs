@@ -3,7 +3,8 @@
 use super::super::NetworkNamespace;
 use super::super::inet::InetProtocol;
 use super::internet;
-use crate::fs::NetworkTable;
+use crate::Errno;
+use crate::fs::{LongText, NetworkTable};
 
 const TCP: &str =
     "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
@@ -19,44 +20,55 @@ const TCP_WIDTH: usize = 149;
 const UDP_WIDTH: usize = 127;
 
 /// /proc/net/unix; paths may be any bytes.
-pub(in crate::net) fn unix(namespace: &NetworkNamespace) -> Vec<u8> {
-    let mut text = UNIX.as_bytes().to_vec();
-    text.extend(namespace.unix_sockets().all().iter().flat_map(|socket| socket.to_line()));
-    text
+///
+/// # Errors
+/// ENOMEM; EINTR: the reader is ending.
+pub(in crate::net) fn unix(namespace: &NetworkNamespace) -> Result<Vec<u8>, Errno> {
+    let mut text = LongText::beginning_with(UNIX);
+    for socket in namespace.unix_sockets().all() {
+        text.push(socket.to_line())?;
+    }
+    Ok(text.into_bytes())
 }
 
-pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> String {
-    match table {
-        NetworkTable::Tcp => {
-            format!("{TCP:<TCP_WIDTH$}\n{}", internet::rows(namespace, InetProtocol::Tcp, false))
-        }
-        NetworkTable::Tcp6 => format!("{TCP6}\n{}", internet::rows(namespace, InetProtocol::Tcp, true)),
-        NetworkTable::Udp => {
-            let rows = internet::rows(namespace, InetProtocol::Udp, false);
-            format!(" {UDP:<width$}\n{rows}", width = UDP_WIDTH - 1)
-        }
-        NetworkTable::Udp6 => format!("{UDP6}\n{}", internet::rows(namespace, InetProtocol::Udp, true)),
-        NetworkTable::UdpLite => {
-            let rows = internet::rows(namespace, InetProtocol::UdpLite, false);
-            format!(" {UDP:<width$}\n{rows}", width = UDP_WIDTH - 1)
-        }
-        NetworkTable::Icmp => {
-            format!("{UDP:<UDP_WIDTH$}\n{}", internet::rows(namespace, InetProtocol::Echo, false))
-        }
-        NetworkTable::Raw => format!("{UDP}\n{}", internet::rows(namespace, InetProtocol::Raw, false)),
-        NetworkTable::UdpLite6 => {
-            format!("{UDP6}\n{}", internet::rows(namespace, InetProtocol::UdpLite, true))
-        }
-        NetworkTable::Icmp6 => format!("{UDP6}\n{}", internet::rows(namespace, InetProtocol::Echo, true)),
-        NetworkTable::Raw6 => format!("{UDP6}\n{}", internet::rows(namespace, InetProtocol::Raw, true)),
-        NetworkTable::Netlink => format!("{NETLINK}{}", namespace.netlink().to_lines()),
+/// What a table of internet sockets tells of, and how it begins; `None` for other tables.
+fn internet_table(table: NetworkTable) -> Option<(String, (InetProtocol, bool))> {
+    let of_udp = || format!(" {UDP:<width$}\n", width = UDP_WIDTH - 1);
+    Some(match table {
+        NetworkTable::Tcp => (format!("{TCP:<TCP_WIDTH$}\n"), (InetProtocol::Tcp, false)),
+        NetworkTable::Tcp6 => (format!("{TCP6}\n"), (InetProtocol::Tcp, true)),
+        NetworkTable::Udp => (of_udp(), (InetProtocol::Udp, false)),
+        NetworkTable::Udp6 => (format!("{UDP6}\n"), (InetProtocol::Udp, true)),
+        NetworkTable::UdpLite => (of_udp(), (InetProtocol::UdpLite, false)),
+        NetworkTable::UdpLite6 => (format!("{UDP6}\n"), (InetProtocol::UdpLite, true)),
+        NetworkTable::Icmp => (format!("{UDP:<UDP_WIDTH$}\n"), (InetProtocol::Echo, false)),
+        NetworkTable::Icmp6 => (format!("{UDP6}\n"), (InetProtocol::Echo, true)),
+        NetworkTable::Raw => (format!("{UDP}\n"), (InetProtocol::Raw, false)),
+        NetworkTable::Raw6 => (format!("{UDP6}\n"), (InetProtocol::Raw, true)),
+        _ => return None,
+    })
+}
 
+pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> Result<Vec<u8>, Errno> {
+    if let Some((heading, sockets)) = internet_table(table) {
+        return internet::table(namespace, heading, sockets);
+    }
+    Ok(match table {
+        NetworkTable::Netlink => return netlink(namespace),
         NetworkTable::Packet => "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".into(),
         NetworkTable::Protocols => PROTOCOLS.into(),
-        NetworkTable::SocketStatistics => statistics(namespace),
-        NetworkTable::SocketStatistics6 => statistics_6(namespace),
-        _ => String::new(),
+        NetworkTable::SocketStatistics => statistics(namespace).into(),
+        NetworkTable::SocketStatistics6 => statistics_6(namespace).into(),
+        _ => Vec::new(),
+    })
+}
+
+fn netlink(namespace: &NetworkNamespace) -> Result<Vec<u8>, Errno> {
+    let mut text = LongText::beginning_with(NETLINK);
+    for socket in namespace.netlink().all() {
+        text.push(socket.to_line())?;
     }
+    Ok(text.into_bytes())
 }
 
 /// How many sockets of a protocol and a family there are, the bound ones.

@@ -14,7 +14,7 @@ fn namespace() -> Arc<NetworkNamespace> {
 }
 
 fn table(namespace: &NetworkNamespace, table: NetworkTable) -> String {
-    super::table(namespace, table)
+    String::from_utf8(super::table(namespace, table).unwrap()).unwrap()
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use crate::Errno;
 use crate::fs::proc::source::{MappingStatus, Process};
+use crate::fs::sleeper::ServedPace;
 use crate::memory::MappingFlags;
+use crate::pace::Pace;
 
 /// Where the name begins in a line.
 const NAME_COLUMN: usize = 73;
@@ -183,17 +185,22 @@ fn flags(mapping: &MappingStatus) -> String {
 }
 
 pub(super) fn smaps_rollup(process: &dyn Process) -> Result<Vec<u8>, Errno> {
-    let mappings = process.mappings()?;
+    /// Mappings that are looked at between two looks at whether the reader is wanted elsewhere.
+    const MAPPINGS_AT_ONCE: usize = 512;
     let mut sum = Sizes::default();
-    for mapping in &mappings {
-        sum.add(&Sizes::of(mapping));
+    let (mut start, mut end) = (None, 0);
+    loop {
+        let mappings = process.mappings_from(end, MAPPINGS_AT_ONCE)?;
+        mappings.iter().for_each(|mapping| sum.add(&Sizes::of(mapping)));
+        let Some((first, last)) = mappings.first().zip(mappings.last()) else { break };
+        (start, end) = (start.or(Some(first.start)), last.end);
+        if mappings.len() < MAPPINGS_AT_ONCE {
+            break;
+        }
+        ServedPace.keep_going()?;
     }
-    let whole = MappingStatus {
-        start: mappings.first().map_or(0, |first| first.start),
-        end: mappings.last().map_or(0, |last| last.end),
-        name: b"[rollup]".into(),
-        ..MappingStatus::default()
-    };
+    let name = b"[rollup]".into();
+    let whole = MappingStatus { start: start.unwrap_or_default(), end, name, ..MappingStatus::default() };
     let mut text = Vec::new();
     header(&mut text, &whole);
     let fields = sum.fields();

@@ -7,11 +7,12 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
 use crate::Errno;
 use crate::fs::proc::About;
+use crate::fs::pseudo::{Piece, TextPieces};
+use crate::fs::sleeper::ServedPace;
 use crate::fs::{File, FileSystem, FsView, Metadata, Mount, MountFlags, Viewer};
+use crate::pace::Pace;
 use crate::wait::{Events, WaitQueue};
 
 /// Writes the line of a mount, which is seen at this place.
@@ -38,12 +39,15 @@ pub(super) fn mountstats(about: &About, viewer: &Viewer, metadata: Metadata) -> 
     MountsFile::open(about, viewer, metadata, mountstats_line)
 }
 
-/// An open file. Its text is made up when a read begins at offset 0.
+/// Length at which a piece of a text ends. A line that is longer, with the path of a deep directory, is one of its own.
+const PIECE_BYTES: usize = 32 * 1024;
+
+/// An open file, whose text is made up in pieces.
 struct MountsFile {
     look: Look,
     metadata: Metadata,
     write_line: WriteLine,
-    text: Mutex<Vec<u8>>,
+    text: TextPieces,
     /// The changes of the mounts that have been told of.
     changes: AtomicU64,
 }
@@ -58,33 +62,32 @@ impl MountsFile {
         let view = about.process()?.fs_view().ok_or(Errno::EINVAL)?;
         let changes = AtomicU64::new(view.namespace.changes());
         let look = Look { view, viewer: viewer.clone() };
-        Ok(Arc::new(Self { look, metadata, write_line, text: Mutex::default(), changes }))
+        Ok(Arc::new(Self { look, metadata, write_line, text: TextPieces::default(), changes }))
     }
 
-    fn text(&self) -> Vec<u8> {
+    /// The lines of mounts from the one numbered `from` on.
+    fn piece(&self, from: u64) -> Result<Piece, Errno> {
         let mut text = Vec::new();
         for mount in self.look.view.namespace.mounts() {
+            let number = mount.id();
+            if number < from {
+                continue;
+            }
+            if text.len() >= PIECE_BYTES {
+                return Ok(Piece { text, next: Some(number) });
+            }
+            ServedPace.keep_going()?;
             if let Some(place) = mount.place_in(&self.look.view) {
                 (self.write_line)(&mut text, &self.look, &mount, &place);
             }
         }
-        text
+        Ok(Piece::whole(text))
     }
 }
 
 impl File for MountsFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let mut text = self.text.lock();
-        if offset == 0 {
-            *text = self.text();
-        }
-        let rest = usize::try_from(offset).ok().and_then(|start| text.get(start..)).unwrap_or_default();
-        let len = rest.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&rest[..len]);
-        if len == 0 {
-            *text = Vec::new();
-        }
-        Ok(len)
+        self.text.read(buffer, offset, |from| self.piece(from), &ServedPace)
     }
 
     fn is_seekable(&self) -> bool {

@@ -43,7 +43,7 @@ static TOP: Directory<About> = Directory {
         text("keys", |about, viewer| Ok(about.source().list_keys(viewer))),
         private_text("kmsg", |_, _| Ok(Vec::new())),
         text("loadavg", |about, _| Ok(figures::loadavg(&about.source().system()))),
-        text("locks", |about, _| Ok(locks::listing(about))),
+        text("locks", |about, _| locks::listing(about)),
         text("meminfo", |about, _| Ok(figures::meminfo(&about.source().system()))),
         text("misc", |_, _| Ok(Vec::new())),
         text("modules", |_, _| Ok(Vec::new())),

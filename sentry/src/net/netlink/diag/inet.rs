@@ -6,7 +6,7 @@ use linux_raw_sys::net::{AF_INET, AF_INET6};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::super::reply::attribute;
-use super::Asker;
+use super::{Asker, gather};
 use crate::Errno;
 use crate::net::NetworkNamespace;
 use crate::net::inet::{InetProtocol, InetStatus};
@@ -99,7 +99,7 @@ impl Question {
 /// All that a question is about.
 ///
 /// # Errors
-/// ENOENT: nobody tells of that protocol.
+/// ENOENT: nobody tells of that protocol. ENOMEM; EINTR: who asks is ending.
 pub(super) fn list(asker: &Asker<'_>, question: &Question) -> Result<Vec<Vec<u8>>, Errno> {
     let is_wanted = |one: &&InetStatus| {
         let port = |number: u16, wanted: [u8; 2]| wanted == [0; 2] || wanted == number.to_be_bytes();
@@ -108,7 +108,7 @@ pub(super) fn list(asker: &Asker<'_>, question: &Question) -> Result<Vec<Vec<u8>
             && port(one.remote.map_or(0, |remote| remote.port()), question.id.destination_port)
     };
     let sockets = question.sockets(asker.namespace)?;
-    Ok(sockets.iter().filter(is_wanted).map(|one| answer(asker, question, one)).collect())
+    gather(sockets.iter().filter(is_wanted).map(|one| answer(asker, question, one)))
 }
 
 /// The one socket that a question names.

@@ -12,7 +12,10 @@ use super::request::{Request, Served};
 use super::socket::NetlinkSocket;
 use crate::Errno;
 use crate::cred::UserNamespace;
+use crate::fs::sleeper::ServedPace;
+use crate::heap::HeapCharge;
 use crate::net::NetworkNamespace;
+use crate::pace::Pace;
 
 /// The types of requests: a question by family, and an end by force, which no protocol here knows.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -22,6 +25,25 @@ const SOCK_DESTROY: u16 = 21;
 struct Asker<'a> {
     namespace: &'a NetworkNamespace,
     users: &'a UserNamespace,
+}
+
+/// All answers, at the pace of who asks, who also pays for them until they are dumped.
+///
+/// # Errors
+/// ENOMEM; EINTR: he is ending.
+fn gather(answers: impl Iterator<Item = Vec<u8>>) -> Result<Vec<Vec<u8>>, Errno> {
+    /// Answers between two looks at whether he is wanted elsewhere.
+    const STEP: usize = 256;
+    let (mut gathered, mut len_bytes, mut charge) = (Vec::new(), 0, HeapCharge::default());
+    for answer in answers {
+        len_bytes += answer.len() + size_of::<Vec<u8>>();
+        gathered.push(answer);
+        if gathered.len() % STEP == 0 {
+            charge.resize(len_bytes)?;
+            ServedPace.keep_going()?;
+        }
+    }
+    Ok(gathered)
 }
 
 pub(super) fn serve(socket: &NetlinkSocket, request: &Request<'_>) -> Served {
@@ -51,7 +73,7 @@ fn by_family(socket: &NetlinkSocket, request: &Request<'_>) -> Result<Served, Er
         AF_UNIX => {
             let (question, _) =
                 unix::Question::read_from_prefix(request.payload).map_err(|_| Errno::EINVAL)?;
-            if is_dump { unix::list(&asker, &question) } else { vec![unix::find(&asker, &question)?] }
+            if is_dump { unix::list(&asker, &question)? } else { vec![unix::find(&asker, &question)?] }
         }
         // Nobody tells of sockets of other families.
         _ => return Err(Errno::ENOENT),

@@ -6,7 +6,7 @@ use linux_raw_sys::net::AF_UNIX;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::super::reply::attribute;
-use super::Asker;
+use super::{Asker, gather};
 use crate::Errno;
 use crate::net::Socket;
 use crate::net::unix::{UnixAddress, UnixSocket};
@@ -53,10 +53,13 @@ struct Answer {
 }
 
 /// All that a question is about.
-pub(super) fn list(asker: &Asker<'_>, question: &Question) -> Vec<Vec<u8>> {
+///
+/// # Errors
+/// ENOMEM; EINTR: who asks is ending.
+pub(super) fn list(asker: &Asker<'_>, question: &Question) -> Result<Vec<Vec<u8>>, Errno> {
     let sockets = asker.namespace.unix_sockets().all();
     let is_wanted = |one: &&Arc<UnixSocket>| question.states >> state_of(one) & 1 == 1;
-    sockets.iter().filter(is_wanted).map(|one| answer(asker, question, one)).collect()
+    gather(sockets.iter().filter(is_wanted).map(|one| answer(asker, question, one)))
 }
 
 /// The one socket that a question names.
