@@ -21,7 +21,7 @@ use super::metadata::FileKind;
 use super::mount::{FileSystem, Mount};
 use super::sleeper;
 use crate::Errno;
-use crate::heap::{self, HeapCharge};
+use crate::heap::{self, HeapCharge, shrink_map};
 
 /// Unused dentries that one file system keeps.
 const MAX_CACHED: usize = 16 * 1024;
@@ -419,6 +419,7 @@ impl Dentry {
             && matches!(children.entries.get(&*place.name), Some(Child::Present(child)) if child.strong_count() == 0)
         {
             children.entries.remove(&*place.name);
+            shrink_map(&mut children.entries);
         }
         Some(parent)
     }
@@ -442,6 +443,7 @@ impl Children {
     /// Forgets children that have gone.
     fn sweep(&mut self) {
         self.entries.retain(|_, child| !matches!(child, Child::Present(child) if child.strong_count() == 0));
+        self.entries.shrink_to(self.entries.len() * 2);
         self.sweep_at = (self.entries.len() * 2).max(64);
     }
 }
@@ -534,7 +536,9 @@ impl LockedDirectory<'_> {
 
     /// Forgets what is known of `name`.
     pub(crate) fn forget(&mut self, name: &[u8]) {
-        if let Some(Child::Absent { .. }) = self.children.entries.remove(name) {
+        let removed = self.children.entries.remove(name);
+        shrink_map(&mut self.children.entries);
+        if let Some(Child::Absent { .. }) = removed {
             self.directory.cache.absent.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -41,14 +41,19 @@
 //! | inotify instances | `max_user_instances` | EMFILE, ENOMEM | `inotify_queues` |
 //! | inotify events | `max_queued_events`, 64 MiB | IN_Q_OVERFLOW | `inotify_queues` |
 //! | inotify watches | `max_user_watches`, 2^18 | ENOSPC, ENOMEM | `inotify_watches` |
-//! | texts that open files of /proc keep | 256 KiB or 512 mappings each | ENOMEM | `proc_texts` |
+//! | texts that open files of /proc keep | 256 KiB or 512 mappings each, 32 KiB of mounts and one line | ENOMEM | `proc_texts`, `mount_texts` |
+//! | texts of sockets and locks while they are made up, dumps of sockets | | ENOMEM | |
 //! | pages of pipes | `pipe-user-pages-soft`, 256 MiB | ENOMEM | `pipes` |
 //! | sockets, also those that nobody has accepted | backlogs, `somaxconn` | ENFILE, ENOMEM, ENOBUFS | `unix_connections`, `tcp_connections` |
+//! | connections closed while something is on its way | 4,096 a network namespace | a reset | `orphans` |
+//! | ports in TIME_WAIT, not charged | 16,384 a protocol and network namespace, 4,096 that are told of | the oldest is free | `lingering_ports` |
 //! | what is queued at sockets | their buffers, 128 MiB | ENOBUFS | `unix_streams`, `unix_packets`, `tiny_packets`, `udp_packets` |
 //! | queued signals | RLIMIT_SIGPENDING | EAGAIN, or without their information | `queued_signals` |
 //! | timers | RLIMIT_SIGPENDING | EAGAIN | `timers` |
 //! | lists of groups | 65,536 numbers each | ENOMEM | `group_lists` |
-//! | inodes that a process serves, requests to it | 4,096 known names a mount, one request a task | ENOMEM | |
+//! | inodes that a process serves, requests to it, its answers | 4,096 known names a mount, one request a task | ENOMEM | |
+//! | fanotify groups and marks | those of inotify | EMFILE, ENOSPC, ENOMEM | `fanotify_marks` |
+//! | fanotify events and questions | `max_queued_events`, 64 MiB; one question a task | FAN_Q_OVERFLOW | `fanotify_queues` |
 //! | inodes of overlays, listings that are open | the files below | ENOMEM | |
 //! | mounts | 65,536 | ENOMEM, ENOSPC | `mounts` |
 //! | namespaces | `/proc/sys/user` | ENOSPC, ENOMEM | `namespaces` |
@@ -56,15 +61,22 @@
 //! | keys | quotas, 2^18, 64 MiB | EDQUOT, ENOMEM | `keys` |
 //! | messages, semaphores, queues | the limits of IPC, 256 MiB | ENOSPC, ENOMEM | `message_queues`, `semaphores` |
 //! | addresses, routes, rules, neighbours | 256 a link, 4,096, 1,024, 1,024 a network namespace | ENOBUFS | `routes` |
+//! | links, with the ends of their cables | 4,096 a network namespace | ENOBUFS | `links` |
 //! | pseudoterminals | 4,096 (`kernel.pty.max`) | ENOSPC, ENOMEM | `terminals` |
 //! | filters of system calls | 32,768 instructions each task | ENOMEM | `filters` |
+//! | restrictions by landlock, their rules | 16 layers a task | ENOMEM | `rulesets` |
+//! | rings of io_uring, files, buffers and groups of buffers registered with them | RLIMIT_NOFILE, 65,536 groups a ring | ENOMEM, EMFILE | `rings`, `buffer_groups` |
+//! | requests of rings, completions beyond the ring | 32,768 submissions at a time | EAGAIN, EBUSY | `ring_requests`, `ring_completions` |
+//! | formats of programs (binfmt_misc) | 256 | ENOSPC, ENOMEM | |
 //! | asynchronous requests and events | `aio-max-nr` | EAGAIN | `asynchronous_requests` |
 //! | arguments and environments | a quarter of RLIMIT_STACK, 6 MiB | ENOMEM, E2BIG | `arguments` |
 //!
-//! Wait queues hold no more than those who wait, who are paid for.
+//! Wait queues hold no more than those who wait, who are paid for. Queues and tables that have been emptied give back their room
+//! ([`shrink_queue`], `emptied_sockets` and its like in `growth`).
 
 mod account;
 mod charge;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -72,3 +84,4 @@ pub use account::{HeapAccount, HeapPayer, HeapPool, Refusal};
 #[cfg(test)]
 use charge::pay_by;
 pub use charge::{HeapCharge, Paying, actor, check_room, serve};
+pub use room::{shrink_map, shrink_queue};

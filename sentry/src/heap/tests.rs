@@ -1,3 +1,4 @@
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -168,4 +169,17 @@ fn what_outlives_a_process_is_its_heirs() {
     assert_eq!((account.used_bytes(), heir.used_bytes()), (0, 0));
     drop((account, heir));
     assert_eq!(pool.sold.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn what_has_been_emptied_gives_back_its_room() {
+    let mut queue: VecDeque<u64> = (0..10_000).collect();
+    let mut map: HashMap<u64, u64> = (0..10_000).map(|number| (number, 0)).collect();
+    for number in 0..10_000 {
+        queue.pop_front();
+        shrink_queue(&mut queue);
+        map.remove(&number);
+        shrink_map(&mut map);
+    }
+    assert!(queue.capacity() < 100 && map.capacity() < 100, "{} {}", queue.capacity(), map.capacity());
 }

@@ -126,6 +126,7 @@ impl Ring {
             }
             completions.overflow.pop_front();
         }
+        completions.overflow = VecDeque::new();
         completions.overflow_charge = HeapCharge::default();
         self.memory.set_bits(word::SQ_FLAGS, uapi::IORING_SQ_CQ_OVERFLOW, false);
     }

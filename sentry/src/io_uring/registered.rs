@@ -11,6 +11,8 @@ use crate::platform::VirtualAddress;
 
 /// What a registered file or buffer takes.
 pub(crate) const RESOURCE_BYTES: usize = 64;
+/// What a group takes, in as many of these.
+const GROUP_RESOURCES: usize = 4;
 /// Personalities that a ring has at most; Linux allows as many as there are numbers.
 const MAX_PERSONALITIES: usize = 0xffff;
 
@@ -87,14 +89,23 @@ pub(crate) struct Registered {
 }
 
 impl Registered {
-    /// Charges for the files and buffers that there are, and `more`.
+    /// Charges for the files, the buffers and the groups that there are, and `more`.
     ///
     /// # Errors
     /// ENOMEM.
     pub(crate) fn charge(&mut self, more: usize) -> Result<(), Errno> {
         let files = self.files.as_ref().map_or(0, Vec::len);
         let buffers = self.buffers.as_ref().map_or(0, Vec::len);
-        self.charge.resize((files + buffers + self.personalities.len() + more) * RESOURCE_BYTES)
+        let groups = self.groups.len() * GROUP_RESOURCES;
+        self.charge.resize((files + buffers + groups + self.personalities.len() + more) * RESOURCE_BYTES)
+    }
+
+    /// Fails if a group numbered `number` could not be paid for, and pays for it if there is none yet.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(crate) fn charge_group(&mut self, number: u16) -> Result<(), Errno> {
+        if self.groups.contains_key(&number) { Ok(()) } else { self.charge(GROUP_RESOURCES) }
     }
 
     /// The file with number `index`.

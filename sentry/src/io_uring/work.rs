@@ -10,6 +10,7 @@ use super::request::SqeFlags;
 use super::{CancelKey, Request, Ring, RingFile, SetupFlags, word};
 use crate::Errno;
 use crate::abi::IoUringCqe;
+use crate::heap::shrink_queue;
 use crate::task::{CurrentTask, DeferredWork, Task};
 
 /// Requests that a task serves before it goes on with what else it has to do.
@@ -104,6 +105,7 @@ impl Ring {
         let mut requests = self.requests.lock();
         let index = requests.work.iter().position(|request| request.is_of(task));
         let request = index.and_then(|index| requests.work.remove(index));
+        shrink_queue(&mut requests.work);
         if requests.work.is_empty() && self.flags.contains(SetupFlags::TASKRUN_FLAG) {
             self.memory.set_bits(word::SQ_FLAGS, uapi::IORING_SQ_TASKRUN, false);
         }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use super::{Signal, SignalDetail, SignalInfo, SignalSet, TimerExpiration};
 use crate::Errno;
 use crate::cred::Uid;
-use crate::heap::HeapCharge;
+use crate::heap::{HeapCharge, shrink_queue};
 
 /// What became of a signal that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +117,7 @@ impl PendingSignals {
         let signal = self.next(accepted)?;
         let position = self.queue.iter().position(|queued| queued.info.signal == signal);
         let info = position.and_then(|position| self.queue.remove(position)).map(|queued| queued.info);
+        shrink_queue(&mut self.queue);
         if !self.queue.iter().any(|queued| queued.info.signal == signal) {
             self.set.remove(signal);
         }
@@ -129,6 +130,7 @@ impl PendingSignals {
         if self.set.intersects(signals) {
             self.set = self.set - signals;
             self.queue.retain(|queued| !signals.contains(queued.info.signal));
+            self.queue.shrink_to_fit();
         }
     }
 }

@@ -22,7 +22,7 @@ use self::interest::{Interest, Key};
 use super::anonymous::AnonymousInode;
 use super::{Caller, File, FileDescription, Metadata, OpenFiles};
 use crate::Errno;
-use crate::heap::HeapCharge;
+use crate::heap::{HeapCharge, shrink_queue};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
@@ -250,6 +250,7 @@ impl Shared {
     fn pop(&self) -> Option<Arc<Interest>> {
         let mut ready = self.ready.lock();
         let interest = ready.pop_front()?;
+        shrink_queue(&mut ready);
         interest.mark_unlisted();
         Some(interest)
     }

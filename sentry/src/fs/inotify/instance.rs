@@ -16,7 +16,7 @@ use crate::abi::InotifyEvent;
 use crate::cred::KernelUid;
 use crate::fs::anonymous::AnonymousInode;
 use crate::fs::{Caller, Dentry, File, Inode, Metadata, OpenFiles, TransferUnit};
-use crate::heap::HeapCharge;
+use crate::heap::{HeapCharge, shrink_queue};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
@@ -210,7 +210,9 @@ impl State {
 
     /// Takes the first event out.
     fn pop(&mut self, account: &Account) {
-        match self.events.pop_front() {
+        let first = self.events.pop_front();
+        shrink_queue(&mut self.events);
+        match first {
             Some(event) if event.mask == WatchMask::Q_OVERFLOW => self.says_overflow = false,
             Some(event) => {
                 account.unqueue(event.kept_bytes());

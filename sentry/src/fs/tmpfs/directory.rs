@@ -13,6 +13,7 @@ use super::node::Node;
 use crate::fs::DirectoryEntry;
 use crate::fs::lower::LowerEntry;
 use crate::fs::metadata::FileKind;
+use crate::heap::shrink_map;
 
 /// The first positions are those of `.` and `..`.
 const FIRST_POSITION: u64 = 2;
@@ -122,6 +123,7 @@ impl Entries {
 
     pub(super) fn remove(&mut self, name: &[u8]) -> Option<Target> {
         let position = self.by_name.remove(name)?;
+        shrink_map(&mut self.by_name);
         self.version += 1;
         self.by_position.remove(&position).map(|entry| entry.target)
     }

@@ -7,6 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{Message, Selection};
 use crate::Errno;
+use crate::heap::shrink_queue;
 use crate::ipc::budget::Charge;
 use crate::ipc::permissions::Permissions;
 use crate::ipc::registry::Object;
@@ -204,6 +205,7 @@ impl MessageQueue {
             }
         }
         let message = state.messages.remove(place).ok_or(Errno::ENOMSG)?;
+        shrink_queue(&mut state.messages);
         state.bytes = state.bytes.saturating_sub(message.text().len());
         state.last_receiver = caller.process.clone();
         state.received_seconds = now_seconds();

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::Errno;
+use crate::heap::shrink_queue;
 use crate::net::{PeerCredentials, SocketMemory, SocketMemoryCharge};
 
 /// What a datagram costs beside its bytes.
@@ -112,6 +113,7 @@ impl Inbox {
     pub(super) fn pop(&mut self, room_bytes: usize) -> Option<Datagram> {
         self.largest_room_bytes = self.largest_room_bytes.max(room_bytes);
         let datagram = self.queue.pop_front()?;
+        shrink_queue(&mut self.queue);
         self.queued_bytes -= datagram.charge.len_bytes();
         if self.queue.is_empty() {
             self.continue_dump();

@@ -11,6 +11,7 @@ use super::in_flight::node_of;
 use super::reach::Node;
 use super::rights::Rights;
 use crate::Errno;
+use crate::heap::shrink_queue;
 use crate::net::{PeerCredentials, SocketMemory, SocketMemoryCharge};
 use crate::wait::{Events, WaitQueue};
 
@@ -103,6 +104,13 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
+    /// Takes the first message out.
+    pub(super) fn take_first(&mut self) -> Option<Message> {
+        let first = self.messages.pop_front();
+        shrink_queue(&mut self.messages);
+        first
+    }
+
     /// Bytes that FIONREAD tells: all of a connection, the first message otherwise.
     pub(super) fn unread_bytes(&self, counts_all: bool) -> usize {
         let count = if counts_all { usize::MAX } else { 1 };

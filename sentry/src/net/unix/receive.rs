@@ -139,7 +139,7 @@ fn receive_message(
     });
     if !is_peek {
         inbox.peek_offset = inbox.peek_offset.map(|offset| offset.saturating_sub(message_bytes));
-        doomed.extend(inbox.messages.pop_front());
+        doomed.extend(inbox.take_first());
     } else if let Ok(len_bytes) = delivered {
         inbox.peek_offset = inbox.peek_offset.map(|offset| offset.saturating_add(len_bytes));
     }
@@ -221,7 +221,7 @@ impl StreamPart<'_> {
         let Some(message) = self.inbox.messages.front_mut() else { return };
         message.start += copied;
         if message.unread().is_empty() {
-            self.doomed.extend(self.inbox.messages.pop_front());
+            self.doomed.extend(self.inbox.take_first());
         }
     }
 
@@ -245,7 +245,7 @@ impl StreamPart<'_> {
                     self.inbox.messages.iter_mut().for_each(|message| message.is_urgent = false);
                     return true;
                 }
-                (false, false) => self.doomed.extend(self.inbox.messages.pop_front()),
+                (false, false) => self.doomed.extend(self.inbox.take_first()),
             }
         }
     }

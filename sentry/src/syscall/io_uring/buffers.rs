@@ -8,7 +8,7 @@ use linux_raw_sys::io_uring as uapi;
 use super::operation::Outcome;
 use crate::Errno;
 use crate::abi::IoUringSqe;
-use crate::heap::HeapCharge;
+use crate::heap::{HeapCharge, shrink_queue};
 use crate::io_uring::{Buffer, Ending, Group, Picked, Request, Ring, SqeFlags};
 use crate::platform::VirtualAddress;
 use crate::syscall::arguments::UserPointer;
@@ -53,7 +53,11 @@ fn take(task: &CurrentTask, ring: &Ring, group: u16) -> Result<Picked, Errno> {
     let mut registered = ring.registered.lock();
     match registered.groups.get_mut(&group) {
         None => Err(Errno::ENOBUFS),
-        Some(Group::Provided(buffers, _)) => buffers.pop_front().ok_or(Errno::ENOBUFS),
+        Some(Group::Provided(buffers, _)) => {
+            let first = buffers.pop_front();
+            shrink_queue(buffers);
+            first.ok_or(Errno::ENOBUFS)
+        }
         Some(Group::Ring { address, mask, head }) => {
             let (address, mask, taken) = (*address, *mask, *head);
             // User memory is read without the lock; who was quicker takes the entry.
@@ -130,6 +134,7 @@ fn provide_buffers(ring: &Ring, sqe: &IoUringSqe) -> Result<usize, Errno> {
     let end = sqe.addr.checked_add(total).ok_or(Errno::EOVERFLOW)?;
     crate::syscall::user_buffers::check_range(sqe.addr, end - sqe.addr)?;
     let mut registered = ring.registered.lock();
+    registered.charge_group(sqe.buf_index)?;
     let empty = || Group::Provided(VecDeque::new(), HeapCharge::default());
     let Group::Provided(buffers, charge) = registered.groups.entry(sqe.buf_index).or_insert_with(empty)
     else {
@@ -163,6 +168,7 @@ fn remove_buffers(ring: &Ring, sqe: &IoUringSqe) -> Result<usize, Errno> {
         Some(Group::Provided(buffers, _)) => {
             let removed = count.min(buffers.len());
             buffers.drain(..removed);
+            shrink_queue(buffers);
             Ok(removed)
         }
     }
@@ -174,7 +180,7 @@ pub(super) type BufferRing = [u64; 5];
 /// IORING_REGISTER_PBUF_RING.
 ///
 /// # Errors
-/// EINVAL, EFAULT, EEXIST.
+/// EINVAL, EFAULT, EEXIST, ENOMEM.
 pub(super) fn register_ring(task: &CurrentTask, ring: &Ring, given: BufferRing) -> Result<(), Errno> {
     let [address, what, rest @ ..] = given;
     let (entries, group, flags) = (what as u32, (what >> 32) as u16, (what >> 48) as u16);
@@ -192,8 +198,8 @@ pub(super) fn register_ring(task: &CurrentTask, ring: &Ring, given: BufferRing) 
         Some(_) => return Err(Errno::EEXIST),
         None => {}
     }
-    registered.charge(4)?;
     let mask = u16::try_from(entries - 1).map_err(|_| Errno::EINVAL)?;
+    registered.charge_group(group)?;
     registered.groups.insert(group, Group::Ring { address, mask, head: 0 });
     Ok(())
 }

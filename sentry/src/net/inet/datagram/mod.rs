@@ -19,6 +19,7 @@ pub(super) use self::errors::{ErrorOrigin, QueuedError};
 use super::bound::InetSocket;
 use crate::Errno;
 use crate::fs::Caller;
+use crate::heap::shrink_queue;
 use crate::net::{Received, Receiving, Shutdown, SocketMemoryCharge};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
@@ -257,6 +258,7 @@ impl Inbox {
         }
         self.peek_offset = self.peek_offset.map(|offset| offset.saturating_sub(message_bytes));
         if let Some(datagram) = self.datagrams.pop_front() {
+            shrink_queue(&mut self.datagrams);
             self.cost_bytes -= datagram.charge.len_bytes();
         }
     }
