@@ -15,7 +15,7 @@ use crate::fs::anonymous::AnonymousInode;
 use crate::fs::inotify::{Account, InotifyLimits};
 use crate::fs::operations::open_silently;
 use crate::fs::{Caller, File, Metadata, OpenFiles, OpenFlags, Path, TransferUnit, Viewer};
-use crate::heap::HeapCharge;
+use crate::heap::{HeapCharge, shrink_queue};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
@@ -125,10 +125,15 @@ impl FanotifyFile {
         }
         let made = Mark::new(self.own.clone(), change.place).and_then(|mark| mark.add(change).map(|()| mark));
         let mark = made.inspect_err(|_| self.account.remove_watches(usize::from(self.counts_marks())))?;
-        let before = state.marks.len();
-        state.marks.retain(|(_, holder)| holder.is_alive());
-        if self.counts_marks() {
-            self.account.remove_watches(before - state.marks.len());
+        // Now and then, so that adding many takes no more time for each.
+        if state.marks.len() == state.marks.capacity() {
+            let before = state.marks.len();
+            state.marks.retain(|(_, holder)| holder.is_alive());
+            let kept = state.marks.len();
+            state.marks.reserve(kept + 1);
+            if self.counts_marks() {
+                self.account.remove_watches(before - kept);
+            }
         }
         path.dentry.set_has_marks();
         holder.with_list(|list| list.add(mark.clone()));
@@ -188,7 +193,7 @@ impl FanotifyFile {
         };
         if let About::Question(_, question) = &event.about {
             match &opened {
-                Ok(fd) => self.state.lock().asked.push((*fd, question.clone())),
+                Ok(fd) => self.state.lock().note_asked(*fd, question),
                 Err(_) => question.give(false),
             }
         }
@@ -239,6 +244,13 @@ impl FanotifyFile {
 }
 
 impl State {
+    /// `question` has been read, with this descriptor. Those that nobody waits for any more are forgotten: each that is left is that
+    /// of a task.
+    fn note_asked(&mut self, fd: i32, question: &Arc<Question>) {
+        self.asked.retain(|(_, asked)| Arc::strong_count(asked) > 1);
+        self.asked.push((fd, question.clone()));
+    }
+
     /// Whether there is something more to read.
     fn push(&mut self, event: Event, max_events: usize, account: &Account) -> bool {
         let mut recent = self.events.iter_mut().rev().take(MAX_MERGE_DEPTH);
@@ -275,6 +287,7 @@ impl State {
             return Err(Errno::EINVAL);
         }
         let event = self.events.pop_front().ok_or(Errno::EAGAIN)?;
+        shrink_queue(&mut self.events);
         match &event.about {
             About::Nothing => self.says_overflow = false,
             _ => {

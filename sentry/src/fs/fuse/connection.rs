@@ -73,6 +73,8 @@ struct Request {
     /// With its header.
     message: Vec<u8>,
     answer: OnceLock<Result<Vec<u8>, Errno>>,
+    /// What the answer takes, which the server pays for.
+    answer_charge: OnceLock<HeapCharge>,
     answered: WaitQueue,
     /// What is not to be forgotten before the answer.
     kept: Mutex<Option<Arc<FuseInode>>>,
@@ -104,7 +106,7 @@ impl Pending {
 struct State {
     next_unique: u64,
     pending: VecDeque<Pending>,
-    /// The requests whose callers have been interrupted.
+    /// The requests whose callers have been interrupted, each once.
     interrupts: VecDeque<u64>,
     /// What the server has read, and not yet answered.
     processing: HashMap<u64, Arc<Request>>,
@@ -250,13 +252,14 @@ impl Connection {
         let header = Body::default().u32(len as u32).u32(operation as u32).u64(unique).u64(node);
         let header = header.u32(user).u32(group).u32(process.cast_unsigned()).u32(0);
         let message = header.bytes(&body.0).0;
-        let (answer, answered) = (OnceLock::new(), WaitQueue::default());
+        let (answer, answer_charge, answered) = (OnceLock::new(), OnceLock::new(), WaitQueue::default());
         let (is_interrupted, kept) = (AtomicBool::new(false), Mutex::new(kept));
         let request = Arc::new(Request {
             unique,
             operation,
             message,
             answer,
+            answer_charge,
             answered,
             kept,
             is_interrupted,
@@ -276,7 +279,7 @@ impl Connection {
         if is_unknown || !state.processing.contains_key(&request.unique) {
             return;
         }
-        state.interrupts.push_back(request.unique);
+        state.tell_of_interrupt(request.unique);
         drop(state);
         self.readers.notify(Events::IN | Events::RDNORM);
     }
@@ -289,7 +292,7 @@ impl Connection {
         state.pending.retain(is_other);
         let is_processed = state.processing.contains_key(&request.unique);
         if is_processed {
-            state.interrupts.push_back(request.unique);
+            state.tell_of_interrupt(request.unique);
         }
         drop(state);
         if is_processed {
@@ -347,7 +350,7 @@ impl Connection {
             // A signal that came before the request was read is told now.
             let is_interrupted = request.is_interrupted.load(Ordering::Relaxed);
             if is_interrupted && !state.unknown.contains(&(Operation::Interrupt as u32)) {
-                state.interrupts.push_back(request.unique);
+                state.tell_of_interrupt(request.unique);
             }
             state.processing.insert(request.unique, request);
             drop(state);
@@ -361,7 +364,7 @@ impl Connection {
     /// Takes an answer, or a notice, from the server.
     ///
     /// # Errors
-    /// EINVAL: it makes no sense. ENOENT: nobody has asked for it. And those of [`notice`].
+    /// EINVAL: it makes no sense. ENOENT: nobody has asked for it. ENOMEM. And those of [`notice`].
     pub(super) fn write(&self, message: &[u8]) -> Result<(), Errno> {
         let mut reader = Reader(message);
         let header =
@@ -380,6 +383,7 @@ impl Connection {
         if unique & 1 != 0 {
             return self.answer_to_interrupt(unique & !1, error);
         }
+        let charge = HeapCharge::transient(body.len())?;
         let mut state = self.state.lock();
         let request = state.processing.remove(&unique).ok_or(Errno::ENOENT)?;
         state.interrupts.retain(|other| *other != unique);
@@ -400,6 +404,8 @@ impl Connection {
         if is_first {
             self.starting.notify(Events::IN);
         }
+        // An answer is given once, and so is what it takes.
+        let _ = request.answer_charge.set(charge);
         request.end(answer);
         Ok(())
     }
@@ -412,7 +418,7 @@ impl Connection {
         if -error == i32::from(Errno::ENOSYS.raw()) {
             state.unknown.insert(Operation::Interrupt as u32);
         } else if -error == i32::from(Errno::EAGAIN.raw()) {
-            state.interrupts.push_back(unique);
+            state.tell_of_interrupt(unique);
         }
         Ok(())
     }
@@ -489,6 +495,13 @@ impl Connection {
 }
 
 impl State {
+    /// The server is to hear, once, that the caller of this request has been interrupted.
+    fn tell_of_interrupt(&mut self, unique: u64) {
+        if !self.interrupts.contains(&unique) {
+            self.interrupts.push_back(unique);
+        }
+    }
+
     /// That a request is interrupted which the server still has.
     fn next_interrupt(&mut self) -> Option<Vec<u8>> {
         while let Some(unique) = self.interrupts.pop_front() {

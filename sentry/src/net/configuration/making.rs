@@ -7,9 +7,6 @@ use super::{LinkChanges, NetworkConfiguration, Refusal, State, Thing};
 use crate::Errno;
 use crate::net::device::{CableEnd, Link, LinkKind, LinkName};
 
-/// Most links of a namespace.
-const MAX_LINKS: usize = 4096;
-
 /// A link that is to be made.
 #[derive(Clone, Debug)]
 pub struct NewLink {
@@ -72,6 +69,14 @@ impl NetworkConfiguration {
         });
     }
 
+    /// Fails if there cannot be one link more.
+    ///
+    /// # Errors
+    /// ENOBUFS.
+    pub(in crate::net) fn check_room_for_link(&self) -> Result<(), Refusal> {
+        self.state.lock().check_room_for_link()
+    }
+
     /// Takes a link out, with all that it had; it is down.
     ///
     /// # Errors
@@ -100,9 +105,7 @@ impl NetworkConfiguration {
 
 impl State {
     fn new_link(&self, new: &NewLink) -> Result<Link, Refusal> {
-        if self.devices.len() >= MAX_LINKS {
-            return Err(Errno::ENOBUFS.into());
-        }
+        self.check_room_for_link()?;
         let kind = new.kind.name().ok_or(Errno::EOPNOTSUPP)?;
         let name = match &new.name {
             Some(name) if !name.contains("%d") => LinkName::new(name.as_bytes())?,

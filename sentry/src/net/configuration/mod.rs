@@ -61,8 +61,12 @@ struct State {
 /// A look at the configuration, as it is at one moment.
 pub struct Snapshot<'a>(&'a State);
 
+/// Most links of a namespace.
+const MAX_LINKS: usize = 4096;
 /// What an address, a route, a rule or a neighbour takes, with its place in a table.
 const ENTRY_BYTES: usize = 320;
+/// What a link takes, with its place among all and its cable.
+const LINK_BYTES: usize = 1536;
 
 impl State {
     /// Fails if there cannot be one thing more.
@@ -70,11 +74,21 @@ impl State {
         heap::check_room(ENTRY_BYTES).map_err(|_| Errno::ENOBUFS.into())
     }
 
+    /// Fails if there cannot be one link more.
+    fn check_room_for_link(&self) -> Result<(), Refusal> {
+        if self.devices.len() >= MAX_LINKS {
+            return Err(Errno::ENOBUFS.into());
+        }
+        heap::check_room(LINK_BYTES).map_err(|_| Errno::ENOBUFS.into())
+    }
+
     /// Charges for what there is now.
     fn charge(&mut self) {
         let addresses: usize = self.devices.links().map(|link| link.addresses.len()).sum();
         let entries = addresses + self.routes.len() + self.rules.len() + self.neighbours.len();
-        self.heap_charge.force(entries * ENTRY_BYTES);
+        // Every namespace has a loopback.
+        let links = self.devices.len().saturating_sub(1);
+        self.heap_charge.force(entries * ENTRY_BYTES + links * LINK_BYTES);
     }
 }
 

@@ -3,7 +3,7 @@
 //! A [`Port`] is a claim; clones share it, as a listener shares its port with the connections that it accepts. The last one to be
 //! dropped gives it up, unless TCP has it linger (TIME_WAIT).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
@@ -82,8 +82,13 @@ struct Entry<S> {
     lingers_until: Option<Instant>,
 }
 
+/// Most ports of a protocol that linger (`tcp_max_tw_buckets`): with more, those that have lingered longest are free again.
+const MAX_LINGERING: usize = 16_384;
+
 struct State<S> {
     ports: HashMap<u16, Vec<Entry<S>>>,
+    /// Those that linger, or did, by their ports and ids, who began first at the front.
+    lingering: VecDeque<(u16, u64)>,
     next_id: u64,
     next_ephemeral: u16,
 }
@@ -93,7 +98,8 @@ pub(super) struct Ports<S>(Mutex<State<S>>);
 
 impl<S> Default for Ports<S> {
     fn default() -> Self {
-        Self(Mutex::new(State { ports: HashMap::new(), next_id: 0, next_ephemeral: 0 }))
+        let (ports, lingering) = (HashMap::new(), VecDeque::new());
+        Self(Mutex::new(State { ports, lingering, next_id: 0, next_ephemeral: 0 }))
     }
 }
 
@@ -111,6 +117,20 @@ impl<S> State<S> {
         let now = Instant::now();
         entries.retain(|entry| entry.lingers_until.is_none_or(|until| until > now));
         entries
+    }
+
+    /// Notes that `id` lingers at `port`. If too many do, the first one is free again.
+    fn note_lingering(&mut self, port: u16, id: u64) {
+        if self.lingering.len() >= MAX_LINGERING
+            && let Some((port, first)) = self.lingering.pop_front()
+            && let Some(entries) = self.ports.get_mut(&port)
+        {
+            entries.retain(|entry| entry.id != first);
+            if entries.is_empty() {
+                self.ports.remove(&port);
+            }
+        }
+        self.lingering.push_back((port, id));
     }
 
     fn is_free(&mut self, port: u16, claim: &Claim) -> bool {
@@ -285,6 +305,7 @@ impl<S> Drop for Port<S> {
             };
             entries.retain(|other| !is_same(other));
             entries.push(entry);
+            state.note_lingering(self.number, self.id);
         } else if entries.is_empty() {
             state.ports.remove(&self.number);
         }

@@ -167,7 +167,7 @@ impl NetworkNamespace {
     /// Moves a link to another namespace, where it is down, has no addresses, and another name if one is given. Returns its index there.
     ///
     /// # Errors
-    /// ENODEV; EINVAL for one that cannot move; EEXIST if its name is taken there; ENFILE.
+    /// ENODEV; EINVAL for one that cannot move; EEXIST if its name is taken there; ENFILE; ENOBUFS if there are too many.
     pub fn move_link(
         self: &Arc<Self>,
         index: u32,
@@ -193,6 +193,7 @@ impl NetworkNamespace {
                 "An interface with the same name exists in the target netns",
             ));
         }
+        to.configuration().check_room_for_link()?;
         let down = LinkChanges { flags: Some((LinkFlags::empty(), LinkFlags::Up)), ..LinkChanges::default() };
         self.change_link_locked(index, down)?;
         let link = self.configuration().take_link(index)?;

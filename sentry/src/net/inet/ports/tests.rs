@@ -69,3 +69,19 @@ fn ports_run_out_and_come_back() {
     drop(taken);
     assert!(take().is_ok());
 }
+
+#[test]
+fn those_that_have_lingered_longest_make_room_for_others() {
+    let ports: Arc<Ports<()>> = Arc::default();
+    let until = Instant::now() + Duration::from_secs(60);
+    for number in 0..MAX_LINGERING + 10 {
+        // Each has an address of its own.
+        let address = format!("127.{}.{}.{}", number >> 16, number >> 8 & 255, number & 255);
+        let port = u16::try_from(number % 1000).unwrap() + 1;
+        bind(&ports, port, claim(&address)).unwrap().linger_until(until);
+    }
+    let lingering = || ports.0.lock().ports.values().map(Vec::len).sum::<usize>();
+    assert_eq!(lingering(), MAX_LINGERING);
+    assert!(bind(&ports, 1, claim("127.0.0.0")).is_ok());
+    assert!(bind(&ports, 11, claim("127.0.0.10")).is_err());
+}

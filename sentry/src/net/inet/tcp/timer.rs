@@ -14,6 +14,7 @@ use super::endpoint::{ENDED, READABLE};
 use super::outbox::{Ends, Flush};
 use super::{Role, TcpSocket, TcpSockets};
 use crate::Errno;
+use crate::heap::HeapCharge;
 use crate::time::{Expire, MonotonicTime, TimerHandle, TimerQueue};
 
 /// How long less than a segment is held back at most.
@@ -186,9 +187,15 @@ impl TcpSocket {
     }
 }
 
+/// Most connections of a namespace that nobody has open and that have something on its way (`tcp_max_orphans`).
+const MAX_ORPHANS: usize = 4096;
+/// What one takes beside its bytes.
+const ORPHAN_BYTES: usize = 1024;
+
 /// A connection whose socket is closed while something is on its way.
 pub(super) struct Orphan {
     ends: Ends,
+    _charge: HeapCharge,
     timing: Mutex<Timing>,
     timers: Arc<TimerQueue>,
     home: Weak<TcpSockets>,
@@ -196,10 +203,18 @@ pub(super) struct Orphan {
 }
 
 impl Orphan {
-    /// Keeps a connection until all has gone out, or that is given up.
+    /// Keeps a connection until all has gone out, or that is given up. Where there are too many it is broken off, as by Linux.
     pub(super) fn keep(ends: Ends, timers: &Arc<TimerQueue>, home: &Arc<TcpSockets>) {
+        let charge = match HeapCharge::new(ORPHAN_BYTES) {
+            Ok(charge) if home.orphans.lock().len() < MAX_ORPHANS => charge,
+            _ => {
+                ends.clear();
+                return ends.peer.reset();
+            }
+        };
         let orphan = Arc::new_cyclic(|me| Self {
             ends,
+            _charge: charge,
             timing: Mutex::default(),
             timers: timers.clone(),
             home: Arc::downgrade(home),
