@@ -5,9 +5,11 @@
 // behind that for so many milliseconds each.
 // timeout: 120
 // static
-#include "check.h"
+#include "ring.h"
 #include <linux/aio_abi.h>
 #include <linux/filter.h>
+#include <linux/if_link.h>
+#include <linux/landlock.h>
 #include <linux/rtnetlink.h>
 #include <linux/seccomp.h>
 #include <ftw.h>
@@ -17,6 +19,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/ipc.h>
@@ -498,6 +501,259 @@ static void execute_much(void) {
 }
 static void arguments(void) { multiply(execute_much); }
 
+// A listener of the loopback; where it is goes to `address`.
+static int listener_at(struct sockaddr_in *address, int receive_bytes) {
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  if (!made(listener, EMFILE, ENFILE, ENOBUFS)) return -1;
+  *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t len = sizeof *address;
+  if (receive_bytes > 0) OK(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes));
+  OK(bind(listener, (void *)address, len));
+  OK(getsockname(listener, (void *)address, &len));
+  OK(listen(listener, 4096));
+  return listener;
+}
+
+// Connections of addresses that differ, closed by who made them: their ports linger.
+static void lingering_ports(void) {
+  struct sockaddr_in address;
+  int listener = listener_at(&address, 0);
+  if (listener < 0) return;
+  for (long i = 0; goes_on(i); i++) {
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    if (!made(client, EMFILE, ENFILE, ENOBUFS)) return;
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f100000 + i)};
+    OK(bind(client, (void *)&own, sizeof own));
+    if (!made(connect(client, (void *)&address, sizeof address), ENOBUFS, EADDRNOTAVAIL, 0)) return;
+    int other = accept(listener, NULL, NULL);
+    if (!made(other, EMFILE, ENFILE, ENOBUFS)) return;
+    OK(close(client));
+    OK(close(other));
+  }
+}
+
+// Connections whose sockets are closed, and which nobody reads.
+static void orphans(void) {
+  most_descriptors();
+  struct sockaddr_in address;
+  int listener = listener_at(&address, 1);
+  if (listener < 0) return;
+  for (long i = 0; goes_on(i); i++) {
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    if (!made(client, EMFILE, ENFILE, ENOBUFS)) return;
+    OK(setsockopt(client, SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int)));
+    if (!made(connect(client, (void *)&address, sizeof address), ENOBUFS, EADDRNOTAVAIL, 0)) return;
+    if (!made(accept(listener, NULL, NULL), EMFILE, ENFILE, ENOBUFS)) return;
+    while (send(client, block, 4096, MSG_DONTWAIT) > 0) {}
+    OK(close(client));
+  }
+}
+
+// Submits as many as the ring holds; whether all of them have been taken.
+static int submit_all(struct ring *ring, int opcode, int fd) {
+  for (unsigned i = 0; i < ring->parameters.sq_entries; i++) ring_prepare(ring, opcode, fd, NULL, 0, 0, i)->poll32_events = opcode == IORING_OP_POLL_ADD ? POLLIN : 0;
+  long taken = ring_submit(ring, 0);
+  return made(taken, EAGAIN, EBUSY, 0) && taken == ring->parameters.sq_entries;
+}
+
+static void rings(void) {
+  most_descriptors();
+  int *none = (int *)block;
+  memset(block, 0xff, sizeof block);
+  for (long i = 0; goes_on(i); i++) {
+    struct io_uring_params parameters = {0};
+    int ring = ring_setup(most > FEW ? 4096 : 8, &parameters);
+    if (!made(ring, EMFILE, ENFILE, EPERM)) return;
+    if (!made(ring_register(ring, IORING_REGISTER_FILES, none, most > FEW ? 30000 : 8), EMFILE, 0, 0)) return;
+  }
+}
+
+// Requests that wait for what never comes.
+static void ring_requests(void) {
+  int ends[2];
+  OK(pipe(ends));
+  struct ring ring;
+  for (long i = 0; goes_on(i); i++) {
+    if (!made(ring_try(&ring, 256, 0), EMFILE, ENFILE, EPERM)) return;
+    for (long j = 0; j < 4000 && goes_on(j) && submit_all(&ring, IORING_OP_POLL_ADD, ends[0]); j++) {}
+  }
+}
+
+// Completions that nobody takes.
+static void ring_completions(void) {
+  struct ring ring;
+  if (!made(ring_try(&ring, 256, 0), EMFILE, ENFILE, EPERM)) return;
+  for (long i = 0; goes_on(i) && submit_all(&ring, IORING_OP_NOP, -1); i++) {}
+}
+
+// Groups of buffers that have been large, and hold one.
+static void buffer_groups(void) {
+  struct ring ring;
+  int many = most > FEW ? 65535 : 8;
+  for (long i = 0; goes_on(i); i++) {
+    if (i % 65536 == 0 && !made(ring_try(&ring, 16, 0), EMFILE, ENFILE, EPERM)) return;
+    ring_prepare(&ring, IORING_OP_PROVIDE_BUFFERS, many, block, 1, 0, 0)->buf_group = i;
+    ring_prepare(&ring, IORING_OP_REMOVE_BUFFERS, many, NULL, 0, 0, 1)->buf_group = i;
+    ring_prepare(&ring, IORING_OP_PROVIDE_BUFFERS, 1, block, 1, 0, 2)->buf_group = i;
+    if (!made(ring_submit(&ring, 0), EAGAIN, EBUSY, 0)) return;
+    for (struct completion each; ring_peek(&ring, &each);) CHECK_CASE(each.res >= 0 || each.res == -ENOMEM || each.res == -ENOENT, "%d", each.res);
+  }
+}
+
+// A group of whoever may not have another: its file system may have no handles.
+static int group_made(void) {
+  int group = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_NONBLOCK, O_RDONLY);
+  return made(group, EMFILE, EPERM, ENOSYS) ? group : -1;
+}
+
+static void mark_names(void) {
+  char name[64];
+  for (long i = 0; goes_on(i); i++) {
+    int group = group_made();
+    if (group < 0) return;
+    for (long file_number = 0; file_number < 20000 && goes_on(file_number); file_number++) {
+      snprintf(name, sizeof name, "marked-%d-%ld", getpid(), file_number);
+      int file = open(name, O_CREAT | O_WRONLY, 0600);
+      if (!made(file, ENOSPC, ENFILE, EMFILE)) return;
+      OK(close(file));
+      if (fanotify_mark(group, FAN_MARK_ADD, FAN_OPEN, AT_FDCWD, name) < 0) {
+        CHECK_CASE(errno == ENOSPC || errno == ENOMEM || errno == EOPNOTSUPP || errno == ENODEV || errno == EXDEV, "%s", strerror(errno));
+        return;
+      }
+    }
+  }
+}
+static void fanotify_marks(void) { multiply(mark_names); }
+
+static void fanotify_queues(void) {
+  char name[256];
+  memset(name, 'f', sizeof name);
+  for (long i = 0; goes_on(i); i++) {
+    int group = group_made();
+    if (group < 0 || fanotify_mark(group, FAN_MARK_ADD, FAN_CREATE | FAN_DELETE, AT_FDCWD, ".") < 0) return;
+    for (long event = 0; event < 20000 && goes_on(event); event++) {
+      snprintf(name + 200, 50, "%ld-%ld", i, event);
+      int file = open(name, O_CREAT | O_WRONLY, 0600);
+      if (!made(file, ENOSPC, ENFILE, EMFILE)) return;
+      OK(close(file));
+      unlink(name);
+    }
+  }
+}
+
+static void rulesets(void) {
+  struct { uint64_t files, ports; } attributes = {0, 1};
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    long ruleset = syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0);
+    if (ruleset < 0 && (errno == EOPNOTSUPP || errno == E2BIG || errno == EINVAL)) return;
+    if (!made(ruleset, EMFILE, ENFILE, ENOSYS)) return;
+    for (long port = 0; port < 65536 && goes_on(port); port++) {
+      struct { uint64_t access, port; } rule = {1, port};
+      if (!made(syscall(SYS_landlock_add_rule, ruleset, 2, &rule, 0), E2BIG, 0, 0)) return;
+    }
+  }
+}
+
+static void make_links(void) {
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) return;
+  int socket_fd = OK(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+  struct {
+    struct nlmsghdr header;
+    struct ifinfomsg link;
+    struct rtattr info, kind;
+    char name[8];
+  } request = {
+      .header = {sizeof request, RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 1, 0},
+      .info = {sizeof(struct rtattr) * 2 + 8, IFLA_LINKINFO}, .kind = {sizeof(struct rtattr) + 6, IFLA_INFO_KIND}, .name = "dummy"};
+  for (long i = 0; goes_on(i); i++) {
+    struct {
+      struct nlmsghdr header;
+      struct nlmsgerr error;
+      char rest[256];
+    } answer;
+    OK(send(socket_fd, &request, sizeof request, 0));
+    OK(recv(socket_fd, &answer, sizeof answer, 0));
+    CHECK_EQ(answer.header.nlmsg_type, NLMSG_ERROR);
+    errno = -answer.error.error;
+    if (!made(-(errno != 0), ENOBUFS, EOPNOTSUPP, EPERM)) return;
+  }
+}
+static void links(void) { multiply(make_links); }
+
+// What has been filled and emptied again takes no room that others could not have.
+static void emptied_queues(int family, int kind) {
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int ends[2];
+    if (!made(socketpair(family, kind, 0, ends), EMFILE, ENFILE, ENOBUFS)) return;
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int));
+    while (goes_on(0) && send(ends[0], "x", 1, MSG_DONTWAIT) >= 0) {}
+    while (recv(ends[1], block, 1, MSG_DONTWAIT) >= 0) {}
+    CHECK_EQ(errno, EAGAIN);
+  }
+}
+static void emptied_sockets(void) { emptied_queues(AF_UNIX, SOCK_DGRAM); }
+static void emptied_streams(void) { emptied_queues(AF_UNIX, SOCK_STREAM); }
+
+static void empty_directories(void) {
+  char name[64];
+  for (long i = 0; goes_on(i); i++) {
+    snprintf(name, sizeof name, "emptied-%d-%ld", getpid(), i);
+    if (!made(mkdir(name, 0700), ENOSPC, ENFILE, EMFILE)) return;
+    OK(chdir(name));
+    long names = 0;
+    for (; names < 5000 && goes_on(names); names++) {
+      snprintf(name, sizeof name, "%ld", names);
+      if (!made(symlink("x", name), ENOSPC, 0, 0)) break;
+    }
+    while (names > 0) {
+      snprintf(name, sizeof name, "%ld", --names);
+      OK(unlink(name));
+    }
+    OK(chdir(".."));
+  }
+}
+static void emptied_directories(void) { multiply(empty_directories); }
+
+static void emptied_instances(void) {
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int instance = inotify_init1(IN_NONBLOCK);
+    if (!made(instance, EMFILE, ENFILE, 0)) return;
+    OK(inotify_add_watch(instance, ".", IN_ATTRIB | IN_OPEN));
+    for (long event = 0; event < 10000 && goes_on(event); event++) {
+      if (event % 2) OK(chmod(".", 0777));
+      else OK(close(OK(open(".", O_RDONLY))));
+    }
+    while (read(instance, block, sizeof block) > 0) {}
+  }
+}
+
+static void emptied_pipes(void) {
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int ends[2];
+    if (!made(pipe2(ends, O_NONBLOCK | O_DIRECT), EMFILE, ENFILE, 0)) return;
+    if (fcntl(ends[1], F_SETPIPE_SZ, 1 << 20) < 0) CHECK(errno == EPERM || errno == ENOMEM);
+    while (goes_on(0) && write(ends[1], "x", 1) > 0) {}
+    while (read(ends[0], block, 65536) > 0) {}
+  }
+}
+
+static void mount_texts(void) {
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) return;
+  for (long i = 0; i < (most > FEW ? 800 : 4); i++) {
+    if (!made(mount("none", "/tmp", "tmpfs", 0, NULL), ENOSPC, EPERM, EACCES)) return;
+  }
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int file = open("/proc/self/mountinfo", O_RDONLY);
+    if (!made(file, EMFILE, ENFILE, 0)) return;
+    if (!made(read(file, block, 1), 0, 0, 0)) return;
+  }
+}
+
 static const struct {
   const char *name;
   void (*grow)(void);
@@ -510,7 +766,9 @@ static const struct {
     RESOURCE(names), RESOURCE(absent_names), RESOURCE(symbolic_links), RESOURCE(attributes), RESOURCE(memory_files),
     RESOURCE(page_tables), RESOURCE(processes), RESOURCE(threads), RESOURCE(routes), RESOURCE(terminals), RESOURCE(mounts), RESOURCE(namespaces), RESOURCE(keys),
     RESOURCE(message_queues), RESOURCE(semaphores), RESOURCE(filters), RESOURCE(asynchronous_requests), RESOURCE(polls),
-    RESOURCE(arguments),
+    RESOURCE(arguments), RESOURCE(lingering_ports), RESOURCE(orphans), RESOURCE(rings), RESOURCE(ring_requests), RESOURCE(ring_completions), RESOURCE(buffer_groups),
+    RESOURCE(fanotify_marks), RESOURCE(fanotify_queues), RESOURCE(rulesets), RESOURCE(links), RESOURCE(mount_texts),
+    RESOURCE(emptied_sockets), RESOURCE(emptied_streams), RESOURCE(emptied_directories), RESOURCE(emptied_instances), RESOURCE(emptied_pipes),
 };
 
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place) {

@@ -2,14 +2,19 @@
 // printed; a minute would be a hang. With the number of a call as its argument, makes that call again and again for ever; with
 // the word "table", does as without, and at larger sizes (for a release build, by hand).
 // timeout: 400
-#include "check.h"
+#include "ring.h"
 #include <dirent.h>
 #include <grp.h>
+#include <linux/inet_diag.h>
 #include <linux/keyctl.h>
 #include <linux/mount.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/epoll.h>
+#include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/mount.h>
@@ -115,6 +120,18 @@ static void move_all(void) {
   CHECK(memory != MAP_FAILED);
   memory = mremap(memory, 2 * LARGE, LARGE, MREMAP_MAYMOVE);
   CHECK(memory != MAP_FAILED);
+}
+static void touched(void) {
+  own();
+  memory = mremap(memory, LARGE, LARGE, MREMAP_MAYMOVE | MREMAP_FIXED, (char *)0x200000000000);
+  CHECK(memory != MAP_FAILED);
+}
+// Between two places that lie differently in their page tables.
+static void relocate_all(void) {
+  static int times;
+  char *place = (char *)0x200000000000 + (++times % 2 ? (LARGE * 4 + 7 * PAGE) : 0);
+  CHECK(mremap(memory, LARGE, LARGE, MREMAP_MAYMOVE | MREMAP_FIXED, place) == place);
+  memory = place;
 }
 static void copy_memory(void) { OK(process_vm_readv(getpid(), pieces, PIECES, pieces, PIECES, 0)); }
 
@@ -268,6 +285,49 @@ static void read_sockets(void) {
   read_proc("/proc/net/netlink");
 }
 
+static void internet_sockets(void) {
+  OK(unshare(CLONE_NEWNET));
+  most_descriptors();
+  struct sockaddr_in any = {.sin_family = AF_INET};
+  for (long i = 0; i < objects_made; i++) {
+    any.sin_port = htons(1024 + i % 50000);
+    OK(bind(OK(socket(AF_INET, SOCK_DGRAM, 0)), (void *)&any, sizeof any));
+    int listener = OK(socket(AF_INET, SOCK_STREAM, 0));
+    OK(bind(listener, (void *)&any, sizeof any));
+    OK(listen(listener, 1));
+  }
+}
+static void read_internet(void) {
+  read_proc("/proc/net/tcp");
+  read_proc("/proc/net/udp");
+  read_proc("/proc/net/sockstat");
+}
+// Every descriptor refers to the file with the locks.
+static void locks(void) {
+  OK(unshare(CLONE_NEWIPC));
+  int file = OK(memfd_create("locks", 0));
+  for (long i = 0; i < objects_made; i++) OK(fcntl(file, F_OFD_SETLK, &(struct flock){.l_type = F_WRLCK, .l_start = 2 * i, .l_len = 1}));
+  for (long i = 0; i < 500; i++) OK(dup(file));
+}
+static void read_locks(void) { read_proc("/proc/locks"); }
+static void dump(int protocol, void *request, size_t len) {
+  static char answers[1 << 17];
+  int asker = OK(socket(AF_NETLINK, SOCK_RAW, protocol));
+  CHECK_EQ(send(asker, request, len, 0), len);
+  for (;;) {
+    int got = OK(recv(asker, answers, sizeof answers, 0)), is_over = 0;
+    for (struct nlmsghdr *one = (void *)answers; NLMSG_OK(one, (unsigned)got); one = NLMSG_NEXT(one, got)) is_over |= one->nlmsg_type == NLMSG_DONE;
+    if (is_over) break;
+  }
+  OK(close(asker));
+}
+static void dump_sockets(void) {
+  struct {
+    struct nlmsghdr header;
+    struct inet_diag_req_v2 query;
+  } of_internet = {{sizeof of_internet, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, 1, 0}, {.sdiag_family = AF_INET, .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0U}};
+  dump(NETLINK_SOCK_DIAG, &of_internet, sizeof of_internet);
+}
 static void directory(void) {
   char name[32];
   OK(mkdir("many", 0700));
@@ -295,6 +355,40 @@ static void list_all(void) {
   CHECK(many != NULL);
   while (readdir(many) != NULL) {}
   OK(closedir(many));
+}
+
+static void marked(void) {
+  directory();
+  watcher = OK(fanotify_init(FAN_CLASS_NOTIF, O_RDONLY));
+}
+static void mark_all(void) {
+  char name[32];
+  for (int i = 0; i < names_made; i++) {
+    snprintf(name, sizeof name, "%d", i);
+    OK(fanotify_mark(watcher, FAN_MARK_ADD, FAN_OPEN, AT_FDCWD, name));
+  }
+  OK(fanotify_mark(watcher, FAN_MARK_FLUSH, 0, AT_FDCWD, NULL));
+}
+// Requests that wait for a pipe, and all cancelled at once.
+static struct ring ring;
+static void ring_of_requests(void) {
+  OK(pipe(pipe_ends));
+  ring_open(&ring, 4096, 0);
+}
+static void request_all(void) {
+  for (long done = 0; done < objects_made; done += 1000) {
+    for (int i = 0; i < 1000; i++) ring_prepare(&ring, IORING_OP_POLL_ADD, pipe_ends[0], NULL, 0, 0, i)->poll32_events = POLLIN;
+    CHECK_EQ(ring_submit(&ring, 0), 1000);
+  }
+  ring_prepare(&ring, IORING_OP_ASYNC_CANCEL, -1, NULL, 0, 0, 1000)->cancel_flags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY;
+  CHECK_EQ(ring_submit(&ring, 1), 1);
+  for (struct completion each; ring_peek(&ring, &each) || ring_enter(ring.fd, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0) < 0 || ring_peek(&ring, &each);) {}
+}
+// More linked than are begun at a time.
+static void link_all(void) {
+  for (int i = 0; i < 4096; i++) ring_prepare(&ring, IORING_OP_NOP, -1, NULL, 0, 0, i)->flags = i < 4095 ? IOSQE_IO_LINK : 0;
+  CHECK_EQ(ring_submit(&ring, 0), 4096);
+  for (struct completion each; ring_peek(&ring, &each);) {}
 }
 
 #define SEMAPHORES 32000
@@ -377,6 +471,15 @@ static void cut_all(void) {
   OK(ftruncate(target, 1));
   OK(fallocate(target, 0, 0, LARGE));
 }
+static void mapped(void) {
+  filled();
+  memory = mmap(NULL, LARGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, target, 0);
+  CHECK(memory != MAP_FAILED);
+}
+static void cut_mapped(void) {
+  cut_all();
+  OK(madvise(memory, LARGE, MADV_POPULATE_WRITE));
+}
 static void punch_all(void) {
   OK(fallocate(target, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, LARGE));
   OK(fallocate(target, 0, 0, LARGE));
@@ -440,6 +543,14 @@ static const struct {
     {"ftruncate", filled, cut_all},
     {"fallocate of a hole", filled, punch_all},
     {"close of a large file", filled, forget_file},
+    {"mremap to another place", touched, relocate_all},
+    {"ftruncate of a mapped file", mapped, cut_mapped},
+    {"/proc/net/tcp and udp", internet_sockets, read_internet},
+    {"dump of sockets", internet_sockets, dump_sockets},
+    {"/proc/locks", locks, read_locks},
+    {"fanotify_mark", marked, mark_all},
+    {"cancelled requests of a ring", ring_of_requests, request_all},
+    {"linked requests of a ring", ring_of_requests, link_all},
 };
 
 static void call_for_ever(size_t number, int ready) {

@@ -41,10 +41,12 @@ UNUSED static long ring_register(int fd, unsigned opcode, void *argument, unsign
   return syscall(SYS_io_uring_register, fd, opcode, argument, count);
 }
 
-UNUSED static void ring_open(struct ring *ring, unsigned entries, unsigned flags) {
+// A ring, if it can be had; else -1.
+UNUSED static int ring_try(struct ring *ring, unsigned entries, unsigned flags) {
   memset(ring, 0, sizeof *ring);
   ring->parameters.flags = flags;
-  OK(ring->fd = ring_setup(entries, &ring->parameters));
+  ring->fd = ring_setup(entries, &ring->parameters);
+  if (ring->fd < 0) return -1;
   struct io_uring_params *p = &ring->parameters;
   CHECK(p->features & IORING_FEAT_SINGLE_MMAP);
   ring->rings_size = p->cq_off.cqes + p->cq_entries * sizeof(struct completion);
@@ -53,11 +55,14 @@ UNUSED static void ring_open(struct ring *ring, unsigned entries, unsigned flags
     if (end > ring->rings_size) ring->rings_size = end;
   }
   ring->rings = mmap(NULL, ring->rings_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring->fd, IORING_OFF_SQ_RING);
-  CHECK(ring->rings != MAP_FAILED);
+  if (ring->rings == MAP_FAILED) return -1;
   ring->sqes = mmap(NULL, p->sq_entries * sizeof *ring->sqes, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, IORING_OFF_SQES);
-  CHECK(ring->sqes != MAP_FAILED);
+  if (ring->sqes == MAP_FAILED) return -1;
   for (unsigned index = 0; p->sq_off.array && index < p->sq_entries; index++) ((unsigned *)(ring->rings + p->sq_off.array))[index] = index;
+  return 0;
 }
+
+UNUSED static void ring_open(struct ring *ring, unsigned entries, unsigned flags) { OK(ring_try(ring, entries, flags)); }
 
 UNUSED static void ring_close(struct ring *ring) {
   OK(munmap(ring->rings, ring->rings_size));
