@@ -110,6 +110,14 @@ impl File for EventFile {
         )
     }
 
+    fn moves_out(&self) -> bool {
+        false
+    }
+
+    fn moves_in(&self) -> bool {
+        false
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -258,6 +258,11 @@ pub trait File: Send + Sync + Any {
         true
     }
 
+    /// Whether splice(2) and its kin can move data into it.
+    fn moves_in(&self) -> bool {
+        true
+    }
+
     /// Whether writev(2) writes each buffer by itself.
     fn writes_buffers_singly(&self) -> bool {
         self.is_sequence()

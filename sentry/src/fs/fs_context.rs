@@ -207,6 +207,14 @@ impl File for FsContext {
         "anon_inode:[fscontext]".into()
     }
 
+    fn moves_out(&self) -> bool {
+        false
+    }
+
+    fn moves_in(&self) -> bool {
+        false
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -336,6 +336,14 @@ impl File for RulesetFile {
         "anon_inode:[landlock-ruleset]".into()
     }
 
+    fn moves_out(&self) -> bool {
+        false
+    }
+
+    fn moves_in(&self) -> bool {
+        false
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

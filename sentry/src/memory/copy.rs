@@ -10,6 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::allocator::zero;
 use super::fault::{MAX_ATTEMPTS, Touch};
+use super::frame::{Frame, PagePart};
 use super::manager::{MemoryManager, State};
 use crate::Errno;
 use crate::platform::{Access, PAGE_SHIFT, PAGE_SIZE, VirtualAddress, VirtualRange};
@@ -150,6 +151,33 @@ impl MemoryManager {
     /// EFAULT.
     pub fn check_readable(&self, address: VirtualAddress, len_bytes: usize) -> Result<(), Errno> {
         whole(self.walk(address, len_bytes, &Touch::new(Access::READ), |_, _| {}), len_bytes)
+    }
+
+    /// The page at `address` itself, whatever becomes of the mapping, and the part of it that begins there: up to `max_bytes`, or its
+    /// end.
+    ///
+    /// # Errors
+    /// EFAULT.
+    pub fn page_part(&self, address: VirtualAddress, max_bytes: usize) -> Result<PagePart, Errno> {
+        let (page, touch) = (address.0 >> PAGE_SHIFT, Touch::new(Access::READ));
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(frame) = self.resident_frame(page, &touch) {
+                let start = (address.0 & (PAGE_SIZE - 1)) as usize;
+                let end = start.saturating_add(max_bytes).min(PAGE_SIZE as usize);
+                return Ok(PagePart { frame, range: start..end });
+            }
+            self.fault_in(page, &touch).map_err(|_| Errno::EFAULT)?;
+        }
+        self.note_shortage();
+        Err(Errno::EFAULT)
+    }
+
+    fn resident_frame(&self, page: u64, touch: &Touch) -> Option<Frame> {
+        let state = self.state().read();
+        state.mappings.find(page).filter(|mapping| touch.is_allowed(mapping))?;
+        let number = state.pages.get(page)?.number();
+        self.frames().retain(number);
+        Some(Frame::adopt(self.frames().clone(), number))
     }
 
     fn read(&self, address: VirtualAddress, buffer: &mut [u8], touch: &Touch) -> usize {

@@ -1,6 +1,7 @@
 //! Handles to frames: whoever owns one keeps the frame.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use vm_memory::VolatileSlice;
@@ -73,6 +74,15 @@ impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Frame({:#x})", self.address().0)
     }
+}
+
+/// Some bytes of a page of user memory, which stays as long as this does.
+#[derive(Clone, Debug)]
+pub struct PagePart {
+    /// The page.
+    pub frame: Frame,
+    /// Which bytes of it.
+    pub range: Range<usize>,
 }
 
 /// Owned references to many frames, released together.

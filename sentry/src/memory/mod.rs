@@ -57,7 +57,7 @@ pub use account::{FrameUse, MemoryAccount, MemoryEvents};
 pub use allocator::{FrameAllocator, MemoryStatistics};
 pub use atomic::FutexKey;
 pub use fault::{FaultError, FaultKind, Served};
-pub use frame::Frame;
+pub use frame::{Frame, PagePart};
 pub use layout::{Layout, StringsLayout};
 pub use manager::{MemoryLimits, MemoryManager};
 pub use map::Growth;

@@ -363,6 +363,14 @@ impl File for ListenerFile {
         "anon_inode:seccomp notify".into()
     }
 
+    fn moves_out(&self) -> bool {
+        false
+    }
+
+    fn moves_in(&self) -> bool {
+        false
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

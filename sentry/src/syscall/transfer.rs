@@ -14,9 +14,11 @@ use crate::Errno;
 use crate::abi::Iovec;
 use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inotify::WatchMask;
+use crate::fs::pipe::{Manner, PipeFile};
 use crate::fs::{Fd, File, FileDescription, FileKind, OpenFlags, PipeEnd};
 use crate::net::SocketFile;
 use crate::pace::Pace;
+use crate::platform::PAGE_SIZE;
 use crate::slices::{first, first_mut, rest};
 use crate::task::{CurrentTask, Patience};
 use crate::wait::Events;
@@ -28,6 +30,8 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![sendfile, copy_file_r
 const SPLICE_FLAGS: u32 =
     uapi::SPLICE_F_MOVE | uapi::SPLICE_F_NONBLOCK | uapi::SPLICE_F_MORE | uapi::SPLICE_F_GIFT;
 
+/// Bytes of a page, as a length.
+const PAGE_BYTES: usize = PAGE_SIZE as usize;
 /// Bytes that are moved at a time.
 const PORTION_LEN: usize = 64 * 1024;
 /// Bytes that are moved at once from a pipe to a file without positions: a message to /dev/fuse is not torn below this.
@@ -124,8 +128,9 @@ impl Side {
         Ok(offset)
     }
 
-    /// Moves the position, or writes the user's offset back.
+    /// Moves the position, or writes the user's offset back. Neither moves in a file that has only one.
     fn finish(&self, task: &CurrentTask, place: UserPointer<i64>, end: u64) -> Result<(), Errno> {
+        let end = if self.file.file().has_single_position() { self.start } else { end };
         if self.has_user_offset {
             return place.write_unless_null(task, &end.cast_signed());
         }
@@ -170,11 +175,17 @@ fn move_to_file(
     }
     let target = Side::new(task, out, UserPointer::new(0))?;
     check_directions(&source.file, &target.file)?;
-    if target.file.flags().contains(OpenFlags::APPEND) || !source.file.file().is_seekable() {
+    if source.file.file().pipe_end().is_some() {
         return Err(Errno::EINVAL);
     }
     let moved = match target.file.file().pipe_end() {
-        Some(pipe) => fill_pipe(task, &source, (&target.file, pipe), wanted_len(len_bytes), false)?,
+        Some(pipe) => {
+            let never_waits = target.file.flags().contains(OpenFlags::NONBLOCK);
+            fill_pipe(task, &source, (&target.file, pipe), wanted_len(len_bytes), never_waits)?
+        }
+        // What has been read of a stream and cannot be written would be lost.
+        None if !source.file.file().is_seekable() => return Err(Errno::EINVAL),
+        None if target.file.flags().contains(OpenFlags::APPEND) => return Err(Errno::EINVAL),
         None => copy(task, &source, &target, wanted_len(len_bytes))?,
     };
     source.finish(task, offset, source.start + u64_from(moved))?;
@@ -204,9 +215,12 @@ fn copy_file_range(
     if !sides.iter().all(|side| side.file.is_regular()) {
         return Err(Errno::EINVAL);
     }
-    check_directions(&source.file, &target.file)?;
+    check_modes(&source.file, &target.file)?;
     if target.file.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EBADF);
+    }
+    if source.file.metadata()?.device != target.file.metadata()?.device {
+        return Err(Errno::EXDEV);
     }
     if let Some(path) = target.file.path() {
         check_without(&**path.inode(), FileFlags::IMMUTABLE)?;
@@ -220,6 +234,7 @@ fn copy_file_range(
     if is_same_file && start < target_end && target_start < end {
         return Err(Errno::EINVAL);
     }
+    check_directions(&source.file, &target.file)?;
     let moved = copy(task, &source, &target, wanted_len(len_bytes))?;
     source.finish(task, source_offset, start + u64_from(moved))?;
     target.finish(task, target_offset, target_start + u64_from(moved))?;
@@ -270,9 +285,7 @@ pub(super) fn splice_files(
     let moved = match (source.file.file().pipe_end(), target.file.file().pipe_end()) {
         (Some(from), Some(to)) => {
             let ends = [(&*source.file, from), (&*target.file, to)];
-            between_pipes(task, ends, wanted, never_waits, |from, to, buffer| {
-                from.take_with(buffer, &mut |bytes| to.write_at(bytes, 0))?.ok_or(Errno::EAGAIN)
-            })?
+            between_pipes(task, ends, wanted, never_waits, Manner::Move)?
         }
         (Some(_), None) if target.file.flags().contains(OpenFlags::APPEND) => return Err(Errno::EINVAL),
         (Some(from), None) => drain_pipe(task, (&source.file, from), &target, wanted, never_waits)?,
@@ -288,12 +301,15 @@ fn wanted_len(len_bytes: u64) -> usize {
     usize::try_from(len_bytes).unwrap_or(usize::MAX).min(MAX_TRANSFER_LEN)
 }
 
+fn check_modes(source: &FileDescription, target: &FileDescription) -> Result<(), Errno> {
+    let is_fit = source.flags().is_readable() && target.flags().is_writable();
+    if is_fit { Ok(()) } else { Err(Errno::EBADF) }
+}
+
 fn check_directions(source: &FileDescription, target: &FileDescription) -> Result<(), Errno> {
-    if !source.flags().is_readable() || !target.flags().is_writable() {
-        return Err(Errno::EBADF);
-    }
+    check_modes(source, target)?;
     let is_source = source.file().moves_out() && source.metadata()?.kind() != FileKind::Directory;
-    if is_source { Ok(()) } else { Err(Errno::EINVAL) }
+    if is_source && target.file().moves_in() { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 /// Copies up to `wanted` bytes of a file with positions, and returns how many: fewer at its end, or if something stops it.
@@ -470,24 +486,43 @@ fn between_pipes(
     [(source, from), (target, to)]: [(&FileDescription, &dyn PipeEnd); 2],
     wanted: usize,
     never_waits: bool,
-    mut operation: impl FnMut(&dyn PipeEnd, &dyn PipeEnd, &mut [u8]) -> Result<usize, Errno>,
+    manner: Manner,
 ) -> Result<usize, Errno> {
     if is_same_inode(source, target)? {
         return Err(Errno::EINVAL);
     }
-    let len = wanted.min(to.capacity_bytes()?);
-    let mut buffer = task.take_buffer(len);
     let is_nonblocking = (source.flags() | target.flags()).contains(OpenFlags::NONBLOCK);
     let queues = [(from.wait_queue(), Events::IN), (to.wait_queue(), Events::OUT)];
     let queues: Vec<_> = queues.into_iter().filter_map(|(queue, events)| Some((queue?, events))).collect();
+    let own = |end: &dyn PipeEnd| end.as_any().is::<PipeFile>();
+    let len = if own(from) && own(to) { 0 } else { wanted.min(to.capacity_bytes()?) };
+    let mut buffer = task.take_buffer(len);
     let moved = Patience::FOREVER.unless(never_waits || is_nonblocking).retry(task, &queues, |_| {
-        if from.has_data()? {
-            to.check_room()?;
+        from.has_data()?;
+        to.check_room()?;
+        let (from_file, to_file) = (from.as_any().downcast_ref(), to.as_any().downcast_ref::<PipeFile>());
+        match (from_file, to_file) {
+            (Some(from), Some(to)) => PipeFile::hand_over(from, to, wanted, manner),
+            _ => manner.copy(from, to, first_mut(&mut buffer, len)?),
         }
-        operation(from, to, first_mut(&mut buffer, len)?)
     });
     task.return_buffer(buffer);
     moved.map_err(|error| raise_broken_pipe(task, target, error, false))
+}
+
+impl Manner {
+    /// Has the bytes of a pipe go to another by way of `buffer`: one of them is the host's.
+    fn copy(self, from: &dyn PipeEnd, to: &dyn PipeEnd, buffer: &mut [u8]) -> Result<usize, Errno> {
+        match self {
+            Self::Move => {
+                from.take_with(buffer, &mut |bytes| to.write_at(bytes, 0))?.ok_or(Errno::EAGAIN)
+            }
+            Self::Duplicate => match from.peek(buffer)? {
+                0 => Ok(0),
+                copied => to.write_at(first(buffer, copied)?, 0),
+            },
+        }
+    }
 }
 
 fn tee(task: &mut CurrentTask, source: Fd, target: Fd, len_bytes: u64, flags: u32) -> Result<usize, Errno> {
@@ -519,12 +554,7 @@ pub(super) fn tee_files(
         return Err(Errno::EINVAL);
     };
     let ends = [(&**source, from), (&**target, to)];
-    between_pipes(task, ends, wanted_len(len_bytes), never_waits, |from, to, buffer| {
-        match from.peek(buffer)? {
-            0 => Ok(0),
-            copied => to.write_at(first(buffer, copied)?, 0),
-        }
-    })
+    between_pipes(task, ends, wanted_len(len_bytes), never_waits, Manner::Duplicate)
 }
 
 fn is_same_inode(a: &FileDescription, b: &FileDescription) -> Result<bool, Errno> {
@@ -532,7 +562,8 @@ fn is_same_inode(a: &FileDescription, b: &FileDescription) -> Result<bool, Errno
     Ok((a.device, a.inode) == (b.device, b.inode))
 }
 
-/// Between user memory and a pipe: what there is, or fits, as soon as that is something. Whether the pipe was opened with
+/// Between user memory and a pipe: what there is, or fits, as soon as that is something. The pages themselves go into the pipe: what is
+/// stored there before they are read is read. Whether the pipe was opened with
 /// O_NONBLOCK does not matter here.
 fn vmsplice(
     task: &mut CurrentTask,
@@ -552,9 +583,26 @@ fn vmsplice(
     if !file.flags().is_writable() {
         return stream_read(task, &file, buffers, patience);
     }
+    let moved = match pipe.as_any().downcast_ref::<PipeFile>() {
+        Some(pipe) => patience.retry_on(task, &file, Events::OUT, |task| {
+            pipe.check_room()?;
+            pipe.lend(buffers.pages(task.memory(), pipe.capacity_bytes()? / PAGE_BYTES)?)
+        }),
+        None => copy_to_pipe(task, (&file, pipe), &buffers, patience),
+    };
+    moved.map_err(|error| raise_broken_pipe(task, &file, error, false))
+}
+
+/// Puts what fits of user memory into a pipe of the host.
+fn copy_to_pipe(
+    task: &mut CurrentTask,
+    (file, pipe): (&FileDescription, &dyn PipeEnd),
+    buffers: &UserBuffers,
+    patience: Patience,
+) -> Result<usize, Errno> {
     let len = buffers.remaining().min(pipe.capacity_bytes()?);
     let mut buffer = task.take_buffer(len);
-    let moved = patience.retry_on(task, &file, Events::OUT, |task| {
+    let moved = patience.retry_on(task, file, Events::OUT, |task| {
         // What does not get into the pipe is taken once more by the next attempt.
         let mut buffers = buffers.clone();
         pipe.fill_with(first_mut(&mut buffer, len)?, &mut |room| match buffers.take(task.memory(), room) {
@@ -563,5 +611,5 @@ fn vmsplice(
         })
     });
     task.return_buffer(buffer);
-    moved.map_err(|error| raise_broken_pipe(task, &file, error, false))
+    moved
 }

@@ -5,7 +5,7 @@ use linux_raw_sys::general as uapi;
 use super::arguments::{UserPointer, UserSlice};
 use crate::Errno;
 use crate::abi::Iovec;
-use crate::memory::MemoryManager;
+use crate::memory::{MemoryManager, PagePart};
 use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 use crate::width::u64_from;
@@ -113,6 +113,29 @@ impl UserBuffers {
         self.advance(buffer.len(), |address, range| {
             memory.read_partial(VirtualAddress(address), buffer.get_mut(range).unwrap_or_default())
         })
+    }
+
+    /// The pages of the next bytes, at most `max_pages` parts of one page each, up to the first that cannot be read.
+    ///
+    /// # Errors
+    /// EFAULT: there is none.
+    pub(super) fn pages(&self, memory: &MemoryManager, max_pages: usize) -> Result<Vec<PagePart>, Errno> {
+        let mut parts = Vec::new();
+        for &(start, len) in self.pieces.iter().rev() {
+            let mut done = 0;
+            while done < len && parts.len() < max_pages {
+                let address = VirtualAddress(start.wrapping_add(done as u64));
+                match memory.page_part(address, len - done) {
+                    Err(error) if parts.is_empty() => return Err(error),
+                    Err(_) => return Ok(parts),
+                    Ok(part) => {
+                        done += part.range.len();
+                        parts.push(part);
+                    }
+                }
+            }
+        }
+        Ok(parts)
     }
 
     /// Goes through the next `len_bytes` piece by piece; `copy` says how much of a piece it managed.

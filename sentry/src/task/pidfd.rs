@@ -99,6 +99,14 @@ impl File for ProcessFile {
         format!("Pid:\t{number}\nNSpid:\t{number}\n")
     }
 
+    fn moves_out(&self) -> bool {
+        false
+    }
+
+    fn moves_in(&self) -> bool {
+        false
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

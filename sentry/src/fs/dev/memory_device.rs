@@ -74,6 +74,10 @@ impl File for MemoryDevice {
         self.kind != Kind::Null
     }
 
+    fn moves_in(&self) -> bool {
+        self.kind != Kind::Full
+    }
+
     fn write_unseen(&self, len_bytes: usize) -> Option<Result<usize, Errno>> {
         match self.kind {
             Kind::Null | Kind::Zero => Some(Ok(len_bytes)),

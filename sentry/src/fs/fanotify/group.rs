@@ -393,6 +393,14 @@ impl File for FanotifyFile {
         text
     }
 
+    fn moves_out(&self) -> bool {
+        false
+    }
+
+    fn moves_in(&self) -> bool {
+        false
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -309,6 +309,14 @@ impl File for InotifyFile {
         "anon_inode:inotify".into()
     }
 
+    fn moves_out(&self) -> bool {
+        false
+    }
+
+    fn moves_in(&self) -> bool {
+        false
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -158,6 +158,14 @@ impl File for QueueFile {
         Ok(*QueueMetadata::of(&self.queue)?.0.lock())
     }
 
+    fn moves_out(&self) -> bool {
+        false
+    }
+
+    fn moves_in(&self) -> bool {
+        false
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

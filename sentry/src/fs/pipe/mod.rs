@@ -19,7 +19,7 @@ use linux_raw_sys::general::{F_GETPIPE_SZ, F_SETPIPE_SZ, PIPE_BUF};
 use linux_raw_sys::ioctl::FIONREAD;
 use parking_lot::Mutex;
 
-use self::buffer::{Buffer, SEGMENT_BYTES};
+use self::buffer::{Buffer, SEGMENT_BYTES, Segment};
 use super::anonymous::AnonymousInode;
 use super::locks::FileLocks;
 use super::{
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::Errno;
 use crate::cred::{Capabilities, KernelGid, KernelUid};
+use crate::memory::PagePart;
 use crate::platform::VirtualAddress;
 use crate::slices;
 use crate::wait::{Events, WaitQueue};
@@ -254,6 +255,80 @@ impl PipeFile {
         }
         self.pipe.queue.notify(Events::IN | Events::RDNORM);
         Ok(written)
+    }
+}
+
+/// What becomes of the bytes of a pipe that go to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// They leave it (splice(2)).
+    Move,
+    /// They stay in it (tee(2)).
+    Duplicate,
+}
+
+impl PipeFile {
+    /// Puts in `parts` of user memory as they are: what their owner stores there before they are read is read. Returns how many
+    /// bytes there was room for.
+    ///
+    /// # Errors
+    /// EAGAIN if the pipe is full, EPIPE if nobody reads.
+    pub fn lend(&self, parts: Vec<PagePart>) -> Result<usize, Errno> {
+        let _turn = self.pipe.writing.lock();
+        self.check_room()?;
+        let mut lent = 0;
+        let mut state = self.pipe.state.lock();
+        for part in parts {
+            if state.buffer.is_full() {
+                break;
+            }
+            lent += part.range.len();
+            state.buffer.push(Segment::lent(part));
+        }
+        drop(state);
+        self.pipe.queue.notify(Events::IN | Events::RDNORM);
+        Ok(lent)
+    }
+
+    /// Has up to `max_bytes` of `from` go to `to`, a segment to a segment, as many as there are and fit. Returns how many bytes, 0
+    /// also if nobody will write any more. They are ends of different pipes.
+    ///
+    /// # Errors
+    /// EAGAIN if `from` is empty or `to` full, EPIPE if nobody reads `to`, ENOMEM.
+    pub fn hand_over(from: &Self, to: &Self, max_bytes: usize, manner: Manner) -> Result<usize, Errno> {
+        let _turns = (from.pipe.reading.lock(), to.pipe.writing.lock());
+        from.has_data()?;
+        to.check_room()?;
+        let was_full = from.pipe.state.lock().buffer.is_full();
+        let (mut done, mut index) = (0, 0);
+        let result = loop {
+            if done >= max_bytes || to.check_room().is_err() {
+                break Ok(());
+            }
+            let segment = {
+                let mut state = from.pipe.state.lock();
+                match manner {
+                    Manner::Move => state.buffer.take_first(max_bytes - done),
+                    Manner::Duplicate => state.buffer.duplicate(index, max_bytes - done),
+                }
+            };
+            match segment {
+                Ok(Some(segment)) => {
+                    done += segment.len();
+                    index += 1;
+                    to.pipe.state.lock().buffer.push(segment);
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if done > 0 {
+            to.pipe.queue.notify(Events::IN | Events::RDNORM);
+            if manner == Manner::Move && was_full {
+                from.pipe.queue.notify(Events::OUT | Events::WRNORM);
+            }
+        }
+        if done == 0 { result.map(|()| 0) } else { Ok(done) }
     }
 }
 

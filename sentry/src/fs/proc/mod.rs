@@ -171,6 +171,15 @@ impl Subject for About {
         !sysctl::holds(directory)
     }
 
+    /// Files of processes are read only by read(2).
+    fn moves_out(&self) -> bool {
+        self.process_id == 0
+    }
+
+    fn moves_in(&self) -> bool {
+        self.process_id == 0
+    }
+
     fn owner(&self) -> (KernelUid, KernelGid) {
         if self.process_id == 0 {
             return (KernelUid::ROOT, KernelGid::ROOT);

@@ -38,6 +38,16 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
         Errno::ENOENT
     }
 
+    /// Whether splice(2) moves data out of the file that tells of it.
+    fn moves_out(&self) -> bool {
+        true
+    }
+
+    /// Whether splice(2) moves data into the file that tells of it.
+    fn moves_in(&self) -> bool {
+        true
+    }
+
     /// Owner and group of the files.
     fn owner(&self) -> (KernelUid, KernelGid);
 }

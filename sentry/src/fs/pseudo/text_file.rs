@@ -70,6 +70,14 @@ impl<S: Subject> File for TextFile<S> {
         true
     }
 
+    fn moves_out(&self) -> bool {
+        self.inode.subject.moves_out()
+    }
+
+    fn moves_in(&self) -> bool {
+        self.inode.subject.moves_in()
+    }
+
     fn metadata(&self) -> Result<Metadata, Errno> {
         self.inode.metadata()
     }

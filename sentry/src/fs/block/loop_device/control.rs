@@ -65,6 +65,14 @@ impl File for ControlFile {
         self.inode.metadata()
     }
 
+    fn moves_out(&self) -> bool {
+        false
+    }
+
+    fn moves_in(&self) -> bool {
+        false
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -54,6 +54,14 @@ impl File for MemoryFile {
         Ok(())
     }
 
+    fn moves_out(&self) -> bool {
+        false
+    }
+
+    fn moves_in(&self) -> bool {
+        false
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
