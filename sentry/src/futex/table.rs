@@ -60,11 +60,25 @@ pub(super) struct Sleeper<K> {
     bitset: u32,
     /// For one who waits for a PI lock: its number and the word.
     pub(super) pi: Option<(u32, Arc<dyn FutexWord>)>,
+    /// For one who waits to be queued for a PI lock (FUTEX_WAIT_REQUEUE_PI): where that is.
+    pub(super) lock_key: Option<K>,
     /// Where it is queued; `None` once it has been woken.
     key: Mutex<Option<K>>,
 }
 
+impl<K: Eq> Sleeper<K> {
+    /// Whether it waits for a PI lock now.
+    pub(super) fn waits_for_lock(&self) -> bool {
+        self.pi.is_some() && (self.lock_key.is_none() || *self.key.lock() == self.lock_key)
+    }
+}
+
 impl<K> Sleeper<K> {
+    /// Says where it is queued from now on.
+    pub(super) fn move_to(&self, key: K) {
+        *self.key.lock() = Some(key);
+    }
+
     /// Ends its wait. It has been taken from its queue.
     pub(super) fn wake(&self) {
         *self.key.lock() = None;
@@ -83,6 +97,11 @@ impl<K: Eq + Hash + Clone> FutexWaiter<'_, K> {
     /// Whether somebody has woken this waiter.
     pub fn is_woken(&self) -> bool {
         self.sleeper.key.lock().is_none()
+    }
+
+    /// Whether it is queued for a PI lock.
+    pub(super) fn waits_for_lock(&self) -> bool {
+        self.sleeper.waits_for_lock()
     }
 
     /// Leaves the queue; returns whether somebody had woken this waiter before. That wake-up counts: it
@@ -137,7 +156,7 @@ impl<K: Eq + Hash + Clone> FutexTable<K> {
         if word.load()? != expected {
             return Err(Errno::EAGAIN);
         }
-        Ok(self.push(&mut bucket, key, Sleeper { waiter, bitset, pi: None, key: Mutex::new(None) }))
+        Ok(self.push(&mut bucket, key, Sleeper { waiter, bitset, pi: None, lock_key: None, key: Mutex::new(None) }))
     }
 
     /// Adds a sleeper to the end of its queue.
@@ -148,8 +167,20 @@ impl<K: Eq + Hash + Clone> FutexTable<K> {
         FutexWaiter { table: self, sleeper }
     }
 
-    pub(super) fn pi_sleeper(waiter: Arc<Waiter>, owner: u32, word: Arc<dyn FutexWord>) -> Sleeper<K> {
-        Sleeper { waiter, bitset: 0, pi: Some((owner, word)), key: Mutex::new(None) }
+    /// One who waits for a PI lock, or, with a key, to be queued for the one there.
+    pub(super) fn pi_sleeper(
+        waiter: Arc<Waiter>,
+        own: u32,
+        word: Arc<dyn FutexWord>,
+        lock_key: Option<K>,
+    ) -> Sleeper<K> {
+        Sleeper { waiter, bitset: 0, pi: Some((own, word)), lock_key, key: Mutex::new(None) }
+    }
+
+    /// Whether one waits at `key` whom only an unlock, or a requeueing to a lock, may end: waking and moving others is refused there.
+    pub fn has_pi_waiters(&self, key: &K) -> bool {
+        let bucket = self.bucket(key);
+        bucket.queues.get(key).is_some_and(|queue| queue.sleepers.iter().any(|sleeper| sleeper.pi.is_some()))
     }
 
     /// Wakes at most `count` of those at `key` who wait for a bit of `bitset`, and returns how many.
@@ -284,7 +315,7 @@ impl<K: Eq + Hash + Clone> FutexTable<K> {
         self.buckets.iter()
     }
 
-    fn two_buckets(&self, first: &K, second: &K) -> TwoBuckets<'_, K> {
+    pub(super) fn two_buckets(&self, first: &K, second: &K) -> TwoBuckets<'_, K> {
         let (first, second) = (self.index(first), self.index(second));
         if first == second {
             return TwoBuckets { first: self.buckets[first].lock(), second: None };
@@ -297,17 +328,17 @@ impl<K: Eq + Hash + Clone> FutexTable<K> {
 }
 
 /// The locked buckets of two keys, which may be one.
-struct TwoBuckets<'a, K> {
+pub(super) struct TwoBuckets<'a, K> {
     first: MutexGuard<'a, Bucket<K>>,
     second: Option<MutexGuard<'a, Bucket<K>>>,
 }
 
 impl<K> TwoBuckets<'_, K> {
-    fn first(&mut self) -> &mut Bucket<K> {
+    pub(super) fn first(&mut self) -> &mut Bucket<K> {
         &mut self.first
     }
 
-    fn second(&mut self) -> &mut Bucket<K> {
+    pub(super) fn second(&mut self) -> &mut Bucket<K> {
         self.second.as_mut().unwrap_or(&mut self.first)
     }
 }

@@ -72,6 +72,15 @@ fn futex(
             let deadline = read_deadline(task, UserPointer::new(timeout), clock)?;
             lock_pi(task, &word, deadline)
         }
+        uapi::FUTEX_WAIT_REQUEUE_PI => {
+            let deadline = read_deadline(task, UserPointer::new(timeout), clock)?;
+            let lock = Word::new(task, second_address, is_private);
+            wait_for_lock(task, (&word, value), &lock, deadline)
+        }
+        uapi::FUTEX_CMP_REQUEUE_PI => {
+            let lock = Word::new(task, second_address, is_private);
+            requeue_to_lock(task, (&word, third_value), &lock, (value, unsigned(timeout)))
+        }
         uapi::FUTEX_TRYLOCK_PI => try_lock_pi(task, &word),
         uapi::FUTEX_UNLOCK_PI => {
             let own = task.task().tid().cast_unsigned();
@@ -165,6 +174,9 @@ pub(super) fn wait(
 
 fn wake(task: &CurrentTask, word: &Word, value: u32, bitset: u32) -> Result<usize, Errno> {
     let key = word.key()?;
+    if task.kernel().futexes().has_pi_waiters(&key) {
+        return Err(Errno::EINVAL);
+    }
     // Linux wakes one where none is asked for.
     Ok(task.kernel().futexes().wake(&key, count(value).max(1), bitset))
 }
@@ -182,6 +194,9 @@ fn requeue(
     }
     let request = Requeue { wake: count(wake), requeue: count(requeue), expected };
     let (from_key, to_key) = (from.key()?, to.key()?);
+    if task.kernel().futexes().has_pi_waiters(&from_key) {
+        return Err(Errno::EINVAL);
+    }
     let (woken, moved) = task.kernel().futexes().requeue(&from_key, &to_key, &from.user, request)?;
     Ok(woken + moved)
 }
@@ -279,6 +294,54 @@ fn lock_pi(task: &mut CurrentTask, word: &Word, deadline: Option<Instant>) -> Re
             }
         }
     }
+}
+
+/// FUTEX_WAIT_REQUEUE_PI: waits at `word` until somebody queues the caller for `lock`, and there until it has that.
+fn wait_for_lock(
+    task: &mut CurrentTask,
+    (word, expected): (&Word, u32),
+    lock: &Word,
+    deadline: Option<Instant>,
+) -> Result<usize, Errno> {
+    if word.user.address == lock.user.address {
+        return Err(Errno::EINVAL);
+    }
+    let (lock_key, key) = (lock.key()?, word.key()?);
+    let kernel = task.kernel().clone();
+    let own = task.task().tid().cast_unsigned();
+    let at = (key, &word.user as &dyn FutexWord, expected);
+    let lock = (lock_key, Arc::new(lock.user.clone()) as Arc<dyn FutexWord>);
+    let place = kernel.futexes().enqueue_for_lock(at, lock, own, task.task().waiter().clone())?;
+    let result = task.block(&[], deadline, || place.is_owner().then_some(()));
+    let was_moved = place.is_at_lock();
+    match (place.give_up(), result) {
+        (true, _) | (_, Ok(())) => Ok(0),
+        (false, Err(Blocked::TimedOut)) => Err(Errno::ETIMEDOUT),
+        // The word has changed by now: the caller has to look at it anew.
+        (false, Err(Blocked::Interrupted)) if was_moved => Err(Errno::EAGAIN),
+        (false, Err(Blocked::Interrupted)) => Err(Errno::ERESTARTNOINTR),
+    }
+}
+
+/// FUTEX_CMP_REQUEUE_PI, with the numbers of those to wake, which is one, and to move.
+fn requeue_to_lock(
+    task: &CurrentTask,
+    (word, expected): (&Word, u32),
+    lock: &Word,
+    (woken, moved): (u32, u32),
+) -> Result<usize, Errno> {
+    if moved.cast_signed() < 0 || woken != 1 || word.user.address == lock.user.address {
+        return Err(Errno::EINVAL);
+    }
+    let (key, lock_key) = (word.key()?, lock.key()?);
+    if key == lock_key {
+        return Err(Errno::EINVAL);
+    }
+    let namespace = task.thread_group().pid_namespace();
+    let tasks = task.kernel().tasks();
+    let exists = |owner: u32| tasks.task(namespace, Tid(owner.cast_signed())).is_some();
+    let futexes = task.kernel().futexes();
+    futexes.requeue_to_lock((&key, &word.user, expected), (&lock_key, &lock.user), count(moved), exists)
 }
 
 fn try_lock_pi(task: &mut CurrentTask, word: &Word) -> Result<usize, Errno> {
