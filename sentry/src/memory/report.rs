@@ -94,6 +94,30 @@ pub struct MemorySizes {
     pub peak_resident_pages: u64,
 }
 
+impl MappingInfo {
+    /// Whether `next` goes on where this ends and is another mapping only because one of them is a guard: to Linux they are one.
+    fn is_parted_by_guards(&self, next: &Self) -> bool {
+        let len_bytes = self.range.end.0.saturating_sub(self.range.start.0);
+        let goes_on = self.inode == 0 || self.offset.wrapping_add(len_bytes) == next.offset;
+        (self.flags | next.flags).contains(MappingFlags::GUARD)
+            && self.range.end == next.range.start
+            && self.flags | MappingFlags::GUARD == next.flags | MappingFlags::GUARD
+            && (self.protection, self.max_protection) == (next.protection, next.max_protection)
+            && (self.device, self.inode, self.policy) == (next.device, next.inode, next.policy)
+            && self.name == next.name
+            && goes_on
+    }
+
+    /// Adds what `next` has.
+    fn take_in(&mut self, next: &Self) {
+        self.range.end = next.range.end;
+        self.flags |= next.flags;
+        self.resident_pages += next.resident_pages;
+        self.private_pages += next.private_pages;
+        self.exclusive_pages += next.exclusive_pages;
+    }
+}
+
 impl MemoryManager {
     /// All mappings, by address.
     pub fn mappings(&self) -> Vec<MappingInfo> {
@@ -104,8 +128,17 @@ impl MemoryManager {
     pub fn mappings_from(&self, address: VirtualAddress, max_count: usize) -> Vec<MappingInfo> {
         let mut described = {
             let state = self.state().read();
-            let mappings = state.mappings.overlapping(address.0 >> PAGE_SHIFT..END_PAGE).take(max_count);
-            mappings.map(|mapping| state.describe(mapping)).collect::<Vec<_>>()
+            let mut described: Vec<(MappingInfo, Option<Arc<dyn MappedFile>>)> = Vec::new();
+            for mapping in state.mappings.overlapping(address.0 >> PAGE_SHIFT..END_PAGE) {
+                let (info, file) = state.describe(mapping);
+                let is_full = described.len() == max_count;
+                match described.last_mut() {
+                    Some((before, _)) if before.is_parted_by_guards(&info) => before.take_in(&info),
+                    _ if is_full => break,
+                    _ => described.push((info, file)),
+                }
+            }
+            described
         };
         // Files have locks of their own: they are asked with none held here.
         for (info, file) in &mut described {

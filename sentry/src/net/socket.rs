@@ -17,6 +17,7 @@ use crate::cred::{KernelGid, KernelUid};
 use crate::fs::anonymous::AnonymousInode;
 use crate::fs::{Caller, Collector, FileKind, TaskFs, Viewer};
 use crate::heap::HeapCharge;
+use crate::ipc::CookieReceiver;
 use crate::landlock::Domain;
 use crate::wait::{Events, WaitQueue};
 
@@ -233,6 +234,11 @@ impl SocketCommon {
 pub trait Socket: Any + Send + Sync {
     /// What all sockets have.
     fn common(&self) -> &SocketCommon;
+
+    /// Where mq_notify(3) tells threads, if it is a socket for that.
+    fn cookie_receiver(&self) -> Option<std::sync::Weak<dyn CookieReceiver>> {
+        None
+    }
 
     /// The namespace that it is in, if that matters to its family.
     fn network(&self) -> Option<&Arc<NetworkNamespace>> {

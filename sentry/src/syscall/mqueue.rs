@@ -17,10 +17,12 @@ use crate::fs::locks::LockOwner;
 use crate::fs::mqueue::{self, QueueFile, QueueRequest};
 use crate::fs::{Caller, FileDescription, OpenFlags};
 use crate::ipc::{
-    MAX_PRIORITIES, Message, Notification, NotificationKind, PendingPosixReception, PosixQueue,
+    COOKIE_BYTES, Cookie, MAX_PRIORITIES, Message, Notification, NotificationKind, PendingPosixReception, PosixQueue,
     PosixReceived, QueueAttributes,
 };
 use crate::limits::Resource;
+use crate::net::SocketFile;
+use crate::platform::VirtualAddress;
 use crate::signal::{Signal, SignalTarget};
 use crate::task::{Blocked, CurrentTask};
 use crate::time::{SystemClock, duration_from_timespec};
@@ -203,7 +205,11 @@ fn wait(
 
 fn mq_notify(task: &mut CurrentTask, descriptor: Fd, event: UserPointer<SignalEvent>) -> Result<(), Errno> {
     let event = event.read_unless_null(task)?;
-    let kind = event.map(|event| notification_kind(task, &event)).transpose()?;
+    let kind = event.map(|event| notification_kind(&event)).transpose()?;
+    let cookie = match (kind, &event) {
+        (Some(NotificationKind::Thread), Some(event)) => Some(cookie_of(task, event)?),
+        _ => None,
+    };
     let (_, queue) = find(task, descriptor)?;
     let group = task.thread_group();
     let owner = group.identity();
@@ -220,23 +226,32 @@ fn mq_notify(task: &mut CurrentTask, descriptor: Fd, event: UserPointer<SignalEv
     let LockOwner::Process { table, .. } = task.descriptors().lock_owner(group.tgid()) else {
         return Err(Errno::EBADF);
     };
-    queue.register(Notification { kind, owner, target, pid_namespace, user_namespace, table })?;
+    queue.register(Notification { kind, owner, target, pid_namespace, user_namespace, table, cookie })?;
     Ok(())
 }
 
-fn notification_kind(task: &CurrentTask, event: &SignalEvent) -> Result<NotificationKind, Errno> {
+fn notification_kind(event: &SignalEvent) -> Result<NotificationKind, Errno> {
     let (number, value) = (event.sigev_signo, event.sigev_value);
     match event.sigev_notify {
         uapi::SIGEV_NONE => Ok(NotificationKind::Silent),
         uapi::SIGEV_SIGNAL if number == 0 => Ok(NotificationKind::Signal(None, value)),
         uapi::SIGEV_SIGNAL => Ok(NotificationKind::Signal(Some(Signal::new(number)?), value)),
-        // The C library's threads are told through a netlink socket, whose descriptor this is: there are none.
-        uapi::SIGEV_THREAD => {
-            task.file(Fd(number))?;
-            Err(Errno::EINVAL)
-        }
+        uapi::SIGEV_THREAD => Ok(NotificationKind::Thread),
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// What a thread of the C library is told by: the value points to it, and the signal's number is the descriptor of the netlink
+/// socket that it goes to.
+///
+/// # Errors
+/// EFAULT, EBADF; ENOTSOCK: it is no such socket.
+fn cookie_of(task: &CurrentTask, event: &SignalEvent) -> Result<Cookie, Errno> {
+    let bytes: [u8; COOKIE_BYTES] = task.memory().read_object(VirtualAddress(event.sigev_value))?;
+    let file = task.usable_file(Fd(event.sigev_signo))?;
+    let socket = file.downcast::<SocketFile>().ok_or(Errno::ENOTSOCK)?;
+    let receiver = socket.socket().cookie_receiver().ok_or(Errno::ENOTSOCK)?;
+    Ok(Cookie::new(receiver, bytes))
 }
 
 fn mq_getsetattr(

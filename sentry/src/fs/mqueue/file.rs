@@ -113,10 +113,12 @@ impl File for QueueFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         use linux_raw_sys::general::SIGEV_NONE;
         use linux_raw_sys::general::SIGEV_SIGNAL;
+        use linux_raw_sys::general::SIGEV_THREAD;
         let status = self.queue.status();
         let (kind, signal, process) = match status.notification {
             None => (0, 0, 0),
             Some((NotificationKind::Silent, process)) => (SIGEV_NONE, 0, process),
+            Some((NotificationKind::Thread, process)) => (SIGEV_THREAD, 0, process),
             Some((NotificationKind::Signal(signal, _), process)) => {
                 (SIGEV_SIGNAL, signal.map_or(0, |signal| signal.number()), process)
             }

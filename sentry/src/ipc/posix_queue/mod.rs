@@ -18,7 +18,7 @@ use super::{HARD_MAX_MESSAGE_BYTES, HARD_MAX_MESSAGES, IpcBudget, IpcLimit, IpcL
 use crate::Errno;
 use crate::limits::MessageQueueCharge;
 
-pub use self::notification::{Notification, NotificationKind};
+pub use self::notification::{COOKIE_BYTES, Cookie, CookieReceiver, Notification, NotificationKind};
 pub use self::queue::{PendingPosixReception, PosixQueue, PosixQueueStatus, PosixReceived};
 
 /// Priorities are below this (`MQ_PRIO_MAX`).

@@ -216,11 +216,12 @@ impl PosixQueue {
     ///
     /// # Errors
     /// EBUSY if one is registered already.
-    pub fn register(&self, notification: Notification) -> Result<(), Errno> {
+    pub fn register(&self, mut notification: Notification) -> Result<(), Errno> {
         let mut state = self.state.lock();
         if state.notification.is_some() {
             return Err(Errno::EBUSY);
         }
+        notification.begin();
         state.notification = Some(notification);
         self.node.touched();
         Ok(())

@@ -80,6 +80,7 @@ fn notification(process: &Arc<Process>, number: i32) -> Notification {
         pid_namespace: 0,
         user_namespace: UserNamespace::initial(),
         table: 1000,
+        cookie: None,
     }
 }
 

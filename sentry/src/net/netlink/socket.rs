@@ -13,6 +13,7 @@ use super::{Protocol, request};
 use crate::Errno;
 use crate::cred::{Capabilities, KernelGid, KernelUid};
 use crate::fs::Caller;
+use crate::ipc::{COOKIE_BYTES, CookieReceiver};
 use crate::net::{
     Destination, NetworkNamespace, Outgoing, PeerCredentials, Received, Receiving, Socket, SocketAddress,
     SocketCaller, SocketCommon, SocketKind,
@@ -192,9 +193,19 @@ impl NetlinkSocket {
     }
 }
 
+impl CookieReceiver for NetlinkSocket {
+    fn take(&self, cookie: [u8; COOKIE_BYTES]) {
+        self.answer(cookie.to_vec());
+    }
+}
+
 impl Socket for NetlinkSocket {
     fn common(&self) -> &SocketCommon {
         &self.common
+    }
+
+    fn cookie_receiver(&self) -> Option<Weak<dyn CookieReceiver>> {
+        Some(self.me.clone())
     }
 
     fn bind(&self, address: &SocketAddress, caller: &dyn SocketCaller) -> Result<(), Errno> {
