@@ -14,6 +14,9 @@ use crate::Errno;
 use crate::pace::Pace;
 use crate::platform::{Access, PAGE_SHIFT, VirtualAddress};
 
+/// Of Linux 6.13 and later (`asm-generic/mman-common.h`).
+const MADV_GUARD_INSTALL: u32 = 102;
+const MADV_GUARD_REMOVE: u32 = 103;
 /// Pages that MADV_WILLNEED fetches at most.
 const MAX_WILL_NEED_PAGES: u64 = 1024;
 
@@ -58,6 +61,14 @@ impl MemoryManager {
                     drop(edit);
                     pace.keep_going()?;
                 }
+                self.edit().check_mapped(&pages)
+            }
+            Action::InstallGuards => self.install_guards(&pages, pace),
+            Action::RemoveGuards => {
+                self.edit().check_guardable(&pages, MappingFlags::empty())?;
+                self.update_in_steps(pages.clone(), pace, |mapping| {
+                    mapping.flags.remove(MappingFlags::GUARD);
+                })?;
                 self.edit().check_mapped(&pages)
             }
             Action::Flags { set, clear } => {
@@ -147,6 +158,23 @@ impl MemoryManager {
         })
     }
 
+    /// MADV_GUARD_INSTALL: what the pages hold is lost, and no touch of them is served any more.
+    fn install_guards(&self, pages: &Range<u64>, pace: &dyn Pace) -> Result<(), Errno> {
+        self.edit().check_guardable(pages, MappingFlags::LOCKED)?;
+        let mut next = pages.start;
+        while next < pages.end {
+            let mut edit = self.edit();
+            let step = edit.state.step_of(&(next..pages.end));
+            edit.check_guardable(&step, MappingFlags::LOCKED)?;
+            next = step.end;
+            edit.state.mappings.update(step.clone(), |mapping| mapping.flags.insert(MappingFlags::GUARD));
+            edit.discard(step, |_| true);
+            drop(edit);
+            pace.keep_going()?;
+        }
+        self.edit().check_mapped(pages)
+    }
+
     fn fetch_ahead(&self, pages: Range<u64>, pace: &dyn Pace) -> Result<(), Errno> {
         let (wanted, outcome) = {
             let edit = self.edit();
@@ -201,6 +229,19 @@ impl Edit<'_> {
             return Err(Errno::EINVAL);
         }
         self.check_mapped(pages)
+    }
+
+    /// Fails if the mappings of `pages` cannot have guards put up or removed: the kernel's own cannot, nor can those with one of
+    /// `refused`.
+    fn check_guardable(&self, pages: &Range<u64>, refused: MappingFlags) -> Result<(), Errno> {
+        let mut mappings = self.state.mappings.overlapping(pages.clone());
+        let is_refused = mappings.any(|mapping| {
+            matches!(mapping.contents, Contents::Frames { .. }) || mapping.flags.intersects(refused)
+        });
+        if is_refused {
+            return Err(Errno::EINVAL);
+        }
+        if self.state.mappings.has_room(pages.clone(), 0) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
     fn caches_of(&self, pages: &Range<u64>) -> Vec<(Arc<PageCache>, Range<u64>)> {
@@ -268,6 +309,10 @@ enum Action {
     Remove,
     /// Pages are to be given up sooner: a hint, and no locked ones.
     Age,
+    /// Pages lose what they hold, and cannot be touched.
+    InstallGuards,
+    /// They can be touched again.
+    RemoveGuards,
 }
 
 /// The part of a mapping within `pages` that is of a file whose source takes changes back: the file's cache, and its bytes.
@@ -285,9 +330,9 @@ impl Action {
     /// Whether what memory holds is lost, at once or in a child.
     fn throws_away(&self) -> bool {
         match self {
-            Self::Forget { .. } | Self::Remove => true,
+            Self::Forget { .. } | Self::Remove | Self::InstallGuards => true,
             Self::Flags { set, .. } => set.intersects(MappingFlags::DONTCOPY | MappingFlags::WIPEONFORK),
-            Self::Populate(_) | Self::WillNeed | Self::Age => false,
+            Self::Populate(_) | Self::WillNeed | Self::Age | Self::RemoveGuards => false,
         }
     }
 
@@ -318,6 +363,8 @@ impl Action {
             uapi::MADV_WILLNEED => Self::WillNeed,
             uapi::MADV_REMOVE => Self::Remove,
             uapi::MADV_COLD | uapi::MADV_PAGEOUT => Self::Age,
+            MADV_GUARD_INSTALL => Self::InstallGuards,
+            MADV_GUARD_REMOVE => Self::RemoveGuards,
             _ => return Err(Errno::EINVAL),
         })
     }

@@ -127,6 +127,9 @@ impl Touch {
     /// Whether `mapping` allows it.
     pub(super) fn is_allowed(&self, mapping: &Mapping) -> bool {
         let protection = mapping.protection;
+        if mapping.is_guard() || self.is_forced && mapping.flags.contains(MappingFlags::SECRET) {
+            return false;
+        }
         if self.access.contains(Access::WRITE) {
             let is_private = self.is_forced && !mapping.is_shared();
             protection.contains(Access::WRITE) || is_private && mapping.max_protection.contains(Access::WRITE)
@@ -226,6 +229,9 @@ impl MemoryManager {
                 let default = if mapping.is_private_writable() { Access::WRITE } else { Access::READ };
                 let window = next..mapping.pages.end.min(pages.end).min(next + CHUNK_FRAMES as u64);
                 let mut touch = Touch::new(access.unwrap_or(default));
+                if mapping.is_guard() {
+                    return Err(FaultError::Io(Errno::EFAULT));
+                }
                 if !touch.is_allowed(mapping) {
                     return Err(FaultError::Denied);
                 }
@@ -306,6 +312,9 @@ impl Edit<'_> {
             self.grow_stack(page)?;
         }
         self.with_filler(page, |filler| {
+            if filler.mapping.is_guard() {
+                return Err(FaultError::Unmapped);
+            }
             if !touch.is_allowed(filler.mapping) {
                 return Err(FaultError::Denied);
             }

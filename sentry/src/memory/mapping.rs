@@ -43,6 +43,10 @@ bitflags::bitflags! {
         const SEALED = 1 << 13;
         /// May be thrown away when memory is short (MAP_DROPPABLE).
         const DROPPABLE = 1 << 14;
+        /// May not be touched, whatever its protection (MADV_GUARD_INSTALL).
+        const GUARD = 1 << 15;
+        /// Nobody but the program itself reads it (`man 2 memfd_secret`).
+        const SECRET = 1 << 16;
     }
 }
 
@@ -130,6 +134,11 @@ impl Mapping {
             Contents::Cache { file, .. } => file.as_ref(),
             _ => None,
         }
+    }
+
+    /// Whether no touch of it is ever served.
+    pub(super) fn is_guard(&self) -> bool {
+        self.flags.contains(MappingFlags::GUARD)
     }
 
     /// Whether stores are seen by others who map the same.

@@ -281,12 +281,12 @@ fn process_madvise(
     }
     let pieces = read_pieces(task, pieces, count)?;
     let target = super::pidfd::task_of(task, descriptor)?;
-    if !matches!(advice, uapi::MADV_COLD | uapi::MADV_PAGEOUT | uapi::MADV_WILLNEED | uapi::MADV_COLLAPSE) {
-        return Err(Errno::EINVAL);
-    }
     let memory = target.memory().ok_or(Errno::ESRCH)?;
     let is_own = memory.id() == task.memory().id();
     if !is_own {
+        if !matches!(advice, uapi::MADV_COLD | uapi::MADV_PAGEOUT | uapi::MADV_WILLNEED | uapi::MADV_COLLAPSE) {
+            return Err(Errno::EINVAL);
+        }
         check_access(task.task(), &target).map_err(|_| Errno::EACCES)?;
         if !task.credentials().has(Capabilities::SYS_NICE) {
             return Err(Errno::EPERM);
