@@ -37,7 +37,7 @@ pub(super) fn ioctl(
         requests::FIOQSIZE => tell_storage(task, description, place),
         requests::FIGETBSZ => tell_block_size(task, description, place)?,
         requests::FIBMAP if description.is_regular() => find_block(task, place),
-        requests::FS_IOC_FIEMAP => Err(Errno::EOPNOTSUPP),
+        requests::FS_IOC_FIEMAP => super::fiemap::tell(task, description, place),
         requests::FICLONE => clone(task, description, int(argument)),
         requests::FICLONERANGE => task
             .memory()

@@ -12,6 +12,7 @@ mod directory;
 mod epoll;
 mod eventfd;
 mod fanotify;
+mod fiemap;
 mod file_attributes;
 mod futex;
 #[cfg(any(test, fuzzing))]
@@ -48,6 +49,7 @@ mod rseq;
 mod scheduling;
 mod scope;
 mod seccomp;
+mod set_mm;
 mod signal;
 mod signalfd;
 mod socket;

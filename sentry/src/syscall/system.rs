@@ -233,6 +233,7 @@ fn prctl(
         pr::PR_GET_SPECULATION_CTRL | pr::PR_SET_SPECULATION_CTRL => {
             return speculation_control(option, argument, (third, fourth, fifth));
         }
+        pr::PR_SET_MM => super::set_mm::set_mm(task, argument, third, (fourth, fifth))?,
         pr::PR_MCE_KILL_GET => return Ok(pr::PR_MCE_KILL_DEFAULT.encode()),
         pr::PR_GET_TIMING => return Ok(0),
         pr::PR_SET_VMA

@@ -364,6 +364,11 @@ impl Task {
         self.resources.lock().as_ref().and_then(|resources| resources.executable.clone())
     }
 
+    /// Changes the file that it is said to execute (PR_SET_MM_EXE_FILE). Returns the one before.
+    pub fn set_executed_file(&self, executed: Arc<ExecutedFile>) -> Option<Arc<ExecutedFile>> {
+        self.resources.lock().as_mut().and_then(|resources| resources.executable.replace(executed))
+    }
+
     /// Its namespaces, but for those of its credentials, its file-system context and its group.
     pub fn namespaces(&self) -> Namespaces {
         self.namespaces.lock().clone()
