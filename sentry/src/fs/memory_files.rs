@@ -9,7 +9,7 @@ use super::inode::{NewNode, NodeCreation, Viewer};
 use super::mount::{Mount, MountFlags};
 use super::path::Path;
 use super::tmpfs::{self, MemoryResources, TmpfsOptions};
-use super::{FileDescription, OpenFlags};
+use super::{File, FileDescription, OpenFlags, SecretFile};
 use crate::Errno;
 
 /// The tmpfs of files without a mount point.
@@ -38,6 +38,26 @@ impl MemoryFiles {
         seals: u32,
         viewer: &Viewer,
     ) -> Result<Arc<FileDescription>, Errno> {
+        let (path, file) = self.open_new(name, permissions, seals, viewer)?;
+        Ok(FileDescription::new(file, Some(path), OpenFlags::RDWR | OpenFlags::LARGEFILE))
+    }
+
+    /// Makes and opens an empty file of secret memory (`man 2 memfd_secret`).
+    ///
+    /// # Errors
+    /// ENOSPC.
+    pub fn create_secret(&self, viewer: &Viewer) -> Result<Arc<FileDescription>, Errno> {
+        let (path, file) = self.open_new(b"secretmem", 0, uapi::F_SEAL_SEAL, viewer)?;
+        Ok(FileDescription::new(SecretFile::new(file), Some(path), OpenFlags::RDWR))
+    }
+
+    fn open_new(
+        &self,
+        name: &[u8],
+        permissions: u32,
+        seals: u32,
+        viewer: &Viewer,
+    ) -> Result<(Path, Arc<dyn File>), Errno> {
         let credentials = &viewer.credentials;
         let creation = NodeCreation {
             node: NewNode::Regular,
@@ -51,7 +71,7 @@ impl MemoryFiles {
         let path = Path::new(self.mount.clone(), dentry);
         tmpfs::set_seals(&path, seals)?;
         let file = path.inode().clone().open(OpenFlags::RDWR, viewer)?;
-        Ok(FileDescription::new(file, Some(path), OpenFlags::RDWR | OpenFlags::LARGEFILE))
+        Ok((path, file))
     }
 }
 

@@ -68,6 +68,7 @@ mod protections;
 mod pseudo;
 pub mod pts;
 mod resolve;
+mod secret_file;
 pub mod signalfd;
 mod single;
 pub mod sleeper;
@@ -82,6 +83,7 @@ mod write_count;
 
 pub use acl::CreationMode;
 pub use async_io::SignalOwner;
+pub use secret_file::SecretFile;
 pub use caller::Caller;
 pub use dentry::Dentry;
 pub use descriptor_table::{DescriptorBounds, DescriptorTable};

@@ -46,6 +46,16 @@ impl MemoryManager {
         self.write(address, bytes, &Touch::new(Access::WRITE))
     }
 
+    /// As [`Self::read_partial`], for another process: what is secret is not read.
+    pub fn read_from_outside(&self, address: VirtualAddress, buffer: &mut [u8]) -> usize {
+        self.read(address, buffer, &Touch { is_foreign: true, ..Touch::new(Access::READ) })
+    }
+
+    /// As [`Self::write_partial`], for another process: what is secret is not written.
+    pub fn write_from_outside(&self, address: VirtualAddress, bytes: &[u8]) -> usize {
+        self.write(address, bytes, &Touch { is_foreign: true, ..Touch::new(Access::WRITE) })
+    }
+
     /// As [`Self::read_partial`], whatever the protection: for a debugger.
     pub fn read_forced(&self, address: VirtualAddress, buffer: &mut [u8]) -> usize {
         self.read(address, buffer, &Touch { is_forced: true, ..Touch::new(Access::READ) })
@@ -159,7 +169,8 @@ impl MemoryManager {
     /// # Errors
     /// EFAULT.
     pub fn page_part(&self, address: VirtualAddress, max_bytes: usize) -> Result<PagePart, Errno> {
-        let (page, touch) = (address.0 >> PAGE_SHIFT, Touch::new(Access::READ));
+        let touch = Touch { is_foreign: true, ..Touch::new(Access::READ) };
+        let page = address.0 >> PAGE_SHIFT;
         for _ in 0..MAX_ATTEMPTS {
             if let Some(frame) = self.resident_frame(page, &touch) {
                 let start = (address.0 & (PAGE_SIZE - 1)) as usize;

@@ -114,6 +114,8 @@ pub(super) struct Touch {
     pub(super) access: Access,
     /// Whether the protection is ignored, as ptrace does; what is private stays so.
     pub(super) is_forced: bool,
+    /// Whether another process does it, or the sentry keeps the page.
+    pub(super) is_foreign: bool,
     /// The pages to bring in if that is known; otherwise experience decides.
     pub(super) window: Option<Range<u64>>,
 }
@@ -121,13 +123,14 @@ pub(super) struct Touch {
 impl Touch {
     /// A touch as user code does it.
     pub(super) fn new(access: Access) -> Self {
-        Self { access, is_forced: false, window: None }
+        Self { access, is_forced: false, is_foreign: false, window: None }
     }
 
     /// Whether `mapping` allows it.
     pub(super) fn is_allowed(&self, mapping: &Mapping) -> bool {
         let protection = mapping.protection;
-        if mapping.is_guard() || self.is_forced && mapping.flags.contains(MappingFlags::SECRET) {
+        let is_foreign = self.is_forced || self.is_foreign;
+        if mapping.is_guard() || is_foreign && mapping.flags.contains(MappingFlags::SECRET) {
             return false;
         }
         if self.access.contains(Access::WRITE) {

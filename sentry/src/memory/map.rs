@@ -430,6 +430,9 @@ impl Edit<'_> {
         }
         let merges = self.manager.mm_flags().contains(MmFlags::VM_MERGE_ANY);
         mapping_flags.set(MappingFlags::MERGEABLE, merges && !flags.contains(MapFlags::SHARED));
+        if flags.contains(MapFlags::SECRET) {
+            mapping_flags |= MappingFlags::SECRET | MappingFlags::LOCKED | MappingFlags::DONTDUMP;
+        }
         for (flag, mapping_flag) in [
             (MapFlags::SHARED, MappingFlags::SHARED),
             (MapFlags::GROWSDOWN, MappingFlags::GROWSDOWN),

@@ -39,6 +39,8 @@ bitflags::bitflags! {
         const STACK = uapi::MAP_STACK;
         /// May be thrown away when memory is short. A kind of mapping to Linux, as private and shared ones are, but it is private.
         const DROPPABLE = 1 << 31;
+        /// Locked, and read by nobody but the program itself. Not a flag of mmap(2)'s: what the file is.
+        const SECRET = 1 << 30;
         /// At the address exactly, or EEXIST.
         const FIXED_NOREPLACE = uapi::MAP_FIXED_NOREPLACE;
     }

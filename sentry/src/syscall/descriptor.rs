@@ -24,7 +24,7 @@ use crate::platform::VirtualAddress;
 use crate::seccomp::ListenerFile;
 use crate::task::{CurrentTask, ProcessFile, Tid};
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![dup, dup2, dup3, fcntl, ioctl, memfd_create,];
+pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![dup, dup2, dup3, fcntl, ioctl, memfd_create, memfd_secret];
 
 fn dup(task: &mut CurrentTask, descriptor: Fd) -> Result<Fd, Errno> {
     let file = task.file(descriptor)?;
@@ -373,6 +373,12 @@ fn other_ioctl(
         return super::pidfd::ioctl(task, process, request, argument);
     }
     description.file().ioctl(request, argument, task)
+}
+
+fn memfd_secret(task: &mut CurrentTask, flags: u32) -> Result<Fd, Errno> {
+    let is_close_on_exec = check_flags(flags, uapi::O_CLOEXEC)? != 0;
+    let file = task.kernel().file_systems().memory_files()?.create_secret(&task.viewer())?;
+    task.descriptors().install(file, 0, is_close_on_exec, task.descriptor_bounds())
 }
 
 fn memfd_create(task: &mut CurrentTask, name: UserPointer<u8>, flags: u32) -> Result<Fd, Errno> {

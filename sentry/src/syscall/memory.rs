@@ -12,7 +12,7 @@ use crate::Errno;
 use crate::abi::{Cachestat, CachestatRange, Iovec};
 use crate::cred::Capabilities;
 use crate::fs::file_flags::{FileFlags, check_without};
-use crate::fs::{Fd, FileDescription, FileKind, MountFlags};
+use crate::fs::{Fd, FileDescription, FileKind, MountFlags, SecretFile};
 use crate::memory::{Backing, Growth, MapFlags, MapRequest, MemoryManager, Protection, RemapFlags};
 use crate::pace::Pace;
 use crate::platform::{PAGE_SIZE, VirtualAddress, VirtualRange};
@@ -82,6 +82,7 @@ fn mmap(
     }
     let mut flags = MapFlags::from_bits_truncate(raw_flags & !uapi::MAP_TYPE);
     let is_huge = raw_flags & uapi::MAP_HUGETLB != 0;
+    let mut is_secret = false;
     let backing = if flags.contains(MapFlags::ANONYMOUS) {
         let shift = raw_flags >> uapi::MAP_HUGE_SHIFT & uapi::MAP_HUGE_MASK;
         if is_huge && !HUGE_PAGE_SHIFTS.contains(&shift) {
@@ -94,13 +95,15 @@ fn mmap(
             return Err(Errno::EINVAL);
         }
         let place = FilePlace { offset, len_bytes };
+        is_secret = file.downcast::<SecretFile>().is_some();
         file_backing(&file, place, protection, raw_flags).unwrap_or_else(Backing::Refused)
     };
     let kind = raw_flags & uapi::MAP_TYPE;
     let is_shared = kind == uapi::MAP_SHARED || kind == uapi::MAP_SHARED_VALIDATE;
     flags.set(MapFlags::DROPPABLE, kind == uapi::MAP_DROPPABLE);
     flags |= if is_shared { MapFlags::SHARED } else { MapFlags::PRIVATE };
-    if flags.contains(MapFlags::LOCKED) {
+    flags.set(MapFlags::SECRET, is_secret);
+    if flags.intersects(MapFlags::LOCKED | MapFlags::SECRET) {
         apply_lock_limit(task);
     }
     let request = MapRequest { address, len_bytes, protection, flags, backing };
@@ -158,7 +161,8 @@ fn file_backing(
     if kind == uapi::MAP_SHARED_VALIDATE && raw_flags & !(VALIDATED_FLAGS | uapi::MAP_TYPE) != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    if !is_shared && kind != uapi::MAP_PRIVATE {
+    let may_be_private = file.downcast::<SecretFile>().is_none();
+    if !is_shared && !(kind == uapi::MAP_PRIVATE && may_be_private) {
         return Err(Errno::EINVAL);
     }
     let mut max_protection = Protection::all();
@@ -523,8 +527,8 @@ fn transfer(
     while let (Some((read_at, readable)), Some((write_at, writable))) = (from.next_piece(), to.next_piece()) {
         let len = usize::try_from(readable.min(writable)).unwrap_or(usize::MAX).min(STEP);
         let Some(piece) = buffer.get_mut(..len) else { break };
-        let read = source.read_partial(VirtualAddress(read_at), piece);
-        let written = target.write_partial(VirtualAddress(write_at), first(piece, read)?);
+        let read = source.read_from_outside(VirtualAddress(read_at), piece);
+        let written = target.write_from_outside(VirtualAddress(write_at), first(piece, read)?);
         done += written;
         if written < len || pace.keep_going().is_err() {
             break;
