@@ -58,6 +58,8 @@ bitflags::bitflags! {
         const SYS_CHROOT = 1 << 18;
         /// Trace any process.
         const SYS_PTRACE = 1 << 19;
+        /// Have ended processes put down (`man 2 acct`).
+        const SYS_PACCT = 1 << 20;
         /// Administer the system.
         const SYS_ADMIN = 1 << 21;
         /// Reboot.

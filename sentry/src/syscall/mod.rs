@@ -3,6 +3,7 @@
 //! A handler only decodes: it copies arguments in, calls the subsystem that does the work, and copies results
 //! out. It reaches its task through the `&mut` that it is given and through nothing else.
 
+mod acct;
 mod aio;
 mod allocate;
 mod arguments;

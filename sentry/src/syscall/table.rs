@@ -11,6 +11,7 @@ const LEN: usize = 512;
 
 /// The handlers of every subject.
 const SUBJECTS: &[&[(Sysno, Handler)]] = &[
+    super::acct::HANDLERS,
     super::aio::HANDLERS,
     super::attributes::HANDLERS,
     super::descriptor::HANDLERS,

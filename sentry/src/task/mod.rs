@@ -20,6 +20,7 @@
 //! and none of these while a file is closed or an address space dropped. The lock of migrations between control
 //! groups comes before all of them.
 
+mod accounting;
 mod async_io;
 mod block;
 mod caller;

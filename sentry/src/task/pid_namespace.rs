@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::accounting::Accounting;
 use super::id::NamespaceId;
 use crate::cred::{Identity, Namespace};
 
@@ -15,6 +16,8 @@ pub struct PidNamespace {
     level: usize,
     /// Its init has died: there will be no task in it again.
     is_over: AtomicBool,
+    /// Where records of its ended processes go (`man 2 acct`). A leaf.
+    pub(super) accounting: Accounting,
 }
 
 impl PidNamespace {
@@ -23,7 +26,7 @@ impl PidNamespace {
 
     pub(super) fn new(id: NamespaceId, identity: Identity, parent: Option<Arc<Self>>) -> Arc<Self> {
         let level = parent.as_ref().map_or(0, |parent| parent.level + 1);
-        Arc::new(Self { id, identity, parent, level, is_over: AtomicBool::new(false) })
+        Arc::new(Self { id, identity, parent, level, is_over: AtomicBool::new(false), accounting: Accounting::default() })
     }
 
     /// Unique in its kernel, and never given again.
@@ -44,6 +47,11 @@ impl PidNamespace {
     /// It and its ancestors, from the inside out.
     pub fn with_ancestors(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
         std::iter::successors(Some(self), |namespace| namespace.parent.as_ref())
+    }
+
+    /// The one around it; `None` for the root.
+    pub fn outer(&self) -> Option<Arc<Self>> {
+        self.parent.clone()
     }
 
     /// Whether its init has died.

@@ -262,6 +262,7 @@ impl CurrentTask {
         self.trim_heap();
         // The vCPU is free before anybody hears of the end.
         self.context.sleep();
+        self.task.account(status);
         kernel.tasks().task_exited(&self.task, status);
     }
 }

@@ -78,6 +78,8 @@ pub(super) struct GroupState {
     pub(super) exit: Option<ExitStatus>,
     /// The core dump that is being made.
     pub(super) core_dump: Option<Arc<CoreDump>>,
+    /// Its end has been put down (`man 2 acct`).
+    pub(super) is_accounted: bool,
     /// The task that is in execve: the others end.
     pub(super) exec: Option<TaskId>,
     /// The group stop.
