@@ -585,11 +585,15 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Fills a small new mapping with what needs no I/O. Returns whether the mapping is locked in memory.
+    /// Fills a small new mapping, or the head of a file's, with what needs no I/O. Returns whether the mapping is locked in memory.
     fn fill_new(&mut self, pages: Range<u64>) -> bool {
         self.with_filler(pages.start, |filler| {
             let mapping = filler.mapping;
             let is_small = pages.end - pages.start <= EAGER_PAGES || mapping.is_small_part_of_file(&pages);
+            // A dynamic linker maps all of a library first, and other parts over all but its tables.
+            let head = pages.start..pages.end.min(pages.start + EAGER_PAGES);
+            let is_wanted = is_small || mapping.is_small_part_of_file(&head);
+            let pages = if is_small { pages } else { head };
             let is_useful = match mapping.contents {
                 Contents::Anonymous => mapping.protection.contains(Access::WRITE),
                 // Shared writable pages count as changed once they are mapped: not before they are touched. Small data is going
@@ -598,7 +602,7 @@ impl Edit<'_> {
                 Contents::Frames { .. } => true,
             };
             let is_reserved = !mapping.flags.contains(MappingFlags::NORESERVE);
-            if is_small && is_useful && is_reserved && !mapping.protection.is_empty() {
+            if is_wanted && is_useful && is_reserved && !mapping.protection.is_empty() {
                 let touch = Touch { window: Some(pages.clone()), ..Touch::new(Access::READ) };
                 filler.fill_eagerly(pages, &touch);
             }

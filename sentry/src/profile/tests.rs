@@ -157,3 +157,16 @@ fn symbols_are_found_by_the_place_in_the_file_and_damaged_files_have_none() {
         assert_eq!(names(std::io::Cursor::new(&program[..len]), &[place], Origin::File), [None]);
     }
 }
+
+#[test]
+fn a_sample_waits_for_who_leaves_user_code_often() {
+    let record = TaskRecord::new(1, 1, 0);
+    assert!(record.leaves_soon());
+    (0..64).for_each(|_| record.note_stay(1_000_000));
+    assert!(!record.leaves_soon());
+    (0..64).for_each(|_| record.note_stay(20_000));
+    assert!(record.leaves_soon());
+    assert!(!record.want_guest_stack(5));
+    assert!(record.want_guest_stack(6), "it is overdue");
+    assert_eq!((record.take_wanted(), record.take_wanted()), (11, 0));
+}
