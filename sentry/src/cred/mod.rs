@@ -80,6 +80,8 @@ bitflags::bitflags! {
         const SETFCAP = 1 << 31;
         /// Override mandatory access control.
         const MAC_OVERRIDE = 1 << 32;
+        /// Wake the machine.
+        const WAKE_ALARM = 1 << 35;
         /// Choose process numbers, among others.
         const CHECKPOINT_RESTORE = 1 << 40;
         /// Everything that Linux knows (through CAP_CHECKPOINT_RESTORE, 40).

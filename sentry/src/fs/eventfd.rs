@@ -118,6 +118,10 @@ impl File for EventFile {
         false
     }
 
+    fn offers_nowait(&self, is_write: bool) -> bool {
+        !is_write
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

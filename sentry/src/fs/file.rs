@@ -71,9 +71,9 @@ pub trait File: Send + Sync + Any {
     /// Changes owner, mode and times of what no file system names.
     ///
     /// # Errors
-    /// EPERM: it has none of its own.
+    /// EOPNOTSUPP: it has none of its own.
     fn set_attributes(&self, _changes: &AttributeChanges) -> Result<(), Errno> {
-        Err(Errno::EPERM)
+        Err(Errno::EOPNOTSUPP)
     }
 
     /// What Linux calls the protocol of a socket (`system.sockprotoname`).
@@ -256,6 +256,16 @@ pub trait File: Send + Sync + Any {
     /// Whether splice(2) and its kin can move data out of it.
     fn moves_out(&self) -> bool {
         true
+    }
+
+    /// Whether it can be open with O_DIRECT.
+    fn takes_direct_io(&self) -> bool {
+        false
+    }
+
+    /// Whether a read, or a write, can be made not to wait (RWF_NOWAIT).
+    fn offers_nowait(&self, _is_write: bool) -> bool {
+        false
     }
 
     /// Whether splice(2) and its kin can move data into it.

@@ -118,6 +118,10 @@ impl File for SignalFile {
         false
     }
 
+    fn offers_nowait(&self, _is_write: bool) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

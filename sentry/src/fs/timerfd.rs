@@ -217,6 +217,10 @@ impl File for TimerFile {
         false
     }
 
+    fn offers_nowait(&self, _is_write: bool) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -156,7 +156,11 @@ impl<K: Eq + Hash + Clone> FutexTable<K> {
         if word.load()? != expected {
             return Err(Errno::EAGAIN);
         }
-        Ok(self.push(&mut bucket, key, Sleeper { waiter, bitset, pi: None, lock_key: None, key: Mutex::new(None) }))
+        Ok(self.push(
+            &mut bucket,
+            key,
+            Sleeper { waiter, bitset, pi: None, lock_key: None, key: Mutex::new(None) },
+        ))
     }
 
     /// Adds a sleeper to the end of its queue.

@@ -32,9 +32,9 @@ pub use message_queue::{
 pub use namespace::IpcNamespace;
 pub use permissions::{IpcAccess, PermissionChange, Permissions};
 pub use posix_queue::{
-    COOKIE_BYTES, Cookie, CookieReceiver,
-    MAX_PRIORITIES, Notification, NotificationKind, PendingPosixReception, PosixQueue, PosixQueueStatus,
-    PosixQueues, PosixReceived, QueueAttributes, QueueCreation, QueueNode,
+    COOKIE_BYTES, Cookie, CookieReceiver, MAX_PRIORITIES, Notification, NotificationKind,
+    PendingPosixReception, PosixQueue, PosixQueueStatus, PosixQueues, PosixReceived, QueueAttributes,
+    QueueCreation, QueueNode,
 };
 pub use semaphore::{
     MAX_SEMAPHORE_VALUE, PendingOperation, Semaphore, SemaphoreOperation, SemaphoreOperations,

@@ -110,6 +110,10 @@ impl File for SocketFile {
         format!("socket:[{}]", self.0.common().inode().ino())
     }
 
+    fn offers_nowait(&self, _is_write: bool) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -84,6 +84,8 @@ fn fallocate(
         check_without(&**path.inode(), forbidden)?;
     }
     match description.metadata()?.kind() {
+        // What no file system names is no file with blocks.
+        FileKind::Regular if description.path().is_none() => return Err(Errno::ENODEV),
         FileKind::Regular => {}
         FileKind::Fifo => return Err(Errno::ESPIPE),
         FileKind::Directory => return Err(Errno::EISDIR),

@@ -58,7 +58,8 @@ fn list(
     if description.path().is_some_and(|path| path.dentry.is_deleted()) {
         return Err(Errno::ENOENT);
     }
-    let room = usize::try_from(len_bytes).unwrap_or(usize::MAX).min(MAX_LISTING_LEN);
+    // To Linux the room is an int: no entry fits into a negative one.
+    let room = usize::try_from(len_bytes.cast_signed()).unwrap_or(0).min(MAX_LISTING_LEN);
     let (mut listing, mut is_too_small) = (Vec::with_capacity(room.min(4096)), false);
     super::readwrite::permit_read(task, &description)?;
     let mut position = task.position(&description)?;

@@ -35,9 +35,9 @@ pub(super) fn tell(
     place: VirtualAddress,
 ) -> Result<usize, Errno> {
     let has_extents = description.is_regular()
-        && description.path().is_some_and(|path| {
-            WITH_EXTENTS.contains(&path.mount.file_system().type_name())
-        });
+        && description
+            .path()
+            .is_some_and(|path| WITH_EXTENTS.contains(&path.mount.file_system().type_name()));
     if !has_extents {
         return Err(Errno::EOPNOTSUPP);
     }

@@ -39,10 +39,13 @@ fn inotify_add_watch(
     mask: u32,
 ) -> Result<i32, Errno> {
     let mask = WatchMask::from_bits_truncate(mask);
-    if mask.is_empty() || mask.contains(WatchMask::MASK_ADD | WatchMask::MASK_CREATE) {
+    if mask.is_empty() {
         return Err(Errno::EINVAL);
     }
     let file = task.usable_file(descriptor)?;
+    if mask.contains(WatchMask::MASK_ADD | WatchMask::MASK_CREATE) {
+        return Err(Errno::EINVAL);
+    }
     let instance = file.downcast::<InotifyFile>().ok_or(Errno::EINVAL)?;
     let lookup = if mask.contains(WatchMask::DONT_FOLLOW) { uapi::AT_SYMLINK_NOFOLLOW } else { 0 };
     let place = Scope::new(task).find_at(task, Fd::WORKING_DIRECTORY, path, lookup)?;

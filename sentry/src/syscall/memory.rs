@@ -288,7 +288,8 @@ fn process_madvise(
     let memory = target.memory().ok_or(Errno::ESRCH)?;
     let is_own = memory.id() == task.memory().id();
     if !is_own {
-        if !matches!(advice, uapi::MADV_COLD | uapi::MADV_PAGEOUT | uapi::MADV_WILLNEED | uapi::MADV_COLLAPSE) {
+        if !matches!(advice, uapi::MADV_COLD | uapi::MADV_PAGEOUT | uapi::MADV_WILLNEED | uapi::MADV_COLLAPSE)
+        {
             return Err(Errno::EINVAL);
         }
         check_access(task.task(), &target).map_err(|_| Errno::EACCES)?;

@@ -17,8 +17,8 @@ use crate::fs::locks::LockOwner;
 use crate::fs::mqueue::{self, QueueFile, QueueRequest};
 use crate::fs::{Caller, FileDescription, OpenFlags};
 use crate::ipc::{
-    COOKIE_BYTES, Cookie, MAX_PRIORITIES, Message, Notification, NotificationKind, PendingPosixReception, PosixQueue,
-    PosixReceived, QueueAttributes,
+    COOKIE_BYTES, Cookie, MAX_PRIORITIES, Message, Notification, NotificationKind, PendingPosixReception,
+    PosixQueue, PosixReceived, QueueAttributes,
 };
 use crate::limits::Resource;
 use crate::net::SocketFile;

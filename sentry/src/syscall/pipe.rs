@@ -1,5 +1,6 @@
 //! pipe(2) and pipe2(2).
 
+use linux_raw_sys::general as uapi;
 use syscalls::Sysno;
 
 use super::Handler;
@@ -16,10 +17,15 @@ fn pipe(task: &mut CurrentTask, place: UserPointer<[Fd; 2]>) -> Result<(), Errno
 }
 
 fn pipe2(task: &mut CurrentTask, place: UserPointer<[Fd; 2]>, flags: u32) -> Result<(), Errno> {
-    let flags = OpenFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    // `O_NOTIFICATION_PIPE`: nothing is told through pipes here.
+    let is_for_notifications = flags & uapi::O_EXCL != 0;
+    let flags = OpenFlags::from_bits(flags & !uapi::O_EXCL).ok_or(Errno::EINVAL)?;
     let accepted = OpenFlags::CLOEXEC | OpenFlags::NONBLOCK | OpenFlags::DIRECT;
     if !accepted.contains(flags) {
         return Err(Errno::EINVAL);
+    }
+    if is_for_notifications {
+        return Err(Errno::ENOPKG);
     }
     let credentials = task.credentials();
     let (uid, gid) = (credentials.fs_uid, credentials.fs_gid);

@@ -243,10 +243,12 @@ pub(super) fn transfer(
     let moved = match direction {
         Direction::Read => {
             let flags = read_write_flags(flags, WRITE_FLAGS | RWF_NOAPPEND)?;
+            check_nowait(&file, flags, false)?;
             vfs_read(task, &file, buffers, at, flags & uapi::RWF_NOWAIT != 0)?
         }
         Direction::Write => {
             let flags = read_write_flags(flags, WRITE_FLAGS)?;
+            check_nowait(&file, flags, true)?;
             let (never_waits, appends) = (flags & uapi::RWF_NOWAIT != 0, flags & uapi::RWF_APPEND != 0);
             vfs_write(task, &file, buffers, at, WriteFlags { never_waits, appends })?
         }
@@ -263,6 +265,12 @@ const RWF_NOAPPEND: u32 = 0x20;
 
 fn read_write_flags(flags: u32, known: u32) -> Result<u32, Errno> {
     if flags & !known == 0 { Ok(flags) } else { Err(Errno::EOPNOTSUPP) }
+}
+
+/// Fails if `flags` want no wait of a file that cannot do without.
+fn check_nowait(file: &FileDescription, flags: u32, is_write: bool) -> Result<(), Errno> {
+    let is_wanted = flags & uapi::RWF_NOWAIT != 0;
+    if is_wanted && !file.file().offers_nowait(is_write) { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
 }
 
 fn check_offset(offset: i64) -> Result<u64, Errno> {

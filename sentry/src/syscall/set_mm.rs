@@ -58,8 +58,7 @@ pub(super) fn set_mm(
     (size, fifth): (u64, u64),
 ) -> Result<(), Errno> {
     let option = u32::try_from(option).map_err(|_| Errno::EINVAL)?;
-    let takes_size =
-        matches!(option, pr::PR_SET_MM_AUXV | pr::PR_SET_MM_MAP | pr::PR_SET_MM_MAP_SIZE);
+    let takes_size = matches!(option, pr::PR_SET_MM_AUXV | pr::PR_SET_MM_MAP | pr::PR_SET_MM_MAP_SIZE);
     if fifth != 0 || size != 0 && !takes_size {
         return Err(Errno::EINVAL);
     }

@@ -38,6 +38,13 @@ fn newfstatat(
     place: UserPointer<Stat>,
     flags: u32,
 ) -> Result<(), Errno> {
+    // With an empty path it is fstat(2), and no other flag is looked at.
+    if flags & uapi::AT_EMPTY_PATH != 0
+        && directory.0 >= 0
+        && (path.is_null() || path.read(task).is_ok_and(|path| path.is_empty()))
+    {
+        return fstat(task, directory, place);
+    }
     let known = uapi::AT_SYMLINK_NOFOLLOW | uapi::AT_EMPTY_PATH | uapi::AT_NO_AUTOMOUNT;
     let flags = check_flags(flags, known)?;
     stat_at(task, directory, path, place, flags)

@@ -235,7 +235,8 @@ fn prctl(
         }
         pr::PR_SET_MM => super::set_mm::set_mm(task, argument, third, (fourth, fifth))?,
         pr::PR_MCE_KILL_GET => return Ok(pr::PR_MCE_KILL_DEFAULT.encode()),
-        pr::PR_GET_TIMING => return Ok(0),
+        pr::PR_SET_TIMING if argument != 0 => return Err(Errno::EINVAL),
+        pr::PR_GET_TIMING | pr::PR_SET_TIMING => return Ok(0),
         pr::PR_SET_VMA
         | pr::PR_SET_THP_DISABLE
         | pr::PR_GET_THP_DISABLE

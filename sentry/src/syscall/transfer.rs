@@ -234,6 +234,9 @@ fn copy_file_range(
     if is_same_file && start < target_end && target_start < end {
         return Err(Errno::EINVAL);
     }
+    if i64::try_from(start).is_err() || i64::try_from(target_start).is_err() {
+        return Err(Errno::EINVAL);
+    }
     check_directions(&source.file, &target.file)?;
     let moved = copy(task, &source, &target, wanted_len(len_bytes))?;
     source.finish(task, source_offset, start + u64_from(moved))?;
@@ -514,9 +517,7 @@ impl Manner {
     /// Has the bytes of a pipe go to another by way of `buffer`: one of them is the host's.
     fn copy(self, from: &dyn PipeEnd, to: &dyn PipeEnd, buffer: &mut [u8]) -> Result<usize, Errno> {
         match self {
-            Self::Move => {
-                from.take_with(buffer, &mut |bytes| to.write_at(bytes, 0))?.ok_or(Errno::EAGAIN)
-            }
+            Self::Move => from.take_with(buffer, &mut |bytes| to.write_at(bytes, 0))?.ok_or(Errno::EAGAIN),
             Self::Duplicate => match from.peek(buffer)? {
                 0 => Ok(0),
                 copied => to.write_at(first(buffer, copied)?, 0),
@@ -574,6 +575,9 @@ fn vmsplice(
 ) -> Result<usize, Errno> {
     let never_waits = check_flags(flags, SPLICE_FLAGS)? & uapi::SPLICE_F_NONBLOCK != 0;
     let file = task.usable_file(descriptor)?;
+    if !file.flags().is_readable() && !file.flags().is_writable() {
+        return Err(Errno::EBADF);
+    }
     let buffers = UserBuffers::vector(task, vector, count)?;
     if buffers.remaining() == 0 {
         return Ok(0);

@@ -59,11 +59,7 @@ impl UserBuffers {
         if count > MAX_PIECES {
             return Err(Errno::EINVAL);
         }
-        let vector = vector.read_array(task, count)?;
-        // What is wrong with a length is said before what is wrong with a place.
-        if vector.iter().any(|piece| i64::try_from(piece.iov_len).is_err()) {
-            return Err(Errno::EINVAL);
-        }
+        let vector = read_pieces(task, vector, count)?;
         let (mut pieces, mut remaining) = (Vec::with_capacity(vector.len()), 0);
         for Iovec { iov_base: start, iov_len: len_bytes } in vector {
             check_range(start, len_bytes)?;
@@ -163,6 +159,24 @@ impl UserBuffers {
         }
         done
     }
+}
+
+/// The pieces of an iovec. What is wrong with the length of one is said before what cannot be read behind it, and before what is
+/// wrong with a place.
+fn read_pieces(task: &CurrentTask, vector: UserPointer<Iovec>, count: usize) -> Result<Vec<Iovec>, Errno> {
+    let has_bad_length = |piece: &Iovec| i64::try_from(piece.iov_len).is_err();
+    let pieces = match vector.read_array(task, count) {
+        Ok(pieces) => pieces,
+        Err(error) => {
+            let readable = (0..count).map_while(|index| vector.element(index).read(task).ok());
+            return Err(if readable.into_iter().any(|piece| has_bad_length(&piece)) {
+                Errno::EINVAL
+            } else {
+                error
+            });
+        }
+    };
+    if pieces.iter().any(has_bad_length) { Err(Errno::EINVAL) } else { Ok(pieces) }
 }
 
 /// Fails with EFAULT for what cannot be user memory, mapped or not.

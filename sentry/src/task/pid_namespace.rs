@@ -26,7 +26,14 @@ impl PidNamespace {
 
     pub(super) fn new(id: NamespaceId, identity: Identity, parent: Option<Arc<Self>>) -> Arc<Self> {
         let level = parent.as_ref().map_or(0, |parent| parent.level + 1);
-        Arc::new(Self { id, identity, parent, level, is_over: AtomicBool::new(false), accounting: Accounting::default() })
+        Arc::new(Self {
+            id,
+            identity,
+            parent,
+            level,
+            is_over: AtomicBool::new(false),
+            accounting: Accounting::default(),
+        })
     }
 
     /// Unique in its kernel, and never given again.

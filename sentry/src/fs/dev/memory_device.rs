@@ -107,6 +107,10 @@ impl File for MemoryDevice {
         self.inode.metadata()
     }
 
+    fn offers_nowait(&self, _is_write: bool) -> bool {
+        self.kind != Kind::Full
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

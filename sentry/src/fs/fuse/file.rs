@@ -255,6 +255,14 @@ impl File for RegularFile {
         let _ = self.handle.ask(Operation::Flush, self.handle.body().u32(0).u32(0).u64(0));
     }
 
+    fn takes_direct_io(&self) -> bool {
+        true
+    }
+
+    fn offers_nowait(&self, _is_write: bool) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -405,6 +405,14 @@ impl File for HostFile {
         Some(Arc::new(HostInode { file }))
     }
 
+    fn takes_direct_io(&self) -> bool {
+        true
+    }
+
+    fn offers_nowait(&self, _is_write: bool) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -13,7 +13,7 @@ use crate::fs::inotify::{EntryChild, WatchMask};
 use crate::fs::landlock::{Reference, access_to_make, check_path};
 use crate::fs::metadata::DeviceNumber;
 use crate::fs::mount::detach_from;
-use crate::fs::permission::{Access, check_access, check_sticky};
+use crate::fs::permission::{Access, check_sticky, check_viewer_access};
 use crate::fs::resolve::{LastComponent, Resolver};
 use crate::fs::{Dentry, Path};
 use crate::landlock::FileAccess;
@@ -328,7 +328,7 @@ fn check_may_rename(
         // Its `..` changes.
         let moved = [Some(source), target.filter(|_| mode == RenameMode::Exchange)];
         for directory in moved.into_iter().flatten().filter(|moved| moved.is_directory()) {
-            check_access(&**directory.inode(), Access::WRITE, &viewer.credentials)?;
+            check_viewer_access(&**directory.inode(), Access::WRITE, viewer)?;
         }
     }
     check_not_mounted_on(source, resolver)?;
@@ -360,7 +360,7 @@ fn is_dot(name: &[u8]) -> bool {
 /// Fails unless entries of `directory` may be changed.
 fn check_may_change(directory: &Path, viewer: &Viewer) -> Result<(), Errno> {
     directory.mount.check_writable()?;
-    check_access(&**directory.inode(), Access::WRITE | Access::EXECUTE, &viewer.credentials)
+    check_viewer_access(&**directory.inode(), Access::WRITE | Access::EXECUTE, viewer)
 }
 
 /// Fails unless `child` may be removed from `directory`.

@@ -73,6 +73,13 @@ impl Opening {
     /// ETXTBSY, and those of truncating.
     pub fn finish(self, viewer: &Viewer) -> Result<Arc<FileDescription>, Errno> {
         let Self { description, truncates } = self;
+        if description.flags().contains(OpenFlags::DIRECT)
+            && !description.flags().contains(OpenFlags::PATH)
+            && !description.file().takes_direct_io()
+        {
+            description.silence();
+            return Err(Errno::EINVAL);
+        }
         description.announce(WatchMask::OPEN);
         if let (Some(path), true) = (description.path(), truncates) {
             // Linux truncates even what is opened for reading.
@@ -237,7 +244,7 @@ fn open_unnamed(
     }
     directory.mount.check_writable()?;
     let viewer = resolver.viewer;
-    check_access(&**directory.inode(), Access::WRITE | Access::EXECUTE, &viewer.credentials)?;
+    check_viewer_access(&**directory.inode(), Access::WRITE | Access::EXECUTE, viewer)?;
     let mut acls = InheritedAcls::default();
     let creation = creation(&directory, NewNode::Regular, request.mode, viewer, &mut acls)?;
     let inode = directory.inode().create_unnamed(&creation, is_linkable)?;

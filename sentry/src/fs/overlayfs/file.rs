@@ -67,6 +67,14 @@ impl File for LowerContents {
         self.real()?.sync()
     }
 
+    fn takes_direct_io(&self) -> bool {
+        true
+    }
+
+    fn offers_nowait(&self, _is_write: bool) -> bool {
+        true
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

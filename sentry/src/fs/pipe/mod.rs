@@ -599,6 +599,10 @@ impl File for PipeFile {
         }
     }
 
+    fn offers_nowait(&self, _is_write: bool) -> bool {
+        matches!(self.place, Place::Nameless(_))
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -12,13 +12,13 @@ use syscalls::Sysno;
 use super::{buffers, cancel, files, poll, submit, timeout, transfer};
 use crate::Errno;
 use crate::abi::IoUringSqe;
-use crate::cred::Credentials;
+use crate::cred::{Capabilities, Credentials};
 use crate::fs::eventfd::EventFile;
 use crate::fs::{Fd, FileDescription};
 use crate::io_uring::{Ending, Request, Ring, Server, SetupFlags, SqeFlags, Timeout};
 use crate::net::SocketFile;
 use crate::syscall::Table;
-use crate::task::{Attempt, Attempting, CurrentTask, Dispatcher};
+use crate::task::{Attempt, Attempting, CurrentTask, Dispatcher, IoPriority};
 use crate::wait::{Events, Registration};
 
 /// Does the requests of rings.
@@ -266,6 +266,16 @@ fn needs_no_poll(opcode: op) -> bool {
     )
 }
 
+/// Fails if the caller may not do input and output at `priority`, as ioprio_set(2) knows them.
+///
+/// # Errors
+/// EINVAL, EPERM.
+fn check_priority(task: &CurrentTask, priority: u16) -> Result<(), Errno> {
+    let credentials = task.credentials();
+    let is_privileged = [Capabilities::SYS_ADMIN, Capabilities::SYS_NICE].map(|right| credentials.has(right));
+    IoPriority::new(priority.into(), is_privileged.contains(&true)).map(drop)
+}
+
 /// Reads what must be known before the request begins, and checks what can be. `before` is what it is linked to.
 ///
 /// # Errors
@@ -281,6 +291,9 @@ pub(super) fn prepare(
     let is_transfer = matches!(row.waits, Waiting::IfAble);
     if sqe.ioprio != 0 && !is_transfer && !matches!(row.waits, Waiting::Always) {
         return Err(Errno::EINVAL);
+    }
+    if sqe.ioprio != 0 && is_transfer {
+        check_priority(task, sqe.ioprio)?;
     }
     if ring.flags().contains(SetupFlags::IOPOLL) && !needs_no_poll(row.opcode) {
         // No file here is asked for what has become of its transfers.

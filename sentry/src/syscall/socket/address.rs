@@ -59,10 +59,13 @@ impl UserAddressRoom {
     /// # Errors
     /// EINVAL for a negative length, EFAULT.
     pub(super) fn write_always(self, task: &CurrentTask, address: &SocketAddress) -> Result<(), Errno> {
-        if self.place.is_null() && self.len_bytes.read(task)? > 0 {
-            return Err(Errno::EFAULT);
+        let room = usize::try_from(self.len_bytes.read(task)?).map_err(|_| Errno::EINVAL)?;
+        let (shown, _) = address.bytes().split_at(room.min(address.bytes().len()));
+        if !shown.is_empty() {
+            task.memory().write_bytes(self.place.address(), shown)?;
         }
-        self.write(task, address)
+        let len_bytes = i32::try_from(address.bytes().len()).map_err(|_| Errno::EINVAL)?;
+        self.len_bytes.write(task, &len_bytes)
     }
 
     /// Copies `address` out, cut to the room, and its whole length; nothing if nobody wants it.
@@ -70,13 +73,6 @@ impl UserAddressRoom {
     /// # Errors
     /// EINVAL for a negative length, EFAULT.
     pub(super) fn write(self, task: &CurrentTask, address: &SocketAddress) -> Result<(), Errno> {
-        if self.place.is_null() {
-            return Ok(());
-        }
-        let room = usize::try_from(self.len_bytes.read(task)?).map_err(|_| Errno::EINVAL)?;
-        let (shown, _) = address.bytes().split_at(room.min(address.bytes().len()));
-        task.memory().write_bytes(self.place.address(), shown)?;
-        let len_bytes = i32::try_from(address.bytes().len()).map_err(|_| Errno::EINVAL)?;
-        self.len_bytes.write(task, &len_bytes)
+        if self.place.is_null() { Ok(()) } else { self.write_always(task, address) }
     }
 }
