@@ -182,6 +182,10 @@ impl Image {
             segment.map(memory, base, &cache, executable)?;
         }
         let (_, end) = self.span();
+        if role == Role::Program {
+            let (code, data) = self.code_and_data(base);
+            memory.update_layout(|layout| (layout.code, layout.data) = (code, data));
+        }
         Ok(Placed {
             base,
             entry: self.entry.wrapping_add(base),
@@ -189,6 +193,21 @@ impl Image {
             header_count: self.header_count,
             end: VirtualAddress(end.wrapping_add(base)),
         })
+    }
+
+    /// Where code and data begin and end, as Linux tells of them: code is what may be executed, data what lies highest.
+    fn code_and_data(
+        &self,
+        base: u64,
+    ) -> ((VirtualAddress, VirtualAddress), (VirtualAddress, VirtualAddress)) {
+        let start = |segment: &Segment| segment.address;
+        let end = |segment: &Segment| segment.address.saturating_add(segment.file_bytes);
+        let is_code = |segment: &&Segment| segment.protection.contains(Protection::EXECUTE);
+        let code = self.segments.iter().filter(is_code);
+        let code = (code.clone().map(start).min().unwrap_or(0), code.map(end).max().unwrap_or(0));
+        let data = (self.segments.iter().map(start).max(), self.segments.iter().map(end).max());
+        let placed = |address: u64| VirtualAddress(address.wrapping_add(base));
+        ((placed(code.0), placed(code.1)), (placed(data.0.unwrap_or(0)), placed(data.1.unwrap_or(0))))
     }
 
     /// Finds room for a position-independent image, and returns what is to be added to its addresses.
