@@ -9,7 +9,7 @@ use super::inode::{NewNode, NodeCreation, Viewer};
 use super::mount::{Mount, MountFlags};
 use super::path::Path;
 use super::tmpfs::{self, MemoryResources, TmpfsOptions};
-use super::{File, FileDescription, OpenFlags, SecretFile};
+use super::{File, FileDescription, HugeFile, OpenFlags, SecretFile};
 use crate::Errno;
 
 /// The tmpfs of files without a mount point.
@@ -40,6 +40,22 @@ impl MemoryFiles {
     ) -> Result<Arc<FileDescription>, Errno> {
         let (path, file) = self.open_new(name, permissions, seals, viewer)?;
         Ok(FileDescription::new(file, Some(path), OpenFlags::RDWR | OpenFlags::LARGEFILE))
+    }
+
+    /// As [`Self::create`], of huge pages of `page_bytes` each.
+    ///
+    /// # Errors
+    /// ENOSPC.
+    pub fn create_huge(
+        &self,
+        name: &[u8],
+        (permissions, seals): (u32, u32),
+        page_bytes: u64,
+        viewer: &Viewer,
+    ) -> Result<Arc<FileDescription>, Errno> {
+        let (path, file) = self.open_new(name, permissions, seals, viewer)?;
+        let flags = OpenFlags::RDWR | OpenFlags::LARGEFILE;
+        Ok(FileDescription::new(HugeFile::new(file, page_bytes), Some(path), flags))
     }
 
     /// Makes and opens an empty file of secret memory (`man 2 memfd_secret`).

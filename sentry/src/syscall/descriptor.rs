@@ -24,7 +24,8 @@ use crate::platform::VirtualAddress;
 use crate::seccomp::ListenerFile;
 use crate::task::{CurrentTask, ProcessFile, Tid};
 
-pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![dup, dup2, dup3, fcntl, ioctl, memfd_create, memfd_secret];
+pub(super) const HANDLERS: &[(Sysno, Handler)] =
+    handlers![dup, dup2, dup3, fcntl, ioctl, memfd_create, memfd_secret];
 
 fn dup(task: &mut CurrentTask, descriptor: Fd) -> Result<Fd, Errno> {
     let file = task.file(descriptor)?;
@@ -147,6 +148,11 @@ fn set_status(
 ) -> Result<(), Errno> {
     let flags = OpenFlags::from_bits_truncate(unsigned(argument));
     description.file().check_status_flags(flags)?;
+    // A pipe has packets by it.
+    let takes_direct = description.file().takes_direct_io() || description.file().pipe_end().is_some();
+    if flags.contains(OpenFlags::DIRECT) && !takes_direct {
+        return Err(Errno::EINVAL);
+    }
     if let Some(path) = description.path()
         && (flags ^ description.flags()).contains(OpenFlags::APPEND)
     {
@@ -383,8 +389,12 @@ fn memfd_secret(task: &mut CurrentTask, flags: u32) -> Result<Fd, Errno> {
 
 fn memfd_create(task: &mut CurrentTask, name: UserPointer<u8>, flags: u32) -> Result<Fd, Errno> {
     const MAX_NAME_LEN: usize = 249;
+    const HUGE_PAGE_SHIFTS: [(u32, u32); 3] = [(0, 21), (21, 21), (30, 30)];
     let known = uapi::MFD_CLOEXEC | uapi::MFD_ALLOW_SEALING | uapi::MFD_NOEXEC_SEAL | uapi::MFD_EXEC;
-    let flags = check_flags(flags, known)?;
+    let sizes = uapi::MFD_HUGE_MASK << uapi::MFD_HUGE_SHIFT;
+    let is_huge = flags & uapi::MFD_HUGETLB != 0;
+    let all = if is_huge { known | uapi::MFD_HUGETLB | sizes } else { known };
+    let flags = check_flags(flags, all)?;
     let is_executable = flags & uapi::MFD_NOEXEC_SEAL == 0;
     if flags & uapi::MFD_EXEC != 0 && !is_executable {
         return Err(Errno::EINVAL);
@@ -398,7 +408,13 @@ fn memfd_create(task: &mut CurrentTask, name: UserPointer<u8>, flags: u32) -> Re
     };
     let permissions = if is_executable { 0o777 } else { 0o666 };
     let files = task.kernel().file_systems().memory_files()?;
-    let file = files.create(&[b"memfd:", &*name].concat(), permissions, seals, &task.viewer())?;
+    let (name, viewer) = ([b"memfd:", &*name].concat(), task.viewer());
+    let wanted_shift = flags >> uapi::MFD_HUGE_SHIFT & uapi::MFD_HUGE_MASK;
+    let shift = HUGE_PAGE_SHIFTS.iter().find(|(wanted, _)| *wanted == wanted_shift).map(|(_, shift)| *shift);
+    let file = match shift.ok_or(Errno::ENODEV)? {
+        shift if is_huge => files.create_huge(&name, (permissions, seals), 1 << shift, &viewer)?,
+        _ => files.create(&name, permissions, seals, &viewer)?,
+    };
     let bounds = task.descriptor_bounds();
     let is_close_on_exec = flags & uapi::MFD_CLOEXEC != 0;
     task.descriptors().install(file, 0, is_close_on_exec, bounds)

@@ -14,7 +14,7 @@ use super::mount::Instance;
 use super::network::Network;
 use super::pseudo::{
     Child, Children, Directory, Entry, Node, PseudoInode, Subject, directory, parse_number, refused_creation,
-    text,
+    setting, text,
 };
 use super::{DeviceNumber, FileKind, FileSystem, FileSystemInfo, Inode, NewNode, Viewer};
 use crate::Errno;
@@ -180,7 +180,32 @@ static KERNEL: Directory<Machine> = fixed(&[
     directory("security", &EMPTY),
     directory("tracing", &EMPTY),
 ]);
-static MEMORY: Directory<Machine> = fixed(&[directory("transparent_hugepage", &HUGE_PAGES)]);
+static MEMORY: Directory<Machine> =
+    fixed(&[directory("hugepages", &HUGE_PAGE_SIZES), directory("transparent_hugepage", &HUGE_PAGES)]);
+
+static HUGE_PAGE_SIZES: Directory<Machine> = fixed(&[
+    directory("hugepages-1048576kB", &HUGE_PAGE_POOL),
+    directory("hugepages-2048kB", &HUGE_PAGE_POOL),
+]);
+
+/// Nothing is set aside.
+static HUGE_PAGE_POOL: Directory<Machine> = fixed(&[
+    text("free_hugepages", |_, _| Ok(b"0\n".into())),
+    huge_pages("nr_hugepages"),
+    huge_pages("nr_hugepages_mempolicy"),
+    huge_pages("nr_overcommit_hugepages"),
+    text("resv_hugepages", |_, _| Ok(b"0\n".into())),
+    text("surplus_hugepages", |_, _| Ok(b"0\n".into())),
+]);
+
+/// A number of huge pages: there is never a piece of memory for one, however many are wanted.
+const fn huge_pages(name: &'static str) -> Entry<Machine> {
+    fn set(_: &Machine, _: &Viewer, text: &[u8]) -> Result<(), Errno> {
+        let number = std::str::from_utf8(text).ok().and_then(|text| text.trim().parse::<u64>().ok());
+        number.map(drop).ok_or(Errno::EINVAL)
+    }
+    setting(name, |_, _| Ok(b"0\n".into()), set)
+}
 
 static HUGE_PAGES: Directory<Machine> = fixed(&[
     text("defrag", |_, _| Ok(b"always defer defer+madvise madvise [never]\n".into())),

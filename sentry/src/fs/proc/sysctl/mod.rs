@@ -451,9 +451,9 @@ static VM: Directory<About> = Directory {
         fixed!("max_map_count", 65530),
         fixed!("mmap_min_addr", 65536),
         fixed!("mmap_rnd_bits", 28),
-        fixed!("nr_hugepages", 0),
-        fixed!("nr_hugepages_mempolicy", 0),
-        fixed!("nr_overcommit_hugepages", 0),
+        huge_pages("nr_hugepages"),
+        huge_pages("nr_hugepages_mempolicy"),
+        huge_pages("nr_overcommit_hugepages"),
         fixed!("numa_zonelist_order", "Node"),
         number!("overcommit_memory", "vm.overcommit_memory", 0, 0..=2),
         number!("overcommit_ratio", "vm.overcommit_ratio", 50, 0..=100),
@@ -542,6 +542,12 @@ fn may_limit(
 
 fn nothing(_about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     Ok(b"0\n".into())
+}
+
+/// A number of huge pages: there is never a piece of memory for one, however many are wanted.
+const fn huge_pages(name: &'static str) -> Entry<About> {
+    let read: crate::fs::pseudo::Read<About> = |_, _| Ok(line(0));
+    Entry { name, permissions: 0o644, node: Node::Setting(read, |_, _, text| parse::<u64>(text).map(drop)) }
 }
 
 fn accept(_about: &About, _viewer: &Viewer, _text: &[u8]) -> Result<(), Errno> {
