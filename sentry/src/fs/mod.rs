@@ -79,6 +79,7 @@ mod task_fs;
 pub mod terminal;
 pub mod timerfd;
 pub mod tmpfs;
+pub mod userfaultfd;
 pub mod volume;
 mod write_count;
 

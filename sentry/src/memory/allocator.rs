@@ -208,7 +208,7 @@ impl FrameAllocator {
     }
 
     /// An id for what takes its memory from here: no two address spaces or page caches have the same.
-    pub(super) fn new_id(&self) -> u64 {
+    pub fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 

@@ -15,6 +15,7 @@ use super::page_cache::{PageCache, Presence};
 use super::stream::{MAX_WINDOW, Streams};
 use super::table::{Entry, EntryFlags, FrameTable};
 use super::unmapped_area::{MIN_PAGE, STACK_GUARD_PAGES};
+use super::userfault::{FaultHandler, UserFault};
 use super::{FrameAllocator, MemoryAccount};
 use crate::Errno;
 use crate::heap;
@@ -116,6 +117,8 @@ pub(super) struct Touch {
     pub(super) is_forced: bool,
     /// Whether another process does it, or the sentry keeps the page.
     pub(super) is_foreign: bool,
+    /// Whether user code does it, not a system call.
+    pub(super) is_user: bool,
     /// The pages to bring in if that is known; otherwise experience decides.
     pub(super) window: Option<Range<u64>>,
 }
@@ -123,7 +126,7 @@ pub(super) struct Touch {
 impl Touch {
     /// A touch as user code does it.
     pub(super) fn new(access: Access) -> Self {
-        Self { access, is_forced: false, is_foreign: false, window: None }
+        Self { access, is_forced: false, is_foreign: false, is_user: false, window: None }
     }
 
     /// Whether `mapping` allows it.
@@ -146,6 +149,10 @@ impl Touch {
     /// Whether `entry` of `mapping` needs nothing more for it.
     pub(super) fn is_served_by(&self, mapping: &Mapping, entry: Entry) -> bool {
         let is_writable_at_once = mapping.is_shared() && !mapping.notes_writes();
+        let is_protected = entry.has(EntryFlags::WRITE_PROTECTED) && entry.has(EntryFlags::PRIVATE);
+        if is_protected && self.access.contains(Access::WRITE) {
+            return false;
+        }
         !self.access.contains(Access::WRITE) || is_writable_at_once || entry.has(EntryFlags::EXCLUSIVE)
     }
 }
@@ -156,6 +163,8 @@ pub(super) enum Outcome {
     Mapped(FaultKind),
     /// Pages are to be fetched with no lock held; then the fault is to be tried again.
     Fetch { cache: Arc<PageCache>, index: u64, window: Range<u64> },
+    /// Somebody else is to see to it, with no lock held; then the fault is to be tried again.
+    Handle { handler: Arc<dyn FaultHandler>, fault: UserFault },
 }
 
 impl MemoryManager {
@@ -170,7 +179,7 @@ impl MemoryManager {
             self.note_shortage();
             return Err(FaultError::OutOfMemory);
         }
-        self.fault_in(address.0 >> PAGE_SHIFT, &Touch::new(access))
+        self.fault_in(address.0 >> PAGE_SHIFT, &Touch { is_user: true, ..Touch::new(access) })
     }
 
     /// Brings in `page`, and what belongs to it. That it is still there afterwards is likely, not sure.
@@ -188,6 +197,7 @@ impl MemoryManager {
                     let kind = if has_fetched { FaultKind::Fetched } else { kind };
                     return Ok(Served { kind, has_reclaimed });
                 }
+                Ok(Outcome::Handle { handler, fault }) => handler.serve(fault),
                 Ok(Outcome::Fetch { cache, index, window }) => {
                     has_fetched = true;
                     fetch(&cache, index, window, self.payer().as_ref())
@@ -387,9 +397,24 @@ pub(super) struct Filler<'a> {
 impl Filler<'_> {
     /// Brings in `page` for `touch`, and maps it and its neighbours.
     fn serve(&mut self, page: u64, touch: &Touch) -> Result<Outcome, FaultError> {
+        let entry = self.pages.get(page);
+        let Some(registration) = &self.mapping.userfaults else { return self.bring_in(page, touch) };
+        let manner = (touch.access.contains(Access::WRITE), touch.is_user);
+        if let Some((handler, fault)) = registration.fault(self.mapping, page, entry, manner) {
+            return Ok(Outcome::Handle { handler, fault });
+        }
+        // Of the neighbours somebody else is to hear.
+        self.bring_in(page, &Touch { window: Some(page..page + 1), ..touch.clone() })
+    }
+
+    /// Brings in `page` without asking anybody.
+    fn bring_in(&mut self, page: u64, touch: &Touch) -> Result<Outcome, FaultError> {
         let bounds = &self.mapping.pages;
         let block_start = page - page % CHUNK_FRAMES as u64;
-        let block = intersect(&(block_start..block_start + CHUNK_FRAMES as u64), bounds);
+        let block = match self.mapping.userfaults {
+            Some(_) => page..page + 1,
+            None => intersect(&(block_start..block_start + CHUNK_FRAMES as u64), bounds),
+        };
         let mut changed = block.clone();
         let mut kind = FaultKind::Resident;
         if self.pages.get(page).is_none() {
@@ -406,7 +431,15 @@ impl Filler<'_> {
                 },
             };
         }
-        let Some(entry) = self.pages.get(page) else { return Ok(self.fetch_for(page, touch)) };
+        let Some(mut entry) = self.pages.get(page) else { return Ok(self.fetch_for(page, touch)) };
+        if entry.has(EntryFlags::WRITE_PROTECTED)
+            && entry.has(EntryFlags::PRIVATE)
+            && touch.access.contains(Access::WRITE)
+        {
+            // Nobody is there any more who would hear of it.
+            entry = entry.without(EntryFlags::WRITE_PROTECTED);
+            self.pages.replace_flags(page, entry);
+        }
         if !touch.is_served_by(self.mapping, entry) {
             kind = if self.mapping.is_shared() { kind } else { FaultKind::Copied };
             let owned = match self.mapping.is_shared() {
@@ -659,7 +692,8 @@ pub(super) fn map_resident(
     let mut batch = Batch::default();
     let mut outcome = Ok(());
     for (page, entry) in table.range(pages.clone()) {
-        let access = mapping.access(entry.has(EntryFlags::EXCLUSIVE));
+        let is_exclusive = entry.has(EntryFlags::EXCLUSIVE) && !entry.has(EntryFlags::WRITE_PROTECTED);
+        let access = mapping.access(is_exclusive);
         let is_text = !entry.has(EntryFlags::PRIVATE) && mapping.is_text();
         if page != batch.pages.end || access != batch.access || is_text != batch.text_of.is_some() {
             outcome = outcome.and_then(|()| batch.flush(space));

@@ -192,6 +192,7 @@ fn copy_of(mapping: &Mapping, child: &MemoryManager) -> Mapping {
         contents,
         policy: mapping.policy,
         name: mapping.name.clone(),
+        userfaults: None,
     }
 }
 

@@ -83,6 +83,7 @@ impl MemoryManager {
                 contents: Contents::Frames { frames: frames.clone(), first, name },
                 policy: MemoryPolicy::default(),
                 name: None,
+                userfaults: None,
             });
             edit.fill_new(page..page + 1);
         }
@@ -390,6 +391,7 @@ impl Edit<'_> {
             contents,
             policy,
             name: None,
+            userfaults: None,
         };
         self.check_room(&pages, len - self.state.mappings.pages_in(pages.clone()))?;
         self.check_commit(&mapping, len)?;
@@ -629,6 +631,7 @@ impl Edit<'_> {
             contents: Contents::Anonymous,
             policy: MemoryPolicy::default(),
             name: None,
+            userfaults: None,
         };
         self.check_room(&pages, len)?;
         self.check_commit(&heap, len)?;

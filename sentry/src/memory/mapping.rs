@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Frame;
 use super::page_cache::{Attachment, PageCache};
 use super::policy::MemoryPolicy;
+use super::userfault::Registration;
 use crate::platform::{Access, PAGE_SHIFT, VirtualAddress, VirtualRange};
 use crate::process_identity::ProcessIdentity;
 
@@ -115,6 +116,8 @@ pub(super) struct Mapping {
     pub(super) policy: MemoryPolicy,
     /// What the program calls it (PR_SET_VMA_ANON_NAME).
     pub(super) name: Option<Arc<[u8]>>,
+    /// Who hears of touches of what is not there (`man 2 userfaultfd`).
+    pub(super) userfaults: Option<Registration>,
 }
 
 impl Mapping {
@@ -217,6 +220,7 @@ impl Mapping {
             && self.flags == next.flags
             && self.policy == next.policy
             && self.name == next.name
+            && self.userfaults == next.userfaults
             && match (&self.contents, &next.contents) {
                 (Contents::Anonymous, Contents::Anonymous) => true,
                 (

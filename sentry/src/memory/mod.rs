@@ -52,6 +52,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod unmapped_area;
+mod userfault;
 
 pub use account::{FrameUse, MemoryAccount, MemoryEvents};
 pub use allocator::{FrameAllocator, MemoryStatistics};
@@ -69,3 +70,4 @@ pub use policy::{MemoryPolicy, NodeMask, RequestedMode};
 pub use remap::RemapFlags;
 pub use report::{CodePlace, MappingInfo, MemorySizes, PageState};
 pub use request::{Backing, MapFlags, MapRequest, Protection};
+pub use userfault::{FaultHandler, UserFault, UserfaultModes};

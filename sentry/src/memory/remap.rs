@@ -96,6 +96,7 @@ fn reservation(pages: Range<u64>) -> Mapping {
         contents: Contents::Anonymous,
         policy: MemoryPolicy::default(),
         name: None,
+        userfaults: None,
     }
 }
 

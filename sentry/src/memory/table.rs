@@ -26,6 +26,8 @@ bitflags::bitflags! {
         const EXCLUSIVE = 1 << 30;
         /// In a cache: the contents are not what the file's source would give.
         const DIRTY = 1 << 29;
+        /// In an address space, for private pages: who writes is told of (`man 2 userfaultfd`), whoever has the frame.
+        const WRITE_PROTECTED = 1 << 29;
         /// Tables count the entries that have one of these.
         const MARKED = Self::PRIVATE.bits() | Self::DIRTY.bits();
     }
@@ -48,6 +50,11 @@ impl Entry {
     /// The same frame with other flags.
     pub(super) fn with(self, flags: EntryFlags) -> Self {
         Self::new(self.number(), flags)
+    }
+
+    /// The same without some flags.
+    pub(super) fn without(self, flags: EntryFlags) -> Self {
+        Self(self.0 & !flags.bits())
     }
 
     /// Whether all of `flags` are set.
@@ -132,6 +139,11 @@ impl FrameTable {
             leaf.set(index, changed);
             self.marked_len += u64::from(changed.has(EntryFlags::MARKED));
         }
+    }
+
+    /// Gives `page`, if it is there, the flags of `entry`.
+    pub(super) fn replace_flags(&mut self, page: u64, entry: Entry) {
+        self.set_flags(page, EntryFlags::from_bits_truncate(entry.0));
     }
 
     /// The entries of `pages`, in order.

@@ -63,6 +63,7 @@ mod timerfd;
 pub(crate) mod trace;
 mod transfer;
 mod user_buffers;
+mod userfaultfd;
 mod xattr;
 
 use crate::Errno;

@@ -63,6 +63,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::time::HANDLERS,
     super::timerfd::HANDLERS,
     super::transfer::HANDLERS,
+    super::userfaultfd::HANDLERS,
     super::xattr::HANDLERS,
 ];
 

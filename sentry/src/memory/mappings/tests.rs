@@ -12,6 +12,7 @@ fn anonymous(pages: Range<u64>, protection: Access) -> Mapping {
         contents: Contents::Anonymous,
         policy: MemoryPolicy::default(),
         name: None,
+        userfaults: None,
     }
 }
 

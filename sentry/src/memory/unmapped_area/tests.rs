@@ -17,6 +17,7 @@ fn mappings(ranges: &[(Range<u64>, MappingFlags)]) -> Mappings {
             contents,
             policy: MemoryPolicy::default(),
             name: None,
+            userfaults: None,
         });
     }
     mappings
@@ -86,6 +87,7 @@ fn apply(mappings: &mut Mappings, change: &Change) {
                 contents,
                 policy: MemoryPolicy::default(),
                 name: None,
+                userfaults: None,
             });
         }
         Change::Unmap { pages } => drop(mappings.take(pages)),
