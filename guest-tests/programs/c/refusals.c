@@ -19,6 +19,9 @@ static void direct_io_is_for_files_with_blocks(void) {
   int event = OK(eventfd(1, 0));
   CHECK_ERRNO(fcntl(event, F_SETFL, O_DIRECT), EINVAL);
   CHECK_ERRNO(fallocate(event, 0, INT64_MAX, 5), ENODEV);
+  CHECK_ERRNO(write(event, wild, 12), EINVAL);
+  CHECK_ERRNO(write(event, wild, 8), EFAULT);
+  CHECK_ERRNO(syscall(SYS_rt_sigaction, 68, wild, NULL, 8), EFAULT);
   OK(close(event));
 }
 
@@ -98,6 +101,22 @@ static void the_rest(void) {
   CHECK_ERRNO(copy_file_range(memory, &zero, memory, &low, 4097, 0), EINVAL);
 }
 
+static void rings_are_not_sent(void) {
+  char parameters[120] = {0};
+  int ring = syscall(SYS_io_uring_setup, 4, parameters), pair[2];
+  if (ring < 0) return; // Not everybody may have one.
+  OK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(int))];
+  } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+  memcpy(CMSG_DATA(&control.header), &ring, sizeof ring);
+  struct iovec byte = {"x", 1};
+  struct msghdr message = {.msg_iov = &byte, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  CHECK_ERRNO(sendmsg(pair[0], &message, 0), EINVAL);
+  close(ring), close(pair[0]), close(pair[1]);
+}
+
 // Whoever looks into the directory of the own descriptors is refused what it cannot do, not for want of permission.
 static void own_descriptors_are_not_entries_to_be_changed(void) {
   pid_t pid;
@@ -117,6 +136,7 @@ int main(void) {
   the_first_bad_length_counts();
   an_empty_path_is_fstat();
   the_rest();
+  rings_are_not_sent();
   own_descriptors_are_not_entries_to_be_changed();
   return 0;
 }

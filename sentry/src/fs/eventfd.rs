@@ -118,6 +118,10 @@ impl File for EventFile {
         false
     }
 
+    fn check_write_len(&self, len_bytes: u64) -> Result<(), Errno> {
+        if len_bytes == size_of::<u64>() as u64 { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
     fn offers_nowait(&self, is_write: bool) -> bool {
         !is_write
     }

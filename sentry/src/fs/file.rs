@@ -258,6 +258,14 @@ pub trait File: Send + Sync + Any {
         true
     }
 
+    /// Fails if nothing of `len_bytes` bytes can be written, which is said before anything of user memory.
+    ///
+    /// # Errors
+    /// EINVAL.
+    fn check_write_len(&self, _len_bytes: u64) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// Whether it can be open with O_DIRECT.
     fn takes_direct_io(&self) -> bool {
         false

@@ -152,7 +152,9 @@ fn file_backing(
 ) -> Result<Backing, Errno> {
     let file_kind = file.metadata()?.kind();
     // Linux's MAX_LFS_FILESIZE; what is no file with a size has no other bound than addresses have.
+    let is_nameless = file_kind == FileKind::Regular && file.path().is_none();
     let has_size = matches!(file_kind, FileKind::Regular | FileKind::Socket | FileKind::BlockDevice);
+    let has_size = has_size && !is_nameless;
     if !place.fits(if has_size { i64::MAX.cast_unsigned() } else { u64::MAX }) {
         return Err(Errno::EOVERFLOW);
     }
@@ -161,8 +163,8 @@ fn file_backing(
     if kind == uapi::MAP_SHARED_VALIDATE && raw_flags & !(VALIDATED_FLAGS | uapi::MAP_TYPE) != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    let may_be_private = file.downcast::<SecretFile>().is_none();
-    if !is_shared && !(kind == uapi::MAP_PRIVATE && may_be_private) {
+    let is_private = kind == uapi::MAP_PRIVATE && file.downcast::<SecretFile>().is_none();
+    if !is_shared && !is_private {
         return Err(Errno::EINVAL);
     }
     let mut max_protection = Protection::all();

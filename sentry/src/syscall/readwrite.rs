@@ -84,7 +84,13 @@ impl UserMemory {
             return Err(Errno::EINVAL);
         }
         match self {
-            Self::Buffer(buffer) => UserBuffers::single(buffer),
+            Self::Buffer(buffer) => {
+                let buffers = UserBuffers::single(buffer)?;
+                if direction == Direction::Write {
+                    file.file().check_write_len(buffer.len_bytes)?;
+                }
+                Ok(buffers)
+            }
             Self::Pieces(vector, count) => UserBuffers::vector(task, vector, count),
         }
     }
@@ -267,10 +273,11 @@ fn read_write_flags(flags: u32, known: u32) -> Result<u32, Errno> {
     if flags & !known == 0 { Ok(flags) } else { Err(Errno::EOPNOTSUPP) }
 }
 
-/// Fails if `flags` want no wait of a file that cannot do without.
+/// Fails if `flags` want no wait of a file that cannot do without, or anything of a directory.
 fn check_nowait(file: &FileDescription, flags: u32, is_write: bool) -> Result<(), Errno> {
-    let is_wanted = flags & uapi::RWF_NOWAIT != 0;
-    if is_wanted && !file.file().offers_nowait(is_write) { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
+    let is_unfit = flags & uapi::RWF_NOWAIT != 0 && !file.file().offers_nowait(is_write);
+    let is_directory = file.path().is_some_and(|path| path.is_directory());
+    if is_unfit || is_directory && flags & !uapi::RWF_HIPRI != 0 { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
 }
 
 fn check_offset(offset: i64) -> Result<u64, Errno> {

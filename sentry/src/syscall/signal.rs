@@ -50,13 +50,14 @@ pub(super) fn read_mask(
 
 fn rt_sigaction(
     task: &mut CurrentTask,
-    signal: Signal,
+    signal: i32,
     new: UserPointer<[u64; 4]>,
     old: UserPointer<[u64; 4]>,
     size: u64,
 ) -> Result<(), Errno> {
     check_set_size(size)?;
     let new = new.read_unless_null(task)?.map(Action::from_words);
+    let signal = Signal::new(signal)?;
     let actions = task.thread_group().signal_actions();
     let replaced = match new {
         None => actions.lock().get(signal),

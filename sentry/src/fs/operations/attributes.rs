@@ -4,6 +4,7 @@ use crate::Errno;
 use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid};
 use crate::fs::Path;
 use crate::fs::acl::AclKind;
+use crate::fs::description_inode::DescriptionInode;
 use crate::fs::file_capabilities;
 use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inotify::WatchMask;
@@ -16,6 +17,17 @@ use crate::landlock::FileAccess;
 
 const SET_GID: u32 = 0o2000;
 
+/// Fails for an open file that no file system names and that has no attributes of its own, whoever asks.
+///
+/// # Errors
+/// EOPNOTSUPP.
+fn check_has_attributes(path: &Path) -> Result<(), Errno> {
+    match path.inode().as_any().is::<DescriptionInode>() {
+        true => path.inode().set_attributes(&AttributeChanges::default()),
+        false => Ok(()),
+    }
+}
+
 /// chmod(2).
 ///
 /// # Errors
@@ -26,6 +38,7 @@ pub fn change_mode(path: &Path, permissions: u32, credentials: &Credentials) -> 
         return Err(Errno::EOPNOTSUPP);
     }
     check_without(&**path.inode(), FileFlags::PROTECTING)?;
+    check_has_attributes(path)?;
     let metadata = path.inode().metadata()?;
     check_owner(&metadata, credentials)?;
     let mut permissions = permissions & PERMISSION_BITS;
@@ -57,6 +70,7 @@ pub fn change_owner(
     if uid.is_some() || gid.is_some() {
         check_without(&**path.inode(), FileFlags::PROTECTING)?;
     }
+    check_has_attributes(path)?;
     let metadata = path.inode().metadata()?;
     if !credentials.has_over(metadata.uid, metadata.gid, Capabilities::CHOWN) {
         let is_owner = metadata.uid == credentials.fs_uid;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use linux_raw_sys::io_uring as uapi;
+use linux_raw_sys::io_uring::{self as uapi, io_uring_op as op};
 
 use super::operation::Outcome;
 use crate::Errno;
@@ -93,7 +93,8 @@ fn give_back(ring: &Ring, request: &Request, picked: Picked) {
 /// Adds to `ending` which buffer was chosen. One that nothing went into is free again.
 pub(super) fn tell(ring: &Ring, request: &Request, ending: Ending) -> Ending {
     let Some(picked) = request.picked.lock().take() else { return ending };
-    if ending.result < 0 {
+    let receives = request.sqe.is(op::IORING_OP_RECV) || request.sqe.is(op::IORING_OP_RECVMSG);
+    if ending.result < 0 || ending.result == 0 && receives {
         give_back(ring, request, picked);
         return ending;
     }

@@ -13,6 +13,7 @@ use crate::Errno;
 use crate::abi::{IoUringSqe, Iovec, Msghdr, io_uring_operation};
 use crate::fs::Fd;
 use crate::io_uring::{Buffer, Ending, Request, Ring, SqeFlags};
+use crate::net::{SocketFile, SocketKind};
 use crate::platform::VirtualAddress;
 use crate::syscall::arguments::{UserPointer, UserSlice};
 use crate::syscall::readwrite::{self, At, Direction, UserMemory};
@@ -209,9 +210,20 @@ pub(super) fn receive(task: &mut CurrentTask, ring: &Arc<Ring>, request: &Arc<Re
 /// Receives into `buffer`: with MSG_WAITALL until it is full, however often the request has to wait for that.
 fn receive_part(task: &mut CurrentTask, request: &Request, buffer: Buffer) -> Result<(usize, bool), Errno> {
     let flags = request.sqe.op_flags;
-    if flags & MSG_WAITALL == 0 {
-        return message::receive_into(task, Fd::HELD, slice_of(buffer), flags)
-            .map(|received| (received, false));
+    receive_all(task, request, buffer, |task, rest| {
+        message::receive_into(task, Fd::HELD, slice_of(rest), flags)
+    })
+}
+
+/// Has `step` receive into `buffer`; with MSG_WAITALL, where messages have no bounds, again and again into the rest of it.
+fn receive_all(
+    task: &mut CurrentTask,
+    request: &Request,
+    buffer: Buffer,
+    mut step: impl FnMut(&mut CurrentTask, Buffer) -> Result<usize, Errno>,
+) -> Result<(usize, bool), Errno> {
+    if request.sqe.op_flags & MSG_WAITALL == 0 || !is_stream(request) {
+        return step(task, buffer).map(|received| (received, false));
     }
     loop {
         let moved = u64::from(request.moved.load(Ordering::Relaxed));
@@ -219,7 +231,7 @@ fn receive_part(task: &mut CurrentTask, request: &Request, buffer: Buffer) -> Re
             address: buffer.address.wrapping_add(moved),
             len_bytes: buffer.len_bytes.saturating_sub(moved),
         };
-        let received = match message::receive_into(task, Fd::HELD, slice_of(rest), flags) {
+        let received = match step(task, rest) {
             Err(error) if moved == 0 || error.is_restart() => return Err(error),
             // What has come counts.
             Err(_) | Ok(0) => return Ok((usize_from(moved), moved < buffer.len_bytes)),
@@ -230,6 +242,21 @@ fn receive_part(task: &mut CurrentTask, request: &Request, buffer: Buffer) -> Re
             return Ok((usize_from(moved + received), false));
         }
     }
+}
+
+/// Whether the header at `address` has one piece of memory: several are filled by one call alone.
+fn has_one_piece(task: &CurrentTask, address: u64) -> bool {
+    UserPointer::<Msghdr>::new(address).read(task).is_ok_and(|header| header.msg_iovlen == 1)
+}
+
+/// Whether the request is about a socket from which a message may come in parts.
+fn is_stream(request: &Request) -> bool {
+    let file = file_of(request).ok();
+    let kind = file
+        .as_ref()
+        .and_then(|file| file.downcast::<SocketFile>())
+        .map(|file| file.socket().common().kind());
+    matches!(kind, Some(SocketKind::Stream | SocketKind::SequencedPacket))
 }
 
 pub(super) fn receive_message(task: &mut CurrentTask, ring: &Arc<Ring>, request: &Arc<Request>) -> Outcome {
@@ -249,6 +276,19 @@ pub(super) fn receive_message(task: &mut CurrentTask, ring: &Arc<Ring>, request:
                 let place = UserPointer::new(sqe.addr);
                 message::receive_header_into(task, Fd::HELD, place, buffer, sqe.op_flags)
                     .map(|received| (received, false))
+            })
+        });
+    }
+    if sqe.op_flags & MSG_WAITALL != 0 && is_stream(request) && has_one_piece(task, sqe.addr) {
+        return repeat(ring, request, false, |_| {
+            attempt(task, request, |task| {
+                let place = UserPointer::new(sqe.addr);
+                let header: Msghdr = place.read(task)?;
+                let piece = only_piece(task, header.msg_iov, header.msg_iovlen)?;
+                let buffer = Buffer { address: piece.iov_base, len_bytes: piece.iov_len };
+                receive_all(task, request, buffer, |task, rest| {
+                    message::receive_header_into(task, Fd::HELD, place, slice_of(rest), sqe.op_flags)
+                })
             })
         });
     }

@@ -10,6 +10,7 @@ use crate::abi::{Cmsghdr, Ucred};
 use crate::cred::{Capabilities, Gid, Groups, Uid};
 use crate::fs::Fd;
 use crate::fs::{Caller, FileDescription};
+use crate::io_uring::RingFile;
 use crate::limits::Resource;
 use crate::net::unix::{MAX_FILES, SentFiles};
 use crate::net::{ControlMessage, PeerCredentials, Socket};
@@ -94,7 +95,12 @@ fn add_files(task: &CurrentTask, files: &mut Vec<Arc<FileDescription>>, data: &[
         if files.len() >= MAX_FILES {
             return Err(Errno::EINVAL);
         }
-        files.push(task.file(Fd(i32::from_ne_bytes(*descriptor)))?);
+        let file = task.file(Fd(i32::from_ne_bytes(*descriptor)))?;
+        // A ring may hold the socket that it is sent through: nobody would ever see them go.
+        if file.downcast::<RingFile>().is_some() {
+            return Err(Errno::EINVAL);
+        }
+        files.push(file);
     }
     Ok(())
 }
