@@ -187,6 +187,7 @@ fn file_backing(
         }
         max_protection.remove(Protection::EXECUTE);
     }
+    let offset = file.file().mapped_offset(place.offset)?;
     let cache = file.file().page_cache()?;
     if raw_flags & uapi::MAP_GROWSDOWN != 0 {
         return Err(Errno::EINVAL);
@@ -202,7 +203,6 @@ fn file_backing(
         }
         max_protection.remove(Protection::WRITE);
     }
-    let offset = file.file().mapped_offset(place.offset)?;
     Ok(Backing::File { cache, offset, file: Some(file.clone()), max_protection })
 }
 
