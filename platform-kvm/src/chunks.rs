@@ -11,6 +11,8 @@
 //! count as writes (SDM 3C, "Accessed and Dirty Flags for EPT"; APM 2 15.25.6), and KVM_MEM_READONLY would refuse them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 use sentry::platform::{GuestAddress, GuestMemory, GuestMemoryError, PAGE_SIZE, PlatformError};
@@ -24,6 +26,20 @@ const RETIRED_MAX: usize = 16;
 /// Tables in a chunk.
 pub(crate) const CHUNK_PAGES: u64 = CHUNK_LEN / PAGE_SIZE;
 
+/// Chunks beyond the first of each address space take at most this part of what guest memory takes, or the least that they may take.
+const PART_FOR_FURTHER: u64 = 8;
+const LEAST_FURTHER: u64 = 128;
+
+/// The right to have one chunk beyond the first, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct FurtherChunk(Arc<AtomicU64>);
+
+impl Drop for FurtherChunk {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A piece of table memory, owned by one address space.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Chunk(u32);
@@ -34,6 +50,9 @@ pub(crate) struct Chunks {
     memory: GuestMemory,
     first_slot: u32,
     state: Mutex<State>,
+    /// How many address spaces have beyond their first, and how many they may have.
+    further: Arc<AtomicU64>,
+    further_max: u64,
     /// There is [work](State::has_work), or there will be no more.
     work: Condvar,
 }
@@ -74,7 +93,26 @@ impl Chunks {
             next: 0,
             limit,
         };
-        Ok(Self { memory, first_slot, state: Mutex::new(state), work: Condvar::new() })
+        let (further, further_max) = (Arc::default(), limit.into());
+        let (state, work) = (Mutex::new(state), Condvar::new());
+        Ok(Self { memory, first_slot, state, further, further_max, work })
+    }
+
+    /// The same, with as much for large tables as suits a guest with `memory_bytes`.
+    pub(crate) fn for_memory(self, memory_bytes: u64) -> Self {
+        let further_max = (memory_bytes / PART_FOR_FURTHER / CHUNK_LEN).max(LEAST_FURTHER);
+        Self { further_max, ..self }
+    }
+
+    /// Allows an address space that has a chunk another one. All of them together have no more than suits the guest's memory: one
+    /// that is refused starts afresh with its first, in which there is room for what an instruction touches.
+    ///
+    /// # Errors
+    /// [`PlatformError::TablesFull`].
+    pub(crate) fn allow_further(&self) -> Result<FurtherChunk, PlatformError> {
+        let add = |count: u64| (count < self.further_max).then_some(count + 1);
+        let added = self.further.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        added.map(|_| FurtherChunk(self.further.clone())).map_err(|_| PlatformError::TablesFull)
     }
 
     pub(crate) fn memory(&self) -> &GuestMemory {

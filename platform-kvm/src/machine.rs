@@ -504,7 +504,8 @@ impl Room {
         let cpuid = attempt("ask for the supported CPUID", kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES))?;
         let address_bits = cpuid::physical_address_bits(&cpuid);
         let layout = Layout::new(memory_bytes, address_bits, kvm.get_nr_memslots())?;
-        let chunks = Arc::new(Chunks::new(layout.chunks_start, layout.chunk_slot, layout.chunks_max)?);
+        let chunks = Chunks::new(layout.chunks_start, layout.chunk_slot, layout.chunks_max)?;
+        let chunks = Arc::new(chunks.for_memory(layout.memory_bytes));
         Ok(Self { cpuid, address_bits, chunks })
     }
 }

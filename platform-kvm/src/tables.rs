@@ -16,7 +16,7 @@ use sentry::platform::{
     Access, FrameRun, GuestAddress, PAGE_SIZE, PlatformError, VirtualAddress, VirtualRange,
 };
 
-use crate::chunks::{CHUNK_PAGES, Chunk, Chunks};
+use crate::chunks::{CHUNK_PAGES, Chunk, Chunks, FurtherChunk};
 use crate::flush::FlushList;
 use crate::ioctl::in_bounds;
 use crate::kernel::Kernel;
@@ -36,6 +36,8 @@ const DIRECTORY: u32 = 2;
 pub(crate) struct Tables {
     /// What the tables are made of; the first page of the first is the PML4.
     chunks: Vec<Chunk>,
+    /// The rights to those beyond the first.
+    further: Vec<FurtherChunk>,
     /// Pages handed out of the last chunk.
     used_pages: u64,
     /// Page-directory entries that once were large pages, by their guest-physical address: KVM may still have
@@ -67,8 +69,8 @@ impl Tables {
     /// Makes empty tables.
     pub(crate) fn new(source: &impl Grow) -> Result<Self, PlatformError> {
         let chunk = source.grow()?;
-        let (former_large, gate_roots) = Default::default();
-        let tables = Self { chunks: vec![chunk], used_pages: 1, former_large, gate_roots };
+        let (further, former_large, gate_roots) = Default::default();
+        let tables = Self { chunks: vec![chunk], further, used_pages: 1, former_large, gate_roots };
         tables.init_root(source)?;
         Ok(tables)
     }
@@ -100,6 +102,7 @@ impl Tables {
     pub(crate) fn take_chunks(&mut self) -> Vec<(Chunk, u64)> {
         self.former_large.clear();
         self.gate_roots.clear();
+        self.further.clear();
         let last = self.chunks.len().saturating_sub(1);
         let used = |index| if index == last { self.used_pages } else { CHUNK_PAGES };
         std::mem::take(&mut self.chunks)
@@ -446,7 +449,9 @@ impl Tables {
             if self.chunks.len() == CHUNKS_MAX {
                 return Err(PlatformError::TablesFull);
             }
+            let further = source.chunks().allow_further()?;
             self.chunks.push(source.grow()?);
+            self.further.push(further);
             self.used_pages = 0;
         }
         let chunk = self.chunks.last().ok_or(PlatformError::TablesFull)?;

@@ -110,3 +110,23 @@ fn tables_do_not_grow_without_bound() {
     assert_eq!(tables.translate(&source, VirtualAddress(0)), None);
     tables.map(&source, VirtualAddress(0), &[run(FRAME, 1)], RW, &mut flush).unwrap();
 }
+
+#[test]
+fn large_tables_share_what_there_is_for_them() {
+    let chunks = Chunks::new(GuestAddress(0), 0, 300).unwrap().for_memory(1 << 20);
+    let (source, mut flush) = (TestSource(chunks), FlushList::default());
+    let mut spaces: Vec<_> = (0..4).map(|_| Tables::new(&source).unwrap()).collect();
+    // One has as many chunks as there can be, and others have the rest; the last cannot have a second.
+    for tables in &mut spaces {
+        let mut starts = (0..1 << 16).map(|index| VirtualAddress(index << 30));
+        let error =
+            starts.find_map(|start| tables.map(&source, start, &[run(FRAME, 1)], RW, &mut flush).err());
+        assert!(matches!(error, Some(PlatformError::TablesFull)));
+    }
+    let sizes: Vec<_> = spaces.iter().map(|tables| tables.chunks().len()).collect();
+    assert_eq!(sizes, [CHUNKS_MAX, CHUNKS_MAX, 3, 1]);
+    // Starting afresh leaves them to others, and gets on.
+    spaces[0].reset(&source).unwrap();
+    spaces[0].map(&source, VirtualAddress(0), &[run(FRAME, 1)], RW, &mut flush).unwrap();
+    assert!(source.0.allow_further().is_ok());
+}

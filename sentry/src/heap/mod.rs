@@ -28,7 +28,8 @@
 //! |---|---|---|---|
 //! | tasks: thread, stack, state | RLIMIT_NPROC, `pids.max`, numbers, the host's room for threads | ENOMEM, EAGAIN | `processes`, `threads`; the program `most_threads`, when asked for |
 //! | mappings, those that fork copies too | 65,530 each (`vm.max_map_count`) | ENOMEM | `mappings_of_children` |
-//! | tables of frames, page tables | the mappings; a fault that cannot be paid for finds no memory | the shortage's end of a process | `page_tables` |
+//! | tables of frames | the mappings; a fault that cannot be paid for finds no memory | the shortage's end of a process | `page_tables` |
+//! | page tables, not charged | 256 KiB an address space, and an eighth of memory, at least 32 MiB, for what some need more | an address space starts afresh | `page_tables` |
 //! | open file descriptions | `fs.file-max`, 2^20 | ENFILE | `descriptions` |
 //! | tables of descriptors | RLIMIT_NOFILE, 2^24 slots | ENOMEM | `long_tables` |
 //! | epoll interests | 262,144 each | ENOMEM, ENOSPC | `epoll_interests` |
