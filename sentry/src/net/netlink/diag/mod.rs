@@ -38,7 +38,7 @@ fn gather(answers: impl Iterator<Item = Vec<u8>>) -> Result<Vec<Vec<u8>>, Errno>
     for answer in answers {
         len_bytes += answer.len() + size_of::<Vec<u8>>();
         gathered.push(answer);
-        if gathered.len() % STEP == 0 {
+        if gathered.len().is_multiple_of(STEP) {
             charge.resize(len_bytes)?;
             ServedPace.keep_going()?;
         }
