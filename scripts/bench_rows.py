@@ -33,6 +33,38 @@ rate=$(redis-benchmark -s $d/s -t get -c 10 --csv "$@" | tail -n 1 | tr -d '"' |
 redis-cli -s $d/s shutdown nosave; wait
 echo $rate | awk '{ print 1e6 / $1 }'
 """
+# The same over TCP, of 50 clients: $1 is what they ask for.
+REDIS_TCP = """
+set -e
+d=$(mktemp -d); trap 'rm -rf $d' EXIT; test=$1; shift
+redis-server --port 6399 --save '' --daemonize no >$d/log &
+until redis-cli -p 6399 ping >/dev/null 2>&1; do sleep 0.02; done
+rate=$(redis-benchmark -p 6399 -t $test -c 50 --csv "$@" | tail -n 1 | tr -d '"' | cut -d, -f2)
+redis-cli -p 6399 shutdown nosave; wait
+echo $rate | awk '{ print 1e6 / $1 }'
+"""
+# Ends with how long a GiB takes in so many streams, in milliseconds.
+IPERF = """
+set -e
+iperf3 -s -1 -p 5299 >/dev/null & sleep 0.3
+iperf3 -c 127.0.0.1 -p 5299 -t 2 -P $1 -J | awk '/"sum_received"/ { found = 1 }
+  found && /"bits_per_second"/ { gsub(/,/, ""); print 8 * 2 ^ 30 / $2 * 1000; exit }'
+wait
+"""
+# Ends with how long a request of wrk's took, in microseconds; a file of 1 KiB.
+NGINX = """
+set -e
+d=$(mktemp -d); trap 'rm -rf $d' EXIT; cd $d; head -c 1024 /dev/zero >index.html
+cat >conf <<END
+worker_processes 1; daemon on; pid $d/pid; error_log $d/error; user root;
+events { worker_connections 256; }
+http { access_log off; server { listen 127.0.0.1:8099; root $d; }
+  client_body_temp_path $d/b; proxy_temp_path $d/p; fastcgi_temp_path $d/f; uwsgi_temp_path $d/u; scgi_temp_path $d/s; }
+END
+nginx -c $d/conf
+wrk -t1 -c20 -d2 http://127.0.0.1:8099/ | awk '/Requests.sec/ { print 1e6 / $2 }'
+nginx -c $d/conf -s stop 2>/dev/null
+"""
 # Ends with how long a transaction took, in milliseconds.
 PGBENCH = """
 set -e
@@ -150,6 +182,12 @@ def servers(trees):
     return [
         ("redis get, unix socket", "us", "1.5 x native", lambda: shell(REDIS, "-n", 5_000)),
         ("redis get, pipelined", "us", "1.5 x native", lambda: shell(REDIS, "-n", 40_000, "-P", 16)),
+        ("redis get, tcp, 50 clients", "us", "native", lambda: shell(REDIS_TCP, "get", "-n", 10_000)),
+        ("redis set, tcp, 50 clients", "us", "native", lambda: shell(REDIS_TCP, "set", "-n", 10_000)),
+        ("redis get, tcp, pipelined", "us", "native", lambda: shell(REDIS_TCP, "get", "-n", 40_000, "-P", 16)),
+        ("iperf3, a GiB in one stream", "ms", "native", lambda: shell(IPERF, 1)),
+        ("iperf3, a GiB in eight streams", "ms", "native", lambda: shell(IPERF, 8)),
+        ("nginx and wrk, a file of 1 KiB", "us", "1.5 x native", lambda: shell(NGINX)),
         ("pgbench, a transaction", "ms", "1.5 x native", pgbench),
     ]
 
@@ -166,4 +204,7 @@ OPERATIONS = [
     ("mmap, touch, munmap, per page", "mmap", "6"),
     ("fork and wait", "fork", "250"),
     ("thread created and joined", "thread", "90"),
+    ("tcp round trip of two processes", "tcp", "40"),
+    ("udp round trip of two processes", "udp", "40"),
+    ("tcp connection made and broken off", "connect", "native"),
 ]

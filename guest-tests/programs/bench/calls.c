@@ -1,10 +1,13 @@
 // What one operation costs: `calls NAME [ROUNDS]` prints microseconds. NAME is one of the table at the end.
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -55,6 +58,87 @@ static void start_partner(void) {
 
 static void end_partner(void) {
   close(ping[1]);
+  waitpid(partner, NULL, 0);
+}
+
+// A socket of the loopback's that another process answers byte by byte, or that connections are made to.
+static int far, near;
+static struct sockaddr_in place = {.sin_family = AF_INET};
+
+static int loopback_socket(int type) {
+  int made = socket(AF_INET, type, 0);
+  if (made < 0) fail("socket");
+  place.sin_port = 0;
+  place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (bind(made, (struct sockaddr *)&place, sizeof place) != 0) fail("bind");
+  if (getsockname(made, (struct sockaddr *)&place, &(socklen_t){sizeof place}) != 0) fail("getsockname");
+  return made;
+}
+
+static void go_to(int type) {
+  if ((near = socket(AF_INET, type, 0)) < 0) fail("socket");
+  if (connect(near, (struct sockaddr *)&place, sizeof place) != 0) fail("connect");
+}
+
+static void start_tcp_partner(void) {
+  int on = 1, listener = loopback_socket(SOCK_STREAM);
+  if (listen(listener, 128) != 0) fail("listen");
+  go_to(SOCK_STREAM);
+  if ((far = accept(listener, NULL, NULL)) < 0) fail("accept");
+  setsockopt(near, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(far, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if ((partner = fork()) < 0) fail("fork");
+  if (partner > 0) {
+    close(far);
+    return;
+  }
+  close(near);
+  char byte;
+  while (recv(far, &byte, 1, 0) == 1)
+    if (send(far, &byte, 1, 0) != 1) break;
+  _exit(0);
+}
+
+static void start_udp_partner(void) {
+  far = loopback_socket(SOCK_DGRAM);
+  go_to(SOCK_DGRAM);
+  if ((partner = fork()) < 0) fail("fork");
+  if (partner > 0) return;
+  struct sockaddr_in sender;
+  char byte;
+  for (socklen_t len; recvfrom(far, &byte, 1, 0, (struct sockaddr *)&sender, (len = sizeof sender, &len)) == 1;)
+    if (sendto(far, &byte, 1, 0, (struct sockaddr *)&sender, len) != 1) break;
+  _exit(0);
+}
+
+static void start_listener(void) {
+  far = loopback_socket(SOCK_STREAM);
+  if (listen(far, 128) != 0) fail("listen");
+}
+
+static void round_trip(void) {
+  char byte = 1;
+  if (send(near, &byte, 1, 0) != 1 || recv(near, &byte, 1, 0) != 1) fail("round trip");
+}
+
+static void connect_and_close(void) {
+  go_to(SOCK_STREAM);
+  int accepted = accept(far, NULL, NULL);
+  if (accepted < 0) fail("accept");
+  // The end that closes first is broken off, so that no port lingers.
+  setsockopt(near, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+  close(near);
+  close(accepted);
+}
+
+static void end_tcp_partner(void) {
+  close(near);
+  waitpid(partner, NULL, 0);
+}
+
+static void end_udp_partner(void) {
+  // Nothing of no bytes is answered: it ends the partner.
+  if (send(near, NULL, 0, 0) != 0) fail("send");
   waitpid(partner, NULL, 0);
 }
 
@@ -126,6 +210,9 @@ static const struct {
     {"mmap", nothing, map_and_touch, nothing, 2000, MAPPED_PAGES},
     {"fork", nothing, fork_and_wait, nothing, 300, 1},
     {"thread", nothing, create_and_join, nothing, 500, 1},
+    {"tcp", start_tcp_partner, round_trip, end_tcp_partner, 2000, 1},
+    {"udp", start_udp_partner, round_trip, end_udp_partner, 2000, 1},
+    {"connect", start_listener, connect_and_close, nothing, 2000, 1},
 };
 
 int main(int count, char **arguments) {
