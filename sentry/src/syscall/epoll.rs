@@ -24,7 +24,7 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] =
     handlers![epoll_create, epoll_create1, epoll_ctl, epoll_wait, epoll_pwait, epoll_pwait2,];
 
 /// Events that one call takes at most, however many its caller has room for: so that a call does not last.
-const MAX_TAKEN: usize = 4096;
+const MAX_TAKEN: usize = 65_536;
 /// More events than this one call cannot ask for (`EP_MAX_EVENTS`).
 const MAX_EVENTS: usize = i32::MAX as usize / size_of::<EpollEvent>();
 
