@@ -41,7 +41,7 @@ def serve(until):
 def stream(host):
     with socket.create_connection((host, 5000), timeout=5) as client:
         mss = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
-        ends = client.getsockname()[0], client.getpeername()[0], min(mss, 2000)
+        ends = client.getsockname()[0], client.getpeername()[0], mss
         client.sendall(bytes(500_000))
         client.shutdown(socket.SHUT_WR)
         return client.recv(100), *ends

@@ -103,7 +103,7 @@ pub use mount::{
     DetachedTree, FileSystem, FileSystemInfo, Instance, Mount, MountFlags, MountNamespace, MountTable,
     Propagation, Settings,
 };
-pub use network::{Network, NetworkTable};
+pub use network::{LinkRelations, Network, NetworkTable};
 pub use open_files::OpenFiles;
 pub use open_flags::OpenFlags;
 pub use path::Path;

@@ -16,6 +16,10 @@ pub enum NetworkTable {
     Devices,
     /// `dev_mcast`.
     DeviceMulticast,
+    /// `fib_trie`.
+    FibTrie,
+    /// `fib_triestat`.
+    FibTrieStatistics,
     /// `icmp`.
     Icmp,
     /// `icmp6`.
@@ -40,6 +44,8 @@ pub enum NetworkTable {
     Packet,
     /// `protocols`.
     Protocols,
+    /// `psched`.
+    PacketScheduler,
     /// `ptype`.
     PacketTypes,
     /// `raw`.
@@ -74,16 +80,30 @@ pub enum NetworkTable {
     Unix,
 }
 
+/// How a link stands to others.
+#[derive(Clone, Debug, Default)]
+pub struct LinkRelations {
+    /// Whether it is a bridge.
+    pub is_bridge: bool,
+    /// The bridge that it is a port of.
+    pub controller: Option<String>,
+    /// The ports of a bridge.
+    pub ports: Vec<String>,
+}
+
 /// A network namespace.
 pub trait Network: Send + Sync {
-    /// The contents of a file of /proc/net.
+    /// The contents of a file of /proc/net, with users as `reader`'s namespace numbers them.
     ///
     /// # Errors
     /// ENOMEM; EINTR: the reader is ending.
-    fn table(&self, table: NetworkTable) -> Result<Vec<u8>, Errno>;
+    fn table(&self, table: NetworkTable, reader: &Credentials) -> Result<Vec<u8>, Errno>;
 
     /// The links: their indices and names.
     fn links(&self) -> Vec<(u32, String)>;
+
+    /// How a link stands to others.
+    fn link_relations(&self, index: u32) -> LinkRelations;
 
     /// The contents of a file in /sys/class/net/LINK.
     ///

@@ -5,27 +5,38 @@ use std::num::ParseIntError;
 use netlink_packet_route::link::{LinkFlags, State};
 
 use super::configuration::LinkChanges;
-use super::device::Link;
+use super::device::{Link, LinkKind};
 use super::tables::hardware_address;
 use crate::Errno;
+
+/// Megabits a second that Linux says of a veth.
+const CABLE_SPEED: &str = "10000";
 
 /// What a file of a link holds.
 ///
 /// # Errors
 /// EINVAL for what the link cannot tell: a loopback has no speed, and one that is down no carrier.
 pub(super) fn show(link: &Link, name: &str) -> Result<String, Errno> {
+    let (came, went) = link.carrier_changes;
     let text = match name {
         "addr_len" => "6".into(),
         "address" => hardware_address(link.hardware_address),
         "broadcast" => hardware_address(link.hardware_broadcast),
-        "carrier" if link.is_up() => "1".into(),
+        "carrier" if link.is_up() => u32::from(link.has_carrier).to_string(),
+        "carrier_changes" => (came + went).to_string(),
+        "carrier_up_count" => came.to_string(),
+        "carrier_down_count" => went.to_string(),
+        "duplex" if link.is_up() && link.kind == LinkKind::Veth => "full".into(),
+        "speed" if link.is_up() && link.kind == LinkKind::Veth => CABLE_SPEED.into(),
+        "speed" if link.is_running() && link.kind == LinkKind::Bridge => CABLE_SPEED.into(),
         "dormant" | "testing" if link.is_up() => "0".into(),
         "carrier" | "dormant" | "testing" | "duplex" | "speed" => return Err(Errno::EINVAL),
         "dev_id" => "0x0".into(),
         // As it is, without what only tells of its state.
         "flags" => format!("{:#x}", link.flags.bits()),
         "ifalias" => link.alias.clone(),
-        "ifindex" | "iflink" => link.index.to_string(),
+        "ifindex" => link.index.to_string(),
+        "iflink" => link.lower_index().to_string(),
         "mtu" => link.mtu.to_string(),
         "name_assign_type" => "2".into(),
         "netdev_group" => link.group.to_string(),

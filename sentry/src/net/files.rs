@@ -3,18 +3,19 @@
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
-use super::{NetworkNamespace, attributes, tables};
+use super::device::LinkKind;
+use super::{NetworkNamespace, attributes, bridge_attributes, tables};
 use crate::Errno;
 use crate::cred::Credentials;
-use crate::fs::{Network, NetworkTable};
+use crate::fs::{LinkRelations, Network, NetworkTable};
 use crate::network_settings::{ALL_LINKS, LINKS_TO_COME, Setting, SettingDirectory};
 
 impl Network for NetworkNamespace {
-    fn table(&self, table: NetworkTable) -> Result<Vec<u8>, Errno> {
+    fn table(&self, table: NetworkTable, reader: &Credentials) -> Result<Vec<u8>, Errno> {
         if table == NetworkTable::Unix {
             return tables::unix(self);
         }
-        tables::table(self, table)
+        tables::table(self, table, &reader.user_namespace)
     }
 
     fn links(&self) -> Vec<(u32, String)> {
@@ -22,7 +23,28 @@ impl Network for NetworkNamespace {
     }
 
     fn link_attribute(&self, index: u32, name: &str) -> Result<Vec<u8>, Errno> {
-        self.configuration().look(|all| attributes::show(all.link(index)?, name)).map(String::into_bytes)
+        let told = self.configuration().look(|all| {
+            let link = all.link(index)?;
+            if name.contains('/') {
+                bridge_attributes::show(&all, link, name)
+            } else {
+                attributes::show(link, name)
+            }
+        });
+        told.map(String::into_bytes)
+    }
+
+    fn link_relations(&self, index: u32) -> LinkRelations {
+        self.configuration().look(|all| {
+            let Ok(link) = all.link(index) else { return LinkRelations::default() };
+            let ports = all.links().filter(|port| port.controller == Some(index));
+            let controller = link.controller.and_then(|bridge| all.link(bridge).ok());
+            LinkRelations {
+                is_bridge: link.kind == LinkKind::Bridge,
+                controller: controller.map(|bridge| bridge.name.to_string()),
+                ports: ports.map(|port| port.name.to_string()).collect(),
+            }
+        })
     }
 
     fn set_link_attribute(

@@ -16,6 +16,10 @@ const INTERFACE_INDEX: u32 = 8;
 const MARK: u32 = 20;
 const CPU: u32 = 36;
 
+/// Protocols of packets (`linux/if_ether.h`).
+pub(super) const ETH_P_IP: u16 = 0x0800;
+pub(super) const ETH_P_IPV6: u16 = 0x86dd;
+
 /// A program, and how it was given.
 #[derive(Debug)]
 pub struct PacketFilter {
@@ -60,9 +64,16 @@ impl PacketFilter {
     /// How many bytes of a packet get through; none of one that is not wanted.
     pub(super) fn passed_bytes(&self, packet: &FilteredPacket<'_>) -> usize {
         let len_bytes = packet.header.len() + packet.payload.len();
+        len_bytes.min(self.number(packet) as usize)
+    }
+}
+
+impl PacketFilter {
+    /// What the program says of a packet, as a number; 0 where it reads what is not there.
+    pub(super) fn number(&self, packet: &FilteredPacket<'_>) -> u32 {
+        let len_bytes = packet.header.len() + packet.payload.len();
         let len = u32::try_from(len_bytes).unwrap_or(u32::MAX);
-        let passed = self.program.run(len, |part| packet.load(part)).unwrap_or(0);
-        len_bytes.min(passed as usize)
+        self.program.run(len, |part| packet.load(part)).unwrap_or(0)
     }
 }
 

@@ -20,6 +20,7 @@ pub mod wire;
 
 mod address;
 mod attributes;
+mod bridge_attributes;
 mod counters;
 mod credentials;
 mod family;

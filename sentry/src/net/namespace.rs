@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::SocketMemory;
 use super::configuration::NetworkConfiguration;
 use super::counters::Counters;
-use super::device::{LOOPBACK_INDEX, LinkStatistics, Traffic};
+use super::device::{LOOPBACK_INDEX, LinkStatistics};
 use super::inet::InetSockets;
 use super::netlink::NetlinkSockets;
 use super::outside::Outside;
@@ -58,7 +58,7 @@ pub struct NetworkNamespace {
     settings: NetworkSettings,
     /// How it numbers other namespaces.
     numbers: NamespaceNumbers,
-    counters: Counters,
+    counters: Arc<Counters>,
     loopback_statistics: OnceLock<Option<Arc<LinkStatistics>>>,
     /// The instance of sysfs that shows it, kept for [`fs::sys`](crate::fs::sys), which makes it.
     sysfs: OnceLock<Arc<dyn Any + Send + Sync>>,
@@ -85,7 +85,7 @@ impl NetworkNamespace {
             configuration: NetworkConfiguration::new(netlink.clone(), &shared.topology),
             settings: NetworkSettings::default(),
             numbers: NamespaceNumbers::default(),
-            counters: Counters::default(),
+            counters: Arc::default(),
             loopback_statistics: OnceLock::new(),
             sysfs: OnceLock::new(),
             netlink,
@@ -114,24 +114,13 @@ impl NetworkNamespace {
         &self.configuration
     }
 
-    /// Counts what goes through the loopback: so many packets, of so many bytes in all.
-    pub(super) fn count_loopback(&self, packets: usize, len_bytes: usize) {
-        /// Headers of IPv4 and TCP with a time stamp.
-        const HEADER_BYTES: usize = 52;
-        if let Some(statistics) = self.loopback_statistics() {
-            let bytes = (len_bytes + packets * HEADER_BYTES) as u64;
-            let traffic = Traffic { packets: packets as u64, bytes };
-            statistics.count_sent(traffic);
-            statistics.count_received(traffic);
-        }
-    }
-
     /// What counts a packet that goes through the loopback.
     pub(super) fn loopback_passages(&self) -> Option<Vec<Passage>> {
         self.loopback_statistics().cloned().map(Passage::through_loopback)
     }
 
-    fn loopback_statistics(&self) -> Option<&Arc<LinkStatistics>> {
+    /// What counts at the loopback.
+    pub(super) fn loopback_statistics(&self) -> Option<&Arc<LinkStatistics>> {
         let found = || {
             self.configuration.look(|all| all.link(LOOPBACK_INDEX).map(|link| link.statistics.clone()).ok())
         };
@@ -149,7 +138,7 @@ impl NetworkNamespace {
     }
 
     /// What its protocols count.
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 

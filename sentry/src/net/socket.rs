@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use linux_raw_sys::net as uapi;
 use parking_lot::Mutex;
@@ -97,6 +97,15 @@ pub struct Destination {
     pub socket: Option<Arc<dyn Socket>>,
 }
 
+/// Who among those that share a port gets what comes, as one of them was told (SO_ATTACH_REUSEPORT_CBPF).
+#[derive(Clone, Debug)]
+pub(super) struct PortSpreading {
+    /// When it was told.
+    pub(super) told: Instant,
+    /// What says it; `None`: nothing does any more.
+    pub(super) program: Option<Arc<PacketFilter>>,
+}
+
 /// What sockets of all families have.
 pub struct SocketCommon {
     family: u32,
@@ -104,6 +113,7 @@ pub struct SocketCommon {
     protocol: u32,
     options: Mutex<SocketOptions>,
     filter: Mutex<Option<Arc<PacketFilter>>>,
+    spreading: Mutex<Option<PortSpreading>>,
     /// When what was received last has arrived.
     last_arrival: Mutex<Option<Duration>>,
     inode: AnonymousInode,
@@ -128,7 +138,19 @@ impl SocketCommon {
         let (options, filter, last_arrival) = (Mutex::default(), Mutex::default(), Mutex::default());
         let _heap_charge = HeapCharge::forced(Self::HEAP_BYTES);
         let landlock = OnceLock::new();
-        Self { family, kind, protocol, options, filter, last_arrival, inode, landlock, _heap_charge }
+        let spreading = Mutex::default();
+        Self {
+            family,
+            kind,
+            protocol,
+            options,
+            filter,
+            spreading,
+            last_arrival,
+            inode,
+            landlock,
+            _heap_charge,
+        }
     }
 
     /// Its `AF_*` number (SO_DOMAIN).
@@ -199,6 +221,28 @@ impl SocketCommon {
             return Err(Errno::ENOENT);
         }
         *place = filter;
+        Ok(())
+    }
+
+    /// Who gets what comes to a port that it shares, if it was told.
+    pub(super) fn spreading(&self) -> Option<PortSpreading> {
+        self.spreading.lock().clone()
+    }
+
+    /// Says who gets what comes to a port that it shares, or has nothing say so any more.
+    ///
+    /// # Errors
+    /// EINVAL: it does not share its port. ENOENT: there is nothing to be taken away.
+    pub(super) fn set_spreading(&self, program: Option<Arc<PacketFilter>>) -> Result<(), Errno> {
+        if !self.options().reuses_port {
+            return Err(Errno::EINVAL);
+        }
+        let mut place = self.spreading.lock();
+        let has_program = place.as_ref().is_some_and(|spreading| spreading.program.is_some());
+        if program.is_none() && !has_program {
+            return Err(Errno::ENOENT);
+        }
+        *place = Some(PortSpreading { told: Instant::now(), program });
         Ok(())
     }
 

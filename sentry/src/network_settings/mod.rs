@@ -215,6 +215,16 @@ impl NetworkSettings {
         self.three("tcp_wmem")
     }
 
+    /// The number of a setting of a link's, of all links' or of those to come; 0 if there is none.
+    pub fn of_link(&self, directory: SettingDirectory, link: &str, name: &str) -> i64 {
+        self.number(directory, link, name)
+    }
+
+    /// How many connections that nobody has open any more there may be (`ipv4/tcp_max_orphans`).
+    pub fn max_orphans(&self) -> usize {
+        usize::try_from(self.number(SettingDirectory::Ipv4, "", "tcp_max_orphans")).unwrap_or(0)
+    }
+
     fn three(&self, name: &str) -> [u32; 3] {
         let numbers = self.named(SettingDirectory::Ipv4, name);
         std::array::from_fn(|index| {

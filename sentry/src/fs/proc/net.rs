@@ -2,13 +2,13 @@
 
 use super::About;
 use crate::Errno;
-use crate::fs::NetworkTable;
 use crate::fs::pseudo::{Directory, text};
+use crate::fs::{NetworkTable, Viewer};
 
 /// A file of the namespace's.
 macro_rules! table {
     ($name:literal, $table:ident) => {
-        text($name, |about, _| read(about, NetworkTable::$table))
+        text($name, |about, viewer| read(about, viewer, NetworkTable::$table))
     };
 }
 
@@ -18,6 +18,8 @@ pub(super) static NET: Directory<About> = Directory {
         table!("arp", Arp),
         table!("dev", Devices),
         table!("dev_mcast", DeviceMulticast),
+        table!("fib_trie", FibTrie),
+        table!("fib_triestat", FibTrieStatistics),
         table!("icmp", Icmp),
         table!("icmp6", Icmp6),
         table!("if_inet6", Ipv6Addresses),
@@ -30,6 +32,7 @@ pub(super) static NET: Directory<About> = Directory {
         table!("netstat", Netstat),
         table!("packet", Packet),
         table!("protocols", Protocols),
+        table!("psched", PacketScheduler),
         table!("ptype", PacketTypes),
         table!("raw", Raw),
         table!("raw6", Raw6),
@@ -51,6 +54,6 @@ pub(super) static NET: Directory<About> = Directory {
 };
 
 /// The namespace of a process that has ended is gone.
-fn read(about: &About, table: NetworkTable) -> Result<Vec<u8>, Errno> {
-    about.process()?.network().ok_or(Errno::EINVAL)?.table(table)
+fn read(about: &About, viewer: &Viewer, table: NetworkTable) -> Result<Vec<u8>, Errno> {
+    about.process()?.network().ok_or(Errno::EINVAL)?.table(table, &viewer.credentials)
 }

@@ -67,7 +67,7 @@ impl<S: Subject> File for DirectoryFile<S> {
             let entry = DirectoryEntry {
                 inode: self.inode.child_ino(&name),
                 next_position: CHILDREN_START.saturating_add(key).saturating_add(1),
-                kind: children.kind().directory_entry_type(),
+                kind: children.kind_of(&name).directory_entry_type(),
                 name,
             };
             if !sink(entry) {

@@ -149,6 +149,10 @@ pub(super) trait Children<S>: Sync {
     fn list(&self, subject: &S) -> Result<Vec<(u64, Vec<u8>)>, Errno>;
     /// The type of all of them.
     fn kind(&self) -> FileKind;
+    /// The type of the one called `name`, where they are not all alike.
+    fn kind_of(&self, _name: &[u8]) -> FileKind {
+        self.kind()
+    }
     /// The child called `name`; ENOENT if there is none.
     fn find(&self, subject: &S, name: &[u8]) -> Result<Child<S>, Errno>;
     /// Whether they come and go, so that nothing can be mounted on them.

@@ -3,7 +3,7 @@
 use super::{Machine, fixed};
 use crate::Errno;
 use crate::fs::pseudo::{Child, Children, Directory, Node, directory, link};
-use crate::fs::{FileKind, LinkTarget, Viewer};
+use crate::fs::{FileKind, LinkRelations, LinkTarget, Viewer};
 
 /// The files of a link.
 const FILES: &[&str] = &[
@@ -37,6 +37,89 @@ const FILES: &[&str] = &[
     "tx_queue_len",
     "type",
     "uevent",
+];
+
+/// What the links to the links above and below one begin with.
+const UPPER: &str = "upper_";
+const LOWER: &str = "lower_";
+
+/// The files of a bridge.
+const BRIDGE_FILES: &[&str] = &[
+    "bridge/ageing_time",
+    "bridge/bridge_id",
+    "bridge/flush",
+    "bridge/forward_delay",
+    "bridge/gc_timer",
+    "bridge/group_addr",
+    "bridge/group_fwd_mask",
+    "bridge/hash_elasticity",
+    "bridge/hash_max",
+    "bridge/hello_time",
+    "bridge/hello_timer",
+    "bridge/max_age",
+    "bridge/multicast_igmp_version",
+    "bridge/multicast_last_member_count",
+    "bridge/multicast_last_member_interval",
+    "bridge/multicast_membership_interval",
+    "bridge/multicast_mld_version",
+    "bridge/multicast_querier",
+    "bridge/multicast_querier_interval",
+    "bridge/multicast_query_interval",
+    "bridge/multicast_query_response_interval",
+    "bridge/multicast_query_use_ifaddr",
+    "bridge/multicast_router",
+    "bridge/multicast_snooping",
+    "bridge/multicast_startup_query_count",
+    "bridge/multicast_startup_query_interval",
+    "bridge/multicast_stats_enabled",
+    "bridge/nf_call_arptables",
+    "bridge/nf_call_ip6tables",
+    "bridge/nf_call_iptables",
+    "bridge/no_linklocal_learn",
+    "bridge/priority",
+    "bridge/root_id",
+    "bridge/root_path_cost",
+    "bridge/root_port",
+    "bridge/stp_state",
+    "bridge/tcn_timer",
+    "bridge/topology_change",
+    "bridge/topology_change_detected",
+    "bridge/topology_change_timer",
+];
+
+/// The files of a port.
+const PORT_FILES: &[&str] = &[
+    "brport/backup_port",
+    "brport/bpdu_guard",
+    "brport/broadcast_flood",
+    "brport/change_ack",
+    "brport/config_pending",
+    "brport/designated_bridge",
+    "brport/designated_cost",
+    "brport/designated_port",
+    "brport/designated_root",
+    "brport/flush",
+    "brport/forward_delay_timer",
+    "brport/group_fwd_mask",
+    "brport/hairpin_mode",
+    "brport/hold_timer",
+    "brport/isolated",
+    "brport/learning",
+    "brport/message_age_timer",
+    "brport/multicast_fast_leave",
+    "brport/multicast_flood",
+    "brport/multicast_router",
+    "brport/multicast_to_unicast",
+    "brport/neigh_suppress",
+    "brport/path_cost",
+    "brport/port_id",
+    "brport/port_no",
+    "brport/priority",
+    "brport/proxyarp",
+    "brport/proxyarp_wifi",
+    "brport/root_block",
+    "brport/state",
+    "brport/unicast_flood",
 ];
 
 /// Those that can be written.
@@ -81,7 +164,17 @@ static LINK: Directory<Machine> = Directory {
         directory("statistics", &COUNTERS),
         link("subsystem", |_, _| Ok(LinkTarget::Text(b"../../../../class/net".into()))),
     ],
-    children: Some(&Files(FILES)),
+    children: Some(&LinkFiles),
+};
+static BRIDGE: Directory<Machine> = Directory { entries: &[], children: Some(&Files(BRIDGE_FILES)) };
+static PORTS: Directory<Machine> = Directory { entries: &[], children: Some(&Ports) };
+static PORT: Directory<Machine> = Directory {
+    entries: &[link("bridge", |machine, _| {
+        let relations = relations(machine);
+        let bridge = relations.controller.ok_or(Errno::ENOENT)?;
+        Ok(LinkTarget::Text(format!("../../{bridge}").into_bytes()))
+    })],
+    children: Some(&Files(PORT_FILES)),
 };
 static COUNTERS: Directory<Machine> = Directory { entries: &[], children: Some(&Files(STATISTICS)) };
 static QUEUES: Directory<Machine> =
@@ -90,6 +183,14 @@ static RECEIVE_QUEUE: Directory<Machine> =
     Directory { entries: &[], children: Some(&Files(&["rps_cpus", "rps_flow_cnt"])) };
 static SEND_QUEUE: Directory<Machine> =
     Directory { entries: &[], children: Some(&Files(&["tx_maxrate", "tx_timeout"])) };
+
+/// How the link stands to others.
+fn relations(machine: &Machine) -> LinkRelations {
+    machine
+        .network
+        .upgrade()
+        .map_or_else(LinkRelations::default, |network| network.link_relations(machine.link))
+}
 
 /// The links of the namespace.
 fn links(machine: &Machine) -> Vec<(u32, String)> {
@@ -144,12 +245,102 @@ impl Children<Machine> for LinkDirectories {
     }
 }
 
-/// Files of a link.
+/// The files of a link, and what only a bridge or a port has.
+struct LinkFiles;
+
+impl Children<Machine> for LinkFiles {
+    fn list(&self, machine: &Machine) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
+        let LinkRelations { is_bridge, controller, ports } = relations(machine);
+        let mut names: Vec<String> = FILES.iter().map(|name| name.to_string()).collect();
+        names.extend(is_bridge.then(|| ["bridge", "brif"].map(String::from)).into_iter().flatten());
+        names.extend(ports.iter().map(|port| format!("{LOWER}{port}")));
+        if let Some(bridge) = controller {
+            names.extend(["brport".into(), "master".into(), format!("{UPPER}{bridge}")]);
+        }
+        Ok((0..).zip(names.into_iter().map(String::into_bytes)).collect())
+    }
+
+    fn kind(&self) -> FileKind {
+        FileKind::Regular
+    }
+
+    fn kind_of(&self, name: &[u8]) -> FileKind {
+        match name {
+            b"bridge" | b"brif" | b"brport" => FileKind::Directory,
+            b"master" => FileKind::Symlink,
+            name if name.starts_with(LOWER.as_bytes()) || name.starts_with(UPPER.as_bytes()) => {
+                FileKind::Symlink
+            }
+            _ => FileKind::Regular,
+        }
+    }
+
+    fn find(&self, machine: &Machine, name: &[u8]) -> Result<Child<Machine>, Errno> {
+        let is_plain = self.kind_of(name) == FileKind::Regular;
+        if is_plain {
+            return Files(FILES).find(machine, name);
+        }
+        let LinkRelations { is_bridge, controller, ports } = relations(machine);
+        let directory = |node| Child { subject: machine.clone(), permissions: 0o755, node };
+        let other = |prefix: &str, name: &[u8]| name.strip_prefix(prefix.as_bytes()).map(<[u8]>::to_vec);
+        match name {
+            b"bridge" if is_bridge => Ok(directory(Node::Directory(&BRIDGE))),
+            b"brif" if is_bridge => Ok(directory(Node::Directory(&PORTS))),
+            b"brport" if controller.is_some() => Ok(directory(Node::Directory(&PORT))),
+            b"master" => sibling(machine, controller.ok_or(Errno::ENOENT)?.as_bytes()),
+            name => {
+                let upper =
+                    other(UPPER, name).filter(|name| controller.as_deref().map(str::as_bytes) == Some(name));
+                let lower =
+                    other(LOWER, name).filter(|name| ports.iter().any(|port| port.as_bytes() == *name));
+                sibling(machine, &upper.or(lower).ok_or(Errno::ENOENT)?)
+            }
+        }
+    }
+}
+
+/// A symbolic link in the directory of one link to that of another.
+fn sibling(machine: &Machine, name: &[u8]) -> Result<Child<Machine>, Errno> {
+    let target = |machine: &Machine, _: &Viewer| {
+        Ok(LinkTarget::Text(format!("../{}", name_of(machine)?).into_bytes()))
+    };
+    Ok(Child { subject: find(machine, name)?, permissions: 0o777, node: Node::Link(target) })
+}
+
+fn name_of(machine: &Machine) -> Result<String, Errno> {
+    let found = links(machine).into_iter().find(|(index, _)| *index == machine.link);
+    found.map(|(_, name)| name).ok_or(Errno::ENOENT)
+}
+
+/// The ports of a bridge.
+struct Ports;
+
+impl Children<Machine> for Ports {
+    fn list(&self, machine: &Machine) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
+        Ok((0..).zip(relations(machine).ports.into_iter().map(String::into_bytes)).collect())
+    }
+
+    fn kind(&self) -> FileKind {
+        FileKind::Symlink
+    }
+
+    fn find(&self, machine: &Machine, name: &[u8]) -> Result<Child<Machine>, Errno> {
+        if !relations(machine).ports.iter().any(|port| port.as_bytes() == name) {
+            return Err(Errno::ENOENT);
+        }
+        let target = |machine: &Machine, _: &Viewer| {
+            Ok(LinkTarget::Text(format!("../../{}/brport", name_of(machine)?).into_bytes()))
+        };
+        Ok(Child { subject: find(machine, name)?, permissions: 0o777, node: Node::Link(target) })
+    }
+}
+
+/// Files of a link; a name may begin with the directory that it is in.
 struct Files(&'static [&'static str]);
 
 impl Children<Machine> for Files {
     fn list(&self, _machine: &Machine) -> Result<Vec<(u64, Vec<u8>)>, Errno> {
-        Ok((0..).zip(self.0.iter().map(|name| name.as_bytes().to_vec())).collect())
+        Ok((0..).zip(self.0.iter().map(|file| base(file).as_bytes().to_vec())).collect())
     }
 
     fn kind(&self) -> FileKind {
@@ -157,13 +348,18 @@ impl Children<Machine> for Files {
     }
 
     fn find(&self, machine: &Machine, name: &[u8]) -> Result<Child<Machine>, Errno> {
-        let file = self.0.iter().copied().find(|file| file.as_bytes() == name).ok_or(Errno::ENOENT)?;
+        let file = self.0.iter().copied().find(|file| base(file).as_bytes() == name).ok_or(Errno::ENOENT)?;
         let subject = Machine { file, ..machine.clone() };
         Ok(match WRITABLE.contains(&file) {
             true => Child { subject, permissions: 0o644, node: Node::Setting(read, write) },
             false => Child { subject, permissions: 0o444, node: Node::Text(read) },
         })
     }
+}
+
+/// The last part of a path.
+fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn read(machine: &Machine, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {

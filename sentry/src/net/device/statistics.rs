@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct LinkStatistics {
     received: Counters,
     sent: Counters,
+    /// What was sent and received at once, counted once.
+    looped: Counters,
 }
 
 #[derive(Debug, Default)]
@@ -22,6 +24,12 @@ pub struct Traffic {
     pub packets: u64,
     /// Bytes, without what a wire would add.
     pub bytes: u64,
+}
+
+impl Traffic {
+    fn and(self, other: Self) -> Self {
+        Self { packets: self.packets + other.packets, bytes: self.bytes + other.bytes }
+    }
 }
 
 impl Counters {
@@ -46,13 +54,18 @@ impl LinkStatistics {
         self.received.add(traffic);
     }
 
+    /// Counts what was sent and comes in again.
+    pub fn count_looped(&self, traffic: Traffic) {
+        self.looped.add(traffic);
+    }
+
     /// What was sent so far.
     pub fn sent(&self) -> Traffic {
-        self.sent.total()
+        self.sent.total().and(self.looped.total())
     }
 
     /// What was received so far.
     pub fn received(&self) -> Traffic {
-        self.received.total()
+        self.received.total().and(self.looped.total())
     }
 }

@@ -398,11 +398,14 @@ impl InetSocket {
         (level, option): (u32, u32),
         remote: Option<SocketAddr>,
     ) -> Option<Result<Vec<u8>, Errno>> {
+        /// No packet of IPv4 is longer (`IP_MAX_MTU`).
+        const MAX_V4_MTU: u32 = 0xffff;
         let is_asked = matches!((level, option), (uapi::SOL_IP, uapi::IP_MTU))
             || matches!((level, option), (uapi::SOL_IPV6, uapi::IPV6_MTU) if self.is_ipv6());
         is_asked.then(|| {
             let route = self.route(remote.ok_or(Errno::ENOTCONN)?, None).map_err(|_| Errno::ENOTCONN)?;
-            Ok(route.mtu.to_ne_bytes().to_vec())
+            let most = if route.destination.is_ipv4() { MAX_V4_MTU } else { u32::MAX };
+            Ok(route.mtu.min(most).to_ne_bytes().to_vec())
         })
     }
 
@@ -441,6 +444,8 @@ impl InetSocket {
                 self.ipv6.lock().unicast_device = device;
                 Ok(())
             }
+            // One that receives nothing hears of nothing.
+            (uapi::SOL_IP, uapi::IP_ROUTER_ALERT) if self.common.protocol() == RAW => Err(Errno::EINVAL),
             (uapi::SOL_IP, _) => {
                 self.ip.lock().set(option, value, administers)?;
                 if option == uapi::IP_TOS { self.set_priority() } else { Ok(()) }

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use linux_raw_sys::net as uapi;
 
+use super::RAW;
 use crate::Errno;
 use crate::net::SocketKind;
 use crate::network_settings::NetworkSettings;
@@ -148,10 +149,11 @@ impl IpOptions {
             uapi::IP_LOCAL_PORT_RANGE => self.local_ports.cast_signed(),
             uapi::IP_PROTOCOL => protocol.cast_signed(),
             uapi::IP_OPTIONS => return Ok(self.header_options.clone()),
-            uapi::IP_HDRINCL if self.kind == SocketKind::Raw => self.writes_header.into(),
-            uapi::IP_NODEFRAG | uapi::IP_HDRINCL if self.kind != SocketKind::Raw => {
-                return Err(Errno::ENOPROTOOPT);
+            uapi::IP_HDRINCL if self.kind == SocketKind::Raw => {
+                (self.writes_header || protocol == RAW).into()
             }
+            uapi::IP_NODEFRAG | uapi::IP_HDRINCL if self.kind != SocketKind::Raw => 0,
+            uapi::IP_ROUTER_ALERT => (self.switches >> uapi::IP_ROUTER_ALERT & 1 == 1).into(),
             uapi::IP_PKTOPTIONS if self.kind == SocketKind::Stream => return Ok(Vec::new()),
             uapi::IP_MTU => return Err(Errno::ENOTCONN),
             option if SWITCHES.contains(&option) => self.is_on(option).into(),
@@ -183,6 +185,11 @@ impl IpOptions {
             uapi::IP_HDRINCL => self.writes_header = number != 0,
             uapi::IP_LOCAL_PORT_RANGE => self.set_local_ports(value, number)?,
             uapi::IP_TRANSPARENT if number != 0 && !administers() => return Err(Errno::EPERM),
+            uapi::IP_ROUTER_ALERT if self.kind != SocketKind::Raw => return Err(Errno::EINVAL),
+            uapi::IP_ROUTER_ALERT => {
+                let others = self.switches & !(1 << uapi::IP_ROUTER_ALERT);
+                self.switches = others | u64::from(number != 0) << uapi::IP_ROUTER_ALERT;
+            }
             // No security policies.
             uapi::IP_IPSEC_POLICY | uapi::IP_XFRM_POLICY if !administers() => return Err(Errno::EPERM),
             option if SWITCHES.contains(&option) => {

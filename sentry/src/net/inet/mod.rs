@@ -21,6 +21,7 @@ mod ports;
 mod report;
 mod restriction;
 mod sockets;
+mod spreading;
 mod tcp;
 mod udp;
 
@@ -39,7 +40,7 @@ pub use icmp::IcmpSocket;
 pub use report::{InetProtocol, InetStatus};
 pub use restriction::check_tcp;
 pub use sockets::InetSockets;
-pub use tcp::TcpSocket;
+pub use tcp::{TcpSocket, TcpState};
 pub use udp::UdpSocket;
 
 /// The row of AF_INET.

@@ -50,9 +50,9 @@ impl Claim {
         self.address.is_unspecified() && !self.is_v6_only
     }
 
+    /// Whether it cannot be beside one that is there: SO_REUSEADDR does not help against one that listens.
     fn conflicts_with(&self, other: &Self) -> bool {
-        let is_shared_address =
-            self.reuses_address && other.reuses_address && !self.is_listening && !other.is_listening;
+        let is_shared_address = self.reuses_address && other.reuses_address && !other.is_listening;
         let is_shared_port = self.reuses_port && other.reuses_port && self.uid == other.uid;
         self.overlaps(other) && !is_shared_address && !is_shared_port
     }
@@ -90,7 +90,6 @@ struct State<S> {
     /// Those that linger, or did, by their ports and ids, who began first at the front.
     lingering: VecDeque<(u16, u64)>,
     next_id: u64,
-    next_ephemeral: u16,
 }
 
 /// The ports of one protocol, whose sockets are of type `S`.
@@ -99,7 +98,7 @@ pub(super) struct Ports<S>(Mutex<State<S>>);
 impl<S> Default for Ports<S> {
     fn default() -> Self {
         let (ports, lingering) = (HashMap::new(), VecDeque::new());
-        Self(Mutex::new(State { ports, lingering, next_id: 0, next_ephemeral: 0 }))
+        Self(Mutex::new(State { ports, lingering, next_id: 0 }))
     }
 }
 
@@ -150,7 +149,7 @@ impl<S> State<S> {
         id
     }
 
-    /// The next port of `range` that `suits`.
+    /// A port of `range` that `suits`: the first from one that nobody foresees, around to it again.
     fn ephemeral(
         &mut self,
         local_ports: RangeInclusive<u16>,
@@ -158,9 +157,11 @@ impl<S> State<S> {
     ) -> Option<u16> {
         let (first, last) = (*local_ports.start(), *local_ports.end());
         let count = u32::from(last.saturating_sub(first)) + 1;
-        for _ in 0..count {
-            let offset = u32::from(self.next_ephemeral) % count;
-            self.next_ephemeral = self.next_ephemeral.wrapping_add(1);
+        let mut random = [0; 4];
+        crate::host::fill_random(&mut random);
+        let start = u32::from_ne_bytes(random) % count;
+        for tried in 0..count {
+            let offset = (start + tried) % count;
             let port = first.saturating_add(u16::try_from(offset).unwrap_or(0));
             if suits(self, port) {
                 return Some(port);
@@ -277,6 +278,14 @@ impl<S> Port<S> {
             entry.claim = claim;
         }
         Ok(())
+    }
+
+    /// SO_REUSEADDR or SO_REUSEPORT have changed, which count at once.
+    pub(super) fn set_reuse(&self, reuses_address: bool, reuses_port: bool) {
+        let mut state = self.ports.0.lock();
+        if let Some(entry) = state.entries(self.number).iter_mut().find(|entry| entry.id == self.id) {
+            (entry.claim.reuses_address, entry.claim.reuses_port) = (reuses_address, reuses_port);
+        }
     }
 
     /// Has nobody else get it until then, however it is given up.

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::bound::InetSocket;
 use super::datagram::DatagramQueue;
+use crate::abi::TcpInfo;
 use crate::cred::KernelUid;
 
 /// The protocol of an internet socket.
@@ -40,6 +41,10 @@ pub struct InetStatus {
     pub state: u8,
     /// Bytes that it has not read; of a listener, connections that wait.
     pub unread_bytes: usize,
+    /// Bytes that it has sent and that wait at its own end.
+    pub unsent_bytes: usize,
+    /// What TCP_INFO tells, if it is one of TCP.
+    pub(in crate::net) info: Option<Box<TcpInfo>>,
     /// Of a listener, how many connections may wait.
     pub max_backlog: usize,
     /// Whether it leaves IPv4 alone.
@@ -73,6 +78,8 @@ impl InetStatus {
             remote,
             state: if remote.is_some() { STATES[0] } else { STATES[1] },
             unread_bytes,
+            unsent_bytes: 0,
+            info: None,
             max_backlog: 0,
             is_v6_only: inet.is_v6_only(),
             shut: arrived.shut_halves(),

@@ -1,10 +1,14 @@
 //! ioctl(2) on sockets of any family that is about links (`man 7 netdevice`), and on those of IPv4 about addresses.
 
 mod addresses;
+mod bridges;
+mod neighbours;
 mod request;
+mod routes;
 
 use std::sync::Arc;
 
+use linux_raw_sys::ioctl::{SIOCADDRT, SIOCDARP, SIOCDELRT, SIOCGARP, SIOCRTMSG, SIOCSARP};
 use linux_raw_sys::ioctl::{
     SIOCGIFADDR, SIOCGIFBRDADDR, SIOCGIFCONF, SIOCGIFDSTADDR, SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFINDEX,
     SIOCGIFMAP, SIOCGIFMETRIC, SIOCGIFMTU, SIOCGIFNAME, SIOCGIFNETMASK, SIOCGIFPFLAGS, SIOCGIFSLAVE,
@@ -15,6 +19,7 @@ use linux_raw_sys::ioctl::{SIOCGIFBR, SIOCGSTAMP, SIOCGSTAMP_NEW, SIOCGSTAMPNS_N
 use linux_raw_sys::net::{AF_INET, AF_INET6};
 use netlink_packet_route::link::LinkFlags;
 
+use self::bridges::{SIOCBRADDBR, SIOCBRADDIF, SIOCBRDELBR, SIOCBRDELIF};
 use self::request::{HardwareAddress, InterfaceRequest};
 use super::configuration::LinkChanges;
 use super::device::{Link, LinkName};
@@ -24,8 +29,10 @@ use crate::fs::Caller;
 use crate::platform::VirtualAddress;
 use crate::time::{timespec, timeval};
 
-/// The numbers that are about links: SIOCGIFNAME to the end of those of devices and protocols.
-const LINK_REQUESTS: std::ops::RangeInclusive<u32> = 0x8910..=0x89ff;
+/// The numbers that are about routes and links: to the end of those of devices and protocols.
+const LINK_REQUESTS: std::ops::RangeInclusive<u32> = SIOCADDRT..=0x89ff;
+/// The longest name of a link, with its NUL (`IFNAMSIZ`).
+const NAME_BYTES: usize = 16;
 const SIOCGIFVLAN: u32 = 0x8982;
 const SIOCSIFVLAN: u32 = 0x8983;
 /// ethtool(8).
@@ -78,6 +85,15 @@ fn serve_links(
     }
     let place = VirtualAddress(argument);
     match request {
+        SIOCADDRT | SIOCDELRT if matches!(family, AF_INET | AF_INET6) => {
+            return routes::serve(namespace, family, (request, argument), caller);
+        }
+        SIOCRTMSG if family == AF_INET => return Err(Errno::EINVAL),
+        SIOCADDRT..=SIOCRTMSG => return Err(Errno::ENOTTY),
+        SIOCDARP | SIOCGARP | SIOCSARP if family == AF_INET => {
+            return neighbours::serve(namespace, (request, argument), caller);
+        }
+        SIOCBRADDBR | SIOCBRDELBR => return bridges::serve(namespace, (request, argument), caller),
         SIOCGIFCONF => return addresses::list(namespace, place, caller),
         SIOCGIFBR | SIOCSIFBR => return Err(Errno::EOPNOTSUPP),
         SIOCGIFVLAN | SIOCSIFVLAN => return Err(Errno::ENOPKG),
@@ -94,6 +110,7 @@ fn serve_links(
             return addresses::set(namespace, request, &asked).map(|()| 0);
         }
         SIOCGIFNAME => asked.set_name(&name_of(namespace, asked.number())?),
+        SIOCBRADDIF | SIOCBRDELIF => return bridges::set_port(namespace, request, &asked, caller),
         SIOCETHTOOL => return ethtool(namespace, &asked, caller),
         _ if is_change(request) => {
             check_administers(namespace, caller)?;
@@ -105,6 +122,13 @@ fn serve_links(
     }
     caller.memory().write_object(place, &asked)?;
     Ok(0)
+}
+
+/// A name of a link that stands at a place: up to its NUL, and no more than a name may have.
+fn read_name(place: VirtualAddress, caller: &dyn Caller) -> Result<Vec<u8>, Errno> {
+    let bytes: [u8; NAME_BYTES] = caller.memory().read_object(place)?;
+    let name = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(name.get(..NAME_BYTES - 1).unwrap_or(name).to_vec())
 }
 
 fn check_administers(namespace: &NetworkNamespace, caller: &dyn Caller) -> Result<(), Errno> {

@@ -49,7 +49,11 @@ pub fn set(socket: &dyn Socket, option: u32, value: &[u8], caller: &dyn Caller) 
             check_filter_lock(socket)?;
             Err(if value.len() == size_of::<u32>() { Errno::EBADF } else { Errno::EINVAL })
         }
-        uapi::SO_DETACH_REUSEPORT_BPF => Err(Errno::ENOENT),
+        uapi::SO_ATTACH_REUSEPORT_CBPF => {
+            check_filter_lock(socket)?;
+            socket.common().set_spreading(Some(Arc::new(PacketFilter::read(value, caller)?)))
+        }
+        uapi::SO_DETACH_REUSEPORT_BPF => socket.common().set_spreading(None),
         uapi::SO_BINDTOIFINDEX => bind_to_index(socket, number.cast_unsigned(), caller),
         uapi::SO_RCVTIMEO_OLD | uapi::SO_RCVTIMEO_NEW => {
             let timeout = decode_timeout(value)?;

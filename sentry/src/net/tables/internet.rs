@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::super::NetworkNamespace;
 use super::super::inet::{InetProtocol, InetStatus};
 use crate::Errno;
-use crate::cred::KernelUid;
+use crate::abi::TcpInfo;
+use crate::cred::{KernelUid, UserNamespace};
 use crate::fs::LongText;
 use crate::heap::HeapCharge;
 
@@ -28,7 +29,10 @@ pub(super) fn sockets(
     all.into_iter().filter(|status| status.protocol == protocol && status.is_ipv6 == is_ipv6).collect()
 }
 
-/// A table: `heading`, and a row for each socket.
+/// What a socket of which is told takes meanwhile.
+const STATUS_BYTES: usize = size_of::<InetStatus>() + size_of::<TcpInfo>();
+
+/// A table: `heading`, and a row for each socket; users have the numbers that `users` gives them.
 ///
 /// # Errors
 /// ENOMEM; EINTR: the reader is ending.
@@ -36,11 +40,14 @@ pub(super) fn table(
     namespace: &NetworkNamespace,
     heading: String,
     (protocol, is_ipv6): (InetProtocol, bool),
+    users: &UserNamespace,
 ) -> Result<Vec<u8>, Errno> {
     let mut text = LongText::beginning_with(heading);
     let sockets = sockets(namespace, protocol, is_ipv6);
-    let _charge = HeapCharge::transient(sockets.len() * size_of::<InetStatus>())?;
-    for (number, status) in sockets.iter().enumerate() {
+    let _charge = HeapCharge::transient(sockets.len() * STATUS_BYTES)?;
+    for (number, mut status) in sockets.into_iter().enumerate() {
+        status.uid = KernelUid(users.from_kernel_uid(status.uid).0);
+        let status = &status;
         let (row, width) = match protocol {
             InetProtocol::Tcp => (tcp(number, status), TCP_WIDTH),
             _ => (udp(number, status), UDP_WIDTH),
@@ -55,9 +62,9 @@ pub(super) fn table(
 fn head(status: &InetStatus) -> String {
     let nowhere = SocketAddr::new(status.shown(IpAddr::from([0; 4])), 0);
     let (local, remote) = (address(status, status.local), address(status, status.remote.unwrap_or(nowhere)));
-    let InetStatus { state, unread_bytes, uid: KernelUid(uid), inode, .. } = status;
+    let InetStatus { state, unread_bytes, unsent_bytes, uid: KernelUid(uid), inode, .. } = status;
     format!(
-        "{local} {remote} {state:02X} 00000000:{unread_bytes:08X} 00:00000000 00000000 {uid:5} {:8} {inode}",
+        "{local} {remote} {state:02X} {unsent_bytes:08X}:{unread_bytes:08X} 00:00000000 00000000 {uid:5} {:8} {inode}",
         0
     )
 }

@@ -2,8 +2,10 @@
 
 mod addresses;
 mod devices;
+mod fib_trie;
 mod internet;
 mod mib;
+mod protocols;
 mod routes;
 mod snmp;
 mod sockets;
@@ -15,20 +17,28 @@ pub(super) use sockets::unix;
 
 use super::NetworkNamespace;
 use crate::Errno;
+use crate::cred::UserNamespace;
 use crate::fs::NetworkTable;
 
-/// The contents of a file.
+/// Nanoseconds in a tick of the packet scheduler's clock, and ticks in a second, as tc(8) has them.
+const PACKET_SCHEDULER: &str = "000003e8 00000040 000f4240 3b9aca00\n";
+
+/// The contents of a file; users have the numbers that `users` gives them.
 ///
 /// # Errors
 /// ENOMEM; EINTR: the reader is ending.
-pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> Result<Vec<u8>, Errno> {
+pub(super) fn table(
+    namespace: &NetworkNamespace,
+    table: NetworkTable,
+    users: &UserNamespace,
+) -> Result<Vec<u8>, Errno> {
     match of_configuration(namespace, table) {
         Some(text) => Ok(text.into_bytes()),
-        None => sockets::table(namespace, table),
+        None => sockets::table(namespace, table, users),
     }
 }
 
-/// What does not tell of sockets.
+/// What does not tell of sockets one by one.
 fn of_configuration(namespace: &NetworkNamespace, table: NetworkTable) -> Option<String> {
     let configuration = namespace.configuration();
     let joined = || namespace.inet_sockets().joined_groups();
@@ -36,6 +46,10 @@ fn of_configuration(namespace: &NetworkNamespace, table: NetworkTable) -> Option
         NetworkTable::Arp => configuration.look(|all| routes::arp(&all)),
         NetworkTable::Devices => configuration.look(|all| devices::devices(&all)),
         NetworkTable::DeviceMulticast => String::new(),
+        NetworkTable::FibTrie => configuration.look(|all| fib_trie::trie(&all)),
+        NetworkTable::FibTrieStatistics => configuration.look(|all| fib_trie::statistics(&all)),
+        NetworkTable::PacketScheduler => PACKET_SCHEDULER.into(),
+        NetworkTable::Protocols => protocols::table(namespace),
         NetworkTable::Ipv6Addresses => configuration.look(|all| addresses::ipv6(&all)),
         NetworkTable::Igmp => configuration.look(|all| addresses::igmp(&all, &joined())),
         NetworkTable::Igmp6 => configuration.look(|all| addresses::igmp6(&all, &joined())),

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::super::NetworkNamespace;
+use super::super::inet::{InetProtocol, InetStatus, TcpState};
 use super::mib;
 
 /// Groups whose every number has a name above it.
@@ -35,8 +36,19 @@ fn value(namespace: &NetworkNamespace, group: &str, name: &str) -> i64 {
         ("Tcp", "RtoMin") => 200,
         ("Tcp", "RtoMax") => 120_000,
         ("Tcp", "MaxConn") => -1,
+        ("Tcp", "CurrEstab") => established(namespace),
         _ => namespace.counters().named(group, name).cast_signed(),
     }
+}
+
+/// How many connections go on, at least from one end (RFC 4022).
+fn established(namespace: &NetworkNamespace) -> i64 {
+    let all = namespace.inet_sockets().statuses();
+    let goes_on = |one: &&InetStatus| {
+        one.protocol == InetProtocol::Tcp
+            && [TcpState::Established, TcpState::CloseWait].iter().any(|state| one.state == *state as u8)
+    };
+    i64::try_from(all.iter().filter(goes_on).count()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn snmp(namespace: &NetworkNamespace) -> String {

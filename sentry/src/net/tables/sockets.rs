@@ -4,6 +4,7 @@ use super::super::NetworkNamespace;
 use super::super::inet::InetProtocol;
 use super::internet;
 use crate::Errno;
+use crate::cred::UserNamespace;
 use crate::fs::{LongText, NetworkTable};
 
 const TCP: &str =
@@ -14,7 +15,6 @@ const UDP6: &str = "  sl  local_address                         remote_address  
 const NETLINK: &str =
     "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n";
 const UNIX: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";
-const PROTOCOLS: &str = "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re bi br ha uh gp em\n";
 /// How wide a line of the tables of IPv4 is, without its end.
 const TCP_WIDTH: usize = 149;
 const UDP_WIDTH: usize = 127;
@@ -49,14 +49,17 @@ fn internet_table(table: NetworkTable) -> Option<(String, (InetProtocol, bool))>
     })
 }
 
-pub(super) fn table(namespace: &NetworkNamespace, table: NetworkTable) -> Result<Vec<u8>, Errno> {
+pub(super) fn table(
+    namespace: &NetworkNamespace,
+    table: NetworkTable,
+    users: &UserNamespace,
+) -> Result<Vec<u8>, Errno> {
     if let Some((heading, sockets)) = internet_table(table) {
-        return internet::table(namespace, heading, sockets);
+        return internet::table(namespace, heading, sockets, users);
     }
     Ok(match table {
         NetworkTable::Netlink => return netlink(namespace),
         NetworkTable::Packet => "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".into(),
-        NetworkTable::Protocols => PROTOCOLS.into(),
         NetworkTable::SocketStatistics => statistics(namespace).into(),
         NetworkTable::SocketStatistics6 => statistics_6(namespace).into(),
         _ => Vec::new(),
@@ -71,9 +74,10 @@ fn netlink(namespace: &NetworkNamespace) -> Result<Vec<u8>, Errno> {
     Ok(text.into_bytes())
 }
 
-/// How many sockets of a protocol and a family there are, the bound ones.
+/// How many sockets of a protocol and a family there are, the bound ones; without connections that have ended.
 fn count(namespace: &NetworkNamespace, protocol: InetProtocol, is_ipv6: bool) -> usize {
-    internet::sockets(namespace, protocol, is_ipv6).len()
+    let all = internet::sockets(namespace, protocol, is_ipv6);
+    all.iter().filter(|status| status.lingers_for.is_none()).count()
 }
 
 /// /proc/net/sockstat.
@@ -82,9 +86,13 @@ fn statistics(namespace: &NetworkNamespace) -> String {
     let [tcp, udp, lite, raw] =
         [InetProtocol::Tcp, InetProtocol::Udp, InetProtocol::UdpLite, InetProtocol::Raw].map(of);
     let of_others = namespace.unix_sockets().all().len() + namespace.netlink().len();
-    let used = of_others + namespace.inet_sockets().statuses().len();
+    let all = namespace.inet_sockets().statuses();
+    let ended = all.iter().filter(|status| status.lingers_for.is_some()).count();
+    let orphans = namespace.inet_sockets().tcp().orphan_count();
+    let used = of_others + all.len() - ended;
+    let tcp_of_both = tcp + count(namespace, InetProtocol::Tcp, true);
     format!(
-        "sockets: used {used}\nTCP: inuse {tcp} orphan 0 tw 0 alloc {tcp} mem 0\nUDP: inuse {udp} mem 0\nUDPLITE: inuse {lite}\nRAW: inuse {raw}\nFRAG: inuse 0 memory 0\n"
+        "sockets: used {used}\nTCP: inuse {tcp} orphan {orphans} tw {ended} alloc {tcp_of_both} mem 0\nUDP: inuse {udp} mem 0\nUDPLITE: inuse {lite}\nRAW: inuse {raw}\nFRAG: inuse 0 memory 0\n"
     )
 }
 

@@ -502,7 +502,11 @@ fn receive(
     buffers: &mut UserBuffers,
 ) -> Result<Received, Errno> {
     let (socket, queue) = (&open.socket, [open.queue(Events::IN)]);
-    let patience = patience(open, flags, Events::IN);
+    // Nobody waits for an error.
+    let is_internet = matches!(socket.common().family(), uapi::AF_INET | uapi::AF_INET6);
+    let never_waits = is_internet && flags.contains(MessageFlags::ERRQUEUE);
+    let waiting = if never_waits { flags | MessageFlags::DONTWAIT } else { flags };
+    let patience = patience(open, waiting, Events::IN);
     let is_stream = open.kind() == SocketKind::Stream;
     let how = Receiving {
         is_peek: flags.contains(MessageFlags::PEEK),

@@ -5,8 +5,9 @@ use std::sync::{Arc, Weak};
 
 use netlink_packet_route::route::RouteType;
 
-use super::packet::{answer, answered_identifier, error_message, ipv4_header, seal};
+use super::packet::{answer, answered_identifier, error_message, ipv4_header, ipv6_header, seal};
 use super::{ICMP, ICMPV6, IcmpSocket};
+use crate::net::inet::UdpSocket;
 use crate::net::inet::datagram::{Arrival, Payload};
 use crate::net::route::{RouteQuery, RouteResult};
 use crate::net::wire::{self, Fate, Landing, Refusal};
@@ -17,6 +18,11 @@ const USUAL_TTL: u8 = 64;
 /// The headers of IPv4 and of IPv6.
 const V4_HEADER_BYTES: usize = 20;
 const V6_HEADER_BYTES: usize = 40;
+
+const UDP: u32 = 17;
+/// The type and the code of a port that nobody has, of ICMP and of ICMPv6.
+const PORT_UNREACHABLE: [u8; 2] = [3, 3];
+const PORT_UNREACHABLE_V6: [u8; 2] = [1, 4];
 
 /// A message on its way: of which protocol, and with which header if the sender has written that.
 pub(super) struct Packet<'a> {
@@ -63,6 +69,9 @@ pub(super) fn arrive(landing: &Landing, packet: &Packet<'_>) {
     let packet = Packet { arrival, ..*packet };
     count_received(network, &packet);
     deliver(network, &packet);
+    if packet.protocol == UDP {
+        UdpSocket::take_raw(landing, packet.arrival, packet.message);
+    }
     let is_icmp = matches!(packet.protocol, ICMP | ICMPV6) && !network.settings().ignores_echo();
     let Some(reply) = answer(packet.message, packet.protocol == ICMP).filter(|_| is_icmp) else { return };
     send_answer(network, &packet, reply);
@@ -102,8 +111,38 @@ pub(super) fn tell_of_router(
     packet: &Packet<'_>,
     (by, refusal): (IpAddr, Refusal),
 ) {
+    tell_of_error(network, packet, (by, refusal.icmp(packet.is_v4())));
+}
+
+/// Nobody has the port that a datagram is for: the sender's namespace is told.
+pub(in crate::net::inet) fn refuse_port(
+    network: &Arc<NetworkNamespace>,
+    landing: &Landing,
+    (arrival, datagram): (Arrival, &[u8]),
+) {
+    let packet = Packet { protocol: UDP, message: datagram, header: None, arrival };
+    let code = if packet.is_v4() { PORT_UNREACHABLE } else { PORT_UNREACHABLE_V6 };
+    let len_bytes = tell_of_error(network, &packet, (arrival.destination.ip(), code));
+    let counters = landing.network.counters();
+    counters.count_sent(packet.is_v4(), 1, len_bytes);
+    let sent = match packet.is_v4() {
+        true => [Counter::IcmpSent, Counter::IcmpUnreachableSent],
+        false => [Counter::Icmp6Sent, Counter::Icmp6UnreachableSent],
+    };
+    sent.iter().for_each(|counter| counters.add(*counter, 1));
+    if Arc::ptr_eq(network, &landing.network) {
+        wire::count(&landing.passed, 1, len_bytes);
+    }
+}
+
+/// An error comes back to a namespace. Returns how long it is, with its header.
+fn tell_of_error(
+    network: &Arc<NetworkNamespace>,
+    packet: &Packet<'_>,
+    (by, code): (IpAddr, [u8; 2]),
+) -> usize {
     let is_v4 = packet.is_v4();
-    let mut message = error_message(refusal.icmp(is_v4), &frame(packet));
+    let mut message = error_message(code, &quoted(packet));
     seal(&mut message, by, packet.arrival.source.ip());
     let Arrival { source, device, time, .. } = packet.arrival;
     let arrival =
@@ -112,6 +151,7 @@ pub(super) fn tell_of_router(
     let told = Packet { protocol, message: &message, header: None, arrival };
     count_received(network, &told);
     deliver(network, &told);
+    told.len_bytes()
 }
 
 /// Hands a message to all sockets that it is for.
@@ -161,32 +201,63 @@ fn frame(packet: &Packet<'_>) -> Vec<u8> {
     [&header, packet.message].concat()
 }
 
+/// A message with its header, as an error quotes it.
+fn quoted(packet: &Packet<'_>) -> Vec<u8> {
+    let Arrival { source, destination, ttl, .. } = packet.arrival;
+    let (IpAddr::V6(source), IpAddr::V6(destination)) = (source.ip(), destination.ip()) else {
+        return frame(packet);
+    };
+    let protocol = packet.protocol.to_le_bytes()[0];
+    let header = ipv6_header([source, destination], protocol, packet.message.len(), ttl);
+    [&header, packet.message].concat()
+}
+
 /// Counts a message that leaves.
 pub(super) fn count_sent(network: &NetworkNamespace, packet: &Packet<'_>) {
-    let ip = if packet.is_v4() { Counter::IpSent } else { Counter::Ip6Sent };
     let counted: &[Counter] = match (packet.protocol, packet.message.first()) {
         (ICMP, Some(0)) => &[Counter::IcmpSent, Counter::IcmpEchoReplySent],
+        (ICMP, Some(3)) => &[Counter::IcmpSent, Counter::IcmpUnreachableSent],
         (ICMP, Some(8)) => &[Counter::IcmpSent, Counter::IcmpEchoSent],
         (ICMP, _) => &[Counter::IcmpSent],
+        (ICMPV6, Some(1)) => &[Counter::Icmp6Sent, Counter::Icmp6UnreachableSent],
+        (ICMPV6, Some(128)) => &[Counter::Icmp6Sent, Counter::Icmp6EchoSent],
+        (ICMPV6, Some(129)) => &[Counter::Icmp6Sent, Counter::Icmp6EchoReplySent],
         (ICMPV6, _) => &[Counter::Icmp6Sent],
         _ => &[],
     };
-    counted.iter().chain([&ip]).for_each(|counter| network.counters().add(*counter, 1));
+    counted.iter().for_each(|counter| network.counters().add(*counter, 1));
+    network.counters().count_sent(packet.is_v4(), 1, packet.len_bytes());
 }
 
 /// Counts a message that has arrived.
 fn count_received(network: &NetworkNamespace, packet: &Packet<'_>) {
-    let ip = match packet.is_v4() {
-        true => [Counter::IpReceived, Counter::IpDelivered],
-        false => [Counter::Ip6Received, Counter::Ip6Delivered],
-    };
     let counted: &[Counter] = match (packet.protocol, packet.message.first()) {
         (ICMP, Some(0)) => &[Counter::IcmpReceived, Counter::IcmpEchoReplyReceived],
-        (ICMP, Some(8)) => &[Counter::IcmpReceived, Counter::IcmpEchoReceived],
         (ICMP, Some(3)) => &[Counter::IcmpReceived, Counter::IcmpUnreachableReceived],
+        (ICMP, Some(8)) => &[Counter::IcmpReceived, Counter::IcmpEchoReceived],
         (ICMP, _) => &[Counter::IcmpReceived],
+        (ICMPV6, Some(1)) => &[Counter::Icmp6Received, Counter::Icmp6UnreachableReceived],
+        (ICMPV6, Some(128)) => &[Counter::Icmp6Received, Counter::Icmp6EchoReceived],
+        (ICMPV6, Some(129)) => &[Counter::Icmp6Received, Counter::Icmp6EchoReplyReceived],
         (ICMPV6, _) => &[Counter::Icmp6Received],
         _ => &[],
     };
-    counted.iter().chain(&ip).for_each(|counter| network.counters().add(*counter, 1));
+    counted.iter().for_each(|counter| network.counters().add(*counter, 1));
+    network.counters().count_received(packet.is_v4(), 1, packet.len_bytes());
+}
+
+/// Hands a copy of a packet of another protocol to the raw sockets of that protocol, where it arrives.
+pub(in crate::net::inet) fn copy_to_raw(
+    landing: &Landing,
+    protocol: u32,
+    (arrival, message): (Arrival, impl FnOnce() -> Vec<u8>),
+) {
+    let has_any = !landing.network.inet_sockets().icmp().raw.lock().is_empty();
+    if has_any {
+        let portless = |address: SocketAddr| SocketAddr::new(address.ip(), 0);
+        let (source, destination) = (portless(arrival.source), portless(arrival.destination));
+        let (device, ttl) = (landing.device, landing.ttl);
+        let arrival = Arrival { source, destination, device, ttl, ..arrival };
+        deliver(&landing.network, &Packet { protocol, message: &message(), header: None, arrival });
+    }
 }

@@ -11,8 +11,10 @@ mod socket;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
+use linux_raw_sys::net::SO_REUSEADDR;
 use parking_lot::Mutex;
 
+pub(super) use self::arrive::{copy_to_raw, refuse_port};
 use self::packet::Filter;
 use super::address::Version;
 use super::bound::InetSocket;
@@ -62,6 +64,8 @@ pub(super) fn may_echo(settings: &NetworkSettings, caller: &dyn Caller) -> bool 
 impl IcmpSocket {
     /// A socket that is neither bound nor connected.
     pub(super) fn new(inet: InetSocket) -> Arc<Self> {
+        // What such sockets are bound to, they share from the beginning.
+        let _set = inet.common.change_options(|options| options.set_switch(SO_REUSEADDR, true));
         let socket = Arc::new_cyclic(|me| Self {
             inet,
             state: Mutex::default(),

@@ -1,12 +1,13 @@
 //! The bytes of IPv4 headers and ICMP messages (RFC 791, RFC 792, RFC 4443).
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{ICMP, ICMPV6};
 use crate::Errno;
 
 /// Bytes of an IPv4 header without options, and of the header of an ICMP echo.
 pub(super) const IPV4_HEADER_BYTES: usize = 20;
+const IPV6_HEADER_BYTES: usize = 40;
 pub(super) const ECHO_HEADER_BYTES: usize = 8;
 
 /// ICMP's types of an echo and its answer.
@@ -63,9 +64,12 @@ pub(super) fn answer(message: &[u8], is_v4: bool) -> Option<Vec<u8>> {
 
 /// What ICMP says of a packet that it quotes, by type and code. Its checksum is not yet written.
 pub(super) fn error_message([kind, code]: [u8; 2], quoted: &[u8]) -> Vec<u8> {
-    /// As much as fits into a packet of 576 bytes (RFC 1812).
-    const MAX_QUOTED_BYTES: usize = 548;
-    let quoted = quoted.get(..MAX_QUOTED_BYTES).unwrap_or(quoted);
+    /// As much as fits into a packet of 576 bytes (RFC 1812), or for IPv6 into one of 1,280 (RFC 4443).
+    const MAX_QUOTED_V4_BYTES: usize = 548;
+    const MAX_QUOTED_V6_BYTES: usize = 1232;
+    let is_v6 = quoted.first().is_some_and(|first| first >> 4 == 6);
+    let most = if is_v6 { MAX_QUOTED_V6_BYTES } else { MAX_QUOTED_V4_BYTES };
+    let quoted = quoted.get(..most).unwrap_or(quoted);
     [&[kind, code, 0, 0, 0, 0, 0, 0], quoted].concat()
 }
 
@@ -74,6 +78,23 @@ pub(super) fn answered_identifier(message: &[u8], is_v4: bool) -> Option<u16> {
     let reply = if is_v4 { ECHO_REPLY } else { ECHO_REPLY_V6 };
     let (&kind, &[high, low]) = (message.first()?, message.get(4..)?.first_chunk()?);
     (kind == reply).then(|| u16::from_be_bytes([high, low]))
+}
+
+/// The header that an IPv6 packet of `len_bytes` beside it has.
+pub(super) fn ipv6_header(
+    [source, destination]: [Ipv6Addr; 2],
+    protocol: u8,
+    len_bytes: usize,
+    hop_limit: u8,
+) -> [u8; IPV6_HEADER_BYTES] {
+    const VERSION: u8 = 0x60;
+    let mut header = [0; IPV6_HEADER_BYTES];
+    let len = u16::try_from(len_bytes).unwrap_or(u16::MAX);
+    (header[0], header[6], header[7]) = (VERSION, protocol, hop_limit);
+    header[4..6].copy_from_slice(&len.to_be_bytes());
+    header[8..24].copy_from_slice(&source.octets());
+    header[24..].copy_from_slice(&destination.octets());
+    header
 }
 
 /// The header that an IPv4 packet of `len_bytes` beside it has.

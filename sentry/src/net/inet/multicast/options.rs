@@ -23,13 +23,19 @@ impl InetSocket {
         option: u32,
         value: &[u8],
     ) -> Option<Result<(), Errno>> {
+        const OLDEST: [u32; 2] = [uapi::IP_ADD_MEMBERSHIP, uapi::IP_DROP_MEMBERSHIP];
+        let is_stream = self.common.kind() == SocketKind::Stream;
         let decoded = match level {
             uapi::SOL_IP => decode_v4(option, value),
             _ => decode_v6(option, value),
         };
         match decoded {
             Ok(None) => None,
-            _ if self.common.kind() == SocketKind::Stream => Some(Err(Errno::EPROTO)),
+            // The oldest options are refused before their values are looked at.
+            Err(_) if is_stream && level == uapi::SOL_IP && OLDEST.contains(&option) => {
+                Some(Err(Errno::EPROTO))
+            }
+            Ok(_) if is_stream => Some(Err(Errno::EPROTO)),
             Ok(Some(request)) => Some(self.serve_multicast(request)),
             Err(error) => Some(Err(error)),
         }

@@ -9,11 +9,13 @@ use super::endpoint::{ENDED, Endpoint, READABLE, WRITABLE};
 use super::{Bound, Connection, Role, State, TcpSocket, Wire};
 use crate::Errno;
 use crate::heap;
-use crate::net::SocketCommon;
+use crate::net::filter::{ETH_P_IP, ETH_P_IPV6, FilteredPacket};
 use crate::net::inet::ports::Claim;
+use crate::net::inet::spreading::choose;
 use crate::net::options::SEND_BUFFER_LOCK;
 use crate::net::outside::Outside;
 use crate::net::route::RouteResult;
+use crate::net::{Counter, SocketCommon};
 use crate::net::{SocketAddress, SocketOptions};
 
 /// What leads to a peer.
@@ -67,7 +69,7 @@ impl TcpSocket {
                     return Err(if waits { unfinished } else { Errno::EALREADY });
                 }
                 Role::Failed => {
-                    state.role = Role::Closed;
+                    (state.role, state.is_shut) = (Role::Closed, false);
                     state.release_port();
                     return Err(state.error.take().unwrap_or(Errno::ECONNABORTED));
                 }
@@ -101,6 +103,7 @@ impl TcpSocket {
                 return Err(unfinished);
             }
             Err(error) => {
+                self.inet.network().counters().add(Counter::TcpAttemptsFailed, 1);
                 let mut state = self.state.lock();
                 state.role = Role::Closed;
                 state.release_port();
@@ -139,6 +142,7 @@ impl TcpSocket {
         state.error = None;
         state.is_shut = false;
         state.role = Role::Connecting { remote, wire: None };
+        self.inet.network().counters().add(Counter::TcpActiveOpens, 1);
         Ok((remote, way))
     }
 
@@ -168,7 +172,7 @@ impl TcpSocket {
         }
         // Those that share a port by SO_REUSEPORT get their parts.
         let own = self.state.lock().bound.as_ref().map_or(0, |bound| bound.address.port());
-        let chosen = listeners.swap_remove(usize::from(own / 2) % listeners.len());
+        let chosen = choose_listener(&mut listeners, (own, remote), device);
         self.enter_backlog(&chosen, None)
     }
 
@@ -176,12 +180,14 @@ impl TcpSocket {
         let mut state = self.state.lock();
         let own = state.bound.as_ref().ok_or(Errno::ECONNREFUSED)?.address;
         if own != remote {
+            let home = self.home(remote.ip());
+            home.count_refusal(&home, None);
             return Err(Errno::ECONNREFUSED);
         }
         let place = self.inet.sockets().tcp().connect(own, remote)?;
         let options = self.grow_buffers();
         let memory = &self.inet.network().shared().memory;
-        let end = Endpoint::new(&options, &options, memory, &self.queue);
+        let end = Endpoint::new(&options, &options, memory, (self.home(remote.ip()), &self.queue));
         state.role = Role::Connected(Connection {
             own: end.clone(),
             peer: end,
@@ -227,6 +233,7 @@ impl TcpSocket {
         if !backlog.has_room() {
             backlog.waiting.retain(|client| client.strong_count() > 0);
             backlog.waiting.push_back(self.me.clone());
+            self.home(remote.ip()).count_dropped_syn(&listener.home(remote.ip()), wire.as_deref());
             return Err(Errno::EAGAIN);
         }
         let own = state.bound.as_ref().ok_or(Errno::ECONNABORTED)?.address;
@@ -234,8 +241,9 @@ impl TcpSocket {
         let accepted = listener.accepted_child(Bound { address: remote, ..listener_bound.clone() });
         let (options, child_options) = (self.grow_buffers(), accepted.grow_buffers());
         let memory = &self.inet.network().shared().memory;
-        let end = Endpoint::new(&options, &child_options, memory, &self.queue);
-        let child_end = Endpoint::new(&child_options, &options, memory, &accepted.queue);
+        let (home, child_home) = (self.home(remote.ip()), accepted.home(remote.ip()));
+        let end = Endpoint::new(&options, &child_options, memory, (home, &self.queue));
+        let child_end = Endpoint::new(&child_options, &options, memory, (child_home, &accepted.queue));
         let connection = |own: &Arc<Endpoint>, peer: &Arc<Endpoint>, remote, is_embryo, wire| Connection {
             own: own.clone(),
             peer: peer.clone(),
@@ -249,6 +257,7 @@ impl TcpSocket {
         accepted.state.lock().role = Role::Connected(connection(&child_end, &end, own, true, back));
         let connected =
             Connection { _place: Some(place), ..connection(&end, &child_end, remote, false, wire) };
+        connected.ends().count_beginning();
         state.role = Role::Connected(connected);
         let deferral = listener.options.lock().deferral();
         if deferral.is_some() {
@@ -298,6 +307,7 @@ impl TcpSocket {
             state.error = Some(error);
             state.is_shut = true;
         }
+        self.inet.network().counters().add(Counter::TcpAttemptsFailed, 1);
         self.queue.notify(ENDED);
     }
 
@@ -322,6 +332,19 @@ impl TcpSocket {
         }
         self.queue.notify(ENDED);
     }
+}
+
+/// Which of the listeners that share a port gets a connection.
+pub(super) fn choose_listener(
+    listeners: &mut Vec<Arc<TcpSocket>>,
+    (own_port, remote): (u16, SocketAddr),
+    device: u32,
+) -> Arc<TcpSocket> {
+    let protocol = if remote.is_ipv4() { ETH_P_IP } else { ETH_P_IPV6 };
+    // A SYN has no bytes behind its header, where a program looks.
+    let packet = FilteredPacket { header: &[], payload: &[], protocol, device };
+    let place = choose(listeners, |socket| &socket.inet.common, &packet, (own_port / 2).into());
+    listeners.swap_remove(place)
 }
 
 impl State {

@@ -6,8 +6,9 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::bytes::ByteQueue;
 use super::outbox::Outbox;
+use super::segments::{Arrivals, Home};
 use crate::Errno;
-use crate::net::{SocketMemory, SocketOptions};
+use crate::net::{Counter, SocketMemory, SocketOptions};
 use crate::wait::{Events, WaitQueue};
 
 /// What tells a writer that there is room.
@@ -50,11 +51,29 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// How many bytes may wait here. Half of each buffer is for what a packet costs beside its bytes.
+    /// How many bytes may wait here. Half of the receive buffer is for what a packet costs beside its bytes; what waits to be sent
+    /// is in large pieces, which cost next to nothing.
     fn capacity(&self, memory: &SocketMemory) -> usize {
-        let buffers = u64::from(self.receive_buffer_bytes) + u64::from(self.peer_send_buffer_bytes);
-        let capacity = usize::try_from(buffers / 2).unwrap_or(usize::MAX);
+        let buffers = u64::from(self.receive_buffer_bytes / 2) + u64::from(self.peer_send_buffer_bytes);
+        let capacity = usize::try_from(buffers).unwrap_or(usize::MAX);
         if memory.is_under_pressure() { capacity.min(CAPACITY_UNDER_PRESSURE) } else { capacity }
+    }
+
+    /// How many bytes of what has come fit into the receive buffer; what is behind them is, to Linux, with the peer still.
+    pub(super) fn window_bytes(&self) -> usize {
+        let buffer = (self.receive_buffer_bytes / 2) as usize;
+        // A window grows with what comes.
+        if self.bytes.written_bytes() > buffer as u64 { buffer.saturating_mul(2) } else { buffer }
+    }
+
+    /// How many bytes have come that nobody has read, to Linux.
+    pub(super) fn arrived_bytes(&self) -> usize {
+        self.bytes.unread_bytes().min(self.window_bytes())
+    }
+
+    /// What waits at the peer, to Linux, for want of room here.
+    pub(super) fn unsent_bytes(&self) -> usize {
+        self.bytes.unread_bytes().saturating_sub(self.window_bytes())
     }
 
     /// How many more bytes the peer may send.
@@ -86,6 +105,9 @@ pub(super) struct Endpoint {
     inbox: Mutex<Inbox>,
     outbox: Mutex<Outbox>,
     pub(super) memory: Arc<SocketMemory>,
+    /// Where it counts, and what has come.
+    pub(super) home: Home,
+    pub(super) arrivals: Arrivals,
     /// Announces to those who use the socket.
     pub(super) queue: WaitQueue,
 }
@@ -96,7 +118,7 @@ impl Endpoint {
         options: &SocketOptions,
         peer_options: &SocketOptions,
         memory: &Arc<SocketMemory>,
-        queue: &WaitQueue,
+        (home, queue): (Home, &WaitQueue),
     ) -> Arc<Self> {
         let inbox = Inbox {
             bytes: ByteQueue::new(memory),
@@ -114,7 +136,8 @@ impl Endpoint {
             listener: None,
         };
         let outbox = Mutex::new(Outbox::new(memory));
-        Arc::new(Self { inbox: Mutex::new(inbox), outbox, memory: memory.clone(), queue: queue.clone() })
+        let (inbox, arrivals) = (Mutex::new(inbox), Arrivals::default());
+        Arc::new(Self { inbox, outbox, memory: memory.clone(), home, arrivals, queue: queue.clone() })
     }
 
     pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
@@ -145,6 +168,9 @@ impl Endpoint {
             // To one who knew that the peer had ended, it is a broken pipe.
             inbox.error = Some(if inbox.has_ended { Errno::EPIPE } else { Errno::ECONNRESET });
             inbox.is_reset = true;
+            if !inbox.is_send_shut {
+                self.home.count(Counter::TcpEstablishedReset);
+            }
         }
         self.announce(ENDED);
     }

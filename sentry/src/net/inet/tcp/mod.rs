@@ -17,6 +17,7 @@ mod info;
 mod options;
 mod outbox;
 mod outside;
+mod segments;
 mod socket;
 mod time_wait;
 mod timer;
@@ -24,7 +25,7 @@ mod transfer;
 mod wire;
 
 use std::collections::{HashSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -35,6 +36,7 @@ use self::options::TcpOptions;
 use self::outbox::{Ends, Flush};
 use self::outside::OutsideConnection;
 pub(in crate::net) use self::outside::own_address;
+use self::segments::Home;
 use self::time_wait::Ended;
 use self::timer::{Orphan, Timing};
 use self::wire::Wire;
@@ -42,6 +44,7 @@ use super::bound::InetSocket;
 use super::ports::{Port, Ports};
 use super::report::{InetProtocol, InetStatus, Report};
 use crate::Errno;
+use crate::net::Counter;
 use crate::wait::WaitQueue;
 
 /// The TCP sockets of a namespace.
@@ -66,6 +69,13 @@ impl TcpSockets {
             return Err(Errno::EADDRNOTAVAIL);
         }
         Ok(Place { addresses: (own, remote), sockets: self.clone() })
+    }
+}
+
+impl TcpSockets {
+    /// How many connections go on that nobody has open any more.
+    pub fn orphan_count(&self) -> usize {
+        self.orphans.lock().len()
     }
 }
 
@@ -190,6 +200,11 @@ impl TcpSocket {
         }
     }
 
+    /// Where it counts what goes to or comes from an address.
+    fn home(&self, remote: IpAddr) -> Home {
+        Home::new(self.inet.network(), remote)
+    }
+
     fn remote(&self) -> Option<SocketAddr> {
         match &self.state.lock().role {
             Role::Connected(connection) => Some(connection.remote),
@@ -210,15 +225,17 @@ impl Connection {
 
     /// Ends it, since its socket is closed: with a reset if something is left unread or SO_LINGER asks for it, else in order.
     fn close(&self, lingers_not: bool) -> Closing {
-        let (is_broken, was_reset) = {
+        let (has_unread, was_reset, is_over) = {
             let mut inbox = self.own.inbox();
             inbox.is_gone = true;
-            let has_unread = inbox.bytes.unread_bytes() > 0;
-            (has_unread || lingers_not || self.is_embryo, inbox.is_reset)
+            (inbox.bytes.unread_bytes() > 0, inbox.is_reset, inbox.is_closed())
         };
         let ends = self.ends();
-        if was_reset || is_broken {
+        if was_reset || has_unread || lingers_not || self.is_embryo {
             ends.clear();
+            if !is_over {
+                self.count_abort(has_unread, lingers_not);
+            }
             // Where nothing gets through, the peer learns of it when it sends something.
             if ends.is_open() {
                 self.peer.reset();
@@ -230,6 +247,22 @@ impl Connection {
         }
         ends.flush(Flush::All);
         if self.own.inbox().closes_first { Closing::First } else { Closing::Last }
+    }
+}
+
+impl Connection {
+    /// Counts a reset that ends the connection, and why it is sent.
+    fn count_abort(&self, has_unread: bool, lingers_not: bool) {
+        let home = &self.own.home;
+        if has_unread {
+            home.count(Counter::TcpAbortsOnClose);
+        } else if lingers_not {
+            home.count(Counter::TcpAbortsOnData);
+        }
+        if !self.own.inbox().is_send_shut {
+            home.count(Counter::TcpEstablishedReset);
+        }
+        self.ends().count_reset();
     }
 }
 
@@ -256,11 +289,10 @@ impl Report for TcpSocket {
             let inbox = own.inbox();
             u8::from(inbox.has_ended || inbox.is_receive_shut) | u8::from(inbox.is_send_shut) << 1
         });
-        // What was sent is with the peer at once: nothing waits at this end.
-        let unread_bytes = match (self.ends(), self.host()) {
-            (Some((own, _)), _) => own.inbox().bytes.unread_bytes(),
-            (None, Ok(Some(host))) => host.unread_bytes(),
-            _ => waiting,
+        let (unread_bytes, unsent_bytes) = match (self.both_ends(), self.host()) {
+            (Some(ends), _) => (ends.own.inbox().arrived_bytes(), ends.unsent_bytes()),
+            (None, Ok(Some(host))) => (host.unread_bytes(), host.unsent_bytes()),
+            _ => (waiting, 0),
         };
         Some(InetStatus {
             protocol: InetProtocol::Tcp,
@@ -269,6 +301,8 @@ impl Report for TcpSocket {
             remote: self.remote(),
             state: state as u8,
             unread_bytes,
+            unsent_bytes,
+            info: Some(Box::new(self.info())),
             max_backlog,
             is_v6_only: self.inet.is_v6_only(),
             shut,
@@ -291,7 +325,9 @@ impl Drop for TcpSocket {
         let closing = connection.close(lingers_not);
         let ends = connection.ends();
         if closing != Closing::Broken && ends.is_holding() {
-            Orphan::keep(ends, &self.inet.network().shared().timers, self.inet.sockets().tcp());
+            let max_orphans = self.inet.settings().max_orphans();
+            let home = (self.inet.sockets().tcp(), max_orphans);
+            Orphan::keep(ends, &self.inet.network().shared().timers, home);
         }
         self.note_end(&closing, connection, bound);
     }

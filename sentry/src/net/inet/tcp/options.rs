@@ -6,8 +6,8 @@ use std::time::Duration;
 use linux_raw_sys::net as uapi;
 use zerocopy::IntoBytes;
 
-use super::info::{DEFAULT_MSS, LOOPBACK_MSS};
-use super::{Flush, Role, TcpSocket};
+use super::info::DEFAULT_MSS;
+use super::{Flush, TcpSocket};
 use crate::Errno;
 use crate::net::level::int;
 
@@ -58,6 +58,9 @@ pub(super) struct TcpOptions {
     segment_bytes: i32,
     fast_open: i32,
     is_fast_open_connect: bool,
+    has_no_cookie: bool,
+    /// TCP_TX_DELAY, in microseconds.
+    delay_us: i32,
     not_sent_low_water: i32,
     saves_syn: bool,
     thin_linear_timeouts: bool,
@@ -83,6 +86,8 @@ impl Default for TcpOptions {
             segment_bytes: 0,
             fast_open: 0,
             is_fast_open_connect: false,
+            has_no_cookie: false,
+            delay_us: 0,
             not_sent_low_water: 0,
             saves_syn: false,
             thin_linear_timeouts: false,
@@ -133,7 +138,15 @@ impl TcpOptions {
             uapi::TCP_THIN_LINEAR_TIMEOUTS => self.thin_linear_timeouts = within(number, 0..=1)? != 0,
             uapi::TCP_THIN_DUPACK => drop(within(number, 0..=1)?),
             uapi::TCP_INQ => self.tells_queued = within(number, 0..=1)? != 0,
-            uapi::TCP_REPAIR => return Err(Errno::EPERM),
+            uapi::TCP_FASTOPEN_NO_COOKIE => self.has_no_cookie = within(number, 0..=1)? != 0,
+            uapi::TCP_TX_DELAY => self.delay_us = within(number, 0..=i32::MAX)?,
+            // No connection is made of pieces, and none is signed.
+            uapi::TCP_REPAIR | uapi::TCP_REPAIR_QUEUE | uapi::TCP_REPAIR_WINDOW | uapi::TCP_TIMESTAMP => {
+                return Err(Errno::EPERM);
+            }
+            uapi::TCP_QUEUE_SEQ | uapi::TCP_REPAIR_OPTIONS | uapi::TCP_MD5SIG | uapi::TCP_MD5SIG_EXT => {
+                return Err(Errno::EINVAL);
+            }
             _ => return Err(Errno::ENOPROTOOPT),
         }
         Ok(())
@@ -158,7 +171,13 @@ impl TcpOptions {
             uapi::TCP_NOTSENT_LOWAT => self.not_sent_low_water,
             uapi::TCP_SAVE_SYN => self.saves_syn.into(),
             uapi::TCP_THIN_LINEAR_TIMEOUTS => self.thin_linear_timeouts.into(),
-            uapi::TCP_THIN_DUPACK | uapi::TCP_IS_MPTCP | uapi::TCP_REPAIR | uapi::TCP_TX_DELAY => 0,
+            uapi::TCP_THIN_DUPACK | uapi::TCP_IS_MPTCP | uapi::TCP_REPAIR => 0,
+            uapi::TCP_FASTOPEN_NO_COOKIE => self.has_no_cookie.into(),
+            uapi::TCP_TX_DELAY => self.delay_us,
+            uapi::TCP_REPAIR_QUEUE | uapi::TCP_REPAIR_WINDOW | uapi::TCP_QUEUE_SEQ => {
+                return Err(Errno::EINVAL);
+            }
+            uapi::TCP_ZEROCOPY_RECEIVE => return Err(Errno::EINVAL),
             uapi::TCP_INQ => self.tells_queued.into(),
             _ => return Err(Errno::ENOPROTOOPT),
         })
@@ -221,7 +240,9 @@ impl TcpSocket {
                 name.resize(CONGESTION_NAME_BYTES, 0);
                 return Ok(name);
             }
-            uapi::TCP_ULP | uapi::TCP_CC_INFO => return Ok(Vec::new()),
+            uapi::TCP_ULP | uapi::TCP_CC_INFO | uapi::TCP_SAVED_SYN | uapi::TCP_FASTOPEN_KEY => {
+                return Ok(Vec::new());
+            }
             _ => {}
         }
         Ok(self.options.lock().number(option)?.as_bytes().to_vec())
@@ -246,13 +267,11 @@ impl TcpSocket {
         if let Ok(Some(info)) = self.host().map(|host| host.and_then(|host| host.info())) {
             return info.tcpi_snd_mss.cast_signed();
         }
-        let is_connected = matches!(self.state.lock().role, Role::Connected(_));
-        let wired = self.wire().map(|wire| wire.segment_bytes);
-        let most = if is_connected { wired.unwrap_or(LOOPBACK_MSS) } else { DEFAULT_MSS }.cast_signed();
-        match set {
-            0 => most,
-            set if is_connected => set.min(most),
-            set => set,
+        let most = self.connection_segment_bytes().map(u32::cast_signed);
+        match (set, most) {
+            (0, most) => most.unwrap_or(DEFAULT_MSS.cast_signed()),
+            (set, Some(most)) => set.min(most),
+            (set, None) => set,
         }
     }
 

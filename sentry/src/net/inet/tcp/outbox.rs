@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bytes::{ByteQueue, Taking};
 use super::endpoint::{Endpoint, READABLE, WRITABLE};
-use super::info::LOOPBACK_MSS;
+use super::info::loopback_segment_bytes;
 use super::wire::Wire;
 use crate::Errno;
 use crate::net::SocketMemory;
@@ -56,14 +56,23 @@ impl Ends {
         self.wire.as_ref().is_none_or(|wire| wire.is_open())
     }
 
-    /// The largest segment, in bytes.
-    fn segment_bytes(&self) -> usize {
-        self.wire.as_ref().map_or(LOOPBACK_MSS, |wire| wire.segment_bytes) as usize
+    /// The largest segment, in bytes: Linux sends no more at once than half of the largest window that it knows of.
+    pub(super) fn segment_bytes(&self) -> usize {
+        let most = match &self.wire {
+            Some(wire) => wire.segment_bytes as usize,
+            None => loopback_segment_bytes(self.own.home.is_ipv4()) as usize,
+        };
+        most.min(self.peer.inbox().window_bytes() / 2).max(1)
     }
 
     /// Whether the peer is to be told only later.
     pub(super) fn is_holding(&self) -> bool {
         !self.own.outbox().is_empty()
+    }
+
+    /// What has been sent and, to Linux, waits at this end: for more to come, or for room at the peer.
+    pub(super) fn unsent_bytes(&self) -> usize {
+        self.own.outbox().len_bytes() + self.peer.inbox().unsent_bytes()
     }
 
     /// Holds bytes back, as many as the send buffer has room for.
@@ -98,22 +107,17 @@ impl Ends {
             self.own.queue.notify(WRITABLE);
         }
         if is_over {
+            self.count_end();
             self.peer.end();
-        }
-    }
-
-    /// Counts what goes to the peer.
-    pub(super) fn count(&self, len_bytes: usize) {
-        if let Some(wire) = &self.wire {
-            wire.count(len_bytes);
         }
     }
 
     /// Returns how many bytes went over, and whether the end came with them.
     fn pass_on(&self, how: Flush) -> (usize, bool) {
+        let segment_bytes = self.segment_bytes();
         let mut outbox = self.own.outbox();
         let held = outbox.len_bytes();
-        let due = if how == Flush::All { held } else { held - held % self.segment_bytes() };
+        let due = if how == Flush::All { held } else { held - held % segment_bytes };
         let mut inbox = self.peer.inbox();
         let max_bytes = if inbox.is_gone { due } else { due.min(inbox.room(&self.peer.memory)) };
         inbox.peer_waits |= max_bytes < due;
@@ -125,6 +129,7 @@ impl Ends {
         let is_over = outbox.len_bytes() == 0 && std::mem::take(&mut outbox.has_ended);
         drop(outbox);
         if is_gone && sent > 0 {
+            self.count_lost(sent);
             // The answer is a reset.
             self.own.reset();
             return (0, false);

@@ -16,6 +16,9 @@ use crate::net::{
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
+/// Asks for the bytes that have not been sent (`linux/sockios.h`).
+const SIOCOUTQNSD: u32 = 0x894b;
+
 impl Socket for TcpSocket {
     fn common(&self) -> &SocketCommon {
         &self.inet.common
@@ -152,6 +155,15 @@ impl Socket for TcpSocket {
     fn options_changed(&self, options: &SocketOptions) {
         self.tell_host_of(options);
         self.keep_alive();
+        let port = {
+            let state = self.state.lock();
+            // One that was accepted has its port from the listener.
+            let is_own = !matches!(state.role, Role::Connected(_) | Role::Outside(_));
+            state.bound.as_ref().filter(|_| is_own).map(|bound| bound.port.clone())
+        };
+        if let Some(port) = port {
+            port.set_reuse(options.switch(uapi::SO_REUSEADDR).unwrap_or_default(), options.reuses_port);
+        }
         if let Some((own, peer)) = self.ends() {
             own.inbox().receive_buffer_bytes = options.receive_buffer_bytes;
             peer.inbox().peer_send_buffer_bytes = options.send_buffer_bytes;
@@ -206,15 +218,14 @@ impl Socket for TcpSocket {
         let host = self.host().ok().flatten();
         let number = match (request, &host) {
             (FIONREAD, Some(host)) => host.unread_bytes(),
-            (TIOCOUTQ, Some(host)) => host.unsent_bytes(),
+            (TIOCOUTQ | SIOCOUTQNSD, Some(host)) => host.unsent_bytes(),
             (SIOCATMARK, Some(host)) => host.is_at_mark().into(),
-            (FIONREAD | TIOCOUTQ, _) if self.is_listening() => return Err(Errno::EINVAL),
+            (FIONREAD | TIOCOUTQ | SIOCOUTQNSD, _) if self.is_listening() => return Err(Errno::EINVAL),
             (FIONREAD, _) => match &ends {
                 Some((own, _)) => own.inbox().bytes.readable_bytes(is_inline()?),
                 None => 0,
             },
-            // What has arrived is acknowledged: what has not is held back.
-            (TIOCOUTQ, _) => ends.map_or(0, |(own, _)| own.outbox().len_bytes()),
+            (TIOCOUTQ | SIOCOUTQNSD, _) => self.both_ends().map_or(0, |ends| ends.unsent_bytes()),
             (SIOCATMARK, _) => ends.is_some_and(|(own, _)| own.inbox().bytes.is_at_mark()).into(),
             _ => return Err(Errno::ENOTTY),
         };

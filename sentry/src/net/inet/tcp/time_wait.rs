@@ -35,7 +35,7 @@ impl TcpSocket {
                 let is_over = connection.own.inbox().has_ended;
                 let state = if is_over { TcpState::TimeWait } else { TcpState::FinWait2 };
                 let is_ipv6 = self.inet.is_ipv6();
-                self.inet.network().counters().add(Counter::TcpTimeWaits, u64::from(is_over));
+                self.inet.network().counters().add(Counter::TcpTimeWaits, 1);
                 self.inet.sockets().tcp().remember(Ended { local, remote, is_ipv6, state, until });
             }
             Closing::Last => {
@@ -76,6 +76,8 @@ impl TcpSockets {
             remote: Some(ended.remote),
             state: ended.state as u8,
             unread_bytes: 0,
+            unsent_bytes: 0,
+            info: None,
             max_backlog: 0,
             is_v6_only: false,
             shut: 3,

@@ -15,6 +15,7 @@ use super::outbox::{Ends, Flush};
 use super::{Role, TcpSocket, TcpSockets};
 use crate::Errno;
 use crate::heap::HeapCharge;
+use crate::net::Counter;
 use crate::time::{Expire, MonotonicTime, TimerHandle, TimerQueue};
 
 /// How long less than a segment is held back at most.
@@ -144,6 +145,7 @@ impl TcpSocket {
     /// The peer is not there any more, as far as this end can know.
     fn give_up(&self, ends: &Ends) {
         ends.clear();
+        ends.own.home.count(Counter::TcpAbortsOnTimeout);
         {
             let mut inbox = ends.own.inbox();
             inbox.error = Some(Errno::ETIMEDOUT);
@@ -202,15 +204,22 @@ pub(super) struct Orphan {
     me: Weak<Self>,
 }
 
+/// Drops what has not gone out, and tells the peer as far as it hears.
+fn break_off(ends: &Ends) {
+    ends.clear();
+    ends.own.home.count(Counter::TcpAbortsOnMemory);
+    if ends.is_open() {
+        ends.count_reset();
+        ends.peer.reset();
+    }
+}
+
 impl Orphan {
     /// Keeps a connection until all has gone out, or that is given up. Where there are too many it is broken off, as by Linux.
-    pub(super) fn keep(ends: Ends, timers: &Arc<TimerQueue>, home: &Arc<TcpSockets>) {
+    pub(super) fn keep(ends: Ends, timers: &Arc<TimerQueue>, (home, max_orphans): (&Arc<TcpSockets>, usize)) {
         let charge = match HeapCharge::new(ORPHAN_BYTES) {
-            Ok(charge) if home.orphans.lock().len() < MAX_ORPHANS => charge,
-            _ => {
-                ends.clear();
-                return ends.peer.reset();
-            }
+            Ok(charge) if home.orphans.lock().len() < max_orphans.min(MAX_ORPHANS) => charge,
+            _ => return break_off(&ends),
         };
         let orphan = Arc::new_cyclic(|me| Self {
             ends,

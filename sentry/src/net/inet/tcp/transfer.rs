@@ -6,7 +6,6 @@ use linux_raw_sys::net::{SO_OOBINLINE, SOL_TCP, TCP_CM_INQ};
 
 use super::bytes::Taking;
 use super::endpoint::{Endpoint, Inbox, READABLE, WRITABLE};
-use super::info::LOOPBACK_MSS;
 use super::outbox::{Ends, Flush};
 use super::{Role, TcpSocket, outside};
 use crate::Errno;
@@ -45,9 +44,7 @@ impl TcpSocket {
         // An urgent byte is for now.
         let is_held = (self.options.lock().is_corked || outgoing.has_more) && !outgoing.is_urgent;
         if !is_held && !ends.is_holding() && ends.is_open() {
-            let sent = put(&ends.own, &ends.peer, outgoing)?;
-            self.count_sent(&ends, sent);
-            return Ok(sent);
+            return put(&ends, outgoing);
         }
         let held = ends.hold(outgoing.bytes)?;
         ends.flush(if is_held { Flush::Segments } else { Flush::All });
@@ -55,13 +52,6 @@ impl TcpSocket {
             self.expect_more(&ends);
         }
         Ok(held)
-    }
-
-    fn count_sent(&self, ends: &Ends, len_bytes: usize) {
-        match ends.wire {
-            Some(_) => ends.count(len_bytes),
-            None => self.inet.network().count_loopback(len_bytes.div_ceil(LOOPBACK_MSS as usize), len_bytes),
-        }
     }
 
     /// Whether something could be sent now.
@@ -124,6 +114,9 @@ impl TcpSocket {
             }
             (taken, inbox.bytes.readable_bytes(is_urgent_inline), has_made_room)
         };
+        if left_bytes == 0 && !how.is_peek && own.arrivals.owes() {
+            Ends { own: own.clone(), peer: peer.clone(), wire: self.wire() }.count_reading();
+        }
         if has_made_room {
             peer.queue.notify(WRITABLE);
             let ends = Ends { own: peer, peer: own, wire: self.wire() };
@@ -188,11 +181,13 @@ fn receive_urgent(
 }
 
 /// Puts bytes where the peer finds them.
-fn put(own: &Endpoint, peer: &Endpoint, outgoing: &Outgoing<'_>) -> Result<usize, Errno> {
+fn put(ends: &Ends, outgoing: &Outgoing<'_>) -> Result<usize, Errno> {
+    let (own, peer) = (&ends.own, &ends.peer);
     // Without bytes there is no segment that could be answered with a reset.
     let is_all_lost = peer.inbox().is_gone && !outgoing.bytes.is_empty();
     if is_all_lost {
         // They go out, and the answer is a reset.
+        ends.count_lost(outgoing.bytes.len());
         own.reset();
         return Ok(outgoing.bytes.len());
     }
@@ -212,6 +207,7 @@ fn put(own: &Endpoint, peer: &Endpoint, outgoing: &Outgoing<'_>) -> Result<usize
         (pushed, is_urgent)
     };
     if pushed > 0 {
+        ends.count(pushed);
         peer.announce(if is_urgent { READABLE | Events::PRI } else { READABLE });
     }
     Ok(pushed)

@@ -5,6 +5,8 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::connect::choose_listener;
+use super::segments::Home;
 use super::{Role, TcpSocket};
 use crate::Errno;
 use crate::net::NetworkNamespace;
@@ -87,11 +89,11 @@ impl Wire {
         self.passages().is_some()
     }
 
-    /// Counts what goes through.
-    pub(super) fn count(&self, len_bytes: usize) {
-        let segments = len_bytes.div_ceil(self.segment_bytes as usize).max(1);
+    /// Counts segments that go through, of so many bytes with all headers.
+    pub(super) fn count(&self, segments: u64, bytes: u64) {
         if let Some(passed) = self.passages() {
-            wire::count(&passed, segments, len_bytes + segments * self.header_bytes() as usize);
+            let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+            wire::count(&passed, size(segments), size(bytes));
         }
     }
 
@@ -154,13 +156,13 @@ impl TcpSocket {
         if !wire.is_open() {
             return Err(self.unanswered());
         }
-        wire.count(0);
         let ports = &landing.network.inet_sockets().tcp().ports;
         let mut listeners = ports.find(remote, landing.device, |claim| claim.is_listening);
         if listeners.is_empty() {
+            self.home(remote.ip()).count_refusal(&Home::new(&landing.network, remote.ip()), Some(&wire));
             return Err(Errno::ECONNREFUSED);
         }
-        let chosen = listeners.swap_remove(usize::from(own.port() / 2) % listeners.len());
+        let chosen = choose_listener(&mut listeners, (own.port(), remote), landing.device);
         self.enter_backlog(&chosen, Some(wire))
     }
 }

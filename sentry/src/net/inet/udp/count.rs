@@ -3,11 +3,15 @@
 use std::net::IpAddr;
 
 use super::UdpSocket;
-use crate::net::Counter;
+use crate::net::{Counter, NetworkNamespace};
 
 /// The headers of IPv4 and of IPv6 with UDP's.
 const V4_HEADER_BYTES: usize = 28;
 const V6_HEADER_BYTES: usize = 48;
+
+fn header_bytes(destination: IpAddr) -> usize {
+    if destination.is_ipv4() { V4_HEADER_BYTES } else { V6_HEADER_BYTES }
+}
 
 impl UdpSocket {
     /// Counts one more of `v4`, or of `v6`, by the family of the destination.
@@ -23,28 +27,26 @@ impl UdpSocket {
         for _ in 0..datagrams {
             self.count(destination, Counter::UdpSent, Counter::Udp6Sent);
         }
-        let (packets, bytes, header_bytes) = match destination {
-            IpAddr::V4(_) => (Counter::IpSent, Counter::IpBytesSent, V4_HEADER_BYTES),
-            IpAddr::V6(_) => (Counter::Ip6Sent, Counter::Ip6BytesSent, V6_HEADER_BYTES),
-        };
-        counters.add(packets, datagrams as u64);
-        counters.add(bytes, (len_bytes + header_bytes * datagrams) as u64);
+        counters.count_sent(
+            destination.is_ipv4(),
+            datagrams,
+            len_bytes + header_bytes(destination) * datagrams,
+        );
     }
 
-    /// Counts a datagram that has arrived.
-    pub(super) fn count_received(&self, destination: IpAddr, len_bytes: usize) {
-        self.count(destination, Counter::UdpReceived, Counter::Udp6Received);
-        let counters = self.inet.network().counters();
-        let (received, delivered, bytes, header_bytes) = match destination {
-            IpAddr::V4(_) => {
-                (Counter::IpReceived, Counter::IpDelivered, Counter::IpBytesReceived, V4_HEADER_BYTES)
-            }
-            IpAddr::V6(_) => {
-                (Counter::Ip6Received, Counter::Ip6Delivered, Counter::Ip6BytesReceived, V6_HEADER_BYTES)
-            }
-        };
-        counters.add(received, 1);
-        counters.add(delivered, 1);
-        counters.add(bytes, (len_bytes + header_bytes) as u64);
+    /// Counts a datagram that somebody has received, from `sender`.
+    pub(super) fn count_received(&self, sender: IpAddr) {
+        self.count(sender, Counter::UdpReceived, Counter::Udp6Received);
+    }
+
+    /// Counts a packet that has arrived in a namespace, whether or not a socket has it in the end.
+    pub(super) fn count_arrived(
+        network: &NetworkNamespace,
+        destination: IpAddr,
+        packets: usize,
+        len_bytes: usize,
+    ) {
+        let len_bytes = len_bytes + header_bytes(destination) * packets;
+        network.counters().count_received(destination.is_ipv4(), packets, len_bytes);
     }
 }

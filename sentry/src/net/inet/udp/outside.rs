@@ -184,6 +184,7 @@ impl UdpSocket {
             tos: 0,
             time: self.inet.network().shared().now(),
         };
+        Self::count_arrived(self.inet.network(), arrival.destination.ip(), 1, bytes.len());
         self.put(Payload::new(bytes.into()), arrival);
     }
 

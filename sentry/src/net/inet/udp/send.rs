@@ -8,9 +8,11 @@ use netlink_packet_route::route::RouteType;
 
 use super::UdpSocket;
 use crate::Errno;
-use crate::net::filter::FilteredPacket;
+use crate::net::filter::{ETH_P_IP, ETH_P_IPV6, FilteredPacket};
 use crate::net::inet::control::SendControl;
 use crate::net::inet::datagram::{Arrival, ErrorOrigin, Payload, QueuedError};
+use crate::net::inet::icmp;
+use crate::net::inet::spreading::choose;
 use crate::net::route::RouteResult;
 use crate::net::wire::{self, Landing};
 use crate::net::{Counter, SocketMemoryCharge};
@@ -254,14 +256,23 @@ impl UdpSocket {
         let is_one = len_bytes == 0 || payload.bytes().len() <= len_bytes;
         let count = if is_one { 1 } else { payload.bytes().len().div_ceil(len_bytes) };
         let kind = landing.network.configuration().address_kind(way.remote.ip());
-        let receivers = self.receivers(way, landing);
+        let receivers = self.receivers(way, landing, payload.bytes());
+        let arrival = self.arrival(way, landing);
+        if !receivers.is_empty() || kind == RouteType::Local {
+            Self::count_arrived(&landing.network, way.remote.ip(), count, payload.bytes().len());
+        }
         if receivers.is_empty() && kind == RouteType::Local {
             let counter = (Counter::UdpWithoutPort, Counter::Udp6WithoutPort);
             let counter = if way.remote.is_ipv4() { counter.0 } else { counter.1 };
             landing.network.counters().add(counter, u64::from(!self.is_lite()));
+            icmp::refuse_port(self.inet.network(), landing, (arrival, &datagram(&arrival, payload.bytes())));
             self.learn_of_refusal(way.remote, payload);
         }
-        let arrival = self.arrival(way, landing);
+        icmp::copy_to_raw(
+            landing,
+            self.inet.common.protocol(),
+            (arrival, || datagram(&arrival, payload.bytes())),
+        );
         for receiver in receivers {
             if is_one {
                 receiver.put(payload.clone(), arrival);
@@ -288,7 +299,7 @@ impl UdpSocket {
     }
 
     /// Who gets a datagram: of those whom it may be for, the one that it fits best; all of them, if it is for all.
-    fn receivers(&self, way: &Way, landing: &Landing) -> Vec<Arc<Self>> {
+    fn receivers(&self, way: &Way, landing: &Landing, bytes: &[u8]) -> Vec<Arc<Self>> {
         let (source, group, device) = (way.source, way.remote.ip(), landing.device);
         let is_own = Arc::ptr_eq(&landing.network, self.inet.network());
         let kind = match is_own {
@@ -321,8 +332,10 @@ impl UdpSocket {
             return best;
         }
         // Those that share a port by SO_REUSEPORT get their parts; of others that do, the one that was bound last.
+        let protocol = if group.is_ipv4() { ETH_P_IP } else { ETH_P_IPV6 };
+        let packet = FilteredPacket { header: &[], payload: bytes, protocol, device };
         let chosen = match best.iter().all(|socket| socket.inet.common.options().reuses_port) {
-            true => usize::from(source.port()) % best.len(),
+            true => choose(&best, |socket| &socket.inet.common, &packet, source.port().into()),
             false => best.len() - 1,
         };
         vec![best.swap_remove(chosen)]
@@ -333,22 +346,36 @@ impl UdpSocket {
         let Some(payload) = self.filtered(payload, &arrival) else {
             return self.count(arrival.destination.ip(), Counter::UdpErrors, Counter::Udp6Errors);
         };
-        let len_bytes = payload.bytes().len();
-        if self.arrived.put(&self.inet, payload, arrival) {
-            self.count_received(arrival.destination.ip(), len_bytes);
-        } else {
+        if !self.arrived.put(&self.inet, payload, arrival) {
             let ip = arrival.destination.ip();
             self.count(ip, Counter::UdpErrors, Counter::Udp6Errors);
             self.count(ip, Counter::UdpReceiveBufferErrors, Counter::Udp6ReceiveBufferErrors);
         }
     }
 
+    /// A datagram arrives that somebody has written with its header: the one that it fits best gets it.
+    pub(in crate::net::inet) fn take_raw(landing: &Landing, arrival: Arrival, datagram: &[u8]) {
+        let Some((&[a, b, c, d, high, low, _, _], rest)) = datagram.split_first_chunk::<8>() else { return };
+        let len_bytes = usize::from(u16::from_be_bytes([high, low])).saturating_sub(8);
+        let Some(bytes) = rest.get(..len_bytes) else { return };
+        let mut arrival = arrival;
+        arrival.source.set_port(u16::from_be_bytes([a, b]));
+        arrival.destination.set_port(u16::from_be_bytes([c, d]));
+        let ports = &landing.network.inet_sockets().udp().ports;
+        let fitting = ports.find_all(arrival.destination, arrival.device);
+        let fitting = fitting
+            .into_iter()
+            .filter_map(|(score, socket)| Some(((socket.accepts_from(arrival.source)?, score), socket)));
+        match fitting.max_by_key(|(score, _)| *score) {
+            Some((_, socket)) => socket.put(Payload::new(bytes.into()), arrival),
+            None => icmp::refuse_port(&landing.network, landing, (arrival, datagram)),
+        }
+    }
+
     fn filtered(&self, payload: Payload, arrival: &Arrival) -> Option<Payload> {
         let Some(filter) = self.inet.common.filter() else { return Some(payload) };
-        let len = u16::try_from(payload.bytes().len() + 8).unwrap_or(u16::MAX);
-        let fields = [arrival.source.port(), arrival.destination.port(), len, 0];
-        let header: Vec<u8> = fields.iter().flat_map(|field| field.to_be_bytes()).collect();
-        let protocol = if arrival.destination.is_ipv4() { 0x0800 } else { 0x86dd };
+        let header = header(arrival, payload.bytes().len());
+        let protocol = if arrival.destination.is_ipv4() { ETH_P_IP } else { ETH_P_IPV6 };
         let packet =
             FilteredPacket { header: &header, payload: payload.bytes(), protocol, device: arrival.device };
         match filter.passed_bytes(&packet) {
@@ -381,9 +408,11 @@ impl UdpSocket {
 
     /// Nobody was there: one who is connected, or wants to know, is told by the next call.
     pub(super) fn learn_of_refusal(&self, remote: SocketAddr, payload: &Payload) {
-        let is_connected = self.state.lock().remote.is_some();
+        let peer = self.state.lock().remote.map(|peer| (peer.ip(), peer.port()));
         let wants_errors = self.inet.wants_errors();
-        if !is_connected && !wants_errors {
+        // What one who is connected has sent elsewhere is nobody's when it comes back.
+        let is_for_this = peer.map_or(wants_errors, |peer| peer == (remote.ip(), remote.port()));
+        if !is_for_this {
             return;
         }
         let (origin, kind, quoted_bytes) = match remote.ip() {
@@ -401,4 +430,17 @@ impl UdpSocket {
         });
         self.arrived.fail(&self.inet, Some(Errno::ECONNREFUSED), queued);
     }
+}
+
+/// The header of a datagram of so many bytes; nothing here is damaged, so that there is no checksum.
+fn header(arrival: &Arrival, len_bytes: usize) -> Vec<u8> {
+    const HEADER_BYTES: usize = 8;
+    let len = u16::try_from(len_bytes + HEADER_BYTES).unwrap_or(u16::MAX);
+    let fields = [arrival.source.port(), arrival.destination.port(), len, 0];
+    fields.iter().flat_map(|field| field.to_be_bytes()).collect()
+}
+
+/// A datagram with its header.
+fn datagram(arrival: &Arrival, bytes: &[u8]) -> Vec<u8> {
+    [&header(arrival, bytes.len()), bytes].concat()
 }

@@ -12,7 +12,7 @@ use crate::fs::Caller;
 use crate::net::inet::control::SendControl;
 use crate::net::{
     ControlMessage, Destination, NetworkNamespace, Outgoing, Received, Receiving, Shutdown, Socket,
-    SocketAddress, SocketCaller, SocketCommon,
+    SocketAddress, SocketCaller, SocketCommon, SocketOptions,
 };
 use crate::wait::{Events, WaitQueue};
 
@@ -107,7 +107,13 @@ impl Socket for UdpSocket {
         how: Receiving,
         take: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<Received, Errno> {
-        self.arrived.receive(&self.inet, max_bytes, how, take)
+        let received = self.arrived.receive(&self.inet, max_bytes, how, take)?;
+        if !how.is_peek && !how.is_error_queue {
+            let sender = received.sender.as_ref();
+            let sender = sender.and_then(|sender| self.inet.decode_datagram_destination(sender).ok());
+            sender.iter().for_each(|sender| self.count_received(sender.ip()));
+        }
+        Ok(received)
     }
 
     fn check_option(&self, level: u32, option: u32, is_set: bool) -> Result<(), Errno> {
@@ -121,6 +127,13 @@ impl Socket for UdpSocket {
         let remote = self.state.lock().remote;
         let mtu = self.inet.mtu_option((level, option), remote);
         mtu.unwrap_or_else(|| self.inet.option(level, option, room_bytes))
+    }
+
+    fn options_changed(&self, options: &SocketOptions) {
+        let port = self.state.lock().bound.as_ref().map(|bound| bound.port.clone());
+        if let Some(port) = port {
+            port.set_reuse(options.switch(uapi::SO_REUSEADDR).unwrap_or_default(), options.reuses_port);
+        }
     }
 
     fn group_filter(&self, level: u32, option: u32, asked: &[u8]) -> Result<Vec<u8>, Errno> {

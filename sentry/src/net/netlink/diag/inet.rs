@@ -13,6 +13,7 @@ use crate::net::inet::{InetProtocol, InetStatus};
 
 /// Attributes of an answer.
 const MEMORY: u16 = 1;
+const INFO: u16 = 2;
 const SOCKET_MEMORY: u16 = 7;
 const SHUTDOWN: u16 = 8;
 const V6_ONLY: u16 = 11;
@@ -171,7 +172,7 @@ fn answer(asker: &Asker<'_>, question: &Question, one: &InetStatus) -> Vec<u8> {
         id: id_of(one),
         expires: 0,
         receive_queue: count(one.unread_bytes),
-        send_queue: count(one.max_backlog),
+        send_queue: count(if one.state == LISTENS { one.max_backlog } else { one.unsent_bytes }),
         uid: asker.users.from_kernel_uid(one.uid).0,
         inode: one.inode as u32,
     };
@@ -184,6 +185,9 @@ fn answer(asker: &Asker<'_>, question: &Question, one: &InetStatus) -> Vec<u8> {
     }
     if question.wants(MEMORY) {
         told.extend(attribute(MEMORY, [queued, 0, 0, 0].as_bytes().to_vec()));
+    }
+    if let Some(info) = one.info.as_deref().filter(|_| question.wants(INFO)) {
+        told.extend(attribute(INFO, info.as_bytes().to_vec()));
     }
     if question.wants(SOCKET_MEMORY) {
         let memory = [queued, 0, 0, 0, 0, 0, 0, 0, one.lost];

@@ -6,6 +6,7 @@ mod links;
 mod neighbours;
 mod notify;
 mod numbers;
+mod others;
 mod routes;
 mod rules;
 
@@ -52,6 +53,16 @@ pub(super) fn serve(socket: &NetlinkSocket, request: &Request<'_>) -> Served {
     if !is_get && !socket.namespace().administers(request.credentials) {
         return Served::Done(Err(Errno::EPERM.into()));
     }
+    let is_dump = is_get && request.header.flags & NLM_F_DUMP != 0;
+    if is_dump
+        && let Some((kind, told)) = others::list(socket.namespace(), request.header.kind, request.payload)
+    {
+        let dumped = socket.dump(|part_bytes| reply::dump_encoded(kind, told, request.to(), part_bytes));
+        return dumped.map_or_else(|error| Served::Done(Err(error.into())), |()| Served::Dump);
+    }
+    if let Some(refusal) = others::refusal(request.header.kind) {
+        return Served::Done(Err(refusal));
+    }
     let payload = if is_get { padded(request) } else { request.payload.into() };
     let message = match Message::parse_with_param(&payload, request.header.kind) {
         Ok(message) => message,
@@ -59,7 +70,7 @@ pub(super) fn serve(socket: &NetlinkSocket, request: &Request<'_>) -> Served {
         Err(_) => return Served::Done(Err(reply::MALFORMED.into())),
     };
     match is_get {
-        true if request.header.flags & NLM_F_DUMP != 0 => dump(socket, request, &message),
+        true if is_dump => dump(socket, request, &message),
         true => Served::Done(get(socket.namespace(), &message, request).map(|answer| {
             socket.answer(reply::encode(NetlinkPayload::InnerMessage(answer), 0, request.to()));
         })),
