@@ -530,7 +530,7 @@ impl FrameAllocator {
         let (first, end) = (parts.trailing_zeros(), u8::BITS - parts.leading_zeros());
         let start = GuestAddress(chunk_start + u64::from(first) * PART_BYTES);
         count_call(HostCall::Memory);
-        let populated = self.memory.populate(start, (u64::from(end - first) * PART_BYTES) as usize);
+        let populated = self.memory.populate_as_is(start, (u64::from(end - first) * PART_BYTES) as usize);
         let mut state = self.state.lock();
         match populated {
             Ok(()) => {

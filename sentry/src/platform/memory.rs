@@ -130,13 +130,23 @@ impl GuestMemory {
             // SAFETY: the range lies in our own mapping; the advice changes no contents.
             let _ = unsafe { madvise(address, len_bytes, Advice::LinuxHugepage) };
         }
+        self.populate_as_is(start, len_bytes)
+    }
+
+    /// The same in pages as the range was made to have: small ones after [`GuestMemory::make_fine`].
+    ///
+    /// # Errors
+    /// The range is not guest memory, or the host has none left.
+    pub fn populate_as_is(&self, start: GuestAddress, len_bytes: usize) -> Result<(), GuestMemoryError> {
+        let slice = self.slice(start, len_bytes)?;
         // SAFETY: the range lies in our own mapping; populating changes no contents.
-        unsafe { madvise(address, len_bytes, Advice::LinuxPopulateWrite) }.map_err(io::Error::from)?;
+        unsafe { madvise(slice.ptr_guard_mut().as_ptr().cast(), len_bytes, Advice::LinuxPopulateWrite) }
+            .map_err(io::Error::from)?;
         Ok(())
     }
 
     /// Has the host back a range in small pages, of which it can change a single one's protection at no cost to the others, once
-    /// that is [populated](Self::populate) or touched. The range is made of whole pieces of 2 MiB.
+    /// that is [populated](Self::populate_as_is) or touched. The range is made of whole pieces of 2 MiB.
     ///
     /// With a mapping that a huge page fits into, Linux prepares to split one wherever a part of the mapping is changed, and
     /// tells whoever follows the page tables (KVM) that all 2 MiB change. So each half of a piece is a mapping of its own.
