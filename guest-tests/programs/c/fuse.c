@@ -4,11 +4,14 @@
 #include <dirent.h>
 #include <linux/fuse.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/statfs.h>
 #include <sys/xattr.h>
 
 #define MAX_FILES 64
 #define MAX_DATA 300000
+#define REQUEST_ADD _IOWR(0xf5, 1, uint32_t)
+#define REQUEST_FAIL _IOWR(0xf5, 9, uint32_t)
 
 // A file of the server, which keeps everything in memory. Number 1 is the root.
 struct file {
@@ -33,6 +36,8 @@ struct shared {
   // Seconds that names and attributes hold.
   volatile int validity;
   volatile int last_uid, last_pid;
+  // What access(2) was asked last, and whether the server does not know of it.
+  volatile int last_access, has_no_access;
 };
 static struct shared *shared;
 
@@ -152,6 +157,32 @@ static void serve_xattr(struct server *server, const struct fuse_in_header *in, 
   answer(server, in->unique, 0, file->xattr, strlen(file->xattr));
 }
 
+// Refuses writing.
+static void serve_access(struct server *server, const struct fuse_in_header *in, const struct fuse_access_in *access_in) {
+  shared->last_access = access_in->mask;
+  if (shared->has_no_access) return answer(server, in->unique, ENOSYS, NULL, 0);
+  answer(server, in->unique, access_in->mask & W_OK ? EACCES : 0, NULL, 0);
+}
+
+// Knows one request, which adds one, and another, which fails.
+static void serve_ioctl(struct server *server, const struct fuse_in_header *in, const struct fuse_ioctl_in *ioctl_in) {
+  struct {
+    struct fuse_ioctl_out out;
+    uint32_t number;
+  } result = {.out.result = 7};
+  if (ioctl_in->cmd == REQUEST_FAIL) {
+    result.out.result = -EDOM;
+    return answer(server, in->unique, 0, &result, sizeof result.out);
+  }
+  if (ioctl_in->cmd != REQUEST_ADD) return answer(server, in->unique, ENOTTY, NULL, 0);
+  CHECK_EQ(ioctl_in->in_size, 4);
+  CHECK_EQ(ioctl_in->out_size, 4);
+  CHECK_EQ(ioctl_in->flags, S_ISDIR(server->files[in->nodeid].mode) ? FUSE_IOCTL_DIR : 0);
+  memcpy(&result.number, ioctl_in + 1, 4);
+  result.number++;
+  answer(server, in->unique, 0, &result, sizeof result.out + 4);
+}
+
 static void serve_one(struct server *server, const struct fuse_in_header *in, char *body) {
   struct file *file = &server->files[in->nodeid < MAX_FILES ? in->nodeid : 0];
   shared->last_uid = in->uid;
@@ -233,6 +264,8 @@ static void serve_one(struct server *server, const struct fuse_in_header *in, ch
     case FUSE_FLUSH: shared->flushes++; return answer(server, in->unique, 0, NULL, 0);
     case FUSE_RELEASE: shared->releases++; return answer(server, in->unique, 0, NULL, 0);
     case FUSE_RELEASEDIR: case FUSE_FSYNC: return answer(server, in->unique, 0, NULL, 0);
+    case FUSE_ACCESS: return serve_access(server, in, (void *)body);
+    case FUSE_IOCTL: return serve_ioctl(server, in, (void *)body);
     default: return answer(server, in->unique, ENOSYS, NULL, 0);
   }
 }
@@ -459,6 +492,51 @@ static void who_may_use_it(void) {
   stop(server);
 }
 
+static void access_is_asked_of_the_server(void) {
+  shared->has_no_access = 0;
+  pid_t server = start("", "fuse");
+  write_file("m/file", "x");
+  OK(access("m/file", R_OK));
+  CHECK_EQ(shared->last_access, R_OK);
+  OK(access("m/file", F_OK));
+  CHECK_EQ(shared->last_access, 0);
+  CHECK_ERRNO(access("m/file", R_OK | W_OK), EACCES);
+  // Only those who ask: opening does not.
+  OK(close(OK(open("m/file", O_RDWR))));
+  OK(chdir("m"));
+  CHECK_EQ(shared->last_access, X_OK);
+  OK(chdir(".."));
+  stop(server);
+  shared->has_no_access = 1;
+  server = start("", "fuse");
+  write_file("m/file", "x");
+  OK(access("m/file", W_OK));
+  stop(server);
+  // Where the kernel checks, the server is not asked.
+  shared->has_no_access = 0;
+  server = start(",default_permissions", "fuse");
+  write_file("m/file", "x");
+  OK(access("m/file", W_OK));
+  stop(server);
+}
+
+static void requests_go_to_the_server(void) {
+  pid_t server = start("", "fuse");
+  write_file("m/file", "x");
+  int file = OK(open("m/file", O_RDONLY)), directory = OK(open("m", O_RDONLY));
+  uint32_t number = 41;
+  CHECK_EQ(ioctl(file, REQUEST_ADD, &number), 7);
+  CHECK_EQ(number, 42);
+  CHECK_EQ(ioctl(directory, REQUEST_ADD, &number), 7);
+  CHECK_EQ(number, 43);
+  CHECK_ERRNO(ioctl(file, REQUEST_FAIL, &number), EDOM);
+  CHECK_ERRNO(ioctl(file, REQUEST_ADD + 1, &number), ENOTTY);
+  CHECK_ERRNO(ioctl(file, REQUEST_ADD, wild), EFAULT);
+  OK(close(file));
+  OK(close(directory));
+  stop(server);
+}
+
 static void arguments(void) {
   int device = OK(open("/dev/fuse", O_RDWR | O_NONBLOCK));
   char buffer[FUSE_MIN_READ_BUFFER], options[128];
@@ -500,5 +578,7 @@ int main(void) {
   names_hold_as_long_as_the_server_says();
   servers_that_do_not_answer();
   who_may_use_it();
+  access_is_asked_of_the_server();
+  requests_go_to_the_server();
   return 0;
 }

@@ -193,6 +193,14 @@ pub trait Inode: Send + Sync + Any {
         Ok(())
     }
 
+    /// Asked by access(2) and chdir(2) beside: a server may say more than the permissions do.
+    ///
+    /// # Errors
+    /// The server's.
+    fn confirm_access(&self, _access: Access) -> Result<(), Errno> {
+        Ok(())
+    }
+
     /// Changes attributes; the caller has checked that it may.
     ///
     /// # Errors

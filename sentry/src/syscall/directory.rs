@@ -131,6 +131,7 @@ fn fchdir(task: &mut CurrentTask, descriptor: Fd) -> Result<(), Errno> {
 
 fn enter(task: &mut CurrentTask, place: Path) -> Result<(), Errno> {
     check_directory(task, &place)?;
+    place.inode().confirm_access(Access::EXECUTE)?;
     task.task_fs().set_working_directory(place);
     Ok(())
 }

@@ -278,7 +278,8 @@ fn access_at(
     if wanted.contains(Access::EXECUTE) && place.kind() == FileKind::Regular && is_no_exec {
         return Err(Errno::EACCES);
     }
-    check_viewer_access(&**place.inode(), wanted, scope.viewer())
+    check_viewer_access(&**place.inode(), wanted, scope.viewer())?;
+    place.inode().confirm_access(wanted)
 }
 
 /// The credentials that access(2) checks: those of the real user.

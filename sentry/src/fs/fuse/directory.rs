@@ -10,7 +10,7 @@ use crate::Errno;
 use crate::fs::inode::Inode;
 use crate::fs::metadata::Metadata;
 use crate::fs::path::MAX_NAME_LEN;
-use crate::fs::{DirectoryEntry, File};
+use crate::fs::{Caller, DirectoryEntry, File};
 
 /// Bytes of entries that are asked for at a time.
 const READ_BYTES: usize = 4096;
@@ -57,6 +57,10 @@ impl File for DirectoryFile {
 
     fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
         Err(Errno::EISDIR)
+    }
+
+    fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        self.handle.ioctl(request, argument, caller)
     }
 
     fn is_seekable(&self) -> bool {

@@ -14,6 +14,7 @@ use crate::fs::locks::LockOwner;
 use crate::fs::metadata::{AttributeChanges, Metadata};
 use crate::fs::{Caller, File, OpenFlags};
 use crate::memory::PageCache;
+use crate::platform::VirtualAddress;
 use crate::slices;
 
 /// What the server calls an open file. Dropping it tells the server that nobody has it open any more.
@@ -109,6 +110,35 @@ impl Handle {
         Ok(done)
     }
 
+    /// ioctl(2): the server is given what the request's number says that is read, and gives what it says that is written.
+    ///
+    /// # Errors
+    /// ENOTTY: the server knows none. EFAULT, EIO, ENOMEM and the server's.
+    pub(super) fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        const WRITES: u32 = 1;
+        const READS: u32 = 2;
+        const OF_DIRECTORY: u32 = 1 << 4;
+        const RETRY: u32 = 1 << 2;
+        let (direction, len) = (request >> 30, (request >> 16 & 0x3fff) as usize);
+        let place = VirtualAddress(argument);
+        let mut given = vec![0; if direction & WRITES != 0 { len } else { 0 }];
+        caller.memory().read_bytes(place, &mut given)?;
+        let room = if direction & READS != 0 { len } else { 0 };
+        let flags = if self.is_directory { OF_DIRECTORY } else { 0 };
+        let body = self.body().u32(flags).u32(request).u64(argument);
+        let body = body.u32(given.len() as u32).u32(room as u32).bytes(&given);
+        let answer = self.ask(Operation::Ioctl, body);
+        let answer = answer.map_err(|error| if error == Errno::ENOSYS { Errno::ENOTTY } else { error })?;
+        let mut reader = Reader(&answer);
+        let (result, said) = (reader.u32()?.cast_signed(), reader.u32()?);
+        let (_, _) = (reader.u32()?, reader.u32()?);
+        if said & RETRY != 0 || reader.0.len() > room {
+            return Err(Errno::EIO);
+        }
+        caller.memory().write_bytes(place, reader.0)?;
+        usize::try_from(result).map_err(|_| Errno::from_raw(result.saturating_neg()))
+    }
+
     /// Writes at `offset`; `is_mapped` if a mapping has changed the bytes.
     pub(super) fn write_at(&self, buffer: &[u8], offset: u64, is_mapped: bool) -> Result<usize, Errno> {
         const FROM_CACHE: u32 = 1 << 0;
@@ -194,6 +224,10 @@ impl File for RegularFile {
         let end = self.inode.fresh_metadata()?.size_bytes;
         let written = self.write_at(buffer, end)?;
         Ok((written, end.saturating_add(written as u64)))
+    }
+
+    fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        self.handle.ioctl(request, argument, caller)
     }
 
     fn is_seekable(&self) -> bool {

@@ -382,6 +382,17 @@ impl Inode for FuseInode {
         Some(self.metadata().map(|metadata| metadata.mode & 0o111 != 0))
     }
 
+    fn confirm_access(&self, access: Access) -> Result<(), Errno> {
+        if self.connection.options.checks_permissions {
+            return Ok(());
+        }
+        let body = Body::default().u32(access.bits()).u32(0);
+        match self.connection.ask(Operation::Access, self.node, body) {
+            Ok(_) | Err(Errno::ENOSYS) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn check_viewer(&self, viewer: &Viewer) -> Result<(), Errno> {
         let options = &self.connection.options;
         let credentials = &viewer.credentials;

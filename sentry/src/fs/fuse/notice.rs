@@ -8,6 +8,7 @@ use crate::Errno;
 
 const INVALIDATE_INODE: i32 = 2;
 const INVALIDATE_ENTRY: i32 = 3;
+const STORE: i32 = 4;
 const DELETE: i32 = 6;
 
 /// Takes the notice `code`.
@@ -19,6 +20,7 @@ pub(super) fn take(connection: &Connection, code: i32, body: &[u8]) -> Result<()
     let result = match code {
         INVALIDATE_INODE => invalidate_inode(connection, &mut reader),
         INVALIDATE_ENTRY => invalidate_entry(connection, &mut reader, 0),
+        STORE => store(connection, &mut reader),
         // The number of the file that has gone stands before the name's length.
         DELETE => invalidate_entry(connection, &mut reader, size_of::<u64>()),
         _ => Err(Errno::EINVAL),
@@ -35,6 +37,20 @@ fn invalidate_inode(connection: &Connection, reader: &mut Reader<'_>) -> Result<
         let end = if len > 0 { start.saturating_add(len.cast_unsigned()) } else { u64::MAX };
         inode.contents_changed(start..end);
     }
+    Ok(())
+}
+
+/// New contents. They are not kept: whoever reads asks the server, which has them.
+fn store(connection: &Connection, reader: &mut Reader<'_>) -> Result<(), Errno> {
+    let (node, offset) = (reader.u64()?, reader.u64()?);
+    let (len, _padding) = (reader.u32()?, reader.u32()?);
+    if reader.0.len() != len as usize {
+        return Err(Errno::EINVAL);
+    }
+    let known = connection.inodes.lock().get(&node).and_then(Weak::upgrade);
+    let inode = known.ok_or(Errno::ENOENT)?;
+    inode.forget_attributes();
+    inode.contents_changed(offset..offset.saturating_add(len.into()));
     Ok(())
 }
 
