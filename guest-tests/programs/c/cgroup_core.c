@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/xattr.h>
 
 static int has_line(const char *path, const char *line) {
   char padded[sizeof check_content + 2], wanted[128];
@@ -291,6 +292,48 @@ static void a_delegate_moves_only_what_is_his(void) {
   OK(rmdir("a"));
 }
 
+static void groups_are_marked_by_attributes(void) {
+  char value[16], names[128];
+  static char much[5000];
+  OK(mkdir("a", 0755));
+  for (int i = 0; i < 2; i++) {
+    const char *path = i == 0 ? "a" : "a/cgroup.procs";
+    OK(setxattr(path, "user.delegate", "1", 1, XATTR_CREATE));
+    CHECK_ERRNO(setxattr(path, "user.delegate", "1", 1, XATTR_CREATE), EEXIST);
+    CHECK_EQ(getxattr(path, "user.delegate", value, sizeof value), 1);
+    OK(setxattr(path, "trusted.invocation_id", "abc", 3, 0));
+    CHECK_EQ(listxattr(path, names, sizeof names), sizeof "user.delegate" + sizeof "trusted.invocation_id");
+    CHECK_ERRNO(setxattr(path, "system.it", "1", 1, 0), EOPNOTSUPP);
+    OK(removexattr(path, "user.delegate"));
+    CHECK_ERRNO(getxattr(path, "user.delegate", value, sizeof value), ENODATA);
+    CHECK_ERRNO(removexattr(path, "user.delegate"), ENODATA);
+    CHECK_ERRNO(setxattr(path, "user.delegate", "1", 1, XATTR_REPLACE), ENODATA);
+  }
+  int error = 0;
+  char name[32];
+  for (int i = 0; i < 200 && error == 0; i++) {
+    snprintf(name, sizeof name, "user.%d", i);
+    error = setxattr("a", name, much, sizeof much, 0) < 0 ? errno : 0;
+  }
+  CHECK_EQ(error, ENOSPC);
+  OK(rmdir("a"));
+}
+
+static void pressure_is_told_and_takes_a_trigger(void) {
+  OK(mkdir("a", 0755));
+  if (access("a/memory.pressure", F_OK) == 0) {
+    CHECK(strncmp(content("a/memory.pressure"), "some avg10=", 11) == 0);
+    int file = OK(open("a/memory.pressure", O_RDWR | O_NONBLOCK));
+    struct pollfd entry = {.fd = file, .events = POLLPRI};
+    CHECK_ERRNO(write(file, "some 0 2000000\n", 15), EINVAL);
+    CHECK_EQ(write(file, "some 1900000 2000000\n", 21), 21);
+    CHECK_EQ(poll(&entry, 1, 0), 0);
+    CHECK_ERRNO(write(file, "some 1900000 2000000\n", 21), EBUSY);
+    OK(close(file));
+  }
+  OK(rmdir("a"));
+}
+
 int main(void) {
   const char *scratch = enter_scratch();
   OK(unshare(CLONE_NEWNS));
@@ -312,6 +355,8 @@ int main(void) {
   clone_goes_straight_into_a_group();
   a_removed_group_is_gone_for_open_files();
   a_delegate_moves_only_what_is_his();
+  groups_are_marked_by_attributes();
+  pressure_is_told_and_takes_a_trigger();
   OK(chdir(".."));
   OK(rmdir(own));
   OK(chdir("/"));

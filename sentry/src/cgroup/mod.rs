@@ -29,6 +29,7 @@ mod pids;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod xattrs;
 
 pub use bandwidth::{Bandwidth, BandwidthStatistics, CpuLimit, Throttle};
 pub use control::CgroupKind;

@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use super::EventCounter;
 use super::bandwidth::Bandwidth;
 use super::pids::PidsCounter;
+use super::xattrs::Xattrs;
+use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
 use crate::heap::{HeapAccount, HeapCharge, HeapPayer};
 use crate::memory::MemoryAccount;
@@ -69,6 +71,7 @@ struct Settings {
     maker: FileOwner,
     directory: FileOwner,
     values: HashMap<&'static str, String>,
+    xattrs: Xattrs,
     kills_group: bool,
 }
 
@@ -102,6 +105,7 @@ impl Cgroup {
                 maker: directory,
                 directory,
                 values: HashMap::new(),
+                xattrs: Xattrs::default(),
                 kills_group: false,
             }),
             _heap_charge: HeapCharge::forced(HEAP_BYTES),
@@ -234,6 +238,41 @@ impl Cgroup {
             Some(file) => drop(settings.owners.insert(file, owner)),
             None => settings.directory = owner,
         }
+    }
+
+    /// The extended attribute `name` of the file called `file`, or of the directory.
+    ///
+    /// # Errors
+    /// ENODATA.
+    pub fn xattr(&self, file: Option<&'static str>, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.settings.lock().xattrs.get(file, name)
+    }
+
+    /// The names of all of them.
+    pub fn xattr_names(&self, file: Option<&'static str>) -> Vec<Vec<u8>> {
+        self.settings.lock().xattrs.names(file)
+    }
+
+    /// Sets one; `must_exist` is `Some(false)` for XATTR_CREATE, `Some(true)` for XATTR_REPLACE.
+    ///
+    /// # Errors
+    /// EEXIST, ENODATA; ENOSPC: there may be no more. ENOMEM.
+    pub fn set_xattr(
+        &self,
+        file: Option<&'static str>,
+        name: &[u8],
+        value: &[u8],
+        must_exist: Option<bool>,
+    ) -> Result<(), Errno> {
+        self.settings.lock().xattrs.set(file, name, value, must_exist)
+    }
+
+    /// Removes one.
+    ///
+    /// # Errors
+    /// ENODATA.
+    pub fn remove_xattr(&self, file: Option<&'static str>, name: &[u8]) -> Result<(), Errno> {
+        self.settings.lock().xattrs.remove(file, name)
     }
 
     /// What was written to a setting that is only read back.

@@ -64,6 +64,7 @@ pub mod path;
 mod permission;
 pub mod pipe;
 mod position;
+mod pressure;
 pub mod proc;
 mod protections;
 mod pseudo;

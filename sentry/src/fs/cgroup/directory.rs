@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::file::ControlInode;
 use super::table::{self, ControlFile};
-use super::{CgroupFileSystem, Viewer};
+use super::{CgroupFileSystem, Viewer, check_xattr};
 use crate::Errno;
 use crate::cgroup::{Cgroup, FileOwner};
 use crate::fs::listing::{Listed, ListedDirectory, OpenDirectory};
@@ -106,6 +106,25 @@ impl Inode for CgroupDirectory {
 
     fn rmdir(&self, name: &[u8]) -> Result<(), Errno> {
         self.file_system.hierarchy.remove(&self.cgroup, name)
+    }
+
+    fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        check_xattr(name)?;
+        self.cgroup.xattr(None, name)
+    }
+
+    fn set_xattr(&self, name: &[u8], value: &[u8], must_exist: Option<bool>) -> Result<(), Errno> {
+        check_xattr(name)?;
+        self.cgroup.set_xattr(None, name, value, must_exist)
+    }
+
+    fn list_xattrs(&self) -> Result<Vec<Vec<u8>>, Errno> {
+        Ok(self.cgroup.xattr_names(None))
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
+        check_xattr(name)?;
+        self.cgroup.remove_xattr(None, name)
     }
 
     fn open(self: Arc<Self>, _flags: OpenFlags, _viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {

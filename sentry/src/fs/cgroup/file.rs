@@ -8,10 +8,11 @@ use parking_lot::Mutex;
 
 use super::directory::{NUMBER_SHIFT, changed};
 use super::table::{self, ControlFile, Subject};
-use super::{CgroupFileSystem, Viewer};
+use super::{CgroupFileSystem, Viewer, check_xattr};
 use crate::Errno;
 use crate::cgroup::{Cgroup, CgroupNamespace};
 use crate::cred::Namespace;
+use crate::fs::pressure::Trigger;
 use crate::fs::{AttributeChanges, Caller, File, FileKind, Inode, Metadata, OpenFlags};
 use crate::wait::{Events, WaitQueue};
 
@@ -59,12 +60,33 @@ impl Inode for ControlInode {
         Ok(())
     }
 
+    fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        check_xattr(name)?;
+        self.cgroup.xattr(Some(self.file.name), name)
+    }
+
+    fn set_xattr(&self, name: &[u8], value: &[u8], must_exist: Option<bool>) -> Result<(), Errno> {
+        check_xattr(name)?;
+        self.cgroup.set_xattr(Some(self.file.name), name, value, must_exist)
+    }
+
+    fn list_xattrs(&self) -> Result<Vec<Vec<u8>>, Errno> {
+        Ok(self.cgroup.xattr_names(Some(self.file.name)))
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
+        check_xattr(name)?;
+        self.cgroup.remove_xattr(Some(self.file.name), name)
+    }
+
     fn open(self: Arc<Self>, _flags: OpenFlags, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
         if self.cgroup.is_removed() {
             return Err(Errno::ENODEV);
         }
         Ok(Arc::new(OpenControl {
             seen: AtomicU64::new(0),
+            trigger: Trigger::default(),
+            silence: WaitQueue::default(),
             kept: Mutex::default(),
             viewer: viewer.clone(),
             namespace: self.file_system.tasks.namespace_of(viewer),
@@ -86,6 +108,10 @@ struct OpenControl {
     kept: Mutex<Option<String>>,
     /// Changes that there had been at the last read.
     seen: AtomicU64,
+    /// That of a file of pressure stall information.
+    trigger: Trigger,
+    /// Where nothing is ever announced.
+    silence: WaitQueue,
 }
 
 impl OpenControl {
@@ -119,6 +145,10 @@ impl OpenControl {
     }
 
     fn write_as(&self, buffer: &[u8], user: &Viewer) -> Result<usize, Errno> {
+        if self.inode.file.is_pressure {
+            self.trigger.set(buffer, &self.viewer.credentials)?;
+            return Ok(buffer.len());
+        }
         let write = self.inode.file.write.ok_or(Errno::EINVAL)?;
         if buffer.len() > MAX_WRITE_BYTES {
             return Err(Errno::E2BIG);
@@ -165,6 +195,7 @@ impl File for OpenControl {
     fn readiness(&self) -> Events {
         let always = Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM;
         match self.inode.file.events {
+            None if self.inode.file.is_pressure => self.trigger.readiness(),
             Some(events) if events(&self.inode.cgroup).changes() != self.seen.load(Ordering::Relaxed) => {
                 always | Events::PRI | Events::ERR
             }
@@ -173,7 +204,8 @@ impl File for OpenControl {
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
-        self.inode.file.events.map(|events| events(&self.inode.cgroup).queue())
+        let events = self.inode.file.events.map(|events| events(&self.inode.cgroup).queue());
+        events.or_else(|| self.inode.file.is_pressure.then_some(&self.silence))
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {

@@ -29,7 +29,7 @@ pub(super) const CGROUP2: FileSystemType = FileSystemType {
     name: "cgroup2",
     flags: TypeFlags::USERNS_MOUNT.union(TypeFlags::SINGLE),
     shows: Some(NamespaceKind::Cgroup),
-    check_options: |_, options| check_options(options, &["nsdelegate", "memory_recursiveprot"], &[]),
+    check_options: |_, options| check_options(options, OPTIONS, &[]),
     make: |mounter, owner, _| {
         let cgroups = mounter.file_systems().cgroups.clone();
         let root = Dentry::new_root(cgroups.root_for(&mounter.viewer()));
@@ -116,6 +116,26 @@ impl CgroupFileSystem {
     }
 }
 
+/// Fails for an extended attribute of a kind that groups do not have.
+///
+/// # Errors
+/// EOPNOTSUPP.
+fn check_xattr(name: &[u8]) -> Result<(), Errno> {
+    let has_one = |prefixes: &[&[u8]]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    if has_one(&[b"security.", b"trusted.", b"user."]) { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
+}
+
+/// The options that there are. Of them only the delegation to namespaces has an effect, always.
+const OPTIONS: &[&str] = &[
+    "favordynmods",
+    "memory_hugetlb_accounting",
+    "memory_localevents",
+    "memory_recursiveprot",
+    "nofavordynmods",
+    "nsdelegate",
+    "pids_localevents",
+];
+
 impl FileSystem for CgroupFileSystem {
     fn type_name(&self) -> &'static str {
         "cgroup2"
@@ -131,6 +151,10 @@ impl FileSystem for CgroupFileSystem {
 
     fn options(&self) -> String {
         ",nsdelegate".into()
+    }
+
+    fn reconfigure(&self, options: &str) -> Result<(), Errno> {
+        check_options(options, OPTIONS, &[])
     }
 
     fn info(&self) -> FileSystemInfo {

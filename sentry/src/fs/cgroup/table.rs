@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{CgroupFileSystem, Viewer};
 use crate::Errno;
 use crate::cgroup::{Cgroup, CgroupNamespace, Controllers, CpuLimit, EventCounter, Hierarchy, MemberKey};
+use crate::fs::pressure;
 use crate::memory::FrameUse;
 use crate::platform::PAGE_SIZE;
 
@@ -36,6 +37,8 @@ pub(super) struct ControlFile {
     pub(super) write: Option<Write>,
     /// Whose changes poll(2) tells.
     pub(super) events: Option<fn(&Cgroup) -> &EventCounter>,
+    /// Whether what is written are triggers for poll(2).
+    pub(super) is_pressure: bool,
 }
 
 impl ControlFile {
@@ -49,6 +52,7 @@ impl ControlFile {
             read: None,
             write: None,
             events: None,
+            is_pressure: false,
         }
     }
 
@@ -76,6 +80,12 @@ impl ControlFile {
         Self { events: Some(events), ..self }
     }
 
+    /// A file of pressure stall information.
+    const fn pressure(name: &'static str) -> Self {
+        let file = Self::core(name).in_root().reads(|_| Ok(pressure::FIGURES.to_string()));
+        Self { is_pressure: true, permissions: 0o644, ..file }
+    }
+
     /// Whether a group with `controllers` has it.
     pub(super) fn is_in(&self, is_root: bool, controllers: Controllers) -> bool {
         (self.is_in_root || !is_root) && (is_root || controllers.contains(self.controller))
@@ -96,7 +106,7 @@ const MEMORY: Controllers = Controllers::MEMORY;
 const PIDS: Controllers = Controllers::PIDS;
 
 /// Every file.
-pub(super) static FILES: [ControlFile; 34] = [
+pub(super) static FILES: [ControlFile; 38] = [
     ControlFile::core("cgroup.controllers")
         .in_root()
         .reads(|subject| Ok(format!("{}\n", subject.hierarchy.controllers(subject.cgroup)))),
@@ -120,6 +130,10 @@ pub(super) static FILES: [ControlFile; 34] = [
             Ok(())
         }),
     PROCESSES_FILE,
+    // Nothing is measured, so that there is nothing to switch off.
+    ControlFile::core("cgroup.pressure")
+        .reads(|_| Ok("1\n".to_string()))
+        .writes(|_, text| parse_number(text, 0..=1, Errno::EINVAL).map(drop)),
     ControlFile::core("cgroup.stat").in_root().reads(|subject| {
         let descendants = subject.hierarchy.descendants(subject.cgroup);
         Ok(format!("nr_descendants {descendants}\nnr_dying_descendants 0\n"))
@@ -143,6 +157,7 @@ pub(super) static FILES: [ControlFile; 34] = [
             "threaded" => subject.hierarchy.make_threaded(subject.cgroup),
             _ => Err(Errno::EINVAL),
         }),
+    ControlFile::pressure("cpu.pressure"),
     ControlFile::core("cpu.stat").in_root().reads(cpu_statistics),
     ControlFile::of(CPU, "cpu.idle")
         .reads(|subject| Ok(setting(subject, "cpu.idle", "0")))
@@ -213,6 +228,8 @@ pub(super) static FILES: [ControlFile; 34] = [
         .reads(|subject| Ok(show_limit(subject.cgroup.pids().max())))
         .writes(set_pids_max),
     ControlFile::of(PIDS, "pids.peak").reads(|subject| Ok(format!("{}\n", subject.cgroup.pids().peak()))),
+    ControlFile::pressure("io.pressure"),
+    ControlFile::pressure("memory.pressure"),
 ];
 
 fn processes(subject: &Subject<'_>) -> Result<String, Errno> {
