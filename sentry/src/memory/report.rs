@@ -88,8 +88,10 @@ pub struct MemorySizes {
     pub locked_pages: u64,
     /// Code: what may be executed and not written.
     pub code_pages: u64,
-    /// Data and stack: what is private and may be written.
+    /// Data: what is private and may be written, without the stack.
     pub data_pages: u64,
+    /// The stack.
+    pub stack_pages: u64,
     /// Most that ever was in memory.
     pub peak_resident_pages: u64,
 }
@@ -203,6 +205,7 @@ impl MemoryManager {
         let sum = |is_wanted: &dyn Fn(&Mapping) -> bool| {
             state.mappings.iter().filter(|mapping| is_wanted(mapping)).map(Mapping::len).sum()
         };
+        let is_stack = |mapping: &Mapping| mapping.flags.contains(MappingFlags::GROWSDOWN);
         MemorySizes {
             total_pages: state.mappings.total_pages(),
             resident_pages: state.pages.len(),
@@ -212,7 +215,8 @@ impl MemoryManager {
                 mapping.protection.contains(Protection::EXECUTE)
                     && !mapping.protection.contains(Protection::WRITE)
             }),
-            data_pages: sum(&Mapping::is_private_writable),
+            data_pages: sum(&|mapping| mapping.is_private_writable() && !is_stack(mapping)),
+            stack_pages: sum(&is_stack),
             peak_resident_pages: state.peak_pages.max(state.pages.len()),
         }
     }
