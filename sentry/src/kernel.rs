@@ -24,6 +24,7 @@ use crate::loader::ProgramHost;
 use crate::memory::{Frame, FrameAllocator, FutexKey, MemoryAccount, MemoryManager, Protection};
 use crate::net::KernelSockets;
 use crate::platform::{PAGE_SIZE, Platform};
+use crate::settings::KernelSettings;
 use crate::task::{CgroupTasks, Dispatcher, ExitStatus, Namespaces, Profiler, Task, TaskGroups, TaskSet};
 use crate::time::vdso::{VvarPage, vdso_image};
 use crate::time::{MonotonicTime, ShiftedVdso, TimeNamespace, Timekeeper, TimerQueue};
@@ -82,6 +83,7 @@ pub struct Kernel {
     empty_memory: Arc<MemoryManager>,
     cgroups: Arc<Hierarchy>,
     core_settings: Arc<CoreSettings>,
+    settings: Arc<KernelSettings>,
     file_systems: OnceLock<FileSystems>,
     cpus: HostCpus,
     /// Known once a program is loaded: the platform may still be made before.
@@ -107,7 +109,8 @@ impl Kernel {
         let empty_memory = MemoryManager::without_tables(&platform, &frames);
         let timers = TimerQueue::new(&timekeeper);
         let cgroups = Hierarchy::new(&frames, &timers);
-        let open_files = Arc::new(OpenFiles::new(&timekeeper));
+        let settings = frames.settings().clone();
+        let open_files = Arc::new(OpenFiles::new(&timekeeper, &settings));
         let user_namespace = UserNamespace::initial();
         let tasks = TaskSet::new(dispatcher, &user_namespace);
         let sockets = KernelSockets::new(&open_files, &timekeeper, &timers);
@@ -125,16 +128,17 @@ impl Kernel {
             futexes: FutexTable::default(),
             keys: Keys::new(&timekeeper),
             async_signals: AsyncSignals::new(&timers),
-            aio_budget: Arc::default(),
+            aio_budget: AioBudget::new(&settings),
             timers,
             timekeeper,
             vdso,
             user_namespace,
             namespaces,
-            terminals: Arc::default(),
+            terminals: ControllingTerminals::new(&settings),
             empty_memory,
             cgroups,
             core_settings: Arc::default(),
+            settings,
             file_systems: OnceLock::new(),
             cpus,
             signal_arrivals: WaitQueue::default(),
@@ -283,6 +287,11 @@ impl Kernel {
     /// How core dumps are made.
     pub fn core_settings(&self) -> &Arc<CoreSettings> {
         &self.core_settings
+    }
+
+    /// The numbers of /proc/sys.
+    pub fn settings(&self) -> &Arc<KernelSettings> {
+        &self.settings
     }
 
     /// The file systems of which there is one instance, and what the others are made from.

@@ -31,6 +31,7 @@ pub mod platform;
 pub mod process_identity;
 pub mod profile;
 mod seccomp;
+pub mod settings;
 pub mod signal;
 mod slices;
 pub mod syscall;

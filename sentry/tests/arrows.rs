@@ -25,7 +25,7 @@ const ROOMS: &[&[&str]] = &[
     &["cred"],
     &["landlock"],
     &["virtual_cpus"],
-    &["abi", "core_settings", "heap", "host", "pace", "process_identity", "slices", "wait"],
+    &["abi", "core_settings", "heap", "host", "pace", "process_identity", "settings", "slices", "wait"],
     &["platform"],
     &["errno"],
 ];

@@ -27,6 +27,7 @@ mod ordinary;
 mod outputs;
 mod pause;
 mod profile;
+mod settings;
 mod status;
 mod streams;
 mod terminal;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
     // Where an assertion failed is enough; a backtrace of the harness tells nothing.
     std::panic::set_hook(Box::new(|information| eprintln!("{information}")));
     let tests = [
+        settings::TESTS,
         status::TESTS,
         elf_files::TESTS,
         exec::TESTS,

@@ -22,11 +22,12 @@ use crate::abi::IoEvent;
 use crate::fs::FileDescription;
 use crate::heap::HeapCharge;
 use crate::platform::VirtualAddress;
+use crate::settings::{KernelNumber, KernelSettings};
 use crate::time::TimerQueue;
 use crate::wait::{Events, WaitQueue};
 
-/// What all contexts of a kernel together may hold, in events (`/proc/sys/fs/aio-max-nr`).
-pub(crate) const MAX_EVENTS: u64 = 0x10000;
+/// What all contexts of a kernel together may hold, in events, whatever `/proc/sys/fs/aio-max-nr` says.
+const MAX_EVENTS: u64 = 1 << 20;
 
 /// What a context takes beside its events.
 const CONTEXT_BYTES: usize = 1024;
@@ -34,20 +35,28 @@ const CONTEXT_BYTES: usize = 1024;
 const EVENT_BYTES: usize = 512;
 
 /// How many events the contexts of a kernel may hold (`/proc/sys/fs/aio-nr`).
-#[derive(Default)]
-pub(crate) struct AioBudget(AtomicU64);
+pub(crate) struct AioBudget {
+    used: AtomicU64,
+    settings: Arc<KernelSettings>,
+}
 
 impl AioBudget {
+    /// None are used yet; `settings` bound them.
+    pub(crate) fn new(settings: &Arc<KernelSettings>) -> Arc<Self> {
+        Arc::new(Self { used: AtomicU64::new(0), settings: settings.clone() })
+    }
+
     /// `/proc/sys/fs/aio-nr`.
     pub(crate) fn used(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.used.load(Ordering::Relaxed)
     }
 
     /// # Errors
-    /// EAGAIN: there would be more than [`MAX_EVENTS`], or the process may have no more of the heap.
+    /// EAGAIN: there would be more than the setting allows, or the process may have no more of the heap.
     fn charge(self: &Arc<Self>, events: u64) -> Result<Charge, Errno> {
-        let add = |used: u64| used.checked_add(events).filter(|sum| *sum <= MAX_EVENTS);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).map_err(|_| Errno::EAGAIN)?;
+        let end = u64::try_from(self.settings.get(KernelNumber::AioMaxEvents)).unwrap_or(0).min(MAX_EVENTS);
+        let add = |used: u64| used.checked_add(events).filter(|sum| *sum <= end);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).map_err(|_| Errno::EAGAIN)?;
         let mut charge = Charge { budget: self.clone(), events, heap_charge: HeapCharge::default() };
         charge
             .heap_charge
@@ -65,7 +74,7 @@ struct Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.budget.0.fetch_sub(self.events, Ordering::Relaxed);
+        self.budget.used.fetch_sub(self.events, Ordering::Relaxed);
     }
 }
 

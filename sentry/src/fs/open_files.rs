@@ -14,6 +14,7 @@ use super::locks::LockWaits;
 use super::pipe::PipeBudget;
 use crate::Errno;
 use crate::heap::{self, HeapCharge};
+use crate::settings::{KernelNumber, KernelSettings};
 use crate::time::{MonotonicTime, Timekeeper};
 use crate::wait::WaitQueue;
 
@@ -39,18 +40,19 @@ pub struct OpenFiles {
     leases: WaitQueue,
     lease_break_seconds: AtomicU32,
     timekeeper: Arc<Timekeeper>,
+    settings: Arc<KernelSettings>,
 }
 
 impl Default for OpenFiles {
-    /// With a clock of its own.
+    /// With a clock and settings of its own.
     fn default() -> Self {
-        Self::new(&Arc::default())
+        Self::new(&Arc::default(), &Arc::default())
     }
 }
 
 impl OpenFiles {
-    /// None yet; what is remembered of them is told in `timekeeper`'s time.
-    pub fn new(timekeeper: &Arc<Timekeeper>) -> Self {
+    /// None yet; what is remembered of them is told in `timekeeper`'s time, and `settings` bound them.
+    pub fn new(timekeeper: &Arc<Timekeeper>, settings: &Arc<KernelSettings>) -> Self {
         Self {
             used: AtomicU64::new(0),
             setting: AtomicU64::new(NO_SETTING),
@@ -59,10 +61,11 @@ impl OpenFiles {
             lock_waits: Arc::default(),
             epolls: Mutex::default(),
             next_inode_number: AtomicU64::new(1024),
-            pipes: PipeBudget::default(),
+            pipes: PipeBudget::new(settings),
             leases: WaitQueue::default(),
             lease_break_seconds: AtomicU32::new(45),
             timekeeper: timekeeper.clone(),
+            settings: settings.clone(),
         }
     }
 
@@ -116,6 +119,11 @@ impl OpenFiles {
     /// An inode number that no file without a name has had.
     pub(super) fn new_inode_number(&self) -> u64 {
         self.next_inode_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How many files an epoll may watch.
+    pub(super) fn max_watches(&self) -> usize {
+        self.settings.bound(KernelNumber::EpollMaxWatches)
     }
 
     /// How much all pipes may hold.

@@ -20,6 +20,7 @@ use super::table::Leftover;
 use crate::Errno;
 use crate::host::{HostCall, count_call};
 use crate::platform::{GuestAddress, GuestMemory, PAGE_SHIFT, PAGE_SIZE, Platform};
+use crate::settings::KernelSettings;
 
 /// Frames in a chunk: what one entry of a level-2 page table maps.
 pub(super) const CHUNK_FRAMES: usize = 512;
@@ -106,6 +107,7 @@ pub struct FrameAllocator {
     /// Frames of what nobody uses any more. A leaf.
     leftovers: Mutex<Vec<Leftover>>,
     leftover_frames: AtomicU64,
+    settings: Arc<KernelSettings>,
 }
 
 /// How the host backs a chunk.
@@ -204,7 +206,13 @@ impl FrameAllocator {
             is_trim_due: AtomicBool::new(false),
             leftovers: Mutex::default(),
             leftover_frames: AtomicU64::new(0),
+            settings: Arc::default(),
         })
+    }
+
+    /// The settings of the kernel whose memory this is.
+    pub fn settings(&self) -> &Arc<KernelSettings> {
+        &self.settings
     }
 
     /// An id for what takes its memory from here: no two address spaces or page caches have the same.

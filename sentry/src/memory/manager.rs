@@ -140,7 +140,7 @@ impl MemoryManager {
             platform: platform.clone(),
             address_space,
             state: RwLock::new(State {
-                mappings: Mappings::default(),
+                mappings: Mappings::bounded_by(frames.settings()),
                 pages: FrameTable::new(frames),
                 streams: Streams::default(),
                 limits: MemoryLimits::default(),

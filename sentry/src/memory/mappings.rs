@@ -10,9 +10,10 @@ use super::page_cache::pages_of;
 use super::unmapped_area::{END_PAGE, STACK_GUARD_PAGES};
 use crate::Errno;
 use crate::heap::{self, HeapCharge};
+use crate::settings::{KernelNumber, KernelSettings};
 
-/// Most mappings that an address space may have (`/proc/sys/vm/max_map_count`).
-pub(super) const MAX_MAPPINGS: usize = 65530;
+/// Most mappings that an address space may have, whatever `/proc/sys/vm/max_map_count` says.
+const MAX_MAPPINGS: usize = 1 << 20;
 
 /// What a mapping takes, with the gap beside it and its place among the mappers of its file.
 const MAPPING_BYTES: usize = 448;
@@ -25,6 +26,7 @@ pub(super) struct Mappings {
     total_pages: u64,
     locked_pages: u64,
     heap_charge: HeapCharge,
+    settings: Arc<KernelSettings>,
 }
 
 impl Default for Mappings {
@@ -37,11 +39,17 @@ impl Default for Mappings {
             total_pages: 0,
             locked_pages: 0,
             heap_charge: HeapCharge::default(),
+            settings: Arc::default(),
         }
     }
 }
 
 impl Mappings {
+    /// None yet; `settings` bound them.
+    pub(super) fn bounded_by(settings: &Arc<KernelSettings>) -> Self {
+        Self { settings: settings.clone(), ..Self::default() }
+    }
+
     /// How many mappings there are.
     pub(super) fn len(&self) -> usize {
         self.by_start.len()
@@ -157,7 +165,8 @@ impl Mappings {
         let added = splits + more;
         // What splits nothing needs nothing.
         let is_paid = added == 0 || heap::check_room(added * MAPPING_BYTES).is_ok();
-        self.len() + added <= MAX_MAPPINGS && is_paid
+        let most = self.settings.bound(KernelNumber::MaxMapCount).min(MAX_MAPPINGS);
+        self.len() + added <= most && is_paid
     }
 
     /// Fails if the calling process may not have as many mappings once more.

@@ -13,13 +13,14 @@ use super::readwrite::{self, At};
 use super::user_buffers::UserBuffers;
 use crate::Errno;
 use crate::abi::{AioSigset, IoEvent, Iocb, Timespec};
-use crate::aio::{Context, MAX_EVENTS, Operation, Submission};
+use crate::aio::{Context, Operation, Submission};
 use crate::fs::eventfd::EventFile;
 use crate::fs::{Fd, FileDescription, OpenFlags};
 use crate::heap::HeapCharge;
 use crate::memory::{Backing, MapFlags, MapRequest, MemoryManager, Protection};
 use crate::pace::Unhurried;
 use crate::platform::{PAGE_SIZE, VirtualAddress};
+use crate::settings::KernelNumber;
 use crate::task::{Blocked, CurrentTask};
 use crate::wait::Events;
 
@@ -50,7 +51,7 @@ fn io_setup(task: &mut CurrentTask, capacity: u32, context: UserPointer<u64>) ->
     if context.read(task)? != 0 || capacity == 0 || capacity > MAX_CAPACITY {
         return Err(Errno::EINVAL);
     }
-    if u64::from(capacity) > MAX_EVENTS {
+    if i64::from(capacity) > task.kernel().settings().get(KernelNumber::AioMaxEvents) {
         return Err(Errno::EAGAIN);
     }
     let id = map_handle(task.memory())?;

@@ -17,11 +17,13 @@ use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::landlock::check_ioctl;
 use crate::fs::leases::{self, LeaseKind};
 use crate::fs::memory_files::ALL_SEALS;
+use crate::fs::nsfs::NamespaceFile;
 use crate::fs::pipe::pipe_fcntl;
 use crate::fs::{DescriptorBounds, Fd, FileDescription, OpenFlags, check_owner, tmpfs};
 use crate::net::SocketFile;
 use crate::platform::VirtualAddress;
 use crate::seccomp::ListenerFile;
+use crate::settings::KernelNumber;
 use crate::task::{CurrentTask, ProcessFile, Tid};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] =
@@ -186,6 +188,9 @@ fn notify(
     descriptor: Fd,
     wanted: u32,
 ) -> Result<(), Errno> {
+    if !task.kernel().settings().is_on(KernelNumber::DirNotifyEnable) {
+        return Err(Errno::EINVAL);
+    }
     description.notify_of_changes(descriptor, wanted, task.kernel().async_signals())?;
     own_if_unowned(task, description);
     Ok(())
@@ -237,6 +242,9 @@ fn set_lease(
         _ => return Err(Errno::EINVAL),
     };
     let kernel = task.kernel();
+    if !kernel.settings().is_on(KernelNumber::LeasesEnable) {
+        return Err(Errno::EINVAL);
+    }
     let tellers = (kernel.async_signals(), kernel.open_files());
     description.locks()?.leases().set(description, (descriptor, kind), &credentials, tellers)?;
     own_if_unowned(task, description);
@@ -375,6 +383,11 @@ fn other_ioctl(
     if let Some(file) = description.downcast::<ListenerFile>() {
         return super::seccomp::ioctl(task, file.listener(), request, argument);
     }
+    if let Some(file) = description.downcast::<NamespaceFile>()
+        && let Some(result) = super::namespace::ioctl(task, file.namespace(), request, argument)
+    {
+        return result;
+    }
     if let Some(process) = description.downcast::<ProcessFile>() {
         return super::pidfd::ioctl(task, process, request, argument);
     }
@@ -387,6 +400,19 @@ fn memfd_secret(task: &mut CurrentTask, flags: u32) -> Result<Fd, Errno> {
     task.descriptors().install(file, 0, is_close_on_exec, task.descriptor_bounds())
 }
 
+/// Whether a file that is asked for with these flags is executable, as `vm.memfd_noexec` has it.
+///
+/// # Errors
+/// EINVAL: it is to be both. EACCES: it may not be.
+fn is_executable(flags: u32, noexec: i64) -> Result<bool, Errno> {
+    match (flags & uapi::MFD_EXEC != 0, flags & uapi::MFD_NOEXEC_SEAL != 0) {
+        (true, true) => Err(Errno::EINVAL),
+        (true, false) if noexec == 2 => Err(Errno::EACCES),
+        (false, false) => Ok(noexec == 0),
+        (is_executable, _) => Ok(is_executable),
+    }
+}
+
 fn memfd_create(task: &mut CurrentTask, name: UserPointer<u8>, flags: u32) -> Result<Fd, Errno> {
     const MAX_NAME_LEN: usize = 249;
     const HUGE_PAGE_SHIFTS: [(u32, u32); 3] = [(0, 21), (21, 21), (30, 30)];
@@ -395,10 +421,7 @@ fn memfd_create(task: &mut CurrentTask, name: UserPointer<u8>, flags: u32) -> Re
     let is_huge = flags & uapi::MFD_HUGETLB != 0;
     let all = if is_huge { known | uapi::MFD_HUGETLB | sizes } else { known };
     let flags = check_flags(flags, all)?;
-    let is_executable = flags & uapi::MFD_NOEXEC_SEAL == 0;
-    if flags & uapi::MFD_EXEC != 0 && !is_executable {
-        return Err(Errno::EINVAL);
-    }
+    let is_executable = is_executable(flags, task.kernel().settings().get(KernelNumber::MemfdNoexec))?;
     let name = task.memory().read_c_string(name.address(), MAX_NAME_LEN + 1);
     let name = name.map_err(|error| if error == Errno::ENAMETOOLONG { Errno::EINVAL } else { error })?;
     let seals = match (is_executable, flags & uapi::MFD_ALLOW_SEALING != 0) {

@@ -11,6 +11,7 @@ use crate::Errno;
 use crate::abi::Rusage;
 use crate::cred::{Capabilities, Credentials, Uid};
 use crate::limits::{Limit, Resource};
+use crate::settings::KernelNumber;
 use crate::task::{CurrentTask, IoPriority, ResourceUsage, Task, ThreadGroup, Tid};
 use crate::time::timeval;
 
@@ -63,9 +64,8 @@ fn set_limit(
     limit: Limit,
 ) -> Result<(), Errno> {
     let may_raise = task.credentials().has(Capabilities::SYS_RESOURCE);
-    /// Linux's `fs.nr_open`.
-    const MAX_OPEN_FILES: u64 = 1 << 20;
-    if resource == Resource::OPEN_FILES && limit.hard > MAX_OPEN_FILES {
+    let most = task.kernel().settings().bound(KernelNumber::MaxDescriptors);
+    if resource == Resource::OPEN_FILES && limit.hard > most as u64 {
         return Err(Errno::EPERM);
     }
     group.with_limits(|limits| limits.set(resource, limit, may_raise))?;

@@ -11,6 +11,7 @@ use crate::Errno;
 use crate::abi::SchedAttr;
 use crate::cred::{Capabilities, Credentials};
 use crate::limits::Resource;
+use crate::settings::KernelNumber;
 use crate::task::{CpuSet, CurrentTask, DeadlineParameters, Scheduling, Task, Tid};
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
@@ -332,17 +333,16 @@ fn sched_rr_get_interval(
     pid: Tid,
     address: UserPointer<[i64; 2]>,
 ) -> Result<(), Errno> {
-    /// What Linux tells for SCHED_OTHER on an idle system, and `kernel.sched_rr_timeslice_ms`.
+    /// What Linux tells for SCHED_OTHER on an idle system.
     const SLICE_NS: i64 = 4_000_000;
-    const ROUND_ROBIN_NS: i64 = 100_000_000;
     if pid.0 < 0 {
         return Err(Errno::EINVAL);
     }
     let slice = match find(task, pid)?.scheduling().policy {
-        uapi::SCHED_RR => ROUND_ROBIN_NS,
+        uapi::SCHED_RR => task.kernel().settings().get(KernelNumber::RoundRobinMs).saturating_mul(1_000_000),
         // Until they rest.
         uapi::SCHED_FIFO | uapi::SCHED_DEADLINE => 0,
         _ => SLICE_NS,
     };
-    address.write(task, &[0, slice])
+    address.write(task, &[slice / 1_000_000_000, slice % 1_000_000_000])
 }

@@ -15,8 +15,8 @@ use crate::signal::{Signal, SignalTarget};
 use crate::task::{Blocked, CurrentTask, RestartBlock, Tid};
 use crate::time::{
     Adjustment, AdjustmentRequest, ClockId, ClockOffset, CpuClock, CpuClockKind, IntervalTimer,
-    PosixTimerNotification, SystemClock, TimeSource, Timer, TimerSetting, duration_from_timespec,
-    duration_from_timeval, timespec, timeval,
+    PosixTimerNotification, PosixTimerOrigin, SystemClock, TimeSource, Timer, TimerSetting,
+    duration_from_timespec, duration_from_timeval, timespec, timeval,
 };
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
@@ -467,6 +467,7 @@ fn timer_create(
     id: UserPointer<i32>,
 ) -> Result<(), Errno> {
     let event = event.read_unless_null(task)?;
+    let origin = origin_of(clock, event.as_ref());
     let clock = ClockId::from_raw(clock)?;
     if let ClockId::System(clock) = clock
         && !clock.has_timers()
@@ -485,15 +486,30 @@ fn timer_create(
     check_no_alarm(clock)?;
     let group = task.thread_group();
     let limit = group.soft_limit(crate::limits::Resource::PENDING_SIGNALS);
-    let number = group
-        .timers
-        .posix
-        .create(notification, limit, |listener| Timer::new(task.kernel().timers(), source, listener))?;
+    let number = group.timers.posix.create(notification, origin, limit, |listener| {
+        Timer::new(task.kernel().timers(), source, listener)
+    })?;
     if let Err(error) = id.write(task, &number) {
         group.timers.posix.delete(number)?;
         return Err(error);
     }
     Ok(())
+}
+
+/// How a timer is asked for.
+fn origin_of(clock: i32, event: Option<&SignalEvent>) -> PosixTimerOrigin {
+    let Some(event) = event else {
+        let signal = i32::from(Signal::SIGALRM.number());
+        return PosixTimerOrigin { clock, notify: uapi::SIGEV_SIGNAL, signal, value: None, thread_id: 0 };
+    };
+    let is_for_thread = event.sigev_notify & uapi::SIGEV_THREAD_ID != 0;
+    PosixTimerOrigin {
+        clock,
+        notify: event.sigev_notify,
+        signal: event.sigev_signo,
+        value: Some(event.sigev_value),
+        thread_id: if is_for_thread { event.sigev_notify_thread_id } else { 0 },
+    }
 }
 
 fn process_target(task: &CurrentTask) -> Weak<dyn SignalTarget> {

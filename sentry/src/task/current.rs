@@ -9,6 +9,7 @@ use super::lent::Lending;
 use super::{RestartBlock, Task, ThreadGroup};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials};
+use crate::fs::proc::WaitingPlace;
 use crate::fs::{DescriptorBounds, DescriptorTable, Fd, FileDescription, TaskFs};
 use crate::kernel::Kernel;
 use crate::limits::Resource;
@@ -222,10 +223,19 @@ impl CurrentTask {
                 return Err(Blocked::TimedOut);
             }
             if !std::mem::replace(&mut has_slept, true) {
+                self.note_place();
                 self.fall_asleep();
             }
             self.task.sleep_once(deadline);
         }
+    }
+
+    /// Notes where the task is about to sleep.
+    fn note_place(&self) {
+        let Registers { rdi, rsi, rdx, r10, r8, r9, rsp, rip, .. } = self.registers;
+        let call = self.syscall_number.map(|number| (number, [rdi, rsi, rdx, r10, r8, r9]));
+        *self.task.sleeps_in.lock() =
+            Some(WaitingPlace { call, stack_pointer: rsp, instruction_pointer: rip });
     }
 
     /// Fails where the task could not sleep now: before something is done that may have to wait.

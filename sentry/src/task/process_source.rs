@@ -12,6 +12,7 @@ use crate::fs::block::BlockDevices;
 use crate::fs::inotify::InotifyLimits;
 use crate::fs::proc::{
     IoCounts, MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
+    WaitingPlace,
 };
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Network, OpenFiles, Path, Protections, Viewer};
 use crate::ipc::IpcNamespace;
@@ -20,7 +21,8 @@ use crate::keys::Keys;
 use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager, MemoryPolicy};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
-use crate::time::ClockOffsets;
+use crate::settings::KernelSettings;
+use crate::time::{ClockOffsets, PosixTimerOrigin};
 
 /// Most bytes that are copied for `cmdline` and `environ`.
 const MAX_STRINGS_BYTES: u64 = 8 << 20;
@@ -106,6 +108,9 @@ impl ProcessSource for TaskSource {
             running,
             tasks,
             last_id: kernel.tasks().last_number(&self.namespace).0,
+            context_switches: usage.voluntary_switches,
+            faults: usage.minor_faults,
+            cgroups: kernel.cgroups().descendants(kernel.cgroups().root()) + 1,
             load: kernel.tasks().load_averages().map(|average| average as f64 / f64::from(1 << 11)),
             memory_bytes: memory.total_bytes,
             free_bytes: memory.free_bytes,
@@ -120,6 +125,27 @@ impl ProcessSource for TaskSource {
 
     fn protections(&self, viewer: &Viewer) -> Option<Arc<Protections>> {
         Some(self.viewer(viewer)?.try_task_fs()?.namespace().protections().clone())
+    }
+
+    fn settings(&self) -> Arc<KernelSettings> {
+        self.kernel.upgrade().map_or_else(Arc::default, |kernel| kernel.settings().clone())
+    }
+
+    fn pseudoterminals(&self) -> usize {
+        self.kernel.upgrade().map_or(0, |kernel| kernel.terminals().pairs())
+    }
+
+    fn check_may_number(&self, viewer: &Viewer) -> Result<(), Errno> {
+        let may = [Capabilities::CHECKPOINT_RESTORE, Capabilities::SYS_ADMIN]
+            .into_iter()
+            .any(|capability| viewer.credentials.has_over_namespace(&*self.namespace, capability));
+        if may { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
+    fn set_last_number(&self, number: i32) {
+        if let Some(kernel) = self.kernel.upgrade() {
+            kernel.tasks().set_last_number(&self.namespace, Tid(number));
+        }
     }
 
     fn boot_id(&self) -> Result<u128, Errno> {
@@ -318,6 +344,8 @@ impl Process for TaskView {
         let sizes = memory.sizes();
         let layout = memory.layout();
         let bytes = |pages: u64| pages << PAGE_SHIFT;
+        let code_end = layout.code.1.page_up().unwrap_or(layout.code.1);
+        let code_bytes = code_end.0.saturating_sub(layout.code.0.page_down().0);
         Some(MemoryStatus {
             peak_bytes: bytes(sizes.total_pages),
             total_bytes: bytes(sizes.total_pages),
@@ -326,9 +354,10 @@ impl Process for TaskView {
             resident_anonymous_bytes: bytes(sizes.private_pages),
             resident_file_bytes: bytes(sizes.resident_pages - sizes.private_pages.min(sizes.resident_pages)),
             data_bytes: bytes(sizes.data_pages),
-            library_bytes: bytes(sizes.code_pages),
+            stack_bytes: bytes(sizes.stack_pages),
+            library_bytes: bytes(sizes.code_pages).saturating_sub(code_bytes),
             code: [layout.code.0.0, layout.code.1.0],
-            code_bytes: layout.code.1.0.saturating_sub(layout.code.0.0),
+            code_bytes,
             stack_start: layout.strings.stack_start.0,
             data: [layout.data.0.0, layout.data.1.0],
             break_start: layout.brk_start.0,
@@ -470,6 +499,32 @@ impl Process for TaskView {
             counts += children.io;
         }
         counts
+    }
+
+    fn waits_in(&self) -> Option<WaitingPlace> {
+        self.task.is_asleep().then(|| *self.task.sleeps_in.lock()).flatten()
+    }
+
+    fn posix_timers(&self) -> Vec<(i32, PosixTimerOrigin)> {
+        self.task.group.timers.posix.origins()
+    }
+
+    fn autogroup(&self) -> Option<(u64, i32)> {
+        let tree = self.task.kernel.tasks().tree.read();
+        let session = tree.groups.get(&self.task.group.id())?.session;
+        Some((session.0, tree.sessions.get(&session)?.niceness))
+    }
+
+    fn set_autogroup_niceness(&self, niceness: i32) {
+        let mut tree = self.task.kernel.tasks().tree.write();
+        let session = tree.groups.get(&self.task.group.id()).map(|group| group.session);
+        if let Some(session) = session.and_then(|session| tree.sessions.get_mut(&session)) {
+            session.niceness = niceness;
+        }
+    }
+
+    fn lowest_niceness(&self) -> i32 {
+        20 - i32::try_from(self.task.group.soft_limit(Resource::NICE)).unwrap_or(i32::MAX).min(40)
     }
 
     fn memory_policy(&self) -> MemoryPolicy {

@@ -268,6 +268,13 @@ impl TaskSet {
         self.tree.read().namespaces.get(&namespace.id()).map_or(Tid(0), |node| node.numbers.last())
     }
 
+    /// Has the next task of `namespace` get a number after `tid` (`ns_last_pid`).
+    pub(super) fn set_last_number(&self, namespace: &PidNamespace, tid: Tid) {
+        if let Some(node) = self.tree.write().namespaces.get_mut(&namespace.id()) {
+            node.numbers.set_last(tid);
+        }
+    }
+
     /// How many of them run now, and how many there are: (running, all).
     pub fn running_count(&self) -> (usize, usize) {
         (self.threads.running(), self.task_count())

@@ -30,6 +30,7 @@ use crate::limits::ProcessCharge;
 use crate::memory::{MemoryManager, MemoryPolicy};
 use crate::platform::{Context, Interrupter, Registers, SegmentBases};
 use crate::process_identity::ProcessIdentity;
+use crate::settings::KernelNumber;
 use crate::signal::{AlternateStack, Signal, TrapState};
 use crate::virtual_cpus::SchedEntity;
 use crate::wait::{Events, Waiter};
@@ -57,7 +58,7 @@ impl TaskSet {
     /// Makes a task, seen at once by everybody who can see it. It does not run before [`UnstartedTask::start`].
     ///
     /// # Errors
-    /// - EAGAIN: the user has RLIMIT_NPROC tasks, a control group has as many as it may, a PID namespace has no number left, or the host has no room for
+    /// - EAGAIN: there are `kernel.threads-max` tasks, the user has RLIMIT_NPROC, a control group has as many as it may, a PID namespace has no number left, or the host has no room for
     ///   another task.
     /// - EINTR: the thread group, or the creator's, is exiting or in execve.
     /// - ERESTARTNOINTR: the creator was sent a signal together with others, which the new process would have been sent too.
@@ -65,6 +66,9 @@ impl TaskSet {
     /// - EEXIST, EINVAL: a wanted number is in use, or is none.
     /// - ENODEV, EBUSY, EOPNOTSUPP: the wanted control group takes no task.
     pub fn new_task(&self, config: TaskConfig) -> Result<UnstartedTask, Errno> {
+        if self.task_count() >= config.kernel.settings().bound(KernelNumber::ThreadsMax) {
+            return Err(Errno::EAGAIN);
+        }
         let charges = Charges::take(&config)?;
         let container = config.container_cgroup()?;
         let creator = config.parent.as_ref().map(|task| task.member_key());
@@ -80,7 +84,9 @@ impl TaskSet {
         if broadcasts != broadcasts_seen && family.parent.is_some_and(Task::has_unblocked_signal) {
             return Err(Errno::ERESTARTNOINTR);
         }
-        tree.insert(&task, family, &wanted_numbers, reservation)?;
+        let end = task.kernel.settings().get(KernelNumber::PidMax) - 1;
+        let end = Tid(i32::try_from(end).unwrap_or(i32::MAX));
+        tree.insert(&task, family, (&wanted_numbers, end), reservation)?;
         // The last step. What follows a failure is the exact reverse of what came before.
         let context = new_context(&task.kernel, own.segment_bases, own.extended_state.as_deref())
             .inspect_err(|_| tree.remove_unstarted(&task))?;
@@ -163,6 +169,7 @@ impl Task {
             // A stop or a signal of the group may have come before the task was part of it.
             is_interrupted: AtomicBool::new(true),
             is_asleep: AtomicBool::new(false),
+            sleeps_in: Mutex::default(),
             has_stopped: AtomicBool::new(false),
             signals: Mutex::new(TaskSignals { mask: config.signal_mask, ..TaskSignals::default() }),
             credentials: Mutex::new(config.credentials),
@@ -315,7 +322,7 @@ impl Tree {
         &mut self,
         task: &Arc<Task>,
         family: Family<'_>,
-        wanted: &[Tid],
+        (wanted, end): (&[Tid], Tid),
         reservation: Reservation,
     ) -> Result<(), Errno> {
         let group = &task.group;
@@ -330,7 +337,7 @@ impl Tree {
         if state.exit.is_some() || state.exec.is_some() {
             return Err(Errno::EINTR);
         }
-        let numbers = self.assign_numbers(task.id, group.pid_namespace(), wanted)?;
+        let numbers = self.assign_numbers(task.id, group.pid_namespace(), wanted, end)?;
         // Nothing below fails.
         if let Some(creator) = family.parent {
             task.seccomp.inherit(&creator.seccomp);

@@ -22,6 +22,7 @@ use super::vfork::VforkCompletion;
 use crate::Errno;
 use crate::cgroup::{Membership, PidsCharge};
 use crate::cred::{Credentials, Uid};
+use crate::fs::proc::WaitingPlace;
 use crate::fs::{DescriptorTable, ExecutedFile, TaskFs};
 use crate::heap::{HeapAccount, HeapCharge};
 use crate::ipc::{IpcNamespace, UndoList};
@@ -60,6 +61,8 @@ pub struct Task {
     /// Something is to be dealt with before user code goes on: a signal, a stop, the end.
     pub(super) is_interrupted: AtomicBool,
     pub(super) is_asleep: AtomicBool,
+    /// Where it sleeps, or slept last.
+    pub(super) sleeps_in: Mutex<Option<WaitingPlace>>,
     pub(super) has_stopped: AtomicBool,
     pub(super) signals: Mutex<TaskSignals>,
     pub(super) credentials: Mutex<Arc<Credentials>>,

@@ -45,15 +45,15 @@ impl TidAllocator {
         allocator
     }
 
-    /// Gives the next free number after the last one given, wrapping past [`Tid::MAX`] to the first after init's.
+    /// Gives the next free number after the last one given, wrapping past `end`, or [`Tid::MAX`], to the first after init's.
     ///
     /// # Errors
     /// EAGAIN if every number is in use.
-    pub(super) fn allocate(&mut self) -> Result<Tid, Errno> {
+    pub(super) fn allocate(&mut self, end: Tid) -> Result<Tid, Errno> {
         let lowest = if self.last.0 == 0 { Tid::INIT.0 } else { Tid::INIT.0 + 1 } as usize;
         let after_last = self.last.0 as usize + 1;
-        let number =
-            self.next_free(after_last.max(lowest)).or_else(|| self.next_free(lowest)).ok_or(Errno::EAGAIN)?;
+        let free_from = |start| self.next_free(start).filter(|number| *number <= end.0 as usize);
+        let number = free_from(after_last.max(lowest)).or_else(|| free_from(lowest)).ok_or(Errno::EAGAIN)?;
         let tid = Tid(i32::try_from(number).map_err(|_| Errno::EAGAIN)?);
         self.last = tid;
         self.hold(tid);
@@ -93,6 +93,11 @@ impl TidAllocator {
         if self.holders[number] == 0 {
             self.set_in_use(number, false);
         }
+    }
+
+    /// Has the next number be one after `tid`.
+    pub(super) fn set_last(&mut self, tid: Tid) {
+        self.last = tid.min(Tid::MAX);
     }
 
     /// The number given last.

@@ -79,6 +79,8 @@ pub(super) struct ProcessGroupNode {
 pub(super) struct SessionNode {
     pub(super) numbers: Numbers,
     pub(super) process_groups: BTreeSet<GroupId>,
+    /// What /proc/PID/autogroup tells, -20 to 19.
+    pub(super) niceness: i32,
 }
 
 /// What one PID namespace sees, from its first task to its last.
@@ -105,7 +107,7 @@ impl NamespaceNode {
 
 impl Tree {
     /// Gives `task` a number in `namespace` and every ancestor: in all or in none. `wanted` are exact numbers, from
-    /// `namespace` outwards.
+    /// `namespace` outwards; others are at most `end`.
     ///
     /// # Errors
     /// ENOMEM if a namespace's init has died, EAGAIN if one has no number left; of exact numbers EEXIST or EINVAL.
@@ -114,11 +116,12 @@ impl Tree {
         task: TaskId,
         namespace: &Arc<PidNamespace>,
         wanted: &[Tid],
+        end: Tid,
     ) -> Result<Numbers, Errno> {
         let mut numbers = Vec::with_capacity(namespace.level() + 1);
         let mut wanted = wanted.iter();
         for namespace in namespace.with_ancestors() {
-            match self.assign_number(task, namespace, wanted.next().copied()) {
+            match self.assign_number(task, namespace, wanted.next().copied(), end) {
                 Ok(tid) => numbers.push((namespace.id(), tid)),
                 Err(error) => {
                     for (namespace, tid) in numbers {
@@ -136,6 +139,7 @@ impl Tree {
         task: TaskId,
         namespace: &PidNamespace,
         wanted: Option<Tid>,
+        end: Tid,
     ) -> Result<Tid, Errno> {
         if namespace.is_over() {
             return Err(Errno::ENOMEM);
@@ -148,7 +152,7 @@ impl Tree {
                 }
                 node.numbers.allocate_exactly(tid).map(|()| tid)?
             }
-            None => node.numbers.allocate()?,
+            None => node.numbers.allocate(end)?,
         };
         node.tasks.insert(tid, task);
         Ok(tid)
@@ -217,7 +221,7 @@ impl Tree {
                 node.sessions.insert(tid, group);
             }
         }
-        let session = SessionNode { numbers: numbers.clone(), process_groups: BTreeSet::new() };
+        let session = SessionNode { numbers: numbers.clone(), process_groups: BTreeSet::new(), niceness: 0 };
         self.sessions.insert(group, session);
         self.begin_process_group(group, numbers, group);
     }

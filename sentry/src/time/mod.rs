@@ -27,7 +27,7 @@ pub use monotonic::MonotonicTime;
 pub(crate) use namespace::ShiftedVdso;
 pub use namespace::TimeNamespace;
 pub use offset::{ClockOffset, ClockOffsets};
-pub use posix_timer::{PosixTimer, PosixTimerNotification, PosixTimers};
+pub use posix_timer::{PosixTimer, PosixTimerNotification, PosixTimerOrigin, PosixTimers};
 pub use process_timers::{IntervalTimer, ProcessTimers};
 pub use queue::{Expire, TimerHandle, TimerQueue};
 pub use timekeeper::{ShiftedVvar, Timekeeper};

@@ -41,9 +41,25 @@ struct Table {
 /// What a timer takes, with its places in the process's table and in the queue of all timers.
 const TIMER_BYTES: usize = 640;
 
+/// How timer_create(2) was asked for a timer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PosixTimerOrigin {
+    /// `CLOCK_*`.
+    pub clock: i32,
+    /// `SIGEV_*`.
+    pub notify: u32,
+    /// The signal's number.
+    pub signal: i32,
+    /// `si_value`; the timer's number if `None`.
+    pub value: Option<u64>,
+    /// Which thread gets the signal; 0 for the process.
+    pub thread_id: i32,
+}
+
 /// One that timer_create(2) made.
 pub struct PosixTimer {
     timer: Arc<Timer>,
+    origin: PosixTimerOrigin,
     /// Overruns of the signal that was last taken.
     overrun: AtomicI32,
     _heap_charge: HeapCharge,
@@ -101,6 +117,7 @@ impl PosixTimers {
     pub fn create(
         &self,
         notification: Option<PosixTimerNotification>,
+        origin: PosixTimerOrigin,
         limit: u64,
         new_timer: impl FnOnce(Arc<dyn ExpirationListener>) -> Arc<Timer>,
     ) -> Result<i32, Errno> {
@@ -115,7 +132,9 @@ impl PosixTimers {
         let _heap_charge = HeapCharge::new(TIMER_BYTES).map_err(|_| Errno::EAGAIN)?;
         table.next_id = id.checked_add(1).unwrap_or(0);
         let timer = new_timer(Arc::new(Notifier { id, notification }));
-        table.timers.insert(id, Arc::new(PosixTimer { timer, overrun: AtomicI32::new(0), _heap_charge }));
+        table
+            .timers
+            .insert(id, Arc::new(PosixTimer { timer, origin, overrun: AtomicI32::new(0), _heap_charge }));
         Ok(id)
     }
 
@@ -125,6 +144,11 @@ impl PosixTimers {
     /// EINVAL: there is none.
     pub fn get(&self, id: i32) -> Result<Arc<PosixTimer>, Errno> {
         self.table.lock().timers.get(&id).cloned().ok_or(Errno::EINVAL)
+    }
+
+    /// All timers, by number.
+    pub fn origins(&self) -> Vec<(i32, PosixTimerOrigin)> {
+        self.table.lock().timers.iter().map(|(id, timer)| (*id, timer.origin)).collect()
     }
 
     /// Removes a timer.

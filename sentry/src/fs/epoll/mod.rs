@@ -28,8 +28,8 @@ use crate::wait::{Events, WaitQueue};
 
 pub use interest::{InterestFlags, RequestedEvents};
 
-/// Watches of one epoll; stands for /proc/sys/fs/epoll/max_user_watches.
-const MAX_INTERESTS: usize = 262_144;
+/// Most watches of one epoll, whatever the setting says.
+const MAX_INTERESTS: usize = 1 << 20;
 /// What an interest takes, with its places in the lists and in its file's queue.
 const INTEREST_BYTES: usize = 640;
 
@@ -110,7 +110,7 @@ impl EpollFile {
         if interests.by_key.contains_key(&key) {
             return Err(Errno::EEXIST);
         }
-        if interests.by_key.len() >= MAX_INTERESTS {
+        if interests.by_key.len() >= self.files.max_watches().min(MAX_INTERESTS) {
             return Err(Errno::ENOSPC);
         }
         let heap_charge = HeapCharge::new(INTEREST_BYTES)?;

@@ -16,7 +16,8 @@ fn tree() -> (Arc<Dentry>, Arc<Dentry>) {
     let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
     let block = BlockDevices::new(&FrameAllocator::new(&platform, 16 << 20));
     let directory = Dentry::new_root(
-        SysFileSystem::new(1, DeviceNumber::default(), Weak::<NetworkNamespace>::new(), block).root(),
+        SysFileSystem::new(1, DeviceNumber::default(), Weak::<NetworkNamespace>::new(), block, Weak::new())
+            .root(),
     );
     let inode = directory.inode().clone();
     let child = directory.lock().adopt(b"name", inode);

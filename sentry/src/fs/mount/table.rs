@@ -8,8 +8,10 @@ use std::thread::ThreadId;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::Mount;
+use super::namespace::MAX_MOUNTS_OF_NAMESPACE;
 use crate::Errno;
 use crate::heap;
+use crate::settings::{KernelNumber, KernelSettings};
 
 /// Mounts that the sandbox may have, in all namespaces together: each takes memory of the sentry.
 const MAX_MOUNTS: usize = 1 << 16;
@@ -25,6 +27,7 @@ pub struct MountTable {
     next_id: AtomicU64,
     group_ids: Mutex<GroupIds>,
     under_way: Mutex<HashMap<ThreadId, Vec<Arc<Mount>>>>,
+    settings: Arc<KernelSettings>,
 }
 
 /// Numbers of peer groups that are free: Linux gives the lowest.
@@ -41,11 +44,22 @@ impl Default for MountTable {
             next_id: AtomicU64::new(Mount::INTERNAL_ID + 1),
             group_ids: Mutex::new(GroupIds { free: BTreeSet::new(), next: 1 }),
             under_way: Mutex::default(),
+            settings: Arc::default(),
         }
     }
 }
 
 impl MountTable {
+    /// No mounts yet; `settings` bound them.
+    pub fn bounded_by(settings: &Arc<KernelSettings>) -> Arc<Self> {
+        Arc::new(Self { settings: settings.clone(), ..Self::default() })
+    }
+
+    /// How many mounts a namespace may have.
+    pub(super) fn max_of_namespace(&self) -> usize {
+        self.settings.bound(KernelNumber::MountMax).min(MAX_MOUNTS_OF_NAMESPACE)
+    }
+
     /// Fails if the sandbox may not have one more mount.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::MutexGuard;
 
-use super::namespace::{MAX_MOUNTS_OF_NAMESPACE, NamespaceCore};
+use super::namespace::NamespaceCore;
 use super::propagation::{Delivery, Propagation, receivers};
 use super::{Home, Mount, MountPoint, MountTable};
 use crate::Errno;
@@ -127,7 +127,7 @@ impl<'a> Change<'a> {
         for core in receivers.chain([core.clone()]) {
             wanted.entry(core.ino()).or_insert((core, 0)).1 += tree.len();
         }
-        if wanted.values().any(|(core, more)| core.mounts() + more > MAX_MOUNTS_OF_NAMESPACE) {
+        if wanted.values().any(|(core, more)| core.mounts() + more > self.table.max_of_namespace()) {
             copies.iter().for_each(|delivery| self.dissolve(&delivery.copy));
             return Err(Errno::ENOSPC);
         }

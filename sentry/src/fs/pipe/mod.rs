@@ -32,7 +32,6 @@ use crate::memory::PagePart;
 use crate::platform::VirtualAddress;
 use crate::slices;
 use crate::wait::{Events, WaitQueue};
-pub use budget::PAGES_SOFT_LIMIT;
 pub(super) use budget::PipeBudget;
 
 /// What /proc/sys/fs/pipe-max-size allows, in bytes.
@@ -161,11 +160,8 @@ impl Pipe {
         let segments = len_bytes.div_ceil(SEGMENT_BYTES).max(1).next_power_of_two();
         let mut state = self.state.lock();
         let old = state.buffer.max_segments();
-        let is_beyond = segments * SEGMENT_BYTES > MAX_CAPACITY_BYTES;
-        let is_scarce = !self.files.pipes().has_room(segments);
-        // Root may pass pipe-max-size on Linux; here memory is bounded for everybody (ENOMEM).
-        if segments > old && (is_beyond || is_scarce) {
-            return Err(if is_privileged { Errno::ENOMEM } else { Errno::EPERM });
+        if segments > old {
+            self.files.pipes().check_growth(old, segments, is_privileged)?;
         }
         if state.buffer.occupied_segments() > segments {
             return Err(Errno::EBUSY);

@@ -15,14 +15,16 @@ mod tests;
 use std::sync::Arc;
 
 use super::file_system_type::{FileSystemType, TypeFlags, check_options};
-use super::pseudo::{Directory, PseudoInode, Subject};
+use super::pseudo::{Directory, Polling, PseudoInode, Subject};
 use super::{Dentry, DeviceNumber, FileSystem, FileSystemInfo, Inode, Instance, Viewer};
 use crate::Errno;
 use crate::cred::{Capabilities, Gid, KernelGid, KernelUid, NamespaceKind, UserNamespace};
 use crate::network_settings::{Setting, SettingDirectory};
+use crate::settings::KernelSettings;
 
 pub use source::{
     IoCounts, MappingStatus, MemoryStatus, Process, ProcessSource, ProcessStatus, SystemNames, SystemStatus,
+    WaitingPlace,
 };
 
 /// Each instance shows a PID namespace.
@@ -42,13 +44,14 @@ pub(super) const PROC: FileSystemType = FileSystemType {
 pub struct ProcFileSystem {
     device: DeviceNumber,
     source: Arc<dyn ProcessSource>,
-    settings: sysctl::Settings,
+    settings: Arc<KernelSettings>,
 }
 
 impl ProcFileSystem {
     /// Shows what `source` tells.
     pub fn new(source: Arc<dyn ProcessSource>, device: DeviceNumber) -> Arc<Self> {
-        Arc::new(Self { device, source, settings: sysctl::Settings::default() })
+        let settings = source.settings();
+        Arc::new(Self { device, source, settings })
     }
 
     /// The root directory.
@@ -178,6 +181,14 @@ impl Subject for About {
 
     fn moves_in(&self) -> bool {
         self.process_id == 0
+    }
+
+    fn polling(&self) -> Option<Polling> {
+        (self.process_id == 0).then_some(Polling::Ready)
+    }
+
+    fn writes_begin_anew(&self) -> bool {
+        self.process_id != 0
     }
 
     fn owner(&self) -> (KernelUid, KernelGid) {

@@ -12,7 +12,8 @@ use crate::fs::{DescriptorTable, DeviceNumber, FsView, Network, OpenFiles, Path,
 use crate::ipc::IpcNamespace;
 use crate::keys::Keys;
 use crate::memory::{MappingFlags, MemoryManager, MemoryPolicy};
-use crate::time::ClockOffsets;
+use crate::settings::KernelSettings;
+use crate::time::{ClockOffsets, PosixTimerOrigin};
 
 /// The processes of a PID namespace, and the machine. Numbers are that namespace's throughout.
 pub trait ProcessSource: Send + Sync {
@@ -64,6 +65,23 @@ pub trait ProcessSource: Send + Sync {
     }
     /// Host and domain name in the viewer's UTS namespace.
     fn names(&self, viewer: &Viewer) -> SystemNames;
+    /// The numbers of /proc/sys.
+    fn settings(&self) -> Arc<KernelSettings> {
+        Arc::default()
+    }
+    /// How many pseudoterminals there are.
+    fn pseudoterminals(&self) -> usize {
+        0
+    }
+    /// Whether the viewer may say which number the next task gets.
+    ///
+    /// # Errors
+    /// EPERM.
+    fn check_may_number(&self, _viewer: &Viewer) -> Result<(), Errno> {
+        Err(Errno::EPERM)
+    }
+    /// Has the next task of the PID namespace get a number after `number`.
+    fn set_last_number(&self, _number: i32) {}
     /// How core dumps are made; `None` if the kernel is gone.
     fn core_settings(&self) -> Option<Arc<CoreSettings>>;
     /// The viewer's network namespace.
@@ -171,6 +189,24 @@ pub trait Process: Send + Sync {
     fn io_counts(&self) -> IoCounts {
         IoCounts::default()
     }
+    /// Where the thread sleeps; `None` while it runs.
+    fn waits_in(&self) -> Option<WaitingPlace> {
+        None
+    }
+    /// What timer_create(2) has made for the process, by number.
+    fn posix_timers(&self) -> Vec<(i32, PosixTimerOrigin)> {
+        Vec::new()
+    }
+    /// The serial number of its session, and the niceness that this was given against others.
+    fn autogroup(&self) -> Option<(u64, i32)> {
+        None
+    }
+    /// Gives the process's session a niceness.
+    fn set_autogroup_niceness(&self, _niceness: i32) {}
+    /// The lowest niceness that RLIMIT_NICE allows.
+    fn lowest_niceness(&self) -> i32 {
+        0
+    }
     /// Where the thread's memory is to come from.
     fn memory_policy(&self) -> MemoryPolicy {
         MemoryPolicy::default()
@@ -185,6 +221,17 @@ pub trait Process: Send + Sync {
     fn set_name(&self, name: &[u8]);
     /// Sets the adjustment of the out-of-memory score, -1000 to 1000.
     fn set_out_of_memory_adjustment(&self, adjustment: i32);
+}
+
+/// Where a thread sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitingPlace {
+    /// The number of the system call and its arguments; `None` outside of one.
+    pub call: Option<(u64, [u64; 6])>,
+    /// RSP.
+    pub stack_pointer: u64,
+    /// RIP.
+    pub instruction_pointer: u64,
 }
 
 /// What was read and written by system calls, as /proc/PID/io has it.
@@ -409,6 +456,12 @@ pub struct SystemStatus {
     pub load: [f64; 3],
     /// What the kernel's own heap holds for processes.
     pub heap_bytes: u64,
+    /// Switches from one task to another.
+    pub context_switches: u64,
+    /// Page faults.
+    pub faults: u64,
+    /// Control groups.
+    pub cgroups: usize,
     /// Memory in all.
     pub memory_bytes: u64,
     /// Unused memory.

@@ -48,8 +48,28 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
         true
     }
 
+    /// Whether each write to a file stands for itself, wherever it is; else those behind the first have no effect
+    /// (kernel.sysctl_writes_strict).
+    fn writes_begin_anew(&self) -> bool {
+        true
+    }
+
+    /// What poll(2) answers; `None` if the files are none to wait for.
+    fn polling(&self) -> Option<Polling> {
+        None
+    }
+
     /// Owner and group of the files.
     fn owner(&self) -> (KernelUid, KernelGid);
+}
+
+/// What poll(2) answers of files that are always ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Polling {
+    /// That they are.
+    Ready,
+    /// The same, and that there is news until they have been read.
+    NewsUntilRead,
 }
 
 /// Makes up the contents of a file.

@@ -2,11 +2,13 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Ioctl, PseudoInode, Reader, Subject, TextPieces, Write, no_ioctl};
+use super::{Ioctl, Polling, PseudoInode, Reader, Subject, TextPieces, Write, no_ioctl};
 use crate::Errno;
 use crate::fs::{Caller, File, Inode, Metadata, Viewer};
 use crate::pace::{Pace, Unhurried};
+use crate::wait::{Events, WaitQueue};
 
 /// The longest write to a setting: one page, as on Linux.
 const MAX_WRITE_BYTES: usize = 4096;
@@ -19,6 +21,9 @@ pub(super) struct TextFile<S: Subject> {
     ioctl: Ioctl<S>,
     viewer: Viewer,
     text: TextPieces,
+    has_been_read: AtomicBool,
+    /// Where nothing is ever announced.
+    silence: WaitQueue,
 }
 
 impl<S: Subject> TextFile<S> {
@@ -28,7 +33,8 @@ impl<S: Subject> TextFile<S> {
         write: Option<Write<S>>,
         viewer: Viewer,
     ) -> Self {
-        Self { inode, read, write, ioctl: no_ioctl, viewer, text: TextPieces::default() }
+        let (text, has_been_read, silence) = (TextPieces::default(), AtomicBool::new(false), WaitQueue::default());
+        Self { inode, read, write, ioctl: no_ioctl, viewer, text, has_been_read, silence }
     }
 
     /// The same, knowing requests.
@@ -39,6 +45,7 @@ impl<S: Subject> TextFile<S> {
 
 impl<S: Subject> TextFile<S> {
     fn read_at_pace(&self, buffer: &mut [u8], offset: u64, pace: &dyn Pace) -> Result<usize, Errno> {
+        self.has_been_read.store(true, Ordering::Relaxed);
         let make = |from| (self.read)(&self.inode.subject, &self.viewer, from);
         self.text.read(buffer, offset, make, pace)
     }
@@ -53,8 +60,11 @@ impl<S: Subject> File for TextFile<S> {
         self.read_at_pace(buffer, offset, caller)
     }
 
-    fn write_at(&self, buffer: &[u8], _offset: u64) -> Result<usize, Errno> {
+    fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
         let write = self.write.ok_or(Errno::EIO)?;
+        if buffer.is_empty() || offset > 0 && !self.inode.subject.writes_begin_anew() {
+            return Ok(buffer.len());
+        }
         if buffer.len() > MAX_WRITE_BYTES {
             return Err(Errno::EINVAL);
         }
@@ -64,6 +74,19 @@ impl<S: Subject> File for TextFile<S> {
 
     fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
         (self.ioctl)(&self.inode.subject, &self.viewer, request, argument, caller)
+    }
+
+    fn readiness(&self) -> Events {
+        let always = Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM;
+        let is_news = self.inode.subject.polling() == Some(Polling::NewsUntilRead);
+        match is_news && !self.has_been_read.load(Ordering::Relaxed) {
+            true => always | Events::ERR | Events::PRI,
+            false => always,
+        }
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        self.inode.subject.polling().map(|_| &self.silence)
     }
 
     fn is_seekable(&self) -> bool {

@@ -34,8 +34,6 @@ pub use held::HeldTerminal;
 
 /// What a write to a terminal takes from user memory at once.
 const WRITE_UNIT_BYTES: usize = 2048;
-/// Pseudoterminals in all (`kernel.pty.max`).
-const MAX_PAIRS: usize = 4096;
 /// The group `tty`, to which slaves belong.
 const TTY_GROUP: KernelGid = KernelGid(5);
 /// Inode numbers: the root's, that of `ptmx`, and the first slave's.
@@ -84,9 +82,7 @@ impl PtsFileSystem {
     /// Makes a pseudoterminal and opens its master through `inode`.
     fn open_master(self: &Arc<Self>, inode: Arc<dyn Inode>, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
         let mut pairs = self.pairs.lock();
-        if pairs.len() >= MAX_PAIRS {
-            return Err(Errno::ENOSPC);
-        }
+        self.terminals.add_pair()?;
         // The lowest free number.
         let used = (0u32..).zip(pairs.keys()).take_while(|(number, key)| number == *key).count();
         let number = u32::try_from(used).map_err(|_| Errno::ENOSPC)?;
@@ -98,7 +94,9 @@ impl PtsFileSystem {
 
     fn remove(&self, number: u32) {
         let removed = self.pairs.lock().remove(&number);
-        drop(removed);
+        if removed.is_some() {
+            self.terminals.remove_pair();
+        }
     }
 }
 

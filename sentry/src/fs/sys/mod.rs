@@ -2,23 +2,28 @@
 
 mod block;
 mod caches;
+mod character;
 mod net;
+mod node;
 
 use std::sync::{Arc, Weak};
 
 use self::caches::Cache;
+use self::character::CharacterDevice;
+pub(super) use self::character::misc_listing;
 use super::block::{BlockDevice, BlockDevices};
 use super::dentry::Dentry;
 use super::file_system_type::{FileSystemType, Mounter, TypeFlags, check_options};
 use super::mount::Instance;
 use super::network::Network;
 use super::pseudo::{
-    Child, Children, Directory, Entry, Node, PseudoInode, Subject, directory, parse_number, refused_creation,
-    setting, text,
+    Child, Children, Directory, Entry, Node, Polling, PseudoInode, Subject, directory, parse_number,
+    refused_creation, setting, text,
 };
 use super::{DeviceNumber, FileKind, FileSystem, FileSystemInfo, Inode, NewNode, Viewer};
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid, NamespaceKind, UserNamespace};
+use crate::memory::FrameAllocator;
 
 /// There is one instance for each network namespace, whose links it shows.
 pub(super) const SYSFS: FileSystemType = FileSystemType {
@@ -36,7 +41,8 @@ fn instance_of(mounter: &dyn Mounter, owner: Arc<UserNamespace>) -> Arc<Instance
         let file_systems = mounter.file_systems();
         let device = file_systems.memory.devices.take();
         let block = file_systems.memory.block.clone();
-        let system = SysFileSystem::new(file_systems.cpus, device, Arc::downgrade(&network), block);
+        let frames = Arc::downgrade(&file_systems.memory.frames);
+        let system = SysFileSystem::new(file_systems.cpus, device, Arc::downgrade(&network), block, frames);
         let root = Dentry::new_root(system.root());
         Instance::new(system, root, owner.clone())
     };
@@ -67,15 +73,19 @@ struct Machine {
     block: Arc<BlockDevices>,
     /// Which block device, below the directory of one.
     block_device: Option<Arc<BlockDevice>>,
+    /// Which character device, below the directory of one.
+    character: Option<&'static CharacterDevice>,
+    frames: Weak<FrameAllocator>,
 }
 
 impl SysFileSystem {
-    /// Shows a machine with so many CPUs and these block devices, and the links of a network namespace while that lives.
+    /// Shows a machine with so many CPUs, these block devices and frames, and the links of a network namespace while that lives.
     pub fn new(
         cpus: usize,
         device: DeviceNumber,
         network: Weak<dyn Network>,
         block: Arc<BlockDevices>,
+        frames: Weak<FrameAllocator>,
     ) -> Arc<Self> {
         Arc::new(Self {
             machine: Machine {
@@ -88,6 +98,8 @@ impl SysFileSystem {
                 file: "",
                 block,
                 block_device: None,
+                character: None,
+                frames,
             },
         })
     }
@@ -134,6 +146,10 @@ impl Subject for Machine {
         true
     }
 
+    fn polling(&self) -> Option<Polling> {
+        Some(Polling::NewsUntilRead)
+    }
+
     fn creation_error(&self, node: NewNode<'_>) -> Errno {
         refused_creation(node)
     }
@@ -164,21 +180,55 @@ static TOP: Directory<Machine> = fixed(&[
 ]);
 
 static EMPTY: Directory<Machine> = fixed(&[]);
-static CLASS: Directory<Machine> =
-    fixed(&[directory("block", &block::CLASS), directory("net", &net::CLASS), directory("tty", &EMPTY)]);
-static DEV: Directory<Machine> = fixed(&[directory("block", &block::BY_NUMBER), directory("char", &EMPTY)]);
+static CLASS: Directory<Machine> = fixed(&[
+    directory("block", &block::CLASS),
+    directory("mem", &character::MEM_CLASS),
+    directory("misc", &character::MISC_CLASS),
+    directory("net", &net::CLASS),
+    directory("tty", &character::TTY_CLASS),
+]);
+static DEV: Directory<Machine> =
+    fixed(&[directory("block", &block::BY_NUMBER), directory("char", &character::BY_NUMBER)]);
 static DEVICES: Directory<Machine> = fixed(&[directory("system", &SYSTEM), directory("virtual", &VIRTUAL)]);
-static VIRTUAL: Directory<Machine> =
-    fixed(&[directory("block", &block::DEVICES), directory("net", &net::DEVICES)]);
-static SYSTEM: Directory<Machine> = fixed(&[directory("cpu", &CPUS), directory("node", &NODES)]);
-static FS: Directory<Machine> =
-    fixed(&[directory("cgroup", &EMPTY), directory("fuse", &FUSE), directory("pstore", &EMPTY)]);
+static VIRTUAL: Directory<Machine> = fixed(&[
+    directory("block", &block::DEVICES),
+    directory("mem", &character::MEM),
+    directory("misc", &character::MISC),
+    directory("net", &net::DEVICES),
+    directory("tty", &character::TTY),
+]);
+static SYSTEM: Directory<Machine> =
+    fixed(&[directory("clocksource", &CLOCK_SOURCES), directory("cpu", &CPUS), directory("node", &NODES)]);
+static CLOCK_SOURCES: Directory<Machine> = fixed(&[directory("clocksource0", &CLOCK_SOURCE)]);
+static CLOCK_SOURCE: Directory<Machine> = fixed(&[
+    text("available_clocksource", |_, _| Ok(b"tsc \n".into())),
+    text("current_clocksource", |_, _| Ok(b"tsc\n".into())),
+]);
+static FS: Directory<Machine> = fixed(&[
+    directory("bpf", &EMPTY),
+    directory("cgroup", &EMPTY),
+    directory("fuse", &FUSE),
+    directory("pstore", &EMPTY),
+]);
 static FUSE: Directory<Machine> = fixed(&[directory("connections", &EMPTY)]);
 static KERNEL: Directory<Machine> = fixed(&[
+    text("address_bits", |_, _| Ok(b"64\n".into())),
+    directory("cgroup", &CGROUP),
+    text("cpu_byteorder", |_, _| Ok(b"little\n".into())),
     directory("debug", &EMPTY),
+    text("fscaps", |_, _| Ok(b"1\n".into())),
     directory("mm", &MEMORY),
+    text("profiling", |_, _| Ok(b"0\n".into())),
+    text("rcu_expedited", |_, _| Ok(b"0\n".into())),
+    text("rcu_normal", |_, _| Ok(b"0\n".into())),
     directory("security", &EMPTY),
     directory("tracing", &EMPTY),
+    text("uevent_seqnum", |_, _| Ok(b"0\n".into())),
+]);
+/// What cgroup2 can do, and which files whom a group is delegated to may write.
+static CGROUP: Directory<Machine> = fixed(&[
+    text("delegate", |_, _| Ok(b"cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n".into())),
+    text("features", |_, _| Ok(b"nsdelegate\nmemory_recursiveprot\n".into())),
 ]);
 static MEMORY: Directory<Machine> =
     fixed(&[directory("hugepages", &HUGE_PAGE_SIZES), directory("transparent_hugepage", &HUGE_PAGES)]);
@@ -215,15 +265,44 @@ static HUGE_PAGES: Directory<Machine> = fixed(&[
 
 static CPUS: Directory<Machine> = Directory {
     entries: &[
+        text("enabled", |_, _| Ok(b"\n".into())),
         text("isolated", |_, _| Ok(b"\n".into())),
         text("kernel_max", |_, _| Ok(b"8191\n".into())),
         text("offline", |_, _| Ok(b"\n".into())),
         text("online", all_cpus),
         text("possible", all_cpus),
         text("present", all_cpus),
+        directory("smt", &SMT),
+        directory("vulnerabilities", &VULNERABILITIES),
     ],
     children: Some(&CpuDirectories),
 };
+
+/// Each CPU is a core of its own.
+static SMT: Directory<Machine> =
+    fixed(&[text("active", |_, _| Ok(b"0\n".into())), text("control", |_, _| Ok(b"notsupported\n".into()))]);
+
+/// What the host does about a weakness of its processor is not known here, and Linux's words for that.
+const fn vulnerability(name: &'static str) -> Entry<Machine> {
+    text(name, |_, _| Ok(b"Unknown: Dependent on hypervisor status\n".into()))
+}
+
+static VULNERABILITIES: Directory<Machine> = fixed(&[
+    vulnerability("gather_data_sampling"),
+    vulnerability("itlb_multihit"),
+    vulnerability("l1tf"),
+    vulnerability("mds"),
+    vulnerability("meltdown"),
+    vulnerability("mmio_stale_data"),
+    vulnerability("reg_file_data_sampling"),
+    vulnerability("retbleed"),
+    vulnerability("spec_rstack_overflow"),
+    vulnerability("spec_store_bypass"),
+    vulnerability("spectre_v1"),
+    vulnerability("spectre_v2"),
+    vulnerability("srbds"),
+    vulnerability("tsx_async_abort"),
+]);
 
 static NODES: Directory<Machine> = fixed(&[
     text("has_cpu", |_, _| Ok(b"0\n".into())),
@@ -237,6 +316,9 @@ static NODE: Directory<Machine> = fixed(&[
     text("cpulist", all_cpus),
     text("cpumap", all_mask),
     text("distance", |_, _| Ok(b"10\n".into())),
+    text("meminfo", node::memory),
+    text("numastat", node::placement),
+    text("vmstat", node::statistics),
 ]);
 
 static CPU: Directory<Machine> = fixed(&[
@@ -271,6 +353,8 @@ static TOPOLOGY: Directory<Machine> = fixed(&[
     text("core_id", own_number),
     text("core_siblings", all_mask),
     text("core_siblings_list", all_cpus),
+    text("die_cpus", all_mask),
+    text("die_cpus_list", all_cpus),
     text("die_id", |_, _| Ok(b"0\n".into())),
     text("package_cpus", all_mask),
     text("package_cpus_list", all_cpus),

@@ -16,7 +16,7 @@ fn every_cpu_has_a_directory_and_the_list_names_them_all() {
     let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
     let block = BlockDevices::new(&FrameAllocator::new(&platform, 16 << 20));
     let network = Weak::<crate::net::NetworkNamespace>::new();
-    let root = SysFileSystem::new(4, DeviceNumber::default(), network, block).root();
+    let root = SysFileSystem::new(4, DeviceNumber::default(), network, block, Weak::new()).root();
     let mut inode = root;
     for name in ["devices", "system", "cpu"] {
         inode = inode.lookup(name.as_bytes()).unwrap();

@@ -5,6 +5,7 @@
 //! `ControllingTerminals::by_session`, and that before `cut_off`; signals are sent with neither held.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use linux_raw_sys::general::{SIGCONT, SIGHUP, SIGTTIN, SIGTTOU};
@@ -15,6 +16,7 @@ use crate::Errno;
 use crate::cred::Capabilities;
 use crate::fs::{Caller, DeviceNumber, File};
 use crate::platform::VirtualAddress;
+use crate::settings::{KernelNumber, KernelSettings};
 
 /// The process groups of the sandbox, as terminals need them.
 pub trait ProcessGroups: Send + Sync {
@@ -33,6 +35,9 @@ pub struct ControllingTerminals {
     /// The foreground of each session at the time when its terminal was hung up, until the leader exits or has another one.
     cut_off: Mutex<BTreeMap<i32, i32>>,
     groups: OnceLock<Arc<dyn ProcessGroups>>,
+    /// How many pseudoterminals there are, of all instances of devpts.
+    pairs: AtomicUsize,
+    settings: Arc<KernelSettings>,
 }
 
 /// A terminal that can control a session.
@@ -48,6 +53,34 @@ pub(crate) trait ControllingTerminal: Send + Sync {
 }
 
 impl ControllingTerminals {
+    /// None yet; `settings` bound the pseudoterminals.
+    pub fn new(settings: &Arc<KernelSettings>) -> Arc<Self> {
+        Arc::new(Self { settings: settings.clone(), ..Self::default() })
+    }
+
+    /// How many pseudoterminals there are (`kernel.pty.nr`).
+    pub fn pairs(&self) -> usize {
+        self.pairs.load(Ordering::Relaxed)
+    }
+
+    /// Counts a new pseudoterminal.
+    ///
+    /// # Errors
+    /// ENOSPC: there are as many as there may be (`kernel.pty.max`).
+    pub(in crate::fs) fn add_pair(&self) -> Result<(), Errno> {
+        /// Whatever the setting says.
+        const END: usize = 4096;
+        let end = self.settings.bound(KernelNumber::PtyMax).min(END);
+        let one_more = |pairs: usize| (pairs < end).then_some(pairs + 1);
+        let added = self.pairs.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        added.map(drop).map_err(|_| Errno::ENOSPC)
+    }
+
+    /// One fewer.
+    pub(in crate::fs) fn remove_pair(&self) {
+        self.pairs.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Says where process groups are found; the first one said counts.
     pub fn set_process_groups(&self, groups: Arc<dyn ProcessGroups>) {
         // A second kernel for the same terminals does not happen; the first one stays.

@@ -134,12 +134,13 @@ impl MemoryResources {
         let (kept, specials) = (KeptMemory::new(&frames), SpecialFiles::new(open_files));
         let block = BlockDevices::new(&frames);
         block::register(&specials, &block);
+        let mounts = MountTable::bounded_by(frames.settings());
         specials.register(FileKind::CharacterDevice, MiscDevices::MAJOR, MiscDevices::new(&block));
         Self {
             frames,
             specials,
             kept,
-            mounts: Arc::default(),
+            mounts,
             devices: Arc::default(),
             user_namespace: user_namespace.clone(),
             block,

@@ -22,8 +22,10 @@ use super::arguments::{UserPointer, UserSlice, handlers};
 use super::poll::{read_signal_mask, with_signal_mask};
 use crate::Errno;
 use crate::abi::{IoUringGeteventsArg, IoUringParams, Timespec};
+use crate::cred::{Capabilities, KernelGid};
 use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
 use crate::io_uring::{Layout, MAX_CQ_ENTRIES, MAX_ENTRIES, Ring, RingFile, SetupFlags};
+use crate::settings::KernelNumber;
 use crate::task::{Blocked, CurrentTask};
 use crate::time::duration_from_timespec;
 use crate::wait::Events;
@@ -48,11 +50,31 @@ const FEATURES: u32 = uapi::IORING_FEAT_SINGLE_MMAP
     | uapi::IORING_FEAT_REG_REG_RING
     | uapi::IORING_FEAT_MIN_TIMEOUT;
 
+/// Whether `kernel.io_uring_disabled` leaves io_uring to the caller.
+///
+/// # Errors
+/// EPERM.
+fn check_enabled(task: &CurrentTask) -> Result<(), Errno> {
+    let settings = task.kernel().settings();
+    let credentials = task.credentials();
+    let is_allowed = match settings.get(KernelNumber::IoUringDisabled) {
+        0 => true,
+        1 => {
+            let group = u32::try_from(settings.get(KernelNumber::IoUringGroup)).map(KernelGid);
+            credentials.has(Capabilities::SYS_ADMIN)
+                || group.is_ok_and(|group| credentials.is_in_group(group))
+        }
+        _ => false,
+    };
+    if is_allowed { Ok(()) } else { Err(Errno::EPERM) }
+}
+
 fn io_uring_setup(
     task: &mut CurrentTask,
     entries: u32,
     parameters: UserPointer<IoUringParams>,
 ) -> Result<Fd, Errno> {
+    check_enabled(task)?;
     let mut given = parameters.read(task)?;
     if given.resv != [0; 3] {
         return Err(Errno::EINVAL);

@@ -8,21 +8,21 @@ use super::*;
 fn numbers_go_up_and_wrap_past_init() {
     let mut allocator = TidAllocator::new();
     for expected in 1..=Tid::MAX.0 {
-        assert_eq!(allocator.allocate(), Ok(Tid(expected)));
+        assert_eq!(allocator.allocate(Tid::MAX), Ok(Tid(expected)));
     }
-    assert_eq!(allocator.allocate(), Err(Errno::EAGAIN));
+    assert_eq!(allocator.allocate(Tid::MAX), Err(Errno::EAGAIN));
     for freed in [1, 40_000, 3] {
         allocator.release(Tid(freed));
     }
-    assert_eq!(allocator.allocate(), Ok(Tid(3)));
-    assert_eq!(allocator.allocate(), Ok(Tid(40_000)));
-    assert_eq!(allocator.allocate(), Err(Errno::EAGAIN), "init's number is not given again");
+    assert_eq!(allocator.allocate(Tid::MAX), Ok(Tid(3)));
+    assert_eq!(allocator.allocate(Tid::MAX), Ok(Tid(40_000)));
+    assert_eq!(allocator.allocate(Tid::MAX), Err(Errno::EAGAIN), "init's number is not given again");
 }
 
 #[test]
 fn a_number_stays_in_use_until_its_last_holder_is_gone() {
     let mut allocator = TidAllocator::new();
-    let tid = allocator.allocate().unwrap();
+    let tid = allocator.allocate(Tid::MAX).unwrap();
     allocator.hold(tid);
     allocator.release(tid);
     assert_eq!(allocator.allocate_exactly(tid), Err(Errno::EEXIST));

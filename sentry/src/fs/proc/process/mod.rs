@@ -12,6 +12,8 @@ mod procmap_query;
 mod sched;
 mod stat;
 mod status;
+mod syscall;
+mod timers;
 mod user_namespace;
 
 use std::sync::{Arc, Weak};
@@ -52,6 +54,8 @@ macro_rules! common_entries {
             directory("fdinfo", &descriptors::INFOS),
             user_namespace::map_file("gid_map", IdKind::Group),
             private_text("io", |about, viewer| about.inspect(viewer).map(|process| io(process.io_counts()))),
+            private_text("ksm_merging_pages", |about, viewer| about.inspect(viewer).map(|_| b"0\n".into())),
+            private_text("ksm_stat", |about, viewer| about.inspect(viewer).map(|_| KSM_STATISTICS.into())),
             text("limits", |about, _| Ok(limits(&*about.process()?))),
             setting("loginuid", |_, _| Ok(u32::MAX.to_string().into_bytes()), refuse_write),
             Entry {
@@ -83,7 +87,7 @@ macro_rules! common_entries {
             }),
             user_namespace::map_file("projid_map", IdKind::Project),
             magic_link("root", root, |about, viewer| display(about, viewer, root)),
-            text("sched", |about, _| sched::sched(&*about.process()?)),
+            setting("sched", |about, _| sched::sched(&*about.process()?), |about, _, _| about.process().map(drop)),
             text("schedstat", |about, _| sched::schedstat(&*about.process()?)),
             text("sessionid", |_, _| Ok(u32::MAX.to_string().into_bytes())),
             user_namespace::SETGROUPS,
@@ -94,6 +98,7 @@ macro_rules! common_entries {
             text("statm", |about, _| Ok(stat::statm(&*about.process()?))),
             text("status", |about, viewer| status::status(&*about.process()?, &viewer.credentials.user_namespace)),
             user_namespace::map_file("uid_map", IdKind::User),
+            private_text("syscall", syscall::syscall),
             text("wchan", |about, _| about.process().map(|_| b"0".into())),
             $($more),*
         ]
@@ -103,12 +108,14 @@ macro_rules! common_entries {
 /// The names in /proc/PID.
 pub(super) static PROCESS: Directory<About> = Directory {
     entries: common_entries![
+        setting("autogroup", sched::autogroup, sched::set_autogroup),
         Entry { name: "map_files", permissions: 0o500, node: Node::Directory(&map_files::LINKS) },
         directory("net", &NET),
         of_address_space("smaps_rollup", 0o444, |about, viewer| bind(about, viewer, |process, _| {
             maps::smaps_rollup(process).map(Piece::whole)
         })),
         directory("task", &THREADS),
+        text("timers", timers::timers),
         setting("timens_offsets", clocks::offsets, clocks::set_offsets),
         Entry {
             name: "timerslack_ns",
@@ -153,6 +160,9 @@ const fn label(name: &'static str) -> Entry<About> {
         node: Node::Setting(|_, _| Err(Errno::EINVAL), |_, _, _| Err(Errno::EINVAL)),
     }
 }
+
+/// Pages of equal contents are never merged.
+const KSM_STATISTICS: &[u8] = b"ksm_rmap_items 0\nksm_zero_pages 0\nksm_merging_pages 0\nksm_process_profit 0\nksm_merge_any: no\nksm_mergeable: no\n";
 
 static NAMESPACES: Directory<About> = Directory { entries: &[], children: Some(&NamespaceLinks) };
 

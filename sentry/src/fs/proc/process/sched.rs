@@ -4,6 +4,9 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::Errno;
+use crate::cred::Capabilities;
+use crate::fs::Viewer;
+use crate::fs::proc::About;
 use crate::fs::proc::source::Process;
 
 /// Under its name: milliseconds with six digits after the point, as the kernel shows nanoseconds.
@@ -49,4 +52,28 @@ pub(super) fn schedstat(process: &dyn Process) -> Result<Vec<u8>, Errno> {
     let ran = status.user_time[0] + status.system_time[0];
     let turns = status.context_switches.iter().sum::<u64>() + 1;
     Ok(format!("{} 0 {turns}\n", ran.as_nanos()).into_bytes())
+}
+
+/// The session as the scheduler's group (`man 7 sched`, "The autogroup feature").
+pub(super) fn autogroup(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    let autogroup = about.process()?.autogroup();
+    Ok(autogroup
+        .map_or_else(Vec::new, |(id, niceness)| format!("/autogroup-{id} nice {niceness}\n").into_bytes()))
+}
+
+/// Takes a niceness for the session.
+pub(super) fn set_autogroup(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
+    let niceness: i32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+    if !(-20..=19).contains(&niceness) {
+        return Err(Errno::EINVAL);
+    }
+    let own =
+        about.source().viewer_ids(viewer).and_then(|(process_id, _)| about.source().process(process_id));
+    let floor = own.map_or(0, |own| own.lowest_niceness());
+    if niceness < 0 && niceness < floor && !viewer.credentials.has(Capabilities::SYS_NICE) {
+        return Err(Errno::EPERM);
+    }
+    about.process()?.set_autogroup_niceness(niceness);
+    Ok(())
 }

@@ -1,14 +1,11 @@
-//! /proc/sys: the kernel's settings (`man 5 proc_sys`). Most are fixed; some can be written and are kept for each mount,
-//! since programs set them and read them back.
+//! /proc/sys: the kernel's settings (`man 5 proc_sys`). Some are the sandbox's nature and fixed; the kernel goes by others; the rest
+//! is kept, since programs set them and read them back.
 
 mod ipc;
 mod net;
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-
-use parking_lot::Mutex;
 
 use super::About;
 use crate::Errno;
@@ -16,15 +13,14 @@ use crate::core_settings::CoreSettings;
 use crate::cred::{Capabilities, Credentials, NamespaceKind};
 use crate::fs::OpenFiles;
 use crate::fs::inotify::{InotifyLimit, InotifyLimits};
-use crate::fs::pipe;
 use crate::fs::protections::Protection;
 use crate::fs::pseudo::{Directory, Entry, Node, directory, setting, text};
 use crate::fs::{Access, Metadata, Protections, Viewer};
 use crate::keys::KeyLimit;
+use crate::settings::{KernelNumber, KernelSettings};
 
-/// Settings that have been written.
-#[derive(Default)]
-pub(super) struct Settings(Mutex<BTreeMap<&'static str, Vec<u8>>>);
+/// The largest number of those that the kernel keeps as an `int`.
+const INT_MAX: i64 = i32::MAX as i64;
 
 /// A file that always says the same.
 macro_rules! fixed {
@@ -33,13 +29,27 @@ macro_rules! fixed {
     };
 }
 
-/// A number in a range that root may change.
+/// A number that the kernel goes by.
 macro_rules! number {
-    ($name:literal, $key:expr, $default:expr, $range:expr) => {
+    ($name:literal, $number:ident) => {
         setting(
             $name,
-            |about, _| Ok(about.file_system.settings.get($key, $default)),
-            |about, viewer, text| about.file_system.settings.set($key, $range, viewer, text),
+            |about, _| Ok(line(about.settings().get(KernelNumber::$number))),
+            |about, _, text| about.settings().set(KernelNumber::$number, parse(text)?),
+        )
+    };
+}
+
+/// A number that only an administrator may change, whoever opened the file.
+macro_rules! administered {
+    ($name:literal, $number:ident) => {
+        setting(
+            $name,
+            |about, _| Ok(line(about.settings().get(KernelNumber::$number))),
+            |about, viewer, text| match viewer.credentials.has(Capabilities::SYS_ADMIN) {
+                true => about.settings().set(KernelNumber::$number, parse(text)?),
+                false => Err(Errno::EPERM),
+            },
         )
     };
 }
@@ -47,10 +57,45 @@ macro_rules! number {
 /// A number that root may change, and that nothing here goes by: what it steers is not there.
 macro_rules! kept {
     ($directory:literal, $name:literal, $default:expr) => {
-        kept!($directory, $name, $default, 0..=i32::MAX.cast_unsigned() as u64)
+        kept!($directory, $name, $default, 0..=INT_MAX)
     };
     ($directory:literal, $name:literal, $default:expr, $range:expr) => {
-        number!($name, concat!($directory, ".", $name), $default, $range)
+        setting(
+            $name,
+            |about, _| Ok(about.kept(concat!($directory, ".", $name), $default)),
+            |about, _, text| {
+                let number = parse_number($range, text)?;
+                about.keep(concat!($directory, ".", $name), number)
+            },
+        )
+    };
+}
+
+/// The same with several numbers, of which one may write the first ones only.
+macro_rules! kept_numbers {
+    ($directory:literal, $name:literal, $default:expr) => {
+        setting(
+            $name,
+            |about, _| Ok(about.kept(concat!($directory, ".", $name), $default)),
+            |about, _, text| {
+                let old = about.kept(concat!($directory, ".", $name), $default);
+                about.keep(concat!($directory, ".", $name), with_first_numbers(&old, text)?)
+            },
+        )
+    };
+}
+
+/// The same with a text.
+macro_rules! kept_text {
+    ($directory:literal, $name:literal, $default:expr, $max_bytes:expr) => {
+        setting(
+            $name,
+            |about, _| Ok(about.kept(concat!($directory, ".", $name), $default)),
+            |about, _, text| {
+                let text = String::from_utf8_lossy(text_written(text, $max_bytes)).into_owned();
+                about.keep(concat!($directory, ".", $name), text)
+            },
+        )
     };
 }
 
@@ -61,7 +106,7 @@ macro_rules! protection {
             $name,
             |about, viewer| Ok(line(protections(about, viewer)?.level(Protection::$kind))),
             |about, viewer, text| {
-                let level = parse_number(viewer, 0..=$max, text)?;
+                let level = parse_number(0..=$max, text)?;
                 let level = u8::try_from(level).map_err(|_| Errno::EINVAL)?;
                 protections(about, viewer)?.set_level(Protection::$kind, level);
                 Ok(())
@@ -79,8 +124,8 @@ macro_rules! inotify_limit {
         setting(
             $name,
             |about, _| Ok(line($limits(about)?.get(InotifyLimit::$limit))),
-            |about, viewer, text| {
-                let number = parse_number(viewer, 0..=u64::from(i32::MAX.cast_unsigned()), text)?;
+            |about, _, text| {
+                let number = parse_number(0..=INT_MAX, text)?;
                 let number = u32::try_from(number).map_err(|_| Errno::EINVAL)?;
                 $limits(about)?.set(InotifyLimit::$limit, number);
                 Ok(())
@@ -106,21 +151,19 @@ macro_rules! limit {
     };
 }
 
-impl Settings {
-    fn get(&self, key: &'static str, default: u64) -> Vec<u8> {
-        let written = self.0.lock().get(key).cloned();
-        written.unwrap_or_else(|| format!("{default}\n").into_bytes())
+impl About {
+    fn settings(&self) -> &KernelSettings {
+        &self.file_system.settings
     }
 
-    fn set(
-        &self,
-        key: &'static str,
-        range: RangeInclusive<u64>,
-        viewer: &Viewer,
-        text: &[u8],
-    ) -> Result<(), Errno> {
-        let number = parse_number(viewer, range, text)?;
-        self.0.lock().insert(key, format!("{number}\n").into_bytes());
+    /// A line with what was kept, or `default`.
+    fn kept(&self, key: &'static str, default: impl std::fmt::Display) -> Vec<u8> {
+        self.settings().kept(key).unwrap_or_else(|| line(default))
+    }
+
+    /// Keeps a value.
+    fn keep(&self, key: &'static str, value: impl std::fmt::Display) -> Result<(), Errno> {
+        self.settings().keep(key, line(value));
         Ok(())
     }
 }
@@ -141,13 +184,32 @@ fn fanotify_limits(about: &About) -> Result<Arc<InotifyLimits>, Errno> {
     about.source().fanotify_limits().ok_or(Errno::ESRCH)
 }
 
-/// The number that somebody who may writes.
-fn parse_number(viewer: &Viewer, range: RangeInclusive<u64>, text: &[u8]) -> Result<u64, Errno> {
-    if !viewer.credentials.has(Capabilities::SYS_ADMIN) {
-        return Err(Errno::EPERM);
-    }
+/// The number that is written.
+fn parse_number(range: RangeInclusive<i64>, text: &[u8]) -> Result<i64, Errno> {
     let number = parse(text)?;
     if range.contains(&number) { Ok(number) } else { Err(Errno::EINVAL) }
+}
+
+/// What is written to a setting that is a text: up to a newline or NUL, and as much as fits.
+fn text_written(text: &[u8], max_bytes: usize) -> &[u8] {
+    let end = text.iter().position(|byte| [b'\n', 0].contains(byte)).unwrap_or(text.len());
+    text.get(..end.min(max_bytes)).unwrap_or(text)
+}
+
+/// The numbers of `old` with those that are written in the place of the first ones.
+fn with_first_numbers(old: &[u8], text: &[u8]) -> Result<String, Errno> {
+    let mut numbers: Vec<i64> = old
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+        .map(parse)
+        .collect::<Result<_, _>>()?;
+    let words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let written: Vec<i64> = words.take(numbers.len()).map(parse).collect::<Result<_, _>>()?;
+    if written.is_empty() || written.iter().any(|number| i32::try_from(*number).is_err()) {
+        return Err(Errno::EINVAL);
+    }
+    numbers.splice(..written.len(), written);
+    Ok(numbers.iter().map(i64::to_string).collect::<Vec<_>>().join("\t"))
 }
 
 /// Whether `directory` is /proc/sys or lies below it.
@@ -193,11 +255,12 @@ static DEVICES: Directory<About> = Directory {
 
 static FS: Directory<About> = Directory {
     entries: &[
-        fixed!("aio-max-nr", 65536),
+        number!("aio-max-nr", AioMaxEvents),
         directory("binfmt_misc", &Directory { entries: &[], children: None }),
         text("aio-nr", |about, _| Ok(line(about.source().aio_events()))),
         fixed!("dentry-state", "0\t0\t45\t0\t0\t0"),
-        directory("epoll", &Directory { entries: &[fixed!("max_user_watches", 262_144)], children: None }),
+        number!("dir-notify-enable", DirNotifyEnable),
+        directory("epoll", &EPOLL),
         directory("fanotify", &FANOTIFY),
         setting("file-max", |about, _| Ok(line(open_files(about)?.setting())), set_file_max),
         text("file-nr", |about, _| {
@@ -211,22 +274,26 @@ static FS: Directory<About> = Directory {
         setting(
             "lease-break-time",
             |about, _| Ok(line(open_files(about)?.lease_break_seconds())),
-            |about, viewer, text| {
-                let seconds = parse_number(viewer, 0..=i32::MAX as u64, text)?;
+            |about, _, text| {
+                let seconds = parse_number(0..=INT_MAX, text)?;
                 let seconds = u32::try_from(seconds).map_err(|_| Errno::EINVAL)?;
                 open_files(about)?.set_lease_break_seconds(seconds);
                 Ok(())
             },
         ),
-        fixed!("leases-enable", 1),
-        fixed!("mount-max", 100_000),
+        number!("leases-enable", LeasesEnable),
+        number!("mount-max", MountMax),
         directory("mqueue", &ipc::MQUEUE),
-        fixed!("nr_open", 1_048_576),
-        fixed!("overflowgid", 65534),
-        fixed!("overflowuid", 65534),
-        fixed!("pipe-max-size", pipe::MAX_CAPACITY_BYTES),
-        fixed!("pipe-user-pages-hard", 0),
-        fixed!("pipe-user-pages-soft", pipe::PAGES_SOFT_LIMIT),
+        number!("nr_open", MaxDescriptors),
+        kept!("fs", "overflowgid", 65534, 0..=65535),
+        kept!("fs", "overflowuid", 65534, 0..=65535),
+        setting(
+            "pipe-max-size",
+            |about, _| Ok(line(about.settings().get(KernelNumber::PipeMaxBytes))),
+            set_pipe_max_size,
+        ),
+        number!("pipe-user-pages-hard", PipePagesHard),
+        number!("pipe-user-pages-soft", PipePagesSoft),
         protection!("protected_fifos", Fifos, 2),
         protection!("protected_hardlinks", HardLinks, 1),
         protection!("protected_regular", RegularFiles, 2),
@@ -234,8 +301,8 @@ static FS: Directory<About> = Directory {
         setting(
             "suid_dumpable",
             |about, _| Ok(line(core_settings(about)?.suid_dumpable())),
-            |about, viewer, text| {
-                let level = parse_number(viewer, 0..=2, text)?;
+            |about, _, text| {
+                let level = parse_number(0..=2, text)?;
                 core_settings(about)?.set_suid_dumpable(u8::try_from(level).map_err(|_| Errno::EINVAL)?);
                 Ok(())
             },
@@ -244,12 +311,15 @@ static FS: Directory<About> = Directory {
     children: None,
 };
 
+static EPOLL: Directory<About> =
+    Directory { entries: &[number!("max_user_watches", EpollMaxWatches)], children: None };
+
 static FANOTIFY: Directory<About> = Directory {
     entries: &[
         inotify_limit!("max_queued_events", QueuedEvents, fanotify_limits),
         inotify_limit!("max_user_groups", UserInstances, fanotify_limits),
         inotify_limit!("max_user_marks", UserWatches, fanotify_limits),
-        fixed!("watchdog_timeout", 0),
+        kept!("fanotify", "watchdog_timeout", 0, 0..=3600),
     ],
     children: None,
 };
@@ -268,14 +338,19 @@ static KERNEL: Directory<About> = Directory {
         fixed!("arch", "x86_64"),
         fixed!("bootloader_type", 0),
         fixed!("bootloader_version", 0),
+        Entry {
+            name: "cad_pid",
+            permissions: 0o600,
+            node: Node::Setting(|about, _| Ok(about.kept("kernel.cad_pid", 1)), set_reboot_process),
+        },
         fixed!("cap_last_cap", 40),
         fixed!("core_modes", "file\npipe"),
         setting("core_pattern", |about, _| core_pattern(about), set_core_pattern),
         setting(
             "core_pipe_limit",
             |about, _| Ok(line(core_settings(about)?.pipe_limit())),
-            |about, viewer, text| {
-                let limit = parse_number(viewer, 0..=u32::MAX.into(), text)?;
+            |about, _, text| {
+                let limit = parse_number(0..=u32::MAX.into(), text)?;
                 core_settings(about)?.set_pipe_limit(u32::try_from(limit).map_err(|_| Errno::EINVAL)?);
                 Ok(())
             },
@@ -283,12 +358,12 @@ static KERNEL: Directory<About> = Directory {
         setting(
             "core_uses_pid",
             |about, _| Ok(line(u8::from(core_settings(about)?.uses_pid()))),
-            |about, viewer, text| {
-                core_settings(about)?.set_uses_pid(parse_number(viewer, 0..=1, text)? != 0);
+            |about, _, text| {
+                core_settings(about)?.set_uses_pid(parse_number(0..=1, text)? != 0);
                 Ok(())
             },
         ),
-        fixed!("dmesg_restrict", 1),
+        administered!("dmesg_restrict", DmesgRestrict),
         setting("domainname", |about, viewer| Ok(line(about.source().names(viewer).domain)), set_domain_name),
         setting("hostname", |about, viewer| Ok(line(about.source().names(viewer).host)), set_host_name),
         fixed!("hung_task_detect_count", 0),
@@ -305,8 +380,11 @@ static KERNEL: Directory<About> = Directory {
         kept!("kernel", "hung_task_timeout_secs", 120),
         kept!("kernel", "hung_task_warnings", 10),
         kept!("kernel", "io_delay_type", 0, 0..=3),
+        number!("io_uring_disabled", IoUringDisabled),
+        number!("io_uring_group", IoUringGroup),
         kept!("kernel", "max_lock_depth", 1024),
         kept!("kernel", "max_rcu_stall_to_panic", 0),
+        kept!("kernel", "oops_all_cpu_backtrace", 0, 0..=1),
         kept!("kernel", "oops_limit", 10000),
         kept!("kernel", "panic", 0),
         kept!("kernel", "panic_on_io_nmi", 0),
@@ -325,7 +403,7 @@ static KERNEL: Directory<About> = Directory {
         kept!("kernel", "printk_ratelimit", 5),
         kept!("kernel", "printk_ratelimit_burst", 10),
         kept!("kernel", "real-root-dev", 0),
-        kept!("kernel", "sched_cfs_bandwidth_slice_us", 5000, 1..=i32::MAX.cast_unsigned() as u64),
+        kept!("kernel", "sched_cfs_bandwidth_slice_us", 5000, 1..=INT_MAX),
         kept!("kernel", "sysctl_writes_strict", 1, 0..=1),
         kept!("kernel", "task_delayacct", 0, 0..=1),
         kept!("kernel", "unknown_nmi_panic", 0),
@@ -333,7 +411,7 @@ static KERNEL: Directory<About> = Directory {
         kept!("kernel", "watchdog_thresh", 10, 0..=60),
         fixed!("kexec_load_disabled", 1),
         directory("keys", &KEYS),
-        fixed!("kptr_restrict", 1),
+        administered!("kptr_restrict", KptrRestrict),
         fixed!("modules_disabled", 1),
         ipc::NEXT_QUEUE,
         ipc::MESSAGE_BYTES,
@@ -341,24 +419,34 @@ static KERNEL: Directory<About> = Directory {
         ipc::QUEUES,
         fixed!("ngroups_max", 65536),
         fixed!("nmi_watchdog", 0),
-        fixed!("numa_balancing", 0),
+        Entry { name: "ns_last_pid", permissions: 0o666, node: Node::Setting(last_number, set_last_number) },
+        kept!("kernel", "numa_balancing", 0, 0..=3),
         text("osrelease", |about, viewer| Ok(line(about.source().names(viewer).release))),
         fixed!("ostype", "Linux"),
-        fixed!("overflowgid", 65534),
-        fixed!("overflowuid", 65534),
-        fixed!("perf_event_paranoid", 4),
-        fixed!("pid_max", 65536),
-        fixed!("poweroff_cmd", "/sbin/poweroff"),
-        fixed!("printk", "4\t4\t1\t7"),
-        fixed!("printk_devkmsg", "ratelimit"),
+        kept!("kernel", "overflowgid", 65534, 0..=65535),
+        kept!("kernel", "overflowuid", 65534, 0..=65535),
+        kept!("kernel", "perf_event_paranoid", 4, -INT_MAX..=INT_MAX),
+        number!("pid_max", PidMax),
+        kept_text!("kernel", "poweroff_cmd", "/sbin/poweroff", 255),
+        kept_numbers!("kernel", "printk", "4\t4\t1\t7"),
+        setting(
+            "printk_devkmsg",
+            |about, _| Ok(about.kept("kernel.printk_devkmsg", "ratelimit")),
+            set_log_devices,
+        ),
         directory("pty", &PTY),
         directory("random", &RANDOM),
-        number!("randomize_va_space", "kernel.randomize_va_space", 2, 0..=2),
-        fixed!("sched_deadline_period_max_us", 4194304),
-        fixed!("sched_deadline_period_min_us", 100),
-        fixed!("sched_rr_timeslice_ms", 100),
-        fixed!("sched_rt_period_us", 1000000),
-        fixed!("sched_rt_runtime_us", 950000),
+        kept!("kernel", "randomize_va_space", 2, -INT_MAX..=INT_MAX),
+        kept!("kernel", "sched_autogroup_enabled", 1, 0..=1),
+        kept!("kernel", "sched_deadline_period_max_us", 4194304),
+        kept!("kernel", "sched_deadline_period_min_us", 100),
+        setting(
+            "sched_rr_timeslice_ms",
+            |about, _| Ok(line(about.settings().get(KernelNumber::RoundRobinMs))),
+            set_round_robin,
+        ),
+        kept!("kernel", "sched_rt_period_us", 1000000, 1..=INT_MAX),
+        kept!("kernel", "sched_rt_runtime_us", 950000, -1..=INT_MAX),
         directory("seccomp", &SECCOMP),
         ipc::SEMAPHORES,
         ipc::NEXT_SET,
@@ -367,18 +455,33 @@ static KERNEL: Directory<About> = Directory {
         ipc::SEGMENT_PAGES,
         ipc::SEGMENT_BYTES,
         ipc::SEGMENTS,
-        fixed!("soft_watchdog", 0),
-        fixed!("softlockup_panic", 0),
-        fixed!("split_lock_mitigate", 1),
-        fixed!("tainted", 0),
-        fixed!("threads-max", 65536),
-        fixed!("timer_migration", 1),
-        fixed!("unprivileged_bpf_disabled", 2),
+        kept!("kernel", "soft_watchdog", 0, 0..=1),
+        kept!("kernel", "softlockup_all_cpu_backtrace", 0, 0..=1),
+        kept!("kernel", "softlockup_panic", 0, 0..=1),
+        kept!("kernel", "split_lock_mitigate", 1, 0..=1),
+        kept!("kernel", "tainted", 0, 0..=i64::MAX),
+        number!("threads-max", ThreadsMax),
+        kept!("kernel", "timer_migration", 1, 0..=1),
+        kept!("kernel", "traceoff_on_warning", 0),
+        kept!("kernel", "tracepoint_printk", 0),
+        kept!("kernel", "unprivileged_bpf_disabled", 2, 0..=2),
+        directory("usermodehelper", &HELPERS),
         text("version", |about, viewer| Ok(line(about.source().names(viewer).version))),
-        fixed!("watchdog", 0),
+        kept!("kernel", "watchdog", 0, 0..=1),
     ],
     children: None,
 };
+
+/// A set of capabilities as two words.
+macro_rules! helper {
+    ($name:literal) => {
+        Entry {
+            name: $name,
+            permissions: 0o600,
+            node: Node::Setting(|_, _| Ok(line("4294967295\t511")), |_, _, _| Err(Errno::EPERM)),
+        }
+    };
+}
 
 /// A limit of keys that root may change.
 macro_rules! key_limit {
@@ -386,7 +489,7 @@ macro_rules! key_limit {
         setting(
             $name,
             |about, _| Ok(line(about.source().keys().map_or(0, |keys| keys.limit(KeyLimit::$limit)))),
-            |about, viewer, text| set_key_limit(about, viewer, KeyLimit::$limit, text),
+            |about, _, text| set_key_limit(about, KeyLimit::$limit, text),
         )
     };
 }
@@ -404,8 +507,14 @@ static KEYS: Directory<About> = Directory {
 };
 
 /// How many pseudoterminals there may be, and how many of these only the first instance has.
-static PTY: Directory<About> =
-    Directory { entries: &[fixed!("max", 4096), kept!("pty", "reserve", 1024)], children: None };
+static PTY: Directory<About> = Directory {
+    entries: &[
+        number!("max", PtyMax),
+        text("nr", |about, _| Ok(line(about.source().pseudoterminals()))),
+        kept!("pty", "reserve", 1024),
+    ],
+    children: None,
+};
 
 static RANDOM: Directory<About> = Directory {
     entries: &[
@@ -419,10 +528,19 @@ static RANDOM: Directory<About> = Directory {
     children: None,
 };
 
+/// The capabilities of programs that the kernel starts: of which there are none but the handlers of core dumps.
+static HELPERS: Directory<About> =
+    Directory { entries: &[helper!("bset"), helper!("inheritable")], children: None };
+
 static SECCOMP: Directory<About> = Directory {
     entries: &[
         fixed!("actions_avail", "kill_process kill_thread trap errno user_notif trace log allow"),
-        fixed!("actions_logged", "kill_process kill_thread trap errno user_notif trace log"),
+        kept_text!(
+            "seccomp",
+            "actions_logged",
+            "kill_process kill_thread trap errno user_notif trace log",
+            255
+        ),
     ],
     children: None,
 };
@@ -445,19 +563,28 @@ static USER: Directory<About> = Directory {
 
 static VM: Directory<About> = Directory {
     entries: &[
-        Entry { name: "compact_memory", permissions: 0o200, node: Node::Setting(nothing, accept) },
-        Entry { name: "drop_caches", permissions: 0o200, node: Node::Setting(nothing, accept) },
-        fixed!("lowmem_reserve_ratio", "256\t256\t32\t0\t0"),
-        fixed!("max_map_count", 65530),
+        Entry {
+            name: "compact_memory",
+            permissions: 0o200,
+            node: Node::Setting(nothing, |_, _, text| parse_number(1..=1, text).map(drop)),
+        },
+        Entry {
+            name: "drop_caches",
+            permissions: 0o200,
+            node: Node::Setting(nothing, |_, _, text| parse_number(1..=4, text).map(drop)),
+        },
+        kept_numbers!("vm", "lowmem_reserve_ratio", "256\t256\t32\t0\t0"),
+        number!("max_map_count", MaxMapCount),
+        number!("memfd_noexec", MemfdNoexec),
         fixed!("mmap_min_addr", 65536),
         fixed!("mmap_rnd_bits", 28),
         huge_pages("nr_hugepages"),
         huge_pages("nr_hugepages_mempolicy"),
         huge_pages("nr_overcommit_hugepages"),
-        fixed!("numa_zonelist_order", "Node"),
-        number!("overcommit_memory", "vm.overcommit_memory", 0, 0..=2),
-        number!("overcommit_ratio", "vm.overcommit_ratio", 50, 0..=100),
-        number!("swappiness", "vm.swappiness", 60, 0..=200),
+        kept_text!("vm", "numa_zonelist_order", "Node", 15),
+        kept!("vm", "overcommit_memory", 0, 0..=2),
+        kept!("vm", "overcommit_ratio", 50),
+        kept!("vm", "swappiness", 60, 0..=200),
         fixed!("unprivileged_userfaultfd", 0),
         kept!("vm", "admin_reserve_kbytes", 8192),
         kept!("vm", "compact_unevictable_allowed", 1, 0..=1),
@@ -485,6 +612,11 @@ static VM: Directory<About> = Directory {
         kept!("vm", "panic_on_oom", 0, 0..=2),
         kept!("vm", "percpu_pagelist_high_fraction", 0),
         kept!("vm", "stat_interval", 1),
+        Entry {
+            name: "stat_refresh",
+            permissions: 0o600,
+            node: Node::Setting(|_, _| Ok(Vec::new()), accept),
+        },
         kept!("vm", "user_reserve_kbytes", 131072),
         kept!("vm", "vfs_cache_pressure", 100),
         kept!("vm", "watermark_boost_factor", 15000),
@@ -494,9 +626,8 @@ static VM: Directory<About> = Directory {
     children: None,
 };
 
-fn set_key_limit(about: &About, viewer: &Viewer, limit: KeyLimit, text: &[u8]) -> Result<(), Errno> {
-    let max = u64::from(i32::MAX.cast_unsigned());
-    let number = parse_number(viewer, 0..=max, text)?;
+fn set_key_limit(about: &About, limit: KeyLimit, text: &[u8]) -> Result<(), Errno> {
+    let number = parse_number(0..=INT_MAX, text)?;
     if let Some(keys) = about.source().keys() {
         keys.set_limit(limit, u32::try_from(number).map_err(|_| Errno::EINVAL)?);
     }
@@ -540,6 +671,49 @@ fn may_limit(
     Ok(Access::READ.contains(access) || may_write && !access.contains(Access::EXECUTE))
 }
 
+/// fs.pipe-max-size, rounded up as the size of a pipe is.
+fn set_pipe_max_size(about: &About, _viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    let bytes = parse_number(1..=1 << 31, text)?.cast_unsigned().next_power_of_two();
+    let bytes = i64::try_from(bytes.max(4096)).map_err(|_| Errno::EINVAL)?;
+    about.settings().set(KernelNumber::PipeMaxBytes, bytes)
+}
+
+/// kernel.sched_rr_timeslice_ms: what is no time is the default.
+fn set_round_robin(about: &About, _viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    const DEFAULT_MS: i64 = 100;
+    let milliseconds = parse_number(-INT_MAX..=INT_MAX, text)?;
+    about.settings().set(KernelNumber::RoundRobinMs, if milliseconds > 0 { milliseconds } else { DEFAULT_MS })
+}
+
+fn set_log_devices(about: &About, _viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    match text_written(text, 10) {
+        b"on" => about.keep("kernel.printk_devkmsg", "on"),
+        b"off" => about.keep("kernel.printk_devkmsg", "off"),
+        b"ratelimit" => about.keep("kernel.printk_devkmsg", "ratelimit"),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// kernel.cad_pid: who is told that the machine is to be restarted; it has to be there.
+fn set_reboot_process(about: &About, _viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    let id = parse(text)?;
+    about.source().process(id).ok_or(Errno::ESRCH)?;
+    about.keep("kernel.cad_pid", id)
+}
+
+/// kernel.ns_last_pid: the number that was given last in the PID namespace that is shown (`man 7 pid_namespaces`).
+fn last_number(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    Ok(line(about.source().system().last_id))
+}
+
+fn set_last_number(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    about.source().check_may_number(viewer)?;
+    let end = about.settings().get(KernelNumber::PidMax);
+    let number = parse_number(0..=end, text)?;
+    about.source().set_last_number(i32::try_from(number).map_err(|_| Errno::EINVAL)?);
+    Ok(())
+}
+
 fn nothing(_about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     Ok(b"0\n".into())
 }
@@ -554,12 +728,15 @@ fn accept(_about: &About, _viewer: &Viewer, _text: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// The longest host or domain name (`__NEW_UTS_LEN`).
+const MAX_NAME_BYTES: usize = 64;
+
 fn set_host_name(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
-    about.source().set_host_name(viewer, text.strip_suffix(b"\n").unwrap_or(text))
+    about.source().set_host_name(viewer, text_written(text, MAX_NAME_BYTES))
 }
 
 fn set_domain_name(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
-    about.source().set_domain_name(viewer, text.strip_suffix(b"\n").unwrap_or(text))
+    about.source().set_domain_name(viewer, text_written(text, MAX_NAME_BYTES))
 }
 
 fn core_settings(about: &About) -> Result<Arc<CoreSettings>, Errno> {
@@ -572,17 +749,14 @@ fn core_pattern(about: &About) -> Result<Vec<u8>, Errno> {
     Ok(text)
 }
 
-fn set_core_pattern(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
-    if !viewer.credentials.has(Capabilities::SYS_ADMIN) {
-        return Err(Errno::EPERM);
-    }
+fn set_core_pattern(about: &About, _viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
     core_settings(about)?.set_pattern(text);
     Ok(())
 }
 
 /// fs.file-max: a bound on open file descriptions.
-fn set_file_max(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
-    open_files(about)?.set(parse_number(viewer, 0..=i64::MAX.cast_unsigned(), text)?);
+fn set_file_max(about: &About, _viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
+    open_files(about)?.set(parse_number(0..=i64::MAX, text)?.cast_unsigned());
     Ok(())
 }
 

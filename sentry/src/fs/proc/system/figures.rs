@@ -23,7 +23,8 @@ pub(super) fn stat(system: &SystemStatus) -> Vec<u8> {
     // Writing to a string does not fail.
     let _ = write!(
         text,
-        "intr 0\nctxt 0\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
+        "intr 0\nctxt {}\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
+        system.context_switches,
         system.boot_time_seconds,
         system.created,
         system.running.max(1),
@@ -94,13 +95,62 @@ pub(super) fn loadavg(system: &SystemStatus) -> Vec<u8> {
 pub(super) fn vmstat(system: &SystemStatus) -> Vec<u8> {
     let pages = |len_bytes: u64| len_bytes / 4096;
     format!(
-        "nr_free_pages {}\nnr_anon_pages {}\nnr_file_pages {}\nnr_shmem {}\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n",
+        "nr_free_pages {}\nnr_anon_pages {}\nnr_file_pages {}\nnr_shmem {}\nnr_mapped {}\nnr_dirty 0\nnr_writeback 0\nnr_slab_unreclaimable {}\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault {}\npgmajfault 0\noom_kill 0\n",
         pages(system.free_bytes),
         pages(system.anonymous_bytes),
         pages(system.cached_bytes),
         pages(system.shared_bytes),
+        pages(system.cached_bytes.saturating_sub(system.shared_bytes)),
+        pages(system.heap_bytes),
+        system.faults,
     )
     .into_bytes()
+}
+
+/// The controllers, all of them of the one hierarchy that counts as 0.
+pub(super) fn cgroups(count: usize) -> Vec<u8> {
+    let mut text = "#subsys_name\thierarchy\tnum_cgroups\tenabled\n".to_string();
+    for name in ["cpu", "memory", "pids"] {
+        let _ = writeln!(text, "{name}\t0\t{count}\t1");
+    }
+    text.into_bytes()
+}
+
+/// A mask of all CPUs, a hexadecimal digit for four.
+pub(super) fn all_cpus(cpus: usize) -> Vec<u8> {
+    let mask = 1u64.checked_shl(u32::try_from(cpus).unwrap_or(u32::MAX)).map_or(u64::MAX, |end| end - 1);
+    format!("{mask:0width$x}\n", width = cpus.div_ceil(4)).into_bytes()
+}
+
+/// The head of the list of timers: whose they are is nobody's business, as on kernels that show none.
+pub(super) fn timer_list(system: &SystemStatus) -> Vec<u8> {
+    let mut text = "Timer List Version: v0.10\nHRTIMER_MAX_CLOCK_BASES: 8\n".to_string();
+    let _ = writeln!(text, "now at {} nsecs\n", system.uptime.as_nanos());
+    for cpu in 0..system.cpus {
+        let _ = writeln!(text, "cpu: {cpu}\n active timers:\n");
+    }
+    text.into_bytes()
+}
+
+/// Free memory by what may be moved: everything.
+pub(super) fn page_types(system: &SystemStatus) -> Vec<u8> {
+    let pages = system.free_bytes / 4096;
+    let orders =
+        |pages: u64| (0..=MAX_ORDER).map(|order| format!("{:>6} ", runs(pages, order))).collect::<String>();
+    let mut text = "Page block order: 9\nPages per block:  512\n\n".to_string();
+    let numbers = (0..=MAX_ORDER).map(|order| format!("{order:>6} ")).collect::<String>();
+    let _ = writeln!(text, "{:<43}{numbers}", "Free pages count per migrate type at order");
+    for (name, pages) in [("Unmovable", 0), ("Movable", pages), ("Reclaimable", 0)] {
+        let _ = writeln!(text, "Node    0, zone {:>8}, type {name:>12} {}", "Normal", orders(pages));
+    }
+    let _ = writeln!(
+        text,
+        "\n{:<23}{:>12} {:>12} {:>12}",
+        "Number of blocks type", "Unmovable", "Movable", "Reclaimable"
+    );
+    let _ =
+        writeln!(text, "Node 0, zone {:>8} {:>12} {:>12} {:>12}", "Normal", 0, system.memory_bytes >> 21, 0);
+    text.into_bytes()
 }
 
 pub(super) fn interrupts(system: &SystemStatus) -> Vec<u8> {
@@ -132,18 +182,20 @@ pub(super) fn softirqs(system: &SystemStatus) -> Vec<u8> {
     text.into_bytes()
 }
 
+/// The largest run is of 2 to this power pages.
+const MAX_ORDER: u32 = 10;
+
+/// How many runs of 2 to the power of `order` pages so many pages are, in runs that are as long as can be.
+fn runs(pages: u64, order: u32) -> u64 {
+    if order == MAX_ORDER { pages >> order } else { pages >> order & 1 }
+}
+
 /// Free memory by powers of two of pages. Frames are handed out one by one, from runs that are as long as can be.
 pub(super) fn buddyinfo(system: &SystemStatus) -> Vec<u8> {
-    /// The largest run is of 2 to this power pages.
-    const MAX_ORDER: u32 = 10;
     let pages = system.free_bytes / 4096;
     let mut text = format!("Node 0, zone {:>8} ", "Normal");
     for order in 0..=MAX_ORDER {
-        let runs = match order {
-            MAX_ORDER => pages >> order,
-            _ => pages >> order & 1,
-        };
-        let _ = write!(text, "{runs:>6} ");
+        let _ = write!(text, "{:>6} ", runs(pages, order));
     }
     text.push('\n');
     text.into_bytes()

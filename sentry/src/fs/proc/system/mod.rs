@@ -5,6 +5,7 @@ mod cpuinfo;
 mod figures;
 mod sysvipc;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::process::{PROCESS, numbered};
@@ -12,17 +13,20 @@ use super::source::SystemStatus;
 use super::sysctl::SYSCTL;
 use super::{About, locks};
 use crate::Errno;
+use crate::fs::pressure::PressureFile;
 use crate::fs::pseudo::{
     Child, Children, Directory, Entry, Node, directory, link, parse_number, private_text, text,
 };
-use crate::fs::{FileKind, LinkTarget, Viewer, file_system_type};
+use crate::fs::sys::misc_listing;
+use crate::fs::{File, FileKind, LinkTarget, Viewer, file_system_type};
 
 pub(super) static ROOT: Entry<About> = directory("", &TOP);
 
 static TOP: Directory<About> = Directory {
     entries: &[
         text("buddyinfo", |about, _| Ok(figures::buddyinfo(&about.source().system()))),
-        text("cgroups", |_, _| Ok(b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n".into())),
+        directory("bus", &EMPTY),
+        text("cgroups", |about, _| Ok(figures::cgroups(about.source().system().cgroups))),
         text("cmdline", |_, _| Ok(b"\n".into())),
         text("config.gz", |_, _| Ok(configuration::compressed())),
         text("consoles", |_, _| Ok(b"console              -W- (EC    )    5:1\n".into())),
@@ -33,11 +37,14 @@ static TOP: Directory<About> = Directory {
             Ok(about.source().block_devices().map_or(Vec::new(), |devices| devices.statistics().into()))
         }),
         text("dma", |_, _| Ok(b" 4: cascade\n".into())),
+        directory("driver", &EMPTY),
         text("execdomains", |_, _| Ok(b"0-0\tLinux           \t[kernel]\n".into())),
         text("filesystems", |_, _| Ok(file_system_type::listing().into())),
+        directory("fs", &EMPTY),
         text("interrupts", |about, _| Ok(figures::interrupts(&about.source().system()))),
         text("iomem", |_, _| Ok(b"00000000-ffffffff : System RAM\n".into())),
         text("ioports", |_, _| Ok(Vec::new())),
+        directory("irq", &INTERRUPTS),
         text("kallsyms", |_, _| Ok(Vec::new())),
         text("key-users", key_users),
         text("keys", |about, viewer| Ok(about.source().list_keys(viewer))),
@@ -45,10 +52,11 @@ static TOP: Directory<About> = Directory {
         text("loadavg", |about, _| Ok(figures::loadavg(&about.source().system()))),
         text("locks", |about, _| locks::listing(about)),
         text("meminfo", |about, _| Ok(figures::meminfo(&about.source().system()))),
-        text("misc", |_, _| Ok(Vec::new())),
+        text("misc", |_, _| Ok(misc_listing().into_bytes())),
         text("modules", |_, _| Ok(Vec::new())),
         link("mounts", |_, _| Ok(LinkTarget::Text(b"self/mounts".into()))),
         link("net", |_, _| Ok(LinkTarget::Text(b"self/net".into()))),
+        private_text("pagetypeinfo", |about, _| Ok(figures::page_types(&about.source().system()))),
         text("partitions", |about, _| {
             Ok(about.source().block_devices().map_or(Vec::new(), |devices| devices.listing().into()))
         }),
@@ -61,6 +69,7 @@ static TOP: Directory<About> = Directory {
         directory("sys", &SYSCTL),
         directory("sysvipc", &sysvipc::SYSTEM_V),
         link("thread-self", own_thread),
+        private_text("timer_list", |about, _| Ok(figures::timer_list(&about.source().system()))),
         directory(
             "tty",
             &Directory { entries: &[text("drivers", |_, _| Ok(TERMINAL_DRIVERS.into()))], children: None },
@@ -72,6 +81,14 @@ static TOP: Directory<About> = Directory {
         text("zoneinfo", |_, _| Ok(Vec::new())),
     ],
     children: Some(&ProcessDirectories),
+};
+
+static EMPTY: Directory<About> = Directory { entries: &[], children: None };
+
+/// /proc/irq: there are no interrupts, only what would be new ones' affinity.
+static INTERRUPTS: Directory<About> = Directory {
+    entries: &[text("default_smp_affinity", |about, _| Ok(figures::all_cpus(about.source().system().cpus)))],
+    children: None,
 };
 
 const DEVICES: &[u8] = b"Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n 10 misc\n128 ptm\n136 pts\n\nBlock devices:\n  1 ramdisk\n  7 loop\n259 blkext\n";
@@ -88,19 +105,15 @@ const SLABINFO: &[u8] = b"slabinfo - version: 2.1
 # name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>
 ";
 
-/// Pressure stall information (Documentation/accounting/psi.rst): what the sandbox waits for, it waits for on the host, which tells
-/// its own.
-static PRESSURE: Directory<About> = Directory {
-    entries: &[
-        text("cpu", |_, _| Ok(NO_PRESSURE.into())),
-        text("io", |_, _| Ok(NO_PRESSURE.into())),
-        text("memory", |_, _| Ok(NO_PRESSURE.into())),
-    ],
-    children: None,
-};
+static PRESSURE: Directory<About> =
+    Directory { entries: &[pressure("cpu"), pressure("io"), pressure("memory")], children: None };
 
-const NO_PRESSURE: &[u8] =
-    b"some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n";
+const fn pressure(name: &'static str) -> Entry<About> {
+    let open = |_: &About, viewer: &Viewer, metadata| {
+        Ok(Arc::new(PressureFile::new(metadata, viewer)) as Arc<dyn File>)
+    };
+    Entry { name, permissions: 0o666, node: Node::File(open) }
+}
 
 fn version(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     let names = about.source().names(viewer);
