@@ -4,6 +4,8 @@
 
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
 
 struct name {
   const char *path;
@@ -196,11 +198,9 @@ static size_t read_by(const char *path, char *text, size_t size, size_t step) {
 static void reading_in_odd_sizes_makes_no_difference(void) {
   static const char *const files[] = {"/proc/self/limits",     "/proc/filesystems",      "/proc/devices",
                                       "/proc/sys/kernel/ostype", "/proc/misc",
-                                      "/proc/self/mountinfo",  "/proc/cpuinfo",          "/proc/self/cmdline"};
+                                      "/proc/self/mountinfo",  "/proc/self/cmdline"};
   static char whole[1 << 17], parts[1 << 17];
   for (unsigned i = 0; i < COUNT(files); i++) {
-    // The clock of a processor moves.
-    if (strcmp(files[i], "/proc/cpuinfo") == 0) continue;
     size_t length = read_by(files[i], whole, sizeof whole, sizeof whole);
     for (size_t step = 1; step <= 64; step = step * 3 + 4) {
       size_t other = read_by(files[i], parts, sizeof parts, step);
@@ -301,6 +301,46 @@ static void a_process_s_files_tell_of_it(void) {
   if (write(ends[1], "x", 1) != 1 || waitpid(child, &status, 0) != child || status != 0) FAIL("child");
 }
 
+// What fdinfo tells of a descriptor has this line, numbers of the machine left out.
+static void has_line(int file, const char *begin, const char *end) {
+  char path[64], text[4096];
+  snprintf(path, sizeof path, "/proc/self/fdinfo/%d", file);
+  text[read_by(path, text, sizeof text - 1, 4096)] = 0;
+  for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+    size_t length = strlen(line), tail = strlen(end);
+    if (strncmp(line, begin, strlen(begin)) == 0 && length >= tail && strcmp(line + length - tail, end) == 0) return;
+  }
+  FAIL("no line %s...%s", begin, end);
+}
+
+static void descriptors_tell_of_locks_and_watches(void) {
+  char path[] = "/tmp/proc-walk-XXXXXX", begin[96];
+  int file = mkstemp(path), other = open(path, O_RDWR), third = open(path, O_RDWR);
+  if (file < 0 || other < 0 || third < 0) FAIL("mkstemp");
+  if (flock(file, LOCK_EX) < 0) FAIL("flock");
+  snprintf(begin, sizeof begin, "lock:\t1: FLOCK  ADVISORY  WRITE %d ", getpid());
+  has_line(file, begin, " 0 EOF");
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 2, .l_len = 7};
+  if (fcntl(third, F_OFD_SETLK, &lock) < 0) FAIL("F_OFD_SETLK");
+  has_line(third, "lock:\t1: OFDLCK ADVISORY  WRITE -1 ", " 2 8");
+  lock = (struct flock){.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 50, .l_len = 3};
+  if (fcntl(other, F_SETLK, &lock) < 0) FAIL("F_SETLK");
+  snprintf(begin, sizeof begin, "lock:\t1: POSIX  ADVISORY  READ %d ", getpid());
+  has_line(other, begin, " 50 52");
+  int watch = inotify_init1(0);
+  if (inotify_add_watch(watch, path, IN_MODIFY) != 1) FAIL("inotify_add_watch");
+  has_line(watch, "inotify wd:1 ino:", "");
+  int set = epoll_create1(0);
+  struct epoll_event event = {EPOLLIN, {.u64 = 0xabc}};
+  if (epoll_ctl(set, EPOLL_CTL_ADD, watch, &event) < 0) FAIL("epoll_ctl");
+  snprintf(begin, sizeof begin, "tfd: %8d events: %8x data: %16x  pos:0 ino:", watch, EPOLLIN | EPOLLERR | EPOLLHUP, 0xabc);
+  has_line(set, begin, "");
+  int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+  if (terminal >= 0) has_line(terminal, "tty-index:\t", "");
+  close(file), close(other), close(third), close(watch), close(set), close(terminal);
+  unlink(path);
+}
+
 static void pressure_takes_one_trigger_a_file(void) {
   const char *path = "/proc/pressure/memory";
   int file = open(path, O_RDWR | O_NONBLOCK);
@@ -334,6 +374,7 @@ int main(void) {
   reading_in_odd_sizes_makes_no_difference();
   files_are_always_ready();
   a_process_s_files_tell_of_it();
+  descriptors_tell_of_locks_and_watches();
   pressure_takes_one_trigger_a_file();
   return 0;
 }

@@ -229,7 +229,13 @@ impl Interest {
     /// The line in /proc/PID/fdinfo.
     pub(super) fn info(&self) -> String {
         let (descriptor, requested) = (self.key.descriptor, self.state.lock().requested);
-        format!("tfd: {descriptor:8} events: {:8x} data: {:16x} \n", requested.bits(), requested.data)
+        let common =
+            format!("tfd: {descriptor:8} events: {:8x} data: {:16x} ", requested.bits(), requested.data);
+        let Some(file) = self.file() else { return format!("{common}\n") };
+        let (inode, device) = file
+            .metadata()
+            .map_or((0, 0), |metadata| (metadata.inode, metadata.device.major << 20 | metadata.device.minor));
+        format!("{common} pos:{} ino:{inode:x} sdev:{device:x}\n", file.shown_position())
     }
 }
 

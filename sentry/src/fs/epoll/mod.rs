@@ -311,13 +311,9 @@ impl File for EpollFile {
     }
 
     fn descriptor_info(&self) -> String {
-        let interests = self.interests.lock();
-        interests
-            .by_key
-            .values()
-            .filter(|interest| interest.is_alive())
-            .map(|interest| interest.info())
-            .collect()
+        // Files are looked at without the lock.
+        let interests: Vec<_> = self.interests.lock().by_key.values().cloned().collect();
+        interests.iter().filter(|interest| interest.is_alive()).map(|interest| interest.info()).collect()
     }
 
     fn moves_out(&self) -> bool {

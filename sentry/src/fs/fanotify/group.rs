@@ -384,7 +384,7 @@ impl File for FanotifyFile {
         for (mark, holder) in &self.state.lock().marks {
             let wishes = mark.wishes();
             let (mflags, mask, ignored) = (wishes.flags.bits(), wishes.mask.bits(), wishes.ignored.bits());
-            let rest = format!("mflags:{mflags:x} mask:{mask:x} ignored_mask:{ignored:x}");
+            let rest = format!("mflags:{mflags:x} mask:{mask:x} ignored_mask:{ignored:x} ");
             text += &match holder.shown() {
                 Some(object) => format!("fanotify {object} {rest}\n"),
                 None => String::new(),

@@ -252,7 +252,39 @@ impl Drop for InotifyFile {
     }
 }
 
+impl Watched {
+    /// What is watched; `None` once the file is gone.
+    fn inode(&self) -> Option<Arc<dyn Inode>> {
+        match &self.place {
+            WatchedPlace::Inode(inode) => Some(inode.clone()),
+            WatchedPlace::Dentry { dentry, .. } => Some(dentry.upgrade()?.inode().clone()),
+        }
+    }
+}
+
+/// The line of /proc/PID/fdinfo about a watch of `inode`.
+fn watch_info(descriptor: i32, inode: &dyn Inode, mask: WatchMask) -> Option<String> {
+    let metadata = inode.metadata().ok()?;
+    let device = metadata.device.major << 20 | metadata.device.minor;
+    let (number, mask) = (metadata.inode, mask.bits());
+    Some(format!("inotify wd:{descriptor:x} ino:{number:x} sdev:{device:x} mask:{mask:x} ignored_mask:0 \n"))
+}
+
 impl File for InotifyFile {
+    fn descriptor_info(&self) -> String {
+        // The newest first, as Linux has them. Files are looked at without the lock.
+        let state = self.state.lock();
+        let watches = state.watches.iter().rev();
+        let watches: Vec<_> = watches
+            .filter_map(|(descriptor, watched)| Some((*descriptor, watched.inode()?, watched.watch.mask())))
+            .collect();
+        drop(state);
+        watches
+            .iter()
+            .filter_map(|(descriptor, inode, mask)| watch_info(*descriptor, &**inode, *mask))
+            .collect()
+    }
+
     fn has_single_position(&self) -> bool {
         true
     }

@@ -51,6 +51,19 @@ pub(super) fn listing(about: &About) -> Result<Vec<u8>, Errno> {
     Ok(listing.into_bytes())
 }
 
+/// The lines of /proc/PID/fdinfo/FD about what `process_id` holds by `description`, or the open file itself.
+pub(super) fn lines_of(
+    descriptors: &DescriptorTable,
+    description: &FileDescription,
+    process_id: i32,
+) -> String {
+    let held = held(descriptors, description, process_id);
+    let lines = (1..)
+        .zip(held)
+        .map(|(number, (lock, holder))| format!("lock:\t{number}: {} {holder} {}\n", lock.kind, lock.place));
+    lines.collect()
+}
+
 /// What the process, or the open file itself, holds of the file, and who is shown as the holder.
 fn held(descriptors: &DescriptorTable, description: &FileDescription, process_id: i32) -> Vec<(Lock, i32)> {
     let (Some(locks), Ok(place)) = (description.used_locks(), place_of(description)) else {

@@ -93,6 +93,10 @@ impl Master {
 }
 
 impl File for Master {
+    fn descriptor_info(&self) -> String {
+        format!("tty-index:\t{}\n", self.pair.number)
+    }
+
     fn write_unit(&self) -> TransferUnit {
         TransferUnit::Bytes(super::WRITE_UNIT_BYTES)
     }

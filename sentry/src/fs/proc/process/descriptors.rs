@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::numbered;
 use crate::Errno;
-use crate::fs::proc::About;
+use crate::fs::proc::{About, locks};
 use crate::fs::pseudo::{Child, Children, Directory, Node, parse_number};
 use crate::fs::{Fd, FileDescription, FileKind, OpenFlags, Path, Viewer};
 
@@ -111,5 +111,7 @@ fn info(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     let inode = description.file().metadata().map_or(0, |metadata| metadata.inode);
     let position = description.shown_position();
     let (flags, own) = (flags.bits(), description.file().descriptor_info());
-    Ok(format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n{own}").into_bytes())
+    let held = locks::lines_of(&descriptors, &description, process.status().process_id);
+    let common = format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n");
+    Ok(format!("{common}{held}{own}").into_bytes())
 }
