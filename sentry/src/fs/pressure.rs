@@ -108,7 +108,7 @@ impl File for PressureFile {
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(self.metadata.clone())
+        Ok(self.metadata)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -42,3 +42,16 @@ proptest! {
         prop_assert_eq!(allocator.next_free(start), expected);
     }
 }
+
+#[test]
+fn numbers_go_on_from_where_one_says_and_wrap_at_the_end() {
+    let mut allocator = TidAllocator::new();
+    assert_eq!(allocator.allocate(Tid::MAX), Ok(Tid(1)));
+    allocator.set_last(Tid(400));
+    assert_eq!(allocator.allocate(Tid(402)), Ok(Tid(401)));
+    assert_eq!(allocator.allocate(Tid(402)), Ok(Tid(402)));
+    let wrapped = allocator.allocate(Tid(402)).unwrap();
+    assert!(wrapped.0 < 401, "{wrapped}");
+    allocator.set_last(Tid(i32::MAX));
+    assert!(allocator.allocate(Tid::MAX).unwrap() > wrapped);
+}

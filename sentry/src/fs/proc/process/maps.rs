@@ -205,6 +205,13 @@ pub(super) fn smaps_rollup(process: &dyn Process) -> Result<Vec<u8>, Errno> {
     header(&mut text, &whole);
     let fields = sum.fields();
     let without_eligibility = fields.split_last().map_or(&fields[..], |(_, others)| others);
-    text.extend_from_slice(size_lines(without_eligibility).as_bytes());
+    // What the sum has beside: the proportional size by what the pages are.
+    let (total, others) = without_eligibility.split_at(3.min(without_eligibility.len()));
+    let anonymous = sum.anonymous.saturating_sub(sum.shared_dirty / 2);
+    let by_kind =
+        [("Pss_Anon", anonymous), ("Pss_File", sum.resident.saturating_sub(sum.anonymous)), ("Pss_Shmem", 0)];
+    for fields in [total, &by_kind, others] {
+        text.extend_from_slice(size_lines(fields).as_bytes());
+    }
     Ok(text)
 }

@@ -548,6 +548,8 @@ static SECCOMP: Directory<About> = Directory {
 static USER: Directory<About> = Directory {
     entries: &[
         limit!("max_cgroup_namespaces", NamespaceKind::Cgroup),
+        inotify_limit!("max_fanotify_groups", UserInstances, fanotify_limits),
+        inotify_limit!("max_fanotify_marks", UserWatches, fanotify_limits),
         inotify_limit!("max_inotify_instances", UserInstances),
         inotify_limit!("max_inotify_watches", UserWatches),
         limit!("max_ipc_namespaces", NamespaceKind::Ipc),

@@ -92,19 +92,68 @@ pub(super) fn loadavg(system: &SystemStatus) -> Vec<u8> {
     format!("{one:.2} {five:.2} {fifteen:.2} {running}/{tasks} {last}\n").into_bytes()
 }
 
+/// What /proc/vmstat has beside, of which there is never any.
+const NEVER: &[&str] = &[
+    "nr_dirty",
+    "nr_writeback",
+    "nr_slab_reclaimable",
+    "nr_isolated_anon",
+    "nr_isolated_file",
+    "nr_unevictable",
+    "nr_mlock",
+    "nr_page_table_pages",
+    "nr_kernel_stack",
+    "nr_anon_transparent_hugepages",
+    "nr_vmscan_write",
+    "numa_miss",
+    "numa_foreign",
+    "numa_interleave",
+    "numa_other",
+    "pgpgin",
+    "pgpgout",
+    "pswpin",
+    "pswpout",
+    "pgmajfault",
+    "pgscan_kswapd",
+    "pgscan_direct",
+    "pgsteal_kswapd",
+    "pgsteal_direct",
+    "pgrefill",
+    "allocstall_normal",
+    "allocstall_movable",
+    "compact_stall",
+    "oom_kill",
+    "thp_fault_alloc",
+    "thp_collapse_alloc",
+];
+
 pub(super) fn vmstat(system: &SystemStatus) -> Vec<u8> {
     let pages = |len_bytes: u64| len_bytes / 4096;
-    format!(
-        "nr_free_pages {}\nnr_anon_pages {}\nnr_file_pages {}\nnr_shmem {}\nnr_mapped {}\nnr_dirty 0\nnr_writeback 0\nnr_slab_unreclaimable {}\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault {}\npgmajfault 0\noom_kill 0\n",
-        pages(system.free_bytes),
-        pages(system.anonymous_bytes),
-        pages(system.cached_bytes),
-        pages(system.shared_bytes),
-        pages(system.cached_bytes.saturating_sub(system.shared_bytes)),
-        pages(system.heap_bytes),
-        system.faults,
-    )
-    .into_bytes()
+    let files = pages(system.cached_bytes.saturating_sub(system.shared_bytes));
+    let in_use = pages(system.memory_bytes.saturating_sub(system.free_bytes));
+    let mut text = String::new();
+    for (name, value) in [
+        ("nr_free_pages", pages(system.free_bytes)),
+        ("nr_active_anon", pages(system.anonymous_bytes)),
+        ("nr_inactive_anon", 0),
+        ("nr_active_file", files),
+        ("nr_inactive_file", 0),
+        ("nr_anon_pages", pages(system.anonymous_bytes)),
+        ("nr_mapped", files),
+        ("nr_file_pages", pages(system.cached_bytes)),
+        ("nr_shmem", pages(system.shared_bytes)),
+        ("nr_slab_unreclaimable", pages(system.heap_bytes)),
+        ("numa_hit", in_use),
+        ("numa_local", in_use),
+        ("pgfault", system.faults),
+    ]
+    .into_iter()
+    .chain(NEVER.iter().map(|name| (*name, 0)))
+    {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{name} {value}");
+    }
+    text.into_bytes()
 }
 
 /// The controllers, all of them of the one hierarchy that counts as 0.

@@ -72,7 +72,13 @@ static TOP: Directory<About> = Directory {
         private_text("timer_list", |about, _| Ok(figures::timer_list(&about.source().system()))),
         directory(
             "tty",
-            &Directory { entries: &[text("drivers", |_, _| Ok(TERMINAL_DRIVERS.into()))], children: None },
+            &Directory {
+                entries: &[
+                    text("drivers", |_, _| Ok(TERMINAL_DRIVERS.into())),
+                    text("ldiscs", |_, _| Ok(b"n_tty       0\n".into())),
+                ],
+                children: None,
+            },
         ),
         text("uptime", |about, viewer| Ok(figures::uptime(&system_of(about, viewer)))),
         text("version", version),
