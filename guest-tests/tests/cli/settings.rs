@@ -92,7 +92,6 @@ print("maps", failure(lambda: map_many(300)))
 put("vm/max_map_count", "65530")
 put("kernel/threads-max", "3")
 print("tasks", failure(lambda: [os.fork() or os._exit(time.sleep(3) or 0) for _ in range(4)]))
-os._exit(0)
 END
         python3 /tmp/effects.py"#,
         "5001

@@ -7,7 +7,7 @@ use super::{Description, Image, Machine, Sandbox, Volumes};
 use crate::Errno;
 use crate::cred::{Identity, KernelGid, KernelUid, NamespaceKind};
 use crate::fs::locks::{LockOwner, LockWait};
-use crate::fs::pipe::{PAGES_SOFT_LIMIT, Pipe, PipeFile};
+use crate::fs::pipe::{Pipe, PipeFile};
 use crate::fs::{
     DescriptorBounds, DescriptorTable, DeviceNumber, File, FileDescription, OpenFlags, PipeEnd, Propagation,
     Resolver, Viewer,
@@ -141,7 +141,7 @@ fn pipe(sandbox: &Sandbox) -> Arc<PipeFile> {
 fn pipes_of_one_kernel_leave_another_room_and_numbers() {
     let (one, other) = (build(), build());
     let first = pipe(&one);
-    let many: Vec<_> = (0..PAGES_SOFT_LIMIT / 16).map(|_| pipe(&one)).collect();
+    let many: Vec<_> = (0..16384 / 16).map(|_| pipe(&one)).collect();
     assert_eq!(first.capacity_bytes(), Ok(16 * 4096));
     assert_eq!(pipe(&one).capacity_bytes(), Ok(2 * 4096), "one kernel's pipes are at their bound");
     let elsewhere = pipe(&other);
