@@ -34,8 +34,6 @@ use crate::slices;
 use crate::wait::{Events, WaitQueue};
 pub(super) use budget::PipeBudget;
 
-/// What /proc/sys/fs/pipe-max-size allows, in bytes.
-pub const MAX_CAPACITY_BYTES: usize = 1 << 20;
 /// The buffer between the ends.
 pub struct Pipe {
     files: Arc<OpenFiles>,

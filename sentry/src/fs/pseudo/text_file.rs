@@ -33,7 +33,8 @@ impl<S: Subject> TextFile<S> {
         write: Option<Write<S>>,
         viewer: Viewer,
     ) -> Self {
-        let (text, has_been_read, silence) = (TextPieces::default(), AtomicBool::new(false), WaitQueue::default());
+        let (text, has_been_read, silence) =
+            (TextPieces::default(), AtomicBool::new(false), WaitQueue::default());
         Self { inode, read, write, ioctl: no_ioctl, viewer, text, has_been_read, silence }
     }
 
@@ -62,7 +63,7 @@ impl<S: Subject> File for TextFile<S> {
 
     fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
         let write = self.write.ok_or(Errno::EIO)?;
-        if buffer.is_empty() || offset > 0 && !self.inode.subject.writes_begin_anew() {
+        if !self.inode.subject.writes_begin_anew() && (buffer.is_empty() || offset > 0) {
             return Ok(buffer.len());
         }
         if buffer.len() > MAX_WRITE_BYTES {
