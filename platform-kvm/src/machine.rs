@@ -102,7 +102,7 @@ impl Machine {
         require(&kvm)?;
         thread::scope(|scope| {
             // KVM takes as long to say what the processor has as to make all that does not depend on it.
-            let asking = beside(scope, || Room::new(&kvm, config.memory_bytes));
+            let asking = beside(scope, || Room::new(&kvm, config.guest_bytes()));
             let begun = Begun::new(&kvm, config.vcpus_max, &memory)?;
             let room = asking()?;
             let vcpu = begun.make_vcpu(&room.chunks)?;

@@ -21,6 +21,9 @@ use crate::report::Report;
 pub struct Config {
     /// Guest memory, in bytes; rounded up to a multiple of 2 MiB. The host provides it as it is touched.
     pub memory_bytes: u64,
+    /// Guest-physical addresses after that, in bytes, for what is no memory of the guest but pages of host files
+    /// ([`GuestMemory::map_file`]); none are mapped if it is 0.
+    pub window_bytes: u64,
     /// vCPUs at most; fewer if the host allows fewer. Tasks may outnumber them.
     pub vcpus_max: usize,
     /// When system calls are served by another thread while their task stays in user code.
@@ -42,7 +45,20 @@ pub enum Exitless {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { memory_bytes: 4 << 30, vcpus_max: 1024, exitless: Exitless::Off, keeps_text: false }
+        Self {
+            memory_bytes: 4 << 30,
+            window_bytes: 0,
+            vcpus_max: 1024,
+            exitless: Exitless::Off,
+            keeps_text: false,
+        }
+    }
+}
+
+impl Config {
+    /// All that lies between the first and the last guest-physical address of guest memory, in bytes.
+    pub(crate) fn guest_bytes(&self) -> u64 {
+        self.memory_bytes.saturating_add(self.window_bytes)
     }
 }
 
@@ -94,15 +110,20 @@ impl KvmPlatform {
     pub fn begin(config: Config) -> Result<Arc<Self>, Error> {
         kick::install_handler()
             .map_err(|source| PlatformError::refused("install a signal handler", source))?;
-        let len_bytes = memory_len(config.memory_bytes).unwrap_or(u64::MAX);
+        let len_bytes = memory_len(config.guest_bytes()).unwrap_or(u64::MAX);
         let memory = match GuestMemory::new(MEMORY_START, len_bytes) {
             Ok(memory) => Arc::new(memory),
             Err(error) => {
                 // What the processor or KVM cannot do counts for more.
-                Machine::check_room(config.memory_bytes)?;
+                Machine::check_room(config.guest_bytes())?;
                 return Err(error.into());
             }
         };
+        if config.window_bytes > 0
+            && let Err(error) = memory.allow_files()
+        {
+            log::debug!("host files are read, not mapped: {error}");
+        }
         let make = {
             let (config, memory) = (config.clone(), memory.clone());
             move || Made::new(&config, memory)

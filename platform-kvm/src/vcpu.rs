@@ -269,7 +269,7 @@ impl Vcpu {
                 },
                 // KVM could not read memory in the middle of a flush: it can now.
                 Answer::Fault if self.machine.flush_state() != (flushes, false) => {}
-                Answer::Fault => return Ok(self.broken("KVM could not reach guest memory".into())),
+                Answer::Fault => return self.on_lost(registers, is_synchronised),
                 Answer::Broken(reason) => return Ok(self.broken(reason)),
             }
             self.fd.get_kvm_run().kvm_dirty_regs = 0;
@@ -514,6 +514,16 @@ impl Vcpu {
             }
         }
         Ok(Some(Stop::Kicked))
+    }
+
+    /// KVM could not reach guest memory: a part that is mapped from a file, if there are such parts.
+    fn on_lost(&mut self, registers: &mut Registers, is_synchronised: bool) -> Result<Stop, PlatformError> {
+        let can_be_lost = self.machine.memory().allows_files();
+        match if can_be_lost { self.on_kick(registers, is_synchronised)? } else { None } {
+            Some(Stop::Kicked) => Ok(Stop::Exit(Exit::Lost)),
+            Some(stop) => Ok(stop),
+            None => Ok(self.broken("KVM could not reach guest memory".into())),
+        }
     }
 
     /// Has KVM deliver an exception that it may have in hand, and no more: without the page tables of user code

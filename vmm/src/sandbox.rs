@@ -269,7 +269,8 @@ fn begin_platform(description: &Description, custody: &Custody) -> anyhow::Resul
     // Calls that are shown exit, one by one.
     let exitless = if description.traces_system_calls { Exitless::Off } else { custody.exitless };
     let keeps_text = custody.keeps_text;
-    Ok(KvmPlatform::begin(Config { memory_bytes, exitless, keeps_text, ..Config::default() })?)
+    let window_bytes = window_bytes(memory_bytes);
+    Ok(KvmPlatform::begin(Config { memory_bytes, window_bytes, exitless, keeps_text, ..Config::default() })?)
 }
 
 fn machine(platform: Arc<dyn Platform>, description: &Description) -> anyhow::Result<Machine> {
@@ -292,6 +293,11 @@ fn memory_bytes(description: &Description) -> anyhow::Result<u64> {
         Some(bytes) => Ok(bytes),
         None => Ok(default_memory_bytes()),
     }
+}
+
+/// Room for the pages of files that programs map: they lie in the host's cache, and are no memory of the guest.
+fn window_bytes(memory_bytes: u64) -> u64 {
+    (memory_bytes / 2).clamp(256 << 20, 4 << 30)
 }
 
 /// Three quarters of the host's memory: a guest that takes all it gets leaves the host the rest, and is stopped by

@@ -6,7 +6,9 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Test, assert_code, run, run_script};
+use guest_tests::bounded::{self, Finished};
+
+use crate::{TIMEOUT, Test, assert_code, run, run_script, vmm_command};
 
 pub(crate) const TESTS: &[Test] = &[
     ("images::directory_is_a_root_file_system", directory_is_a_root_file_system),
@@ -14,6 +16,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("images::host_root_is_never_written", host_root_is_never_written),
     ("images::links_do_not_lead_out_of_the_image", links_do_not_lead_out_of_the_image),
     ("images::empty_directory_has_no_shell", empty_directory_has_no_shell),
+    ("images::a_file_cut_while_mapped_is_a_bus_error_of_one", a_file_cut_while_mapped_is_a_bus_error_of_one),
+    ("images::a_file_is_the_same_by_all_ways_to_it", a_file_is_the_same_by_all_ways_to_it),
 ];
 
 /// Copies programs and the libraries that they need into a new root file system.
@@ -167,4 +171,85 @@ pub(crate) fn busybox_root_file_system_runs_ash(busybox: PathBuf) {
     let finished = run(&["--image", &root.path().to_string_lossy()], &["/bin/sh", "/script"]);
     assert_code(&finished, 0);
     assert_eq!(finished.stdout, String::from_utf8_lossy(&native.stdout), "{}", finished.describe());
+}
+
+/// Runs Python in the image `/`, and cuts a file of the image of 1 MiB to 100 bytes when the program has made `ready` in the
+/// volume `/flags`.
+fn cut_file_under(program: &str) -> Finished {
+    let directory = tempfile::tempdir().expect("a directory");
+    let flags = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("file");
+    fs::write(&file, vec![b'.'; 1 << 20]).expect("write");
+    let option = format!("{}:/flags", flags.path().display());
+    let options = ["--image", "/", "--volume", &option];
+    let path = file.display().to_string();
+    let mut command = vmm_command(&options, &["/usr/bin/python3", "-c", program, &path]);
+    let mut running = bounded::start(&mut command).expect("vmm starts");
+    assert!(running.prints_within("ready\n", TIMEOUT).expect("output"));
+    fs::OpenOptions::new().write(true).open(&file).expect("open").set_len(100).expect("truncate");
+    fs::write(flags.path().join("cut"), "").expect("write");
+    running.finish(TIMEOUT).expect("end")
+}
+
+fn a_file_cut_while_mapped_is_a_bus_error_of_one() {
+    let program = "import mmap, os, sys, time
+def child(work):
+    pid = os.fork()
+    if pid == 0:
+        work(); os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+f = open(sys.argv[1], 'rb')
+m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
+c = mmap.mmap(f.fileno(), 0, flags=mmap.MAP_PRIVATE)
+print(m[0], m[900000], c[800000], os.fstat(f.fileno()).st_size, flush=True)
+print('ready', flush=True)
+while not os.path.exists('/flags/cut'): time.sleep(0.02)
+def write_lost():
+    try: os.write(1, memoryview(m)[500000:500010])
+    except OSError as error: print(error.strerror, flush=True)
+def change_lost(): c[800000] = 1
+print(child(write_lost), child(change_lost), child(lambda: m[900000]), child(lambda: m[300000]), child(lambda: m[50]))
+print(m[0], os.fstat(f.fileno()).st_size, len(f.read()), flush=True)
+m[900000]";
+    let finished = cut_file_under(program);
+    let expected = "46 46 46 1048576\nready\nBad address\n0 -7 -7 -7 0\n46 100 100\n";
+    assert_eq!(finished.stdout, expected, "{}", finished.describe());
+    assert_code(&finished, 128 + 7);
+}
+
+/// What is mapped of a file of the image is the host's until it is changed, and what is changed is seen by all who map or read it.
+fn a_file_is_the_same_by_all_ways_to_it() {
+    let root = build_root(&["sh"]);
+    let text: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
+    fs::write(root.path().join("etc/file"), &text).expect("write");
+    let before = snapshot(root.path());
+    let path = root.path().join("etc/file").display().to_string();
+    let program = "import mmap, os, sys
+def expected(n): return n % 251
+f = os.open(sys.argv[1], os.O_RDWR)
+size = os.fstat(f).st_size
+shared = mmap.mmap(f, 0, prot=mmap.PROT_READ)
+private = mmap.mmap(f, 0, flags=mmap.MAP_PRIVATE)
+places = range(0, size, 5000)
+assert all(m[n] == expected(n) for m in [shared, private] for n in places)
+private[10] = 255
+assert shared[10] == expected(10) and os.pread(f, 1, 10)[0] == expected(10)
+os.pwrite(f, bytes([254]), 2000000)
+assert shared[2000000] == private[2000000] == 254 and private[10] == 255
+writable = mmap.mmap(f, 0)
+writable[2999999] = 253
+assert shared[2999999] == private[2999999] == os.pread(f, 1, 2999999)[0] == 253
+if os.fork() == 0:
+    writable[20000] = 252
+    os._exit(0)
+os.wait()
+assert shared[20000] == 252
+os.ftruncate(f, 100000)
+os.ftruncate(f, size)
+assert shared[99999] == expected(99999) and shared[100000] == shared[2999999] == 0
+print('the same')";
+    let finished = run(&["--image", "/"], &["/usr/bin/python3", "-c", program, &path]);
+    assert_eq!(finished.stdout, "the same\n", "{}", finished.describe());
+    assert!(snapshot(root.path()) == before, "the host's file has changed");
+    assert!(fs::read(root.path().join("etc/file")).expect("read") == text, "the host's file has changed");
 }

@@ -10,7 +10,7 @@ use super::metadata::{DeviceNumber, FileKind, Metadata, Timestamp};
 use super::mount::FileSystemInfo;
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
-use crate::memory::{PageCache, PageSource, fill_by_reads};
+use crate::memory::{HostExtent, PageCache, PageSource, fill_by_reads};
 
 /// A file of a lower layer, which nobody changes.
 pub trait LowerFile: Send + Sync {
@@ -31,6 +31,11 @@ pub trait LowerFile: Send + Sync {
     /// # Errors
     /// The layer cannot be read.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno>;
+
+    /// Where the host has the bytes of this regular file, if it has them in one piece and in a file of its own.
+    fn host_extent(&self) -> Option<HostExtent> {
+        None
+    }
 
     /// Fails unless this regular file can be read.
     ///
@@ -94,6 +99,10 @@ pub struct LowerPages(pub Arc<dyn LowerFile>);
 impl PageSource for LowerPages {
     fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
         fill_by_reads(offset, destination, |portion, position| self.0.read_at(portion, position)).map(drop)
+    }
+
+    fn host_extent(&self) -> Option<HostExtent> {
+        self.0.host_extent()
     }
 }
 

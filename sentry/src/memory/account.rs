@@ -18,6 +18,8 @@ pub(super) type AccountNumber = u32;
 
 /// Numbers of accounts have this many bits: the allocator keeps a use beside them.
 pub(super) const ACCOUNT_NUMBER_BITS: u32 = 30;
+/// No account's number: frames that are pages of the host's cache have it.
+pub(super) const OF_HOST: AccountNumber = (1 << ACCOUNT_NUMBER_BITS) - 1;
 
 /// What a frame is paid for as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +102,7 @@ impl MemoryAccount {
         let number = loop {
             let number = accounts.last_number.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
             let number = number & ((1 << ACCOUNT_NUMBER_BITS) - 1);
-            if number != 0 && !ledgers.contains_key(&number) {
+            if number != 0 && number != OF_HOST && !ledgers.contains_key(&number) {
                 break number;
             }
         };

@@ -5,6 +5,8 @@
 //! frames of them ([`Grain`]), and the host populates them in parts, as they are needed: a small program takes few. A frame knows
 //! whether it still is as the host gave it, so that only used ones are zeroed. Each frame has a reference count, which needs no
 //! lock.
+//!
+//! Some chunks are no memory: their frames are pages of the host's cache ([`window`]).
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Weak};
@@ -13,7 +15,8 @@ use parking_lot::Mutex;
 use vm_memory::VolatileSlice;
 
 use self::heap_share::HeapShare;
-use super::account::{ACCOUNT_NUMBER_BITS, AccountNumber, Accounts, FrameUse, MemoryAccount};
+use self::window::Window;
+use super::account::{ACCOUNT_NUMBER_BITS, AccountNumber, Accounts, FrameUse, MemoryAccount, OF_HOST};
 use super::frame::{Frame, FrameNumber, FrameSpan};
 use super::frame_words::FrameWords;
 use super::table::Leftover;
@@ -92,6 +95,8 @@ pub struct FrameAllocator {
     /// Who pays for each frame.
     payers: FrameWords,
     accounts: Arc<Accounts>,
+    /// There is room for frames that are the host's.
+    has_window: bool,
     /// Held while a chunk is fetched from the host.
     growth: Mutex<()>,
     state: Mutex<State>,
@@ -160,10 +165,14 @@ struct State {
     /// Chunks that the host took back.
     unbacked: Vec<u32>,
     used_frames: u64,
+    /// Chunks whose frames are the host's.
+    window: Window,
 }
 
 struct Chunk {
     grain: Grain,
+    /// Its frames are the host's, in so many of its mappings; `None` if they are memory.
+    host_mappings: Option<usize>,
     free: [u64; WORDS],
     /// Frames that may hold something other than zeroes.
     dirty: [u64; WORDS],
@@ -187,16 +196,23 @@ impl FrameAllocator {
         let memory = platform.memory().clone();
         let frames = (memory.len_bytes() / PAGE_SIZE).min(1 << FRAME_NUMBER_BITS);
         let chunks = frames as usize / CHUNK_FRAMES;
+        let limit_frames = (limit_bytes / PAGE_SIZE).min((chunks * CHUNK_FRAMES) as u64);
+        // What is more than the limit is room for what is no memory.
+        let window_chunks = match memory.allows_files() {
+            true => chunks - (limit_frames as usize).div_ceil(CHUNK_FRAMES).min(chunks),
+            false => 0,
+        };
         Arc::new(Self {
             platform: platform.clone(),
             memory,
-            limit_frames: (limit_bytes / PAGE_SIZE).min((chunks * CHUNK_FRAMES) as u64),
+            limit_frames,
             max_chunks: chunks,
             counts: FrameWords::new(chunks),
             payers: FrameWords::new(chunks),
             accounts: Arc::default(),
+            has_window: window_chunks > 0,
             growth: Mutex::default(),
-            state: Mutex::default(),
+            state: Mutex::new(State { window: Window::new(window_chunks), ..State::default() }),
             reclaimers: Mutex::default(),
             cached_frames: AtomicI64::new(0),
             clean_frames: AtomicI64::new(0),
@@ -383,7 +399,7 @@ impl FrameAllocator {
     }
 
     fn take_back(&self, (paid, frames): (u32, u64)) {
-        if paid != 0 {
+        if paid != 0 && account_of(paid) != OF_HOST {
             let frame_use = FrameUse::from_number(paid >> ACCOUNT_NUMBER_BITS);
             self.accounts.uncharge(account_of(paid), frames, frame_use);
         }
@@ -416,7 +432,7 @@ impl FrameAllocator {
 
     /// Asks those who registered for `wanted` frames. Returns how many are free now that were not before.
     pub(super) fn reclaim(&self, wanted: usize, including_mapped: bool) -> usize {
-        self.reclaim_those(wanted, including_mapped, &|_| true)
+        self.reclaim_those(wanted, including_mapped, &|number| !self.is_of_host(number))
     }
 
     /// As [`Self::reclaim`], only of what `account` and those below it pay for: mapped pages, too. Called with no memory lock
@@ -572,6 +588,9 @@ impl FrameAllocator {
     /// Gives a chunk, which is in none of the lists, back to the host.
     fn give_back(&self, chunk: u32) {
         let address = GuestAddress(self.memory.start().0 + u64::from(chunk) * CHUNK_BYTES);
+        if self.give_back_of_host(chunk, address) {
+            return;
+        }
         count_call(HostCall::Memory);
         let discarded = self.memory.discard(address, CHUNK_BYTES as usize);
         let mut state = self.state.lock();
@@ -650,6 +669,10 @@ impl State {
         chunk.free[index / 64] |= 1 << (index % 64);
         chunk.dirty[index / 64] |= 1 << (index % 64);
         chunk.free_frames += 1;
+        if chunk.host_mappings.is_some() {
+            let free_frames = chunk.free_frames;
+            return self.window.note_free(chunk_number, free_frames).then_some(chunk_number);
+        }
         self.used_frames -= 1;
         let with_room = self.with_room.of(chunk.grain);
         if chunk.free_frames == 1 {
@@ -672,7 +695,8 @@ impl State {
 impl Chunk {
     fn new() -> Self {
         let (free, dirty) = ([u64::MAX; WORDS], [0; WORDS]);
-        Self { grain: Grain::Huge, free, dirty, free_frames: CHUNK_FRAMES, populated: 0 }
+        let (grain, host_mappings) = (Grain::Huge, None);
+        Self { grain, host_mappings, free, dirty, free_frames: CHUNK_FRAMES, populated: 0 }
     }
 }
 
@@ -723,3 +747,4 @@ mod heap_share;
 mod leftovers;
 #[cfg(test)]
 mod tests;
+mod window;

@@ -13,7 +13,7 @@ use super::fault::{MAX_ATTEMPTS, Touch};
 use super::frame::{Frame, PagePart};
 use super::manager::{MemoryManager, State};
 use crate::Errno;
-use crate::platform::{Access, PAGE_SHIFT, PAGE_SIZE, VirtualAddress, VirtualRange};
+use crate::platform::{Access, PAGE_SHIFT, PAGE_SIZE, VirtualAddress, VirtualRange, losses};
 
 /// Bytes that are copied with the lock held once.
 const PORTION_BYTES: usize = 1 << 20;
@@ -222,7 +222,12 @@ impl MemoryManager {
         while done < len_bytes {
             let start = address.0 + done as u64;
             let bytes = start..start + (len_bytes - done).min(PORTION_BYTES) as u64;
+            let losses_before = losses();
             let seen = self.walk_resident(bytes, touch, &mut |offset, slice| visit(done + offset, slice));
+            if losses() != losses_before && self.cut_off_lost() {
+                // What was seen was not there.
+                break;
+            }
             done += seen;
             attempts = if seen > 0 { 0 } else { attempts + 1 };
             if seen == 0 && attempts > MAX_ATTEMPTS {

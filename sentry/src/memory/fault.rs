@@ -3,6 +3,7 @@
 //! An exit costs as much as a few hundred frames, so a fault never brings in one page where the neighbours are
 //! likely to be wanted too: see [`Streams`] for how many.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use super::{FrameAllocator, MemoryAccount};
 use crate::Errno;
 use crate::heap;
 use crate::pace::Pace;
-use crate::platform::{Access, AddressSpace, FrameRun, GuestAddress, PAGE_SHIFT, VirtualAddress};
+use crate::platform::{Access, AddressSpace, FrameRun, GuestAddress, PAGE_SHIFT, VirtualAddress, losses};
 
 /// Pages that an isolated fault brings in.
 const GROUP_PAGES: u64 = 16;
@@ -182,6 +183,18 @@ impl MemoryManager {
         self.fault_in(address.0 >> PAGE_SHIFT, &Touch { is_user: true, ..Touch::new(access) })
     }
 
+    /// Finds out which of the mapped files the host cannot show any more to their ends: they end before that from now on. Returns
+    /// whether there were any. Called with no lock held.
+    pub fn cut_off_lost(&self) -> bool {
+        let caches: BTreeMap<_, _> = {
+            let state = self.state().read();
+            let mappings = state.mappings.overlapping(0..u64::MAX);
+            let caches = mappings.filter_map(|mapping| mapping.cached(mapping.pages.start));
+            caches.map(|(cache, _)| (cache.id(), cache.clone())).collect()
+        };
+        caches.values().filter(|cache| cache.cut_off_lost()).count() > 0
+    }
+
     /// Brings in `page`, and what belongs to it. That it is still there afterwards is likely, not sure.
     pub(super) fn fault_in(&self, page: u64, touch: &Touch) -> Result<Served, FaultError> {
         let mut has_reclaimed = false;
@@ -214,8 +227,10 @@ impl MemoryManager {
                     }
                 }
                 Err(error) => {
-                    if error == FaultError::OutOfMemory {
-                        self.note_shortage();
+                    match error {
+                        FaultError::OutOfMemory => self.note_shortage(),
+                        FaultError::Io(_) => _ = self.cut_off_lost(),
+                        _ => {}
                     }
                     return Err(error);
                 }
@@ -529,8 +544,15 @@ impl Filler<'_> {
                 .allocate_span_for(self.payer, FrameUse::Anonymous, rest.len())
                 .map_err(|_| FaultError::OutOfMemory)?;
             let (now, later) = rest.split_at(span.count);
-            for (&(page, entry), copy) in now.iter().zip(span.numbers()) {
+            let losses_before = losses();
+            for (&(_, entry), copy) in now.iter().zip(span.numbers()) {
                 self.frames.copy(entry.number(), copy);
+            }
+            if losses() != losses_before {
+                span.numbers().for_each(|copy| self.displaced.push(copy));
+                return Err(FaultError::Io(Errno::EIO));
+            }
+            for (&(page, _), copy) in now.iter().zip(span.numbers()) {
                 let entry = Entry::new(copy, EntryFlags::PRIVATE | EntryFlags::EXCLUSIVE);
                 self.pages.insert(page, entry, self.displaced);
             }

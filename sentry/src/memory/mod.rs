@@ -65,7 +65,7 @@ pub use map::Growth;
 pub use mapping::{MappedFile, MappingFlags};
 pub use mm_flags::MmFlags;
 pub use name::MAX_NAME_BYTES as MAX_MAPPING_NAME_BYTES;
-pub use page_cache::{PageBudget, PageCache, PageSource, fill_by_reads};
+pub use page_cache::{HostExtent, PageBudget, PageCache, PageSource, fill_by_reads};
 pub use policy::{MemoryPolicy, NodeMask, RequestedMode};
 pub use remap::RemapFlags;
 pub use report::{CodePlace, MappingInfo, MemorySizes, PageState};

@@ -24,6 +24,8 @@ bitflags::bitflags! {
         /// In an address space, for private pages: no one else has the frame, so it may be written in place. For a cache's
         /// pages whose writes are noted: it has been noted, so that they may be written.
         const EXCLUSIVE = 1 << 30;
+        /// In a cache: the frame is a page of the host's.
+        const OF_HOST = 1 << 30;
         /// In a cache: the contents are not what the file's source would give.
         const DIRTY = 1 << 29;
         /// In an address space, for private pages: who writes is told of (`man 2 userfaultfd`), whoever has the frame.

@@ -1,11 +1,19 @@
 //! Guest memory: one reservation of anonymous host memory, that the platform shows to the guest piece by piece.
+//!
+//! Parts of it may be mapped from files of the host instead ([`GuestMemory::map_file`]).
+
+mod loss;
 
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::OnceLock;
 
-use rustix::mm::{Advice, madvise};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous};
 use vm_memory::{AtomicInteger, GuestAddress, VolatileMemory, VolatileSlice};
 
 use super::PAGE_SIZE;
+use loss::LossGuard;
+pub use loss::losses;
 
 /// Host and guest addresses are equal modulo this, so that a huge host page can back a large guest page.
 const ALIGNMENT: u64 = 2 << 20;
@@ -16,6 +24,8 @@ const ALIGNMENT: u64 = 2 << 20;
 /// out a Rust reference to a byte of it.
 #[derive(Debug)]
 pub struct GuestMemory {
+    /// Set once parts may be mapped from files. Dropped before the mapping that it looks after.
+    guard: OnceLock<LossGuard>,
     region: vm_memory::MmapRegion,
     /// Offset in `region` of the first byte of guest memory.
     pad_bytes: usize,
@@ -67,7 +77,7 @@ impl GuestMemory {
         let region = vm_memory::MmapRegion::new(reserved).map_err(|error| refused(error.to_string()))?;
         let address = region.as_ptr() as u64;
         let pad_bytes = (address.next_multiple_of(ALIGNMENT) - address) as usize;
-        Ok(Self { region, pad_bytes, start, len_bytes })
+        Ok(Self { guard: OnceLock::new(), region, pad_bytes, start, len_bytes })
     }
 
     /// Guest-physical address of the first byte.
@@ -180,6 +190,73 @@ impl GuestMemory {
         unsafe { madvise(slice.ptr_guard_mut().as_ptr().cast(), len_bytes, Advice::LinuxDontNeed) }
             .map_err(io::Error::from)?;
         Ok(())
+    }
+
+    /// Has parts of the memory be mapped from files from now on. The process gets a handler for SIGBUS, so that it survives
+    /// touching what a file has no longer: it then reads zeroes ([`losses`] counts that). Only one guest memory of a process
+    /// can have such parts.
+    ///
+    /// # Errors
+    /// Another one has, or the host refuses the handler.
+    pub fn allow_files(&self) -> io::Result<()> {
+        let guard = LossGuard::new(self.host_start() as usize, self.len_bytes)?;
+        self.guard.set(guard).map_err(|_| io::Error::from(io::ErrorKind::AlreadyExists))
+    }
+
+    /// Whether parts may be mapped from files.
+    pub fn allows_files(&self) -> bool {
+        self.guard.get().is_some()
+    }
+
+    /// Has the range show `file` from `offset` on, both made of whole pages, as the host caches it. Nothing that is done to
+    /// the range changes the file, and user code must not write there. Where the file ends before a page, a touch of user code
+    /// fails.
+    ///
+    /// # Errors
+    /// Files are not [allowed](Self::allow_files), the range is not guest memory, or the host refuses.
+    pub fn map_file(
+        &self,
+        start: GuestAddress,
+        len_bytes: usize,
+        file: BorrowedFd<'_>,
+        offset: u64,
+    ) -> Result<(), GuestMemoryError> {
+        let slice = self.slice(start, len_bytes)?;
+        if !self.allows_files() {
+            return Err(io::Error::from(io::ErrorKind::Unsupported).into());
+        }
+        let address = slice.ptr_guard_mut().as_ptr().cast();
+        // Writable, so that KVM forgets translations as it does elsewhere; private, so that the file stays as it is.
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: the range lies in our own mapping, which holds no Rust object: every access to it is volatile and expects
+        // other contents at any time.
+        unsafe { mmap(address, len_bytes, ProtFlags::READ | ProtFlags::WRITE, flags, file, offset) }
+            .map_err(io::Error::from)?;
+        Ok(())
+    }
+
+    /// Has the range, made of whole pages, be as it was at first: no file is mapped there.
+    ///
+    /// # Errors
+    /// The range is not guest memory, or the host refuses.
+    pub fn unmap_files(&self, start: GuestAddress, len_bytes: usize) -> Result<(), GuestMemoryError> {
+        let slice = self.slice(start, len_bytes)?;
+        let address = slice.ptr_guard_mut().as_ptr().cast();
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: as in `map_file`.
+        unsafe { mmap_anonymous(address, len_bytes, ProtFlags::READ | ProtFlags::WRITE, flags) }
+            .map_err(io::Error::from)?;
+        Ok(())
+    }
+
+    /// Whether the host cannot show the page at `start`: the file that is mapped there ends before it.
+    pub fn is_lost(&self, start: GuestAddress) -> bool {
+        let Ok(slice) = self.slice(start, PAGE_SIZE as usize) else { return true };
+        // SAFETY: the page lies in our own mapping; populating changes no contents.
+        let populated = unsafe {
+            madvise(slice.ptr_guard_mut().as_ptr().cast(), PAGE_SIZE as usize, Advice::LinuxPopulateRead)
+        };
+        populated == Err(rustix::io::Errno::FAULT)
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use address::{PAGE_SHIFT, PAGE_SIZE, VirtualAddress, VirtualRange};
 pub use empty_space::EmptySpace;
 pub use error::PlatformError;
-pub use memory::{GuestMemory, GuestMemoryError};
+pub use memory::{GuestMemory, GuestMemoryError, losses};
 pub use registers::{Registers, SegmentBases};
 pub use vm_memory::GuestAddress;
 
@@ -68,6 +68,9 @@ pub enum Exit {
     },
     /// An [`Interrupter`] kicked the context, or it returned early for a reason of its own. Nothing happened.
     Interrupted,
+    /// User code touched guest memory that the host cannot show: a part that is [mapped from a file](GuestMemory::map_file) which
+    /// ends before it, or cannot be read. Nothing happened.
+    Lost,
     /// The machine can no longer run this context. The task is killed and the reason logged.
     Broken(String),
 }

@@ -128,13 +128,18 @@ impl CurrentTask {
                 State::Interrupt
             }
             Exit::Interrupted => State::App,
-            Exit::Broken(reason) => {
-                log::error!("task {} is killed: {reason}", self.task.root_tid());
-                let status = ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false };
-                self.task.group.exit(status);
-                State::Exit(status)
-            }
+            // What is tried again faults past the end of its file.
+            Exit::Lost if self.memory.cut_off_lost() || self.may_get_on() => State::App,
+            Exit::Lost => self.end_broken("the host cannot show its memory"),
+            Exit::Broken(reason) => self.end_broken(&reason),
         }
+    }
+
+    fn end_broken(&self, reason: &str) -> State {
+        log::error!("task {} is killed: {reason}", self.task.root_tid());
+        let status = ExitStatus::Signaled { signal: Signal::SIGKILL, has_dumped_core: false };
+        self.task.group.exit(status);
+        State::Exit(status)
     }
 
     fn handle_fault(&mut self, address: VirtualAddress, access: Access) -> State {

@@ -51,6 +51,11 @@ pub(super) fn is_refusal_of_heap(error: Errno) -> bool {
 }
 
 impl CurrentTask {
+    /// Whether the instruction that did not get on, for a reason that others may have ended meanwhile, is to be tried again.
+    pub(super) fn may_get_on(&mut self) -> bool {
+        !self.standstill.count(&self.registers)
+    }
+
     /// Whether a fault of user code that was served so leaves it hope to get on: a shortage has been dealt with if there was
     /// one, and the instruction is to be tried again.
     pub(super) fn gets_on_after(&mut self, fault: Result<Served, FaultError>) -> Result<(), FaultError> {

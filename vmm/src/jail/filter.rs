@@ -192,6 +192,7 @@ pub(super) fn memory() -> Vec<Condition> {
         | uapi::MAP_NORESERVE
         | uapi::MAP_STACK;
     let advice = [
+        uapi::MADV_POPULATE_READ,
         uapi::MADV_POPULATE_WRITE,
         uapi::MADV_HUGEPAGE,
         uapi::MADV_NOHUGEPAGE,

@@ -20,6 +20,7 @@ use crate::fs::acl::AclKind;
 use crate::fs::lower::{LowerEntry, LowerFile, LowerStatus};
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
 use crate::host::{HostCall, count_call};
+use crate::memory::HostExtent;
 
 /// The longest extended attribute (`XATTR_SIZE_MAX`).
 const MAX_XATTR_LEN: usize = 64 * 1024;
@@ -195,6 +196,11 @@ impl LowerFile for HostNode {
                 result => return Ok(result?),
             }
         }
+    }
+
+    fn host_extent(&self) -> Option<HostExtent> {
+        let file = if self.is_hidden { None } else { self.file_handle().ok() };
+        file.map(|file| HostExtent { file, start: 0 })
     }
 
     fn check_readable(&self) -> Result<(), Errno> {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::format::{self, InodeRecord, MAX_LINK_LEN, MAX_XATTRS_LEN};
+use super::format::{self, CONTENT_ALIGNMENT, InodeRecord, MAX_LINK_LEN, MAX_XATTRS_LEN};
 use super::tree::LayeredTree;
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
 use crate::fs::FileFlags;
 use crate::fs::lower::{LowerEntry, LowerFile, LowerStatus};
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
+use crate::memory::HostExtent;
 
 /// The device that all inodes are on: the overlay has one of its own.
 const DEVICE: u64 = 0;
@@ -112,6 +113,14 @@ impl LowerFile for LayeredFile {
             }
             _ => Ok(0),
         }
+    }
+
+    fn host_extent(&self) -> Option<HostExtent> {
+        // What fills up the last page is zeroes.
+        let is_mappable =
+            self.kind == FileKind::Regular && self.inode.start.is_multiple_of(CONTENT_ALIGNMENT);
+        let file = self.tree.contents_of(self.inode.layer).filter(|_| is_mappable)?;
+        Some(HostExtent { file: file.clone(), start: self.inode.start })
     }
 
     fn check_readable(&self) -> Result<(), Errno> {

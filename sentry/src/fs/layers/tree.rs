@@ -21,7 +21,7 @@ pub struct LayeredTree {
     index: OwnedFd,
     header: Header,
     places: Places,
-    contents: Vec<OwnedFd>,
+    contents: Vec<Arc<OwnedFd>>,
 }
 
 impl LayeredTree {
@@ -38,6 +38,7 @@ impl LayeredTree {
         let is_whole = header.magic == MAGIC && places.end == len && header.inodes > 0;
         let has_layers = contents.len() == header.layers as usize && contents.len() <= MAX_LAYERS;
         if is_whole && has_layers {
+            let contents = contents.into_iter().map(Arc::new).collect();
             Ok(Arc::new(Self { index, header, places, contents }))
         } else {
             Err(Errno::EIO)
@@ -73,7 +74,12 @@ impl LayeredTree {
 
     /// Reads contents of the layer `layer`, from `position` of it on.
     pub(super) fn read_contents(&self, layer: u32, buffer: &mut [u8], position: u64) -> Result<usize, Errno> {
-        read_at(self.contents.get(layer as usize).ok_or(Errno::EIO)?, buffer, position)
+        read_at(self.contents_of(layer).ok_or(Errno::EIO)?, buffer, position)
+    }
+
+    /// What holds the contents of the layer `layer`.
+    pub(super) fn contents_of(&self, layer: u32) -> Option<&Arc<OwnedFd>> {
+        self.contents.get(layer as usize)
     }
 
     /// All entries of `directory` with their names.

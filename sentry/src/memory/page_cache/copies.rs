@@ -1,7 +1,7 @@
 //! Pages of which user code is shown copies (see [`MemoryManager::rewrite_call`](crate::memory::MemoryManager::rewrite_call)).
 //!
 //! A copy is right for as long as nobody writes to the file. So who is about to write has all of them taken back first, and
-//! there are none meanwhile.
+//! there are none meanwhile. So it is with [the host's own pages](super::host_pages).
 
 use super::PageCache;
 
@@ -23,6 +23,18 @@ impl Drop for Writing<'_> {
     }
 }
 
+impl Copies {
+    /// Mappers show something that they must not once somebody writes.
+    pub(super) fn note_shown(&mut self) {
+        self.are_shown = true;
+    }
+
+    /// Whether mappers may show such.
+    pub(super) fn are_shown(&self) -> bool {
+        self.are_shown
+    }
+}
+
 impl PageCache {
     /// Whether copies of pages may be shown from now on. With the mapper's lock held, until they are.
     pub(in crate::memory) fn allows_copies(&self) -> bool {
@@ -39,6 +51,7 @@ impl PageCache {
     /// Begins to write: no copies are shown until the value is dropped. With no lock of the memory room held.
     pub(super) fn begin_write(&self) -> Writing<'_> {
         self.copies.lock().writers += 1;
+        self.keep_own_pages();
         self.take_back_copies();
         Writing(self)
     }

@@ -11,6 +11,9 @@ use super::PageCache;
 use crate::Errno;
 use crate::pace::Pace;
 
+/// A file that so many address spaces have mapped is worth memory of its own.
+const MANY_MAPPERS: usize = 8;
+
 /// An address space that maps pages of caches.
 pub(in crate::memory) trait Mapper: Send + Sync {
     /// Unmaps `pages` of the cache with id `cache`; the private copies of them too if `including_private`. It does so in steps, at
@@ -28,6 +31,8 @@ pub(super) struct Mappers {
     /// Mappings that may write to the file.
     writable: usize,
     forbids_writable: bool,
+    /// How many address spaces have begun to map the file.
+    ever: usize,
 }
 
 struct Entry {
@@ -47,7 +52,9 @@ impl Mappers {
     }
 
     fn add(&mut self, id: u64, mapper: Weak<dyn Mapper>, is_writable: bool) {
-        self.by_id.entry(id).or_insert(Entry { mapper, mappings: 0 }).mappings += 1;
+        let entry = self.by_id.entry(id).or_insert(Entry { mapper, mappings: 0 });
+        self.ever += usize::from(entry.mappings == 0);
+        entry.mappings += 1;
         self.writable += usize::from(is_writable);
     }
 
@@ -89,7 +96,8 @@ impl PageCache {
         self.mappers.lock().by_id.values().map(|entry| entry.mappings).sum()
     }
 
-    /// Counts one more mapping by `mapper`, which writes to the file if `is_writable`.
+    /// Counts one more mapping by `mapper`, which writes to the file if `is_writable`: then it asks afterwards that copies be
+    /// [taken back](PageCache::take_back_copies).
     ///
     /// # Errors
     /// EPERM: such mappings are forbidden.
@@ -99,6 +107,9 @@ impl PageCache {
         mapper: Weak<dyn Mapper>,
         is_writable: bool,
     ) -> Result<Attachment, Errno> {
+        if is_writable || self.mappers.lock().ever >= MANY_MAPPERS {
+            self.keep_own_pages();
+        }
         let mut mappers = self.mappers.lock();
         if is_writable && mappers.forbids_writable {
             return Err(Errno::EPERM);

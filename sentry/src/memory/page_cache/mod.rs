@@ -9,6 +9,7 @@
 
 mod copies;
 mod holes;
+mod host_pages;
 mod io;
 mod mappers;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::memory::frame::{Frame, FrameBatch, FrameNumber};
 use crate::memory::table::{Entry, EntryFlags, FrameTable};
 use crate::memory::{FrameUse, MemoryAccount};
 use copies::Copies;
+pub use host_pages::HostExtent;
 use mappers::Mappers;
 pub(in crate::memory) use mappers::{Attachment, Mapper};
 
@@ -49,6 +51,11 @@ pub trait PageSource: Send + Sync {
     /// # Errors
     /// The file could not be read.
     fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno>;
+
+    /// Where the host has the file's bytes, if its own pages of them may be shown: who may change them means to.
+    fn host_extent(&self) -> Option<HostExtent> {
+        None
+    }
 
     /// Whether what mappings change is to go back there. If so the file is read and written there, not in the cache.
     fn takes_changes(&self) -> bool {
@@ -143,6 +150,10 @@ struct State {
     window: u64,
     /// Where reclaiming goes on, so that the pages fetched last go last.
     hand: u64,
+    /// The host's own pages are shown: nobody has begun to write.
+    shows_host: bool,
+    /// How many of the pages are the host's.
+    host_pages: u64,
 }
 
 impl PageCache {
@@ -171,6 +182,8 @@ impl PageCache {
                 next_read: 0,
                 window: 0,
                 hand: 0,
+                shows_host: source.as_ref().is_some_and(|source| !source.takes_changes()),
+                host_pages: 0,
             }),
             source,
             mappers: Mutex::default(),
@@ -285,6 +298,9 @@ impl PageCache {
         payer: Option<&MemoryAccount>,
     ) -> Result<(), Errno> {
         let Some(source) = &self.source else { return Ok(()) };
+        if self.take_over_from_host(needed, &pages) {
+            return Ok(());
+        }
         if self.frames.free_frames() < pages.end.saturating_sub(pages.start) {
             // Making room for the neighbours could take the page itself away again.
             pages = needed..needed + 1;
@@ -438,27 +454,34 @@ impl PageCache {
         &self,
         state: &mut State,
         pages: Range<u64>,
-        wanted: impl FnMut(u64, Entry) -> bool,
+        mut wanted: impl FnMut(u64, Entry) -> bool,
     ) -> FrameBatch {
         let mut removed = FrameBatch::new(&self.frames);
-        let changed_before = state.pages.marked_len();
-        state.pages.take(pages, &mut removed, wanted);
-        self.count_removed(removed.len() as i64, changed_before - state.pages.marked_len());
+        let (changed_before, mut of_host) = (state.pages.marked_len(), 0);
+        state.pages.take(pages, &mut removed, |page, entry| {
+            let is_taken = wanted(page, entry);
+            of_host += u64::from(is_taken && entry.has(EntryFlags::OF_HOST));
+            is_taken
+        });
+        state.host_pages -= of_host;
+        let changed = changed_before - state.pages.marked_len();
+        self.count_removed(removed.len() as u64 - of_host, changed);
         removed
     }
 
-    /// Takes all pages from `first` on out of the cache, however many they are. The frames must stay until they are unmapped.
+    /// Takes all pages from `first` on out of the cache, however many they are. None is the host's. The frames must stay until
+    /// they are unmapped.
     fn cut(&self, state: &mut State, first: u64) -> FrameTable {
         let removed = state.pages.split_off(first);
-        self.count_removed(removed.len() as i64, removed.marked_len());
+        self.count_removed(removed.len(), removed.marked_len());
         removed
     }
 
-    /// Counts pages that have left the cache, of which `changed` were not as in the source.
-    fn count_removed(&self, pages: i64, changed: u64) {
+    /// Counts pages that have left the cache and were not the host's, of which `changed` were not as in the source.
+    fn count_removed(&self, pages: u64, changed: u64) {
         self.uncharge(changed);
-        self.frames.count_cached(self.kind(), -pages);
-        self.frames.count_clean(changed as i64 - pages);
+        self.frames.count_cached(self.kind(), -(pages as i64));
+        self.frames.count_clean(changed as i64 - pages as i64);
     }
 
     /// Makes an entry count as changed, if it does not yet.
@@ -496,8 +519,10 @@ impl PageCache {
 impl Drop for PageCache {
     fn drop(&mut self) {
         let none = FrameTable::new(&self.frames);
-        let pages = std::mem::replace(&mut self.state.get_mut().pages, none);
-        self.count_removed(pages.len() as i64, pages.marked_len());
+        let state = self.state.get_mut();
+        let pages = std::mem::replace(&mut state.pages, none);
+        let own = pages.len() - state.host_pages;
+        self.count_removed(own, pages.marked_len());
         self.frames.leave(pages);
     }
 }

@@ -1,8 +1,12 @@
 //! Files as their readers and writers see them.
 
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+
 use super::*;
-use crate::platform::Platform;
 use crate::platform::fake::FakePlatform;
+use crate::platform::{Platform, losses};
 
 const PAGE: usize = PAGE_SIZE as usize;
 
@@ -160,4 +164,68 @@ fn nobody_shows_copies_of_pages_that_are_being_written() {
     assert!(!cache.allows_copies());
     drop(writable);
     assert!(cache.allows_copies());
+}
+
+/// A file of the host.
+struct OfHost(Arc<OwnedFd>);
+
+impl PageSource for OfHost {
+    fn fill(&self, offset: u64, destination: VolatileSlice<'_>) -> Result<(), Errno> {
+        let read = |portion: &mut [u8], position| Ok(rustix::io::pread(&self.0, portion, position)?);
+        fill_by_reads(offset, destination, read).map(drop)
+    }
+
+    fn host_extent(&self) -> Option<HostExtent> {
+        Some(HostExtent { file: self.0.clone(), start: 0 })
+    }
+}
+
+/// A file of `expected` bytes, and its cache with all pages in it.
+fn shown(frames: &Arc<FrameAllocator>, expected: &[u8]) -> (File, Arc<PageCache>) {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(expected).unwrap();
+    let source = OfHost(Arc::new(file.try_clone().unwrap().into()));
+    let cache = PageCache::new(frames, Some(Box::new(source)), expected.len() as u64);
+    cache.populate(3, 0..64, None).unwrap();
+    (file, cache)
+}
+
+/// One test, since a process has one such memory.
+#[test]
+fn pages_of_the_host_are_shown_until_somebody_writes() {
+    let platform: Arc<dyn Platform> = FakePlatform::new(16 << 20).unwrap();
+    platform.memory().allow_files().unwrap();
+    let frames = FrameAllocator::new(&platform, 8 << 20);
+    let size = 40 * PAGE_SIZE + 100;
+    let mut expected: Vec<u8> = (0..size).map(byte_at).collect();
+    let free = frames.free_frames();
+
+    let (_, cache) = shown(&frames, &expected);
+    assert_eq!((cache.pages(), frames.free_frames(), frames.statistics().cached_bytes), (41, free, 0));
+    assert_eq!(contents(&cache), expected);
+    cache.write_at(b"x", 5000, None).unwrap();
+    expected[5000] = b'x';
+    assert_eq!(contents(&cache), expected);
+    assert_eq!(free - frames.free_frames(), cache.pages(), "all pages are the cache's own");
+    assert!(!cache.cut_off_lost());
+    expected[5000] = byte_at(5000);
+    drop(cache);
+    assert_eq!(frames.free_frames(), free);
+
+    // What the host's file loses is cut off.
+    let (file, cache) = shown(&frames, &expected);
+    assert!(!cache.cut_off_lost());
+    file.set_len(PAGE_SIZE + 10).unwrap();
+    assert!(cache.cut_off_lost());
+    assert_eq!(contents(&cache), expected[..PAGE + 10]);
+    assert!(!cache.cut_off_lost());
+
+    // Who touches that before it is known reads zeroes, and can tell.
+    let (file, cache) = shown(&frames, &expected);
+    file.set_len(PAGE_SIZE).unwrap();
+    let before = losses();
+    assert!(contents(&cache)[PAGE..].iter().all(|&byte| byte == 0));
+    assert!(losses() > before);
+    assert!(cache.cut_off_lost());
+    assert_eq!(cache.size(), PAGE_SIZE);
 }

@@ -156,7 +156,7 @@ impl CurrentTask {
             Exit::Syscall => ExitKind::of_call(self.registers.rax),
             Exit::Fault { .. } => ExitKind::Fault(FaultKind::Refused),
             Exit::Exception { vector, .. } => ExitKind::Exception(*vector),
-            Exit::Interrupted | Exit::Broken(_) => ExitKind::Interruption,
+            Exit::Interrupted | Exit::Lost | Exit::Broken(_) => ExitKind::Interruption,
         };
         let now = self.task.cpu_time.noted();
         let Some(profile) = &mut self.profile else { return };
