@@ -57,7 +57,7 @@ impl Member for TaskMember {
         }
     }
 
-    /// As Linux rates processes: what is resident, and oom_score_adj in thousandths of all memory. Where the sentry's heap holds
+    /// As Linux rates processes: what is resident and no page of the host's, and oom_score_adj in thousandths of all memory. Where the sentry's heap holds
     /// more for it than that, this counts in its place: what little it holds for all does not decide between two that are alike.
     fn badness(&self, total_pages: u64) -> Option<i64> {
         let task = self.0.upgrade()?;
@@ -68,8 +68,11 @@ impl Member for TaskMember {
         }
         let pages = |bytes: u64| i64::try_from(bytes >> crate::platform::PAGE_SHIFT).unwrap_or(i64::MAX);
         let thousandth = i64::try_from(total_pages / 1000).unwrap_or(i64::MAX);
-        let used_bytes = task.memory()?.resident_bytes().max(task.heap().used_bytes());
-        Some(pages(used_bytes).saturating_add(adjustment.saturating_mul(thousandth)))
+        let used_bytes = task.memory()?.freeable_bytes().max(task.heap().used_bytes());
+        let used_pages = pages(used_bytes);
+        // A few pages do not decide between two that are alike, either: then it is the younger.
+        let used_pages = used_pages - used_pages.checked_rem(thousandth).unwrap_or(0);
+        Some(used_pages.saturating_add(adjustment.saturating_mul(thousandth)))
     }
 
     fn cpu_usage(&self) -> CpuUsage {
