@@ -455,6 +455,7 @@ fn garbage_never_breaks_the_host() {
                         let code = bytes.get(at..).map(|code| &code[..code.len().min(16)]);
                         panic!("{reason}: {registers:x?}, code {code:x?}")
                     }
+                    Exit::Lost => panic!("no file is mapped: {registers:x?}"),
                     Exit::Interrupted => break,
                     Exit::Exception { .. } | Exit::Fault { .. } => {
                         registers.rip = registers.rip.wrapping_add(1)
