@@ -27,7 +27,7 @@ const ROOMS: &[&[&str]] = &[
     &["virtual_cpus"],
     &["abi", "core_settings", "heap", "host", "pace", "process_identity", "settings", "slices", "wait"],
     &["platform"],
-    &["errno"],
+    &["errno", "width"],
 ];
 
 /// Who may name each other across a row.

@@ -25,6 +25,9 @@ impl TaskMember {
     }
 }
 
+/// Processes whose pages differ by less are alike where the largest is looked for.
+const ALIKE_PAGES: i64 = 256;
+
 impl Member for TaskMember {
     fn kill(&self) {
         if let Some(task) = self.0.upgrade() {
@@ -57,8 +60,9 @@ impl Member for TaskMember {
         }
     }
 
-    /// As Linux rates processes: what is resident and no page of the host's, and oom_score_adj in thousandths of all memory. Where the sentry's heap holds
-    /// more for it than that, this counts in its place: what little it holds for all does not decide between two that are alike.
+    /// As Linux rates processes: what is resident and no page of the host's, and oom_score_adj in thousandths of all memory. Where
+    /// the sentry's heap holds more for it than that, this counts in its place: what little it holds for all does not decide
+    /// between two that are alike.
     fn badness(&self, total_pages: u64) -> Option<i64> {
         let task = self.0.upgrade()?;
         let adjustment = i64::from(task.group.out_of_memory_adjustment());
@@ -70,8 +74,8 @@ impl Member for TaskMember {
         let thousandth = i64::try_from(total_pages / 1000).unwrap_or(i64::MAX);
         let used_bytes = task.memory()?.freeable_bytes().max(task.heap().used_bytes());
         let used_pages = pages(used_bytes);
-        // A few pages do not decide between two that are alike, either: then it is the younger.
-        let used_pages = used_pages - used_pages.checked_rem(thousandth).unwrap_or(0);
+        // Nor does less than a mebibyte: then it is the younger.
+        let used_pages = used_pages - used_pages % ALIKE_PAGES;
         Some(used_pages.saturating_add(adjustment.saturating_mul(thousandth)))
     }
 

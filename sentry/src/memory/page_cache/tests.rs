@@ -152,7 +152,8 @@ fn nobody_shows_copies_of_pages_that_are_being_written() {
     let writing = cache.begin_write();
     assert!(!cache.allows_copies());
     drop(writing);
-    let changes: [fn(&PageCache, u64) -> Result<(), Errno>; 2] =
+    type Change = fn(&PageCache, u64) -> Result<(), Errno>;
+    let changes: [Change; 2] =
         [|cache, at| cache.resize(at, &Unhurried), |cache, at| cache.punch_hole(at, PAGE_SIZE, &Unhurried)];
     for change in changes {
         assert!(cache.allows_copies());

@@ -91,7 +91,7 @@ extern "C" fn on_bus_error(signal: c_int, info: *mut libc::siginfo_t, context: *
 fn replace_lost(address: usize) -> bool {
     let (start, len_bytes) =
         (GUARDED.start.load(Ordering::Acquire), GUARDED.len_bytes.load(Ordering::Acquire));
-    if !address.checked_sub(start).is_some_and(|offset| offset < len_bytes) {
+    if address.checked_sub(start).is_none_or(|offset| offset >= len_bytes) {
         return false;
     }
     let page = PAGE_SIZE as usize;
