@@ -378,6 +378,8 @@ static void routes(void) {
 
 static void terminals(void) {
   most_descriptors();
+  // Some hosts let nobody but root have one.
+  if (access("/dev/ptmx", R_OK | W_OK) < 0 && errno == EACCES) return;
   for (long i = 0; goes_on(i); i++) {
     if (!made(open("/dev/ptmx", O_RDWR | O_NOCTTY), ENOSPC, EMFILE, ENFILE)) return;
   }
