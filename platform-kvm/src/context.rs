@@ -141,6 +141,12 @@ impl KvmContext {
                 }
                 self.call_dispatcher(&dispatcher, lane);
             }
+            // Nobody may have kicked it: it has unblocked a signal itself, or somebody else's kick has ended the run.
+            (Crossing::Settled, Stop::Exit(Exit::Syscall) | Stop::Kicked)
+                if served.is_some_and(|served| served.must_stop) =>
+            {
+                return Some(Stop::Exit(Exit::Interrupted));
+            }
             (Crossing::Settled, Stop::Exit(Exit::Syscall)) => return None,
             // A program that steps itself: the instruction that stands there traps in its turn.
             (Crossing::Settled, Stop::Exit(Exit::Exception { .. } | Exit::Fault { .. })) => {

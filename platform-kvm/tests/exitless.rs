@@ -327,6 +327,40 @@ fn a_forged_call_page_harms_nobody_else() {
     other.check_end(&exit, &program(CMP));
 }
 
+#[test]
+fn who_is_to_stop_does_so_although_nobody_kicks() {
+    let code = program(CMP);
+    let mut run = Run::new(&code);
+    let mut stopper = Stopper::default();
+    let exit = loop {
+        match run.context.run_served(&run.space, &mut run.registers, &mut stopper) {
+            Exit::Syscall => run.serve(),
+            Exit::Interrupted => stopper.is_to_stop = false,
+            exit => break exit,
+        }
+        assert!(!stopper.is_to_stop, "it made a call first");
+    };
+    assert!(stopper.served > 0);
+    run.server.served = stopper.served;
+    run.check_end(&exit, &code);
+}
+
+/// Serves calls, and has the context stop after each.
+#[derive(Default)]
+struct Stopper {
+    served: u64,
+    is_to_stop: bool,
+}
+
+impl CallServer for Stopper {
+    fn serve(&mut self, _number: u64, _arguments: [u64; 6]) -> Reply {
+        assert!(!self.is_to_stop, "it went on");
+        self.is_to_stop = true;
+        self.served += 1;
+        Reply::ValueAndStop(ANSWER)
+    }
+}
+
 /// Serves whatever comes.
 struct Anything;
 

@@ -54,6 +54,8 @@ pub(crate) struct Served {
     pub(crate) sequence: u64,
     /// The value for RAX.
     pub(crate) value: u64,
+    /// The context stops before it goes on.
+    pub(crate) must_stop: bool,
 }
 
 /// Takes the server back, on every path.
@@ -194,8 +196,9 @@ impl Lane {
         let reply = unsafe { server.as_mut() }.serve(request.number, request.arguments);
         match reply {
             Reply::Value(value) | Reply::ValueAndStop(value) => {
-                *served = Some(Served { sequence: request.sequence, value });
-                if matches!(reply, Reply::Value(_)) {
+                let must_stop = matches!(reply, Reply::ValueAndStop(_));
+                *served = Some(Served { sequence: request.sequence, value, must_stop });
+                if !must_stop {
                     self.page().answer(request.sequence, Some(value));
                 }
             }

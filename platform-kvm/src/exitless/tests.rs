@@ -127,12 +127,12 @@ fn a_stop_anywhere_is_before_or_after_the_call() {
                 continue;
             }
             // The same with an answer.
-            let served = Served { sequence: page.sequence(), value: 7 };
+            let served = Served { sequence: page.sequence(), value: 7, must_stop: false };
             registers = Registers { rip, rax: 1, ..Registers::default() };
             settle(&gate, &sites, page, Some(served), false, &mut registers);
             assert_eq!((registers.rip, registers.rax), (site.after(), 7), "{rip:#x}");
             // One of an earlier request is none.
-            let served = Served { sequence: page.sequence() - 1, value: 7 };
+            let served = Served { sequence: page.sequence() - 1, value: 7, must_stop: false };
             registers = Registers { rip, rax: 1, ..Registers::default() };
             settle(&gate, &sites, page, Some(served), false, &mut registers);
             assert_eq!((registers.rip, registers.rax), (site.syscall, 39), "{rip:#x}");
