@@ -201,7 +201,8 @@ fn is_file_call(task: &CurrentTask, call: Sysno, arguments: [u64; 6]) -> bool {
     };
     match call {
         Sysno::read | Sysno::pread64 => {
-            third <= LEN_MAX && is_file(&|file| file.file().read_pace().is_none())
+            third <= LEN_MAX
+                && is_file(&|file| file.file().read_pace().is_none() && takes_what_is_there(file))
         }
         Sysno::write | Sysno::pwrite64 => is_file(&|file| is_taken_whole(file, third)),
         // How much is to be moved is known later: no more than a regular file takes anyway.
@@ -271,6 +272,8 @@ fn is_plain_ioctl(request: u64) -> bool {
 /// What is done to a socket.
 fn is_socket_call(task: &CurrentTask, call: Sysno, arguments: [u64; 6]) -> bool {
     let [first, _, third, fourth, ..] = arguments;
+    let is_file =
+        |wanted: &dyn Fn(&FileDescription) -> bool| task.file(Fd(int(first))).is_ok_and(|file| wanted(&file));
     match call {
         Sysno::socket
         | Sysno::socketpair
@@ -283,18 +286,23 @@ fn is_socket_call(task: &CurrentTask, call: Sysno, arguments: [u64; 6]) -> bool 
         | Sysno::getsockopt
         | Sysno::setsockopt
         | Sysno::shutdown => true,
-        Sysno::recvfrom => third <= LEN_MAX && !waits_for_all(fourth),
-        Sysno::recvmsg => !waits_for_all(third),
+        Sysno::recvfrom => third <= LEN_MAX && !waits_for_all(fourth) && is_file(&takes_what_is_there),
+        Sysno::recvmsg => !waits_for_all(third) && is_file(&takes_what_is_there),
         Sysno::sendto => {
             let is_whole = |file: &FileDescription| is_taken_whole(file, third) || is_never_waiting(fourth);
-            third <= LEN_MAX && task.file(Fd(int(first))).is_ok_and(|file| is_whole(&file))
+            third <= LEN_MAX && is_file(&is_whole)
         }
         Sysno::sendmsg => {
-            let is_nonblocking = |file: &FileDescription| file.flags().contains(OpenFlags::NONBLOCK);
-            is_never_waiting(third) || task.file(Fd(int(first))).is_ok_and(|file| is_nonblocking(&file))
+            is_never_waiting(third) || is_file(&|file| file.flags().contains(OpenFlags::NONBLOCK))
         }
         _ => false,
     }
+}
+
+/// Whether reading it does not wait for more once there is something (SO_RCVLOWAT).
+fn takes_what_is_there(file: &FileDescription) -> bool {
+    let socket = file.downcast::<SocketFile>();
+    socket.is_none_or(|file| file.socket().common().options().receive_low_water <= 1)
 }
 
 fn waits_for_all(flags: u64) -> bool {

@@ -77,7 +77,8 @@ impl CallServer for Lent<'_> {
     fn answers(&mut self) -> Answers {
         let Self { task, dispatcher } = self;
         // Another thread could have this one's calls filtered, while it is in user code.
-        if !task.may_be_served_lent() || task.task.group.threads.live() != 1 {
+        let is_known = task.task.group.threads.live() == 1 && task.has_final_numbers();
+        if !task.may_be_served_lent() || !is_known {
             return Answers::default();
         }
         task.answers_in_advance(*dispatcher)
@@ -117,6 +118,17 @@ impl CallServer for Lent<'_> {
 }
 
 impl CurrentTask {
+    /// Whether users and groups have numbers in the task's user namespace, which then stay: whoever writes the maps, which may
+    /// be somebody else, changes what its credentials look like.
+    fn has_final_numbers(&self) -> bool {
+        let credentials = self.credentials();
+        let namespace = &credentials.user_namespace;
+        namespace.maps_uid(credentials.effective_uid)
+            && namespace.maps_gid(credentials.effective_gid)
+            && namespace.maps_uid(credentials.real_uid)
+            && namespace.maps_gid(credentials.real_gid)
+    }
+
     fn answers_in_advance(&mut self, dispatcher: &dyn Dispatcher) -> Answers {
         let (credentials, number) = (self.credentials(), self.task.tid());
         // Before the parent is looked for: a change that comes later is seen the next time.
