@@ -297,28 +297,29 @@ impl UserfaultFile {
     }
 
     fn zero(&self, caller: &dyn Caller, place: VirtualAddress) -> Result<usize, Errno> {
-        let [start, len_bytes, mode, _]: [u64; 4] = caller.memory().read_object(place)?;
-        check_range(start, len_bytes)?;
-        if mode & !DONT_WAKE != 0 {
-            return Err(Errno::EINVAL);
-        }
-        let memory = self.context.memory()?;
-        let done = self.each_page(caller, start..start + len_bytes, |address| {
-            memory.install_page(address, None, (self.context.id, false))
-        });
-        self.finish(caller, (place, 24), (start, len_bytes), done, mode & DONT_WAKE != 0)
+        let id = self.context.id;
+        self.resolve(caller, place, |memory, address| memory.install_page(address, None, (id, false)))
     }
 
     fn go_on(&self, caller: &dyn Caller, place: VirtualAddress) -> Result<usize, Errno> {
+        let id = self.context.id;
+        self.resolve(caller, place, |memory, address| memory.continue_page(address, id))
+    }
+
+    /// Does `operation` for each page of the range at `place`, and wakes who waits for them unless told not to.
+    fn resolve(
+        &self,
+        caller: &dyn Caller,
+        place: VirtualAddress,
+        operation: impl Fn(&MemoryManager, VirtualAddress) -> Result<(), Errno>,
+    ) -> Result<usize, Errno> {
         let [start, len_bytes, mode, _]: [u64; 4] = caller.memory().read_object(place)?;
         check_range(start, len_bytes)?;
         if mode & !DONT_WAKE != 0 {
             return Err(Errno::EINVAL);
         }
         let memory = self.context.memory()?;
-        let done = self.each_page(caller, start..start + len_bytes, |address| {
-            memory.continue_page(address, self.context.id)
-        });
+        let done = self.each_page(caller, start..start + len_bytes, |address| operation(&memory, address));
         self.finish(caller, (place, 24), (start, len_bytes), done, mode & DONT_WAKE != 0)
     }
 

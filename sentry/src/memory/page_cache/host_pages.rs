@@ -56,11 +56,7 @@ impl PageCache {
             self.keep_own_pages();
             return false;
         };
-        let (gaps, generation) = {
-            let state = self.state.read();
-            let pages = pages.start..pages.end.min(pages_of(state.source_end));
-            (state.pages.gaps(pages), state.generation)
-        };
+        let (gaps, generation) = self.missing_from_source(pages);
         for gap in gaps {
             let mut next = gap.start;
             while next < gap.end {

@@ -289,6 +289,13 @@ impl PageCache {
         Ok(Presence::Ready)
     }
 
+    /// The parts of `pages` that the source has and the cache lacks, and the generation that they are of.
+    fn missing_from_source(&self, pages: &Range<u64>) -> (Vec<Range<u64>>, u64) {
+        let state = self.state.read();
+        let pages = pages.start..pages.end.min(pages_of(state.source_end));
+        (state.pages.gaps(pages), state.generation)
+    }
+
     /// Fetches page `needed`, and what else is missing of `pages` around it, from the source; `payer` pays. Called with no
     /// lock held. That the page is there afterwards is likely, not sure: it may have been removed again.
     pub(in crate::memory) fn populate(
@@ -305,11 +312,7 @@ impl PageCache {
             // Making room for the neighbours could take the page itself away again.
             pages = needed..needed + 1;
         }
-        let (gaps, generation) = {
-            let state = self.state.read();
-            let pages = pages.start..pages.end.min(pages_of(state.source_end));
-            (state.pages.gaps(pages), state.generation)
-        };
+        let (gaps, generation) = self.missing_from_source(&pages);
         for gap in gaps {
             let mut next = gap.start;
             while next < gap.end {
