@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{File, Metadata, OpenFiles, TransferUnit};
+use super::{File, Metadata, OpenFiles, Splicing, TransferUnit};
 use crate::Errno;
 use crate::wait::{Events, WaitQueue};
 
@@ -110,12 +110,8 @@ impl File for EventFile {
         )
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn check_write_len(&self, len_bytes: u64) -> Result<(), Errno> {

@@ -28,6 +28,17 @@ pub struct DirectoryEntry {
     pub name: Vec<u8>,
 }
 
+bitflags::bitflags! {
+    /// Which ways splice(2) and its kin can move data through a file.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Splicing: u8 {
+        /// Into it.
+        const IN = 1;
+        /// Out of it.
+        const OUT = 2;
+    }
+}
+
 /// What a stream is read or written in: a unit that user memory does not hold as a whole counts for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferUnit {
@@ -253,9 +264,9 @@ pub trait File: Send + Sync + Any {
         !self.is_sequence()
     }
 
-    /// Whether splice(2) and its kin can move data out of it.
-    fn moves_out(&self) -> bool {
-        true
+    /// Which ways splice(2) and its kin can move data.
+    fn splicing(&self) -> Splicing {
+        Splicing::all()
     }
 
     /// Fails if nothing of `len_bytes` bytes can be written, which is said before anything of user memory.
@@ -274,11 +285,6 @@ pub trait File: Send + Sync + Any {
     /// Whether a read, or a write, can be made not to wait (RWF_NOWAIT).
     fn offers_nowait(&self, _is_write: bool) -> bool {
         false
-    }
-
-    /// Whether splice(2) and its kin can move data into it.
-    fn moves_in(&self) -> bool {
-        true
     }
 
     /// Whether writev(2) writes each buffer by itself.

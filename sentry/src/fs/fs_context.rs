@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 use super::{
     File, FileDescription, FileKind, Instance, Metadata, Mount, MountFlags, MountNamespace, OpenFlags,
+    Splicing,
 };
 use crate::Errno;
 use crate::cred::{Credentials, Namespace};
@@ -207,12 +208,8 @@ impl File for FsContext {
         "anon_inode:[fscontext]".into()
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use linux_raw_sys::general as uapi;
 
-use super::{Caller, File, Metadata};
+use super::{Caller, File, Metadata, Splicing};
 use crate::Errno;
 use crate::memory::PageCache;
 
@@ -30,12 +30,8 @@ impl File for HugeFile {
         false
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn is_seekable(&self) -> bool {

@@ -9,7 +9,7 @@ use linux_raw_sys::ioctl as requests;
 use super::anonymous::AnonymousInode;
 use super::dentry::Dentry;
 use super::metadata::FileKind;
-use super::{File, FileDescription, Metadata, OpenFiles, OpenFlags, Path};
+use super::{File, FileDescription, Metadata, OpenFiles, OpenFlags, Path, Splicing};
 use crate::Errno;
 use crate::cred::Credentials;
 use crate::landlock::{Domain, FileAccess, FileKey, Handled, LayerMasks, Ruleset};
@@ -336,12 +336,8 @@ impl File for RulesetFile {
         "anon_inode:[landlock-ruleset]".into()
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -90,7 +90,7 @@ pub use caller::Caller;
 pub use dentry::Dentry;
 pub use descriptor_table::{DescriptorBounds, DescriptorTable};
 pub use fd::Fd;
-pub use file::{Collector, DirectoryEntry, File, OuterPosition, PipeEnd, ReadPace, TransferUnit};
+pub use file::{Collector, DirectoryEntry, File, OuterPosition, PipeEnd, ReadPace, Splicing, TransferUnit};
 pub use file_description::FileDescription;
 pub use file_flags::FileFlags;
 pub use file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::dentry::Dentry;
 use super::mount::{FileSystem, FileSystemInfo, Mount};
 use super::{
-    Caller, DeviceNumber, File, FileDescription, FileKind, Inode, Metadata, OpenFlags, Path, Viewer,
+    Caller, DeviceNumber, File, FileDescription, FileKind, Inode, Metadata, OpenFlags, Path, Splicing, Viewer,
 };
 use crate::Errno;
 use crate::cred::{Namespace, NamespaceKind, UserNamespace};
@@ -130,12 +130,8 @@ impl File for NamespaceFile {
         }
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {

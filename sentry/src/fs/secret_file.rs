@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::{File, Metadata};
+use super::{File, Metadata, Splicing};
 use crate::Errno;
 use crate::memory::PageCache;
 
@@ -26,12 +26,8 @@ impl File for SecretFile {
         false
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn page_cache(&self) -> Result<Arc<PageCache>, Errno> {

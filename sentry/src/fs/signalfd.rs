@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, Metadata, OpenFiles, TransferUnit};
+use super::{Caller, File, Metadata, OpenFiles, Splicing, TransferUnit};
 use crate::Errno;
 use crate::abi::SignalfdSiginfo;
 use crate::wait::{Events, WaitQueue};
@@ -110,12 +110,8 @@ impl File for SignalFile {
         format!("sigmask:\t{:016x}\n", *self.mask.lock())
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn offers_nowait(&self, _is_write: bool) -> bool {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, Metadata, OpenFiles, TransferUnit};
+use super::{Caller, File, Metadata, OpenFiles, Splicing, TransferUnit};
 use crate::Errno;
 use crate::platform::VirtualAddress;
 use crate::time::{Expire, TimeSource, TimerHandle, TimerQueue, TimerSetting};
@@ -209,12 +209,8 @@ impl File for TimerFile {
         )
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn offers_nowait(&self, _is_write: bool) -> bool {

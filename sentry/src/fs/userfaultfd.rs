@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, Metadata, OpenFiles, OpenFlags, sleeper};
+use super::{Caller, File, Metadata, OpenFiles, OpenFlags, Splicing, sleeper};
 use crate::Errno;
 use crate::heap;
 use crate::memory::{FaultError, FaultHandler, MemoryManager, UserFault, UserfaultModes};
@@ -392,12 +392,8 @@ impl File for UserfaultFile {
         false
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn read_unit(&self) -> super::TransferUnit {

@@ -8,7 +8,7 @@ use super::memory::RingMemory;
 use super::{Ring, word};
 use crate::Errno;
 use crate::fs::anonymous::AnonymousInode;
-use crate::fs::{File, Metadata, OpenFiles};
+use crate::fs::{File, Metadata, OpenFiles, Splicing};
 use crate::memory::PageCache;
 use crate::wait::{Events, WaitQueue};
 
@@ -93,12 +93,8 @@ impl File for RingFile {
         text
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::Errno;
 use crate::abi::SeccompData;
 use crate::fs::anonymous::AnonymousInode;
-use crate::fs::{Fd, File, FileDescription, Metadata, OpenFiles};
+use crate::fs::{Fd, File, FileDescription, Metadata, OpenFiles, Splicing};
 use crate::wait::{Events, WaitQueue};
 
 /// What a supervisor says of a call.
@@ -363,12 +363,8 @@ impl File for ListenerFile {
         "anon_inode:seccomp notify".into()
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -15,7 +15,7 @@ use crate::abi::Iovec;
 use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inotify::WatchMask;
 use crate::fs::pipe::{Manner, PipeFile};
-use crate::fs::{Fd, File, FileDescription, FileKind, OpenFlags, PipeEnd};
+use crate::fs::{Fd, File, FileDescription, FileKind, OpenFlags, PipeEnd, Splicing};
 use crate::net::SocketFile;
 use crate::pace::Pace;
 use crate::platform::PAGE_SIZE;
@@ -311,8 +311,9 @@ fn check_modes(source: &FileDescription, target: &FileDescription) -> Result<(),
 
 fn check_directions(source: &FileDescription, target: &FileDescription) -> Result<(), Errno> {
     check_modes(source, target)?;
-    let is_source = source.file().moves_out() && source.metadata()?.kind() != FileKind::Directory;
-    if is_source && target.file().moves_in() { Ok(()) } else { Err(Errno::EINVAL) }
+    let is_source =
+        source.file().splicing().contains(Splicing::OUT) && source.metadata()?.kind() != FileKind::Directory;
+    if is_source && target.file().splicing().contains(Splicing::IN) { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 /// Copies up to `wanted` bytes of a file with positions, and returns how many: fewer at its end, or if something stops it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Task, ThreadGroup};
 use crate::Errno;
 use crate::fs::anonymous::AnonymousInode;
-use crate::fs::{File, Metadata};
+use crate::fs::{File, Metadata, Splicing};
 use crate::wait::{Events, WaitQueue};
 
 /// A descriptor that stands for a process, or one thread of it, whatever becomes of its number.
@@ -99,12 +99,8 @@ impl File for ProcessFile {
         format!("Pid:\t{number}\nNSpid:\t{number}\n")
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -7,7 +7,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::Errno;
 use crate::fs::special::DeviceDriver;
-use crate::fs::{DeviceNumber, File, Inode, Metadata, OpenFlags, Viewer};
+use crate::fs::{DeviceNumber, File, Inode, Metadata, OpenFlags, Splicing, Viewer};
 use crate::memory::{FrameAllocator, PageCache};
 
 /// Which memory device; the values are the minor numbers.
@@ -70,12 +70,12 @@ impl File for MemoryDevice {
         if self.kind == Kind::Full { Err(Errno::ENOSPC) } else { Ok(buffer.len()) }
     }
 
-    fn moves_out(&self) -> bool {
-        self.kind != Kind::Null
-    }
-
-    fn moves_in(&self) -> bool {
-        self.kind != Kind::Full
+    fn splicing(&self) -> Splicing {
+        match self.kind {
+            Kind::Null => Splicing::IN,
+            Kind::Full => Splicing::OUT,
+            _ => Splicing::all(),
+        }
     }
 
     fn write_unseen(&self, len_bytes: usize) -> Option<Result<usize, Errno>> {

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use self::interest::{Interest, Key};
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, FileDescription, Metadata, OpenFiles};
+use super::{Caller, File, FileDescription, Metadata, OpenFiles, Splicing};
 use crate::Errno;
 use crate::heap::{HeapCharge, shrink_queue};
 use crate::platform::VirtualAddress;
@@ -316,12 +316,8 @@ impl File for EpollFile {
         interests.iter().filter(|interest| interest.is_alive()).map(|interest| interest.info()).collect()
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -14,7 +14,7 @@ use crate::Errno;
 use crate::fs::anonymous::AnonymousInode;
 use crate::fs::inotify::{Account, InotifyLimits};
 use crate::fs::operations::open_silently;
-use crate::fs::{Caller, File, Metadata, OpenFiles, OpenFlags, Path, TransferUnit, Viewer};
+use crate::fs::{Caller, File, Metadata, OpenFiles, OpenFlags, Path, Splicing, TransferUnit, Viewer};
 use crate::heap::{HeapCharge, shrink_queue};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
@@ -393,12 +393,8 @@ impl File for FanotifyFile {
         text
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -15,7 +15,7 @@ use crate::Errno;
 use crate::abi::InotifyEvent;
 use crate::cred::KernelUid;
 use crate::fs::anonymous::AnonymousInode;
-use crate::fs::{Caller, Dentry, File, Inode, Metadata, OpenFiles, TransferUnit};
+use crate::fs::{Caller, Dentry, File, Inode, Metadata, OpenFiles, Splicing, TransferUnit};
 use crate::heap::{HeapCharge, shrink_queue};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
@@ -341,12 +341,8 @@ impl File for InotifyFile {
         "anon_inode:inotify".into()
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {

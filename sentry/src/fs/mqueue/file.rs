@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::Errno;
 use crate::fs::locks::LockOwner;
-use crate::fs::{AttributeChanges, File, FileKind, Inode, Metadata, OpenFlags, Timestamp, Viewer};
+use crate::fs::{AttributeChanges, File, FileKind, Inode, Metadata, OpenFlags, Splicing, Timestamp, Viewer};
 use crate::ipc::{NotificationKind, PosixQueue, QueueNode};
 use crate::wait::{Events, WaitQueue};
 
@@ -160,12 +160,8 @@ impl File for QueueFile {
         Ok(*QueueMetadata::of(&self.queue)?.0.lock())
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::file_system_type::{FileSystemType, TypeFlags, check_options};
 use super::pseudo::{Directory, Polling, PseudoInode, Subject};
-use super::{Dentry, DeviceNumber, FileSystem, FileSystemInfo, Inode, Instance, Viewer};
+use super::{Dentry, DeviceNumber, FileSystem, FileSystemInfo, Inode, Instance, Splicing, Viewer};
 use crate::Errno;
 use crate::cred::{Capabilities, Gid, KernelGid, KernelUid, NamespaceKind, UserNamespace};
 use crate::network_settings::{Setting, SettingDirectory};
@@ -175,12 +175,8 @@ impl Subject for About {
     }
 
     /// Files of processes are read only by read(2).
-    fn moves_out(&self) -> bool {
-        self.process_id == 0
-    }
-
-    fn moves_in(&self) -> bool {
-        self.process_id == 0
+    fn splicing(&self) -> Splicing {
+        if self.process_id == 0 { Splicing::all() } else { Splicing::empty() }
     }
 
     fn polling(&self) -> Option<Polling> {

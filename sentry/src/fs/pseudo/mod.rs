@@ -15,7 +15,9 @@ use std::sync::Arc;
 pub(super) use inode::PseudoInode;
 pub(super) use text_pieces::TextPieces;
 
-use super::{Access, Caller, DeviceNumber, File, FileKind, LinkTarget, Metadata, NewNode, Path, Viewer};
+use super::{
+    Access, Caller, DeviceNumber, File, FileKind, LinkTarget, Metadata, NewNode, Path, Splicing, Viewer,
+};
 use crate::Errno;
 use crate::cred::{Credentials, KernelGid, KernelUid};
 
@@ -38,14 +40,9 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
         Errno::ENOENT
     }
 
-    /// Whether splice(2) moves data out of the file that tells of it.
-    fn moves_out(&self) -> bool {
-        true
-    }
-
-    /// Whether splice(2) moves data into the file that tells of it.
-    fn moves_in(&self) -> bool {
-        true
+    /// Which ways splice(2) and its kin move data through the file that tells of it.
+    fn splicing(&self) -> Splicing {
+        Splicing::all()
     }
 
     /// Whether each write to a file stands for itself, wherever it is; else those behind the first have no effect

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Ioctl, Polling, PseudoInode, Reader, Subject, TextPieces, Write, no_ioctl};
 use crate::Errno;
-use crate::fs::{Caller, File, Inode, Metadata, Viewer};
+use crate::fs::{Caller, File, Inode, Metadata, Splicing, Viewer};
 use crate::pace::{Pace, Unhurried};
 use crate::wait::{Events, WaitQueue};
 
@@ -94,12 +94,8 @@ impl<S: Subject> File for TextFile<S> {
         true
     }
 
-    fn moves_out(&self) -> bool {
-        self.inode.subject.moves_out()
-    }
-
-    fn moves_in(&self) -> bool {
-        self.inode.subject.moves_in()
+    fn splicing(&self) -> Splicing {
+        self.inode.subject.splicing()
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {

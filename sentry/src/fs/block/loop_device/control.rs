@@ -8,7 +8,7 @@ use linux_raw_sys::loop_device as uapi;
 use crate::Errno;
 use crate::fs::block::BlockDevices;
 use crate::fs::special::DeviceDriver;
-use crate::fs::{Caller, DeviceNumber, File, Inode, Metadata, OpenFlags, Viewer};
+use crate::fs::{Caller, DeviceNumber, File, Inode, Metadata, OpenFlags, Splicing, Viewer};
 
 /// The driver of devices without a major number of their own: there is one.
 pub struct LoopControl {
@@ -65,12 +65,8 @@ impl File for ControlFile {
         self.inode.metadata()
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use crate::Errno;
 use crate::fs::proc::About;
-use crate::fs::{File, Metadata, Viewer};
+use crate::fs::{File, Metadata, Splicing, Viewer};
 use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
 
@@ -54,12 +54,8 @@ impl File for MemoryFile {
         Ok(())
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -11,7 +11,7 @@ use crate::Errno;
 use crate::cred::{Capabilities, Credentials, IdKind, UserNamespace};
 use crate::fs::permission::permits;
 use crate::fs::pseudo::{Entry, Node};
-use crate::fs::{Access, File, Metadata, Viewer};
+use crate::fs::{Access, File, Metadata, Splicing, Viewer};
 
 /// The longest write to a map is less than a page.
 const MAX_MAP_BYTES: usize = 4095;
@@ -136,12 +136,8 @@ impl File for NamespaceFile {
         Ok(())
     }
 
-    fn moves_out(&self) -> bool {
-        false
-    }
-
-    fn moves_in(&self) -> bool {
-        false
+    fn splicing(&self) -> Splicing {
+        Splicing::empty()
     }
 
     fn as_any(&self) -> &dyn Any {
