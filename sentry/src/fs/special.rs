@@ -38,6 +38,11 @@ impl SpecialFiles {
         Arc::new(Self { files: files.clone(), drivers: RwLock::default() })
     }
 
+    /// The open files that FIFOs are among.
+    pub(super) fn open_files(&self) -> &OpenFiles {
+        &self.files
+    }
+
     /// Has `driver` open the devices of `kind` with the number `major`.
     pub fn register(&self, kind: FileKind, major: u32, driver: Arc<dyn DeviceDriver>) {
         self.drivers.write().insert((kind, major), driver);

@@ -1,6 +1,6 @@
 //! Rings of submissions and completions (`man 7 io_uring`).
 //!
-//! A [`Ring`] shares [memory](memory) with user code. What is submitted becomes a [`Request`], which the submitting task's own
+//! A [`Ring`] shares [`memory`] with user code. What is submitted becomes a [`Request`], which the submitting task's own
 //! thread does as far as it goes without sleeping, as Linux does ([`CurrentTask::attempt`]). A request that waits hears of changes by
 //! its registrations; it is then work that is left to its task, which tries again. So there are no threads here, and a request
 //! acts with the memory, the credentials and the descriptors of the task that it is of. What the operations are, the system calls

@@ -90,7 +90,7 @@ impl NetworkNamespace {
             sysfs: OnceLock::new(),
             netlink,
             unix_sockets: UnixSockets::new(shared.clone(), namespace.clone()),
-            inet_sockets: InetSockets::default(),
+            inet_sockets: InetSockets::new(&shared.timekeeper),
             outside: OnceLock::new(),
             shared,
         })

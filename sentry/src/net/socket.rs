@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use linux_raw_sys::net as uapi;
 use parking_lot::Mutex;
@@ -19,6 +19,7 @@ use crate::fs::{Caller, Collector, FileKind, TaskFs, Viewer};
 use crate::heap::HeapCharge;
 use crate::ipc::CookieReceiver;
 use crate::landlock::Domain;
+use crate::time::{MonotonicTime, Timekeeper};
 use crate::wait::{Events, WaitQueue};
 
 /// The type of a socket.
@@ -101,7 +102,7 @@ pub struct Destination {
 #[derive(Clone, Debug)]
 pub(super) struct PortSpreading {
     /// When it was told.
-    pub(super) told: Instant,
+    pub(super) told: MonotonicTime,
     /// What says it; `None`: nothing does any more.
     pub(super) program: Option<Arc<PacketFilter>>,
 }
@@ -114,6 +115,7 @@ pub struct SocketCommon {
     options: Mutex<SocketOptions>,
     filter: Mutex<Option<Arc<PacketFilter>>>,
     spreading: Mutex<Option<PortSpreading>>,
+    timekeeper: Arc<Timekeeper>,
     /// When what was received last has arrived.
     last_arrival: Mutex<Option<Duration>>,
     inode: AnonymousInode,
@@ -146,6 +148,7 @@ impl SocketCommon {
             options,
             filter,
             spreading,
+            timekeeper: kernel.timekeeper.clone(),
             last_arrival,
             inode,
             landlock,
@@ -242,7 +245,7 @@ impl SocketCommon {
         if program.is_none() && !has_program {
             return Err(Errno::ENOENT);
         }
-        *place = Some(PortSpreading { told: Instant::now(), program });
+        *place = Some(PortSpreading { told: self.timekeeper.monotonic(), program });
         Ok(())
     }
 

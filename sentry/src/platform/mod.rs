@@ -2,7 +2,7 @@
 //!
 //! The sentry never names a hypervisor. It asks a [`Platform`] for guest memory, for [`AddressSpace`]s
 //! (page tables) and for [`Context`]s (the execution state of one task), and everything that user code
-//! does comes back as an [`Exit`]. `platform-kvm` implements the port on KVM; [`fake`] implements it with
+//! does comes back as an [`Exit`]. `platform-kvm` implements the port on KVM; `fake` implements it with
 //! a script, so that the kernel's tests need no KVM.
 
 mod address;

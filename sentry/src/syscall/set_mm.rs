@@ -21,7 +21,7 @@ const MIN_ADDRESS: u64 = 65536;
 /// `struct prctl_mm_map` as the words that it is: the places, the vector, and two halves.
 type Map = [u64; PLACES + 2];
 
-/// Names of the options that set one place, and its index in [`Places`].
+/// Names of the options that set one place, and its index among the places.
 const PLACE_OPTIONS: [(u32, usize); PLACES] = [
     (pr::PR_SET_MM_START_CODE, START_CODE),
     (pr::PR_SET_MM_END_CODE, END_CODE),

@@ -1,7 +1,7 @@
 //! Who is related to whom: tasks, processes, process groups, sessions and PID namespaces.
 //!
 //! All of it lives in one value under one lock, and refers to itself by ids that are never reused. So a change is
-//! seen whole or not at all, and the invariants can be checked in one place ([`Tree::check`]).
+//! seen whole or not at all, and the invariants can be checked in one place (`Tree::check`, in tests).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! The outside of a sandbox, by permission.
 //!
 //! Without permission there is nothing here: a sandbox has its loopback, and the jail's list of calls is as it is. With it, a
-//! [broker](broker) makes the sockets: a process that is forked before anything of the guest is there and confines itself, so that a
-//! sentry which a guest has taken over gets no socket that the [policy](policy) would not have let it have. Between the two are two
-//! socket pairs with small typed messages ([`protocol`]); vmm's end is the sentry's [door](door).
+//! [`broker`] makes the sockets: a process that is forked before anything of the guest is there and confines itself, so that a
+//! sentry which a guest has taken over gets no socket that the [`policy`] would not have let it have. Between the two are two
+//! socket pairs with small typed messages ([`protocol`]); vmm's end is the sentry's [`door`].
 
 mod allowance;
 mod broker;

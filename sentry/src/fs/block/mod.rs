@@ -1,6 +1,6 @@
 //! Block devices: storage that is read and written anywhere, in whole blocks.
 //!
-//! A [`Disk`] is where the bytes are: the file of a [loop device](loop_device), or the memory of a [ramdisk](ram). A
+//! A [`Disk`](device::Disk) is where the bytes are: the file of a [loop device](loop_device), or the memory of a [ramdisk](ram). A
 //! [`BlockDevice`] is a whole disk or a partition of one, under a number and a name; [`BlockDevices`] holds those of a kernel,
 //! opens them by their nodes, and has the nodes appear and vanish in devtmpfs. Nothing is cached: what is written to a device
 //! is in its disk at once.

@@ -20,6 +20,7 @@ use crate::fs::metadata::DeviceNumber;
 use crate::fs::sleeper;
 use crate::heap::HeapCharge;
 use crate::memory::FrameAllocator;
+use crate::time::MonotonicTime;
 use crate::wait::{Events, WaitQueue};
 
 /// The version of the protocol.
@@ -154,6 +155,11 @@ impl Connection {
             inodes: Mutex::default(),
             names: Mutex::default(),
         })
+    }
+
+    /// The kernel's time now.
+    pub(super) fn now(&self) -> MonotonicTime {
+        self.resources.specials.open_files().now()
     }
 
     pub(super) fn frames(&self) -> &Arc<FrameAllocator> {

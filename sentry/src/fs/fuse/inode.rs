@@ -4,7 +4,6 @@ use std::any::Any;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -23,6 +22,7 @@ use crate::fs::metadata::{AttributeChanges, FileKind, Metadata, TimeChange};
 use crate::fs::{Access, File, OpenFlags, WriteCount};
 use crate::heap::HeapCharge;
 use crate::memory::PageCache;
+use crate::time::MonotonicTime;
 
 /// What one takes.
 const INODE_BYTES: usize = 1024;
@@ -54,7 +54,7 @@ pub(super) struct FuseInode {
 /// What is known of the attributes, and until when.
 struct Known {
     metadata: Metadata,
-    end: Option<Instant>,
+    end: Option<MonotonicTime>,
 }
 
 impl FuseInode {
@@ -106,7 +106,7 @@ impl FuseInode {
             known.learn(metadata, entry.validity);
             return Ok(known);
         }
-        let known = Known { metadata, end: end_of(entry.validity) };
+        let known = Known { metadata, end: end_of(entry.validity, connection.now()) };
         Self::make(connection, entry.node, known, 1).or_else(refuse)
     }
 
@@ -115,7 +115,7 @@ impl FuseInode {
         let mut known = self.attributes.lock();
         let has_changed =
             (metadata.size_bytes, metadata.modified) != (known.metadata.size_bytes, known.metadata.modified);
-        *known = Known { metadata, end: end_of(validity) };
+        *known = Known { metadata, end: end_of(validity, self.connection.now()) };
         drop(known);
         if has_changed && let Some((cache, pages)) = self.pages.get() {
             pages.set_size(metadata.size_bytes);
@@ -210,7 +210,7 @@ impl FuseInode {
     }
 
     fn know_name(&self, name: &[u8], inode: &Arc<Self>, validity: Validity) {
-        if let Some(end) = end_of(validity) {
+        if let Some(end) = end_of(validity, self.connection.now()) {
             let forgotten = self.connection.names.lock().insert(self.node, name, inode, end);
             drop(forgotten);
         }
@@ -363,7 +363,7 @@ impl Inode for FuseInode {
 
     fn metadata(&self) -> Result<Metadata, Errno> {
         let known = self.attributes.lock();
-        let holds = known.end.is_some_and(|end| Instant::now() < end);
+        let holds = known.end.is_some_and(|end| self.connection.now() < end);
         // Nobody can ask where nobody can wait.
         if holds || crate::fs::sleeper::viewer().is_none() {
             return Ok(known.metadata);
@@ -420,7 +420,7 @@ impl Inode for FuseInode {
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
-        let known = self.connection.names.lock().find(self.node, name);
+        let known = self.connection.names.lock().find(self.node, name, self.connection.now());
         if let Some(known) = known {
             return Ok(known);
         }

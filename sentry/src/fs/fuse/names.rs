@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::inode::FuseInode;
 use super::wire::Validity;
+use crate::time::MonotonicTime;
 
 /// The most that are known at a time.
 const MAX_KNOWN: usize = 4096;
@@ -16,22 +17,23 @@ type Key = (u64, Vec<u8>);
 /// Names, and where they lead.
 #[derive(Default)]
 pub(super) struct KnownNames {
-    known: HashMap<Key, (Arc<FuseInode>, Instant)>,
+    known: HashMap<Key, (Arc<FuseInode>, MonotonicTime)>,
     order: VecDeque<Key>,
 }
 
-/// The moment until which something holds that was told now; `None` if it holds no longer than it takes to tell.
-pub(super) fn end_of(validity: Validity) -> Option<Instant> {
+/// The moment until which something holds that is told at `now`; `None` if it holds no longer than it takes to tell.
+pub(super) fn end_of(validity: Validity, now: MonotonicTime) -> Option<MonotonicTime> {
     /// Longer is for ever.
     const MAX_SECONDS: u64 = 365 * 24 * 60 * 60;
     let length = Duration::new(validity.seconds.min(MAX_SECONDS), validity.nanoseconds.min(999_999_999));
-    (!length.is_zero()).then(|| Instant::now() + length)
+    (!length.is_zero()).then(|| now + length)
 }
 
 impl KnownNames {
-    pub(super) fn find(&self, directory: u64, name: &[u8]) -> Option<Arc<FuseInode>> {
+    /// Where a name leads, if that is still known at `now`.
+    pub(super) fn find(&self, directory: u64, name: &[u8], now: MonotonicTime) -> Option<Arc<FuseInode>> {
         let (inode, end) = self.known.get(&(directory, name.to_vec()))?;
-        (Instant::now() < *end).then(|| inode.clone())
+        (now < *end).then(|| inode.clone())
     }
 
     /// Remembers a name, and returns what is forgotten for that, to be dropped with no lock held.
@@ -40,7 +42,7 @@ impl KnownNames {
         directory: u64,
         name: &[u8],
         inode: &Arc<FuseInode>,
-        end: Instant,
+        end: MonotonicTime,
     ) -> Vec<Arc<FuseInode>> {
         let key = (directory, name.to_vec());
         let mut forgotten = Vec::new();

@@ -7,7 +7,7 @@
 //! there once for all images that share a layer; and a lookup costs the same however many layers there are.
 //!
 //! Both are open when the sandbox starts, and are only read, with pread(2): no path of the host is ever looked up, and
-//! what is read stays as it is when the files lose their names. [`format`] says how an index is written. An index that makes no sense
+//! what is read stays as it is when the files lose their names. [`mod@format`] says how an index is written. An index that makes no sense
 //! is EIO where it is met.
 
 mod file;

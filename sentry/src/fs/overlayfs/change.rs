@@ -73,7 +73,7 @@ impl OverlayInode {
     /// Makes `name`, of which there is nothing but perhaps a whiteout.
     ///
     /// # Errors
-    /// Those of [`Inode::create`].
+    /// Those of [`Inode::create`](crate::fs::Inode::create).
     pub(super) fn create_child(&self, name: &[u8], creation: &NodeCreation<'_>) -> Result<Arc<Self>, Errno> {
         if creation.node == WHITEOUT.node {
             return Err(Errno::EPERM);
@@ -99,7 +99,7 @@ impl OverlayInode {
     /// Gives `target` the further name `name`, of which there is nothing but perhaps a whiteout.
     ///
     /// # Errors
-    /// Those of [`Inode::link`].
+    /// Those of [`Inode::link`](crate::fs::Inode::link).
     pub(super) fn link_child(&self, name: &[u8], target: &Self) -> Result<(), Errno> {
         let upper = self.overlay.upper()?;
         let target = target.copy_up(true)?;

@@ -7,12 +7,12 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use crate::Errno;
 use crate::cred::KernelUid;
+use crate::time::{MonotonicTime, Timekeeper};
 
 /// Who wants a port, and on what terms.
 #[derive(Clone, Copy, Debug)]
@@ -79,13 +79,14 @@ struct Entry<S> {
     claim: Claim,
     socket: Weak<S>,
     /// Nobody has it any more, but until then nobody else can (TIME_WAIT).
-    lingers_until: Option<Instant>,
+    lingers_until: Option<MonotonicTime>,
 }
 
 /// Most ports of a protocol that linger (`tcp_max_tw_buckets`): with more, those that have lingered longest are free again.
 const MAX_LINGERING: usize = 16_384;
 
 struct State<S> {
+    timekeeper: Arc<Timekeeper>,
     ports: HashMap<u16, Vec<Entry<S>>>,
     /// Those that linger, or did, by their ports and ids, who began first at the front.
     lingering: VecDeque<(u16, u64)>,
@@ -95,25 +96,18 @@ struct State<S> {
 /// The ports of one protocol, whose sockets are of type `S`.
 pub(super) struct Ports<S>(Mutex<State<S>>);
 
-impl<S> Default for Ports<S> {
-    fn default() -> Self {
-        let (ports, lingering) = (HashMap::new(), VecDeque::new());
-        Self(Mutex::new(State { ports, lingering, next_id: 0 }))
-    }
-}
-
 /// A claimed port.
 pub(super) struct Port<S> {
     number: u16,
     id: u64,
-    lingers_until: Mutex<Option<Instant>>,
+    lingers_until: Mutex<Option<MonotonicTime>>,
     ports: Arc<Ports<S>>,
 }
 
 impl<S> State<S> {
     fn entries(&mut self, port: u16) -> &mut Vec<Entry<S>> {
+        let now = self.timekeeper.monotonic();
         let entries = self.ports.entry(port).or_default();
-        let now = Instant::now();
         entries.retain(|entry| entry.lingers_until.is_none_or(|until| until > now));
         entries
     }
@@ -172,6 +166,12 @@ impl<S> State<S> {
 }
 
 impl<S> Ports<S> {
+    /// All free. `timekeeper` tells how long some linger.
+    pub(super) fn new(timekeeper: &Arc<Timekeeper>) -> Arc<Self> {
+        let (timekeeper, ports, lingering) = (timekeeper.clone(), HashMap::new(), VecDeque::new());
+        Arc::new(Self(Mutex::new(State { timekeeper, ports, lingering, next_id: 0 })))
+    }
+
     fn claimed(self: &Arc<Self>, number: u16, id: u64) -> Arc<Port<S>> {
         Arc::new(Port { number, id, lingers_until: Mutex::default(), ports: self.clone() })
     }
@@ -289,7 +289,7 @@ impl<S> Port<S> {
     }
 
     /// Has nobody else get it until then, however it is given up.
-    pub(super) fn linger_until(&self, until: Instant) {
+    pub(super) fn linger_until(&self, until: MonotonicTime) {
         let mut lingers_until = self.lingers_until.lock();
         *lingers_until = Some(lingers_until.map_or(until, |other| other.max(until)));
     }

@@ -8,9 +8,9 @@ use super::multicast::Groups;
 use super::report::{InetStatus, Reports};
 use super::tcp::TcpSockets;
 use super::udp::UdpSockets;
+use crate::time::Timekeeper;
 
 /// What the internet sockets of a namespace share.
-#[derive(Default)]
 pub struct InetSockets {
     tcp: Arc<TcpSockets>,
     udp: UdpSockets,
@@ -21,6 +21,18 @@ pub struct InetSockets {
 }
 
 impl InetSockets {
+    /// None yet; `timekeeper` tells how long what has ended lingers.
+    pub fn new(timekeeper: &Arc<Timekeeper>) -> Self {
+        Self {
+            tcp: TcpSockets::new(timekeeper),
+            udp: UdpSockets::new(timekeeper),
+            udp_lite: UdpSockets::new(timekeeper),
+            reports: Reports::default(),
+            icmp: IcmpSockets::new(timekeeper),
+            groups: Groups::default(),
+        }
+    }
+
     /// Those of TCP.
     pub fn tcp(&self) -> &Arc<TcpSockets> {
         &self.tcp

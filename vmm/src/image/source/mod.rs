@@ -1,6 +1,6 @@
 //! Where images come from: a directory or an archive, told by what is in it.
 //!
-//! A [`Container`] holds named blobs. A [layout](layout) and a [docker archive](docker) list images, of which one is chosen; any other
+//! A [`Container`] holds named blobs. A [`layout`] and a [docker archive](docker) list images, of which one is chosen; any other
 //! archive is a root file system itself.
 
 mod container;

@@ -24,16 +24,23 @@ use super::report::{InetProtocol, InetStatus, Report};
 use crate::Errno;
 use crate::fs::Caller;
 use crate::network_settings::NetworkSettings;
+use crate::time::Timekeeper;
 
 /// ICMP and ICMPv6.
 pub(super) const ICMP: u32 = 1;
 pub(super) const ICMPV6: u32 = 58;
 
 /// The raw sockets and echo sockets of a namespace.
-#[derive(Default)]
 pub struct IcmpSockets {
     raw: Mutex<Vec<Weak<IcmpSocket>>>,
     identifiers: Arc<Ports<IcmpSocket>>,
+}
+
+impl IcmpSockets {
+    /// None yet.
+    pub(super) fn new(timekeeper: &Arc<Timekeeper>) -> Self {
+        Self { raw: Mutex::default(), identifiers: Ports::new(timekeeper) }
+    }
 }
 
 /// A raw socket or an ICMP echo socket.

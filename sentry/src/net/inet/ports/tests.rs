@@ -15,6 +15,11 @@ fn claim(address: &str) -> Claim {
     }
 }
 
+/// In a minute.
+fn soon() -> MonotonicTime {
+    Timekeeper::default().monotonic() + Duration::from_secs(60)
+}
+
 fn bind(ports: &Arc<Ports<()>>, port: u16, claim: Claim) -> Result<Arc<Port<()>>, Errno> {
     ports.claim(port, claim, &Weak::new(), 1000..=1999)
 }
@@ -30,7 +35,7 @@ fn who_overlaps_is_refused() {
         ("0.0.0.0", "::1", true),
         ("0.0.0.0", "::", false),
     ] {
-        let ports = Arc::default();
+        let ports = Ports::new(&Arc::default());
         let _first = bind(&ports, 80, claim(first)).unwrap();
         assert_eq!(bind(&ports, 80, claim(second)).is_ok(), fits, "{first} and {second}");
     }
@@ -38,7 +43,7 @@ fn who_overlaps_is_refused() {
 
 #[test]
 fn reuse_is_for_those_who_both_want_it_until_one_listens() {
-    let ports = Arc::default();
+    let ports = Ports::new(&Arc::default());
     let reusing = Claim { reuses_address: true, ..claim("0.0.0.0") };
     let first = bind(&ports, 80, reusing).unwrap();
     let second = bind(&ports, 80, reusing).unwrap();
@@ -50,10 +55,10 @@ fn reuse_is_for_those_who_both_want_it_until_one_listens() {
 
 #[test]
 fn a_port_that_lingers_is_for_those_who_reuse_it() {
-    let ports = Arc::default();
+    let ports = Ports::new(&Arc::default());
     let reusing = Claim { reuses_address: true, ..claim("0.0.0.0") };
     let port = bind(&ports, 80, reusing).unwrap();
-    port.linger_until(Instant::now() + Duration::from_secs(60));
+    port.linger_until(soon());
     drop(port);
     assert!(bind(&ports, 80, claim("0.0.0.0")).is_err());
     assert!(bind(&ports, 80, reusing).is_ok());
@@ -61,7 +66,7 @@ fn a_port_that_lingers_is_for_those_who_reuse_it() {
 
 #[test]
 fn ports_run_out_and_come_back() {
-    let ports: Arc<Ports<()>> = Arc::default();
+    let ports: Arc<Ports<()>> = Ports::new(&Arc::default());
     let take = || ports.claim(0, claim("0.0.0.0"), &Weak::new(), 10..=12);
     let taken: Vec<_> = (0..3).map(|_| take().unwrap()).collect();
     assert_eq!(take().err(), Some(Errno::EADDRINUSE));
@@ -71,8 +76,8 @@ fn ports_run_out_and_come_back() {
 
 #[test]
 fn those_that_have_lingered_longest_make_room_for_others() {
-    let ports: Arc<Ports<()>> = Arc::default();
-    let until = Instant::now() + Duration::from_secs(60);
+    let ports: Arc<Ports<()>> = Ports::new(&Arc::default());
+    let until = soon();
     for number in 0..MAX_LINGERING + 10 {
         // Each has an address of its own.
         let address = format!("127.{}.{}.{}", number >> 16, number >> 8 & 255, number & 255);

@@ -136,7 +136,7 @@ impl Endpoint {
             listener: None,
         };
         let outbox = Mutex::new(Outbox::new(memory));
-        let (inbox, arrivals) = (Mutex::new(inbox), Arrivals::default());
+        let (inbox, arrivals) = (Mutex::new(inbox), Arrivals::new(home.timekeeper()));
         Arc::new(Self { inbox, outbox, memory: memory.clone(), home, arrivals, queue: queue.clone() })
     }
 

@@ -1,6 +1,6 @@
 //! TCP (`man 7 tcp`): connections within a namespace.
 //!
-//! A connection has two [`Endpoint`](endpoint::Endpoint)s, where what was sent to each arrives. Both sockets know both, and endpoints
+//! A connection has two endpoints ([`endpoint`]), where what was sent to each arrives. Both sockets know both, and endpoints
 //! know no socket, so that a connection keeps neither of its ends open. A socket that is connected to itself has one that is both.
 //!
 //! A connect finds the listener and puts the other end into its backlog at once; if that is full, it waits in the listener's list
@@ -45,11 +45,12 @@ use super::ports::{Port, Ports};
 use super::report::{InetProtocol, InetStatus, Report};
 use crate::Errno;
 use crate::net::Counter;
+use crate::time::Timekeeper;
 use crate::wait::WaitQueue;
 
 /// The TCP sockets of a namespace.
-#[derive(Default)]
 pub struct TcpSockets {
+    timekeeper: Arc<Timekeeper>,
     ports: Arc<Ports<TcpSocket>>,
     /// The ends of each connection, as who made it sees them.
     connections: Mutex<HashSet<(SocketAddr, SocketAddr)>>,
@@ -60,6 +61,17 @@ pub struct TcpSockets {
 }
 
 impl TcpSockets {
+    /// None yet.
+    pub(super) fn new(timekeeper: &Arc<Timekeeper>) -> Arc<Self> {
+        Arc::new(Self {
+            timekeeper: timekeeper.clone(),
+            ports: Ports::new(timekeeper),
+            connections: Mutex::default(),
+            orphans: Mutex::default(),
+            ended: Mutex::default(),
+        })
+    }
+
     /// Takes the place of a connection between these addresses.
     ///
     /// # Errors

@@ -7,13 +7,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::outbox::Ends;
 use super::wire::Wire;
 use crate::net::counters::Passing;
 use crate::net::device::{LinkStatistics, Traffic};
 use crate::net::{Counter, Counters, NetworkNamespace};
+use crate::time::{MonotonicTime, Timekeeper};
 
 /// The headers of IPv4 and of IPv6 with TCP's.
 const V4_HEADER_BYTES: usize = 40;
@@ -27,6 +28,7 @@ const SYN_OPTIONS_BYTES: usize = 20;
 pub(super) struct Home {
     counters: Arc<Counters>,
     loopback: Option<Arc<LinkStatistics>>,
+    timekeeper: Arc<Timekeeper>,
     is_ipv4: bool,
 }
 
@@ -42,7 +44,8 @@ pub(super) struct Arrivals {
     is_interactive: AtomicBool,
     /// How many segments it has acknowledged one by one.
     quick: AtomicU32,
-    began: Instant,
+    timekeeper: Arc<Timekeeper>,
+    began: MonotonicTime,
     /// When bytes have come last, in milliseconds after the beginning.
     last_data: AtomicU32,
 }
@@ -61,7 +64,13 @@ impl Home {
     /// That of a namespace, for a connection to or from `address`.
     pub(super) fn new(network: &NetworkNamespace, address: IpAddr) -> Self {
         let loopback = network.loopback_statistics().cloned();
-        Self { counters: network.counters().clone(), loopback, is_ipv4: address.is_ipv4() }
+        let (counters, timekeeper) = (network.counters().clone(), network.shared().timekeeper.clone());
+        Self { counters, loopback, timekeeper, is_ipv4: address.is_ipv4() }
+    }
+
+    /// What keeps the time.
+    pub(super) fn timekeeper(&self) -> &Arc<Timekeeper> {
+        &self.timekeeper
     }
 
     /// Counts one more of something.
@@ -120,8 +129,9 @@ impl Home {
 /// How many segments are acknowledged one by one, before it is by twos (`TCP_MAX_QUICKACKS`).
 const MAX_QUICK: u32 = 16;
 
-impl Default for Arrivals {
-    fn default() -> Self {
+impl Arrivals {
+    /// Those of an end that begins now, by `timekeeper`.
+    pub(super) fn new(timekeeper: &Arc<Timekeeper>) -> Self {
         Self {
             segments: AtomicU32::default(),
             data_segments: AtomicU32::default(),
@@ -129,20 +139,24 @@ impl Default for Arrivals {
             has_news: AtomicBool::default(),
             is_interactive: AtomicBool::default(),
             quick: AtomicU32::default(),
-            began: Instant::now(),
+            timekeeper: timekeeper.clone(),
+            began: timekeeper.monotonic(),
             last_data: AtomicU32::default(),
         }
     }
-}
 
-impl Arrivals {
+    /// For how long there have been any.
+    fn age(&self) -> Duration {
+        self.timekeeper.monotonic().saturating_duration_since(self.began)
+    }
+
     /// What TCP_INFO tells.
     pub(super) fn counts(&self) -> ArrivalCounts {
         let last = Duration::from_millis(self.last_data.load(Ordering::Relaxed).into());
         ArrivalCounts {
             segments: self.segments.load(Ordering::Relaxed),
             data_segments: self.data_segments.load(Ordering::Relaxed),
-            since_data: self.began.elapsed().saturating_sub(last),
+            since_data: self.age().saturating_sub(last),
             owes: self.owes(),
         }
     }
@@ -154,7 +168,7 @@ impl Arrivals {
 
     /// Bytes have come, in so many segments. Returns how many acknowledgements go back at once.
     fn take(&self, segments: u32) -> u32 {
-        let elapsed = u32::try_from(self.began.elapsed().as_millis()).unwrap_or(u32::MAX);
+        let elapsed = u32::try_from(self.age().as_millis()).unwrap_or(u32::MAX);
         self.last_data.store(elapsed, Ordering::Relaxed);
         self.data_segments.fetch_add(segments, Ordering::Relaxed);
         self.has_news.store(true, Ordering::Relaxed);

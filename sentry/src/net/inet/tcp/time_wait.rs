@@ -1,12 +1,13 @@
 //! Connections that have ended and are told of for as long as their ports linger (TIME_WAIT, and FIN_WAIT2 of nobody's).
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Bound, Closing, Connection, TcpSocket, TcpSockets, TcpState};
 use crate::cred::KernelUid;
 use crate::net::Counter;
 use crate::net::inet::report::{InetProtocol, InetStatus};
+use crate::time::MonotonicTime;
 
 /// How long the port of the end that closed first stays taken.
 const TIME_WAIT: Duration = Duration::from_secs(60);
@@ -20,7 +21,7 @@ pub(super) struct Ended {
     remote: SocketAddr,
     is_ipv6: bool,
     state: TcpState,
-    until: Instant,
+    until: MonotonicTime,
 }
 
 impl TcpSocket {
@@ -30,7 +31,7 @@ impl TcpSocket {
         match closing {
             Closing::Broken => {}
             Closing::First => {
-                let until = Instant::now() + TIME_WAIT;
+                let until = self.inet.network().shared().timekeeper.monotonic() + TIME_WAIT;
                 bound.port.linger_until(until);
                 let is_over = connection.own.inbox().has_ended;
                 let state = if is_over { TcpState::TimeWait } else { TcpState::FinWait2 };
@@ -49,8 +50,9 @@ impl TcpSocket {
 
 impl TcpSockets {
     fn remember(&self, ended: Ended) {
+        let now = self.timekeeper.monotonic();
         let mut all = self.ended.lock();
-        while all.len() >= MAX_ENDED || all.front().is_some_and(|first| first.until <= Instant::now()) {
+        while all.len() >= MAX_ENDED || all.front().is_some_and(|first| first.until <= now) {
             all.pop_front();
         }
         all.push_back(ended);
@@ -66,7 +68,7 @@ impl TcpSockets {
 
     /// What is told of them.
     pub(in crate::net::inet) fn ended(&self) -> Vec<InetStatus> {
-        let now = Instant::now();
+        let now = self.timekeeper.monotonic();
         let all = self.ended.lock();
         let lingering = all.iter().filter(|ended| ended.until > now);
         let tell = |ended: &Ended| InetStatus {

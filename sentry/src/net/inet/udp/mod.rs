@@ -22,11 +22,18 @@ use super::datagram::DatagramQueue;
 use super::ports::{Claim, Port, Ports};
 use super::report::{InetProtocol, InetStatus, Report};
 use crate::Errno;
+use crate::time::Timekeeper;
 
 /// The UDP sockets of a namespace.
-#[derive(Default)]
 pub struct UdpSockets {
     ports: Arc<Ports<UdpSocket>>,
+}
+
+impl UdpSockets {
+    /// None yet.
+    pub(super) fn new(timekeeper: &Arc<Timekeeper>) -> Self {
+        Self { ports: Ports::new(timekeeper) }
+    }
 }
 
 /// A datagram socket of AF_INET or AF_INET6 (`man 7 udp`).

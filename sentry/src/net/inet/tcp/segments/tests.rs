@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn the_first_segments_are_acknowledged_one_by_one_and_later_ones_by_twos() {
-    let arrivals = Arrivals::default();
+    let arrivals = Arrivals::new(&Arc::default());
     assert_eq!((arrivals.take(1), arrivals.acknowledge()), (1, 1));
     assert_eq!((arrivals.take(16), arrivals.acknowledge()), (16, 16));
     assert_eq!((arrivals.take(1), arrivals.take(1)), (0, 1));
@@ -14,7 +14,7 @@ fn the_first_segments_are_acknowledged_one_by_one_and_later_ones_by_twos() {
 
 #[test]
 fn an_end_that_answers_acknowledges_with_its_answers() {
-    let arrivals = Arrivals::default();
+    let arrivals = Arrivals::new(&Arc::default());
     arrivals.take(1);
     arrivals.acknowledge();
     arrivals.answer();
