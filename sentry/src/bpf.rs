@@ -47,6 +47,8 @@ const OVERHEAD_BYTES: usize = 512;
 /// A program that has been checked.
 #[derive(Debug)]
 pub(crate) struct Program {
+    /// As it was given.
+    source: Box<[SockFilter]>,
     operations: Box<[Operation]>,
     _heap_charge: HeapCharge,
 }
@@ -132,8 +134,14 @@ impl Program {
         if !ends || !reads_only_written_scratch(&operations) {
             return Err(Errno::EINVAL);
         }
-        let _heap_charge = HeapCharge::new(OVERHEAD_BYTES + size_of_val(&*operations))?;
-        Ok(Self { operations, _heap_charge })
+        let len_bytes = OVERHEAD_BYTES + size_of_val(&*operations) + size_of_val(source);
+        let _heap_charge = HeapCharge::new(len_bytes)?;
+        Ok(Self { source: source.into(), operations, _heap_charge })
+    }
+
+    /// The instructions, as they were given.
+    pub(crate) fn source(&self) -> &[SockFilter] {
+        &self.source
     }
 
     /// How long Linux's translation of the program to eBPF is, instructions: what it bounds.

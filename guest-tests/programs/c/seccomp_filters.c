@@ -293,6 +293,19 @@ static pid_t traced_child(void) {
   return pid;
 }
 
+// A child that is traced, and has stopped at the end of `body`.
+static pid_t traced_child_of(void (*body)(void)) {
+  pid_t pid;
+  IN_CHILD(pid) {
+    OK(ptrace(PTRACE_TRACEME, 0, 0, 0));
+    body();
+  }
+  int status;
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+  return pid;
+}
+
 static void resume_to_event(pid_t pid) {
   int status;
   unsigned long message;
@@ -320,6 +333,38 @@ static void a_tracer_decides(void) {
   resume_to_event(pid);
   OK(ptrace(PTRACE_CONT, pid, 0, 0));
   WAIT_OK(pid);
+}
+
+static void two_filters(void) {
+  no_new_privs();
+  struct sock_filter allow[] = {RETURN(SECCOMP_RET_ALLOW)};
+  install(allow, COUNT(allow), SECCOMP_FILTER_FLAG_LOG);
+  answer(SYS_getppid, SECCOMP_RET_ERRNO | EXDEV);
+  raise(SIGSTOP);
+}
+
+static void a_tracer_reads_filters(void) {
+  pid_t pid = traced_child_of(two_filters);
+  struct { uint64_t number, flags; } told = {0, 77};
+  struct sock_filter program[8];
+  CHECK_EQ(ptrace(PTRACE_SECCOMP_GET_METADATA, pid, sizeof told, &told), sizeof told);
+  CHECK(told.number == 0 && told.flags == SECCOMP_FILTER_FLAG_LOG);
+  told.number = 1;
+  CHECK_EQ(ptrace(PTRACE_SECCOMP_GET_METADATA, pid, 100, &told), sizeof told);
+  CHECK(told.number == 1 && told.flags == 0);
+  told.flags = 77;
+  CHECK_EQ(ptrace(PTRACE_SECCOMP_GET_METADATA, pid, 8, &told), 8);
+  CHECK_EQ(told.flags, 77);
+  told.number = 2;
+  CHECK_ERRNO(ptrace(PTRACE_SECCOMP_GET_METADATA, pid, sizeof told, &told), ENOENT);
+  CHECK_ERRNO(ptrace(PTRACE_SECCOMP_GET_METADATA, pid, 7, &told), EINVAL);
+  CHECK_EQ(ptrace(PTRACE_SECCOMP_GET_FILTER, pid, 0, NULL), 1);
+  CHECK_EQ(ptrace(PTRACE_SECCOMP_GET_FILTER, pid, 1, program), 4);
+  CHECK(program[1].k == SYS_getppid && program[2].k == (SECCOMP_RET_ERRNO | EXDEV));
+  CHECK_ERRNO(ptrace(PTRACE_SECCOMP_GET_FILTER, pid, 2, program), ENOENT);
+  CHECK_ERRNO(ptrace(PTRACE_SECCOMP_GET_FILTER, pid, 1, wild), EFAULT);
+  OK(kill(pid, SIGKILL));
+  WAIT_SIGNALED(pid, SIGKILL);
 }
 
 static void without_a_tracer(void) {
@@ -356,6 +401,7 @@ int main(int argc, char **argv) {
   in_child(threads_can_be_synchronised);
   in_child(a_thread_with_other_filters_is_told);
   a_tracer_decides();
+  a_tracer_reads_filters();
   in_child(without_a_tracer);
   in_child(long_chains_are_refused);
   return 0;

@@ -48,6 +48,8 @@ static int events_of(int listener) {
 static void call_three_times(void) {
   CHECK_EQ(syscall(SYS_getppid, 1, 2, 3, 4, 5, 6), 4711);
   CHECK_ERRNO(syscall(SYS_getppid), EXDEV);
+  // What the kernel would begin anew is an answer like others: ERESTARTSYS.
+  CHECK_ERRNO(syscall(SYS_getppid), 512);
   CHECK_EQ(syscall(SYS_getppid), getppid());
 }
 
@@ -80,6 +82,8 @@ static void answers(void) {
   CHECK_ERRNO(ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &dirty), EINVAL);
   notification = receive(listener);
   OK(respond(listener, notification.id, 0, -EXDEV, 0));
+  notification = receive(listener);
+  OK(respond(listener, notification.id, 0, -512, 0));
   notification = receive(listener);
   OK(respond(listener, notification.id, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE));
   notification = receive(listener); // The child compares with getppid().
@@ -215,6 +219,10 @@ static void descriptors_are_added(void) {
   CHECK_ERRNO(ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &wrong), EINVAL);
   wrong.newfd_flags = 0, wrong.id += 1000;
   CHECK_ERRNO(ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &wrong), ENOENT);
+  // A longer structure, whose rest must be zero; the direction that its request names is nobody's business.
+  struct { struct seccomp_notif_addfd known; uint64_t rest; } longer = {{.id = notification.id, .srcfd = null}, 1};
+  CHECK_ERRNO(ioctl(listener, _IOC(_IOC_READ | _IOC_WRITE, '!', 3, sizeof longer), &longer), E2BIG);
+  CHECK_ERRNO(ioctl(listener, _IOC(_IOC_NONE, '!', 3, 8), &longer), EINVAL);
   struct seccomp_notif_addfd placed = {.id = notification.id, .srcfd = null, .newfd = 77, .flags = SECCOMP_ADDFD_FLAG_SETFD};
   CHECK_EQ(ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &placed), 77);
   OK(respond(listener, notification.id, added, 0, 0));

@@ -1,5 +1,6 @@
 // System calls that a thread gets back (`man 2 prctl`, PR_SET_SYSCALL_USER_DISPATCH), security modules, speculation, swap.
 #include "check.h"
+#include "tracees.h"
 #include <sys/prctl.h>
 #include <ucontext.h>
 
@@ -67,6 +68,21 @@ static void dispatch(void) {
     syscall(SYS_getpid);
   }
   WAIT_SIGNALED(child, SIGSYS);
+  // If it has none, no handler is asked.
+  IN_CHILD(child) {
+    OK(prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, 0, 0, &selector));
+    selector = 7;
+    syscall(SYS_getpid);
+  }
+  WAIT_SIGNALED(child, SIGSYS);
+  IN_CHILD(child) {
+    handle(SIGSEGV, hand_back, 0);
+    volatile char *gone = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    OK(prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, 0, 0, gone));
+    munmap((void *)gone, PAGE);
+    syscall(SYS_getpid);
+  }
+  WAIT_SIGNALED(child, SIGSEGV);
   // Calls from some addresses pass always.
   IN_CHILD(child) {
     selector = 1;
@@ -137,8 +153,36 @@ static void swap(void) {
   WAIT_OK(child);
 }
 
+#define SET_CONFIGURATION 0x4210
+#define GET_CONFIGURATION 0x4211
+
+static void do_nothing(void) {}
+
+static void dispatch_of_a_tracee(void) {
+  pid_t pid = traced_child(do_nothing, PTRACE_O_EXITKILL);
+  struct { uint64_t mode, selector, offset, length; } configuration, wanted = {1, 0, 0x400000, 0x1000};
+  memset(&configuration, 0xff, sizeof configuration);
+  CHECK_ERRNO(ptrace(GET_CONFIGURATION, pid, sizeof configuration - 1, &configuration), EINVAL);
+  CHECK_ERRNO(ptrace(GET_CONFIGURATION, pid, sizeof configuration, wild), EFAULT);
+  CHECK_EQ(ptrace(GET_CONFIGURATION, pid, sizeof configuration, &configuration), 0);
+  CHECK(!configuration.mode && !configuration.selector && !configuration.offset && !configuration.length);
+  CHECK_ERRNO(ptrace(SET_CONFIGURATION, pid, sizeof wanted + 1, &wanted), EINVAL);
+  wanted.mode = 3;
+  CHECK_ERRNO(ptrace(SET_CONFIGURATION, pid, sizeof wanted, &wanted), EINVAL);
+  wanted.mode = 1;
+  CHECK_EQ(ptrace(SET_CONFIGURATION, pid, sizeof wanted, &wanted), 0);
+  CHECK_EQ(ptrace(GET_CONFIGURATION, pid, sizeof configuration, &configuration), 0);
+  CHECK(!memcmp(&configuration, &wanted, sizeof wanted));
+  // Its next call comes back.
+  NEXT_STOP(pid, PTRACE_CONT, SIGSYS);
+  CHECK_EQ(siginfo_of(pid).si_code, SYS_USER_DISPATCH);
+  OK(kill(pid, SIGKILL));
+  WAIT_SIGNALED(pid, SIGKILL);
+}
+
 int main(void) {
   dispatch();
+  dispatch_of_a_tracee();
   modules();
   speculation();
   swap();

@@ -7,7 +7,7 @@ use zerocopy::transmute;
 
 use super::listener::Listener;
 use crate::Errno;
-use crate::abi::SeccompData;
+use crate::abi::{SeccompData, SockFilter};
 use crate::bpf::{Part, Program};
 
 /// Most instructions of all filters of a task (`MAX_INSNS_PER_PATH`).
@@ -143,6 +143,23 @@ impl Filter {
             is_logged: filter.is_logged,
             listener: filter.listener.clone(),
         }
+    }
+
+    /// Whether its answers are logged (SECCOMP_FILTER_FLAG_LOG).
+    pub(crate) fn is_logged(&self) -> bool {
+        self.is_logged
+    }
+
+    /// Its own instructions.
+    pub(crate) fn source(&self) -> &[SockFilter] {
+        self.program.source()
+    }
+
+    /// This filter or the one before it that was the `index`th to be installed; the first is 0.
+    pub(crate) fn installed(&self, index: u64) -> Option<&Self> {
+        let count = self.with_previous().count() as u64;
+        let after = count.checked_sub(index)?.checked_sub(1)?;
+        self.with_previous().nth(usize::try_from(after).ok()?)
     }
 
     /// This filter and those before it, newest first.

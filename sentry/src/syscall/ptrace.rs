@@ -10,13 +10,16 @@ use zerocopy::IntoBytes;
 
 use super::Handler;
 use super::arguments::{UserPointer, handlers};
+use super::system::user_dispatch_of;
 use crate::Errno;
 use crate::abi::{PeeksiginfoArgs, PtraceSyscallInfo, RseqConfiguration, Siginfo};
+use crate::cred::Capabilities;
+use crate::seccomp::{Filter, FilterFlags};
 use crate::signal::{Signal, SignalInfo, SignalSet};
 use crate::slices::first;
 use crate::task::{
-    CurrentTask, GENERAL_REGISTER_COUNT, Mode, PendingQueue, SyscallInfo, SyscallPhase, Task, Tid,
-    TraceOptions, Tracee,
+    CurrentTask, GENERAL_REGISTER_COUNT, Mode, PendingQueue, SeccompMode, SyscallInfo, SyscallPhase, Task,
+    Tid, TraceOptions, Tracee,
 };
 use crate::width::{u64_from, usize_from};
 
@@ -24,6 +27,9 @@ pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![ptrace];
 
 /// PTRACE_GET_SYSCALL_INFO, which the headers have as a structure's name only.
 const GET_SYSCALL_INFO: u32 = 0x420e;
+/// PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG and its counterpart, which the headers do not have.
+const SET_USER_DISPATCH: u32 = 0x4210;
+const GET_USER_DISPATCH: u32 = 0x4211;
 /// PTRACE_ARCH_PRCTL.
 const ARCH_PRCTL: u32 = 30;
 
@@ -117,6 +123,10 @@ fn look(look: &Look<'_>, request: u32) -> Result<usize, Errno> {
         uapi::PTRACE_SETREGSET => write_set(task, tracee, address, data.cast())?,
         GET_SYSCALL_INFO => return get_syscall_info(task, tracee, address, data),
         uapi::PTRACE_GET_RSEQ_CONFIGURATION => return get_rseq_configuration(task, tracee, address, data),
+        uapi::PTRACE_SECCOMP_GET_FILTER => return get_filter(look),
+        uapi::PTRACE_SECCOMP_GET_METADATA => return get_filter_metadata(look),
+        SET_USER_DISPATCH => set_user_dispatch(look)?,
+        GET_USER_DISPATCH => get_user_dispatch(look)?,
         ARCH_PRCTL => arch_prctl(task, tracee, UserPointer::new(address), data.address().0)?,
         _ => return look_at_signals(look, request),
     }
@@ -153,6 +163,76 @@ fn look_at_signals(look: &Look<'_>, request: u32) -> Result<usize, Errno> {
 /// The options that are asked for; `None` if some are not known.
 fn options_of(data: UserPointer<u64>) -> Option<TraceOptions> {
     u32::try_from(data.address().0).ok().and_then(TraceOptions::from_bits)
+}
+
+/// Works with the `index`th of a tracee's filters, for who is privileged and has none.
+fn with_filter<T>(
+    look: &Look<'_>,
+    index: u64,
+    operation: impl FnOnce(&Filter) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let filter = look.tracee.seccomp_filter().ok_or(Errno::EINVAL)?;
+    operation(filter.installed(index).ok_or(Errno::ENOENT)?)
+}
+
+fn check_may_read_filters(look: &Look<'_>) -> Result<(), Errno> {
+    look.tracee.check_stopped()?;
+    let is_free = look.task.task().seccomp_mode() == SeccompMode::Disabled;
+    let is_privileged = look.task.credentials().has(Capabilities::SYS_ADMIN);
+    if is_free && is_privileged { Ok(()) } else { Err(Errno::EACCES) }
+}
+
+/// PTRACE_SECCOMP_GET_FILTER: a filter's instructions, and how many there are.
+fn get_filter(look: &Look<'_>) -> Result<usize, Errno> {
+    check_may_read_filters(look)?;
+    with_filter(look, look.address, |filter| {
+        if !look.data.is_null() {
+            write(look.task, look.data, filter.source().as_bytes())?;
+        }
+        Ok(filter.source().len())
+    })
+}
+
+/// PTRACE_SECCOMP_GET_METADATA: the flags of a filter (`struct seccomp_metadata`: its number, then the flags).
+fn get_filter_metadata(look: &Look<'_>) -> Result<usize, Errno> {
+    check_may_read_filters(look)?;
+    let len =
+        usize::try_from(look.address).map_or(size_of::<[u64; 2]>(), |len| len.min(size_of::<[u64; 2]>()));
+    if len < size_of::<u64>() {
+        return Err(Errno::EINVAL);
+    }
+    let index: u64 = look.data.read(look.task)?;
+    let flags = with_filter(look, index, |filter| {
+        Ok(if filter.is_logged() { FilterFlags::LOG } else { FilterFlags::empty() })
+    })?;
+    write(look.task, look.data, first([index, flags.bits()].as_bytes(), len)?)?;
+    Ok(len)
+}
+
+/// The words of `struct ptrace_sud_config`: mode, selector, start, length.
+type UserDispatchWords = [u64; 4];
+
+fn check_user_dispatch_len(look: &Look<'_>) -> Result<(), Errno> {
+    look.tracee.check_stopped()?;
+    if look.address == size_of::<UserDispatchWords>() as u64 { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+fn get_user_dispatch(look: &Look<'_>) -> Result<(), Errno> {
+    check_user_dispatch_len(look)?;
+    let dispatch = look.tracee.with_image(|image| Ok(image.user_dispatch))?;
+    let words: UserDispatchWords =
+        dispatch.map_or([0; 4], |dispatch| [1, dispatch.selector.0, dispatch.start, dispatch.len_bytes]);
+    look.data.cast().write(look.task, &words)
+}
+
+fn set_user_dispatch(look: &Look<'_>) -> Result<(), Errno> {
+    check_user_dispatch_len(look)?;
+    let [mode, selector, start, len_bytes]: UserDispatchWords = look.data.cast().read(look.task)?;
+    let dispatch = user_dispatch_of(mode, (start, len_bytes), selector)?;
+    look.tracee.with_image(|image| {
+        image.user_dispatch = dispatch;
+        Ok(())
+    })
 }
 
 /// Writes as much of `struct ptrace_rseq_configuration` as there is room for, and returns how long it is.

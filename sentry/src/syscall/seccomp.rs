@@ -153,7 +153,8 @@ pub(super) fn ioctl(
         ID_VALID if is_of(&[WRITE, READ], size_of::<u64>()) => {
             listener.check_id(UserPointer::<u64>::new(argument).read(task)?).map(|()| 0)
         }
-        ADDFD if direction == WRITE => {
+        // Of this one Linux looks at the size alone.
+        ADDFD => {
             let place = UserSlice { address: VirtualAddress(argument), len_bytes: len_bytes.into() };
             add_descriptor(task, listener, place)
         }

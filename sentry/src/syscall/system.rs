@@ -229,7 +229,9 @@ fn prctl(
         pr::PR_SET_PTRACER => {}
         pr::PR_GET_SECCOMP => return Ok(me.seccomp_mode() as usize),
         pr::PR_SET_SECCOMP => return super::seccomp::set_mode(task, argument, third),
-        pr::PR_SET_SYSCALL_USER_DISPATCH => set_user_dispatch(task, argument, (third, fourth), fifth)?,
+        pr::PR_SET_SYSCALL_USER_DISPATCH => {
+            task.user_dispatch = user_dispatch_of(argument, (third, fourth), fifth)?;
+        }
         pr::PR_GET_SPECULATION_CTRL | pr::PR_SET_SPECULATION_CTRL => {
             return speculation_control(option, argument, (third, fourth, fifth));
         }
@@ -303,27 +305,26 @@ fn name_mapping(task: &CurrentTask, [operation, address, len_bytes, name]: [u64;
     task.memory().set_name(VirtualAddress(address), len_bytes, name.as_deref())
 }
 
-/// PR_SET_SYSCALL_USER_DISPATCH: which calls the thread gets back, unless they come from a range.
-fn set_user_dispatch(
-    task: &mut CurrentTask,
+/// PR_SET_SYSCALL_USER_DISPATCH: which calls a thread gets back, unless they come from a range.
+///
+/// # Errors
+/// EINVAL, EFAULT.
+pub(super) fn user_dispatch_of(
     mode: u64,
     (start, len_bytes): (u64, u64),
     selector: u64,
-) -> Result<(), Errno> {
+) -> Result<Option<UserDispatch>, Errno> {
     const OFF: u64 = 0;
     const ON: u64 = 1;
-    task.user_dispatch = match mode {
-        OFF if start == 0 && len_bytes == 0 && selector == 0 => None,
-        ON if start != 0 && start.checked_add(len_bytes).is_none_or(|end| end <= start) => {
-            return Err(Errno::EINVAL);
-        }
+    match mode {
+        OFF if start == 0 && len_bytes == 0 && selector == 0 => Ok(None),
+        ON if start != 0 && start.checked_add(len_bytes).is_none_or(|end| end <= start) => Err(Errno::EINVAL),
         ON => {
             super::user_buffers::check_range(selector, 1)?;
-            Some(UserDispatch { start, len_bytes, selector: VirtualAddress(selector) })
+            Ok(Some(UserDispatch { start, len_bytes, selector: VirtualAddress(selector) }))
         }
-        _ => return Err(Errno::EINVAL),
-    };
-    Ok(())
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// What processors guess is not for a sandbox to control: it is as on the host.

@@ -113,7 +113,7 @@ pub(crate) use ptrace::{
 pub(crate) use restart::RestartBlock;
 pub use rseq::RseqArea;
 pub use scheduling::{DeadlineParameters, Scheduling};
-pub(crate) use seccomp::Installation;
+pub(crate) use seccomp::{Installation, SeccompMode};
 pub use set::TaskSet;
 pub(crate) use signal_source::SignalSource;
 pub use start::UnstartedTask;

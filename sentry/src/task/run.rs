@@ -208,7 +208,8 @@ impl CurrentTask {
         if self.task.is_traced() {
             self.trap_syscall_exit(is_emulated);
         }
-        if self.task.is_interrupted() || self.interrupted_call().is_some() {
+        // What a tracer or a supervisor answers is made again by nobody but a signal.
+        if self.task.is_interrupted() || !is_skipped && self.interrupted_call().is_some() {
             return State::Interrupt;
         }
         self.syscall_number = None;

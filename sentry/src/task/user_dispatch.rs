@@ -33,7 +33,10 @@ impl CurrentTask {
         let Some(dispatch) = self.user_dispatch else { return false };
         match self.fate_of_call(dispatch) {
             Fate::Passes => return false,
-            Fate::Kills(signal) => self.force_signal(SignalInfo::from_kernel(signal)),
+            Fate::Kills(signal) => {
+                // No handler is asked: it could not run without making calls.
+                self.die_of(SignalInfo::from_kernel(signal));
+            }
             Fate::IsHandedBack => {
                 let Some(SeccompData { nr, arch, instruction_pointer, .. }) = self.seccomp_data() else {
                     return false;

@@ -4,6 +4,7 @@ use super::debug::DebugRegisters;
 use crate::Errno;
 use crate::platform::{Registers, SegmentBases, VirtualAddress};
 use crate::signal::initial_extended_state;
+use crate::task::UserDispatch;
 
 /// Words of `struct user_regs_struct`, which is also NT_PRSTATUS's set.
 pub(crate) const GENERAL_REGISTER_COUNT: usize = 27;
@@ -47,6 +48,8 @@ pub(crate) struct Image {
     pub(crate) extended_features: u64,
     /// Whether the tracer replaced the extended state.
     pub(crate) has_new_extended_state: bool,
+    /// Which system calls it gets back (PR_SET_SYSCALL_USER_DISPATCH).
+    pub(crate) user_dispatch: Option<UserDispatch>,
 }
 
 impl Image {

@@ -9,6 +9,7 @@ use super::stop::{Event, SYSGOOD_BIT};
 use super::{GENERAL_REGISTER_COUNT, Image};
 use crate::Errno;
 use crate::platform::VirtualAddress;
+use crate::seccomp::Filter;
 use crate::signal::{Signal, SignalInfo, SignalSet};
 use crate::task::{RseqArea, Task, TaskSet, Tid};
 
@@ -54,6 +55,11 @@ impl Tracee {
     pub(crate) fn rseq_area(&self) -> Result<Option<RseqArea>, Errno> {
         self.check_stopped()?;
         Ok(*self.task.rseq_area.lock())
+    }
+
+    /// Its newest filter of system calls.
+    pub(crate) fn seccomp_filter(&self) -> Option<Arc<Filter>> {
+        self.task.seccomp_filter()
     }
 }
 

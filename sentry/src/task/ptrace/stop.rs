@@ -107,6 +107,7 @@ impl CurrentTask {
             extended_state: self.context.extended_state(),
             extended_features: self.kernel().platform().extended_features(),
             has_new_extended_state: false,
+            user_dispatch: self.user_dispatch,
         }
     }
 
@@ -117,6 +118,7 @@ impl CurrentTask {
             self.context.set_segment_bases(image.bases);
         }
         self.debug.registers = image.debug;
+        self.user_dispatch = image.user_dispatch;
         if image.has_new_extended_state && self.context.set_extended_state(&image.extended_state).is_err() {
             log::warn!("the extended state that a tracer set is refused");
         }

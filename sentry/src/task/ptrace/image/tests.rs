@@ -11,6 +11,7 @@ fn image() -> Image {
         extended_state,
         extended_features: 7,
         has_new_extended_state: false,
+        user_dispatch: None,
     }
 }
 
