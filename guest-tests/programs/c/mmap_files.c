@@ -1,6 +1,9 @@
 // File mappings: coherence of shared ones with read and write, isolation of private ones, ends, truncation.
 #include "check.h"
 
+#define SEAL_FUTURE_WRITE 0x10
+#define SEAL_EXEC 0x20
+
 static char *map_file(int file, size_t size, int flags, off_t offset) {
   char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, file, offset);
   CHECK(memory != MAP_FAILED);
@@ -153,6 +156,22 @@ static void memfd_is_shared_and_sealed(void) {
   CHECK(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) == MAP_FAILED);
   CHECK_EQ(errno, EPERM);
   CHECK_ERRNO(fcntl(file, F_ADD_SEALS, 0), EPERM);
+  OK(close(file));
+  // Who may execute a sealed file stays the same, and if anybody may, so do its contents.
+  file = OK(memfd_create("name", MFD_ALLOW_SEALING));
+  OK(fchmod(file, 0600));
+  OK(fcntl(file, F_ADD_SEALS, SEAL_EXEC));
+  CHECK_EQ(fcntl(file, F_GET_SEALS), SEAL_EXEC);
+  OK(fchmod(file, 0644));
+  CHECK_ERRNO(fchmod(file, 0744), EPERM);
+  OK(close(file));
+  file = OK(memfd_create("name", MFD_ALLOW_SEALING));
+  OK(fchmod(file, 0700));
+  OK(fcntl(file, F_ADD_SEALS, SEAL_EXEC));
+  CHECK_EQ(fcntl(file, F_GET_SEALS), SEAL_EXEC | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | SEAL_FUTURE_WRITE);
+  CHECK_ERRNO(pwrite(file, "x", 1, 0), EPERM);
+  CHECK_ERRNO(fchmod(file, 0600), EPERM);
+  OK(fchmod(file, 0744 & ~0044));
   OK(close(file));
   file = OK(memfd_create("", 0));
   CHECK_EQ(fcntl(file, F_GET_SEALS), F_SEAL_SEAL);

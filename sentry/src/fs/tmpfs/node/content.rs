@@ -29,6 +29,9 @@ pub(super) struct Data {
     seals: AtomicU32,
 }
 
+/// Who may execute a file, of its mode.
+const EXECUTE: u32 = 0o111;
+
 impl Data {
     pub(super) fn new(lower_size: u64, is_own: bool) -> Self {
         Self {
@@ -180,8 +183,25 @@ impl Node {
         self.data()?.check_write_seals(0)
     }
 
+    /// Fails if a seal keeps who may execute the file as it is (F_SEAL_EXEC), and `permissions` say otherwise.
+    pub(in crate::fs::tmpfs) fn check_executable_seal(&self, permissions: u32) -> Result<(), Errno> {
+        let Body::Regular(data) = &self.body else { return Ok(()) };
+        let is_sealed = data.seals.load(Ordering::Acquire) & uapi::F_SEAL_EXEC != 0;
+        let changed = self.attributes.lock().permissions ^ permissions;
+        if is_sealed && changed & EXECUTE != 0 { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
     pub(in crate::fs::tmpfs) fn seals(&self) -> Result<u32, Errno> {
         Ok(self.data().map_err(|_| Errno::EINVAL)?.seals.load(Ordering::Acquire))
+    }
+
+    /// The contents of what stays executable stay as they are.
+    fn implied_seals(&self, seals: u32) -> u32 {
+        let is_executable = self.attributes.lock().permissions & EXECUTE != 0;
+        if seals & uapi::F_SEAL_EXEC == 0 || !is_executable {
+            return 0;
+        }
+        uapi::F_SEAL_SHRINK | uapi::F_SEAL_GROW | uapi::F_SEAL_WRITE | uapi::F_SEAL_FUTURE_WRITE
     }
 
     pub(in crate::fs::tmpfs) fn add_seals(&self, seals: u32) -> Result<(), Errno> {
@@ -189,6 +209,7 @@ impl Node {
         if data.seals.load(Ordering::Acquire) & uapi::F_SEAL_SEAL != 0 {
             return Err(Errno::EPERM);
         }
+        let seals = seals | self.implied_seals(seals);
         if seals & (uapi::F_SEAL_WRITE | uapi::F_SEAL_FUTURE_WRITE) != 0 {
             let leaves_existing = seals & uapi::F_SEAL_WRITE == 0;
             self.page_cache(true)?.forbid_writable_mappings(leaves_existing)?;

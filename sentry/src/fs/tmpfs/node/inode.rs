@@ -56,6 +56,9 @@ impl Inode for Node {
 
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
         self.check_contents_mutable()?;
+        if let Some(permissions) = changes.permissions {
+            self.check_executable_seal(permissions)?;
+        }
         self.begin_change()?;
         if let Some(size) = changes.size_bytes {
             self.data()?.check_resize_seals(size)?;
