@@ -81,7 +81,9 @@ impl MountNamespace {
         let table = root.table.clone().unwrap_or_default();
         let core = NamespaceCore::new(Identity::initial(NamespaceKind::Mount, owner), &table);
         Change::begin(&table).settle(std::slice::from_ref(&root), &Home::Namespace(core.clone()));
-        Arc::new(Self { core, root: RwLock::new(root), protections: Arc::default() })
+        let namespace = Arc::new(Self { core, root: RwLock::new(root), protections: Arc::default() });
+        table.add_namespace(&namespace);
+        namespace
     }
 
     /// What is forbidden in directories that many may write to, in all namespaces.
@@ -389,7 +391,9 @@ impl MountNamespace {
             Some(mount) => Path::new(mount.clone(), path.dentry.clone()),
             None => path.clone(),
         };
-        Ok((Arc::new(copy), translate))
+        let copy = Arc::new(copy);
+        self.table().add_namespace(&copy);
+        Ok((copy, translate))
     }
 
     /// The locks that a new mount of the type called `type_name`, with these flags, must have: those of a mount here
@@ -446,6 +450,7 @@ impl Namespace for MountNamespace {
 
 impl Drop for MountNamespace {
     fn drop(&mut self) {
+        self.core.table.forget_namespace(self.core.ino());
         Change::begin(&self.core.table).dissolve(self.root.get_mut());
     }
 }

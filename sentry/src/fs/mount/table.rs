@@ -1,15 +1,16 @@
 //! What all mounts of a kernel share, whichever namespace they are in.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::ThreadId;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::Mount;
 use super::namespace::MAX_MOUNTS_OF_NAMESPACE;
+use super::{Mount, MountNamespace};
 use crate::Errno;
+use crate::cred::Namespace;
 use crate::heap;
 use crate::settings::{KernelNumber, KernelSettings};
 
@@ -27,6 +28,8 @@ pub struct MountTable {
     next_id: AtomicU64,
     group_ids: Mutex<GroupIds>,
     under_way: Mutex<HashMap<ThreadId, Vec<Arc<Mount>>>>,
+    /// The namespaces that there are, by number.
+    namespaces: Mutex<BTreeMap<u64, Weak<MountNamespace>>>,
     settings: Arc<KernelSettings>,
 }
 
@@ -44,6 +47,7 @@ impl Default for MountTable {
             next_id: AtomicU64::new(Mount::INTERNAL_ID + 1),
             group_ids: Mutex::new(GroupIds { free: BTreeSet::new(), next: 1 }),
             under_way: Mutex::default(),
+            namespaces: Mutex::default(),
             settings: Arc::default(),
         }
     }
@@ -53,6 +57,19 @@ impl MountTable {
     /// No mounts yet; `settings` bound them.
     pub fn bounded_by(settings: &Arc<KernelSettings>) -> Arc<Self> {
         Arc::new(Self { settings: settings.clone(), ..Self::default() })
+    }
+
+    /// The mount namespace with this number.
+    pub fn namespace(&self, ino: u64) -> Option<Arc<MountNamespace>> {
+        self.namespaces.lock().get(&ino).and_then(Weak::upgrade)
+    }
+
+    pub(super) fn add_namespace(&self, namespace: &Arc<MountNamespace>) {
+        self.namespaces.lock().insert(namespace.identity().ino(), Arc::downgrade(namespace));
+    }
+
+    pub(super) fn forget_namespace(&self, ino: u64) {
+        self.namespaces.lock().remove(&ino);
     }
 
     /// How many mounts a namespace may have.

@@ -61,11 +61,19 @@ fn read_request(task: &CurrentTask, request: UserPointer<u8>) -> Result<MntIdReq
     if is_valid { Ok(request) } else { Err(Errno::EINVAL) }
 }
 
-/// The namespace that a request means: the caller's own.
-fn namespace_of(view: &FsView, request: &MntIdReq) -> Result<Arc<MountNamespace>, Errno> {
+/// The namespace that a request means: the caller's own, or one that it administers.
+fn namespace_of(task: &CurrentTask, view: &FsView, request: &MntIdReq) -> Result<Arc<MountNamespace>, Errno> {
     let own = &view.namespace;
-    let is_own = request.mnt_ns_id == 0 || request.mnt_ns_id == own.identity().ino();
-    if is_own { Ok(own.clone()) } else { Err(Errno::ENOENT) }
+    if request.mnt_ns_id == 0 || request.mnt_ns_id == own.identity().ino() {
+        return Ok(own.clone());
+    }
+    let other = own.table().namespace(request.mnt_ns_id).ok_or(Errno::ENOENT)?;
+    if administers(task, &other) { Ok(other) } else { Err(Errno::ENOENT) }
+}
+
+fn administers(task: &CurrentTask, namespace: &MountNamespace) -> bool {
+    let owner = namespace.identity().owner();
+    owner.is_some_and(|owner| task.credentials().has_in(owner, Capabilities::SYS_ADMIN))
 }
 
 fn find(namespace: &MountNamespace, id: u64) -> Result<Arc<Mount>, Errno> {
@@ -79,9 +87,8 @@ fn check_sees(
     namespace: &MountNamespace,
     mount: &Arc<Mount>,
 ) -> Result<(), Errno> {
-    let owner = namespace.identity().owner();
-    let may = || owner.is_some_and(|owner| task.credentials().has_in(owner, Capabilities::SYS_ADMIN));
-    if mount.place_in(view).is_some() || may() { Ok(()) } else { Err(Errno::EPERM) }
+    let is_seen = mount.place_in(view).is_some() || administers(task, namespace);
+    if is_seen { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 pub(super) fn listmount(
@@ -108,9 +115,10 @@ pub(super) fn listmount(
     }
     let scope = Scope::new(task);
     let view = scope.view();
-    let namespace = namespace_of(view, &request)?;
+    let namespace = namespace_of(task, view, &request)?;
     let below = match request.mnt_id {
-        ROOT => view.root.clone(),
+        ROOT if Arc::ptr_eq(&namespace, &view.namespace) => view.root.clone(),
+        ROOT => namespace.root(),
         id => {
             let parent = find(&namespace, id)?;
             check_sees(task, view, &namespace, &parent)?;
@@ -156,7 +164,7 @@ pub(super) fn statmount(
     let request = read_request(task, request)?;
     let scope = Scope::new(task);
     let view = scope.view();
-    let namespace = namespace_of(view, &request)?;
+    let namespace = namespace_of(task, view, &request)?;
     if !is_in_user_space(buffer.address(), len) {
         return Err(Errno::EFAULT);
     }
