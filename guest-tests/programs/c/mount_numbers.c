@@ -1,5 +1,6 @@
 // statmount and listmount: mounts by numbers that are never used again, and what is told of each.
 #include "mounts.h"
+#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
@@ -148,6 +149,65 @@ static void test_lists(void) {
   OK(umount2("a/1", MNT_DETACH)), OK(umount("a/2"));
 }
 
+// Mounts of a namespace that is another's, for who administers it.
+static void test_another_namespace(void) {
+  const unsigned long get_id = _IOR(0xb7, 5, uint64_t);
+  int up[2], down[2], file;
+  OK(pipe(up)), OK(pipe(down));
+  pid_t child;
+  char byte, path[64];
+  IN_CHILD(child) {
+    OK(unshare(CLONE_NEWNS));
+    OK(mount("test", "b", "tmpfs", 0, NULL));
+    OK(write(up[1], "x", 1));
+    OK(read(down[0], &byte, 1));
+  }
+  OK(read(up[0], &byte, 1));
+  snprintf(path, sizeof path, "/proc/%d/ns/mnt", child);
+  struct request request = {.size = 32, .id = ROOT};
+  file = OK(open(path, O_RDONLY));
+  OK(ioctl(file, get_id, &request.namespace));
+  OK(close(file));
+  static uint64_t ids[4096], own[4096];
+  long count = OK(syscall(SYS_LISTMOUNT, &request, ids, COUNT(ids), 0));
+  // It has all of this one's, and one more.
+  CHECK_EQ(count, OK(list(ROOT, 0, own, COUNT(own), 0)) + 1);
+  request = (struct request){.size = 32, .id = ids[count - 1], .param = 0x40 | 2, .namespace = request.namespace};
+  struct answer answer;
+  OK(syscall(SYS_STATMOUNT, &request, &answer, sizeof answer, 0));
+  CHECK_EQ(answer.id, request.id);
+  CHECK_EQ(answer.namespace, request.namespace);
+  CHECK_ERRNO(tell_raw(request.id, 2, &answer, sizeof answer, 0), ENOENT);
+  pid_t other;
+  IN_CHILD(other) {
+    OK(setresuid(1000, 1000, 1000));
+    // EPERM since Linux 6.18.
+    CHECK_EQ(syscall(SYS_STATMOUNT, &request, &answer, sizeof answer, 0), -1);
+    CHECK(errno == ENOENT || errno == EPERM);
+  }
+  WAIT_OK(other);
+  OK(write(down[1], "x", 1));
+  WAIT_OK(child);
+  CHECK_ERRNO(syscall(SYS_STATMOUNT, &request, &answer, sizeof answer, 0), ENOENT);
+}
+
+// What was moved out of a directory that is mounted elsewhere has nothing above it there.
+static void test_disconnected(void) {
+  OK(mkdir("a/in", 0755)), OK(mkdir("a/in/deep", 0755)), OK(mkdir("a/in/deep/x", 0755));
+  OK(mount("a/in", "b", NULL, MS_BIND, NULL));
+  int deep = OK(open("b/deep", O_PATH | O_DIRECTORY));
+  OK(close(OK(openat(deep, "..", O_PATH))));
+  OK(rename("a/in/deep", "a/out"));
+  OK(close(OK(openat(deep, "x", O_PATH))));
+  CHECK_ERRNO(openat(deep, "..", O_PATH), ENOENT);
+  // A directory in between is none that can be told to be below.
+  CHECK_ERRNO(openat(deep, "x/..", O_PATH), ENOENT);
+  CHECK_ERRNO(openat(deep, "x/../..", O_PATH), ENOENT);
+  OK(rename("a/out", "a/in/deep"));
+  OK(close(OK(openat(deep, "..", O_PATH))));
+  OK(close(deep)), OK(umount("b"));
+}
+
 int main(void) {
   enter_own_mounts();
   OK(mkdir("a", 0755)), OK(mkdir("b", 0755));
@@ -155,6 +215,8 @@ int main(void) {
   test_answers();
   test_refusals();
   test_lists();
+  test_another_namespace();
+  test_disconnected();
   OK(umount("a"));
   return 0;
 }

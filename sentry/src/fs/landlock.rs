@@ -25,14 +25,15 @@ fn key_of(dentry: &Dentry) -> Option<FileKey> {
     Some(FileKey { device: metadata.device.as_u64(), inode: metadata.inode })
 }
 
-/// `path`, and what it lies below, up to the root of all mounts; mount points that are hidden below their mounts are left out.
+/// `path`, and what it lies below, up to the root of all mounts; mount points that are hidden below their mounts are left out. What
+/// does not lie below its mount's root counts as below it all the same, after what it lies below on its file system.
 fn ancestry(path: &Path) -> impl Iterator<Item = Path> {
     std::iter::successors(Some(path.clone()), |path| {
         let mut path = path.clone();
         while Arc::ptr_eq(&path.dentry, path.mount.root()) {
             path = path.mount.mount_point()?;
         }
-        path.dentry = path.dentry.parent()?;
+        path.dentry = path.dentry.parent().unwrap_or_else(|| path.mount.root().clone());
         Some(path)
     })
 }

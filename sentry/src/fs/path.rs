@@ -115,6 +115,17 @@ impl Path {
         }
     }
 
+    /// Whether it lies below the root of its mount. What was moved out of a directory that is mounted elsewhere does not, and
+    /// has nothing above it there.
+    pub(super) fn is_connected(&self) -> bool {
+        let root = self.mount.root();
+        if root.parent().is_none() {
+            return true;
+        }
+        let mut above = std::iter::successors(Some(self.dentry.clone()), |dentry| dentry.parent());
+        above.any(|dentry| Arc::ptr_eq(&dentry, root))
+    }
+
     /// Whether this is `top` or lies below it, across mount points.
     pub fn is_below(&self, top: &Self) -> bool {
         let mut current = self.clone();

@@ -273,6 +273,9 @@ impl Walk<'_> {
             return if self.has(ResolveFlags::BENEATH) { Err(Errno::EXDEV) } else { Ok(()) };
         }
         let parent = self.current.parent(self.root);
+        if !parent.is_connected() {
+            return Err(Errno::ENOENT);
+        }
         self.move_to(parent.cross())
     }
 
