@@ -40,6 +40,17 @@ static int is_listed(pid_t pid, const char *name) {
   return strstr(text, wanted) != NULL;
 }
 
+// The streams of the local domain that are open in this namespace.
+static int streams(void) {
+  char line[256];
+  int count = -1;
+  FILE *file = fopen("/proc/net/protocols", "r");
+  CHECK(file);
+  while (fgets(line, sizeof line, file)) sscanf(line, "UNIX-STREAM %*d %d", &count);
+  fclose(file);
+  return count;
+}
+
 int main(void) {
   char name[64];
   snprintf(name, sizeof name, "guest-test-%d", getpid());
@@ -51,7 +62,9 @@ int main(void) {
     pid_t parent = getppid();
     int early = new_socket();
     OK(unshare(CLONE_NEWNET));
+    CHECK_EQ(streams(), 0);
     CHECK_EQ(reach(new_socket(), name), ECONNREFUSED);
+    CHECK(streams() >= 0);
     CHECK(!is_listed(getpid(), name));
     CHECK(is_listed(parent, name));
     // A socket stays where it was made.

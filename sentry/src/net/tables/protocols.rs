@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::super::NetworkNamespace;
 use super::super::inet::InetProtocol;
+use super::super::{NetworkNamespace, Socket, SocketKind};
 use super::internet;
 
 const HEADER: &str = "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re bi br ha uh gp em\n";
@@ -26,7 +26,10 @@ struct Protocol {
 #[derive(Clone, Copy)]
 enum Counted {
     Internet(InetProtocol, bool),
-    Unix,
+    /// Of the local domain, streams or all others.
+    Unix {
+        are_streams: bool,
+    },
     Netlink,
 }
 
@@ -54,21 +57,23 @@ const fn tcp(name: &'static str, size_bytes: u32, is_ipv6: bool) -> Protocol {
 }
 
 const fn local(name: &'static str, size_bytes: u32, counted: Counted) -> Protocol {
-    let has_slab = matches!(counted, Counted::Unix);
+    let has_slab = matches!(counted, Counted::Unix { .. });
     let calls = match counted {
-        Counted::Unix => "y  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n",
+        Counted::Unix { are_streams: false } => "y  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n",
+        Counted::Unix { are_streams: true } => "y  n  n  n  n  n  n  n  y  n  n  n  n  n  n  n  n  n",
         _ => "n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n",
     };
     Protocol { name, size_bytes, counted, has_memory: false, max_header_bytes: 0, has_slab, calls }
 }
 
-const PROTOCOLS: [Protocol; 12] = [
+const PROTOCOLS: [Protocol; 13] = [
     datagrams("PINGv6", 1344, InetProtocol::Echo, true),
     datagrams("RAWv6", 1344, InetProtocol::Raw, true),
     datagrams("UDPLITEv6", 1472, InetProtocol::UdpLite, true),
     datagrams("UDPv6", 1472, InetProtocol::Udp, true),
     tcp("TCPv6", 2432, true),
-    local("UNIX", 1152, Counted::Unix),
+    local("UNIX-STREAM", 1152, Counted::Unix { are_streams: true }),
+    local("UNIX", 1152, Counted::Unix { are_streams: false }),
     datagrams("UDP-Lite", 1344, InetProtocol::UdpLite, false),
     datagrams("PING", 1016, InetProtocol::Echo, false),
     datagrams("RAW", 1152, InetProtocol::Raw, false),
@@ -80,7 +85,13 @@ const PROTOCOLS: [Protocol; 12] = [
 fn count(namespace: &NetworkNamespace, counted: Counted) -> usize {
     match counted {
         Counted::Internet(protocol, is_ipv6) => internet::sockets(namespace, protocol, is_ipv6).len(),
-        Counted::Unix => namespace.unix_sockets().all().len(),
+        Counted::Unix { are_streams } => {
+            let sockets = namespace.unix_sockets().all();
+            sockets
+                .iter()
+                .filter(|socket| (socket.common().kind() == SocketKind::Stream) == are_streams)
+                .count()
+        }
         Counted::Netlink => namespace.netlink().len(),
     }
 }
