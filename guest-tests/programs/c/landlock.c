@@ -414,6 +414,15 @@ static void traces(void) {
     struct iovec local = {&byte, 1}, remote = {&down, 1};
     CHECK_ERRNO(syscall(SYS_process_vm_readv, victim, &local, 1, &remote, 1, 0), EPERM);
     OK(kill(victim, 0));
+    char path[64], target[64];
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", victim, down[0]);
+    CHECK_ERRNO(readlink(path, target, sizeof target), EACCES);
+    pid_t own = fork();
+    if (own == 0) pause_for(down[0]);
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", own, down[0]);
+    OK(readlink(path, target, sizeof target));
+    OK(kill(own, SIGKILL));
+    OK(waitpid(own, NULL, 0));
   });
   OK(write(down[1], "x", 1));
   OK(waitpid(victim, NULL, 0));

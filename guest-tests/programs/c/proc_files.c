@@ -1,6 +1,7 @@
 // The files of /proc that the C library, shells, python and ps read: present, and of the form that they parse.
 #include "check.h"
 #include <dirent.h>
+#include <sched.h>
 
 static char text[1 << 16];
 
@@ -138,6 +139,19 @@ static void files_of_the_system(void) {
   int running, tasks, last;
   read_file("/proc/loadavg", text, sizeof text);
   CHECK_EQ(sscanf(text, "%lf %lf %lf %d/%d %d", &one, &five, &fifteen, &running, &tasks, &last), 6);
+  // The last number is of the reader's namespace, whichever procfs this is.
+  pid_t maker, init;
+  IN_CHILD(maker) {
+    OK(unshare(CLONE_NEWPID));
+    IN_CHILD(init) {
+      read_file("/proc/loadavg", text, sizeof text);
+      CHECK(strstr(text, " 1\n"));
+      read_file("/proc/sys/kernel/ns_last_pid", text, sizeof text);
+      CHECK(!strcmp(text, "1\n"));
+    }
+    WAIT_OK(init);
+  }
+  WAIT_OK(maker);
   read_file("/proc/filesystems", text, sizeof text);
   CHECK(strstr(text, "nodev\ttmpfs\n") && strstr(text, "nodev\tproc\n"));
   const char *numbers[] = {"kernel/pid_max", "kernel/threads-max", "vm/overcommit_memory", "fs/file-max", "kernel/random/entropy_avail", "vm/max_map_count", "kernel/ngroups_max", "kernel/cap_last_cap"};

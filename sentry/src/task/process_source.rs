@@ -18,6 +18,7 @@ use crate::fs::{DescriptorTable, DeviceNumber, FsView, Network, OpenFiles, Path,
 use crate::ipc::IpcNamespace;
 use crate::kernel::{Kernel, RELEASE, VERSION};
 use crate::keys::Keys;
+use crate::landlock::Domain;
 use crate::limits::{RESOURCE_COUNT, Resource};
 use crate::memory::{MappingFlags, MemoryManager, MemoryPolicy};
 use crate::platform::{PAGE_SHIFT, VirtualAddress};
@@ -55,6 +56,12 @@ impl TaskSource {
     fn viewer(&self, viewer: &Viewer) -> Option<Arc<Task>> {
         let kernel = self.kernel.upgrade()?;
         kernel.tasks().task(kernel.tasks().root(), Tid(viewer.thread_id))
+    }
+
+    /// The viewer's own PID namespace, which need not be the one that is shown.
+    fn namespace_of(&self, viewer: &Viewer) -> Arc<PidNamespace> {
+        let viewer = self.viewer(viewer);
+        viewer.map_or_else(|| self.namespace.clone(), |task| task.group.pid_namespace().clone())
     }
 }
 
@@ -107,7 +114,6 @@ impl ProcessSource for TaskSource {
             created: kernel.tasks().created_count(),
             running,
             tasks,
-            last_id: kernel.tasks().last_number(&self.namespace).0,
             context_switches: usage.voluntary_switches,
             faults: usage.minor_faults,
             cgroups: kernel.cgroups().descendants(kernel.cgroups().root()) + 1,
@@ -138,13 +144,18 @@ impl ProcessSource for TaskSource {
     fn check_may_number(&self, viewer: &Viewer) -> Result<(), Errno> {
         let may = [Capabilities::CHECKPOINT_RESTORE, Capabilities::SYS_ADMIN]
             .into_iter()
-            .any(|capability| viewer.credentials.has_over_namespace(&*self.namespace, capability));
+            .any(|capability| viewer.credentials.has_over_namespace(&*self.namespace_of(viewer), capability));
         if may { Ok(()) } else { Err(Errno::EPERM) }
     }
 
-    fn set_last_number(&self, number: i32) {
+    fn last_number(&self, viewer: &Viewer) -> i32 {
+        let kernel = self.kernel.upgrade();
+        kernel.map_or(0, |kernel| kernel.tasks().last_number(&self.namespace_of(viewer)).0)
+    }
+
+    fn set_last_number(&self, viewer: &Viewer, number: i32) {
         if let Some(kernel) = self.kernel.upgrade() {
-            kernel.tasks().set_last_number(&self.namespace, Tid(number));
+            kernel.tasks().set_last_number(&self.namespace_of(viewer), Tid(number));
         }
     }
 
@@ -462,6 +473,10 @@ impl Process for TaskView {
 
     fn executed_in(&self) -> Arc<UserNamespace> {
         self.task.group.executed_in()
+    }
+
+    fn landlock(&self) -> Option<Arc<Domain>> {
+        self.task.credentials().landlock.clone()
     }
 
     fn clock_offsets(&self) -> Option<ClockOffsets> {

@@ -160,7 +160,8 @@ impl About {
             && credentials.effective.bits() & status.capabilities[1] == status.capabilities[1];
         let may_in = |namespace: &UserNamespace| credentials.has_in(namespace, Capabilities::SYS_PTRACE);
         let is_allowed = (is_same_user && is_contained || may_in(&namespace))
-            && (status.is_dumpable || may_in(&process.executed_in()));
+            && (status.is_dumpable || may_in(&process.executed_in()))
+            && credentials.landlock.as_ref().is_none_or(|own| own.is_around(process.landlock().as_ref()));
         if is_allowed { Ok(process) } else { Err(Errno::EACCES) }
     }
 }

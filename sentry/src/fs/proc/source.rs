@@ -11,6 +11,7 @@ use crate::fs::inotify::InotifyLimits;
 use crate::fs::{DescriptorTable, DeviceNumber, FsView, Network, OpenFiles, Path, Protections, Viewer};
 use crate::ipc::IpcNamespace;
 use crate::keys::Keys;
+use crate::landlock::Domain;
 use crate::memory::{MappingFlags, MemoryManager, MemoryPolicy};
 use crate::settings::KernelSettings;
 use crate::time::{ClockOffsets, PosixTimerOrigin};
@@ -80,8 +81,12 @@ pub trait ProcessSource: Send + Sync {
     fn check_may_number(&self, _viewer: &Viewer) -> Result<(), Errno> {
         Err(Errno::EPERM)
     }
-    /// Has the next task of the PID namespace get a number after `number`.
-    fn set_last_number(&self, _number: i32) {}
+    /// The number that was given last in the viewer's PID namespace.
+    fn last_number(&self, _viewer: &Viewer) -> i32 {
+        0
+    }
+    /// Has the next task of the viewer's PID namespace get a number after `number`.
+    fn set_last_number(&self, _viewer: &Viewer, _number: i32) {}
     /// How core dumps are made; `None` if the kernel is gone.
     fn core_settings(&self) -> Option<Arc<CoreSettings>>;
     /// The viewer's network namespace.
@@ -168,6 +173,10 @@ pub trait Process: Send + Sync {
     fn user_namespace(&self) -> Arc<UserNamespace>;
     /// The user namespace that it executed its program in.
     fn executed_in(&self) -> Arc<UserNamespace>;
+    /// What it has restricted itself to.
+    fn landlock(&self) -> Option<Arc<Domain>> {
+        None
+    }
     /// How far the clocks of its children to come are ahead; `None` once it is gone.
     fn clock_offsets(&self) -> Option<ClockOffsets> {
         None
@@ -450,8 +459,6 @@ pub struct SystemStatus {
     pub running: usize,
     /// Tasks in all.
     pub tasks: usize,
-    /// The number given last.
-    pub last_id: i32,
     /// Load averages over 1, 5 and 15 minutes.
     pub load: [f64; 3],
     /// What the kernel's own heap holds for processes.

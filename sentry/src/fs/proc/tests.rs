@@ -54,7 +54,6 @@ impl ProcessSource for Fake {
             created: 12,
             running: 1,
             tasks: 3,
-            last_id: 12,
             load: [0.5, 0.25, 0.0],
             memory_bytes: 1 << 30,
             free_bytes: 1 << 29,

@@ -704,15 +704,15 @@ fn set_reboot_process(about: &About, _viewer: &Viewer, text: &[u8]) -> Result<()
 }
 
 /// kernel.ns_last_pid: the number that was given last in the PID namespace that is shown (`man 7 pid_namespaces`).
-fn last_number(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
-    Ok(line(about.source().system().last_id))
+fn last_number(about: &About, viewer: &Viewer) -> Result<Vec<u8>, Errno> {
+    Ok(line(about.source().last_number(viewer)))
 }
 
 fn set_last_number(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
     about.source().check_may_number(viewer)?;
     let end = about.settings().get(KernelNumber::PidMax);
     let number = parse_number(0..=end, text)?;
-    about.source().set_last_number(i32::try_from(number).map_err(|_| Errno::EINVAL)?);
+    about.source().set_last_number(viewer, i32::try_from(number).map_err(|_| Errno::EINVAL)?);
     Ok(())
 }
 

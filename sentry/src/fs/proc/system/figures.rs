@@ -86,9 +86,9 @@ pub(super) fn uptime(system: &SystemStatus) -> Vec<u8> {
     format!("{}.{:02} {}.{:02}\n", up / 100, up % 100, idle / 100, idle % 100).into_bytes()
 }
 
-pub(super) fn loadavg(system: &SystemStatus) -> Vec<u8> {
+pub(super) fn loadavg(system: &SystemStatus, last: i32) -> Vec<u8> {
     let [one, five, fifteen] = system.load;
-    let (running, tasks, last) = (system.running.max(1), system.tasks, system.last_id);
+    let (running, tasks) = (system.running.max(1), system.tasks);
     format!("{one:.2} {five:.2} {fifteen:.2} {running}/{tasks} {last}\n").into_bytes()
 }
 

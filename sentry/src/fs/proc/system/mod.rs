@@ -49,7 +49,9 @@ static TOP: Directory<About> = Directory {
         text("key-users", key_users),
         text("keys", |about, viewer| Ok(about.source().list_keys(viewer))),
         private_text("kmsg", |_, _| Ok(Vec::new())),
-        text("loadavg", |about, _| Ok(figures::loadavg(&about.source().system()))),
+        text("loadavg", |about, viewer| {
+            Ok(figures::loadavg(&about.source().system(), about.source().last_number(viewer)))
+        }),
         text("locks", |about, _| locks::listing(about)),
         text("meminfo", |about, _| Ok(figures::meminfo(&about.source().system()))),
         text("misc", |_, _| Ok(misc_listing().into_bytes())),
