@@ -20,7 +20,7 @@ use crate::cred::{Identity, KernelUid, NamespaceKind, UserNamespace};
 use crate::fs::TaskFs;
 use crate::limits::Limits;
 use crate::signal::{Signal, SignalActions, SignalInfo};
-use crate::wait::Waiter;
+use crate::wait::{Events, Observer, Waiter};
 
 /// Every task of a sandbox.
 pub struct TaskSet {
@@ -47,6 +47,17 @@ pub struct TaskSet {
     pub(super) lent_switch_cost: SwitchCost,
     /// The same for a call that had waited for that in vain.
     pub(super) vain_switch_cost: SwitchCost,
+}
+
+/// Sleeps through what else a process's queue tells, such as that one of its threads is gone.
+struct WakesAtEnd(Arc<Waiter>);
+
+impl Observer for WakesAtEnd {
+    fn notify(&self, events: Events) {
+        if events.intersects(ThreadGroup::ENDED) {
+            self.0.wake();
+        }
+    }
 }
 
 impl TaskSet {
@@ -290,7 +301,8 @@ impl TaskSet {
     /// Waits until the process has ended, and returns how. One that has no parent is gone then.
     pub fn wait_until_ended(&self, group: &ThreadGroup) -> ExitStatus {
         let waiter = Arc::new(Waiter::default());
-        let _registration = group.changes.register(ThreadGroup::ENDED, waiter.clone());
+        let of_end = Arc::new(WakesAtEnd(waiter.clone()));
+        let _registration = group.changes.register(ThreadGroup::ENDED, of_end);
         loop {
             if let Some(status) = *group.ended.lock() {
                 return status;
