@@ -202,13 +202,17 @@ fn mount_all(
     Ok(builder.namespace().clone())
 }
 
-/// Looks up the user, if it is told by name, and its home directory.
+/// Looks up the user, if it is told by name, and its home directory, if nobody has said.
 fn find_user(description: &mut Description, builder: &Builder) -> Result<(), AccountError> {
+    let has_home = description.environment.iter().any(|variable| variable.0.starts_with(b"HOME="));
+    if has_home && description.user_name.is_none() {
+        return Ok(());
+    }
     let accounts = Accounts::read(builder);
     if let Some(name) = &description.user_name {
         description.user = accounts.find(name)?;
     }
-    if !description.environment.iter().any(|variable| variable.0.starts_with(b"HOME=")) {
+    if !has_home {
         let home = format!("HOME={}", accounts.home(description.user.uid));
         description.environment.push(home.as_str().into());
     }
