@@ -29,8 +29,9 @@ use crate::settings::KernelSettings;
 pub(super) const CHUNK_FRAMES: usize = 512;
 const CHUNK_BYTES: u64 = CHUNK_FRAMES as u64 * PAGE_SIZE;
 const WORDS: usize = CHUNK_FRAMES / 64;
-/// The part of a chunk of small pages that is populated in one piece: what one word of its bits stands for.
-const PART_BYTES: u64 = 64 * PAGE_SIZE;
+/// Frames in the part of a chunk of small pages that is populated in one piece. A page costs as much as two calls of the host.
+const PART_FRAMES: usize = CHUNK_FRAMES / u32::BITS as usize;
+const PART_BYTES: u64 = PART_FRAMES as u64 * PAGE_SIZE;
 /// Chunks of small pages at most: each takes two of the host's mappings.
 const MAX_FINE_CHUNKS: usize = 1024;
 /// Wholly free chunks that are kept populated.
@@ -178,7 +179,7 @@ struct Chunk {
     dirty: [u64; WORDS],
     free_frames: usize,
     /// Parts that the host has populated, bit by bit.
-    populated: u8,
+    populated: u32,
 }
 
 /// Frames that were taken, and what is to be done about them.
@@ -187,7 +188,7 @@ struct Taken {
     /// Those that must be zeroed, bit by bit from the first of them on.
     dirty: [u64; WORDS],
     /// Parts of the chunk, bit by bit, that must be populated.
-    unpopulated: u8,
+    unpopulated: u32,
 }
 
 impl FrameAllocator {
@@ -547,11 +548,11 @@ impl FrameAllocator {
     }
 
     /// Has the host populate `parts`, bit by bit, of the chunk that `span` was taken from. If it does not, the frames are free again.
-    fn populate(&self, span: FrameSpan, parts: u8) -> Result<(), Errno> {
+    fn populate(&self, span: FrameSpan, parts: u32) -> Result<(), Errno> {
         let chunk = span.first.0 as usize / CHUNK_FRAMES;
         let chunk_start = self.memory.start().0 + chunk as u64 * CHUNK_BYTES;
         // They follow each other, but for those that were needed before.
-        let (first, end) = (parts.trailing_zeros(), u8::BITS - parts.leading_zeros());
+        let (first, end) = (parts.trailing_zeros(), u32::BITS - parts.leading_zeros());
         let start = GuestAddress(chunk_start + u64::from(first) * PART_BYTES);
         count_call(HostCall::Memory);
         let populated = self.memory.populate_as_is(start, (u64::from(end - first) * PART_BYTES) as usize);
@@ -619,7 +620,7 @@ impl State {
         let chunk = &mut self.chunks[chunk as usize];
         let was_fine = usize::from(chunk.grain == Grain::Fine);
         chunk.grain = grain;
-        chunk.populated = if grain == Grain::Fine { 0 } else { u8::MAX };
+        chunk.populated = if grain == Grain::Fine { 0 } else { u32::MAX };
         self.fine_chunks = self.fine_chunks - was_fine + usize::from(grain == Grain::Fine);
     }
 
@@ -640,7 +641,7 @@ impl State {
         for index in 0..count {
             let (word, bit) = ((start + index) / 64, 1 << ((start + index) % 64));
             chunk.free[word] &= !bit;
-            unpopulated |= 1 << word & !chunk.populated;
+            unpopulated |= 1 << ((start + index) / PART_FRAMES) & !chunk.populated;
             if chunk.dirty[word] & bit != 0 {
                 dirty[index / 64] |= 1 << (index % 64);
             }

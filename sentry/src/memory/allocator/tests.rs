@@ -40,11 +40,11 @@ fn chunks_of_small_pages_are_populated_where_they_are_used() {
     let one = frames.allocate().unwrap();
     assert_eq!(populated(), 0b1);
     let span = frames.allocate_span(FrameUse::Anonymous, 130).unwrap();
-    assert_eq!(populated(), 0b111);
+    assert_eq!(populated(), 0b1_1111_1111);
     frames.release(&span.numbers().collect::<Vec<_>>());
     drop(one);
     let whole = frames.allocate_span(FrameUse::Anonymous, 511).unwrap();
-    assert_eq!((whole.count, populated()), (511, u8::MAX));
+    assert_eq!((whole.count, populated()), (511, u32::MAX));
 }
 
 #[test]
