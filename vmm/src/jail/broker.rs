@@ -9,17 +9,15 @@ use anyhow::{Context, ensure};
 use linux_raw_sys::general as uapi;
 use linux_raw_sys::net;
 use rustix::thread::CapabilitySet;
-use seccompiler::apply_filter_all_threads;
 use sentry::fs::host::HostOwners;
 use sentry::syscall::Sysno;
 
 use super::files::{FileRules, Landlock};
-use super::filter::{self, Condition};
+use super::filter::{self, Condition, Filter};
 use super::namespaces::Namespaces;
 use super::privileges::{JailUser, Privileges};
 use super::program::Answer::{self, Allow, AllowIf, Unavailable};
 use super::program::Test::{self, AnyOf, HasNone, IsZero, OneOf};
-use super::program::compile;
 use super::{Layer, Rules, limits, missing_landlock, violation};
 
 /// What the broker's jail is to be.
@@ -90,13 +88,14 @@ pub(crate) fn confine_broker(rules: &BrokerRules) -> anyhow::Result<Vec<Layer>> 
     let is_enforced = landlock.enforce().context("confine the broker with Landlock")?;
     ensure!(is_enforced || !rules.rules.is_landlock_required, "missing: {}", missing_landlock());
     violation::install_handler().context("handle SIGSYS")?;
+    let filter = Filter::new(broker_rules())?;
     let layers = vec![
         (super::NAMESPACES, namespaces.describe()),
         (super::USER, privileges.to_string()),
         (super::LANDLOCK, Landlock::of_host().describe_network()),
-        (super::SECCOMP, filter::describe_rules(broker_rules())?),
+        (super::SECCOMP, filter.describe()),
     ];
-    apply_filter_all_threads(&compile(broker_rules())?).context("confine the broker with seccomp")?;
+    filter.install().context("confine the broker with seccomp")?;
     Ok(layers)
 }
 
@@ -106,7 +105,7 @@ pub(crate) fn confine_broker(rules: &BrokerRules) -> anyhow::Result<Vec<Layer>> 
 /// The filter cannot be compiled.
 pub(crate) fn describe_broker_jail() -> anyhow::Result<String> {
     let network = Landlock::of_host().describe_network();
-    Ok(format!("{}; Landlock: {network}", filter::describe_rules(broker_rules())?))
+    Ok(format!("{}; Landlock: {network}", Filter::new(broker_rules())?.describe()))
 }
 
 fn broker_rules() -> BTreeMap<Sysno, Answer> {

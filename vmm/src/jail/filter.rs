@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use linux_raw_sys::general::{self as uapi, membarrier_cmd};
 use linux_raw_sys::prctl;
-use seccompiler::apply_filter_all_threads;
+use seccompiler::{apply_filter_all_threads, sock_filter};
 use sentry::syscall::Sysno;
 
 use super::program::{
@@ -99,34 +99,50 @@ const NEGATIVE: u32 = 1 << 31;
 /// CPUCLOCK_PERTHREAD_MASK of Linux's include/linux/posix-timers_types.h.
 const CLOCK_OF_THREAD: u32 = 4;
 
-/// Installs the filter for all threads. It stays, and no other can be added.
-///
-/// # Errors
-/// The host refuses.
-pub(super) fn install(access: Access, has_broker: bool) -> anyhow::Result<()> {
-    Ok(apply_filter_all_threads(&compile(rules(access, has_broker))?)?)
+/// A filter that can be installed.
+pub(super) struct Filter {
+    program: Vec<sock_filter>,
+    /// Calls that remain, and those that do with some arguments.
+    always: usize,
+    sometimes: usize,
 }
 
-/// How large the filter is and what it leaves.
-///
-/// # Errors
-/// It cannot be compiled.
-pub(super) fn describe(access: Access, has_broker: bool) -> anyhow::Result<String> {
-    describe_rules(rules(access, has_broker))
-}
+impl Filter {
+    /// Compiles `rules`.
+    ///
+    /// # Errors
+    /// They are too many.
+    pub(super) fn new(rules: BTreeMap<Sysno, Answer>) -> anyhow::Result<Self> {
+        let count = |is_kind: fn(&Answer) -> bool| rules.values().filter(|answer| is_kind(answer)).count();
+        let (always, sometimes) =
+            (count(|answer| *answer == Allow), count(|answer| matches!(answer, AllowIf(_))));
+        Ok(Self { program: compile(rules)?, always, sometimes })
+    }
 
-/// As [`describe`], of these rules.
-///
-/// # Errors
-/// They cannot be compiled.
-pub(super) fn describe_rules(rules: BTreeMap<Sysno, Answer>) -> anyhow::Result<String> {
-    let count = |is_kind: fn(&Answer) -> bool| rules.values().filter(|answer| is_kind(answer)).count();
-    let always = count(|answer| *answer == Allow);
-    let sometimes = count(|answer| matches!(answer, AllowIf(_)));
-    let instructions = compile(rules)?.len();
-    Ok(format!(
-        "{always} system calls, {sometimes} more with some arguments, by a filter of {instructions} instructions"
-    ))
+    /// The sentry's.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn of_sentry(access: Access, has_broker: bool) -> anyhow::Result<Self> {
+        Self::new(rules(access, has_broker))
+    }
+
+    /// Installs it for all threads. It stays, and no other can be added.
+    ///
+    /// # Errors
+    /// The host refuses.
+    pub(super) fn install(&self) -> anyhow::Result<()> {
+        Ok(apply_filter_all_threads(&self.program)?)
+    }
+
+    /// How large it is and what it leaves.
+    pub(super) fn describe(&self) -> String {
+        let Self { program, always, sometimes } = self;
+        let instructions = program.len();
+        format!(
+            "{always} system calls, {sometimes} more with some arguments, by a filter of {instructions} instructions"
+        )
+    }
 }
 
 fn rules(access: Access, has_broker: bool) -> BTreeMap<Sysno, Answer> {

@@ -40,6 +40,7 @@ use sentry::fs::host::HostOwners;
 
 pub(crate) use self::broker::{BrokerRules, confine_broker, describe_broker_jail};
 use self::files::{FileRules, Landlock};
+use self::filter::Filter;
 use self::namespaces::Namespaces;
 pub use self::privileges::JailUser;
 use self::privileges::Privileges;
@@ -175,16 +176,17 @@ impl Jail {
             !is_left_out(LANDLOCK) && self.files.enforce().context("confine the sandbox with Landlock")?;
         ensure!(is_enforced || !self.rules.is_landlock_required, "missing: {}", missing_landlock());
         violation::install_handler().context("handle SIGSYS")?;
+        let filter = Filter::of_sentry(self.most, self.rules.has_broker)?;
         // Looked at before the filter, which has no use for looking at Landlock.
         let layers = vec![
             (NAMESPACES, self.namespaces.describe()),
             (USER, user),
             ("resource limits", limits::describe()),
             (LANDLOCK, Landlock::of_host().describe()),
-            (SECCOMP, filter::describe(self.most, self.rules.has_broker)?),
+            (SECCOMP, filter.describe()),
         ];
         if !is_left_out(SECCOMP) {
-            filter::install(self.most, self.rules.has_broker).context("confine the sandbox with seccomp")?;
+            filter.install().context("confine the sandbox with seccomp")?;
         }
         Ok(layers)
     }
