@@ -124,7 +124,11 @@ impl KvmContext {
         let is_call = matches!(stop, Stop::Exit(Exit::Syscall));
         let crossing = space.settle_crossing(lane, served, is_call, registers);
         match (crossing, &stop) {
-            (Crossing::Outside, Stop::Exit(Exit::Syscall)) => space.count_trap(registers.rip, registers.rax),
+            (Crossing::Outside, Stop::Exit(Exit::Syscall)) => {
+                if dispatcher.may_poll() || server.is_some_and(|server| is_answered(server, registers.rax)) {
+                    space.count_trap(registers.rip, registers.rax);
+                }
+            }
             (Crossing::Outside, Stop::Exit(Exit::Exception { .. }))
                 if space.restore_middle(registers.rip) =>
             {
@@ -340,6 +344,11 @@ impl Drop for KvmContext {
         }
         self.pool.take_back(&self.seat);
     }
+}
+
+/// Whether call `number` has an answer that is told in advance.
+fn is_answered(server: &mut dyn CallServer, number: u64) -> bool {
+    server.answers().iter().flatten().any(|(answered, _)| u64::from(*answered) == number)
 }
 
 /// What a vCPU says of itself. KVM does not refuse that, short of a defect.

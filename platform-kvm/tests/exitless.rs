@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use common::{CODE, Guest, RX, start};
 use platform_kvm::{Config, Exitless};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use sentry::platform::{
     AddressSpace, Answers, CallServer, Context, Exit, FrameRun, PAGE_SIZE, Platform, Registers, Reply,
     VirtualAddress, VirtualRange,
@@ -440,6 +441,28 @@ fn what_is_told_in_advance_is_neither_served_nor_exits() {
         run.registers = Registers { r14: 5, ..start() };
         assert!(matches!(run.context.run(&run.space, &mut run.registers), Exit::Syscall));
         assert_eq!(run.registers.rax, NUMBER);
+    }
+}
+
+#[test]
+fn where_nobody_can_poll_answers_in_advance_are_used_and_nothing_else_is_rewritten() {
+    // The machine asks how many processors the thread that makes it has.
+    let all = sched_getaffinity(None).unwrap();
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).unwrap());
+    sched_setaffinity(None, &one).unwrap();
+    for exitless in [Exitless::Auto, Exitless::On] {
+        let guest = || Guest::with_config(Config { exitless, ..Config::default() });
+        let code = program(CMP);
+        let (mut run, mut knowing) = (Run::on(guest(), &code), Knowing(ANSWER, 0));
+        let exits = run.exits_with(&mut knowing);
+        assert!((1..CALLS).contains(&exits), "{exits}");
+        assert_eq!(knowing.1, CALLS - exits);
+        let mut run = Run::on(guest(), &code);
+        let exit = run.until_stop();
+        run.check_end(&exit, &code);
+        assert_eq!((run.exits, run.server.seen), (CALLS, 0));
+        assert_eq!(run.guest.platform.call_counts().sites, 0);
     }
 }
 

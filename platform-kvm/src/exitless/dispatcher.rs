@@ -5,7 +5,7 @@
 //!
 //! Workers poll only while there are processors for them: fewer vCPUs in user code, and workers, than processors, and nobody
 //! else on the host who waits for one ([`super::pressure`]). When polling no longer pays ([`super::economy`]) they stay away
-//! for a while, longer each time.
+//! for a while, longer each time. On a host with one processor nobody ever polls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -76,10 +76,10 @@ impl Drop for Running<'_> {
 
 impl Dispatcher {
     /// For a machine of so many vCPUs, with workers on the processors that the calling thread may use. `None` if it is not
-    /// wanted, or there is no processor for it.
+    /// wanted. Where there is no processor for a worker, there is what is told in advance.
     pub(crate) fn new(kernel: &Arc<Kernel>, vcpus_max: usize, exitless: Exitless) -> Option<Arc<Self>> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        if exitless == Exitless::Off || processors < 2 {
+        if exitless == Exitless::Off {
             return None;
         }
         let lane = |index| Arc::new(Lane::new(kernel.clone(), index));
@@ -132,6 +132,11 @@ impl Dispatcher {
         self.economy.is_generous()
             || self.polling.load(Ordering::Relaxed) > 0
             || until > Duration::ZERO && self.begun.elapsed().saturating_sub(until) < LATELY
+    }
+
+    /// Whether somebody might poll: there is a processor for that, which nobody else waits for.
+    pub(crate) fn may_poll(&self) -> bool {
+        self.processors > 1 && !self.is_in_the_way()
     }
 
     /// Calls have left their gates that would rather be polled for: one more worker polls, if there is a processor for it

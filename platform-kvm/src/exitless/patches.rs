@@ -24,6 +24,9 @@ const PATCHES_MAX: usize = 1024;
 
 /// How often a site traps, in all address spaces, before it is rewritten: what runs seldom is not worth the change.
 const TRAPS_BEFORE_REWRITING: u8 = 8;
+/// How many traps there are before any site is rewritten: the first takes memory for copies, of which a program that ends at
+/// once has nothing.
+const TRAPS_BEFORE_FIRST: u8 = 64;
 /// Sites that are counted at a time.
 const COUNTED_MAX: usize = 1024;
 
@@ -44,6 +47,8 @@ struct State {
     used_pages: u64,
     /// How often other sites trapped, by their guest-physical addresses.
     traps: HashMap<u64, u8>,
+    /// How often any did, up to [`TRAPS_BEFORE_FIRST`].
+    all_traps: u8,
 }
 
 /// What patches that are gone have left.
@@ -109,13 +114,14 @@ impl Patch {
 impl Patches {
     /// Counts a trap of the SYSCALL at guest-physical `syscall`. Returns whether it is to be rewritten.
     pub(crate) fn count(&self, syscall: u64) -> bool {
-        let traps = &mut self.state.lock().traps;
+        let State { traps, all_traps, .. } = &mut *self.state.lock();
         if traps.len() == COUNTED_MAX {
             traps.clear();
         }
         let count = traps.entry(syscall).or_insert(0);
-        *count += 1;
-        let is_due = *count == TRAPS_BEFORE_REWRITING;
+        *count = count.saturating_add(1);
+        *all_traps = all_traps.saturating_add(1).min(TRAPS_BEFORE_FIRST);
+        let is_due = *count >= TRAPS_BEFORE_REWRITING && *all_traps == TRAPS_BEFORE_FIRST;
         if is_due {
             traps.remove(&syscall);
         }
