@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Once, Weak};
+use std::sync::{Arc, Once, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use sentry::platform::{GuestAddress, GuestMemory, PlatformError};
 use crate::chunks::{CHUNK_LEN, Chunk, Chunks};
 use crate::counts::RunCounts;
 use crate::error::Error;
-use crate::exitless::dispatcher::Dispatcher;
+use crate::exitless::dispatcher::{Dispatcher, Host};
 use crate::exitless::patches::Patches;
 use crate::extended::Format;
 use crate::flush::{FlushList, forget_translations};
@@ -95,19 +95,20 @@ impl MemorySlots {
 
 impl Machine {
     /// Makes a VM for `memory` and its first vCPU, with which it finds out how the host behaves.
-    pub(crate) fn new(config: &Config, memory: Arc<GuestMemory>) -> Result<(Arc<Self>, Vcpu), Error> {
+    /// `host` is looked at when first somebody polls, at the latest.
+    pub(crate) fn new(
+        config: &Config,
+        memory: Arc<GuestMemory>,
+        host: Arc<OnceLock<Host>>,
+    ) -> Result<(Arc<Self>, Vcpu), Error> {
         kick::install_handler()
             .map_err(|source| PlatformError::refused("install a signal handler", source))?;
         let kvm = open()?;
         require(&kvm)?;
-        thread::scope(|scope| {
-            // KVM takes as long to say what the processor has as to make all that does not depend on it.
-            let asking = beside(scope, || Room::new(&kvm, config.guest_bytes()));
-            let begun = Begun::new(&kvm, config.vcpus_max, &memory)?;
-            let room = asking()?;
-            let vcpu = begun.make_vcpu(&room.chunks)?;
-            Self::complete(&kvm, config, memory, (begun, vcpu), room)
-        })
+        let begun = Begun::new(&kvm, config.vcpus_max, &memory)?;
+        let room = Room::new(&kvm, config.guest_bytes())?;
+        let vcpu = begun.make_vcpu(&room.chunks)?;
+        Self::complete(&kvm, config, (memory, host), (begun, vcpu), room)
     }
 
     /// Whether KVM and the processor have room for so much guest memory.
@@ -119,7 +120,7 @@ impl Machine {
     fn complete(
         kvm: &Kvm,
         config: &Config,
-        memory: Arc<GuestMemory>,
+        (memory, host): (Arc<GuestMemory>, Arc<OnceLock<Host>>),
         (begun, mut vcpu): (Begun, VcpuFd),
         Room { mut cpuid, address_bits, chunks }: Room,
     ) -> Result<(Arc<Self>, Vcpu), Error> {
@@ -152,7 +153,7 @@ impl Machine {
 
         // The only way to the gate leads by rewritten call sites.
         let exitless = if config.keeps_text { Exitless::Off } else { config.exitless };
-        let dispatcher = Dispatcher::new(&kernel, vcpus_max, exitless);
+        let dispatcher = Dispatcher::new(&kernel, vcpus_max, exitless, host);
         let machine = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             vm,
@@ -507,19 +508,6 @@ impl Room {
         let chunks = Chunks::new(layout.chunks_start, layout.chunk_slot, layout.chunks_max)?;
         let chunks = Arc::new(chunks.for_memory(layout.memory_bytes));
         Ok(Self { cpuid, address_bits, chunks })
-    }
-}
-
-/// Does `work` on a thread beside the calling one, which then asks for what came of it; or when it asks, if the host has no
-/// thread for it.
-fn beside<'scope, T: Send + 'scope>(
-    scope: &'scope thread::Scope<'scope, '_>,
-    work: impl Fn() -> T + Clone + Send + 'scope,
-) -> impl FnOnce() -> T {
-    let thread = thread::Builder::new().name("machine".into()).spawn_scoped(scope, work.clone());
-    move || match thread {
-        Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-        Err(_) => work(),
     }
 }
 

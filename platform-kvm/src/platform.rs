@@ -9,6 +9,7 @@ use sentry::platform::{AddressSpace, CallCounts, Context, GuestMemory, Platform,
 use crate::address_space::KvmAddressSpace;
 use crate::context::KvmContext;
 use crate::error::Error;
+use crate::exitless::dispatcher::Host;
 use crate::extended::{HEADER_END, LEGACY_FEATURES};
 use crate::kick;
 use crate::layout::{MEMORY_START, SLOT_LEN_MIN, memory_len};
@@ -80,7 +81,7 @@ enum Making {
     /// A thread is at it.
     Begun(JoinHandle<Result<Made, Error>>),
     /// Who needs it first makes it.
-    Due(Config),
+    Due(Config, Arc<OnceLock<Host>>),
     /// It cannot be made, and nobody has been told why.
     Failed(Error),
     /// It is made, or whoever asked knows why not.
@@ -103,7 +104,8 @@ impl KvmPlatform {
     }
 
     /// Begins to make a microVM, as [`KvmPlatform::new`] does, on a thread of its own: KVM takes milliseconds. Guest memory is
-    /// there at once; all else that is asked of the platform waits until it is made.
+    /// there at once; all else that is asked of the platform waits until it is made. The calling thread has looked at /proc and
+    /// /sys when this returns, and the other opens /dev/kvm.
     ///
     /// # Errors
     /// There is no room for guest memory, or the host has no signal handler to give.
@@ -124,12 +126,16 @@ impl KvmPlatform {
         {
             log::debug!("host files are read, not mapped: {error}");
         }
+        let host = Arc::new(OnceLock::new());
         let make = {
-            let (config, memory) = (config.clone(), memory.clone());
-            move || Made::new(&config, memory)
+            let (config, memory, host) = (config.clone(), memory.clone(), host.clone());
+            move || Made::new(&config, memory, host)
         };
         let thread = thread::Builder::new().name("machine".into()).spawn(make);
-        let making = thread.map_or(Making::Due(config), Making::Begun);
+        if config.exitless != Exitless::Off {
+            host.get_or_init(Host::look);
+        }
+        let making = thread.map_or(Making::Due(config, host), Making::Begun);
         Ok(Arc::new(Self { memory, made: OnceLock::new(), making: Mutex::new(making) }))
     }
 
@@ -141,7 +147,7 @@ impl KvmPlatform {
         let mut making = self.making.lock();
         let made = match std::mem::replace(&mut *making, Making::Over) {
             Making::Begun(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Making::Due(config) => Made::new(&config, self.memory.clone()),
+            Making::Due(config, host) => Made::new(&config, self.memory.clone(), host),
             Making::Failed(error) => Err(error),
             Making::Over => return Ok(()),
         };
@@ -183,8 +189,8 @@ impl KvmPlatform {
 }
 
 impl Made {
-    fn new(config: &Config, memory: Arc<GuestMemory>) -> Result<Self, Error> {
-        let (machine, first) = Machine::new(config, memory)?;
+    fn new(config: &Config, memory: Arc<GuestMemory>, host: Arc<OnceLock<Host>>) -> Result<Self, Error> {
+        let (machine, first) = Machine::new(config, memory, host)?;
         let pool = Arc::new(Pool::new(machine.clone(), first));
         Ok(Self { machine, pool })
     }

@@ -143,6 +143,7 @@ impl Vcpu {
         sregs.cs = segment(Registers::USER_CS, 11, true);
         sregs.ss = segment(Registers::USER_SS, 3, false);
         let lane = machine.dispatcher().and_then(|dispatcher| dispatcher.lane(index)).cloned();
+        lane.iter().for_each(|lane| lane.initialize());
         Self {
             machine,
             index,

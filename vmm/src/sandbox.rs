@@ -122,8 +122,10 @@ pub fn run(description: Description, image: Image, custody: Custody) -> Result<u
     let control = ControlSocket::open(description.name.as_deref())?;
     let profile = custody.profile.as_ref().map(|wanted| ProfileFile::open(&wanted.file)).transpose()?;
     let program = OwnProgram::open();
-    let jail = Jail::begin(custody.rules())?;
+    let mut jail = Jail::begin(custody.rules())?;
+    // Each has a thread of its own from here on: first the one that takes longest.
     let platform = begin_platform(&description, &custody)?;
+    jail.make_ahead();
     let parts = Parts { door, signals, control, profile, program, jail, platform: platform.clone() };
     // What there is no microVM for counts for more than what else is wrong.
     parts.run(description, image, custody).map_err(|failure| match platform.finish() {
@@ -164,8 +166,10 @@ impl Parts {
         door.as_mut().map_or(Ok(()), |door| door.attach(&network))?;
         let notifier = HostNotifier::new();
         let mut front = Front::new(&custody, &sandbox, &root, &notifier)?;
+        // The thread that makes the microVM ends before all are confined.
+        let confined = jail.confine_thread()?;
         platform.finish().map_err(anyhow::Error::from)?;
-        for (layer, text) in jail.enter()? {
+        for (layer, text) in confined.seal()? {
             log::info!("{layer}: {text}");
         }
         front.begin()?;

@@ -7,8 +7,8 @@
 //! else on the host who waits for one ([`super::pressure`]). When polling no longer pays ([`super::economy`]) they stay away
 //! for a while, longer each time. On a host with one processor nobody ever polls.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,16 +40,30 @@ pub(crate) struct Dispatcher {
     running: AtomicUsize,
     /// Workers that poll.
     polling: AtomicUsize,
-    /// Where workers may run, and how many processors that is.
-    cpus: Option<CpuSet>,
-    processors: usize,
+    host: Arc<OnceLock<Host>>,
     economy: Economy,
-    pressure: Pressure,
     staff: Mutex<Staff>,
     called: Condvar,
     /// When this was made, and until when somebody has polled, in nanoseconds from then on.
     begun: Instant,
     polled_until: AtomicU64,
+}
+
+/// The host's processors. It tells of them outside of the jail only.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// Where workers may run, and how many processors that is.
+    cpus: Option<CpuSet>,
+    processors: usize,
+    pressure: Pressure,
+}
+
+impl Host {
+    /// Those that the calling thread may use.
+    pub(crate) fn look() -> Self {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Self { cpus: sched_getaffinity(None).ok(), processors, pressure: Pressure::new() }
+    }
 }
 
 /// What workers that do not poll wait for.
@@ -75,10 +89,14 @@ impl Drop for Running<'_> {
 }
 
 impl Dispatcher {
-    /// For a machine of so many vCPUs, with workers on the processors that the calling thread may use. `None` if it is not
-    /// wanted. Where there is no processor for a worker, there is what is told in advance.
-    pub(crate) fn new(kernel: &Arc<Kernel>, vcpus_max: usize, exitless: Exitless) -> Option<Arc<Self>> {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
+    /// For a machine of so many vCPUs. `None` if it is not wanted. Where `host` has no processor for a worker, there is what is
+    /// told in advance.
+    pub(crate) fn new(
+        kernel: &Arc<Kernel>,
+        vcpus_max: usize,
+        exitless: Exitless,
+        host: Arc<OnceLock<Host>>,
+    ) -> Option<Arc<Self>> {
         if exitless == Exitless::Off {
             return None;
         }
@@ -95,10 +113,8 @@ impl Dispatcher {
             lanes: (0..vcpus_max.min(LANES_MAX) as u64).map(lane).collect(),
             running: AtomicUsize::new(0),
             polling: AtomicUsize::new(0),
-            cpus: sched_getaffinity(None).ok(),
-            processors,
+            host,
             economy: Economy::new(exitless == Exitless::On),
-            pressure: Pressure::new(),
             staff: Mutex::new(staff),
             called: Condvar::new(),
             begun: Instant::now(),
@@ -136,14 +152,14 @@ impl Dispatcher {
 
     /// Whether somebody might poll: there is a processor for that, which nobody else waits for.
     pub(crate) fn may_poll(&self) -> bool {
-        self.processors > 1 && !self.is_in_the_way()
+        self.host().processors > 1 && !self.is_in_the_way()
     }
 
     /// Calls have left their gates that would rather be polled for: one more worker polls, if there is a processor for it
     /// besides the caller's.
     pub(crate) fn call(self: &Arc<Self>) {
-        if self.busy_processors() + 2 > self.processors || self.polling.load(Ordering::Relaxed) >= WORKERS_MAX
-        {
+        let processors = self.host().processors;
+        if self.busy_processors() + 2 > processors || self.polling.load(Ordering::Relaxed) >= WORKERS_MAX {
             return;
         }
         if self.is_in_the_way() {
@@ -157,7 +173,7 @@ impl Dispatcher {
             staff.idle -= 1;
             staff.calls += 1;
             self.called.notify_one();
-        } else if staff.workers < WORKERS_MAX.min(self.processors - 1)
+        } else if staff.workers < WORKERS_MAX.min(processors - 1)
             && self.polling.load(Ordering::Relaxed) == staff.workers
         {
             self.start_worker(&mut staff);
@@ -166,7 +182,11 @@ impl Dispatcher {
 
     /// Whether who polls keeps others on the host from a processor, and that counts.
     fn is_in_the_way(&self) -> bool {
-        !self.economy.is_generous() && self.pressure.is_busy()
+        !self.economy.is_generous() && self.host().pressure.is_busy()
+    }
+
+    fn host(&self) -> &Host {
+        self.host.get_or_init(Host::look)
     }
 
     fn busy_processors(&self) -> usize {
@@ -193,7 +213,7 @@ impl Dispatcher {
     /// A worker's life, until [`Dispatcher::stop`].
     fn work(&self) {
         // The thread that it comes from may have been confined to other processors by its task.
-        if let Some(Err(error)) = self.cpus.as_ref().map(|cpus| sched_setaffinity(None, cpus)) {
+        if let Some(Err(error)) = self.host().cpus.as_ref().map(|cpus| sched_setaffinity(None, cpus)) {
             log::debug!("a dispatcher stays on its starter's processors: {error}");
         }
         while self.await_call() {
@@ -222,7 +242,7 @@ impl Dispatcher {
             self.lanes.iter().filter(|lane| lane.is_lent()).for_each(|lane| lane.tell_polled(true));
             match phase.judge(served, Instant::now()) {
                 Verdict::GoOn if self.is_in_the_way() => break false,
-                Verdict::GoOn if self.busy_processors() > self.processors => break phase.has_paid(),
+                Verdict::GoOn if self.busy_processors() > self.host().processors => break phase.has_paid(),
                 Verdict::GoOn => {}
                 Verdict::Over => break phase.has_paid(),
                 Verdict::DoesNotPay => break false,

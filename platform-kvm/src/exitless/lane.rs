@@ -72,9 +72,12 @@ impl Lane {
     /// The lane of vCPU `index`.
     pub(crate) fn new(kernel: Arc<Kernel>, index: u64) -> Self {
         let (is_lent, is_told, is_withdrawn, seen, state) = Default::default();
-        let lane = Self { kernel, index, is_lent, is_told, is_withdrawn, seen, state };
-        lane.page().initialize();
-        lane
+        Self { kernel, index, is_lent, is_told, is_withdrawn, seen, state }
+    }
+
+    /// Its vCPU is made: nobody has touched its page before.
+    pub(crate) fn initialize(&self) {
+        self.page().initialize();
     }
 
     /// The page that user code posts in.

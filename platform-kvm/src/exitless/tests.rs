@@ -104,6 +104,7 @@ fn kinds() -> [(Site, Sites); 2] {
 fn a_stop_anywhere_is_before_or_after_the_call() {
     let gate = GateCode::assemble();
     let lane = Lane::new(Arc::new(Kernel::new(1).unwrap()), 0);
+    lane.initialize();
     let end = GATE_CODE + gate.bytes.len() as u64;
     for (site, sites) in kinds() {
         let record = record_address(0);
@@ -144,6 +145,7 @@ fn a_stop_anywhere_is_before_or_after_the_call() {
 fn records_that_do_not_exist_are_forged() {
     let gate = GateCode::assemble();
     let lane = Lane::new(Arc::new(Kernel::new(1).unwrap()), 0);
+    lane.initialize();
     let [(_, sites), _] = kinds();
     let mut page = lane.page();
     for record in [0, record_address(1), record_address(0) + 8, u64::MAX] {

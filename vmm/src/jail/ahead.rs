@@ -1,16 +1,18 @@
 //! Namespaces that a thread makes ahead, while the microVM is made.
 //!
 //! Linux takes half a millisecond to make a network namespace, and waits for a grace period, tens of microseconds to
-//! milliseconds, when the host's mounts are given up. What the thread has made the caller enters in no time.
+//! milliseconds, when the host's mounts are given up. What the thread has made the caller enters in no time; the host's mounts go
+//! meanwhile.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, gettid, move_into_link_name_space};
 
-use super::empty_root::{EmptyRoot, leave_directory_tree};
+use super::empty_root::{EmptyRoot, give_up_host_mounts, leave_directory_tree};
 use super::namespaces::unshare;
 
 /// A small stack will do.
@@ -29,13 +31,29 @@ const EMPTY: [Empty; 4] = [
 
 /// Namespaces that are being made.
 #[derive(Debug)]
-pub(super) struct Ahead(JoinHandle<Made>);
+pub(super) struct Ahead {
+    made: Receiver<Made>,
+    thread: Rest,
+}
+
+/// What goes on in them once they are made: the host's mounts go.
+#[derive(Debug)]
+pub(super) struct Rest(JoinHandle<()>);
+
+impl Rest {
+    /// Waits until it is done, and the thread has ended.
+    pub(super) fn finish(self) {
+        if let Err(panic) = self.0.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
 
 /// What a thread has made, or what the host has refused.
 #[derive(Debug)]
 struct Made {
     empty: Vec<(Empty, Result<OwnedFd, Errno>)>,
-    /// A copy of the caller's mounts, which was left for an empty directory.
+    /// A copy of the caller's mounts, which is left for an empty directory.
     mounts: Result<(OwnedFd, Result<EmptyRoot, Errno>), Errno>,
 }
 
@@ -50,21 +68,32 @@ impl Ahead {
     pub(super) fn begin(has_network: bool) -> Result<Self, Errno> {
         let thread = std::thread::Builder::new().name("namespaces".into()).stack_size(STACK_BYTES);
         let count = if has_network { EMPTY.len() } else { EMPTY.len() - 1 };
-        let thread = thread.spawn(move || Made::new(EMPTY.get(..count).unwrap_or_default()));
-        thread.map(Self).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))
+        let (sender, made) = sync_channel(1);
+        let make = move || {
+            let (made, has_host_mounts) = Made::new(EMPTY.get(..count).unwrap_or_default());
+            // Whoever asked for them may have failed meanwhile.
+            let _ = sender.send(made);
+            if has_host_mounts {
+                give_up_host_mounts();
+            }
+        };
+        match thread.spawn(make) {
+            Ok(thread) => Ok(Self { made, thread: Rest(thread) }),
+            Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::AGAIN)),
+        }
     }
 
-    /// Has the calling thread enter them. The one that has made them has ended.
-    pub(super) fn enter(self) -> Vec<Entered> {
-        match self.0.join() {
-            Ok(made) => made.enter(),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+    /// Has the calling thread enter them. The one that has made them goes on for a while.
+    pub(super) fn enter(self) -> (Vec<Entered>, Rest) {
+        // One that has panicked is found out when it is waited for.
+        let entered = self.made.recv().map_or_else(|_| Vec::new(), Made::enter);
+        (entered, self.thread)
     }
 }
 
 impl Made {
-    fn new(empty: &[Empty]) -> Self {
+    /// Makes `empty` namespaces and the mounts, and tells whether the calling thread is to give up the host's.
+    fn new(empty: &[Empty]) -> (Self, bool) {
         let all = empty.iter().map(|(flag, ..)| *flag).collect();
         let is_made = unshare(all).is_ok();
         let make = |(flag, _, _, file): Empty| {
@@ -74,12 +103,17 @@ impl Made {
             own_namespace(file)
         };
         let empty = empty.iter().map(|namespace| (*namespace, make(*namespace))).collect();
+        let mut has_host_mounts = false;
         let mounts = unshare(UnshareFlags::NEWNS).and_then(|()| {
             // Nothing has a name afterwards.
             let namespace = own_namespace("mnt")?;
-            Ok((namespace, leave_directory_tree()))
+            let root = leave_directory_tree().map(|(root, is_pivoted)| {
+                has_host_mounts = is_pivoted;
+                root
+            });
+            Ok((namespace, root))
         });
-        Self { empty, mounts }
+        (Self { empty, mounts }, has_host_mounts)
     }
 
     fn enter(self) -> Vec<Entered> {

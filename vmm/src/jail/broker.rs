@@ -95,6 +95,7 @@ pub(crate) fn confine_broker(rules: &BrokerRules) -> anyhow::Result<Vec<Layer>> 
         (super::LANDLOCK, Landlock::of_host().describe_network()),
         (super::SECCOMP, filter.describe()),
     ];
+    namespaces.finish();
     filter.install().context("confine the broker with seccomp")?;
     Ok(layers)
 }

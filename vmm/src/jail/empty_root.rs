@@ -14,8 +14,6 @@ use rustix::process::{chroot, fchdir, pivot_root};
 #[derive(Debug)]
 pub(super) struct EmptyRoot {
     directory: OwnedFd,
-    /// It is where the mounts of its namespace begin. Else the host's are still there, out of reach.
-    is_root_of_mounts: bool,
 }
 
 impl EmptyRoot {
@@ -24,19 +22,17 @@ impl EmptyRoot {
     /// # Errors
     /// The host refuses.
     pub(super) fn enter(&self) -> Result<(), Errno> {
-        if self.is_root_of_mounts {
-            return Ok(());
-        }
         fchdir(&self.directory)?;
         chroot(c".")
     }
 }
 
-/// Makes an empty file system, which nobody can write to, the root and working directory, and gives up the host's mounts.
+/// Makes an empty file system, which nobody can write to. If the second value is true, the mounts of the calling thread's namespace begin
+/// with it, and it is the thread's working directory; the host's lie on it until [`give_up_host_mounts`].
 ///
 /// # Errors
 /// The host refuses.
-pub(super) fn leave_directory_tree() -> Result<EmptyRoot, Errno> {
+pub(super) fn leave_directory_tree() -> Result<(EmptyRoot, bool), Errno> {
     let file_system = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&file_system)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
@@ -45,17 +41,20 @@ pub(super) fn leave_directory_tree() -> Result<EmptyRoot, Errno> {
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let directory = fsmount(&file_system, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
     // Where the root cannot be another (initramfs, or vmm's is no mount), the host's mounts stay, out of reach.
-    let is_root_of_mounts = pivot_into(&directory).is_ok();
-    let root = EmptyRoot { directory, is_root_of_mounts };
-    root.enter()?;
-    Ok(root)
+    let is_pivoted = pivot_into(&directory).is_ok();
+    Ok((EmptyRoot { directory }, is_pivoted))
+}
+
+/// Gives up the host's mounts, which takes a grace period. The calling thread has made an empty root, which they lie on.
+pub(super) fn give_up_host_mounts() {
+    // Where they stay, they are out of reach.
+    let _ = unmount(c".", UnmountFlags::DETACH);
 }
 
 fn pivot_into(root: &OwnedFd) -> Result<(), Errno> {
     mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     move_mount(root, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     fchdir(root)?;
-    pivot_root(c".", c".")?;
-    // The old root lies on the new one now.
-    unmount(c".", UnmountFlags::DETACH)
+    // The old root lies on the new one then.
+    pivot_root(c".", c".")
 }

@@ -130,6 +130,11 @@ impl Jail {
         })
     }
 
+    /// Begins to make, on a thread of its own, what takes long and will be needed later. Without this it is made when it is.
+    pub(crate) fn make_ahead(&mut self) {
+        self.namespaces.begin_others();
+    }
+
     /// Who has started the process, by the number that the host tells it.
     pub(crate) fn caller(&self) -> Uid {
         self.caller
@@ -165,7 +170,16 @@ impl Jail {
     /// # Errors
     /// The host cannot filter system calls, does not enforce a Landlock that is required, or does not let vmm become the
     /// user that was given.
-    pub(crate) fn enter(mut self) -> anyhow::Result<Vec<Layer>> {
+    pub(crate) fn enter(self) -> anyhow::Result<Vec<Layer>> {
+        self.confine_thread()?.seal()
+    }
+
+    /// Confines the calling thread and those that it will start, for good, but for the filter of system calls: others go on
+    /// as they are.
+    ///
+    /// # Errors
+    /// As [`Self::enter`].
+    pub(crate) fn confine_thread(mut self) -> anyhow::Result<ConfinedThread> {
         if !is_left_out(NAMESPACES) {
             self.namespaces.complete();
         }
@@ -185,10 +199,7 @@ impl Jail {
             (LANDLOCK, Landlock::of_host().describe()),
             (SECCOMP, filter.describe()),
         ];
-        if !is_left_out(SECCOMP) {
-            filter.install().context("confine the sandbox with seccomp")?;
-        }
-        Ok(layers)
+        Ok(ConfinedThread { layers, filter, namespaces: self.namespaces })
     }
 
     fn reduce_privileges(&self) -> anyhow::Result<Privileges> {
@@ -204,6 +215,27 @@ impl Jail {
             "--jail-user: the host refuses: {privileges}"
         );
         Ok(privileges)
+    }
+}
+
+/// A thread that is confined, while the rest of the process is not yet.
+pub(crate) struct ConfinedThread {
+    layers: Vec<Layer>,
+    filter: Filter,
+    namespaces: Namespaces,
+}
+
+impl ConfinedThread {
+    /// Confines the process, whose other threads have ended or come from this one, and tells the layers.
+    ///
+    /// # Errors
+    /// The host cannot filter system calls.
+    pub(crate) fn seal(mut self) -> anyhow::Result<Vec<Layer>> {
+        self.namespaces.finish();
+        if !is_left_out(SECCOMP) {
+            self.filter.install().context("confine the sandbox with seccomp")?;
+        }
+        Ok(self.layers)
     }
 }
 

@@ -22,7 +22,7 @@ use rustix::thread::{CapabilitySet, UnshareFlags, capabilities, unshare_unsafe};
 use sentry::fs::host::HostOwners;
 
 use super::Access;
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Rest};
 
 /// The user and group that vmm is in a user namespace.
 const INSIDE: u32 = 1;
@@ -31,13 +31,16 @@ const INSIDE: u32 = 1;
 #[derive(Debug, Default)]
 pub(super) struct Namespaces {
     owners: HostOwners,
+    /// They are to be made, with one of the network or without.
+    has_network: Option<bool>,
     ahead: Option<Ahead>,
+    rest: Option<Rest>,
     entered: Vec<&'static str>,
     refused: Vec<String>,
 }
 
 impl Namespaces {
-    /// Begins to make them. Before that it enters a user namespace, if need be, which takes that there is no second thread.
+    /// Enters a user namespace, if need be, which takes that there is no second thread.
     pub(super) fn enter() -> Self {
         Self::begin(true)
     }
@@ -57,11 +60,17 @@ impl Namespaces {
                 namespaces.refused.push(format!("mounts to take trees from ({error})"));
             }
         }
-        match Ahead::begin(has_network) {
-            Ok(ahead) => namespaces.ahead = Some(ahead),
-            Err(error) => namespaces.try_to("others", Err(error)),
-        }
+        namespaces.has_network = Some(has_network);
         namespaces
+    }
+
+    /// Begins to make the others, on a thread of its own.
+    pub(super) fn begin_others(&mut self) {
+        match self.has_network.take().map(Ahead::begin) {
+            Some(Ok(ahead)) => self.ahead = Some(ahead),
+            Some(Err(error)) => self.try_to("others", Err(error)),
+            None => {}
+        }
     }
 
     /// How the host tells of owners in them.
@@ -101,9 +110,17 @@ impl Namespaces {
 
     /// Enters the rest, and leaves the host's directory tree.
     pub(super) fn complete(&mut self) {
-        for (name, result) in self.ahead.take().map(Ahead::enter).unwrap_or_default() {
+        self.begin_others();
+        let Some((entered, rest)) = self.ahead.take().map(Ahead::enter) else { return };
+        for (name, result) in entered {
             self.try_to(name, result);
         }
+        self.rest = Some(rest);
+    }
+
+    /// Waits until nothing of the host's directory tree is left in them, and no thread that made them.
+    pub(super) fn finish(&mut self) {
+        self.rest.take().into_iter().for_each(Rest::finish);
     }
 
     /// What they are, for a person.
