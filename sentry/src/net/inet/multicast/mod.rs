@@ -13,6 +13,7 @@ pub(super) use self::decode::{Interface, request_v4};
 use self::decode::Request;
 
 use crate::Errno;
+use crate::heap::HeapCharge;
 
 /// How many groups a socket joins at most: of IPv4 the setting's usual value, of IPv6 what Linux has memory for.
 const MAX_V4_MEMBERSHIPS: usize = 20;
@@ -20,6 +21,9 @@ const MAX_V6_MEMBERSHIPS: usize = 1024;
 /// How many sources a filter names at most.
 const MAX_V4_SOURCES: usize = 10;
 const MAX_V6_SOURCES: usize = 64;
+
+/// What a group that a socket has joined takes beside the sources, with its place among those of the namespace.
+const MEMBERSHIP_BYTES: usize = 256;
 
 /// Who is heard (MCAST_INCLUDE, MCAST_EXCLUDE).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +45,10 @@ struct Membership {
 
 /// The groups of a socket.
 #[derive(Debug, Default)]
-pub(super) struct Memberships(Vec<Membership>);
+pub(super) struct Memberships {
+    all: Vec<Membership>,
+    heap_charge: HeapCharge,
+}
 
 impl Membership {
     fn hears(&self, source: IpAddr) -> bool {
@@ -66,8 +73,18 @@ impl Membership {
 }
 
 impl Memberships {
+    /// Charges for what there is, and for so many groups and sources more.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn charge(&mut self, groups: usize, sources: usize) -> Result<(), Errno> {
+        let named: usize = self.all.iter().map(|own| own.sources.capacity()).sum();
+        let groups = self.all.len() + groups;
+        self.heap_charge.resize(groups * MEMBERSHIP_BYTES + 2 * (named + sources) * size_of::<IpAddr>())
+    }
+
     fn find(&mut self, group: IpAddr, device: u32) -> Option<&mut Membership> {
-        self.0.iter_mut().find(|own| own.group == group && own.device == device)
+        self.all.iter_mut().find(|own| own.group == group && own.device == device)
     }
 
     /// Joins a group on a link.
@@ -78,13 +95,14 @@ impl Memberships {
         if self.find(group, device).is_some() {
             return Err(Errno::EADDRINUSE);
         }
-        let count = self.0.iter().filter(|own| own.group.is_ipv4() == group.is_ipv4()).count();
+        let count = self.all.iter().filter(|own| own.group.is_ipv4() == group.is_ipv4()).count();
         match group {
             IpAddr::V4(_) if count >= MAX_V4_MEMBERSHIPS => return Err(Errno::ENOBUFS),
             IpAddr::V6(_) if count >= MAX_V6_MEMBERSHIPS => return Err(Errno::ENOMEM),
             _ => {}
         }
-        self.0.push(Membership { group, device, mode, sources: Vec::new() });
+        self.charge(1, 0)?;
+        self.all.push(Membership { group, device, mode, sources: Vec::new() });
         Ok(())
     }
 
@@ -94,14 +112,14 @@ impl Memberships {
     /// EADDRNOTAVAIL.
     pub(super) fn leave(&mut self, group: IpAddr, device: Option<u32>) -> Result<u32, Errno> {
         let is_it = |own: &Membership| own.group == group && device.is_none_or(|device| own.device == device);
-        let place = self.0.iter().position(is_it).ok_or(Errno::EADDRNOTAVAIL)?;
-        Ok(self.0.remove(place).device)
+        let place = self.all.iter().position(is_it).ok_or(Errno::EADDRNOTAVAIL)?;
+        Ok(self.all.remove(place).device)
     }
 
     /// Names a source, or no longer. Returns whether that leaves nobody to be heard, so that the group is to be left.
     ///
     /// # Errors
-    /// EINVAL: not joined, or the filter is of the other mode. EADDRNOTAVAIL: it is named already, or is not. ENOBUFS.
+    /// EINVAL: not joined, or the filter is of the other mode. EADDRNOTAVAIL: it is named already, or is not. ENOBUFS. ENOMEM.
     pub(super) fn change_source(
         &mut self,
         (group, device): (IpAddr, u32),
@@ -109,6 +127,7 @@ impl Memberships {
         mode: FilterMode,
         adds: bool,
     ) -> Result<bool, Errno> {
+        self.charge(0, usize::from(adds))?;
         let own = self.find(group, device).ok_or(Errno::EINVAL)?;
         if own.mode != mode && !own.sources.is_empty() {
             return Err(Errno::EINVAL);
@@ -128,13 +147,14 @@ impl Memberships {
     /// Replaces the filter of a group.
     ///
     /// # Errors
-    /// EINVAL: not joined. ENOBUFS.
+    /// EINVAL: not joined. ENOBUFS. ENOMEM.
     pub(super) fn set_filter(
         &mut self,
         (group, device): (IpAddr, u32),
         mode: FilterMode,
         sources: Vec<IpAddr>,
     ) -> Result<(), Errno> {
+        self.charge(0, sources.capacity())?;
         let own = self.find(group, device).ok_or(Errno::EINVAL)?;
         if sources.len() > own.max_sources() {
             return Err(Errno::ENOBUFS);
@@ -154,13 +174,13 @@ impl Memberships {
 
     /// Whether what `source` sends to a group through a link is heard; one that has not joined the group may hear all the same.
     pub(super) fn hears(&self, group: IpAddr, source: IpAddr, device: u32, hears_all: bool) -> bool {
-        let own = self.0.iter().find(|own| own.group == group && own.device == device);
+        let own = self.all.iter().find(|own| own.group == group && own.device == device);
         own.map_or(hears_all, |own| own.hears(source))
     }
 
     /// All groups, with their links.
     pub(super) fn all(&self) -> impl Iterator<Item = (u32, IpAddr)> {
-        self.0.iter().map(|own| (own.device, own.group))
+        self.all.iter().map(|own| (own.device, own.group))
     }
 }
 
