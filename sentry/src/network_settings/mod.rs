@@ -17,6 +17,10 @@ pub use setting::Setting;
 
 use crate::Errno;
 use crate::cred::{Gid, KernelGid, UserNamespace};
+use crate::heap::HeapCharge;
+
+/// What a setting takes that is not what it is in a new namespace.
+const CHANGED_BYTES: usize = 192;
 
 /// A directory below /proc/sys/net.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,8 +79,28 @@ type Key = (SettingDirectory, String, &'static str);
 /// The settings of a network namespace.
 #[derive(Debug, Default)]
 pub struct NetworkSettings {
-    /// Those that are not what they are in a new namespace.
-    changed: Mutex<BTreeMap<Key, Vec<i64>>>,
+    changed: Mutex<Changed>,
+}
+
+/// The settings that are not what they are in a new namespace.
+#[derive(Debug, Default)]
+struct Changed {
+    by_key: BTreeMap<Key, Vec<i64>>,
+    heap_charge: HeapCharge,
+}
+
+impl Changed {
+    /// Charges for so many more.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn charge(&mut self, more: usize) -> Result<(), Errno> {
+        self.heap_charge.resize((self.by_key.len() + more) * CHANGED_BYTES)
+    }
+
+    fn insert(&mut self, (directory, name): (SettingDirectory, &'static str), link: &str, numbers: Vec<i64>) {
+        self.by_key.insert((directory, link.into(), name), numbers);
+    }
 }
 
 impl NetworkSettings {
@@ -101,7 +125,7 @@ impl NetworkSettings {
     /// Writes to a setting's file.
     ///
     /// # Errors
-    /// EINVAL for what the setting cannot be; EACCES for one that nobody changes.
+    /// EINVAL for what the setting cannot be; EACCES for one that nobody changes; ENOMEM.
     pub fn write(
         &self,
         directory: SettingDirectory,
@@ -124,39 +148,65 @@ impl NetworkSettings {
             ("ping_group_range", &[first, last]) => numbers = group_range(first, last, writer)?,
             _ => {}
         }
-        self.store(directory, link, setting.name(), numbers);
-        Ok(())
+        self.store(directory, link, setting.name(), numbers)
+    }
+
+    /// The settings of a link that is gone are gone with it: another one of its name begins anew.
+    pub fn forget_link(&self, link: &str) {
+        let mut changed = self.changed.lock();
+        changed.by_key.retain(|(_, other, _), _| other != link);
+        let left = changed.by_key.len();
+        changed.heap_charge.force(left * CHANGED_BYTES);
+    }
+
+    /// A link has another name, and its settings go with it.
+    pub fn rename_link(&self, old: &str, new: &str) {
+        let by_key = &mut self.changed.lock().by_key;
+        let (own, others): (BTreeMap<_, _>, _) =
+            std::mem::take(by_key).into_iter().partition(|((_, link, _), _)| link == old);
+        *by_key = others;
+        let renamed = |((directory, _, name), numbers)| ((directory, new.into(), name), numbers);
+        by_key.extend(own.into_iter().map(renamed));
     }
 
     /// Stores what was written, and what goes with it: forwarding on all links is forwarding on each, and so is having no IPv6.
-    fn store(&self, directory: SettingDirectory, link: &str, name: &'static str, numbers: Vec<i64>) {
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn store(
+        &self,
+        directory: SettingDirectory,
+        link: &str,
+        name: &'static str,
+        numbers: Vec<i64>,
+    ) -> Result<(), Errno> {
         use SettingDirectory::{Ipv4, Ipv4Link, Ipv6Link};
         let mut changed = self.changed.lock();
         let of_each = [ALL_LINKS, LINKS_TO_COME, LOOPBACK];
+        changed.charge(of_each.len() + 1)?;
         let of_one = [link];
-        let (places, links): (&[(SettingDirectory, &'static str)], &[&str]) = match (directory, link, name) {
+        let (place, links): (_, &[&str]) = match (directory, link, name) {
             (Ipv4, _, "ip_forward") | (Ipv4Link, ALL_LINKS, "forwarding") => {
-                changed.insert((Ipv4, String::new(), "ip_forward"), numbers.clone());
-                (&[(Ipv4Link, "forwarding")], &of_each)
+                changed.insert((Ipv4, "ip_forward"), "", numbers.clone());
+                ((Ipv4Link, "forwarding"), &of_each)
             }
-            (Ipv6Link, ALL_LINKS, "forwarding") => (&[(Ipv6Link, "forwarding")], &of_each),
-            (Ipv6Link, ALL_LINKS, "disable_ipv6") => (&[(Ipv6Link, "disable_ipv6")], &of_each),
-            _ => (&[(directory, name)], &of_one),
+            (Ipv6Link, ALL_LINKS, "forwarding") => ((Ipv6Link, "forwarding"), &of_each),
+            (Ipv6Link, ALL_LINKS, "disable_ipv6") => ((Ipv6Link, "disable_ipv6"), &of_each),
+            _ => ((directory, name), &of_one),
         };
-        for (directory, name) in places {
-            if links.len() > 1 {
-                changed.retain(|(other, _, setting), _| (other, setting) != (directory, name));
-            }
-            for link in links {
-                changed.insert((*directory, (*link).into(), *name), numbers.clone());
-            }
+        if links.len() > 1 {
+            changed.by_key.retain(|(other, _, setting), _| (*other, *setting) != place);
         }
+        for link in links {
+            changed.insert(place, link, numbers.clone());
+        }
+        Ok(())
     }
 
     fn numbers(&self, directory: SettingDirectory, link: &str, setting: &Setting) -> Vec<i64> {
         let changed = {
             let changed = self.changed.lock();
-            let of = |link: &str| changed.get(&(directory, link.to_string(), setting.name())).cloned();
+            let of = |link: &str| changed.by_key.get(&(directory, link.to_string(), setting.name())).cloned();
             // A link begins with what those to come are to have.
             let begins_with_default = !matches!(link, "" | ALL_LINKS | LINKS_TO_COME | LOOPBACK);
             of(link).or_else(|| begins_with_default.then(|| of(LINKS_TO_COME)).flatten())

@@ -83,3 +83,13 @@ fn an_empty_range_of_groups_is_nobody() {
     write(&settings, SettingDirectory::Ipv4, "", "ping_group_range", "5 0").unwrap();
     assert_eq!(show(&settings, SettingDirectory::Ipv4, "", "ping_group_range"), "1\t0\n");
 }
+
+#[test]
+fn settings_of_a_link_go_where_its_name_goes_and_end_with_it() {
+    let settings = NetworkSettings::default();
+    write(&settings, SettingDirectory::Ipv4Link, "a", "forwarding", "1").unwrap();
+    settings.rename_link("a", "b");
+    assert!(!settings.forwards_ipv4_of("a") && settings.forwards_ipv4_of("b"));
+    settings.forget_link("b");
+    assert!(!settings.forwards_ipv4_of("b"));
+}

@@ -120,7 +120,13 @@ impl NetworkNamespace {
     }
 
     fn change_link_locked(self: &Arc<Self>, index: u32, changes: LinkChanges) -> Result<(), Refusal> {
+        let name = |link: &Link| link.name.to_string();
+        let old = self.configuration().look(|all| all.link(index).map(name))?;
+        let new = changes.name.as_ref().map(LinkName::to_string);
         self.configuration().change_link(index, changes)?;
+        if let Some(new) = new.filter(|new| *new != old) {
+            self.settings().rename_link(&old, &new);
+        }
         let cable = self.configuration().look(|all| all.link(index).ok().and_then(|link| link.cable.clone()));
         if let Some(cable) = cable {
             self.settle_carrier(index, &cable);
@@ -157,11 +163,18 @@ impl NetworkNamespace {
     pub fn remove_link(&self, index: u32) -> Result<(), Refusal> {
         let _changes = self.shared().topology.lock();
         self.configuration().check_removable(index)?;
-        let link = self.configuration().take_link(index)?;
+        let link = self.take_link(index)?;
         if let Some(cable) = link.cable {
             remove_other_end(&cable);
         }
         Ok(())
+    }
+
+    /// Takes a link out, with all that it had.
+    fn take_link(&self, index: u32) -> Result<Link, Refusal> {
+        let link = self.configuration().take_link(index)?;
+        self.settings().forget_link(&link.name.to_string());
+        Ok(link)
     }
 
     /// Moves a link to another namespace, where it is down, has no addresses, and another name if one is given. Returns its index there.
@@ -196,7 +209,7 @@ impl NetworkNamespace {
         to.configuration().check_room_for_link()?;
         let down = LinkChanges { flags: Some((LinkFlags::empty(), LinkFlags::Up)), ..LinkChanges::default() };
         self.change_link_locked(index, down)?;
-        let link = self.configuration().take_link(index)?;
+        let link = self.take_link(index)?;
         let cable = link.cable.clone();
         let index = to.configuration().adopt_link(link, Some(name))?;
         if let Some(cable) = cable {
@@ -226,7 +239,7 @@ fn remove_other_end(cable: &CableEnd) {
         let other = all.link(far.index).ok().and_then(|link| link.cable.clone());
         other.is_some_and(|other| other.is_of_cable_of(cable))
     });
-    if is_it && let Err(refusal) = network.configuration().take_link(far.index) {
+    if is_it && let Err(refusal) = network.take_link(far.index) {
         log::debug!("the other end of a cable stays: {}", refusal.errno);
     }
 }
