@@ -206,13 +206,15 @@ fn statistics(link: &Link) -> Stats {
     told
 }
 
+/// The name that a request gives; it ends with the first NUL.
 pub(super) fn name_of(request: &LinkMessage) -> Option<&str> {
-    request.attributes.iter().find_map(|attribute| match attribute {
+    let name = request.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::IfName(name) if !name.is_empty() => Some(name.as_str()),
         LinkAttribute::PropList(properties) => properties.iter().find_map(|property| match property {
             netlink_packet_route::link::Prop::AltIfName(name) => Some(name.as_str()),
             _ => None,
         }),
         _ => None,
-    })
+    });
+    name.and_then(|name| name.split('\0').next())
 }
