@@ -13,6 +13,7 @@ use zerocopy::IntoBytes;
 use super::options::Switches;
 use super::request::Header;
 use crate::Errno;
+use crate::heap::HeapCharge;
 use crate::net::configuration::Refusal;
 
 /// How long a message is, aligned (`NLMSG_ALIGN`).
@@ -38,27 +39,39 @@ pub(super) fn encode(
     bytes
 }
 
-/// The parts of a dump, each of up to `part_bytes` unless one message is longer; the last ends with NLMSG_DONE.
+/// The parts of a dump, each of up to `part_bytes` unless one message is longer; the last ends with NLMSG_DONE. Whoever asks pays
+/// for all that is made of it meanwhile.
+///
+/// # Errors
+/// ENOMEM.
 pub(super) fn dump(
     messages: Vec<RouteNetlinkMessage>,
     flags: u16,
     to: (u32, u32),
     part_bytes: usize,
-) -> Vec<Vec<u8>> {
+) -> Result<Vec<Vec<u8>>, Errno> {
+    /// A message with its attributes, encoded too.
+    const MESSAGE_BYTES: usize = 2048;
+    let _copies = HeapCharge::transient(messages.len() * MESSAGE_BYTES)?;
     let flags = flags | NLM_F_MULTIPART;
     let told = messages.into_iter().map(|message| encode(NetlinkPayload::InnerMessage(message), flags, to));
-    parts(told.collect(), flags, to, part_bytes)
+    Ok(parts(told.collect(), flags, to, part_bytes))
 }
 
-/// The parts of a dump of messages of one type, whose payloads are encoded.
+/// The parts of a dump of messages of one type, whose payloads are encoded. Whoever asks pays for the copies.
+///
+/// # Errors
+/// ENOMEM.
 pub(super) fn dump_encoded(
     kind: u16,
     payloads: Vec<Vec<u8>>,
     to: (u32, u32),
     part_bytes: usize,
-) -> Vec<Vec<u8>> {
+) -> Result<Vec<Vec<u8>>, Errno> {
+    let len: usize = payloads.iter().map(|payload| payload.len() + 4 * size_of::<Vec<u8>>()).sum();
+    let _copies = HeapCharge::transient(2 * len)?;
     let told = payloads.iter().map(|payload| encoded(kind, NLM_F_MULTIPART, to, payload));
-    parts(told.collect(), NLM_F_MULTIPART, to, part_bytes)
+    Ok(parts(told.collect(), NLM_F_MULTIPART, to, part_bytes))
 }
 
 /// A message of a type whose payload is encoded.

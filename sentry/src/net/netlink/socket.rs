@@ -127,8 +127,11 @@ impl NetlinkSocket {
     /// Starts to tell a dump.
     ///
     /// # Errors
-    /// EBUSY while another is being told, ENOBUFS.
-    pub(super) fn dump(&self, make_parts: impl FnOnce(usize) -> Vec<Vec<u8>>) -> Result<(), Errno> {
+    /// EBUSY while another is being told, ENOBUFS, and those of `make_parts`.
+    pub(super) fn dump(
+        &self,
+        make_parts: impl FnOnce(usize) -> Result<Vec<Vec<u8>>, Errno>,
+    ) -> Result<(), Errno> {
         let part_bytes = {
             let inbox = self.inbox.lock();
             if inbox.is_dumping() {
@@ -137,7 +140,7 @@ impl NetlinkSocket {
             inbox.part_bytes()
         };
         // What is told of is looked at without the inbox's lock, which comes after.
-        let parts = make_parts(part_bytes);
+        let parts = make_parts(part_bytes)?;
         self.inbox.lock().start_dump(parts, &self.namespace.shared().memory)?;
         self.queue.notify(Events::IN | Events::RDNORM);
         Ok(())

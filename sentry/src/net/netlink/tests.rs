@@ -38,7 +38,7 @@ proptest! {
 #[test]
 fn a_dump_is_told_in_parts_and_ends_with_done() {
     let message = RouteNetlinkMessage::NewLink(Default::default());
-    let parts = reply::dump(vec![message; 100], 0, (7, 9), 1024);
+    let parts = reply::dump(vec![message; 100], 0, (7, 9), 1024).unwrap();
     assert!(parts.len() > 1 && parts.iter().all(|part| part.len() <= 1024));
     let last = parts.last().unwrap();
     // NLMSG_DONE with NLM_F_MULTI to port 9, then zero.
