@@ -18,7 +18,7 @@ use crate::Errno;
 use crate::cred::UserNamespace;
 use crate::fs::metadata::DeviceNumber;
 use crate::fs::sleeper;
-use crate::heap::HeapCharge;
+use crate::heap::{HeapCharge, shrink_queue};
 use crate::memory::FrameAllocator;
 use crate::time::MonotonicTime;
 use crate::wait::{Events, WaitQueue};
@@ -91,6 +91,7 @@ enum Pending {
     Forgotten {
         node: u64,
         lookups: u64,
+        _heap_charge: HeapCharge,
     },
 }
 
@@ -312,7 +313,8 @@ impl Connection {
         if state.is_aborted || state.is_ending || lookups == 0 {
             return;
         }
-        state.pending.push_back(Pending::Forgotten { node, lookups });
+        let _heap_charge = HeapCharge::forced(2 * size_of::<Pending>());
+        state.pending.push_back(Pending::Forgotten { node, lookups, _heap_charge });
         drop(state);
         self.readers.notify(Events::IN | Events::RDNORM);
     }
@@ -337,11 +339,14 @@ impl Connection {
             }
             let request = match state.pending.pop_front() {
                 Some(Pending::Request(request)) => request,
-                Some(Pending::Forgotten { node, lookups }) => {
+                Some(Pending::Forgotten { node, lookups, .. }) => {
                     let message = state.forget_message(node, lookups);
                     return put(buffer, &message).ok_or(Errno::EINVAL);
                 }
-                None if !state.is_ending => return Err(Errno::EAGAIN),
+                None if !state.is_ending => {
+                    shrink_queue(&mut state.pending);
+                    return Err(Errno::EAGAIN);
+                }
                 None => {
                     state.is_aborted = true;
                     return Err(Errno::ENODEV);
@@ -389,7 +394,7 @@ impl Connection {
         if unique & 1 != 0 {
             return self.answer_to_interrupt(unique & !1, error);
         }
-        let charge = HeapCharge::transient(body.len())?;
+        let charge = HeapCharge::new(body.len())?;
         let mut state = self.state.lock();
         let request = state.processing.remove(&unique).ok_or(Errno::ENOENT)?;
         state.interrupts.retain(|other| *other != unique);

@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use super::inode::FuseInode;
 use super::wire::Validity;
+use crate::heap::HeapCharge;
 use crate::time::MonotonicTime;
 
 /// The most that are known at a time.
 const MAX_KNOWN: usize = 4096;
+
+/// What one takes beside its name, which is there twice.
+const NAME_BYTES: usize = 192;
 
 /// A directory's number and a name in it.
 type Key = (u64, Vec<u8>);
@@ -18,7 +22,8 @@ type Key = (u64, Vec<u8>);
 #[derive(Default)]
 pub(super) struct KnownNames {
     known: HashMap<Key, (Arc<FuseInode>, MonotonicTime)>,
-    order: VecDeque<Key>,
+    /// The oldest first, with what all copies of each name take. Some are known no more.
+    order: VecDeque<(Key, HeapCharge)>,
 }
 
 /// The moment until which something holds that is told at `now`; `None` if it holds no longer than it takes to tell.
@@ -36,7 +41,7 @@ impl KnownNames {
         (now < *end).then(|| inode.clone())
     }
 
-    /// Remembers a name, and returns what is forgotten for that, to be dropped with no lock held.
+    /// Remembers a name, if that can be paid for, and returns what is forgotten for that, to be dropped with no lock held.
     pub(super) fn insert(
         &mut self,
         directory: u64,
@@ -44,14 +49,15 @@ impl KnownNames {
         inode: &Arc<FuseInode>,
         end: MonotonicTime,
     ) -> Vec<Arc<FuseInode>> {
+        let Ok(charge) = HeapCharge::new(NAME_BYTES + 2 * name.len()) else { return Vec::new() };
         let key = (directory, name.to_vec());
         let mut forgotten = Vec::new();
         match self.known.insert(key.clone(), (inode.clone(), end)) {
             Some((old, _)) => forgotten.push(old),
-            None => self.order.push_back(key),
+            None => self.order.push_back((key, charge)),
         }
         while self.known.len() > MAX_KNOWN || self.order.len() > 2 * MAX_KNOWN {
-            let Some(oldest) = self.order.pop_front() else { break };
+            let Some((oldest, _)) = self.order.pop_front() else { break };
             forgotten.extend(self.known.remove(&oldest).map(|(inode, _)| inode));
         }
         forgotten
