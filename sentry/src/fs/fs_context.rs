@@ -12,6 +12,7 @@ use super::{
 };
 use crate::Errno;
 use crate::cred::{Credentials, Namespace};
+use crate::heap::HeapCharge;
 
 /// The longest options in all, in bytes (`man 2 mount`: a page).
 const MAX_OPTIONS_LEN: usize = 4096;
@@ -29,6 +30,8 @@ struct State {
     options: String,
     is_read_only: bool,
     phase: Phase,
+    /// For the texts.
+    heap_charge: HeapCharge,
 }
 
 enum Phase {
@@ -65,8 +68,8 @@ impl FsContext {
     }
 
     fn new(kind: &'static FileSystemType, is_read_only: bool, phase: Phase) -> Arc<Self> {
-        let (source, subtype, options) = (None, None, String::new());
-        Arc::new(Self(Mutex::new(State { kind, source, subtype, options, is_read_only, phase })))
+        let (source, subtype, options, heap_charge) = (None, None, String::new(), HeapCharge::default());
+        Arc::new(Self(Mutex::new(State { kind, source, subtype, options, is_read_only, phase, heap_charge })))
     }
 
     /// Opens it as fsopen(2) does.
@@ -84,12 +87,13 @@ impl FsContext {
     /// Takes one parameter (`man 2 fsconfig`, FSCONFIG_SET_FLAG and FSCONFIG_SET_STRING).
     ///
     /// # Errors
-    /// EBUSY: there is an instance that waits to be mounted. EINVAL: the type does not know it, or there are too many.
+    /// EBUSY: there is an instance that waits to be mounted. EINVAL: the type does not know it, or there are too many. ENOMEM.
     pub fn set(&self, mounter: &dyn Mounter, key: &str, value: Option<String>) -> Result<(), Errno> {
         let mut state = self.0.lock();
         if matches!(state.phase, Phase::Created(_)) {
             return Err(Errno::EBUSY);
         }
+        state.charge(key.len() + value.as_ref().map_or(0, String::len))?;
         match (key, value) {
             // Whatever value comes with them.
             (key, _) if is_common_option(key) => {
@@ -171,6 +175,15 @@ impl FsContext {
 }
 
 impl State {
+    /// Charges for the texts, and for `more` bytes of them.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn charge(&mut self, more: usize) -> Result<(), Errno> {
+        let others = [&self.source, &self.subtype].map(|text| text.as_ref().map_or(0, String::capacity));
+        self.heap_charge.resize(self.options.capacity() + others[0] + others[1] + 2 * more)
+    }
+
     fn add_option(&mut self, mounter: &dyn Mounter, option: &str) -> Result<(), Errno> {
         // A comma would end the option.
         if option.contains(',') || self.options.len() + option.len() >= MAX_OPTIONS_LEN {

@@ -9,6 +9,10 @@ use crate::cred::{Capabilities, Credentials, UserNamespace};
 use crate::fs::dentry::Dentry;
 use crate::fs::fs_context::split_options;
 use crate::fs::locks::LockTable;
+use crate::heap::HeapCharge;
+
+/// What one that somebody has mounted takes, with its file system and what that was asked for.
+const INSTANCE_BYTES: usize = 2048;
 
 /// One instance of a file system (Linux's superblock), which may be mounted many times.
 pub struct Instance {
@@ -19,6 +23,8 @@ pub struct Instance {
     /// Those who may write through any mount of it.
     pub(super) writers: AtomicUsize,
     locks: LockTable,
+    /// One of the kernel's own is its mount's.
+    _heap_charge: Option<HeapCharge>,
 }
 
 impl Instance {
@@ -33,7 +39,9 @@ impl Instance {
         owner: Option<Arc<UserNamespace>>,
     ) -> Arc<Self> {
         let (is_read_only, writers) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Arc::new(Self { file_system, root, owner, is_read_only, writers, locks: LockTable::default() })
+        let locks = LockTable::default();
+        let _heap_charge = owner.as_ref().map(|_| HeapCharge::forced(INSTANCE_BYTES));
+        Arc::new(Self { file_system, root, owner, is_read_only, writers, locks, _heap_charge })
     }
 
     /// What is mounted.

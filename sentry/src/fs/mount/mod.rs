@@ -292,6 +292,7 @@ impl Mount {
         links: Links,
     ) -> Arc<Self> {
         root.file_system_mounted(&*instance.file_system);
+        let _heap_charge = HeapCharge::forced(table::MOUNT_BYTES + source.len());
         Arc::new(Self {
             id: table.map_or(Self::INTERNAL_ID, |table| table.mount_added()),
             instance,
@@ -303,7 +304,7 @@ impl Mount {
             table: table.cloned(),
             links: Mutex::new(links),
             marks: MarkList::default(),
-            _heap_charge: HeapCharge::forced(table::MOUNT_BYTES),
+            _heap_charge,
         })
     }
 
