@@ -82,12 +82,12 @@ impl PtsFileSystem {
     /// Makes a pseudoterminal and opens its master through `inode`.
     fn open_master(self: &Arc<Self>, inode: Arc<dyn Inode>, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
         let mut pairs = self.pairs.lock();
-        self.terminals.add_pair()?;
         // The lowest free number.
         let used = (0u32..).zip(pairs.keys()).take_while(|(number, key)| number == *key).count();
         let number = u32::try_from(used).map_err(|_| Errno::ENOSPC)?;
         let owner = (viewer.credentials.fs_uid, TTY_GROUP);
-        let pair = Pair::new(number, owner, self);
+        let pair = Pair::new(number, owner, self)?;
+        self.terminals.add_pair()?;
         pairs.insert(number, PtsNode::new(&pair));
         Ok(pair.open_master(inode))
     }

@@ -14,6 +14,7 @@ use crate::Errno;
 use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid};
 use crate::fs::terminal::{JobControl, Termios, WindowSize};
 use crate::fs::{Caller, DeviceNumber, File, Inode, OpenFlags};
+use crate::heap::HeapCharge;
 use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
@@ -22,6 +23,9 @@ use crate::wait::{Events, WaitQueue};
 const N_TTY: u32 = 0;
 /// Major number of slaves.
 pub(super) const SLAVE_MAJOR: u32 = 136;
+
+/// What a pair takes, with full buffers: what was typed, what waits to be, what is shown, and echoes.
+const PAIR_BYTES: usize = 64 << 10;
 
 /// A master and a slave.
 pub(super) struct Pair {
@@ -32,6 +36,7 @@ pub(super) struct Pair {
     pub(super) master_queue: WaitQueue,
     pub(super) slave_queue: WaitQueue,
     file_system: Arc<PtsFileSystem>,
+    _heap_charge: HeapCharge,
 }
 
 pub(super) struct State {
@@ -80,12 +85,17 @@ impl State {
 }
 
 impl Pair {
+    /// A new one, with empty buffers that it has paid for as if they were full.
+    ///
+    /// # Errors
+    /// ENOMEM.
     pub(super) fn new(
         number: u32,
         owner: (KernelUid, KernelGid),
         file_system: &Arc<PtsFileSystem>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> Result<Arc<Self>, Errno> {
+        let _heap_charge = HeapCharge::new(PAIR_BYTES)?;
+        Ok(Arc::new(Self {
             number,
             owner,
             state: Mutex::new(State {
@@ -104,7 +114,8 @@ impl Pair {
             master_queue: WaitQueue::default(),
             slave_queue: WaitQueue::default(),
             file_system: file_system.clone(),
-        })
+            _heap_charge,
+        }))
     }
 
     pub(super) fn open_master(self: &Arc<Self>, inode: Arc<dyn Inode>) -> Arc<dyn File> {

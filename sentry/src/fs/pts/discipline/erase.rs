@@ -90,6 +90,7 @@ impl Discipline {
             self.echo(self.termios.character(uapi::VERASE));
         } else if first == b'\t' {
             let (columns, is_after_tab) = self.columns_before_tab();
+            let columns = u16::try_from(columns).unwrap_or(u16::MAX);
             self.output.echo(Echo::EraseTab { columns, is_after_tab });
         } else {
             let columns = match (is_control, self.termios.has_local(uapi::ECHOCTL)) {

@@ -33,7 +33,7 @@ pub(super) enum Echo {
     /// A byte of a character that has been counted already.
     BackOneColumn,
     /// Goes back over a tab that came after so many columns, which began at a tab stop or where the line did.
-    EraseTab { columns: usize, is_after_tab: bool },
+    EraseTab { columns: u16, is_after_tab: bool },
 }
 
 /// The output side of a line discipline.
@@ -158,7 +158,7 @@ impl Output {
             Echo::BackOneColumn => self.column = self.column.saturating_sub(1),
             Echo::EraseTab { columns, is_after_tab } => {
                 let start = if is_after_tab { 0 } else { self.line_start_column };
-                let count = TAB_COLUMNS - (columns + start) % TAB_COLUMNS;
+                let count = TAB_COLUMNS - (usize::from(columns) + start) % TAB_COLUMNS;
                 self.shown.extend(std::iter::repeat_n(b'\x08', count));
                 self.column = self.column.saturating_sub(count);
             }
