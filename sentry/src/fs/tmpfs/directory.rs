@@ -10,11 +10,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::node::Node;
+use crate::Errno;
 use crate::fs::DirectoryEntry;
 use crate::fs::lower::LowerEntry;
 use crate::fs::metadata::FileKind;
-use crate::heap::shrink_map;
+use crate::heap::{self, HeapCharge, shrink_map};
 
+/// What a name takes in both tables, beside its bytes.
+const NAME_BYTES: usize = 192;
 /// The first positions are those of `.` and `..`.
 const FIRST_POSITION: u64 = 2;
 
@@ -33,6 +36,7 @@ pub(super) struct Entries {
 struct Entry {
     name: Arc<[u8]>,
     target: Target,
+    _heap_charge: HeapCharge,
 }
 
 /// What a name leads to.
@@ -77,11 +81,24 @@ impl Entries {
     }
 
     /// Takes over the layer's entries.
-    pub(super) fn load(&mut self, entries: Vec<LowerEntry>, ino: impl Fn(u64) -> u64) {
+    ///
+    /// # Errors
+    /// ENOMEM: they cannot be paid for.
+    pub(super) fn load(&mut self, entries: Vec<LowerEntry>, ino: impl Fn(u64) -> u64) -> Result<(), Errno> {
+        heap::check_room(entries.iter().map(|entry| NAME_BYTES + entry.name.len()).sum())?;
         self.is_untouched = false;
         for entry in entries {
             self.insert(&entry.name, Target::Lower { ino: ino(entry.inode), kind: entry.kind });
         }
+        Ok(())
+    }
+
+    /// Fails if one more name of so many bytes cannot be paid for.
+    ///
+    /// # Errors
+    /// ENOSPC.
+    pub(super) fn check_room(name: &[u8]) -> Result<(), Errno> {
+        heap::check_room(NAME_BYTES + name.len()).map_err(|_| Errno::ENOSPC)
     }
 
     pub(super) fn lookup(&self, name: &[u8]) -> Lookup {
@@ -117,7 +134,8 @@ impl Entries {
         self.next_position += 1;
         self.version += 1;
         self.by_name.insert(name.clone(), position);
-        self.by_position.insert(position, Entry { name, target });
+        let _heap_charge = HeapCharge::forced(NAME_BYTES + name.len());
+        self.by_position.insert(position, Entry { name, target, _heap_charge });
         old
     }
 

@@ -26,8 +26,9 @@ impl Node {
         self.with_xattrs(|xattrs| {
             if let Some(acl) = acl {
                 let value = acl.to_kept();
-                usage.keep_bytes(name.len() + value.len())?;
-                let old = xattrs.insert(name.to_vec(), value);
+                let len = name.len() + value.len();
+                usage.keep_bytes(len)?;
+                let old = xattrs.insert(name, value).inspect_err(|_| usage.release_bytes(len))?;
                 usage.release_bytes(old.map_or(0, |old| name.len() + old.len()));
             } else {
                 let old = xattrs.remove(name);

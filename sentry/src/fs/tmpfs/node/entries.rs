@@ -24,7 +24,7 @@ impl Node {
         let mut entries = self.entries()?;
         if let (Some(lower), Some(table), true) = (&self.lower, &self.volume.lower, entries.is_untouched()) {
             let listed = lower.file.list()?;
-            entries.load(listed, |inode| table.ino((lower.identity.0, inode)));
+            entries.load(listed, |inode| table.ino((lower.identity.0, inode)))?;
         }
         Ok(entries)
     }
@@ -69,6 +69,7 @@ impl Node {
     /// Enters `node` under a new name.
     pub(super) fn enter(&self, name: &[u8], node: &Arc<Node>) -> Result<(), Errno> {
         let mut entries = self.entries_for_change()?;
+        Entries::check_room(name)?;
         self.volume.usage.keep_bytes(name.len())?;
         let old = entries.insert(name, Target::Own(node.clone()));
         drop(entries);

@@ -15,6 +15,7 @@ use crate::fs::operations::check_prefix;
 use crate::fs::sleeper::ServedPace;
 use crate::fs::tmpfs::file::{DirectoryFile, RegularFile};
 use crate::fs::{File, FileFlags, OpenFlags, WriteCount};
+use crate::heap::HeapCharge;
 
 impl Inode for Node {
     fn kind(&self) -> FileKind {
@@ -249,15 +250,15 @@ impl Inode for Node {
         self.begin_change()?;
         let usage = &self.volume.usage;
         self.with_xattrs(|xattrs| {
-            match (must_exist, xattrs.contains_key(name)) {
+            match (must_exist, xattrs.get(name).is_some()) {
                 (Some(false), true) => return Err(Errno::EEXIST),
                 (Some(true), false) => return Err(Errno::ENODATA),
                 _ => {}
             }
-            usage.keep_bytes(name.len() + value.len())?;
-            if let Some(old) = xattrs.insert(name.to_vec(), value.to_vec()) {
-                usage.release_bytes(name.len() + old.len());
-            }
+            let len = name.len() + value.len();
+            usage.keep_bytes(len)?;
+            let old = xattrs.insert(name, value.to_vec()).inspect_err(|_| usage.release_bytes(len))?;
+            usage.release_bytes(old.map_or(0, |old| name.len() + old.len()));
             Ok(())
         })?;
         self.attributes.lock().changed = Timestamp::now();
@@ -265,7 +266,11 @@ impl Inode for Node {
     }
 
     fn list_xattrs(&self) -> Result<Vec<Vec<u8>>, Errno> {
-        Ok(self.with_xattrs(|xattrs| xattrs.keys().cloned().collect()))
+        self.with_xattrs(|xattrs| {
+            let len = xattrs.iter().map(|(name, _)| size_of::<Vec<u8>>() + 2 * name.len()).sum();
+            let _copy = HeapCharge::transient(len)?;
+            Ok(xattrs.iter().map(|(name, _)| name.clone()).collect())
+        })
     }
 
     fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {

@@ -6,8 +6,8 @@ mod content;
 mod entries;
 mod inode;
 mod write_back;
+mod xattrs;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 pub(super) use changes::Listed;
 use content::Data;
+use xattrs::Xattrs;
 
 use super::directory::Entries;
 use super::lower::Identity;
@@ -47,7 +48,7 @@ pub(crate) struct Node {
     flags: AtomicU32,
     body: Body,
     /// `None` until somebody asks.
-    xattrs: Mutex<Option<BTreeMap<Vec<u8>, Vec<u8>>>>,
+    xattrs: Mutex<Option<Xattrs>>,
     locks: FileLocks,
     writers: WriteCount,
     watches: WatchList,
@@ -112,7 +113,8 @@ impl Node {
     }
 
     fn new(volume: &Arc<Volume>, creation: &NodeCreation<'_>, parent_ino: u64) -> Result<Arc<Self>, Errno> {
-        let heap_charge = HeapCharge::new(NODE_BYTES).map_err(|_| Errno::ENOSPC)?;
+        let text_bytes = if let NewNode::Symlink(text) = creation.node { text.len() } else { 0 };
+        let heap_charge = HeapCharge::new(NODE_BYTES + text_bytes).map_err(|_| Errno::ENOSPC)?;
         if let NewNode::Symlink(text) = creation.node {
             volume.usage.keep_bytes(text.len())?;
         }
@@ -210,16 +212,16 @@ impl Node {
     }
 
     /// Runs `change` on the extended attributes, which come from the file below the first time.
-    fn with_xattrs<R>(&self, change: impl FnOnce(&mut BTreeMap<Vec<u8>, Vec<u8>>) -> R) -> R {
+    fn with_xattrs<R>(&self, change: impl FnOnce(&mut Xattrs) -> R) -> R {
         let mut xattrs = self.xattrs.lock();
         let has_lower_xattrs = matches!(self.kind, FileKind::Regular | FileKind::Directory);
         change(xattrs.get_or_insert_with(|| match &self.lower {
             Some(lower) if has_lower_xattrs => {
-                let xattrs: BTreeMap<_, _> = lower.file.xattrs().into_iter().collect();
-                self.volume.usage.keep_bytes_anyway(kept_len(&xattrs));
+                let xattrs = Xattrs::of_lower(lower.file.xattrs());
+                self.volume.usage.keep_bytes_anyway(xattrs.kept_bytes());
                 xattrs
             }
-            _ => BTreeMap::new(),
+            _ => Xattrs::default(),
         }))
     }
 
@@ -233,11 +235,6 @@ impl Node {
             _ => Vec::new(),
         }
     }
-}
-
-/// Bytes of names and values.
-fn kept_len(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> usize {
-    xattrs.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 impl Volume {
@@ -325,7 +322,7 @@ impl Drop for Node {
             usage.release_bytes(text.len());
         }
         if let Some(xattrs) = self.xattrs.get_mut() {
-            usage.release_bytes(kept_len(xattrs));
+            usage.release_bytes(xattrs.kept_bytes());
         }
         // Not by recursion: a guest decides how deep its directories are.
         let mut ending = self.take_children();
