@@ -1,7 +1,5 @@
 //! Block groups: which blocks and inodes are in use.
 
-use std::collections::btree_map::Entry;
-
 use super::bytes::{high, low, set_u16, u16_at};
 use super::checksum::crc32c;
 use super::superblock::{Superblock, descriptor_checksum};
@@ -148,23 +146,25 @@ impl ExtVolume {
         if group >= self.superblock().groups {
             return Err(Errno::EUCLEAN);
         }
-        match state.groups.entry(group) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
-            Entry::Vacant(place) => {
-                let mut raw = vec![0; self.superblock().descriptor_bytes];
-                self.device().read_exact(&mut raw, self.descriptor_offset(group))?;
-                Ok(place.insert(Group { raw, is_changed: false, block_bitmap: None, inode_bitmap: None }))
-            }
+        if !state.groups.contains_key(&group) {
+            let mut raw = vec![0; self.superblock().descriptor_bytes];
+            self.device().read_exact(&mut raw, self.descriptor_offset(group))?;
+            state.charge_for_group(2 * size_of::<Group>() + raw.len())?;
+            let read = Group { raw, is_changed: false, block_bitmap: None, inode_bitmap: None };
+            state.groups.insert(group, read);
         }
+        state.groups.get_mut(&group).ok_or(Errno::EUCLEAN)
     }
 
     fn with_block_bitmap<'a>(&self, state: &'a mut State, group: u64) -> Result<&'a mut Group, Errno> {
         let known = self.group(state, group)?;
         if known.block_bitmap.is_none() {
             let is_unwritten = self.superblock().has_unused_groups() && known.flags() & BLOCK_UNINIT != 0;
+            let block = known.block_bitmap_block();
+            state.charge_for_group(self.block_bytes())?;
             let bytes = match is_unwritten {
                 true => self.first_block_bitmap(state, group)?,
-                false => self.read_block(known.block_bitmap_block())?,
+                false => self.read_block(block)?,
             };
             let known = self.group(state, group)?;
             known.block_bitmap = Some(Bitmap { bytes, is_changed: is_unwritten });
@@ -209,12 +209,14 @@ impl ExtVolume {
         let known = self.group(state, group)?;
         if known.inode_bitmap.is_none() {
             let is_unwritten = self.superblock().has_unused_groups() && known.flags() & INODE_UNINIT != 0;
+            let block = known.inode_bitmap_block();
+            state.charge_for_group(self.block_bytes())?;
             let mut bitmap = Bitmap { bytes: vec![0; self.block_bytes()], is_changed: is_unwritten };
             if is_unwritten {
                 let inodes = u64::from(self.superblock().inodes_per_group);
                 (inodes..self.superblock().block_bytes * 8).for_each(|index| bitmap.set(index, true));
             } else {
-                bitmap.bytes = self.read_block(known.inode_bitmap_block())?;
+                bitmap.bytes = self.read_block(block)?;
             }
             self.group(state, group)?.inode_bitmap = Some(bitmap);
         }

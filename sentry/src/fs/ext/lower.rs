@@ -11,10 +11,15 @@ use super::volume::ExtVolume;
 use crate::Errno;
 use crate::cred::{KernelGid, KernelUid};
 use crate::fs::lower::{LowerEntry, LowerFile, LowerStatus};
+use crate::fs::sleeper::ServedPace;
 use crate::fs::{DeviceNumber, FileKind};
+use crate::heap::HeapCharge;
+use crate::pace::Pace;
 
 /// The largest directory that is read, in bytes.
 const MAX_DIRECTORY_LEN: u64 = 256 << 20;
+/// What an entry takes beside its name.
+const ENTRY_BYTES: usize = 80;
 /// The longest text of a link.
 const MAX_LINK_LEN: u64 = 4096;
 /// A text of so many bytes is in the inode.
@@ -116,28 +121,41 @@ impl ExtVolume {
         Ok(())
     }
 
-    /// All entries of a directory, `.` and `..` among them.
-    pub(super) fn entries(&self, inode: &RawInode) -> Result<Vec<Entry>, Errno> {
+    /// All entries of a directory, `.` and `..` among them, and what is charged for them.
+    ///
+    /// # Errors
+    /// EFBIG: it is too large. EUCLEAN: it makes no sense. ENOMEM. EINTR: `pace` has other plans. The device's.
+    pub(super) fn entries(
+        &self,
+        inode: &RawInode,
+        pace: &dyn Pace,
+    ) -> Result<(Vec<Entry>, HeapCharge), Errno> {
         if inode.size() > MAX_DIRECTORY_LEN {
             return Err(Errno::EFBIG);
         }
         let map = self.read_map(inode)?;
-        let mut entries = Vec::new();
+        let (mut entries, mut charge) = (Vec::new(), HeapCharge::default());
         let mut block = vec![0; self.block_bytes()];
         for logical in 0..inode.size() / self.superblock().block_bytes {
             if map.find(logical).is_some() {
                 self.read_mapped(&map, &mut block, logical * self.superblock().block_bytes)?;
+                let before = entries.len();
                 parse(self.superblock(), &block, &mut entries)?;
+                let more = (entries.len() - before) * ENTRY_BYTES + block.len();
+                charge.resize(charge.len_bytes() + more)?;
+            }
+            if pace.is_wanted() {
+                return Err(Errno::EINTR);
             }
         }
-        Ok(entries)
+        Ok((entries, charge))
     }
 }
 
 impl LowerFile for ExtFile {
     fn lookup(&self, name: &[u8]) -> Result<(Arc<dyn LowerFile>, LowerStatus), Errno> {
         let inode = self.volume.read_inode(self.ino)?;
-        let entries = self.volume.entries(&inode)?;
+        let (entries, _charge) = self.volume.entries(&inode, &ServedPace)?;
         let found = entries.into_iter().find(|entry| *entry.name == *name).ok_or(Errno::ENOENT)?;
         let (file, status) = Self::new(&self.volume, found.inode)?;
         Ok((file, status))
@@ -145,8 +163,8 @@ impl LowerFile for ExtFile {
 
     fn list(&self) -> Result<Vec<LowerEntry>, Errno> {
         let inode = self.volume.read_inode(self.ino)?;
-        let entries = self.volume.entries(&inode)?.into_iter();
-        let named = entries.filter(|entry| !matches!(&*entry.name, b"." | b".."));
+        let (entries, _charge) = self.volume.entries(&inode, &ServedPace)?;
+        let named = entries.into_iter().filter(|entry| !matches!(&*entry.name, b"." | b".."));
         let lower =
             |entry: Entry| LowerEntry { name: entry.name, inode: entry.inode.into(), kind: entry.kind };
         Ok(named.map(lower).collect())

@@ -6,6 +6,7 @@ use super::inode::{InodeFlags, RawInode};
 use super::superblock::Incompatible;
 use super::volume::{ExtVolume, State};
 use crate::Errno;
+use crate::heap::HeapCharge;
 
 /// More runs than are kept of a file.
 const MAX_RUNS: usize = 1 << 20;
@@ -38,6 +39,7 @@ pub(super) struct FileMap {
     pub(super) runs: Vec<Run>,
     /// The blocks of the map itself.
     pub(super) own: Vec<u64>,
+    heap_charge: HeapCharge,
 }
 
 impl FileMap {
@@ -46,6 +48,20 @@ impl FileMap {
         let after = self.runs.partition_point(|run| run.logical <= logical);
         let run = after.checked_sub(1).and_then(|index| self.runs.get(index)).copied()?;
         (logical - run.logical < run.len).then_some(run)
+    }
+
+    /// Charges for so many runs and own blocks more, once what it has room for is not enough.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn make_room(&mut self, runs: usize, own: usize) -> Result<(), Errno> {
+        let has_room = self.runs.len() + runs <= self.runs.capacity();
+        if has_room && self.own.len() + own <= self.own.capacity() {
+            return Ok(());
+        }
+        let (runs, own) = (self.runs.capacity() + runs, self.own.capacity() + own);
+        // What is full becomes twice as large.
+        self.heap_charge.resize(2 * (runs * size_of::<Run>() + own * size_of::<u64>()))
     }
 
     /// Adds block `physical` at `logical`, behind all others.
@@ -68,6 +84,7 @@ impl FileMap {
         if self.runs.len() >= MAX_RUNS {
             return Err(Errno::EFBIG);
         }
+        self.make_room(1, 0)?;
         self.runs.push(run);
         Ok(())
     }
@@ -76,6 +93,7 @@ impl FileMap {
         if self.own.len() >= MAX_MAP_BLOCKS {
             return Err(Errno::EFBIG);
         }
+        self.make_room(0, 1)?;
         self.own.push(block);
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::Errno;
 use crate::fs::lower::{ChangedBody, ChangedEntry, ChangedFile, FileId, LowerStore};
 use crate::fs::{FileKind, FileSystemInfo};
 use crate::memory::PageCache;
+use crate::pace::Unhurried;
 
 /// Bytes of contents that are moved at a time.
 const COPY_LEN: usize = 64 * 1024;
@@ -94,7 +95,10 @@ impl LowerStore for Store {
     }
 
     fn finish(&self) -> Result<(), Errno> {
-        self.0.write_groups(&mut self.0.state.lock())?;
+        let mut state = self.0.state.lock();
+        state.charge_for_inodes();
+        self.0.write_groups(&mut state)?;
+        drop(state);
         self.0.written();
         self.0.device().sync()
     }
@@ -210,7 +214,7 @@ impl ExtVolume {
     }
 
     fn stored_parent(&self, inode: &RawInode) -> Result<u32, Errno> {
-        let entries = self.entries(inode)?;
+        let (entries, _charge) = self.entries(inode, &Unhurried)?;
         entries.iter().find(|entry| *entry.name == *b"..").map(|entry| entry.inode).ok_or(Errno::EUCLEAN)
     }
 

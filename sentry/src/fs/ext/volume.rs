@@ -13,6 +13,7 @@ use super::superblock::{self, Superblock, Version};
 use crate::Errno;
 use crate::fs::Timestamp;
 use crate::fs::block::{BlockDevice, Claim};
+use crate::heap::HeapCharge;
 
 /// The file system on a device.
 pub(super) struct ExtVolume {
@@ -38,7 +39,13 @@ pub(super) struct State {
     pub(super) stored: BTreeMap<u32, (u64, u32)>,
     /// Where the search for free blocks goes on.
     pub(super) next_block: u64,
+    /// For the groups, and for what is known of inodes.
+    groups_charge: HeapCharge,
+    inodes_charge: HeapCharge,
 }
+
+/// What is known of an inode takes so much.
+const INODE_BYTES: usize = 96;
 
 impl State {
     fn new(superblock: Superblock) -> Self {
@@ -48,7 +55,22 @@ impl State {
             groups: BTreeMap::new(),
             numbers: BTreeMap::new(),
             stored: BTreeMap::new(),
+            groups_charge: HeapCharge::default(),
+            inodes_charge: HeapCharge::default(),
         }
+    }
+
+    /// Charges for so many bytes more of groups.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(super) fn charge_for_group(&mut self, more: usize) -> Result<(), Errno> {
+        self.groups_charge.resize(self.groups_charge.len_bytes() + more)
+    }
+
+    /// Charges for what is known of inodes by now.
+    pub(super) fn charge_for_inodes(&mut self) {
+        self.inodes_charge.force((self.numbers.len() + self.stored.len()) * INODE_BYTES);
     }
 }
 
