@@ -257,13 +257,13 @@ impl CurrentTask {
     /// Empties, in steps, what the task alone has and will not use any more: so that an external stop need not wait until all of
     /// it is let go. What others have too is left to the last of them.
     pub(super) fn empty_resources(&self) {
-        let descriptors = self.descriptors();
-        // Here and among the task's resources.
-        if Arc::strong_count(&descriptors) == 2 {
-            let _ = descriptors.remove_range(0, usize::MAX, &Tidying(self));
-        }
+        // Here and among the task's resources. Memory first, as Linux does: what a file has to do with it is over then.
         if Arc::strong_count(&self.memory) == 2 {
             self.empty_memory(&self.memory);
+        }
+        let descriptors = self.descriptors();
+        if Arc::strong_count(&descriptors) == 2 {
+            let _ = descriptors.remove_range(0, usize::MAX, &Tidying(self));
         }
     }
 
