@@ -25,9 +25,6 @@ use crate::platform::{PAGE_SHIFT, VirtualAddress};
 use crate::settings::KernelSettings;
 use crate::time::{ClockOffsets, PosixTimerOrigin};
 
-/// Most bytes that are copied for `cmdline` and `environ`.
-const MAX_STRINGS_BYTES: u64 = 8 << 20;
-
 /// The processes that one PID namespace sees.
 pub struct TaskSource {
     kernel: Weak<Kernel>,
@@ -245,10 +242,17 @@ impl TaskView {
         self.task.memory().ok_or(Errno::ESRCH)
     }
 
-    fn read_range(&self, (start, end): (VirtualAddress, VirtualAddress)) -> Result<Vec<u8>, Errno> {
-        let len = end.0.saturating_sub(start.0).min(MAX_STRINGS_BYTES);
+    /// What is in a range of memory from byte `from` of it on, `max_len` bytes at most.
+    fn read_range(
+        &self,
+        (start, end): (VirtualAddress, VirtualAddress),
+        from: u64,
+        max_len: usize,
+    ) -> Result<Vec<u8>, Errno> {
+        let start = start.0.saturating_add(from);
+        let len = end.0.saturating_sub(start).min(max_len as u64);
         let mut bytes = vec![0; len as usize];
-        self.memory()?.read_bytes(start, &mut bytes)?;
+        self.memory()?.read_bytes(VirtualAddress(start), &mut bytes)?;
         Ok(bytes)
     }
 
@@ -393,12 +397,12 @@ impl Process for TaskView {
         Ok(mappings.into_iter().map(mapping_status).collect())
     }
 
-    fn arguments(&self) -> Result<Vec<u8>, Errno> {
-        self.read_range(TaskView::memory(self)?.layout().strings.arguments)
+    fn arguments(&self, from: u64, max_len: usize) -> Result<Vec<u8>, Errno> {
+        self.read_range(TaskView::memory(self)?.layout().strings.arguments, from, max_len)
     }
 
-    fn environment(&self) -> Result<Vec<u8>, Errno> {
-        self.read_range(TaskView::memory(self)?.layout().strings.environment)
+    fn environment(&self, from: u64, max_len: usize) -> Result<Vec<u8>, Errno> {
+        self.read_range(TaskView::memory(self)?.layout().strings.environment, from, max_len)
     }
 
     fn auxiliary_vector(&self) -> Result<Vec<u8>, Errno> {

@@ -134,16 +134,17 @@ pub trait Process: Send + Sync {
         let mappings = self.mappings()?.into_iter();
         Ok(mappings.filter(|mapping| mapping.end > address).take(max_count).collect())
     }
-    /// The memory that held the arguments at execve, as it is now; each ends with NUL.
+    /// The memory that held the arguments at execve, as it is now, from byte `from` on: `max_len` bytes, fewer at the end. Each
+    /// ends with NUL.
     ///
     /// # Errors
     /// ESRCH, EFAULT.
-    fn arguments(&self) -> Result<Vec<u8>, Errno>;
-    /// The memory that held the environment at execve, as it is now.
+    fn arguments(&self, from: u64, max_len: usize) -> Result<Vec<u8>, Errno>;
+    /// The same of the environment.
     ///
     /// # Errors
     /// ESRCH, EFAULT.
-    fn environment(&self) -> Result<Vec<u8>, Errno>;
+    fn environment(&self, from: u64, max_len: usize) -> Result<Vec<u8>, Errno>;
     /// The auxiliary vector, with its AT_NULL.
     ///
     /// # Errors

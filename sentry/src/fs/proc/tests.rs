@@ -149,11 +149,11 @@ impl Process for Shell {
         Ok(vec![low, code])
     }
 
-    fn arguments(&self) -> Result<Vec<u8>, Errno> {
+    fn arguments(&self, _from: u64, _max_len: usize) -> Result<Vec<u8>, Errno> {
         Ok(b"sh\0-c\0".into())
     }
 
-    fn environment(&self) -> Result<Vec<u8>, Errno> {
+    fn environment(&self, _from: u64, _max_len: usize) -> Result<Vec<u8>, Errno> {
         Ok(b"A=B\0".into())
     }
 

@@ -37,7 +37,7 @@ macro_rules! common_entries {
             directory("attr", &ATTRIBUTES),
             of_address_space("auxv", 0o400, |about, viewer| bind(about, viewer, |process, _| process.auxiliary_vector().map(Piece::whole))),
             text("cgroup", |about, viewer| Ok(about.process()?.cgroup(viewer).into_bytes())),
-            text("cmdline", |about, _| command_line(about)),
+            Entry { name: "cmdline", permissions: 0o444, node: Node::OpenedText(command_line, no_ioctl) },
             // Which pages have been used is not known, so that there is nothing to forget.
             Entry { name: "clear_refs", permissions: 0o200, node: Node::Setting(write_only, clear_references) },
             setting("comm", comm, set_comm),
@@ -48,7 +48,7 @@ macro_rules! common_entries {
             ),
             text("cpuset", |about, _| about.process().map(|_| b"/\n".into())),
             magic_link("cwd", cwd, |about, viewer| display(about, viewer, cwd)),
-            of_address_space("environ", 0o400, |about, viewer| bind(about, viewer, |process, _| process.environment().map(Piece::whole))),
+            of_address_space("environ", 0o400, |about, viewer| bind(about, viewer, |process, from| strings(from, |from, len| process.environment(from, len)))),
             magic_link("exe", exe, |about, viewer| display(about, viewer, exe)),
             Entry { name: "fd", permissions: 0o500, node: Node::Directory(&descriptors::LINKS) },
             directory("fdinfo", &descriptors::INFOS),
@@ -251,12 +251,23 @@ fn refuse_write(_about: &About, _viewer: &Viewer, _text: &[u8]) -> Result<(), Er
     Err(Errno::EPERM)
 }
 
-fn command_line(about: &About) -> Result<Vec<u8>, Errno> {
-    // A process without memory has none; that is no error.
-    match about.process()?.arguments() {
-        Err(Errno::ESRCH) => Ok(Vec::new()),
-        result => result,
-    }
+/// The piece of strings from byte `from` on that `read` reads: so many bytes, fewer at the end.
+fn strings(from: u64, read: impl Fn(u64, usize) -> Result<Vec<u8>, Errno>) -> Result<Piece, Errno> {
+    const PIECE_BYTES: usize = 64 << 10;
+    let text = read(from, PIECE_BYTES)?;
+    let next = (text.len() == PIECE_BYTES).then(|| from.saturating_add(PIECE_BYTES as u64));
+    Ok(Piece { text, next })
+}
+
+fn command_line(_about: &About, _viewer: &Viewer) -> Result<Reader<About>, Errno> {
+    Ok(Box::new(|about: &About, _viewer: &Viewer, from| {
+        let process = about.process()?;
+        // A process without memory has none; that is no error.
+        match strings(from, |from, len| process.arguments(from, len)) {
+            Err(Errno::ESRCH) => Ok(Piece::whole(Vec::new())),
+            result => result,
+        }
+    }))
 }
 
 fn comm(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
