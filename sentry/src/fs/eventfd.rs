@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{File, Metadata, OpenFiles, Splicing, TransferUnit};
+use super::{File, LongText, Metadata, OpenFiles, Splicing, TransferUnit};
 use crate::Errno;
 use crate::wait::{Events, WaitQueue};
 
@@ -101,13 +101,12 @@ impl File for EventFile {
         "anon_inode:[eventfd]".into()
     }
 
-    fn descriptor_info(&self) -> String {
-        format!(
-            "eventfd-count: {:16x}\neventfd-id: {}\neventfd-semaphore: {}\n",
-            *self.count.lock(),
-            self.inode.ino(),
-            u8::from(self.is_semaphore),
-        )
+    fn descriptor_info(&self, text: &mut LongText) -> Result<(), Errno> {
+        let count = *self.count.lock();
+        let (id, is_semaphore) = (self.inode.ino(), u8::from(self.is_semaphore));
+        text.push(format!(
+            "eventfd-count: {count:16x}\neventfd-id: {id}\neventfd-semaphore: {is_semaphore}\n"
+        ))
     }
 
     fn splicing(&self) -> Splicing {

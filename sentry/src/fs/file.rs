@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::locks::{FileLocks, LockOwner};
-use super::{AttributeChanges, Caller, Inode, Metadata, OpenFlags};
+use super::{AttributeChanges, Caller, Inode, LongText, Metadata, OpenFlags};
 use crate::Errno;
 use crate::memory::PageCache;
 use crate::wait::{Events, WaitQueue};
@@ -423,9 +423,12 @@ pub trait File: Send + Sync + Any {
         "anon_inode:[file]".into()
     }
 
-    /// Lines that /proc/PID/fdinfo/N shows beside position and flags.
-    fn descriptor_info(&self) -> String {
-        String::new()
+    /// Adds the lines that /proc/PID/fdinfo/N shows beside position and flags.
+    ///
+    /// # Errors
+    /// Those of [`LongText::push`].
+    fn descriptor_info(&self, _text: &mut LongText) -> Result<(), Errno> {
+        Ok(())
     }
 
     /// The file as its own type: sockets, epolls and others are found again through it.

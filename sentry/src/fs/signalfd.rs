@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, Metadata, OpenFiles, Splicing, TransferUnit};
+use super::{Caller, File, LongText, Metadata, OpenFiles, Splicing, TransferUnit};
 use crate::Errno;
 use crate::abi::SignalfdSiginfo;
 use crate::wait::{Events, WaitQueue};
@@ -106,8 +106,9 @@ impl File for SignalFile {
         "anon_inode:[signalfd]".into()
     }
 
-    fn descriptor_info(&self) -> String {
-        format!("sigmask:\t{:016x}\n", *self.mask.lock())
+    fn descriptor_info(&self, text: &mut LongText) -> Result<(), Errno> {
+        let mask = *self.mask.lock();
+        text.push(format!("sigmask:\t{mask:016x}\n"))
     }
 
     fn splicing(&self) -> Splicing {

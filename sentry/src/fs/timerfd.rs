@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, Metadata, OpenFiles, Splicing, TransferUnit};
+use super::{Caller, File, LongText, Metadata, OpenFiles, Splicing, TransferUnit};
 use crate::Errno;
 use crate::platform::VirtualAddress;
 use crate::time::{Expire, TimeSource, TimerHandle, TimerQueue, TimerSetting};
@@ -194,19 +194,22 @@ impl File for TimerFile {
         "anon_inode:[timerfd]".into()
     }
 
-    fn descriptor_info(&self) -> String {
+    fn descriptor_info(&self, text: &mut LongText) -> Result<(), Errno> {
         let now = self.source.now();
-        let mut state = self.state.lock();
-        let setting = state.setting(now);
         let pair = |time: Duration| format!("({}, {})", time.as_secs(), time.subsec_nanos());
-        format!(
-            "clockid: {}\nticks: {}\nsettime flags: 0{:o}\nit_value: {}\nit_interval: {}\n",
-            self.clock_id,
-            state.ticks,
-            state.flags,
-            pair(setting.value),
-            pair(setting.interval),
-        )
+        let shown = {
+            let mut state = self.state.lock();
+            let setting = state.setting(now);
+            format!(
+                "clockid: {}\nticks: {}\nsettime flags: 0{:o}\nit_value: {}\nit_interval: {}\n",
+                self.clock_id,
+                state.ticks,
+                state.flags,
+                pair(setting.value),
+                pair(setting.interval),
+            )
+        };
+        text.push(shown)
     }
 
     fn splicing(&self) -> Splicing {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, Metadata, OpenFiles, OpenFlags, Splicing, sleeper};
+use super::{Caller, File, LongText, Metadata, OpenFiles, OpenFlags, Splicing, sleeper};
 use crate::Errno;
 use crate::heap;
 use crate::memory::{FaultError, FaultHandler, MemoryManager, UserFault, UserfaultModes};
@@ -459,11 +459,15 @@ impl File for UserfaultFile {
         "anon_inode:[userfaultfd]".into()
     }
 
-    fn descriptor_info(&self) -> String {
-        let state = self.context.state.lock();
-        let (pending, total) = (state.unread.len(), state.unread.len() + state.read.len());
-        let features = state.features.unwrap_or(0);
-        format!("pending:\t{pending}\ntotal:\t{total}\nAPI:\t{API:x}:{features:x}:{API_REQUESTS:x}\n")
+    fn descriptor_info(&self, text: &mut LongText) -> Result<(), Errno> {
+        let (unread, read, features) = {
+            let state = self.context.state.lock();
+            (state.unread.len(), state.read.len(), state.features.unwrap_or(0))
+        };
+        let (pending, total) = (unread, unread + read);
+        text.push(format!(
+            "pending:\t{pending}\ntotal:\t{total}\nAPI:\t{API:x}:{features:x}:{API_REQUESTS:x}\n"
+        ))
     }
 
     fn offers_nowait(&self, _is_write: bool) -> bool {

@@ -1,14 +1,13 @@
 //! The file that io_uring_setup(2) opens.
 
 use std::any::Any;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use super::memory::RingMemory;
 use super::{Ring, word};
 use crate::Errno;
 use crate::fs::anonymous::AnonymousInode;
-use crate::fs::{File, Metadata, OpenFiles, Splicing};
+use crate::fs::{File, LongText, Metadata, OpenFiles, Splicing};
 use crate::memory::PageCache;
 use crate::wait::{Events, WaitQueue};
 
@@ -63,9 +62,9 @@ impl File for RingFile {
         "anon_inode:[io_uring]".into()
     }
 
-    fn descriptor_info(&self) -> String {
+    fn descriptor_info(&self, text: &mut LongText) -> Result<(), Errno> {
         let (memory, layout) = (&self.ring.memory, self.ring.layout());
-        let mut text = format!(
+        text.push(format!(
             "SqMask:\t{:#x}\nSqHead:\t{}\nSqTail:\t{}\nCachedSqHead:\t{}\nCqMask:\t{:#x}\nCqHead:\t{}\nCqTail:\t{}\n\
              CachedCqTail:\t{}\nSQEs:\t{}\n",
             layout.sq_entries - 1,
@@ -77,20 +76,18 @@ impl File for RingFile {
             memory.load(word::CQ_TAIL),
             memory.load(word::CQ_TAIL),
             self.ring.waiting_submissions(),
-        );
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "CQEs:\t{}", self.ring.unseen());
-        text.push_str("SqThread:\t-1\nSqThreadCpu:\t-1\nSqTotalTime:\t0\nSqWorkTime:\t0\n");
+        ))?;
+        text.push(format!("CQEs:\t{}\n", self.ring.unseen()))?;
+        text.push("SqThread:\t-1\nSqThreadCpu:\t-1\nSqTotalTime:\t0\nSqWorkTime:\t0\n")?;
         let registered = self.ring.registered.lock();
         let files = registered.files.as_ref().map_or(0, Vec::len);
         let buffers = registered.buffers.as_ref().map_or(0, Vec::len);
         drop(registered);
-        let _ = writeln!(text, "UserFiles:\t{files}\nUserBufs:\t{buffers}\nPollList:");
+        text.push(format!("UserFiles:\t{files}\nUserBufs:\t{buffers}\nPollList:\n"))?;
         for request in self.ring.polls() {
-            let _ = writeln!(text, "  op={}, task_works=0", request.sqe.opcode);
+            text.push(format!("  op={}, task_works=0\n", request.sqe.opcode))?;
         }
-        text.push_str("CqOverflowList:\n");
-        text
+        text.push("CqOverflowList:\n")
     }
 
     fn splicing(&self) -> Splicing {

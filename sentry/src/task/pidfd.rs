@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Task, ThreadGroup};
 use crate::Errno;
 use crate::fs::anonymous::AnonymousInode;
-use crate::fs::{File, Metadata, Splicing};
+use crate::fs::{File, LongText, Metadata, Splicing};
 use crate::wait::{Events, WaitQueue};
 
 /// A descriptor that stands for a process, or one thread of it, whatever becomes of its number.
@@ -90,13 +90,13 @@ impl File for ProcessFile {
         "anon_inode:[pidfd]".into()
     }
 
-    fn descriptor_info(&self) -> String {
+    fn descriptor_info(&self, text: &mut LongText) -> Result<(), Errno> {
         let number = match self.is_reaped() {
             true => -1,
             false if self.is_of_thread => self.task.tid(),
             false => self.group.tgid(),
         };
-        format!("Pid:\t{number}\nNSpid:\t{number}\n")
+        text.push(format!("Pid:\t{number}\nNSpid:\t{number}\n"))
     }
 
     fn splicing(&self) -> Splicing {

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use self::interest::{Interest, Key};
 use super::anonymous::AnonymousInode;
-use super::{Caller, File, FileDescription, Metadata, OpenFiles, Splicing};
+use super::{Caller, File, FileDescription, LongText, Metadata, OpenFiles, Splicing};
 use crate::Errno;
 use crate::heap::{HeapCharge, shrink_queue};
 use crate::platform::VirtualAddress;
@@ -310,10 +310,17 @@ impl File for EpollFile {
         "anon_inode:[eventpoll]".into()
     }
 
-    fn descriptor_info(&self) -> String {
+    fn descriptor_info(&self, text: &mut LongText) -> Result<(), Errno> {
         // Files are looked at without the lock.
-        let interests: Vec<_> = self.interests.lock().by_key.values().cloned().collect();
-        interests.iter().filter(|interest| interest.is_alive()).map(|interest| interest.info()).collect()
+        let (interests, _copy) = {
+            let table = self.interests.lock();
+            let copy = HeapCharge::transient(table.by_key.len() * size_of::<Arc<Interest>>())?;
+            (table.by_key.values().cloned().collect::<Vec<_>>(), copy)
+        };
+        interests
+            .iter()
+            .filter(|interest| interest.is_alive())
+            .try_for_each(|interest| text.push(interest.info()))
     }
 
     fn splicing(&self) -> Splicing {

@@ -14,7 +14,9 @@ use crate::Errno;
 use crate::fs::anonymous::AnonymousInode;
 use crate::fs::inotify::{Account, InotifyLimits};
 use crate::fs::operations::open_silently;
-use crate::fs::{Caller, File, Metadata, OpenFiles, OpenFlags, Path, Splicing, TransferUnit, Viewer};
+use crate::fs::{
+    Caller, File, LongText, Metadata, OpenFiles, OpenFlags, Path, Splicing, TransferUnit, Viewer,
+};
 use crate::heap::{HeapCharge, shrink_queue};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
@@ -379,18 +381,23 @@ impl File for FanotifyFile {
         "anon_inode:[fanotify]".into()
     }
 
-    fn descriptor_info(&self) -> String {
-        let mut text = format!("fanotify flags:{:x} event-flags:{:x}\n", self.flags, self.event_flags);
-        for (mark, holder) in &self.state.lock().marks {
+    fn descriptor_info(&self, text: &mut LongText) -> Result<(), Errno> {
+        text.push(format!("fanotify flags:{:x} event-flags:{:x}\n", self.flags, self.event_flags))?;
+        // Files are looked at without the lock.
+        let (marks, _copy) = {
+            let state = self.state.lock();
+            let copy = HeapCharge::transient(size_of_val(&state.marks[..]))?;
+            (state.marks.clone(), copy)
+        };
+        for (mark, holder) in &marks {
             let wishes = mark.wishes();
             let (mflags, mask, ignored) = (wishes.flags.bits(), wishes.mask.bits(), wishes.ignored.bits());
             let rest = format!("mflags:{mflags:x} mask:{mask:x} ignored_mask:{ignored:x} ");
-            text += &match holder.shown() {
-                Some(object) => format!("fanotify {object} {rest}\n"),
-                None => String::new(),
-            };
+            if let Some(object) = holder.shown() {
+                text.push(format!("fanotify {object} {rest}\n"))?;
+            }
         }
-        text
+        Ok(())
     }
 
     fn splicing(&self) -> Splicing {

@@ -179,6 +179,7 @@ impl MarkList {
 }
 
 /// What a mark hangs on, as its group keeps it.
+#[derive(Clone)]
 pub(super) enum Holder {
     Inode(Arc<dyn Inode>),
     Dentry(Arc<Dentry>),

@@ -15,7 +15,7 @@ use crate::Errno;
 use crate::abi::InotifyEvent;
 use crate::cred::KernelUid;
 use crate::fs::anonymous::AnonymousInode;
-use crate::fs::{Caller, Dentry, File, Inode, Metadata, OpenFiles, Splicing, TransferUnit};
+use crate::fs::{Caller, Dentry, File, Inode, LongText, Metadata, OpenFiles, Splicing, TransferUnit};
 use crate::heap::{HeapCharge, shrink_queue};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
@@ -271,9 +271,10 @@ fn watch_info(descriptor: i32, inode: &dyn Inode, mask: WatchMask) -> Option<Str
 }
 
 impl File for InotifyFile {
-    fn descriptor_info(&self) -> String {
+    fn descriptor_info(&self, text: &mut LongText) -> Result<(), Errno> {
         // The newest first, as Linux has them. Files are looked at without the lock.
         let state = self.state.lock();
+        let _copy = HeapCharge::transient(state.watches.len() * 2 * size_of::<Arc<dyn Inode>>())?;
         let watches = state.watches.iter().rev();
         let watches: Vec<_> = watches
             .filter_map(|(descriptor, watched)| Some((*descriptor, watched.inode()?, watched.watch.mask())))
@@ -282,7 +283,7 @@ impl File for InotifyFile {
         watches
             .iter()
             .filter_map(|(descriptor, inode, mask)| watch_info(*descriptor, &**inode, *mask))
-            .collect()
+            .try_for_each(|line| text.push(line))
     }
 
     fn has_single_position(&self) -> bool {

@@ -38,59 +38,70 @@ pub(super) fn listing(about: &About) -> Result<Vec<u8>, Errno> {
         for fd in descriptors.descriptors() {
             let Ok(description) = descriptors.get(Fd(fd)) else { continue };
             ServedPace.keep_going()?;
-            for (lock, holder) in held(&descriptors, &description, process_id) {
+            for_each_held(&descriptors, &description, process_id, |lock, holder| {
                 if !known.contains(&lock) {
                     let number = known.len() + 1;
                     listing.push(format!("{number}: {} {holder} {}\n", lock.kind, lock.place))?;
                     charge.resize(number * KNOWN_BYTES)?;
                     known.insert(lock);
                 }
-            }
+                Ok(())
+            })?;
         }
     }
     Ok(listing.into_bytes())
 }
 
-/// The lines of /proc/PID/fdinfo/FD about what `process_id` holds by `description`, or the open file itself.
-pub(super) fn lines_of(
+/// Adds the lines of /proc/PID/fdinfo/FD about what `process_id` holds by `description`, or the open file itself.
+///
+/// # Errors
+/// Those of [`LongText::push`].
+pub(super) fn tell_of(
+    text: &mut LongText,
     descriptors: &DescriptorTable,
     description: &FileDescription,
     process_id: i32,
-) -> String {
-    let held = held(descriptors, description, process_id);
-    let lines = (1..)
-        .zip(held)
-        .map(|(number, (lock, holder))| format!("lock:\t{number}: {} {holder} {}\n", lock.kind, lock.place));
-    lines.collect()
+) -> Result<(), Errno> {
+    let mut number = 0;
+    for_each_held(descriptors, description, process_id, |lock, holder| {
+        number += 1;
+        text.push(format!("lock:\t{number}: {} {holder} {}\n", lock.kind, lock.place))
+    })
 }
 
-/// What the process, or the open file itself, holds of the file, and who is shown as the holder.
-fn held(descriptors: &DescriptorTable, description: &FileDescription, process_id: i32) -> Vec<(Lock, i32)> {
+/// Tells `tell` what the process, or the open file itself, holds of the file, and who is shown as the holder.
+fn for_each_held(
+    descriptors: &DescriptorTable,
+    description: &FileDescription,
+    process_id: i32,
+    mut tell: impl FnMut(Lock, i32) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let (Some(locks), Ok(place)) = (description.used_locks(), place_of(description)) else {
-        return Vec::new();
+        return Ok(());
     };
     let process = descriptors.lock_owner(process_id);
-    let Some(own) = LockOwner::of_description(description) else { return Vec::new() };
-    let mut held = Vec::new();
+    let Some(own) = LockOwner::of_description(description) else { return Ok(()) };
     let mode = |is_exclusive| if is_exclusive { "WRITE" } else { "READ" };
     if let Some(is_exclusive) = locks.whole_lock_of(own) {
         let kind = format!("FLOCK  ADVISORY  {}", mode(is_exclusive));
-        held.push((Lock { owner: own, kind, place: format!("{place} 0 EOF") }, process_id));
+        tell(Lock { owner: own, kind, place: format!("{place} 0 EOF") }, process_id)?;
     }
-    for lock in locks.records() {
+    let records = locks.records();
+    let _copy = HeapCharge::transient(size_of_val(&records[..]))?;
+    for lock in records {
         let (kind, holder) = match lock.owner {
             owner if owner.is_same(process) => ("POSIX ", process_id),
             owner if owner.is_same(own) => ("OFDLCK", NOBODY),
             _ => continue,
         };
         let kind = format!("{kind} ADVISORY  {}", mode(lock.is_exclusive));
-        held.push((Lock { owner: lock.owner, kind, place: format!("{place} {}", range_of(&lock)) }, holder));
+        tell(Lock { owner: lock.owner, kind, place: format!("{place} {}", range_of(&lock)) }, holder)?;
     }
     if let Some(lease) = locks.leases().of(description) {
         let kind = format!("LEASE  ACTIVE    {}", mode(lease == LeaseKind::Write));
-        held.push((Lock { owner: own, kind, place: format!("{place} 0 EOF") }, process_id));
+        tell(Lock { owner: own, kind, place: format!("{place} 0 EOF") }, process_id)?;
     }
-    held
+    Ok(())
 }
 
 /// Device and inode number.

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use super::{Directory, PseudoInode, Subject};
 use crate::Errno;
 use crate::fs::{DirectoryEntry, File, FileKind, Inode, Metadata};
+use crate::heap::HeapCharge;
 
 /// Positions from here on are keys of made-up children; below, places in the table.
 const CHILDREN_START: u64 = 1 << 32;
+/// What a made-up child takes while it is listed.
+const CHILD_BYTES: usize = 64;
 
 /// An open directory.
 pub(super) struct DirectoryFile<S: Subject> {
@@ -60,7 +63,9 @@ impl<S: Subject> File for DirectoryFile<S> {
         }
         let Some(children) = self.directory.children else { return Ok(()) };
         let first_key = position.saturating_sub(CHILDREN_START);
-        for (key, name) in children.list(&self.inode.subject)? {
+        let listed = children.list(&self.inode.subject)?;
+        let _charge = HeapCharge::transient(listed.len() * CHILD_BYTES)?;
+        for (key, name) in listed {
             if key < first_key {
                 continue;
             }

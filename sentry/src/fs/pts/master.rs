@@ -10,7 +10,7 @@ use super::pair::{Pair, byte_to_type};
 use super::slave::Line;
 use crate::Errno;
 use crate::fs::terminal::ControllingTerminal;
-use crate::fs::{Caller, File, FileDescription, Inode, Metadata, OpenFlags, TransferUnit};
+use crate::fs::{Caller, File, FileDescription, Inode, LongText, Metadata, OpenFlags, TransferUnit};
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
@@ -93,8 +93,8 @@ impl Master {
 }
 
 impl File for Master {
-    fn descriptor_info(&self) -> String {
-        format!("tty-index:\t{}\n", self.pair.number)
+    fn descriptor_info(&self, text: &mut LongText) -> Result<(), Errno> {
+        text.push(format!("tty-index:\t{}\n", self.pair.number))
     }
 
     fn write_unit(&self) -> TransferUnit {

@@ -6,7 +6,7 @@ use super::numbered;
 use crate::Errno;
 use crate::fs::proc::{About, locks};
 use crate::fs::pseudo::{Child, Children, Directory, Node, parse_number};
-use crate::fs::{Fd, FileDescription, FileKind, OpenFlags, Path, Viewer};
+use crate::fs::{Fd, FileDescription, FileKind, LongText, OpenFlags, Path, Viewer};
 
 pub(super) static LINKS: Directory<About> = Directory { entries: &[], children: Some(&Links) };
 pub(super) static INFOS: Directory<About> = Directory { entries: &[], children: Some(&Infos) };
@@ -110,8 +110,11 @@ fn info(about: &About, _viewer: &Viewer) -> Result<Vec<u8>, Errno> {
     let mount = description.path().map_or(0, |path| path.mount.id());
     let inode = description.file().metadata().map_or(0, |metadata| metadata.inode);
     let position = description.shown_position();
-    let (flags, own) = (flags.bits(), description.file().descriptor_info());
-    let held = locks::lines_of(&descriptors, &description, process.status().process_id);
-    let common = format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n");
-    Ok(format!("{common}{held}{own}").into_bytes())
+    let flags = flags.bits();
+    let mut text = LongText::beginning_with(format!(
+        "pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n"
+    ));
+    locks::tell_of(&mut text, &descriptors, &description, process.status().process_id)?;
+    description.file().descriptor_info(&mut text)?;
+    Ok(text.into_bytes())
 }
