@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use super::fault::STEP_PAGES;
 use super::frame::FrameBatch;
 use super::layout::Layout;
-use super::mapping::{Contents, Mapping, intersect, virtual_range};
+use super::mapping::{Mapping, intersect, virtual_range};
 use super::mappings::Mappings;
 use super::page_cache::Mapper;
 use super::stream::Streams;
@@ -240,18 +240,10 @@ impl MemoryManager {
         self.is_short.store(true, Ordering::Relaxed);
     }
 
-    /// Bytes in memory now that its end can give back: neither the host's own pages of files nor what every process is shown.
+    /// Bytes in memory now that its end can give back: not the host's own pages of files.
     pub fn freeable_bytes(&self) -> u64 {
-        let state = self.state.read();
-        let of_others = state.mappings.overlapping(0..u64::MAX).map(|mapping| {
-            let is_given = matches!(mapping.contents, Contents::Frames { .. });
-            let pages = if is_given || mapping.file().is_some() { mapping.pages.clone() } else { 0..0 };
-            let is_of_others = |entry: Entry| {
-                !entry.has(EntryFlags::PRIVATE) && (is_given || self.frames.is_of_host(entry.number()))
-            };
-            state.pages.range(pages).filter(|(_, entry)| is_of_others(*entry)).count() as u64
-        });
-        (state.pages.len() - of_others.sum::<u64>()) << PAGE_SHIFT
+        let pages = &self.state.read().pages;
+        (pages.len() - pages.host_len()) << PAGE_SHIFT
     }
 
     /// Most bytes that ever were in memory.

@@ -76,6 +76,7 @@ pub(super) struct FrameTable {
     leaves: BTreeMap<u64, Box<Leaf>>,
     len: u64,
     marked_len: u64,
+    host_len: u64,
     heap_charge: HeapCharge,
 }
 
@@ -83,6 +84,8 @@ struct Leaf {
     present: u64,
     /// Those of them that are marked.
     marked: u64,
+    /// Those whose frames are the host's own pages.
+    of_host: u64,
     entries: [Entry; LEAF_PAGES as usize],
 }
 
@@ -94,6 +97,7 @@ impl FrameTable {
             leaves: BTreeMap::new(),
             len: 0,
             marked_len: 0,
+            host_len: 0,
             heap_charge: HeapCharge::default(),
         }
     }
@@ -108,6 +112,11 @@ impl FrameTable {
         self.marked_len
     }
 
+    /// Pages in the table that are the host's own, of an image's files.
+    pub(super) fn host_len(&self) -> u64 {
+        self.host_len
+    }
+
     pub(super) fn get(&self, page: u64) -> Option<Entry> {
         let leaf = self.leaves.get(&(page / LEAF_PAGES))?;
         let index = page % LEAF_PAGES;
@@ -119,7 +128,10 @@ impl FrameTable {
         if !self.leaves.contains_key(&(page / LEAF_PAGES)) {
             self.heap_charge.force((self.leaves.len() + 1) * LEAF_BYTES);
         }
+        let is_of_host = !entry.has(EntryFlags::MARKED) && self.frames.is_of_host(entry.number());
         let leaf = self.leaves.entry(page / LEAF_PAGES).or_insert_with(|| Box::new(Leaf::new()));
+        self.host_len -= leaf.set_of_host(page % LEAF_PAGES, is_of_host);
+        self.host_len += u64::from(is_of_host);
         match leaf.set(page % LEAF_PAGES, entry) {
             Some(old) => {
                 self.marked_len -= u64::from(old.has(EntryFlags::MARKED));
@@ -231,9 +243,11 @@ impl FrameTable {
         for leaf in rest.leaves.values() {
             rest.len += u64::from(leaf.present.count_ones());
             rest.marked_len += u64::from(leaf.marked.count_ones());
+            rest.host_len += u64::from(leaf.of_host.count_ones());
         }
         self.len -= rest.len;
         self.marked_len -= rest.marked_len;
+        self.host_len -= rest.host_len;
         self.heap_charge.force(self.leaves.len() * LEAF_BYTES);
         rest.heap_charge.force(rest.leaves.len() * LEAF_BYTES);
         let mut displaced = FrameBatch::new(&self.frames);
@@ -261,6 +275,7 @@ impl FrameTable {
                 if remove(number * LEAF_PAGES + index, entry) {
                     leaf.present &= !(1 << index);
                     leaf.marked &= !(1 << index);
+                    self.host_len -= leaf.set_of_host(index, false);
                     self.len -= 1;
                     self.marked_len -= u64::from(entry.has(EntryFlags::MARKED));
                 }
@@ -309,7 +324,14 @@ impl Drop for FrameTable {
 
 impl Leaf {
     fn new() -> Self {
-        Self { present: 0, marked: 0, entries: [Entry(0); LEAF_PAGES as usize] }
+        Self { present: 0, marked: 0, of_host: 0, entries: [Entry(0); LEAF_PAGES as usize] }
+    }
+
+    /// Says whether the frame of an entry is a page of the host's; returns 1 if the one that was there is.
+    fn set_of_host(&mut self, index: u64, is_of_host: bool) -> u64 {
+        let was = self.of_host >> index & 1;
+        self.of_host = self.of_host & !(1 << index) | u64::from(is_of_host) << index;
+        was
     }
 
     /// Enters `entry`. Returns the one that was there.
