@@ -151,6 +151,20 @@ impl Pace for ServedPace {
     }
 }
 
+/// The same for who may hold a lock: it goes on until the task is to end.
+#[derive(Clone, Copy, Debug)]
+pub struct UntilKilled;
+
+impl Pace for UntilKilled {
+    fn keep_going(&self) -> Result<(), Errno> {
+        if self.is_wanted() { Err(Errno::EINTR) } else { Ok(()) }
+    }
+
+    fn is_wanted(&self) -> bool {
+        ServedPace.is_wanted()
+    }
+}
+
 /// Waits until `ready` yields something; it is asked anew each time that `queue` announces readiness. `interrupted` is called once
 /// a signal waits for the task.
 ///

@@ -10,6 +10,7 @@ use super::SECTOR_BYTES;
 use super::loop_device::LoopDisk;
 use super::pages::DevicePages;
 use crate::Errno;
+use crate::fs::sleeper::UntilKilled;
 use crate::fs::{DeviceNumber, Instance};
 use crate::memory::{FrameAllocator, PageCache};
 use crate::platform::PAGE_SIZE;
@@ -334,7 +335,7 @@ impl BlockDevice {
     /// The storage's.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         if let Some(cache) = self.cache.lock().clone() {
-            cache.write_back(offset..offset.saturating_add(buffer.len() as u64))?;
+            cache.write_back(offset..offset.saturating_add(buffer.len() as u64), &UntilKilled)?;
         }
         self.read_unmapped(buffer, offset)
     }
@@ -358,7 +359,7 @@ impl BlockDevice {
     pub fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
         let cache = self.cache.lock().clone();
         if let Some(cache) = &cache {
-            cache.write_back(0..u64::MAX)?;
+            cache.write_back(0..u64::MAX, &UntilKilled)?;
         }
         let written = self.write_unmapped(buffer, offset)?;
         if let Some(cache) = &cache {
@@ -431,7 +432,7 @@ impl BlockDevice {
     /// The storage's.
     pub fn sync(&self) -> Result<(), Errno> {
         if let Some(cache) = self.cache.lock().clone() {
-            cache.write_back(0..u64::MAX)?;
+            cache.write_back(0..u64::MAX, &UntilKilled)?;
         }
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
         self.disk.sync()

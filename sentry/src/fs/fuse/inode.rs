@@ -19,6 +19,7 @@ use crate::fs::inode::{Attachment, Inode, LinkTarget, NewNode, NodeCreation, Ren
 use crate::fs::inotify::WatchList;
 use crate::fs::locks::FileLocks;
 use crate::fs::metadata::{AttributeChanges, FileKind, Metadata, TimeChange};
+use crate::fs::sleeper::UntilKilled;
 use crate::fs::{Access, File, OpenFlags, WriteCount};
 use crate::heap::HeapCharge;
 use crate::memory::PageCache;
@@ -153,7 +154,7 @@ impl FuseInode {
     /// What mappings have changed goes to the server.
     pub(super) fn write_back(&self) -> Result<(), Errno> {
         match self.pages.get() {
-            Some((cache, _)) if cache.has_changes() => cache.write_back(0..u64::MAX),
+            Some((cache, _)) if cache.has_changes() => cache.write_back(0..u64::MAX, &UntilKilled),
             _ => Ok(()),
         }
     }
@@ -169,7 +170,7 @@ impl FuseInode {
         pages.set_size(size);
         pages.use_handle(handle);
         if cache.mapping_count() == 0 {
-            cache.write_back(0..u64::MAX)?;
+            cache.write_back(0..u64::MAX, &UntilKilled)?;
             cache.source_changed(0..u64::MAX, size);
         } else if cache.size() != size {
             cache.source_changed(0..0, size);

@@ -10,7 +10,9 @@ use super::pages::{MappedHandles, VolumePages, size_of};
 use super::status_of;
 use crate::Errno;
 use crate::fs::metadata::Timestamp;
+use crate::fs::sleeper::UntilKilled;
 use crate::memory::{FrameAllocator, PageCache};
+use crate::pace::Unhurried;
 
 /// How old a change must be for a later one to have another time stamp, on any of the host's file systems, in nanoseconds.
 const STAMP_GRAIN_NS: i128 = 50_000_000;
@@ -116,7 +118,7 @@ impl Contents {
     /// Writes what mappings have changed of `bytes` to the host.
     pub(super) fn write_back(&self, bytes: Range<u64>) -> Result<(), Errno> {
         match self.cache.get() {
-            Some(cache) if cache.has_changes() => cache.write_back(bytes),
+            Some(cache) if cache.has_changes() => cache.write_back(bytes, &UntilKilled),
             _ => Ok(()),
         }
     }
@@ -154,7 +156,7 @@ impl Contents {
         let cache = self.cache.get_or_init(make);
         let mut known = self.stamp.lock();
         if cache.mapping_count() == 0 && *known != Some(stamp) {
-            cache.write_back(0..u64::MAX)?;
+            cache.write_back(0..u64::MAX, &Unhurried)?;
             cache.source_changed(0..u64::MAX, stamp.size);
         } else if cache.size() != stamp.size {
             cache.source_changed(0..0, stamp.size);

@@ -55,13 +55,13 @@ impl PageCache {
         Ok(())
     }
 
-    /// Writes what mappings have changed of `bytes` back to the source, and goes on until all is written. Called with no
-    /// lock held.
+    /// Writes what mappings have changed of `bytes` back to the source, some pages at a time, and goes on until all is written. Called
+    /// with no lock held.
     ///
     /// # Errors
-    /// The source's first; what could not be written is lost, as on Linux.
-    pub fn write_back(&self, bytes: Range<u64>) -> Result<(), Errno> {
-        self.write_changed(bytes, true, &Unhurried)
+    /// The source's first; what could not be written is lost, as on Linux. EINTR from `pace`: what is left still counts as changed.
+    pub fn write_back(&self, bytes: Range<u64>, pace: &dyn Pace) -> Result<(), Errno> {
+        self.write_changed(bytes, true, pace)
     }
 
     /// The last mapping that could write is gone: nobody has the pages mapped for writing.

@@ -11,6 +11,7 @@ use crate::cred::{KernelGid, KernelUid};
 use crate::fs::anonymous::AnonymousInode;
 use crate::fs::host_stdio::retry;
 use crate::fs::locks::FileLocks;
+use crate::fs::sleeper::UntilKilled;
 use crate::fs::{FileKind, Metadata, OpenFiles, Timestamp};
 use crate::host::{HostCall, count_call};
 use crate::memory::{FrameAllocator, PageCache, PageSource, fill_by_reads};
@@ -115,7 +116,7 @@ impl Contents {
     /// Writes what mappings have changed of `bytes` to the host.
     pub(super) fn write_back(&self, bytes: Range<u64>) -> Result<(), Errno> {
         match self.cache.get() {
-            Some(cache) if cache.has_changes() => cache.write_back(bytes),
+            Some(cache) if cache.has_changes() => cache.write_back(bytes, &UntilKilled),
             _ => Ok(()),
         }
     }
@@ -140,7 +141,7 @@ impl Contents {
         let make = || PageCache::new(&self.frames, Some(Box::new(StreamPages(self.handles.clone()))), size);
         let cache = self.cache.get_or_init(make);
         if cache.mapping_count() == 0 {
-            cache.write_back(0..u64::MAX)?;
+            cache.write_back(0..u64::MAX, &UntilKilled)?;
             cache.source_changed(0..u64::MAX, size);
         } else if cache.size() != size {
             cache.source_changed(0..0, size);
