@@ -8,10 +8,12 @@
 #include "ring.h"
 #include <linux/aio_abi.h>
 #include <linux/filter.h>
+#include <linux/fuse.h>
 #include <linux/if_link.h>
 #include <linux/landlock.h>
 #include <linux/rtnetlink.h>
 #include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
 #include <ftw.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -28,6 +30,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
@@ -759,6 +762,253 @@ static void mount_texts(void) {
   }
 }
 
+static void hard_links(void) {
+  char name[64], target[64];
+  for (long i = 0; goes_on(i);) {
+    snprintf(target, sizeof target, "linked-%ld", i);
+    int file = open(target, O_CREAT | O_WRONLY | O_EXCL, 0600);
+    if (!made(file, ENOSPC, ENFILE, EMFILE)) return;
+    OK(close(file));
+    for (; goes_on(i); i++) {
+      snprintf(name, sizeof name, "%lx", i);
+      if (!made(link(target, name), ENOSPC, EMLINK, 0)) break;
+    }
+    if (goes_on(i) && errno != EMLINK) return;
+  }
+}
+
+static void tiny_attributes(void) {
+  char name[64];
+  int file = OK(open("tiny-attributes", O_CREAT | O_RDWR, 0600));
+  for (long i = 0; goes_on(i); i++) {
+    snprintf(name, sizeof name, "user.%lx", i);
+    if (!made(fsetxattr(file, name, "", 0, 0), ENOSPC, EOPNOTSUPP, E2BIG)) return;
+  }
+}
+
+// A process with an interface of its own has lists of many sources at each of many groups.
+static void join_groups(void) {
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int member = socket(AF_INET6, SOCK_DGRAM, 0);
+    if (!made(member, EMFILE, ENFILE, EAFNOSUPPORT)) return;
+    for (int group = 0; group < 1000 && goes_on(group); group++) {
+      struct group_source_req request = {.gsr_interface = 1};
+      struct sockaddr_in6 *to = (void *)&request.gsr_group, *from = (void *)&request.gsr_source;
+      *to = *from = (struct sockaddr_in6){.sin6_family = AF_INET6};
+      memcpy(&to->sin6_addr, "\xff\x02\0\0\0\0\0\0\0\0\0\1\0\0", 14);
+      to->sin6_addr.s6_addr16[7] = htons(group);
+      if (!made(setsockopt(member, SOL_IPV6, MCAST_JOIN_GROUP, &request, sizeof(struct group_req)), ENOBUFS, ENODEV, EADDRNOTAVAIL)) break;
+      for (int source = 1; source <= (most > FEW ? 64 : 2); source++) {
+        from->sin6_addr.s6_addr16[7] = source;
+        if (!made(setsockopt(member, SOL_IPV6, MCAST_BLOCK_SOURCE, &request, sizeof request), ENOBUFS, 0, 0)) break;
+      }
+    }
+  }
+}
+static void multicast_groups(void) { multiply(join_groups); }
+
+// Mounts of its own, in a user namespace of its own, in which the user is root.
+static int has_own_mounts(void) {
+  char map[32];
+  int uid = geteuid(), gid = getegid();
+  // Whoever changed its user is nobody's to look at, not even its own.
+  OK(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) return 0;
+  write_file("/proc/self/setgroups", "deny");
+  snprintf(map, sizeof map, "0 %d 1", uid);
+  write_file("/proc/self/uid_map", map);
+  snprintf(map, sizeof map, "0 %d 1", gid);
+  write_file("/proc/self/gid_map", map);
+  OK(mkdir("m", 0700));
+  return 1;
+}
+
+static void contexts(void) {
+  if (!has_own_mounts()) return;
+  static char zero[250];
+  memset(zero, '0', sizeof zero - 1);
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int context = syscall(SYS_fsopen, "tmpfs", 0);
+    if (!made(context, EMFILE, ENFILE, EPERM)) return;
+    made(syscall(SYS_fsconfig, context, 1, "source", zero, 0), 0, 0, 0);
+    for (int option = 0; option < 15; option++) made(syscall(SYS_fsconfig, context, 1, "size", zero, 0), 0, 0, 0);
+  }
+}
+
+static void mount_sources(void) {
+  if (!has_own_mounts()) return;
+  memset(block, 's', 4000);
+  block[4000] = 0;
+  for (long i = 0; goes_on(i); i++) {
+    if (!made(mount(block, "m", "tmpfs", 0, NULL), ENOSPC, EPERM, EACCES)) return;
+  }
+}
+
+static void typed_terminals(void) {
+  most_descriptors();
+  if (access("/dev/ptmx", R_OK | W_OK) < 0 && errno == EACCES) return;
+  memset(block, 'x', 4096);
+  for (long i = 0; goes_on(i); i++) {
+    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK);
+    if (!made(master, ENOSPC, EMFILE, ENFILE)) return;
+    for (int j = 0; j < 8; j++) if (write(master, block, 4096) < 0) break;
+  }
+}
+
+// Links come and go, and what was set of them.
+static void link_settings(void) {
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) return;
+  int socket_fd = OK(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+  static const char *const settings[] = {"ipv4/conf/%s/forwarding", "ipv4/conf/%s/rp_filter", "ipv4/conf/%s/arp_ignore", "ipv6/conf/%s/forwarding", "ipv6/conf/%s/hop_limit"};
+  struct {
+    struct nlmsghdr header;
+    struct ifinfomsg link;
+    struct rtattr by_name;
+    char name[12];
+    struct rtattr info, kind;
+    char kind_name[8];
+  } request = {
+      .header = {sizeof request, 0, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 1, 0}, .by_name = {sizeof(struct rtattr) + 12, IFLA_IFNAME},
+      .info = {sizeof(struct rtattr) * 2 + 8, IFLA_LINKINFO}, .kind = {sizeof(struct rtattr) + 6, IFLA_INFO_KIND}, .kind_name = "dummy"};
+  for (long i = 0; goes_on(i); i++) {
+    snprintf(request.name, sizeof request.name, "d%x", (unsigned)i);
+    for (int removes = 0; removes < 2; removes++) {
+      struct {
+        struct nlmsghdr header;
+        struct nlmsgerr error;
+        char rest[256];
+      } answer;
+      request.header.nlmsg_type = removes ? RTM_DELLINK : RTM_NEWLINK;
+      OK(send(socket_fd, &request, sizeof request, 0));
+      OK(recv(socket_fd, &answer, sizeof answer, 0));
+      CHECK_EQ(answer.header.nlmsg_type, NLMSG_ERROR);
+      errno = -answer.error.error;
+      if (!made(-(errno != 0), ENOBUFS, EOPNOTSUPP, EPERM)) return;
+      for (size_t setting = 0; setting < COUNT(settings) && !removes; setting++) {
+        char path[128] = "/proc/sys/net/";
+        snprintf(path + strlen(path), 100, settings[setting], request.name);
+        int file = open(path, O_WRONLY);
+        if (file < 0) continue;
+        made(write(file, "2", 1), EINVAL, EPERM, EACCES);
+        OK(close(file));
+      }
+    }
+  }
+}
+
+static void descriptor_texts(void) {
+  int limit = most_descriptors(), watcher = OK(epoll_create1(0)), file = OK(eventfd(0, 0));
+  for (long i = 0; i < limit / 2 && goes_on(i); i++) {
+    struct epoll_event event = {.events = EPOLLIN};
+    int copy = dup(file);
+    if (!made(copy, EMFILE, 0, 0) || !made(epoll_ctl(watcher, EPOLL_CTL_ADD, copy, &event), ENOSPC, 0, 0)) break;
+  }
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/fdinfo/%d", watcher);
+  for (long i = 0; goes_on(i); i++) {
+    int text = open(path, O_RDONLY);
+    if (!made(text, EMFILE, ENFILE, 0)) return;
+    if (!made(read(text, block, 1), 0, 0, 0)) return;
+  }
+}
+
+static void answer_served(int device, uint64_t unique, const void *body, size_t len) {
+  struct { struct fuse_out_header header; char body[256]; } answer = {.header = {sizeof answer.header + len, len == 0 ? -ENOSYS : 0, unique}};
+  memcpy(answer.body, body, len);
+  if (write(device, &answer, answer.header.len) < 0) CHECK(errno == ENOENT || errno == ENOMEM);
+}
+
+// Whatever is looked up is another file, and is so for ever.
+static void serve_names(int device) {
+  struct fuse_attr directory = {.mode = S_IFDIR | 0755, .nlink = 2}, file = {.mode = S_IFREG | 0600, .nlink = 1};
+  uint64_t last = 1;
+  for (;;) {
+    struct { struct fuse_in_header header; char body[8192]; } request;
+    if (read(device, &request, sizeof request) < 0) _exit(0);
+    switch (request.header.opcode) {
+      case FUSE_INIT: answer_served(device, request.header.unique, &(struct fuse_init_out){.major = 7, .minor = 31, .max_write = 4096}, sizeof(struct fuse_init_out)); break;
+      case FUSE_GETATTR: answer_served(device, request.header.unique, &(struct fuse_attr_out){.attr_valid = 9999, .attr = directory}, sizeof(struct fuse_attr_out)); break;
+      case FUSE_LOOKUP: answer_served(device, request.header.unique, &(struct fuse_entry_out){.nodeid = ++last, .entry_valid = 9999, .attr_valid = 9999, .attr = file}, sizeof(struct fuse_entry_out)); break;
+      case FUSE_FORGET: case FUSE_BATCH_FORGET: break;
+      default: answer_served(device, request.header.unique, "", 0);
+    }
+  }
+}
+
+static void served_names(void) {
+  char options[64], name[256];
+  if (!has_own_mounts()) return;
+  int device = open("/dev/fuse", O_RDWR);
+  if (device < 0) return;
+  snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0", device);
+  if (mount("none", "m", "fuse", 0, options) < 0) return;
+  if (OK(fork()) == 0) serve_names(device);
+  OK(close(device));
+  memset(name, 'n', sizeof name);
+  for (long i = 0; goes_on(i); i++) {
+    snprintf(name, sizeof name, "m/%0200ld", i);
+    if (!made(lstat(name, &(struct stat){0}), ENOTCONN, ECONNABORTED, 0)) return;
+  }
+}
+
+// Names of a lower layer that are removed, and files of it that are opened to be written.
+static void whiteouts(void) {
+  char name[64];
+  if (!has_own_mounts() || mount("none", "m", "tmpfs", 0, NULL) < 0) return;
+  OK(chdir("m"));
+  OK(mkdir("l", 0700)), OK(mkdir("u", 0700)), OK(mkdir("w", 0700)), OK(mkdir("o", 0700));
+  long files = 0;
+  for (; goes_on(files) && files < 2000; files++) {
+    snprintf(name, sizeof name, "l/%ld", files);
+    int file = open(name, O_CREAT | O_WRONLY, 0600);
+    if (!made(file, ENOSPC, ENFILE, 0)) break;
+    OK(close(file));
+  }
+  if (mount("over", "o", "overlay", 0, "lowerdir=l,upperdir=u,workdir=w,userxattr") < 0) return;
+  for (long i = 0; i < files && goes_on(i); i++) {
+    snprintf(name, sizeof name, "o/%ld", i);
+    int file = i % 2 ? open(name, O_WRONLY) : unlink(name);
+    if (!made(file, ENOSPC, EIO, EPERM)) return;
+    if (i % 2) OK(close(file));
+  }
+}
+
+static void binary_formats(void) {
+  char line[128];
+  if (!has_own_mounts() || mount("none", "m", "binfmt_misc", 0, NULL) < 0) return;
+  for (long i = 0; goes_on(i); i++) {
+    int file = OK(open("m/register", O_WRONLY));
+    int len = snprintf(line, sizeof line, ":growth%ld:E::growth%ld::/bin/true:", i, i);
+    if (!made(write(file, line, len), ENOSPC, ENFILE, 0)) return;
+    OK(close(file));
+  }
+}
+
+static void user_faults(void) {
+  most_descriptors();
+  for (long i = 0; goes_on(i); i++) {
+    int faults = syscall(SYS_userfaultfd, UFFD_USER_MODE_ONLY | O_CLOEXEC);
+    if (!made(faults, EMFILE, ENFILE, EPERM)) return;
+    OK(ioctl(faults, UFFDIO_API, &(struct uffdio_api){.api = UFFD_API}));
+    char *place = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!made(place == MAP_FAILED ? -1 : 0, 0, 0, 0)) return;
+    struct uffdio_register of = {.range = {(uintptr_t)place, PAGE}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+    if (!made(ioctl(faults, UFFDIO_REGISTER, &of), 0, 0, 0)) return;
+  }
+}
+
+static void segments(void) {
+  static int ids[4096];
+  int count = 0;
+  for (; count < (int)COUNT(ids) && goes_on(count); count++) {
+    ids[count] = shmget(IPC_PRIVATE, PAGE, 0600);
+    if (!made(ids[count], ENOSPC, 0, 0)) break;
+  }
+  while (count > 0) OK(shmctl(ids[--count], IPC_RMID, NULL));
+}
+
 static const struct {
   const char *name;
   void (*grow)(void);
@@ -774,6 +1024,9 @@ static const struct {
     RESOURCE(arguments), RESOURCE(lingering_ports), RESOURCE(orphans), RESOURCE(rings), RESOURCE(ring_requests), RESOURCE(ring_completions), RESOURCE(buffer_groups),
     RESOURCE(fanotify_marks), RESOURCE(fanotify_queues), RESOURCE(rulesets), RESOURCE(links), RESOURCE(mount_texts),
     RESOURCE(emptied_sockets), RESOURCE(emptied_streams), RESOURCE(emptied_directories), RESOURCE(emptied_instances), RESOURCE(emptied_pipes),
+    RESOURCE(hard_links), RESOURCE(tiny_attributes), RESOURCE(multicast_groups), RESOURCE(contexts), RESOURCE(mount_sources),
+    RESOURCE(typed_terminals), RESOURCE(link_settings), RESOURCE(descriptor_texts), RESOURCE(served_names), RESOURCE(whiteouts),
+    RESOURCE(binary_formats), RESOURCE(user_faults), RESOURCE(segments),
 };
 
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place) {

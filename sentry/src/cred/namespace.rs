@@ -75,8 +75,8 @@ impl NamespaceKind {
         match self {
             // Links, addresses, routes and settings.
             Self::Network => 32 << 10,
-            // Maps of users.
-            Self::User => 24 << 10,
+            // Maps of users and groups, each in three orders.
+            Self::User => 40 << 10,
             _ => 4 << 10,
         }
     }

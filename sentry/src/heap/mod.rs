@@ -37,13 +37,14 @@
 //! | dentries that nobody uses | 16,384 a file system | kept no longer | `names` |
 //! | absent names | 16,384 a file system | not remembered | `absent_names` |
 //! | inodes in memory, memfds | `nr_inodes`, a sixteenth of memory with their names | ENOSPC | `names`, `memory_files` |
-//! | texts of symbolic links, attributes | a sixteenth of memory, with names | ENOSPC | `symbolic_links`, `attributes` |
+//! | names in directories, also those taken over from an image | 65,000 links a file, a sixteenth of memory | ENOSPC, ENOMEM | `hard_links` |
+//! | texts of symbolic links, attributes | a sixteenth of memory, with names | ENOSPC | `symbolic_links`, `attributes`, `tiny_attributes` |
 //! | record locks | 65,536 a file | ENOLCK | `record_locks` |
 //! | inotify instances | `max_user_instances` | EMFILE, ENOMEM | `inotify_queues` |
 //! | inotify events | `max_queued_events`, 64 MiB | IN_Q_OVERFLOW | `inotify_queues` |
 //! | inotify watches | `max_user_watches`, 2^18 | ENOSPC, ENOMEM | `inotify_watches` |
 //! | texts that open files of /proc keep | 256 KiB or 512 mappings each, 32 KiB of mounts and one line | ENOMEM | `proc_texts`, `mount_texts` |
-//! | texts of sockets and locks while they are made up, dumps of sockets | | ENOMEM | |
+//! | texts of sockets, locks and descriptors while they are made up, dumps, listings of /proc | | ENOMEM | `descriptor_texts` |
 //! | pages of pipes | `pipe-user-pages-soft`, 256 MiB | ENOMEM | `pipes` |
 //! | sockets, also those that nobody has accepted | backlogs, `somaxconn` | ENFILE, ENOMEM, ENOBUFS | `unix_connections`, `tcp_connections` |
 //! | connections closed while something is on its way | 4,096 a network namespace | a reset | `orphans` |
@@ -52,23 +53,27 @@
 //! | queued signals | RLIMIT_SIGPENDING | EAGAIN, or without their information | `queued_signals` |
 //! | timers | RLIMIT_SIGPENDING | EAGAIN | `timers` |
 //! | lists of groups | 65,536 numbers each | ENOMEM | `group_lists` |
-//! | inodes that a process serves, requests to it, its answers | 4,096 known names a mount, one request a task | ENOMEM | |
+//! | inodes that a process serves, their names, requests to it, its answers | 4,096 known names a mount, one request a task | ENOMEM | `served_names` |
 //! | fanotify groups and marks | those of inotify | EMFILE, ENOSPC, ENOMEM | `fanotify_marks` |
 //! | fanotify events and questions | `max_queued_events`, 64 MiB; one question a task | FAN_Q_OVERFLOW | `fanotify_queues` |
-//! | inodes of overlays, listings that are open | the files below | ENOMEM | |
-//! | mounts | 65,536 | ENOMEM, ENOSPC | `mounts` |
+//! | inodes of overlays, listings that are open | the files below | ENOMEM | `whiteouts` |
+//! | groups, bitmaps and maps of files of a mounted ext | what the device says that it has | ENOMEM | |
+//! | mounts with their sources, file systems that are configured | 65,536 | ENOMEM, ENOSPC | `mounts`, `mount_sources`, `contexts` |
 //! | namespaces | `/proc/sys/user` | ENOSPC, ENOMEM | `namespaces` |
 //! | control groups | their number and depth | EAGAIN, ENOMEM | the guest program `cgroup_core` |
 //! | keys | quotas, 2^18, 64 MiB | EDQUOT, ENOMEM | `keys` |
-//! | messages, semaphores, queues | the limits of IPC, 256 MiB | ENOSPC, ENOMEM | `message_queues`, `semaphores` |
+//! | messages, semaphores, queues, segments | the limits of IPC, 256 MiB | ENOSPC, ENOMEM | `message_queues`, `semaphores`, `segments` |
 //! | addresses, routes, rules, neighbours | 256 a link, 4,096, 1,024, 1,024 a network namespace | ENOBUFS | `routes` |
 //! | links, with the ends of their cables | 4,096 a network namespace | ENOBUFS | `links` |
-//! | pseudoterminals | 4,096 (`kernel.pty.max`) | ENOSPC, ENOMEM | `terminals` |
+//! | settings of networks and links that have been changed | the links | ENOMEM | `link_settings` |
+//! | groups that sockets have joined, sources that they hear or do not | 20 and 1,024 groups a socket, 10 and 64 sources a group | ENOBUFS, ENOMEM | `multicast_groups` |
+//! | pseudoterminals, with full buffers | 4,096 (`kernel.pty.max`) | ENOSPC, ENOMEM | `terminals`, `typed_terminals` |
 //! | filters of system calls | 32,768 instructions each task | ENOMEM | `filters` |
 //! | restrictions by landlock, their rules | 16 layers a task | ENOMEM | `rulesets` |
 //! | rings of io_uring, files, buffers and groups of buffers registered with them | RLIMIT_NOFILE, 65,536 groups a ring | ENOMEM, EMFILE | `rings`, `buffer_groups` |
 //! | requests of rings, completions beyond the ring | 32,768 submissions at a time | EAGAIN, EBUSY | `ring_requests`, `ring_completions` |
-//! | formats of programs (binfmt_misc) | 256 | ENOSPC, ENOMEM | |
+//! | formats of programs (binfmt_misc) | 256 | ENOSPC, ENOMEM | `binary_formats` |
+//! | userfaultfds, with what is registered | the descriptions, the mappings; one question a task | ENFILE, ENOMEM | `user_faults` |
 //! | asynchronous requests and events | `aio-max-nr` | EAGAIN | `asynchronous_requests` |
 //! | arguments and environments | a quarter of RLIMIT_STACK, 6 MiB | ENOMEM, E2BIG | `arguments` |
 //!
