@@ -5,7 +5,7 @@
 // nobody else depends on, makes every call there is. `syscall_fuzz SEED CHILDREN MILLISECONDS [CALL]` goes on longer.
 // static
 // timeout: 60
-#include "check.h"
+#include "fuzz_kinds.h"
 #include <sys/ptrace.h>
 #include <grp.h>
 #include <linux/futex.h>
@@ -78,13 +78,26 @@ static const char *const shapes[NUMBERS] = {
     [SYS_mlock2] = "mkx", [SYS_membarrier] = "ixi", [SYS_copy_file_range] = "fbfblx", [SYS_preadv2] = "fviox",
     [SYS_pwritev2] = "fviox", [SYS_statx] = "dpxxb", [SYS_rseq] = "!blxi", [424] = "!fsbx", [SYS_pidfd_open] = "qx",
     [SYS_clone3] = "!wz", [SYS_close_range] = "!iix", [SYS_openat2] = "dpwz", [SYS_pidfd_getfd] = "!ffx", [SYS_faccessat2] = "dpix",
-    [SYS_process_madvise] = "!fviix", [SYS_epoll_pwait2] = "fbitbz",
+    [SYS_process_madvise] = "!fviix", [SYS_epoll_pwait2] = "fbitbz", [SYS_io_uring_setup] = "!iw", [SYS_io_uring_enter] = "!fiixbl",
+    [SYS_io_uring_register] = "!fiwi", [SYS_userfaultfd] = "!x", [SYS_memfd_secret] = "!x", [SYS_open_tree] = "!dpx",
+    [SYS_move_mount] = "!dpdpx", [SYS_fsopen] = "!px", [SYS_fsconfig] = "!fippi", [SYS_fsmount] = "!fxx", [SYS_fspick] = "!dpx",
+    [SYS_mount_setattr] = "!dpxwz", [SYS_landlock_create_ruleset] = "!wzx", [SYS_landlock_add_rule] = "!fiwx",
+    [SYS_landlock_restrict_self] = "!fx", [SYS_process_mrelease] = "!fx", [SYS_seccomp] = "!ixw", [SYS_fanotify_init] = "!xx",
+    [SYS_fanotify_mark] = "!fxodp", [SYS_io_setup] = "!ib", [SYS_io_submit] = "!bib", [SYS_io_cancel] = "!bbb", [SYS_io_getevents] = "!biibt",
+    [SYS_shmget] = "!ilx", [SYS_shmat] = "!imx", [SYS_shmctl] = "!iib", [SYS_shmdt] = "!m", [SYS_semget] = "!iix", [SYS_semop] = "!iwi",
+    [SYS_semctl] = "!iiib", [SYS_msgget] = "!ix", [SYS_msgsnd] = "!iblx", [SYS_msgrcv] = "!iblix", [SYS_msgctl] = "!iib",
+    [SYS_mq_open] = "!pxib", [SYS_mq_timedsend] = "!fblit", [SYS_mq_timedreceive] = "!fblbt", [SYS_mq_notify] = "!fb", [SYS_mq_unlink] = "!p",
+    [SYS_add_key] = "!ppbli", [SYS_request_key] = "!pppi", [SYS_open_by_handle_at] = "!dbx", [SYS_mbind] = "!mkiblx",
+    [SYS_move_pages] = "!qibbbx", [SYS_remap_file_pages] = "!mkiox", [SYS_ptrace] = "!iqmb", [SYS_acct] = "!p", [SYS_quotactl] = "!xpib",
+    [449] = "!wixti", [450] = "!mkix", [451] = "!fwbx", [452] = "!dpix", [454] = "!wiix", [455] = "!wiixti", [456] = "!wxii", [457] = "!wblx",
+    [458] = "!wblx", [462] = "!mkx", [463] = "!dpxpwz", [464] = "!dpxpwz", [465] = "!dpxbl", [466] = "!dpxp",
 };
 
 static const char *const paths[] = {
     "a", "b", "dir", "dir/a", "dir/b", "./dir/../a", "link", "loop", "dir/dir", "", ".", "..", "a/b", "dir/", "x//y",
     "socket", "/proc/self/fd/3", "/proc/self/maps", "/proc/self/status", "/proc/self/fd", "/proc/self/task", "/dev/null",
     "/dev/zero", "/dev/full", "/dev/tty", "/dev/ptmx", "/proc/self/mem", "/proc/self/root", "/tmp", "/", "user.a",
+    "served/a", "served/b/c", "served", "/executables/0", "/proc/self/fdinfo/5", "/proc/self/environ", "/proc/locks", "tmpfs", "user",
 };
 
 static unsigned char *arena;
@@ -112,7 +125,7 @@ static long edge_number(uint64_t *state) {
 // An address in the arena, often just before the end of a page.
 static long address(uint64_t *state) {
   uint64_t random = next(state);
-  long page = (long)(arena + random % ARENA_PAGES * PAGE);
+  long page = faulting != NULL && random >> 52 == 0 ? faulting_page(state) : (long)(arena + random % ARENA_PAGES * PAGE);
   switch (random >> 32 & 7) {
     case 0: return page + PAGE - (random >> 40 & 31);
     case 1: return edge_number(state);
@@ -172,7 +185,7 @@ static long argument(uint64_t *state, char shape) {
 
 // Calls that end or cripple the caller, so that there would be less to see.
 static int is_rare(int number) {
-  static const int rare[] = {SYS_exit, SYS_exit_group, SYS_execve, SYS_execveat, SYS_pause, SYS_rt_sigaction, SYS_rt_sigsuspend, SYS_rt_sigprocmask, SYS_close_range, SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo, SYS_setrlimit, SYS_prlimit64, SYS_munmap, SYS_mremap, SYS_brk, SYS_rt_sigreturn, SYS_prctl, 424};
+  static const int rare[] = {SYS_exit, SYS_exit_group, SYS_execve, SYS_execveat, SYS_pause, SYS_rt_sigaction, SYS_rt_sigsuspend, SYS_rt_sigprocmask, SYS_close_range, SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo, SYS_setrlimit, SYS_prlimit64, SYS_munmap, SYS_mremap, SYS_brk, SYS_rt_sigreturn, SYS_prctl, 424, 462, SYS_landlock_restrict_self, SYS_seccomp, SYS_ptrace};
   for (size_t i = 0; i < COUNT(rare); i++) if (rare[i] == number) return 1;
   return 0;
 }
@@ -185,10 +198,12 @@ static void call_once(uint64_t *state) {
     if (!is_inside) return;
     shape = shape == NULL ? "bbbbbb" : shape + 1;
   }
-  if (!is_hunt && (number == SYS_mount || number == SYS_umount2 || number == SYS_pivot_root)) return;
+  int is_of_mounts = number == SYS_mount || number == SYS_umount2 || number == SYS_pivot_root || (number >= SYS_open_tree && number <= SYS_fspick) || number == SYS_mount_setattr;
+  if (!is_hunt && is_of_mounts) return;
   if (is_rare(number) && next(state) % 50 != 0) return;
   long arguments[6] = {0};
   for (int i = 0; i < 6 && shape[i] != 0; i++) arguments[i] = argument(state, shape[i]);
+  if (number == SYS_ioctl && faulting != NULL && next(state) % 2) known_request(state, arguments, fresh(state));
   // The processor's own registers must stay as the C library needs them for the calls that follow.
   if (number == SYS_arch_prctl && (arguments[0] == 0x1002 || arguments[0] == 0x1001)) return;
   if (number == SYS_kill && arguments[0] <= 1) return;
@@ -200,7 +215,10 @@ static void call_once(uint64_t *state) {
 
 static void *calls(void *seed) {
   uint64_t state = (uint64_t)seed;
-  while (!ends_now) call_once(&state);
+  while (!ends_now) {
+    call_once(&state);
+    if (has_ring && next(&state) % 16 == 0) ring_once(&state);
+  }
   return NULL;
 }
 
@@ -219,6 +237,8 @@ static void *disturbs(void *seed) {
       default: mmap(page, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0); break;
     }
     if (random >> 60 == 0) sched_yield();
+    if (faulting != NULL && random >> 56 < 8) disturb_files(&state, page, length);
+    if (faulting != NULL && random >> 56 == 9) *(volatile unsigned char *)faulting_page(&state) = 1;
   }
   return NULL;
 }
@@ -227,7 +247,7 @@ static void *disturbs(void *seed) {
 static void on_fault(int number, siginfo_t *info, void *context) {
   (void)context;
   unsigned char *page = (unsigned char *)((long)info->si_addr & -PAGE);
-  if (page < arena || page >= arena + ARENA_PAGES * PAGE) _exit(number);
+  if ((page < arena || page >= arena + ARENA_PAGES * PAGE) && !is_faulting(page)) _exit(number);
   if (mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) _exit(number);
 }
 
@@ -290,12 +310,14 @@ static void child(uint64_t seed, int is_privileged) {
   for (int i = 0; i < 3; i++) dup2(sink, i);
   close(sink);
   open_descriptors();
+  if (is_hunt && is_inside) open_kinds(is_privileged);
   // Interrupts what blocks.
   struct itimerval ticks = {{0, 3000}, {0, 3000}};
   setitimer(ITIMER_REAL, &ticks, NULL);
   pthread_t thread;
   for (uint64_t i = 1; i < CALLERS; i++) pthread_create(&thread, NULL, calls, (void *)(seed + i * 1000));
   pthread_create(&thread, NULL, disturbs, (void *)(seed + 77));
+  if (is_hunt && is_inside) pthread_create(&thread, NULL, serves, (void *)(seed + 78));
   calls((void *)seed);
   _exit(0);
 }
@@ -336,6 +358,7 @@ int main(int argc, char **argv) {
   OK(chmod(".", 0777));
   OK(mkdir("dir", 0777));
   OK(chmod("dir", 0777));
+  OK(mkdir("served", 0777));
   OK(symlink("a", "link"));
   OK(symlink("loop", "loop"));
   arena = (void *)map_anonymous(ARENA_PAGES * PAGE, PROT_READ | PROT_WRITE);
