@@ -168,19 +168,20 @@ static void files_refuse_to_be_executed(void) {
   write_file("no_interpreter", "#!/no/such/interpreter\n");
   write_file("blank_interpreter", "#!   \n");
   write_file("loop", "#!./loop\n");
+  write_file("no_line", "#! ");
   OK(mkdir("directory", 0755));
   OK(symlink("cycle_b", "cycle_a"));
   OK(symlink("cycle_a", "cycle_b"));
   char long_name[300];
   memset(long_name, 'n', sizeof long_name);
   long_name[299] = 0;
-  const char *executables[] = {"garbage", "empty", "torn", "no_interpreter", "blank_interpreter", "loop"};
+  const char *executables[] = {"garbage", "empty", "torn", "no_interpreter", "blank_interpreter", "loop", "no_line"};
   for (size_t i = 0; i < COUNT(executables); i++) OK(chmod(executables[i], 0755));
   struct { const char *path; int expected; } cases[] = {
       {"absent", ENOENT},        {"", ENOENT},          {"plain", EACCES},   {"directory", EACCES},
       {"plain/below", ENOTDIR},  {"garbage", ENOEXEC},  {"empty", ENOEXEC},  {"no_interpreter", ENOENT},
       {"cycle_a", ELOOP},        {"loop", ELOOP},       {long_name, ENAMETOOLONG}, {"blank_interpreter", ENOEXEC},
-      {"torn", ENOEXEC},
+      {"torn", ENOEXEC},         {"no_line", EACCES},
   };
   for (size_t i = 0; i < COUNT(cases); i++) {
     errno = 0;
@@ -273,6 +274,8 @@ static void a_descriptor_can_be_executed(void) {
   CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, "link", (char *[]){"x", NULL}, no_environment, AT_SYMLINK_NOFOLLOW), ELOOP);
   CHECK_ERRNO(syscall(SYS_execveat, 999, "link", (char *[]){"x", NULL}, no_environment, 0), EBADF);
   CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, "", (char *[]){"x", NULL}, no_environment, 0), ENOENT);
+  CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, "", (char *[]){"x", NULL}, no_environment, 0x10), ENOENT);
+  CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, "link", (char *[]){"x", NULL}, no_environment, 0x10), EINVAL);
 }
 
 static void an_empty_argument_list_gets_an_empty_name(void) {

@@ -13,16 +13,27 @@ pub(super) struct Script {
 /// Parses the first bytes of a file; `None` if it is no script.
 ///
 /// # Errors
-/// ENOEXEC if the line names no interpreter, or if its interpreter's path does not end within `head`.
+/// ENOEXEC if the line names no interpreter, or if its interpreter's path does not end within `head`. EACCES if it names none and
+/// does not end either.
 pub(super) fn parse(head: &[u8]) -> Result<Option<Script>, Errno> {
-    let Some(rest) = head.strip_prefix(b"#!") else { return Ok(None) };
+    // The last byte may be the end of the line, and nothing else.
+    let looked_at = head.get(..super::HEAD_BYTES - 1).unwrap_or(head);
+    let Some(rest) = looked_at.strip_prefix(b"#!") else { return Ok(None) };
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let line_end = rest.iter().position(|byte| matches!(byte, b'\n' | 0));
-    let line = &rest[..line_end.unwrap_or(rest.len())];
-    let start = line.iter().position(|byte| !is_blank(byte)).ok_or(Errno::ENOEXEC)?;
-    let line = &line[start..];
+    let is_whole = head.len() < super::HEAD_BYTES;
+    let start = rest.iter().position(|byte| !is_blank(byte));
+    match start.and_then(|start| rest.get(start)) {
+        // A name that ends at once, as where zeroes follow the end of the file, is that of a directory.
+        Some(0) => return Err(Errno::EACCES),
+        None if is_whole => return Err(Errno::EACCES),
+        None | Some(b'\n') => return Err(Errno::ENOEXEC),
+        Some(_) => {}
+    }
+    let line = &rest[start.unwrap_or(0)..];
+    let line_end = line.iter().position(|byte| matches!(byte, b'\n' | 0));
+    let line = &line[..line_end.unwrap_or(line.len())];
     let end = line.iter().position(is_blank);
-    if end.is_none() && line_end.is_none() && head.len() >= super::HEAD_BYTES {
+    if end.is_none() && line_end.is_none() && !is_whole && !head.contains(&b'\n') {
         return Err(Errno::ENOEXEC);
     }
     let (interpreter, rest) = line.split_at(end.unwrap_or(line.len()));

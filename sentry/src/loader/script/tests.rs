@@ -13,10 +13,22 @@ fn the_rest_of_the_line_is_one_argument() {
 #[test]
 fn lines_without_an_interpreter_are_not_executable() {
     assert_eq!(parse(b"\x7fELF"), Ok(None));
-    assert_eq!(parse(b"#!"), Err(Errno::ENOEXEC));
+    assert_eq!(parse(b"#!"), Err(Errno::EACCES));
+    assert_eq!(parse(b"#! \0x\n"), Err(Errno::EACCES));
+    assert_eq!(parse(b"#!\n"), Err(Errno::ENOEXEC));
     assert_eq!(parse(b"#!  \t\nx"), Err(Errno::ENOEXEC));
     let endless = [b"#!/".to_vec(), vec![b'x'; super::super::HEAD_BYTES - 3]].concat();
     assert_eq!(parse(&endless), Err(Errno::ENOEXEC));
+}
+
+#[test]
+fn of_a_long_line_the_first_255_bytes_count() {
+    let long = [b"#!/bin/echo ".to_vec(), vec![b'x'; super::super::HEAD_BYTES - 12]].concat();
+    let script = parse(&long).unwrap().unwrap();
+    assert_eq!(script.argument.map(|argument| argument.len()), Some(super::super::HEAD_BYTES - 13));
+    let mut exact = [b"#!/".to_vec(), vec![b'x'; super::super::HEAD_BYTES - 4]].concat();
+    exact.push(b'\n');
+    assert_eq!(parse(&exact).unwrap().unwrap().interpreter.len(), super::super::HEAD_BYTES - 3);
 }
 
 proptest! {
