@@ -167,6 +167,19 @@ static pid_t clone_child(int signal, int status) {
 }
 
 // Children that do not tell their end by SIGCHLD are "clone" children.
+// Nobody is told of nobody, even if that is an error.
+static void an_answer_is_always_written(void) {
+  siginfo_t info;
+  memset(&info, 0xff, sizeof info);
+  CHECK_ERRNO(waitid(P_ALL, 0, &info, WEXITED), ECHILD);
+  CHECK(info.si_signo == 0 && info.si_pid == 0 && info.si_status == 0);
+  CHECK_EQ(((unsigned char *)&info)[28], 0xff);
+  info.si_pid = 7;
+  CHECK_ERRNO(waitid(P_ALL, 0, &info, 0), EINVAL);
+  CHECK_EQ(info.si_pid, 0);
+  CHECK_ERRNO(waitid(P_ALL, 0, wild, WEXITED), EFAULT);
+}
+
 static void clone_children_are_asked_for(void) {
   int signals[] = {0, SIGUSR1};
   signal(SIGUSR1, SIG_IGN);
@@ -297,5 +310,6 @@ int main(void) {
   a_thread_may_ask_for_its_own_children_only();
   ignored_children_leave_nothing();
   sigchld_tells_of_stops_unless_told_not_to();
+  an_answer_is_always_written();
   return 0;
 }

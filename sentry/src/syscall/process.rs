@@ -23,6 +23,7 @@ use crate::task::{
     Tid, WaitOptions, WaitSelector, Waited,
 };
 use crate::width::{u64_from, usize_from};
+use zerocopy::IntoBytes;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
     clone,
@@ -220,10 +221,13 @@ fn execute_at(
     environment: UserPointer<u64>,
     flags: u32,
 ) -> Result<(), Errno> {
+    let name = path.read(task)?;
+    if name.is_empty() && flags & uapi::AT_EMPTY_PATH == 0 {
+        return Err(Errno::ENOENT);
+    }
     if flags & !(uapi::AT_EMPTY_PATH | uapi::AT_SYMLINK_NOFOLLOW) != 0 {
         return Err(Errno::EINVAL);
     }
-    let name = path.read(task)?;
     let view = task.task_fs().view();
     let viewer = task.viewer();
     let mut is_reachable = true;
@@ -345,6 +349,26 @@ fn waitid(
     options: WaitOptions,
     usage: UserPointer<Rusage>,
 ) -> Result<(), Errno> {
+    let waited = wait_for_info(task, (kind, id), options, usage);
+    // It is told of nobody if there is nobody, or the arguments make no sense.
+    let told = waited.as_ref().copied().unwrap_or_default();
+    if !info.is_null() {
+        let written = told.as_bytes().get(..WAIT_INFO_BYTES).unwrap_or_default();
+        task.memory().write_bytes(info.address(), written)?;
+    }
+    waited.map(drop)
+}
+
+/// How many bytes of a `siginfo_t` waitid(2) writes: up to `si_status`.
+const WAIT_INFO_BYTES: usize = 28;
+
+/// What waitid(2) tells of a child.
+fn wait_for_info(
+    task: &mut CurrentTask,
+    (kind, id): (u32, i32),
+    options: WaitOptions,
+    usage: UserPointer<Rusage>,
+) -> Result<Siginfo, Errno> {
     if !options.intersects(WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED) {
         return Err(Errno::EINVAL);
     }
@@ -375,8 +399,7 @@ fn waitid(
     if let Some(waited) = &waited {
         usage.write_unless_null(task, &rusage(waited.usage))?;
     }
-    let told = waited.map_or(Siginfo::default(), |waited| wait_info(task, &waited).to_user());
-    info.write_unless_null(task, &told)
+    Ok(waited.map_or(Siginfo::default(), |waited| wait_info(task, &waited).to_user()))
 }
 
 /// What the caller calls the thread that a descriptor stands for.
