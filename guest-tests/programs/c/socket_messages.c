@@ -181,6 +181,27 @@ static void names_of_each_type(void) {
   CHECK_ERRNO(bind(longest, (void *)&address, sizeof address), EADDRINUSE);
 }
 
+// Who is connected is told where a message came from, even after the sender's end.
+static void a_connected_sender_has_a_name(int type) {
+  struct sockaddr_un address = {AF_UNIX, ""}, found;
+  int listener = OK(socket(AF_UNIX, type, 0)), client = OK(socket(AF_UNIX, type, 0));
+  socklen_t length = sizeof(sa_family_t) + 1 + sprintf(address.sun_path + 1, "guest-test-name-%d", getpid());
+  OK(bind(listener, (void *)&address, length));
+  OK(listen(listener, 1));
+  OK(connect(client, (void *)&address, length));
+  int accepted = OK(accept(listener, NULL, NULL));
+  CHECK_EQ(write(accepted, "abcd", 4), 4);
+  OK(close(accepted));
+  socklen_t told = sizeof found;
+  CHECK_EQ(recvfrom(client, text, 2, 0, (void *)&found, &told), 2);
+  CHECK(told == length && memcmp(&found, &address, length) == 0);
+  told = sizeof found;
+  CHECK_EQ(recvfrom(client, text, 2, 0, (void *)&found, &told), type == SOCK_STREAM ? 2 : 0);
+  CHECK_EQ(told, type == SOCK_STREAM ? length : 0);
+  OK(close(client));
+  OK(close(listener));
+}
+
 static void each_sender_has_a_buffer_of_its_own(void) {
   struct sockaddr_un address = {AF_UNIX, "reader"};
   int reader = OK(socket(AF_UNIX, SOCK_DGRAM, 0)), first = OK(socket(AF_UNIX, SOCK_DGRAM, 0)), second = OK(socket(AF_UNIX, SOCK_DGRAM, 0));
@@ -207,6 +228,8 @@ int main(void) {
   urgent_bytes();
   peeks_that_go_on();
   names_of_each_type();
+  a_connected_sender_has_a_name(SOCK_STREAM);
+  a_connected_sender_has_a_name(SOCK_SEQPACKET);
   each_sender_has_a_buffer_of_its_own();
   return 0;
 }

@@ -55,12 +55,7 @@ impl UnixSocket {
         // Unlocked: dropping a message may close another socket.
         drop(doomed);
         let received = result?;
-        let is_datagram = self.common.kind() == SocketKind::Datagram;
-        Ok(Received {
-            credentials: received.credentials.filter(|_| passes_credentials),
-            sender: received.sender.filter(|_| is_datagram),
-            ..received
-        })
+        Ok(Received { credentials: received.credentials.filter(|_| passes_credentials), ..received })
     }
 
     fn check_receivable(&self) -> Result<(), Errno> {
@@ -194,6 +189,9 @@ impl StreamPart<'_> {
                 Err(error) if received.len_bytes == 0 => return Err(error),
                 Err(_) => break,
             };
+            if !is_found {
+                received.sender = told_sender(message);
+            }
             is_found = true;
             received.credentials = Some(sender);
             (received.len_bytes, skipped) = (received.len_bytes + copied, 0);

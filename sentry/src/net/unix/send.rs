@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::endpoint::{Endpoint, Message};
 use super::rights::Rights;
-use super::{Role, UnixAddress, UnixSocket};
+use super::{Role, UnixSocket};
 use crate::Errno;
 use crate::net::{Outgoing, PeerCredentials, SocketKind};
 use crate::wait::Events;
@@ -103,6 +103,7 @@ impl UnixSocket {
             STREAM_MESSAGE_BYTES.min((self.own.send_buffer_bytes() / 2).saturating_sub(64)).max(1);
         let mut rights = Rights::new(std::mem::take(&mut outgoing.files), &peer, self.home.in_flight())?;
         let credentials = self.shown_credentials(&outgoing, &peer);
+        let sender = self.address();
         let (plain, urgent) =
             outgoing.bytes.split_at(outgoing.bytes.len().saturating_sub(usize::from(outgoing.is_urgent)));
         let pieces = plain
@@ -114,7 +115,7 @@ impl UnixSocket {
         for (piece, is_urgent) in pieces {
             let make = || {
                 self.check_room()?;
-                Message::new(piece, &self.own, UnixAddress::Unnamed)
+                Message::new(piece, &self.own, sender.clone())
             };
             let message = make().map(|mut message| {
                 message.credentials = credentials.clone();
