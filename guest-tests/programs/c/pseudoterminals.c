@@ -194,6 +194,12 @@ static void flow_characters_are_sent_to_the_master(void) {
   CHECK(memcmp(bytes, "\023\021", 2) == 0);
   CHECK_ERRNO(ioctl(slave, TCXONC, 4), EINVAL);
   CHECK_ERRNO(ioctl(slave, TCFLSH, 3), EINVAL);
+  // Of the master, they go to the slave, which is stopped by one and goes on by the other.
+  struct pollfd polled = {.fd = slave, .events = POLLOUT};
+  OK(ioctl(master, TCXONC, TCIOFF));
+  CHECK_EQ(OK(poll(&polled, 1, 0)), 0);
+  OK(ioctl(master, TCXONC, TCION));
+  CHECK_EQ(OK(poll(&polled, 1, -1)), 1);
   close_pair();
 }
 

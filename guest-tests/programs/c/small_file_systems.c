@@ -162,10 +162,51 @@ static void connections(void) {
   OK(umount("m"));
 }
 
+static int permissions(const char *path) {
+  struct stat status;
+  OK(stat(path, &status));
+  return status.st_mode & 07777;
+}
+
+// Each instance of devpts has its own options.
+static void options_of_devpts(void) {
+  pid_t pid;
+  IN_CHILD(pid) {
+    OK(chdir("m"));
+    CHECK_ERRNO(mount("d", ".", "devpts", 0, "max=-1"), EINVAL);
+    CHECK_ERRNO(mount("d", ".", "devpts", 0, "max=1048577"), EINVAL);
+    CHECK_ERRNO(mount("d", ".", "devpts", 0, "mode=9"), EINVAL);
+    CHECK_ERRNO(mount("d", ".", "devpts", 0, "other"), EINVAL);
+    OK(mount("d", ".", "devpts", 0, "newinstance,gid=7,max=1"));
+    char here[PATH_MAX];
+    CHECK(getcwd(here, sizeof here) != NULL);
+    OK(chdir(here));
+    CHECK_EQ(permissions("ptmx"), 0);
+    int only = OK(open("ptmx", O_RDWR | O_NOCTTY));
+    struct stat status;
+    OK(stat("0", &status));
+    CHECK(status.st_gid == 7 && (status.st_mode & 07777) == 0600);
+    CHECK_ERRNO(open("ptmx", O_RDWR | O_NOCTTY), ENOSPC);
+    OK(mount("d", here, "devpts", MS_REMOUNT, "mode=620,ptmxmode=666,max=2"));
+    CHECK_EQ(permissions("ptmx"), 0666);
+    CHECK_EQ(permissions("0"), 0600);
+    OK(open("ptmx", O_RDWR | O_NOCTTY));
+    CHECK_EQ(permissions("1"), 0620);
+    OK(fchmod(only, 0640));
+    CHECK_EQ(permissions("ptmx"), 0640);
+    CHECK_ERRNO(open("new", O_CREAT | O_RDWR, 0600), EACCES);
+    CHECK_ERRNO(mkdir("new", 0700), EPERM);
+    CHECK_ERRNO(mknod("new", S_IFIFO | 0600, 0), EPERM);
+    OK(umount2(here, MNT_DETACH));
+  }
+  WAIT_OK(pid);
+}
+
 int main(void) {
   const char *base = enter_own_mounts();
   OK(mkdir("m", 0755));
   kinds();
+  options_of_devpts();
   connections();
   formats(base);
   return 0;

@@ -147,7 +147,10 @@ impl MountPoint {
             mount("/proc", "proc", false),
             mount("/sys", "sysfs", true),
             mount("/sys/fs/cgroup", "cgroup2", false),
-            mount("/dev/pts", "devpts", false),
+            MountPoint {
+                options: "gid=5,mode=620,ptmxmode=666".into(),
+                ..mount("/dev/pts", "devpts", false)
+            },
         ]
     }
 }

@@ -15,6 +15,7 @@ use super::inotify::WatchList;
 use super::locks::FileLocks;
 use super::metadata::{AttributeChanges, DeviceNumber, FileKind, Metadata};
 use super::path::Path;
+use super::pseudo::refused_creation;
 use super::write_count::WriteCount;
 use super::{Access, File, OpenFlags};
 use crate::Errno;
@@ -248,8 +249,8 @@ pub trait Inode: Send + Sync + Any {
     ///
     /// # Errors
     /// ENOSPC, and those of mknod(2).
-    fn create(&self, _name: &[u8], _creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
-        Err(Errno::EPERM)
+    fn create(&self, _name: &[u8], creation: &NodeCreation<'_>) -> Result<Arc<dyn Inode>, Errno> {
+        Err(refused_creation(creation.node))
     }
 
     /// Makes a regular file without a name (O_TMPFILE), which may get one later if `is_linkable`.

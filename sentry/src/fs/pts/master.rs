@@ -171,6 +171,15 @@ impl File for Master {
             }
             // What is typed is with the slave at once.
             requests::TIOCOUTQ => return self.pair.number_of_bytes(caller, argument, 0),
+            // The flow character is typed.
+            requests::TCXONC if matches!(argument as u32, uapi::TCIOFF | uapi::TCION) => {
+                let termios = self.pair.state.lock().discipline.termios();
+                let index = if argument as u32 == uapi::TCIOFF { uapi::VSTOP } else { uapi::VSTART };
+                match termios.character(index) {
+                    0 => {}
+                    character => self.write_at(&[character], 0).map(drop)?,
+                }
+            }
             requests::TCFLSH => self.flush(argument)?,
             requests::TIOCSTI => {
                 let byte = byte_to_type(place, caller)?;

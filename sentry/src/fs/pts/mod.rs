@@ -6,6 +6,7 @@
 mod discipline;
 mod held;
 mod master;
+mod options;
 mod packet;
 mod pair;
 mod slave;
@@ -19,8 +20,9 @@ use std::sync::{Arc, Weak};
 use linux_raw_sys::general::DEVPTS_SUPER_MAGIC;
 use parking_lot::Mutex;
 
-use self::pair::{Pair, slave_device};
-use super::file_system_type::{FileSystemType, TypeFlags, check_options};
+use self::options::PtsOptions;
+use self::pair::Pair;
+use super::file_system_type::{FileSystemType, TypeFlags};
 use super::listing::{Listed, ListedDirectory, OpenDirectory};
 use super::terminal::ControllingTerminals;
 use super::{
@@ -28,14 +30,12 @@ use super::{
     Metadata, OpenFlags, Viewer,
 };
 use crate::Errno;
-use crate::cred::KernelGid;
+use crate::cred::UserNamespace;
 
 pub use held::HeldTerminal;
 
 /// What a write to a terminal takes from user memory at once.
 const WRITE_UNIT_BYTES: usize = 2048;
-/// The group `tty`, to which slaves belong.
-const TTY_GROUP: KernelGid = KernelGid(5);
 /// Inode numbers: the root's, that of `ptmx`, and the first slave's.
 const ROOT_INODE: u64 = 1;
 const PTMX_INODE: u64 = 2;
@@ -46,12 +46,14 @@ pub(super) const DEVPTS: FileSystemType = FileSystemType {
     name: "devpts",
     flags: TypeFlags::USERNS_MOUNT,
     shows: None,
-    check_options: |_, options| {
-        check_options(options, &["newinstance"], &["gid", "uid", "mode", "ptmxmode", "max"])
+    check_options: |mounter, options| {
+        PtsOptions::parse(options, &mounter.viewer().credentials.user_namespace).map(drop)
     },
-    make: |mounter, owner, _| {
+    make: |mounter, owner, request| {
         let file_systems = mounter.file_systems();
-        let terminals = PtsFileSystem::new(file_systems.terminals.clone(), file_systems.devices().take());
+        let options = PtsOptions::parse(request.options, &mounter.viewer().credentials.user_namespace)?;
+        let device = file_systems.devices().take();
+        let terminals = PtsFileSystem::new(file_systems.terminals.clone(), device, options, &owner);
         let root = Dentry::new_root(terminals.root());
         Ok(Instance::new(terminals, root, owner))
     },
@@ -62,12 +64,31 @@ pub struct PtsFileSystem {
     device: DeviceNumber,
     terminals: Arc<ControllingTerminals>,
     pairs: Mutex<BTreeMap<u32, Arc<PtsNode>>>,
+    options: Mutex<PtsOptions>,
+    owner: Arc<UserNamespace>,
+    /// The attributes of `ptmx`.
+    ptmx: Mutex<Metadata>,
 }
 
 impl PtsFileSystem {
-    /// An instance without terminals; `terminals` says which controls which session.
-    pub fn new(terminals: Arc<ControllingTerminals>, device: DeviceNumber) -> Arc<Self> {
-        Arc::new(Self { device, terminals, pairs: Mutex::default() })
+    /// An instance without terminals, mounted from the user namespace `owner`; `terminals` says which controls which session.
+    pub fn new(
+        terminals: Arc<ControllingTerminals>,
+        device: DeviceNumber,
+        options: PtsOptions,
+        owner: &Arc<UserNamespace>,
+    ) -> Arc<Self> {
+        let kind = FileKind::CharacterDevice;
+        let fresh = Metadata::new(kind, options.ptmx_permissions, device, PTMX_INODE);
+        let ptmx = Metadata { special_device: DeviceNumber::new(5, 2), block_size_bytes: 1024, ..fresh };
+        Arc::new(Self {
+            device,
+            terminals,
+            pairs: Mutex::default(),
+            options: Mutex::new(options),
+            owner: owner.clone(),
+            ptmx: Mutex::new(ptmx),
+        })
     }
 
     /// The root directory.
@@ -81,14 +102,19 @@ impl PtsFileSystem {
 
     /// Makes a pseudoterminal and opens its master through `inode`.
     fn open_master(self: &Arc<Self>, inode: Arc<dyn Inode>, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
+        let options = *self.options.lock();
         let mut pairs = self.pairs.lock();
+        if pairs.len() >= options.max {
+            return Err(Errno::ENOSPC);
+        }
         // The lowest free number.
         let used = (0u32..).zip(pairs.keys()).take_while(|(number, key)| number == *key).count();
         let number = u32::try_from(used).map_err(|_| Errno::ENOSPC)?;
-        let owner = (viewer.credentials.fs_uid, TTY_GROUP);
-        let pair = Pair::new(number, owner, self)?;
+        let credentials = &viewer.credentials;
+        let owner = (options.uid.unwrap_or(credentials.fs_uid), options.gid.unwrap_or(credentials.fs_gid));
+        let pair = Pair::new(number, (owner, options.permissions), self)?;
         self.terminals.add_pair()?;
-        pairs.insert(number, PtsNode::new(&pair));
+        pairs.insert(number, Arc::new(PtsNode::new(&pair)));
         Ok(pair.open_master(inode))
     }
 
@@ -115,7 +141,14 @@ impl FileSystem for PtsFileSystem {
     }
 
     fn options(&self) -> String {
-        ",gid=5,mode=620,ptmxmode=666".into()
+        self.options.lock().shown()
+    }
+
+    fn reconfigure(&self, options: &str) -> Result<(), Errno> {
+        let options = PtsOptions::parse(options, &self.owner)?;
+        *self.options.lock() = options;
+        self.ptmx.lock().mode = FileKind::CharacterDevice.mode_bits() | options.ptmx_permissions;
+        Ok(())
     }
 }
 
@@ -179,11 +212,12 @@ impl Inode for Ptmx {
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        let special_device = DeviceNumber::new(5, 2);
-        Ok(Metadata {
-            special_device,
-            ..Metadata::new(FileKind::CharacterDevice, 0o666, self.0.device, PTMX_INODE)
-        })
+        Ok(*self.0.ptmx.lock())
+    }
+
+    fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
+        change_device(&mut self.0.ptmx.lock(), changes);
+        Ok(())
     }
 
     fn open(self: Arc<Self>, _flags: OpenFlags, viewer: &Viewer) -> Result<Arc<dyn File>, Errno> {
@@ -196,24 +230,24 @@ impl Inode for Ptmx {
     }
 }
 
+/// Changes mode and owner of a device node.
+fn change_device(attributes: &mut Metadata, changes: &AttributeChanges) {
+    if let Some(permissions) = changes.permissions {
+        attributes.mode = FileKind::CharacterDevice.mode_bits() | permissions;
+    }
+    attributes.uid = changes.uid.unwrap_or(attributes.uid);
+    attributes.gid = changes.gid.unwrap_or(attributes.gid);
+}
+
 /// A slave's node.
 struct PtsNode {
     pair: Weak<Pair>,
-    attributes: Mutex<Metadata>,
+    attributes: Arc<Mutex<Metadata>>,
 }
 
 impl PtsNode {
-    fn new(pair: &Arc<Pair>) -> Arc<Self> {
-        Arc::new(Self { pair: Arc::downgrade(pair), attributes: Mutex::new(Self::metadata_of(pair)) })
-    }
-
-    /// The attributes of a new slave.
-    fn metadata_of(pair: &Pair) -> Metadata {
-        let inode = FIRST_SLAVE_INODE + u64::from(pair.number);
-        let (uid, gid) = pair.owner;
-        let special_device = slave_device(pair.number);
-        let fresh = Metadata::new(FileKind::CharacterDevice, 0o620, pair.file_system().device, inode);
-        Metadata { uid, gid, special_device, block_size_bytes: 1024, ..fresh }
+    fn new(pair: &Arc<Pair>) -> Self {
+        Self { pair: Arc::downgrade(pair), attributes: pair.attributes().clone() }
     }
 }
 
@@ -227,12 +261,7 @@ impl Inode for PtsNode {
     }
 
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
-        let mut attributes = self.attributes.lock();
-        if let Some(permissions) = changes.permissions {
-            attributes.mode = FileKind::CharacterDevice.mode_bits() | permissions;
-        }
-        attributes.uid = changes.uid.unwrap_or(attributes.uid);
-        attributes.gid = changes.gid.unwrap_or(attributes.gid);
+        change_device(&mut self.attributes.lock(), changes);
         Ok(())
     }
 

@@ -6,19 +6,21 @@ use linux_raw_sys::general as uapi;
 use linux_raw_sys::ioctl as requests;
 use parking_lot::Mutex;
 
-use super::PtsFileSystem;
 use super::discipline::Discipline;
 use super::master::Master;
 use super::slave::{Line, Slave};
+use super::{FIRST_SLAVE_INODE, PtsFileSystem};
 use crate::Errno;
 use crate::cred::{Capabilities, Credentials, KernelGid, KernelUid};
 use crate::fs::terminal::{JobControl, Termios, WindowSize};
-use crate::fs::{Caller, DeviceNumber, File, Inode, OpenFlags};
+use crate::fs::{Caller, DeviceNumber, File, FileKind, Inode, Metadata, OpenFlags};
 use crate::heap::HeapCharge;
 use crate::memory::MemoryManager;
 use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
+/// The length of a `struct serial_struct`.
+const SERIAL_BYTES: usize = 72;
 /// The line discipline that there is (`linux/tty.h`).
 const N_TTY: u32 = 0;
 /// Major number of slaves.
@@ -30,11 +32,12 @@ const PAIR_BYTES: usize = 64 << 10;
 /// A master and a slave.
 pub(super) struct Pair {
     pub(super) number: u32,
-    pub(super) owner: (KernelUid, KernelGid),
     pub(super) state: Mutex<State>,
     pub(super) job_control: JobControl,
     pub(super) master_queue: WaitQueue,
     pub(super) slave_queue: WaitQueue,
+    /// Of the slave's node.
+    attributes: Arc<Mutex<Metadata>>,
     file_system: Arc<PtsFileSystem>,
     _heap_charge: HeapCharge,
 }
@@ -85,19 +88,22 @@ impl State {
 }
 
 impl Pair {
-    /// A new one, with empty buffers that it has paid for as if they were full.
+    /// A new one, whose slave has this owner and these permission bits, with empty buffers that it has paid for as if they were full.
     ///
     /// # Errors
     /// ENOMEM.
     pub(super) fn new(
         number: u32,
-        owner: (KernelUid, KernelGid),
+        ((uid, gid), permissions): ((KernelUid, KernelGid), u32),
         file_system: &Arc<PtsFileSystem>,
     ) -> Result<Arc<Self>, Errno> {
         let _heap_charge = HeapCharge::new(PAIR_BYTES)?;
+        let inode = FIRST_SLAVE_INODE + u64::from(number);
+        let fresh = Metadata::new(FileKind::CharacterDevice, permissions, file_system.device, inode);
+        let special_device = slave_device(number);
+        let attributes = Metadata { uid, gid, special_device, block_size_bytes: 1024, ..fresh };
         Ok(Arc::new(Self {
             number,
-            owner,
             state: Mutex::new(State {
                 discipline: Discipline::default(),
                 window: WindowSize::default(),
@@ -113,6 +119,7 @@ impl Pair {
             job_control: JobControl::new(file_system.terminals().clone()),
             master_queue: WaitQueue::default(),
             slave_queue: WaitQueue::default(),
+            attributes: Arc::new(Mutex::new(attributes)),
             file_system: file_system.clone(),
             _heap_charge,
         }))
@@ -153,6 +160,11 @@ impl Pair {
         self.state.lock().hang_ups += 1;
         self.job_control.hang_up();
         self.slave_queue.notify(Events::all());
+    }
+
+    /// The attributes of the slave's node.
+    pub(super) fn attributes(&self) -> &Arc<Mutex<Metadata>> {
+        &self.attributes
     }
 
     pub(super) fn file_system(&self) -> &PtsFileSystem {
@@ -209,6 +221,11 @@ impl Pair {
                 memory.write_object(place, &device)?;
             }
             requests::TCXONC => self.control_flow(argument)?,
+            // There is no line to set up.
+            requests::TIOCSSERIAL => {
+                caller.memory().read_object::<[u8; SERIAL_BYTES]>(VirtualAddress(argument))?;
+                return Err(Errno::ENOTTY);
+            }
             // Output is never on its way: it is with the master at once. There is no wire to break.
             requests::TCSBRK | requests::TCSBRKP | requests::TIOCSBRK | requests::TIOCCBRK => {}
             requests::TIOCGETD => memory.write_object(place, &N_TTY)?,

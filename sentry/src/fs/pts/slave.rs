@@ -6,7 +6,6 @@ use std::sync::Arc;
 use linux_raw_sys::general as uapi;
 use linux_raw_sys::ioctl as requests;
 
-use super::PtsNode;
 use super::pair::{Pair, State, byte_to_type, slave_device};
 use crate::Errno;
 use crate::cred::Capabilities;
@@ -185,7 +184,7 @@ impl File for Slave {
     }
 
     fn metadata(&self) -> Result<Metadata, Errno> {
-        Ok(PtsNode::metadata_of(&self.pair))
+        Ok(*self.pair.attributes().lock())
     }
 
     fn anonymous_name(&self) -> String {

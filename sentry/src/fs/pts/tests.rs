@@ -26,7 +26,15 @@ fn setup() -> (Arc<PtsFileSystem>, Arc<Groups>) {
     let terminals = Arc::<ControllingTerminals>::default();
     let groups = Arc::new(Groups::default());
     terminals.set_process_groups(groups.clone());
-    (PtsFileSystem::new(terminals, DeviceNumber::default()), groups)
+    (
+        PtsFileSystem::new(
+            terminals,
+            DeviceNumber::default(),
+            PtsOptions::default(),
+            &UserNamespace::initial(),
+        ),
+        groups,
+    )
 }
 
 fn viewer() -> Viewer {
