@@ -257,10 +257,10 @@ impl Builder {
 
     /// /dev with its devices, and the tmpfs for shared memory in it.
     fn mount_devices(&self, resources: &MemoryResources) -> Result<(), Errno> {
-        let not_for_programs = MountFlags::NOSUID | MountFlags::NOEXEC;
         let instance = resources.devtmpfs()?.instance().clone();
-        self.mount("/dev", &Mount::of(&resources.mounts, instance, "devtmpfs", not_for_programs))?;
-        let no_devices = not_for_programs | MountFlags::NODEV;
+        // Programs map /dev/zero to execute it.
+        self.mount("/dev", &Mount::of(&resources.mounts, instance, "devtmpfs", MountFlags::NOSUID))?;
+        let no_devices = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
         let shm = tmpfs::new_mount(resources, &TmpfsOptions::default(), "shm", no_devices)?;
         self.mount("/dev/shm", &shm)
     }
