@@ -143,6 +143,37 @@ static void tools_find_what_they_read(void) {
   CHECK(turns > 0);
 }
 
+// Who may open anything may open what only tells for writing, too.
+static void what_only_tells_takes_nothing(void) {
+  static const char *files[] = {"/proc/self/maps", "/proc/self/status", "/proc/self/limits", "/proc/self/wchan"};
+  for (size_t i = 0; i < COUNT(files); i++) {
+    int file = open(files[i], O_RDWR | O_TRUNC);
+    CHECK_CASE(file >= 0, "%s", files[i]);
+    CHECK_ERRNO(write(file, "x", 1), EINVAL);
+    CHECK_ERRNO(lseek(file, 0, SEEK_END), EINVAL);
+    OK(close(file));
+  }
+  pid_t pid;
+  IN_CHILD(pid) {
+    OK(setresuid(65534, 65534, 65534));
+    CHECK_ERRNO(open("/proc/self/maps", O_RDWR), EACCES);
+  }
+  WAIT_OK(pid);
+}
+
+static void adjustments_are_in_any_notation(void) {
+  static const struct { const char *text; int value; } cases[] = {{"0x10", 16}, {"+17\n", 17}, {" 022 ", 18}, {"1 9", 0}, {"0x", 0}, {"--2", 0}, {"", 0}};
+  for (size_t i = 0; i < COUNT(cases); i++) {
+    int file = OK(open("/proc/self/oom_score_adj", O_RDWR));
+    ssize_t written = write(file, cases[i].text, strlen(cases[i].text));
+    char text[16] = "";
+    CHECK_CASE(written == (cases[i].value ? (ssize_t)strlen(cases[i].text) : -1) || cases[i].text[0] == 0, "%s", cases[i].text);
+    OK(pread(file, text, sizeof text, 0));
+    if (cases[i].value) CHECK_EQ(atoi(text), cases[i].value);
+    OK(close(file));
+  }
+}
+
 int main(void) {
   calls_are_counted();
   children_count_once_waited_for();
@@ -150,6 +181,8 @@ int main(void) {
   the_old_scale_of_memory_shortage();
   references_are_forgotten();
   numbers_are_read_as_the_kernel_does();
+  what_only_tells_takes_nothing();
+  adjustments_are_in_any_notation();
   tools_find_what_they_read();
   return 0;
 }

@@ -180,6 +180,10 @@ impl Subject for About {
         if self.process_id == 0 { Splicing::all() } else { Splicing::empty() }
     }
 
+    fn is_process(&self) -> bool {
+        self.process_id != 0
+    }
+
     fn polling(&self) -> Option<Polling> {
         (self.process_id == 0).then_some(Polling::Ready)
     }

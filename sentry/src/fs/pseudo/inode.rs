@@ -90,7 +90,11 @@ impl<S: Subject> Inode for PseudoInode<S> {
 
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Errno> {
         // O_TRUNC and truncate are accepted, as by Linux's own settings; nothing else can change.
+        let owner = self.subject.owner();
         let is_truncation = AttributeChanges {
+            // An owner that it has already.
+            uid: changes.uid.filter(|uid| *uid == owner.0),
+            gid: changes.gid.filter(|gid| *gid == owner.1),
             size_bytes: changes.size_bytes,
             accessed: changes.accessed,
             modified: changes.modified,
@@ -171,7 +175,9 @@ impl<S: Subject> Inode for PseudoInode<S> {
         };
         match node {
             Node::Directory(directory) => Ok(Arc::new(DirectoryFile::new(self, directory))),
-            Node::Text(_) | Node::OpenedText(..) if flags.is_writable() => Err(Errno::EACCES),
+            Node::Text(_) | Node::OpenedText(..) if flags.is_writable() && !self.subject.is_process() => {
+                Err(Errno::EACCES)
+            }
             Node::Text(read) => Ok(Arc::new(TextFile::new(self, read_whole(read), None, viewer.clone()))),
             Node::OpenedText(open, ioctl) => {
                 let read = open(&self.subject, viewer)?;

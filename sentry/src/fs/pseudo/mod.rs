@@ -51,6 +51,12 @@ pub(super) trait Subject: Clone + Send + Sync + 'static {
         true
     }
 
+    /// Whether a file that nothing can be written to is one of a process: it is opened for writing by who may, refuses each write
+    /// with EINVAL, and has no end to seek from.
+    fn is_process(&self) -> bool {
+        false
+    }
+
     /// What poll(2) answers; `None` if the files are none to wait for.
     fn polling(&self) -> Option<Polling> {
         None

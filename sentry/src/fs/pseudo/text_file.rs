@@ -62,7 +62,8 @@ impl<S: Subject> File for TextFile<S> {
     }
 
     fn write_at(&self, buffer: &[u8], offset: u64) -> Result<usize, Errno> {
-        let write = self.write.ok_or(Errno::EIO)?;
+        let refusal = if self.inode.subject.is_process() { Errno::EINVAL } else { Errno::EIO };
+        let write = self.write.ok_or(refusal)?;
         if !self.inode.subject.writes_begin_anew() && (buffer.is_empty() || offset > 0) {
             return Ok(buffer.len());
         }
@@ -94,6 +95,10 @@ impl<S: Subject> File for TextFile<S> {
         true
     }
 
+    fn seeks_from_end(&self) -> bool {
+        self.write.is_some() || !self.inode.subject.is_process()
+    }
+
     fn splicing(&self) -> Splicing {
         self.inode.subject.splicing()
     }
@@ -103,7 +108,7 @@ impl<S: Subject> File for TextFile<S> {
     }
 
     fn truncate(&self, _len_bytes: u64) -> Result<(), Errno> {
-        if self.write.is_some() { Ok(()) } else { Err(Errno::EINVAL) }
+        if self.write.is_some() || self.inode.subject.is_process() { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -307,8 +307,7 @@ fn set_core_filter(about: &About, _viewer: &Viewer, text: &[u8]) -> Result<(), E
 
 fn set_out_of_memory(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
     let process = about.process()?;
-    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
-    let adjustment: i32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+    let adjustment = whole_number(text)?;
     if !(-1000..=1000).contains(&adjustment) {
         return Err(Errno::EINVAL);
     }
@@ -318,6 +317,26 @@ fn set_out_of_memory(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), 
     }
     process.set_out_of_memory_adjustment(adjustment);
     Ok(())
+}
+
+/// A number in any of C's notations, with nothing but white space around it (`kstrtoint`).
+fn whole_number(text: &[u8]) -> Result<i32, Errno> {
+    let word = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?.trim();
+    let digits = word.trim_start_matches(['-', '+']);
+    if word.len() > digits.len() + 1 {
+        return Err(Errno::EINVAL);
+    }
+    let (digits, radix) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (digits.get(2..).unwrap_or_default(), 16),
+        [b'0', _, ..] => (digits, 8),
+        _ => (digits, 10),
+    };
+    if digits.starts_with('+') {
+        return Err(Errno::EINVAL);
+    }
+    let number = u32::from_str_radix(digits, radix).map(i64::from).map_err(|_| Errno::EINVAL)?;
+    let number = if word.starts_with('-') { -number } else { number };
+    i32::try_from(number).map_err(|_| Errno::EINVAL)
 }
 
 /// The scale that `oom_adj` had before there was `oom_score_adj`: -17, for never, to 15.
@@ -330,8 +349,7 @@ fn old_adjustment(about: &About) -> Result<i32, Errno> {
 }
 
 fn set_old_adjustment(about: &About, viewer: &Viewer, text: &[u8]) -> Result<(), Errno> {
-    let text = std::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
-    let old: i32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+    let old = whole_number(text)?;
     if !(OLD_NEVER..=OLD_MAX).contains(&old) {
         return Err(Errno::EINVAL);
     }
