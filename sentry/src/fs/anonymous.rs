@@ -1,12 +1,32 @@
 //! Inodes of files that no file system names: pipes, sockets, event counters and the like.
 
+use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
 use super::{AttributeChanges, DeviceNumber, FileKind, Metadata, OpenFiles, Timestamp};
 use crate::cred::{KernelGid, KernelUid};
 
-/// The device that they are all on, below those of [`AnonymousDevices`](super::AnonymousDevices).
-pub(super) const DEVICE: DeviceNumber = DeviceNumber::new(0, 15);
+/// The file system that a nameless inode is on, whose device number is below those of
+/// [`AnonymousDevices`](super::AnonymousDevices).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NamelessFileSystem {
+    pub(super) type_name: &'static str,
+    pub(super) device: DeviceNumber,
+    /// The `*_MAGIC` number.
+    pub(super) magic: u64,
+}
+
+impl NamelessFileSystem {
+    /// That of the inodes of `kind`.
+    pub(super) fn of(kind: FileKind) -> Self {
+        let (type_name, minor, magic) = match kind {
+            FileKind::Socket => ("sockfs", 8, uapi::SOCKFS_MAGIC),
+            FileKind::Fifo => ("pipefs", 14, uapi::PIPEFS_MAGIC),
+            _ => ("anon_inodefs", 15, uapi::ANON_INODE_FS_MAGIC),
+        };
+        Self { type_name, device: DeviceNumber::new(0, minor), magic: magic.into() }
+    }
+}
 
 /// The attributes of a file without a name.
 pub struct AnonymousInode {
@@ -17,17 +37,18 @@ pub struct AnonymousInode {
 impl AnonymousInode {
     /// A fresh one among `files`, of no type, as the `anon_inode` files have; owned by root.
     pub fn new(files: &OpenFiles) -> Self {
-        Self::of_mode(files, 0, 0o600)
+        Self::of_mode(files, (FileKind::Regular, 0), 0o600)
     }
 
     /// A fresh one among `files`, with the `S_IF*` bits of `kind`.
     pub fn of_kind(files: &OpenFiles, kind: FileKind, permissions: u32) -> Self {
-        Self::of_mode(files, kind.mode_bits(), permissions)
+        Self::of_mode(files, (kind, kind.mode_bits()), permissions)
     }
 
-    fn of_mode(files: &OpenFiles, kind_bits: u32, permissions: u32) -> Self {
+    fn of_mode(files: &OpenFiles, (kind, kind_bits): (FileKind, u32), permissions: u32) -> Self {
         let ino = files.new_inode_number();
-        let mut metadata = Metadata::new(FileKind::Regular, 0, DEVICE, ino);
+        let device = NamelessFileSystem::of(kind).device;
+        let mut metadata = Metadata::new(FileKind::Regular, 0, device, ino);
         metadata.mode = kind_bits | permissions;
         Self { ino, metadata: Mutex::new(metadata) }
     }

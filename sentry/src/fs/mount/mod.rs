@@ -33,7 +33,7 @@ use linux_raw_sys::general as uapi;
 use parking_lot::Mutex;
 
 use super::Viewer;
-use super::anonymous;
+use super::anonymous::NamelessFileSystem;
 use super::dentry::Dentry;
 use super::fanotify::MarkList;
 use super::inode::Inode;
@@ -264,7 +264,8 @@ impl Mount {
 
     /// A mount that is never attached, for inodes without names.
     pub(crate) fn internal(root: Arc<Dentry>) -> Arc<Self> {
-        Self::internal_of(Arc::new(AnonymousFileSystem), root, "none", None)
+        let file_system = NamelessFileSystem::of(root.inode().kind());
+        Self::internal_of(Arc::new(file_system), root, "none", None)
     }
 
     /// A mount of `file_system` that is never attached; `owner` as in [`Instance::owner`].
@@ -478,20 +479,16 @@ impl Drop for Mount {
     }
 }
 
-/// What inodes without names belong to.
-struct AnonymousFileSystem;
-
-impl FileSystem for AnonymousFileSystem {
+impl FileSystem for NamelessFileSystem {
     fn type_name(&self) -> &'static str {
-        "anon_inodefs"
+        self.type_name
     }
 
     fn device(&self) -> DeviceNumber {
-        anonymous::DEVICE
+        self.device
     }
 
     fn info(&self) -> FileSystemInfo {
-        const ANON_INODE_FS_MAGIC: u64 = linux_raw_sys::general::ANON_INODE_FS_MAGIC as u64;
-        FileSystemInfo { magic: ANON_INODE_FS_MAGIC, block_size_bytes: 4096, ..FileSystemInfo::default() }
+        FileSystemInfo { magic: self.magic, block_size_bytes: 4096, ..FileSystemInfo::default() }
     }
 }
