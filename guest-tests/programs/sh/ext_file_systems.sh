@@ -92,6 +92,35 @@ for kind in "ext2 -b 1024" "ext3 -b 1024" "ext4 -b 1024" "ext4 -b 4096" "ext2 -b
     umount m
 done
 
+echo "== requests"
+for kind in "ext2 -b 1024" "ext4 -b 1024"; do
+    truncate -s 20M image
+    mkfs.$kind -q -F image
+    attach loop "${kind%% *}"
+    device=$(findmnt -n -o SOURCE m)
+    stat -f -c %b m
+    seq 1 5000 > m/file
+    lsattr m/file | cut -c -22
+    for operation in "-l 64K" "-n -l 1M" "-p -o 1K -l 2K" "-z -o 4K -l 2K" "-c -o 4K -l 4K" "-i -o 4K -l 8K" "-c -o 1 -l 4K"; do
+        fallocate $operation m/file 2> report || echo "not $operation"
+        stat -c %s m/file
+        cksum < m/file
+    done
+    dd if=m/file of=m/copy bs=4096 oflag=direct count=2 2> report && cksum < m/copy
+    dd if=m/file of=m/copy bs=1000 oflag=direct count=2 2> report || echo "not aligned"
+    dd if=m/file of=m/copy bs=1000 iflag=direct count=2 2> report || echo "not aligned"
+    fstrim m && fstrim -v m
+    fsfreeze -f m
+    fsfreeze -f m 2> report || echo frozen
+    fsfreeze -u m
+    fsfreeze -u m 2> report || echo thawed
+    tune2fs -L name "$device" > report
+    e2label "$device"
+    umount m
+    check requests
+    e2label image
+done
+
 echo "== journal"
 for options in "" "-O ^metadata_csum" "-O ^64bit,^metadata_csum"; do
     truncate -s 20M image

@@ -163,6 +163,13 @@ structures! {
         bytes: [u64; 14],
     }
 
+    /// `struct fstrim_range` (linux/fs.h), in bytes.
+    FstrimRange {
+        start: u64,
+        len: u64,
+        minlen: u64,
+    }
+
     /// `struct fsxattr` (`man 2 ioctl_xfs_fsgetxattr`).
     Fsxattr {
         fsx_xflags: u32,
@@ -236,6 +243,7 @@ same_layout! { PollFd, uapi::pollfd: fd events revents }
 same_layout! { EpollEvent, uapi::epoll_event: events data }
 same_layout! { InotifyEvent, uapi::inotify_event: wd mask cookie len }
 same_layout! { FileOwner, uapi::f_owner_ex: type_ pid }
+same_layout! { FstrimRange, uapi::fstrim_range: start len minlen }
 same_layout! { Fsxattr, uapi::fsxattr: fsx_xflags fsx_extsize fsx_nextents fsx_projid fsx_cowextsize }
 same_layout! { FileCloneRange, uapi::file_clone_range: src_fd src_offset src_length dest_offset }
 same_layout! { OpenHow, uapi::open_how: flags mode resolve }

@@ -27,8 +27,8 @@ pub(crate) use aio::{AioSigset, IoEvent, Iocb};
 pub(crate) use block::{BlkpgArgument, BlkpgPartition, LoopConfig, LoopInfo, LoopInfo64};
 pub(crate) use file::{
     EpollEvent, FileAttr, FileCloneRange, FileDedupeRange, FileHandleHead, FileOwner, Flock, FsDiskQuota,
-    Fsxattr, IfDqblk, IfDqinfo, InotifyEvent, LinuxDirent, LinuxDirent64, MountAttributes, OpenHow, PollFd,
-    Stat, Statfs, Statx, StatxTimestamp, Ustat, XattrArgs,
+    FstrimRange, Fsxattr, IfDqblk, IfDqinfo, InotifyEvent, LinuxDirent, LinuxDirent64, MountAttributes,
+    OpenHow, PollFd, Stat, Statfs, Statx, StatxTimestamp, Ustat, XattrArgs,
 };
 pub(crate) use io_uring::{
     IoCqringOffsets, IoSqringOffsets, IoUringCqe, IoUringFilesUpdate, IoUringGeteventsArg, IoUringParams,

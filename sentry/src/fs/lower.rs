@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use vm_memory::VolatileSlice;
 
+use super::disk_control::{LABEL_BYTES, TrimRange};
 use super::file_flags::FileFlags;
 use super::metadata::{DeviceNumber, FileKind, Metadata, Timestamp};
 use super::mount::FileSystemInfo;
@@ -115,6 +116,24 @@ pub trait LowerStore: Send + Sync {
     fn uuid(&self) -> Option<[u8; 16]> {
         None
     }
+
+    /// Whether files are stored as extents, which may be allocated without being written.
+    fn has_extents(&self) -> bool;
+
+    /// As [`DiskControl::label`](super::disk_control::DiskControl::label).
+    fn label(&self) -> [u8; LABEL_BYTES];
+
+    /// As [`DiskControl::set_label`](super::disk_control::DiskControl::set_label).
+    ///
+    /// # Errors
+    /// What keeps the layer from being written.
+    fn set_label(&self, label: [u8; LABEL_BYTES]) -> Result<(), Errno>;
+
+    /// As [`DiskControl::trim`](super::disk_control::DiskControl::trim).
+    ///
+    /// # Errors
+    /// Those of that.
+    fn trim(&self, range: TrimRange) -> Result<u64, Errno>;
 
     /// How many disks lie below it.
     fn disk_depth(&self) -> usize;

@@ -20,6 +20,7 @@ mod dentry;
 mod description_inode;
 mod descriptor_table;
 pub mod dev;
+pub mod disk_control;
 mod dnotify;
 pub mod epoll;
 pub mod eventfd;

@@ -33,6 +33,9 @@ pub(super) fn ioctl(
     argument: u64,
 ) -> Option<Result<usize, Errno>> {
     let place = VirtualAddress(argument);
+    if let Some(result) = super::disk_control::ioctl(task, description, request, place) {
+        return Some(result);
+    }
     Some(match request {
         requests::FIOQSIZE => tell_storage(task, description, place),
         requests::FIGETBSZ => tell_block_size(task, description, place)?,

@@ -10,6 +10,7 @@ mod arguments;
 mod attributes;
 mod descriptor;
 mod directory;
+mod disk_control;
 mod epoll;
 mod eventfd;
 mod fanotify;

@@ -182,7 +182,7 @@ fn write_statfs(task: &CurrentTask, place: &Path, address: UserPointer<Statfs>) 
         f_frsize: info.block_size_bytes.cast_signed(),
         f_blocks: info.blocks.cast_signed(),
         f_bfree: info.free_blocks.cast_signed(),
-        f_bavail: info.free_blocks.cast_signed(),
+        f_bavail: info.free_blocks.saturating_sub(info.reserved_blocks).cast_signed(),
         f_files: info.inodes.cast_signed(),
         f_ffree: info.free_inodes.cast_signed(),
         f_fsid: [file_system.device().as_u64() as i32, 0],

@@ -409,7 +409,7 @@ impl BlockDevice {
     ///
     /// # Errors
     /// EINVAL: they are not in the device. EPERM: it is read-only. EOPNOTSUPP; the storage's.
-    pub(super) fn discard(&self, bytes: Range<u64>) -> Result<(), Errno> {
+    pub(in crate::fs) fn discard(&self, bytes: Range<u64>) -> Result<(), Errno> {
         if self.is_read_only() {
             return Err(Errno::EPERM);
         }

@@ -5,6 +5,7 @@ use super::checksum::crc32c;
 use super::superblock::{Superblock, descriptor_checksum};
 use super::volume::{ExtVolume, State, set_split, split_at, wide_at};
 use crate::Errno;
+use crate::fs::disk_control::TrimRange;
 
 /// The inode table and bitmap of inodes were never written.
 const INODE_UNINIT: u16 = 1;
@@ -17,6 +18,8 @@ pub(super) struct Group {
     is_changed: bool,
     block_bitmap: Option<Bitmap>,
     inode_bitmap: Option<Bitmap>,
+    /// The device knows what is free.
+    is_trimmed: bool,
 }
 
 /// Which of something are in use.
@@ -37,6 +40,13 @@ impl Bitmap {
             *byte = if is_used { *byte | bit } else { *byte & !bit };
             self.is_changed = true;
         }
+    }
+
+    /// The free ones from the first in `range` on, up to the next that is in use.
+    fn first_free_run(&self, range: std::ops::Range<u64>) -> Option<std::ops::Range<u64>> {
+        let start = self.first_free(range.clone())?;
+        let end = (start..range.end).find(|index| self.is_set(*index)).unwrap_or(range.end);
+        Some(start..end)
     }
 
     fn first_free(&self, range: std::ops::Range<u64>) -> Option<u64> {
@@ -150,7 +160,8 @@ impl ExtVolume {
             let mut raw = vec![0; self.superblock().descriptor_bytes];
             self.device().read_exact(&mut raw, self.descriptor_offset(group))?;
             state.charge_for_group(2 * size_of::<Group>() + raw.len())?;
-            let read = Group { raw, is_changed: false, block_bitmap: None, inode_bitmap: None };
+            let read =
+                Group { raw, is_changed: false, block_bitmap: None, inode_bitmap: None, is_trimmed: false };
             state.groups.insert(group, read);
         }
         state.groups.get_mut(&group).ok_or(Errno::EUCLEAN)
@@ -267,10 +278,66 @@ impl ExtVolume {
             return Ok(());
         };
         bitmap.set(index, false);
+        known.is_trimmed = false;
         known.add_free_blocks(1);
         let (free, inodes) = (state.superblock.free_blocks() + 1, state.superblock.free_inodes());
         state.superblock.set_free(free, inodes);
         Ok(())
+    }
+
+    /// Tells the device of the free blocks in `range`, and returns how many bytes these are.
+    ///
+    /// # Errors
+    /// EINVAL: there is no such range, or not a block in it. EOPNOTSUPP; the device's.
+    pub(super) fn trim(&self, state: &mut State, range: TrimRange) -> Result<u64, Errno> {
+        let superblock = self.superblock();
+        let block_bytes = superblock.block_bytes;
+        let start = range.start / block_bytes;
+        let min_len = range.min_len_bytes.div_ceil(block_bytes).max(1);
+        if start >= superblock.blocks
+            || range.len_bytes < block_bytes
+            || min_len > superblock.blocks_per_group
+        {
+            return Err(Errno::EINVAL);
+        }
+        let end = start.saturating_add(range.len_bytes / block_bytes).min(superblock.blocks);
+        let start = start.max(superblock.first_block);
+        let mut trimmed = 0;
+        for group in 0..superblock.groups {
+            let first = superblock.start_of(group);
+            let blocks = superblock.blocks_in(group);
+            let wanted = start.saturating_sub(first).min(blocks)..end.saturating_sub(first).min(blocks);
+            if !wanted.is_empty() {
+                trimmed += self.trim_group(state, group, (wanted, blocks), min_len)?;
+            }
+        }
+        Ok(trimmed * block_bytes)
+    }
+
+    /// The same for the blocks `wanted` of a group of so many.
+    fn trim_group(
+        &self,
+        state: &mut State,
+        group: u64,
+        (wanted, blocks): (std::ops::Range<u64>, u64),
+        min_len: u64,
+    ) -> Result<u64, Errno> {
+        let first = self.superblock().start_of(group);
+        let block_bytes = self.superblock().block_bytes;
+        let known = self.with_block_bitmap(state, group)?;
+        let (Some(bitmap), false) = (&known.block_bitmap, known.is_trimmed) else { return Ok(0) };
+        let is_whole = wanted == (0..blocks);
+        let (mut next, mut trimmed) = (wanted.start, 0);
+        while let Some(run) = bitmap.first_free_run(next..wanted.end) {
+            next = run.end;
+            let len = run.end - run.start;
+            if len >= min_len {
+                self.device().discard((first + run.start) * block_bytes..(first + run.end) * block_bytes)?;
+                trimmed += len;
+            }
+        }
+        known.is_trimmed = is_whole && min_len == 1;
+        Ok(trimmed)
     }
 
     /// Takes a free inode, in a group with many if it is to be a directory.

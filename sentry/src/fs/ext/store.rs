@@ -9,8 +9,10 @@ use std::sync::Arc;
 use super::directory::{Entry, build};
 use super::inode::{InodeFlags, RawInode, Stamp};
 use super::map::FileMap;
+use super::superblock::Incompatible;
 use super::volume::{ExtVolume, State};
 use crate::Errno;
+use crate::fs::disk_control::{LABEL_BYTES, TrimRange};
 use crate::fs::lower::{ChangedBody, ChangedEntry, ChangedFile, FileId, LowerStore};
 use crate::fs::{FileKind, FileSystemInfo};
 use crate::memory::PageCache;
@@ -41,11 +43,31 @@ impl LowerStore for Store {
         FileSystemInfo {
             magic: MAGIC,
             block_size_bytes: superblock.block_bytes,
-            blocks: superblock.blocks,
+            blocks: superblock.blocks.saturating_sub(superblock.overhead_blocks()),
             free_blocks: superblock.free_blocks(),
+            reserved_blocks: superblock.reserved_blocks(),
             inodes: superblock.inodes.into(),
             free_inodes: superblock.free_inodes().into(),
         }
+    }
+
+    fn has_extents(&self) -> bool {
+        self.0.superblock().incompatible.contains(Incompatible::EXTENTS)
+    }
+
+    fn label(&self) -> [u8; LABEL_BYTES] {
+        self.0.state.lock().superblock.label()
+    }
+
+    fn set_label(&self, label: [u8; LABEL_BYTES]) -> Result<(), Errno> {
+        let mut state = self.0.state.lock();
+        state.superblock.set_label(label);
+        self.0.write_superblock(&mut state)?;
+        self.0.device().sync()
+    }
+
+    fn trim(&self, range: TrimRange) -> Result<u64, Errno> {
+        self.0.trim(&mut self.0.state.lock(), range)
     }
 
     fn disk_depth(&self) -> usize {

@@ -3,12 +3,15 @@
 use super::bytes::{low, set_u16, set_u32, u16_at, u32_at};
 use super::checksum::{START, crc32c};
 use crate::Errno;
+use crate::fs::disk_control::LABEL_BYTES;
 
 /// Where it is on the device, and how long it is.
 pub(super) const OFFSET: u64 = 1024;
 pub(super) const LEN: usize = 1024;
 /// What tells that it is one.
 const MAGIC: u16 = 0xef53;
+/// Where its name is.
+const LABEL: usize = 0x78;
 /// Inode size before there was a field for it.
 const OLD_INODE_BYTES: u16 = 128;
 /// More groups than a mount takes memory for: what 128 TiB have.
@@ -199,10 +202,36 @@ impl Superblock {
         self.raw.get(0x68..0x78).unwrap_or_default()
     }
 
+    /// The name of the file system, padded with zeroes.
+    pub(super) fn label(&self) -> [u8; LABEL_BYTES] {
+        self.raw.get(LABEL..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
+    }
+
+    pub(super) fn set_label(&mut self, label: [u8; LABEL_BYTES]) {
+        if let Some(place) = self.raw.get_mut(LABEL..LABEL + LABEL_BYTES) {
+            place.copy_from_slice(&label);
+        }
+    }
+
     pub(super) fn free_blocks(&self) -> u64 {
+        self.wide(0xc, 0x158)
+    }
+
+    /// Blocks that only the privileged may take.
+    pub(super) fn reserved_blocks(&self) -> u64 {
+        self.wide(0x8, 0x154)
+    }
+
+    /// Blocks of metadata, as whoever made the file system has counted them.
+    pub(super) fn overhead_blocks(&self) -> u64 {
+        Some(u64::from(u32_at(&self.raw, 0x248))).filter(|blocks| *blocks < self.blocks).unwrap_or(0)
+    }
+
+    /// A number of blocks, of which the upper half counts in some file systems.
+    fn wide(&self, lower: usize, upper: usize) -> u64 {
         let is_wide = self.incompatible.contains(Incompatible::WIDE);
-        let upper = if is_wide { u64::from(u32_at(&self.raw, 0x158)) << 32 } else { 0 };
-        u64::from(u32_at(&self.raw, 0xc)) | upper
+        let upper = if is_wide { u64::from(u32_at(&self.raw, upper)) << 32 } else { 0 };
+        u64::from(u32_at(&self.raw, lower)) | upper
     }
 
     pub(super) fn free_inodes(&self) -> u32 {

@@ -105,7 +105,7 @@ impl FuseFileSystem {
     fn ask_info(&self) -> Result<FileSystemInfo, Errno> {
         let answer = self.connection.ask(Operation::StatFs, inode::ROOT, Body::default())?;
         let mut reader = Reader(&answer);
-        let (blocks, free_blocks, _available) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let (blocks, free_blocks, available) = (reader.u64()?, reader.u64()?, reader.u64()?);
         let (inodes, free_inodes, block_size) = (reader.u64()?, reader.u64()?, reader.u32()?);
         let block_size_bytes = block_size.into();
         Ok(FileSystemInfo {
@@ -113,6 +113,7 @@ impl FuseFileSystem {
             block_size_bytes,
             blocks,
             free_blocks,
+            reserved_blocks: free_blocks.saturating_sub(available),
             inodes,
             free_inodes,
         })

@@ -35,6 +35,7 @@ use parking_lot::Mutex;
 use super::Viewer;
 use super::anonymous::NamelessFileSystem;
 use super::dentry::Dentry;
+use super::disk_control::DiskControl;
 use super::fanotify::MarkList;
 use super::inode::Inode;
 use super::metadata::DeviceNumber;
@@ -94,6 +95,8 @@ pub struct FileSystemInfo {
     pub blocks: u64,
     /// f_bfree, in blocks.
     pub free_blocks: u64,
+    /// How many of these are only for the privileged: f_bavail is so much less.
+    pub reserved_blocks: u64,
     /// Inodes in all.
     pub inodes: u64,
     /// f_ffree: how many more files there may be.
@@ -150,6 +153,11 @@ pub trait FileSystem: Send + Sync {
     /// Whether nothing can ever be changed in it, so that all its mounts are read-only.
     fn is_never_writable(&self) -> bool {
         false
+    }
+
+    /// What can be asked of it, if it is on a block device.
+    fn disk_control(&self) -> Option<&dyn DiskControl> {
+        None
     }
 
     /// How many overlays lie on each other, this one included.

@@ -2,10 +2,12 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::general as uapi;
 
 use super::node::Node;
+use super::shift;
 use crate::Errno;
 use crate::fs::file_capabilities::drop_with_contents;
 use crate::fs::inode::Inode;
@@ -19,12 +21,27 @@ pub(super) struct RegularFile {
     node: Arc<Node>,
     is_writable: bool,
     moves_access_time: bool,
+    is_direct: AtomicBool,
 }
+
+/// The largest file in extents.
+const MAX_FILE_BYTES: u64 = (1 << 44) - 4096;
+
+/// What direct I/O on a block device moves whole ones of.
+const SECTOR_BYTES: u64 = 512;
 
 impl RegularFile {
     pub(super) fn new(node: Arc<Node>, flags: OpenFlags) -> Self {
         let moves_access_time = !flags.contains(OpenFlags::NOATIME);
-        Self { node, is_writable: flags.is_writable(), moves_access_time }
+        let is_direct = AtomicBool::new(flags.contains(OpenFlags::DIRECT));
+        Self { node, is_writable: flags.is_writable(), moves_access_time, is_direct }
+    }
+
+    /// Direct I/O moves whole sectors where there are any.
+    fn check_alignment(&self, offset: u64, len: usize) -> Result<(), Errno> {
+        let is_aligned = || offset.is_multiple_of(SECTOR_BYTES) && (len as u64).is_multiple_of(SECTOR_BYTES);
+        let needs_it = self.is_direct.load(Ordering::Relaxed) && self.node.volume().is_stored();
+        if needs_it && !is_aligned() { Err(Errno::EINVAL) } else { Ok(()) }
     }
 }
 
@@ -48,6 +65,7 @@ impl RegularFile {
         offset: u64,
         payer: Option<&Arc<MemoryAccount>>,
     ) -> Result<usize, Errno> {
+        self.check_alignment(offset, buffer.len())?;
         let read = self.node.read_data(buffer, offset, payer)?;
         if self.moves_access_time {
             self.node.stamp_accessed();
@@ -58,6 +76,49 @@ impl RegularFile {
     /// What is about to be written takes the file's privileges.
     fn drop_privileges(&self, buffer: &[u8], caller: &dyn Caller) -> Result<(), Errno> {
         if buffer.is_empty() { Ok(()) } else { drop_with_contents(&*self.node, &caller.credentials()) }
+    }
+}
+
+/// Makes sure that a range has pages, at the expense of the caller's control group.
+fn allocate_pages(
+    cache: &PageCache,
+    (offset, len_bytes): (u64, u64),
+    caller: &dyn Caller,
+) -> Result<(), Errno> {
+    paid_by(caller, |payer| {
+        let payer = payer.map(|payer| &**payer);
+        cache.allocate(offset, len_bytes, payer, &|| caller.keep_going().is_err() || caller.is_interrupted())
+    })
+}
+
+/// Which operations of fallocate(2) there are: tmpfs can allocate and punch holes; files that are not in extents cannot be
+/// allocated ahead of being written; only extents can be shifted.
+impl RegularFile {
+    fn check_can_allocate(&self, mode: u32) -> Result<(), Errno> {
+        let volume = self.node.volume();
+        let can = match mode & !uapi::FALLOC_FL_KEEP_SIZE {
+            0 => !volume.is_stored() || volume.has_extents(),
+            uapi::FALLOC_FL_PUNCH_HOLE => true,
+            uapi::FALLOC_FL_ZERO_RANGE => volume.zeroes_ranges(),
+            uapi::FALLOC_FL_COLLAPSE_RANGE | uapi::FALLOC_FL_INSERT_RANGE => volume.has_extents(),
+            _ => false,
+        };
+        if can { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
+    }
+
+    /// Whole blocks are shifted, and none behind the end.
+    fn check_shift(&self, operation: u32, offset: u64, len_bytes: u64) -> Result<(), Errno> {
+        let metadata = self.node.metadata()?;
+        let (block, size) = (u64::from(metadata.block_size_bytes).max(1), metadata.size_bytes);
+        let is_inside = match operation {
+            uapi::FALLOC_FL_COLLAPSE_RANGE => offset.saturating_add(len_bytes) < size,
+            _ => offset < size,
+        };
+        if !offset.is_multiple_of(block) || !len_bytes.is_multiple_of(block) || !is_inside {
+            return Err(Errno::EINVAL);
+        }
+        let end = size.checked_add(len_bytes).filter(|end| *end <= MAX_FILE_BYTES);
+        if operation == uapi::FALLOC_FL_INSERT_RANGE && end.is_none() { Err(Errno::EFBIG) } else { Ok(()) }
     }
 }
 
@@ -79,6 +140,7 @@ impl File for RegularFile {
     }
 
     fn write_by(&self, buffer: &[u8], offset: u64, caller: &dyn Caller) -> Result<usize, Errno> {
+        self.check_alignment(offset, buffer.len())?;
         self.drop_privileges(buffer, caller)?;
         paid_by(caller, |payer| self.node.perform_write(buffer, offset, payer))
     }
@@ -88,6 +150,7 @@ impl File for RegularFile {
     }
 
     fn append_by(&self, buffer: &[u8], caller: &dyn Caller) -> Result<(usize, u64), Errno> {
+        self.check_alignment(self.node.metadata()?.size_bytes, buffer.len())?;
         self.drop_privileges(buffer, caller)?;
         paid_by(caller, |payer| self.node.append_data(buffer, payer))
     }
@@ -131,23 +194,41 @@ impl File for RegularFile {
             .set_attributes(&AttributeChanges { size_bytes: Some(len_bytes), ..AttributeChanges::default() })
     }
 
+    fn flags_changed(&self, flags: OpenFlags) {
+        self.is_direct.store(flags.contains(OpenFlags::DIRECT), Ordering::Relaxed);
+    }
+
     fn allocate(&self, mode: u32, offset: u64, len_bytes: u64, caller: &dyn Caller) -> Result<(), Errno> {
+        self.check_can_allocate(mode)?;
         let end = offset.checked_add(len_bytes).filter(|&end| end <= i64::MAX as u64).ok_or(Errno::EFBIG)?;
         let keeps_size = mode & uapi::FALLOC_FL_KEEP_SIZE != 0;
         self.node
             .check_allocate_seals(if keeps_size { 0 } else { end }, mode & !uapi::FALLOC_FL_KEEP_SIZE != 0)?;
         drop_with_contents(&*self.node, &caller.credentials())?;
+        let operation = mode & !uapi::FALLOC_FL_KEEP_SIZE;
+        if matches!(operation, uapi::FALLOC_FL_COLLAPSE_RANGE | uapi::FALLOC_FL_INSERT_RANGE) {
+            self.check_shift(operation, offset, len_bytes)?;
+        }
         let cache = self.node.page_cache(true)?;
-        match mode & !uapi::FALLOC_FL_KEEP_SIZE {
-            0 => paid_by(caller, |payer| {
-                let payer = payer.map(|payer| &**payer);
-                cache.allocate(offset, len_bytes, payer, &|| {
-                    caller.keep_going().is_err() || caller.is_interrupted()
-                })
-            })?,
-            uapi::FALLOC_FL_PUNCH_HOLE if keeps_size => cache.punch_hole(offset, len_bytes, caller)?,
-            uapi::FALLOC_FL_ZERO_RANGE => cache.punch_hole(offset, len_bytes, caller)?,
-            _ => return Err(Errno::EOPNOTSUPP),
+        match operation {
+            0 => allocate_pages(&cache, (offset, len_bytes), caller)?,
+            uapi::FALLOC_FL_PUNCH_HOLE => cache.punch_hole(offset, len_bytes, caller)?,
+            uapi::FALLOC_FL_ZERO_RANGE => {
+                cache.punch_hole(offset, len_bytes, caller)?;
+                if self.node.volume().is_stored() {
+                    allocate_pages(&cache, (offset, len_bytes), caller)?;
+                }
+            }
+            uapi::FALLOC_FL_COLLAPSE_RANGE => {
+                shift::collapse(&cache, offset..end, caller)?;
+                self.node.stamp_modified();
+                return Ok(());
+            }
+            _ => {
+                shift::insert(&cache, offset..end, caller)?;
+                self.node.stamp_modified();
+                return Ok(());
+            }
         }
         if !keeps_size && end > cache.size() {
             cache.resize(end, caller)?;
@@ -161,7 +242,7 @@ impl File for RegularFile {
     }
 
     fn offers_nowait(&self, _is_write: bool) -> bool {
-        true
+        self.node.volume().is_stored()
     }
 
     fn as_any(&self) -> &dyn Any {

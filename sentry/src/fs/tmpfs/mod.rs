@@ -13,6 +13,7 @@ mod file;
 mod lower;
 mod node;
 mod options;
+mod shift;
 mod usage;
 mod write_back;
 
@@ -22,6 +23,7 @@ use std::sync::{Arc, OnceLock};
 use super::block::{self, BlockDevices};
 use super::dentry::Dentry;
 use super::dev::{Devtmpfs, MiscDevices};
+use super::disk_control::DiskControl;
 use super::file_flags::FileFlags;
 use super::file_system_type::{FileSystemType, MountRequest, Mounter, TypeFlags};
 use super::file_systems::AnonymousDevices;
@@ -316,6 +318,21 @@ impl Volume {
         if self.lower.is_some() { FileFlags::OF_EXT } else { FileFlags::OF_TMPFS }
     }
 
+    /// Whether it is on a block device.
+    fn is_stored(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Whether it is on a block device, with files in extents.
+    fn has_extents(&self) -> bool {
+        self.store.as_ref().is_some_and(Stored::has_extents)
+    }
+
+    /// Whether a range of a file can be made zeroes (FALLOC_FL_ZERO_RANGE): not in tmpfs.
+    fn zeroes_ranges(&self) -> bool {
+        if self.is_stored() { self.has_extents() } else { self.lower.is_some() }
+    }
+
     fn take_ino(&self) -> u64 {
         self.next_number.fetch_add(1, Ordering::Relaxed)
     }
@@ -365,6 +382,10 @@ impl FileSystem for MemoryFileSystem {
 
     fn sync(&self) -> Result<(), Errno> {
         self.volume.write_back()
+    }
+
+    fn disk_control(&self) -> Option<&dyn DiskControl> {
+        self.volume.store.as_ref().map(|_| &*self.volume as &dyn DiskControl)
     }
 
     fn disk_depth(&self) -> usize {

@@ -152,6 +152,7 @@ impl Usage {
             block_size_bytes: PAGE_SIZE,
             blocks,
             free_blocks: blocks.saturating_sub(used).min(free_memory),
+            reserved_blocks: 0,
             inodes: max_inodes,
             free_inodes: max_inodes.saturating_sub(used_inodes),
         }

@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use super::Volume;
 use super::node::Node;
 use crate::Errno;
+use crate::fs::disk_control::{DiskControl, LABEL_BYTES, TrimRange};
 use crate::fs::lower::{FileId, LowerStore};
 use crate::fs::mount::FileSystemInfo;
 use crate::platform::PAGE_SIZE;
@@ -18,17 +20,27 @@ use crate::platform::PAGE_SIZE;
 /// A layer that takes changes, and what is to be told to it.
 pub(super) struct Stored {
     store: Arc<dyn LowerStore>,
+    has_extents: bool,
     /// What there was at the mount.
     first: FileSystemInfo,
     /// Held while changes are written. The layer's files that have ended since.
     ended: Mutex<Vec<u64>>,
     writing: Mutex<()>,
+    /// The device stays as it is (FIFREEZE).
+    is_frozen: AtomicBool,
 }
 
 impl Stored {
     pub(super) fn new(store: Arc<dyn LowerStore>) -> Self {
-        let first = store.info();
-        Self { store, first, ended: Mutex::default(), writing: Mutex::default() }
+        let (first, has_extents) = (store.info(), store.has_extents());
+        Self {
+            store,
+            has_extents,
+            first,
+            ended: Mutex::default(),
+            writing: Mutex::default(),
+            is_frozen: AtomicBool::new(false),
+        }
     }
 
     /// A file of the layer has no name any more, and nobody uses it.
@@ -54,6 +66,11 @@ impl Stored {
     pub(super) fn disk_depth(&self) -> usize {
         self.store.disk_depth()
     }
+
+    /// Whether files are stored as extents.
+    pub(super) fn has_extents(&self) -> bool {
+        self.has_extents
+    }
 }
 
 impl Volume {
@@ -64,6 +81,9 @@ impl Volume {
     pub(super) fn write_back(&self) -> Result<(), Errno> {
         let (Some(stored), Some(lower)) = (&self.store, &self.lower) else { return Ok(()) };
         let _writing = stored.writing.lock();
+        if stored.is_frozen.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let changed = lower.changed();
         let ended = std::mem::take(&mut *stored.ended.lock());
         if changed.is_empty() && ended.is_empty() {
@@ -91,7 +111,39 @@ impl Volume {
     /// The layer's.
     pub(super) fn unmounted(&self) -> Result<(), Errno> {
         let Some(stored) = &self.store else { return Ok(()) };
+        stored.is_frozen.store(false, Ordering::Release);
         self.write_back().and(stored.store.unmounted())
+    }
+}
+
+impl DiskControl for Volume {
+    fn freeze(&self) -> Result<(), Errno> {
+        self.write_back()?;
+        let stored = self.store.as_ref().ok_or(Errno::EOPNOTSUPP)?;
+        let was_frozen = stored.is_frozen.swap(true, Ordering::AcqRel);
+        if was_frozen { Err(Errno::EBUSY) } else { Ok(()) }
+    }
+
+    fn thaw(&self) -> Result<(), Errno> {
+        let stored = self.store.as_ref().ok_or(Errno::EINVAL)?;
+        let was_frozen = stored.is_frozen.swap(false, Ordering::AcqRel);
+        if was_frozen { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    fn label(&self) -> [u8; LABEL_BYTES] {
+        self.store.as_ref().map(|stored| stored.store.label()).unwrap_or_default()
+    }
+
+    fn set_label(&self, label: [u8; LABEL_BYTES]) -> Result<(), Errno> {
+        self.store.as_ref().ok_or(Errno::ENOTTY)?.store.set_label(label)
+    }
+
+    fn trim(&self, range: TrimRange) -> Result<u64, Errno> {
+        // What is still to be written takes blocks.
+        self.write_back()?;
+        let stored = self.store.as_ref().ok_or(Errno::EOPNOTSUPP)?;
+        let _writing = stored.writing.lock();
+        stored.store.trim(range)
     }
 }
 

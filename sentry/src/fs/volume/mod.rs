@@ -173,6 +173,11 @@ impl FileSystem for VolumeFileSystem {
             block_size_bytes: figures.f_bsize as u64,
             blocks: figures.f_blocks,
             free_blocks: if self.volume.is_privileged { figures.f_bfree } else { figures.f_bavail },
+            reserved_blocks: if self.volume.is_privileged {
+                figures.f_bfree.saturating_sub(figures.f_bavail)
+            } else {
+                0
+            },
             inodes: figures.f_files,
             free_inodes: figures.f_ffree,
         }

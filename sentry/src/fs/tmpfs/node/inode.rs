@@ -298,7 +298,10 @@ impl Inode for Node {
     }
 
     fn file_flags(&self) -> Option<FileFlags> {
-        matches!(self.body, Body::Regular(_) | Body::Directory(_)).then(|| self.current_flags())
+        matches!(self.body, Body::Regular(_) | Body::Directory(_)).then(|| {
+            let stored = if self.volume.has_extents() { FileFlags::EXTENT } else { FileFlags::empty() };
+            self.current_flags() | stored
+        })
     }
 
     fn possible_file_flags(&self) -> FileFlags {

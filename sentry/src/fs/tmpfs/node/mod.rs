@@ -154,6 +154,11 @@ impl Node {
         }))
     }
 
+    /// The file system that it is in.
+    pub(super) fn volume(&self) -> &Volume {
+        &self.volume
+    }
+
     pub(super) fn ino(&self) -> u64 {
         self.ino
     }
