@@ -170,6 +170,18 @@ structures! {
         minlen: u64,
     }
 
+    /// `struct space_resv` (linux/falloc.h).
+    SpaceReservation {
+        l_type: i16,
+        l_whence: i16,
+        padding: [u8; 4],
+        l_start: i64,
+        l_len: i64,
+        l_sysid: i32,
+        l_pid: u32,
+        l_pad: [i32; 4],
+    }
+
     /// `struct fsxattr` (`man 2 ioctl_xfs_fsgetxattr`).
     Fsxattr {
         fsx_xflags: u32,

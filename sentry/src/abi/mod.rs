@@ -28,7 +28,7 @@ pub(crate) use block::{BlkpgArgument, BlkpgPartition, LoopConfig, LoopInfo, Loop
 pub(crate) use file::{
     EpollEvent, FileAttr, FileCloneRange, FileDedupeRange, FileHandleHead, FileOwner, Flock, FsDiskQuota,
     FstrimRange, Fsxattr, IfDqblk, IfDqinfo, InotifyEvent, LinuxDirent, LinuxDirent64, MountAttributes,
-    OpenHow, PollFd, Stat, Statfs, Statx, StatxTimestamp, Ustat, XattrArgs,
+    OpenHow, PollFd, SpaceReservation, Stat, Statfs, Statx, StatxTimestamp, Ustat, XattrArgs,
 };
 pub(crate) use io_uring::{
     IoCqringOffsets, IoSqringOffsets, IoUringCqe, IoUringFilesUpdate, IoUringGeteventsArg, IoUringParams,

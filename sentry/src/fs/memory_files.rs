@@ -27,6 +27,11 @@ impl MemoryFiles {
         Ok(Arc::new(Self { mount }))
     }
 
+    /// Whether `path` is of a file made here.
+    pub fn holds(&self, path: &Path) -> bool {
+        Arc::ptr_eq(&self.mount, &path.mount)
+    }
+
     /// Makes and opens an empty file with the given seals (`F_SEAL_*`); /proc/PID/fd shows `name`.
     ///
     /// # Errors

@@ -160,8 +160,7 @@ fn transfer(
     if !is_allowed {
         return Err(Errno::EBADF);
     }
-    let known = uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC | uapi::RWF_NOWAIT | uapi::RWF_APPEND;
-    if request.aio_rw_flags & !known != 0 {
+    if request.aio_rw_flags & !readwrite::READ_WRITE_FLAGS != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
     let is_vector = matches!(request.aio_lio_opcode, command::PREADV | command::PWRITEV);
@@ -180,8 +179,8 @@ fn transfer(
         let result = match direction {
             Direction::Read => readwrite::vfs_read(task, file, buffers, at, false),
             Direction::Write => {
-                let appends = request.aio_rw_flags & uapi::RWF_APPEND != 0;
-                readwrite::vfs_write(task, file, buffers, at, readwrite::WriteFlags::appending(appends))
+                let flags = readwrite::WriteFlags::of(request.aio_rw_flags)?;
+                readwrite::vfs_write(task, file, buffers, at, flags)
             }
         };
         submission.complete(result_of(result.map(|len| len as i64)));

@@ -8,13 +8,14 @@ use super::arguments::{UserPath, handlers};
 use super::readwrite::{check_size, check_size_limit};
 use super::scope::Scope;
 use crate::Errno;
-use crate::fs::Fd;
+use crate::abi::SpaceReservation;
 use crate::fs::file_capabilities::drop_with_contents;
 use crate::fs::file_flags::{FileFlags, check_without};
 use crate::fs::inotify::WatchMask;
 use crate::fs::landlock::check_truncate;
-use crate::fs::{FileKind, operations};
+use crate::fs::{Fd, FileDescription, FileKind, operations};
 use crate::limits::Resource;
+use crate::platform::VirtualAddress;
 use crate::task::CurrentTask;
 
 pub(super) const HANDLERS: &[(Sysno, Handler)] = handlers![
@@ -70,6 +71,49 @@ fn fallocate(
     len_bytes: i64,
 ) -> Result<(), Errno> {
     let description = task.usable_file(descriptor)?;
+    allocate(task, &description, mode, (offset, len_bytes))
+}
+
+/// The requests of ioctl(2) that do the same, from XFS (`linux/falloc.h`); `None` for others.
+pub(super) fn ioctl(
+    task: &mut CurrentTask,
+    description: &FileDescription,
+    request: u32,
+    place: VirtualAddress,
+) -> Option<Result<usize, Errno>> {
+    let mode = match request {
+        0x4030_5828 | 0x4030_582a => 0,
+        0x4030_5829 | 0x4030_582b => uapi::FALLOC_FL_PUNCH_HOLE,
+        0x4030_5839 => uapi::FALLOC_FL_ZERO_RANGE,
+        _ => return None,
+    };
+    let range = reserved_range(task, description, place);
+    let mode = mode | uapi::FALLOC_FL_KEEP_SIZE;
+    Some(range.and_then(|range| allocate(task, description, mode, range)).map(|()| 0))
+}
+
+/// The range that a `struct space_resv` is about.
+fn reserved_range(
+    task: &CurrentTask,
+    description: &FileDescription,
+    place: VirtualAddress,
+) -> Result<(i64, i64), Errno> {
+    let asked: SpaceReservation = task.memory().read_object(place)?;
+    let base = match u32::try_from(asked.l_whence) {
+        Ok(uapi::SEEK_SET) => 0,
+        Ok(uapi::SEEK_CUR) => description.shown_position(),
+        Ok(uapi::SEEK_END) => description.metadata()?.size_bytes,
+        _ => return Err(Errno::EINVAL),
+    };
+    Ok((asked.l_start.wrapping_add(base.cast_signed()), asked.l_len))
+}
+
+fn allocate(
+    task: &mut CurrentTask,
+    description: &FileDescription,
+    mode: u32,
+    (offset, len_bytes): (i64, i64),
+) -> Result<(), Errno> {
     let (offset, len_bytes) = (check_len(offset)?, check_len(len_bytes)?);
     if len_bytes == 0 {
         return Err(Errno::EINVAL);
@@ -93,7 +137,7 @@ fn fallocate(
     }
     let end = offset.checked_add(len_bytes).filter(|&end| i64::try_from(end).is_ok()).ok_or(Errno::EFBIG)?;
     if mode & uapi::FALLOC_FL_KEEP_SIZE == 0 {
-        check_size_limit(task, &description, end)?;
+        check_size_limit(task, description, end)?;
     }
     description.file().allocate(mode, offset, len_bytes, task)?;
     description.announce(WatchMask::MODIFY);

@@ -93,7 +93,6 @@ fn fcntl(task: &mut CurrentTask, descriptor: Fd, command: u32, argument: u64) ->
         uapi::F_ADD_SEALS => add_seals(&description, unsigned(argument)).map(|()| 0),
         uapi::F_GET_SEALS => tmpfs::seals(description.path().ok_or(Errno::EINVAL)?).map(u32::encode),
         uapi::F_NOTIFY => notify(task, &description, descriptor, unsigned(argument)).map(|()| 0),
-        uapi::F_CREATED_QUERY => Ok(usize::from(description.has_made_file())),
         uapi::F_GETOWNER_UIDS => tell_owner_uids(task, &description, argument).map(|()| 0),
         uapi::F_GET_RW_HINT | uapi::F_SET_RW_HINT => write_hint(task, &description, command, argument),
         uapi::F_SETLEASE => set_lease(task, &description, descriptor, unsigned(argument)).map(|()| 0),
@@ -134,6 +133,7 @@ fn descriptor_command(
             task.descriptors().set_close_on_exec(descriptor, is_close_on_exec).map(|()| 0)
         }
         uapi::F_GETFL => Ok(description.flags().bits().encode()),
+        uapi::F_CREATED_QUERY => Ok(usize::from(description.has_made_file())),
         uapi::F_DUPFD_QUERY => {
             task.file(Fd(int(argument))).map(|other| usize::from(Arc::ptr_eq(description, &other)))
         }
@@ -148,10 +148,16 @@ fn set_status(
     description: &Arc<FileDescription>,
     argument: u64,
 ) -> Result<(), Errno> {
-    let flags = OpenFlags::from_bits_truncate(unsigned(argument));
+    let mut flags = OpenFlags::from_bits_truncate(unsigned(argument));
+    if !description.file().signals_readiness() {
+        flags.set(OpenFlags::ASYNC, description.flags().contains(OpenFlags::ASYNC));
+    }
     description.file().check_status_flags(flags)?;
-    // A pipe has packets by it.
-    let takes_direct = description.file().takes_direct_io() || description.file().pipe_end().is_some();
+    // A pipe has packets by it. What memfd_create(2) has opened was not asked.
+    let memory_files = task.kernel().file_systems().memory_files()?;
+    let is_unasked = description.path().is_some_and(|path| memory_files.holds(path));
+    let takes_direct =
+        description.file().takes_direct_io() && !is_unasked || description.file().pipe_end().is_some();
     if flags.contains(OpenFlags::DIRECT) && !takes_direct {
         return Err(Errno::EINVAL);
     }
@@ -190,6 +196,9 @@ fn notify(
 ) -> Result<(), Errno> {
     if !task.kernel().settings().is_on(KernelNumber::DirNotifyEnable) {
         return Err(Errno::EINVAL);
+    }
+    if wanted & !uapi::DN_MULTISHOT == 0 && !description.path().is_some_and(|path| path.is_directory()) {
+        return Ok(());
     }
     description.notify_of_changes(descriptor, wanted, task.kernel().async_signals())?;
     own_if_unowned(task, description);

@@ -50,10 +50,23 @@ pub(super) fn ioctl(
         requests::FS_IOC_GETFLAGS
         | requests::FS_IOC_SETFLAGS
         | requests::FS_IOC_FSGETXATTR
-        | requests::FS_IOC_FSSETXATTR => serve_flags(task, description, request, place),
+        | requests::FS_IOC_FSSETXATTR => match description.path() {
+            Some(path) => serve_flags(task, path, request, place),
+            None => return refuse_flags(task, request, place).err().map(Err),
+        },
         FS_IOC_GETFSUUID => tell_uuid(task, description, place),
+        _ if description.is_regular() => return super::allocate::ioctl(task, description, request, place),
         _ => return None,
     })
+}
+
+/// What is said of flags that a file without an inode of its own is to get, before the file is asked.
+fn refuse_flags(task: &CurrentTask, request: u32, place: VirtualAddress) -> Result<(), Errno> {
+    match request {
+        requests::FS_IOC_SETFLAGS => task.memory().read_object::<u32>(place).map(drop),
+        requests::FS_IOC_FSSETXATTR => task.memory().read_object::<Fsxattr>(place).map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// The bytes that a file takes.
@@ -79,10 +92,10 @@ fn tell_block_size(
 ) -> Option<Result<usize, Errno>> {
     let block_bytes = match description.path() {
         Some(path) if path.kind() == FileKind::BlockDevice => return None,
-        Some(path) => path.mount.file_system().info().block_size_bytes as u32,
-        None => PAGE_SIZE as u32,
+        Some(path) => path.inode().metadata().map(|metadata| metadata.block_size_bytes),
+        None => Ok(PAGE_SIZE as u32),
     };
-    Some(task.memory().write_object(place, &block_bytes).map(|()| 0))
+    Some(block_bytes.and_then(|bytes| task.memory().write_object(place, &bytes)).map(|()| 0))
 }
 
 /// Where a block of a file is stored: in no file system here at a place that could be told.
@@ -140,20 +153,14 @@ fn deduplicate(task: &CurrentTask, source: &FileDescription, place: VirtualAddre
     }
     match source.metadata()?.kind() {
         FileKind::Directory => Err(Errno::EISDIR),
-        FileKind::Regular => Err(Errno::EOPNOTSUPP),
+        FileKind::Regular if source.is_regular() => Err(Errno::EOPNOTSUPP),
         _ => Err(Errno::EINVAL),
     }
 }
 
 /// The requests about flags.
-fn serve_flags(
-    task: &CurrentTask,
-    description: &Arc<FileDescription>,
-    request: u32,
-    place: VirtualAddress,
-) -> Result<usize, Errno> {
+fn serve_flags(task: &CurrentTask, path: &Path, request: u32, place: VirtualAddress) -> Result<usize, Errno> {
     let memory = task.memory();
-    let path = description.path().ok_or(Errno::ENOTTY)?;
     let flags = || path.inode().file_flags().ok_or(Errno::ENOTTY);
     match request {
         requests::FS_IOC_GETFLAGS => memory.write_object(place, &flags()?.bits())?,

@@ -248,29 +248,29 @@ pub(super) fn transfer(
     let wanted = buffers.remaining();
     let moved = match direction {
         Direction::Read => {
-            let flags = read_write_flags(flags, WRITE_FLAGS | RWF_NOAPPEND)?;
+            let flags = read_write_flags(flags)?;
             check_nowait(&file, flags, false)?;
             vfs_read(task, &file, buffers, at, flags & uapi::RWF_NOWAIT != 0)?
         }
         Direction::Write => {
-            let flags = read_write_flags(flags, WRITE_FLAGS)?;
+            let flags = read_write_flags(flags)?;
             check_nowait(&file, flags, true)?;
-            let (never_waits, appends) = (flags & uapi::RWF_NOWAIT != 0, flags & uapi::RWF_APPEND != 0);
-            vfs_write(task, &file, buffers, at, WriteFlags { never_waits, appends })?
+            let never_waits = flags & uapi::RWF_NOWAIT != 0;
+            vfs_write(task, &file, buffers, at, WriteFlags { never_waits, ..WriteFlags::of(flags)? })?
         }
     };
     Ok((moved, wanted))
 }
 
-/// The `RWF_*` flags that writing knows.
-const WRITE_FLAGS: u32 =
-    uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC | uapi::RWF_NOWAIT | uapi::RWF_APPEND;
-
-/// Of no use to readers, and refused to nobody.
+/// As if the file were not open with O_APPEND (`man 2 pwritev2`).
 const RWF_NOAPPEND: u32 = 0x20;
 
-fn read_write_flags(flags: u32, known: u32) -> Result<u32, Errno> {
-    if flags & !known == 0 { Ok(flags) } else { Err(Errno::EOPNOTSUPP) }
+/// The `RWF_*` flags that are known.
+pub(super) const READ_WRITE_FLAGS: u32 =
+    uapi::RWF_HIPRI | uapi::RWF_DSYNC | uapi::RWF_SYNC | uapi::RWF_NOWAIT | uapi::RWF_APPEND | RWF_NOAPPEND;
+
+fn read_write_flags(flags: u32) -> Result<u32, Errno> {
+    if flags & !READ_WRITE_FLAGS == 0 { Ok(flags) } else { Err(Errno::EOPNOTSUPP) }
 }
 
 /// Fails if `flags` want no wait of a file that cannot do without, or anything of a directory.
@@ -529,12 +529,25 @@ fn read_at_pace(
 pub(super) struct WriteFlags {
     never_waits: bool,
     appends: bool,
+    ignores_append: bool,
 }
 
 impl WriteFlags {
-    /// At the end of the file, if `appends`.
-    pub(super) fn appending(appends: bool) -> Self {
-        Self { appends, ..Self::default() }
+    /// As these `RWF_*` flags say where to write.
+    ///
+    /// # Errors
+    /// EINVAL: they contradict each other.
+    pub(super) fn of(flags: u32) -> Result<Self, Errno> {
+        let (appends, ignores_append) = (flags & uapi::RWF_APPEND != 0, flags & RWF_NOAPPEND != 0);
+        match appends && ignores_append {
+            true => Err(Errno::EINVAL),
+            false => Ok(Self { appends, ignores_append, ..Self::default() }),
+        }
+    }
+
+    /// Whether what is written to `file` goes to its end.
+    fn appends_to(self, file: &FileDescription) -> bool {
+        self.appends || file.flags().contains(OpenFlags::APPEND) && !self.ignores_append
     }
 }
 
@@ -609,7 +622,7 @@ fn positioned_write(
     check_end(place.offset()?, buffers.remaining())?;
     file.file().prepare_io(task, true)?;
     let is_sequence = file.file().is_sequence();
-    let appends = !is_sequence && (flags.appends || file.flags().contains(OpenFlags::APPEND));
+    let appends = !is_sequence && flags.appends_to(file);
     let mut buffer = task.take_buffer(buffers.remaining().min(PORTION_LEN));
     let memory = task.memory().clone();
     let (mut done, mut end) = (0, place.offset()?);

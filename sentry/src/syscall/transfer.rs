@@ -230,6 +230,8 @@ fn copy_file_range(
         return Err(Errno::EOVERFLOW);
     }
     let is_same_file = is_same_inode(&source.file, &target.file)?;
+    // Only what there is can overlap.
+    let len_bytes = len_bytes.min(source.file.metadata()?.size_bytes.saturating_sub(start));
     let (end, target_end) = (start.saturating_add(len_bytes), target_start.saturating_add(len_bytes));
     if is_same_file && start < target_end && target_start < end {
         return Err(Errno::EINVAL);
