@@ -214,25 +214,17 @@ impl LowerFile for HostNode {
         let Ok((file, _)) = self.tree.open(&self.path, OFlags::RDONLY, self.device) else {
             return Vec::new();
         };
-        let mut names = vec![0; MAX_XATTR_LEN];
-        count_call(HostCall::Attribute);
-        let Ok(len) = flistxattr(&file, &mut names[..]) else { return Vec::new() };
-        names.truncate(len);
+        let names = read_attribute(|bytes| flistxattr(&file, bytes)).unwrap_or_default();
         // In a user namespace the host tells of users in lists by numbers that mean nobody here.
         let has_lists = self.tree.owners == HostOwners::Told;
         let is_kept = |name: &&[u8]| {
             let is_list = AclKind::of_attribute(name).is_some();
             name.starts_with(b"user.") || *name == b"security.capability" || is_list && has_lists
         };
-        let mut value = vec![0; MAX_XATTR_LEN];
         names
             .split(|&byte| byte == 0)
             .filter(is_kept)
-            .filter_map(|name| {
-                count_call(HostCall::Attribute);
-                let len = fgetxattr(&file, name, &mut value[..]).ok()?;
-                Some((name.to_vec(), value.get(..len)?.to_vec()))
-            })
+            .filter_map(|name| Some((name.to_vec(), read_attribute(|bytes| fgetxattr(&file, name, bytes))?)))
             .collect()
     }
 }
@@ -248,6 +240,19 @@ fn kind_of(file_type: FileType) -> Option<FileKind> {
         FileType::BlockDevice => FileKind::BlockDevice,
         FileType::Unknown => return None,
     })
+}
+
+/// What `read` finds, which tells how long that is if there is no room for it: mostly there is nothing.
+fn read_attribute(read: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> Option<Vec<u8>> {
+    count_call(HostCall::Attribute);
+    if read(&mut []).ok()? == 0 {
+        return Some(Vec::new());
+    }
+    let mut bytes = vec![0; MAX_XATTR_LEN];
+    let len = read(&mut bytes).ok()?;
+    bytes.truncate(len);
+    bytes.shrink_to_fit();
+    Some(bytes)
 }
 
 #[cfg(test)]
