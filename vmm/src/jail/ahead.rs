@@ -122,17 +122,21 @@ impl Made {
         };
         let empty: Vec<Entered> = self.empty.into_iter().map(enter).collect();
         let (mounts, root) = match self.mounts {
-            Ok((namespace, root)) => (enter_mounts(&namespace), root.and_then(|root| root.enter())),
+            Ok((namespace, root)) => {
+                // Nobody may share its directories with who enters another's mounts (`man 2 setns`), or gets another root.
+                let parted = unshare(UnshareFlags::FS);
+                (
+                    parted.and_then(|()| enter_mounts(&namespace)),
+                    parted.and(root).and_then(|root| root.enter()),
+                )
+            }
             Err(error) => (Err(error), Err(error)),
         };
         [vec![("mount", mounts)], empty, vec![("empty root", root)]].concat()
     }
 }
 
-/// Enters mounts, and the directory that is their root.
 fn enter_mounts(namespace: &OwnedFd) -> Result<(), Errno> {
-    // Nobody may share the working directory with who enters another's mounts (`man 2 setns`).
-    unshare(UnshareFlags::FS)?;
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
 }
 
