@@ -300,7 +300,76 @@ static void socket_level(void) {
   OK(close(unix_one));
 }
 
+// The error of a port where nobody is comes with the time to live that it has, if that is wanted.
+static void errors_arrivals(void) {
+  int one = make("127.0.0.1"), nobody = make("127.0.0.1");
+  struct address where = own_name(nobody);
+  OK(close(nobody));
+  OK(set_option(one, SOL_IP, IP_RECVERR, 1));
+  OK(set_option(one, SOL_IP, IP_RECVTTL, 1));
+  OK(set_option(one, SOL_IP, IP_RECVTOS, 1));
+  OK(sendto(one, "x", 1, 0, &where.any, where.length));
+  await_events(one, POLLERR);
+  struct message *got = receive(one, MSG_ERRQUEUE);
+  int *ttl = control_of(got, SOL_IP, IP_TTL);
+  unsigned char *tos = control_of(got, SOL_IP, IP_TOS);
+  CHECK(control_of(got, SOL_IP, IP_RECVERR) != NULL);
+  CHECK(ttl != NULL && *ttl == 64);
+  CHECK(tos != NULL && *tos == 0xc0);
+  OK(close(one));
+}
+
+// The sends of MSG_ZEROCOPY that are done, told as one: they were copied.
+static void expect_copies(int socket, int is_v6, unsigned first, unsigned last) {
+  CHECK_EQ(await_events(socket, 0), POLLERR);
+  struct message *got = receive(socket, MSG_ERRQUEUE);
+  CHECK_EQ(got->length, 0);
+  CHECK_EQ(got->flags, MSG_ERRQUEUE);
+  struct sock_extended_err *told = control_of(got, is_v6 ? SOL_IPV6 : SOL_IP, is_v6 ? IPV6_RECVERR : IP_RECVERR);
+  CHECK(told != NULL);
+  CHECK_EQ(told->ee_errno, 0);
+  CHECK_EQ(told->ee_origin, SO_EE_ORIGIN_ZEROCOPY);
+  CHECK_EQ(told->ee_code, SO_EE_CODE_ZEROCOPY_COPIED);
+  CHECK_EQ(told->ee_info, first);
+  CHECK_EQ(told->ee_data, last);
+  CHECK_EQ(receive(socket, MSG_ERRQUEUE)->length, -1);
+  CHECK_EQ(errno, EAGAIN);
+  CHECK_EQ(option_of(socket, SOL_SOCKET, SO_ERROR), 0);
+}
+
+static void zero_copies(const char *where) {
+  int ends[2], is_v6 = strchr(where, ':') != NULL, receiver = make(where), sender = make(where);
+  char bytes[64];
+  make_connection(where, ends);
+  // Without the option nobody is told.
+  OK(send(ends[0], "x", 1, MSG_ZEROCOPY));
+  CHECK_EQ(recv(ends[1], bytes, sizeof bytes, 0), 1);
+  CHECK_EQ(receive(ends[0], MSG_ERRQUEUE)->length, -1);
+  OK(set_option(ends[0], SOL_SOCKET, SO_ZEROCOPY, 1));
+  for (int i = 0; i < 3; i++) OK(send(ends[0], "hello", 5, MSG_ZEROCOPY));
+  CHECK_EQ(send(ends[0], "", 0, MSG_ZEROCOPY), 0);
+  CHECK_EQ(recv(ends[1], bytes, 15, MSG_WAITALL), 15);
+  expect_copies(ends[0], is_v6, 0, 2);
+  OK(send(ends[0], "z", 1, MSG_ZEROCOPY));
+  CHECK_EQ(recv(ends[1], bytes, sizeof bytes, 0), 1);
+  expect_copies(ends[0], is_v6, 3, 3);
+  OK(set_option(sender, SOL_SOCKET, SO_ZEROCOPY, 1));
+  OK(connect_to(sender, own_name(receiver)));
+  OK(send(sender, "a", 1, MSG_ZEROCOPY));
+  OK(send(sender, "", 0, MSG_ZEROCOPY));
+  CHECK_EQ(recv(receiver, bytes, sizeof bytes, 0), 1);
+  CHECK_EQ(recv(receiver, bytes, sizeof bytes, 0), 0);
+  expect_copies(sender, is_v6, 0, 1);
+  OK(close(ends[0]));
+  OK(close(ends[1]));
+  OK(close(receiver));
+  OK(close(sender));
+}
+
 int main(void) {
+  errors_arrivals();
+  zero_copies("127.0.0.1");
+  zero_copies("::1");
   told_of_v4();
   told_of_v6();
   errors("127.0.0.1");

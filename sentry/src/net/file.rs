@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Outgoing, PeerCredentials, Receiving, Socket, SocketCaller, ioctl};
 use crate::Errno;
 use crate::fs::{AttributeChanges, Caller, Collector, File, FileDescription, Metadata, OpenFlags};
+use crate::memory::PageCache;
 use crate::wait::{Events, WaitQueue};
 
 /// What a descriptor of a socket refers to: the one owner of the socket. Once it is closed, the socket is.
@@ -57,6 +58,9 @@ impl File for SocketFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], _offset: u64) -> Result<usize, Errno> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         let received = self.0.receive(buffer.len(), Receiving::default(), &mut fill(buffer))?;
         Ok(received.len_bytes)
     }
@@ -87,6 +91,10 @@ impl File for SocketFile {
             Err(Errno::ENOTTY) => ioctl::serve(&*self.0, (request, argument), caller),
             result => result,
         }
+    }
+
+    fn page_cache(&self) -> Result<Arc<PageCache>, Errno> {
+        self.0.page_cache()
     }
 
     fn collector(&self) -> Option<Arc<dyn Collector>> {

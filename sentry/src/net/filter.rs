@@ -15,6 +15,8 @@ const PACKET_TYPE: u32 = 4;
 const INTERFACE_INDEX: u32 = 8;
 const MARK: u32 = 20;
 const CPU: u32 = 36;
+const VLAN_TAG: u32 = 44;
+const VLAN_TAG_PRESENT: u32 = 48;
 
 /// Protocols of packets (`linux/if_ether.h`).
 pub(super) const ETH_P_IP: u16 = 0x0800;
@@ -35,6 +37,8 @@ pub(super) struct FilteredPacket<'a> {
     pub(super) protocol: u16,
     /// The index of the link that it has come through.
     pub(super) device: u32,
+    /// Whom it is for (`PACKET_*`).
+    pub(super) kind: u32,
 }
 
 impl PacketFilter {
@@ -82,8 +86,9 @@ impl FilteredPacket<'_> {
         if part.offset >= ANCILLARY_OFFSET {
             return match part.offset - ANCILLARY_OFFSET {
                 PROTOCOL => Some(self.protocol.into()),
-                // A packet for this host; no mark; one CPU.
-                PACKET_TYPE | MARK | CPU => Some(0),
+                PACKET_TYPE => Some(self.kind),
+                // No mark, one CPU, no virtual network.
+                MARK | CPU | VLAN_TAG | VLAN_TAG_PRESENT => Some(0),
                 INTERFACE_INDEX => Some(self.device),
                 _ => None,
             };

@@ -19,6 +19,7 @@ use crate::fs::{Caller, Collector, FileKind, TaskFs, Viewer};
 use crate::heap::HeapCharge;
 use crate::ipc::CookieReceiver;
 use crate::landlock::Domain;
+use crate::memory::PageCache;
 use crate::time::{MonotonicTime, Timekeeper};
 use crate::wait::{Events, WaitQueue};
 
@@ -177,6 +178,7 @@ impl SocketCommon {
             (uapi::AF_UNIX, SocketKind::Stream) => "UNIX-STREAM",
             (uapi::AF_UNIX, _) => "UNIX",
             (uapi::AF_NETLINK, _) => "NETLINK",
+            (uapi::AF_PACKET, _) => "PACKET",
             (uapi::AF_INET6, SocketKind::Stream) => "TCPv6",
             (uapi::AF_INET6, SocketKind::Raw) => "RAWv6",
             (uapi::AF_INET6, _) if self.protocol == uapi::IPPROTO_ICMPV6 => "PINGv6",
@@ -451,6 +453,14 @@ pub trait Socket: Any + Send + Sync {
         Err(Errno::ENOPROTOOPT)
     }
 
+    /// The value of an option whose question is in the room for its answer (PACKET_HDRLEN).
+    ///
+    /// # Errors
+    /// ENOPROTOOPT, EINVAL.
+    fn asked_option(&self, _asked: &[u8]) -> Result<Vec<u8>, Errno> {
+        Err(Errno::ENOPROTOOPT)
+    }
+
     /// Whether it has an option of SOL_SOCKET that only some families have: SO_REUSEPORT, SO_ZEROCOPY, SO_TXREHASH.
     fn has_option(&self, _option: u32) -> bool {
         false
@@ -458,6 +468,9 @@ pub trait Socket: Any + Send + Sync {
 
     /// Its options of SOL_SOCKET have changed.
     fn options_changed(&self, _options: &SocketOptions) {}
+
+    /// A send is done that was asked to go without a copy (MSG_ZEROCOPY), by a socket that tells of that (SO_ZEROCOPY).
+    fn note_zero_copy(&self) {}
 
     /// SO_ERROR: the pending error, which is then no more.
     fn take_error(&self) -> Option<Errno> {
@@ -472,6 +485,19 @@ pub trait Socket: Any + Send + Sync {
     /// SO_PEERCRED; `None` for nobody.
     fn peer_credentials(&self) -> Option<PeerCredentials> {
         None
+    }
+
+    /// Whether what it sends can be numbered (SOF_TIMESTAMPING_OPT_ID).
+    ///
+    /// # Errors
+    /// EINVAL for one of a connection that has none.
+    fn check_stamp_ids(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// The largest SO_RCVLOWAT of a socket with these options, in bytes.
+    fn max_low_water(&self, _options: &SocketOptions) -> u32 {
+        u32::MAX
     }
 
     /// SO_PEEK_OFF: where the next peek begins; `None` at what was not read yet.
@@ -497,6 +523,14 @@ pub trait Socket: Any + Send + Sync {
 
     /// What announces a change of that.
     fn wait_queue(&self) -> &WaitQueue;
+
+    /// The pages behind a mapping of it (PACKET_RX_RING).
+    ///
+    /// # Errors
+    /// ENODEV if it cannot be mapped, EINVAL.
+    fn page_cache(&self) -> Result<Arc<PageCache>, Errno> {
+        Err(Errno::ENODEV)
+    }
 
     /// What announces room to those who connect or send here.
     fn room(&self) -> Option<&WaitQueue> {

@@ -9,7 +9,13 @@ fn statement(code: u32, k: u32) -> SockFilter {
 fn passed_bytes(source: &[SockFilter]) -> usize {
     let program = Program::new(source, Subject::Packet).unwrap();
     let filter = PacketFilter { program, source: source.to_vec() };
-    filter.passed_bytes(&FilteredPacket { header: &[1, 2, 3], payload: &[4, 5], protocol: 0x800, device: 7 })
+    filter.passed_bytes(&FilteredPacket {
+        header: &[1, 2, 3],
+        payload: &[4, 5],
+        protocol: 0x800,
+        device: 7,
+        kind: 0,
+    })
 }
 
 #[test]

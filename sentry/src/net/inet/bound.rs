@@ -7,6 +7,7 @@ use std::sync::Arc;
 use linux_raw_sys::net as uapi;
 use netlink_packet_route::route::RouteType;
 use parking_lot::Mutex;
+use zerocopy::FromBytes;
 
 use super::address::{self, Version, unmapped};
 use super::control::SendControl;
@@ -14,14 +15,19 @@ use super::ip::{self, IpOptions};
 use super::ipv6::{self, Ipv6Options};
 use super::multicast::{self, Interface, Memberships};
 use super::ports::Claim;
-use super::{InetSockets, RAW};
+use super::zero_copy::ZeroCopies;
+use super::{InetSockets, RAW, TCP, UDP, UDP_LITE};
 use crate::Errno;
+use crate::abi::In6Pktinfo;
 use crate::cred::{Capabilities, KernelUid};
 use crate::fs::Caller;
 use crate::net::level::int;
 use crate::net::route::{RouteQuery, RouteResult};
 use crate::net::{NetworkNamespace, SocketAddress, SocketCommon, SocketKind};
 use crate::network_settings::NetworkSettings;
+
+/// Options that came with what was received last, of before there were control messages.
+const IPV6_2292PKTOPTIONS: u32 = 6;
 
 /// The part that all internet sockets have.
 pub(super) struct InetSocket {
@@ -33,6 +39,7 @@ pub(super) struct InetSocket {
     ipv6: Mutex<Ipv6Options>,
     /// The multicast groups that it has joined.
     pub(super) memberships: Mutex<Memberships>,
+    pub(super) zero_copies: ZeroCopies,
 }
 
 impl InetSocket {
@@ -52,9 +59,10 @@ impl InetSocket {
             version,
             network: network.clone(),
             uid: credentials.fs_uid,
-            ip: Mutex::new(IpOptions::new(settings, kind)),
-            ipv6: Mutex::new(Ipv6Options::new(settings)),
+            ip: Mutex::new(IpOptions::new(settings, kind, (version, protocol))),
+            ipv6: Mutex::new(Ipv6Options::new(settings, protocol)),
             memberships: Mutex::default(),
+            zero_copies: ZeroCopies::default(),
         }
     }
 
@@ -78,6 +86,7 @@ impl InetSocket {
             ip: Mutex::new(self.ip.lock().clone()),
             ipv6: Mutex::new(self.ipv6.lock().clone()),
             memberships: Mutex::default(),
+            zero_copies: ZeroCopies::default(),
         }
     }
 
@@ -138,6 +147,16 @@ impl InetSocket {
         Ok(address)
     }
 
+    /// The same for a raw socket of IPv4, which looks at no family and at no port.
+    ///
+    /// # Errors
+    /// EINVAL, EADDRNOTAVAIL.
+    pub(super) fn check_raw_bind(&self, given: &SocketAddress) -> Result<SocketAddr, Errno> {
+        let address = address::decode_v4(given)?;
+        self.check_own(address)?;
+        Ok(address)
+    }
+
     fn decode_bind(&self, given: &SocketAddress) -> Result<SocketAddr, Errno> {
         let is_unspecific = given.is_unspecified() && self.version == Version::V4;
         if !is_unspecific {
@@ -160,18 +179,27 @@ impl InetSocket {
         if ip.is_unspecified() || may_be_foreign {
             return Ok(());
         }
-        if let SocketAddr::V6(v6) = address
-            && is_link_local(v6.ip())
-            && v6.scope_id() == 0
-            && self.common.options().bound_device.is_none()
-        {
+        if ip.is_ipv6() && ip.is_multicast() && self.common.kind() == SocketKind::Stream {
             return Err(Errno::EINVAL);
         }
+        self.check_scope(address)?;
         match self.network.configuration().address_kind(ip) {
             RouteType::Local | RouteType::Multicast | RouteType::Anycast => Ok(()),
             RouteType::Broadcast if ip.is_ipv4() => Ok(()),
             _ => Err(Errno::EADDRNOTAVAIL),
         }
+    }
+
+    /// Fails for an address that is of one link alone, if nothing says of which.
+    ///
+    /// # Errors
+    /// EINVAL.
+    pub(super) fn check_scope(&self, address: SocketAddr) -> Result<(), Errno> {
+        let SocketAddr::V6(v6) = address else { return Ok(()) };
+        let has_device = v6.scope_id() != 0 || self.common.options().bound_device.is_some();
+        let is_chosen = || v6.ip().is_multicast() && self.ipv6.lock().multicast_device.is_some();
+        let is_of_one = is_link_local(v6.ip());
+        if is_of_one && !has_device && !is_chosen() { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
     /// Where a connect or a send to `given` goes, whose own address is `bound` if it has one.
@@ -201,6 +229,21 @@ impl InetSocket {
         }
     }
 
+    /// The destination that a datagram names; `None` for the peer.
+    ///
+    /// # Errors
+    /// EINVAL, EAFNOSUPPORT, ENETUNREACH.
+    pub(super) fn check_named(&self, given: &SocketAddress) -> Result<Option<SocketAddress>, Errno> {
+        let is_v6_only = self.is_v6_only();
+        match (self.version, given.family()) {
+            (Version::V6, Some(uapi::AF_UNSPEC)) => return Ok(None),
+            (Version::V6, Some(uapi::AF_INET)) if is_v6_only => return Err(Errno::ENETUNREACH),
+            (Version::V6, Some(uapi::AF_INET | uapi::AF_INET6)) | (Version::V4, _) => {}
+            _ => return Err(Errno::EINVAL),
+        }
+        self.decode_datagram_destination(given).map(|_| Some(*given))
+    }
+
     /// Whether it is a raw socket.
     pub(super) fn is_raw(&self) -> bool {
         self.common.kind() == SocketKind::Raw
@@ -222,7 +265,10 @@ impl InetSocket {
 
     /// Whether it writes the header of what it sends.
     pub(super) fn writes_header(&self) -> bool {
-        self.common.protocol() == RAW || self.ip.lock().writes_header
+        match self.version {
+            Version::V4 => self.ip.lock().writes_header,
+            Version::V6 => self.ipv6.lock().writes_header,
+        }
     }
 
     /// Whether what is longer than the MTU of its way to `destination` is an error.
@@ -275,7 +321,10 @@ impl InetSocket {
             }
             IpAddr::V6(destination) => {
                 let ipv6 = self.ipv6.lock();
-                (if destination.is_multicast() { ipv6.multicast_device } else { ipv6.unicast_device }, None)
+                let (device, source) = ipv6.sticky_info;
+                let by_kind =
+                    if destination.is_multicast() { ipv6.multicast_device } else { ipv6.unicast_device };
+                (device.or(by_kind), source)
             }
         }
     }
@@ -329,15 +378,23 @@ impl InetSocket {
         if source.is_some_and(|source| source.is_ipv4() != destination.is_ipv4()) {
             return Err(Errno::ENETUNREACH);
         }
+        let device = options.bound_device.or(asked.device).or(scope).or(chosen_device);
         let query = RouteQuery {
             source,
-            device: options.bound_device.or(asked.device).or(scope).or(chosen_device),
+            device: device.or_else(|| self.device_of_source(destination.ip(), source)),
             tos: asked.tos.unwrap_or(self.ip.lock().tos),
             mark: asked.mark.unwrap_or(options.mark),
             ..RouteQuery::to(destination.ip())
         };
         let route = self.network.configuration().route(&query)?;
         if route.is_up { Ok(route) } else { Err(Errno::ENETUNREACH) }
+    }
+
+    /// What goes to a group of IPv4 or to everybody leaves by the link that has the own address, if that is settled.
+    fn device_of_source(&self, destination: IpAddr, source: Option<IpAddr>) -> Option<u32> {
+        let IpAddr::V4(destination) = destination else { return None };
+        let is_for_many = destination.is_multicast() || destination.is_broadcast();
+        source.filter(|_| is_for_many).and_then(|source| self.device_with(source))
     }
 
     /// How it is told of `address`.
@@ -383,30 +440,91 @@ impl InetSocket {
     }
 
     /// The value of an option of a level that all internet sockets have.
-    pub(super) fn option(&self, level: u32, option: u32, room_bytes: usize) -> Result<Vec<u8>, Errno> {
+    /// `port` is its own, or what a raw socket has for one.
+    pub(super) fn option(
+        &self,
+        level: u32,
+        option: u32,
+        port: u16,
+        room_bytes: usize,
+    ) -> Result<Vec<u8>, Errno> {
+        let is_stream = self.common.kind() == SocketKind::Stream;
         match level {
-            uapi::SOL_IP => self.ip.lock().get(option, self.common.protocol(), room_bytes),
+            uapi::SOL_IP => self.ip.lock().get(option, port, room_bytes),
+            // What was received with the connection: nothing.
+            uapi::SOL_IPV6 if self.version == Version::V6 && option == IPV6_2292PKTOPTIONS && is_stream => {
+                Ok(Vec::new())
+            }
             uapi::SOL_IPV6 if self.version == Version::V6 => self.ipv6.lock().get(option),
             uapi::SOL_IPV6 => Err(Errno::EOPNOTSUPP),
             _ => Err(Errno::ENOPROTOOPT),
         }
     }
 
-    /// The MTU of the way to the peer (IP_MTU, IPV6_MTU), if `level` and `option` ask for that.
-    pub(super) fn mtu_option(
+    /// What is known of the peer (IP_MTU, IPV6_MTU, IPV6_PATHMTU, IPV6_ADDRFORM), if `level` and `option` ask for that.
+    pub(super) fn peer_option(
         &self,
         (level, option): (u32, u32),
         remote: Option<SocketAddr>,
+        room_bytes: usize,
     ) -> Option<Result<Vec<u8>, Errno>> {
+        let has_form = matches!(self.common.protocol(), TCP | UDP | UDP_LITE);
+        match (level, option) {
+            (uapi::SOL_IP, uapi::IP_MTU) => {}
+            (uapi::SOL_IPV6, uapi::IPV6_MTU) if self.is_ipv6() => {}
+            (uapi::SOL_IPV6, uapi::IPV6_PATHMTU) if self.is_ipv6() => {
+                return Some(self.path_mtu(remote, room_bytes));
+            }
+            (uapi::SOL_IPV6, uapi::IPV6_ADDRFORM) if self.is_ipv6() && has_form => {
+                let family = self.version.family().to_ne_bytes().to_vec();
+                return Some(remote.map(|_| family).ok_or(Errno::ENOTCONN));
+            }
+            _ => return None,
+        }
+        Some(self.mtu(remote).map(|mtu| mtu.to_ne_bytes().to_vec()))
+    }
+
+    /// The MTU of the way to the peer.
+    fn mtu(&self, remote: Option<SocketAddr>) -> Result<u32, Errno> {
         /// No packet of IPv4 is longer (`IP_MAX_MTU`).
         const MAX_V4_MTU: u32 = 0xffff;
-        let is_asked = matches!((level, option), (uapi::SOL_IP, uapi::IP_MTU))
-            || matches!((level, option), (uapi::SOL_IPV6, uapi::IPV6_MTU) if self.is_ipv6());
-        is_asked.then(|| {
-            let route = self.route(remote.ok_or(Errno::ENOTCONN)?, None).map_err(|_| Errno::ENOTCONN)?;
-            let most = if route.destination.is_ipv4() { MAX_V4_MTU } else { u32::MAX };
-            Ok(route.mtu.min(most).to_ne_bytes().to_vec())
-        })
+        let route = self.route(remote.ok_or(Errno::ENOTCONN)?, None).map_err(|_| Errno::ENOTCONN)?;
+        let most = if route.destination.is_ipv4() { MAX_V4_MTU } else { u32::MAX };
+        Ok(route.mtu.min(most))
+    }
+
+    /// `struct ip6_mtuinfo`: an address, which is none, and the MTU.
+    fn path_mtu(&self, remote: Option<SocketAddr>, room_bytes: usize) -> Result<Vec<u8>, Errno> {
+        const ADDRESS_BYTES: usize = 28;
+        if room_bytes < ADDRESS_BYTES + size_of::<u32>() {
+            return Err(Errno::EINVAL);
+        }
+        let mut told = vec![0; ADDRESS_BYTES];
+        told.extend_from_slice(&self.mtu(remote)?.to_ne_bytes());
+        Ok(told)
+    }
+
+    /// IPV6_CHECKSUM or IPV6_HDRINCL of a raw socket.
+    pub(super) fn set_raw_option(&self, option: u32, number: i32) -> Result<(), Errno> {
+        let mut ipv6 = self.ipv6.lock();
+        match option {
+            uapi::IPV6_HDRINCL => ipv6.writes_header = number != 0,
+            _ if number > 0 && number % 2 != 0 => return Err(Errno::EINVAL),
+            _ => ipv6.checksum_offset = usize::try_from(number).ok(),
+        }
+        Ok(())
+    }
+
+    /// Where a raw socket of IPv6 has the checksum that is written for it, if it has one.
+    pub(super) fn checksum_offset(&self) -> Option<usize> {
+        self.ipv6.lock().checksum_offset.filter(|_| self.is_ipv6() && self.is_raw())
+    }
+
+    /// It is bound: one of IPv6 with an address has nothing to do with IPv4 any more.
+    pub(super) fn note_bound(&self, address: SocketAddr) {
+        if address.is_ipv6() && !address.ip().is_unspecified() {
+            self.ipv6.lock().is_v6_only = true;
+        }
     }
 
     /// Sets an option of a level that all internet sockets have; `is_bound` if it has a port.
@@ -425,18 +543,20 @@ impl InetSocket {
         if let Some(result) = self.set_multicast(level, option, value) {
             return result;
         }
-        let administers = || {
-            let credentials = caller.credentials();
-            [Capabilities::NET_ADMIN, Capabilities::NET_RAW]
-                .into_iter()
-                .any(|any| credentials.has_over_namespace(&*self.network, any))
-        };
+        let has = |capability| caller.credentials().has_over_namespace(&*self.network, capability);
+        let administers = || [Capabilities::NET_ADMIN, Capabilities::NET_RAW].into_iter().any(has);
         match (level, option) {
             (uapi::SOL_IP, uapi::IP_MULTICAST_IF) => self.set_multicast_interface(value),
             (uapi::SOL_IP, uapi::IP_UNICAST_IF) => {
                 let device = self.device_in_network_order(value)?;
                 self.ip.lock().unicast_device = device;
                 Ok(())
+            }
+            (uapi::SOL_IPV6, uapi::IPV6_PKTINFO) => self.set_sticky_info(value),
+            (uapi::SOL_IPV6, uapi::IPV6_HOPOPTS | uapi::IPV6_DSTOPTS | uapi::IPV6_RTHDRDSTOPTS)
+                if !has(Capabilities::NET_RAW) =>
+            {
+                Err(Errno::EPERM)
             }
             (uapi::SOL_IPV6, uapi::IPV6_MULTICAST_IF) => self.set_multicast_interface_v6(value),
             (uapi::SOL_IPV6, uapi::IPV6_UNICAST_IF) => {
@@ -450,10 +570,7 @@ impl InetSocket {
                 self.ip.lock().set(option, value, administers)?;
                 if option == uapi::IP_TOS { self.set_priority() } else { Ok(()) }
             }
-            _ => {
-                let is_stream = self.common.kind() == SocketKind::Stream;
-                self.ipv6.lock().set(option, value, (is_bound, is_stream), administers)
-            }
+            _ => self.ipv6.lock().set(option, value, is_bound, administers),
         }
     }
 
@@ -498,6 +615,16 @@ impl InetSocket {
         Ok(())
     }
 
+    /// IPV6_PKTINFO: the own address and the link of what is sent from now on.
+    fn set_sticky_info(&self, value: &[u8]) -> Result<(), Errno> {
+        let (info, _) = In6Pktinfo::read_from_prefix(value).map_err(|_| Errno::EINVAL)?;
+        let device = Some(info.ipi6_ifindex).filter(|index| *index != 0);
+        self.check_device(device)?;
+        let source = Some(Ipv6Addr::from(info.ipi6_addr)).filter(|source| !source.is_unspecified());
+        self.ipv6.lock().sticky_info = (device, source.map(IpAddr::V6));
+        Ok(())
+    }
+
     /// IPV6_MULTICAST_IF.
     fn set_multicast_interface_v6(&self, value: &[u8]) -> Result<(), Errno> {
         if self.common.kind() == SocketKind::Stream {
@@ -539,7 +666,8 @@ impl InetSocket {
     }
 }
 
-/// Whether an address is of one link alone (fe80::/10).
+/// Whether an address is of one link alone (fe80::/10), or of a group of a link or of a host (RFC 4291).
 fn is_link_local(address: &Ipv6Addr) -> bool {
-    address.segments()[0] & 0xffc0 == 0xfe80
+    let [first, ..] = address.segments();
+    first & 0xffc0 == 0xfe80 || matches!(first & 0xff0f, 0xff01 | 0xff02)
 }

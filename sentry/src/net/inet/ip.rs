@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use linux_raw_sys::net as uapi;
 
 use super::RAW;
+use super::address::Version;
 use crate::Errno;
 use crate::net::SocketKind;
 use crate::network_settings::NetworkSettings;
@@ -88,7 +89,11 @@ fn within(number: i32, least: u8) -> Result<Option<u8>, Errno> {
 }
 
 impl IpOptions {
-    pub(super) fn new(settings: &NetworkSettings, kind: SocketKind) -> Self {
+    pub(super) fn new(
+        settings: &NetworkSettings,
+        kind: SocketKind,
+        (version, protocol): (Version, u32),
+    ) -> Self {
         let mut options = Self {
             kind,
             tos: 0,
@@ -102,11 +107,13 @@ impl IpOptions {
             minimal_ttl: 0,
             local_ports: 0,
             header_options: Vec::new(),
-            writes_header: false,
+            writes_header: protocol == RAW,
             switches: 0,
         };
-        for option in [uapi::IP_MULTICAST_LOOP, uapi::IP_MULTICAST_ALL] {
-            options.switches |= 1 << option;
+        options.switches |= 1 << uapi::IP_MULTICAST_LOOP;
+        // One of IPv6 hears only those groups of IPv4 that it has joined.
+        if version == Version::V4 {
+            options.switches |= 1 << uapi::IP_MULTICAST_ALL;
         }
         options
     }
@@ -134,8 +141,8 @@ impl IpOptions {
         [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])]
     }
 
-    /// The value of `option`: one byte, if there is no room for more and it fits.
-    pub(super) fn get(&self, option: u32, protocol: u32, room_bytes: usize) -> Result<Vec<u8>, Errno> {
+    /// The value of `option` of a socket with this port: one byte, if there is no room for more and it fits.
+    pub(super) fn get(&self, option: u32, port: u16, room_bytes: usize) -> Result<Vec<u8>, Errno> {
         let number = match option {
             uapi::IP_TOS => self.tos.into(),
             uapi::IP_TTL => self.ttl.unwrap_or(self.default_ttl).into(),
@@ -147,11 +154,10 @@ impl IpOptions {
             uapi::IP_MTU_DISCOVER => self.mtu_discovery,
             uapi::IP_MINTTL => self.minimal_ttl.into(),
             uapi::IP_LOCAL_PORT_RANGE => self.local_ports.cast_signed(),
-            uapi::IP_PROTOCOL => protocol.cast_signed(),
+            // Only for a raw socket is that its protocol.
+            uapi::IP_PROTOCOL => port.into(),
             uapi::IP_OPTIONS => return Ok(self.header_options.clone()),
-            uapi::IP_HDRINCL if self.kind == SocketKind::Raw => {
-                (self.writes_header || protocol == RAW).into()
-            }
+            uapi::IP_HDRINCL if self.kind == SocketKind::Raw => self.writes_header.into(),
             uapi::IP_NODEFRAG | uapi::IP_HDRINCL if self.kind != SocketKind::Raw => 0,
             uapi::IP_ROUTER_ALERT => (self.switches >> uapi::IP_ROUTER_ALERT & 1 == 1).into(),
             uapi::IP_PKTOPTIONS if self.kind == SocketKind::Stream => return Ok(Vec::new()),
@@ -270,7 +276,10 @@ fn checked_options(value: &[u8]) -> Result<Vec<u8>, Errno> {
     let mut place = 0;
     while let Some(kind) = options.get(place).copied() {
         place += match (kind, options.get(place + 1)) {
-            (END, _) => break,
+            (END, _) => {
+                options.iter_mut().skip(place).for_each(|byte| *byte = END);
+                break;
+            }
             (NOTHING, _) => 1,
             (_, Some(len)) if *len >= 2 && place + usize::from(*len) <= options.len() => usize::from(*len),
             _ => return Err(Errno::EINVAL),

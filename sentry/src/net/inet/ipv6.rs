@@ -1,13 +1,17 @@
 //! Options of IPv6 (`man 7 ipv6`).
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use linux_raw_sys::net as uapi;
 
+use super::{ICMPV6, RAW, TCP};
 use crate::Errno;
 use crate::net::level::int;
 use crate::network_settings::NetworkSettings;
 
 /// Options that are on or off.
-const SWITCHES: [u32; 23] = [
+const SWITCHES: [u32; 25] = [
     uapi::IPV6_RECVPKTINFO,
     uapi::IPV6_2292PKTINFO,
     uapi::IPV6_RECVHOPLIMIT,
@@ -31,9 +35,19 @@ const SWITCHES: [u32; 23] = [
     uapi::IPV6_RECVPATHMTU,
     uapi::IPV6_RECVORIGDSTADDR,
     uapi::IPV6_RECVFRAGSIZE,
+    uapi::IPV6_ROUTER_ALERT,
+    uapi::IPV6_ROUTER_ALERT_ISOLATE,
 ];
 /// Those that are 0 or 1, and nothing else.
-const STRICT: [u32; 3] = [uapi::IPV6_MULTICAST_LOOP, uapi::IPV6_MULTICAST_ALL, uapi::IPV6_RECVERR_RFC4884];
+const STRICT: [u32; 2] = [uapi::IPV6_MULTICAST_LOOP, uapi::IPV6_RECVERR_RFC4884];
+/// Those that take a value that is too short for 0.
+const LENIENT: [u32; 2] = [uapi::IPV6_AUTOFLOWLABEL, uapi::IPV6_RECVFRAGSIZE];
+/// Headers that what is sent can have.
+const HEADERS: [u32; 4] = [uapi::IPV6_HOPOPTS, uapi::IPV6_RTHDRDSTOPTS, uapi::IPV6_RTHDR, uapi::IPV6_DSTOPTS];
+/// Headers are as long as a multiple of this, and tell of it beyond the first one.
+const HEADER_UNIT_BYTES: usize = 8;
+/// The bits of IPV6_TCLASS that a TCP connection's congestion notification has.
+const ECN_MASK: u8 = 3;
 /// Which of the own addresses is preferred (IPV6_ADDR_PREFERENCES): three choices, of which each is made once.
 const PREFERENCES: [[i32; 3]; 3] = [[0x1, 0x2, 0x100], [0x4, 0x400, 0], [0x8, 0x800, 0]];
 /// The least IPV6_MTU.
@@ -59,6 +73,15 @@ pub(super) struct Ipv6Options {
     preferences: i32,
     fragment_bytes: i32,
     automatic_flow_label: bool,
+    /// IPV6_PKTINFO: the link and the own address of what is sent.
+    pub(super) sticky_info: (Option<u32>, Option<IpAddr>),
+    /// Headers of what is sent: IPV6_HOPOPTS and its kin, by option.
+    headers: BTreeMap<u32, Vec<u8>>,
+    /// IPV6_CHECKSUM of a raw socket.
+    pub(super) checksum_offset: Option<usize>,
+    /// IPV6_HDRINCL of a raw socket.
+    pub(super) writes_header: bool,
+    protocol: u32,
     switches: u128,
 }
 
@@ -79,7 +102,9 @@ fn byte_or_usual(number: i32) -> Result<Option<u8>, Errno> {
 }
 
 impl Ipv6Options {
-    pub(super) fn new(settings: &NetworkSettings) -> Self {
+    pub(super) fn new(settings: &NetworkSettings, protocol: u32) -> Self {
+        /// Where ICMPv6 has its checksum.
+        const ICMPV6_CHECKSUM_OFFSET: usize = 2;
         Self {
             is_v6_only: settings.binds_ipv6_only(),
             hop_limit: None,
@@ -92,6 +117,11 @@ impl Ipv6Options {
             preferences: 0,
             fragment_bytes: 0,
             automatic_flow_label: true,
+            sticky_info: (None, None),
+            headers: BTreeMap::new(),
+            checksum_offset: (protocol == ICMPV6).then_some(ICMPV6_CHECKSUM_OFFSET),
+            writes_header: protocol == RAW,
+            protocol,
             switches: 1 << uapi::IPV6_MULTICAST_LOOP | 1 << uapi::IPV6_MULTICAST_ALL,
         }
     }
@@ -121,6 +151,13 @@ impl Ipv6Options {
             uapi::IPV6_MINHOPCOUNT => self.minimal_hop_count.into(),
             uapi::IPV6_ADDR_PREFERENCES => self.told_preferences(),
             uapi::IPV6_MTU => return Err(Errno::ENOTCONN),
+            uapi::IPV6_CHECKSUM => {
+                self.checksum_offset.and_then(|offset| i32::try_from(offset).ok()).unwrap_or(-1)
+            }
+            uapi::IPV6_HDRINCL => self.writes_header.into(),
+            option if HEADERS.contains(&option) => {
+                return Ok(self.headers.get(&option).cloned().unwrap_or_default());
+            }
             option if SWITCHES.contains(&option) => self.is_on(option).into(),
             _ => return Err(Errno::ENOPROTOOPT),
         };
@@ -132,18 +169,26 @@ impl Ipv6Options {
         &mut self,
         option: u32,
         value: &[u8],
-        (is_bound, is_stream): (bool, bool),
+        is_bound: bool,
         administers: impl Fn() -> bool,
     ) -> Result<(), Errno> {
         const MAX_MTU_DISCOVERY: i32 = 5;
-        let number = int(value)?;
+        if HEADERS.contains(&option) {
+            return self.set_header(option, value);
+        }
+        let is_missing = self.protocol == TCP && option == uapi::IPV6_MULTICAST_HOPS;
+        if is_missing || self.get(option) == Err(Errno::ENOPROTOOPT) {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        let number = if LENIENT.contains(&option) { int(value).unwrap_or(0) } else { int(value)? };
         match option {
             uapi::IPV6_V6ONLY if is_bound => return Err(Errno::EINVAL),
             uapi::IPV6_V6ONLY => self.is_v6_only = number != 0,
             uapi::IPV6_UNICAST_HOPS => self.hop_limit = byte_or_usual(number)?,
-            uapi::IPV6_MULTICAST_HOPS if is_stream => return Err(Errno::ENOPROTOOPT),
             uapi::IPV6_MULTICAST_HOPS => self.multicast_hop_limit = byte_or_usual(number)?,
-            uapi::IPV6_TCLASS => self.traffic_class = byte_or_usual(number)?,
+            uapi::IPV6_TCLASS => self.set_traffic_class(byte_or_usual(number)?),
+            // Only one that receives nothing else hears of what routers look at.
+            uapi::IPV6_ROUTER_ALERT if self.protocol != RAW => return Err(Errno::ENOPROTOOPT),
             uapi::IPV6_MTU_DISCOVER if (0..=MAX_MTU_DISCOVERY).contains(&number) => {
                 self.mtu_discovery = number;
             }
@@ -162,6 +207,33 @@ impl Ipv6Options {
             }
             _ => return Err(Errno::ENOPROTOOPT),
         }
+        Ok(())
+    }
+
+    /// The two lower bits are not a connection's to set.
+    fn set_traffic_class(&mut self, class: Option<u8>) {
+        let kept = if self.protocol == TCP { ECN_MASK } else { 0 };
+        let own = self.traffic_class.unwrap_or(0) & kept;
+        self.traffic_class = class.map(|class| class & !kept | own);
+    }
+
+    /// A header of what is sent, or none.
+    fn set_header(&mut self, option: u32, value: &[u8]) -> Result<(), Errno> {
+        const MAX_HEADER_BYTES: usize = 255 * HEADER_UNIT_BYTES;
+        /// The type of a routing header that names one more address (RFC 6275), and how long that is.
+        const ROUTING_TYPE_2: [u8; 3] = [2, 2, 1];
+        if value.is_empty() {
+            self.headers.remove(&option);
+            return Ok(());
+        }
+        let units = value.get(1).ok_or(Errno::EINVAL)?;
+        let len_bytes = (usize::from(*units) + 1) * HEADER_UNIT_BYTES;
+        let is_whole = value.len().is_multiple_of(HEADER_UNIT_BYTES) && value.len() <= MAX_HEADER_BYTES;
+        let header = value.get(..len_bytes).filter(|_| is_whole).ok_or(Errno::EINVAL)?;
+        if option == uapi::IPV6_RTHDR && header.get(1..4) != Some(&ROUTING_TYPE_2) {
+            return Err(Errno::EINVAL);
+        }
+        self.headers.insert(option, header.to_vec());
         Ok(())
     }
 

@@ -24,6 +24,7 @@ mod sockets;
 mod spreading;
 mod tcp;
 mod udp;
+mod zero_copy;
 
 use std::sync::Arc;
 

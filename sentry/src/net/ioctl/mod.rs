@@ -31,6 +31,9 @@ use crate::time::{timespec, timeval};
 
 /// The numbers that are about routes and links: to the end of those of devices and protocols.
 const LINK_REQUESTS: std::ops::RangeInclusive<u32> = SIOCADDRT..=0x89ff;
+/// Among them those of protocols' own, of which there are none, and one that only some sockets have.
+const OTHERS: std::ops::RangeInclusive<u32> = 0x89e0..=0x89ef;
+const SIOCOUTQNSD: u32 = 0x894b;
 /// The longest name of a link, with its NUL (`IFNAMSIZ`).
 const NAME_BYTES: usize = 16;
 const SIOCGIFVLAN: u32 = 0x8982;
@@ -80,7 +83,7 @@ fn serve_links(
     (request, argument): (u32, u64),
     caller: &dyn Caller,
 ) -> Result<usize, Errno> {
-    if !LINK_REQUESTS.contains(&request) {
+    if !LINK_REQUESTS.contains(&request) || OTHERS.contains(&request) || request == SIOCOUTQNSD {
         return Err(Errno::ENOTTY);
     }
     let place = VirtualAddress(argument);

@@ -65,10 +65,17 @@ pub fn set(socket: &dyn Socket, option: u32, value: &[u8], caller: &dyn Caller) 
         }
         uapi::SO_LINGER => {
             let (linger, _) = Linger::read_from_prefix(value).map_err(|_| Errno::EINVAL)?;
-            change(socket, |options| options.linger = (linger.l_onoff != 0, linger.l_linger))
+            // Who turns it off leaves the time as it is.
+            change(socket, |options| match linger.l_onoff {
+                0 => options.linger.0 = false,
+                _ => options.linger = (true, linger.l_linger),
+            })
         }
         uapi::SO_TIMESTAMPING_OLD | uapi::SO_TIMESTAMPING_NEW => {
             let timestamping = decode_timestamping(option, value)?;
+            if timestamping.keeps_ids() {
+                socket.check_stamp_ids()?;
+            }
             change(socket, |options| options.timestamping = timestamping)
         }
         uapi::SO_MAX_PACING_RATE => {
@@ -94,10 +101,10 @@ fn check_filter_lock(socket: &dyn Socket) -> Result<(), Errno> {
 
 /// 64 bits, or the 32 of old programs, of which all set are no bound at all.
 fn pacing_rate(value: &[u8], number: i32) -> u64 {
-    match (<[u8; 8]>::try_from(value), number) {
-        (Ok(bytes), _) => u64::from_ne_bytes(bytes),
-        (Err(_), -1) => u64::MAX,
-        (Err(_), number) => number.cast_unsigned().into(),
+    match (value.first_chunk(), number) {
+        (Some(bytes), _) => u64::from_ne_bytes(*bytes),
+        (None, -1) => u64::MAX,
+        (None, number) => number.cast_unsigned().into(),
     }
 }
 
@@ -201,7 +208,10 @@ fn set_number(socket: &dyn Socket, option: u32, number: i32) -> Result<(), Errno
             uapi::SO_RCVBUF => options.set_receive_buffer(word),
             uapi::SO_RCVBUFFORCE => options.force_receive_buffer(number.max(0).cast_unsigned()),
             // A negative one is as large as can be.
-            uapi::SO_RCVLOWAT => options.receive_low_water = word.clamp(1, i32::MAX.cast_unsigned()),
+            uapi::SO_RCVLOWAT => {
+                let most = socket.max_low_water(options).min(i32::MAX.cast_unsigned());
+                options.receive_low_water = word.min(most).max(1);
+            }
             uapi::SO_REUSEPORT => options.reuses_port = number != 0,
             uapi::SO_ZEROCOPY => options.is_zero_copy = number != 0,
             uapi::SO_TXREHASH => options.rehashes = number != 0,

@@ -41,6 +41,13 @@ pub(super) fn set_switch(options: &mut SocketOptions, option: u32, is_on: bool) 
     true
 }
 
+impl Timestamping {
+    /// Whether what is sent is numbered, so that its stamps can be told apart (SOF_TIMESTAMPING_OPT_ID).
+    pub(super) fn keeps_ids(self) -> bool {
+        self.flags & KEEP_IDS != 0
+    }
+}
+
 /// What SO_TIMESTAMPING is set to by `value`: flags, or a `struct so_timestamping`.
 ///
 /// # Errors

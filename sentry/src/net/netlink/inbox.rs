@@ -121,11 +121,6 @@ impl Inbox {
         Some(datagram)
     }
 
-    /// The bytes of the first datagram; 0 if there is none.
-    pub(super) fn first_bytes(&self) -> usize {
-        self.first().map_or(0, |datagram| datagram.bytes.len())
-    }
-
     /// What waits, in bytes, as /proc/net/netlink tells it.
     pub(super) fn queued_bytes(&self) -> usize {
         self.queued_bytes

@@ -81,7 +81,8 @@ pub(super) fn encode(
     room_bytes: usize,
 ) -> Result<Vec<u8>, Errno> {
     if option == NETLINK_LIST_MEMBERSHIPS {
-        return Ok(groups.to_ne_bytes().to_vec());
+        // One that has never joined a group has no room to note any.
+        return Ok(if groups == 0 { Vec::new() } else { groups.to_ne_bytes().to_vec() });
     }
     let switch =
         switch(option).filter(|switch| *switch != Switches::LISTEN_ALL_NSID).ok_or(Errno::ENOPROTOOPT)?;

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Weak};
 
-use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net::AF_NETLINK;
 use parking_lot::Mutex;
 
@@ -12,13 +11,11 @@ use super::options::{self, SOL_NETLINK, Setting, Switches};
 use super::{Protocol, request};
 use crate::Errno;
 use crate::cred::{Capabilities, KernelGid, KernelUid};
-use crate::fs::Caller;
 use crate::ipc::{COOKIE_BYTES, CookieReceiver};
 use crate::net::{
     Destination, NetworkNamespace, Outgoing, PeerCredentials, Received, Receiving, Socket, SocketAddress,
     SocketCaller, SocketCommon, SocketKind,
 };
-use crate::platform::VirtualAddress;
 use crate::wait::{Events, WaitQueue};
 
 /// What Linux leaves of the send buffer for its own use.
@@ -275,6 +272,9 @@ impl Socket for NetlinkSocket {
         caller: &dyn SocketCaller,
     ) -> Result<usize, Errno> {
         self.check_send(outgoing.bytes.len(), destination.is_some())?;
+        if outgoing.bytes.is_empty() {
+            return Err(Errno::ENODATA);
+        }
         let to = match destination {
             Some(destination) => NetlinkAddress::decode(&destination.address)?,
             None => self.state.lock().peer,
@@ -373,7 +373,7 @@ impl Socket for NetlinkSocket {
 
     fn readiness(&self) -> Events {
         let inbox = self.inbox.lock();
-        let mut events = Events::OUT | Events::WRNORM;
+        let mut events = Events::OUT | Events::WRNORM | Events::WRBAND;
         events.set(Events::IN | Events::RDNORM, inbox.first().is_some());
         events.set(Events::ERR, inbox.has_error());
         events
@@ -385,17 +385,6 @@ impl Socket for NetlinkSocket {
 
     fn network(&self) -> Option<&Arc<NetworkNamespace>> {
         Some(&self.namespace)
-    }
-
-    fn ioctl(&self, request: u32, argument: u64, caller: &dyn Caller) -> Result<usize, Errno> {
-        let bytes = match request {
-            FIONREAD => self.inbox.lock().first_bytes(),
-            TIOCOUTQ => 0,
-            _ => return Err(Errno::ENOTTY),
-        };
-        let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
-        caller.memory().write_object(VirtualAddress(argument), &bytes)?;
-        Ok(0)
     }
 }
 

@@ -28,6 +28,11 @@ const STREAM_STEP_BYTES: usize = 64 * 1024;
 /// recvmmsg(2): do not wait once a message is there.
 const MSG_WAITFORONE: u32 = 0x10000;
 
+/// Send without a copy, and tell when that is done.
+const MSG_ZEROCOPY: u32 = 0x400_0000;
+/// Connect to the address, then send (`man 7 tcp`).
+const MSG_FASTOPEN: u32 = 0x2000_0000;
+
 bitflags::bitflags! {
     /// The flags of a call that mean something here.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +48,8 @@ bitflags::bitflags! {
         const NOSIGNAL = uapi::MSG_NOSIGNAL;
         const CMSG_CLOEXEC = uapi::MSG_CMSG_CLOEXEC;
         const WAITFORONE = MSG_WAITFORONE;
+        const FASTOPEN = MSG_FASTOPEN;
+        const ZEROCOPY = MSG_ZEROCOPY;
     }
 }
 
@@ -132,7 +139,10 @@ pub(super) fn sendto(
 ) -> Result<usize, Errno> {
     let buffers = UserBuffers::message(buffer)?;
     let open = OpenSocket::find(task, descriptor)?;
-    let target = address.read_unless_null(task)?.filter(|target| !target.bytes().is_empty());
+    let has_length =
+        matches!(open.socket.common().family(), uapi::AF_INET | uapi::AF_INET6 | uapi::AF_PACKET);
+    // To some, an address of no length is one that is too short.
+    let target = address.read_unless_null(task)?.filter(|target| has_length || !target.bytes().is_empty());
     let sent = Sent::plain(task);
     send(task, &open, flags, buffers, target, sent)
 }
@@ -234,15 +244,29 @@ fn send(
 ) -> Result<usize, Errno> {
     let is_urgent = flags.contains(MessageFlags::OOB);
     let patience = patience(open, flags, Events::OUT);
-    if open.kind() == SocketKind::Stream && is_urgent && buffers.remaining() == 0 {
+    let is_internet = matches!(open.socket.common().family(), uapi::AF_INET | uapi::AF_INET6);
+    let is_stream = open.kind() == SocketKind::Stream;
+    if is_stream && !is_internet && is_urgent && buffers.remaining() == 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    let target = open.socket.check_destination(target, is_urgent)?;
-    if open.kind() == SocketKind::Stream {
-        send_stream(task, open, (patience, flags), buffers, sent)
-    } else {
-        send_message(task, open, (patience, flags), buffers, target, sent)
+    if is_stream && is_internet && flags.contains(MessageFlags::FASTOPEN) {
+        let target = target.unwrap_or_default();
+        if target.is_unspecified() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        // The bytes go with the connection, or, as here, right after it.
+        super::connect_open(task, open, &target, flags.contains(MessageFlags::DONTWAIT))?;
     }
+    let target = open.socket.check_destination(target, is_urgent)?;
+    let count = match is_stream {
+        true => send_stream(task, open, (patience, flags), buffers, sent)?,
+        false => send_message(task, open, (patience, flags), buffers, target, sent)?,
+    };
+    let is_told = flags.contains(MessageFlags::ZEROCOPY) && (count > 0 || !is_stream);
+    if is_told && open.socket.common().options().is_zero_copy {
+        open.socket.note_zero_copy();
+    }
+    Ok(count)
 }
 
 /// Sends all of a stream's bytes, waiting for room as often as it takes.

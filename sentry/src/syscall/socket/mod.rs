@@ -7,6 +7,7 @@ mod options;
 
 use std::sync::Arc;
 
+use linux_raw_sys::net::{AF_INET, AF_INET6};
 use syscalls::Sysno;
 
 use self::address::{UserAddress, UserAddressRoom};
@@ -18,7 +19,9 @@ use crate::abi::Ucred;
 use crate::fs::{Caller, Fd, FileDescription, OpenFlags};
 use crate::landlock::PortAccess;
 use crate::net::inet::check_tcp;
-use crate::net::{Family, PeerCredentials, Shutdown, Socket, SocketFile, SocketKind, SocketRequest};
+use crate::net::{
+    Family, PeerCredentials, Shutdown, Socket, SocketAddress, SocketFile, SocketKind, SocketRequest,
+};
 use crate::task::{CurrentTask, Patience, ProcessFile, Tid};
 use crate::wait::{Events, WaitQueue};
 
@@ -165,15 +168,30 @@ fn connect(task: &mut CurrentTask, descriptor: Fd, address: UserAddress) -> Resu
     let description = task.usable_file(descriptor)?;
     let address = address.read(task)?;
     let open = OpenSocket::of(description)?;
+    let is_internet = matches!(open.socket.common().family(), AF_INET | AF_INET6);
+    if is_internet && address.family().is_none() {
+        return Err(Errno::EINVAL);
+    }
     check_tcp(&*open.socket, &task.credentials(), &address, PortAccess::CONNECT_TCP)?;
     if address.is_unspecified() {
         return open.socket.disconnect();
     }
-    let destination = open.socket.find(&address, task)?;
+    connect_open(task, &open, &address, false)
+}
+
+/// Connects a socket to an address; one that `never_waits` leaves the rest to the connection.
+fn connect_open(
+    task: &mut CurrentTask,
+    open: &OpenSocket,
+    address: &SocketAddress,
+    never_waits: bool,
+) -> Result<(), Errno> {
+    check_tcp(&*open.socket, &task.credentials(), address, PortAccess::CONNECT_TCP)?;
+    let destination = open.socket.find(address, task)?;
     let room = destination.socket.as_ref().and_then(|target| target.room());
     let queues: Vec<_> =
         room.into_iter().chain([open.socket.wait_queue()]).map(|queue| (queue, Events::OUT)).collect();
-    let patience = Patience::of(&open.description, Events::OUT);
+    let patience = Patience::of(&open.description, Events::OUT).unless(never_waits);
     let connected = patience.retry(task, &queues, |task| {
         open.socket.connect(&destination, patience.waits() || task.waits_always(), task)
     });

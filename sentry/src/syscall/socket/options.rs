@@ -13,6 +13,9 @@ use crate::net::{Socket, level};
 use crate::syscall::arguments::UserPointer;
 use crate::task::CurrentTask;
 
+/// The level of packet sockets, and the option whose question is in the room for its answer.
+const SOL_PACKET: u32 = 263;
+const PACKET_HDRLEN: u32 = 11;
 /// The longest option value that is looked at: a filter of a multicast group with as many sources as there may be.
 const MAX_VALUE_BYTES: usize = 16 * 1024;
 
@@ -28,7 +31,12 @@ pub(super) fn getsockopt(
     if level != uapi::SOL_SOCKET {
         socket.check_option(level, option, false)?;
     }
-    let room = usize::try_from(len_bytes.read(task)?).map_err(|_| Errno::EINVAL)?;
+    let room = match usize::try_from(len_bytes.read(task)?) {
+        Ok(room) => room,
+        // To IPv6 it is a large one, unless it asks for a filter.
+        Err(_) if level == uapi::SOL_IPV6 && option != uapi::MCAST_MSFILTER => usize::MAX,
+        Err(_) => return Err(Errno::EINVAL),
+    };
     let bytes = match (level, option) {
         (uapi::SOL_SOCKET, uapi::SO_GET_FILTER) => {
             return write_filter(task, &*socket, value, (room, len_bytes));
@@ -36,6 +44,10 @@ pub(super) fn getsockopt(
         (uapi::SOL_IP, IP_MSFILTER | uapi::MCAST_MSFILTER) | (uapi::SOL_IPV6, uapi::MCAST_MSFILTER) => {
             let asked = value.read_array(task, room.min(MAX_VALUE_BYTES))?;
             socket.group_filter(level, option, &asked)?
+        }
+        (SOL_PACKET, PACKET_HDRLEN) if socket.common().family() == uapi::AF_PACKET => {
+            let asked = value.read_array(task, room.min(size_of::<u32>()))?;
+            socket.asked_option(&asked)?
         }
         (uapi::SOL_SOCKET, uapi::SO_PEERGROUPS) => peer_groups(task, &*socket, room, len_bytes)?,
         (uapi::SOL_SOCKET, uapi::SO_PEERPIDFD) => {
@@ -107,9 +119,9 @@ pub(super) fn setsockopt(
     let read = |task: &CurrentTask| value.read_array(task, len_bytes.min(MAX_VALUE_BYTES));
     if level != uapi::SOL_SOCKET {
         socket.check_option(level, option, true)?;
-        // To IPv6 no value is zero.
+        // To IPv6 no value is zero, or nothing.
         let is_zero = level == uapi::SOL_IPV6 && value.is_null();
-        let value = if is_zero { vec![0; size_of::<i32>()] } else { read(task)? };
+        let value = if is_zero { vec![0; len_bytes.min(size_of::<i32>())] } else { read(task)? };
         return socket.set_option(level, option, &value, task);
     }
     if len_bytes < size_of::<i32>() && option != uapi::SO_BINDTODEVICE {

@@ -46,6 +46,16 @@ impl QueuedError {
         self.origin != ErrorOrigin::Local
     }
 
+    /// What is told: how what ICMP says has come, if that is wanted, and what it says.
+    fn told(&self, inet: &InetSocket) -> Vec<ControlMessage> {
+        let mut told = match self.origin {
+            ErrorOrigin::Local => Vec::new(),
+            ErrorOrigin::Icmp | ErrorOrigin::Icmp6 => super::told::control_of_error(inet, self.origin),
+        };
+        told.push(self.control(inet));
+        told
+    }
+
     fn control(&self, inet: &InetSocket) -> ControlMessage {
         let [ee_type, ee_code] = self.kind;
         let error = SockExtendedErr {
@@ -109,7 +119,9 @@ impl DatagramQueue {
     ) -> Result<Received, Errno> {
         let queued = {
             let mut inbox = self.inbox.lock();
-            let (queued, charge) = inbox.errors.pop_front().ok_or(Errno::EAGAIN)?;
+            let Some((queued, charge)) = inbox.errors.pop_front() else {
+                return inet.tell_zero_copies().ok_or(Errno::EAGAIN);
+            };
             inbox.cost_bytes -= charge.len_bytes();
             let next = inbox.errors.front().filter(|(next, _)| next.is_pending()).map(|(next, _)| next.error);
             if next.is_some() || queued.is_pending() {
@@ -125,7 +137,7 @@ impl DatagramQueue {
         Ok(Received {
             len_bytes: piece.len(),
             message_bytes: bytes.len(),
-            control: vec![queued.control(inet)],
+            control: queued.told(inet),
             sender: Some(inet.encode(queued.destination)),
             ..Received::default()
         })

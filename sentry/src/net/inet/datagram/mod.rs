@@ -211,7 +211,7 @@ impl DatagramQueue {
         }
         events.set(Events::RDHUP, inbox.is_receive_shut);
         events.set(Events::HUP, inbox.is_receive_shut && inbox.is_send_shut);
-        let has_error = inbox.error.is_some() || !inbox.errors.is_empty();
+        let has_error = inbox.error.is_some() || !inbox.errors.is_empty() || inet.zero_copies.is_any_untold();
         let is_priority = inet.common.options().switch(uapi::SO_SELECT_ERR_QUEUE).unwrap_or_default();
         events.set(Events::ERR, has_error);
         events.set(Events::PRI, has_error && is_priority);

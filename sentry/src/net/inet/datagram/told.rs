@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use linux_raw_sys::net as uapi;
 use zerocopy::IntoBytes;
 
-use super::Arrival;
+use super::{Arrival, ErrorOrigin};
 use crate::abi::{In6Pktinfo, InPktinfo};
 use crate::net::inet::address::Version;
 use crate::net::inet::bound::InetSocket;
@@ -41,6 +41,26 @@ pub(super) fn control(
         tell_v4(inet, arrival, &mut tell);
     }
     told
+}
+
+/// What the options of a socket have it tell of an error that ICMP has brought: its time to live and its type of service.
+pub(super) fn control_of_error(inet: &InetSocket, origin: ErrorOrigin) -> Vec<ControlMessage> {
+    const TTL: i32 = 64;
+    /// Of what networks tell each other (RFC 1812).
+    const CONTROL_TOS: u8 = 0xc0;
+    let v4: [(u32, u32, &[u8]); 2] =
+        [(uapi::IP_RECVTTL, uapi::IP_TTL, TTL.as_bytes()), (uapi::IP_RECVTOS, uapi::IP_TOS, &[CONTROL_TOS])];
+    let v6: [(u32, u32, &[u8]); 1] = [(uapi::IPV6_RECVHOPLIMIT, uapi::IPV6_HOPLIMIT, TTL.as_bytes())];
+    let (level, all) = match origin {
+        ErrorOrigin::Icmp6 => (uapi::SOL_IPV6, &v6[..]),
+        _ => (uapi::SOL_IP, &v4[..]),
+    };
+    let is_on = |option| match level {
+        uapi::SOL_IP => inet.has_ip_option(option),
+        _ => inet.has_ipv6_option(option),
+    };
+    let wanted = all.iter().filter(|(option, ..)| is_on(*option));
+    wanted.map(|(_, kind, data)| ControlMessage { level, kind: *kind, data: data.to_vec() }).collect()
 }
 
 fn tell_v4(inet: &InetSocket, arrival: &Arrival, tell: &mut dyn FnMut(u32, u32, &[u8])) {

@@ -1,13 +1,13 @@
 //! Sending.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use linux_raw_sys::net as uapi;
 use netlink_packet_route::route::RouteType;
 
 use super::arrive::{Packet, arrive, count_sent, tell_of_router, way_of};
-use super::packet::{ECHO_HEADER_BYTES, ECHO_REQUEST, ECHO_REQUEST_V6, complete_header, seal};
-use super::{ICMPV6, IcmpSocket};
+use super::packet::{ECHO_HEADER_BYTES, ECHO_REQUEST, ECHO_REQUEST_V6, complete_header, seal, seal_at};
+use super::{ICMP, ICMPV6, IcmpSocket};
 use crate::Errno;
 use crate::net::filter::FilteredPacket;
 use crate::net::inet::Version;
@@ -21,6 +21,10 @@ pub(super) const MAX_BYTES: usize = 65_515;
 /// Where an IPv4 header has its protocol, and where its destination.
 const PROTOCOL_OFFSET: usize = 9;
 const SOURCE_OFFSET: usize = 12;
+/// The same of IPv6, and how long its header is.
+const V6_PROTOCOL_OFFSET: usize = 6;
+const V6_SOURCE_OFFSET: usize = 8;
+const IPV6_HEADER_BYTES: usize = 40;
 
 impl IcmpSocket {
     /// Sends `bytes` to `target`, or to the peer.
@@ -34,7 +38,16 @@ impl IcmpSocket {
         if bytes.len() > MAX_BYTES {
             return Err(Errno::EMSGSIZE);
         }
-        self.arrived.check_sendable()?;
+        match self.arrived.check_sendable() {
+            // What shutdown(2) has ended matters only to one who writes the header.
+            Err(Errno::EPIPE) if self.is_raw() && !writes_header => {}
+            checked => checked?,
+        }
+        let is_icmp = matches!(self.inet.common.protocol(), ICMP | ICMPV6);
+        // The type and the code are looked at in any case.
+        if self.is_raw() && is_icmp && !writes_header && bytes.len() < 2 {
+            return Err(Errno::EFAULT);
+        }
         let (destination, own, identifier) = {
             let mut state = self.state.lock();
             let destination = target.or(state.remote).ok_or(Errno::EDESTADDRREQ)?;
@@ -63,6 +76,7 @@ impl IcmpSocket {
         };
         match (writes_header, route.destination) {
             (true, IpAddr::V4(_)) => self.send_whole(bytes, arrival, &route)?,
+            (true, IpAddr::V6(_)) => self.send_whole_v6(bytes, arrival, &route)?,
             _ => self.send_message(bytes, identifier, arrival, &route)?,
         }
         Ok(bytes.len())
@@ -94,6 +108,25 @@ impl IcmpSocket {
         Ok(())
     }
 
+    /// The same for IPv6, where nothing is filled in.
+    fn send_whole_v6(&self, bytes: &[u8], arrival: Arrival, route: &RouteResult) -> Result<(), Errno> {
+        let (header, message) = bytes.split_at_checked(IPV6_HEADER_BYTES).ok_or(Errno::EINVAL)?;
+        let address_at = |offset: usize| {
+            let octets = header.get(offset..).and_then(|rest| rest.first_chunk::<16>()).copied();
+            SocketAddr::new(Ipv6Addr::from(octets.unwrap_or_default()).into(), 0)
+        };
+        let byte_at = |offset: usize| header.get(offset).copied().unwrap_or(0);
+        let arrival = Arrival {
+            source: address_at(V6_SOURCE_OFFSET),
+            destination: address_at(V6_SOURCE_OFFSET + 16),
+            ttl: byte_at(V6_PROTOCOL_OFFSET + 1),
+            ..arrival
+        };
+        let protocol = byte_at(V6_PROTOCOL_OFFSET).into();
+        self.pass(&Packet { protocol, message, header: None, arrival }, route);
+        Ok(())
+    }
+
     /// Sends what comes behind a header.
     fn send_message(
         &self,
@@ -110,9 +143,12 @@ impl IcmpSocket {
             }
         }
         let protocol = self.inet.common.protocol();
-        // Of a raw socket's messages only those of ICMPv6 are sealed for it.
-        if identifier.is_some() || protocol == ICMPV6 {
-            seal(&mut message, arrival.source.ip(), arrival.destination.ip());
+        let ends = (arrival.source.ip(), arrival.destination.ip());
+        // Of a raw socket's messages only those of ICMPv6 are sealed unless it asks for that.
+        match self.inet.checksum_offset() {
+            Some(offset) => seal_at(&mut message, offset, protocol, ends)?,
+            None if identifier.is_some() => seal(&mut message, ends.0, ends.1),
+            None => {}
         }
         self.pass(&Packet { protocol, message: &message, header: None, arrival }, route);
         Ok(())
@@ -169,6 +205,7 @@ impl IcmpSocket {
                     payload: payload.bytes(),
                     protocol,
                     device: arrival.device,
+                    kind: 0,
                 };
                 match filter.passed_bytes(&packet) {
                     0 => return,

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 pub(super) use self::arrive::{copy_to_raw, refuse_port};
 use self::packet::Filter;
+pub(super) use self::packet::seal_at;
 use super::address::Version;
 use super::bound::InetSocket;
 use super::datagram::DatagramQueue;

@@ -31,20 +31,38 @@ fn checksum(parts: &[&[u8]]) -> u16 {
 
 /// Writes the checksum of an ICMP message into it; that of IPv6 covers the addresses too.
 pub(super) fn seal(message: &mut [u8], source: IpAddr, destination: IpAddr) {
-    const CHECKSUM: std::ops::Range<usize> = 2..4;
+    const CHECKSUM_OFFSET: usize = 2;
+    // One that is too short has none.
+    let _sealed = seal_at(message, CHECKSUM_OFFSET, ICMPV6, (source, destination));
+}
+
+/// Writes the checksum of a message of `protocol` to `offset`; all but those of ICMP cover the addresses and the protocol too.
+///
+/// # Errors
+/// EINVAL if it has no room there.
+pub(in crate::net::inet) fn seal_at(
+    message: &mut [u8],
+    offset: usize,
+    protocol: u32,
+    (source, destination): (IpAddr, IpAddr),
+) -> Result<(), Errno> {
     let len_bytes = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
-    let Some(place) = message.get_mut(CHECKSUM) else { return };
-    place.fill(0);
+    let place = offset..offset.saturating_add(size_of::<u16>());
+    message.get_mut(place.clone()).ok_or(Errno::EINVAL)?.fill(0);
     let sum = match (source, destination) {
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            let next_header = ICMPV6.to_be_bytes();
+            let next_header = protocol.to_be_bytes();
             checksum(&[&source.octets(), &destination.octets(), &len_bytes, &next_header, message])
+        }
+        (IpAddr::V4(source), IpAddr::V4(destination)) if protocol != ICMP && protocol != ICMPV6 => {
+            let [.., high, low] = len_bytes;
+            let rest = [0, protocol.to_le_bytes()[0], high, low];
+            checksum(&[&source.octets(), &destination.octets(), &rest, message])
         }
         _ => checksum(&[message]),
     };
-    if let Some(place) = message.get_mut(CHECKSUM) {
-        place.copy_from_slice(&sum.to_be_bytes());
-    }
+    message.get_mut(place).ok_or(Errno::EINVAL)?.copy_from_slice(&sum.to_be_bytes());
+    Ok(())
 }
 
 /// The answer to an ICMP message, if it is an echo that somebody answers. Its checksum is not yet written.
@@ -146,6 +164,15 @@ pub(super) struct Filter(pub(super) [u32; 8]);
 impl Filter {
     /// Whether a message of `protocol` gets through.
     pub(super) fn passes(&self, protocol: u32, message: &[u8]) -> bool {
+        // What is too short to be a message is none.
+        let least = match protocol {
+            ICMP => ECHO_HEADER_BYTES,
+            ICMPV6 => size_of::<u32>(),
+            _ => 0,
+        };
+        if message.len() < least {
+            return false;
+        }
         let Some(kind) = message.first().map(|kind| usize::from(*kind)) else { return true };
         let is_filtered = protocol == ICMPV6 || protocol == ICMP && kind < 32;
         let word = self.0.get(kind / 32).copied().unwrap_or(0);

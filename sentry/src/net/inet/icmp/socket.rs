@@ -9,7 +9,7 @@ use zerocopy::IntoBytes;
 
 use super::deliver::MAX_BYTES;
 use super::packet::Filter;
-use super::{ICMP, ICMPV6, IcmpSocket};
+use super::{ICMP, ICMPV6, IcmpSocket, State};
 use crate::Errno;
 use crate::fs::Caller;
 use crate::net::inet::control::SendControl;
@@ -35,7 +35,16 @@ impl Socket for IcmpSocket {
     }
 
     fn bind(&self, address: &SocketAddress, caller: &dyn SocketCaller) -> Result<(), Errno> {
-        self.bind_to(self.inet.check_bind(address, caller)?)
+        if self.is_raw() && self.state.lock().remote.is_some() {
+            return Err(Errno::EINVAL);
+        }
+        let address = match self.is_raw() && !self.inet.is_ipv6() {
+            true => self.inet.check_raw_bind(address)?,
+            false => self.inet.check_bind(address, caller)?,
+        };
+        self.bind_to(address)?;
+        self.inet.note_bound(address);
+        Ok(())
     }
 
     fn connect(
@@ -45,6 +54,7 @@ impl Socket for IcmpSocket {
         _caller: &dyn SocketCaller,
     ) -> Result<(), Errno> {
         let mut remote = self.inet.decode_datagram_destination(&destination.address)?;
+        self.inet.check_scope(remote)?;
         let mut state = self.state.lock();
         let route = self.inet.route(remote, state.own)?;
         self.identify(&mut state, 0)?;
@@ -66,18 +76,18 @@ impl Socket for IcmpSocket {
     fn name(&self) -> Result<SocketAddress, Errno> {
         let state = self.state.lock();
         let own = state.own.unwrap_or_else(|| self.inet.unbound().ip());
-        let number = state.identifier.as_ref().map(|identifier| identifier.number());
-        let protocol = u16::try_from(self.inet.common.protocol()).unwrap_or(0);
-        Ok(self.inet.encode(SocketAddr::new(own, number.unwrap_or(if self.is_raw() { protocol } else { 0 }))))
+        Ok(self.inet.encode(SocketAddr::new(own, self.number(&state))))
     }
 
     fn peer_name(&self) -> Result<SocketAddress, Errno> {
-        Ok(self.inet.encode(self.state.lock().remote.ok_or(Errno::ENOTCONN)?))
+        // Without a port it is as good as none.
+        let remote = self.state.lock().remote.filter(|remote| remote.port() != 0);
+        Ok(self.inet.encode(remote.ok_or(Errno::ENOTCONN)?))
     }
 
     fn shut_down(&self, halves: Shutdown) -> Result<(), Errno> {
         self.arrived.shut_down(halves);
-        self.peer_name().map(drop)
+        self.state.lock().remote.map(drop).ok_or(Errno::ENOTCONN)
     }
 
     fn check_destination(
@@ -135,14 +145,21 @@ impl Socket for IcmpSocket {
 
     fn option(&self, level: u32, option: u32, room_bytes: usize) -> Result<Vec<u8>, Errno> {
         match (level, option, self.filter_bytes()) {
+            (SOL_RAW, CHECKSUM | uapi::IPV6_HDRINCL, _) if self.inet.is_ipv6() => {
+                self.inet.option(uapi::SOL_IPV6, option, 0, room_bytes)
+            }
+            (SOL_RAW, FILTER, _) if self.inet.is_ipv6() => Err(Errno::ENOPROTOOPT),
             (SOL_RAW | uapi::SOL_ICMPV6, FILTER, Some(len_bytes)) => {
                 let filter = self.state.lock().filter;
                 Ok(filter.0.as_bytes().get(..len_bytes).unwrap_or_default().to_vec())
             }
             _ => {
-                let remote = self.state.lock().remote;
-                let mtu = self.inet.mtu_option((level, option), remote);
-                mtu.unwrap_or_else(|| self.inet.option(level, option, room_bytes))
+                let (remote, number) = {
+                    let state = self.state.lock();
+                    (state.remote, self.number(&state))
+                };
+                let of_peer = self.inet.peer_option((level, option), remote, room_bytes);
+                of_peer.unwrap_or_else(|| self.inet.option(level, option, number, room_bytes))
             }
         }
     }
@@ -159,13 +176,18 @@ impl Socket for IcmpSocket {
         caller: &dyn SocketCaller,
     ) -> Result<(), Errno> {
         match (level, option, self.filter_bytes()) {
+            (SOL_RAW, FILTER, _) if self.inet.is_ipv6() => int(value).and(Err(Errno::ENOPROTOOPT)),
             (SOL_RAW | uapi::SOL_ICMPV6, FILTER, Some(len_bytes)) => self.set_filter(value, len_bytes),
             (uapi::SOL_IPV6, CHECKSUM, _) if self.inet.common.protocol() == ICMPV6 => Err(Errno::EINVAL),
-            (SOL_RAW, CHECKSUM, _) if self.inet.common.protocol() == ICMPV6 => match int(value)? {
-                odd if odd > 0 && odd % 2 != 0 => Err(Errno::EINVAL),
-                _ => Ok(()),
+            (SOL_RAW, _, _) if self.inet.is_ipv6() => match (int(value)?, option) {
+                (number, CHECKSUM | uapi::IPV6_HDRINCL) => self.inet.set_raw_option(option, number),
+                _ => Err(Errno::ENOPROTOOPT),
             },
-            _ => self.inet.set_option(level, option, value, (false, caller)),
+            (uapi::SOL_IPV6, CHECKSUM | uapi::IPV6_HDRINCL, _) if self.is_raw() && self.inet.is_ipv6() => {
+                self.inet.set_raw_option(option, int(value)?)
+            }
+            // A raw socket has its number from the beginning.
+            _ => self.inet.set_option(level, option, value, (self.is_raw(), caller)),
         }
     }
 
@@ -195,6 +217,13 @@ impl Socket for IcmpSocket {
 }
 
 impl IcmpSocket {
+    /// What it has where others have a port: a raw socket its protocol, an echo socket its identifier.
+    fn number(&self, state: &State) -> u16 {
+        let identifier = state.identifier.as_ref().map_or(0, |identifier| identifier.number());
+        let protocol = u16::try_from(self.inet.common.protocol()).unwrap_or(0);
+        if self.is_raw() { protocol } else { identifier }
+    }
+
     /// Bytes of the filter that it has, if it has one.
     fn filter_bytes(&self) -> Option<usize> {
         match self.inet.common.protocol() {

@@ -1,8 +1,12 @@
 use super::*;
 
+fn options_of(kind: SocketKind) -> IpOptions {
+    IpOptions::new(&NetworkSettings::default(), kind, (Version::V4, 0))
+}
+
 #[test]
 fn options_are_read_back_as_bytes_or_words() {
-    let mut options = IpOptions::new(&NetworkSettings::default(), SocketKind::Datagram);
+    let mut options = options_of(SocketKind::Datagram);
     options.set(uapi::IP_TTL, &[9], || false).unwrap();
     assert_eq!(options.get(uapi::IP_TTL, 17, 1), Ok(vec![9]));
     assert_eq!(options.get(uapi::IP_TTL, 17, 4), Ok(vec![9, 0, 0, 0]));
@@ -16,7 +20,7 @@ fn options_are_read_back_as_bytes_or_words() {
 #[test]
 fn the_lower_bits_of_the_type_of_service_are_a_datagrams_to_set() {
     for (kind, told) in [(SocketKind::Datagram, 0x1f), (SocketKind::Stream, 0x1c)] {
-        let mut options = IpOptions::new(&NetworkSettings::default(), kind);
+        let mut options = options_of(kind);
         options.set(uapi::IP_TOS, &[0x1f], || false).unwrap();
         assert_eq!(options.get(uapi::IP_TOS, 17, 1), Ok(vec![told]));
     }
@@ -32,7 +36,7 @@ fn options_of_the_header_are_padded_and_checked() {
 
 #[test]
 fn a_range_of_ports_is_ascending_or_open() {
-    let mut options = IpOptions::new(&NetworkSettings::default(), SocketKind::Stream);
+    let mut options = options_of(SocketKind::Stream);
     let range = |least: u16, most: u16| [least.to_ne_bytes(), most.to_ne_bytes()].concat();
     assert_eq!(options.set(uapi::IP_LOCAL_PORT_RANGE, &range(2, 1), || false), Err(Errno::EINVAL));
     assert_eq!(options.set(uapi::IP_LOCAL_PORT_RANGE, &[1, 2], || false), Err(Errno::EINVAL));

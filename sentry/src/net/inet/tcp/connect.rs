@@ -76,7 +76,9 @@ impl TcpSocket {
                 Role::Closed => {}
             }
         }
-        let (remote, way) = self.begin(self.inet.decode_destination(given)?)?;
+        let destination = self.inet.decode_destination(given)?;
+        self.inet.check_scope(destination)?;
+        let (remote, way) = self.begin(destination)?;
         let established = match &way {
             Way::Own => self.establish(remote),
             Way::Outside(outside) => self.establish_outside(remote, outside),
@@ -319,7 +321,9 @@ impl TcpSocket {
             state.release_port();
             let is_broken_off =
                 matches!(state.role, Role::Connected(_) | Role::Connecting { .. } | Role::Outside(_));
-            state.error = is_broken_off.then_some(Errno::ECONNRESET);
+            if is_broken_off {
+                state.error = Some(Errno::ECONNRESET);
+            }
             state.is_shut = false;
             std::mem::take(&mut state.role)
         };
@@ -342,7 +346,7 @@ pub(super) fn choose_listener(
 ) -> Arc<TcpSocket> {
     let protocol = if remote.is_ipv4() { ETH_P_IP } else { ETH_P_IPV6 };
     // A SYN has no bytes behind its header, where a program looks.
-    let packet = FilteredPacket { header: &[], payload: &[], protocol, device };
+    let packet = FilteredPacket { header: &[], payload: &[], protocol, device, kind: 0 };
     let place = choose(listeners, |socket| &socket.inet.common, &packet, (own_port / 2).into());
     listeners.swap_remove(place)
 }

@@ -7,7 +7,7 @@ use linux_raw_sys::net as uapi;
 use zerocopy::IntoBytes;
 
 use super::info::DEFAULT_MSS;
-use super::{Flush, TcpSocket};
+use super::{Flush, Role, TcpSocket};
 use crate::Errno;
 use crate::net::level::int;
 
@@ -23,6 +23,8 @@ const TRIES: RangeInclusive<i32> = 1..=127;
 const SEGMENT_BYTES: RangeInclusive<i32> = 88..=32_767;
 /// The longest TCP_LINGER2, in seconds.
 const MAX_LINGER2: i32 = 120;
+/// How long it is unless told otherwise (net.ipv4.tcp_fin_timeout).
+const USUAL_LINGER2: i32 = 60;
 /// The least TCP_WINDOW_CLAMP but none.
 const MIN_WINDOW_CLAMP: i32 = 1152;
 
@@ -57,12 +59,14 @@ pub(super) struct TcpOptions {
     /// 0 if it was not set.
     segment_bytes: i32,
     fast_open: i32,
+    fast_open_key: Vec<u8>,
     is_fast_open_connect: bool,
     has_no_cookie: bool,
     /// TCP_TX_DELAY, in microseconds.
     delay_us: i32,
     not_sent_low_water: i32,
-    saves_syn: bool,
+    /// TCP_SAVE_SYN: 1 for the headers of IP and TCP, 2 for the link's as well.
+    saves_syn: i32,
     thin_linear_timeouts: bool,
     /// TCP_INQ: a receive tells how much is left.
     pub(super) tells_queued: bool,
@@ -77,7 +81,7 @@ impl Default for TcpOptions {
             keep_alive_interval: 75,
             keep_alive_count: 9,
             syn_count: 6,
-            linger2: 60,
+            linger2: USUAL_LINGER2,
             deferred_accept: 0,
             window_clamp: 0,
             quick_ack: true,
@@ -85,11 +89,12 @@ impl Default for TcpOptions {
             user_timeout: 0,
             segment_bytes: 0,
             fast_open: 0,
+            fast_open_key: Vec::new(),
             is_fast_open_connect: false,
             has_no_cookie: false,
             delay_us: 0,
             not_sent_low_water: 0,
-            saves_syn: false,
+            saves_syn: 0,
             thin_linear_timeouts: false,
             tells_queued: false,
         }
@@ -122,6 +127,7 @@ impl TcpOptions {
             uapi::TCP_KEEPINTVL => self.keep_alive_interval = within(number, KEEP_ALIVE_SECONDS)?,
             uapi::TCP_KEEPCNT => self.keep_alive_count = within(number, TRIES)?,
             uapi::TCP_SYNCNT => self.syn_count = within(number, TRIES)?,
+            uapi::TCP_LINGER2 if number == 0 => self.linger2 = USUAL_LINGER2,
             uapi::TCP_LINGER2 => self.linger2 = number.clamp(-1, MAX_LINGER2),
             uapi::TCP_DEFER_ACCEPT => {
                 self.deferred_accept = if number > 0 { retransmissions_in(number) } else { 0 };
@@ -134,7 +140,7 @@ impl TcpOptions {
             uapi::TCP_FASTOPEN => self.fast_open = within(number, 0..=i32::MAX)?,
             uapi::TCP_FASTOPEN_CONNECT => self.is_fast_open_connect = within(number, 0..=1)? != 0,
             uapi::TCP_NOTSENT_LOWAT => self.not_sent_low_water = number,
-            uapi::TCP_SAVE_SYN => self.saves_syn = within(number, 0..=2)? != 0,
+            uapi::TCP_SAVE_SYN => self.saves_syn = within(number, 0..=2)?,
             uapi::TCP_THIN_LINEAR_TIMEOUTS => self.thin_linear_timeouts = within(number, 0..=1)? != 0,
             uapi::TCP_THIN_DUPACK => drop(within(number, 0..=1)?),
             uapi::TCP_INQ => self.tells_queued = within(number, 0..=1)? != 0,
@@ -169,7 +175,7 @@ impl TcpOptions {
             uapi::TCP_FASTOPEN => self.fast_open,
             uapi::TCP_FASTOPEN_CONNECT => self.is_fast_open_connect.into(),
             uapi::TCP_NOTSENT_LOWAT => self.not_sent_low_water,
-            uapi::TCP_SAVE_SYN => self.saves_syn.into(),
+            uapi::TCP_SAVE_SYN => self.saves_syn,
             uapi::TCP_THIN_LINEAR_TIMEOUTS => self.thin_linear_timeouts.into(),
             uapi::TCP_THIN_DUPACK | uapi::TCP_IS_MPTCP | uapi::TCP_REPAIR => 0,
             uapi::TCP_FASTOPEN_NO_COOKIE => self.has_no_cookie.into(),
@@ -221,6 +227,16 @@ impl TcpOptions {
         HOST_OPTIONS.contains(&option).then(|| self.number(option).ok()).flatten()
     }
 
+    /// TCP_FASTOPEN_KEY: one key, or one and the one before it.
+    fn set_fast_open_key(&mut self, value: &[u8]) -> Result<(), Errno> {
+        const KEY_BYTES: usize = 16;
+        if ![KEY_BYTES, 2 * KEY_BYTES].contains(&value.len()) {
+            return Err(Errno::EINVAL);
+        }
+        self.fast_open_key = value.to_vec();
+        Ok(())
+    }
+
     fn set_congestion(&mut self, value: &[u8]) -> Result<(), Errno> {
         let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
         let known = CONGESTION_ALGORITHMS.into_iter().find(|known| *known == name);
@@ -240,8 +256,12 @@ impl TcpSocket {
                 name.resize(CONGESTION_NAME_BYTES, 0);
                 return Ok(name);
             }
-            uapi::TCP_ULP | uapi::TCP_CC_INFO | uapi::TCP_SAVED_SYN | uapi::TCP_FASTOPEN_KEY => {
-                return Ok(Vec::new());
+            uapi::TCP_ULP | uapi::TCP_CC_INFO | uapi::TCP_SAVED_SYN => return Ok(Vec::new()),
+            uapi::TCP_FASTOPEN_KEY => return Ok(self.options.lock().fast_open_key.clone()),
+            // The clock of its time stamps, which begins anywhere.
+            uapi::TCP_TIMESTAMP => {
+                let milliseconds = self.inet.network().shared().now().as_millis().to_le_bytes();
+                return Ok(milliseconds.iter().copied().take(size_of::<u32>()).collect());
             }
             _ => {}
         }
@@ -275,14 +295,38 @@ impl TcpSocket {
         }
     }
 
+    /// Fails for an option that can be set only before there is a connection, and there is one.
+    fn check_state(&self, option: u32, number: i32) -> Result<(), Errno> {
+        let (is_closed, is_listening) = {
+            let state = self.state.lock();
+            (matches!(state.role, Role::Closed | Role::Failed), matches!(state.role, Role::Listening(_)))
+        };
+        match option {
+            uapi::TCP_FASTOPEN | uapi::TCP_FASTOPEN_NO_COOKIE if !is_closed && !is_listening => {
+                Err(Errno::EINVAL)
+            }
+            uapi::TCP_FASTOPEN_CONNECT if !is_closed => Err(Errno::EINVAL),
+            uapi::TCP_WINDOW_CLAMP if number == 0 && !is_closed => Err(Errno::EINVAL),
+            uapi::TCP_QUEUE_SEQ if !is_closed => Err(Errno::EPERM),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn set_tcp_option(&self, option: u32, value: &[u8]) -> Result<(), Errno> {
         match option {
             uapi::TCP_CONGESTION | uapi::TCP_ULP if value.is_empty() => Err(Errno::EINVAL),
             uapi::TCP_CONGESTION => self.options.lock().set_congestion(value),
             // No protocol can be put on top.
             uapi::TCP_ULP => Err(Errno::ENOENT),
+            uapi::TCP_FASTOPEN_KEY => self.options.lock().set_fast_open_key(value),
             option => {
-                self.options.lock().set_number(option, int(value)?)?;
+                let number = int(value)?;
+                self.check_state(option, number)?;
+                let number = match option {
+                    uapi::TCP_FASTOPEN => number.min(self.inet.settings().max_backlog().cast_signed()),
+                    _ => number,
+                };
+                self.options.lock().set_number(option, number)?;
                 self.tell_host(option);
                 self.option_has_changed(option);
                 Ok(())

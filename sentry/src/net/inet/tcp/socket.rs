@@ -9,6 +9,7 @@ use super::endpoint::{Inbox, READABLE, WRITABLE};
 use super::{Connection, Ends, Role, State, TcpSocket, TcpState, outside};
 use crate::Errno;
 use crate::fs::Caller;
+use crate::net::options::RECEIVE_BUFFER_LOCK;
 use crate::net::{
     Destination, NetworkNamespace, Outgoing, Received, Receiving, Shutdown, Socket, SocketAddress,
     SocketCaller, SocketCommon, SocketOptions,
@@ -29,7 +30,10 @@ impl Socket for TcpSocket {
     }
 
     fn bind(&self, address: &SocketAddress, caller: &dyn SocketCaller) -> Result<(), Errno> {
-        self.bind_to(self.inet.check_bind(address, caller)?)
+        let address = self.inet.check_bind(address, caller)?;
+        self.bind_to(address)?;
+        self.inet.note_bound(address);
+        Ok(())
     }
 
     fn listen(&self, backlog: i32, _caller: &dyn SocketCaller) -> Result<(), Errno> {
@@ -126,10 +130,14 @@ impl Socket for TcpSocket {
         match level {
             uapi::SOL_TCP => self.tcp_option(option),
             level => {
-                let mtu = self.inet.mtu_option((level, option), self.remote());
-                mtu.unwrap_or_else(|| self.inet.option(level, option, room_bytes))
+                let of_peer = self.inet.peer_option((level, option), self.remote(), room_bytes);
+                of_peer.unwrap_or_else(|| self.inet.option(level, option, self.own_port(), room_bytes))
             }
         }
+    }
+
+    fn group_filter(&self, level: u32, option: u32, asked: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.inet.group_filter(level, option, asked)
     }
 
     fn set_option(
@@ -180,8 +188,27 @@ impl Socket for TcpSocket {
         }
     }
 
+    fn note_zero_copy(&self) {
+        self.inet.zero_copies.complete();
+        self.queue.notify(Events::ERR);
+    }
+
     fn is_listening(&self) -> bool {
         matches!(self.state.lock().role, Role::Listening(_))
+    }
+
+    fn check_stamp_ids(&self) -> Result<(), Errno> {
+        match self.state.lock().role {
+            Role::Closed | Role::Failed | Role::Listening(_) => Err(Errno::EINVAL),
+            _ => Ok(()),
+        }
+    }
+
+    /// Half of what the buffer is, or can grow to.
+    fn max_low_water(&self, options: &SocketOptions) -> u32 {
+        let is_locked = options.locked_buffers & RECEIVE_BUFFER_LOCK != 0;
+        let grown = || self.inet.settings().tcp_receive_buffer()[2];
+        if is_locked { options.receive_buffer_bytes / 2 } else { grown() / 2 }
     }
 
     fn peek_offset(&self) -> Option<usize> {
@@ -196,16 +223,18 @@ impl Socket for TcpSocket {
     }
 
     fn readiness(&self) -> Events {
+        let untold = if self.inet.zero_copies.is_any_untold() { Events::ERR } else { Events::empty() };
         let mut state = self.state.lock();
         state.settle();
-        match &state.role {
-            Role::Outside(connection) => connection.readiness(),
-            Role::Listening(listener) if listener.first_ready().is_none() => Events::empty(),
-            Role::Listening(_) => READABLE,
-            Role::Connecting { .. } => Events::empty(),
-            Role::Connected(connection) => self.connection_readiness(connection),
-            Role::Closed | Role::Failed => unconnected_readiness(&state),
-        }
+        untold
+            | match &state.role {
+                Role::Outside(connection) => connection.readiness(),
+                Role::Listening(listener) if listener.first_ready().is_none() => Events::empty(),
+                Role::Listening(_) => READABLE,
+                Role::Connecting { .. } => Events::empty(),
+                Role::Connected(connection) => self.connection_readiness(connection),
+                Role::Closed | Role::Failed => unconnected_readiness(&state),
+            }
     }
 
     fn wait_queue(&self) -> &WaitQueue {
@@ -246,6 +275,11 @@ fn unconnected_readiness(state: &State) -> Events {
 }
 
 impl TcpSocket {
+    /// The port that it is bound to; 0 for none.
+    fn own_port(&self) -> u16 {
+        self.state.lock().bound.as_ref().map_or(0, |bound| bound.address.port())
+    }
+
     fn connection_readiness(&self, connection: &Connection) -> Events {
         let options = self.inet.common.options();
         let is_inline = options.switch(uapi::SO_OOBINLINE).unwrap_or_default();

@@ -81,7 +81,7 @@ impl TcpSocket {
         take: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<Received, Errno> {
         if how.is_error_queue {
-            return Err(Errno::EAGAIN);
+            return self.inet.tell_zero_copies().ok_or(Errno::EAGAIN);
         }
         if let Some(host) = self.host()? {
             let peek_offset = self.peek_offset().filter(|_| how.is_peek).unwrap_or(0);
@@ -89,7 +89,7 @@ impl TcpSocket {
         }
         let (own, peer) = match self.ends() {
             Some(ends) => ends,
-            None => return self.receive_without_connection(),
+            None => return self.receive_without_connection(how.is_urgent),
         };
         let discard = &mut |_: &[u8]| true;
         let take: &mut dyn FnMut(&[u8]) -> bool = if how.discards { discard } else { take };
@@ -101,7 +101,8 @@ impl TcpSocket {
             let mut inbox = own.inbox();
             let peek_offset = how.is_peek.then(|| inbox.peek_offset.unwrap_or(0));
             let taken = inbox.bytes.read(Taking { max_bytes, peek_offset, is_urgent_inline, take })?;
-            if taken == 0 && max_bytes > 0 {
+            // Who asks for nothing waits until there is something.
+            if taken == 0 && (max_bytes > 0 || inbox.bytes.readable_bytes(is_urgent_inline) == 0) {
                 return nothing(&mut inbox).map(|()| Received::default());
             }
             if let Some(offset) = &mut inbox.peek_offset {
@@ -135,9 +136,11 @@ impl TcpSocket {
         vec![ControlMessage { level: SOL_TCP, kind: TCP_CM_INQ, data: left.to_ne_bytes().to_vec() }]
     }
 
-    fn receive_without_connection(&self) -> Result<Received, Errno> {
+    fn receive_without_connection(&self, is_urgent: bool) -> Result<Received, Errno> {
         let mut state = self.state.lock();
         match (&state.role, state.error) {
+            (Role::Listening(_), _) => Err(Errno::ENOTCONN),
+            _ if is_urgent => Err(Errno::EINVAL),
             (Role::Connecting { .. }, _) => Err(Errno::EAGAIN),
             (_, Some(error)) => {
                 state.error = None;

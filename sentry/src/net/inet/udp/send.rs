@@ -265,13 +265,17 @@ impl UdpSocket {
             let counter = (Counter::UdpWithoutPort, Counter::Udp6WithoutPort);
             let counter = if way.remote.is_ipv4() { counter.0 } else { counter.1 };
             landing.network.counters().add(counter, u64::from(!self.is_lite()));
-            icmp::refuse_port(self.inet.network(), landing, (arrival, &datagram(&arrival, payload.bytes())));
+            icmp::refuse_port(
+                self.inet.network(),
+                landing,
+                (arrival, &datagram(self.inet.common.protocol(), &arrival, payload.bytes())),
+            );
             self.learn_of_refusal(way.remote, payload);
         }
         icmp::copy_to_raw(
             landing,
             self.inet.common.protocol(),
-            (arrival, || datagram(&arrival, payload.bytes())),
+            (arrival, || datagram(self.inet.common.protocol(), &arrival, payload.bytes())),
         );
         for receiver in receivers {
             if is_one {
@@ -333,7 +337,7 @@ impl UdpSocket {
         }
         // Those that share a port by SO_REUSEPORT get their parts; of others that do, the one that was bound last.
         let protocol = if group.is_ipv4() { ETH_P_IP } else { ETH_P_IPV6 };
-        let packet = FilteredPacket { header: &[], payload: bytes, protocol, device };
+        let packet = FilteredPacket { header: &[], payload: bytes, protocol, device, kind: 0 };
         let chosen = match best.iter().all(|socket| socket.inet.common.options().reuses_port) {
             true => choose(&best, |socket| &socket.inet.common, &packet, source.port().into()),
             false => best.len() - 1,
@@ -376,8 +380,13 @@ impl UdpSocket {
         let Some(filter) = self.inet.common.filter() else { return Some(payload) };
         let header = header(arrival, payload.bytes().len());
         let protocol = if arrival.destination.is_ipv4() { ETH_P_IP } else { ETH_P_IPV6 };
-        let packet =
-            FilteredPacket { header: &header, payload: payload.bytes(), protocol, device: arrival.device };
+        let packet = FilteredPacket {
+            header: &header,
+            payload: payload.bytes(),
+            protocol,
+            device: arrival.device,
+            kind: 0,
+        };
         match filter.passed_bytes(&packet) {
             0 => None,
             // The header stays in any case.
@@ -432,7 +441,7 @@ impl UdpSocket {
     }
 }
 
-/// The header of a datagram of so many bytes; nothing here is damaged, so that there is no checksum.
+/// The header of a datagram of so many bytes, without its checksum.
 fn header(arrival: &Arrival, len_bytes: usize) -> Vec<u8> {
     const HEADER_BYTES: usize = 8;
     let len = u16::try_from(len_bytes + HEADER_BYTES).unwrap_or(u16::MAX);
@@ -440,7 +449,16 @@ fn header(arrival: &Arrival, len_bytes: usize) -> Vec<u8> {
     fields.iter().flat_map(|field| field.to_be_bytes()).collect()
 }
 
-/// A datagram with its header.
-fn datagram(arrival: &Arrival, bytes: &[u8]) -> Vec<u8> {
-    [&header(arrival, bytes.len()), bytes].concat()
+/// A datagram of `protocol` with its header, as it is shown to those who look at packets.
+fn datagram(protocol: u32, arrival: &Arrival, bytes: &[u8]) -> Vec<u8> {
+    const CHECKSUM_OFFSET: usize = 6;
+    let mut whole = [&header(arrival, bytes.len()), bytes].concat();
+    let ends = (arrival.source.ip(), arrival.destination.ip());
+    // A header has room for it.
+    let _sealed = icmp::seal_at(&mut whole, CHECKSUM_OFFSET, protocol, ends);
+    // None is zero: that is the sum of one who has not summed (RFC 768).
+    if let Some(sum) = whole.get_mut(CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2).filter(|sum| **sum == [0; 2]) {
+        sum.fill(0xff);
+    }
+    whole
 }

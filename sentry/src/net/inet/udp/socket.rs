@@ -29,7 +29,10 @@ impl Socket for UdpSocket {
     }
 
     fn bind(&self, address: &SocketAddress, caller: &dyn SocketCaller) -> Result<(), Errno> {
-        self.bind_to(self.inet.check_bind(address, caller)?)
+        let address = self.inet.check_bind(address, caller)?;
+        self.bind_to(address)?;
+        self.inet.note_bound(address);
+        Ok(())
     }
 
     fn connect(
@@ -39,7 +42,9 @@ impl Socket for UdpSocket {
         _caller: &dyn SocketCaller,
     ) -> Result<(), Errno> {
         self.bind_to_any(&mut self.state.lock())?;
-        self.connect_to(self.inet.decode_datagram_destination(&destination.address)?)
+        let remote = self.inet.decode_datagram_destination(&destination.address)?;
+        self.inet.check_scope(remote)?;
+        self.connect_to(remote)
     }
 
     fn disconnect(&self) -> Result<(), Errno> {
@@ -73,8 +78,7 @@ impl Socket for UdpSocket {
             return Err(Errno::EOPNOTSUPP);
         }
         self.bind_to_any(&mut self.state.lock())?;
-        address.map(|address| self.inet.decode_datagram_destination(&address)).transpose()?;
-        Ok(address)
+        address.map_or(Ok(None), |address| self.inet.check_named(&address))
     }
 
     fn check_send(&self, len_bytes: usize, _has_destination: bool) -> Result<(), Errno> {
@@ -124,9 +128,12 @@ impl Socket for UdpSocket {
         if self.is_own_level(level) {
             return self.udp_option(option);
         }
-        let remote = self.state.lock().remote;
-        let mtu = self.inet.mtu_option((level, option), remote);
-        mtu.unwrap_or_else(|| self.inet.option(level, option, room_bytes))
+        let (remote, port) = {
+            let state = self.state.lock();
+            (state.remote, state.bound.as_ref().map_or(0, |bound| bound.address.port()))
+        };
+        let of_peer = self.inet.peer_option((level, option), remote, room_bytes);
+        of_peer.unwrap_or_else(|| self.inet.option(level, option, port, room_bytes))
     }
 
     fn options_changed(&self, options: &SocketOptions) {
@@ -156,6 +163,11 @@ impl Socket for UdpSocket {
 
     fn has_option(&self, option: u32) -> bool {
         matches!(option, uapi::SO_REUSEPORT | uapi::SO_ZEROCOPY | uapi::SO_PEEK_OFF)
+    }
+
+    fn note_zero_copy(&self) {
+        self.inet.zero_copies.complete();
+        self.arrived.queue.notify(Events::ERR);
     }
 
     fn take_error(&self) -> Option<Errno> {
