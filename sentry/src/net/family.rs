@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use linux_raw_sys::net as uapi;
 
-use super::{NetworkNamespace, Socket, SocketCaller, SocketKind, inet, netlink, unix};
+use super::{NetworkNamespace, Socket, SocketCaller, SocketKind, inet, netlink, packet, unix};
 use crate::Errno;
 
 /// What socket(2) asks for.
@@ -37,7 +37,8 @@ const TYPE_COUNT: u32 = 11;
 /// The type that was a family of its own before there was AF_PACKET.
 const SOCK_PACKET: u32 = 10;
 
-const FAMILIES: &[Family] = &[unix::FAMILY, inet::INET_FAMILY, inet::INET6_FAMILY, netlink::FAMILY];
+const FAMILIES: &[Family] =
+    &[unix::FAMILY, inet::INET_FAMILY, inet::INET6_FAMILY, netlink::FAMILY, packet::FAMILY];
 
 impl Family {
     /// The family with the `AF_*` number, for a socket of the type with the `SOCK_*` number.
@@ -48,7 +49,7 @@ impl Family {
         if number < FAMILY_COUNT && kind >= TYPE_COUNT {
             return Err(Errno::EINVAL);
         }
-        // An old name of packet sockets, which there are not.
+        // The oldest packet sockets, which there are not.
         if (number, kind) == (uapi::AF_INET, SOCK_PACKET) {
             return Err(Errno::EAFNOSUPPORT);
         }

@@ -14,6 +14,7 @@ pub mod inet;
 pub mod level;
 pub mod netlink;
 pub mod outside;
+pub mod packet;
 pub mod route;
 pub mod unix;
 pub mod wire;

@@ -11,6 +11,7 @@ use super::device::{LOOPBACK_INDEX, LinkStatistics};
 use super::inet::InetSockets;
 use super::netlink::NetlinkSockets;
 use super::outside::Outside;
+use super::packet::PacketSockets;
 use super::unix::{FilesInFlight, UnixSockets};
 use super::wire::{NamespaceNumbers, Passage, Topology};
 use crate::Errno;
@@ -65,6 +66,7 @@ pub struct NetworkNamespace {
     netlink: Arc<NetlinkSockets>,
     unix_sockets: Arc<UnixSockets>,
     inet_sockets: InetSockets,
+    packet_sockets: PacketSockets,
     /// The way to the host's network, if the caller has opened one. It leads out of a kernel's first namespace alone.
     outside: OnceLock<Arc<Outside>>,
 }
@@ -91,6 +93,7 @@ impl NetworkNamespace {
             netlink,
             unix_sockets: UnixSockets::new(shared.clone(), namespace.clone()),
             inet_sockets: InetSockets::new(&shared.timekeeper),
+            packet_sockets: PacketSockets::default(),
             outside: OnceLock::new(),
             shared,
         })
@@ -159,6 +162,11 @@ impl NetworkNamespace {
     /// Its internet sockets.
     pub fn inet_sockets(&self) -> &InetSockets {
         &self.inet_sockets
+    }
+
+    /// Those that see what passes its links.
+    pub(super) fn packet_sockets(&self) -> &PacketSockets {
+        &self.packet_sockets
     }
 
     /// What leads out of the sandbox.

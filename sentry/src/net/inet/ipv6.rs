@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use linux_raw_sys::net as uapi;
 
 use super::{ICMPV6, RAW, TCP};
 use crate::Errno;
+use crate::heap::HeapCharge;
 use crate::net::level::int;
 use crate::network_settings::NetworkSettings;
 
@@ -53,6 +55,13 @@ const PREFERENCES: [[i32; 3]; 3] = [[0x1, 0x2, 0x100], [0x4, 0x400, 0], [0x8, 0x
 /// The least IPV6_MTU.
 const MIN_MTU: i32 = 1280;
 
+/// A header of what is sent.
+#[derive(Debug)]
+struct Header {
+    bytes: Vec<u8>,
+    _charge: HeapCharge,
+}
+
 /// The IPv6 options of a socket.
 #[derive(Clone, Debug)]
 pub(super) struct Ipv6Options {
@@ -76,7 +85,7 @@ pub(super) struct Ipv6Options {
     /// IPV6_PKTINFO: the link and the own address of what is sent.
     pub(super) sticky_info: (Option<u32>, Option<IpAddr>),
     /// Headers of what is sent: IPV6_HOPOPTS and its kin, by option.
-    headers: BTreeMap<u32, Vec<u8>>,
+    headers: BTreeMap<u32, Arc<Header>>,
     /// IPV6_CHECKSUM of a raw socket.
     pub(super) checksum_offset: Option<usize>,
     /// IPV6_HDRINCL of a raw socket.
@@ -156,7 +165,7 @@ impl Ipv6Options {
             }
             uapi::IPV6_HDRINCL => self.writes_header.into(),
             option if HEADERS.contains(&option) => {
-                return Ok(self.headers.get(&option).cloned().unwrap_or_default());
+                return Ok(self.headers.get(&option).map(|header| header.bytes.clone()).unwrap_or_default());
             }
             option if SWITCHES.contains(&option) => self.is_on(option).into(),
             _ => return Err(Errno::ENOPROTOOPT),
@@ -233,7 +242,8 @@ impl Ipv6Options {
         if option == uapi::IPV6_RTHDR && header.get(1..4) != Some(&ROUTING_TYPE_2) {
             return Err(Errno::EINVAL);
         }
-        self.headers.insert(option, header.to_vec());
+        let charge = HeapCharge::new(header.len())?;
+        self.headers.insert(option, Arc::new(Header { bytes: header.to_vec(), _charge: charge }));
         Ok(())
     }
 

@@ -22,6 +22,7 @@ mod report;
 mod restriction;
 mod sockets;
 mod spreading;
+mod tap;
 mod tcp;
 mod udp;
 mod zero_copy;
@@ -41,6 +42,7 @@ pub use icmp::IcmpSocket;
 pub use report::{InetProtocol, InetStatus};
 pub use restriction::check_tcp;
 pub use sockets::InetSockets;
+pub(super) use tap::take_packet;
 pub use tcp::{TcpSocket, TcpState};
 pub use udp::UdpSocket;
 

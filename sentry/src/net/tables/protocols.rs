@@ -31,6 +31,7 @@ enum Counted {
         are_streams: bool,
     },
     Netlink,
+    Packet,
 }
 
 const fn datagrams(name: &'static str, size_bytes: u32, protocol: InetProtocol, is_ipv6: bool) -> Protocol {
@@ -66,7 +67,8 @@ const fn local(name: &'static str, size_bytes: u32, counted: Counted) -> Protoco
     Protocol { name, size_bytes, counted, has_memory: false, max_header_bytes: 0, has_slab, calls }
 }
 
-const PROTOCOLS: [Protocol; 13] = [
+const PROTOCOLS: [Protocol; 14] = [
+    local("PACKET", 1600, Counted::Packet),
     datagrams("PINGv6", 1344, InetProtocol::Echo, true),
     datagrams("RAWv6", 1344, InetProtocol::Raw, true),
     datagrams("UDPLITEv6", 1472, InetProtocol::UdpLite, true),
@@ -93,6 +95,7 @@ fn count(namespace: &NetworkNamespace, counted: Counted) -> usize {
                 .count()
         }
         Counted::Netlink => namespace.netlink().len(),
+        Counted::Packet => namespace.packet_sockets().len(),
     }
 }
 

@@ -12,6 +12,7 @@ const TCP: &str =
 const UDP: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops";
 const TCP6: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
 const UDP6: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops";
+const PACKET: &str = "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n";
 const NETLINK: &str =
     "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n";
 const UNIX: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n";
@@ -59,7 +60,7 @@ pub(super) fn table(
     }
     Ok(match table {
         NetworkTable::Netlink => return netlink(namespace),
-        NetworkTable::Packet => "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n".into(),
+        NetworkTable::Packet => return packet(namespace),
         NetworkTable::SocketStatistics => statistics(namespace).into(),
         NetworkTable::SocketStatistics6 => statistics_6(namespace).into(),
         _ => Vec::new(),
@@ -69,6 +70,14 @@ pub(super) fn table(
 fn netlink(namespace: &NetworkNamespace) -> Result<Vec<u8>, Errno> {
     let mut text = LongText::beginning_with(NETLINK);
     for socket in namespace.netlink().all() {
+        text.push(socket.to_line())?;
+    }
+    Ok(text.into_bytes())
+}
+
+fn packet(namespace: &NetworkNamespace) -> Result<Vec<u8>, Errno> {
+    let mut text = LongText::beginning_with(PACKET);
+    for socket in namespace.packet_sockets().all() {
         text.push(socket.to_line())?;
     }
     Ok(text.into_bytes())
@@ -85,7 +94,8 @@ fn statistics(namespace: &NetworkNamespace) -> String {
     let of = |protocol| count(namespace, protocol, false);
     let [tcp, udp, lite, raw] =
         [InetProtocol::Tcp, InetProtocol::Udp, InetProtocol::UdpLite, InetProtocol::Raw].map(of);
-    let of_others = namespace.unix_sockets().all().len() + namespace.netlink().len();
+    let of_others =
+        namespace.unix_sockets().all().len() + namespace.netlink().len() + namespace.packet_sockets().len();
     let all = namespace.inet_sockets().statuses();
     let ended = all.iter().filter(|status| status.lingers_for.is_some()).count();
     let orphans = namespace.inet_sockets().tcp().orphan_count();

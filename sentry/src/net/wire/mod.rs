@@ -19,6 +19,7 @@ use parking_lot::{Mutex, MutexGuard};
 pub use links::NamespaceNumbers;
 pub use path::{Fate, Landing, Packet, Refusal, count, send};
 pub use segment::Passage;
+pub(in crate::net) use segment::hearers;
 
 /// What the namespaces of a kernel have in common.
 #[derive(Debug, Default)]

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::Landing;
 use crate::net::NetworkNamespace;
 use crate::net::device::{CableEnd, Link, LinkKind, LinkStatistics};
 
@@ -86,6 +87,19 @@ pub(super) fn stations(network: &Arc<NetworkNamespace>, device: u32) -> Vec<Stat
         flood.go_out(&network, device, passed);
     }
     flood.stations
+}
+
+/// Who hears a frame for `hardware_address` that goes out of a link: the one that has it, or everybody if that is nobody's.
+pub(in crate::net) fn hearers(
+    network: &Arc<NetworkNamespace>,
+    device: u32,
+    hardware_address: [u8; 6],
+) -> Vec<Landing> {
+    let all = stations(network, device);
+    let is_known = all.iter().any(|station| station.hardware_address == hardware_address);
+    let hears = |station: &Station| !is_known || station.hardware_address == hardware_address;
+    let land = |Station { network, device, passed, .. }| Landing { network, device, ttl: u8::MAX, passed };
+    all.into_iter().filter(hears).map(land).collect()
 }
 
 impl Flood {

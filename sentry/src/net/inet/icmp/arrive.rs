@@ -7,8 +7,8 @@ use netlink_packet_route::route::RouteType;
 
 use super::packet::{answer, answered_identifier, error_message, ipv4_header, ipv6_header, seal};
 use super::{ICMP, ICMPV6, IcmpSocket};
-use crate::net::inet::UdpSocket;
 use crate::net::inet::datagram::{Arrival, Payload};
+use crate::net::inet::{UdpSocket, tap};
 use crate::net::route::{RouteQuery, RouteResult};
 use crate::net::wire::{self, Fate, Landing, Refusal};
 use crate::net::{Counter, NetworkNamespace};
@@ -25,11 +25,11 @@ const PORT_UNREACHABLE: [u8; 2] = [3, 3];
 const PORT_UNREACHABLE_V6: [u8; 2] = [1, 4];
 
 /// A message on its way: of which protocol, and with which header if the sender has written that.
-pub(super) struct Packet<'a> {
-    pub(super) protocol: u32,
-    pub(super) message: &'a [u8],
-    pub(super) header: Option<&'a [u8]>,
-    pub(super) arrival: Arrival,
+pub(in crate::net::inet) struct Packet<'a> {
+    pub(in crate::net::inet) protocol: u32,
+    pub(in crate::net::inet) message: &'a [u8],
+    pub(in crate::net::inet) header: Option<&'a [u8]>,
+    pub(in crate::net::inet) arrival: Arrival,
 }
 
 impl Packet<'_> {
@@ -64,6 +64,12 @@ pub(super) fn way_of(network: &Arc<NetworkNamespace>, route: &RouteResult, packe
 /// A message arrives: all sockets that it is for get it, and it is answered if it is an echo.
 pub(super) fn arrive(landing: &Landing, packet: &Packet<'_>) {
     wire::count(&landing.passed, 1, packet.len_bytes());
+    tap::show_coming(landing, packet);
+    take(landing, packet);
+}
+
+/// The same for one that packet sockets have seen.
+pub(in crate::net::inet) fn take(landing: &Landing, packet: &Packet<'_>) {
     let network = &landing.network;
     let arrival = Arrival { device: landing.device, ttl: landing.ttl, ..packet.arrival };
     let packet = Packet { arrival, ..*packet };
@@ -97,6 +103,7 @@ fn send_answer(network: &Arc<NetworkNamespace>, packet: &Packet<'_>, mut reply: 
     if let Fate::Arrives(landings) = way_of(network, &route, &reply) {
         for landing in &landings {
             wire::count(&landing.passed, 1, reply.len_bytes());
+            tap::show_coming(landing, &reply);
             let arrival = Arrival { device: landing.device, ttl: landing.ttl, ..arrival };
             let reply = Packet { arrival, ..reply };
             count_received(&landing.network, &reply);
@@ -111,7 +118,7 @@ pub(super) fn tell_of_router(
     packet: &Packet<'_>,
     (by, refusal): (IpAddr, Refusal),
 ) {
-    tell_of_error(network, packet, (by, refusal.icmp(packet.is_v4())));
+    tell_of_error(network, packet, (by, refusal.icmp(packet.is_v4())), None);
 }
 
 /// Nobody has the port that a datagram is for: the sender's namespace is told.
@@ -122,7 +129,10 @@ pub(in crate::net::inet) fn refuse_port(
 ) {
     let packet = Packet { protocol: UDP, message: datagram, header: None, arrival };
     let code = if packet.is_v4() { PORT_UNREACHABLE } else { PORT_UNREACHABLE_V6 };
-    let len_bytes = tell_of_error(network, &packet, (arrival.destination.ip(), code));
+    let by_address = arrival.destination.ip();
+    let is_same = Arc::ptr_eq(network, &landing.network);
+    let sender = (!is_same).then_some(landing);
+    let len_bytes = tell_of_error(network, &packet, (by_address, code), sender);
     let counters = landing.network.counters();
     counters.count_sent(packet.is_v4(), 1, len_bytes);
     let sent = match packet.is_v4() {
@@ -130,28 +140,39 @@ pub(in crate::net::inet) fn refuse_port(
         false => [Counter::Icmp6Sent, Counter::Icmp6UnreachableSent],
     };
     sent.iter().for_each(|counter| counters.add(*counter, 1));
-    if Arc::ptr_eq(network, &landing.network) {
+    if is_same {
         wire::count(&landing.passed, 1, len_bytes);
     }
 }
 
-/// An error comes back to a namespace. Returns how long it is, with its header.
+/// An error comes back to a namespace, from where a packet has landed if that is another. Returns how long it is, with its header.
 fn tell_of_error(
     network: &Arc<NetworkNamespace>,
     packet: &Packet<'_>,
     (by, code): (IpAddr, [u8; 2]),
+    sender: Option<&Landing>,
 ) -> usize {
     let is_v4 = packet.is_v4();
-    let mut message = error_message(code, &quoted(packet));
+    let mut message = error_message(code, &whole(packet));
     seal(&mut message, by, packet.arrival.source.ip());
     let Arrival { source, device, time, .. } = packet.arrival;
     let arrival =
         Arrival { source: SocketAddr::new(by, 0), destination: source, device, ttl: USUAL_TTL, tos: 0, time };
     let protocol = if is_v4 { ICMP } else { ICMPV6 };
     let told = Packet { protocol, message: &message, header: None, arrival };
+    show_error(network, &told, sender);
     count_received(network, &told);
     deliver(network, &told);
     told.len_bytes()
+}
+
+/// Packet sockets see an error leave, and come in.
+fn show_error(network: &Arc<NetworkNamespace>, told: &Packet<'_>, sender: Option<&Landing>) {
+    let leaves_by = sender.map_or(told.arrival.device, |landing| landing.device);
+    let leaving = Packet { arrival: Arrival { device: leaves_by, ..told.arrival }, ..*told };
+    tap::show_leaving(sender.map_or(network, |landing| &landing.network), &leaving);
+    let Arrival { device, ttl, .. } = told.arrival;
+    tap::show_coming(&Landing { network: network.clone(), device, ttl, passed: Vec::new() }, told);
 }
 
 /// Hands a message to all sockets that it is for.
@@ -201,8 +222,8 @@ fn frame(packet: &Packet<'_>) -> Vec<u8> {
     [&header, packet.message].concat()
 }
 
-/// A message with its header, as an error quotes it.
-fn quoted(packet: &Packet<'_>) -> Vec<u8> {
+/// A message with its header.
+pub(in crate::net::inet) fn whole(packet: &Packet<'_>) -> Vec<u8> {
     let Arrival { source, destination, ttl, .. } = packet.arrival;
     let (IpAddr::V6(source), IpAddr::V6(destination)) = (source.ip(), destination.ip()) else {
         return frame(packet);
@@ -212,8 +233,9 @@ fn quoted(packet: &Packet<'_>) -> Vec<u8> {
     [&header, packet.message].concat()
 }
 
-/// Counts a message that leaves.
-pub(super) fn count_sent(network: &NetworkNamespace, packet: &Packet<'_>) {
+/// Counts a message that leaves, and shows it to packet sockets.
+pub(super) fn count_sent(network: &Arc<NetworkNamespace>, packet: &Packet<'_>) {
+    tap::show_leaving(network, packet);
     let counted: &[Counter] = match (packet.protocol, packet.message.first()) {
         (ICMP, Some(0)) => &[Counter::IcmpSent, Counter::IcmpEchoReplySent],
         (ICMP, Some(3)) => &[Counter::IcmpSent, Counter::IcmpUnreachableSent],
@@ -246,18 +268,22 @@ fn count_received(network: &NetworkNamespace, packet: &Packet<'_>) {
     network.counters().count_received(packet.is_v4(), 1, packet.len_bytes());
 }
 
-/// Hands a copy of a packet of another protocol to the raw sockets of that protocol, where it arrives.
+/// Hands a copy of a packet of another protocol to the raw sockets of that protocol, where it arrives, and to packet sockets.
 pub(in crate::net::inet) fn copy_to_raw(
     landing: &Landing,
     protocol: u32,
     (arrival, message): (Arrival, impl FnOnce() -> Vec<u8>),
 ) {
-    let has_any = !landing.network.inet_sockets().icmp().raw.lock().is_empty();
-    if has_any {
+    let has_packet_sockets = !landing.network.packet_sockets().is_empty();
+    let has_raw = !landing.network.inet_sockets().icmp().raw.lock().is_empty();
+    if has_raw || has_packet_sockets {
         let portless = |address: SocketAddr| SocketAddr::new(address.ip(), 0);
         let (source, destination) = (portless(arrival.source), portless(arrival.destination));
         let (device, ttl) = (landing.device, landing.ttl);
         let arrival = Arrival { source, destination, device, ttl, ..arrival };
-        deliver(&landing.network, &Packet { protocol, message: &message(), header: None, arrival });
+        let message = message();
+        let packet = Packet { protocol, message: &message, header: None, arrival };
+        tap::show_coming(landing, &packet);
+        deliver(&landing.network, &packet);
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use linux_raw_sys::net::SO_REUSEADDR;
 use parking_lot::Mutex;
 
-pub(super) use self::arrive::{copy_to_raw, refuse_port};
+pub(super) use self::arrive::{Packet, copy_to_raw, refuse_port, take, whole};
 use self::packet::Filter;
 pub(super) use self::packet::seal_at;
 use super::address::Version;

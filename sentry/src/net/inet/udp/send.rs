@@ -11,8 +11,9 @@ use crate::Errno;
 use crate::net::filter::{ETH_P_IP, ETH_P_IPV6, FilteredPacket};
 use crate::net::inet::control::SendControl;
 use crate::net::inet::datagram::{Arrival, ErrorOrigin, Payload, QueuedError};
-use crate::net::inet::icmp;
+use crate::net::inet::icmp::{self, Packet};
 use crate::net::inet::spreading::choose;
+use crate::net::inet::tap;
 use crate::net::route::RouteResult;
 use crate::net::wire::{self, Landing};
 use crate::net::{Counter, SocketMemoryCharge};
@@ -215,11 +216,26 @@ impl UdpSocket {
                 .try_for_each(|part| self.send_out(part, way.remote, &outside).map(drop));
         }
         let payload = Payload::new(bytes.into());
+        self.show_leaving(way, &payload);
         for landing in self.landings(way, &payload) {
             wire::count(&landing.passed, count, bytes.len() + count * header_bytes(way.remote));
             self.arrive_at(&landing, way, &payload, segment_bytes);
         }
         Ok(())
+    }
+
+    /// Packet sockets see a datagram leave.
+    fn show_leaving(&self, way: &Way, payload: &Payload) {
+        let network = self.inet.network();
+        if network.packet_sockets().is_empty() {
+            return;
+        }
+        let (ttl, _) = self.inet.ttl_and_tos(way.remote.ip(), &way.control);
+        let own = Landing { network: network.clone(), device: way.route.device, ttl, passed: Vec::new() };
+        let arrival = self.arrival(way, &own);
+        let protocol = self.inet.common.protocol();
+        let message = datagram(protocol, &arrival, payload.bytes());
+        tap::show_leaving(network, &Packet { protocol, message: &message, header: None, arrival });
     }
 
     /// Where a datagram arrives: in this namespace, in others, or nowhere.

@@ -1,0 +1,134 @@
+//! Frames of Ethernet (`linux/if_ether.h`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::net::NetworkNamespace;
+use crate::net::device::LinkKind;
+
+/// The header: both addresses and a protocol.
+pub(in crate::net) const ETHERNET_HEADER_BYTES: usize = 14;
+const PROTOCOL_OFFSET: usize = 12;
+/// The first number that is a protocol and no length.
+const LEAST_PROTOCOL: u16 = 0x600;
+const ETH_P_802_2: u16 = 4;
+
+/// Which way a frame goes, and whom it is for (`PACKET_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::net) enum FrameKind {
+    /// For the one who sees it come in.
+    Host = 0,
+    /// For everybody.
+    Broadcast = 1,
+    /// For a group.
+    Multicast = 2,
+    /// For somebody else.
+    OtherHost = 3,
+    /// It goes out.
+    Outgoing = 4,
+}
+
+/// What a frame has to know of a link.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::net) struct Link {
+    pub(in crate::net) device: u32,
+    pub(in crate::net) address: [u8; 6],
+    pub(in crate::net) broadcast: [u8; 6],
+    /// `ARPHRD_*`.
+    pub(in crate::net) hardware_type: u16,
+    pub(in crate::net) is_loopback: bool,
+    pub(in crate::net) is_up: bool,
+    pub(in crate::net) mtu: u32,
+}
+
+impl Link {
+    /// The link of a namespace with an index.
+    pub(in crate::net) fn find(network: &NetworkNamespace, device: u32) -> Option<Self> {
+        network.configuration().look(|all| {
+            let link = all.link(device).ok()?;
+            Some(Self {
+                device,
+                address: link.hardware_address,
+                broadcast: link.hardware_broadcast,
+                hardware_type: u16::from(link.kind.layer()),
+                is_loopback: link.kind == LinkKind::Loopback,
+                is_up: link.is_up(),
+                mtu: link.mtu,
+            })
+        })
+    }
+
+    /// Whom a frame is for that comes in here.
+    pub(in crate::net) fn kind_of(&self, destination: [u8; 6]) -> FrameKind {
+        let is_for_many = destination[0] & 1 != 0;
+        match destination {
+            everybody if is_for_many && everybody == self.broadcast => FrameKind::Broadcast,
+            _ if is_for_many => FrameKind::Multicast,
+            own if own == self.address => FrameKind::Host,
+            _ => FrameKind::OtherHost,
+        }
+    }
+}
+
+/// A frame that passes a link.
+#[derive(Clone, Debug)]
+pub(in crate::net) struct Frame {
+    pub(in crate::net) device: u32,
+    /// `ARPHRD_*`.
+    pub(in crate::net) hardware_type: u16,
+    pub(in crate::net) kind: FrameKind,
+    /// `ETH_P_*`.
+    pub(in crate::net) protocol: u16,
+    /// With its header.
+    pub(in crate::net) bytes: Arc<[u8]>,
+    /// The time of day.
+    pub(in crate::net) time: Duration,
+}
+
+impl Frame {
+    /// The frame of these bytes, with its header, at a link.
+    pub(in crate::net) fn new(link: &Link, kind: FrameKind, bytes: Arc<[u8]>, time: Duration) -> Self {
+        let number = bytes.get(PROTOCOL_OFFSET..).and_then(|rest| rest.first_chunk()).copied();
+        let protocol = match number.map(u16::from_be_bytes) {
+            Some(protocol) if protocol >= LEAST_PROTOCOL => protocol,
+            _ => ETH_P_802_2,
+        };
+        let (device, hardware_type) = (link.device, link.hardware_type);
+        Self { device, hardware_type, kind, protocol, bytes, time }
+    }
+
+    /// The same as it comes in at another link.
+    pub(in crate::net) fn at(&self, link: &Link) -> Self {
+        let (device, hardware_type) = (link.device, link.hardware_type);
+        Self { device, hardware_type, kind: link.kind_of(self.destination()), ..self.clone() }
+    }
+
+    fn address_at(&self, offset: usize) -> [u8; 6] {
+        self.bytes.get(offset..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
+    }
+
+    /// Whom it is for.
+    pub(in crate::net) fn destination(&self) -> [u8; 6] {
+        self.address_at(0)
+    }
+
+    /// Who has sent it.
+    pub(in crate::net) fn source(&self) -> [u8; 6] {
+        self.address_at(6)
+    }
+
+    /// Its header, and what that is of.
+    pub(in crate::net) fn split(&self) -> (&[u8], &[u8]) {
+        self.bytes.split_at(ETHERNET_HEADER_BYTES.min(self.bytes.len()))
+    }
+}
+
+/// A frame's bytes.
+pub(in crate::net) fn framed(
+    destination: [u8; 6],
+    source: [u8; 6],
+    protocol: u16,
+    payload: &[u8],
+) -> Arc<[u8]> {
+    [&destination, &source, &protocol.to_be_bytes()[..], payload].concat().into()
+}
