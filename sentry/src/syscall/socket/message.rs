@@ -139,10 +139,10 @@ pub(super) fn sendto(
 ) -> Result<usize, Errno> {
     let buffers = UserBuffers::message(buffer)?;
     let open = OpenSocket::find(task, descriptor)?;
-    let has_length =
+    let needs_length =
         matches!(open.socket.common().family(), uapi::AF_INET | uapi::AF_INET6 | uapi::AF_PACKET);
     // To some, an address of no length is one that is too short.
-    let target = address.read_unless_null(task)?.filter(|target| has_length || !target.bytes().is_empty());
+    let target = address.read_unless_null(task)?.filter(|target| needs_length || !target.bytes().is_empty());
     let sent = Sent::plain(task);
     send(task, &open, flags, buffers, target, sent)
 }

@@ -27,6 +27,18 @@ fn an_echo_is_answered_and_nothing_else_is() {
 fn a_filter_keeps_types_out() {
     let mut filter = Filter::default();
     filter.0[0] = 1 << ECHO_REQUEST;
-    assert!(!filter.passes(ICMP, &[ECHO_REQUEST]) && filter.passes(ICMP, &[ECHO_REPLY]));
+    let message = |kind| [kind, 0, 0, 0, 0, 0, 0, 0];
+    assert!(!filter.passes(ICMP, &message(ECHO_REQUEST)) && filter.passes(ICMP, &message(ECHO_REPLY)));
+    assert!(!filter.passes(ICMP, &[ECHO_REPLY]));
     assert!(filter.passes(17, &[ECHO_REQUEST]));
+}
+
+#[test]
+fn a_datagrams_sum_covers_the_addresses() {
+    let ends = (Ipv4Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into());
+    let mut datagram = [0, 1, 0, 2, 0, 10, 0, 0, b'h', b'i'];
+    seal_at(&mut datagram, 6, 17, ends).unwrap();
+    let pseudo_header = [127, 0, 0, 1, 127, 0, 0, 1, 0, 17, 0, 10];
+    assert_eq!(checksum(&[&pseudo_header, &datagram]), 0);
+    assert_eq!(seal_at(&mut [0; 7], 6, 17, ends), Err(Errno::EINVAL));
 }
