@@ -125,9 +125,7 @@ impl KvmContext {
         let crossing = space.settle_crossing(lane, served, is_call, registers);
         match (crossing, &stop) {
             (Crossing::Outside, Stop::Exit(Exit::Syscall)) => {
-                if dispatcher.may_poll() || server.is_some_and(|server| is_answered(server, registers.rax)) {
-                    space.count_trap(registers.rip, registers.rax);
-                }
+                note_trap(&dispatcher, server, space, registers);
             }
             (Crossing::Outside, Stop::Exit(Exit::Exception { .. }))
                 if space.restore_middle(registers.rip) =>
@@ -343,6 +341,18 @@ impl Drop for KvmContext {
             space.dismiss(&self.seat);
         }
         self.pool.take_back(&self.seat);
+    }
+}
+
+/// Has a system call counted that has trapped, where it may pay that later ones do not.
+fn note_trap(
+    dispatcher: &Dispatcher,
+    server: Option<&mut dyn CallServer>,
+    space: &Space,
+    registers: &Registers,
+) {
+    if dispatcher.may_poll() || server.is_some_and(|server| is_answered(server, registers.rax)) {
+        space.count_trap(registers.rip, registers.rax);
     }
 }
 
