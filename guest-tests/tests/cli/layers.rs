@@ -1,10 +1,10 @@
 //! The layers of the jail: told, and missed.
 
 use std::collections::HashMap;
-use std::fs::{DirEntry, Permissions};
+use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use guest_tests::bounded::{self, Finished, Running};
@@ -109,16 +109,21 @@ fn runs_code(thread: &Path) -> bool {
     flags.is_some_and(|flags| flags & USER_WORKER == 0)
 }
 
-/// The status of each thread of a process (`man 5 proc_pid_status`).
-fn statuses(running: &Running) -> Vec<HashMap<String, String>> {
+/// The directories in /proc of a process's threads.
+fn threads(running: &Running) -> Vec<PathBuf> {
     let directory = format!("/proc/{}/task", running.pid().as_raw_nonzero());
     let threads = std::fs::read_dir(directory).expect("threads").flatten();
-    let status = |thread: DirEntry| {
-        let text = std::fs::read_to_string(thread.path().join("status")).ok()?;
+    threads.map(|thread| thread.path()).filter(|thread| runs_code(thread)).collect()
+}
+
+/// The status of each thread of a process (`man 5 proc_pid_status`).
+fn statuses(running: &Running) -> Vec<HashMap<String, String>> {
+    let status = |thread: PathBuf| {
+        let text = std::fs::read_to_string(thread.join("status")).ok()?;
         let fields = text.lines().filter_map(|line| line.split_once(':'));
         Some(fields.map(|(name, value)| (name.to_owned(), value.trim().replace('\t', " "))).collect())
     };
-    threads.filter(|thread| runs_code(&thread.path())).filter_map(status).collect()
+    threads(running).into_iter().filter_map(status).collect()
 }
 
 fn no_thread_keeps_privileges() {
@@ -150,17 +155,18 @@ fn no_thread_keeps_privileges() {
 
 fn nothing_of_the_host_is_below_the_root() {
     let running = start_threads(&[]);
-    let process = format!("/proc/{}", running.pid().as_raw_nonzero());
-    for place in ["root", "cwd"] {
-        let entries = std::fs::read_dir(format!("{process}/{place}/")).expect("a directory");
-        assert_eq!(entries.count(), 0, "{place}");
-    }
-    let mounts = std::fs::read_to_string(format!("{process}/mountinfo")).expect("mounts");
-    assert_eq!(mounts.lines().count(), 1, "{mounts}");
-    for namespace in ["mnt", "ipc", "uts", "cgroup", "net"] {
-        let of =
-            |process: &str| std::fs::read_link(format!("{process}/ns/{namespace}")).expect("a namespace");
-        assert_ne!(of(&process), of("/proc/self"), "{namespace}");
+    for thread in threads(&running) {
+        let thread = thread.to_str().expect("UTF-8");
+        for place in ["root", "cwd"] {
+            let entries = std::fs::read_dir(format!("{thread}/{place}/")).expect("a directory");
+            assert_eq!(entries.count(), 0, "{place}");
+        }
+        let mounts = std::fs::read_to_string(format!("{thread}/mountinfo")).expect("mounts");
+        assert_eq!(mounts.lines().count(), 1, "{mounts}");
+        for namespace in ["mnt", "ipc", "uts", "cgroup", "net"] {
+            let of = |task: &str| std::fs::read_link(format!("{task}/ns/{namespace}")).expect("a namespace");
+            assert_ne!(of(thread), of("/proc/self"), "{namespace}");
+        }
     }
 }
 
