@@ -19,6 +19,7 @@ use crate::fs::FileFlags;
 use crate::fs::acl::AclKind;
 use crate::fs::lower::{LowerEntry, LowerFile, LowerStatus};
 use crate::fs::metadata::{DeviceNumber, FileKind, Timestamp};
+use crate::heap::HeapCharge;
 use crate::host::{HostCall, count_call};
 use crate::memory::HostExtent;
 
@@ -35,6 +36,8 @@ pub struct HostNode {
     /// It belongs to an interface of the host's kernel: a directory has no entries, a file no contents.
     is_hidden: bool,
     handle: Arc<HandleSlot>,
+    /// For the path, which may be long.
+    _heap_charge: HeapCharge,
 }
 
 fn status_of(tree: &HostTree, status: &Statx) -> LowerStatus {
@@ -103,7 +106,8 @@ impl HostNode {
     }
 
     fn new(tree: &Arc<HostTree>, path: Box<[u8]>, device: u64, is_hidden: bool) -> Arc<Self> {
-        Arc::new(Self { tree: tree.clone(), path, device, is_hidden, handle: Arc::default() })
+        let _heap_charge = HeapCharge::forced(path.len());
+        Arc::new(Self { tree: tree.clone(), path, device, is_hidden, handle: Arc::default(), _heap_charge })
     }
 
     /// The status of the entry `name`, which lies on another device, and whether it is hidden.
