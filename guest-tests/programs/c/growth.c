@@ -786,27 +786,30 @@ static void tiny_attributes(void) {
   }
 }
 
-// A process with an interface of its own has lists of many sources at each of many groups.
-static void join_groups(void) {
+// Sockets that name many sources at each of many groups.
+static void multicast_groups(void) {
   most_descriptors();
+  struct group_filter *filter = (void *)block;
   for (long i = 0; goes_on(i); i++) {
     int member = socket(AF_INET6, SOCK_DGRAM, 0);
     if (!made(member, EMFILE, ENFILE, EAFNOSUPPORT)) return;
     for (int group = 0; group < 1000 && goes_on(group); group++) {
-      struct group_source_req request = {.gsr_interface = 1};
-      struct sockaddr_in6 *to = (void *)&request.gsr_group, *from = (void *)&request.gsr_source;
-      *to = *from = (struct sockaddr_in6){.sin6_family = AF_INET6};
+      *filter = (struct group_filter){.gf_interface = 1, .gf_fmode = MCAST_EXCLUDE, .gf_numsrc = most > FEW ? 64 : 2};
+      struct sockaddr_in6 *to = (void *)&filter->gf_group;
+      to->sin6_family = AF_INET6;
       memcpy(&to->sin6_addr, "\xff\x02\0\0\0\0\0\0\0\0\0\1\0\0", 14);
       to->sin6_addr.s6_addr16[7] = htons(group);
-      if (!made(setsockopt(member, SOL_IPV6, MCAST_JOIN_GROUP, &request, sizeof(struct group_req)), ENOBUFS, ENODEV, EADDRNOTAVAIL)) break;
-      for (int source = 1; source <= (most > FEW ? 64 : 2); source++) {
-        from->sin6_addr.s6_addr16[7] = source;
-        if (!made(setsockopt(member, SOL_IPV6, MCAST_BLOCK_SOURCE, &request, sizeof request), ENOBUFS, 0, 0)) break;
+      for (unsigned source = 0; source < filter->gf_numsrc; source++) {
+        struct sockaddr_in6 *from = (void *)(filter->gf_slist + source);
+        *from = (struct sockaddr_in6){.sin6_family = AF_INET6};
+        from->sin6_addr.s6_addr16[7] = source + 1;
       }
+      struct group_req request = {.gr_interface = 1, .gr_group = filter->gf_group};
+      if (!made(setsockopt(member, SOL_IPV6, MCAST_JOIN_GROUP, &request, sizeof request), ENOBUFS, ENODEV, EADDRNOTAVAIL)) break;
+      if (!made(setsockopt(member, SOL_IPV6, MCAST_MSFILTER, filter, GROUP_FILTER_SIZE(filter->gf_numsrc)), ENOBUFS, 0, 0)) break;
     }
   }
 }
-static void multicast_groups(void) { multiply(join_groups); }
 
 // Mounts of its own, in a user namespace of its own, in which the user is root.
 static int has_own_mounts(void) {

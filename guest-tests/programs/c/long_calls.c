@@ -10,12 +10,14 @@
 #include <linux/mount.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
+#include <linux/userfaultfd.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/mount.h>
 #include <sys/random.h>
@@ -257,6 +259,32 @@ static void read_maps(void) { read_proc("/proc/self/maps"); }
 static void read_smaps(void) { read_proc("/proc/self/smaps"); }
 static void read_rollup(void) { read_proc("/proc/self/smaps_rollup"); }
 static void read_numa(void) { read_proc("/proc/self/numa_maps"); }
+static void read_interests(void) {
+  char path[64];
+  close(pipe_ends[0]); // There is no other number left.
+  snprintf(path, sizeof path, "/proc/self/fdinfo/%d", watcher);
+  read_proc(path);
+}
+static void list_descriptors(void) {
+  close(pipe_ends[0]);
+  DIR *many = opendir("/proc/self/fd");
+  CHECK(many != NULL);
+  while (readdir(many) != NULL) {}
+  OK(closedir(many));
+}
+
+// Who hears of touches, each of a mapping of its own. Some hosts let nobody.
+static void user_faults(void) {
+  for (long i = 0; i < objects_made; i++) {
+    int faults = syscall(SYS_userfaultfd, UFFD_USER_MODE_ONLY);
+    if (faults < 0) return;
+    OK(ioctl(faults, UFFDIO_API, &(struct uffdio_api){.api = UFFD_API}));
+    char *place = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(place != MAP_FAILED);
+    OK(ioctl(faults, UFFDIO_REGISTER, &(struct uffdio_register){.range = {(uintptr_t)place, PAGE}, .mode = UFFDIO_REGISTER_MODE_MISSING}));
+  }
+}
+static void end_with_user_faults(void) { sleep(1); }
 
 static void mounts(void) {
   char name[32];
@@ -551,6 +579,9 @@ static const struct {
     {"fanotify_mark", marked, mark_all},
     {"cancelled requests of a ring", ring_of_requests, request_all},
     {"linked requests of a ring", ring_of_requests, link_all},
+    {"fdinfo of many interests", epolls, read_interests},
+    {"/proc/self/fd", descriptors, list_descriptors},
+    {"end with many userfaultfds", user_faults, end_with_user_faults},
 };
 
 static void call_for_ever(size_t number, int ready) {
