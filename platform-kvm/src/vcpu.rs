@@ -65,6 +65,7 @@ const FLAG_RESUME: u64 = 1 << 16;
 const FAULT_WRITE: u64 = 1 << 1;
 const FAULT_RESERVED: u64 = 1 << 3;
 const FAULT_FETCH: u64 = 1 << 4;
+const FAULT_KEY: u64 = 1 << 5;
 const PAGE_FAULT: u8 = 14;
 const GENERAL_PROTECTION: u8 = 13;
 
@@ -470,6 +471,10 @@ impl Vcpu {
         // Above user memory a host may have its own entries: to user code, as unreachable as any.
         if frame.error_code & FAULT_RESERVED != 0 && address < VirtualAddress::USER_END.0 {
             return Ok(self.broken(format!("reserved bits in the page tables at {address:#x}")));
+        }
+        // A host that leaves us its CR4 has protection keys, which we do not offer and cannot give back.
+        if frame.error_code & FAULT_KEY != 0 {
+            return Ok(Stop::Exit(Exit::Exception { vector: GENERAL_PROTECTION, code: 0 }));
         }
         let access = match frame.error_code {
             code if code & FAULT_FETCH != 0 => Access::EXECUTE,

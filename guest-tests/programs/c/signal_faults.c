@@ -160,6 +160,19 @@ static void a_wild_handler_or_frame_kills(void) {
   WAIT_SIGNALED(pid, SIGSEGV);
 }
 
+// Who has no protection keys cannot write them; who writes that it may touch nothing touches nothing more. Neither goes on for ever.
+static void keys_that_forbid_all_kill(void) {
+  int number;
+  pid_t pid = OK(fork());
+  if (pid == 0) {
+    signal(SIGILL, SIG_DFL), signal(SIGSEGV, SIG_DFL);
+    __asm__ volatile(".byte 0x0f, 0x01, 0xef" : : "a"(0x55555555), "c"(0), "d"(0) : "memory");
+    _exit(*(volatile int *)&number);
+  }
+  int status = WAIT(pid);
+  CHECK(WIFSIGNALED(status) && (WTERMSIG(status) == SIGILL || WTERMSIG(status) == SIGSEGV));
+}
+
 int main(void) {
   enter_scratch();
   nothing = map_anonymous(PAGE, PROT_READ);
@@ -182,6 +195,7 @@ int main(void) {
   instruction_pointers_are_those_of_the_fault();
   a_blocked_or_ignored_fault_kills();
   a_wild_handler_or_frame_kills();
+  keys_that_forbid_all_kill();
   CHECK_EQ(wrong_count, 0);
   return 0;
 }
