@@ -214,6 +214,7 @@ static void without_waiting(void) {
   CHECK_EQ(option_of(one, SOL_SOCKET, SO_ERROR), 0);
   OK(connect_to(one, own_name(listener)));
   CHECK_ERRNO(connect_to(one, own_name(listener)), EISCONN);
+  CHECK_ERRNO(connect(one, (void *)&(sa_family_t){AF_INET}, 1), EINVAL);
   CHECK_EQ(await_events(listener, POLLIN), POLLIN);
   int accepted = OK(accept4(listener, NULL, NULL, SOCK_NONBLOCK));
   CHECK_ERRNO(recv(accepted, &one, 1, 0), EAGAIN);

@@ -168,8 +168,7 @@ fn connect(task: &mut CurrentTask, descriptor: Fd, address: UserAddress) -> Resu
     let description = task.usable_file(descriptor)?;
     let address = address.read(task)?;
     let open = OpenSocket::of(description)?;
-    let is_internet = matches!(open.socket.common().family(), AF_INET | AF_INET6);
-    if is_internet && address.family().is_none() {
+    if address.family().is_none() {
         return Err(Errno::EINVAL);
     }
     check_tcp(&*open.socket, &task.credentials(), &address, PortAccess::CONNECT_TCP)?;
