@@ -27,6 +27,7 @@ pub mod memory;
 pub mod net;
 pub mod network_settings;
 pub mod pace;
+mod perf;
 pub mod platform;
 pub mod process_identity;
 pub mod profile;

@@ -61,6 +61,8 @@ numbers! {
     IoUringGroup = -1, -1..=INT_MAX;
     /// kernel.kptr_restrict: whether addresses of the kernel, of which none is ever shown, would be.
     KptrRestrict = 1, 0..=2;
+    /// kernel.perf_event_paranoid: what the unprivileged may not count: above 0 processors, above 1 the kernel.
+    PerfEventParanoid = 2, -INT_MAX..=INT_MAX;
     /// kernel.pid_max: one past the largest number of a task.
     PidMax = 65536, 301..=1 << 22;
     /// kernel.pty.max: how many pseudoterminals there may be.

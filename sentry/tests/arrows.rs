@@ -16,7 +16,7 @@ const ROOMS: &[&[&str]] = &[
     &["io_uring"],
     &["kernel", "task"],
     &["loader"],
-    &["aio", "net", "profile", "seccomp"],
+    &["aio", "net", "perf", "profile", "seccomp"],
     &["fs"],
     &["cgroup", "futex", "ipc", "keys"],
     &["time"],

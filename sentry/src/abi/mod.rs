@@ -12,6 +12,7 @@ mod ipc;
 mod landlock;
 mod memory;
 mod mount;
+mod perf;
 mod process;
 mod seccomp;
 mod signal;
@@ -39,6 +40,7 @@ pub(crate) use ipc::{IpcPerm, MsgInfo, MsqidDs, SemInfo, SemidDs, ShmInfo, ShmLi
 pub(crate) use landlock::{LandlockNetPortAttr, LandlockPathBeneathAttr, LandlockRulesetAttr};
 pub(crate) use memory::{Cachestat, CachestatRange, Iovec, ProcmapQuery};
 pub(crate) use mount::{MntIdReq, Statmount, fsconfig_command};
+pub(crate) use perf::PerfEventAttr;
 pub(crate) use process::{
     CapabilityData, CapabilityHeader, CloneArgs, FutexWaitv, KcmpEpollSlot, PidfdInfo, Rusage, SchedAttr,
 };

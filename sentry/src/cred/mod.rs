@@ -82,6 +82,8 @@ bitflags::bitflags! {
         const MAC_OVERRIDE = 1 << 32;
         /// Wake the machine.
         const WAKE_ALARM = 1 << 35;
+        /// Count what others do.
+        const PERFMON = 1 << 38;
         /// Choose process numbers, among others.
         const CHECKPOINT_RESTORE = 1 << 40;
         /// Everything that Linux knows (through CAP_CHECKPOINT_RESTORE, 40).

@@ -72,6 +72,7 @@
 //! | restrictions by landlock, their rules | 16 layers a task | ENOMEM | `rulesets` |
 //! | rings of io_uring, files, buffers and groups of buffers registered with them | RLIMIT_NOFILE, 65,536 groups a ring | ENOMEM, EMFILE | `rings`, `buffer_groups` |
 //! | requests of rings, completions beyond the ring | 32,768 submissions at a time | EAGAIN, EBUSY | `ring_requests`, `ring_completions` |
+//! | counters of performance, and the tasks that each watches | RLIMIT_NOFILE | ENOMEM | |
 //! | formats of programs (binfmt_misc) | 256 | ENOSPC, ENOMEM | `binary_formats` |
 //! | userfaultfds, with what is registered | the descriptions, the mappings; one question a task | ENFILE, ENOMEM | `user_faults` |
 //! | asynchronous requests and events | `aio-max-nr` | EAGAIN | `asynchronous_requests` |

@@ -38,6 +38,7 @@ mod namespace;
 mod numa;
 mod open;
 mod path;
+mod perf_event;
 mod pidfd;
 mod pipe;
 mod poll;

@@ -218,8 +218,8 @@ fn prctl(
             let address = me.clear_child_tid.load(std::sync::atomic::Ordering::Relaxed);
             task.memory().write_object(VirtualAddress(argument), &address)?;
         }
-        // There are no performance counters that could be turned on and off.
-        pr::PR_TASK_PERF_EVENTS_ENABLE | pr::PR_TASK_PERF_EVENTS_DISABLE => {}
+        pr::PR_TASK_PERF_EVENTS_ENABLE => me.switch_opened_events(true),
+        pr::PR_TASK_PERF_EVENTS_DISABLE => me.switch_opened_events(false),
         pr::PR_SET_TIMERSLACK => {
             me.set_timer_slack_ns(argument);
         }

@@ -41,6 +41,7 @@ const SUBJECTS: &[&[(Sysno, Handler)]] = &[
     super::numa::HANDLERS,
     super::open::HANDLERS,
     super::path::HANDLERS,
+    super::perf_event::HANDLERS,
     super::pidfd::HANDLERS,
     super::pipe::HANDLERS,
     super::poll::HANDLERS,

@@ -119,6 +119,7 @@ impl CurrentTask {
         if !request.flags.contains(CloneFlags::THREAD) {
             child.task().thread_group().enforce_cpu_limit(kernel.timers())?;
         }
+        self.task().hand_down_events(child.task(), request.flags.contains(CloneFlags::THREAD))?;
         let has_pidfd = request.flags.contains(CloneFlags::PIDFD);
         let pidfd = has_pidfd.then(|| self.store_pidfd(request, child.task())).transpose()?;
         let number = kernel.tasks().number_of(child.task(), self.thread_group().pid_namespace());

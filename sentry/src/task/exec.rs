@@ -129,6 +129,7 @@ impl CurrentTask {
                 task.kernel.core_settings().suid_dumpable()
             });
         }
+        task.execute_for_events(is_dumpable);
         if is_secure {
             task.parent_death_signal.store(0, Ordering::Relaxed);
         }

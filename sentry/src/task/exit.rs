@@ -74,6 +74,7 @@ impl TaskSet {
     /// Takes an ended task out of its group, and ends the process with its last task.
     pub(super) fn task_exited(&self, task: &Arc<Task>, status: ExitStatus) {
         task.cpu_time.stop();
+        task.leave_events();
         task.leave_cgroup();
         let mut tree = self.tree.write();
         let id = task.group.id();

@@ -143,6 +143,7 @@ impl CurrentTask {
     }
 
     fn handle_fault(&mut self, address: VirtualAddress, access: Access) -> State {
+        self.task.faults.fetch_add(1, Ordering::Relaxed);
         let fault = self.memory.handle_fault(address, access);
         self.profile_fault(&fault);
         match self.gets_on_after(fault) {

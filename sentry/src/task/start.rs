@@ -187,6 +187,8 @@ impl Task {
             is_reaped: AtomicBool::new(false),
             parent_death_signal: AtomicU8::new(0),
             io: IoCounters::default(),
+            faults: AtomicU64::new(0),
+            events: Default::default(),
             memory_policy: Mutex::new(parent.map_or_else(MemoryPolicy::default, Self::memory_policy)),
             timer_slack_ns: AtomicU64::new(timer_slack_ns),
             default_timer_slack_ns: timer_slack_ns,
@@ -284,6 +286,7 @@ impl Creation {
 impl Drop for Creation {
     fn drop(&mut self) {
         if !self.is_kept {
+            self.task.leave_events();
             self.task.kernel.tasks().tree.write().remove_unstarted(&self.task);
             self.task.release();
         }

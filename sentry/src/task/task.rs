@@ -13,6 +13,7 @@ use super::deferred::Deferred;
 use super::external_stop::StopState;
 use super::id::TaskId;
 use super::io_priority::IoContext;
+use super::perf::TaskEvents;
 use super::ptrace::TraceState;
 use super::rseq::RseqArea;
 use super::scheduling::Scheduling;
@@ -94,6 +95,9 @@ pub struct Task {
     pub(super) timer_slack_ns: AtomicU64,
     /// What it has read and written.
     pub(super) io: IoCounters,
+    /// The page faults of its user code.
+    pub(super) faults: AtomicU64,
+    pub(super) events: TaskEvents,
     /// Where its memory is to come from, where a mapping does not say.
     pub(super) memory_policy: Mutex<MemoryPolicy>,
     /// What its creator had, which it began with.

@@ -7,7 +7,6 @@ mod options;
 
 use std::sync::Arc;
 
-use linux_raw_sys::net::{AF_INET, AF_INET6};
 use syscalls::Sysno;
 
 use self::address::{UserAddress, UserAddressRoom};

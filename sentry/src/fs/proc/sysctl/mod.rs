@@ -425,7 +425,7 @@ static KERNEL: Directory<About> = Directory {
         fixed!("ostype", "Linux"),
         kept!("kernel", "overflowgid", 65534, 0..=65535),
         kept!("kernel", "overflowuid", 65534, 0..=65535),
-        kept!("kernel", "perf_event_paranoid", 4, -INT_MAX..=INT_MAX),
+        number!("perf_event_paranoid", PerfEventParanoid),
         number!("pid_max", PidMax),
         kept_text!("kernel", "poweroff_cmd", "/sbin/poweroff", 255),
         kept_numbers!("kernel", "printk", "4\t4\t1\t7"),
