@@ -218,7 +218,26 @@ static void inotify_tells(void) {
   OK(unlink(path)), OK(rmdir(directory));
 }
 
+// An owner hears of urgent data by SIGURG, O_ASYNC or not.
+static void urgent_data_is_told_of(void) {
+  int files[2], owner = getpid();
+  OK(socketpair(AF_UNIX, SOCK_STREAM, 0, files));
+  TELLS(0, OK(send(files[1], "a", 1, MSG_OOB)));
+  OK(fcntl(files[0], F_SETOWN, owner));
+  TELLS(0, OK(send(files[1], "b", 1, 0)));
+  TELLS(1, OK(send(files[1], "c", 1, MSG_OOB)));
+  CHECK_EQ(last_signal, SIGURG);
+  // Nobody hears any more.
+  OK(fcntl(files[0], F_SETOWN, 0));
+  TELLS(0, OK(send(files[1], "d", 1, MSG_OOB)));
+  OK(ioctl(files[0], FIOSETOWN, &owner));
+  TELLS(1, OK(send(files[1], "e", 1, MSG_OOB)));
+  close(files[0]), close(files[1]);
+}
+
 int main(void) {
+  catch(SIGURG);
+  urgent_data_is_told_of();
   catch(SIGIO);
   pipes_and_sockets();
   chosen_signals_tell_more();

@@ -34,6 +34,8 @@ pub struct Readiness {
 pub trait SignalTarget: Send + Sync {
     /// Sends `signal` with `readiness`, or SIGIO without if `signal` is 0. Called with no lock held.
     fn send(&self, signal: i32, readiness: Readiness);
+    /// Sends SIGURG: a socket has urgent data. Called with no lock held.
+    fn send_urgent(&self);
 }
 
 /// Who hears of readiness by a signal, as fcntl(2) sets it (F_SETOWN_EX, F_SETSIG).
@@ -51,10 +53,10 @@ pub struct SignalOwner {
     pub target: Option<Arc<dyn SignalTarget>>,
 }
 
-/// A description that became ready.
+/// A description that became ready, or has urgent data (`None`).
 struct Note {
     description: Weak<FileDescription>,
-    readiness: Readiness,
+    readiness: Option<Readiness>,
 }
 
 /// The signals that are to be sent.
@@ -98,8 +100,10 @@ impl AsyncSignals {
         for note in state.notes {
             if let Some(description) = note.description.upgrade() {
                 let SignalOwner { signal, target, .. } = description.signal_owner().clone();
-                if let Some(target) = target {
-                    target.send(signal, note.readiness);
+                match (target, note.readiness) {
+                    (Some(target), Some(readiness)) => target.send(signal, readiness),
+                    (Some(target), None) => target.send_urgent(),
+                    (None, _) => {}
                 }
             }
         }
@@ -112,7 +116,7 @@ impl AsyncSignals {
     pub(super) fn told(&self, description: &Weak<FileDescription>, fd: Fd) {
         let band = uapi::POLLIN | uapi::POLLRDNORM | uapi::POLLMSG;
         let readiness = Readiness { code: uapi::POLL_MSG as i32, band: band.into(), fd };
-        self.add(Note { description: description.clone(), readiness });
+        self.add(Note { description: description.clone(), readiness: Some(readiness) });
     }
 
     fn add(&self, note: Note) {
@@ -164,7 +168,33 @@ impl Observer for AsyncObserver {
         drop(description);
         for (code, band) in reasons.into_iter().flatten() {
             let readiness = Readiness { code: code as i32, band: band.into(), fd: self.fd };
-            self.signals.add(Note { description: self.description.clone(), readiness });
+            self.signals.add(Note { description: self.description.clone(), readiness: Some(readiness) });
+        }
+    }
+}
+
+/// A socket with an owner, in the queue of its file: O_ASYNC or not, the owner hears of urgent data (`man 7 socket`, SIGURG).
+pub(super) struct UrgentObserver {
+    description: Weak<FileDescription>,
+    signals: Arc<AsyncSignals>,
+}
+
+impl UrgentObserver {
+    /// Has the owner of `description` hear of urgent data from now on, by `signals`. `None`: the file tells nobody.
+    pub(super) fn register(
+        description: &Arc<FileDescription>,
+        signals: &Arc<AsyncSignals>,
+    ) -> Option<Registration> {
+        let queue = description.file().wait_queue()?;
+        let observer = Self { description: Arc::downgrade(description), signals: signals.clone() };
+        Some(queue.register(Events::PRI, Arc::new(observer)))
+    }
+}
+
+impl Observer for UrgentObserver {
+    fn notify(&self, events: Events) {
+        if events.contains(Events::PRI) {
+            self.signals.add(Note { description: self.description.clone(), readiness: None });
         }
     }
 }

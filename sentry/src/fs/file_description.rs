@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use super::async_io::{AsyncObserver, AsyncSignals, SignalOwner};
+use super::async_io::{AsyncObserver, AsyncSignals, SignalOwner, UrgentObserver};
 use super::fanotify::FanMask;
 use super::inotify::WatchMask;
 use super::locks::{FileLocks, LockOwner};
@@ -28,6 +28,8 @@ pub struct FileDescription {
     signal_owner: Mutex<SignalOwner>,
     /// While the owner hears of readiness.
     async_io: Mutex<Option<crate::wait::Registration>>,
+    /// While the owner hears of urgent data.
+    urgent: OnceLock<Option<crate::wait::Registration>>,
     /// While it may be written, so may the mount, and nobody executes it.
     _write_leave: Option<WriteLeave>,
     /// What who opened it may not do with it (`man 7 landlock`).
@@ -63,6 +65,7 @@ impl FileDescription {
             position: OwnPosition::default(),
             signal_owner: Mutex::default(),
             async_io: Mutex::default(),
+            urgent: OnceLock::new(),
             _write_leave: write_leave,
             denied,
             other_locks: OnceLock::new(),
@@ -170,6 +173,13 @@ impl FileDescription {
         let old = std::mem::replace(&mut *place, new);
         drop(place);
         drop(old);
+    }
+
+    /// Has the owner of a socket hear of urgent data from now on.
+    pub fn tell_owner_of_urgent_data(self: &Arc<Self>, signals: &Arc<AsyncSignals>) {
+        if self.file.protocol_name().is_some() {
+            self.urgent.get_or_init(|| UrgentObserver::register(self, signals));
+        }
     }
 
     /// Who hears of readiness by a signal.

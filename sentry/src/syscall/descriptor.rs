@@ -283,7 +283,7 @@ fn signal_target(task: &CurrentTask, kind: i32, id: i32) -> Option<Arc<dyn Signa
 /// The commands about who hears of readiness by a signal.
 fn signal_owner(
     task: &CurrentTask,
-    description: &FileDescription,
+    description: &Arc<FileDescription>,
     command: u32,
     argument: u64,
 ) -> Result<usize, Errno> {
@@ -306,6 +306,7 @@ fn signal_owner(
             check_is_somebody(task, owner.id)?;
             owner.target = signal_target(task, owner.kind, owner.id);
             owner.setter = Some(setter);
+            description.tell_owner_of_urgent_data(task.kernel().async_signals());
         }
         uapi::F_GETOWN => {
             let id = if owner.kind == F_OWNER_PGRP { -owner.id } else { owner.id };
@@ -323,6 +324,7 @@ fn signal_owner(
             (owner.kind, owner.id) = (new.type_, new.pid);
             owner.setter = Some(setter);
             owner.target = signal_target(task, owner.kind, owner.id);
+            description.tell_owner_of_urgent_data(task.kernel().async_signals());
         }
         uapi::F_GETOWN_EX => {
             let id = if is_nobody { 0 } else { owner.id };

@@ -92,7 +92,16 @@ impl IoSignalTarget {
 
 impl SignalTarget for IoSignalTarget {
     fn send(&self, signal: i32, readiness: Readiness) {
-        let info = signal_info(signal, readiness);
+        self.send_info(signal_info(signal, readiness));
+    }
+
+    fn send_urgent(&self) {
+        self.send_info(SignalInfo::from_kernel(Signal::SIGURG));
+    }
+}
+
+impl IoSignalTarget {
+    fn send_info(&self, info: SignalInfo) {
         match &self.whom {
             Whom::Thread(task) => {
                 if let Some(task) = task.upgrade() {
