@@ -17,6 +17,10 @@ struct Shell {
 }
 
 impl ProcessSource for Fake {
+    fn last_number(&self, _viewer: &Viewer) -> i32 {
+        12
+    }
+
     fn list_keys(&self, _viewer: &Viewer) -> Vec<u8> {
         Vec::new()
     }

@@ -410,6 +410,7 @@ const PROCESSES: &[(Sysno, Row)] = &[
     (Sysno::swapon, call(&[STRING, HEX])),
     (Sysno::swapoff, call(&[STRING])),
     (Sysno::acct, call(&[PATH])),
+    (Sysno::perf_event_open, call(&[POINTER, PID, INT, FD, HEX])),
     (Sysno::landlock_create_ruleset, call(&[POINTER, SIZE, HEX])),
     (Sysno::landlock_add_rule, call(&[FD, INT, POINTER, HEX])),
     (Sysno::landlock_restrict_self, call(&[FD, HEX])),
