@@ -61,15 +61,18 @@ impl KvmContext {
         registers: &mut Registers,
         server: Option<&mut dyn CallServer>,
     ) -> Option<Exit> {
-        let Ok(root) = space.root_for(vcpu.index()) else {
+        let Ok((root, rip)) = space.entry_for(vcpu.index(), &self.seat, registers.rip) else {
             self.seat.unload(vcpu, false);
             space.gate.note_left();
             space.start_afresh();
             return None;
         };
-        registers.rip = space.moved_to(registers.rip);
+        registers.rip = rip;
         let stop = match vcpu.lane().cloned() {
-            None => Some(self.run_vcpu(&mut vcpu, space, root, registers)),
+            None => {
+                let stop = self.run_vcpu(&mut vcpu, space, root, registers);
+                (!is_ours(&stop, space, root, registers)).then_some(stop)
+            }
             Some(lane) => self.run_lent(&mut vcpu, &lane, space, root, registers, server),
         };
         let (is_kicked, broken) = self.seat.unload(vcpu, matches!(stop, Some(Stop::Kicked)));
@@ -127,16 +130,7 @@ impl KvmContext {
             (Crossing::Outside, Stop::Exit(Exit::Syscall)) => {
                 note_trap(&dispatcher, server, space, registers);
             }
-            (Crossing::Outside, Stop::Exit(Exit::Exception { .. }))
-                if space.restore_middle(registers.rip) =>
-            {
-                return None;
-            }
-            (Crossing::Outside, Stop::Exit(Exit::Fault { address, .. }))
-                if root == space.root() && space.is_crossing_without_root(registers.rip, *address) =>
-            {
-                return None;
-            }
+            (Crossing::Outside, _) if is_ours(&stop, space, root, registers) => return None,
             (Crossing::Call, _) => {
                 if lane.is_polled() && lane.is_ignored() {
                     server.into_iter().for_each(CallServer::note_vain_wait);
@@ -341,6 +335,17 @@ impl Drop for KvmContext {
             space.dismiss(&self.seat);
         }
         self.pool.take_back(&self.seat);
+    }
+}
+
+/// Whether user code has stopped for what was rewritten, and not for what the program does: it is to go on.
+fn is_ours(stop: &Stop, space: &Space, root: Root, registers: &Registers) -> bool {
+    match stop {
+        Stop::Exit(Exit::Exception { .. }) => space.restore_middle(registers.rip),
+        Stop::Exit(Exit::Fault { address, .. }) => {
+            root == space.root() && space.is_crossing_without_root(registers.rip, *address)
+        }
+        _ => false,
     }
 }
 

@@ -46,7 +46,8 @@ pub(crate) struct Saved {
 
 struct Running {
     kick: Kick,
-    space: u64,
+    /// `None`: it waits for whoever changes its space.
+    space: Option<u64>,
     lane: Option<Arc<Lane>>,
 }
 
@@ -107,7 +108,7 @@ impl Seat {
         }
         // SAFETY: `unload`, which the same thread calls, removes the value before it gives the vCPU up.
         let kick = unsafe { vcpu.kick(thread) };
-        state.running = Some(Running { kick, space, lane: vcpu.lane().cloned() });
+        state.running = Some(Running { kick, space: Some(space), lane: vcpu.lane().cloned() });
         Loading::Go(vcpu)
     }
 
@@ -116,6 +117,22 @@ impl Seat {
         let mut state = self.state.lock();
         state.vcpu = Some(vcpu);
         state.seated_at = Instant::now();
+    }
+
+    /// Between [`Seat::load`] and user code: the context is in no space until it steps in, and can be kicked.
+    pub(crate) fn step_back(&self) {
+        self.set_space(None);
+    }
+
+    /// The context enters `space`. Whoever may close that space's gate is kept out by the caller meanwhile.
+    pub(crate) fn step_in(&self, space: u64) {
+        self.set_space(Some(space));
+    }
+
+    fn set_space(&self, space: Option<u64>) {
+        if let Some(running) = &mut self.state.lock().running {
+            running.space = space;
+        }
     }
 
     /// The context is out of user code. Its vCPU is its own until [`Seat::unload`].
@@ -141,7 +158,7 @@ impl Seat {
 
     /// Whether the context is in user code in `space`.
     pub(crate) fn is_running_in(&self, space: u64) -> bool {
-        self.state.lock().running.as_ref().is_some_and(|running| running.space == space)
+        self.state.lock().running.as_ref().is_some_and(|running| running.space == Some(space))
     }
 
     /// Makes the context come out of user code for a moment, without its sentry noticing.

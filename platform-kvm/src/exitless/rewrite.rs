@@ -7,6 +7,7 @@
 
 use std::sync::atomic::Ordering;
 
+use parking_lot::MutexGuard;
 use sentry::platform::{
     Access, FrameRun, GuestAddress, PAGE_SIZE, PlatformError, Registers, VirtualAddress, VirtualRange,
 };
@@ -20,6 +21,7 @@ use crate::address_space::{Space, SpaceState};
 use crate::flush::FlushList;
 use crate::kernel::Kernel;
 use crate::layout::RECORDS;
+use crate::seat::Seat;
 use crate::tables::{Grow as _, Tables};
 use crate::vcpu::Root;
 
@@ -202,23 +204,42 @@ impl Space {
         Some((frame, access))
     }
 
-    /// What vCPU `vcpu` loads. With rewritten sites it is a root of its own.
+    /// What vCPU `vcpu`, on which `seat` has been loaded, loads, and where user code that is to go on at `rip` does. With
+    /// rewritten sites the root is one of the vCPU's own.
     ///
     /// # Errors
     /// There is no room for one, or the vCPU has no lane: [`Space::start_afresh`] does without.
-    pub(crate) fn root_for(&self, vcpu: usize) -> Result<Root, PlatformError> {
+    pub(crate) fn entry_for(
+        &self,
+        vcpu: usize,
+        seat: &Seat,
+        rip: u64,
+    ) -> Result<(Root, u64), PlatformError> {
         let root = self.root();
         if !self.has_sites.load(Ordering::SeqCst) {
-            return Ok(root);
+            return Ok((root, rip));
         }
         if vcpu >= LANES_MAX {
             return Err(PlatformError::NoVcpu);
         }
         let call_page = self.machine.kernel().call_page(vcpu as u64).0;
-        let SpaceState { tables, sites } = &mut *self.state.lock();
+        let SpaceState { tables, sites } = &mut *self.lock_for_entry(seat);
         let records = &sites.record_pages;
         let address = tables.gate_root(&*self.machine, vcpu, Kernel::gate_page(), call_page, records)?;
-        Ok(Root { address, ..root })
+        Ok((Root { address, ..root }, sites.moved_to(rip).unwrap_or(rip)))
+    }
+
+    /// The state, for a context that is about to enter. Who has it may be waiting for all contexts to leave: so this one has
+    /// left while it waits.
+    fn lock_for_entry(&self, seat: &Seat) -> MutexGuard<'_, SpaceState> {
+        if let Some(state) = self.state.try_lock() {
+            return state;
+        }
+        seat.step_back();
+        self.gate.note_left();
+        let state = self.state.lock();
+        seat.step_in(self.root().space);
+        state
     }
 
     /// Forgets all translations, and rewrites nothing more.
@@ -229,14 +250,6 @@ impl Space {
         let cleared = self.clear(&mut state);
         drop(state);
         self.settle(cleared);
-    }
-
-    /// Where user code that is to go on at `rip` must go on instead.
-    pub(crate) fn moved_to(&self, rip: u64) -> u64 {
-        if !self.has_sites.load(Ordering::SeqCst) {
-            return rip;
-        }
-        self.state.lock().sites.moved_to(rip).unwrap_or(rip)
     }
 
     /// Puts the program that stopped with `registers` to a place of its own: see [`settle`].
@@ -254,9 +267,12 @@ impl Space {
         settle(self.machine.kernel().gate(), &state.sites, lane.page(), served, is_call, registers)
     }
 
-    /// Whether a fault at `address` comes of a site that was rewritten while the vCPU had the root without records.
+    /// Whether a fault at `address` comes of a site that was rewritten while the vCPU had the root without records. It may
+    /// have been restored since.
     pub(crate) fn is_crossing_without_root(&self, rip: u64, address: VirtualAddress) -> bool {
-        record_at(address.0).is_some() && self.state.lock().sites.around(rip).is_some()
+        let state = self.state.lock();
+        let site = record_at(address.0).and_then(|(index, _)| state.sites.get(index));
+        site.is_some_and(|site| site.start == rip)
     }
 
     /// Writes a site's record, on a page that all roots have.
