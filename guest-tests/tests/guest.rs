@@ -19,8 +19,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// make thousands of threads, and continuous integration has two cores.
 const DEFAULT_TEST_THREADS: usize = 2;
 
-/// vmm's options in the microVM, and there without exits.
-const INSIDE: &[&str] = &["--image", "/", "--exitless", "off"];
+/// vmm's options in the microVM, and there without exits as far as possible.
+const INSIDE: &[&str] = &["--image", "/"];
 const EXITLESS: &[&str] = &["--image", "/", "--exitless", "on"];
 
 /// The programs that are run without exits always: what a call that another thread serves could get wrong, in half a minute.

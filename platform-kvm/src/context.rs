@@ -34,7 +34,7 @@ pub(crate) struct KvmContext {
     seat: SharedSeat,
     /// Where it ran last.
     space: Weak<Space>,
-    /// Faults in a row that the tables did not explain.
+    /// Faults in a row that the tables, and what is rewritten, did not explain.
     stale_faults: u32,
     /// When a call last left the gate.
     last_call: Option<Instant>,
@@ -71,7 +71,7 @@ impl KvmContext {
         let stop = match vcpu.lane().cloned() {
             None => {
                 let stop = self.run_vcpu(&mut vcpu, space, root, registers);
-                (!is_ours(&stop, space, root, registers)).then_some(stop)
+                (!self.is_ours(&stop, space, root, registers)).then_some(stop)
             }
             Some(lane) => self.run_lent(&mut vcpu, &lane, space, root, registers, server),
         };
@@ -130,7 +130,7 @@ impl KvmContext {
             (Crossing::Outside, Stop::Exit(Exit::Syscall)) => {
                 note_trap(&dispatcher, server, space, registers);
             }
-            (Crossing::Outside, _) if is_ours(&stop, space, root, registers) => return None,
+            (Crossing::Outside, _) if self.is_ours(&stop, space, root, registers) => return None,
             (Crossing::Call, _) => {
                 if lane.is_polled() && lane.is_ignored() {
                     server.into_iter().for_each(CallServer::note_vain_wait);
@@ -225,13 +225,36 @@ impl KvmContext {
         self.seat.put_back(vcpu);
     }
 
+    /// Whether user code has stopped for what was rewritten, and not for what the program does: it is to go on.
+    fn is_ours(&mut self, stop: &Stop, space: &Space, root: Root, registers: &Registers) -> bool {
+        match stop {
+            Stop::Exit(Exit::Exception { .. }) => {
+                space.restore_middle(registers.rip)
+                    || space.was_middle(registers.rip) && self.is_worth_another_try()
+            }
+            Stop::Exit(Exit::Fault { address, .. }) => {
+                root == space.root() && space.is_crossing_without_root(registers.rip, *address)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a stop that may have had a cause which is gone is to be tried again: not for ever.
+    fn is_worth_another_try(&mut self) -> bool {
+        let is_worth = self.stale_faults < STALE_FAULTS_MAX;
+        self.stale_faults = if is_worth { self.stale_faults + 1 } else { 0 };
+        is_worth
+    }
+
     /// Whether a fault is a stale translation's, so that the access can be tried again.
     fn is_stale(&mut self, space: &Space, address: VirtualAddress, access: Access) -> bool {
-        if !space.permits(address, access) || self.stale_faults == STALE_FAULTS_MAX {
+        if !space.permits(address, access) {
             self.stale_faults = 0;
             return false;
         }
-        self.stale_faults += 1;
+        if !self.is_worth_another_try() {
+            return false;
+        }
         if self.stale_faults > STALE_FAULTS_BEFORE_REFRESH {
             space.refresh(address);
         }
@@ -335,17 +358,6 @@ impl Drop for KvmContext {
             space.dismiss(&self.seat);
         }
         self.pool.take_back(&self.seat);
-    }
-}
-
-/// Whether user code has stopped for what was rewritten, and not for what the program does: it is to go on.
-fn is_ours(stop: &Stop, space: &Space, root: Root, registers: &Registers) -> bool {
-    match stop {
-        Stop::Exit(Exit::Exception { .. }) => space.restore_middle(registers.rip),
-        Stop::Exit(Exit::Fault { address, .. }) => {
-            root == space.root() && space.is_crossing_without_root(registers.rip, *address)
-        }
-        _ => false,
     }
 }
 

@@ -73,7 +73,7 @@ impl CallServer for Server {
 }
 
 struct Run {
-    guest: Guest,
+    guest: Arc<Guest>,
     space: Arc<dyn AddressSpace>,
     context: Box<dyn Context>,
     registers: Registers,
@@ -91,7 +91,7 @@ impl Run {
         let space = guest.space(code);
         let context = guest.context();
         let registers = Registers { r14: CALLS, ..start() };
-        Self { guest, space, context, registers, server: Server::default(), exits: 0 }
+        Self { guest: Arc::new(guest), space, context, registers, server: Server::default(), exits: 0 }
     }
 
     /// Runs until something that is no call.
@@ -360,6 +360,72 @@ impl CallServer for Stopper {
         self.served += 1;
         Reply::ValueAndStop(ANSWER)
     }
+}
+
+/// More contexts than vCPUs have lanes: those without make their calls by exits, and see what the others have rewritten.
+#[test]
+fn contexts_beyond_the_lanes_make_their_own_calls() {
+    const CONTEXTS: usize = 20;
+    for window in [CMP, MOV] {
+        let code = program(window);
+        let first = Run::new(&code);
+        let (frame, _) = first.space.translate(VirtualAddress(CODE)).unwrap();
+        let text = [FrameRun { start: frame, pages: 1 }];
+        let run = |context| Run {
+            guest: first.guest.clone(),
+            space: first.space.clone(),
+            context,
+            registers: Registers { r14: CALLS, ..start() },
+            server: Server::default(),
+            exits: 0,
+        };
+        let mut contexts: Vec<_> = (0..CONTEXTS).map(|_| first.guest.context()).collect();
+        std::thread::scope(|scope| {
+            for context in contexts.drain(..) {
+                scope.spawn(|| {
+                    let mut run = run(context);
+                    let mut exit = run.until_stop();
+                    // Whoever has no lane has everything forgotten.
+                    while matches!(exit, Exit::Fault { address, .. } if address < VirtualAddress::USER_END) {
+                        run.space.map(VirtualAddress(CODE), &text, RX).unwrap();
+                        exit = run.until_stop();
+                    }
+                    run.check_end(&exit, &code);
+                });
+            }
+        });
+    }
+}
+
+/// Whoever is about to enter and whoever waits for all to leave do not wait for each other.
+#[test]
+fn contexts_enter_while_everything_is_forgotten() {
+    const TIMES: usize = 300;
+    let code = program(CMP);
+    let mut run = Run::new(&code);
+    let exit = run.until_stop();
+    run.check_end(&exit, &code);
+    let (frame, _) = run.space.translate(VirtualAddress(CODE)).unwrap();
+    let space = run.space.clone();
+    let (is_over, (done, ending)) = (Arc::new(AtomicBool::new(false)), std::sync::mpsc::channel());
+    let until = is_over.clone();
+    let runner = std::thread::spawn(move || {
+        while !until.load(Ordering::SeqCst) {
+            run.registers = Registers { r14: 1, ..start() };
+            while matches!(run.until_stop(), Exit::Fault { .. }) && !until.load(Ordering::SeqCst) {}
+        }
+    });
+    std::thread::spawn(move || {
+        for _ in 0..TIMES {
+            space.clear();
+            space.map(VirtualAddress(CODE), &[FrameRun { start: frame, pages: 1 }], RX).unwrap();
+        }
+        done.send(()).unwrap();
+    });
+    let outcome = ending.recv_timeout(Duration::from_secs(60));
+    is_over.store(true, Ordering::SeqCst);
+    assert!(outcome.is_ok(), "they wait for each other, or that fails");
+    runner.join().unwrap();
 }
 
 /// Serves whatever comes.

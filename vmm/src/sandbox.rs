@@ -83,7 +83,7 @@ impl Default for Custody {
             outputs: Vec::new(),
             diff: None,
             profile: None,
-            exitless: Exitless::Off,
+            exitless: Exitless::Auto,
             keeps_text: false,
             has_terminal: false,
             has_input: true,

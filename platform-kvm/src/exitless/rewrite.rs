@@ -182,6 +182,11 @@ impl Space {
         true
     }
 
+    /// Whether `rip` is in the middle of what was a site: another thread may have restored it since its exception.
+    pub(crate) fn was_middle(&self, rip: u64) -> bool {
+        self.machine.dispatcher().is_some() && self.state.lock().sites.was_middle(rip)
+    }
+
     /// The pages of `range` are going: what was shown there, which must be kept until they are gone.
     pub(crate) fn forget_copies(&self, range: VirtualRange) -> Vec<RewrittenPage> {
         if !self.has_sites.load(Ordering::SeqCst) {

@@ -290,6 +290,11 @@ impl Sites {
         Some((*index, *site))
     }
 
+    /// Whether `rip` is in the middle of a window that is or was rewritten.
+    pub(crate) fn was_middle(&self, rip: u64) -> bool {
+        self.sites.values().any(|site| site.start < rip && rip < site.end)
+    }
+
     /// Where user code that is to go on at `rip` must go on instead.
     pub(crate) fn moved_to(&self, rip: u64) -> Option<u64> {
         let (index, site) = self.around(rip)?;

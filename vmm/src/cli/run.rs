@@ -126,9 +126,8 @@ pub(crate) struct RunArguments {
     /// Calls that a program makes often are then rewritten as they are made, in copies of the pages of its files that only
     /// its own instruction fetches, and reads of its own text, see (`--no-patch` is for programs that do not bear that); and
     /// threads of vmm poll for them, on processors that the guest leaves idle. `auto` polls while that saves a fair part of
-    /// the processor time that it takes, and nobody else on the host waits for a processor. It is not the default yet: a
-    /// process of several threads that is killed while polling begins and ends may fault or stand still instead.
-    #[arg(long, value_name = "WHEN", default_value = "off")]
+    /// the processor time that it takes, and nobody else on the host waits for a processor.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
     exitless: Exitless,
 
     /// Rewrite no system calls, for programs that read their own text; then each of their calls leaves the guest
