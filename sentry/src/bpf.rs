@@ -153,10 +153,20 @@ impl Program {
 
     /// Runs the program over data of `len_bytes` of which `load` knows some parts; `None` once it looks at another.
     pub(crate) fn run(&self, len_bytes: u32, load: impl Fn(Part) -> Option<u32>) -> Option<u32> {
+        self.run_within(self.operations.len(), len_bytes, load)
+    }
+
+    /// The same; `None`, too, if it has not ended after `steps_max` instructions.
+    pub(crate) fn run_within(
+        &self,
+        steps_max: usize,
+        len_bytes: u32,
+        load: impl Fn(Part) -> Option<u32>,
+    ) -> Option<u32> {
         let (mut accumulator, mut index) = (0u32, 0u32);
         let mut scratch = [0u32; SCRATCH_WORDS];
         let mut next = 0;
-        loop {
+        for _ in 0..steps_max {
             let operation = *self.operations.get(next)?;
             next += 1;
             match operation {
@@ -194,6 +204,7 @@ impl Program {
                 Operation::ReturnAccumulator => return Some(accumulator),
             }
         }
+        None
     }
 }
 

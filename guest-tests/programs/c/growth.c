@@ -3,7 +3,7 @@
 // name of one, goes on until it is refused or its time is over, and prints what it makes: who runs it looks at the memory that it
 // takes meanwhile. `root` or `nobody` behind it has only one of them do so, and a number
 // behind that for so many milliseconds each.
-// timeout: 120
+// timeout: 300
 // static
 #include "ring.h"
 #include <linux/aio_abi.h>

@@ -17,6 +17,8 @@ const PATH_OVERHEAD: usize = 4;
 
 /// System calls of which a filter remembers that it lets them pass whatever their arguments.
 const REMEMBERED: usize = 512;
+/// Instructions after which it has taken too long to find that out: a filter of usual length needs a tenth.
+const STEPS_MAX: usize = 512;
 
 /// Where `struct seccomp_data` has its words.
 const NUMBER_OFFSET: u32 = 0;
@@ -199,7 +201,7 @@ fn strictness(value: u32) -> i32 {
 /// The calls that `program` and the filters before it let pass without a look at more than their number.
 fn always_allowed(program: &Program, previous: Option<&Filter>) -> [u64; REMEMBERED / 64] {
     let passes = |number: usize| {
-        let answer = program.run(DATA_BYTES as u32, |part| match part.offset {
+        let answer = program.run_within(STEPS_MAX, DATA_BYTES as u32, |part| match part.offset {
             NUMBER_OFFSET => u32::try_from(number).ok(),
             ARCHITECTURE_OFFSET => Some(super::ARCHITECTURE),
             _ => None,
