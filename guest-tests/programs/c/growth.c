@@ -11,10 +11,12 @@
 #include <linux/fuse.h>
 #include <linux/if_link.h>
 #include <linux/landlock.h>
+#include <linux/perf_event.h>
 #include <linux/rtnetlink.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <ftw.h>
+#include <mqueue.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -36,7 +38,7 @@
 #include <sys/un.h>
 #include <sys/xattr.h>
 
-enum { NOBODY = 65432, FEW = 40, CHILDREN = 64 };
+enum { NOBODY = 65432, FEW = 40, CHILDREN = 64, FEW_CHILDREN = 8 };
 
 static long most = FEW, milliseconds = 600;
 static long long end_ms;
@@ -53,7 +55,7 @@ static int made(long result, int first, int second, int third) {
 
 // Copies of the process, each with what its maker has; the last waits until all is over.
 static void multiply(void (*each)(void)) {
-  for (long i = 0; i < CHILDREN && goes_on(i); i++) {
+  for (long i = 0; i < (most > FEW ? CHILDREN : FEW_CHILDREN) && goes_on(i); i++) {
     pid_t pid = fork();
     if (!made(pid, EAGAIN, 0, 0)) break;
     if (pid > 0) continue;
@@ -1012,6 +1014,32 @@ static void segments(void) {
   while (count > 0) OK(shmctl(ids[--count], IPC_RMID, NULL));
 }
 
+static void posix_queues(void) {
+  most_descriptors();
+  char name[64];
+  for (long i = 0; goes_on(i); i++) {
+    snprintf(name, sizeof name, "/growth-%d-%ld", getpid(), i);
+    struct mq_attr attributes = {.mq_maxmsg = 10, .mq_msgsize = 8192};
+    int queue = mq_open(name, O_CREAT | O_RDWR | O_NONBLOCK, 0600, &attributes);
+    if (!made(queue, ENOSPC, EMFILE, ENFILE)) return;
+    OK(mq_unlink(name));
+    while (mq_send(queue, block, 8192, 0) == 0) {}
+    CHECK_CASE(errno == EAGAIN || errno == ENOMEM, "%s", strerror(errno));
+  }
+}
+
+static void count_events(void) {
+  most_descriptors();
+  struct perf_event_attr event = {.type = PERF_TYPE_SOFTWARE, .size = sizeof event, .config = PERF_COUNT_SW_CONTEXT_SWITCHES, .inherit = 1, .exclude_kernel = 1};
+  for (long i = 0; goes_on(i); i++) {
+    if (!made(syscall(SYS_perf_event_open, &event, 0, -1, -1, 0), EMFILE, ENFILE, EACCES)) return;
+  }
+}
+static void counters(void) {
+  count_events();
+  multiply(nothing);
+}
+
 static const struct {
   const char *name;
   void (*grow)(void);
@@ -1030,6 +1058,7 @@ static const struct {
     RESOURCE(hard_links), RESOURCE(tiny_attributes), RESOURCE(multicast_groups), RESOURCE(contexts), RESOURCE(mount_sources),
     RESOURCE(typed_terminals), RESOURCE(link_settings), RESOURCE(descriptor_texts), RESOURCE(served_names), RESOURCE(whiteouts),
     RESOURCE(binary_formats), RESOURCE(user_faults), RESOURCE(segments),
+    RESOURCE(posix_queues), RESOURCE(counters),
 };
 
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place) {

@@ -62,7 +62,7 @@
 //! | namespaces | `/proc/sys/user` | ENOSPC, ENOMEM | `namespaces` |
 //! | control groups | their number and depth | EAGAIN, ENOMEM | the guest program `cgroup_core` |
 //! | keys | quotas, 2^18, 64 MiB | EDQUOT, ENOMEM | `keys` |
-//! | messages, semaphores, queues, segments | the limits of IPC, 256 MiB | ENOSPC, ENOMEM | `message_queues`, `semaphores`, `segments` |
+//! | messages, semaphores, queues, segments | the limits of IPC, 256 MiB | ENOSPC, ENOMEM | `message_queues`, `posix_queues`, `semaphores`, `segments` |
 //! | addresses, routes, rules, neighbours | 256 a link, 4,096, 1,024, 1,024 a network namespace | ENOBUFS | `routes` |
 //! | links, with the ends of their cables | 4,096 a network namespace | ENOBUFS | `links` |
 //! | settings of networks and links that have been changed | the links | ENOMEM | `link_settings` |
@@ -72,7 +72,7 @@
 //! | restrictions by landlock, their rules | 16 layers a task | ENOMEM | `rulesets` |
 //! | rings of io_uring, files, buffers and groups of buffers registered with them | RLIMIT_NOFILE, 65,536 groups a ring | ENOMEM, EMFILE | `rings`, `buffer_groups` |
 //! | requests of rings, completions beyond the ring | 32,768 submissions at a time | EAGAIN, EBUSY | `ring_requests`, `ring_completions` |
-//! | counters of performance, and the tasks that each watches | RLIMIT_NOFILE | ENOMEM | |
+//! | counters of performance, and the tasks that each watches | RLIMIT_NOFILE | ENOMEM | `counters` |
 //! | formats of programs (binfmt_misc) | 256 | ENOSPC, ENOMEM | `binary_formats` |
 //! | userfaultfds, with what is registered | the descriptions, the mappings; one question a task | ENFILE, ENOMEM | `user_faults` |
 //! | asynchronous requests and events | `aio-max-nr` | EAGAIN | `asynchronous_requests` |
