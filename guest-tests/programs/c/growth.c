@@ -46,6 +46,9 @@ static char block[1 << 20];
 
 static int goes_on(long made) { return made < most && (most == FEW || now_ms() < end_ms); }
 
+// The same where each takes many calls.
+static int goes_on_heavily(long made) { return goes_on(most == FEW ? made * 10 : made); }
+
 // A call that makes something: whether it did. If not it must have been refused in one of these ways.
 static int made(long result, int first, int second, int third) {
   if (result >= 0) return 1;
@@ -184,7 +187,7 @@ static void unix_packets(void) { queued_bytes(AF_UNIX, SOCK_SEQPACKET); }
 
 static void tiny_packets(void) {
   most_descriptors();
-  for (long i = 0; goes_on(i); i++) {
+  for (long i = 0; goes_on_heavily(i); i++) {
     int ends[2];
     if (!made(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), EMFILE, ENFILE, ENOBUFS)) return;
     while (goes_on(0) && send(ends[0], "", 1, MSG_DONTWAIT) >= 0) {}
@@ -193,7 +196,7 @@ static void tiny_packets(void) {
 
 static void udp_packets(void) {
   most_descriptors();
-  for (long i = 0; goes_on(i); i++) {
+  for (long i = 0; goes_on_heavily(i); i++) {
     int receiver = socket(AF_INET, SOCK_DGRAM, 0);
     if (!made(receiver, EMFILE, ENFILE, ENOBUFS)) return;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -580,7 +583,7 @@ static void ring_requests(void) {
   int ends[2];
   OK(pipe(ends));
   struct ring ring;
-  for (long i = 0; goes_on(i); i++) {
+  for (long i = 0; goes_on_heavily(i); i++) {
     if (!made(ring_try(&ring, 256, 0), EMFILE, ENFILE, EPERM)) return;
     for (long j = 0; j < 4000 && goes_on(j) && submit_all(&ring, IORING_OP_POLL_ADD, ends[0]); j++) {}
   }
@@ -691,7 +694,7 @@ static void links(void) { multiply(make_links); }
 // What has been filled and emptied again takes no room that others could not have.
 static void emptied_queues(int family, int kind) {
   most_descriptors();
-  for (long i = 0; goes_on(i); i++) {
+  for (long i = 0; goes_on_heavily(i); i++) {
     int ends[2];
     if (!made(socketpair(family, kind, 0, ends), EMFILE, ENFILE, ENOBUFS)) return;
     setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int));
@@ -742,7 +745,7 @@ static void emptied_instances(void) {
 
 static void emptied_pipes(void) {
   most_descriptors();
-  for (long i = 0; goes_on(i); i++) {
+  for (long i = 0; goes_on_heavily(i); i++) {
     int ends[2];
     if (!made(pipe2(ends, O_NONBLOCK | O_DIRECT), EMFILE, ENFILE, 0)) return;
     if (fcntl(ends[1], F_SETPIPE_SZ, 1 << 20) < 0) CHECK(errno == EPERM || errno == ENOMEM);
