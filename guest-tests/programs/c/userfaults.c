@@ -187,6 +187,80 @@ static void signals_instead(void) {
   CHECK_EQ(fault_of(fresh, 1), 0);
 }
 
+// Linux 6.6 and 6.8; headers may be older.
+struct poison_request {
+  struct uffdio_range range;
+  uint64_t mode;
+  int64_t done;
+};
+struct move_request {
+  uint64_t target, source, length, mode;
+  int64_t done;
+};
+#define POISON_PAGES _IOWR(UFFDIO, 0x08, struct poison_request)
+#define MOVE_PAGES _IOWR(UFFDIO, 0x05, struct move_request)
+#define ALLOW_HOLES 2
+
+// Two pages of which this file is told; -1 if the kernel has no such feature.
+static int watch(char *pages, uint64_t feature) {
+  int own = open_file(O_CLOEXEC);
+  struct uffdio_api api = {.api = UFFD_API, .features = feature};
+  if (ioctl(own, UFFDIO_API, &api) != 0) return -1;
+  struct uffdio_register wanted = {.range = {(unsigned long)pages, 2 * PAGE}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+  OK(ioctl(own, UFFDIO_REGISTER, &wanted));
+  return own;
+}
+
+static void poisoned_pages_are_as_broken_memory(void) {
+  char *pages = map_anonymous(2 * PAGE, PROT_READ | PROT_WRITE);
+  int own = watch(pages, 1 << 14);
+  if (own < 0) return;
+  struct poison_request poison = {.range = {(unsigned long)pages, PAGE}};
+  OK(ioctl(own, POISON_PAGES, &poison));
+  CHECK_EQ(poison.done, PAGE);
+  CHECK_ERRNO(ioctl(own, POISON_PAGES, &poison), EEXIST);
+  CHECK_EQ(poison.done, -EEXIST);
+  struct uffdio_zeropage zero = {.range = {(unsigned long)pages, PAGE}};
+  CHECK_ERRNO(ioctl(own, UFFDIO_ZEROPAGE, &zero), EEXIST);
+  poison.mode = 2;
+  CHECK_ERRNO(ioctl(own, POISON_PAGES, &poison), EINVAL);
+  CHECK_EQ(fault_of(pages, 0), SIGBUS);
+  int channel[2];
+  OK(pipe(channel));
+  CHECK_ERRNO(write(channel[1], pages, 1), EFAULT);
+  OK(close(own));
+  CHECK_EQ(fault_of(pages, 1), SIGBUS);
+  OK(madvise(pages, PAGE, MADV_DONTNEED));
+  CHECK_EQ(fault_of(pages, 1), 0);
+}
+
+static void pages_move(void) {
+  char *pages = map_anonymous(2 * PAGE, PROT_READ | PROT_WRITE);
+  char *from = map_anonymous(4 * PAGE, PROT_READ | PROT_WRITE);
+  int own = watch(pages, 1 << 16);
+  if (own < 0) return;
+  memset(from, 'm', 2 * PAGE);
+  struct move_request move = {(unsigned long)pages, (unsigned long)from, PAGE, 0, 0};
+  OK(ioctl(own, MOVE_PAGES, &move));
+  CHECK_EQ(move.done, PAGE);
+  CHECK_EQ(pages[PAGE - 1], 'm');
+  CHECK_EQ(from[0], 0);
+  CHECK_ERRNO(ioctl(own, MOVE_PAGES, &move), EEXIST);
+  move = (struct move_request){(unsigned long)pages + PAGE, (unsigned long)from + PAGE, PAGE, 4, 0};
+  CHECK_ERRNO(ioctl(own, MOVE_PAGES, &move), EINVAL);
+  OK(madvise(from, 4 * PAGE, MADV_DONTNEED));
+  move.mode = 0;
+  CHECK_ERRNO(ioctl(own, MOVE_PAGES, &move), ENOENT);
+  move.mode = ALLOW_HOLES;
+  OK(ioctl(own, MOVE_PAGES, &move));
+  move = (struct move_request){(unsigned long)from, (unsigned long)pages, PAGE, 0, 0};
+  CHECK(ioctl(own, MOVE_PAGES, &move) == -1);
+  OK(mprotect(from, 4 * PAGE, PROT_READ));
+  move = (struct move_request){(unsigned long)pages + PAGE, (unsigned long)from, PAGE, 0, 0};
+  CHECK_ERRNO(ioctl(own, MOVE_PAGES, &move), EINVAL);
+  OK(close(own));
+}
+
 static void one_who_waits_can_be_killed(void) {
   pid_t pid;
   IN_CHILD(pid) {
@@ -213,6 +287,8 @@ int main(void) {
   closing_lets_everybody_go();
   writes_to_protected_pages_are_told();
   signals_instead();
+  poisoned_pages_are_as_broken_memory();
+  pages_move();
   one_who_waits_can_be_killed();
   return 0;
 }

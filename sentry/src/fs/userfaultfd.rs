@@ -31,8 +31,10 @@ mod request {
     pub(super) const WAKE: u32 = 0x8010_aa02;
     pub(super) const COPY: u32 = 0xc028_aa03;
     pub(super) const ZEROPAGE: u32 = 0xc020_aa04;
+    pub(super) const MOVE: u32 = 0xc028_aa05;
     pub(super) const WRITEPROTECT: u32 = 0xc018_aa06;
     pub(super) const CONTINUE: u32 = 0xc020_aa07;
+    pub(super) const POISON: u32 = 0xc020_aa08;
 }
 
 /// What UFFDIO_API and UFFDIO_REGISTER say that can be asked for: bits by the numbers of the requests.
@@ -40,13 +42,17 @@ const API_REQUESTS: u64 = 1 << 63 | 1 << 1 | 1 << 0;
 const WAKE_BIT: u64 = 1 << 2;
 const COPY_BIT: u64 = 1 << 3;
 const ZEROPAGE_BIT: u64 = 1 << 4;
+const MOVE_BIT: u64 = 1 << 5;
 const WRITEPROTECT_BIT: u64 = 1 << 6;
 const CONTINUE_BIT: u64 = 1 << 7;
+const POISON_BIT: u64 = 1 << 8;
 
-/// Of COPY, ZEROPAGE and CONTINUE: nobody is woken.
+/// Of COPY, MOVE, ZEROPAGE, CONTINUE and POISON: nobody is woken.
 const DONT_WAKE: u64 = 1 << 0;
 /// Of COPY: the page is protected. Of WRITEPROTECT: pages are to be.
 const COPY_PROTECTED: u64 = 1 << 1;
+/// Of MOVE: there need not be pages to move.
+const ALLOW_HOLES: u64 = 1 << 1;
 const PROTECT: u64 = 1 << 0;
 const PROTECT_DONT_WAKE: u64 = 1 << 1;
 
@@ -60,6 +66,8 @@ bitflags::bitflags! {
         const THREAD_ID = 1 << 8;
         const MINOR_SHMEM = 1 << 10;
         const EXACT_ADDRESS = 1 << 11;
+        const POISON = 1 << 14;
+        const MOVE = 1 << 16;
     }
 }
 
@@ -253,7 +261,7 @@ impl UserfaultFile {
         let handler: Arc<dyn FaultHandler> = self.context.clone();
         let range = (VirtualAddress(start), len_bytes);
         self.context.memory()?.register_userfaults(range, &handler, modes, caller)?;
-        let mut served = WAKE_BIT | COPY_BIT | ZEROPAGE_BIT;
+        let mut served = WAKE_BIT | COPY_BIT | ZEROPAGE_BIT | MOVE_BIT | POISON_BIT;
         if modes.contains(UserfaultModes::WP) {
             served |= WRITEPROTECT_BIT;
         }
@@ -294,6 +302,29 @@ impl UserfaultFile {
             memory.install_page(address, Some(&page), (self.context.id, is_protected))
         });
         self.finish(caller, (place, 32), (start, len_bytes), done, mode & DONT_WAKE != 0)
+    }
+
+    fn move_pages(&self, caller: &dyn Caller, place: VirtualAddress) -> Result<usize, Errno> {
+        let [start, source, len_bytes, mode, _]: [u64; 5] = caller.memory().read_object(place)?;
+        check_range(start, len_bytes)?;
+        check_range(source, len_bytes)?;
+        if mode & !(DONT_WAKE | ALLOW_HOLES) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let memory = self.context.memory()?;
+        let done = self.each_page(caller, start..start + len_bytes, |address| {
+            let from = VirtualAddress(source + (address.0 - start));
+            match memory.move_page(from, address, self.context.id)? {
+                false if mode & ALLOW_HOLES == 0 => Err(Errno::ENOENT),
+                _ => Ok(()),
+            }
+        });
+        self.finish(caller, (place, 32), (start, len_bytes), done, mode & DONT_WAKE != 0)
+    }
+
+    fn poison(&self, caller: &dyn Caller, place: VirtualAddress) -> Result<usize, Errno> {
+        let id = self.context.id;
+        self.resolve(caller, place, |memory, address| memory.poison_page(address, id))
     }
 
     fn zero(&self, caller: &dyn Caller, place: VirtualAddress) -> Result<usize, Errno> {
@@ -445,8 +476,10 @@ impl File for UserfaultFile {
             request::WAKE => self.wake(caller, place),
             request::COPY => self.copy(caller, place),
             request::ZEROPAGE => self.zero(caller, place),
+            request::MOVE => self.move_pages(caller, place),
             request::WRITEPROTECT => self.protect(caller, place),
             request::CONTINUE => self.go_on(caller, place),
+            request::POISON => self.poison(caller, place),
             _ => Err(Errno::EINVAL),
         }
     }

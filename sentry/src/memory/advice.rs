@@ -154,6 +154,7 @@ impl MemoryManager {
         self.populate(pages, Some(access), pace).map_err(|error| match error {
             FaultError::Unmapped | FaultError::OutOfMemory => Errno::ENOMEM,
             FaultError::Denied => Errno::EINVAL,
+            FaultError::Poisoned => Errno::EHWPOISON,
             FaultError::PastEnd | FaultError::Io(_) => Errno::EFAULT,
         })
     }
@@ -167,7 +168,10 @@ impl MemoryManager {
             let step = edit.state.step_of(&(next..pages.end));
             edit.check_guardable(&step, MappingFlags::LOCKED)?;
             next = step.end;
-            edit.state.mappings.update(step.clone(), |mapping| mapping.flags.insert(MappingFlags::GUARD));
+            edit.state.mappings.update(step.clone(), |mapping| {
+                mapping.flags.remove(MappingFlags::POISONED);
+                mapping.flags.insert(MappingFlags::GUARD);
+            });
             edit.discard(step, |_| true);
             drop(edit);
             pace.keep_going()?;
@@ -270,6 +274,7 @@ impl Edit<'_> {
             if !is_possible {
                 return Err(Errno::EINVAL);
             }
+            self.heal(&part);
             self.discard(part, |_| true);
         }
         Ok(())

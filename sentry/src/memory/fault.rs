@@ -48,6 +48,9 @@ pub enum FaultError {
     /// The file ends before the page (SIGBUS, BUS_ADRERR).
     #[error("the file ends before the address")]
     PastEnd,
+    /// The page is as broken memory (SIGBUS, BUS_ADRERR, as of a kernel without `CONFIG_MEMORY_FAILURE`).
+    #[error("the page has been poisoned")]
+    Poisoned,
     /// Guest memory is exhausted.
     #[error("guest memory is exhausted")]
     OutOfMemory,
@@ -134,7 +137,9 @@ impl Touch {
     pub(super) fn is_allowed(&self, mapping: &Mapping) -> bool {
         let protection = mapping.protection;
         let is_foreign = self.is_forced || self.is_foreign;
-        if mapping.is_guard() || is_foreign && mapping.flags.contains(MappingFlags::SECRET) {
+        if mapping.flags.intersects(MappingFlags::OF_PAGES)
+            || is_foreign && mapping.flags.contains(MappingFlags::SECRET)
+        {
             return false;
         }
         if self.access.contains(Access::WRITE) {
@@ -260,6 +265,9 @@ impl MemoryManager {
                 if mapping.is_guard() {
                     return Err(FaultError::Io(Errno::EFAULT));
                 }
+                if mapping.is_poisoned() {
+                    return Err(FaultError::Poisoned);
+                }
                 if !touch.is_allowed(mapping) {
                     return Err(FaultError::Denied);
                 }
@@ -342,6 +350,9 @@ impl Edit<'_> {
         self.with_filler(page, |filler| {
             if filler.mapping.is_guard() {
                 return Err(FaultError::Unmapped);
+            }
+            if filler.mapping.is_poisoned() {
+                return Err(FaultError::Poisoned);
             }
             if !touch.is_allowed(filler.mapping) {
                 return Err(FaultError::Denied);

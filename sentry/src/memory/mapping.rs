@@ -48,6 +48,10 @@ bitflags::bitflags! {
         const GUARD = 1 << 15;
         /// Nobody but the program itself reads it (`man 2 memfd_secret`).
         const SECRET = 1 << 16;
+        /// What it held is lost: touches fail as those of broken memory (UFFDIO_POISON).
+        const POISONED = 1 << 17;
+        /// To Linux these are of pages, not of mappings.
+        const OF_PAGES = Self::GUARD.bits() | Self::POISONED.bits();
     }
 }
 
@@ -142,6 +146,11 @@ impl Mapping {
     /// Whether no touch of it is ever served.
     pub(super) fn is_guard(&self) -> bool {
         self.flags.contains(MappingFlags::GUARD)
+    }
+
+    /// Whether all of it is as broken memory.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.flags.contains(MappingFlags::POISONED)
     }
 
     /// Whether stores are seen by others who map the same.

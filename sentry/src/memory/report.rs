@@ -97,13 +97,13 @@ pub struct MemorySizes {
 }
 
 impl MappingInfo {
-    /// Whether `next` goes on where this ends and is another mapping only because one of them is a guard: to Linux they are one.
+    /// Whether `next` goes on where this ends and is another mapping only because one of them is a guard or poisoned: to Linux they are one.
     fn is_parted_by_guards(&self, next: &Self) -> bool {
         let len_bytes = self.range.end.0.saturating_sub(self.range.start.0);
         let goes_on = self.inode == 0 || self.offset.wrapping_add(len_bytes) == next.offset;
-        (self.flags | next.flags).contains(MappingFlags::GUARD)
+        (self.flags | next.flags).intersects(MappingFlags::OF_PAGES)
             && self.range.end == next.range.start
-            && self.flags | MappingFlags::GUARD == next.flags | MappingFlags::GUARD
+            && self.flags | MappingFlags::OF_PAGES == next.flags | MappingFlags::OF_PAGES
             && (self.protection, self.max_protection) == (next.protection, next.max_protection)
             && (self.device, self.inode, self.policy) == (next.device, next.inode, next.policy)
             && self.name == next.name

@@ -10,7 +10,7 @@ use super::account::FrameUse;
 use super::fault::FaultError;
 use super::manager::{Edit, MemoryManager};
 use super::map::checked_pages;
-use super::mapping::{Contents, Mapping, virtual_range};
+use super::mapping::{Contents, Mapping, MappingFlags, virtual_range};
 use super::table::{Entry, EntryFlags};
 use crate::Errno;
 use crate::pace::Pace;
@@ -205,7 +205,7 @@ impl MemoryManager {
         {
             return Err(Errno::EINVAL);
         }
-        if edit.state.pages.get(page).is_some() {
+        if mapping.is_poisoned() || edit.state.pages.get(page).is_some() {
             return Err(Errno::EEXIST);
         }
         if let Some((cache, index)) = mapping.cached(page) {
@@ -245,7 +245,7 @@ impl MemoryManager {
         let mapping = edit.registered(page, id)?;
         let (cache, index) = mapping.cached(page).ok_or(Errno::EINVAL)?;
         let (cache, may_write) = (cache.clone(), mapping.may_share_writes());
-        if edit.state.pages.get(page).is_some() {
+        if mapping.is_poisoned() || edit.state.pages.get(page).is_some() {
             return Err(Errno::EEXIST);
         }
         let mut found = None;
@@ -254,6 +254,55 @@ impl MemoryManager {
         let Edit { state, removed, .. } = &mut edit;
         state.pages.insert(page, Entry::new(number, EntryFlags::empty()), removed);
         Ok(())
+    }
+
+    /// Has touches of a page that is not there fail from now on (UFFDIO_POISON).
+    ///
+    /// # Errors
+    /// ENOENT: the range is not registered with `id`. EEXIST: there is a page. ENOMEM: too many mappings.
+    pub fn poison_page(&self, address: VirtualAddress, id: u64) -> Result<(), Errno> {
+        let page = address.0 >> PAGE_SHIFT;
+        let mut edit = self.edit();
+        let mapping = edit.registered(page, id)?;
+        if mapping.is_poisoned() || edit.state.pages.get(page).is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if !edit.state.mappings.has_room(page..page + 1, 0) {
+            return Err(Errno::ENOMEM);
+        }
+        let Edit { state, .. } = &mut edit;
+        state.mappings.update(page..page + 1, |mapping| mapping.flags.insert(MappingFlags::POISONED));
+        Ok(())
+    }
+
+    /// Moves the page at `source` to where there is none (UFFDIO_MOVE). Returns whether there was one.
+    ///
+    /// # Errors
+    /// ENOENT: the target is not registered with `id`, or nothing is mapped at the source. EINVAL: their mappings do not fit
+    /// each other. EEXIST: there is a page at the target. EBUSY: others share the one at the source.
+    pub fn move_page(&self, source: VirtualAddress, target: VirtualAddress, id: u64) -> Result<bool, Errno> {
+        let (from, to) = (source.0 >> PAGE_SHIFT, target.0 >> PAGE_SHIFT);
+        let mut edit = self.edit();
+        let (old, new) = (edit.state.mappings.find(from).ok_or(Errno::ENOENT)?, edit.registered(to, id)?);
+        if !is_movable(old, new) {
+            return Err(Errno::EINVAL);
+        }
+        if new.is_poisoned() || edit.state.pages.get(to).is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if old.is_poisoned() {
+            return Err(Errno::EFAULT);
+        }
+        match edit.state.pages.get(from) {
+            None => return Ok(false),
+            Some(entry) if !entry.has_all(EntryFlags::PRIVATE | EntryFlags::EXCLUSIVE) => {
+                return Err(Errno::EBUSY);
+            }
+            Some(_) => {}
+        }
+        edit.state.pages.shift(from..from + 1, to);
+        edit.space().unmap(virtual_range(&(from..from + 1)));
+        Ok(true)
     }
 
     /// Protects the pages that are there in a range from writes, or no longer (UFFDIO_WRITEPROTECT).
@@ -329,6 +378,13 @@ impl Edit<'_> {
         if is_own { Ok(mapping) } else { Err(Errno::ENOENT) }
     }
 
+    /// Pages that were poisoned can be touched again, for what they held is lost.
+    pub(super) fn heal(&mut self, pages: &Range<u64>) {
+        if self.state.mappings.overlapping(pages.clone()).any(Mapping::is_poisoned) {
+            self.state.mappings.update(pages.clone(), |mapping| mapping.flags.remove(MappingFlags::POISONED));
+        }
+    }
+
     /// Gives up pages of the process's own that hold nothing.
     fn discard_zeroes(&mut self, pages: &Range<u64>) {
         let frames = self.manager.frames().clone();
@@ -362,6 +418,16 @@ fn is_fit(mapping: &Mapping) -> bool {
         Contents::Cache { attachment, .. } => !attachment.cache().has_source(),
         Contents::Frames { .. } => false,
     }
+}
+
+/// Whether pages of `old` may become those of `new`: private anonymous ones that the program may write, and locked alike.
+fn is_movable(old: &Mapping, new: &Mapping) -> bool {
+    let is_private = |mapping: &Mapping| matches!(mapping.contents, Contents::Anonymous);
+    is_private(old)
+        && is_private(new)
+        && old.protection == new.protection
+        && old.protection.contains(Access::WRITE)
+        && (old.flags ^ new.flags) & MappingFlags::LOCKED == MappingFlags::empty()
 }
 
 fn whole_pages(address: VirtualAddress, len_bytes: u64) -> Result<Range<u64>, Errno> {

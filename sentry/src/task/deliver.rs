@@ -155,7 +155,7 @@ impl CurrentTask {
         let kind = match error {
             FaultError::Unmapped => FaultKind::NotMapped,
             FaultError::Denied => FaultKind::Denied,
-            FaultError::PastEnd | FaultError::Io(_) => FaultKind::NoBackingStore,
+            FaultError::PastEnd | FaultError::Poisoned | FaultError::Io(_) => FaultKind::NoBackingStore,
             // Nobody else's end would help.
             FaultError::OutOfMemory => {
                 log::warn!("task {} is killed: guest memory is exhausted", self.task.root_tid());
