@@ -214,6 +214,19 @@ static void masks_to_ignore(void) {
   OK(close(group));
 }
 
+// What the next write would undo is not even begun while somebody writes.
+static void writers_keep_masks_away(void) {
+  int group = group_of(FAN_CLASS_NOTIF), writer = OK(open("file", O_WRONLY));
+  mark(group, FAN_MARK_IGNORED_MASK, FAN_OPEN, "file");
+  CHECK_ERRNO(fanotify_mark(group, FAN_MARK_REMOVE | FAN_MARK_IGNORED_MASK, FAN_OPEN, AT_FDCWD, "file"), ENOENT);
+  mark(group, FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY, FAN_OPEN, "file");
+  OK(fanotify_mark(group, FAN_MARK_REMOVE | FAN_MARK_IGNORED_MASK, FAN_OPEN, AT_FDCWD, "file"));
+  OK(close(writer));
+  mark(group, FAN_MARK_IGNORED_MASK, FAN_OPEN, "file");
+  OK(fanotify_mark(group, FAN_MARK_REMOVE | FAN_MARK_IGNORED_MASK, FAN_OPEN, AT_FDCWD, "file"));
+  OK(close(group));
+}
+
 // The record of an event at an offset: its type, the handle against that of the path, and the name.
 static size_t expect_record(struct fanotify_event_metadata *event, size_t offset, int type, const char *path, const char *name) {
   struct fanotify_event_info_fid *record = (void *)((char *)event + offset);
@@ -423,6 +436,7 @@ int main(void) {
   directories();
   wide_marks();
   masks_to_ignore();
+  writers_keep_masks_away();
   entries_by_name();
   both_handles();
   processes_are_told();

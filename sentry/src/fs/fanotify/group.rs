@@ -119,6 +119,9 @@ impl FanotifyFile {
             }
             return Ok(());
         }
+        if change.is_undone_by_writers() && has_writers(path) {
+            return Ok(());
+        }
         if let Some(mark) = known {
             return mark.add(change);
         }
@@ -407,4 +410,9 @@ impl File for FanotifyFile {
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+/// Whether somebody has the file at `path` open to write it.
+fn has_writers(path: &Path) -> bool {
+    path.inode().write_count().is_some_and(|count| count.writers() > 0)
 }

@@ -41,6 +41,12 @@ impl MarkChange {
     fn is_about_ignored(&self) -> bool {
         self.flags.intersects(MarkFlags::IGNORED_MASK | MarkFlags::IGNORE)
     }
+
+    /// Whether the next write to the file would undo it.
+    pub(super) fn is_undone_by_writers(&self) -> bool {
+        let survives = self.flags.contains(MarkFlags::IGNORED_SURV_MODIFY);
+        self.is_about_ignored() && !survives && matches!(self.place, MarkPlace::Inode)
+    }
 }
 
 /// What a mark says now.
