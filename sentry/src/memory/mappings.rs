@@ -26,6 +26,8 @@ pub(super) struct Mappings {
     total_pages: u64,
     locked_pages: u64,
     heap_charge: HeapCharge,
+    /// The most that those ever were.
+    peak_pages: u64,
     settings: Arc<KernelSettings>,
 }
 
@@ -40,6 +42,7 @@ impl Default for Mappings {
             locked_pages: 0,
             heap_charge: HeapCharge::default(),
             settings: Arc::default(),
+            peak_pages: 0,
         }
     }
 }
@@ -63,6 +66,11 @@ impl Mappings {
     /// Pages in the locked mappings.
     pub(super) fn locked_pages(&self) -> u64 {
         self.locked_pages
+    }
+
+    /// The most pages that there ever were in all mappings.
+    pub(super) fn peak_pages(&self) -> u64 {
+        self.peak_pages
     }
 
     /// The free pages.
@@ -286,3 +294,4 @@ impl Mappings {
 
 #[cfg(test)]
 mod tests;
+            self.peak_pages = self.peak_pages.max(self.total_pages);

@@ -80,6 +80,10 @@ pub enum CodePlace {
 pub struct MemorySizes {
     /// All mappings.
     pub total_pages: u64,
+    /// The most that those ever were.
+    pub peak_total_pages: u64,
+    /// Of page tables, about.
+    pub table_pages: u64,
     /// In memory.
     pub resident_pages: u64,
     /// In memory, and the process's own: anonymous, or copied from a file.
@@ -208,6 +212,8 @@ impl MemoryManager {
         let is_stack = |mapping: &Mapping| mapping.flags.contains(MappingFlags::GROWSDOWN);
         MemorySizes {
             total_pages: state.mappings.total_pages(),
+            peak_total_pages: state.mappings.peak_pages(),
+            table_pages: state.pages.translation_pages(),
             resident_pages: state.pages.len(),
             private_pages: state.pages.marked_len(),
             locked_pages: state.mappings.locked_pages(),

@@ -117,6 +117,13 @@ impl FrameTable {
         self.host_len
     }
 
+    /// About how many pages of page tables show what is here: of the last level, and one of each level above it.
+    pub(super) fn translation_pages(&self) -> u64 {
+        const LEAVES_OF_TABLE: usize = 512 / LEAF_PAGES as usize;
+        const UPPER_LEVELS: u64 = 3;
+        self.leaves.len().div_ceil(LEAVES_OF_TABLE) as u64 + UPPER_LEVELS
+    }
+
     pub(super) fn get(&self, page: u64) -> Option<Entry> {
         let leaf = self.leaves.get(&(page / LEAF_PAGES))?;
         let index = page % LEAF_PAGES;

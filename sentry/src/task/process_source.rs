@@ -362,7 +362,7 @@ impl Process for TaskView {
         let code_end = layout.code.1.page_up().unwrap_or(layout.code.1);
         let code_bytes = code_end.0.saturating_sub(layout.code.0.page_down().0);
         Some(MemoryStatus {
-            peak_bytes: bytes(sizes.total_pages),
+            peak_bytes: bytes(sizes.peak_total_pages),
             total_bytes: bytes(sizes.total_pages),
             locked_bytes: bytes(sizes.locked_pages),
             peak_resident_bytes: bytes(sizes.peak_resident_pages),
@@ -371,6 +371,7 @@ impl Process for TaskView {
             data_bytes: bytes(sizes.data_pages),
             stack_bytes: bytes(sizes.stack_pages),
             library_bytes: bytes(sizes.code_pages).saturating_sub(code_bytes),
+            page_table_bytes: bytes(sizes.table_pages),
             code: [layout.code.0.0, layout.code.1.0],
             code_bytes,
             stack_start: layout.strings.stack_start.0,
